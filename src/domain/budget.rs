@@ -1,0 +1,299 @@
+//! Budgets as configured, and the state of one: used, limit, utilization, status.
+
+use serde::{Deserialize, Serialize};
+
+use super::time::Timestamp;
+use super::usage::{Amount, Usage};
+use super::window::{Window, WindowRule};
+
+/// What a budget counts over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// One client session, its subagents and its child clients.
+    Session,
+    /// The main worktree of the repository, else the project folder.
+    Project,
+    /// The person.
+    User,
+    /// The model that answered.
+    Model,
+    /// `main`, or the type of the subagent.
+    AgentType,
+    /// What the session was declared to be for (`FUSEBOX_TASK_TYPE`).
+    TaskType,
+    /// What a session held before Fusebox watched it: counted apart, and added to that session's limits.
+    /// Not to be had in the configuration.
+    #[serde(skip_deserializing)]
+    History,
+}
+
+impl Scope {
+    /// Every scope that the configuration may name.
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("session", Self::Session),
+        ("project", Self::Project),
+        ("user", Self::User),
+        ("model", Self::Model),
+        ("agent_type", Self::AgentType),
+        ("task_type", Self::TaskType),
+    ];
+
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, s)| *s == self).map_or("history", |(n, _)| n)
+    }
+}
+
+/// What a budget counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Tokens of the classes in [`Budget::count`].
+    Tokens,
+    /// Model responses.
+    Requests,
+    /// Distinct tool calls.
+    ToolCalls,
+}
+
+impl Unit {
+    /// Every unit with the name it has in the configuration.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("tokens", Self::Tokens), ("requests", Self::Requests), ("tool_calls", Self::ToolCalls)];
+
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, u)| *u == self).map_or("tokens", |(n, _)| n)
+    }
+
+    /// How a person reads it: `tokens`, `requests`, `tool calls`.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Tokens => "tokens",
+            Self::Requests => "requests",
+            Self::ToolCalls => "tool calls",
+        }
+    }
+}
+
+/// Token classes that a budget in tokens counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Classes {
+    /// Fresh input.
+    pub input: bool,
+    /// Output.
+    pub output: bool,
+    /// Cache writes of both lifetimes.
+    pub cache_write: bool,
+    /// Cache reads. Off by default: they repeat the same context on every call and would dwarf the rest.
+    pub cache_read: bool,
+}
+
+impl Classes {
+    /// Fresh tokens: input, output and cache writes.
+    pub const FRESH: Self = Self { input: true, output: true, cache_write: true, cache_read: false };
+
+    /// The tokens of these classes.
+    pub fn of(self, usage: Usage) -> u64 {
+        let pick = |on: bool, n: u64| if on { n } else { 0 };
+        pick(self.input, usage.input)
+            .saturating_add(pick(self.output, usage.output))
+            .saturating_add(pick(self.cache_write, usage.cache_write_5m.saturating_add(usage.cache_write_1h)))
+            .saturating_add(pick(self.cache_read, usage.cache_read))
+    }
+}
+
+/// What happens at the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnLimit {
+    /// A warning only.
+    Warn,
+    /// Tool calls are denied, the agent may close its work in `wrap_up` responses, then the turn is stopped.
+    Pause,
+    /// The turn is stopped at once.
+    Stop,
+}
+
+/// Whether a budget acts or only says what it would have done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Says what it would have done.
+    Shadow,
+    /// Acts.
+    Enforce,
+}
+
+/// A budget as configured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Unique name.
+    pub name: String,
+    /// What it counts over.
+    pub scope: Scope,
+    /// Which values of the scope it applies to (glob with `*` and `?`); each value has a count of its own.
+    pub matches: String,
+    /// What it counts.
+    pub unit: Unit,
+    /// Token classes, for a budget in tokens.
+    pub count: Classes,
+    /// From here on it is paused, in units.
+    pub limit: u64,
+    /// From here on it is exhausted and cannot be extended; `None`: never.
+    pub hard_limit: Option<u64>,
+    /// When the count starts afresh.
+    #[serde(with = "window_rule")]
+    pub window: WindowRule,
+    /// Fractions of the limit that raise an alert, ascending, in 0–1.
+    pub thresholds: Vec<f64>,
+    /// What happens at the limit.
+    pub on_limit: OnLimit,
+    /// Responses allowed to each agent after the limit, to close its work (for `pause`).
+    pub wrap_up: u32,
+    /// Whether it acts.
+    pub mode: Mode,
+}
+
+impl Budget {
+    /// What this budget counts of `amount`.
+    pub fn measure(&self, amount: &Amount) -> u64 {
+        match self.unit {
+            Unit::Tokens => self.count.of(amount.usage),
+            Unit::Requests => amount.requests,
+            Unit::ToolCalls => amount.tool_calls,
+        }
+    }
+}
+
+/// Where a budget stands. Derived from used, limit and thresholds, never stored: so it cannot disagree with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Below the first threshold.
+    Active,
+    /// At or past the first threshold.
+    Warning,
+    /// At or past the limit.
+    Paused,
+    /// At or past the hard limit.
+    Exhausted,
+}
+
+impl Status {
+    /// The name that people and JSON see.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Warning => "warning",
+            Self::Paused => "paused",
+            Self::Exhausted => "exhausted",
+        }
+    }
+}
+
+/// A budget for one value of its scope, at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BudgetState {
+    /// The budget as configured.
+    pub budget: Budget,
+    /// The value of the scope, such as a session id.
+    pub value: String,
+    /// The window in force.
+    pub window: Window,
+    /// What was counted in the window, since the last reset.
+    pub used: u64,
+    /// What was added to the limit by extensions, in units.
+    pub extension: u64,
+    /// What the session held before Fusebox watched it, in units: part of `used`, and added to the limit.
+    pub history: u64,
+    /// Operations on this value in this window: names the cause of a stop.
+    pub operations: u32,
+    /// Last reset in this window.
+    pub since: Option<Timestamp>,
+}
+
+impl BudgetState {
+    /// The limit in force: configured, extended, and raised by history. At most the hard limit in force.
+    pub fn limit(&self) -> u64 {
+        let raised = self.budget.limit.saturating_add(self.extension).saturating_add(self.history);
+        self.hard_limit().map_or(raised, |hard| raised.min(hard))
+    }
+
+    /// The hard limit in force.
+    pub fn hard_limit(&self) -> Option<u64> {
+        self.budget.hard_limit.map(|hard| hard.saturating_add(self.history))
+    }
+
+    /// What is left until the limit; 0 past it.
+    pub fn remaining(&self) -> u64 {
+        self.limit().saturating_sub(self.used)
+    }
+
+    /// Used ÷ limit; a limit of 0 counts as reached: 1 (see [`Self::status`]).
+    pub fn utilization(&self) -> f64 {
+        match self.limit() {
+            0 => 1.0,
+            limit => self.used as f64 / limit as f64,
+        }
+    }
+
+    /// The status, by levels: active < first threshold ≤ warning < limit ≤ paused < hard limit ≤ exhausted.
+    pub fn status(&self) -> Status {
+        if self.hard_limit().is_some_and(|hard| self.used >= hard) {
+            Status::Exhausted
+        } else if self.used >= self.limit() {
+            Status::Paused
+        } else if self
+            .budget
+            .thresholds
+            .first()
+            .is_some_and(|t| self.used >= threshold_units(*t, self.limit()))
+        {
+            Status::Warning
+        } else {
+            Status::Active
+        }
+    }
+
+    /// Thresholds that lie in `before < threshold ≤ used`, ascending: those that this step crossed.
+    pub fn crossed(&self, before: u64) -> Vec<f64> {
+        let at = |t: &&f64| {
+            let units = threshold_units(**t, self.limit());
+            before < units && units <= self.used
+        };
+        self.budget.thresholds.iter().filter(at).copied().collect()
+    }
+
+    /// Whether tool calls are to be held back: at the limit, enforced, and with something to do at the limit.
+    pub fn blocks(&self) -> bool {
+        self.budget.mode == Mode::Enforce
+            && self.budget.on_limit != OnLimit::Warn
+            && self.status() >= Status::Paused
+    }
+}
+
+/// The smallest count that is at or past `threshold` (a fraction) of `limit`, at least 1.
+pub fn threshold_units(threshold: f64, limit: u64) -> u64 {
+    // In millionths: 0.55 × 100 in floating point is a little more than 55, and its ceiling 56.
+    let millionths = (threshold * 1e6).round() as u128;
+    let units = (millionths * u128::from(limit)).div_ceil(1_000_000);
+    u64::try_from(units).unwrap_or(u64::MAX).max(1)
+}
+
+mod window_rule {
+    //! A window rule in JSON: `"day@Europe/Berlin"`.
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use crate::domain::window::WindowRule;
+
+    pub fn serialize<S: Serializer>(rule: &WindowRule, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&rule.to_string())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<WindowRule, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}

@@ -1,0 +1,10 @@
+//! The rules of Fusebox as pure values and functions: no file, network, environment or clock in here.
+//!
+//! A message becomes an [`usage::Amount`], amounts add up in counters ([`counter`]), a counter seen against a
+//! [`budget::Budget`] is a [`budget::BudgetState`], and [`verdict`] decides what a state means for a call.
+
+pub mod budget;
+pub mod counter;
+pub mod time;
+pub mod usage;
+pub mod window;

@@ -1,0 +1,94 @@
+//! Tokens by class, and the amount that a message adds to a counter.
+
+use serde::{Deserialize, Serialize};
+
+/// Tokens of one or many model responses, by class. The classes are priced differently, so they are never mixed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens read by the model that were neither written to nor read from the prompt cache.
+    pub input: u64,
+    /// Tokens that the model wrote, thinking included.
+    pub output: u64,
+    /// Tokens written to the prompt cache for five minutes.
+    pub cache_write_5m: u64,
+    /// Tokens written to the prompt cache for one hour.
+    pub cache_write_1h: u64,
+    /// Tokens read from the prompt cache.
+    pub cache_read: u64,
+}
+
+impl Usage {
+    fn zip(self, other: Self, f: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            input: f(self.input, other.input),
+            output: f(self.output, other.output),
+            cache_write_5m: f(self.cache_write_5m, other.cache_write_5m),
+            cache_write_1h: f(self.cache_write_1h, other.cache_write_1h),
+            cache_read: f(self.cache_read, other.cache_read),
+        }
+    }
+
+    /// The larger of both in every class: what several lines say of the same response.
+    pub fn max(self, other: Self) -> Self {
+        self.zip(other, u64::max)
+    }
+
+    /// The sum in every class.
+    pub fn plus(self, other: Self) -> Self {
+        self.zip(other, u64::saturating_add)
+    }
+
+    /// The difference in every class, never below 0.
+    pub fn saturating_minus(self, other: Self) -> Self {
+        self.zip(other, u64::saturating_sub)
+    }
+
+    /// Whether this is at least `other` in every class.
+    pub fn covers(self, other: Self) -> bool {
+        self.max(other) == self
+    }
+
+    /// All classes together.
+    pub fn total(self) -> u64 {
+        self.context().saturating_add(self.output)
+    }
+
+    /// Everything that the model read: the size of the conversation at this response.
+    pub fn context(self) -> u64 {
+        self.input
+            .saturating_add(self.cache_write_5m)
+            .saturating_add(self.cache_write_1h)
+            .saturating_add(self.cache_read)
+    }
+}
+
+/// What a counter holds: tokens by class, responses and tool calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Amount {
+    /// Tokens by class.
+    pub usage: Usage,
+    /// Model responses.
+    pub requests: u64,
+    /// Distinct `tool_use` blocks in the transcripts.
+    pub tool_calls: u64,
+}
+
+impl Amount {
+    /// The sum of both.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            usage: self.usage.plus(other.usage),
+            requests: self.requests.saturating_add(other.requests),
+            tool_calls: self.tool_calls.saturating_add(other.tool_calls),
+        }
+    }
+
+    /// The difference, never below 0 in any part.
+    pub fn saturating_minus(self, other: Self) -> Self {
+        Self {
+            usage: self.usage.saturating_minus(other.usage),
+            requests: self.requests.saturating_sub(other.requests),
+            tool_calls: self.tool_calls.saturating_sub(other.tool_calls),
+        }
+    }
+}
