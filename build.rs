@@ -1,1 +1,41 @@
-fn main() {}
+//! Links the hook executables statically: the dynamic linker's work on libc and libgcc_s costs almost as much as
+//! starting a process. The command line stays dynamic (a static glibc cannot resolve host names everywhere).
+//!
+//! `-C target-feature=+crt-static` would do, but Cargo can only set it for everything, and procedural macros cannot be
+//! built with it. So the linker is told: link statically, and take these stand-ins, which name the static archives,
+//! for the shared libraries that rustc asks for.
+
+use std::path::Path;
+use std::process::Command;
+use std::{env, fs};
+
+const HOOKS: [&str; 4] = ["pre-tool-use", "post-tool-use", "prompt-submit", "session-event"];
+const LIBRARIES: [&str; 6] = ["c", "m", "dl", "pthread", "rt", "util"];
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    let target = env::var("TARGET").unwrap_or_default();
+    if !target.ends_with("-linux-gnu") || !has_static_libc() {
+        // Slower by a third of a millisecond, and otherwise the same.
+        return;
+    }
+    let dir = env::var("OUT_DIR").expect("Cargo sets OUT_DIR");
+    let stand_in = |name: &str, text: String| {
+        fs::write(Path::new(&dir).join(format!("lib{name}.so")), text).expect("OUT_DIR can be written");
+    };
+    for library in LIBRARIES {
+        stand_in(library, format!("INPUT(-l:lib{library}.a)\n"));
+    }
+    stand_in("gcc_s", "INPUT(-lgcc_eh -lgcc)\n".into());
+    for hook in HOOKS {
+        println!("cargo:rustc-link-arg-bin={hook}=-L{dir}");
+        println!("cargo:rustc-link-arg-bin={hook}=-static-pie");
+    }
+}
+
+/// Whether the C compiler knows a static C library (Debian: libc6-dev has it).
+fn has_static_libc() -> bool {
+    let compiler = env::var("CC").unwrap_or_else(|_| "cc".into());
+    let found = Command::new(compiler).arg("-print-file-name=libc.a").output();
+    found.is_ok_and(|out| Path::new(String::from_utf8_lossy(&out.stdout).trim()).is_absolute())
+}

@@ -1,1 +1,4 @@
-fn main() {}
+//! After tool calls: meter, warn, stop.
+#![no_main]
+
+fusebox::hook_main!(Hook::PostToolUse);

@@ -90,7 +90,8 @@ pub fn clock() -> Timestamp {
 }
 
 #[allow(unsafe_code)]
-fn uid() -> u32 {
+/// Effective user id of the process.
+pub fn uid() -> u32 {
     // SAFETY: geteuid has no preconditions and cannot fail.
     unsafe { libc::geteuid() }
 }

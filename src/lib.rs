@@ -6,6 +6,10 @@
 //! Start reading at [`hook::run`], which follows one event from standard input to its answer, and at
 //! [`domain::verdict`], the one place that decides.
 
+pub mod app;
 pub mod config;
 pub mod domain;
 pub mod env;
+pub mod hook;
+pub mod store;
+pub mod transcript;

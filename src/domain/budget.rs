@@ -126,6 +126,19 @@ pub enum Mode {
     Enforce,
 }
 
+/// What a budget does while its store is out of reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreDown {
+    /// Every call is let through.
+    Allow,
+    /// The session cache goes on counting, and decides.
+    #[default]
+    Local,
+    /// Every call is denied.
+    Deny,
+}
+
 /// A budget as configured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
@@ -154,6 +167,9 @@ pub struct Budget {
     pub wrap_up: u32,
     /// Whether it acts.
     pub mode: Mode,
+    /// What happens while the store is out of reach.
+    #[serde(default)]
+    pub store_down: StoreDown,
 }
 
 impl Budget {

@@ -1,6 +1,7 @@
 //! Counters: what one value of a scope used in one window. Budgets are views on counters.
 
 use super::budget::Scope;
+use super::message::Message;
 use super::time::Timestamp;
 use super::window::WindowRule;
 
@@ -24,4 +25,39 @@ pub struct CounterKey {
     pub start: Timestamp,
     /// Messages before this moment do not count: the last reset, else the window's start.
     pub since: Timestamp,
+}
+
+/// Who a message is charged to, besides its own model and agent type.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bearers<'a> {
+    /// Sessions in whose files it stands, and the sessions that started those.
+    pub sessions: Vec<&'a str>,
+    /// Project that it was first read for.
+    pub project: &'a str,
+    /// User that it was first read for.
+    pub user: &'a str,
+    /// Declared task type, empty when none.
+    pub task_type: &'a str,
+}
+
+/// The counters of one family that `message` belongs to: scope values, and the window of its first moment.
+/// A message without a value in that scope (no task type, say) belongs to none.
+pub fn values<'a>(
+    spec: &Spec,
+    message: &'a Message,
+    bearers: &Bearers<'a>,
+    watched_from: Option<Timestamp>,
+) -> Vec<&'a str> {
+    let mut values = match spec.scope {
+        Scope::Session => bearers.sessions.clone(),
+        Scope::History if watched_from.is_some_and(|from| message.at < from) => bearers.sessions.clone(),
+        Scope::History => Vec::new(),
+        Scope::Project => vec![bearers.project],
+        Scope::User => vec![bearers.user],
+        Scope::Model => vec![message.model.as_str()],
+        Scope::AgentType => vec![message.agent_type.as_str()],
+        Scope::TaskType => vec![bearers.task_type],
+    };
+    values.retain(|v| !v.is_empty());
+    values
 }

@@ -3,8 +3,13 @@
 //! A message becomes an [`usage::Amount`], amounts add up in counters ([`counter`]), a counter seen against a
 //! [`budget::Budget`] is a [`budget::BudgetState`], and [`verdict`] decides what a state means for a call.
 
+pub mod alert;
 pub mod budget;
 pub mod counter;
+pub mod ladder;
+pub mod message;
+pub mod operation;
 pub mod time;
 pub mod usage;
+pub mod verdict;
 pub mod window;

@@ -1,0 +1,182 @@
+//! May this go on? One function for every moment that the client asks at.
+
+use super::brief;
+use super::guard::Guard;
+use super::meter::{Awaited, HOOK_BYTES, Metered, Metering, Reach};
+use crate::domain::budget::BudgetState;
+use crate::domain::ladder::Cause;
+use crate::domain::verdict::{self, Moment, Verdict, judge, near_limit};
+use crate::transcript::Fact;
+
+/// How old the cache's answer may be before the store is asked.
+pub const FRESH_MS: i64 = 60_000;
+
+/// What to answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The decision.
+    pub verdict: Verdict,
+    /// For the agent.
+    pub context: Vec<String>,
+    /// For the person.
+    pub message: Vec<String>,
+    /// Alerts that the answer shows: to be confirmed once it is written.
+    pub shows: Vec<i64>,
+}
+
+impl Answer {
+    fn allow() -> Self {
+        Self { verdict: Verdict::Allow, context: vec![], message: vec![], shows: vec![] }
+    }
+}
+
+impl Guard<'_> {
+    /// Before a tool call. Answers from the cache while nothing is near a limit; asks the store before any denial.
+    pub fn before_call(&mut self, tool_use_id: Option<&str>) -> Answer {
+        if !self.config.enabled {
+            return Answer::allow();
+        }
+        let fresh = self.is_fresh(FRESH_MS);
+        let (near, held) = {
+            let (caller, states) = (self.caller(), &self.cache.states);
+            (near_limit(states, &self.cache.sizes, &caller), verdict::blocking(states, &caller).is_some())
+        };
+        if fresh && !near && !held && self.cache.ladder.is_empty() {
+            return Answer::allow();
+        }
+        let awaited = match tool_use_id {
+            Some(id) if near || !fresh => Awaited::tools([id]),
+            _ => Awaited::Nothing,
+        };
+        let metered = self.meter(&Metering { awaited, ..Metering::of_caller(false) });
+        self.decide(&metered, Moment::BeforeCall)
+    }
+
+    /// After a tool call.
+    pub fn after_call(&mut self) -> Answer {
+        if !self.config.enabled {
+            return Answer::allow();
+        }
+        let metered = self.meter(&Metering::of_caller(true));
+        self.speak(&metered, Moment::AfterCall)
+    }
+
+    /// After a tool call of the seed's protocol, which has no event between two requests: held back here already.
+    pub fn after_lone_call(&mut self, charge: Option<Fact>) -> Answer {
+        if !self.config.enabled {
+            return Answer::allow();
+        }
+        let extra = charge.into_iter().collect();
+        let metered = self.meter(&Metering { extra, ..Metering::of_caller(true) });
+        self.speak(&metered, Moment::BeforeCall)
+    }
+
+    /// After all calls of a response. The last gate before the next request: near a limit it waits for the line.
+    pub fn after_batch<'i>(&mut self, tool_use_ids: impl IntoIterator<Item = &'i str>) -> Answer {
+        if !self.config.enabled {
+            return Answer::allow();
+        }
+        let near = near_limit(&self.cache.states, &self.cache.sizes, &self.caller());
+        let wait = near || !self.cache.ladder.is_empty() || !self.is_fresh(FRESH_MS);
+        let awaited = if wait { Awaited::tools(tool_use_ids) } else { Awaited::Nothing };
+        // The main agent's batch may have held subagents: it looks at all files.
+        let reach = if self.call.agent.is_none() { Reach::All } else { Reach::Caller };
+        let metered = self.meter(&Metering { awaited, reach, ..Metering::of_caller(true) });
+        self.speak(&metered, Moment::AfterBatch)
+    }
+
+    /// A prompt came in.
+    pub fn prompt(&mut self) -> Answer {
+        if !self.config.enabled {
+            return Answer::allow();
+        }
+        let metered = self.meter(&Metering { reach: Reach::All, ..Metering::of_caller(true) });
+        let lines = brief::prompt_lines(&metered.states, &self.call.session, self.config.brief);
+        let mut answer = self.speak(&metered, Moment::Prompt);
+        if answer.verdict == Verdict::Allow && !lines.is_empty() {
+            answer.context.insert(0, lines.join("\n"));
+        }
+        answer
+    }
+
+    /// The main agent ended its turn, or a subagent ended (`text`: what it said last). There may be no later hook,
+    /// so it waits for the line.
+    pub fn turn_end(&mut self, text: Option<&str>) -> Answer {
+        if !self.config.enabled {
+            return Answer::allow();
+        }
+        let awaited = Awaited::text(text);
+        let metered = self.meter(&Metering { awaited, reach: Reach::All, ..Metering::of_caller(true) });
+        let mut answer = self.speak(&metered, Moment::TurnEnd);
+        // Context from these events would make the model go on.
+        answer.context.clear();
+        answer
+    }
+
+    /// A session started, was resumed, forked, cleared or compacted.
+    pub fn session_start(&mut self) -> Answer {
+        if !self.config.enabled {
+            return Answer::allow();
+        }
+        self.see(false);
+        let metered = self.meter(&Metering { reach: Reach::All, ..Metering::of_caller(true) });
+        self.read_on_others();
+        let mut answer = Answer::allow();
+        self.add_alerts(&metered, &mut answer);
+        self.add_notices(&mut answer);
+        answer
+    }
+
+    /// A session ended, or was compacted: read what is there.
+    pub fn read_all(&mut self, ended: bool) -> Answer {
+        if !self.config.enabled {
+            return Answer::allow();
+        }
+        let metering = Metering { reach: Reach::All, max_bytes: HOOK_BYTES, ..Metering::of_caller(false) };
+        self.meter(&metering);
+        if ended {
+            self.see(true);
+        }
+        Answer::allow()
+    }
+
+    /// Decides under the cache's lock: the ladder is shared with the session's other hooks.
+    fn decide(&mut self, metered: &Metered, moment: Moment) -> Answer {
+        let caller = self.caller();
+        let caller = (caller.agent.to_owned(), caller.agent_type.to_owned(), caller.model.to_owned());
+        let verdict = self.update(|cache| {
+            let caller = verdict::Caller { agent: &caller.0, agent_type: &caller.1, model: &caller.2 };
+            judge(&metered.states, &mut cache.ladder, &caller, moment)
+        });
+        Answer { verdict, ..Answer::allow() }
+    }
+
+    fn speak(&mut self, metered: &Metered, moment: Moment) -> Answer {
+        let mut answer = self.decide(metered, moment);
+        self.add_alerts(metered, &mut answer);
+        self.add_notices(&mut answer);
+        if let Verdict::WrapUp(state) = &answer.verdict {
+            answer.context.push(brief::wrap_up(state));
+        }
+        answer
+    }
+
+    fn add_alerts(&self, metered: &Metered, answer: &mut Answer) {
+        if let Some(line) = brief::alert_line(&metered.alerts) {
+            answer.context.push(line.clone());
+            answer.message.push(line);
+            answer.shows = metered.alerts.iter().map(|a| a.id).collect();
+        }
+    }
+
+    fn add_notices(&mut self, answer: &mut Answer) {
+        answer.message.append(&mut self.tell);
+    }
+
+    /// Whether the session is stopped: by a cause that still holds.
+    pub fn is_stopped(&self, metered: &Metered) -> bool {
+        let Some(cause) = self.cache.ladder.stopped() else { return false };
+        let holds = |s: &BudgetState| s.blocks() && Cause::of(s) == *cause;
+        metered.states.iter().any(holds)
+    }
+}

@@ -1,0 +1,266 @@
+//! One session under guard: its cache, its configuration, its store.
+
+use std::path::{Path, PathBuf};
+
+use wildmatch::WildMatch;
+
+use super::{ancestry, project};
+use crate::config::{self, Config, Stamp};
+use crate::domain::budget::{Budget, BudgetState, Scope};
+use crate::domain::verdict::Caller;
+use crate::env::Env;
+use crate::store::session_cache::{CacheFile, SessionCache};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Session, Store, Watch};
+
+/// Who calls, as the client says.
+#[derive(Clone, Debug, Default)]
+pub struct Call {
+    /// The session.
+    pub session: String,
+    /// Its transcript.
+    pub transcript: Option<PathBuf>,
+    /// The folder that the client works in.
+    pub cwd: Option<PathBuf>,
+    /// The subagent; `None`: the main agent.
+    pub agent: Option<String>,
+    /// The subagent's type.
+    pub agent_type: Option<String>,
+}
+
+/// A session under guard.
+pub struct Guard<'a> {
+    /// The process.
+    pub env: &'a Env,
+    /// Who calls.
+    pub call: Call,
+    /// The session's cache as it was read, kept up as the guard works.
+    pub cache: SessionCache,
+    /// The configuration in force.
+    pub config: Config,
+    /// Things that went wrong and did not matter: for the journal.
+    pub notes: Vec<String>,
+    /// Things that a person must hear once.
+    pub tell: Vec<String>,
+    pub(super) file: CacheFile,
+    stamp: Stamp,
+    store: Option<SqliteStore>,
+}
+
+impl<'a> Guard<'a> {
+    /// The guard of the session that `call` names. Reads the cache, and the configuration where it changed.
+    pub fn new(env: &'a Env, call: Call) -> Self {
+        let file = CacheFile::of(&env.cache_dir(), &call.session);
+        let cache = file.read().unwrap_or_default();
+        let project = env.project_dir(call.cwd.as_deref().unwrap_or(&env.cwd));
+        let stamp = Stamp::of(env, Some(&project));
+        let known = cache.config.clone().filter(|_| cache.stamp.as_ref() == Some(&stamp));
+        let mut guard = Self {
+            env,
+            call,
+            cache,
+            config: Config::default(),
+            notes: vec![],
+            tell: vec![],
+            file,
+            stamp,
+            store: None,
+        };
+        match known {
+            Some(config) => guard.config = config,
+            None => guard.load(&project),
+        }
+        guard
+    }
+
+    /// Reads the configuration. A bad one leaves the last good one in force (or the defaults); the person hears of it
+    /// once for every change of the files.
+    fn load(&mut self, project: &Path) {
+        let loaded = config::load(self.env, Some(project));
+        if loaded.is_usable() {
+            self.config = loaded.config;
+            return;
+        }
+        let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+        self.notes.push(format!("configuration not usable: {}", problems.join("; ")));
+        let (kept, config) = match self.cache.config.clone() {
+            Some(last) => ("the last good one stays in force", last),
+            None => ("the defaults are in force", Config::default()),
+        };
+        self.config = config;
+        if self.cache.told.as_ref() != Some(&self.stamp) {
+            self.cache.told = Some(self.stamp.clone());
+            let first = problems.first().map_or("", String::as_str);
+            self.tell.push(format!("Fusebox: the configuration cannot be used, {kept}. {first}"));
+        }
+    }
+
+    /// Whether the cache's budgets can be trusted without asking: written by a hook of this session at most
+    /// `max_age_ms` ago, under this configuration, and in the windows of now.
+    pub fn is_fresh(&self, max_age_ms: i64) -> bool {
+        let (now, written) = (self.env.now, self.cache.written);
+        self.cache.stamp.as_ref() == Some(&self.stamp)
+            && written <= now
+            && now.millis_since(written) <= max_age_ms
+            && self.cache.states.iter().all(|s| s.window.contains(now))
+    }
+
+    /// The caller, as the verdict wants it.
+    pub fn caller(&self) -> Caller<'_> {
+        let agent = self.call.agent.as_deref().unwrap_or_default();
+        let agent_type = match self.call.agent {
+            None => "main",
+            Some(_) => self.call.agent_type.as_deref().unwrap_or_default(),
+        };
+        // An agent that has not answered yet uses, for all that is known, the main agent's model.
+        let model = self.cache.models.get(agent).or_else(|| self.cache.models.get(""));
+        Caller { agent, agent_type, model: model.map_or("", String::as_str) }
+    }
+
+    /// The session as the store is told of it.
+    pub fn session(&self) -> Session {
+        let known = &self.cache.session;
+        if known.id == self.call.session {
+            return known.clone();
+        }
+        let dir = self.env.project_dir(self.call.cwd.as_deref().unwrap_or(&self.env.cwd));
+        Session {
+            id: self.call.session.clone(),
+            transcript: self.call.transcript.clone(),
+            project: project::of(&dir).to_string_lossy().into_owned(),
+            user: self.env.user(),
+            task_type: self.config.task_type.clone().unwrap_or_default(),
+            parent: None,
+            client: None,
+        }
+    }
+
+    /// Notes that the session is there: its client, and the session that it was started in. `ended`: that it ends.
+    pub fn see(&mut self, ended: bool) {
+        let mut session = self.session();
+        session.transcript = self.call.transcript.clone().or(session.transcript);
+        let now = self.env.now;
+        if !ended && let Some(client) = ancestry::client(self.env) {
+            session.client = Some(client);
+            let known = session.parent.clone();
+            let parent = self.with_store(|store| Ok(ancestry::parent(client, &session.id, store)));
+            session.parent = parent.flatten().or(known);
+        }
+        let seen = session.clone();
+        let ancestors = self.with_store(|store| {
+            store.see(&seen, now, ended)?;
+            let mut line: Vec<String> = Vec::new();
+            let mut next = store.session(&seen.id)?.and_then(|row| row.session.parent);
+            while let Some(id) = next.filter(|id| line.len() < 16 && *id != seen.id && !line.contains(id)) {
+                next = store.session(&id)?.and_then(|row| row.session.parent);
+                line.push(id);
+            }
+            Ok(line)
+        });
+        self.cache.ancestors = ancestors.unwrap_or_else(|| self.cache.ancestors.clone());
+        self.cache.session = session;
+        let (session, ancestors) = (self.cache.session.clone(), self.cache.ancestors.clone());
+        self.update(|cache| (cache.session, cache.ancestors) = (session, ancestors));
+    }
+
+    /// The budgets that concern this session, for every value that they count it under.
+    pub fn watches(&self, session: &Session) -> Vec<Watch> {
+        let values = |scope: Scope| -> Vec<String> {
+            match scope {
+                Scope::Session => {
+                    std::iter::once(&session.id).chain(&self.cache.ancestors).cloned().collect()
+                }
+                Scope::Project => vec![session.project.clone()],
+                Scope::User => vec![session.user.clone()],
+                Scope::TaskType => vec![session.task_type.clone()],
+                Scope::Model => {
+                    let mut models: Vec<String> = self.cache.models.values().cloned().collect();
+                    models.sort();
+                    models.dedup();
+                    models
+                }
+                Scope::AgentType => self.cache.agent_types.iter().cloned().collect(),
+                Scope::History => Vec::new(),
+            }
+        };
+        let of = |budget: &Budget| -> Vec<Watch> {
+            let glob = WildMatch::new(&budget.matches);
+            let fits = values(budget.scope).into_iter().filter(|v| !v.is_empty() && glob.matches(v));
+            fits.map(|value| Watch { budget: budget.clone(), value }).collect()
+        };
+        self.config.budgets.iter().flat_map(of).collect()
+    }
+
+    /// Works with the store, which is opened at its first use. A failure is noted, and `None`.
+    pub fn with_store<T>(
+        &mut self,
+        work: impl FnOnce(&mut dyn Store) -> crate::store::Result<T>,
+    ) -> Option<T> {
+        if self.store.is_none() {
+            match open(self.env) {
+                Ok((store, warning)) => {
+                    self.store = Some(store);
+                    self.tell.extend(warning);
+                }
+                Err(error) => {
+                    self.notes.push(error.to_string());
+                    return None;
+                }
+            }
+        }
+        let done = work(self.store.as_mut()?);
+        done.map_err(|error| self.notes.push(error.to_string())).ok()
+    }
+
+    /// Changes the cache file, and this guard's copy with it.
+    pub fn update<T>(&mut self, change: impl FnOnce(&mut SessionCache) -> T) -> T {
+        let mut latest = None;
+        let (done, written) = self.file.update(|cache| {
+            let done = change(cache);
+            latest = Some(cache.clone());
+            done
+        });
+        if let Err(error) = written {
+            self.notes.push(format!("session cache: {error}"));
+        }
+        if let Some(latest) = latest {
+            self.cache = latest;
+        }
+        done
+    }
+
+    /// Marks the cache as written now, under the configuration in force, by a batch that the store answered.
+    pub(super) fn stamp(&self) -> (Stamp, Config) {
+        (self.stamp.clone(), self.config.clone())
+    }
+}
+
+/// Opens the embedded store. The second value: what a person must hear about it.
+///
+/// # Errors
+/// The store cannot be used.
+pub fn open(env: &Env) -> crate::store::Result<(SqliteStore, Option<String>)> {
+    let dir = env.state_dir().ok_or_else(|| crate::store::StoreError::Unusable {
+        path: "~/.local/state/fusebox".into(),
+        problem: "there is no home folder".into(),
+        remedy: "Set HOME, or FUSEBOX_STATE_DIR to a folder of your own".into(),
+    })?;
+    let opened = SqliteStore::open(&dir, env.now)?;
+    let warning = opened.set_aside.map(|aside| {
+        format!(
+            "Fusebox: the store was corrupt. It was kept as {} and is rebuilt from the transcripts; extensions and resets \
+             are lost. `fusebox status` finishes the rebuilding.",
+            aside.display()
+        )
+    });
+    Ok((opened.store, warning))
+}
+
+/// Budgets whose window is over start afresh: what the cache knows of them is not of this window.
+pub(super) fn in_window_of(state: &BudgetState, now: crate::domain::time::Timestamp) -> BudgetState {
+    if state.window.contains(now) {
+        return state.clone();
+    }
+    let window = state.budget.window.at(now);
+    BudgetState { window, used: 0, extension: 0, history: 0, operations: 0, since: None, ..state.clone() }
+}

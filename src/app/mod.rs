@@ -1,0 +1,11 @@
+//! What Fusebox does, from the outside world's values to decisions: meter, admit, brief, operate, report.
+
+pub mod admit;
+pub mod ancestry;
+pub mod brief;
+pub mod guard;
+pub mod meter;
+pub mod operate;
+pub mod project;
+pub mod rebuild;
+pub mod report;

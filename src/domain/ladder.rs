@@ -1,0 +1,133 @@
+//! How far each agent of a session was told off: the state behind deny, wrap-up and stop.
+//!
+//! Every entry names its cause and holds only while that cause holds. An extension, a reset, a new window or a
+//! changed limit is another cause, or none: the ladder begins anew.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::budget::{BudgetState, OnLimit};
+use super::time::Timestamp;
+
+/// What holds an agent back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// Name of the budget.
+    pub budget: String,
+    /// Value of its scope.
+    pub value: String,
+    /// Start of its window.
+    pub window_start: Timestamp,
+    /// Operations on it so far.
+    pub operations: u32,
+    /// Limit in force.
+    pub limit: u64,
+}
+
+impl Cause {
+    /// The cause that `state` is.
+    pub fn of(state: &BudgetState) -> Self {
+        Self {
+            budget: state.budget.name.clone(),
+            value: state.value.clone(),
+            window_start: state.window.start,
+            operations: state.operations,
+            limit: state.limit(),
+        }
+    }
+}
+
+/// Where one agent stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rung {
+    /// Why.
+    pub cause: Cause,
+    /// Responses that it may still make to close its work.
+    pub left: u32,
+    /// A call of it was denied.
+    pub denied: bool,
+    /// It was stopped.
+    pub stopped: bool,
+}
+
+/// The agents of a session, by id; the main agent's is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ladder(BTreeMap<String, Rung>);
+
+/// What an agent may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// This call is denied; the agent may go on to close its work.
+    Deny {
+        /// Responses left after the one that made this call.
+        left: u32,
+    },
+    /// The turn ends.
+    Stop,
+}
+
+/// Key of the main agent.
+pub const MAIN: &str = "";
+
+impl Ladder {
+    /// Whether nobody is held back.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Forgets everything: nothing holds anybody back any more.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The cause that stopped the session, if one did.
+    pub fn stopped(&self) -> Option<&Cause> {
+        self.0.get(MAIN).filter(|rung| rung.stopped).map(|rung| &rung.cause)
+    }
+
+    fn rung(&mut self, agent: &str, state: &BudgetState) -> &mut Rung {
+        let cause = Cause::of(state);
+        // A stopped main agent is a stopped session: its subagents have nothing to close their work for.
+        let stopped = self.stopped() == Some(&cause) || state.budget.on_limit == OnLimit::Stop;
+        let fresh = Rung { cause, left: state.budget.wrap_up, denied: false, stopped };
+        let rung = self.0.entry(agent.to_owned()).or_insert_with(|| fresh.clone());
+        if rung.cause != fresh.cause {
+            *rung = fresh;
+        } else if stopped {
+            rung.stopped = true;
+        }
+        rung
+    }
+
+    /// `agent` calls a tool while `state` holds it back.
+    pub fn call(&mut self, agent: &str, state: &BudgetState) -> Step {
+        let rung = self.rung(agent, state);
+        rung.denied = true;
+        if rung.stopped { Step::Stop } else { Step::Deny { left: rung.left } }
+    }
+
+    /// All calls of one response of `agent` are over, and the next request would go out: one response less is left.
+    /// `None`: it may make it.
+    pub fn batch(&mut self, agent: &str, state: &BudgetState) -> Option<Step> {
+        let rung = self.rung(agent, state);
+        if !rung.stopped && rung.left > 0 {
+            rung.left -= 1;
+            return None;
+        }
+        rung.stopped = true;
+        Some(Step::Stop)
+    }
+
+    /// One call of `agent` is over: it stops here only if it was stopped already.
+    pub fn after_call(&mut self, agent: &str, state: &BudgetState) -> Option<Step> {
+        self.rung(agent, state).stopped.then_some(Step::Stop)
+    }
+
+    /// The main agent ended its turn. If its work was cut short, the session counts as stopped.
+    pub fn turn_ended(&mut self, state: &BudgetState) {
+        let rung = self.rung(MAIN, state);
+        rung.stopped |= rung.denied;
+    }
+}

@@ -1,0 +1,216 @@
+//! One model response, merged from everything that was ever read of it.
+//!
+//! Every field of [`Message`] only grows under [`Message::merge`] (maximum, minimum, union, or), so the result does
+//! not depend on the order of reading, nor on how often a line was read. What is charged is derived from the fields.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::time::Timestamp;
+use super::usage::{Amount, Usage};
+
+/// Visible characters that make one token, where a stream was cut and no count is known.
+pub const CHARS_PER_TOKEN: u64 = 4;
+
+/// What a message is known by: 16 bytes of a SHA-256. Ids themselves are not kept.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MessageKey(pub [u8; 16]);
+
+impl MessageKey {
+    /// The key of what these parts name. Parts are separated, so `["a", "b"]` and `["ab"]` differ.
+    pub fn of(parts: &[&str]) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        let mut key = [0; 16];
+        key.copy_from_slice(&hash.finalize()[..16]);
+        Self(key)
+    }
+
+    /// Eight bytes of it, for sets of ids within one message.
+    pub fn short(&self) -> u64 {
+        u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|i| self.0[i]))
+    }
+}
+
+impl std::fmt::Debug for MessageKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.short())
+    }
+}
+
+/// Where the numbers of a message come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// Lines of the response itself.
+    Response,
+    /// A `compact_boundary` line: compaction's own call stands on no other line.
+    Compaction,
+    /// What the client's `cost-state` counted, and no line accounts for.
+    Unlisted,
+}
+
+/// One model response.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// What it is known by.
+    pub key: MessageKey,
+    /// Where its numbers come from.
+    pub source: Source,
+    /// The model that answered; of several names the smallest, so that the order of reading does not matter.
+    pub model: String,
+    /// The subagent that it answered to; `None` for the main agent.
+    pub agent: Option<String>,
+    /// `main`, or the subagent's type; empty where that is not known.
+    pub agent_type: String,
+    /// The earliest time on its lines: decides the window.
+    pub at: Timestamp,
+    /// The largest count in each class over its lines.
+    pub recorded: Usage,
+    /// Some line says why it stopped.
+    pub stopped: bool,
+    /// A synthetic API-error line followed it.
+    pub error_followed: bool,
+    /// The client's own total covers it: estimates no longer count.
+    pub settled: bool,
+    /// What the client's own totals say of it, by session: a fork and its parent may know different parts. Set by
+    /// settling, never by a line; not for responses.
+    pub exact: BTreeMap<u64, Usage>,
+    /// Visible characters of each distinct line; kept only while the message may turn out to be cut.
+    pub visible: BTreeMap<u64, u64>,
+    /// Its distinct `tool_use` ids, shortened.
+    pub tools: BTreeSet<u64>,
+}
+
+impl Message {
+    /// A message of which nothing is known but its key and source.
+    pub fn new(key: MessageKey, source: Source, at: Timestamp) -> Self {
+        Self {
+            key,
+            source,
+            model: String::new(),
+            agent: None,
+            agent_type: "main".into(),
+            at,
+            recorded: Usage::default(),
+            stopped: false,
+            error_followed: false,
+            settled: false,
+            exact: BTreeMap::new(),
+            visible: BTreeMap::new(),
+            tools: BTreeSet::new(),
+        }
+    }
+
+    /// Adds what another reading says. Commutative, associative, idempotent.
+    pub fn merge(mut self, other: &Self) -> Self {
+        if self.model.is_empty() || (!other.model.is_empty() && other.model < self.model) {
+            self.model.clone_from(&other.model);
+        }
+        // A subagent's line may also stand in its parent's file (progress lines): the agent wins over main.
+        let agents = [&self, &other].map(|m| (m.agent.clone(), m.agent_type.clone()));
+        let known = agents.into_iter().filter(|(agent, _)| agent.is_some());
+        if let Some((agent, agent_type)) = known.min_by_key(|(a, t)| (a.clone(), t.is_empty(), t.clone())) {
+            (self.agent, self.agent_type) = (agent, agent_type);
+        }
+        self.at = self.at.min(other.at);
+        self.recorded = self.recorded.max(other.recorded);
+        self.stopped |= other.stopped;
+        self.error_followed |= other.error_followed;
+        self.settled |= other.settled;
+        for (session, usage) in &other.exact {
+            let known = self.exact.entry(*session).or_default();
+            *known = known.max(*usage);
+        }
+        for (line, chars) in &other.visible {
+            let known = self.visible.entry(*line).or_default();
+            *known = (*known).max(*chars);
+        }
+        self.tools.extend(&other.tools);
+        self.forget_lines()
+    }
+
+    /// Drops the characters of a message that cannot turn out to be cut any more.
+    pub fn forget_lines(mut self) -> Self {
+        if self.stopped && self.recorded.output > 1 {
+            self.visible.clear();
+        }
+        self
+    }
+
+    /// Whether the stream was cut: no reason to stop on any line, or an API error followed and the output is what
+    /// the stream's start said (2.1.330 writes a reason to stop even then).
+    pub fn is_cut(&self) -> bool {
+        self.source == Source::Response
+            && (!self.stopped || (self.error_followed && self.recorded.output <= 1))
+    }
+
+    /// Whether what is charged is an estimate.
+    pub fn is_estimated(&self) -> bool {
+        match self.source {
+            Source::Response => self.usage() != self.recorded,
+            Source::Compaction => self.exact.is_empty(),
+            Source::Unlisted => false,
+        }
+    }
+
+    /// The tokens charged.
+    pub fn usage(&self) -> Usage {
+        match self.source {
+            Source::Response if self.is_cut() && !self.settled => {
+                let visible = self.visible.values().sum::<u64>() / CHARS_PER_TOKEN;
+                Usage { output: self.recorded.output.max(visible), ..self.recorded }
+            }
+            Source::Compaction if self.exact.is_empty() => self.recorded,
+            Source::Compaction | Source::Unlisted => {
+                self.exact.values().fold(Usage::default(), |most, usage| most.max(*usage))
+            }
+            Source::Response => self.recorded,
+        }
+    }
+
+    /// What this message adds to a counter.
+    pub fn amount(&self) -> Amount {
+        let requests = u64::from(self.source != Source::Unlisted);
+        Amount { usage: self.usage(), requests, tool_calls: self.tools.len() as u64 }
+    }
+}
+
+/// The client's own running total (`cost-state`): cumulative per model for one run of a client and its resumes, on
+/// a fork the parent's total included.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientTotal {
+    /// `startTime`: what the run is known by.
+    pub run: i64,
+    /// The model.
+    pub model: String,
+    /// The total.
+    pub usage: Usage,
+    /// The last dated line before it.
+    pub at: Timestamp,
+    /// The first dated line after it: messages from here on are not in the total. `None`: nothing came after.
+    pub until: Option<Timestamp>,
+}
+
+/// What a client's total says beyond the lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// The total does not even cover the lines (a run that lost its earlier total): it says nothing.
+    Incomplete,
+    /// This much stands on no line.
+    Unlisted(Usage),
+}
+
+/// What `total` says beyond `listed` (the lines' recorded usage, without estimates) and `booked` (earlier compactions).
+pub fn settle(total: Usage, listed: Usage, booked: Usage) -> Settlement {
+    if total.covers(listed) {
+        Settlement::Unlisted(total.saturating_minus(listed).saturating_minus(booked))
+    } else {
+        Settlement::Incomplete
+    }
+}

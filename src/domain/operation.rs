@@ -1,0 +1,87 @@
+//! What a person decided about a budget: records, replayable under their id.
+
+use serde::{Deserialize, Serialize};
+
+use super::time::Timestamp;
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "kind")]
+pub enum Decision {
+    /// The limit is raised by so many units.
+    Extend {
+        /// Units.
+        amount: u64,
+    },
+    /// Charges dated before this moment no longer count; earlier extensions end.
+    Reset {
+        /// The moment.
+        baseline: Timestamp,
+    },
+    /// The budget no longer applies to this value in this window, until it is reset.
+    Delete,
+}
+
+impl Decision {
+    /// `extend`, `reset` or `delete`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Extend { .. } => "extend",
+            Self::Reset { .. } => "reset",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// A decision about one value of one budget, in one window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Operation {
+    /// Unique; the same operation recorded twice counts once.
+    pub id: String,
+    /// What was decided.
+    #[serde(flatten)]
+    pub decision: Decision,
+    /// Name of the budget.
+    pub budget: String,
+    /// Value of its scope.
+    pub value: String,
+    /// Start of the window that it holds in.
+    pub window_start: Timestamp,
+    /// Why, in the words of the person.
+    pub reason: String,
+    /// Who.
+    pub actor: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What all operations on one value in one window come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effect {
+    /// Units added to the limit since the last reset.
+    pub extension: u64,
+    /// Moment of the last reset.
+    pub since: Option<Timestamp>,
+    /// Whether the budget was deleted.
+    pub deleted: bool,
+    /// How many operations there were.
+    pub count: u32,
+}
+
+impl Effect {
+    /// Adds up `decisions`, in their order.
+    pub fn of(decisions: impl IntoIterator<Item = Decision>) -> Self {
+        decisions.into_iter().fold(Self::default(), |sum, decision| {
+            let sum = Self { count: sum.count + 1, ..sum };
+            match decision {
+                Decision::Extend { amount } => {
+                    Self { extension: sum.extension.saturating_add(amount), ..sum }
+                }
+                Decision::Reset { baseline } => {
+                    Self { extension: 0, since: Some(baseline), deleted: false, ..sum }
+                }
+                Decision::Delete => Self { deleted: true, ..sum },
+            }
+        })
+    }
+}

@@ -1,0 +1,67 @@
+//! The journal: what went wrong in hooks, where nobody would see it. A line a failure, JSON, in the state folder.
+//!
+//! It holds no prompts, no tool input and no tool output: names, paths and error texts of the system only.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::time::Timestamp;
+
+/// Name of the file.
+pub const FILE: &str = "journal.jsonl";
+
+/// When the file is larger, it becomes the old one (`journal.jsonl.1`) and a new one is begun.
+const MAX_BYTES: u64 = 256 * 1024;
+
+/// One failure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When.
+    pub at: Timestamp,
+    /// Which hook.
+    pub hook: String,
+    /// What.
+    pub problem: String,
+}
+
+/// Where the journal is.
+pub fn path(state_dir: &Path) -> PathBuf {
+    state_dir.join(FILE)
+}
+
+/// One line.
+pub fn line(at: Timestamp, hook: &str, problem: &str) -> Vec<u8> {
+    let entry = Entry { at, hook: hook.into(), problem: problem.chars().take(2000).collect() };
+    let mut line = serde_json::to_vec(&entry).unwrap_or_default();
+    line.push(b'\n');
+    line
+}
+
+/// Appends lines. Failures are let go: there is nowhere left to tell them.
+pub fn append(state_dir: &Path, lines: &[u8]) {
+    let path = path(state_dir);
+    if std::fs::metadata(&path).is_ok_and(|m| m.len() > MAX_BYTES) {
+        let _ = std::fs::rename(&path, path.with_extension("jsonl.1"));
+    }
+    let open = || {
+        let mut options = OpenOptions::new();
+        options.create(true).append(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(&path)
+    };
+    let file = open().or_else(|_| {
+        let _ = crate::store::sqlite::make_private_dir(state_dir);
+        open()
+    });
+    if let Ok(mut file) = file {
+        let _ = file.write_all(lines);
+    }
+}
+
+/// The entries, oldest first; lines that cannot be read are left out.
+pub fn read(state_dir: &Path) -> Vec<Entry> {
+    let text = std::fs::read_to_string(path(state_dir)).unwrap_or_default();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}

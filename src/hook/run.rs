@@ -1,0 +1,175 @@
+//! One event: standard input → event → answer → one write → exit code. The hook contract is kept here.
+//!
+//! Whatever fails (garbage on standard input, a panic, the deadline, a store out of reach) ends in nothing on standard
+//! output, exit code 0 and a line in the journal. Exit code 2 is written in one place, for a decision.
+
+use std::io::{Read, Write};
+
+use super::wire::input::{Common, ToolBatch, ToolCall, TurnEnd};
+use super::wire::output::Output;
+use super::wire::seed::SeedPayload;
+use super::{deadline, journal};
+use crate::app::admit::Answer;
+use crate::app::brief;
+use crate::app::guard::Guard;
+use crate::domain::verdict::Verdict;
+use crate::env::Env;
+
+/// Bytes of standard input that are read at most. Tool results can be large; more than this is no hook payload.
+const MAX_INPUT: u64 = 64 * 1024 * 1024;
+
+/// Which executable runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// `pre-tool-use`: PreToolUse.
+    PreToolUse,
+    /// `post-tool-use`: PostToolUse, PostToolUseFailure, PostToolBatch.
+    PostToolUse,
+    /// `prompt-submit`: UserPromptSubmit.
+    PromptSubmit,
+    /// `session-event`: SessionStart, Stop, StopFailure, SubagentStop, SessionEnd, PostCompact.
+    SessionEvent,
+}
+
+impl Hook {
+    /// The executable's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PreToolUse => "pre-tool-use",
+            Self::PostToolUse => "post-tool-use",
+            Self::PromptSubmit => "prompt-submit",
+            Self::SessionEvent => "session-event",
+        }
+    }
+}
+
+/// What a hook says: bytes for standard output, bytes for standard error, the exit code.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// For standard output: JSON, or nothing.
+    pub stdout: Vec<u8>,
+    /// For standard error: the reason of a block, or nothing.
+    pub stderr: Vec<u8>,
+    /// Whether the call is blocked by the exit code (the seed's protocol).
+    pub blocks: bool,
+}
+
+/// Runs a hook executable. Never returns a failure, and does not return at all: what is left (closing the database,
+/// freeing memory) is the kernel's work.
+pub fn run(hook: Hook) -> i32 {
+    deadline::begin();
+    let env = Env::of_process();
+    if let Some(dir) = env.state_dir() {
+        let late = format!("not done within {} ms", deadline::DEADLINE_MS);
+        deadline::last_words(&journal::path(&dir), journal::line(env.now, hook.name(), &late));
+    }
+    let for_panic = env.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map_or_else(String::new, |l| format!("{}:{}", l.file(), l.line()));
+        note(&for_panic, hook, &[format!("panic at {place}")]);
+        deadline::exit_now(0);
+    }));
+    let mut input = Vec::with_capacity(4096);
+    if std::io::stdin().lock().take(MAX_INPUT).read_to_end(&mut input).is_err() {
+        deadline::exit_now(0);
+    }
+    let (reply, mut session) = answer(hook, &env, &input);
+    deadline::end();
+    // One write: a client never sees half an answer.
+    let shown =
+        write_all(&mut std::io::stdout(), &reply.stdout) && write_all(&mut std::io::stderr(), &reply.stderr);
+    if let Some((guard, shows)) = &mut session {
+        if shown && !shows.is_empty() {
+            guard.with_store(|store| store.confirm_shown(shows));
+        }
+        note(&env, hook, &guard.notes);
+    }
+    // The only place that a decision becomes an exit code.
+    deadline::exit_now(if reply.blocks && shown { 2 } else { 0 })
+}
+
+fn write_all(to: &mut dyn Write, bytes: &[u8]) -> bool {
+    bytes.is_empty() || (to.write_all(bytes).is_ok() && to.flush().is_ok())
+}
+
+fn note(env: &Env, hook: Hook, problems: &[String]) {
+    if let Some(dir) = env.state_dir().filter(|_| !problems.is_empty()) {
+        let lines: Vec<u8> = problems.iter().flat_map(|p| journal::line(env.now, hook.name(), p)).collect();
+        journal::append(&dir, &lines);
+    }
+}
+
+/// The reply to one payload, and what is left to do once it is written: confirm the alerts that it shows, and note
+/// what went wrong. Streams are the caller's, so that this can be run in process.
+pub fn answer<'a>(hook: Hook, env: &'a Env, input: &[u8]) -> (Reply, Option<(Guard<'a>, Vec<i64>)>) {
+    if let Some(common) = parse::<Common>(input).filter(Common::is_usable) {
+        let event = common.hook_event_name.clone();
+        let mut guard = Guard::new(env, common.call());
+        let answer = dispatch(hook, &event, &mut guard, input);
+        let reply = answer.as_ref().map(|answer| in_json(&event, answer)).unwrap_or_default();
+        return (reply, Some((guard, answer.map(|a| a.shows).unwrap_or_default())));
+    }
+    let Some(payload) = SeedPayload::parse(input) else { return (Reply::default(), None) };
+    let mut guard = Guard::new(env, payload.call());
+    let answer = match hook {
+        Hook::PreToolUse => Some(guard.before_call(None)),
+        Hook::PostToolUse => Some(guard.after_lone_call(payload.charge(input, env.now))),
+        Hook::PromptSubmit => Some(guard.prompt()),
+        Hook::SessionEvent => None,
+    };
+    let reply = answer.as_ref().map(|answer| in_seed(hook, answer)).unwrap_or_default();
+    (reply, Some((guard, answer.map(|a| a.shows).unwrap_or_default())))
+}
+
+fn parse<'i, T: serde::Deserialize<'i>>(input: &'i [u8]) -> Option<T> {
+    serde_json::from_slice(input).ok()
+}
+
+/// Hands an event to whom it concerns; `None`: none of this executable's.
+fn dispatch(hook: Hook, event: &str, guard: &mut Guard, input: &[u8]) -> Option<Answer> {
+    match (hook, event) {
+        (Hook::PreToolUse, "PreToolUse") => {
+            let call: ToolCall = parse(input)?;
+            Some(guard.before_call(call.tool_use_id.as_deref()))
+        }
+        (Hook::PostToolUse, "PostToolUse" | "PostToolUseFailure") => Some(guard.after_call()),
+        (Hook::PostToolUse, "PostToolBatch") => {
+            let batch: ToolBatch = parse(input)?;
+            Some(guard.after_batch(batch.tool_calls.iter().filter_map(|c| c.tool_use_id.as_deref())))
+        }
+        (Hook::PromptSubmit, "UserPromptSubmit") => Some(guard.prompt()),
+        (Hook::SessionEvent, "SessionStart") => Some(guard.session_start()),
+        (Hook::SessionEvent, "Stop" | "SubagentStop") => {
+            let end: TurnEnd = parse(input)?;
+            Some(guard.turn_end(end.last_assistant_message.as_deref()))
+        }
+        // What a failed turn said last is an error, on no line that counts.
+        (Hook::SessionEvent, "StopFailure") => Some(guard.turn_end(None)),
+        (Hook::SessionEvent, "PostCompact") => Some(guard.read_all(false)),
+        (Hook::SessionEvent, "SessionEnd") => Some(guard.read_all(true)),
+        _ => None,
+    }
+}
+
+fn in_json(event: &str, answer: &Answer) -> Reply {
+    let stdout = Output::of(event, answer).and_then(|output| serde_json::to_vec(&output).ok());
+    Reply { stdout: stdout.unwrap_or_default(), ..Reply::default() }
+}
+
+/// The seed's protocol: a warning is context on standard output, a block is exit code 2 with the reason on standard
+/// error.
+fn in_seed(hook: Hook, answer: &Answer) -> Reply {
+    let block = |text: String| Reply { stderr: (text + "\n").into_bytes(), blocks: true, ..Reply::default() };
+    match &answer.verdict {
+        Verdict::Deny { state, left } => block(brief::denial(state, *left)),
+        Verdict::Stop(state) | Verdict::Block(state) => block(brief::stop(state)),
+        Verdict::Allow | Verdict::WrapUp(_) => {
+            let event = match hook {
+                Hook::PreToolUse => "PreToolUse",
+                Hook::PostToolUse => "PostToolUse",
+                _ => "UserPromptSubmit",
+            };
+            in_json(event, answer)
+        }
+    }
+}

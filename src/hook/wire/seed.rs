@@ -1,0 +1,69 @@
+//! The seed's own payload: `tool`, `arguments`, `response`, `sessionId`, no transcript. It is charged from standard
+//! input: once per call id, else once per hash of the payload.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::app::guard::Call;
+use crate::domain::message::{Message, MessageKey, Source};
+use crate::domain::time::Timestamp;
+use crate::domain::usage::Usage;
+use crate::transcript::Fact;
+use crate::transcript::line::tool_hash;
+
+/// A payload of that shape.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SeedPayload {
+    #[serde(rename = "sessionId")]
+    session: String,
+    #[serde(default)]
+    response: Value,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
+}
+
+impl SeedPayload {
+    /// Reads it; `None` for anything else. A payload that names a transcript is a real client's, and is never charged
+    /// from what it carries.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let payload: Self = serde_json::from_slice(bytes).ok()?;
+        let usable = !payload.session.is_empty() && !payload.rest.contains_key("transcript_path");
+        usable.then_some(payload)
+    }
+
+    /// Who calls.
+    pub fn call(&self) -> Call {
+        Call { session: self.session.clone(), ..Call::default() }
+    }
+
+    /// The charge, where the response says what it used.
+    pub fn charge(&self, bytes: &[u8], now: Timestamp) -> Option<Fact> {
+        let places = [&self.response["usage"], &self.response["metadata"], &self.response];
+        let has_usage = |v: &&&Value| ["input_tokens", "output_tokens"].iter().any(|n| v[*n].is_number());
+        let usage = places.iter().find(has_usage)?;
+        let count = |name: &str| {
+            let value = &usage[name];
+            value.as_u64().or_else(|| value.as_f64().map(|f| f.max(0.0).round() as u64)).unwrap_or(0)
+        };
+        let text = |name: &str| self.rest.get(name).and_then(Value::as_str);
+        let id = ["tool_use_id", "call_id", "callId", "id"].iter().find_map(|name| text(name));
+        let key = match id {
+            Some(id) => MessageKey::of(&["call", &self.session, id]),
+            None => MessageKey::of(&["payload", &String::from_utf8_lossy(bytes)]),
+        };
+        let mut message = Message::new(key, Source::Response, now);
+        message.model = self.response["model"].as_str().or(text("model")).unwrap_or_default().to_owned();
+        message.recorded = Usage {
+            input: count("input_tokens"),
+            output: count("output_tokens"),
+            cache_write_5m: count("cache_creation_input_tokens"),
+            cache_write_1h: 0,
+            cache_read: count("cache_read_input_tokens"),
+        };
+        message.stopped = true;
+        message.tools.insert(id.map_or(key.short(), tool_hash));
+        Some(Fact::Message(message))
+    }
+}

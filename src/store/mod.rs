@@ -1,0 +1,215 @@
+//! The store: messages, counters, alerts and operations, behind one trait.
+//!
+//! A counter is a sum over messages, kept so that nobody has to add them up; where it is missing it is added up.
+//! Everything that one hook records goes in with one [`Store::apply`], which happens whole or not at all.
+
+pub mod session_cache;
+pub mod sqlite;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::alert::BudgetAlert;
+use crate::domain::budget::{Budget, BudgetState};
+use crate::domain::operation::Operation;
+use crate::domain::time::Timestamp;
+use crate::domain::usage::Amount;
+use crate::transcript::Fact;
+
+/// Why the store could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file or folder could not be used.
+    #[error("{path}: {problem}. {remedy}")]
+    Unusable {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+        /// What to do about it.
+        remedy: String,
+    },
+    /// The database refused.
+    #[error("store: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A stored value cannot be read.
+    #[error("store: {0}")]
+    Damaged(String),
+}
+
+/// What the store answers.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// A client process, to find the session that started another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientProcess {
+    /// Process id.
+    pub pid: u32,
+    /// Start time in clock ticks since boot: a process id is used again, the pair is not.
+    pub started: u64,
+}
+
+/// A session as a hook saw it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// The client's session id.
+    pub id: String,
+    /// Its transcript.
+    pub transcript: Option<PathBuf>,
+    /// The project that it is charged to. Decided when the session is first seen, like the next two: what was
+    /// charged must not move.
+    pub project: String,
+    /// The user that it is charged to.
+    pub user: String,
+    /// Declared task type, empty when none.
+    pub task_type: String,
+    /// The session that started it.
+    pub parent: Option<String>,
+    /// Its client.
+    pub client: Option<ClientProcess>,
+}
+
+/// A session as the store lists it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SessionRow {
+    /// The session.
+    #[serde(flatten)]
+    pub session: Session,
+    /// When a hook was last seen.
+    pub last_seen: Timestamp,
+    /// When it ended, if it did.
+    pub ended: Option<Timestamp>,
+    /// Everything in its files was read after it ended.
+    pub complete: bool,
+}
+
+/// A budget for one value of its scope.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watch {
+    /// The budget.
+    pub budget: Budget,
+    /// The value.
+    pub value: String,
+}
+
+/// What one hook records.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    /// The session in whose files the facts stand.
+    pub session: &'a Session,
+    /// What was read.
+    pub facts: &'a [Fact],
+    /// The budgets to answer for.
+    pub watches: &'a [Watch],
+    /// Whether alerts may be raised (not for an import).
+    pub alert: bool,
+    /// Whether the caller can show alerts now: it gets those that nobody has shown, and must
+    /// [`Store::confirm_shown`] them.
+    pub claim: bool,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What the store answers to a [`Batch`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Applied {
+    /// The watched budgets after the batch; deleted ones are left out.
+    pub states: Vec<BudgetState>,
+    /// Alerts to show, oldest first.
+    pub alerts: Vec<BudgetAlert>,
+    /// Which store this is: one that lost everything is another one.
+    pub epoch: String,
+    /// How many batches of this session the store recorded, this one included: orders what parallel hooks were told.
+    pub sequence: u64,
+}
+
+/// What a session used in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionTotal {
+    /// Everything charged to it.
+    pub amount: Amount,
+    /// Messages whose charge is an estimate.
+    pub estimated_messages: u64,
+}
+
+/// Where messages are recorded and budgets are counted.
+pub trait Store {
+    /// Records a batch, in one atomic step, and answers for the watched budgets.
+    ///
+    /// # Errors
+    /// Nothing was recorded.
+    fn apply(&mut self, batch: &Batch) -> Result<Applied>;
+
+    /// Notes that these alerts reached a person; the rest of the claim is given back after its time.
+    ///
+    /// # Errors
+    /// They may be shown once more.
+    fn confirm_shown(&mut self, alerts: &[i64]) -> Result<()>;
+
+    /// Records an operation; one with a known id changes nothing.
+    ///
+    /// # Errors
+    /// It was not recorded.
+    fn operate(&mut self, operation: &Operation, state: &BudgetState) -> Result<()>;
+
+    /// Operations on a budget, oldest first; all of them without a name.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn operations(&mut self, budget: Option<&str>) -> Result<Vec<Operation>>;
+
+    /// What a session used in all; `None` when the store does not know it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn session_total(&mut self, session: &str) -> Result<Option<SessionTotal>>;
+
+    /// The sessions, last seen first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn sessions(&mut self) -> Result<Vec<SessionRow>>;
+
+    /// One session.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn session(&mut self, id: &str) -> Result<Option<SessionRow>>;
+
+    /// The session whose client is this process.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn session_of_client(&mut self, client: ClientProcess) -> Result<Option<String>>;
+
+    /// Notes that a session was seen (`ended`: that it ended then).
+    ///
+    /// # Errors
+    /// It was not noted.
+    fn see(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()>;
+
+    /// Notes that all of an ended session was read.
+    ///
+    /// # Errors
+    /// It was not noted.
+    fn complete(&mut self, session: &str) -> Result<()>;
+
+    /// The values that budgets of this scope were counted for since a moment.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn values(&mut self, scope: crate::domain::budget::Scope, since: Timestamp) -> Result<Vec<String>>;
+
+    /// When Fusebox was installed: what a session held before counts as its history.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn installed(&mut self) -> Result<Option<Timestamp>>;
+
+    /// Notes the installation; a later one changes nothing.
+    ///
+    /// # Errors
+    /// It was not noted.
+    fn install(&mut self, now: Timestamp) -> Result<()>;
+}

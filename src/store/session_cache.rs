@@ -1,0 +1,188 @@
+//! The session cache: one small file a session, `guardrails-<session>.json`, that hooks share.
+//!
+//! It holds what pre-tool-use needs to answer without the store, how far the transcripts were read, and the ladder.
+//! It can be deleted at any time: what it says can be read again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Session;
+use crate::config::{Config, Stamp};
+use crate::domain::budget::BudgetState;
+use crate::domain::ladder::Ladder;
+use crate::domain::message::MessageKey;
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::Sizes;
+use crate::transcript::cursor::Position;
+use crate::transcript::files::is_plain_id;
+
+/// Format of the file; another one is not read.
+const VERSION: u32 = 1;
+
+/// What hooks of one session tell each other.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SessionCache {
+    /// Format.
+    pub version: u32,
+    /// When the store last answered.
+    pub written: Timestamp,
+    /// Fingerprint of the configuration that `config` was read from.
+    pub stamp: Option<Stamp>,
+    /// The budgets as the store last answered.
+    pub states: Vec<BudgetState>,
+    /// Who was told what.
+    pub ladder: Ladder,
+    /// What is known of the size of responses.
+    pub sizes: Sizes,
+    /// The model that answered last, by agent; the main agent's key is empty.
+    pub models: BTreeMap<String, String>,
+    /// Agent types seen.
+    pub agent_types: BTreeSet<String>,
+    /// The last good configuration.
+    pub config: Option<Config>,
+    /// The configuration whose problems a person was told.
+    pub told: Option<Stamp>,
+    /// The session.
+    pub session: Session,
+    /// The sessions that it was started in, innermost first: their session budgets hold for it too.
+    pub ancestors: Vec<String>,
+    /// Which store the positions were read for.
+    pub epoch: String,
+    /// Number of the batch that `states` answers.
+    pub sequence: u64,
+    /// How far each transcript file was read; always acknowledged by the store.
+    pub positions: BTreeMap<PathBuf, Position>,
+}
+
+/// The file of one session's cache.
+#[derive(Clone, Debug)]
+pub struct CacheFile {
+    path: PathBuf,
+}
+
+impl CacheFile {
+    /// The cache of `session` in `dir`. The id comes from outside: one that is no plain name is hashed.
+    pub fn of(dir: &Path, session: &str) -> Self {
+        let name = match is_plain_id(session) {
+            true => session.to_owned(),
+            false => format!("{:016x}", MessageKey::of(&["session", session]).short()),
+        };
+        Self { path: dir.join(format!("guardrails-{name}.json")) }
+    }
+
+    /// All caches in `dir`.
+    pub fn all(dir: &Path) -> Vec<Self> {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
+        let is_cache = |path: &PathBuf| {
+            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+            name.starts_with("guardrails-") && name.ends_with(".json")
+        };
+        entries.filter(is_cache).map(|path| Self { path }).collect()
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads it; `None` when there is none, or none that can be used.
+    pub fn read(&self) -> Option<SessionCache> {
+        let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&self.path).ok()?;
+        let mut bytes = Vec::with_capacity(8 * 1024);
+        file.read_to_end(&mut bytes).ok()?;
+        let cache: SessionCache = serde_json::from_slice(&bytes).ok()?;
+        (cache.version == VERSION).then_some(cache)
+    }
+
+    /// Changes it: what another process wrote in the meantime is in what `change` is given. The lock is held for
+    /// reading, `change` and writing: never across a call of the store.
+    ///
+    /// # Errors
+    /// The folder is not private, or cannot be written; `change` was called all the same, on what could be read.
+    pub fn update<T>(&self, change: impl FnOnce(&mut SessionCache) -> T) -> (T, std::io::Result<()>) {
+        let lock = self.lock();
+        let before = self.read();
+        let mut cache = before.clone().unwrap_or_default();
+        cache.version = VERSION;
+        let done = change(&mut cache);
+        if before.as_ref() == Some(&cache) {
+            return (done, Ok(()));
+        }
+        let written = lock.and_then(|_lock| self.write(&cache));
+        (done, written)
+    }
+
+    /// Deletes it.
+    pub fn delete(&self) {
+        let _ = std::fs::remove_file(&self.path);
+        let _ = std::fs::remove_file(self.path.with_extension("lock"));
+    }
+
+    fn lock(&self) -> std::io::Result<File> {
+        let open = || {
+            let mut options = OpenOptions::new();
+            options.create(true).truncate(false).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+            options.open(self.path.with_extension("lock"))
+        };
+        let file = match open() {
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                private_dir(self.dir())?;
+                open()?
+            }
+            other => other?,
+        };
+        lock_exclusive(&file)?;
+        Ok(file)
+    }
+
+    fn write(&self, cache: &SessionCache) -> std::io::Result<()> {
+        check_private(self.dir())?;
+        let bytes = serde_json::to_vec(cache)?;
+        // Under the lock nobody else writes this name, and a hook that is killed here leaves one file, not many.
+        let new = self.path.with_extension("new");
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(true).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+        options.open(&new)?.write_all(&bytes)?;
+        std::fs::rename(&new, &self.path)
+    }
+
+    fn dir(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("/"))
+    }
+}
+
+/// Waits for the lock. fs2 has been quiet since 2018, so it stands behind this one function.
+fn lock_exclusive(file: &File) -> std::io::Result<()> {
+    fs2::FileExt::lock_exclusive(file)
+}
+
+fn private_dir(dir: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    check_private(dir)
+}
+
+/// Refuses a cache folder that another user could have made or could write: it would decide for us. The default lies
+/// in `/tmp`, where anybody can make a folder first.
+fn check_private(dir: &Path) -> std::io::Result<()> {
+    let meta = std::fs::symlink_metadata(dir)?;
+    let refuse = |what: &str| {
+        let hint = "remove it, or set FUSEBOX_CACHE_DIR to a folder of your own with mode 0700";
+        Err(std::io::Error::new(ErrorKind::PermissionDenied, format!("{}: {what}; {hint}", dir.display())))
+    };
+    if !meta.is_dir() {
+        return refuse("is no folder (a symbolic link is not followed)");
+    }
+    if meta.uid() != crate::env::uid() {
+        return refuse("belongs to another user");
+    }
+    if meta.mode() & 0o022 != 0 {
+        return refuse("can be written by others");
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! Alerts: raised in the step that crosses a threshold, shown once.
+
+use rusqlite::{Connection, params};
+
+use super::super::{Result, StoreError};
+use super::operations::Standing;
+use crate::domain::alert::BudgetAlert;
+use crate::domain::budget::BudgetState;
+use crate::domain::time::Timestamp;
+
+/// How long a hook may take between claiming an alert and having shown it. A hook that dies in between gives it
+/// back by this; the hook's own deadline is shorter.
+const CLAIM_MS: i64 = 5_000;
+
+/// Stores the thresholds that this step crossed.
+pub fn raise(db: &Connection, standing: &Standing, after: &BudgetState, now: Timestamp) -> Result<()> {
+    for threshold in after.crossed(standing.before.used) {
+        let alert = BudgetAlert::of(after, threshold, now);
+        let text = serde_json::to_string(&alert).map_err(|e| StoreError::Damaged(e.to_string()))?;
+        db.execute(
+            "INSERT OR IGNORE INTO alerts (budget, value, window_start, threshold, in_force, since, alert) \
+             VALUES (?,?,?,?,?,?,?)",
+            params![
+                alert.budget,
+                alert.value,
+                alert.window_start.0,
+                (threshold * 1e6).round() as i64,
+                super::to_sql(alert.limit),
+                after.since.unwrap_or(after.window.start).0,
+                text
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// Alerts of these budgets that nobody has shown and nobody is about to show.
+pub fn claim(db: &Connection, states: &[BudgetState], now: Timestamp) -> Result<Vec<BudgetAlert>> {
+    let mut query = db.prepare_cached(
+        "SELECT id, alert FROM alerts WHERE budget = ? AND value = ? AND window_start = ? AND shown = 0 \
+         AND claimed_until <= ? ORDER BY id",
+    )?;
+    let mut claimed = Vec::new();
+    for state in states {
+        let mut rows = query.query(params![state.budget.name, state.value, state.window.start.0, now.0])?;
+        while let Some(row) = rows.next()? {
+            let text: String = row.get(1)?;
+            let alert: BudgetAlert =
+                serde_json::from_str(&text).map_err(|e| StoreError::Damaged(format!("alerts: {e}")))?;
+            claimed.push(BudgetAlert { id: row.get(0)?, ..alert });
+        }
+    }
+    for alert in &claimed {
+        let until = now.plus_millis(CLAIM_MS).0;
+        db.execute("UPDATE alerts SET claimed_until = ? WHERE id = ?", params![until, alert.id])?;
+    }
+    Ok(claimed)
+}
+
+/// Notes that these alerts reached a person.
+pub fn confirm(db: &Connection, alerts: &[i64]) -> Result<()> {
+    for id in alerts {
+        db.execute("UPDATE alerts SET shown = 1 WHERE id = ?", [id])?;
+    }
+    Ok(())
+}

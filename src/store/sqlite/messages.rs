@@ -1,0 +1,320 @@
+//! Recording a batch: messages are merged with what is known of them, counters move by the difference.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
+
+use super::super::{Applied, Batch, Result, StoreError};
+use super::counters::{self, AMOUNT, Changes, Specs, columns};
+use super::sessions::{self, Bearer};
+use super::{alerts, operations, settle};
+use crate::domain::budget::Scope;
+use crate::domain::counter::{self, Bearers, Spec};
+use crate::domain::message::{Message, MessageKey, Source};
+use crate::domain::time::Timestamp;
+use crate::domain::usage::{Amount, Usage};
+use crate::transcript::Fact;
+
+/// One atomic step: record the facts, move the counters, raise the alerts, answer for the watched budgets.
+pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
+    let installed = sessions::installed(db)?;
+    let wanted = batch.watches.iter().flat_map(|w| operations::specs(&w.budget));
+    let specs = Specs::load(db, wanted)?;
+    let before = operations::standings(db, &specs, batch, installed)?;
+    let home = sessions::intern(db, batch.session, batch.now)?;
+    let lineage = sessions::lineage(db, home)?;
+    let mut ledger =
+        Ledger { db, specs: &specs, installed, home, lineage: &lineage, changes: Changes::default() };
+    ledger.record(batch.facts)?;
+    ledger.changes.write(db)?;
+    let states: Vec<_> = before.iter().map(|s| s.after(&ledger.changes, &specs)).collect();
+    if batch.alert {
+        for (standing, state) in before.iter().zip(&states) {
+            alerts::raise(db, standing, state, batch.now)?;
+        }
+    }
+    let alerts = if batch.claim { alerts::claim(db, &states, batch.now)? } else { Vec::new() };
+    let (epoch, sequence) = sessions::advance(db, home)?;
+    Ok(Applied { states, alerts, epoch, sequence })
+}
+
+/// The messages of one batch, going in.
+pub struct Ledger<'a> {
+    pub db: &'a Connection,
+    specs: &'a Specs,
+    installed: Option<Timestamp>,
+    /// The session in whose files they stand.
+    pub home: i64,
+    lineage: &'a [Bearer],
+    changes: Changes,
+}
+
+/// A stored message with its number, and who is charged for it.
+struct Known {
+    id: i64,
+    home: Home,
+    message: Message,
+    sessions: Vec<String>,
+}
+
+/// The session that first brought a message: decides the project, user and task type.
+#[derive(Clone, Default)]
+struct Home {
+    project: String,
+    user: String,
+    task_type: String,
+}
+
+impl Ledger<'_> {
+    fn record(&mut self, facts: &[Fact]) -> Result<()> {
+        let mut earliest = None;
+        for fact in facts {
+            match fact {
+                Fact::Message(message) => {
+                    if self.message(message)? {
+                        earliest = Some(earliest.map_or(message.at, |e: Timestamp| e.min(message.at)));
+                    }
+                }
+                Fact::Total(total) => {
+                    settle::note(self, total)?;
+                    earliest = Some(Timestamp(i64::MIN));
+                }
+            }
+        }
+        match earliest {
+            Some(at) => settle::settle(self, at),
+            None => Ok(()),
+        }
+    }
+
+    /// Merges one message in. Answers whether anything changed.
+    pub fn message(&mut self, seen: &Message) -> Result<bool> {
+        self.put(seen, |known| known.clone().merge(seen))
+    }
+
+    /// What the client's total says of `compaction`, a compaction or an unlisted rest, from this session's side.
+    pub fn set_exact(&mut self, compaction: &Message, exact: Usage) -> Result<bool> {
+        let session = MessageKey::of(&["session", &self.lineage[0].session]).short();
+        let with = |message: &Message| {
+            let mut message = message.clone();
+            message.exact.insert(session, exact);
+            message
+        };
+        self.put(&with(compaction), with)
+    }
+
+    /// Puts in `new`, or what `update` makes of the message that is known under its key.
+    fn put(&mut self, new: &Message, update: impl FnOnce(&Message) -> Message) -> Result<bool> {
+        let known = self.known(&new.key)?;
+        let new = known.as_ref().map_or_else(|| new.clone(), |known| update(&known.message));
+        let joining: Vec<&Bearer> = self.lineage.iter().filter(|b| new.at >= b.since).collect();
+        let strangers: Vec<&&Bearer> = match &known {
+            Some(known) => joining.iter().filter(|b| !known.sessions.contains(&b.session)).collect(),
+            None => joining.iter().collect(),
+        };
+        if known.as_ref().is_some_and(|k| k.message == new) && strangers.is_empty() {
+            return Ok(false);
+        }
+        let (id, home) = match &known {
+            Some(known) => {
+                if known.message != new {
+                    self.update(known.id, &new)?;
+                }
+                (known.id, known.home.clone())
+            }
+            None => (self.insert(&new)?, self.home_of(self.home)?),
+        };
+        for bearer in &strangers {
+            let own = bearer.id == self.home;
+            let sql = "INSERT OR IGNORE INTO memberships (message, session, own) VALUES (?, ?, ?)";
+            self.db.prepare_cached(sql)?.execute(params![id, bearer.id, own])?;
+        }
+        if let Some(known) = &known {
+            let sessions: Vec<&str> = known.sessions.iter().map(String::as_str).collect();
+            self.count(&known.message, &known.home, sessions, -1);
+        }
+        let old = known.iter().flat_map(|k| &k.sessions).map(String::as_str);
+        let sessions = old.chain(strangers.iter().map(|b| b.session.as_str())).collect();
+        self.count(&new, &home, sessions, 1);
+        Ok(true)
+    }
+
+    fn count(&mut self, message: &Message, home: &Home, sessions: Vec<&str>, sign: i64) {
+        let bearers =
+            Bearers { sessions, project: &home.project, user: &home.user, task_type: &home.task_type };
+        let amount = message.amount();
+        for (id, spec) in self.specs.iter() {
+            let start = spec.rule.at(message.at).start;
+            for value in counter::values(spec, message, &bearers, self.installed) {
+                self.changes.add(*id, value, start, message.at, &amount, sign);
+            }
+        }
+    }
+
+    fn home_of(&self, id: i64) -> Result<Home> {
+        let mut query =
+            self.db.prepare_cached("SELECT project, user, task_type FROM sessions WHERE id = ?")?;
+        Ok(query
+            .query_row([id], |r| Ok(Home { project: r.get(0)?, user: r.get(1)?, task_type: r.get(2)? }))?)
+    }
+
+    fn known(&self, key: &MessageKey) -> Result<Option<Known>> {
+        let sql = format!("SELECT {COLUMNS}, id, home FROM messages WHERE key = ?");
+        let mut query = self.db.prepare_cached(&sql)?;
+        let found =
+            query.query_row([&key.0[..]], |r| Ok((row(r), r.get(FIRST_FREE)?, r.get(FIRST_FREE + 1)?)));
+        let Some((message, id, home)) = found.optional()? else { return Ok(None) };
+        let mut query = self.db.prepare_cached(
+            "SELECT s.session FROM memberships m JOIN sessions s ON s.id = m.session WHERE m.message = ?",
+        )?;
+        let sessions = query.query_map([id], |r| r.get(0))?.collect::<rusqlite::Result<_>>()?;
+        Ok(Some(Known { id, home: self.home_of(home)?, message: message?, sessions }))
+    }
+
+    fn insert(&self, message: &Message) -> Result<i64> {
+        let sql = format!(
+            "INSERT INTO messages (key, source, home, model, agent, agent_type, at, estimated, tools, detail, {AMOUNT}) \
+             VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+        );
+        let c = columns(&message.amount());
+        self.db.prepare_cached(&sql)?.execute(params![
+            &message.key.0[..],
+            message.source as i64,
+            self.home,
+            message.model,
+            message.agent,
+            message.agent_type,
+            message.at.0,
+            message.is_estimated(),
+            tools_to_blob(&message.tools),
+            Detail::of(message)?,
+            c[0],
+            c[1],
+            c[2],
+            c[3],
+            c[4],
+            c[5],
+            c[6]
+        ])?;
+        Ok(self.db.last_insert_rowid())
+    }
+
+    fn update(&self, id: i64, message: &Message) -> Result<()> {
+        let set = AMOUNT.split(", ").map(|c| format!("{c}=?")).collect::<Vec<_>>().join(", ");
+        let sql = format!(
+            "UPDATE messages SET {set}, model=?, agent=?, agent_type=?, at=?, estimated=?, tools=?, detail=? WHERE id=?"
+        );
+        let c = columns(&message.amount());
+        self.db.prepare_cached(&sql)?.execute(params![
+            c[0],
+            c[1],
+            c[2],
+            c[3],
+            c[4],
+            c[5],
+            c[6],
+            message.model,
+            message.agent,
+            message.agent_type,
+            message.at.0,
+            message.is_estimated(),
+            tools_to_blob(&message.tools),
+            Detail::of(message)?,
+            id
+        ])?;
+        Ok(())
+    }
+}
+
+/// The columns that [`row`] reads.
+pub const COLUMNS: &str = "input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls, key, source, \
+     model, agent, agent_type, at, tools, detail";
+
+/// Number of columns in [`COLUMNS`].
+pub const FIRST_FREE: usize = 15;
+
+/// A stored message.
+pub fn row(row: &Row) -> Result<Message> {
+    let amount: Amount = counters::amount(row, 0)?;
+    let key: [u8; 16] = row.get(7)?;
+    let source = match row.get::<_, i64>(8)? {
+        0 => Source::Response,
+        1 => Source::Compaction,
+        _ => Source::Unlisted,
+    };
+    let mut message = Message::new(MessageKey(key), source, Timestamp(row.get(12)?));
+    message.model = row.get(9)?;
+    message.agent = row.get(10)?;
+    message.agent_type = row.get(11)?;
+    message.tools = tools_from_blob(&row.get::<_, Vec<u8>>(13)?);
+    message.recorded = amount.usage;
+    message.stopped = true;
+    match row.get::<_, Option<String>>(14)? {
+        None => Ok(message),
+        Some(detail) => Detail::read(&detail).map(|detail| detail.put(message)),
+    }
+}
+
+/// What the columns do not say: kept for messages that may still change in other ways than growing.
+#[derive(Serialize, Deserialize)]
+struct Detail {
+    recorded: Usage,
+    stopped: bool,
+    error_followed: bool,
+    settled: bool,
+    exact: Vec<(u64, Usage)>,
+    visible: Vec<(u64, u64)>,
+}
+
+impl Detail {
+    fn of(message: &Message) -> Result<Option<String>> {
+        let plain =
+            message.stopped && !message.error_followed && !message.settled && message.visible.is_empty();
+        if plain && message.source == Source::Response {
+            return Ok(None);
+        }
+        let detail = Self {
+            recorded: message.recorded,
+            stopped: message.stopped,
+            error_followed: message.error_followed,
+            settled: message.settled,
+            exact: message.exact.iter().map(|(session, usage)| (*session, *usage)).collect(),
+            visible: message.visible.iter().map(|(line, chars)| (*line, *chars)).collect(),
+        };
+        serde_json::to_string(&detail).map(Some).map_err(|e| StoreError::Damaged(e.to_string()))
+    }
+
+    fn read(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|e| StoreError::Damaged(format!("messages.detail: {e}")))
+    }
+
+    fn put(self, message: Message) -> Message {
+        Message {
+            recorded: self.recorded,
+            stopped: self.stopped,
+            error_followed: self.error_followed,
+            settled: self.settled,
+            exact: self.exact.into_iter().collect(),
+            visible: self.visible.into_iter().collect(),
+            ..message
+        }
+    }
+}
+
+fn tools_to_blob(tools: &BTreeSet<u64>) -> Vec<u8> {
+    tools.iter().flat_map(|id| id.to_le_bytes()).collect()
+}
+
+fn tools_from_blob(blob: &[u8]) -> BTreeSet<u64> {
+    blob.chunks_exact(8).map(|c| c.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte))).collect()
+}
+
+/// The families of counters that a scope needs.
+pub fn families(scope: Scope, rule: crate::domain::window::WindowRule) -> Vec<Spec> {
+    let mut families = vec![Spec { scope, rule }];
+    if scope == Scope::Session {
+        families.push(Spec { scope: Scope::History, rule });
+    }
+    families
+}

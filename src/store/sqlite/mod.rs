@@ -1,0 +1,203 @@
+//! The embedded store: one SQLite file, `state.db`, in the state folder.
+
+mod alerts;
+mod counters;
+mod messages;
+mod operations;
+mod sessions;
+mod settle;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use super::{Applied, Batch, ClientProcess, Result, Session, SessionRow, SessionTotal, Store, StoreError};
+use crate::domain::budget::{BudgetState, Scope};
+use crate::domain::operation::Operation;
+use crate::domain::time::Timestamp;
+
+/// Name of the database file.
+pub const FILE: &str = "state.db";
+
+/// Numbered migrations; the number of those applied stands in `user_version`.
+const MIGRATIONS: [&str; 1] = [include_str!("schema_1.sql")];
+
+/// How long to wait for another process that writes. One write takes about a millisecond.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(1000);
+
+/// The embedded store.
+pub struct SqliteStore {
+    connection: Connection,
+}
+
+/// What opening found.
+pub struct Opened {
+    /// The store.
+    pub store: SqliteStore,
+    /// Where a corrupt database was set aside; the new one is empty, to be filled from the transcripts.
+    pub set_aside: Option<PathBuf>,
+}
+
+impl SqliteStore {
+    /// Opens the store in `dir`, which is made where it does not exist. A file that is no database, or a corrupt one,
+    /// is renamed to `state.db.corrupt-<now>` and a new one begun.
+    ///
+    /// # Errors
+    /// The folder or the file cannot be used: says which, and what to do.
+    pub fn open(dir: &Path, now: Timestamp) -> Result<Opened> {
+        let path = dir.join(FILE);
+        match Self::open_file(&path) {
+            Ok(store) => Ok(Opened { store, set_aside: None }),
+            Err(StoreError::Sqlite(error)) if is_corrupt(&error) => {
+                let aside = set_aside(&path, now).map_err(|e| unusable(&path, &e.to_string()))?;
+                Ok(Opened { store: Self::open_file(&path)?, set_aside: Some(aside) })
+            }
+            Err(StoreError::Sqlite(error)) => Err(unusable(&path, &error.to_string())),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_file(path: &Path) -> Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = match Connection::open_with_flags(path, flags) {
+            // Opened first without creating: the folder is looked at only when there is no file yet.
+            Err(e) if e.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !path.exists() => {
+                make_private_dir(path.parent().unwrap_or(path))?;
+                Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_CREATE)?
+            }
+            other => other?,
+        };
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        // A checkpoint at close costs four fsyncs at every hook.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        let version: u32 = connection.query_row("PRAGMA user_version", (), |r| r.get(0))?;
+        connection.execute_batch("PRAGMA synchronous=NORMAL;")?;
+        let mut store = Self { connection };
+        if (version as usize) < MIGRATIONS.len() {
+            store.migrate()?;
+        }
+        Ok(store)
+    }
+
+    fn migrate(&mut self) -> Result<()> {
+        // WAL is a property of the file: set once, not at every opening.
+        self.connection.query_row("PRAGMA journal_mode=WAL", (), |_| Ok(()))?;
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Asked again under the lock: another process may have been faster.
+        let version: u32 = tx.query_row("PRAGMA user_version", (), |r| r.get(0))?;
+        for (number, migration) in MIGRATIONS.iter().enumerate().skip(version as usize) {
+            tx.execute_batch(migration)?;
+            tx.execute_batch(&format!("PRAGMA user_version={}", number + 1))?;
+        }
+        tx.commit()?;
+        Ok(())
+    }
+
+    fn write<T>(&mut self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let done = work(&tx)?;
+        tx.commit()?;
+        Ok(done)
+    }
+}
+
+impl Store for SqliteStore {
+    fn apply(&mut self, batch: &Batch) -> Result<Applied> {
+        self.write(|db| messages::apply(db, batch))
+    }
+
+    fn confirm_shown(&mut self, alerts: &[i64]) -> Result<()> {
+        self.write(|db| alerts::confirm(db, alerts))
+    }
+
+    fn operate(&mut self, operation: &Operation, state: &BudgetState) -> Result<()> {
+        self.write(|db| operations::record(db, operation, state))
+    }
+
+    fn operations(&mut self, budget: Option<&str>) -> Result<Vec<Operation>> {
+        operations::list(&self.connection, budget)
+    }
+
+    fn session_total(&mut self, session: &str) -> Result<Option<SessionTotal>> {
+        sessions::total(&self.connection, session)
+    }
+
+    fn sessions(&mut self) -> Result<Vec<SessionRow>> {
+        sessions::list(&self.connection)
+    }
+
+    fn session(&mut self, id: &str) -> Result<Option<SessionRow>> {
+        sessions::get(&self.connection, id)
+    }
+
+    fn session_of_client(&mut self, client: ClientProcess) -> Result<Option<String>> {
+        sessions::of_client(&self.connection, client)
+    }
+
+    fn see(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
+        self.write(|db| sessions::see(db, session, now, ended))
+    }
+
+    fn complete(&mut self, session: &str) -> Result<()> {
+        self.write(|db| sessions::complete(db, session))
+    }
+
+    fn values(&mut self, scope: Scope, since: Timestamp) -> Result<Vec<String>> {
+        counters::values(&self.connection, scope, since)
+    }
+
+    fn installed(&mut self) -> Result<Option<Timestamp>> {
+        sessions::installed(&self.connection)
+    }
+
+    fn install(&mut self, now: Timestamp) -> Result<()> {
+        self.write(|db| sessions::install(db, now))
+    }
+}
+
+fn is_corrupt(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+/// Renames a corrupt database and its side files: they are kept, never overwritten.
+fn set_aside(path: &Path, now: Timestamp) -> std::io::Result<PathBuf> {
+    let renamed = |suffix: &str| PathBuf::from(format!("{}.corrupt-{}{suffix}", path.display(), now.0));
+    for suffix in ["-wal", "-shm"] {
+        let side = PathBuf::from(format!("{}{suffix}", path.display()));
+        if side.exists() {
+            std::fs::rename(&side, renamed(suffix))?;
+        }
+    }
+    std::fs::rename(path, renamed(""))?;
+    Ok(renamed(""))
+}
+
+/// Makes a folder that only its owner can read.
+///
+/// # Errors
+/// It cannot be made: says which, and what to do.
+pub fn make_private_dir(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|e| unusable(dir, &e.to_string()))
+}
+
+fn unusable(path: &Path, problem: &str) -> StoreError {
+    StoreError::Unusable {
+        path: path.to_owned(),
+        problem: problem.to_owned(),
+        remedy: "Make it readable and writable for you, or set FUSEBOX_STATE_DIR to a folder that is".into(),
+    }
+}
+
+/// An unsigned count as SQLite keeps it.
+fn to_sql(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// A stored count.
+fn from_sql(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
+}

@@ -1,0 +1,129 @@
+//! Operations, and where a watched budget stands before and after a batch.
+
+use rusqlite::{Connection, params};
+
+use super::super::{Batch, Result, StoreError, Watch};
+use super::counters::{self, Changes, Specs};
+use super::messages::families;
+use crate::domain::budget::{Budget, BudgetState, Scope};
+use crate::domain::counter::{CounterKey, Spec};
+use crate::domain::operation::{Decision, Effect, Operation};
+use crate::domain::time::Timestamp;
+use crate::domain::usage::Amount;
+
+/// The families of counters that a budget needs.
+pub fn specs(budget: &Budget) -> Vec<Spec> {
+    families(budget.scope, budget.window)
+}
+
+/// A watched budget before the batch, with the counters that it looks at.
+pub struct Standing {
+    /// The budget before the batch.
+    pub before: BudgetState,
+    counters: Vec<(CounterKey, Amount)>,
+}
+
+impl Standing {
+    /// The same budget after the batch.
+    pub fn after(&self, changes: &Changes, specs: &Specs) -> BudgetState {
+        let moved = self
+            .counters
+            .iter()
+            .map(|(key, amount)| (key.spec.scope, counters::moved(amount, changes.of(specs, key))));
+        measured(self.before.clone(), moved)
+    }
+}
+
+fn measured(mut state: BudgetState, counters: impl Iterator<Item = (Scope, Amount)>) -> BudgetState {
+    for (scope, amount) in counters {
+        let units = state.budget.measure(&amount);
+        match scope {
+            Scope::History => state.history = units,
+            _ => state.used = units,
+        }
+    }
+    state
+}
+
+/// Where the watched budgets of a batch stand before it; deleted ones are left out.
+pub fn standings(
+    db: &Connection,
+    specs: &Specs,
+    batch: &Batch,
+    installed: Option<Timestamp>,
+) -> Result<Vec<Standing>> {
+    let mut standings = Vec::with_capacity(batch.watches.len());
+    for Watch { budget, value } in batch.watches {
+        let window = budget.window.at(batch.now);
+        let effect = effect(db, &budget.name, value, window.start)?;
+        if effect.deleted {
+            continue;
+        }
+        let since = effect.since.unwrap_or(window.start).max(window.start);
+        let mut state = BudgetState {
+            budget: budget.clone(),
+            value: value.clone(),
+            window,
+            used: 0,
+            extension: effect.extension,
+            history: 0,
+            operations: effect.count,
+            since: effect.since,
+        };
+        let mut found = Vec::new();
+        for spec in self::specs(budget) {
+            let key = CounterKey { spec, value: value.clone(), start: window.start, since };
+            let amount = counters::get(db, specs, &key, window.end, installed)?;
+            found.push((key, amount));
+        }
+        state = measured(state, found.iter().map(|(key, amount)| (key.spec.scope, *amount)));
+        standings.push(Standing { before: state, counters: found });
+    }
+    Ok(standings)
+}
+
+fn effect(db: &Connection, budget: &str, value: &str, window_start: Timestamp) -> Result<Effect> {
+    let mut query = db.prepare_cached(
+        "SELECT operation FROM operations WHERE budget = ? AND value = ? AND window_start = ? ORDER BY seq",
+    )?;
+    let rows = query.query_map(params![budget, value, window_start.0], |r| r.get::<_, String>(0))?;
+    let decisions: Vec<Decision> = rows.map(|text| Ok(parse(&text?)?.decision)).collect::<Result<_>>()?;
+    Ok(Effect::of(decisions))
+}
+
+fn parse(text: &str) -> Result<Operation> {
+    serde_json::from_str(text).map_err(|e| StoreError::Damaged(format!("operations: {e}")))
+}
+
+/// Records an operation; one with a known id changes nothing. Thresholds that the budget is already past under its
+/// new limit do not fire again: `state` is the budget after the operation. A deleted budget loses its counters.
+pub fn record(db: &Connection, operation: &Operation, state: &BudgetState) -> Result<()> {
+    let text = serde_json::to_string(operation).map_err(|e| StoreError::Damaged(e.to_string()))?;
+    db.execute(
+        "INSERT OR IGNORE INTO operations (id, budget, value, window_start, operation) VALUES (?,?,?,?,?)",
+        params![operation.id, operation.budget, operation.value, operation.window_start.0, text],
+    )?;
+    // Alerts that nobody saw speak of a limit that is no longer in force.
+    db.execute(
+        "UPDATE alerts SET shown = 1 WHERE budget = ? AND value = ? AND window_start = ? AND shown = 0",
+        params![operation.budget, operation.value, operation.window_start.0],
+    )?;
+    if operation.decision == Decision::Delete {
+        for spec in specs(&state.budget) {
+            db.execute(
+                "DELETE FROM counters WHERE value = ? AND start = ? \
+                 AND spec = (SELECT id FROM specs WHERE scope = ? AND rule = ?)",
+                params![state.value, state.window.start.0, spec.scope.name(), spec.rule.to_string()],
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Operations on a budget, oldest first; all of them without a name.
+pub fn list(db: &Connection, budget: Option<&str>) -> Result<Vec<Operation>> {
+    let mut query =
+        db.prepare("SELECT operation FROM operations WHERE ?1 IS NULL OR budget = ?1 ORDER BY seq")?;
+    let rows = query.query_map([budget], |r| r.get::<_, String>(0))?;
+    rows.map(|text| parse(&text?)).collect()
+}

@@ -1,0 +1,220 @@
+//! Sessions: who they are charged to, when they were seen, what they used.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::super::{ClientProcess, Result, Session, SessionRow, SessionTotal};
+use super::counters::{AMOUNT, amount};
+use super::from_sql;
+use crate::domain::time::Timestamp;
+
+/// `last_seen` is written at most once in so many milliseconds: it serves people, and a write costs a page.
+const SEEN_EVERY_MS: i64 = 10_000;
+
+const COLUMNS: &str = "s.session, s.transcript, s.project, s.user, s.task_type, \
+     (SELECT p.session FROM sessions p WHERE p.id = s.parent), s.client_pid, s.client_started, s.last_seen, s.ended, \
+     s.complete";
+
+fn row(row: &Row) -> rusqlite::Result<SessionRow> {
+    let client = match (row.get::<_, Option<u32>>(6)?, row.get::<_, Option<i64>>(7)?) {
+        (Some(pid), Some(started)) => Some(ClientProcess { pid, started: from_sql(started) }),
+        _ => None,
+    };
+    let session = Session {
+        id: row.get(0)?,
+        transcript: row.get::<_, Option<String>>(1)?.map(Into::into),
+        project: row.get(2)?,
+        user: row.get(3)?,
+        task_type: row.get(4)?,
+        parent: row.get(5)?,
+        client,
+    };
+    Ok(SessionRow {
+        session,
+        last_seen: Timestamp(row.get(8)?),
+        ended: row.get::<_, Option<i64>>(9)?.map(Timestamp),
+        complete: row.get(10)?,
+    })
+}
+
+/// The sessions, last seen first.
+pub fn list(db: &Connection) -> Result<Vec<SessionRow>> {
+    let mut query =
+        db.prepare(&format!("SELECT {COLUMNS} FROM sessions s ORDER BY s.last_seen DESC, s.id DESC"))?;
+    let rows = query.query_map((), row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// One session.
+pub fn get(db: &Connection, id: &str) -> Result<Option<SessionRow>> {
+    let sql = format!("SELECT {COLUMNS} FROM sessions s WHERE s.session = ?");
+    Ok(db.query_row(&sql, [id], row).optional()?)
+}
+
+/// The session whose client is this process.
+pub fn of_client(db: &Connection, client: ClientProcess) -> Result<Option<String>> {
+    let sql = "SELECT session FROM sessions WHERE client_pid = ? AND client_started = ? ORDER BY last_seen DESC, id DESC";
+    let started = super::to_sql(client.started);
+    Ok(db.query_row(sql, params![client.pid, started], |r| r.get(0)).optional()?)
+}
+
+/// What a session used in all.
+pub fn total(db: &Connection, session: &str) -> Result<Option<SessionTotal>> {
+    let Some(id) = number(db, session)? else { return Ok(None) };
+    let sums = AMOUNT.split(", ").map(|c| format!("SUM(m.{c})")).collect::<Vec<_>>().join(", ");
+    let sql = format!(
+        "SELECT {sums}, SUM(m.estimated) FROM memberships JOIN messages m ON m.id = memberships.message \
+         WHERE memberships.session = ?"
+    );
+    let total = db.query_row(&sql, [id], |r| {
+        let estimated_messages = from_sql(r.get::<_, Option<i64>>(7)?.unwrap_or(0));
+        Ok(SessionTotal { amount: amount(r, 0)?, estimated_messages })
+    })?;
+    Ok(Some(total))
+}
+
+fn number(db: &Connection, session: &str) -> Result<Option<i64>> {
+    let mut query = db.prepare_cached("SELECT id FROM sessions WHERE session = ?")?;
+    Ok(query.query_row([session], |r| r.get(0)).optional()?)
+}
+
+/// The number of `session`, which is noted when it is new.
+pub fn intern(db: &Connection, session: &Session, now: Timestamp) -> Result<i64> {
+    let mut query =
+        db.prepare_cached("SELECT id, last_seen, complete, ended FROM sessions WHERE session = ?")?;
+    let known = query
+        .query_row([&session.id], |r| {
+            Ok((
+                r.get::<_, i64>(0)?,
+                r.get::<_, i64>(1)?,
+                r.get::<_, bool>(2)? || r.get::<_, Option<i64>>(3)?.is_some(),
+            ))
+        })
+        .optional()?;
+    match known {
+        None => insert(db, session, now),
+        Some((id, last_seen, ended)) => {
+            if ended || last_seen + SEEN_EVERY_MS < now.0 {
+                db.execute(
+                    "UPDATE sessions SET last_seen = MAX(last_seen, ?), ended = NULL, complete = 0 WHERE id = ?",
+                    params![now.0, id],
+                )?;
+            }
+            Ok(id)
+        }
+    }
+}
+
+fn insert(db: &Connection, session: &Session, now: Timestamp) -> Result<i64> {
+    let parent = match &session.parent {
+        Some(parent) if *parent != session.id => Some(intern_stub(db, parent, session, now)?),
+        _ => None,
+    };
+    db.execute(
+        "INSERT INTO sessions (session, transcript, project, user, task_type, parent, parent_since, client_pid, \
+         client_started, last_seen) VALUES (?,?,?,?,?,?,?,?,?,?)",
+        params![
+            session.id,
+            session.transcript.as_ref().map(|p| p.to_string_lossy().into_owned()),
+            session.project,
+            session.user,
+            session.task_type,
+            parent,
+            parent.map(|_| now.0),
+            session.client.map(|c| c.pid),
+            session.client.map(|c| super::to_sql(c.started)),
+            now.0
+        ],
+    )?;
+    Ok(db.last_insert_rowid())
+}
+
+/// The number of a parent that no hook has reported yet: it is charged to whom its child is charged to.
+fn intern_stub(db: &Connection, parent: &str, child: &Session, now: Timestamp) -> Result<i64> {
+    match number(db, parent)? {
+        Some(id) => Ok(id),
+        None => {
+            let stub =
+                Session { id: parent.into(), transcript: None, parent: None, client: None, ..child.clone() };
+            insert(db, &stub, now)
+        }
+    }
+}
+
+/// Notes that a session was seen: its client (a resumed session has a new one), its transcript, its end. What it is
+/// charged to stays.
+pub fn see(db: &Connection, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
+    let id = intern(db, session, now)?;
+    db.execute(
+        "UPDATE sessions SET transcript = COALESCE(?, transcript), client_pid = COALESCE(?, client_pid), \
+         client_started = COALESCE(?, client_started), last_seen = MAX(last_seen, ?), ended = ?, complete = 0 \
+         WHERE id = ?",
+        params![
+            session.transcript.as_ref().map(|p| p.to_string_lossy().into_owned()),
+            session.client.map(|c| c.pid),
+            session.client.map(|c| super::to_sql(c.started)),
+            now.0,
+            ended.then_some(now.0),
+            id
+        ],
+    )?;
+    // An old session that is resumed inside another one is that one's child from now on: it is no way out.
+    if let Some(parent) = session.parent.as_deref().filter(|p| *p != session.id) {
+        let parent = intern_stub(db, parent, session, now)?;
+        db.execute(
+            "UPDATE sessions SET parent = ?1, parent_since = ?2 WHERE id = ?3 AND parent IS NOT ?1",
+            params![parent, now.0, id],
+        )?;
+    }
+    Ok(())
+}
+
+/// Notes that all of an ended session was read.
+pub fn complete(db: &Connection, session: &str) -> Result<()> {
+    db.execute("UPDATE sessions SET complete = 1 WHERE session = ? AND ended IS NOT NULL", [session])?;
+    Ok(())
+}
+
+/// One session that is charged for what another brings.
+pub struct Bearer {
+    /// Its number.
+    pub id: i64,
+    /// The client's session id.
+    pub session: String,
+    /// From when on: it bears what is dated later.
+    pub since: Timestamp,
+}
+
+/// `id`, its parent, the parent's parent …: who bears what `id` brings. Bounded: a loop cannot hang a hook.
+pub fn lineage(db: &Connection, id: i64) -> Result<Vec<Bearer>> {
+    let mut query = db.prepare_cached("SELECT session, parent, parent_since FROM sessions WHERE id = ?")?;
+    let mut line: Vec<Bearer> = Vec::new();
+    let mut next = Some((id, Timestamp(i64::MIN)));
+    while let Some((id, since)) = next.filter(|(id, _)| line.len() < 16 && line.iter().all(|b| b.id != *id)) {
+        let (session, parent, from) = query
+            .query_row([id], |r| Ok((r.get(0)?, r.get::<_, Option<i64>>(1)?, r.get::<_, Option<i64>>(2)?)))?;
+        line.push(Bearer { id, session, since });
+        next = parent.map(|parent| (parent, since.max(Timestamp(from.unwrap_or(i64::MIN)))));
+    }
+    Ok(line)
+}
+
+/// Counts a batch of a session: the store's epoch, and the number of the batch.
+pub fn advance(db: &Connection, id: i64) -> Result<(String, u64)> {
+    let mut count =
+        db.prepare_cached("UPDATE sessions SET sequence = sequence + 1 WHERE id = ? RETURNING sequence")?;
+    let sequence = count.query_row([id], |r| r.get(0))?;
+    let mut epoch = db.prepare_cached("SELECT value FROM meta WHERE name = 'epoch'")?;
+    Ok((epoch.query_row((), |r| r.get(0))?, from_sql(sequence)))
+}
+
+/// When Fusebox was installed.
+pub fn installed(db: &Connection) -> Result<Option<Timestamp>> {
+    let mut query = db.prepare_cached("SELECT value FROM meta WHERE name = 'installed'")?;
+    Ok(query.query_row((), |r| r.get(0)).optional()?.map(Timestamp))
+}
+
+/// Notes the installation; a later one changes nothing.
+pub fn install(db: &Connection, now: Timestamp) -> Result<()> {
+    db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('installed', ?)", [now.0])?;
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! Reading on in a transcript: from the last offset, whole lines only, at most so many bytes a call.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::message::{ClientTotal, MessageKey};
+use crate::domain::time::Timestamp;
+
+use super::Fact;
+use super::line;
+
+/// How much is read at once; a longer line makes the buffer grow.
+const CHUNK: usize = 256 * 1024;
+
+/// How many `tool_use` ids are remembered: more than a response has calls.
+const RECENT_TOOLS: usize = 64;
+
+/// How far a file was read, and what the lines so far say about the next ones. A shortcut: with a new one the file
+/// is read again from its start, to the same result.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Position {
+    /// Bytes read; always the end of a line.
+    pub offset: u64,
+    /// Which file this was: a replaced one is read from its start.
+    pub inode: u64,
+    /// How often reading began at the start: a later start counts for more than a larger offset.
+    pub starts: u32,
+    /// The subagent whose file it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// `main`, or the subagent's type; empty where that is not known.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub agent_type: String,
+    /// The last date on a line.
+    pub last_at: Option<Timestamp>,
+    /// The last response.
+    pub last_message: Option<MessageKey>,
+    /// When it came.
+    pub last_message_at: Option<Timestamp>,
+    /// The model that answered last.
+    pub last_model: String,
+    /// All tokens of the last response: the size of the conversation.
+    pub last_context: u64,
+    /// Hash of the last text that the agent wrote.
+    pub last_text: Option<u64>,
+    /// The last `tool_use` ids, shortened: tells whether the line of a call was read.
+    pub recent_tools: VecDeque<u64>,
+    /// Client totals that no dated line has followed yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub open_totals: Vec<ClientTotal>,
+}
+
+impl Position {
+    /// The start of the file of `agent` (`None`: the main agent's).
+    pub fn start(agent: Option<String>, agent_type: String) -> Self {
+        Self { agent, agent_type, ..Self::default() }
+    }
+
+    /// Whether the date of every line matters now.
+    pub fn dates_wanted(&self) -> bool {
+        !self.open_totals.is_empty()
+    }
+
+    /// Notes the tool calls of a line.
+    pub fn note_tools(&mut self, tools: impl IntoIterator<Item = u64>) {
+        self.recent_tools.extend(tools);
+        let surplus = self.recent_tools.len().saturating_sub(RECENT_TOOLS);
+        self.recent_tools.drain(..surplus);
+    }
+
+    /// A line dated `at` follows the open totals: what comes from here on is not in them.
+    pub fn close_totals(&mut self, at: Timestamp) -> Vec<ClientTotal> {
+        let mut closed = std::mem::take(&mut self.open_totals);
+        closed.iter_mut().for_each(|total| total.until = Some(at));
+        closed
+    }
+}
+
+/// What a reading found.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// What the new lines say.
+    pub facts: Vec<Fact>,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Whether the end of the file was reached (apart from an unfinished last line).
+    pub complete: bool,
+}
+
+/// Reads on from `position`, at most about `max_bytes` (one line always fits). A file that does not exist yet is
+/// empty. An unfinished last line waits for the next call; a file that shrank or was replaced starts again from 0.
+///
+/// # Errors
+/// The file cannot be opened or read.
+pub fn read_on(
+    path: &Path,
+    position: &mut Position,
+    max_bytes: u64,
+    now: Timestamp,
+) -> std::io::Result<Reading> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Reading { complete: true, ..Reading::default() });
+        }
+        Err(e) => return Err(e),
+    };
+    let meta = file.metadata()?;
+    if meta.ino() != position.inode || meta.len() < position.offset {
+        let fresh = Position::start(position.agent.take(), std::mem::take(&mut position.agent_type));
+        *position = Position { inode: meta.ino(), starts: position.starts + 1, ..fresh };
+    }
+    if meta.len() == position.offset {
+        return Ok(Reading { complete: true, ..Reading::default() });
+    }
+    file.seek(SeekFrom::Start(position.offset))?;
+    let mut reading = Reading::default();
+    let mut buffer = Vec::new();
+    let mut unfinished = 0; // bytes at the front of the buffer that are an unfinished line
+    loop {
+        let wanted = CHUNK.min(usize::try_from(meta.len() - position.offset).unwrap_or(CHUNK)).max(4096);
+        buffer.resize(unfinished + wanted, 0);
+        let got = file.read(&mut buffer[unfinished..])?;
+        if got == 0 {
+            reading.complete = true;
+            break;
+        }
+        let filled = unfinished + got;
+        let mut done = 0;
+        // The unfinished front holds no newline: it was searched before.
+        for end in memchr::memchr_iter(b'\n', &buffer[unfinished..filled]).map(|i| i + unfinished) {
+            line::facts(&buffer[done..end], position, now, &mut reading.facts);
+            done = end + 1;
+        }
+        position.offset += done as u64;
+        reading.bytes += done as u64;
+        buffer.copy_within(done..filled, 0);
+        unfinished = filled - done;
+        if reading.bytes >= max_bytes {
+            break;
+        }
+    }
+    Ok(reading)
+}

@@ -1,0 +1,243 @@
+//! One transcript line → facts.
+//!
+//! Values are taken apart one by one, as raw JSON: a line with unknown fields, a null, a float or a lone surrogate
+//! somewhere still counts. Source of the rules: `docs/accounting.md`.
+
+use std::collections::BTreeMap;
+
+use memchr::memmem;
+use serde_json::value::RawValue;
+
+use crate::domain::message::{ClientTotal, Message, MessageKey, Source};
+use crate::domain::time::Timestamp;
+use crate::domain::usage::Usage;
+
+use super::Fact;
+use super::cursor::Position;
+
+type Object<'a> = BTreeMap<String, &'a RawValue>;
+
+/// Reads one line. `position` carries what earlier lines of the file say about this one; `now` dates a message in a
+/// file that has no date at all.
+pub fn facts(line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec<Fact>) {
+    // Most lines (tool results, snapshots of 100 KB) say nothing about usage: they are not parsed. Their date is
+    // needed only to close a client's total.
+    let interesting = [&b"\"usage\""[..], b"compact_boundary", b"cost-state"];
+    let relevant = interesting.iter().any(|word| memmem::find(line, word).is_some());
+    if !relevant && !position.dates_wanted() {
+        if let Some(at) = quick_timestamp(line) {
+            position.last_at = Some(at);
+        }
+        return;
+    }
+    let Some(fields) = std::str::from_utf8(line).ok().and_then(object) else { return };
+    let at = text(&fields, "timestamp").and_then(|t| Timestamp::parse(&t));
+    if let Some(at) = at {
+        position.last_at = Some(at);
+        out.extend(position.close_totals(at).into_iter().map(Fact::Total));
+    }
+    let at = at.or(position.last_at).unwrap_or(now);
+    match text(&fields, "type").as_deref() {
+        Some("cost-state") => totals(&fields, at, position, out),
+        Some("system") if text(&fields, "subtype").as_deref() == Some("compact_boundary") => {
+            out.extend(compaction(&fields, at, position));
+        }
+        Some("progress") => {
+            let data = fields.get("data").and_then(|d| object(d.get()));
+            let inner = data.as_ref().and_then(|d| d.get("message")).and_then(|m| object(m.get()));
+            if let (Some(data), Some(inner)) = (data, inner) {
+                // The embedded line has a date of its own; the agent is named on the envelope.
+                let at = text(&inner, "timestamp").and_then(|t| Timestamp::parse(&t)).unwrap_or(at);
+                let agent = text(&data, "agentId").or_else(|| text(&fields, "agentId"));
+                out.extend(response(&inner, at, agent, &mut Position::default()));
+            }
+        }
+        _ => {
+            let agent = position.agent.clone().or_else(|| sidechain_agent(&fields));
+            out.extend(response(&fields, at, agent, position));
+        }
+    }
+}
+
+fn sidechain_agent(fields: &Object) -> Option<String> {
+    let sidechain = fields.get("isSidechain").is_some_and(|v| v.get() == "true");
+    sidechain.then(|| text(fields, "agentId")).flatten()
+}
+
+/// An assistant line: one content block of a response.
+fn response(line: &Object, at: Timestamp, agent: Option<String>, position: &mut Position) -> Option<Fact> {
+    let message = object(line.get("message")?.get())?;
+    let model = text(&message, "model").unwrap_or_default();
+    let is_error = line.get("isApiErrorMessage").is_some_and(|v| v.get() == "true");
+    if model == "<synthetic>" || is_error {
+        let mut cut = Message::new(position.last_message?, Source::Response, position.last_message_at?);
+        cut.error_followed = true;
+        (cut.agent, cut.agent_type) = owner(position.agent.clone(), position);
+        return Some(Fact::Message(cut));
+    }
+    let recorded = usage(&object(message.get("usage")?.get())?);
+    let uuid = text(line, "uuid");
+    let key = match (text(&message, "id"), text(line, "requestId")) {
+        (Some(id), Some(request)) => MessageKey::of(&["message", &id, &request]),
+        (Some(id), None) => MessageKey::of(&["message", &id]),
+        (None, _) => MessageKey::of(&["line", uuid.as_deref()?]),
+    };
+    let mut found = Message::new(key, Source::Response, at);
+    (found.agent, found.agent_type) = owner(agent, position);
+    found.recorded = recorded;
+    found.stopped = text(&message, "stop_reason").is_some();
+    if let Some(content) = message.get("content") {
+        let content = Content::read(content);
+        let line_id = MessageKey::of(&["line", uuid.as_deref().unwrap_or_default()]).short();
+        found.visible.insert(line_id, content.visible);
+        found.tools = content.tools.iter().map(|id| tool_hash(id)).collect();
+        position.note_tools(found.tools.iter().copied());
+        position.last_text = content.text.map(|t| text_hash(&t)).or(position.last_text);
+    }
+    if !model.is_empty() {
+        position.last_model.clone_from(&model);
+    }
+    found.model = model;
+    position.last_message = Some(key);
+    position.last_message_at = Some(at);
+    position.last_context = recorded.total();
+    Some(Fact::Message(found.forget_lines()))
+}
+
+/// What a text of the agent is known by: to recognise it, not to keep it.
+pub fn text_hash(text: &str) -> u64 {
+    MessageKey::of(&["text", text.trim()]).short()
+}
+
+/// What a `tool_use` id is known by.
+pub fn tool_hash(id: &str) -> u64 {
+    MessageKey::of(&["tool", id]).short()
+}
+
+fn owner(agent: Option<String>, position: &Position) -> (Option<String>, String) {
+    match agent {
+        Some(agent) => (Some(agent), position.agent_type.clone()),
+        None => (None, "main".into()),
+    }
+}
+
+/// A compaction: the call that wrote the summary, estimated as a reading of the whole context from the cache.
+fn compaction(line: &Object, at: Timestamp, position: &Position) -> Option<Fact> {
+    let key = MessageKey::of(&["line", &text(line, "uuid")?]);
+    let mut found = Message::new(key, Source::Compaction, at);
+    (found.agent, found.agent_type) = owner(position.agent.clone(), position);
+    found.model.clone_from(&position.last_model);
+    let before = line.get("compactMetadata").and_then(|m| object(m.get()));
+    found.recorded.cache_read = before.map_or(0, |m| number(&m, "preTokens"));
+    found.stopped = true;
+    Some(Fact::Message(found))
+}
+
+/// The client's own totals, one for each model.
+fn totals(line: &Object, at: Timestamp, position: &mut Position, out: &mut Vec<Fact>) {
+    let run = i64::try_from(number(line, "startTime")).unwrap_or(0);
+    let models = line.get("modelUsage").and_then(|m| object(m.get())).unwrap_or_default();
+    for (model, counts) in models {
+        let Some(counts) = object(counts.get()) else { continue };
+        let written = number(&counts, "cacheCreationInputTokens");
+        let (short, long) = (
+            number(&counts, "cacheCreationEphemeral5mInputTokens"),
+            number(&counts, "cacheCreationEphemeral1hInputTokens"),
+        );
+        let usage = Usage {
+            input: number(&counts, "inputTokens"),
+            output: number(&counts, "outputTokens"),
+            cache_write_5m: short + written.saturating_sub(short + long),
+            cache_write_1h: long,
+            cache_read: number(&counts, "cacheReadInputTokens"),
+        };
+        let total = ClientTotal { run, model, usage, at, until: None };
+        position.open_totals.retain(|t| (t.run, &t.model) != (total.run, &total.model));
+        position.open_totals.push(total.clone());
+        out.push(Fact::Total(total));
+    }
+}
+
+/// The usage of one line. Where the split of cache writes sums to less than the flat number, that one wins and the
+/// rest is five-minute writes.
+fn usage(fields: &Object) -> Usage {
+    let flat = number(fields, "cache_creation_input_tokens");
+    let split = fields.get("cache_creation").and_then(|s| object(s.get())).unwrap_or_default();
+    let long = number(&split, "ephemeral_1h_input_tokens");
+    let short = number(&split, "ephemeral_5m_input_tokens");
+    Usage {
+        input: number(fields, "input_tokens"),
+        output: number(fields, "output_tokens"),
+        cache_write_5m: short + flat.saturating_sub(short.saturating_add(long)),
+        cache_write_1h: long,
+        cache_read: number(fields, "cache_read_input_tokens"),
+    }
+}
+
+/// What a reader sees of a line's content.
+#[derive(Default)]
+struct Content {
+    /// Characters of text, thinking and tool input.
+    visible: u64,
+    /// `tool_use` ids.
+    tools: Vec<String>,
+    /// The last text block.
+    text: Option<String>,
+}
+
+impl Content {
+    fn read(raw: &RawValue) -> Self {
+        let mut content = Self::default();
+        if let Some(text) = string(raw) {
+            content.visible = chars(raw);
+            content.text = Some(text);
+            return content;
+        }
+        let blocks: Vec<&RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
+        for block in blocks.iter().filter_map(|b| object(b.get())) {
+            for part in ["text", "thinking", "input"] {
+                content.visible += block.get(part).map_or(0, |raw| chars(raw));
+            }
+            match text(&block, "type").as_deref() {
+                Some("tool_use") => content.tools.extend(text(&block, "id")),
+                Some("text") => content.text = text(&block, "text"),
+                _ => {}
+            }
+        }
+        content
+    }
+}
+
+/// Characters of a JSON value as a reader sees it: a string's own, else those of its JSON.
+fn chars(raw: &RawValue) -> u64 {
+    let shown = string(raw).map_or_else(|| raw.get().chars().count(), |s| s.chars().count());
+    shown as u64
+}
+
+fn object(json: &str) -> Option<Object<'_>> {
+    serde_json::from_str(json).ok()
+}
+
+fn string(raw: &RawValue) -> Option<String> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+fn text(fields: &Object, name: &str) -> Option<String> {
+    fields.get(name).and_then(|raw| string(raw)).filter(|s| !s.is_empty())
+}
+
+/// A count: an integer, a float (rounded), a number in a string; anything else, a null or a negative is 0.
+fn number(fields: &Object, name: &str) -> u64 {
+    let Some(raw) = fields.get(name) else { return 0 };
+    let digits = raw.get().trim_matches('"');
+    digits.parse().unwrap_or_else(|_| digits.parse::<f64>().map_or(0, |f| f.max(0.0).round() as u64))
+}
+
+/// The timestamp of a line that is not worth parsing: the first top-level-looking one. It only dates lines that
+/// have none (`cost-state`), so a timestamp inside a quoted text does no harm beyond that line's date.
+fn quick_timestamp(line: &[u8]) -> Option<Timestamp> {
+    let start = memmem::find(line, b"\"timestamp\":\"")? + 13;
+    let rest = line.get(start..start + 40).unwrap_or(&line[start..]);
+    let end = memchr::memchr(b'"', rest)?;
+    Timestamp::parse(std::str::from_utf8(&rest[..end]).ok()?)
+}

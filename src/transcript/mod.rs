@@ -1,0 +1,19 @@
+//! Transcripts: which files a session has, what is new in them, and what their lines say.
+//!
+//! The transcript is the log of record. Nothing here depends on an offset for correctness: reading again from the
+//! start yields the same facts, and facts merge.
+
+pub mod cursor;
+pub mod files;
+pub mod line;
+
+use crate::domain::message::{ClientTotal, Message};
+
+/// One thing that a transcript says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact {
+    /// A line of a model response, or of a compaction.
+    Message(Message),
+    /// The client's own running total.
+    Total(ClientTotal),
+}

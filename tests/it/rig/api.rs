@@ -1,0 +1,277 @@
+//! A scripted Messages API on loopback: serves a `Script` and remembers every call it served.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::classify::classify;
+use super::http::{self, Request};
+use super::reply;
+use super::scenario::Script;
+use super::usage::Usage;
+
+/// One call, in the order the calls arrived.
+#[derive(Clone, Debug, Default)]
+pub struct Served {
+    /// Position among all calls, from 1; also what `@N@` becomes.
+    pub order: u64,
+    /// `main`, `agent:NAME`, `compact`, `side:*`, `count_tokens` or `other`.
+    pub kind: String,
+    /// HTTP status, 0 as long as nothing has been answered.
+    pub status: u16,
+    /// What the call cost; zero for errors.
+    pub usage: Usage,
+    /// Output tokens the `message_start` event told: all a client knows of a cut stream.
+    pub start_output: u64,
+    /// Model of the answer.
+    pub model: String,
+    /// Id of the message answered with.
+    pub message_id: String,
+    /// Number of tool calls in the answer.
+    pub tool_calls: usize,
+    /// The stream was cut by the script.
+    pub cut: bool,
+    /// The client hung up before the end of the stream.
+    pub client_gone: bool,
+    /// The answer has been sent (or given up).
+    pub done: bool,
+    /// The last message of the request, as JSON text: what hooks told the model shows up here.
+    pub last_message: String,
+}
+
+impl Served {
+    /// Whether a message was served, not an error or a mere token count.
+    pub fn is_message(&self) -> bool {
+        self.status == 200 && !matches!(self.kind.as_str(), "count_tokens" | "other")
+    }
+
+    /// Whether the main loop or a subagent made the call.
+    pub fn is_loop(&self) -> bool {
+        self.kind == "main" || self.kind.starts_with("agent:")
+    }
+}
+
+#[derive(Default)]
+struct State {
+    calls: Vec<Served>,
+    served_of_kind: HashMap<String, usize>,
+    names: Vec<(String, String)>,
+}
+
+pub(super) struct Shared {
+    script: Script,
+    port: u16,
+    state: Mutex<State>,
+    changed: Condvar,
+    stop: AtomicBool,
+}
+
+/// The running API; it stops serving when dropped.
+pub struct Api {
+    shared: Arc<Shared>,
+}
+
+impl Api {
+    /// Serves `script` on a free loopback port.
+    pub fn start(script: Script) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind loopback");
+        let port = listener.local_addr().expect("address").port();
+        let shared = Arc::new(Shared {
+            script,
+            port,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            stop: AtomicBool::new(false),
+        });
+        let of_thread = Arc::clone(&shared);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if of_thread.stop.load(Ordering::SeqCst) {
+                    break;
+                }
+                let Ok(stream) = stream else { continue };
+                let shared = Arc::clone(&of_thread);
+                thread::spawn(move || shared.serve(stream));
+            }
+        });
+        Self { shared }
+    }
+
+    /// What `ANTHROPIC_BASE_URL` has to be.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.shared.port)
+    }
+
+    /// Lets scripts name a value, e.g. `@PROJECT@`.
+    pub fn define(&self, name: &str, value: &str) {
+        self.shared.lock().names.push((name.into(), value.into()));
+    }
+
+    /// All calls so far, in order of arrival.
+    pub fn calls(&self) -> Vec<Served> {
+        self.shared.lock().calls.clone()
+    }
+
+    /// Number of calls of this kind so far; `agent:` counts those of all subagents.
+    pub fn count(&self, kind: &str) -> usize {
+        self.calls()
+            .iter()
+            .filter(|c| c.kind == kind || (kind.ends_with(':') && c.kind.starts_with(kind)))
+            .count()
+    }
+
+    /// Calls of the main loop and of subagents so far, errors included.
+    pub fn loop_calls(&self) -> usize {
+        self.calls().iter().filter(|c| c.is_loop()).count()
+    }
+
+    /// What all messages of the main loop and of subagents cost: what the transcripts should hold.
+    pub fn loop_usage(&self) -> Usage {
+        self.calls()
+            .iter()
+            .filter(|c| c.is_loop() && c.is_message())
+            .map(|c| c.usage)
+            .sum()
+    }
+
+    /// The same as a client can know it: of a cut stream only what its beginning told.
+    pub fn loop_usage_seen(&self) -> Usage {
+        let seen = |c: Served| {
+            let output = if c.cut {
+                c.start_output
+            } else {
+                c.usage.output
+            };
+            Usage { output, ..c.usage }
+        };
+        self.calls()
+            .into_iter()
+            .filter(|c| c.is_loop() && c.is_message())
+            .map(seen)
+            .sum()
+    }
+
+    /// What all messages cost, compaction and side calls included.
+    pub fn total_usage(&self) -> Usage {
+        self.calls()
+            .iter()
+            .filter(|c| c.is_message())
+            .map(|c| c.usage)
+            .sum()
+    }
+
+    /// Waits until `ready` says so of the calls; false when that did not happen in time.
+    pub fn wait_until(&self, limit: Duration, ready: impl Fn(&[Served]) -> bool) -> bool {
+        let wait = self
+            .shared
+            .changed
+            .wait_timeout_while(self.shared.lock(), limit, |s| !ready(&s.calls));
+        !wait.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        // Wakes the accepting thread, so that it sees the flag and closes the port.
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, self.shared.port));
+        drop(TcpStream::connect_timeout(&addr, Duration::from_secs(1)));
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn update(&self, order: u64, change: impl FnOnce(&mut Served)) {
+        let mut state = self.lock();
+        if let Some(call) = state.calls.iter_mut().find(|c| c.order == order) {
+            change(call);
+        }
+        self.changed.notify_all();
+    }
+
+    fn serve(&self, mut stream: TcpStream) {
+        // A client that hangs up is recorded by the reply; nothing else can be done about it.
+        if let Ok(Some(request)) = http::read_request(&stream) {
+            let _ = self.answer(&mut stream, &request);
+        }
+    }
+
+    fn answer(&self, stream: &mut TcpStream, request: &Request) -> std::io::Result<()> {
+        if request.method != "POST" {
+            let known = request.path.starts_with("/v1/models");
+            return http::send_json(
+                stream,
+                if known { 200 } else { 404 },
+                &[],
+                &json!({"data": [], "has_more": false}),
+            );
+        }
+        let kind = if request.path.ends_with("/count_tokens") {
+            "count_tokens".to_owned()
+        } else if request.path.ends_with("/messages") {
+            classify(&request.body)
+        } else {
+            "other".to_owned()
+        };
+        let (order, index, names) = self.admit(&kind, &request.body);
+        let done = match kind.as_str() {
+            "count_tokens" => {
+                let tokens = request.body.to_string().len() / 4;
+                self.update(order, |c| c.status = 200);
+                http::send_json(stream, 200, &[], &json!({"input_tokens": tokens}))
+            }
+            "other" => {
+                self.update(order, |c| c.status = 404);
+                http::send_json(stream, 404, &[], &json!({"type": "error"}))
+            }
+            _ => {
+                let turn = self.script.turn(&kind, index);
+                if let Some(file) = &turn.until_file {
+                    wait_for_file(Path::new(&reply::fill(file, order, &names)));
+                }
+                let id = format!("{}x{order:04}", self.port);
+                reply::send(stream, &turn, &request.body, order, &id, &names, |change| {
+                    self.update(order, change);
+                })
+            }
+        };
+        self.update(order, |c| {
+            c.client_gone = done.is_err();
+            c.done = true;
+        });
+        done
+    }
+
+    fn admit(&self, kind: &str, body: &Value) -> (u64, usize, Vec<(String, String)>) {
+        let mut state = self.lock();
+        let order = state.calls.len() as u64 + 1;
+        let position = state.served_of_kind.entry(kind.to_owned()).or_default();
+        let index = *position;
+        *position += 1;
+        let last_message = body["messages"].as_array().and_then(|m| m.last());
+        state.calls.push(Served {
+            order,
+            kind: kind.to_owned(),
+            last_message: last_message.map(Value::to_string).unwrap_or_default(),
+            ..Served::default()
+        });
+        self.changed.notify_all();
+        (order, index, state.names.clone())
+    }
+}
+
+fn wait_for_file(path: &Path) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !path.exists() && Instant::now() < end {
+        thread::sleep(Duration::from_millis(5));
+    }
+}

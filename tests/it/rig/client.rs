@@ -1,0 +1,243 @@
+//! A real client in a throw-away home with a project, settings and a clean environment.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::api::Api;
+use super::prompt::Prompt;
+use super::terminal::Terminal;
+use super::transcripts;
+
+/// The model asked for unless a test says otherwise.
+pub const MODEL: &str = "claude-sonnet-4-5-20250929";
+
+/// A home, a project and settings for clients; everything goes when it is dropped.
+pub struct Client {
+    dir: TempDir,
+    program: PathBuf,
+    env: BTreeMap<String, String>,
+    settings: Option<PathBuf>,
+    mode: String,
+    model: String,
+    runs: AtomicUsize,
+}
+
+impl Client {
+    /// A fresh home whose client talks to `api`.
+    pub fn new(api: &Api) -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("fb-rig-")
+            .tempdir()
+            .expect("temp dir");
+        let at = |name: &str| dir.path().join(name);
+        // The space in the project's path is there to catch what forgets to quote.
+        for name in [
+            "home/config",
+            "home/.state",
+            "home/.cache",
+            "tmp",
+            "out",
+            "my project",
+        ] {
+            fs::create_dir_all(at(name)).expect("make folder");
+        }
+        let project = at("my project");
+        for (name, text) in [
+            ("README.md", "# demo\n"),
+            ("a.txt", "alpha\n"),
+            ("b.txt", "beta\n"),
+        ] {
+            fs::write(project.join(name), text).expect("write project file");
+        }
+        let text = |p: PathBuf| {
+            p.to_str()
+                .expect("the temp folder's name is UTF-8")
+                .to_owned()
+        };
+        // With this the client asks no question before the first prompt.
+        let state = json!({
+            "hasCompletedOnboarding": true, "theme": "dark", "numStartups": 5, "autoUpdates": false,
+            "bypassPermissionsModeAccepted": true,
+            "customApiKeyResponses": {"approved": ["dummy-key"], "rejected": []},
+            "projects": {text(project.clone()): {
+                "hasTrustDialogAccepted": true, "hasCompletedProjectOnboarding": true, "allowedTools": [],
+            }},
+        });
+        fs::write(at("home/config/.claude.json"), state.to_string()).expect("write client state");
+        api.define("@PROJECT@", &text(project));
+        let fixed = [
+            ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+            ("LANG", "C.UTF-8"),
+            ("USER", "user"),
+            ("SHELL", "/bin/bash"),
+            ("TERM", "xterm-256color"),
+            ("ANTHROPIC_API_KEY", "dummy-key"),
+            // Root may skip permission questions only in what calls itself a sandbox.
+            ("IS_SANDBOX", "1"),
+            ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+            ("DISABLE_AUTOUPDATER", "1"),
+            ("DISABLE_TELEMETRY", "1"),
+            ("DISABLE_ERROR_REPORTING", "1"),
+            ("CLAUDE_CODE_MAX_RETRIES", "3"),
+        ];
+        let mut env: BTreeMap<_, _> = fixed.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        env.insert("ANTHROPIC_BASE_URL".into(), api.url());
+        for (name, folder) in [
+            ("HOME", "home"),
+            ("CLAUDE_CONFIG_DIR", "home/config"),
+            ("XDG_STATE_HOME", "home/.state"),
+            ("XDG_CACHE_HOME", "home/.cache"),
+            // Or the client leaves a folder of its own in the temp folder of the machine.
+            ("TMPDIR", "tmp"),
+            ("CLAUDE_CODE_TMPDIR", "tmp"),
+        ] {
+            env.insert(name.into(), text(at(folder)));
+        }
+        Self {
+            program: super::client_path().expect("a client"),
+            dir,
+            env,
+            settings: None,
+            mode: "bypassPermissions".into(),
+            model: MODEL.into(),
+            runs: AtomicUsize::new(0),
+        }
+    }
+
+    /// Passes these settings with `--settings FILE`.
+    pub fn settings(mut self, settings: &Value) -> Self {
+        let file = self.dir.path().join("out/settings.json");
+        fs::write(&file, settings.to_string()).expect("write settings");
+        self.settings = Some(file);
+        self
+    }
+
+    /// Writes these as the user's settings, in the client's own config folder.
+    pub fn user_settings(self, settings: &Value) -> Self {
+        fs::write(self.user_settings_file(), settings.to_string()).expect("write settings");
+        self
+    }
+
+    /// Sets a variable for the client, its hooks and its tools.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.into(), value.into());
+        self
+    }
+
+    /// Another permission mode than `bypassPermissions`.
+    pub fn mode(mut self, mode: &str) -> Self {
+        self.mode = mode.into();
+        self
+    }
+
+    /// Another model than `MODEL`.
+    pub fn model(mut self, model: &str) -> Self {
+        self.model = model.into();
+        self
+    }
+
+    /// The throw-away folder everything is in.
+    pub fn root(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The home folder.
+    pub fn home(&self) -> PathBuf {
+        self.dir.path().join("home")
+    }
+
+    /// The client's config folder, with its transcripts in `projects/`.
+    pub fn config_dir(&self) -> PathBuf {
+        self.dir.path().join("home/config")
+    }
+
+    /// `XDG_STATE_HOME` of the client and its hooks.
+    pub fn state_home(&self) -> PathBuf {
+        self.dir.path().join("home/.state")
+    }
+
+    /// The user's settings file.
+    pub fn user_settings_file(&self) -> PathBuf {
+        self.config_dir().join("settings.json")
+    }
+
+    /// The project the client works in.
+    pub fn project(&self) -> PathBuf {
+        self.dir.path().join("my project")
+    }
+
+    /// All transcripts, those of subagents included.
+    pub fn transcripts(&self) -> Vec<PathBuf> {
+        transcripts::find(&self.config_dir().join("projects"))
+    }
+
+    /// Everything the transcripts say was used, each message once.
+    pub fn count(&self) -> transcripts::Count {
+        transcripts::count(&self.transcripts())
+    }
+
+    /// Any other program in the client's environment, e.g. the product itself.
+    pub fn command(&self, program: impl AsRef<Path>) -> Command {
+        let mut c = Command::new(program.as_ref());
+        c.env_clear()
+            .envs(&self.env)
+            .current_dir(self.project())
+            .stdin(Stdio::null());
+        c
+    }
+
+    /// A prompt in print mode (`-p`), to be run.
+    pub fn prompt(&self, text: &str) -> Prompt<'_> {
+        Prompt::new(self, text)
+    }
+
+    /// A session in a terminal, with these further arguments.
+    pub fn terminal(&self, args: &[&str]) -> Terminal {
+        let mut all = self.arguments();
+        all.extend(args.iter().map(|a| (*a).to_owned()));
+        Terminal::start(
+            &self.dir.path().join("out"),
+            &self.project(),
+            &self.env,
+            &self.program,
+            &all,
+        )
+    }
+
+    /// The client's binary.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    pub(super) fn next_run(&self) -> usize {
+        self.runs.fetch_add(1, Ordering::SeqCst)
+    }
+
+    pub(super) fn arguments(&self) -> Vec<String> {
+        let mut all = vec!["--permission-mode".into(), self.mode.clone()];
+        all.extend(["--model".into(), self.model.clone()]);
+        if let Some(file) = &self.settings {
+            all.extend(["--settings".into(), file.display().to_string()]);
+        }
+        all
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // What a killed client had started may still write: once more, then.
+        let end = Instant::now() + Duration::from_secs(5);
+        while self.dir.path().exists() && Instant::now() < end {
+            let _ = fs::remove_dir_all(self.dir.path());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}

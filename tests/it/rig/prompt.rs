@@ -1,0 +1,228 @@
+//! Runs of a client in print mode (`-p`) and what comes out of them.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::client::Client;
+use super::transcripts;
+
+/// Far longer than any prompt of a test takes, even on a busy machine.
+const LIMIT: Duration = Duration::from_mins(2);
+
+/// One run of `claude -p`.
+pub struct Prompt<'a> {
+    client: &'a Client,
+    text: String,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    format: String,
+    cwd: PathBuf,
+    limit: Duration,
+}
+
+impl<'a> Prompt<'a> {
+    pub(super) fn new(client: &'a Client, text: &str) -> Self {
+        Self {
+            client,
+            text: text.into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            format: "stream-json".into(),
+            cwd: client.project(),
+            limit: LIMIT,
+        }
+    }
+
+    /// Adds arguments.
+    pub fn args<const N: usize>(mut self, args: [&str; N]) -> Self {
+        self.args.extend(args.map(str::to_owned));
+        self
+    }
+
+    /// Goes on with a session.
+    pub fn resume(self, session: &str) -> Self {
+        self.args(["--resume", session])
+    }
+
+    /// Sets a variable for this run only.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// `text` or `json`; otherwise `stream-json` with the hooks' events.
+    pub fn format(mut self, format: &str) -> Self {
+        self.format = format.into();
+        self
+    }
+
+    /// Another working directory than the project.
+    pub fn cwd(mut self, cwd: &Path) -> Self {
+        self.cwd = cwd.into();
+        self
+    }
+
+    /// Gives up earlier or later.
+    pub const fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Starts the client and comes back at once.
+    pub fn start(self) -> Running {
+        let client = self.client;
+        let n = client.next_run();
+        let file = |what: &str| client.root().join(format!("out/{n}.{what}"));
+        let (stdout, stderr) = (file("stdout"), file("stderr"));
+        let mut command = client.command(client.program());
+        command
+            .args(client.arguments())
+            .args(["-p", "--verbose", "--output-format", &self.format]);
+        if self.format == "stream-json" {
+            command.arg("--include-hook-events");
+        }
+        // The prompt comes first, as some options take any number of values.
+        let child = command
+            .arg(&self.text)
+            .args(&self.args)
+            .envs(self.env)
+            .current_dir(self.cwd)
+            .stdout(File::create(&stdout).expect("file for stdout"))
+            .stderr(File::create(&stderr).expect("file for stderr"))
+            .spawn()
+            .expect("start the client");
+        Running {
+            child,
+            stdout,
+            stderr,
+            end: Instant::now() + self.limit,
+        }
+    }
+
+    /// Runs the client to its end.
+    pub fn run(self) -> Outcome {
+        self.start().wait()
+    }
+}
+
+/// A client at work; it is killed when dropped.
+pub struct Running {
+    child: Child,
+    stdout: PathBuf,
+    stderr: PathBuf,
+    end: Instant,
+}
+
+impl Running {
+    /// The client's process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills the client (and nothing else).
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+    }
+
+    /// What it printed so far.
+    pub fn stdout_so_far(&self) -> String {
+        transcripts::read(&self.stdout)
+    }
+
+    /// Waits for its end; kills it when that takes too long.
+    pub fn wait(mut self) -> Outcome {
+        let mut timed_out = false;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("wait for the client") {
+                break status;
+            }
+            if Instant::now() > self.end && !timed_out {
+                timed_out = true;
+                self.kill();
+            }
+            thread::sleep(Duration::from_millis(10));
+        };
+        Outcome::new(
+            status,
+            timed_out,
+            transcripts::read(&self.stdout),
+            transcripts::read(&self.stderr),
+        )
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How a run of `claude -p` ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Exit code; `None` when it died by a signal.
+    pub code: Option<i32>,
+    /// It was killed because it took too long.
+    pub timed_out: bool,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+    /// Standard output by line, where a line is JSON.
+    pub events: Vec<Value>,
+    /// The `result` event, `Null` when there is none.
+    pub result: Value,
+    /// The session the run ended in; empty when unknown.
+    pub session: String,
+}
+
+impl Outcome {
+    fn new(status: ExitStatus, timed_out: bool, stdout: String, stderr: String) -> Self {
+        let parsed = stdout.lines().filter_map(|l| serde_json::from_str(l).ok());
+        // `--output-format json` prints one list in place of lines.
+        let events: Vec<Value> = parsed
+            .flat_map(|v| match v {
+                Value::Array(all) => all,
+                one => vec![one],
+            })
+            .collect();
+        let result = events
+            .iter()
+            .rfind(|e| e["type"] == "result")
+            .cloned()
+            .unwrap_or_default();
+        // The last one: with --continue and --fork-session the first hooks carry another id.
+        let session = events.iter().rev().find_map(|e| e["session_id"].as_str());
+        let session = session.unwrap_or_default().to_owned();
+        Self {
+            code: status.code(),
+            timed_out,
+            stdout,
+            stderr,
+            events,
+            result,
+            session,
+        }
+    }
+
+    /// Panics with all there is to know unless the client ended with code 0.
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert!(
+            self.code == Some(0) && !self.timed_out,
+            "the client failed: {self:#?}"
+        );
+        self
+    }
+
+    /// The final text.
+    pub fn text(&self) -> &str {
+        self.result["result"].as_str().unwrap_or_default()
+    }
+}
