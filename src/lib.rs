@@ -1,7 +1,7 @@
 //! Fusebox: budgets, quotas and a circuit breaker for Claude Code, as small hook executables.
 //!
 //! Layers, each importing only what stands to its left:
-//! [`domain`] ← [`transcript`], [`store`] ← [`app`] ← [`hook`], [`cli`]. [`config`] and [`env`] stand beside `domain`.
+//! [`domain`] ← [`transcript`], [`store`] ← [`app`] ← [`hook`], [`cli`]. [`config`] and [`mod@env`] stand beside `domain`.
 //!
 //! Start reading at [`hook::run`], which follows one event from standard input to its answer, and at
 //! [`domain::verdict`], the one place that decides.

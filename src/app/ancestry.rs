@@ -61,3 +61,8 @@ fn stat(pid: u32) -> Option<Stat> {
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     Some(Stat { parent: fields.get(1)?.parse().ok(), started: fields.get(19)?.parse().ok()? })
 }
+
+/// Whether a client still runs.
+pub fn runs(client: ClientProcess) -> bool {
+    stat(client.pid).is_some_and(|found| found.started == client.started)
+}

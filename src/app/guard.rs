@@ -85,7 +85,8 @@ impl<'a> Guard<'a> {
         self.notes.push(format!("configuration not usable: {}", problems.join("; ")));
         let (kept, config) = match self.cache.config.clone() {
             Some(last) => ("the last good one stays in force", last),
-            None => ("the defaults are in force", Config::default()),
+            // What is valid of it stands, within the bounds of a managed file.
+            None => ("the rest of it is in force", loaded.config),
         };
         self.config = config;
         if self.cache.told.as_ref() != Some(&self.stamp) {

@@ -1,1 +1,233 @@
-//! Operations.
+//! What a person decides: extend, reset, delete.
+
+use super::guard::Guard;
+use crate::domain::budget::{Budget, BudgetState, Scope, Status};
+use crate::domain::message::MessageKey;
+use crate::domain::operation::{Decision, Operation};
+use crate::domain::time::Timestamp;
+use crate::store::{StoreError, Watch};
+
+/// Why a decision cannot be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// No budget of that name.
+    #[error("there is no budget {name}; there are: {known}")]
+    UnknownBudget {
+        /// The name given.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// The budget counts other values.
+    #[error("budget {name} does not count {scope} {value} (its match is {matches})")]
+    NotCounted {
+        /// The budget.
+        name: String,
+        /// Its scope.
+        scope: &'static str,
+        /// The value given.
+        value: String,
+        /// Its match.
+        matches: String,
+    },
+    /// The amount is 0.
+    #[error("the amount must be more than 0")]
+    NoAmount,
+    /// The reason is empty.
+    #[error("a reason is needed: --reason \"why\"")]
+    NoReason,
+    /// The unit is another one.
+    #[error("budget {name} counts {unit}: give --{option} N")]
+    WrongUnit {
+        /// The budget.
+        name: String,
+        /// Its unit.
+        unit: &'static str,
+        /// The option to use.
+        option: String,
+    },
+    /// The hard limit stands in the way.
+    #[error(
+        "budget {name} can be extended by at most {room} (its hard limit is {hard}); raise hard_limit in the configuration, or \
+         reset the budget"
+    )]
+    HardLimit {
+        /// The budget.
+        name: String,
+        /// Units that are left until the hard limit.
+        room: u64,
+        /// The hard limit in force.
+        hard: u64,
+    },
+    /// The budget was deleted for this value and window.
+    #[error("budget {0} was deleted for this value; `fusebox budget reset {0}` brings it back")]
+    Deleted(String),
+    /// The store could not do it.
+    #[error("{0}")]
+    Store(String),
+}
+
+/// A decision to carry out.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Name of the budget.
+    pub budget: String,
+    /// Value of its scope.
+    pub value: String,
+    /// What.
+    pub what: What,
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub actor: String,
+    /// What makes it one decision: the same one asked for twice counts once. Empty: each time is another one.
+    pub once: String,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Add units to the limit; the unit is the one that the person named.
+    Extend {
+        /// Units.
+        amount: u64,
+        /// The unit named.
+        unit: crate::domain::budget::Unit,
+    },
+    /// Begin anew.
+    Reset,
+    /// No longer apply.
+    Delete,
+}
+
+/// A decision that was carried out.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// The record.
+    pub operation: Operation,
+    /// The budget before; `None` when it was deleted.
+    pub before: Option<BudgetState>,
+    /// The budget after; `None` when it is deleted.
+    pub after: Option<BudgetState>,
+}
+
+/// A budget of the configuration by name.
+///
+/// # Errors
+/// There is none.
+pub fn find<'b>(budgets: &'b [Budget], name: &str) -> Result<&'b Budget, Refusal> {
+    budgets.iter().find(|b| b.name == name).ok_or_else(|| Refusal::UnknownBudget {
+        name: name.to_owned(),
+        known: budgets.iter().map(|b| b.name.as_str()).collect::<Vec<_>>().join(", "),
+    })
+}
+
+impl Guard<'_> {
+    /// Carries out a decision about a budget of this guard's configuration.
+    ///
+    /// # Errors
+    /// Says what stands in the way; nothing was changed.
+    pub fn operate(&mut self, request: &Request) -> Result<Done, Refusal> {
+        let budget = find(&self.config.budgets, &request.budget)?.clone();
+        if request.reason.trim().is_empty() {
+            return Err(Refusal::NoReason);
+        }
+        if !wildmatch::WildMatch::new(&budget.matches).matches(&request.value) || request.value.is_empty() {
+            let Budget { name, scope, matches, .. } = budget;
+            return Err(Refusal::NotCounted { name, scope: scope.name(), value: request.value.clone(), matches });
+        }
+        let watch = Watch { budget: budget.clone(), value: request.value.clone() };
+        let before = self.state(&watch)?;
+        let now = self.env.now;
+        let decision = match request.what {
+            What::Extend { amount, unit } => {
+                let state = before.as_ref().ok_or_else(|| Refusal::Deleted(budget.name.clone()))?;
+                allow_extension(state, amount, unit)?;
+                Decision::Extend { amount }
+            }
+            What::Reset => Decision::Reset { baseline: now },
+            What::Delete => Decision::Delete,
+        };
+        let window = budget.window.at(now);
+        let operation = self.record_of(request, decision, window.start, now);
+        let around = before.clone().unwrap_or_else(|| BudgetState {
+            budget: budget.clone(),
+            value: request.value.clone(),
+            window,
+            used: 0,
+            extension: 0,
+            history: 0,
+            operations: 0,
+            since: None,
+        });
+        let noted = self.notes.len();
+        if self.with_store(|store| store.operate(&operation, &around)).is_none() {
+            return Err(Refusal::Store(self.notes[noted..].join("; ")));
+        }
+        Ok(Done { operation, before, after: self.state(&watch)? })
+    }
+
+    fn record_of(&self, request: &Request, decision: Decision, window_start: Timestamp, now: Timestamp) -> Operation {
+        let (at, pid) = (now.0.to_string(), std::process::id().to_string());
+        let once = [request.once.as_str(), &at, &pid];
+        // With a token of its own a request is the same one whenever it is asked for.
+        let once = if request.once.is_empty() { &once[..] } else { &once[..1] };
+        let named = [decision.name(), &request.budget, &request.value];
+        let id = format!("{:?}", MessageKey::of(&[&named, once].concat()));
+        Operation {
+            id,
+            decision,
+            budget: request.budget.clone(),
+            value: request.value.clone(),
+            window_start,
+            reason: request.reason.trim().to_owned(),
+            actor: request.actor.clone(),
+            at: now,
+        }
+    }
+
+    /// Where one budget stands; `None` when it was deleted for this value.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn state(&mut self, watch: &Watch) -> Result<Option<BudgetState>, Refusal> {
+        let (watches, now) = ([watch.clone()], self.env.now);
+        let noted = self.notes.len();
+        let states = self.with_store(|store| store.states(&watches, now));
+        states.map(|mut s| s.pop()).ok_or_else(|| Refusal::Store(self.notes[noted..].join("; ")))
+    }
+
+    /// The values that a budget of `scope` has, for lists: live sessions, or who was charged since `since`.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn values(&mut self, scope: Scope, since: Timestamp) -> Result<Vec<String>, Refusal> {
+        let noted = self.notes.len();
+        let values = self.with_store(|store| store.values(scope, since));
+        values.ok_or_else(|| Refusal::Store(self.notes[noted..].join("; ")))
+    }
+}
+
+fn allow_extension(state: &BudgetState, amount: u64, unit: crate::domain::budget::Unit) -> Result<(), Refusal> {
+    let budget = &state.budget;
+    if amount == 0 {
+        return Err(Refusal::NoAmount);
+    }
+    if unit != budget.unit {
+        let option = budget.unit.name().replace('_', "-");
+        return Err(Refusal::WrongUnit { name: budget.name.clone(), unit: budget.unit.noun(), option });
+    }
+    let Some(hard) = state.hard_limit() else { return Ok(()) };
+    let room = hard.saturating_sub(state.limit());
+    if state.status() == Status::Exhausted || amount > room {
+        let room = if state.status() == Status::Exhausted { 0 } else { room };
+        return Err(Refusal::HardLimit { name: budget.name.clone(), room, hard });
+    }
+    Ok(())
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.to_string())
+    }
+}

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::guard::{Call, Guard};
-use super::meter::{Metering, Reach};
+use super::meter::{Metered, Metering, Reach};
 use super::project;
 use crate::env::{Env, clock};
 use crate::store::session_cache::CacheFile;
-use crate::store::{Session, SessionRow};
+use crate::store::{Session, SessionRow, Store};
 
 /// How long a session must have ended before all of it is taken to be on disk.
 const SETTLED_MS: i64 = 2_000;
@@ -25,6 +25,10 @@ impl Guard<'_> {
     /// Reads on, within bounds, in other sessions that are not known to be complete. Here, because nobody else may
     /// come: the hooks of a session that was killed never do, and `/clear` writes its total after the last hook.
     pub fn read_on_others(&mut self) {
+        if self.with_store(|store| store.is_rebuilding()) == Some(true) {
+            rebuild(self.env, Some(HOOK_MS), |_, _| ());
+            return;
+        }
         let Some(rows) = self.with_store(|store| store.sessions()) else { return };
         let own = self.call.session.clone();
         let others = rows.iter().filter(|r| !r.complete && r.session.id != own).take(HOOK_SESSIONS);
@@ -38,17 +42,19 @@ impl Guard<'_> {
     }
 }
 
-/// Reads on in one session, and notes when nothing more can come. Answers its guard, for what was found.
-pub fn read_on<'a>(env: &'a Env, row: &SessionRow, max_bytes: u64) -> Guard<'a> {
+/// Reads on in one session, and notes when nothing more can come. Answers its guard, and what was found.
+pub fn read_on<'a>(env: &'a Env, row: &SessionRow, max_bytes: u64) -> (Guard<'a>, Metered) {
     let mut guard = guard_of(env, &row.session);
-    if row.session.transcript.as_ref().is_some_and(|t| t.exists()) {
-        let metered = guard.meter(&Metering { reach: Reach::All, max_bytes, ..Metering::of_caller(false) });
-        let over = row.ended.is_some_and(|ended| env.now.millis_since(ended) > SETTLED_MS);
-        if metered.stored && metered.complete && over {
-            guard.note_end(row);
-        }
+    let metered = guard.meter(&Metering { reach: Reach::All, max_bytes, ..Metering::of_caller(false) });
+    if let Some(ended) = row.ended.filter(|_| metered.stored && metered.complete) {
+        // Reading on wakes a session up in the store; an ended one is put back to sleep.
+        let over = env.now.millis_since(ended) > SETTLED_MS;
+        guard.with_store(|store| {
+            store.see(&row.session, ended, true)?;
+            if over { store.complete(&row.session.id) } else { Ok(()) }
+        });
     }
-    guard
+    (guard, metered)
 }
 
 /// The guard of a session that the store or a transcript names.
@@ -61,17 +67,6 @@ pub fn guard_of<'a>(env: &'a Env, session: &Session) -> Guard<'a> {
         guard.cache.session = session.clone();
     }
     guard
-}
-
-impl Guard<'_> {
-    /// Reading on wakes a session up in the store; an ended one is put back to sleep.
-    fn note_end(&mut self, row: &SessionRow) {
-        let (session, at) = (row.session.clone(), row.ended.unwrap_or(self.env.now));
-        self.with_store(|store| {
-            store.see(&session, at, true)?;
-            store.complete(&session.id)
-        });
-    }
 }
 
 /// A transcript that may have to be read: its session, and whom to charge.
@@ -123,15 +118,31 @@ fn cwd_of(transcript: &Path) -> Option<PathBuf> {
     None
 }
 
-/// Fills an empty store again: every session that a cache or a transcript names is read from its start. `progress` is
-/// told the number of sessions done and in all.
-pub fn rebuild(env: &Env, mut progress: impl FnMut(usize, usize)) -> usize {
-    let mut sessions: Vec<Session> = CacheFile::all(&env.cache_dir())
-        .into_iter()
-        .filter_map(|file| file.read())
-        .map(|cache| cache.session)
-        .filter(|s| !s.id.is_empty() && s.transcript.is_some())
-        .collect();
+/// Fills a store that lost what it knew: every session that a cache or a transcript names is read from its start.
+/// `progress` is told the number of sessions done and in all. With `for_ms` it ends early; what is done by then is not
+/// done again.
+pub fn rebuild(env: &Env, for_ms: Option<i64>, mut progress: impl FnMut(usize, usize)) {
+    let started = clock();
+    let sessions = known_sessions(env);
+    for (done, session) in sessions.iter().enumerate() {
+        progress(done, sessions.len());
+        if for_ms.is_some_and(|ms| clock().millis_since(started) > ms) {
+            return;
+        }
+        let row = SessionRow { session: session.clone(), last_seen: env.now, ended: None, complete: false };
+        read_on(env, &row, for_ms.map_or(u64::MAX, |_| HOOK_BYTES_EACH));
+    }
+    progress(sessions.len(), sessions.len());
+    if let Ok((mut store, _)) = super::guard::open(env) {
+        let _ = store.set_rebuilding(false);
+    }
+}
+
+/// Every session that a cache or a transcript names.
+fn known_sessions(env: &Env) -> Vec<Session> {
+    let caches = CacheFile::all(&env.cache_dir()).into_iter().filter_map(|file| file.read());
+    let mut sessions: Vec<Session> =
+        caches.map(|cache| cache.session).filter(|s| !s.id.is_empty() && s.transcript.is_some()).collect();
     for found in transcripts(env) {
         if sessions.iter().any(|s| s.id == found.session) {
             continue;
@@ -145,12 +156,6 @@ pub fn rebuild(env: &Env, mut progress: impl FnMut(usize, usize)) -> usize {
             ..Session::default()
         });
     }
-    let all = sessions.len();
-    for (done, session) in sessions.into_iter().enumerate() {
-        progress(done, all);
-        let row = SessionRow { session, last_seen: env.now, ended: None, complete: false };
-        read_on(env, &row, u64::MAX);
-    }
-    progress(all, all);
-    all
+    sessions.sort_by(|a, b| a.id.cmp(&b.id));
+    sessions
 }

@@ -1,90 +1,166 @@
-//! Configuration (stub).
-#![allow(missing_docs)]
-use crate::domain::budget::*;
-use crate::domain::window::WindowRule;
-use crate::env::Env;
-use serde::{Deserialize, Serialize};
+//! Configuration: files and variables → one checked [`Config`], with the source of each value.
+//!
+//! Layers, later ones over earlier ones: built-in defaults; the managed file; the user's file; variables; the
+//! project's file, which may only tighten. In the end the managed file bounds the result. (What a variable says,
+//! the project's file does not change; a variable that the project's settings name counts as the project's.)
+//!
+//! `place` says where the files are, `file` and `variable` read what is stated, with line or name; `field` is the
+//! table of all keys, `value` the kinds of values they take; `draft` puts layer upon layer, and `effective` makes
+//! the configuration of the result. `stamp` tells whether anything changed since, without reading.
+
+mod draft;
+mod effective;
+mod field;
+mod file;
+mod place;
+mod source;
+mod stamp;
+mod value;
+mod variable;
+
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Copy)]
-pub enum Show {
-    Always,
-    PastThreshold,
-    Never,
-}
+
+use serde::{Deserialize, Serialize};
+
+use self::draft::{Draft, Held};
+use self::file::Layer;
+use self::place::{project_file, project_settings, shown_path, user_file};
+pub use self::source::{Effective, Problem, Source};
+pub use self::stamp::Stamp;
+use self::value::{Kind, Raw};
+use self::variable::ByProject;
+use crate::domain::budget::Budget;
+use crate::env::Env;
+
+/// What holds. Kept in the session cache as the last good configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
+    /// `false`: hooks do nothing and say nothing.
     pub enabled: bool,
+    /// Part of every key in the store.
     pub tenant: String,
+    /// The person's team.
     pub team: Option<String>,
+    /// Budgets in force, by unique names.
     pub budgets: Vec<Budget>,
+    /// When the prompt line is shown.
     pub brief: Show,
+    /// Command that is run with each alert on its standard input; empty: none.
     pub alert_command: Vec<String>,
+    /// The declared task type (`FUSEBOX_TASK_TYPE`).
     pub task_type: Option<String>,
 }
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp(u64);
-impl Stamp {
-    pub fn of(_e: &Env, _p: Option<&Path>) -> Self {
-        Stamp(1)
+
+impl Default for Config {
+    /// What holds without any configuration: one budget.
+    fn default() -> Self {
+        Draft::new(None).config()
     }
 }
-pub struct Problem;
-impl std::fmt::Display for Problem {
-    fn fmt(&self, _f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        Ok(())
-    }
+
+/// When the prompt line is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Show {
+    /// With every prompt.
+    Always,
+    /// From a budget's first threshold on.
+    PastThreshold,
+    /// Never.
+    Never,
 }
+
+impl Show {
+    /// Every choice with the name it has in the configuration.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("always", Self::Always), ("past_threshold", Self::PastThreshold), ("never", Self::Never)];
+}
+
+/// A configuration, and how it came about.
+#[derive(Clone, Debug)]
 pub struct Loaded {
+    /// What holds. Where there are problems: everything else that was said, on top of the defaults and within the
+    /// managed file's bounds.
     pub config: Config,
+    /// Every value of it.
+    pub values: Vec<Effective>,
+    /// What was refused.
     pub problems: Vec<Problem>,
+    /// The state of files and variables before they were read.
     pub stamp: Stamp,
 }
+
 impl Loaded {
+    /// Whether it may be used: nothing was refused, except of the project's, which is left out.
     pub fn is_usable(&self) -> bool {
-        true
+        self.problems.iter().all(|problem| problem.source.is_project())
     }
 }
-pub fn load(env: &Env, p: Option<&Path>) -> Loaded {
-    let limit = env.var("FUSEBOX_BUDGET_SESSION_LIMIT").and_then(|v| v.parse().ok()).unwrap_or(1_000_000);
-    Loaded {
-        config: Config {
-            enabled: true,
-            tenant: "x".into(),
-            team: None,
-            brief: Show::Always,
-            alert_command: vec![],
-            task_type: None,
-            budgets: vec![Budget {
-                name: "session".into(),
-                scope: Scope::Session,
-                matches: "*".into(),
-                unit: Unit::Tokens,
-                count: Classes::FRESH,
-                limit,
-                hard_limit: None,
-                window: WindowRule::LIFETIME,
-                thresholds: vec![0.5, 0.8, 0.9, 1.0],
-                on_limit: OnLimit::Pause,
-                wrap_up: 1,
-                mode: Mode::Enforce,
-                store_down: StoreDown::Local,
-            }],
-        },
-        problems: vec![],
-        stamp: Stamp::of(env, p),
-    }
+
+/// Reads files and variables. What cannot be read or is wrong becomes a [`Problem`].
+pub fn load(env: &Env, project_dir: Option<&Path>) -> Loaded {
+    load_bounded_by(env, project_dir, Path::new(place::MANAGED))
 }
-impl Default for Config {
-    fn default() -> Self {
-        load(
-            &Env {
-                now: crate::domain::time::Timestamp(0),
-                vars: Default::default(),
-                cwd: "/".into(),
-                uid: 0,
-            },
-            None,
-        )
-        .config
+
+/// The same, with another managed file.
+fn load_bounded_by(env: &Env, project_dir: Option<&Path>, managed: &Path) -> Loaded {
+    // Before reading: a change in between must show as a difference.
+    let stamp = Stamp::bounded_by(env, project_dir, managed);
+    let settings = project_dir.map(project_settings).into_iter().flatten().collect::<Vec<_>>();
+    let by_project = ByProject::of(settings.iter().map(|path| (path.as_path(), shown_path(env, path))));
+
+    let (task_type, refused) = declared_task_type(env, &by_project);
+    let mut draft = Draft::new(task_type);
+    draft.problems.extend(refused);
+    draft.apply(file::read(managed, &Source::Managed(shown_path(env, managed))));
+    let bounds = draft.clone();
+
+    draft.apply(user_layer(env, &by_project));
+    let variables = variable::read(env, &by_project, &draft);
+    // Before the project's file, although later in rank: so nothing in the project can make them wrong.
+    draft.apply(variables.own);
+    if let Some(dir) = project_dir {
+        let path = project_file(dir);
+        draft.apply(file::read(&path, &Source::Project(shown_path(env, &path))));
+        draft.problems.extend(by_project.problems());
+    }
+    draft.apply(variables.project);
+    draft.apply(variable::read_pending(&variables.pending, &by_project, &draft));
+    draft.hold_to(&bounds);
+    draft.check_task_type();
+
+    // With the project's word for the home, the stamp looked at the wrong files.
+    let stamp = if by_project.names("HOME") { Stamp::NEVER } else { stamp };
+    Loaded { config: draft.config(), values: draft.values(), problems: draft.problems, stamp }
+}
+
+/// The user's file; one that `FUSEBOX_CONFIG` names must be there.
+fn user_layer(env: &Env, by_project: &ByProject) -> Layer {
+    let Some(path) = user_file(env, |name| by_project.names(name)) else {
+        return Layer::default();
+    };
+    let shown = shown_path(env, &path);
+    let mut layer = file::read(&path, &Source::User(shown.clone()));
+    let named = env.var("FUSEBOX_CONFIG").is_some() && !by_project.names("FUSEBOX_CONFIG");
+    if named && !path.exists() {
+        let message = format!("must name a file that is there (found \"{shown}\")");
+        let source = Source::Variable("FUSEBOX_CONFIG".into());
+        layer.problems.push(Problem::at(&source, None, "", message));
+    }
+    layer
+}
+
+fn declared_task_type(env: &Env, by_project: &ByProject) -> (Option<Held>, Option<Problem>) {
+    const NAME: &str = "FUSEBOX_TASK_TYPE";
+    let Some(text) = env.var(NAME) else {
+        return (None, None);
+    };
+    let source = by_project.source(NAME);
+    match Kind::Name.parse(&Raw::Variable(text.to_owned())) {
+        Ok(value) => (Some(Held { value, source }), None),
+        Err(message) => (None, Some(Problem::at(&source, None, "", message))),
     }
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::alert::BudgetAlert;
-use crate::domain::budget::{Budget, BudgetState};
+use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::operation::Operation;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
@@ -153,6 +153,30 @@ pub trait Store {
     /// It was not recorded.
     fn operate(&mut self, operation: &Operation, state: &BudgetState) -> Result<()>;
 
+    /// Where budgets stand, without recording anything; deleted ones are left out.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn states(&mut self, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>>;
+
+    /// All alerts, newest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn alerts(&mut self) -> Result<Vec<BudgetAlert>>;
+
+    /// Whether the store lost what it knew, and is still to be filled from the transcripts.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn is_rebuilding(&mut self) -> Result<bool>;
+
+    /// Notes that the store is to be filled from the transcripts, or that it was.
+    ///
+    /// # Errors
+    /// It was not noted.
+    fn set_rebuilding(&mut self, rebuilding: bool) -> Result<()>;
+
     /// Operations on a budget, oldest first; all of them without a name.
     ///
     /// # Errors
@@ -199,7 +223,7 @@ pub trait Store {
     ///
     /// # Errors
     /// The store cannot be read.
-    fn values(&mut self, scope: crate::domain::budget::Scope, since: Timestamp) -> Result<Vec<String>>;
+    fn values(&mut self, scope: Scope, since: Timestamp) -> Result<Vec<String>>;
 
     /// When Fusebox was installed: what a session held before counts as its history.
     ///

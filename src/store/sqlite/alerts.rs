@@ -64,3 +64,16 @@ pub fn confirm(db: &Connection, alerts: &[i64]) -> Result<()> {
     }
     Ok(())
 }
+
+/// All alerts, newest first.
+pub fn list(db: &Connection) -> Result<Vec<BudgetAlert>> {
+    let mut query = db.prepare("SELECT id, alert FROM alerts ORDER BY id DESC")?;
+    let rows = query.query_map((), |r| Ok((r.get(0)?, r.get::<_, String>(1)?)))?;
+    rows.map(|row| {
+        let (id, text) = row?;
+        let alert: BudgetAlert =
+            serde_json::from_str(&text).map_err(|e| StoreError::Damaged(format!("alerts: {e}")))?;
+        Ok(BudgetAlert { id, ..alert })
+    })
+    .collect()
+}

@@ -21,7 +21,7 @@ pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
     let installed = sessions::installed(db)?;
     let wanted = batch.watches.iter().flat_map(|w| operations::specs(&w.budget));
     let specs = Specs::load(db, wanted)?;
-    let before = operations::standings(db, &specs, batch, installed)?;
+    let before = operations::standings(db, &specs, batch.watches, batch.now, installed)?;
     let home = sessions::intern(db, batch.session, batch.now)?;
     let lineage = sessions::lineage(db, home)?;
     let mut ledger =

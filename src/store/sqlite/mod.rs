@@ -13,7 +13,8 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::{Applied, Batch, ClientProcess, Result, Session, SessionRow, SessionTotal, Store, StoreError};
+use super::{Applied, Batch, ClientProcess, Result, Session, SessionRow, SessionTotal, Store, StoreError, Watch};
+use crate::domain::alert::BudgetAlert;
 use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::operation::Operation;
 use crate::domain::time::Timestamp;
@@ -52,7 +53,9 @@ impl SqliteStore {
             Ok(store) => Ok(Opened { store, set_aside: None }),
             Err(StoreError::Sqlite(error)) if is_corrupt(&error) => {
                 let aside = set_aside(&path, now).map_err(|e| unusable(&path, &e.to_string()))?;
-                Ok(Opened { store: Self::open_file(&path)?, set_aside: Some(aside) })
+                let mut store = Self::open_file(&path)?;
+                store.set_rebuilding(true)?;
+                Ok(Opened { store, set_aside: Some(aside) })
             }
             Err(StoreError::Sqlite(error)) => Err(unusable(&path, &error.to_string())),
             Err(error) => Err(error),
@@ -65,7 +68,8 @@ impl SqliteStore {
             // Opened first without creating: the folder is looked at only when there is no file yet.
             Err(e) if e.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !path.exists() => {
                 make_private_dir(path.parent().unwrap_or(path))?;
-                Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_CREATE)?
+                make_private_file(path)?;
+                Connection::open_with_flags(path, flags)?
             }
             other => other?,
         };
@@ -116,6 +120,11 @@ impl Store for SqliteStore {
         self.write(|db| operations::record(db, operation, state))
     }
 
+    fn states(&mut self, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>> {
+        // A write: counters that are missing are added up, and kept.
+        self.write(|db| operations::states(db, watches, now))
+    }
+
     fn operations(&mut self, budget: Option<&str>) -> Result<Vec<Operation>> {
         operations::list(&self.connection, budget)
     }
@@ -152,6 +161,18 @@ impl Store for SqliteStore {
         sessions::installed(&self.connection)
     }
 
+    fn alerts(&mut self) -> Result<Vec<BudgetAlert>> {
+        alerts::list(&self.connection)
+    }
+
+    fn is_rebuilding(&mut self) -> Result<bool> {
+        sessions::is_rebuilding(&self.connection)
+    }
+
+    fn set_rebuilding(&mut self, rebuilding: bool) -> Result<()> {
+        self.write(|db| sessions::set_rebuilding(db, rebuilding))
+    }
+
     fn install(&mut self, now: Timestamp) -> Result<()> {
         self.write(|db| sessions::install(db, now))
     }
@@ -182,6 +203,13 @@ pub fn make_private_dir(dir: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(|e| unusable(dir, &e.to_string()))
+}
+
+/// Makes an empty file that only its owner can read; SQLite's side files get the same mode.
+fn make_private_file(path: &Path) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let made = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    made.map(drop).map_err(|e| unusable(path, &e.to_string()))
 }
 
 fn unusable(path: &Path, problem: &str) -> StoreError {

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::super::{Batch, Result, StoreError, Watch};
+use super::super::{Result, StoreError, Watch};
 use super::counters::{self, Changes, Specs};
 use super::messages::families;
 use crate::domain::budget::{Budget, BudgetState, Scope};
@@ -45,16 +45,17 @@ fn measured(mut state: BudgetState, counters: impl Iterator<Item = (Scope, Amoun
     state
 }
 
-/// Where the watched budgets of a batch stand before it; deleted ones are left out.
+/// Where the watched budgets stand now; deleted ones are left out.
 pub fn standings(
     db: &Connection,
     specs: &Specs,
-    batch: &Batch,
+    watches: &[Watch],
+    now: Timestamp,
     installed: Option<Timestamp>,
 ) -> Result<Vec<Standing>> {
-    let mut standings = Vec::with_capacity(batch.watches.len());
-    for Watch { budget, value } in batch.watches {
-        let window = budget.window.at(batch.now);
+    let mut standings = Vec::with_capacity(watches.len());
+    for Watch { budget, value } in watches {
+        let window = budget.window.at(now);
         let effect = effect(db, &budget.name, value, window.start)?;
         if effect.deleted {
             continue;
@@ -80,6 +81,13 @@ pub fn standings(
         standings.push(Standing { before: state, counters: found });
     }
     Ok(standings)
+}
+
+/// Where the watched budgets stand, without recording anything.
+pub fn states(db: &Connection, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>> {
+    let installed = super::sessions::installed(db)?;
+    let known = Specs::load(db, watches.iter().flat_map(|w| specs(&w.budget)))?;
+    Ok(standings(db, &known, watches, now, installed)?.into_iter().map(|s| s.before).collect())
 }
 
 fn effect(db: &Connection, budget: &str, value: &str, window_start: Timestamp) -> Result<Effect> {

@@ -218,3 +218,18 @@ pub fn install(db: &Connection, now: Timestamp) -> Result<()> {
     db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('installed', ?)", [now.0])?;
     Ok(())
 }
+
+/// Whether the store lost what it knew, and is still to be filled from the transcripts.
+pub fn is_rebuilding(db: &Connection) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM meta WHERE name = 'rebuilding')";
+    Ok(db.query_row(sql, (), |r| r.get(0))?)
+}
+
+/// Notes that the store is to be filled, or that it was.
+pub fn set_rebuilding(db: &Connection, rebuilding: bool) -> Result<()> {
+    match rebuilding {
+        true => db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('rebuilding', 1)", ())?,
+        false => db.execute("DELETE FROM meta WHERE name = 'rebuilding'", ())?,
+    };
+    Ok(())
+}

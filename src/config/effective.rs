@@ -1,0 +1,124 @@
+//! The draft, finished: the configuration, and every value of it with its source.
+
+use serde_json::Value;
+
+use super::draft::{Draft, Record, TASK};
+use super::field::{BUDGET, Field, MODES, ON_LIMIT, SETTINGS, STORE_DOWN, of_budget, setting};
+use super::source::{Effective, Problem, Source};
+use super::value::Kind;
+use super::{Config, Show};
+use crate::domain::budget::{Budget, Classes, Scope, Unit};
+use crate::domain::window::{Period, WindowRule};
+
+impl Draft {
+    /// Refuses a declared task type that has no number, unless a budget gives it one.
+    pub(super) fn check_task_type(&mut self) {
+        let Some(declared) = self.task_type.clone() else { return };
+        let task = self.budgets().iter().find(|record| record.name == TASK);
+        if task.is_some_and(|record| !self.value_of(record, "limit").is_null()) {
+            return;
+        }
+        let known: Vec<&str> = self.task_types().map(|(key, _)| &key["task_type.".len()..]).collect();
+        let name = declared.value.as_str().unwrap_or_default();
+        let message =
+            format!("must be one of {}, or have a limit in [task_type] (found \"{name}\")", known.join(", "));
+        self.problems.push(Problem::at(&declared.source, None, "", message));
+    }
+
+    /// The configuration that the draft stands for.
+    pub(super) fn config(&self) -> Config {
+        let value = |key: &str| setting(key).map(|field| self.get(field).value).unwrap_or_default();
+        let text = |key: &str| value(key).as_str().map(str::to_owned);
+        Config {
+            enabled: value("enabled").as_bool().unwrap_or(true),
+            tenant: text("store.tenant").unwrap_or_default(),
+            team: text("store.team"),
+            budgets: self.budgets().iter().filter_map(|record| self.budget(record)).collect(),
+            brief: named(&Show::ALL, &value("brief.show")),
+            alert_command: texts(&value("alerts.command")),
+            task_type: self.task_type.as_ref().and_then(|held| held.value.as_str()).map(str::to_owned),
+        }
+    }
+
+    /// Every value in force, in the order of the keys.
+    pub(super) fn values(&self) -> Vec<Effective> {
+        let effective = |key: String, value: Value, source: Source| Effective { key, value, source };
+        let supported = |field: &&Field| field.kind != Kind::Later;
+        let mut all: Vec<Effective> = Vec::new();
+        for field in SETTINGS.iter().filter(supported) {
+            let held = self.get(field);
+            all.push(effective(field.name.to_owned(), held.value, held.source));
+        }
+        for (key, held) in self.task_types() {
+            all.push(effective(key.clone(), held.value.clone(), held.source.clone()));
+        }
+        if let Some(held) = &self.task_type {
+            all.push(effective("declared task type".into(), held.value.clone(), held.source.clone()));
+        }
+        for record in self.budgets() {
+            let shown: &[Field] = match self.budget(record) {
+                Some(_) => &BUDGET,
+                None if record.name == TASK => &[],
+                // Removed: that is all there is to say.
+                None => &BUDGET[..1],
+            };
+            for field in shown {
+                let held = self.budget_value(record, field);
+                all.push(effective(
+                    format!("budget.{}.{}", record.name, field.name),
+                    held.value,
+                    held.source,
+                ));
+            }
+        }
+        all
+    }
+
+    fn value_of(&self, record: &Record, key: &str) -> Value {
+        of_budget(key).map(|field| self.budget_value(record, field).value).unwrap_or_default()
+    }
+
+    /// A budget, unless it was removed, or is that of a task type where none is declared.
+    fn budget(&self, record: &Record) -> Option<Budget> {
+        let value = |key: &str| self.value_of(record, key);
+        if value("enabled") == false {
+            return None;
+        }
+        let numbers = value("thresholds");
+        let zone = value("timezone").as_str().and_then(|zone| zone.parse().ok()).unwrap_or_default();
+        Some(Budget {
+            name: record.name.clone(),
+            scope: named(&Scope::ALL, &value("scope")),
+            matches: value("match").as_str().unwrap_or("*").to_owned(),
+            unit: named(&Unit::ALL, &value("unit")),
+            count: classes(&texts(&value("count"))),
+            limit: value("limit").as_u64()?,
+            hard_limit: value("hard_limit").as_u64(),
+            window: WindowRule { period: named(&Period::ALL, &value("window")), zone },
+            thresholds: numbers.as_array().into_iter().flatten().filter_map(Value::as_f64).collect(),
+            on_limit: named(&ON_LIMIT, &value("on_limit")),
+            wrap_up: value("wrap_up").as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
+            mode: named(&MODES, &value("mode")),
+            store_down: named(&STORE_DOWN, &value("store_down")),
+        })
+    }
+}
+
+/// The value of a name. All names in a draft were checked: the first is never needed.
+fn named<T: Copy>(all: &[(&str, T)], name: &Value) -> T {
+    all.iter().find(|(known, _)| name == known).unwrap_or(&all[0]).1
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn classes(names: &[String]) -> Classes {
+    let has = |name: &str| names.iter().any(|n| n == name);
+    Classes {
+        input: has("input"),
+        output: has("output"),
+        cache_write: has("cache_write"),
+        cache_read: has("cache_read"),
+    }
+}

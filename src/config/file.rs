@@ -1,0 +1,180 @@
+//! One configuration file → what it states, each with its line.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::field::TABLES;
+use super::source::{Problem, Source, shown};
+use super::value::Raw;
+
+/// Larger files are refused: parsing them would take a hook past its deadline.
+const MOST_BYTES: u64 = 128 * 1024;
+
+/// What one layer states, not yet judged.
+#[derive(Debug, Default)]
+pub(super) struct Layer {
+    /// Keys outside of budgets.
+    pub settings: Vec<Stated>,
+    /// Budgets, in the order of the file.
+    pub budgets: Vec<Entry>,
+    /// What kept parts of it from being read.
+    pub problems: Vec<Problem>,
+}
+
+/// A key with a value, as written.
+#[derive(Clone, Debug)]
+pub(super) struct Stated {
+    /// `store.tenant`, or within a budget `limit`.
+    pub key: String,
+    /// Its value.
+    pub raw: Raw,
+    /// Where it stands.
+    pub source: Source,
+    /// The line of the key there.
+    pub line: Option<usize>,
+}
+
+/// What a layer states about one budget.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// The name as written.
+    pub name: Raw,
+    /// Where it stands.
+    pub source: Source,
+    /// Line of the name.
+    pub line: Option<usize>,
+    /// Everything else.
+    pub keys: Vec<Stated>,
+}
+
+impl Problem {
+    /// A refusal of something at a line, or of the whole.
+    pub(super) fn at(source: &Source, line: Option<usize>, key: &str, message: impl Into<String>) -> Self {
+        Self { source: source.clone(), line, key: shown(key, 100), message: message.into() }
+    }
+}
+
+/// Reads `path`. A file that is not there states nothing.
+pub(super) fn read(path: &Path, source: &Source) -> Layer {
+    let text = match read_text(path, MOST_BYTES) {
+        Ok(text) => text.unwrap_or_default(),
+        Err(message) => return Layer::refused(Problem::at(source, None, "", message)),
+    };
+    match DeTable::parse(&text) {
+        Ok(table) => Reading { text: &text, source, layer: Layer::default() }.top(table.get_ref()),
+        Err(error) => {
+            let line = error.span().map(|span| line_of(&text, span.start));
+            let message = format!("is no valid TOML: {}", shown(error.message(), 200));
+            Layer::refused(Problem::at(source, line, "", message))
+        }
+    }
+}
+
+/// The text of a file; `None` where there is none. Anything but a regular file is refused unread, as reading it
+/// might never end.
+pub(super) fn read_text(path: &Path, most: u64) -> Result<Option<String>, String> {
+    if path == Path::new("/dev/null") {
+        return Ok(None);
+    }
+    let failed = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => Ok(None),
+        _ => Err(format!("cannot be read: {error}")),
+    };
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => return Err("cannot be read: must be a regular file".into()),
+        Ok(_) => {}
+        Err(error) => return failed(error),
+    }
+    let mut bytes = Vec::new();
+    match File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes)) {
+        Ok(_) if bytes.len() as u64 > most => Err(format!("is too large: must be at most {most} bytes")),
+        Ok(_) => String::from_utf8(bytes).map(Some).map_err(|_| "is no UTF-8 text".into()),
+        Err(error) => failed(error),
+    }
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+}
+
+impl Layer {
+    /// A layer that could not be read.
+    fn refused(problem: Problem) -> Self {
+        Self { problems: vec![problem], ..Self::default() }
+    }
+}
+
+struct Reading<'a> {
+    text: &'a str,
+    source: &'a Source,
+    layer: Layer,
+}
+
+impl Reading<'_> {
+    fn top(mut self, table: &DeTable<'_>) -> Layer {
+        for (key, value) in table {
+            let name = key.get_ref().as_ref();
+            match value.get_ref() {
+                DeValue::Array(list) if name == "budget" => {
+                    list.iter().for_each(|item| self.budget(item));
+                }
+                _ if name == "budget" => {
+                    let line = Some(line_of(self.text, key.span().start));
+                    let message = "must be written as [[budget]], with a name";
+                    self.layer.problems.push(Problem::at(self.source, line, name, message));
+                }
+                DeValue::Table(inner) if TABLES.contains(&name) => {
+                    let stated = self.table(inner, &format!("{name}."));
+                    self.layer.settings.extend(stated);
+                }
+                _ => {
+                    let stated = self.stated(name.to_owned(), key.span().start, value);
+                    self.layer.settings.push(stated);
+                }
+            }
+        }
+        self.layer.settings.sort_by_key(|stated| stated.line);
+        self.layer
+    }
+
+    fn table(&self, table: &DeTable<'_>, prefix: &str) -> Vec<Stated> {
+        let stated = |(key, value): (&Spanned<_>, _)| {
+            let key: &Spanned<std::borrow::Cow<'_, str>> = key;
+            self.stated(format!("{prefix}{}", key.get_ref()), key.span().start, value)
+        };
+        let mut all: Vec<Stated> = table.iter().map(stated).collect();
+        all.sort_by_key(|stated| stated.line);
+        all
+    }
+
+    fn stated(&self, key: String, at: usize, value: &Spanned<DeValue<'_>>) -> Stated {
+        let line = Some(line_of(self.text, at));
+        Stated { key, raw: Raw::of(value.get_ref()), source: self.source.clone(), line }
+    }
+
+    fn budget(&mut self, item: &Spanned<DeValue<'_>>) {
+        let line = Some(line_of(self.text, item.span().start));
+        let refused = |message: &str| Problem::at(self.source, line, "budget", message);
+        let Some(table) = item.get_ref().as_table() else {
+            self.layer.problems.push(refused("must be a table with a name"));
+            return;
+        };
+        let (names, keys): (Vec<_>, Vec<_>) =
+            self.table(table, "").into_iter().partition(|s| s.key == "name");
+        match names.into_iter().next() {
+            Some(Stated { raw, source, line, .. }) => {
+                self.layer.budgets.push(Entry { name: raw, source, line, keys });
+            }
+            None => self.layer.problems.push(Problem::at(
+                self.source,
+                line,
+                "budget.name",
+                "is required: each [[budget]] must have a name",
+            )),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Where configuration is looked for.
+
+use std::path::{Path, PathBuf};
+
+use super::source::shown;
+use super::variable::CHOOSES_CONFIG;
+use crate::env::Env;
+
+/// The managed file: bounds all others.
+pub(super) const MANAGED: &str = "/etc/fusebox/config.toml";
+
+/// The project's file.
+pub(super) fn project_file(project_dir: &Path) -> PathBuf {
+    project_dir.join(".claude/fusebox.toml")
+}
+
+/// The client's settings files of a project, whose `env` becomes environment variables.
+pub(super) fn project_settings(project_dir: &Path) -> [PathBuf; 2] {
+    ["settings.json", "settings.local.json"].map(|name| project_dir.join(".claude").join(name))
+}
+
+/// The user's file, taking no notice of the variables that `ignored` names.
+pub(super) fn user_file(env: &Env, ignored: impl Fn(&str) -> bool) -> Option<PathBuf> {
+    let trusted = CHOOSES_CONFIG.into_iter().filter(|name| !ignored(name));
+    let vars = trusted.filter_map(|name| Some((name.to_owned(), env.vars.get(name)?.clone()))).collect();
+    let trusted = Env { now: env.now, vars, cwd: env.cwd.clone(), uid: env.uid };
+    trusted.user_config().map(|path| env.cwd.join(path))
+}
+
+/// Every file that may be read. The user's may stand in three places, by which variables the project's settings
+/// name; to know that, one would have to read them.
+pub(super) fn looked_at(env: &Env, project_dir: Option<&Path>, managed: &Path) -> Vec<PathBuf> {
+    let ignored = [&[][..], &CHOOSES_CONFIG[..1], &CHOOSES_CONFIG[..2]];
+    let users = ignored.iter().filter_map(|names| user_file(env, |name| names.contains(&name)));
+    let mut paths: Vec<PathBuf> = [managed.to_owned()].into_iter().chain(users).collect();
+    paths.dedup();
+    if let Some(dir) = project_dir {
+        paths.push(project_file(dir));
+        paths.extend(project_settings(dir));
+    }
+    paths
+}
+
+/// A path as people see it: `~` for the home.
+pub(super) fn shown_path(env: &Env, path: &Path) -> String {
+    let short = env.home().filter(|home| home.parent().is_some());
+    let short = short.and_then(|home| Some(Path::new("~").join(path.strip_prefix(home).ok()?)));
+    shown(&short.as_deref().unwrap_or(path).to_string_lossy(), 500)
+}

@@ -1,0 +1,56 @@
+//! Whether the configuration may have changed: known by looking at files, without reading any.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::place::{self, MANAGED};
+use crate::env::Env;
+
+/// Fingerprint of everything that [`load`](super::load) looks at: of each file its path and whether, when and at
+/// what size it was written; of the variables their values. Equal stamps: nothing changed since. (A file written
+/// twice within one tick of the file system's clock, at one size and in place, is not noticed.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Stamp(u64);
+
+impl Stamp {
+    /// Equal to no stamp that [`Stamp::of`] makes: forces the configuration to be read each time.
+    pub const NEVER: Self = Self(0);
+
+    /// The stamp now.
+    pub fn of(env: &Env, project_dir: Option<&Path>) -> Self {
+        Self::bounded_by(env, project_dir, Path::new(MANAGED))
+    }
+
+    /// The same, with another managed file.
+    pub(super) fn bounded_by(env: &Env, project_dir: Option<&Path>, managed: &Path) -> Self {
+        let mut hash = Sha256::new();
+        let mut add = |part: &[u8]| {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        };
+        let counts = |name: &str| name.starts_with("FUSEBOX_") || name == "HOME" || name == "XDG_CONFIG_HOME";
+        for (name, value) in env.vars.iter().filter(|(name, _)| counts(name)) {
+            add(name.as_bytes());
+            add(value.as_bytes());
+        }
+        // Two lists of parts follow one another: this keeps a path from being taken for a variable.
+        add(b"");
+        for path in place::looked_at(env, project_dir, managed) {
+            add(path.as_os_str().as_encoded_bytes());
+            match std::fs::metadata(&path) {
+                Ok(found) => {
+                    // The time of change too, which `touch` cannot set; and the file's number, for a replaced one.
+                    let (m, c) = ((found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec()));
+                    add(format!("{m:?} {c:?} {} {}", found.ino(), found.len()).as_bytes());
+                }
+                Err(_) => add(b"absent"),
+            }
+        }
+        let digest = hash.finalize();
+        let first = digest.iter().take(8).fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
+        Self(first.max(1))
+    }
+}

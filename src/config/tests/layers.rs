@@ -1,0 +1,224 @@
+//! Defaults, the user's file, variables: which value holds, and where it says it came from.
+
+use serde_json::json;
+
+use super::{Case, USER};
+use crate::config::{Config, Show, Source};
+use crate::domain::budget::{Classes, Mode, OnLimit, Scope, StoreDown, Unit};
+use crate::domain::window::{Period, WindowRule};
+
+fn user() -> Source {
+    Source::User(USER.into())
+}
+
+fn variable(name: &str) -> Source {
+    Source::Variable(name.into())
+}
+
+#[test]
+fn without_configuration_there_is_one_budget() {
+    let loaded = Case::new().good();
+    assert_eq!(loaded.names(), ["session"]);
+    let session = loaded.budget("session");
+    assert_eq!((session.scope, session.unit, session.count), (Scope::Session, Unit::Tokens, Classes::FRESH));
+    assert_eq!((session.matches.as_str(), session.limit, session.hard_limit), ("*", 1_000_000, None));
+    assert_eq!(session.window, WindowRule::LIFETIME);
+    assert_eq!(session.thresholds, [0.5, 0.8, 0.9, 1.0]);
+    assert_eq!((session.on_limit, session.wrap_up, session.mode), (OnLimit::Pause, 1, Mode::Enforce));
+    assert_eq!(session.store_down, StoreDown::Local);
+    let config = &loaded.config;
+    assert_eq!((config.enabled, config.brief, config.tenant.as_str()), (true, Show::Always, "default"));
+    assert_eq!((&config.team, &config.task_type, config.alert_command.len()), (&None, &None, 0));
+    assert_eq!(*config, Config::default());
+    assert!(loaded.values.iter().all(|v| v.source == Source::Default));
+    assert_eq!(loaded.value("budget.session.hard_limit").0, json!(null));
+}
+
+#[test]
+fn the_user_file_sets_every_key() {
+    let loaded = Case::user(
+        r#"
+enabled = false
+[store]
+tenant = "acme"
+team = "core"
+[[budget]]
+name = "repo"
+scope = "project"
+match = "github.com/*"
+unit = "requests"
+count = ["output", "input"]
+limit = 1_000
+hard_limit = 0x7d0
+window = "day"
+timezone = "Europe/Berlin"
+thresholds = [1, 0.25, 0.25]
+on_limit = "stop"
+wrap_up = 3
+store_down = "deny"
+mode = "shadow"
+[brief]
+show = "past_threshold"
+[alerts]
+command = ["notify-send", "fusebox, at the limit"]
+[task_type]
+planning = 30_000
+"#,
+    )
+    .good();
+    let config = &loaded.config;
+    assert_eq!((config.enabled, config.brief), (false, Show::PastThreshold));
+    assert_eq!((config.tenant.as_str(), config.team.as_deref()), ("acme", Some("core")));
+    assert_eq!(config.alert_command, ["notify-send", "fusebox, at the limit"]);
+    assert_eq!(loaded.names(), ["session", "repo"]);
+    let repo = loaded.budget("repo");
+    assert_eq!(
+        (repo.scope, repo.matches.as_str(), repo.unit),
+        (Scope::Project, "github.com/*", Unit::Requests)
+    );
+    assert_eq!((repo.limit, repo.hard_limit, repo.wrap_up), (1000, Some(2000), 3));
+    assert_eq!(repo.count, Classes { cache_write: false, ..Classes::FRESH });
+    assert_eq!(repo.window.to_string(), "day@Europe/Berlin");
+    assert_eq!(repo.thresholds, [0.25, 1.0]);
+    assert_eq!((repo.on_limit, repo.mode), (OnLimit::Stop, Mode::Shadow));
+    assert_eq!(repo.store_down, StoreDown::Deny);
+    assert_eq!(loaded.value("budget.repo.thresholds"), (json!([0.25, 1.0]), user()));
+    assert_eq!(loaded.value("budget.session.limit"), (json!(1_000_000), Source::Default));
+    assert_eq!(loaded.value("task_type.planning"), (json!(30_000), user()));
+    let kept = serde_json::to_string(config).unwrap();
+    assert_eq!(serde_json::from_str::<Config>(&kept).unwrap(), *config);
+}
+
+#[test]
+fn every_name_of_the_domain_is_known() {
+    let budget = |key: &str, name: &str| {
+        let text = format!("[[budget]]\nname = \"b\"\nlimit = 1\n{key} = \"{name}\"\n");
+        Case::user(&text).good().budget("b").clone()
+    };
+    for (name, scope) in Scope::ALL {
+        assert_eq!(budget("scope", name).scope, scope);
+    }
+    for (name, unit) in Unit::ALL {
+        assert_eq!(budget("unit", name).unit, unit);
+    }
+    for (name, period) in Period::ALL {
+        assert_eq!(budget("window", name).window.period, period);
+    }
+    for (name, on_limit) in [("warn", OnLimit::Warn), ("pause", OnLimit::Pause), ("stop", OnLimit::Stop)] {
+        assert_eq!(budget("on_limit", name).on_limit, on_limit);
+    }
+    for (name, down) in [("allow", StoreDown::Allow), ("local", StoreDown::Local), ("deny", StoreDown::Deny)]
+    {
+        assert_eq!(budget("store_down", name).store_down, down);
+    }
+}
+
+#[test]
+fn budgets_merge_by_name() {
+    let loaded = Case::user("[[budget]]\nname = \"session\"\nlimit = 5\n").good();
+    assert_eq!(loaded.names(), ["session"]);
+    assert_eq!((loaded.budget("session").limit, loaded.budget("session").wrap_up), (5, 1));
+    assert_eq!(loaded.value("budget.session.limit"), (json!(5), user()));
+    assert_eq!(loaded.value("budget.session.wrap_up"), (json!(1), Source::Default));
+}
+
+#[test]
+fn the_default_budget_can_be_removed() {
+    let loaded = Case::user("[[budget]]\nname = \"session\"\nenabled = false\n").good();
+    assert_eq!(loaded.names(), [] as [&str; 0]);
+    assert_eq!(loaded.value("budget.session.enabled"), (json!(false), user()));
+    assert!(!loaded.values.iter().any(|v| v.key == "budget.session.limit"));
+}
+
+#[test]
+fn variables_win_over_the_files() {
+    let case =
+        Case::user("enabled = true\n[store]\ntenant = \"a\"\n[[budget]]\nname = \"per-day.x\"\nlimit = 9\n")
+            .project("[[budget]]\nname = \"session\"\nlimit = 10\n")
+            .var("FUSEBOX_ENABLED", "0")
+            .var("FUSEBOX_BRIEF_SHOW", "never")
+            .var("FUSEBOX_STORE_TENANT", "b")
+            .var("FUSEBOX_STORE_TEAM", "t")
+            .var("FUSEBOX_ALERTS_COMMAND", "say, alert")
+            .var("FUSEBOX_BUDGET_SESSION_LIMIT", "50_000")
+            .var("FUSEBOX_BUDGET_SESSION_THRESHOLDS", "0.5, 0.75")
+            .var("FUSEBOX_BUDGET_PER_DAY_X_HARD_LIMIT", "12")
+            .var("FUSEBOX_BUDGET_PER_DAY_X_COUNT", "output")
+            .var("FUSEBOX_TASK_TYPE_PLANNING", "7");
+    let loaded = case.good();
+    let config = &loaded.config;
+    assert_eq!((config.enabled, config.brief), (false, Show::Never));
+    assert_eq!((config.tenant.as_str(), config.team.as_deref()), ("b", Some("t")));
+    assert_eq!(config.alert_command, ["say", "alert"]);
+    assert_eq!(loaded.budget("session").limit, 50_000);
+    assert_eq!(loaded.budget("session").thresholds, [0.5, 0.75]);
+    assert_eq!((loaded.budget("per-day.x").limit, loaded.budget("per-day.x").hard_limit), (9, Some(12)));
+    assert_eq!(loaded.value("enabled"), (json!(false), variable("FUSEBOX_ENABLED")));
+    let source = variable("FUSEBOX_BUDGET_SESSION_LIMIT");
+    assert_eq!(loaded.value("budget.session.limit"), (json!(50_000), source));
+    assert_eq!(loaded.value("task_type.planning").0, json!(7));
+}
+
+#[test]
+fn a_variable_can_set_a_budget_that_the_project_adds() {
+    let case = Case::new()
+        .project("[[budget]]\nname = \"docs\"\nlimit = 100\n")
+        .var("FUSEBOX_BUDGET_DOCS_LIMIT", "200");
+    assert_eq!(case.good().budget("docs").limit, 200);
+}
+
+#[test]
+fn other_variables_of_the_program_are_no_values() {
+    let case = Case::new()
+        .with("~/own.toml", "[store]\nteam = \"own\"\n")
+        .with(USER, "not = read")
+        .var("FUSEBOX_CONFIG", "own.toml")
+        .var("FUSEBOX_STATE_DIR", "/s")
+        .var("FUSEBOX_CACHE_DIR", "/c")
+        .var("FUSEBOX_USER", "ann")
+        .var("FUSEBOX_TASK", "t")
+        .var("FUSEBOX_CHAIN", "c")
+        .var("FUSEBOX_TEST_X", "1")
+        .var("FUSEBOX_REQUIRE_REDIS", "1")
+        .var("FUSEBOX_BRIEF_SHOW", "")
+        .var("FUSE", "1");
+    assert_eq!(case.good().value("store.team"), (json!("own"), Source::User("~/own.toml".into())));
+}
+
+#[test]
+fn a_declared_task_type_adds_its_budget() {
+    let limits = [("planning", 50_000), ("implement", 100_000), ("review", 60_000)];
+    for (name, limit) in limits.into_iter().chain([("test", 80_000), ("debug", 100_000), ("docs", 40_000)]) {
+        let loaded = Case::new().var("FUSEBOX_TASK_TYPE", name).good();
+        assert_eq!(loaded.names(), ["session", "task"]);
+        let task = loaded.budget("task");
+        assert_eq!((task.scope, task.unit, task.limit), (Scope::Session, Unit::Tokens, limit));
+        assert_eq!(loaded.config.task_type.as_deref(), Some(name));
+        assert_eq!(loaded.value("budget.task.limit"), (json!(limit), Source::Default));
+    }
+}
+
+#[test]
+fn the_table_and_the_budget_of_task_types_set_its_limit() {
+    let table = "[task_type]\nplanning = 7\nspike = 8\n";
+    let loaded = Case::user(table).var("FUSEBOX_TASK_TYPE", "planning").good();
+    assert_eq!((loaded.budget("task").limit, loaded.value("budget.task.limit").1), (7, user()));
+    assert_eq!(Case::user(table).var("FUSEBOX_TASK_TYPE", "spike").good().budget("task").limit, 8);
+
+    // What is said about the budget as such applies only where a type is declared.
+    let stop = format!("{table}[[budget]]\nname = \"task\"\non_limit = \"stop\"\n");
+    assert_eq!(Case::user(&stop).good().names(), ["session"]);
+    let loaded = Case::user(&stop).var("FUSEBOX_TASK_TYPE", "spike").good();
+    assert_eq!((loaded.budget("task").limit, loaded.budget("task").on_limit), (8, OnLimit::Stop));
+
+    let own = format!("{table}[[budget]]\nname = \"task\"\nlimit = 9\n");
+    assert_eq!(Case::user(&own).var("FUSEBOX_TASK_TYPE", "any").good().budget("task").limit, 9);
+}
+
+#[test]
+fn a_hard_limit_of_the_task_budget_bounds_the_limit_of_any_type() {
+    let text = "[[budget]]\nname = \"task\"\nhard_limit = 45_000\n";
+    let planning = Case::user(text).var("FUSEBOX_TASK_TYPE", "planning").good();
+    assert_eq!(planning.budget("task").limit, 45_000);
+    assert_eq!(Case::user(text).var("FUSEBOX_TASK_TYPE", "docs").good().budget("task").limit, 40_000);
+}

@@ -1,0 +1,234 @@
+//! Values as written, the kinds of values that keys take, and what a refusal says.
+
+use chrono_tz::Tz;
+use serde_json::{Value, json};
+use toml::de::DeValue;
+
+use super::source::shown;
+
+/// The largest number that every reader holds exactly: JSON in a browser and Redis' scripts count in doubles.
+pub(super) const MOST: u64 = (1 << 53) - 1;
+
+/// More thresholds than this would make every hook slow, for no use.
+const MOST_THRESHOLDS: usize = 32;
+
+/// Longest name or text.
+const MOST_CHARS: usize = 200;
+
+const CLASSES: [&str; 4] = ["input", "output", "cache_write", "cache_read"];
+
+/// A value as written, before anyone knows what its key takes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Raw {
+    Flag(bool),
+    Whole(i128),
+    Fraction(f64),
+    Text(String),
+    List(Vec<Raw>),
+    Table,
+    /// A date, or a number beyond all bounds.
+    Other(String),
+    /// The text of a variable: takes the type of its key; lists are separated by commas.
+    Variable(String),
+}
+
+impl Raw {
+    /// A value of a TOML file.
+    pub fn of(value: &DeValue<'_>) -> Self {
+        match value {
+            DeValue::Boolean(flag) => Self::Flag(*flag),
+            DeValue::String(text) => Self::Text(text.to_string()),
+            DeValue::Integer(n) => i128::from_str_radix(n.as_str(), n.radix())
+                .map_or_else(|_| Self::Other(n.to_string()), Self::Whole),
+            DeValue::Float(n) => {
+                n.as_str().parse().map_or_else(|_| Self::Other(n.to_string()), Self::Fraction)
+            }
+            DeValue::Datetime(date) => Self::Other(date.to_string()),
+            DeValue::Array(list) => Self::List(list.iter().map(|v| Self::of(v.get_ref())).collect()),
+            DeValue::Table(_) => Self::Table,
+        }
+    }
+
+    fn flag(&self) -> Option<bool> {
+        match self {
+            Self::Flag(flag) => Some(*flag),
+            Self::Variable(text) => match text.trim() {
+                "true" | "1" => Some(true),
+                "false" | "0" => Some(false),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn whole(&self) -> Option<i128> {
+        match self {
+            Self::Whole(n) => Some(*n),
+            Self::Variable(text) => text.trim().replace('_', "").parse().ok(),
+            _ => None,
+        }
+    }
+
+    fn number(&self) -> Option<f64> {
+        match self {
+            Self::Whole(n) => Some(*n as f64),
+            Self::Fraction(n) => Some(*n),
+            Self::Variable(text) => text.trim().parse().ok(),
+            _ => None,
+        }
+    }
+
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Variable(text) => Some(text.trim()),
+            _ => None,
+        }
+    }
+
+    fn list(&self) -> Option<Vec<Self>> {
+        match self {
+            Self::List(list) => Some(list.clone()),
+            Self::Variable(text) => Some(text.split(',').map(|part| Self::Variable(part.into())).collect()),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Raw {
+    /// As a refusal quotes it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Flag(flag) => write!(f, "{flag}"),
+            Self::Whole(n) => write!(f, "{n}"),
+            Self::Fraction(n) => write!(f, "{n}"),
+            Self::Text(text) | Self::Variable(text) => write!(f, "\"{}\"", shown(text, 60)),
+            Self::List(list) if list.is_empty() => f.write_str("an empty list"),
+            Self::List(_) => f.write_str("a list"),
+            Self::Table => f.write_str("a table"),
+            Self::Other(text) => f.write_str(&shown(text, 60)),
+        }
+    }
+}
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Kind {
+    /// `true` or `false`.
+    Flag,
+    /// A whole number from 0 to this.
+    Whole(u64),
+    /// A name: part of commands, of variables and of the store's keys.
+    Name,
+    /// Any text on one line.
+    Text,
+    /// One of these, mildest first where that matters; and those that a later version will know.
+    OneOf(&'static [&'static str], &'static [&'static str]),
+    /// An IANA time zone.
+    Zone,
+    /// Numbers in 0–1.
+    Fractions,
+    /// Token classes.
+    Classes,
+    /// A command and its arguments; empty: none.
+    Words,
+    /// Nothing yet: this version does not support the key.
+    Later,
+}
+
+impl Kind {
+    /// The value in its one form: lists sorted, without repetition. Else what is wrong and what is allowed.
+    pub fn parse(self, raw: &Raw) -> Result<Value, String> {
+        match self {
+            Self::Flag => raw.flag().map(Value::from).ok_or_else(|| self.refuse(raw)),
+            Self::Whole(most) => {
+                let n = raw.whole().and_then(|n| u64::try_from(n).ok()).filter(|n| *n <= most);
+                n.map(Value::from).ok_or_else(|| self.refuse(raw))
+            }
+            Self::Name => raw.text().filter(|t| is_name(t)).map(Value::from).ok_or_else(|| self.refuse(raw)),
+            Self::Text => raw.text().filter(|t| is_line(t)).map(Value::from).ok_or_else(|| self.refuse(raw)),
+            Self::OneOf(names, later) => match raw.text() {
+                Some(text) if names.contains(&text) => Ok(text.into()),
+                Some(text) if later.contains(&text) => {
+                    Err(format!("\"{text}\" is not supported by this version yet; {}", self.allowed()))
+                }
+                _ => Err(self.refuse(raw)),
+            },
+            Self::Zone => {
+                let zone = raw.text().and_then(|t| t.parse::<Tz>().ok());
+                zone.map(|zone| zone.name().into()).ok_or_else(|| self.refuse(raw))
+            }
+            Self::Fractions => self.fractions(raw),
+            Self::Classes => self.classes(raw),
+            Self::Words => self.words(raw),
+            Self::Later => Err("is not supported by this version yet: leave it out".into()),
+        }
+    }
+
+    /// What the key takes, for people.
+    pub fn allowed(self) -> String {
+        match self {
+            Self::Flag => "must be true or false".into(),
+            Self::Whole(most) => format!("must be a whole number from 0 to {most}"),
+            Self::Name => "must be a name of 1 to 64 letters, digits, \"-\", \"_\" and \".\"".into(),
+            Self::Text => format!("must be a text of 1 to {MOST_CHARS} characters on one line"),
+            Self::OneOf(names, _) => format!("must be one of {}", names.join(", ")),
+            Self::Zone => "must be an IANA time zone such as UTC or Europe/Berlin".into(),
+            Self::Fractions => format!("must be a list of at most {MOST_THRESHOLDS} numbers from 0 to 1"),
+            Self::Classes => format!("must be a list of one or more of {}", CLASSES.join(", ")),
+            Self::Words => "must be a list of texts: a command and its arguments, or empty for none".into(),
+            Self::Later => "is not supported by this version yet".into(),
+        }
+    }
+
+    fn refuse(self, found: &Raw) -> String {
+        format!("{} (found {found})", self.allowed())
+    }
+
+    fn fractions(self, raw: &Raw) -> Result<Value, String> {
+        let list = raw.list().ok_or_else(|| self.refuse(raw))?;
+        if list.len() > MOST_THRESHOLDS {
+            return Err(format!("{} (found {})", self.allowed(), list.len()));
+        }
+        let fraction = |item: &Raw| item.number().filter(|n| (0.0..=1.0).contains(n));
+        let numbers = list.iter().map(|item| fraction(item).ok_or_else(|| self.refuse(item)));
+        Ok(ascending(numbers.collect::<Result<Vec<f64>, _>>()?))
+    }
+
+    fn classes(self, raw: &Raw) -> Result<Value, String> {
+        let list = raw.list().filter(|list| !list.is_empty()).ok_or_else(|| self.refuse(raw))?;
+        if let Some(stranger) = list.iter().find(|item| !item.text().is_some_and(|t| CLASSES.contains(&t))) {
+            return Err(self.refuse(stranger));
+        }
+        let named = |class: &&&str| list.iter().any(|item| item.text() == Some(**class));
+        Ok(json!(CLASSES.iter().filter(named).collect::<Vec<_>>()))
+    }
+
+    fn words(self, raw: &Raw) -> Result<Value, String> {
+        let list = raw.list().ok_or_else(|| self.refuse(raw))?;
+        let words = list.iter().map(|item| item.text().ok_or_else(|| self.refuse(item)));
+        let words = words.collect::<Result<Vec<&str>, _>>()?;
+        match words.first() {
+            Some(&"") => Err(self.refuse(&Raw::Text(String::new()))),
+            _ => Ok(json!(words)),
+        }
+    }
+}
+
+/// Fractions in their one form: ascending, each once.
+pub(super) fn ascending(mut numbers: Vec<f64>) -> Value {
+    // Adding 0.0 makes -0.0 and 0.0 one number.
+    numbers.iter_mut().for_each(|n| *n += 0.0);
+    numbers.sort_by(f64::total_cmp);
+    numbers.dedup();
+    json!(numbers)
+}
+
+fn is_name(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    text.len() <= 64 && text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(inner)
+}
+
+fn is_line(text: &str) -> bool {
+    (1..=MOST_CHARS).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
