@@ -7,6 +7,7 @@
 //! [`domain::verdict`], the one place that decides.
 
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod env;

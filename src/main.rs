@@ -1,2 +1,7 @@
-//! The command line: parse, run, exit code.
-fn main() {}
+//! The `fusebox` command: parse, run, exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fusebox::cli::main()
+}

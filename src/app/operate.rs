@@ -134,7 +134,12 @@ impl Guard<'_> {
         }
         if !wildmatch::WildMatch::new(&budget.matches).matches(&request.value) || request.value.is_empty() {
             let Budget { name, scope, matches, .. } = budget;
-            return Err(Refusal::NotCounted { name, scope: scope.name(), value: request.value.clone(), matches });
+            return Err(Refusal::NotCounted {
+                name,
+                scope: scope.name(),
+                value: request.value.clone(),
+                matches,
+            });
         }
         let watch = Watch { budget: budget.clone(), value: request.value.clone() };
         let before = self.state(&watch)?;
@@ -167,7 +172,13 @@ impl Guard<'_> {
         Ok(Done { operation, before, after: self.state(&watch)? })
     }
 
-    fn record_of(&self, request: &Request, decision: Decision, window_start: Timestamp, now: Timestamp) -> Operation {
+    fn record_of(
+        &self,
+        request: &Request,
+        decision: Decision,
+        window_start: Timestamp,
+        now: Timestamp,
+    ) -> Operation {
         let (at, pid) = (now.0.to_string(), std::process::id().to_string());
         let once = [request.once.as_str(), &at, &pid];
         // With a token of its own a request is the same one whenever it is asked for.
@@ -208,7 +219,11 @@ impl Guard<'_> {
     }
 }
 
-fn allow_extension(state: &BudgetState, amount: u64, unit: crate::domain::budget::Unit) -> Result<(), Refusal> {
+fn allow_extension(
+    state: &BudgetState,
+    amount: u64,
+    unit: crate::domain::budget::Unit,
+) -> Result<(), Refusal> {
     let budget = &state.budget;
     if amount == 0 {
         return Err(Refusal::NoAmount);

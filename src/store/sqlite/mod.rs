@@ -13,7 +13,9 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::{Applied, Batch, ClientProcess, Result, Session, SessionRow, SessionTotal, Store, StoreError, Watch};
+use super::{
+    Applied, Batch, ClientProcess, Result, Session, SessionRow, SessionTotal, Store, StoreError, Watch,
+};
 use crate::domain::alert::BudgetAlert;
 use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::operation::Operation;

@@ -1,0 +1,333 @@
+//! `fusebox budget`: list, show, extend, reset, delete.
+
+use anstyle::Style;
+use serde::Serialize;
+
+use super::render::{self, table};
+use super::{Io, Misuse, attended, select};
+use crate::app::brief::{grouped, share};
+use crate::app::guard::Guard;
+use crate::app::operate::{self, Done, Refusal, Request, What};
+use crate::app::rebuild;
+use crate::app::report::{self, BudgetStatus};
+use crate::domain::budget::{Budget, BudgetState, Scope, Unit};
+use crate::domain::operation::{Decision, Operation};
+use crate::env::Env;
+use crate::store::{SessionRow, Watch};
+
+/// List, show, extend, reset and delete budgets.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  fusebox budget list
+  fusebox budget show session --session 3f2a
+  fusebox budget extend session --tokens 200000 --reason \"migration needs it\"
+  fusebox budget extend daily --value alice --requests 50 --reason \"release day\"
+  fusebox budget reset session --reason \"new task in the same session\"")]
+pub struct BudgetArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List every budget for every value that it counts.
+    List {
+        /// Sessions that have ended too.
+        #[arg(long)]
+        all: bool,
+        /// Write JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one budget: numbers, alerts, decisions.
+    Show {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Raise the limit of one value, in its present window.
+    Extend {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        amount: Amount,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Begin anew: what was used until now no longer counts; earlier extensions end.
+    Reset {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Let the budget no longer apply to one value, in its present window.
+    Delete {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        why: Why,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Target {
+    /// Name of the budget.
+    name: String,
+    /// The session, for a budget of scope session: an id or the beginning of one. Default: the only live one.
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
+    /// The value of the budget's scope, such as a user or a project. Default: your own.
+    #[arg(long, conflicts_with = "session")]
+    value: Option<String>,
+    /// Write JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Amount {
+    /// So many tokens.
+    #[arg(long, value_name = "N")]
+    tokens: Option<u64>,
+    /// So many requests.
+    #[arg(long, value_name = "N")]
+    requests: Option<u64>,
+    /// So many tool calls.
+    #[arg(long, value_name = "N")]
+    tool_calls: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Why {
+    /// Why: kept with the decision.
+    #[arg(long)]
+    reason: String,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// No such budget or value, a refused decision, a store that cannot be used.
+pub fn run(args: &BudgetArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    match &args.command {
+        Command::List { all, json } => list(*all, *json, env, io),
+        Command::Show { target } => show(target, env, io),
+        Command::Extend { target, amount, why } => {
+            let (amount, unit) = match amount {
+                Amount { requests: Some(n), .. } => (*n, Unit::Requests),
+                Amount { tool_calls: Some(n), .. } => (*n, Unit::ToolCalls),
+                Amount { tokens, .. } => (tokens.unwrap_or(0), Unit::Tokens),
+            };
+            decide("fusebox budget extend", target, What::Extend { amount, unit }, why, env, io)
+        }
+        Command::Reset { target, why } => decide("fusebox budget reset", target, What::Reset, why, env, io),
+        Command::Delete { target, why } => {
+            decide("fusebox budget delete", target, What::Delete, why, env, io)
+        }
+    }
+}
+
+fn list(all: bool, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let mut guard = select::guard(env, io.err)?;
+    let rows = select::sessions(&mut guard)?;
+    for row in rows.iter().filter(|row| !row.complete) {
+        rebuild::read_on(env, row, u64::MAX);
+    }
+    let states = report::budgets(&mut guard, &rows, all)?;
+    if json {
+        render::json(io.out, &states.iter().map(BudgetStatus::of).collect::<Vec<_>>())?;
+    } else if states.is_empty() {
+        writeln!(io.out, "Nothing is counted at the moment; --all lists sessions that have ended too.")?;
+    } else {
+        write!(io.out, "{}", table::budgets(&states))?;
+    }
+    Ok(0)
+}
+
+/// The budget meant, for the value meant, with the guard whose configuration it stands in.
+fn resolve<'a>(target: &Target, env: &'a Env, io: &mut Io) -> anyhow::Result<(Guard<'a>, Budget, String)> {
+    let mut guard = select::guard(env, io.err)?;
+    let rows = select::sessions(&mut guard)?;
+    // A session's budgets are those of its own project's configuration.
+    let of_session = |row: &SessionRow| rebuild::read_on(env, row, u64::MAX).0;
+    if let Some(id) = &target.session {
+        let row = select::named(&rows, id)?;
+        let guard = of_session(row);
+        let budget = find(&guard, &target.name)?;
+        if budget.scope != Scope::Session {
+            let scope = budget.scope.name();
+            return Err(
+                Misuse(format!("budget {} counts by {scope}: name one with --value", budget.name)).into()
+            );
+        }
+        return Ok((guard, budget, row.session.id.clone()));
+    }
+    let known = guard.config.budgets.iter().find(|b| b.name == target.name).cloned();
+    if known.as_ref().is_none_or(|b| b.scope == Scope::Session) {
+        let row = select::one(&rows, target.value.as_deref(), env)?;
+        let guard = of_session(row);
+        let budget = find(&guard, &target.name)?;
+        return Ok((guard, budget, row.session.id.clone()));
+    }
+    for row in rows.iter().filter(|row| !row.complete) {
+        rebuild::read_on(env, row, u64::MAX);
+    }
+    let budget = find(&guard, &target.name)?;
+    let value = match (&target.value, budget.scope) {
+        (Some(value), _) => value.clone(),
+        (None, Scope::User) => env.user(),
+        (None, Scope::Project) => {
+            crate::app::project::of(&env.project_dir(&env.cwd)).to_string_lossy().into_owned()
+        }
+        (None, scope) => {
+            let scope = scope.name();
+            return Err(
+                Misuse(format!("budget {} counts by {scope}: name one with --value", budget.name)).into()
+            );
+        }
+    };
+    Ok((guard, budget, value))
+}
+
+fn find(guard: &Guard, name: &str) -> anyhow::Result<Budget> {
+    Ok(operate::find(&guard.config.budgets, name).map_err(refused)?.clone())
+}
+
+/// A refusal is wrong use, unless the store failed.
+fn refused(refusal: Refusal) -> anyhow::Error {
+    match refusal {
+        Refusal::Store(problem) => anyhow::anyhow!("{problem}"),
+        other => Misuse(other.to_string()).into(),
+    }
+}
+
+#[derive(Serialize)]
+struct Shown {
+    budget: Option<BudgetStatus>,
+    operations: Vec<Operation>,
+    alerts: Vec<crate::domain::alert::BudgetAlert>,
+}
+
+fn show(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let (mut guard, budget, value) = resolve(target, env, io)?;
+    let state = guard.state(&Watch { budget: budget.clone(), value: value.clone() }).map_err(refused)?;
+    let start = budget.window.at(env.now).start;
+    let name = budget.name.as_str();
+    let operations = guard.with_store(|store| store.operations(Some(name))).unwrap_or_default();
+    let alerts = guard.with_store(|store| store.alerts()).unwrap_or_default();
+    let shown = Shown {
+        budget: state.as_ref().map(BudgetStatus::of),
+        operations: operations.into_iter().filter(|o| o.value == value && o.window_start == start).collect(),
+        alerts: alerts
+            .into_iter()
+            .filter(|a| a.budget == name && a.value == value && a.window_start == start)
+            .collect(),
+    };
+    if target.json {
+        render::json(io.out, &shown)?;
+        return Ok(0);
+    }
+    match &state {
+        Some(state) => details(state, io)?,
+        None => writeln!(io.out, "Budget {name} was deleted for {} {value}.", budget.scope.name())?,
+    }
+    for operation in &shown.operations {
+        let what = match operation.decision {
+            Decision::Extend { amount } => format!("extended by {}", grouped(amount)),
+            Decision::Reset { .. } => "reset".to_owned(),
+            Decision::Delete => "deleted".to_owned(),
+        };
+        let Operation { at, actor, reason, .. } = operation;
+        writeln!(io.out, "  {}  {what} by {actor}: {reason}", at.to_rfc3339())?;
+    }
+    for alert in shown.alerts.iter().rev() {
+        let at = alert.at.to_rfc3339();
+        let percent = (alert.threshold * 100.0).round();
+        writeln!(
+            io.out,
+            "  {at}  passed {percent}% of {} ({} used)",
+            grouped(alert.limit),
+            grouped(alert.used)
+        )?;
+    }
+    Ok(0)
+}
+
+fn details(state: &BudgetState, io: &mut Io) -> anyhow::Result<()> {
+    let bold = Style::new().bold();
+    let BudgetState { budget, value, .. } = state;
+    writeln!(io.out, "{bold}{}{bold:#}  {} {value}", budget.name, budget.scope.name())?;
+    let bar = render::bar::bar(state.utilization());
+    writeln!(io.out, "  {bar}  {}  {}", share(state), render::bar::status(state.status()))?;
+    let mut parts = vec![format!("configured limit {}", grouped(budget.limit))];
+    if state.extension > 0 {
+        parts.push(format!("extended by {}", grouped(state.extension)));
+    }
+    if state.history > 0 {
+        parts.push(format!("raised by {} held before Fusebox was installed", grouped(state.history)));
+    }
+    if let Some(hard) = state.hard_limit() {
+        parts.push(format!("hard limit {}", grouped(hard)));
+    }
+    writeln!(io.out, "  {}", parts.join(" · "))?;
+    let window = match state.window.end {
+        Some(end) => format!("{}, starts afresh at {}", budget.window.period.name(), end.to_rfc3339()),
+        None => "lifetime".to_owned(),
+    };
+    writeln!(io.out, "  window {window}")?;
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Decided {
+    operation: Operation,
+    before: Option<BudgetStatus>,
+    after: Option<BudgetStatus>,
+}
+
+fn decide(
+    command: &str,
+    target: &Target,
+    what: What,
+    why: &Why,
+    env: &Env,
+    io: &mut Io,
+) -> anyhow::Result<u8> {
+    attended::refuse_in_agent(env, command)?;
+    let (mut guard, budget, value) = resolve(target, env, io)?;
+    let request = Request {
+        budget: budget.name,
+        value,
+        what,
+        reason: why.reason.clone(),
+        actor: env.user(),
+        once: String::new(),
+    };
+    let Done { operation, before, after } = guard.operate(&request).map_err(refused)?;
+    if target.json {
+        let (before, after) = (before.as_ref().map(BudgetStatus::of), after.as_ref().map(BudgetStatus::of));
+        render::json(io.out, &Decided { operation, before, after })?;
+        return Ok(0);
+    }
+    let of = |state: &Option<BudgetState>| state.as_ref().map_or("deleted".to_owned(), share);
+    writeln!(
+        io.out,
+        "{} ({} {}): {} → {}",
+        request.budget,
+        budget.scope.name(),
+        request.value,
+        of(&before),
+        of(&after)
+    )?;
+    if let Some(state) = after.filter(BudgetState::blocks) {
+        let missing = state.used - state.limit() + 1;
+        writeln!(
+            io.err,
+            "It still holds the agent back: {} more {} are needed.",
+            grouped(missing),
+            state.budget.unit.noun()
+        )?;
+    }
+    Ok(0)
+}

@@ -1,0 +1,73 @@
+//! `fusebox demo`: a captured session, sent through the real hook executables, in a temporary folder.
+
+mod stage;
+
+use anstyle::{AnsiColor, Style};
+
+use self::stage::Stage;
+use super::Io;
+use crate::env::Env;
+
+/// The session's budget in the demo, in tokens.
+const LIMIT: u64 = 5_000;
+
+/// Show what Fusebox does, with a captured session, in a temporary folder.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Everything happens in a temporary folder, which is removed at the end. Your own settings, sessions \
+and budgets are not touched."
+)]
+pub struct DemoArgs {
+    /// Keep the temporary folder, and say where it is.
+    #[arg(long)]
+    keep: bool,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// The hook executables are missing, or do not answer as they should.
+pub fn run(args: &DemoArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let mut stage = Stage::new(env, LIMIT)?;
+    heading(
+        io,
+        "1  Metering",
+        "the session's budget is 5,000 tokens; nothing is registered, nothing leaves this folder",
+    )?;
+    stage.session_start(io)?;
+    stage.prompt("please do the basic thing", io)?;
+
+    heading(io, "2  Warning", "said once for each threshold, to the agent and to you")?;
+    stage.response("the agent runs a command", io)?;
+    stage.response("it reads a file", io)?;
+    stage.response("it goes on", io)?;
+
+    heading(io, "3  Denial", "over the limit: tool calls are denied, with a reason and a way on")?;
+    stage.response("and on", io)?;
+
+    heading(io, "4  Extension", "a person decides, in a terminal of their own")?;
+    stage.fusebox(&["budget", "extend", "session", "--tokens", "1000", "--reason", "nearly done"], io)?;
+    stage.prompt("go on", io)?;
+    stage.response("the agent works again", io)?;
+
+    heading(io, "5  Stop", "an agent that ignores a denial is stopped after one more response")?;
+    stage.response("it loops", io)?;
+    stage.response("over the limit again", io)?;
+    stage.response("it ignores the denial", io)?;
+    stage.prompt("and another prompt", io)?;
+
+    heading(io, "6  Status", "what `fusebox status` shows")?;
+    stage.fusebox(&["status", "--session", stage::SESSION], io)?;
+    let next = "Next: `fusebox init` registers the hooks; README.md says how to set budgets.";
+    writeln!(io.out, "\n{next}")?;
+    if args.keep {
+        writeln!(io.out, "Kept: {}", stage.keep().display())?;
+    }
+    Ok(0)
+}
+
+fn heading(io: &mut Io, title: &str, text: &str) -> anyhow::Result<()> {
+    let (bold, dim) = (Style::new().bold().fg_color(Some(AnsiColor::Cyan.into())), Style::new().dimmed());
+    writeln!(io.out, "\n{bold}{title}{bold:#}  {dim}{text}{dim:#}")?;
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! The command line: one file for each command. Exit codes: 0 done, 1 failed, 2 wrong use or refused, 3 a session was
+//! stopped (`status --check`).
+
+pub mod attended;
+pub mod budget;
+pub mod completions;
+pub mod demo;
+pub mod init;
+pub mod render;
+pub mod select;
+pub mod settings_file;
+pub mod status;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::env::Env;
+
+/// Budgets, quotas and a circuit breaker for Claude Code.
+#[derive(Debug, Parser)]
+#[command(name = "fusebox", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(after_help = "Examples:
+  fusebox demo                                    see metering, warning, denial, extension and stop
+  fusebox init                                    register the hooks in your Claude Code settings
+  fusebox status                                  where the live session stands
+  fusebox status --session ID --json --check      for scripts: exit code 3 when it was stopped
+  fusebox budget extend session --tokens 200000 --reason \"migration needs it\"")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what Fusebox does, with a captured session, in a temporary folder.
+    Demo(demo::DemoArgs),
+    /// Register the hooks in Claude Code's settings.
+    Init(init::InitArgs),
+    /// Show where sessions and their budgets stand.
+    Status(status::StatusArgs),
+    /// List, show, extend, reset and delete budgets.
+    Budget(budget::BudgetArgs),
+    /// Print a completion script for a shell.
+    Completions(completions::CompletionsArgs),
+}
+
+/// Where a command writes.
+pub struct Io<'a> {
+    /// For what was asked for.
+    pub out: &'a mut dyn Write,
+    /// For everything else.
+    pub err: &'a mut dyn Write,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let env = Env::of_process();
+    // Colours where there is a terminal and no NO_COLOR; a closed pipe (`| head`) ends quietly.
+    let (mut out, mut err) = (anstream::stdout(), anstream::stderr());
+    match run(&cli, &env, &mut Io { out: &mut out, err: &mut err }) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(err, "fusebox: {error:#}");
+            ExitCode::from(failure_code(&error))
+        }
+    }
+}
+
+/// Runs a parsed command line.
+///
+/// # Errors
+/// What the command says; [`failure_code`] is its exit code.
+pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    match &cli.command {
+        Command::Demo(args) => demo::run(args, env, io),
+        Command::Init(args) => init::run(args, env, io.out, io.err),
+        Command::Status(args) => status::run(args, env, io),
+        Command::Budget(args) => budget::run(args, env, io),
+        Command::Completions(args) => completions::run(args, &mut Cli::command(), io),
+    }
+}
+
+/// Somebody asked for something that cannot be: exit code 2, where a failure is 1.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misuse(pub String);
+
+fn failure_code(error: &anyhow::Error) -> u8 {
+    if error.is::<Misuse>() { 2 } else { 1 }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}

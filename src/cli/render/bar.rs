@@ -1,0 +1,37 @@
+//! Usage bars, coloured by how full they are.
+
+use anstyle::{AnsiColor, Color, Style};
+
+use crate::domain::budget::Status;
+
+/// Width of a bar, in columns.
+const WIDTH: usize = 20;
+
+/// The colour of a utilization: green below 60 %, yellow below 80 %, orange below 95 %, red from there on.
+pub fn colour(utilization: f64) -> Style {
+    let colour = match utilization {
+        u if u < 0.60 => Color::Ansi(AnsiColor::Green),
+        u if u < 0.80 => Color::Ansi(AnsiColor::Yellow),
+        u if u < 0.95 => Color::Ansi256(208.into()),
+        _ => Color::Ansi(AnsiColor::Red),
+    };
+    Style::new().fg_color(Some(colour))
+}
+
+/// A bar such as `████████░░░░`; any use at all shows as at least one block, and only a full one is full.
+pub fn bar(utilization: f64) -> String {
+    let blocks = (utilization.clamp(0.0, 1.0) * WIDTH as f64) as usize;
+    let blocks = if utilization > 0.0 { blocks.max(1) } else { 0 };
+    let style = colour(utilization);
+    format!("{style}{}{style:#}{}", "█".repeat(blocks), "░".repeat(WIDTH - blocks))
+}
+
+/// A status in its colour.
+pub fn status(status: Status) -> String {
+    let style = match status {
+        Status::Active => Style::new().fg_color(Some(AnsiColor::Green.into())),
+        Status::Warning => Style::new().fg_color(Some(AnsiColor::Yellow.into())),
+        Status::Paused | Status::Exhausted => Style::new().fg_color(Some(AnsiColor::Red.into())).bold(),
+    };
+    format!("{style}{}{style:#}", status.name())
+}

@@ -1,0 +1,127 @@
+//! `fusebox status`: where sessions and their budgets stand.
+
+use anstyle::{AnsiColor, Style};
+
+use super::render::{self, table};
+use super::{Io, select};
+use crate::app::brief::grouped;
+use crate::app::report::{self, SessionStatus};
+use crate::domain::budget::BudgetState;
+use crate::env::Env;
+use crate::store::SessionRow;
+
+/// Show where sessions and their budgets stand.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Reads the transcripts to their ends first, so the numbers are those of now.
+
+Examples:
+  fusebox status                          the live sessions, else the last one
+  fusebox status --session 3f2a           one session, by the beginning of its id
+  fusebox status --session ID --json      for scripts
+  fusebox status --session ID --check     exit code 3 when a budget stopped it (a stopped `claude -p` exits 0)")]
+pub struct StatusArgs {
+    /// A session id, or the beginning of one.
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
+    /// Every known session.
+    #[arg(long, conflicts_with = "session")]
+    all: bool,
+    /// Write JSON: an object with --session, else a list of them.
+    #[arg(long)]
+    json: bool,
+    /// Exit with 3 when a session shown was stopped by a budget that still holds it.
+    #[arg(long)]
+    check: bool,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// No such session, a configuration or a store that cannot be used.
+pub fn run(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let mut guard = select::guard(env, io.err)?;
+    let rows = select::sessions(&mut guard)?;
+    let chosen: Vec<&SessionRow> = match &args.session {
+        Some(id) => vec![select::named(&rows, id)?],
+        None if args.all => rows.iter().collect(),
+        None => {
+            let live: Vec<&SessionRow> = rows.iter().filter(|row| report::is_live(row, env.now)).collect();
+            if live.is_empty() { rows.iter().take(1).collect() } else { live }
+        }
+    };
+    let mut reports = Vec::new();
+    for row in chosen {
+        let (status, states) = report::session(env, row)?;
+        reports.push((row, status, states));
+    }
+    if args.json {
+        let list: Vec<&SessionStatus> = reports.iter().map(|(_, status, _)| status).collect();
+        match (&args.session, list.first()) {
+            (Some(_), Some(only)) => render::json(io.out, only)?,
+            _ => render::json(io.out, &list)?,
+        }
+    } else if reports.is_empty() {
+        writeln!(
+            io.out,
+            "No session was seen yet. `fusebox init` registers the hooks; then start a session."
+        )?;
+    } else {
+        for (i, (row, status, states)) in reports.iter().enumerate() {
+            if i > 0 {
+                writeln!(io.out)?;
+            }
+            show(row, status, states, env, io)?;
+        }
+    }
+    let stopped = reports.iter().any(|(_, status, _)| status.stopped);
+    Ok(if args.check && stopped { 3 } else { 0 })
+}
+
+fn show(
+    row: &SessionRow,
+    status: &SessionStatus,
+    states: &[BudgetState],
+    env: &Env,
+    io: &mut Io,
+) -> anyhow::Result<()> {
+    let (bold, dim) = (Style::new().bold(), Style::new().dimmed());
+    let state = match (status.stopped, report::is_live(row, env.now)) {
+        (true, _) => {
+            let red = Style::new().fg_color(Some(AnsiColor::Red.into())).bold();
+            format!("{red}stopped{red:#}")
+        }
+        (false, true) => "live".to_owned(),
+        (false, false) => format!("{dim}ended{dim:#}"),
+    };
+    writeln!(
+        io.out,
+        "{bold}Session {}{bold:#}  {state}  {dim}{}{dim:#}",
+        status.session, row.session.project
+    )?;
+    let t = status.tokens;
+    let counts = [
+        ("input", t.input),
+        ("output", t.output),
+        ("cache writes", t.cache_write_5m + t.cache_write_1h),
+        ("cache reads", t.cache_read),
+        ("requests", status.requests),
+        ("tool calls", status.tool_calls),
+    ];
+    let counts: Vec<String> = counts.iter().map(|(name, n)| format!("{name} {}", grouped(*n))).collect();
+    writeln!(io.out, "  {}", counts.join(" · "))?;
+    if status.estimated_messages > 0 {
+        let n = status.estimated_messages;
+        writeln!(
+            io.out,
+            "  {dim}{n} of the messages are estimates: cut streams, or compactions not totalled yet{dim:#}"
+        )?;
+    }
+    for line in table::budgets(states).lines() {
+        writeln!(io.out, "  {line}")?;
+    }
+    for state in states.iter().filter(|s| s.window.end.is_some()) {
+        let end = state.window.end.map(|end| end.to_rfc3339()).unwrap_or_default();
+        writeln!(io.out, "  {dim}{} starts afresh at {end}{dim:#}", state.budget.name)?;
+    }
+    Ok(())
+}
