@@ -1,7 +1,7 @@
 //! One transcript line → facts.
 //!
 //! Values are taken apart one by one, as raw JSON: a line with unknown fields, a null, a float or a lone surrogate
-//! somewhere still counts. Source of the rules: `docs/accounting.md`.
+//! somewhere still counts. Source of the rules: `tests/fixtures/README.md`.
 
 use std::collections::BTreeMap;
 

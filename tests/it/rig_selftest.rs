@@ -40,30 +40,14 @@ fn two_tools() {
 #[test]
 fn subagents() {
     with_client(this_test!(), || {
-        let agent =
-            |n: u64| Turn::bash("cat a.txt").usage(Usage::new(700 + n, 31).cache(2000, 0, 100));
+        let agent = |n: u64| Turn::bash("cat a.txt").usage(Usage::new(700 + n, 31).cache(2000, 0, 100));
         let end = |n: u64| Turn::text("result").usage(Usage::new(70 + n, 33));
         let script = Script::new()
-            .main(
-                Turn::agent("a1", false)
-                    .and_agent("a2", false)
-                    .usage(Usage::new(1200, 285)),
-            )
-            .main(
-                Turn::agent("bg", true)
-                    .and_bash("echo goes on")
-                    .usage(Usage::new(100, 60)),
-            )
+            .main(Turn::agent("a1", false).and_agent("a2", false).usage(Usage::new(1200, 285)))
+            .main(Turn::agent("bg", true).and_bash("echo goes on").usage(Usage::new(100, 60)))
             .main(Turn::text("Done.").usage(Usage::new(30, 12)))
             .main(Turn::text("The background helper came back.").usage(Usage::new(40, 9)))
-            .agent(
-                "a1",
-                [
-                    agent(1),
-                    Turn::agent("n1", false).usage(Usage::new(71, 32)),
-                    end(1),
-                ],
-            )
+            .agent("a1", [agent(1), Turn::agent("n1", false).usage(Usage::new(71, 32)), end(1)])
             .agent("a2", [agent(2), end(2)])
             .agent("n1", [agent(3), end(3)])
             .agent("bg", [agent(4), end(4)]);
@@ -111,11 +95,7 @@ fn api_errors() {
             .main(Turn::error(529, "overloaded_error", "Overloaded"))
             .main(Turn::error(429, "rate_limit_error", "slow down").retry_after(1))
             .main(Turn::bash("echo x").usage(Usage::new(100, 20)))
-            .main(
-                Turn::text("text that is cut")
-                    .usage(Usage::new(130, 40))
-                    .cut_before("message_delta"),
-            )
+            .main(Turn::text("text that is cut").usage(Usage::new(130, 40)).cut_before("message_delta"))
             .main(Turn::text("Done.").usage(Usage::new(140, 7)))
             // 2.1.330 tries some more after a 400, leaving out this and that.
             .main(Turn::error(400, "invalid_request_error", "no such thing"))
@@ -123,12 +103,7 @@ fn api_errors() {
         let api = Api::start(script);
         let client = Client::new(&api);
         client.prompt("errors ahead").run().ok();
-        let statuses: Vec<_> = api
-            .calls()
-            .iter()
-            .filter(|c| c.is_loop())
-            .map(|c| c.status)
-            .collect();
+        let statuses: Vec<_> = api.calls().iter().filter(|c| c.is_loop()).map(|c| c.status).collect();
         assert_eq!(statuses, [529, 429, 200, 200, 200]);
         assert_eq!(api.calls().iter().filter(|c| c.cut).count(), 1);
 
@@ -145,20 +120,11 @@ fn api_errors() {
 fn resume_and_fork() {
     with_client(this_test!(), || {
         let turn = |n| Turn::text("ok").usage(Usage::new(n, 1));
-        let api = Api::start(
-            Script::new()
-                .main(turn(100))
-                .main(turn(200))
-                .main(turn(400)),
-        );
+        let api = Api::start(Script::new().main(turn(100)).main(turn(200)).main(turn(400)));
         let client = Client::new(&api);
         let first = client.prompt("one").run().ok();
         let again = client.prompt("two").resume(&first.session).run().ok();
-        let fork = client
-            .prompt("three")
-            .args(["--continue", "--fork-session"])
-            .run()
-            .ok();
+        let fork = client.prompt("three").args(["--continue", "--fork-session"]).run().ok();
 
         assert_eq!(again.session, first.session);
         assert_ne!(fork.session, first.session);
@@ -176,20 +142,13 @@ fn compaction() {
         let api = Api::start(script);
         let client = Client::new(&api);
         let run = client.prompt("first").run().ok();
-        client
-            .prompt("/compact be brief")
-            .resume(&run.session)
-            .run()
-            .ok();
+        client.prompt("/compact be brief").resume(&run.session).run().ok();
 
         assert_eq!((api.count("main"), api.count("compact")), (1, 1));
         // The compaction's own tokens are on no message, only in the client's closing account.
         assert_eq!(client.count().usage, Usage::new(100, 10));
         let all = lines(&client.transcripts()[0]);
-        let account = all
-            .iter()
-            .rfind(|l| l["type"] == "cost-state")
-            .expect("a cost-state line");
+        let account = all.iter().rfind(|l| l["type"] == "cost-state").expect("a cost-state line");
         assert_eq!(account["modelUsage"][MODEL]["inputTokens"], 4421);
     });
 }
@@ -211,8 +170,7 @@ fn hooks_and_order() {
             .settings(&json!({"hooks": {"PreToolUse": hook("tool.json")}}));
         let running = client.prompt("with hooks").start();
         let limit = Duration::from_mins(1);
-        assert!(api.wait_until(limit, |calls| calls.len() >= 2
-            && calls.iter().all(|c| c.done)));
+        assert!(api.wait_until(limit, |calls| calls.len() >= 2 && calls.iter().all(|c| c.done)));
         let run = running.wait().ok();
 
         assert_eq!(run.text(), "Done.");

@@ -1,5 +1,5 @@
 //! The client's words: what it sends to a hook, and what it understands as an answer.
-//! Source: `docs/client.md`, and the captured payloads in `tests/fixtures/hooks`.
+//! Source: the captured payloads in `tests/fixtures/hooks`, and `tests/fixtures/README.md`.
 
 pub mod input;
 pub mod output;

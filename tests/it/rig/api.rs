@@ -133,45 +133,26 @@ impl Api {
 
     /// What all messages of the main loop and of subagents cost: what the transcripts should hold.
     pub fn loop_usage(&self) -> Usage {
-        self.calls()
-            .iter()
-            .filter(|c| c.is_loop() && c.is_message())
-            .map(|c| c.usage)
-            .sum()
+        self.calls().iter().filter(|c| c.is_loop() && c.is_message()).map(|c| c.usage).sum()
     }
 
     /// The same as a client can know it: of a cut stream only what its beginning told.
     pub fn loop_usage_seen(&self) -> Usage {
         let seen = |c: Served| {
-            let output = if c.cut {
-                c.start_output
-            } else {
-                c.usage.output
-            };
+            let output = if c.cut { c.start_output } else { c.usage.output };
             Usage { output, ..c.usage }
         };
-        self.calls()
-            .into_iter()
-            .filter(|c| c.is_loop() && c.is_message())
-            .map(seen)
-            .sum()
+        self.calls().into_iter().filter(|c| c.is_loop() && c.is_message()).map(seen).sum()
     }
 
     /// What all messages cost, compaction and side calls included.
     pub fn total_usage(&self) -> Usage {
-        self.calls()
-            .iter()
-            .filter(|c| c.is_message())
-            .map(|c| c.usage)
-            .sum()
+        self.calls().iter().filter(|c| c.is_message()).map(|c| c.usage).sum()
     }
 
     /// Waits until `ready` says so of the calls; false when that did not happen in time.
     pub fn wait_until(&self, limit: Duration, ready: impl Fn(&[Served]) -> bool) -> bool {
-        let wait = self
-            .shared
-            .changed
-            .wait_timeout_while(self.shared.lock(), limit, |s| !ready(&s.calls));
+        let wait = self.shared.changed.wait_timeout_while(self.shared.lock(), limit, |s| !ready(&s.calls));
         !wait.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 }

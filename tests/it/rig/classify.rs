@@ -7,18 +7,13 @@ pub fn classify(body: &Value) -> String {
     let messages = body["messages"].as_array().map_or(&[][..], Vec::as_slice);
     let first = messages.iter().find(|m| m["role"] == "user");
     let first = first.map(|m| text_of(&m["content"])).unwrap_or_default();
-    let last = messages
-        .last()
-        .map(|m| text_of(&m["content"]))
-        .unwrap_or_default();
+    let last = messages.last().map(|m| text_of(&m["content"])).unwrap_or_default();
     if last.contains("create a detailed summary of") {
         return "compact".into();
     }
     let has_tools = body["tools"].as_array().is_some_and(|t| !t.is_empty());
     if has_tools {
-        let name = first
-            .split_once("[[agent:")
-            .and_then(|(_, rest)| rest.split_once("]]"));
+        let name = first.split_once("[[agent:").and_then(|(_, rest)| rest.split_once("]]"));
         return name.map_or_else(|| "main".into(), |(name, _)| format!("agent:{name}"));
     }
     let all = format!("{} {first} {last}", text_of(&body["system"])).to_lowercase();

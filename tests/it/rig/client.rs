@@ -33,35 +33,17 @@ pub struct Client {
 impl Client {
     /// A fresh home whose client talks to `api`.
     pub fn new(api: &Api) -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("fb-rig-")
-            .tempdir()
-            .expect("temp dir");
+        let dir = tempfile::Builder::new().prefix("fb-rig-").tempdir().expect("temp dir");
         let at = |name: &str| dir.path().join(name);
         // The space in the project's path is there to catch what forgets to quote.
-        for name in [
-            "home/config",
-            "home/.state",
-            "home/.cache",
-            "tmp",
-            "out",
-            "my project",
-        ] {
+        for name in ["home/config", "home/.state", "home/.cache", "tmp", "out", "my project"] {
             fs::create_dir_all(at(name)).expect("make folder");
         }
         let project = at("my project");
-        for (name, text) in [
-            ("README.md", "# demo\n"),
-            ("a.txt", "alpha\n"),
-            ("b.txt", "beta\n"),
-        ] {
+        for (name, text) in [("README.md", "# demo\n"), ("a.txt", "alpha\n"), ("b.txt", "beta\n")] {
             fs::write(project.join(name), text).expect("write project file");
         }
-        let text = |p: PathBuf| {
-            p.to_str()
-                .expect("the temp folder's name is UTF-8")
-                .to_owned()
-        };
+        let text = |p: PathBuf| p.to_str().expect("the temp folder's name is UTF-8").to_owned();
         // With this the client asks no question before the first prompt.
         let state = json!({
             "hasCompletedOnboarding": true, "theme": "dark", "numStartups": 5, "autoUpdates": false,
@@ -187,10 +169,7 @@ impl Client {
     /// Any other program in the client's environment, e.g. the product itself.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut c = Command::new(program.as_ref());
-        c.env_clear()
-            .envs(&self.env)
-            .current_dir(self.project())
-            .stdin(Stdio::null());
+        c.env_clear().envs(&self.env).current_dir(self.project()).stdin(Stdio::null());
         c
     }
 
@@ -203,13 +182,7 @@ impl Client {
     pub fn terminal(&self, args: &[&str]) -> Terminal {
         let mut all = self.arguments();
         all.extend(args.iter().map(|a| (*a).to_owned()));
-        Terminal::start(
-            &self.dir.path().join("out"),
-            &self.project(),
-            &self.env,
-            &self.program,
-            &all,
-        )
+        Terminal::start(&self.dir.path().join("out"), &self.project(), &self.env, &self.program, &all)
     }
 
     /// The client's binary.

@@ -40,11 +40,7 @@ pub fn read_request(stream: &TcpStream) -> io::Result<Option<Request>> {
     }
     let mut body = vec![0; length];
     r.read_exact(&mut body)?;
-    Ok(Some(Request {
-        method,
-        path,
-        body: serde_json::from_slice(&body).unwrap_or(Value::Null),
-    }))
+    Ok(Some(Request { method, path, body: serde_json::from_slice(&body).unwrap_or(Value::Null) }))
 }
 
 /// Answers with JSON and ends the connection.
@@ -76,8 +72,7 @@ pub fn send_event(stream: &mut TcpStream, name: &str, data: &Value) -> io::Resul
 }
 
 fn head(status: u16, kind: &str, headers: &[(&str, String)]) -> String {
-    let mut s =
-        format!("HTTP/1.1 {status} scripted\r\ncontent-type: {kind}\r\nconnection: close\r\n");
+    let mut s = format!("HTTP/1.1 {status} scripted\r\ncontent-type: {kind}\r\nconnection: close\r\n");
     for (name, value) in headers {
         s.push_str(&format!("{name}: {value}\r\n"));
     }

@@ -28,13 +28,7 @@ pub fn in_netns(path: &str, body: impl FnOnce()) {
         .args(flags)
         .args(["sh", "-c", LOOPBACK_UP])
         .arg(exe)
-        .args([
-            "--exact",
-            path,
-            "--include-ignored",
-            "--nocapture",
-            "--test-threads=1",
-        ])
+        .args(["--exact", path, "--include-ignored", "--nocapture", "--test-threads=1"])
         .env(MARKER, "1")
         .stdin(Stdio::null())
         .output()
@@ -42,15 +36,9 @@ pub fn in_netns(path: &str, body: impl FnOnce()) {
     let stdout = String::from_utf8_lossy(&output.stdout);
     let stderr = String::from_utf8_lossy(&output.stderr);
     let told = format!("--- in the namespace, stdout:\n{stdout}\n--- stderr:\n{stderr}");
-    assert!(
-        output.status.success(),
-        "{path} failed in its namespace\n{told}"
-    );
+    assert!(output.status.success(), "{path} failed in its namespace\n{told}");
     // A wrong path would run no test at all and still succeed.
-    assert!(
-        stdout.contains("1 passed"),
-        "no test is called {path}\n{told}"
-    );
+    assert!(stdout.contains("1 passed"), "no test is called {path}\n{told}");
     // What the inner test said, notes on skipping included, is not lost.
     let _ = std::io::stderr().write_all(&output.stderr);
 }
@@ -65,10 +53,7 @@ fn flags() -> Option<&'static [&'static str]> {
         let ways: [&[&str]; 2] = if root {
             [&["-n", "-p", "-f", "--kill-child", "--mount-proc"], &["-n"]]
         } else {
-            [
-                &["-r", "-n", "-p", "-f", "--kill-child", "--mount-proc"],
-                &["-r", "-n"],
-            ]
+            [&["-r", "-n", "-p", "-f", "--kill-child", "--mount-proc"], &["-r", "-n"]]
         };
         ways.into_iter().find(|way| {
             Command::new("unshare")

@@ -80,9 +80,7 @@ impl<'a> Prompt<'a> {
         let file = |what: &str| client.root().join(format!("out/{n}.{what}"));
         let (stdout, stderr) = (file("stdout"), file("stderr"));
         let mut command = client.command(client.program());
-        command
-            .args(client.arguments())
-            .args(["-p", "--verbose", "--output-format", &self.format]);
+        command.args(client.arguments()).args(["-p", "--verbose", "--output-format", &self.format]);
         if self.format == "stream-json" {
             command.arg("--include-hook-events");
         }
@@ -96,12 +94,7 @@ impl<'a> Prompt<'a> {
             .stderr(File::create(&stderr).expect("file for stderr"))
             .spawn()
             .expect("start the client");
-        Running {
-            child,
-            stdout,
-            stderr,
-            end: Instant::now() + self.limit,
-        }
+        Running { child, stdout, stderr, end: Instant::now() + self.limit }
     }
 
     /// Runs the client to its end.
@@ -147,12 +140,7 @@ impl Running {
             }
             thread::sleep(Duration::from_millis(10));
         };
-        Outcome::new(
-            status,
-            timed_out,
-            transcripts::read(&self.stdout),
-            transcripts::read(&self.stderr),
-        )
+        Outcome::new(status, timed_out, transcripts::read(&self.stdout), transcripts::read(&self.stderr))
     }
 }
 
@@ -192,32 +180,17 @@ impl Outcome {
                 one => vec![one],
             })
             .collect();
-        let result = events
-            .iter()
-            .rfind(|e| e["type"] == "result")
-            .cloned()
-            .unwrap_or_default();
+        let result = events.iter().rfind(|e| e["type"] == "result").cloned().unwrap_or_default();
         // The last one: with --continue and --fork-session the first hooks carry another id.
         let session = events.iter().rev().find_map(|e| e["session_id"].as_str());
         let session = session.unwrap_or_default().to_owned();
-        Self {
-            code: status.code(),
-            timed_out,
-            stdout,
-            stderr,
-            events,
-            result,
-            session,
-        }
+        Self { code: status.code(), timed_out, stdout, stderr, events, result, session }
     }
 
     /// Panics with all there is to know unless the client ended with code 0.
     #[track_caller]
     pub fn ok(self) -> Self {
-        assert!(
-            self.code == Some(0) && !self.timed_out,
-            "the client failed: {self:#?}"
-        );
+        assert!(self.code == Some(0) && !self.timed_out, "the client failed: {self:#?}");
         self
     }
 

@@ -14,10 +14,7 @@ use super::scenario::Turn;
 /// Fills in `@N@` and the names given to the API.
 pub fn fill(text: &str, order: u64, names: &[(String, String)]) -> String {
     // Later definitions win: a test may use several clients, one after the other.
-    let text = names
-        .iter()
-        .rev()
-        .fold(text.to_owned(), |t, (name, value)| t.replace(name, value));
+    let text = names.iter().rev().fold(text.to_owned(), |t, (name, value)| t.replace(name, value));
     text.replace("@N@", &order.to_string())
 }
 
@@ -46,11 +43,7 @@ pub fn send(
     let content = content(turn, order, id, names);
     let calls = content.iter().filter(|b| b["type"] == "tool_use").count();
     let stop = if calls > 0 { "tool_use" } else { "end_turn" };
-    let model = turn
-        .model
-        .as_deref()
-        .or(request["model"].as_str())
-        .unwrap_or_default();
+    let model = turn.model.as_deref().or(request["model"].as_str()).unwrap_or_default();
     note(&mut |c| {
         c.status = 200;
         c.usage = turn.usage;
@@ -116,9 +109,7 @@ fn events(turn: &Turn, message: &Value, content: &[Value], stop: &str) -> Vec<Va
             ),
             _ => (
                 json!({"type": "tool_use", "id": block["id"], "name": block["name"], "input": {}}),
-                vec![
-                    json!({"type": "input_json_delta", "partial_json": block["input"].to_string()}),
-                ],
+                vec![json!({"type": "input_json_delta", "partial_json": block["input"].to_string()})],
             ),
         };
         all.push(json!({"type": "content_block_start", "index": i, "content_block": start}));

@@ -77,16 +77,8 @@ impl Turn {
 
     /// An error, e.g. `Turn::error(529, "overloaded_error", "Overloaded")`.
     pub fn error(status: u16, kind: &str, message: &str) -> Self {
-        let e = ApiError {
-            status,
-            kind: kind.into(),
-            message: message.into(),
-            retry_after: None,
-        };
-        Self {
-            error: Some(e),
-            ..Self::empty()
-        }
+        let e = ApiError { status, kind: kind.into(), message: message.into(), retry_after: None };
+        Self { error: Some(e), ..Self::empty() }
     }
 
     /// Appends a text block.
@@ -97,24 +89,19 @@ impl Turn {
 
     /// Appends a thinking block.
     pub fn and_thinking(mut self, text: &str) -> Self {
-        self.content
-            .push(json!({"type": "thinking", "thinking": text}));
+        self.content.push(json!({"type": "thinking", "thinking": text}));
         self
     }
 
     /// Appends a tool call; its id is made by the API, new for each call.
     pub fn and_tool(mut self, name: &str, input: Value) -> Self {
-        self.content
-            .push(json!({"type": "tool_use", "name": name, "input": input}));
+        self.content.push(json!({"type": "tool_use", "name": name, "input": input}));
         self
     }
 
     /// Appends a call of the Bash tool.
     pub fn and_bash(self, command: &str) -> Self {
-        self.and_tool(
-            "Bash",
-            json!({"command": command, "description": "scripted"}),
-        )
+        self.and_tool("Bash", json!({"command": command, "description": "scripted"}))
     }
 
     /// Appends a call of the Agent tool; `Script::agent(name, ..)` holds that subagent's turns.
@@ -212,8 +199,7 @@ impl Script {
                 Turn::text("<analysis>x</analysis><summary>A made-up summary.</summary>")
                     .usage(Usage::new(4000, 300)),
             ],
-            side: Turn::text(r#"{"title": "A made-up title", "isNewTopic": false}"#)
-                .usage(Usage::new(50, 7)),
+            side: Turn::text(r#"{"title": "A made-up title", "isNewTopic": false}"#).usage(Usage::new(50, 7)),
             loop_main: false,
             loop_agents: false,
         }
@@ -258,10 +244,7 @@ impl Script {
     /// The answer to call number `index` (from 0) of callers of this kind.
     pub(super) fn turn(&self, kind: &str, index: usize) -> Turn {
         let (turns, again) = if let Some(name) = kind.strip_prefix("agent:") {
-            (
-                self.agents.get(name).map_or(&[][..], Vec::as_slice),
-                self.loop_agents,
-            )
+            (self.agents.get(name).map_or(&[][..], Vec::as_slice), self.loop_agents)
         } else {
             match kind {
                 "main" => (self.main.as_slice(), self.loop_main),

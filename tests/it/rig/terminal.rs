@@ -36,22 +36,11 @@ impl Terminal {
         // Or the screen would be gone with the program.
         fs::write(&conf, "set -g remain-on-exit on\nset -g status off\n").expect("write tmux.conf");
         let [socket, code] = ["socket", "code"].map(|name| folder.join(format!("t{n}.{name}")));
-        let terminal = Self {
-            socket,
-            code,
-            env: env.clone(),
-        };
+        let terminal = Self { socket, code, env: env.clone() };
         let mut command = terminal.tmux();
-        command
-            .arg("-f")
-            .arg(conf)
-            .args(["new-session", "-d", "-x", "160", "-y", "50", "-c"]);
+        command.arg("-f").arg(conf).args(["new-session", "-d", "-x", "160", "-y", "50", "-c"]);
         command.arg(cwd).args(["sh", "-c", RUN]).arg(&terminal.code);
-        let output = command
-            .arg(program)
-            .args(args)
-            .output()
-            .expect("start tmux");
+        let output = command.arg(program).args(args).output().expect("start tmux");
         assert!(output.status.success(), "tmux: {output:?}");
         // The prompt sign of the input box: the client is ready.
         terminal.wait("❯");
@@ -71,21 +60,13 @@ impl Terminal {
             let screen = self.screen();
             texts.split('|').any(|t| screen.contains(t))
         });
-        assert!(
-            found,
-            "{texts:?} never showed up; the screen:\n{}",
-            self.screen()
-        );
+        assert!(found, "{texts:?} never showed up; the screen:\n{}", self.screen());
     }
 
     /// Waits until a condition outside the screen holds, e.g. on the API's calls.
     #[track_caller]
     pub fn wait_for(&self, what: &str, ready: impl Fn() -> bool) {
-        assert!(
-            Self::poll(ready),
-            "{what}: never; the screen:\n{}",
-            self.screen()
-        );
+        assert!(Self::poll(ready), "{what}: never; the screen:\n{}", self.screen());
     }
 
     /// Types a text, without Enter.
@@ -137,11 +118,7 @@ impl Terminal {
 
     fn tmux(&self) -> Command {
         let mut c = Command::new("tmux");
-        c.env_clear()
-            .envs(&self.env)
-            .stdin(Stdio::null())
-            .arg("-S")
-            .arg(&self.socket);
+        c.env_clear().envs(&self.env).stdin(Stdio::null()).arg("-S").arg(&self.socket);
         c
     }
 }

@@ -67,9 +67,7 @@ pub fn count(paths: &[PathBuf]) -> Count {
                 tools.insert(block["id"].to_string());
             }
         }
-        let id = message["id"]
-            .as_str()
-            .expect("an assistant's message has an id");
+        let id = message["id"].as_str().expect("an assistant's message has an id");
         if count.messages.insert(id.to_owned()) {
             let usage = usage(&message["usage"]);
             count.usage += usage;

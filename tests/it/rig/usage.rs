@@ -22,13 +22,7 @@ pub struct Usage {
 impl Usage {
     /// Uncached input and output only.
     pub const fn new(input: u64, output: u64) -> Self {
-        Self {
-            input,
-            output,
-            cache_write_5m: 0,
-            cache_write_1h: 0,
-            cache_read: 0,
-        }
+        Self { input, output, cache_write_5m: 0, cache_write_1h: 0, cache_read: 0 }
     }
 
     /// The same with writes to the two caches and reads from them.
