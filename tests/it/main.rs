@@ -1,6 +1,8 @@
 //! The integration tests: one binary. Behaviour is proven from outside: standard input, files, exit codes, output,
 //! store.
 
+mod crashes;
 mod guarded;
+mod harness;
 mod rig;
 mod rig_selftest;

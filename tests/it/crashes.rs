@@ -1,0 +1,235 @@
+//! Nothing is lost and nothing counted twice: hooks killed at every system call, sixteen at once, caches and stores
+//! that vanish.
+#![allow(unsafe_code)]
+
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::Stdio;
+
+use serde_json::json;
+
+use crate::harness::{Home, message};
+
+/// Runs a hook and kills it (−9) at its `n`-th stop at a system call (each one stops twice: before and after).
+/// Answers whether it was killed, and what it had written to standard output.
+fn run_killed_at(home: &Home, program: &str, input: &[u8], n: usize) -> (bool, String) {
+    let mut command = home.command(program);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    // SAFETY: ptrace(TRACEME) is safe between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0);
+            Ok(())
+        });
+    }
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let pid = child.id().cast_signed();
+    let mut killed = false;
+    let mut status = 0;
+    // SAFETY: plain calls on the child that was just started; `status` outlives them.
+    unsafe {
+        libc::waitpid(pid, &raw mut status, 0);
+        for _ in 0..n {
+            libc::ptrace(libc::PTRACE_SYSCALL, pid, 0, 0);
+            libc::waitpid(pid, &raw mut status, 0);
+            if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
+                break;
+            }
+        }
+        if !libc::WIFEXITED(status) && !libc::WIFSIGNALED(status) {
+            killed = true;
+            libc::kill(pid, libc::SIGKILL);
+            libc::waitpid(pid, &raw mut status, 0);
+        }
+    }
+    let mut said = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    (killed, said)
+}
+
+/// Calls `kill_at(n)` for n = 0, 1, 2 … until the hook ends before it can be killed; answers how often it was killed.
+fn at_every_step(mut kill_at: impl FnMut(usize) -> bool) -> usize {
+    (0..100_000).find(|n| !kill_at(*n)).unwrap()
+}
+
+#[test]
+fn a_first_hook_killed_at_every_step_loses_nothing() {
+    let steps = at_every_step(|n| {
+        let home = Home::new();
+        home.append(&home.transcript("s"), &[message(1, 100, 10), message(2, 200, 20)]);
+        let payload = home.payload("PostToolUse", "s", json!({"tool_use_id": "toolu_2"})).to_string();
+        let (killed, _) = run_killed_at(&home, "post-tool-use", payload.as_bytes(), n);
+        let after = home.hook("PostToolUse", "s", json!({"tool_use_id": "toolu_2"}));
+        assert!(after.is_silent(), "killed at {n}: {after:?}");
+        let status = home.status("s");
+        assert_eq!(status["tokens"]["input"], 300, "killed at {n}");
+        assert_eq!(status["tokens"]["output"], 30, "killed at {n}");
+        assert_eq!(status["requests"], 2, "killed at {n}");
+        assert_eq!(home.journal(), "", "killed at {n}");
+        killed
+    });
+    assert!(steps > 50, "only {steps} steps: was the hook traced at all?");
+}
+
+#[test]
+fn later_hooks_killed_at_every_step_lose_and_repeat_nothing() {
+    // 100 tokens a message; three thresholds of four are crossed after the killing.
+    let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "100000").var("FUSEBOX_BUDGET_SESSION_ON_LIMIT", "warn");
+    let mut messages = 0;
+    let mut said = String::new();
+    home.append(&home.transcript("s"), &[message(0, 60, 40)]);
+    home.hook("PostToolUse", "s", json!({}));
+    let steps = at_every_step(|n| {
+        messages = n + 1;
+        home.append(&home.transcript("s"), &[message(messages, 60, 40)]);
+        let payload = home.payload("PostToolUse", "s", json!({})).to_string();
+        let (killed, output) = run_killed_at(&home, "post-tool-use", payload.as_bytes(), n);
+        said += &output;
+        killed
+    });
+    assert!(steps > 40, "only {steps} steps");
+    assert!(steps < 799, "{steps} steps: the limit is passed too early");
+    for last in [800, 900, 1000] {
+        let lines: Vec<_> = (messages + 1..=last).map(|n| message(n, 60, 40)).collect();
+        messages = last;
+        home.append(&home.transcript("s"), &lines);
+        said += &home.hook("PostToolUse", "s", json!({})).stdout;
+    }
+    let status = home.status("s");
+    assert_eq!(status["tokens"]["input"], 60 * (messages as u64 + 1));
+    assert_eq!(status["tokens"]["output"], 40 * (messages as u64 + 1));
+    assert_eq!(status["requests"], messages + 1);
+    assert_eq!(status["budgets"][0]["used"], 100 * (messages + 1));
+    // An alert is said at least once, whenever hooks are killed; where none is, exactly once (tested elsewhere).
+    for share in ["80.", "90.", "100."] {
+        assert!(said.contains(&format!("has used {share}")), "{said}");
+    }
+    let shown = home.fusebox(&["budget", "show", "session", "--session", "s", "--json"]).json();
+    assert_eq!(shown["alerts"].as_array().unwrap().len(), 4, "each threshold is stored once");
+    assert_eq!(home.journal(), "");
+}
+
+#[test]
+fn pre_tool_use_killed_at_every_step_of_a_denial_still_denies() {
+    let steps = at_every_step(|n| {
+        let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "100");
+        home.append(&home.transcript("s"), &[message(1, 100, 10)]);
+        let payload = home.payload("PreToolUse", "s", json!({"tool_use_id": "toolu_1"})).to_string();
+        let (killed, _) = run_killed_at(&home, "pre-tool-use", payload.as_bytes(), n);
+        let after = home.hook("PreToolUse", "s", json!({"tool_use_id": "toolu_1"})).json();
+        assert_eq!(after["hookSpecificOutput"]["permissionDecision"], "deny", "killed at {n}");
+        assert_eq!(after["continue"], serde_json::Value::Null, "a killed hook takes no allowance away");
+        killed
+    });
+    assert!(steps > 50, "only {steps} steps");
+}
+
+#[test]
+fn sixteen_hooks_at_once_count_each_message_once() {
+    let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "16000").var("FUSEBOX_BUDGET_SESSION_ON_LIMIT", "warn");
+    let said: String = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..16)
+            .map(|worker| {
+                let home = &home;
+                scope.spawn(move || {
+                    let mut said = String::new();
+                    for round in 0..10 {
+                        // Everybody writes into the same transcript, as parallel subagents' parent does.
+                        home.append(&home.transcript("s"), &[message(worker * 10 + round, 60, 40)]);
+                        let ran = home.hook("PostToolUse", "s", json!({"tool_use_id": format!("toolu_{round}")}));
+                        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+                        said += &ran.stdout;
+                    }
+                    said
+                })
+            })
+            .collect();
+        workers.into_iter().map(|w| w.join().unwrap()).collect()
+    });
+    let status = home.status("s");
+    assert_eq!(status["tokens"]["input"], 60 * 160);
+    assert_eq!(status["tokens"]["output"], 40 * 160);
+    assert_eq!((&status["requests"], &status["tool_calls"]), (&json!(160), &json!(160)));
+    assert_eq!(status["budgets"][0]["used"], 16_000);
+    let shown = home.fusebox(&["budget", "show", "session", "--session", "s", "--json"]).json();
+    assert_eq!(shown["alerts"].as_array().unwrap().len(), 4);
+    // Said once each; two thresholds that one step jumps over are said as one.
+    let lines = said.matches("\"systemMessage\"").count();
+    assert!((1..=4).contains(&lines), "{said}");
+    assert_eq!(home.journal(), "");
+}
+
+#[test]
+fn a_lost_cache_and_a_lost_store_are_read_again() {
+    let home = Home::new();
+    home.append(&home.transcript("s"), &[message(1, 100, 10)]);
+    assert!(home.hook("PostToolUse", "s", json!({})).is_silent());
+    std::fs::remove_dir_all(home.path("cache")).unwrap();
+    home.append(&home.transcript("s"), &[message(2, 100, 10)]);
+    assert!(home.hook("PostToolUse", "s", json!({})).is_silent());
+    assert_eq!(home.status("s")["tokens"]["input"], 200);
+
+    std::fs::remove_dir_all(home.path("state")).unwrap();
+    home.append(&home.transcript("s"), &[message(3, 100, 10)]);
+    assert!(home.hook("PostToolUse", "s", json!({})).is_silent());
+    assert_eq!(home.status("s")["tokens"]["input"], 300);
+    assert_eq!(home.journal(), "");
+}
+
+#[test]
+fn a_corrupt_store_is_set_aside_and_rebuilt_from_the_transcripts() {
+    let home = Home::new();
+    home.configure("[[budget]]\nname = \"daily\"\nscope = \"user\"\nwindow = \"month\"\nlimit = 1000000\n");
+    for session in ["s", "t"] {
+        home.append(&home.transcript(session), &[message(1, 100, 10), message(2, 100, 10)]);
+    }
+    // The same messages in both, so they count once for the user; and one more in `t` alone.
+    home.append(&home.transcript("t"), &[message(3, 1000, 10)]);
+    for session in ["s", "t"] {
+        assert!(home.hook("PostToolUse", session, json!({})).is_silent());
+    }
+    for file in ["state.db-wal", "state.db-shm"] {
+        let _ = std::fs::remove_file(home.path("state").join(file));
+    }
+    std::fs::write(home.path("state/state.db"), vec![b'x'; 8192]).unwrap();
+
+    home.append(&home.transcript("s"), &[message(4, 7, 0)]);
+    let told = home.hook("PostToolUse", "s", json!({})).json();
+    let warning = told["systemMessage"].as_str().unwrap();
+    assert!(warning.contains("was corrupt") && warning.contains("state.db.corrupt-"), "{warning}");
+    let kept: Vec<_> = std::fs::read_dir(home.path("state"))
+        .unwrap()
+        .filter_map(|e| e.unwrap().file_name().into_string().ok())
+        .filter(|name| name.contains("corrupt"))
+        .collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert_eq!(std::fs::read(home.path("state").join(&kept[0])).unwrap(), vec![b'x'; 8192]);
+
+    let status = home.status("s");
+    assert_eq!(status["tokens"]["input"], 207);
+    let (_, all) = (0, home.fusebox(&["status", "--all", "--json"]).json());
+    let t = all.as_array().unwrap().iter().find(|s| s["session"] == "t").expect("the other session is back too");
+    assert_eq!(t["tokens"]["input"], 1200);
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_used_counts_locally_and_stays_silent() {
+    let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "1000");
+    // A folder below a file: nobody can make it, not even root.
+    std::fs::write(home.path("state"), b"in the way").unwrap();
+    home.append(&home.transcript("s"), &[message(1, 400, 10)]);
+    assert!(home.hook("PostToolUse", "s", json!({})).is_silent());
+    assert!(home.hook("PreToolUse", "s", json!({"tool_use_id": "toolu_1"})).is_silent());
+    home.append(&home.transcript("s"), &[message(2, 700, 10)]);
+    let denied = home.hook("PreToolUse", "s", json!({"tool_use_id": "toolu_2"})).json();
+    assert_eq!(denied["hookSpecificOutput"]["permissionDecision"], "deny");
+    let ran = home.fusebox(&["status"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("state") && ran.stderr.contains("FUSEBOX_STATE_DIR"), "{}", ran.stderr);
+
+    // Once the folder can be used, everything is counted, once.
+    std::fs::remove_file(home.path("state")).unwrap();
+    home.hook("PostToolUse", "s", json!({}));
+    assert_eq!(home.status("s")["tokens"]["input"], 1100);
+}

@@ -1,0 +1,181 @@
+//! A throw-away home for the executables: state, caches, project, a transcript that tests write.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+/// A home that is gone when the test is over.
+pub struct Home {
+    folder: tempfile::TempDir,
+    vars: Vec<(String, String)>,
+}
+
+/// What an executable did.
+#[derive(Debug, PartialEq)]
+pub struct Ran {
+    /// Exit code.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Ran {
+    fn of(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { code: output.status.code().unwrap_or(-1), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
+    /// Standard output as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    /// Exit code 0 and silence.
+    pub fn is_silent(&self) -> bool {
+        *self == Self { code: 0, stdout: String::new(), stderr: String::new() }
+    }
+}
+
+impl Home {
+    /// An empty one.
+    pub fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("fusebox-it-").tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("project")).unwrap();
+        Self { folder, vars: Vec::new() }
+    }
+
+    /// With a variable.
+    pub fn var(mut self, name: &str, value: &str) -> Self {
+        self.vars.push((name.into(), value.into()));
+        self
+    }
+
+    /// A place in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The transcript of `session`.
+    pub fn transcript(&self, session: &str) -> PathBuf {
+        self.path("claude/projects/-p").join(format!("{session}.jsonl"))
+    }
+
+    /// The file of one of its subagents.
+    pub fn agent_transcript(&self, session: &str, agent: &str) -> PathBuf {
+        self.path("claude/projects/-p").join(session).join("subagents").join(format!("agent-{agent}.jsonl"))
+    }
+
+    /// A command in this home, with nothing of the tests' own environment.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program_path(program));
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", self.folder.path()).env("USER", "tester");
+        command.env("CLAUDE_CONFIG_DIR", self.path("claude")).env("CLAUDE_PROJECT_DIR", self.path("project"));
+        command.env("XDG_CONFIG_HOME", self.path("config"));
+        command.env("FUSEBOX_STATE_DIR", self.path("state")).env("FUSEBOX_CACHE_DIR", self.path("cache"));
+        command.envs(self.vars.iter().map(|(n, v)| (n, v))).current_dir(self.path("project"));
+        command
+    }
+
+    /// Runs an executable with `input` on its standard input.
+    pub fn run(&self, program: &str, input: &[u8]) -> Ran {
+        run(&mut self.command(program), input)
+    }
+
+    /// Calls a hook as the client does.
+    pub fn hook(&self, event: &str, session: &str, fields: Value) -> Ran {
+        self.run(hook_of(event), self.payload(event, session, fields).to_string().as_bytes())
+    }
+
+    /// What the client would send.
+    pub fn payload(&self, event: &str, session: &str, fields: Value) -> Value {
+        let mut payload = json!({
+            "session_id": session,
+            "transcript_path": self.transcript(session),
+            "cwd": self.path("project"),
+            "hook_event_name": event,
+        });
+        payload.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        payload
+    }
+
+    /// `fusebox` with arguments.
+    pub fn fusebox(&self, arguments: &[&str]) -> Ran {
+        run(self.command("fusebox").args(arguments), b"")
+    }
+
+    /// `fusebox status --session ID --json`.
+    pub fn status(&self, session: &str) -> Value {
+        let ran = self.fusebox(&["status", "--session", session, "--json"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.json()
+    }
+
+    /// Appends lines to a file, whose folder is made.
+    pub fn append(&self, file: &Path, lines: &[Value]) {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
+        // One write: lines of several writers do not mix.
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Writes the user's configuration.
+    pub fn configure(&self, toml: &str) {
+        std::fs::create_dir_all(self.path("config/fusebox")).unwrap();
+        std::fs::write(self.path("config/fusebox/config.toml"), toml).unwrap();
+    }
+
+    /// What hooks could not do.
+    pub fn journal(&self) -> String {
+        std::fs::read_to_string(self.path("state/journal.jsonl")).unwrap_or_default()
+    }
+}
+
+/// Runs `command` with `input`.
+pub fn run(command: &mut Command, input: &[u8]) -> Ran {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A program that does not read its input closes the pipe: that is its right.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    Ran::of(&child.wait_with_output().unwrap())
+}
+
+/// Where a program of this package is.
+pub fn program_path(name: &str) -> &'static str {
+    match name {
+        "fusebox" => env!("CARGO_BIN_EXE_fusebox"),
+        "pre-tool-use" => env!("CARGO_BIN_EXE_pre-tool-use"),
+        "post-tool-use" => env!("CARGO_BIN_EXE_post-tool-use"),
+        "prompt-submit" => env!("CARGO_BIN_EXE_prompt-submit"),
+        "session-event" => env!("CARGO_BIN_EXE_session-event"),
+        other => panic!("no program {other}"),
+    }
+}
+
+/// The hook that an event calls.
+pub fn hook_of(event: &str) -> &'static str {
+    match event {
+        "PreToolUse" => "pre-tool-use",
+        "PostToolUse" | "PostToolUseFailure" | "PostToolBatch" => "post-tool-use",
+        "UserPromptSubmit" => "prompt-submit",
+        _ => "session-event",
+    }
+}
+
+/// One assistant line: message `n` with a tool call, `input` and `output` tokens.
+pub fn message(n: usize, input: u64, output: u64) -> Value {
+    json!({
+        "type": "assistant", "uuid": format!("uuid-{n}"), "requestId": format!("req_{n}"), "isSidechain": false,
+        "timestamp": "2026-11-22T10:00:00.000Z",
+        "message": {
+            "id": format!("msg_{n}"), "role": "assistant", "model": "claude-test-1", "stop_reason": "tool_use",
+            "content": [{"type": "tool_use", "id": format!("toolu_{n}"), "name": "Bash", "input": {"command": "true"}}],
+            "usage": {"input_tokens": input, "output_tokens": output, "cache_creation_input_tokens": 0,
+                "cache_read_input_tokens": 10}
+        }
+    })
+}
