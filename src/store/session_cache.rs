@@ -91,8 +91,9 @@ impl CacheFile {
         &self.path
     }
 
-    /// Reads it; `None` when there is none, or none that can be used.
+    /// Reads it; `None` when there is none, or none that can be believed.
     pub fn read(&self) -> Option<SessionCache> {
+        check_private(self.dir()).ok()?;
         let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&self.path).ok()?;
         let mut bytes = Vec::with_capacity(8 * 1024);
         file.read_to_end(&mut bytes).ok()?;
@@ -125,24 +126,18 @@ impl CacheFile {
     }
 
     fn lock(&self) -> std::io::Result<File> {
-        let open = || {
-            let mut options = OpenOptions::new();
-            options.create(true).truncate(false).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
-            options.open(self.path.with_extension("lock"))
-        };
-        let file = match open() {
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                private_dir(self.dir())?;
-                open()?
-            }
-            other => other?,
-        };
+        match check_private(self.dir()) {
+            Err(e) if e.kind() == ErrorKind::NotFound => private_dir(self.dir())?,
+            checked => checked?,
+        }
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+        let file = options.open(self.path.with_extension("lock"))?;
         lock_exclusive(&file)?;
         Ok(file)
     }
 
     fn write(&self, cache: &SessionCache) -> std::io::Result<()> {
-        check_private(self.dir())?;
         let bytes = serde_json::to_vec(cache)?;
         // Under the lock nobody else writes this name, and a hook that is killed here leaves one file, not many.
         let new = self.path.with_extension("new");
