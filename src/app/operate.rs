@@ -5,6 +5,7 @@ use crate::domain::budget::{Budget, BudgetState, Scope, Status};
 use crate::domain::message::MessageKey;
 use crate::domain::operation::{Decision, Operation};
 use crate::domain::time::Timestamp;
+use crate::store::session_cache::CacheFile;
 use crate::store::{StoreError, Watch};
 
 /// Why a decision cannot be carried out.
@@ -168,6 +169,11 @@ impl Guard<'_> {
         let noted = self.notes.len();
         if self.with_store(|store| store.operate(&operation, &around)).is_none() {
             return Err(Refusal::Store(self.notes[noted..].join("; ")));
+        }
+        // What the sessions' caches say was true before: their next hooks ask the store.
+        for cache in CacheFile::all(&self.env.cache_dir()) {
+            let (_, written) = cache.update(|cache| cache.written = Timestamp::default());
+            self.notes.extend(written.err().map(|e| e.to_string()));
         }
         Ok(Done { operation, before, after: self.state(&watch)? })
     }

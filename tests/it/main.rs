@@ -1,6 +1,7 @@
 //! The integration tests: one binary. Behaviour is proven from outside: standard input, files, exit codes, output,
 //! store.
 
+mod budgets;
 mod contract;
 mod crashes;
 mod guarded;
