@@ -3,6 +3,7 @@
 use super::brief;
 use super::guard::Guard;
 use super::meter::{Awaited, HOOK_BYTES, Metered, Metering, Reach};
+use crate::domain::alert::BudgetAlert;
 use crate::domain::budget::BudgetState;
 use crate::domain::ladder::Cause;
 use crate::domain::verdict::{self, Moment, Verdict, judge, near_limit};
@@ -21,7 +22,7 @@ pub struct Answer {
     /// For the person.
     pub message: Vec<String>,
     /// Alerts that the answer shows: to be confirmed once it is written.
-    pub shows: Vec<i64>,
+    pub shows: Vec<BudgetAlert>,
 }
 
 impl Answer {
@@ -165,7 +166,7 @@ impl Guard<'_> {
         if let Some(line) = brief::alert_line(&metered.alerts) {
             answer.context.push(line.clone());
             answer.message.push(line);
-            answer.shows = metered.alerts.iter().map(|a| a.id).collect();
+            answer.shows.clone_from(&metered.alerts);
         }
     }
 

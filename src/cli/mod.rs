@@ -4,6 +4,7 @@
 pub mod attended;
 pub mod budget;
 pub mod completions;
+pub mod config;
 pub mod demo;
 pub mod init;
 pub mod render;
@@ -42,6 +43,8 @@ enum Command {
     Status(status::StatusArgs),
     /// List, show, extend, reset and delete budgets.
     Budget(budget::BudgetArgs),
+    /// Check the configuration, and show what is in force.
+    Config(config::ConfigArgs),
     /// Print a completion script for a shell.
     Completions(completions::CompletionsArgs),
 }
@@ -80,6 +83,7 @@ pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::Init(args) => init::run(args, env, io.out, io.err),
         Command::Status(args) => status::run(args, env, io),
         Command::Budget(args) => budget::run(args, env, io),
+        Command::Config(args) => config::run(args, env, io),
         Command::Completions(args) => completions::run(args, &mut Cli::command(), io),
     }
 }

@@ -8,10 +8,11 @@ use std::io::{Read, Write};
 use super::wire::input::{Common, ToolBatch, ToolCall, TurnEnd};
 use super::wire::output::Output;
 use super::wire::seed::SeedPayload;
-use super::{deadline, journal};
+use super::{alert_command, deadline, journal};
 use crate::app::admit::Answer;
 use crate::app::brief;
 use crate::app::guard::Guard;
+use crate::domain::alert::BudgetAlert;
 use crate::domain::verdict::Verdict;
 use crate::env::Env;
 
@@ -80,7 +81,9 @@ pub fn run(hook: Hook) -> i32 {
         write_all(&mut std::io::stdout(), &reply.stdout) && write_all(&mut std::io::stderr(), &reply.stderr);
     if let Some((guard, shows)) = &mut session {
         if shown && !shows.is_empty() {
-            guard.with_store(|store| store.confirm_shown(shows));
+            let ids: Vec<i64> = shows.iter().map(|alert| alert.id).collect();
+            guard.with_store(|store| store.confirm_shown(&ids));
+            guard.notes.extend(alert_command::run(&guard.config.alert_command, shows));
         }
         note(&env, hook, &guard.notes);
     }
@@ -101,7 +104,7 @@ fn note(env: &Env, hook: Hook, problems: &[String]) {
 
 /// The reply to one payload, and what is left to do once it is written: confirm the alerts that it shows, and note
 /// what went wrong. Streams are the caller's, so that this can be run in process.
-pub fn answer<'a>(hook: Hook, env: &'a Env, input: &[u8]) -> (Reply, Option<(Guard<'a>, Vec<i64>)>) {
+pub fn answer<'a>(hook: Hook, env: &'a Env, input: &[u8]) -> (Reply, Option<(Guard<'a>, Vec<BudgetAlert>)>) {
     if let Some(common) = parse::<Common>(input).filter(Common::is_usable) {
         let event = common.hook_event_name.clone();
         let mut guard = Guard::new(env, common.call());

@@ -349,3 +349,29 @@ fn the_status_object_has_the_promised_fields() {
     assert_eq!(budget["resets_at"], Value::Null);
     assert_eq!(budget["remaining"], 1_000_000 - 110);
 }
+
+#[test]
+fn the_persons_command_is_told_of_alerts() {
+    let home = Home::new();
+    let told = home.path("told");
+    // A named pipe: reading it waits for the command, however late it comes.
+    assert!(std::process::Command::new("mkfifo").arg(&told).status().unwrap().success());
+    let command = format!("[\"/bin/sh\", \"-c\", \"cat > {}\"]", told.display());
+    home.configure(&format!("[alerts]\ncommand = {command}\n[[budget]]\nname = \"session\"\nlimit = 1000\n"));
+    home.append(&home.transcript("s"), &[message(1, 850, 0)]);
+    let said = post(&home, "s");
+    assert!(said.stdout.contains("85.00%"), "{said:?}");
+    // Two thresholds were passed: 50 % and 80 %.
+    let mut text = String::new();
+    while text.lines().count() < 2 {
+        text += &std::fs::read_to_string(&told).unwrap();
+    }
+    let mut passed: Vec<f64> = text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["threshold"].as_f64().unwrap()).collect();
+    passed.sort_by(f64::total_cmp);
+    assert_eq!(passed, [0.5, 0.8], "{text}");
+
+    home.configure("[alerts]\ncommand = [\"/no/such/program\"]\n[[budget]]\nname = \"session\"\nlimit = 1000\n");
+    home.append(&home.transcript("s"), &[message(2, 80, 0)]);
+    assert!(post(&home, "s").stdout.contains("93.00%"));
+    assert!(home.journal().contains("alerts.command /no/such/program"), "{}", home.journal());
+}
