@@ -5,6 +5,8 @@
 //! built with it. So the linker is told: link statically, and take these stand-ins, which name the static archives,
 //! for the shared libraries that rustc asks for.
 
+#![allow(clippy::disallowed_methods)] // Cargo speaks to build scripts by variables
+
 use std::path::Path;
 use std::process::Command;
 use std::{env, fs};

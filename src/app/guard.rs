@@ -90,7 +90,7 @@ impl<'a> Guard<'a> {
         };
         self.config = config;
         if self.cache.told.as_ref() != Some(&self.stamp) {
-            self.cache.told = Some(self.stamp.clone());
+            self.cache.told = Some(self.stamp);
             let first = problems.first().map_or("", String::as_str);
             self.tell.push(format!("Fusebox: the configuration cannot be used, {kept}. {first}"));
         }
@@ -232,7 +232,7 @@ impl<'a> Guard<'a> {
 
     /// Marks the cache as written now, under the configuration in force, by a batch that the store answered.
     pub(super) fn stamp(&self) -> (Stamp, Config) {
-        (self.stamp.clone(), self.config.clone())
+        (self.stamp, self.config.clone())
     }
 }
 

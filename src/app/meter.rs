@@ -135,7 +135,7 @@ impl Guard<'_> {
         let (stamp, config) = self.stamp();
         let (now, sizes) = (self.env.now, self.cache.sizes);
         let (models, types) = (self.cache.models.clone(), self.cache.agent_types.clone());
-        let (told, states) = (self.cache.told.clone(), applied.states.clone());
+        let (told, states) = (self.cache.told, applied.states.clone());
         self.update(|cache| {
             if cache.epoch != applied.epoch {
                 cache.positions.clear();

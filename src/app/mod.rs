@@ -4,6 +4,7 @@ pub mod admit;
 pub mod ancestry;
 pub mod brief;
 pub mod guard;
+pub mod installation;
 pub mod meter;
 pub mod operate;
 pub mod project;

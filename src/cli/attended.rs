@@ -1,18 +1,20 @@
-//! Who may decide: a person, not the agent that is guarded.
+//! Commands that change what guards an agent are a person's to run.
 
 use super::Misuse;
 use crate::env::Env;
 
-/// Refuses inside an agent's shell.
+/// Lets a command that changes something run only outside an agent's shell; `command` is named as it is typed. A
+/// tripwire, not a wall: the agent runs as the same user.
 ///
 /// # Errors
-/// It is one.
+/// The process was started by a Claude Code client (`CLAUDECODE` is set).
 pub fn refuse_in_agent(env: &Env, command: &str) -> anyhow::Result<()> {
-    if env.var("CLAUDECODE").is_some() {
-        return Err(Misuse(format!(
-            "`{command}` is for a person: run it in a terminal of your own, outside the agent"
-        ))
-        .into());
+    if env.var("CLAUDECODE").is_none() {
+        return Ok(());
     }
-    Ok(())
+    let refusal = format!(
+        "`{command}` does not run inside an agent's shell (CLAUDECODE is set): it changes what guards the agent. Nothing was \
+         changed; a person can run it in a terminal of their own"
+    );
+    Err(Misuse(refusal).into())
 }

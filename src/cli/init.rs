@@ -1,12 +1,244 @@
-//! stub
-#![allow(missing_docs)]
-#[derive(Debug, clap::Args)]
-pub struct InitArgs {}
-pub fn run(
-    _a: &InitArgs,
-    _e: &crate::env::Env,
-    _o: &mut dyn std::io::Write,
-    _x: &mut dyn std::io::Write,
-) -> anyhow::Result<u8> {
+//! `fusebox init`: registers the hooks in the client's settings and records the installation.
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde_json::{Map, Value, json};
+
+use super::attended::refuse_in_agent;
+use super::hook_entries::{self, Replaced};
+use super::line_diff::diff;
+use super::settings_file::SettingsFile;
+use crate::app::guard;
+use crate::app::installation::Installation;
+use crate::domain::time::Timestamp;
+use crate::env::Env;
+use crate::hook::registration::{EVENTS, HOOKS, events_of};
+use crate::store::Store;
+
+/// Registers the hooks in Claude Code's settings.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct InitArgs {
+    /// In your settings, for every project (the default)
+    #[arg(long, group = "scope")]
+    pub user: bool,
+    /// In the project's shared settings, .claude/settings.json
+    #[arg(long, group = "scope")]
+    pub project: bool,
+    /// In your settings for the project, .claude/settings.local.json
+    #[arg(long, group = "scope")]
+    pub local: bool,
+    /// The project's folder [default: the current one]
+    #[arg(long, value_name = "DIR", requires = "scope", conflicts_with = "user")]
+    pub dir: Option<PathBuf>,
+    /// Where the hook executables are [default: the folder of this program]
+    #[arg(long, value_name = "DIR")]
+    pub bin_dir: Option<PathBuf>,
+    /// Shows what would change and changes nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Answers in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl InitArgs {
+    /// The settings file that is meant.
+    fn settings_file(&self, env: &Env) -> anyhow::Result<PathBuf> {
+        let project = env.cwd.join(self.dir.as_deref().unwrap_or(Path::new("")));
+        if self.dir.is_some() && !project.is_dir() {
+            bail!("{}: there is no such folder. Nothing was changed", project.display());
+        }
+        if self.project || self.local {
+            let name = if self.local { "settings.local.json" } else { "settings.json" };
+            return Ok(project.join(".claude").join(name));
+        }
+        let dir = env.claude_dir().context("there is no home folder. Set HOME or CLAUDE_CONFIG_DIR")?;
+        Ok(env.cwd.join(dir).join("settings.json"))
+    }
+
+    /// The folder of the hook executables, absolute.
+    fn bin_dir(&self, env: &Env) -> anyhow::Result<PathBuf> {
+        let dir = match &self.bin_dir {
+            // Not resolved: a person may name a link that outlives an update.
+            Some(dir) if dir.is_absolute() => dir.components().collect(),
+            Some(dir) => {
+                let dir = env.cwd.join(dir);
+                dir.canonicalize().with_context(|| dir.display().to_string())?
+            }
+            None => {
+                let program = std::env::current_exe().and_then(std::fs::canonicalize);
+                let program =
+                    program.context("this program cannot find its own folder; name it with --bin-dir")?;
+                program.parent().unwrap_or(&program).to_owned()
+            }
+        };
+        check_binaries(&dir)?;
+        Ok(dir)
+    }
+}
+
+/// Registers the hooks; the answer is the exit code.
+///
+/// # Errors
+/// Something is missing or not as it should be: says what, and what to do. Nothing was registered.
+pub fn run(args: &InitArgs, env: &Env, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<u8> {
+    if !args.dry_run {
+        refuse_in_agent(env, "fusebox init")?;
+    }
+    let bin_dir = args.bin_dir(env)?;
+    let file = SettingsFile::read(&args.settings_file(env)?)?;
+    let mut hooks = file.hooks();
+    let replaced = hook_entries::register(&mut hooks, &bin_dir, env);
+    let text = file.with_hooks(&hooks)?;
+    let mut done = Done { file: &file, bin_dir: &bin_dir, text, backup: None, installed_at: None };
+    for line in warnings(&file, &hooks, &replaced) {
+        writeln!(err, "fusebox: warning: {line}")?;
+    }
+    if args.dry_run {
+        done.installed_at = env.state_dir().and_then(|dir| Installation::read(&dir)).map(|i| i.installed_at);
+    } else {
+        // First: what a session held before the first hook is its history.
+        done.installed_at = Some(record(env, &file, &bin_dir, err)?);
+        if let Some(text) = &done.text {
+            done.backup = file.replace(text, env.now)?;
+        }
+    }
+    match (args.json, args.dry_run) {
+        (true, dry_run) => writeln!(out, "{:#}", done.to_json(dry_run))?,
+        (false, true) => write!(out, "{}", done.preview())?,
+        (false, false) => write!(out, "{}", done.report(args, &replaced))?,
+    }
     Ok(0)
+}
+
+/// Refuses a folder in which an executable is missing, or cannot be run: the client would pass over it in silence.
+fn check_binaries(dir: &Path) -> anyhow::Result<()> {
+    if dir.to_str().is_none() {
+        bail!("{}: settings can only name a folder in UTF-8. Move the executables elsewhere", dir.display());
+    }
+    let mut bad = Vec::new();
+    for name in HOOKS.map(|hook| hook.name()) {
+        match std::fs::metadata(dir.join(name)) {
+            Ok(meta) if meta.is_file() && meta.permissions().mode() & 0o111 != 0 => {}
+            Ok(_) => bad.push(format!("{name} is not executable")),
+            Err(_) => bad.push(format!("{name} is missing")),
+        }
+    }
+    if !bad.is_empty() {
+        bail!(
+            "{}: {}. Build them all with `cargo build --release --bins`, or name their folder with --bin-dir. \
+             Nothing was changed",
+            dir.display(),
+            bad.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// Notes the installation in the store and in the state folder; answers with the time of the first one.
+fn record(env: &Env, file: &SettingsFile, bin_dir: &Path, err: &mut dyn Write) -> anyhow::Result<Timestamp> {
+    let (mut store, warning) = guard::open(env)?;
+    if let Some(warning) = warning {
+        writeln!(err, "{warning}")?;
+    }
+    let state_dir = env.cwd.join(env.state_dir().context("there is no home folder. Set HOME")?);
+    // A store that was lost and made anew must not count all that went before as history.
+    let noted = Installation::read(&state_dir).map(|i| i.installed_at);
+    let installed_at = store.installed()?.or(noted).unwrap_or(env.now);
+    store.install(installed_at)?;
+    let installation = Installation {
+        installed_at,
+        cache_dir: env.cwd.join(env.cache_dir()),
+        config: env.user_config().map(|path| env.cwd.join(path)),
+        settings_file: file.path().to_owned(),
+        binaries: HOOKS.map(|hook| bin_dir.join(hook.name())).to_vec(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        state_dir,
+    };
+    installation.write().with_context(|| installation.state_dir.display().to_string())?;
+    Ok(installed_at)
+}
+
+/// What keeps the hooks from running, or ran otherwise until now.
+fn warnings(file: &SettingsFile, hooks: &Map<String, Value>, replaced: &[Replaced]) -> Vec<String> {
+    let path = file.path().display();
+    let mut lines = Vec::new();
+    if file.get("disableAllHooks") == Some(&true.into()) {
+        lines.push(format!("disableAllHooks is true in {path}: no hook runs until it is removed"));
+    }
+    if file.get("allowManagedHooksOnly") == Some(&true.into()) {
+        lines.push(format!("allowManagedHooksOnly is true in {path}: only hooks of managed settings run"));
+    }
+    for entry in hook_entries::fatal_entries(hooks) {
+        lines.push(format!("{path}: {entry}; in print mode Claude Code then drops all hooks of the file"));
+    }
+    for old in replaced {
+        if let Some(matcher) = &old.matcher {
+            let (program, event) = (&old.program, &old.event);
+            lines.push(format!("{program} was limited to \"{matcher}\" at {event}; Fusebox has to see all"));
+        }
+    }
+    lines
+}
+
+/// What was (or would be) done.
+struct Done<'a> {
+    file: &'a SettingsFile,
+    bin_dir: &'a Path,
+    text: Option<String>,
+    backup: Option<PathBuf>,
+    installed_at: Option<Timestamp>,
+}
+
+impl Done<'_> {
+    fn to_json(&self, dry_run: bool) -> Value {
+        let binaries: Map<String, Value> = HOOKS
+            .map(|hook| (hook.name().to_owned(), self.bin_dir.join(hook.name()).to_string_lossy().into()))
+            .into_iter()
+            .collect();
+        json!({
+            "settings_file": self.file.path().to_string_lossy(),
+            "changed": self.text.is_some(),
+            "dry_run": dry_run,
+            "backup": self.backup.as_ref().map(|path| path.to_string_lossy()),
+            "events": EVENTS.map(|(event, _)| event),
+            "binaries": binaries,
+            "installed_at": self.installed_at.map(Timestamp::to_rfc3339),
+        })
+    }
+
+    fn preview(&self) -> String {
+        let path = self.file.path().display();
+        match &self.text {
+            None => format!("Nothing would change in {path}\n"),
+            Some(text) => format!("This would change in {path}\n\n{}", diff(self.file.text(), text)),
+        }
+    }
+
+    fn report(&self, args: &InitArgs, replaced: &[Replaced]) -> String {
+        let path = self.file.path().display();
+        let Some(_) = &self.text else { return format!("Already registered in {path}; nothing to change\n") };
+        let mut text = format!("Hooks registered in {path}\n\n");
+        for hook in HOOKS {
+            let events: Vec<_> = events_of(hook).collect();
+            text += &format!("  {:<14} {}\n", hook.name(), events.join(", "));
+        }
+        text += &format!("\nFolder    {}\n", self.bin_dir.display());
+        if let Some(backup) = &self.backup {
+            text += &format!("Backup    {}\n", backup.display());
+        }
+        let mut programs: Vec<_> = replaced.iter().map(|old| old.program.as_str()).collect();
+        programs.sort_unstable();
+        programs.dedup();
+        for program in programs {
+            text += &format!("Replaced  {program}\n");
+        }
+        if args.project {
+            text += "\nThis file is often committed, and the folder is one of this machine; --local keeps it to yourself.\n";
+        }
+        text + "\nNext: start a new Claude Code session, then look at it with `fusebox status`.\n"
+    }
 }

@@ -6,7 +6,9 @@ pub mod budget;
 pub mod completions;
 pub mod config;
 pub mod demo;
+pub mod hook_entries;
 pub mod init;
+pub mod line_diff;
 pub mod render;
 pub mod select;
 pub mod settings_file;
@@ -80,7 +82,10 @@ pub fn main() -> ExitCode {
 pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     match &cli.command {
         Command::Demo(args) => demo::run(args, env, io),
-        Command::Init(args) => init::run(args, env, io.out, io.err),
+        // Every refusal of it is about what was asked for, or what was found: nothing was written.
+        Command::Init(args) => {
+            init::run(args, env, io.out, io.err).map_err(|e| Misuse(format!("{e:#}")).into())
+        }
         Command::Status(args) => status::run(args, env, io),
         Command::Budget(args) => budget::run(args, env, io),
         Command::Config(args) => config::run(args, env, io),

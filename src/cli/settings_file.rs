@@ -1,1 +1,276 @@
-//! stub
+//! A settings file of the client: read, its `hooks` replaced and nothing else touched, backed up, written atomically.
+//!
+//! The file belongs to a person: outside of `hooks` not a byte of it changes.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::domain::time::Timestamp;
+
+/// A settings file as it was read.
+#[derive(Clone, Debug)]
+pub struct SettingsFile {
+    path: PathBuf,
+    text: Option<String>,
+    settings: Map<String, Value>,
+}
+
+/// Where the hooks stand in the text.
+#[derive(Deserialize)]
+struct Raw<'a> {
+    #[serde(borrow)]
+    hooks: Option<&'a RawValue>,
+}
+
+/// What must hold of the settings before they are touched. `_rest` makes these objects and nothing else: serde reads a
+/// struct from a list, too.
+#[derive(Deserialize)]
+#[serde(expecting = "an object")]
+struct Checked {
+    #[serde(default, rename = "hooks")]
+    _hooks: std::collections::BTreeMap<String, Vec<Group>>,
+    #[serde(flatten)]
+    _rest: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "an object with a list `hooks`")]
+struct Group {
+    #[serde(rename = "hooks")]
+    _hooks: Vec<Map<String, Value>>,
+    #[serde(flatten)]
+    _rest: Map<String, Value>,
+}
+
+impl SettingsFile {
+    /// Reads the file; one that is not there, or empty, is one without settings. A symbolic link is followed.
+    ///
+    /// # Errors
+    /// It cannot be read, is not JSON, or its `hooks` have not the client's shape: says where, and what to do.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let path = follow(path)?;
+        let text = match fs::read(&path) {
+            Ok(bytes) => Some(String::from_utf8(bytes).map_err(|_| not_usable(&path, "it is not UTF-8"))?),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => bail!("{}: {error}. Nothing was changed", path.display()),
+        };
+        let settings = match text.as_deref().filter(|text| !text.trim().is_empty()) {
+            None => Map::new(),
+            Some(text) => serde_json::from_str::<Checked>(text)
+                .and_then(|_| serde_json::from_str(text))
+                .map_err(|error| not_usable(&path, &in_words(&error)))?,
+        };
+        Ok(Self { path, text, settings })
+    }
+
+    /// The file itself, links followed.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file's text; empty when there is none.
+    pub fn text(&self) -> &str {
+        self.text.as_deref().unwrap_or_default()
+    }
+
+    /// A setting at the top level.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.settings.get(key)
+    }
+
+    /// Its hooks: event → groups.
+    pub fn hooks(&self) -> Map<String, Value> {
+        self.get("hooks").and_then(Value::as_object).cloned().unwrap_or_default()
+    }
+
+    /// The text with these hooks in place of its own; `None` when they are the same.
+    ///
+    /// # Errors
+    /// The text would not say what is meant.
+    pub fn with_hooks(&self, hooks: &Map<String, Value>) -> anyhow::Result<Option<String>> {
+        if *hooks == self.hooks() {
+            return Ok(None);
+        }
+        let text = splice(self.text(), hooks)?;
+        let mut meant = self.settings.clone();
+        meant.insert("hooks".into(), hooks.clone().into());
+        let says: Value = serde_json::from_str(&text)?;
+        ensure!(says == Value::from(meant), "{}: its hooks cannot be replaced", self.path.display());
+        Ok(Some(text))
+    }
+
+    /// Writes `text` in the file's place and keeps the old one beside it; answers with the backup's path. Permission
+    /// bits and owner stay.
+    ///
+    /// # Errors
+    /// The file was not replaced: it cannot be, or somebody changed it since it was read.
+    pub fn replace(&self, text: &str, now: Timestamp) -> anyhow::Result<Option<PathBuf>> {
+        let dir = self.path.parent().context("a settings file is in a folder")?;
+        fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        // The client writes this file too.
+        let latest = fs::read(&self.path).ok();
+        ensure!(
+            latest.as_deref() == self.text.as_deref().map(str::as_bytes),
+            "{} was changed just now by somebody else. Run this again",
+            self.path.display()
+        );
+        let backup = match &self.text {
+            Some(old) => Some(self.back_up(old, now)?),
+            None => None,
+        };
+        self.write(dir, text).with_context(|| format!("{} cannot be written", self.path.display()))?;
+        Ok(backup)
+    }
+
+    fn write(&self, dir: &Path, text: &str) -> std::io::Result<()> {
+        // The mode of a new file, less the process's umask, as if it were simply made.
+        let mode = Permissions::from_mode(0o666);
+        let mut new = tempfile::Builder::new().prefix(".settings-").permissions(mode).tempfile_in(dir)?;
+        new.write_all(text.as_bytes())?;
+        if let Ok(old) = fs::metadata(&self.path) {
+            // Only root can, and only root needs to.
+            let _ = std::os::unix::fs::fchown(&new, Some(old.uid()), Some(old.gid()));
+            new.as_file().set_permissions(old.permissions())?;
+        }
+        new.as_file().sync_all()?;
+        new.persist(&self.path)?;
+        Ok(())
+    }
+
+    /// Keeps `old` beside the file, under a name that nothing has yet.
+    fn back_up(&self, old: &str, now: Timestamp) -> anyhow::Result<PathBuf> {
+        let name = format!("{}.fusebox-backup-{}", self.path.display(), now.utc().format("%Y%m%dT%H%M%SZ"));
+        let mut path = PathBuf::from(&name);
+        let mut number = 1;
+        let mut file = loop {
+            match create_new(&path) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    number += 1;
+                    path = format!("{name}-{number}").into();
+                }
+                made => break made.with_context(|| path.display().to_string())?,
+            }
+        };
+        let permissions = fs::metadata(&self.path)?.permissions();
+        let written = file
+            .write_all(old.as_bytes())
+            .and_then(|()| file.set_permissions(permissions))
+            .and_then(|()| file.sync_all());
+        written.with_context(|| path.display().to_string())?;
+        Ok(path)
+    }
+}
+
+fn create_new(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Where a path leads.
+fn follow(path: &Path) -> anyhow::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Ok(target) => Ok(target),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            ensure!(!path.is_symlink(), "{} is a link to nothing. Nothing was changed", path.display());
+            Ok(path.to_owned())
+        }
+        Err(error) => bail!("{}: {error}. Nothing was changed", path.display()),
+    }
+}
+
+fn not_usable(path: &Path, problem: &str) -> anyhow::Error {
+    anyhow::anyhow!(
+        "{}: {problem}. Nothing was changed: correct the file (or move it away), then run this again",
+        path.display()
+    )
+}
+
+/// Where first, then what: `line 3, column 5: expected value`.
+fn in_words(error: &serde_json::Error) -> String {
+    let what = error.to_string();
+    let what = what.split(" at line ").next().unwrap_or_default();
+    format!("line {}, column {}: {what}", error.line(), error.column())
+}
+
+/// `text` with `hooks` in place of the hooks that it has, or as its last key.
+fn splice(text: &str, hooks: &Map<String, Value>) -> anyhow::Result<String> {
+    let text = if text.trim().is_empty() { "{}\n" } else { text };
+    let indent = indent_of(text);
+    let hooks = render(hooks, indent)?;
+    let raw: Raw = serde_json::from_str(text)?;
+    if let Some(old) = raw.hooks.map(RawValue::get) {
+        let start = old.as_ptr().addr() - text.as_ptr().addr();
+        return Ok([&text[..start], &hooks, &text[start + old.len()..]].concat());
+    }
+    let end = text.rfind('}').context("settings are an object")?;
+    let before = text[..end].trim_end();
+    let comma = if before.ends_with('{') { "" } else { "," };
+    Ok(format!("{before}{comma}\n{indent}\"hooks\": {hooks}\n{}", &text[end..]))
+}
+
+/// What a file indents by: the space before its first key; two spaces where that does not say.
+fn indent_of(text: &str) -> &str {
+    let first = text.lines().find_map(|line| {
+        let indent = &line[..line.len() - line.trim_start().len()];
+        (!indent.is_empty() && line.trim_start().starts_with('"')).then_some(indent)
+    });
+    first.unwrap_or("  ")
+}
+
+/// The value of a key at the top level.
+fn render(hooks: &Map<String, Value>, indent: &str) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    let pretty = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
+    hooks.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, pretty))?;
+    Ok(String::from_utf8(bytes)?.replace('\n', &format!("\n{indent}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn spliced(text: &str) -> String {
+        let Value::Object(hooks) = json!({"Stop": []}) else { unreachable!() };
+        splice(text, &hooks).unwrap()
+    }
+
+    #[test]
+    fn only_hooks_change() {
+        let old =
+            "{\n    \"b\": [1,  2.50],\n    \"hooks\": {\"Stop\": [{\"hooks\": []}]},\n\n    \"a\": 1e3}";
+        let new =
+            "{\n    \"b\": [1,  2.50],\n    \"hooks\": {\n        \"Stop\": []\n    },\n\n    \"a\": 1e3}";
+        assert_eq!(spliced(old), new);
+    }
+
+    #[test]
+    fn hooks_come_last() {
+        assert_eq!(spliced(""), "{\n  \"hooks\": {\n    \"Stop\": []\n  }\n}\n");
+        assert_eq!(spliced("{ }"), "{\n  \"hooks\": {\n    \"Stop\": []\n  }\n}");
+        let tabs = "{\n\t\"a\": \"}\"\n}\n\n";
+        assert_eq!(spliced(tabs), "{\n\t\"a\": \"}\",\n\t\"hooks\": {\n\t\t\"Stop\": []\n\t}\n}\n\n");
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_meanwhile_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("settings.json");
+        for before in [None, Some("{}")] {
+            if let Some(text) = before {
+                fs::write(&path, text).unwrap();
+            }
+            let file = SettingsFile::read(&path).unwrap();
+            fs::write(&path, "{\"theirs\": 1}").unwrap();
+            assert!(file.replace("{}", Timestamp(0)).is_err());
+            assert_eq!(fs::read_to_string(&path).unwrap(), "{\"theirs\": 1}");
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "and no backup");
+        }
+    }
+}

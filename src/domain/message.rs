@@ -113,7 +113,7 @@ impl Message {
             self.model.clone_from(&other.model);
         }
         // A subagent's line may also stand in its parent's file (progress lines): the agent wins over main.
-        let agents = [&self, &other].map(|m| (m.agent.clone(), m.agent_type.clone()));
+        let agents = [&self, other].map(|m| (m.agent.clone(), m.agent_type.clone()));
         let known = agents.into_iter().filter(|(agent, _)| agent.is_some());
         if let Some((agent, agent_type)) = known.min_by_key(|(a, t)| (a.clone(), t.is_empty(), t.clone())) {
             (self.agent, self.agent_type) = (agent, agent_type);

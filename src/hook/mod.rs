@@ -3,6 +3,7 @@
 pub mod alert_command;
 pub mod deadline;
 pub mod journal;
+pub mod registration;
 pub mod run;
 pub mod wire;
 

@@ -7,7 +7,8 @@ use crate::harness::{Home, Ran, message};
 /// Message `n` dated now, by `model`.
 fn now(n: usize, tokens: u64, model: &str) -> Value {
     let mut line = message(n, tokens, 0);
-    line["timestamp"] = json!(chrono::DateTime::from_timestamp_millis(fusebox::env::clock().0).unwrap().to_rfc3339());
+    line["timestamp"] =
+        json!(chrono::DateTime::from_timestamp_millis(fusebox::env::clock().0).unwrap().to_rfc3339());
     line["message"]["model"] = json!(model);
     line
 }
@@ -31,7 +32,9 @@ fn prompt_line(home: &Home, session: &str) -> String {
 
 #[test]
 fn each_threshold_is_said_once_and_a_jump_says_one_thing() {
-    let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "1000").var("FUSEBOX_BUDGET_SESSION_ON_LIMIT", "warn");
+    let home = Home::new()
+        .var("FUSEBOX_BUDGET_SESSION_LIMIT", "1000")
+        .var("FUSEBOX_BUDGET_SESSION_ON_LIMIT", "warn");
     let mut said = Vec::new();
     for n in 1..=12 {
         home.append(&home.transcript("s"), &[message(n, 100, 0)]);
@@ -45,18 +48,26 @@ fn each_threshold_is_said_once_and_a_jump_says_one_thing() {
     let at: Vec<usize> = said.iter().map(|(n, _)| *n).collect();
     assert_eq!(at, [5, 8, 9, 10], "{said:?}");
     assert_eq!(said[0].1, "Fusebox: budget session has used 50.00%: 500 of 1,000 tokens.");
-    assert_eq!(said[3].1, "Fusebox: budget session has used 100.00%: 1,000 of 1,000 tokens. It is over its limit.");
+    assert_eq!(
+        said[3].1,
+        "Fusebox: budget session has used 100.00%: 1,000 of 1,000 tokens. It is over its limit."
+    );
 
     home.append(&home.transcript("t"), &[message(100, 950, 0)]);
     let jump = post(&home, "t").json();
     assert_eq!(jump["systemMessage"], "Fusebox: budget session has used 95.00%: 950 of 1,000 tokens.");
-    assert_eq!(jump["hookSpecificOutput"]["additionalContext"], jump["systemMessage"], "the agent is told too");
+    assert_eq!(
+        jump["hookSpecificOutput"]["additionalContext"], jump["systemMessage"],
+        "the agent is told too"
+    );
     assert!(post(&home, "t").is_silent());
 }
 
 #[test]
 fn warn_and_shadow_never_hold_back() {
-    for (key, value, says) in [("ON_LIMIT", "warn", "over its limit"), ("MODE", "shadow", "would have paused")] {
+    for (key, value, says) in
+        [("ON_LIMIT", "warn", "over its limit"), ("MODE", "shadow", "would have paused")]
+    {
         let home = Home::new()
             .var("FUSEBOX_BUDGET_SESSION_LIMIT", "100")
             .var(&format!("FUSEBOX_BUDGET_SESSION_{key}"), value);
@@ -78,7 +89,9 @@ fn warn_and_shadow_never_hold_back() {
 fn the_ladder_denies_lets_close_and_stops() {
     let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "100");
     home.append(&home.transcript("s"), &[message(1, 500, 0), message(2, 1, 0)]);
-    let batch = |n: usize| home.hook("PostToolBatch", "s", json!({"tool_calls": [{"tool_use_id": format!("toolu_{n}")}]}));
+    let batch = |n: usize| {
+        home.hook("PostToolBatch", "s", json!({"tool_calls": [{"tool_use_id": format!("toolu_{n}")}]}))
+    };
     // Parallel calls of one response are one response.
     for _ in 0..3 {
         let ran = pre(&home, "s", 1);
@@ -86,7 +99,9 @@ fn the_ladder_denies_lets_close_and_stops() {
     }
     let wrap_up = batch(1).json();
     assert!(wrap_up["continue"].is_null());
-    assert!(wrap_up["hookSpecificOutput"]["additionalContext"].as_str().unwrap().contains("Close your work now"));
+    assert!(
+        wrap_up["hookSpecificOutput"]["additionalContext"].as_str().unwrap().contains("Close your work now")
+    );
     assert!(denied(&pre(&home, "s", 2)));
     let stop = batch(2).json();
     assert_eq!(stop["continue"], false);
@@ -97,7 +112,8 @@ fn the_ladder_denies_lets_close_and_stops() {
         assert_eq!(ran["hookSpecificOutput"]["permissionDecision"] == "deny", event == "PreToolUse");
     }
     // A subagent of a stopped session has nothing to close its work for.
-    let agent = home.hook("PreToolUse", "s", json!({"tool_use_id": "x", "agent_id": "a1", "agent_type": "Explore"}));
+    let agent =
+        home.hook("PreToolUse", "s", json!({"tool_use_id": "x", "agent_id": "a1", "agent_type": "Explore"}));
     assert_eq!(agent.json()["continue"], false);
     // A stop event is never blocked: that would wake the agent.
     let end = home.hook("Stop", "s", json!({"last_assistant_message": "x"}));
@@ -107,7 +123,9 @@ fn the_ladder_denies_lets_close_and_stops() {
     assert_eq!(home.fusebox(&["status", "--session", "s", "--check"]).code, 3);
 
     // Too small an extension changes nothing; a large one lifts the stop.
-    let extend = |n: &str| home.fusebox(&["budget", "extend", "session", "--session", "s", "--tokens", n, "--reason", "r"]);
+    let extend = |n: &str| {
+        home.fusebox(&["budget", "extend", "session", "--session", "s", "--tokens", n, "--reason", "r"])
+    };
     let small = extend("10");
     assert!(small.code == 0 && small.stderr.contains("392 more tokens are needed"), "{small:?}");
     assert!(denied(&pre(&home, "s", 2)));
@@ -128,19 +146,28 @@ fn a_hard_limit_bounds_extensions_and_exhausts() {
     home.configure("[[budget]]\nname = \"session\"\nlimit = 1000\nhard_limit = 1200\n");
     home.append(&home.transcript("s"), &[message(1, 1100, 0)]);
     post(&home, "s");
-    let extend = |n: &str| home.fusebox(&["budget", "extend", "session", "--session", "s", "--tokens", n, "--reason", "r"]);
+    let extend = |n: &str| {
+        home.fusebox(&["budget", "extend", "session", "--session", "s", "--tokens", n, "--reason", "r"])
+    };
     let too_much = extend("300");
     assert_eq!(too_much.code, 2);
-    assert!(too_much.stderr.contains("at most 200") && too_much.stderr.contains("hard_limit"), "{too_much:?}");
+    assert!(
+        too_much.stderr.contains("at most 200") && too_much.stderr.contains("hard_limit"),
+        "{too_much:?}"
+    );
     assert_eq!(extend("200").code, 0);
     assert_eq!(home.status("s")["budgets"][0]["limit"], 1200);
     home.append(&home.transcript("s"), &[message(2, 100, 0)]);
     post(&home, "s");
     assert_eq!(home.status("s")["budgets"][0]["status"], "exhausted");
     assert_eq!(extend("1").code, 2);
-    let reason = pre(&home, "s", 2).json()["hookSpecificOutput"]["permissionDecisionReason"].as_str().unwrap().to_owned();
+    let reason = pre(&home, "s", 2).json()["hookSpecificOutput"]["permissionDecisionReason"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert!(reason.contains("exhausted") && reason.contains("budget reset session"), "{reason}");
-    let reset = home.fusebox(&["budget", "reset", "session", "--session", "s", "--reason", "new task", "--json"]);
+    let reset =
+        home.fusebox(&["budget", "reset", "session", "--session", "s", "--reason", "new task", "--json"]);
     assert_eq!(reset.json()["after"]["used"], 0, "{reset:?}");
     assert!(pre(&home, "s", 2).is_silent());
     home.append(&home.transcript("s"), &[now(3, 7, "m")]);
@@ -197,7 +224,9 @@ fn an_agent_types_budget_holds_back_only_that_type() {
     std::fs::write(file, r#"{"agentType":"Explore"}"#).unwrap();
     home.append(&home.transcript("s"), &[now(2, 5, "m")]);
     home.hook("PostToolBatch", "s", json!({"tool_calls": []}));
-    let call = |id: &str, kind: &str| home.hook("PreToolUse", "s", json!({"tool_use_id": "x", "agent_id": id, "agent_type": kind}));
+    let call = |id: &str, kind: &str| {
+        home.hook("PreToolUse", "s", json!({"tool_use_id": "x", "agent_id": id, "agent_type": kind}))
+    };
     assert!(denied(&call("a1", "Explore")));
     assert!(denied(&call("a2", "Explore")), "a new one of that type too");
     assert!(!denied(&call("a3", "Plan")));
@@ -226,9 +255,13 @@ fn requests_and_tool_calls_are_units_too() {
             post(&home, "s");
             assert_eq!(denied(&ran), n == 3, "{unit} {n} {ran:?}");
         }
-        let wrong = home.fusebox(&["budget", "extend", "few", "--session", "s", "--tokens", "5", "--reason", "r"]);
+        let wrong =
+            home.fusebox(&["budget", "extend", "few", "--session", "s", "--tokens", "5", "--reason", "r"]);
         assert!(wrong.code == 2 && wrong.stderr.contains(option), "{wrong:?}");
-        assert_eq!(home.fusebox(&["budget", "extend", "few", "--session", "s", option, "5", "--reason", "r"]).code, 0);
+        assert_eq!(
+            home.fusebox(&["budget", "extend", "few", "--session", "s", option, "5", "--reason", "r"]).code,
+            0
+        );
         assert!(!denied(&pre(&home, "s", 3)));
     }
 }
@@ -242,13 +275,15 @@ fn a_deleted_budget_no_longer_applies_until_it_is_reset() {
     assert!(ran.code == 0 && ran.stdout.contains("→ deleted"), "{ran:?}");
     assert!(pre(&home, "s", 1).is_silent());
     assert_eq!(home.status("s")["budgets"], json!([]));
-    let extend = home.fusebox(&["budget", "extend", "session", "--session", "s", "--tokens", "5", "--reason", "r"]);
+    let extend =
+        home.fusebox(&["budget", "extend", "session", "--session", "s", "--tokens", "5", "--reason", "r"]);
     assert!(extend.code == 2 && extend.stderr.contains("was deleted"), "{extend:?}");
     assert_eq!(home.fusebox(&["budget", "reset", "session", "--session", "s", "--reason", "back"]).code, 0);
     home.append(&home.transcript("s"), &[now(2, 500, "m")]);
     assert!(denied(&pre(&home, "s", 2)));
     let shown = home.fusebox(&["budget", "show", "session", "--session", "s", "--json"]).json();
-    let kinds: Vec<&str> = shown["operations"].as_array().unwrap().iter().filter_map(|o| o["kind"].as_str()).collect();
+    let kinds: Vec<&str> =
+        shown["operations"].as_array().unwrap().iter().filter_map(|o| o["kind"].as_str()).collect();
     assert_eq!(kinds, ["delete", "reset"]);
     assert_eq!(shown["operations"][0]["actor"], "tester");
     assert_eq!(shown["operations"][0]["reason"], "one-off");
@@ -261,21 +296,40 @@ fn decisions_need_a_reason_a_person_and_a_session() {
     post(&home, "s");
     let refused = |arguments: &[&str], says: &str| {
         let ran = home.fusebox(arguments);
-        assert!(ran.code == 2 && ran.stderr.contains(says) && ran.stdout.is_empty(), "{arguments:?}: {ran:?}");
+        assert!(
+            ran.code == 2 && ran.stderr.contains(says) && ran.stdout.is_empty(),
+            "{arguments:?}: {ran:?}"
+        );
     };
     refused(&["budget", "extend", "session", "--session", "s", "--tokens", "5"], "--reason");
     refused(&["budget", "extend", "session", "--session", "s", "--tokens", "5", "--reason", " "], "reason");
-    refused(&["budget", "extend", "session", "--session", "s", "--tokens", "0", "--reason", "r"], "more than 0");
+    refused(
+        &["budget", "extend", "session", "--session", "s", "--tokens", "0", "--reason", "r"],
+        "more than 0",
+    );
     refused(&["budget", "extend", "session", "--session", "s", "--tokens", "-5", "--reason", "r"], "-5");
     refused(&["budget", "extend", "session", "--session", "s", "--reason", "r"], "--tokens");
-    refused(&["budget", "extend", "nosuch", "--session", "s", "--tokens", "5", "--reason", "r"], "there are: session");
+    refused(
+        &["budget", "extend", "nosuch", "--session", "s", "--tokens", "5", "--reason", "r"],
+        "there are: session",
+    );
     refused(&["budget", "reset", "session", "--session", "zzz", "--reason", "r"], "no session zzz");
     assert_eq!(home.status("s")["budgets"][0]["limit"], 1_000_000, "nothing was changed");
 
     let mut inside = home.command("fusebox");
-    inside.env("CLAUDECODE", "1").args(["budget", "extend", "session", "--session", "s", "--tokens", "5", "--reason", "r"]);
+    inside.env("CLAUDECODE", "1").args([
+        "budget",
+        "extend",
+        "session",
+        "--session",
+        "s",
+        "--tokens",
+        "5",
+        "--reason",
+        "r",
+    ]);
     let ran = crate::harness::run(&mut inside, b"");
-    assert!(ran.code == 2 && ran.stderr.contains("a terminal of your own"), "{ran:?}");
+    assert!(ran.code == 2 && ran.stderr.contains("a terminal of their own"), "{ran:?}");
     let mut inside = home.command("fusebox");
     inside.env("CLAUDECODE", "1").args(["status", "--session", "s"]);
     assert_eq!(crate::harness::run(&mut inside, b"").code, 0, "looking is for everybody");
@@ -293,7 +347,10 @@ fn a_bad_configuration_leaves_the_last_good_one_in_force_and_is_said_once() {
     home.configure("[[budget]]\nname = \"session\"\nlimit = -5\n");
     let told = post(&home, "s").json();
     let message_ = told["systemMessage"].as_str().unwrap();
-    assert!(message_.contains("config.toml:3") && message_.contains("the last good one stays in force"), "{message_}");
+    assert!(
+        message_.contains("config.toml:3") && message_.contains("the last good one stays in force"),
+        "{message_}"
+    );
     assert!(post(&home, "s").is_silent(), "said once");
     home.append(&home.transcript("s"), &[message(2, 700, 0)]);
     post(&home, "s");
@@ -337,13 +394,26 @@ fn the_status_object_has_the_promised_fields() {
     post(&home, "abc");
     let status = home.status("ab");
     let keys: Vec<&String> = status.as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["session", "tokens", "requests", "tool_calls", "estimated_messages", "budgets", "stopped"]);
+    assert_eq!(
+        keys,
+        ["session", "tokens", "requests", "tool_calls", "estimated_messages", "budgets", "stopped"]
+    );
     let tokens: Vec<&String> = status["tokens"].as_object().unwrap().keys().collect();
     assert_eq!(tokens, ["input", "output", "cache_write_5m", "cache_write_1h", "cache_read"]);
     let budget = status["budgets"][0].as_object().unwrap();
-    for key in
-        ["name", "scope", "value", "unit", "window", "used", "limit", "remaining", "utilization", "status", "resets_at"]
-    {
+    for key in [
+        "name",
+        "scope",
+        "value",
+        "unit",
+        "window",
+        "used",
+        "limit",
+        "remaining",
+        "utilization",
+        "status",
+        "resets_at",
+    ] {
         assert!(budget.contains_key(key), "{key}");
     }
     assert_eq!(budget["resets_at"], Value::Null);
@@ -366,11 +436,16 @@ fn the_persons_command_is_told_of_alerts() {
     while text.lines().count() < 2 {
         text += &std::fs::read_to_string(&told).unwrap();
     }
-    let mut passed: Vec<f64> = text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["threshold"].as_f64().unwrap()).collect();
+    let mut passed: Vec<f64> = text
+        .lines()
+        .map(|l| serde_json::from_str::<Value>(l).unwrap()["threshold"].as_f64().unwrap())
+        .collect();
     passed.sort_by(f64::total_cmp);
     assert_eq!(passed, [0.5, 0.8], "{text}");
 
-    home.configure("[alerts]\ncommand = [\"/no/such/program\"]\n[[budget]]\nname = \"session\"\nlimit = 1000\n");
+    home.configure(
+        "[alerts]\ncommand = [\"/no/such/program\"]\n[[budget]]\nname = \"session\"\nlimit = 1000\n",
+    );
     home.append(&home.transcript("s"), &[message(2, 80, 0)]);
     assert!(post(&home, "s").stdout.contains("93.00%"));
     assert!(home.journal().contains("alerts.command /no/such/program"), "{}", home.journal());

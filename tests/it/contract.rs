@@ -108,7 +108,9 @@ fn odd_values_in_a_payload_are_no_failure() {
 #[test]
 fn a_session_id_is_never_a_path() {
     let home = Home::new();
-    for id in ["../escape", "/etc/cron.d/x", "a/b", "..", ".hidden", "x\u{0}y", &"long".repeat(100), "ünïcode"] {
+    for id in
+        ["../escape", "/etc/cron.d/x", "a/b", "..", ".hidden", "x\u{0}y", &"long".repeat(100), "ünïcode"]
+    {
         home.hook("PostToolUse", id, json!({"transcript_path": home.transcript("s")}));
     }
     let names = |dir: &str| -> Vec<String> {
@@ -119,7 +121,11 @@ fn a_session_id_is_never_a_path() {
         names.sort();
         names
     };
-    assert!(names("cache").iter().all(|n| n.starts_with("guardrails-") && !n.contains("escape")), "{:?}", names("cache"));
+    assert!(
+        names("cache").iter().all(|n| n.starts_with("guardrails-") && !n.contains("escape")),
+        "{:?}",
+        names("cache")
+    );
     assert_eq!(names(""), ["cache", "project", "state"]);
 }
 
@@ -127,11 +133,16 @@ fn a_session_id_is_never_a_path() {
 fn closed_streams_are_no_failure() {
     let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "10");
     home.append(&home.transcript("s"), &[message(1, 100, 1)]);
-    for (event, closed) in EVENTS.iter().flat_map(|e| [(e, ">&-"), (e, "<&-"), (e, "2>&-"), (e, "<&- >&- 2>&-")]) {
+    for (event, closed) in
+        EVENTS.iter().flat_map(|e| [(e, ">&-"), (e, "<&-"), (e, "2>&-"), (e, "<&- >&- 2>&-")])
+    {
         let hook = home.command(hook_of(event)).get_program().to_owned();
         let mut shell = home.command(hook_of(event));
         let mut command = std::process::Command::new("/bin/sh");
-        command.env_clear().envs(shell.get_envs().filter_map(|(k, v)| Some((k, v?)))).current_dir(home.path("project"));
+        command
+            .env_clear()
+            .envs(shell.get_envs().filter_map(|(k, v)| Some((k, v?))))
+            .current_dir(home.path("project"));
         command.arg("-c").arg(format!("exec \"$0\" {closed}")).arg(&hook);
         let payload = home.payload(event, "s", json!({"tool_use_id": "toolu_1"})).to_string();
         let ran = crate::harness::run(&mut command, payload.as_bytes());
@@ -229,6 +240,10 @@ fn a_cache_folder_of_somebody_else_is_not_believed() {
     std::os::unix::fs::symlink(home.path("elsewhere"), home.path("cache")).unwrap();
     let denied = home.hook("PreToolUse", "s", json!({"tool_use_id": "toolu_1"})).json();
     assert_eq!(denied["hookSpecificOutput"]["permissionDecision"], "deny");
-    assert_eq!(std::fs::read_dir(home.path("elsewhere")).unwrap().count(), 0, "nothing is written through the link");
+    assert_eq!(
+        std::fs::read_dir(home.path("elsewhere")).unwrap().count(),
+        0,
+        "nothing is written through the link"
+    );
     assert!(home.journal().contains("symbolic link"), "{}", home.journal());
 }

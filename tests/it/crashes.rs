@@ -22,6 +22,7 @@ fn run_killed_at(home: &Home, program: &str, input: &[u8], n: usize) -> (bool, S
             Ok(())
         });
     }
+    #[allow(clippy::zombie_processes)] // waited for below, by its id
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
     let pid = child.id().cast_signed();
@@ -75,7 +76,9 @@ fn a_first_hook_killed_at_every_step_loses_nothing() {
 #[test]
 fn later_hooks_killed_at_every_step_lose_and_repeat_nothing() {
     // 100 tokens a message; three thresholds of four are crossed after the killing.
-    let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "100000").var("FUSEBOX_BUDGET_SESSION_ON_LIMIT", "warn");
+    let home = Home::new()
+        .var("FUSEBOX_BUDGET_SESSION_LIMIT", "100000")
+        .var("FUSEBOX_BUDGET_SESSION_ON_LIMIT", "warn");
     let mut messages = 0;
     let mut said = String::new();
     home.append(&home.transcript("s"), &[message(0, 60, 40)]);
@@ -127,7 +130,9 @@ fn pre_tool_use_killed_at_every_step_of_a_denial_still_denies() {
 
 #[test]
 fn sixteen_hooks_at_once_count_each_message_once() {
-    let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "16000").var("FUSEBOX_BUDGET_SESSION_ON_LIMIT", "warn");
+    let home = Home::new()
+        .var("FUSEBOX_BUDGET_SESSION_LIMIT", "16000")
+        .var("FUSEBOX_BUDGET_SESSION_ON_LIMIT", "warn");
     let said: String = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..16)
             .map(|worker| {
@@ -137,7 +142,8 @@ fn sixteen_hooks_at_once_count_each_message_once() {
                     for round in 0..10 {
                         // Everybody writes into the same transcript, as parallel subagents' parent does.
                         home.append(&home.transcript("s"), &[message(worker * 10 + round, 60, 40)]);
-                        let ran = home.hook("PostToolUse", "s", json!({"tool_use_id": format!("toolu_{round}")}));
+                        let ran =
+                            home.hook("PostToolUse", "s", json!({"tool_use_id": format!("toolu_{round}")}));
                         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
                         said += &ran.stdout;
                     }
@@ -209,7 +215,8 @@ fn a_corrupt_store_is_set_aside_and_rebuilt_from_the_transcripts() {
     let status = home.status("s");
     assert_eq!(status["tokens"]["input"], 207);
     let (_, all) = (0, home.fusebox(&["status", "--all", "--json"]).json());
-    let t = all.as_array().unwrap().iter().find(|s| s["session"] == "t").expect("the other session is back too");
+    let t =
+        all.as_array().unwrap().iter().find(|s| s["session"] == "t").expect("the other session is back too");
     assert_eq!(t["tokens"]["input"], 1200);
 }
 

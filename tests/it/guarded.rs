@@ -1,28 +1,17 @@
 //! A real Claude Code client under guard: what is counted is what was served, and the bound holds.
 
+use fusebox::hook::registration::{EVENTS, entry};
+use fusebox::hook::run::Hook;
 use serde_json::{Value, json};
 
 use crate::rig::{Api, Client, Script, Turn, Usage, this_test, with_client};
 
 /// Every hook, in exec form, as `fusebox init` registers them.
 pub fn hooks() -> Value {
-    let program =
-        |path: &str| json!([{"hooks": [{"type": "command", "command": path, "args": [], "timeout": 2}]}]);
-    let (pre, post) = (env!("CARGO_BIN_EXE_pre-tool-use"), env!("CARGO_BIN_EXE_post-tool-use"));
-    let (prompt, event) = (env!("CARGO_BIN_EXE_prompt-submit"), env!("CARGO_BIN_EXE_session-event"));
-    json!({"hooks": {
-        "PreToolUse": program(pre),
-        "PostToolUse": program(post),
-        "PostToolUseFailure": program(post),
-        "PostToolBatch": program(post),
-        "UserPromptSubmit": program(prompt),
-        "SessionStart": program(event),
-        "Stop": program(event),
-        "StopFailure": program(event),
-        "SubagentStop": program(event),
-        "SessionEnd": program(event),
-        "PostCompact": program(event),
-    }})
+    let folder = std::path::Path::new(env!("CARGO_BIN_EXE_fusebox")).parent().unwrap();
+    let group = |hook: Hook| json!([{"hooks": [entry(hook, folder)]}]);
+    let events = EVENTS.iter().map(|(event, hook)| ((*event).to_owned(), group(*hook)));
+    json!({"hooks": events.collect::<serde_json::Map<_, _>>()})
 }
 
 /// A client with the hooks registered, and state and caches of its own.

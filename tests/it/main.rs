@@ -1,11 +1,15 @@
 //! The integration tests: one binary. Behaviour is proven from outside: standard input, files, exit codes, output,
 //! store.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
 mod budgets;
 mod contract;
 mod crashes;
 mod guarded;
 mod harness;
+mod init;
 mod rig;
 mod rig_selftest;
 mod seed_payloads;
+mod settings_example;

@@ -53,7 +53,8 @@ fn a_real_clients_payload_is_never_charged_from_what_it_carries() {
     let mut payload: Value = serde_json::from_slice(&call(None, 1, 100, 10)).unwrap();
     payload["transcript_path"] = json!(home.transcript("seed"));
     assert!(home.run("post-tool-use", payload.to_string().as_bytes()).is_silent());
-    let with_usage = json!({"tool_use_id": "t", "tool_response": {"usage": {"input_tokens": 999, "output_tokens": 9}}});
+    let with_usage =
+        json!({"tool_use_id": "t", "tool_response": {"usage": {"input_tokens": 999, "output_tokens": 9}}});
     assert!(home.hook("PostToolUse", "seed", with_usage).is_silent());
     assert_eq!(home.status("seed")["tokens"]["input"], 0);
 }
@@ -67,7 +68,10 @@ fn warning_exhaustion_and_extension() {
 
     let warned = home.run("post-tool-use", &call(Some("b"), 2, 400, 10));
     assert_eq!((warned.code, warned.stderr.as_str()), (0, ""));
-    assert!(warned.json()["hookSpecificOutput"]["additionalContext"].as_str().unwrap().contains("82.00%"), "{warned:?}");
+    assert!(
+        warned.json()["hookSpecificOutput"]["additionalContext"].as_str().unwrap().contains("82.00%"),
+        "{warned:?}"
+    );
     assert!(home.run("pre-tool-use", pre).is_silent());
 
     let over = home.run("post-tool-use", &call(Some("c"), 3, 400, 10));
@@ -79,7 +83,17 @@ fn warning_exhaustion_and_extension() {
     let prompt = home.run("prompt-submit", br#"{"sessionId":"seed","prompt":"hi"}"#);
     assert_eq!(prompt.code, 2, "{prompt:?}");
 
-    let ran = home.fusebox(&["budget", "extend", "session", "--session", "seed", "--tokens", "500", "--reason", "go"]);
+    let ran = home.fusebox(&[
+        "budget",
+        "extend",
+        "session",
+        "--session",
+        "seed",
+        "--tokens",
+        "500",
+        "--reason",
+        "go",
+    ]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(home.run("pre-tool-use", pre).is_silent());
     let line = home.run("prompt-submit", br#"{"sessionId":"seed","prompt":"hi"}"#).json();

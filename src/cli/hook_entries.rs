@@ -1,0 +1,149 @@
+//! Fusebox's entries among all the others in the `hooks` of a settings file: put in, taken out, checked.
+//!
+//! What is not Fusebox's keeps its place and its content.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::env::Env;
+use crate::hook::registration::{EVENTS, by_file_name, entry, program};
+
+/// Types of hooks that Claude Code 2.1.330 knows.
+const TYPES: [&str; 5] = ["command", "prompt", "agent", "http", "mcp_tool"];
+
+/// Something of Fusebox's that stood in the settings otherwise than it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// The event that it stood at.
+    pub event: String,
+    /// The program that it called.
+    pub program: String,
+    /// The matcher that it was limited to, where it was.
+    pub matcher: Option<String>,
+}
+
+/// Registers every hook from `bin_dir`, once and for all matchers. Entries of Fusebox that are there already are
+/// brought up to date in their place; one that is limited to some tools, and one too many, goes. Answers with what
+/// was there and changed.
+pub fn register(hooks: &mut Map<String, Value>, bin_dir: &Path, env: &Env) -> Vec<Replaced> {
+    let wanted =
+        |event: &str| EVENTS.iter().find(|(e, _)| *e == event).map(|(_, hook)| entry(*hook, bin_dir));
+    for (event, _) in EVENTS {
+        hooks.entry(event).or_insert_with(|| json!([]));
+    }
+    settle(hooks, &wanted, env)
+}
+
+/// Takes every entry of Fusebox out. Answers with what was there.
+pub fn unregister(hooks: &mut Map<String, Value>, env: &Env) -> Vec<Replaced> {
+    settle(hooks, &|_| None, env)
+}
+
+/// Leaves exactly the wanted entry of Fusebox at each event.
+fn settle(
+    hooks: &mut Map<String, Value>,
+    wanted: &dyn Fn(&str) -> Option<Value>,
+    env: &Env,
+) -> Vec<Replaced> {
+    let mut replaced = Vec::new();
+    hooks.retain(|event, groups| {
+        let Some(groups) = groups.as_array_mut() else { return true };
+        let (was_empty, mut wanted) = (groups.is_empty(), wanted(event));
+        let is_wanted = wanted.is_some();
+        groups.retain_mut(|group| {
+            let matcher = limit(group);
+            let Some(entries) = group.get_mut("hooks").and_then(Value::as_array_mut) else { return true };
+            let before = entries.len();
+            entries.retain_mut(|found| {
+                let Some(program) = program_of_ours(found, env) else { return true };
+                let place = if matcher.is_none() { wanted.take() } else { None };
+                if place.as_ref() == Some(found) {
+                    return true;
+                }
+                replaced.push(Replaced { event: event.clone(), program, matcher: matcher.clone() });
+                let stays = place.is_some();
+                *found = place.unwrap_or_default();
+                stays
+            });
+            entries.len() == before || !entries.is_empty()
+        });
+        groups.extend(wanted.map(|entry| json!({"hooks": [entry]})));
+        is_wanted || was_empty || !groups.is_empty()
+    });
+    replaced
+}
+
+/// The matcher of a group, where it does not stand for everything.
+fn limit(group: &Value) -> Option<String> {
+    let matcher = group.get("matcher")?.as_str()?;
+    (!matches!(matcher, "" | "*")).then(|| matcher.to_owned())
+}
+
+/// The program of an entry that calls Fusebox.
+fn program_of_ours(entry: &Value, env: &Env) -> Option<String> {
+    let program = program(entry)?;
+    by_file_name(&program)?;
+    is_fusebox(&program, env).then_some(program)
+}
+
+/// Whether a program with the name of one of our executables is one. Others may use such a name: a file that is there
+/// must know of Fusebox; one that is not (any more) is ours by its name; one whose place only the client knows
+/// (`$CLAUDE_PROJECT_DIR/…`) is left alone.
+fn is_fusebox(program: &str, env: &Env) -> bool {
+    let in_home = ["~/", "$HOME/", "${HOME}/"].iter().find_map(|start| program.strip_prefix(start));
+    let path = match in_home {
+        Some(rest) => env.home().unwrap_or_default().join(rest),
+        None if program.contains('$') => return false,
+        None => env.cwd.join(program),
+    };
+    match fs::metadata(&path) {
+        Ok(meta) if meta.is_file() => {
+            fs::read(&path).map_or(true, |bytes| memchr::memmem::find(&bytes, b"fusebox").is_some())
+        }
+        Ok(_) => false,
+        Err(_) => true,
+    }
+}
+
+/// Entries, whoever's, for which the client drops every hook of the file, silently, in print mode.
+pub fn fatal_entries(hooks: &Map<String, Value>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (event, groups) in hooks {
+        for (g, group) in groups.as_array().into_iter().flatten().enumerate() {
+            for (h, entry) in group["hooks"].as_array().into_iter().flatten().enumerate() {
+                let place = format!("hooks.{event}[{g}].hooks[{h}]");
+                let kind = &entry["type"];
+                if !kind.as_str().is_some_and(|kind| TYPES.contains(&kind)) {
+                    found.push(format!("{place}: Claude Code 2.1.330 knows no hook of type {kind}"));
+                }
+                let timeout = &entry["timeout"];
+                if !timeout.is_null() && !timeout.as_f64().is_some_and(|t| t > 0.0) {
+                    found.push(format!("{place}: the timeout {timeout} is no number of seconds"));
+                }
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn taking_out_undoes_putting_in() {
+        let env = Env { now: Default::default(), vars: Default::default(), cwd: "/".into(), uid: 0 };
+        let before = json!({
+            "Empty": [],
+            "PreToolUse": [{"matcher": "Bash", "hooks": [{"type": "command", "command": "true"}]}, {"hooks": []}],
+        });
+        let Value::Object(mut hooks) = before.clone() else { unreachable!() };
+        assert_eq!(register(&mut hooks, Path::new("/opt"), &env), []);
+        assert_eq!(hooks.len(), EVENTS.len() + 1);
+        let gone = unregister(&mut hooks, &env);
+        assert_eq!(gone.len(), EVENTS.len());
+        assert_eq!(Value::from(hooks).to_string(), before.to_string());
+    }
+}

@@ -1,0 +1,122 @@
+//! Which event calls which executable, and how that is written in the client's settings.
+//!
+//! The one table of it: `init`, `uninstall`, `doctor` and the example file's test read it here.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::run::Hook;
+
+/// Every event that Fusebox wants to hear of, with the executable that answers it.
+pub const EVENTS: [(&str, Hook); 11] = [
+    ("PreToolUse", Hook::PreToolUse),
+    ("PostToolUse", Hook::PostToolUse),
+    ("PostToolUseFailure", Hook::PostToolUse),
+    ("PostToolBatch", Hook::PostToolUse),
+    ("UserPromptSubmit", Hook::PromptSubmit),
+    ("SessionStart", Hook::SessionEvent),
+    ("Stop", Hook::SessionEvent),
+    ("StopFailure", Hook::SessionEvent),
+    ("SubagentStop", Hook::SessionEvent),
+    ("SessionEnd", Hook::SessionEvent),
+    ("PostCompact", Hook::SessionEvent),
+];
+
+/// The executables, each once.
+pub const HOOKS: [Hook; 4] = [Hook::PreToolUse, Hook::PostToolUse, Hook::PromptSubmit, Hook::SessionEvent];
+
+/// Seconds that the client waits for a hook. Its own deadline (1.5 s) comes first.
+pub const TIMEOUT_SECONDS: u64 = 2;
+
+/// The events that call this executable.
+pub fn events_of(hook: Hook) -> impl Iterator<Item = &'static str> {
+    EVENTS.into_iter().filter(move |(_, h)| *h == hook).map(|(event, _)| event)
+}
+
+/// The entry that calls `hook` in the folder `bin_dir`. With `args` the client starts the program itself, without a
+/// shell: faster, and safe for any path.
+pub fn entry(hook: Hook, bin_dir: &Path) -> Value {
+    let command = bin_dir.join(hook.name());
+    json!({"type": "command", "command": command.to_string_lossy(), "args": [], "timeout": TIMEOUT_SECONDS})
+}
+
+/// The program that an entry of the settings starts, where it starts one: the command itself in exec form (with
+/// `args`), the first word of the command line in shell form.
+pub fn program(entry: &Value) -> Option<String> {
+    let command = entry.get("command")?.as_str()?;
+    match entry.get("args") {
+        Some(_) => Some(command.to_owned()),
+        None => first_word(command),
+    }
+}
+
+/// The executable of Fusebox that a program is by its file name.
+pub fn by_file_name(program: &str) -> Option<Hook> {
+    let name = program.rsplit('/').next().unwrap_or(program);
+    HOOKS.into_iter().find(|hook| hook.name() == name)
+}
+
+/// The first word of a shell command line that is no assignment (`NAME=value`), without its quotes.
+fn first_word(line: &str) -> Option<String> {
+    let mut rest = line.chars().peekable();
+    loop {
+        while rest.next_if(|c| c.is_whitespace()).is_some() {}
+        rest.peek()?;
+        let (mut word, mut quote) = (String::new(), None);
+        while let Some(c) = rest.next() {
+            match (quote, c) {
+                (None, '"' | '\'') => quote = Some(c),
+                (Some(q), _) if q == c => quote = None,
+                (None | Some('"'), '\\') => word.extend(rest.next()),
+                (None, _) if c.is_whitespace() || ";&|<>()".contains(c) => break,
+                _ => word.push(c),
+            }
+        }
+        let is_name = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_');
+        if !word.split_once('=').is_some_and(|(name, _)| is_name(name)) {
+            return Some(word);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(command: &str) -> Option<Hook> {
+        by_file_name(&program(&json!({"type": "command", "command": command}))?)
+    }
+
+    #[test]
+    fn every_executable_has_an_event() {
+        assert!(HOOKS.into_iter().all(|hook| events_of(hook).count() > 0));
+    }
+
+    #[test]
+    fn programs_of_command_lines() {
+        for command in [
+            "/opt/fusebox/pre-tool-use",
+            "pre-tool-use",
+            "'/my tools/pre-tool-use' 2>/dev/null || true",
+            "FUSEBOX_TEAM=core \"$HOME\"/bin/pre-tool-use",
+            "/my\\ tools/pre-tool-use; true",
+            "/opt/pre-tool-use;true",
+        ] {
+            assert_eq!(shell(command), Some(Hook::PreToolUse), "{command}");
+        }
+        for command in
+            ["", "  ", "A=b", "/opt/pre-tool-use.sh", "/opt/my-pre-tool-use", "cat /opt/pre-tool-use"]
+        {
+            assert_eq!(shell(command), None, "{command}");
+        }
+    }
+
+    #[test]
+    fn programs_of_exec_form() {
+        let exec = json!({"type": "command", "command": "/my tools/session-event", "args": ["x"]});
+        assert_eq!(program(&exec).as_deref(), Some("/my tools/session-event"));
+        assert_eq!(by_file_name("/my tools/session-event"), Some(Hook::SessionEvent));
+        assert_eq!(program(&json!({"type": "http", "url": "http://localhost/pre-tool-use"})), None);
+    }
+}

@@ -1,0 +1,135 @@
+//! The example file, and what a real client makes of the hooks: of that file's, and of those that `init` registered.
+
+use std::fs;
+use std::path::Path;
+
+use fusebox::domain::time::Timestamp;
+use fusebox::hook::journal;
+use fusebox::store::Store;
+use fusebox::store::session_cache::CacheFile;
+use fusebox::store::sqlite::SqliteStore;
+use serde_json::{Value, json};
+
+use crate::init::registered;
+use crate::rig::{Api, Client, Outcome, Script, Turn, Usage, this_test, with_client};
+
+/// Where the example says that the executables are.
+const PLACEHOLDER: &str = "/usr/local/bin";
+
+fn bin_dir() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_fusebox")).parent().unwrap()
+}
+
+fn example() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("settings.example.json")).unwrap()
+}
+
+#[test]
+fn the_example_is_what_init_writes() {
+    let example: Value = serde_json::from_str(&example()).unwrap();
+    // As text: order too.
+    assert_eq!(example.to_string(), json!({"hooks": registered(Path::new(PLACEHOLDER))}).to_string());
+}
+
+#[test]
+fn the_example_names_executables_of_this_package() {
+    let manifest: toml::Table = toml::from_str(include_str!("../../Cargo.toml")).unwrap();
+    let targets: Vec<_> =
+        manifest["bin"].as_array().unwrap().iter().map(|b| b["name"].as_str().unwrap()).collect();
+    let example: Value = serde_json::from_str(&example()).unwrap();
+    let groups = example["hooks"].as_object().unwrap().values().flat_map(|groups| groups.as_array().unwrap());
+    let entries: Vec<_> = groups.flat_map(|group| group["hooks"].as_array().unwrap()).collect();
+    assert!(!entries.is_empty());
+    for entry in entries {
+        let name =
+            entry["command"].as_str().unwrap().strip_prefix(PLACEHOLDER).unwrap().trim_start_matches('/');
+        assert!(targets.contains(&name), "no target is called {name}");
+        assert!(bin_dir().join(name).is_file());
+    }
+}
+
+/// One tool call and an answer.
+fn script() -> Script {
+    Script::new()
+        .main(Turn::bash("echo hi").usage(Usage::new(1000, 20)))
+        .main(Turn::text("Done.").usage(Usage::new(300, 4)))
+}
+
+fn client(api: &Api) -> Client {
+    let client = Client::new(api);
+    let cache = client.root().join("cache").display().to_string();
+    client.env("FUSEBOX_CACHE_DIR", &cache)
+}
+
+/// Asserts that every hook did its work: before and after the tool call, at the prompt, at start and end.
+#[track_caller]
+fn assert_guarded(client: &Client, run: &Outcome) {
+    let cache = CacheFile::of(&client.root().join("cache"), &run.session);
+    assert!(cache.read().is_some(), "no session cache: {run:#?}");
+    let state = client.state_home().join("fusebox");
+    let mut store = SqliteStore::open(&state, Timestamp(0)).unwrap().store;
+    let session = store.session(&run.session).unwrap().expect("the session is recorded");
+    assert_eq!(session.session.id, run.session);
+    let total = store.session_total(&run.session).unwrap().expect("its messages are");
+    assert_eq!(total.amount.usage.total(), 1324);
+    assert!(journal::read(&state).is_empty(), "{:?}", journal::read(&state));
+    let answered = |event: &str| {
+        let of_event = |e: &&Value| e["subtype"] == "hook_response" && e["hook_event"] == event;
+        run.events.iter().filter(of_event).any(|e| e["exit_code"] == 0)
+    };
+    for event in ["SessionStart", "UserPromptSubmit", "PreToolUse", "PostToolUse", "Stop"] {
+        assert!(answered(event), "no answer to {event}: {run:#?}");
+    }
+}
+
+#[test]
+fn the_client_takes_the_example() {
+    with_client(this_test!(), || {
+        let api = Api::start(script());
+        let settings = example().replace(PLACEHOLDER, bin_dir().to_str().unwrap());
+        let client = client(&api).settings(&serde_json::from_str(&settings).unwrap());
+        let run = client.prompt("go").run().ok();
+        assert_guarded(&client, &run);
+    });
+}
+
+#[test]
+fn the_client_takes_what_init_wrote() {
+    with_client(this_test!(), || {
+        let api = Api::start(script());
+        let client = client(&api);
+        // Executables in a folder whose name must not be quoted.
+        let bin = client.root().join("my $bin 'x'");
+        fs::create_dir(&bin).unwrap();
+        for name in ["pre-tool-use", "post-tool-use", "prompt-submit", "session-event"] {
+            fs::copy(bin_dir().join(name), bin.join(name)).unwrap();
+        }
+        let init =
+            client.command(env!("CARGO_BIN_EXE_fusebox")).arg("init").arg("--bin-dir").arg(&bin).output();
+        assert!(init.unwrap().status.success());
+        let run = client.prompt("go").run().ok();
+        assert_guarded(&client, &run);
+    });
+}
+
+#[test]
+fn hooks_of_others_go_on() {
+    with_client(this_test!(), || {
+        let api = Api::start(script());
+        let marks = |name: &str| json!({"type": "command", "command": format!("cat > \"$HOME/{name}\"")});
+        let client = client(&api).user_settings(&json!({"hooks": {
+            "PreToolUse": [{"matcher": "Bash", "hooks": [marks("before.json")]}],
+            "Stop": [{"hooks": [marks("stop.json")]}],
+        }}));
+        let init = client.command(env!("CARGO_BIN_EXE_fusebox")).arg("init").output();
+        assert!(init.unwrap().status.success());
+        let run = client.prompt("go").run().ok();
+
+        assert_guarded(&client, &run);
+        for (name, event) in [("before.json", "PreToolUse"), ("stop.json", "Stop")] {
+            let payload: Value =
+                serde_json::from_slice(&fs::read(client.home().join(name)).unwrap()).unwrap();
+            assert_eq!(payload["hook_event_name"], event);
+        }
+    });
+}
