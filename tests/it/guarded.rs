@@ -394,3 +394,42 @@ fn a_compaction_is_counted_although_no_line_says_so() {
         assert_eq!(journal(&client), "");
     });
 }
+
+#[test]
+fn a_fork_counts_what_both_hold_once() {
+    with_client(this_test!(), || {
+        let script = Script::new()
+            .main(Turn::agent("a1", false).usage(Usage::new(300, 100)))
+            .main(Turn::text("first").usage(Usage::new(11, 12)))
+            .main(Turn::text("forked").usage(Usage::new(15, 16)))
+            .main(Turn::text("forked again").usage(Usage::new(17, 18)))
+            .main(Turn::text("parent goes on").usage(Usage::new(19, 20)))
+            .agent("a1", [Turn::bash("cat a.txt").usage(Usage::new(700, 31)), Turn::text("r").usage(Usage::new(70, 33))])
+            .compact(Turn::text("<summary>short</summary>").usage(Usage::new(4321, 321).cache(0, 0, 777)));
+        let api = Api::start(script);
+        let client = guarded(&api, 1_000_000);
+        let config = client.root().join("fusebox.toml");
+        std::fs::write(&config, "[[budget]]\nname = \"mine\"\nscope = \"user\"\nwindow = \"month\"\nlimit = 9000000\ncount = [\"input\", \"output\", \"cache_write\", \"cache_read\"]\n").unwrap();
+        let client = client.env("FUSEBOX_CONFIG", &config.to_string_lossy());
+        let mine = |client: &Client| -> u64 {
+            let (_, text) = fusebox(client, &["budget", "list", "--json"]);
+            let list: Value = serde_json::from_str(&text).unwrap();
+            list.as_array().unwrap().iter().find(|b| b["name"] == "mine").unwrap()["used"].as_u64().unwrap()
+        };
+        let total = |usage: Usage| usage.input + usage.output + usage.cache_write_5m + usage.cache_write_1h + usage.cache_read;
+
+        let first = client.prompt("one").run().ok();
+        assert_eq!(mine(&client), total(api.loop_usage()));
+        let fork = client.prompt("two").resume(&first.session).args(["--fork-session"]).run().ok();
+        assert_ne!(fork.session, first.session);
+        assert_eq!(mine(&client), total(api.loop_usage()), "the parent's subagents are in the fork's total, but not in its files");
+        // A compaction in each branch.
+        client.prompt("/compact").resume(&fork.session).run().ok();
+        client.prompt("three").resume(&fork.session).run().ok();
+        client.prompt("/compact").resume(&first.session).run().ok();
+        client.prompt("four").resume(&first.session).run().ok();
+        assert_eq!(api.count("compact"), 2);
+        assert_eq!(mine(&client), total(api.loop_usage()));
+        assert_eq!(journal(&client), "");
+    });
+}

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod budgets;
+mod client_facts;
 mod contract;
 mod crashes;
 mod guarded;
