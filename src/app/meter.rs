@@ -124,7 +124,7 @@ impl Guard<'_> {
         if lost {
             // Another store than the one that these positions were read for: it knows nothing of this session yet.
             self.cache.positions.clear();
-            self.with_store(|store| store.set_rebuilding(true));
+            self.note_loss();
             look = self.look(&Metering { awaited: Awaited::Nothing, ..metering.clone() });
             let facts: Vec<Fact> = look.facts.iter().chain(&metering.extra).cloned().collect();
             match self.apply(&session, &facts, &watches, metering.claim) {

@@ -1,12 +1,15 @@
 //! Reading on in other sessions: those that are not known to be complete, and all of them after a store was lost.
 
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::guard::{Call, Guard};
+use super::guard::{self, Call, Guard};
+use super::installation::Installation;
 use super::meter::{Metered, Metering, Reach};
 use super::project;
 use crate::env::{Env, clock};
-use crate::store::session_cache::CacheFile;
+use crate::store::session_cache::{CacheFile, SessionCache};
 use crate::store::{Session, SessionRow, Store};
 
 /// How long a session must have ended before all of it is taken to be on disk.
@@ -22,6 +25,15 @@ const HOOK_MS: i64 = 400;
 const HOOK_BYTES_EACH: u64 = 4 * 1024 * 1024;
 
 impl Guard<'_> {
+    /// The store lost what it knew: it is to be filled again, and has to know when Fusebox was installed.
+    pub(super) fn note_loss(&mut self) {
+        let installation = self.env.state_dir().and_then(|dir| Installation::read(&dir));
+        self.with_store(|store| {
+            store.set_rebuilding(true)?;
+            installation.map_or(Ok(()), |known| store.install(known.installed_at))
+        });
+    }
+
     /// Reads on, within bounds, in other sessions that are not known to be complete. Here, because nobody else may
     /// come: the hooks of a session that was killed never do, and `/clear` writes its total after the last hook.
     pub fn read_on_others(&mut self) {
@@ -69,34 +81,68 @@ pub fn guard_of<'a>(env: &'a Env, session: &Session) -> Guard<'a> {
     guard
 }
 
-/// A transcript that may have to be read: its session, and whom to charge.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// The session, named after the file.
-    pub session: String,
-    /// The file.
-    pub transcript: PathBuf,
-    /// The folder that the client worked in, as the transcript says.
-    pub cwd: Option<PathBuf>,
+/// Fills a store that lost what it knew: every session that a cache or a transcript names is read from its start.
+/// `progress` is told the number of sessions done and in all. With `for_ms` it ends early; what is done by then is only
+/// looked at the next time.
+pub fn rebuild(env: &Env, for_ms: Option<i64>, mut progress: impl FnMut(usize, usize)) {
+    let started = clock();
+    let Ok((mut store, _)) = guard::open(env) else { return };
+    let Ok(epoch) = store.epoch() else { return };
+    let transcripts = transcripts(env);
+    for (done, (session, transcript)) in transcripts.iter().enumerate() {
+        progress(done, transcripts.len());
+        if for_ms.is_some_and(|ms| clock().millis_since(started) > ms) {
+            return;
+        }
+        let cache = CacheFile::of(&env.cache_dir(), session).read().unwrap_or_default();
+        if cache.epoch == epoch && is_read(&cache, transcript) {
+            continue;
+        }
+        let session = match cache.session.id == *session {
+            true => cache.session,
+            false => unknown_session(env, session, transcript),
+        };
+        let row = SessionRow { session, last_seen: env.now, ended: None, complete: false };
+        read_on(env, &row, for_ms.map_or(u64::MAX, |_| HOOK_BYTES_EACH));
+    }
+    progress(transcripts.len(), transcripts.len());
+    let _ = store.set_rebuilding(false);
 }
 
-/// The transcripts below the client's folder.
-pub fn transcripts(env: &Env) -> Vec<Found> {
+/// Whether all of a transcript was read. (Its subagents' files are read with it.)
+fn is_read(cache: &SessionCache, transcript: &Path) -> bool {
+    let length = std::fs::metadata(transcript).map_or(0, |m| m.len());
+    cache.positions.get(transcript).is_some_and(|p| p.offset >= length)
+}
+
+/// A session of which only the transcript is left: charged to the project that it names.
+fn unknown_session(env: &Env, id: &str, transcript: &Path) -> Session {
+    let project = cwd_of(transcript).map(|cwd| project::of(&cwd).to_string_lossy().into_owned());
+    Session {
+        id: id.to_owned(),
+        transcript: Some(transcript.to_owned()),
+        project: project.unwrap_or_default(),
+        user: env.user(),
+        ..Session::default()
+    }
+}
+
+/// Every transcript that a cache names or that lies in the client's folder, with its session.
+fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
+    let mut found = BTreeMap::new();
     let projects = env.claude_dir().map(|dir| dir.join("projects"));
-    let mut found = Vec::new();
-    for project in entries(projects.as_deref()) {
-        for path in entries(Some(&project)) {
-            let is_transcript = path.extension().is_some_and(|e| e == "jsonl") && path.is_file();
-            if let Some(session) = path.file_stem().and_then(|s| s.to_str()).filter(|_| is_transcript) {
-                found.push(Found {
-                    session: session.to_owned(),
-                    cwd: cwd_of(&path),
-                    transcript: path.clone(),
-                });
-            }
+    for path in entries(projects.as_deref()).iter().flat_map(|project| entries(Some(project))) {
+        if path.extension().is_some_and(|e| e == "jsonl")
+            && let Some(session) = path.file_stem().and_then(|s| s.to_str())
+        {
+            found.insert(session.to_owned(), path.clone());
         }
     }
-    found.sort_by(|a, b| a.transcript.cmp(&b.transcript));
+    for session in CacheFile::all(&env.cache_dir()).iter().filter_map(CacheFile::read).map(|c| c.session) {
+        if let Some(transcript) = session.transcript.filter(|_| !session.id.is_empty()) {
+            found.insert(session.id, transcript);
+        }
+    }
     found
 }
 
@@ -107,55 +153,11 @@ fn entries(dir: Option<&Path>) -> Vec<PathBuf> {
 
 /// The first folder that a transcript names.
 fn cwd_of(transcript: &Path) -> Option<PathBuf> {
-    use std::io::{BufRead, BufReader};
     let file = BufReader::new(std::fs::File::open(transcript).ok()?);
-    for line in file.lines().map_while(Result::ok).take(50) {
-        let fields: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-        if let Some(cwd) = fields.get("cwd").and_then(|c| c.as_str()) {
-            return Some(cwd.into());
-        }
-    }
-    None
-}
-
-/// Fills a store that lost what it knew: every session that a cache or a transcript names is read from its start.
-/// `progress` is told the number of sessions done and in all. With `for_ms` it ends early; what is done by then is not
-/// done again.
-pub fn rebuild(env: &Env, for_ms: Option<i64>, mut progress: impl FnMut(usize, usize)) {
-    let started = clock();
-    let sessions = known_sessions(env);
-    for (done, session) in sessions.iter().enumerate() {
-        progress(done, sessions.len());
-        if for_ms.is_some_and(|ms| clock().millis_since(started) > ms) {
-            return;
-        }
-        let row = SessionRow { session: session.clone(), last_seen: env.now, ended: None, complete: false };
-        read_on(env, &row, for_ms.map_or(u64::MAX, |_| HOOK_BYTES_EACH));
-    }
-    progress(sessions.len(), sessions.len());
-    if let Ok((mut store, _)) = super::guard::open(env) {
-        let _ = store.set_rebuilding(false);
-    }
-}
-
-/// Every session that a cache or a transcript names.
-fn known_sessions(env: &Env) -> Vec<Session> {
-    let caches = CacheFile::all(&env.cache_dir()).into_iter().filter_map(|file| file.read());
-    let mut sessions: Vec<Session> =
-        caches.map(|cache| cache.session).filter(|s| !s.id.is_empty() && s.transcript.is_some()).collect();
-    for found in transcripts(env) {
-        if sessions.iter().any(|s| s.id == found.session) {
-            continue;
-        }
-        let project = found.cwd.as_deref().map(|cwd| project::of(cwd).to_string_lossy().into_owned());
-        sessions.push(Session {
-            id: found.session,
-            transcript: Some(found.transcript),
-            project: project.unwrap_or_default(),
-            user: env.user(),
-            ..Session::default()
-        });
-    }
-    sessions.sort_by(|a, b| a.id.cmp(&b.id));
-    sessions
+    let lines = file.lines().map_while(Result::ok).take(50);
+    let cwd = |line: String| -> Option<PathBuf> {
+        let fields: serde_json::Value = serde_json::from_str(&line).ok()?;
+        fields.get("cwd")?.as_str().map(PathBuf::from)
+    };
+    lines.filter_map(cwd).next()
 }

@@ -165,6 +165,12 @@ pub trait Store {
     /// The store cannot be read.
     fn alerts(&mut self) -> Result<Vec<BudgetAlert>>;
 
+    /// Which store this is (see [`Applied::epoch`]).
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn epoch(&mut self) -> Result<String>;
+
     /// Whether the store lost what it knew, and is still to be filled from the transcripts.
     ///
     /// # Errors

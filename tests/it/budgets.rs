@@ -450,3 +450,31 @@ fn the_persons_command_is_told_of_alerts() {
     assert!(post(&home, "s").stdout.contains("93.00%"));
     assert!(home.journal().contains("alerts.command /no/such/program"), "{}", home.journal());
 }
+
+#[test]
+fn what_a_session_held_before_the_installation_raises_its_limit() {
+    let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "1000");
+    // Dated before the installation, which is now.
+    home.append(&home.transcript("s"), &[message(1, 5000, 0)]);
+    let ran = home.fusebox(&["init", "--user"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(home.hook("SessionStart", "s", json!({"source": "resume"})).code, 0);
+    assert!(!denied(&pre(&home, "s", 1)), "an old session does not pause at once");
+    let budget = home.status("s")["budgets"][0].clone();
+    assert_eq!(
+        (&budget["used"], &budget["limit"], &budget["history"]),
+        (&json!(5000), &json!(6000), &json!(5000))
+    );
+    home.append(&home.transcript("s"), &[now(2, 1000, "m")]);
+    post(&home, "s");
+    assert!(denied(&pre(&home, "s", 2)), "but has no more than others");
+
+    // A store that is lost knows it again.
+    std::fs::remove_file(home.path("state/state.db")).unwrap();
+    for side in ["state.db-wal", "state.db-shm"] {
+        let _ = std::fs::remove_file(home.path("state").join(side));
+    }
+    post(&home, "s");
+    let budget = home.status("s")["budgets"][0].clone();
+    assert_eq!((&budget["used"], &budget["limit"]), (&json!(6000), &json!(6000)));
+}

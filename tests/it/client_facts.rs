@@ -16,8 +16,17 @@ fn witness(client: &Client) -> Value {
          echo \"$e attended=$CLAUDE_CODE_SESSION_ATTENDED totals=${{c:-0}}\" >> '{}'",
         facts.display()
     );
-    let entry = json!([{"hooks": [{"type": "command", "command": "/bin/sh", "args": ["-c", script], "timeout": 5}]}]);
-    let events = ["SessionStart", "UserPromptSubmit", "PreToolUse", "PostToolUse", "PostToolBatch", "Stop", "SessionEnd"];
+    let entry =
+        json!([{"hooks": [{"type": "command", "command": "/bin/sh", "args": ["-c", script], "timeout": 5}]}]);
+    let events = [
+        "SessionStart",
+        "UserPromptSubmit",
+        "PreToolUse",
+        "PostToolUse",
+        "PostToolBatch",
+        "Stop",
+        "SessionEnd",
+    ];
     json!({"hooks": events.iter().map(|e| ((*e).to_owned(), entry.clone())).collect::<serde_json::Map<_, _>>()})
 }
 
@@ -55,12 +64,16 @@ fn in_a_terminal_somebody_attends_and_clear_writes_the_total_after_its_hook() {
         let settings = witness(&client);
         let client = client.settings(&settings);
         let terminal = client.terminal(&[]);
-        terminal.wait_for("the session to start", || facts(&client).iter().any(|f| f.starts_with("SessionStart")));
+        terminal.wait_for("the session to start", || {
+            facts(&client).iter().any(|f| f.starts_with("SessionStart"))
+        });
         terminal.enter("work");
         terminal.wait("All done.");
         terminal.wait_for("the turn to end", || facts(&client).iter().any(|f| f.starts_with("Stop ")));
         terminal.enter("/clear");
-        terminal.wait_for("/clear to end the session", || facts(&client).iter().any(|f| f.starts_with("SessionEnd")));
+        terminal.wait_for("/clear to end the session", || {
+            facts(&client).iter().any(|f| f.starts_with("SessionEnd"))
+        });
         let seen = facts(&client);
         assert!(seen.iter().all(|f| f.contains("attended=1")), "{seen:?}");
         assert!(seen.contains(&"SessionEnd attended=1 totals=0".to_owned()), "{seen:?}");

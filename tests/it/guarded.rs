@@ -404,7 +404,13 @@ fn a_fork_counts_what_both_hold_once() {
             .main(Turn::text("forked").usage(Usage::new(15, 16)))
             .main(Turn::text("forked again").usage(Usage::new(17, 18)))
             .main(Turn::text("parent goes on").usage(Usage::new(19, 20)))
-            .agent("a1", [Turn::bash("cat a.txt").usage(Usage::new(700, 31)), Turn::text("r").usage(Usage::new(70, 33))])
+            .agent(
+                "a1",
+                [
+                    Turn::bash("cat a.txt").usage(Usage::new(700, 31)),
+                    Turn::text("r").usage(Usage::new(70, 33)),
+                ],
+            )
             .compact(Turn::text("<summary>short</summary>").usage(Usage::new(4321, 321).cache(0, 0, 777)));
         let api = Api::start(script);
         let client = guarded(&api, 1_000_000);
@@ -416,13 +422,19 @@ fn a_fork_counts_what_both_hold_once() {
             let list: Value = serde_json::from_str(&text).unwrap();
             list.as_array().unwrap().iter().find(|b| b["name"] == "mine").unwrap()["used"].as_u64().unwrap()
         };
-        let total = |usage: Usage| usage.input + usage.output + usage.cache_write_5m + usage.cache_write_1h + usage.cache_read;
+        let total = |usage: Usage| {
+            usage.input + usage.output + usage.cache_write_5m + usage.cache_write_1h + usage.cache_read
+        };
 
         let first = client.prompt("one").run().ok();
         assert_eq!(mine(&client), total(api.loop_usage()));
         let fork = client.prompt("two").resume(&first.session).args(["--fork-session"]).run().ok();
         assert_ne!(fork.session, first.session);
-        assert_eq!(mine(&client), total(api.loop_usage()), "the parent's subagents are in the fork's total, but not in its files");
+        assert_eq!(
+            mine(&client),
+            total(api.loop_usage()),
+            "the parent's subagents are in the fork's total, but not in its files"
+        );
         // A compaction in each branch.
         client.prompt("/compact").resume(&fork.session).run().ok();
         client.prompt("three").resume(&fork.session).run().ok();

@@ -167,6 +167,10 @@ impl Store for SqliteStore {
         alerts::list(&self.connection)
     }
 
+    fn epoch(&mut self) -> Result<String> {
+        sessions::epoch(&self.connection)
+    }
+
     fn is_rebuilding(&mut self) -> Result<bool> {
         sessions::is_rebuilding(&self.connection)
     }

@@ -203,8 +203,13 @@ pub fn advance(db: &Connection, id: i64) -> Result<(String, u64)> {
     let mut count =
         db.prepare_cached("UPDATE sessions SET sequence = sequence + 1 WHERE id = ? RETURNING sequence")?;
     let sequence = count.query_row([id], |r| r.get(0))?;
-    let mut epoch = db.prepare_cached("SELECT value FROM meta WHERE name = 'epoch'")?;
-    Ok((epoch.query_row((), |r| r.get(0))?, from_sql(sequence)))
+    Ok((epoch(db)?, from_sql(sequence)))
+}
+
+/// Which store this is.
+pub fn epoch(db: &Connection) -> Result<String> {
+    let mut query = db.prepare_cached("SELECT value FROM meta WHERE name = 'epoch'")?;
+    Ok(query.query_row((), |r| r.get(0))?)
 }
 
 /// When Fusebox was installed.
@@ -215,7 +220,11 @@ pub fn installed(db: &Connection) -> Result<Option<Timestamp>> {
 
 /// Notes the installation; a later one changes nothing.
 pub fn install(db: &Connection, now: Timestamp) -> Result<()> {
-    db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('installed', ?)", [now.0])?;
+    let noted = db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('installed', ?)", [now.0])?;
+    if noted > 0 {
+        // What counted as history without it is added up anew.
+        db.execute("DELETE FROM counters WHERE spec IN (SELECT id FROM specs WHERE scope = 'history')", ())?;
+    }
     Ok(())
 }
 
