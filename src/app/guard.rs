@@ -212,6 +212,13 @@ impl<'a> Guard<'a> {
         done.map_err(|error| self.notes.push(error.to_string())).ok()
     }
 
+    /// Lets the store, where it was used, do its upkeep. `idle`: the agent is not at work.
+    pub fn tidy(&mut self, idle: bool) {
+        if self.store.is_some() {
+            self.with_store(|store| store.tidy(idle));
+        }
+    }
+
     /// Changes the cache file, and this guard's copy with it.
     pub fn update<T>(&mut self, change: impl FnOnce(&mut SessionCache) -> T) -> T {
         let mut latest = None;
