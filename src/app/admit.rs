@@ -49,8 +49,7 @@ impl Guard<'_> {
             Some(id) if near || !fresh => Awaited::tools([id]),
             _ => Awaited::Nothing,
         };
-        let metered = self.meter(&Metering { awaited, ..Metering::of_caller(false) });
-        self.decide(&metered, Moment::BeforeCall)
+        self.decide(&Metering { awaited, ..Metering::of_caller(false) }, Moment::BeforeCall).0
     }
 
     /// After a tool call.
@@ -58,8 +57,7 @@ impl Guard<'_> {
         if !self.config.enabled {
             return Answer::allow();
         }
-        let metered = self.meter(&Metering::of_caller(true));
-        self.speak(&metered, Moment::AfterCall)
+        self.speak(&Metering::of_caller(true), Moment::AfterCall).0
     }
 
     /// After a tool call of the seed's protocol, which has no event between two requests: held back here already.
@@ -68,8 +66,7 @@ impl Guard<'_> {
             return Answer::allow();
         }
         let extra = charge.into_iter().collect();
-        let metered = self.meter(&Metering { extra, ..Metering::of_caller(true) });
-        self.speak(&metered, Moment::BeforeCall)
+        self.speak(&Metering { extra, ..Metering::of_caller(true) }, Moment::BeforeCall).0
     }
 
     /// After all calls of a response. The last gate before the next request: near a limit it waits for the line.
@@ -82,8 +79,7 @@ impl Guard<'_> {
         let awaited = if wait { Awaited::tools(tool_use_ids) } else { Awaited::Nothing };
         // The main agent's batch may have held subagents: it looks at all files.
         let reach = if self.call.agent.is_none() { Reach::All } else { Reach::Caller };
-        let metered = self.meter(&Metering { awaited, reach, ..Metering::of_caller(true) });
-        self.speak(&metered, Moment::AfterBatch)
+        self.speak(&Metering { awaited, reach, ..Metering::of_caller(true) }, Moment::AfterBatch).0
     }
 
     /// A prompt came in.
@@ -91,9 +87,9 @@ impl Guard<'_> {
         if !self.config.enabled {
             return Answer::allow();
         }
-        let metered = self.meter(&Metering { reach: Reach::All, ..Metering::of_caller(true) });
+        let metering = Metering { reach: Reach::All, ..Metering::of_caller(true) };
+        let (mut answer, metered) = self.speak(&metering, Moment::Prompt);
         let lines = brief::prompt_lines(&metered.states, &self.call.session, self.config.brief);
-        let mut answer = self.speak(&metered, Moment::Prompt);
         if answer.verdict == Verdict::Allow && !lines.is_empty() {
             answer.context.insert(0, lines.join("\n"));
         }
@@ -107,8 +103,8 @@ impl Guard<'_> {
             return Answer::allow();
         }
         let awaited = Awaited::text(text);
-        let metered = self.meter(&Metering { awaited, reach: Reach::All, ..Metering::of_caller(true) });
-        let mut answer = self.speak(&metered, Moment::TurnEnd);
+        let metering = Metering { awaited, reach: Reach::All, ..Metering::of_caller(true) };
+        let mut answer = self.speak(&metering, Moment::TurnEnd).0;
         // Context from these events would make the model go on.
         answer.context.clear();
         answer
@@ -141,25 +137,23 @@ impl Guard<'_> {
         Answer::allow()
     }
 
-    /// Decides under the cache's lock: the ladder is shared with the session's other hooks.
-    fn decide(&mut self, metered: &Metered, moment: Moment) -> Answer {
-        let caller = self.caller();
-        let caller = (caller.agent.to_owned(), caller.agent_type.to_owned(), caller.model.to_owned());
-        let verdict = self.update(|cache| {
-            let caller = verdict::Caller { agent: &caller.0, agent_type: &caller.1, model: &caller.2 };
-            judge(&metered.states, &mut cache.ladder, &caller, moment)
+    /// Meters, and decides under the cache's lock: the ladder is shared with the session's other hooks.
+    fn decide(&mut self, metering: &Metering, moment: Moment) -> (Answer, Metered) {
+        let call = self.call.clone();
+        let (metered, verdict) = self.meter_and(metering, |ladder, models, states| {
+            judge(states, ladder, &call.caller(models), moment)
         });
-        Answer { verdict, ..Answer::allow() }
+        (Answer { verdict, ..Answer::allow() }, metered)
     }
 
-    fn speak(&mut self, metered: &Metered, moment: Moment) -> Answer {
-        let mut answer = self.decide(metered, moment);
-        self.add_alerts(metered, &mut answer);
+    fn speak(&mut self, metering: &Metering, moment: Moment) -> (Answer, Metered) {
+        let (mut answer, metered) = self.decide(metering, moment);
+        self.add_alerts(&metered, &mut answer);
         self.add_notices(&mut answer);
         if let Verdict::WrapUp(state) = &answer.verdict {
             answer.context.push(brief::wrap_up(state));
         }
-        answer
+        (answer, metered)
     }
 
     fn add_alerts(&self, metered: &Metered, answer: &mut Answer) {

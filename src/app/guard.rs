@@ -1,5 +1,6 @@
 //! One session under guard: its cache, its configuration, its store.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use wildmatch::WildMatch;
@@ -26,6 +27,20 @@ pub struct Call {
     pub agent: Option<String>,
     /// The subagent's type.
     pub agent_type: Option<String>,
+}
+
+impl Call {
+    /// The caller, as the verdict wants it. `models`: the model that answered last, by agent.
+    pub fn caller<'c>(&'c self, models: &'c BTreeMap<String, String>) -> Caller<'c> {
+        let agent = self.agent.as_deref().unwrap_or_default();
+        let agent_type = match self.agent {
+            None => "main",
+            Some(_) => self.agent_type.as_deref().unwrap_or_default(),
+        };
+        // An agent that has not answered yet uses, for all that is known, the main agent's model.
+        let model = models.get(agent).or_else(|| models.get(""));
+        Caller { agent, agent_type, model: model.map_or("", String::as_str) }
+    }
 }
 
 /// A session under guard.
@@ -108,14 +123,7 @@ impl<'a> Guard<'a> {
 
     /// The caller, as the verdict wants it.
     pub fn caller(&self) -> Caller<'_> {
-        let agent = self.call.agent.as_deref().unwrap_or_default();
-        let agent_type = match self.call.agent {
-            None => "main",
-            Some(_) => self.call.agent_type.as_deref().unwrap_or_default(),
-        };
-        // An agent that has not answered yet uses, for all that is known, the main agent's model.
-        let model = self.cache.models.get(agent).or_else(|| self.cache.models.get(""));
-        Caller { agent, agent_type, model: model.map_or("", String::as_str) }
+        self.call.caller(&self.cache.models)
     }
 
     /// The session as the store is told of it.
@@ -211,6 +219,13 @@ impl<'a> Guard<'a> {
         }
         let done = work(self.store.as_mut()?);
         done.map_err(|error| self.notes.push(error.to_string())).ok()
+    }
+
+    /// Lets the store, where it was used, do its upkeep. `idle`: the agent is not at work.
+    pub fn tidy(&mut self, idle: bool) {
+        if self.store.is_some() {
+            self.with_store(|store| store.tidy(idle));
+        }
     }
 
     /// Changes the cache file, and this guard's copy with it.

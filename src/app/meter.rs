@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::guard::{Guard, in_window_of};
 use crate::domain::alert::BudgetAlert;
 use crate::domain::budget::{BudgetState, Scope, StoreDown};
+use crate::domain::ladder::Ladder;
 use crate::domain::message::{Message, MessageKey};
 use crate::domain::usage::Amount;
 use crate::domain::verdict::Sizes;
@@ -111,13 +112,24 @@ struct Look {
 impl Guard<'_> {
     /// Reads on, waits where asked to, records, keeps the cache up.
     pub fn meter(&mut self, metering: &Metering) -> Metered {
+        self.meter_and(metering, |_, _, _| ()).0
+    }
+
+    /// The same, and decides by the budgets and models known then, under the same lock: reading and replacing the
+    /// cache's file once more would take time.
+    pub fn meter_and<T>(
+        &mut self,
+        metering: &Metering,
+        decide: impl FnOnce(&mut Ladder, &BTreeMap<String, String>, &[BudgetState]) -> T,
+    ) -> (Metered, T) {
         let session = self.session();
         let look = self.look(metering);
         self.learn(&look.facts);
         let facts: Vec<Fact> = look.facts.iter().chain(&metering.extra).cloned().collect();
         let watches = self.watches(&session);
         let Some(applied) = self.apply(&session, &facts, &watches, metering.claim) else {
-            return Metered { states: self.count_locally(&facts, &watches), ..Metered::default() };
+            let states = self.count_locally(&facts, &watches);
+            return self.unstored(states, decide);
         };
         let lost = !self.cache.epoch.is_empty() && applied.epoch != self.cache.epoch;
         let (mut look, mut applied) = (look, applied);
@@ -129,14 +141,14 @@ impl Guard<'_> {
             let facts: Vec<Fact> = look.facts.iter().chain(&metering.extra).cloned().collect();
             match self.apply(&session, &facts, &watches, metering.claim) {
                 Some(again) => applied = again,
-                None => return Metered { states: applied.states, ..Metered::default() },
+                None => return self.unstored(applied.states, decide),
             }
         }
         let (stamp, config) = self.stamp();
         let (now, sizes) = (self.env.now, self.cache.sizes);
         let (models, types) = (self.cache.models.clone(), self.cache.agent_types.clone());
         let (told, states) = (self.cache.told, applied.states.clone());
-        self.update(|cache| {
+        let done = self.update(|cache| {
             if cache.epoch != applied.epoch {
                 cache.positions.clear();
                 cache.sequence = 0;
@@ -154,8 +166,20 @@ impl Guard<'_> {
                 (cache.stamp, cache.config) = (Some(stamp), Some(config));
                 cache.written = now;
             }
+            decide(&mut cache.ladder, &cache.models, &states)
         });
-        Metered { states, alerts: applied.alerts, stored: true, complete: look.complete }
+        (Metered { states, alerts: applied.alerts, stored: true, complete: look.complete }, done)
+    }
+
+    /// Decides where nothing could be recorded.
+    fn unstored<T>(
+        &mut self,
+        states: Vec<BudgetState>,
+        decide: impl FnOnce(&mut Ladder, &BTreeMap<String, String>, &[BudgetState]) -> T,
+    ) -> (Metered, T) {
+        let models = self.cache.models.clone();
+        let done = self.update(|cache| decide(&mut cache.ladder, &models, &states));
+        (Metered { states, ..Metered::default() }, done)
     }
 
     fn apply(

@@ -12,6 +12,9 @@ use std::sync::OnceLock;
 /// A hook's whole time, in milliseconds. The client's own limit is 2 s (`timeout` in its settings).
 pub const DEADLINE_MS: i64 = 1_500;
 
+/// What the work after the answer may take, in milliseconds.
+const AFTER_MS: i64 = 400;
+
 /// What the signal handler writes, and where: made ready beforehand, because a handler may not allocate.
 static LAST_WORDS: OnceLock<(CString, Vec<u8>)> = OnceLock::new();
 
@@ -37,8 +40,15 @@ pub fn begin() {
         libc::sigemptyset(&raw mut alarm);
         libc::sigaddset(&raw mut alarm, libc::SIGALRM);
         libc::sigprocmask(libc::SIG_UNBLOCK, &raw const alarm, std::ptr::null_mut());
-        let time = libc::timeval { tv_sec: DEADLINE_MS / 1000, tv_usec: DEADLINE_MS % 1000 * 1000 };
-        let timer = libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: time };
+    }
+    arm(DEADLINE_MS);
+}
+
+fn arm(ms: i64) {
+    let time = libc::timeval { tv_sec: ms / 1000, tv_usec: ms % 1000 * 1000 };
+    let timer = libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: time };
+    // SAFETY: a valid timer; the old one is not asked for.
+    unsafe {
         libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut());
     }
 }
@@ -52,11 +62,13 @@ pub fn last_words(journal: &Path, line: Vec<u8>) {
 
 /// From here on the deadline is off: the answer is about to be written, whole or not at all.
 pub fn end() {
-    // SAFETY: a zeroed timer is valid and switches it off.
-    unsafe {
-        let none: libc::itimerval = std::mem::zeroed();
-        libc::setitimer(libc::ITIMER_REAL, &raw const none, std::ptr::null_mut());
-    }
+    // A timer of no time is none.
+    arm(0);
+}
+
+/// After the answer: a deadline for what is left to do, which ends the process with 0.
+pub fn rearm() {
+    arm(AFTER_MS);
 }
 
 /// Ends the process at once with `code`: no destructors, no flushing, nothing that could fail.

@@ -85,6 +85,11 @@ pub fn run(hook: Hook) -> i32 {
             guard.with_store(|store| store.confirm_shown(&ids));
             guard.notes.extend(alert_command::run(&guard.config.alert_command, shows));
         }
+        if !reply.blocks {
+            // A slow disk may take long here: the answer is out, and the deadline's exit code is the right one.
+            deadline::rearm();
+            guard.tidy(hook == Hook::SessionEvent);
+        }
         note(&env, hook, &guard.notes);
     }
     // The only place that a decision becomes an exit code.

@@ -231,6 +231,12 @@ pub trait Store {
     /// The store cannot be read.
     fn values(&mut self, scope: Scope, since: Timestamp) -> Result<Vec<String>>;
 
+    /// Does upkeep that can wait until the answer is out. `idle`: the agent is not at work, so more of it.
+    ///
+    /// # Errors
+    /// It was not done, and is left to the next one.
+    fn tidy(&mut self, idle: bool) -> Result<()>;
+
     /// When Fusebox was installed: what a session held before counts as its history.
     ///
     /// # Errors

@@ -141,15 +141,53 @@ impl CacheFile {
         let bytes = serde_json::to_vec(cache)?;
         // Under the lock nobody else writes this name, and a hook that is killed here leaves one file, not many.
         let new = self.path.with_extension("new");
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(true).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
-        options.open(&new)?.write_all(&bytes)?;
-        std::fs::rename(&new, &self.path)
+        let open = || {
+            let mut options = OpenOptions::new();
+            options.create_new(true).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(&new)
+        };
+        let mut file = match open() {
+            // Left by a hook that was killed. It may have been the cache itself before, and somebody may still be
+            // reading it: it is not written over.
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                std::fs::remove_file(&new)?;
+                open()?
+            }
+            other => other?,
+        };
+        file.write_all(&bytes)?;
+        replace(&new, &self.path)
     }
 
     fn dir(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("/"))
     }
+}
+
+/// Puts `new` in the place of `old`, atomically.
+///
+/// A plain rename over a file makes ext4 write the new one to disk there and then, which takes as long as starting a
+/// process: a cache need not survive a power failure. Two files that change places are not held up.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
+fn replace(new: &Path, old: &Path) -> std::io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    let paths = [new, old].map(|path| std::ffi::CString::new(path.as_os_str().as_bytes()));
+    let [Ok(from), Ok(to)] = &paths else { return std::fs::rename(new, old) };
+    // SAFETY: both are C strings that live until the call is over.
+    let exchanged = unsafe {
+        let cwd = libc::AT_FDCWD;
+        libc::syscall(libc::SYS_renameat2, cwd, from.as_ptr(), cwd, to.as_ptr(), libc::RENAME_EXCHANGE)
+    };
+    match exchanged {
+        0 => std::fs::remove_file(new),
+        // There is no old one yet, or the file system cannot do it.
+        _ => std::fs::rename(new, old),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn replace(new: &Path, old: &Path) -> std::io::Result<()> {
+    std::fs::rename(new, old)
 }
 
 /// Waits for the lock. fs2 has been quiet since 2018, so it stands behind this one function.

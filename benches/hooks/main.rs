@@ -1,0 +1,210 @@
+//! What a hook costs, as a table: `cargo bench --bench hooks [-- --runs N | --quick | --json]`.
+//!
+//! Machines are noisy, so no figure stands alone: each run of a hook is paired with one of a do-nothing program (the
+//! floor) on the same standard input, all rows take turns, and medians are compared.
+#![allow(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot run must say where it stopped")]
+
+mod place;
+mod spawn;
+mod table;
+
+use std::time::Duration;
+
+use place::{Place, Session, Text};
+use spawn::{Hook, Tools};
+use table::{Row, Target, Unit};
+
+/// What is done before each run, outside the measured time.
+#[derive(Clone, Copy, PartialEq)]
+enum Before {
+    /// Nothing is new.
+    Nothing,
+    /// One new message stands in the transcript.
+    Line,
+    /// The session's cache was written so many seconds ago.
+    CacheAge(i64),
+}
+
+/// What a row is compared with.
+#[derive(Clone, Copy)]
+enum Against {
+    Floor,
+    Row(usize),
+}
+
+/// One row that is measured by running a hook.
+struct Subject {
+    name: &'static str,
+    hook: Hook,
+    event: &'static str,
+    session: usize,
+    before: Before,
+    against: Against,
+    target: Option<Target>,
+    floor: Vec<Duration>,
+    own: Vec<Duration>,
+}
+
+struct Options {
+    runs: usize,
+    json: bool,
+    /// Size of the large transcript.
+    large: u64,
+    /// Messages in the long session.
+    long: usize,
+}
+
+fn main() {
+    let options = options();
+    let dir = tempfile::Builder::new().prefix("hooks-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let tools = Tools::build(dir.path());
+    let place = |name: &str| Place::new(&dir.path().join(name));
+    let mut sessions: Vec<Session> =
+        ["fresh", "aged", "post", "idle", "batch", "idle-batch", "prompt", "stop"]
+            .iter()
+            .map(|name| Session::begin(place(name)))
+            .collect();
+    let mut long = Session::begin(place("long"));
+    for _ in 0..options.long / 50 {
+        long.append(50, Text::ToolCall);
+        long.read_to_end();
+    }
+    let mut large = Session::begin(place("large"));
+    large.fill(options.large);
+    large.read_to_end();
+    sessions.extend([long, large]);
+    let mut subjects = subjects();
+    for _ in 0..options.runs {
+        for subject in &mut subjects {
+            subject.run(&mut sessions[subject.session], &tools);
+        }
+    }
+    sessions.iter().for_each(Session::check);
+    let mut rows: Vec<Row> = subjects.iter().map(|s| s.row(&subjects)).collect();
+    rows.extend(Hook::ALL.map(|hook| {
+        let size = std::fs::metadata(hook.path()).unwrap().len();
+        Row::single(format!("binary size, {}", hook.name()), size as f64 / 1e6, Unit::Megabytes, 2.5)
+    }));
+    rows.extend(subjects.iter().filter(|s| s.measures_memory()).map(|s| {
+        let session = &mut sessions[s.session];
+        s.prepare(session);
+        let peak = tools.peak(s.hook, session);
+        Row::single(format!("peak memory, {} {}", s.hook.name(), s.event), peak, Unit::Megabytes, 8.0)
+    }));
+    match options.json {
+        true => println!("{}", table::json(&rows)),
+        false => print!("{}", table::text(&rows, options.runs)),
+    }
+}
+
+fn options() -> Options {
+    let mut options = Options { runs: 300, json: false, large: 500 << 20, long: 10_000 };
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--runs" => {
+                options.runs = args.next().and_then(|n| n.parse().ok()).expect("--runs takes a number")
+            }
+            "--quick" => (options.runs, options.large, options.long) = (40, 40 << 20, 1_000),
+            "--json" => options.json = true,
+            "--bench" => {} // Cargo's own.
+            other => panic!("{other}: there are --runs N, --quick and --json"),
+        }
+    }
+    options
+}
+
+fn subjects() -> Vec<Subject> {
+    let pre = Some(Target { first: 1.6, then: 1.3 });
+    let post = Some(Target { first: 3.0, then: 2.3 });
+    let same = Some(Target { first: 1.1, then: 1.1 });
+    let (floor, line, nothing) = (Against::Floor, Before::Line, Before::Nothing);
+    let (first_pre, first_post) = (Against::Row(0), Against::Row(2));
+    let subject = |name, hook, event, session, before, against, target| Subject {
+        name,
+        hook,
+        event,
+        session,
+        before,
+        against,
+        target,
+        floor: vec![],
+        own: vec![],
+    };
+    use Hook::{PostToolUse, PreToolUse, PromptSubmit, SessionEvent};
+    vec![
+        subject("pre-tool-use, cache fresh", PreToolUse, "PreToolUse", 0, Before::CacheAge(0), floor, pre),
+        subject(
+            "pre-tool-use, cache 30 s old",
+            PreToolUse,
+            "PreToolUse",
+            1,
+            Before::CacheAge(30),
+            floor,
+            pre,
+        ),
+        subject("post-tool-use, one new message", PostToolUse, "PostToolUse", 2, line, floor, post),
+        subject("post-tool-use, nothing new", PostToolUse, "PostToolUse", 3, nothing, floor, post),
+        subject("PostToolBatch, one new message", PostToolUse, "PostToolBatch", 4, line, floor, post),
+        subject("PostToolBatch, nothing new", PostToolUse, "PostToolBatch", 5, nothing, floor, post),
+        subject("prompt-submit", PromptSubmit, "UserPromptSubmit", 6, line, floor, None),
+        subject("session-event Stop, line there", SessionEvent, "Stop", 7, line, floor, None),
+        subject("post-tool-use, 10,000th call", PostToolUse, "PostToolUse", 8, line, first_post, same),
+        subject("post-tool-use, 500 MB transcript", PostToolUse, "PostToolUse", 9, line, first_post, same),
+        subject(
+            "pre-tool-use, 10,000th call",
+            PreToolUse,
+            "PreToolUse",
+            8,
+            Before::CacheAge(0),
+            first_pre,
+            same,
+        ),
+        subject(
+            "pre-tool-use, 500 MB transcript",
+            PreToolUse,
+            "PreToolUse",
+            9,
+            Before::CacheAge(0),
+            first_pre,
+            same,
+        ),
+    ]
+}
+
+impl Subject {
+    fn prepare(&self, session: &mut Session) {
+        match self.before {
+            Before::Nothing => {}
+            Before::Line if self.event == "Stop" => session.append(1, Text::Answer),
+            Before::Line => session.append(1, Text::ToolCall),
+            Before::CacheAge(seconds) => session.age_cache(seconds),
+        }
+        session.write_input(self.event);
+    }
+
+    fn run(&mut self, session: &mut Session, tools: &Tools) {
+        self.prepare(session);
+        self.floor.push(spawn::time(&tools.floor, session));
+        self.own.push(spawn::time(self.hook.path().as_ref(), session));
+    }
+
+    fn row(&self, all: &[Self]) -> Row {
+        let base = match self.against {
+            Against::Floor => &self.floor,
+            Against::Row(row) => &all[row].own,
+        };
+        let against = match self.against {
+            Against::Floor => "floor",
+            Against::Row(_) => "first",
+        };
+        Row::ratio(format!("{} / {against}", self.name), base, &self.own, self.target)
+    }
+
+    /// One row of each kind is enough to see what memory a hook takes.
+    fn measures_memory(&self) -> bool {
+        matches!(self.against, Against::Floor)
+            && !matches!(self.before, Before::Nothing | Before::CacheAge(1..))
+    }
+}

@@ -1,0 +1,291 @@
+//! A throw-away home with one session in it: transcript, payloads, cache, store.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::spawn::{self, Hook};
+
+const SESSION: &str = "67393810-3473-4bd3-b05f-e73c943b62e9";
+
+/// Folders of one user.
+pub struct Place {
+    root: PathBuf,
+    pub project: PathBuf,
+}
+
+impl Place {
+    pub fn new(root: &Path) -> Self {
+        let project = root.join("project");
+        fs::create_dir_all(project.join(".git")).unwrap();
+        Self { root: root.to_owned(), project }
+    }
+
+    /// The environment of a hook: what the client sets, and the usual rest.
+    pub fn variables(&self) -> Vec<(&'static str, PathBuf)> {
+        vec![
+            ("HOME", self.root.clone()),
+            ("FUSEBOX_STATE_DIR", self.root.join("state")),
+            ("FUSEBOX_CACHE_DIR", self.root.join("cache")),
+            ("CLAUDE_PROJECT_DIR", self.project.clone()),
+            ("CLAUDE_PID", std::process::id().to_string().into()),
+            ("CLAUDECODE", "1".into()),
+            ("CLAUDE_CODE_ENTRYPOINT", "cli".into()),
+            ("PWD", self.project.clone()),
+            ("USER", "user".into()),
+            ("LANG", "C.UTF-8".into()),
+            ("TERM", "xterm-256color".into()),
+            ("SHELL", "/bin/bash".into()),
+            ("PATH", "/usr/local/bin:/usr/bin:/bin".into()),
+        ]
+    }
+}
+
+/// What a message says.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Text {
+    /// It calls a tool.
+    ToolCall,
+    /// It ends the turn.
+    Answer,
+}
+
+/// A session of that user.
+pub struct Session {
+    pub place: Place,
+    transcript: PathBuf,
+    messages: u64,
+}
+
+impl Session {
+    /// A session that has just made its first call.
+    pub fn begin(place: Place) -> Self {
+        let folder = place.root.join(".claude/projects/-project");
+        fs::create_dir_all(&folder).unwrap();
+        let mut session = Self { transcript: folder.join(format!("{SESSION}.jsonl")), place, messages: 0 };
+        session.append(1, Text::ToolCall);
+        session.write_input("SessionStart");
+        session.call(Hook::SessionEvent);
+        session.read_to_end();
+        session
+    }
+
+    /// The file with the payload.
+    pub fn input(&self) -> PathBuf {
+        self.place.root.join("stdin.json")
+    }
+
+    /// Writes the payload of `event`, about the last message.
+    pub fn write_input(&self, event: &str) {
+        let tool = json!({
+            "tool_name": "Bash",
+            "tool_input": {"command": "cargo test", "description": "Run the tests"},
+            "tool_use_id": tool_id(self.messages),
+        });
+        let mut more = tool.clone();
+        match event {
+            "SessionStart" => more = json!({"source": "startup", "model": "claude-sonnet-4-5-20250929"}),
+            "PreToolUse" => {}
+            "PostToolUse" => {
+                more["tool_response"] = json!({"stdout": words(self.messages, 2000), "stderr": "",
+                    "interrupted": false, "isImage": false, "noOutputExpected": false});
+                more["duration_ms"] = json!(32);
+            }
+            "PostToolBatch" => {
+                let mut call = tool;
+                call["tool_response"] = json!(words(self.messages, 2000));
+                more = json!({"tool_calls": [call]});
+            }
+            "UserPromptSubmit" => more = json!({"prompt": words(self.messages, 200)}),
+            "Stop" => {
+                more = json!({"stop_hook_active": false, "last_assistant_message": answer(self.messages),
+                    "background_tasks": [], "session_crons": []});
+            }
+            other => panic!("{other}: no payload for it"),
+        }
+        let mut payload = json!({
+            "session_id": SESSION,
+            "transcript_path": self.transcript,
+            "cwd": self.place.project,
+            "prompt_id": "d93bc316-2159-439b-9221-dd58d18438b9",
+            "permission_mode": "bypassPermissions",
+            "hook_event_name": event,
+        });
+        payload.as_object_mut().unwrap().append(more.as_object_mut().unwrap());
+        fs::write(self.input(), serde_json::to_vec(&payload).unwrap()).unwrap();
+    }
+
+    /// Appends `count` messages to the transcript.
+    pub fn append(&mut self, count: usize, text: Text) {
+        let mut file = self.append_to();
+        for _ in 0..count {
+            self.messages += 1;
+            writeln!(file, "{}", message(self.messages, text)).unwrap();
+        }
+        file.flush().unwrap();
+    }
+
+    /// Fills the transcript to about `bytes`: turns with a prompt snapshot (30 to 110 KB, as 2.1.330 writes them), and
+    /// ten messages with a tool result each.
+    pub fn fill(&mut self, bytes: u64) {
+        let mut file = self.append_to();
+        let mut written = 0;
+        while written < bytes {
+            let size = 30_000 + self.messages as usize * 7919 % 80_000;
+            let mut lines = vec![line(
+                self.messages,
+                json!({"type": "attachment", "attachment": {
+                "type": "prompt_snapshot", "systemPrompt": [words(self.messages, size)], "reminderFold": false,
+                "echoWireToolInputs": false, "contextRendering": "announced"}}),
+            )];
+            for _ in 0..10 {
+                self.messages += 1;
+                lines.push(message(self.messages, Text::ToolCall));
+                let content = words(self.messages, 4000);
+                lines.push(line(
+                    self.messages,
+                    json!({"type": "user", "message": {"role": "user", "content": [{
+                    "tool_use_id": tool_id(self.messages), "type": "tool_result", "content": content}]}}),
+                ));
+            }
+            for line in lines {
+                writeln!(file, "{line}").unwrap();
+                written += line.to_string().len() as u64 + 1;
+            }
+        }
+        file.flush().unwrap();
+    }
+
+    fn append_to(&self) -> BufWriter<File> {
+        BufWriter::new(OpenOptions::new().create(true).append(true).open(&self.transcript).unwrap())
+    }
+
+    /// Calls post-tool-use until everything is read.
+    pub fn read_to_end(&self) {
+        self.write_input("PostToolUse");
+        let len = fs::metadata(&self.transcript).unwrap().len();
+        // A hook reads 32 MB and gives up after 1.5 s; what it recorded stays.
+        for _ in 0..200 {
+            self.call(Hook::PostToolUse);
+            if self.offset() == Some(len) {
+                return;
+            }
+        }
+        panic!("{}: not read to its end, {:?} of {len} bytes", self.transcript.display(), self.offset());
+    }
+
+    fn call(&self, hook: Hook) {
+        let done = spawn::command(hook.path().as_ref(), self).stderr(Stdio::inherit()).status().unwrap();
+        assert!(done.success(), "{}: {done}", hook.name());
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.place.root.join("cache").join(format!("guardrails-{SESSION}.json"))
+    }
+
+    fn read_cache(&self) -> Option<Value> {
+        serde_json::from_slice(&fs::read(self.cache()).ok()?).ok()
+    }
+
+    fn offset(&self) -> Option<u64> {
+        let cache = self.read_cache()?;
+        cache["positions"][self.transcript.to_str()?]["offset"].as_u64()
+    }
+
+    /// Makes the cache `seconds` old.
+    pub fn age_cache(&self, seconds: i64) {
+        let mut cache = self.read_cache().expect("the session has a cache");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+        cache["written"] = json!(now - seconds * 1000);
+        fs::write(self.cache(), serde_json::to_vec(&cache).unwrap()).unwrap();
+    }
+
+    /// A hook that fails is silent, and fast: its row would say nothing. Panics if one did.
+    pub fn check(&self) {
+        let journal = fs::read_to_string(self.place.root.join("state/journal.jsonl")).unwrap_or_default();
+        assert!(journal.is_empty(), "hooks failed while they were measured:\n{journal}");
+        let len = fs::metadata(&self.transcript).unwrap().len();
+        assert_eq!(self.offset(), Some(len), "{}: not read to its end", self.transcript.display());
+    }
+}
+
+fn tool_id(message: u64) -> String {
+    format!("toolu_01Bench{message:014}")
+}
+
+fn answer(message: u64) -> String {
+    format!("All done, for the {message}th time.")
+}
+
+/// An assistant's line, whose tokens come nowhere near a limit.
+fn message(number: u64, text: Text) -> Value {
+    let (content, reason) = match text {
+        Text::Answer => (json!({"type": "text", "text": answer(number)}), "end_turn"),
+        Text::ToolCall => {
+            let input = json!({"command": "cargo test", "description": words(number, 300)});
+            (json!({"type": "tool_use", "id": tool_id(number), "name": "Bash", "input": input}), "tool_use")
+        }
+    };
+    let usage = json!({"input_tokens": 1, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 20_000,
+        "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0}, "output_tokens": 3,
+        "service_tier": "standard"});
+    line(
+        number,
+        json!({"type": "assistant", "requestId": format!("req_011Bench{number:014}"), "message": {
+            "id": format!("msg_01Bench{number:014}"), "type": "message", "role": "assistant",
+            "model": "claude-sonnet-4-5-20250929", "content": [content], "stop_reason": reason,
+            "stop_sequence": null, "usage": usage}}),
+    )
+}
+
+/// A line with what every line carries.
+fn line(number: u64, mut own: Value) -> Value {
+    let (hours, minutes, seconds) = (number / 3600 % 24, number / 60 % 60, number % 60);
+    let mut line = json!({
+        "parentUuid": format!("00000000-0000-4000-8000-{:012x}", number.saturating_sub(1)),
+        "isSidechain": false,
+    });
+    line.as_object_mut().unwrap().append(own.as_object_mut().unwrap());
+    let mut tail = json!({
+        "uuid": format!("00000000-0000-4000-8000-{number:012x}"),
+        "timestamp": format!("2026-11-22T{hours:02}:{minutes:02}:{seconds:02}.000Z"),
+        "userType": "external", "entrypoint": "cli", "cwd": "/home/user/project", "sessionId": SESSION,
+        "version": "2.1.330", "gitBranch": "main",
+    });
+    line.as_object_mut().unwrap().append(tail.as_object_mut().unwrap());
+    line
+}
+
+/// Text of about `bytes` bytes that differs with `seed`.
+fn words(seed: u64, bytes: usize) -> String {
+    const WORDS: [&str; 16] = [
+        "cargo",
+        "test",
+        "running",
+        "passed",
+        "warning:",
+        "unused",
+        "variable",
+        "error",
+        "src/lib.rs",
+        "thread",
+        "expected",
+        "\"found\"",
+        "the",
+        "of",
+        "and",
+        "\n    ",
+    ];
+    let mut text = String::with_capacity(bytes + 16);
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    while text.len() < bytes {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        text.push_str(WORDS[(state >> 60) as usize]);
+        text.push(' ');
+    }
+    text
+}

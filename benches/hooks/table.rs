@@ -1,0 +1,103 @@
+//! The figures as a table, or as JSON.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// What to reach: first `first`, then `then`.
+#[derive(Clone, Copy)]
+pub struct Target {
+    pub first: f64,
+    pub then: f64,
+}
+
+/// What a row counts.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Unit {
+    /// A median over another median.
+    Ratio,
+    /// Megabytes (10⁶ bytes).
+    Megabytes,
+}
+
+/// One figure.
+pub struct Row {
+    name: String,
+    /// Median of what it is compared with, its own median and 99th percentile, in milliseconds.
+    times: Option<[f64; 3]>,
+    value: f64,
+    unit: Unit,
+    target: Option<Target>,
+}
+
+impl Row {
+    /// A ratio of medians.
+    pub fn ratio(name: String, base: &[Duration], own: &[Duration], target: Option<Target>) -> Self {
+        let (base, median, late) = (quantile(base, 0.5), quantile(own, 0.5), quantile(own, 0.99));
+        Self { name, times: Some([base, median, late]), value: median / base, unit: Unit::Ratio, target }
+    }
+
+    /// A figure that stands alone.
+    pub fn single(name: String, value: f64, unit: Unit, most: f64) -> Self {
+        Self { name, times: None, value, unit, target: Some(Target { first: most, then: most }) }
+    }
+
+    fn verdict(&self) -> &'static str {
+        match self.target {
+            None => "",
+            Some(target) if self.value <= target.then => "ok",
+            Some(target) if self.value <= target.first => "first",
+            Some(_) => "over",
+        }
+    }
+}
+
+fn quantile(times: &[Duration], part: f64) -> f64 {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    let at = ((sorted.len() - 1) as f64 * part).round() as usize;
+    sorted[at].as_secs_f64() * 1e3
+}
+
+/// For people.
+pub fn text(rows: &[Row], runs: usize) -> String {
+    let mut out = format!(
+        "{:<46} {:>8} {:>8} {:>8} {:>7}  {:<12} \n",
+        format!("{runs} runs each, interleaved; medians"),
+        "base ms",
+        "ms",
+        "p99 ms",
+        "",
+        "target"
+    );
+    for row in rows {
+        let times = match row.times {
+            Some([base, median, late]) => format!("{base:>8.3} {median:>8.3} {late:>8.3}"),
+            None => " ".repeat(26),
+        };
+        let value = match row.unit {
+            Unit::Ratio => format!("{:.2}  ", row.value),
+            Unit::Megabytes => format!("{:.2} MB", row.value),
+        };
+        let target = match row.target {
+            None => String::new(),
+            Some(Target { first, then }) if first == then => format!("≤ {first}"),
+            Some(Target { first, then }) => format!("≤ {first}, {then}"),
+        };
+        let _ = writeln!(out, "{:<46} {times} {value:>8} {target:<12} {}", row.name, row.verdict());
+    }
+    out
+}
+
+/// For programs.
+pub fn json(rows: &[Row]) -> Value {
+    let row = |row: &Row| {
+        let [base, median, late] = row.times.map_or([None; 3], |t| t.map(Some));
+        json!({"row": row.name, "base_ms": base, "ms": median, "p99_ms": late, "value": row.value,
+            "unit": match row.unit { Unit::Ratio => "ratio", Unit::Megabytes => "MB" },
+            "first_target": row.target.map(|t| t.first), "target": row.target.map(|t| t.then),
+            "verdict": row.verdict()})
+    };
+    rows.iter().map(row).collect()
+}
