@@ -1,6 +1,6 @@
 //! Reading on in a transcript: from the last offset, whole lines only, at most so many bytes a call.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
@@ -51,6 +51,9 @@ pub struct Position {
     pub last_text: Option<u64>,
     /// The last `tool_use` ids, shortened: tells whether the line of a call was read.
     pub recent_tools: VecDeque<u64>,
+    /// Sessions that lines were copied from.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub origins: BTreeSet<String>,
     /// Client totals that no dated line has followed yet.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub open_totals: Vec<ClientTotal>,

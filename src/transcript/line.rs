@@ -53,10 +53,18 @@ pub fn facts(line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec
             }
         }
         _ => {
+            out.extend(origin(&fields, position));
             let agent = position.agent.clone().or_else(|| sidechain_agent(&fields));
             out.extend(response(&fields, at, agent, position));
         }
     }
+}
+
+/// A copied line says which session made the request (2.1.330 and later); told once for each session and file.
+fn origin(line: &Object, position: &mut Position) -> Option<Fact> {
+    let origin = text(line, "requestSessionId")?;
+    let copied = text(line, "sessionId").is_some_and(|own| own != origin);
+    (copied && position.origins.insert(origin.clone())).then_some(Fact::Origin(origin))
 }
 
 fn sidechain_agent(fields: &Object) -> Option<String> {

@@ -16,4 +16,6 @@ pub enum Fact {
     Message(Message),
     /// The client's own running total.
     Total(ClientTotal),
+    /// Lines were copied from this session: the file is a fork of it.
+    Origin(String),
 }

@@ -76,6 +76,10 @@ impl Ledger<'_> {
                         earliest = Some(earliest.map_or(message.at, |e: Timestamp| e.min(message.at)));
                     }
                 }
+                Fact::Origin(origin) => {
+                    let sql = "INSERT OR IGNORE INTO forks (session, origin) VALUES (?, ?)";
+                    self.db.execute(sql, params![self.home, origin])?;
+                }
                 Fact::Total(total) => {
                     settle::note(self, total)?;
                     earliest = Some(Timestamp(i64::MIN));

@@ -60,6 +60,8 @@ CREATE TABLE client_totals (
   until INTEGER,
   PRIMARY KEY (session, run, model)
 ) WITHOUT ROWID;
+-- A session whose files hold lines that were copied from another one.
+CREATE TABLE forks (session INTEGER NOT NULL, origin TEXT NOT NULL, PRIMARY KEY (session, origin)) WITHOUT ROWID;
 CREATE TABLE specs (id INTEGER PRIMARY KEY, scope TEXT NOT NULL, rule TEXT NOT NULL, UNIQUE (scope, rule));
 -- Sums over messages, kept so that nobody has to add them up. A missing row is added up when it is asked for.
 CREATE TABLE counters (
