@@ -33,6 +33,11 @@ impl Usage {
         self.zip(other, u64::max)
     }
 
+    /// The smaller of both in every class.
+    pub fn min(self, other: Self) -> Self {
+        self.zip(other, u64::min)
+    }
+
     /// The sum in every class.
     pub fn plus(self, other: Self) -> Self {
         self.zip(other, u64::saturating_add)

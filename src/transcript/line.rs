@@ -152,7 +152,7 @@ fn totals(line: &Object, at: Timestamp, position: &mut Position, out: &mut Vec<F
             cache_read: number(&counts, "cacheReadInputTokens"),
         };
         let total = ClientTotal { run, model, usage, at, until: None };
-        position.open_totals.retain(|t| (t.run, &t.model) != (total.run, &total.model));
+        position.open_totals.retain(|t| (t.run, &t.model, t.usage) != (total.run, &total.model, total.usage));
         position.open_totals.push(total.clone());
         out.push(Fact::Total(total));
     }

@@ -58,7 +58,7 @@ CREATE TABLE client_totals (
   cache_read INTEGER NOT NULL,
   at INTEGER NOT NULL,
   until INTEGER,
-  PRIMARY KEY (session, run, model)
+  PRIMARY KEY (session, run, model, input, output, cache_write_5m, cache_write_1h, cache_read)
 ) WITHOUT ROWID;
 CREATE TABLE specs (id INTEGER PRIMARY KEY, scope TEXT NOT NULL, rule TEXT NOT NULL, UNIQUE (scope, rule));
 -- Sums over messages, kept so that nobody has to add them up. A missing row is added up when it is asked for.
