@@ -30,7 +30,9 @@ pub fn facts(line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec
         }
         return;
     }
-    let Some(fields) = std::str::from_utf8(line).ok().and_then(object) else { return };
+    // A damaged byte in some text must not cost the charge.
+    let line = String::from_utf8_lossy(line);
+    let Some(fields) = object(&line) else { return };
     let at = text(&fields, "timestamp").and_then(|t| Timestamp::parse(&t));
     if let Some(at) = at {
         position.last_at = Some(at);
