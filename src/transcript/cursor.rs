@@ -124,7 +124,8 @@ pub fn read_on(
     let mut buffer = Vec::new();
     let mut unfinished = 0; // bytes at the front of the buffer that are an unfinished line
     loop {
-        let wanted = CHUNK.min(usize::try_from(meta.len() - position.offset).unwrap_or(CHUNK)).max(4096);
+        let wanted =
+            CHUNK.min(usize::try_from(meta.len().saturating_sub(position.offset)).unwrap_or(CHUNK)).max(4096);
         buffer.resize(unfinished + wanted, 0);
         let got = file.read(&mut buffer[unfinished..])?;
         if got == 0 {
