@@ -94,7 +94,8 @@ pub struct Reading {
 }
 
 /// Reads on from `position`, at most about `max_bytes` (one line always fits). A file that does not exist yet is
-/// empty. An unfinished last line waits for the next call; a file that shrank or was replaced starts again from 0.
+/// empty. An unfinished last line waits for the next call; a file that shrank or
+/// was replaced starts again from 0.
 ///
 /// # Errors
 /// The file cannot be opened or read.
@@ -112,7 +113,8 @@ pub fn read_on(
         Err(e) => return Err(e),
     };
     let meta = file.metadata()?;
-    if meta.ino() != position.inode || meta.len() < position.offset {
+    let replaced = meta.ino() != position.inode || meta.len() < position.offset;
+    if replaced || (meta.len() > position.offset && !is_line_end(&mut file, position.offset)?) {
         let fresh = Position::start(position.agent.take(), std::mem::take(&mut position.agent_type));
         *position = Position { inode: meta.ino(), starts: position.starts + 1, ..fresh };
     }
@@ -148,4 +150,14 @@ pub fn read_on(
         }
     }
     Ok(reading)
+}
+
+/// Whether a line ends right before `offset`. A file that was written anew can have its old inode and be longer: then
+/// the offset most likely lies inside a line.
+fn is_line_end(file: &mut File, offset: u64) -> std::io::Result<bool> {
+    let Some(last) = offset.checked_sub(1) else { return Ok(true) };
+    file.seek(SeekFrom::Start(last))?;
+    let mut byte = [0];
+    file.read_exact(&mut byte)?;
+    Ok(byte == *b"\n")
 }

@@ -299,8 +299,10 @@ struct Detail {
 
 impl Detail {
     fn of(message: &Message) -> Result<Option<String>> {
-        let plain =
-            message.stopped && !message.error_followed && message.settled.is_empty() && message.visible.is_empty();
+        let plain = message.stopped
+            && !message.error_followed
+            && message.settled.is_empty()
+            && message.visible.is_empty();
         if plain && message.source == Source::Response {
             return Ok(None);
         }
