@@ -82,7 +82,8 @@ fn response(line: &Object, at: Timestamp, agent: Option<String>, position: &mut 
     let key = match (text(&message, "id"), text(line, "requestId")) {
         (Some(id), Some(request)) => MessageKey::of(&["message", &id, &request]),
         (Some(id), None) => MessageKey::of(&["message", &id]),
-        (None, _) => MessageKey::of(&["line", uuid.as_deref()?]),
+        (None, Some(request)) => MessageKey::of(&["request", &request]),
+        (None, None) => MessageKey::of(&["line", uuid.as_deref()?]),
     };
     let mut found = Message::new(key, Source::Response, at);
     (found.agent, found.agent_type) = owner(agent, position);
