@@ -94,8 +94,7 @@ pub struct Reading {
 }
 
 /// Reads on from `position`, at most about `max_bytes` (one line always fits). A file that does not exist yet is
-/// empty. An unfinished last line waits for the next call; a file that shrank or
-/// was replaced starts again from 0.
+/// empty. An unfinished last line waits for the next call; a file that shrank or was replaced starts again from 0.
 ///
 /// # Errors
 /// The file cannot be opened or read.

@@ -132,6 +132,7 @@ fn compaction(line: &Object, at: Timestamp, position: &Position) -> Option<Fact>
     found.model.clone_from(&position.last_model);
     let before = line.get("compactMetadata").and_then(|m| object(m.get()));
     found.recorded.cache_read = before.map_or(0, |m| number(&m, "preTokens"));
+    found.recorded = found.recorded.capped();
     found.stopped = true;
     Some(Fact::Message(found))
 }
@@ -150,10 +151,11 @@ fn totals(line: &Object, at: Timestamp, position: &mut Position, out: &mut Vec<F
         let usage = Usage {
             input: number(&counts, "inputTokens"),
             output: number(&counts, "outputTokens"),
-            cache_write_5m: short + written.saturating_sub(short + long),
+            cache_write_5m: short + written.saturating_sub(short.saturating_add(long)),
             cache_write_1h: long,
             cache_read: number(&counts, "cacheReadInputTokens"),
-        };
+        }
+        .capped();
         let total = ClientTotal { run, model, usage, at, until: None };
         position.open_totals.retain(|t| (t.run, &t.model, t.usage) != (total.run, &total.model, total.usage));
         position.open_totals.push(total.clone());
@@ -175,6 +177,7 @@ fn usage(fields: &Object) -> Usage {
         cache_write_1h: long,
         cache_read: number(fields, "cache_read_input_tokens"),
     }
+    .capped()
 }
 
 /// What a reader sees of a line's content.
