@@ -125,7 +125,8 @@ impl Book {
     pub fn watched(sessions: &[&str]) -> Self {
         let mut book = Self::new();
         for id in sessions {
-            for (scope, value) in [(Scope::Session, *id), (Scope::User, "ann"), (Scope::Project, "/project")] {
+            for (scope, value) in [(Scope::Session, *id), (Scope::User, "ann"), (Scope::Project, "/project")]
+            {
                 book.counter(scope, WindowRule::LIFETIME, value, NOW);
             }
         }

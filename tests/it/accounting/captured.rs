@@ -30,19 +30,35 @@ struct Scenario {
 const SCENARIOS: &[Scenario] = &[
     Scenario {
         folder: "simple",
-        sessions: &[truth("67393810-3473-4bd3-b05f-e73c943b62e9", Sum::tokens(1280, 137, 2300, 1000, 51200).calls(3, 2), 0)],
+        sessions: &[truth(
+            "67393810-3473-4bd3-b05f-e73c943b62e9",
+            Sum::tokens(1280, 137, 2300, 1000, 51200).calls(3, 2),
+            0,
+        )],
     },
     Scenario {
         folder: "parallel-tools",
-        sessions: &[truth("56b312ba-9e8b-4949-b4c6-7dd9141cfc8e", Sum::tokens(1230, 397, 3000, 0, 15000).calls(2, 6), 0)],
+        sessions: &[truth(
+            "56b312ba-9e8b-4949-b4c6-7dd9141cfc8e",
+            Sum::tokens(1230, 397, 3000, 0, 15000).calls(2, 6),
+            0,
+        )],
     },
     Scenario {
         folder: "slow-stream",
-        sessions: &[truth("7364f8da-038e-4488-8071-d68504e35666", Sum::tokens(1230, 197, 3000, 0, 15000).calls(2, 2), 0)],
+        sessions: &[truth(
+            "7364f8da-038e-4488-8071-d68504e35666",
+            Sum::tokens(1230, 197, 3000, 0, 15000).calls(2, 2),
+            0,
+        )],
     },
     Scenario {
         folder: "subagents",
-        sessions: &[truth("810f5143-ebb9-469c-bff2-bab2ce83d0c9", Sum::tokens(4749, 694, 7600, 0, 39700).calls(13, 9), 0)],
+        sessions: &[truth(
+            "810f5143-ebb9-469c-bff2-bab2ce83d0c9",
+            Sum::tokens(4749, 694, 7600, 0, 39700).calls(13, 9),
+            0,
+        )],
     },
     Scenario {
         folder: "api-errors",
@@ -65,30 +81,54 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         folder: "compact-manual",
-        sessions: &[truth("8e159abe-8a96-4c17-8a4c-6629b613ed91", Sum::tokens(4624, 357, 0, 0, 777).calls(4, 1), 0)],
+        sessions: &[truth(
+            "8e159abe-8a96-4c17-8a4c-6629b613ed91",
+            Sum::tokens(4624, 357, 0, 0, 777).calls(4, 1),
+            0,
+        )],
     },
     Scenario {
         folder: "compact-auto",
-        sessions: &[truth("2e4e487d-8b4d-4f4a-8aac-4de41da21fdc", Sum::tokens(4825, 380, 96300, 0, 401_777).calls(6, 3), 0)],
+        sessions: &[truth(
+            "2e4e487d-8b4d-4f4a-8aac-4de41da21fdc",
+            Sum::tokens(4825, 380, 96300, 0, 401_777).calls(6, 3),
+            0,
+        )],
     },
     Scenario {
         folder: "interactive-clear-compact-agents",
         sessions: &[
-            truth("f0690006-b173-469e-b9cf-52cacaee7435", Sum::tokens(7921, 633, 2500, 0, 19677).calls(11, 5), 0),
+            truth(
+                "f0690006-b173-469e-b9cf-52cacaee7435",
+                Sum::tokens(7921, 633, 2500, 0, 19677).calls(11, 5),
+                0,
+            ),
             truth("ac0f0a2b-6ced-4c2c-9553-b96bba8100c1", Sum::tokens(11, 3, 0, 0, 0).calls(1, 0), 0),
         ],
     },
     Scenario {
         folder: "hook-stopped",
-        sessions: &[truth("eaa7bc1a-06d9-4f84-92a4-6597c3d870cc", Sum::tokens(1200, 185, 3000, 0, 15000).calls(1, 2), 0)],
+        sessions: &[truth(
+            "eaa7bc1a-06d9-4f84-92a4-6597c3d870cc",
+            Sum::tokens(1200, 185, 3000, 0, 15000).calls(1, 2),
+            0,
+        )],
     },
     Scenario {
         folder: "2.1.197-simple",
-        sessions: &[truth("da35092c-6da9-4746-aef3-f54b3866bf33", Sum::tokens(1280, 137, 2300, 1000, 51200).calls(3, 2), 0)],
+        sessions: &[truth(
+            "da35092c-6da9-4746-aef3-f54b3866bf33",
+            Sum::tokens(1280, 137, 2300, 1000, 51200).calls(3, 2),
+            0,
+        )],
     },
     Scenario {
         folder: "2.1.197-subagents",
-        sessions: &[truth("816324ab-06e3-4117-afdb-13397b03b1b8", Sum::tokens(4749, 694, 7600, 0, 39700).calls(13, 9), 0)],
+        sessions: &[truth(
+            "816324ab-06e3-4117-afdb-13397b03b1b8",
+            Sum::tokens(4749, 694, 7600, 0, 39700).calls(13, 9),
+            0,
+        )],
     },
     Scenario {
         folder: "2.1.197-api-errors",

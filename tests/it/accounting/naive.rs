@@ -87,8 +87,10 @@ impl Naive {
                 self.tools.insert(text(&block["id"]));
             }
             if new {
-                known.visible += ["text", "thinking"].map(|part| text(&block[part]).chars().count()).iter().sum::<usize>();
-                known.visible += if block["input"].is_object() { block["input"].to_string().chars().count() } else { 0 };
+                known.visible +=
+                    ["text", "thinking"].map(|part| text(&block[part]).chars().count()).iter().sum::<usize>();
+                known.visible +=
+                    if block["input"].is_object() { block["input"].to_string().chars().count() } else { 0 };
             }
         }
         *last = Some(key);
@@ -115,7 +117,8 @@ impl Naive {
     /// What is charged for these files alone, and how many messages are estimates: what the client's last totals say,
     /// for models that they name; else the lines, with estimates for cut streams and compactions.
     pub fn charged(&self) -> (Sum, u64) {
-        let mut sum = Sum::default().calls((self.responses.len() + self.compactions.len()) as u64, self.tools.len() as u64);
+        let mut sum = Sum::default()
+            .calls((self.responses.len() + self.compactions.len()) as u64, self.tools.len() as u64);
         for total in self.totals.values() {
             sum = sum.plus(*total);
         }

@@ -32,7 +32,8 @@ fn one(main: &[String], agent: &[String]) -> Vec<Files> {
 
 #[test]
 fn an_agents_file_read_before_or_after_the_total_makes_no_difference() {
-    let main = lines([response("a", 1, t(100, 10, 0)), response("b", 9, t(50, 5, 0)), total(1, t(450, 45, 7))]);
+    let main =
+        lines([response("a", 1, t(100, 10, 0)), response("b", 9, t(50, 5, 0)), total(1, t(450, 45, 7))]);
     let agent = lines([response("c", 3, t(200, 20, 0)), response("d", 5, t(100, 10, 7))]);
     check(&one(&main, &agent), &[t(450, 45, 7)], t(450, 45, 7));
 }
@@ -72,7 +73,8 @@ fn an_unlisted_rest_is_not_charged_again_with_a_later_compaction() {
 
 #[test]
 fn a_compaction_is_an_estimate_until_a_total_covers_it() {
-    let open = lines([response("a", 1, t(100, 10, 500)), boundary("c1", 2, 610), response("b", 3, t(1, 1, 0))]);
+    let open =
+        lines([response("a", 1, t(100, 10, 500)), boundary("c1", 2, 610), response("b", 3, t(1, 1, 0))]);
     check(&one(&open, &[]), &[t(101, 11, 1110)], t(101, 11, 1110));
     let mut book = record(&one(&open, &[]), Way::Whole, 1);
     assert_eq!(book.total("s").1, 1);
@@ -176,8 +178,10 @@ fn a_fork_whose_parent_settles_first_goes_on_from_there() {
 fn compactions_in_both_branches_come_to_both_totals() {
     let before = lines([response("a", 1, t(100, 10, 0)), boundary("c1", 2, 110)]);
     let first = lines([total(1, t(4100, 310, 70)), dated(20)]);
-    let in_parent = lines([response("b", 21, t(7, 1, 0)), boundary("cp", 22, 99), total(1, t(8107, 611, 140))]);
-    let in_fork = lines([response("x", 31, t(20, 2, 0)), boundary("cf", 32, 88), total(1, t(9120, 712, 150))]);
+    let in_parent =
+        lines([response("b", 21, t(7, 1, 0)), boundary("cp", 22, 99), total(1, t(8107, 611, 140))]);
+    let in_fork =
+        lines([response("x", 31, t(20, 2, 0)), boundary("cf", 32, 88), total(1, t(9120, 712, 150))]);
     let parent = [before.clone(), first, in_parent].concat();
     let fork = [before, in_fork].concat();
     let sessions = [Files::made("p", &parent, &[]), Files::made("f", &fork, &[])];
@@ -190,7 +194,9 @@ fn compactions_in_both_branches_come_to_both_totals() {
 fn an_unlisted_rest_of_the_parent_is_not_the_forks_again() {
     let before = lines([response("a", 1, t(100, 10, 0))]);
     let parent = [before.clone(), lines([total(1, t(130, 13, 3))])].concat();
-    let fork = [before, lines([response("x", 31, t(20, 2, 0)), boundary("cf", 32, 88), total(1, t(950, 95, 30))])].concat();
+    let fork =
+        [before, lines([response("x", 31, t(20, 2, 0)), boundary("cf", 32, 88), total(1, t(950, 95, 30))])]
+            .concat();
     let sessions = [Files::made("p", &parent, &[]), Files::made("f", &fork, &[])];
     check(&sessions, &[t(130, 13, 3), t(950, 95, 30)], t(950, 95, 30));
 }
@@ -200,7 +206,8 @@ fn a_total_names_each_model_apart() {
     let mut haiku = response("h", 2, t(70, 7, 0));
     haiku["message"]["model"] = "haiku".into();
     let mut both = total(1, t(130, 13, 0));
-    both["modelUsage"]["haiku"] = serde_json::json!({"inputTokens": 75, "outputTokens": 8, "cacheReadInputTokens": 1});
+    both["modelUsage"]["haiku"] =
+        serde_json::json!({"inputTokens": 75, "outputTokens": 8, "cacheReadInputTokens": 1});
     let main = lines([response("a", 1, t(100, 10, 0)), haiku, both]);
     check(&one(&main, &[]), &[t(205, 21, 1)], t(205, 21, 1));
     let mut book = record(&one(&main, &[]), Way::Lines, 1);
@@ -210,7 +217,8 @@ fn a_total_names_each_model_apart() {
 
 #[test]
 fn a_forked_capture_with_compactions_in_both_branches() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/transcripts/compact-auto");
+    let root =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/transcripts/compact-auto");
     let captured = Files::read(&root.join("2e4e487d-8b4d-4f4a-8aac-4de41da21fdc.jsonl"));
     let text = String::from_utf8(captured.files[0].1.clone()).expect("UTF-8");
     let all: Vec<String> = text.lines().map(str::to_owned).collect();
