@@ -76,11 +76,13 @@ pub struct Message {
     pub stopped: bool,
     /// A synthetic API-error line followed it.
     pub error_followed: bool,
-    /// The client's own total covers it: estimates no longer count.
-    pub settled: bool,
+    /// The sessions of which the client's own total covers it: estimates no longer count.
+    pub settled: BTreeSet<u64>,
     /// What the client's own totals say of it, by session: a fork and its parent may know different parts. Set by
     /// settling, never by a line; not for responses.
     pub exact: BTreeMap<u64, Usage>,
+    /// What they leave for it of its estimate, by session, where no total speaks of it alone.
+    pub share: BTreeMap<u64, Usage>,
     /// Visible characters of each distinct line; kept only while the message may turn out to be cut.
     pub visible: BTreeMap<u64, u64>,
     /// Its distinct `tool_use` ids, shortened.
@@ -100,8 +102,9 @@ impl Message {
             recorded: Usage::default(),
             stopped: false,
             error_followed: false,
-            settled: false,
+            settled: BTreeSet::new(),
             exact: BTreeMap::new(),
+            share: BTreeMap::new(),
             visible: BTreeMap::new(),
             tools: BTreeSet::new(),
         }
@@ -122,11 +125,9 @@ impl Message {
         self.recorded = self.recorded.max(other.recorded);
         self.stopped |= other.stopped;
         self.error_followed |= other.error_followed;
-        self.settled |= other.settled;
-        for (session, usage) in &other.exact {
-            let known = self.exact.entry(*session).or_default();
-            *known = known.max(*usage);
-        }
+        self.settled.extend(&other.settled);
+        merge_usages(&mut self.exact, &other.exact);
+        merge_usages(&mut self.share, &other.share);
         for (line, chars) in &other.visible {
             let known = self.visible.entry(*line).or_default();
             *known = (*known).max(*chars);
@@ -162,14 +163,13 @@ impl Message {
     /// The tokens charged.
     pub fn usage(&self) -> Usage {
         match self.source {
-            Source::Response if self.is_cut() && !self.settled => {
+            Source::Response if self.is_cut() && self.settled.is_empty() => {
                 let visible = self.visible.values().sum::<u64>() / CHARS_PER_TOKEN;
                 Usage { output: self.recorded.output.max(visible), ..self.recorded }
             }
-            Source::Compaction if self.exact.is_empty() => self.recorded,
-            Source::Compaction | Source::Unlisted => {
-                self.exact.values().fold(Usage::default(), |most, usage| most.max(*usage))
-            }
+            Source::Compaction if self.exact.is_empty() && self.share.is_empty() => self.recorded,
+            Source::Compaction if self.exact.is_empty() => largest(&self.share),
+            Source::Compaction | Source::Unlisted => largest(&self.exact),
             Source::Response => self.recorded,
         }
     }
@@ -179,6 +179,17 @@ impl Message {
         let requests = u64::from(self.source != Source::Unlisted);
         Amount { usage: self.usage(), requests, tool_calls: self.tools.len() as u64 }
     }
+}
+
+fn merge_usages(known: &mut BTreeMap<u64, Usage>, other: &BTreeMap<u64, Usage>) {
+    for (session, usage) in other {
+        let known = known.entry(*session).or_default();
+        *known = known.max(*usage);
+    }
+}
+
+fn largest(by_session: &BTreeMap<u64, Usage>) -> Usage {
+    by_session.values().fold(Usage::default(), |most, usage| most.max(*usage))
 }
 
 /// The client's own running total (`cost-state`): cumulative per model for one run of a client and its resumes, on
@@ -195,22 +206,4 @@ pub struct ClientTotal {
     pub at: Timestamp,
     /// The first dated line after it: messages from here on are not in the total. `None`: nothing came after.
     pub until: Option<Timestamp>,
-}
-
-/// What a client's total says beyond the lines.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Settlement {
-    /// The total does not even cover the lines (a run that lost its earlier total): it says nothing.
-    Incomplete,
-    /// This much stands on no line.
-    Unlisted(Usage),
-}
-
-/// What `total` says beyond `listed` (the lines' recorded usage, without estimates) and `booked` (earlier compactions).
-pub fn settle(total: Usage, listed: Usage, booked: Usage) -> Settlement {
-    if total.covers(listed) {
-        Settlement::Unlisted(total.saturating_minus(listed).saturating_minus(booked))
-    } else {
-        Settlement::Incomplete
-    }
 }

@@ -9,6 +9,7 @@ pub mod counter;
 pub mod ladder;
 pub mod message;
 pub mod operation;
+pub mod settlement;
 pub mod time;
 pub mod usage;
 pub mod verdict;

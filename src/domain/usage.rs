@@ -17,7 +17,16 @@ pub struct Usage {
     pub cache_read: u64,
 }
 
+/// The most tokens of one class that are believed of one response: a million times the largest context. Sums of
+/// larger numbers would not fit what a database can add up, and a counter that cannot be read guards nothing.
+const MOST: u64 = 1 << 40;
+
 impl Usage {
+    /// The same, with what cannot be true cut down.
+    pub fn capped(self) -> Self {
+        self.zip(self, |n, _| n.min(MOST))
+    }
+
     fn zip(self, other: Self, f: impl Fn(u64, u64) -> u64) -> Self {
         Self {
             input: f(self.input, other.input),
@@ -31,6 +40,11 @@ impl Usage {
     /// The larger of both in every class: what several lines say of the same response.
     pub fn max(self, other: Self) -> Self {
         self.zip(other, u64::max)
+    }
+
+    /// The smaller of both in every class.
+    pub fn min(self, other: Self) -> Self {
+        self.zip(other, u64::min)
     }
 
     /// The sum in every class.

@@ -76,13 +76,19 @@ impl WindowRule {
         match self.period {
             Period::Lifetime => Window { start: Timestamp(i64::MIN), end: None },
             Period::FiveHours => {
-                let start = at.0.div_euclid(FIVE_HOURS_MS) * FIVE_HOURS_MS;
-                Window { start: Timestamp(start), end: Some(Timestamp(start + FIVE_HOURS_MS)) }
+                let start = Timestamp(at.0.div_euclid(FIVE_HOURS_MS).saturating_mul(FIVE_HOURS_MS));
+                Window { start, end: Some(start.plus_millis(FIVE_HOURS_MS)) }
             }
             Period::Day | Period::Week | Period::Month => {
                 let date = at.utc().with_timezone(&self.zone).date_naive();
                 let (first, next) = self.dates(date);
-                Window { start: self.midnight(first), end: Some(self.midnight(next)) }
+                let end = self.midnight(next);
+                if at < end {
+                    return Window { start: self.midnight(first), end: Some(end) };
+                }
+                // Clocks went back over a midnight that had passed: the old date is on them again, but its window is
+                // over.
+                Window { start: end, end: Some(self.midnight(self.dates(next).1)) }
             }
         }
     }
@@ -113,12 +119,20 @@ impl WindowRule {
         Timestamp(moment.timestamp_millis())
     }
 
-    /// The first moment whose wall time is at or after `wall`, where `wall` itself does not exist.
+    /// The first moment whose wall time is at or after `wall`, where `wall` itself does not exist. Gaps can be a day
+    /// long (Pacific/Apia 2011) and can end at any second (Africa/Monrovia 1972).
     fn after_gap(&self, wall: NaiveDateTime) -> DateTime<Utc> {
-        // Gaps are whole minutes; the longest known (a skipped day, Pacific/Apia 2011) is 24 h.
-        (1..=26 * 60)
-            .find_map(|m| self.zone.from_local_datetime(&(wall + Duration::minutes(m))).earliest())
-            .map_or_else(|| wall.and_utc(), |t| t.with_timezone(&Utc))
+        const DAYS: i64 = 2 * 86_400;
+        let is_after = |second: i64| {
+            let moment = wall.and_utc() + Duration::seconds(second);
+            moment.with_timezone(&self.zone).naive_local() >= wall
+        };
+        let (mut before, mut after) = (-DAYS, DAYS);
+        while after - before > 1 {
+            let middle = before + (after - before) / 2;
+            (before, after) = if is_after(middle) { (before, middle) } else { (middle, after) };
+        }
+        wall.and_utc() + Duration::seconds(after)
     }
 }
 

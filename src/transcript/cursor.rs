@@ -115,7 +115,8 @@ pub fn read_on(
         Err(e) => return Err(e),
     };
     let meta = file.metadata()?;
-    if meta.ino() != position.inode || meta.len() < position.offset {
+    let replaced = meta.ino() != position.inode || meta.len() < position.offset;
+    if replaced || (meta.len() > position.offset && !is_line_end(&mut file, position.offset)?) {
         let fresh = Position::start(position.agent.take(), std::mem::take(&mut position.agent_type));
         *position = Position { inode: meta.ino(), starts: position.starts + 1, ..fresh };
     }
@@ -151,4 +152,14 @@ pub fn read_on(
         }
     }
     Ok(reading)
+}
+
+/// Whether a line ends right before `offset`. A file that was written anew can have its old inode and be longer: then
+/// the offset most likely lies inside a line.
+fn is_line_end(file: &mut File, offset: u64) -> std::io::Result<bool> {
+    let Some(last) = offset.checked_sub(1) else { return Ok(true) };
+    file.seek(SeekFrom::Start(last))?;
+    let mut byte = [0];
+    file.read_exact(&mut byte)?;
+    Ok(byte == *b"\n")
 }

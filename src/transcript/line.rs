@@ -30,7 +30,9 @@ pub fn facts(line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec
         }
         return;
     }
-    let Some(fields) = std::str::from_utf8(line).ok().and_then(object) else { return };
+    // A damaged byte in some text must not cost the charge.
+    let line = String::from_utf8_lossy(line);
+    let Some(fields) = object(&line) else { return };
     let at = text(&fields, "timestamp").and_then(|t| Timestamp::parse(&t));
     if let Some(at) = at {
         position.last_at = Some(at);
@@ -88,7 +90,8 @@ fn response(line: &Object, at: Timestamp, agent: Option<String>, position: &mut 
     let key = match (text(&message, "id"), text(line, "requestId")) {
         (Some(id), Some(request)) => MessageKey::of(&["message", &id, &request]),
         (Some(id), None) => MessageKey::of(&["message", &id]),
-        (None, _) => MessageKey::of(&["line", uuid.as_deref()?]),
+        (None, Some(request)) => MessageKey::of(&["request", &request]),
+        (None, None) => MessageKey::of(&["line", uuid.as_deref()?]),
     };
     let mut found = Message::new(key, Source::Response, at);
     (found.agent, found.agent_type) = owner(agent, position);
@@ -137,6 +140,7 @@ fn compaction(line: &Object, at: Timestamp, position: &Position) -> Option<Fact>
     found.model.clone_from(&position.last_model);
     let before = line.get("compactMetadata").and_then(|m| object(m.get()));
     found.recorded.cache_read = before.map_or(0, |m| number(&m, "preTokens"));
+    found.recorded = found.recorded.capped();
     found.stopped = true;
     Some(Fact::Message(found))
 }
@@ -155,12 +159,13 @@ fn totals(line: &Object, at: Timestamp, position: &mut Position, out: &mut Vec<F
         let usage = Usage {
             input: number(&counts, "inputTokens"),
             output: number(&counts, "outputTokens"),
-            cache_write_5m: short + written.saturating_sub(short + long),
+            cache_write_5m: short + written.saturating_sub(short.saturating_add(long)),
             cache_write_1h: long,
             cache_read: number(&counts, "cacheReadInputTokens"),
-        };
+        }
+        .capped();
         let total = ClientTotal { run, model, usage, at, until: None };
-        position.open_totals.retain(|t| (t.run, &t.model) != (total.run, &total.model));
+        position.open_totals.retain(|t| (t.run, &t.model, t.usage) != (total.run, &total.model, total.usage));
         position.open_totals.push(total.clone());
         out.push(Fact::Total(total));
     }
@@ -180,6 +185,7 @@ fn usage(fields: &Object) -> Usage {
         cache_write_1h: long,
         cache_read: number(fields, "cache_read_input_tokens"),
     }
+    .capped()
 }
 
 /// What a reader sees of a line's content.

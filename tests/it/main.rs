@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod accounting;
 mod budgets;
 mod client_facts;
 mod contract;

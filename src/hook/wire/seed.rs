@@ -61,7 +61,8 @@ impl SeedPayload {
             cache_write_5m: count("cache_creation_input_tokens"),
             cache_write_1h: 0,
             cache_read: count("cache_read_input_tokens"),
-        };
+        }
+        .capped();
         message.stopped = true;
         message.tools.insert(id.map_or(key.short(), tool_hash));
         Some(Fact::Message(message))

@@ -1,6 +1,7 @@
 //! Recording a batch: messages are merged with what is known of them, counters move by the difference.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
@@ -23,9 +24,9 @@ pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
     let specs = Specs::load(db, wanted)?;
     let before = operations::standings(db, &specs, batch.watches, batch.now, installed)?;
     let home = sessions::intern(db, batch.session, batch.now)?;
-    let lineage = sessions::lineage(db, home)?;
-    let mut ledger =
-        Ledger { db, specs: &specs, installed, home, lineage: &lineage, changes: Changes::default() };
+    let lineage = sessions::lineage(db, home)?.into();
+    let (changes, shared) = (Changes::default(), Vec::new());
+    let mut ledger = Ledger { db, specs: &specs, installed, home, lineage, changes, shared };
     ledger.record(batch.facts)?;
     ledger.changes.write(db)?;
     let states: Vec<_> = before.iter().map(|s| s.after(&ledger.changes, &specs)).collect();
@@ -46,8 +47,10 @@ pub struct Ledger<'a> {
     installed: Option<Timestamp>,
     /// The session in whose files they stand.
     pub home: i64,
-    lineage: &'a [Bearer],
+    lineage: Rc<[Bearer]>,
     changes: Changes,
+    /// Numbers and times of changed messages that other sessions hold too.
+    shared: Vec<(i64, Timestamp)>,
 }
 
 /// A stored message with its number, and who is charged for it.
@@ -97,22 +100,45 @@ impl Ledger<'_> {
         self.put(seen, |known| known.clone().merge(seen))
     }
 
-    /// What the client's total says of `compaction`, a compaction or an unlisted rest, from this session's side.
-    pub fn set_exact(&mut self, compaction: &Message, exact: Usage) -> Result<bool> {
-        let session = MessageKey::of(&["session", &self.lineage[0].session]).short();
-        let with = |message: &Message| {
-            let mut message = message.clone();
-            message.exact.insert(session, exact);
-            message
-        };
-        self.put(&with(compaction), with)
+    /// Puts a message of the session in place of what is known of it.
+    pub fn replace(&mut self, message: &Message) -> Result<bool> {
+        self.put(message, |_| message.clone())
+    }
+
+    /// What is known under a key.
+    pub fn get(&self, key: &MessageKey) -> Result<Option<Message>> {
+        Ok(self.known(key)?.map(|known| known.message))
+    }
+
+    /// What the session is called in [`Message::exact`].
+    pub fn session_number(&self) -> u64 {
+        MessageKey::of(&["session", &self.lineage[0].session]).short()
+    }
+
+    /// Works on another session for a while.
+    pub fn within<T>(&mut self, session: i64, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if session == self.home {
+            return work(self);
+        }
+        let lineage = sessions::lineage(self.db, session)?.into();
+        let home = std::mem::replace(&mut self.home, session);
+        let lineage = std::mem::replace(&mut self.lineage, lineage);
+        let done = work(self);
+        (self.home, self.lineage) = (home, lineage);
+        done
+    }
+
+    /// Takes the changed messages that other sessions hold too.
+    pub fn take_shared(&mut self) -> Vec<(i64, Timestamp)> {
+        std::mem::take(&mut self.shared)
     }
 
     /// Puts in `new`, or what `update` makes of the message that is known under its key.
     fn put(&mut self, new: &Message, update: impl FnOnce(&Message) -> Message) -> Result<bool> {
         let known = self.known(&new.key)?;
         let new = known.as_ref().map_or_else(|| new.clone(), |known| update(&known.message));
-        let joining: Vec<&Bearer> = self.lineage.iter().filter(|b| new.at >= b.since).collect();
+        let lineage = Rc::clone(&self.lineage);
+        let joining: Vec<&Bearer> = lineage.iter().filter(|b| new.at >= b.since).collect();
         let strangers: Vec<&&Bearer> = match &known {
             Some(known) => joining.iter().filter(|b| !known.sessions.contains(&b.session)).collect(),
             None => joining.iter().collect(),
@@ -135,6 +161,9 @@ impl Ledger<'_> {
             self.db.prepare_cached(sql)?.execute(params![id, bearer.id, own])?;
         }
         if let Some(known) = &known {
+            if known.sessions.len() + strangers.len() > 1 {
+                self.shared.push((id, new.at));
+            }
             let sessions: Vec<&str> = known.sessions.iter().map(String::as_str).collect();
             self.count(&known.message, &known.home, sessions, -1);
         }
@@ -266,15 +295,18 @@ struct Detail {
     recorded: Usage,
     stopped: bool,
     error_followed: bool,
-    settled: bool,
+    settled: BTreeSet<u64>,
     exact: Vec<(u64, Usage)>,
+    share: Vec<(u64, Usage)>,
     visible: Vec<(u64, u64)>,
 }
 
 impl Detail {
     fn of(message: &Message) -> Result<Option<String>> {
-        let plain =
-            message.stopped && !message.error_followed && !message.settled && message.visible.is_empty();
+        let plain = message.stopped
+            && !message.error_followed
+            && message.settled.is_empty()
+            && message.visible.is_empty();
         if plain && message.source == Source::Response {
             return Ok(None);
         }
@@ -282,8 +314,9 @@ impl Detail {
             recorded: message.recorded,
             stopped: message.stopped,
             error_followed: message.error_followed,
-            settled: message.settled,
+            settled: message.settled.clone(),
             exact: message.exact.iter().map(|(session, usage)| (*session, *usage)).collect(),
+            share: message.share.iter().map(|(session, usage)| (*session, *usage)).collect(),
             visible: message.visible.iter().map(|(line, chars)| (*line, *chars)).collect(),
         };
         serde_json::to_string(&detail).map(Some).map_err(|e| StoreError::Damaged(e.to_string()))
@@ -300,6 +333,7 @@ impl Detail {
             error_followed: self.error_followed,
             settled: self.settled,
             exact: self.exact.into_iter().collect(),
+            share: self.share.into_iter().collect(),
             visible: self.visible.into_iter().collect(),
             ..message
         }

@@ -58,7 +58,7 @@ CREATE TABLE client_totals (
   cache_read INTEGER NOT NULL,
   at INTEGER NOT NULL,
   until INTEGER,
-  PRIMARY KEY (session, run, model)
+  PRIMARY KEY (session, run, model, input, output, cache_write_5m, cache_write_1h, cache_read)
 ) WITHOUT ROWID;
 -- A session whose files hold lines that were copied from another one.
 CREATE TABLE forks (session INTEGER NOT NULL, origin TEXT NOT NULL, PRIMARY KEY (session, origin)) WITHOUT ROWID;

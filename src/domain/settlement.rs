@@ -1,0 +1,94 @@
+//! Settling a session with the client's own totals: what stands on no line, and which estimates that replaces.
+//!
+//! The result is a function of what is recorded: it is worked out anew from all totals whenever one of them, or a
+//! message that one covers, changes. So it does not depend on the order of recording.
+
+use super::message::{ClientTotal, Message, MessageKey, Source};
+use super::usage::Usage;
+
+/// `own`, the messages of one session's files and of one model, as the session's totals for that model leave them.
+/// What a total says beyond the lines goes to the last compaction that it covers; without one, to a message named
+/// after the run. Earlier compactions keep what an earlier total said of them, or their estimate as far as the total
+/// allows it. `own` holds the messages named after the runs too, where they are known, whoever made them. `elsewhere`:
+/// messages that the totals hold and that stand in other sessions' files only (a fork's total holds its origin's
+/// subagents). `session`: the session's number in [`Message::exact`].
+pub fn settle(
+    session: u64,
+    totals: &[ClientTotal],
+    own: Vec<Message>,
+    elsewhere: &[Message],
+) -> Vec<Message> {
+    let mut totals: Vec<&ClientTotal> = totals.iter().collect();
+    totals.sort_by_key(|t| (t.at, t.usage.total(), t.run));
+    let mut messages = own;
+    for message in &mut messages {
+        message.exact.remove(&session);
+        message.share.remove(&session);
+        message.settled.remove(&session);
+    }
+    for total in &totals {
+        let unlisted = unlisted(total);
+        match messages.iter_mut().find(|m| m.key == unlisted.key) {
+            Some(known) => known.at = known.at.min(unlisted.at),
+            None => messages.push(unlisted),
+        }
+    }
+    messages.sort_by_key(|m| (m.at, m.key));
+    for total in totals {
+        settle_one(session, total, &mut messages, elsewhere);
+    }
+    messages
+}
+
+fn settle_one(session: u64, total: &ClientTotal, messages: &mut [Message], elsewhere: &[Message]) {
+    let run = run_key(total);
+    let covers = |m: &Message| total.until.is_none_or(|until| m.at < until) || m.key == run;
+    let sum = |usages: &mut dyn Iterator<Item = Usage>| usages.fold(Usage::default(), Usage::plus);
+    let others = sum(&mut elsewhere.iter().filter(|m| covers(m)).map(listed_of));
+    let mut covered: Vec<&mut Message> = messages.iter_mut().filter(|m| covers(m)).collect();
+    let responses = covered.iter().filter(|m| m.source == Source::Response);
+    let listed = sum(&mut responses.map(|m| m.recorded)).plus(others);
+    // A total that does not even cover the lines (a run that lost its earlier total) says nothing.
+    if !total.usage.covers(listed) {
+        return;
+    }
+    for response in covered.iter_mut().filter(|m| m.is_cut()) {
+        response.settled.insert(session);
+    }
+    let mut rest = total.usage.saturating_minus(listed);
+    let last = covered.iter().filter(|m| m.source == Source::Compaction).map(|m| m.key).next_back();
+    for earlier in covered.iter_mut().filter(|m| m.source == Source::Compaction || m.key == run) {
+        if earlier.key == last.unwrap_or(run) {
+            continue;
+        }
+        if earlier.source == Source::Compaction && earlier.exact.is_empty() {
+            earlier.share.entry(session).or_insert(earlier.recorded.min(rest));
+        }
+        rest = rest.saturating_minus(earlier.usage());
+    }
+    if let Some(last) = covered.into_iter().find(|m| m.key == last.unwrap_or(run)) {
+        last.exact.insert(session, rest);
+    }
+}
+
+/// What stands on lines of a message; for a compaction, which has none, what it is charged with.
+fn listed_of(message: &Message) -> Usage {
+    match message.source {
+        Source::Response => message.recorded,
+        Source::Compaction | Source::Unlisted => message.usage(),
+    }
+}
+
+/// What a run and a model are known by.
+pub fn run_key(total: &ClientTotal) -> MessageKey {
+    MessageKey::of(&["run", &total.run.to_string(), &total.model])
+}
+
+/// The message that takes what stands on no line where there was no compaction. Every session with a total of the run
+/// has it, be it empty: a fork continues its parent's run, and finds there what its parent's total left over.
+fn unlisted(total: &ClientTotal) -> Message {
+    let mut unlisted = Message::new(run_key(total), Source::Unlisted, total.at);
+    unlisted.model.clone_from(&total.model);
+    unlisted.stopped = true;
+    unlisted
+}

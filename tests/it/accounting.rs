@@ -1,0 +1,14 @@
+//! Accounting: what transcripts say is counted exactly once, in whatever order and portions it is read.
+
+mod alerts;
+mod book;
+mod captured;
+mod counters;
+mod damage;
+mod lines;
+mod merging;
+mod naive;
+mod settling;
+mod values;
+mod windows;
+mod written;

@@ -1,0 +1,458 @@
+//! A store in a folder of its own, and readers that fill it the way hooks do.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use chrono_tz::Tz;
+use fusebox::domain::budget::{Budget, Classes, Mode, OnLimit, Scope, StoreDown, Unit};
+use fusebox::domain::operation::{Decision, Operation};
+use fusebox::domain::time::Timestamp;
+use fusebox::domain::usage::Usage;
+use fusebox::domain::window::{Period, WindowRule};
+use fusebox::store::sqlite::SqliteStore;
+use fusebox::store::{Applied, Batch, Session, Store, Watch};
+use fusebox::transcript::Fact;
+use fusebox::transcript::cursor::{Position, read_on};
+use tempfile::TempDir;
+
+/// A moment after everything that the captured transcripts hold.
+pub const NOW: Timestamp = Timestamp(1_795_400_000_000);
+
+/// What was counted: tokens by class, responses, tool calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum {
+    pub input: u64,
+    pub output: u64,
+    pub write_5m: u64,
+    pub write_1h: u64,
+    pub read: u64,
+    pub requests: u64,
+    pub tools: u64,
+}
+
+impl Sum {
+    pub const fn tokens(input: u64, output: u64, write_5m: u64, write_1h: u64, read: u64) -> Self {
+        Self { input, output, write_5m, write_1h, read, requests: 0, tools: 0 }
+    }
+
+    pub const fn calls(self, requests: u64, tools: u64) -> Self {
+        Self { requests, tools, ..self }
+    }
+
+    pub fn plus(self, o: Self) -> Self {
+        Self {
+            input: self.input + o.input,
+            output: self.output + o.output,
+            write_5m: self.write_5m + o.write_5m,
+            write_1h: self.write_1h + o.write_1h,
+            read: self.read + o.read,
+            requests: self.requests + o.requests,
+            tools: self.tools + o.tools,
+        }
+    }
+
+    pub fn of_usage(u: Usage) -> Self {
+        Self::tokens(u.input, u.output, u.cache_write_5m, u.cache_write_1h, u.cache_read)
+    }
+}
+
+/// A counter as budgets see it: a budget has one class for both kinds of cache writes.
+pub fn seen(sum: Sum) -> [u64; 6] {
+    [sum.input, sum.output, sum.write_5m + sum.write_1h, sum.read, sum.requests, sum.tools]
+}
+
+/// A budget that only counts.
+pub fn budget(name: &str, scope: Scope, unit: Unit, limit: u64) -> Budget {
+    Budget {
+        name: name.into(),
+        scope,
+        matches: "*".into(),
+        unit,
+        count: Classes::FRESH,
+        limit,
+        hard_limit: None,
+        window: WindowRule::LIFETIME,
+        thresholds: vec![0.5, 0.8, 0.9, 1.0],
+        on_limit: OnLimit::Pause,
+        wrap_up: 1,
+        mode: Mode::Enforce,
+        store_down: StoreDown::Local,
+    }
+}
+
+/// One budget for each part of a counter.
+pub fn parts(scope: Scope, rule: WindowRule, value: &str) -> Vec<Watch> {
+    let none = Classes { input: false, output: false, cache_write: false, cache_read: false };
+    let classes = [
+        Classes { input: true, ..none },
+        Classes { output: true, ..none },
+        Classes { cache_write: true, ..none },
+        Classes { cache_read: true, ..none },
+    ];
+    let token = |(i, count)| Budget {
+        count,
+        window: rule,
+        ..budget(&format!("{}-{i}", scope.name()), scope, Unit::Tokens, 1)
+    };
+    let mut budgets: Vec<Budget> = classes.into_iter().enumerate().map(token).collect();
+    for (name, unit) in [("requests", Unit::Requests), ("tools", Unit::ToolCalls)] {
+        let name = format!("{}-{name}", scope.name());
+        budgets.push(Budget { window: rule, ..budget(&name, scope, unit, 1) });
+    }
+    budgets.into_iter().map(|budget| Watch { budget, value: value.into() }).collect()
+}
+
+/// A session of the test's user.
+pub fn session(id: &str) -> Session {
+    Session { id: id.into(), project: "/project".into(), user: "ann".into(), ..Session::default() }
+}
+
+/// A store in a folder of its own.
+pub struct Book {
+    pub dir: TempDir,
+    pub store: SqliteStore,
+}
+
+impl Book {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let store = open(dir.path());
+        Self { dir, store }
+    }
+
+    /// A book whose counters exist from the start, so that they are moved, not added up.
+    pub fn watched(sessions: &[&str]) -> Self {
+        let mut book = Self::new();
+        for id in sessions {
+            for (scope, value) in [(Scope::Session, *id), (Scope::User, "ann"), (Scope::Project, "/project")]
+            {
+                book.counter(scope, WindowRule::LIFETIME, value, NOW);
+            }
+        }
+        book
+    }
+
+    pub fn apply(&mut self, session: &Session, facts: &[Fact]) -> Applied {
+        apply(&mut self.store, session, facts, &[], NOW)
+    }
+
+    /// What a counter holds now.
+    pub fn counter(&mut self, scope: Scope, rule: WindowRule, value: &str, now: Timestamp) -> [u64; 6] {
+        let watches = parts(scope, rule, value);
+        let watcher = Session { project: "/watcher".into(), user: "watcher".into(), ..session("watcher") };
+        let states = apply(&mut self.store, &watcher, &[], &watches, now).states;
+        let used: Vec<u64> = states.iter().map(|s| s.used).collect();
+        used.try_into().expect("six budgets")
+    }
+
+    /// A counter that was moved batch by batch; the same added up anew must say the same.
+    #[track_caller]
+    pub fn lifetime(&mut self, scope: Scope, value: &str) -> [u64; 6] {
+        let moved = self.counter(scope, WindowRule::LIFETIME, value, NOW);
+        // Another zone makes no other window, but another family of counters: it has to be added up.
+        let zones = [Tz::Asia__Tokyo, Tz::Asia__Seoul, Tz::Asia__Manila, Tz::Asia__Dhaka, Tz::Asia__Tehran];
+        let fresh = zones.into_iter().find(|zone| self.is_new(scope, *zone)).expect("a zone not used yet");
+        let rule = WindowRule { period: Period::Lifetime, zone: fresh };
+        assert_eq!(moved, self.counter(scope, rule, value, NOW), "moved and added up, {scope:?} {value}");
+        moved
+    }
+
+    fn is_new(&self, scope: Scope, zone: Tz) -> bool {
+        let db = rusqlite::Connection::open(self.dir.path().join(fusebox::store::sqlite::FILE));
+        let rule = WindowRule { period: Period::Lifetime, zone }.to_string();
+        let sql = "SELECT COUNT(*) FROM specs WHERE scope = ? AND rule = ?";
+        let known: i64 = db
+            .and_then(|db| db.query_row(sql, (scope.name(), rule), |r| r.get(0)))
+            .expect("the store's families can be read");
+        known == 0
+    }
+
+    /// What a session used, and how many of its messages are estimates.
+    #[track_caller]
+    pub fn total(&mut self, id: &str) -> (Sum, u64) {
+        let total = self.store.session_total(id).expect("the store answers").unwrap_or_default();
+        let sum = Sum {
+            requests: total.amount.requests,
+            tools: total.amount.tool_calls,
+            ..Sum::of_usage(total.amount.usage)
+        };
+        (sum, total.estimated_messages)
+    }
+
+    /// A person's decision about a budget.
+    pub fn operate(&mut self, id: &str, budget: &Budget, value: &str, decision: Decision, now: Timestamp) {
+        let watch = [Watch { budget: budget.clone(), value: value.into() }];
+        let state = apply(&mut self.store, &session("watcher"), &[], &watch, now).states.remove(0);
+        let operation = Operation {
+            id: id.into(),
+            decision,
+            budget: budget.name.clone(),
+            value: value.into(),
+            window_start: state.window.start,
+            reason: "test".into(),
+            actor: "ann".into(),
+            at: now,
+        };
+        self.store.operate(&operation, &state).expect("the store records an operation");
+    }
+}
+
+pub fn open(dir: &Path) -> SqliteStore {
+    SqliteStore::open(dir, NOW).expect("a store in a temporary folder").store
+}
+
+pub fn apply(
+    store: &mut SqliteStore,
+    session: &Session,
+    facts: &[Fact],
+    watches: &[Watch],
+    now: Timestamp,
+) -> Applied {
+    let batch = Batch { session, facts, watches, alert: true, claim: false, now };
+    store.apply(&batch).expect("the store records a batch")
+}
+
+/// A transcript file and what a hook knows of it.
+pub struct Reader {
+    pub path: PathBuf,
+    pub session: Session,
+    pub position: Position,
+    agent: Option<String>,
+}
+
+impl Reader {
+    pub fn new(session: &Session, path: &Path) -> Self {
+        let name = path.file_stem().and_then(|n| n.to_str()).unwrap_or_default();
+        let agent = name.strip_prefix("agent-").map(str::to_owned);
+        let mut reader =
+            Self { path: path.into(), session: session.clone(), position: Position::default(), agent };
+        reader.restart();
+        reader
+    }
+
+    /// Forgets how far it read.
+    pub fn restart(&mut self) {
+        let kind = if self.agent.is_some() { "" } else { "main" };
+        self.position = Position::start(self.agent.clone(), kind.into());
+    }
+
+    /// What the file says beyond what was read.
+    pub fn facts(&mut self) -> Vec<Fact> {
+        read_on(&self.path, &mut self.position, u64::MAX, NOW).expect("a readable transcript").facts
+    }
+
+    /// Reads on and records.
+    pub fn record(&mut self, store: &mut SqliteStore) {
+        let facts = self.facts();
+        apply(store, &self.session, &facts, &[], NOW);
+    }
+}
+
+/// A session's files, as bytes: the main one first.
+#[derive(Clone, Debug)]
+pub struct Files {
+    pub id: String,
+    pub files: Vec<(PathBuf, Vec<u8>)>,
+}
+
+impl Files {
+    /// A session's captured files.
+    pub fn read(transcript: &Path) -> Self {
+        let stem = transcript.file_stem().and_then(|s| s.to_str()).expect("a session id").to_owned();
+        let root = transcript.parent().expect("a folder");
+        let listed = fusebox::transcript::files::of_session(transcript);
+        let read = |path: &Path| {
+            let name = path.strip_prefix(root).expect("below the scenario's folder").to_owned();
+            (name, fs::read(path).expect("a fixture"))
+        };
+        Self { id: stem, files: listed.iter().map(|f| read(&f.path)).collect() }
+    }
+
+    /// A session made of lines: those of the main agent, and of one subagent where there are any.
+    pub fn made(id: &str, main: &[String], agent: &[String]) -> Self {
+        let join = |lines: &[String]| lines.iter().flat_map(|l| [l.as_bytes(), b"\n"].concat()).collect();
+        let mut files = vec![(PathBuf::from(format!("{id}.jsonl")), join(main))];
+        if !agent.is_empty() {
+            files.push((PathBuf::from(format!("{id}/subagents/agent-a{id}.jsonl")), join(agent)));
+        }
+        Self { id: id.into(), files }
+    }
+
+    /// Readers of these files, empty as yet, in `dir`.
+    pub fn readers(&self, dir: &Path) -> Vec<Reader> {
+        let session = session(&self.id);
+        let reader = |(name, _): &(PathBuf, Vec<u8>)| {
+            let path = dir.join(name);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("a folder for transcripts");
+            fs::write(&path, b"").expect("an empty transcript");
+            Reader::new(&session, &path)
+        };
+        self.files.iter().map(reader).collect()
+    }
+
+    /// Every line of every file as the facts that it says, read in order.
+    pub fn facts_by_line(&self, dir: &Path) -> Vec<Vec<Fact>> {
+        let mut facts = Vec::new();
+        for (reader, (_, bytes)) in self.readers(dir).iter_mut().zip(&self.files) {
+            for line in bytes.split_inclusive(|b| *b == b'\n') {
+                append(&reader.path, line);
+                facts.push(reader.facts());
+            }
+        }
+        facts
+    }
+}
+
+pub fn append(path: &Path, bytes: &[u8]) {
+    use std::io::Write;
+    let mut file = fs::OpenOptions::new().append(true).open(path).expect("a transcript to append to");
+    file.write_all(bytes).expect("room for a transcript");
+}
+
+/// A reproducible series of numbers.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn below(&mut self, n: usize) -> usize {
+        // xorshift64*: enough to mix orders, and the same everywhere.
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % n.max(1)
+    }
+
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for i in (1..items.len()).rev() {
+            items.swap(i, self.below(i + 1));
+        }
+    }
+}
+
+/// The ways in which a set of sessions may come to be recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Each file at once.
+    Whole,
+    /// Each line in a batch of its own.
+    Lines,
+    /// Files that grow by pieces of random size, torn lines included, in turn.
+    Pieces,
+    /// Each line, reading from the start every time.
+    Again,
+    /// Subagents' files before the main one, the last session first.
+    Backwards,
+    /// Two stores on one database, each reading everything, in turn.
+    TwoStores,
+    /// Lines in random order, in random batches; some come twice.
+    Shuffled,
+}
+
+pub const WAYS: [Way; 7] =
+    [Way::Whole, Way::Lines, Way::Pieces, Way::Again, Way::Backwards, Way::TwoStores, Way::Shuffled];
+
+/// Records `sessions` in a new book.
+pub fn record(sessions: &[Files], way: Way, seed: u64) -> Book {
+    let ids: Vec<&str> = sessions.iter().map(|s| s.id.as_str()).collect();
+    let mut book = Book::watched(&ids);
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut dice = Dice(seed | 1);
+    let contents = sessions.iter().flat_map(|s| s.files.iter().map(|(_, bytes)| bytes));
+    let readers = |dir: &Path| sessions.iter().flat_map(|s| s.readers(dir)).collect::<Vec<_>>();
+    match way {
+        Way::Whole => {
+            for (mut reader, bytes) in readers(dir.path()).into_iter().zip(contents) {
+                append(&reader.path, bytes);
+                reader.record(&mut book.store);
+            }
+        }
+        Way::Lines => {
+            for (mut reader, bytes) in readers(dir.path()).into_iter().zip(contents) {
+                for line in bytes.split_inclusive(|b| *b == b'\n') {
+                    append(&reader.path, line);
+                    reader.record(&mut book.store);
+                }
+            }
+        }
+        Way::Again => {
+            for (mut reader, bytes) in readers(dir.path()).into_iter().zip(contents) {
+                let lines: Vec<&[u8]> = bytes.split_inclusive(|b| *b == b'\n').collect();
+                // Every line would make reading quadratic: by eighths, and at the end once more.
+                for portion in lines.chunks(lines.len().div_ceil(8).max(1)) {
+                    append(&reader.path, &portion.concat());
+                    reader.restart();
+                    reader.record(&mut book.store);
+                }
+                reader.restart();
+                reader.record(&mut book.store);
+            }
+        }
+        Way::Backwards => {
+            let files: Vec<_> = readers(dir.path()).into_iter().zip(contents).collect();
+            for (mut reader, bytes) in files.into_iter().rev() {
+                append(&reader.path, bytes);
+                reader.record(&mut book.store);
+            }
+        }
+        Way::Pieces => {
+            let mut files: Vec<_> = readers(dir.path()).into_iter().zip(contents).map(|f| (f, 0)).collect();
+            while !files.is_empty() {
+                let chosen = dice.below(files.len());
+                let ((reader, bytes), done) = &mut files[chosen];
+                let end = bytes.len().min(*done + 1 + dice.below(6000));
+                append(&reader.path, &bytes[*done..end]);
+                *done = end;
+                reader.record(&mut book.store);
+                if end == bytes.len() {
+                    files.swap_remove(chosen);
+                }
+            }
+        }
+        Way::TwoStores => {
+            let mut other = open(book.dir.path());
+            let files: Vec<_> = readers(dir.path()).into_iter().zip(contents).collect();
+            let mut twins: Vec<Reader> =
+                files.iter().map(|(r, _)| Reader::new(&r.session, &r.path)).collect();
+            for ((mut reader, bytes), twin) in files.into_iter().zip(&mut twins) {
+                let mut done = 0;
+                while done < bytes.len() {
+                    let end = bytes.len().min(done + 1 + dice.below(6000));
+                    append(&reader.path, &bytes[done..end]);
+                    done = end;
+                    match dice.below(3) {
+                        0 => reader.record(&mut book.store),
+                        1 => twin.record(&mut other),
+                        _ => {
+                            reader.record(&mut book.store);
+                            twin.record(&mut other);
+                        }
+                    }
+                }
+                reader.record(&mut book.store);
+            }
+            twins.iter_mut().for_each(|twin| twin.record(&mut other));
+        }
+        Way::Shuffled => {
+            let mut all: Vec<(Session, Vec<Fact>)> = Vec::new();
+            for files in sessions {
+                let facts = files.facts_by_line(dir.path()).into_iter().filter(|f| !f.is_empty());
+                all.extend(facts.map(|facts| (session(&files.id), facts)));
+            }
+            let twice: Vec<_> = all.iter().step_by(3).cloned().collect();
+            all.extend(twice);
+            dice.shuffle(&mut all);
+            let mut by_session: BTreeMap<String, Vec<Fact>> = BTreeMap::new();
+            for (session, facts) in all {
+                by_session.entry(session.id.clone()).or_default().extend(facts);
+                if dice.below(2) == 0 {
+                    let facts = by_session.remove(&session.id).unwrap_or_default();
+                    book.apply(&session, &facts);
+                }
+            }
+            for (id, facts) in by_session {
+                book.apply(&session(&id), &facts);
+            }
+        }
+    }
+    book
+}

@@ -1,0 +1,152 @@
+//! A second counter, written without any of the product's code: what the rules say of a session's files.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::book::{Files, Sum};
+
+#[derive(Default)]
+struct Response {
+    model: String,
+    sum: Sum,
+    stopped: bool,
+    error_followed: bool,
+    visible: usize,
+}
+
+/// What stands in some files.
+#[derive(Default)]
+pub struct Naive {
+    responses: BTreeMap<(String, String), Response>,
+    blocks: BTreeSet<String>,
+    tools: BTreeSet<String>,
+    compactions: BTreeMap<String, u64>,
+    /// The last total of the client, by model.
+    totals: BTreeMap<String, Sum>,
+}
+
+fn n(v: &Value) -> u64 {
+    v.as_u64().unwrap_or(0)
+}
+
+impl Naive {
+    pub fn of(files: &Files) -> Self {
+        let mut found = Self::default();
+        found.read(files);
+        found
+    }
+
+    /// Several sessions together: copies in forks count once.
+    pub fn of_all(sessions: &[Files]) -> Self {
+        let mut found = Self::default();
+        sessions.iter().for_each(|files| found.read(files));
+        found
+    }
+
+    fn read(&mut self, files: &Files) {
+        for (_, bytes) in &files.files {
+            let mut last = None;
+            for line in String::from_utf8_lossy(bytes).lines() {
+                let line: Value = serde_json::from_str(line).expect("a captured line is JSON");
+                match line["type"].as_str() {
+                    Some("assistant") => self.response(&line, &mut last),
+                    Some("cost-state") => self.total(&line),
+                    Some("system") if line["subtype"] == "compact_boundary" => {
+                        let uuid = line["uuid"].as_str().expect("a boundary has a uuid");
+                        self.compactions.insert(uuid.into(), n(&line["compactMetadata"]["preTokens"]));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn response(&mut self, line: &Value, last: &mut Option<(String, String)>) {
+        let message = &line["message"];
+        if message["model"] == "<synthetic>" {
+            let before = last.as_ref().and_then(|key| self.responses.get_mut(key));
+            before.into_iter().for_each(|r| r.error_followed = true);
+            return;
+        }
+        let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+        let key = (text(&message["id"]), text(&line["requestId"]));
+        let known = self.responses.entry(key.clone()).or_default();
+        let usage = &message["usage"];
+        let long = n(&usage["cache_creation"]["ephemeral_1h_input_tokens"]);
+        known.model = text(&message["model"]);
+        known.sum.input = known.sum.input.max(n(&usage["input_tokens"]));
+        known.sum.output = known.sum.output.max(n(&usage["output_tokens"]));
+        known.sum.write_5m = known.sum.write_5m.max(n(&usage["cache_creation_input_tokens"]) - long);
+        known.sum.write_1h = known.sum.write_1h.max(long);
+        known.sum.read = known.sum.read.max(n(&usage["cache_read_input_tokens"]));
+        known.stopped |= message["stop_reason"].is_string();
+        let new = self.blocks.insert(text(&line["uuid"]));
+        for block in message["content"].as_array().into_iter().flatten() {
+            if block["type"] == "tool_use" {
+                self.tools.insert(text(&block["id"]));
+            }
+            if new {
+                known.visible +=
+                    ["text", "thinking"].map(|part| text(&block[part]).chars().count()).iter().sum::<usize>();
+                known.visible +=
+                    if block["input"].is_object() { block["input"].to_string().chars().count() } else { 0 };
+            }
+        }
+        *last = Some(key);
+    }
+
+    fn total(&mut self, line: &Value) {
+        for (model, usage) in line["modelUsage"].as_object().into_iter().flatten() {
+            let sum = Sum::tokens(
+                n(&usage["inputTokens"]),
+                n(&usage["outputTokens"]),
+                n(&usage["cacheCreationEphemeral5mInputTokens"]),
+                n(&usage["cacheCreationEphemeral1hInputTokens"]),
+                n(&usage["cacheReadInputTokens"]),
+            );
+            self.totals.insert(model.clone(), sum);
+        }
+    }
+
+    fn cut(&self) -> Vec<&Response> {
+        let is_cut = |r: &&Response| !r.stopped || (r.error_followed && r.sum.output <= 1);
+        self.responses.values().filter(is_cut).collect()
+    }
+
+    /// What is charged for these files alone, and how many messages are estimates: what the client's last totals say,
+    /// for models that they name; else the lines, with estimates for cut streams and compactions.
+    pub fn charged(&self) -> (Sum, u64) {
+        let mut sum = Sum::default()
+            .calls((self.responses.len() + self.compactions.len()) as u64, self.tools.len() as u64);
+        for total in self.totals.values() {
+            sum = sum.plus(*total);
+        }
+        let open = |r: &&Response| !self.totals.contains_key(&r.model);
+        for response in self.responses.values().filter(open) {
+            sum = sum.plus(response.sum);
+        }
+        let mut estimated = 0;
+        for cut in self.cut().into_iter().filter(open) {
+            let visible = cut.visible as u64 / 4;
+            sum.output += visible.saturating_sub(cut.sum.output);
+            estimated += u64::from(visible > cut.sum.output);
+        }
+        if self.totals.is_empty() {
+            sum.read += self.compactions.values().sum::<u64>();
+            estimated += self.compactions.len() as u64;
+        }
+        (sum, estimated)
+    }
+
+    /// What the responses of one model add up to, by their lines alone.
+    pub fn listed(&self, model: &str) -> Sum {
+        let of = self.responses.values().filter(|r| r.model == model);
+        of.fold(Sum::default(), |sum, r| sum.plus(r.sum))
+    }
+
+    /// The models that answered.
+    pub fn models(&self) -> BTreeSet<String> {
+        self.responses.values().map(|r| r.model.clone()).collect()
+    }
+}
