@@ -25,11 +25,11 @@ use crate::env::Env;
 #[derive(Debug, Parser)]
 #[command(name = "fusebox", version, max_term_width = 110, arg_required_else_help = true)]
 #[command(after_help = "Examples:
-  fusebox demo                                    see metering, warning, denial, extension and stop
-  fusebox init                                    register the hooks in your Claude Code settings
-  fusebox status                                  where the live session stands
-  fusebox status --session ID --json --check      for scripts: exit code 3 when it was stopped
-  fusebox budget extend session --tokens 200000 --reason \"migration needs it\"")]
+  fusebox demo                                see what it does, in a temporary folder
+  fusebox init                                register the hooks
+  fusebox status                              where the live session stands
+  fusebox status --session ID --json --check  for scripts: 3 when it was stopped
+  fusebox budget extend session --tokens 200000 --reason \"nearly done\"")]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -1,10 +1,10 @@
 //! Tables.
 
 use comfy_table::presets::NOTHING;
-use comfy_table::{Cell, CellAlignment, Row, Table};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Row, Table};
 
 use super::bar;
-use crate::app::brief::{grouped, percent};
+use crate::app::brief::{grouped, percent, share};
 use crate::domain::budget::{BudgetState, Mode, Scope};
 
 /// A table without lines; columns named in `right` are aligned to the right.
@@ -20,23 +20,41 @@ pub fn plain(header: &[&str], right: &[&str]) -> Table {
     table
 }
 
-/// Budgets, one a row: bar, share, numbers, status.
+/// Budgets: one a row where the terminal is wide enough, else two lines each.
 pub fn budgets(states: &[BudgetState]) -> String {
     let mut table = plain(&["BUDGET", "OF", "", "%", "USED", "LIMIT", "", "STATUS"], &["%", "USED", "LIMIT"]);
     for state in states {
-        let shadow = if state.budget.mode == Mode::Shadow { " (shadow)" } else { "" };
         table.add_row([
-            Cell::new(&state.budget.name),
+            Cell::new(short(&state.budget.name, 24)),
             Cell::new(short(&value(state), 16)),
             Cell::new(bar::bar(state.utilization())),
             Cell::new(percent(state)),
             Cell::new(grouped(state.used)),
             Cell::new(grouped(state.limit())),
             Cell::new(state.budget.unit.noun()),
-            Cell::new(format!("{}{shadow}", bar::status(state.status()))),
+            Cell::new(status(state)),
         ]);
     }
-    trimmed(&table)
+    // Wrapped cells are worse to read than two lines. (The width counts two columns of indentation.)
+    let terminal = table.width().map_or(usize::MAX, usize::from);
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    let text = trimmed(&table);
+    let widest = anstream::adapter::strip_str(&text).to_string().lines().map(|l| l.chars().count()).max();
+    if widest.is_some_and(|widest| widest + 2 > terminal) { lines(states) } else { text }
+}
+
+fn lines(states: &[BudgetState]) -> String {
+    let of = |state: &BudgetState| {
+        let (name, scope, status) = (&state.budget.name, state.budget.scope.name(), status(state));
+        let share = format!("{}  {}", bar::bar(state.utilization()), share(state));
+        format!("{name} ({scope} {})  {status}\n  {share}\n", short(&value(state), 24))
+    };
+    states.iter().map(of).collect()
+}
+
+fn status(state: &BudgetState) -> String {
+    let shadow = if state.budget.mode == Mode::Shadow { " (shadow)" } else { "" };
+    format!("{}{shadow}", bar::status(state.status()))
 }
 
 /// A table as text, without the blanks at the ends of its lines.
