@@ -25,7 +25,7 @@ use crate::env::Env;
 #[derive(Debug, Parser)]
 #[command(name = "fusebox", version, max_term_width = 110, arg_required_else_help = true)]
 #[command(after_help = "Examples:
-  fusebox demo                                see what it does, in a temporary folder
+  fusebox demo                                see what it does
   fusebox init                                register the hooks
   fusebox status                              where the live session stands
   fusebox status --session ID --json --check  for scripts: 3 when it was stopped

@@ -93,22 +93,18 @@ fn show(
         (false, true) => "live".to_owned(),
         (false, false) => format!("{dim}ended{dim:#}"),
     };
-    writeln!(
-        io.out,
-        "{bold}Session {}{bold:#}  {state}  {dim}{}{dim:#}",
-        status.session, row.session.project
-    )?;
+    writeln!(io.out, "{bold}Session {}{bold:#}  {state}", status.session)?;
+    writeln!(io.out, "  {dim}{}{dim:#}", row.session.project)?;
     let t = status.tokens;
-    let counts = [
+    let tokens = [
         ("input", t.input),
         ("output", t.output),
         ("cache writes", t.cache_write_5m + t.cache_write_1h),
         ("cache reads", t.cache_read),
-        ("requests", status.requests),
-        ("tool calls", status.tool_calls),
     ];
-    let counts: Vec<String> = counts.iter().map(|(name, n)| format!("{name} {}", grouped(*n))).collect();
-    writeln!(io.out, "  {}", counts.join(" · "))?;
+    let named = |(name, n): &(&str, u64)| format!("{} {name}", grouped(*n));
+    writeln!(io.out, "  tokens: {}", tokens.iter().map(named).collect::<Vec<_>>().join(" · "))?;
+    writeln!(io.out, "  {} requests · {} tool calls", grouped(status.requests), grouped(status.tool_calls))?;
     if status.estimated_messages > 0 {
         let n = status.estimated_messages;
         writeln!(
