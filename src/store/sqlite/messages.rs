@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{Applied, Batch, Result, StoreError};
 use super::counters::{self, AMOUNT, Changes, Specs, columns};
-use super::sessions::{self, Bearer};
+use super::sessions::{self, Bearer, Home};
 use super::{alerts, operations, settle};
 use crate::domain::budget::Scope;
 use crate::domain::counter::{self, Bearers, Spec};
@@ -19,11 +19,12 @@ use crate::transcript::Fact;
 
 /// One atomic step: record the facts, move the counters, raise the alerts, answer for the watched budgets.
 pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
-    let installed = sessions::installed(db)?;
+    let (epoch, installed) = sessions::meta(db)?;
     let wanted = batch.watches.iter().flat_map(|w| operations::specs(&w.budget));
     let specs = Specs::load(db, wanted)?;
     let before = operations::standings(db, &specs, batch.watches, batch.now, installed)?;
-    let home = sessions::intern(db, batch.session, batch.now)?;
+    let session = sessions::intern(db, batch.session, batch.now)?;
+    let home = session.id;
     let lineage = sessions::lineage(db, home)?.into();
     let (changes, shared) = (Changes::default(), Vec::new());
     let mut ledger = Ledger { db, specs: &specs, installed, home, lineage, changes, shared };
@@ -36,7 +37,7 @@ pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
         }
     }
     let alerts = if batch.claim { alerts::claim(db, &states, batch.now)? } else { Vec::new() };
-    let (epoch, sequence) = sessions::advance(db, home)?;
+    let sequence = sessions::advance(db, &session)?;
     Ok(Applied { states, alerts, epoch, sequence })
 }
 
@@ -59,14 +60,6 @@ struct Known {
     home: Home,
     message: Message,
     sessions: Vec<String>,
-}
-
-/// The session that first brought a message: decides the project, user and task type.
-#[derive(Clone, Default)]
-struct Home {
-    project: String,
-    user: String,
-    task_type: String,
 }
 
 impl Ledger<'_> {
@@ -185,7 +178,11 @@ impl Ledger<'_> {
         }
     }
 
+    /// The session that first brought a message decides to whom it is charged.
     fn home_of(&self, id: i64) -> Result<Home> {
+        if let Some(bearer) = self.lineage.iter().find(|b| b.id == id) {
+            return Ok(bearer.home.clone());
+        }
         let mut query =
             self.db.prepare_cached("SELECT project, user, task_type FROM sessions WHERE id = ?")?;
         Ok(query

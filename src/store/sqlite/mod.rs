@@ -193,7 +193,7 @@ impl Store for SqliteStore {
     }
 
     fn epoch(&mut self) -> Result<String> {
-        sessions::epoch(&self.connection)
+        Ok(sessions::meta(&self.connection)?.0)
     }
 
     fn is_rebuilding(&mut self) -> Result<bool> {

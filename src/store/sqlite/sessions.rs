@@ -77,29 +77,35 @@ fn number(db: &Connection, session: &str) -> Result<Option<i64>> {
     Ok(query.query_row([session], |r| r.get(0)).optional()?)
 }
 
+/// A session of which a batch is recorded.
+pub struct Known {
+    /// Its number.
+    pub id: i64,
+    /// How many batches of it were recorded before.
+    pub sequence: u64,
+}
+
 /// The number of `session`, which is noted when it is new.
-pub fn intern(db: &Connection, session: &Session, now: Timestamp) -> Result<i64> {
-    let mut query =
-        db.prepare_cached("SELECT id, last_seen, complete, ended FROM sessions WHERE session = ?")?;
+pub fn intern(db: &Connection, session: &Session, now: Timestamp) -> Result<Known> {
+    let mut query = db.prepare_cached(
+        "SELECT id, sequence, last_seen, complete OR ended IS NOT NULL FROM sessions WHERE session = ?",
+    )?;
     let known = query
         .query_row([&session.id], |r| {
-            Ok((
-                r.get::<_, i64>(0)?,
-                r.get::<_, i64>(1)?,
-                r.get::<_, bool>(2)? || r.get::<_, Option<i64>>(3)?.is_some(),
-            ))
+            let known = Known { id: r.get(0)?, sequence: from_sql(r.get(1)?) };
+            Ok((known, r.get::<_, i64>(2)?, r.get::<_, bool>(3)?))
         })
         .optional()?;
     match known {
-        None => insert(db, session, now),
-        Some((id, last_seen, ended)) => {
+        None => Ok(Known { id: insert(db, session, now)?, sequence: 0 }),
+        Some((known, last_seen, ended)) => {
             if ended || last_seen + SEEN_EVERY_MS < now.0 {
                 db.execute(
                     "UPDATE sessions SET last_seen = MAX(last_seen, ?), ended = NULL, complete = 0 WHERE id = ?",
-                    params![now.0, id],
+                    params![now.0, known.id],
                 )?;
             }
-            Ok(id)
+            Ok(known)
         }
     }
 }
@@ -143,7 +149,7 @@ fn intern_stub(db: &Connection, parent: &str, child: &Session, now: Timestamp) -
 /// Notes that a session was seen: its client (a resumed session has a new one), its transcript, its end. What it is
 /// charged to stays.
 pub fn see(db: &Connection, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
-    let id = intern(db, session, now)?;
+    let id = intern(db, session, now)?.id;
     db.execute(
         "UPDATE sessions SET transcript = COALESCE(?, transcript), client_pid = COALESCE(?, client_pid), \
          client_started = COALESCE(?, client_started), last_seen = MAX(last_seen, ?), ended = ?, complete = 0 \
@@ -174,6 +180,17 @@ pub fn complete(db: &Connection, session: &str) -> Result<()> {
     Ok(())
 }
 
+/// To whom the messages are charged that a session brings first.
+#[derive(Clone, Default)]
+pub struct Home {
+    /// Its project.
+    pub project: String,
+    /// Its user.
+    pub user: String,
+    /// Its task type.
+    pub task_type: String,
+}
+
 /// One session that is charged for what another brings.
 pub struct Bearer {
     /// Its number.
@@ -182,40 +199,56 @@ pub struct Bearer {
     pub session: String,
     /// From when on: it bears what is dated later.
     pub since: Timestamp,
+    /// Its own project, user and task type.
+    pub home: Home,
 }
 
 /// `id`, its parent, the parent's parent …: who bears what `id` brings. Bounded: a loop cannot hang a hook.
 pub fn lineage(db: &Connection, id: i64) -> Result<Vec<Bearer>> {
-    let mut query = db.prepare_cached("SELECT session, parent, parent_since FROM sessions WHERE id = ?")?;
+    let mut query = db.prepare_cached(
+        "SELECT session, project, user, task_type, parent, parent_since FROM sessions WHERE id = ?",
+    )?;
     let mut line: Vec<Bearer> = Vec::new();
     let mut next = Some((id, Timestamp(i64::MIN)));
     while let Some((id, since)) = next.filter(|(id, _)| line.len() < 16 && line.iter().all(|b| b.id != *id)) {
-        let (session, parent, from) = query
-            .query_row([id], |r| Ok((r.get(0)?, r.get::<_, Option<i64>>(1)?, r.get::<_, Option<i64>>(2)?)))?;
-        line.push(Bearer { id, session, since });
+        let (bearer, parent, from) = query.query_row([id], |r| {
+            let home = Home { project: r.get(1)?, user: r.get(2)?, task_type: r.get(3)? };
+            let bearer = Bearer { id, session: r.get(0)?, since, home };
+            Ok((bearer, r.get::<_, Option<i64>>(4)?, r.get::<_, Option<i64>>(5)?))
+        })?;
+        line.push(bearer);
         next = parent.map(|parent| (parent, since.max(Timestamp(from.unwrap_or(i64::MIN)))));
     }
     Ok(line)
 }
 
-/// Counts a batch of a session: the store's epoch, and the number of the batch.
-pub fn advance(db: &Connection, id: i64) -> Result<(String, u64)> {
-    let mut count =
-        db.prepare_cached("UPDATE sessions SET sequence = sequence + 1 WHERE id = ? RETURNING sequence")?;
-    let sequence = count.query_row([id], |r| r.get(0))?;
-    Ok((epoch(db)?, from_sql(sequence)))
+/// Counts a batch of a session: answers its number.
+pub fn advance(db: &Connection, session: &Known) -> Result<u64> {
+    // The number was read in this transaction: RETURNING it would cost twice as much.
+    let sequence = session.sequence + 1;
+    let mut count = db.prepare_cached("UPDATE sessions SET sequence = ? WHERE id = ?")?;
+    count.execute(params![super::to_sql(sequence), session.id])?;
+    Ok(sequence)
 }
 
-/// Which store this is.
-pub fn epoch(db: &Connection) -> Result<String> {
-    let mut query = db.prepare_cached("SELECT value FROM meta WHERE name = 'epoch'")?;
-    Ok(query.query_row((), |r| r.get(0))?)
+/// Which store this is, and when Fusebox was installed.
+pub fn meta(db: &Connection) -> Result<(String, Option<Timestamp>)> {
+    let mut query = db.prepare_cached("SELECT name, value FROM meta")?;
+    let mut rows = query.query(())?;
+    let (mut epoch, mut installed) = (String::new(), None);
+    while let Some(row) = rows.next()? {
+        match row.get_ref(0)?.as_str().unwrap_or_default() {
+            "epoch" => epoch = row.get(1)?,
+            "installed" => installed = Some(Timestamp(row.get(1)?)),
+            _ => {}
+        }
+    }
+    Ok((epoch, installed))
 }
 
 /// When Fusebox was installed.
 pub fn installed(db: &Connection) -> Result<Option<Timestamp>> {
-    let mut query = db.prepare_cached("SELECT value FROM meta WHERE name = 'installed'")?;
-    Ok(query.query_row((), |r| r.get(0)).optional()?.map(Timestamp))
+    Ok(meta(db)?.1)
 }
 
 /// Notes the installation; a later one changes nothing.
