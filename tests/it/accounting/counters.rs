@@ -1,1 +1,297 @@
-//! x
+//! Counters against a naive recount: random messages, in random batches, in random sessions, in random order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono_tz::Tz;
+use fusebox::domain::budget::{Budget, Scope, Unit};
+use fusebox::domain::message::{Message, MessageKey, Source};
+use fusebox::domain::operation::Decision;
+use fusebox::domain::time::Timestamp;
+use fusebox::domain::usage::Usage;
+use fusebox::domain::window::{Period, WindowRule};
+use fusebox::store::{Session, Store};
+use fusebox::transcript::Fact;
+use proptest::prelude::*;
+
+use super::book::{Book, parts, session};
+use super::merging::usage;
+
+const DAY: i64 = 86_400_000;
+
+/// What the test charges, and to whom: the sessions of two users and two projects; the third session was forked.
+const SESSIONS: [(&str, &str, &str); 3] =
+    [("s0", "ann", "/one"), ("s1", "bob", "/two"), ("s2", "ann", "/two")];
+
+#[derive(Clone, Debug)]
+struct Seen {
+    session: usize,
+    message: Message,
+}
+
+prop_compose! {
+    fn seen()(
+        session in 0..3usize,
+        // Few, so that many readings meet.
+        key in 0..6u8,
+        at in 0..4 * DAY,
+        recorded in usage(),
+        tools in prop::collection::btree_set(0..4u64, 0..3),
+        stopped in any::<bool>(),
+        (line, chars) in (0..3u64, 0..200u64),
+        agent in any::<bool>(),
+    ) -> Seen {
+        let mut message = Message::new(MessageKey([key; 16]), Source::Response, Timestamp(at));
+        // As of one message: the model and the agent are the same on every line.
+        message.model = ["haiku", "sonnet"][usize::from(key % 2)].into();
+        if key % 3 == 0 && agent {
+            message.agent = Some("a1".into());
+            message.agent_type = "Explore".into();
+        }
+        message.recorded = recorded;
+        message.tools = tools;
+        message.stopped = stopped;
+        message.visible = BTreeMap::from([(line, chars)]);
+        Seen { session, message: message.forget_lines() }
+    }
+}
+
+/// The recount: everything that was ever seen, merged by a fold over all readings.
+#[derive(Default)]
+struct Recount(BTreeMap<MessageKey, (Message, BTreeSet<usize>, usize)>);
+
+impl Recount {
+    fn add(&mut self, seen: &Seen) {
+        let fresh = (seen.message.clone(), BTreeSet::new(), seen.session);
+        let (message, sessions, _) = self.0.entry(seen.message.key).or_insert(fresh);
+        *message = message.clone().merge(&seen.message);
+        sessions.insert(seen.session);
+    }
+
+    fn sum(&self, counts: impl Fn(&Message, &BTreeSet<usize>, usize) -> bool) -> [u64; 6] {
+        let mut sum = [0; 6];
+        for (message, sessions, home) in self.0.values() {
+            if counts(message, sessions, *home) {
+                let (u, a) = (message.usage(), message.amount());
+                let parts = [u.input, u.output, u.cache_write_5m + u.cache_write_1h, u.cache_read, a.requests, a.tool_calls];
+                sum.iter_mut().zip(parts).for_each(|(s, p)| *s += p);
+            }
+        }
+        sum
+    }
+}
+
+fn of(index: usize) -> Session {
+    let (id, user, project) = SESSIONS[index];
+    Session { id: id.into(), user: user.into(), project: project.into(), ..Session::default() }
+}
+
+const ZONES: [Tz; 6] = [
+    Tz::UTC,
+    Tz::Europe__Berlin,
+    Tz::Asia__Kathmandu,
+    Tz::America__Sao_Paulo,
+    Tz::Pacific__Apia,
+    Tz::Australia__Lord_Howe,
+];
+
+/// Every counter that the test looks at, in the book and in the recount.
+fn compare(book: &mut Book, recount: &Recount, rule: WindowRule, now: Timestamp) -> Result<(), TestCaseError> {
+    let window = rule.at(now);
+    for (i, (id, _, _)) in SESSIONS.iter().enumerate() {
+        let expected = recount.sum(|m, sessions, _| window.contains(m.at) && sessions.contains(&i));
+        prop_assert_eq!(book.counter(Scope::Session, rule, id, now), expected, "{} {}", id, rule);
+    }
+    for user in ["ann", "bob"] {
+        let expected = recount.sum(|m, _, home| window.contains(m.at) && SESSIONS[home].1 == user);
+        prop_assert_eq!(book.counter(Scope::User, rule, user, now), expected, "{} {}", user, rule);
+    }
+    for project in ["/one", "/two"] {
+        let expected = recount.sum(|m, _, home| window.contains(m.at) && SESSIONS[home].2 == project);
+        prop_assert_eq!(book.counter(Scope::Project, rule, project, now), expected, "{} {}", project, rule);
+    }
+    for model in ["haiku", "sonnet"] {
+        let expected = recount.sum(|m, _, _| window.contains(m.at) && m.model == model);
+        prop_assert_eq!(book.counter(Scope::Model, rule, model, now), expected, "{} {}", model, rule);
+    }
+    for kind in ["main", "Explore"] {
+        let expected = recount.sum(|m, _, _| window.contains(m.at) && m.agent_type == kind);
+        prop_assert_eq!(book.counter(Scope::AgentType, rule, kind, now), expected, "{} {}", kind, rule);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn counters_equal_a_recount(
+        batches in prop::collection::vec(prop::collection::vec(seen(), 1..5), 1..10),
+        zone in prop::sample::select(&ZONES[..]),
+        (_, period) in prop::sample::select(&Period::ALL[..]),
+        now in 0..4 * DAY,
+        watch_from in 0..10usize,
+    ) {
+        let mut book = Book::new();
+        let mut recount = Recount::default();
+        let (rule, now) = (WindowRule { period, zone }, Timestamp(now));
+        for (i, batch) in batches.iter().enumerate() {
+            // Some counters exist from the start, others are added up later: it must make no difference.
+            if i == watch_from {
+                compare(&mut book, &recount, rule, now)?;
+            }
+            // A batch is of one session; its readings of others go in singly.
+            let home = batch[0].session;
+            let (own, others): (Vec<&Seen>, Vec<&Seen>) = batch.iter().partition(|s| s.session == home);
+            let facts: Vec<Fact> = own.iter().map(|s| Fact::Message(s.message.clone())).collect();
+            book.apply(&of(home), &facts);
+            own.iter().for_each(|s| recount.add(s));
+            for seen in others {
+                book.apply(&of(seen.session), &[Fact::Message(seen.message.clone())]);
+                recount.add(seen);
+            }
+        }
+        compare(&mut book, &recount, rule, now)?;
+        compare(&mut book, &recount, WindowRule::LIFETIME, now)?;
+        // All of it once more changes nothing.
+        for seen in batches.iter().flatten().rev() {
+            book.apply(&of(seen.session), &[Fact::Message(seen.message.clone())]);
+        }
+        compare(&mut book, &recount, rule, now)?;
+    }
+
+    #[test]
+    fn a_reset_forgets_what_is_dated_before_it(
+        early in prop::collection::vec(seen(), 0..8),
+        late in prop::collection::vec(seen(), 0..8),
+        baseline in 0..4 * DAY,
+        (_, period) in prop::sample::select(&Period::ALL[..]),
+        extend in 0..100u64,
+    ) {
+        let now = Timestamp(4 * DAY - 1);
+        let rule = WindowRule { period, zone: Tz::UTC };
+        let mut book = Book::new();
+        let mut recount = Recount::default();
+        let watch = |book: &mut Book| book.counter(Scope::Session, rule, "s0", now);
+        watch(&mut book);
+        for seen in &early {
+            book.apply(&of(seen.session), &[Fact::Message(seen.message.clone())]);
+            recount.add(seen);
+        }
+        let budgets: Vec<Budget> = parts(Scope::Session, rule, "s0").into_iter().map(|w| w.budget).collect();
+        for budget in &budgets {
+            let name = &budget.name;
+            book.operate(&format!("e-{name}"), budget, "s0", Decision::Extend { amount: extend }, now);
+            let reset = Decision::Reset { baseline: Timestamp(baseline) };
+            book.operate(&format!("r-{name}"), budget, "s0", reset, now);
+            // The same operation, replayed.
+            book.operate(&format!("r-{name}"), budget, "s0", reset, now);
+        }
+        for seen in &late {
+            book.apply(&of(seen.session), &[Fact::Message(seen.message.clone())]);
+            recount.add(seen);
+        }
+        let window = rule.at(now);
+        let from = window.start.max(Timestamp(baseline));
+        let expected = recount.sum(|m, sessions, _| {
+            m.at >= from && window.contains(m.at) && sessions.contains(&0)
+        });
+        prop_assert_eq!(watch(&mut book), expected);
+        // Another value of the same budget was not reset.
+        let other = recount.sum(|m, sessions, _| window.contains(m.at) && sessions.contains(&1));
+        prop_assert_eq!(book.counter(Scope::Session, rule, "s1", now), other);
+    }
+}
+
+fn said(key: u8, at: i64, input: u64) -> Fact {
+    let mut message = Message::new(MessageKey([key; 16]), Source::Response, Timestamp(at));
+    message.recorded = Usage { input, output: 2, ..Usage::default() };
+    (message.stopped, message.model) = (true, "sonnet".into());
+    Fact::Message(message)
+}
+
+#[test]
+fn a_message_found_to_be_older_moves_to_its_window() {
+    let day = WindowRule { period: Period::Day, zone: Tz::UTC };
+    let mut book = Book::new();
+    let used = |book: &mut Book, at| book.counter(Scope::Session, day, "s0", Timestamp(at))[0];
+    assert_eq!((used(&mut book, 0), used(&mut book, DAY)), (0, 0));
+    book.apply(&of(0), &[said(1, DAY + 5, 10)]);
+    assert_eq!((used(&mut book, 0), used(&mut book, DAY)), (0, 10));
+    book.apply(&of(0), &[said(1, 5, 10)]);
+    assert_eq!((used(&mut book, 0), used(&mut book, DAY)), (10, 0));
+}
+
+#[test]
+fn what_came_before_the_installation_is_history() {
+    let mut book = Book::watched(&["s"]);
+    book.store.install(Timestamp(1000)).expect("noted");
+    book.store.install(Timestamp(9000)).expect("a later one changes nothing");
+    let budget = super::book::budget("session", Scope::Session, Unit::Tokens, 100);
+    let watch = [fusebox::store::Watch { budget: budget.clone(), value: "s".into() }];
+    let facts = [said(1, 500, 500), said(2, 1000, 30)];
+    let applied = super::book::apply(&mut book.store, &session("s"), &facts, &watch, Timestamp(2000));
+    let state = &applied.states[0];
+    assert_eq!((state.used, state.history, state.limit()), (534, 502, 602));
+    // Replaying an old message raises no alert: the limit rises with it.
+    assert!(applied.alerts.is_empty());
+    // Added up anew it is the same.
+    let renamed = WindowRule { zone: Tz::Asia__Tokyo, ..WindowRule::LIFETIME };
+    let watch = [fusebox::store::Watch { budget: Budget { window: renamed, ..budget }, value: "s".into() }];
+    let applied = super::book::apply(&mut book.store, &session("s"), &[], &watch, Timestamp(2000));
+    assert_eq!((applied.states[0].used, applied.states[0].history), (534, 502));
+}
+
+#[test]
+fn a_deleted_budget_is_left_out_until_it_is_reset() {
+    let mut book = Book::new();
+    let budget = super::book::budget("session", Scope::Session, Unit::Tokens, 100);
+    let states = |book: &mut Book| {
+        let watch = [fusebox::store::Watch { budget: budget.clone(), value: "s".into() }];
+        let facts = [said(1, 500, 40)];
+        super::book::apply(&mut book.store, &session("s"), &facts, &watch, Timestamp(2000)).states
+    };
+    assert_eq!(states(&mut book)[0].used, 42);
+    book.operate("d", &budget, "s", Decision::Delete, Timestamp(2000));
+    assert!(states(&mut book).is_empty());
+    let reset = fusebox::domain::operation::Operation {
+        id: "r".into(),
+        decision: Decision::Reset { baseline: Timestamp(400) },
+        budget: "session".into(),
+        value: "s".into(),
+        window_start: Timestamp(i64::MIN),
+        reason: "again".into(),
+        actor: "ann".into(),
+        at: Timestamp(2000),
+    };
+    let state = fusebox::domain::budget::BudgetState {
+        window: budget.window.at(Timestamp(2000)),
+        budget: budget.clone(),
+        value: "s".into(),
+        used: 0,
+        extension: 0,
+        history: 0,
+        operations: 0,
+        since: None,
+    };
+    book.store.operate(&reset, &state).expect("recorded");
+    assert_eq!(states(&mut book)[0].used, 42);
+    assert_eq!(book.store.operations(Some("session")).expect("listed").len(), 2);
+    assert_eq!(book.store.operations(Some("other")).expect("listed").len(), 0);
+}
+
+#[test]
+fn a_child_is_charged_to_its_parents_too_from_when_it_was_one() {
+    let mut book = Book::watched(&["child", "parent", "grandparent"]);
+    book.apply(&session("grandparent"), &[]);
+    let parent = Session { parent: Some("grandparent".into()), ..session("parent") };
+    book.store.see(&parent, Timestamp(0), false).expect("noted");
+    let child = Session { parent: Some("parent".into()), ..session("child") };
+    // It has a past of its own.
+    book.apply(&session("child"), &[said(1, 50, 5)]);
+    book.store.see(&child, Timestamp(100), false).expect("noted");
+    book.apply(&child, &[said(2, 200, 10), said(1, 50, 5)]);
+    book.apply(&parent, &[said(3, 300, 100)]);
+    let inputs = ["child", "parent", "grandparent"].map(|id| book.lifetime(Scope::Session, id)[0]);
+    assert_eq!(inputs, [15, 110, 110]);
+    assert_eq!(book.lifetime(Scope::User, "ann")[0], 115);
+}
