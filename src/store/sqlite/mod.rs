@@ -7,12 +7,14 @@ mod operations;
 mod sessions;
 mod settle;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
+use super::session_cache::{lock_exclusive, lock_shared};
 use super::{Applied, Batch, ClientProcess, Result, Session, SessionRow, SessionTotal, Store, StoreError};
 use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::operation::Operation;
@@ -30,7 +32,13 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(1000);
 /// The embedded store.
 pub struct SqliteStore {
     connection: Connection,
+    path: PathBuf,
+    /// The file that was opened: another one may stand in its place by now.
+    file: FileId,
 }
+
+/// Device and inode; `None` where there is no file.
+type FileId = Option<(u64, u64)>;
 
 /// What opening found.
 pub struct Opened {
@@ -48,15 +56,45 @@ impl SqliteStore {
     /// The folder or the file cannot be used: says which, and what to do.
     pub fn open(dir: &Path, now: Timestamp) -> Result<Opened> {
         let path = dir.join(FILE);
-        match Self::open_file(&path) {
-            Ok(store) => Ok(Opened { store, set_aside: None }),
-            Err(StoreError::Sqlite(error)) if is_corrupt(&error) => {
-                let aside = set_aside(&path, now).map_err(|e| unusable(&path, &e.to_string()))?;
-                Ok(Opened { store: Self::open_file(&path)?, set_aside: Some(aside) })
+        // The side files are found by name: while one process puts a new database in the place of a corrupt one, another
+        // must not be half way through opening it.
+        let shared = lock(dir, lock_shared);
+        let first = match Self::open_file(&path) {
+            Ok(store) => return Ok(Opened { store, set_aside: None }),
+            Err(StoreError::Sqlite(error)) if is_busy(&error) => {
+                return Err(unusable(&path, &error.to_string()));
             }
-            Err(StoreError::Sqlite(error)) => Err(unusable(&path, &error.to_string())),
-            Err(error) => Err(error),
+            Err(error @ StoreError::Unusable { .. }) => return Err(error),
+            Err(error) => error,
+        };
+        drop(shared);
+        let Ok(_lock) = lock(dir, lock_exclusive) else { return Err(unusable(&path, &first.to_string())) };
+        let opened = match Self::open_file(&path) {
+            Err(error) if error.is_corrupt() => {
+                let aside = move_aside(&path, now).map_err(|e| unusable(&path, &e.to_string()))?;
+                Self::open_file(&path).map(|store| Opened { store, set_aside: Some(aside) })
+            }
+            other => other.map(|store| Opened { store, set_aside: None }),
+        };
+        opened.map_err(|error| match error {
+            StoreError::Unusable { .. } => error,
+            other => unusable(&path, &other.to_string()),
+        })
+    }
+
+    /// Gives up a store that turned out to be damaged: renames its file, unless another process has put a new one in its
+    /// place already. The next opening begins a new one.
+    ///
+    /// # Errors
+    /// The file cannot be renamed.
+    pub fn set_aside(self, now: Timestamp) -> std::io::Result<Option<PathBuf>> {
+        let Self { connection, path, file } = self;
+        drop(connection);
+        let _lock = lock(path.parent().unwrap_or(&path), lock_exclusive)?;
+        if file.is_none() || file_id(&path) != file {
+            return Ok(None);
         }
+        move_aside(&path, now).map(Some)
     }
 
     fn open_file(path: &Path) -> Result<Self> {
@@ -74,7 +112,7 @@ impl SqliteStore {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         let version: u32 = connection.query_row("PRAGMA user_version", (), |r| r.get(0))?;
         connection.execute_batch("PRAGMA synchronous=NORMAL;")?;
-        let mut store = Self { connection };
+        let mut store = Self { connection, path: path.to_owned(), file: file_id(path) };
         if (version as usize) < MIGRATIONS.len() {
             store.migrate()?;
         }
@@ -157,21 +195,35 @@ impl Store for SqliteStore {
     }
 }
 
-fn is_corrupt(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+fn file_id(path: &Path) -> FileId {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
+/// A lock on the store's folder: shared while a database is opened, exclusive while it is replaced.
+fn lock(dir: &Path, how: fn(&File) -> std::io::Result<()>) -> std::io::Result<File> {
+    let dir = File::open(dir)?;
+    how(&dir)?;
+    Ok(dir)
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 /// Renames a corrupt database and its side files: they are kept, never overwritten.
-fn set_aside(path: &Path, now: Timestamp) -> std::io::Result<PathBuf> {
-    let renamed = |suffix: &str| PathBuf::from(format!("{}.corrupt-{}{suffix}", path.display(), now.0));
+fn move_aside(path: &Path, now: Timestamp) -> std::io::Result<PathBuf> {
+    let named = |suffix: &str| PathBuf::from(format!("{}{suffix}", path.display()));
+    let aside = (0..).map(|n| named(&format!(".corrupt-{}", now.0 + n))).find(|name| !name.exists());
+    let aside = aside.unwrap_or_else(|| named(".corrupt"));
+    // The log first: a new database must not find that of the old one.
     for suffix in ["-wal", "-shm"] {
-        let side = PathBuf::from(format!("{}{suffix}", path.display()));
-        if side.exists() {
-            std::fs::rename(&side, renamed(suffix))?;
+        if named(suffix).exists() {
+            std::fs::rename(named(suffix), format!("{}{suffix}", aside.display()))?;
         }
     }
-    std::fs::rename(path, renamed(""))?;
-    Ok(renamed(""))
+    std::fs::rename(path, &aside)?;
+    Ok(aside)
 }
 
 /// Makes a folder that only its owner can read.
