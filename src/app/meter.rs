@@ -119,10 +119,12 @@ impl Guard<'_> {
         let Some(applied) = self.apply(&session, &facts, &watches, metering.claim) else {
             return Metered { states: self.count_locally(&facts, &watches), ..Metered::default() };
         };
-        let lost = !self.cache.epoch.is_empty() && applied.epoch != self.cache.epoch;
+        // Another store than the one that these positions were read for, or one that went back in time (a restored copy,
+        // a log that lost its end): it does not know all of this session.
+        let lost = !self.cache.epoch.is_empty()
+            && (applied.epoch != self.cache.epoch || applied.sequence <= self.cache.sequence);
         let (mut look, mut applied) = (look, applied);
         if lost {
-            // Another store than the one that these positions were read for: it knows nothing of this session yet.
             self.cache.positions.clear();
             look = self.look(&Metering { awaited: Awaited::Nothing, ..metering.clone() });
             let facts: Vec<Fact> = look.facts.iter().chain(&metering.extra).cloned().collect();
@@ -136,7 +138,7 @@ impl Guard<'_> {
         let (models, types) = (self.cache.models.clone(), self.cache.agent_types.clone());
         let (told, states) = (self.cache.told.clone(), applied.states.clone());
         self.update(|cache| {
-            if cache.epoch != applied.epoch {
+            if lost || cache.epoch != applied.epoch {
                 cache.positions.clear();
                 cache.sequence = 0;
                 cache.epoch = applied.epoch;
