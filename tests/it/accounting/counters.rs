@@ -72,7 +72,14 @@ impl Recount {
         for (message, sessions, home) in self.0.values() {
             if counts(message, sessions, *home) {
                 let (u, a) = (message.usage(), message.amount());
-                let parts = [u.input, u.output, u.cache_write_5m + u.cache_write_1h, u.cache_read, a.requests, a.tool_calls];
+                let parts = [
+                    u.input,
+                    u.output,
+                    u.cache_write_5m + u.cache_write_1h,
+                    u.cache_read,
+                    a.requests,
+                    a.tool_calls,
+                ];
                 sum.iter_mut().zip(parts).for_each(|(s, p)| *s += p);
             }
         }
@@ -95,7 +102,12 @@ const ZONES: [Tz; 6] = [
 ];
 
 /// Every counter that the test looks at, in the book and in the recount.
-fn compare(book: &mut Book, recount: &Recount, rule: WindowRule, now: Timestamp) -> Result<(), TestCaseError> {
+fn compare(
+    book: &mut Book,
+    recount: &Recount,
+    rule: WindowRule,
+    now: Timestamp,
+) -> Result<(), TestCaseError> {
     let window = rule.at(now);
     for (i, (id, _, _)) in SESSIONS.iter().enumerate() {
         let expected = recount.sum(|m, sessions, _| window.contains(m.at) && sessions.contains(&i));
