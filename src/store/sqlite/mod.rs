@@ -56,30 +56,32 @@ impl SqliteStore {
     /// The folder or the file cannot be used: says which, and what to do.
     pub fn open(dir: &Path, now: Timestamp) -> Result<Opened> {
         let path = dir.join(FILE);
-        // The side files are found by name: while one process puts a new database in the place of a corrupt one, another
-        // must not be half way through opening it.
+        // Beside others: no database is made, changed or replaced meanwhile. The side files are found by name, so nobody
+        // may be half way through opening one database while another is put in its place; and SQLite does not wait for
+        // its locks while it turns a new file into one with a log.
         let shared = lock(dir, lock_shared);
-        let first = match Self::open_file(&path) {
-            Ok(store) => return Ok(Opened { store, set_aside: None }),
-            Err(StoreError::Sqlite(error)) if is_busy(&error) => {
-                return Err(unusable(&path, &error.to_string()));
+        let first = match Self::connect(&path, OpenFlags::empty()) {
+            Ok((store, version)) if version >= MIGRATIONS.len() => {
+                return Ok(Opened { store, set_aside: None });
             }
-            Err(error @ StoreError::Unusable { .. }) => return Err(error),
-            Err(error) => error,
+            Ok(_) => None,
+            Err(error) if is_busy(&error) => return Err(unusable(&path, &error.to_string())),
+            Err(error) => Some(error),
         };
         drop(shared);
-        let Ok(_lock) = lock(dir, lock_exclusive) else { return Err(unusable(&path, &first.to_string())) };
-        let opened = match Self::open_file(&path) {
+        make_private_dir(dir)?;
+        // Alone: what is missing is made, what is old migrated, what is corrupt set aside.
+        let _lock = lock(dir, lock_exclusive)
+            .map_err(|e| unusable(&path, &first.map_or_else(|| e.to_string(), |first| first.to_string())))?;
+        let (store, set_aside) = match Self::make(&path) {
             Err(error) if error.is_corrupt() => {
                 let aside = move_aside(&path, now).map_err(|e| unusable(&path, &e.to_string()))?;
-                Self::open_file(&path).map(|store| Opened { store, set_aside: Some(aside) })
+                (Self::make(&path), Some(aside))
             }
-            other => other.map(|store| Opened { store, set_aside: None }),
+            other => (other, None),
         };
-        opened.map_err(|error| match error {
-            StoreError::Unusable { .. } => error,
-            other => unusable(&path, &other.to_string()),
-        })
+        let store = store.map_err(|error| unusable(&path, &error.to_string()))?;
+        Ok(Opened { store, set_aside })
     }
 
     /// Gives up a store that turned out to be damaged: renames its file, unless another process has put a new one in its
@@ -97,23 +99,21 @@ impl SqliteStore {
         move_aside(&path, now).map(Some)
     }
 
-    fn open_file(path: &Path) -> Result<Self> {
+    /// Opens the file; answers the version of its schema too.
+    fn connect(path: &Path, create: OpenFlags) -> Result<(Self, usize)> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = match Connection::open_with_flags(path, flags) {
-            // Opened first without creating: the folder is looked at only when there is no file yet.
-            Err(e) if e.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !path.exists() => {
-                make_private_dir(path.parent().unwrap_or(path))?;
-                Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_CREATE)?
-            }
-            other => other?,
-        };
+        let connection = Connection::open_with_flags(path, flags | create)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         // A checkpoint at close costs four fsyncs at every hook.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         let version: u32 = connection.query_row("PRAGMA user_version", (), |r| r.get(0))?;
         connection.execute_batch("PRAGMA synchronous=NORMAL;")?;
-        let mut store = Self { connection, path: path.to_owned(), file: file_id(path) };
-        if (version as usize) < MIGRATIONS.len() {
+        Ok((Self { connection, path: path.to_owned(), file: file_id(path) }, version as usize))
+    }
+
+    fn make(path: &Path) -> Result<Self> {
+        let (mut store, version) = Self::connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
+        if version < MIGRATIONS.len() {
             store.migrate()?;
         }
         Ok(store)
@@ -207,7 +207,8 @@ fn lock(dir: &Path, how: fn(&File) -> std::io::Result<()>) -> std::io::Result<Fi
     Ok(dir)
 }
 
-fn is_busy(error: &rusqlite::Error) -> bool {
+fn is_busy(error: &StoreError) -> bool {
+    let StoreError::Sqlite(error) = error else { return false };
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
