@@ -234,6 +234,26 @@ fn a_message_found_to_be_older_moves_to_its_window() {
 }
 
 #[test]
+fn the_first_moment_of_a_window_and_of_a_reset_counts() {
+    let day = WindowRule { period: Period::Day, zone: Tz::UTC };
+    let mut book = Book::new();
+    let used = |book: &mut Book| book.counter(Scope::Session, day, "s0", Timestamp(DAY))[0];
+    assert_eq!(used(&mut book), 0);
+    book.apply(
+        &of(0),
+        &[said(1, DAY, 10), said(2, DAY - 1, 100), said(3, 2 * DAY - 1, 1), said(4, 2 * DAY, 1000)],
+    );
+    assert_eq!(used(&mut book), 11);
+    for watch in parts(Scope::Session, day, "s0") {
+        let reset = Decision::Reset { baseline: Timestamp(DAY + 7) };
+        book.operate(&watch.budget.name, &watch.budget, "s0", reset, Timestamp(DAY));
+    }
+    assert_eq!(used(&mut book), 1);
+    book.apply(&of(0), &[said(5, DAY + 7, 20), said(6, DAY + 6, 200)]);
+    assert_eq!(used(&mut book), 21);
+}
+
+#[test]
 fn what_came_before_the_installation_is_history() {
     let mut book = Book::watched(&["s"]);
     book.store.install(Timestamp(1000)).expect("noted");
