@@ -12,7 +12,7 @@ use crate::domain::verdict::Caller;
 use crate::env::Env;
 use crate::store::session_cache::{CacheFile, SessionCache};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Session, Store, Watch};
+use crate::store::{Session, Store, StoreError, Watch};
 
 /// Who calls, as the client says.
 #[derive(Clone, Debug, Default)]
@@ -218,6 +218,9 @@ impl<'a> Guard<'a> {
             }
         }
         let done = work(self.store.as_mut()?);
+        if done.as_ref().is_err_and(StoreError::is_corrupt) {
+            self.give_up_store();
+        }
         done.map_err(|error| self.notes.push(error.to_string())).ok()
     }
 
@@ -225,6 +228,15 @@ impl<'a> Guard<'a> {
     pub fn tidy(&mut self, idle: bool) {
         if self.store.is_some() {
             self.with_store(|store| store.tidy(idle));
+        }
+    }
+
+    /// The store turned out to be damaged while it worked: opening reads one page only.
+    fn give_up_store(&mut self) {
+        let Some(store) = self.store.take() else { return };
+        match store.set_aside(self.env.now) {
+            Ok(aside) => self.tell.extend(aside.as_deref().map(corrupt)),
+            Err(error) => self.notes.push(format!("the corrupt store cannot be set aside: {error}")),
         }
     }
 
@@ -256,20 +268,21 @@ impl<'a> Guard<'a> {
 /// # Errors
 /// The store cannot be used.
 pub fn open(env: &Env) -> crate::store::Result<(SqliteStore, Option<String>)> {
-    let dir = env.state_dir().ok_or_else(|| crate::store::StoreError::Unusable {
+    let dir = env.state_dir().ok_or_else(|| StoreError::Unusable {
         path: "~/.local/state/fusebox".into(),
         problem: "there is no home folder".into(),
         remedy: "Set HOME, or FUSEBOX_STATE_DIR to a folder of your own".into(),
     })?;
     let opened = SqliteStore::open(&dir, env.now)?;
-    let warning = opened.set_aside.map(|aside| {
-        format!(
-            "Fusebox: the store was corrupt. It was kept as {} and is rebuilt from the transcripts; extensions and resets \
-             are lost. `fusebox status` finishes the rebuilding.",
-            aside.display()
-        )
-    });
-    Ok((opened.store, warning))
+    Ok((opened.store, opened.set_aside.as_deref().map(corrupt)))
+}
+
+fn corrupt(aside: &Path) -> String {
+    format!(
+        "Fusebox: the store was corrupt. It was kept as {} and is rebuilt from the transcripts; extensions and resets \
+         are lost. `fusebox status` finishes the rebuilding.",
+        aside.display()
+    )
 }
 
 /// Budgets whose window is over start afresh: what the cache knows of them is not of this window.

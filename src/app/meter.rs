@@ -131,10 +131,12 @@ impl Guard<'_> {
             let states = self.count_locally(&facts, &watches);
             return self.unstored(states, decide);
         };
-        let lost = !self.cache.epoch.is_empty() && applied.epoch != self.cache.epoch;
+        // Another store than the one that these positions were read for, or one that went back in time (a restored copy,
+        // a log that lost its end): it does not know all of this session.
+        let lost = !self.cache.epoch.is_empty()
+            && (applied.epoch != self.cache.epoch || applied.sequence <= self.cache.sequence);
         let (mut look, mut applied) = (look, applied);
         if lost {
-            // Another store than the one that these positions were read for: it knows nothing of this session yet.
             self.cache.positions.clear();
             self.note_loss();
             look = self.look(&Metering { awaited: Awaited::Nothing, ..metering.clone() });
@@ -149,7 +151,7 @@ impl Guard<'_> {
         let (models, types) = (self.cache.models.clone(), self.cache.agent_types.clone());
         let (told, states) = (self.cache.told, applied.states.clone());
         let done = self.update(|cache| {
-            if cache.epoch != applied.epoch {
+            if lost || cache.epoch != applied.epoch {
                 cache.positions.clear();
                 cache.sequence = 0;
                 cache.epoch = applied.epoch;

@@ -38,6 +38,30 @@ pub enum StoreError {
     Damaged(String),
 }
 
+impl StoreError {
+    /// Whether the store is damaged: it must be set aside, nothing will make it work again.
+    pub fn is_corrupt(&self) -> bool {
+        use rusqlite::{Error, ErrorCode};
+        match self {
+            Self::Unusable { .. } => false,
+            Self::Damaged(_) => true,
+            // Values of another kind than were written, in pages that look sound.
+            Self::Sqlite(
+                Error::InvalidColumnType(..)
+                | Error::FromSqlConversionFailure(..)
+                | Error::IntegralValueOutOfRange(..)
+                | Error::Utf8Error(..),
+            ) => true,
+            Self::Sqlite(error) => {
+                let code = error.sqlite_error_code();
+                let is_schema_lost =
+                    code == Some(ErrorCode::Unknown) && error.to_string().contains("no such ");
+                is_schema_lost || matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+            }
+        }
+    }
+}
+
 /// What the store answers.
 pub type Result<T> = std::result::Result<T, StoreError>;
 

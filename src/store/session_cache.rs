@@ -191,8 +191,13 @@ fn replace(new: &Path, old: &Path) -> std::io::Result<()> {
 }
 
 /// Waits for the lock. fs2 has been quiet since 2018, so it stands behind this one function.
-fn lock_exclusive(file: &File) -> std::io::Result<()> {
+pub(super) fn lock_exclusive(file: &File) -> std::io::Result<()> {
     fs2::FileExt::lock_exclusive(file)
+}
+
+/// The same, beside others that hold it so.
+pub(super) fn lock_shared(file: &File) -> std::io::Result<()> {
+    fs2::FileExt::lock_shared(file)
 }
 
 fn private_dir(dir: &Path) -> std::io::Result<()> {

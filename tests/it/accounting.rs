@@ -5,6 +5,7 @@ mod book;
 mod captured;
 mod counters;
 mod damage;
+mod hooks;
 mod lines;
 mod merging;
 mod naive;

@@ -7,12 +7,14 @@ mod operations;
 mod sessions;
 mod settle;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
+use super::session_cache::{lock_exclusive, lock_shared};
 use super::{
     Applied, Batch, ClientProcess, Result, Session, SessionRow, SessionTotal, Store, StoreError, Watch,
 };
@@ -39,7 +41,13 @@ const LOG_BYTES_IDLE: u64 = 16 * 4096;
 /// The embedded store.
 pub struct SqliteStore {
     connection: Connection,
+    path: PathBuf,
+    /// The file that was opened: another one may stand in its place by now.
+    file: FileId,
 }
+
+/// Device and inode; `None` where there is no file.
+type FileId = Option<(u64, u64)>;
 
 /// What opening found.
 pub struct Opened {
@@ -57,37 +65,70 @@ impl SqliteStore {
     /// The folder or the file cannot be used: says which, and what to do.
     pub fn open(dir: &Path, now: Timestamp) -> Result<Opened> {
         let path = dir.join(FILE);
-        match Self::open_file(&path) {
-            Ok(store) => Ok(Opened { store, set_aside: None }),
-            Err(StoreError::Sqlite(error)) if is_corrupt(&error) => {
-                let aside = set_aside(&path, now).map_err(|e| unusable(&path, &e.to_string()))?;
-                let mut store = Self::open_file(&path)?;
-                store.set_rebuilding(true)?;
-                Ok(Opened { store, set_aside: Some(aside) })
+        // Beside others: no database is made, changed or replaced meanwhile. The side files are found by name, so nobody
+        // may be half way through opening one database while another is put in its place; and SQLite does not wait for
+        // its locks while it turns a new file into one with a log.
+        let shared = lock(dir, lock_shared);
+        let first = match Self::connect(&path, false) {
+            Ok((store, version)) if version >= MIGRATIONS.len() => {
+                return Ok(Opened { store, set_aside: None });
             }
-            Err(StoreError::Sqlite(error)) => Err(unusable(&path, &error.to_string())),
-            Err(error) => Err(error),
+            Ok(_) => None,
+            Err(error) if is_busy(&error) => return Err(unusable(&path, &error.to_string())),
+            Err(error) => Some(error),
+        };
+        drop(shared);
+        make_private_dir(dir)?;
+        // Alone: what is missing is made, what is old migrated, what is corrupt set aside.
+        let _lock = lock(dir, lock_exclusive)
+            .map_err(|e| unusable(&path, &first.map_or_else(|| e.to_string(), |first| first.to_string())))?;
+        let (store, set_aside) = match Self::make(&path) {
+            Err(error) if error.is_corrupt() => {
+                let aside = move_aside(&path, now).map_err(|e| unusable(&path, &e.to_string()))?;
+                (Self::make(&path), Some(aside))
+            }
+            other => (other, None),
+        };
+        let mut store = store.map_err(|error| unusable(&path, &error.to_string()))?;
+        if set_aside.is_some() {
+            store.set_rebuilding(true)?;
         }
+        Ok(Opened { store, set_aside })
     }
 
-    fn open_file(path: &Path) -> Result<Self> {
+    /// Gives up a store that turned out to be damaged: renames its file, unless another process has put a new one in its
+    /// place already. The next opening begins a new one.
+    ///
+    /// # Errors
+    /// The file cannot be renamed.
+    pub fn set_aside(self, now: Timestamp) -> std::io::Result<Option<PathBuf>> {
+        let Self { connection, path, file } = self;
+        drop(connection);
+        let _lock = lock(path.parent().unwrap_or(&path), lock_exclusive)?;
+        if file.is_none() || file_id(&path) != file {
+            return Ok(None);
+        }
+        move_aside(&path, now).map(Some)
+    }
+
+    /// Opens the file; answers the version of its schema too.
+    fn connect(path: &Path, create: bool) -> Result<(Self, usize)> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = match Connection::open_with_flags(path, flags) {
-            // Opened first without creating: the folder is looked at only when there is no file yet.
-            Err(e) if e.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !path.exists() => {
-                make_private_dir(path.parent().unwrap_or(path))?;
-                make_private_file(path)?;
-                Connection::open_with_flags(path, flags)?
-            }
-            other => other?,
-        };
+        if create {
+            make_private_file(path)?;
+        }
+        let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         // A checkpoint at close costs four fsyncs at every hook.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         let version: u32 = connection.query_row("PRAGMA user_version", (), |r| r.get(0))?;
         connection.execute_batch("PRAGMA synchronous=NORMAL;")?;
-        let mut store = Self { connection };
-        if (version as usize) < MIGRATIONS.len() {
+        Ok((Self { connection, path: path.to_owned(), file: file_id(path) }, version as usize))
+    }
+
+    fn make(path: &Path) -> Result<Self> {
+        let (mut store, version) = Self::connect(path, true)?;
+        if version < MIGRATIONS.len() {
             store.migrate()?;
         }
         Ok(store)
@@ -209,21 +250,36 @@ impl Store for SqliteStore {
     }
 }
 
-fn is_corrupt(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+fn file_id(path: &Path) -> FileId {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
+/// A lock on the store's folder: shared while a database is opened, exclusive while it is replaced.
+fn lock(dir: &Path, how: fn(&File) -> std::io::Result<()>) -> std::io::Result<File> {
+    let dir = File::open(dir)?;
+    how(&dir)?;
+    Ok(dir)
+}
+
+fn is_busy(error: &StoreError) -> bool {
+    let StoreError::Sqlite(error) = error else { return false };
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 /// Renames a corrupt database and its side files: they are kept, never overwritten.
-fn set_aside(path: &Path, now: Timestamp) -> std::io::Result<PathBuf> {
-    let renamed = |suffix: &str| PathBuf::from(format!("{}.corrupt-{}{suffix}", path.display(), now.0));
+fn move_aside(path: &Path, now: Timestamp) -> std::io::Result<PathBuf> {
+    let named = |suffix: &str| PathBuf::from(format!("{}{suffix}", path.display()));
+    let aside = (0..).map(|n| named(&format!(".corrupt-{}", now.0 + n))).find(|name| !name.exists());
+    let aside = aside.unwrap_or_else(|| named(".corrupt"));
+    // The log first: a new database must not find that of the old one.
     for suffix in ["-wal", "-shm"] {
-        let side = PathBuf::from(format!("{}{suffix}", path.display()));
-        if side.exists() {
-            std::fs::rename(&side, renamed(suffix))?;
+        if named(suffix).exists() {
+            std::fs::rename(named(suffix), format!("{}{suffix}", aside.display()))?;
         }
     }
-    std::fs::rename(path, renamed(""))?;
-    Ok(renamed(""))
+    std::fs::rename(path, &aside)?;
+    Ok(aside)
 }
 
 /// Makes a folder that only its owner can read.

@@ -72,7 +72,14 @@ impl Recount {
         for (message, sessions, home) in self.0.values() {
             if counts(message, sessions, *home) {
                 let (u, a) = (message.usage(), message.amount());
-                let parts = [u.input, u.output, u.cache_write_5m + u.cache_write_1h, u.cache_read, a.requests, a.tool_calls];
+                let parts = [
+                    u.input,
+                    u.output,
+                    u.cache_write_5m + u.cache_write_1h,
+                    u.cache_read,
+                    a.requests,
+                    a.tool_calls,
+                ];
                 sum.iter_mut().zip(parts).for_each(|(s, p)| *s += p);
             }
         }
@@ -95,7 +102,12 @@ const ZONES: [Tz; 6] = [
 ];
 
 /// Every counter that the test looks at, in the book and in the recount.
-fn compare(book: &mut Book, recount: &Recount, rule: WindowRule, now: Timestamp) -> Result<(), TestCaseError> {
+fn compare(
+    book: &mut Book,
+    recount: &Recount,
+    rule: WindowRule,
+    now: Timestamp,
+) -> Result<(), TestCaseError> {
     let window = rule.at(now);
     for (i, (id, _, _)) in SESSIONS.iter().enumerate() {
         let expected = recount.sum(|m, sessions, _| window.contains(m.at) && sessions.contains(&i));
@@ -219,6 +231,26 @@ fn a_message_found_to_be_older_moves_to_its_window() {
     assert_eq!((used(&mut book, 0), used(&mut book, DAY)), (0, 10));
     book.apply(&of(0), &[said(1, 5, 10)]);
     assert_eq!((used(&mut book, 0), used(&mut book, DAY)), (10, 0));
+}
+
+#[test]
+fn the_first_moment_of_a_window_and_of_a_reset_counts() {
+    let day = WindowRule { period: Period::Day, zone: Tz::UTC };
+    let mut book = Book::new();
+    let used = |book: &mut Book| book.counter(Scope::Session, day, "s0", Timestamp(DAY))[0];
+    assert_eq!(used(&mut book), 0);
+    book.apply(
+        &of(0),
+        &[said(1, DAY, 10), said(2, DAY - 1, 100), said(3, 2 * DAY - 1, 1), said(4, 2 * DAY, 1000)],
+    );
+    assert_eq!(used(&mut book), 11);
+    for watch in parts(Scope::Session, day, "s0") {
+        let reset = Decision::Reset { baseline: Timestamp(DAY + 7) };
+        book.operate(&watch.budget.name, &watch.budget, "s0", reset, Timestamp(DAY));
+    }
+    assert_eq!(used(&mut book), 1);
+    book.apply(&of(0), &[said(5, DAY + 7, 20), said(6, DAY + 6, 200)]);
+    assert_eq!(used(&mut book), 21);
 }
 
 #[test]

@@ -1,1 +1,238 @@
-//! x
+//! A store that cannot be used: damaged files are set aside, unusable folders are named with what to do.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Barrier;
+
+use fusebox::domain::message::{Message, MessageKey, Source};
+use fusebox::domain::usage::Usage;
+use fusebox::store::sqlite::{FILE, SqliteStore};
+use fusebox::store::{Batch, Store, StoreError};
+use fusebox::transcript::Fact;
+
+use super::book::{Book, NOW, open, session};
+
+fn facts(count: usize) -> Vec<Fact> {
+    let fact = |id: usize| {
+        let mut message = Message::new(MessageKey::of(&["test", &id.to_string()]), Source::Response, NOW);
+        message.recorded = Usage { input: 1, ..Usage::default() };
+        (message.stopped, message.model) = (true, "sonnet".into());
+        Fact::Message(message)
+    };
+    (0..count).map(fact).collect()
+}
+
+/// A database of some pages, all in the main file.
+fn filled(dir: &Path) -> Vec<u8> {
+    let mut store = open(dir);
+    super::book::apply(&mut store, &session("s"), &facts(400), &[], NOW);
+    drop(store);
+    let db = rusqlite::Connection::open(dir.join(FILE)).expect("the database");
+    let moved: (i64, i64, i64) = db
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
+        .expect("a checkpoint");
+    assert_eq!(moved.0, 0, "nobody else holds it");
+    drop(db);
+    fs::read(dir.join(FILE)).expect("the database file")
+}
+
+fn set_aside(dir: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(dir).expect("the folder").flatten().map(|f| f.path());
+    let mut aside: Vec<PathBuf> = files.filter(|f| f.to_string_lossy().contains("corrupt-")).collect();
+    aside.sort();
+    aside
+}
+
+/// Opens a damaged store and records in it; the first record may fail, and is then tried once more.
+fn use_it(dir: &Path) -> SqliteStore {
+    let mut store = SqliteStore::open(dir, NOW).expect("a store").store;
+    let (session, facts) = (session("s"), facts(500));
+    let batch = Batch { session: &session, facts: &facts, watches: &[], alert: true, claim: false, now: NOW };
+    match store.apply(&batch) {
+        Ok(_) => store,
+        Err(error) => {
+            assert!(error.is_corrupt(), "{error}");
+            store.set_aside(NOW).expect("set aside");
+            let mut store = open(dir);
+            store.apply(&batch).expect("a new store works");
+            store
+        }
+    }
+}
+
+#[track_caller]
+fn check(dir: &Path, damaged: &[u8]) {
+    let mut store = use_it(dir);
+    let total = store.session_total("s").expect("the store answers").expect("known");
+    assert_eq!(total.amount.usage.input, 500);
+    let aside = set_aside(dir);
+    let kept: Vec<&PathBuf> = aside
+        .iter()
+        .filter(|f| !f.to_string_lossy().ends_with("-wal") && !f.to_string_lossy().ends_with("-shm"))
+        .collect();
+    assert_eq!(kept.len(), 1, "{aside:?}");
+    assert!(fs::read(kept[0]).expect("kept") == damaged, "kept as it was");
+}
+
+#[test]
+fn a_file_that_is_no_database_is_set_aside() {
+    for garbage in
+        [&b"this is no database, and longer than a header of one hundred bytes".repeat(20)[..], b"short"]
+    {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        fs::write(dir.path().join(FILE), garbage).expect("garbage");
+        let opened = SqliteStore::open(dir.path(), NOW).expect("a store");
+        let aside = opened.set_aside.expect("said so");
+        assert_eq!(fs::read(&aside).expect("kept"), garbage);
+        assert_eq!(aside, dir.path().join(format!("{FILE}.corrupt-{}", NOW.0)));
+        check(dir.path(), garbage);
+    }
+}
+
+#[test]
+fn an_empty_file_becomes_a_database() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    fs::write(dir.path().join(FILE), b"").expect("a file");
+    let opened = SqliteStore::open(dir.path(), NOW).expect("a store");
+    assert_eq!(opened.set_aside, None);
+    use_it(dir.path());
+    assert_eq!(set_aside(dir.path()).len(), 0);
+}
+
+#[test]
+fn a_truncated_database_is_set_aside() {
+    for part in [50, 200, 500, 900] {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut bytes = filled(dir.path());
+        bytes.truncate(bytes.len() * part / 1000);
+        fs::write(dir.path().join(FILE), &bytes).expect("truncated");
+        check(dir.path(), &bytes);
+    }
+}
+
+#[test]
+fn a_database_with_flipped_bytes_is_set_aside() {
+    // Every page after the first, each in a database of its own; the first holds header and schema.
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let whole = filled(dir.path());
+    let pages = whole.len() / 4096;
+    assert!(pages > 12, "{pages}");
+    let mut found = 0;
+    for page in 0..pages {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut bytes = whole.clone();
+        // The page's type and cell count, and some of its cells. Of the first page the header stays.
+        let start = page * 4096 + if page == 0 { 100 } else { 0 };
+        bytes[start..start + 12].iter_mut().for_each(|b| *b ^= 0xff);
+        fs::write(dir.path().join(FILE), &bytes).expect("damaged");
+        let mut store = use_it(dir.path());
+        let total = store.session_total("s").expect("the store answers").expect("known");
+        assert_eq!(total.amount.usage.input, 500, "page {page}");
+        found += set_aside(dir.path()).len().min(1);
+    }
+    // An index that no record touches can go unnoticed; most cannot.
+    assert!(found * 2 > pages, "{found} of {pages}");
+}
+
+#[test]
+fn a_database_that_somebody_else_replaced_is_not_set_aside() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let old = open(dir.path());
+    let replaced = open(dir.path()).set_aside(NOW).expect("set aside");
+    assert!(replaced.is_some());
+    let mut new = open(dir.path());
+    super::book::apply(&mut new, &session("s"), &facts(3), &[], NOW);
+    // Its database is not there any more: the new one stays.
+    assert_eq!(old.set_aside(NOW.plus_millis(1)).expect("nothing to do"), None);
+    assert_eq!(open(dir.path()).session_total("s").expect("answers").expect("known").amount.usage.input, 3);
+}
+
+#[test]
+fn many_that_find_a_damaged_file_at_once_agree_on_one_new_store() {
+    for round in 0..8 {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let garbage = b"no database".repeat(100);
+        fs::write(dir.path().join(FILE), &garbage).expect("garbage");
+        const THREADS: usize = 8;
+        let barrier = Barrier::new(THREADS);
+        let all = facts(THREADS);
+        let epochs: Vec<String> = std::thread::scope(|scope| {
+            let run = |i: usize| {
+                let (barrier, dir, all) = (&barrier, dir.path(), &all);
+                move || {
+                    barrier.wait();
+                    let mut store = SqliteStore::open(dir, NOW.plus_millis(i as i64)).expect("a store").store;
+                    super::book::apply(&mut store, &session("s"), &all[i..=i], &[], NOW).epoch
+                }
+            };
+            let threads: Vec<_> = (0..THREADS).map(|i| scope.spawn(run(i))).collect();
+            threads.into_iter().map(|t| t.join().expect("no panic")).collect()
+        });
+        assert!(epochs.iter().all(|e| *e == epochs[0]), "round {round}: {epochs:?}");
+        assert_eq!(set_aside(dir.path()).len(), 1, "round {round}");
+        let mut book = Book { store: open(dir.path()), dir };
+        assert_eq!(book.total("s").0.requests, THREADS as u64, "round {round}");
+    }
+}
+
+#[track_caller]
+fn unusable(dir: &Path) -> (PathBuf, String) {
+    match SqliteStore::open(dir, NOW).map(|_| ()) {
+        Err(StoreError::Unusable { path, problem, remedy }) => {
+            assert!(!problem.is_empty() && remedy.contains("FUSEBOX_STATE_DIR"), "{problem} {remedy}");
+            let shown = StoreError::Unusable { path: path.clone(), problem, remedy }.to_string();
+            (path, shown)
+        }
+        other => panic!("{}: {other:?}", dir.display()),
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let file = dir.path().join("file");
+    fs::write(&file, b"").expect("a file");
+    for dir in [file.join("state"), file.join("a/b/c"), "/proc/no-such-folder/state".into()] {
+        let (path, shown) = unusable(&dir);
+        assert!(path.starts_with(&dir), "{path:?}");
+        assert!(shown.contains(&*dir.to_string_lossy()), "{shown}");
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    // As root, permissions do not bind: /proc does.
+    let (path, shown) = unusable(Path::new("/proc"));
+    assert_eq!(path, Path::new("/proc").join(FILE));
+    assert!(shown.contains("/proc"), "{shown}");
+}
+
+#[test]
+fn a_folder_in_the_databases_place_is_named() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    fs::create_dir(dir.path().join(FILE)).expect("a folder");
+    assert_eq!(unusable(dir.path()).0, dir.path().join(FILE));
+}
+
+#[test]
+fn the_stores_folder_is_private() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let state = dir.path().join("a/b");
+    open(&state);
+    assert_eq!(fs::metadata(&state).expect("made").mode() & 0o777, 0o700);
+}
+
+#[test]
+fn what_one_store_recorded_another_finds() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut first = open(dir.path());
+    let applied = super::book::apply(&mut first, &session("s"), &facts(3), &[], NOW);
+    let mut second = open(dir.path());
+    let again = super::book::apply(&mut second, &session("s"), &facts(4), &[], NOW);
+    assert_eq!((applied.sequence, again.sequence), (1, 2));
+    assert_eq!(applied.epoch, again.epoch);
+    assert_eq!(second.session_total("s").expect("answers").expect("known").amount.requests, 4);
+    let elsewhere = Book::new().apply(&session("s"), &[]);
+    assert_ne!(elsewhere.epoch, applied.epoch, "another store is another one");
+}

@@ -1,0 +1,260 @@
+//! Hooks that meter one session: with their cache, without it, with a store that was lost or went back in time.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fusebox::app::guard::{Call, Guard};
+use fusebox::app::meter::{Metered, Metering, Reach};
+use fusebox::domain::time::Timestamp;
+use fusebox::env::Env;
+use fusebox::hook::run::{Hook, answer};
+use fusebox::store::sqlite::FILE;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::book::{Book, NOW, Sum, append, open};
+use super::written::response;
+
+/// A user's folders, and a session in them.
+struct Home {
+    dir: TempDir,
+    now: Timestamp,
+}
+
+const TEN: Sum = Sum::tokens(10, 5, 0, 0, 0);
+
+impl Home {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        fs::create_dir_all(dir.path().join("project")).expect("a project");
+        Self { dir, now: NOW }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn env(&self) -> Env {
+        let shown = |name: &str| self.path(name).to_string_lossy().into_owned();
+        let vars = [("HOME", shown("home")), ("USER", "ann".into()), ("FUSEBOX_STATE_DIR", shown("state"))];
+        let mut vars: BTreeMap<String, String> = vars.map(|(k, v)| (k.to_owned(), v)).into();
+        vars.insert("FUSEBOX_CACHE_DIR".into(), shown("cache"));
+        Env { now: self.now, vars, cwd: self.path("project"), uid: fusebox::env::uid() }
+    }
+
+    fn call(&self) -> Call {
+        let (transcript, cwd) = (Some(self.path("s.jsonl")), Some(self.path("project")));
+        Call { session: "s".into(), transcript, cwd, ..Call::default() }
+    }
+
+    /// One hook: reads on and records.
+    fn meter(&mut self) -> Metered {
+        self.now = self.now.plus_millis(1000);
+        let env = self.env();
+        let metering = Metering { reach: Reach::All, ..Metering::of_caller(true) };
+        Guard::new(&env, self.call()).meter(&metering)
+    }
+
+    #[track_caller]
+    fn used(&mut self) -> u64 {
+        let metered = self.meter();
+        assert!(metered.stored, "the store answered");
+        metered.states[0].used
+    }
+
+    fn says(&self, lines: &[Value]) {
+        let path = self.path("s.jsonl");
+        if !path.exists() {
+            fs::write(&path, b"").expect("a transcript");
+        }
+        lines.iter().for_each(|line| append(&path, format!("{line}\n").as_bytes()));
+    }
+
+    fn total(&self) -> Sum {
+        let mut book = Book { store: open(&self.path("state")), dir: tempfile::tempdir().expect("a folder") };
+        book.total("s").0
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for file in fs::read_dir(from).expect("a folder").flatten() {
+        fs::copy(file.path(), to.join(file.file_name())).expect("a copy");
+    }
+}
+
+#[test]
+fn each_hook_reads_on_where_the_last_one_ended() {
+    let mut home = Home::new();
+    assert_eq!(home.used(), 0, "no transcript yet");
+    home.says(&[response("a", 1, TEN)]);
+    assert_eq!(home.used(), 15);
+    home.says(&[response("b", 2, TEN), response("c", 3, TEN)]);
+    assert_eq!(home.used(), 45);
+    assert_eq!(home.used(), 45);
+}
+
+#[test]
+fn a_lost_cache_changes_nothing() {
+    let mut home = Home::new();
+    for i in 0..5 {
+        home.says(&[response(&format!("m{i}"), i, TEN)]);
+        assert_eq!(home.used(), 15 * (i as u64 + 1));
+        fs::remove_dir_all(home.path("cache")).expect("the cache was there");
+    }
+    assert_eq!(home.used(), 75);
+}
+
+#[test]
+fn a_lost_store_is_filled_again() {
+    let mut home = Home::new();
+    home.says(&[response("a", 1, TEN), response("b", 2, TEN)]);
+    assert_eq!(home.used(), 30);
+    fs::remove_dir_all(home.path("state")).expect("the store was there");
+    home.says(&[response("c", 3, TEN)]);
+    assert_eq!(home.used(), 45);
+    assert_eq!(home.total(), Sum::tokens(30, 15, 0, 0, 0).calls(3, 0));
+}
+
+#[test]
+fn a_store_that_went_back_in_time_is_filled_again() {
+    // A restored copy, or a log whose last pages a power failure took.
+    let mut home = Home::new();
+    home.says(&[response("a", 1, TEN)]);
+    assert_eq!(home.used(), 15);
+    copy(&home.path("state"), &home.path("old"));
+    home.says(&[response("b", 2, TEN)]);
+    assert_eq!(home.used(), 30);
+    home.says(&[response("c", 3, TEN)]);
+    assert_eq!(home.used(), 45);
+    fs::remove_dir_all(home.path("state")).expect("the store was there");
+    copy(&home.path("old"), &home.path("state"));
+    home.says(&[response("d", 4, TEN)]);
+    assert_eq!(home.used(), 60);
+    home.says(&[response("e", 5, TEN)]);
+    assert_eq!(home.used(), 75);
+    assert_eq!(home.total(), Sum::tokens(50, 25, 0, 0, 0).calls(5, 0));
+}
+
+#[test]
+fn a_store_damaged_between_two_hooks_is_filled_again() {
+    let mut home = Home::new();
+    home.says(&[response("a", 1, TEN), response("b", 2, TEN)]);
+    assert_eq!(home.used(), 30);
+    let file = home.path("state").join(FILE);
+    {
+        let db = rusqlite::Connection::open(&file).expect("the database");
+        db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())).expect("a checkpoint");
+    }
+    let mut bytes = fs::read(&file).expect("the database");
+    bytes[4096..].fill(0xa5);
+    fs::write(&file, &bytes).expect("damaged");
+    home.says(&[response("c", 3, TEN)]);
+    // This one finds the damage, and counts by itself; the next one has a new store.
+    let metered = home.meter();
+    assert_eq!((metered.stored, metered.states[0].used), (false, 45));
+    assert_eq!(home.used(), 45);
+    assert_eq!(home.total(), Sum::tokens(30, 15, 0, 0, 0).calls(3, 0));
+}
+
+#[test]
+fn while_the_store_is_out_of_reach_the_count_goes_on() {
+    let mut home = Home::new();
+    home.says(&[response("a", 1, TEN)]);
+    assert_eq!(home.used(), 15);
+    fs::rename(home.path("state"), home.path("away")).expect("moved");
+    fs::write(home.path("state"), b"in the way").expect("a file");
+    for (i, used) in [(2, 30), (3, 45)] {
+        home.says(&[response(&format!("m{i}"), i, TEN)]);
+        let metered = home.meter();
+        assert_eq!((metered.stored, metered.states[0].used), (false, used));
+    }
+    fs::remove_file(home.path("state")).expect("out of the way");
+    fs::rename(home.path("away"), home.path("state")).expect("back");
+    assert_eq!(home.used(), 45);
+    assert_eq!(home.total().requests, 3);
+}
+
+#[test]
+fn hooks_at_the_same_time_count_once() {
+    let mut home = Home::new();
+    home.used();
+    for round in 0..5 {
+        let lines: Vec<Value> = (0..4).map(|i| response(&format!("m{round}-{i}"), i, TEN)).collect();
+        home.says(&lines);
+        home.now = home.now.plus_millis(1000);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let env = home.env();
+                    let metered = Guard::new(&env, home.call()).meter(&Metering::of_caller(true));
+                    assert!(metered.stored);
+                });
+            }
+        });
+    }
+    assert_eq!(home.used(), 20 * 15);
+    assert_eq!(home.total(), Sum::tokens(200, 100, 0, 0, 0).calls(20, 0));
+}
+
+/// The payloads of real clients, sent to every executable: the session of each is their own business, the charge is not.
+#[test]
+fn captured_payloads_charge_nothing_by_themselves() {
+    let payloads = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/hooks");
+    let hooks = [Hook::PreToolUse, Hook::PostToolUse, Hook::PromptSubmit, Hook::SessionEvent];
+    let home = Home::new();
+    let env = home.env();
+    let mut sent = 0;
+    for file in fs::read_dir(payloads).expect("payloads").flatten() {
+        let text = fs::read_to_string(file.path()).expect("a payload");
+        let mut payload: Value = serde_json::from_str(&text).expect("JSON");
+        let Some(fields) = payload.as_object_mut().filter(|f| f.contains_key("hook_event_name")) else {
+            continue;
+        };
+        // Where the client wrote is not here: a folder of the test's own stands for it.
+        fields.insert("transcript_path".into(), json!(home.path("none.jsonl")));
+        fields.insert("cwd".into(), json!(home.path("project")));
+        for hook in hooks {
+            let (reply, guard) = answer(hook, &env, payload.to_string().as_bytes());
+            assert!(!reply.blocks, "{:?} {hook:?}", file.file_name());
+            let notes = guard.map(|(guard, _)| guard.notes).unwrap_or_default();
+            assert!(notes.is_empty(), "{notes:?}");
+            sent += 1;
+        }
+    }
+    assert!(sent > 100, "{sent}");
+    let mut store = open(&home.path("state"));
+    for row in fusebox::store::Store::sessions(&mut store).expect("sessions") {
+        let total =
+            fusebox::store::Store::session_total(&mut store, &row.session.id).expect("the store answers");
+        assert_eq!(total, Some(fusebox::store::SessionTotal::default()), "{}", row.session.id);
+    }
+}
+
+#[test]
+fn the_seeds_own_payload_is_charged_once() {
+    let home = Home::new();
+    let env = home.env();
+    let send = |payload: &Value| answer(Hook::PostToolUse, &env, payload.to_string().as_bytes());
+    let usage = json!({"usage": {"input_tokens": 30, "output_tokens": 12}});
+    let named =
+        json!({"sessionId": "s", "tool": "Bash", "arguments": {}, "response": usage, "call_id": "c1"});
+    let bare = json!({"sessionId": "s", "tool": "Bash", "arguments": {"n": 1}, "response": usage});
+    for payload in [&named, &named, &bare, &bare] {
+        send(payload);
+    }
+    assert_eq!(home.total(), Sum::tokens(60, 24, 0, 0, 0).calls(2, 2));
+    // A real client's payload never is, whatever it carries.
+    let mut real = named;
+    real["transcript_path"] = json!(home.path("none.jsonl"));
+    real["call_id"] = json!("c2");
+    send(&real);
+    // Nor do numbers that cannot be true break the store.
+    let mut huge = bare;
+    huge["response"]["usage"]["input_tokens"] = json!(u64::MAX);
+    send(&huge);
+    let after = home.total();
+    assert_eq!((after.output, after.requests), (36, 3));
+    assert!(after.input > 1_000_000);
+}
