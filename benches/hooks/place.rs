@@ -68,8 +68,7 @@ impl Session {
         fs::create_dir_all(&folder).unwrap();
         let mut session = Self { transcript: folder.join(format!("{SESSION}.jsonl")), place, messages: 0 };
         session.append(1, Text::ToolCall);
-        session.write_input("SessionStart");
-        session.call(Hook::SessionEvent);
+        session.call("SessionStart");
         session.read_to_end();
         session
     }
@@ -166,11 +165,10 @@ impl Session {
 
     /// Calls post-tool-use until everything is read.
     pub fn read_to_end(&self) {
-        self.write_input("PostToolUse");
         let len = fs::metadata(&self.transcript).unwrap().len();
         // A hook reads 32 MB and gives up after 1.5 s; what it recorded stays.
         for _ in 0..200 {
-            self.call(Hook::PostToolUse);
+            self.call("PostToolUse");
             if self.offset() == Some(len) {
                 return;
             }
@@ -178,9 +176,17 @@ impl Session {
         panic!("{}: not read to its end, {:?} of {len} bytes", self.transcript.display(), self.offset());
     }
 
-    fn call(&self, hook: Hook) {
+    /// Calls a hook with `event`, not measured.
+    pub fn call(&self, event: &str) {
+        let hook = if event == "SessionStart" { Hook::SessionEvent } else { Hook::PostToolUse };
+        self.write_input(event);
         let done = spawn::command(hook.path().as_ref(), self).stderr(Stdio::inherit()).status().unwrap();
         assert!(done.success(), "{}: {done}", hook.name());
+    }
+
+    /// Length of the store's write-ahead log.
+    pub fn log_bytes(&self) -> u64 {
+        fs::metadata(self.place.root.join("state/state.db-wal")).map_or(0, |meta| meta.len())
     }
 
     fn cache(&self) -> PathBuf {

@@ -26,6 +26,8 @@ pub struct Row {
     name: String,
     /// Median of what it is compared with, its own median and 99th percentile, in milliseconds.
     times: Option<[f64; 3]>,
+    /// The ratio of the 10th percentiles: what a machine with nothing else to do would come close to.
+    quiet: Option<f64>,
     value: f64,
     unit: Unit,
     target: Option<Target>,
@@ -33,14 +35,22 @@ pub struct Row {
 
 impl Row {
     /// A ratio of medians.
-    pub fn ratio(name: String, base: &[Duration], own: &[Duration], target: Option<Target>) -> Self {
-        let (base, median, late) = (quantile(base, 0.5), quantile(own, 0.5), quantile(own, 0.99));
-        Self { name, times: Some([base, median, late]), value: median / base, unit: Unit::Ratio, target }
+    pub fn ratio(name: String, base_times: &[Duration], own: &[Duration], target: Option<Target>) -> Self {
+        let (base, median, late) = (quantile(base_times, 0.5), quantile(own, 0.5), quantile(own, 0.99));
+        let quiet = Some(quantile(own, 0.1) / quantile(base_times, 0.1));
+        Self {
+            name,
+            times: Some([base, median, late]),
+            quiet,
+            value: median / base,
+            unit: Unit::Ratio,
+            target,
+        }
     }
 
     /// A figure that stands alone.
     pub fn single(name: String, value: f64, unit: Unit, most: f64) -> Self {
-        Self { name, times: None, value, unit, target: Some(Target { first: most, then: most }) }
+        Self { name, times: None, quiet: None, value, unit, target: Some(Target { first: most, then: most }) }
     }
 
     fn verdict(&self) -> &'static str {
@@ -63,11 +73,12 @@ fn quantile(times: &[Duration], part: f64) -> f64 {
 /// For people.
 pub fn text(rows: &[Row], runs: usize) -> String {
     let mut out = format!(
-        "{:<46} {:>8} {:>8} {:>8} {:>7}  {:<12} \n",
+        "{:<46} {:>8} {:>8} {:>8} {:>6} {:>8}  {:<11}\n",
         format!("{runs} runs each, interleaved; medians"),
         "base ms",
         "ms",
         "p99 ms",
+        "quiet",
         "",
         "target"
     );
@@ -76,6 +87,7 @@ pub fn text(rows: &[Row], runs: usize) -> String {
             Some([base, median, late]) => format!("{base:>8.3} {median:>8.3} {late:>8.3}"),
             None => " ".repeat(26),
         };
+        let quiet = row.quiet.map_or(String::new(), |quiet| format!("{quiet:.2}"));
         let value = match row.unit {
             Unit::Ratio => format!("{:.2}  ", row.value),
             Unit::Megabytes => format!("{:.2} MB", row.value),
@@ -85,7 +97,8 @@ pub fn text(rows: &[Row], runs: usize) -> String {
             Some(Target { first, then }) if first == then => format!("≤ {first}"),
             Some(Target { first, then }) => format!("≤ {first}, {then}"),
         };
-        let _ = writeln!(out, "{:<46} {times} {value:>8} {target:<12} {}", row.name, row.verdict());
+        let _ =
+            writeln!(out, "{:<46} {times} {quiet:>6} {value:>8}  {target:<11} {}", row.name, row.verdict());
     }
     out
 }
@@ -95,7 +108,7 @@ pub fn json(rows: &[Row]) -> Value {
     let row = |row: &Row| {
         let [base, median, late] = row.times.map_or([None; 3], |t| t.map(Some));
         json!({"row": row.name, "base_ms": base, "ms": median, "p99_ms": late, "value": row.value,
-            "unit": match row.unit { Unit::Ratio => "ratio", Unit::Megabytes => "MB" },
+            "quiet": row.quiet, "unit": match row.unit { Unit::Ratio => "ratio", Unit::Megabytes => "MB" },
             "first_target": row.target.map(|t| t.first), "target": row.target.map(|t| t.then),
             "verdict": row.verdict()})
     };

@@ -94,11 +94,25 @@ impl CacheFile {
     /// Reads it; `None` when there is none, or none that can be believed.
     pub fn read(&self) -> Option<SessionCache> {
         check_private(self.dir()).ok()?;
-        let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&self.path).ok()?;
+        let mut file = self.open_current()?;
         let mut bytes = Vec::with_capacity(8 * 1024);
         file.read_to_end(&mut bytes).ok()?;
         let cache: SessionCache = serde_json::from_slice(&bytes).ok()?;
         (cache.version == VERSION).then_some(cache)
+    }
+
+    /// Opens it so that nobody writes to it: see [`CacheFile::write`].
+    fn open_current(&self) -> Option<File> {
+        for _ in 0..8 {
+            let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&self.path).ok()?;
+            // It may have become the spare one before it was locked.
+            if fs2::FileExt::try_lock_shared(&file).is_ok()
+                && std::fs::symlink_metadata(&self.path).ok()?.ino() == file.metadata().ok()?.ino()
+            {
+                return Some(file);
+            }
+        }
+        None
     }
 
     /// Changes it: what another process wrote in the meantime is in what `change` is given. The lock is held for
@@ -122,6 +136,7 @@ impl CacheFile {
     /// Deletes it.
     pub fn delete(&self) {
         let _ = std::fs::remove_file(&self.path);
+        let _ = std::fs::remove_file(self.path.with_extension("new"));
         let _ = std::fs::remove_file(self.path.with_extension("lock"));
     }
 
@@ -137,25 +152,33 @@ impl CacheFile {
         Ok(file)
     }
 
+    /// Writes the spare file, and lets it change places with the current one. Neither is made or deleted each time,
+    /// which took twice as long as all the rest here. A reader keeps a shared lock on what it reads: a spare file that
+    /// somebody opened while it was current is left to them.
     fn write(&self, cache: &SessionCache) -> std::io::Result<()> {
         let bytes = serde_json::to_vec(cache)?;
-        // Under the lock nobody else writes this name, and a hook that is killed here leaves one file, not many.
-        let new = self.path.with_extension("new");
+        let spare = self.path.with_extension("new");
         let open = || {
             let mut options = OpenOptions::new();
-            options.create_new(true).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(&new)
+            options
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .mode(0o600)
+                .custom_flags(libc::O_NOFOLLOW)
+                .open(&spare)
         };
-        let mut file = match open() {
-            // Left by a hook that was killed. It may have been the cache itself before, and somebody may still be
-            // reading it: it is not written over.
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                std::fs::remove_file(&new)?;
-                open()?
-            }
-            other => other?,
-        };
+        let mut file = open()?;
+        if fs2::FileExt::try_lock_exclusive(&file).is_err() {
+            std::fs::remove_file(&spare)?;
+            file = open()?;
+        }
         file.write_all(&bytes)?;
-        replace(&new, &self.path)
+        if file.metadata()?.len() != bytes.len() as u64 {
+            file.set_len(bytes.len() as u64)?;
+        }
+        drop(file);
+        replace(&spare, &self.path)
     }
 
     fn dir(&self) -> &Path {
@@ -163,26 +186,15 @@ impl CacheFile {
     }
 }
 
-/// Puts `new` in the place of `old`, atomically.
+/// Puts `new` in the place of `old`, atomically; `old` may stand in the place of `new` then.
 ///
 /// A plain rename over a file makes ext4 write the new one to disk there and then, which takes as long as starting a
 /// process: a cache need not survive a power failure. Two files that change places are not held up.
 #[cfg(target_os = "linux")]
-#[allow(unsafe_code)]
 fn replace(new: &Path, old: &Path) -> std::io::Result<()> {
-    use std::os::unix::ffi::OsStrExt;
-    let paths = [new, old].map(|path| std::ffi::CString::new(path.as_os_str().as_bytes()));
-    let [Ok(from), Ok(to)] = &paths else { return std::fs::rename(new, old) };
-    // SAFETY: both are C strings that live until the call is over.
-    let exchanged = unsafe {
-        let cwd = libc::AT_FDCWD;
-        libc::syscall(libc::SYS_renameat2, cwd, from.as_ptr(), cwd, to.as_ptr(), libc::RENAME_EXCHANGE)
-    };
-    match exchanged {
-        0 => std::fs::remove_file(new),
-        // There is no old one yet, or the file system cannot do it.
-        _ => std::fs::rename(new, old),
-    }
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    // Where there is no old one yet, or the file system cannot do it, a plain rename does.
+    renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE).or_else(|_| std::fs::rename(new, old))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -36,7 +36,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(1000);
 /// finds nobody else there reads the whole log (1.2 µs for each page of 4 KB), so a short one saves time at each call;
 /// emptying it waits for the disk three times. A call writes 7 pages.
 const LOG_BYTES: u64 = 128 * 4096;
-const LOG_BYTES_IDLE: u64 = 16 * 4096;
+const LOG_BYTES_IDLE: u64 = 64 * 4096;
 
 /// The embedded store.
 pub struct SqliteStore {
