@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::time::Timestamp;
 
+/// Beginnings of the names of variables that are looked at. The others, secrets among them, are not even kept.
+const PREFIXES: [&str; 5] = ["FUSEBOX_", "CLAUDE", "XDG_", "HOME", "USER"];
+
 /// What the process found when it started.
 #[derive(Clone, Debug)]
 pub struct Env {
     /// The wall clock at the start.
     pub now: Timestamp,
-    /// Environment variables; those that are not UTF-8 are left out.
+    /// Environment variables that Fusebox knows; those that are not UTF-8 are left out.
     pub vars: BTreeMap<String, String>,
     /// Working folder; `/` when there is none.
     pub cwd: PathBuf,
@@ -23,6 +26,7 @@ impl Env {
     #[allow(clippy::disallowed_methods)]
     pub fn of_process() -> Self {
         let vars = std::env::vars_os()
+            .filter(|(name, _)| PREFIXES.iter().any(|p| name.as_encoded_bytes().starts_with(p.as_bytes())))
             .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
             .collect();
         Self { now: clock(), vars, cwd: std::env::current_dir().unwrap_or_else(|_| "/".into()), uid: uid() }

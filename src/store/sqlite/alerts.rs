@@ -4,6 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::super::{Result, StoreError};
 use super::operations::Standing;
+use super::sessions;
 use crate::domain::alert::BudgetAlert;
 use crate::domain::budget::BudgetState;
 use crate::domain::time::Timestamp;
@@ -18,8 +19,8 @@ pub fn raise(db: &Connection, standing: &Standing, after: &BudgetState, now: Tim
         let alert = BudgetAlert::of(after, threshold, now);
         let text = serde_json::to_string(&alert).map_err(|e| StoreError::Damaged(e.to_string()))?;
         db.execute(
-            "INSERT OR IGNORE INTO alerts (budget, value, window_start, threshold, in_force, since, alert) \
-             VALUES (?,?,?,?,?,?,?)",
+            "INSERT OR IGNORE INTO alerts (budget, value, window_start, threshold, in_force, since, alert, claimed_until, \
+             shown) VALUES (?,?,?,?,?,?,?,0,0)",
             params![
                 alert.budget,
                 alert.value,
@@ -30,6 +31,7 @@ pub fn raise(db: &Connection, standing: &Standing, after: &BudgetState, now: Tim
                 text
             ],
         )?;
+        sessions::mark(db, "unshown", true)?;
     }
     Ok(())
 }
@@ -61,6 +63,9 @@ pub fn claim(db: &Connection, states: &[BudgetState], now: Timestamp) -> Result<
 pub fn confirm(db: &Connection, alerts: &[i64]) -> Result<()> {
     for id in alerts {
         db.execute("UPDATE alerts SET shown = 1 WHERE id = ?", [id])?;
+    }
+    if !db.query_row("SELECT EXISTS (SELECT 1 FROM alerts WHERE shown = 0)", (), |r| r.get(0))? {
+        sessions::mark(db, "unshown", false)?;
     }
     Ok(())
 }

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 
-use super::super::Result;
+use super::super::{Result, StoreError};
 use super::{from_sql, to_sql};
 use crate::domain::budget::Scope;
 use crate::domain::counter::{CounterKey, Spec};
@@ -81,6 +81,34 @@ impl Specs {
     }
 }
 
+/// The rows of one window: since when they count, and what.
+fn rows(db: &Connection, spec: i64, value: &str, start: i64) -> Result<Vec<(i64, [i64; 7])>> {
+    let mut query =
+        db.prepare_cached("SELECT since, amount FROM counters WHERE spec=? AND value=? AND start=?")?;
+    let rows = query.query_map(params![spec, value, start], |r| Ok((r.get(0)?, r.get::<_, String>(1)?)))?;
+    rows.map(|row| {
+        let (since, text) = row?;
+        Ok((since, counts(&text)?))
+    })
+    .collect()
+}
+
+/// Counts as they are kept: `1,2,3`.
+pub fn counts<const N: usize>(text: &str) -> Result<[i64; N]> {
+    let damaged = || StoreError::Damaged(format!("{text} is no list of {N} counts"));
+    let mut counts = [0; N];
+    let mut parts = text.split(',');
+    for count in &mut counts {
+        *count = parts.next().and_then(|part| part.parse().ok()).ok_or_else(damaged)?;
+    }
+    Ok(counts)
+}
+
+/// The text that [`counts`] reads.
+pub fn text(counts: &[i64]) -> String {
+    counts.iter().map(i64::to_string).collect::<Vec<_>>().join(",")
+}
+
 /// One counter, read or added up. `end`: end of its window.
 pub fn get(
     db: &Connection,
@@ -90,18 +118,14 @@ pub fn get(
     installed: Option<Timestamp>,
 ) -> Result<Amount> {
     let id = specs.id(&key.spec);
-    let sql = format!("SELECT {AMOUNT} FROM counters WHERE spec=? AND value=? AND start=? AND since=?");
-    let mut query = db.prepare_cached(&sql)?;
-    let found =
-        query.query_row(params![id, key.value, key.start.0, key.since.0], |r| amount(r, 0)).optional()?;
-    if let Some(found) = found {
-        return Ok(found);
+    let found = rows(db, id, &key.value, key.start.0)?.into_iter().find(|(since, _)| *since == key.since.0);
+    if let Some((_, counts)) = found {
+        return Ok(moved(&Amount::default(), counts));
     }
     let sum = add_up(db, key, end, installed)?;
-    let c = columns(&sum);
     db.execute(
-        &format!("INSERT INTO counters (spec, value, start, since, {AMOUNT}) VALUES (?,?,?,?,?,?,?,?,?,?,?)"),
-        params![id, key.value, key.start.0, key.since.0, c[0], c[1], c[2], c[3], c[4], c[5], c[6]],
+        "INSERT INTO counters (spec, value, start, since, amount) VALUES (?,?,?,?,?)",
+        params![id, key.value, key.start.0, key.since.0, text(&columns(&sum))],
     )?;
     Ok(sum)
 }
@@ -157,11 +181,12 @@ impl Changes {
 
     /// Moves the counters: those of the window, and those of it that count only since a reset before the message.
     pub fn write(&self, db: &Connection) -> Result<()> {
-        let set = AMOUNT.split(", ").map(|c| format!("{c}={c}+?")).collect::<Vec<_>>().join(", ");
-        let sql = format!("UPDATE counters SET {set} WHERE spec=? AND value=? AND start=? AND since<=?");
-        let mut update = db.prepare_cached(&sql)?;
-        for ((spec, value, start, at), c) in self.0.iter().filter(|(_, c)| c.iter().any(|n| *n != 0)) {
-            update.execute(params![c[0], c[1], c[2], c[3], c[4], c[5], c[6], spec, value, start, at])?;
+        for ((spec, value, start, at), change) in self.0.iter().filter(|(_, c)| c.iter().any(|n| *n != 0)) {
+            for (since, mut counts) in rows(db, *spec, value, *start)?.into_iter().filter(|(s, _)| s <= at) {
+                counts.iter_mut().zip(change).for_each(|(count, moved)| *count += moved);
+                let sql = "UPDATE counters SET amount=? WHERE spec=? AND value=? AND start=? AND since=?";
+                db.prepare_cached(sql)?.execute(params![text(&counts), spec, value, start, since])?;
+            }
         }
         Ok(())
     }

@@ -19,16 +19,15 @@ use crate::transcript::Fact;
 
 /// One atomic step: record the facts, move the counters, raise the alerts, answer for the watched budgets.
 pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
-    let (epoch, installed) = sessions::meta(db)?;
+    let meta = sessions::meta(db)?;
     let wanted = batch.watches.iter().flat_map(|w| operations::specs(&w.budget));
     let specs = Specs::load(db, wanted)?;
-    let before = operations::standings(db, &specs, batch.watches, batch.now, installed)?;
-    let session = sessions::intern(db, batch.session, batch.now)?;
-    let home = session.id;
-    let lineage = sessions::lineage(db, home)?.into();
-    let (changes, shared) = (Changes::default(), Vec::new());
-    let mut ledger = Ledger { db, specs: &specs, installed, home, lineage, changes, shared };
-    ledger.record(batch.facts)?;
+    let before = operations::standings(db, &specs, batch.watches, batch.now, &meta)?;
+    let mut session = sessions::intern(db, batch.session, batch.now)?;
+    let lineage = std::mem::take(&mut session.lineage).into();
+    let (changes, shared, installed) = (Changes::default(), Vec::new(), meta.installed);
+    let mut ledger = Ledger { db, specs: &specs, installed, home: session.id, lineage, changes, shared };
+    ledger.record(batch.facts, session.settles)?;
     ledger.changes.write(db)?;
     let states: Vec<_> = before.iter().map(|s| s.after(&ledger.changes, &specs)).collect();
     if batch.alert {
@@ -36,9 +35,14 @@ pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
             alerts::raise(db, standing, state, batch.now)?;
         }
     }
-    let alerts = if batch.claim { alerts::claim(db, &states, batch.now)? } else { Vec::new() };
+    let raised = before.iter().zip(&states).any(|(b, s)| !s.crossed(b.before.used).is_empty());
+    let alerts = if batch.claim && (meta.unshown || raised) {
+        alerts::claim(db, &states, batch.now)?
+    } else {
+        Vec::new()
+    };
     let sequence = sessions::advance(db, &session)?;
-    Ok(Applied { states, alerts, epoch, sequence })
+    Ok(Applied { states, alerts, epoch: meta.epoch, sequence })
 }
 
 /// The messages of one batch, going in.
@@ -63,7 +67,8 @@ struct Known {
 }
 
 impl Ledger<'_> {
-    fn record(&mut self, facts: &[Fact]) -> Result<()> {
+    /// Records the facts. `settles`: there are totals already that they may be covered by.
+    fn record(&mut self, facts: &[Fact], mut settles: bool) -> Result<()> {
         let mut earliest = None;
         for fact in facts {
             match fact {
@@ -75,16 +80,18 @@ impl Ledger<'_> {
                 Fact::Origin(origin) => {
                     let sql = "INSERT OR IGNORE INTO forks (session, origin) VALUES (?, ?)";
                     self.db.execute(sql, params![self.home, origin])?;
+                    self.db.execute("UPDATE sessions SET settles = 1 WHERE session = ?", [origin])?;
                 }
                 Fact::Total(total) => {
                     settle::note(self, total)?;
+                    settles = true;
                     earliest = Some(Timestamp(i64::MIN));
                 }
             }
         }
         match earliest {
-            Some(at) => settle::settle(self, at),
-            None => Ok(()),
+            Some(at) if settles => settle::settle(self, at),
+            _ => Ok(()),
         }
     }
 

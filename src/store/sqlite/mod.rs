@@ -226,7 +226,7 @@ impl Store for SqliteStore {
     }
 
     fn installed(&mut self) -> Result<Option<Timestamp>> {
-        sessions::installed(&self.connection)
+        Ok(sessions::meta(&self.connection)?.installed)
     }
 
     fn alerts(&mut self) -> Result<Vec<BudgetAlert>> {
@@ -234,7 +234,7 @@ impl Store for SqliteStore {
     }
 
     fn epoch(&mut self) -> Result<String> {
-        Ok(sessions::meta(&self.connection)?.0)
+        Ok(sessions::meta(&self.connection)?.epoch)
     }
 
     fn is_rebuilding(&mut self) -> Result<bool> {
@@ -242,7 +242,7 @@ impl Store for SqliteStore {
     }
 
     fn set_rebuilding(&mut self, rebuilding: bool) -> Result<()> {
-        self.write(|db| sessions::set_rebuilding(db, rebuilding))
+        self.write(|db| sessions::mark(db, "rebuilding", rebuilding))
     }
 
     fn install(&mut self, now: Timestamp) -> Result<()> {

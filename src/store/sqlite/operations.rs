@@ -5,6 +5,7 @@ use rusqlite::{Connection, params};
 use super::super::{Result, StoreError, Watch};
 use super::counters::{self, Changes, Specs};
 use super::messages::families;
+use super::sessions::{self, Meta};
 use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::counter::{CounterKey, Spec};
 use crate::domain::operation::{Decision, Effect, Operation};
@@ -51,12 +52,15 @@ pub fn standings(
     specs: &Specs,
     watches: &[Watch],
     now: Timestamp,
-    installed: Option<Timestamp>,
+    meta: &Meta,
 ) -> Result<Vec<Standing>> {
     let mut standings = Vec::with_capacity(watches.len());
     for Watch { budget, value } in watches {
         let window = budget.window.at(now);
-        let effect = effect(db, &budget.name, value, window.start)?;
+        let effect = match meta.operations {
+            true => effect(db, &budget.name, value, window.start)?,
+            false => Effect::default(),
+        };
         if effect.deleted {
             continue;
         }
@@ -74,7 +78,7 @@ pub fn standings(
         let mut found = Vec::new();
         for spec in self::specs(budget) {
             let key = CounterKey { spec, value: value.clone(), start: window.start, since };
-            let amount = counters::get(db, specs, &key, window.end, installed)?;
+            let amount = counters::get(db, specs, &key, window.end, meta.installed)?;
             found.push((key, amount));
         }
         state = measured(state, found.iter().map(|(key, amount)| (key.spec.scope, *amount)));
@@ -85,9 +89,9 @@ pub fn standings(
 
 /// Where the watched budgets stand, without recording anything.
 pub fn states(db: &Connection, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>> {
-    let installed = super::sessions::installed(db)?;
+    let meta = sessions::meta(db)?;
     let known = Specs::load(db, watches.iter().flat_map(|w| specs(&w.budget)))?;
-    Ok(standings(db, &known, watches, now, installed)?.into_iter().map(|s| s.before).collect())
+    Ok(standings(db, &known, watches, now, &meta)?.into_iter().map(|s| s.before).collect())
 }
 
 fn effect(db: &Connection, budget: &str, value: &str, window_start: Timestamp) -> Result<Effect> {
@@ -111,6 +115,7 @@ pub fn record(db: &Connection, operation: &Operation, state: &BudgetState) -> Re
         "INSERT OR IGNORE INTO operations (id, budget, value, window_start, operation) VALUES (?,?,?,?,?)",
         params![operation.id, operation.budget, operation.value, operation.window_start.0, text],
     )?;
+    sessions::mark(db, "operations", true)?;
     // Alerts that nobody saw speak of a limit that is no longer in force.
     db.execute(
         "UPDATE alerts SET shown = 1 WHERE budget = ? AND value = ? AND window_start = ? AND shown = 0",

@@ -83,31 +83,43 @@ pub struct Known {
     pub id: i64,
     /// How many batches of it were recorded before.
     pub sequence: u64,
+    /// Whether there is a client's total of it, or a fork of it.
+    pub settles: bool,
+    /// Who bears what it brings.
+    pub lineage: Vec<Bearer>,
 }
 
 /// The number of `session`, which is noted when it is new.
 pub fn intern(db: &Connection, session: &Session, now: Timestamp) -> Result<Known> {
+    // One statement for all that is asked of a session: each one that a hook prepares costs as much as running it.
     let mut query = db.prepare_cached(
-        "SELECT id, sequence, last_seen, complete OR ended IS NOT NULL FROM sessions WHERE session = ?",
+        "SELECT id, sequence, settles, last_seen, complete OR ended IS NOT NULL, parent, project, user, task_type \
+         FROM sessions WHERE session = ?",
     )?;
     let known = query
         .query_row([&session.id], |r| {
-            let known = Known { id: r.get(0)?, sequence: from_sql(r.get(1)?) };
-            Ok((known, r.get::<_, i64>(2)?, r.get::<_, bool>(3)?))
+            let (id, sequence, settles) = (r.get(0)?, from_sql(r.get(1)?), r.get(2)?);
+            let home = Home { project: r.get(6)?, user: r.get(7)?, task_type: r.get(8)? };
+            let bearer = Bearer { id, session: session.id.clone(), since: Timestamp(i64::MIN), home };
+            let known = Known { id, sequence, settles, lineage: vec![bearer] };
+            Ok((known, r.get::<_, i64>(3)?, r.get::<_, bool>(4)?, r.get::<_, Option<i64>>(5)?))
         })
         .optional()?;
-    match known {
-        None => Ok(Known { id: insert(db, session, now)?, sequence: 0 }),
-        Some((known, last_seen, ended)) => {
-            if ended || last_seen + SEEN_EVERY_MS < now.0 {
-                db.execute(
-                    "UPDATE sessions SET last_seen = MAX(last_seen, ?), ended = NULL, complete = 0 WHERE id = ?",
-                    params![now.0, known.id],
-                )?;
-            }
-            Ok(known)
-        }
+    let Some((mut known, last_seen, ended, parent)) = known else {
+        let id = insert(db, session, now)?;
+        let settles = db.query_row("SELECT settles FROM sessions WHERE id = ?", [id], |r| r.get(0))?;
+        return Ok(Known { id, sequence: 0, settles, lineage: lineage(db, id)? });
+    };
+    if parent.is_some() {
+        known.lineage = lineage(db, known.id)?;
     }
+    if ended || last_seen + SEEN_EVERY_MS < now.0 {
+        db.execute(
+            "UPDATE sessions SET last_seen = MAX(last_seen, ?), ended = NULL, complete = 0 WHERE id = ?",
+            params![now.0, known.id],
+        )?;
+    }
+    Ok(known)
 }
 
 fn insert(db: &Connection, session: &Session, now: Timestamp) -> Result<i64> {
@@ -117,7 +129,8 @@ fn insert(db: &Connection, session: &Session, now: Timestamp) -> Result<i64> {
     };
     db.execute(
         "INSERT INTO sessions (session, transcript, project, user, task_type, parent, parent_since, client_pid, \
-         client_started, last_seen) VALUES (?,?,?,?,?,?,?,?,?,?)",
+         client_started, last_seen, sequence, complete, settles) \
+         VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,0,0, EXISTS (SELECT 1 FROM forks WHERE origin = ?1))",
         params![
             session.id,
             session.transcript.as_ref().map(|p| p.to_string_lossy().into_owned()),
@@ -231,24 +244,43 @@ pub fn advance(db: &Connection, session: &Known) -> Result<u64> {
     Ok(sequence)
 }
 
-/// Which store this is, and when Fusebox was installed.
-pub fn meta(db: &Connection) -> Result<(String, Option<Timestamp>)> {
+/// What every batch asks first.
+#[derive(Default)]
+pub struct Meta {
+    /// Which store this is.
+    pub epoch: String,
+    /// When Fusebox was installed.
+    pub installed: Option<Timestamp>,
+    /// Whether there are operations at all: where there are none, nobody has to look.
+    pub operations: bool,
+    /// Whether there may be alerts that nobody has shown.
+    pub unshown: bool,
+}
+
+/// Reads it.
+pub fn meta(db: &Connection) -> Result<Meta> {
     let mut query = db.prepare_cached("SELECT name, value FROM meta")?;
     let mut rows = query.query(())?;
-    let (mut epoch, mut installed) = (String::new(), None);
+    let mut meta = Meta::default();
     while let Some(row) = rows.next()? {
         match row.get_ref(0)?.as_str().unwrap_or_default() {
-            "epoch" => epoch = row.get(1)?,
-            "installed" => installed = Some(Timestamp(row.get(1)?)),
+            "epoch" => meta.epoch = row.get(1)?,
+            "installed" => meta.installed = Some(Timestamp(row.get(1)?)),
+            "operations" => meta.operations = true,
+            "unshown" => meta.unshown = true,
             _ => {}
         }
     }
-    Ok((epoch, installed))
+    Ok(meta)
 }
 
-/// When Fusebox was installed.
-pub fn installed(db: &Connection) -> Result<Option<Timestamp>> {
-    Ok(meta(db)?.1)
+/// Notes that there is something of this kind (`operations`, `unshown`, `rebuilding`), or that there is not.
+pub fn mark(db: &Connection, kind: &str, there: bool) -> Result<()> {
+    match there {
+        true => db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES (?, 1)", [kind])?,
+        false => db.execute("DELETE FROM meta WHERE name = ?", [kind])?,
+    };
+    Ok(())
 }
 
 /// Notes the installation; a later one changes nothing.
@@ -265,13 +297,4 @@ pub fn install(db: &Connection, now: Timestamp) -> Result<()> {
 pub fn is_rebuilding(db: &Connection) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM meta WHERE name = 'rebuilding')";
     Ok(db.query_row(sql, (), |r| r.get(0))?)
-}
-
-/// Notes that the store is to be filled, or that it was.
-pub fn set_rebuilding(db: &Connection, rebuilding: bool) -> Result<()> {
-    match rebuilding {
-        true => db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('rebuilding', 1)", ())?,
-        false => db.execute("DELETE FROM meta WHERE name = 'rebuilding'", ())?,
-    };
-    Ok(())
 }

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{Connection, params};
 
 use super::super::Result;
+use super::counters::{columns, counts, text};
+use super::from_sql;
 use super::messages::{COLUMNS, Ledger, row};
-use super::{from_sql, to_sql};
 use crate::domain::message::{ClientTotal, Message, MessageKey, Source};
 use crate::domain::settlement;
 use crate::domain::time::Timestamp;
-use crate::domain::usage::Usage;
+use crate::domain::usage::{Amount, Usage};
 
 /// How many sessions one change is followed to: a fork's totals cover what its parent's say of a compaction.
 const MAX_SESSIONS: usize = 64;
@@ -18,45 +19,32 @@ const MAX_SESSIONS: usize = 64;
 /// Notes a client's total. The same total again (2.1.330 writes it twice on `/clear`) ends where the last one ends; one
 /// that was closed stays closed.
 pub fn note(ledger: &Ledger, total: &ClientTotal) -> Result<()> {
-    let u = total.usage;
     let mut insert = ledger.db.prepare_cached(
-        "INSERT INTO client_totals (session, run, model, input, output, cache_write_5m, cache_write_1h, cache_read, at, \
-         until) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET at = MIN(at, excluded.at), \
+        "INSERT INTO client_totals (session, run, model, usage, at, until) VALUES (?,?,?,?,?,?) \
+         ON CONFLICT DO UPDATE SET at = MIN(at, excluded.at), \
          until = COALESCE(MAX(until, excluded.until), until, excluded.until)",
     )?;
-    insert.execute(params![
-        ledger.home,
-        total.run,
-        total.model,
-        to_sql(u.input),
-        to_sql(u.output),
-        to_sql(u.cache_write_5m),
-        to_sql(u.cache_write_1h),
-        to_sql(u.cache_read),
-        total.at.0,
-        total.until.map(|t| t.0)
-    ])?;
+    let usage = columns(&Amount { usage: total.usage, ..Amount::default() });
+    let until = total.until.map(|t| t.0);
+    insert.execute(params![ledger.home, total.run, total.model, text(&usage[..5]), total.at.0, until])?;
+    ledger.db.execute("UPDATE sessions SET settles = 1 WHERE id = ?", [ledger.home])?;
     Ok(())
 }
 
 fn totals(db: &Connection, session: i64) -> Result<Vec<ClientTotal>> {
-    let mut query = db.prepare_cached(
-        "SELECT run, model, input, output, cache_write_5m, cache_write_1h, cache_read, at, until \
-         FROM client_totals WHERE session = ?",
-    )?;
-    let rows = query.query_map([session], |r| {
-        let count = |i: usize| r.get::<_, i64>(i).map(from_sql);
-        let usage = Usage {
-            input: count(2)?,
-            output: count(3)?,
-            cache_write_5m: count(4)?,
-            cache_write_1h: count(5)?,
-            cache_read: count(6)?,
-        };
-        let until = r.get::<_, Option<i64>>(8)?.map(Timestamp);
-        Ok(ClientTotal { run: r.get(0)?, model: r.get(1)?, usage, at: Timestamp(r.get(7)?), until })
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    let mut query =
+        db.prepare_cached("SELECT run, model, usage, at, until FROM client_totals WHERE session = ?")?;
+    let mut rows = query.query([session])?;
+    let mut totals = Vec::new();
+    while let Some(row) = rows.next()? {
+        let [input, output, cache_write_5m, cache_write_1h, cache_read] =
+            counts::<5>(&row.get::<_, String>(2)?)?.map(from_sql);
+        let usage = Usage { input, output, cache_write_5m, cache_write_1h, cache_read };
+        let until = row.get::<_, Option<i64>>(4)?.map(Timestamp);
+        let (run, model, at) = (row.get(0)?, row.get(1)?, Timestamp(row.get(3)?));
+        totals.push(ClientTotal { run, model, usage, at, until });
+    }
+    Ok(totals)
 }
 
 /// Settles the ledger's session, where a total covers a message dated from `changed_at` on, and then the sessions whose
