@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use wildmatch::WildMatch;
 
 use super::{ancestry, project};
-use crate::config::{self, Config, Stamp};
+use crate::config::{self, Config, Loaded, Stamp};
 use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::verdict::Caller;
 use crate::env::Env;
@@ -70,40 +70,28 @@ impl<'a> Guard<'a> {
         let project = env.project_dir(call.cwd.as_deref().unwrap_or(&env.cwd));
         let stamp = Stamp::of(env, Some(&project));
         let known = cache.config.clone().filter(|_| cache.stamp.as_ref() == Some(&stamp));
-        let mut guard = Self {
-            env,
-            call,
-            cache,
-            config: Config::default(),
-            notes: vec![],
-            tell: vec![],
-            file,
-            stamp,
-            store: None,
-        };
-        match known {
-            Some(config) => guard.config = config,
-            None => guard.load(&project),
+        let loaded = known.is_none().then(|| config::load(env, Some(&project)));
+        let config = known.or_else(|| loaded.as_ref().map(|l| l.config.clone())).unwrap_or_default();
+        let (notes, tell) = (vec![], vec![]);
+        let mut guard = Self { env, call, cache, config, notes, tell, file, stamp, store: None };
+        if let Some(loaded) = loaded.filter(|loaded| !loaded.is_usable()) {
+            guard.fall_back(&loaded);
         }
         guard
     }
 
-    /// Reads the configuration. A bad one leaves the last good one in force (or the defaults); the person hears of it
-    /// once for every change of the files.
-    fn load(&mut self, project: &Path) {
-        let loaded = config::load(self.env, Some(project));
-        if loaded.is_usable() {
-            self.config = loaded.config;
-            return;
-        }
+    /// A configuration that cannot be used leaves the last good one in force (where there is none, what is valid of it,
+    /// within the bounds of a managed file); the person hears of it once for every change of the files.
+    fn fall_back(&mut self, loaded: &Loaded) {
         let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
         self.notes.push(format!("configuration not usable: {}", problems.join("; ")));
-        let (kept, config) = match self.cache.config.clone() {
-            Some(last) => ("the last good one stays in force", last),
-            // What is valid of it stands, within the bounds of a managed file.
-            None => ("the rest of it is in force", loaded.config),
+        let kept = match self.cache.config.clone() {
+            Some(last) => {
+                self.config = last;
+                "the last good one stays in force"
+            }
+            None => "the rest of it is in force",
         };
-        self.config = config;
         if self.cache.told.as_ref() != Some(&self.stamp) {
             self.cache.told = Some(self.stamp);
             let first = problems.first().map_or("", String::as_str);
@@ -242,18 +230,11 @@ impl<'a> Guard<'a> {
 
     /// Changes the cache file, and this guard's copy with it.
     pub fn update<T>(&mut self, change: impl FnOnce(&mut SessionCache) -> T) -> T {
-        let mut latest = None;
-        let (done, written) = self.file.update(|cache| {
-            let done = change(cache);
-            latest = Some(cache.clone());
-            done
-        });
+        let (done, cache, written) = self.file.update(change);
         if let Err(error) = written {
             self.notes.push(format!("session cache: {error}"));
         }
-        if let Some(latest) = latest {
-            self.cache = latest;
-        }
+        self.cache = cache;
         done
     }
 

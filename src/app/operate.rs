@@ -172,7 +172,7 @@ impl Guard<'_> {
         }
         // What the sessions' caches say was true before: their next hooks ask the store.
         for cache in CacheFile::all(&self.env.cache_dir()) {
-            let (_, written) = cache.update(|cache| cache.written = Timestamp::default());
+            let (_, _, written) = cache.update(|cache| cache.written = Timestamp::default());
             self.notes.extend(written.err().map(|e| e.to_string()));
         }
         Ok(Done { operation, before, after: self.state(&watch)? })

@@ -1,10 +1,10 @@
 //! Whether the configuration may have changed: known by looking at files, without reading any.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::place::{self, MANAGED};
 use crate::env::Env;
@@ -26,11 +26,9 @@ impl Stamp {
 
     /// The same, with another managed file.
     pub(super) fn bounded_by(env: &Env, project_dir: Option<&Path>, managed: &Path) -> Self {
-        let mut hash = Sha256::new();
-        let mut add = |part: &[u8]| {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        };
+        // Compared with what the same program wrote; another version's stamp only means that all is read once more.
+        let mut hash = DefaultHasher::new();
+        let mut add = |part: &[u8]| part.hash(&mut hash);
         let counts = |name: &str| name.starts_with("FUSEBOX_") || name == "HOME" || name == "XDG_CONFIG_HOME";
         for (name, value) in env.vars.iter().filter(|(name, _)| counts(name)) {
             add(name.as_bytes());
@@ -49,8 +47,6 @@ impl Stamp {
                 Err(_) => add(b"absent"),
             }
         }
-        let digest = hash.finalize();
-        let first = digest.iter().take(8).fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
-        Self(first.max(1))
+        Self(hash.finish().max(1))
     }
 }

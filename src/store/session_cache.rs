@@ -3,6 +3,7 @@
 //! It holds what pre-tool-use needs to answer without the store, how far the transcripts were read, and the ladder.
 //! It can be deleted at any time: what it says can be read again.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -64,6 +65,8 @@ pub struct SessionCache {
 #[derive(Clone, Debug)]
 pub struct CacheFile {
     path: PathBuf,
+    /// What was read last, as it stood in the file: what still stands there need not be taken apart again.
+    seen: RefCell<Option<(Vec<u8>, SessionCache)>>,
 }
 
 impl CacheFile {
@@ -73,7 +76,11 @@ impl CacheFile {
             true => session.to_owned(),
             false => format!("{:016x}", MessageKey::of(&["session", session]).short()),
         };
-        Self { path: dir.join(format!("guardrails-{name}.json")) }
+        Self::at(dir.join(format!("guardrails-{name}.json")))
+    }
+
+    fn at(path: PathBuf) -> Self {
+        Self { path, seen: RefCell::new(None) }
     }
 
     /// All caches in `dir`.
@@ -83,7 +90,7 @@ impl CacheFile {
             let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
             name.starts_with("guardrails-") && name.ends_with(".json")
         };
-        entries.filter(is_cache).map(|path| Self { path }).collect()
+        entries.filter(is_cache).map(Self::at).collect()
     }
 
     /// Where it is.
@@ -97,8 +104,17 @@ impl CacheFile {
         let mut file = self.open_current()?;
         let mut bytes = Vec::with_capacity(8 * 1024);
         file.read_to_end(&mut bytes).ok()?;
+        if let Some((seen, cache)) = self.seen.borrow().as_ref()
+            && *seen == bytes
+        {
+            return Some(cache.clone());
+        }
         let cache: SessionCache = serde_json::from_slice(&bytes).ok()?;
-        (cache.version == VERSION).then_some(cache)
+        if cache.version != VERSION {
+            return None;
+        }
+        self.seen.replace(Some((bytes, cache.clone())));
+        Some(cache)
     }
 
     /// Opens it so that nobody writes to it: see [`CacheFile::write`].
@@ -116,21 +132,26 @@ impl CacheFile {
     }
 
     /// Changes it: what another process wrote in the meantime is in what `change` is given. The lock is held for
-    /// reading, `change` and writing: never across a call of the store.
+    /// reading, `change` and writing: never across a call of the store. Answers the cache as it is then, too.
     ///
     /// # Errors
     /// The folder is not private, or cannot be written; `change` was called all the same, on what could be read.
-    pub fn update<T>(&self, change: impl FnOnce(&mut SessionCache) -> T) -> (T, std::io::Result<()>) {
+    pub fn update<T>(
+        &self,
+        change: impl FnOnce(&mut SessionCache) -> T,
+    ) -> (T, SessionCache, std::io::Result<()>) {
         let lock = self.lock();
         let before = self.read();
-        let mut cache = before.clone().unwrap_or_default();
+        let was_there = before.is_some();
+        let mut cache = before.unwrap_or_default();
         cache.version = VERSION;
         let done = change(&mut cache);
-        if before.as_ref() == Some(&cache) {
-            return (done, Ok(()));
-        }
-        let written = lock.and_then(|_lock| self.write(&cache));
-        (done, written)
+        let written = lock.and_then(|_lock| {
+            let bytes = serde_json::to_vec(&cache)?;
+            let unchanged = was_there && self.seen.borrow().as_ref().is_some_and(|(seen, _)| *seen == bytes);
+            if unchanged { Ok(()) } else { self.write(&bytes) }
+        });
+        (done, cache, written)
     }
 
     /// Deletes it.
@@ -155,8 +176,7 @@ impl CacheFile {
     /// Writes the spare file, and lets it change places with the current one. Neither is made or deleted each time,
     /// which took twice as long as all the rest here. A reader keeps a shared lock on what it reads: a spare file that
     /// somebody opened while it was current is left to them.
-    fn write(&self, cache: &SessionCache) -> std::io::Result<()> {
-        let bytes = serde_json::to_vec(cache)?;
+    fn write(&self, bytes: &[u8]) -> std::io::Result<()> {
         let spare = self.path.with_extension("new");
         let open = || {
             let mut options = OpenOptions::new();
@@ -173,7 +193,7 @@ impl CacheFile {
             std::fs::remove_file(&spare)?;
             file = open()?;
         }
-        file.write_all(&bytes)?;
+        file.write_all(bytes)?;
         if file.metadata()?.len() != bytes.len() as u64 {
             file.set_len(bytes.len() as u64)?;
         }

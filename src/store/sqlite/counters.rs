@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, Row, params};
 
 use super::super::{Result, StoreError};
+use super::sessions::{self, FAMILY, Meta};
 use super::{from_sql, to_sql};
 use crate::domain::budget::Scope;
 use crate::domain::counter::{CounterKey, Spec};
@@ -42,47 +43,44 @@ pub fn columns(amount: &Amount) -> [i64; 7] {
     .map(to_sql)
 }
 
-/// Every family that was ever counted, by number. All are kept up, whatever the configuration of this process says:
+/// Every family that was ever counted, by name. All are kept up, whatever the configuration of this process says:
 /// another project's may count them.
-pub struct Specs(Vec<(i64, Spec)>);
+pub struct Specs(Vec<(String, Spec)>);
+
+/// The name of a family: `session lifetime@UTC`.
+pub fn family(spec: &Spec) -> String {
+    format!("{} {}", spec.scope.name(), spec.rule)
+}
+
+/// The family of that name.
+fn of_family(name: &str) -> Option<Spec> {
+    let (scope, rule) = name.split_once(' ')?;
+    let scope = Scope::ALL.iter().find(|(n, _)| *n == scope).map_or(Scope::History, |(_, s)| *s);
+    Some(Spec { scope, rule: rule.parse().ok()? })
+}
 
 impl Specs {
-    /// Reads the families, and adds those that are new.
-    pub fn load(db: &Connection, wanted: impl IntoIterator<Item = Spec>) -> Result<Self> {
-        let mut known = Vec::new();
-        let mut query = db.prepare("SELECT id, scope, rule FROM specs")?;
-        let mut rows = query.query(())?;
-        while let Some(row) = rows.next()? {
-            let (scope, rule): (String, String) = (row.get(1)?, row.get(2)?);
-            let scope = Scope::ALL.iter().find(|(n, _)| *n == scope).map_or(Scope::History, |(_, s)| *s);
-            if let Ok(rule) = rule.parse() {
-                known.push((row.get(0)?, Spec { scope, rule }));
-            }
-        }
+    /// The families that are known, and those that are wanted, which are noted where they are new.
+    pub fn load(db: &Connection, meta: &Meta, wanted: impl IntoIterator<Item = Spec>) -> Result<Self> {
+        let known = meta.families.iter().filter_map(|name| Some((name.clone(), of_family(name)?)));
+        let mut specs = Self(known.collect());
         for spec in wanted {
-            if !known.iter().any(|(_, s)| *s == spec) {
-                db.execute(
-                    "INSERT INTO specs (scope, rule) VALUES (?, ?)",
-                    params![spec.scope.name(), spec.rule.to_string()],
-                )?;
-                known.push((db.last_insert_rowid(), spec));
+            if !specs.0.iter().any(|(_, known)| *known == spec) {
+                sessions::mark(db, &format!("{FAMILY}{}", family(&spec)), true)?;
+                specs.0.push((family(&spec), spec));
             }
         }
-        Ok(Self(known))
+        Ok(specs)
     }
 
-    /// The families with their numbers.
-    pub fn iter(&self) -> impl Iterator<Item = &(i64, Spec)> {
+    /// The families with their names.
+    pub fn iter(&self) -> impl Iterator<Item = &(String, Spec)> {
         self.0.iter()
-    }
-
-    fn id(&self, spec: &Spec) -> i64 {
-        self.0.iter().find(|(_, s)| s == spec).map_or(-1, |(id, _)| *id)
     }
 }
 
 /// The rows of one window: since when they count, and what.
-fn rows(db: &Connection, spec: i64, value: &str, start: i64) -> Result<Vec<(i64, [i64; 7])>> {
+fn rows(db: &Connection, spec: &str, value: &str, start: i64) -> Result<Vec<(i64, [i64; 7])>> {
     let mut query =
         db.prepare_cached("SELECT since, amount FROM counters WHERE spec=? AND value=? AND start=?")?;
     let rows = query.query_map(params![spec, value, start], |r| Ok((r.get(0)?, r.get::<_, String>(1)?)))?;
@@ -112,20 +110,20 @@ pub fn text(counts: &[i64]) -> String {
 /// One counter, read or added up. `end`: end of its window.
 pub fn get(
     db: &Connection,
-    specs: &Specs,
     key: &CounterKey,
     end: Option<Timestamp>,
     installed: Option<Timestamp>,
 ) -> Result<Amount> {
-    let id = specs.id(&key.spec);
-    let found = rows(db, id, &key.value, key.start.0)?.into_iter().find(|(since, _)| *since == key.since.0);
+    let spec = family(&key.spec);
+    let found =
+        rows(db, &spec, &key.value, key.start.0)?.into_iter().find(|(since, _)| *since == key.since.0);
     if let Some((_, counts)) = found {
         return Ok(moved(&Amount::default(), counts));
     }
     let sum = add_up(db, key, end, installed)?;
     db.execute(
         "INSERT INTO counters (spec, value, start, since, amount) VALUES (?,?,?,?,?)",
-        params![id, key.value, key.start.0, key.since.0, text(&columns(&sum))],
+        params![spec, key.value, key.start.0, key.since.0, text(&columns(&sum))],
     )?;
     Ok(sum)
 }
@@ -160,20 +158,20 @@ fn add_up(
 
 /// What a batch changes, by counter and by the date of the message.
 #[derive(Default)]
-pub struct Changes(HashMap<(i64, String, i64, i64), [i64; 7]>);
+pub struct Changes(HashMap<(String, String, i64, i64), [i64; 7]>);
 
 impl Changes {
     /// `amount` comes (or goes, with `sign` −1) at `at`, in the window that starts at `start`.
     pub fn add(
         &mut self,
-        spec: i64,
+        spec: &str,
         value: &str,
         start: Timestamp,
         at: Timestamp,
         amount: &Amount,
         sign: i64,
     ) {
-        let change = self.0.entry((spec, value.to_owned(), start.0, at.0)).or_default();
+        let change = self.0.entry((spec.to_owned(), value.to_owned(), start.0, at.0)).or_default();
         for (sum, part) in change.iter_mut().zip(columns(amount)) {
             *sum += sign * part;
         }
@@ -182,7 +180,7 @@ impl Changes {
     /// Moves the counters: those of the window, and those of it that count only since a reset before the message.
     pub fn write(&self, db: &Connection) -> Result<()> {
         for ((spec, value, start, at), change) in self.0.iter().filter(|(_, c)| c.iter().any(|n| *n != 0)) {
-            for (since, mut counts) in rows(db, *spec, value, *start)?.into_iter().filter(|(s, _)| s <= at) {
+            for (since, mut counts) in rows(db, spec, value, *start)?.into_iter().filter(|(s, _)| s <= at) {
                 counts.iter_mut().zip(change).for_each(|(count, moved)| *count += moved);
                 let sql = "UPDATE counters SET amount=? WHERE spec=? AND value=? AND start=? AND since=?";
                 db.prepare_cached(sql)?.execute(params![text(&counts), spec, value, start, since])?;
@@ -192,12 +190,11 @@ impl Changes {
     }
 
     /// What this batch adds to one counter.
-    pub fn of(&self, specs: &Specs, key: &CounterKey) -> [i64; 7] {
-        let id = specs.id(&key.spec);
+    pub fn of(&self, key: &CounterKey) -> [i64; 7] {
+        let family = family(&key.spec);
         let mut sum = [0; 7];
         for ((spec, value, start, at), change) in &self.0 {
-            if (*spec, value.as_str(), *start) == (id, key.value.as_str(), key.start.0) && *at >= key.since.0
-            {
+            if (spec, value, *start) == (&family, &key.value, key.start.0) && *at >= key.since.0 {
                 sum.iter_mut().zip(change).for_each(|(s, c)| *s += c);
             }
         }

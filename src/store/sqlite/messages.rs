@@ -21,15 +21,15 @@ use crate::transcript::Fact;
 pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
     let meta = sessions::meta(db)?;
     let wanted = batch.watches.iter().flat_map(|w| operations::specs(&w.budget));
-    let specs = Specs::load(db, wanted)?;
-    let before = operations::standings(db, &specs, batch.watches, batch.now, &meta)?;
+    let specs = Specs::load(db, &meta, wanted)?;
+    let before = operations::standings(db, batch.watches, batch.now, &meta)?;
     let mut session = sessions::intern(db, batch.session, batch.now)?;
     let lineage = std::mem::take(&mut session.lineage).into();
     let (changes, shared, installed) = (Changes::default(), Vec::new(), meta.installed);
     let mut ledger = Ledger { db, specs: &specs, installed, home: session.id, lineage, changes, shared };
     ledger.record(batch.facts, session.settles)?;
     ledger.changes.write(db)?;
-    let states: Vec<_> = before.iter().map(|s| s.after(&ledger.changes, &specs)).collect();
+    let states: Vec<_> = before.iter().map(|s| s.after(&ledger.changes)).collect();
     if batch.alert {
         for (standing, state) in before.iter().zip(&states) {
             alerts::raise(db, standing, state, batch.now)?;
@@ -177,10 +177,10 @@ impl Ledger<'_> {
         let bearers =
             Bearers { sessions, project: &home.project, user: &home.user, task_type: &home.task_type };
         let amount = message.amount();
-        for (id, spec) in self.specs.iter() {
+        for (family, spec) in self.specs.iter() {
             let start = spec.rule.at(message.at).start;
             for value in counter::values(spec, message, &bearers, self.installed) {
-                self.changes.add(*id, value, start, message.at, &amount, sign);
+                self.changes.add(family, value, start, message.at, &amount, sign);
             }
         }
     }

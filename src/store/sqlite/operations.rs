@@ -26,11 +26,11 @@ pub struct Standing {
 
 impl Standing {
     /// The same budget after the batch.
-    pub fn after(&self, changes: &Changes, specs: &Specs) -> BudgetState {
+    pub fn after(&self, changes: &Changes) -> BudgetState {
         let moved = self
             .counters
             .iter()
-            .map(|(key, amount)| (key.spec.scope, counters::moved(amount, changes.of(specs, key))));
+            .map(|(key, amount)| (key.spec.scope, counters::moved(amount, changes.of(key))));
         measured(self.before.clone(), moved)
     }
 }
@@ -47,13 +47,7 @@ fn measured(mut state: BudgetState, counters: impl Iterator<Item = (Scope, Amoun
 }
 
 /// Where the watched budgets stand now; deleted ones are left out.
-pub fn standings(
-    db: &Connection,
-    specs: &Specs,
-    watches: &[Watch],
-    now: Timestamp,
-    meta: &Meta,
-) -> Result<Vec<Standing>> {
+pub fn standings(db: &Connection, watches: &[Watch], now: Timestamp, meta: &Meta) -> Result<Vec<Standing>> {
     let mut standings = Vec::with_capacity(watches.len());
     for Watch { budget, value } in watches {
         let window = budget.window.at(now);
@@ -76,9 +70,9 @@ pub fn standings(
             since: effect.since,
         };
         let mut found = Vec::new();
-        for spec in self::specs(budget) {
+        for spec in specs(budget) {
             let key = CounterKey { spec, value: value.clone(), start: window.start, since };
-            let amount = counters::get(db, specs, &key, window.end, meta.installed)?;
+            let amount = counters::get(db, &key, window.end, meta.installed)?;
             found.push((key, amount));
         }
         state = measured(state, found.iter().map(|(key, amount)| (key.spec.scope, *amount)));
@@ -90,8 +84,8 @@ pub fn standings(
 /// Where the watched budgets stand, without recording anything.
 pub fn states(db: &Connection, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>> {
     let meta = sessions::meta(db)?;
-    let known = Specs::load(db, watches.iter().flat_map(|w| specs(&w.budget)))?;
-    Ok(standings(db, &known, watches, now, &meta)?.into_iter().map(|s| s.before).collect())
+    Specs::load(db, &meta, watches.iter().flat_map(|w| specs(&w.budget)))?;
+    Ok(standings(db, watches, now, &meta)?.into_iter().map(|s| s.before).collect())
 }
 
 fn effect(db: &Connection, budget: &str, value: &str, window_start: Timestamp) -> Result<Effect> {
@@ -124,9 +118,8 @@ pub fn record(db: &Connection, operation: &Operation, state: &BudgetState) -> Re
     if operation.decision == Decision::Delete {
         for spec in specs(&state.budget) {
             db.execute(
-                "DELETE FROM counters WHERE value = ? AND start = ? \
-                 AND spec = (SELECT id FROM specs WHERE scope = ? AND rule = ?)",
-                params![state.value, state.window.start.0, spec.scope.name(), spec.rule.to_string()],
+                "DELETE FROM counters WHERE spec = ? AND value = ? AND start = ?",
+                params![counters::family(&spec), state.value, state.window.start.0],
             )?;
         }
     }

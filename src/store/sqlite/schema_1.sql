@@ -19,8 +19,7 @@ CREATE INDEX memberships_session ON memberships(session, message);
 CREATE TABLE client_totals (session, run, model, usage, at, until, PRIMARY KEY (session, run, model, usage)) WITHOUT ROWID;
 -- A session whose files hold lines that were copied from another one.
 CREATE TABLE forks (session, origin, PRIMARY KEY (session, origin)) WITHOUT ROWID;
-CREATE TABLE specs (id INTEGER PRIMARY KEY, scope, rule);
--- Sums over messages, kept so that nobody has to add them up. A missing row is added up when it is asked for. amount:
+-- spec: the family of counters, such as `session lifetime@UTC`; all of them stand in meta. Sums over messages, kept so that nobody has to add them up. A missing row is added up when it is asked for. amount:
 -- seven counts, in the order of the columns of messages.
 CREATE TABLE counters (spec, value, start, since, amount, PRIMARY KEY (spec, value, start, since)) WITHOUT ROWID;
 CREATE TABLE operations (seq INTEGER PRIMARY KEY, id UNIQUE, budget, value, window_start, operation);

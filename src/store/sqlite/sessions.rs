@@ -255,7 +255,12 @@ pub struct Meta {
     pub operations: bool,
     /// Whether there may be alerts that nobody has shown.
     pub unshown: bool,
+    /// Names of the families of counters that were ever counted.
+    pub families: Vec<String>,
 }
+
+/// What the names of rows begin with that name a family of counters.
+pub const FAMILY: &str = "family ";
 
 /// Reads it.
 pub fn meta(db: &Connection) -> Result<Meta> {
@@ -268,13 +273,13 @@ pub fn meta(db: &Connection) -> Result<Meta> {
             "installed" => meta.installed = Some(Timestamp(row.get(1)?)),
             "operations" => meta.operations = true,
             "unshown" => meta.unshown = true,
-            _ => {}
+            other => meta.families.extend(other.strip_prefix(FAMILY).map(str::to_owned)),
         }
     }
     Ok(meta)
 }
 
-/// Notes that there is something of this kind (`operations`, `unshown`, `rebuilding`), or that there is not.
+/// Notes that there is something of this kind (`operations`, `unshown`, `rebuilding`, a family), or that there is not.
 pub fn mark(db: &Connection, kind: &str, there: bool) -> Result<()> {
     match there {
         true => db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES (?, 1)", [kind])?,
@@ -288,7 +293,7 @@ pub fn install(db: &Connection, now: Timestamp) -> Result<()> {
     let noted = db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('installed', ?)", [now.0])?;
     if noted > 0 {
         // What counted as history without it is added up anew.
-        db.execute("DELETE FROM counters WHERE spec IN (SELECT id FROM specs WHERE scope = 'history')", ())?;
+        db.execute("DELETE FROM counters WHERE spec LIKE 'history %'", ())?;
     }
     Ok(())
 }

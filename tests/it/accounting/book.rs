@@ -161,7 +161,7 @@ impl Book {
     fn is_new(&self, scope: Scope, zone: Tz) -> bool {
         let db = rusqlite::Connection::open(self.dir.path().join(fusebox::store::sqlite::FILE));
         let rule = WindowRule { period: Period::Lifetime, zone }.to_string();
-        let sql = "SELECT COUNT(*) FROM specs WHERE scope = ? AND rule = ?";
+        let sql = "SELECT COUNT(*) FROM meta WHERE name = 'family ' || ? || ' ' || ?";
         let known: i64 = db
             .and_then(|db| db.query_row(sql, (scope.name(), rule), |r| r.get(0)))
             .expect("the store's families can be read");
