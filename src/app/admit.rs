@@ -40,7 +40,7 @@ impl Guard<'_> {
         let fresh = self.is_fresh(FRESH_MS);
         let (near, held) = {
             let (caller, states) = (self.caller(), &self.cache.states);
-            (near_limit(states, &self.cache.sizes, &caller), verdict::blocking(states, &caller).is_some())
+            (near_limit(states, &self.cache.sizes, &caller), verdict::is_held(states, &caller))
         };
         if fresh && !near && !held && self.cache.ladder.is_empty() {
             return Answer::allow();
@@ -110,11 +110,23 @@ impl Guard<'_> {
         answer
     }
 
+    /// The person chose another model: what held the old one back does not hold the new one.
+    pub fn model_switched(&mut self, model: Option<String>) -> Answer {
+        if let Some(model) = model.filter(|m| self.config.enabled && !m.is_empty()) {
+            self.update(|cache| {
+                cache.models_seen.insert(model.clone());
+                cache.models.insert(String::new(), model);
+            });
+        }
+        Answer::allow()
+    }
+
     /// A session started, was resumed, forked, cleared or compacted.
-    pub fn session_start(&mut self) -> Answer {
+    pub fn session_start(&mut self, model: Option<String>) -> Answer {
         if !self.config.enabled {
             return Answer::allow();
         }
+        self.model_switched(model);
         self.see(false);
         let metered = self.meter(&Metering { reach: Reach::All, ..Metering::of_caller(true) });
         self.read_on_others();
@@ -143,6 +155,11 @@ impl Guard<'_> {
         let (metered, verdict) = self.meter_and(metering, |ladder, models, states| {
             judge(states, ladder, &call.caller(models), moment)
         });
+        let verdict = match verdict {
+            // Nobody would remember that it was told, and it would be told again and again.
+            Verdict::Deny { state, .. } | Verdict::WrapUp(state) if self.cache_lost => Verdict::Stop(state),
+            verdict => verdict,
+        };
         (Answer { verdict, ..Answer::allow() }, metered)
     }
 
@@ -157,11 +174,11 @@ impl Guard<'_> {
     }
 
     fn add_alerts(&self, metered: &Metered, answer: &mut Answer) {
-        if let Some(line) = brief::alert_line(&metered.alerts) {
+        for line in brief::alert_lines(&metered.alerts) {
             answer.context.push(line.clone());
             answer.message.push(line);
-            answer.shows.clone_from(&metered.alerts);
         }
+        answer.shows.clone_from(&metered.alerts);
     }
 
     fn add_notices(&mut self, answer: &mut Answer) {

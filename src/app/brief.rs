@@ -1,5 +1,7 @@
 //! What Fusebox says, to the agent and to the person.
 
+use std::collections::BTreeMap;
+
 use crate::config::Show;
 use crate::domain::alert::BudgetAlert;
 use crate::domain::budget::{BudgetState, Mode, OnLimit, Scope, Status};
@@ -56,10 +58,19 @@ pub fn prompt_lines(states: &[BudgetState], session: &str, show: Show) -> Vec<St
     lines
 }
 
-/// What is said of alerts: the highest one only; a jump over two thresholds says one thing.
-pub fn alert_line(alerts: &[BudgetAlert]) -> Option<String> {
-    let rank = |a: &&BudgetAlert| (a.mode == Mode::Enforce, a.level, (a.threshold * 1e6) as u64);
-    let highest = alerts.iter().max_by_key(rank)?;
+/// What is said of alerts: of each budget and value the highest one only; a jump over two thresholds says one thing.
+pub fn alert_lines(alerts: &[BudgetAlert]) -> Vec<String> {
+    let mut highest: BTreeMap<(&str, &str), &BudgetAlert> = BTreeMap::new();
+    for alert in alerts {
+        let of = highest.entry((&alert.budget, &alert.value)).or_insert(alert);
+        if (alert.threshold, alert.used) >= (of.threshold, of.used) {
+            *of = alert;
+        }
+    }
+    highest.into_values().map(alert_line).collect()
+}
+
+fn alert_line(highest: &BudgetAlert) -> String {
     let BudgetAlert { budget, used, limit, unit, .. } = highest;
     let percent = if *limit == 0 { 100.0 } else { *used as f64 / *limit as f64 * 100.0 };
     let shadow = if highest.mode == Mode::Shadow { " (shadow)" } else { "" };
@@ -73,7 +84,7 @@ pub fn alert_line(alerts: &[BudgetAlert]) -> Option<String> {
         (true, Mode::Shadow, OnLimit::Stop) => " It would have stopped here.".into(),
         (true, Mode::Enforce, _) => " It is over its limit: tool calls are denied from here on.".into(),
     };
-    Some(format!("Fusebox: budget {budget}{shadow} has used {percent:.2}%: {share}.{then}"))
+    format!("Fusebox: budget {budget}{shadow} has used {percent:.2}%: {share}.{then}")
 }
 
 /// Why a tool call is denied, and what to do: for the agent.
@@ -88,6 +99,11 @@ pub fn denial(state: &BudgetState, left: u32) -> String {
         ),
     };
     format!("{} Tool calls are denied. {close} {}", over(state), way_on(state))
+}
+
+/// Why a subagent is not started: for the agent that wanted to.
+pub fn spawn_denial(state: &BudgetState) -> String {
+    format!("{} Subagents of this type are not started; go on without. {}", over(state), way_on(state))
 }
 
 /// What the agent is told after a response that may be its last but one.
@@ -130,5 +146,6 @@ fn way_on(state: &BudgetState) -> String {
             format!("fusebox budget extend {name}{of} --{unit} N --reason \"…\"")
         }
     };
-    format!("To go on, a person runs in a terminal: {step}{until}")
+    let or = if state.budget.scope == Scope::Model { ", or chooses another model" } else { "" };
+    format!("To go on, a person runs in a terminal: {step}{until}{or}")
 }

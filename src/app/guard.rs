@@ -27,6 +27,8 @@ pub struct Call {
     pub agent: Option<String>,
     /// The subagent's type.
     pub agent_type: Option<String>,
+    /// The type of subagent that the call would start, if it would.
+    pub spawns: Option<String>,
 }
 
 impl Call {
@@ -39,7 +41,8 @@ impl Call {
         };
         // An agent that has not answered yet uses, for all that is known, the main agent's model.
         let model = models.get(agent).or_else(|| models.get(""));
-        Caller { agent, agent_type, model: model.map_or("", String::as_str) }
+        let model = model.map_or("", String::as_str);
+        Caller { agent, agent_type, model, spawns: self.spawns.as_deref() }
     }
 }
 
@@ -57,6 +60,8 @@ pub struct Guard<'a> {
     pub notes: Vec<String>,
     /// Things that a person must hear once.
     pub tell: Vec<String>,
+    /// The session's cache could not be written: what it should remember is forgotten.
+    pub(super) cache_lost: bool,
     pub(super) file: CacheFile,
     stamp: Stamp,
     store: Option<SqliteStore>,
@@ -72,12 +77,40 @@ impl<'a> Guard<'a> {
         let known = cache.config.clone().filter(|_| cache.stamp.as_ref() == Some(&stamp));
         let loaded = known.is_none().then(|| config::load(env, Some(&project)));
         let config = known.or_else(|| loaded.as_ref().map(|l| l.config.clone())).unwrap_or_default();
-        let (notes, tell) = (vec![], vec![]);
-        let mut guard = Self { env, call, cache, config, notes, tell, file, stamp, store: None };
+        let mut guard = Self::with(env, call, file, cache, config, stamp);
         if let Some(loaded) = loaded.filter(|loaded| !loaded.is_usable()) {
             guard.fall_back(&loaded);
         }
         guard
+    }
+
+    /// The guard of a session that somebody else looks at: a command, or another session's hook. The configuration is
+    /// the one that the session's own hooks had; the variables and the project of this process are not theirs.
+    pub fn of_other(env: &'a Env, session: &Session) -> Self {
+        let file = CacheFile::of(&env.cache_dir(), &session.id);
+        let mut cache = file.read().unwrap_or_default();
+        if cache.session.id != session.id {
+            cache.session = session.clone();
+        }
+        let (config, stamp) = cache.config.clone().zip(cache.stamp).unwrap_or_else(|| {
+            let project = Path::new(&session.project);
+            (config::load(env, Some(project)).config, Stamp::of(env, Some(project)))
+        });
+        let (id, transcript) = (session.id.clone(), session.transcript.clone());
+        let call = Call { session: id, transcript, ..Call::default() };
+        Self::with(env, call, file, cache, config, stamp)
+    }
+
+    fn with(
+        env: &'a Env,
+        call: Call,
+        file: CacheFile,
+        cache: SessionCache,
+        config: Config,
+        stamp: Stamp,
+    ) -> Self {
+        let (notes, tell) = (vec![], vec![]);
+        Self { env, call, cache, config, notes, tell, file, stamp, store: None, cache_lost: false }
     }
 
     /// A configuration that cannot be used leaves the last good one in force (where there is none, what is valid of it,
@@ -170,12 +203,7 @@ impl<'a> Guard<'a> {
                 Scope::Project => vec![session.project.clone()],
                 Scope::User => vec![session.user.clone()],
                 Scope::TaskType => vec![session.task_type.clone()],
-                Scope::Model => {
-                    let mut models: Vec<String> = self.cache.models.values().cloned().collect();
-                    models.sort();
-                    models.dedup();
-                    models
-                }
+                Scope::Model => self.cache.models_seen.iter().cloned().collect(),
                 Scope::AgentType => self.cache.agent_types.iter().cloned().collect(),
                 Scope::History => Vec::new(),
             }
@@ -233,6 +261,7 @@ impl<'a> Guard<'a> {
         let (done, cache, written) = self.file.update(change);
         if let Err(error) = written {
             self.notes.push(format!("session cache: {error}"));
+            self.cache_lost = true;
         }
         self.cache = cache;
         done

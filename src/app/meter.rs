@@ -149,6 +149,7 @@ impl Guard<'_> {
         let (stamp, config) = self.stamp();
         let (now, sizes) = (self.env.now, self.cache.sizes);
         let (models, types) = (self.cache.models.clone(), self.cache.agent_types.clone());
+        let models_seen = self.cache.models_seen.clone();
         let (told, states) = (self.cache.told, applied.states.clone());
         let done = self.update(|cache| {
             if lost || cache.epoch != applied.epoch {
@@ -159,6 +160,7 @@ impl Guard<'_> {
             advance(&mut cache.positions, look.positions);
             cache.sizes = largest(cache.sizes, sizes);
             cache.models.extend(models);
+            cache.models_seen.extend(models_seen);
             cache.agent_types.extend(types);
             cache.session = session;
             cache.told = told.or(cache.told.take());
@@ -265,6 +267,7 @@ impl Guard<'_> {
                 cache.sizes.last_context = usage.total();
             }
             if !message.model.is_empty() {
+                cache.models_seen.insert(message.model.clone());
                 cache.models.insert(message.agent.clone().unwrap_or_default(), message.model.clone());
             }
             if !message.agent_type.is_empty() {

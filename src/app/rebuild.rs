@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::guard::{self, Call, Guard};
+use super::guard::{self, Guard};
 use super::installation::Installation;
 use super::meter::{Metered, Metering, Reach};
 use super::project;
@@ -56,7 +56,7 @@ impl Guard<'_> {
 
 /// Reads on in one session, and notes when nothing more can come. Answers its guard, and what was found.
 pub fn read_on<'a>(env: &'a Env, row: &SessionRow, max_bytes: u64) -> (Guard<'a>, Metered) {
-    let mut guard = guard_of(env, &row.session);
+    let mut guard = Guard::of_other(env, &row.session);
     let metered = guard.meter(&Metering { reach: Reach::All, max_bytes, ..Metering::of_caller(false) });
     if let Some(ended) = row.ended.filter(|_| metered.stored && metered.complete) {
         // Reading on wakes a session up in the store; an ended one is put back to sleep.
@@ -67,18 +67,6 @@ pub fn read_on<'a>(env: &'a Env, row: &SessionRow, max_bytes: u64) -> (Guard<'a>
         });
     }
     (guard, metered)
-}
-
-/// The guard of a session that the store or a transcript names.
-pub fn guard_of<'a>(env: &'a Env, session: &Session) -> Guard<'a> {
-    let cwd = Some(PathBuf::from(&session.project)).filter(|p| p.is_dir());
-    let call =
-        Call { session: session.id.clone(), transcript: session.transcript.clone(), cwd, ..Call::default() };
-    let mut guard = Guard::new(env, call);
-    if guard.cache.session.id != session.id {
-        guard.cache.session = session.clone();
-    }
-    guard
 }
 
 /// Fills a store that lost what it knew: every session that a cache or a transcript names is read from its start.

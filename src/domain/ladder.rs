@@ -21,7 +21,7 @@ pub struct Cause {
     pub window_start: Timestamp,
     /// Operations on it so far.
     pub operations: u32,
-    /// Limit in force.
+    /// Limit as configured and extended. (What a session held before counts on both sides.)
     pub limit: u64,
 }
 
@@ -33,7 +33,7 @@ impl Cause {
             value: state.value.clone(),
             window_start: state.window.start,
             operations: state.operations,
-            limit: state.limit(),
+            limit: state.limit().saturating_sub(state.history),
         }
     }
 }
@@ -45,8 +45,8 @@ pub struct Rung {
     pub cause: Cause,
     /// Responses that it may still make to close its work.
     pub left: u32,
-    /// A call of it was denied.
-    pub denied: bool,
+    /// A call of it was denied, or it was told to close its work: the turn is cut short.
+    pub cut_short: bool,
     /// It was stopped.
     pub stopped: bool,
 }
@@ -87,31 +87,40 @@ impl Ladder {
         self.0.get(MAIN).filter(|rung| rung.stopped).map(|rung| &rung.cause)
     }
 
-    fn rung(&mut self, agent: &str, state: &BudgetState) -> &mut Rung {
-        let cause = Cause::of(state);
+    /// Where `agent` stands. `held`: all that holds it back, the strictest last. A rung stays while its cause is among
+    /// them: two budgets past their limits do not refill each other's allowance.
+    fn rung(&mut self, agent: &str, held: &[&BudgetState]) -> Option<&mut Rung> {
+        let strictest = held.last()?;
+        let holds = |cause: &Cause| held.iter().any(|state| Cause::of(state) == *cause);
         // A stopped main agent is a stopped session: its subagents have nothing to close their work for.
-        let stopped = self.stopped() == Some(&cause) || state.budget.on_limit == OnLimit::Stop;
-        let fresh = Rung { cause, left: state.budget.wrap_up, denied: false, stopped };
-        let rung = self.0.entry(agent.to_owned()).or_insert_with(|| fresh.clone());
-        if rung.cause != fresh.cause {
-            *rung = fresh;
-        } else if stopped {
-            rung.stopped = true;
+        let session_stopped = self.stopped().is_some_and(holds);
+        let at_once = held.iter().any(|state| state.budget.on_limit == OnLimit::Stop);
+        let fresh = || Rung {
+            cause: Cause::of(strictest),
+            left: strictest.budget.wrap_up,
+            cut_short: false,
+            stopped: false,
+        };
+        let rung = self.0.entry(agent.to_owned()).or_insert_with(fresh);
+        if !holds(&rung.cause) {
+            *rung = fresh();
         }
-        rung
+        rung.stopped |= session_stopped || at_once;
+        Some(rung)
     }
 
-    /// `agent` calls a tool while `state` holds it back.
-    pub fn call(&mut self, agent: &str, state: &BudgetState) -> Step {
-        let rung = self.rung(agent, state);
-        rung.denied = true;
-        if rung.stopped { Step::Stop } else { Step::Deny { left: rung.left } }
+    /// `agent` calls a tool while it is held back.
+    pub fn call(&mut self, agent: &str, held: &[&BudgetState]) -> Option<Step> {
+        let rung = self.rung(agent, held)?;
+        rung.cut_short = true;
+        Some(if rung.stopped { Step::Stop } else { Step::Deny { left: rung.left } })
     }
 
     /// All calls of one response of `agent` are over, and the next request would go out: one response less is left.
     /// `None`: it may make it.
-    pub fn batch(&mut self, agent: &str, state: &BudgetState) -> Option<Step> {
-        let rung = self.rung(agent, state);
+    pub fn batch(&mut self, agent: &str, held: &[&BudgetState]) -> Option<Step> {
+        let rung = self.rung(agent, held)?;
+        rung.cut_short = true;
         if !rung.stopped && rung.left > 0 {
             rung.left -= 1;
             return None;
@@ -121,13 +130,21 @@ impl Ladder {
     }
 
     /// One call of `agent` is over: it stops here only if it was stopped already.
-    pub fn after_call(&mut self, agent: &str, state: &BudgetState) -> Option<Step> {
-        self.rung(agent, state).stopped.then_some(Step::Stop)
+    pub fn after_call(&mut self, agent: &str, held: &[&BudgetState]) -> Option<Step> {
+        self.rung(agent, held)?.stopped.then_some(Step::Stop)
     }
 
     /// The main agent ended its turn. If its work was cut short, the session counts as stopped.
-    pub fn turn_ended(&mut self, state: &BudgetState) {
-        let rung = self.rung(MAIN, state);
-        rung.stopped |= rung.denied;
+    pub fn turn_ended(&mut self, held: &[&BudgetState]) {
+        if let Some(rung) = self.rung(MAIN, held) {
+            rung.stopped |= rung.cut_short;
+        }
+    }
+
+    /// A prompt is not answered: nothing more is done in this session.
+    pub fn prompt_blocked(&mut self, held: &[&BudgetState]) {
+        if let Some(rung) = self.rung(MAIN, held) {
+            rung.stopped = true;
+        }
     }
 }

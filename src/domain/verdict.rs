@@ -13,6 +13,8 @@ pub struct Caller<'a> {
     pub agent_type: &'a str,
     /// The model that answered it last; empty where that is not known.
     pub model: &'a str,
+    /// The type of subagent that it wants to start, if that is what it asks for.
+    pub spawns: Option<&'a str>,
 }
 
 /// The moment in a turn.
@@ -44,6 +46,8 @@ pub enum Verdict {
         /// Responses left.
         left: u32,
     },
+    /// This one call is denied, because the subagent that it would start is held back; the caller is not.
+    DenySpawn(BudgetState),
     /// The turn ends.
     Stop(BudgetState),
     /// The prompt is not answered.
@@ -59,43 +63,63 @@ pub fn concerns(state: &BudgetState, caller: &Caller) -> bool {
     }
 }
 
-/// The budget that holds the caller back: of several the strictest, then the one furthest past its limit.
-pub fn blocking<'a>(states: &'a [BudgetState], caller: &Caller) -> Option<&'a BudgetState> {
-    let held = states.iter().filter(|s| s.blocks() && concerns(s, caller));
-    held.max_by(|a, b| {
+/// The budgets that hold the caller back, the strictest last; of equals the one furthest past its limit.
+pub fn blocking<'a>(states: &'a [BudgetState], caller: &Caller) -> Vec<&'a BudgetState> {
+    let mut held: Vec<&BudgetState> = states.iter().filter(|s| s.blocks() && concerns(s, caller)).collect();
+    held.sort_by(|a, b| {
         let rank = |s: &BudgetState| (s.budget.on_limit == OnLimit::Stop, s.status() == Status::Exhausted);
         rank(a).cmp(&rank(b)).then(a.utilization().total_cmp(&b.utilization()))
-    })
+    });
+    held
+}
+
+/// The budget that holds back the subagent that the caller wants to start.
+pub fn blocking_spawn<'a>(states: &'a [BudgetState], caller: &Caller) -> Option<&'a BudgetState> {
+    let spawns = caller.spawns?;
+    let of_type = |s: &&BudgetState| s.budget.scope == Scope::AgentType && s.value == spawns;
+    states.iter().find(|s| s.blocks() && of_type(s))
+}
+
+/// Whether anything stands against the caller, or against the subagent that it wants to start.
+pub fn is_held(states: &[BudgetState], caller: &Caller) -> bool {
+    !blocking(states, caller).is_empty() || blocking_spawn(states, caller).is_some()
 }
 
 /// Decides, and moves the ladder.
 pub fn judge(states: &[BudgetState], ladder: &mut Ladder, caller: &Caller, moment: Moment) -> Verdict {
-    let Some(state) = blocking(states, caller) else {
+    let held = blocking(states, caller);
+    let Some(strictest) = held.last().copied().cloned() else {
         // Another agent may still be held back by a budget of its model or type.
         if !states.iter().any(BudgetState::blocks) {
             ladder.clear();
         }
-        return Verdict::Allow;
+        return match blocking_spawn(states, caller) {
+            Some(state) if moment == Moment::BeforeCall => Verdict::DenySpawn(state.clone()),
+            _ => Verdict::Allow,
+        };
     };
     let step = match moment {
-        Moment::BeforeCall => Some(ladder.call(caller.agent, state)),
-        Moment::AfterCall => ladder.after_call(caller.agent, state),
-        Moment::AfterBatch => match ladder.batch(caller.agent, state) {
-            None => return Verdict::WrapUp(state.clone()),
+        Moment::BeforeCall => ladder.call(caller.agent, &held),
+        Moment::AfterCall => ladder.after_call(caller.agent, &held),
+        Moment::AfterBatch => match ladder.batch(caller.agent, &held) {
+            None => return Verdict::WrapUp(strictest),
             stop => stop,
         },
-        Moment::Prompt => return Verdict::Block(state.clone()),
+        Moment::Prompt => {
+            ladder.prompt_blocked(&held);
+            return Verdict::Block(strictest);
+        }
         Moment::TurnEnd => {
             if caller.agent.is_empty() {
-                ladder.turn_ended(state);
+                ladder.turn_ended(&held);
             }
             None
         }
     };
     match step {
         None => Verdict::Allow,
-        Some(Step::Deny { left }) => Verdict::Deny { state: state.clone(), left },
-        Some(Step::Stop) => Verdict::Stop(state.clone()),
+        Some(Step::Deny { left }) => Verdict::Deny { state: strictest, left },
+        Some(Step::Stop) => Verdict::Stop(strictest),
     }
 }
 

@@ -8,12 +8,19 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// A hook's whole time, in milliseconds. The client's own limit is 2 s (`timeout` in its settings).
 pub const DEADLINE_MS: i64 = 1_500;
 
 /// What the work after the answer may take, in milliseconds.
 const AFTER_MS: i64 = 400;
+
+/// No answer was written yet.
+const NO_ANSWER: i32 = -1;
+
+/// What the signal handler exits with: the code of the answer, once that is out.
+static EXIT_CODE: AtomicI32 = AtomicI32::new(NO_ANSWER);
 
 /// What the signal handler writes, and where: made ready beforehand, because a handler may not allocate.
 static LAST_WORDS: OnceLock<(CString, Vec<u8>)> = OnceLock::new();
@@ -74,14 +81,15 @@ pub fn last_words(journal: &Path, line: Vec<u8>) {
     }
 }
 
-/// From here on the deadline is off: the answer is about to be written, whole or not at all.
+/// From here on the deadline is off.
 pub fn end() {
     // A timer of no time is none.
     arm(0);
 }
 
-/// After the answer: a deadline for what is left to do, which ends the process with 0.
-pub fn rearm() {
+/// The answer is out: a deadline for what is left to do, which ends the process with `code`.
+pub fn begin_upkeep(code: i32) {
+    EXIT_CODE.store(code, Ordering::Relaxed);
     arm(AFTER_MS);
 }
 
@@ -94,12 +102,13 @@ pub fn exit_now(code: i32) -> ! {
 extern "C" fn on_deadline(_signal: i32) {
     // SAFETY: open, write and _exit are safe in a handler; the statics were set before and never change.
     unsafe {
-        if let Some((path, line)) = LAST_WORDS.get() {
+        let code = EXIT_CODE.load(Ordering::Relaxed);
+        if let Some((path, line)) = LAST_WORDS.get().filter(|_| code == NO_ANSWER) {
             let file = libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_APPEND | libc::O_NOFOLLOW);
             if file >= 0 {
                 libc::write(file, line.as_ptr().cast(), line.len());
             }
         }
-        libc::_exit(0)
+        libc::_exit(if code == NO_ANSWER { 0 } else { code })
     }
 }

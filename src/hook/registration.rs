@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::run::Hook;
 
 /// Every event that Fusebox wants to hear of, with the executable that answers it.
-pub const EVENTS: [(&str, Hook); 11] = [
+pub const EVENTS: [(&str, Hook); 12] = [
     ("PreToolUse", Hook::PreToolUse),
     ("PostToolUse", Hook::PostToolUse),
     ("PostToolUseFailure", Hook::PostToolUse),
@@ -21,6 +21,7 @@ pub const EVENTS: [(&str, Hook); 11] = [
     ("SubagentStop", Hook::SessionEvent),
     ("SessionEnd", Hook::SessionEvent),
     ("PostCompact", Hook::SessionEvent),
+    ("PostModelSwitch", Hook::SessionEvent),
 ];
 
 /// The executables, each once.

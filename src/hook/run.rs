@@ -5,7 +5,7 @@
 
 use std::io::{Read, Write};
 
-use super::wire::input::{Common, ToolBatch, ToolCall, TurnEnd};
+use super::wire::input::{Common, ModelChoice, ToolBatch, ToolCall, TurnEnd};
 use super::wire::output::Output;
 use super::wire::seed::SeedPayload;
 use super::{alert_command, deadline, journal};
@@ -18,6 +18,9 @@ use crate::env::Env;
 
 /// Bytes of standard input that are read at most. Tool results can be large; more than this is no hook payload.
 const MAX_INPUT: u64 = 64 * 1024 * 1024;
+
+/// What a pipe takes whole or not at all (POSIX asks for 512 at least; Linux has 4096).
+const PIPE_BUF: usize = 4096;
 
 /// Which executable runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,25 +78,30 @@ pub fn run(hook: Hook) -> i32 {
         deadline::exit_now(0);
     }
     let (reply, mut session) = answer(hook, &env, &input);
-    deadline::end();
-    // One write: a client never sees half an answer.
+    if session.is_none() {
+        note(&env, hook, &[format!("not understood: {} bytes on standard input", input.len())]);
+    }
+    // One write, and a pipe takes so much whole or not at all: a client never sees half an answer, whenever the deadline
+    // comes. A longer answer has to be written without one.
+    if reply.stdout.len() + reply.stderr.len() > PIPE_BUF {
+        deadline::end();
+    }
     let shown =
         write_all(&mut std::io::stdout(), &reply.stdout) && write_all(&mut std::io::stderr(), &reply.stderr);
+    // The only place that a decision becomes an exit code.
+    let code = if reply.blocks && shown { 2 } else { 0 };
+    // The answer is out: what is left has a deadline of its own, and the answer's exit code.
+    deadline::begin_upkeep(code);
     if let Some((guard, shows)) = &mut session {
         if shown && !shows.is_empty() {
             let ids: Vec<i64> = shows.iter().map(|alert| alert.id).collect();
             guard.with_store(|store| store.confirm_shown(&ids));
             guard.notes.extend(alert_command::run(&guard.config.alert_command, shows));
         }
-        if !reply.blocks {
-            // A slow disk may take long here: the answer is out, and the deadline's exit code is the right one.
-            deadline::rearm();
-            guard.tidy(hook == Hook::SessionEvent);
-        }
         note(&env, hook, &guard.notes);
+        guard.tidy(hook == Hook::SessionEvent);
     }
-    // The only place that a decision becomes an exit code.
-    deadline::exit_now(if reply.blocks && shown { 2 } else { 0 })
+    deadline::exit_now(code)
 }
 
 fn write_all(to: &mut dyn Write, bytes: &[u8]) -> bool {
@@ -138,6 +146,7 @@ fn dispatch(hook: Hook, event: &str, guard: &mut Guard, input: &[u8]) -> Option<
     match (hook, event) {
         (Hook::PreToolUse, "PreToolUse") => {
             let call: ToolCall = parse(input)?;
+            guard.call.spawns = call.spawns();
             Some(guard.before_call(call.tool_use_id.as_deref()))
         }
         (Hook::PostToolUse, "PostToolUse" | "PostToolUseFailure") => Some(guard.after_call()),
@@ -146,7 +155,14 @@ fn dispatch(hook: Hook, event: &str, guard: &mut Guard, input: &[u8]) -> Option<
             Some(guard.after_batch(batch.tool_calls.iter().filter_map(|c| c.tool_use_id.as_deref())))
         }
         (Hook::PromptSubmit, "UserPromptSubmit") => Some(guard.prompt()),
-        (Hook::SessionEvent, "SessionStart") => Some(guard.session_start()),
+        (Hook::SessionEvent, "SessionStart") => {
+            let choice: ModelChoice = parse(input)?;
+            Some(guard.session_start(choice.chosen()))
+        }
+        (Hook::SessionEvent, "PostModelSwitch") => {
+            let choice: ModelChoice = parse(input)?;
+            Some(guard.model_switched(choice.chosen()))
+        }
         (Hook::SessionEvent, "Stop" | "SubagentStop") => {
             let end: TurnEnd = parse(input)?;
             Some(guard.turn_end(end.last_assistant_message.as_deref()))
@@ -170,6 +186,7 @@ fn in_seed(hook: Hook, answer: &Answer) -> Reply {
     let block = |text: String| Reply { stderr: (text + "\n").into_bytes(), blocks: true, ..Reply::default() };
     match &answer.verdict {
         Verdict::Deny { state, left } => block(brief::denial(state, *left)),
+        Verdict::DenySpawn(state) => block(brief::spawn_denial(state)),
         Verdict::Stop(state) | Verdict::Block(state) => block(brief::stop(state)),
         Verdict::Allow | Verdict::WrapUp(_) => {
             let event = match hook {

@@ -43,6 +43,8 @@ pub struct SessionCache {
     pub sizes: Sizes,
     /// The model that answered last, by agent; the main agent's key is empty.
     pub models: BTreeMap<String, String>,
+    /// Models seen.
+    pub models_seen: BTreeSet<String>,
     /// Agent types seen.
     pub agent_types: BTreeSet<String>,
     /// The last good configuration.

@@ -10,7 +10,7 @@ use crate::harness::{Home, hook_of, message};
 
 const HOOKS: [&str; 4] = ["pre-tool-use", "post-tool-use", "prompt-submit", "session-event"];
 
-const EVENTS: [&str; 11] = [
+const EVENTS: [&str; 12] = [
     "PreToolUse",
     "PostToolUse",
     "PostToolUseFailure",
@@ -22,6 +22,7 @@ const EVENTS: [&str; 11] = [
     "SubagentStop",
     "SessionEnd",
     "PostCompact",
+    "PostModelSwitch",
 ];
 
 #[test]
@@ -54,6 +55,8 @@ fn garbage_on_standard_input_is_answered_with_silence() {
             assert!(ran.is_silent(), "{hook} on {shown}: {ran:?}");
         }
     }
+    // Nobody would see it otherwise: a client that speaks differently one day would switch the guard off.
+    assert!(home.journal().contains("not understood: 2 bytes"), "{}", home.journal());
 }
 
 #[test]

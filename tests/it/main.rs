@@ -11,6 +11,7 @@ mod crashes;
 mod guarded;
 mod harness;
 mod init;
+mod ladder;
 mod rig;
 mod rig_selftest;
 mod seed_payloads;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::app::guard::Call;
 
@@ -32,6 +33,7 @@ impl Common {
             cwd: self.cwd,
             agent: self.agent_id.filter(|a| !a.is_empty()),
             agent_type: self.agent_type,
+            spawns: None,
         }
     }
 
@@ -41,20 +43,59 @@ impl Common {
     }
 }
 
-/// `PreToolUse`, `PostToolUse`, `PostToolUseFailure`.
+/// `PreToolUse`, and each call of a `PostToolBatch`.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct ToolCall {
+pub struct ToolCall<'a> {
     /// Which call.
     #[serde(default)]
     pub tool_use_id: Option<String>,
+    #[serde(default)]
+    tool_name: Option<String>,
+    /// Not taken apart, unless it starts a subagent: it may be large.
+    #[serde(borrow, default)]
+    tool_input: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct AgentInput {
+    subagent_type: Option<String>,
+}
+
+impl ToolCall<'_> {
+    /// The type of subagent that this call starts, if it does. (`Task` is what older clients call the tool.)
+    pub fn spawns(&self) -> Option<String> {
+        let starts = matches!(self.tool_name.as_deref(), Some("Agent" | "Task"));
+        let input = self.tool_input.filter(|_| starts)?;
+        let named =
+            serde_json::from_str::<AgentInput>(input.get()).ok().and_then(|input| input.subagent_type);
+        Some(named.unwrap_or_else(|| "general-purpose".to_owned()))
+    }
+}
+
+/// `SessionStart`, `PostModelSwitch`.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct ModelChoice {
+    /// The model of the session.
+    #[serde(default)]
+    model: Option<String>,
+    /// The model that was switched to.
+    #[serde(default)]
+    to_model: Option<String>,
+}
+
+impl ModelChoice {
+    /// The model from now on, where the event says so.
+    pub fn chosen(self) -> Option<String> {
+        self.to_model.or(self.model)
+    }
 }
 
 /// `PostToolBatch`.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct ToolBatch {
+pub struct ToolBatch<'a> {
     /// All calls of one response.
-    #[serde(default)]
-    pub tool_calls: Vec<ToolCall>,
+    #[serde(borrow, default)]
+    pub tool_calls: Vec<ToolCall<'a>>,
 }
 
 /// `Stop`, `StopFailure`, `SubagentStop`.

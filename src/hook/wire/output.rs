@@ -52,6 +52,10 @@ impl Output {
                 specific.permission_decision = Some("deny");
                 specific.permission_decision_reason = Some(brief::denial(state, *left));
             }
+            Verdict::DenySpawn(state) => {
+                specific.permission_decision = Some("deny");
+                specific.permission_decision_reason = Some(brief::spawn_denial(state));
+            }
             Verdict::Stop(state) => {
                 output.continues = Some(false);
                 output.stop_reason = Some(brief::stop(state));
