@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::config::Show;
 use crate::domain::alert::BudgetAlert;
-use crate::domain::budget::{BudgetState, Mode, OnLimit, Scope, Status};
+use crate::domain::budget::{BudgetState, Mode, OnLimit, Scope, Status, Unit};
 
 /// `1,234,567`.
 pub fn grouped(n: u64) -> String {
@@ -82,7 +82,10 @@ fn alert_line(highest: &BudgetAlert) -> String {
         }
         (true, Mode::Shadow, OnLimit::Pause) => " It would have paused here.".into(),
         (true, Mode::Shadow, OnLimit::Stop) => " It would have stopped here.".into(),
-        (true, Mode::Enforce, _) => " It is over its limit: tool calls are denied from here on.".into(),
+        (true, Mode::Enforce, _) => {
+            let way = extension(budget, highest.scope, &highest.value, *unit);
+            format!(" It is over its limit: tool calls are denied from here on. To go on: {way}")
+        }
     };
     format!("Fusebox: budget {budget}{shadow} has used {percent:.2}%: {share}.{then}")
 }
@@ -130,22 +133,30 @@ fn over(state: &BudgetState) -> String {
 
 /// How a person goes on. In a terminal of their own: in the agent's shell the command refuses.
 fn way_on(state: &BudgetState) -> String {
-    let (name, value) = (&state.budget.name, &state.value);
-    let of = match state.budget.scope {
-        Scope::Session => format!(" --session {value}"),
-        _ => format!(" --value '{value}'"),
-    };
+    let BudgetState { budget, value, .. } = state;
+    let of = target(budget.scope, value);
     let until = match state.window.end {
         Some(end) => format!(" (it starts afresh at {})", end.to_rfc3339()),
         None => String::new(),
     };
     let step = match state.status() {
-        Status::Exhausted => format!("fusebox budget reset {name}{of} --reason \"…\""),
-        _ => {
-            let unit = state.budget.unit.name().replace('_', "-");
-            format!("fusebox budget extend {name}{of} --{unit} N --reason \"…\"")
-        }
+        Status::Exhausted => format!("fusebox budget reset {}{of} --reason \"…\"", budget.name),
+        _ => extension(&budget.name, budget.scope, value, budget.unit),
     };
     let or = if state.budget.scope == Scope::Model { ", or chooses another model" } else { "" };
     format!("To go on, a person runs in a terminal: {step}{until}{or}")
+}
+
+/// The options that name a value of a scope.
+fn target(scope: Scope, value: &str) -> String {
+    match scope {
+        Scope::Session => format!(" --session {value}"),
+        _ => format!(" --value '{value}'"),
+    }
+}
+
+/// The command that extends a budget.
+fn extension(name: &str, scope: Scope, value: &str, unit: Unit) -> String {
+    let (of, unit) = (target(scope, value), unit.name().replace('_', "-"));
+    format!("fusebox budget extend {name}{of} --{unit} N --reason \"…\"")
 }

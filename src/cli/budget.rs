@@ -87,14 +87,14 @@ struct Target {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Amount {
-    /// So many tokens.
-    #[arg(long, value_name = "N")]
+    /// So many tokens, such as 200000, 200_000, 200k or 1M.
+    #[arg(long, value_name = "N", value_parser = units)]
     tokens: Option<u64>,
     /// So many requests.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = units)]
     requests: Option<u64>,
     /// So many tool calls.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = units)]
     tool_calls: Option<u64>,
 }
 
@@ -103,6 +103,20 @@ struct Why {
     /// Why: kept with the decision.
     #[arg(long)]
     reason: String,
+}
+
+/// The largest amount that can be given: past it, a number in JSON is no longer exact.
+const MOST: u64 = 1 << 53;
+
+/// A number as people write it: `200000`, `200_000`, `200,000`, `200k`, `1M`.
+fn units(text: &str) -> Result<u64, String> {
+    let plain = text.replace(['_', ','], "");
+    let (digits, factor) = match plain.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1_000),
+        None => plain.strip_suffix('M').map_or((plain.as_str(), 1), |digits| (digits, 1_000_000)),
+    };
+    let number = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).filter(|n| *n <= MOST);
+    number.ok_or_else(|| "give a whole number, such as 200000, 200_000, 200k or 1M".to_owned())
 }
 
 /// Runs it.
@@ -164,6 +178,9 @@ fn resolve<'a>(target: &Target, env: &'a Env, io: &mut Io) -> anyhow::Result<(Gu
         return Ok((guard, budget, row.session.id.clone()));
     }
     let known = guard.config.budgets.iter().find(|b| b.name == target.name).cloned();
+    if known.is_none() && rows.is_empty() {
+        find(&guard, &target.name)?;
+    }
     if known.as_ref().is_none_or(|b| b.scope == Scope::Session) {
         let row = select::one(&rows, target.value.as_deref(), env)?;
         let guard = of_session(row);
@@ -311,15 +328,8 @@ fn decide(
         return Ok(0);
     }
     let of = |state: &Option<BudgetState>| state.as_ref().map_or("deleted".to_owned(), share);
-    writeln!(
-        io.out,
-        "{} ({} {}): {} → {}",
-        request.budget,
-        budget.scope.name(),
-        request.value,
-        of(&before),
-        of(&after)
-    )?;
+    writeln!(io.out, "{} ({} {})", request.budget, budget.scope.name(), request.value)?;
+    writeln!(io.out, "  {} → {}", of(&before), of(&after))?;
     if let Some(state) = after.filter(BudgetState::blocks) {
         let missing = state.used - state.limit() + 1;
         writeln!(

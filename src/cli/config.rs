@@ -53,7 +53,10 @@ pub fn run(args: &ConfigArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
             writeln!(io.err, "{problem}")?;
         }
         if !checked.usable {
-            writeln!(io.err, "Hooks go on with the last good configuration until this is mended.")?;
+            writeln!(
+                io.err,
+                "Until this is mended, hooks go on with the last good configuration; without one, with what is valid of this."
+            )?;
         }
     }
     Ok(if checked.problems.is_empty() { 0 } else { 2 })

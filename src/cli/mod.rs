@@ -21,7 +21,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::env::Env;
 
-/// Budgets, quotas and a circuit breaker for Claude Code.
+/// Budgets for Claude Code: metered, warned, stopped.
 #[derive(Debug, Parser)]
 #[command(name = "fusebox", version, max_term_width = 110, arg_required_else_help = true)]
 #[command(after_help = "Examples:

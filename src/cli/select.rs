@@ -64,10 +64,13 @@ pub fn sessions(guard: &mut Guard) -> anyhow::Result<Vec<SessionRow>> {
 /// # Errors
 /// There is none, or there are several.
 pub fn named<'r>(rows: &'r [SessionRow], id: &str) -> anyhow::Result<&'r SessionRow> {
+    if id.is_empty() {
+        return Err(Misuse("the session's id is empty: give one, or the beginning of one".into()).into());
+    }
     if let Some(row) = rows.iter().find(|row| row.session.id == id) {
         return Ok(row);
     }
-    let mut begins = rows.iter().filter(|row| !id.is_empty() && row.session.id.starts_with(id));
+    let mut begins = rows.iter().filter(|row| row.session.id.starts_with(id));
     match (begins.next(), begins.next()) {
         (Some(row), None) => Ok(row),
         (None, _) => {

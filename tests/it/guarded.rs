@@ -54,6 +54,10 @@ pub fn journal(client: &Client) -> String {
     std::fs::read_to_string(client.root().join("state/journal.jsonl")).unwrap_or_default()
 }
 
+/// How long the scripted model thinks where several agents work at once. The client writes a response's line up to
+/// 200 ms after its end, and before that nobody but the agent itself can know of it; a real model is not faster.
+const LATENCY_MS: u64 = 300;
+
 fn step(n: u64) -> Turn {
     Turn::text("step @N@").and_bash("echo @N@ >> ran.txt").usage(Usage::new(100 + n, 50).cache(300, 0, 5000))
 }
@@ -256,6 +260,7 @@ fn parallel_and_nested_subagents_stay_within_the_bound() {
             Turn::text("on @N@")
                 .and_bash("echo @N@ >> ran.txt")
                 .usage(Usage::new(200, 50).cache(250, 0, 3000))
+                .delay_ms(LATENCY_MS)
         };
         let script = Script::new()
             .main(Turn::agent("a1", false).and_agent("a2", false).usage(Usage::new(300, 100)))
@@ -284,6 +289,7 @@ fn a_background_agent_is_held_too_and_wakes_nobody() {
             Turn::text("on @N@")
                 .and_bash("echo @N@ >> ran.txt")
                 .usage(Usage::new(200, 50).cache(250, 0, 3000))
+                .delay_ms(LATENCY_MS)
         };
         let script = Script::new()
             .main(Turn::agent("bg", true).usage(Usage::new(300, 100)))

@@ -29,11 +29,7 @@ pub struct DemoArgs {
 /// The hook executables are missing, or do not answer as they should.
 pub fn run(args: &DemoArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let mut stage = Stage::new(env, LIMIT)?;
-    heading(
-        io,
-        "1  Metering",
-        "the session's budget is 5,000 tokens; nothing is registered, nothing leaves this folder",
-    )?;
+    heading(io, "1  Metering", "a budget of 5,000 tokens, in a folder of its own")?;
     stage.session_start(io)?;
     stage.prompt("please do the basic thing", io)?;
 

@@ -8,6 +8,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
+use crate::app::brief::grouped;
 use crate::cli::Io;
 use crate::env::Env;
 
@@ -16,6 +17,9 @@ pub const SESSION: &str = "67393810-3473-4bd3-b05f-e73c943b62e9";
 
 /// Assistant lines captured from a real client (2.1.330): a Bash call on two lines, a Read call, an answer.
 const CAPTURED: &str = include_str!("captured.jsonl");
+
+/// Columns of a quoted text: with its indentation it fits a terminal of 80.
+const WIDTH: usize = 72;
 
 /// The stage.
 pub struct Stage {
@@ -70,7 +74,7 @@ impl Stage {
     /// The model answers with a tool call, which is made if the hooks let it.
     pub fn response(&mut self, what: &str, io: &mut Io) -> anyhow::Result<()> {
         let (used, call) = self.write_response()?;
-        say(io, &format!("{what}: a response of {used} tokens"))?;
+        say(io, &format!("{what}: a response of {} tokens", grouped(used)))?;
         let id = json!({"tool_use_id": call});
         let before = self.event("pre-tool-use", "PreToolUse", id.clone(), io)?;
         let denied = before["hookSpecificOutput"]["permissionDecision"] == "deny";
@@ -196,7 +200,10 @@ fn show(event: &str, answer: &Value, io: &mut Io) -> anyhow::Result<()> {
     ];
     for (style, label, text) in said {
         if let Some(text) = text.as_str() {
-            writeln!(io.out, "    {event:<16} {style}{label}{style:#}: {text}")?;
+            writeln!(io.out, "    {event} {style}{label}{style:#}:")?;
+            for line in textwrap::wrap(text, WIDTH) {
+                writeln!(io.out, "      {line}")?;
+            }
         }
     }
     Ok(())

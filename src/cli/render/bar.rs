@@ -5,7 +5,7 @@ use anstyle::{AnsiColor, Color, Style};
 use crate::domain::budget::Status;
 
 /// Width of a bar, in columns.
-const WIDTH: usize = 20;
+const WIDTH: usize = 16;
 
 /// The colour of a utilization: green below 60 %, yellow below 80 %, orange below 95 %, red from there on.
 pub fn colour(utilization: f64) -> Style {
