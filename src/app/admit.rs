@@ -49,7 +49,9 @@ impl Guard<'_> {
             Some(id) if near || !fresh => Awaited::tools([id]),
             _ => Awaited::Nothing,
         };
-        self.decide(&Metering { awaited, ..Metering::of_caller(false) }, Moment::BeforeCall).0
+        // An agent that waits for another one calls no hooks: near a limit everybody looks at all files.
+        let reach = if near || held { Reach::All } else { Reach::Caller };
+        self.decide(&Metering { awaited, reach, ..Metering::of_caller(false) }, Moment::BeforeCall).0
     }
 
     /// After a tool call.
@@ -77,8 +79,8 @@ impl Guard<'_> {
         let near = near_limit(&self.cache.states, &self.cache.sizes, &self.caller());
         let wait = near || !self.cache.ladder.is_empty() || !self.is_fresh(FRESH_MS);
         let awaited = if wait { Awaited::tools(tool_use_ids) } else { Awaited::Nothing };
-        // The main agent's batch may have held subagents: it looks at all files.
-        let reach = if self.call.agent.is_none() { Reach::All } else { Reach::Caller };
+        // The main agent's batch may have held subagents.
+        let reach = if near || self.call.agent.is_none() { Reach::All } else { Reach::Caller };
         self.speak(&Metering { awaited, reach, ..Metering::of_caller(true) }, Moment::AfterBatch).0
     }
 

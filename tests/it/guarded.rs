@@ -276,7 +276,8 @@ fn parallel_and_nested_subagents_stay_within_the_bound() {
         assert_eq!(run.code, Some(0));
         let after = calls_after_crossing(&api, 6_000);
         // Each live agent: its response in flight, and one wrap-up.
-        assert!(after.values().all(|n| *n <= 2), "{after:?}");
+        let order: Vec<String> = api.calls().iter().map(|c| format!("{} {}", c.order, c.kind)).collect();
+        assert!(after.values().all(|n| *n <= 2), "{after:?} {order:?}");
         assert_eq!(tokens(&status(&client, &run.session)), api.loop_usage());
         assert_eq!(journal(&client), "");
     });
