@@ -9,6 +9,7 @@ use crate::domain::alert::BudgetAlert;
 use crate::domain::budget::{BudgetState, Scope, StoreDown};
 use crate::domain::ladder::Ladder;
 use crate::domain::message::{Message, MessageKey};
+use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 use crate::domain::verdict::Sizes;
 use crate::env::clock;
@@ -80,12 +81,15 @@ pub struct Metering {
     pub claim: bool,
     /// Bytes to read at most.
     pub max_bytes: u64,
+    /// When the session was seen, for whoever reads on in somebody else's; `None`: now.
+    pub seen: Option<Timestamp>,
 }
 
 impl Metering {
     /// What a hook records that reads the caller's files.
     pub fn of_caller(claim: bool) -> Self {
-        Self { reach: Reach::Caller, awaited: Awaited::Nothing, extra: vec![], claim, max_bytes: HOOK_BYTES }
+        let (reach, awaited) = (Reach::Caller, Awaited::Nothing);
+        Self { reach, awaited, extra: vec![], claim, max_bytes: HOOK_BYTES, seen: None }
     }
 }
 
@@ -127,7 +131,7 @@ impl Guard<'_> {
         self.learn(&look.facts);
         let facts: Vec<Fact> = look.facts.iter().chain(&metering.extra).cloned().collect();
         let watches = self.watches(&session);
-        let Some(applied) = self.apply(&session, &facts, &watches, metering.claim) else {
+        let Some(applied) = self.apply(&session, &facts, &watches, metering) else {
             let states = self.count_locally(&facts, &watches);
             return self.unstored(states, decide);
         };
@@ -141,7 +145,7 @@ impl Guard<'_> {
             self.note_loss();
             look = self.look(&Metering { awaited: Awaited::Nothing, ..metering.clone() });
             let facts: Vec<Fact> = look.facts.iter().chain(&metering.extra).cloned().collect();
-            match self.apply(&session, &facts, &watches, metering.claim) {
+            match self.apply(&session, &facts, &watches, metering) {
                 Some(again) => applied = again,
                 None => return self.unstored(applied.states, decide),
             }
@@ -189,10 +193,13 @@ impl Guard<'_> {
         session: &Session,
         facts: &[Fact],
         watches: &[Watch],
-        claim: bool,
+        metering: &Metering,
     ) -> Option<crate::store::Applied> {
         let now = self.env.now;
-        self.with_store(|store| store.apply(&Batch { session, facts, watches, alert: true, claim, now }))
+        let (claim, seen) = (metering.claim, metering.seen.unwrap_or(now));
+        self.with_store(|store| {
+            store.apply(&Batch { session, facts, watches, alert: true, claim, seen, now })
+        })
     }
 
     /// Reads on from the cache's positions, again and again until the awaited line is there or the wait is over.

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::guard::{self, Call, Guard};
 use super::installation::Installation;
 use super::meter::{Metered, Metering, Reach};
-use super::project;
+use super::{project, report};
+use crate::domain::time::Timestamp;
 use crate::env::{Env, clock};
 use crate::store::session_cache::{CacheFile, SessionCache};
 use crate::store::{Session, SessionRow, Store};
@@ -42,10 +44,13 @@ impl Guard<'_> {
             return;
         }
         let Some(rows) = self.with_store(|store| store.sessions()) else { return };
-        let own = self.call.session.clone();
-        let others = rows.iter().filter(|r| !r.complete && r.session.id != own).take(HOOK_SESSIONS);
+        let own = &self.call.session;
+        let mut others: Vec<&SessionRow> =
+            rows.iter().filter(|r| !r.complete && r.session.id != *own).collect();
+        // Who was not read for the longest time comes first, so that each gets its turn.
+        others.sort_by_cached_key(|row| (last_read(self.env, &row.session.id), row.last_seen));
         let started = clock();
-        for row in others {
+        for row in others.into_iter().take(HOOK_SESSIONS) {
             if clock().millis_since(started) > HOOK_MS {
                 return;
             }
@@ -54,17 +59,23 @@ impl Guard<'_> {
     }
 }
 
+/// When a session was last recorded: each time its cache is written.
+fn last_read(env: &Env, session: &str) -> Option<SystemTime> {
+    std::fs::metadata(CacheFile::of(&env.cache_dir(), session).path()).ok()?.modified().ok()
+}
+
 /// Reads on in one session, and notes when nothing more can come. Answers its guard, and what was found.
 pub fn read_on<'a>(env: &'a Env, row: &SessionRow, max_bytes: u64) -> (Guard<'a>, Metered) {
     let mut guard = guard_of(env, &row.session);
-    let metered = guard.meter(&Metering { reach: Reach::All, max_bytes, ..Metering::of_caller(false) });
-    if let Some(ended) = row.ended.filter(|_| metered.stored && metered.complete) {
-        // Reading on wakes a session up in the store; an ended one is put back to sleep.
-        let over = env.now.millis_since(ended) > SETTLED_MS;
-        guard.with_store(|store| {
-            store.see(&row.session, ended, true)?;
-            if over { store.complete(&row.session.id) } else { Ok(()) }
-        });
+    // Asked before reading: what a client writes that is still there may come after it.
+    let over = match row.ended {
+        Some(ended) => env.now.millis_since(ended) > SETTLED_MS,
+        None => !report::is_live(row, env.now),
+    };
+    let seen = Some(row.last_seen);
+    let metered = guard.meter(&Metering { reach: Reach::All, max_bytes, seen, ..Metering::of_caller(false) });
+    if over && !row.complete && metered.stored && metered.complete {
+        guard.with_store(|store| store.complete(&row.session.id, row.last_seen));
     }
     (guard, metered)
 }
@@ -102,11 +113,18 @@ pub fn rebuild(env: &Env, for_ms: Option<i64>, mut progress: impl FnMut(usize, u
             true => cache.session,
             false => unknown_session(env, session, transcript),
         };
-        let row = SessionRow { session, last_seen: env.now, ended: None, complete: false };
+        let row = SessionRow { session, last_seen: last_written(transcript), ended: None, complete: false };
         read_on(env, &row, for_ms.map_or(u64::MAX, |_| HOOK_BYTES_EACH));
     }
     progress(transcripts.len(), transcripts.len());
     let _ = store.set_rebuilding(false);
+}
+
+/// When a transcript was last written to, which is when its session was last seen, for all that is known.
+fn last_written(transcript: &Path) -> Timestamp {
+    let written = std::fs::metadata(transcript).and_then(|meta| meta.modified()).ok();
+    let since = written.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    Timestamp(since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
 }
 
 /// Whether all of a transcript was read. (Its subagents' files are read with it.)
