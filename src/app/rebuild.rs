@@ -13,6 +13,7 @@ use crate::domain::time::Timestamp;
 use crate::env::{Env, clock};
 use crate::store::session_cache::{CacheFile, SessionCache};
 use crate::store::{Session, SessionRow, Store};
+use crate::transcript::files;
 
 /// How long a session must have ended before all of it is taken to be on disk.
 const SETTLED_MS: i64 = 2_000;
@@ -94,12 +95,13 @@ pub fn guard_of<'a>(env: &'a Env, session: &Session) -> Guard<'a> {
 
 /// Fills a store that lost what it knew: every session that a cache or a transcript names is read from its start.
 /// `progress` is told the number of sessions done and in all. With `for_ms` it ends early; what is done by then is only
-/// looked at the next time.
+/// looked at the next time. The store counts as filled once everything was read and recorded.
 pub fn rebuild(env: &Env, for_ms: Option<i64>, mut progress: impl FnMut(usize, usize)) {
     let started = clock();
     let Ok((mut store, _)) = guard::open(env) else { return };
     let Ok(epoch) = store.epoch() else { return };
     let transcripts = transcripts(env);
+    let mut filled = true;
     for (done, (session, transcript)) in transcripts.iter().enumerate() {
         progress(done, transcripts.len());
         if for_ms.is_some_and(|ms| clock().millis_since(started) > ms) {
@@ -114,10 +116,13 @@ pub fn rebuild(env: &Env, for_ms: Option<i64>, mut progress: impl FnMut(usize, u
             false => unknown_session(env, session, transcript),
         };
         let row = SessionRow { session, last_seen: last_written(transcript), ended: None, complete: false };
-        read_on(env, &row, for_ms.map_or(u64::MAX, |_| HOOK_BYTES_EACH));
+        let metered = read_on(env, &row, for_ms.map_or(u64::MAX, |_| HOOK_BYTES_EACH)).1;
+        filled &= metered.stored && metered.complete;
     }
     progress(transcripts.len(), transcripts.len());
-    let _ = store.set_rebuilding(false);
+    if filled {
+        let _ = store.set_rebuilding(false);
+    }
 }
 
 /// When a transcript was last written to, which is when its session was last seen, for all that is known.
@@ -127,10 +132,12 @@ fn last_written(transcript: &Path) -> Timestamp {
     Timestamp(since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
 }
 
-/// Whether all of a transcript was read. (Its subagents' files are read with it.)
+/// Whether all of a transcript was read, and of its subagents' files.
 fn is_read(cache: &SessionCache, transcript: &Path) -> bool {
-    let length = std::fs::metadata(transcript).map_or(0, |m| m.len());
-    cache.positions.get(transcript).is_some_and(|p| p.offset >= length)
+    files::of_session(transcript).iter().all(|file| {
+        let length = std::fs::metadata(&file.path).map_or(0, |m| m.len());
+        cache.positions.get(&file.path).is_some_and(|p| p.offset >= length)
+    })
 }
 
 /// A session of which only the transcript is left: charged to the project that it names.

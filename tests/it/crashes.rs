@@ -285,3 +285,29 @@ fn sessions_that_never_said_they_ended_are_read_to_their_ends_each_in_its_turn()
     home.hook("PostToolUse", "killed-1", json!({}));
     assert_eq!(number(&home, "SELECT complete FROM sessions WHERE session = 'killed-1'"), 0);
 }
+
+#[test]
+fn a_store_is_rebuilding_until_everything_is_recorded() {
+    let home = Home::new();
+    let long = |n: usize| {
+        let mut line = message(n, 10, 1);
+        line["padding"] = "x".repeat(1_000_000).into();
+        line
+    };
+    let mut messages = 0;
+    for file in [home.transcript("long"), home.agent_transcript("long", "a1")] {
+        for _ in 0..6 {
+            messages += 1;
+            home.append(&file, &[long(messages)]);
+        }
+    }
+    std::fs::create_dir_all(home.path("state")).unwrap();
+    std::fs::write(home.path("state/state.db"), vec![b'x'; 8192]).unwrap();
+    let is_rebuilding = "SELECT EXISTS (SELECT 1 FROM meta WHERE name = 'rebuilding')";
+    let filled = (0..50).any(|_| {
+        home.hook("SessionStart", "s", json!({"source": "startup"}));
+        number(&home, is_rebuilding) == 0
+    });
+    assert!(filled, "hooks alone come to its end");
+    assert_eq!(number(&home, "SELECT COUNT(*) FROM messages"), messages as i64);
+}
