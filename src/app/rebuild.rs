@@ -55,7 +55,8 @@ impl Guard<'_> {
             if clock().millis_since(started) > HOOK_MS {
                 return;
             }
-            read_on(self.env, row, HOOK_BYTES_EACH);
+            let left = HOOK_MS - clock().millis_since(started);
+            read_within(self.env, row, HOOK_BYTES_EACH, Some(left));
         }
     }
 }
@@ -67,14 +68,24 @@ fn last_read(env: &Env, session: &str) -> Option<SystemTime> {
 
 /// Reads on in one session, and notes when nothing more can come. Answers its guard, and what was found.
 pub fn read_on<'a>(env: &'a Env, row: &SessionRow, max_bytes: u64) -> (Guard<'a>, Metered) {
+    read_within(env, row, max_bytes, None)
+}
+
+/// The same, and begins nothing new after `max_ms` milliseconds.
+fn read_within<'a>(
+    env: &'a Env,
+    row: &SessionRow,
+    max_bytes: u64,
+    max_ms: Option<i64>,
+) -> (Guard<'a>, Metered) {
     let mut guard = guard_of(env, &row.session);
     // Asked before reading: what a client writes that is still there may come after it.
     let over = match row.ended {
         Some(ended) => env.now.millis_since(ended) > SETTLED_MS,
         None => !report::is_live(row, env.now),
     };
-    let seen = Some(row.last_seen);
-    let metered = guard.meter(&Metering { reach: Reach::All, max_bytes, seen, ..Metering::of_caller(false) });
+    let (reach, seen) = (Reach::All, Some(row.last_seen));
+    let metered = guard.meter(&Metering { reach, max_bytes, max_ms, seen, ..Metering::of_caller(false) });
     if over && !row.complete && metered.stored && metered.complete {
         guard.with_store(|store| store.complete(&row.session.id, row.last_seen));
     }
@@ -116,7 +127,9 @@ pub fn rebuild(env: &Env, for_ms: Option<i64>, mut progress: impl FnMut(usize, u
             false => unknown_session(env, session, transcript),
         };
         let row = SessionRow { session, last_seen: last_written(transcript), ended: None, complete: false };
-        let metered = read_on(env, &row, for_ms.map_or(u64::MAX, |_| HOOK_BYTES_EACH)).1;
+        let max_bytes = for_ms.map_or(u64::MAX, |_| HOOK_BYTES_EACH);
+        let left = for_ms.map(|ms| ms - clock().millis_since(started));
+        let metered = read_within(env, &row, max_bytes, left).1;
         filled &= metered.stored && metered.complete;
     }
     progress(transcripts.len(), transcripts.len());
