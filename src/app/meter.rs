@@ -9,16 +9,24 @@ use crate::domain::alert::BudgetAlert;
 use crate::domain::budget::{BudgetState, Scope, StoreDown};
 use crate::domain::ladder::Ladder;
 use crate::domain::message::{Message, MessageKey};
+use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 use crate::domain::verdict::Sizes;
 use crate::env::clock;
-use crate::store::{Batch, Session, Watch};
+use crate::store::{Applied, Batch, Session, Watch};
 use crate::transcript::cursor::{self, Position};
 use crate::transcript::files::{self, TranscriptFile};
 use crate::transcript::{Fact, line};
 
 /// Bytes that a hook reads at most; the next one carries on.
 pub const HOOK_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Milliseconds after which a hook begins no further slice: a slow machine cannot record as much as it could read
+/// before the deadline, and what is not recorded by then is lost work.
+pub const HOOK_READ_MS: i64 = 400;
+
+/// Bytes that are read, recorded and noted as read in one go: about 2,500 messages.
+pub const SLICE_BYTES: u64 = 1024 * 1024;
 
 /// How long a hook waits for a line near a limit. The client buffers lines for about 100 ms (170 ms at most seen).
 const WAIT_MS: i64 = 200;
@@ -80,12 +88,27 @@ pub struct Metering {
     pub claim: bool,
     /// Bytes to read at most.
     pub max_bytes: u64,
+    /// Bytes to record in one go: at most so much is held in memory, or lost when the process is killed.
+    pub slice: u64,
+    /// Milliseconds after which no further slice is begun; `None`: not bounded.
+    pub max_ms: Option<i64>,
+    /// When the session was seen, for whoever reads on in somebody else's; `None`: now.
+    pub seen: Option<Timestamp>,
 }
 
 impl Metering {
     /// What a hook records that reads the caller's files.
     pub fn of_caller(claim: bool) -> Self {
-        Self { reach: Reach::Caller, awaited: Awaited::Nothing, extra: vec![], claim, max_bytes: HOOK_BYTES }
+        Self {
+            reach: Reach::Caller,
+            awaited: Awaited::Nothing,
+            extra: vec![],
+            claim,
+            max_bytes: HOOK_BYTES,
+            slice: SLICE_BYTES,
+            max_ms: Some(HOOK_READ_MS),
+            seen: None,
+        }
     }
 }
 
@@ -107,6 +130,7 @@ struct Look {
     facts: Vec<Fact>,
     positions: BTreeMap<PathBuf, Position>,
     complete: bool,
+    bytes: u64,
 }
 
 impl Guard<'_> {
@@ -122,47 +146,87 @@ impl Guard<'_> {
         metering: &Metering,
         decide: impl FnOnce(&mut Ladder, &BTreeMap<String, String>, &[BudgetState]) -> T,
     ) -> (Metered, T) {
+        let started = clock();
+        let is_over = || metering.max_ms.is_some_and(|ms| clock().millis_since(started) >= ms);
         let session = self.session();
-        let look = self.look(metering);
-        self.learn(&look.facts);
-        let facts: Vec<Fact> = look.facts.iter().chain(&metering.extra).cloned().collect();
-        let watches = self.watches(&session);
-        let Some(applied) = self.apply(&session, &facts, &watches, metering.claim) else {
-            let states = self.count_locally(&facts, &watches);
-            return self.unstored(states, decide);
-        };
-        // Another store than the one that these positions were read for, or one that went back in time (a restored copy,
-        // a log that lost its end): it does not know all of this session.
-        let lost = !self.cache.epoch.is_empty()
-            && (applied.epoch != self.cache.epoch || applied.sequence <= self.cache.sequence);
-        let (mut look, mut applied) = (look, applied);
-        if lost {
-            self.cache.positions.clear();
-            self.note_loss();
-            look = self.look(&Metering { awaited: Awaited::Nothing, ..metering.clone() });
-            let facts: Vec<Fact> = look.facts.iter().chain(&metering.extra).cloned().collect();
-            match self.apply(&session, &facts, &watches, metering.claim) {
-                Some(again) => applied = again,
-                None => return self.unstored(applied.states, decide),
+        let (mut read, mut lost, mut answered) = (0, false, None);
+        loop {
+            let awaited = if lost { &Awaited::Nothing } else { &metering.awaited };
+            let slice = metering.slice.min(metering.max_bytes - read);
+            // The first slice is always read: each call gets on.
+            let mut look = match read > 0 && is_over() {
+                true => Look { complete: false, ..self.start() },
+                false => self.look(metering.reach, awaited, slice),
+            };
+            read = metering.max_bytes.min(read + look.bytes);
+            let last = look.complete || look.bytes == 0 || read == metering.max_bytes || is_over();
+            self.learn(&look.facts);
+            let mut facts = std::mem::take(&mut look.facts);
+            if last {
+                facts.extend_from_slice(&metering.extra);
             }
+            let watches = self.watches(&session);
+            let claim = metering.claim && last;
+            let Some(applied) = self.apply(&session, &facts, &watches, claim, metering.seen) else {
+                let states = match answered {
+                    Some(states) => states,
+                    None => {
+                        self.read_ahead(metering, look, read, &is_over, &mut facts);
+                        self.count_locally(&facts, &watches)
+                    }
+                };
+                return self.unstored(states, decide);
+            };
+            // Another store than the one that these positions were read for, or one that went back in time (a restored
+            // copy, a log that lost its end): it does not know all of this session.
+            if !lost
+                && !self.cache.epoch.is_empty()
+                && (applied.epoch != self.cache.epoch || applied.sequence <= self.cache.sequence)
+            {
+                self.note_loss();
+                self.update(|cache| {
+                    // Not removed: what a parallel hook knows of the old store must not count as further on.
+                    cache.positions.values_mut().for_each(Position::restart);
+                    (cache.epoch, cache.sequence) = (applied.epoch, applied.sequence);
+                });
+                (read, lost, answered) = (0, true, Some(applied.states));
+                continue;
+            }
+            if !last {
+                self.keep(&session, look.positions, applied, |_, _| ());
+                continue;
+            }
+            let (states, alerts) = (applied.states.clone(), applied.alerts.clone());
+            let done = self
+                .keep(&session, look.positions, applied, |ladder, models| decide(ladder, models, &states));
+            return (Metered { states, alerts, stored: true, complete: look.complete }, done);
         }
+    }
+
+    /// Notes in the cache what the store has recorded and answered. `and` works under the same lock.
+    fn keep<T>(
+        &mut self,
+        session: &Session,
+        positions: BTreeMap<PathBuf, Position>,
+        applied: Applied,
+        and: impl FnOnce(&mut Ladder, &BTreeMap<String, String>) -> T,
+    ) -> T {
         let (stamp, config) = self.stamp();
-        let (now, sizes) = (self.env.now, self.cache.sizes);
+        let (now, sizes, told) = (self.env.now, self.cache.sizes, self.cache.told);
         let (models, types) = (self.cache.models.clone(), self.cache.agent_types.clone());
         let models_seen = self.cache.models_seen.clone();
-        let (told, states) = (self.cache.told, applied.states.clone());
-        let done = self.update(|cache| {
-            if lost || cache.epoch != applied.epoch {
+        self.update(|cache| {
+            if cache.epoch != applied.epoch {
                 cache.positions.clear();
                 cache.sequence = 0;
                 cache.epoch = applied.epoch;
             }
-            advance(&mut cache.positions, look.positions);
+            advance(&mut cache.positions, positions);
             cache.sizes = largest(cache.sizes, sizes);
             cache.models.extend(models);
             cache.models_seen.extend(models_seen);
             cache.agent_types.extend(types);
-            cache.session = session;
+            cache.session = session.clone();
             cache.told = told.or(cache.told.take());
             if applied.sequence > cache.sequence {
                 cache.sequence = applied.sequence;
@@ -170,9 +234,28 @@ impl Guard<'_> {
                 (cache.stamp, cache.config) = (Some(stamp), Some(config));
                 cache.written = now;
             }
-            decide(&mut cache.ladder, &cache.models, &states)
-        });
-        (Metered { states, alerts: applied.alerts, stored: true, complete: look.complete }, done)
+            and(&mut cache.ladder, &cache.models)
+        })
+    }
+
+    /// Reads on from where `look` ended, for the count while the store is out of reach: that one is of everything since
+    /// the store last answered, so it cannot go in slices.
+    fn read_ahead(
+        &mut self,
+        metering: &Metering,
+        mut look: Look,
+        mut read: u64,
+        is_over: &dyn Fn() -> bool,
+        facts: &mut Vec<Fact>,
+    ) {
+        while !look.complete && look.bytes > 0 && read < metering.max_bytes && !is_over() {
+            look = Look { facts: vec![], complete: true, bytes: 0, ..look };
+            let slice = metering.slice.min(metering.max_bytes - read);
+            look = self.look_from(look, metering.reach, &Awaited::Nothing, slice);
+            read += look.bytes;
+            self.learn(&look.facts);
+            facts.append(&mut look.facts);
+        }
     }
 
     /// Decides where nothing could be recorded.
@@ -192,14 +275,26 @@ impl Guard<'_> {
         facts: &[Fact],
         watches: &[Watch],
         claim: bool,
-    ) -> Option<crate::store::Applied> {
+        seen: Option<Timestamp>,
+    ) -> Option<Applied> {
         let now = self.env.now;
-        self.with_store(|store| store.apply(&Batch { session, facts, watches, alert: true, claim, now }))
+        let seen = seen.unwrap_or(now);
+        self.with_store(|store| {
+            store.apply(&Batch { session, facts, watches, alert: true, claim, seen, now })
+        })
     }
 
     /// Reads on from the cache's positions, again and again until the awaited line is there or the wait is over.
-    fn look(&mut self, metering: &Metering) -> Look {
-        let mut look = Look { facts: vec![], positions: self.cache.positions.clone(), complete: true };
+    fn look(&mut self, reach: Reach, awaited: &Awaited, max_bytes: u64) -> Look {
+        self.look_from(self.start(), reach, awaited, max_bytes)
+    }
+
+    /// Nothing read yet.
+    fn start(&self) -> Look {
+        Look { facts: vec![], positions: self.cache.positions.clone(), complete: true, bytes: 0 }
+    }
+
+    fn look_from(&mut self, mut look: Look, reach: Reach, awaited: &Awaited, max_bytes: u64) -> Look {
         let Some(transcript) = self.call.transcript.clone().or(self.cache.session.transcript.clone()) else {
             return look;
         };
@@ -207,21 +302,23 @@ impl Guard<'_> {
         let own_path = own.as_ref().map_or(&transcript, |file| &file.path).clone();
         let started = clock();
         loop {
-            let listed = match metering.reach {
+            let listed = match reach {
                 Reach::All => files::of_session(&transcript),
                 Reach::Caller => {
                     let main = TranscriptFile { path: transcript.clone(), agent: None };
                     std::iter::once(main).chain(own.clone()).collect()
                 }
             };
-            let mut left = metering.max_bytes;
+            let mut left = max_bytes;
             for file in listed {
                 look.complete &= left > 0;
                 if left > 0 {
-                    left = left.saturating_sub(self.read(&file, left, &mut look));
+                    let read = self.read(&file, left, &mut look);
+                    left = left.saturating_sub(read);
+                    look.bytes += read;
                 }
             }
-            let met = metering.awaited.is_met(look.positions.get(&own_path));
+            let met = awaited.is_met(look.positions.get(&own_path));
             if met || !look.complete || clock().millis_since(started) >= WAIT_MS {
                 return look;
             }

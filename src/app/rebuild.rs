@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::guard::{self, Guard};
 use super::installation::Installation;
 use super::meter::{Metered, Metering, Reach};
-use super::project;
+use super::{project, report};
+use crate::domain::time::Timestamp;
 use crate::env::{Env, clock};
 use crate::store::session_cache::{CacheFile, SessionCache};
 use crate::store::{Session, SessionRow, Store};
+use crate::transcript::files;
 
 /// How long a session must have ended before all of it is taken to be on disk.
 const SETTLED_MS: i64 = 2_000;
@@ -42,41 +45,62 @@ impl Guard<'_> {
             return;
         }
         let Some(rows) = self.with_store(|store| store.sessions()) else { return };
-        let own = self.call.session.clone();
-        let others = rows.iter().filter(|r| !r.complete && r.session.id != own).take(HOOK_SESSIONS);
+        let own = &self.call.session;
+        let mut others: Vec<&SessionRow> =
+            rows.iter().filter(|r| !r.complete && r.session.id != *own).collect();
+        // Who was not read for the longest time comes first, so that each gets its turn.
+        others.sort_by_cached_key(|row| (last_read(self.env, &row.session.id), row.last_seen));
         let started = clock();
-        for row in others {
+        for row in others.into_iter().take(HOOK_SESSIONS) {
             if clock().millis_since(started) > HOOK_MS {
                 return;
             }
-            read_on(self.env, row, HOOK_BYTES_EACH);
+            let left = HOOK_MS - clock().millis_since(started);
+            read_within(self.env, row, HOOK_BYTES_EACH, Some(left));
         }
     }
 }
 
+/// When a session was last recorded: each time its cache is written.
+fn last_read(env: &Env, session: &str) -> Option<SystemTime> {
+    std::fs::metadata(CacheFile::of(&env.cache_dir(), session).path()).ok()?.modified().ok()
+}
+
 /// Reads on in one session, and notes when nothing more can come. Answers its guard, and what was found.
 pub fn read_on<'a>(env: &'a Env, row: &SessionRow, max_bytes: u64) -> (Guard<'a>, Metered) {
+    read_within(env, row, max_bytes, None)
+}
+
+/// The same, and begins nothing new after `max_ms` milliseconds.
+fn read_within<'a>(
+    env: &'a Env,
+    row: &SessionRow,
+    max_bytes: u64,
+    max_ms: Option<i64>,
+) -> (Guard<'a>, Metered) {
     let mut guard = Guard::of_other(env, &row.session);
-    let metered = guard.meter(&Metering { reach: Reach::All, max_bytes, ..Metering::of_caller(false) });
-    if let Some(ended) = row.ended.filter(|_| metered.stored && metered.complete) {
-        // Reading on wakes a session up in the store; an ended one is put back to sleep.
-        let over = env.now.millis_since(ended) > SETTLED_MS;
-        guard.with_store(|store| {
-            store.see(&row.session, ended, true)?;
-            if over { store.complete(&row.session.id) } else { Ok(()) }
-        });
+    // Asked before reading: what a client writes that is still there may come after it.
+    let over = match row.ended {
+        Some(ended) => env.now.millis_since(ended) > SETTLED_MS,
+        None => !report::is_live(row, env.now),
+    };
+    let (reach, seen) = (Reach::All, Some(row.last_seen));
+    let metered = guard.meter(&Metering { reach, max_bytes, max_ms, seen, ..Metering::of_caller(false) });
+    if over && !row.complete && metered.stored && metered.complete {
+        guard.with_store(|store| store.complete(&row.session.id, row.last_seen));
     }
     (guard, metered)
 }
 
 /// Fills a store that lost what it knew: every session that a cache or a transcript names is read from its start.
 /// `progress` is told the number of sessions done and in all. With `for_ms` it ends early; what is done by then is only
-/// looked at the next time.
+/// looked at the next time. The store counts as filled once everything was read and recorded.
 pub fn rebuild(env: &Env, for_ms: Option<i64>, mut progress: impl FnMut(usize, usize)) {
     let started = clock();
     let Ok((mut store, _)) = guard::open(env) else { return };
     let Ok(epoch) = store.epoch() else { return };
     let transcripts = transcripts(env);
+    let mut filled = true;
     for (done, (session, transcript)) in transcripts.iter().enumerate() {
         progress(done, transcripts.len());
         if for_ms.is_some_and(|ms| clock().millis_since(started) > ms) {
@@ -90,17 +114,31 @@ pub fn rebuild(env: &Env, for_ms: Option<i64>, mut progress: impl FnMut(usize, u
             true => cache.session,
             false => unknown_session(env, session, transcript),
         };
-        let row = SessionRow { session, last_seen: env.now, ended: None, complete: false };
-        read_on(env, &row, for_ms.map_or(u64::MAX, |_| HOOK_BYTES_EACH));
+        let row = SessionRow { session, last_seen: last_written(transcript), ended: None, complete: false };
+        let max_bytes = for_ms.map_or(u64::MAX, |_| HOOK_BYTES_EACH);
+        let left = for_ms.map(|ms| ms - clock().millis_since(started));
+        let metered = read_within(env, &row, max_bytes, left).1;
+        filled &= metered.stored && metered.complete;
     }
     progress(transcripts.len(), transcripts.len());
-    let _ = store.set_rebuilding(false);
+    if filled {
+        let _ = store.set_rebuilding(false);
+    }
 }
 
-/// Whether all of a transcript was read. (Its subagents' files are read with it.)
+/// When a transcript was last written to, which is when its session was last seen, for all that is known.
+fn last_written(transcript: &Path) -> Timestamp {
+    let written = std::fs::metadata(transcript).and_then(|meta| meta.modified()).ok();
+    let since = written.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    Timestamp(since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
+}
+
+/// Whether all of a transcript was read, and of its subagents' files.
 fn is_read(cache: &SessionCache, transcript: &Path) -> bool {
-    let length = std::fs::metadata(transcript).map_or(0, |m| m.len());
-    cache.positions.get(transcript).is_some_and(|p| p.offset >= length)
+    files::of_session(transcript).iter().all(|file| {
+        let length = std::fs::metadata(&file.path).map_or(0, |m| m.len());
+        cache.positions.get(&file.path).is_some_and(|p| p.offset >= length)
+    })
 }
 
 /// A session of which only the transcript is left: charged to the project that it names.

@@ -104,7 +104,7 @@ pub struct SessionRow {
     pub last_seen: Timestamp,
     /// When it ended, if it did.
     pub ended: Option<Timestamp>,
-    /// Everything in its files was read after it ended.
+    /// Everything in its files was read after it ended, or after its client was gone.
     pub complete: bool,
 }
 
@@ -131,6 +131,9 @@ pub struct Batch<'a> {
     /// Whether the caller can show alerts now: it gets those that nobody has shown, and must
     /// [`Store::confirm_shown`] them.
     pub claim: bool,
+    /// When the session was seen: now, by its own hooks. Whoever reads on in somebody else's session says when that one
+    /// was seen, and does not wake it.
+    pub seen: Timestamp,
     /// Now.
     pub now: Timestamp,
 }
@@ -243,11 +246,11 @@ pub trait Store {
     /// It was not noted.
     fn see(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()>;
 
-    /// Notes that all of an ended session was read.
+    /// Notes that all of a session was read, and that nothing more can come, unless it was seen after `seen`.
     ///
     /// # Errors
     /// It was not noted.
-    fn complete(&mut self, session: &str) -> Result<()>;
+    fn complete(&mut self, session: &str, seen: Timestamp) -> Result<()>;
 
     /// The values that budgets of this scope were counted for since a moment.
     ///

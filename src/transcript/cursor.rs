@@ -65,6 +65,12 @@ impl Position {
         Self { agent, agent_type, ..Self::default() }
     }
 
+    /// Goes back to the start, which counts for more than any offset before.
+    pub fn restart(&mut self) {
+        let fresh = Self::start(self.agent.take(), std::mem::take(&mut self.agent_type));
+        *self = Self { starts: self.starts + 1, ..fresh };
+    }
+
     /// Whether the date of every line matters now.
     pub fn dates_wanted(&self) -> bool {
         !self.open_totals.is_empty()
@@ -117,8 +123,8 @@ pub fn read_on(
     let meta = file.metadata()?;
     let replaced = meta.ino() != position.inode || meta.len() < position.offset;
     if replaced || (meta.len() > position.offset && !is_line_end(&mut file, position.offset)?) {
-        let fresh = Position::start(position.agent.take(), std::mem::take(&mut position.agent_type));
-        *position = Position { inode: meta.ino(), starts: position.starts + 1, ..fresh };
+        position.restart();
+        position.inode = meta.ino();
     }
     if meta.len() == position.offset {
         return Ok(Reading { complete: true, ..Reading::default() });
@@ -126,10 +132,11 @@ pub fn read_on(
     file.seek(SeekFrom::Start(position.offset))?;
     let mut reading = Reading::default();
     let mut buffer = Vec::new();
+    let chunk = CHUNK.min(usize::try_from(max_bytes).unwrap_or(CHUNK));
     let mut unfinished = 0; // bytes at the front of the buffer that are an unfinished line
     loop {
         let wanted =
-            CHUNK.min(usize::try_from(meta.len().saturating_sub(position.offset)).unwrap_or(CHUNK)).max(4096);
+            chunk.min(usize::try_from(meta.len().saturating_sub(position.offset)).unwrap_or(CHUNK)).max(4096);
         buffer.resize(unfinished + wanted, 0);
         let got = file.read(&mut buffer[unfinished..])?;
         if got == 0 {

@@ -243,3 +243,71 @@ fn a_state_folder_that_cannot_be_used_counts_locally_and_stays_silent() {
     home.hook("PostToolUse", "s", json!({}));
     assert_eq!(home.status("s")["tokens"]["input"], 1100);
 }
+
+/// What a query of one number answers.
+fn number(home: &Home, sql: &str) -> i64 {
+    let store = rusqlite::Connection::open(home.path("state/state.db")).unwrap();
+    store.query_row(sql, (), |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn sessions_that_never_said_they_ended_are_read_to_their_ends_each_in_its_turn() {
+    let home = Home::new();
+    for n in 0..12 {
+        let session = format!("killed-{n}");
+        home.append(&home.transcript(&session), &[message(n, 10, 1)]);
+        assert!(home.hook("PostToolUse", &session, json!({})).is_silent());
+        home.append(&home.transcript(&session), &[message(100 + n, 10, 1)]);
+    }
+    // Half of them have a client that no longer runs; of the others none is known, and they were last seen long ago.
+    let store = rusqlite::Connection::open(home.path("state/state.db")).unwrap();
+    store
+        .execute_batch(
+            "UPDATE sessions SET client_pid = 4194305, client_started = 1 WHERE id % 2 = 0; \
+             UPDATE sessions SET last_seen = 1 WHERE id % 2 = 1",
+        )
+        .unwrap();
+    drop(store);
+    let seen = number(&home, "SELECT SUM(last_seen) FROM sessions");
+    for _ in 0..4 {
+        home.hook("SessionStart", "new", json!({"source": "startup"}));
+    }
+    assert_eq!(number(&home, "SELECT COUNT(*) FROM messages"), 24);
+    let killed = "FROM sessions WHERE session LIKE 'killed-%'";
+    assert_eq!(number(&home, &format!("SELECT SUM(complete) {killed}")), 12);
+    assert_eq!(number(&home, &format!("SELECT SUM(last_seen) {killed}")), seen, "reading on wakes nobody");
+    let live = home.fusebox(&["status", "--json"]).json();
+    let live: Vec<_> = live.as_array().unwrap().iter().map(|s| s["session"].clone()).collect();
+    assert_eq!(live, ["new"]);
+
+    // One that goes on after all is read again.
+    home.append(&home.transcript("killed-1"), &[message(200, 10, 1)]);
+    home.hook("PostToolUse", "killed-1", json!({}));
+    assert_eq!(number(&home, "SELECT complete FROM sessions WHERE session = 'killed-1'"), 0);
+}
+
+#[test]
+fn a_store_is_rebuilding_until_everything_is_recorded() {
+    let home = Home::new();
+    let long = |n: usize| {
+        let mut line = message(n, 10, 1);
+        line["padding"] = "x".repeat(1_000_000).into();
+        line
+    };
+    let mut messages = 0;
+    for file in [home.transcript("long"), home.agent_transcript("long", "a1")] {
+        for _ in 0..6 {
+            messages += 1;
+            home.append(&file, &[long(messages)]);
+        }
+    }
+    std::fs::create_dir_all(home.path("state")).unwrap();
+    std::fs::write(home.path("state/state.db"), vec![b'x'; 8192]).unwrap();
+    let is_rebuilding = "SELECT EXISTS (SELECT 1 FROM meta WHERE name = 'rebuilding')";
+    let filled = (0..50).any(|_| {
+        home.hook("SessionStart", "s", json!({"source": "startup"}));
+        number(&home, is_rebuilding) == 0
+    });
+    assert!(filled, "hooks alone come to its end");
+    assert_eq!(number(&home, "SELECT COUNT(*) FROM messages"), messages as i64);
+}

@@ -213,8 +213,8 @@ impl Store for SqliteStore {
         self.write(|db| sessions::see(db, session, now, ended))
     }
 
-    fn complete(&mut self, session: &str) -> Result<()> {
-        self.write(|db| sessions::complete(db, session))
+    fn complete(&mut self, session: &str, seen: Timestamp) -> Result<()> {
+        self.write(|db| sessions::complete(db, session, seen))
     }
 
     fn values(&mut self, scope: Scope, since: Timestamp) -> Result<Vec<String>> {

@@ -89,8 +89,8 @@ pub struct Known {
     pub lineage: Vec<Bearer>,
 }
 
-/// The number of `session`, which is noted when it is new.
-pub fn intern(db: &Connection, session: &Session, now: Timestamp) -> Result<Known> {
+/// The number of `session`, which is noted when it is new. It was seen at `seen`: after its end that wakes it.
+pub fn intern(db: &Connection, session: &Session, seen: Timestamp) -> Result<Known> {
     // One statement for all that is asked of a session: each one that a hook prepares costs as much as running it.
     let mut query = db.prepare_cached(
         "SELECT id, sequence, settles, last_seen, complete OR ended IS NOT NULL, parent, project, user, task_type \
@@ -106,17 +106,17 @@ pub fn intern(db: &Connection, session: &Session, now: Timestamp) -> Result<Know
         })
         .optional()?;
     let Some((mut known, last_seen, ended, parent)) = known else {
-        let id = insert(db, session, now)?;
+        let id = insert(db, session, seen)?;
         let settles = db.query_row("SELECT settles FROM sessions WHERE id = ?", [id], |r| r.get(0))?;
         return Ok(Known { id, sequence: 0, settles, lineage: lineage(db, id)? });
     };
     if parent.is_some() {
         known.lineage = lineage(db, known.id)?;
     }
-    if ended || last_seen + SEEN_EVERY_MS < now.0 {
+    if (ended && last_seen < seen.0) || last_seen + SEEN_EVERY_MS < seen.0 {
         db.execute(
             "UPDATE sessions SET last_seen = MAX(last_seen, ?), ended = NULL, complete = 0 WHERE id = ?",
-            params![now.0, known.id],
+            params![seen.0, known.id],
         )?;
     }
     Ok(known)
@@ -187,9 +187,10 @@ pub fn see(db: &Connection, session: &Session, now: Timestamp, ended: bool) -> R
     Ok(())
 }
 
-/// Notes that all of an ended session was read.
-pub fn complete(db: &Connection, session: &str) -> Result<()> {
-    db.execute("UPDATE sessions SET complete = 1 WHERE session = ? AND ended IS NOT NULL", [session])?;
+/// Notes that all of a session was read that was not seen after `seen`.
+pub fn complete(db: &Connection, session: &str, seen: Timestamp) -> Result<()> {
+    let sql = "UPDATE sessions SET complete = 1 WHERE session = ? AND last_seen <= ?";
+    db.execute(sql, params![session, seen.0])?;
     Ok(())
 }
 

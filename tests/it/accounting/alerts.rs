@@ -45,6 +45,7 @@ fn ask(store: &mut SqliteStore, ask: Ask) -> Applied {
         watches: &watches,
         alert: ask.alert,
         claim: ask.claim,
+        seen: ask.now,
         now: ask.now,
     };
     store.apply(&batch).expect("recorded")

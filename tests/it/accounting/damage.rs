@@ -47,7 +47,15 @@ fn set_aside(dir: &Path) -> Vec<PathBuf> {
 fn use_it(dir: &Path) -> SqliteStore {
     let mut store = SqliteStore::open(dir, NOW).expect("a store").store;
     let (session, facts) = (session("s"), facts(500));
-    let batch = Batch { session: &session, facts: &facts, watches: &[], alert: true, claim: false, now: NOW };
+    let batch = Batch {
+        session: &session,
+        facts: &facts,
+        watches: &[],
+        alert: true,
+        claim: false,
+        seen: NOW,
+        now: NOW,
+    };
     match store.apply(&batch) {
         Ok(_) => store,
         Err(error) => {

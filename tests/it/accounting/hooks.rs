@@ -258,3 +258,56 @@ fn the_seeds_own_payload_is_charged_once() {
     assert_eq!((after.output, after.requests), (36, 3));
     assert!(after.input > 1_000_000);
 }
+
+#[test]
+fn a_hook_without_time_gets_on_by_a_slice_and_nothing_is_counted_twice() {
+    let mut home = Home::new();
+    let lines: Vec<Value> = (0..200).map(|i| response(&format!("m{i}"), i, TEN)).collect();
+    home.says(&lines);
+    let mut meter = |max_ms| {
+        home.now = home.now.plus_millis(1000);
+        let env = home.env();
+        let slice = 4096;
+        let metering = Metering { reach: Reach::All, slice, max_ms, ..Metering::of_caller(true) };
+        let metered = Guard::new(&env, home.call()).meter(&metering);
+        assert!(metered.stored);
+        (metered.states[0].used, metered.complete)
+    };
+    let (first, complete) = meter(Some(0));
+    assert!(0 < first && first < 200 * 15 && !complete, "{first}");
+    let (second, complete) = meter(Some(0));
+    assert!(first < second && second < 200 * 15 && !complete, "{second}");
+    // With time enough the slices follow one another.
+    assert_eq!(meter(None), (200 * 15, true));
+    assert_eq!(meter(Some(0)), (200 * 15, true));
+    // A store that was lost is filled in slices too.
+    fs::remove_dir_all(home.path("state")).expect("the store was there");
+    let mut used = 0;
+    let mut calls = 0;
+    while used < 200 * 15 {
+        home.now = home.now.plus_millis(1000);
+        let env = home.env();
+        let metering =
+            Metering { reach: Reach::All, slice: 4096, max_ms: Some(0), ..Metering::of_caller(true) };
+        let metered = Guard::new(&env, home.call()).meter(&metering);
+        assert!(metered.states[0].used > used, "each call gets on");
+        used = metered.states[0].used;
+        calls += 1;
+    }
+    assert!(calls > 2);
+    assert_eq!(home.total(), Sum::tokens(2000, 1000, 0, 0, 0).calls(200, 0));
+}
+
+#[test]
+fn what_is_read_in_slices_counts_whole_while_the_store_is_out_of_reach() {
+    let mut home = Home::new();
+    let lines: Vec<Value> = (0..200).map(|i| response(&format!("m{i}"), i, TEN)).collect();
+    home.says(&lines);
+    fs::write(home.path("state"), b"in the way").expect("a file");
+    let env = home.env();
+    let metering = Metering { reach: Reach::All, slice: 4096, max_ms: None, ..Metering::of_caller(true) };
+    let metered = Guard::new(&env, home.call()).meter(&metering);
+    assert_eq!((metered.stored, metered.states[0].used), (false, 200 * 15));
+    fs::remove_file(home.path("state")).expect("out of the way");
+    assert_eq!(home.used(), 200 * 15);
+}
