@@ -14,6 +14,9 @@ use crate::store::session_cache::{CacheFile, SessionCache};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Session, Store, StoreError, Watch};
 
+/// Milliseconds that hooks count locally for after the store did not answer.
+const STORE_ASLEEP_MS: i64 = 5_000;
+
 /// Who calls, as the client says.
 #[derive(Clone, Debug, Default)]
 pub struct Call {
@@ -133,10 +136,11 @@ impl<'a> Guard<'a> {
     }
 
     /// Whether the cache's budgets can be trusted without asking: written by a hook of this session at most
-    /// `max_age_ms` ago, under this configuration, and in the windows of now.
+    /// `max_age_ms` ago, under this configuration, and in the windows of now; and the store has answered since.
     pub fn is_fresh(&self, max_age_ms: i64) -> bool {
         let (now, written) = (self.env.now, self.cache.written);
         self.cache.stamp.as_ref() == Some(&self.stamp)
+            && self.cache.store_asleep_until.is_none()
             && written <= now
             && now.millis_since(written) <= max_age_ms
             && self.cache.states.iter().all(|s| s.window.contains(now))
@@ -216,11 +220,19 @@ impl<'a> Guard<'a> {
         self.config.budgets.iter().flat_map(of).collect()
     }
 
-    /// Works with the store, which is opened at its first use. A failure is noted, and `None`.
+    /// Works with the store, which is opened at its first use. A failure is noted, and `None`; for a while the store is
+    /// not asked again then.
     pub fn with_store<T>(
         &mut self,
         work: impl FnOnce(&mut dyn Store) -> crate::store::Result<T>,
     ) -> Option<T> {
+        let now = self.env.now;
+        let later = now.plus_millis(STORE_ASLEEP_MS);
+        // A time further off was written under another clock.
+        if self.cache.store_asleep_until.is_some_and(|until| now < until && until <= later) {
+            return None;
+        }
+        self.cache.store_asleep_until = None;
         if self.store.is_none() {
             match open(self.env) {
                 Ok((store, warning)) => {
@@ -229,13 +241,16 @@ impl<'a> Guard<'a> {
                 }
                 Err(error) => {
                     self.notes.push(error.to_string());
+                    self.cache.store_asleep_until = Some(later);
                     return None;
                 }
             }
         }
         let done = work(self.store.as_mut()?);
-        if done.as_ref().is_err_and(StoreError::is_corrupt) {
-            self.give_up_store();
+        match &done {
+            Err(error) if error.is_corrupt() => self.give_up_store(),
+            Err(_) => self.cache.store_asleep_until = Some(later),
+            Ok(_) => {}
         }
         done.map_err(|error| self.notes.push(error.to_string())).ok()
     }
@@ -258,7 +273,12 @@ impl<'a> Guard<'a> {
 
     /// Changes the cache file, and this guard's copy with it.
     pub fn update<T>(&mut self, change: impl FnOnce(&mut SessionCache) -> T) -> T {
-        let (done, cache, written) = self.file.update(change);
+        let asleep = self.cache.store_asleep_until;
+        let (done, cache, written) = self.file.update(|cache| {
+            let done = change(cache);
+            cache.store_asleep_until = asleep;
+            done
+        });
         if let Err(error) = written {
             self.notes.push(format!("session cache: {error}"));
             self.cache_lost = true;

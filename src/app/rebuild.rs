@@ -68,7 +68,10 @@ fn last_read(env: &Env, session: &str) -> Option<SystemTime> {
 
 /// Reads on in one session, and notes when nothing more can come. Answers its guard, and what was found.
 pub fn read_on<'a>(env: &'a Env, row: &SessionRow, max_bytes: u64) -> (Guard<'a>, Metered) {
-    read_within(env, row, max_bytes, None)
+    let (mut guard, metered) = read_within(env, row, max_bytes, None);
+    // A person waits for an answer, not for hooks.
+    guard.cache.store_asleep_until = None;
+    (guard, metered)
 }
 
 /// The same, and begins nothing new after `max_ms` milliseconds.
@@ -79,6 +82,7 @@ fn read_within<'a>(
     max_ms: Option<i64>,
 ) -> (Guard<'a>, Metered) {
     let mut guard = Guard::of_other(env, &row.session);
+    guard.cache.store_asleep_until = None;
     // Asked before reading: what a client writes that is still there may come after it.
     let over = match row.ended {
         Some(ended) => env.now.millis_since(ended) > SETTLED_MS,

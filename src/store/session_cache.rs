@@ -59,6 +59,8 @@ pub struct SessionCache {
     pub epoch: String,
     /// Number of the batch that `states` answers.
     pub sequence: u64,
+    /// Until when the store, which did not answer, is not asked again: each hook would wait for it anew.
+    pub store_asleep_until: Option<Timestamp>,
     /// How far each transcript file was read; always acknowledged by the store.
     pub positions: BTreeMap<PathBuf, Position>,
 }

@@ -224,6 +224,50 @@ fn a_locked_store_does_not_hold_the_client_up() {
 }
 
 #[test]
+fn a_locked_store_is_asked_by_one_hook_and_left_alone_by_the_next() {
+    let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "1000");
+    home.append(&home.transcript("s"), &[message(1, 100, 1)]);
+    home.hook("PostToolUse", "s", json!({}));
+    let store = rusqlite::Connection::open(home.path("state/state.db")).unwrap();
+    store.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let refused = || home.journal().matches("locked").count();
+    home.append(&home.transcript("s"), &[message(2, 100, 1)]);
+    for _ in 0..8 {
+        assert!(home.hook("PostToolUse", "s", json!({})).is_silent());
+    }
+    assert!((1..8).contains(&refused()), "not every hook waits: {}", home.journal());
+    // The count goes on meanwhile.
+    home.append(&home.transcript("s"), &[message(3, 900, 1)]);
+    let denied = home.hook("PreToolUse", "s", json!({"tool_use_id": "toolu_3"})).json();
+    assert_eq!(denied["hookSpecificOutput"]["permissionDecision"], "deny");
+    store.execute_batch("ROLLBACK").unwrap();
+    drop(store);
+    let total = || {
+        let store = rusqlite::Connection::open(home.path("state/state.db")).unwrap();
+        store.query_row("SELECT COUNT(*) FROM messages", (), |row| row.get::<_, i64>(0)).unwrap()
+    };
+    // When the time is over hooks ask again, and a person's command asks at any time.
+    home.wake_store("s");
+    home.hook("PostToolUse", "s", json!({}));
+    assert_eq!(total(), 3);
+    assert_eq!(home.status("s")["tokens"]["input"], 1100);
+}
+
+#[test]
+fn a_persons_command_asks_a_store_that_hooks_leave_alone() {
+    let home = Home::new();
+    home.append(&home.transcript("s"), &[message(1, 100, 1)]);
+    home.hook("PostToolUse", "s", json!({}));
+    let store = rusqlite::Connection::open(home.path("state/state.db")).unwrap();
+    store.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    home.append(&home.transcript("s"), &[message(2, 100, 1)]);
+    home.hook("PostToolUse", "s", json!({}));
+    store.execute_batch("ROLLBACK").unwrap();
+    drop(store);
+    assert_eq!(home.status("s")["tokens"]["input"], 200);
+}
+
+#[test]
 fn disabled_means_nothing_is_done_and_nothing_said() {
     let home = Home::new().var("FUSEBOX_ENABLED", "0").var("FUSEBOX_BUDGET_SESSION_LIMIT", "10");
     home.append(&home.transcript("s"), &[message(1, 100, 1)]);

@@ -240,6 +240,7 @@ fn a_state_folder_that_cannot_be_used_counts_locally_and_stays_silent() {
 
     // Once the folder can be used, everything is counted, once.
     std::fs::remove_file(home.path("state")).unwrap();
+    home.wake_store("s");
     home.hook("PostToolUse", "s", json!({}));
     assert_eq!(home.status("s")["tokens"]["input"], 1100);
 }

@@ -137,6 +137,15 @@ impl Home {
         std::fs::write(self.path("config/fusebox/config.toml"), toml).unwrap();
     }
 
+    /// Lets the time be over in which hooks of `session` do not ask a store that did not answer.
+    pub fn wake_store(&self, session: &str) {
+        let file = self.path("cache").join(format!("guardrails-{session}.json"));
+        let mut cache: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        assert!(cache["store_asleep_until"].is_i64(), "{cache}");
+        cache["store_asleep_until"] = json!(1);
+        std::fs::write(&file, cache.to_string()).unwrap();
+    }
+
     /// What hooks could not do.
     pub fn journal(&self) -> String {
         std::fs::read_to_string(self.path("state/journal.jsonl")).unwrap_or_default()
