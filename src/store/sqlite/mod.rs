@@ -40,10 +40,22 @@ const LOG_BYTES_IDLE: u64 = 64 * 4096;
 
 /// The embedded store.
 pub struct SqliteStore {
-    connection: Connection,
+    /// `None` where it is still to be opened again, beside others.
+    connection: Option<Connection>,
     path: PathBuf,
+    company: Company,
     /// The file that was opened: another one may stand in its place by now.
     file: FileId,
+}
+
+/// Whether others can use the database meanwhile.
+#[derive(Clone, Copy, PartialEq)]
+enum Company {
+    /// Nobody: the index of the log stands in memory, which saves making it as a file, and most locks. For a hook that
+    /// records one batch and ends; whoever comes meanwhile waits.
+    Alone,
+    /// Everybody, in turns.
+    Others,
 }
 
 /// Device and inode; `None` where there is no file.
@@ -69,11 +81,20 @@ impl SqliteStore {
         // may be half way through opening one database while another is put in its place; and SQLite does not wait for
         // its locks while it turns a new file into one with a log.
         let shared = lock(dir, lock_shared);
-        let first = match Self::connect(&path, false) {
+        let alone = Self::connect(&path, Company::Alone);
+        let first = match alone {
+            Err(error) if is_busy(&error) => Self::connect(&path, Company::Others),
+            other => other,
+        };
+        let first = match first {
             Ok((store, version)) if version >= MIGRATIONS.len() => {
                 return Ok(Opened { store, set_aside: None });
             }
-            Ok(_) => None,
+            // Closed, or the next one would wait for it.
+            Ok((store, _)) => {
+                drop(store);
+                None
+            }
             Err(error) if is_busy(&error) => return Err(unusable(&path, &error.to_string())),
             Err(error) => Some(error),
         };
@@ -102,7 +123,7 @@ impl SqliteStore {
     /// # Errors
     /// The file cannot be renamed.
     pub fn set_aside(self, now: Timestamp) -> std::io::Result<Option<PathBuf>> {
-        let Self { connection, path, file } = self;
+        let Self { connection, path, file, .. } = self;
         drop(connection);
         let _lock = lock(path.parent().unwrap_or(&path), lock_exclusive)?;
         if file.is_none() || file_id(&path) != file {
@@ -112,32 +133,57 @@ impl SqliteStore {
     }
 
     /// Opens the file; answers the version of its schema too.
-    fn connect(path: &Path, create: bool) -> Result<(Self, usize)> {
+    fn connect(path: &Path, company: Company) -> Result<(Self, usize)> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        if create {
-            make_private_file(path)?;
-        }
         let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
         // A checkpoint at close costs four fsyncs at every hook.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        match company {
+            Company::Alone => {
+                connection.busy_timeout(Duration::ZERO)?;
+                connection.execute_batch("PRAGMA locking_mode=EXCLUSIVE;PRAGMA synchronous=NORMAL")?;
+            }
+            Company::Others => {
+                connection.busy_timeout(BUSY_TIMEOUT)?;
+                connection.execute_batch("PRAGMA synchronous=NORMAL")?;
+            }
+        }
         let version: u32 = connection.query_row("PRAGMA user_version", (), |r| r.get(0))?;
-        connection.execute_batch("PRAGMA synchronous=NORMAL;")?;
-        Ok((Self { connection, path: path.to_owned(), file: file_id(path) }, version as usize))
+        let (path, file) = (path.to_owned(), file_id(path));
+        Ok((Self { connection: Some(connection), path, company, file }, version as usize))
     }
 
     fn make(path: &Path) -> Result<Self> {
-        let (mut store, version) = Self::connect(path, true)?;
+        make_private_file(path)?;
+        let (mut store, version) = Self::connect(path, Company::Others)?;
         if version < MIGRATIONS.len() {
             store.migrate()?;
         }
         Ok(store)
     }
 
+    /// The connection; opened anew, where it was given up.
+    fn db(&mut self) -> Result<&mut Connection> {
+        if self.connection.is_none() {
+            let _lock = lock(self.path.parent().unwrap_or(&self.path), lock_shared);
+            *self = Self::connect(&self.path, Company::Others)?.0;
+        }
+        self.connection.as_mut().ok_or(StoreError::Sqlite(rusqlite::Error::InvalidQuery))
+    }
+
+    /// The connection, which others can be beside for as long as it is open.
+    fn beside(&mut self) -> Result<&mut Connection> {
+        if self.company == Company::Alone {
+            (self.connection, self.company) = (None, Company::Others);
+        }
+        self.db()
+    }
+
     fn migrate(&mut self) -> Result<()> {
         // WAL is a property of the file: set once, not at every opening.
-        self.connection.query_row("PRAGMA journal_mode=WAL", (), |_| Ok(()))?;
-        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let db = self.db()?;
+        db.query_row("PRAGMA journal_mode=WAL", (), |_| Ok(()))?;
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // Asked again under the lock: another process may have been faster.
         let version: u32 = tx.query_row("PRAGMA user_version", (), |r| r.get(0))?;
         for (number, migration) in MIGRATIONS.iter().enumerate().skip(version as usize) {
@@ -150,34 +196,42 @@ impl SqliteStore {
 
     /// Copies the write-ahead log into the database and empties it, if it is longer than `most` bytes and nobody is
     /// reading or writing.
-    fn empty_log(&self, most: u64) -> Result<()> {
-        let log = self.connection.path().map(|path| format!("{path}-wal"));
-        if log.and_then(|log| std::fs::metadata(log).ok()).is_none_or(|meta| meta.len() <= most) {
+    fn empty_log(&mut self, most: u64) -> Result<()> {
+        let log = std::fs::metadata(format!("{}-wal", self.path.display()));
+        if log.map_or(0, |meta| meta.len()) <= most {
             return Ok(());
         }
-        self.connection.busy_timeout(Duration::ZERO)?;
-        // TRUNCATE, because anything less is forgotten: how much of the log was copied stands in shared memory, which
-        // the next hook begins anew, and the log would be copied at every commit and never begin again.
-        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
-        self.connection.busy_timeout(BUSY_TIMEOUT)?;
+        let db = self.db()?;
+        db.busy_timeout(Duration::ZERO)?;
+        // TRUNCATE, because anything less is forgotten: how much of the log was copied stands in memory, which the next
+        // hook begins anew, and the log would be copied at every commit and never begin again.
+        db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
+        db.busy_timeout(BUSY_TIMEOUT)?;
         Ok(())
     }
 
     fn write<T>(&mut self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let done = work(&tx)?;
-        tx.commit()?;
-        Ok(done)
+        write(self.beside()?, work)
     }
+}
+
+/// One atomic step.
+fn write<T>(db: &mut Connection, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let done = work(&tx)?;
+    tx.commit()?;
+    Ok(done)
 }
 
 impl Store for SqliteStore {
     fn apply(&mut self, batch: &Batch) -> Result<Applied> {
-        self.write(|db| messages::apply(db, batch))
+        // Who can show alerts is answering an event, and about to end. Others read on, and record more.
+        let db = if batch.claim { self.db()? } else { self.beside()? };
+        write(db, |db| messages::apply(db, batch))
     }
 
     fn confirm_shown(&mut self, alerts: &[i64]) -> Result<()> {
-        self.write(|db| alerts::confirm(db, alerts))
+        write(self.db()?, |db| alerts::confirm(db, alerts))
     }
 
     fn operate(&mut self, operation: &Operation, state: &BudgetState) -> Result<()> {
@@ -190,23 +244,23 @@ impl Store for SqliteStore {
     }
 
     fn operations(&mut self, budget: Option<&str>) -> Result<Vec<Operation>> {
-        operations::list(&self.connection, budget)
+        operations::list(self.beside()?, budget)
     }
 
     fn session_total(&mut self, session: &str) -> Result<Option<SessionTotal>> {
-        sessions::total(&self.connection, session)
+        sessions::total(self.beside()?, session)
     }
 
     fn sessions(&mut self) -> Result<Vec<SessionRow>> {
-        sessions::list(&self.connection)
+        sessions::list(self.beside()?)
     }
 
     fn session(&mut self, id: &str) -> Result<Option<SessionRow>> {
-        sessions::get(&self.connection, id)
+        sessions::get(self.beside()?, id)
     }
 
     fn session_of_client(&mut self, client: ClientProcess) -> Result<Option<String>> {
-        sessions::of_client(&self.connection, client)
+        sessions::of_client(self.beside()?, client)
     }
 
     fn see(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
@@ -218,7 +272,7 @@ impl Store for SqliteStore {
     }
 
     fn values(&mut self, scope: Scope, since: Timestamp) -> Result<Vec<String>> {
-        counters::values(&self.connection, scope, since)
+        counters::values(self.beside()?, scope, since)
     }
 
     fn tidy(&mut self, idle: bool) -> Result<()> {
@@ -226,19 +280,19 @@ impl Store for SqliteStore {
     }
 
     fn installed(&mut self) -> Result<Option<Timestamp>> {
-        Ok(sessions::meta(&self.connection)?.installed)
+        Ok(sessions::meta(self.beside()?)?.installed)
     }
 
     fn alerts(&mut self) -> Result<Vec<BudgetAlert>> {
-        alerts::list(&self.connection)
+        alerts::list(self.beside()?)
     }
 
     fn epoch(&mut self) -> Result<String> {
-        Ok(sessions::meta(&self.connection)?.epoch)
+        Ok(sessions::meta(self.beside()?)?.epoch)
     }
 
     fn is_rebuilding(&mut self) -> Result<bool> {
-        sessions::is_rebuilding(&self.connection)
+        sessions::is_rebuilding(self.beside()?)
     }
 
     fn set_rebuilding(&mut self, rebuilding: bool) -> Result<()> {
