@@ -31,7 +31,7 @@ pub enum Hook {
     PostToolUse,
     /// `prompt-submit`: UserPromptSubmit.
     PromptSubmit,
-    /// `session-event`: SessionStart, Stop, StopFailure, SubagentStop, SessionEnd, PostCompact.
+    /// `session-event`: SessionStart, Stop, StopFailure, SubagentStop, SessionEnd, PostCompact, PostModelSwitch.
     SessionEvent,
 }
 

@@ -12,6 +12,7 @@ mod guarded;
 mod harness;
 mod init;
 mod ladder;
+mod readme;
 mod rig;
 mod rig_selftest;
 mod seed_payloads;
