@@ -33,10 +33,14 @@ const MIGRATIONS: [&str; 1] = [include_str!("schema_1.sql")];
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1000);
 
 /// Bytes of the write-ahead log from which on it is emptied after a hook, and at the end of a turn. Every process that
-/// finds nobody else there reads the whole log (1.2 µs for each page of 4 KB), so a short one saves time at each call;
-/// emptying it waits for the disk three times. A call writes 7 pages.
-const LOG_BYTES: u64 = 128 * 4096;
-const LOG_BYTES_IDLE: u64 = 64 * 4096;
+/// finds nobody else there reads the whole log, page by page, so a short one saves time at each call; emptying it waits
+/// for the disk three times. A call writes 7 pages.
+const LOG_BYTES: u64 = 128 * PAGE_BYTES;
+const LOG_BYTES_IDLE: u64 = 64 * PAGE_BYTES;
+
+/// Bytes of a page of the database. A call changes a row here and there, and each page of those is summed and written
+/// to the log whole, and read and summed once more by the calls after it: so small ones.
+const PAGE_BYTES: u64 = 1024;
 
 /// The embedded store.
 pub struct SqliteStore {
@@ -182,6 +186,8 @@ impl SqliteStore {
     fn migrate(&mut self) -> Result<()> {
         // WAL is a property of the file: set once, not at every opening.
         let db = self.db()?;
+        // So is the size of its pages, and before that.
+        db.execute_batch(&format!("PRAGMA page_size={PAGE_BYTES}"))?;
         db.query_row("PRAGMA journal_mode=WAL", (), |_| Ok(()))?;
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // Asked again under the lock: another process may have been faster.

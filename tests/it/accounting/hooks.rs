@@ -143,12 +143,17 @@ fn a_store_damaged_between_two_hooks_is_filled_again() {
     home.says(&[response("a", 1, TEN), response("b", 2, TEN)]);
     assert_eq!(home.used(), 30);
     let file = home.path("state").join(FILE);
-    {
+    let messages = {
         let db = rusqlite::Connection::open(&file).expect("the database");
         db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())).expect("a checkpoint");
-    }
+        let number = |sql| db.query_row(sql, (), |r| r.get::<_, u32>(0)).expect("a number") as usize;
+        let size = number("PRAGMA page_size");
+        let page = number("SELECT rootpage FROM sqlite_schema WHERE name = 'messages'");
+        (page - 1) * size..page * size
+    };
     let mut bytes = fs::read(&file).expect("the database");
-    bytes[4096..].fill(0xa5);
+    // Not the schema, which is read when the store is opened.
+    bytes[messages].fill(0xa5);
     fs::write(&file, &bytes).expect("damaged");
     home.says(&[response("c", 3, TEN)]);
     // This one finds the damage, and counts by itself; the next one has a new store.
