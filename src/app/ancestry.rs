@@ -1,10 +1,12 @@
-//! Who started this client: a second Claude Code among its ancestors makes the session that one's child.
+//! Client processes: which one calls, whether it still runs, and who started it. (A second Claude Code among its
+//! ancestors makes the session that one's child.)
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::domain::time::Timestamp;
 use crate::env::Env;
-use crate::store::{ClientProcess, Store};
+use crate::store::{ClientProcess, SessionRow, Store};
 
 /// How many ancestors are looked at.
 const MAX_ANCESTORS: usize = 64;
@@ -65,4 +67,16 @@ fn stat(pid: u32) -> Option<Stat> {
 /// Whether a client still runs.
 pub fn runs(client: ClientProcess) -> bool {
     stat(client.pid).is_some_and(|found| found.started == client.started)
+}
+
+/// How long a session that did not say that it ended counts as live, where its client is not known.
+const LIVE_MS: i64 = 24 * 3600 * 1000;
+
+/// Whether a session goes on: it has not ended, and its client runs (where that is not known: it was seen lately).
+pub fn is_live(row: &SessionRow, now: Timestamp) -> bool {
+    row.ended.is_none()
+        && match row.session.client {
+            Some(client) => runs(client),
+            None => now.millis_since(row.last_seen) < LIVE_MS,
+        }
 }

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use super::guard::{self, Guard};
 use super::installation::Installation;
 use super::meter::{Metered, Metering, Reach};
-use super::{project, report};
+use super::{ancestry, project};
 use crate::domain::time::Timestamp;
 use crate::env::{Env, clock};
 use crate::store::session_cache::{CacheFile, SessionCache};
@@ -86,7 +86,7 @@ fn read_within<'a>(
     // Asked before reading: what a client writes that is still there may come after it.
     let over = match row.ended {
         Some(ended) => env.now.millis_since(ended) > SETTLED_MS,
-        None => !report::is_live(row, env.now),
+        None => !ancestry::is_live(row, env.now),
     };
     let (reach, seen) = (Reach::All, Some(row.last_seen));
     let metered = guard.meter(&Metering { reach, max_bytes, max_ms, seen, ..Metering::of_caller(false) });

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use wildmatch::WildMatch;
 
+use super::ancestry;
 use super::guard::Guard;
 use super::operate::Refusal;
 use super::rebuild;
@@ -11,9 +12,6 @@ use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
 use crate::env::Env;
 use crate::store::{SessionRow, Watch};
-
-/// How long a session that did not say that it ended counts as live, where its client is not known.
-const LIVE_MS: i64 = 24 * 3600 * 1000;
 
 /// The status of a session.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -115,15 +113,6 @@ pub fn session(env: &Env, row: &SessionRow) -> Result<(SessionStatus, Vec<Budget
     Ok((status, metered.states))
 }
 
-/// Whether a session goes on: it has not ended, and its client runs (where that is not known: it was seen lately).
-pub fn is_live(row: &SessionRow, now: Timestamp) -> bool {
-    row.ended.is_none()
-        && match row.session.client {
-            Some(client) => super::ancestry::runs(client),
-            None => now.millis_since(row.last_seen) < LIVE_MS,
-        }
-}
-
 /// Every budget of the configuration, for every value that it counts: live sessions (all known ones with `all`), and
 /// for other scopes who was charged in the window.
 ///
@@ -135,7 +124,7 @@ pub fn budgets(guard: &mut Guard, rows: &[SessionRow], all: bool) -> Result<Vec<
     for budget in guard.config.budgets.clone() {
         let values = match budget.scope {
             Scope::Session => {
-                let shown = rows.iter().filter(|row| all || is_live(row, now));
+                let shown = rows.iter().filter(|row| all || ancestry::is_live(row, now));
                 shown.map(|row| row.session.id.clone()).collect()
             }
             scope => guard.values(scope, budget.window.at(now).start)?,

@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Misuse;
 use crate::app::guard::{Call, Guard};
-use crate::app::{rebuild, report};
+use crate::app::{ancestry, rebuild};
 use crate::env::Env;
 use crate::store::{SessionRow, Store};
 
@@ -92,7 +92,7 @@ pub fn one<'r>(rows: &'r [SessionRow], id: Option<&str>, env: &Env) -> anyhow::R
     if let Some(id) = id {
         return named(rows, id);
     }
-    let live: Vec<&SessionRow> = rows.iter().filter(|row| report::is_live(row, env.now)).collect();
+    let live: Vec<&SessionRow> = rows.iter().filter(|row| ancestry::is_live(row, env.now)).collect();
     match live[..] {
         [only] => Ok(only),
         [] => Err(Misuse(

@@ -4,6 +4,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::render::{self, table};
 use super::{Io, select};
+use crate::app::ancestry;
 use crate::app::brief::grouped;
 use crate::app::report::{self, SessionStatus};
 use crate::domain::budget::BudgetState;
@@ -45,7 +46,7 @@ pub fn run(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Some(id) => vec![select::named(&rows, id)?],
         None if args.all => rows.iter().collect(),
         None => {
-            let live: Vec<&SessionRow> = rows.iter().filter(|row| report::is_live(row, env.now)).collect();
+            let live: Vec<&SessionRow> = rows.iter().filter(|row| ancestry::is_live(row, env.now)).collect();
             if live.is_empty() { rows.iter().take(1).collect() } else { live }
         }
     };
@@ -85,7 +86,7 @@ fn show(
     io: &mut Io,
 ) -> anyhow::Result<()> {
     let (bold, dim) = (Style::new().bold(), Style::new().dimmed());
-    let state = match (status.stopped, report::is_live(row, env.now)) {
+    let state = match (status.stopped, ancestry::is_live(row, env.now)) {
         (true, _) => {
             let red = Style::new().fg_color(Some(AnsiColor::Red.into())).bold();
             format!("{red}stopped{red:#}")

@@ -58,6 +58,14 @@ pub fn journal(client: &Client) -> String {
 /// 200 ms after its end, and before that nobody but the agent itself can know of it; a real model is not faster.
 const LATENCY_MS: u64 = 300;
 
+/// A step of an agent that loops beside others.
+fn looping() -> Turn {
+    Turn::text("on @N@")
+        .and_bash("echo @N@ >> ran.txt")
+        .usage(Usage::new(200, 50).cache(250, 0, 3000))
+        .delay_ms(LATENCY_MS)
+}
+
 fn step(n: u64) -> Turn {
     Turn::text("step @N@").and_bash("echo @N@ >> ran.txt").usage(Usage::new(100 + n, 50).cache(300, 0, 5000))
 }
@@ -256,12 +264,6 @@ fn subagents_at_every_depth_are_counted() {
 #[test]
 fn parallel_and_nested_subagents_stay_within_the_bound() {
     with_client(this_test!(), || {
-        let looping = || {
-            Turn::text("on @N@")
-                .and_bash("echo @N@ >> ran.txt")
-                .usage(Usage::new(200, 50).cache(250, 0, 3000))
-                .delay_ms(LATENCY_MS)
-        };
         let script = Script::new()
             .main(Turn::agent("a1", false).and_agent("a2", false).usage(Usage::new(300, 100)))
             .main(step(0))
@@ -286,12 +288,6 @@ fn parallel_and_nested_subagents_stay_within_the_bound() {
 #[test]
 fn a_background_agent_is_held_too_and_wakes_nobody() {
     with_client(this_test!(), || {
-        let looping = || {
-            Turn::text("on @N@")
-                .and_bash("echo @N@ >> ran.txt")
-                .usage(Usage::new(200, 50).cache(250, 0, 3000))
-                .delay_ms(LATENCY_MS)
-        };
         let script = Script::new()
             .main(Turn::agent("bg", true).usage(Usage::new(300, 100)))
             .main(step(0))

@@ -10,8 +10,7 @@ use super::super::{Applied, Batch, Result, StoreError};
 use super::counters::{self, AMOUNT, Changes, Specs, columns};
 use super::sessions::{self, Bearer, Home};
 use super::{alerts, operations, settle};
-use crate::domain::budget::Scope;
-use crate::domain::counter::{self, Bearers, Spec};
+use crate::domain::counter::{self, Bearers};
 use crate::domain::message::{Message, MessageKey, Source};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Amount, Usage};
@@ -350,13 +349,4 @@ fn tools_to_blob(tools: &BTreeSet<u64>) -> Vec<u8> {
 
 fn tools_from_blob(blob: &[u8]) -> BTreeSet<u64> {
     blob.chunks_exact(8).map(|c| c.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte))).collect()
-}
-
-/// The families of counters that a scope needs.
-pub fn families(scope: Scope, rule: crate::domain::window::WindowRule) -> Vec<Spec> {
-    let mut families = vec![Spec { scope, rule }];
-    if scope == Scope::Session {
-        families.push(Spec { scope: Scope::History, rule });
-    }
-    families
 }

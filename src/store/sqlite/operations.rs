@@ -4,7 +4,6 @@ use rusqlite::{Connection, params};
 
 use super::super::{Result, StoreError, Watch};
 use super::counters::{self, Changes, Specs};
-use super::messages::families;
 use super::sessions::{self, Meta};
 use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::counter::{CounterKey, Spec};
@@ -14,7 +13,11 @@ use crate::domain::usage::Amount;
 
 /// The families of counters that a budget needs.
 pub fn specs(budget: &Budget) -> Vec<Spec> {
-    families(budget.scope, budget.window)
+    let of = |scope| Spec { scope, rule: budget.window };
+    match budget.scope {
+        Scope::Session => vec![of(Scope::Session), of(Scope::History)],
+        scope => vec![of(scope)],
+    }
 }
 
 /// A watched budget before the batch, with the counters that it looks at.
