@@ -3,8 +3,8 @@
 use rusqlite::{Connection, params};
 
 use super::super::{Result, StoreError};
+use super::meta;
 use super::operations::Standing;
-use super::sessions;
 use crate::domain::alert::BudgetAlert;
 use crate::domain::budget::BudgetState;
 use crate::domain::time::Timestamp;
@@ -31,7 +31,7 @@ pub fn raise(db: &Connection, standing: &Standing, after: &BudgetState, now: Tim
                 text
             ],
         )?;
-        sessions::mark(db, "unshown", true)?;
+        meta::mark(db, "unshown", true)?;
     }
     Ok(())
 }
@@ -65,7 +65,7 @@ pub fn confirm(db: &Connection, alerts: &[i64]) -> Result<()> {
         db.execute("UPDATE alerts SET shown = 1 WHERE id = ?", [id])?;
     }
     if !db.query_row("SELECT EXISTS (SELECT 1 FROM alerts WHERE shown = 0)", (), |r| r.get(0))? {
-        sessions::mark(db, "unshown", false)?;
+        meta::mark(db, "unshown", false)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, Row, params};
 
 use super::super::{Result, StoreError};
-use super::sessions::{self, FAMILY, Meta};
+use super::meta::{self, FAMILY, Meta};
 use super::{from_sql, to_sql};
 use crate::domain::budget::Scope;
 use crate::domain::counter::{CounterKey, Spec};
@@ -66,7 +66,7 @@ impl Specs {
         let mut specs = Self(known.collect());
         for spec in wanted {
             if !specs.0.iter().any(|(_, known)| *known == spec) {
-                sessions::mark(db, &format!("{FAMILY}{}", family(&spec)), true)?;
+                meta::mark(db, &format!("{FAMILY}{}", family(&spec)), true)?;
                 specs.0.push((family(&spec), spec));
             }
         }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::super::{Applied, Batch, Result, StoreError};
 use super::counters::{self, AMOUNT, Changes, Specs, columns};
 use super::sessions::{self, Bearer, Home};
-use super::{alerts, operations, settle};
+use super::{alerts, meta, operations, settle};
 use crate::domain::counter::{self, Bearers};
 use crate::domain::message::{Message, MessageKey, Source};
 use crate::domain::time::Timestamp;
@@ -18,7 +18,7 @@ use crate::transcript::Fact;
 
 /// One atomic step: record the facts, move the counters, raise the alerts, answer for the watched budgets.
 pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
-    let meta = sessions::meta(db)?;
+    let meta = meta::read(db)?;
     let wanted = batch.watches.iter().flat_map(|w| operations::specs(&w.budget));
     let specs = Specs::load(db, &meta, wanted)?;
     let before = operations::standings(db, batch.watches, batch.now, &meta)?;

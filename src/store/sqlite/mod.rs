@@ -3,6 +3,7 @@
 mod alerts;
 mod counters;
 mod messages;
+mod meta;
 mod operations;
 mod sessions;
 mod settle;
@@ -286,7 +287,7 @@ impl Store for SqliteStore {
     }
 
     fn installed(&mut self) -> Result<Option<Timestamp>> {
-        Ok(sessions::meta(self.beside()?)?.installed)
+        Ok(meta::read(self.beside()?)?.installed)
     }
 
     fn alerts(&mut self) -> Result<Vec<BudgetAlert>> {
@@ -294,19 +295,19 @@ impl Store for SqliteStore {
     }
 
     fn epoch(&mut self) -> Result<String> {
-        Ok(sessions::meta(self.beside()?)?.epoch)
+        Ok(meta::read(self.beside()?)?.epoch)
     }
 
     fn is_rebuilding(&mut self) -> Result<bool> {
-        sessions::is_rebuilding(self.beside()?)
+        meta::is_rebuilding(self.beside()?)
     }
 
     fn set_rebuilding(&mut self, rebuilding: bool) -> Result<()> {
-        self.write(|db| sessions::mark(db, "rebuilding", rebuilding))
+        self.write(|db| meta::mark(db, "rebuilding", rebuilding))
     }
 
     fn install(&mut self, now: Timestamp) -> Result<()> {
-        self.write(|db| sessions::install(db, now))
+        self.write(|db| meta::install(db, now))
     }
 }
 

@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::super::{Result, StoreError, Watch};
 use super::counters::{self, Changes, Specs};
-use super::sessions::{self, Meta};
+use super::meta::{self, Meta};
 use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::counter::{CounterKey, Spec};
 use crate::domain::operation::{Decision, Effect, Operation};
@@ -86,7 +86,7 @@ pub fn standings(db: &Connection, watches: &[Watch], now: Timestamp, meta: &Meta
 
 /// Where the watched budgets stand, without recording anything.
 pub fn states(db: &Connection, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>> {
-    let meta = sessions::meta(db)?;
+    let meta = meta::read(db)?;
     Specs::load(db, &meta, watches.iter().flat_map(|w| specs(&w.budget)))?;
     Ok(standings(db, watches, now, &meta)?.into_iter().map(|s| s.before).collect())
 }
@@ -112,7 +112,7 @@ pub fn record(db: &Connection, operation: &Operation, state: &BudgetState) -> Re
         "INSERT OR IGNORE INTO operations (id, budget, value, window_start, operation) VALUES (?,?,?,?,?)",
         params![operation.id, operation.budget, operation.value, operation.window_start.0, text],
     )?;
-    sessions::mark(db, "operations", true)?;
+    meta::mark(db, "operations", true)?;
     // Alerts that nobody saw speak of a limit that is no longer in force.
     db.execute(
         "UPDATE alerts SET shown = 1 WHERE budget = ? AND value = ? AND window_start = ? AND shown = 0",

@@ -1,0 +1,66 @@
+//! What there is one of in a store: its epoch, the installation, and marks of what it holds at all.
+
+use rusqlite::Connection;
+
+use super::super::Result;
+use crate::domain::time::Timestamp;
+
+/// What every batch asks first.
+#[derive(Default)]
+pub struct Meta {
+    /// Which store this is.
+    pub epoch: String,
+    /// When Fusebox was installed.
+    pub installed: Option<Timestamp>,
+    /// Whether there are operations at all: where there are none, nobody has to look.
+    pub operations: bool,
+    /// Whether there may be alerts that nobody has shown.
+    pub unshown: bool,
+    /// Names of the families of counters that were ever counted.
+    pub families: Vec<String>,
+}
+
+/// What the names of rows begin with that name a family of counters.
+pub const FAMILY: &str = "family ";
+
+/// Reads it.
+pub fn read(db: &Connection) -> Result<Meta> {
+    let mut query = db.prepare_cached("SELECT name, value FROM meta")?;
+    let mut rows = query.query(())?;
+    let mut meta = Meta::default();
+    while let Some(row) = rows.next()? {
+        match row.get_ref(0)?.as_str().unwrap_or_default() {
+            "epoch" => meta.epoch = row.get(1)?,
+            "installed" => meta.installed = Some(Timestamp(row.get(1)?)),
+            "operations" => meta.operations = true,
+            "unshown" => meta.unshown = true,
+            other => meta.families.extend(other.strip_prefix(FAMILY).map(str::to_owned)),
+        }
+    }
+    Ok(meta)
+}
+
+/// Notes that there is something of this kind (`operations`, `unshown`, `rebuilding`, a family), or that there is not.
+pub fn mark(db: &Connection, kind: &str, there: bool) -> Result<()> {
+    match there {
+        true => db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES (?, 1)", [kind])?,
+        false => db.execute("DELETE FROM meta WHERE name = ?", [kind])?,
+    };
+    Ok(())
+}
+
+/// Notes the installation; a later one changes nothing.
+pub fn install(db: &Connection, now: Timestamp) -> Result<()> {
+    let noted = db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('installed', ?)", [now.0])?;
+    if noted > 0 {
+        // What counted as history without it is added up anew.
+        db.execute("DELETE FROM counters WHERE spec LIKE 'history %'", ())?;
+    }
+    Ok(())
+}
+
+/// Whether the store lost what it knew, and is still to be filled from the transcripts.
+pub fn is_rebuilding(db: &Connection) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM meta WHERE name = 'rebuilding')";
+    Ok(db.query_row(sql, (), |r| r.get(0))?)
+}
