@@ -287,7 +287,7 @@ impl<'a> Guard<'a> {
         done
     }
 
-    /// Marks the cache as written now, under the configuration in force, by a batch that the store answered.
+    /// What the cache keeps of the configuration in force: its fingerprint, and itself.
     pub(super) fn stamp(&self) -> (Stamp, Config) {
         (self.stamp, self.config.clone())
     }

@@ -5,8 +5,8 @@ use crate::domain::budget::{Budget, BudgetState, Scope, Status};
 use crate::domain::message::MessageKey;
 use crate::domain::operation::{Decision, Operation};
 use crate::domain::time::Timestamp;
+use crate::store::Watch;
 use crate::store::session_cache::CacheFile;
-use crate::store::{StoreError, Watch};
 
 /// Why a decision cannot be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -245,10 +245,4 @@ fn allow_extension(
         return Err(Refusal::HardLimit { name: budget.name.clone(), room, hard });
     }
     Ok(())
-}
-
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error.to_string())
-    }
 }

@@ -158,13 +158,6 @@ impl CacheFile {
         (done, cache, written)
     }
 
-    /// Deletes it.
-    pub fn delete(&self) {
-        let _ = std::fs::remove_file(&self.path);
-        let _ = std::fs::remove_file(self.path.with_extension("new"));
-        let _ = std::fs::remove_file(self.path.with_extension("lock"));
-    }
-
     fn lock(&self) -> std::io::Result<File> {
         match check_private(self.dir()) {
             Err(e) if e.kind() == ErrorKind::NotFound => private_dir(self.dir())?,

@@ -54,16 +54,9 @@ pub fn journal(client: &Client) -> String {
     std::fs::read_to_string(client.root().join("state/journal.jsonl")).unwrap_or_default()
 }
 
-/// How long the scripted model thinks where several agents work at once. The client writes a response's line up to
-/// 200 ms after its end, and before that nobody but the agent itself can know of it; a real model is not faster.
-const LATENCY_MS: u64 = 300;
-
 /// A step of an agent that loops beside others.
 fn looping() -> Turn {
-    Turn::text("on @N@")
-        .and_bash("echo @N@ >> ran.txt")
-        .usage(Usage::new(200, 50).cache(250, 0, 3000))
-        .delay_ms(LATENCY_MS)
+    Turn::text("on @N@").and_bash("echo @N@ >> ran.txt").usage(Usage::new(200, 50).cache(250, 0, 3000))
 }
 
 fn step(n: u64) -> Turn {
