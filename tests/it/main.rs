@@ -6,6 +6,7 @@
 mod accounting;
 mod budgets;
 mod client_facts;
+mod clock;
 mod contract;
 mod crashes;
 mod guarded;
