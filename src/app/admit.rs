@@ -23,11 +23,27 @@ pub struct Answer {
     pub message: Vec<String>,
     /// Alerts that the answer shows: to be confirmed once it is written.
     pub shows: Vec<BudgetAlert>,
+    /// What a prompt is answered with, in place of the model.
+    pub reply: Option<String>,
+    /// Whether a person sits at the session's terminal, for all that its variables say.
+    pub attended: bool,
 }
 
 impl Answer {
     fn allow() -> Self {
-        Self { verdict: Verdict::Allow, context: vec![], message: vec![], shows: vec![] }
+        Self {
+            verdict: Verdict::Allow,
+            context: vec![],
+            message: vec![],
+            shows: vec![],
+            reply: None,
+            attended: false,
+        }
+    }
+
+    /// A prompt is answered by Fusebox itself.
+    pub(super) fn reply(text: String) -> Self {
+        Self { reply: Some(text), ..Self::allow() }
     }
 }
 
@@ -162,7 +178,7 @@ impl Guard<'_> {
             Verdict::Deny { state, .. } | Verdict::WrapUp(state) if self.cache_lost => Verdict::Stop(state),
             verdict => verdict,
         };
-        (Answer { verdict, ..Answer::allow() }, metered)
+        (Answer { verdict, attended: self.is_attended(), ..Answer::allow() }, metered)
     }
 
     fn speak(&mut self, metering: &Metering, moment: Moment) -> (Answer, Metered) {

@@ -11,29 +11,70 @@ use crate::store::{ClientProcess, SessionRow, Store};
 /// How many ancestors are looked at.
 const MAX_ANCESTORS: usize = 64;
 
-/// The client process that called this hook: `CLAUDE_PID`, else the parent (exec form).
+/// Programs that start others: no client.
+const SHELLS: [&str; 6] = ["sh", "bash", "dash", "zsh", "ksh", "fish"];
+
+/// The client process that called this hook: the nearest ancestor that is no shell, unless `CLAUDE_PID` names one
+/// further up (hooks behind a wrapper). That variable can be set by anybody, in 2.1.197 to anything: it counts only for
+/// an ancestor with no other client before it.
 pub fn client(env: &Env) -> Option<ClientProcess> {
-    let pid = env
-        .var("CLAUDE_PID")
-        .and_then(|pid| pid.parse().ok())
-        .or_else(|| stat(std::process::id())?.parent)?;
-    Some(ClientProcess { pid, started: stat(pid)?.started })
+    let ancestors: Vec<Process> = ancestors_of(std::process::id()).collect();
+    let nearest = ancestors.iter().find(|a| !SHELLS.contains(&a.stat.name.as_str())).or(ancestors.first())?;
+    let named = env.var("CLAUDE_PID").and_then(|pid| pid.parse().ok());
+    let named = named.and_then(|pid: u32| ancestors.iter().position(|a| a.id.pid == pid));
+    let client = match named {
+        Some(place) if !ancestors[..place].iter().any(|a| is_client(a.id.pid)) => &ancestors[place],
+        _ => nearest,
+    };
+    Some(client.id)
+}
+
+/// The ancestors of a process, nearest first.
+fn ancestors_of(pid: u32) -> impl Iterator<Item = Process> {
+    let next = |pid: Option<u32>| {
+        let pid = pid.filter(|pid| *pid > 1)?;
+        let stat = stat(pid)?;
+        Some(Process { id: ClientProcess { pid, started: stat.started }, stat })
+    };
+    let first = next(stat(pid).and_then(|own| own.parent));
+    std::iter::successors(first, move |process| next(process.stat.parent)).take(MAX_ANCESTORS)
+}
+
+/// Whether a process is a client, by the program that it runs: `claude`, a version of it in a folder of versions, or a
+/// script of its package.
+fn is_client(pid: u32) -> bool {
+    let proc = PathBuf::from(format!("/proc/{pid}"));
+    let program = std::fs::read_link(proc.join("exe")).unwrap_or_default();
+    let program = program.to_string_lossy();
+    let program = program.strip_suffix(" (deleted)").unwrap_or(&program);
+    let arguments = std::fs::read(proc.join("cmdline")).unwrap_or_default();
+    let script = arguments.split(|b| *b == 0).nth(1).unwrap_or_default();
+    program.ends_with("/claude")
+        || program.contains("/claude/versions/")
+        || memchr::memmem::find(script, b"/claude-code/").is_some()
+}
+
+/// Whether a client was started by another one: that is among its ancestors, or left its mark in the environment.
+pub fn is_nested(client: ClientProcess) -> bool {
+    started_with(client.pid).contains_key("CLAUDECODE")
+        || ancestors_of(client.pid).any(|ancestor| is_client(ancestor.id.pid))
+}
+
+/// Whether a client reads from a terminal.
+pub fn has_terminal(client: ClientProcess) -> bool {
+    let input = std::fs::read_link(format!("/proc/{}/fd/0", client.pid)).unwrap_or_default();
+    input.starts_with("/dev/pts") || input.to_str().is_some_and(|path| path.starts_with("/dev/tty"))
 }
 
 /// The session that started `client`, if a client did: by the store's list of clients among the ancestors, else by
 /// the environment that the client was started with (a shell of a client carries the session's id).
 pub fn parent(client: ClientProcess, own_session: &str, store: &mut dyn Store) -> Option<String> {
-    let mut pid = stat(client.pid)?.parent;
-    for _ in 0..MAX_ANCESTORS {
-        let Some(ancestor) = pid.filter(|pid| *pid > 1) else { break };
-        let Some(found) = stat(ancestor) else { break };
-        let process = ClientProcess { pid: ancestor, started: found.started };
-        if let Ok(Some(session)) = store.session_of_client(process)
+    for ancestor in ancestors_of(client.pid) {
+        if let Ok(Some(session)) = store.session_of_client(ancestor.id)
             && session != own_session
         {
             return Some(session);
         }
-        pid = found.parent;
     }
     let inherited = started_with(client.pid);
     let nested = inherited.contains_key("CLAUDECODE");
@@ -52,16 +93,25 @@ fn started_with(pid: u32) -> BTreeMap<String, String> {
     pairs.filter(|(name, _)| wanted.contains(name)).map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
 }
 
+/// A process and where it comes from.
+struct Process {
+    id: ClientProcess,
+    stat: Stat,
+}
+
 struct Stat {
+    name: String,
     parent: Option<u32>,
     started: u64,
 }
 
-/// Parent and start time of a process (`/proc/<pid>/stat`, fields 4 and 22; the name in field 2 may hold anything).
+/// Name, parent and start time of a process (`/proc/<pid>/stat`, fields 2, 4 and 22; the name may hold anything).
 fn stat(pid: u32) -> Option<Stat> {
     let text = std::fs::read_to_string(PathBuf::from(format!("/proc/{pid}/stat"))).ok()?;
-    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-    Some(Stat { parent: fields.get(1)?.parse().ok(), started: fields.get(19)?.parse().ok()? })
+    let (start, rest) = text.rsplit_once(')')?;
+    let name = start.split_once('(')?.1.to_owned();
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    Some(Stat { name, parent: fields.get(1)?.parse().ok(), started: fields.get(19)?.parse().ok()? })
 }
 
 /// Whether a client still runs.

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use crate::config::Show;
 use crate::domain::alert::BudgetAlert;
 use crate::domain::budget::{BudgetState, Mode, OnLimit, Scope, Status, Unit};
+use crate::domain::operation::Decision;
+use crate::domain::prompt_command::USAGE;
+use crate::store::SessionTotal;
 
 /// `1,234,567`.
 pub fn grouped(n: u64) -> String {
@@ -83,7 +86,7 @@ fn alert_line(highest: &BudgetAlert) -> String {
         (true, Mode::Shadow, OnLimit::Pause) => " It would have paused here.".into(),
         (true, Mode::Shadow, OnLimit::Stop) => " It would have stopped here.".into(),
         (true, Mode::Enforce, _) => {
-            let way = extension(budget, highest.scope, &highest.value, *unit);
+            let way = extension(budget, highest.scope, &highest.value, *unit, "N");
             format!(" It is over its limit: tool calls are denied from here on. To go on: {way}")
         }
     };
@@ -118,9 +121,19 @@ pub fn wrap_up(state: &BudgetState) -> String {
     )
 }
 
-/// Why a turn was stopped, or a prompt not answered: for the person.
-pub fn stop(state: &BudgetState) -> String {
-    format!("{} {}", over(state), way_on(state))
+/// Why a turn was stopped, or a prompt not answered: for the person. `attended`: one sits at this session's terminal,
+/// and can go on by a prompt. (The agent is not told of prompts: it could not send one, and would only try.)
+pub fn stop(state: &BudgetState, attended: bool) -> String {
+    let text = format!("{} {}", over(state), way_on(state));
+    if !attended {
+        return text;
+    }
+    let name = &state.budget.name;
+    let prompt = match state.status() {
+        Status::Exhausted => format!("fusebox: reset {name} because …"),
+        _ => format!("fusebox: extend {name} N because …"),
+    };
+    format!("{text}\nOr here, as a prompt: {prompt}")
 }
 
 fn over(state: &BudgetState) -> String {
@@ -134,14 +147,13 @@ fn over(state: &BudgetState) -> String {
 /// How a person goes on. In a terminal of their own: in the agent's shell the command refuses.
 fn way_on(state: &BudgetState) -> String {
     let BudgetState { budget, value, .. } = state;
-    let of = target(budget.scope, value);
     let until = match state.window.end {
         Some(end) => format!(" (it starts afresh at {})", end.to_rfc3339()),
         None => String::new(),
     };
     let step = match state.status() {
-        Status::Exhausted => format!("fusebox budget reset {}{of} --reason \"…\"", budget.name),
-        _ => extension(&budget.name, budget.scope, value, budget.unit),
+        Status::Exhausted => reset(&budget.name, budget.scope, value),
+        _ => extension(&budget.name, budget.scope, value, budget.unit, "N"),
     };
     let or = if state.budget.scope == Scope::Model { ", or chooses another model" } else { "" };
     format!("To go on, a person runs in a terminal: {step}{until}{or}")
@@ -155,8 +167,63 @@ fn target(scope: Scope, value: &str) -> String {
     }
 }
 
-/// The command that extends a budget.
-fn extension(name: &str, scope: Scope, value: &str, unit: Unit) -> String {
+/// The command that extends a budget by `amount`.
+pub fn extension(name: &str, scope: Scope, value: &str, unit: Unit, amount: &str) -> String {
     let (of, unit) = (target(scope, value), unit.name().replace('_', "-"));
-    format!("fusebox budget extend {name}{of} --{unit} N --reason \"…\"")
+    format!("fusebox budget extend {name}{of} --{unit} {amount} --reason \"…\"")
+}
+
+/// The command that resets a budget.
+pub fn reset(name: &str, scope: Scope, value: &str) -> String {
+    format!("fusebox budget reset {name}{} --reason \"…\"", target(scope, value))
+}
+
+/// What was decided, as part of a sentence.
+pub fn decision(decision: &Decision) -> String {
+    match decision {
+        Decision::Extend { amount } => format!("extended by {}", grouped(*amount)),
+        Decision::Reset { .. } => "reset".to_owned(),
+        Decision::Delete => "deleted".to_owned(),
+    }
+}
+
+/// What is missing, after a decision that was not enough.
+pub fn still_held(state: &BudgetState) -> String {
+    let missing = grouped((state.used - state.limit()).saturating_add(1));
+    let (name, noun) = (&state.budget.name, state.budget.unit.noun());
+    format!("Budget {name} still holds the agent back: {missing} more {noun} are needed.")
+}
+
+/// The commands that a person can send as a prompt.
+pub fn prompt_commands() -> String {
+    let width = USAGE.iter().map(|(usage, _)| usage.len()).max().unwrap_or_default();
+    let lines = USAGE.iter().map(|(usage, says)| format!("  {usage:width$}  {says}"));
+    let head = "Fusebox answers these prompts itself, without a model call:".to_owned();
+    std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n")
+}
+
+/// What a session used in all.
+pub fn session_line(total: Option<&SessionTotal>) -> String {
+    let Some(total) = total else { return "Fusebox: nothing was counted yet.".to_owned() };
+    let usage = total.amount.usage;
+    let parts = [
+        (usage.input, "input"),
+        (usage.output, "output"),
+        (usage.cache_write_5m.saturating_add(usage.cache_write_1h), "cache writes"),
+        (usage.cache_read, "cache reads"),
+    ];
+    let parts = parts.map(|(n, class)| format!("{} {class}", grouped(n))).join(" · ");
+    let (requests, calls) = (grouped(total.amount.requests), grouped(total.amount.tool_calls));
+    format!("Fusebox: {parts} tokens, {requests} requests, {calls} tool calls")
+}
+
+/// Where one budget stands.
+pub fn budget_line(state: &BudgetState, session: &str) -> String {
+    let of = match state.budget.scope {
+        Scope::Session if state.value == session => String::new(),
+        scope => format!(" ({} {})", scope.name(), state.value),
+    };
+    let until =
+        state.window.end.map_or_else(String::new, |end| format!(", starts afresh at {}", end.to_rfc3339()));
+    format!("  {}{of}: {}, {}{until}", state.budget.name, share(state), state.status().name())
 }

@@ -2,11 +2,13 @@
 
 pub mod admit;
 pub mod ancestry;
+pub mod attendance;
 pub mod brief;
 pub mod guard;
 pub mod installation;
 pub mod meter;
 pub mod operate;
 pub mod project;
+pub mod prompt_command;
 pub mod rebuild;
 pub mod report;

@@ -1,7 +1,7 @@
 //! What a person decides: extend, reset, delete.
 
 use super::guard::Guard;
-use crate::domain::budget::{Budget, BudgetState, Scope, Status};
+use crate::domain::budget::{Budget, BudgetState, Scope, Status, Unit};
 use crate::domain::message::MessageKey;
 use crate::domain::operation::{Decision, Operation};
 use crate::domain::time::Timestamp;
@@ -63,6 +63,17 @@ pub enum Refusal {
     /// The budget was deleted for this value and window.
     #[error("budget {0} was deleted for this value; `fusebox budget reset {0}` brings it back")]
     Deleted(String),
+    /// The budget has several values here, or none.
+    #[error("budget {name} counts by {scope}, and this session has {}: use `fusebox budget` in a terminal, with --value",
+        if .values.is_empty() { "none" } else { .values })]
+    Unclear {
+        /// The budget.
+        name: String,
+        /// Its scope.
+        scope: &'static str,
+        /// The values that the session has.
+        values: String,
+    },
     /// The store could not do it.
     #[error("{0}")]
     Store(String),
@@ -88,12 +99,12 @@ pub struct Request {
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// Add units to the limit; the unit is the one that the person named.
+    /// Add units to the limit.
     Extend {
         /// Units.
         amount: u64,
-        /// The unit named.
-        unit: crate::domain::budget::Unit,
+        /// The unit that the person named; `None`: the budget's.
+        unit: Option<Unit>,
     },
     /// Begin anew.
     Reset,
@@ -225,16 +236,12 @@ impl Guard<'_> {
     }
 }
 
-fn allow_extension(
-    state: &BudgetState,
-    amount: u64,
-    unit: crate::domain::budget::Unit,
-) -> Result<(), Refusal> {
+fn allow_extension(state: &BudgetState, amount: u64, unit: Option<Unit>) -> Result<(), Refusal> {
     let budget = &state.budget;
     if amount == 0 {
         return Err(Refusal::NoAmount);
     }
-    if unit != budget.unit {
+    if unit.is_some_and(|unit| unit != budget.unit) {
         let option = budget.unit.name().replace('_', "-");
         return Err(Refusal::WrongUnit { name: budget.name.clone(), unit: budget.unit.noun(), option });
     }

@@ -5,13 +5,13 @@ use serde::Serialize;
 
 use super::render::{self, table};
 use super::{Io, Misuse, attended, select};
-use crate::app::brief::{grouped, share};
+use crate::app::brief::{decision, grouped, share, still_held};
 use crate::app::guard::Guard;
 use crate::app::operate::{self, Done, Refusal, Request, What};
 use crate::app::rebuild;
 use crate::app::report::{self, BudgetStatus};
-use crate::domain::budget::{Budget, BudgetState, Scope, Unit};
-use crate::domain::operation::{Decision, Operation};
+use crate::domain::budget::{Budget, BudgetState, Scope, Unit, parse_amount};
+use crate::domain::operation::Operation;
 use crate::env::Env;
 use crate::store::{SessionRow, Watch};
 
@@ -105,18 +105,8 @@ struct Why {
     reason: String,
 }
 
-/// The largest amount that can be given: past it, a number in JSON is no longer exact.
-const MOST: u64 = 1 << 53;
-
-/// A number as people write it: `200000`, `200_000`, `200,000`, `200k`, `1M`.
 fn units(text: &str) -> Result<u64, String> {
-    let plain = text.replace(['_', ','], "");
-    let (digits, factor) = match plain.strip_suffix(['k', 'K']) {
-        Some(digits) => (digits, 1_000),
-        None => plain.strip_suffix('M').map_or((plain.as_str(), 1), |digits| (digits, 1_000_000)),
-    };
-    let number = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).filter(|n| *n <= MOST);
-    number.ok_or_else(|| "give a whole number, such as 200000, 200_000, 200k or 1M".to_owned())
+    parse_amount(text).ok_or_else(|| "give a whole number, such as 200000, 200_000, 200k or 1M".to_owned())
 }
 
 /// Runs it.
@@ -133,7 +123,7 @@ pub fn run(args: &BudgetArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
                 Amount { tool_calls: Some(n), .. } => (*n, Unit::ToolCalls),
                 Amount { tokens, .. } => (tokens.unwrap_or(0), Unit::Tokens),
             };
-            decide("fusebox budget extend", target, What::Extend { amount, unit }, why, env, io)
+            decide("fusebox budget extend", target, What::Extend { amount, unit: Some(unit) }, why, env, io)
         }
         Command::Reset { target, why } => decide("fusebox budget reset", target, What::Reset, why, env, io),
         Command::Delete { target, why } => {
@@ -250,11 +240,7 @@ fn show(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         None => writeln!(io.out, "Budget {name} was deleted for {} {value}.", budget.scope.name())?,
     }
     for operation in &shown.operations {
-        let what = match operation.decision {
-            Decision::Extend { amount } => format!("extended by {}", grouped(amount)),
-            Decision::Reset { .. } => "reset".to_owned(),
-            Decision::Delete => "deleted".to_owned(),
-        };
+        let what = decision(&operation.decision);
         let Operation { at, actor, reason, .. } = operation;
         writeln!(io.out, "  {}  {what} by {actor}: {reason}", at.to_rfc3339())?;
     }
@@ -331,13 +317,7 @@ fn decide(
     writeln!(io.out, "{} ({} {})", request.budget, budget.scope.name(), request.value)?;
     writeln!(io.out, "  {} → {}", of(&before), of(&after))?;
     if let Some(state) = after.filter(BudgetState::blocks) {
-        let missing = state.used - state.limit() + 1;
-        writeln!(
-            io.err,
-            "It still holds the agent back: {} more {} are needed.",
-            grouped(missing),
-            state.budget.unit.noun()
-        )?;
+        writeln!(io.err, "{}", still_held(&state))?;
     }
     Ok(0)
 }

@@ -77,6 +77,19 @@ impl Unit {
     }
 }
 
+/// The largest amount that a person can give: past it, a number in JSON is no longer exact.
+const MOST: u64 = 1 << 53;
+
+/// An amount of units as people write it: `200000`, `200_000`, `200,000`, `200k`, `1M`.
+pub fn parse_amount(text: &str) -> Option<u64> {
+    let plain = text.replace(['_', ','], "");
+    let (digits, factor) = match plain.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1_000),
+        None => plain.strip_suffix('M').map_or((plain.as_str(), 1), |digits| (digits, 1_000_000)),
+    };
+    digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).filter(|n| *n <= MOST)
+}
+
 /// Token classes that a budget in tokens counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Classes {

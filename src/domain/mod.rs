@@ -9,6 +9,7 @@ pub mod counter;
 pub mod ladder;
 pub mod message;
 pub mod operation;
+pub mod prompt_command;
 pub mod settlement;
 pub mod time;
 pub mod usage;

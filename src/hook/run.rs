@@ -5,7 +5,7 @@
 
 use std::io::{Read, Write};
 
-use super::wire::input::{Common, ModelChoice, ToolBatch, ToolCall, TurnEnd};
+use super::wire::input::{Common, ModelChoice, ToolBatch, ToolCall, TurnEnd, UserPrompt};
 use super::wire::output::Output;
 use super::wire::seed::SeedPayload;
 use super::{alert_command, deadline, journal};
@@ -154,7 +154,11 @@ fn dispatch(hook: Hook, event: &str, guard: &mut Guard, input: &[u8]) -> Option<
             let batch: ToolBatch = parse(input)?;
             Some(guard.after_batch(batch.tool_calls.iter().filter_map(|c| c.tool_use_id.as_deref())))
         }
-        (Hook::PromptSubmit, "UserPromptSubmit") => Some(guard.prompt()),
+        (Hook::PromptSubmit, "UserPromptSubmit") => {
+            // A prompt of another shape is no command, and still a prompt.
+            let prompt = parse::<UserPrompt>(input).unwrap_or_default();
+            Some(guard.prompted(&prompt.into()))
+        }
         (Hook::SessionEvent, "SessionStart") => {
             let choice: ModelChoice = parse(input)?;
             Some(guard.session_start(choice.chosen()))
@@ -187,7 +191,7 @@ fn in_seed(hook: Hook, answer: &Answer) -> Reply {
     match &answer.verdict {
         Verdict::Deny { state, left } => block(brief::denial(state, *left)),
         Verdict::DenySpawn(state) => block(brief::spawn_denial(state)),
-        Verdict::Stop(state) | Verdict::Block(state) => block(brief::stop(state)),
+        Verdict::Stop(state) | Verdict::Block(state) => block(brief::stop(state, answer.attended)),
         Verdict::Allow | Verdict::WrapUp(_) => {
             let event = match hook {
                 Hook::PreToolUse => "PreToolUse",

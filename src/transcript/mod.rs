@@ -6,6 +6,7 @@
 pub mod cursor;
 pub mod files;
 pub mod line;
+pub mod words;
 
 use crate::domain::message::{ClientTotal, Message};
 

@@ -75,7 +75,11 @@ impl Home {
 
     /// A command in this home, with nothing of the tests' own environment.
     pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program_path(program));
+        self.furnish(Command::new(program_path(program)))
+    }
+
+    /// Any command, the same way.
+    pub fn furnish(&self, mut command: Command) -> Command {
         command
             .env_clear()
             .env("PATH", "/usr/bin:/bin")

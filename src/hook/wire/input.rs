@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::app::attendance::Prompt;
 use crate::app::guard::Call;
 
 /// What every event carries.
@@ -69,6 +70,24 @@ impl ToolCall<'_> {
         let named =
             serde_json::from_str::<AgentInput>(input.get()).ok().and_then(|input| input.subagent_type);
         Some(named.unwrap_or_else(|| "general-purpose".to_owned()))
+    }
+}
+
+/// `UserPromptSubmit`.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct UserPrompt {
+    #[serde(default)]
+    prompt: Option<String>,
+    #[serde(default)]
+    prompt_id: Option<String>,
+    /// Who made it. 2.1.330 knows the field, and does not send it yet.
+    #[serde(default)]
+    source: Option<String>,
+}
+
+impl From<UserPrompt> for Prompt {
+    fn from(prompt: UserPrompt) -> Self {
+        Self { text: prompt.prompt.unwrap_or_default(), id: prompt.prompt_id, source: prompt.source }
     }
 }
 

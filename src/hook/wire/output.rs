@@ -47,6 +47,11 @@ impl Output {
         let mut output = Self { system_message: join(&answer.message), ..Self::default() };
         let mut specific = Specific { additional_context: join(&answer.context), ..Specific::default() };
         match &answer.verdict {
+            // A prompt that is answered goes to no model.
+            Verdict::Allow | Verdict::WrapUp(_) if answer.reply.is_some() => {
+                output.decision = Some("block");
+                output.reason.clone_from(&answer.reply);
+            }
             Verdict::Allow | Verdict::WrapUp(_) => {}
             Verdict::Deny { state, left } => {
                 specific.permission_decision = Some("deny");
@@ -58,17 +63,17 @@ impl Output {
             }
             Verdict::Stop(state) => {
                 output.continues = Some(false);
-                output.stop_reason = Some(brief::stop(state));
+                output.stop_reason = Some(brief::stop(state, answer.attended));
                 if event == "PreToolUse" {
                     specific.permission_decision = Some("deny");
-                    specific.permission_decision_reason = Some(brief::stop(state));
+                    specific.permission_decision_reason = Some(brief::stop(state, false));
                 }
                 // The turn is over: there is nobody left to read it.
                 specific.additional_context = None;
             }
             Verdict::Block(state) => {
                 output.decision = Some("block");
-                output.reason = Some(brief::stop(state));
+                output.reason = Some(brief::stop(state, answer.attended));
                 specific.additional_context = None;
             }
         }

@@ -1,0 +1,217 @@
+//! Commands that a person sends as a prompt: `fusebox: extend session 50k because the migration needs it`.
+//!
+//! Only what they say is told here; whether a person said it is `app::attendance`'s matter.
+
+use super::budget::{Unit, parse_amount};
+
+/// What a command begins with, in any case of letters.
+pub const PREFIX: &str = "fusebox:";
+
+/// How the commands are written.
+pub const USAGE: [(&str, &str); 4] = [
+    ("fusebox: status", "where this session and its budgets stand"),
+    (
+        "fusebox: extend [BUDGET] AMOUNT because REASON",
+        "raise a limit, such as: extend session 50k because …",
+    ),
+    ("fusebox: reset [BUDGET] because REASON", "what was used until now no longer counts"),
+    ("fusebox: help", "this list"),
+];
+
+/// A command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PromptCommand {
+    /// Say where the session stands.
+    Status,
+    /// Say what commands there are.
+    Help,
+    /// Raise a limit.
+    Extend {
+        /// The budget; `None`: the one that holds the session back, else the session's.
+        budget: Option<String>,
+        /// Units to add.
+        amount: u64,
+        /// Their unit, where it was said.
+        unit: Option<Unit>,
+        /// Why.
+        reason: String,
+    },
+    /// Begin anew.
+    Reset {
+        /// The budget, as above.
+        budget: Option<String>,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl PromptCommand {
+    /// Whether it changes something: then a person must have sent it.
+    pub fn decides(&self) -> bool {
+        matches!(self, Self::Extend { .. } | Self::Reset { .. })
+    }
+}
+
+/// Reads a prompt. `None`: it is no command, because it does not begin with [`PREFIX`], or has more than one line.
+/// `Err`: it is one, and what is wrong with it.
+pub fn parse(prompt: &str) -> Option<Result<PromptCommand, String>> {
+    let line = prompt.trim();
+    let (start, rest) = line.split_at_checked(PREFIX.len())?;
+    let is_command =
+        start.eq_ignore_ascii_case(PREFIX) && !line.contains(['\n', '\r', '\u{2028}', '\u{2029}']);
+    is_command.then(|| command(rest.trim()))
+}
+
+fn command(line: &str) -> Result<PromptCommand, String> {
+    let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    match name.to_ascii_lowercase().as_str() {
+        "status" if rest.trim().is_empty() => Ok(PromptCommand::Status),
+        "" | "help" => Ok(PromptCommand::Help),
+        "status" => Err("status stands alone".into()),
+        "extend" => extend(rest),
+        "reset" => reset(rest),
+        _ => Err(format!("there is no command \"{}\"", shown(name))),
+    }
+}
+
+fn extend(rest: &str) -> Result<PromptCommand, String> {
+    let (words, reason) = because(rest)?;
+    let amounts: Vec<Option<u64>> = words.iter().map(|word| parse_amount(word)).collect();
+    // A budget may have a name that reads as a number.
+    let (budget, place) = match amounts[..] {
+        [_, Some(_), ..] => (Some(words[0].to_owned()), 1),
+        [Some(_), ..] => (None, 0),
+        _ => return Err("extend needs an amount, such as 200000, 200_000, 200k or 1M".into()),
+    };
+    let unit = match &words[place + 1..] {
+        [] => None,
+        words => {
+            let named = words.join(" ").to_ascii_lowercase();
+            let unit = Unit::ALL.into_iter().find(|(name, unit)| *name == named || unit.noun() == named);
+            let nouns = || Unit::ALL.map(|(_, unit)| unit.noun()).join(", ");
+            Some(unit.ok_or_else(|| format!("\"{}\" is no unit: {}", shown(&named), nouns()))?.1)
+        }
+    };
+    let amount = amounts[place].unwrap_or_default();
+    Ok(PromptCommand::Extend { budget, amount, unit, reason })
+}
+
+fn reset(rest: &str) -> Result<PromptCommand, String> {
+    let (words, reason) = because(rest)?;
+    match words[..] {
+        [] => Ok(PromptCommand::Reset { budget: None, reason }),
+        [budget] => Ok(PromptCommand::Reset { budget: Some(budget.to_owned()), reason }),
+        [_, word, ..] => Err(format!("\"{}\" is one word too many", shown(word))),
+    }
+}
+
+/// The words before `because`, and the reason after it.
+fn because(rest: &str) -> Result<(Vec<&str>, String), String> {
+    let mut words = Vec::new();
+    let mut left = rest.trim();
+    while !left.is_empty() {
+        let (word, after) = left.split_once(char::is_whitespace).unwrap_or((left, ""));
+        if word.eq_ignore_ascii_case("because") {
+            left = after.trim();
+            break;
+        }
+        words.push(word);
+        left = after.trim_start();
+    }
+    if left.is_empty() {
+        return Err("it needs a reason: … because REASON".into());
+    }
+    Ok((words, left.to_owned()))
+}
+
+/// A word as an answer quotes it.
+fn shown(word: &str) -> String {
+    word.chars().filter(|c| !c.is_control()).take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn extension(budget: Option<&str>, amount: u64, unit: Option<Unit>, reason: &str) -> PromptCommand {
+        PromptCommand::Extend { budget: budget.map(str::to_owned), amount, unit, reason: reason.to_owned() }
+    }
+
+    #[test]
+    fn commands_as_people_write_them() {
+        let because = "the migration needs it";
+        for (prompt, meant) in [
+            ("fusebox: status", PromptCommand::Status),
+            ("  FuseBox:status\n", PromptCommand::Status),
+            ("fusebox:", PromptCommand::Help),
+            ("fusebox: help me", PromptCommand::Help),
+            (
+                "fusebox: extend session 50k because the migration needs it",
+                extension(Some("session"), 50_000, None, because),
+            ),
+            (
+                "fusebox:extend 50,000  tokens BECAUSE  the migration needs it ",
+                extension(None, 50_000, Some(Unit::Tokens), because),
+            ),
+            (
+                "fusebox: extend few 3 tool calls because a because b",
+                extension(Some("few"), 3, Some(Unit::ToolCalls), "a because b"),
+            ),
+            ("fusebox: extend 5 10 requests because x", extension(Some("5"), 10, Some(Unit::Requests), "x")),
+            ("fusebox: extend 0 because x", extension(None, 0, None, "x")),
+            ("fusebox: reset because x", PromptCommand::Reset { budget: None, reason: "x".into() }),
+            (
+                "fusebox: reset daily because x y",
+                PromptCommand::Reset { budget: Some("daily".into()), reason: "x y".into() },
+            ),
+        ] {
+            assert_eq!(parse(prompt), Some(Ok(meant)), "{prompt}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (prompt, said) in [
+            ("fusebox: stop", "no command \"stop\""),
+            ("fusebox: status now", "stands alone"),
+            ("fusebox: extend session 50k", "reason"),
+            ("fusebox: extend session 50k because", "reason"),
+            ("fusebox: extend because x", "amount"),
+            ("fusebox: extend session because x", "amount"),
+            ("fusebox: extend session -5 because x", "amount"),
+            ("fusebox: extend session 1e3 because x", "amount"),
+            ("fusebox: extend session 50k apples because x", "no unit"),
+            ("fusebox: extend a b 50k because x", "amount"),
+            ("fusebox: reset a b because x", "too many"),
+        ] {
+            let Some(Err(error)) = parse(prompt) else { panic!("{prompt}: {:?}", parse(prompt)) };
+            assert!(error.contains(said), "{prompt}: {error}");
+        }
+    }
+
+    #[test]
+    fn other_prompts_are_no_commands() {
+        for prompt in [
+            "",
+            "fusebox",
+            "please run fusebox: status",
+            "> fusebox: extend session 50k because x",
+            "fusebox: extend session 50k because x\nand now work",
+            "work\nfusebox: extend session 50k because x",
+            "fusebox: extend session 50k because x\rwork",
+            "<task-notification>fusebox: reset because x</task-notification>",
+            "ｆusebox: status",
+        ] {
+            assert_eq!(parse(prompt), None, "{prompt}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_prompt_is_too_odd(prompt in "(fusebox:)?( ?(extend|reset|status|because|[0-9]{1,30}[kM]?|\\PC{0,9})){0,8}") {
+            let _ = parse(&prompt);
+        }
+    }
+}

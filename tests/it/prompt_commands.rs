@@ -1,0 +1,320 @@
+//! Prompts that Fusebox answers itself: what a person can do by them, and that nobody else can.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Home, Ran, message};
+use crate::terminal::prompt_from;
+
+const EXTEND: &str = "fusebox: extend session 50k because the migration needs it";
+
+/// A home whose session `s` used 1,100 tokens of 1,000.
+fn over() -> Home {
+    let home =
+        Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "1000").var("CLAUDE_CODE_SESSION_ATTENDED", "1");
+    home.append(&home.transcript("s"), &[message(1, 1000, 100)]);
+    home
+}
+
+fn payload(home: &Home, prompt: &str, fields: Value) -> Value {
+    let mut all = json!({"prompt": prompt, "prompt_id": "p-1", "permission_mode": "default"});
+    all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    home.payload("UserPromptSubmit", "s", all)
+}
+
+/// A person's prompt at a terminal.
+fn person(home: &Home, prompt: &str) -> Ran {
+    prompt_from(home, &payload(home, prompt, json!({})), None)
+}
+
+/// The answer to a prompt that no model sees.
+fn reply(ran: &Ran) -> String {
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    let answer = ran.json();
+    assert_eq!(answer["decision"], "block", "{answer}");
+    assert_eq!(answer["hookSpecificOutput"], Value::Null, "nothing for a model: {answer}");
+    answer["reason"].as_str().unwrap().to_owned()
+}
+
+fn budget(home: &Home, name: &str) -> Value {
+    let status = home.status("s");
+    let budgets = status["budgets"].as_array().unwrap();
+    budgets.iter().find(|b| b["name"] == name).unwrap_or_else(|| panic!("{status}")).clone()
+}
+
+fn decisions(home: &Home, name: &str) -> Vec<Value> {
+    let shown = home.fusebox(&["budget", "show", name, "--session", "s", "--json"]);
+    shown.json()["operations"].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_person_extends_by_a_prompt_and_goes_on() {
+    let home = over();
+    let blocked = person(&home, "work on");
+    assert!(reply(&blocked).contains("fusebox: extend session N because …"), "{blocked:?}");
+
+    let said = reply(&person(&home, EXTEND));
+    assert!(said.contains("extended by 50,000: 1,100 / 51,000 tokens (2.16%)"), "{said}");
+    assert!(said.contains("may go on"), "{said}");
+    assert_eq!(budget(&home, "session")["limit"], 51_000);
+    let [decision] = &decisions(&home, "session")[..] else { panic!("one decision") };
+    assert_eq!(decision["reason"], "the migration needs it");
+    assert_eq!(decision["actor"], "tester");
+    assert_eq!(decision["amount"], 50_000);
+
+    let answer = person(&home, "work on").json();
+    assert_eq!(answer["decision"], Value::Null, "{answer}");
+    assert_eq!(home.journal(), "");
+}
+
+#[test]
+fn the_same_prompt_counts_once_and_the_next_one_again() {
+    let home = over();
+    for _ in 0..3 {
+        assert!(reply(&person(&home, EXTEND)).contains("1,100 / 51,000"));
+    }
+    assert_eq!(decisions(&home, "session").len(), 1);
+    let again = prompt_from(&home, &payload(&home, EXTEND, json!({"prompt_id": "p-2"})), None);
+    assert!(reply(&again).contains("1,100 / 101,000"));
+    assert_eq!(decisions(&home, "session").len(), 2);
+}
+
+#[test]
+fn a_reset_begins_anew() {
+    let home = over();
+    let said = reply(&person(&home, "fusebox: reset because it is another task"));
+    assert!(said.contains("budget session reset: 0 / 1,000 tokens"), "{said}");
+    assert_eq!(budget(&home, "session")["used"], 0);
+}
+
+#[test]
+fn the_budget_that_holds_the_session_is_meant_where_none_is_named() {
+    let home = over();
+    home.configure(
+        "[[budget]]\nname = \"few\"\nunit = \"requests\"\nlimit = 1\n\
+         [[budget]]\nname = \"mine\"\nscope = \"user\"\nlimit = 5000\n",
+    );
+    // Both are over; `session` further than `few`, which is just reached.
+    let said = reply(&person(&home, "fusebox: extend 200 because x"));
+    assert!(said.contains("budget session extended by 200: 1,100 / 1,200"), "{said}");
+    assert!(said.contains("Budget few still holds the agent back: 1 more requests"), "{said}");
+    let next = |prompt: &str, id: &str| {
+        reply(&prompt_from(&home, &payload(&home, prompt, json!({"prompt_id": id})), None))
+    };
+    assert!(
+        next("fusebox: extend 2 requests because x", "p-2")
+            .contains("budget few extended by 2: 1 / 3 requests")
+    );
+    // Nothing holds it now: the session's own. And any other by its name.
+    assert!(
+        next("fusebox: extend 100 because x", "p-3")
+            .contains("budget session extended by 100: 1,100 / 1,300")
+    );
+    assert!(
+        next("fusebox: extend mine 1k because x", "p-4")
+            .contains("budget mine extended by 1,000: 1,100 / 6,000")
+    );
+    assert_eq!(home.journal(), "");
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_its_reason() {
+    let home = over().var("FUSEBOX_BUDGET_SESSION_HARD_LIMIT", "1200");
+    for (prompt, said) in [
+        ("fusebox: extend session 50k because x", "at most 200 (its hard limit is 1200)"),
+        ("fusebox: extend nightly 50k because x", "no budget nightly; there are: session"),
+        ("fusebox: extend session 5 requests because x", "counts tokens"),
+        ("fusebox: extend session 0 because x", "more than 0"),
+        ("fusebox: extend session 50k", "needs a reason"),
+        ("fusebox: extend session lots because x", "needs an amount"),
+        ("fusebox: stop", "no command \"stop\""),
+    ] {
+        let answer = reply(&person(&home, prompt));
+        assert!(answer.contains(said), "{prompt}: {answer}");
+    }
+    assert_eq!(decisions(&home, "session"), Vec::<Value>::new());
+    assert_eq!(budget(&home, "session")["limit"], 1000);
+}
+
+#[test]
+fn status_and_help_are_answered_everywhere() {
+    let home = over();
+    for ran in [
+        person(&home, "fusebox: status"),
+        home.run(
+            "prompt-submit",
+            payload(&home, "fusebox: status", json!({"source": "sdk"})).to_string().as_bytes(),
+        ),
+    ] {
+        let said = reply(&ran);
+        assert!(
+            said.contains(
+                "1,000 input · 100 output · 0 cache writes · 10 cache reads tokens, 1 requests, 1 tool calls"
+            ),
+            "{said}"
+        );
+        assert!(said.contains("session: 1,100 / 1,000 tokens (110.00%), paused"), "{said}");
+    }
+    let help = home.run("prompt-submit", payload(&home, "fusebox: help", json!({})).to_string().as_bytes());
+    for command in ["status", "extend", "reset", "help"] {
+        assert!(reply(&help).contains(&format!("fusebox: {command}")), "{help:?}");
+    }
+    // Asking is no prompt that was not answered: nobody is stopped by it.
+    let fresh = Home::new();
+    let ran =
+        fresh.run("prompt-submit", payload(&fresh, "fusebox: status", json!({})).to_string().as_bytes());
+    assert!(reply(&ran).contains("session: 0 / 1,000,000 tokens"), "{ran:?}");
+    assert_eq!(fresh.fusebox(&["status", "--session", "s", "--check"]).code, 0);
+}
+
+#[test]
+fn words_around_a_command_make_it_a_prompt_like_any_other() {
+    let home = Home::new().var("CLAUDE_CODE_SESSION_ATTENDED", "1");
+    home.append(&home.transcript("s"), &[message(1, 10, 1)]);
+    for prompt in [
+        format!("please do this: {EXTEND}"),
+        format!("{EXTEND}\nand work on"),
+        format!("work on\n{EXTEND}"),
+        format!("<task-notification>\n{EXTEND}\n</task-notification>"),
+        format!("<task-notification>{EXTEND}</task-notification>"),
+        format!("> {EXTEND}"),
+    ] {
+        let answer = person(&home, &prompt).json();
+        assert_eq!(answer["decision"], Value::Null, "{prompt}: {answer}");
+        assert!(
+            answer["hookSpecificOutput"]["additionalContext"].as_str().unwrap().contains("Session budget")
+        );
+    }
+    assert_eq!(decisions(&home, "session"), Vec::<Value>::new());
+}
+
+/// Asserts that a prompt is answered with the command line for a person, and changed nothing.
+#[track_caller]
+fn assert_refused(home: &Home, ran: &Ran, why: &str) {
+    let said = reply(ran);
+    assert!(said.contains(why), "{said}");
+    assert!(said.contains("fusebox budget extend session --session s --tokens 50000 --reason"), "{said}");
+    assert_eq!(decisions(home, "session"), Vec::<Value>::new());
+    assert_eq!(budget(home, "session")["limit"], 1000);
+}
+
+#[test]
+fn print_mode_has_no_commands() {
+    for (name, value) in [("CLAUDE_CODE_SESSION_ATTENDED", "0"), ("CLAUDE_CODE_ENTRYPOINT", "sdk-cli")] {
+        let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "1000").var(name, value);
+        home.append(&home.transcript("s"), &[message(1, 1000, 100)]);
+        assert_refused(&home, &person(&home, EXTEND), "no person attends");
+    }
+    // A client of version 2.1.197 in a terminal.
+    let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "1000").var("CLAUDE_CODE_ENTRYPOINT", "cli");
+    assert!(reply(&person(&home, EXTEND)).contains("extended by 50,000"));
+}
+
+#[test]
+fn variables_alone_make_no_person() {
+    // A project's settings can set them; the client reads from a pipe all the same.
+    let home = over().var("CLAUDE_CODE_ENTRYPOINT", "cli").var("CLAUDE_PID", "1");
+    let ran = home.run("prompt-submit", payload(&home, EXTEND, json!({})).to_string().as_bytes());
+    assert_refused(&home, &ran, "no terminal");
+}
+
+#[test]
+fn a_client_inside_a_client_has_no_commands() {
+    let home = over();
+    let claude = home.path("bin/claude");
+    let find =
+        ["/usr/bin/find", "/bin/find"].into_iter().find(|p| std::path::Path::new(p).is_file()).unwrap();
+    std::fs::create_dir_all(home.path("bin")).unwrap();
+    std::fs::copy(find, &claude).unwrap();
+    let ran = prompt_from(&home, &payload(&home, EXTEND, json!({})), Some(&claude));
+    assert_refused(&home, &ran, "inside another");
+    // The same under another name is no client: the test sees the difference.
+    let other = home.path("bin/other");
+    std::fs::copy(find, &other).unwrap();
+    let ran = prompt_from(&home, &payload(&home, EXTEND, json!({})), Some(&other));
+    assert!(reply(&ran).contains("extended by"), "{ran:?}");
+
+    // Started from an agent's shell, however far away that is by now.
+    let home = over().var("CLAUDECODE", "1");
+    assert_refused(&home, &person(&home, EXTEND), "inside another");
+}
+
+#[test]
+fn what_the_client_calls_its_own_is_no_persons() {
+    let home = over();
+    for source in ["sdk", "system", "loop_wakeup", "schedule_wakeup", "poll_event", ""] {
+        let ran = prompt_from(&home, &payload(&home, EXTEND, json!({"source": source})), None);
+        assert_refused(&home, &ran, "the client's queue");
+    }
+    let ran = prompt_from(&home, &payload(&home, EXTEND, json!({"agent_id": "a1", "agent_type": "x"})), None);
+    assert_refused(&home, &ran, "subagent");
+    let ran = prompt_from(&home, &payload(&home, EXTEND, json!({"source": "user"})), None);
+    assert!(reply(&ran).contains("extended by"), "{ran:?}");
+}
+
+#[test]
+fn what_came_through_the_queue_is_no_persons() {
+    let home = over();
+    let enqueue =
+        json!({"type": "queue-operation", "operation": "enqueue", "sessionId": "s", "content": EXTEND});
+    home.append(&home.transcript("s"), &[enqueue]);
+    assert_refused(&home, &person(&home, EXTEND), "the client's queue");
+    let other = "fusebox: extend session 40k because these are other words";
+    assert!(reply(&person(&home, other)).contains("extended by 40,000"));
+}
+
+#[test]
+fn a_line_of_the_queue_that_comes_late_is_waited_for() {
+    let home = over();
+    let enqueue =
+        json!({"type": "queue-operation", "operation": "enqueue", "sessionId": "s", "content": EXTEND});
+    let ran = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| person(&home, EXTEND));
+        // Most likely after the hook's first look; if it is before it, the test is easier than meant, and no less true.
+        std::thread::sleep(std::time::Duration::from_millis(60));
+        home.append(&home.transcript("s"), &[enqueue]);
+        asked.join().unwrap()
+    });
+    assert_refused(&home, &ran, "the client's queue");
+}
+
+#[test]
+fn words_that_an_agent_put_into_a_tool_call_are_its_own() {
+    let call = |name: &str, input: Value| {
+        let mut line = message(2, 1, 1);
+        line["message"]["content"] =
+            json!([{"type": "tool_use", "id": "toolu_2", "name": name, "input": input}]);
+        line
+    };
+    for (subagent, line) in [
+        (false, call("CronCreate", json!({"cron": "* * * * *", "prompt": EXTEND}))),
+        (false, call("Bash", json!({"command": format!("tmux send-keys -t 0 '{EXTEND}' Enter")}))),
+        (true, call("ScheduleWakeup", json!({"delaySeconds": 60, "prompt": EXTEND}))),
+    ] {
+        let home = over();
+        let file = if subagent { home.agent_transcript("s", "a1") } else { home.transcript("s") };
+        home.append(&file, &[line]);
+        assert_refused(&home, &person(&home, EXTEND), "wrote these words into a tool call");
+    }
+    // What it only said, a person may take up.
+    let home = over();
+    let mut said = message(2, 0, 0);
+    said["message"]["content"] = json!([{"type": "text", "text": format!("You could send `{EXTEND}`.")}]);
+    home.append(&home.transcript("s"), &[said]);
+    assert!(reply(&person(&home, EXTEND)).contains("extended by"));
+}
+
+#[test]
+fn a_switched_off_fusebox_has_no_commands() {
+    let home = over().var("FUSEBOX_ENABLED", "0");
+    assert!(person(&home, EXTEND).is_silent());
+    assert!(person(&home, "fusebox: status").is_silent());
+}
+
+#[test]
+fn a_store_out_of_reach_is_said() {
+    let home = over();
+    std::fs::write(home.path("state"), "in the way").unwrap();
+    let said = reply(&person(&home, EXTEND));
+    assert!(said.contains("nothing was changed"), "{said}");
+    assert!(said.contains("state"), "{said}");
+}

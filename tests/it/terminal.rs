@@ -1,0 +1,71 @@
+//! A hook as a client in a terminal calls it: its parent reads from a terminal, and was started by nobody's agent.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::os::fd::FromRawFd;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::harness::{Home, Ran, program_path};
+
+/// Far longer than any hook takes.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Calls `prompt-submit` with `payload` from a client that is played by `find`: it starts programs, as a client does,
+/// and inherits the terminal. `outer`: another program that starts that client.
+pub fn prompt_from(home: &Home, payload: &Value, outer: Option<&Path>) -> Ran {
+    let place = tempfile::tempdir_in(home.path("")).unwrap();
+    let file = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(file("in"), payload.to_string()).unwrap();
+    // The code comes last, and whole: whoever sees it sees the rest.
+    let script = r#""$0" < "$1/in" > "$1/out" 2> "$1/err"; echo $? > "$1/c"; mv "$1/c" "$1/code""#;
+    let mut words: Vec<&str> = Vec::new();
+    if let Some(outer) = outer {
+        // `find` ends its command at the first `;`: the shell between the two gives the inner one its own.
+        words.extend([
+            outer.to_str().unwrap(),
+            "/",
+            "-maxdepth",
+            "0",
+            "-exec",
+            "sh",
+            "-c",
+            r#""$@" \;"#,
+            "sh",
+        ]);
+    }
+    let folder = place.path().to_str().unwrap();
+    words.extend(["find", "/", "-maxdepth", "0", "-exec", "sh", "-c", script]);
+    words.extend([program_path("prompt-submit"), folder, ";"]);
+    let (_terminal, line) = terminal();
+    let mut command = Command::new("setsid");
+    // Away from whatever runs the tests: that may be an agent.
+    command.arg("--fork").args(&words);
+    let mut command = home.furnish(command);
+    let status = command.stdin(line).stdout(Stdio::null()).status().unwrap();
+    assert!(status.success(), "{status:?}");
+    let end = Instant::now() + LIMIT;
+    let code = loop {
+        if let Ok(code) = std::fs::read_to_string(file("code")) {
+            break code.trim().parse().unwrap();
+        }
+        assert!(Instant::now() < end, "no answer");
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let read = |name: &str| std::fs::read_to_string(file(name)).unwrap();
+    Ran { code, stdout: read("out"), stderr: read("err") }
+}
+
+/// A terminal of our own: the side of who looks at it, and the side of the program in it.
+fn terminal() -> (File, File) {
+    let (mut near, mut far) = (0, 0);
+    let none = std::ptr::null_mut();
+    // SAFETY: the two numbers outlive the call, the other arguments may be null; the files are ours from here on.
+    unsafe {
+        assert_eq!(libc::openpty(&raw mut near, &raw mut far, none, none.cast(), none.cast()), 0);
+        (File::from_raw_fd(near), File::from_raw_fd(far))
+    }
+}
