@@ -204,7 +204,7 @@ pub fn prompt_commands() -> String {
 
 /// What a session used in all.
 pub fn session_line(total: Option<&SessionTotal>) -> String {
-    let Some(total) = total else { return "Fusebox: nothing was counted yet.".to_owned() };
+    let Some(total) = total else { return "Nothing was counted in this session yet.".to_owned() };
     let usage = total.amount.usage;
     let parts = [
         (usage.input, "input"),
@@ -214,7 +214,7 @@ pub fn session_line(total: Option<&SessionTotal>) -> String {
     ];
     let parts = parts.map(|(n, class)| format!("{} {class}", grouped(n))).join(" · ");
     let (requests, calls) = (grouped(total.amount.requests), grouped(total.amount.tool_calls));
-    format!("Fusebox: {parts} tokens, {requests} requests, {calls} tool calls")
+    format!("This session: {parts} tokens, {requests} requests, {calls} tool calls")
 }
 
 /// Where one budget stands.

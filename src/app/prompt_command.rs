@@ -7,8 +7,13 @@ use super::guard::Guard;
 use super::meter::{Metering, Reach};
 use super::operate::{self, Done, Refusal, Request, What};
 use crate::domain::budget::{Budget, BudgetState, Scope};
+use crate::domain::operation::Decision;
 use crate::domain::prompt_command::{PromptCommand, parse};
 use crate::domain::verdict;
+
+/// How long the same words decide the same thing once, in milliseconds: 2.1.330 puts a prompt that was answered back into
+/// its input box, where another Enter sends it again, under another id.
+const ONCE_MS: i64 = 60_000;
 
 impl Guard<'_> {
     /// A prompt came in: a command is carried out and answered, everything else is admitted or blocked.
@@ -62,11 +67,27 @@ impl Guard<'_> {
                     .unwrap_or_default(),
             };
             match person {
-                Ok(()) => self.operate(&request).map(|done| self.done(&done)),
                 Err(why) => Ok(elsewhere(why, &budget, &request)),
+                Ok(()) if self.was_just_decided(&request) => {
+                    Ok(format!("Fusebox: this was done already, a moment ago. {}", self.standing(&states)))
+                }
+                Ok(()) => self.operate(&request).map(|done| self.done(&done)),
             }
         });
         decided.unwrap_or_else(|refusal| format!("Fusebox: nothing was changed: {refusal}"))
+    }
+
+    /// Whether the last decision about this value was the same one, in the same words, within [`ONCE_MS`].
+    fn was_just_decided(&mut self, request: &Request) -> bool {
+        let operations = self.with_store(|store| store.operations(Some(&request.budget))).unwrap_or_default();
+        let Some(last) = operations.iter().rfind(|last| last.value == request.value) else { return false };
+        let same = match (last.decision, request.what) {
+            (Decision::Extend { amount }, What::Extend { amount: again, .. }) => amount == again,
+            (Decision::Reset { .. }, What::Reset) => true,
+            _ => false,
+        };
+        let since = self.env.now.millis_since(last.at);
+        same && last.reason == request.reason && (0..ONCE_MS).contains(&since)
     }
 
     /// Where the session stands, for the person who asks.

@@ -31,7 +31,11 @@ fn reply(ran: &Ran) -> String {
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
     let answer = ran.json();
     assert_eq!(answer["decision"], "block", "{answer}");
-    assert_eq!(answer["hookSpecificOutput"], Value::Null, "nothing for a model: {answer}");
+    assert_eq!(
+        answer["hookSpecificOutput"]["additionalContext"],
+        Value::Null,
+        "nothing for a model: {answer}"
+    );
     answer["reason"].as_str().unwrap().to_owned()
 }
 
@@ -67,15 +71,29 @@ fn a_person_extends_by_a_prompt_and_goes_on() {
 }
 
 #[test]
-fn the_same_prompt_counts_once_and_the_next_one_again() {
+fn the_same_words_count_once_for_a_while() {
     let home = over();
-    for _ in 0..3 {
-        assert!(reply(&person(&home, EXTEND)).contains("1,100 / 51,000"));
+    let clock = home.path("clock");
+    let home = home.var("FUSEBOX_TEST_CLOCK", &clock.to_string_lossy());
+    assert!(reply(&person(&home, EXTEND)).contains("1,100 / 51,000"));
+    let sent = |id: &str, prompt: &str| {
+        reply(&prompt_from(&home, &payload(&home, prompt, json!({"prompt_id": id})), None))
+    };
+    // The client called its hook again; the person pressed Enter again on what stood in the box still.
+    for id in ["p-1", "p-2"] {
+        let said = sent(id, EXTEND);
+        assert!(said.contains("done already") && said.contains("1,100 / 51,000"), "{said}");
     }
     assert_eq!(decisions(&home, "session").len(), 1);
-    let again = prompt_from(&home, &payload(&home, EXTEND, json!({"prompt_id": "p-2"})), None);
-    assert!(reply(&again).contains("1,100 / 101,000"));
-    assert_eq!(decisions(&home, "session").len(), 2);
+    assert!(sent("p-3", &format!("{EXTEND} badly")).contains("1,100 / 101,000"));
+    if !cfg!(feature = "test-clock") {
+        return;
+    }
+    // Much later the same words are another decision; the same prompt never is.
+    std::fs::write(&clock, "600000").unwrap();
+    assert!(sent("p-1", EXTEND).contains("1,100 / 101,000"));
+    assert!(sent("p-4", EXTEND).contains("1,100 / 151,000"));
+    assert_eq!(decisions(&home, "session").len(), 3);
 }
 
 #[test]

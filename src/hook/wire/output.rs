@@ -38,6 +38,8 @@ struct Specific {
     permission_decision_reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     additional_context: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suppress_original_prompt: Option<bool>,
 }
 
 impl Output {
@@ -51,6 +53,8 @@ impl Output {
             Verdict::Allow | Verdict::WrapUp(_) if answer.reply.is_some() => {
                 output.decision = Some("block");
                 output.reason.clone_from(&answer.reply);
+                // The person has just typed it.
+                specific.suppress_original_prompt = Some(true);
             }
             Verdict::Allow | Verdict::WrapUp(_) => {}
             Verdict::Deny { state, left } => {
