@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::domain::time::Timestamp;
 
 /// Beginnings of the names of variables that are looked at. The others, secrets among them, are not even kept.
-const PREFIXES: [&str; 5] = ["FUSEBOX_", "CLAUDE", "XDG_", "HOME", "USER"];
+const PREFIXES: [&str; 6] = ["FUSEBOX_", "CLAUDE", "XDG_", "HOME", "USER", "PATH"];
 
 /// What the process found when it started.
 #[derive(Clone, Debug)]

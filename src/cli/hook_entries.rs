@@ -8,7 +8,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::env::Env;
-use crate::hook::registration::{EVENTS, by_file_name, entry, program};
+use crate::hook::client_version::ClientVersion;
+use crate::hook::registration::{EVENTS, by_file_name, entry, is_known, program};
 
 /// Types of hooks that Claude Code 2.1.330 knows.
 const TYPES: [&str; 5] = ["command", "prompt", "agent", "http", "mcp_tool"];
@@ -24,14 +25,19 @@ pub struct Replaced {
     pub matcher: Option<String>,
 }
 
-/// Registers every hook from `bin_dir`, once and for all matchers. Entries of Fusebox that are there already are
+/// Registers every hook from `bin_dir` that a client of this version knows, once and for all matchers. Entries of Fusebox that are there already are
 /// brought up to date in their place; one that is limited to some tools, and one too many, goes. Answers with what
 /// was there and changed.
-pub fn register(hooks: &mut Map<String, Value>, bin_dir: &Path, env: &Env) -> Vec<Replaced> {
-    let wanted =
-        |event: &str| EVENTS.iter().find(|(e, _)| *e == event).map(|(_, hook)| entry(*hook, bin_dir));
-    for (event, _) in EVENTS {
-        hooks.entry(event).or_insert_with(|| json!([]));
+pub fn register(
+    hooks: &mut Map<String, Value>,
+    bin_dir: &Path,
+    version: Option<ClientVersion>,
+    env: &Env,
+) -> Vec<Replaced> {
+    let events = || EVENTS.iter().filter(|(event, _)| is_known(event, version));
+    let wanted = |event: &str| events().find(|(e, _)| *e == event).map(|(_, hook)| entry(*hook, bin_dir));
+    for (event, _) in events() {
+        hooks.entry(*event).or_insert_with(|| json!([]));
     }
     settle(hooks, &wanted, env)
 }
@@ -140,7 +146,7 @@ mod tests {
             "PreToolUse": [{"matcher": "Bash", "hooks": [{"type": "command", "command": "true"}]}, {"hooks": []}],
         });
         let Value::Object(mut hooks) = before.clone() else { unreachable!() };
-        assert_eq!(register(&mut hooks, Path::new("/opt"), &env), []);
+        assert_eq!(register(&mut hooks, Path::new("/opt"), None, &env), []);
         assert_eq!(hooks.len(), EVENTS.len() + 1);
         let gone = unregister(&mut hooks, &env);
         assert_eq!(gone.len(), EVENTS.len());

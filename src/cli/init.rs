@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 
 use super::attended::refuse_in_agent;
+use super::client;
 use super::hook_entries::{self, Replaced};
 use super::line_diff::diff;
 use super::settings_file::SettingsFile;
@@ -15,7 +16,8 @@ use crate::app::guard;
 use crate::app::installation::Installation;
 use crate::domain::time::Timestamp;
 use crate::env::Env;
-use crate::hook::registration::{EVENTS, HOOKS, events_of};
+use crate::hook::client_version::ClientVersion;
+use crate::hook::registration::{EVENTS, HOOKS, events_of, is_known};
 use crate::store::Store;
 
 /// Registers the hooks in Claude Code's settings.
@@ -36,6 +38,9 @@ pub struct InitArgs {
     /// Where the hook executables are [default: the folder of this program]
     #[arg(long, value_name = "DIR")]
     pub bin_dir: Option<PathBuf>,
+    /// The client that the hooks are for [default: the claude on the PATH]
+    #[arg(long, value_name = "PROGRAM")]
+    pub client: Option<PathBuf>,
     /// Shows what would change and changes nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -57,6 +62,22 @@ impl InitArgs {
         }
         let dir = env.claude_dir().context("there is no home folder. Set HOME or CLAUDE_CONFIG_DIR")?;
         Ok(env.cwd.join(dir).join("settings.json"))
+    }
+
+    /// The version of the client that the hooks are for; `None` where there is none to ask.
+    fn client_version(&self, env: &Env, err: &mut dyn Write) -> anyhow::Result<Option<ClientVersion>> {
+        let found = self.client.clone().or_else(|| client::find(env.var("PATH").unwrap_or_default()));
+        let Some(program) = found else { return Ok(None) };
+        match client::version(&program) {
+            Ok(version) => Ok(Some(version)),
+            Err(problem) if self.client.is_some() => {
+                bail!("{}: {problem}. Nothing was changed", program.display())
+            }
+            Err(problem) => {
+                writeln!(err, "fusebox: warning: {}: {problem}; taken for a new version", program.display())?;
+                Ok(None)
+            }
+        }
     }
 
     /// The folder of the hook executables, absolute.
@@ -91,9 +112,10 @@ pub fn run(args: &InitArgs, env: &Env, out: &mut dyn Write, err: &mut dyn Write)
     let bin_dir = args.bin_dir(env)?;
     let file = SettingsFile::read(&args.settings_file(env)?)?;
     let mut hooks = file.hooks();
-    let replaced = hook_entries::register(&mut hooks, &bin_dir, env);
+    let client = args.client_version(env, err)?;
+    let replaced = hook_entries::register(&mut hooks, &bin_dir, client, env);
     let text = file.with_hooks(&hooks)?;
-    let mut done = Done { file: &file, bin_dir: &bin_dir, text, backup: None, installed_at: None };
+    let mut done = Done { file: &file, bin_dir: &bin_dir, text, client, backup: None, installed_at: None };
     for line in warnings(&file, &hooks, &replaced) {
         writeln!(err, "fusebox: warning: {line}")?;
     }
@@ -189,6 +211,7 @@ struct Done<'a> {
     file: &'a SettingsFile,
     bin_dir: &'a Path,
     text: Option<String>,
+    client: Option<ClientVersion>,
     backup: Option<PathBuf>,
     installed_at: Option<Timestamp>,
 }
@@ -204,7 +227,8 @@ impl Done<'_> {
             "changed": self.text.is_some(),
             "dry_run": dry_run,
             "backup": self.backup.as_ref().map(|path| path.to_string_lossy()),
-            "events": EVENTS.map(|(event, _)| event),
+            "events": EVENTS.map(|(event, _)| event).into_iter().filter(|e| is_known(e, self.client)).collect::<Vec<_>>(),
+            "client": self.client.map(|version| version.to_string()),
             "binaries": binaries,
             "installed_at": self.installed_at.map(Timestamp::to_rfc3339),
         })
@@ -223,10 +247,13 @@ impl Done<'_> {
         let Some(_) = &self.text else { return format!("Already registered in {path}; nothing to change\n") };
         let mut text = format!("Hooks registered in {path}\n\n");
         for hook in HOOKS {
-            let events: Vec<_> = events_of(hook).collect();
+            let events: Vec<_> = events_of(hook).filter(|event| is_known(event, self.client)).collect();
             text += &format!("  {:<14} {}\n", hook.name(), events.join(", "));
         }
         text += &format!("\nFolder    {}\n", self.bin_dir.display());
+        if let Some(client) = self.client {
+            text += &format!("Client    {client}\n");
+        }
         if let Some(backup) = &self.backup {
             text += &format!("Backup    {}\n", backup.display());
         }

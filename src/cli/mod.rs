@@ -3,6 +3,7 @@
 
 pub mod attended;
 pub mod budget;
+pub mod client;
 pub mod completions;
 pub mod config;
 pub mod demo;

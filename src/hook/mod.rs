@@ -1,6 +1,7 @@
 //! The hook executables: one event in, one answer out, and never a failure that the client would notice.
 
 pub mod alert_command;
+pub mod client_version;
 pub mod deadline;
 pub mod journal;
 pub mod registration;

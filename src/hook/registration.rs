@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::client_version::ClientVersion;
 use super::run::Hook;
 
 /// Every event that Fusebox wants to hear of, with the executable that answers it.
@@ -23,6 +24,16 @@ pub const EVENTS: [(&str, Hook); 12] = [
     ("PostCompact", Hook::SessionEvent),
     ("PostModelSwitch", Hook::SessionEvent),
 ];
+
+/// Events that older clients do not know: with the first version that is known to know it. In print mode an unknown event
+/// does no harm; in a terminal the client asks about it at every start (2.1.197).
+const NEWER: [(&str, ClientVersion); 1] = [("PostModelSwitch", ClientVersion(2, 1, 330))];
+
+/// Whether a client of this version knows an event. `None`: a version that is not known is taken for a new one.
+pub fn is_known(event: &str, version: Option<ClientVersion>) -> bool {
+    let newer = NEWER.iter().any(|(name, since)| *name == event && version.is_some_and(|v| v < *since));
+    !newer
+}
 
 /// The executables, each once.
 pub const HOOKS: [Hook; 4] = [Hook::PreToolUse, Hook::PostToolUse, Hook::PromptSubmit, Hook::SessionEvent];

@@ -310,6 +310,7 @@ fn answers_in_json() {
         "dry_run": false,
         "backup": home.backups()[0],
         "events": EVENTS.map(|(event, _)| event),
+        "client": null,
         "binaries": binaries,
         "installed_at": home.record()["installed_at"],
     });
@@ -349,4 +350,49 @@ fn a_later_init_renews_the_paths_and_keeps_the_time() {
     assert_eq!(record["binaries"][0], home.at("three/pre-tool-use").to_str().unwrap());
     let mut store = SqliteStore::open(&home.at("state"), Timestamp(0)).unwrap().store;
     assert_eq!(store.installed().unwrap(), Timestamp::parse("2026-01-02T03:04:05Z"));
+}
+
+/// A program that calls itself this version of the client.
+fn client(home: &Home, folder: &str, script: &str) -> std::path::PathBuf {
+    fs::create_dir_all(home.at(folder)).unwrap();
+    let program = home.at(folder).join("claude");
+    fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    program
+}
+
+#[test]
+fn an_older_client_gets_no_event_that_it_does_not_know() {
+    let home = Home::new();
+    let old = client(&home, "old", "[ \"$*\" = --version ] && echo '2.1.197 (Claude Code)'");
+    let new = client(&home, "new", "echo '2.1.330 (Claude Code)'");
+    let said = home.init(["--client", old.to_str().unwrap()]).ok();
+    assert!(said.contains("Client    2.1.197") && !said.contains("PostModelSwitch"), "{said}");
+    let hooks = &home.json()["hooks"];
+    assert_eq!(hooks["PostModelSwitch"], Value::Null, "in a terminal, 2.1.197 asks about it at every start");
+    assert_eq!(hooks.as_object().unwrap().len(), EVENTS.len() - 1);
+
+    // The client is updated, and goes back.
+    home.init(["--client", new.to_str().unwrap()]).ok();
+    assert_eq!(home.json()["hooks"], registered(bin_dir()));
+    let path = format!("{}:/usr/bin:/bin", home.at("old").display());
+    home.init_with(&[("PATH", &path)], &[]).ok();
+    assert_eq!(home.json()["hooks"]["PostModelSwitch"], Value::Null);
+}
+
+#[test]
+fn a_client_that_does_not_say_its_version() {
+    let home = Home::new();
+    for (script, problem) in [("exit 3", "exit status: 3"), ("echo hello", "--version printed \"hello\"")] {
+        let odd = client(&home, "odd", script);
+        home.init_with(&[], &["--client", odd.to_str().unwrap()]).refused(&[problem, "Nothing was changed"]);
+        assert!(!home.file().exists());
+    }
+    let missing = home.at("nowhere");
+    home.init_with(&[], &["--client", missing.to_str().unwrap()]).refused(&["nowhere"]);
+    // One that is only found, and not named, stops nobody.
+    let path = format!("{}:/usr/bin:/bin", home.at("odd").display());
+    let ran = home.init_with(&[("PATH", &path)], &[]);
+    assert!(ran.stderr.contains("taken for a new version"), "{ran:?}");
+    assert_eq!(home.json()["hooks"], registered(bin_dir()));
 }

@@ -20,6 +20,7 @@ pub struct Home {
 }
 
 /// How a run ended.
+#[derive(Debug)]
 pub struct Ran {
     /// Exit code.
     pub code: Option<i32>,
