@@ -3,7 +3,7 @@
 //! What is not Fusebox's keeps its place and its content.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
@@ -23,6 +23,36 @@ pub struct Replaced {
     pub program: String,
     /// The matcher that it was limited to, where it was.
     pub matcher: Option<String>,
+}
+
+/// An entry of Fusebox as it stands in the settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The event that it stands at.
+    pub event: String,
+    /// The program that it calls, with the home folder in place of `~` or `$HOME`.
+    pub program: String,
+    /// The matcher that it is limited to, where it is.
+    pub matcher: Option<String>,
+    /// The entry.
+    pub entry: Value,
+}
+
+/// Every entry of Fusebox, in their order.
+pub fn of_fusebox(hooks: &Map<String, Value>, env: &Env) -> Vec<Found> {
+    let mut found = Vec::new();
+    for (event, groups) in hooks {
+        for group in groups.as_array().into_iter().flatten() {
+            for entry in group["hooks"].as_array().into_iter().flatten() {
+                let Some(program) = program_of_ours(entry, env) else { continue };
+                let program =
+                    path_of(&program, env).map_or(program, |path| path.to_string_lossy().into_owned());
+                let (event, matcher, entry) = (event.clone(), limit(group), entry.clone());
+                found.push(Found { event, program, matcher, entry });
+            }
+        }
+    }
+    found
 }
 
 /// Registers every hook from `bin_dir` that a client of this version knows, once and for all matchers. Entries of Fusebox that are there already are
@@ -98,18 +128,23 @@ fn program_of_ours(entry: &Value, env: &Env) -> Option<String> {
 /// must know of Fusebox; one that is not (any more) is ours by its name; one whose place only the client knows
 /// (`$CLAUDE_PROJECT_DIR/…`) is left alone.
 fn is_fusebox(program: &str, env: &Env) -> bool {
-    let in_home = ["~/", "$HOME/", "${HOME}/"].iter().find_map(|start| program.strip_prefix(start));
-    let path = match in_home {
-        Some(rest) => env.home().unwrap_or_default().join(rest),
-        None if program.contains('$') => return false,
-        None => env.cwd.join(program),
-    };
+    let Some(path) = path_of(program, env) else { return false };
     match fs::metadata(&path) {
         Ok(meta) if meta.is_file() => {
             fs::read(&path).map_or(true, |bytes| memchr::memmem::find(&bytes, b"fusebox").is_some())
         }
         Ok(_) => false,
         Err(_) => true,
+    }
+}
+
+/// The file that a program in the settings is; `None`: only the client knows.
+fn path_of(program: &str, env: &Env) -> Option<PathBuf> {
+    let in_home = ["~/", "$HOME/", "${HOME}/"].iter().find_map(|start| program.strip_prefix(start));
+    match in_home {
+        Some(rest) => Some(env.home().unwrap_or_default().join(rest)),
+        None if program.contains('$') => None,
+        None => Some(env.cwd.join(program)),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod client;
 pub mod completions;
 pub mod config;
 pub mod demo;
+pub mod doctor;
 pub mod hook_entries;
 pub mod init;
 pub mod line_diff;
@@ -28,6 +29,7 @@ use crate::env::Env;
 #[command(after_help = "Examples:
   fusebox demo                                see what it does
   fusebox init                                register the hooks
+  fusebox doctor                              would the guard hold?
   fusebox status                              where the live session stands
   fusebox status --session ID --json --check  for scripts: 3 when it was stopped
   fusebox budget extend session --tokens 200000 --reason \"nearly done\"")]
@@ -42,6 +44,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Register the hooks in Claude Code's settings.
     Init(init::InitArgs),
+    /// Find out whether the guard would hold, and what to mend.
+    Doctor(doctor::DoctorArgs),
     /// Show where sessions and their budgets stand.
     Status(status::StatusArgs),
     /// List, show, extend, reset and delete budgets.
@@ -87,6 +91,7 @@ pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::Init(args) => {
             init::run(args, env, io.out, io.err).map_err(|e| Misuse(format!("{e:#}")).into())
         }
+        Command::Doctor(args) => doctor::run(args, env, io),
         Command::Status(args) => status::run(args, env, io),
         Command::Budget(args) => budget::run(args, env, io),
         Command::Config(args) => config::run(args, env, io),

@@ -9,6 +9,7 @@ mod client_facts;
 mod clock;
 mod contract;
 mod crashes;
+mod doctor;
 mod guarded;
 mod harness;
 mod init;

@@ -1,0 +1,37 @@
+//! Are the executables there, can they be run, and are they Fusebox's?
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::finding::Finding;
+use super::survey::Survey;
+
+/// Looks at what the settings name, and where they name nothing, at what `init` recorded.
+pub fn check(survey: &Survey) -> Vec<Finding> {
+    let mut programs: BTreeSet<PathBuf> = survey.entries.iter().map(|e| PathBuf::from(&e.program)).collect();
+    if programs.is_empty() {
+        programs.extend(survey.installation.iter().flat_map(|i| i.binaries.clone()));
+    }
+    let bad: Vec<Finding> = programs.iter().filter_map(|program| problem(program)).collect();
+    match (bad.is_empty(), programs.first().and_then(|p| p.parent())) {
+        (false, _) => bad,
+        (true, Some(dir)) => {
+            vec![Finding::ok(format!("{} executables in {}", programs.len(), dir.display()))]
+        }
+        (true, None) => Vec::new(),
+    }
+}
+
+fn problem(program: &Path) -> Option<Finding> {
+    let shown = program.display();
+    let mend = "build and install them (`cargo install --locked --path .`), then run `fusebox init`";
+    match std::fs::metadata(program) {
+        Err(error) => Some(Finding::problem(format!("{shown}: {error}"), mend)),
+        Ok(meta) if !meta.is_file() => Some(Finding::problem(format!("{shown} is no file"), mend)),
+        Ok(meta) if meta.permissions().mode() & 0o111 == 0 => {
+            Some(Finding::problem(format!("{shown} is not executable"), format!("chmod +x '{shown}'")))
+        }
+        Ok(_) => None,
+    }
+}

@@ -1,0 +1,34 @@
+//! Is the client one that is known to honour what the guard needs?
+
+use super::finding::Finding;
+use super::survey::Survey;
+use crate::hook::client_version::ClientVersion;
+
+/// Clients that the tests drive. What each does is in `tests/fixtures/README.md`.
+const TESTED: [ClientVersion; 2] = [ClientVersion(2, 1, 197), ClientVersion(2, 1, 330)];
+
+/// Compares the client's version with those that were tested.
+pub fn check(survey: &Survey) -> Vec<Finding> {
+    let Some((program, version)) = &survey.client else {
+        return vec![Finding::note(
+            "no claude on the PATH: its version cannot be checked (--client names it)",
+        )];
+    };
+    let shown = program.display();
+    let (oldest, newest) = (TESTED[0], TESTED[TESTED.len() - 1]);
+    let found = match version {
+        Err(problem) => Finding::warning(format!("{shown}: {problem}"), "name the client with --client"),
+        Ok(version) if *version < oldest => Finding::problem(
+            format!("{shown} is {version}; not known to honour stops before {oldest}"),
+            format!("update the client to {oldest} or later"),
+        ),
+        Ok(version) if *version > newest => {
+            Finding::note(format!("{shown} is {version}, newer than {newest}, the newest that was tested"))
+        }
+        Ok(version) if TESTED.contains(version) => {
+            Finding::ok(format!("{shown} is {version}, which is tested"))
+        }
+        Ok(version) => Finding::ok(format!("{shown} is {version}, between versions that are tested")),
+    };
+    vec![found]
+}

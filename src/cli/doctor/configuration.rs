@@ -1,0 +1,47 @@
+//! Is there a configuration that can be used, what did the project say, and does any budget act?
+
+use super::finding::Finding;
+use super::survey::Survey;
+use crate::domain::budget::{Mode, OnLimit};
+
+/// Looks at the configuration of the project.
+pub fn check(survey: &Survey) -> Vec<Finding> {
+    let loaded = &survey.loaded;
+    let mut found = Vec::new();
+    for problem in &loaded.problems {
+        let mend =
+            "`fusebox config check` shows all of it; until it is mended, hooks go on with the last good one";
+        let text = problem.to_string();
+        found.push(match problem.source.is_project() {
+            true => Finding::warning(
+                format!("{text} (left out)"),
+                "the project may only tighten; mend its file, or your settings",
+            ),
+            false => Finding::problem(text, mend),
+        });
+    }
+    let config = &loaded.config;
+    if !config.enabled {
+        found.push(Finding::problem("enabled is false: hooks do nothing", "set enabled = true"));
+    }
+    let acts = |b: &&crate::domain::budget::Budget| b.mode == Mode::Enforce && b.on_limit != OnLimit::Warn;
+    let acting: Vec<&str> = config.budgets.iter().filter(acts).map(|b| b.name.as_str()).collect();
+    if acting.is_empty() {
+        let mend = "give one mode = \"enforce\" and on_limit = \"pause\" or \"stop\"";
+        found.push(Finding::problem(
+            "no budget holds anybody back: all only warn, or are in shadow mode",
+            mend,
+        ));
+    }
+    let by_project = loaded.values.iter().filter(|value| value.source.is_project());
+    for value in by_project {
+        found.push(Finding::note(format!(
+            "the project sets {} = {} ({})",
+            value.key, value.value, value.source
+        )));
+    }
+    if found.iter().all(|f| f.mend.is_none()) && !acting.is_empty() {
+        found.insert(0, Finding::ok(format!("usable; budgets that act: {}", acting.join(", "))));
+    }
+    found
+}

@@ -1,0 +1,180 @@
+//! Does the guard really hold? The registered commands are run as the client runs them, for a session that is past its
+//! limit, in a temporary folder: a tool call must be denied, the turn stopped, a prompt blocked.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+
+use super::finding::Finding;
+use super::survey::{Entry, Survey};
+
+/// How long a command may take: far longer than the client waits, so that a slow machine is no finding.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// How often to look whether it is done.
+const POLL: Duration = Duration::from_millis(5);
+
+/// One budget, which is crossed by the first response. The person's own configuration is another check's matter.
+const CONFIG: &str = "[[budget]]\nname = \"session\"\nlimit = 10\n";
+
+const SESSION: &str = "fusebox-doctor";
+const CALL: &str = "toolu_fusebox_doctor";
+
+/// Runs the commands that are registered at the three events that can hold an agent back.
+pub fn check(survey: &Survey) -> Vec<Finding> {
+    let at = |event: &str| survey.entries.iter().filter(move |e| e.event == event).collect::<Vec<_>>();
+    let (before, after, prompts) = (at("PreToolUse"), at("PostToolBatch"), at("UserPromptSubmit"));
+    if before.is_empty() || after.is_empty() || prompts.is_empty() {
+        return vec![Finding::problem(
+            "nothing to prove: a hook that denies is not registered",
+            "run `fusebox init`",
+        )];
+    }
+    match prove(survey, &before, &after, &prompts) {
+        Ok(()) => vec![Finding::ok(
+            "past its limit, a session's tool call was denied, its turn stopped, its prompt blocked",
+        )],
+        Err(error) => vec![Finding::problem(
+            format!("a session past its limit was not held: {error:#}"),
+            "look at the command named; `fusebox init` registers the executables beside this program",
+        )],
+    }
+}
+
+fn prove(survey: &Survey, before: &[&Entry], after: &[&Entry], prompts: &[&Entry]) -> anyhow::Result<()> {
+    let stage = Stage::new(survey)?;
+    for entry in before {
+        let answer =
+            stage.call(entry, json!({"tool_name": "Bash", "tool_input": {}, "tool_use_id": CALL}))?;
+        stage.expect(
+            entry,
+            &answer,
+            answer["hookSpecificOutput"]["permissionDecision"] == "deny",
+            "a denial",
+        )?;
+    }
+    // One response to close its work, then no more.
+    let batch = || json!({"tool_calls": [{"tool_name": "Bash", "tool_input": {}, "tool_use_id": CALL}]});
+    for entry in after {
+        let answers = [stage.call(entry, batch())?, stage.call(entry, batch())?];
+        let stopped = answers.iter().any(|answer| answer["continue"] == false);
+        stage.expect(entry, &answers[1], stopped, "a stop")?;
+    }
+    for entry in prompts {
+        let answer = stage.call(entry, json!({"prompt": "go on"}))?;
+        stage.expect(entry, &answer, answer["decision"] == "block", "a block")?;
+    }
+    Ok(())
+}
+
+/// A session of its own, in a folder that goes when the proof is done.
+struct Stage<'a> {
+    survey: &'a Survey<'a>,
+    folder: tempfile::TempDir,
+}
+
+impl<'a> Stage<'a> {
+    fn new(survey: &'a Survey) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("fusebox-doctor-").tempdir()?;
+        std::fs::create_dir(folder.path().join("project"))?;
+        std::fs::write(folder.path().join("config.toml"), CONFIG)?;
+        let response = json!({
+            "type": "assistant", "uuid": "fusebox-doctor-1", "requestId": "req_fusebox_doctor", "sessionId": SESSION,
+            "timestamp": survey.env.now.to_rfc3339(),
+            "message": {"id": "msg_fusebox_doctor", "role": "assistant", "model": "fusebox-doctor", "stop_reason": "tool_use",
+                "content": [{"type": "tool_use", "id": CALL, "name": "Bash", "input": {}}],
+                "usage": {"input_tokens": 100, "output_tokens": 10}},
+        });
+        std::fs::write(folder.path().join("transcript.jsonl"), format!("{response}\n"))?;
+        Ok(Self { survey, folder })
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Calls an entry as the client does; answers what it wrote.
+    fn call(&self, entry: &Entry, fields: Value) -> anyhow::Result<Value> {
+        let mut payload = json!({
+            "session_id": SESSION, "transcript_path": self.path("transcript.jsonl"), "cwd": self.path("project"),
+            "hook_event_name": entry.event, "permission_mode": "default",
+        });
+        if let (Some(payload), Value::Object(fields)) = (payload.as_object_mut(), fields) {
+            payload.extend(fields);
+        }
+        let command = entry.entry["command"].as_str().unwrap_or_default();
+        let output =
+            self.run(entry, payload.to_string().as_bytes()).with_context(|| format!("`{command}`"))?;
+        match output.trim_ascii() {
+            [] => Ok(Value::Null),
+            text => serde_json::from_slice(text)
+                .with_context(|| format!("`{command}` answered something else than JSON")),
+        }
+    }
+
+    fn run(&self, entry: &Entry, input: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let mut command = command_of(&entry.entry);
+        for name in self.survey.env.vars.keys().filter(|name| name.starts_with("FUSEBOX_")) {
+            command.env_remove(name);
+        }
+        for (name, place) in [
+            ("FUSEBOX_STATE_DIR", "state"),
+            ("FUSEBOX_CACHE_DIR", "cache"),
+            ("FUSEBOX_CONFIG", "config.toml"),
+            ("CLAUDE_PROJECT_DIR", "project"),
+        ] {
+            command.env(name, self.path(place));
+        }
+        // Files, not pipes: nothing here can wait for the other side.
+        std::fs::write(self.path("input"), input)?;
+        command.stdin(std::fs::File::open(self.path("input"))?);
+        command.stdout(std::fs::File::create(self.path("output"))?).stderr(Stdio::null());
+        let mut child = command.current_dir(self.path("project")).spawn()?;
+        let end = Instant::now() + LIMIT;
+        let status = loop {
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            if Instant::now() >= end {
+                child.kill()?;
+                child.wait()?;
+                bail!("did not end within {} s", LIMIT.as_secs());
+            }
+            std::thread::sleep(POLL);
+        };
+        if !status.success() {
+            bail!("ended with {status}: the client passes over that");
+        }
+        Ok(std::fs::read(self.path("output"))?)
+    }
+
+    fn expect(&self, entry: &Entry, answer: &Value, is_met: bool, what: &str) -> anyhow::Result<()> {
+        if is_met {
+            return Ok(());
+        }
+        let command = entry.entry["command"].as_str().unwrap_or_default();
+        let shown: String = answer.to_string().chars().take(200).collect();
+        let answered = if answer.is_null() { "nothing".to_owned() } else { shown };
+        bail!("`{command}` at {} answered {answered} in place of {what}", entry.event)
+    }
+}
+
+/// The command of an entry: itself in exec form, by a shell otherwise.
+fn command_of(entry: &Value) -> Command {
+    let line = entry["command"].as_str().unwrap_or_default();
+    match entry.get("args").and_then(Value::as_array) {
+        Some(arguments) => {
+            let mut command = Command::new(line);
+            command.args(arguments.iter().filter_map(Value::as_str));
+            command
+        }
+        None => {
+            let mut command = Command::new(Path::new("/bin/sh"));
+            command.args(["-c", line]);
+            command
+        }
+    }
+}

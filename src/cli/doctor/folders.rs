@@ -1,0 +1,109 @@
+//! Do the hooks and this terminal use the same folders, and are those fit for use?
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::finding::Finding;
+use super::survey::Survey;
+
+/// Variables that choose a folder, or the configuration.
+const CHOOSING: [&str; 7] = [
+    "FUSEBOX_STATE_DIR",
+    "FUSEBOX_CACHE_DIR",
+    "FUSEBOX_CONFIG",
+    "XDG_STATE_HOME",
+    "XDG_CONFIG_HOME",
+    "CLAUDE_CONFIG_DIR",
+    "HOME",
+];
+
+/// Compares the folders that `init` recorded, and those that settings set, with this process's own.
+pub fn check(survey: &Survey) -> Vec<Finding> {
+    let mut found = elsewhere(survey);
+    found.extend(set_by_settings(survey));
+    found.extend(unfit_cache(&survey.env.cache_dir(), survey.env.uid));
+    if found.is_empty() {
+        let state = survey.env.state_dir().unwrap_or_default();
+        found.push(Finding::ok(format!(
+            "state {}, caches {}",
+            state.display(),
+            survey.env.cache_dir().display()
+        )));
+    }
+    found
+}
+
+fn elsewhere(survey: &Survey) -> Vec<Finding> {
+    let Some(known) = &survey.installation else {
+        let found = "`fusebox init` left no record in this terminal's state folder";
+        return vec![Finding::warning(
+            found,
+            "run `fusebox init`, with the variables that the client is started with",
+        )];
+    };
+    let env = survey.env;
+    let absolute = |path: Option<PathBuf>| path.map(|path| env.cwd.join(path));
+    let pairs = [
+        ("state folder", Some(known.state_dir.clone()), absolute(env.state_dir())),
+        ("cache folder", Some(known.cache_dir.clone()), absolute(Some(env.cache_dir()))),
+        ("configuration", known.config.clone(), absolute(env.user_config())),
+    ];
+    let differs = pairs.into_iter().filter(|(_, then, now)| then != now);
+    let shown = |path: &Option<PathBuf>| path.as_deref().unwrap_or(Path::new("none")).display().to_string();
+    let of = |(what, then, now): (&str, Option<PathBuf>, Option<PathBuf>)| {
+        let found = format!("the {what} here is {}, and was {} at `fusebox init`", shown(&now), shown(&then));
+        Finding::warning(
+            found,
+            "set FUSEBOX_* and XDG_* alike for the client and for this terminal, or run `fusebox init` again",
+        )
+    };
+    differs.map(of).collect()
+}
+
+/// Settings can set variables for hooks that this terminal does not have.
+fn set_by_settings(survey: &Survey) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for layer in &survey.layers {
+        let variables = layer.get("env").and_then(serde_json::Value::as_object).into_iter().flatten();
+        for (name, value) in variables {
+            let chooses = CHOOSING.contains(&name.as_str());
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            if !(chooses || name.starts_with("FUSEBOX_")) || survey.env.var(name) == Some(&value) {
+                continue;
+            }
+            let text = format!(
+                "{} sets {name}={value} for the hooks, and this terminal has another value",
+                layer.path.display()
+            );
+            let mend = format!("remove it there, or export {name}={value} in this terminal too");
+            found.push(if chooses { Finding::problem(text, mend) } else { Finding::warning(text, mend) });
+        }
+    }
+    found
+}
+
+fn unfit_cache(dir: &Path, uid: u32) -> Option<Finding> {
+    let shown = dir.display();
+    let mend = "remove it, or set FUSEBOX_CACHE_DIR to a folder of your own (mode 0700): without its cache a session is stopped at the \
+                limit without a wrap-up";
+    let meta = match std::fs::symlink_metadata(dir) {
+        Ok(meta) => meta,
+        // The first hook makes it.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        Err(error) => return Some(Finding::problem(format!("{shown}: {error}"), mend)),
+    };
+    let problem = if meta.is_symlink() {
+        "is a symbolic link"
+    } else if !meta.is_dir() {
+        "is no folder"
+    } else if meta.uid() != uid {
+        "belongs to somebody else"
+    } else if meta.permissions().mode() & 0o077 != 0 {
+        "can be read by others"
+    } else if tempfile::tempfile_in(dir).is_err() {
+        "cannot be written"
+    } else {
+        return None;
+    };
+    Some(Finding::problem(format!("the cache folder {shown} {problem}"), mend))
+}

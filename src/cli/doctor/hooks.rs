@@ -1,0 +1,143 @@
+//! Are all hooks registered, as they should be, and does nothing turn them off?
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::finding::Finding;
+use super::survey::{Entry, Layer, Survey};
+use crate::cli::hook_entries;
+use crate::hook::deadline::DEADLINE_MS;
+use crate::hook::registration::{EVENTS, TIMEOUT_SECONDS, is_known};
+
+/// Looks at every layer of the settings.
+pub fn check(survey: &Survey) -> Vec<Finding> {
+    let mut found: Vec<Finding> = survey.layers.iter().flat_map(unreadable).collect();
+    found.extend(turned_off(survey));
+    found.extend(survey.layers.iter().flat_map(fatal));
+    found.extend(missing(survey));
+    found.extend(survey.entries.iter().flat_map(odd));
+    found.extend(doubled(survey));
+    if found.is_empty() {
+        let mut layers: Vec<&str> = survey.entries.iter().map(|e| e.layer).collect();
+        layers.dedup();
+        let events = survey.entries.len();
+        found.push(Finding::ok(format!("{events} events registered ({} settings)", layers.join(", "))));
+    }
+    found
+}
+
+/// A file that cannot be understood is passed over by the client, with all hooks in it.
+fn unreadable(layer: &Layer) -> Option<Finding> {
+    let error = layer.settings.as_ref().err()?;
+    // The message is one for who wanted to change the file.
+    let error = error.trim_end_matches(". Nothing was changed");
+    Some(Finding::problem(error, "mend the file: the client passes over settings that it cannot read"))
+}
+
+/// The last layer that says something about it counts (seen with 2.1.197 and 2.1.330).
+fn turned_off(survey: &Survey) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let says = |layer: &&Layer| layer.get("disableAllHooks").is_some();
+    if let Some(layer) = survey.layers.iter().rfind(says)
+        && layer.get("disableAllHooks") == Some(&Value::Bool(true))
+    {
+        let path = layer.path.display();
+        found.push(Finding::problem(
+            format!("disableAllHooks is true in {path}: no hook runs"),
+            format!("remove it from {path}"),
+        ));
+    }
+    // Only a managed file's word counts for this one (seen with both).
+    let managed = survey.layers.iter().filter(|layer| layer.name == "managed");
+    let only = managed.filter(|layer| layer.get("allowManagedHooksOnly") == Some(&Value::Bool(true)));
+    for layer in only {
+        if survey.entries.iter().any(|e| e.layer != "managed") {
+            let path = layer.path.display();
+            found.push(Finding::problem(
+                format!("allowManagedHooksOnly is true in {path}: hooks of other settings do not run"),
+                format!(
+                    "let the administrator register the hooks in {path} (settings.example.json shows how)"
+                ),
+            ));
+        }
+    }
+    found
+}
+
+fn fatal(layer: &Layer) -> Vec<Finding> {
+    let path = layer.path.display();
+    let of = |entry: String| {
+        let found = format!("{path}: {entry}; in print mode the client then drops all hooks of the file");
+        Finding::problem(found, "mend or remove that entry")
+    };
+    hook_entries::fatal_entries(&layer.hooks()).into_iter().map(of).collect()
+}
+
+fn missing(survey: &Survey) -> Option<Finding> {
+    let wanted = EVENTS.iter().filter(|(event, _)| is_known(event, survey.version()));
+    let missing: Vec<&str> = wanted
+        .filter(|(event, hook)| !survey.entries.iter().any(|e| e.event == *event && e.hook == *hook))
+        .map(|(event, _)| *event)
+        .collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let what = if survey.entries.is_empty() {
+        "no hook is registered".into()
+    } else {
+        format!("not registered: {}", missing.join(", "))
+    };
+    Some(Finding::problem(what, "run `fusebox init`"))
+}
+
+/// What keeps a registered hook from doing its work.
+fn odd(entry: &Entry) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let place = format!("{} at {} ({} settings)", entry.hook.name(), entry.event, entry.layer);
+    let again = "run `fusebox init`, which brings the entry up to date";
+    if let Some(matcher) = &entry.matcher {
+        found.push(Finding::problem(format!("{place} is limited to \"{matcher}\""), again));
+    }
+    if entry.entry["async"] == true {
+        found.push(Finding::problem(
+            format!("{place} is async: the client does not wait for its answer"),
+            again,
+        ));
+    }
+    match entry.entry["timeout"].as_f64() {
+        Some(seconds) if seconds * 1000.0 < DEADLINE_MS as f64 => {
+            let own = DEADLINE_MS as f64 / 1000.0;
+            found.push(Finding::problem(
+                format!("{place} has a timeout of {seconds} s, shorter than its own {own} s"),
+                again,
+            ));
+        }
+        Some(seconds) if seconds != TIMEOUT_SECONDS as f64 => {
+            found.push(Finding::note(format!(
+                "{place} has a timeout of {seconds} s, not {TIMEOUT_SECONDS} s"
+            )));
+        }
+        _ => {}
+    }
+    let by = entry.event.as_str();
+    if !EVENTS.iter().any(|(event, hook)| *event == by && *hook == entry.hook) {
+        found.push(Finding::warning(format!("{place} answers no such event"), again));
+    }
+    found
+}
+
+/// Two entries that differ run twice: the second one only costs time.
+fn doubled(survey: &Survey) -> Vec<Finding> {
+    let mut places: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
+    for entry in &survey.entries {
+        places.entry(&entry.event).or_default().push(entry);
+    }
+    let twice = places.into_iter().filter(|(_, entries)| entries.len() > 1);
+    let of = |(event, entries): (&str, Vec<&Entry>)| {
+        let layers: Vec<&str> = entries.iter().map(|e| e.layer).collect();
+        let found = format!("registered {} times at {event} ({} settings)", entries.len(), layers.join(", "));
+        Finding::warning(found, "take one of them out (`fusebox uninstall`, with --project or --local)")
+    };
+    twice.map(of).collect()
+}

@@ -1,0 +1,47 @@
+//! What went wrong in hooks, where nobody saw it.
+
+use std::collections::BTreeMap;
+
+use super::finding::Finding;
+use super::survey::Survey;
+use crate::hook::journal;
+
+/// How far back failures count, in milliseconds: a day.
+const RECENT_MS: i64 = 24 * 3600 * 1000;
+
+/// How many kinds are shown.
+const MOST: usize = 5;
+
+/// Reads the journal: failures of the last day by kind, the most frequent first.
+pub fn check(survey: &Survey) -> Vec<Finding> {
+    let Some(dir) = survey.env.state_dir() else { return Vec::new() };
+    let entries = journal::read(&dir);
+    let now = survey.env.now;
+    let (recent, old): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|e| now.millis_since(e.at) < RECENT_MS);
+    if recent.is_empty() {
+        let old = if old.is_empty() { String::new() } else { format!(", {} older", old.len()) };
+        return vec![Finding::ok(format!("no failure in the last 24 hours{old}"))];
+    }
+    let mut kinds: BTreeMap<(String, String), (usize, String)> = BTreeMap::new();
+    for entry in recent {
+        let kind = kinds.entry((entry.hook, entry.problem)).or_default();
+        *kind = (kind.0 + 1, entry.at.to_rfc3339());
+    }
+    let mut kinds: Vec<_> = kinds.into_iter().collect();
+    kinds.sort_by(|a, b| b.1.cmp(&a.1));
+    let more = kinds.len().saturating_sub(MOST);
+    let path = journal::path(&dir);
+    let mend = format!(
+        "each was passed over by the hook, which let the agent go on; all of them: {}",
+        path.display()
+    );
+    let of = |((hook, problem), (times, last)): ((String, String), (usize, String))| {
+        Finding::warning(format!("{hook} failed {times} times, last at {last}: {problem}"), mend.clone())
+    };
+    let mut found: Vec<Finding> = kinds.into_iter().take(MOST).map(of).collect();
+    if more > 0 {
+        found.push(Finding::note(format!("{more} more kinds of failures in {}", path.display())));
+    }
+    found
+}

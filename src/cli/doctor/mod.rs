@@ -1,0 +1,154 @@
+//! `fusebox doctor`: would the guard hold?
+//!
+//! A check is one function in one file, and one line in [`CHECKS`].
+
+mod binaries;
+mod client;
+mod configuration;
+mod denial;
+mod finding;
+mod folders;
+mod hooks;
+mod journal;
+mod sessions;
+mod store;
+mod survey;
+
+use std::path::PathBuf;
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+use self::finding::{Finding, Severity};
+use self::survey::Survey;
+use super::Io;
+use super::render;
+use crate::env::Env;
+
+/// Find out whether the guard would hold, and what to mend.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Looks at the executables, the hooks in every layer of the settings, the folders, the store, the journal, the \
+configuration and the client; and proves one denial by running the registered commands in a temporary folder.
+
+Exit code: 0 when the guard holds (warnings and notes included), 1 when it would not.
+
+Examples:
+  fusebox doctor
+  fusebox doctor --dir ~/work/project           with that project's settings and configuration
+  fusebox doctor --json | jq '.findings[] | select(.severity == \"problem\")'"
+)]
+pub struct DoctorArgs {
+    /// The project's folder [default: the current one]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// The client [default: the claude on the PATH]
+    #[arg(long, value_name = "PROGRAM")]
+    client: Option<PathBuf>,
+    /// Write JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A check: its name, and what it finds.
+type Check = (&'static str, fn(&Survey) -> Vec<Finding>);
+
+/// Every check, in the order in which it is shown.
+const CHECKS: [Check; 9] = [
+    ("executables", binaries::check),
+    ("hooks", hooks::check),
+    ("denial", denial::check),
+    ("folders", folders::check),
+    ("store", store::check),
+    ("journal", journal::check),
+    ("configuration", configuration::check),
+    ("client", client::check),
+    ("sessions", sessions::check),
+];
+
+#[derive(Serialize)]
+struct Report {
+    holds: bool,
+    findings: Vec<Reported>,
+}
+
+#[derive(Serialize)]
+struct Reported {
+    check: &'static str,
+    #[serde(flatten)]
+    finding: Finding,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// No such folder; the output cannot be written.
+pub fn run(args: &DoctorArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let project = env.project_dir(&env.cwd);
+    let project = args.dir.as_ref().map_or(project, |dir| env.cwd.join(dir));
+    if !project.is_dir() {
+        let message =
+            format!("{}: there is no such folder; name the project's with --dir", project.display());
+        return Err(super::Misuse(message).into());
+    }
+    let survey = Survey::of(env, &project, args.client.as_deref());
+    let found = |(name, check): &Check| {
+        check(&survey).into_iter().map(|finding| Reported { check: name, finding }).collect::<Vec<_>>()
+    };
+    let findings: Vec<Reported> = CHECKS.iter().flat_map(found).collect();
+    let holds = findings.iter().all(|reported| reported.finding.severity < Severity::Problem);
+    let report = Report { holds, findings };
+    if args.json {
+        render::json(io.out, &report)?;
+    } else {
+        show(&report, io)?;
+    }
+    Ok(u8::from(!holds))
+}
+
+/// Columns that a text may take, its indentation apart.
+const WIDTH: usize = 62;
+
+fn show(report: &Report, io: &mut Io) -> anyhow::Result<()> {
+    let (bold, dim) = (Style::new().bold(), Style::new().dimmed());
+    let mut last = "";
+    for Reported { check, finding } in &report.findings {
+        let (sign, style) = sign(finding.severity);
+        let label = if *check == last { "" } else { check };
+        last = check;
+        let mut lines = textwrap::wrap(&finding.found, WIDTH).into_iter();
+        writeln!(
+            io.out,
+            "{style}{sign}{style:#} {bold}{label:<14}{bold:#}{}",
+            lines.next().unwrap_or_default()
+        )?;
+        for line in lines {
+            writeln!(io.out, "{:16}{line}", "")?;
+        }
+        let mend = finding.mend.iter().flat_map(|mend| textwrap::wrap(mend, WIDTH - 2));
+        for (line, arrow) in mend.zip(std::iter::once("→").chain(std::iter::repeat(" "))) {
+            writeln!(io.out, "{:16}{dim}{arrow} {line}{dim:#}", "")?;
+        }
+    }
+    let count =
+        |severity: Severity| report.findings.iter().filter(|r| r.finding.severity == severity).count();
+    let counted = |severity: Severity, noun: &str| match count(severity) {
+        1 => format!("1 {noun}"),
+        n => format!("{n} {noun}s"),
+    };
+    let (problems, warnings) = (counted(Severity::Problem, "problem"), counted(Severity::Warning, "warning"));
+    let (_, style) = sign(if report.holds { Severity::Ok } else { Severity::Problem });
+    let verdict = if report.holds { "The guard holds." } else { "The guard would not hold." };
+    writeln!(io.out, "\n{style}{verdict}{style:#} {problems}, {warnings}.")?;
+    Ok(())
+}
+
+fn sign(severity: Severity) -> (&'static str, Style) {
+    let colour = |colour: AnsiColor| Style::new().fg_color(Some(colour.into()));
+    match severity {
+        Severity::Ok => ("✓", colour(AnsiColor::Green)),
+        Severity::Note => ("·", Style::new()),
+        Severity::Warning => ("!", colour(AnsiColor::Yellow)),
+        Severity::Problem => ("✗", colour(AnsiColor::Red).bold()),
+    }
+}

@@ -1,0 +1,48 @@
+//! Are there sessions that no hook ever reported?
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use super::finding::Finding;
+use super::survey::Survey;
+use crate::app::guard;
+use crate::store::Store;
+
+/// How fresh a transcript must be for its session to be at work.
+const FRESH: Duration = Duration::from_secs(600);
+
+/// Transcripts that changed lately, of sessions that the store does not know.
+pub fn check(survey: &Survey) -> Vec<Finding> {
+    let known: BTreeSet<String> = guard::open(survey.env)
+        .and_then(|(mut store, _)| store.sessions())
+        .map(|rows| rows.into_iter().map(|row| row.session.id).collect())
+        .unwrap_or_default();
+    let stray: Vec<PathBuf> =
+        fresh(survey).into_iter().filter(|path| !known.contains(&session_of(path))).collect();
+    let Some(first) = stray.first() else { return Vec::new() };
+    let found = format!(
+        "{} sessions write transcripts, but no hook reported them, such as {}",
+        stray.len(),
+        first.display()
+    );
+    vec![Finding::warning(found, "start them anew: a session takes its hooks from the settings at its start")]
+}
+
+fn session_of(path: &std::path::Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn fresh(survey: &Survey) -> Vec<PathBuf> {
+    let Some(projects) = survey.env.claude_dir().map(|dir| dir.join("projects")) else { return Vec::new() };
+    let list =
+        |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let transcripts =
+        list(projects).flat_map(list).filter(|path| path.extension().is_some_and(|e| e == "jsonl"));
+    let is_fresh = |path: &PathBuf| {
+        let changed =
+            std::fs::metadata(path).and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+        changed.elapsed().is_ok_and(|age| age < FRESH)
+    };
+    transcripts.filter(is_fresh).collect()
+}

@@ -1,0 +1,55 @@
+//! Can the store be written, and does it know everything?
+
+use std::path::Path;
+
+use super::finding::Finding;
+use super::survey::Survey;
+use crate::app::guard;
+use crate::store::Store;
+
+/// Opens the store as hooks do, and writes what is there already.
+pub fn check(survey: &Survey) -> Vec<Finding> {
+    let Some(dir) = survey.env.state_dir() else {
+        return vec![Finding::problem("there is no home folder", "set HOME, or FUSEBOX_STATE_DIR")];
+    };
+    let opened = guard::open(survey.env).and_then(|(mut store, warning)| {
+        let rebuilding = store.is_rebuilding()?;
+        // A write that changes nothing.
+        store.set_rebuilding(rebuilding)?;
+        Ok((store.sessions()?.len(), rebuilding, warning))
+    });
+    let mut found = Vec::new();
+    match opened {
+        Err(error) => found.push(Finding::problem(
+            error.to_string(),
+            "make the state folder writable and free some space; until then hooks count in their caches only",
+        )),
+        Ok((sessions, rebuilding, warning)) => {
+            found.extend(warning.map(|warning| Finding::warning(warning, "run `fusebox status`")));
+            if rebuilding {
+                let said = "the store lost what it knew and is being filled from the transcripts";
+                found.push(Finding::warning(said, "run `fusebox status`, which finishes it"));
+            }
+            if found.is_empty() {
+                found.push(Finding::ok(format!("writable, {sessions} sessions known")));
+            }
+        }
+    }
+    found.extend(set_aside(&dir));
+    found
+}
+
+fn set_aside(dir: &Path) -> Option<Finding> {
+    let names = std::fs::read_dir(dir).ok()?.flatten().map(|entry| entry.file_name());
+    let mut aside: Vec<String> =
+        names.filter_map(|name| name.into_string().ok()).filter(|name| is_aside(name)).collect();
+    aside.sort();
+    let last = aside.last()?;
+    let found =
+        format!("{} corrupt stores were set aside, the last as {}", aside.len(), dir.join(last).display());
+    Some(Finding::note(format!("{found}; extensions and resets of that time are lost")))
+}
+
+fn is_aside(name: &str) -> bool {
+    name.starts_with("state.db.corrupt") && !name.ends_with("-wal") && !name.ends_with("-shm")
+}

@@ -1,0 +1,127 @@
+//! What the checks look at: the client's settings, layer by layer, and Fusebox's entries in them.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::app::installation::Installation;
+use crate::cli::client;
+use crate::cli::hook_entries;
+use crate::cli::settings_file::SettingsFile;
+use crate::config::{self, Loaded};
+use crate::env::Env;
+use crate::hook::client_version::ClientVersion;
+use crate::hook::registration::by_file_name;
+use crate::hook::run::Hook;
+
+/// Where an administrator's settings lie on Linux: one file, and a folder of more.
+const MANAGED: &str = "/etc/claude-code";
+
+/// A settings file of the client. Later layers win where they say the same thing; hooks of all of them run.
+pub struct Layer {
+    /// `user`, `project`, `local` or `managed`.
+    pub name: &'static str,
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it says; `Err`: it cannot be read. A file that is not there says nothing.
+    pub settings: Result<SettingsFile, String>,
+}
+
+impl Layer {
+    fn read(name: &'static str, path: PathBuf) -> Self {
+        let settings = SettingsFile::read(&path).map_err(|error| format!("{error:#}"));
+        Self { name, path, settings }
+    }
+
+    /// A setting at the top level.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.settings.as_ref().ok()?.get(key)
+    }
+
+    /// Its hooks.
+    pub fn hooks(&self) -> Map<String, Value> {
+        self.settings.as_ref().map(SettingsFile::hooks).unwrap_or_default()
+    }
+}
+
+/// An entry of the settings that calls one of Fusebox's executables.
+pub struct Entry {
+    /// The layer that it stands in.
+    pub layer: &'static str,
+    /// The event that it stands at.
+    pub event: String,
+    /// The executable that it means.
+    pub hook: Hook,
+    /// The program that it names.
+    pub program: String,
+    /// The matcher that limits it, where one does.
+    pub matcher: Option<String>,
+    /// The entry itself.
+    pub entry: Value,
+}
+
+/// Everything that the checks look at, read once.
+pub struct Survey<'a> {
+    /// This process.
+    pub env: &'a Env,
+    /// The layers, earliest first.
+    pub layers: Vec<Layer>,
+    /// Fusebox's entries in all of them.
+    pub entries: Vec<Entry>,
+    /// What `init` recorded.
+    pub installation: Option<Installation>,
+    /// The configuration in the project.
+    pub loaded: Loaded,
+    /// The client, and the version that it says it is; `None`: there is none on the `PATH`.
+    pub client: Option<(PathBuf, Result<ClientVersion, String>)>,
+}
+
+impl<'a> Survey<'a> {
+    /// Looks at everything. `client`: another one than the `claude` on the `PATH`.
+    pub fn of(env: &'a Env, project: &Path, client: Option<&Path>) -> Self {
+        let mut layers = Vec::new();
+        if let Some(dir) = env.claude_dir() {
+            layers.push(Layer::read("user", dir.join("settings.json")));
+        }
+        let own = project.join(".claude");
+        layers.push(Layer::read("project", own.join("settings.json")));
+        layers.push(Layer::read("local", own.join("settings.local.json")));
+        layers.extend(managed().into_iter().map(|path| Layer::read("managed", path)));
+        let entries = layers.iter().flat_map(|layer| entries(layer, env)).collect();
+        let client = client
+            .map(Path::to_owned)
+            .or_else(|| client::find(env.var("PATH").unwrap_or_default()))
+            .map(|program| (program.clone(), client::version(&program)));
+        Self {
+            env,
+            layers,
+            entries,
+            installation: env.state_dir().and_then(|dir| Installation::read(&dir)),
+            loaded: config::load(env, Some(project)),
+            client,
+        }
+    }
+
+    /// The client's version, where it is known.
+    pub fn version(&self) -> Option<ClientVersion> {
+        self.client.as_ref().and_then(|(_, version)| version.clone().ok())
+    }
+}
+
+fn managed() -> Vec<PathBuf> {
+    let dir = Path::new(MANAGED);
+    let more = std::fs::read_dir(dir.join("managed-settings.d")).into_iter().flatten().flatten();
+    let mut more: Vec<PathBuf> = more.map(|entry| entry.path()).collect();
+    more.sort();
+    std::iter::once(dir.join("managed-settings.json")).chain(more).collect()
+}
+
+fn entries(layer: &Layer, env: &Env) -> Vec<Entry> {
+    let ours = hook_entries::of_fusebox(&layer.hooks(), env);
+    let entry = |found: hook_entries::Found| {
+        let hook = by_file_name(&found.program)?;
+        let hook_entries::Found { event, program, matcher, entry } = found;
+        Some(Entry { layer: layer.name, event, hook, program, matcher, entry })
+    };
+    ours.into_iter().filter_map(entry).collect()
+}

@@ -1,0 +1,332 @@
+//! `fusebox doctor`: green where the guard holds, and each thing that breaks it is found.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Home, Ran, message, program_path};
+
+/// A home with the hooks registered.
+fn registered() -> Home {
+    let home = Home::new();
+    assert_eq!(home.fusebox(&["init"]).code, 0);
+    home
+}
+
+fn doctor(home: &Home) -> Value {
+    let ran = home.fusebox(&["doctor", "--json"]);
+    let report = ran.json();
+    assert_eq!(ran.code, i32::from(report["holds"] == false), "{ran:?}");
+    assert_eq!(ran.stderr, "");
+    report
+}
+
+/// What a check found, with this severity.
+fn found(report: &Value, check: &str, severity: &str) -> Vec<String> {
+    let all = report["findings"].as_array().unwrap().iter();
+    let those = all.filter(|f| f["check"] == check && f["severity"] == severity);
+    those.map(|f| f["found"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Asserts that there is such a finding, with a way to mend it, and that the guard holds or not.
+#[track_caller]
+fn assert_found(home: &Home, check: &str, severity: &str, text: &str) {
+    let report = doctor(home);
+    let texts = found(&report, check, severity);
+    assert!(texts.iter().any(|t| t.contains(text)), "no {severity} of {check} says {text:?}: {report:#}");
+    let is_problem = |f: &Value| f["severity"] == "problem";
+    assert_eq!(report["holds"] == false, report["findings"].as_array().unwrap().iter().any(is_problem));
+    if severity != "note" {
+        let mends = report["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|f| f["check"] == check && f["severity"] == severity);
+        assert!(mends.into_iter().all(|f| !f["mend"].as_str().unwrap_or_default().is_empty()), "{report:#}");
+    }
+}
+
+fn settings(home: &Home) -> Value {
+    serde_json::from_slice(&fs::read(home.path("claude/settings.json")).unwrap()).unwrap()
+}
+
+fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// Changes the user's settings.
+fn change(home: &Home, change: impl FnOnce(&mut Value)) {
+    let mut all = settings(home);
+    change(&mut all);
+    write(&home.path("claude/settings.json"), &all.to_string());
+}
+
+/// A program in the home, made of a script.
+fn script(home: &Home, name: &str, text: &str) -> String {
+    let path = home.path(name);
+    write(&path, &format!("#!/bin/sh\n{text}\n"));
+    fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_fresh_installation_is_green() {
+    let home = registered();
+    let report = doctor(&home);
+    assert_eq!(report["holds"], true, "{report:#}");
+    for check in ["executables", "hooks", "denial", "folders", "store", "journal", "configuration"] {
+        assert_eq!(found(&report, check, "ok").len(), 1, "{check}: {report:#}");
+    }
+    // The proof leaves nothing behind where the person's sessions are counted.
+    assert_eq!(home.fusebox(&["status", "--all", "--json"]).json(), json!([]));
+    assert!(!home.path("cache").exists() || fs::read_dir(home.path("cache")).unwrap().next().is_none());
+    assert_eq!(home.journal(), "");
+}
+
+#[test]
+fn people_see_what_to_do() {
+    let home = Home::new();
+    let ran = home.fusebox(&["doctor"]);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.stdout.contains("✗ hooks         no hook is registered\n                → run `fusebox init`"),
+        "{ran:?}"
+    );
+    assert!(ran.stdout.ends_with("The guard would not hold. 2 problems, 1 warning.\n"), "{ran:?}");
+    assert!(ran.stdout.lines().all(|line| line.chars().count() <= 80), "{ran:?}");
+    let ran = registered().fusebox(&["doctor"]);
+    assert!(ran.stdout.ends_with("The guard holds. 0 problems, 0 warnings.\n"), "{ran:?}");
+    let ran = home.fusebox(&["doctor", "--dir", "nowhere"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("there is no such folder"), "{ran:?}");
+}
+
+#[test]
+fn missing_executables_are_found() {
+    let home = registered();
+    change(&home, |all| {
+        all["hooks"]["PreToolUse"][0]["hooks"][0]["command"] = json!(home.path("gone/pre-tool-use"));
+    });
+    assert_found(&home, "executables", "problem", "gone/pre-tool-use: No such file");
+    assert_found(&home, "denial", "problem", "was not held");
+
+    let home = registered();
+    let copy = home.path("bin/pre-tool-use");
+    fs::create_dir_all(copy.parent().unwrap()).unwrap();
+    fs::copy(program_path("pre-tool-use"), &copy).unwrap();
+    fs::set_permissions(&copy, Permissions::from_mode(0o644)).unwrap();
+    change(&home, |all| all["hooks"]["PreToolUse"][0]["hooks"][0]["command"] = json!(copy));
+    assert_found(&home, "executables", "problem", "is not executable");
+}
+
+#[test]
+fn hooks_that_are_missing_limited_or_not_waited_for_are_found() {
+    type Change = fn(&mut Value);
+    let cases: [(Change, &str, &str); 7] = [
+        (
+            |all| drop(all["hooks"].as_object_mut().unwrap().remove("PostToolBatch")),
+            "problem",
+            "not registered: PostToolBatch",
+        ),
+        (|all| all["hooks"]["PreToolUse"][0]["matcher"] = json!("Bash"), "problem", "limited to \"Bash\""),
+        (|all| all["hooks"]["Stop"][0]["hooks"][0]["async"] = json!(true), "problem", "is async"),
+        (
+            |all| all["hooks"]["Stop"][0]["hooks"][0]["timeout"] = json!(1),
+            "problem",
+            "timeout of 1 s, shorter",
+        ),
+        (
+            |all| all["hooks"]["Stop"][0]["hooks"][0]["timeout"] = json!(60),
+            "note",
+            "timeout of 60 s, not 2 s",
+        ),
+        (|all| all["hooks"]["Stop"][0]["hooks"][0]["type"] = json!("comand"), "problem", "drops all hooks"),
+        (|all| all["disableAllHooks"] = json!(true), "problem", "disableAllHooks is true"),
+    ];
+    for (with, severity, text) in cases {
+        let home = registered();
+        change(&home, with);
+        assert_found(&home, "hooks", severity, text);
+    }
+    let home = registered();
+    let own = settings(&home)["hooks"]["Stop"].clone();
+    write(
+        &home.path("project/.claude/settings.local.json"),
+        &json!({"hooks": {"Stop": own, "Notification": own}}).to_string(),
+    );
+    assert_found(&home, "hooks", "warning", "registered 2 times at Stop (user, local settings)");
+    assert_found(&home, "hooks", "warning", "answers no such event");
+}
+
+#[test]
+fn a_later_layer_has_the_last_word() {
+    let home = registered();
+    write(&home.path("project/.claude/settings.json"), r#"{"disableAllHooks": true}"#);
+    assert_found(&home, "hooks", "problem", "project/.claude/settings.json: no hook runs");
+    write(&home.path("project/.claude/settings.local.json"), r#"{"disableAllHooks": false}"#);
+    assert_eq!(doctor(&home)["holds"], true);
+    // Only an administrator's word keeps other hooks out.
+    change(&home, |all| all["allowManagedHooksOnly"] = json!(true));
+    assert_eq!(doctor(&home)["holds"], true);
+    // Another project is not concerned.
+    fs::write(home.path("project/.claude/settings.local.json"), "{}").unwrap();
+    fs::create_dir_all(home.path("elsewhere")).unwrap();
+    assert_eq!(doctor(&home)["holds"], false);
+    let elsewhere = home.fusebox(&["doctor", "--dir", home.path("elsewhere").to_str().unwrap()]);
+    assert_eq!(elsewhere.code, 0, "{elsewhere:?}");
+}
+
+#[test]
+fn settings_that_are_no_json_are_found() {
+    let home = registered();
+    write(&home.path("claude/settings.json"), "{ \"hooks\": ");
+    assert_found(&home, "hooks", "problem", "settings.json");
+    assert_found(&home, "hooks", "problem", "no hook is registered");
+}
+
+#[test]
+fn a_command_that_does_not_deny_is_found() {
+    for (text, said) in [
+        ("exit 0 # fusebox", "answered nothing"),
+        ("exit 1 # fusebox", "ended with exit status: 1"),
+        ("echo hello # fusebox", "something else than JSON"),
+        (
+            "echo '{\"hookSpecificOutput\":{\"permissionDecision\":\"allow\"}}' # fusebox",
+            "in place of a denial",
+        ),
+    ] {
+        let home = registered();
+        let fake = script(&home, "bin/pre-tool-use", text);
+        change(&home, |all| all["hooks"]["PreToolUse"][0]["hooks"][0]["command"] = json!(fake));
+        assert_found(&home, "denial", "problem", said);
+    }
+    // In shell form, behind variables and redirections, it is proven the same way.
+    let home = registered();
+    change(&home, |all| {
+        let line = format!("X=1 '{}' 2>/dev/null", program_path("pre-tool-use"));
+        all["hooks"]["PreToolUse"][0]["hooks"][0] = json!({"type": "command", "command": line, "timeout": 2});
+    });
+    let report = doctor(&home);
+    assert_eq!(found(&report, "denial", "ok").len(), 1, "{report:#}");
+}
+
+#[test]
+fn other_folders_than_the_hooks_are_found() {
+    let home = registered().var("FUSEBOX_CACHE_DIR", "/nowhere/cache");
+    assert_found(&home, "folders", "warning", "the cache folder here is /nowhere/cache, and was");
+    let home = registered();
+    change(&home, |all| all["env"] = json!({"FUSEBOX_STATE_DIR": "/other", "FUSEBOX_ENABLED": "0"}));
+    assert_found(&home, "folders", "problem", "sets FUSEBOX_STATE_DIR=/other for the hooks");
+    assert_found(&home, "folders", "warning", "sets FUSEBOX_ENABLED=0 for the hooks");
+    let home = Home::new();
+    assert_found(&home, "folders", "warning", "left no record");
+}
+
+#[test]
+fn an_unfit_cache_folder_is_found() {
+    let home = registered();
+    fs::create_dir(home.path("cache")).unwrap();
+    fs::set_permissions(home.path("cache"), Permissions::from_mode(0o755)).unwrap();
+    assert_found(&home, "folders", "problem", "can be read by others");
+    fs::remove_dir(home.path("cache")).unwrap();
+    symlink(home.path("project"), home.path("cache")).unwrap();
+    assert_found(&home, "folders", "problem", "is a symbolic link");
+    fs::remove_file(home.path("cache")).unwrap();
+    fs::write(home.path("cache"), "").unwrap();
+    assert_found(&home, "folders", "problem", "is no folder");
+}
+
+#[test]
+fn a_store_that_cannot_be_used_or_was_lost_is_found() {
+    let home = registered();
+    // The log as well: it holds whole pages.
+    fs::remove_file(home.path("state/state.db-wal")).unwrap();
+    fs::write(home.path("state/state.db"), vec![b'x'; 8192]).unwrap();
+    assert_found(&home, "store", "warning", "the store was corrupt");
+    assert_found(&home, "store", "warning", "being filled from the transcripts");
+    assert_found(&home, "store", "note", "1 corrupt stores were set aside");
+    assert_eq!(home.fusebox(&["status"]).code, 0);
+    assert_eq!(found(&doctor(&home), "store", "ok").len(), 1);
+
+    let home = registered();
+    fs::remove_dir_all(home.path("state")).unwrap();
+    fs::write(home.path("state"), "in the way").unwrap();
+    assert_found(&home, "store", "problem", "state");
+}
+
+#[test]
+fn journalled_failures_are_found() {
+    let home = registered();
+    home.run("pre-tool-use", b"{");
+    home.run("pre-tool-use", b"{");
+    assert_found(&home, "journal", "warning", "pre-tool-use failed 2 times, last at");
+    let old = json!({"at": 1, "hook": "post-tool-use", "problem": "long ago"});
+    fs::write(home.path("state/journal.jsonl"), format!("{old}\nnot json\n")).unwrap();
+    assert_eq!(found(&doctor(&home), "journal", "ok"), ["no failure in the last 24 hours, 1 older"]);
+}
+
+#[test]
+fn what_the_configuration_gives_away_is_found() {
+    let home = registered();
+    home.configure("[[budget]]\nname = \"session\"\nlimit = -1\n");
+    assert_found(&home, "configuration", "problem", "limit");
+    home.configure("[[budget]]\nname = \"session\"\nmode = \"shadow\"\n");
+    assert_found(&home, "configuration", "problem", "no budget holds anybody back");
+    home.configure("enabled = false\n");
+    assert_found(&home, "configuration", "problem", "hooks do nothing");
+    home.configure("");
+    write(
+        &home.path("project/.claude/fusebox.toml"),
+        "[[budget]]\nname = \"session\"\nlimit = 500\nwrap_up = 9\n",
+    );
+    assert_found(&home, "configuration", "note", "the project sets budget.session.limit = 500");
+    assert_found(&home, "configuration", "warning", "wrap_up");
+    assert_eq!(doctor(&home)["holds"], true, "a project can only tighten");
+}
+
+#[test]
+fn the_clients_version_is_judged() {
+    for (printed, severity, text) in [
+        ("2.1.330 (Claude Code)", "ok", "is 2.1.330, which is tested"),
+        ("2.1.250 (Claude Code)", "ok", "between versions that are tested"),
+        ("2.1.42 (Claude Code)", "problem", "not known to honour stops before 2.1.197"),
+        ("9.0.0 (Claude Code)", "note", "newer than 2.1.330"),
+        ("hello", "warning", "--version printed \"hello\""),
+    ] {
+        let home = registered();
+        let client = script(&home, "bin/claude", &format!("echo '{printed}'"));
+        let ran = home.fusebox(&["doctor", "--json", "--client", &client]);
+        let texts = found(&ran.json(), "client", severity);
+        assert!(texts.iter().any(|t| t.contains(text)), "{printed}: {ran:?}");
+        assert_eq!(ran.code, i32::from(severity == "problem"));
+    }
+    assert_found(&registered(), "client", "note", "no claude on the PATH");
+    // A client that does not know an event needs no hook for it.
+    let home = Home::new();
+    let client = script(&home, "bin/claude", "echo '2.1.197 (Claude Code)'");
+    assert_eq!(home.fusebox(&["init", "--client", &client]).code, 0);
+    assert_eq!(home.fusebox(&["doctor", "--client", &client]).code, 0);
+    assert_found(&home, "hooks", "problem", "not registered: PostModelSwitch");
+}
+
+#[test]
+fn a_session_that_no_hook_reported_is_found() {
+    let home = registered();
+    home.append(&home.transcript("s"), &[message(1, 1, 1)]);
+    assert_found(&home, "sessions", "warning", "1 sessions write transcripts, but no hook reported them");
+    home.hook("PostToolUse", "s", json!({}));
+    assert_eq!(found(&doctor(&home), "sessions", "warning"), Vec::<String>::new());
+}
+
+#[test]
+fn help_says_the_exit_codes() {
+    let Ran { code, stdout, .. } = Home::new().fusebox(&["doctor", "--help"]);
+    assert_eq!(code, 0);
+    assert!(
+        stdout.contains("Exit code") && stdout.contains("--json") && stdout.contains("Examples"),
+        "{stdout}"
+    );
+}
