@@ -12,6 +12,7 @@ use super::client;
 use super::hook_entries::{self, Replaced};
 use super::line_diff::diff;
 use super::settings_file::SettingsFile;
+use super::settings_place::SettingsPlace;
 use crate::app::guard;
 use crate::app::installation::Installation;
 use crate::domain::time::Timestamp;
@@ -23,18 +24,9 @@ use crate::store::Store;
 /// Registers the hooks in Claude Code's settings.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct InitArgs {
-    /// In your settings, for every project (the default)
-    #[arg(long, group = "scope")]
-    pub user: bool,
-    /// In the project's shared settings, .claude/settings.json
-    #[arg(long, group = "scope")]
-    pub project: bool,
-    /// In your settings for the project, .claude/settings.local.json
-    #[arg(long, group = "scope")]
-    pub local: bool,
-    /// The project's folder [default: the current one]
-    #[arg(long, value_name = "DIR", requires = "scope", conflicts_with = "user")]
-    pub dir: Option<PathBuf>,
+    /// Which settings file
+    #[command(flatten)]
+    pub place: SettingsPlace,
     /// Where the hook executables are [default: the folder of this program]
     #[arg(long, value_name = "DIR")]
     pub bin_dir: Option<PathBuf>,
@@ -50,20 +42,6 @@ pub struct InitArgs {
 }
 
 impl InitArgs {
-    /// The settings file that is meant.
-    fn settings_file(&self, env: &Env) -> anyhow::Result<PathBuf> {
-        let project = env.cwd.join(self.dir.as_deref().unwrap_or(Path::new("")));
-        if self.dir.is_some() && !project.is_dir() {
-            bail!("{}: there is no such folder. Nothing was changed", project.display());
-        }
-        if self.project || self.local {
-            let name = if self.local { "settings.local.json" } else { "settings.json" };
-            return Ok(project.join(".claude").join(name));
-        }
-        let dir = env.claude_dir().context("there is no home folder. Set HOME or CLAUDE_CONFIG_DIR")?;
-        Ok(env.cwd.join(dir).join("settings.json"))
-    }
-
     /// The version of the client that the hooks are for; `None` where there is none to ask.
     fn client_version(&self, env: &Env, err: &mut dyn Write) -> anyhow::Result<Option<ClientVersion>> {
         let found = self.client.clone().or_else(|| client::find(env.var("PATH").unwrap_or_default()));
@@ -110,7 +88,7 @@ pub fn run(args: &InitArgs, env: &Env, out: &mut dyn Write, err: &mut dyn Write)
         refuse_in_agent(env, "fusebox init")?;
     }
     let bin_dir = args.bin_dir(env)?;
-    let file = SettingsFile::read(&args.settings_file(env)?)?;
+    let file = SettingsFile::read(&args.place.file(env)?)?;
     let mut hooks = file.hooks();
     let client = args.client_version(env, err)?;
     let replaced = hook_entries::register(&mut hooks, &bin_dir, client, env);
@@ -191,9 +169,6 @@ fn warnings(file: &SettingsFile, hooks: &Map<String, Value>, replaced: &[Replace
     if file.get("disableAllHooks") == Some(&true.into()) {
         lines.push(format!("disableAllHooks is true in {path}: no hook runs until it is removed"));
     }
-    if file.get("allowManagedHooksOnly") == Some(&true.into()) {
-        lines.push(format!("allowManagedHooksOnly is true in {path}: only hooks of managed settings run"));
-    }
     for entry in hook_entries::fatal_entries(hooks) {
         lines.push(format!("{path}: {entry}; in print mode Claude Code then drops all hooks of the file"));
     }
@@ -263,7 +238,7 @@ impl Done<'_> {
         for program in programs {
             text += &format!("Replaced  {program}\n");
         }
-        if args.project {
+        if args.place.project {
             text += "\nThis file is often committed, and the folder is one of this machine; --local keeps it to yourself.\n";
         }
         text + "\nNext: start a new Claude Code session, then look at it with `fusebox status`.\n"

@@ -14,7 +14,9 @@ pub mod line_diff;
 pub mod render;
 pub mod select;
 pub mod settings_file;
+pub mod settings_place;
 pub mod status;
+pub mod uninstall;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -44,6 +46,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Register the hooks in Claude Code's settings.
     Init(init::InitArgs),
+    /// Take the hooks out of Claude Code's settings, and leave the rest as it was.
+    Uninstall(uninstall::UninstallArgs),
     /// Find out whether the guard would hold, and what to mend.
     Doctor(doctor::DoctorArgs),
     /// Show where sessions and their budgets stand.
@@ -91,6 +95,7 @@ pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::Init(args) => {
             init::run(args, env, io.out, io.err).map_err(|e| Misuse(format!("{e:#}")).into())
         }
+        Command::Uninstall(args) => uninstall::run(args, env, io),
         Command::Doctor(args) => doctor::run(args, env, io),
         Command::Status(args) => status::run(args, env, io),
         Command::Budget(args) => budget::run(args, env, io),

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::hook_entries;
 use crate::domain::time::Timestamp;
+use crate::env::Env;
 
 /// A settings file as it was read.
 #[derive(Clone, Debug)]
@@ -20,6 +22,17 @@ pub struct SettingsFile {
     path: PathBuf,
     text: Option<String>,
     settings: Map<String, Value>,
+}
+
+/// How Fusebox's entries are taken out of a settings file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// There are none.
+    Nothing,
+    /// The file goes: `init` made it, and nothing else came into it.
+    File,
+    /// This is the text without them.
+    Text(String),
 }
 
 /// Where the hooks stand in the text.
@@ -106,6 +119,91 @@ impl SettingsFile {
         Ok(Some(text))
     }
 
+    /// What is to be done so that the file says of Fusebox what it said before `init`: nothing. Where it is just what
+    /// `init` made of a backup beside it, the backup's bytes are meant; where it is what `init` made of nothing, the file
+    /// goes; else the entries go, and all else stays to the byte.
+    ///
+    /// # Errors
+    /// The text would not say what is meant.
+    pub fn without_fusebox(&self, env: &Env) -> anyhow::Result<Removal> {
+        let mut hooks = self.hooks();
+        if hook_entries::unregister(&mut hooks, env).is_empty() {
+            return Ok(Removal::Nothing);
+        }
+        let backups = self.backups();
+        let before = |text: &&String| {
+            self.of_text(text).is_some_and(|file| {
+                hook_entries::of_fusebox(&file.hooks(), env).is_empty()
+                    && filled(&file.hooks()) == filled(&hooks)
+                    && self.is_made_of(text)
+            })
+        };
+        if let Some(text) = backups.iter().find(before) {
+            return Ok(Removal::Text(text.clone()));
+        }
+        if hooks.is_empty() && self.is_made_of("") {
+            return Ok(Removal::File);
+        }
+        // A key that was there before `init`, empty, is no harm either way.
+        let had_hooks =
+            backups.iter().filter_map(|text| self.of_text(text)).any(|file| file.get("hooks").is_some());
+        if !hooks.is_empty() || had_hooks {
+            return Ok(self.with_hooks(&hooks)?.map_or(Removal::Nothing, Removal::Text));
+        }
+        let text = cut_hooks(self.text())?;
+        let mut meant = self.settings.clone();
+        meant.shift_remove("hooks");
+        let says: Value = serde_json::from_str(&text)?;
+        ensure!(says == Value::from(meant), "{}: its hooks cannot be taken out", self.path.display());
+        Ok(Removal::Text(text))
+    }
+
+    /// Whether the file is `text` with other hooks, to the byte. (How those are written is `init`'s matter.)
+    fn is_made_of(&self, text: &str) -> bool {
+        let made = splice(text, &self.hooks());
+        made.is_ok_and(|made| {
+            around_hooks(&made).is_some_and(|around| Some(around) == around_hooks(self.text()))
+        })
+    }
+
+    /// The texts of the backups beside the file, latest first.
+    fn backups(&self) -> Vec<String> {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let prefix = format!("{name}.fusebox-backup-");
+        let entries =
+            self.path.parent().and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten().flatten();
+        let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
+        let mut paths: Vec<PathBuf> = ours.map(|entry| entry.path()).collect();
+        paths.sort();
+        paths.iter().rev().filter_map(|path| fs::read_to_string(path).ok()).collect()
+    }
+
+    /// The same file with another text, if that is one of settings.
+    fn of_text(&self, text: &str) -> Option<Self> {
+        let settings = if text.trim().is_empty() { Map::new() } else { serde_json::from_str(text).ok()? };
+        Some(Self { path: self.path.clone(), text: Some(text.to_owned()), settings })
+    }
+
+    /// Removes the file.
+    ///
+    /// # Errors
+    /// It cannot be removed, or somebody changed it since it was read.
+    pub fn remove(&self) -> anyhow::Result<()> {
+        self.ensure_unchanged()?;
+        fs::remove_file(&self.path).with_context(|| self.path.display().to_string())
+    }
+
+    /// Makes sure that nobody changed the file since it was read: the client writes it too.
+    fn ensure_unchanged(&self) -> anyhow::Result<()> {
+        let latest = fs::read(&self.path).ok();
+        ensure!(
+            latest.as_deref() == self.text.as_deref().map(str::as_bytes),
+            "{} was changed just now by somebody else. Run this again",
+            self.path.display()
+        );
+        Ok(())
+    }
+
     /// Writes `text` in the file's place and keeps the old one beside it; answers with the backup's path. Permission
     /// bits and owner stay.
     ///
@@ -114,13 +212,7 @@ impl SettingsFile {
     pub fn replace(&self, text: &str, now: Timestamp) -> anyhow::Result<Option<PathBuf>> {
         let dir = self.path.parent().context("a settings file is in a folder")?;
         fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
-        // The client writes this file too.
-        let latest = fs::read(&self.path).ok();
-        ensure!(
-            latest.as_deref() == self.text.as_deref().map(str::as_bytes),
-            "{} was changed just now by somebody else. Run this again",
-            self.path.display()
-        );
+        self.ensure_unchanged()?;
         let backup = match &self.text {
             Some(old) => Some(self.back_up(old, now)?),
             None => None,
@@ -203,15 +295,42 @@ fn splice(text: &str, hooks: &Map<String, Value>) -> anyhow::Result<String> {
     let text = if text.trim().is_empty() { "{}\n" } else { text };
     let indent = indent_of(text);
     let hooks = render(hooks, indent)?;
-    let raw: Raw = serde_json::from_str(text)?;
-    if let Some(old) = raw.hooks.map(RawValue::get) {
-        let start = old.as_ptr().addr() - text.as_ptr().addr();
-        return Ok([&text[..start], &hooks, &text[start + old.len()..]].concat());
+    if let Some((before, after)) = around_hooks(text) {
+        return Ok([before, &hooks, after].concat());
     }
     let end = text.rfind('}').context("settings are an object")?;
     let before = text[..end].trim_end();
     let comma = if before.ends_with('{') { "" } else { "," };
     Ok(format!("{before}{comma}\n{indent}\"hooks\": {hooks}\n{}", &text[end..]))
+}
+
+/// The events that have any hooks.
+fn filled(hooks: &Map<String, Value>) -> Map<String, Value> {
+    let is_filled = |groups: &Value| groups.as_array().is_none_or(|groups| !groups.is_empty());
+    hooks.iter().filter(|(_, groups)| is_filled(groups)).map(|(e, g)| (e.clone(), g.clone())).collect()
+}
+
+/// What stands before and after the value of `hooks`.
+fn around_hooks(text: &str) -> Option<(&str, &str)> {
+    let raw: Raw = serde_json::from_str(text).ok()?;
+    let value = raw.hooks.map(RawValue::get)?;
+    let start = value.as_ptr().addr() - text.as_ptr().addr();
+    Some((&text[..start], &text[start + value.len()..]))
+}
+
+/// `text` without its key `hooks`, and without the comma that this key needed.
+fn cut_hooks(text: &str) -> anyhow::Result<String> {
+    let (before, after) = around_hooks(text).context("there are no hooks")?;
+    // Only white space and a colon stand between a key and its value.
+    let key = before.rfind("\"hooks\"").context("the key is not written plainly")?;
+    let before_key = before[..key].trim_end();
+    if let Some(before) = before_key.strip_suffix(',') {
+        return Ok([before, after].concat());
+    }
+    match after.trim_start().strip_prefix(',') {
+        Some(after) => Ok([&before[..key], after.trim_start()].concat()),
+        None => Ok([before_key, after.trim_start()].concat()),
+    }
 }
 
 /// What a file indents by: the space before its first key; two spaces where that does not say.
@@ -256,6 +375,18 @@ mod tests {
         assert_eq!(spliced("{ }"), "{\n  \"hooks\": {\n    \"Stop\": []\n  }\n}");
         let tabs = "{\n\t\"a\": \"}\"\n}\n\n";
         assert_eq!(spliced(tabs), "{\n\t\"a\": \"}\",\n\t\"hooks\": {\n\t\t\"Stop\": []\n\t}\n}\n\n");
+    }
+
+    #[test]
+    fn hooks_are_cut_out_with_their_comma() {
+        for (text, left) in [
+            ("{\n  \"a\": 1,\n  \"hooks\": {}\n}\n", "{\n  \"a\": 1\n}\n"),
+            ("{\n  \"hooks\": {},\n  \"a\": 1\n}\n", "{\n  \"a\": 1\n}\n"),
+            ("{ \"hooks\" : {\"x\": []} }", "{}"),
+            ("{\"s\":\"\\\"hooks\\\"\",\"hooks\":{},\"b\":2}", "{\"s\":\"\\\"hooks\\\"\",\"b\":2}"),
+        ] {
+            assert_eq!(cut_hooks(text).unwrap(), left);
+        }
     }
 
     #[test]

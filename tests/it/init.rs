@@ -231,13 +231,14 @@ fn warns_of_what_keeps_hooks_from_running() {
     let ran = home.init([]);
     assert_eq!(ran.code, Some(0));
     let lines: Vec<_> = ran.stderr.lines().collect();
-    assert_eq!(lines.len(), 4, "{}", ran.stderr);
-    assert!(lines[0].contains("disableAllHooks") && lines[1].contains("allowManagedHooksOnly"));
-    assert!(lines[2].contains("hooks.Stop[0].hooks[0]") && lines[2].contains("\"shell\""), "{}", lines[2]);
+    // (allowManagedHooksOnly counts in managed settings only.)
+    assert_eq!(lines.len(), 3, "{}", ran.stderr);
+    assert!(lines[0].contains("disableAllHooks"));
+    assert!(lines[1].contains("hooks.Stop[0].hooks[0]") && lines[1].contains("\"shell\""), "{}", lines[1]);
     assert!(
-        lines[3].contains("hooks.Stop[0].hooks[1]") && lines[3].contains("timeout \"5\""),
+        lines[2].contains("hooks.Stop[0].hooks[1]") && lines[2].contains("timeout \"5\""),
         "{}",
-        lines[3]
+        lines[2]
     );
     assert_eq!(home.json()["hooks"]["PreToolUse"], registered(bin_dir())["PreToolUse"]);
 }

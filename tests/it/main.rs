@@ -21,3 +21,4 @@ mod rig_selftest;
 mod seed_payloads;
 mod settings_example;
 mod terminal;
+mod uninstall;

@@ -1,0 +1,237 @@
+//! `fusebox uninstall`: takes Fusebox out of the client's settings, and with --purge what it stored.
+
+use std::io::{BufRead, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::attended::refuse_in_agent;
+use super::line_diff::diff;
+use super::settings_file::{Removal, SettingsFile};
+use super::settings_place::SettingsPlace;
+use super::{Io, Misuse};
+use crate::app::installation::Installation;
+use crate::env::Env;
+
+/// Take the hooks out of Claude Code's settings, and leave the rest as it was.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(
+    after_help = "Without --user, --project or --local: your settings, and the file that `fusebox init` registered the hooks in last. \
+Settings that were not changed since `init` get their old bytes back; in others only Fusebox's entries go.
+
+Examples:
+  fusebox uninstall --dry-run
+  fusebox uninstall
+  fusebox uninstall --project --dir ~/work/project
+  fusebox uninstall --purge --yes        the store, the journal and the caches too"
+)]
+pub struct UninstallArgs {
+    #[command(flatten)]
+    place: SettingsPlace,
+    /// Removes the store, the journal and the caches too
+    #[arg(long)]
+    purge: bool,
+    /// Asks no question before --purge
+    #[arg(long, requires = "purge")]
+    yes: bool,
+    /// Shows what would change and changes nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Answers in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was done, or would be.
+struct Done {
+    file: PathBuf,
+    /// The text before and after; `None` after: the file goes.
+    change: Option<(String, Option<String>)>,
+    backup: Option<PathBuf>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// A file is not as it should be: says which, and what to do.
+pub fn run(args: &UninstallArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    if !args.dry_run {
+        refuse_in_agent(env, "fusebox uninstall")?;
+    }
+    let stored = if args.purge { stored(env) } else { Vec::new() };
+    if args.purge && !args.dry_run && !args.yes {
+        confirm(&stored, io)?;
+    }
+    // Read first: where one cannot be changed, none is.
+    let removals = removals(args, env).map_err(|error| Misuse(format!("{error:#}")))?;
+    let mut done = Vec::new();
+    for (file, removal) in removals {
+        done.push(take_out(&file, removal, args.dry_run, env)?);
+    }
+    let mut purged = Vec::new();
+    for path in stored {
+        if !args.dry_run {
+            remove(&path)?;
+        }
+        purged.push(path);
+    }
+    if args.json {
+        writeln!(io.out, "{:#}", to_json(&done, &purged, args.dry_run))?;
+    } else {
+        write!(io.out, "{}", report(&done, &purged, args, env))?;
+    }
+    Ok(0)
+}
+
+fn removals(args: &UninstallArgs, env: &Env) -> anyhow::Result<Vec<(SettingsFile, Removal)>> {
+    let removal = |path: &PathBuf| {
+        let file = SettingsFile::read(path)?;
+        let removal = file.without_fusebox(env)?;
+        Ok((file, removal))
+    };
+    files(args, env)?.iter().map(removal).collect()
+}
+
+fn take_out(file: &SettingsFile, removal: Removal, dry_run: bool, env: &Env) -> anyhow::Result<Done> {
+    let path = file.path().to_owned();
+    let before = file.text().to_owned();
+    let (change, backup) = match removal {
+        Removal::Nothing => (None, None),
+        Removal::File => {
+            if !dry_run {
+                file.remove()?;
+            }
+            (Some((before, None)), None)
+        }
+        Removal::Text(text) => {
+            let backup = if dry_run { None } else { file.replace(&text, env.now)? };
+            (Some((before, Some(text))), backup)
+        }
+    };
+    Ok(Done { file: path, change, backup })
+}
+
+/// The settings files to look at.
+fn files(args: &UninstallArgs, env: &Env) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = vec![args.place.file(env)?];
+    let recorded = env.state_dir().and_then(|dir| Installation::read(&dir)).map(|known| known.settings_file);
+    if !args.place.is_named() {
+        let same = |path: &PathBuf| path.canonicalize().ok() == files[0].canonicalize().ok();
+        files.extend(recorded.filter(|path| path.exists() && !same(path)));
+    }
+    Ok(files)
+}
+
+/// Fusebox's own files in its folders, and the folders.
+fn stored(env: &Env) -> Vec<PathBuf> {
+    let in_state = |name: &str| {
+        name.starts_with("state.db") || name.starts_with("journal.jsonl") || name == "install.json"
+    };
+    let in_cache = |name: &str| name.starts_with("guardrails-");
+    let mut found = Vec::new();
+    if let Some(dir) = env.state_dir() {
+        found.extend(of_folder(&dir, in_state));
+    }
+    found.extend(of_folder(&env.cache_dir(), in_cache));
+    found
+}
+
+/// A folder that is a link, or somebody else's, is left alone.
+fn of_folder(dir: &Path, is_ours: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    if !dir.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+        return Vec::new();
+    }
+    let names = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = names
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+        .filter(|entry| entry.file_name().to_str().is_some_and(&is_ours))
+        .map(|entry| entry.path())
+        .collect();
+    files.sort();
+    files.push(dir.to_owned());
+    files
+}
+
+/// Removes a file, or a folder if nothing else is in it.
+fn remove(path: &Path) -> anyhow::Result<()> {
+    let removed = if path.is_dir() { std::fs::remove_dir(path) } else { std::fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+fn confirm(stored: &[PathBuf], io: &mut Io) -> anyhow::Result<()> {
+    let refuse = |why: &str| Err(Misuse(format!("{why}. Nothing was changed")).into());
+    if !std::io::stdin().is_terminal() {
+        return refuse(
+            "--purge asks before it removes anything, and there is no terminal to ask at: add --yes",
+        );
+    }
+    for path in stored {
+        writeln!(io.err, "  {}", path.display())?;
+    }
+    write!(io.err, "Remove these, with all that was counted and decided? [y/N] ")?;
+    io.err.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => refuse("not confirmed"),
+    }
+}
+
+fn to_json(done: &[Done], purged: &[PathBuf], dry_run: bool) -> Value {
+    let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+    let files: Vec<Value> = done
+        .iter()
+        .map(|done| {
+            json!({
+                "settings_file": text(&done.file),
+                "changed": done.change.is_some(),
+                "removed": matches!(done.change, Some((_, None))),
+                "backup": done.backup.as_ref().map(text),
+            })
+        })
+        .collect();
+    json!({"dry_run": dry_run, "files": files, "purged": purged.iter().map(text).collect::<Vec<_>>()})
+}
+
+fn report(done: &[Done], purged: &[PathBuf], args: &UninstallArgs, env: &Env) -> String {
+    let mut text = String::new();
+    for Done { file, change, backup } in done {
+        let path = file.display();
+        match (change, args.dry_run) {
+            (None, _) => text += &format!("No hook of Fusebox in {path}\n"),
+            (Some((before, after)), true) => {
+                let after = after.as_deref().unwrap_or_default();
+                text += &format!("This would change in {path}\n\n{}\n", diff(before, after));
+            }
+            (Some((_, None)), false) => text += &format!("Removed {path}, which held nothing else\n"),
+            (Some((_, Some(_))), false) => text += &format!("Hooks taken out of {path}\n"),
+        }
+        if let Some(backup) = backup {
+            text += &format!("Backup    {}\n", backup.display());
+        }
+    }
+    let would = if args.dry_run { "Would remove" } else { "Removed" };
+    for path in purged {
+        text += &format!("{would}   {}\n", path.display());
+    }
+    if !args.purge {
+        let folders =
+            [env.state_dir(), Some(env.cache_dir())].into_iter().flatten().filter(|dir| dir.exists());
+        let kept: Vec<String> = folders.map(|dir| dir.display().to_string()).collect();
+        if !kept.is_empty() {
+            text += &format!("Kept      {} (--purge removes what was counted)\n", kept.join(", "));
+        }
+    }
+    if let Some(config) = env.user_config().filter(|path| path.exists()) {
+        text += &format!("Kept      {}, your configuration\n", config.display());
+    }
+    if args.dry_run {
+        return text;
+    }
+    text + "\nSessions that run still call the hooks until they end. `cargo uninstall fusebox` removes the programs.\n"
+}
