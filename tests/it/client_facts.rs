@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::rig::{Api, Client, Script, Turn, Usage, this_test, with_client};
+use crate::rig::{Api, Client, Script, Turn, Usage, Version, client_tests};
 
 /// Hooks that append a line to `facts` in the client's folder: the event, whether a person attends, and whether the
 /// transcript has the client's total already.
@@ -41,46 +41,43 @@ fn script() -> Script {
         .main(Turn::text("All done.").usage(Usage::new(50, 5)))
 }
 
-#[test]
-fn in_print_mode_nobody_attends_and_the_total_is_there_at_the_end() {
-    with_client(this_test!(), || {
-        let api = Api::start(script());
-        let client = Client::new(&api);
-        let settings = witness(&client);
-        let client = client.settings(&settings);
-        client.prompt("work").run().ok();
-        let facts = facts(&client);
-        assert!(facts.len() >= 7, "{facts:?}");
-        assert!(facts.iter().all(|f| f.contains("attended=0")), "{facts:?}");
-        assert!(facts.contains(&"SessionEnd attended=0 totals=1".to_owned()), "{facts:?}");
-    });
+fn in_print_mode_nobody_attends_and_the_total_is_there_at_the_end(version: Version) {
+    let api = Api::start(script());
+    let client = Client::new(version, &api);
+    let settings = witness(&client);
+    let client = client.settings(&settings);
+    client.prompt("work").run().ok();
+    let facts = facts(&client);
+    assert!(facts.len() >= 7, "{facts:?}");
+    // 2.1.197 knows neither the variable nor totals.
+    let (attended, totals) = if version.writes_totals() { ("0", 1) } else { ("", 0) };
+    assert!(facts.iter().all(|f| f.contains(&format!("attended={attended} "))), "{facts:?}");
+    assert!(facts.contains(&format!("SessionEnd attended={attended} totals={totals}")), "{facts:?}");
 }
 
-#[test]
-fn in_a_terminal_somebody_attends_and_clear_writes_the_total_after_its_hook() {
-    with_client(this_test!(), || {
-        let api = Api::start(script());
-        let client = Client::new(&api);
-        let settings = witness(&client);
-        let client = client.settings(&settings);
-        let terminal = client.terminal(&[]);
-        terminal.wait_for("the session to start", || {
-            facts(&client).iter().any(|f| f.starts_with("SessionStart"))
-        });
-        terminal.enter("work");
-        terminal.wait("All done.");
-        terminal.wait_for("the turn to end", || facts(&client).iter().any(|f| f.starts_with("Stop ")));
-        terminal.enter("/clear");
-        terminal.wait_for("/clear to end the session", || {
-            facts(&client).iter().any(|f| f.starts_with("SessionEnd"))
-        });
-        let seen = facts(&client);
-        assert!(seen.iter().all(|f| f.contains("attended=1")), "{seen:?}");
-        assert!(seen.contains(&"SessionEnd attended=1 totals=0".to_owned()), "{seen:?}");
-        let total_written = || {
-            let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-            client.transcripts().into_iter().any(|path| read(path).contains("\"type\":\"cost-state\""))
-        };
-        terminal.wait_for("the total, which comes after the hook", total_written);
-    });
+fn in_a_terminal_somebody_attends_and_clear_writes_the_total_after_its_hook(version: Version) {
+    let api = Api::start(script());
+    let client = Client::new(version, &api);
+    let settings = witness(&client);
+    let client = client.settings(&settings);
+    let terminal = client.terminal(&[]);
+    terminal
+        .wait_for("the session to start", || facts(&client).iter().any(|f| f.starts_with("SessionStart")));
+    terminal.enter("work");
+    terminal.wait("All done.");
+    terminal.wait_for("the turn to end", || facts(&client).iter().any(|f| f.starts_with("Stop ")));
+    terminal.enter("/clear");
+    terminal
+        .wait_for("/clear to end the session", || facts(&client).iter().any(|f| f.starts_with("SessionEnd")));
+    let seen = facts(&client);
+    assert!(seen.iter().all(|f| f.contains("attended=1")), "{seen:?}");
+    assert!(seen.contains(&"SessionEnd attended=1 totals=0".to_owned()), "{seen:?}");
+    let total_written = || {
+        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+        client.transcripts().into_iter().any(|path| read(path).contains("\"type\":\"cost-state\""))
+    };
+    terminal.wait_for("the total, which comes after the hook", total_written);
 }
+
+client_tests!(in_print_mode_nobody_attends_and_the_total_is_there_at_the_end);
+client_tests!(newest: in_a_terminal_somebody_attends_and_clear_writes_the_total_after_its_hook);

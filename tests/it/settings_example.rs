@@ -11,7 +11,7 @@ use fusebox::store::sqlite::SqliteStore;
 use serde_json::{Value, json};
 
 use crate::init::registered;
-use crate::rig::{Api, Client, Outcome, Script, Turn, Usage, this_test, with_client};
+use crate::rig::{Api, Client, Outcome, Script, Turn, Usage, Version, client_tests};
 
 /// Where the example says that the executables are.
 const PLACEHOLDER: &str = "/usr/local/bin";
@@ -55,8 +55,8 @@ fn script() -> Script {
         .main(Turn::text("Done.").usage(Usage::new(300, 4)))
 }
 
-fn client(api: &Api) -> Client {
-    let client = Client::new(api);
+fn client(version: Version, api: &Api) -> Client {
+    let client = Client::new(version, api);
     let cache = client.root().join("cache").display().to_string();
     client.env("FUSEBOX_CACHE_DIR", &cache)
 }
@@ -82,54 +82,45 @@ fn assert_guarded(client: &Client, run: &Outcome) {
     }
 }
 
-#[test]
-fn the_client_takes_the_example() {
-    with_client(this_test!(), || {
-        let api = Api::start(script());
-        let settings = example().replace(PLACEHOLDER, bin_dir().to_str().unwrap());
-        let client = client(&api).settings(&serde_json::from_str(&settings).unwrap());
-        let run = client.prompt("go").run().ok();
-        assert_guarded(&client, &run);
-    });
+fn the_client_takes_the_example(version: Version) {
+    let api = Api::start(script());
+    let settings = example().replace(PLACEHOLDER, bin_dir().to_str().unwrap());
+    let client = client(version, &api).settings(&serde_json::from_str(&settings).unwrap());
+    let run = client.prompt("go").run().ok();
+    assert_guarded(&client, &run);
 }
 
-#[test]
-fn the_client_takes_what_init_wrote() {
-    with_client(this_test!(), || {
-        let api = Api::start(script());
-        let client = client(&api);
-        // Executables in a folder whose name must not be quoted.
-        let bin = client.root().join("my $bin 'x'");
-        fs::create_dir(&bin).unwrap();
-        for name in ["pre-tool-use", "post-tool-use", "prompt-submit", "session-event"] {
-            fs::copy(bin_dir().join(name), bin.join(name)).unwrap();
-        }
-        let init =
-            client.command(env!("CARGO_BIN_EXE_fusebox")).arg("init").arg("--bin-dir").arg(&bin).output();
-        assert!(init.unwrap().status.success());
-        let run = client.prompt("go").run().ok();
-        assert_guarded(&client, &run);
-    });
+fn the_client_takes_what_init_wrote(version: Version) {
+    let api = Api::start(script());
+    let client = client(version, &api);
+    // Executables in a folder whose name must not be quoted.
+    let bin = client.root().join("my $bin 'x'");
+    fs::create_dir(&bin).unwrap();
+    for name in ["pre-tool-use", "post-tool-use", "prompt-submit", "session-event"] {
+        fs::copy(bin_dir().join(name), bin.join(name)).unwrap();
+    }
+    let init = client.command(env!("CARGO_BIN_EXE_fusebox")).arg("init").arg("--bin-dir").arg(&bin).output();
+    assert!(init.unwrap().status.success());
+    let run = client.prompt("go").run().ok();
+    assert_guarded(&client, &run);
 }
 
-#[test]
-fn hooks_of_others_go_on() {
-    with_client(this_test!(), || {
-        let api = Api::start(script());
-        let marks = |name: &str| json!({"type": "command", "command": format!("cat > \"$HOME/{name}\"")});
-        let client = client(&api).user_settings(&json!({"hooks": {
-            "PreToolUse": [{"matcher": "Bash", "hooks": [marks("before.json")]}],
-            "Stop": [{"hooks": [marks("stop.json")]}],
-        }}));
-        let init = client.command(env!("CARGO_BIN_EXE_fusebox")).arg("init").output();
-        assert!(init.unwrap().status.success());
-        let run = client.prompt("go").run().ok();
+fn hooks_of_others_go_on(version: Version) {
+    let api = Api::start(script());
+    let marks = |name: &str| json!({"type": "command", "command": format!("cat > \"$HOME/{name}\"")});
+    let client = client(version, &api).user_settings(&json!({"hooks": {
+        "PreToolUse": [{"matcher": "Bash", "hooks": [marks("before.json")]}],
+        "Stop": [{"hooks": [marks("stop.json")]}],
+    }}));
+    let init = client.command(env!("CARGO_BIN_EXE_fusebox")).arg("init").output();
+    assert!(init.unwrap().status.success());
+    let run = client.prompt("go").run().ok();
 
-        assert_guarded(&client, &run);
-        for (name, event) in [("before.json", "PreToolUse"), ("stop.json", "Stop")] {
-            let payload: Value =
-                serde_json::from_slice(&fs::read(client.home().join(name)).unwrap()).unwrap();
-            assert_eq!(payload["hook_event_name"], event);
-        }
-    });
+    assert_guarded(&client, &run);
+    for (name, event) in [("before.json", "PreToolUse"), ("stop.json", "Stop")] {
+        let payload: Value = serde_json::from_slice(&fs::read(client.home().join(name)).unwrap()).unwrap();
+        assert_eq!(payload["hook_event_name"], event);
+    }
 }
+
+client_tests!(the_client_takes_the_example, the_client_takes_what_init_wrote, hooks_of_others_go_on,);

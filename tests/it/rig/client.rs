@@ -15,6 +15,7 @@ use super::api::Api;
 use super::prompt::Prompt;
 use super::terminal::Terminal;
 use super::transcripts;
+use super::version::Version;
 
 /// The model asked for unless a test says otherwise.
 pub const MODEL: &str = "claude-sonnet-4-5-20250929";
@@ -31,8 +32,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// A fresh home whose client talks to `api`.
-    pub fn new(api: &Api) -> Self {
+    /// A fresh home whose client, of this version, talks to `api`.
+    pub fn new(version: Version, api: &Api) -> Self {
         let dir = tempfile::Builder::new().prefix("fb-rig-").tempdir().expect("temp dir");
         let at = |name: &str| dir.path().join(name);
         // The space in the project's path is there to catch what forgets to quote.
@@ -84,7 +85,7 @@ impl Client {
             env.insert(name.into(), text(at(folder)));
         }
         Self {
-            program: super::client_path().expect("a client"),
+            program: version.program().expect("a client"),
             dir,
             env,
             settings: None,

@@ -1,7 +1,7 @@
 //! The test rig: a real Claude Code client against a scripted Messages API, on loopback only.
 //!
-//! `with_client(this_test!(), || { .. })` is the frame of a test; inside it `Api::start(Script)`,
-//! `Client::new(&api)` and `client.prompt("..").run()`.
+//! A test is a function that takes a `Version`, and is named in `client_tests!(..)`: then it runs with each client.
+//! Inside it `Api::start(Script)`, `Client::new(version, &api)` and `client.prompt("..").run()`.
 
 // Each test uses some of it.
 #![allow(dead_code, unused_imports)]
@@ -17,9 +17,9 @@ mod scenario;
 mod terminal;
 mod transcripts;
 mod usage;
+mod version;
 
 use std::io::Write;
-use std::path::PathBuf;
 
 pub use api::{Api, Served};
 pub use client::{Client, MODEL};
@@ -30,41 +30,8 @@ pub use scenario::{Script, Turn};
 pub use terminal::Terminal;
 pub use transcripts::{Count, count, lines};
 pub use usage::Usage;
-
-/// Version of the client the tests are made for.
-pub const CLIENT_VERSION: &str = "2.1.330";
-
-/// The client to test with: `FUSEBOX_TEST_CLIENT`, else what `tests/install-client` installed.
-pub fn client_path() -> Option<PathBuf> {
-    let path = match std::env::var_os("FUSEBOX_TEST_CLIENT") {
-        Some(path) => PathBuf::from(path),
-        None => installed(),
-    };
-    path.is_file().then_some(path)
-}
-
-fn installed() -> PathBuf {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    let package = match std::env::consts::ARCH {
-        "aarch64" => "claude-code-linux-arm64",
-        _ => "claude-code-linux-x64",
-    };
-    root.join(target)
-        .join("client")
-        .join(CLIENT_VERSION)
-        .join("node_modules/@anthropic-ai")
-        .join(package)
-        .join("claude")
-}
-
-/// Runs `body` in a loopback-only namespace, or says loudly that it did not: the client is missing.
-pub fn with_client(path: &str, body: impl FnOnce()) {
-    if client_path().is_none() {
-        return skip("no client: run tests/install-client or set FUSEBOX_TEST_CLIENT");
-    }
-    in_netns(path, body);
-}
+pub use version::Version;
+pub(crate) use version::{client_tests, with_client};
 
 /// Notes that a test was skipped; fails it when `FUSEBOX_REQUIRE_CLIENT` is 1.
 pub fn skip(why: &str) {

@@ -1,6 +1,5 @@
 //! Runs a test in a network namespace that has only loopback, by starting the test binary anew in it.
 
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -39,8 +38,8 @@ pub fn in_netns(path: &str, body: impl FnOnce()) {
     assert!(output.status.success(), "{path} failed in its namespace\n{told}");
     // A wrong path would run no test at all and still succeed.
     assert!(stdout.contains("1 passed"), "no test is called {path}\n{told}");
-    // What the inner test said, notes on skipping included, is not lost.
-    let _ = std::io::stderr().write_all(&output.stderr);
+    // What the inner test said, for whoever asks with --nocapture.
+    eprint!("{stderr}");
 }
 
 /// How to call `unshare` here; `None` when it cannot be done.

@@ -23,6 +23,7 @@ pub struct Prompt<'a> {
     format: String,
     cwd: PathBuf,
     limit: Duration,
+    stdin: Option<String>,
 }
 
 impl<'a> Prompt<'a> {
@@ -35,7 +36,14 @@ impl<'a> Prompt<'a> {
             format: "stream-json".into(),
             cwd: client.project(),
             limit: LIMIT,
+            stdin: None,
         }
+    }
+
+    /// Comes from standard input, too.
+    pub fn stdin(mut self, text: &str) -> Self {
+        self.stdin = Some(text.into());
+        self
     }
 
     /// Adds arguments.
@@ -84,9 +92,14 @@ impl<'a> Prompt<'a> {
         if self.format == "stream-json" {
             command.arg("--include-hook-events");
         }
+        if let Some(text) = &self.stdin {
+            let path = file("stdin");
+            std::fs::write(&path, text).expect("file for stdin");
+            command.stdin(File::open(&path).expect("file for stdin"));
+        }
         // The prompt comes first, as some options take any number of values.
         let child = command
-            .arg(&self.text)
+            .args((!self.text.is_empty()).then_some(&self.text))
             .args(&self.args)
             .envs(self.env)
             .current_dir(self.cwd)

@@ -63,6 +63,13 @@ impl Terminal {
         assert!(found, "{texts:?} never showed up; the screen:\n{}", self.screen());
     }
 
+    /// Waits for a text that takes its time, such as what the client does every full minute.
+    #[track_caller]
+    pub fn wait_long(&self, text: &str) {
+        let found = Self::poll_for(2 * LIMIT, || self.screen().contains(text));
+        assert!(found, "{text:?} never showed up; the screen:\n{}", self.screen());
+    }
+
     /// Waits until a condition outside the screen holds, e.g. on the API's calls.
     #[track_caller]
     pub fn wait_for(&self, what: &str, ready: impl Fn() -> bool) {
@@ -100,7 +107,11 @@ impl Terminal {
     }
 
     fn poll(ready: impl Fn() -> bool) -> bool {
-        let end = Instant::now() + LIMIT;
+        Self::poll_for(LIMIT, ready)
+    }
+
+    fn poll_for(limit: Duration, ready: impl Fn() -> bool) -> bool {
+        let end = Instant::now() + limit;
         loop {
             if ready() {
                 return true;

@@ -1,0 +1,34 @@
+//! A client inside another one's tool call cannot hide from it.
+
+use serde_json::Value;
+
+use crate::guarded::{fusebox, guarded, hooks, status, tokens};
+use crate::rig::{Api, Script, Turn, Usage, Version, client_tests};
+
+/// 2.1.197 passes `CLAUDE_PID` on as somebody set it: here, to the outer client, as if the inner one were that one.
+fn it_cannot_pass_for_its_parent(version: Version) {
+    let start = "CLAUDE_PID=$PPID \"$CHILD\" -p '[[agent:child]] work' --model claude-sonnet-4-5-20250929 \
+                 --permission-mode bypassPermissions --settings \"$CHILD_SETTINGS\" < /dev/null";
+    let script = Script::new()
+        .main(Turn::bash(start).usage(Usage::new(400, 100)))
+        .main(Turn::text("Done.").usage(Usage::new(30, 12)))
+        .agent("child", [Turn::text("child done").usage(Usage::new(60, 20))]);
+    let api = Api::start(script);
+    let client = guarded(version, &api, 1_000_000);
+    let settings = client.root().join("child-settings.json");
+    std::fs::write(&settings, hooks(version).to_string()).unwrap();
+    let program = client.program().to_string_lossy().into_owned();
+    let client = client.env("CHILD", &program).env("CHILD_SETTINGS", &settings.to_string_lossy());
+    let run = client.prompt("start another one").run().ok();
+    assert_eq!(api.count("agent:child"), 1);
+    assert_eq!(
+        tokens(&status(&client, &run.session)),
+        api.loop_usage(),
+        "the child's charges count for the parent"
+    );
+    let (_, all) = fusebox(&client, &["status", "--all", "--json"]);
+    let all: Value = serde_json::from_str(&all).unwrap();
+    assert_eq!(all.as_array().unwrap().len(), 2, "{all}");
+}
+
+client_tests!(it_cannot_pass_for_its_parent);

@@ -1,0 +1,148 @@
+//! Prompt commands in real clients: a person's are obeyed without a model call, what only looks like one is not.
+
+use serde_json::{Value, json};
+
+use crate::guarded::{fusebox, guarded, hooks, journal, status};
+use crate::rig::{Api, Client, Script, Terminal, Turn, Usage, Version, client_tests};
+
+const EXTEND: &str = "fusebox: extend session 50k because the tests say so";
+
+/// A response of 600 fresh tokens.
+fn costly(turn: Turn) -> Turn {
+    turn.usage(Usage::new(500, 100))
+}
+
+/// The decisions on the session's budget.
+fn decisions(client: &Client, session: &str) -> Vec<Value> {
+    let (code, text) = fusebox(client, &["budget", "show", "session", "--session", session, "--json"]);
+    assert_eq!(code, 0, "{text}");
+    let shown: Value = serde_json::from_str(&text).unwrap();
+    shown["operations"].as_array().unwrap().clone()
+}
+
+/// The only session.
+fn session(client: &Client) -> String {
+    let (_, text) = fusebox(client, &["status", "--all", "--json"]);
+    let all: Value = serde_json::from_str(&text).unwrap();
+    let [only] = &all.as_array().unwrap()[..] else { panic!("one session: {all}") };
+    only["session"].as_str().unwrap().to_owned()
+}
+
+/// Types a prompt where one that was not answered may still stand in the input box.
+fn enter(terminal: &Terminal, prompt: &str) {
+    terminal.keys(&["C-u"]);
+    terminal.enter(prompt);
+}
+
+fn a_person_extends_in_the_terminal_and_goes_on(version: Version) {
+    let script =
+        Script::new().main(costly(Turn::text("first answer"))).main(costly(Turn::text("second answer")));
+    let api = Api::start(script);
+    let client = guarded(version, &api, 500);
+    let terminal = client.terminal(&[]);
+    enter(&terminal, "work");
+    terminal.wait("first answer");
+    // The client's word that the turn is over: before it, Enter may be lost.
+    terminal.wait("✻");
+    enter(&terminal, "more work");
+    terminal.wait("Or here, as a prompt: fusebox: extend session N because");
+    enter(&terminal, "fusebox: status");
+    terminal.wait("session: 600 / 500 tokens (120.00%), paused");
+    enter(&terminal, EXTEND);
+    terminal.wait("extended by 50,000: 600 / 50,500 tokens");
+    assert_eq!(api.count("main"), 1, "no model was asked");
+    enter(&terminal, "more work");
+    terminal.wait("second answer");
+    assert!(api.calls().iter().all(|call| !call.last_message.contains("fusebox:")), "no model heard of it");
+    let session = session(&client);
+    let [decision] = &decisions(&client, &session)[..] else { panic!("one decision") };
+    assert_eq!(decision["reason"], "the tests say so");
+    assert_eq!(journal(&client), "");
+}
+
+fn print_mode_answers_with_the_command_line(version: Version) {
+    let api = Api::start(Script::new().main(costly(Turn::text("first answer"))));
+    // What a project's settings say of the session does not make it a person's (2.1.197 passes it on).
+    let client = guarded(version, &api, 500);
+    std::fs::create_dir_all(client.project().join(".claude")).unwrap();
+    let variables = json!({"env": {"CLAUDE_CODE_SESSION_ATTENDED": "1", "CLAUDE_CODE_ENTRYPOINT": "cli", "CLAUDE_PID": "1"}});
+    std::fs::write(client.project().join(".claude/settings.json"), variables.to_string()).unwrap();
+    let first = client.prompt("work").run().ok();
+    for prompt in [EXTEND, "fusebox: reset because the tests say so"] {
+        let run = client.prompt(prompt).resume(&first.session).run();
+        assert!(run.stdout.contains("fusebox budget"), "{}", run.stdout);
+        assert!(run.stdout.contains("nothing was changed"), "{}", run.stdout);
+    }
+    // A file is no better.
+    let run = client.prompt("").resume(&first.session).stdin(EXTEND).run();
+    assert!(run.stdout.contains("nothing was changed"), "{}", run.stdout);
+    assert_eq!(api.count("main"), 1);
+    assert_eq!(decisions(&client, &first.session), Vec::<Value>::new());
+    assert_eq!(status(&client, &first.session)["budgets"][0]["limit"], 500);
+}
+
+fn a_nested_client_decides_nothing(version: Version) {
+    // With a terminal of its own (`script`), on the very session, and with the marks of nesting taken away.
+    let nested = format!(
+        "timeout 8 script -qec \"env -u CLAUDECODE CLAUDE_CODE_SESSION_ATTENDED=1 CLAUDE_CODE_ENTRYPOINT=cli \
+         '$CHILD' --settings '$CHILD_SETTINGS' --resume $SESSION '{EXTEND}'\" /dev/null < /dev/null > nested.txt; true"
+    );
+    let script = Script::new()
+        .main(costly(Turn::text("first answer")))
+        .main(costly(Turn::bash(&nested)))
+        .main(costly(Turn::text("done")));
+    let api = Api::start(script);
+    let client = guarded(version, &api, 1_000_000);
+    let settings = client.root().join("child-settings.json");
+    std::fs::write(&settings, hooks(version).to_string()).unwrap();
+    let program = client.program().to_string_lossy().into_owned();
+    let client = client.env("CHILD", &program).env("CHILD_SETTINGS", &settings.to_string_lossy());
+    let first = client.prompt("work").run().ok();
+    client.prompt("go on").env("SESSION", &first.session).resume(&first.session).run().ok();
+    let screen = std::fs::read_to_string(client.project().join("nested.txt")).unwrap_or_default();
+    assert!(screen.contains("inside"), "the nested client was answered: {screen}");
+    assert_eq!(decisions(&client, &first.session), Vec::<Value>::new());
+}
+
+fn what_an_agent_schedules_is_no_persons(version: Version) {
+    let cron = json!({"cron": "* * * * *", "prompt": EXTEND, "recurring": false});
+    let script = Script::new()
+        .main(costly(Turn::tool("CronCreate", cron)))
+        .main(costly(Turn::text("it is scheduled")))
+        .main(costly(Turn::text("a model was asked")));
+    let api = Api::start(script);
+    let client = guarded(version, &api, 1_000);
+    let terminal = client.terminal(&[]);
+    enter(&terminal, "schedule it");
+    terminal.wait("it is scheduled");
+    terminal.wait_long("this prompt was not carried out");
+    let session = session(&client);
+    assert_eq!(decisions(&client, &session), Vec::<Value>::new());
+    assert_eq!(api.count("main"), 2);
+}
+
+fn prompts_made_of_files_and_results_are_no_commands(version: Version) {
+    let script = Script::new()
+        .main(costly(Turn::agent("bg", true)))
+        .main(costly(Turn::text("waiting")))
+        .main(costly(Turn::text("the helper came back")))
+        .main(costly(Turn::text("the file was read")))
+        .agent("bg", [costly(Turn::text(EXTEND))]);
+    let api = Api::start(script);
+    let client = guarded(version, &api, 1_000_000);
+    std::fs::create_dir_all(client.project().join(".claude/commands")).unwrap();
+    std::fs::write(client.project().join(".claude/commands/go.md"), EXTEND).unwrap();
+    let run = client.prompt("delegate").run().ok();
+    let file = client.prompt("/go").resume(&run.session).run().ok();
+    assert_eq!(file.text(), "the file was read", "a command file is a prompt for the model");
+    assert_eq!(decisions(&client, &run.session), Vec::<Value>::new());
+    assert_eq!(journal(&client), "");
+}
+
+client_tests!(
+    a_person_extends_in_the_terminal_and_goes_on,
+    print_mode_answers_with_the_command_line,
+    a_nested_client_decides_nothing,
+    what_an_agent_schedules_is_no_persons,
+    prompts_made_of_files_and_results_are_no_commands,
+);

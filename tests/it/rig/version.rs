@@ -1,0 +1,87 @@
+//! The clients to test with, and what tells them apart.
+
+use std::path::PathBuf;
+
+use super::{in_netns, skip};
+
+/// A version of the client. What tests expect of each is in `tests/fixtures/README.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// 2.1.197: an older one, whose stops differ.
+    V2_1_197,
+    /// 2.1.330: the newest known.
+    V2_1_330,
+}
+
+impl Version {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::V2_1_197, Self::V2_1_330];
+
+    /// The newest; `FUSEBOX_TEST_CLIENT` names another binary to take its place.
+    pub const NEWEST: Self = Self::V2_1_330;
+
+    /// As the registry calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V2_1_197 => "2.1.197",
+            Self::V2_1_330 => "2.1.330",
+        }
+    }
+
+    /// Whether it writes `cost-state` lines: its own totals, which hold what stands on no line.
+    pub fn writes_totals(self) -> bool {
+        self != Self::V2_1_197
+    }
+
+    /// Its binary: what `tests/install-client` installed.
+    pub fn program(self) -> Option<PathBuf> {
+        let other = std::env::var_os("FUSEBOX_TEST_CLIENT").filter(|_| self == Self::NEWEST);
+        let path = other.map_or_else(|| self.installed(), PathBuf::from);
+        path.is_file().then_some(path)
+    }
+
+    fn installed(self) -> PathBuf {
+        let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        let package = match std::env::consts::ARCH {
+            "aarch64" => "claude-code-linux-arm64",
+            _ => "claude-code-linux-x64",
+        };
+        let mut path =
+            PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(target).join("client").join(self.name());
+        path.extend(["node_modules", "@anthropic-ai", package, "claude"]);
+        path
+    }
+}
+
+/// Runs `body` with a client of this version in a loopback-only namespace, or says loudly that it did not: the client
+/// is missing. `path` is the test's full path.
+pub fn with_client(path: &str, version: Version, body: fn(Version)) {
+    if version.program().is_none() {
+        return skip(&format!("{path}: no client {0}: run tests/install-client {0}", version.name()));
+    }
+    in_netns(path, || body(version));
+}
+
+/// Makes tests of functions that take a version: one for each client, `NAME::v2_1_330` and so on. With
+/// `newest: NAME, ..` for the newest client only.
+macro_rules! client_tests {
+    (newest: $($test:ident),+ $(,)?) => {
+        $(mod $test {
+            $crate::rig::client_tests!(@one $test, newest, NEWEST);
+        })+
+    };
+    (@one $test:ident, $name:ident, $version:ident) => {
+        #[test]
+        fn $name() {
+            let version = $crate::rig::Version::$version;
+            $crate::rig::with_client($crate::rig::this_test!(), version, super::$test);
+        }
+    };
+    ($($test:ident),+ $(,)?) => {
+        $(mod $test {
+            $crate::rig::client_tests!(@one $test, v2_1_197, V2_1_197);
+            $crate::rig::client_tests!(@one $test, v2_1_330, V2_1_330);
+        })+
+    };
+}
+pub(crate) use client_tests;
