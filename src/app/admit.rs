@@ -7,6 +7,7 @@ use crate::domain::alert::BudgetAlert;
 use crate::domain::budget::BudgetState;
 use crate::domain::ladder::Cause;
 use crate::domain::verdict::{self, Moment, Verdict, judge, near_limit};
+use crate::store::session_cache::SessionCache;
 use crate::transcript::Fact;
 
 /// How old the cache's answer may be before the store is asked.
@@ -94,10 +95,12 @@ impl Guard<'_> {
         }
         let near = near_limit(&self.cache.states, &self.cache.sizes, &self.caller());
         let wait = near || !self.cache.ladder.is_empty() || !self.is_fresh(FRESH_MS);
-        let awaited = if wait { Awaited::tools(tool_use_ids) } else { Awaited::Nothing };
+        let lines = Awaited::tools(tool_use_ids);
+        // What the cache knows may be two responses old: calls that the client refuses have no other hook.
+        let (awaited, if_near) = if wait { (lines, None) } else { (Awaited::Nothing, Some(lines)) };
         // The main agent's batch may have held subagents.
         let reach = if near || self.call.agent.is_none() { Reach::All } else { Reach::Caller };
-        self.speak(&Metering { awaited, reach, ..Metering::of_caller(true) }, Moment::AfterBatch).0
+        self.speak(&Metering { awaited, if_near, reach, ..Metering::of_caller(true) }, Moment::AfterBatch).0
     }
 
     /// A prompt came in.
@@ -169,16 +172,32 @@ impl Guard<'_> {
 
     /// Meters, and decides under the cache's lock: the ladder is shared with the session's other hooks.
     fn decide(&mut self, metering: &Metering, moment: Moment) -> (Answer, Metered) {
-        let call = self.call.clone();
-        let (metered, verdict) = self.meter_and(metering, |ladder, models, states| {
-            judge(states, ladder, &call.caller(models), moment)
-        });
-        let verdict = match verdict {
+        let (mut metered, mut verdict) = self.judged(metering, moment);
+        if verdict.is_none() {
+            let awaited = metering.if_near.clone().unwrap_or(Awaited::Nothing);
+            let again =
+                Metering { awaited, if_near: None, reach: Reach::All, extra: vec![], ..metering.clone() };
+            let alerts = std::mem::take(&mut metered.alerts);
+            (metered, verdict) = self.judged(&again, moment);
+            metered.alerts.splice(..0, alerts);
+        }
+        let verdict = match verdict.unwrap_or(Verdict::Allow) {
             // Nobody would remember that it was told, and it would be told again and again.
             Verdict::Deny { state, .. } | Verdict::WrapUp(state) if self.cache_lost => Verdict::Stop(state),
             verdict => verdict,
         };
         (Answer { verdict, attended: self.is_attended(), ..Answer::allow() }, metered)
+    }
+
+    /// One metering and its verdict; `None`: a limit turned out to be near, and there is something to wait for.
+    fn judged(&mut self, metering: &Metering, moment: Moment) -> (Metered, Option<Verdict>) {
+        let call = self.call.clone();
+        self.meter_and(metering, |cache, states| {
+            let SessionCache { ladder, models, sizes, .. } = cache;
+            let caller = call.caller(models);
+            let is_open = metering.if_near.is_some() && near_limit(states, sizes, &caller);
+            (!is_open).then(|| judge(states, ladder, &caller, moment))
+        })
     }
 
     fn speak(&mut self, metering: &Metering, moment: Moment) -> (Answer, Metered) {

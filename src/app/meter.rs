@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::guard::{Guard, in_window_of};
 use crate::domain::alert::BudgetAlert;
 use crate::domain::budget::{BudgetState, Scope, StoreDown};
-use crate::domain::ladder::Ladder;
 use crate::domain::message::{Message, MessageKey};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 use crate::domain::verdict::Sizes;
 use crate::env::clock;
+use crate::store::session_cache::SessionCache;
 use crate::store::{Applied, Batch, Session, Watch};
 use crate::transcript::cursor::{self, Position};
 use crate::transcript::files::{self, TranscriptFile};
@@ -82,6 +82,8 @@ pub struct Metering {
     pub reach: Reach,
     /// What to wait for.
     pub awaited: Awaited,
+    /// What to wait for if the budgets turn out to be near a limit; `None`: decide by what is there.
+    pub if_near: Option<Awaited>,
     /// Facts that do not come from a transcript.
     pub extra: Vec<Fact>,
     /// Whether the caller can show alerts.
@@ -102,6 +104,7 @@ impl Metering {
         Self {
             reach: Reach::Caller,
             awaited: Awaited::Nothing,
+            if_near: None,
             extra: vec![],
             claim,
             max_bytes: HOOK_BYTES,
@@ -136,15 +139,15 @@ struct Look {
 impl Guard<'_> {
     /// Reads on, waits where asked to, records, keeps the cache up.
     pub fn meter(&mut self, metering: &Metering) -> Metered {
-        self.meter_and(metering, |_, _, _| ()).0
+        self.meter_and(metering, |_, _| ()).0
     }
 
-    /// The same, and decides by the budgets and models known then, under the same lock: reading and replacing the
-    /// cache's file once more would take time.
+    /// The same, and decides by what is known then, under the cache's lock: reading and replacing the cache's file once
+    /// more would take time.
     pub fn meter_and<T>(
         &mut self,
         metering: &Metering,
-        decide: impl FnOnce(&mut Ladder, &BTreeMap<String, String>, &[BudgetState]) -> T,
+        decide: impl FnOnce(&mut SessionCache, &[BudgetState]) -> T,
     ) -> (Metered, T) {
         let started = clock();
         let is_over = || metering.max_ms.is_some_and(|ms| clock().millis_since(started) >= ms);
@@ -193,12 +196,11 @@ impl Guard<'_> {
                 continue;
             }
             if !last {
-                self.keep(&session, look.positions, applied, |_, _| ());
+                self.keep(&session, look.positions, applied, |_| ());
                 continue;
             }
             let (states, alerts) = (applied.states.clone(), applied.alerts.clone());
-            let done = self
-                .keep(&session, look.positions, applied, |ladder, models| decide(ladder, models, &states));
+            let done = self.keep(&session, look.positions, applied, |cache| decide(cache, &states));
             return (Metered { states, alerts, stored: true, complete: look.complete }, done);
         }
     }
@@ -209,7 +211,7 @@ impl Guard<'_> {
         session: &Session,
         positions: BTreeMap<PathBuf, Position>,
         applied: Applied,
-        and: impl FnOnce(&mut Ladder, &BTreeMap<String, String>) -> T,
+        and: impl FnOnce(&mut SessionCache) -> T,
     ) -> T {
         let (stamp, config) = self.stamp();
         let (now, sizes, told) = (self.env.now, self.cache.sizes, self.cache.told);
@@ -234,7 +236,7 @@ impl Guard<'_> {
                 (cache.stamp, cache.config) = (Some(stamp), Some(config));
                 cache.written = now;
             }
-            and(&mut cache.ladder, &cache.models)
+            and(cache)
         })
     }
 
@@ -262,10 +264,14 @@ impl Guard<'_> {
     fn unstored<T>(
         &mut self,
         states: Vec<BudgetState>,
-        decide: impl FnOnce(&mut Ladder, &BTreeMap<String, String>, &[BudgetState]) -> T,
+        decide: impl FnOnce(&mut SessionCache, &[BudgetState]) -> T,
     ) -> (Metered, T) {
-        let models = self.cache.models.clone();
-        let done = self.update(|cache| decide(&mut cache.ladder, &models, &states));
+        let (models, sizes) = (self.cache.models.clone(), self.cache.sizes);
+        let done = self.update(|cache| {
+            cache.models.extend(models);
+            cache.sizes = largest(cache.sizes, sizes);
+            decide(cache, &states)
+        });
         (Metered { states, ..Metered::default() }, done)
     }
 

@@ -59,16 +59,16 @@ pub fn journal(client: &Client) -> String {
 }
 
 /// A step of an agent that loops beside others.
-fn looping() -> Turn {
+pub fn looping() -> Turn {
     Turn::text("on @N@").and_bash("echo @N@ >> ran.txt").usage(Usage::new(200, 50).cache(250, 0, 3000))
 }
 
-fn step(n: u64) -> Turn {
+pub fn step(n: u64) -> Turn {
     Turn::text("step @N@").and_bash("echo @N@ >> ran.txt").usage(Usage::new(100 + n, 50).cache(300, 0, 5000))
 }
 
 /// Lines that the loop's tool wrote: how often it really ran.
-fn ran(client: &Client) -> usize {
+pub fn ran(client: &Client) -> usize {
     std::fs::read_to_string(client.project().join("ran.txt")).unwrap_or_default().lines().count()
 }
 
@@ -140,7 +140,7 @@ fn a_looping_model_is_warned_denied_and_stopped(version: Version) {
 }
 
 /// Calls of one kind after the response that crossed `limit` fresh tokens, in the order in which they were served.
-fn calls_after_crossing(api: &Api, limit: u64) -> std::collections::BTreeMap<String, usize> {
+pub fn calls_after_crossing(api: &Api, limit: u64) -> std::collections::BTreeMap<String, usize> {
     let (mut used, mut after) = (0, std::collections::BTreeMap::new());
     let mut calls: Vec<_> =
         api.calls().into_iter().filter(|call| call.is_loop() && call.status == 200).collect();

@@ -15,6 +15,7 @@ mod harness;
 mod init;
 mod ladder;
 mod nested_clients;
+mod paths;
 mod prompt_clients;
 mod prompt_commands;
 mod readme;
