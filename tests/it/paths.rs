@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::guarded::{calls_after_crossing, fusebox, guarded, hooks, journal, ran, status, step, tokens};
+use crate::guarded::{assert_bound, fusebox, guarded, hooks, journal, ran, status, step, tokens};
 use crate::rig::{Api, Client, Script, Turn, Usage, Version, client_tests};
 
 fn all_sessions(client: &Client) -> Vec<Value> {
@@ -219,8 +219,7 @@ fn an_agent_whose_calls_are_all_refused_is_stopped_too(version: Version) {
     let client = guarded(version, &api, 1_000);
     let run = client.prompt("loop").run();
     assert_eq!(run.result["terminal_reason"], "hook_stopped");
-    let after = calls_after_crossing(&api, 1_000);
-    assert_eq!(after.values().sum::<usize>(), 1, "one wrap-up: {after:?}");
+    assert_bound(version, "calls that the client refuses", &api, 1_000, 1);
     assert_counted(&client, &api, &run.session);
 }
 
@@ -244,8 +243,7 @@ fn a_looping_client_inside_a_tool_call_is_held_by_its_parents_budget(version: Ve
     let client = client.env("CHILD", &program).env("CHILD_SETTINGS", &settings.to_string_lossy());
     let run = client.prompt("start another one").run();
     assert_eq!(run.code, Some(0));
-    let after = calls_after_crossing(&api, 3_000);
-    assert!(after.values().all(|n| *n <= 2), "each within the bound: {after:?}");
+    assert_bound(version, "a loop in a client inside a tool call", &api, 3_000, 2);
     assert_counted(&client, &api, &run.session);
     assert_eq!(all_sessions(&client).len(), 2);
 }
@@ -315,7 +313,7 @@ fn a_terminal_session_is_stopped_and_interrupted(version: Version) {
     terminal.wait("To go on, a person runs in a terminal");
     terminal.wait_for("the stop", || only(&client)["stopped"] == true);
     let stopped_at = api.count("main");
-    assert!(calls_after_crossing(&api, 1_000).values().sum::<usize>() <= 2);
+    assert_bound(version, "a loop in a terminal", &api, 1_000, 1);
     terminal.keys(&["C-u"]);
     terminal.enter("again");
     terminal.wait("Or here, as a prompt");
@@ -340,7 +338,7 @@ fn what_others_allow_is_denied_all_the_same(version: Version) {
     let client = guarded(version, &api, 1_000).settings(&with_other(version, allow));
     let run = client.prompt("loop").run();
     assert_eq!(run.result["terminal_reason"], "hook_stopped");
-    assert!(calls_after_crossing(&api, 1_000).values().sum::<usize>() <= 2);
+    assert_bound(version, "a loop, and a hook of others that allows", &api, 1_000, 1);
     assert_eq!(ran(&client), 2, "no call runs once the limit is crossed");
     assert_counted(&client, &api, &run.session);
 }
