@@ -13,6 +13,7 @@ mod doctor;
 mod guarded;
 mod harness;
 mod init;
+mod installed;
 mod ladder;
 mod nested_clients;
 mod paths;
