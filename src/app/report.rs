@@ -7,7 +7,9 @@ use super::ancestry;
 use super::guard::Guard;
 use super::operate::Refusal;
 use super::rebuild;
-use crate::domain::budget::{BudgetState, Scope};
+use crate::domain::alert::{AlertRecord, BudgetAlert, Level};
+use crate::domain::budget::{BudgetState, Mode, OnLimit, Scope, Unit};
+use crate::domain::operation::{Decision, Operation};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
 use crate::env::Env;
@@ -62,7 +64,7 @@ pub struct BudgetStatus {
     /// `active`, `warning`, `paused`, `exhausted`.
     pub status: &'static str,
     /// `enforce` or `shadow`.
-    pub mode: crate::domain::budget::Mode,
+    pub mode: Mode,
     /// When the window ends (RFC 3339, UTC); `null`: never.
     pub resets_at: Option<String>,
 }
@@ -88,6 +90,132 @@ impl BudgetStatus {
             resets_at: state.window.end.map(Timestamp::to_rfc3339),
         }
     }
+}
+
+/// An alert, as scripts read it: `alerts list`, `budget show`, and the person's command.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AlertStatus {
+    /// Number in the store.
+    pub id: i64,
+    /// When it was raised (RFC 3339, UTC).
+    pub at: String,
+    /// How urgent.
+    pub level: Level,
+    /// Name of the budget.
+    pub budget: String,
+    /// Scope of the budget.
+    pub scope: Scope,
+    /// Value of the scope.
+    pub value: String,
+    /// Start of the window (RFC 3339, UTC); `null`: a lifetime.
+    pub window_start: Option<String>,
+    /// The threshold passed, a fraction of the limit.
+    pub threshold: f64,
+    /// Used when it was passed.
+    pub used: u64,
+    /// Limit in force then.
+    pub limit: u64,
+    /// Unit of both.
+    pub unit: Unit,
+    /// `enforce` or `shadow`.
+    pub mode: Mode,
+    /// What the budget does at its limit.
+    pub on_limit: OnLimit,
+    /// Who took notice of it; `null`: nobody yet.
+    pub acknowledged: Option<Acknowledged>,
+}
+
+/// Who took notice of an alert.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Acknowledged {
+    /// Who.
+    pub by: String,
+    /// When (RFC 3339, UTC).
+    pub at: String,
+    /// Why, where they said so.
+    pub reason: Option<String>,
+}
+
+impl AlertStatus {
+    /// The status of a stored alert.
+    pub fn of(record: &AlertRecord) -> Self {
+        let acknowledged = record.acknowledged.clone().map(|a| Acknowledged {
+            by: a.by,
+            at: a.at.to_rfc3339(),
+            reason: a.reason,
+        });
+        Self { acknowledged, ..Self::raised(&record.alert) }
+    }
+
+    /// The status of an alert that was raised just now.
+    pub fn raised(alert: &BudgetAlert) -> Self {
+        Self {
+            id: alert.id,
+            at: alert.at.to_rfc3339(),
+            level: alert.level,
+            budget: alert.budget.clone(),
+            scope: alert.scope,
+            value: alert.value.clone(),
+            window_start: window_start(alert.window_start),
+            threshold: alert.threshold,
+            used: alert.used,
+            limit: alert.limit,
+            unit: alert.unit,
+            mode: alert.mode,
+            on_limit: alert.on_limit,
+            acknowledged: None,
+        }
+    }
+}
+
+/// A decision, as scripts read it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OperationStatus {
+    /// Unique.
+    pub id: String,
+    /// `extend`, `reset` or `delete`.
+    pub kind: &'static str,
+    /// Units added, by `extend`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amount: Option<u64>,
+    /// Name of the budget.
+    pub budget: String,
+    /// Value of its scope.
+    pub value: String,
+    /// Start of the window that it holds in (RFC 3339, UTC); `null`: a lifetime.
+    pub window_start: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub actor: String,
+    /// When (RFC 3339, UTC).
+    pub at: String,
+}
+
+impl OperationStatus {
+    /// The status of a recorded decision.
+    pub fn of(operation: &Operation) -> Self {
+        let amount = match operation.decision {
+            Decision::Extend { amount } => Some(amount),
+            Decision::Reset { .. } | Decision::Delete => None,
+        };
+        Self {
+            id: operation.id.clone(),
+            kind: operation.decision.name(),
+            amount,
+            budget: operation.budget.clone(),
+            value: operation.value.clone(),
+            window_start: window_start(operation.window_start),
+            reason: operation.reason.clone(),
+            actor: operation.actor.clone(),
+            at: operation.at.to_rfc3339(),
+        }
+    }
+}
+
+/// `None` for a window without a beginning.
+fn window_start(start: Timestamp) -> Option<String> {
+    (start.0 != i64::MIN).then(|| start.to_rfc3339())
 }
 
 /// Reads a session to its end, and says where it stands.

@@ -4,12 +4,12 @@ use anstyle::Style;
 use serde::Serialize;
 
 use super::render::{self, table};
-use super::{Io, Misuse, attended, select};
+use super::{Io, Misuse, alerts, attended, select};
 use crate::app::brief::{decision, grouped, share, still_held};
 use crate::app::guard::Guard;
 use crate::app::operate::{self, Done, Refusal, Request, What};
 use crate::app::rebuild;
-use crate::app::report::{self, BudgetStatus};
+use crate::app::report::{self, AlertStatus, BudgetStatus, OperationStatus};
 use crate::domain::budget::{Budget, BudgetState, Scope, Unit, parse_amount};
 use crate::domain::operation::Operation;
 use crate::env::Env;
@@ -212,8 +212,8 @@ fn refused(refusal: Refusal) -> anyhow::Error {
 #[derive(Serialize)]
 struct Shown {
     budget: Option<BudgetStatus>,
-    operations: Vec<Operation>,
-    alerts: Vec<crate::domain::alert::BudgetAlert>,
+    operations: Vec<OperationStatus>,
+    alerts: Vec<AlertStatus>,
 }
 
 fn show(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
@@ -221,17 +221,16 @@ fn show(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let state = guard.state(&Watch { budget: budget.clone(), value: value.clone() }).map_err(refused)?;
     let start = budget.window.at(env.now).start;
     let name = budget.name.as_str();
-    let operations = guard.with_store(|store| store.operations(Some(name))).unwrap_or_default();
-    let alerts = guard.with_store(|store| store.alerts()).unwrap_or_default();
-    let shown = Shown {
-        budget: state.as_ref().map(BudgetStatus::of),
-        operations: operations.into_iter().filter(|o| o.value == value && o.window_start == start).collect(),
-        alerts: alerts
-            .into_iter()
-            .filter(|a| a.budget == name && a.value == value && a.window_start == start)
-            .collect(),
-    };
+    let mut operations = guard.with_store(|store| store.operations(Some(name))).unwrap_or_default();
+    operations.retain(|o| o.value == value && o.window_start == start);
+    let mut alerts = guard.with_store(|store| store.alerts()).unwrap_or_default();
+    alerts.retain(|a| a.alert.budget == name && a.alert.value == value && a.alert.window_start == start);
     if target.json {
+        let shown = Shown {
+            budget: state.as_ref().map(BudgetStatus::of),
+            operations: operations.iter().map(OperationStatus::of).collect(),
+            alerts: alerts.iter().map(AlertStatus::of).collect(),
+        };
         render::json(io.out, &shown)?;
         return Ok(0);
     }
@@ -239,20 +238,20 @@ fn show(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Some(state) => details(state, io)?,
         None => writeln!(io.out, "Budget {name} was deleted for {} {value}.", budget.scope.name())?,
     }
-    for operation in &shown.operations {
+    for operation in &operations {
         let what = decision(&operation.decision);
         let Operation { at, actor, reason, .. } = operation;
         writeln!(io.out, "  {}  {what} by {actor}: {reason}", at.to_rfc3339())?;
     }
-    for alert in shown.alerts.iter().rev() {
-        let at = alert.at.to_rfc3339();
+    for record in alerts.iter().rev() {
+        let alert = &record.alert;
+        let (at, limit, used) = (alert.at.to_rfc3339(), grouped(alert.limit), grouped(alert.used));
         let percent = (alert.threshold * 100.0).round();
-        writeln!(
-            io.out,
-            "  {at}  passed {percent}% of {} ({} used)",
-            grouped(alert.limit),
-            grouped(alert.used)
-        )?;
+        let acknowledged = match &record.acknowledged {
+            Some(acknowledgement) => alerts::acknowledged(acknowledgement),
+            None => format!("not acknowledged (alert {})", alert.id),
+        };
+        writeln!(io.out, "  {at}  passed {percent}% of {limit} ({used} used), {acknowledged}")?;
     }
     Ok(0)
 }
@@ -284,7 +283,7 @@ fn details(state: &BudgetState, io: &mut Io) -> anyhow::Result<()> {
 
 #[derive(Serialize)]
 struct Decided {
-    operation: Operation,
+    operation: OperationStatus,
     before: Option<BudgetStatus>,
     after: Option<BudgetStatus>,
 }
@@ -310,6 +309,7 @@ fn decide(
     let Done { operation, before, after } = guard.operate(&request).map_err(refused)?;
     if target.json {
         let (before, after) = (before.as_ref().map(BudgetStatus::of), after.as_ref().map(BudgetStatus::of));
+        let operation = OperationStatus::of(&operation);
         render::json(io.out, &Decided { operation, before, after })?;
         return Ok(0);
     }

@@ -1,6 +1,7 @@
 //! The command line: one file for each command. Exit codes: 0 done, 1 failed, 2 wrong use or refused, 3 a session was
 //! stopped (`status --check`).
 
+pub mod alerts;
 pub mod attended;
 pub mod budget;
 pub mod client;
@@ -54,7 +55,9 @@ enum Command {
     Status(status::StatusArgs),
     /// List, show, extend, reset and delete budgets.
     Budget(budget::BudgetArgs),
-    /// Check the configuration, and show what is in force.
+    /// List and acknowledge alerts: a budget that passed a threshold.
+    Alerts(alerts::AlertsArgs),
+    /// Write, check and show the configuration.
     Config(config::ConfigArgs),
     /// Print a completion script for a shell.
     Completions(completions::CompletionsArgs),
@@ -99,6 +102,7 @@ pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::Doctor(args) => doctor::run(args, env, io),
         Command::Status(args) => status::run(args, env, io),
         Command::Budget(args) => budget::run(args, env, io),
+        Command::Alerts(args) => alerts::run(args, env, io),
         Command::Config(args) => config::run(args, env, io),
         Command::Completions(args) => completions::run(args, &mut Cli::command(), io),
     }

@@ -18,6 +18,15 @@ pub enum Level {
 }
 
 impl Level {
+    /// Every level with its name, mildest first.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("info", Self::Info), ("warning", Self::Warning), ("critical", Self::Critical)];
+
+    /// The name that people and JSON see.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, level)| *level == self).map_or("critical", |(name, _)| name)
+    }
+
     /// The level of a threshold, a fraction of the limit.
     pub fn of(threshold: f64) -> Self {
         match threshold {
@@ -82,5 +91,53 @@ impl BudgetAlert {
     /// The status that this threshold stands for.
     pub fn status(&self) -> Status {
         if self.used >= self.limit { Status::Paused } else { Status::Warning }
+    }
+}
+
+/// A person took notice of an alert.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledgement {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Why, where they said so.
+    pub reason: Option<String>,
+}
+
+/// A stored alert, and what became of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertRecord {
+    /// The alert.
+    pub alert: BudgetAlert,
+    /// Who took notice of it; `None`: nobody yet.
+    pub acknowledged: Option<Acknowledgement>,
+}
+
+/// Which alerts are meant: those that all of this is true of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AlertFilter {
+    /// Of this budget.
+    pub budget: Option<String>,
+    /// Of budgets that count this session.
+    pub session: Option<String>,
+    /// Of this level.
+    pub level: Option<Level>,
+    /// Raised before this moment.
+    pub before: Option<Timestamp>,
+    /// Acknowledged ones too.
+    pub acknowledged: bool,
+}
+
+impl AlertFilter {
+    /// Whether this alert is meant.
+    pub fn lets_through(&self, record: &AlertRecord) -> bool {
+        let alert = &record.alert;
+        let of_session = |id: &String| alert.scope == Scope::Session && alert.value == *id;
+        self.budget.as_ref().is_none_or(|name| alert.budget == *name)
+            && self.session.as_ref().is_none_or(of_session)
+            && self.level.is_none_or(|level| alert.level == level)
+            && self.before.is_none_or(|moment| alert.at < moment)
+            && (self.acknowledged || record.acknowledged.is_none())
     }
 }

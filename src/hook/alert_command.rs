@@ -4,6 +4,7 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+use crate::app::report::AlertStatus;
 use crate::domain::alert::BudgetAlert;
 
 /// Starts `command` for each alert, with the alert as one line of JSON on its standard input, and does not wait: it is
@@ -21,7 +22,9 @@ pub fn run(command: &[String], alerts: &[BudgetAlert]) -> Vec<String> {
             .spawn()?;
         // Far less than a pipe holds: writing never waits for the reader.
         match child.stdin.take() {
-            Some(mut stdin) => stdin.write_all((serde_json::to_string(alert)? + "\n").as_bytes()),
+            Some(mut stdin) => {
+                stdin.write_all((serde_json::to_string(&AlertStatus::raised(alert))? + "\n").as_bytes())
+            }
             None => Ok(()),
         }
     };

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::alert::BudgetAlert;
+use crate::domain::alert::{Acknowledgement, AlertRecord, BudgetAlert};
 use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::operation::Operation;
 use crate::domain::time::Timestamp;
@@ -190,7 +190,14 @@ pub trait Store {
     ///
     /// # Errors
     /// The store cannot be read.
-    fn alerts(&mut self) -> Result<Vec<BudgetAlert>>;
+    fn alerts(&mut self) -> Result<Vec<AlertRecord>>;
+
+    /// Notes that a person has taken notice of these alerts; those that were acknowledged already, or are not there, stay
+    /// as they are. Answers which were acknowledged now.
+    ///
+    /// # Errors
+    /// None was acknowledged.
+    fn acknowledge(&mut self, alerts: &[i64], acknowledgement: &Acknowledgement) -> Result<Vec<i64>>;
 
     /// Which store this is (see [`Applied::epoch`]).
     ///

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod accounting;
+mod alerts_command;
 mod budgets;
 mod client_facts;
 mod clock;

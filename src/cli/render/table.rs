@@ -26,7 +26,7 @@ pub fn budgets(states: &[BudgetState]) -> String {
     for state in states {
         table.add_row([
             Cell::new(short(&state.budget.name, 24)),
-            Cell::new(short(&value(state), 16)),
+            Cell::new(short(value(state.budget.scope, &state.value), 16)),
             Cell::new(bar::bar(state.utilization())),
             Cell::new(percent(state)),
             Cell::new(grouped(state.used)),
@@ -35,19 +35,27 @@ pub fn budgets(states: &[BudgetState]) -> String {
             Cell::new(status(state)),
         ]);
     }
-    // Wrapped cells are worse to read than two lines. (The width counts two columns of indentation.)
+    fitting(&mut table).unwrap_or_else(|| lines(states))
+}
+
+/// A table as text, where the terminal is wide enough for it: wrapped cells are worse to read than two lines.
+pub fn fitting(table: &mut Table) -> Option<String> {
     let terminal = table.width().map_or(usize::MAX, usize::from);
     table.set_content_arrangement(ContentArrangement::Disabled);
-    let text = trimmed(&table);
+    let text = trimmed(table);
     let widest = anstream::adapter::strip_str(&text).to_string().lines().map(|l| l.chars().count()).max();
-    if widest.is_some_and(|widest| widest + 2 > terminal) { lines(states) } else { text }
+    // Room for two columns of indentation.
+    widest.is_none_or(|widest| widest + 2 <= terminal).then_some(text)
 }
 
 fn lines(states: &[BudgetState]) -> String {
     let of = |state: &BudgetState| {
         let (name, scope, status) = (&state.budget.name, state.budget.scope.name(), status(state));
         let share = format!("{}  {}", bar::bar(state.utilization()), share(state));
-        format!("{name} ({scope} {})  {status}\n  {share}\n", short(&value(state), 24))
+        format!(
+            "{name} ({scope} {})  {status}\n  {share}\n",
+            short(value(state.budget.scope, &state.value), 24)
+        )
     };
     states.iter().map(of).collect()
 }
@@ -63,11 +71,11 @@ pub fn trimmed(table: &Table) -> String {
 }
 
 /// The value of a budget's scope, as a person names it: a session by the beginning of its id, a project by its folder.
-fn value(state: &BudgetState) -> String {
-    match state.budget.scope {
-        Scope::Session => state.value.chars().take(8).collect(),
-        Scope::Project => state.value.rsplit('/').next().unwrap_or_default().to_owned(),
-        _ => state.value.clone(),
+pub fn value(scope: Scope, value: &str) -> &str {
+    match scope {
+        Scope::Session => value.char_indices().nth(8).map_or(value, |(end, _)| &value[..end]),
+        Scope::Project => value.rsplit('/').next().unwrap_or_default(),
+        _ => value,
     }
 }
 

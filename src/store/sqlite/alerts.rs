@@ -1,11 +1,12 @@
-//! Alerts: raised in the step that crosses a threshold, shown once.
+//! Alerts: raised in the step that crosses a threshold, shown once, acknowledged once.
 
 use rusqlite::{Connection, params};
+use serde::de::DeserializeOwned;
 
 use super::super::{Result, StoreError};
 use super::meta;
 use super::operations::Standing;
-use crate::domain::alert::BudgetAlert;
+use crate::domain::alert::{Acknowledgement, AlertRecord, BudgetAlert};
 use crate::domain::budget::BudgetState;
 use crate::domain::time::Timestamp;
 
@@ -46,10 +47,7 @@ pub fn claim(db: &Connection, states: &[BudgetState], now: Timestamp) -> Result<
     for state in states {
         let mut rows = query.query(params![state.budget.name, state.value, state.window.start.0, now.0])?;
         while let Some(row) = rows.next()? {
-            let text: String = row.get(1)?;
-            let alert: BudgetAlert =
-                serde_json::from_str(&text).map_err(|e| StoreError::Damaged(format!("alerts: {e}")))?;
-            claimed.push(BudgetAlert { id: row.get(0)?, ..alert });
+            claimed.push(BudgetAlert { id: row.get(0)?, ..parse(&row.get::<_, String>(1)?)? });
         }
     }
     for alert in &claimed {
@@ -71,14 +69,31 @@ pub fn confirm(db: &Connection, alerts: &[i64]) -> Result<()> {
 }
 
 /// All alerts, newest first.
-pub fn list(db: &Connection) -> Result<Vec<BudgetAlert>> {
-    let mut query = db.prepare("SELECT id, alert FROM alerts ORDER BY id DESC")?;
-    let rows = query.query_map((), |r| Ok((r.get(0)?, r.get::<_, String>(1)?)))?;
-    rows.map(|row| {
-        let (id, text) = row?;
-        let alert: BudgetAlert =
-            serde_json::from_str(&text).map_err(|e| StoreError::Damaged(format!("alerts: {e}")))?;
-        Ok(BudgetAlert { id, ..alert })
-    })
-    .collect()
+pub fn list(db: &Connection) -> Result<Vec<AlertRecord>> {
+    let mut query = db.prepare("SELECT id, alert, acknowledged FROM alerts ORDER BY id DESC")?;
+    let mut rows = query.query(())?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        let alert = BudgetAlert { id: row.get(0)?, ..parse(&row.get::<_, String>(1)?)? };
+        let acknowledged = row.get::<_, Option<String>>(2)?.map(|text| parse(&text)).transpose()?;
+        all.push(AlertRecord { alert, acknowledged });
+    }
+    Ok(all)
+}
+
+/// Acknowledges those of `alerts` that nobody has; answers which they were.
+pub fn acknowledge(db: &Connection, alerts: &[i64], acknowledgement: &Acknowledgement) -> Result<Vec<i64>> {
+    let text = serde_json::to_string(acknowledgement).map_err(|e| StoreError::Damaged(e.to_string()))?;
+    let mut note = db.prepare("UPDATE alerts SET acknowledged = ? WHERE id = ? AND acknowledged IS NULL")?;
+    let mut done = Vec::new();
+    for id in alerts {
+        if note.execute(params![text, id])? > 0 {
+            done.push(*id);
+        }
+    }
+    Ok(done)
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|e| StoreError::Damaged(format!("alerts: {e}")))
 }

@@ -19,7 +19,7 @@ use super::session_cache::{lock_exclusive, lock_shared};
 use super::{
     Applied, Batch, ClientProcess, Result, Session, SessionRow, SessionTotal, Store, StoreError, Watch,
 };
-use crate::domain::alert::BudgetAlert;
+use crate::domain::alert::{Acknowledgement, AlertRecord};
 use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::operation::Operation;
 use crate::domain::time::Timestamp;
@@ -28,7 +28,7 @@ use crate::domain::time::Timestamp;
 pub const FILE: &str = "state.db";
 
 /// Numbered migrations; the number of those applied stands in `user_version`.
-const MIGRATIONS: [&str; 1] = [include_str!("schema_1.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// How long to wait for another process that writes. One write takes about a millisecond.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1000);
@@ -290,8 +290,12 @@ impl Store for SqliteStore {
         Ok(meta::read(self.beside()?)?.installed)
     }
 
-    fn alerts(&mut self) -> Result<Vec<BudgetAlert>> {
+    fn alerts(&mut self) -> Result<Vec<AlertRecord>> {
         alerts::list(self.beside()?)
+    }
+
+    fn acknowledge(&mut self, alerts: &[i64], acknowledgement: &Acknowledgement) -> Result<Vec<i64>> {
+        self.write(|db| alerts::acknowledge(db, alerts, acknowledgement))
     }
 
     fn epoch(&mut self) -> Result<String> {

@@ -1,0 +1,312 @@
+//! `fusebox alerts`: list and acknowledge what budgets raised.
+
+use anstyle::{AnsiColor, Style};
+use clap::builder::PossibleValuesParser;
+use clap::builder::TypedValueParser;
+use comfy_table::Cell;
+use serde::Serialize;
+
+use super::render::{self, table};
+use super::{Io, Misuse, attended, select};
+use crate::app::brief::grouped;
+use crate::app::guard::Guard;
+use crate::app::rebuild;
+use crate::app::report::AlertStatus;
+use crate::domain::alert::{Acknowledgement, AlertFilter, AlertRecord, Level};
+use crate::domain::budget::Mode;
+use crate::domain::time::Timestamp;
+use crate::env::Env;
+use crate::store::SessionRow;
+
+/// List and acknowledge alerts: a budget that passed a threshold.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  fusebox alerts list --level critical
+  fusebox alerts ack 12 13 --reason \"known: the migration\"
+  fusebox alerts ack --budget daily --before 2026-11-01
+  fusebox alerts ack --all")]
+pub struct AlertsArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List the alerts that nobody has acknowledged, newest first.
+    #[command(after_help = "Times are UTC. Examples:
+  fusebox alerts list --all --budget session
+  fusebox alerts list --json --limit 0 | jq '.[] | select(.level == \"critical\")'")]
+    List {
+        /// Acknowledged ones too.
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        filter: Filter,
+        /// At most so many, the newest; 0: all.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+        /// Write JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Acknowledge alerts: you have taken notice of them.
+    #[command(
+        after_help = "An alert is raised once for each threshold, window and limit in force, acknowledged or not. Of several options all must be \
+true of an alert. Examples:
+  fusebox alerts ack 12
+  fusebox alerts ack --level info --before 2026-11-01T12:00:00Z --reason \"old\""
+    )]
+    Ack {
+        /// Numbers of alerts, as listed.
+        #[arg(value_name = "ID", conflicts_with_all = ["all", "budget", "session", "level", "before"])]
+        ids: Vec<i64>,
+        /// Every alert that is not acknowledged yet.
+        #[arg(long, conflicts_with_all = ["budget", "session", "level", "before"])]
+        all: bool,
+        #[command(flatten)]
+        filter: Filter,
+        /// Those raised before this moment: a date (its beginning in UTC), or a time in RFC 3339.
+        #[arg(long, value_name = "TIME", value_parser = moment)]
+        before: Option<Timestamp>,
+        /// Why: kept with the acknowledgement.
+        #[arg(long)]
+        reason: Option<String>,
+        /// Write JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Filter {
+    /// Of this budget.
+    #[arg(long, value_name = "NAME")]
+    budget: Option<String>,
+    /// Of the budgets of this session: an id or the beginning of one.
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
+    /// Of this level: info below 70 % of the limit, warning below 90 %, else critical.
+    #[arg(long, value_parser = level())]
+    level: Option<Level>,
+}
+
+fn level() -> impl TypedValueParser<Value = Level> {
+    let parser = PossibleValuesParser::new(Level::ALL.map(|(name, _)| name));
+    parser
+        .map(|name| Level::ALL.iter().find(|(n, _)| *n == name).map_or(Level::Critical, |(_, level)| *level))
+}
+
+/// `2026-11-01`, `2026-11-01T12:00:00Z`, `2026-11-01T13:00:00+01:00`.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    let found = Timestamp::parse(text).or_else(|| Timestamp::parse(&format!("{text}T00:00:00Z")));
+    found.ok_or_else(|| "give a date such as 2026-11-01, or a time such as 2026-11-01T12:00:00Z".to_owned())
+}
+
+/// Runs it.
+///
+/// # Errors
+/// No such alert, budget or session; a refused command; a store that cannot be used.
+pub fn run(args: &AlertsArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    match &args.command {
+        Command::List { all, filter, limit, json } => {
+            let (mut guard, rows) = current(env, io)?;
+            let records = all_of(&mut guard)?;
+            let filter = AlertFilter { acknowledged: *all, ..filter.resolve(&guard, &rows, &records)? };
+            let mut found: Vec<&AlertRecord> = records.iter().filter(|r| filter.lets_through(r)).collect();
+            let there = found.len();
+            found.truncate(if *limit == 0 { there } else { *limit });
+            list(&found, &filter, *json, io)?;
+            if found.len() < there {
+                let shown = found.len();
+                writeln!(io.err, "The newest {shown} of {there}; --limit 0 lists all.")?;
+            }
+            Ok(0)
+        }
+        Command::Ack { ids, all, filter, before, reason, json } => {
+            attended::refuse_in_agent(env, "fusebox alerts ack")?;
+            if ids.is_empty() && !all && before.is_none() && filter.is_empty() {
+                let way = "name the alerts: ids, --all, --budget, --session, --level or --before";
+                return Err(Misuse(format!("{way}; `fusebox alerts list` lists them")).into());
+            }
+            let (mut guard, rows) = current(env, io)?;
+            let records = all_of(&mut guard)?;
+            let meant = if ids.is_empty() {
+                let filter = AlertFilter { before: *before, ..filter.resolve(&guard, &rows, &records)? };
+                records.iter().filter(|r| filter.lets_through(r)).map(|r| r.alert.id).collect()
+            } else {
+                known(ids, &records)?
+            };
+            let reason = reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
+            let by = Acknowledgement { by: env.user(), at: env.now, reason: reason.map(str::to_owned) };
+            let noted = guard.notes.len();
+            let done = guard.with_store(|store| store.acknowledge(&meant, &by));
+            let done = done.ok_or_else(|| anyhow::anyhow!("{}", guard.notes[noted..].join("; ")))?;
+            let already = meant.into_iter().filter(|id| !done.contains(id)).collect();
+            report(&Acked { acknowledged: done, already }, *json, io)
+        }
+    }
+}
+
+impl Filter {
+    fn is_empty(&self) -> bool {
+        self.budget.is_none() && self.session.is_none() && self.level.is_none()
+    }
+
+    /// The filter with whole names, which must be known: a misspelt one would find nothing, and look as if all was well.
+    fn resolve(
+        &self,
+        guard: &Guard,
+        rows: &[SessionRow],
+        records: &[AlertRecord],
+    ) -> anyhow::Result<AlertFilter> {
+        let session = self.session.as_deref().map(|id| select::named(rows, id)).transpose()?;
+        if let Some(name) = &self.budget {
+            let configured = guard.config.budgets.iter().map(|b| b.name.as_str());
+            let mut known: Vec<&str> =
+                configured.chain(records.iter().map(|r| r.alert.budget.as_str())).collect();
+            known.sort_unstable();
+            known.dedup();
+            if !known.contains(&name.as_str()) {
+                let known = known.join(", ");
+                return Err(Misuse(format!("there is no budget {name}; there are: {known}")).into());
+            }
+        }
+        Ok(AlertFilter {
+            budget: self.budget.clone(),
+            session: session.map(|row| row.session.id.clone()),
+            level: self.level,
+            ..AlertFilter::default()
+        })
+    }
+}
+
+/// A guard of the working folder, once everything that was written was read.
+fn current<'a>(env: &'a Env, io: &mut Io) -> anyhow::Result<(Guard<'a>, Vec<SessionRow>)> {
+    let mut guard = select::guard(env, io.err)?;
+    let rows = select::sessions(&mut guard)?;
+    for row in rows.iter().filter(|row| !row.complete) {
+        rebuild::read_on(env, row, u64::MAX);
+    }
+    Ok((guard, rows))
+}
+
+fn all_of(guard: &mut Guard) -> anyhow::Result<Vec<AlertRecord>> {
+    let noted = guard.notes.len();
+    let records = guard.with_store(|store| store.alerts());
+    records.ok_or_else(|| anyhow::anyhow!("{}", guard.notes[noted..].join("; ")))
+}
+
+/// The ids, each once; all must be there.
+fn known(ids: &[i64], records: &[AlertRecord]) -> anyhow::Result<Vec<i64>> {
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    ids.dedup();
+    let strange = ids.iter().filter(|id| records.iter().all(|r| r.alert.id != **id));
+    let strange: Vec<String> = strange.map(i64::to_string).collect();
+    if strange.is_empty() {
+        return Ok(ids);
+    }
+    let strange = strange.join(", ");
+    let refusal =
+        format!("there is no alert {strange}; `fusebox alerts list --all` lists them. Nothing was changed");
+    Err(Misuse(refusal).into())
+}
+
+fn list(found: &[&AlertRecord], filter: &AlertFilter, json: bool, io: &mut Io) -> anyhow::Result<()> {
+    if json {
+        return render::json(io.out, &found.iter().map(|r| AlertStatus::of(r)).collect::<Vec<_>>());
+    }
+    if found.is_empty() {
+        let hint = if filter.acknowledged { "" } else { " that is not acknowledged; --all lists those too" };
+        writeln!(io.out, "There is no such alert{hint}.")?;
+        return Ok(());
+    }
+    const HEADER: [&str; 10] =
+        ["ID", "AT", "LEVEL", "BUDGET", "OF", "PASSED", "USED", "LIMIT", "", "ACKNOWLEDGED"];
+    // Who acknowledged is a column only where somebody did.
+    let columns = HEADER.len() - usize::from(found.iter().all(|r| r.acknowledged.is_none()));
+    let mut rows = table::plain(&HEADER[..columns], &["ID", "PASSED", "USED", "LIMIT"]);
+    for record in found {
+        let alert = &record.alert;
+        let acknowledged = record.acknowledged.as_ref().map_or(String::new(), |a| a.by.clone());
+        let cells = [
+            Cell::new(alert.id),
+            Cell::new(alert.at.to_rfc3339()),
+            Cell::new(coloured(alert.level)),
+            Cell::new(table::short(&budget(record), 24)),
+            Cell::new(table::short(table::value(alert.scope, &alert.value), 16)),
+            Cell::new(percent(record)),
+            Cell::new(grouped(alert.used)),
+            Cell::new(grouped(alert.limit)),
+            Cell::new(alert.unit.noun()),
+            Cell::new(table::short(&acknowledged, 16)),
+        ];
+        rows.add_row(cells.into_iter().take(columns));
+    }
+    match table::fitting(&mut rows) {
+        Some(text) => write!(io.out, "{text}")?,
+        None => found.iter().try_for_each(|record| two_lines(record, io))?,
+    }
+    Ok(())
+}
+
+fn two_lines(record: &AlertRecord, io: &mut Io) -> anyhow::Result<()> {
+    let alert = &record.alert;
+    let of = table::short(table::value(alert.scope, &alert.value), 16);
+    let (id, level, scope) = (alert.id, coloured(alert.level), alert.scope.name());
+    writeln!(io.out, "{id}  {level}  {} ({scope} {of})  passed {}", budget(record), percent(record))?;
+    let (used, limit, unit) = (grouped(alert.used), grouped(alert.limit), alert.unit.noun());
+    writeln!(io.out, "  {}  {used} of {limit} {unit}", alert.at.to_rfc3339())?;
+    if let Some(acknowledgement) = &record.acknowledged {
+        writeln!(io.out, "  {}", acknowledged(acknowledgement))?;
+    }
+    Ok(())
+}
+
+/// `acknowledged by alice 2026-11-25T07:30:16Z: why`
+pub fn acknowledged(acknowledgement: &Acknowledgement) -> String {
+    let Acknowledgement { by, at, reason } = acknowledgement;
+    let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("acknowledged by {by} {}{reason}", at.to_rfc3339())
+}
+
+fn budget(record: &AlertRecord) -> String {
+    let shadow = if record.alert.mode == Mode::Shadow { " (shadow)" } else { "" };
+    format!("{}{shadow}", record.alert.budget)
+}
+
+fn percent(record: &AlertRecord) -> String {
+    format!("{}%", (record.alert.threshold * 10_000.0).round() / 100.0)
+}
+
+fn coloured(level: Level) -> String {
+    let style = match level {
+        Level::Info => Style::new(),
+        Level::Warning => Style::new().fg_color(Some(AnsiColor::Yellow.into())),
+        Level::Critical => Style::new().fg_color(Some(AnsiColor::Red.into())).bold(),
+    };
+    format!("{style}{}{style:#}", level.name())
+}
+
+#[derive(Serialize)]
+struct Acked {
+    /// Now.
+    acknowledged: Vec<i64>,
+    /// Before.
+    already: Vec<i64>,
+}
+
+fn report(done: &Acked, json: bool, io: &mut Io) -> anyhow::Result<u8> {
+    if json {
+        render::json(io.out, done)?;
+        return Ok(0);
+    }
+    let alerts = |n: usize| if n == 1 { "1 alert".to_owned() } else { format!("{n} alerts") };
+    match (done.acknowledged.len(), done.already.len()) {
+        (0, 0) => writeln!(io.out, "There is nothing to acknowledge.")?,
+        (0, n) => writeln!(io.out, "Acknowledged already: {}.", alerts(n))?,
+        (n, 0) => writeln!(io.out, "Acknowledged: {}.", alerts(n))?,
+        (n, m) => writeln!(io.out, "Acknowledged: {}; already before: {m}.", alerts(n))?,
+    }
+    Ok(0)
+}
