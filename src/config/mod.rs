@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use self::draft::{Draft, Held};
 use self::file::Layer;
+pub use self::place::{Place, places};
 use self::place::{project_file, project_settings, shown_path, user_file};
 pub use self::source::{Effective, Problem, Source};
 pub use self::stamp::Stamp;

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::source::shown;
-use super::variable::CHOOSES_CONFIG;
+use super::variable::{ByProject, CHOOSES_CONFIG};
 use crate::env::Env;
 
 /// The managed file: bounds all others.
@@ -39,6 +41,38 @@ pub(super) fn looked_at(env: &Env, project_dir: Option<&Path>, managed: &Path) -
         paths.extend(project_settings(dir));
     }
     paths
+}
+
+/// A file or folder that Fusebox works with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// `user_file`, `project_file`, `managed_file`, `state_folder` or `cache_folder`.
+    pub what: &'static str,
+    /// Where it is, absolute.
+    pub path: PathBuf,
+    /// The same as people see it, with `~` for the home.
+    pub shown: String,
+    /// Whether there is one.
+    pub exists: bool,
+}
+
+/// The files of the configuration, and the folders in use. A user's file or a state folder is left out where there is no
+/// home to look for it in.
+pub fn places(env: &Env, project_dir: &Path) -> Vec<Place> {
+    let settings = project_settings(project_dir);
+    let by_project = ByProject::of(settings.iter().map(|path| (path.as_path(), String::new())));
+    let all = [
+        ("user_file", user_file(env, |name| by_project.names(name))),
+        ("project_file", Some(project_file(project_dir))),
+        ("managed_file", Some(MANAGED.into())),
+        ("state_folder", env.state_dir()),
+        ("cache_folder", Some(env.cache_dir())),
+    ];
+    let place = |(what, path): (_, Option<PathBuf>)| {
+        let path = env.cwd.join(path?);
+        Some(Place { what, shown: shown_path(env, &path), exists: path.exists(), path })
+    };
+    all.into_iter().filter_map(place).collect()
 }
 
 /// A path as people see it: `~` for the home.

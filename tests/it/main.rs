@@ -8,6 +8,7 @@ mod alerts_command;
 mod budgets;
 mod client_facts;
 mod clock;
+mod config_command;
 mod contract;
 mod crashes;
 mod doctor;

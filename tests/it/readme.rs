@@ -24,7 +24,7 @@ fn the_configuration_is_taken_as_it_stands() {
     let home = Home::new();
     let [toml] = &blocks("toml")[..] else { panic!("one block of TOML") };
     home.configure(toml);
-    let ran = home.fusebox(&["config", "check"]);
+    let ran = home.fusebox(&["config", "show"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
     assert!(ran.stdout.contains("Europe/Berlin"), "{ran:?}");
 }

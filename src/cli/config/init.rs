@@ -1,0 +1,127 @@
+//! `fusebox config init`: a file to begin with. As written it changes nothing: it says the defaults, in comments.
+
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::Serialize;
+
+use crate::cli::{Io, Misuse, attended, render};
+use crate::config;
+use crate::domain::time::Timestamp;
+use crate::env::Env;
+
+const USER: &str = include_str!("starter_user.toml");
+const PROJECT: &str = include_str!("starter_project.toml");
+
+/// Write a file to begin with: all settings with their defaults, explained.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "As written, the file changes nothing. A file that is there is never overwritten without --force, which keeps it \
+beside the new one. Examples:
+  fusebox config init
+  fusebox config init --project --dry-run"
+)]
+pub struct InitArgs {
+    /// The project's file, .claude/fusebox.toml, with what a project may say.
+    #[arg(long)]
+    project: bool,
+    /// Replace a file that is there, and keep it under another name.
+    #[arg(long)]
+    force: bool,
+    /// Print the file and write nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Write JSON.
+    #[arg(long, conflicts_with = "dry_run")]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Written {
+    path: PathBuf,
+    backup: Option<PathBuf>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// The file is there already, or cannot be written. Nothing was changed.
+pub fn run(args: &InitArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let text = if args.project { PROJECT } else { USER };
+    if args.dry_run {
+        write!(io.out, "{text}")?;
+        return Ok(0);
+    }
+    attended::refuse_in_agent(env, "fusebox config init")?;
+    let what = if args.project { "project_file" } else { "user_file" };
+    let places = config::places(env, &env.project_dir(&env.cwd));
+    let place = places.into_iter().find(|place| place.what == what);
+    let path =
+        place.context("there is no home folder. Set HOME, or FUSEBOX_CONFIG to a file of your own")?.path;
+    // A link is followed: it may lead into a folder that is kept elsewhere.
+    let path = fs::canonicalize(&path).unwrap_or(path);
+    let backup = write_new(&path, text, args.force, env.now)?;
+    if args.json {
+        render::json(io.out, &Written { path, backup })?;
+        return Ok(0);
+    }
+    writeln!(io.out, "Written  {}", path.display())?;
+    if let Some(backup) = backup {
+        writeln!(io.out, "Backup   {}", backup.display())?;
+    }
+    writeln!(io.out, "\nIt changes nothing yet. Edit it, then run `fusebox config check`.")?;
+    Ok(0)
+}
+
+/// Writes a file that is not there; with `force`, moves the one that is there out of the way first, and answers where to.
+fn write_new(path: &Path, text: &str, force: bool, now: Timestamp) -> anyhow::Result<Option<PathBuf>> {
+    let dir = path.parent().with_context(|| format!("{} is no file", path.display()))?;
+    let failed = |error: std::io::Error| anyhow::anyhow!("{}: {error}. Nothing was changed", path.display());
+    fs::create_dir_all(dir).map_err(failed)?;
+    // The mode of a new file, less the process's umask: a project's file is for everybody who works there.
+    let mode = fs::Permissions::from_mode(0o666);
+    let new = tempfile::Builder::new().prefix(".fusebox-").permissions(mode).tempfile_in(dir);
+    let mut new = new.map_err(failed)?;
+    new.write_all(text.as_bytes()).and_then(|()| new.as_file().sync_all()).map_err(failed)?;
+    let there = fs::symlink_metadata(path);
+    let backup = match &there {
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => bail!("{}: {error}. Nothing was changed", path.display()),
+        Ok(found) if !found.is_file() => bail!("{} is no file. Nothing was changed", path.display()),
+        Ok(_) if !force => {
+            let way = "--force replaces it and keeps a backup, --dry-run prints what would be written";
+            return Err(
+                Misuse(format!("{} is there already: {way}. Nothing was changed", path.display())).into()
+            );
+        }
+        Ok(_) => Some(back_up(path, now).map_err(failed)?),
+    };
+    // Not over one that somebody else has written meanwhile.
+    if let Err(error) = new.persist_noclobber(path) {
+        let kept =
+            backup.map(|backup| format!(" (the old file is {})", backup.display())).unwrap_or_default();
+        bail!("{}: {}{kept}", path.display(), error.error);
+    }
+    Ok(backup)
+}
+
+/// Moves a file to a name that nothing has yet.
+fn back_up(path: &Path, now: Timestamp) -> std::io::Result<PathBuf> {
+    let name = format!("{}.fusebox-backup-{}", path.display(), now.utc().format("%Y%m%dT%H%M%SZ"));
+    let names = std::iter::once(name.clone()).chain((2..).map(|n| format!("{name}-{n}")));
+    for backup in names {
+        // A second name for the same file is refused where the name is taken; a rename would replace.
+        match fs::hard_link(path, &backup) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            linked => {
+                linked?;
+                fs::remove_file(path)?;
+                return Ok(backup.into());
+            }
+        }
+    }
+    Err(ErrorKind::AlreadyExists.into())
+}

@@ -1,0 +1,123 @@
+//! `fusebox config`: writes a file to begin with, checks what there is, and shows what is in force.
+
+mod init;
+mod show;
+
+use serde::Serialize;
+
+use super::Io;
+use super::render::{self, table};
+use crate::config::{self, Effective, Loaded, Place, Problem};
+use crate::env::Env;
+
+/// Write, check and show the configuration.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "The configuration is that of the working folder's project. Examples:
+  fusebox config init
+  fusebox config check
+  fusebox config show")]
+pub struct ConfigArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Write a file to begin with: all settings with their defaults, explained.
+    Init(init::InitArgs),
+    /// Check the configuration; exit code 2 when something in it is refused.
+    #[command(after_help = "Says also which files are read, and which folders are in use. Example:
+  fusebox config check --json | jq '.places[] | select(.exists)'")]
+    Check {
+        /// Write JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the configuration in force as TOML, each value with its source; exit code 2 when something was refused.
+    #[command(after_help = "What is printed can be used as a configuration file. Example:
+  fusebox config show --json | jq '.values[] | select(.source.kind != \"default\")'")]
+    Show {
+        /// Write JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs it.
+///
+/// # Errors
+/// A file cannot be written; standard output cannot be written.
+pub fn run(args: &ConfigArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let loaded = || config::load(env, Some(&env.project_dir(&env.cwd)));
+    match &args.command {
+        Command::Init(args) => init::run(args, env, io),
+        Command::Check { json } => check(loaded(), *json, env, io),
+        Command::Show { json } => show(&loaded(), *json, io),
+    }
+}
+
+#[derive(Serialize)]
+struct Checked {
+    usable: bool,
+    values: Vec<Effective>,
+    problems: Vec<Problem>,
+    places: Vec<Place>,
+}
+
+fn check(loaded: Loaded, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let places = config::places(env, &env.project_dir(&env.cwd));
+    let code = exit_code(&loaded);
+    if json {
+        let usable = loaded.is_usable();
+        let Loaded { values, problems, .. } = loaded;
+        render::json(io.out, &Checked { usable, values, problems, places })?;
+        return Ok(code);
+    }
+    let verdict = match (loaded.is_usable(), code) {
+        (true, 0) => "The configuration is in order.",
+        (true, _) => "The configuration is in order, but for what the project may not say: that is left out.",
+        (false, _) => "The configuration cannot be used.",
+    };
+    writeln!(io.out, "{verdict}\n")?;
+    let mut rows = table::plain(&["WHAT", "WHERE", ""], &[]);
+    for Place { what, shown, exists, .. } in &places {
+        rows.add_row([what.replace('_', " "), shown.clone(), if *exists { "" } else { "not there" }.into()]);
+    }
+    rows.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
+    write!(io.out, "{}", table::trimmed(&rows))?;
+    tell(&loaded, io)?;
+    Ok(code)
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    values: &'a [Effective],
+}
+
+fn show(loaded: &Loaded, json: bool, io: &mut Io) -> anyhow::Result<u8> {
+    if json {
+        render::json(io.out, &Shown { values: &loaded.values })?;
+    } else {
+        write!(io.out, "{}", show::as_toml(&loaded.values))?;
+    }
+    tell(loaded, io)?;
+    Ok(exit_code(loaded))
+}
+
+fn exit_code(loaded: &Loaded) -> u8 {
+    if loaded.problems.is_empty() { 0 } else { 2 }
+}
+
+/// What was refused, and what that means.
+fn tell(loaded: &Loaded, io: &mut Io) -> anyhow::Result<()> {
+    for problem in &loaded.problems {
+        writeln!(io.err, "{problem}")?;
+    }
+    if !loaded.is_usable() {
+        writeln!(
+            io.err,
+            "Until this is mended, hooks go on with the last good configuration; without one, with what is valid of this."
+        )?;
+    }
+    Ok(())
+}

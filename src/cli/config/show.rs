@@ -1,0 +1,93 @@
+//! The configuration in force as a file: valid TOML that says the same again, with the source of each value beside it.
+
+use std::fmt::Write;
+
+use anstyle::Style;
+use serde_json::Value;
+
+use crate::config::Effective;
+
+/// Comments begin in one column, but for values that are longer than this.
+const WIDEST: usize = 56;
+
+/// The values of one table, by their names there.
+struct Section<'v> {
+    heading: Heading<'v>,
+    values: Vec<(&'v str, &'v Effective)>,
+}
+
+#[derive(PartialEq)]
+enum Heading<'v> {
+    Top,
+    Table(&'v str),
+    Budget(&'v str),
+}
+
+/// The values as TOML.
+pub fn as_toml(values: &[Effective]) -> String {
+    let mut text = String::new();
+    let declared = values.iter().find(|value| value.key == "declared task type");
+    if let Some(Effective { value, source, .. }) = declared {
+        let _ = writeln!(text, "# The declared task type is {} ({source}).", toml(value));
+    }
+    let task_type = declared.and_then(|declared| declared.value.as_str()).unwrap_or_default();
+    let of_type = values.iter().find(|value| value.key == format!("task_type.{task_type}"));
+    for section in sections(values) {
+        section.write(&mut text, of_type.map(|of_type| &of_type.value));
+    }
+    text
+}
+
+fn sections(values: &[Effective]) -> Vec<Section<'_>> {
+    let mut sections: Vec<Section> = Vec::new();
+    for value in values.iter().filter(|value| value.key != "declared task type") {
+        let of_budget = value.key.strip_prefix("budget.").and_then(|rest| rest.rsplit_once('.'));
+        let (heading, key) = match (of_budget, value.key.split_once('.')) {
+            (Some((name, key)), _) => (Heading::Budget(name), key),
+            (None, Some((table, key))) => (Heading::Table(table), key),
+            (None, None) => (Heading::Top, value.key.as_str()),
+        };
+        match sections.last_mut().filter(|last| last.heading == heading) {
+            Some(last) => last.values.push((key, value)),
+            None => sections.push(Section { heading, values: vec![(key, value)] }),
+        }
+    }
+    sections
+}
+
+impl Section<'_> {
+    /// `by_type`: the limit of the declared task type.
+    fn write(&self, text: &mut String, by_type: Option<&Value>) {
+        let dim = Style::new().dimmed();
+        match (&self.heading, &self.values[..]) {
+            (Heading::Top, _) => {}
+            (Heading::Table(table), _) => _ = writeln!(text, "\n[{table}]"),
+            // Of a budget that was taken away nothing else is known: written as a new one, it would lack its limit.
+            (Heading::Budget(name), [(_, off)]) if *name != "session" => {
+                _ = writeln!(text, "\n{dim}# budget {name} is taken away: {}{dim:#}", off.source);
+                return;
+            }
+            (Heading::Budget(name), _) => {
+                _ = writeln!(text, "\n[[budget]]\nname = {}", toml(&Value::from(*name)));
+            }
+        }
+        let stated = |(key, of): &(&str, &Effective)| match &of.value {
+            Value::Null => format!("# {key}: none"),
+            // As a key of the budget it would hold for every session, whatever its type.
+            value if of.key == "budget.task.limit" && by_type == Some(value) => {
+                format!("# {key}: {value}, by the task type")
+            }
+            value => format!("{key} = {}", toml(value)),
+        };
+        let lines: Vec<String> = self.values.iter().map(stated).collect();
+        let width = lines.iter().map(|line| line.chars().count()).filter(|width| *width <= WIDEST).max();
+        for (line, (_, of)) in lines.iter().zip(&self.values) {
+            let _ = writeln!(text, "{line:<0$}  {dim}# {1}{dim:#}", width.unwrap_or(0), of.source);
+        }
+    }
+}
+
+/// A value as TOML writes it.
+fn toml(value: &Value) -> String {
+    toml::Value::try_from(value).map(|value| value.to_string()).unwrap_or_default()
+}

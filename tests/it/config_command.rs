@@ -1,0 +1,232 @@
+//! `fusebox config` from outside: a file to begin with, the verdict, and what is in force as a file.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Home, Ran};
+
+const USER: &str = "config/fusebox/config.toml";
+const PROJECT: &str = "project/.claude/fusebox.toml";
+
+/// A configuration of many values, of which none is a default.
+const RICH: &str = r#"
+enabled = true
+[brief]
+show = "past_threshold"
+[alerts]
+command = ["sh", "-c", "echo \"it's\" > /dev/null"]
+[task_type]
+migration = 900_000
+[[budget]]
+name = "session"
+enabled = false
+[[budget]]
+name = "per-day.x"
+scope = "user"
+match = "a*"
+unit = "requests"
+limit = 500
+hard_limit = 700
+window = "day"
+timezone = "Europe/Berlin"
+thresholds = [0.25, 1.0]
+on_limit = "stop"
+wrap_up = 3
+store_down = "deny"
+mode = "shadow"
+"#;
+
+fn values(home: &Home) -> Vec<(String, Value)> {
+    let ran = home.fusebox(&["config", "show", "--json"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    let value = |v: &Value| (v["key"].as_str().unwrap().to_owned(), v["value"].clone());
+    ran.json()["values"].as_array().unwrap().iter().map(value).collect()
+}
+
+fn shown(home: &Home) -> String {
+    let ran = home.fusebox(&["config", "show"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    ran.stdout
+}
+
+fn read(home: &Home, file: &str) -> String {
+    std::fs::read_to_string(home.path(file)).unwrap()
+}
+
+/// What a person does with a file to begin with: takes the signs away that switch settings off, and those of the
+/// examples.
+fn switched_on(text: &str) -> String {
+    let setting =
+        |line: &str| line.starts_with("[[") || line.split_once(" = ").is_some_and(|(key, _)| is_key(key));
+    let on = |line: &str| match (line.strip_prefix('#'), line.strip_prefix("# ")) {
+        (_, Some(example)) if setting(example) => example.to_owned(),
+        (Some(default), None) if !default.is_empty() => default.to_owned(),
+        _ => line.to_owned(),
+    };
+    text.lines().map(|line| on(line) + "\n").collect()
+}
+
+fn is_key(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+}
+
+#[test]
+fn what_is_in_force_can_be_used_as_a_file() {
+    for var in [None, Some("planning")] {
+        let home = Home::new();
+        let home = var.iter().fold(home, |home, name| home.var("FUSEBOX_TASK_TYPE", name));
+        home.configure(RICH);
+        std::fs::create_dir_all(home.path("project/.claude")).unwrap();
+        std::fs::write(home.path(PROJECT), "[[budget]]\nname = \"per-day.x\"\nlimit = 400\n").unwrap();
+        let before = values(&home);
+        let toml = shown(&home);
+        assert!(toml.contains("limit = 400") && toml.contains("# ~/project/.claude/fusebox.toml"), "{toml}");
+        assert!(
+            toml.contains("window = \"day\"") && toml.contains("# ~/config/fusebox/config.toml"),
+            "{toml}"
+        );
+        assert!(toml.contains("wrap_up = 3") && toml.contains("# default"), "{toml}");
+        std::fs::remove_file(home.path(PROJECT)).unwrap();
+        home.configure(&toml);
+        assert_eq!(values(&home), before, "{toml}");
+    }
+}
+
+#[test]
+fn the_limit_of_a_task_type_stays_with_the_type() {
+    let home = Home::new().var("FUSEBOX_TASK_TYPE", "planning");
+    let toml = shown(&home);
+    assert!(toml.starts_with("# The declared task type is \"planning\" (FUSEBOX_TASK_TYPE)."), "{toml}");
+    let other = Home::new().var("FUSEBOX_TASK_TYPE", "docs");
+    other.configure(&toml);
+    let limit = values(&other).into_iter().find(|(key, _)| key == "budget.task.limit").unwrap().1;
+    assert_eq!(limit, 40_000, "{toml}");
+}
+
+#[test]
+fn a_budget_that_was_taken_away_stays_away() {
+    let home = Home::new();
+    home.configure("[[budget]]\nname = \"session\"\nenabled = false\n[[budget]]\nname = \"x\"\nenabled = false\nlimit = 5\n");
+    let toml = shown(&home);
+    assert!(toml.contains("# budget x is taken away"), "{toml}");
+    home.configure(&toml);
+    let off = |key: &str, value: &Value| key == "budget.session.enabled" && *value == json!(false);
+    assert!(values(&home).iter().any(|(key, value)| off(key, value)), "{toml}");
+}
+
+#[test]
+fn a_file_to_begin_with_says_the_defaults() {
+    let bare = values(&Home::new());
+    let home = Home::new();
+    let ran = home.fusebox(&["config", "init"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    assert!(ran.stdout.contains(home.path(USER).to_str().unwrap()), "{ran:?}");
+    assert_eq!(home.fusebox(&["config", "check"]).code, 0);
+    assert_eq!(values(&home), bare, "as written it changes nothing");
+
+    let text = read(&home, USER);
+    assert_eq!(home.fusebox(&["config", "init", "--dry-run"]).stdout, text);
+    home.configure(&switched_on(&text));
+    let on = values(&home);
+    let new: Vec<&(String, Value)> = on.iter().filter(|value| !bare.contains(value)).collect();
+    assert!(new.iter().all(|(key, _)| key.starts_with("budget.daily.")) && !new.is_empty(), "{new:?}");
+    for (key, value) in bare.iter().filter(|(key, value)| !key.starts_with("store.") && !value.is_null()) {
+        assert!(on.contains(&(key.clone(), value.clone())), "{key}");
+        let named = key.rsplit('.').next().unwrap();
+        assert!(switched_on(&text).lines().any(|l| l.starts_with(named)), "{key} is left out");
+    }
+}
+
+#[test]
+fn a_projects_file_to_begin_with_says_what_a_project_may() {
+    let home = Home::new();
+    let bare = values(&home);
+    let ran = home.fusebox(&["config", "init", "--project", "--json"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(ran.json(), json!({"path": home.path(PROJECT), "backup": null}));
+    assert_eq!(values(&home), bare);
+    let on = switched_on(&read(&home, PROJECT));
+    std::fs::write(home.path(PROJECT), &on).unwrap();
+    let ran = home.fusebox(&["config", "check"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{on}");
+    let added = values(&home).into_iter().filter(|v| !bare.contains(v));
+    assert!(added.into_iter().all(|(key, _)| key.starts_with("budget.project-week.")));
+}
+
+#[test]
+fn nothing_is_overwritten() {
+    let home = Home::new();
+    home.configure("enabled = false\n");
+    let refused = |ran: Ran, says: &str| {
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran:?}");
+        assert!(ran.stderr.contains(says), "{ran:?}");
+    };
+    refused(home.fusebox(&["config", "init"]), "is there already");
+    assert_eq!(read(&home, USER), "enabled = false\n");
+    for n in 1..=2 {
+        let forced = home.fusebox(&["config", "init", "--force", "--json"]);
+        let backup = forced.json()["backup"].as_str().unwrap().to_owned();
+        let kept = std::fs::read_to_string(backup).unwrap();
+        assert_eq!(kept == "enabled = false\n", n == 1, "{kept}");
+    }
+    let files = home.path("config/fusebox").read_dir().unwrap().count();
+    assert_eq!(files, 3, "the file, and two that it replaced");
+
+    let home = Home::new().var("CLAUDECODE", "1");
+    refused(home.fusebox(&["config", "init"]), "does not run inside an agent's shell");
+    assert!(!home.path(USER).exists());
+    assert_eq!(home.fusebox(&["config", "init", "--dry-run"]).code, 0, "an agent may look");
+}
+
+#[test]
+fn a_link_is_followed_and_the_file_that_a_variable_names_is_meant() {
+    let home = Home::new();
+    std::fs::create_dir_all(home.path("config/fusebox")).unwrap();
+    std::fs::write(home.path("dotfile"), "enabled = false\n").unwrap();
+    std::os::unix::fs::symlink(home.path("dotfile"), home.path(USER)).unwrap();
+    assert_eq!(home.fusebox(&["config", "init", "--force"]).code, 0);
+    assert!(home.path(USER).is_symlink());
+    assert!(read(&home, "dotfile").contains("[[budget]]"));
+
+    let named = home.path("elsewhere/own.toml");
+    let home = home.var("FUSEBOX_CONFIG", named.to_str().unwrap());
+    assert_eq!(home.fusebox(&["config", "init"]).code, 0);
+    assert!(named.is_file());
+}
+
+#[test]
+fn the_verdict_says_what_is_wrong_and_which_files_are_read() {
+    let home = Home::new();
+    let ran = home.fusebox(&["config", "check"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    assert!(ran.stdout.starts_with("The configuration is in order.\n"), "{ran:?}");
+    assert!(ran.stdout.contains("~/config/fusebox/config.toml"), "{ran:?}");
+
+    home.configure("[[budget]]\nname = \"session\"\nlimit = -5\n");
+    let ran = home.fusebox(&["config", "check"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stdout.starts_with("The configuration cannot be used.\n"), "{ran:?}");
+    assert!(ran.stderr.contains("config.toml:3: budget.session.limit: must be"), "{ran:?}");
+    let show = home.fusebox(&["config", "show"]);
+    assert_eq!((show.code, &show.stderr), (2, &ran.stderr), "{show:?}");
+
+    let checked = home.fusebox(&["config", "check", "--json"]).json();
+    assert_eq!((&checked["usable"], checked["problems"].as_array().unwrap().len()), (&json!(false), 1));
+    assert!(checked["values"].as_array().unwrap().len() > 10);
+    let place = |what: &str| {
+        let places = checked["places"].as_array().unwrap();
+        places.iter().find(|place| place["what"] == what).unwrap().clone()
+    };
+    assert_eq!(place("user_file")["path"], json!(home.path(USER)));
+    assert_eq!(place("user_file")["exists"], true);
+    assert_eq!(place("project_file")["exists"], false);
+    assert_eq!(place("managed_file")["path"], "/etc/fusebox/config.toml");
+    assert_eq!(place("state_folder")["path"], json!(home.path("state")));
+    assert_eq!(place("cache_folder")["path"], json!(home.path("cache")));
+
+    home.configure("");
+    std::fs::create_dir_all(home.path("project/.claude")).unwrap();
+    std::fs::write(home.path(PROJECT), "enabled = false\n").unwrap();
+    let ran = home.fusebox(&["config", "check"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stdout.contains("but for what the project may not say"), "{ran:?}");
+}
