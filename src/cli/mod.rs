@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod hook_entries;
 pub mod init;
 pub mod line_diff;
+pub mod man;
 pub mod render;
 pub mod select;
 pub mod settings_file;
@@ -59,6 +60,8 @@ enum Command {
     Alerts(alerts::AlertsArgs),
     /// Write, check and show the configuration.
     Config(config::ConfigArgs),
+    /// Print the manual page, or write all of them into a folder.
+    Man(man::ManArgs),
     /// Print a completion script for a shell.
     Completions(completions::CompletionsArgs),
 }
@@ -104,6 +107,7 @@ pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::Budget(args) => budget::run(args, env, io),
         Command::Alerts(args) => alerts::run(args, env, io),
         Command::Config(args) => config::run(args, env, io),
+        Command::Man(args) => man::run(args, Cli::command(), io),
         Command::Completions(args) => completions::run(args, &mut Cli::command(), io),
     }
 }

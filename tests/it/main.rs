@@ -17,6 +17,7 @@ mod harness;
 mod init;
 mod installed;
 mod ladder;
+mod manual;
 mod nested_clients;
 mod paths;
 mod prompt_clients;
