@@ -247,7 +247,7 @@ fn a_store_that_cannot_be_used_or_was_lost_is_found() {
     fs::write(home.path("state/state.db"), vec![b'x'; 8192]).unwrap();
     assert_found(&home, "store", "warning", "the store was corrupt");
     assert_found(&home, "store", "warning", "being filled from the transcripts");
-    assert_found(&home, "store", "note", "1 corrupt stores were set aside");
+    assert_found(&home, "store", "note", "set aside: 1 corrupt store, the last as");
     assert_eq!(home.fusebox(&["status"]).code, 0);
     assert_eq!(found(&doctor(&home), "store", "ok").len(), 1);
 
@@ -316,7 +316,7 @@ fn the_clients_version_is_judged() {
 fn a_session_that_no_hook_reported_is_found() {
     let home = registered();
     home.append(&home.transcript("s"), &[message(1, 1, 1)]);
-    assert_found(&home, "sessions", "warning", "1 sessions write transcripts, but no hook reported them");
+    assert_found(&home, "sessions", "warning", "no hook reported 1 session at work");
     home.hook("PostToolUse", "s", json!({}));
     assert_eq!(found(&doctor(&home), "sessions", "warning"), Vec::<String>::new());
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::finding::Finding;
+use super::finding::{Finding, counted};
 use super::survey::Survey;
 
 /// Looks at what the settings name, and where they name nothing, at what `init` recorded.
@@ -17,7 +17,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     match (bad.is_empty(), programs.first().and_then(|p| p.parent())) {
         (false, _) => bad,
         (true, Some(dir)) => {
-            vec![Finding::ok(format!("{} executables in {}", programs.len(), dir.display()))]
+            vec![Finding::ok(format!("{} in {}", counted(programs.len(), "executable"), dir.display()))]
         }
         (true, None) => Vec::new(),
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::finding::Finding;
+use super::finding::{Finding, counted};
 use super::survey::{Entry, Layer, Survey};
 use crate::cli::hook_entries;
 use crate::hook::deadline::DEADLINE_MS;
@@ -22,7 +22,11 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
         let mut layers: Vec<&str> = survey.entries.iter().map(|e| e.layer).collect();
         layers.dedup();
         let events = survey.entries.len();
-        found.push(Finding::ok(format!("{events} events registered ({} settings)", layers.join(", "))));
+        found.push(Finding::ok(format!(
+            "{} registered ({} settings)",
+            counted(events, "event"),
+            layers.join(", ")
+        )));
     }
     found
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::finding::Finding;
+use super::finding::{Finding, counted};
 use super::survey::Survey;
 use crate::hook::journal;
 
@@ -37,11 +37,18 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
         path.display()
     );
     let of = |((hook, problem), (times, last)): ((String, String), (usize, String))| {
-        Finding::warning(format!("{hook} failed {times} times, last at {last}: {problem}"), mend.clone())
+        Finding::warning(
+            format!("{hook} failed {}, last at {last}: {problem}", counted(times, "time")),
+            mend.clone(),
+        )
     };
     let mut found: Vec<Finding> = kinds.into_iter().take(MOST).map(of).collect();
     if more > 0 {
-        found.push(Finding::note(format!("{more} more kinds of failures in {}", path.display())));
+        found.push(Finding::note(format!(
+            "{} of failures in {}",
+            counted(more, "more kind"),
+            path.display()
+        )));
     }
     found
 }

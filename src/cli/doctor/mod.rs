@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-use self::finding::{Finding, Severity};
+use self::finding::{Finding, Severity, counted};
 use self::survey::Survey;
 use super::Io;
 use super::render;
@@ -132,11 +132,8 @@ fn show(report: &Report, io: &mut Io) -> anyhow::Result<()> {
     }
     let count =
         |severity: Severity| report.findings.iter().filter(|r| r.finding.severity == severity).count();
-    let counted = |severity: Severity, noun: &str| match count(severity) {
-        1 => format!("1 {noun}"),
-        n => format!("{n} {noun}s"),
-    };
-    let (problems, warnings) = (counted(Severity::Problem, "problem"), counted(Severity::Warning, "warning"));
+    let problems = counted(count(Severity::Problem), "problem");
+    let warnings = counted(count(Severity::Warning), "warning");
     let (_, style) = sign(if report.holds { Severity::Ok } else { Severity::Problem });
     let verdict = if report.holds { "The guard holds." } else { "The guard would not hold." };
     writeln!(io.out, "\n{style}{verdict}{style:#} {problems}, {warnings}.")?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use super::finding::Finding;
+use super::finding::{Finding, counted};
 use super::survey::Survey;
 use crate::app::guard;
 use crate::store::Store;
@@ -21,11 +21,8 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     let stray: Vec<PathBuf> =
         fresh(survey).into_iter().filter(|path| !known.contains(&session_of(path))).collect();
     let Some(first) = stray.first() else { return Vec::new() };
-    let found = format!(
-        "{} sessions write transcripts, but no hook reported them, such as {}",
-        stray.len(),
-        first.display()
-    );
+    let found =
+        format!("no hook reported {} at work, such as {}", counted(stray.len(), "session"), first.display());
     vec![Finding::warning(found, "start them anew: a session takes its hooks from the settings at its start")]
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::finding::Finding;
+use super::finding::{Finding, counted};
 use super::survey::Survey;
 use crate::app::guard;
 use crate::store::Store;
@@ -31,7 +31,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
                 found.push(Finding::warning(said, "run `fusebox status`, which finishes it"));
             }
             if found.is_empty() {
-                found.push(Finding::ok(format!("writable, {sessions} sessions known")));
+                found.push(Finding::ok(format!("writable, {} known", counted(sessions, "session"))));
             }
         }
     }
@@ -45,8 +45,11 @@ fn set_aside(dir: &Path) -> Option<Finding> {
         names.filter_map(|name| name.into_string().ok()).filter(|name| is_aside(name)).collect();
     aside.sort();
     let last = aside.last()?;
-    let found =
-        format!("{} corrupt stores were set aside, the last as {}", aside.len(), dir.join(last).display());
+    let found = format!(
+        "set aside: {}, the last as {}",
+        counted(aside.len(), "corrupt store"),
+        dir.join(last).display()
+    );
     Some(Finding::note(format!("{found}; extensions and resets of that time are lost")))
 }
 
