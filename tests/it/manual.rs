@@ -12,7 +12,7 @@ fn ran(program: &str, arguments: &[&str], input: &str) -> Option<Ran> {
 }
 
 /// Every command with the commands below it, as `--help` lists them: `["budget", "show"]`.
-fn commands(home: &Home, path: &[String]) -> Vec<Vec<String>> {
+pub fn commands(home: &Home, path: &[String]) -> Vec<Vec<String>> {
     let words: Vec<&str> = path.iter().map(String::as_str).collect();
     let help = home.fusebox(&[&words[..], &["--help"]].concat());
     assert_eq!(help.code, 0, "{path:?}: {help:?}");
