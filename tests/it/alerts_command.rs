@@ -225,3 +225,17 @@ fn a_hook_may_be_the_first_to_meet_the_version_before() {
     assert_eq!((version(&home), home.journal()), (2, String::new()));
     assert_eq!(home.status("s")["budgets"][0]["used"], 1050);
 }
+
+#[test]
+fn many_hooks_at_once_meet_the_version_before() {
+    let home = home();
+    version_1(&home);
+    std::thread::scope(|scope| {
+        let hook = || assert_eq!(home.hook("PostToolUse", "s", json!({})).code, 0);
+        (0..12).for_each(|_| _ = scope.spawn(hook));
+    });
+    assert_eq!(version(&home), 2);
+    assert_eq!((&home.status("s")["budgets"][0]["used"], list(&home, &[]).len()), (&json!(1050), 4));
+    let journal = home.journal();
+    assert!(!journal.contains("duplicate column") && !journal.contains("corrupt"), "{journal}");
+}
