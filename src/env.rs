@@ -86,7 +86,23 @@ impl Env {
     }
 }
 
-/// The wall clock now. For waiting only; decisions take [`Env::now`].
+/// How long something takes, whatever becomes of the wall clock meanwhile. For waiting only.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    pub fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    /// Milliseconds since its start.
+    pub fn ms(&self) -> i64 {
+        i64::try_from(self.0.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// The wall clock now. Decisions take [`Env::now`]; this is for who dates something itself, such as a test.
 #[allow(clippy::disallowed_methods)]
 pub fn clock() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

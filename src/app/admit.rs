@@ -7,7 +7,7 @@ use crate::domain::alert::BudgetAlert;
 use crate::domain::budget::BudgetState;
 use crate::domain::ladder::Cause;
 use crate::domain::verdict::{self, Moment, Verdict, judge, near_limit};
-use crate::store::session_cache::SessionCache;
+use crate::store::session_cache::{CacheFile, SessionCache};
 use crate::transcript::Fact;
 
 /// How old the cache's answer may be before the store is asked.
@@ -151,6 +151,7 @@ impl Guard<'_> {
         self.see(false);
         let metered = self.meter(&Metering { reach: Reach::All, ..Metering::of_caller(true) });
         self.read_on_others();
+        CacheFile::sweep(&self.env.cache_dir(), self.env.now);
         let mut answer = Answer::allow();
         self.add_alerts(&metered, &mut answer);
         self.add_notices(&mut answer);

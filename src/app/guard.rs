@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use wildmatch::WildMatch;
 
+use super::installation::Installation;
 use super::{ancestry, project};
 use crate::config::{self, Config, Loaded, Stamp};
 use crate::domain::budget::{Budget, BudgetState, Scope};
@@ -154,18 +155,34 @@ impl<'a> Guard<'a> {
     /// The session as the store is told of it.
     pub fn session(&self) -> Session {
         let known = &self.cache.session;
+        let project_of = |dir: &Path| project::of(&self.env.project_dir(dir)).to_string_lossy().into_owned();
         if known.id == self.call.session {
-            return known.clone();
+            // Who found its files alone, without any line that names a folder, left the project open.
+            return match &self.call.cwd {
+                Some(cwd) if known.project.is_empty() => {
+                    Session { project: project_of(cwd), ..known.clone() }
+                }
+                _ => known.clone(),
+            };
         }
-        let dir = self.env.project_dir(self.call.cwd.as_deref().unwrap_or(&self.env.cwd));
         Session {
             id: self.call.session.clone(),
             transcript: self.call.transcript.clone(),
-            project: project::of(&dir).to_string_lossy().into_owned(),
+            project: project_of(self.call.cwd.as_deref().unwrap_or(&self.env.cwd)),
             user: self.env.user(),
             task_type: self.config.task_type.clone().unwrap_or_default(),
             parent: None,
             client: None,
+        }
+    }
+
+    /// Notes the client that calls, where it is not the one that is known: the session was resumed, and its SessionStart
+    /// did not get that far, or found no store. Told by `CLAUDE_PID` where that is the parent, which costs nothing.
+    pub(super) fn see_client(&mut self) {
+        let calls = self.env.var("CLAUDE_PID").and_then(|pid| pid.parse().ok());
+        let known = self.cache.session.client.map(|client| client.pid);
+        if calls.is_some_and(|pid: u32| known != Some(pid) && pid == std::os::unix::process::parent_id()) {
+            self.see(false);
         }
     }
 
@@ -191,7 +208,9 @@ impl<'a> Guard<'a> {
             }
             Ok(line)
         });
-        self.cache.ancestors = ancestors.unwrap_or_else(|| self.cache.ancestors.clone());
+        // Who is not noted is not known either: the next hook tries again.
+        let Some(ancestors) = ancestors else { return };
+        self.cache.ancestors = ancestors;
         self.cache.session = session;
         let (session, ancestors) = (self.cache.session.clone(), self.cache.ancestors.clone());
         self.update(|cache| (cache.session, cache.ancestors) = (session, ancestors));
@@ -266,7 +285,11 @@ impl<'a> Guard<'a> {
     fn give_up_store(&mut self) {
         let Some(store) = self.store.take() else { return };
         match store.set_aside(self.env.now) {
-            Ok(aside) => self.tell.extend(aside.as_deref().map(corrupt)),
+            Ok(aside) => {
+                let told = aside.as_deref().map(corrupt);
+                self.notes.extend(told.clone());
+                self.tell.extend(told);
+            }
             Err(error) => self.notes.push(format!("the corrupt store cannot be set aside: {error}")),
         }
     }
@@ -303,7 +326,8 @@ pub fn open(env: &Env) -> crate::store::Result<(SqliteStore, Option<String>)> {
         problem: "there is no home folder".into(),
         remedy: "Set HOME, or FUSEBOX_STATE_DIR to a folder of your own".into(),
     })?;
-    let opened = SqliteStore::open(&dir, env.now)?;
+    let installed = || Installation::read(&dir).map(|known| known.installed_at);
+    let opened = SqliteStore::open_after(&dir, env.now, installed)?;
     Ok((opened.store, opened.set_aside.as_deref().map(corrupt)))
 }
 

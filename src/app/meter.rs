@@ -11,7 +11,7 @@ use crate::domain::message::{Message, MessageKey};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 use crate::domain::verdict::Sizes;
-use crate::env::clock;
+use crate::env::Stopwatch;
 use crate::store::session_cache::SessionCache;
 use crate::store::{Applied, Batch, Session, Watch};
 use crate::transcript::cursor::{self, Position};
@@ -149,8 +149,11 @@ impl Guard<'_> {
         metering: &Metering,
         decide: impl FnOnce(&mut SessionCache, &[BudgetState]) -> T,
     ) -> (Metered, T) {
-        let started = clock();
-        let is_over = || metering.max_ms.is_some_and(|ms| clock().millis_since(started) >= ms);
+        if metering.seen.is_none() {
+            self.see_client();
+        }
+        let started = Stopwatch::start();
+        let is_over = || metering.max_ms.is_some_and(|ms| started.ms() >= ms);
         let session = self.session();
         let (mut read, mut lost, mut answered) = (0, false, None);
         loop {
@@ -186,11 +189,14 @@ impl Guard<'_> {
                 && !self.cache.epoch.is_empty()
                 && (applied.epoch != self.cache.epoch || applied.sequence <= self.cache.sequence)
             {
-                self.note_loss();
+                let Some(epoch) = self.note_loss(&applied.epoch) else {
+                    // Whoever comes next finds the same.
+                    return self.unstored(applied.states, decide);
+                };
                 self.update(|cache| {
                     // Not removed: what a parallel hook knows of the old store must not count as further on.
                     cache.positions.values_mut().for_each(Position::restart);
-                    (cache.epoch, cache.sequence) = (applied.epoch, applied.sequence);
+                    (cache.epoch, cache.sequence) = (epoch, applied.sequence);
                 });
                 (read, lost, answered) = (0, true, Some(applied.states));
                 continue;
@@ -306,7 +312,7 @@ impl Guard<'_> {
         };
         let own = self.call.agent.as_ref().and_then(|agent| files::of_agent(&transcript, agent));
         let own_path = own.as_ref().map_or(&transcript, |file| &file.path).clone();
-        let started = clock();
+        let started = Stopwatch::start();
         loop {
             let listed = match reach {
                 Reach::All => files::of_session(&transcript),
@@ -325,7 +331,7 @@ impl Guard<'_> {
                 }
             }
             let met = awaited.is_met(look.positions.get(&own_path));
-            if met || !look.complete || clock().millis_since(started) >= WAIT_MS {
+            if met || !look.complete || started.ms() >= WAIT_MS {
                 return look;
             }
             std::thread::sleep(POLL);

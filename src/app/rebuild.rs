@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::guard::{self, Guard};
-use super::installation::Installation;
 use super::meter::{Metered, Metering, Reach};
 use super::{ancestry, project};
 use crate::domain::time::Timestamp;
-use crate::env::{Env, clock};
+use crate::env::{Env, Stopwatch};
 use crate::store::session_cache::{CacheFile, SessionCache};
 use crate::store::{Session, SessionRow, Store};
 use crate::transcript::files;
@@ -28,13 +27,10 @@ const HOOK_MS: i64 = 400;
 const HOOK_BYTES_EACH: u64 = 4 * 1024 * 1024;
 
 impl Guard<'_> {
-    /// The store lost what it knew: it is to be filled again, and has to know when Fusebox was installed.
-    pub(super) fn note_loss(&mut self) {
-        let installation = self.env.state_dir().and_then(|dir| Installation::read(&dir));
-        self.with_store(|store| {
-            store.set_rebuilding(true)?;
-            installation.map_or(Ok(()), |known| store.install(known.installed_at))
-        });
+    /// The store, called `epoch` now, lost what it knew: it is to be filled again. Answers what it is called from now on.
+    pub(super) fn note_loss(&mut self, epoch: &str) -> Option<String> {
+        let is_known = self.cache.epoch == epoch;
+        self.with_store(|store| note_loss(store, epoch, is_known))
     }
 
     /// Reads on, within bounds, in other sessions that are not known to be complete. Here, because nobody else may
@@ -50,15 +46,43 @@ impl Guard<'_> {
             rows.iter().filter(|r| !r.complete && r.session.id != *own).collect();
         // Who was not read for the longest time comes first, so that each gets its turn.
         others.sort_by_cached_key(|row| (last_read(self.env, &row.session.id), row.last_seen));
-        let started = clock();
+        let started = Stopwatch::start();
         for row in others.into_iter().take(HOOK_SESSIONS) {
-            if clock().millis_since(started) > HOOK_MS {
+            if started.ms() > HOOK_MS {
                 return;
             }
-            let left = HOOK_MS - clock().millis_since(started);
+            let left = HOOK_MS - started.ms();
             read_within(self.env, row, HOOK_BYTES_EACH, Some(left));
         }
     }
+}
+
+/// `is_known`: it is the store that was there before, and went back in time. Otherwise it is one that was made anew.
+fn note_loss(store: &mut dyn Store, epoch: &str, is_known: bool) -> crate::store::Result<String> {
+    if is_known {
+        return store.renew(epoch);
+    }
+    store.set_rebuilding(true)?;
+    Ok(epoch.to_owned())
+}
+
+/// Looks whether the sessions' caches know more than the store, and notes then that it is to be filled. For who asks
+/// for numbers: a session that the store does not even know any more is in no list of it.
+///
+/// # Errors
+/// The store cannot be used.
+pub fn look_for_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<()> {
+    let epoch = store.epoch()?;
+    let sequences = store.sequences()?;
+    let of_session = |cache: &SessionCache| cache.session.transcript.is_some() && !cache.epoch.is_empty();
+    for cache in CacheFile::all(&env.cache_dir()).iter().filter_map(CacheFile::read).filter(of_session) {
+        let is_known = cache.epoch == epoch;
+        if !is_known || sequences.get(&cache.session.id).is_none_or(|known| *known < cache.sequence) {
+            note_loss(store, &epoch, is_known)?;
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// When a session was last recorded: each time its cache is written.
@@ -100,14 +124,14 @@ fn read_within<'a>(
 /// `progress` is told the number of sessions done and in all. With `for_ms` it ends early; what is done by then is only
 /// looked at the next time. The store counts as filled once everything was read and recorded.
 pub fn rebuild(env: &Env, for_ms: Option<i64>, mut progress: impl FnMut(usize, usize)) {
-    let started = clock();
+    let started = Stopwatch::start();
     let Ok((mut store, _)) = guard::open(env) else { return };
     let Ok(epoch) = store.epoch() else { return };
     let transcripts = transcripts(env);
     let mut filled = true;
     for (done, (session, transcript)) in transcripts.iter().enumerate() {
         progress(done, transcripts.len());
-        if for_ms.is_some_and(|ms| clock().millis_since(started) > ms) {
+        if for_ms.is_some_and(|ms| started.ms() > ms) {
             return;
         }
         let cache = CacheFile::of(&env.cache_dir(), session).read().unwrap_or_default();
@@ -120,7 +144,7 @@ pub fn rebuild(env: &Env, for_ms: Option<i64>, mut progress: impl FnMut(usize, u
         };
         let row = SessionRow { session, last_seen: last_written(transcript), ended: None, complete: false };
         let max_bytes = for_ms.map_or(u64::MAX, |_| HOOK_BYTES_EACH);
-        let left = for_ms.map(|ms| ms - clock().millis_since(started));
+        let left = for_ms.map(|ms| ms - started.ms());
         let metered = read_within(env, &row, max_bytes, left).1;
         filled &= metered.stored && metered.complete;
     }

@@ -221,9 +221,11 @@ fn show(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let state = guard.state(&Watch { budget: budget.clone(), value: value.clone() }).map_err(refused)?;
     let start = budget.window.at(env.now).start;
     let name = budget.name.as_str();
-    let mut operations = guard.with_store(|store| store.operations(Some(name))).unwrap_or_default();
+    let noted = guard.notes.len();
+    let known = guard.with_store(|store| Ok((store.operations(Some(name))?, store.alerts()?)));
+    let known = known.ok_or_else(|| anyhow::anyhow!("{}", guard.notes[noted..].join("; ")))?;
+    let (mut operations, mut alerts) = known;
     operations.retain(|o| o.value == value && o.window_start == start);
-    let mut alerts = guard.with_store(|store| store.alerts()).unwrap_or_default();
     alerts.retain(|a| a.alert.budget == name && a.alert.value == value && a.alert.window_start == start);
     if target.json {
         let shown = Shown {

@@ -8,7 +8,7 @@ use super::Misuse;
 use crate::app::guard::{Call, Guard};
 use crate::app::{ancestry, rebuild};
 use crate::env::Env;
-use crate::store::{SessionRow, Store};
+use crate::store::SessionRow;
 
 /// A guard for commands that concern no session in particular: the configuration is that of the working folder.
 ///
@@ -20,15 +20,24 @@ pub fn guard<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<G
         let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
         return Err(Misuse(problems.join("\n")).into());
     }
-    let (mut store, warning) = crate::app::guard::open(env)?;
-    if let Some(warning) = warning {
-        writeln!(err, "{warning}")?;
-    }
-    if store.is_rebuilding()? {
-        fill(env);
-    }
     let mut guard = Guard::new(env, Call::default());
     guard.config = loaded.config;
+    let is_rebuilding = |guard: &mut Guard| {
+        guard.with_store(|store| {
+            rebuild::look_for_loss(env, store)?;
+            store.is_rebuilding()
+        })
+    };
+    // A store that turns out to be damaged is set aside, and the next one is new.
+    let answer = is_rebuilding(&mut guard).or_else(|| is_rebuilding(&mut guard));
+    for warning in guard.tell.drain(..) {
+        writeln!(err, "{warning}")?;
+    }
+    match answer {
+        Some(true) => fill(env),
+        Some(false) => {}
+        None => return Err(anyhow::anyhow!("{}", guard.notes.join("; "))),
+    }
     Ok(guard)
 }
 

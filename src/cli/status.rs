@@ -4,9 +4,9 @@ use anstyle::{AnsiColor, Style};
 
 use super::render::{self, table};
 use super::{Io, select};
-use crate::app::ancestry;
 use crate::app::brief::grouped;
 use crate::app::report::{self, SessionStatus};
+use crate::app::{ancestry, rebuild};
 use crate::domain::budget::BudgetState;
 use crate::env::Env;
 use crate::store::SessionRow;
@@ -50,6 +50,10 @@ pub fn run(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
             if live.is_empty() { rows.iter().take(1).collect() } else { live }
         }
     };
+    // First, because what one session used counts in the budgets that others share with it.
+    for row in rows.iter().filter(|row| !row.complete || chosen.contains(row)) {
+        rebuild::read_on(env, row, u64::MAX);
+    }
     let mut reports = Vec::new();
     for row in chosen {
         let (status, states) = report::session(env, row)?;

@@ -6,6 +6,7 @@
 pub mod session_cache;
 pub mod sqlite;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -216,6 +217,20 @@ pub trait Store {
     /// # Errors
     /// It was not noted.
     fn set_rebuilding(&mut self, rebuilding: bool) -> Result<()>;
+
+    /// Makes another store of one that went back in time (a restored copy, a log that lost its end): with another epoch,
+    /// to be filled from the transcripts. One that is not called `epoch` any more is left as it is. Answers what it is
+    /// called then.
+    ///
+    /// # Errors
+    /// It was not done.
+    fn renew(&mut self, epoch: &str) -> Result<String>;
+
+    /// How many batches of each session the store recorded (see [`Applied::sequence`]).
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn sequences(&mut self) -> Result<HashMap<String, u64>>;
 
     /// Operations on a budget, oldest first; all of them without a name.
     ///

@@ -25,6 +25,15 @@ use crate::transcript::files::is_plain_id;
 /// Format of the file; another one is not read.
 const VERSION: u32 = 1;
 
+/// The files of one cache: itself, the one that becomes it next, the lock.
+const PARTS: [&str; 3] = ["json", "new", "lock"];
+
+/// For how long a cache is kept that nobody writes: 30 days.
+const KEPT_MS: i64 = 30 * 24 * 3600 * 1000;
+
+/// How many are deleted at a time.
+const SWEPT: usize = 100;
+
 /// What hooks of one session tell each other.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -95,6 +104,34 @@ impl CacheFile {
             name.starts_with("guardrails-") && name.ends_with(".json")
         };
         entries.filter(is_cache).map(Self::at).collect()
+    }
+
+    /// Deletes the caches that nobody has written for [`KEPT_MS`], some at a time: what they say can be read again.
+    pub fn sweep(dir: &Path, now: Timestamp) {
+        if check_private(dir).is_err() {
+            return;
+        }
+        let mut written: BTreeMap<PathBuf, i64> = BTreeMap::new();
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let of_ours = entry.file_name().to_string_lossy().starts_with("guardrails-")
+                && path.extension().is_some_and(|e| PARTS.iter().any(|part| e == *part));
+            if let Some(meta) = entry.metadata().ok().filter(|_| of_ours) {
+                let at = written.entry(path.with_extension("json")).or_insert(i64::MIN);
+                *at = (*at).max(meta.mtime().saturating_mul(1000));
+            }
+        }
+        let old = written.into_iter().filter(|(_, at)| now.millis_since(Timestamp(*at)) > KEPT_MS);
+        for (path, _) in old.take(SWEPT) {
+            let lock = File::open(path.with_extension("lock"));
+            // Whoever holds the lock is about to write it.
+            if lock.is_ok_and(|lock| fs2::FileExt::try_lock_exclusive(&lock).is_err()) {
+                continue;
+            }
+            for part in PARTS {
+                let _ = std::fs::remove_file(path.with_extension(part));
+            }
+        }
     }
 
     /// Where it is.

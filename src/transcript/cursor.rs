@@ -1,9 +1,9 @@
 //! Reading on in a transcript: from the last offset, whole lines only, at most so many bytes a call.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -103,7 +103,7 @@ pub struct Reading {
 }
 
 /// Reads on from `position`, at most about `max_bytes` (one line always fits). A file that does not exist yet is
-/// empty. An unfinished last line waits for the next call; a file that shrank or was replaced starts again from 0.
+/// empty, and so is what is no file. An unfinished last line waits for the next call; a file that shrank or was replaced starts again from 0.
 ///
 /// # Errors
 /// The file cannot be opened or read.
@@ -113,7 +113,8 @@ pub fn read_on(
     max_bytes: u64,
     now: Timestamp,
 ) -> std::io::Result<Reading> {
-    let mut file = match File::open(path) {
+    // The path comes from outside: opening a pipe would wait for a writer.
+    let mut file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             return Ok(Reading { complete: true, ..Reading::default() });
@@ -121,6 +122,9 @@ pub fn read_on(
         Err(e) => return Err(e),
     };
     let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Ok(Reading { complete: true, ..Reading::default() });
+    }
     let replaced = meta.ino() != position.inode || meta.len() < position.offset;
     if replaced || (meta.len() > position.offset && !is_line_end(&mut file, position.offset)?) {
         position.restart();

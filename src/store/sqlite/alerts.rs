@@ -41,17 +41,21 @@ pub fn raise(db: &Connection, standing: &Standing, after: &BudgetState, now: Tim
 pub fn claim(db: &Connection, states: &[BudgetState], now: Timestamp) -> Result<Vec<BudgetAlert>> {
     let mut query = db.prepare_cached(
         "SELECT id, alert FROM alerts WHERE budget = ? AND value = ? AND window_start = ? AND shown = 0 \
-         AND claimed_until <= ? ORDER BY id",
+         AND claimed_until NOT BETWEEN ? AND ? ORDER BY id",
     )?;
+    let until = now.plus_millis(CLAIM_MS).0;
+    // A claim that ends much later than one of now was made under another clock, and is over. (Somewhat later: by a hook
+    // that started after this one, and was faster.)
+    let latest = now.plus_millis(2 * CLAIM_MS).0;
     let mut claimed = Vec::new();
     for state in states {
-        let mut rows = query.query(params![state.budget.name, state.value, state.window.start.0, now.0])?;
+        let key = params![state.budget.name, state.value, state.window.start.0, now.0 + 1, latest];
+        let mut rows = query.query(key)?;
         while let Some(row) = rows.next()? {
             claimed.push(BudgetAlert { id: row.get(0)?, ..parse(&row.get::<_, String>(1)?)? });
         }
     }
     for alert in &claimed {
-        let until = now.plus_millis(CLAIM_MS).0;
         db.execute("UPDATE alerts SET claimed_until = ? WHERE id = ?", params![until, alert.id])?;
     }
     Ok(claimed)

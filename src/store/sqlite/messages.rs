@@ -21,8 +21,8 @@ pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
     let meta = meta::read(db)?;
     let wanted = batch.watches.iter().flat_map(|w| operations::specs(&w.budget));
     let specs = Specs::load(db, &meta, wanted)?;
-    let before = operations::standings(db, batch.watches, batch.now, &meta)?;
     let mut session = sessions::intern(db, batch.session, batch.seen)?;
+    let before = operations::standings(db, batch.watches, batch.now, &meta)?;
     let lineage = std::mem::take(&mut session.lineage).into();
     let (changes, shared, installed) = (Changes::default(), Vec::new(), meta.installed);
     let mut ledger = Ledger { db, specs: &specs, installed, home: session.id, lineage, changes, shared };

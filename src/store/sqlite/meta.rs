@@ -23,6 +23,9 @@ pub struct Meta {
 /// What the names of rows begin with that name a family of counters.
 pub const FAMILY: &str = "family ";
 
+/// The mark of a store that lost what it knew, and is still to be filled.
+pub const REBUILDING: &str = "rebuilding";
+
 /// Reads it.
 pub fn read(db: &Connection) -> Result<Meta> {
     let mut query = db.prepare_cached("SELECT name, value FROM meta")?;
@@ -40,7 +43,7 @@ pub fn read(db: &Connection) -> Result<Meta> {
     Ok(meta)
 }
 
-/// Notes that there is something of this kind (`operations`, `unshown`, `rebuilding`, a family), or that there is not.
+/// Notes that there is something of this kind (`operations`, `unshown`, [`REBUILDING`], a family), or that there is not.
 pub fn mark(db: &Connection, kind: &str, there: bool) -> Result<()> {
     match there {
         true => db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES (?, 1)", [kind])?,
@@ -61,6 +64,19 @@ pub fn install(db: &Connection, now: Timestamp) -> Result<()> {
 
 /// Whether the store lost what it knew, and is still to be filled from the transcripts.
 pub fn is_rebuilding(db: &Connection) -> Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM meta WHERE name = 'rebuilding')";
-    Ok(db.query_row(sql, (), |r| r.get(0))?)
+    let sql = "SELECT EXISTS (SELECT 1 FROM meta WHERE name = ?)";
+    Ok(db.query_row(sql, [REBUILDING], |r| r.get(0))?)
+}
+
+/// Makes another store of one that went back in time: it gets a new epoch, so that everybody reads on from the start,
+/// and its sums are added up anew, which may be of another moment than the messages. One that is not called `epoch` any
+/// more was renewed already. Answers what it is called now.
+pub fn renew(db: &Connection, epoch: &str) -> Result<String> {
+    let is_old = "name = 'epoch' AND value = ?";
+    let sql = format!("UPDATE meta SET value = lower(hex(randomblob(8))) WHERE {is_old}");
+    if db.execute(&sql, [epoch])? > 0 {
+        db.execute("DELETE FROM counters", ())?;
+        mark(db, REBUILDING, true)?;
+    }
+    Ok(db.query_row("SELECT value FROM meta WHERE name = 'epoch'", (), |r| r.get(0))?)
 }

@@ -8,6 +8,7 @@ mod operations;
 mod sessions;
 mod settle;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,6 +27,9 @@ use crate::domain::time::Timestamp;
 
 /// Name of the database file.
 pub const FILE: &str = "state.db";
+
+/// What the names of databases begin with that were set aside.
+const ASIDE: &str = "state.db.corrupt";
 
 /// Numbered migrations; the number of those applied stands in `user_version`.
 const MIGRATIONS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
@@ -81,6 +85,19 @@ impl SqliteStore {
     /// # Errors
     /// The folder or the file cannot be used: says which, and what to do.
     pub fn open(dir: &Path, now: Timestamp) -> Result<Opened> {
+        Self::open_after(dir, now, || None)
+    }
+
+    /// The same. `installed`: when Fusebox was installed, as far as others than a store know: asked where a new database
+    /// is begun, which is one that was lost then.
+    ///
+    /// # Errors
+    /// The folder or the file cannot be used: says which, and what to do.
+    pub fn open_after(
+        dir: &Path,
+        now: Timestamp,
+        installed: impl FnOnce() -> Option<Timestamp>,
+    ) -> Result<Opened> {
         let path = dir.join(FILE);
         // Beside others: no database is made, changed or replaced meanwhile. The side files are found by name, so nobody
         // may be half way through opening one database while another is put in its place; and SQLite does not wait for
@@ -108,17 +125,15 @@ impl SqliteStore {
         // Alone: what is missing is made, what is old migrated, what is corrupt set aside.
         let _lock = lock(dir, lock_exclusive)
             .map_err(|e| unusable(&path, &first.map_or_else(|| e.to_string(), |first| first.to_string())))?;
-        let (store, set_aside) = match Self::make(&path) {
+        let installed = installed();
+        let (store, set_aside) = match Self::make(&path, installed) {
             Err(error) if error.is_corrupt() => {
                 let aside = move_aside(&path, now).map_err(|e| unusable(&path, &e.to_string()))?;
-                (Self::make(&path), Some(aside))
+                (Self::make(&path, installed), Some(aside))
             }
             other => (other, None),
         };
-        let mut store = store.map_err(|error| unusable(&path, &error.to_string()))?;
-        if set_aside.is_some() {
-            store.set_rebuilding(true)?;
-        }
+        let store = store.map_err(|error| unusable(&path, &error.to_string()))?;
         Ok(Opened { store, set_aside })
     }
 
@@ -158,11 +173,11 @@ impl SqliteStore {
         Ok((Self { connection: Some(connection), path, company, file }, version as usize))
     }
 
-    fn make(path: &Path) -> Result<Self> {
+    fn make(path: &Path, installed: Option<Timestamp>) -> Result<Self> {
         make_private_file(path)?;
         let (mut store, version) = Self::connect(path, Company::Others)?;
         if version < MIGRATIONS.len() {
-            store.migrate()?;
+            store.migrate(installed)?;
         }
         Ok(store)
     }
@@ -184,7 +199,8 @@ impl SqliteStore {
         self.db()
     }
 
-    fn migrate(&mut self) -> Result<()> {
+    fn migrate(&mut self, installed: Option<Timestamp>) -> Result<()> {
+        let lost = installed.is_some() || has_set_aside(&self.path);
         // WAL is a property of the file: set once, not at every opening.
         let db = self.db()?;
         // So is the size of its pages, and before that.
@@ -196,6 +212,11 @@ impl SqliteStore {
         for (number, migration) in MIGRATIONS.iter().enumerate().skip(version as usize) {
             tx.execute_batch(migration)?;
             tx.execute_batch(&format!("PRAGMA user_version={}", number + 1))?;
+        }
+        // In the same step: who is killed here leaves no new store that takes itself for the first one.
+        if version == 0 && lost {
+            meta::mark(&tx, meta::REBUILDING, true)?;
+            installed.map_or(Ok(()), |installed| meta::install(&tx, installed))?;
         }
         tx.commit()?;
         Ok(())
@@ -307,7 +328,15 @@ impl Store for SqliteStore {
     }
 
     fn set_rebuilding(&mut self, rebuilding: bool) -> Result<()> {
-        self.write(|db| meta::mark(db, "rebuilding", rebuilding))
+        self.write(|db| meta::mark(db, meta::REBUILDING, rebuilding))
+    }
+
+    fn renew(&mut self, epoch: &str) -> Result<String> {
+        self.write(|db| meta::renew(db, epoch))
+    }
+
+    fn sequences(&mut self) -> Result<HashMap<String, u64>> {
+        sessions::sequences(self.beside()?)
     }
 
     fn install(&mut self, now: Timestamp) -> Result<()> {
@@ -335,8 +364,9 @@ fn is_busy(error: &StoreError) -> bool {
 /// Renames a corrupt database and its side files: they are kept, never overwritten.
 fn move_aside(path: &Path, now: Timestamp) -> std::io::Result<PathBuf> {
     let named = |suffix: &str| PathBuf::from(format!("{}{suffix}", path.display()));
-    let aside = (0..).map(|n| named(&format!(".corrupt-{}", now.0 + n))).find(|name| !name.exists());
-    let aside = aside.unwrap_or_else(|| named(".corrupt"));
+    let called = |name: String| path.with_file_name(name);
+    let aside = (0..).map(|n| called(format!("{ASIDE}-{}", now.0 + n))).find(|name| !name.exists());
+    let aside = aside.unwrap_or_else(|| called(ASIDE.to_owned()));
     // The log first: a new database must not find that of the old one.
     for suffix in ["-wal", "-shm"] {
         if named(suffix).exists() {
@@ -345,6 +375,13 @@ fn move_aside(path: &Path, now: Timestamp) -> std::io::Result<PathBuf> {
     }
     std::fs::rename(path, &aside)?;
     Ok(aside)
+}
+
+/// Whether a database stood here before that was corrupt.
+fn has_set_aside(path: &Path) -> bool {
+    let entries = path.parent().and_then(|dir| std::fs::read_dir(dir).ok());
+    let is_aside = |name: std::ffi::OsString| name.to_string_lossy().starts_with(ASIDE);
+    entries.into_iter().flatten().flatten().any(|entry| is_aside(entry.file_name()))
 }
 
 /// Makes a folder that only its owner can read.

@@ -1,5 +1,7 @@
 //! Sessions: who they are charged to, when they were seen, what they used.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::{ClientProcess, Result, Session, SessionRow, SessionTotal};
@@ -72,6 +74,13 @@ pub fn total(db: &Connection, session: &str) -> Result<Option<SessionTotal>> {
     Ok(Some(total))
 }
 
+/// How many batches of each session were recorded.
+pub fn sequences(db: &Connection) -> Result<HashMap<String, u64>> {
+    let mut query = db.prepare("SELECT session, sequence FROM sessions")?;
+    let rows = query.query_map((), |r| Ok((r.get(0)?, from_sql(r.get(1)?))))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 fn number(db: &Connection, session: &str) -> Result<Option<i64>> {
     let mut query = db.prepare_cached("SELECT id FROM sessions WHERE session = ?")?;
     Ok(query.query_row([session], |r| r.get(0)).optional()?)
@@ -110,6 +119,10 @@ pub fn intern(db: &Connection, session: &Session, seen: Timestamp) -> Result<Kno
         let settles = db.query_row("SELECT settles FROM sessions WHERE id = ?", [id], |r| r.get(0))?;
         return Ok(Known { id, sequence: 0, settles, lineage: lineage(db, id)? });
     };
+    if known.lineage[0].home.project.is_empty() && !session.project.is_empty() {
+        charge(db, known.id, session)?;
+        known.lineage[0].home.project.clone_from(&session.project);
+    }
     if parent.is_some() {
         known.lineage = lineage(db, known.id)?;
     }
@@ -120,6 +133,14 @@ pub fn intern(db: &Connection, session: &Session, seen: Timestamp) -> Result<Kno
         )?;
     }
     Ok(known)
+}
+
+/// Charges a session to its project, which was not known when its files were first read: by who found them without any
+/// line that names it. What it brought by then is added up anew.
+fn charge(db: &Connection, id: i64, session: &Session) -> Result<()> {
+    db.execute("UPDATE sessions SET project = ? WHERE id = ?", params![session.project, id])?;
+    db.execute("DELETE FROM counters WHERE spec LIKE 'project %' AND value = ?", [&session.project])?;
+    Ok(())
 }
 
 fn insert(db: &Connection, session: &Session, now: Timestamp) -> Result<i64> {
