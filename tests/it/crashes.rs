@@ -1,52 +1,16 @@
 //! Nothing is lost and nothing counted twice: hooks killed at every system call, sixteen at once, caches and stores
 //! that vanish.
-#![allow(unsafe_code)]
-
-use std::io::{Read, Write};
-use std::os::unix::process::CommandExt;
-use std::process::Stdio;
 
 use serde_json::json;
 
 use crate::harness::{Home, message};
+use crate::killed::{self, At, Killed};
 
-/// Runs a hook and kills it (−9) at its `n`-th stop at a system call (each one stops twice: before and after).
-/// Answers whether it was killed, and what it had written to standard output.
+/// Kills a hook at its `n`-th stop at a system call. Answers whether it was killed, and what it had written.
 fn run_killed_at(home: &Home, program: &str, input: &[u8], n: usize) -> (bool, String) {
-    let mut command = home.command(program);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    // SAFETY: ptrace(TRACEME) is safe between fork and exec.
-    unsafe {
-        command.pre_exec(|| {
-            libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0);
-            Ok(())
-        });
-    }
-    #[allow(clippy::zombie_processes)] // waited for below, by its id
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input).unwrap();
-    let pid = child.id().cast_signed();
-    let mut killed = false;
-    let mut status = 0;
-    // SAFETY: plain calls on the child that was just started; `status` outlives them.
-    unsafe {
-        libc::waitpid(pid, &raw mut status, 0);
-        for _ in 0..n {
-            libc::ptrace(libc::PTRACE_SYSCALL, pid, 0, 0);
-            libc::waitpid(pid, &raw mut status, 0);
-            if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
-                break;
-            }
-        }
-        if !libc::WIFEXITED(status) && !libc::WIFSIGNALED(status) {
-            killed = true;
-            libc::kill(pid, libc::SIGKILL);
-            libc::waitpid(pid, &raw mut status, 0);
-        }
-    }
-    let mut said = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
-    (killed, said)
+    let at = At { stops: n, instructions: 0 };
+    let Killed { killed, stdout, .. } = killed::run_killed_at(home.command(program), input, at);
+    (killed, stdout)
 }
 
 /// Calls `kill_at(n)` for n = 0, 1, 2 … until the hook ends before it can be killed; answers how often it was killed.

@@ -1,0 +1,247 @@
+//! Clients that write transcripts: late, torn, in several lines a message, in forks, with compactions and totals.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::random::Random;
+
+pub const MODELS: [&str; 3] = ["claude-large-1", "claude-middle-1", "claude-small-1"];
+pub const AGENT_TYPES: [&str; 3] = ["explorer", "reviewer", "writer"];
+
+/// A process that stands for a client: hooks see that it runs.
+pub struct Process(Child);
+
+impl Process {
+    pub fn start() -> Self {
+        // It ends when its standard input does, so it never outlives the test.
+        let child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        Self(child)
+    }
+
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A session, and what its client has not written yet.
+pub struct Session {
+    pub id: String,
+    pub project: PathBuf,
+    pub transcript: PathBuf,
+    /// Id and type of its subagents.
+    pub agents: Vec<(String, String)>,
+    pub client: Option<Process>,
+    /// It was forked, or is a fork.
+    pub related: bool,
+    pub compacted: bool,
+    /// A client of it was killed: lines are lost.
+    pub killed: bool,
+    /// Its client wrote its total and is gone for good.
+    pub retired: bool,
+    /// The last tool call, and the last text.
+    pub last_tool: String,
+    pub last_text: String,
+    /// A hook came to its end while the store was there, and the store is still that one.
+    pub in_store: bool,
+    /// The same, and its cache was kept since.
+    pub in_cache: bool,
+    buffers: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+impl Session {
+    pub fn new(id: &str, project: PathBuf, transcript: PathBuf) -> Self {
+        Self {
+            id: id.into(),
+            project,
+            transcript,
+            agents: vec![],
+            client: Some(Process::start()),
+            related: false,
+            compacted: false,
+            killed: false,
+            retired: false,
+            last_tool: "toolu_none".into(),
+            last_text: String::new(),
+            in_store: false,
+            in_cache: false,
+            buffers: BTreeMap::new(),
+        }
+    }
+
+    /// Whether its client runs.
+    pub fn is_live(&self) -> bool {
+        self.client.is_some()
+    }
+
+    /// Whether any of its files is there.
+    pub fn has_written(&self) -> bool {
+        self.files().iter().any(|file| file.exists())
+    }
+
+    pub fn agent_file(&self, agent: &str) -> PathBuf {
+        self.transcript.with_extension("").join("subagents").join(format!("agent-{agent}.jsonl"))
+    }
+
+    /// Its files.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let agents = self.agents.iter().map(|(id, _)| self.agent_file(id));
+        std::iter::once(self.transcript.clone()).chain(agents).collect()
+    }
+
+    /// A subagent starts.
+    pub fn start_agent(&mut self, id: &str, agent_type: &str) {
+        let meta = self.agent_file(id).with_extension("meta.json");
+        fs::create_dir_all(meta.parent().unwrap()).unwrap();
+        fs::write(meta, json!({"agentType": agent_type}).to_string()).unwrap();
+        self.agents.push((id.into(), agent_type.into()));
+    }
+
+    /// A response, in several lines: into the buffer of its file.
+    pub fn respond(&mut self, random: &mut Random, agent: Option<usize>, serial: u64, now: i64) {
+        let file = agent.map_or_else(|| self.transcript.clone(), |a| self.agent_file(&self.agents[a].0));
+        let model = *random.pick(&MODELS);
+        let blocks = random.within(1, 4);
+        let kind = random.weighted(&[
+            (60, "plain"),
+            (15, "growing"),
+            (10, "cut"),
+            (8, "failed"),
+            (7, "stopped late"),
+        ]);
+        let long = random.within(0, 1) * random.within(0, 300);
+        let output = if kind == "cut" || kind == "failed" { 1 } else { random.within(2, 900) };
+        let write = long + random.within(0, 400);
+        let (input, read) = (random.within(1, 1500), random.within(0, 5000));
+        for block in 1..=blocks {
+            let last = block == blocks;
+            let output = if kind == "growing" { (output * block / blocks).max(1) } else { output };
+            let stop = match kind {
+                "plain" | "failed" => json!("tool_use"),
+                "growing" | "stopped late" if last => json!("end_turn"),
+                _ => Value::Null,
+            };
+            let content = if random.chance(50) {
+                self.last_tool = format!("toolu_{serial}_{block}");
+                let input = "x".repeat(random.below(90));
+                json!({"type": "tool_use", "id": self.last_tool, "name": "Bash", "input": {"command": input}})
+            } else {
+                self.last_text = format!("text {serial} {block} {}", "ü".repeat(random.below(120)));
+                json!({"type": "text", "text": self.last_text})
+            };
+            self.line(&file, &json!({
+                "type": "assistant", "uuid": format!("line-{serial}-{block}"), "requestId": format!("req_{serial}"),
+                "sessionId": self.id, "timestamp": text_of(now + i64::try_from(block).unwrap()),
+                "isSidechain": agent.is_some(),
+                "message": {
+                    "id": format!("msg_{serial}"), "role": "assistant", "model": model, "stop_reason": stop,
+                    "content": [content],
+                    "usage": {"input_tokens": input, "output_tokens": output, "cache_creation_input_tokens": write,
+                        "cache_creation": {"ephemeral_1h_input_tokens": long,
+                            "ephemeral_5m_input_tokens": write - long},
+                        "cache_read_input_tokens": read},
+                },
+            }));
+            if random.chance(20) {
+                // A tool's result: no usage, and only a date to tell.
+                self.line(&file, &json!({"type": "user", "uuid": format!("result-{serial}-{block}"),
+                    "sessionId": self.id, "timestamp": text_of(now), "message": {"role": "user", "content": "done"}}));
+            }
+        }
+        if kind == "failed" {
+            self.line(
+                &file,
+                &json!({"type": "assistant", "uuid": format!("error-{serial}"), "sessionId": self.id,
+                "timestamp": text_of(now + 9), "isApiErrorMessage": true,
+                "message": {"id": format!("error-{serial}"), "model": "<synthetic>", "content": [],
+                    "usage": {"input_tokens": 0, "output_tokens": 0}}}),
+            );
+        }
+    }
+
+    /// A compaction.
+    pub fn compact(&mut self, random: &mut Random, serial: u64, now: i64) {
+        let line = json!({"type": "system", "subtype": "compact_boundary", "uuid": format!("compact-{serial}"),
+            "sessionId": self.id, "timestamp": text_of(now),
+            "compactMetadata": {"trigger": "auto", "preTokens": random.within(100, 9000)}});
+        self.line(&self.transcript.clone(), &line);
+        self.compacted = true;
+    }
+
+    /// The client's own total.
+    pub fn total(&mut self, run: i64, models: &BTreeMap<String, [u64; 5]>) {
+        let of = |t: &[u64; 5]| {
+            json!({"inputTokens": t[0], "outputTokens": t[1], "cacheCreationInputTokens": t[2] + t[3],
+                "cacheCreationEphemeral5mInputTokens": t[2], "cacheCreationEphemeral1hInputTokens": t[3],
+                "cacheReadInputTokens": t[4]})
+        };
+        let usage: serde_json::Map<String, Value> = models.iter().map(|(m, t)| (m.clone(), of(t))).collect();
+        let line = json!({"type": "cost-state", "sessionId": self.id, "startTime": run, "modelUsage": usage});
+        self.line(&self.transcript.clone(), &line);
+    }
+
+    fn line(&mut self, file: &Path, line: &Value) {
+        let mut line = line.clone();
+        line["cwd"] = json!(self.project);
+        let buffer = self.buffers.entry(file.to_owned()).or_default();
+        buffer.extend_from_slice(line.to_string().as_bytes());
+        buffer.push(b'\n');
+    }
+
+    /// Writes out what is buffered; `torn`: only a part of it, which ends anywhere.
+    pub fn flush(&mut self, torn: Option<&mut Random>) {
+        let mut torn = torn;
+        for (file, buffer) in &mut self.buffers {
+            let part = torn.as_mut().map_or(buffer.len(), |random| random.below(buffer.len() + 1));
+            append(file, &buffer[..part]);
+            buffer.drain(..part);
+        }
+    }
+
+    /// The client is killed: what it had not written is never written.
+    pub fn kill(&mut self) {
+        self.client = None;
+        self.killed = true;
+        self.buffers.clear();
+    }
+
+    /// The lines of its transcript as a fork's client copies them.
+    pub fn copied(&self, fork: &str) -> Vec<u8> {
+        let bytes = fs::read(&self.transcript).unwrap_or_default();
+        let mut copy = Vec::new();
+        for line in String::from_utf8_lossy(&bytes).lines() {
+            let Ok(mut line) = serde_json::from_str::<Value>(line) else { continue };
+            if line["requestSessionId"].is_null() {
+                line["requestSessionId"] = json!(self.id);
+            }
+            line["sessionId"] = json!(fork);
+            copy.extend_from_slice(format!("{line}\n").as_bytes());
+        }
+        copy
+    }
+}
+
+pub fn append(file: &Path, bytes: &[u8]) {
+    if bytes.is_empty() {
+        return;
+    }
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let mut file = OpenOptions::new().create(true).append(true).open(file).unwrap();
+    file.write_all(bytes).unwrap();
+}
+
+/// A moment as lines say it.
+pub fn text_of(ms: i64) -> String {
+    chrono::DateTime::from_timestamp_millis(ms).unwrap().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}

@@ -1,0 +1,245 @@
+//! The independent count: what the transcripts say, with none of the product's code.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// Input, output, cache writes of 5 minutes and of 1 hour, cache reads.
+pub type Tokens = [u64; 5];
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    #[default]
+    Response,
+    Compaction,
+    /// What a client's total says beyond the lines.
+    Unlisted,
+}
+
+/// One message, as its lines say.
+#[derive(Clone, Debug, Default)]
+pub struct Message {
+    pub kind: Kind,
+    pub model: String,
+    pub agent_type: String,
+    pub at: i64,
+    pub project: String,
+    pub sessions: BTreeSet<String>,
+    recorded: Tokens,
+    stopped: bool,
+    error_followed: bool,
+    settled: bool,
+    exact: Option<Tokens>,
+    visible: BTreeMap<String, u64>,
+    pub tools: BTreeSet<String>,
+}
+
+impl Message {
+    /// The tokens charged.
+    pub fn tokens(&self) -> Tokens {
+        if let Some(exact) = self.exact {
+            return exact;
+        }
+        let [input, output, short, long, read] = self.recorded;
+        let cut = !self.stopped || (self.error_followed && output <= 1);
+        let seen = self.visible.values().sum::<u64>() / 4;
+        let output =
+            if cut && !self.settled && self.kind == Kind::Response { output.max(seen) } else { output };
+        [input, output, short, long, read]
+    }
+
+    pub fn is_estimated(&self) -> bool {
+        match self.kind {
+            Kind::Response => self.tokens() != self.recorded,
+            Kind::Compaction => self.exact.is_none(),
+            Kind::Unlisted => false,
+        }
+    }
+
+    /// The tokens that stand on its lines.
+    pub fn listed(&self) -> Tokens {
+        self.recorded
+    }
+
+    pub fn requests(&self) -> u64 {
+        u64::from(self.kind != Kind::Unlisted)
+    }
+}
+
+/// A session whose files are counted.
+pub struct Counted<'a> {
+    pub id: &'a str,
+    pub transcript: PathBuf,
+    pub project: String,
+}
+
+/// Everything that stands in the files of these sessions, each message once.
+#[derive(Default)]
+pub struct Count {
+    pub messages: BTreeMap<String, Message>,
+}
+
+impl Count {
+    pub fn of(sessions: &[Counted]) -> Self {
+        let mut count = Self::default();
+        for session in sessions {
+            let mut totals = BTreeMap::new();
+            for (file, agent_type) in files(&session.transcript) {
+                count.file(&file, &agent_type, session, &mut totals);
+            }
+            for (model, (run, at, total)) in totals {
+                count.settle(session, &model, &run, at, total);
+            }
+        }
+        count
+    }
+
+    fn file(
+        &mut self,
+        file: &Path,
+        agent_type: &str,
+        session: &Counted,
+        totals: &mut BTreeMap<String, (String, i64, Tokens)>,
+    ) {
+        let bytes = fs::read(file).unwrap_or_default();
+        // What comes after the last newline is no line yet.
+        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
+        let (mut last, mut last_model, mut last_at) = (None, String::new(), 0);
+        for line in bytes[..whole].split(|b| *b == b'\n') {
+            let Ok(line) = serde_json::from_slice::<Value>(line) else { continue };
+            if let Some(at) = line["timestamp"].as_str() {
+                last_at = chrono::DateTime::parse_from_rfc3339(at).unwrap().timestamp_millis();
+            }
+            let uuid = line["uuid"].as_str().unwrap_or_default();
+            match line["type"].as_str() {
+                Some("assistant") if line["message"]["model"] == "<synthetic>" => {
+                    if let Some(key) = &last {
+                        self.messages.get_mut(key).unwrap().error_followed = true;
+                    }
+                }
+                Some("assistant") => {
+                    let key = format!("{} {}", line["message"]["id"], line["requestId"]);
+                    let model = line["message"]["model"].as_str().unwrap().to_owned();
+                    self.put(&key, Kind::Response, &model, agent_type, last_at, session)
+                        .response(&line, uuid);
+                    (last, last_model) = (Some(key), model);
+                }
+                Some("system") if line["subtype"] == "compact_boundary" => {
+                    let read = line["compactMetadata"]["preTokens"].as_u64().unwrap();
+                    let known = self.put(uuid, Kind::Compaction, &last_model, agent_type, last_at, session);
+                    known.recorded[4] = known.recorded[4].max(read);
+                }
+                Some("cost-state") => {
+                    for (model, usage) in line["modelUsage"].as_object().unwrap() {
+                        let of = |name: &str| usage[name].as_u64().unwrap();
+                        let total = [
+                            of("inputTokens"),
+                            of("outputTokens"),
+                            of("cacheCreationEphemeral5mInputTokens"),
+                            of("cacheCreationEphemeral1hInputTokens"),
+                            of("cacheReadInputTokens"),
+                        ];
+                        totals.insert(model.clone(), (line["startTime"].to_string(), last_at, total));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn put(
+        &mut self,
+        key: &str,
+        kind: Kind,
+        model: &str,
+        agent_type: &str,
+        at: i64,
+        session: &Counted,
+    ) -> &mut Message {
+        let known = self.messages.entry(key.to_owned()).or_insert_with(|| Message {
+            kind,
+            at,
+            model: model.to_owned(),
+            agent_type: agent_type.to_owned(),
+            project: session.project.clone(),
+            ..Message::default()
+        });
+        known.at = known.at.min(at);
+        if known.model.is_empty() {
+            model.clone_into(&mut known.model);
+        }
+        known.sessions.insert(session.id.to_owned());
+        known
+    }
+
+    /// A client's own total, of a session that is no fork, has none, and was compacted once at most: what it says
+    /// beyond the lines is the compaction's, else stands on no line at all.
+    fn settle(&mut self, session: &Counted, model: &str, run: &str, at: i64, total: Tokens) {
+        let of_model = |m: &&mut Message| m.model == model && m.sessions.contains(session.id);
+        let mut rest = total;
+        let mut compaction = None;
+        for message in self.messages.values_mut().filter(of_model) {
+            match message.kind {
+                Kind::Response => {
+                    message.settled = true;
+                    rest.iter_mut().zip(message.recorded).for_each(|(rest, listed)| *rest -= listed);
+                }
+                _ => compaction = Some(message),
+            }
+        }
+        match compaction {
+            Some(message) => message.exact = Some(rest),
+            None => {
+                let key = format!("run {run} {model}");
+                self.put(&key, Kind::Unlisted, model, "main", at, session).exact = Some(rest);
+            }
+        }
+    }
+
+    /// The messages of one session.
+    pub fn of_session(&self, id: &str) -> impl Iterator<Item = &Message> {
+        self.messages.values().filter(move |m| m.sessions.contains(id))
+    }
+}
+
+impl Message {
+    fn response(&mut self, line: &Value, uuid: &str) {
+        let usage = &line["message"]["usage"];
+        let of = |name: &str| usage[name].as_u64().unwrap_or(0);
+        let long = usage["cache_creation"]["ephemeral_1h_input_tokens"].as_u64().unwrap_or(0);
+        let line_says = [
+            of("input_tokens"),
+            of("output_tokens"),
+            of("cache_creation_input_tokens") - long,
+            long,
+            of("cache_read_input_tokens"),
+        ];
+        self.recorded.iter_mut().zip(line_says).for_each(|(known, said)| *known = (*known).max(said));
+        self.stopped |= line["message"]["stop_reason"].is_string();
+        let mut visible = 0;
+        for block in line["message"]["content"].as_array().unwrap() {
+            visible += block["text"].as_str().map_or(0, |text| text.chars().count());
+            if block["type"] == "tool_use" {
+                visible += block["input"].to_string().chars().count();
+                self.tools.insert(block["id"].as_str().unwrap().to_owned());
+            }
+        }
+        self.visible.insert(uuid.to_owned(), visible as u64);
+    }
+}
+
+/// The files of a session, and whose they are: its transcript, and those of its subagents.
+fn files(transcript: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = vec![(transcript.to_owned(), "main".to_owned())];
+    let agents = fs::read_dir(transcript.with_extension("").join("subagents"));
+    for path in agents.into_iter().flatten().map(|entry| entry.unwrap().path()) {
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            let meta = fs::read(path.with_extension("meta.json")).unwrap();
+            let meta: Value = serde_json::from_slice(&meta).unwrap();
+            found.push((path, meta["agentType"].as_str().unwrap().to_owned()));
+        }
+    }
+    found
+}

@@ -1,0 +1,364 @@
+//! The steps of a run, each drawn by its weight.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use serde_json::Value;
+
+use super::client::{AGENT_TYPES, MODELS, Process, Session, append};
+use super::count::{Count, Counted, Kind};
+use super::world::{Asked, Called, World};
+use crate::killed::At;
+
+const HOUR_MS: i64 = 3600 * 1000;
+
+type Step = fn(&mut World);
+
+/// How often each step comes.
+const STEPS: [(u64, Step); 20] = [
+    (24, World::respond),
+    (24, World::call),
+    (9, World::call_killed),
+    (3, World::call_in_parallel),
+    (6, World::flush),
+    (2, World::start),
+    (2, World::fork),
+    (2, World::resume),
+    (2, World::end),
+    (1, World::kill_client),
+    (2, World::compact),
+    (2, World::start_agent),
+    (3, World::replay),
+    (4, World::damage_cache),
+    (2, World::damage_store),
+    (2, World::fail_disk),
+    (3, World::heal),
+    (5, World::decide),
+    (3, World::move_clock),
+    (2, World::ask),
+];
+
+const EVENTS: [(u64, &str); 8] = [
+    (25, "PreToolUse"),
+    (30, "PostToolUse"),
+    (5, "PostToolUseFailure"),
+    (15, "PostToolBatch"),
+    (8, "UserPromptSubmit"),
+    (6, "Stop"),
+    (4, "PostCompact"),
+    (4, "SessionStart"),
+];
+
+/// Sessions at most: each is asked for at each checkpoint.
+const SESSIONS: usize = 24;
+
+impl World {
+    /// A session that is older than the installation, and the installation.
+    pub fn begin(&mut self) {
+        self.start();
+        let (serial, then) = (self.serial(), self.now() - HOUR_MS);
+        self.sessions[0].respond(&mut self.random, None, serial, then);
+        self.sessions[0].flush(None);
+        let (code, _, errors) = self.fusebox(&["init"], None);
+        assert_eq!(code, Some(0), "{errors}");
+        let db = rusqlite::Connection::open(self.database()).unwrap();
+        let sql = "SELECT value FROM meta WHERE name = 'installed'";
+        self.installed = db.query_row(sql, (), |row| row.get(0)).unwrap();
+    }
+
+    pub fn step(&mut self) {
+        let step = self.random.weighted(&STEPS);
+        step(self);
+    }
+
+    fn any_agent(&mut self, session: usize) -> Option<usize> {
+        let agents = self.sessions[session].agents.len();
+        (agents > 0 && self.random.chance(40)).then(|| self.random.below(agents))
+    }
+
+    fn respond(&mut self) {
+        let Some(session) = self.any_live() else { return self.start() };
+        let agent = self.any_agent(session);
+        let (serial, now) = (self.serial(), self.now());
+        let how = self.random.weighted(&[(70, "whole"), (15, "torn"), (15, "late")]);
+        self.note(format!("{}: response {serial} of {agent:?}, {how}", self.sessions[session].id));
+        let (random, session) = (&mut self.random, &mut self.sessions[session]);
+        session.respond(random, agent, serial, now);
+        match how {
+            "whole" => session.flush(None),
+            "torn" => session.flush(Some(random)),
+            _ => {}
+        }
+    }
+
+    fn flush(&mut self) {
+        let Some(session) = self.any_live() else { return };
+        self.note(format!("{}: what was late", self.sessions[session].id));
+        self.sessions[session].flush(None);
+    }
+
+    fn call(&mut self) {
+        let Some(session) = self.any_live() else { return };
+        let (event, agent) = (self.random.weighted(&EVENTS), self.any_agent(session));
+        self.hook(session, event, agent, None);
+    }
+
+    fn kill_at(&mut self) -> At {
+        let instructions = if self.random.chance(30) { self.random.below(1500) } else { 0 };
+        At { stops: self.random.below(330), instructions }
+    }
+
+    fn call_killed(&mut self) {
+        let Some(session) = self.any_live() else { return };
+        let (event, agent) = (self.random.weighted(&EVENTS), self.any_agent(session));
+        let at = self.kill_at();
+        self.hook(session, event, agent, Some(at));
+    }
+
+    /// Sixteen hooks at once, some of them killed, while clients go on writing.
+    fn call_in_parallel(&mut self) {
+        let Some(first) = self.any_live() else { return };
+        self.note("sixteen at once:");
+        let mut ready = Vec::new();
+        for _ in 0..16 {
+            let session = if self.random.chance(60) { first } else { self.any_live().unwrap_or(first) };
+            let (event, agent) = (self.random.weighted(&EVENTS), self.any_agent(session));
+            let kill = self.random.chance(25).then(|| self.kill_at());
+            ready.push(self.ready(session, event, agent, kill));
+        }
+        for _ in 0..3 {
+            let agent = self.any_agent(first);
+            let (serial, now) = (self.serial(), self.now());
+            self.sessions[first].respond(&mut self.random, agent, serial, now);
+        }
+        let called: Vec<Called> = std::thread::scope(|scope| {
+            let calls: Vec<_> = ready.into_iter().map(|ready| scope.spawn(|| ready.call())).collect();
+            let (random, session) = (&mut self.random, &mut self.sessions[first]);
+            (0..20).for_each(|_| session.flush(Some(random)));
+            session.flush(None);
+            calls.into_iter().map(|call| call.join().expect("a hook broke the contract")).collect()
+        });
+        called.iter().for_each(|called| self.heard(called));
+    }
+
+    fn start(&mut self) {
+        if self.sessions.len() >= SESSIONS {
+            return;
+        }
+        let id = format!("session-{}", self.serial());
+        let project = self.home.path(&format!("project-{}", self.random.below(2)));
+        self.note(format!("{id} starts"));
+        self.sessions.push(Session::new(&id, project, self.home.transcript(&id)));
+        if self.random.chance(80) {
+            let kill = self.random.chance(20).then(|| self.kill_at());
+            self.hook(self.sessions.len() - 1, "SessionStart", None, kill);
+        }
+    }
+
+    fn fork(&mut self) {
+        let origins = |s: &Session| !s.retired && s.transcript.exists();
+        let origins: Vec<usize> = (0..self.sessions.len()).filter(|i| origins(&self.sessions[*i])).collect();
+        if origins.is_empty() || self.sessions.len() >= SESSIONS {
+            return;
+        }
+        let origin = *self.random.pick(&origins);
+        let id = format!("fork-{}", self.serial());
+        self.note(format!("{id} is forked from {}", self.sessions[origin].id));
+        let origin = &mut self.sessions[origin];
+        origin.related = true;
+        let mut fork = Session::new(&id, origin.project.clone(), self.home.transcript(&id));
+        fork.related = true;
+        append(&fork.transcript, &origin.copied(&id));
+        self.sessions.push(fork);
+        if self.random.chance(70) {
+            self.hook(self.sessions.len() - 1, "SessionStart", None, None);
+        }
+    }
+
+    fn resume(&mut self) {
+        let ended = |s: &Session| !s.is_live() && !s.retired;
+        let ended: Vec<usize> = (0..self.sessions.len()).filter(|i| ended(&self.sessions[*i])).collect();
+        if ended.is_empty() {
+            return;
+        }
+        let session = *self.random.pick(&ended);
+        self.note(format!("{} is resumed", self.sessions[session].id));
+        self.sessions[session].client = Some(Process::start());
+        let kill = self.random.chance(20).then(|| self.kill_at());
+        self.hook(session, "SessionStart", None, kill);
+    }
+
+    /// A client says goodbye; one that was never forked may write its total then, and is gone for good.
+    fn end(&mut self) {
+        let Some(session) = self.any_live() else { return };
+        let of = &mut self.sessions[session];
+        of.flush(None);
+        let retires = !of.related && !of.killed && of.transcript.exists() && self.random.chance(50);
+        let id = of.id.clone();
+        self.note(format!("{id} ends{}", if retires { ", with its total" } else { "" }));
+        if retires {
+            self.write_total(session);
+        }
+        let kill = self.random.chance(30).then(|| self.kill_at());
+        self.hook(session, "SessionEnd", None, kill);
+        self.sessions[session].client = None;
+        self.sessions[session].retired = retires;
+    }
+
+    /// The total is what the lines say, and some more for the compaction and for cut streams.
+    fn write_total(&mut self, session: usize) {
+        let of = &self.sessions[session];
+        let counted = [Counted { id: &of.id, transcript: of.transcript.clone(), project: String::new() }];
+        let mut totals: BTreeMap<String, [u64; 5]> = BTreeMap::new();
+        for message in Count::of(&counted).messages.values().filter(|m| !m.model.is_empty()) {
+            let more = match message.kind {
+                Kind::Response => message.listed(),
+                _ => {
+                    [self.random.within(0, 90), self.random.within(0, 900), 0, 0, self.random.within(0, 9000)]
+                }
+            };
+            let total = totals.entry(message.model.clone()).or_default();
+            total.iter_mut().zip(more).for_each(|(sum, part)| *sum += part);
+            if message.is_estimated() {
+                total[1] += self.random.within(0, 500);
+            }
+        }
+        let now = self.now();
+        self.sessions[session].total(now, &totals);
+        self.sessions[session].flush(None);
+    }
+
+    fn kill_client(&mut self) {
+        let Some(session) = self.any_live() else { return };
+        self.note(format!("the client of {} is killed", self.sessions[session].id));
+        self.sessions[session].kill();
+    }
+
+    fn compact(&mut self) {
+        let Some(session) = self.any_live() else { return };
+        if self.sessions[session].compacted {
+            return;
+        }
+        let (serial, now) = (self.serial(), self.now());
+        self.note(format!("{} is compacted", self.sessions[session].id));
+        self.sessions[session].compact(&mut self.random, serial, now);
+        if self.random.chance(70) {
+            self.sessions[session].flush(None);
+        }
+    }
+
+    fn start_agent(&mut self) {
+        let Some(session) = self.any_live() else { return };
+        let id = format!("a{}", self.serial());
+        let agent_type = *self.random.pick(&AGENT_TYPES);
+        self.note(format!("{}: subagent {id} ({agent_type})", self.sessions[session].id));
+        self.sessions[session].start_agent(&id, agent_type);
+    }
+
+    /// A file is written anew, or its lines once more.
+    fn replay(&mut self) {
+        let Some(session) = self.any_live() else { return };
+        let files = self.sessions[session].files();
+        let file = self.random.pick(&files).clone();
+        let Ok(bytes) = fs::read(&file) else { return };
+        let how =
+            self.random.weighted(&[(1, "again"), (1, "replaced"), (1, "truncated"), (1, "put in front")]);
+        self.note(format!("{}: {how}", file.strip_prefix(self.home.path("")).unwrap().display()));
+        match how {
+            "again" => append(&file, &bytes),
+            "replaced" => {
+                let new = file.with_extension("new");
+                fs::write(&new, &bytes).unwrap();
+                fs::rename(&new, &file).unwrap();
+            }
+            "truncated" => {
+                let length = self.random.below(bytes.len() + 1);
+                fs::write(&file, &bytes[..length]).unwrap();
+                if self.random.chance(50) {
+                    self.call();
+                }
+                fs::write(&file, &bytes).unwrap();
+            }
+            _ => {
+                // The same file, longer, with other lines in front.
+                let (serial, now) = (self.serial(), self.now());
+                let mut front = front(serial, now, &self.sessions[session]);
+                front.extend_from_slice(&bytes);
+                fs::write(&file, &front).unwrap();
+            }
+        }
+    }
+
+    fn move_clock(&mut self) {
+        let by = self.random.within(0, 120).cast_signed() * HOUR_MS / 2 - 30 * HOUR_MS;
+        self.jump(by);
+        self.note(format!("the clock moves by about {} h", by / HOUR_MS));
+    }
+
+    /// A person asks for numbers; it does not matter whether they wait for the answer.
+    fn ask(&mut self) {
+        let kill = self.random.chance(40).then(|| At { stops: self.random.below(900), instructions: 0 });
+        self.note(format!("status{}", kill.map_or(String::new(), |at| format!(", killed at {}", at.stops))));
+        let (code, output, errors) = self.fusebox(&["status", "--all", "--json"], kill);
+        let excused = self.failing || self.damaged;
+        assert!(matches!(code, None | Some(0)) || excused, "{code:?}: {errors}");
+        if code == Some(0) {
+            assert!(serde_json::from_str::<Value>(&output).is_ok_and(|list| list.is_array()), "{output}");
+        }
+    }
+
+    /// A person decides.
+    fn decide(&mut self) {
+        if self.sessions.is_empty() {
+            return;
+        }
+        let session = self.random.below(self.sessions.len());
+        let of = &self.sessions[session];
+        let (id, project) = (of.id.clone(), of.project.to_string_lossy().into_owned());
+        let budgets = [
+            ("session", "--tokens", "--session", id.as_str()),
+            ("calls", "--tool-calls", "--session", id.as_str()),
+            ("daily", "--tokens", "--value", "tester"),
+            ("hours", "--requests", "--value", project.as_str()),
+            ("ever", "--tokens", "--value", "tester"),
+            ("reads", "--tokens", "--value", MODELS[self.random.below(3)]),
+        ];
+        let (budget, unit, of, value) = *self.random.pick(&budgets);
+        let what = self.random.weighted(&[(60, "extend"), (30, "reset"), (10, "delete")]);
+        let amount = self.random.within(1, 40_000).to_string();
+        let reason = format!("decision {}", self.serial());
+        let mut arguments = vec!["budget", what, budget, of, value, "--reason", &reason, "--json"];
+        if what == "extend" {
+            arguments.extend([unit, &amount]);
+        }
+        let kill = self.random.chance(25).then(|| At { stops: self.random.below(900), instructions: 0 });
+        self.note(format!(
+            "{}{}",
+            arguments.join(" "),
+            kill.map_or(String::new(), |at| format!(", killed at {}", at.stops))
+        ));
+        let (code, _, errors) = self.fusebox(&arguments, kill);
+        let asked = match code {
+            None => Asked::Unknown,
+            // It goes with a damaged store, once the damage is found.
+            Some(0) if self.damaged => Asked::Unknown,
+            Some(0) => Asked::Done,
+            Some(_) => Asked::Refused,
+        };
+        self.note(format!("  {asked:?} {}", errors.trim()));
+        self.asked.insert(reason, asked);
+    }
+}
+
+/// A whole message that comes before all others of a file.
+fn front(serial: u64, now: i64, session: &Session) -> Vec<u8> {
+    let line = serde_json::json!({
+        "type": "assistant", "uuid": format!("line-{serial}"), "requestId": format!("req_{serial}"),
+        "sessionId": session.id, "cwd": session.project, "timestamp": super::client::text_of(now),
+        "message": {"id": format!("msg_{serial}"), "role": "assistant", "model": MODELS[0], "stop_reason": "end_turn",
+            "content": [{"type": "text", "text": "first"}],
+            "usage": {"input_tokens": 20, "output_tokens": 30, "cache_creation_input_tokens": 0,
+                "cache_read_input_tokens": 0}},
+    });
+    format!("{line}\n").into_bytes()
+}

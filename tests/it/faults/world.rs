@@ -1,0 +1,313 @@
+//! One home with its clients, clock and disks: what a run acts on, and what it remembers.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use super::client::Session;
+use super::namespace::Disk;
+use crate::harness::{self, Home, hook_of};
+use crate::killed::{At, run_killed_at};
+use crate::random::Random;
+
+pub const CONFIGURATION: &str = r#"
+[[budget]]
+name = "session"
+limit = 60_000
+on_limit = "pause"
+
+[[budget]]
+name = "calls"
+unit = "tool_calls"
+limit = 30
+thresholds = [0.25, 0.5, 1.0]
+on_limit = "warn"
+
+[[budget]]
+name = "daily"
+scope = "user"
+window = "day"
+limit = 200_000
+thresholds = [0.1, 0.3, 0.5, 0.7, 0.9]
+on_limit = "warn"
+
+[[budget]]
+name = "hours"
+scope = "project"
+unit = "requests"
+window = "5h"
+limit = 50
+on_limit = "stop"
+
+[[budget]]
+name = "ever"
+scope = "user"
+count = ["input", "output", "cache_write", "cache_read"]
+limit = 2_000_000
+thresholds = [0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0]
+on_limit = "warn"
+
+[[budget]]
+name = "reads"
+scope = "model"
+count = ["cache_read"]
+limit = 300_000
+on_limit = "warn"
+
+[[budget]]
+name = "agents"
+scope = "agent_type"
+unit = "requests"
+limit = 80
+on_limit = "warn"
+"#;
+
+/// What became of a decision that a person asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The command said that it was done.
+    Done,
+    /// The command said that it was not.
+    Refused,
+    /// The command was killed, or the store was damaged since: it was done or it was not.
+    Unknown,
+}
+
+pub struct World {
+    // First: unmounted before the folder is deleted.
+    pub disks: Option<[Disk; 2]>,
+    pub home: Home,
+    pub random: Random,
+    pub sessions: Vec<Session>,
+    /// Milliseconds that the clock is off.
+    pub offset: i64,
+    /// When Fusebox was installed.
+    pub installed: i64,
+    pub serial: u64,
+    /// What was asked for, by its reason.
+    pub asked: BTreeMap<String, Asked>,
+    /// How often each line was said: by hooks that surely noted it, and by others.
+    pub said: BTreeMap<String, (usize, usize)>,
+    /// A disk is full or read-only.
+    pub failing: bool,
+    /// The store was damaged since the last checkpoint.
+    pub damaged: bool,
+    pub log: Vec<String>,
+    /// Hooks run, and hooks killed.
+    pub ran: (usize, usize),
+}
+
+/// A call of a hook that is made ready.
+pub struct Ready {
+    pub session: usize,
+    command: Command,
+    input: Vec<u8>,
+    kill: Option<At>,
+    what: String,
+}
+
+/// What a hook did.
+pub struct Called {
+    pub session: usize,
+    pub killed: bool,
+    /// It had so much time that its deadline cannot have cut it short.
+    pub whole: bool,
+    stdout: String,
+}
+
+/// Far less than a hook's deadline and the one of its upkeep.
+const WHOLE: Duration = Duration::from_millis(350);
+
+impl World {
+    pub fn new(seed: u64, with_disks: bool) -> Self {
+        let home = Home::new();
+        let clock = home.path("clock");
+        let home = home.var("FUSEBOX_TEST_CLOCK", &clock.to_string_lossy());
+        home.configure(CONFIGURATION);
+        for project in 0..2 {
+            std::fs::create_dir_all(home.path(&format!("project-{project}"))).unwrap();
+        }
+        let disks = with_disks.then(|| ["state", "cache"].map(|name| Disk::mount(&home.path(name))));
+        let mut world = Self {
+            disks,
+            home,
+            random: Random::new(seed),
+            sessions: vec![],
+            offset: 0,
+            installed: 0,
+            serial: 0,
+            asked: BTreeMap::new(),
+            said: BTreeMap::new(),
+            failing: false,
+            damaged: false,
+            log: vec![],
+            ran: (0, 0),
+        };
+        world.jump(0);
+        world
+    }
+
+    pub fn serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    pub fn note(&mut self, what: impl Into<String>) {
+        self.log.push(what.into());
+    }
+
+    /// The time as hooks see it.
+    pub fn now(&self) -> i64 {
+        let real = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+        i64::try_from(real).unwrap() + self.offset
+    }
+
+    /// Moves the clock by about `by` milliseconds: to where no window ends soon or began just now, so that a count
+    /// does not depend on how long a run takes.
+    pub fn jump(&mut self, by: i64) {
+        const MARGIN: i64 = 20 * 60 * 1000;
+        self.offset += by;
+        let near = |now: i64, window: i64| {
+            let at = now.rem_euclid(window);
+            at < MARGIN || window - at < MARGIN
+        };
+        while near(self.now(), 5 * 3600 * 1000) || near(self.now(), 24 * 3600 * 1000) {
+            self.offset += MARGIN;
+        }
+        std::fs::write(self.home.path("clock"), self.offset.to_string()).unwrap();
+    }
+
+    /// A session whose client runs.
+    pub fn any_live(&mut self) -> Option<usize> {
+        let live: Vec<usize> = (0..self.sessions.len()).filter(|i| self.sessions[*i].is_live()).collect();
+        (!live.is_empty()).then(|| *self.random.pick(&live))
+    }
+
+    /// A command as a session's client, or a person in its project, would start it.
+    fn command(&self, program: &str, session: Option<usize>) -> Command {
+        let mut command = self.home.command(program);
+        if let Some(session) = session {
+            let session = &self.sessions[session];
+            command.env("CLAUDE_PROJECT_DIR", &session.project);
+            command.env("CLAUDE_PID", session.client.as_ref().map_or(1, |c| c.id()).to_string());
+        }
+        command
+    }
+
+    /// Makes a call of a hook ready.
+    pub fn ready(&mut self, session: usize, event: &str, agent: Option<usize>, kill: Option<At>) -> Ready {
+        let random = &mut self.random;
+        let of = &self.sessions[session];
+        let tool = if random.chance(90) { of.last_tool.clone() } else { "toolu_unknown".to_owned() };
+        let mut fields = match event {
+            "PostToolBatch" => {
+                json!({"tool_calls": [{"tool_use_id": tool, "tool_name": "Bash", "tool_input": {}}]})
+            }
+            "Stop" | "SubagentStop" => json!({"last_assistant_message": of.last_text}),
+            "SessionStart" => json!({"source": "startup"}),
+            "UserPromptSubmit" => json!({"prompt": "go on"}),
+            _ => json!({"tool_use_id": tool, "tool_name": "Bash", "tool_input": {"command": "true"}}),
+        };
+        if let Some((id, agent_type)) = agent.map(|agent| &of.agents[agent]) {
+            fields["agent_id"] = json!(id);
+            fields["agent_type"] = json!(agent_type);
+        }
+        fields["transcript_path"] = json!(of.transcript);
+        fields["cwd"] = json!(of.project);
+        let input = self.home.payload(event, &of.id, fields).to_string().into_bytes();
+        let what = format!(
+            "{event} of {}{}{}",
+            of.id,
+            agent.map_or(String::new(), |a| format!(" agent {a}")),
+            kill.map_or(String::new(), |at| format!(", killed at {}+{}", at.stops, at.instructions))
+        );
+        Ready { session, command: self.command(hook_of(event), Some(session)), input, kill, what }
+    }
+
+    /// Calls a hook.
+    pub fn hook(&mut self, session: usize, event: &str, agent: Option<usize>, kill: Option<At>) {
+        let ready = self.ready(session, event, agent, kill);
+        self.note(ready.what.clone());
+        let called = ready.call();
+        self.heard(&called);
+    }
+
+    /// Remembers what a hook did.
+    pub fn heard(&mut self, called: &Called) {
+        self.ran.0 += 1;
+        self.ran.1 += usize::from(called.killed);
+        // A store that is damaged is given up by who finds that, with what it knew by then.
+        let sure = called.whole && !called.killed && !self.failing && !self.damaged;
+        if sure {
+            self.sessions[called.session].in_store = true;
+            self.sessions[called.session].in_cache = true;
+        }
+        let Ok(said) = serde_json::from_str::<Value>(&called.stdout) else { return };
+        for line in said["systemMessage"].as_str().unwrap_or_default().lines() {
+            let id = self.sessions[called.session].id.clone();
+            self.note(format!("  {id} says{}: {line}", if sure { "" } else { " perhaps" }));
+            if let Some(alert) = line.strip_prefix("Fusebox: budget ") {
+                let told = self.said.entry(alert.to_owned()).or_default();
+                if sure {
+                    told.0 += 1
+                } else {
+                    told.1 += 1
+                };
+            }
+        }
+    }
+
+    /// `fusebox` with arguments: exit code, output and errors; no exit code when it was killed.
+    pub fn fusebox(&mut self, arguments: &[&str], kill: Option<At>) -> (Option<i32>, String, String) {
+        let mut command = self.command("fusebox", None);
+        command.args(arguments);
+        match kill {
+            Some(at) => {
+                let killed = run_killed_at(command, b"", at);
+                (killed.code, killed.stdout, String::new())
+            }
+            None => {
+                let ran = harness::run(&mut command, b"");
+                (Some(ran.code), ran.stdout, ran.stderr)
+            }
+        }
+    }
+
+    /// Where the database is.
+    pub fn database(&self) -> PathBuf {
+        self.home.path("state/state.db")
+    }
+}
+
+impl Ready {
+    /// Calls the hook, and holds it to the contract: exit code 0, nothing on standard error, and nothing or one answer
+    /// in JSON on standard output.
+    pub fn call(self) -> Called {
+        let Self { session, mut command, input, kill, what } = self;
+        let started = Instant::now();
+        let (killed, stdout) = match kill {
+            Some(at) => {
+                let done = run_killed_at(command, &input, at);
+                assert!(done.killed || done.code == Some(0), "{what}: {done:?}");
+                (done.killed, done.stdout)
+            }
+            None => {
+                let ran = harness::run(&mut command, &input);
+                assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{what}: {ran:?}");
+                (false, ran.stdout)
+            }
+        };
+        if !killed && !stdout.is_empty() {
+            let answer: Value =
+                serde_json::from_str(&stdout).unwrap_or_else(|e| panic!("{what}: {e}: {stdout}"));
+            const FIELDS: [&str; 6] =
+                ["continue", "stopReason", "decision", "reason", "systemMessage", "hookSpecificOutput"];
+            let known = |name: &String| FIELDS.contains(&name.as_str());
+            assert!(answer.as_object().is_some_and(|fields| fields.keys().all(known)), "{what}: {stdout}");
+        }
+        Called { session, killed, whole: started.elapsed() < WHOLE, stdout }
+    }
+}

@@ -1,0 +1,167 @@
+//! Mutated transcript lines: they break nothing, and change nothing that other lines say.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use fusebox::domain::message::{Message, Source};
+use fusebox::domain::time::Timestamp;
+use fusebox::transcript::Fact;
+use fusebox::transcript::cursor::{Position, read_on};
+use serde_json::{Value, json};
+
+use super::mutate::mutated;
+use super::{amount, seed};
+use crate::harness::Home;
+use crate::random::Random;
+
+const NOW: Timestamp = Timestamp(1_795_400_000_000);
+
+/// The captured transcripts, line by line.
+fn captured() -> Vec<Vec<Vec<u8>>> {
+    fn collect(dir: &Path, found: &mut Vec<PathBuf>) {
+        for path in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                collect(&path, found);
+            } else if path.extension().is_some_and(|e| e == "jsonl") {
+                found.push(path);
+            }
+        }
+    }
+    let mut files = Vec::new();
+    collect(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/transcripts")), &mut files);
+    files.sort();
+    let lines = |file: &PathBuf| -> Vec<Vec<u8>> {
+        fs::read(file).unwrap().split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect()
+    };
+    files.iter().map(lines).filter(|lines| !lines.is_empty()).collect()
+}
+
+/// Everything that a file says, read at once.
+fn facts_of(path: &Path, bytes: &[u8]) -> (Vec<Fact>, Position) {
+    fs::write(path, bytes).unwrap();
+    let mut position = Position::start(None, "main".into());
+    let reading = read_on(path, &mut position, u64::MAX, NOW).unwrap();
+    assert!(reading.complete);
+    (reading.facts, position)
+}
+
+/// The lines of responses, as far as they say it themselves: which response an error followed, and which model compacted,
+/// depends on the lines before.
+fn responses(facts: &[Fact]) -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    for fact in facts {
+        if let Fact::Message(m @ Message { source: Source::Response, error_followed: false, .. }) = fact {
+            *found.entry(format!("{m:?}")).or_default() += 1;
+        }
+    }
+    found
+}
+
+/// Numbers that a sum cannot run over with.
+fn check_bounds(facts: &[Fact]) {
+    for fact in facts {
+        let usage = match fact {
+            Fact::Message(message) => message.amount().usage,
+            Fact::Total(total) => total.usage,
+            Fact::Origin(_) => continue,
+        };
+        assert!(usage.total() < 1 << 44, "{fact:?}");
+    }
+}
+
+#[test]
+fn a_mutated_line_changes_nothing_that_other_lines_say() {
+    let mut random = Random::new(seed());
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.jsonl");
+    let files = captured();
+    let all: Vec<Value> =
+        files.iter().flatten().filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    let mut differ = 0;
+    for _ in 0..amount(4_000, 200_000) {
+        let lines = random.pick(&files);
+        let at = random.below(lines.len());
+        let replaces = random.chance(50);
+        let mut line = mutated(&mut random, &all);
+        line.push(b'\n');
+        let after = if replaces { at + 1 } else { at };
+        let rest: Vec<u8> = [&lines[..at], &lines[after..]].concat().concat();
+        let whole: Vec<u8> = [lines[..at].concat(), line.clone(), lines[after..].concat()].concat();
+        let (without, with) = (facts_of(&path, &rest).0, facts_of(&path, &whole).0);
+        check_bounds(&with);
+        let (without, with) = (responses(&without), responses(&with));
+        for (response, count) in &without {
+            let now = with.get(response).copied().unwrap_or(0);
+            assert!(now >= *count, "{response} is lost by {}", String::from_utf8_lossy(&line));
+        }
+        differ += usize::from(with != without);
+    }
+    assert!(differ > 0, "no mutated line said anything");
+}
+
+#[test]
+fn a_file_says_the_same_in_whatever_slices_it_comes_and_is_read() {
+    let mut random = Random::new(seed() + 1);
+    let dir = tempfile::tempdir().unwrap();
+    let files = captured();
+    let all: Vec<Value> =
+        files.iter().flatten().filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    for n in 0..amount(300, 10_000) {
+        let mut bytes = Vec::new();
+        for line in random.pick(&files) {
+            bytes.extend_from_slice(line);
+            if random.chance(10) {
+                bytes.extend_from_slice(&mutated(&mut random, &all));
+                bytes.push(b'\n');
+            }
+        }
+        let (at_once, end) = facts_of(&dir.path().join("whole.jsonl"), &bytes);
+        let path = dir.path().join(format!("{n}.jsonl"));
+        let mut file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
+        let mut position = Position::start(None, "main".into());
+        let (mut facts, mut written) = (Vec::new(), 0);
+        while written < bytes.len() || position.offset < end.offset {
+            let part = random.below(20_000).min(bytes.len() - written);
+            file.write_all(&bytes[written..written + part]).unwrap();
+            written += part;
+            let most = random.within(1, 9_000);
+            facts.extend(read_on(&path, &mut position, most, NOW).unwrap().facts);
+            // What is known of a file goes through the session's cache.
+            position = serde_json::from_value(json!(position)).unwrap();
+        }
+        assert_eq!(facts, at_once);
+        assert_eq!(Position { inode: 0, starts: 0, ..position }, Position { inode: 0, starts: 0, ..end });
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn mutated_transcripts_are_recorded_and_asked_for() {
+    let mut random = Random::new(seed() + 2);
+    let files = captured();
+    let all: Vec<Value> =
+        files.iter().flatten().filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    for _ in 0..amount(20, 400) {
+        let home = Home::new();
+        let transcript = home.transcript("s");
+        fs::create_dir_all(transcript.parent().unwrap()).unwrap();
+        let mut bytes = Vec::new();
+        for line in random.pick(&files) {
+            bytes.extend_from_slice(line);
+            bytes.extend_from_slice(&mutated(&mut random, &all));
+            bytes.push(b'\n');
+        }
+        fs::write(&transcript, &bytes).unwrap();
+        let ran = home.hook("PostToolUse", "s", json!({}));
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+        let tokens = home.status("s")["tokens"].clone();
+        assert!(tokens.as_object().unwrap().values().all(Value::is_u64), "{tokens}");
+        // Read once more, to the same result.
+        fs::remove_dir_all(home.path("cache")).unwrap();
+        home.hook("PostToolUse", "s", json!({}));
+        assert_eq!(home.status("s")["tokens"], tokens);
+        assert_eq!(home.journal(), "");
+    }
+}

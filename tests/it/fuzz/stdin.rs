@@ -1,0 +1,186 @@
+//! Whatever comes in on standard input: exit code 0, and silence or a valid answer; nothing is written elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+
+use fusebox::env::Env;
+use fusebox::hook::run::{Hook, answer};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::mutate::mutated;
+use super::{amount, seed};
+use crate::harness::{Home, message};
+use crate::random::Random;
+
+const HOOKS: [Hook; 4] = [Hook::PreToolUse, Hook::PostToolUse, Hook::PromptSubmit, Hook::SessionEvent];
+
+/// Payloads of the client and of the seed. Those for which a hook waits for a line of the transcript name one that is
+/// there, or none.
+fn corpus(home: &Home) -> Vec<Value> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/hooks");
+    let mut corpus = vec![
+        json!({"tool": "Bash", "arguments": {"command": "true"}, "sessionId": "seed", "tool_use_id": "c1",
+            "response": {"output": "x", "usage": {"input_tokens": 3, "output_tokens": 2}}}),
+        json!({"tool": "Read", "sessionId": "seed", "response": {"input_tokens": 3, "output_tokens": 2.5}}),
+        json!({"sessionId": "seed", "prompt": "go on"}),
+    ];
+    for file in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        let Ok(mut payload) = serde_json::from_slice::<Value>(&std::fs::read(&file).unwrap()) else {
+            continue;
+        };
+        if payload["hook_event_name"].is_string() {
+            payload["transcript_path"] = json!(home.transcript("s"));
+            payload["session_id"] = json!("s");
+            payload["last_assistant_message"] = Value::Null;
+            corpus.push(payload);
+        }
+    }
+    assert!(corpus.len() > 40, "{}", corpus.len());
+    corpus
+}
+
+fn home() -> Home {
+    // A limit that warns only: a hook that waits for a line takes 200 ms each time.
+    let home =
+        Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "20").var("FUSEBOX_BUDGET_SESSION_ON_LIMIT", "warn");
+    home.append(&home.transcript("s"), &[message(1, 10, 1), message(2, 20, 1)]);
+    home
+}
+
+/// The process as a hook in this home would find it.
+fn env(home: &Home) -> Env {
+    let of = |value: Option<&std::ffi::OsStr>| value.map(|v| v.to_string_lossy().into_owned());
+    let vars: BTreeMap<String, String> = home
+        .command("pre-tool-use")
+        .get_envs()
+        .filter_map(|(name, value)| Some((name.to_string_lossy().into_owned(), of(value)?)))
+        .collect();
+    Env { vars, cwd: home.path("project"), ..Env::of_process() }
+}
+
+/// Whether it is JSON at all. (A damaged byte within a text is odd, but the guard holds all the same.)
+fn is_json(input: &[u8]) -> bool {
+    serde_json::from_str::<&RawValue>(&String::from_utf8_lossy(input)).is_ok()
+}
+
+fn is_answer(stdout: &[u8]) -> bool {
+    const FIELDS: [&str; 6] =
+        ["continue", "stopReason", "decision", "reason", "systemMessage", "hookSpecificOutput"];
+    let is_known = |answer: Value| {
+        answer.as_object().is_some_and(|fields| fields.keys().all(|name| FIELDS.contains(&name.as_str())))
+    };
+    stdout.is_empty() || serde_json::from_slice(stdout).is_ok_and(is_known)
+}
+
+/// Nothing stands where it should not.
+fn check_tree(home: &Home) {
+    let names = |of: &Path| -> BTreeSet<String> {
+        let entries = std::fs::read_dir(of).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let known: BTreeSet<String> = ["cache", "claude", "project", "state"].map(str::to_owned).into();
+    assert!(names(&home.path("")).is_subset(&known), "{:?}", names(&home.path("")));
+    assert!(names(&home.path("project")).is_empty());
+    assert_eq!(names(&home.path("claude/projects/-p")), ["s.jsonl".to_owned()].into());
+    let is_cache = |name: &String| name.starts_with("guardrails-");
+    assert!(names(&home.path("cache")).iter().all(is_cache), "{:?}", names(&home.path("cache")));
+    let is_state = |name: &String| name.starts_with("state.db") || name.starts_with("journal.jsonl");
+    assert!(names(&home.path("state")).iter().all(is_state), "{:?}", names(&home.path("state")));
+    assert!(!Path::new("/tmp/escape").exists());
+}
+
+fn shown(input: &[u8]) -> String {
+    String::from_utf8_lossy(&input[..input.len().min(3000)]).into_owned()
+}
+
+#[test]
+fn whatever_comes_in_is_answered_in_process() {
+    let all = amount(2_500, 1_000_000);
+    std::thread::scope(|scope| {
+        for half in [&HOOKS[..2], &HOOKS[2..]] {
+            scope.spawn(move || half.iter().for_each(|hook| fuzz_in_process(*hook, all)));
+        }
+    });
+}
+
+fn fuzz_in_process(hook: Hook, all: usize) {
+    let mut random = Random::new(seed() + hook as u64 * 1000);
+    let (mut done, mut silent) = (0, 0);
+    while done < all {
+        // Sessions of all names come together: a new home now and then.
+        let home = home();
+        let (env, corpus) = (env(&home), corpus(&home));
+        for _ in 0..2_500.min(all - done) {
+            let input = mutated(&mut random, &corpus);
+            let call = AssertUnwindSafe(|| {
+                let (reply, session) = answer(hook, &env, &input);
+                (reply, session.is_some())
+            });
+            let (reply, understood) = std::panic::catch_unwind(call)
+                .unwrap_or_else(|_| panic!("{} panics on {}", hook.name(), shown(&input)));
+            if !is_json(&input) {
+                assert!(!understood && reply == Default::default(), "{}: {}", hook.name(), shown(&input));
+            }
+            assert!(is_answer(&reply.stdout), "{}: {reply:?} on {}", hook.name(), shown(&input));
+            assert_eq!(reply.blocks, !reply.stderr.is_empty(), "{}: {}", hook.name(), shown(&input));
+            silent += usize::from(!understood);
+            done += 1;
+        }
+        check_tree(&home);
+    }
+    assert!(
+        silent > all / 10 && silent < all * 9 / 10,
+        "{silent} of {all} are not understood: no good mixture"
+    );
+}
+
+#[test]
+fn whatever_comes_in_is_answered_by_the_executables() {
+    let all = amount(120, 2_000);
+    for (n, hook) in
+        ["pre-tool-use", "post-tool-use", "prompt-submit", "session-event"].into_iter().enumerate()
+    {
+        let mut random = Random::new(seed() + 77 * n as u64);
+        let home = home();
+        let corpus = corpus(&home);
+        for _ in 0..all {
+            let input = mutated(&mut random, &corpus);
+            let ran = home.run(hook, &input);
+            assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{hook}: {ran:?} on {}", shown(&input));
+            assert!(is_answer(ran.stdout.as_bytes()), "{hook}: {ran:?} on {}", shown(&input));
+            assert!(is_json(&input) || ran.stdout.is_empty(), "{hook}: {ran:?} on {}", shown(&input));
+        }
+        assert!(!home.journal().contains("panic"), "{}", home.journal());
+        check_tree(&home);
+    }
+}
+
+#[test]
+fn as_much_as_is_read_is_answered_in_time_and_in_silence() {
+    const MIB: usize = 1024 * 1024;
+    let home = home();
+    let object = |inner: &str, times: usize| format!("{{\"x\":[{}0]}}", inner.repeat(times)).into_bytes();
+    let deep = |open: &str| open.repeat(24 * MIB / open.len()).into_bytes();
+    let inputs = [
+        vec![b'x'; 65 * MIB],
+        object("[],", 8 * MIB),
+        object("{\"a\":1},", 3 * MIB),
+        deep("["),
+        deep("{\"a\":"),
+        format!("{{\"session_id\":\"{}\"}}", "s".repeat(24 * MIB)).into_bytes(),
+        format!(
+            "{{\"session_id\":\"s\",\"hook_event_name\":\"PreToolUse\",\"tool_input\":{}",
+            "[".repeat(24 * MIB)
+        )
+        .into_bytes(),
+    ];
+    for hook in ["pre-tool-use", "post-tool-use"] {
+        for input in &inputs {
+            let ran = home.run(hook, input);
+            assert!(ran.is_silent(), "{hook} on {}: {ran:.200?}", shown(&input[..60]));
+        }
+    }
+    check_tree(&home);
+}

@@ -1,0 +1,66 @@
+//! Executables that are killed (−9) at a chosen step.
+#![allow(unsafe_code)]
+
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+/// Where a process is killed: at its `stops`-th stop at a system call (each one stops twice: before and after), and so
+/// many instructions later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct At {
+    pub stops: usize,
+    pub instructions: usize,
+}
+
+/// What became of a process that was to be killed.
+#[derive(Debug)]
+pub struct Killed {
+    /// It was; else it had come to its end before.
+    pub killed: bool,
+    /// Its exit code, if it came to its end.
+    pub code: Option<i32>,
+    /// What it had written to standard output.
+    pub stdout: String,
+}
+
+/// Runs `command` and kills it.
+pub fn run_killed_at(mut command: Command, input: &[u8], at: At) -> Killed {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    // SAFETY: ptrace(TRACEME) is safe between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0);
+            Ok(())
+        });
+    }
+    #[allow(clippy::zombie_processes)] // waited for below, by its id
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let pid = child.id().cast_signed();
+    let steps = std::iter::repeat_n(libc::PTRACE_SYSCALL, at.stops);
+    let steps = steps.chain(std::iter::repeat_n(libc::PTRACE_SINGLESTEP, at.instructions));
+    let mut status = 0;
+    let ended = |status| libc::WIFEXITED(status) || libc::WIFSIGNALED(status);
+    let mut killed = false;
+    // SAFETY: plain calls on the child that was just started; `status` outlives them.
+    unsafe {
+        libc::waitpid(pid, &raw mut status, 0);
+        for step in steps {
+            libc::ptrace(step, pid, 0, 0);
+            libc::waitpid(pid, &raw mut status, 0);
+            if ended(status) {
+                break;
+            }
+        }
+        if !ended(status) {
+            killed = true;
+            libc::kill(pid, libc::SIGKILL);
+            libc::waitpid(pid, &raw mut status, 0);
+        }
+    }
+    let mut stdout = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+    let code = libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
+    Killed { killed, code, stdout }
+}
