@@ -28,6 +28,14 @@ pub fn guarded(version: Version, api: &Api, limit: u64) -> Client {
         .env("FUSEBOX_BUDGET_SESSION_LIMIT", &limit.to_string())
 }
 
+/// Lets the client's tools start another client: `$CHILD`, with the hooks in `$CHILD_SETTINGS`.
+pub fn with_child(client: Client, version: Version) -> Client {
+    let settings = client.root().join("child-settings.json");
+    std::fs::write(&settings, hooks(version).to_string()).unwrap();
+    let program = client.program().to_string_lossy().into_owned();
+    client.env("CHILD", &program).env("CHILD_SETTINGS", &settings.to_string_lossy())
+}
+
 /// `fusebox` with `arguments`, as a person beside the client would run it: exit code and standard output.
 pub fn fusebox(client: &Client, arguments: &[&str]) -> (i32, String) {
     let output = client.command(env!("CARGO_BIN_EXE_fusebox")).args(arguments).output().unwrap();
@@ -307,11 +315,7 @@ fn a_client_inside_a_tool_call_charges_its_parent(version: Version) {
         .agent("child", [Turn::bash("echo @N@ >> ran.txt").usage(Usage::new(500, 40).cache(100, 0, 0)), Turn::text("child done").usage(Usage::new(60, 20))]);
     let api = Api::start(script);
     let client = guarded(version, &api, 1_000_000);
-    let settings = client.root().join("child-settings.json");
-    std::fs::write(&settings, hooks(version).to_string()).unwrap();
-    let client = client.env("CHILD_SETTINGS", &settings.to_string_lossy());
-    let program = client.program().to_string_lossy().into_owned();
-    let client = client.env("CHILD", &program);
+    let client = with_child(client, version);
     let run = client.prompt("start another one").run().ok();
     assert_eq!(api.count("agent:child"), 2);
     let parent = status(&client, &run.session);

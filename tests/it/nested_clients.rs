@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::guarded::{fusebox, guarded, hooks, status, tokens};
+use crate::guarded::{fusebox, guarded, status, tokens, with_child};
 use crate::rig::{Api, Script, Turn, Usage, Version, client_tests};
 
 /// 2.1.197 passes `CLAUDE_PID` on as somebody set it: here, to the outer client, as if the inner one were that one.
@@ -15,10 +15,7 @@ fn it_cannot_pass_for_its_parent(version: Version) {
         .agent("child", [Turn::text("child done").usage(Usage::new(60, 20))]);
     let api = Api::start(script);
     let client = guarded(version, &api, 1_000_000);
-    let settings = client.root().join("child-settings.json");
-    std::fs::write(&settings, hooks(version).to_string()).unwrap();
-    let program = client.program().to_string_lossy().into_owned();
-    let client = client.env("CHILD", &program).env("CHILD_SETTINGS", &settings.to_string_lossy());
+    let client = with_child(client, version);
     let run = client.prompt("start another one").run().ok();
     assert_eq!(api.count("agent:child"), 1);
     assert_eq!(

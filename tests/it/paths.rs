@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::guarded::{assert_bound, fusebox, guarded, hooks, journal, ran, status, step, tokens};
+use crate::guarded::{assert_bound, fusebox, guarded, hooks, journal, ran, status, step, tokens, with_child};
 use crate::rig::{Api, Client, Script, Turn, Usage, Version, client_tests};
 
 fn all_sessions(client: &Client) -> Vec<Value> {
@@ -233,14 +233,8 @@ fn a_looping_client_inside_a_tool_call_is_held_by_its_parents_budget(version: Ve
         .agent("child", [step(0)])
         .loop_last_agents();
     let api = Api::start(script);
-    // The child itself may use a million.
-    let client = guarded(version, &api, 3_000);
-    let settings = client.root().join("child-settings.json");
-    let mut child = hooks(version);
-    child["env"] = json!({"FUSEBOX_BUDGET_SESSION_LIMIT": "3000"});
-    std::fs::write(&settings, child.to_string()).unwrap();
-    let program = client.program().to_string_lossy().into_owned();
-    let client = client.env("CHILD", &program).env("CHILD_SETTINGS", &settings.to_string_lossy());
+    // Its own count is still below that limit when its parent's, which holds both, is over.
+    let client = with_child(guarded(version, &api, 3_000), version);
     let run = client.prompt("start another one").run();
     assert_eq!(run.code, Some(0));
     assert_bound(version, "a loop in a client inside a tool call", &api, 3_000, 2);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::guarded::{fusebox, guarded, hooks, journal, status};
+use crate::guarded::{fusebox, guarded, journal, status, with_child};
 use crate::rig::{Api, Client, Script, Terminal, Turn, Usage, Version, client_tests};
 
 const EXTEND: &str = "fusebox: extend session 50k because the tests say so";
@@ -93,10 +93,7 @@ fn a_nested_client_decides_nothing(version: Version) {
         .main(costly(Turn::text("done")));
     let api = Api::start(script);
     let client = guarded(version, &api, 1_000_000);
-    let settings = client.root().join("child-settings.json");
-    std::fs::write(&settings, hooks(version).to_string()).unwrap();
-    let program = client.program().to_string_lossy().into_owned();
-    let client = client.env("CHILD", &program).env("CHILD_SETTINGS", &settings.to_string_lossy());
+    let client = with_child(client, version);
     let first = client.prompt("work").run().ok();
     client.prompt("go on").env("SESSION", &first.session).resume(&first.session).run().ok();
     let screen = std::fs::read_to_string(client.project().join("nested.txt")).unwrap_or_default();
