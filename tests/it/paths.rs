@@ -1,9 +1,13 @@
 //! The paths that sessions of real clients take, besides the plain one: what is counted is what was served, and a stop
 //! holds until what caused it is gone.
 
+mod background;
+mod others;
+mod terminal;
+
 use serde_json::{Value, json};
 
-use crate::guarded::{assert_bound, fusebox, guarded, hooks, journal, ran, status, step, tokens, with_child};
+use crate::guarded::{assert_bound, fusebox, guarded, journal, status, step, tokens, with_child};
 use crate::rig::{Api, Client, Script, Turn, Usage, Version, client_tests};
 
 fn all_sessions(client: &Client) -> Vec<Value> {
@@ -316,42 +320,6 @@ fn a_terminal_session_is_stopped_and_interrupted(version: Version) {
     assert_eq!(journal(&client), "");
 }
 
-/// Somebody else's hook at PreToolUse, which answers with this.
-fn with_other(version: Version, answer: &str) -> Value {
-    let mut settings = hooks(version);
-    let other =
-        json!({"hooks": [{"type": "command", "command": "/bin/sh", "args": ["-c", answer], "timeout": 5}]});
-    settings["hooks"]["PreToolUse"].as_array_mut().unwrap().insert(0, other);
-    settings
-}
-
-fn what_others_allow_is_denied_all_the_same(version: Version) {
-    let allow =
-        r#"echo '{"hookSpecificOutput":{"hookEventName":"PreToolUse","permissionDecision":"allow"}}'"#;
-    let api = Api::start(Script::new().main(step(0)).loop_last_main());
-    let client = guarded(version, &api, 1_000).settings(&with_other(version, allow));
-    let run = client.prompt("loop").run();
-    assert_eq!(run.result["terminal_reason"], "hook_stopped");
-    assert_bound(version, "a loop, and a hook of others that allows", &api, 1_000, 1);
-    assert_eq!(ran(&client), 2, "no call runs once the limit is crossed");
-    assert_counted(&client, &api, &run.session);
-}
-
-fn what_others_deny_stays_denied(version: Version) {
-    for deny in [
-        r#"echo '{"hookSpecificOutput":{"hookEventName":"PreToolUse","permissionDecision":"deny","permissionDecisionReason":"not here"}}'"#,
-        "echo 'not here' >&2; exit 2",
-    ] {
-        let api = Api::start(Script::new().main(step(0)).main(Turn::text("Done.")));
-        let client = guarded(version, &api, 1_000_000).settings(&with_other(version, deny));
-        let run = client.prompt("work").run().ok();
-        assert_eq!(run.text(), "Done.");
-        assert_eq!(ran(&client), 0);
-        assert!(api.calls().iter().any(|call| call.last_message.contains("not here")));
-        assert_counted(&client, &api, &run.session);
-    }
-}
-
 client_tests!(
     continued_sessions_go_on_in_their_file,
     retried_errors_cost_nothing,
@@ -365,6 +333,4 @@ client_tests!(
     a_looping_client_inside_a_tool_call_is_held_by_its_parents_budget,
     a_terminal_session_is_counted_over_clear_and_compaction,
     a_terminal_session_is_stopped_and_interrupted,
-    what_others_allow_is_denied_all_the_same,
-    what_others_deny_stays_denied,
 );
