@@ -178,15 +178,15 @@ impl Guard<'_> {
             since: None,
         });
         let noted = self.notes.len();
-        if self.with_store(|store| store.operate(&operation, &around)).is_none() {
+        let Some(after) = self.with_store(|store| store.operate(&operation, &around)) else {
             return Err(Refusal::Store(self.notes[noted..].join("; ")));
-        }
+        };
         // What the sessions' caches say was true before: their next hooks ask the store.
         for cache in CacheFile::all(&self.env.cache_dir()) {
             let (_, _, written) = cache.update(|cache| cache.written = Timestamp::default());
             self.notes.extend(written.err().map(|e| e.to_string()));
         }
-        Ok(Done { operation, before, after: self.state(&watch)? })
+        Ok(Done { operation, before, after })
     }
 
     fn record_of(

@@ -175,11 +175,12 @@ pub trait Store {
     /// They may be shown once more.
     fn confirm_shown(&mut self, alerts: &[i64]) -> Result<()>;
 
-    /// Records an operation; one with a known id changes nothing.
+    /// Records an operation; one with a known id changes nothing. Answers where its budget, which stood at `state`, stands
+    /// then; `None` when it is deleted.
     ///
     /// # Errors
     /// It was not recorded.
-    fn operate(&mut self, operation: &Operation, state: &BudgetState) -> Result<()>;
+    fn operate(&mut self, operation: &Operation, state: &BudgetState) -> Result<Option<BudgetState>>;
 
     /// Where budgets stand, without recording anything; deleted ones are left out.
     ///

@@ -262,8 +262,12 @@ impl Store for SqliteStore {
         write(self.db()?, |db| alerts::confirm(db, alerts))
     }
 
-    fn operate(&mut self, operation: &Operation, state: &BudgetState) -> Result<()> {
-        self.write(|db| operations::record(db, operation, state))
+    fn operate(&mut self, operation: &Operation, state: &BudgetState) -> Result<Option<BudgetState>> {
+        let watch = [Watch { budget: state.budget.clone(), value: state.value.clone() }];
+        self.write(|db| {
+            operations::record(db, operation, state)?;
+            Ok(operations::states(db, &watch, operation.at)?.pop())
+        })
     }
 
     fn states(&mut self, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>> {
