@@ -49,7 +49,9 @@ fn is_client(pid: u32) -> bool {
     let program = program.strip_suffix(" (deleted)").unwrap_or(&program);
     let arguments = std::fs::read(proc.join("cmdline")).unwrap_or_default();
     let script = arguments.split(|b| *b == 0).nth(1).unwrap_or_default();
+    // npm links `claude` to `@anthropic-ai/claude-code/bin/claude.exe`, on Linux too.
     program.ends_with("/claude")
+        || program.contains("/@anthropic-ai/claude-code")
         || program.contains("/claude/versions/")
         || memchr::memmem::find(script, b"/claude-code/").is_some()
 }

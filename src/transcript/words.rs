@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use memchr::memmem;
@@ -47,7 +48,12 @@ impl Words {
     /// `is_over` said so before the end was reached.
     pub fn search(&mut self, file: &Path, is_over: impl Fn() -> bool) -> Result<Option<Speaker>, GivenUp> {
         let at = self.searched.entry(file.to_owned()).or_default();
-        let Ok(mut open) = File::open(file) else { return Ok(None) };
+        // Opening a pipe would wait for a writer.
+        let opened = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(file);
+        let Ok(mut open) = opened else { return Ok(None) };
+        if is_over() || !open.metadata().is_ok_and(|meta| meta.is_file()) {
+            return Err(GivenUp);
+        }
         if open.seek(SeekFrom::Start(*at)).is_err() {
             return Ok(None);
         }
@@ -78,7 +84,8 @@ impl Words {
 
 /// Who speaks in a line, if it is not a person, nor the agent to a person.
 fn speaker(line: &[u8]) -> Option<Speaker> {
-    let line: serde_json::Value = serde_json::from_slice(line).ok()?;
+    // Who hides words in a line that cannot be read (a lone surrogate, deep nesting) is no person.
+    let Ok(line) = serde_json::from_slice::<serde_json::Value>(line) else { return Some(Speaker::Agent) };
     match line["type"].as_str()? {
         "queue-operation" if line["operation"] == "enqueue" => Some(Speaker::Queue),
         "assistant" => {
