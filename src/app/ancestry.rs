@@ -42,7 +42,7 @@ fn ancestors_of(pid: u32) -> impl Iterator<Item = Process> {
 
 /// Whether a process is a client, by the program that it runs: `claude`, a version of it in a folder of versions, or a
 /// script of its package.
-fn is_client(pid: u32) -> bool {
+pub fn is_client(pid: u32) -> bool {
     let proc = PathBuf::from(format!("/proc/{pid}"));
     let program = std::fs::read_link(proc.join("exe")).unwrap_or_default();
     let program = program.to_string_lossy();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::ancestry;
 use super::guard::Guard;
 use crate::transcript::files;
-use crate::transcript::words::{Speaker, Words};
+use crate::transcript::words::{GivenUp, Speaker, Words};
 
 /// How long to wait for the line that says that a prompt came through the client's queue: it is written when the hook
 /// has started already (20 to 60 ms later, seen; the client's lines take 170 ms at most).
@@ -35,8 +35,8 @@ pub struct Prompt {
 /// Why a prompt cannot be taken for a person's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unattended {
-    /// Print mode, or a client without a terminal.
-    #[error("no person attends this session (print mode, or no terminal)")]
+    /// Print mode, or no client in a terminal that calls.
+    #[error("no person attends this session (print mode, or no client in a terminal)")]
     NoTerminal,
     /// The client was started by an agent.
     #[error("this client was started inside another one")]
@@ -55,6 +55,9 @@ pub enum Unattended {
         "the agent itself wrote these words into a tool call. If they are yours, send them with another reason"
     )]
     Agent,
+    /// The transcript cannot be searched for the words.
+    #[error("the transcript cannot be searched for these words")]
+    Unreadable,
     /// There is more transcript than can be searched in time.
     #[error("the transcript is too long to be searched for these words in time")]
     TooLong,
@@ -85,7 +88,7 @@ impl Guard<'_> {
         }
         // Variables can be set in a project's settings: the process itself is asked, too.
         let client = ancestry::client(self.env).ok_or(Unattended::NoTerminal)?;
-        if !self.is_attended() || !ancestry::has_terminal(client) {
+        if !self.is_attended() || !ancestry::is_client(client.pid) || !ancestry::has_terminal(client) {
             return Err(Unattended::NoTerminal);
         }
         let own = self.call.session.clone();
@@ -97,7 +100,7 @@ impl Guard<'_> {
     }
 
     fn ensure_own_words(&self, text: &str, began: Instant) -> Result<(), Unattended> {
-        let Some(transcript) = &self.call.transcript else { return Ok(()) };
+        let transcript = self.call.transcript.as_ref().ok_or(Unattended::Unreadable)?;
         let mut words = Words::new(text.trim());
         loop {
             for file in files::of_session(transcript) {
@@ -105,7 +108,8 @@ impl Guard<'_> {
                     Ok(Some(Speaker::Queue)) => return Err(Unattended::Queued),
                     Ok(Some(Speaker::Agent)) => return Err(Unattended::Agent),
                     Ok(None) => {}
-                    Err(_) => return Err(Unattended::TooLong),
+                    Err(GivenUp::TooLong) => return Err(Unattended::TooLong),
+                    Err(GivenUp::Unreadable) => return Err(Unattended::Unreadable),
                 }
             }
             if began.elapsed() > WAIT {

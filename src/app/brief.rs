@@ -189,8 +189,12 @@ pub fn decision(decision: &Decision) -> String {
 
 /// What is missing, after a decision that was not enough.
 pub fn still_held(state: &BudgetState) -> String {
+    let name = &state.budget.name;
+    if state.status() == Status::Exhausted {
+        return format!("Budget {name} is past its hard limit still: reset it, or raise hard_limit.");
+    }
     let missing = grouped((state.used - state.limit()).saturating_add(1));
-    let (name, noun) = (&state.budget.name, state.budget.unit.noun());
+    let noun = state.budget.unit.noun();
     format!("Budget {name} still holds the agent back: {missing} more {noun} are needed.")
 }
 

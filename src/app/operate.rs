@@ -123,6 +123,14 @@ pub struct Done {
     pub after: Option<BudgetState>,
 }
 
+impl Done {
+    /// Whether it was recorded now: the same one asked for again changes nothing.
+    pub fn is_new(&self) -> bool {
+        let count = |state: &Option<BudgetState>| state.as_ref().map(|state| state.operations);
+        count(&self.before) != count(&self.after)
+    }
+}
+
 /// A budget of the configuration by name.
 ///
 /// # Errors

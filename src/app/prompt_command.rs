@@ -36,16 +36,21 @@ impl Guard<'_> {
         if *command == PromptCommand::Help {
             return brief::prompt_commands();
         }
-        let person = if command.decides() { self.ensure_person(prompt) } else { Ok(()) };
         // A person waits for the answer, not for hooks: the store is asked even if it did not answer lately.
         self.cache.store_asleep_until = None;
         let noted = self.notes.len();
         // First: what is decided is decided by the numbers of now.
         let metered = self.meter(&Metering { reach: Reach::All, ..Metering::of_caller(false) });
         if !metered.stored {
-            return format!("Fusebox: nothing was changed: {}", self.notes[noted..].join("; "));
+            let problem = self.notes[noted..].join("; ");
+            return match command.decides() {
+                true => format!("Fusebox: nothing was changed: {problem}"),
+                false => format!("Fusebox: the store does not answer: {problem}"),
+            };
         }
         let states = metered.states;
+        // With a store that answers: it knows who started which client.
+        let person = if command.decides() { self.ensure_person(prompt) } else { Ok(()) };
         let (name, what, reason) = match command {
             PromptCommand::Status | PromptCommand::Help => return self.standing(&states),
             PromptCommand::Extend { budget, amount, unit, reason } => {
@@ -68,10 +73,11 @@ impl Guard<'_> {
             };
             match person {
                 Err(why) => Ok(elsewhere(why, &budget, &request)),
-                Ok(()) if self.was_just_decided(&request) => {
-                    Ok(format!("Fusebox: this was done already, a moment ago. {}", self.standing(&states)))
-                }
-                Ok(()) => self.operate(&request).map(|done| self.done(&done)),
+                Ok(()) if self.was_just_decided(&request) => Ok(self.done_already(&states)),
+                Ok(()) => self.operate(&request).map(|done| match done.is_new() {
+                    true => self.done(&done),
+                    false => self.done_already(&states),
+                }),
             }
         });
         decided.unwrap_or_else(|refusal| format!("Fusebox: nothing was changed: {refusal}"))
@@ -86,8 +92,13 @@ impl Guard<'_> {
             (Decision::Reset { .. }, What::Reset) => true,
             _ => false,
         };
-        let since = self.env.now.millis_since(last.at);
-        same && last.reason == request.reason && (0..ONCE_MS).contains(&since)
+        // One of a later time was made under another clock.
+        let lately = last.at <= self.env.now && self.env.now.millis_since(last.at) < ONCE_MS;
+        same && last.reason == request.reason && lately
+    }
+
+    fn done_already(&mut self, states: &[BudgetState]) -> String {
+        format!("Fusebox: this was done already. {}", self.standing(states))
     }
 
     /// Where the session stands, for the person who asks.

@@ -143,7 +143,8 @@ fn path_of(program: &str, env: &Env) -> Option<PathBuf> {
     let in_home = ["~/", "$HOME/", "${HOME}/"].iter().find_map(|start| program.strip_prefix(start));
     match in_home {
         Some(rest) => Some(env.home().unwrap_or_default().join(rest)),
-        None if program.contains('$') => None,
+        // A folder may have such a name; otherwise it is a variable, whose value only the client knows.
+        None if program.contains('$') && !env.cwd.join(program).is_file() => None,
         None => Some(env.cwd.join(program)),
     }
 }

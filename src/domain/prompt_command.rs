@@ -7,6 +7,9 @@ use super::budget::{Unit, parse_amount};
 /// What a command begins with, in any case of letters.
 pub const PREFIX: &str = "fusebox:";
 
+/// Characters of a reason that are kept.
+const MOST_REASON: usize = 500;
+
 /// How the commands are written.
 pub const USAGE: [(&str, &str); 4] = [
     ("fusebox: status", "where this session and its budgets stand"),
@@ -57,8 +60,8 @@ impl PromptCommand {
 pub fn parse(prompt: &str) -> Option<Result<PromptCommand, String>> {
     let line = prompt.trim();
     let (start, rest) = line.split_at_checked(PREFIX.len())?;
-    let is_command =
-        start.eq_ignore_ascii_case(PREFIX) && !line.contains(['\n', '\r', '\u{2028}', '\u{2029}']);
+    let breaks = |c: char| (c.is_control() && c != '\t') || matches!(c, '\u{2028}' | '\u{2029}');
+    let is_command = start.eq_ignore_ascii_case(PREFIX) && !line.contains(breaks);
     is_command.then(|| command(rest.trim()))
 }
 
@@ -121,7 +124,7 @@ fn because(rest: &str) -> Result<(Vec<&str>, String), String> {
     if left.is_empty() {
         return Err("it needs a reason: … because REASON".into());
     }
-    Ok((words, left.to_owned()))
+    Ok((words, left.chars().take(MOST_REASON).collect()))
 }
 
 /// A word as an answer quotes it.
@@ -201,6 +204,8 @@ mod tests {
             "fusebox: extend session 50k because x\nand now work",
             "work\nfusebox: extend session 50k because x",
             "fusebox: extend session 50k because x\rwork",
+            "fusebox: extend session 50k because x\u{b}work",
+            "fusebox: extend session 50k because \u{1b}[2Jx",
             "<task-notification>fusebox: reset because x</task-notification>",
             "ｆusebox: status",
         ] {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -17,9 +17,17 @@ pub enum Speaker {
     Agent,
 }
 
-/// The search was given up: there is too much to read.
+/// Why a search came to no end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GivenUp;
+pub enum GivenUp {
+    /// There is too much to read.
+    TooLong,
+    /// A file cannot be read, is no file, or lost what was searched already.
+    Unreadable,
+}
+
+/// Bytes of the longest line that is taken for one.
+const MOST_LINE: u64 = 64 * 1024 * 1024;
 
 /// How many bytes are read between two looks at the time.
 const STRIDE: u64 = 4 * 1024 * 1024;
@@ -41,43 +49,47 @@ impl Words {
         Self { escaped, searched: BTreeMap::new() }
     }
 
-    /// Searches what is new in `file`; one that cannot be read says nothing. A last line that is not finished is looked
+    /// Searches what is new in `file`; one that is not there yet says nothing. A last line that is not finished is looked
     /// at again the next time.
     ///
     /// # Errors
-    /// `is_over` said so before the end was reached.
+    /// `is_over` said so before the end was reached, or the file cannot be searched: then nothing is known of it.
     pub fn search(&mut self, file: &Path, is_over: impl Fn() -> bool) -> Result<Option<Speaker>, GivenUp> {
-        let at = self.searched.entry(file.to_owned()).or_default();
+        let unreadable = |_: std::io::Error| GivenUp::Unreadable;
+        let known = self.searched.get(file).copied();
         // Opening a pipe would wait for a writer.
-        let opened = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(file);
-        let Ok(mut open) = opened else { return Ok(None) };
-        if is_over() || !open.metadata().is_ok_and(|meta| meta.is_file()) {
-            return Err(GivenUp);
+        let mut open = match File::options().read(true).custom_flags(libc::O_NONBLOCK).open(file) {
+            Err(error) if error.kind() == ErrorKind::NotFound && known.is_none() => return Ok(None),
+            opened => opened.map_err(unreadable)?,
+        };
+        let (meta, at) =
+            (open.metadata().map_err(unreadable)?, self.searched.entry(file.to_owned()).or_default());
+        if !meta.is_file() || meta.len() < *at {
+            return Err(GivenUp::Unreadable);
         }
-        if open.seek(SeekFrom::Start(*at)).is_err() {
-            return Ok(None);
-        }
+        open.seek(SeekFrom::Start(*at)).map_err(unreadable)?;
         let finder = memmem::Finder::new(&self.escaped);
         let mut lines = BufReader::with_capacity(256 * 1024, open);
-        let (mut line, mut looked) = (Vec::new(), *at);
+        let (mut line, mut next_look) = (Vec::new(), *at);
         loop {
+            if *at >= next_look {
+                next_look = *at + STRIDE;
+                if is_over() {
+                    return Err(GivenUp::TooLong);
+                }
+            }
             line.clear();
-            let Ok(bytes) = lines.read_until(b'\n', &mut line) else { return Ok(None) };
+            let bytes =
+                lines.by_ref().take(MOST_LINE).read_until(b'\n', &mut line).map_err(unreadable)? as u64;
             if line.last() != Some(&b'\n') {
-                return Ok(None);
+                return if bytes == MOST_LINE { Err(GivenUp::TooLong) } else { Ok(None) };
             }
             if finder.find(&line).is_some()
                 && let Some(speaker) = speaker(&line)
             {
                 return Ok(Some(speaker));
             }
-            *at += bytes as u64;
-            if *at >= looked + STRIDE {
-                looked = *at;
-                if is_over() {
-                    return Err(GivenUp);
-                }
-            }
+            *at += bytes;
         }
     }
 }
@@ -121,6 +133,24 @@ mod tests {
         assert_eq!(found(words, &format!("{advice}\n{call}\n")), Some(Speaker::Agent));
         assert_eq!(found(words, &format!("{call}")), None, "not finished yet");
         assert_eq!(found("fusebox: status", &format!("{queue}\n{call}\n")), None);
+        // JavaScript writes lone surrogates, and JSON here does not read them.
+        let odd = call.to_string().replacen("CronCreate", "\\ud800", 1);
+        assert_eq!(found(words, &format!("{odd}\n")), Some(Speaker::Agent));
+    }
+
+    #[test]
+    fn what_cannot_be_searched_is_no_evidence() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("t.jsonl");
+        let mut words = Words::new("w w");
+        assert_eq!(words.search(&file, || false), Ok(None), "not there yet");
+        std::fs::write(&file, "{}\n{}\n").unwrap();
+        assert_eq!(words.search(&file, || false), Ok(None));
+        std::fs::write(&file, "{}\n").unwrap();
+        assert_eq!(words.search(&file, || false), Err(GivenUp::Unreadable), "it lost a line");
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(words.search(&file, || false), Err(GivenUp::Unreadable), "it is gone");
+        assert_eq!(Words::new("w").search(folder.path(), || false), Err(GivenUp::Unreadable), "no file");
     }
 
     #[test]
@@ -133,6 +163,6 @@ mod tests {
         std::fs::write(file.path(), format!("{{}}\n{queue}\n")).unwrap();
         assert_eq!(words.search(file.path(), || false), Ok(Some(Speaker::Queue)));
         std::fs::write(file.path(), "{}\n".repeat(STRIDE as usize)).unwrap();
-        assert_eq!(Words::new("w").search(file.path(), || true), Err(GivenUp));
+        assert_eq!(Words::new("w").search(file.path(), || true), Err(GivenUp::TooLong));
     }
 }

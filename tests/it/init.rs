@@ -397,3 +397,15 @@ fn a_client_that_does_not_say_its_version() {
     assert!(ran.stderr.contains("taken for a new version"), "{ran:?}");
     assert_eq!(home.json()["hooks"], registered(bin_dir()));
 }
+
+#[test]
+fn a_folder_with_a_dollar_in_its_name_is_known_again() {
+    let home = Home::new();
+    let bin = home.other_bin("my $bin");
+    home.init(["--bin-dir", bin.to_str().unwrap()]).ok();
+    let first = home.text();
+    home.init(["--bin-dir", bin.to_str().unwrap()]).ok();
+    assert_eq!(home.text(), first, "registered once");
+    home.init([]).ok();
+    assert_eq!(home.json()["hooks"], registered(bin_dir()), "and found to be replaced");
+}

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::guarded::{fusebox, guarded, journal, status, with_child};
-use crate::rig::{Api, Client, Script, Terminal, Turn, Usage, Version, client_tests};
+use crate::rig::{Api, Client, Script, Turn, Usage, Version, client_tests};
 
 const EXTEND: &str = "fusebox: extend session 50k because the tests say so";
 
@@ -28,31 +28,20 @@ fn session(client: &Client) -> String {
     only["session"].as_str().unwrap().to_owned()
 }
 
-/// Types a prompt where one that was not answered may still stand in the input box.
-fn enter(terminal: &Terminal, prompt: &str) {
-    terminal.keys(&["C-u"]);
-    terminal.enter(prompt);
-}
-
 fn a_person_extends_in_the_terminal_and_goes_on(version: Version) {
     let script =
         Script::new().main(costly(Turn::text("first answer"))).main(costly(Turn::text("second answer")));
     let api = Api::start(script);
     let client = guarded(version, &api, 500);
     let terminal = client.terminal(&[]);
-    enter(&terminal, "work");
-    terminal.wait("first answer");
-    // The client's word that the turn is over: before it, Enter may be lost.
+    terminal.enter_until("work", "first answer");
+    // The turn is over: 2.1.330 asks its hook of a prompt typed before that at once, when nothing is over its limit yet.
     terminal.wait("✻");
-    enter(&terminal, "more work");
-    terminal.wait("Or here, as a prompt: fusebox: extend session N because");
-    enter(&terminal, "fusebox: status");
-    terminal.wait("session: 600 / 500 tokens (120.00%), paused");
-    enter(&terminal, EXTEND);
-    terminal.wait("extended by 50,000: 600 / 50,500 tokens");
+    terminal.enter_until("more work", "Or here, as a prompt: fusebox: extend session N because");
+    terminal.enter_until("fusebox: status", "session: 600 / 500 tokens (120.00%), paused");
+    terminal.enter_until(EXTEND, "extended by 50,000: 600 / 50,500 tokens");
     assert_eq!(api.count("main"), 1, "no model was asked");
-    enter(&terminal, "more work");
-    terminal.wait("second answer");
+    terminal.enter_until("more work", "second answer");
     assert!(api.calls().iter().all(|call| !call.last_message.contains("fusebox:")), "no model heard of it");
     let session = session(&client);
     let [decision] = &decisions(&client, &session)[..] else { panic!("one decision") };
@@ -110,8 +99,7 @@ fn what_an_agent_schedules_is_no_persons(version: Version) {
     let api = Api::start(script);
     let client = guarded(version, &api, 1_000);
     let terminal = client.terminal(&[]);
-    enter(&terminal, "schedule it");
-    terminal.wait("it is scheduled");
+    terminal.enter_until("schedule it", "it is scheduled");
     terminal.wait_long("this prompt was not carried out");
     let session = session(&client);
     assert_eq!(decisions(&client, &session), Vec::<Value>::new());

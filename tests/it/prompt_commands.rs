@@ -1,9 +1,11 @@
 //! Prompts that Fusebox answers itself: what a person can do by them, and that nobody else can.
 
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
 use crate::harness::{Home, Ran, message};
-use crate::terminal::prompt_from;
+use crate::terminal::{call, prompt_from, starter, terminal};
 
 const EXTEND: &str = "fusebox: extend session 50k because the migration needs it";
 
@@ -91,7 +93,8 @@ fn the_same_words_count_once_for_a_while() {
     }
     // Much later the same words are another decision; the same prompt never is.
     std::fs::write(&clock, "600000").unwrap();
-    assert!(sent("p-1", EXTEND).contains("1,100 / 101,000"));
+    let said = sent("p-1", EXTEND);
+    assert!(said.contains("done already") && said.contains("1,100 / 101,000"), "{said}");
     assert!(sent("p-4", EXTEND).contains("1,100 / 151,000"));
     assert_eq!(decisions(&home, "session").len(), 3);
 }
@@ -229,25 +232,41 @@ fn print_mode_has_no_commands() {
 
 #[test]
 fn variables_alone_make_no_person() {
-    // A project's settings can set them; the client reads from a pipe all the same.
-    let home = over().var("CLAUDE_CODE_ENTRYPOINT", "cli").var("CLAUDE_PID", "1");
-    let ran = home.run("prompt-submit", payload(&home, EXTEND, json!({})).to_string().as_bytes());
-    assert_refused(&home, &ran, "no terminal");
+    // A project's settings can set them; the client reads from no terminal all the same.
+    let home = over().var("CLAUDE_CODE_ENTRYPOINT", "cli");
+    let prompt = payload(&home, EXTEND, json!({}));
+    let ran = call(&home, &prompt, &starter(&home, "claude"), None, Stdio::null());
+    assert_refused(&home, &ran, "no client in a terminal");
+}
+
+#[test]
+fn a_program_that_is_no_client_has_no_commands() {
+    let home = over();
+    let (_terminal, line) = terminal();
+    let ran = call(&home, &payload(&home, EXTEND, json!({})), &starter(&home, "other"), None, line.into());
+    assert_refused(&home, &ran, "no client in a terminal");
+}
+
+#[test]
+fn without_a_transcript_nothing_is_known_of_the_words() {
+    let home = over();
+    person(&home, "work");
+    let ran = prompt_from(&home, &payload(&home, EXTEND, json!({"transcript_path": ""})), None);
+    assert_refused(&home, &ran, "cannot be searched");
+    // Nor where there is something else in its place.
+    std::fs::create_dir_all(home.transcript("s").with_extension("").join("subagents/agent-a1.jsonl"))
+        .unwrap();
+    assert_refused(&home, &person(&home, EXTEND), "cannot be searched");
 }
 
 #[test]
 fn a_client_inside_a_client_has_no_commands() {
     let home = over();
-    let claude = home.path("bin/claude");
-    let find =
-        ["/usr/bin/find", "/bin/find"].into_iter().find(|p| std::path::Path::new(p).is_file()).unwrap();
-    std::fs::create_dir_all(home.path("bin")).unwrap();
-    std::fs::copy(find, &claude).unwrap();
+    let claude = starter(&home, "claude");
     let ran = prompt_from(&home, &payload(&home, EXTEND, json!({})), Some(&claude));
     assert_refused(&home, &ran, "inside another");
     // The same under another name is no client: the test sees the difference.
-    let other = home.path("bin/other");
-    std::fs::copy(find, &other).unwrap();
+    let other = starter(&home, "other");
     let ran = prompt_from(&home, &payload(&home, EXTEND, json!({})), Some(&other));
     assert!(reply(&ran).contains("extended by"), "{ran:?}");
 
@@ -287,8 +306,11 @@ fn a_line_of_the_queue_that_comes_late_is_waited_for() {
         json!({"type": "queue-operation", "operation": "enqueue", "sessionId": "s", "content": EXTEND});
     let ran = std::thread::scope(|scope| {
         let asked = scope.spawn(|| person(&home, EXTEND));
-        // Most likely after the hook's first look; if it is before it, the test is easier than meant, and no less true.
-        std::thread::sleep(std::time::Duration::from_millis(60));
+        // The hook has metered, and searches next.
+        let cache = home.path("cache/guardrails-s.json");
+        while !cache.exists() && !asked.is_finished() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
         home.append(&home.transcript("s"), &[enqueue]);
         asked.join().unwrap()
     });

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::os::fd::FromRawFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,9 +14,26 @@ use crate::harness::{Home, Ran, program_path};
 /// Far longer than any hook takes.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Calls `prompt-submit` with `payload` from a client that is played by `find`: it starts programs, as a client does,
-/// and inherits the terminal. `outer`: another program that starts that client.
+/// A copy of `find` under this name in a folder of the home: it starts programs, as a client does, and they inherit what
+/// it reads from.
+pub fn starter(home: &Home, name: &str) -> PathBuf {
+    let found = ["/usr/bin/find", "/bin/find"].into_iter().find(|path| Path::new(path).is_file()).unwrap();
+    let copy = home.path("bin").join(name);
+    if !copy.exists() {
+        std::fs::create_dir_all(home.path("bin")).unwrap();
+        std::fs::copy(found, &copy).unwrap();
+    }
+    copy
+}
+
+/// Calls `prompt-submit` with `payload` from a client in a terminal. `outer`: another program that starts that client.
 pub fn prompt_from(home: &Home, payload: &Value, outer: Option<&Path>) -> Ran {
+    let (_terminal, line) = terminal();
+    call(home, payload, &starter(home, "claude"), outer, line.into())
+}
+
+/// The same, from a program that reads from `input`, and may be no client.
+pub fn call(home: &Home, payload: &Value, client: &Path, outer: Option<&Path>, input: Stdio) -> Ran {
     let place = tempfile::tempdir_in(home.path("")).unwrap();
     let file = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
     std::fs::write(file("in"), payload.to_string()).unwrap();
@@ -38,14 +55,13 @@ pub fn prompt_from(home: &Home, payload: &Value, outer: Option<&Path>) -> Ran {
         ]);
     }
     let folder = place.path().to_str().unwrap();
-    words.extend(["find", "/", "-maxdepth", "0", "-exec", "sh", "-c", script]);
+    words.extend([client.to_str().unwrap(), "/", "-maxdepth", "0", "-exec", "sh", "-c", script]);
     words.extend([program_path("prompt-submit"), folder, ";"]);
-    let (_terminal, line) = terminal();
     let mut command = Command::new("setsid");
     // Away from whatever runs the tests: that may be an agent.
     command.arg("--fork").args(&words);
     let mut command = home.furnish(command);
-    let status = command.stdin(line).stdout(Stdio::null()).status().unwrap();
+    let status = command.stdin(input).stdout(Stdio::null()).status().unwrap();
     assert!(status.success(), "{status:?}");
     let end = Instant::now() + LIMIT;
     let code = loop {
@@ -60,7 +76,7 @@ pub fn prompt_from(home: &Home, payload: &Value, outer: Option<&Path>) -> Ran {
 }
 
 /// A terminal of our own: the side of who looks at it, and the side of the program in it.
-fn terminal() -> (File, File) {
+pub fn terminal() -> (File, File) {
     let (mut near, mut far) = (0, 0);
     let none = std::ptr::null_mut();
     // SAFETY: the two numbers outlive the call, the other arguments may be null; the files are ours from here on.

@@ -92,6 +92,20 @@ impl Terminal {
         self.keys(&["Enter"]);
     }
 
+    /// Types a text where another may still stand, and presses Enter until `answer` is on the screen: around the end of a
+    /// turn the client now and then loses the key.
+    #[track_caller]
+    pub fn enter_until(&self, text: &str, answer: &str) {
+        self.keys(&["C-u"]);
+        self.type_text(text);
+        let answered = || self.screen().contains(answer);
+        let found = (0..6).any(|_| {
+            self.keys(&["Enter"]);
+            Self::poll_for(LIMIT / 6, answered)
+        });
+        assert!(found, "{answer:?} never showed up; the screen:\n{}", self.screen());
+    }
+
     /// Presses keys by tmux's names, e.g. `Enter`, `Escape`, `C-c`.
     pub fn keys(&self, keys: &[&str]) {
         let mut all = vec!["send-keys"];
