@@ -21,6 +21,7 @@ mod init;
 mod installed;
 mod killed;
 mod ladder;
+mod loops;
 mod manual;
 mod nested_clients;
 mod paths;

@@ -1,0 +1,100 @@
+//! One tool call as the breaker knows it: hashes and marks, nothing of what was said.
+
+use serde_json::Value;
+
+use super::effect::{Effect, WAITERS};
+use super::outcome::{self, Outcome};
+use super::signature::{ToolSignature, shape, tool_mark};
+
+/// Bytes of a call in a stored history.
+pub const BYTES: usize = 22;
+
+/// A call that is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Call {
+    /// Short form of its `tool_use` id.
+    pub id: u32,
+    /// Beginning of the SHA-256 over tool and input.
+    pub signature: ToolSignature,
+    /// The same for calls that differ in looks only.
+    pub shape: u32,
+    /// The same for all calls of a tool.
+    pub tool: u16,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// What it was for.
+    pub effect: Effect,
+    /// A person broke it off: it says nothing about the agent.
+    pub interrupted: bool,
+    /// Whether its response is known to be over.
+    pub closed: bool,
+    /// The response that made it, counted round and round.
+    pub round: u8,
+}
+
+impl Call {
+    /// A call of `tool` with this id and input, whose result reads `result`, in the folder `place`. `failed`: what the
+    /// event says.
+    pub fn new(id: u32, tool: &str, input: &Value, result: &str, failed: Option<bool>, place: &str) -> Self {
+        let outcome = Outcome::of(result, failed, place);
+        let call =
+            Self { id, signature: ToolSignature::of(tool, input), tool: tool_mark(tool), ..Self::default() };
+        // Nobody waits for what is known to be dead, under whatever id it died.
+        if WAITERS.contains(&tool) && outcome::says_dead(result) {
+            let outcome = Outcome { failed: true, ..outcome };
+            return Self { shape: shape(tool, &Value::Null), outcome, ..call };
+        }
+        Self { shape: shape(tool, input), outcome, effect: Effect::of(tool, input), ..call }
+    }
+
+    /// Whether repeating it is no sign of a loop before it was repeated far more often: it waits, or a service is out of
+    /// order.
+    pub fn is_patient(&self) -> bool {
+        self.effect == Effect::Waits || self.outcome.outage
+    }
+
+    /// As a store keeps it.
+    pub fn to_bytes(self) -> [u8; BYTES] {
+        let marks = [
+            self.outcome.failed,
+            self.outcome.outage,
+            self.effect == Effect::Changes,
+            self.effect == Effect::Waits,
+            self.interrupted,
+            self.closed,
+            self.outcome.telling,
+        ];
+        let mut bytes = [0; BYTES];
+        bytes[..4].copy_from_slice(&self.id.to_le_bytes());
+        bytes[4..10].copy_from_slice(&self.signature.0);
+        bytes[10..14].copy_from_slice(&self.shape.to_le_bytes());
+        bytes[14..18].copy_from_slice(&self.outcome.hash.to_le_bytes());
+        bytes[18] = marks.iter().enumerate().fold(0, |all, (i, mark)| all | (u8::from(*mark) << i));
+        bytes[19] = self.round;
+        bytes[20..].copy_from_slice(&self.tool.to_le_bytes());
+        bytes
+    }
+
+    /// What [`Self::to_bytes`] made.
+    pub fn from_bytes(bytes: &[u8; BYTES]) -> Self {
+        let four = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let mark = |i: u8| bytes[18] & (1 << i) != 0;
+        let mut signature = ToolSignature::default();
+        signature.0.copy_from_slice(&bytes[4..10]);
+        Self {
+            id: four(0),
+            signature,
+            shape: four(10),
+            outcome: Outcome { hash: four(14), failed: mark(0), outage: mark(1), telling: mark(6) },
+            effect: match (mark(2), mark(3)) {
+                (true, _) => Effect::Changes,
+                (_, true) => Effect::Waits,
+                _ => Effect::Looks,
+            },
+            interrupted: mark(4),
+            closed: mark(5),
+            round: bytes[19],
+            tool: u16::from_le_bytes([bytes[20], bytes[21]]),
+        }
+    }
+}

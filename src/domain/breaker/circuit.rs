@@ -1,0 +1,453 @@
+//! The breaker of one agent: closed, open, half-open, and what moves it from one to the other.
+//!
+//! All of it is one value that a store changes in one atomic step: six hooks at once come to the same as one after the
+//! other. The epoch counts what a person decided: what was begun before that cannot undo it.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::budget::Mode;
+use super::super::time::Timestamp;
+use super::call::Call;
+use super::history::CallHistory;
+use super::policy::Policy;
+use super::rules::{self, Finding, View};
+
+/// How long a probe may take before another call may be one: longer than the longest command that a client allows.
+const PROBE_MS: i64 = 15 * 60 * 1000;
+
+/// How many warnings are remembered.
+const TOLD: usize = 16;
+
+/// A call, with the name of its tool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedCall {
+    /// The call.
+    pub call: Call,
+    /// Its tool.
+    pub tool: String,
+}
+
+/// Why a breaker tripped, or nearly: what is stored and listed of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trip {
+    /// The rule.
+    pub rule: String,
+    /// The tool of the last call.
+    pub tool: String,
+    /// What the rule counted.
+    pub count: u32,
+    /// The count at which it trips.
+    pub limit: u32,
+    /// The first twelve hexadecimal digits of the last call's signature.
+    pub signature: String,
+    /// Calls since a person's last prompt.
+    pub call: u64,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The one call that is let through while the breaker is half-open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Short form of its id.
+    pub call: u32,
+    /// Until when no other may be one.
+    pub until: Timestamp,
+}
+
+/// Where a breaker stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Phase {
+    /// Calls are let through.
+    #[default]
+    Closed,
+    /// It tripped: calls are denied.
+    Open {
+        /// Why.
+        trip: Trip,
+    },
+    /// It may be better now: one call is let through, to see.
+    HalfOpen {
+        /// Why it tripped.
+        trip: Trip,
+        /// The call that was let through.
+        probe: Option<Probe>,
+    },
+}
+
+impl Phase {
+    /// The name that people and JSON see: `closed`, `open`, `half_open`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open { .. } => "open",
+            Self::HalfOpen { .. } => "half_open",
+        }
+    }
+
+    /// Why it tripped; `None`: it is closed.
+    pub fn trip(&self) -> Option<&Trip> {
+        match self {
+            Self::Closed => None,
+            Self::Open { trip } | Self::HalfOpen { trip, .. } => Some(trip),
+        }
+    }
+}
+
+/// The breaker of one agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CircuitBreaker {
+    /// Where it stands.
+    pub phase: Phase,
+    /// How often a person began it anew.
+    pub epoch: u32,
+    /// Calls since a person's last prompt.
+    pub iterations: u64,
+    /// How many repetitions the person asked for in the last prompt.
+    #[serde(skip_serializing_if = "is_none")]
+    asked: u32,
+    /// Whether the client says when a response is over.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    batches: bool,
+    /// What was said already: rules, with the shape of the call.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    told: Vec<(String, u32)>,
+    /// The last calls.
+    #[serde(skip)]
+    pub history: CallHistory,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_none(asked: &u32) -> bool {
+    *asked == 0
+}
+
+/// What was seen of an agent.
+#[derive(Clone, Copy, Debug)]
+pub enum Seen<'a> {
+    /// Nothing new.
+    Nothing,
+    /// It wants to make this call.
+    Asks(u32),
+    /// These calls are over, others of the same response may go on.
+    Calls(&'a [NamedCall]),
+    /// A response is over: all of its calls.
+    Response(&'a [NamedCall]),
+}
+
+/// What became of a breaker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// One more repetition, and it trips.
+    Warned(Trip),
+    /// It tripped.
+    Opened(Trip),
+    /// It would have, did it act.
+    WouldOpen(Trip),
+    /// It let time pass, and lets a probe through.
+    HalfOpened(Trip),
+    /// The probe was good.
+    Closed(Trip),
+}
+
+impl CircuitBreaker {
+    /// Takes in what was seen. `same_texts`: how often the agent's last text was said running.
+    pub fn observe(&mut self, seen: Seen, policy: &Policy, same_texts: u32, now: Timestamp) -> Vec<Change> {
+        let (named, over) = match seen {
+            Seen::Nothing => return Vec::new(),
+            Seen::Asks(call) => return self.ask(call, policy, now).into_iter().collect(),
+            Seen::Calls(named) => (named, false),
+            Seen::Response(named) => (named, true),
+        };
+        let mut changes = Vec::new();
+        for NamedCall { call, .. } in named {
+            if !self.history.add(*call) {
+                continue;
+            }
+            self.iterations += 1;
+            changes.extend(self.probed(call, now));
+        }
+        self.batches |= over;
+        match (over, self.batches) {
+            (true, _) => self.history.close(&named.iter().map(|named| named.call.id).collect::<Vec<_>>()),
+            // The end of the response is still to come, and says which calls were made together.
+            (false, true) => return changes,
+            (false, false) => self.history.close_each(),
+        }
+        if self.phase == Phase::Closed && !named.is_empty() {
+            self.judge(named, policy, same_texts, now, &mut changes);
+        }
+        changes
+    }
+
+    /// Whether this call may be made, as far as the breaker goes.
+    pub fn admits(&self, call: Option<u32>) -> bool {
+        match &self.phase {
+            Phase::Closed => true,
+            Phase::Open { .. } => false,
+            Phase::HalfOpen { probe, .. } => probe.is_some_and(|probe| Some(probe.call) == call),
+        }
+    }
+
+    /// A person took notice: one call may show whether it goes better now. Answers why it had tripped; `None`: it is not
+    /// open.
+    pub fn acknowledge(&mut self) -> Option<Trip> {
+        let Phase::Open { trip } = &self.phase else { return None };
+        let trip = trip.clone();
+        self.begin_anew(Phase::HalfOpen { trip: trip.clone(), probe: None });
+        Some(trip)
+    }
+
+    /// A person begins it anew. Answers why it had tripped, if it had.
+    pub fn reset(&mut self) -> Option<Trip> {
+        let trip = self.phase.trip().cloned();
+        self.begin_anew(Phase::Closed);
+        trip
+    }
+
+    /// A person sent a prompt, which asks for so many repetitions. Answers why it had tripped, if it had.
+    pub fn prompted(&mut self, asked: u32) -> Option<Trip> {
+        let trip = self.reset();
+        self.asked = asked;
+        trip
+    }
+
+    fn begin_anew(&mut self, phase: Phase) {
+        let (epoch, batches, asked) = (self.epoch + 1, self.batches, self.asked);
+        *self = Self { phase, epoch, batches, asked, ..Self::default() };
+    }
+
+    /// A call is about to be made: it may become the probe.
+    fn ask(&mut self, call: u32, policy: &Policy, now: Timestamp) -> Option<Change> {
+        let mut change = None;
+        if let (Phase::Open { trip }, Some(seconds)) = (&self.phase, policy.cooldown)
+            && now.millis_since(trip.at) >= i64::from(seconds) * 1000
+        {
+            let trip = trip.clone();
+            self.begin_anew(Phase::HalfOpen { trip: trip.clone(), probe: None });
+            change = Some(Change::HalfOpened(trip));
+        }
+        if let Phase::HalfOpen { probe, .. } = &mut self.phase {
+            let until = now.plus_millis(PROBE_MS);
+            // One that ends later than one of now was made under another clock.
+            let runs =
+                probe.is_some_and(|probe| now < probe.until && probe.until <= until && probe.call != call);
+            if !runs {
+                *probe = Some(Probe { call, until });
+            }
+        }
+        change
+    }
+
+    /// A call is over: it may have been the probe.
+    fn probed(&mut self, call: &Call, now: Timestamp) -> Option<Change> {
+        let Phase::HalfOpen { trip, probe: Some(probe) } = &self.phase else { return None };
+        if probe.call != call.id {
+            return None;
+        }
+        let mut trip = trip.clone();
+        if !call.outcome.failed && call.signature.hex() != trip.signature {
+            self.begin_anew(Phase::Closed);
+            return Some(Change::Closed(trip));
+        }
+        (trip.at, trip.call) = (now, self.iterations);
+        self.phase = Phase::Open { trip: trip.clone() };
+        Some(Change::Opened(trip))
+    }
+
+    fn judge(
+        &mut self,
+        named: &[NamedCall],
+        policy: &Policy,
+        same_texts: u32,
+        now: Timestamp,
+        changes: &mut Vec<Change>,
+    ) {
+        let rounds = self.history.rounds();
+        let calls: Vec<Call> = rounds.iter().flatten().copied().collect();
+        let Some(last) = calls.last().copied() else { return };
+        let ignore_outcome = policy.ignore_outcome;
+        let view = View {
+            rounds,
+            calls,
+            iterations: self.iterations,
+            same_texts,
+            ignore_outcome,
+            asked: self.asked,
+        };
+        let tool = named.iter().find(|named| named.call.signature == last.signature).or(named.last());
+        let trip = |finding: &Finding| Trip {
+            rule: finding.rule.name.to_owned(),
+            tool: tool.map(|named| named.tool.clone()).unwrap_or_default(),
+            count: finding.count,
+            limit: finding.limit,
+            signature: last.signature.hex(),
+            call: self.iterations,
+            at: now,
+        };
+        let (tripped, warned) = rules::find(&view, policy);
+        let warnings: Vec<(&'static str, Trip)> = warned.iter().map(|f| (f.rule.name, trip(f))).collect();
+        let tripped = tripped.map(|finding| trip(&finding));
+        match tripped {
+            Some(trip) if policy.mode == Mode::Enforce => {
+                self.phase = Phase::Open { trip: trip.clone() };
+                changes.push(Change::Opened(trip));
+            }
+            Some(trip) => {
+                if self.tell(&format!("{}!", trip.rule), last.shape) {
+                    changes.push(Change::WouldOpen(trip));
+                }
+            }
+            None => {
+                for (rule, warning) in warnings {
+                    // Said once in a turn, whatever the last call is.
+                    let shape = if rule == "iterations" { 0 } else { last.shape };
+                    if policy.mode == Mode::Enforce && self.tell(rule, shape) {
+                        changes.push(Change::Warned(warning));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Notes that something is said; answers whether it is said for the first time.
+    fn tell(&mut self, what: &str, shape: u32) -> bool {
+        if self.told.iter().any(|(known, of)| known == what && *of == shape) {
+            return false;
+        }
+        self.told.push((what.to_owned(), shape));
+        self.told.drain(..self.told.len().saturating_sub(TOLD));
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::policy::Preset;
+    use super::*;
+
+    fn named(id: u32, command: &str, result: &str) -> NamedCall {
+        let call = Call::new(id, "Bash", &json!({"command": command}), result, None, "");
+        NamedCall { call, tool: "Bash".into() }
+    }
+
+    fn respond(breaker: &mut CircuitBreaker, id: u32, command: &str, result: &str) -> Vec<Change> {
+        let call = named(id, command, result);
+        breaker.observe(Seen::Response(&[call]), &Policy::default(), 0, Timestamp(i64::from(id)))
+    }
+
+    fn tripped() -> CircuitBreaker {
+        let mut breaker = CircuitBreaker::default();
+        let changes: Vec<Vec<Change>> = (1..=5).map(|id| respond(&mut breaker, id, "make", "no")).collect();
+        assert!(matches!(&changes[3][..], [Change::Warned(trip)] if trip.count == 4), "{changes:?}");
+        assert!(
+            matches!(&changes[4][..], [Change::Opened(trip)] if trip.count == 5 && trip.rule == "same_call")
+        );
+        breaker
+    }
+
+    #[test]
+    fn closed_open_half_open_closed() {
+        let mut breaker = tripped();
+        assert!(!breaker.admits(Some(6)));
+        let trip = breaker.acknowledge().expect("it was open");
+        assert_eq!((trip.tool.as_str(), trip.call), ("Bash", 5));
+        assert_eq!(breaker.acknowledge(), None);
+        let policy = Policy::default();
+        assert!(breaker.observe(Seen::Asks(6), &policy, 0, Timestamp(10)).is_empty());
+        assert!(breaker.observe(Seen::Asks(7), &policy, 0, Timestamp(11)).is_empty());
+        assert!(breaker.admits(Some(6)) && !breaker.admits(Some(7)) && !breaker.admits(None));
+        assert!(matches!(&respond(&mut breaker, 6, "ls", "a")[..], [Change::Closed(_)]));
+        assert_eq!(breaker.phase, Phase::Closed);
+    }
+
+    #[test]
+    fn a_bad_probe_opens_it_again_and_a_late_one_does_nothing() {
+        for (command, result) in [("make", "yes"), ("ls", "Exit code 1")] {
+            let mut breaker = tripped();
+            breaker.acknowledge();
+            breaker.observe(Seen::Asks(6), &Policy::default(), 0, Timestamp(10));
+            assert!(
+                matches!(&respond(&mut breaker, 6, command, result)[..], [Change::Opened(_)]),
+                "{command}"
+            );
+            let mut breaker = tripped();
+            breaker.acknowledge();
+            breaker.observe(Seen::Asks(6), &Policy::default(), 0, Timestamp(10));
+            breaker.reset();
+            assert!(respond(&mut breaker, 6, command, result).is_empty());
+            assert_eq!((breaker.phase.name(), breaker.epoch), ("closed", 2));
+        }
+    }
+
+    #[test]
+    fn a_probe_that_never_ends_gives_way() {
+        let mut breaker = tripped();
+        breaker.acknowledge();
+        let policy = Policy::default();
+        breaker.observe(Seen::Asks(6), &policy, 0, Timestamp(10));
+        breaker.observe(Seen::Asks(7), &policy, 0, Timestamp(10 + PROBE_MS));
+        assert!(breaker.admits(Some(7)));
+        // A clock that went back makes no lease for ever.
+        breaker.observe(Seen::Asks(8), &policy, 0, Timestamp(-PROBE_MS));
+        assert!(breaker.admits(Some(8)));
+    }
+
+    #[test]
+    fn after_its_cooldown_it_lets_a_probe_through() {
+        let policy = Policy { cooldown: Some(60), ..Policy::default() };
+        let mut breaker = tripped();
+        breaker.observe(Seen::Asks(6), &policy, 0, Timestamp(59_000));
+        assert!(!breaker.admits(Some(6)));
+        let changes = breaker.observe(Seen::Asks(6), &policy, 0, Timestamp(60_005));
+        assert!(matches!(&changes[..], [Change::HalfOpened(_)]) && breaker.admits(Some(6)));
+    }
+
+    #[test]
+    fn a_shadow_says_what_it_would_have_done_once() {
+        let policy = Policy { mode: Mode::Shadow, ..Policy::default() };
+        let mut breaker = CircuitBreaker::default();
+        let mut changes = Vec::new();
+        for id in 1..=9 {
+            let call = named(id, "make", "no");
+            changes.extend(breaker.observe(Seen::Response(&[call]), &policy, 0, Timestamp(0)));
+        }
+        assert!(matches!(&changes[..], [Change::WouldOpen(trip)] if trip.count == 5), "{changes:?}");
+        assert!(breaker.admits(Some(10)));
+    }
+
+    #[test]
+    fn without_a_word_about_responses_each_call_is_one() {
+        let mut breaker = CircuitBreaker::default();
+        let calls: Vec<NamedCall> = (1..=5).map(|id| named(id, "make", "no")).collect();
+        let last = calls.iter().map(|call| {
+            breaker.observe(
+                Seen::Calls(std::slice::from_ref(call)),
+                &Policy::of(Preset::Standard),
+                0,
+                Timestamp(0),
+            )
+        });
+        assert!(matches!(last.last().as_deref(), Some([Change::Opened(_)])));
+    }
+
+    #[test]
+    fn five_equal_calls_of_one_response_are_no_loop() {
+        let mut breaker = CircuitBreaker::default();
+        respond(&mut breaker, 99, "ls", "a");
+        let calls: Vec<NamedCall> = (1..=9).map(|id| named(id, "make", "no")).collect();
+        for call in &calls {
+            assert!(
+                breaker
+                    .observe(Seen::Calls(std::slice::from_ref(call)), &Policy::default(), 0, Timestamp(0))
+                    .is_empty()
+            );
+        }
+        assert!(breaker.observe(Seen::Response(&calls), &Policy::default(), 0, Timestamp(0)).is_empty());
+        assert_eq!(breaker.iterations, 10);
+    }
+}

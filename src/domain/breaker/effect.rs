@@ -1,0 +1,249 @@
+//! What kind of thing a call does: looks, changes something, waits.
+
+use serde_json::Value;
+
+/// What a call is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Effect {
+    /// It looks at something, or tries something.
+    #[default]
+    Looks,
+    /// It changes a file, or the state of the project: after it the same call may come out differently.
+    Changes,
+    /// It waits for something: it is meant to be repeated with the same result for a while.
+    Waits,
+}
+
+/// Tools that change files.
+const EDITORS: [&str; 4] = ["Edit", "Write", "MultiEdit", "NotebookEdit"];
+
+/// Tools that look whether something in the background is done.
+pub const WAITERS: [&str; 8] =
+    ["BashOutput", "TaskOutput", "AgentOutput", "AgentOutputTool", "Monitor", "Sleep", "TaskGet", "TaskList"];
+
+/// Parts of the names of other servers' tools that wait.
+const WAITING_NAMES: [&str; 4] = ["wait", "poll", "sleep", "monitor"];
+
+/// Parts of the names of other servers' tools that do something.
+const ACTING_NAMES: [&str; 14] = [
+    "navigate", "click", "type", "fill", "press", "select", "create", "update", "write", "delete", "insert",
+    "execute", "send", "upload",
+];
+
+/// Commands that wait, or that ask how far something is: the first words.
+const WAITING: [&str; 18] = [
+    "sleep",
+    "watch",
+    "wait",
+    "until",
+    "while",
+    "inotifywait",
+    "pg_isready",
+    "gh run",
+    "gh pr checks",
+    "gh workflow",
+    "glab ci",
+    "kubectl rollout",
+    "kubectl wait",
+    "systemctl status",
+    "systemctl is-active",
+    "nc -z",
+    "tail -f",
+    "jobs",
+];
+
+/// Commands that change files or the state of the project: the first words.
+const CHANGING: [&str; 64] = [
+    "sed -i",
+    "perl -i",
+    "perl -pi",
+    "tee",
+    "patch",
+    "mv",
+    "cp",
+    "rm",
+    "mkdir",
+    "touch",
+    "ln",
+    "chmod",
+    "chown",
+    "kill",
+    "pkill",
+    "killall",
+    "unzip",
+    "tar -x",
+    "tar x",
+    "rsync",
+    "git apply",
+    "git checkout",
+    "git stash",
+    "git commit",
+    "git merge",
+    "git rebase",
+    "git cherry-pick",
+    "git reset",
+    "git restore",
+    "git pull",
+    "git add",
+    "git mv",
+    "git rm",
+    "git am",
+    "git revert",
+    "git switch",
+    "git clean",
+    "git bisect",
+    "npm i",
+    "npm install",
+    "npm ci",
+    "npm update",
+    "npm uninstall",
+    "yarn add",
+    "yarn install",
+    "pnpm add",
+    "pnpm install",
+    "pip install",
+    "pip3 install",
+    "uv add",
+    "uv sync",
+    "poetry add",
+    "cargo add",
+    "cargo fix",
+    "cargo fmt",
+    "cargo update",
+    "go get",
+    "go mod",
+    "go generate",
+    "bundle install",
+    "apt",
+    "apt-get",
+    "docker compose up",
+    "docker compose restart",
+];
+
+/// Options that make a checker write.
+const WRITING: [&str; 6] = [" --fix", " --write", " --in-place", " -w ", " --update-snapshot", " --apply"];
+
+impl Effect {
+    /// What a call of this tool with this input is for.
+    pub fn of(tool: &str, input: &Value) -> Self {
+        if EDITORS.contains(&tool) {
+            return Self::Changes;
+        }
+        if WAITERS.contains(&tool) {
+            return Self::Waits;
+        }
+        if tool == "Bash" {
+            return input.get("command").and_then(Value::as_str).map_or(Self::Looks, of_command);
+        }
+        let name = tool.to_ascii_lowercase();
+        let Some((_, name)) = name.strip_prefix("mcp__").and_then(|rest| rest.split_once("__")) else {
+            return Self::Looks;
+        };
+        let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+        match (has(&WAITING_NAMES), has(&ACTING_NAMES)) {
+            (true, _) => Self::Waits,
+            (_, true) => Self::Changes,
+            _ => Self::Looks,
+        }
+    }
+}
+
+/// What a command line is for: one that waits anywhere waits, whatever else it does.
+fn of_command(line: &str) -> Effect {
+    let (mut changes, mut waits) = (redirects(line), false);
+    for command in line.split([';', '|', '&', '\n', '(', '`']) {
+        let command = words(command);
+        let begins = |with: &&str| {
+            command.strip_prefix(*with).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
+        };
+        waits |= WAITING.iter().any(|with| begins(&with))
+            || command.contains(" --watch")
+            || command.contains(" --retry");
+        changes |= CHANGING.iter().any(|with| begins(&with))
+            || WRITING.iter().any(|word| format!("{command} ").contains(word));
+    }
+    match (waits, changes) {
+        (true, _) => Effect::Waits,
+        (false, true) => Effect::Changes,
+        (false, false) => Effect::Looks,
+    }
+}
+
+/// A command without what stands before its program: assignments, `sudo`, `time`, shell keywords.
+fn words(command: &str) -> String {
+    let words = command.split_whitespace();
+    let before = |word: &&str| {
+        let is_assignment = word
+            .split_once('=')
+            .is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_uppercase() || c == '_'));
+        is_assignment
+            || ["sudo", "time", "do", "then", "else", "{", "!", "env", "nohup", "exec", "command"]
+                .contains(word)
+    };
+    words.skip_while(before).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether it writes into a file.
+fn redirects(line: &str) -> bool {
+    let mut parts = line.split('>');
+    let mut before = parts.next().unwrap_or_default();
+    for after in parts {
+        let target = after.trim_start();
+        let is_stream = target.starts_with('&') || target.starts_with("/dev/null");
+        // `->`, `=>`, `<a>` are text; `2>` is a stream, `>>` has an empty part between.
+        let is_text = before.ends_with(['-', '=', '<']) || target.is_empty() || target.starts_with('=');
+        if !is_stream && !is_text && (before.is_empty() || before.ends_with([' ', '2', '1', '"', '\''])) {
+            return true;
+        }
+        before = after;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_commands_are_for() {
+        let of = |command: &str| Effect::of("Bash", &json!({"command": command}));
+        for command in [
+            "sleep 5 && curl x",
+            "watch -n1 ls",
+            "gh run view 12",
+            "until curl x; do sleep 1; done",
+            "for i in 1 2; do sleep 1; done",
+        ] {
+            assert_eq!(of(command), Effect::Waits, "{command}");
+        }
+        for command in [
+            "sed -i s/a/b/ f",
+            "echo x > f",
+            "cat a >> b",
+            "cd x && npm install",
+            "A=b git commit -m x",
+            "ruff check --fix",
+            "ls 2> err.txt",
+        ] {
+            assert_eq!(of(command), Effect::Changes, "{command}");
+        }
+        for command in [
+            "ls",
+            "cargo test 2>&1 | tail",
+            "grep '->' f",
+            "sleepy",
+            "git status",
+            "echo a > /dev/null",
+            "mvn test",
+            "git log --grep 'a => b'",
+        ] {
+            assert_eq!(of(command), Effect::Looks, "{command}");
+        }
+        assert_eq!(Effect::of("Edit", &json!({})), Effect::Changes);
+        assert_eq!(Effect::of("BashOutput", &json!({})), Effect::Waits);
+        assert_eq!(Effect::of("mcp__browser__wait_for", &json!({})), Effect::Waits);
+        assert_eq!(Effect::of("Bash", &json!({"command": 5})), Effect::Looks);
+    }
+}

@@ -1,0 +1,163 @@
+//! The last calls of one agent, in responses: what the rules look at.
+//!
+//! The order in which hooks of parallel calls come does not matter: the calls of a response are a set. A response is over
+//! when the client says so (`PostToolBatch`), or when a call of the next one is seen.
+
+use super::call::{BYTES, Call};
+
+/// How many calls are kept.
+pub const CAPACITY: usize = 100;
+
+/// The last calls of one agent, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallHistory(Vec<Call>);
+
+impl CallHistory {
+    /// Every call.
+    pub fn calls(&self) -> &[Call] {
+        &self.0
+    }
+
+    /// Whether this call is known.
+    pub fn knows(&self, id: u32) -> bool {
+        self.0.iter().any(|call| call.id == id)
+    }
+
+    /// Adds a call to the response that goes on, among the others of it in the order of their ids. A known one changes
+    /// nothing: answers whether it is new.
+    pub fn add(&mut self, call: Call) -> bool {
+        if self.knows(call.id) {
+            return false;
+        }
+        let open = self.0.iter().rposition(|known| known.closed).map_or(0, |last| last + 1);
+        let place = self.0[open..].partition_point(|known| known.id < call.id) + open;
+        let round = self.next_round();
+        self.0.insert(place, Call { closed: false, round, ..call });
+        // The newest stay.
+        self.0.drain(..self.0.len().saturating_sub(CAPACITY));
+        true
+    }
+
+    /// The response with these calls is over. Calls that were left open and are none of them belong to one before it.
+    pub fn close(&mut self, ids: &[u32]) {
+        let open = self.0.iter().position(|call| !call.closed).unwrap_or(self.0.len());
+        let round = self.next_round();
+        let pending = &mut self.0[open..];
+        pending.sort_by_key(|call| (ids.contains(&call.id), call.id));
+        let before = pending.iter().filter(|call| !ids.contains(&call.id)).count();
+        for (i, call) in pending.iter_mut().enumerate() {
+            call.closed = true;
+            call.round = if i < before || before == 0 { round } else { round.wrapping_add(1) };
+        }
+    }
+
+    /// Every call is the only one of its response: for a client that does not say when a response is over.
+    pub fn close_each(&mut self) {
+        let open = self.0.iter().position(|call| !call.closed).unwrap_or(self.0.len());
+        let mut round = self.next_round();
+        for call in &mut self.0[open..] {
+            (call.closed, call.round) = (true, round);
+            round = round.wrapping_add(1);
+        }
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    fn next_round(&self) -> u8 {
+        self.0.iter().rfind(|call| call.closed).map_or(0, |last| last.round.wrapping_add(1))
+    }
+
+    /// The responses that are over, each as its calls in an order that does not depend on who came first; calls that a
+    /// response makes twice, and those that a person broke off, are left out.
+    pub fn rounds(&self) -> Vec<Vec<Call>> {
+        let mut rounds: Vec<Vec<Call>> = Vec::new();
+        let mut last = None;
+        for call in self.0.iter().filter(|call| call.closed) {
+            if last != Some(call.round) {
+                rounds.push(Vec::new());
+                last = Some(call.round);
+            }
+            if let Some(round) = rounds.last_mut().filter(|_| !call.interrupted) {
+                round.push(*call);
+            }
+        }
+        for round in &mut rounds {
+            round.sort_by_key(|call| (call.shape, call.outcome.hash));
+            round.dedup_by_key(|call| (call.shape, call.outcome.hash));
+        }
+        rounds.retain(|round| !round.is_empty());
+        rounds
+    }
+
+    /// As a store keeps it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|call| call.to_bytes()).collect()
+    }
+
+    /// What [`Self::to_bytes`] made; what is no whole call at the end is left out.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let calls = bytes.chunks_exact(BYTES).filter_map(|chunk| chunk.try_into().ok());
+        Self(calls.map(Call::from_bytes).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn call(id: u32) -> Call {
+        Call::new(id, "Bash", &json!({"command": format!("c{id}")}), "x", None, "")
+    }
+
+    proptest! {
+        #[test]
+        fn parallel_calls_in_any_order_give_one_history(order in Just((1u32..=6).collect::<Vec<_>>()).prop_shuffle(), again in 0usize..6) {
+            let mut sorted = CallHistory::default();
+            (1..=6).for_each(|id| assert!(sorted.add(call(id))));
+            let mut shuffled = CallHistory::default();
+            order.iter().for_each(|id| assert!(shuffled.add(call(*id))));
+            prop_assert!(!shuffled.add(call(order[again])));
+            prop_assert_eq!(&sorted, &shuffled);
+            sorted.close(&[1, 2, 3, 4, 5, 6]);
+            shuffled.close(&order);
+            prop_assert_eq!(&sorted, &shuffled);
+            prop_assert_eq!(sorted.rounds().len(), 1);
+            prop_assert_eq!(CallHistory::from_bytes(&shuffled.to_bytes()), shuffled);
+        }
+
+        #[test]
+        fn any_bytes_are_a_history(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let history = CallHistory::from_bytes(&bytes);
+            history.rounds();
+            prop_assert_eq!(history.to_bytes().len() / BYTES, bytes.len() / BYTES);
+        }
+    }
+
+    #[test]
+    fn a_response_whose_end_was_missed_is_one_of_its_own() {
+        let mut history = CallHistory::default();
+        assert!([9, 2, 5, 1].into_iter().all(|id| history.add(call(id))));
+        history.close(&[1, 5]);
+        let ids: Vec<Vec<u32>> =
+            history.rounds().iter().map(|round| round.iter().map(|call| call.id).collect()).collect();
+        assert_eq!(ids.len(), 2);
+        assert!(ids[0].contains(&2) && ids[0].contains(&9) && ids[1].contains(&1) && ids[1].contains(&5));
+    }
+
+    #[test]
+    fn the_last_hundred_are_kept() {
+        let mut history = CallHistory::default();
+        for id in 0..250 {
+            history.add(call(id));
+            history.close(&[id]);
+        }
+        assert_eq!(history.calls().len(), CAPACITY);
+        assert!(history.knows(249) && history.knows(150) && !history.knows(149));
+    }
+}

@@ -1,0 +1,17 @@
+//! The circuit breaker: does an agent get anywhere, or does it go round in circles?
+//!
+//! What is known of a call stands in [`call`], made of its [`signature`], its [`outcome`] and its [`effect`]. Calls make a
+//! [`history`], the [`rules`] look at it, each for itself, and [`circuit`] draws the consequence. A [`policy`] has the
+//! numbers.
+
+pub mod asked;
+pub mod call;
+pub mod circuit;
+pub mod effect;
+pub mod history;
+pub mod outcome;
+pub mod policy;
+pub mod rules;
+pub mod said;
+pub mod signature;
+pub mod volatile;

@@ -1,0 +1,39 @@
+//! A few responses that come again and again, with the same calls and the same outcomes.
+
+use super::{Rule, View, one_before};
+use crate::domain::breaker::call::Call;
+
+/// The longest cycle, in responses.
+pub(super) const LONGEST: usize = 5;
+
+/// Source: Gemini CLI (cycles of up to 5 calls, 5 repeats, results ignored) and OpenHands (6 alternations); fewer repeats
+/// here, because results count. In responses, not in calls: a fan-out of ten calls is one step of a cycle.
+pub(super) static RULE: Rule = Rule {
+    name: "cycle",
+    key: "max_cycles",
+    presets: [Some(8), Some(4), Some(4)],
+    says: "a cycle of 2 to 5 calls or responses with the same results, running",
+    source: "Gemini CLI, OpenHands",
+    repeats: true,
+    count: |view| count(view, false),
+    warns: one_before,
+};
+
+/// How often the last cycle was run through, running; `patient`: of cycles that wait for something, else of the others.
+pub(super) fn count(view: &View, patient: bool) -> u32 {
+    let same = |a: &[Call], b: &[Call]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| view.same(a, b));
+    let rounds: Vec<&[Call]> = view.rounds.iter().map(Vec::as_slice).collect();
+    let of_length = |length: usize| {
+        let Some(start) = rounds.len().checked_sub(length) else { return 0 };
+        let cycle = &rounds[start..];
+        let calls = || cycle.iter().copied().flatten();
+        let distinct = calls().any(|call| calls().next().is_some_and(|first| !view.same(call, first)));
+        if !distinct || calls().any(Call::is_patient) != patient {
+            return 0;
+        }
+        let repeats =
+            rounds.rchunks_exact(length).take_while(|chunk| chunk.iter().zip(cycle).all(|(a, b)| same(a, b)));
+        repeats.count() as u32
+    };
+    (1..=LONGEST).map(of_length).max().unwrap_or(0)
+}

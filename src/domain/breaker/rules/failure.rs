@@ -1,0 +1,26 @@
+//! The same call that fails, although other calls stand between, and nothing changed since.
+
+use super::{Rule, View, one_before};
+
+/// Source: OpenHands (3 identical errors) and Cline; one more here. An edit in between is an attempt to mend it, a pause
+/// is waiting for somebody else to.
+pub(super) static RULE: Rule = Rule {
+    name: "same_failure",
+    key: "max_failures",
+    presets: [Some(8), Some(4), Some(4)],
+    says: "the same call failing in the same way, although other calls stand between, with no change since",
+    source: "OpenHands, Cline",
+    repeats: true,
+    count,
+    warns: one_before,
+};
+
+fn count(view: &View) -> u32 {
+    let Some(last) = view.calls.last() else { return 0 };
+    if !last.outcome.failed || last.is_patient() {
+        return 0;
+    }
+    let since = view.since_change();
+    let pause = since.iter().rposition(|call| call.is_patient()).map_or(0, |i| i + 1);
+    since[pause..].iter().filter(|call| call.outcome.failed && view.same(call, last)).count() as u32
+}

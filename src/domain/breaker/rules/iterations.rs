@@ -1,0 +1,16 @@
+//! Calls since a person's last prompt, whatever they are.
+
+use super::Rule;
+
+/// Source: the project's seed (50). Of 1,485 real turns the 99th percentile had 88 calls, the longest 151; unattended jobs
+/// run longer.
+pub(super) static RULE: Rule = Rule {
+    name: "iterations",
+    key: "max_iterations",
+    presets: [Some(5_000), Some(1_000), Some(50)],
+    says: "calls since a person's last prompt",
+    source: "the project's seed; the number from real sessions",
+    repeats: false,
+    count: |view| u32::try_from(view.iterations).unwrap_or(u32::MAX),
+    warns: |limit, policy| policy.tell_iterations.filter(|n| *n < limit),
+};

@@ -1,0 +1,130 @@
+//! The rules: each a small pure function that counts, with a name, a number and the reason for it.
+//!
+//! A new rule is a file here and a line in [`RULES`]: its key in the configuration, its number in each preset and its
+//! place in the documentation follow from that.
+
+mod cycle;
+mod failure;
+mod iterations;
+mod poll;
+mod recurrence;
+mod repeat;
+mod same_outcome;
+mod storm;
+mod text;
+
+use super::call::Call;
+use super::effect::Effect;
+use super::policy::Policy;
+
+/// What a rule looks at: the responses of one agent since a person's last prompt, as far as they are kept.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// The responses that are over.
+    pub rounds: Vec<Vec<Call>>,
+    /// Their calls, one after the other.
+    pub calls: Vec<Call>,
+    /// Calls since a person's last prompt, also those that are not kept.
+    pub iterations: u64,
+    /// How often the agent's last text was said running.
+    pub same_texts: u32,
+    /// Whether calls are the same that came out differently.
+    pub ignore_outcome: bool,
+    /// How many repetitions the person asked for.
+    pub asked: u32,
+}
+
+impl View {
+    /// Whether two calls are the same and came to the same.
+    pub fn same(&self, a: &Call, b: &Call) -> bool {
+        a.shape == b.shape && (self.ignore_outcome || a.outcome.hash == b.outcome.hash)
+    }
+
+    /// The calls since something changed: a file was edited, a package installed, or the same look showed something else
+    /// than before. (A change that was made before, with the same result, changes nothing.)
+    pub fn since_change(&self) -> &[Call] {
+        let is_change = |i: usize, call: &Call| {
+            let before = || self.calls[..i].iter().filter(|before| before.shape == call.shape);
+            let is_new = || !before().any(|before| before.outcome == call.outcome);
+            !call.outcome.failed
+                && match call.effect {
+                    Effect::Changes => is_new(),
+                    Effect::Looks | Effect::Waits => before().next().is_some() && is_new(),
+                }
+        };
+        let last = self.calls.iter().enumerate().rposition(|(i, call)| is_change(i, call));
+        &self.calls[last.map_or(0, |i| i + 1)..]
+    }
+}
+
+/// A rule.
+pub struct Rule {
+    /// Its name: in alerts, in lists, in the status.
+    pub name: &'static str,
+    /// Its key in the table `[breaker]`; the number there is the count at which it trips, `"off"` switches it off.
+    pub key: &'static str,
+    /// The number in the presets relaxed, standard, strict; `None`: off.
+    pub presets: [Option<u32>; 3],
+    /// What it counts, for people.
+    pub says: &'static str,
+    /// Where the rule, or its number, comes from.
+    pub source: &'static str,
+    /// What it counts.
+    pub count: fn(&View) -> u32,
+    /// Whether it counts repetitions: a person who asks for twenty runs gets twenty runs.
+    pub repeats: bool,
+    /// The count at which the agent is warned, for a limit.
+    pub warns: fn(u32, &Policy) -> Option<u32>,
+}
+
+/// Every rule, the most telling first: the first that trips is the reason.
+pub static RULES: [&Rule; 9] = [
+    &repeat::RULE,
+    &cycle::RULE,
+    &failure::RULE,
+    &recurrence::RULE,
+    &same_outcome::RULE,
+    &storm::RULE,
+    &text::RULE,
+    &poll::RULE,
+    &iterations::RULE,
+];
+
+/// The rule of this name.
+pub fn named(name: &str) -> Option<&'static Rule> {
+    RULES.iter().copied().find(|rule| rule.name == name)
+}
+
+/// One repetition before the limit.
+fn one_before(limit: u32, _: &Policy) -> Option<u32> {
+    Some(limit.saturating_sub(1)).filter(|n| *n > 1)
+}
+
+/// What a rule found.
+#[derive(Clone, Copy)]
+pub struct Finding {
+    /// The rule.
+    pub rule: &'static Rule,
+    /// What it counted.
+    pub count: u32,
+    /// The count at which it trips.
+    pub limit: u32,
+}
+
+/// What the rules that are on found: the first that trips, else the first that warns.
+pub fn find(view: &View, policy: &Policy) -> (Option<Finding>, Vec<Finding>) {
+    let mut warned = Vec::new();
+    for rule in RULES {
+        let Some(limit) = policy.limit(rule) else { continue };
+        let limit = if rule.repeats { limit.saturating_add(view.asked) } else { limit };
+        let count = (rule.count)(view);
+        let finding = Finding { rule, count, limit };
+        if count >= limit {
+            return (Some(finding), warned);
+        }
+        if (rule.warns)(limit, policy).is_some_and(|warn| count >= warn) {
+            warned.push(finding);
+        }
+    }
+    (None, warned)
+}

@@ -1,0 +1,25 @@
+//! Waiting for something that never comes.
+
+use super::cycle;
+use super::{Rule, View};
+
+/// Source: field reports of agents that waited all night for a dead process. Waiting is legitimate for long: far more
+/// repeats than for a call that is meant to do something.
+pub(super) static RULE: Rule = Rule {
+    name: "endless_wait",
+    key: "max_polls",
+    presets: [Some(100), Some(50), Some(25)],
+    says: "the same waiting call, or the same cycle with one, with the same result, running",
+    source: "field reports",
+    repeats: false,
+    count,
+    warns: |limit, _| Some(limit / 2).filter(|n| *n > 1),
+};
+
+fn count(view: &View) -> u32 {
+    let same =
+        view.calls.last().filter(|call| call.is_patient()).map_or(0, |last| {
+            view.calls.iter().rev().take_while(|call| view.same(call, last)).count() as u32
+        });
+    same.max(cycle::count(view, true))
+}

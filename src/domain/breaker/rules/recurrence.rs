@@ -1,0 +1,27 @@
+//! The same call with the same outcome that comes back and back between others, while nothing changes.
+
+use super::{Rule, View, one_before};
+
+/// How many calls back it looks.
+const WINDOW: usize = 30;
+
+/// Source: Crush (the same call and output more than 5 times among the last 10) and Qwen Code; over more calls here, with
+/// a higher number, and never across a change.
+pub(super) static RULE: Rule = Rule {
+    name: "recurrence",
+    key: "max_recurrences",
+    presets: [Some(16), Some(8), Some(8)],
+    says: "the same call with the same result among the last 30, with no change in between",
+    source: "Crush, Qwen Code",
+    repeats: true,
+    count,
+    warns: one_before,
+};
+
+fn count(view: &View) -> u32 {
+    let Some(last) = view.calls.last().filter(|call| !call.is_patient()) else { return 0 };
+    let since = view.since_change();
+    let recent = &since[since.len().saturating_sub(WINDOW)..];
+    let pause = recent.iter().rposition(|call| call.is_patient()).map_or(0, |i| i + 1);
+    recent[pause..].iter().filter(|call| view.same(call, last)).count() as u32
+}

@@ -1,0 +1,30 @@
+//! Different calls of one tool that all come to the same, while nothing changes.
+
+use super::{Rule, View, one_before};
+
+/// How many calls back it looks.
+const WINDOW: usize = 30;
+
+/// Source: our own corpus: the search whose options turn, the check with another pipe each time. Short results do not
+/// count ("ok", "no matches"): they come from everywhere.
+pub(super) static RULE: Rule = Rule {
+    name: "same_outcome",
+    key: "max_same_outcomes",
+    presets: [Some(20), Some(10), Some(10)],
+    says: "the same long result from calls of the same tool among the last 30, with no change in between",
+    source: "our own corpus",
+    repeats: true,
+    count,
+    warns: one_before,
+};
+
+fn count(view: &View) -> u32 {
+    let Some(last) = view.calls.last().filter(|call| call.outcome.telling && !call.is_patient()) else {
+        return 0;
+    };
+    let since = view.since_change();
+    let recent = &since[since.len().saturating_sub(WINDOW)..];
+    let pause = recent.iter().rposition(super::Call::is_patient).map_or(0, |i| i + 1);
+    let same = |call: &&super::Call| call.tool == last.tool && call.outcome.hash == last.outcome.hash;
+    recent[pause..].iter().filter(same).count() as u32
+}

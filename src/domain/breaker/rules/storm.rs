@@ -1,0 +1,22 @@
+//! Failures in a row, of any kind.
+
+use super::{Rule, View, one_before};
+
+/// Source: real sessions, in which no turn had more than 9 in a row; Cline stops at 3 mistakes in a row, far too early for
+/// someone who explores.
+pub(super) static RULE: Rule = Rule {
+    name: "failing_storm",
+    key: "max_failing_storm",
+    presets: [Some(30), Some(15), Some(15)],
+    says: "failing calls of any kind, running",
+    source: "Cline; the number from real sessions",
+    repeats: false,
+    count,
+    warns: one_before,
+};
+
+fn count(view: &View) -> u32 {
+    // A service out of order is nobody's fault: it neither counts nor ends the row.
+    let counted = view.calls.iter().rev().filter(|call| !call.outcome.outage);
+    counted.take_while(|call| call.outcome.failed).count() as u32
+}

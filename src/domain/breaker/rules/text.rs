@@ -1,0 +1,25 @@
+//! The agent says the same again and again, while nothing changes.
+
+use super::{Rule, View, one_before};
+
+/// Source: Gemini CLI (repetition of content); over whole texts here, and only while the calls beside them change nothing.
+pub(super) static RULE: Rule = Rule {
+    name: "same_text",
+    key: "max_texts",
+    presets: [Some(20), Some(10), Some(10)],
+    says: "the same words before calls that change nothing, running",
+    source: "Gemini CLI",
+    repeats: false,
+    count,
+    warns: one_before,
+};
+
+fn count(view: &View) -> u32 {
+    let since = view.since_change();
+    let Some(first) = since.first() else { return 0 };
+    let rounds =
+        view.rounds.iter().rev().take_while(|round| !round.iter().all(|call| call.id == first.id)).count()
+            + 1;
+    let rounds = rounds.min(view.rounds.len());
+    view.same_texts.min(rounds as u32)
+}

@@ -1,0 +1,55 @@
+//! What an agent says beside its calls, as far as it says the same again and again.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Letters that a text has at least to be compared: "Next." and "Let me continue." are said by everybody.
+const LETTERS: usize = 30;
+
+/// The last text of an agent, and how often it was said running. A shortcut, like the offset of a file: read again, it
+/// comes to the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// Four bytes of a SHA-256 over its letters.
+    text: u32,
+    /// How often.
+    pub times: u32,
+}
+
+impl Said {
+    /// Takes in a text. Numbers, punctuation and case do not count.
+    pub fn hear(&mut self, text: &str) {
+        let mut letters = String::with_capacity(text.len());
+        for word in text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()) {
+            letters.extend(word.chars().flat_map(char::to_lowercase));
+            letters.push(' ');
+        }
+        if letters.len() < LETTERS {
+            return;
+        }
+        let digest = Sha256::digest(&letters);
+        let text = u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]);
+        let times = if text == self.text { self.times.saturating_add(1) } else { 1 };
+        *self = Self { text, times };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_words_running() {
+        let mut said = Said::default();
+        for text in [
+            "Attempt 1: I will fix the import of the parser now.",
+            "attempt 2 – I will fix the import of the parser now!",
+            "Next.",
+        ] {
+            said.hear(text);
+        }
+        assert_eq!(said.times, 2);
+        said.hear("Something else altogether, which was not said before.");
+        assert_eq!(said.times, 1);
+    }
+}

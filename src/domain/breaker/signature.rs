@@ -1,0 +1,148 @@
+//! What a tool call is known by: a SHA-256 over the tool's name and its input.
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::volatile::{self, Of};
+
+/// Hexadecimal digits of a signature that are stored and shown.
+pub const SHOWN: usize = 12;
+
+/// The first six bytes of a SHA-256: what is kept of a signature.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ToolSignature(pub [u8; SHOWN / 2]);
+
+impl ToolSignature {
+    /// The signature of a call: its tool, and its input as canonical JSON (keys sorted, no spaces).
+    pub fn of(tool: &str, input: &Value) -> Self {
+        let digest = digest(tool, input, &str::to_owned);
+        let mut prefix = [0; SHOWN / 2];
+        prefix.copy_from_slice(&digest[..SHOWN / 2]);
+        Self(prefix)
+    }
+
+    /// Its twelve hexadecimal digits.
+    pub fn hex(self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// What is the same for calls that differ in looks only: another description, another comment, more spaces, an attempt's
+/// number, options in another order, another window on the same file. (Where that matters, they come out differently.)
+/// Calls that change files are taken as they are: there each letter counts.
+pub fn shape(tool: &str, input: &Value) -> u32 {
+    let plain = |text: &str| volatile::strip(text, Of::Input);
+    let digest = match (tool, input) {
+        ("Edit" | "Write" | "MultiEdit" | "NotebookEdit", _) => digest(tool, input, &str::to_owned),
+        ("Bash", Value::Object(_)) => {
+            digest(tool, &input["command"], &|text| in_any_order(&plain(&volatile::command(text))))
+        }
+        ("Read", Value::Object(_)) => digest(tool, &only(input, &["file_path", "pages"]), &str::to_owned),
+        ("Grep" | "Glob", Value::Object(_)) => {
+            digest(tool, &only(input, &["pattern", "path"]), &str::to_owned)
+        }
+        ("WebFetch", Value::Object(_)) => digest(tool, &input["url"], &plain),
+        ("WebSearch", Value::Object(_)) => digest(tool, &input["query"], &|text| in_any_order(&plain(text))),
+        _ => digest(tool, input, &|text| plain(&volatile::without_comments(text))),
+    };
+    u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]])
+}
+
+/// What is the same for all calls of a tool.
+pub fn tool_mark(tool: &str) -> u16 {
+    let digest = Sha256::digest(tool);
+    u16::from_le_bytes([digest[0], digest[1]])
+}
+
+/// The fields that say what a call is about.
+fn only(input: &Value, names: &[&str]) -> Value {
+    names.iter().map(|name| input.get(name).cloned().unwrap_or_default()).collect()
+}
+
+/// The words of a text, sorted: options in another order mean the same.
+fn in_any_order(text: &str) -> String {
+    let mut words: Vec<&str> = text.split(' ').collect();
+    words.sort_unstable();
+    words.join(" ")
+}
+
+fn digest(tool: &str, input: &Value, text: &dyn Fn(&str) -> String) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update((tool.len() as u64).to_le_bytes());
+    hash.update(tool);
+    let mut json = String::new();
+    canonical(input, text, &mut json);
+    hash.update(&json);
+    hash.finalize().into()
+}
+
+/// Canonical JSON: keys sorted, no spaces. `text` may change what strings say.
+fn canonical(value: &Value, text: &dyn Fn(&str) -> String, out: &mut String) {
+    match value {
+        Value::Object(fields) => {
+            let mut names: Vec<&String> = fields.keys().collect();
+            names.sort_unstable();
+            out.push('{');
+            for name in names {
+                out.push_str(&Value::from(name.as_str()).to_string());
+                out.push(':');
+                canonical(&fields[name], text, out);
+                out.push(',');
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for item in items {
+                canonical(item, text, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        Value::String(words) => out.push_str(&Value::from(text(words)).to_string()),
+        other => out.push_str(&other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_order_of_keys_does_not_matter() {
+        let (one, other) =
+            (json!({"a": 1, "b": {"x": 1, "y": [2]}}), json!({"b": {"y": [2], "x": 1}, "a": 1}));
+        assert_eq!(ToolSignature::of("T", &one), ToolSignature::of("T", &other));
+        assert_ne!(ToolSignature::of("T", &one), ToolSignature::of("U", &one));
+        assert_ne!(ToolSignature::of("T", &json!([1, 2])), ToolSignature::of("T", &json!([2, 1])));
+        assert_ne!(
+            ToolSignature::of("T", &json!({"a": ["b", "c"]})),
+            ToolSignature::of("T", &json!({"a": ["b,c"]}))
+        );
+        assert_eq!(ToolSignature::of("T", &one).hex().len(), SHOWN);
+    }
+
+    #[test]
+    fn cosmetics_change_the_signature_and_not_the_shape() {
+        let bash = |command: &str, description: &str| json!({"command": command, "description": description});
+        let plain = bash("npm test -- --run", "Run the tests");
+        for other in [
+            bash("npm  test  -- --run", "Run the tests again"),
+            bash("npm test -- --run # attempt 3", "x"),
+            json!({"command": "npm test -- --run", "timeout": 5000}),
+        ] {
+            assert_ne!(ToolSignature::of("Bash", &plain), ToolSignature::of("Bash", &other), "{other}");
+            assert_eq!(shape("Bash", &plain), shape("Bash", &other), "{other}");
+        }
+        for (one, other) in [
+            ("curl host/users/1", "curl host/users/2"),
+            ("git show 1a2b3c4d", "git show 5e6f7a8b"),
+            ("echo '# one'", "echo '# two'"),
+            ("head -n 10 f", "head -n 20 f"),
+        ] {
+            assert_ne!(shape("Bash", &bash(one, "")), shape("Bash", &bash(other, "")), "{one}");
+        }
+    }
+}

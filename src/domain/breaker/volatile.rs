@@ -1,0 +1,329 @@
+//! What changes from one run to the next though nothing else does: times, durations, numbers of attempts, ids, temporary
+//! paths. Taken out before two results, or two calls, are compared.
+//!
+//! Numbers stay otherwise: "3 of 10 pods ready" is not "4 of 10 pods ready", and page 3 is not page 4.
+
+/// What a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// The input of a call. Ids stay: they say what the call is about.
+    Input,
+    /// The result of a call.
+    Outcome,
+}
+
+/// What stands in place of what was taken out.
+const GONE: &str = "~";
+
+/// Between these, a word ends.
+const BREAKS: &[char] =
+    &['(', ')', '[', ']', '{', '}', '<', '>', '"', '\'', '`', ',', ';', '=', '|', '&', '?', '…'];
+
+/// A number after one of these says which attempt this is, or how much is shown at most. (Not after `seed`: a series over
+/// seeds is work.)
+const ATTEMPTS: [&str; 9] =
+    ["attempt", "try", "retry", "iteration", "round", "take", "nonce", "pass", "limit"];
+
+/// A number after one of these names something that is new each time.
+const NUMBERED: [&str; 17] = [
+    "pid",
+    "ppid",
+    "process",
+    "port",
+    "request",
+    "req",
+    "job",
+    "session",
+    "thread",
+    "worker",
+    "connection",
+    "id",
+    "uid",
+    "elapsed",
+    "uptime",
+    "took",
+    "request-id",
+];
+
+/// Ends of names of measurements.
+const MEASURES: [&str; 5] = ["ms", "_seconds", "duration", "tokens", "runtime"];
+
+/// Names of query parameters that defeat caches.
+const CACHE_BUSTERS: [&str; 9] =
+    ["_", "t", "ts", "cb", "nocache", "cachebust", "cache_bust", "rand", "timestamp"];
+
+/// Units of time and of speed.
+const UNITS: [&str; 33] = [
+    "bytes",
+    "ns",
+    "us",
+    "µs",
+    "μs",
+    "ms",
+    "s",
+    "sec",
+    "secs",
+    "second",
+    "seconds",
+    "m",
+    "min",
+    "mins",
+    "minute",
+    "minutes",
+    "h",
+    "hr",
+    "hrs",
+    "hour",
+    "hours",
+    "millisecond",
+    "milliseconds",
+    "microseconds",
+    "nanoseconds",
+    "kB/s",
+    "KB/s",
+    "MB/s",
+    "GB/s",
+    "it/s",
+    "req/s",
+    "ops/s",
+    "ops/sec",
+];
+
+const TEMPORARY: [&str; 5] =
+    ["/tmp/", "/var/tmp/", "/var/folders/", "/private/tmp/", "/private/var/folders/"];
+
+/// `text` without what is volatile in it, and with every run of white space as one space.
+pub fn strip(text: &str, of: Of) -> String {
+    let mut out = String::with_capacity(text.len());
+    let (mut last, mut rest) = ("", text);
+    while !rest.is_empty() {
+        let is_break = |c: char| c.is_whitespace() || BREAKS.contains(&c);
+        let end = rest.find(is_break).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        // `"elapsed":12` has its colon after the quotation mark.
+        let colons = word.len() - word.trim_start_matches(':').len();
+        let (colons, word) = word.split_at(colons);
+        out.push_str(colons);
+        if !word.is_empty() {
+            let opened = out.ends_with(['[', '=']);
+            out.push_str(&plain(word, last, next_word(after), opened, of));
+            last = word;
+        }
+        let Some(c) = after.chars().next() else { break };
+        if !c.is_whitespace() {
+            out.push(c);
+        } else if !out.ends_with(' ') && !out.is_empty() {
+            out.push(' ');
+        }
+        rest = &after[c.len_utf8()..];
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+/// A text without comments between `/*` and `*/`, as in queries.
+pub fn without_comments(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("/*") {
+        let Some((_, after)) = after.split_once("*/") else { break };
+        out.push_str(before);
+        rest = after;
+    }
+    out + rest
+}
+
+/// A shell command without its comments.
+pub fn command(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let (mut quote, mut escaped, mut comment, mut before) = (None, false, false, ' ');
+    for c in text.chars() {
+        if comment && c != '\n' {
+            continue;
+        }
+        comment = false;
+        match (quote, c) {
+            (None, '#') if before.is_whitespace() || before == ';' => {
+                comment = true;
+                continue;
+            }
+            (None, '"' | '\'') if !escaped => quote = Some(c),
+            (Some(open), _) if open == c && !escaped => quote = None,
+            _ => {}
+        }
+        escaped = c == '\\' && !escaped && quote != Some('\'');
+        before = c;
+        out.push(c);
+    }
+    out
+}
+
+fn next_word(after: &str) -> &str {
+    let rest = after.strip_prefix(' ').unwrap_or_default();
+    let end = rest.find(|c: char| c.is_whitespace() || BREAKS.contains(&c)).unwrap_or(rest.len());
+    rest[..end].trim_end_matches(['.', ':', '!'])
+}
+
+/// One word without what is volatile in it. `opened`: it stands in square brackets, or after an equals sign.
+fn plain(word: &str, last: &str, next: &str, opened: bool, of: Of) -> String {
+    let outcome = of == Of::Outcome;
+    if let Some(start) = TEMPORARY.iter().find(|start| word.starts_with(**start)) {
+        return if outcome {
+            GONE.to_owned()
+        } else {
+            format!("{start}{}", without_ids(&word[start.len()..], 6))
+        };
+    }
+    let bare = word.trim_end_matches(['.', ':', '!']);
+    let number = bare.strip_prefix('#').unwrap_or(bare);
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let is_step = last.starts_with('#');
+    let last = last.trim_start_matches('-').trim_end_matches([':', '#', '.']).to_ascii_lowercase();
+    let last_is = |names: &[&str]| names.contains(&last.as_str());
+    let last_ends = |ends: &[&str]| ends.iter().any(|end| last.ends_with(end));
+    let decimal = is_decimal(number);
+    let has_digit = bare.bytes().any(|b| b.is_ascii_digit());
+    let gone = is_time(bare)
+        || (digits(number) && number.len() >= 9)
+        || (decimal && last_is(&ATTEMPTS))
+        || (opened && has_digit && last_is(&CACHE_BUSTERS))
+        || (!outcome && decimal && last == "sleep")
+        || (outcome
+            && (is_duration(bare)
+                || (decimal
+                    && (is_step || UNITS.contains(&next) || last_is(&NUMBERED) || last_ends(&MEASURES)))
+                || (has_digit && last_ends(&["id"]))
+                || (digits(number) && (number.len() < bare.len() || (opened && number.len() >= 3)))));
+    if gone {
+        return format!("{GONE}{}", &word[bare.len()..]);
+    }
+    let numbered = bare.rsplit_once(['-', '_', '/', ':']).filter(|(_, n)| digits(n));
+    if let Some((name, _)) = numbered
+        && ATTEMPTS.iter().any(|attempt| name.to_ascii_lowercase().ends_with(attempt))
+    {
+        return format!("{name}{GONE}");
+    }
+    if outcome { without_ids(word, 7) } else { word.to_owned() }
+}
+
+/// A word whose parts that look like ids (hexadecimal, with a digit, at least `most` of them; or letters and digits mixed
+/// at random) are taken out.
+fn without_ids(word: &str, most: usize) -> String {
+    if word.len() < most || !word.bytes().any(|b| b.is_ascii_digit()) {
+        return word.to_owned();
+    }
+    let is_joint = |c: char| matches!(c, '-' | '_' | '.' | '/' | ':' | '@' | '+');
+    let mut out = String::with_capacity(word.len());
+    for part in word.split_inclusive(is_joint) {
+        let name = part.trim_end_matches(is_joint);
+        let hex = name.strip_prefix("0x").unwrap_or(name);
+        let has = |test: fn(&u8) -> bool| hex.as_bytes().iter().any(test);
+        let is_hex = hex.len() >= most && hex.bytes().all(|b| b.is_ascii_hexdigit());
+        let mixed = hex.len() >= 8 && has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
+        let is_id = (is_hex && (has(u8::is_ascii_alphabetic) || name.starts_with("0x"))) || mixed;
+        out.push_str(if is_id && has(u8::is_ascii_digit) { GONE } else { name });
+        out.push_str(&part[name.len()..]);
+    }
+    // A UUID: its parts of four digits are taken out, too.
+    if out.matches(GONE).count() >= 2 && word.len() == 36 { GONE.to_owned() } else { out }
+}
+
+fn is_decimal(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit()) && text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+}
+
+/// `10:11`, `10:11:12.345`, `2026-11-25`, `2026-11-25T10:11:12Z`, `2026/11/25`.
+fn is_time(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_digit() || matches!(b, b'-' | b':' | b'T' | b'Z' | b'.' | b'+' | b'/');
+    if !text.starts_with(|c: char| c.is_ascii_digit()) || !text.bytes().all(allowed) {
+        return false;
+    }
+    let parts: Vec<&str> = text.split(|c: char| !c.is_ascii_digit()).collect();
+    let is_date = parts.len() >= 3 && parts[0].len() == 4 && parts[1].len() == 2 && parts[2].len() == 2;
+    let is_clock = text.matches(':').count() >= 1 && parts.iter().take(3).all(|part| part.len() == 2);
+    is_date || is_clock
+}
+
+/// `0.53s`, `12ms`, `1m30s`, `0m1.234s`.
+fn is_duration(text: &str) -> bool {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let unit = rest[number..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |n| n + number);
+        if number == 0 || !UNITS.contains(&&rest[number..unit]) {
+            return false;
+        }
+        rest = &rest[unit..];
+    }
+    !text.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_by_itself_is_taken_out_of_results() {
+        for (one, other) in [
+            ("Ran 3 tests in 0.53s", "Ran 3 tests in 1.07s"),
+            ("real\t0m1.234s", "real\t0m1.9s"),
+            ("took 120 ms", "took 98 ms"),
+            ("finished in 3 seconds.", "finished in 4 seconds."),
+            ("[10:11:12] failed", "[10:11:59] failed"),
+            ("2026-11-25T10:11:12.123Z ERROR x", "2026-11-25T10:12:12.999Z ERROR x"),
+            ("started with pid 4711", "started with pid 4712"),
+            ("sshd[4711]: no", "sshd[911]: no"),
+            ("pid=4711 died", "pid=5 died"),
+            ("attempt 3 failed", "attempt 4 failed"),
+            ("retry #3", "retry #12"),
+            ("wrote /tmp/x-a1/out.log", "wrote /tmp/y-b2/out.log"),
+            (
+                "request 6f9619ff-8b86-d011-b42d-00c04fc964ff refused",
+                "request 7a9619ff-1b86-c011-b42d-00c04fc964aa refused",
+            ),
+            ("commit 1a2b3c4d", "commit 9f8e7d6c"),
+            ("at 0x7fff5fbff8c0", "at 0x7fff5fbff8d0"),
+            ("trace req_01AbCdEfGh9", "trace req_02XyZaBcDe8"),
+            ("epoch 1764065472", "epoch 1764065480"),
+            ("==4711== lost", "==512== lost"),
+            (r#"{"rows":[],"elapsedMs":3}"#, r#"{"rows":[],"elapsedMs":41}"#),
+            ("running with ID: bash_3.", "running with ID: bash_4."),
+            ("#5 2.31 E: no", "#5 3.14 E: no"),
+            ("a   b\n\nc", "a b c"),
+        ] {
+            assert_eq!(strip(one, Of::Outcome), strip(other, Of::Outcome), "{one}");
+        }
+    }
+
+    #[test]
+    fn what_means_something_stays() {
+        for (one, other) in [
+            ("3/10 pods ready", "4/10 pods ready"),
+            ("35% done", "40% done"),
+            ("2 failed, 3 passed", "1 failed, 4 passed"),
+            ("line 12", "line 13"),
+            ("Bisecting: 12 revisions left", "Bisecting: 6 revisions left"),
+            ("user 17 not found", "user 18 not found"),
+            ("v1.2.3", "v1.2.4"),
+            ("deadbeef", "feedface"),
+        ] {
+            assert_ne!(strip(one, Of::Outcome), strip(other, Of::Outcome), "{one}");
+        }
+    }
+
+    #[test]
+    fn ids_in_inputs_stay_and_attempts_go() {
+        let same =
+            |one: &str, other: &str| strip(&command(one), Of::Input) == strip(&command(other), Of::Input);
+        assert!(same("curl 'host/x?_=17'", "curl 'host/x?_=18'"));
+        assert!(same("run > /tmp/out.a8f3c2d1", "run > /tmp/out.b9e4d3c2"));
+        assert!(same("make # try 1", "make # once more"));
+        assert!(!same(
+            "curl host/orders/6f9619ff-8b86-d011-b42d-00c04fc964ff",
+            "curl host/orders/7a9619ff-8b86-d011-b42d-00c04fc964aa"
+        ));
+        assert!(!same("cat /tmp/part1", "cat /tmp/part2"));
+        assert!(same("sleep 5 && date", "sleep 10 && date"));
+        assert!(!same("echo a#1", "echo a#2"));
+    }
+}

@@ -1,0 +1,126 @@
+//! The breaker held against the labelled corpus: real loops trip it, nothing else does.
+
+mod corpus;
+
+use std::collections::BTreeMap;
+
+use fusebox::domain::breaker::asked::repetitions;
+use fusebox::domain::breaker::call::Call;
+use fusebox::domain::breaker::circuit::{Change, CircuitBreaker, NamedCall, Seen, Trip};
+use fusebox::domain::breaker::policy::{Policy, Preset};
+use fusebox::domain::breaker::rules::{RULES, Rule};
+use fusebox::domain::breaker::said::Said;
+use fusebox::domain::time::Timestamp;
+
+use corpus::{Called, Event, Sequence};
+
+/// A sequence with what is known of its calls, worked out once.
+struct Prepared {
+    sequence: Sequence,
+    steps: Vec<Step>,
+}
+
+enum Step {
+    /// A person's prompt, which asks for so many repetitions.
+    Prompt(u32),
+    /// A response: its agent, how often its text was said running, its calls, and how many of them ran.
+    Response(String, u32, Vec<NamedCall>, Vec<bool>),
+}
+
+impl Prepared {
+    fn of(sequence: Sequence) -> Self {
+        let mut said: BTreeMap<String, Said> = BTreeMap::new();
+        let (mut id, mut steps) = (0, Vec::new());
+        for event in &sequence.events {
+            match event {
+                Event::Prompt(text) => steps.push(Step::Prompt(repetitions(text))),
+                Event::Response { agent, say, calls } => {
+                    let said = said.entry(agent.clone()).or_default();
+                    say.iter().for_each(|text| said.hear(text));
+                    let named = calls.iter().map(|called| named(called, &mut id)).collect();
+                    let ran = calls.iter().map(|called| !called.refused).collect();
+                    steps.push(Step::Response(agent.clone(), said.times, named, ran));
+                }
+                Event::Notification | Event::Nothing => {}
+            }
+        }
+        Self { sequence, steps }
+    }
+
+    /// What tripped first, if anything did.
+    fn judge(&self, policy: &Policy) -> Option<Trip> {
+        let mut agents: BTreeMap<&str, CircuitBreaker> = BTreeMap::from([("", CircuitBreaker::default())]);
+        for step in &self.steps {
+            match step {
+                Step::Prompt(asked) => agents.values_mut().for_each(|breaker| drop(breaker.prompted(*asked))),
+                Step::Response(agent, times, named, ran) => {
+                    let breaker = agents.entry(agent).or_default();
+                    let mut changes = Vec::new();
+                    for (call, _) in named.iter().zip(ran).filter(|(_, ran)| **ran) {
+                        let seen = Seen::Calls(std::slice::from_ref(call));
+                        changes.extend(breaker.observe(seen, policy, *times, Timestamp(0)));
+                    }
+                    changes.extend(breaker.observe(Seen::Response(named), policy, *times, Timestamp(0)));
+                    let opened = |change| match change {
+                        Change::Opened(trip) => Some(trip),
+                        _ => None,
+                    };
+                    if let Some(trip) = changes.into_iter().find_map(opened) {
+                        return Some(trip);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn line(&self) -> String {
+        let Sequence { name, file, why, .. } = &self.sequence;
+        format!("{name} ({file}): {why}")
+    }
+}
+
+fn named(called: &Called, id: &mut u32) -> NamedCall {
+    *id += 1;
+    let failed = called.failed || called.refused;
+    let call = Call::new(*id, &called.tool, &called.input, &called.result, Some(failed), &called.cwd);
+    NamedCall { call, tool: called.tool.clone() }
+}
+
+/// Only this rule.
+fn alone(rule: &Rule, preset: Preset) -> Policy {
+    let mut policy = Policy::of(preset);
+    policy.limits.retain(|key, _| key == rule.key);
+    policy
+}
+
+#[test]
+fn standard_misses_at_most_one_loop_in_twenty_and_stops_nothing_else() {
+    let all: Vec<Prepared> = corpus::all().into_iter().map(Prepared::of).collect();
+    let (loops, harmless): (Vec<&Prepared>, Vec<&Prepared>) = all.iter().partition(|s| s.sequence.is_loop);
+    assert!(loops.len() >= 50 && harmless.len() >= 60);
+    let count = |of: &[&Prepared], policy: &Policy| of.iter().filter(|s| s.judge(policy).is_some()).count();
+    println!("{:>16} {:>17} {:>17} {:>17}", "loops / harmless", "relaxed", "standard", "strict");
+    let row = |name: &str, policy: &dyn Fn(Preset) -> Policy| {
+        let cells = Preset::ALL.map(|(_, preset)| {
+            let policy = policy(preset);
+            format!("{} / {}", count(&loops, &policy), count(&harmless, &policy))
+        });
+        println!("{name:>16} {:>17} {:>17} {:>17}", cells[0], cells[1], cells[2]);
+    };
+    for rule in RULES {
+        row(rule.name, &|preset| alone(rule, preset));
+    }
+    row("all", &Policy::of);
+    println!("of {} loops and {} harmless sequences", loops.len(), harmless.len());
+
+    let standard = Policy::default();
+    let missed: Vec<String> =
+        loops.iter().filter(|s| s.judge(&standard).is_none()).map(|s| s.line()).collect();
+    let stopped =
+        harmless.iter().filter_map(|s| s.judge(&standard).map(|trip| format!("{}: {trip:?}", s.line())));
+    let stopped: Vec<String> = stopped.collect();
+    println!("missed:\n  {}", missed.join("\n  "));
+    assert!(stopped.is_empty(), "harmless and stopped:\n  {}", stopped.join("\n  "));
+    assert!(missed.len() * 20 <= loops.len(), "{} of {} loops missed", missed.len(), loops.len());
+}
