@@ -9,6 +9,7 @@ use super::field::{self, BUDGET, ByProject, Field, Rule, SETTINGS, TABLES};
 use super::file::{Entry, Layer, Stated};
 use super::source::{Problem, Source};
 use super::value::{Kind, Raw};
+use crate::domain::breaker::policy::Preset;
 
 /// The budget that is there without any configuration.
 pub(super) const SESSION: &str = "session";
@@ -95,8 +96,34 @@ impl Draft {
     }
 
     fn at(&self, key: &str, field: &Field) -> Held {
-        let default = || Held { value: (field.default)(), source: Source::Default };
-        self.settings.get(key).cloned().unwrap_or_else(default)
+        let default = || match (field.default)() {
+            Value::Null if key.starts_with("breaker.") => field::by_preset(self.preset(), key),
+            value => value,
+        };
+        let held = self.settings.get(key).cloned();
+        held.unwrap_or_else(|| Held { value: default(), source: Source::Default })
+    }
+
+    /// The breaker's preset.
+    pub fn preset(&self) -> Preset {
+        let named = self.settings.get("breaker.preset").and_then(|held| held.value.as_str());
+        let known = field::PRESETS.iter().find(|(name, _)| Some(*name) == named);
+        known.map_or_else(Preset::default, |(_, preset)| *preset)
+    }
+
+    /// Refuses numbers for throttling where nobody said what they are measured against: there is no limit that fits all.
+    pub fn check_throttle(&mut self) {
+        const NEEDED: &str = "throttle.hard_limit_tokens";
+        if self.settings.contains_key(NEEDED) {
+            return;
+        }
+        let asked = self.settings.iter().filter(|(key, _)| key.starts_with("throttle."));
+        let problems = asked.map(|(key, held)| {
+            let message = format!("needs {NEEDED}, which has no default: without it nothing is throttled");
+            Problem::at(&held.source, None, key, message)
+        });
+        let problems: Vec<Problem> = problems.collect();
+        self.problems.extend(problems);
     }
 
     /// The limits of task types, by their keys.
@@ -297,7 +324,8 @@ fn judge(field: &Field, stated: &Stated, held: &Held, fresh: bool) -> Result<Opt
         let tightened = |name: &&str| field::of_budget(name).is_some_and(|f| f.project == ByProject::Tighten);
         let allowed: Vec<&str> = field::supported(&BUDGET).filter(tightened).collect();
         return Err(format!(
-            "may not be set by the project, which may add budgets, and tighten in others: {}",
+            "may not be set by the project, which may add budgets, and tighten in others: {}; and the numbers of [breaker] and \
+             [throttle]",
             allowed.join(", ")
         ));
     }

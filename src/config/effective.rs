@@ -7,7 +7,10 @@ use super::field::{BUDGET, Field, MODES, ON_LIMIT, SETTINGS, STORE_DOWN, of_budg
 use super::source::{Effective, Problem, Source};
 use super::value::Kind;
 use super::{Config, Show};
+use crate::domain::breaker::policy::Policy;
+use crate::domain::breaker::rules::RULES;
 use crate::domain::budget::{Budget, Classes, Scope, Unit};
+use crate::domain::throttle::Throttling;
 use crate::domain::window::{Period, WindowRule};
 
 impl Draft {
@@ -37,7 +40,39 @@ impl Draft {
             brief: named(&Show::ALL, &value("brief.show")),
             alert_command: texts(&value("alerts.command")),
             task_type: self.task_type.as_ref().and_then(|held| held.value.as_str()).map(str::to_owned),
+            breaker: self.breaker(),
+            throttle: self.throttle(),
         }
+    }
+
+    fn setting(&self, key: &str) -> Value {
+        setting(key).map(|field| self.get(field).value).unwrap_or_default()
+    }
+
+    fn number(&self, key: &str) -> Option<u32> {
+        self.setting(key).as_u64().and_then(|n| u32::try_from(n).ok())
+    }
+
+    fn breaker(&self) -> Policy {
+        let limits = RULES.iter().filter_map(|rule| Some((rule.name.to_owned(), self.number(rule.key)?)));
+        Policy {
+            enabled: self.setting("breaker.enabled") == true,
+            mode: named(&MODES, &self.setting("breaker.mode")),
+            ignore_outcome: self.setting("breaker.ignore_outcome") == true,
+            limits: limits.collect(),
+            tell_iterations: self.number("breaker.tell_iterations"),
+            wrap_up: self.number("breaker.wrap_up").unwrap_or(1),
+            cooldown: self.number("breaker.cooldown_seconds"),
+        }
+    }
+
+    fn throttle(&self) -> Option<Throttling> {
+        Some(Throttling {
+            hard_limit_tokens: self.setting("throttle.hard_limit_tokens").as_u64()?,
+            max_concurrency: self.number("throttle.max_concurrency")?,
+            max_depth: self.number("throttle.max_depth")?,
+            max_total: self.number("throttle.max_total")?,
+        })
     }
 
     /// Every value in force, in the order of the keys.

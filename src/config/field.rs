@@ -1,9 +1,13 @@
 //! Every key: what it takes, its default, what "stricter" means for it, and whether the project may tighten it.
 
+use std::sync::LazyLock;
+
 use serde_json::{Value, json};
 
 use super::Show;
 use super::value::{Kind, MOST, ascending};
+use crate::domain::breaker::policy::{self, Preset};
+use crate::domain::breaker::rules::RULES;
 use crate::domain::budget::{Mode, OnLimit, Scope, StoreDown, Unit};
 use crate::domain::window::Period;
 
@@ -110,6 +114,9 @@ pub(super) const STORE_DOWN: [(&str, StoreDown); 3] =
     [("allow", StoreDown::Allow), ("local", StoreDown::Local), ("deny", StoreDown::Deny)];
 
 const SCOPES: Kind = Kind::OneOf(&names(Scope::ALL), &["team", "platform", "chain"]);
+const SHOWS: Kind = Kind::OneOf(&names(Show::ALL), &[]);
+const NAMED_PRESETS: Kind = Kind::OneOf(&names(PRESETS), &[]);
+const NAMED_MODES: Kind = Kind::OneOf(&names(MODES), &[]);
 const UNITS: Kind = Kind::OneOf(&names(Unit::ALL), &["usd"]);
 
 const fn field(name: &'static str, kind: Kind, rule: Rule, default: fn() -> Value) -> Field {
@@ -129,20 +136,52 @@ const fn later(name: &'static str) -> Field {
 }
 
 /// The tables of a file, apart from `[[budget]]`.
-pub(super) const TABLES: [&str; 4] = ["store", "brief", "alerts", "task_type"];
+pub(super) const TABLES: [&str; 6] = ["store", "brief", "alerts", "task_type", "throttle", "breaker"];
 
-/// The keys outside of budgets, apart from `task_type.*`.
-pub(super) static SETTINGS: [Field; 9] = [
-    field("enabled", Kind::Flag, Rule::Later, || json!(true)),
-    field("store.tenant", Kind::Name, Rule::Free, || json!("default")),
-    field("store.team", Kind::Name, Rule::Free, || Value::Null),
-    later("store.redis_url"),
-    field("brief.show", Kind::OneOf(&names(Show::ALL), &[]), Rule::Free, || json!("always")),
-    field("alerts.command", Kind::Words, Rule::Free, || json!([])),
-    later("throttle"),
-    later("breaker"),
-    later("platform"),
-];
+/// The highest count of the breaker and of throttling.
+const MOST_CALLS: u64 = 1_000_000;
+
+/// Presets of the breaker, mildest first.
+pub(super) const PRESETS: [(&str, Preset); 3] = Preset::ALL;
+
+/// The keys outside of budgets, apart from `task_type.*`. Those of the breaker's rules follow from the rules; where their
+/// default is none, the preset has one.
+pub(super) static SETTINGS: LazyLock<Vec<Field>> = LazyLock::new(|| {
+    let mut all = vec![
+        field("enabled", Kind::Flag, Rule::Later, || json!(true)),
+        field("store.tenant", Kind::Name, Rule::Free, || json!("default")),
+        field("store.team", Kind::Name, Rule::Free, || Value::Null),
+        later("store.redis_url"),
+        field("brief.show", SHOWS, Rule::Free, || json!("always")),
+        field("alerts.command", Kind::Words, Rule::Free, || json!([])),
+        tightened("throttle.hard_limit_tokens", Kind::Whole(MOST), Rule::Lower, || Value::Null),
+        tightened("throttle.max_concurrency", Kind::Whole(MOST_CALLS), Rule::Lower, || json!(4)),
+        tightened("throttle.max_depth", Kind::Whole(MOST_CALLS), Rule::Lower, || json!(5)),
+        tightened("throttle.max_total", Kind::Whole(MOST_CALLS), Rule::Lower, || json!(200)),
+        tightened("breaker.enabled", Kind::Flag, Rule::Later, || json!(true)),
+        tightened("breaker.preset", NAMED_PRESETS, Rule::Later, || json!("standard")),
+        tightened("breaker.mode", NAMED_MODES, Rule::Later, || json!("enforce")),
+    ];
+    all.extend(
+        RULES.iter().map(|rule| tightened(rule.key, Kind::Count(MOST_CALLS), Rule::Lower, || Value::Null)),
+    );
+    all.extend([
+        tightened("breaker.tell_iterations", Kind::Count(MOST_CALLS), Rule::Lower, || Value::Null),
+        tightened("breaker.ignore_outcome", Kind::Flag, Rule::Later, || Value::Null),
+        tightened("breaker.wrap_up", Kind::Whole(1000), Rule::Lower, || json!(1)),
+        field("breaker.cooldown_seconds", Kind::Count(MOST_CALLS), Rule::Free, || json!("off")),
+        later("platform"),
+    ]);
+    all
+});
+
+/// What a preset has for a key of the breaker that nobody set.
+pub(super) fn by_preset(preset: Preset, key: &str) -> Value {
+    match key {
+        "breaker.ignore_outcome" => json!(preset == Preset::Strict),
+        _ => policy::preset_number(preset, key).map_or_else(|| json!("off"), Value::from),
+    }
+}
 
 /// The keys of a budget, apart from `name`, with what a new budget has.
 pub(super) static BUDGET: [Field; 14] = [
@@ -191,7 +230,7 @@ pub(super) fn of_budget(name: &str) -> Option<&'static Field> {
 }
 
 /// The names of keys that this version takes.
-pub(super) fn supported(fields: &'static [Field]) -> impl Iterator<Item = &'static str> {
+pub(super) fn supported(fields: &[Field]) -> impl Iterator<Item = &'static str> + '_ {
     fields.iter().filter(|field| field.kind != Kind::Later).map(|field| field.name)
 }
 

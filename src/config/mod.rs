@@ -33,7 +33,9 @@ pub use self::source::{Effective, Problem, Source};
 pub use self::stamp::Stamp;
 use self::value::{Kind, Raw};
 use self::variable::ByProject;
+use crate::domain::breaker::policy::Policy;
 use crate::domain::budget::Budget;
+use crate::domain::throttle::Throttling;
 use crate::env::Env;
 
 /// What holds. Kept in the session cache as the last good configuration.
@@ -53,6 +55,10 @@ pub struct Config {
     pub alert_command: Vec<String>,
     /// The declared task type (`FUSEBOX_TASK_TYPE`).
     pub task_type: Option<String>,
+    /// What the circuit breaker trips on.
+    pub breaker: Policy,
+    /// How subagents are throttled; `None`: they are not.
+    pub throttle: Option<Throttling>,
 }
 
 impl Default for Config {
@@ -132,6 +138,7 @@ fn load_bounded_by(env: &Env, project_dir: Option<&Path>, managed: &Path) -> Loa
     draft.apply(variable::read_pending(&variables.pending, &by_project, &draft));
     draft.hold_to(&bounds);
     draft.check_task_type();
+    draft.check_throttle();
 
     // With the project's word for the home, the stamp looked at the wrong files.
     let stamp = if by_project.names("HOME") { Stamp::NEVER } else { stamp };

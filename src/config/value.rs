@@ -12,6 +12,9 @@ pub(super) const MOST: u64 = (1 << 53) - 1;
 /// More thresholds than this would make every hook slow, for no use.
 const MOST_THRESHOLDS: usize = 32;
 
+/// What switches a count off.
+const OFF: &str = "off";
+
 /// Longest name or text.
 const MOST_CHARS: usize = 200;
 
@@ -118,6 +121,8 @@ pub(super) enum Kind {
     Flag,
     /// A whole number from 0 to this.
     Whole(u64),
+    /// A whole number from 1 to this, or `"off"`.
+    Count(u64),
     /// A name: part of commands, of variables and of the store's keys.
     Name,
     /// Any text on one line.
@@ -145,6 +150,11 @@ impl Kind {
                 let n = raw.whole().and_then(|n| u64::try_from(n).ok()).filter(|n| *n <= most);
                 n.map(Value::from).ok_or_else(|| self.refuse(raw))
             }
+            Self::Count(_) if raw.text() == Some(OFF) => Ok(OFF.into()),
+            Self::Count(most) => {
+                let n = raw.whole().and_then(|n| u64::try_from(n).ok()).filter(|n| (1..=most).contains(n));
+                n.map(Value::from).ok_or_else(|| self.refuse(raw))
+            }
             Self::Name => raw.text().filter(|t| is_name(t)).map(Value::from).ok_or_else(|| self.refuse(raw)),
             Self::Text => raw.text().filter(|t| is_line(t)).map(Value::from).ok_or_else(|| self.refuse(raw)),
             Self::OneOf(names, later) => match raw.text() {
@@ -170,6 +180,7 @@ impl Kind {
         match self {
             Self::Flag => "must be true or false".into(),
             Self::Whole(most) => format!("must be a whole number from 0 to {most}"),
+            Self::Count(most) => format!("must be a whole number from 1 to {most}, or \"{OFF}\""),
             Self::Name => "must be a name of 1 to 64 letters, digits, \"-\", \"_\" and \".\"".into(),
             Self::Text => format!("must be a text of 1 to {MOST_CHARS} characters on one line"),
             Self::OneOf(names, _) => format!("must be one of {}", names.join(", ")),

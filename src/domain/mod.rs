@@ -12,6 +12,7 @@ pub mod message;
 pub mod operation;
 pub mod prompt_command;
 pub mod settlement;
+pub mod throttle;
 pub mod time;
 pub mod usage;
 pub mod verdict;

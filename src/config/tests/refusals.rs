@@ -92,8 +92,6 @@ fn values_outside_of_budgets() {
 fn what_later_versions_will_do_is_named_so() {
     let cases = [
         ("[store]\nredis_url = \"redis://h\"", 2, "store.redis_url"),
-        ("[throttle]\nmax_concurrency = 4", 1, "throttle"),
-        ("[breaker]\npreset = \"strict\"", 1, "breaker"),
         ("[[platform]]\nname = \"gemini\"", 1, "platform"),
     ];
     for (text, line, key) in cases {

@@ -46,7 +46,7 @@ pub struct Policy {
     pub mode: Mode,
     /// Whether calls are the same that came out differently.
     pub ignore_outcome: bool,
-    /// The rules that are on, by their keys: with the count at which each trips.
+    /// The rules that are on, by their names: with the count at which each trips.
     pub limits: BTreeMap<String, u32>,
     /// Iterations after which the agent is told; `None`: never.
     pub tell_iterations: Option<u32>,
@@ -59,7 +59,7 @@ pub struct Policy {
 impl Policy {
     /// The policy of a preset, as it is.
     pub fn of(preset: Preset) -> Self {
-        let limits = RULES.iter().filter_map(|rule| Some((rule.key.to_owned(), preset.of(rule.presets)?)));
+        let limits = RULES.iter().filter_map(|rule| Some((rule.name.to_owned(), preset.of(rule.presets)?)));
         Self {
             enabled: true,
             mode: Mode::Enforce,
@@ -73,7 +73,15 @@ impl Policy {
 
     /// The count at which a rule trips; `None`: it is off.
     pub fn limit(&self, rule: &Rule) -> Option<u32> {
-        self.limits.get(rule.key).copied()
+        self.limits.get(rule.name).copied()
+    }
+}
+
+/// A number that a preset has for a key of the configuration; `None`: off, or not the preset's to say.
+pub fn preset_number(preset: Preset, key: &str) -> Option<u32> {
+    match key {
+        "breaker.tell_iterations" => Some(preset.tell_iterations()),
+        _ => RULES.iter().find(|rule| rule.key == key).and_then(|rule| preset.of(rule.presets)),
     }
 }
 

@@ -90,7 +90,7 @@ fn named(called: &Called, id: &mut u32) -> NamedCall {
 /// Only this rule.
 fn alone(rule: &Rule, preset: Preset) -> Policy {
     let mut policy = Policy::of(preset);
-    policy.limits.retain(|key, _| key == rule.key);
+    policy.limits.retain(|name, _| name == rule.name);
     policy
 }
 

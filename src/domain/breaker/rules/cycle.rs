@@ -10,7 +10,7 @@ pub(super) const LONGEST: usize = 5;
 /// here, because results count. In responses, not in calls: a fan-out of ten calls is one step of a cycle.
 pub(super) static RULE: Rule = Rule {
     name: "cycle",
-    key: "max_cycles",
+    key: "breaker.max_cycles",
     presets: [Some(8), Some(4), Some(4)],
     says: "a cycle of 2 to 5 calls or responses with the same results, running",
     source: "Gemini CLI, OpenHands",

@@ -6,7 +6,7 @@ use super::{Rule, View, one_before};
 /// is waiting for somebody else to.
 pub(super) static RULE: Rule = Rule {
     name: "same_failure",
-    key: "max_failures",
+    key: "breaker.max_failures",
     presets: [Some(8), Some(4), Some(4)],
     says: "the same call failing in the same way, although other calls stand between, with no change since",
     source: "OpenHands, Cline",

@@ -6,7 +6,7 @@ use super::Rule;
 /// run longer.
 pub(super) static RULE: Rule = Rule {
     name: "iterations",
-    key: "max_iterations",
+    key: "breaker.max_iterations",
     presets: [Some(5_000), Some(1_000), Some(50)],
     says: "calls since a person's last prompt",
     source: "the project's seed; the number from real sessions",

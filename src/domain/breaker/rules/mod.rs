@@ -61,7 +61,7 @@ impl View {
 pub struct Rule {
     /// Its name: in alerts, in lists, in the status.
     pub name: &'static str,
-    /// Its key in the table `[breaker]`; the number there is the count at which it trips, `"off"` switches it off.
+    /// Its key in the configuration; the number there is the count at which it trips, `"off"` switches it off.
     pub key: &'static str,
     /// The number in the presets relaxed, standard, strict; `None`: off.
     pub presets: [Option<u32>; 3],

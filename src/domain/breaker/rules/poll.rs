@@ -7,7 +7,7 @@ use super::{Rule, View};
 /// repeats than for a call that is meant to do something.
 pub(super) static RULE: Rule = Rule {
     name: "endless_wait",
-    key: "max_polls",
+    key: "breaker.max_polls",
     presets: [Some(100), Some(50), Some(25)],
     says: "the same waiting call, or the same cycle with one, with the same result, running",
     source: "field reports",

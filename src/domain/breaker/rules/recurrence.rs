@@ -9,7 +9,7 @@ const WINDOW: usize = 30;
 /// a higher number, and never across a change.
 pub(super) static RULE: Rule = Rule {
     name: "recurrence",
-    key: "max_recurrences",
+    key: "breaker.max_recurrences",
     presets: [Some(16), Some(8), Some(8)],
     says: "the same call with the same result among the last 30, with no change in between",
     source: "Crush, Qwen Code",

@@ -6,7 +6,7 @@ use super::{Rule, View, one_before};
 /// alone stops a quarter of harmless sequences (28 of 108 measured), most of them polling.
 pub(super) static RULE: Rule = Rule {
     name: "same_call",
-    key: "max_repeats",
+    key: "breaker.max_repeats",
     presets: [Some(10), Some(5), Some(5)],
     says: "the same call with the same result, running",
     source: "the project's seed; Gemini CLI, Cline",

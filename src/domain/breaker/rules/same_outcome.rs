@@ -9,7 +9,7 @@ const WINDOW: usize = 30;
 /// count ("ok", "no matches"): they come from everywhere.
 pub(super) static RULE: Rule = Rule {
     name: "same_outcome",
-    key: "max_same_outcomes",
+    key: "breaker.max_same_outcomes",
     presets: [Some(20), Some(10), Some(10)],
     says: "the same long result from calls of the same tool among the last 30, with no change in between",
     source: "our own corpus",

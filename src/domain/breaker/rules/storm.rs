@@ -6,7 +6,7 @@ use super::{Rule, View, one_before};
 /// someone who explores.
 pub(super) static RULE: Rule = Rule {
     name: "failing_storm",
-    key: "max_failing_storm",
+    key: "breaker.max_failing_storm",
     presets: [Some(30), Some(15), Some(15)],
     says: "failing calls of any kind, running",
     source: "Cline; the number from real sessions",

@@ -5,7 +5,7 @@ use super::{Rule, View, one_before};
 /// Source: Gemini CLI (repetition of content); over whole texts here, and only while the calls beside them change nothing.
 pub(super) static RULE: Rule = Rule {
     name: "same_text",
-    key: "max_texts",
+    key: "breaker.max_texts",
     presets: [Some(20), Some(10), Some(10)],
     says: "the same words before calls that change nothing, running",
     source: "Gemini CLI",

@@ -1,0 +1,323 @@
+//! Throttling: how many subagents may work at the same time, how deep they may be nested, and how many there may be in all.
+//!
+//! A slot is a lease: taken when a subagent is asked for, tied to it once it is known, given back when it ends, and freed
+//! after a time when nobody says so. All of it is one value that a store changes in one atomic step.
+
+use serde::{Deserialize, Serialize};
+
+use super::time::Timestamp;
+
+/// Percent of the hard limit from which on subagents work one at a time. Source: the project's seed.
+pub const TOKEN_THROTTLE_THRESHOLD_PERCENT: u64 = 90;
+
+/// How long a slot is kept that nobody renews: longer than the longest command that a client allows, and a response.
+const LEASE_MS: i64 = 30 * 60 * 1000;
+
+/// How often a slot is renewed by the hooks of its agent.
+const RENEWED_MS: i64 = 5 * 60 * 1000;
+
+/// What is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Throttling {
+    /// Fresh tokens of a session, of which [`TOKEN_THROTTLE_THRESHOLD_PERCENT`] begin to throttle.
+    pub hard_limit_tokens: u64,
+    /// Subagents at the same time.
+    pub max_concurrency: u32,
+    /// Subagents inside of subagents: 1 is one that the main agent starts.
+    pub max_depth: u32,
+    /// Subagents of a session in all.
+    pub max_total: u32,
+}
+
+impl Throttling {
+    /// How many subagents may work at the same time, at `used` fresh tokens.
+    pub fn concurrency(&self, used: u64) -> u32 {
+        let percent = u128::from(TOKEN_THROTTLE_THRESHOLD_PERCENT);
+        let throttled = u128::from(used) * 100 >= u128::from(self.hard_limit_tokens) * percent;
+        if throttled { self.max_concurrency.min(1) } else { self.max_concurrency }
+    }
+
+    /// Used ÷ hard limit, in percent with two decimals.
+    pub fn usage_percent(&self, used: u64) -> f64 {
+        if self.hard_limit_tokens == 0 {
+            return 100.0;
+        }
+        (used as f64 / self.hard_limit_tokens as f64 * 10_000.0).round() / 100.0
+    }
+}
+
+/// One slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot {
+    /// Short form of the id of the call that asked for it.
+    call: u64,
+    /// The subagent, once it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    agent: Option<String>,
+    /// When it was taken or renewed.
+    at: Timestamp,
+}
+
+/// The slots of one session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Slots {
+    live: Vec<Slot>,
+    /// Subagents so far.
+    pub total: u32,
+    /// How many may work at the same time, as it was said last; `None`: nothing was said yet.
+    pub said: Option<u32>,
+}
+
+/// Why a subagent may not start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Crowded {
+    /// As many as may work do.
+    Concurrency {
+        /// How many work.
+        live: u32,
+        /// How many may.
+        max: u32,
+        /// Whether it is only one because tokens run low.
+        throttled: bool,
+    },
+    /// Nested too deep.
+    Depth {
+        /// How deep it would be.
+        depth: u32,
+        /// How deep is allowed.
+        max: u32,
+    },
+    /// Too many in all.
+    Total {
+        /// How many there may be.
+        max: u32,
+    },
+}
+
+/// What was seen of the subagents of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SlotEvent {
+    /// A call asks for one, which would be so deep.
+    Asked {
+        /// The call.
+        call: u64,
+        /// How deep.
+        depth: u32,
+    },
+    /// The call goes on as this agent, in the background.
+    Bound {
+        /// The call.
+        call: u64,
+        /// The agent.
+        agent: String,
+    },
+    /// The call is over.
+    Ended {
+        /// The call.
+        call: u64,
+    },
+    /// All calls of a response are over; those that were bound to an agent go on.
+    Settled {
+        /// The calls.
+        calls: Vec<u64>,
+    },
+    /// An agent ended.
+    Stopped {
+        /// The agent.
+        agent: String,
+    },
+    /// An agent does something.
+    Alive {
+        /// The agent.
+        agent: String,
+        /// The call that started it, where that is known.
+        call: Option<u64>,
+    },
+}
+
+impl Slots {
+    /// How many subagents work.
+    pub fn live(&self) -> u32 {
+        u32::try_from(self.live.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Frees the slots that nobody renewed, and those of before `client_since`: of a client that is gone.
+    pub fn expire(&mut self, now: Timestamp, client_since: Option<Timestamp>) {
+        let is_kept = |slot: &Slot| {
+            // One of a later time was taken under another clock.
+            let age = now.0.saturating_sub(slot.at.0).abs();
+            age < LEASE_MS && client_since.is_none_or(|since| slot.at >= since)
+        };
+        self.live.retain(is_kept);
+    }
+
+    /// Takes in what was seen; `Err`: a subagent may not start.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn observe(
+        &mut self,
+        event: &SlotEvent,
+        policy: &Throttling,
+        used: u64,
+        now: Timestamp,
+    ) -> Result<(), Crowded> {
+        match event {
+            SlotEvent::Asked { call, depth } => return self.ask(*call, *depth, policy, used, now),
+            SlotEvent::Bound { call, agent } => {
+                if let Some(slot) = self.live.iter_mut().find(|slot| slot.call == *call) {
+                    (slot.agent, slot.at) = (Some(agent.clone()), now);
+                }
+            }
+            SlotEvent::Ended { call } => self.live.retain(|slot| slot.call != *call),
+            SlotEvent::Settled { calls } => {
+                self.live.retain(|slot| slot.agent.is_some() || !calls.contains(&slot.call));
+            }
+            SlotEvent::Stopped { agent } => self.live.retain(|slot| slot.agent.as_ref() != Some(agent)),
+            SlotEvent::Alive { agent, call } => {
+                let is_its =
+                    |slot: &Slot| slot.agent.as_ref() == Some(agent) || call.is_some_and(|c| slot.call == c);
+                match self.live.iter_mut().find(|slot| is_its(slot)) {
+                    Some(slot) if now.millis_since(slot.at) >= RENEWED_MS => slot.at = now,
+                    Some(_) => {}
+                    // It was resumed, or its slot was freed too early: it works, so it counts.
+                    None => {
+                        self.live.push(Slot { call: call.unwrap_or(0), agent: Some(agent.clone()), at: now })
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(
+        &mut self,
+        call: u64,
+        depth: u32,
+        policy: &Throttling,
+        used: u64,
+        now: Timestamp,
+    ) -> Result<(), Crowded> {
+        if self.live.iter().any(|slot| slot.call == call) {
+            return Ok(());
+        }
+        if depth > policy.max_depth {
+            return Err(Crowded::Depth { depth, max: policy.max_depth });
+        }
+        if self.total >= policy.max_total {
+            return Err(Crowded::Total { max: policy.max_total });
+        }
+        let max = policy.concurrency(used);
+        if self.live() >= max {
+            return Err(Crowded::Concurrency {
+                live: self.live(),
+                max,
+                throttled: max < policy.max_concurrency,
+            });
+        }
+        self.total += 1;
+        self.live.push(Slot { call, agent: None, at: now });
+        Ok(())
+    }
+
+    /// How many may work at the same time now, if that is another number than was said last: from, to.
+    pub fn turn(&mut self, policy: &Throttling, used: u64) -> Option<(u32, u32)> {
+        let to = policy.concurrency(used);
+        let from = self.said.unwrap_or(policy.max_concurrency);
+        self.said = Some(to);
+        (from != to).then_some((from, to))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const POLICY: Throttling =
+        Throttling { hard_limit_tokens: 1000, max_concurrency: 3, max_depth: 2, max_total: 6 };
+
+    fn ask(slots: &mut Slots, call: u64, used: u64) -> Result<(), Crowded> {
+        slots.observe(&SlotEvent::Asked { call, depth: 1 }, &POLICY, used, Timestamp(0))
+    }
+
+    #[test]
+    fn one_at_a_time_from_ninety_percent_on() {
+        assert_eq!([0, 899, 900, 2000].map(|used| POLICY.concurrency(used)), [3, 3, 1, 1]);
+        assert_eq!(POLICY.usage_percent(912), 91.2);
+        let mut slots = Slots::default();
+        assert_eq!(slots.turn(&POLICY, 100), None);
+        assert_eq!(slots.turn(&POLICY, 950), Some((3, 1)));
+        assert_eq!(slots.turn(&POLICY, 960), None);
+        ask(&mut slots, 1, 950).unwrap();
+        let crowded = Crowded::Concurrency { live: 1, max: 1, throttled: true };
+        assert_eq!(ask(&mut slots, 2, 950), Err(crowded));
+        assert_eq!(slots.turn(&POLICY, 10), Some((1, 3)));
+        ask(&mut slots, 2, 10).unwrap();
+    }
+
+    #[test]
+    fn depth_and_total() {
+        let mut slots = Slots::default();
+        let deep = SlotEvent::Asked { call: 1, depth: 3 };
+        assert_eq!(slots.observe(&deep, &POLICY, 0, Timestamp(0)), Err(Crowded::Depth { depth: 3, max: 2 }));
+        for call in 0..6 {
+            ask(&mut slots, call, 0).unwrap();
+            slots.observe(&SlotEvent::Ended { call }, &POLICY, 0, Timestamp(0)).unwrap();
+        }
+        assert_eq!(ask(&mut slots, 7, 0), Err(Crowded::Total { max: 6 }));
+    }
+
+    #[test]
+    fn background_agents_keep_theirs_until_they_stop() {
+        let mut slots = Slots::default();
+        ask(&mut slots, 1, 0).unwrap();
+        let see =
+            |slots: &mut Slots, event: SlotEvent| slots.observe(&event, &POLICY, 0, Timestamp(1)).unwrap();
+        see(&mut slots, SlotEvent::Bound { call: 1, agent: "a".into() });
+        see(&mut slots, SlotEvent::Settled { calls: vec![1] });
+        assert_eq!(slots.live(), 1);
+        see(&mut slots, SlotEvent::Stopped { agent: "b".into() });
+        see(&mut slots, SlotEvent::Stopped { agent: "a".into() });
+        see(&mut slots, SlotEvent::Stopped { agent: "a".into() });
+        assert_eq!(slots.live(), 0);
+        // Resumed: it takes one again.
+        see(&mut slots, SlotEvent::Alive { agent: "a".into(), call: None });
+        assert_eq!((slots.live(), slots.total), (1, 1));
+        slots.expire(Timestamp(2), None);
+        assert_eq!(slots.live(), 1);
+        slots.expire(Timestamp(2), Some(Timestamp(2)));
+        assert_eq!(slots.live(), 0);
+    }
+
+    #[test]
+    fn forgotten_ones_are_freed() {
+        let mut slots = Slots::default();
+        ask(&mut slots, 1, 0).unwrap();
+        slots.expire(Timestamp(LEASE_MS - 1), None);
+        assert_eq!(slots.live(), 1);
+        slots.expire(Timestamp(LEASE_MS), None);
+        assert_eq!(slots.live(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn never_more_than_may(steps in proptest::collection::vec((0u64..8, 0u8..4, 0u64..1200), 0..60)) {
+            let mut slots = Slots::default();
+            for (call, what, used) in steps {
+                let event = match what {
+                    0 | 1 => SlotEvent::Asked { call, depth: 1 },
+                    2 => SlotEvent::Bound { call, agent: format!("a{call}") },
+                    _ => SlotEvent::Settled { calls: vec![call] },
+                };
+                let before = slots.live();
+                let done = slots.observe(&event, &POLICY, used, Timestamp(0));
+                prop_assert!(slots.live() <= before.max(POLICY.concurrency(used)));
+                prop_assert!(done.is_ok() || slots.live() == before);
+            }
+        }
+    }
+}
