@@ -116,6 +116,16 @@ fn stat(pid: u32) -> Option<Stat> {
     Some(Stat { name, parent: fields.get(1)?.parse().ok(), started: fields.get(19)?.parse().ok()? })
 }
 
+/// When a client started, by the wall clock, a little early: what its agents did came later.
+pub fn since(client: ClientProcess, now: Timestamp) -> Option<Timestamp> {
+    const TICKS_PER_SECOND: u64 = 100;
+    let text = std::fs::read_to_string("/proc/uptime").ok()?;
+    let up: f64 = text.split_whitespace().next()?.parse().ok()?;
+    let started = client.started as f64 / TICKS_PER_SECOND as f64;
+    let age_ms = ((up - started).max(0.0) * 1000.0) as i64;
+    Some(now.plus_millis(-age_ms - 2_000))
+}
+
 /// Whether a client still runs.
 pub fn runs(client: ClientProcess) -> bool {
     stat(client.pid).is_some_and(|found| found.started == client.started)

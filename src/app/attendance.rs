@@ -32,6 +32,19 @@ pub struct Prompt {
     pub source: Option<String>,
 }
 
+impl Prompt {
+    /// Whether the client made it itself: a background task or agent wakes the session up. Such a prompt stands in a tag of
+    /// the client's as a whole.
+    pub fn is_client_made(&self) -> bool {
+        let text = self.text.trim();
+        let tag = text.strip_prefix('<').and_then(|rest| rest.split_once('>')).map(|(tag, _)| tag);
+        let is_tag =
+            |tag: &str| tag.contains('-') && tag.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+        let whole = tag.is_some_and(|tag| is_tag(tag) && text.ends_with(&format!("</{tag}>")));
+        whole || self.source.as_deref().is_some_and(|source| source != "user")
+    }
+}
+
 /// Why a prompt cannot be taken for a person's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unattended {

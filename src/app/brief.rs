@@ -4,9 +4,15 @@ use std::collections::BTreeMap;
 
 use crate::config::Show;
 use crate::domain::alert::BudgetAlert;
+use crate::domain::breaker::circuit::{CircuitBreaker, Trip};
+use crate::domain::breaker::policy::Policy;
+use crate::domain::breaker::rules;
 use crate::domain::budget::{BudgetState, Mode, OnLimit, Scope, Status, Unit};
+use crate::domain::event::{Event, Turn, What};
 use crate::domain::operation::Decision;
 use crate::domain::prompt_command::USAGE;
+use crate::domain::throttle::Crowded;
+use crate::domain::verdict::Why;
 use crate::store::SessionTotal;
 
 /// `1,234,567`.
@@ -93,8 +99,11 @@ fn alert_line(highest: &BudgetAlert) -> String {
     format!("Fusebox: budget {budget}{shadow} has used {percent:.2}%: {share}.{then}")
 }
 
-/// Why a tool call is denied, and what to do: for the agent.
-pub fn denial(state: &BudgetState, left: u32) -> String {
+/// Inputs of calls, shortened, by the signature of the call.
+pub type Quotes = [(String, String)];
+
+/// Why a tool call is denied, and what to do: for the agent. `left`: responses that it may still make.
+pub fn denial(why: &Why, left: u32, quotes: &Quotes) -> String {
     let close = match left {
         0 => "Do not call tools any more.".to_owned(),
         1 => "You have one more response: close your work in it without calling tools; say what is done and what is \
@@ -104,26 +113,77 @@ pub fn denial(state: &BudgetState, left: u32) -> String {
             "You have {n} more responses: close your work without calling tools; say what is done and what is left."
         ),
     };
-    format!("{} Tool calls are denied. {close} {}", over(state), way_on(state))
+    match why {
+        Why::Budget(state) => format!("{} Tool calls are denied. {close} {}", over(state), way_on(state)),
+        Why::Circuit(trip) => format!("{} Tool calls are denied. {close}", tripped(trip, quotes)),
+        Why::Probing(_) | Why::Crowded(_) => call_denial(why, quotes),
+    }
 }
 
-/// Why a subagent is not started: for the agent that wanted to.
-pub fn spawn_denial(state: &BudgetState) -> String {
-    format!("{} Subagents of this type are not started; go on without. {}", over(state), way_on(state))
+/// Why this one call is denied: for the agent that wanted to make it.
+pub fn call_denial(why: &Why, quotes: &Quotes) -> String {
+    match why {
+        Why::Budget(state) => {
+            format!("{} Subagents of this type are not started; go on without. {}", over(state), way_on(state))
+        }
+        Why::Circuit(trip) => tripped(trip, quotes),
+        Why::Probing(_) => "Fusebox: the circuit breaker is half-open: one call at a time shows whether it goes better. Wait \
+                            for the result of the other call before you make this one."
+            .to_owned(),
+        Why::Crowded(crowded) => format!("Fusebox: {}", too_many(*crowded)),
+    }
+}
+
+fn too_many(crowded: Crowded) -> String {
+    match crowded {
+        Crowded::Concurrency { live, throttled: true, .. } => format!(
+            "tokens run low, so subagents work one at a time, and {live} work already. Start the next one when that has ended, \
+             or do the work yourself."
+        ),
+        Crowded::Concurrency { live, max, .. } => format!(
+            "{live} subagents work already, and at most {max} may at the same time. Start the next one when one of them has \
+             ended, or do the work yourself."
+        ),
+        Crowded::Depth { max, .. } => {
+            format!("subagents may be nested {max} deep, and this one would be deeper. Do the work yourself.")
+        }
+        Crowded::Total { max } => {
+            format!(
+                "this session has started {max} subagents, which is all that it may. Do the work yourself."
+            )
+        }
+    }
 }
 
 /// What the agent is told after a response that may be its last but one.
-pub fn wrap_up(state: &BudgetState) -> String {
+pub fn wrap_up(why: &Why, quotes: &Quotes) -> String {
+    let over = match why {
+        Why::Budget(state) => over(state),
+        Why::Circuit(trip) => tripped(trip, quotes),
+        Why::Probing(_) | Why::Crowded(_) => return call_denial(why, quotes),
+    };
     format!(
-        "{} Tool calls are denied from here on. Close your work now without calling tools: say what is done and what is \
-         left.",
-        over(state)
+        "{over} Tool calls are denied from here on. Close your work now without calling tools: say what is done and what is \
+         left."
     )
 }
 
 /// Why a turn was stopped, or a prompt not answered: for the person. `attended`: one sits at this session's terminal,
 /// and can go on by a prompt. (The agent is not told of prompts: it could not send one, and would only try.)
-pub fn stop(state: &BudgetState, attended: bool) -> String {
+pub fn stop(why: &Why, attended: bool, quotes: &Quotes) -> String {
+    let state = match why {
+        Why::Budget(state) => state,
+        Why::Circuit(trip) => {
+            let way = match attended {
+                true => "Send a prompt to go on",
+                false => {
+                    "A person goes on with a prompt, or in a terminal with: fusebox circuit ack --reason \"…\""
+                }
+            };
+            return format!("{} The turn was stopped. {way}.", tripped(trip, quotes));
+        }
+        Why::Probing(_) | Why::Crowded(_) => return call_denial(why, quotes),
+    };
     let text = format!("{} {}", over(state), way_on(state));
     if !attended {
         return text;
@@ -134,6 +194,90 @@ pub fn stop(state: &BudgetState, attended: bool) -> String {
         _ => format!("fusebox: extend {name} N because …"),
     };
     format!("{text}\nOr here, as a prompt: {prompt}")
+}
+
+/// What a breaker tripped on, and what the agent could do instead.
+fn tripped(trip: &Trip, quotes: &Quotes) -> String {
+    let instead = match trip.rule.as_str() {
+        "iterations" => "Report to the person what is done and what is left.",
+        "endless_wait" => "What is waited for may never come: say so, and ask.",
+        "failing_storm" | "same_failure" => "Find out why it fails, or ask the person.",
+        _ => "Do something else, or ask the person.",
+    };
+    format!("Fusebox: the circuit breaker is open: {}. {instead}", counted(trip, quotes))
+}
+
+/// What a rule counted: `the same call with the same result, running: 5 (Bash, "make test"; trips at 5)`.
+fn counted(trip: &Trip, quotes: &Quotes) -> String {
+    let says = rules::named(&trip.rule).map_or(trip.rule.as_str(), |rule| rule.says);
+    let quoted = quotes.iter().find(|(signature, _)| *signature == trip.signature);
+    let input = quoted
+        .map_or_else(|| format!(", signature {}", trip.signature), |(_, input)| format!(", \"{input}\""));
+    format!("{says}: {} ({}{input}; trips at {})", trip.count, trip.tool, trip.limit)
+}
+
+/// Why a breaker tripped, in short: for lists.
+pub fn trip(trip: &Trip) -> String {
+    counted(trip, &[])
+}
+
+/// What is said of an event; `None`: nothing.
+pub fn event_line(event: &Event, quotes: &Quotes) -> Option<String> {
+    let limits = |turn: &Turn| format!("{:.2}% of throttle.hard_limit_tokens are used", turn.usage_percent);
+    Some(match &event.what {
+        What::CircuitWarning(trip) if trip.rule == "iterations" => format!(
+            "Fusebox: {} calls since the last prompt; the circuit breaker trips at {}. Come to an end, or say what is left.",
+            trip.count, trip.limit
+        ),
+        What::CircuitWarning(trip) => format!(
+            "Fusebox: this looks like a loop: {}. Once it has tripped, tool calls are denied. Do something else.",
+            counted(trip, quotes)
+        ),
+        What::CircuitOpened(trip) => tripped(trip, quotes),
+        What::CircuitWouldOpen(trip) => {
+            format!("Fusebox (shadow): the circuit breaker would have tripped: {}.", counted(trip, quotes))
+        }
+        What::CircuitHalfOpened(_) => {
+            "Fusebox: the circuit breaker is half-open: one call shows whether it goes better.".into()
+        }
+        What::CircuitClosed(_) => "Fusebox: the circuit breaker is closed again.".into(),
+        What::ConcurrencyThrottled(turn) => {
+            format!(
+                "Fusebox: subagents work one at a time from here on ({} before): {}.",
+                turn.from,
+                limits(turn)
+            )
+        }
+        What::ConcurrencyRestored(turn) => {
+            format!("Fusebox: {} subagents may work at the same time again: {}.", turn.to, limits(turn))
+        }
+        What::CircuitDecided { .. } | What::CallDenied(_) => return None,
+    })
+}
+
+/// The breaker's line for a prompt: `Circuit breaker: closed (12/1000 iterations)`. A prompt begins the breaker anew:
+/// `before` is how it stood.
+pub fn circuit_line(before: &CircuitBreaker, policy: &Policy, show: Show) -> Option<String> {
+    let shown = match show {
+        Show::Never => false,
+        Show::PastThreshold => before.phase.trip().is_some(),
+        Show::Always => true,
+    };
+    shown.then(|| {
+        let was = before
+            .phase
+            .trip()
+            .map_or_else(String::new, |trip| format!(", was {}: {}", before.phase.name(), trip.rule));
+        format!("Circuit breaker: closed ({} iterations{was})", iterations(before.iterations, policy))
+    })
+}
+
+/// `12/1000`, or `12` where there is no limit.
+pub fn iterations(iterations: u64, policy: &Policy) -> String {
+    match policy.limits.get("iterations") {
+        Some(limit) => format!("{iterations}/{limit}"),
+        None => iterations.to_string(),
+    }
 }
 
 fn over(state: &BudgetState) -> String {

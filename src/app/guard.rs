@@ -64,6 +64,9 @@ pub struct Guard<'a> {
     pub notes: Vec<String>,
     /// Things that a person must hear once.
     pub tell: Vec<String>,
+    /// Inputs of calls that this hook was told of, shortened, by the signature of the call: for what is said to the client,
+    /// and never kept.
+    pub quotes: Vec<(String, String)>,
     /// The session's cache could not be written: what it should remember is forgotten.
     pub(super) cache_lost: bool,
     pub(super) file: CacheFile,
@@ -114,7 +117,8 @@ impl<'a> Guard<'a> {
         stamp: Stamp,
     ) -> Self {
         let (notes, tell) = (vec![], vec![]);
-        Self { env, call, cache, config, notes, tell, file, stamp, store: None, cache_lost: false }
+        let quotes = vec![];
+        Self { env, call, cache, config, notes, tell, quotes, file, stamp, store: None, cache_lost: false }
     }
 
     /// A configuration that cannot be used leaves the last good one in force (where there is none, what is valid of it,
@@ -150,6 +154,11 @@ impl<'a> Guard<'a> {
     /// The caller, as the verdict wants it.
     pub fn caller(&self) -> Caller<'_> {
         self.call.caller(&self.cache.models)
+    }
+
+    /// The subagent that calls; empty: the main agent.
+    pub fn agent(&self) -> &str {
+        self.call.agent.as_deref().unwrap_or_default()
     }
 
     /// The session as the store is told of it.

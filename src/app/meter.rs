@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use super::guard::{Guard, in_window_of};
 use crate::domain::alert::BudgetAlert;
+use crate::domain::breaker::circuit::{CircuitBreaker, NamedCall, Seen};
 use crate::domain::budget::{BudgetState, Scope, StoreDown};
+use crate::domain::event::Event;
 use crate::domain::message::{Message, MessageKey};
+use crate::domain::throttle::{Crowded, SlotEvent};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 use crate::domain::verdict::Sizes;
 use crate::env::Stopwatch;
 use crate::store::session_cache::SessionCache;
-use crate::store::{Applied, Batch, Session, Watch};
+use crate::store::{Applied, Batch, Observed, Session, Watch};
 use crate::transcript::cursor::{self, Position};
 use crate::transcript::files::{self, TranscriptFile};
 use crate::transcript::{Fact, line};
@@ -75,6 +78,21 @@ impl Awaited {
     }
 }
 
+/// What was seen of the calling agent, besides its messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Witness {
+    /// Nothing.
+    Nothing,
+    /// It wants to make this call.
+    Asks(u32),
+    /// These calls are over.
+    Calls(Vec<NamedCall>),
+    /// A response is over: all of its calls.
+    Response(Vec<NamedCall>),
+    /// A person sent a prompt, which asks for so many repetitions.
+    Prompt(u32),
+}
+
 /// What to record, and how.
 #[derive(Clone, Debug)]
 pub struct Metering {
@@ -88,6 +106,10 @@ pub struct Metering {
     pub extra: Vec<Fact>,
     /// Whether the caller can show alerts.
     pub claim: bool,
+    /// What was seen of the calling agent.
+    pub witness: Witness,
+    /// What was seen of subagents.
+    pub slots: Vec<SlotEvent>,
     /// Bytes to read at most.
     pub max_bytes: u64,
     /// Bytes to record in one go: at most so much is held in memory, or lost when the process is killed.
@@ -107,6 +129,8 @@ impl Metering {
             if_near: None,
             extra: vec![],
             claim,
+            witness: Witness::Nothing,
+            slots: vec![],
             max_bytes: HOOK_BYTES,
             slice: SLICE_BYTES,
             max_ms: Some(HOOK_READ_MS),
@@ -122,6 +146,10 @@ pub struct Metered {
     pub states: Vec<BudgetState>,
     /// Alerts to show; confirm them afterwards.
     pub alerts: Vec<BudgetAlert>,
+    /// Events to tell; confirm them afterwards.
+    pub events: Vec<Event>,
+    /// The caller's breaker, where it was observed; with a prompt, as it stood before.
+    pub circuit: Option<CircuitBreaker>,
     /// Whether the store answered. If not, the cache's last answer went on counting.
     pub stored: bool,
     /// Whether the ends of the files were reached.
@@ -139,7 +167,7 @@ struct Look {
 impl Guard<'_> {
     /// Reads on, waits where asked to, records, keeps the cache up.
     pub fn meter(&mut self, metering: &Metering) -> Metered {
-        self.meter_and(metering, |_, _| ()).0
+        self.meter_and(metering, |_, _, _| ()).0
     }
 
     /// The same, and decides by what is known then, under the cache's lock: reading and replacing the cache's file once
@@ -147,7 +175,7 @@ impl Guard<'_> {
     pub fn meter_and<T>(
         &mut self,
         metering: &Metering,
-        decide: impl FnOnce(&mut SessionCache, &[BudgetState]) -> T,
+        decide: impl FnOnce(&mut SessionCache, &[BudgetState], Option<Crowded>) -> T,
     ) -> (Metered, T) {
         if metering.seen.is_none() {
             self.see_client();
@@ -173,7 +201,9 @@ impl Guard<'_> {
             }
             let watches = self.watches(&session);
             let claim = metering.claim && last;
-            let Some(applied) = self.apply(&session, &facts, &watches, claim, metering.seen) else {
+            let said = self.said(&look);
+            let seen = (metering, last.then_some(said));
+            let Some(applied) = self.apply(&session, &facts, &watches, claim, seen) else {
                 let states = match answered {
                     Some(states) => states,
                     None => {
@@ -181,7 +211,7 @@ impl Guard<'_> {
                         self.count_locally(&facts, &watches)
                     }
                 };
-                return self.unstored(states, decide);
+                return self.unstored(states, |cache, states| decide(cache, states, None));
             };
             // Another store than the one that these positions were read for, or one that went back in time (a restored
             // copy, a log that lost its end): it does not know all of this session.
@@ -191,7 +221,7 @@ impl Guard<'_> {
             {
                 let Some(epoch) = self.note_loss(&applied.epoch) else {
                     // Whoever comes next finds the same.
-                    return self.unstored(applied.states, decide);
+                    return self.unstored(applied.states, |cache, states| decide(cache, states, None));
                 };
                 self.update(|cache| {
                     // Not removed: what a parallel hook knows of the old store must not count as further on.
@@ -206,8 +236,19 @@ impl Guard<'_> {
                 continue;
             }
             let (states, alerts) = (applied.states.clone(), applied.alerts.clone());
-            let done = self.keep(&session, look.positions, applied, |cache| decide(cache, &states));
-            return (Metered { states, alerts, stored: true, complete: look.complete }, done);
+            let (events, circuit) = (applied.events.clone(), applied.circuit.clone());
+            let crowded = applied.crowded;
+            let prompted = matches!(metering.witness, Witness::Prompt(_));
+            let done = self.keep(&session, look.positions, applied, |cache| {
+                if prompted {
+                    cache.circuits.clear();
+                }
+                decide(cache, &states, crowded)
+            });
+            return (
+                Metered { states, alerts, events, circuit, stored: true, complete: look.complete },
+                done,
+            );
         }
     }
 
@@ -223,6 +264,7 @@ impl Guard<'_> {
         let (now, sizes, told) = (self.env.now, self.cache.sizes, self.cache.told);
         let (models, types) = (self.cache.models.clone(), self.cache.agent_types.clone());
         let models_seen = self.cache.models_seen.clone();
+        let agent = self.agent().to_owned();
         self.update(|cache| {
             if cache.epoch != applied.epoch {
                 cache.positions.clear();
@@ -236,6 +278,9 @@ impl Guard<'_> {
             cache.agent_types.extend(types);
             cache.session = session.clone();
             cache.told = told.or(cache.told.take());
+            if let Some(breaker) = &applied.circuit {
+                cache.note_circuit(&agent, applied.sequence, breaker);
+            }
             if applied.sequence > cache.sequence {
                 cache.sequence = applied.sequence;
                 cache.states = applied.states;
@@ -281,19 +326,44 @@ impl Guard<'_> {
         (Metered { states, ..Metered::default() }, done)
     }
 
+    /// `seen`: what is recorded, and with the last slice how often the agent's last text was said running.
     fn apply(
         &mut self,
         session: &Session,
         facts: &[Fact],
         watches: &[Watch],
         claim: bool,
-        seen: Option<Timestamp>,
+        seen: (&Metering, Option<u32>),
     ) -> Option<Applied> {
-        let now = self.env.now;
-        let seen = seen.unwrap_or(now);
+        let (now, (metering, said)) = (self.env.now, seen);
+        let seen = metering.seen.unwrap_or(now);
+        let (agent, policy) = (self.agent().to_owned(), self.config.breaker.clone());
+        let throttle = said.and_then(|_| self.throttled(session, &metering.slots));
+        let watched = match &metering.witness {
+            _ if !policy.enabled => None,
+            Witness::Nothing | Witness::Prompt(_) => None,
+            Witness::Asks(call) => Some(Seen::Asks(*call)),
+            Witness::Calls(calls) => Some(Seen::Calls(calls)),
+            Witness::Response(calls) => Some(Seen::Response(calls)),
+        };
+        let observed = said.map(|said| Observed {
+            agent: &agent,
+            calls: watched.map(|seen| (&policy, seen, said)),
+            prompt: match metering.witness {
+                Witness::Prompt(asked) if policy.enabled => Some(asked),
+                _ => None,
+            },
+            throttle,
+        });
         self.with_store(|store| {
-            store.apply(&Batch { session, facts, watches, alert: true, claim, seen, now })
+            store.apply(&Batch { session, facts, watches, alert: true, claim, seen, observed, now })
         })
+    }
+
+    /// How often the calling agent's last text was said running.
+    fn said(&self, look: &Look) -> u32 {
+        let of_caller = |position: &&Position| position.agent == self.call.agent;
+        look.positions.values().find(of_caller).map_or(0, |position| position.said.times)
     }
 
     /// Reads on from the cache's positions, again and again until the awaited line is there or the wait is over.

@@ -1,7 +1,9 @@
 //! What a person decides: extend, reset, delete.
 
 use super::guard::Guard;
+use crate::domain::breaker::circuit::Trip;
 use crate::domain::budget::{Budget, BudgetState, Scope, Status, Unit};
+use crate::domain::event::CircuitDecision;
 use crate::domain::message::MessageKey;
 use crate::domain::operation::{Decision, Operation};
 use crate::domain::time::Timestamp;
@@ -34,6 +36,16 @@ pub enum Refusal {
     /// The amount is 0.
     #[error("the amount must be more than 0")]
     NoAmount,
+    /// No breaker that could be decided about.
+    #[error(
+        "no circuit breaker of session {session} is open{of}; `fusebox circuit list` lists those that are"
+    )]
+    NotOpen {
+        /// The session.
+        session: String,
+        /// Which agent was named.
+        of: String,
+    },
     /// The reason is empty.
     #[error("a reason is needed: --reason \"why\"")]
     NoReason,
@@ -142,7 +154,45 @@ pub fn find<'b>(budgets: &'b [Budget], name: &str) -> Result<&'b Budget, Refusal
     })
 }
 
+/// A breaker that a decision changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// The subagent; empty: the main agent.
+    pub agent: String,
+    /// Why it had tripped; `None`: it had not.
+    pub trip: Option<Trip>,
+}
+
 impl Guard<'_> {
+    /// A person (`by`) decides about the breakers of a session: of one agent, or of all that are open.
+    ///
+    /// # Errors
+    /// None is open (to acknowledge), there is no reason, or the store cannot be written.
+    pub fn decide_circuit(
+        &mut self,
+        session: &str,
+        agent: Option<&str>,
+        decision: CircuitDecision,
+        reason: &str,
+    ) -> Result<Vec<Decided>, Refusal> {
+        let reason = reason.trim();
+        if reason.is_empty() {
+            return Err(Refusal::NoReason);
+        }
+        let (noted, now, by) = (self.notes.len(), self.env.now, self.env.user());
+        let done =
+            self.with_store(|store| store.decide_circuit(session, agent, decision, (&by, reason), now));
+        let done = done.ok_or_else(|| Refusal::Store(self.notes[noted..].join("; ")))?;
+        if done.is_empty() {
+            let of = agent.map_or_else(String::new, |agent| match agent {
+                "" => " for the main agent".to_owned(),
+                agent => format!(" for agent {agent}"),
+            });
+            return Err(Refusal::NotOpen { session: session.to_owned(), of });
+        }
+        Ok(done.into_iter().map(|(agent, trip)| Decided { agent, trip }).collect())
+    }
+
     /// Carries out a decision about a budget of this guard's configuration.
     ///
     /// # Errors

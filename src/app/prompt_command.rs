@@ -7,6 +7,7 @@ use super::guard::Guard;
 use super::meter::{Metering, Reach};
 use super::operate::{self, Done, Refusal, Request, What};
 use crate::domain::budget::{Budget, BudgetState, Scope};
+use crate::domain::event::CircuitDecision;
 use crate::domain::operation::Decision;
 use crate::domain::prompt_command::{PromptCommand, parse};
 use crate::domain::verdict;
@@ -28,7 +29,7 @@ impl Guard<'_> {
                 answer.message.append(&mut self.tell);
                 answer
             }
-            _ => self.prompt(),
+            _ => self.prompt(prompt),
         }
     }
 
@@ -53,6 +54,7 @@ impl Guard<'_> {
         let person = if command.decides() { self.ensure_person(prompt) } else { Ok(()) };
         let (name, what, reason) = match command {
             PromptCommand::Status | PromptCommand::Help => return self.standing(&states),
+            PromptCommand::Acknowledge { reason } => return self.acknowledge(person, reason),
             PromptCommand::Extend { budget, amount, unit, reason } => {
                 (budget, What::Extend { amount: *amount, unit: *unit }, reason)
             }
@@ -81,6 +83,23 @@ impl Guard<'_> {
             }
         });
         decided.unwrap_or_else(|refusal| format!("Fusebox: nothing was changed: {refusal}"))
+    }
+
+    /// Every open breaker of the session may try one call.
+    fn acknowledge(&mut self, person: Result<(), Unattended>, reason: &str) -> String {
+        let session = self.call.session.clone();
+        if let Err(why) = person {
+            return format!(
+                "Fusebox: this prompt was not carried out, and nothing was changed: {why}. A person runs in a terminal: fusebox \
+                 circuit ack --session {session} --reason \"…\""
+            );
+        }
+        match self.decide_circuit(&session, None, CircuitDecision::Acknowledge, reason) {
+            Ok(_) => "Fusebox: acknowledged. The circuit breaker lets one call through, and closes if that goes well. (Any \
+                      prompt of yours begins it anew.)"
+                .to_owned(),
+            Err(refusal) => format!("Fusebox: nothing was changed: {refusal}"),
+        }
     }
 
     /// Whether the last decision about this value was the same one, in the same words, within [`ONCE_MS`].

@@ -1,19 +1,25 @@
 //! What people and scripts are told: the status of sessions, and of budgets.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use wildmatch::WildMatch;
 
 use super::ancestry;
+use super::brief;
 use super::guard::Guard;
 use super::operate::Refusal;
 use super::rebuild;
 use crate::domain::alert::{AlertRecord, BudgetAlert, Level};
+use crate::domain::breaker::circuit::CircuitBreaker;
+use crate::domain::breaker::policy::Policy;
 use crate::domain::budget::{BudgetState, Mode, OnLimit, Scope, Unit};
+use crate::domain::event::{Event, What};
 use crate::domain::operation::{Decision, Operation};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
 use crate::env::Env;
-use crate::store::{SessionRow, Watch};
+use crate::store::{CircuitRow, SessionRow, Watch};
 
 /// The status of a session.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -30,8 +36,81 @@ pub struct SessionStatus {
     pub estimated_messages: u64,
     /// The budgets that concern it.
     pub budgets: Vec<BudgetStatus>,
-    /// Whether a budget stopped it, and still holds it.
+    /// The main agent's circuit breaker; `null`: it is switched off.
+    pub circuit: Option<CircuitStatus>,
+    /// Those of subagents, by their ids, as far as they have made calls.
+    pub agents: BTreeMap<String, AgentStatus>,
+    /// Subagents at work; `null`: they are not throttled.
+    pub throttle: Option<ThrottleStatus>,
+    /// Whether a budget or the breaker stopped it, and still holds it.
     pub stopped: bool,
+}
+
+/// What is known of a subagent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AgentStatus {
+    /// Its circuit breaker.
+    pub circuit: CircuitStatus,
+}
+
+/// The circuit breaker of an agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CircuitStatus {
+    /// `closed`, `open` or `half_open`.
+    pub state: &'static str,
+    /// Why it tripped, for people; `null`: it is closed.
+    pub reason: Option<String>,
+    /// The rule that tripped.
+    pub rule: Option<String>,
+    /// Calls since a person's last prompt.
+    pub iterations: u64,
+    /// The highest that may be; `null`: no limit.
+    pub max_iterations: Option<u32>,
+    /// Calls since a person's last prompt when it tripped.
+    pub tripped_at_call: Option<u64>,
+    /// The tool of the last call then.
+    pub tool: Option<String>,
+    /// What the rule counted.
+    pub count: Option<u32>,
+    /// The count at which it trips.
+    pub limit: Option<u32>,
+    /// The first twelve hexadecimal digits of the last call's signature.
+    pub signature: Option<String>,
+    /// When it tripped (RFC 3339, UTC).
+    pub since: Option<String>,
+}
+
+impl CircuitStatus {
+    /// The status that `breaker` is.
+    pub fn of(breaker: &CircuitBreaker, policy: &Policy) -> Self {
+        let trip = breaker.phase.trip();
+        Self {
+            state: breaker.phase.name(),
+            reason: trip.map(brief::trip),
+            rule: trip.map(|trip| trip.rule.clone()),
+            iterations: breaker.iterations,
+            max_iterations: policy.limits.get("iterations").copied(),
+            tripped_at_call: trip.map(|trip| trip.call),
+            tool: trip.map(|trip| trip.tool.clone()),
+            count: trip.map(|trip| trip.count),
+            limit: trip.map(|trip| trip.limit),
+            signature: trip.map(|trip| trip.signature.clone()),
+            since: trip.map(|trip| trip.at.to_rfc3339()),
+        }
+    }
+}
+
+/// Subagents at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ThrottleStatus {
+    /// How many work.
+    pub live: u32,
+    /// How many may at the same time now.
+    pub max: u32,
+    /// Whether that is fewer than configured, because tokens run low.
+    pub throttled: bool,
+    /// How many the session has started.
+    pub total: u32,
 }
 
 /// The status of a budget for one value.
@@ -123,6 +202,30 @@ pub struct AlertStatus {
     pub on_limit: OnLimit,
     /// Who took notice of it; `null`: nobody yet.
     pub acknowledged: Option<Acknowledged>,
+}
+
+/// An event, as scripts read it: `events` of a session, and the person's command.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EventStatus {
+    /// Number in the store.
+    pub id: i64,
+    /// When (RFC 3339, UTC).
+    pub at: String,
+    /// The session.
+    pub session: String,
+    /// The subagent; empty: the main agent.
+    pub agent: String,
+    /// What happened; times in it are milliseconds since 1970.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+impl EventStatus {
+    /// The status of an event.
+    pub fn of(event: &Event) -> Self {
+        let Event { id, session, agent, at, what } = event.clone();
+        Self { id, at: at.to_rfc3339(), session, agent, what }
+    }
 }
 
 /// Who took notice of an alert.
@@ -229,6 +332,22 @@ pub fn session(env: &Env, row: &SessionRow) -> Result<(SessionStatus, Vec<Budget
         return Err(Refusal::Store(guard.notes.join("; ")));
     };
     let total = total.unwrap_or_default();
+    let (circuits, slots) = guard
+        .with_store(|store| Ok((store.circuits(Some(&row.session.id))?, store.slots(&row.session.id)?)))
+        .ok_or_else(|| Refusal::Store(guard.notes.join("; ")))?;
+    let policy = guard.config.breaker.clone();
+    let circuit = |row: &CircuitRow| CircuitStatus::of(&row.breaker, &policy);
+    let main = circuits.iter().find(|row| row.agent.is_empty()).map(circuit);
+    let of_agents = circuits.iter().filter(|row| policy.enabled && !row.agent.is_empty());
+    let throttle = guard.config.throttle.map(|throttling| {
+        let max = slots.said.unwrap_or(throttling.max_concurrency);
+        ThrottleStatus {
+            live: slots.live(),
+            max,
+            throttled: max < throttling.max_concurrency,
+            total: slots.total,
+        }
+    });
     let status = SessionStatus {
         session: row.session.id.clone(),
         tokens: total.amount.usage,
@@ -236,6 +355,11 @@ pub fn session(env: &Env, row: &SessionRow) -> Result<(SessionStatus, Vec<Budget
         tool_calls: total.amount.tool_calls,
         estimated_messages: total.estimated_messages,
         budgets: metered.states.iter().map(BudgetStatus::of).collect(),
+        circuit: policy
+            .enabled
+            .then(|| main.unwrap_or_else(|| CircuitStatus::of(&CircuitBreaker::default(), &policy))),
+        agents: of_agents.map(|row| (row.agent.clone(), AgentStatus { circuit: circuit(row) })).collect(),
+        throttle,
         stopped: guard.is_stopped(&metered),
     };
     Ok((status, metered.states))

@@ -4,11 +4,13 @@
 pub mod alerts;
 pub mod attended;
 pub mod budget;
+pub mod circuit;
 pub mod client;
 pub mod completions;
 pub mod config;
 pub mod demo;
 pub mod doctor;
+pub mod explain;
 pub mod hook_entries;
 pub mod init;
 pub mod line_diff;
@@ -58,6 +60,10 @@ enum Command {
     Budget(budget::BudgetArgs),
     /// List and acknowledge alerts: a budget that passed a threshold.
     Alerts(alerts::AlertsArgs),
+    /// List, show, acknowledge and reset circuit breakers: does an agent go round in circles?
+    Circuit(circuit::CircuitArgs),
+    /// Explain why a tool call was denied or let through, with the numbers of that moment.
+    Explain(explain::ExplainArgs),
     /// Write, check and show the configuration.
     Config(config::ConfigArgs),
     /// Print the manual page, or write all of them into a folder.
@@ -106,6 +112,8 @@ pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::Status(args) => status::run(args, env, io),
         Command::Budget(args) => budget::run(args, env, io),
         Command::Alerts(args) => alerts::run(args, env, io),
+        Command::Circuit(args) => circuit::run(args, env, io),
+        Command::Explain(args) => explain::run(args, env, io),
         Command::Config(args) => config::run(args, env, io),
         Command::Man(args) => man::run(args, Cli::command(), io),
         Command::Completions(args) => completions::run(args, &mut Cli::command(), io),

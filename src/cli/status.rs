@@ -19,7 +19,7 @@ Examples:
   fusebox status                          the live sessions, else the last one
   fusebox status --session 3f2a           one session, by the beginning of its id
   fusebox status --session ID --json      for scripts
-  fusebox status --session ID --check     exit code 3 when a budget stopped it (a stopped `claude -p` exits 0)")]
+  fusebox status --session ID --check     exit code 3 when it was stopped (a stopped `claude -p` exits 0)")]
 pub struct StatusArgs {
     /// A session id, or the beginning of one.
     #[arg(long, value_name = "ID")]
@@ -30,7 +30,7 @@ pub struct StatusArgs {
     /// Write JSON: an object with --session, else a list of them.
     #[arg(long)]
     json: bool,
-    /// Exit with 3 when a session shown was stopped by a budget that still holds it.
+    /// Exit with 3 when a session shown was stopped by a budget or its circuit breaker, and is still held.
     #[arg(long)]
     check: bool,
 }
@@ -117,6 +117,9 @@ fn show(
             "  {dim}{n} of the messages are estimates: cut streams, or compactions not totalled yet{dim:#}"
         )?;
     }
+    for line in circuit_lines(status) {
+        writeln!(io.out, "  {line}")?;
+    }
     for line in table::budgets(states).lines() {
         writeln!(io.out, "  {line}")?;
     }
@@ -125,4 +128,31 @@ fn show(
         writeln!(io.out, "  {dim}{} starts afresh at {end}{dim:#}", state.budget.name)?;
     }
     Ok(())
+}
+
+/// The circuit breakers, and subagents that are throttled.
+fn circuit_lines(status: &SessionStatus) -> Vec<String> {
+    let main = status.circuit.iter().map(|circuit| ("main", circuit));
+    let agents = status.agents.iter().map(|(agent, of)| (agent.as_str(), &of.circuit));
+    // Of subagents those that are held back: there may be many.
+    let shown = main.chain(agents.filter(|(_, circuit)| circuit.state != "closed"));
+    let mut lines: Vec<String> = shown
+        .map(|(agent, circuit)| {
+            let iterations = match circuit.max_iterations {
+                Some(most) => format!("{}/{most}", circuit.iterations),
+                None => circuit.iterations.to_string(),
+            };
+            let of = if agent == "main" { String::new() } else { format!(" of {agent}") };
+            let why = circuit.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+            format!("circuit breaker{of}: {} ({iterations} iterations){why}", circuit.state)
+        })
+        .collect();
+    if let Some(throttle) = status.throttle {
+        let low = if throttle.throttled { ", because tokens run low" } else { "" };
+        lines.push(format!(
+            "subagents: {} at work, at most {} at the same time{low}",
+            throttle.live, throttle.max
+        ));
+    }
+    lines
 }

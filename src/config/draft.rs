@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::effective::HARD_LIMIT;
 use super::field::{self, BUDGET, ByProject, Field, Rule, SETTINGS, TABLES};
 use super::file::{Entry, Layer, Stated};
 use super::source::{Problem, Source};
@@ -47,6 +48,8 @@ pub(super) struct Draft {
     pub task_type: Option<Held>,
     /// What was refused so far.
     pub problems: Vec<Problem>,
+    /// Numbers for throttling: who asked for them, where, by which key.
+    throttled: Vec<(Source, Option<usize>, String)>,
 }
 
 impl Record {
@@ -87,6 +90,7 @@ impl Draft {
             budgets: vec![session, Record::new(TASK)],
             task_type,
             problems: Vec::new(),
+            throttled: Vec::new(),
         }
     }
 
@@ -113,16 +117,14 @@ impl Draft {
 
     /// Refuses numbers for throttling where nobody said what they are measured against: there is no limit that fits all.
     pub fn check_throttle(&mut self) {
-        const NEEDED: &str = "throttle.hard_limit_tokens";
-        if self.settings.contains_key(NEEDED) {
+        if self.settings.contains_key(HARD_LIMIT) {
             return;
         }
-        let asked = self.settings.iter().filter(|(key, _)| key.starts_with("throttle."));
-        let problems = asked.map(|(key, held)| {
-            let message = format!("needs {NEEDED}, which has no default: without it nothing is throttled");
-            Problem::at(&held.source, None, key, message)
+        let problems = std::mem::take(&mut self.throttled).into_iter().map(|(source, line, key)| {
+            let message =
+                format!("needs {HARD_LIMIT}, which has no default: without it nothing is throttled");
+            Problem::at(&source, line, &key, message)
         });
-        let problems: Vec<Problem> = problems.collect();
         self.problems.extend(problems);
     }
 
@@ -190,6 +192,9 @@ impl Draft {
         };
         match judged {
             Ok(Some(value)) => {
+                if stated.key.starts_with("throttle.") {
+                    self.throttled.push((stated.source.clone(), stated.line, stated.key.clone()));
+                }
                 self.settings.insert(stated.key.clone(), Held { value, source: stated.source.clone() });
             }
             Ok(None) => {}

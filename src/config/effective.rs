@@ -13,6 +13,9 @@ use crate::domain::budget::{Budget, Classes, Scope, Unit};
 use crate::domain::throttle::Throttling;
 use crate::domain::window::{Period, WindowRule};
 
+/// What throttling is measured against.
+pub(super) const HARD_LIMIT: &str = "throttle.hard_limit_tokens";
+
 impl Draft {
     /// Refuses a declared task type that has no number, unless a budget gives it one.
     pub(super) fn check_task_type(&mut self) {
@@ -68,7 +71,7 @@ impl Draft {
 
     fn throttle(&self) -> Option<Throttling> {
         Some(Throttling {
-            hard_limit_tokens: self.setting("throttle.hard_limit_tokens").as_u64()?,
+            hard_limit_tokens: self.setting(HARD_LIMIT).as_u64()?,
             max_concurrency: self.number("throttle.max_concurrency")?,
             max_depth: self.number("throttle.max_depth")?,
             max_total: self.number("throttle.max_total")?,
@@ -80,7 +83,11 @@ impl Draft {
         let effective = |key: String, value: Value, source: Source| Effective { key, value, source };
         let supported = |field: &&Field| field.kind != Kind::Later;
         let mut all: Vec<Effective> = Vec::new();
-        for field in SETTINGS.iter().filter(supported) {
+        // Numbers for throttling hold only with the one that has no default.
+        let throttled = !self.setting(HARD_LIMIT).is_null();
+        let holds =
+            |field: &&Field| throttled || field.name == HARD_LIMIT || !field.name.starts_with("throttle.");
+        for field in SETTINGS.iter().filter(supported).filter(holds) {
             let held = self.get(field);
             all.push(effective(field.name.to_owned(), held.value, held.source));
         }

@@ -12,29 +12,57 @@ use super::time::Timestamp;
 
 /// What holds an agent back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cause {
-    /// Name of the budget.
-    pub budget: String,
-    /// Value of its scope.
-    pub value: String,
-    /// Start of its window.
-    pub window_start: Timestamp,
-    /// Operations on it so far.
-    pub operations: u32,
-    /// Limit as configured and extended. (What a session held before counts on both sides.)
-    pub limit: u64,
+#[serde(untagged)]
+pub enum Cause {
+    /// A budget.
+    Budget {
+        /// Name of the budget.
+        budget: String,
+        /// Value of its scope.
+        value: String,
+        /// Start of its window.
+        window_start: Timestamp,
+        /// Operations on it so far.
+        operations: u32,
+        /// Limit as configured and extended. (What a session held before counts on both sides.)
+        limit: u64,
+    },
+    /// The agent's circuit breaker.
+    Breaker {
+        /// How often a person began it anew.
+        epoch: u32,
+    },
 }
 
 impl Cause {
     /// The cause that `state` is.
     pub fn of(state: &BudgetState) -> Self {
-        Self {
+        Self::Budget {
             budget: state.budget.name.clone(),
             value: state.value.clone(),
             window_start: state.window.start,
             operations: state.operations,
             limit: state.limit().saturating_sub(state.history),
         }
+    }
+}
+
+/// Something that holds an agent back now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// What.
+    pub cause: Cause,
+    /// Responses that it leaves to close the work.
+    pub wrap_up: u32,
+    /// Whether the turn is stopped at once.
+    pub at_once: bool,
+}
+
+impl Hold {
+    /// The hold that a budget is, which is past its limit.
+    pub fn of(state: &BudgetState) -> Self {
+        let at_once = state.budget.on_limit == OnLimit::Stop;
+        Self { cause: Cause::of(state), wrap_up: state.budget.wrap_up, at_once }
     }
 }
 
@@ -72,14 +100,22 @@ pub enum Step {
 pub const MAIN: &str = "";
 
 impl Ladder {
+    /// Whether the main agent was stopped by its breaker, as it was begun anew so often.
+    pub fn is_stopped_by_breaker(&self, epoch: u32) -> bool {
+        self.stopped() == Some(&Cause::Breaker { epoch })
+    }
+
     /// Whether nobody is held back.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Forgets everything: nothing holds anybody back any more.
-    pub fn clear(&mut self) {
-        self.0.clear();
+    /// Nothing holds `agent` back. `budgets`: whether one still holds somebody else back.
+    pub fn release(&mut self, agent: &str, budgets: bool) {
+        self.0.retain(|of, rung| match rung.cause {
+            Cause::Budget { .. } => budgets,
+            Cause::Breaker { .. } => of != agent,
+        });
     }
 
     /// The cause that stopped the session, if one did.
@@ -89,15 +125,15 @@ impl Ladder {
 
     /// Where `agent` stands. `held`: all that holds it back, the strictest last. A rung stays while its cause is among
     /// them: two budgets past their limits do not refill each other's allowance.
-    fn rung(&mut self, agent: &str, held: &[&BudgetState]) -> Option<&mut Rung> {
+    fn rung(&mut self, agent: &str, held: &[Hold]) -> Option<&mut Rung> {
         let strictest = held.last()?;
-        let holds = |cause: &Cause| held.iter().any(|state| Cause::of(state) == *cause);
+        let holds = |cause: &Cause| held.iter().any(|hold| hold.cause == *cause);
         // A stopped main agent is a stopped session: its subagents have nothing to close their work for.
         let session_stopped = self.stopped().is_some_and(holds);
-        let at_once = held.iter().any(|state| state.budget.on_limit == OnLimit::Stop);
+        let at_once = held.iter().any(|hold| hold.at_once);
         let fresh = || Rung {
-            cause: Cause::of(strictest),
-            left: strictest.budget.wrap_up,
+            cause: strictest.cause.clone(),
+            left: strictest.wrap_up,
             cut_short: false,
             stopped: false,
         };
@@ -110,7 +146,7 @@ impl Ladder {
     }
 
     /// `agent` calls a tool while it is held back.
-    pub fn call(&mut self, agent: &str, held: &[&BudgetState]) -> Option<Step> {
+    pub fn call(&mut self, agent: &str, held: &[Hold]) -> Option<Step> {
         let rung = self.rung(agent, held)?;
         rung.cut_short = true;
         Some(if rung.stopped { Step::Stop } else { Step::Deny { left: rung.left } })
@@ -118,7 +154,7 @@ impl Ladder {
 
     /// All calls of one response of `agent` are over, and the next request would go out: one response less is left.
     /// `None`: it may make it.
-    pub fn batch(&mut self, agent: &str, held: &[&BudgetState]) -> Option<Step> {
+    pub fn batch(&mut self, agent: &str, held: &[Hold]) -> Option<Step> {
         let rung = self.rung(agent, held)?;
         rung.cut_short = true;
         if !rung.stopped && rung.left > 0 {
@@ -130,19 +166,19 @@ impl Ladder {
     }
 
     /// One call of `agent` is over: it stops here only if it was stopped already.
-    pub fn after_call(&mut self, agent: &str, held: &[&BudgetState]) -> Option<Step> {
+    pub fn after_call(&mut self, agent: &str, held: &[Hold]) -> Option<Step> {
         self.rung(agent, held)?.stopped.then_some(Step::Stop)
     }
 
     /// The main agent ended its turn. If its work was cut short, the session counts as stopped.
-    pub fn turn_ended(&mut self, held: &[&BudgetState]) {
+    pub fn turn_ended(&mut self, held: &[Hold]) {
         if let Some(rung) = self.rung(MAIN, held) {
             rung.stopped |= rung.cut_short;
         }
     }
 
     /// A prompt is not answered: nothing more is done in this session.
-    pub fn prompt_blocked(&mut self, held: &[&BudgetState]) {
+    pub fn prompt_blocked(&mut self, held: &[Hold]) {
         if let Some(rung) = self.rung(MAIN, held) {
             rung.stopped = true;
         }

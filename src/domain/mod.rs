@@ -7,6 +7,7 @@ pub mod alert;
 pub mod breaker;
 pub mod budget;
 pub mod counter;
+pub mod event;
 pub mod ladder;
 pub mod message;
 pub mod operation;

@@ -11,13 +11,14 @@ pub const PREFIX: &str = "fusebox:";
 const MOST_REASON: usize = 500;
 
 /// How the commands are written.
-pub const USAGE: [(&str, &str); 4] = [
+pub const USAGE: [(&str, &str); 5] = [
     ("fusebox: status", "where this session and its budgets stand"),
     (
         "fusebox: extend [BUDGET] AMOUNT because REASON",
         "raise a limit, such as: extend session 50k because …",
     ),
     ("fusebox: reset [BUDGET] because REASON", "what was used until now no longer counts"),
+    ("fusebox: ack because REASON", "the circuit breaker may try one call, to see whether it goes better"),
     ("fusebox: help", "this list"),
 ];
 
@@ -39,6 +40,11 @@ pub enum PromptCommand {
         /// Why.
         reason: String,
     },
+    /// Take notice of an open circuit breaker.
+    Acknowledge {
+        /// Why.
+        reason: String,
+    },
     /// Begin anew.
     Reset {
         /// The budget, as above.
@@ -51,7 +57,7 @@ pub enum PromptCommand {
 impl PromptCommand {
     /// Whether it changes something: then a person must have sent it.
     pub fn decides(&self) -> bool {
-        matches!(self, Self::Extend { .. } | Self::Reset { .. })
+        matches!(self, Self::Extend { .. } | Self::Reset { .. } | Self::Acknowledge { .. })
     }
 }
 
@@ -73,6 +79,10 @@ fn command(line: &str) -> Result<PromptCommand, String> {
         "status" => Err("status stands alone".into()),
         "extend" => extend(rest),
         "reset" => reset(rest),
+        "ack" => match because(rest)? {
+            (words, reason) if words.is_empty() => Ok(PromptCommand::Acknowledge { reason }),
+            (words, _) => Err(format!("\"{}\" is one word too many", shown(words[0]))),
+        },
         _ => Err(format!("there is no command \"{}\"", shown(name))),
     }
 }
@@ -164,6 +174,7 @@ mod tests {
             ),
             ("fusebox: extend 5 10 requests because x", extension(Some("5"), 10, Some(Unit::Requests), "x")),
             ("fusebox: extend 0 because x", extension(None, 0, None, "x")),
+            ("fusebox: ack because x y", PromptCommand::Acknowledge { reason: "x y".into() }),
             ("fusebox: reset because x", PromptCommand::Reset { budget: None, reason: "x".into() }),
             (
                 "fusebox: reset daily because x y",
@@ -188,6 +199,8 @@ mod tests {
             ("fusebox: extend session 50k apples because x", "no unit"),
             ("fusebox: extend a b 50k because x", "amount"),
             ("fusebox: reset a b because x", "too many"),
+            ("fusebox: ack it because x", "too many"),
+            ("fusebox: ack", "reason"),
         ] {
             let Some(Err(error)) = parse(prompt) else { panic!("{prompt}: {:?}", parse(prompt)) };
             assert!(error.contains(said), "{prompt}: {error}");

@@ -54,6 +54,9 @@ pub struct Slot {
     /// The subagent, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     agent: Option<String>,
+    /// The call is over, and the agent works on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    in_background: bool,
     /// When it was taken or renewed.
     at: Timestamp,
 }
@@ -168,24 +171,36 @@ impl Slots {
             SlotEvent::Asked { call, depth } => return self.ask(*call, *depth, policy, used, now),
             SlotEvent::Bound { call, agent } => {
                 if let Some(slot) = self.live.iter_mut().find(|slot| slot.call == *call) {
-                    (slot.agent, slot.at) = (Some(agent.clone()), now);
+                    (slot.agent, slot.in_background, slot.at) = (Some(agent.clone()), true, now);
                 }
             }
             SlotEvent::Ended { call } => self.live.retain(|slot| slot.call != *call),
             SlotEvent::Settled { calls } => {
-                self.live.retain(|slot| slot.agent.is_some() || !calls.contains(&slot.call));
+                self.live.retain(|slot| slot.in_background || !calls.contains(&slot.call));
             }
             SlotEvent::Stopped { agent } => self.live.retain(|slot| slot.agent.as_ref() != Some(agent)),
             SlotEvent::Alive { agent, call } => {
                 let is_its =
                     |slot: &Slot| slot.agent.as_ref() == Some(agent) || call.is_some_and(|c| slot.call == c);
+                let has_open = self.live.iter().any(|slot| slot.agent.is_none());
                 match self.live.iter_mut().find(|slot| is_its(slot)) {
-                    Some(slot) if now.millis_since(slot.at) >= RENEWED_MS => slot.at = now,
-                    Some(_) => {}
-                    // It was resumed, or its slot was freed too early: it works, so it counts.
-                    None => {
-                        self.live.push(Slot { call: call.unwrap_or(0), agent: Some(agent.clone()), at: now })
+                    Some(slot) => {
+                        if now.millis_since(slot.at) >= RENEWED_MS {
+                            slot.at = now;
+                        }
+                        if slot.agent.is_none() {
+                            slot.agent = Some(agent.clone());
+                        }
                     }
+                    // Of an agent whose call is not known, one of these may be the slot.
+                    None if call.is_none() && has_open => {}
+                    // It was resumed, or its slot was freed too early: it works, so it counts.
+                    None => self.live.push(Slot {
+                        call: call.unwrap_or(0),
+                        agent: Some(agent.clone()),
+                        in_background: true,
+                        at: now,
+                    }),
                 }
             }
         }
@@ -218,7 +233,7 @@ impl Slots {
             });
         }
         self.total += 1;
-        self.live.push(Slot { call, agent: None, at: now });
+        self.live.push(Slot { call, agent: None, in_background: false, at: now });
         Ok(())
     }
 

@@ -1,7 +1,9 @@
 //! The one place that decides: what the budgets mean for a call, a response or a prompt.
 
+use super::breaker::circuit::{Phase, Trip};
 use super::budget::{BudgetState, OnLimit, Scope, Status, Unit};
-use super::ladder::{Ladder, Step};
+use super::ladder::{Cause, Hold, Ladder, Step};
+use super::throttle::Crowded;
 use super::usage::Usage;
 
 /// Who asks.
@@ -32,26 +34,81 @@ pub enum Moment {
     TurnEnd,
 }
 
+/// Why something is held back.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Why {
+    /// A budget is past its limit.
+    Budget(BudgetState),
+    /// The agent's breaker is open.
+    Circuit(Trip),
+    /// The agent's breaker is half-open, and another call is the one that is let through.
+    Probing(Trip),
+    /// There are too many subagents.
+    Crowded(Crowded),
+}
+
 /// What is to happen.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// Nothing stands against it.
     Allow,
-    /// It may go on, but is over the limit: it should close its work.
-    WrapUp(BudgetState),
+    /// It may go on, but is held back: it should close its work.
+    WrapUp(Why),
     /// This call is denied; so many responses are left after the one that made it.
     Deny {
         /// Why.
-        state: BudgetState,
+        why: Why,
         /// Responses left.
         left: u32,
     },
-    /// This one call is denied, because the subagent that it would start is held back; the caller is not.
-    DenySpawn(BudgetState),
+    /// This one call is denied; the caller is not held back.
+    DenyCall(Why),
     /// The turn ends.
-    Stop(BudgetState),
+    Stop(Why),
     /// The prompt is not answered.
-    Block(BudgetState),
+    Block(Why),
+}
+
+/// The breaker of the caller, as it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Breaker<'a> {
+    /// Where it stands.
+    pub phase: &'a Phase,
+    /// How often it was begun anew.
+    pub epoch: u32,
+    /// Whether the call that asks is let through by it.
+    pub admits: bool,
+    /// Responses that it leaves to close the work.
+    pub wrap_up: u32,
+}
+
+/// What is known when it is decided.
+#[derive(Clone, Copy, Debug)]
+pub struct Snapshot<'a> {
+    /// The budgets.
+    pub states: &'a [BudgetState],
+    /// The caller's breaker; `None`: there is none.
+    pub breaker: Option<Breaker<'a>>,
+    /// Why the subagent that is asked for may not start.
+    pub crowded: Option<Crowded>,
+    /// Whether a prompt is a person's, as far as can be told at once.
+    pub by_person: bool,
+}
+
+impl<'a> Snapshot<'a> {
+    /// What is known where only budgets count.
+    pub fn of(states: &'a [BudgetState]) -> Self {
+        Self { states, breaker: None, crowded: None, by_person: true }
+    }
+
+    /// The trip of an open breaker.
+    fn open(&self) -> Option<(&'a Trip, Breaker<'a>)> {
+        let breaker = self.breaker?;
+        match breaker.phase {
+            Phase::Open { trip } => Some((trip, breaker)),
+            _ => None,
+        }
+    }
 }
 
 /// Whether a budget concerns the caller: a model's or an agent type's only who is of it; all others everybody.
@@ -86,41 +143,69 @@ pub fn is_held(states: &[BudgetState], caller: &Caller) -> bool {
 }
 
 /// Decides, and moves the ladder.
-pub fn judge(states: &[BudgetState], ladder: &mut Ladder, caller: &Caller, moment: Moment) -> Verdict {
-    let held = blocking(states, caller);
-    let Some(strictest) = held.last().copied().cloned() else {
-        // Another agent may still be held back by a budget of its model or type.
-        if !states.iter().any(BudgetState::blocks) {
-            ladder.clear();
+pub fn judge(known: &Snapshot, ladder: &mut Ladder, caller: &Caller, moment: Moment) -> Verdict {
+    let budgets = blocking(known.states, caller);
+    // A budget is the stricter one: a person's prompt ends the other.
+    let open = known.open();
+    let circuit = open.map(|(_, breaker)| {
+        let cause = Cause::Breaker { epoch: breaker.epoch };
+        Hold { cause, wrap_up: breaker.wrap_up, at_once: false }
+    });
+    let holds: Vec<Hold> = circuit.into_iter().chain(budgets.iter().map(|state| Hold::of(state))).collect();
+    let why = match (budgets.last(), open) {
+        (Some(state), _) => Why::Budget((*state).clone()),
+        (None, Some((trip, _))) => Why::Circuit(trip.clone()),
+        (None, None) => {
+            // Another agent may still be held back by a budget of its model or type.
+            ladder.release(caller.agent, known.states.iter().any(BudgetState::blocks));
+            return if moment == Moment::BeforeCall { this_call(known, caller) } else { Verdict::Allow };
         }
-        return match blocking_spawn(states, caller) {
-            Some(state) if moment == Moment::BeforeCall => Verdict::DenySpawn(state.clone()),
-            _ => Verdict::Allow,
-        };
     };
     let step = match moment {
-        Moment::BeforeCall => ladder.call(caller.agent, &held),
-        Moment::AfterCall => ladder.after_call(caller.agent, &held),
-        Moment::AfterBatch => match ladder.batch(caller.agent, &held) {
-            None => return Verdict::WrapUp(strictest),
+        Moment::BeforeCall => ladder.call(caller.agent, &holds),
+        Moment::AfterCall => ladder.after_call(caller.agent, &holds),
+        Moment::AfterBatch => match ladder.batch(caller.agent, &holds) {
+            None => return Verdict::WrapUp(why),
             stop => stop,
         },
-        Moment::Prompt => {
-            ladder.prompt_blocked(&held);
-            return Verdict::Block(strictest);
-        }
+        Moment::Prompt => return at_prompt(known, ladder, &holds, why),
         Moment::TurnEnd => {
             if caller.agent.is_empty() {
-                ladder.turn_ended(&held);
+                ladder.turn_ended(&holds);
             }
             None
         }
     };
     match step {
         None => Verdict::Allow,
-        Some(Step::Deny { left }) => Verdict::Deny { state: strictest, left },
-        Some(Step::Stop) => Verdict::Stop(strictest),
+        Some(Step::Deny { left }) => Verdict::Deny { why, left },
+        Some(Step::Stop) => Verdict::Stop(why),
     }
+}
+
+/// A prompt while something holds the main agent back: a breaker blocks it only where it has stopped the session and no
+/// person sent it, such as a background agent that wakes it up.
+fn at_prompt(known: &Snapshot, ladder: &mut Ladder, holds: &[Hold], why: Why) -> Verdict {
+    let stopped = known.open().is_some_and(|(_, breaker)| ladder.is_stopped_by_breaker(breaker.epoch));
+    match why {
+        Why::Budget(_) => {
+            ladder.prompt_blocked(holds);
+            Verdict::Block(why)
+        }
+        _ if stopped && !known.by_person => Verdict::Block(why),
+        _ => Verdict::Allow,
+    }
+}
+
+/// What stands against this one call of a caller that is not held back.
+fn this_call(known: &Snapshot, caller: &Caller) -> Verdict {
+    if let Some(Breaker { phase: Phase::HalfOpen { trip, .. }, admits: false, .. }) = known.breaker {
+        return Verdict::DenyCall(Why::Probing(trip.clone()));
+    }
+    if let Some(state) = blocking_spawn(known.states, caller) {
+        return Verdict::DenyCall(Why::Budget(state.clone()));
+    }
+    known.crowded.map_or(Verdict::Allow, |crowded| Verdict::DenyCall(Why::Crowded(crowded)))
 }
 
 /// What is known of the size of responses, to tell how close a limit is.

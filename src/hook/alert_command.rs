@@ -4,15 +4,15 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use crate::app::report::AlertStatus;
-use crate::domain::alert::BudgetAlert;
+use super::run::Shown;
+use crate::app::report::{AlertStatus, EventStatus};
 
-/// Starts `command` for each alert, with the alert as one line of JSON on its standard input, and does not wait: it is
-/// in a process group of its own, so it outlives the hook and the client's time limit. Answers what could not be
+/// Starts `command` for each alert and each event, with it as one line of JSON on its standard input, and does not wait: it
+/// is in a process group of its own, so it outlives the hook and the client's time limit. Answers what could not be
 /// started.
-pub fn run(command: &[String], alerts: &[BudgetAlert]) -> Vec<String> {
+pub fn run(command: &[String], shown: &Shown) -> Vec<String> {
     let Some((program, arguments)) = command.split_first() else { return Vec::new() };
-    let start = |alert: &BudgetAlert| -> std::io::Result<()> {
+    let start = |line: String| -> std::io::Result<()> {
         let mut child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::piped())
@@ -22,12 +22,15 @@ pub fn run(command: &[String], alerts: &[BudgetAlert]) -> Vec<String> {
             .spawn()?;
         // Far less than a pipe holds: writing never waits for the reader.
         match child.stdin.take() {
-            Some(mut stdin) => {
-                stdin.write_all((serde_json::to_string(&AlertStatus::raised(alert))? + "\n").as_bytes())
-            }
+            Some(mut stdin) => stdin.write_all((line + "\n").as_bytes()),
             None => Ok(()),
         }
     };
+    let alerts = shown.alerts.iter().map(|alert| serde_json::to_string(&AlertStatus::raised(alert)));
+    let events = shown.events.iter().map(|event| serde_json::to_string(&EventStatus::of(event)));
     let failed = |error: std::io::Error| format!("alerts.command {program}: {error}");
-    alerts.iter().filter_map(|alert| start(alert).err().map(failed)).collect()
+    alerts
+        .chain(events)
+        .filter_map(|line| line.map_err(Into::into).and_then(start).err().map(failed))
+        .collect()
 }

@@ -5,16 +5,20 @@
 
 use std::io::{Read, Write};
 
-use super::wire::input::{Common, ModelChoice, ToolBatch, ToolCall, TurnEnd, UserPrompt};
+use super::wire::input::{Common, ModelChoice, Over, ToolBatch, ToolCall, TurnEnd, UserPrompt};
 use super::wire::output::Output;
 use super::wire::seed::SeedPayload;
 use super::{alert_command, deadline, journal};
-use crate::app::admit::Answer;
+use crate::app::admit::{Answer, Asked};
 use crate::app::brief;
 use crate::app::guard::Guard;
 use crate::domain::alert::BudgetAlert;
+use crate::domain::breaker::circuit::NamedCall;
+use crate::domain::event::Event;
+use crate::domain::throttle::SlotEvent;
 use crate::domain::verdict::Verdict;
 use crate::env::Env;
+use crate::transcript::line::tool_hash;
 
 /// Bytes of standard input that are read at most. Tool results can be large; more than this is no hook payload.
 const MAX_INPUT: u64 = 64 * 1024 * 1024;
@@ -94,8 +98,9 @@ pub fn run(hook: Hook) -> i32 {
     deadline::begin_upkeep(code);
     if let Some((guard, shows)) = &mut session {
         if shown && !shows.is_empty() {
-            let ids: Vec<i64> = shows.iter().map(|alert| alert.id).collect();
-            guard.with_store(|store| store.confirm_shown(&ids));
+            let alerts: Vec<i64> = shows.alerts.iter().map(|alert| alert.id).collect();
+            let events: Vec<i64> = shows.events.iter().map(|event| event.id).collect();
+            guard.with_store(|store| store.confirm_shown(&alerts, &events));
             guard.notes.extend(alert_command::run(&guard.config.alert_command, shows));
         }
         note(&env, hook, &guard.notes);
@@ -117,24 +122,52 @@ fn note(env: &Env, hook: Hook, problems: &[String]) {
 
 /// The reply to one payload, and what is left to do once it is written: confirm the alerts that it shows, and note
 /// what went wrong. Streams are the caller's, so that this can be run in process.
-pub fn answer<'a>(hook: Hook, env: &'a Env, input: &[u8]) -> (Reply, Option<(Guard<'a>, Vec<BudgetAlert>)>) {
+pub fn answer<'a>(hook: Hook, env: &'a Env, input: &[u8]) -> (Reply, Option<(Guard<'a>, Shown)>) {
     if let Some(common) = parse::<Common>(input).filter(Common::is_usable) {
         let event = common.hook_event_name.clone();
         let mut guard = Guard::new(env, common.call());
         let answer = dispatch(hook, &event, &mut guard, input);
-        let reply = answer.as_ref().map(|answer| in_json(&event, answer)).unwrap_or_default();
-        return (reply, Some((guard, answer.map(|a| a.shows).unwrap_or_default())));
+        let reply = answer.as_ref().map(|answer| in_json(&event, answer, &guard.quotes)).unwrap_or_default();
+        return (reply, Some((guard, answer.map(Shown::of).unwrap_or_default())));
     }
     let Some(payload) = SeedPayload::parse(input) else { return (Reply::default(), None) };
     let mut guard = Guard::new(env, payload.call());
     let answer = match hook {
-        Hook::PreToolUse => Some(guard.before_call(None)),
-        Hook::PostToolUse => Some(guard.after_lone_call(payload.charge(input, env.now))),
-        Hook::PromptSubmit => Some(guard.prompt()),
+        Hook::PreToolUse => Some(guard.before_call(&Asked::default())),
+        Hook::PostToolUse => {
+            let call = kept(&mut guard, payload.over(env.now));
+            Some(guard.after_lone_call(payload.charge(input, env.now), Some(call)))
+        }
+        Hook::PromptSubmit => Some(guard.prompt(&payload.prompt())),
         Hook::SessionEvent => None,
     };
-    let reply = answer.as_ref().map(|answer| in_seed(hook, answer)).unwrap_or_default();
-    (reply, Some((guard, answer.map(|a| a.shows).unwrap_or_default())))
+    let reply = answer.as_ref().map(|answer| in_seed(hook, answer, &guard.quotes)).unwrap_or_default();
+    (reply, Some((guard, answer.map(Shown::of).unwrap_or_default())))
+}
+
+/// What an answer shows: to be confirmed once it is written.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// Alerts.
+    pub alerts: Vec<BudgetAlert>,
+    /// Events.
+    pub events: Vec<Event>,
+}
+
+impl Shown {
+    fn of(answer: Answer) -> Self {
+        Self { alerts: answer.shows, events: answer.tells }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.alerts.is_empty() && self.events.is_empty()
+    }
+}
+
+/// A call for the breaker; what may be quoted of it stays with the guard.
+fn kept(guard: &mut Guard, over: Over) -> NamedCall {
+    guard.quotes.push((over.named.call.signature.hex(), over.quoted));
+    over.named
 }
 
 fn parse<'i, T: serde::Deserialize<'i>>(input: &'i [u8]) -> Option<T> {
@@ -147,12 +180,29 @@ fn dispatch(hook: Hook, event: &str, guard: &mut Guard, input: &[u8]) -> Option<
         (Hook::PreToolUse, "PreToolUse") => {
             let call: ToolCall = parse(input)?;
             guard.call.spawns = call.spawns();
-            Some(guard.before_call(call.tool_use_id.as_deref()))
+            let tool = call.tool_name.as_deref().unwrap_or_default();
+            let answer = guard.before_call(&Asked { id: call.tool_use_id.as_deref(), tool });
+            if answer.verdict != Verdict::Allow {
+                guard.quotes.push(call.quote());
+            }
+            Some(answer)
         }
-        (Hook::PostToolUse, "PostToolUse" | "PostToolUseFailure") => Some(guard.after_call()),
+        (Hook::PostToolUse, "PostToolUse" | "PostToolUseFailure") => {
+            // What cannot be recognised is a call all the same.
+            let call = parse::<ToolCall>(input).unwrap_or_default();
+            let failed = event == "PostToolUseFailure";
+            let (over, slots) = (over(guard, &call, Some(failed)), call.slot());
+            Some(guard.after_call(over, slots.into_iter().collect()))
+        }
         (Hook::PostToolUse, "PostToolBatch") => {
             let batch: ToolBatch = parse(input)?;
-            Some(guard.after_batch(batch.tool_calls.iter().filter_map(|c| c.tool_use_id.as_deref())))
+            let calls = batch.tool_calls.iter().filter_map(|call| over(guard, call, None)).collect();
+            let agents = batch.tool_calls.iter().filter(|call| call.starts_agent());
+            let agents: Vec<u64> =
+                agents.filter_map(|call| call.tool_use_id.as_deref().map(tool_hash)).collect();
+            let slots = if agents.is_empty() { vec![] } else { vec![SlotEvent::Settled { calls: agents }] };
+            let ids: Vec<&str> = batch.tool_calls.iter().filter_map(|c| c.tool_use_id.as_deref()).collect();
+            Some(guard.after_batch(ids, calls, slots))
         }
         (Hook::PromptSubmit, "UserPromptSubmit") => {
             // A prompt of another shape is no command, and still a prompt.
@@ -179,26 +229,35 @@ fn dispatch(hook: Hook, event: &str, guard: &mut Guard, input: &[u8]) -> Option<
     }
 }
 
-fn in_json(event: &str, answer: &Answer) -> Reply {
-    let stdout = Output::of(event, answer).and_then(|output| serde_json::to_vec(&output).ok());
+/// The call for the breaker, where that is on.
+fn over(guard: &mut Guard, call: &ToolCall, failed: Option<bool>) -> Option<NamedCall> {
+    if !guard.config.enabled || !guard.config.breaker.enabled {
+        return None;
+    }
+    let place = guard.call.cwd.as_ref().map(|cwd| cwd.to_string_lossy().into_owned()).unwrap_or_default();
+    call.over(failed, &place).map(|over| kept(guard, over))
+}
+
+fn in_json(event: &str, answer: &Answer, quotes: &brief::Quotes) -> Reply {
+    let stdout = Output::of(event, answer, quotes).and_then(|output| serde_json::to_vec(&output).ok());
     Reply { stdout: stdout.unwrap_or_default(), ..Reply::default() }
 }
 
 /// The seed's protocol: a warning is context on standard output, a block is exit code 2 with the reason on standard
 /// error.
-fn in_seed(hook: Hook, answer: &Answer) -> Reply {
+fn in_seed(hook: Hook, answer: &Answer, quotes: &brief::Quotes) -> Reply {
     let block = |text: String| Reply { stderr: (text + "\n").into_bytes(), blocks: true, ..Reply::default() };
     match &answer.verdict {
-        Verdict::Deny { state, left } => block(brief::denial(state, *left)),
-        Verdict::DenySpawn(state) => block(brief::spawn_denial(state)),
-        Verdict::Stop(state) | Verdict::Block(state) => block(brief::stop(state, answer.attended)),
+        Verdict::Deny { why, left } => block(brief::denial(why, *left, quotes)),
+        Verdict::DenyCall(why) => block(brief::call_denial(why, quotes)),
+        Verdict::Stop(why) | Verdict::Block(why) => block(brief::stop(why, answer.attended, quotes)),
         Verdict::Allow | Verdict::WrapUp(_) => {
             let event = match hook {
                 Hook::PreToolUse => "PreToolUse",
                 Hook::PostToolUse => "PostToolUse",
                 _ => "UserPromptSubmit",
             };
-            in_json(event, answer)
+            in_json(event, answer, quotes)
         }
     }
 }

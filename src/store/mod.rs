@@ -12,8 +12,12 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::alert::{Acknowledgement, AlertRecord, BudgetAlert};
+use crate::domain::breaker::circuit::{CircuitBreaker, Seen, Trip};
+use crate::domain::breaker::policy::Policy;
 use crate::domain::budget::{Budget, BudgetState, Scope};
+use crate::domain::event::{CircuitDecision, Event};
 use crate::domain::operation::Operation;
+use crate::domain::throttle::{Crowded, SlotEvent, Slots, Throttling};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 use crate::transcript::Fact;
@@ -135,8 +139,47 @@ pub struct Batch<'a> {
     /// When the session was seen: now, by its own hooks. Whoever reads on in somebody else's session says when that one
     /// was seen, and does not wake it.
     pub seen: Timestamp,
+    /// What was seen of the agent that calls.
+    pub observed: Option<Observed<'a>>,
     /// Now.
     pub now: Timestamp,
+}
+
+/// What a hook saw of an agent, besides its messages.
+#[derive(Clone, Debug)]
+pub struct Observed<'a> {
+    /// The subagent; empty: the main agent.
+    pub agent: &'a str,
+    /// For the breaker: its numbers, what was seen, and how often the agent's last text was said running.
+    pub calls: Option<(&'a Policy, Seen<'a>, u32)>,
+    /// A person sent a prompt, which asks for so many repetitions: every breaker of the session begins anew.
+    pub prompt: Option<u32>,
+    /// For throttling.
+    pub throttle: Option<Throttled<'a>>,
+}
+
+/// What a hook saw of subagents.
+#[derive(Clone, Debug)]
+pub struct Throttled<'a> {
+    /// What is allowed.
+    pub policy: Throttling,
+    /// What was seen.
+    pub events: &'a [SlotEvent],
+    /// When the session's client started: slots of one before it are free. `None`: not known.
+    pub client_since: Option<Timestamp>,
+    /// The tokens that count.
+    pub meter: Watch,
+}
+
+/// The breaker of an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CircuitRow {
+    /// The session.
+    pub session: String,
+    /// The subagent; empty: the main agent.
+    pub agent: String,
+    /// Where it stands.
+    pub breaker: CircuitBreaker,
 }
 
 /// What the store answers to a [`Batch`].
@@ -146,6 +189,14 @@ pub struct Applied {
     pub states: Vec<BudgetState>,
     /// Alerts to show, oldest first.
     pub alerts: Vec<BudgetAlert>,
+    /// Events of the agent to tell, oldest first.
+    pub events: Vec<Event>,
+    /// The agent's breaker, where it was observed.
+    pub circuit: Option<CircuitBreaker>,
+    /// The session's subagents, where they are throttled.
+    pub slots: Option<Slots>,
+    /// Why the subagent that was asked for may not start.
+    pub crowded: Option<Crowded>,
     /// Which store this is: one that lost everything is another one.
     pub epoch: String,
     /// How many batches of this session the store recorded, this one included: orders what parallel hooks were told.
@@ -169,11 +220,50 @@ pub trait Store {
     /// Nothing was recorded.
     fn apply(&mut self, batch: &Batch) -> Result<Applied>;
 
-    /// Notes that these alerts reached a person; the rest of the claim is given back after its time.
+    /// Notes that these alerts reached a person, and that these events were told; the rest of the claim is given back after
+    /// its time.
     ///
     /// # Errors
     /// They may be shown once more.
-    fn confirm_shown(&mut self, alerts: &[i64]) -> Result<()>;
+    fn confirm_shown(&mut self, alerts: &[i64], events: &[i64]) -> Result<()>;
+
+    /// Notes an event of its session.
+    ///
+    /// # Errors
+    /// It was not noted.
+    fn note(&mut self, event: &Event) -> Result<()>;
+
+    /// Events, oldest first: of a session, about the call with this hash, or all.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn events(&mut self, session: Option<&str>, call: Option<u64>) -> Result<Vec<Event>>;
+
+    /// Breakers, of the session seen last first: of one session, or all.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn circuits(&mut self, session: Option<&str>) -> Result<Vec<CircuitRow>>;
+
+    /// A person (`by`, with a reason) decides about the breakers of a session: of one agent, or of all. Answers those that it
+    /// changed, with why they had tripped, if they had.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    fn decide_circuit(
+        &mut self,
+        session: &str,
+        agent: Option<&str>,
+        decision: CircuitDecision,
+        by: (&str, &str),
+        now: Timestamp,
+    ) -> Result<Vec<(String, Option<Trip>)>>;
+
+    /// The subagents of a session that hold slots.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn slots(&mut self, session: &str) -> Result<Slots>;
 
     /// Records an operation; one with a known id changes nothing. Answers where its budget, which stood at `state`, stands
     /// then; `None` when it is deleted.
@@ -187,6 +277,12 @@ pub trait Store {
     /// # Errors
     /// The store cannot be read.
     fn states(&mut self, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>>;
+
+    /// Where budgets stood just before a moment, by the messages that are known now; deleted ones are left out.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn states_before(&mut self, watches: &[Watch], moment: Timestamp) -> Result<Vec<BudgetState>>;
 
     /// All alerts, newest first.
     ///

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Session;
 use crate::config::{Config, Stamp};
+use crate::domain::breaker::circuit::{CircuitBreaker, Phase};
+use crate::domain::breaker::history::CallHistory;
 use crate::domain::budget::BudgetState;
 use crate::domain::ladder::Ladder;
 use crate::domain::message::MessageKey;
@@ -62,6 +64,9 @@ pub struct SessionCache {
     pub told: Option<Stamp>,
     /// The session.
     pub session: Session,
+    /// Breakers that are not closed, by agent; closed ones only where an older answer might still come.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub circuits: BTreeMap<String, CachedCircuit>,
     /// The sessions that it was started in, innermost first: their session budgets hold for it too.
     pub ancestors: Vec<String>,
     /// Which store the positions were read for.
@@ -72,6 +77,36 @@ pub struct SessionCache {
     pub store_asleep_until: Option<Timestamp>,
     /// How far each transcript file was read; always acknowledged by the store.
     pub positions: BTreeMap<PathBuf, Position>,
+}
+
+/// The breaker of an agent, as the store last answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CachedCircuit {
+    /// Number of the batch that this answers.
+    pub sequence: u64,
+    /// Where it stands, without its history.
+    pub breaker: CircuitBreaker,
+}
+
+impl SessionCache {
+    /// Takes over what the store answered of an agent's breaker.
+    pub fn note_circuit(&mut self, agent: &str, sequence: u64, breaker: &CircuitBreaker) {
+        let known = self.circuits.get(agent).map_or(0, |known| known.sequence);
+        if sequence < known {
+            return;
+        }
+        if breaker.phase == Phase::Closed && sequence >= self.sequence {
+            self.circuits.remove(agent);
+            return;
+        }
+        let breaker = breaker.clone().with_history(CallHistory::default());
+        self.circuits.insert(agent.to_owned(), CachedCircuit { sequence, breaker });
+    }
+
+    /// The breaker of an agent, where it is not closed.
+    pub fn circuit(&self, agent: &str) -> Option<&CircuitBreaker> {
+        self.circuits.get(agent).map(|known| &known.breaker).filter(|breaker| breaker.phase != Phase::Closed)
+    }
 }
 
 /// The file of one session's cache.

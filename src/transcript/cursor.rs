@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::breaker::said::Said;
 use crate::domain::message::{ClientTotal, MessageKey};
 use crate::domain::time::Timestamp;
 
@@ -49,6 +50,8 @@ pub struct Position {
     pub last_context: u64,
     /// Hash of the last text that the agent wrote.
     pub last_text: Option<u64>,
+    /// How often it wrote the same running.
+    pub said: Said,
     /// The last `tool_use` ids, shortened: tells whether the line of a call was read.
     pub recent_tools: VecDeque<u64>,
     /// Sessions that lines were copied from.

@@ -49,11 +49,30 @@ pub fn is_plain_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= 128 && !id.starts_with('.') && id.chars().all(plain)
 }
 
-/// The agent type that the client noted beside an agent's transcript (`agent-<id>.meta.json`).
-pub fn agent_type(file: &TranscriptFile) -> Option<String> {
+/// What the client notes beside an agent's transcript (`agent-<id>.meta.json`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentMeta {
+    /// Its type.
+    #[serde(default)]
+    pub agent_type: Option<String>,
+    /// The call that started it.
+    #[serde(default)]
+    pub tool_use_id: Option<String>,
+    /// How deep it is nested; 1: the main agent started it.
+    #[serde(default, rename = "spawnDepth")]
+    pub depth: Option<u32>,
+}
+
+/// What the client noted of an agent.
+pub fn agent_meta(file: &TranscriptFile) -> Option<AgentMeta> {
     let meta = std::fs::read(file.path.with_extension("meta.json")).ok()?;
-    let meta: serde_json::Value = serde_json::from_slice(&meta).ok()?;
-    meta.get("agentType")?.as_str().map(str::to_owned)
+    serde_json::from_slice(&meta).ok()
+}
+
+/// The agent type that the client noted.
+pub fn agent_type(file: &TranscriptFile) -> Option<String> {
+    agent_meta(file)?.agent_type
 }
 
 fn collect(dir: &Path, depth: usize, found: &mut Vec<TranscriptFile>) {

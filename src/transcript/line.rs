@@ -103,7 +103,10 @@ fn response(line: &Object, at: Timestamp, agent: Option<String>, position: &mut 
         found.visible.insert(line_id, content.visible);
         found.tools = content.tools.iter().map(|id| tool_hash(id)).collect();
         position.note_tools(found.tools.iter().copied());
-        position.last_text = content.text.map(|t| text_hash(&t)).or(position.last_text);
+        if let Some(text) = content.text {
+            position.said.hear(&text);
+            position.last_text = Some(text_hash(&text));
+        }
     }
     if !model.is_empty() {
         position.last_model.clone_from(&model);

@@ -3,6 +3,7 @@
 //! The transcript is the log of record. Nothing here depends on an offset for correctness: reading again from the
 //! start yields the same facts, and facts merge.
 
+pub mod calls;
 pub mod cursor;
 pub mod files;
 pub mod line;

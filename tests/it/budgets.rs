@@ -183,7 +183,9 @@ fn a_users_budget_holds_across_sessions_and_shows_past_a_threshold() {
     home.configure("[[budget]]\nname = \"monthly\"\nscope = \"user\"\nwindow = \"month\"\nlimit = 1000\n");
     home.append(&home.transcript("s"), &[now(1, 400, "m")]);
     post(&home, "s");
-    assert_eq!(prompt_line(&home, "s"), "Session budget: 400 / 1,000,000 tokens (0.04%)");
+    let breaker = "Circuit breaker: closed (0/1000 iterations)";
+    let budget = "Session budget: 400 / 1,000,000 tokens (0.04%)";
+    assert_eq!(prompt_line(&home, "s"), format!("{budget}\n{breaker}"));
     home.append(&home.transcript("t"), &[now(2, 500, "m"), now(1, 400, "m")]);
     post(&home, "t");
     let line = prompt_line(&home, "t");
@@ -396,7 +398,18 @@ fn the_status_object_has_the_promised_fields() {
     let keys: Vec<&String> = status.as_object().unwrap().keys().collect();
     assert_eq!(
         keys,
-        ["session", "tokens", "requests", "tool_calls", "estimated_messages", "budgets", "stopped"]
+        [
+            "session",
+            "tokens",
+            "requests",
+            "tool_calls",
+            "estimated_messages",
+            "budgets",
+            "circuit",
+            "agents",
+            "throttle",
+            "stopped"
+        ]
     );
     let tokens: Vec<&String> = status["tokens"].as_object().unwrap().keys().collect();
     assert_eq!(tokens, ["input", "output", "cache_write_5m", "cache_write_1h", "cache_read"]);

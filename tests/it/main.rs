@@ -6,6 +6,7 @@
 mod accounting;
 mod alerts_command;
 mod budgets;
+mod circuit;
 mod client_facts;
 mod clock;
 mod config_command;

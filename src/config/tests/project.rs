@@ -39,7 +39,7 @@ fn tightening_counts() {
 #[test]
 fn loosening_is_refused_and_the_rest_kept() {
     let allowed = "may not be set by the project, which may add budgets, and tighten in others: limit, hard_limit, \
-                   thresholds, on_limit, wrap_up, mode";
+                   thresholds, on_limit, wrap_up, mode; and the numbers of [breaker] and [throttle]";
     let cases = [
         ("limit = 150", "limit: may only be lowered by the project, from 100 (found 150)"),
         ("hard_limit = 300", "hard_limit: may only be lowered by the project, from 200 (found 300)"),
@@ -101,7 +101,7 @@ fn keys_outside_of_budgets_are_refused() {
         "brief.show = \"never\"",
         "alerts.command = [\"sh\"]",
         "task_type.planning = 1",
-        "breaker.preset = \"strict\"",
+        "breaker.cooldown_seconds = 5",
         "nonsense = 1",
     ];
     for line in lines {
@@ -111,6 +111,32 @@ fn keys_outside_of_budgets_are_refused() {
         assert_eq!(case.load().config, Case::new().good().config);
     }
     assert!(Case::new().project("= not toml").load().is_usable());
+}
+
+#[test]
+fn the_breaker_and_throttling_may_be_tightened() {
+    let user = "[breaker]\nmax_repeats = 9\n[throttle]\nhard_limit_tokens = 100\n";
+    let tight = Case::user(user)
+        .project("breaker.max_repeats = 3\nbreaker.preset = \"strict\"\nthrottle.max_concurrency = 2\n");
+    let config = tight.good().config;
+    assert_eq!((config.breaker.limits["same_call"], config.breaker.limits["iterations"]), (3, 50));
+    assert!(config.breaker.ignore_outcome);
+    assert_eq!(config.throttle.map(|t| (t.hard_limit_tokens, t.max_concurrency)), Some((100, 2)));
+    for (line, from) in [
+        ("breaker.max_repeats = 10", "9"),
+        ("breaker.max_repeats = \"off\"", "9"),
+        // Against the preset, where nobody said anything.
+        ("breaker.max_cycles = 5", "4"),
+        ("throttle.hard_limit_tokens = 101", "100"),
+        ("breaker.preset = \"relaxed\"", "standard"),
+        ("breaker.enabled = false", "true"),
+        ("breaker.mode = \"shadow\"", "enforce"),
+    ] {
+        let loose = Case::user(user).project(&format!("{line}\n"));
+        let refusal = loose.refusals().join("\n");
+        assert!(refusal.contains("by the project") && refusal.contains(from), "{line}: {refusal}");
+        assert_eq!(loose.load().config, Case::user(user).good().config, "{line}");
+    }
 }
 
 #[test]

@@ -82,10 +82,34 @@ fn values_outside_of_budgets() {
             3,
             "task_type.planning: must be a whole number from 0 to 9007199254740991 (found -1)".into(),
         ),
+        (
+            "[breaker]\nmax_repeats = 0",
+            2,
+            "breaker.max_repeats: must be a whole number from 1 to 1000000, or \"off\" (found 0)".into(),
+        ),
+        ("breaker.preset = \"lax\"", 1, "breaker.preset: must be one of relaxed, standard, strict (found \"lax\")".into()),
+        (
+            "[throttle]\nmax_concurrency = 4",
+            2,
+            "throttle.max_concurrency: needs throttle.hard_limit_tokens, which has no default: without it nothing is throttled"
+                .into(),
+        ),
     ];
     for (text, line, message) in cases {
         assert_eq!(Case::user(text).refusals(), at(line, &message), "{text}");
     }
+}
+
+#[test]
+fn numbers_of_the_breaker() {
+    let off = Case::user("[breaker]\nmax_cycles = \"off\"\nmax_repeats = 7\ncooldown_seconds = 60\n")
+        .good()
+        .config
+        .breaker;
+    assert_eq!((off.limits.get("cycle"), off.limits["same_call"], off.cooldown), (None, 7, Some(60)));
+    assert_eq!(Case::new().good().config.breaker, crate::domain::breaker::policy::Policy::default());
+    let strict = Case::new().var("FUSEBOX_BREAKER_PRESET", "strict").good();
+    assert_eq!(strict.value("breaker.max_iterations").0, serde_json::json!(50));
 }
 
 #[test]
@@ -98,7 +122,7 @@ fn what_later_versions_will_do_is_named_so() {
         let message = format!("{key}: is not supported by this version yet: leave it out");
         assert_eq!(Case::user(text).refusals(), at(line, &message));
     }
-    for name in ["FUSEBOX_STORE_REDIS_URL", "FUSEBOX_BREAKER_PRESET", "FUSEBOX_THROTTLE_MAX_CONCURRENCY"] {
+    for name in ["FUSEBOX_STORE_REDIS_URL", "FUSEBOX_PLATFORM_NAME"] {
         let refusals = Case::new().var(name, "x").refusals();
         assert!(refusals[0].starts_with(&format!("{name}: ")), "{refusals:?}");
         assert!(refusals[0].contains("is not supported by this version yet"), "{refusals:?}");
@@ -107,8 +131,13 @@ fn what_later_versions_will_do_is_named_so() {
 
 #[test]
 fn unknown_keys_name_the_known_ones() {
-    const KEYS: &str =
-        "enabled, store.tenant, store.team, brief.show, alerts.command, budget, task_type.<type>";
+    const KEYS: &str = "enabled, store.tenant, store.team, brief.show, alerts.command, throttle.hard_limit_tokens, \
+         throttle.max_concurrency, throttle.max_depth, throttle.max_total, breaker.enabled, \
+         breaker.preset, breaker.mode, breaker.max_repeats, breaker.max_cycles, \
+         breaker.max_failures, breaker.max_recurrences, breaker.max_same_outcomes, \
+         breaker.max_stuck, breaker.max_failing_storm, breaker.max_texts, breaker.max_polls, \
+         breaker.max_iterations, breaker.tell_iterations, breaker.ignore_outcome, \
+         breaker.wrap_up, breaker.cooldown_seconds, budget, task_type.<type>";
     let cases = [
         ("enabeld = true", format!("enabeld: unknown key; did you mean enabled? allowed: {KEYS}")),
         ("[stores]\ntenant = \"a\"", format!("stores: unknown key; allowed: {KEYS}")),
@@ -234,6 +263,14 @@ fn variables() {
         refused("FUSEBOX_ENABLE", "1"),
         "FUSEBOX_ENABLE: unknown variable; did you mean FUSEBOX_ENABLED? allowed: FUSEBOX_ENABLED, \
          FUSEBOX_STORE_TENANT, FUSEBOX_STORE_TEAM, FUSEBOX_BRIEF_SHOW, FUSEBOX_ALERTS_COMMAND, \
+         FUSEBOX_THROTTLE_HARD_LIMIT_TOKENS, FUSEBOX_THROTTLE_MAX_CONCURRENCY, \
+         FUSEBOX_THROTTLE_MAX_DEPTH, FUSEBOX_THROTTLE_MAX_TOTAL, FUSEBOX_BREAKER_ENABLED, \
+         FUSEBOX_BREAKER_PRESET, FUSEBOX_BREAKER_MODE, FUSEBOX_BREAKER_MAX_REPEATS, \
+         FUSEBOX_BREAKER_MAX_CYCLES, FUSEBOX_BREAKER_MAX_FAILURES, FUSEBOX_BREAKER_MAX_RECURRENCES, \
+         FUSEBOX_BREAKER_MAX_SAME_OUTCOMES, FUSEBOX_BREAKER_MAX_STUCK, \
+         FUSEBOX_BREAKER_MAX_FAILING_STORM, FUSEBOX_BREAKER_MAX_TEXTS, FUSEBOX_BREAKER_MAX_POLLS, \
+         FUSEBOX_BREAKER_MAX_ITERATIONS, FUSEBOX_BREAKER_TELL_ITERATIONS, \
+         FUSEBOX_BREAKER_IGNORE_OUTCOME, FUSEBOX_BREAKER_WRAP_UP, FUSEBOX_BREAKER_COOLDOWN_SECONDS, \
          FUSEBOX_BUDGET_<NAME>_<KEY>, FUSEBOX_TASK_TYPE_<TYPE>, FUSEBOX_CONFIG, FUSEBOX_STATE_DIR, \
          FUSEBOX_CACHE_DIR, FUSEBOX_USER, FUSEBOX_TASK_TYPE, FUSEBOX_TASK, FUSEBOX_CHAIN"
     );

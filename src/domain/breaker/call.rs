@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use super::effect::{Effect, WAITERS};
 use super::outcome::{self, Outcome};
-use super::signature::{ToolSignature, shape, tool_mark};
+use super::signature::{ToolSignature, about, shape, tool_mark};
 
 /// Bytes of a call in a stored history.
-pub const BYTES: usize = 22;
+pub const BYTES: usize = 24;
 
 /// A call that is over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Call {
     pub shape: u32,
     /// The same for all calls of a tool.
     pub tool: u16,
+    /// The same for calls about the same things: the paths and names in their inputs.
+    pub about: u16,
     /// How it came out.
     pub outcome: Outcome,
     /// What it was for.
@@ -37,8 +39,8 @@ impl Call {
     /// event says.
     pub fn new(id: u32, tool: &str, input: &Value, result: &str, failed: Option<bool>, place: &str) -> Self {
         let outcome = Outcome::of(result, failed, place);
-        let call =
-            Self { id, signature: ToolSignature::of(tool, input), tool: tool_mark(tool), ..Self::default() };
+        let signature = ToolSignature::of(tool, input);
+        let call = Self { id, signature, tool: tool_mark(tool), about: about(input), ..Self::default() };
         // Nobody waits for what is known to be dead, under whatever id it died.
         if WAITERS.contains(&tool) && outcome::says_dead(result) {
             let outcome = Outcome { failed: true, ..outcome };
@@ -71,7 +73,8 @@ impl Call {
         bytes[14..18].copy_from_slice(&self.outcome.hash.to_le_bytes());
         bytes[18] = marks.iter().enumerate().fold(0, |all, (i, mark)| all | (u8::from(*mark) << i));
         bytes[19] = self.round;
-        bytes[20..].copy_from_slice(&self.tool.to_le_bytes());
+        bytes[20..22].copy_from_slice(&self.tool.to_le_bytes());
+        bytes[22..].copy_from_slice(&self.about.to_le_bytes());
         bytes
     }
 
@@ -95,6 +98,7 @@ impl Call {
             closed: mark(5),
             round: bytes[19],
             tool: u16::from_le_bytes([bytes[20], bytes[21]]),
+            about: u16::from_le_bytes([bytes[22], bytes[23]]),
         }
     }
 }

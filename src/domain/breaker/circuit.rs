@@ -42,7 +42,8 @@ pub struct Trip {
     pub signature: String,
     /// Calls since a person's last prompt.
     pub call: u64,
-    /// When.
+    /// When. (An event has a time of its own.)
+    #[serde(rename = "tripped")]
     pub at: Timestamp,
 }
 
@@ -180,6 +181,13 @@ impl CircuitBreaker {
             self.judge(named, policy, same_texts, now, &mut changes);
         }
         changes
+    }
+
+    /// The same, with this history: the two are stored apart.
+    #[must_use]
+    pub fn with_history(mut self, history: CallHistory) -> Self {
+        self.history = history;
+        self
     }
 
     /// Whether this call may be made, as far as the breaker goes.

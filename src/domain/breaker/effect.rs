@@ -156,10 +156,10 @@ fn of_command(line: &str) -> Effect {
         let begins = |with: &&str| {
             command.strip_prefix(*with).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
         };
-        waits |= WAITING.iter().any(|with| begins(&with))
+        waits |= WAITING.iter().any(|with| begins(with))
             || command.contains(" --watch")
             || command.contains(" --retry");
-        changes |= CHANGING.iter().any(|with| begins(&with))
+        changes |= CHANGING.iter().any(|with| begins(with))
             || WRITING.iter().any(|word| format!("{command} ").contains(word));
     }
     match (waits, changes) {

@@ -54,6 +54,33 @@ pub fn tool_mark(tool: &str) -> u16 {
     u16::from_le_bytes([digest[0], digest[1]])
 }
 
+/// What is the same for calls about the same things: a hash of the paths, files and numbered names in an input.
+pub fn about(input: &Value) -> u16 {
+    let mut things = Vec::new();
+    collect_things(input, &mut things);
+    things.sort_unstable();
+    things.dedup();
+    let digest = Sha256::digest(things.join(" "));
+    u16::from_le_bytes([digest[0], digest[1]])
+}
+
+fn collect_things<'v>(value: &'v Value, things: &mut Vec<&'v str>) {
+    match value {
+        Value::String(text) => {
+            let is_break = |c: char| c.is_whitespace() || "'\"`,;()[]{}=|<>".contains(c);
+            let is_thing = |word: &&str| {
+                let word = word.trim_end_matches(['.', ':', '?', '!']);
+                let inner_dot = word.find('.').is_some_and(|at| at > 0 && at + 1 < word.len());
+                word.len() > 1 && !word.starts_with('-') && (word.contains('/') || inner_dot)
+            };
+            things.extend(text.split(is_break).filter(is_thing));
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect_things(item, things)),
+        Value::Object(fields) => fields.values().for_each(|field| collect_things(field, things)),
+        _ => {}
+    }
+}
+
 /// The fields that say what a call is about.
 fn only(input: &Value, names: &[&str]) -> Value {
     names.iter().map(|name| input.get(name).cloned().unwrap_or_default()).collect()

@@ -187,7 +187,7 @@ fn plain(word: &str, last: &str, next: &str, opened: bool, of: Of) -> String {
         || (digits(number) && number.len() >= 9)
         || (decimal && last_is(&ATTEMPTS))
         || (opened && has_digit && last_is(&CACHE_BUSTERS))
-        || (!outcome && decimal && last == "sleep")
+        || (!outcome && decimal && last_is(&["sleep", "kill", "9"]))
         || (outcome
             && (is_duration(bare)
                 || (decimal

@@ -3,10 +3,18 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::app::admit::call_id;
 use crate::app::attendance::Prompt;
-use crate::app::guard::Call;
+use crate::app::guard;
+use crate::domain::breaker::call::Call;
+use crate::domain::breaker::circuit::NamedCall;
+use crate::domain::breaker::outcome;
+use crate::domain::breaker::signature::ToolSignature;
+use crate::domain::throttle::SlotEvent;
+use crate::transcript::line::tool_hash;
 
 /// What every event carries.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -27,8 +35,8 @@ pub struct Common {
 
 impl Common {
     /// Who calls.
-    pub fn call(self) -> Call {
-        Call {
+    pub fn call(self) -> guard::Call {
+        guard::Call {
             session: self.session_id,
             transcript: self.transcript_path.filter(|p| !p.as_os_str().is_empty()),
             cwd: self.cwd,
@@ -44,17 +52,45 @@ impl Common {
     }
 }
 
-/// `PreToolUse`, and each call of a `PostToolBatch`.
+/// `PreToolUse`, `PostToolUse`, `PostToolUseFailure`, and each call of a `PostToolBatch`.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct ToolCall<'a> {
     /// Which call.
     #[serde(default)]
     pub tool_use_id: Option<String>,
+    /// The tool.
     #[serde(default)]
-    tool_name: Option<String>,
-    /// Not taken apart, unless it starts a subagent: it may be large.
+    pub tool_name: Option<String>,
+    /// Not taken apart, unless somebody asks: it may be large.
     #[serde(borrow, default)]
     tool_input: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    tool_response: Option<&'a RawValue>,
+    /// What a failed call came to.
+    #[serde(default)]
+    error: Option<String>,
+    /// Whether a person broke it off.
+    #[serde(default)]
+    is_interrupt: bool,
+}
+
+/// A call that is over, as the breaker knows it, and its input as it may be quoted.
+pub struct Over {
+    /// The call.
+    pub named: NamedCall,
+    /// Its input, shortened.
+    pub quoted: String,
+}
+
+/// Characters of an input that are quoted.
+const QUOTED: usize = 100;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Launched {
+    #[serde(default)]
+    status: String,
+    agent_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -63,14 +99,72 @@ struct AgentInput {
 }
 
 impl ToolCall<'_> {
-    /// The type of subagent that this call starts, if it does. (`Task` is what older clients call the tool.)
+    /// The call as the breaker knows it. `failed`: what the event says; `place`: the working folder. `None`: a denial of
+    /// Fusebox itself, or nothing that could be recognised.
+    pub fn over(&self, failed: Option<bool>, place: &str) -> Option<Over> {
+        let (id, tool) = (self.tool_use_id.as_deref()?, self.tool_name.as_deref()?);
+        let parse =
+            |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
+        let input = parse(self.tool_input).unwrap_or_default();
+        let result = match &self.error {
+            Some(error) => error.clone(),
+            None => outcome::text(&parse(self.tool_response).unwrap_or_default()),
+        };
+        if outcome::is_own_denial(&result) {
+            return None;
+        }
+        // Only a shell's result depends on the folder.
+        let place = if tool == "Bash" { place } else { "" };
+        let call = Call::new(call_id(id), tool, &input, &result, failed, place);
+        let named =
+            NamedCall { call: Call { interrupted: self.is_interrupt, ..call }, tool: tool.to_owned() };
+        Some(Over { named, quoted: quoted(&input) })
+    }
+
+    /// Its input as it may be quoted, with its signature.
+    pub fn quote(&self) -> (String, String) {
+        let input =
+            self.tool_input.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok()).unwrap_or_default();
+        let tool = self.tool_name.as_deref().unwrap_or_default();
+        (ToolSignature::of(tool, &input).hex(), quoted(&input))
+    }
+
+    /// What it says of subagents, now that it is over (`PostToolUse`, `PostToolUseFailure`).
+    pub fn slot(&self) -> Option<SlotEvent> {
+        self.starts_agent().then_some(())?;
+        let call = tool_hash(self.tool_use_id.as_deref()?);
+        let launched = self.tool_response.and_then(|raw| serde_json::from_str::<Launched>(raw.get()).ok());
+        match launched
+            .filter(|launched| launched.status == "async_launched")
+            .and_then(|launched| launched.agent_id)
+        {
+            Some(agent) => Some(SlotEvent::Bound { call, agent }),
+            None => Some(SlotEvent::Ended { call }),
+        }
+    }
+
+    /// Whether it starts a subagent. (`Task` is what older clients call the tool.)
+    pub fn starts_agent(&self) -> bool {
+        matches!(self.tool_name.as_deref(), Some("Agent" | "Task"))
+    }
+
+    /// The type of subagent that this call starts, if it does.
     pub fn spawns(&self) -> Option<String> {
-        let starts = matches!(self.tool_name.as_deref(), Some("Agent" | "Task"));
-        let input = self.tool_input.filter(|_| starts)?;
+        let input = self.tool_input.filter(|_| self.starts_agent())?;
         let named =
             serde_json::from_str::<AgentInput>(input.get()).ok().and_then(|input| input.subagent_type);
         Some(named.unwrap_or_else(|| "general-purpose".to_owned()))
     }
+}
+
+/// What says most of an input, shortened, on one line.
+pub fn quoted(input: &Value) -> String {
+    let telling = ["command", "file_path", "pattern", "url", "query", "prompt", "description"];
+    let text = telling.iter().find_map(|name| input.get(name).and_then(Value::as_str));
+    let text = text.map_or_else(|| input.to_string(), str::to_owned);
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let short: String = line.chars().filter(|c| !c.is_control()).take(QUOTED).collect();
+    if short.len() < line.len() { short + "…" } else { short }
 }
 
 /// `UserPromptSubmit`.

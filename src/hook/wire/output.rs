@@ -43,8 +43,8 @@ struct Specific {
 }
 
 impl Output {
-    /// The answer to `event`; `None`: nothing to say.
-    pub fn of(event: &str, answer: &Answer) -> Option<Self> {
+    /// The answer to `event`; `None`: nothing to say. `quotes`: inputs that it may quote.
+    pub fn of(event: &str, answer: &Answer, quotes: &brief::Quotes) -> Option<Self> {
         let join = |parts: &[String]| (!parts.is_empty()).then(|| parts.join("\n"));
         let mut output = Self { system_message: join(&answer.message), ..Self::default() };
         let mut specific = Specific { additional_context: join(&answer.context), ..Specific::default() };
@@ -57,27 +57,27 @@ impl Output {
                 specific.suppress_original_prompt = Some(true);
             }
             Verdict::Allow | Verdict::WrapUp(_) => {}
-            Verdict::Deny { state, left } => {
+            Verdict::Deny { why, left } => {
                 specific.permission_decision = Some("deny");
-                specific.permission_decision_reason = Some(brief::denial(state, *left));
+                specific.permission_decision_reason = Some(brief::denial(why, *left, quotes));
             }
-            Verdict::DenySpawn(state) => {
+            Verdict::DenyCall(why) => {
                 specific.permission_decision = Some("deny");
-                specific.permission_decision_reason = Some(brief::spawn_denial(state));
+                specific.permission_decision_reason = Some(brief::call_denial(why, quotes));
             }
-            Verdict::Stop(state) => {
+            Verdict::Stop(why) => {
                 output.continues = Some(false);
-                output.stop_reason = Some(brief::stop(state, answer.attended));
+                output.stop_reason = Some(brief::stop(why, answer.attended, quotes));
                 if event == "PreToolUse" {
                     specific.permission_decision = Some("deny");
-                    specific.permission_decision_reason = Some(brief::stop(state, false));
+                    specific.permission_decision_reason = Some(brief::stop(why, false, quotes));
                 }
                 // The turn is over: there is nobody left to read it.
                 specific.additional_context = None;
             }
-            Verdict::Block(state) => {
+            Verdict::Block(why) => {
                 output.decision = Some("block");
-                output.reason = Some(brief::stop(state, answer.attended));
+                output.reason = Some(brief::stop(why, answer.attended, quotes));
                 specific.additional_context = None;
             }
         }

@@ -6,7 +6,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::app::guard::Call;
+use super::input::{Over, quoted};
+use crate::app::admit::call_id;
+use crate::app::attendance::Prompt;
+use crate::app::guard;
+use crate::domain::breaker::call::Call;
+use crate::domain::breaker::circuit::NamedCall;
+use crate::domain::breaker::outcome;
 use crate::domain::message::{Message, MessageKey, Source};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
@@ -34,8 +40,31 @@ impl SeedPayload {
     }
 
     /// Who calls.
-    pub fn call(&self) -> Call {
-        Call { session: self.session.clone(), ..Call::default() }
+    pub fn call(&self) -> guard::Call {
+        guard::Call { session: self.session.clone(), ..guard::Call::default() }
+    }
+
+    /// The call for the breaker. One without an id is a call of its own each time, whatever it carries.
+    pub fn over(&self, now: Timestamp) -> Over {
+        let text = |name: &str| self.rest.get(name).and_then(Value::as_str);
+        let unique = || format!("{} {}", now.0, std::process::id());
+        let id = self.id().map_or_else(unique, str::to_owned);
+        let tool = text("tool").or(text("tool_name")).unwrap_or_default();
+        let input = self.rest.get("arguments").or(self.rest.get("tool_input")).cloned().unwrap_or_default();
+        let result = outcome::text(self.response.get("output").unwrap_or(&self.response));
+        let failed = self.response.get("error").map(|error| !error.is_null()).filter(|failed| *failed);
+        let call = Call::new(call_id(&id), tool, &input, &result, failed, "");
+        Over { named: NamedCall { call, tool: tool.to_owned() }, quoted: quoted(&input) }
+    }
+
+    /// What a person typed.
+    pub fn prompt(&self) -> Prompt {
+        let text = self.rest.get("prompt").and_then(Value::as_str).unwrap_or_default();
+        Prompt { text: text.to_owned(), ..Prompt::default() }
+    }
+
+    fn id(&self) -> Option<&str> {
+        ["tool_use_id", "call_id", "callId", "id"].iter().find_map(|name| self.rest.get(*name)?.as_str())
     }
 
     /// The charge, where the response says what it used.
@@ -48,7 +77,7 @@ impl SeedPayload {
             value.as_u64().or_else(|| value.as_f64().map(|f| f.max(0.0).round() as u64)).unwrap_or(0)
         };
         let text = |name: &str| self.rest.get(name).and_then(Value::as_str);
-        let id = ["tool_use_id", "call_id", "callId", "id"].iter().find_map(|name| text(name));
+        let id = self.id();
         let key = match id {
             Some(id) => MessageKey::of(&["call", &self.session, id]),
             None => MessageKey::of(&["payload", &String::from_utf8_lossy(bytes)]),

@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 
 /// How long a hook may take between claiming an alert and having shown it. A hook that dies in between gives it
 /// back by this; the hook's own deadline is shorter.
-const CLAIM_MS: i64 = 5_000;
+pub const CLAIM_MS: i64 = 5_000;
 
 /// Stores the thresholds that this step crossed.
 pub fn raise(db: &Connection, standing: &Standing, after: &BudgetState, now: Timestamp) -> Result<()> {

@@ -128,8 +128,8 @@ pub fn get(
     Ok(sum)
 }
 
-/// Adds up a counter from the messages.
-fn add_up(
+/// Adds up a counter from the messages before `end`.
+pub fn add_up(
     db: &Connection,
     key: &CounterKey,
     end: Option<Timestamp>,

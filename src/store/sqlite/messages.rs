@@ -6,10 +6,10 @@ use std::rc::Rc;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::super::{Applied, Batch, Result, StoreError};
+use super::super::{Applied, Batch, Result, StoreError, Watch};
 use super::counters::{self, AMOUNT, Changes, Specs, columns};
 use super::sessions::{self, Bearer, Home};
-use super::{alerts, meta, operations, settle};
+use super::{alerts, circuits, events, meta, operations, settle};
 use crate::domain::counter::{self, Bearers};
 use crate::domain::message::{Message, MessageKey, Source};
 use crate::domain::time::Timestamp;
@@ -19,16 +19,18 @@ use crate::transcript::Fact;
 /// One atomic step: record the facts, move the counters, raise the alerts, answer for the watched budgets.
 pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
     let meta = meta::read(db)?;
-    let wanted = batch.watches.iter().flat_map(|w| operations::specs(&w.budget));
-    let specs = Specs::load(db, &meta, wanted)?;
+    let observed = batch.observed.as_ref();
+    let meter = observed.and_then(|seen| seen.throttle.as_ref()).map(|throttled| &throttled.meter);
+    let watches: Vec<&Watch> = batch.watches.iter().chain(meter).collect();
+    let specs = Specs::load(db, &meta, watches.iter().flat_map(|w| operations::specs(&w.budget)))?;
     let mut session = sessions::intern(db, batch.session, batch.seen)?;
-    let before = operations::standings(db, batch.watches, batch.now, &meta)?;
+    let before = operations::standings(db, &watches, batch.now, &meta)?;
     let lineage = std::mem::take(&mut session.lineage).into();
     let (changes, shared, installed) = (Changes::default(), Vec::new(), meta.installed);
     let mut ledger = Ledger { db, specs: &specs, installed, home: session.id, lineage, changes, shared };
     ledger.record(batch.facts, session.settles)?;
     ledger.changes.write(db)?;
-    let states: Vec<_> = before.iter().map(|s| s.after(&ledger.changes)).collect();
+    let mut states: Vec<_> = before.iter().map(|s| s.after(&ledger.changes)).collect();
     if batch.alert {
         for (standing, state) in before.iter().zip(&states) {
             alerts::raise(db, standing, state, batch.now)?;
@@ -40,8 +42,24 @@ pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
     } else {
         Vec::new()
     };
+    // The last one is no budget: it only says how far the tokens of the session are.
+    let used = meter.and_then(|_| states.pop()).map_or(0, |state| state.used.saturating_sub(state.history));
+    let number = (session.id, batch.session.id.as_str());
+    let (mut circuit, mut slots, mut crowded, mut is_news) = (None, None, None, meta.untold);
+    if let Some(seen) = observed {
+        let (breaker, news) = circuits::observe(db, number, seen, batch.now)?;
+        (circuit, is_news) = (breaker, is_news || news);
+        if let Some(throttled) = &seen.throttle {
+            let (taken, refused, news) = circuits::throttle(db, number, throttled, used, batch.now)?;
+            (slots, crowded, is_news) = (Some(taken), refused, is_news || news);
+        }
+    }
+    let mut events = Vec::new();
+    if let Some(seen) = observed.filter(|_| batch.claim && is_news) {
+        events = events::claim(db, session.id, seen.agent, batch.now)?;
+    }
     let sequence = sessions::advance(db, &session)?;
-    Ok(Applied { states, alerts, epoch: meta.epoch, sequence })
+    Ok(Applied { states, alerts, events, circuit, slots, crowded, epoch: meta.epoch, sequence })
 }
 
 /// The messages of one batch, going in.

@@ -16,6 +16,8 @@ pub struct Meta {
     pub operations: bool,
     /// Whether there may be alerts that nobody has shown.
     pub unshown: bool,
+    /// Whether there may be events that nobody has told.
+    pub untold: bool,
     /// Names of the families of counters that were ever counted.
     pub families: Vec<String>,
 }
@@ -25,6 +27,9 @@ pub const FAMILY: &str = "family ";
 
 /// The mark of a store that lost what it knew, and is still to be filled.
 pub const REBUILDING: &str = "rebuilding";
+
+/// The mark of events that nobody has told.
+pub const UNTOLD: &str = "untold";
 
 /// Reads it.
 pub fn read(db: &Connection) -> Result<Meta> {
@@ -37,6 +42,7 @@ pub fn read(db: &Connection) -> Result<Meta> {
             "installed" => meta.installed = Some(Timestamp(row.get(1)?)),
             "operations" => meta.operations = true,
             "unshown" => meta.unshown = true,
+            UNTOLD => meta.untold = true,
             other => meta.families.extend(other.strip_prefix(FAMILY).map(str::to_owned)),
         }
     }

@@ -1,7 +1,9 @@
 //! The embedded store: one SQLite file, `state.db`, in the state folder.
 
 mod alerts;
+mod circuits;
 mod counters;
+mod events;
 mod messages;
 mod meta;
 mod operations;
@@ -18,11 +20,15 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::session_cache::{lock_exclusive, lock_shared};
 use super::{
-    Applied, Batch, ClientProcess, Result, Session, SessionRow, SessionTotal, Store, StoreError, Watch,
+    Applied, Batch, CircuitRow, ClientProcess, Result, Session, SessionRow, SessionTotal, Store, StoreError,
+    Watch,
 };
 use crate::domain::alert::{Acknowledgement, AlertRecord};
+use crate::domain::breaker::circuit::Trip;
 use crate::domain::budget::{BudgetState, Scope};
+use crate::domain::event::{CircuitDecision, Event};
 use crate::domain::operation::Operation;
+use crate::domain::throttle::Slots;
 use crate::domain::time::Timestamp;
 
 /// Name of the database file.
@@ -32,7 +38,8 @@ pub const FILE: &str = "state.db";
 const ASIDE: &str = "state.db.corrupt";
 
 /// Numbered migrations; the number of those applied stands in `user_version`.
-const MIGRATIONS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
 
 /// How long to wait for another process that writes. One write takes about a millisecond.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1000);
@@ -258,8 +265,60 @@ impl Store for SqliteStore {
         write(db, |db| messages::apply(db, batch))
     }
 
-    fn confirm_shown(&mut self, alerts: &[i64]) -> Result<()> {
-        write(self.db()?, |db| alerts::confirm(db, alerts))
+    fn confirm_shown(&mut self, alerts: &[i64], events: &[i64]) -> Result<()> {
+        write(self.db()?, |db| {
+            if !alerts.is_empty() {
+                alerts::confirm(db, alerts)?;
+            }
+            if !events.is_empty() {
+                events::confirm(db, events)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn note(&mut self, event: &Event) -> Result<()> {
+        // A hook that denies has little left to do: it need not give up the database for others.
+        write(self.db()?, |db| match sessions::number(db, &event.session)? {
+            Some(session) => events::add(db, session, event, false),
+            None => Ok(()),
+        })
+    }
+
+    fn events(&mut self, session: Option<&str>, call: Option<u64>) -> Result<Vec<Event>> {
+        let db = self.beside()?;
+        match session.map(|id| sessions::number(db, id)).transpose()? {
+            Some(None) => Ok(Vec::new()),
+            number => events::list(db, number.flatten(), call),
+        }
+    }
+
+    fn circuits(&mut self, session: Option<&str>) -> Result<Vec<CircuitRow>> {
+        let db = self.beside()?;
+        match session.map(|id| sessions::number(db, id)).transpose()? {
+            Some(None) => Ok(Vec::new()),
+            number => circuits::rows(db, number.flatten()),
+        }
+    }
+
+    fn decide_circuit(
+        &mut self,
+        session: &str,
+        agent: Option<&str>,
+        decision: CircuitDecision,
+        by: (&str, &str),
+        now: Timestamp,
+    ) -> Result<Vec<(String, Option<Trip>)>> {
+        self.write(|db| match sessions::number(db, session)? {
+            Some(number) => circuits::decide(db, (number, session), agent, decision, by, now),
+            None => Ok(Vec::new()),
+        })
+    }
+
+    fn slots(&mut self, session: &str) -> Result<Slots> {
+        let db = self.beside()?;
+        sessions::number(db, session)?
+            .map_or_else(|| Ok(Slots::default()), |number| circuits::slots(db, number))
     }
 
     fn operate(&mut self, operation: &Operation, state: &BudgetState) -> Result<Option<BudgetState>> {
@@ -273,6 +332,10 @@ impl Store for SqliteStore {
     fn states(&mut self, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>> {
         // A write: counters that are missing are added up, and kept.
         self.write(|db| operations::states(db, watches, now))
+    }
+
+    fn states_before(&mut self, watches: &[Watch], moment: Timestamp) -> Result<Vec<BudgetState>> {
+        operations::states_before(self.beside()?, watches, moment)
     }
 
     fn operations(&mut self, budget: Option<&str>) -> Result<Vec<Operation>> {
@@ -296,7 +359,10 @@ impl Store for SqliteStore {
     }
 
     fn see(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
-        self.write(|db| sessions::see(db, session, now, ended))
+        self.write(|db| {
+            sessions::see(db, session, now, ended)?;
+            events::sweep(db, now)
+        })
     }
 
     fn complete(&mut self, session: &str, seen: Timestamp) -> Result<()> {

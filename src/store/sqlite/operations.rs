@@ -50,12 +50,12 @@ fn measured(mut state: BudgetState, counters: impl Iterator<Item = (Scope, Amoun
 }
 
 /// Where the watched budgets stand now; deleted ones are left out.
-pub fn standings(db: &Connection, watches: &[Watch], now: Timestamp, meta: &Meta) -> Result<Vec<Standing>> {
+pub fn standings(db: &Connection, watches: &[&Watch], now: Timestamp, meta: &Meta) -> Result<Vec<Standing>> {
     let mut standings = Vec::with_capacity(watches.len());
     for Watch { budget, value } in watches {
         let window = budget.window.at(now);
         let effect = match meta.operations {
-            true => effect(db, &budget.name, value, window.start)?,
+            true => effect(db, &budget.name, value, window.start, |_| true)?,
             false => Effect::default(),
         };
         if effect.deleted {
@@ -88,16 +88,56 @@ pub fn standings(db: &Connection, watches: &[Watch], now: Timestamp, meta: &Meta
 pub fn states(db: &Connection, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>> {
     let meta = meta::read(db)?;
     Specs::load(db, &meta, watches.iter().flat_map(|w| specs(&w.budget)))?;
-    Ok(standings(db, watches, now, &meta)?.into_iter().map(|s| s.before).collect())
+    let watches: Vec<&Watch> = watches.iter().collect();
+    Ok(standings(db, &watches, now, &meta)?.into_iter().map(|s| s.before).collect())
 }
 
-fn effect(db: &Connection, budget: &str, value: &str, window_start: Timestamp) -> Result<Effect> {
+/// Where the watched budgets stood just before a moment.
+pub fn states_before(db: &Connection, watches: &[Watch], moment: Timestamp) -> Result<Vec<BudgetState>> {
+    let meta = meta::read(db)?;
+    let mut states = Vec::new();
+    for Watch { budget, value } in watches {
+        let window = budget.window.at(moment);
+        let until = |operation: &Operation| operation.at < moment;
+        let effect = effect(db, &budget.name, value, window.start, until)?;
+        if effect.deleted {
+            continue;
+        }
+        let since = effect.since.unwrap_or(window.start).max(window.start);
+        let mut found = Vec::new();
+        for spec in specs(budget) {
+            let key = CounterKey { spec, value: value.clone(), start: window.start, since };
+            found.push((spec.scope, counters::add_up(db, &key, Some(moment), meta.installed)?));
+        }
+        let fresh = BudgetState {
+            budget: budget.clone(),
+            value: value.clone(),
+            window,
+            used: 0,
+            extension: effect.extension,
+            history: 0,
+            operations: effect.count,
+            since: effect.since,
+        };
+        states.push(measured(fresh, found.into_iter()));
+    }
+    Ok(states)
+}
+
+/// What the operations on a value in a window come to, those that are meant.
+fn effect(
+    db: &Connection,
+    budget: &str,
+    value: &str,
+    window_start: Timestamp,
+    is_meant: impl Fn(&Operation) -> bool,
+) -> Result<Effect> {
     let mut query = db.prepare_cached(
         "SELECT operation FROM operations WHERE budget = ? AND value = ? AND window_start = ? ORDER BY seq",
     )?;
     let rows = query.query_map(params![budget, value, window_start.0], |r| r.get::<_, String>(0))?;
-    let decisions: Vec<Decision> = rows.map(|text| Ok(parse(&text?)?.decision)).collect::<Result<_>>()?;
-    Ok(Effect::of(decisions))
+    let operations: Vec<Operation> = rows.map(|text| parse(&text?)).collect::<Result<_>>()?;
+    Ok(Effect::of(operations.iter().filter(|o| is_meant(o)).map(|o| o.decision)))
 }
 
 fn parse(text: &str) -> Result<Operation> {

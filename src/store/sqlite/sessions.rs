@@ -81,7 +81,8 @@ pub fn sequences(db: &Connection) -> Result<HashMap<String, u64>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-fn number(db: &Connection, session: &str) -> Result<Option<i64>> {
+/// The number of a session.
+pub fn number(db: &Connection, session: &str) -> Result<Option<i64>> {
     let mut query = db.prepare_cached("SELECT id FROM sessions WHERE session = ?")?;
     Ok(query.query_row([session], |r| r.get(0)).optional()?)
 }

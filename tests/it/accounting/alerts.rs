@@ -46,6 +46,7 @@ fn ask(store: &mut SqliteStore, ask: Ask) -> Applied {
         alert: ask.alert,
         claim: ask.claim,
         seen: ask.now,
+        observed: None,
         now: ask.now,
     };
     store.apply(&batch).expect("recorded")
@@ -55,7 +56,7 @@ fn spend(store: &mut SqliteStore, budget: &Budget, id: usize, tokens: u64) -> Ve
     let facts = [charge(id, tokens, NOW)];
     let applied = ask(store, Ask { budget, facts: &facts, alert: true, claim: true, now: NOW });
     let ids: Vec<i64> = applied.alerts.iter().map(|a| a.id).collect();
-    store.confirm_shown(&ids).expect("confirmed");
+    store.confirm_shown(&ids, &[]).expect("confirmed");
     applied.alerts.iter().map(|a| a.threshold).collect()
 }
 
@@ -93,7 +94,7 @@ fn sixteen_at_once_store_each_threshold_once() {
                     let applied =
                         ask(&mut store, Ask { budget, facts: &facts, alert: true, claim: true, now: NOW });
                     let ids: Vec<i64> = applied.alerts.iter().map(|a| a.id).collect();
-                    store.confirm_shown(&ids).expect("confirmed");
+                    store.confirm_shown(&ids, &[]).expect("confirmed");
                     shown.extend(ids);
                 }
                 shown
@@ -197,7 +198,7 @@ fn after_a_reset_thresholds_fire_again() {
             Ask { budget: &budget, facts: &facts, alert: true, claim: true, now: NOW.plus_millis(10) },
         );
         let ids: Vec<i64> = applied.alerts.iter().map(|a| a.id).collect();
-        store.confirm_shown(&ids).expect("confirmed");
+        store.confirm_shown(&ids, &[]).expect("confirmed");
         (applied.states[0].used, applied.alerts.iter().map(|a| a.threshold).collect::<Vec<_>>())
     };
     assert_eq!(later(&mut book.store, 2, 49), (49, vec![]));

@@ -209,7 +209,7 @@ pub fn apply(
     watches: &[Watch],
     now: Timestamp,
 ) -> Applied {
-    let batch = Batch { session, facts, watches, alert: true, claim: false, seen: now, now };
+    let batch = Batch { session, facts, watches, alert: true, claim: false, seen: now, observed: None, now };
     store.apply(&batch).expect("the store records a batch")
 }
 

@@ -57,6 +57,7 @@ fn use_it(dir: &Path) -> SqliteStore {
         alert: true,
         claim: false,
         seen: NOW,
+        observed: None,
         now: NOW,
     };
     match store.apply(&batch) {

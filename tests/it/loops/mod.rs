@@ -98,7 +98,7 @@ fn alone(rule: &Rule, preset: Preset) -> Policy {
 fn standard_misses_at_most_one_loop_in_twenty_and_stops_nothing_else() {
     let all: Vec<Prepared> = corpus::all().into_iter().map(Prepared::of).collect();
     let (loops, harmless): (Vec<&Prepared>, Vec<&Prepared>) = all.iter().partition(|s| s.sequence.is_loop);
-    assert!(loops.len() >= 50 && harmless.len() >= 60);
+    assert!(loops.len() >= 40 && harmless.len() >= 50);
     let count = |of: &[&Prepared], policy: &Policy| of.iter().filter(|s| s.judge(policy).is_some()).count();
     println!("{:>16} {:>17} {:>17} {:>17}", "loops / harmless", "relaxed", "standard", "strict");
     let row = |name: &str, policy: &dyn Fn(Preset) -> Policy| {

@@ -11,6 +11,7 @@ mod recurrence;
 mod repeat;
 mod same_outcome;
 mod storm;
+mod stuck;
 mod text;
 
 use super::call::Call;
@@ -78,12 +79,13 @@ pub struct Rule {
 }
 
 /// Every rule, the most telling first: the first that trips is the reason.
-pub static RULES: [&Rule; 9] = [
+pub static RULES: [&Rule; 10] = [
     &repeat::RULE,
     &cycle::RULE,
     &failure::RULE,
     &recurrence::RULE,
     &same_outcome::RULE,
+    &stuck::RULE,
     &storm::RULE,
     &text::RULE,
     &poll::RULE,

@@ -6,12 +6,13 @@ use super::{Rule, View, one_before};
 const WINDOW: usize = 30;
 
 /// Source: our own corpus: the search whose options turn, the check with another pipe each time. Short results do not
-/// count ("ok", "no matches"): they come from everywhere.
+/// count ("ok", "no matches"): they come from everywhere. Nor do calls about other things: a series over forty folders may
+/// well come to the same in each.
 pub(super) static RULE: Rule = Rule {
     name: "same_outcome",
     key: "breaker.max_same_outcomes",
-    presets: [Some(20), Some(10), Some(10)],
-    says: "the same long result from calls of the same tool among the last 30, with no change in between",
+    presets: [Some(16), Some(8), Some(8)],
+    says: "the same long result from calls of one tool about the same things among the last 30, with no change in between",
     source: "our own corpus",
     repeats: true,
     count,
@@ -25,6 +26,8 @@ fn count(view: &View) -> u32 {
     let since = view.since_change();
     let recent = &since[since.len().saturating_sub(WINDOW)..];
     let pause = recent.iter().rposition(super::Call::is_patient).map_or(0, |i| i + 1);
-    let same = |call: &&super::Call| call.tool == last.tool && call.outcome.hash == last.outcome.hash;
+    let same = |call: &&super::Call| {
+        call.tool == last.tool && call.about == last.about && call.outcome.hash == last.outcome.hash
+    };
     recent[pause..].iter().filter(same).count() as u32
 }

@@ -16,7 +16,7 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn count(view: &View) -> u32 {
-    // A service out of order is nobody's fault: it neither counts nor ends the row.
-    let counted = view.calls.iter().rev().filter(|call| !call.outcome.outage);
+    // Waiting, and a service out of order, neither count nor end the row.
+    let counted = view.calls.iter().rev().filter(|call| !call.is_patient());
     counted.take_while(|call| call.outcome.failed).count() as u32
 }

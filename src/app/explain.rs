@@ -1,0 +1,122 @@
+//! Why a call was denied or let through, with the numbers of that moment.
+
+use serde::Serialize;
+
+use super::guard::Guard;
+use super::operate::Refusal;
+use super::report::BudgetStatus;
+use super::{admit, rebuild};
+use crate::domain::event::{Reason, What};
+use crate::domain::time::Timestamp;
+use crate::env::Env;
+use crate::store::SessionRow;
+use crate::transcript::calls;
+use crate::transcript::files;
+use crate::transcript::line::tool_hash;
+
+/// What became of a call, and why.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Explanation {
+    /// The client's id of it.
+    pub call: String,
+    /// The session.
+    pub session: String,
+    /// The subagent; empty: the main agent.
+    pub agent: String,
+    /// The tool.
+    pub tool: String,
+    /// When (RFC 3339, UTC).
+    pub at: String,
+    /// `denied`, `stopped` (denied, and the turn ended) or `let_through`.
+    pub decision: &'static str,
+    /// Why, with the numbers of that moment; `null`: nothing stood against it.
+    pub reason: Option<Reason>,
+    /// The budgets as they stood at that moment.
+    pub budgets: Vec<BudgetStatus>,
+    /// Which call it was since a person's last prompt; `null`: the breaker was begun anew since, or has seen more calls than
+    /// it keeps.
+    pub iteration: Option<u64>,
+    /// The highest that may be; `null`: no limit.
+    pub max_iterations: Option<u32>,
+}
+
+/// What became of the call with this id. `None`: no known session made it.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn call(
+    env: &Env,
+    guard: &mut Guard,
+    rows: &[SessionRow],
+    id: &str,
+) -> Result<Option<Explanation>, Refusal> {
+    let noted = guard.notes.len();
+    let events = guard.with_store(|store| store.events(None, Some(tool_hash(id))));
+    let Some(events) = events else { return Err(Refusal::Store(guard.notes[noted..].join("; "))) };
+    let denied = events.into_iter().rev().find_map(|event| match event.what {
+        What::CallDenied(denial) => Some((event.session, event.agent, event.at, denial)),
+        _ => None,
+    });
+    if let Some((session, agent, at, denial)) = denied {
+        let Some(row) = rows.iter().find(|row| row.session.id == session) else { return Ok(None) };
+        let decision = if denial.stopped { "stopped" } else { "denied" };
+        let made = Made { session: row, agent, tool: denial.tool, at };
+        return explain(env, id, &made, decision, Some(denial.reason)).map(Some);
+    }
+    let Some(made) = find(rows, id) else { return Ok(None) };
+    explain(env, id, &made, "let_through", None).map(Some)
+}
+
+/// A call that was made.
+struct Made<'r> {
+    session: &'r SessionRow,
+    agent: String,
+    tool: String,
+    at: Timestamp,
+}
+
+/// Looks for it in the transcripts, of the session seen last first.
+fn find<'r>(rows: &'r [SessionRow], id: &str) -> Option<Made<'r>> {
+    rows.iter().find_map(|session| {
+        let transcript = session.session.transcript.as_ref()?;
+        files::of_session(transcript).into_iter().find_map(|file| {
+            let found = calls::find(&file.path, id)?;
+            Some(Made { session, agent: file.agent.unwrap_or_default(), tool: found.tool, at: found.at })
+        })
+    })
+}
+
+fn explain(
+    env: &Env,
+    id: &str,
+    made: &Made,
+    decision: &'static str,
+    reason: Option<Reason>,
+) -> Result<Explanation, Refusal> {
+    let (mut guard, _) = rebuild::read_on(env, made.session, u64::MAX);
+    let session = guard.session();
+    let watches = guard.watches(&session);
+    let states = guard.with_store(|store| store.states_before(&watches, made.at));
+    let circuits = guard.with_store(|store| store.circuits(Some(&session.id)));
+    let (Some(states), Some(circuits)) = (states, circuits) else {
+        return Err(Refusal::Store(guard.notes.join("; ")));
+    };
+    let breaker = circuits.into_iter().find(|row| row.agent == made.agent).map(|row| row.breaker);
+    let iteration = breaker.and_then(|breaker| {
+        let calls = breaker.history.calls();
+        let place = calls.iter().position(|call| call.id == admit::call_id(id))?;
+        breaker.iterations.checked_sub((calls.len() - 1 - place) as u64)
+    });
+    Ok(Explanation {
+        call: id.to_owned(),
+        session: session.id,
+        agent: made.agent.clone(),
+        tool: made.tool.clone(),
+        at: made.at.to_rfc3339(),
+        decision,
+        reason,
+        budgets: states.iter().map(BudgetStatus::of).collect(),
+        iteration,
+        max_iterations: guard.config.breaker.limits.get("iterations").copied(),
+    })
+}

@@ -1,0 +1,306 @@
+//! `fusebox circuit`: list, show, acknowledge, reset.
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::Cell;
+use serde::Serialize;
+
+use super::render::{self, table};
+use super::{Io, attended, select};
+use crate::app::brief;
+use crate::app::guard::Guard;
+use crate::app::report::{CircuitStatus, EventStatus};
+use crate::config;
+use crate::domain::breaker::circuit::Phase;
+use crate::domain::breaker::policy::Policy;
+use crate::domain::event::{CircuitDecision, What};
+use crate::env::Env;
+use crate::store::{CircuitRow, SessionRow};
+
+/// List, show, acknowledge and reset circuit breakers: does an agent go round in circles?
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  fusebox circuit list
+  fusebox circuit show --session 3f2a
+  fusebox circuit ack --reason \"the server is up again\"
+  fusebox circuit reset --session 3f2a --reason \"a new approach\"")]
+pub struct CircuitArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List the breakers that are open or half-open, of the session seen last first.
+    List {
+        /// Closed ones too.
+        #[arg(long)]
+        all: bool,
+        /// Write JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the breakers of a session, and what became of them.
+    Show {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Acknowledge: an open breaker lets one call through, and closes if that is good and another one.
+    Ack {
+        #[command(flatten)]
+        target: Target,
+        /// Why: kept with the decision.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Begin anew: closed, with nothing counted.
+    Reset {
+        #[command(flatten)]
+        target: Target,
+        /// Why: kept with the decision.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Target {
+    /// The session: an id or the beginning of one. Default: the only live one.
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
+    /// The subagent, or `main`. Default: all agents of the session.
+    #[arg(long, value_name = "ID")]
+    agent: Option<String>,
+    /// Write JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Target {
+    /// The agent as it is stored.
+    fn agent(&self) -> Option<&str> {
+        self.agent.as_deref().map(|agent| if agent == "main" { "" } else { agent })
+    }
+}
+
+/// A breaker as scripts read it.
+#[derive(Debug, Serialize)]
+struct Listed {
+    session: String,
+    agent: String,
+    #[serde(flatten)]
+    circuit: CircuitStatus,
+}
+
+/// A breaker that a decision changed, as scripts read it.
+#[derive(Debug, Serialize)]
+struct Changed {
+    session: String,
+    agent: String,
+    state: &'static str,
+    rule: Option<String>,
+}
+
+/// The breakers of a session, as scripts read them.
+#[derive(Debug, Serialize)]
+struct Shown {
+    circuits: Vec<Listed>,
+    events: Vec<EventStatus>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// No such session, no breaker that is open, a refused command, a store that cannot be used.
+pub fn run(args: &CircuitArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    match &args.command {
+        Command::List { all, json } => list(*all, *json, env, io),
+        Command::Show { target } => show(target, env, io),
+        Command::Ack { target, reason } => {
+            attended::refuse_in_agent(env, "fusebox circuit ack")?;
+            decide(target, CircuitDecision::Acknowledge, reason, env, io)
+        }
+        Command::Reset { target, reason } => {
+            attended::refuse_in_agent(env, "fusebox circuit reset")?;
+            decide(target, CircuitDecision::Reset, reason, env, io)
+        }
+    }
+}
+
+fn list(all: bool, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let mut guard = select::guard(env, io.err)?;
+    let mut rows = circuits(&mut guard, None)?;
+    rows.retain(|row| all || row.breaker.phase != Phase::Closed);
+    let listed = listed(&rows, &guard.config.breaker);
+    if json {
+        render::json(io.out, &listed)?;
+    } else if listed.is_empty() {
+        writeln!(io.out, "No circuit breaker is open.")?;
+    } else {
+        write!(io.out, "{}", text(&listed))?;
+    }
+    Ok(0)
+}
+
+fn show(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let mut guard = select::guard(env, io.err)?;
+    let sessions = select::sessions(&mut guard)?;
+    let row = select::one(&sessions, target.session.as_deref(), env)?;
+    let policy = policy_of(env, row);
+    let mut rows = circuits(&mut guard, Some(&row.session.id))?;
+    rows.retain(|row| target.agent().is_none_or(|agent| row.agent == agent));
+    let listed = listed(&rows, &policy);
+    let events = guard.with_store(|store| store.events(Some(&row.session.id), None)).unwrap_or_default();
+    let is_meant = |event: &EventStatus| {
+        !matches!(event.what, What::ConcurrencyThrottled(_) | What::ConcurrencyRestored(_))
+            && target.agent().is_none_or(|agent| event.agent == agent)
+    };
+    let events: Vec<EventStatus> = events.iter().map(EventStatus::of).filter(is_meant).collect();
+    if target.json {
+        return render::json(io.out, &Shown { circuits: listed, events }).map(|()| 0);
+    }
+    if listed.is_empty() {
+        writeln!(
+            io.out,
+            "No calls of session {} were counted yet: its breakers are closed.",
+            row.session.id
+        )?;
+    } else {
+        write!(io.out, "{}", text(&listed))?;
+    }
+    let dim = Style::new().dimmed();
+    for event in &events {
+        let agent = if event.agent.is_empty() { "main" } else { &event.agent };
+        writeln!(io.out, "{dim}{}{dim:#}  {agent}: {}", event.at, line(&event.what))?;
+    }
+    Ok(0)
+}
+
+/// What happened, in a line.
+fn line(what: &What) -> String {
+    match what {
+        What::CircuitWarning(trip) => format!("warned: {}", brief::trip(trip)),
+        What::CircuitOpened(trip) => format!("opened: {}", brief::trip(trip)),
+        What::CircuitWouldOpen(trip) => format!("would have opened: {}", brief::trip(trip)),
+        What::CircuitHalfOpened(_) => "half-open: its cooldown is over".into(),
+        What::CircuitClosed(_) => "closed".into(),
+        What::CircuitDecided { decision, by, reason, .. } => {
+            let done = match decision {
+                CircuitDecision::Acknowledge => "acknowledged",
+                CircuitDecision::Reset => "reset",
+            };
+            format!("{done} by {by}: {reason}")
+        }
+        What::CallDenied(denial) => {
+            let stopped = if denial.stopped { ", and the turn stopped" } else { "" };
+            format!("a call of {} was denied{stopped}", denial.tool)
+        }
+        What::ConcurrencyThrottled(turn) | What::ConcurrencyRestored(turn) => {
+            format!("{} → {} subagents at the same time", turn.from, turn.to)
+        }
+    }
+}
+
+fn decide(
+    target: &Target,
+    decision: CircuitDecision,
+    reason: &str,
+    env: &Env,
+    io: &mut Io,
+) -> anyhow::Result<u8> {
+    let mut guard = select::guard(env, io.err)?;
+    let sessions = select::sessions(&mut guard)?;
+    let id = select::one(&sessions, target.session.as_deref(), env)?.session.id.clone();
+    let done = guard
+        .decide_circuit(&id, target.agent(), decision, reason)
+        .map_err(|refusal| super::Misuse(refusal.to_string()))?;
+    let state = match decision {
+        CircuitDecision::Acknowledge => "half_open",
+        CircuitDecision::Reset => "closed",
+    };
+    let changed = done.into_iter().map(|decided| Changed {
+        session: id.clone(),
+        agent: decided.agent,
+        state,
+        rule: decided.trip.map(|trip| trip.rule),
+    });
+    let changed: Vec<Changed> = changed.collect();
+    if target.json {
+        return render::json(io.out, &changed).map(|()| 0);
+    }
+    for one in &changed {
+        let agent = if one.agent.is_empty() { "the main agent" } else { &one.agent };
+        let was = one.rule.as_ref().map_or_else(String::new, |rule| format!(" (it had tripped on {rule})"));
+        let now = match decision {
+            CircuitDecision::Acknowledge => "half-open: the next call shows whether it goes better",
+            CircuitDecision::Reset => "closed",
+        };
+        writeln!(io.out, "The circuit breaker of {agent} in session {id} is {now}{was}.")?;
+    }
+    Ok(0)
+}
+
+fn circuits(guard: &mut Guard, session: Option<&str>) -> anyhow::Result<Vec<CircuitRow>> {
+    let noted = guard.notes.len();
+    let rows = guard.with_store(|store| store.circuits(session));
+    rows.ok_or_else(|| anyhow::anyhow!("{}", guard.notes[noted..].join("; ")))
+}
+
+/// The numbers that the session's hooks have.
+fn policy_of(env: &Env, row: &SessionRow) -> Policy {
+    let guard = Guard::of_other(env, &row.session);
+    let config: &config::Config = &guard.config;
+    config.breaker.clone()
+}
+
+fn listed(rows: &[CircuitRow], policy: &Policy) -> Vec<Listed> {
+    let one = |row: &CircuitRow| Listed {
+        session: row.session.clone(),
+        agent: if row.agent.is_empty() { "main".to_owned() } else { row.agent.clone() },
+        circuit: CircuitStatus::of(&row.breaker, policy),
+    };
+    rows.iter().map(one).collect()
+}
+
+fn text(listed: &[Listed]) -> String {
+    let mut table = table::plain(
+        &["SESSION", "AGENT", "STATE", "ITERATIONS", "RULE", "TOOL", "COUNT", "SINCE"],
+        &["ITERATIONS", "COUNT"],
+    );
+    for Listed { session, agent, circuit } in listed {
+        let show = |value: Option<String>| Cell::new(value.unwrap_or_default());
+        let iterations = match circuit.max_iterations {
+            Some(most) => format!("{}/{most}", circuit.iterations),
+            None => circuit.iterations.to_string(),
+        };
+        table.add_row([
+            Cell::new(table::short(session, 9)),
+            Cell::new(table::short(agent, 12)),
+            Cell::new(coloured(circuit.state)),
+            Cell::new(iterations),
+            show(circuit.rule.clone()),
+            show(circuit.tool.as_ref().map(|tool| table::short(tool, 24))),
+            show(circuit.count.zip(circuit.limit).map(|(count, limit)| format!("{count}/{limit}"))),
+            show(circuit.since.clone()),
+        ]);
+    }
+    table::fitting(&mut table).unwrap_or_else(|| lines(listed))
+}
+
+/// Two lines each, where the terminal is narrow.
+fn lines(listed: &[Listed]) -> String {
+    let one = |Listed { session, agent, circuit }: &Listed| {
+        let why = circuit.reason.as_ref().map_or_else(String::new, |reason| format!("\n  {reason}"));
+        format!("{} {agent}  {}{why}\n", table::short(session, 9), coloured(circuit.state))
+    };
+    listed.iter().map(one).collect()
+}
+
+fn coloured(state: &str) -> String {
+    let colour = match state {
+        "open" => AnsiColor::Red,
+        "half_open" => AnsiColor::Yellow,
+        _ => AnsiColor::Green,
+    };
+    let style = Style::new().fg_color(Some(colour.into()));
+    format!("{style}{state}{style:#}")
+}

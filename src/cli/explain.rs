@@ -1,0 +1,100 @@
+//! `fusebox explain`: why a call was denied or let through.
+
+use anstyle::{AnsiColor, Style};
+
+use super::render;
+use super::{Io, Misuse, select};
+use crate::app::brief::{self, grouped};
+use crate::app::explain::{self, Explanation};
+use crate::domain::event::Reason;
+use crate::domain::throttle::Crowded;
+use crate::env::Env;
+
+/// Explain why a tool call was denied or let through, with the numbers of that moment.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "The id is the client's: it stands in the transcript (\"toolu_…\"). Examples:
+  fusebox explain toolu_01ABC
+  fusebox explain toolu_01ABC --json")]
+pub struct ExplainArgs {
+    /// The call's id.
+    #[arg(value_name = "TOOL_USE_ID")]
+    id: String,
+    /// Write JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// No known session made the call, or the store cannot be used.
+pub fn run(args: &ExplainArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let mut guard = select::guard(env, io.err)?;
+    let rows = select::sessions(&mut guard)?;
+    let Some(explanation) = explain::call(env, &mut guard, &rows, args.id.trim())? else {
+        let text = format!(
+            "no session that is known made a call with the id {}: it stands in the transcript",
+            args.id
+        );
+        return Err(Misuse(text).into());
+    };
+    match args.json {
+        true => render::json(io.out, &explanation)?,
+        false => show(&explanation, io)?,
+    }
+    Ok(0)
+}
+
+fn show(explanation: &Explanation, io: &mut Io) -> anyhow::Result<()> {
+    let Explanation { call, session, agent, tool, at, decision, .. } = explanation;
+    let (bold, dim) = (Style::new().bold(), Style::new().dimmed());
+    let colour = if *decision == "let_through" { AnsiColor::Green } else { AnsiColor::Red };
+    let style = Style::new().fg_color(Some(colour.into())).bold();
+    let done = match *decision {
+        "let_through" => "let through",
+        "stopped" => "denied, and the turn stopped",
+        other => other,
+    };
+    writeln!(io.out, "{bold}{tool}{bold:#} {call}  {style}{done}{style:#}")?;
+    let agent = if agent.is_empty() { "the main agent" } else { agent };
+    writeln!(io.out, "  {dim}{at}, {agent} of session {session}{dim:#}")?;
+    let why = match &explanation.reason {
+        None => "nothing stood against it".to_owned(),
+        Some(reason) => reason_line(reason),
+    };
+    writeln!(io.out, "  {why}")?;
+    if let Some(iteration) = explanation.iteration {
+        let most = explanation.max_iterations.map_or_else(String::new, |most| format!(" of at most {most}"));
+        writeln!(io.out, "  call {iteration}{most} since the last prompt")?;
+    }
+    for budget in &explanation.budgets {
+        let (used, limit) = (grouped(budget.used), grouped(budget.limit));
+        let percent = budget.utilization * 100.0;
+        writeln!(
+            io.out,
+            "  budget {} then: {used} / {limit} {} ({percent:.2}%), {}",
+            budget.name, budget.unit, budget.status
+        )?;
+    }
+    Ok(())
+}
+
+fn reason_line(reason: &Reason) -> String {
+    match reason {
+        Reason::Budget { budget, used, limit, unit, status, .. } => {
+            format!("budget {budget} was {status}: {} / {} {}", grouped(*used), grouped(*limit), unit.noun())
+        }
+        Reason::Circuit(trip) => format!("the circuit breaker was open: {}", brief::trip(trip)),
+        Reason::Throttle(Crowded::Concurrency { live, max, throttled }) => {
+            let low = if *throttled { ", because tokens ran low" } else { "" };
+            format!("{live} subagents worked, and {max} might at the same time{low}")
+        }
+        Reason::Throttle(Crowded::Depth { depth, max }) => {
+            format!("the subagent would have been nested {depth} deep, and {max} is the most")
+        }
+        Reason::Throttle(Crowded::Total { max }) => {
+            format!("the session had started {max} subagents, which is the most")
+        }
+        Reason::Protection { protected } => format!("it reached for the guard itself: {protected}"),
+    }
+}

@@ -1,0 +1,24 @@
+//! The same call that fails in the same way again and again, whatever is changed in between.
+
+use super::{Rule, View, one_before};
+
+/// Source: our own corpus: edit after edit, and the same error. Three times as many as without a change: some errors take
+/// many attempts.
+pub(super) static RULE: Rule = Rule {
+    name: "stuck",
+    key: "breaker.max_stuck",
+    presets: [Some(24), Some(12), Some(12)],
+    says: "the same call failing in the same way, although things were changed in between",
+    source: "our own corpus",
+    repeats: true,
+    count,
+    warns: one_before,
+};
+
+fn count(view: &View) -> u32 {
+    let Some(last) = view.calls.last().filter(|call| call.outcome.failed && !call.is_patient()) else {
+        return 0;
+    };
+    let of_its_kind = view.calls.iter().rev().filter(|call| call.shape == last.shape);
+    of_its_kind.take_while(|call| view.same(call, last)).count() as u32
+}

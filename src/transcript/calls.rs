@@ -1,0 +1,37 @@
+//! Where a tool call stands in a transcript.
+
+use std::path::Path;
+
+use memchr::memmem;
+use serde_json::Value;
+
+use crate::domain::time::Timestamp;
+
+/// A call as its line has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundCall {
+    /// Its tool.
+    pub tool: String,
+    /// When the line was written; the epoch where it is not dated.
+    pub at: Timestamp,
+}
+
+/// The call with this id in the file; `None` where it is not, or the file cannot be read.
+pub fn find(path: &Path, id: &str) -> Option<FoundCall> {
+    let bytes = std::fs::read(path).ok()?;
+    // Where it was made, and not where its result is reported.
+    let needle = format!("\"id\":{}", Value::from(id));
+    for at in memmem::find_iter(&bytes, needle.as_bytes()) {
+        let start = memchr::memrchr(b'\n', &bytes[..at]).map_or(0, |n| n + 1);
+        let end = memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |n| n + at);
+        let Ok(line) = serde_json::from_slice::<Value>(&bytes[start..end]) else { continue };
+        let blocks = line.pointer("/message/content").and_then(Value::as_array);
+        let is_it = |block: &&Value| block["type"] == "tool_use" && block["id"] == id;
+        if let Some(block) = blocks.into_iter().flatten().find(is_it) {
+            let tool = block["name"].as_str().unwrap_or_default().to_owned();
+            let at = line["timestamp"].as_str().and_then(Timestamp::parse).unwrap_or_default();
+            return Some(FoundCall { tool, at });
+        }
+    }
+    None
+}
