@@ -5,6 +5,7 @@
 
 mod accounting;
 mod alerts_command;
+mod breaker_clients;
 mod budgets;
 mod circuit;
 mod client_facts;

@@ -156,11 +156,9 @@ fn of_command(line: &str) -> Effect {
         let begins = |with: &&str| {
             command.strip_prefix(*with).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
         };
-        waits |= WAITING.iter().any(|with| begins(with))
-            || command.contains(" --watch")
-            || command.contains(" --retry");
-        changes |= CHANGING.iter().any(|with| begins(with))
-            || WRITING.iter().any(|word| format!("{command} ").contains(word));
+        waits |= WAITING.iter().any(begins) || command.contains(" --watch") || command.contains(" --retry");
+        changes |=
+            CHANGING.iter().any(begins) || WRITING.iter().any(|word| format!("{command} ").contains(word));
     }
     match (waits, changes) {
         (true, _) => Effect::Waits,

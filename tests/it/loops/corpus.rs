@@ -65,7 +65,7 @@ pub fn all() -> Vec<Sequence> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|e| e == "json"));
     files.sort();
-    files.iter().flat_map(|file| read(file)).collect()
+    files.iter().flat_map(read).collect()
 }
 
 fn read(path: &PathBuf) -> Vec<Sequence> {
