@@ -235,7 +235,7 @@ fn over(guard: &mut Guard, call: &ToolCall, failed: Option<bool>) -> Option<Name
         return None;
     }
     let place = guard.call.cwd.as_ref().map(|cwd| cwd.to_string_lossy().into_owned()).unwrap_or_default();
-    call.over(failed, &place).map(|over| kept(guard, over))
+    call.over(failed, &place, guard.env.now).map(|over| kept(guard, over))
 }
 
 fn in_json(event: &str, answer: &Answer, quotes: &brief::Quotes) -> Reply {

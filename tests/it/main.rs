@@ -36,4 +36,5 @@ mod seed_payloads;
 mod settings_example;
 mod settings_layers;
 mod terminal;
+mod throttling;
 mod uninstall;

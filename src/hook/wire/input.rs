@@ -14,6 +14,7 @@ use crate::domain::breaker::circuit::NamedCall;
 use crate::domain::breaker::outcome;
 use crate::domain::breaker::signature::ToolSignature;
 use crate::domain::throttle::SlotEvent;
+use crate::domain::time::Timestamp;
 use crate::transcript::line::tool_hash;
 
 /// What every event carries.
@@ -101,8 +102,14 @@ struct AgentInput {
 impl ToolCall<'_> {
     /// The call as the breaker knows it. `failed`: what the event says; `place`: the working folder. `None`: a denial of
     /// Fusebox itself, or nothing that could be recognised.
-    pub fn over(&self, failed: Option<bool>, place: &str) -> Option<Over> {
-        let (id, tool) = (self.tool_use_id.as_deref()?, self.tool_name.as_deref()?);
+    pub fn over(&self, failed: Option<bool>, place: &str, now: Timestamp) -> Option<Over> {
+        let tool = self.tool_name.as_deref()?;
+        // A call that its own event tells of is one, with an id or without; of a response's calls only ids tell which are new.
+        let id = match (&self.tool_use_id, failed) {
+            (Some(id), _) => id.clone(),
+            (None, Some(_)) => unique(now),
+            (None, None) => return None,
+        };
         let parse =
             |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
         let input = parse(self.tool_input).unwrap_or_default();
@@ -115,7 +122,7 @@ impl ToolCall<'_> {
         }
         // Only a shell's result depends on the folder.
         let place = if tool == "Bash" { place } else { "" };
-        let call = Call::new(call_id(id), tool, &input, &result, failed, place);
+        let call = Call::new(call_id(&id), tool, &input, &result, failed, place);
         let named =
             NamedCall { call: Call { interrupted: self.is_interrupt, ..call }, tool: tool.to_owned() };
         Some(Over { named, quoted: quoted(&input) })
@@ -155,6 +162,11 @@ impl ToolCall<'_> {
             serde_json::from_str::<AgentInput>(input.get()).ok().and_then(|input| input.subagent_type);
         Some(named.unwrap_or_else(|| "general-purpose".to_owned()))
     }
+}
+
+/// What stands in place of an id that a call has not: no other call has it.
+pub fn unique(now: Timestamp) -> String {
+    format!("{} {}", now.0, std::process::id())
 }
 
 /// What says most of an input, shortened, on one line.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::input::{Over, quoted};
+use super::input::{Over, quoted, unique};
 use crate::app::admit::call_id;
 use crate::app::attendance::Prompt;
 use crate::app::guard;
@@ -47,8 +47,7 @@ impl SeedPayload {
     /// The call for the breaker. One without an id is a call of its own each time, whatever it carries.
     pub fn over(&self, now: Timestamp) -> Over {
         let text = |name: &str| self.rest.get(name).and_then(Value::as_str);
-        let unique = || format!("{} {}", now.0, std::process::id());
-        let id = self.id().map_or_else(unique, str::to_owned);
+        let id = self.id().map_or_else(|| unique(now), str::to_owned);
         let tool = text("tool").or(text("tool_name")).unwrap_or_default();
         let input = self.rest.get("arguments").or(self.rest.get("tool_input")).cloned().unwrap_or_default();
         let result = outcome::text(self.response.get("output").unwrap_or(&self.response));

