@@ -7,6 +7,7 @@ use crate::domain::alert::BudgetAlert;
 use crate::domain::budget::{BudgetState, Mode, OnLimit, Scope, Status, Unit};
 use crate::domain::operation::Decision;
 use crate::domain::prompt_command::USAGE;
+use crate::domain::protection::{Kind, Reason};
 use crate::store::SessionTotal;
 
 /// `1,234,567`.
@@ -110,6 +111,28 @@ pub fn denial(state: &BudgetState, left: u32) -> String {
 /// Why a subagent is not started: for the agent that wanted to.
 pub fn spawn_denial(state: &BudgetState) -> String {
     format!("{} Subagents of this type are not started; go on without. {}", over(state), way_on(state))
+}
+
+/// Why a call that would change Fusebox itself is denied: for the agent.
+pub fn protection(reason: &Reason) -> String {
+    let what = match reason {
+        Reason::Place(Kind::State) => "it would change Fusebox's store or journal".to_owned(),
+        Reason::Place(Kind::Cache) => "it would change Fusebox's session caches".to_owned(),
+        Reason::Place(Kind::Configuration) => "it would change Fusebox's configuration".to_owned(),
+        Reason::Place(Kind::Registration) => {
+            "it would change the settings in which Fusebox's hooks are registered".to_owned()
+        }
+        Reason::Place(Kind::Executable) => "it would change Fusebox's executables".to_owned(),
+        Reason::Command(command) => format!("`{command}` decides what guards you"),
+        Reason::Hooks => "it would end Fusebox's hooks, or run them by hand".to_owned(),
+        Reason::Client => {
+            "it would start a client that Fusebox does not guard as it guards this one".to_owned()
+        }
+    };
+    format!(
+        "Fusebox: this call is denied: {what}. That is for a person to do, in a terminal of their own: say what you need \
+         and why, and go on without it. Reading is allowed."
+    )
 }
 
 /// What the agent is told after a response that may be its last but one.

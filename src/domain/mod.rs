@@ -10,6 +10,7 @@ pub mod ladder;
 pub mod message;
 pub mod operation;
 pub mod prompt_command;
+pub mod protection;
 pub mod settlement;
 pub mod time;
 pub mod usage;

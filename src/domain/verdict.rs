@@ -2,6 +2,7 @@
 
 use super::budget::{BudgetState, OnLimit, Scope, Status, Unit};
 use super::ladder::{Ladder, Step};
+use super::protection::Reason;
 use super::usage::Usage;
 
 /// Who asks.
@@ -52,6 +53,8 @@ pub enum Verdict {
     Stop(BudgetState),
     /// The prompt is not answered.
     Block(BudgetState),
+    /// This one call is denied, because it would change what guards the agent.
+    Protect(Reason),
 }
 
 /// Whether a budget concerns the caller: a model's or an agent type's only who is of it; all others everybody.

@@ -128,7 +128,11 @@ pub fn answer<'a>(hook: Hook, env: &'a Env, input: &[u8]) -> (Reply, Option<(Gua
     let Some(payload) = SeedPayload::parse(input) else { return (Reply::default(), None) };
     let mut guard = Guard::new(env, payload.call());
     let answer = match hook {
-        Hook::PreToolUse => Some(guard.before_call(None)),
+        Hook::PreToolUse => {
+            let tool = payload.tool();
+            let tool = tool.as_ref().map(|(tool, input)| (*tool, input.as_str()));
+            Some(before_call(&mut guard, None, tool))
+        }
         Hook::PostToolUse => Some(guard.after_lone_call(payload.charge(input, env.now))),
         Hook::PromptSubmit => Some(guard.prompt()),
         Hook::SessionEvent => None,
@@ -147,7 +151,7 @@ fn dispatch(hook: Hook, event: &str, guard: &mut Guard, input: &[u8]) -> Option<
         (Hook::PreToolUse, "PreToolUse") => {
             let call: ToolCall = parse(input)?;
             guard.call.spawns = call.spawns();
-            Some(guard.before_call(call.tool_use_id.as_deref()))
+            Some(before_call(guard, call.tool_use_id.as_deref(), call.tool()))
         }
         (Hook::PostToolUse, "PostToolUse" | "PostToolUseFailure") => Some(guard.after_call()),
         (Hook::PostToolUse, "PostToolBatch") => {
@@ -179,6 +183,17 @@ fn dispatch(hook: Hook, event: &str, guard: &mut Guard, input: &[u8]) -> Option<
     }
 }
 
+/// May a call of `tool` (its name and input) go on? The budgets are asked first: what they stop stays stopped.
+fn before_call(guard: &mut Guard, id: Option<&str>, tool: Option<(&str, &str)>) -> Answer {
+    let mut answer = guard.before_call(id);
+    if answer.verdict == Verdict::Allow
+        && let Some(reason) = tool.and_then(|(tool, input)| guard.protects(tool, input))
+    {
+        answer.verdict = Verdict::Protect(reason);
+    }
+    answer
+}
+
 fn in_json(event: &str, answer: &Answer) -> Reply {
     let stdout = Output::of(event, answer).and_then(|output| serde_json::to_vec(&output).ok());
     Reply { stdout: stdout.unwrap_or_default(), ..Reply::default() }
@@ -191,6 +206,7 @@ fn in_seed(hook: Hook, answer: &Answer) -> Reply {
     match &answer.verdict {
         Verdict::Deny { state, left } => block(brief::denial(state, *left)),
         Verdict::DenySpawn(state) => block(brief::spawn_denial(state)),
+        Verdict::Protect(reason) => block(brief::protection(reason)),
         Verdict::Stop(state) | Verdict::Block(state) => block(brief::stop(state, answer.attended)),
         Verdict::Allow | Verdict::WrapUp(_) => {
             let event = match hook {

@@ -52,7 +52,7 @@ pub struct ToolCall<'a> {
     pub tool_use_id: Option<String>,
     #[serde(default)]
     tool_name: Option<String>,
-    /// Not taken apart, unless it starts a subagent: it may be large.
+    /// Taken apart by who needs it, and only then: it may be large.
     #[serde(borrow, default)]
     tool_input: Option<&'a RawValue>,
 }
@@ -63,6 +63,11 @@ struct AgentInput {
 }
 
 impl ToolCall<'_> {
+    /// The tool, and its input as JSON.
+    pub fn tool(&self) -> Option<(&str, &str)> {
+        Some((self.tool_name.as_deref()?, self.tool_input?.get()))
+    }
+
     /// The type of subagent that this call starts, if it does. (`Task` is what older clients call the tool.)
     pub fn spawns(&self) -> Option<String> {
         let starts = matches!(self.tool_name.as_deref(), Some("Agent" | "Task"));

@@ -61,6 +61,10 @@ impl Output {
                 specific.permission_decision = Some("deny");
                 specific.permission_decision_reason = Some(brief::denial(state, *left));
             }
+            Verdict::Protect(reason) => {
+                specific.permission_decision = Some("deny");
+                specific.permission_decision_reason = Some(brief::protection(reason));
+            }
             Verdict::DenySpawn(state) => {
                 specific.permission_decision = Some("deny");
                 specific.permission_decision_reason = Some(brief::spawn_denial(state));
