@@ -125,6 +125,20 @@ const fn test_offset() -> i64 {
     0
 }
 
+/// Whether `pid` is the process that runs the tests, which an agent may have started: what is above it does not count.
+/// In builds with the feature `test-clock` only.
+#[cfg(feature = "test-clock")]
+#[allow(clippy::disallowed_methods)]
+pub fn is_tests(pid: u32) -> bool {
+    std::env::var("TESTED_BY_PID").is_ok_and(|tests| tests == pid.to_string())
+}
+
+/// There are no tests that run this.
+#[cfg(not(feature = "test-clock"))]
+pub const fn is_tests(_pid: u32) -> bool {
+    false
+}
+
 #[allow(unsafe_code)]
 /// Effective user id of the process.
 pub fn uid() -> u32 {

@@ -10,7 +10,7 @@ use std::process::Command;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::harness::{Home, Ran, program_path, run};
+use crate::harness::{Home, Ran, message, program_path, run};
 
 /// A call, and why it is labelled as it is.
 #[derive(Deserialize)]
@@ -189,4 +189,68 @@ fn every_harmless_call_is_let_through() {
             harmless.len()
         );
     }
+}
+
+#[test]
+fn a_denial_says_what_is_protected_and_who_may() {
+    let world = World::new(Layout::Usual);
+    for (command, what) in [
+        ("rm -rf {STATE}", "store or journal"),
+        ("rm -rf {CACHE}", "session caches"),
+        ("rm {CONFIG}", "configuration"),
+        ("rm {SETTINGS}", "settings in which Fusebox's hooks are registered"),
+        ("rm {BIN}/pre-tool-use", "executables"),
+        ("fusebox budget reset session --reason x", "`fusebox budget reset`"),
+        ("pkill post-tool-use", "hooks"),
+        ("FUSEBOX_ENABLED=0 claude -p x", "client"),
+    ] {
+        let ran = world.call("Bash", &json!({ "command": command }));
+        let said = ran.json()["hookSpecificOutput"]["permissionDecisionReason"].as_str().unwrap().to_owned();
+        assert!(
+            said.contains(what) && said.contains("a person to do, in a terminal of their own"),
+            "{command}: {said}"
+        );
+    }
+    assert_eq!(std::fs::read_to_string(world.state().join("journal.jsonl")).unwrap_or_default(), "");
+}
+
+#[test]
+fn each_protocol_says_it_in_its_own_way() {
+    let world = World::new(Layout::Usual);
+    let input = json!({"command": "fusebox uninstall"});
+    let ran = world.call("Bash", &input);
+    let reason = ran.json()["hookSpecificOutput"]["permissionDecisionReason"].clone();
+    let whole = json!({"hookSpecificOutput":
+        {"hookEventName": "PreToolUse", "permissionDecision": "deny", "permissionDecisionReason": reason}});
+    assert_eq!((ran.code, ran.stderr.as_str(), ran.json()), (0, "", whole));
+
+    let payload = json!({"tool": "Bash", "arguments": input, "sessionId": "seed"});
+    let ran = run(&mut world.command(), payload.to_string().as_bytes());
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+    assert_eq!(ran.stderr.trim_end(), reason.as_str().unwrap());
+    let payload = json!({"tool": "Bash", "arguments": {"command": "fusebox status"}, "sessionId": "seed"});
+    assert!(run(&mut world.command(), payload.to_string().as_bytes()).is_silent());
+}
+
+#[test]
+fn it_holds_while_budgets_are_fresh_and_not_where_fusebox_is_switched_off() {
+    let world = World::new(Layout::Moved);
+    let reset = json!({"command": "fusebox budget reset session --reason x"});
+    world.home.append(&world.home.transcript("s"), &[message(1, 10, 1)]);
+    let payload = world.home.payload("PostToolUse", "s", json!({}));
+    assert!(world.home.run("post-tool-use", payload.to_string().as_bytes()).is_silent());
+    assert!(is_denial(&world.call("Bash", &reset)));
+    assert!(world.call("Bash", &json!({"command": "ls"})).is_silent());
+    std::fs::write(world.config(), "enabled = false\n").unwrap();
+    assert!(world.call("Bash", &reset).is_silent());
+}
+
+#[test]
+fn a_budget_that_stops_the_session_is_said_first() {
+    let world = World::new(Layout::Moved);
+    std::fs::write(world.config(), "[[budget]]\nname = \"session\"\nlimit = 5\non_limit = \"stop\"\n")
+        .unwrap();
+    world.home.append(&world.home.transcript("s"), &[message(1, 10, 1)]);
+    let ran = world.call("Bash", &json!({"command": "fusebox budget reset session --reason x"}));
+    assert_eq!(ran.json()["continue"], false, "{ran:?}");
 }

@@ -143,12 +143,12 @@ impl World<'_> {
             if let Some(command) = own::deciding(arguments) {
                 self.say(Reason::Command(command));
             }
-        } else if program.contains(UNKNOWN) || program.contains('/') {
-            if let Some(command) = own::plainly_deciding(arguments) {
-                match program.contains(UNKNOWN) {
-                    true => self.say(Reason::Command(command)),
-                    false => self.find(Finding::Runs { path: self.place(program), command }),
-                }
+        } else if program.contains([UNKNOWN, '/'])
+            && let Some(command) = own::plainly_deciding(arguments)
+        {
+            match program.contains(UNKNOWN) {
+                true => self.say(Reason::Command(command)),
+                false => self.find(Finding::Runs { path: self.place(program), command }),
             }
         }
         if HOOKS.contains(&name) && !arguments.iter().any(|word| word == "--version") {
@@ -411,12 +411,12 @@ impl World<'_> {
             self.touch(path, if last { Reach::Itself } else { reach }, true);
         }
         if moves_into {
-            self.into_folder(&paths, Reach::Tree);
+            self.touch_inside(&paths, Reach::Tree);
         }
     }
 
     /// The last path is a folder, perhaps: then the others are known by their names in it.
-    fn into_folder(&mut self, paths: &[&String], reach: Reach) {
+    fn touch_inside(&mut self, paths: &[&String], reach: Reach) {
         let Some((to, from)) = paths.split_last() else { return };
         for path in from {
             let name = match base(path) {
@@ -450,7 +450,7 @@ impl World<'_> {
                 self.files.insert(self.place(to), text);
             }
         }
-        self.into_folder(&paths, reach);
+        self.touch_inside(&paths, reach);
     }
 
     fn archive(&mut self, name: &str, arguments: &[String]) {
