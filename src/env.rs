@@ -86,6 +86,13 @@ impl Env {
     }
 }
 
+/// The folder that the program stands in: by the path that it was started with, for `/proc` takes as long as all else;
+/// by what the system says, where it was found by its name alone.
+pub fn program_dir() -> Option<PathBuf> {
+    let started = std::env::args_os().next().map(PathBuf::from).filter(|path| path.is_absolute());
+    started.or_else(|| std::env::current_exe().ok())?.parent().map(Path::to_owned)
+}
+
 /// How long something takes, whatever becomes of the wall clock meanwhile. For waiting only.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(std::time::Instant);

@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::guard::Guard;
 use crate::domain::protection::place::Place;
 use crate::domain::protection::{self, Finding, Kind, Reach, Reason, Surroundings, Touch, has_marker};
+use crate::env;
 
 /// Tools that change no file and run no command.
 const QUIET: [&str; 17] = [
@@ -58,51 +61,56 @@ impl Guard<'_> {
         let cwd = self.call.cwd.as_deref().unwrap_or(&self.env.cwd);
         let (home, cwd) = (home.to_string_lossy(), cwd.to_string_lossy());
         let at = Surroundings { vars: &self.env.vars, home: &home, cwd: &cwd };
-        let found = match tool {
-            "Bash" => protection::of_shell(&serde_json::from_str::<ShellInput>(input).ok()?.command, at),
-            "Write" | "Edit" | "MultiEdit" | "NotebookEdit" => {
-                protection::of_file(&serde_json::from_str::<FileInput>(input).ok()?.file_path, input, at)
+        // What may say that something is ours: not all that a file is filled with.
+        let (found, said) = match tool {
+            "Bash" => {
+                let command = serde_json::from_str::<ShellInput>(input).ok()?.command;
+                (protection::of_shell(&command, at), command)
             }
-            _ if protection::is_named(input) => of_other(tool, input, at),
+            "Write" | "Edit" | "MultiEdit" | "NotebookEdit" => {
+                let path = serde_json::from_str::<FileInput>(input).ok()?.file_path;
+                (protection::of_file(&path, input, at), path)
+            }
+            _ if protection::is_named(input) => (of_other(tool, input, at), input.to_owned()),
             _ => return None,
         };
         if found.is_empty() {
             return None;
         }
-        let named = protection::is_named(input);
+        let named = protection::is_named(&said);
         let mut eyes = Eyes { guard: self, named, places: None, real: None };
         found.iter().find_map(|finding| eyes.reason(finding))
     }
 
     /// Everything that is protected here.
     fn protected(&self) -> Vec<Place> {
-        let env = self.env;
-        let cwd = self.call.cwd.as_deref().unwrap_or(&env.cwd);
-        let text = |path: PathBuf| env.cwd.join(path).to_string_lossy().into_owned();
+        let own = self.env;
+        let cwd = self.call.cwd.as_deref().unwrap_or(&own.cwd);
+        let text = |path: PathBuf| own.cwd.join(path).to_string_lossy().into_owned();
         let folder = |path: PathBuf, kind| Place::folder(text(path), kind);
         let file = |path: PathBuf, kind| Place::file(text(path), kind);
         let (config, settings) = (Kind::Configuration, Kind::Registration);
         let mut places = vec![
-            folder(env.cache_dir(), Kind::Cache),
+            folder(own.cache_dir(), Kind::Cache),
             folder("/etc/fusebox".into(), config),
             folder("/etc/claude-code".into(), settings),
         ];
-        places.extend(env.state_dir().map(|dir| folder(dir, Kind::State)));
-        places.extend(env.user_config().map(|path| file(path, config)));
-        places.extend(env.claude_dir().map(|dir| file(dir.join("settings.json"), settings)));
-        if let Some(home) = env.home() {
+        places.extend(own.state_dir().map(|dir| folder(dir, Kind::State)));
+        places.extend(own.user_config().map(|path| file(path, config)));
+        places.extend(own.claude_dir().map(|dir| file(dir.join("settings.json"), settings)));
+        if let Some(home) = own.home() {
             // Where a terminal, or a client with fewer variables, looks.
             places.push(folder(home.join(".local/state/fusebox"), Kind::State));
             places.push(folder(home.join(".config/fusebox"), config));
             places.push(file(home.join(".claude/settings.json"), settings));
         }
-        let project = env.project_dir(cwd);
+        let project = own.project_dir(cwd);
         for dir in [project.as_path(), cwd] {
             places.push(file(dir.join(".claude/fusebox.toml"), config));
             places.push(file(dir.join(".claude/settings.json"), settings));
             places.push(file(dir.join(".claude/settings.local.json"), settings));
         }
-        if let Some(bin) = std::env::current_exe().ok().as_deref().and_then(Path::parent) {
+        if let Some(bin) = env::program_dir() {
             places.extend(EXECUTABLES.map(|name| file(bin.join(name), Kind::Executable)));
         }
         places
@@ -214,6 +222,9 @@ fn led(touch: &Touch) -> Option<Touch> {
 
 /// Where a path leads; what does not exist, or is a pattern, stays as it is.
 fn follow(path: &str) -> String {
+    if is_straight(path) {
+        return path.to_owned();
+    }
     let whole = Path::new(path);
     for known in whole.ancestors() {
         if has_marker(&known.to_string_lossy()) {
@@ -226,4 +237,18 @@ fn follow(path: &str) -> String {
         }
     }
     path.to_owned()
+}
+
+/// Whether a path has no symbolic link in it, as far as one question tells: it, or the folder that it would be made in,
+/// can be opened without following any. (Where the kernel does not know the question: no.)
+fn is_straight(path: &str) -> bool {
+    let opens = |path: &Path| {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        rustix::fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS).map(drop)
+    };
+    let path = Path::new(path);
+    match opens(path) {
+        Err(Errno::NOENT) => path.parent().is_some_and(|folder| opens(folder).is_ok()),
+        answer => answer.is_ok(),
+    }
 }

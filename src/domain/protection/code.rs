@@ -6,9 +6,9 @@ use super::world::World;
 use super::{Reach, Reason, own};
 
 /// What stands in code that changes files; in lower case.
-const WRITES: [&str; 34] = [
+const WRITES: [&str; 36] = [
     "write",
-    "dump",
+    ".dump(",
     "unlink",
     "remove",
     "rename",
@@ -39,9 +39,14 @@ const WRITES: [&str; 34] = [
     "\">",
     "touch(",
     "rm ",
+    "rmsync",
+    "rm(",
     "utimes",
     "fs.cp",
 ];
+
+/// What stands in code that takes whole folders away.
+const CLEARS: [&str; 6] = ["rmtree", "rename", "move", "rmsync", "rm(", "rm -"];
 
 /// What stands in code that runs programs.
 const RUNS: [&str; 10] =
@@ -57,7 +62,8 @@ pub fn search(world: &mut World, code: &str) -> bool {
         run(world, &words);
     }
     if writes || runs {
-        touch(world, &words);
+        let clears = CLEARS.iter().any(|mark| lower.contains(mark));
+        touch(world, &words, if clears { Reach::Children } else { Reach::Itself });
     }
     writes
 }
@@ -99,7 +105,7 @@ fn run(world: &mut World, words: &[&str]) {
 }
 
 /// Paths, whole or in parts that the code joins.
-fn touch(world: &mut World, words: &[&str]) {
+fn touch(world: &mut World, words: &[&str], reach: Reach) {
     let home = world.at.home.to_owned();
     for at in 0..words.len().min(4096) {
         let mut path = String::new();
@@ -112,10 +118,12 @@ fn touch(world: &mut World, words: &[&str]) {
             if !is_ours(part) {
                 continue;
             }
-            let path = path.strip_prefix("~/").unwrap_or(&path);
-            world.touch(path, Reach::Children, false);
-            if !path.starts_with('/') {
-                world.touch(&format!("{home}/{path}"), Reach::Children, false);
+            let path = path.strip_prefix('~').unwrap_or(&path);
+            world.touch(path, reach, false);
+            // It may be the end of a path that the code begins with the home, or with its folder.
+            world.touch(&format!("{home}/{path}"), reach, false);
+            if path.starts_with('/') {
+                world.touch(&format!(".{path}"), reach, false);
             }
         }
     }

@@ -1,11 +1,11 @@
 //! A shell's text, read as far as it says which commands run with which words. Lenient: what a shell would refuse is
 //! read on as it comes.
 
-use super::text::{ANY, BRACES, ONE, SPLIT, UNKNOWN};
+use super::text::{BRACES, SPLIT, UNKNOWN};
 use super::world::{Simple, World};
 
 /// How deep lists, substitutions and scripts in words may lie in each other.
-const MAX_DEPTH: usize = 24;
+pub(super) const MAX_DEPTH: usize = 24;
 
 /// Words that only say how the command after them is run.
 const LEADING: [&str; 11] =
@@ -13,8 +13,8 @@ const LEADING: [&str; 11] =
 
 /// A reader of one text.
 pub struct Parser {
-    text: Vec<char>,
-    at: usize,
+    pub(super) text: Vec<char>,
+    pub(super) at: usize,
     /// Bodies of here-documents begin and end here: where a line ends, and the next one begins.
     skip: Option<(usize, usize)>,
     /// `case` lists that are open: in them a closing parenthesis ends a pattern.
@@ -29,7 +29,7 @@ impl Parser {
 
     /// Reads all of it. Returns what it would print, as far as that is known.
     pub fn run(&mut self, world: &mut World) -> String {
-        if world.depth >= MAX_DEPTH {
+        if world.depth >= MAX_DEPTH || !world.spend(self.text.len()) {
             return String::new();
         }
         world.depth += 1;
@@ -38,7 +38,7 @@ impl Parser {
         printed
     }
 
-    fn peek(&self, ahead: usize) -> Option<char> {
+    pub(super) fn peek(&self, ahead: usize) -> Option<char> {
         self.text.get(self.at + ahead).copied()
     }
 
@@ -47,7 +47,7 @@ impl Parser {
     }
 
     /// Commands up to the end, or to the parenthesis that closes them.
-    fn list(&mut self, world: &mut World, in_parentheses: bool) -> String {
+    pub(super) fn list(&mut self, world: &mut World, in_parentheses: bool) -> String {
         let outer_cases = std::mem::take(&mut self.cases);
         let mut printed: Vec<String> = Vec::new();
         let mut piped = None;
@@ -125,7 +125,7 @@ impl Parser {
     }
 
     /// `((…))`.
-    fn arithmetic(&mut self) {
+    pub(super) fn arithmetic(&mut self) {
         let mut depth = 0;
         while let Some(c) = self.peek(0) {
             self.at += 1;
@@ -294,6 +294,10 @@ impl Parser {
 
     /// The body stands behind the line.
     fn here_document(&mut self, world: &mut World) -> String {
+        // Each is looked for to the end of the text.
+        if !world.spend((self.text.len() - self.at.min(self.text.len())) / 16) {
+            return String::new();
+        }
         let indented = self.peek(0) == Some('-');
         self.at += usize::from(indented);
         self.blanks();
@@ -329,263 +333,6 @@ impl Parser {
         world.depth -= 1;
         expanded
     }
-
-    /// A word; the second value: none of it was quoted.
-    fn word(&mut self, world: &mut World) -> (String, bool) {
-        let [open, comma, close] = BRACES;
-        let (mut word, mut bare, mut braces) = (String::new(), true, 0_usize);
-        let begin = self.at;
-        while let Some(c) = self.peek(0) {
-            let at_start = self.at == begin;
-            match c {
-                '<' | '>' if at_start && self.peek(1) == Some('(') => {
-                    self.at += 2;
-                    let printed = self.nested(world);
-                    let path = format!("/dev/fd/{}", 60 + world.files.len());
-                    world.files.insert(path.clone(), printed);
-                    word.push_str(&path);
-                    continue;
-                }
-                ' ' | '\t' | '\r' | '\n' | ';' | '&' | '|' | '<' | '>' | '(' | ')' => break,
-                '\'' => {
-                    bare = false;
-                    self.at += 1;
-                    while let Some(c) = self.peek(0) {
-                        self.at += 1;
-                        if c == '\'' {
-                            break;
-                        }
-                        word.push(c);
-                    }
-                    continue;
-                }
-                '"' => {
-                    bare = false;
-                    self.at += 1;
-                    word.push_str(&self.quoted(world, Some('"')));
-                    continue;
-                }
-                '\\' => {
-                    bare = false;
-                    word.extend(self.peek(1).filter(|c| *c != '\n'));
-                    self.at += 2;
-                    continue;
-                }
-                '$' if self.peek(1) == Some('\'') => {
-                    bare = false;
-                    self.at += 2;
-                    word.push_str(&self.ansi());
-                    continue;
-                }
-                '$' if self.peek(1) == Some('"') => self.at += 1,
-                '$' | '`' => {
-                    let split = |c: char| if c.is_whitespace() { SPLIT } else { c };
-                    word.extend(self.substitution(world).chars().map(split));
-                    continue;
-                }
-                '~' if (at_start || word.ends_with('='))
-                    && self.peek(1).is_none_or(|c| !c.is_alphanumeric()) =>
-                {
-                    word.push_str(world.at.home);
-                }
-                '*' => word.push(ANY),
-                '?' => word.push(ONE),
-                '[' if !at_start || self.peek(1).is_some_and(|c| !c.is_whitespace() && c != '[') => {
-                    let rest = &self.text[self.at + 1..];
-                    let stop =
-                        rest.iter().position(|c| c.is_whitespace() || matches!(c, ']' | '/' | ';' | '='));
-                    match stop.filter(|n| rest[*n] == ']' && *n > 0) {
-                        Some(n) => {
-                            word.push(ONE);
-                            self.at += n + 1;
-                        }
-                        None => word.push('['),
-                    }
-                }
-                '{' if self.peek(1) == Some('}') => {
-                    word.push_str("{}");
-                    self.at += 1;
-                }
-                '{' if self.peek(1).is_some_and(|c| !c.is_whitespace()) => {
-                    braces += 1;
-                    word.push(open);
-                }
-                ',' if braces > 0 => word.push(comma),
-                '}' if braces > 0 => {
-                    braces -= 1;
-                    word.push(close);
-                }
-                c => word.push(c),
-            }
-            self.at += 1;
-        }
-        (word, bare)
-    }
-
-    /// Text in which only `$`, backticks and some backslashes mean something, up to `end`, which is taken.
-    fn quoted(&mut self, world: &mut World, end: Option<char>) -> String {
-        let mut text = String::new();
-        while let Some(c) = self.peek(0) {
-            match c {
-                c if Some(c) == end => {
-                    self.at += 1;
-                    break;
-                }
-                '\\' => {
-                    match self.peek(1) {
-                        Some(next @ ('$' | '`' | '"' | '\\')) => text.push(next),
-                        Some('\n') => {}
-                        next => text.extend(std::iter::once('\\').chain(next)),
-                    }
-                    self.at += 2;
-                }
-                '$' | '`' => text.push_str(&self.substitution(world)),
-                c => {
-                    text.push(c);
-                    self.at += 1;
-                }
-            }
-        }
-        text
-    }
-
-    /// `$'…'`, after the first quote.
-    fn ansi(&mut self) -> String {
-        let mut text = String::new();
-        while let Some(c) = self.peek(0) {
-            self.at += 1;
-            if c == '\'' {
-                break;
-            }
-            if c != '\\' {
-                text.push(c);
-                continue;
-            }
-            let kind = self.peek(0).unwrap_or('\\');
-            let (radix, most) = match kind {
-                'x' => (16, 2),
-                'u' => (16, 4),
-                'U' => (16, 8),
-                '0'..='7' => (8, 3),
-                _ => (0, 0),
-            };
-            if radix == 0 {
-                self.at += 1;
-                text.push(match kind {
-                    'n' => '\n',
-                    't' => '\t',
-                    other => other,
-                });
-                continue;
-            }
-            self.at += usize::from(radix == 16);
-            let digits: String = self.text[self.at.min(self.text.len())..]
-                .iter()
-                .take(most)
-                .take_while(|c| c.is_digit(radix))
-                .collect();
-            self.at += digits.len();
-            text.extend(u32::from_str_radix(&digits, radix).ok().and_then(char::from_u32));
-        }
-        text
-    }
-
-    /// What stands for `$…` or `` `…` ``.
-    fn substitution(&mut self, world: &mut World) -> String {
-        if self.peek(0) == Some('`') {
-            self.at += 1;
-            let mut script = String::new();
-            while let Some(c) = self.peek(0) {
-                self.at += 1;
-                match c {
-                    '`' => break,
-                    '\\' => {
-                        script.extend(self.peek(0));
-                        self.at += 1;
-                    }
-                    c => script.push(c),
-                }
-            }
-            return printed_or_unknown(&Self::new(&script).run(world));
-        }
-        self.at += 1;
-        match self.peek(0) {
-            Some('(') if self.peek(1) == Some('(') => {
-                self.arithmetic();
-                UNKNOWN.to_string()
-            }
-            Some('(') => {
-                self.at += 1;
-                printed_or_unknown(&self.nested(world))
-            }
-            Some('{') => {
-                self.at += 1;
-                self.parameter(world)
-            }
-            Some(c) if c.is_ascii_alphabetic() || c == '_' => {
-                let name = self.name();
-                world.value(&name)
-            }
-            Some(c) if c.is_ascii_digit() || matches!(c, '@' | '*' | '#' | '?' | '$' | '!' | '-') => {
-                self.at += 1;
-                UNKNOWN.to_string()
-            }
-            _ => "$".to_owned(),
-        }
-    }
-
-    /// A list in parentheses, in a shell of its own.
-    fn nested(&mut self, world: &mut World) -> String {
-        if world.depth >= MAX_DEPTH {
-            return String::new();
-        }
-        world.depth += 1;
-        let cwd = world.cwd.clone();
-        let printed = self.list(world, true);
-        world.cwd = cwd;
-        world.depth -= 1;
-        printed
-    }
-
-    fn name(&mut self) -> String {
-        let rest = &self.text[self.at..];
-        let name: String = rest.iter().take_while(|c| c.is_ascii_alphanumeric() || **c == '_').collect();
-        self.at += name.len();
-        name
-    }
-
-    /// `${…}`, after the brace.
-    fn parameter(&mut self, world: &mut World) -> String {
-        let name = self.name();
-        let mut more = String::new();
-        let mut depth = 1;
-        while let Some(c) = self.peek(0) {
-            self.at += 1;
-            match c {
-                '{' => depth += 1,
-                '}' => depth -= 1,
-                _ => {}
-            }
-            if depth == 0 {
-                break;
-            }
-            more.push(c);
-        }
-        let value = world.value(&name);
-        match more.trim_start_matches(':').chars().next() {
-            None => value,
-            Some('-' | '=') if value.contains(UNKNOWN) => {
-                let default = more.trim_start_matches(':')[1..].to_owned();
-                Self::new(&default).quoted(world, None)
-            }
-            Some('-' | '=' | '?') => value,
-            Some(_) => UNKNOWN.to_string(),
-        }
-    }
-}
-
-fn printed_or_unknown(printed: &str) -> String {
-    if printed.is_empty() { UNKNOWN.to_string() } else { printed.trim_end().to_owned() }
 }
 
 /// A word that stands for any of `values`.

@@ -110,13 +110,14 @@ pub const READERS: &[&str] = &[
     "hash",
     "history",
     "jobs",
+    "view",
 ];
 
 /// They change every file that they are given.
 pub const WRITERS: &[&str] = &[
     "chattr", "chgrp", "chmod", "chown", "ed", "emacs", "ex", "ln", "nano", "nvim", "patch", "rm", "rmdir",
     "setfacl", "setfattr", "shred", "split", "sponge", "tee", "touch", "truncate", "unlink", "vi", "vim",
-    "mv", "trash", "rename", "prettier", "dos2unix", "micro", "code", "kak", "hx",
+    "mv", "trash", "rename", "dos2unix", "micro", "code", "kak", "hx",
 ];
 
 /// They copy: the last path is the one that changes.
@@ -186,6 +187,9 @@ pub const PREFIXES: &[(&str, &str, usize)] = &[
     ("prlimit", "", 0),
     ("caffeinate", "", 0),
     ("setarch", "", 1),
+    ("npx", "pc", 0),
+    ("bunx", "", 0),
+    ("uvx", "", 0),
     ("noglob", "", 0),
     ("nocorrect", "", 0),
 ];

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::tables::STARTUP_FILES;
 use super::text::{self, UNKNOWN, base};
-use super::{Finding, Kind, Reach, Reason, Surroundings, Touch};
+use super::{Finding, Kind, MAX_TEXT, Reach, Reason, Surroundings, Touch};
 
 /// The most findings that are kept.
 const MAX_FOUND: usize = 256;
@@ -38,6 +38,8 @@ pub struct World<'a> {
     /// All of the call's text.
     pub whole: &'a str,
     set: BTreeMap<String, String>,
+    /// Characters that may still be read, or put in for variables: a few lines can stand for any number of them.
+    left: usize,
 }
 
 impl<'a> World<'a> {
@@ -52,6 +54,7 @@ impl<'a> World<'a> {
             exported: BTreeSet::new(),
             whole,
             set: BTreeMap::new(),
+            left: 4 * MAX_TEXT,
         }
     }
 
@@ -61,12 +64,27 @@ impl<'a> World<'a> {
     }
 
     /// A variable's value, or the mark of what is not known.
-    pub fn value(&self, name: &str) -> String {
+    pub fn value(&mut self, name: &str) -> String {
         let known = self.set.get(name).or_else(|| self.at.vars.get(name)).cloned();
+        let known = known.filter(|value| self.spend(value.len()));
         match name {
             "PWD" => self.cwd.clone(),
             "HOME" => known.unwrap_or_else(|| self.at.home.to_owned()),
             _ => known.unwrap_or_else(|| UNKNOWN.to_string()),
+        }
+    }
+
+    /// Whether `characters` more may be looked at. If not, what they say stays unknown.
+    pub fn spend(&mut self, characters: usize) -> bool {
+        let enough = self.left >= characters;
+        self.left = self.left.saturating_sub(characters);
+        enough
+    }
+
+    /// Remembers what was written into a file.
+    pub fn keep(&mut self, path: &str, text: &str) {
+        if self.spend(text.len()) {
+            self.files.insert(self.place(path), text.to_owned());
         }
     }
 
