@@ -3,9 +3,9 @@
 use super::command::{MAX_PREFIXES, assignment};
 use super::shell::Parser;
 use super::tables::{COPIERS, GIT_WRITERS, HOOKS, READERS, SHELLS, TYPISTS, WRITERS};
-use super::text::{ANY, UNKNOWN, base};
+use super::text::{ANY, ONE, UNKNOWN, base};
 use super::world::World;
-use super::{Reach, Reason};
+use super::{Reach, Reason, is_named};
 
 impl World<'_> {
     /// Runs a program that runs no other. Returns what it prints, as far as that is known.
@@ -144,7 +144,9 @@ impl World<'_> {
                 }
                 for word in arguments {
                     let value = word.split_once('=').map_or(word.as_str(), |(_, value)| value);
-                    if !value.starts_with('-') {
+                    // A plain word is no path of ours, unless it is called like one: most calls end here.
+                    let path = value.contains(['/', '.', ANY, ONE, UNKNOWN]) || is_named(value);
+                    if path && !value.starts_with('-') {
                         self.touch(value, Reach::Itself, false);
                     }
                 }
