@@ -86,6 +86,13 @@ impl Env {
     }
 }
 
+/// The folder that the program stands in: by the path that it was started with, for `/proc` takes as long as all else;
+/// by what the system says, where it was found by its name alone.
+pub fn program_dir() -> Option<PathBuf> {
+    let started = std::env::args_os().next().map(PathBuf::from).filter(|path| path.is_absolute());
+    started.or_else(|| std::env::current_exe().ok())?.parent().map(Path::to_owned)
+}
+
 /// How long something takes, whatever becomes of the wall clock meanwhile. For waiting only.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(std::time::Instant);
@@ -123,6 +130,20 @@ fn test_offset() -> i64 {
 #[cfg(not(feature = "test-clock"))]
 const fn test_offset() -> i64 {
     0
+}
+
+/// Whether `pid` is the process that runs the tests, which an agent may have started: what is above it does not count.
+/// In builds with the feature `test-clock` only.
+#[cfg(feature = "test-clock")]
+#[allow(clippy::disallowed_methods)]
+pub fn is_tests(pid: u32) -> bool {
+    std::env::var("TESTED_BY_PID").is_ok_and(|tests| tests == pid.to_string())
+}
+
+/// There are no tests that run this.
+#[cfg(not(feature = "test-clock"))]
+pub const fn is_tests(_pid: u32) -> bool {
+    false
 }
 
 #[allow(unsafe_code)]

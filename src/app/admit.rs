@@ -295,7 +295,7 @@ impl Guard<'_> {
     }
 
     /// Keeps why a call is denied, with the numbers of the moment, for who asks later.
-    fn note_denial(&mut self, verdict: &Verdict, asked: &Asked) {
+    pub fn note_denial(&mut self, verdict: &Verdict, asked: &Asked) {
         let (why, stopped) = match verdict {
             Verdict::Deny { why, .. } | Verdict::DenyCall(why) => (why, false),
             Verdict::Stop(why) => (why, true),
@@ -305,6 +305,7 @@ impl Guard<'_> {
             Why::Budget(state) => Reason::budget(state),
             Why::Circuit(trip) | Why::Probing(trip) => Reason::Circuit(trip.clone()),
             Why::Crowded(crowded) => Reason::Throttle(*crowded),
+            Why::Protected(reason) => Reason::Protection { protected: brief::reaches_for(reason) },
         };
         let Some(id) = asked.id else { return };
         let denial = Denial { call: tool_hash(id), tool: asked.tool.to_owned(), stopped, reason };

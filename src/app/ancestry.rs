@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::domain::time::Timestamp;
-use crate::env::Env;
+use crate::env::{self, Env};
 use crate::store::{ClientProcess, SessionRow, Store};
 
 /// How many ancestors are looked at.
@@ -54,6 +54,12 @@ pub fn is_client(pid: u32) -> bool {
         || program.contains("/@anthropic-ai/claude-code")
         || program.contains("/claude/versions/")
         || memchr::memmem::find(script, b"/claude-code/").is_some()
+}
+
+/// Whether this process was started by a client, however far up.
+pub fn is_under_client() -> bool {
+    let ancestors = ancestors_of(std::process::id()).map(|ancestor| ancestor.id.pid);
+    ancestors.take_while(|pid| !env::is_tests(*pid)).any(is_client)
 }
 
 /// Whether a client was started by another one: that is among its ancestors, or left its mark in the environment.

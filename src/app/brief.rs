@@ -11,6 +11,7 @@ use crate::domain::budget::{BudgetState, Mode, OnLimit, Scope, Status, Unit};
 use crate::domain::event::{Event, Turn, What};
 use crate::domain::operation::Decision;
 use crate::domain::prompt_command::USAGE;
+use crate::domain::protection::{Kind, Reason};
 use crate::domain::throttle::Crowded;
 use crate::domain::verdict::Why;
 use crate::store::SessionTotal;
@@ -116,7 +117,7 @@ pub fn denial(why: &Why, left: u32, quotes: &Quotes) -> String {
     match why {
         Why::Budget(state) => format!("{} Tool calls are denied. {close} {}", over(state), way_on(state)),
         Why::Circuit(trip) => format!("{} Tool calls are denied. {close}", tripped(trip, quotes)),
-        Why::Probing(_) | Why::Crowded(_) => call_denial(why, quotes),
+        Why::Probing(_) | Why::Crowded(_) | Why::Protected(_) => call_denial(why, quotes),
     }
 }
 
@@ -131,6 +132,7 @@ pub fn call_denial(why: &Why, quotes: &Quotes) -> String {
                             for the result of the other call before you make this one."
             .to_owned(),
         Why::Crowded(crowded) => format!("Fusebox: {}", too_many(*crowded)),
+        Why::Protected(reason) => protection(reason),
     }
 }
 
@@ -155,12 +157,39 @@ fn too_many(crowded: Crowded) -> String {
     }
 }
 
+/// What a call would do to Fusebox itself.
+pub fn reaches_for(reason: &Reason) -> String {
+    match reason {
+        Reason::Place(Kind::State) => "it would change Fusebox's store or journal".to_owned(),
+        Reason::Place(Kind::Cache) => "it would change Fusebox's session caches".to_owned(),
+        Reason::Place(Kind::Configuration) => "it would change Fusebox's configuration".to_owned(),
+        Reason::Place(Kind::Registration) => {
+            "it would change the settings in which Fusebox's hooks are registered".to_owned()
+        }
+        Reason::Place(Kind::Executable) => "it would change Fusebox's executables".to_owned(),
+        Reason::Command(command) => format!("`{command}` decides what guards you"),
+        Reason::Hooks => "it would end Fusebox's hooks, or run them by hand".to_owned(),
+        Reason::Client => {
+            "it would start a client that Fusebox does not guard as it guards this one".to_owned()
+        }
+    }
+}
+
+/// Why such a call is denied: for the agent.
+fn protection(reason: &Reason) -> String {
+    let what = reaches_for(reason);
+    format!(
+        "Fusebox: this call is denied: {what}. That is for a person to do, in a terminal of their own: say what you need \
+         and why, and go on without it. Reading is allowed."
+    )
+}
+
 /// What the agent is told after a response that may be its last but one.
 pub fn wrap_up(why: &Why, quotes: &Quotes) -> String {
     let over = match why {
         Why::Budget(state) => over(state),
         Why::Circuit(trip) => tripped(trip, quotes),
-        Why::Probing(_) | Why::Crowded(_) => return call_denial(why, quotes),
+        Why::Probing(_) | Why::Crowded(_) | Why::Protected(_) => return call_denial(why, quotes),
     };
     format!(
         "{over} Tool calls are denied from here on. Close your work now without calling tools: say what is done and what is \
@@ -182,7 +211,7 @@ pub fn stop(why: &Why, attended: bool, quotes: &Quotes) -> String {
             };
             return format!("{} The turn was stopped. {way}.", tripped(trip, quotes));
         }
-        Why::Probing(_) | Why::Crowded(_) => return call_denial(why, quotes),
+        Why::Probing(_) | Why::Crowded(_) | Why::Protected(_) => return call_denial(why, quotes),
     };
     let text = format!("{} {}", over(state), way_on(state));
     if !attended {

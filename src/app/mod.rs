@@ -11,6 +11,7 @@ pub mod meter;
 pub mod operate;
 pub mod project;
 pub mod prompt_command;
+pub mod protect;
 pub mod rebuild;
 pub mod report;
 pub mod throttle;

@@ -1,20 +1,25 @@
 //! Commands that change what guards an agent are a person's to run.
 
 use super::Misuse;
+use crate::app::ancestry;
 use crate::env::Env;
 
 /// Lets a command that changes something run only outside an agent's shell; `command` is named as it is typed. A
 /// tripwire, not a wall: the agent runs as the same user.
 ///
 /// # Errors
-/// The process was started by a Claude Code client (`CLAUDECODE` is set).
+/// The process was started by a Claude Code client: `CLAUDECODE` is set, or one is among its ancestors.
 pub fn refuse_in_agent(env: &Env, command: &str) -> anyhow::Result<()> {
-    if env.var("CLAUDECODE").is_none() {
+    let sign = if env.var("CLAUDECODE").is_some() {
+        "CLAUDECODE is set"
+    } else if ancestry::is_under_client() {
+        "a Claude Code client started it"
+    } else {
         return Ok(());
-    }
+    };
     let refusal = format!(
-        "`{command}` does not run inside an agent's shell (CLAUDECODE is set): it changes what guards the agent. Nothing was \
-         changed; a person can run it in a terminal of their own"
+        "`{command}` does not run inside an agent's shell ({sign}): it changes what guards the agent. Nothing was \
+         changed; a person can run it in a terminal of their own, that no agent started"
     );
     Err(Misuse(refusal).into())
 }

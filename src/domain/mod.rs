@@ -12,6 +12,7 @@ pub mod ladder;
 pub mod message;
 pub mod operation;
 pub mod prompt_command;
+pub mod protection;
 pub mod settlement;
 pub mod throttle;
 pub mod time;

@@ -3,6 +3,7 @@
 use super::breaker::circuit::{Phase, Trip};
 use super::budget::{BudgetState, OnLimit, Scope, Status, Unit};
 use super::ladder::{Cause, Hold, Ladder, Step};
+use super::protection;
 use super::throttle::Crowded;
 use super::usage::Usage;
 
@@ -45,6 +46,8 @@ pub enum Why {
     Probing(Trip),
     /// There are too many subagents.
     Crowded(Crowded),
+    /// It would change what guards the agent.
+    Protected(protection::Reason),
 }
 
 /// What is to happen.

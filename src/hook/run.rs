@@ -16,7 +16,7 @@ use crate::domain::alert::BudgetAlert;
 use crate::domain::breaker::circuit::NamedCall;
 use crate::domain::event::Event;
 use crate::domain::throttle::SlotEvent;
-use crate::domain::verdict::Verdict;
+use crate::domain::verdict::{Verdict, Why};
 use crate::env::Env;
 use crate::transcript::line::tool_hash;
 
@@ -133,7 +133,11 @@ pub fn answer<'a>(hook: Hook, env: &'a Env, input: &[u8]) -> (Reply, Option<(Gua
     let Some(payload) = SeedPayload::parse(input) else { return (Reply::default(), None) };
     let mut guard = Guard::new(env, payload.call());
     let answer = match hook {
-        Hook::PreToolUse => Some(guard.before_call(&Asked::default())),
+        Hook::PreToolUse => {
+            let tool = payload.tool();
+            let tool = tool.as_ref().map(|(tool, input)| (*tool, input.as_str()));
+            Some(before_call(&mut guard, None, tool))
+        }
         Hook::PostToolUse => {
             let call = kept(&mut guard, payload.over(env.now));
             Some(guard.after_lone_call(payload.charge(input, env.now), Some(call)))
@@ -180,8 +184,7 @@ fn dispatch(hook: Hook, event: &str, guard: &mut Guard, input: &[u8]) -> Option<
         (Hook::PreToolUse, "PreToolUse") => {
             let call: ToolCall = parse(input)?;
             guard.call.spawns = call.spawns();
-            let tool = call.tool_name.as_deref().unwrap_or_default();
-            let answer = guard.before_call(&Asked { id: call.tool_use_id.as_deref(), tool });
+            let answer = before_call(guard, call.tool_use_id.as_deref(), call.tool());
             if answer.verdict != Verdict::Allow {
                 guard.quotes.push(call.quote());
             }
@@ -227,6 +230,19 @@ fn dispatch(hook: Hook, event: &str, guard: &mut Guard, input: &[u8]) -> Option<
         (Hook::SessionEvent, "SessionEnd") => Some(guard.read_all(true)),
         _ => None,
     }
+}
+
+/// May a call of `tool` (its name and input) go on? Budgets and breakers are asked first: what they stop stays stopped.
+fn before_call(guard: &mut Guard, id: Option<&str>, tool: Option<(&str, &str)>) -> Answer {
+    let asked = Asked { id, tool: tool.map_or("", |(name, _)| name) };
+    let mut answer = guard.before_call(&asked);
+    if answer.verdict == Verdict::Allow
+        && let Some(reason) = tool.and_then(|(tool, input)| guard.protects(tool, input))
+    {
+        answer.verdict = Verdict::DenyCall(Why::Protected(reason));
+        guard.note_denial(&answer.verdict, &asked);
+    }
+    answer
 }
 
 /// The call for the breaker, where that is on.

@@ -84,7 +84,8 @@ impl Home {
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("HOME", self.folder.path())
-            .env("USER", "tester");
+            .env("USER", "tester")
+            .env("TESTED_BY_PID", std::process::id().to_string());
         command.env("CLAUDE_CONFIG_DIR", self.path("claude")).env("CLAUDE_PROJECT_DIR", self.path("project"));
         command.env("XDG_CONFIG_HOME", self.path("config"));
         command.env("FUSEBOX_STATE_DIR", self.path("state")).env("FUSEBOX_CACHE_DIR", self.path("cache"));

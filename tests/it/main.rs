@@ -29,6 +29,7 @@ mod nested_clients;
 mod paths;
 mod prompt_clients;
 mod prompt_commands;
+mod protection;
 mod random;
 mod rig;
 mod rig_selftest;

@@ -16,8 +16,7 @@ pub enum Of {
 const GONE: &str = "~";
 
 /// Between these, a word ends.
-const BREAKS: &[char] =
-    &['(', ')', '[', ']', '{', '}', '<', '>', '"', '\'', '`', ',', ';', '=', '|', '&', '?', '…'];
+const BREAKS: &[u8] = b"()[]{}<>\"'`,;=|&?";
 
 /// A number after one of these says which attempt this is, or how much is shown at most. (Not after `seed`: a series over
 /// seeds is work.)
@@ -94,32 +93,71 @@ const TEMPORARY: [&str; 5] =
 
 /// `text` without what is volatile in it, and with every run of white space as one space.
 pub fn strip(text: &str, of: Of) -> String {
+    let bytes = text.as_bytes();
     let mut out = String::with_capacity(text.len());
-    let (mut last, mut rest) = ("", text);
-    while !rest.is_empty() {
-        let is_break = |c: char| c.is_whitespace() || BREAKS.contains(&c);
-        let end = rest.find(is_break).unwrap_or(rest.len());
-        let (word, after) = rest.split_at(end);
-        // `"elapsed":12` has its colon after the quotation mark.
-        let colons = word.len() - word.trim_start_matches(':').len();
-        let (colons, word) = word.split_at(colons);
-        out.push_str(colons);
-        if !word.is_empty() {
-            let opened = out.ends_with(['[', '=']);
-            out.push_str(&plain(word, last, next_word(after), opened, of));
-            last = word;
+    let (mut last, mut at) = ("", 0);
+    while at < bytes.len() {
+        let start = at;
+        let mut has_digit = false;
+        while at < bytes.len() && CLASSES[usize::from(bytes[at])] >= DIGIT {
+            has_digit |= CLASSES[usize::from(bytes[at])] == DIGIT;
+            at += 1;
         }
-        let Some(c) = after.chars().next() else { break };
-        if !c.is_whitespace() {
-            out.push(c);
+        // A break is one byte of ASCII, so a word ends where a character does.
+        let (word, after) = (&text[start..at], &text[at..]);
+        if !word.is_empty() {
+            // Only numbers, names with numbers, and temporary paths are ever taken out.
+            if has_digit || word.starts_with('/') {
+                // `"elapsed":12` has its colon after the quotation mark.
+                let bare = word.trim_start_matches(':');
+                out.push_str(&word[..word.len() - bare.len()]);
+                let opened = out.ends_with(['[', '=']);
+                out.push_str(&plain(bare, last, next_word(after), opened, of));
+            } else {
+                out.push_str(word);
+            }
+            if word.bytes().any(|b| b != b':') {
+                last = word.trim_start_matches(':');
+            }
+        }
+        let Some(byte) = bytes.get(at) else { break };
+        if CLASSES[usize::from(*byte)] == BREAK {
+            out.push(char::from(*byte));
         } else if !out.ends_with(' ') && !out.is_empty() {
             out.push(' ');
         }
-        rest = &after[c.len_utf8()..];
+        at += 1;
     }
     out.truncate(out.trim_end().len());
     out
 }
+
+const BREAK: u8 = 0;
+const BLANK: u8 = 1;
+const DIGIT: u8 = 2;
+const OTHER: u8 = 3;
+
+/// What each byte is: something that ends a word, white space, a digit, anything else.
+const CLASSES: [u8; 256] = {
+    let mut classes = [OTHER; 256];
+    let mut i = 0;
+    while i < BREAKS.len() {
+        classes[BREAKS[i] as usize] = BREAK;
+        i += 1;
+    }
+    let mut digit = b'0';
+    while digit <= b'9' {
+        classes[digit as usize] = DIGIT;
+        digit += 1;
+    }
+    let blanks = b" \t\n\r\x0b\x0c";
+    let mut i = 0;
+    while i < blanks.len() {
+        classes[blanks[i] as usize] = BLANK;
+        i += 1;
+    }
+    classes
+};
 
 /// A text without comments between `/*` and `*/`, as in queries.
 pub fn without_comments(text: &str) -> String {
@@ -160,7 +198,7 @@ pub fn command(text: &str) -> String {
 
 fn next_word(after: &str) -> &str {
     let rest = after.strip_prefix(' ').unwrap_or_default();
-    let end = rest.find(|c: char| c.is_whitespace() || BREAKS.contains(&c)).unwrap_or(rest.len());
+    let end = rest.bytes().position(|b| CLASSES[usize::from(b)] < DIGIT).unwrap_or(rest.len());
     rest[..end].trim_end_matches(['.', ':', '!'])
 }
 

@@ -62,7 +62,7 @@ pub struct ToolCall<'a> {
     /// The tool.
     #[serde(default)]
     pub tool_name: Option<String>,
-    /// Not taken apart, unless somebody asks: it may be large.
+    /// Taken apart by who needs it, and only then: it may be large.
     #[serde(borrow, default)]
     tool_input: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -153,6 +153,11 @@ impl ToolCall<'_> {
     /// Whether it starts a subagent. (`Task` is what older clients call the tool.)
     pub fn starts_agent(&self) -> bool {
         matches!(self.tool_name.as_deref(), Some("Agent" | "Task"))
+    }
+
+    /// The tool, and its input as JSON.
+    pub fn tool(&self) -> Option<(&str, &str)> {
+        Some((self.tool_name.as_deref()?, self.tool_input?.get()))
     }
 
     /// The type of subagent that this call starts, if it does.

@@ -66,6 +66,11 @@ impl SeedPayload {
         ["tool_use_id", "call_id", "callId", "id"].iter().find_map(|name| self.rest.get(*name)?.as_str())
     }
 
+    /// The tool, and its input as JSON.
+    pub fn tool(&self) -> Option<(&str, String)> {
+        Some((self.rest.get("tool")?.as_str()?, self.rest.get("arguments")?.to_string()))
+    }
+
     /// The charge, where the response says what it used.
     pub fn charge(&self, bytes: &[u8], now: Timestamp) -> Option<Fact> {
         let places = [&self.response["usage"], &self.response["metadata"], &self.response];

@@ -1,0 +1,254 @@
+//! Does a tool call change Fusebox itself? The places that are protected here, and where paths lead.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::guard::Guard;
+use crate::domain::protection::place::Place;
+use crate::domain::protection::{self, Finding, Kind, Reach, Reason, Surroundings, Touch, has_marker};
+use crate::env;
+
+/// Tools that change no file and run no command.
+const QUIET: [&str; 17] = [
+    "Read",
+    "Grep",
+    "Glob",
+    "LS",
+    "NotebookRead",
+    "WebFetch",
+    "WebSearch",
+    "TodoWrite",
+    "TodoRead",
+    "Agent",
+    "Task",
+    "AskUserQuestion",
+    "ExitPlanMode",
+    "EnterPlanMode",
+    "BashOutput",
+    "KillShell",
+    "Skill",
+];
+
+/// The executables.
+const EXECUTABLES: [&str; 6] =
+    ["fusebox", "pre-tool-use", "post-tool-use", "prompt-submit", "session-event", "status-line"];
+
+/// Bytes of a settings file that are read.
+const MAX_SETTINGS: u64 = 1 << 20;
+
+#[derive(Deserialize)]
+struct ShellInput {
+    command: String,
+}
+
+#[derive(Deserialize)]
+struct FileInput {
+    #[serde(alias = "notebook_path")]
+    file_path: String,
+}
+
+impl Guard<'_> {
+    /// What stands against a call of `tool` with `input` (JSON), because it would change what guards the agent.
+    pub fn protects(&self, tool: &str, input: &str) -> Option<Reason> {
+        if !self.config.enabled || QUIET.contains(&tool) {
+            return None;
+        }
+        let home = self.env.home().unwrap_or_else(|| "/".into());
+        let cwd = self.call.cwd.as_deref().unwrap_or(&self.env.cwd);
+        let (home, cwd) = (home.to_string_lossy(), cwd.to_string_lossy());
+        let at = Surroundings { vars: &self.env.vars, home: &home, cwd: &cwd };
+        // What may say that something is ours: not all that a file is filled with.
+        let (found, said) = match tool {
+            "Bash" => {
+                let command = serde_json::from_str::<ShellInput>(input).ok()?.command;
+                (protection::of_shell(&command, at), command)
+            }
+            "Write" | "Edit" | "MultiEdit" | "NotebookEdit" => {
+                let path = serde_json::from_str::<FileInput>(input).ok()?.file_path;
+                (protection::of_file(&path, input, at), path)
+            }
+            _ if protection::is_named(input) => (of_other(tool, input, at), input.to_owned()),
+            _ => return None,
+        };
+        if found.is_empty() {
+            return None;
+        }
+        let named = protection::is_named(&said);
+        let mut eyes = Eyes { guard: self, named, places: None, real: None };
+        found.iter().find_map(|finding| eyes.reason(finding))
+    }
+
+    /// Everything that is protected here.
+    fn protected(&self) -> Vec<Place> {
+        let own = self.env;
+        let cwd = self.call.cwd.as_deref().unwrap_or(&own.cwd);
+        let text = |path: PathBuf| own.cwd.join(path).to_string_lossy().into_owned();
+        let folder = |path: PathBuf, kind| Place::folder(text(path), kind);
+        let file = |path: PathBuf, kind| Place::file(text(path), kind);
+        let (config, settings) = (Kind::Configuration, Kind::Registration);
+        let mut places = vec![
+            folder(own.cache_dir(), Kind::Cache),
+            folder("/etc/fusebox".into(), config),
+            folder("/etc/claude-code".into(), settings),
+        ];
+        places.extend(own.state_dir().map(|dir| folder(dir, Kind::State)));
+        places.extend(own.user_config().map(|path| file(path, config)));
+        places.extend(own.claude_dir().map(|dir| file(dir.join("settings.json"), settings)));
+        if let Some(home) = own.home() {
+            // Where a terminal, or a client with fewer variables, looks.
+            places.push(folder(home.join(".local/state/fusebox"), Kind::State));
+            places.push(folder(home.join(".config/fusebox"), config));
+            places.push(file(home.join(".claude/settings.json"), settings));
+        }
+        let project = own.project_dir(cwd);
+        for dir in [project.as_path(), cwd] {
+            places.push(file(dir.join(".claude/fusebox.toml"), config));
+            places.push(file(dir.join(".claude/settings.json"), settings));
+            places.push(file(dir.join(".claude/settings.local.json"), settings));
+        }
+        if let Some(bin) = env::program_dir() {
+            places.extend(EXECUTABLES.map(|name| file(bin.join(name), Kind::Executable)));
+        }
+        places
+    }
+}
+
+/// Tools of servers, and tools that came later: what their input calls a command, or a path.
+fn of_other(tool: &str, input: &str, at: Surroundings) -> Vec<Finding> {
+    const COMMANDS: [&str; 4] = ["command", "cmd", "script", "code"];
+    const PATHS: [&str; 7] = ["path", "file_path", "filename", "file", "destination", "source", "target"];
+    const READS: [&str; 8] = ["read", "get", "list", "search", "find", "view", "info", "show"];
+    let Ok(Value::Object(fields)) = serde_json::from_str::<Value>(input) else { return Vec::new() };
+    let verb = tool.rsplit("__").next().unwrap_or(tool).to_lowercase();
+    let reads = READS.iter().any(|word| verb.starts_with(word));
+    let mut found = Vec::new();
+    for (name, value) in &fields {
+        let Some(text) = value.as_str() else { continue };
+        if COMMANDS.contains(&name.as_str()) {
+            found.extend(protection::of_shell(text, at));
+        } else if PATHS.contains(&name.as_str()) && !reads {
+            found.extend(protection::of_file(text, input, at));
+        }
+    }
+    found
+}
+
+/// Who looks where paths lead, and as seldom as can be.
+struct Eyes<'g, 'e> {
+    guard: &'g Guard<'e>,
+    /// Whether the call names anything that sounds like ours.
+    named: bool,
+    places: Option<Vec<Place>>,
+    /// The same, with symbolic links followed.
+    real: Option<Vec<Place>>,
+}
+
+impl Eyes<'_, '_> {
+    fn reason(&mut self, finding: &Finding) -> Option<Reason> {
+        match finding {
+            Finding::Says(reason) => Some(reason.clone()),
+            Finding::Touch(touch) => self.kind_of(touch).map(Reason::Place),
+            Finding::Runs { path, command } => {
+                self.is_executable(path, |name| name == "fusebox").then_some(Reason::Command(command))
+            }
+            Finding::Feeds(path) => {
+                self.is_executable(path, |name| name != "fusebox").then_some(Reason::Hooks)
+            }
+            Finding::Settings(path) => {
+                use std::io::Read;
+                let mut text = String::new();
+                std::fs::File::open(path).ok()?.take(MAX_SETTINGS).read_to_string(&mut text).ok()?;
+                protection::loosens(&text).then_some(Reason::Client)
+            }
+        }
+    }
+
+    fn is_executable(&mut self, path: &str, wanted: impl Fn(&str) -> bool) -> bool {
+        if !path.contains('/') {
+            return true;
+        }
+        let touch = Touch { path: path.to_owned(), reach: Reach::Itself, names: Vec::new(), surely: true };
+        let is_one = |place: &Place| {
+            place.kind == Kind::Executable
+                && place.is_touched(&touch)
+                && Path::new(&place.path).file_name().and_then(|n| n.to_str()).is_some_and(&wanted)
+        };
+        if self.places().iter().any(is_one) {
+            return true;
+        }
+        let Some(touch) = led(&touch) else { return false };
+        self.real().iter().any(|place| place.kind == Kind::Executable && place.is_touched(&touch))
+    }
+
+    fn kind_of(&mut self, touch: &Touch) -> Option<Kind> {
+        let touched =
+            |places: &[Place], touch: &Touch| places.iter().find(|p| p.is_touched(touch)).map(|p| p.kind);
+        if let Some(kind) = touched(self.places(), touch) {
+            return Some(kind);
+        }
+        if !touch.surely && !self.named {
+            return None;
+        }
+        let led = led(touch)?;
+        // Nothing led elsewhere, and nothing sounds like ours: the places need no look.
+        if led.path == touch.path && !self.named {
+            return None;
+        }
+        touched(self.real(), &led)
+    }
+
+    fn places(&mut self) -> &[Place] {
+        self.places.get_or_insert_with(|| self.guard.protected())
+    }
+
+    fn real(&mut self) -> &[Place] {
+        if self.real.is_none() {
+            let real = |place: &Place| Place { path: follow(&place.path), ..place.clone() };
+            let real = self.places().iter().map(real).collect();
+            self.real = Some(real);
+        }
+        self.real.as_deref().unwrap_or_default()
+    }
+}
+
+/// The same with the symbolic links in its path followed, up to the first pattern.
+fn led(touch: &Touch) -> Option<Touch> {
+    touch.path.starts_with('/').then(|| Touch { path: follow(&touch.path), ..touch.clone() })
+}
+
+/// Where a path leads; what does not exist, or is a pattern, stays as it is.
+fn follow(path: &str) -> String {
+    if is_straight(path) {
+        return path.to_owned();
+    }
+    let whole = Path::new(path);
+    for known in whole.ancestors() {
+        if has_marker(&known.to_string_lossy()) {
+            continue;
+        }
+        if let Ok(real) = known.canonicalize() {
+            let rest = whole.strip_prefix(known).unwrap_or(Path::new(""));
+            let real = if rest.as_os_str().is_empty() { real } else { real.join(rest) };
+            return real.to_string_lossy().into_owned();
+        }
+    }
+    path.to_owned()
+}
+
+/// Whether a path has no symbolic link in it, as far as one question tells: it, or the folder that it would be made in,
+/// can be opened without following any. (Where the kernel does not know the question: no.)
+fn is_straight(path: &str) -> bool {
+    let opens = |path: &Path| {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        rustix::fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS).map(drop)
+    };
+    let path = Path::new(path);
+    match opens(path) {
+        Err(Errno::NOENT) => path.parent().is_some_and(|folder| opens(folder).is_ok()),
+        answer => answer.is_ok(),
+    }
+}

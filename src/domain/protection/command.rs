@@ -1,0 +1,298 @@
+//! What one command does with its words.
+
+use super::shell::Parser;
+use super::tables::{HOOKS, INTERPRETERS, PREFIXES, SHELLS, TYPISTS};
+use super::text::{UNKNOWN, alternatives, base};
+use super::world::{Simple, World};
+use super::{Finding, Reach, Reason, child, code, own};
+
+/// How many programs may run each other (`env nohup timeout …`).
+pub(super) const MAX_PREFIXES: usize = 16;
+
+impl World<'_> {
+    /// Runs a command, as far as that can be told from its words. Returns what it prints, as far as that is known.
+    pub(super) fn run(&mut self, simple: Simple) -> String {
+        let mut words: Vec<String> = simple.words.iter().flat_map(|word| alternatives(word)).collect();
+        let assigned = words.iter().take_while(|word| assignment(word).is_some()).count();
+        // A value may be a list in braces of its own making.
+        let lists: Vec<String> = simple.words.iter().take(assigned).cloned().collect();
+        words.drain(..assigned.min(words.len()));
+        let mut changed = Vec::new();
+        for (name, value) in lists.iter().filter_map(|word| assignment(word)) {
+            if words.is_empty() {
+                self.set(name, value);
+            }
+            changed.push(name.to_owned());
+        }
+        let input = simple.input.unwrap_or_default();
+        let printed = match words.split_first() {
+            Some((program, arguments)) => self.program(program, arguments, &input, changed, MAX_PREFIXES),
+            None => input.clone(),
+        };
+        for output in &simple.outputs {
+            if output.starts_with("/dev/") && !output.starts_with("/dev/shm/") {
+                continue;
+            }
+            self.write(output, &printed);
+            self.keep(output, &printed);
+        }
+        printed
+    }
+
+    pub(super) fn program(
+        &mut self,
+        program: &str,
+        arguments: &[String],
+        input: &str,
+        mut changed: Vec<String>,
+        left: usize,
+    ) -> String {
+        let name = base(program);
+        if name == "command" && arguments.first().is_some_and(|word| word == "-v" || word == "-V") {
+            return self.tool("which", &arguments[1..], input);
+        }
+        if let Some((_, options, before)) =
+            PREFIXES.iter().find(|(prefix, ..)| *prefix == name).filter(|_| left > 0)
+        {
+            let inner = self.prefixed(name, arguments, options, *before, &mut changed);
+            if TYPISTS.contains(&name) {
+                self.typist(name, arguments, input);
+            }
+            if name == "xargs" && inner.is_empty() {
+                return input.to_owned();
+            }
+            let Some((program, arguments)) = inner.split_first() else { return String::new() };
+            let mut arguments = arguments.to_vec();
+            if name == "xargs" {
+                // What comes through the pipe becomes arguments, or takes the place of a mark.
+                let piped: Vec<String> = input.split_whitespace().map(str::to_owned).collect();
+                match arguments.iter().position(|word| word == "{}") {
+                    Some(at) => drop(arguments.splice(at..=at, piped)),
+                    None if piped.is_empty() => arguments.push(UNKNOWN.to_string()),
+                    None => arguments.extend(piped),
+                }
+                let program =
+                    if program == "{}" { input.split_whitespace().next().unwrap_or("{}") } else { program };
+                return self.program(program, &arguments, "", changed, left - 1);
+            }
+            return self.program(program, &arguments, input, changed, left - 1);
+        }
+        self.own(program, arguments);
+        if child::is_client(program, arguments) {
+            let names: Vec<String> = changed.into_iter().chain(self.exported.clone()).collect();
+            child::check(self, arguments, &names);
+            return String::new();
+        }
+        if SHELLS.contains(&name) {
+            return self.shell(arguments, input);
+        }
+        if let Some((_, options)) = INTERPRETERS.iter().find(|(known, _)| is_version_of(name, known)) {
+            self.interpreter(name, options, arguments, input);
+            return if name.ends_with("awk") { input.to_owned() } else { String::new() };
+        }
+        if let Some(text) = self.files.get(&self.place(program)).cloned() {
+            return Parser::new(&text).run(self);
+        }
+        self.tool(name, arguments, input)
+    }
+
+    /// The command behind a prefix, and the variables that the prefix changes.
+    fn prefixed(
+        &mut self,
+        name: &str,
+        arguments: &[String],
+        options: &str,
+        before: usize,
+        changed: &mut Vec<String>,
+    ) -> Vec<String> {
+        let mut rest = arguments.iter().peekable();
+        let mut skip = before;
+        while let Some(word) = rest.peek() {
+            if name == "env" && matches!(word.as_str(), "-i" | "-" | "--ignore-environment") {
+                changed.push("*".to_owned());
+            }
+            if let Some((name, _)) = assignment(word) {
+                changed.push(name.to_owned());
+                rest.next();
+            } else if word.starts_with('-') && word.len() > 1 {
+                let word = rest.next().cloned().unwrap_or_default();
+                if word == "--" {
+                    break;
+                }
+                let takes =
+                    word.chars().last().is_some_and(|c| options.contains(c)) && !word.starts_with("--");
+                let unset = word.strip_prefix("--unset=").map(str::to_owned);
+                let value =
+                    if takes && word.len() == 2 || word == "--unset" { rest.next().cloned() } else { unset };
+                if name == "env" && (word.starts_with("-u") || word.starts_with("--unset")) {
+                    changed.extend(value.or_else(|| word.strip_prefix("-u").map(str::to_owned)));
+                } else if name == "env" && word.starts_with("-S") {
+                    Parser::new(&value.unwrap_or_else(|| word[2..].to_owned())).run(self);
+                }
+            } else if skip > 0 {
+                skip -= 1;
+                rest.next();
+            } else {
+                break;
+            }
+        }
+        rest.cloned().collect()
+    }
+
+    /// Fusebox's own executables, under whatever name.
+    fn own(&mut self, program: &str, arguments: &[String]) {
+        let name = base(program);
+        if name == "fusebox" {
+            if let Some(command) = own::deciding(arguments) {
+                self.say(Reason::Command(command));
+            }
+        } else if program.contains([UNKNOWN, '/'])
+            && let Some(command) = own::plainly_deciding(arguments)
+        {
+            match program.contains(UNKNOWN) {
+                true => self.say(Reason::Command(command)),
+                false => self.find(Finding::Runs { path: self.place(program), command }),
+            }
+        }
+        if HOOKS.contains(&name) && !arguments.iter().any(|word| word == "--version") {
+            let path = if program.contains('/') { self.place(program) } else { name.to_owned() };
+            self.find(Finding::Feeds(path));
+        }
+    }
+
+    fn shell(&mut self, arguments: &[String], input: &str) -> String {
+        let mut rest = arguments.iter();
+        let mut from_input = true;
+        let mut printed = String::new();
+        while let Some(word) = rest.next() {
+            let option = word.starts_with(['-', '+']);
+            if option && !word.starts_with("--") && word.contains('c') {
+                // The text is the next word that is no option.
+                let script = rest.by_ref().find(|word| !word.starts_with('-')).cloned().unwrap_or_default();
+                return Parser::new(&script).run(self);
+            }
+            if option && word.ends_with('o') || word == "--rcfile" || word == "--init-file" {
+                rest.next();
+            } else if word == "-s" {
+                break;
+            } else if !option {
+                from_input = false;
+                if let Some(text) = self.files.get(&self.place(word)).cloned() {
+                    printed = Parser::new(&text).run(self);
+                }
+                break;
+            }
+        }
+        if from_input && !input.is_empty() {
+            printed = Parser::new(input).run(self);
+        }
+        printed
+    }
+
+    fn interpreter(&mut self, name: &str, options: &[&str], arguments: &[String], input: &str) {
+        let awk = name.ends_with("awk");
+        let mut code: Vec<&str> = Vec::new();
+        let mut others: Vec<&String> = Vec::new();
+        let mut in_place = false;
+        let mut rest = arguments.iter();
+        while let Some(word) = rest.next() {
+            let joined = |o: &&&str| {
+                o.len() == 2 && word.starts_with('-') && !word.starts_with("--") && word.ends_with(&o[1..])
+            };
+            if options.contains(&word.as_str()) || options.iter().find(joined).is_some() {
+                code.extend(rest.next().map(String::as_str));
+                in_place |= name == "perl" && word.contains('i');
+            } else if word.starts_with('-') && word.len() > 1 {
+                in_place |= (name == "perl" || name == "ruby") && word.contains('i')
+                    || awk && word.contains("inplace");
+            } else if word == "inplace" {
+                in_place = true;
+            } else {
+                others.push(word);
+            }
+        }
+        if awk && !others.is_empty() {
+            code.push(others.remove(0));
+        }
+        let written = others.first().and_then(|script| self.files.get(&self.place(script))).cloned();
+        // A module that only reads.
+        let reads = arguments.windows(2).any(|w| w[0] == "-m" && w[1] == "json.tool") && others.len() < 3;
+        let inline = !code.is_empty() || written.is_some();
+        if others.is_empty() || others.first().is_some_and(|first| *first == "-") {
+            code.push(input);
+        }
+        let code = [code.join("\n"), written.unwrap_or_default()].join("\n");
+        let writes =
+            if awk { code.contains("system") || awk_writes(&code) } else { code::search(self, &code) };
+        if awk {
+            code::command_lines(self, if code.contains("system") { &code } else { "" });
+        }
+        // A script that is not known may do anything to what it is given.
+        let reach =
+            if in_place || writes { Some(true) } else { (!inline && !reads && !awk).then_some(false) };
+        if let Some(surely) = reach {
+            others.iter().for_each(|word| self.touch(word, Reach::Itself, surely));
+        }
+    }
+
+    /// Programs that run or type a command line that they are given as text.
+    pub(super) fn typist(&mut self, name: &str, arguments: &[String], input: &str) {
+        let quiet = match name {
+            "tmux" => !arguments.iter().any(|word| {
+                let word = word.as_str();
+                [
+                    "send",
+                    "new",
+                    "neww",
+                    "split",
+                    "splitw",
+                    "respawn",
+                    "run",
+                    "if",
+                    "popup",
+                    "display-popup",
+                    "pipe",
+                ]
+                .iter()
+                .any(|verb| word == *verb || word.starts_with(&format!("{verb}-")))
+            }),
+            _ => false,
+        };
+        if quiet {
+            return;
+        }
+        for word in arguments.iter().filter(|word| word.contains(char::is_whitespace)) {
+            Parser::new(word).run(self);
+        }
+        code::command_lines(self, &arguments.join(" "));
+        code::command_lines(self, &arguments.concat());
+        code::command_lines(self, input);
+        if matches!(name, "at" | "batch" | "crontab" | "parallel") {
+            Parser::new(input).run(self);
+            let written = arguments.iter().filter_map(|path| self.files.get(&self.place(path)).cloned());
+            for text in written.collect::<Vec<_>>() {
+                code::command_lines(self, &text);
+            }
+        }
+    }
+}
+
+/// Whether awk code sends output into a file: `>` before anything but a number.
+fn awk_writes(code: &str) -> bool {
+    let after = code.split('>').skip(1).map(|rest| rest.trim_start_matches(['>', ' ']));
+    after.into_iter().any(|rest| !rest.starts_with(|c: char| c.is_ascii_digit() || c == '='))
+}
+
+/// `NAME=value`.
+pub(super) fn assignment(word: &str) -> Option<(&str, &str)> {
+    let (name, value) = word.split_once('=')?;
+    let name = name.strip_suffix('+').unwrap_or(name);
+    let first = name.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    (first && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')).then_some((name, value))
+}
+
+/// `python3.12` is a `python3`.
+fn is_version_of(name: &str, known: &str) -> bool {
+    name == known
+        || name.strip_prefix(known).is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == '.'))
+}

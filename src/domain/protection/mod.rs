@@ -1,0 +1,157 @@
+//! What a tool call would do to Fusebox itself: its store, caches, configuration, registration and executables, and the
+//! commands that decide something. A tripwire: it reads what is plainly there, and runs nothing.
+//!
+//! A shell's text is read as a shell would (`shell`), each command for what it does (`command`, `tool`); text in other
+//! languages is searched (`code`). What comes out are [`Finding`]s; whether a path among them is a protected one is
+//! for [`place`] to say, and for who can follow symbolic links.
+
+mod child;
+mod code;
+mod command;
+mod own;
+pub mod place;
+mod shell;
+mod tables;
+mod text;
+mod tool;
+mod word;
+mod world;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+pub use child::loosens;
+pub use text::has_marker;
+
+use self::shell::Parser;
+use self::world::World;
+
+/// What is protected, or what a call must not do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A file or folder is changed.
+    Place(Kind),
+    /// A command that decides something; as it would be typed.
+    Command(&'static str),
+    /// Fusebox's hooks are ended, or fed by hand.
+    Hooks,
+    /// A client is started that the guard would not hold.
+    Client,
+}
+
+/// What a protected place is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The folder with the store and the journal.
+    State,
+    /// The folder of the session caches.
+    Cache,
+    /// A configuration file.
+    Configuration,
+    /// Settings of the client, where hooks are registered.
+    Registration,
+    /// An executable.
+    Executable,
+}
+
+/// Something that a call does, to be looked at further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// A path is written, moved or removed.
+    Touch(Touch),
+    /// The program at this path runs with the words of a command that decides something.
+    Runs {
+        /// Where it is.
+        path: String,
+        /// The command, as it would be typed.
+        command: &'static str,
+    },
+    /// A hook executable is started by the call, from this path.
+    Feeds(String),
+    /// A client is started with these settings.
+    Settings(String),
+    /// Nothing more needs to be known.
+    Says(Reason),
+}
+
+/// A path that a call changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// Absolute and plain, or beginning with what is not known; may hold patterns ([`has_marker`]).
+    pub path: String,
+    /// What of the tree is changed with it.
+    pub reach: Reach,
+    /// Where not empty: only files with one of these names, below it.
+    pub names: Vec<String>,
+    /// Whether that it is changed is certain: then symbolic links are followed, whatever it is called.
+    pub surely: bool,
+}
+
+/// What is changed with a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Itself alone.
+    Itself,
+    /// What lies in it, too.
+    Children,
+    /// Everything below it.
+    Tree,
+}
+
+/// The process that would run a shell's text.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// Its variables, as far as they are known.
+    pub vars: &'a BTreeMap<String, String>,
+    /// The home.
+    pub home: &'a str,
+    /// Working folder.
+    pub cwd: &'a str,
+}
+
+/// The longest text that is read. What is longer is read to here.
+const MAX_TEXT: usize = 256 << 10;
+
+/// What the text of a shell would do.
+pub fn of_shell(text: &str, at: Surroundings) -> Vec<Finding> {
+    let text: String = text.chars().take(MAX_TEXT).collect();
+    let mut world = World::new(&text, at);
+    Parser::new(&text).run(&mut world);
+    world.found
+}
+
+/// What it means that a tool changes the file `path`; `text`: all that the call says.
+pub fn of_file(path: &str, text: &str, at: Surroundings) -> Vec<Finding> {
+    let mut world = World::new(text, at);
+    let path = match path.strip_prefix('~') {
+        Some(rest) if rest.starts_with('/') => format!("{}{rest}", at.home),
+        _ => path.to_owned(),
+    };
+    world.write(&path, text);
+    world.found
+}
+
+/// Whether anything in `text` could name something of Fusebox's; quotes and backslashes, which a shell takes away, do
+/// not hide it.
+pub fn is_named(text: &str) -> bool {
+    const NEEDLES: [&str; 11] = [
+        "fusebox",
+        "claude",
+        "CLAUDE",
+        "settings",
+        "FUSEBOX",
+        "disableAllHooks",
+        "state.db",
+        "guardrails",
+        "tool-use",
+        "prompt-submit",
+        "session-event",
+    ];
+    // Byte by byte: a faster search asks the processor what it can do first, which takes longer than all of this.
+    let quoting = |b: &u8| matches!(b, b'\'' | b'"' | b'\\');
+    let bytes: Vec<u8> = text.bytes().filter(|b| !quoting(b)).collect();
+    let begins = |at: usize| NEEDLES.iter().any(|needle| bytes[at..].starts_with(needle.as_bytes()));
+    (0..bytes.len()).any(|at| b"fcCsFdgtp".contains(&bytes[at]) && begins(at))
+}

@@ -1,0 +1,87 @@
+//! Fusebox's own command lines: which of them decide something.
+
+use super::text::has_marker;
+
+/// The commands that are a person's to run, by their words. What comes after them does not matter.
+const DECIDING: [(&[&str], &str); 17] = [
+    (&["budget", "extend"], "fusebox budget extend"),
+    (&["budget", "reset"], "fusebox budget reset"),
+    (&["budget", "delete"], "fusebox budget delete"),
+    (&["budget", "set"], "fusebox budget set"),
+    (&["alerts", "ack"], "fusebox alerts ack"),
+    (&["circuit", "ack"], "fusebox circuit ack"),
+    (&["circuit", "reset"], "fusebox circuit reset"),
+    (&["config", "init"], "fusebox config init"),
+    (&["config", "set"], "fusebox config set"),
+    (&["redis", "resync"], "fusebox redis resync"),
+    (&["redis", "flush"], "fusebox redis flush"),
+    (&["redis", "reset"], "fusebox redis reset"),
+    (&["store", "reset"], "fusebox store reset"),
+    (&["init"], "fusebox init"),
+    (&["uninstall"], "fusebox uninstall"),
+    (&["resync"], "fusebox resync"),
+    (&["purge"], "fusebox purge"),
+];
+
+/// The first words of commands that only look.
+const LOOKING: [&str; 14] = [
+    "status",
+    "doctor",
+    "demo",
+    "explain",
+    "help",
+    "man",
+    "completions",
+    "report",
+    "export",
+    "top",
+    "simulate",
+    "list",
+    "show",
+    "check",
+];
+
+/// Options that keep any command from changing something.
+const HARMLESS: [&str; 5] = ["--help", "-h", "--version", "-V", "--dry-run"];
+
+/// The command that decides something, if `arguments` of `fusebox` make one.
+pub fn deciding(arguments: &[String]) -> Option<&'static str> {
+    let before_text = arguments.iter().take_while(|word| *word != "--");
+    if before_text.clone().any(|word| HARMLESS.contains(&word.as_str())) {
+        return None;
+    }
+    let words: Vec<&str> = arguments.iter().map(String::as_str).filter(|w| !w.starts_with('-')).collect();
+    for at in 0..words.len() {
+        if LOOKING.contains(&words[at]) {
+            return None;
+        }
+        let deciding = DECIDING.iter().find(|(command, _)| {
+            command.iter().enumerate().all(|(i, part)| words.get(at + i).is_some_and(|word| word == part))
+        });
+        if let Some((_, shown)) = deciding {
+            return Some(shown);
+        }
+        let group = matches!(words[at], "budget" | "alerts" | "circuit" | "config" | "redis");
+        let next = words.get(at + 1);
+        if group && next.is_some_and(|next| has_marker(next)) {
+            return Some("fusebox with words that are not known");
+        }
+        if group {
+            return None;
+        }
+        if has_marker(words[at]) {
+            return Some("fusebox with words that are not known");
+        }
+    }
+    None
+}
+
+/// The same for a program that is not known: only what is plainly a command.
+pub fn plainly_deciding(arguments: &[String]) -> Option<&'static str> {
+    let two = |(command, _): &&(&[&str], &str)| {
+        command.len() == 2
+            && command.iter().zip(arguments).all(|(part, word)| part == word)
+            && arguments.len() >= 2
+    };
+    DECIDING.iter().find(two).map(|(_, shown)| *shown).filter(|_| deciding(arguments).is_some())
+}

@@ -1,0 +1,80 @@
+//! Protected places, and whether a path that is changed is one of them.
+
+use super::text::{UNKNOWN, base, part_fits};
+use super::{Kind, Reach, Touch};
+
+/// Something that agents keep their hands off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Absolute and plain.
+    pub path: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Whether everything in it is protected with it.
+    pub folder: bool,
+}
+
+impl Place {
+    /// A file.
+    pub fn file(path: impl Into<String>, kind: Kind) -> Self {
+        Self { path: path.into(), kind, folder: false }
+    }
+
+    /// A folder, with all that is in it.
+    pub fn folder(path: impl Into<String>, kind: Kind) -> Self {
+        Self { path: path.into(), kind, folder: true }
+    }
+
+    /// Whether `touch` changes it.
+    pub fn is_touched(&self, touch: &Touch) -> bool {
+        let own: Vec<&str> = parts(&self.path).collect();
+        let theirs: Vec<&str> = parts(&touch.path).collect();
+        if theirs.first().is_some_and(|first| first.contains(UNKNOWN)) && !touch.path.starts_with('/') {
+            return self.ends_like(&theirs);
+        }
+        if !theirs.iter().zip(&own).all(|(part, name)| part_fits(part, name)) {
+            return false;
+        }
+        if theirs.len() == own.len() || (theirs.len() > own.len() && self.folder) {
+            return true;
+        }
+        if theirs.len() > own.len() {
+            return false;
+        }
+        let reached = match touch.reach {
+            Reach::Itself => false,
+            Reach::Children => theirs.len() + 1 == own.len(),
+            Reach::Tree => true,
+        };
+        let name = base(&self.path);
+        reached && (touch.names.is_empty() || self.folder || touch.names.iter().any(|n| part_fits(n, name)))
+    }
+
+    /// Where the beginning of a path is not known: its end, as far as that says which file is meant.
+    fn ends_like(&self, theirs: &[&str]) -> bool {
+        let telling = |name: &str| {
+            matches!(
+                name,
+                "fusebox"
+                    | "pre-tool-use"
+                    | "post-tool-use"
+                    | "prompt-submit"
+                    | "session-event"
+                    | "fusebox.toml"
+            )
+        };
+        let own: Vec<&str> = parts(&self.path).collect();
+        let known = &theirs[1..];
+        let Some(last) = known.last().filter(|last| !last.contains(UNKNOWN)) else { return false };
+        let shared = known.len().min(own.len());
+        let fits = known.iter().rev().zip(own.iter().rev()).all(|(part, name)| part_fits(part, name));
+        (fits && (shared > 1 || (*last == base(&self.path) && telling(last) && !self.folder)))
+            || (self.folder
+                && known.len() > 1
+                && known[..known.len() - 1].ends_with(&own[own.len().saturating_sub(2)..]))
+    }
+}
+
+fn parts(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|part| !part.is_empty())
+}

@@ -1,0 +1,348 @@
+//! A shell's text, read as far as it says which commands run with which words. Lenient: what a shell would refuse is
+//! read on as it comes.
+
+use super::text::{BRACES, SPLIT, UNKNOWN};
+use super::world::{Simple, World};
+
+/// How deep lists, substitutions and scripts in words may lie in each other.
+pub(super) const MAX_DEPTH: usize = 24;
+
+/// Words that only say how the command after them is run.
+const LEADING: [&str; 11] =
+    ["if", "then", "else", "elif", "do", "while", "until", "!", "time", "{", "coproc"];
+
+/// A reader of one text.
+pub struct Parser {
+    pub(super) text: Vec<char>,
+    pub(super) at: usize,
+    /// Bodies of here-documents begin and end here: where a line ends, and the next one begins.
+    skip: Option<(usize, usize)>,
+    /// `case` lists that are open: in them a closing parenthesis ends a pattern.
+    cases: usize,
+}
+
+impl Parser {
+    /// At the beginning of `text`.
+    pub fn new(text: &str) -> Self {
+        Self { text: text.chars().collect(), at: 0, skip: None, cases: 0 }
+    }
+
+    /// Reads all of it. Returns what it would print, as far as that is known.
+    pub fn run(&mut self, world: &mut World) -> String {
+        if world.depth >= MAX_DEPTH || !world.spend(self.text.len()) {
+            return String::new();
+        }
+        world.depth += 1;
+        let printed = self.list(world, false);
+        world.depth -= 1;
+        printed
+    }
+
+    pub(super) fn peek(&self, ahead: usize) -> Option<char> {
+        self.text.get(self.at + ahead).copied()
+    }
+
+    fn is_next(&self, word: &str) -> bool {
+        word.chars().enumerate().all(|(i, c)| self.peek(i) == Some(c))
+    }
+
+    /// Commands up to the end, or to the parenthesis that closes them.
+    pub(super) fn list(&mut self, world: &mut World, in_parentheses: bool) -> String {
+        let outer_cases = std::mem::take(&mut self.cases);
+        let mut printed: Vec<String> = Vec::new();
+        let mut piped = None;
+        while let Some(next) = self.peek(0) {
+            match next {
+                ' ' | '\t' | '\r' => self.at += 1,
+                '\\' if self.peek(1) == Some('\n') => self.at += 2,
+                '#' => self.comment(),
+                '\n' => {
+                    self.line_end();
+                    piped = None;
+                }
+                '&' if self.peek(1) == Some('>') => printed.push(self.simple(world, None)),
+                ';' | '&' => {
+                    self.at += 1;
+                    piped = None;
+                }
+                '|' if self.peek(1) == Some('|') => {
+                    self.at += 2;
+                    piped = None;
+                }
+                '|' => {
+                    self.at += if self.peek(1) == Some('&') { 2 } else { 1 };
+                    piped = Some(printed.pop().unwrap_or_default());
+                    self.blank_lines();
+                }
+                ')' if self.cases > 0 => self.at += 1,
+                ')' => {
+                    self.at += 1;
+                    if in_parentheses {
+                        break;
+                    }
+                }
+                '(' if self.peek(1) == Some('(') => self.arithmetic(),
+                '(' => {
+                    self.at += 1;
+                    let cwd = world.cwd.clone();
+                    if world.depth < MAX_DEPTH {
+                        world.depth += 1;
+                        printed.push(self.list(world, true));
+                        world.depth -= 1;
+                    }
+                    world.cwd = cwd;
+                }
+                _ => {
+                    let before = self.at;
+                    printed.push(self.simple(world, piped.take()));
+                    // Whatever it was: go on.
+                    self.at = self.at.max(before + usize::from(self.at == before));
+                }
+            }
+        }
+        self.cases = outer_cases;
+        printed.retain(|text| !text.is_empty());
+        printed.join("\n")
+    }
+
+    fn comment(&mut self) {
+        while self.peek(0).is_some_and(|c| c != '\n') {
+            self.at += 1;
+        }
+    }
+
+    fn line_end(&mut self) {
+        match self.skip.take_if(|(start, _)| *start == self.at) {
+            Some((_, end)) => self.at = end,
+            None => self.at += 1,
+        }
+    }
+
+    fn blank_lines(&mut self) {
+        while let Some(c) = self.peek(0).filter(|c| c.is_whitespace()) {
+            if c == '\n' { self.line_end() } else { self.at += 1 }
+        }
+    }
+
+    /// `((…))`.
+    pub(super) fn arithmetic(&mut self) {
+        let mut depth = 0;
+        while let Some(c) = self.peek(0) {
+            self.at += 1;
+            match c {
+                '(' => depth += 1,
+                ')' if depth == 1 => return,
+                ')' => depth -= 1,
+                _ => {}
+            }
+        }
+    }
+
+    /// One command with its redirections, up to what ends it.
+    fn simple(&mut self, world: &mut World, piped: Option<String>) -> String {
+        let mut simple = Simple { input: piped, ..Simple::default() };
+        loop {
+            match self.peek(0) {
+                Some(' ' | '\t' | '\r') => self.at += 1,
+                Some('\\') if self.peek(1) == Some('\n') => self.at += 2,
+                Some('>' | '<') if self.peek(1) != Some('(') => self.redirection(world, &mut simple),
+                Some('&') if self.peek(1) == Some('>') => {
+                    self.at += 1;
+                    self.redirection(world, &mut simple);
+                }
+                Some('(') if simple.words.len() == 1 => {
+                    // A function's name: what it does is read as if it ran.
+                    self.at += 1;
+                    self.blank_lines();
+                    self.at += usize::from(self.peek(0) == Some(')'));
+                    simple.words.clear();
+                    self.blank_lines();
+                }
+                None | Some('\n' | ';' | '&' | '|' | ')' | '(') => break,
+                Some('#') => self.comment(),
+                Some(_) => {
+                    let (word, bare) = self.word(world);
+                    if bare && simple.words.is_empty() && self.reserved(world, &word) {
+                        if word == "[[" {
+                            return String::new();
+                        }
+                        continue;
+                    }
+                    if bare
+                        && word.chars().all(|c| c.is_ascii_digit())
+                        && matches!(self.peek(0), Some('<' | '>'))
+                    {
+                        continue;
+                    }
+                    if self.peek(0) == Some('(') && word.ends_with('=') {
+                        self.at += 1;
+                        let values = self.words_until(world, ')');
+                        simple.words.push(format!("{word}{}", one_of(&values)));
+                        continue;
+                    }
+                    simple
+                        .words
+                        .extend(word.split(SPLIT).filter(|w| !w.is_empty() || !bare).map(str::to_owned));
+                }
+            }
+        }
+        world.run(simple)
+    }
+
+    /// Takes a reserved word with what belongs to it. `false`: it is none.
+    fn reserved(&mut self, world: &mut World, word: &str) -> bool {
+        match word {
+            "fi" | "done" | "}" => {}
+            "esac" => self.cases = self.cases.saturating_sub(1),
+            "case" => {
+                self.words_until_word(world, "in");
+                self.cases += 1;
+            }
+            "for" | "select" => {
+                self.blanks();
+                let (name, _) = self.word(world);
+                self.blanks();
+                let mut values = self.words_until(world, '\n');
+                if values.first().is_some_and(|first| first == "in") {
+                    values.remove(0);
+                }
+                world.set(&name, &one_of(&values));
+            }
+            "function" => {
+                self.blanks();
+                self.word(world);
+            }
+            "[[" => {
+                while self.peek(0).is_some() && !self.is_next("]]") && self.peek(0) != Some('\n') {
+                    self.at += 1;
+                }
+                self.at += if self.is_next("]]") { 2 } else { 0 };
+            }
+            word => return LEADING.contains(&word),
+        }
+        true
+    }
+
+    fn blanks(&mut self) {
+        while matches!(self.peek(0), Some(' ' | '\t')) {
+            self.at += 1;
+        }
+    }
+
+    /// Words up to `end`, which is taken, or to what ends a command, which is not.
+    fn words_until(&mut self, world: &mut World, end: char) -> Vec<String> {
+        let mut words = Vec::new();
+        while let Some(c) = self.peek(0) {
+            match c {
+                c if c == end && end == ')' => {
+                    self.at += 1;
+                    break;
+                }
+                ' ' | '\t' => self.at += 1,
+                '\n' if end == ')' => self.at += 1,
+                '\n' | ';' | '&' | '|' | ')' | '<' | '>' | '(' => break,
+                _ => words.push(self.word(world).0.replace(SPLIT, " ")),
+            }
+        }
+        words
+    }
+
+    fn words_until_word(&mut self, world: &mut World, end: &str) {
+        while let Some(c) = self.peek(0) {
+            match c {
+                ' ' | '\t' | '\n' => self.at += 1,
+                ';' | '&' | '|' | ')' | '<' | '>' | '(' => break,
+                _ if self.word(world).0 == end => break,
+                _ => {}
+            }
+        }
+    }
+
+    /// `>`, `>>`, `<`, `<<`, `<<<`, `>&` and their like.
+    fn redirection(&mut self, world: &mut World, simple: &mut Simple) {
+        if self.is_next("<<<") {
+            self.at += 3;
+            self.blanks();
+            simple.input = Some(self.word(world).0.replace(SPLIT, " "));
+            return;
+        }
+        if self.is_next("<<") {
+            self.at += 2;
+            simple.input = Some(self.here_document(world));
+            return;
+        }
+        let writes = self.peek(0) == Some('>') || self.peek(1) == Some('>');
+        while matches!(self.peek(0), Some('>' | '<' | '|')) {
+            self.at += 1;
+        }
+        let duplicates = self.peek(0) == Some('&');
+        self.at += usize::from(duplicates);
+        self.blanks();
+        if self.peek(0).is_none_or(|c| matches!(c, '\n' | ';' | '&' | '|' | ')')) {
+            return;
+        }
+        let (target, _) = self.word(world);
+        let number = target.chars().all(|c| c.is_ascii_digit() || c == '-');
+        match (writes, duplicates && number) {
+            (_, true) => {}
+            (true, false) => simple.outputs.push(target),
+            (false, false) => {
+                simple.input = world.files.get(&world.place(&target)).cloned().or(simple.input.take());
+            }
+        }
+    }
+
+    /// The body stands behind the line.
+    fn here_document(&mut self, world: &mut World) -> String {
+        // Each is looked for to the end of the text.
+        if !world.spend((self.text.len() - self.at.min(self.text.len())) / 16) {
+            return String::new();
+        }
+        let indented = self.peek(0) == Some('-');
+        self.at += usize::from(indented);
+        self.blanks();
+        let from = self.at.min(self.text.len());
+        let delimiter = self.word(world).0;
+        // A backslash at the end stands for a character that is not there.
+        self.at = self.at.min(self.text.len());
+        let quoted = self.text[from..self.at].iter().any(|c| matches!(c, '\'' | '"' | '\\'));
+        let line_end =
+            |at: usize| self.text[at..].iter().position(|c| *c == '\n').map_or(self.text.len(), |n| at + n);
+        let (newline, begin) = match self.skip.filter(|(start, _)| *start >= self.at) {
+            Some(span) => span,
+            None => (line_end(self.at), (line_end(self.at) + 1).min(self.text.len())),
+        };
+        let mut at = begin;
+        let mut end = self.text.len();
+        while at < self.text.len() {
+            let stop = line_end(at);
+            let line: String = self.text[at..stop].iter().collect();
+            let line = if indented { line.trim_start_matches('\t') } else { &line };
+            if line == delimiter {
+                end = at;
+                break;
+            }
+            at = stop + 1;
+        }
+        let body: String = self.text[begin.min(end)..end].iter().collect();
+        let after = if end < self.text.len() { (line_end(end) + 1).min(self.text.len()) } else { end };
+        self.skip = Some((newline, after));
+        if quoted || world.depth >= MAX_DEPTH {
+            return body;
+        }
+        world.depth += 1;
+        let expanded = Self::new(&body).quoted(world, None);
+        world.depth -= 1;
+        expanded
+    }
+}
+
+/// A word that stands for any of `values`.
+fn one_of(values: &[String]) -> String {
+    let [open, comma, close] = BRACES;
+    match values {
+        [] => UNKNOWN.to_string(),
+        [one] => one.clone(),
+        more => format!("{open}{}{close}", more.join(&comma.to_string())),
+    }
+}

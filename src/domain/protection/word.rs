@@ -1,0 +1,269 @@
+//! Words of a shell's text: quotes, patterns, lists in braces, and what is put in for variables and commands.
+
+use super::shell::{MAX_DEPTH, Parser};
+use super::text::{ANY, BRACES, ONE, SPLIT, UNKNOWN};
+use super::world::World;
+
+impl Parser {
+    /// A word; the second value: none of it was quoted.
+    pub(super) fn word(&mut self, world: &mut World) -> (String, bool) {
+        let [open, comma, close] = BRACES;
+        let (mut word, mut bare, mut braces) = (String::new(), true, 0_usize);
+        let begin = self.at;
+        while let Some(c) = self.peek(0) {
+            let at_start = self.at == begin;
+            match c {
+                '<' | '>' if at_start && self.peek(1) == Some('(') => {
+                    self.at += 2;
+                    let printed = self.nested(world);
+                    let path = format!("/dev/fd/{}", 60 + world.files.len());
+                    world.files.insert(path.clone(), printed);
+                    word.push_str(&path);
+                    continue;
+                }
+                ' ' | '\t' | '\r' | '\n' | ';' | '&' | '|' | '<' | '>' | '(' | ')' => break,
+                '\'' => {
+                    bare = false;
+                    self.at += 1;
+                    while let Some(c) = self.peek(0) {
+                        self.at += 1;
+                        if c == '\'' {
+                            break;
+                        }
+                        word.push(c);
+                    }
+                    continue;
+                }
+                '"' => {
+                    bare = false;
+                    self.at += 1;
+                    word.push_str(&self.quoted(world, Some('"')));
+                    continue;
+                }
+                '\\' => {
+                    bare = false;
+                    word.extend(self.peek(1).filter(|c| *c != '\n'));
+                    self.at += 2;
+                    continue;
+                }
+                '$' if self.peek(1) == Some('\'') => {
+                    bare = false;
+                    self.at += 2;
+                    word.push_str(&self.ansi());
+                    continue;
+                }
+                '$' if self.peek(1) == Some('"') => self.at += 1,
+                '$' | '`' => {
+                    let split = |c: char| if c.is_whitespace() { SPLIT } else { c };
+                    word.extend(self.substitution(world).chars().map(split));
+                    continue;
+                }
+                '~' if (at_start || word.ends_with('='))
+                    && self.peek(1).is_none_or(|c| !c.is_alphanumeric()) =>
+                {
+                    word.push_str(world.at.home);
+                }
+                '*' => word.push(ANY),
+                '?' => word.push(ONE),
+                '[' if !at_start || self.peek(1).is_some_and(|c| !c.is_whitespace() && c != '[') => {
+                    let rest = &self.text[self.at + 1..];
+                    let stop =
+                        rest.iter().position(|c| c.is_whitespace() || matches!(c, ']' | '/' | ';' | '='));
+                    match stop.filter(|n| rest[*n] == ']' && *n > 0) {
+                        Some(n) => {
+                            word.push(ONE);
+                            self.at += n + 1;
+                        }
+                        None => word.push('['),
+                    }
+                }
+                '{' if self.peek(1) == Some('}') => {
+                    word.push_str("{}");
+                    self.at += 1;
+                }
+                '{' if self.peek(1).is_some_and(|c| !c.is_whitespace()) => {
+                    braces += 1;
+                    word.push(open);
+                }
+                ',' if braces > 0 => word.push(comma),
+                '}' if braces > 0 => {
+                    braces -= 1;
+                    word.push(close);
+                }
+                c => word.push(c),
+            }
+            self.at += 1;
+        }
+        (word, bare)
+    }
+
+    /// Text in which only `$`, backticks and some backslashes mean something, up to `end`, which is taken.
+    pub(super) fn quoted(&mut self, world: &mut World, end: Option<char>) -> String {
+        let mut text = String::new();
+        while let Some(c) = self.peek(0) {
+            match c {
+                c if Some(c) == end => {
+                    self.at += 1;
+                    break;
+                }
+                '\\' => {
+                    match self.peek(1) {
+                        Some(next @ ('$' | '`' | '"' | '\\')) => text.push(next),
+                        Some('\n') => {}
+                        next => text.extend(std::iter::once('\\').chain(next)),
+                    }
+                    self.at += 2;
+                }
+                '$' | '`' => text.push_str(&self.substitution(world)),
+                c => {
+                    text.push(c);
+                    self.at += 1;
+                }
+            }
+        }
+        text
+    }
+
+    /// `$'…'`, after the first quote.
+    fn ansi(&mut self) -> String {
+        let mut text = String::new();
+        while let Some(c) = self.peek(0) {
+            self.at += 1;
+            if c == '\'' {
+                break;
+            }
+            if c != '\\' {
+                text.push(c);
+                continue;
+            }
+            let kind = self.peek(0).unwrap_or('\\');
+            let (radix, most) = match kind {
+                'x' => (16, 2),
+                'u' => (16, 4),
+                'U' => (16, 8),
+                '0'..='7' => (8, 3),
+                _ => (0, 0),
+            };
+            if radix == 0 {
+                self.at += 1;
+                text.push(match kind {
+                    'n' => '\n',
+                    't' => '\t',
+                    other => other,
+                });
+                continue;
+            }
+            self.at += usize::from(radix == 16);
+            let digits: String = self.text[self.at.min(self.text.len())..]
+                .iter()
+                .take(most)
+                .take_while(|c| c.is_digit(radix))
+                .collect();
+            self.at += digits.len();
+            text.extend(u32::from_str_radix(&digits, radix).ok().and_then(char::from_u32));
+        }
+        text
+    }
+
+    /// What stands for `$…` or `` `…` ``.
+    fn substitution(&mut self, world: &mut World) -> String {
+        if self.peek(0) == Some('`') {
+            self.at += 1;
+            let mut script = String::new();
+            while let Some(c) = self.peek(0) {
+                self.at += 1;
+                match c {
+                    '`' => break,
+                    '\\' => {
+                        script.extend(self.peek(0));
+                        self.at += 1;
+                    }
+                    c => script.push(c),
+                }
+            }
+            let printed = Self::new(&script).run(world);
+            return printed_or_unknown(world, &printed);
+        }
+        self.at += 1;
+        match self.peek(0) {
+            Some('(') if self.peek(1) == Some('(') => {
+                self.arithmetic();
+                UNKNOWN.to_string()
+            }
+            Some('(') => {
+                self.at += 1;
+                let printed = self.nested(world);
+                printed_or_unknown(world, &printed)
+            }
+            Some('{') => {
+                self.at += 1;
+                self.parameter(world)
+            }
+            Some(c) if c.is_ascii_alphabetic() || c == '_' => {
+                let name = self.name();
+                world.value(&name)
+            }
+            Some(c) if c.is_ascii_digit() || matches!(c, '@' | '*' | '#' | '?' | '$' | '!' | '-') => {
+                self.at += 1;
+                UNKNOWN.to_string()
+            }
+            _ => "$".to_owned(),
+        }
+    }
+
+    /// A list in parentheses, in a shell of its own.
+    fn nested(&mut self, world: &mut World) -> String {
+        if world.depth >= MAX_DEPTH {
+            return String::new();
+        }
+        world.depth += 1;
+        let cwd = world.cwd.clone();
+        let printed = self.list(world, true);
+        world.cwd = cwd;
+        world.depth -= 1;
+        printed
+    }
+
+    fn name(&mut self) -> String {
+        let rest = &self.text[self.at..];
+        let name: String = rest.iter().take_while(|c| c.is_ascii_alphanumeric() || **c == '_').collect();
+        self.at += name.len();
+        name
+    }
+
+    /// `${…}`, after the brace.
+    fn parameter(&mut self, world: &mut World) -> String {
+        let name = self.name();
+        let mut more = String::new();
+        let mut depth = 1;
+        while let Some(c) = self.peek(0) {
+            self.at += 1;
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+            more.push(c);
+        }
+        let value = world.value(&name);
+        match more.trim_start_matches(':').chars().next() {
+            None => value,
+            Some('-' | '=') if value.contains(UNKNOWN) => {
+                let default = more.trim_start_matches(':')[1..].to_owned();
+                Self::new(&default).quoted(world, None)
+            }
+            Some('-' | '=' | '?') => value,
+            Some(_) => UNKNOWN.to_string(),
+        }
+    }
+}
+
+fn printed_or_unknown(world: &mut World, printed: &str) -> String {
+    match printed.is_empty() || !world.spend(printed.len()) {
+        true => UNKNOWN.to_string(),
+        false => printed.trim_end().to_owned(),
+    }
+}

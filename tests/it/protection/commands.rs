@@ -1,0 +1,68 @@
+//! Commands that decide something: the tripwire knows all of them, and they refuse by themselves under a client.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use super::{Layout, World, is_denial};
+use crate::harness::{Home, program_path, run};
+use crate::terminal::starter;
+
+/// The words of each command in the table of commands, with what it needs, and whether it refuses in an agent's shell.
+fn commands() -> Vec<(String, bool)> {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/commands.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let rows = page.lines().filter(|line| line.matches('|').count() == 4 && line.starts_with("| `"));
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let more = match cells[1].trim_matches('`') {
+            "budget extend" => " session --tokens 5 --reason x",
+            "budget reset" | "budget delete" => " session --reason x",
+            "alerts ack" => " --all",
+            "circuit ack" | "circuit reset" => " --reason x",
+            _ => "",
+        };
+        (format!("{}{more}", cells[1].trim_matches('`')), cells[3].to_owned())
+    };
+    let rows = rows.map(row).filter(|(_, shell)| shell.starts_with("refuses") || shell == "runs");
+    rows.map(|(words, shell)| (words, shell.starts_with("refuses"))).collect()
+}
+
+#[test]
+fn the_tripwire_knows_every_command_that_refuses_in_an_agents_shell() {
+    let world = World::new(Layout::Usual);
+    let commands = commands();
+    assert!(commands.iter().filter(|(_, refuses)| *refuses).count() >= 6, "{commands:?}");
+    for (words, refuses) in &commands {
+        let call = |line: String| world.call("Bash", &json!({ "command": line }));
+        assert_eq!(is_denial(&call(format!("fusebox {words}"))), *refuses, "{words}");
+        assert!(call(format!("fusebox {words} --help")).is_silent(), "{words}");
+    }
+}
+
+#[test]
+fn a_command_that_decides_refuses_under_a_client_whatever_its_variables_say() {
+    let home = Home::new();
+    let client = starter(&home, "claude");
+    let other = starter(&home, "supervisor");
+    for (words, refuses) in commands() {
+        if !refuses && !words.starts_with("budget") {
+            continue;
+        }
+        let line = format!("env -u CLAUDECODE {} {words}; echo code $?", program_path("fusebox"));
+        let under = |program: &std::path::Path| {
+            let mut command = Command::new(program);
+            command.args(["/", "-maxdepth", "0", "-exec", "sh", "-c", &line, ";"]);
+            let mut command = home.furnish(command);
+            run(command.env("CLAUDECODE", "1"), b"")
+        };
+        let ran = under(&client);
+        let refused =
+            ran.stdout.ends_with("code 2\n") && ran.stderr.contains("a Claude Code client started it");
+        assert_eq!(refused, refuses, "{words}: {ran:?}");
+        assert!(!refuses || ran.stderr.contains("a person can run it in a terminal of their own"), "{ran:?}");
+        // Which program it is tells, and not that there is one.
+        let ran = under(&other);
+        assert!(!ran.stderr.contains("inside an agent's shell"), "{words}: {ran:?}");
+    }
+}
