@@ -70,7 +70,11 @@ fn main() {
             .collect();
     let mut long = Session::begin(place("long"));
     // Call by call: what a long session leaves behind depends on how often the store was opened and written to.
-    for _ in 0..options.long {
+    for call in 0..options.long {
+        // A person who says something now and then: no agent may make 10,000 calls by itself.
+        if call % 400 == 0 {
+            long.call("UserPromptSubmit");
+        }
         long.append(1, Text::ToolCall);
         long.call("PostToolUse");
     }

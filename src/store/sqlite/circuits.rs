@@ -29,7 +29,7 @@ pub fn observe(
                 before = row.breaker;
             }
             if let Some(trip) = breaker.prompted(asked) {
-                events::add(db, number, &event(&row.agent, What::CircuitClosed(trip)), true)?;
+                events::add(db, &event(&row.agent, What::CircuitClosed(trip)), true)?;
             }
             write(db, number, &row.agent, &breaker)?;
         }
@@ -46,7 +46,7 @@ pub fn observe(
     let changes = breaker.observe(what, policy, same_texts, now);
     let is_news = !changes.is_empty();
     for change in changes {
-        events::add(db, number, &event(seen.agent, What::of(change)), false)?;
+        events::add(db, &event(seen.agent, What::of(change)), false)?;
     }
     if breaker != known {
         write(db, number, seen.agent, &breaker)?;
@@ -78,20 +78,17 @@ pub fn throttle(
         let turn = Turn { from, to, usage_percent: throttled.policy.usage_percent(used) };
         let what = if to < from { What::ConcurrencyThrottled(turn) } else { What::ConcurrencyRestored(turn) };
         let event = Event { id: 0, session: id.to_owned(), agent: String::new(), at: now, what };
-        events::add(db, number, &event, false)?;
+        events::add(db, &event, false)?;
     }
     if slots != known {
-        let text = json(&slots)?;
-        db.prepare_cached("INSERT OR REPLACE INTO slots (session, slots) VALUES (?, ?)")?
-            .execute(params![number, text])?;
+        put(db, number, SLOTS, &json(&slots)?, &[])?;
     }
     Ok((slots, crowded, turned.is_some()))
 }
 
 /// The slots of a session.
 pub fn slots(db: &Connection, session: i64) -> Result<Slots> {
-    let mut query = db.prepare_cached("SELECT slots FROM slots WHERE session = ?")?;
-    let text: Option<String> = query.query_row([session], |r| r.get(0)).optional()?;
+    let text = get(db, session, SLOTS)?.map(|(text, _)| text);
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
 
@@ -121,7 +118,7 @@ pub fn decide(
         let (by, reason) = (by.to_owned(), reason.to_owned());
         let what = What::CircuitDecided { decision, by, reason, trip: trip.clone() };
         let event = Event { id: 0, session: session.1.to_owned(), agent: row.agent.clone(), at: now, what };
-        events::add(db, session.0, &event, true)?;
+        events::add(db, &event, true)?;
         done.push((row.agent, trip));
     }
     Ok(done)
@@ -130,23 +127,29 @@ pub fn decide(
 /// The breakers of a session; of all without one.
 pub fn rows(db: &Connection, session: Option<i64>) -> Result<Vec<CircuitRow>> {
     let mut query = db.prepare(
-        "SELECT s.session, c.agent, c.breaker, c.calls FROM circuits c JOIN sessions s ON s.id = c.session \
-         WHERE ?1 IS NULL OR c.session = ?1 ORDER BY s.last_seen DESC, s.id DESC, c.agent",
+        "SELECT s.session, c.name, c.standing, c.calls FROM standings c JOIN sessions s ON s.id = c.session \
+         WHERE ?1 IS NULL OR c.session = ?1 ORDER BY s.last_seen DESC, s.id DESC, c.name",
     )?;
-    let rows = query.query_map([session], |r| {
-        let breaker = breaker(&r.get::<_, String>(2)?, r.get_ref(3)?.as_blob().unwrap_or_default());
-        Ok(CircuitRow { session: r.get(0)?, agent: r.get(1)?, breaker })
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    let mut rows = query.query([session])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(1)?;
+        let Some(agent) = name.strip_prefix(CIRCUIT) else { continue };
+        let breaker = breaker(&row.get::<_, String>(2)?, row.get_ref(3)?.as_blob().unwrap_or_default());
+        found.push(CircuitRow { session: row.get(0)?, agent: agent.to_owned(), breaker });
+    }
+    Ok(found)
 }
 
+/// The name of a session's slots.
+const SLOTS: &str = "slots";
+
+/// What the names of breakers begin with.
+const CIRCUIT: &str = "circuit ";
+
 fn read(db: &Connection, session: i64, agent: &str) -> Result<Option<CircuitBreaker>> {
-    let mut query =
-        db.prepare_cached("SELECT breaker, calls FROM circuits WHERE session = ? AND agent = ?")?;
-    let row = query.query_row(params![session, agent], |r| {
-        Ok(breaker(r.get_ref(0)?.as_str().unwrap_or_default(), r.get_ref(1)?.as_blob().unwrap_or_default()))
-    });
-    Ok(row.optional()?)
+    let known = get(db, session, &format!("{CIRCUIT}{agent}"))?;
+    Ok(known.map(|(text, calls)| breaker(&text, &calls)))
 }
 
 /// What cannot be read begins anew: it is no reason to give up a store.
@@ -156,10 +159,23 @@ fn breaker(text: &str, calls: &[u8]) -> CircuitBreaker {
 }
 
 fn write(db: &Connection, session: i64, agent: &str, breaker: &CircuitBreaker) -> Result<()> {
-    let mut put = db.prepare_cached(
-        "INSERT OR REPLACE INTO circuits (session, agent, breaker, calls) VALUES (?, ?, ?, ?)",
-    )?;
-    put.execute(params![session, agent, json(breaker)?, breaker.history.to_bytes()])?;
+    put(db, session, &format!("{CIRCUIT}{agent}"), &json(breaker)?, &breaker.history.to_bytes())
+}
+
+fn get(db: &Connection, session: i64, name: &str) -> Result<Option<(String, Vec<u8>)>> {
+    let mut query = db.prepare_cached("SELECT standing, calls FROM standings WHERE session=? AND name=?")?;
+    let row = query.query_row(params![session, name], |r| {
+        Ok((
+            r.get_ref(0)?.as_str().unwrap_or_default().to_owned(),
+            r.get_ref(1)?.as_blob().unwrap_or_default().to_vec(),
+        ))
+    });
+    Ok(row.optional()?)
+}
+
+fn put(db: &Connection, session: i64, name: &str, standing: &str, calls: &[u8]) -> Result<()> {
+    db.prepare_cached("REPLACE INTO standings VALUES (?,?,?,?)")?
+        .execute(params![session, name, standing, calls])?;
     Ok(())
 }
 

@@ -11,15 +11,15 @@ use crate::domain::time::Timestamp;
 /// For how long events are kept: 90 days.
 const KEPT_MS: i64 = 90 * 24 * 3600 * 1000;
 
-/// Stores an event of the session with this number. `known`: nobody has to be told.
-pub fn add(db: &Connection, session: i64, event: &Event, known: bool) -> Result<()> {
+/// Stores an event. `known`: nobody has to be told.
+pub fn add(db: &Connection, event: &Event, known: bool) -> Result<()> {
     let text = serde_json::to_string(event).map_err(|e| StoreError::Damaged(e.to_string()))?;
     let known = known || !event.what.is_news();
     // Hashes are unsigned, and SQLite's numbers are not: the same bits.
     let call = event.what.call().map(u64::cast_signed);
     db.execute(
-        "INSERT INTO events (session, agent, call, event, at, claimed_until, shown) VALUES (?,?,?,?,?,0,?)",
-        params![session, event.agent, call, text, event.at.0, known],
+        "INSERT INTO events (call, at, event, untold) VALUES (?,?,?,?)",
+        params![call, event.at.0, text, (!known).then_some(0)],
     )?;
     if !known {
         meta::mark(db, meta::UNTOLD, true)?;
@@ -29,21 +29,14 @@ pub fn add(db: &Connection, session: i64, event: &Event, known: bool) -> Result<
 
 /// Events of an agent that nobody has told and nobody is about to tell. (What concerns the whole session is told to the
 /// main agent.)
-pub fn claim(db: &Connection, session: i64, agent: &str, now: Timestamp) -> Result<Vec<Event>> {
-    let sql = "SELECT id, event FROM events WHERE session = ? AND agent = ? AND shown = 0 \
-               AND claimed_until NOT BETWEEN ? AND ? ORDER BY id";
+pub fn claim(db: &Connection, session: &str, agent: &str, now: Timestamp) -> Result<Vec<Event>> {
     let latest = now.plus_millis(2 * CLAIM_MS).0;
-    let mut query = db.prepare(sql)?;
-    let rows = query
-        .query_map(params![session, agent, now.0 + 1, latest], |r| Ok((r.get(0)?, r.get::<_, String>(1)?)))?;
-    let mut claimed = Vec::new();
-    for row in rows {
-        let (id, text): (i64, String) = row?;
-        db.execute(
-            "UPDATE events SET claimed_until = ? WHERE id = ?",
-            params![now.plus_millis(CLAIM_MS).0, id],
-        )?;
-        claimed.extend(serde_json::from_str::<Event>(&text).map(|event| Event { id, ..event }));
+    let sql = "SELECT id, event FROM events WHERE untold NOT BETWEEN ? AND ? ORDER BY id";
+    let mut claimed = found(db, sql, params![now.0 + 1, latest])?;
+    claimed.retain(|event| event.session == session && event.agent == agent);
+    for event in &claimed {
+        let until = now.plus_millis(CLAIM_MS).0;
+        db.execute("UPDATE events SET untold = ? WHERE id = ?", params![until, event.id])?;
     }
     Ok(claimed)
 }
@@ -51,25 +44,29 @@ pub fn claim(db: &Connection, session: i64, agent: &str, now: Timestamp) -> Resu
 /// Notes that these events were told.
 pub fn confirm(db: &Connection, events: &[i64]) -> Result<()> {
     for id in events {
-        db.execute("UPDATE events SET shown = 1 WHERE id = ?", [id])?;
+        db.execute("UPDATE events SET untold = NULL WHERE id = ?", [id])?;
     }
-    if !db.query_row("SELECT EXISTS (SELECT 1 FROM events WHERE shown = 0)", (), |r| r.get(0))? {
+    if !db.query_row("SELECT EXISTS (SELECT 1 FROM events WHERE untold IS NOT NULL)", (), |r| r.get(0))? {
         meta::mark(db, meta::UNTOLD, false)?;
     }
     Ok(())
 }
 
 /// Events, oldest first: of a session, about a call, or all.
-pub fn list(db: &Connection, session: Option<i64>, call: Option<u64>) -> Result<Vec<Event>> {
-    let mut query = db.prepare(
-        "SELECT id, event FROM events WHERE (?1 IS NULL OR session = ?1) AND (?2 IS NULL OR call = ?2) ORDER BY id",
-    )?;
-    let rows = query.query_map(params![session, call.map(u64::cast_signed)], |r| {
-        Ok((r.get(0)?, r.get::<_, String>(1)?))
-    })?;
+pub fn list(db: &Connection, session: Option<&str>, call: Option<u64>) -> Result<Vec<Event>> {
+    let sql = "SELECT id, event FROM events WHERE ?1 IS NULL OR call = ?1 ORDER BY id";
+    let mut all = found(db, sql, [call.map(u64::cast_signed)])?;
+    all.retain(|event| session.is_none_or(|session| event.session == session));
+    Ok(all)
+}
+
+fn found(db: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<Event>> {
+    let mut query = db.prepare(sql)?;
+    let rows = query.query_map(parameters, |r| Ok((r.get(0)?, r.get::<_, String>(1)?)))?;
     let mut all = Vec::new();
     for row in rows {
         let (id, text) = row?;
+        // One that a later version wrote is left to that one.
         all.extend(serde_json::from_str::<Event>(&text).map(|event| Event { id, ..event }));
     }
     Ok(all)

@@ -56,7 +56,7 @@ pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
     }
     let mut events = Vec::new();
     if let Some(seen) = observed.filter(|_| batch.claim && is_news) {
-        events = events::claim(db, session.id, seen.agent, batch.now)?;
+        events = events::claim(db, &batch.session.id, seen.agent, batch.now)?;
     }
     let sequence = sessions::advance(db, &session)?;
     Ok(Applied { states, alerts, events, circuit, slots, crowded, epoch: meta.epoch, sequence })

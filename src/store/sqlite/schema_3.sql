@@ -1,6 +1,5 @@
--- Version 3. What is known of an agent besides its messages. breaker: JSON; calls: the last hundred, 24 bytes each.
-CREATE TABLE circuits (session, agent, breaker, calls, PRIMARY KEY (session, agent)) WITHOUT ROWID;
--- Subagents at work, as JSON.
-CREATE TABLE slots (session PRIMARY KEY, slots) WITHOUT ROWID;
--- call: hash of the id of the call that it is about. shown: 0 where somebody is still to be told.
-CREATE TABLE events (id INTEGER PRIMARY KEY, session, agent, call, event, at, claimed_until, shown);
+-- Version 3. What is known of a session besides its messages, by name. `circuit <agent>`: a breaker as JSON, with the last
+-- hundred calls, 24 bytes each. `slots`: its subagents at work, as JSON.
+CREATE TABLE standings (session, name, standing, calls, PRIMARY KEY (session, name)) WITHOUT ROWID;
+-- call: hash of the id of the call that it is about. untold: NULL where nobody has to be told; else until when it is claimed.
+CREATE TABLE events (id INTEGER PRIMARY KEY, call, at, event, untold);
