@@ -276,3 +276,60 @@ fn a_store_is_rebuilding_until_everything_is_recorded() {
     assert!(filled, "hooks alone come to its end");
     assert_eq!(number(&home, "SELECT COUNT(*) FROM messages"), messages as i64);
 }
+
+/// The payload of a response that is over, whose only call came to the same as the ones before.
+fn again(home: &Home, id: usize) -> String {
+    let call = json!({"tool_name": "Bash", "tool_input": {"command": "make"}, "tool_use_id": format!("toolu_{id}"), "tool_response": "no"});
+    home.payload("PostToolBatch", "s", json!({"tool_calls": [call]})).to_string()
+}
+
+/// Every so many steps only: each of them takes a dozen processes, and the steps of the store are killed one by one above.
+const STRIDE: usize = 31;
+
+#[test]
+fn a_hook_killed_on_its_way_to_a_trip_counts_the_call_once_and_trips() {
+    let steps = at_every_step(|n| {
+        let n = n * STRIDE;
+        let home = Home::new();
+        for id in 1..=4 {
+            home.run("post-tool-use", again(&home, id).as_bytes());
+        }
+        let (killed, before) = run_killed_at(&home, "post-tool-use", again(&home, 5).as_bytes(), n);
+        // The client goes on: the same response is told again by nobody, the next one is.
+        let after = home.run("post-tool-use", again(&home, 5).as_bytes()).stdout;
+        let circuit = home.status("s")["circuit"].clone();
+        assert_eq!((&circuit["state"], &circuit["iterations"]), (&json!("open"), &json!(5)), "killed at {n}");
+        let call = json!({"tool_name": "Bash", "tool_input": {"command": "ls"}, "tool_use_id": "toolu_6"});
+        let denied = home.hook("PreToolUse", "s", call).stdout;
+        assert!(denied.contains("circuit breaker is open"), "killed at {n}: {denied}");
+        let told = format!("{before}{after}{denied}");
+        assert!(told.contains("circuit breaker is open"), "killed at {n}: {told}");
+        let shown = home.fusebox(&["circuit", "show", "--session", "s", "--json"]).json();
+        let opened = |event: &&serde_json::Value| event["event"] == "CIRCUIT_OPENED";
+        assert_eq!(shown["events"].as_array().unwrap().iter().filter(opened).count(), 1, "killed at {n}");
+        assert_eq!(home.journal(), "", "killed at {n}");
+        killed
+    });
+    assert!(steps > 3, "only {steps} steps");
+}
+
+#[test]
+fn a_hook_killed_on_its_way_to_a_slot_takes_one_at_most() {
+    let steps = at_every_step(|n| {
+        let n = n * STRIDE;
+        let home = Home::new()
+            .var("FUSEBOX_THROTTLE_HARD_LIMIT_TOKENS", "1000")
+            .var("FUSEBOX_THROTTLE_MAX_CONCURRENCY", "1");
+        let call = json!({"tool_name": "Agent", "tool_input": {"prompt": "x"}, "tool_use_id": "toolu_1"});
+        let payload = home.payload("PreToolUse", "s", call.clone()).to_string();
+        let (killed, _) = run_killed_at(&home, "pre-tool-use", payload.as_bytes(), n);
+        // A killed hook blocks nothing: the call runs, is asked for again by nobody, and gives its slot back.
+        assert!(home.hook("PreToolUse", "s", call.clone()).is_silent(), "killed at {n}");
+        let throttle = home.status("s")["throttle"].clone();
+        assert_eq!((&throttle["live"], &throttle["total"]), (&json!(1), &json!(1)), "killed at {n}");
+        home.hook("PostToolUse", "s", call);
+        assert_eq!(home.status("s")["throttle"]["live"], 0, "killed at {n}");
+        killed
+    });
+    assert!(steps > 3, "only {steps} steps");
+}

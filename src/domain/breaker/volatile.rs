@@ -112,7 +112,7 @@ pub fn strip(text: &str, of: Of) -> String {
                 let bare = word.trim_start_matches(':');
                 out.push_str(&word[..word.len() - bare.len()]);
                 let opened = out.ends_with(['[', '=']);
-                out.push_str(&plain(bare, last, next_word(after), opened, of));
+                push_plain(&mut out, bare, last, next_word(after), opened, of);
             } else {
                 out.push_str(word);
             }
@@ -202,56 +202,72 @@ fn next_word(after: &str) -> &str {
     rest[..end].trim_end_matches(['.', ':', '!'])
 }
 
-/// One word without what is volatile in it. `opened`: it stands in square brackets, or after an equals sign.
-fn plain(word: &str, last: &str, next: &str, opened: bool, of: Of) -> String {
+/// Appends one word without what is volatile in it. `opened`: it stands in square brackets, or after an equals sign.
+fn push_plain(out: &mut String, word: &str, last: &str, next: &str, opened: bool, of: Of) {
     let outcome = of == Of::Outcome;
     if let Some(start) = TEMPORARY.iter().find(|start| word.starts_with(**start)) {
-        return if outcome {
-            GONE.to_owned()
+        if outcome {
+            out.push_str(GONE);
         } else {
-            format!("{start}{}", without_ids(&word[start.len()..], 6))
-        };
+            out.push_str(start);
+            push_without_ids(out, &word[start.len()..], 6);
+        }
+        return;
     }
     let bare = word.trim_end_matches(['.', ':', '!']);
     let number = bare.strip_prefix('#').unwrap_or(bare);
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let is_step = last.starts_with('#');
-    let last = last.trim_start_matches('-').trim_end_matches([':', '#', '.']).to_ascii_lowercase();
-    let last_is = |names: &[&str]| names.contains(&last.as_str());
-    let last_ends = |ends: &[&str]| ends.iter().any(|end| last.ends_with(end));
-    let decimal = is_decimal(number);
-    let has_digit = bare.bytes().any(|b| b.is_ascii_digit());
-    let gone = is_time(bare)
-        || (digits(number) && number.len() >= 9)
-        || (decimal && last_is(&ATTEMPTS))
-        || (opened && has_digit && last_is(&CACHE_BUSTERS))
-        || (!outcome && decimal && last_is(&["sleep", "kill", "9"]))
-        || (outcome
-            && (is_duration(bare)
-                || (decimal
-                    && (is_step || UNITS.contains(&next) || last_is(&NUMBERED) || last_ends(&MEASURES)))
-                || (has_digit && last_ends(&["id"]))
-                || (digits(number) && (number.len() < bare.len() || (opened && number.len() >= 3)))));
-    if gone {
-        return format!("{GONE}{}", &word[bare.len()..]);
+    let name = last.trim_start_matches('-').trim_end_matches([':', '#', '.']);
+    let last_is = |names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+    let last_ends = |ends: &[&str]| {
+        let end = |end: &&str| name.len().checked_sub(end.len()).and_then(|at| name.get(at..));
+        ends.iter().any(|known| end(known).is_some_and(|end| end.eq_ignore_ascii_case(known)))
+    };
+    let gone = if number.starts_with(|c: char| c.is_ascii_digit()) {
+        let digits = number.bytes().all(|b| b.is_ascii_digit());
+        let decimal = is_decimal(number);
+        is_time(bare)
+            || (digits && number.len() >= 9)
+            || (decimal && last_is(&ATTEMPTS))
+            || (!outcome && decimal && last_is(&["sleep", "kill", "9"]))
+            || (outcome
+                && ((decimal
+                    && (last.starts_with('#')
+                        || UNITS.contains(&next)
+                        || last_is(&NUMBERED)
+                        || last_ends(&MEASURES)))
+                    || (digits && (number.len() < bare.len() || (opened && number.len() >= 3)))
+                    || is_duration(bare)))
+    } else {
+        false
+    };
+    if gone || (opened && last_is(&CACHE_BUSTERS)) || (outcome && last_ends(&["id"])) {
+        out.push_str(GONE);
+        out.push_str(&word[bare.len()..]);
+        return;
     }
-    let numbered = bare.rsplit_once(['-', '_', '/', ':']).filter(|(_, n)| digits(n));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let numbered = bare.rsplit_once(['-', '_', '/', ':']).filter(|(_, n)| is_number(n));
     if let Some((name, _)) = numbered
         && ATTEMPTS.iter().any(|attempt| name.to_ascii_lowercase().ends_with(attempt))
     {
-        return format!("{name}{GONE}");
+        out.push_str(name);
+        out.push_str(GONE);
+    } else if outcome {
+        push_without_ids(out, word, 7);
+    } else {
+        out.push_str(word);
     }
-    if outcome { without_ids(word, 7) } else { word.to_owned() }
 }
 
-/// A word whose parts that look like ids (hexadecimal, with a digit, at least `most` of them; or letters and digits mixed
-/// at random) are taken out.
-fn without_ids(word: &str, most: usize) -> String {
+/// Appends a word whose parts that look like ids (hexadecimal, with a digit, at least `most` of them; or letters and digits
+/// mixed at random) are taken out.
+fn push_without_ids(out: &mut String, word: &str, most: usize) {
     if word.len() < most || !word.bytes().any(|b| b.is_ascii_digit()) {
-        return word.to_owned();
+        out.push_str(word);
+        return;
     }
     let is_joint = |c: char| matches!(c, '-' | '_' | '.' | '/' | ':' | '@' | '+');
-    let mut out = String::with_capacity(word.len());
+    let (begin, mut gone) = (out.len(), 0);
     for part in word.split_inclusive(is_joint) {
         let name = part.trim_end_matches(is_joint);
         let hex = name.strip_prefix("0x").unwrap_or(name);
@@ -259,11 +275,19 @@ fn without_ids(word: &str, most: usize) -> String {
         let is_hex = hex.len() >= most && hex.bytes().all(|b| b.is_ascii_hexdigit());
         let mixed = hex.len() >= 8 && has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
         let is_id = (is_hex && (has(u8::is_ascii_alphabetic) || name.starts_with("0x"))) || mixed;
-        out.push_str(if is_id && has(u8::is_ascii_digit) { GONE } else { name });
+        if is_id && has(u8::is_ascii_digit) {
+            gone += 1;
+            out.push_str(GONE);
+        } else {
+            out.push_str(name);
+        }
         out.push_str(&part[name.len()..]);
     }
     // A UUID: its parts of four digits are taken out, too.
-    if out.matches(GONE).count() >= 2 && word.len() == 36 { GONE.to_owned() } else { out }
+    if gone >= 2 && word.len() == 36 {
+        out.truncate(begin);
+        out.push_str(GONE);
+    }
 }
 
 fn is_decimal(text: &str) -> bool {
