@@ -179,7 +179,11 @@ impl Session {
 
     /// Calls a hook with `event`, not measured.
     pub fn call(&self, event: &str) {
-        let hook = if event == "SessionStart" { Hook::SessionEvent } else { Hook::PostToolUse };
+        let hook = match event {
+            "SessionStart" => Hook::SessionEvent,
+            "UserPromptSubmit" => Hook::PromptSubmit,
+            _ => Hook::PostToolUse,
+        };
         self.write_input(event);
         let done = spawn::command(hook.path().as_ref(), self).stderr(Stdio::inherit()).status().unwrap();
         assert!(done.success(), "{}: {done}", hook.name());

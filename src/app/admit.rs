@@ -247,7 +247,7 @@ impl Guard<'_> {
 
     /// One metering and its verdict; `None`: a limit turned out to be near, and there is something to wait for.
     fn judged(&mut self, metering: &Metering, moment: Moment) -> (Metered, Option<Verdict>) {
-        let (call, policy) = (self.call.clone(), self.config.breaker.clone());
+        let (call, policy) = (self.call.clone(), self.config.breaker);
         let asks = match metering.witness {
             Witness::Asks(call) => Some(call),
             _ => None,

@@ -117,6 +117,6 @@ fn explain(
         reason,
         budgets: states.iter().map(BudgetStatus::of).collect(),
         iteration,
-        max_iterations: guard.config.breaker.limits.get("iterations").copied(),
+        max_iterations: guard.config.breaker.limits.get("iterations"),
     })
 }

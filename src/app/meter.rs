@@ -337,7 +337,7 @@ impl Guard<'_> {
     ) -> Option<Applied> {
         let (now, (metering, said)) = (self.env.now, seen);
         let seen = metering.seen.unwrap_or(now);
-        let (agent, policy) = (self.agent().to_owned(), self.config.breaker.clone());
+        let (agent, policy) = (self.agent().to_owned(), self.config.breaker);
         let throttle = said.and_then(|_| self.throttled(session, &metering.slots));
         let watched = match &metering.witness {
             _ if !policy.enabled => None,

@@ -89,7 +89,7 @@ impl CircuitStatus {
             reason: trip.map(brief::trip),
             rule: trip.map(|trip| trip.rule.clone()),
             iterations: breaker.iterations,
-            max_iterations: policy.limits.get("iterations").copied(),
+            max_iterations: policy.limits.get("iterations"),
             tripped_at_call: trip.map(|trip| trip.call),
             tool: trip.map(|trip| trip.tool.clone()),
             count: trip.map(|trip| trip.count),
@@ -335,7 +335,7 @@ pub fn session(env: &Env, row: &SessionRow) -> Result<(SessionStatus, Vec<Budget
     let (circuits, slots) = guard
         .with_store(|store| Ok((store.circuits(Some(&row.session.id))?, store.slots(&row.session.id)?)))
         .ok_or_else(|| Refusal::Store(guard.notes.join("; ")))?;
-    let policy = guard.config.breaker.clone();
+    let policy = guard.config.breaker;
     let circuit = |row: &CircuitRow| CircuitStatus::of(&row.breaker, &policy);
     let main = circuits.iter().find(|row| row.agent.is_empty()).map(circuit);
     let of_agents = circuits.iter().filter(|row| policy.enabled && !row.agent.is_empty());

@@ -249,7 +249,7 @@ fn circuits(guard: &mut Guard, session: Option<&str>) -> anyhow::Result<Vec<Circ
 fn policy_of(env: &Env, row: &SessionRow) -> Policy {
     let guard = Guard::of_other(env, &row.session);
     let config: &config::Config = &guard.config;
-    config.breaker.clone()
+    config.breaker
 }
 
 fn listed(rows: &[CircuitRow], policy: &Policy) -> Vec<Listed> {

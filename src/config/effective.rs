@@ -7,8 +7,7 @@ use super::field::{BUDGET, Field, MODES, ON_LIMIT, SETTINGS, STORE_DOWN, of_budg
 use super::source::{Effective, Problem, Source};
 use super::value::Kind;
 use super::{Config, Show};
-use crate::domain::breaker::policy::Policy;
-use crate::domain::breaker::rules::RULES;
+use crate::domain::breaker::policy::{Limits, Policy};
 use crate::domain::budget::{Budget, Classes, Scope, Unit};
 use crate::domain::throttle::Throttling;
 use crate::domain::window::{Period, WindowRule};
@@ -57,12 +56,11 @@ impl Draft {
     }
 
     fn breaker(&self) -> Policy {
-        let limits = RULES.iter().filter_map(|rule| Some((rule.name.to_owned(), self.number(rule.key)?)));
         Policy {
             enabled: self.setting("breaker.enabled") == true,
             mode: named(&MODES, &self.setting("breaker.mode")),
             ignore_outcome: self.setting("breaker.ignore_outcome") == true,
-            limits: limits.collect(),
+            limits: Limits::of(|rule| self.number(rule.key)),
             tell_iterations: self.number("breaker.tell_iterations"),
             wrap_up: self.number("breaker.wrap_up").unwrap_or(1),
             cooldown: self.number("breaker.cooldown_seconds"),

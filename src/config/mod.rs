@@ -55,7 +55,8 @@ pub struct Config {
     pub alert_command: Vec<String>,
     /// The declared task type (`FUSEBOX_TASK_TYPE`).
     pub task_type: Option<String>,
-    /// What the circuit breaker trips on.
+    /// What the circuit breaker trips on. (In the cache only where it is not the default: each hook reads it.)
+    #[serde(default, skip_serializing_if = "Policy::is_default")]
     pub breaker: Policy,
     /// How subagents are throttled; `None`: they are not.
     pub throttle: Option<Throttling>,

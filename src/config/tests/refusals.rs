@@ -106,7 +106,10 @@ fn numbers_of_the_breaker() {
         .good()
         .config
         .breaker;
-    assert_eq!((off.limits.get("cycle"), off.limits["same_call"], off.cooldown), (None, 7, Some(60)));
+    assert_eq!(
+        (off.limits.get("cycle"), off.limits.get("same_call"), off.cooldown),
+        (None, Some(7), Some(60))
+    );
     assert_eq!(Case::new().good().config.breaker, crate::domain::breaker::policy::Policy::default());
     let strict = Case::new().var("FUSEBOX_BREAKER_PRESET", "strict").good();
     assert_eq!(strict.value("breaker.max_iterations").0, serde_json::json!(50));

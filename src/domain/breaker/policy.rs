@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::super::budget::Mode;
 use super::rules::{RULES, Rule};
@@ -36,8 +36,39 @@ impl Preset {
     }
 }
 
+/// The counts at which the rules trip, in the order of [`RULES`]; `None`: off. In JSON by the names of the rules, so that
+/// another version's order does not matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits([Option<u32>; RULES.len()]);
+
+impl Limits {
+    /// What `limit` says of each rule.
+    pub fn of(limit: impl Fn(&Rule) -> Option<u32>) -> Self {
+        Self(RULES.map(limit))
+    }
+
+    /// The count at which the rule of this name trips; `None`: it is off, or there is none.
+    pub fn get(&self, name: &str) -> Option<u32> {
+        RULES.iter().position(|rule| rule.name == name).and_then(|i| self.0[i])
+    }
+}
+
+impl Serialize for Limits {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let on = RULES.iter().zip(&self.0).filter_map(|(rule, limit)| Some((rule.name, (*limit)?)));
+        to.collect_map(on)
+    }
+}
+
+impl<'de> Deserialize<'de> for Limits {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let limits = BTreeMap::<String, u32>::deserialize(from)?;
+        Ok(Self::of(|rule| limits.get(rule.name).copied()))
+    }
+}
+
 /// What the breaker trips on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Policy {
     /// `false`: it does nothing, and says nothing.
@@ -46,8 +77,8 @@ pub struct Policy {
     pub mode: Mode,
     /// Whether calls are the same that came out differently.
     pub ignore_outcome: bool,
-    /// The rules that are on, by their names: with the count at which each trips.
-    pub limits: BTreeMap<String, u32>,
+    /// The rules that are on, with the count at which each trips.
+    pub limits: Limits,
     /// Iterations after which the agent is told; `None`: never.
     pub tell_iterations: Option<u32>,
     /// Responses that the agent may still make once the breaker is open, to close its work.
@@ -59,21 +90,25 @@ pub struct Policy {
 impl Policy {
     /// The policy of a preset, as it is.
     pub fn of(preset: Preset) -> Self {
-        let limits = RULES.iter().filter_map(|rule| Some((rule.name.to_owned(), preset.of(rule.presets)?)));
         Self {
             enabled: true,
             mode: Mode::Enforce,
             ignore_outcome: preset == Preset::Strict,
-            limits: limits.collect(),
+            limits: Limits::of(|rule| preset.of(rule.presets)),
             tell_iterations: Some(preset.tell_iterations()),
             wrap_up: 1,
             cooldown: None,
         }
     }
 
+    /// Whether it is the one that holds without any configuration.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// The count at which a rule trips; `None`: it is off.
     pub fn limit(&self, rule: &Rule) -> Option<u32> {
-        self.limits.get(rule.name).copied()
+        self.limits.get(rule.name)
     }
 }
 

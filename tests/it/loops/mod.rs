@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use fusebox::domain::breaker::asked::repetitions;
 use fusebox::domain::breaker::call::Call;
 use fusebox::domain::breaker::circuit::{Change, CircuitBreaker, NamedCall, Seen, Trip};
-use fusebox::domain::breaker::policy::{Policy, Preset};
+use fusebox::domain::breaker::policy::{Limits, Policy, Preset};
 use fusebox::domain::breaker::rules::{RULES, Rule};
 use fusebox::domain::breaker::said::Said;
 use fusebox::domain::time::Timestamp;
@@ -90,9 +90,8 @@ fn named(called: &Called, id: &mut u32) -> NamedCall {
 
 /// Only this rule.
 fn alone(rule: &Rule, preset: Preset) -> Policy {
-    let mut policy = Policy::of(preset);
-    policy.limits.retain(|name, _| name == rule.name);
-    policy
+    let only = |other: &Rule| preset.of(other.presets).filter(|_| other.name == rule.name);
+    Policy { limits: Limits::of(only), ..Policy::of(preset) }
 }
 
 /// The sequences of a folder, held against every rule and preset: prints the table, answers how many loops there are, which
