@@ -7,6 +7,7 @@ use super::events;
 use crate::domain::breaker::circuit::{CircuitBreaker, Trip};
 use crate::domain::breaker::history::CallHistory;
 use crate::domain::event::{CircuitDecision, Event, Turn, What};
+use crate::domain::message::MessageKey;
 use crate::domain::throttle::{Crowded, Slots};
 use crate::domain::time::Timestamp;
 
@@ -163,20 +164,26 @@ fn write(db: &Connection, session: i64, agent: &str, breaker: &CircuitBreaker) -
 }
 
 fn get(db: &Connection, session: i64, name: &str) -> Result<Option<(String, Vec<u8>)>> {
-    let mut query = db.prepare_cached("SELECT standing, calls FROM standings WHERE session=? AND name=?")?;
-    let row = query.query_row(params![session, name], |r| {
-        Ok((
-            r.get_ref(0)?.as_str().unwrap_or_default().to_owned(),
-            r.get_ref(1)?.as_blob().unwrap_or_default().to_vec(),
-        ))
+    let mut query = db.prepare_cached("SELECT standing, calls FROM standings WHERE id=?")?;
+    let row = query.query_row([id(session, name)], |r| {
+        let standing = r.get_ref(0)?.as_str().unwrap_or_default().to_owned();
+        Ok((standing, r.get_ref(1)?.as_blob().unwrap_or_default().to_vec()))
     });
     Ok(row.optional()?)
 }
 
 fn put(db: &Connection, session: i64, name: &str, standing: &str, calls: &[u8]) -> Result<()> {
-    db.prepare_cached("REPLACE INTO standings VALUES (?,?,?,?)")?
-        .execute(params![session, name, standing, calls])?;
+    let id = id(session, name);
+    // An update of a row that keeps its length writes the pages that change, and moves none.
+    let mut update = db.prepare_cached("UPDATE standings SET standing=?,calls=? WHERE id=?")?;
+    if update.execute(params![standing, calls, id])? == 0 {
+        db.execute("INSERT INTO standings VALUES (?,?,?,?,?)", params![id, session, name, standing, calls])?;
+    }
     Ok(())
+}
+
+fn id(session: i64, name: &str) -> i64 {
+    MessageKey::of(&["standing", &session.to_string(), name]).short().cast_signed()
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String> {

@@ -18,7 +18,8 @@ use super::call::Call;
 use super::effect::Effect;
 use super::policy::Policy;
 
-/// What a rule looks at: the responses of one agent since a person's last prompt, as far as they are kept.
+/// What a rule looks at. (Most rules can say by a glance that there is nothing: [`View::since_change`] looks at all pairs.)
+/// The responses of one agent since a person's last prompt, as far as they are kept.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     /// The responses that are over.

@@ -20,6 +20,10 @@ pub(super) static RULE: Rule = Rule {
 
 fn count(view: &View) -> u32 {
     let Some(last) = view.calls.last().filter(|call| !call.is_patient()) else { return 0 };
+    let recent = &view.calls[view.calls.len().saturating_sub(WINDOW)..];
+    if recent.iter().filter(|call| view.same(call, last)).count() < 2 {
+        return 1;
+    }
     let since = view.since_change();
     let recent = &since[since.len().saturating_sub(WINDOW)..];
     let pause = recent.iter().rposition(|call| call.is_patient()).map_or(0, |i| i + 1);

@@ -23,11 +23,14 @@ fn count(view: &View) -> u32 {
     let Some(last) = view.calls.last().filter(|call| call.outcome.telling && !call.is_patient()) else {
         return 0;
     };
-    let since = view.since_change();
-    let recent = &since[since.len().saturating_sub(WINDOW)..];
-    let pause = recent.iter().rposition(super::Call::is_patient).map_or(0, |i| i + 1);
     let same = |call: &&super::Call| {
         call.tool == last.tool && call.about == last.about && call.outcome.hash == last.outcome.hash
     };
+    if view.calls[view.calls.len().saturating_sub(WINDOW)..].iter().filter(same).count() < 2 {
+        return 1;
+    }
+    let since = view.since_change();
+    let recent = &since[since.len().saturating_sub(WINDOW)..];
+    let pause = recent.iter().rposition(super::Call::is_patient).map_or(0, |i| i + 1);
     recent[pause..].iter().filter(same).count() as u32
 }
