@@ -12,7 +12,7 @@ use crate::env::Env;
 
 /// Explain why a tool call was denied or let through, with the numbers of that moment.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The id is the client's: it stands in the transcript (\"toolu_…\"). Examples:
+#[command(after_help = "The id is the client's: it stands in the transcript, and begins with toolu_. Examples:
   fusebox explain toolu_01ABC
   fusebox explain toolu_01ABC --json")]
 pub struct ExplainArgs {
