@@ -12,9 +12,11 @@ use crate::env::Env;
 
 /// Explain why a tool call was denied or let through, with the numbers of that moment.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The id is the client's: it stands in the transcript, and begins with toolu_. Examples:
+#[command(
+    after_help = "The id is the client's: it stands in the transcript, and begins with toolu_. Examples:
   fusebox explain toolu_01ABC
-  fusebox explain toolu_01ABC --json")]
+  fusebox explain toolu_01ABC --json"
+)]
 pub struct ExplainArgs {
     /// The call's id.
     #[arg(value_name = "TOOL_USE_ID")]
