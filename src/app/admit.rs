@@ -3,7 +3,8 @@
 use super::attendance::Prompt;
 use super::brief;
 use super::guard::Guard;
-use super::meter::{Awaited, HOOK_BYTES, Metered, Metering, Reach, Witness};
+use super::look::{Awaited, Reach};
+use super::meter::{HOOK_BYTES, Metered, Metering, Witness};
 use crate::domain::alert::BudgetAlert;
 use crate::domain::breaker::asked::repetitions;
 use crate::domain::breaker::circuit::NamedCall;
@@ -208,6 +209,7 @@ impl Guard<'_> {
         CacheFile::sweep(&self.env.cache_dir(), self.env.now);
         let mut answer = Answer::allow();
         self.add_alerts(&metered, &mut answer);
+        self.add_events(&metered, &mut answer);
         self.add_notices(&mut answer);
         answer
     }
@@ -275,19 +277,7 @@ impl Guard<'_> {
         let (mut answer, metered) = self.decide(metering, moment);
         self.add_alerts(&metered, &mut answer);
         self.add_notices(&mut answer);
-        for event in &metered.events {
-            let Some(line) = brief::event_line(event, &self.quotes) else { continue };
-            // Who is told to close the work is told why.
-            let is_said = matches!(
-                (&answer.verdict, &event.what),
-                (Verdict::WrapUp(Why::Circuit(_)), What::CircuitOpened(_))
-            );
-            if !is_said {
-                answer.context.push(line.clone());
-            }
-            answer.message.push(line);
-        }
-        answer.tells.clone_from(&metered.events);
+        self.add_events(&metered, &mut answer);
         if let Verdict::WrapUp(why) = &answer.verdict {
             answer.context.push(brief::wrap_up(why, &self.quotes));
         }
@@ -325,6 +315,22 @@ impl Guard<'_> {
             answer.message.push(line);
         }
         answer.shows.clone_from(&metered.alerts);
+    }
+
+    fn add_events(&self, metered: &Metered, answer: &mut Answer) {
+        for event in &metered.events {
+            let Some(line) = brief::event_line(event, &self.quotes) else { continue };
+            // Who is told to close the work is told why.
+            let is_said = matches!(
+                (&answer.verdict, &event.what),
+                (Verdict::WrapUp(Why::Circuit(_)), What::CircuitOpened(_))
+            );
+            if !is_said {
+                answer.context.push(line.clone());
+            }
+            answer.message.push(line);
+        }
+        answer.tells.clone_from(&metered.events);
     }
 
     fn add_notices(&mut self, answer: &mut Answer) {

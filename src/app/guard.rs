@@ -354,5 +354,5 @@ pub(super) fn in_window_of(state: &BudgetState, now: crate::domain::time::Timest
         return state.clone();
     }
     let window = state.budget.window.at(now);
-    BudgetState { window, used: 0, extension: 0, history: 0, operations: 0, since: None, ..state.clone() }
+    BudgetState::fresh(&state.budget, &state.value, window)
 }

@@ -7,6 +7,7 @@ pub mod brief;
 pub mod explain;
 pub mod guard;
 pub mod installation;
+pub mod look;
 pub mod meter;
 pub mod operate;
 pub mod project;

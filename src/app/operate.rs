@@ -225,16 +225,7 @@ impl Guard<'_> {
         };
         let window = budget.window.at(now);
         let operation = self.record_of(request, decision, window.start, now);
-        let around = before.clone().unwrap_or_else(|| BudgetState {
-            budget: budget.clone(),
-            value: request.value.clone(),
-            window,
-            used: 0,
-            extension: 0,
-            history: 0,
-            operations: 0,
-            since: None,
-        });
+        let around = before.clone().unwrap_or_else(|| BudgetState::fresh(&budget, &request.value, window));
         let noted = self.notes.len();
         let Some(after) = self.with_store(|store| store.operate(&operation, &around)) else {
             return Err(Refusal::Store(self.notes[noted..].join("; ")));

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::guard::{self, Guard};
-use super::meter::{Metered, Metering, Reach};
+use super::look::Reach;
+use super::meter::{Metered, Metering};
 use super::{ancestry, project};
 use crate::domain::time::Timestamp;
 use crate::env::{Env, Stopwatch};

@@ -244,6 +244,12 @@ pub struct BudgetState {
 }
 
 impl BudgetState {
+    /// A budget for one value in a window in which nothing was counted or decided yet.
+    pub fn fresh(budget: &Budget, value: &str, window: Window) -> Self {
+        let (budget, value) = (budget.clone(), value.to_owned());
+        Self { budget, value, window, used: 0, extension: 0, history: 0, operations: 0, since: None }
+    }
+
     /// The limit in force: configured, extended, and raised by history. At most the hard limit in force.
     pub fn limit(&self) -> u64 {
         let raised = self.budget.limit.saturating_add(self.extension).saturating_add(self.history);

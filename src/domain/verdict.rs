@@ -99,11 +99,6 @@ pub struct Snapshot<'a> {
 }
 
 impl<'a> Snapshot<'a> {
-    /// What is known where only budgets count.
-    pub fn of(states: &'a [BudgetState]) -> Self {
-        Self { states, breaker: None, crowded: None, by_person: true }
-    }
-
     /// The trip of an open breaker.
     fn open(&self) -> Option<(&'a Trip, Breaker<'a>)> {
         let breaker = self.breaker?;

@@ -193,8 +193,6 @@ pub struct Applied {
     pub events: Vec<Event>,
     /// The agent's breaker, where it was observed.
     pub circuit: Option<CircuitBreaker>,
-    /// The session's subagents, where they are throttled.
-    pub slots: Option<Slots>,
     /// Why the subagent that was asked for may not start.
     pub crowded: Option<Crowded>,
     /// Which store this is: one that lost everything is another one.

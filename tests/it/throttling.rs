@@ -168,3 +168,17 @@ fn twelve_that_ask_at_once_never_exceed_the_cap() {
     assert_eq!(denied.into_inner(), 10);
     assert_eq!(throttle(&home)["live"], 2);
 }
+
+#[test]
+fn what_a_hook_could_not_tell_is_told_when_the_session_is_resumed() {
+    let home = home("1000");
+    home.append(&home.transcript(S), &[message(1, 950, 0)]);
+    // A hook before a call tells no events.
+    assert!(ask(&home, "t1", json!({})).is_silent());
+    let told = home.hook("SessionStart", S, json!({"source": "resume"}));
+    assert!(told.stdout.contains("one at a time"), "{told:?}");
+    assert!(
+        !home.hook("SessionStart", S, json!({"source": "resume"})).stdout.contains("one at a time"),
+        "once"
+    );
+}

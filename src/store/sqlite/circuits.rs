@@ -55,15 +55,15 @@ pub fn observe(
     Ok((Some(breaker), is_news))
 }
 
-/// Takes in what was seen of subagents, at `used` tokens; answers the slots, why one may not start, and whether there is
-/// news to tell.
+/// Takes in what was seen of subagents, at `used` tokens; answers why one may not start, and whether there is news to
+/// tell.
 pub fn throttle(
     db: &Connection,
     session: (i64, &str),
     throttled: &Throttled,
     used: u64,
     now: Timestamp,
-) -> Result<(Slots, Option<Crowded>, bool)> {
+) -> Result<(Option<Crowded>, bool)> {
     let (number, id) = session;
     let known = slots(db, number)?;
     let mut slots = known.clone();
@@ -84,7 +84,7 @@ pub fn throttle(
     if slots != known {
         put(db, number, SLOTS, &json(&slots)?, &[])?;
     }
-    Ok((slots, crowded, turned.is_some()))
+    Ok((crowded, turned.is_some()))
 }
 
 /// The slots of a session.

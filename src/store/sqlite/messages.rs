@@ -45,13 +45,13 @@ pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
     // The last one is no budget: it only says how far the tokens of the session are.
     let used = meter.and_then(|_| states.pop()).map_or(0, |state| state.used.saturating_sub(state.history));
     let number = (session.id, batch.session.id.as_str());
-    let (mut circuit, mut slots, mut crowded, mut is_news) = (None, None, None, meta.untold);
+    let (mut circuit, mut crowded, mut is_news) = (None, None, meta.untold);
     if let Some(seen) = observed {
         let (breaker, news) = circuits::observe(db, number, seen, batch.now)?;
         (circuit, is_news) = (breaker, is_news || news);
         if let Some(throttled) = &seen.throttle {
-            let (taken, refused, news) = circuits::throttle(db, number, throttled, used, batch.now)?;
-            (slots, crowded, is_news) = (Some(taken), refused, is_news || news);
+            let (refused, news) = circuits::throttle(db, number, throttled, used, batch.now)?;
+            (crowded, is_news) = (refused, is_news || news);
         }
     }
     let mut events = Vec::new();
@@ -59,7 +59,7 @@ pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
         events = events::claim(db, &batch.session.id, seen.agent, batch.now)?;
     }
     let sequence = sessions::advance(db, &session)?;
-    Ok(Applied { states, alerts, events, circuit, slots, crowded, epoch: meta.epoch, sequence })
+    Ok(Applied { states, alerts, events, circuit, crowded, epoch: meta.epoch, sequence })
 }
 
 /// The messages of one batch, going in.

@@ -49,6 +49,11 @@ fn measured(mut state: BudgetState, counters: impl Iterator<Item = (Scope, Amoun
     state
 }
 
+/// A budget by what people decided about it.
+fn decided(state: BudgetState, effect: &Effect) -> BudgetState {
+    BudgetState { extension: effect.extension, operations: effect.count, since: effect.since, ..state }
+}
+
 /// Where the watched budgets stand now; deleted ones are left out.
 pub fn standings(db: &Connection, watches: &[&Watch], now: Timestamp, meta: &Meta) -> Result<Vec<Standing>> {
     let mut standings = Vec::with_capacity(watches.len());
@@ -62,16 +67,7 @@ pub fn standings(db: &Connection, watches: &[&Watch], now: Timestamp, meta: &Met
             continue;
         }
         let since = effect.since.unwrap_or(window.start).max(window.start);
-        let mut state = BudgetState {
-            budget: budget.clone(),
-            value: value.clone(),
-            window,
-            used: 0,
-            extension: effect.extension,
-            history: 0,
-            operations: effect.count,
-            since: effect.since,
-        };
+        let mut state = decided(BudgetState::fresh(budget, value, window), &effect);
         let mut found = Vec::new();
         for spec in specs(budget) {
             let key = CounterKey { spec, value: value.clone(), start: window.start, since };
@@ -109,16 +105,7 @@ pub fn states_before(db: &Connection, watches: &[Watch], moment: Timestamp) -> R
             let key = CounterKey { spec, value: value.clone(), start: window.start, since };
             found.push((spec.scope, counters::add_up(db, &key, Some(moment), meta.installed)?));
         }
-        let fresh = BudgetState {
-            budget: budget.clone(),
-            value: value.clone(),
-            window,
-            used: 0,
-            extension: effect.extension,
-            history: 0,
-            operations: effect.count,
-            since: effect.since,
-        };
+        let fresh = decided(BudgetState::fresh(budget, value, window), &effect);
         states.push(measured(fresh, found.into_iter()));
     }
     Ok(states)

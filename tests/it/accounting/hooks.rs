@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fusebox::app::guard::{Call, Guard};
-use fusebox::app::meter::{Metered, Metering, Reach};
+use fusebox::app::look::Reach;
+use fusebox::app::meter::{Metered, Metering};
 use fusebox::domain::time::Timestamp;
 use fusebox::env::Env;
 use fusebox::hook::run::{Hook, answer};
