@@ -258,7 +258,7 @@ fn a_terminal_session_is_counted_over_clear_and_compaction(version: Version) {
     let terminal = client.terminal(&[]);
     terminal.enter("one");
     terminal.wait("first answer");
-    terminal.wait("✻");
+    terminal.wait_for("the turn to end", || only(&client)["requests"] == 2);
     terminal.enter("/compact");
     terminal.wait_for("the compaction", || api.count("compact") == 1);
     terminal.wait("Compacted (ctrl+o");
@@ -271,7 +271,7 @@ fn a_terminal_session_is_counted_over_clear_and_compaction(version: Version) {
     terminal.wait_for("the screen to clear", || !terminal.screen().contains("second answer"));
     terminal.enter("three");
     terminal.wait("third answer");
-    terminal.wait("✻");
+    terminal.wait_for("the turn to end", || all_sessions(&client).iter().any(|s| tokens(s) == Usage::new(15, 16)));
     terminal.enter("/exit");
     assert_eq!(terminal.exit_code(), Some(0));
     let all = all_sessions(&client);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::guarded::{fusebox, guarded, journal, status, with_child};
+use crate::guarded::{fusebox, guarded, journal, status, tokens, with_child};
 use crate::rig::{Api, Client, Script, Turn, Usage, Version, client_tests};
 
 const EXTEND: &str = "fusebox: extend session 50k because the tests say so";
@@ -35,8 +35,9 @@ fn a_person_extends_in_the_terminal_and_goes_on(version: Version) {
     let client = guarded(version, &api, 500);
     let terminal = client.terminal(&[]);
     terminal.enter_until("work", "first answer");
-    // The turn is over: 2.1.330 asks its hook of a prompt typed before that at once, when nothing is over its limit yet.
-    terminal.wait("✻");
+    // 2.1.330 asks its hook of a prompt typed before that at once, when nothing is over its limit yet.
+    let counted = || tokens(&status(&client, &session(&client))) == api.loop_usage();
+    terminal.wait_for("the end of the turn", counted);
     terminal.enter_until("more work", "Or here, as a prompt: fusebox: extend session N because");
     terminal.enter_until("fusebox: status", "session: 600 / 500 tokens (120.00%), paused");
     terminal.enter_until(EXTEND, "extended by 50,000: 600 / 50,500 tokens");

@@ -55,7 +55,7 @@ fn a_session_is_resumed_in_a_terminal(version: Version) {
     let terminal = client.terminal(&[]);
     terminal.enter("another session");
     terminal.wait("second answer");
-    terminal.wait("✻");
+    terminal.wait_for("the turn to end", || all_sessions(&client).iter().any(|s| tokens(s) == Usage::new(13, 14)));
     terminal.enter(&format!("/resume {}", first.session));
     terminal.wait("first answer");
     enter(&terminal, "go on");
@@ -105,9 +105,9 @@ fn another_model_is_not_held_by_a_models_budget(version: Version) {
     terminal.wait("fifth answer");
     assert_eq!(api.count("main"), 5);
     assert!(api.calls().last().unwrap().model.contains("opus"), "{:?}", api.calls().last());
-    terminal.wait("✻");
+    let counted = || all_sessions(&client).iter().map(tokens).sum::<Usage>();
+    terminal.wait_for("the count", || counted() == api.loop_usage());
     let all = all_sessions(&client);
-    assert_eq!(all.iter().map(tokens).sum::<Usage>(), api.loop_usage(), "{all:?}");
     assert!(all.iter().any(|s| s["session"] == session.as_str()));
     assert_eq!(journal(&client), "");
 }
