@@ -210,7 +210,7 @@ impl Subject {
     fn run(&mut self, session: &mut Session, tools: &Tools) {
         self.prepare(session);
         self.floor.push(spawn::time(&tools.floor, session));
-        self.own.push(spawn::time(self.hook.path().as_ref(), session));
+        self.own.push(spawn::time(&tools.hook(self.hook), session));
     }
 
     fn row(&self, all: &[Self]) -> Row {

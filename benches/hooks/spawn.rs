@@ -33,15 +33,17 @@ impl Hook {
     }
 }
 
-/// The C programs beside the benchmark.
+/// What is started.
 pub struct Tools {
     /// Does nothing.
     pub floor: PathBuf,
     peak: PathBuf,
+    hooks: PathBuf,
 }
 
 impl Tools {
-    /// Compiles them into `dir`.
+    /// Compiles the C programs into `dir`, and installs the hooks there, as `cargo install` does: by a copy. A file as the
+    /// linker wrote it, here and there, lies in the page cache in small pieces, and its pages take longer to map.
     pub fn build(dir: &Path) -> Self {
         let build = |name: &str| {
             let (source, program) = (format!("benches/{name}.c"), dir.join(name));
@@ -52,12 +54,22 @@ impl Tools {
             assert!(command.status().unwrap().success(), "{name}.c cannot be compiled");
             program
         };
-        Self { floor: build("floor"), peak: build("peak") }
+        let hooks = dir.join("bin");
+        std::fs::create_dir(&hooks).unwrap();
+        for hook in Hook::ALL {
+            std::fs::copy(hook.path(), hooks.join(hook.name())).unwrap();
+        }
+        Self { floor: build("floor"), peak: build("peak"), hooks }
+    }
+
+    /// The installed executable of a hook.
+    pub fn hook(&self, hook: Hook) -> PathBuf {
+        self.hooks.join(hook.name())
     }
 
     /// Peak memory of a hook, in megabytes.
     pub fn peak(&self, hook: Hook, session: &Session) -> f64 {
-        let out = command(&self.peak, session).arg(hook.path()).stdout(Stdio::piped()).output().unwrap();
+        let out = command(&self.peak, session).arg(self.hook(hook)).stdout(Stdio::piped()).output().unwrap();
         let kib: f64 = String::from_utf8_lossy(&out.stdout).trim().parse().expect("peak prints a number");
         kib * 1024.0 / 1e6
     }

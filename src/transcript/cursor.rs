@@ -14,6 +14,7 @@ use crate::domain::time::Timestamp;
 
 use super::Fact;
 use super::line;
+use super::search;
 
 /// How much is read at once; a longer line makes the buffer grow.
 const CHUNK: usize = 256 * 1024;
@@ -151,11 +152,12 @@ pub fn read_on(
             break;
         }
         let filled = unfinished + got;
-        let mut done = 0;
         // The unfinished front holds no newline: it was searched before.
-        for end in memchr::memchr_iter(b'\n', &buffer[unfinished..filled]).map(|i| i + unfinished) {
+        let (mut done, mut searched) = (0, unfinished);
+        while let Some(end) = search::byte(b'\n', &buffer[searched..filled]).map(|i| i + searched) {
             line::facts(&buffer[done..end], position, now, &mut reading.facts);
             done = end + 1;
+            searched = done;
         }
         position.offset += done as u64;
         reading.bytes += done as u64;

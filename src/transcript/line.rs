@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use memchr::memmem;
 use serde_json::value::RawValue;
 
 use crate::domain::message::{ClientTotal, Message, MessageKey, Source};
@@ -14,6 +13,7 @@ use crate::domain::usage::Usage;
 
 use super::Fact;
 use super::cursor::Position;
+use super::search;
 
 type Object<'a> = BTreeMap<String, &'a RawValue>;
 
@@ -23,7 +23,7 @@ pub fn facts(line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec
     // Most lines (tool results, snapshots of 100 KB) say nothing about usage: they are not parsed. Their date is
     // needed only to close a client's total.
     let interesting = [&b"\"usage\""[..], b"compact_boundary", b"cost-state"];
-    let relevant = interesting.iter().any(|word| memmem::find(line, word).is_some());
+    let relevant = interesting.iter().any(|word| search::bytes(word, line).is_some());
     if !relevant && !position.dates_wanted() {
         if let Some(at) = quick_timestamp(line) {
             position.last_at = Some(at);
@@ -253,8 +253,8 @@ fn number(fields: &Object, name: &str) -> u64 {
 /// The timestamp of a line that is not worth parsing: the first top-level-looking one. It only dates lines that
 /// have none (`cost-state`), so a timestamp inside a quoted text does no harm beyond that line's date.
 fn quick_timestamp(line: &[u8]) -> Option<Timestamp> {
-    let start = memmem::find(line, b"\"timestamp\":\"")? + 13;
+    let start = search::bytes(b"\"timestamp\":\"", line)? + 13;
     let rest = line.get(start..start + 40).unwrap_or(&line[start..]);
-    let end = memchr::memchr(b'"', rest)?;
+    let end = search::byte(b'"', rest)?;
     Timestamp::parse(std::str::from_utf8(&rest[..end]).ok()?)
 }

@@ -7,6 +7,7 @@ pub mod calls;
 pub mod cursor;
 pub mod files;
 pub mod line;
+mod search;
 pub mod words;
 
 use crate::domain::message::{ClientTotal, Message};

@@ -271,7 +271,9 @@ fn a_terminal_session_is_counted_over_clear_and_compaction(version: Version) {
     terminal.wait_for("the screen to clear", || !terminal.screen().contains("second answer"));
     terminal.enter("three");
     terminal.wait("third answer");
-    terminal.wait_for("the turn to end", || all_sessions(&client).iter().any(|s| tokens(s) == Usage::new(15, 16)));
+    terminal.wait_for("the turn to end", || {
+        all_sessions(&client).iter().any(|s| tokens(s) == Usage::new(15, 16))
+    });
     terminal.enter("/exit");
     assert_eq!(terminal.exit_code(), Some(0));
     let all = all_sessions(&client);

@@ -8,19 +8,24 @@ use super::call::{BYTES, Call};
 /// How many calls are kept.
 pub const CAPACITY: usize = 100;
 
-/// The last calls of one agent, oldest first.
+/// The last calls of one agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CallHistory(Vec<Call>);
+pub struct CallHistory {
+    /// Oldest first.
+    calls: Vec<Call>,
+    /// How many were forgotten, counted round and round: as a store keeps them, a call does not move while it is known.
+    forgotten: u8,
+}
 
 impl CallHistory {
     /// Every call.
     pub fn calls(&self) -> &[Call] {
-        &self.0
+        &self.calls
     }
 
     /// Whether this call is known.
     pub fn knows(&self, id: u32) -> bool {
-        self.0.iter().any(|call| call.id == id)
+        self.calls.iter().any(|call| call.id == id)
     }
 
     /// Adds a call to the response that goes on, among the others of it in the order of their ids. A known one changes
@@ -29,20 +34,22 @@ impl CallHistory {
         if self.knows(call.id) {
             return false;
         }
-        let open = self.0.iter().rposition(|known| known.closed).map_or(0, |last| last + 1);
-        let place = self.0[open..].partition_point(|known| known.id < call.id) + open;
+        let open = self.calls.iter().rposition(|known| known.closed).map_or(0, |last| last + 1);
+        let place = self.calls[open..].partition_point(|known| known.id < call.id) + open;
         let round = self.next_round();
-        self.0.insert(place, Call { closed: false, round, ..call });
+        self.calls.insert(place, Call { closed: false, round, ..call });
         // The newest stay.
-        self.0.drain(..self.0.len().saturating_sub(CAPACITY));
+        let surplus = self.calls.len().saturating_sub(CAPACITY);
+        self.calls.drain(..surplus);
+        self.forgotten = self.round(surplus) as u8;
         true
     }
 
     /// The response with these calls is over. Calls that were left open and are none of them belong to one before it.
     pub fn close(&mut self, ids: &[u32]) {
-        let open = self.0.iter().position(|call| !call.closed).unwrap_or(self.0.len());
+        let open = self.calls.iter().position(|call| !call.closed).unwrap_or(self.calls.len());
         let round = self.next_round();
-        let pending = &mut self.0[open..];
+        let pending = &mut self.calls[open..];
         pending.sort_by_key(|call| (ids.contains(&call.id), call.id));
         let before = pending.iter().filter(|call| !ids.contains(&call.id)).count();
         for (i, call) in pending.iter_mut().enumerate() {
@@ -53,9 +60,9 @@ impl CallHistory {
 
     /// Every call is the only one of its response: for a client that does not say when a response is over.
     pub fn close_each(&mut self) {
-        let open = self.0.iter().position(|call| !call.closed).unwrap_or(self.0.len());
+        let open = self.calls.iter().position(|call| !call.closed).unwrap_or(self.calls.len());
         let mut round = self.next_round();
-        for call in &mut self.0[open..] {
+        for call in &mut self.calls[open..] {
             (call.closed, call.round) = (true, round);
             round = round.wrapping_add(1);
         }
@@ -63,11 +70,11 @@ impl CallHistory {
 
     /// Forgets all.
     pub fn clear(&mut self) {
-        self.0.clear();
+        *self = Self::default();
     }
 
     fn next_round(&self) -> u8 {
-        self.0.iter().rfind(|call| call.closed).map_or(0, |last| last.round.wrapping_add(1))
+        self.calls.iter().rfind(|call| call.closed).map_or(0, |last| last.round.wrapping_add(1))
     }
 
     /// The responses that are over, each as its calls in an order that does not depend on who came first; calls that a
@@ -75,7 +82,7 @@ impl CallHistory {
     pub fn rounds(&self) -> Vec<Vec<Call>> {
         let mut rounds: Vec<Vec<Call>> = Vec::new();
         let mut last = None;
-        for call in self.0.iter().filter(|call| call.closed) {
+        for call in self.calls.iter().filter(|call| call.closed) {
             if last != Some(call.round) {
                 rounds.push(Vec::new());
                 last = Some(call.round);
@@ -92,15 +99,34 @@ impl CallHistory {
         rounds
     }
 
-    /// As a store keeps it.
+    /// As a store keeps it: a ring, of which a new call changes one place, and where the oldest stands.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.0.iter().flat_map(|call| call.to_bytes()).collect()
+        let mut bytes = vec![self.forgotten];
+        let oldest = self.calls.len() - self.first_in_ring();
+        let ring = self.calls[oldest..].iter().chain(&self.calls[..oldest]);
+        bytes.extend(ring.flat_map(|call| call.to_bytes()));
+        bytes
     }
 
     /// What [`Self::to_bytes`] made; what is no whole call at the end is left out.
     pub fn from_bytes(bytes: &[u8]) -> Self {
-        let calls = bytes.chunks_exact(BYTES).filter_map(|chunk| chunk.try_into().ok());
-        Self(calls.map(Call::from_bytes).collect())
+        let Some((forgotten, ring)) = bytes.split_first() else { return Self::default() };
+        let calls = ring.chunks_exact(BYTES).take(CAPACITY).filter_map(|chunk| chunk.try_into().ok());
+        let mut history = Self { calls: calls.map(Call::from_bytes).collect(), forgotten: 0 };
+        history.forgotten = history.round(usize::from(*forgotten)) as u8;
+        let first = history.first_in_ring();
+        history.calls.rotate_left(first);
+        history
+    }
+
+    /// Where the oldest call stands in the ring.
+    fn first_in_ring(&self) -> usize {
+        if self.calls.len() == CAPACITY { usize::from(self.forgotten) } else { 0 }
+    }
+
+    /// `more` places on from the oldest in the ring.
+    fn round(&self, more: usize) -> usize {
+        (usize::from(self.forgotten) + more) % CAPACITY
     }
 }
 
@@ -135,7 +161,8 @@ mod tests {
         fn any_bytes_are_a_history(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let history = CallHistory::from_bytes(&bytes);
             history.rounds();
-            prop_assert_eq!(history.to_bytes().len() / BYTES, bytes.len() / BYTES);
+            prop_assert_eq!(history.calls().len(), bytes.len().saturating_sub(1) / BYTES);
+            prop_assert_eq!(CallHistory::from_bytes(&history.to_bytes()), history);
         }
     }
 
@@ -159,5 +186,10 @@ mod tests {
         }
         assert_eq!(history.calls().len(), CAPACITY);
         assert!(history.knows(249) && history.knows(150) && !history.knows(149));
+        let before = history.to_bytes();
+        assert_eq!(CallHistory::from_bytes(&before), history);
+        history.add(call(250));
+        let moved = before.iter().zip(history.to_bytes()).filter(|(b, a)| *b != a).count();
+        assert!(moved <= 1 + BYTES, "{moved} bytes of the ring changed for one call");
     }
 }

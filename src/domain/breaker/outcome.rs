@@ -1,8 +1,8 @@
 //! How a call came out: reduced to text, without what is volatile, as a hash.
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
+use super::fingerprint::Fingerprint;
 use super::volatile::{self, Of};
 
 /// Bytes of a result that are looked at, from its start and from its end.
@@ -29,7 +29,7 @@ const HEAD: usize = 2 * 1024;
 /// How a call came out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// What is known of the result: equal for results that differ in volatile parts only. Four bytes of a SHA-256.
+    /// What is known of the result: equal for results that differ in volatile parts only. Four bytes of a hash.
     pub hash: u32,
     /// Whether it failed.
     pub failed: bool,
@@ -65,25 +65,23 @@ impl Outcome {
     /// another thing. `failed`: what the event says; where it says nothing, the text is asked.
     pub fn of(text: &str, failed: Option<bool>, place: &str) -> Self {
         let failed = failed.unwrap_or_else(|| reads_failed(text));
-        let mut hash = Sha256::new();
-        hash.update([u8::from(failed)]);
-        hash.update(place);
-        hash.update([0]);
+        let mut hash = Fingerprint::default();
+        hash.add(&[u8::from(failed)]);
+        hash.add(place.as_bytes());
+        hash.add(&[0]);
         let (head, tail) = ends(text);
         let stripped = match NOTHING.contains(&text.trim()) {
             true => String::new(),
             false => volatile::strip(head, Of::Outcome),
         };
-        hash.update(&stripped);
+        hash.add(stripped.as_bytes());
         if !tail.is_empty() {
-            hash.update((text.len() as u64).to_le_bytes());
-            hash.update(volatile::strip(tail, Of::Outcome));
+            hash.add(&(text.len() as u64).to_le_bytes());
+            hash.add(volatile::strip(tail, Of::Outcome).as_bytes());
         }
-        let digest = hash.finalize();
-        let hash = u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]);
         let launched = LAUNCHED.iter().any(|start| text.starts_with(start));
         let telling = stripped.len() >= TELLING && !launched;
-        Self { hash, failed, telling, outage: is_outage(text, failed) }
+        Self { hash: hash.four(), failed, telling, outage: is_outage(text, failed) }
     }
 }
 

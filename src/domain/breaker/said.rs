@@ -1,7 +1,8 @@
 //! What an agent says beside its calls, as far as it says the same again and again.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+
+use super::fingerprint::Fingerprint;
 
 /// Letters that a text has at least to be compared: "Next." and "Let me continue." are said by everybody.
 const LETTERS: usize = 30;
@@ -10,7 +11,7 @@ const LETTERS: usize = 30;
 /// comes to the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {
-    /// Four bytes of a SHA-256 over its letters.
+    /// Hash of its letters.
     text: u32,
     /// How often.
     pub times: u32,
@@ -27,8 +28,7 @@ impl Said {
         if letters.len() < LETTERS {
             return;
         }
-        let digest = Sha256::digest(&letters);
-        let text = u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]);
+        let text = Fingerprint::of(&letters).four();
         let times = if text == self.text { self.times.saturating_add(1) } else { 1 };
         *self = Self { text, times };
     }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::fingerprint::Fingerprint;
 use super::volatile::{self, Of};
 
 /// Hexadecimal digits of a signature that are stored and shown.
@@ -15,9 +16,12 @@ pub struct ToolSignature(pub [u8; SHOWN / 2]);
 impl ToolSignature {
     /// The signature of a call: its tool, and its input as canonical JSON (keys sorted, no spaces).
     pub fn of(tool: &str, input: &Value) -> Self {
-        let digest = digest(tool, input, &str::to_owned);
+        let mut hash = Sha256::new();
+        hash.update((tool.len() as u64).to_le_bytes());
+        hash.update(tool);
+        hash.update(json(input, &str::to_owned));
         let mut prefix = [0; SHOWN / 2];
-        prefix.copy_from_slice(&digest[..SHOWN / 2]);
+        prefix.copy_from_slice(&hash.finalize()[..SHOWN / 2]);
         Self(prefix)
     }
 
@@ -32,7 +36,7 @@ impl ToolSignature {
 /// Calls that change files are taken as they are: there each letter counts.
 pub fn shape(tool: &str, input: &Value) -> u32 {
     let plain = |text: &str| volatile::strip(text, Of::Input);
-    let digest = match (tool, input) {
+    match (tool, input) {
         ("Edit" | "Write" | "MultiEdit" | "NotebookEdit", _) => digest(tool, input, &str::to_owned),
         ("Bash", Value::Object(_)) => {
             digest(tool, &input["command"], &|text| in_any_order(&plain(&volatile::command(text))))
@@ -44,14 +48,12 @@ pub fn shape(tool: &str, input: &Value) -> u32 {
         ("WebFetch", Value::Object(_)) => digest(tool, &input["url"], &plain),
         ("WebSearch", Value::Object(_)) => digest(tool, &input["query"], &|text| in_any_order(&plain(text))),
         _ => digest(tool, input, &|text| plain(&volatile::without_comments(text))),
-    };
-    u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]])
+    }
 }
 
 /// What is the same for all calls of a tool.
 pub fn tool_mark(tool: &str) -> u16 {
-    let digest = Sha256::digest(tool);
-    u16::from_le_bytes([digest[0], digest[1]])
+    Fingerprint::of(tool).two()
 }
 
 /// What is the same for calls about the same things: a hash of the paths, files and numbered names in an input.
@@ -60,8 +62,7 @@ pub fn about(input: &Value) -> u16 {
     collect_things(input, &mut things);
     things.sort_unstable();
     things.dedup();
-    let digest = Sha256::digest(things.join(" "));
-    u16::from_le_bytes([digest[0], digest[1]])
+    Fingerprint::of(&things.join(" ")).two()
 }
 
 fn collect_things<'v>(value: &'v Value, things: &mut Vec<&'v str>) {
@@ -93,14 +94,18 @@ fn in_any_order(text: &str) -> String {
     words.join(" ")
 }
 
-fn digest(tool: &str, input: &Value, text: &dyn Fn(&str) -> String) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update((tool.len() as u64).to_le_bytes());
-    hash.update(tool);
+fn digest(tool: &str, input: &Value, text: &dyn Fn(&str) -> String) -> u32 {
+    let mut hash = Fingerprint::of(tool);
+    hash.add(&[0]);
+    hash.add(json(input, text).as_bytes());
+    hash.four()
+}
+
+/// Canonical JSON, as [`canonical`] makes it.
+fn json(input: &Value, text: &dyn Fn(&str) -> String) -> String {
     let mut json = String::new();
     canonical(input, text, &mut json);
-    hash.update(&json);
-    hash.finalize().into()
+    json
 }
 
 /// Canonical JSON: keys sorted, no spaces. `text` may change what strings say.

@@ -94,40 +94,52 @@ const TEMPORARY: [&str; 5] =
 /// `text` without what is volatile in it, and with every run of white space as one space.
 pub fn strip(text: &str, of: Of) -> String {
     let bytes = text.as_bytes();
+    let class = |at: usize| bytes.get(at).map_or(BREAK, |byte| CLASSES[usize::from(*byte)]);
     let mut out = String::with_capacity(text.len());
-    let (mut last, mut at) = ("", 0);
+    // Most of a text stays as it is: what stands from `kept` on is copied when something else comes.
+    let (mut kept, mut last, mut at) = (0, 0..0, 0);
     while at < bytes.len() {
         let start = at;
         let mut has_digit = false;
-        while at < bytes.len() && CLASSES[usize::from(bytes[at])] >= DIGIT {
-            has_digit |= CLASSES[usize::from(bytes[at])] == DIGIT;
+        while class(at) >= DIGIT {
+            has_digit |= class(at) == DIGIT;
             at += 1;
         }
-        // A break is one byte of ASCII, so a word ends where a character does.
-        let (word, after) = (&text[start..at], &text[at..]);
-        if !word.is_empty() {
-            // Only numbers, names with numbers, and temporary paths are ever taken out.
-            if has_digit || word.starts_with('/') {
-                // `"elapsed":12` has its colon after the quotation mark.
-                let bare = word.trim_start_matches(':');
-                out.push_str(&word[..word.len() - bare.len()]);
-                let opened = out.ends_with(['[', '=']);
-                push_plain(&mut out, bare, last, next_word(after), opened, of);
-            } else {
-                out.push_str(word);
-            }
-            if word.bytes().any(|b| b != b':') {
-                last = word.trim_start_matches(':');
-            }
+        // Only numbers, names with numbers, and temporary paths are ever taken out.
+        if start < at && (has_digit || bytes[start] == b'/') {
+            // A break is one byte of ASCII, so a word ends where a character does.
+            let (word, after) = (&text[start..at], &text[at..]);
+            // `"elapsed":12` has its colon after the quotation mark.
+            let bare = word.trim_start_matches(':');
+            out.push_str(&text[kept..at - bare.len()]);
+            kept = at;
+            let opened = out.ends_with(['[', '=']);
+            push_plain(
+                &mut out,
+                bare,
+                text[last.clone()].trim_start_matches(':'),
+                next_word(after),
+                opened,
+                of,
+            );
         }
-        let Some(byte) = bytes.get(at) else { break };
-        if CLASSES[usize::from(*byte)] == BREAK {
-            out.push(char::from(*byte));
-        } else if !out.ends_with(' ') && !out.is_empty() {
-            out.push(' ');
+        if bytes[start..at].iter().any(|b| *b != b':') {
+            last = start..at;
+        }
+        if class(at) == BLANK {
+            let is_single = match kept < at {
+                true => bytes[at - 1] != b' ',
+                false => !out.ends_with(' ') && !out.is_empty(),
+            };
+            if !is_single || bytes[at] != b' ' {
+                out.push_str(&text[kept..at]);
+                out.push_str(if is_single { " " } else { "" });
+                kept = at + 1;
+            }
         }
         at += 1;
     }
+    out.push_str(text.get(kept..).unwrap_or_default());
     out.truncate(out.trim_end().len());
     out
 }
@@ -246,8 +258,8 @@ fn push_plain(out: &mut String, word: &str, last: &str, next: &str, opened: bool
         return;
     }
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let numbered = bare.rsplit_once(['-', '_', '/', ':']).filter(|(_, n)| is_number(n));
-    if let Some((name, _)) = numbered
+    let joint = bare.bytes().rposition(|b| matches!(b, b'-' | b'_' | b'/' | b':'));
+    if let Some(name) = joint.filter(|at| is_number(&bare[at + 1..])).map(|at| &bare[..at])
         && ATTEMPTS.iter().any(|attempt| name.to_ascii_lowercase().ends_with(attempt))
     {
         out.push_str(name);
@@ -271,11 +283,11 @@ fn push_without_ids(out: &mut String, word: &str, most: usize) {
     for part in word.split_inclusive(is_joint) {
         let name = part.trim_end_matches(is_joint);
         let hex = name.strip_prefix("0x").unwrap_or(name);
-        let has = |test: fn(&u8) -> bool| hex.as_bytes().iter().any(test);
-        let is_hex = hex.len() >= most && hex.bytes().all(|b| b.is_ascii_hexdigit());
-        let mixed = hex.len() >= 8 && has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
-        let is_id = (is_hex && (has(u8::is_ascii_alphabetic) || name.starts_with("0x"))) || mixed;
-        if is_id && has(u8::is_ascii_digit) {
+        let letters = hex.bytes().fold(0, |all, byte| all | letter(byte));
+        let has = |any: u8| letters & any != 0;
+        let is_hex = hex.len() >= most && !has(NO_HEX);
+        let mixed = hex.len() >= 8 && has(LOWER) && has(UPPER);
+        if has(FIGURE) && ((is_hex && (has(LOWER | UPPER) || name.starts_with("0x"))) || mixed) {
             gone += 1;
             out.push_str(GONE);
         } else {
@@ -287,6 +299,23 @@ fn push_without_ids(out: &mut String, word: &str, most: usize) {
     if gone >= 2 && word.len() == 36 {
         out.truncate(begin);
         out.push_str(GONE);
+    }
+}
+
+const FIGURE: u8 = 1;
+const LOWER: u8 = 2;
+const UPPER: u8 = 4;
+const NO_HEX: u8 = 8;
+
+/// What a byte is, to an id.
+fn letter(byte: u8) -> u8 {
+    match byte {
+        b'0'..=b'9' => FIGURE,
+        b'a'..=b'f' => LOWER,
+        b'A'..=b'F' => UPPER,
+        b'g'..=b'z' => LOWER | NO_HEX,
+        b'G'..=b'Z' => UPPER | NO_HEX,
+        _ => NO_HEX,
     }
 }
 

@@ -55,7 +55,9 @@ fn a_session_is_resumed_in_a_terminal(version: Version) {
     let terminal = client.terminal(&[]);
     terminal.enter("another session");
     terminal.wait("second answer");
-    terminal.wait_for("the turn to end", || all_sessions(&client).iter().any(|s| tokens(s) == Usage::new(13, 14)));
+    terminal.wait_for("the turn to end", || {
+        all_sessions(&client).iter().any(|s| tokens(s) == Usage::new(13, 14))
+    });
     terminal.enter(&format!("/resume {}", first.session));
     terminal.wait("first answer");
     enter(&terminal, "go on");

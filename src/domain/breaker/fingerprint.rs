@@ -1,0 +1,36 @@
+//! Short hashes of texts, to tell equal ones from others: nobody has to be kept from making two alike, since who wants to
+//! look different can as well be different. (What a call is known by is a SHA-256, see `signature`.)
+
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+
+/// A hash over several parts.
+#[derive(Default)]
+pub struct Fingerprint(SipHasher13);
+
+impl Fingerprint {
+    /// The hash of one text.
+    pub fn of(text: &str) -> Self {
+        let mut whole = Self::default();
+        whole.add(text.as_bytes());
+        whole
+    }
+
+    /// Takes in a part.
+    pub fn add(&mut self, part: &[u8]) {
+        self.0.write(part);
+    }
+
+    /// Four bytes of it.
+    pub fn four(&self) -> u32 {
+        let [a, b, c, d, ..] = self.0.finish().to_le_bytes();
+        u32::from_le_bytes([a, b, c, d])
+    }
+
+    /// Two bytes of it.
+    pub fn two(&self) -> u16 {
+        let [a, b, ..] = self.0.finish().to_le_bytes();
+        u16::from_le_bytes([a, b])
+    }
+}

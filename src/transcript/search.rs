@@ -1,0 +1,59 @@
+//! Finding bytes in lines, without asking the processor what it can do.
+//!
+//! `memchr` asks at its first use, to choose between vectors of 16 and of 32 bytes. The instruction that asks is caught
+//! by every hypervisor, and takes as long there as reading ten pages: for a hook that searches one line, by far the
+//! larger part. So what every processor of the kind can do is used at once.
+
+/// Where a byte stands first.
+pub fn byte(byte: u8, text: &[u8]) -> Option<usize> {
+    plain::byte(byte, text)
+}
+
+/// Where bytes stand first.
+pub fn bytes(bytes: &[u8], text: &[u8]) -> Option<usize> {
+    plain::bytes(bytes, text)
+}
+
+#[cfg(target_arch = "x86_64")]
+mod plain {
+    use memchr::arch::x86_64::sse2::memchr::One;
+    use memchr::arch::x86_64::sse2::packedpair::Finder;
+
+    pub fn byte(byte: u8, text: &[u8]) -> Option<usize> {
+        One::new(byte).map_or_else(|| memchr::memchr(byte, text), |one| one.find(text))
+    }
+
+    pub fn bytes(bytes: &[u8], text: &[u8]) -> Option<usize> {
+        match Finder::new(bytes) {
+            Some(finder) if text.len() >= finder.min_haystack_len() => finder.find(text, bytes),
+            // Shorter than one step.
+            _ if bytes.is_empty() => Some(0),
+            _ => text.windows(bytes.len()).position(|window| window == bytes),
+        }
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+mod plain {
+    pub fn byte(byte: u8, text: &[u8]) -> Option<usize> {
+        memchr::memchr(byte, text)
+    }
+
+    pub fn bytes(bytes: &[u8], text: &[u8]) -> Option<usize> {
+        memchr::memmem::find(text, bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_there_is_found(text in "[ab\"]{0,80}", wanted in "[ab\"]{1,6}") {
+            prop_assert_eq!(super::bytes(wanted.as_bytes(), text.as_bytes()), text.find(&wanted));
+            let first = wanted.as_bytes()[0];
+            prop_assert_eq!(super::byte(first, text.as_bytes()), text.bytes().position(|b| b == first));
+        }
+    }
+}
