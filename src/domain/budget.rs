@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::counter::Spec;
+use super::operation::Effect;
 use super::time::Timestamp;
 use super::usage::{Amount, Usage};
 use super::window::{Window, WindowRule};
@@ -194,6 +196,15 @@ impl Budget {
             Unit::ToolCalls => amount.tool_calls,
         }
     }
+
+    /// The families of counters that it looks at.
+    pub fn counters(&self) -> Vec<Spec> {
+        let of = |scope| Spec { scope, rule: self.window };
+        match self.scope {
+            Scope::Session => vec![of(Scope::Session), of(Scope::History)],
+            scope => vec![of(scope)],
+        }
+    }
 }
 
 /// Where a budget stands. Derived from used, limit and thresholds, never stored: so it cannot disagree with them.
@@ -248,6 +259,23 @@ impl BudgetState {
     pub fn fresh(budget: &Budget, value: &str, window: Window) -> Self {
         let (budget, value) = (budget.clone(), value.to_owned());
         Self { budget, value, window, used: 0, extension: 0, history: 0, operations: 0, since: None }
+    }
+
+    /// The same, by what people decided about it.
+    pub fn decided(self, effect: &Effect) -> Self {
+        Self { extension: effect.extension, operations: effect.count, since: effect.since, ..self }
+    }
+
+    /// The same, with what its counters (see [`Budget::counters`]) hold.
+    pub fn counting(mut self, counters: impl IntoIterator<Item = (Scope, Amount)>) -> Self {
+        for (scope, amount) in counters {
+            let units = self.budget.measure(&amount);
+            match scope {
+                Scope::History => self.history = units,
+                _ => self.used = units,
+            }
+        }
+        self
     }
 
     /// The limit in force: configured, extended, and raised by history. At most the hard limit in force.

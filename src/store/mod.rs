@@ -3,8 +3,11 @@
 //! A counter is a sum over messages, kept so that nobody has to add them up; where it is missing it is added up.
 //! Everything that one hook records goes in with one [`Store::apply`], which happens whole or not at all.
 
+mod ledger;
 pub mod session_cache;
+mod settle;
 pub mod sqlite;
+mod standing;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -1,12 +1,11 @@
 //! Counters: looked up, added up where they are missing, moved by what a batch changes.
 
-use std::collections::HashMap;
-
 use rusqlite::{Connection, Row, params};
 
+use super::super::ledger::{self, Changes, Counts, Moved, Specs, family};
 use super::super::{Result, StoreError};
+use super::from_sql;
 use super::meta::{self, FAMILY, Meta};
-use super::{from_sql, to_sql};
 use crate::domain::budget::Scope;
 use crate::domain::counter::{CounterKey, Spec};
 use crate::domain::time::Timestamp;
@@ -28,71 +27,29 @@ pub fn amount(row: &Row, first: usize) -> rusqlite::Result<Amount> {
     Ok(Amount { usage, requests: count(5)?, tool_calls: count(6)? })
 }
 
-/// An amount as columns.
-pub fn columns(amount: &Amount) -> [i64; 7] {
-    let usage = &amount.usage;
-    [
-        usage.input,
-        usage.output,
-        usage.cache_write_5m,
-        usage.cache_write_1h,
-        usage.cache_read,
-        amount.requests,
-        amount.tool_calls,
-    ]
-    .map(to_sql)
-}
-
-/// Every family that was ever counted, by name. All are kept up, whatever the configuration of this process says:
-/// another project's may count them.
-pub struct Specs(Vec<(String, Spec)>);
-
-/// The name of a family: `session lifetime@UTC`.
-pub fn family(spec: &Spec) -> String {
-    format!("{} {}", spec.scope.name(), spec.rule)
-}
-
-/// The family of that name.
-fn of_family(name: &str) -> Option<Spec> {
-    let (scope, rule) = name.split_once(' ')?;
-    let scope = Scope::ALL.iter().find(|(n, _)| *n == scope).map_or(Scope::History, |(_, s)| *s);
-    Some(Spec { scope, rule: rule.parse().ok()? })
-}
-
-impl Specs {
-    /// The families that are known, and those that are wanted, which are noted where they are new.
-    pub fn load(db: &Connection, meta: &Meta, wanted: impl IntoIterator<Item = Spec>) -> Result<Self> {
-        let known = meta.families.iter().filter_map(|name| Some((name.clone(), of_family(name)?)));
-        let mut specs = Self(known.collect());
-        for spec in wanted {
-            if !specs.0.iter().any(|(_, known)| *known == spec) {
-                meta::mark(db, &format!("{FAMILY}{}", family(&spec)), true)?;
-                specs.0.push((family(&spec), spec));
-            }
-        }
-        Ok(specs)
+/// The families that are known, and those that are wanted, which are noted where they are new.
+pub fn specs(db: &Connection, meta: &Meta, wanted: impl IntoIterator<Item = Spec>) -> Result<Specs> {
+    let mut specs = Specs::of(&meta.families);
+    for name in specs.want(wanted) {
+        meta::mark(db, &format!("{FAMILY}{name}"), true)?;
     }
-
-    /// The families with their names.
-    pub fn iter(&self) -> impl Iterator<Item = &(String, Spec)> {
-        self.0.iter()
-    }
+    Ok(specs)
 }
 
 /// The rows of one window: since when they count, and what.
-fn rows(db: &Connection, spec: &str, value: &str, start: i64) -> Result<Vec<(i64, [i64; 7])>> {
+fn rows(db: &Connection, spec: &str, value: &str, start: i64) -> Result<Vec<(i64, Counts)>> {
     let mut query =
         db.prepare_cached("SELECT since, amount FROM counters WHERE spec=? AND value=? AND start=?")?;
     let rows = query.query_map(params![spec, value, start], |r| Ok((r.get(0)?, r.get::<_, String>(1)?)))?;
     rows.map(|row| {
         let (since, text) = row?;
-        Ok((since, counts(&text)?))
+        Ok((since, parse(&text)?))
     })
     .collect()
 }
 
 /// Counts as they are kept: `1,2,3`.
-pub fn counts<const N: usize>(text: &str) -> Result<[i64; N]> {
+pub fn parse<const N: usize>(text: &str) -> Result<[i64; N]> {
     let damaged = || StoreError::Damaged(format!("{text} is no list of {N} counts"));
     let mut counts = [0; N];
     let mut parts = text.split(',');
@@ -102,7 +59,7 @@ pub fn counts<const N: usize>(text: &str) -> Result<[i64; N]> {
     Ok(counts)
 }
 
-/// The text that [`counts`] reads.
+/// The text that [`parse`] reads.
 pub fn text(counts: &[i64]) -> String {
     counts.iter().map(i64::to_string).collect::<Vec<_>>().join(",")
 }
@@ -118,12 +75,12 @@ pub fn get(
     let found =
         rows(db, &spec, &key.value, key.start.0)?.into_iter().find(|(since, _)| *since == key.since.0);
     if let Some((_, counts)) = found {
-        return Ok(moved(&Amount::default(), counts));
+        return Ok(ledger::amount(counts));
     }
     let sum = add_up(db, key, end, installed)?;
     db.execute(
         "INSERT INTO counters (spec, value, start, since, amount) VALUES (?,?,?,?,?)",
-        params![spec, key.value, key.start.0, key.since.0, text(&columns(&sum))],
+        params![spec, key.value, key.start.0, key.since.0, text(&ledger::counts(&sum))],
     )?;
     Ok(sum)
 }
@@ -156,61 +113,17 @@ pub fn add_up(
     Ok(row)
 }
 
-/// What a batch changes, by counter and by the date of the message.
-#[derive(Default)]
-pub struct Changes(HashMap<(String, String, i64, i64), [i64; 7]>);
-
-impl Changes {
-    /// `amount` comes (or goes, with `sign` −1) at `at`, in the window that starts at `start`.
-    pub fn add(
-        &mut self,
-        spec: &str,
-        value: &str,
-        start: Timestamp,
-        at: Timestamp,
-        amount: &Amount,
-        sign: i64,
-    ) {
-        let change = self.0.entry((spec.to_owned(), value.to_owned(), start.0, at.0)).or_default();
-        for (sum, part) in change.iter_mut().zip(columns(amount)) {
-            *sum += sign * part;
+/// Moves the counters: those of the window, and those of it that count only since a reset before the message.
+pub fn write(db: &Connection, changes: &Changes) -> Result<()> {
+    for (moved, change) in changes.iter() {
+        let Moved { spec, value, start, at } = moved;
+        for (since, mut counts) in rows(db, spec, value, *start)?.into_iter().filter(|(s, _)| s <= at) {
+            counts.iter_mut().zip(change).for_each(|(count, moved)| *count += moved);
+            let sql = "UPDATE counters SET amount=? WHERE spec=? AND value=? AND start=? AND since=?";
+            db.prepare_cached(sql)?.execute(params![text(&counts), spec, value, start, since])?;
         }
     }
-
-    /// Moves the counters: those of the window, and those of it that count only since a reset before the message.
-    pub fn write(&self, db: &Connection) -> Result<()> {
-        for ((spec, value, start, at), change) in self.0.iter().filter(|(_, c)| c.iter().any(|n| *n != 0)) {
-            for (since, mut counts) in rows(db, spec, value, *start)?.into_iter().filter(|(s, _)| s <= at) {
-                counts.iter_mut().zip(change).for_each(|(count, moved)| *count += moved);
-                let sql = "UPDATE counters SET amount=? WHERE spec=? AND value=? AND start=? AND since=?";
-                db.prepare_cached(sql)?.execute(params![text(&counts), spec, value, start, since])?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What this batch adds to one counter.
-    pub fn of(&self, key: &CounterKey) -> [i64; 7] {
-        let family = family(&key.spec);
-        let mut sum = [0; 7];
-        for ((spec, value, start, at), change) in &self.0 {
-            if (spec, value, *start) == (&family, &key.value, key.start.0) && *at >= key.since.0 {
-                sum.iter_mut().zip(change).for_each(|(s, c)| *s += c);
-            }
-        }
-        sum
-    }
-}
-
-/// `amount` moved by `change`.
-pub fn moved(amount: &Amount, change: [i64; 7]) -> Amount {
-    let [i, o, w5, w1, r, q, t] = {
-        let mut now = columns(amount);
-        now.iter_mut().zip(change).for_each(|(n, c)| *n += c);
-        now.map(from_sql)
-    };
-    let usage = Usage { input: i, output: o, cache_write_5m: w5, cache_write_1h: w1, cache_read: r };
-    Amount { usage, requests: q, tool_calls: t }
+    Ok(())
 }
 
 /// The values of `scope` that something was counted for since a moment.

@@ -1,14 +1,14 @@
 //! The embedded store: one SQLite file, `state.db`, in the state folder.
 
 mod alerts;
-mod circuits;
 mod counters;
 mod events;
 mod messages;
 mod meta;
 mod operations;
 mod sessions;
-mod settle;
+mod standings;
+mod totals;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -19,6 +19,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::session_cache::{lock_exclusive, lock_shared};
+use super::standing;
 use super::{
     Applied, Batch, CircuitRow, ClientProcess, Result, Session, SessionRow, SessionTotal, Store, StoreError,
     Watch,
@@ -30,6 +31,7 @@ use crate::domain::event::{CircuitDecision, Event};
 use crate::domain::operation::Operation;
 use crate::domain::throttle::Slots;
 use crate::domain::time::Timestamp;
+use standings::OfSession;
 
 /// Name of the database file.
 pub const FILE: &str = "state.db";
@@ -290,7 +292,7 @@ impl Store for SqliteStore {
         let db = self.beside()?;
         match session.map(|id| sessions::number(db, id)).transpose()? {
             Some(None) => Ok(Vec::new()),
-            number => circuits::rows(db, number.flatten()),
+            number => standings::rows(db, number.flatten()),
         }
     }
 
@@ -303,15 +305,19 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Result<Vec<(String, Option<Trip>)>> {
         self.write(|db| match sessions::number(db, session)? {
-            Some(number) => circuits::decide(db, (number, session), agent, decision, by, now),
+            Some(number) => {
+                standing::decide(&mut OfSession { db, number, id: session }, agent, decision, by, now)
+            }
             None => Ok(Vec::new()),
         })
     }
 
     fn slots(&mut self, session: &str) -> Result<Slots> {
         let db = self.beside()?;
-        sessions::number(db, session)?
-            .map_or_else(|| Ok(Slots::default()), |number| circuits::slots(db, number))
+        match sessions::number(db, session)? {
+            Some(number) => standing::slots(&mut OfSession { db, number, id: session }),
+            None => Ok(Slots::default()),
+        }
     }
 
     fn operate(&mut self, operation: &Operation, state: &BudgetState) -> Result<Option<BudgetState>> {

@@ -2,23 +2,15 @@
 
 use rusqlite::{Connection, params};
 
+use super::super::ledger::{Changes, family, moved};
 use super::super::{Result, StoreError, Watch};
-use super::counters::{self, Changes, Specs};
+use super::counters;
 use super::meta::{self, Meta};
-use crate::domain::budget::{Budget, BudgetState, Scope};
-use crate::domain::counter::{CounterKey, Spec};
+use crate::domain::budget::BudgetState;
+use crate::domain::counter::CounterKey;
 use crate::domain::operation::{Decision, Effect, Operation};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
-
-/// The families of counters that a budget needs.
-pub fn specs(budget: &Budget) -> Vec<Spec> {
-    let of = |scope| Spec { scope, rule: budget.window };
-    match budget.scope {
-        Scope::Session => vec![of(Scope::Session), of(Scope::History)],
-        scope => vec![of(scope)],
-    }
-}
 
 /// A watched budget before the batch, with the counters that it looks at.
 pub struct Standing {
@@ -30,28 +22,10 @@ pub struct Standing {
 impl Standing {
     /// The same budget after the batch.
     pub fn after(&self, changes: &Changes) -> BudgetState {
-        let moved = self
-            .counters
-            .iter()
-            .map(|(key, amount)| (key.spec.scope, counters::moved(amount, changes.of(key))));
-        measured(self.before.clone(), moved)
+        let moved =
+            self.counters.iter().map(|(key, amount)| (key.spec.scope, moved(amount, changes.of(key))));
+        self.before.clone().counting(moved)
     }
-}
-
-fn measured(mut state: BudgetState, counters: impl Iterator<Item = (Scope, Amount)>) -> BudgetState {
-    for (scope, amount) in counters {
-        let units = state.budget.measure(&amount);
-        match scope {
-            Scope::History => state.history = units,
-            _ => state.used = units,
-        }
-    }
-    state
-}
-
-/// A budget by what people decided about it.
-fn decided(state: BudgetState, effect: &Effect) -> BudgetState {
-    BudgetState { extension: effect.extension, operations: effect.count, since: effect.since, ..state }
 }
 
 /// Where the watched budgets stand now; deleted ones are left out.
@@ -67,15 +41,15 @@ pub fn standings(db: &Connection, watches: &[&Watch], now: Timestamp, meta: &Met
             continue;
         }
         let since = effect.since.unwrap_or(window.start).max(window.start);
-        let mut state = decided(BudgetState::fresh(budget, value, window), &effect);
+        let state = BudgetState::fresh(budget, value, window).decided(&effect);
         let mut found = Vec::new();
-        for spec in specs(budget) {
+        for spec in budget.counters() {
             let key = CounterKey { spec, value: value.clone(), start: window.start, since };
             let amount = counters::get(db, &key, window.end, meta.installed)?;
             found.push((key, amount));
         }
-        state = measured(state, found.iter().map(|(key, amount)| (key.spec.scope, *amount)));
-        standings.push(Standing { before: state, counters: found });
+        let before = state.counting(found.iter().map(|(key, amount)| (key.spec.scope, *amount)));
+        standings.push(Standing { before, counters: found });
     }
     Ok(standings)
 }
@@ -83,7 +57,7 @@ pub fn standings(db: &Connection, watches: &[&Watch], now: Timestamp, meta: &Met
 /// Where the watched budgets stand, without recording anything.
 pub fn states(db: &Connection, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>> {
     let meta = meta::read(db)?;
-    Specs::load(db, &meta, watches.iter().flat_map(|w| specs(&w.budget)))?;
+    counters::specs(db, &meta, watches.iter().flat_map(|w| w.budget.counters()))?;
     let watches: Vec<&Watch> = watches.iter().collect();
     Ok(standings(db, &watches, now, &meta)?.into_iter().map(|s| s.before).collect())
 }
@@ -101,12 +75,11 @@ pub fn states_before(db: &Connection, watches: &[Watch], moment: Timestamp) -> R
         }
         let since = effect.since.unwrap_or(window.start).max(window.start);
         let mut found = Vec::new();
-        for spec in specs(budget) {
+        for spec in budget.counters() {
             let key = CounterKey { spec, value: value.clone(), start: window.start, since };
             found.push((spec.scope, counters::add_up(db, &key, Some(moment), meta.installed)?));
         }
-        let fresh = decided(BudgetState::fresh(budget, value, window), &effect);
-        states.push(measured(fresh, found.into_iter()));
+        states.push(BudgetState::fresh(budget, value, window).decided(&effect).counting(found));
     }
     Ok(states)
 }
@@ -146,10 +119,10 @@ pub fn record(db: &Connection, operation: &Operation, state: &BudgetState) -> Re
         params![operation.budget, operation.value, operation.window_start.0],
     )?;
     if operation.decision == Decision::Delete {
-        for spec in specs(&state.budget) {
+        for spec in state.budget.counters() {
             db.execute(
                 "DELETE FROM counters WHERE spec = ? AND value = ? AND start = ?",
-                params![counters::family(&spec), state.value, state.window.start.0],
+                params![family(&spec), state.value, state.window.start.0],
             )?;
         }
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::super::ledger::{Bearer, Home};
 use super::super::{ClientProcess, Result, Session, SessionRow, SessionTotal};
 use super::counters::{AMOUNT, amount};
 use super::from_sql;
@@ -96,7 +97,7 @@ pub struct Known {
     /// Whether there is a client's total of it, or a fork of it.
     pub settles: bool,
     /// Who bears what it brings.
-    pub lineage: Vec<Bearer>,
+    pub lineage: Vec<Bearer<i64>>,
 }
 
 /// The number of `session`, which is noted when it is new. It was seen at `seen`: after its end that wakes it.
@@ -110,7 +111,7 @@ pub fn intern(db: &Connection, session: &Session, seen: Timestamp) -> Result<Kno
         .query_row([&session.id], |r| {
             let (id, sequence, settles) = (r.get(0)?, from_sql(r.get(1)?), r.get(2)?);
             let home = Home { project: r.get(6)?, user: r.get(7)?, task_type: r.get(8)? };
-            let bearer = Bearer { id, session: session.id.clone(), since: Timestamp(i64::MIN), home };
+            let bearer = Bearer { key: id, session: session.id.clone(), since: Timestamp(i64::MIN), home };
             let known = Known { id, sequence, settles, lineage: vec![bearer] };
             Ok((known, r.get::<_, i64>(3)?, r.get::<_, bool>(4)?, r.get::<_, Option<i64>>(5)?))
         })
@@ -216,40 +217,24 @@ pub fn complete(db: &Connection, session: &str, seen: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// To whom the messages are charged that a session brings first.
-#[derive(Clone, Default)]
-pub struct Home {
-    /// Its project.
-    pub project: String,
-    /// Its user.
-    pub user: String,
-    /// Its task type.
-    pub task_type: String,
-}
-
-/// One session that is charged for what another brings.
-pub struct Bearer {
-    /// Its number.
-    pub id: i64,
-    /// The client's session id.
-    pub session: String,
-    /// From when on: it bears what is dated later.
-    pub since: Timestamp,
-    /// Its own project, user and task type.
-    pub home: Home,
+/// To whom a session is charged.
+pub fn home(db: &Connection, id: i64) -> Result<Home> {
+    let mut query = db.prepare_cached("SELECT project, user, task_type FROM sessions WHERE id = ?")?;
+    Ok(query.query_row([id], |r| Ok(Home { project: r.get(0)?, user: r.get(1)?, task_type: r.get(2)? }))?)
 }
 
 /// `id`, its parent, the parent's parent …: who bears what `id` brings. Bounded: a loop cannot hang a hook.
-pub fn lineage(db: &Connection, id: i64) -> Result<Vec<Bearer>> {
+pub fn lineage(db: &Connection, id: i64) -> Result<Vec<Bearer<i64>>> {
     let mut query = db.prepare_cached(
         "SELECT session, project, user, task_type, parent, parent_since FROM sessions WHERE id = ?",
     )?;
-    let mut line: Vec<Bearer> = Vec::new();
+    let mut line: Vec<Bearer<i64>> = Vec::new();
     let mut next = Some((id, Timestamp(i64::MIN)));
-    while let Some((id, since)) = next.filter(|(id, _)| line.len() < 16 && line.iter().all(|b| b.id != *id)) {
+    while let Some((id, since)) = next.filter(|(id, _)| line.len() < 16 && line.iter().all(|b| b.key != *id))
+    {
         let (bearer, parent, from) = query.query_row([id], |r| {
             let home = Home { project: r.get(1)?, user: r.get(2)?, task_type: r.get(3)? };
-            let bearer = Bearer { id, session: r.get(0)?, since, home };
+            let bearer = Bearer { key: id, session: r.get(0)?, since, home };
             Ok((bearer, r.get::<_, Option<i64>>(4)?, r.get::<_, Option<i64>>(5)?))
         })?;
         line.push(bearer);

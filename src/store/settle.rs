@@ -1,0 +1,79 @@
+//! The client's totals of a session: kept, and applied anew whenever something that they cover changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Result;
+use super::ledger::{Ledger, Records};
+use crate::domain::message::{ClientTotal, Message, MessageKey, Source};
+use crate::domain::settlement;
+use crate::domain::time::Timestamp;
+
+/// How many sessions one change is followed to: a fork's totals cover what its parent's say of a compaction.
+const MAX_SESSIONS: usize = 64;
+
+/// Settles the ledger's session, where a total covers a message dated from `changed_at` on, and then the sessions whose
+/// totals cover what that changed.
+pub fn settle<R: Records>(ledger: &mut Ledger<'_, R>, changed_at: Timestamp) -> Result<()> {
+    let mut open = BTreeMap::from([(ledger.home.clone(), changed_at)]);
+    // What came into these files stands in no file of their forks, and is in their totals all the same.
+    let home = ledger.home.clone();
+    open.extend(ledger.records.forks_of(&home)?.into_iter().map(|fork| (fork, changed_at)));
+    for _ in 0..MAX_SESSIONS {
+        let Some((session, at)) = open.pop_first() else { break };
+        ledger.within(session.clone(), |ledger| settle_session(ledger, at))?;
+        for (message, at) in ledger.take_shared() {
+            for other in ledger.records.settling_holders(&message, &session)? {
+                let earliest = open.entry(other).or_insert(at);
+                *earliest = at.min(*earliest);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn settle_session<R: Records>(ledger: &mut Ledger<'_, R>, changed_at: Timestamp) -> Result<()> {
+    let home = ledger.home.clone();
+    let totals = ledger.records.totals(&home)?;
+    if totals.iter().all(|t| t.until.is_some_and(|until| changed_at >= until)) {
+        return Ok(());
+    }
+    let models: BTreeSet<&str> = totals.iter().map(|t| t.model.as_str()).collect();
+    for model in models {
+        let of_model: Vec<ClientTotal> = totals.iter().filter(|t| t.model == model).cloned().collect();
+        let mut own = ledger.records.own_messages(&home, model)?;
+        let runs: BTreeSet<MessageKey> = of_model.iter().map(settlement::run_key).collect();
+        for run in runs {
+            if own.iter().all(|m| m.key != run) {
+                own.extend(ledger.get(&run)?);
+            }
+        }
+        let elsewhere = of_origins(ledger, model, &own)?;
+        let settled = settlement::settle(ledger.session_number(), &of_model, own.clone(), &elsewhere);
+        // What is named after a run belongs to every session with a total of it, changed or not.
+        for message in settled.iter().filter(|m| m.source == Source::Unlisted || !own.contains(m)) {
+            ledger.replace(message)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a fork's total holds of the sessions that it was forked from, and its own files do not: their subagents. A fork
+/// begins with the last total that its origin had written; what that covers is meant, up to the fork's own beginning.
+fn of_origins<R: Records>(ledger: &mut Ledger<'_, R>, model: &str, own: &[Message]) -> Result<Vec<Message>> {
+    let home = ledger.home.clone();
+    let mut seen: BTreeSet<MessageKey> = own.iter().map(|m| m.key).collect();
+    let mut elsewhere = Vec::new();
+    for origin in ledger.records.origins_of(&home)? {
+        let theirs = ledger.records.own_messages(&origin, model)?;
+        let common: BTreeSet<MessageKey> = theirs.iter().map(|m| m.key).collect();
+        let begin = own.iter().filter(|m| !common.contains(&m.key)).map(|m| m.at).min();
+        let begin = begin.unwrap_or(Timestamp(i64::MAX));
+        let written =
+            ledger.records.totals(&origin)?.into_iter().filter(|t| t.model == model && t.at < begin);
+        let Some(base) = written.max_by_key(|t| (t.usage.total(), t.at)) else { continue };
+        let covered = |m: &Message| m.at < begin && base.until.is_none_or(|until| m.at < until);
+        let missing = theirs.into_iter().filter(|m| covered(m) && m.source != Source::Unlisted);
+        elsewhere.extend(missing.filter(|m| seen.insert(m.key)));
+    }
+    Ok(elsewhere)
+}

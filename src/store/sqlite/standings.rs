@@ -1,0 +1,80 @@
+//! What is kept of sessions besides their messages: breakers and slots, by name.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::super::standing::{self, Standings};
+use super::super::{CircuitRow, Result};
+use super::events;
+use crate::domain::event::Event;
+use crate::domain::message::MessageKey;
+
+/// What is kept of one session.
+pub struct OfSession<'a> {
+    /// The database.
+    pub db: &'a Connection,
+    /// The session's number.
+    pub number: i64,
+    /// Its id.
+    pub id: &'a str,
+}
+
+impl Standings for OfSession<'_> {
+    fn session(&self) -> &str {
+        self.id
+    }
+
+    fn get(&mut self, name: &str) -> Result<Option<(String, Vec<u8>)>> {
+        let mut query = self.db.prepare_cached("SELECT standing, calls FROM standings WHERE id=?")?;
+        let row = query.query_row([key(self.number, name)], |r| {
+            let standing = r.get_ref(0)?.as_str().unwrap_or_default().to_owned();
+            Ok((standing, r.get_ref(1)?.as_blob().unwrap_or_default().to_vec()))
+        });
+        Ok(row.optional()?)
+    }
+
+    fn put(&mut self, name: &str, standing: &str, calls: &[u8]) -> Result<()> {
+        let (db, key) = (self.db, key(self.number, name));
+        // An update of a row that keeps its length writes the pages that change, and moves none.
+        let mut update = db.prepare_cached("UPDATE standings SET standing=?,calls=? WHERE id=?")?;
+        if update.execute(params![standing, calls, key])? == 0 {
+            let sql = "INSERT INTO standings VALUES (?,?,?,?,?)";
+            db.execute(sql, params![key, self.number, name, standing, calls])?;
+        }
+        Ok(())
+    }
+
+    fn all(&mut self) -> Result<Vec<(String, String, Vec<u8>)>> {
+        let sql = "SELECT name, standing, calls FROM standings WHERE session = ? ORDER BY name";
+        let mut query = self.db.prepare(sql)?;
+        let rows = query.query_map([self.number], |r| {
+            Ok((r.get(0)?, r.get(1)?, r.get_ref(2)?.as_blob().unwrap_or_default().to_vec()))
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn note(&mut self, event: &Event, known: bool) -> Result<()> {
+        events::add(self.db, event, known)
+    }
+}
+
+fn key(session: i64, name: &str) -> i64 {
+    MessageKey::of(&["standing", &session.to_string(), name]).short().cast_signed()
+}
+
+/// The breakers of a session; of all without one.
+pub fn rows(db: &Connection, session: Option<i64>) -> Result<Vec<CircuitRow>> {
+    let mut query = db.prepare(
+        "SELECT s.session, c.name, c.standing, c.calls FROM standings c JOIN sessions s ON s.id = c.session \
+         WHERE ?1 IS NULL OR c.session = ?1 ORDER BY s.last_seen DESC, s.id DESC, c.name",
+    )?;
+    let mut rows = query.query([session])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(1)?;
+        let Some(agent) = standing::agent_of(&name) else { continue };
+        let calls = row.get_ref(3)?.as_blob().unwrap_or_default();
+        let breaker = standing::breaker(&row.get::<_, String>(2)?, calls);
+        found.push(CircuitRow { session: row.get(0)?, agent: agent.to_owned(), breaker });
+    }
+    Ok(found)
+}
