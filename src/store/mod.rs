@@ -3,6 +3,7 @@
 //! A counter is a sum over messages, kept so that nobody has to add them up; where it is missing it is added up.
 //! Everything that one hook records goes in with one [`Store::apply`], which happens whole or not at all.
 
+pub mod redis;
 pub mod session_cache;
 pub mod sqlite;
 
