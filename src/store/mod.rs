@@ -4,6 +4,7 @@
 //! Everything that one hook records goes in with one [`Store::apply`], which happens whole or not at all.
 
 mod ledger;
+pub mod redis;
 pub mod session_cache;
 mod settle;
 pub mod sqlite;
@@ -24,6 +25,7 @@ use crate::domain::throttle::{Crowded, SlotEvent, Slots, Throttling};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 use crate::transcript::Fact;
+use redis::connection::Failure;
 
 /// Why the store could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +46,12 @@ pub enum StoreError {
     /// A stored value cannot be read.
     #[error("store: {0}")]
     Damaged(String),
+    /// The shared store did not do it.
+    #[error("{0}")]
+    Redis(#[from] Failure),
+    /// Others were always faster.
+    #[error("the shared store is changed by too many at once; nothing was recorded, the next hook reads it again")]
+    Contended,
 }
 
 impl StoreError {
@@ -51,7 +59,7 @@ impl StoreError {
     pub fn is_corrupt(&self) -> bool {
         use rusqlite::{Error, ErrorCode};
         match self {
-            Self::Unusable { .. } => false,
+            Self::Unusable { .. } | Self::Redis(_) | Self::Contended => false,
             Self::Damaged(_) => true,
             // Values of another kind than were written, in pages that look sound.
             Self::Sqlite(

@@ -31,6 +31,7 @@ mod prompt_clients;
 mod prompt_commands;
 mod protection;
 mod random;
+mod redis;
 mod rig;
 mod rig_selftest;
 mod seed_payloads;

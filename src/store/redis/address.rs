@@ -1,0 +1,339 @@
+//! Where a Redis server, cluster or set of sentinels is, as one URL says it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use percent_encoding::percent_decode_str;
+
+const FORMS: &str = "redis://[user:password@]host:port/db, rediss:// (TLS), unix:///path/to/socket, \
+                     redis+cluster://host:port,host:port, redis+sentinel://host:port,host:port/master/db";
+const OPTIONS: &str = "ca, cert, key, db, user, password, sentinel_user, sentinel_password";
+
+/// Why a URL is not an address. Holds no password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// It does not begin with one of the schemes.
+    #[error("a Redis address begins with redis://, rediss:// or unix://, this one does not. Allowed: {FORMS}")]
+    Scheme,
+    /// There is no host in it, or a comma too much.
+    #[error("the Redis address names no host. Allowed: {FORMS}")]
+    NoHost,
+    /// A port is not a number from 1 to 65535.
+    #[error("the port of {host} in the Redis address is not a number from 1 to 65535")]
+    Port {
+        /// The host.
+        host: String,
+    },
+    /// A host cannot be read.
+    #[error("a host in the Redis address cannot be read. An IPv6 address stands in brackets: redis://[::1]:6379")]
+    Host,
+    /// There is an @ behind the host, most likely because of a password that ends early.
+    #[error("an @ stands behind the host in the Redis address: write / ? # % in a password as %2F %3F %23 %25")]
+    Password,
+    /// A percent sign does not start an encoded character, or the characters are not UTF-8.
+    #[error("the {part} in the Redis address is not percent-encoded UTF-8: write a percent sign as %25")]
+    Encoding {
+        /// Which part.
+        part: &'static str,
+    },
+    /// The database is not a number.
+    #[error("the database in the Redis address is {found:?}; allowed is a number, as in redis://host:6379/0")]
+    Database {
+        /// What stands there.
+        found: String,
+    },
+    /// Clusters have no databases.
+    #[error("a Redis cluster has no database but 0: leave it out of the address")]
+    ClusterDatabase,
+    /// Sentinels need the name of what they watch.
+    #[error("the Redis address names sentinels but no master: redis+sentinel://host:26379/mymaster")]
+    NoMaster,
+    /// A socket needs a path.
+    #[error("the Redis address names no absolute path of a socket: unix:///path/to/socket")]
+    NoSocket,
+    /// An option is not known.
+    #[error("the Redis address has the unknown option {name:?}. Allowed: {OPTIONS}")]
+    Option {
+        /// Its name.
+        name: String,
+    },
+    /// An option for TLS without TLS.
+    #[error("the Redis address names files for TLS but does not use it: write rediss:// for redis://")]
+    NotTls,
+    /// Half a client's certificate.
+    #[error("the Redis address names only one of cert and key: a client's certificate needs both")]
+    HalfCertificate,
+}
+
+/// How the servers behind an address belong together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Topology {
+    /// One server.
+    Standalone,
+    /// Nodes that share the keys.
+    Cluster,
+    /// Sentinels that know which server is the master.
+    Sentinel {
+        /// The name of what they watch.
+        master: String,
+    },
+}
+
+/// Where one server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// A host (name or IP address, without brackets) and a port.
+    Tcp {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// A socket in the file system.
+    Unix(PathBuf),
+}
+
+/// Files for TLS. What is absent: the certificate authorities of the system, no client's certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificates of the authorities to trust instead of the system's, PEM.
+    pub ca: Option<PathBuf>,
+    /// The client's certificate chain, PEM.
+    pub certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub key: Option<PathBuf>,
+}
+
+/// Who logs in. Shown without the password.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Login {
+    /// The user; `None`: the default one.
+    pub user: Option<String>,
+    /// The password; `None`: no login.
+    pub password: Option<String>,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let password = self.password.as_ref().map(|_| "…");
+        f.debug_struct("Login").field("user", &self.user).field("password", &password).finish()
+    }
+}
+
+/// Where Redis is. Shown without passwords.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    pub(super) topology: Topology,
+    pub(super) nodes: Vec<Node>,
+    pub(super) login: Login,
+    pub(super) sentinel_login: Login,
+    pub(super) db: u32,
+    pub(super) tls: Option<TlsFiles>,
+    /// Where to start instead of at the first of `nodes`.
+    pub(super) start: Option<Node>,
+}
+
+impl Address {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// It is none of the forms; the error says what is wrong and what is allowed.
+    pub fn parse(url: &str) -> Result<Self, AddressError> {
+        let url = url.trim();
+        let (scheme, rest) = url.split_once("://").ok_or(AddressError::Scheme)?;
+        let (family, is_tls) = match scheme.to_ascii_lowercase().as_str() {
+            "redis" => (Family::Hosts, false),
+            "rediss" => (Family::Hosts, true),
+            "redis+cluster" => (Family::Cluster, false),
+            "rediss+cluster" => (Family::Cluster, true),
+            "redis+sentinel" => (Family::Sentinel, false),
+            "rediss+sentinel" => (Family::Sentinel, true),
+            "unix" | "redis+unix" => (Family::Socket, false),
+            _ => return Err(AddressError::Scheme),
+        };
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        let (login, hosts) = match authority.rsplit_once('@') {
+            Some((login, hosts)) => (read_login(login)?, hosts),
+            // What stands there may be half a password: nothing of it is shown.
+            None if !matches!(family, Family::Socket) && path.contains('@') => return Err(AddressError::Password),
+            None => (Login::default(), authority),
+        };
+        let mut address = Self {
+            topology: Topology::Standalone,
+            nodes: Vec::new(),
+            login,
+            sentinel_login: Login::default(),
+            db: 0,
+            tls: is_tls.then(TlsFiles::default),
+            start: None,
+        };
+        address.read_options(query)?;
+        match family {
+            Family::Socket => address.nodes = vec![read_socket(hosts, path)?],
+            Family::Sentinel => {
+                address.nodes = read_hosts(hosts, 26379)?;
+                let path = path.trim_start_matches('/');
+                let (master, db) = path.split_once('/').unwrap_or((path, ""));
+                if master.is_empty() {
+                    return Err(AddressError::NoMaster);
+                }
+                address.topology = Topology::Sentinel { master: decoded(master, "name of the master")? };
+                address.read_database(db)?;
+            }
+            Family::Hosts | Family::Cluster => {
+                address.nodes = read_hosts(hosts, 6379)?;
+                address.read_database(path.trim_start_matches('/'))?;
+                if matches!(family, Family::Cluster) || address.nodes.len() > 1 {
+                    address.topology = Topology::Cluster;
+                }
+            }
+        }
+        if address.topology == Topology::Cluster && address.db != 0 {
+            return Err(AddressError::ClusterDatabase);
+        }
+        Ok(address)
+    }
+
+    /// The same servers, but starting at this node (`host:port`, as [`moved_to`](super::connection::Connection::moved_to)
+    /// answers it). What is not a node changes nothing.
+    #[must_use]
+    pub fn with_node(&self, node: &str) -> Self {
+        Self { start: read_host(node, 6379).ok(), ..self.clone() }
+    }
+
+    fn read_database(&mut self, text: &str) -> Result<(), AddressError> {
+        if !text.is_empty() {
+            self.db = text.parse().map_err(|_| AddressError::Database { found: text.into() })?;
+        }
+        Ok(())
+    }
+
+    fn read_options(&mut self, query: &str) -> Result<(), AddressError> {
+        for option in query.split('&').filter(|o| !o.is_empty()) {
+            let (name, value) = option.split_once('=').unwrap_or((option, ""));
+            let mut file = |pick: fn(&mut TlsFiles) -> &mut Option<PathBuf>| {
+                let path = decoded(value, "path of a file")?;
+                *pick(self.tls.as_mut().ok_or(AddressError::NotTls)?) = Some(path.into());
+                Ok(())
+            };
+            match name {
+                "ca" => file(|tls| &mut tls.ca)?,
+                "cert" => file(|tls| &mut tls.certificate)?,
+                "key" => file(|tls| &mut tls.key)?,
+                "db" => self.read_database(value)?,
+                "user" => self.login.user = Some(decoded(value, "user")?),
+                "password" | "pass" => self.login.password = Some(decoded(value, "password")?),
+                "sentinel_user" => self.sentinel_login.user = Some(decoded(value, "user")?),
+                "sentinel_password" => self.sentinel_login.password = Some(decoded(value, "password")?),
+                // The end of a password with a question mark in it is not shown either.
+                _ if option.contains('@') => return Err(AddressError::Password),
+                _ => return Err(AddressError::Option { name: name.into() }),
+            }
+        }
+        let is_half = |tls: &TlsFiles| tls.certificate.is_some() != tls.key.is_some();
+        if self.tls.as_ref().is_some_and(is_half) {
+            return Err(AddressError::HalfCertificate);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = if self.tls.is_some() { "s" } else { "" };
+        match (&self.topology, self.nodes.first()) {
+            (Topology::Standalone, Some(Node::Unix(_))) => write!(f, "unix://")?,
+            (Topology::Standalone, _) => write!(f, "redis{s}://")?,
+            (Topology::Cluster, _) => write!(f, "redis{s}+cluster://")?,
+            (Topology::Sentinel { .. }, _) => write!(f, "redis{s}+sentinel://")?,
+        }
+        if let Some(user) = &self.login.user {
+            write!(f, "{user}@")?;
+        }
+        for (i, node) in self.nodes.iter().enumerate() {
+            write!(f, "{}{node}", if i > 0 { "," } else { "" })?;
+        }
+        if let Topology::Sentinel { master } = &self.topology {
+            write!(f, "/{master}")?;
+        }
+        match (self.db, self.nodes.first()) {
+            (0, _) => Ok(()),
+            (db, Some(Node::Unix(_))) => write!(f, "?db={db}"),
+            (db, _) => write!(f, "/{db}"),
+        }
+    }
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+enum Family {
+    Hosts,
+    Cluster,
+    Sentinel,
+    Socket,
+}
+
+fn read_login(text: &str) -> Result<Login, AddressError> {
+    let (user, password) = text.split_once(':').map_or((text, None), |(user, password)| (user, Some(password)));
+    let user = Some(decoded(user, "user")?).filter(|user| !user.is_empty());
+    let password = password.map(|p| decoded(p, "password")).transpose()?.filter(|p| !p.is_empty());
+    Ok(Login { user, password })
+}
+
+fn read_socket(host: &str, path: &str) -> Result<Node, AddressError> {
+    let path = decoded(path, "path of the socket")?;
+    if !host.is_empty() || path.len() < 2 {
+        return Err(AddressError::NoSocket);
+    }
+    Ok(Node::Unix(path.into()))
+}
+
+fn read_hosts(text: &str, default_port: u16) -> Result<Vec<Node>, AddressError> {
+    text.split(',').map(|host| read_host(host.trim(), default_port)).collect()
+}
+
+/// Reads `host`, `host:port`, `[address]:port`, or an IPv6 address and a port as cluster nodes say it, without brackets.
+pub(super) fn read_host(text: &str, default_port: u16) -> Result<Node, AddressError> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']').ok_or(AddressError::Host)?;
+            match port.strip_prefix(':') {
+                None if !port.is_empty() => return Err(AddressError::Host),
+                port => (host, port),
+            }
+        }
+        None => text.rsplit_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    if host.is_empty() {
+        return Err(AddressError::NoHost);
+    }
+    if host.contains(|c: char| c.is_whitespace() || c.is_control() || "[]@/#".contains(c)) {
+        return Err(AddressError::Host);
+    }
+    let port = match port {
+        None => default_port,
+        Some(port) => port.parse().ok().filter(|p| *p > 0).ok_or_else(|| AddressError::Port { host: host.into() })?,
+    };
+    Ok(Node::Tcp { host: host.into(), port })
+}
+
+fn decoded(text: &str, part: &'static str) -> Result<String, AddressError> {
+    let is_hex = |i: usize| text.as_bytes().get(i).is_some_and(u8::is_ascii_hexdigit);
+    if text.match_indices('%').any(|(at, _)| !is_hex(at + 1) || !is_hex(at + 2)) {
+        return Err(AddressError::Encoding { part });
+    }
+    let decoded = percent_decode_str(text).decode_utf8().map_err(|_| AddressError::Encoding { part })?;
+    Ok(decoded.into_owned())
+}

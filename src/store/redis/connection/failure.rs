@@ -1,0 +1,129 @@
+//! Why Redis did not answer as it should, in kinds that a caller can act on.
+
+use redis::ServerError;
+
+/// Why Redis did not answer as it should. Holds neither passwords nor values.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The server cannot be reached, or did not answer in time. What was sent may have run.
+    #[error("Redis at {server} cannot be reached: {problem}. Start it, or mend its address or the network.")]
+    Unreachable {
+        /// Which server.
+        server: String,
+        /// What happened.
+        problem: String,
+    },
+    /// The login failed, or is missing.
+    #[error("Redis at {server} refuses the login: {problem}. Mend the user and the password in its address.")]
+    Auth {
+        /// Which server.
+        server: String,
+        /// What the server says.
+        problem: String,
+    },
+    /// The user may not do this.
+    #[error("Redis at {server} denies it: {problem}. Give the user the rights that it needs.")]
+    Denied {
+        /// Which server.
+        server: String,
+        /// What the server says.
+        problem: String,
+    },
+    /// The server is a replica.
+    #[error("Redis at {server} is a read-only replica. Name the master in the address, or the sentinels.")]
+    ReadOnly {
+        /// Which server.
+        server: String,
+    },
+    /// The server has no room: memory, or the disk that it must write to.
+    #[error("Redis at {server} takes no more data: {problem}. Give it room (maxmemory, disk).")]
+    Full {
+        /// Which server.
+        server: String,
+        /// What the server says.
+        problem: String,
+    },
+    /// The server loads its data, runs another script, or its cluster is not whole: later it may work.
+    #[error("Redis at {server} is not ready: {problem}. Wait, or look at the server.")]
+    NotReady {
+        /// Which server.
+        server: String,
+        /// What the server says.
+        problem: String,
+    },
+    /// A key holds something of another kind.
+    #[error("Redis at {server} holds other data under a key of Fusebox. Give Fusebox a database of its own.")]
+    WrongType {
+        /// Which server.
+        server: String,
+    },
+    /// What answers does not speak Redis, or not TLS, or is not trusted.
+    #[error("what answers at {server} is not the Redis that was expected: {problem}. Mend the address.")]
+    Garbage {
+        /// Which server.
+        server: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Another error of the server, or of a script.
+    #[error("Redis at {server} answers with an error: {code} {problem}")]
+    Other {
+        /// Which server.
+        server: String,
+        /// The first word of the error: `ERR`, or a script's own.
+        code: String,
+        /// The rest of it.
+        problem: String,
+    },
+}
+
+impl Failure {
+    /// What an error reply means.
+    pub(super) fn of_reply(server: &str, error: &ServerError) -> Self {
+        let detail = error.details().unwrap_or_default();
+        let (code, detail) = inner_error(error.code(), detail);
+        let server = server.to_owned();
+        let problem = without_values(detail);
+        match code {
+            "NOAUTH" | "WRONGPASS" => Self::Auth { server, problem },
+            "ERR" if is_about_login(detail) => Self::Auth { server, problem },
+            "NOPERM" | "DENIED" => Self::Denied { server, problem },
+            "ERR" if detail.starts_with("The user executing the script can't") => Self::Denied { server, problem },
+            "READONLY" => Self::ReadOnly { server },
+            "OOM" | "MISCONF" => Self::Full { server, problem },
+            "LOADING" | "BUSY" | "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "NOREPLICAS" => {
+                Self::NotReady { server, problem }
+            }
+            "ERR" if detail.starts_with("max number of clients") => Self::NotReady { server, problem },
+            "WRONGTYPE" => Self::WrongType { server },
+            _ => Self::Other { server, code: code.into(), problem },
+        }
+    }
+}
+
+/// A server without users, or before 6.0, says so with the general code.
+fn is_about_login(detail: &str) -> bool {
+    ["AUTH ", "Client sent AUTH", "invalid password"].iter().any(|start| detail.starts_with(start))
+}
+
+/// The error of a command that a script called: servers before 7.0 wrap it.
+fn inner_error<'a>(code: &'a str, detail: &'a str) -> (&'a str, &'a str) {
+    const WRAPPED: [&str; 7] = ["OOM", "READONLY", "WRONGTYPE", "NOPERM", "MISCONF", "NOREPLICAS", "LOADING"];
+    if code == "ERR" && detail.starts_with("Error running script") {
+        for part in detail.split(": ").map(|part| part.trim_start_matches('-')) {
+            if let Some((word, rest)) = part.split_once(' ')
+                && WRAPPED.contains(&word)
+            {
+                return (word, rest);
+            }
+        }
+    }
+    (code, detail)
+}
+
+/// What the server says, without the arguments that it repeats.
+fn without_values(detail: &str) -> String {
+    let end = [", with args beginning", " script: ", "\n", "\r"].iter().filter_map(|end| detail.find(end)).min();
+    let detail = detail[..end.unwrap_or(detail.len())].trim_end_matches(['.', ' ']);
+    detail.chars().filter(|c| !c.is_control()).take(300).collect()
+}

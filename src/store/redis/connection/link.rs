@@ -1,0 +1,132 @@
+//! A connection to one server: requests out in one piece, replies in.
+
+use std::error::Error;
+use std::io::{self, Read, Write};
+use std::time::Instant;
+
+use redis::{Cmd, Parser, ServerError, Value};
+
+use super::wire::Wire;
+use super::{Failure, Limits};
+use crate::store::redis::address::{Login, Node};
+
+/// What a server replied to one command.
+pub type Reply = Result<Value, ServerError>;
+
+enum Stream {
+    Plain(Wire),
+}
+
+/// A connection to one server.
+pub struct Link {
+    /// The server, for messages.
+    pub server: String,
+    stream: Stream,
+    parser: Parser,
+    /// Commands that are still to go in front of the first request, and how many.
+    greeting: Vec<u8>,
+    greetings: usize,
+}
+
+impl Link {
+    /// Connects until `deadline`. The login goes out with the first request; a database is selected at once, so that
+    /// nothing runs in another one.
+    pub fn open(node: &Node, login: &Login, db: u32, limits: Limits, deadline: Instant) -> Result<Self, Failure> {
+        let server = node.to_string();
+        let unreachable = |error: io::Error| failure_of_io(&server, &error);
+        let wire = Wire::connect(node, limits, deadline).map_err(unreachable)?;
+        let stream = Stream::Plain(wire);
+        let mut link = Self { server, stream, parser: Parser::new(), greeting: Vec::new(), greetings: 0 };
+        if let Some(password) = &login.password {
+            let mut auth = redis::cmd("AUTH");
+            if let Some(user) = &login.user {
+                auth.arg(user);
+            }
+            link.greet(auth.arg(password));
+        }
+        if db != 0 {
+            link.greet(redis::cmd("SELECT").arg(db));
+            link.ask(&[])?;
+        }
+        Ok(link)
+    }
+
+    fn greet(&mut self, command: &Cmd) {
+        command.write_packed_command(&mut self.greeting);
+        self.greetings += 1;
+    }
+
+    /// Sends commands in one piece, and answers with their replies. After a failure the connection is of no use.
+    pub fn ask(&mut self, commands: &[&Cmd]) -> Result<Vec<Reply>, Failure> {
+        let mut packed = std::mem::take(&mut self.greeting);
+        for command in commands {
+            command.write_packed_command(&mut packed);
+        }
+        let sent = self.stream.write_all(&packed).and_then(|()| self.stream.expect(None));
+        sent.map_err(|error| failure_of_io(&self.server, &error))?;
+        for _ in 0..std::mem::take(&mut self.greetings) {
+            if let Err(error) = self.receive()? {
+                return Err(Failure::of_reply(&self.server, &error));
+            }
+        }
+        commands.iter().map(|_| self.receive()).collect()
+    }
+
+    fn receive(&mut self) -> Result<Reply, Failure> {
+        match self.parser.parse_value(&mut self.stream) {
+            Ok(Value::ServerError(error)) => Ok(Err(error)),
+            Ok(value) => Ok(Ok(value)),
+            Err(error) => match error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
+                Some(error) => Err(failure_of_io(&self.server, error)),
+                // The library's words would quote what was received.
+                None => Err(Failure::Garbage {
+                    server: self.server.clone(),
+                    problem: "it does not speak the protocol of Redis".into(),
+                }),
+            },
+        }
+    }
+}
+
+impl Stream {
+    fn expect(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        match self {
+            Self::Plain(wire) => wire.expect(deadline),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(wire) => wire.read(into),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(wire) => wire.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(wire) => wire.flush(),
+        }
+    }
+}
+
+/// What an error of the socket means.
+fn failure_of_io(server: &str, error: &io::Error) -> Failure {
+    use io::ErrorKind::{ConnectionRefused, NotFound, TimedOut, UnexpectedEof, WouldBlock};
+    let problem = match error.kind() {
+        WouldBlock | TimedOut if error.get_ref().is_none() => "no answer in time".into(),
+        ConnectionRefused => "connection refused".into(),
+        NotFound if error.get_ref().is_none() => "there is no such socket".into(),
+        UnexpectedEof => "it closed the connection".into(),
+        _ => error.to_string(),
+    };
+    Failure::Unreachable { server: server.into(), problem }
+}

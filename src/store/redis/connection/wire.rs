@@ -1,0 +1,137 @@
+//! A socket that ends every wait in time: connecting, sending, and receiving a whole reply.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::Limits;
+use crate::store::redis::address::Node;
+
+/// The shortest time that a socket can be told to wait; zero would mean for ever.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// A connected socket. A reply must be complete within its limit, however many pieces it comes in.
+#[derive(Debug)]
+pub struct Wire {
+    socket: Socket,
+    limits: Limits,
+    deadline: Instant,
+    /// What the socket was told to wait for when it receives.
+    armed: Duration,
+}
+
+impl Wire {
+    /// Connects, until `deadline`.
+    pub fn connect(node: &Node, limits: Limits, deadline: Instant) -> io::Result<Self> {
+        let socket = match node {
+            Node::Tcp { host, port } => connect_tcp(host, *port, deadline)?,
+            Node::Unix(path) => {
+                let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+                // Connecting waits as long as sending: the queue of the server may be full.
+                socket.set_write_timeout(Some(remaining(deadline)?))?;
+                socket.connect(&SockAddr::unix(path)?)?;
+                socket
+            }
+        };
+        let read = limits.read.max(SHORTEST);
+        socket.set_write_timeout(Some(limits.write.max(SHORTEST)))?;
+        socket.set_read_timeout(Some(read))?;
+        Ok(Self { socket, limits, deadline: Instant::now() + read, armed: read })
+    }
+
+    /// What is received from now on must be there before `deadline`; `None`: within the limit for reading.
+    pub fn expect(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        let read = self.limits.read.max(SHORTEST);
+        let now = Instant::now();
+        self.deadline = deadline.unwrap_or(now + read);
+        let wait = self.deadline.saturating_duration_since(now).max(SHORTEST);
+        self.arm(wait)
+    }
+
+    fn arm(&mut self, wait: Duration) -> io::Result<()> {
+        if self.armed != wait {
+            self.socket.set_read_timeout(Some(wait))?;
+            self.armed = wait;
+        }
+        Ok(())
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = loop {
+            match self.socket.read(into) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.arm(remaining(self.deadline)?)?,
+                answer => break answer?,
+            }
+        };
+        // One that sends byte after byte does not get the limit for each of them.
+        if count > 0 && Instant::now() > self.deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(count)
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // A server that is gone must not kill the process by a signal.
+        self.socket.send_with_flags(bytes, libc::MSG_NOSIGNAL)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn connect_tcp(host: &str, port: u16, deadline: Instant) -> io::Result<Socket> {
+    let addresses = resolve(host, port, deadline)?;
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for (i, address) in addresses.iter().enumerate() {
+        let left = (addresses.len() - i) as u32;
+        let attempt = || {
+            let socket = Socket::new(Domain::for_address(*address), Type::STREAM, None)?;
+            // One that does not answer leaves time for the others.
+            socket.connect_timeout(&SockAddr::from(*address), remaining(deadline)? / left)?;
+            socket.set_tcp_nodelay(true)?;
+            Ok(socket)
+        };
+        match attempt() {
+            Ok(socket) => return Ok(socket),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// The addresses of a host. Names only are asked for, in a thread: asking cannot be told to end.
+fn resolve(host: &str, port: u16, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![(ip, port).into()]);
+    }
+    // Always this machine, and hooks live too short to ask.
+    if host.eq_ignore_ascii_case("localhost") {
+        return Ok(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]);
+    }
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let name = host.to_owned();
+    thread::Builder::new().name("resolve".into()).spawn(move || {
+        let found = (name.as_str(), port).to_socket_addrs().map(Vec::from_iter);
+        let _ = sender.send(found);
+    })?;
+    match receiver.recv_timeout(remaining(deadline)?) {
+        Ok(Ok(addresses)) => Ok(addresses),
+        Ok(Err(error)) => Err(io::Error::new(io::ErrorKind::NotFound, format!("the name is not known ({error})"))),
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the name was not resolved in time")),
+    }
+}
+
+/// The time until `deadline`.
+pub fn remaining(deadline: Instant) -> io::Result<Duration> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left.max(SHORTEST)) }
+}

@@ -1,0 +1,298 @@
+//! What one atomic step is to do, as `transact.lua` reads it, and what it answers.
+
+use redis::Value;
+
+use super::super::{Result, StoreError};
+use crate::store::ledger::{Counts, Moved};
+
+/// A record, or a field of a hash (empty: the record itself).
+pub type Place = (String, String);
+
+/// A counter that the answer needs.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The hash of its family, value and window.
+    pub key: String,
+    /// The moment since which it counts.
+    pub since: i64,
+    /// Nothing can have been counted before it was kept: where it is missing, it is 0.
+    pub may_begin: bool,
+}
+
+/// A threshold that may be crossed.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// Units at which it is.
+    pub units: u64,
+    /// There once it was raised.
+    pub raised: String,
+    /// The alert, as JSON; what was used is known when it is raised.
+    pub alert: String,
+}
+
+/// A budget that alerts.
+#[derive(Clone, Debug)]
+pub struct Alerting {
+    /// Which of the wanted counters.
+    pub counter: usize,
+    /// Which of its seven counts are added up.
+    pub which: [bool; 7],
+    /// Budget, value and window: for whoever can show its alerts.
+    pub place: String,
+    /// Its thresholds, ascending.
+    pub bounds: Vec<Bound>,
+}
+
+/// One atomic step.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// What is taken for given: places, and what stands there.
+    pub given: Vec<(Place, Option<Vec<u8>>)>,
+    /// What is looked at before anything is written: keys, and what kind they are.
+    pub kinds: Vec<(String, &'static str)>,
+    /// The counters that the answer needs.
+    pub wanted: Vec<Wanted>,
+    /// Commands, in their order.
+    pub commands: Vec<Vec<Vec<u8>>>,
+    /// Counters that move; whether they may begin.
+    pub moves: Vec<(String, Moved, Counts, bool)>,
+    /// Budgets that alert.
+    pub alerting: Vec<Alerting>,
+    /// Places (see [`Alerting::place`]) whose alerts can be shown now.
+    pub claim_alerts: Vec<String>,
+    /// Events: JSON, agent, whether nobody has to be told.
+    pub events: Vec<(String, String, bool)>,
+    /// The agent whose events can be told now.
+    pub claim_events: Option<String>,
+    /// The session of which this is a batch, and when it was seen.
+    pub session: Option<(String, i64)>,
+}
+
+/// Keys and times that a step needs besides.
+pub struct Frame {
+    /// Milliseconds now.
+    pub now: i64,
+    /// Seconds that keys live on.
+    pub ttl: i64,
+    /// Until when what is claimed is claimed, and the latest end of a claim that can be believed.
+    pub claim: (i64, i64),
+    /// Keys: all alerts, those not shown, their last number, what their names begin with.
+    pub alerts: [String; 4],
+    /// Keys: the session's events, those not told, the last number.
+    pub events: [String; 3],
+    /// Keys: what changes of the session, all sessions.
+    pub sessions: [String; 2],
+}
+
+/// What a step answers.
+#[derive(Debug)]
+pub enum Reply {
+    /// Something is not as it was taken to be: how it is.
+    Given(Vec<Option<Vec<u8>>>),
+    /// These counters must be added up first.
+    Missing(Vec<usize>),
+    /// It was done.
+    Done(Done),
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// The wanted counters before and after.
+    pub counters: Vec<(Counts, Counts)>,
+    /// Alerts to show: number, JSON, used.
+    pub alerts: Vec<(i64, String, u64)>,
+    /// Events to tell: number, JSON.
+    pub events: Vec<(i64, String)>,
+    /// What the commands answered.
+    pub results: Vec<Value>,
+    /// How many batches of the session were recorded, this one included.
+    pub sequence: u64,
+}
+
+impl Plan {
+    /// The arguments of the script.
+    pub fn arguments(&self, frame: &Frame) -> Vec<Vec<u8>> {
+        let mut words = Words(Vec::with_capacity(64));
+        words.number(frame.now);
+        words.number(frame.ttl);
+        words.count(self.given.len());
+        for ((key, field), value) in &self.given {
+            words.text(key);
+            words.text(field);
+            words.flag(value.is_some());
+            words.bytes(value.as_deref().unwrap_or_default());
+        }
+        words.count(self.kinds.len());
+        for (key, kind) in &self.kinds {
+            words.text(key);
+            words.text(kind);
+        }
+        words.count(self.wanted.len());
+        for wanted in &self.wanted {
+            words.text(&wanted.key);
+            words.number(wanted.since);
+            words.flag(wanted.may_begin);
+        }
+        words.count(self.commands.len());
+        for command in &self.commands {
+            words.count(command.len());
+            command.iter().for_each(|word| words.bytes(word));
+        }
+        words.count(self.moves.len());
+        for (key, moved, change, may_begin) in &self.moves {
+            words.text(key);
+            words.number(moved.start);
+            words.number(moved.at);
+            words.flag(*may_begin);
+            change.iter().for_each(|count| words.number(*count));
+        }
+        frame.alerts.iter().for_each(|key| words.text(key));
+        words.count(self.alerting.len());
+        for budget in &self.alerting {
+            words.count(budget.counter + 1);
+            words.text(&budget.which.map(|counts| if counts { '1' } else { '0' }).iter().collect::<String>());
+            words.text(&budget.place);
+            words.count(budget.bounds.len());
+            for bound in &budget.bounds {
+                words.text(&bound.units.to_string());
+                words.text(&bound.raised);
+                words.text(&bound.alert);
+            }
+        }
+        words.number(frame.claim.0);
+        words.number(frame.claim.1);
+        words.count(self.claim_alerts.len());
+        self.claim_alerts.iter().for_each(|place| words.text(place));
+        frame.events.iter().for_each(|key| words.text(key));
+        words.count(self.events.len());
+        for (event, agent, is_known) in &self.events {
+            words.text(event);
+            words.text(agent);
+            words.flag(*is_known);
+        }
+        words.flag(self.claim_events.is_some());
+        self.claim_events.iter().for_each(|agent| words.text(agent));
+        let (session, seen) = self.session.as_ref().map_or(("", 0), |(id, seen)| (id.as_str(), *seen));
+        words.text(session);
+        frame.sessions.iter().for_each(|key| words.text(key));
+        words.number(seen);
+        words.0
+    }
+}
+
+struct Words(Vec<Vec<u8>>);
+
+impl Words {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.0.push(bytes.to_vec());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    fn number(&mut self, number: i64) {
+        self.text(&number.to_string());
+    }
+
+    fn count(&mut self, count: usize) {
+        self.text(&count.to_string());
+    }
+
+    fn flag(&mut self, flag: bool) {
+        self.text(if flag { "1" } else { "0" });
+    }
+}
+
+impl Reply {
+    /// Reads what the script answered.
+    pub fn read(value: Value) -> Result<Self> {
+        let mut parts = list(value)?.into_iter();
+        let kind = text(parts.next().unwrap_or(Value::Nil))?;
+        let mut next = || list(parts.next().unwrap_or(Value::Nil));
+        match kind.as_str() {
+            "given" => Ok(Self::Given(next()?.into_iter().map(bytes).collect::<Result<_>>()?)),
+            "missing" => {
+                let numbers = next()?.into_iter().map(number).collect::<Result<Vec<_>>>()?;
+                Ok(Self::Missing(numbers.into_iter().map(|n| usize::try_from(n - 1).unwrap_or(0)).collect()))
+            }
+            "done" => {
+                let pair = |value| {
+                    let [before, after] = words::<2>(value)?;
+                    Ok((counts(&before)?, counts(&after)?))
+                };
+                let counters = next()?.into_iter().map(pair).collect::<Result<_>>()?;
+                let alert = |value| {
+                    let [id, alert, used] = words::<3>(value)?;
+                    Ok((parsed(&id)?, alert, parsed(&used)?))
+                };
+                let alerts = next()?.into_iter().map(alert).collect::<Result<_>>()?;
+                let event = |value| {
+                    let [id, event] = words::<2>(value)?;
+                    Ok((parsed(&id)?, event))
+                };
+                let events = next()?.into_iter().map(event).collect::<Result<_>>()?;
+                let results = next()?;
+                let sequence = parts.next().map_or(Ok(0), number)?;
+                let sequence = u64::try_from(sequence).unwrap_or(0);
+                Ok(Self::Done(Done { counters, alerts, events, results, sequence }))
+            }
+            other => Err(damaged(other)),
+        }
+    }
+}
+
+/// Counts as they are kept: `1,2,3,4,5,6,7`.
+pub fn counts(text: &str) -> Result<Counts> {
+    let mut counts = [0; 7];
+    let mut parts = text.split(',');
+    for count in &mut counts {
+        *count = parts.next().and_then(|part| part.parse().ok()).ok_or_else(|| damaged(text))?;
+    }
+    Ok(counts)
+}
+
+/// An answer that is a list.
+pub fn list(value: Value) -> Result<Vec<Value>> {
+    match value {
+        Value::Array(values) => Ok(values),
+        Value::Nil => Ok(Vec::new()),
+        other => Err(damaged(&format!("{other:?}"))),
+    }
+}
+
+/// An answer that is bytes, or nothing.
+pub fn bytes(value: Value) -> Result<Option<Vec<u8>>> {
+    match value {
+        Value::BulkString(bytes) => Ok(Some(bytes)),
+        Value::SimpleString(text) => Ok(Some(text.into_bytes())),
+        Value::Int(number) => Ok(Some(number.to_string().into_bytes())),
+        Value::Nil | Value::Boolean(false) => Ok(None),
+        other => Err(damaged(&format!("{other:?}"))),
+    }
+}
+
+/// An answer that is a text.
+pub fn text(value: Value) -> Result<String> {
+    let bytes = bytes(value)?.unwrap_or_default();
+    String::from_utf8(bytes).map_err(|error| damaged(&error.to_string()))
+}
+
+/// An answer that is a number.
+pub fn number(value: Value) -> Result<i64> {
+    parsed(&text(value)?)
+}
+
+fn words<const N: usize>(value: Value) -> Result<[String; N]> {
+    let words = list(value)?.into_iter().map(text).collect::<Result<Vec<_>>>()?;
+    words.try_into().map_err(|_| damaged("an answer of another length"))
+}
+
+fn parsed<T: std::str::FromStr>(text: &str) -> Result<T> {
+    text.parse().map_err(|_| damaged(text))
+}
+
+fn damaged(what: &str) -> StoreError {
+    StoreError::Damaged(format!("Redis answered what Fusebox does not understand: {what}"))
+}

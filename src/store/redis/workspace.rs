@@ -1,0 +1,367 @@
+//! One step in the making: what it takes for given, and what it writes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use redis::Value;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::keys::Keys;
+use super::link::Link;
+use super::memory::Memory;
+use super::plan::{self, Place, Plan};
+use crate::domain::message::{ClientTotal, Message, MessageKey};
+use crate::domain::time::Timestamp;
+use crate::store::ledger::{Bearer, Counts, Home, Known, Records, counts};
+use crate::store::{ClientProcess, Result, StoreError};
+
+/// To whom a session is charged, and who started it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Charged {
+    /// Its project, hashed.
+    pub project: String,
+    /// Its user.
+    pub user: String,
+    /// Its task type.
+    pub task_type: String,
+    /// The session that started it.
+    pub parent: Option<String>,
+    /// From when on that one bears what it brings.
+    pub parent_since: Option<Timestamp>,
+    /// Its client.
+    pub client: Option<ClientProcess>,
+}
+
+impl Charged {
+    fn home(&self) -> Home {
+        let (project, user, task_type) = (self.project.clone(), self.user.clone(), self.task_type.clone());
+        Home { project, user, task_type }
+    }
+}
+
+/// A message as it is kept; `add_up.lua` reads `h`, `m`, `t` and `c`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stored {
+    /// The session that first brought it.
+    pub h: String,
+    /// The sessions that it counts in.
+    pub s: Vec<String>,
+    /// Those of them in whose files it stands.
+    pub o: Vec<String>,
+    /// Its model.
+    pub m: String,
+    /// Its agent's type.
+    pub t: String,
+    /// What it counts.
+    pub c: Counts,
+    /// Whether that is an estimate.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub e: bool,
+    /// The message.
+    pub d: Message,
+}
+
+impl Stored {
+    fn set(&mut self, message: &Message) {
+        (self.m, self.t) = (message.model.clone(), message.agent_type.clone());
+        (self.c, self.e, self.d) = (counts(&message.amount()), message.is_estimated(), message.clone());
+    }
+}
+
+/// One step in the making.
+pub struct Workspace<'a> {
+    /// Names of keys.
+    pub keys: &'a Keys,
+    /// What to do.
+    pub plan: Plan,
+    /// Sessions that nobody has seen before.
+    pub new: BTreeSet<String>,
+    memory: &'a Memory,
+    link: &'a mut Link,
+    given: BTreeMap<Place, Option<Vec<u8>>>,
+    written: BTreeMap<Place, Vec<u8>>,
+    ttl: i64,
+}
+
+impl<'a> Workspace<'a> {
+    /// A step that begins. `ttl`: seconds that keys live on.
+    pub fn new(keys: &'a Keys, memory: &'a Memory, link: &'a mut Link, ttl: i64) -> Self {
+        let (given, written) = (BTreeMap::new(), BTreeMap::new());
+        Self { keys, memory, link, given, written, ttl, plan: Plan::default(), new: BTreeSet::new() }
+    }
+
+    /// What stands at a place; nothing, as long as nobody knows better. The step takes it for given.
+    pub fn at(&mut self, key: &str, field: &str) -> Option<Vec<u8>> {
+        let place = (key.to_owned(), field.to_owned());
+        if let Some(value) = self.written.get(&place) {
+            return Some(value.clone());
+        }
+        let known = self.memory.get(&place).cloned().flatten();
+        self.given.entry(place).or_insert(known).clone()
+    }
+
+    /// The record under a key.
+    pub fn record<T: DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>> {
+        self.at(key, "").map(|bytes| parse(key, &bytes)).transpose()
+    }
+
+    /// Puts something at a place.
+    pub fn put(&mut self, key: &str, field: &str, value: Vec<u8>) {
+        self.written.insert((key.to_owned(), field.to_owned()), value);
+    }
+
+    /// Puts a record under a key.
+    pub fn put_record(&mut self, key: &str, record: &impl Serialize) -> Result<()> {
+        let bytes = serde_json::to_vec(record).map_err(|e| StoreError::Damaged(e.to_string()))?;
+        self.put(key, "", bytes);
+        Ok(())
+    }
+
+    /// Does something besides. `key` is of this kind; it lives on.
+    pub fn command(&mut self, kind: &'static str, words: &[&str]) {
+        let key = words[1].to_owned();
+        self.plan.commands.push(words.iter().map(|word| word.as_bytes().to_vec()).collect());
+        self.live_on(&key);
+        if !self.plan.kinds.iter().any(|(known, _)| *known == key) {
+            self.plan.kinds.push((key, kind));
+        }
+    }
+
+    fn live_on(&mut self, key: &str) {
+        let words = ["EXPIRE", key, &self.ttl.to_string()].map(|word| word.as_bytes().to_vec());
+        self.plan.commands.push(words.to_vec());
+    }
+
+    /// Asks now, of one moment.
+    pub fn ask(&mut self, commands: &[Vec<String>]) -> Result<Vec<Value>> {
+        self.link.read(self.keys, commands)
+    }
+
+    /// Asks something of a session, and takes for given that no batch of it comes in between.
+    pub fn ask_of(&mut self, session: &str, commands: &[Vec<String>]) -> Result<Vec<Value>> {
+        let live = self.keys.live(session);
+        let mut all = vec![vec!["HGET".into(), live.clone(), "sequence".into()]];
+        all.extend_from_slice(commands);
+        let mut answers = self.ask(&all)?.into_iter();
+        let sequence = plan::bytes(answers.next().unwrap_or(Value::Nil))?;
+        self.given.insert((live, "sequence".into()), sequence);
+        Ok(answers.collect())
+    }
+
+    /// What there is to do, and what stands then where it was looked at or written.
+    pub fn finish(mut self) -> (Plan, BTreeMap<Place, Option<Vec<u8>>>) {
+        let mut after = self.given.clone();
+        let written = std::mem::take(&mut self.written);
+        for ((key, field), value) in &written {
+            match field.as_str() {
+                "" => {
+                    let words = ["SET", key, "", "EX", &self.ttl.to_string()].map(|w| w.as_bytes().to_vec());
+                    let mut words = words.to_vec();
+                    words[2].clone_from(value);
+                    self.plan.commands.push(words);
+                }
+                _ => {
+                    self.command("hash", &["HSET", key, field, ""]);
+                    let at = self.plan.commands.len() - 2;
+                    self.plan.commands[at][3].clone_from(value);
+                }
+            }
+        }
+        after.extend(written.into_iter().map(|(place, value)| (place, Some(value))));
+        self.plan.given = self.given.into_iter().collect();
+        (self.plan, after)
+    }
+
+    fn stored(&mut self, key: &MessageKey) -> Result<Option<Stored>> {
+        let key = self.keys.message(key);
+        self.record(&key)
+    }
+
+    fn put_stored(&mut self, stored: &Stored) -> Result<()> {
+        let key = self.keys.message(&stored.d.key);
+        self.put_record(&key, stored)
+    }
+
+    /// To whom a session is charged.
+    pub fn charged(&mut self, session: &str) -> Result<Option<Charged>> {
+        let key = self.keys.session(session);
+        self.record(&key)
+    }
+
+    /// The messages that count in a session.
+    pub fn messages_of(&mut self, session: &str) -> Result<Vec<Stored>> {
+        let list = vec!["ZRANGE".into(), self.keys.messages_of(session), "0".into(), "-1".into()];
+        let answer = self.ask_of(session, &[list])?.pop().unwrap_or(Value::Nil);
+        let prefix = self.keys.message(&MessageKey([0; 16]));
+        let prefix = &prefix[..prefix.len() - 32];
+        let names = plan::list(answer)?.into_iter().map(plan::text).collect::<Result<Vec<_>>>()?;
+        let keys: BTreeSet<String> = names.iter().map(|hex| format!("{prefix}{hex}")).collect();
+        let mut found = Vec::new();
+        let of_now: Vec<String> = keys.iter().cloned().collect();
+        for chunk in of_now.chunks(500) {
+            let command = std::iter::once("MGET".to_owned()).chain(chunk.iter().cloned()).collect();
+            let values = plan::list(self.ask(&[command])?.pop().unwrap_or(Value::Nil))?;
+            for (key, value) in chunk.iter().zip(values) {
+                let place = (key.clone(), String::new());
+                let value = self.written.get(&place).cloned().map_or_else(|| plan::bytes(value), |v| Ok(Some(v)));
+                found.extend(value?.map(|bytes| parse::<Stored>(key, &bytes)).transpose()?);
+            }
+        }
+        // What this very step brought.
+        for ((key, _), bytes) in self.written.iter().filter(|((key, _), _)| key.starts_with(prefix)) {
+            let stored: Stored = parse(key, bytes)?;
+            if !keys.contains(key) && stored.s.iter().any(|id| id == session) {
+                found.push(stored);
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn parse<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|error| StoreError::Damaged(format!("{key}: {error}")))
+}
+
+impl Records for Workspace<'_> {
+    type Session = String;
+    type Message = MessageKey;
+
+    fn known(&mut self, key: &MessageKey, lineage: &[Bearer<String>]) -> Result<Option<Known<Self>>> {
+        let Some(stored) = self.stored(key)? else { return Ok(None) };
+        let home = match lineage.iter().find(|bearer| bearer.key == stored.h) {
+            Some(bearer) => bearer.home.clone(),
+            None => self.charged(&stored.h)?.unwrap_or_default().home(),
+        };
+        Ok(Some(Known { key: *key, home, message: stored.d, sessions: stored.s }))
+    }
+
+    fn insert(&mut self, message: &Message, home: &String) -> Result<MessageKey> {
+        let (s, o, m, t) = (Vec::new(), Vec::new(), String::new(), String::new());
+        let mut stored = Stored { h: home.clone(), s, o, m, t, c: [0; 7], e: false, d: message.clone() };
+        stored.set(message);
+        self.put_stored(&stored)?;
+        self.note_values(message);
+        Ok(message.key)
+    }
+
+    fn update(&mut self, key: &MessageKey, message: &Message) -> Result<()> {
+        let Some(mut stored) = self.stored(key)? else { return Ok(()) };
+        stored.set(message);
+        for session in &stored.s.clone() {
+            let (list, hex) = (self.keys.messages_of(session), hex(key));
+            self.command("zset", &["ZADD", &list, &message.at.0.to_string(), &hex]);
+        }
+        self.note_values(message);
+        self.put_stored(&stored)
+    }
+
+    fn join(&mut self, key: &MessageKey, message: &Message, bearer: &String, own: bool) -> Result<()> {
+        let Some(mut stored) = self.stored(key)? else { return Ok(()) };
+        stored.s.push(bearer.clone());
+        if own {
+            stored.o.push(bearer.clone());
+        }
+        let (list, hex) = (self.keys.messages_of(bearer), hex(key));
+        self.command("zset", &["ZADD", &list, &message.at.0.to_string(), &hex]);
+        self.put_stored(&stored)
+    }
+
+    fn lineage(&mut self, session: &String) -> Result<Vec<Bearer<String>>> {
+        let mut line: Vec<Bearer<String>> = Vec::new();
+        let mut next = Some((session.clone(), Timestamp(i64::MIN)));
+        while let Some((id, since)) =
+            next.filter(|(id, _)| line.len() < 16 && line.iter().all(|b| b.key != *id))
+        {
+            let Some(charged) = self.charged(&id)? else { break };
+            let from = charged.parent_since.unwrap_or(Timestamp(i64::MIN));
+            next = charged.parent.clone().map(|parent| (parent, since.max(from)));
+            line.push(Bearer { key: id.clone(), session: id, since, home: charged.home() });
+        }
+        Ok(line)
+    }
+
+    fn note_origin(&mut self, session: &String, origin: &str) -> Result<()> {
+        let (forks, origins) = (self.keys.forks(origin), self.keys.origins(session));
+        self.command("set", &["SADD", &forks, session]);
+        self.command("set", &["SADD", &origins, origin]);
+        let settles = self.keys.settles(origin);
+        self.put(&settles, "", b"1".to_vec());
+        Ok(())
+    }
+
+    fn note_total(&mut self, session: &String, total: &ClientTotal) -> Result<()> {
+        let mut totals = self.totals(session)?;
+        let same = |known: &&mut ClientTotal| {
+            (known.run, &known.model, known.usage) == (total.run, &total.model, total.usage)
+        };
+        match totals.iter_mut().find(same) {
+            Some(known) => {
+                known.at = known.at.min(total.at);
+                known.until = known.until.max(total.until);
+            }
+            None => totals.push(total.clone()),
+        }
+        let (key, settles) = (self.keys.totals(session), self.keys.settles(session));
+        self.put(&settles, "", b"1".to_vec());
+        self.put_record(&key, &totals)
+    }
+
+    fn totals(&mut self, session: &String) -> Result<Vec<ClientTotal>> {
+        let key = self.keys.totals(session);
+        Ok(self.record(&key)?.unwrap_or_default())
+    }
+
+    fn own_messages(&mut self, session: &String, model: &str) -> Result<Vec<Message>> {
+        let all = self.messages_of(session)?.into_iter();
+        Ok(all.filter(|stored| stored.o.contains(session) && stored.m == model).map(|s| s.d).collect())
+    }
+
+    fn forks_of(&mut self, session: &String) -> Result<Vec<String>> {
+        let key = self.keys.forks(session);
+        self.members(session, key)
+    }
+
+    fn origins_of(&mut self, session: &String) -> Result<Vec<String>> {
+        let key = self.keys.origins(session);
+        self.members(session, key)
+    }
+
+    fn settling_holders(&mut self, key: &MessageKey, session: &String) -> Result<Vec<String>> {
+        let holders = self.stored(key)?.map(|stored| stored.o).unwrap_or_default();
+        let mut settling = Vec::new();
+        for holder in holders.into_iter().filter(|id| id != session) {
+            if !self.totals(&holder)?.is_empty() {
+                settling.push(holder);
+            }
+        }
+        Ok(settling)
+    }
+}
+
+impl Workspace<'_> {
+    /// The other members of a set that `session` has, those that this step adds included.
+    fn members(&mut self, session: &str, key: String) -> Result<Vec<String>> {
+        let answer = self.ask_of(session, &[vec!["SMEMBERS".into(), key.clone()]])?.pop();
+        let mut members: BTreeSet<String> =
+            plan::list(answer.unwrap_or(Value::Nil))?.into_iter().map(plan::text).collect::<Result<_>>()?;
+        let added = self.plan.commands.iter().filter(|words| words[0] == b"SADD" && words[1] == key.as_bytes());
+        members.extend(added.map(|words| String::from_utf8_lossy(&words[2]).into_owned()));
+        members.remove(session);
+        Ok(members.into_iter().collect())
+    }
+
+    fn note_values(&mut self, message: &Message) {
+        let at = message.at.0.to_string();
+        for (scope, value) in [("model", &message.model), ("agent_type", &message.agent_type)] {
+            if !value.is_empty() {
+                let key = self.keys.values(scope);
+                self.command("zset", &["ZADD", &key, "GT", &at, value]);
+            }
+        }
+    }
+}
+
+fn hex(key: &MessageKey) -> String {
+    key.0.iter().map(|byte| format!("{byte:02x}")).collect()
+}

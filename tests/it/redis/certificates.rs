@@ -1,0 +1,25 @@
+//! A certificate authority of the tests, with a server's and a client's certificate, as files.
+
+use std::fs;
+use std::path::Path;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+/// Writes certificates.
+pub struct Certificates;
+
+impl Certificates {
+    /// Writes `ca.pem`, `server.pem`, `server.key` (for localhost and 127.0.0.1), `client.pem` and `client.key`.
+    pub fn write(dir: &Path) {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        fs::write(dir.join("ca.pem"), authority.pem()).unwrap();
+        for (name, hosts) in [("server", vec!["localhost".into(), "127.0.0.1".into()]), ("client", Vec::new())] {
+            let key = KeyPair::generate().unwrap();
+            let certificate = CertificateParams::new(hosts).unwrap().signed_by(&key, &authority).unwrap();
+            fs::write(dir.join(format!("{name}.pem")), certificate.pem()).unwrap();
+            fs::write(dir.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+        }
+    }
+}

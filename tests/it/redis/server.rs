@@ -1,0 +1,287 @@
+//! A real Redis server for one test: in a folder of its own, on a free port and a socket, without persistence.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redis::{Parser, Value};
+use tempfile::TempDir;
+
+use super::certificates::Certificates;
+
+/// How long a server may take to do what it was told.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a server is started with.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    settings: Vec<(String, String)>,
+    password: Option<String>,
+    acl: Option<String>,
+    tls: bool,
+    program: Option<&'static str>,
+}
+
+/// A running server; it ends with this value.
+pub struct Server {
+    dir: TempDir,
+    options: Options,
+    port: u16,
+    tls_port: Option<u16>,
+    child: Option<Child>,
+}
+
+impl Options {
+    /// A line of the server's configuration.
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.into(), value.into()));
+        self
+    }
+
+    /// The default user has a password.
+    pub fn password(mut self, password: &str) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// Users, as lines of an ACL file.
+    pub fn acl(mut self, lines: &str) -> Self {
+        self.acl = Some(lines.into());
+        self
+    }
+
+    /// It listens with TLS, too.
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
+
+    /// It copies another server.
+    pub fn replica_of(self, server: &Server) -> Self {
+        let port = server.port;
+        self.set("replicaof", &format!("127.0.0.1 {port}")).set("repl-diskless-sync-delay", "0")
+    }
+
+    /// It runs as a sentinel that watches a server under the name `main`.
+    pub fn sentinel_of(mut self, server: &Server) -> Self {
+        self.program = Some("redis-sentinel");
+        self.set("sentinel monitor", &format!("main 127.0.0.1 {} 1", server.port))
+    }
+
+    /// Starts it; `None`, said loudly, where there is no Redis.
+    pub fn start(self) -> Option<Server> {
+        let program = self.program.unwrap_or("redis-server");
+        if Command::new(program).arg("--version").stdout(Stdio::null()).status().is_err() {
+            skip(&format!("{program} is not installed"));
+            return None;
+        }
+        let dir = TempDir::with_prefix("fusebox-redis-").unwrap();
+        let mut server = Server { dir, options: self, port: 0, tls_port: None, child: None };
+        // Somebody else may take a free port before the server does: then with another one.
+        for _ in 0..10 {
+            server.port = free_port();
+            server.tls_port = server.options.tls.then(free_port);
+            if server.launch() {
+                return Some(server);
+            }
+        }
+        panic!("{program} does not start: {}", fs::read_to_string(server.path("log")).unwrap_or_default())
+    }
+}
+
+impl Server {
+    /// Starts one without a password; `None`, said loudly, where there is no Redis.
+    pub fn start() -> Option<Self> {
+        Options::default().start()
+    }
+
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its address on loopback.
+    pub fn url(&self) -> String {
+        format!("redis://{}127.0.0.1:{}", self.login(), self.port)
+    }
+
+    /// The address of its socket.
+    pub fn socket_url(&self) -> String {
+        format!("unix://{}{}", self.login(), self.path("socket"))
+    }
+
+    /// Its address with TLS, trusting the authority of the tests.
+    pub fn tls_url(&self) -> String {
+        let port = self.tls_port.expect("started with Options::tls");
+        format!("rediss://{}localhost:{port}?ca={}", self.login(), self.path("ca.pem"))
+    }
+
+    /// A file in its folder.
+    pub fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// Sends a command, over its socket and as the default user; an error is in the value.
+    pub fn command(&self, words: &[&str]) -> Value {
+        self.try_command(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// What a command answers, as text: of numbers their digits, of lists their items in lines.
+    pub fn text(&self, words: &[&str]) -> String {
+        text(&self.command(words))
+    }
+
+    /// Ends it at once, and starts it again, empty, at the same addresses.
+    pub fn restart(&mut self) {
+        self.kill();
+        assert!(self.launch(), "does not start again: {}", fs::read_to_string(self.path("log")).unwrap_or_default());
+    }
+
+    /// Ends it at once.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = fs::remove_file(self.path("socket"));
+    }
+
+    /// Lets it stand still: it takes connections, and answers nothing.
+    pub fn stop(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn cont(&self) {
+        self.signal("-CONT");
+    }
+
+    /// Waits until it answers a command as it should.
+    pub fn wait_for(&self, words: &[&str], is_fine: impl Fn(&str) -> bool) {
+        let since = Instant::now();
+        loop {
+            let answer = self.text(words);
+            if is_fine(&answer) {
+                return;
+            }
+            assert!(since.elapsed() < PATIENCE, "{words:?} still answers {answer}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn login(&self) -> String {
+        self.options.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default()
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.as_ref().expect("it runs").id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    fn try_command(&self, words: &[&str]) -> io::Result<Value> {
+        let mut socket = UnixStream::connect(self.path("socket"))?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        let mut parser = Parser::new();
+        let mut ask = |words: &[&str]| {
+            let mut command = redis::Cmd::new();
+            for word in words {
+                command.arg(*word);
+            }
+            socket.write_all(&command.get_packed_command())?;
+            parser.parse_value(&mut socket).map_err(io::Error::other)
+        };
+        if let Some(password) = &self.options.password {
+            assert_eq!(ask(&["AUTH", password])?, Value::Okay);
+        }
+        ask(words)
+    }
+
+    /// Starts it, and waits until it answers; `false`: it ended.
+    fn launch(&mut self) -> bool {
+        fs::write(self.path("redis.conf"), self.configuration()).unwrap();
+        let mut command = Command::new(self.options.program.unwrap_or("redis-server"));
+        command.arg(self.path("redis.conf")).current_dir(self.dir.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.child = Some(command.spawn().unwrap());
+        let since = Instant::now();
+        while since.elapsed() < PATIENCE {
+            match self.try_command(&["PING"]) {
+                Ok(Value::SimpleString(answer)) if answer == "PONG" => return true,
+                Ok(Value::ServerError(error)) if error.code() != "LOADING" => return true,
+                _ => {}
+            }
+            if self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some()) {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        false
+    }
+
+    fn configuration(&self) -> String {
+        let mut lines = vec![
+            format!("port {}", self.port),
+            "bind 127.0.0.1".into(),
+            format!("unixsocket {}", self.path("socket")),
+            format!("dir {}", self.dir.path().display()),
+            format!("logfile {}", self.path("log")),
+        ];
+        if self.options.program.is_none() {
+            lines.extend(["save \"\"".into(), "appendonly no".into()]);
+        }
+        if let Some(password) = &self.options.password {
+            lines.push(format!("requirepass {password}"));
+        }
+        if let Some(users) = &self.options.acl {
+            fs::write(self.path("users.acl"), users).unwrap();
+            lines.push(format!("aclfile {}", self.path("users.acl")));
+        }
+        if let Some(port) = self.tls_port {
+            Certificates::write(self.dir.path());
+            lines.push(format!("tls-port {port}"));
+            for (name, file) in [("cert", "server.pem"), ("key", "server.key"), ("ca-cert", "ca.pem")] {
+                lines.push(format!("tls-{name}-file {}", self.path(file)));
+            }
+            lines.push("tls-auth-clients optional".into());
+        }
+        lines.extend(self.options.settings.iter().map(|(name, value)| format!("{name} {value}")));
+        lines.join("\n") + "\n"
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A value as text.
+pub fn text(value: &Value) -> String {
+    match value {
+        Value::Nil => "nil".into(),
+        Value::Int(number) => number.to_string(),
+        Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Value::SimpleString(text) => text.clone(),
+        Value::Okay => "OK".into(),
+        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join("\n"),
+        Value::ServerError(error) => format!("{} {}", error.code(), error.details().unwrap_or_default()),
+        other => format!("{other:?}"),
+    }
+}
+
+/// A port on loopback that nobody has.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Notes that a test was skipped; fails it when `FUSEBOX_REQUIRE_REDIS` is 1.
+pub fn skip(why: &str) {
+    let required = std::env::var_os("FUSEBOX_REQUIRE_REDIS").is_some_and(|v| v == "1");
+    assert!(!required, "FUSEBOX_REQUIRE_REDIS=1, but {why}");
+    // Not eprintln: the test harness would keep it to itself.
+    let _ = writeln!(io::stderr(), "SKIPPED: {why}");
+}
