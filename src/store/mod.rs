@@ -15,6 +15,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use self::redis::connection::Failure;
 use crate::domain::alert::{Acknowledgement, AlertRecord, BudgetAlert};
 use crate::domain::breaker::circuit::{CircuitBreaker, Seen, Trip};
 use crate::domain::breaker::policy::Policy;
@@ -25,7 +26,6 @@ use crate::domain::throttle::{Crowded, SlotEvent, Slots, Throttling};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 use crate::transcript::Fact;
-use redis::connection::Failure;
 
 /// Why the store could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +50,9 @@ pub enum StoreError {
     #[error("{0}")]
     Redis(#[from] Failure),
     /// Others were always faster.
-    #[error("the shared store is changed by too many at once; nothing was recorded, the next hook reads it again")]
+    #[error(
+        "the shared store is changed by too many at once; nothing was recorded, the next hook reads it again"
+    )]
     Contended,
 }
 

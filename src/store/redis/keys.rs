@@ -3,8 +3,8 @@
 //! What hooks write lies under `d:`; what only people decide under `o:`, which a hook's user need only be able to read.
 
 use crate::domain::message::MessageKey;
-use crate::store::ClientProcess;
 use crate::domain::time::Timestamp;
+use crate::store::ClientProcess;
 
 /// The keys of one tenant.
 #[derive(Clone, Debug)]
@@ -21,6 +21,11 @@ impl Keys {
     /// What every key of the tenant begins with.
     pub fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// What the keys begin with that hooks write.
+    pub fn data_prefix(&self) -> String {
+        self.data("")
     }
 
     fn data(&self, rest: &str) -> String {

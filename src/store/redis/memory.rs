@@ -50,11 +50,17 @@ impl Memory {
         self.known.insert(place, value);
     }
 
+    /// Forgets everything.
+    pub fn forget(&mut self) {
+        self.known.clear();
+    }
+
     /// Keeps what is of use to the next hook, and writes it down.
     pub fn keep(&mut self, is_of_use: impl Fn(&Place) -> bool) {
         self.known.retain(|place, _| is_of_use(place));
         let Some(file) = &self.file else { return };
-        let lines: Vec<Line> = self.known.iter().map(|((key, field), value)| line(key, field, value)).collect();
+        let lines: Vec<Line> =
+            self.known.iter().map(|((key, field), value)| line(key, field, value)).collect();
         let Ok(bytes) = serde_json::to_vec(&lines) else { return };
         let _ = write(file, &bytes);
     }

@@ -1,4 +1,245 @@
-//! The Redis store: budgets that several machines share.
+//! The shared store: Redis, for several machines with one budget.
+//!
+//! A step (see [`plan`]) is made by the same code as with the embedded store, from what is known of the records that it
+//! touches; a script looks at those, and does it in one go, or says how they are. What is known comes from the last step
+//! (see [`memory`]), so that one round trip is enough. Nothing here is precious: it can all be read again.
 
 pub mod address;
+mod apply;
 pub mod connection;
+mod keys;
+mod link;
+mod lists;
+mod memory;
+mod operations;
+mod plan;
+mod sessions;
+mod standings;
+mod workspace;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use self::address::Address;
+use self::connection::Limits;
+use self::keys::Keys;
+use self::link::Link;
+use self::memory::Memory;
+use self::plan::Plan;
+use super::{
+    Applied, Batch, CircuitRow, ClientProcess, Result, Session, SessionRow, SessionTotal, Store, Watch,
+};
+use crate::domain::alert::{Acknowledgement, AlertRecord};
+use crate::domain::breaker::circuit::Trip;
+use crate::domain::budget::{BudgetState, Scope};
+use crate::domain::event::{CircuitDecision, Event};
+use crate::domain::message::MessageKey;
+use crate::domain::operation::Operation;
+use crate::domain::throttle::Slots;
+use crate::domain::time::Timestamp;
+
+/// Seconds that what hooks write lives on: 40 days, longer than the longest window. What counts must be known for as long
+/// as it is counted.
+const KEPT_S: i64 = 40 * 24 * 3600;
+
+/// Seconds that what people decide lives on: 400 days. Hooks, which see a session go on, cannot make it live longer.
+const DECIDED_S: i64 = 400 * 24 * 3600;
+
+/// Where the shared store is, and who asks.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The servers.
+    pub address: Address,
+    /// How long to wait for them.
+    pub limits: Limits,
+    /// The tenant: hash tag of every key.
+    pub tenant: String,
+    /// What this machine is called: process ids mean something here only.
+    pub machine: String,
+    /// Where the session's hooks tell each other what they found.
+    pub memory: Option<PathBuf>,
+}
+
+/// A store in Redis.
+pub struct RedisStore {
+    keys: Keys,
+    link: Link,
+    memory: Memory,
+    machine: String,
+    /// The sessions of the events that were claimed, by number.
+    claimed: HashMap<i64, String>,
+}
+
+impl RedisStore {
+    /// The store at this place. Connects when it is first used.
+    pub fn new(place: Place) -> Self {
+        let Place { address, limits, tenant, machine, memory } = place;
+        let (keys, link, memory) = (Keys::of(&tenant), Link::new(address, limits), Memory::of(memory));
+        Self { keys, link, memory, machine, claimed: HashMap::new() }
+    }
+
+    /// Keeps what the next hook of the session will want to know.
+    fn remember(&mut self, plan: &Plan, batch: Option<&Batch>) {
+        if batch.is_none() {
+            return;
+        }
+        let prefix = self.keys.message(&MessageKey([0; 16]));
+        let prefix = &prefix[..prefix.len() - 32];
+        let of_message: Vec<&plan::Place> =
+            plan.given.iter().map(|(place, _)| place).filter(|(key, _)| key.starts_with(prefix)).collect();
+        // Lines of a message follow each other.
+        let latest = &of_message[of_message.len().saturating_sub(MESSAGES)..];
+        let counters: Vec<&String> = plan.wanted.iter().map(|wanted| &wanted.key).collect();
+        let is_given = |place: &plan::Place| plan.given.iter().any(|(given, _)| given == place);
+        self.memory.keep(|place| match place.0.starts_with(prefix) {
+            true => latest.contains(&place),
+            false => is_given(place) || counters.contains(&&place.0),
+        });
+    }
+}
+
+/// How many messages are remembered.
+const MESSAGES: usize = 3;
+
+/// A value as it is shared: a project's name says where it lies on somebody's disk, so its hash is shared.
+fn shared_value(scope: Scope, value: &str) -> String {
+    if scope == Scope::Project { hashed(value) } else { value.to_owned() }
+}
+
+/// The hash of a project's name; what has no name, or is hashed already, stays.
+fn hashed(project: &str) -> String {
+    if project.is_empty() || project.starts_with(HASHED) {
+        return project.to_owned();
+    }
+    format!("{HASHED}{:016x}", MessageKey::of(&["project", project]).short())
+}
+
+/// What hashed names of projects begin with. No folder does: they begin with a slash.
+const HASHED: &str = "project-";
+
+/// A name for a store that nobody has named.
+fn new_epoch() -> String {
+    use std::hash::{BuildHasher, Hasher};
+    format!("{:016x}", std::collections::hash_map::RandomState::new().build_hasher().finish())
+}
+
+impl Store for RedisStore {
+    fn apply(&mut self, batch: &Batch) -> Result<Applied> {
+        self.record(batch)
+    }
+
+    fn confirm_shown(&mut self, alerts: &[i64], events: &[i64]) -> Result<()> {
+        self.confirm(alerts, events)
+    }
+
+    fn note(&mut self, event: &Event) -> Result<()> {
+        self.note_event(event)
+    }
+
+    fn events(&mut self, session: Option<&str>, call: Option<u64>) -> Result<Vec<Event>> {
+        self.list_events(session, call)
+    }
+
+    fn circuits(&mut self, session: Option<&str>) -> Result<Vec<CircuitRow>> {
+        self.list_circuits(session)
+    }
+
+    fn decide_circuit(
+        &mut self,
+        session: &str,
+        agent: Option<&str>,
+        decision: CircuitDecision,
+        by: (&str, &str),
+        now: Timestamp,
+    ) -> Result<Vec<(String, Option<Trip>)>> {
+        self.decide(session, agent, decision, by, now)
+    }
+
+    fn slots(&mut self, session: &str) -> Result<Slots> {
+        self.slots_of(session)
+    }
+
+    fn operate(&mut self, operation: &Operation, state: &BudgetState) -> Result<Option<BudgetState>> {
+        self.record_operation(operation, state)
+    }
+
+    fn states(&mut self, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>> {
+        self.standing_of(watches, now)
+    }
+
+    fn states_before(&mut self, watches: &[Watch], moment: Timestamp) -> Result<Vec<BudgetState>> {
+        self.stood_before(watches, moment)
+    }
+
+    fn alerts(&mut self) -> Result<Vec<AlertRecord>> {
+        self.list_alerts()
+    }
+
+    fn acknowledge(&mut self, alerts: &[i64], acknowledgement: &Acknowledgement) -> Result<Vec<i64>> {
+        self.acknowledge_alerts(alerts, acknowledgement)
+    }
+
+    fn epoch(&mut self) -> Result<String> {
+        self.epoch_of()
+    }
+
+    fn is_rebuilding(&mut self) -> Result<bool> {
+        self.is_to_be_filled()
+    }
+
+    fn set_rebuilding(&mut self, rebuilding: bool) -> Result<()> {
+        self.mark_to_be_filled(rebuilding)
+    }
+
+    fn renew(&mut self, epoch: &str) -> Result<String> {
+        self.rename(epoch)
+    }
+
+    fn sequences(&mut self) -> Result<HashMap<String, u64>> {
+        self.sequences_of_all()
+    }
+
+    fn operations(&mut self, budget: Option<&str>) -> Result<Vec<Operation>> {
+        self.list_operations(budget)
+    }
+
+    fn session_total(&mut self, session: &str) -> Result<Option<SessionTotal>> {
+        self.total_of(session)
+    }
+
+    fn sessions(&mut self) -> Result<Vec<SessionRow>> {
+        self.list_sessions()
+    }
+
+    fn session(&mut self, id: &str) -> Result<Option<SessionRow>> {
+        self.row_of(id)
+    }
+
+    fn session_of_client(&mut self, client: ClientProcess) -> Result<Option<String>> {
+        self.of_client(client)
+    }
+
+    fn see(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
+        self.see_session(session, now, ended)
+    }
+
+    fn complete(&mut self, session: &str, seen: Timestamp) -> Result<()> {
+        self.complete_session(session, seen)
+    }
+
+    fn values(&mut self, scope: Scope, since: Timestamp) -> Result<Vec<String>> {
+        self.values_of(scope, since)
+    }
+
+    fn tidy(&mut self, _idle: bool) -> Result<()> {
+        Ok(())
+    }
+
+    fn installed(&mut self) -> Result<Option<Timestamp>> {
+        self.installed_at()
+    }
+
+    fn install(&mut self, now: Timestamp) -> Result<()> {
+        self.note_installation(now)
+    }
+}

@@ -253,6 +253,11 @@ pub fn counts(text: &str) -> Result<Counts> {
     Ok(counts)
 }
 
+/// The text that [`counts`] reads.
+pub fn text_of(counts: &Counts) -> String {
+    counts.iter().map(i64::to_string).collect::<Vec<_>>().join(",")
+}
+
 /// An answer that is a list.
 pub fn list(value: Value) -> Result<Vec<Value>> {
     match value {

@@ -77,10 +77,16 @@ pub struct Workspace<'a> {
     pub plan: Plan,
     /// Sessions that nobody has seen before.
     pub new: BTreeSet<String>,
+    /// Sessions whose project is known now, and was not before.
+    pub recharge: Vec<(String, String)>,
     memory: &'a Memory,
     link: &'a mut Link,
     given: BTreeMap<Place, Option<Vec<u8>>>,
     written: BTreeMap<Place, Vec<u8>>,
+    /// Keys that are touched: they live on.
+    touched: BTreeSet<String>,
+    /// Values of scopes, with when something was last counted for them.
+    values: BTreeMap<(&'static str, String), i64>,
     ttl: i64,
 }
 
@@ -88,7 +94,9 @@ impl<'a> Workspace<'a> {
     /// A step that begins. `ttl`: seconds that keys live on.
     pub fn new(keys: &'a Keys, memory: &'a Memory, link: &'a mut Link, ttl: i64) -> Self {
         let (given, written) = (BTreeMap::new(), BTreeMap::new());
-        Self { keys, memory, link, given, written, ttl, plan: Plan::default(), new: BTreeSet::new() }
+        let (plan, new, recharge) = (Plan::default(), BTreeSet::new(), Vec::new());
+        let (touched, values) = (BTreeSet::new(), BTreeMap::new());
+        Self { keys, memory, link, given, written, touched, values, ttl, plan, new, recharge }
     }
 
     /// What stands at a place; nothing, as long as nobody knows better. The step takes it for given.
@@ -122,20 +130,15 @@ impl<'a> Workspace<'a> {
     pub fn command(&mut self, kind: &'static str, words: &[&str]) {
         let key = words[1].to_owned();
         self.plan.commands.push(words.iter().map(|word| word.as_bytes().to_vec()).collect());
-        self.live_on(&key);
+        self.touched.insert(key.clone());
         if !self.plan.kinds.iter().any(|(known, _)| *known == key) {
             self.plan.kinds.push((key, kind));
         }
     }
 
-    fn live_on(&mut self, key: &str) {
-        let words = ["EXPIRE", key, &self.ttl.to_string()].map(|word| word.as_bytes().to_vec());
-        self.plan.commands.push(words.to_vec());
-    }
-
     /// Asks now, of one moment.
     pub fn ask(&mut self, commands: &[Vec<String>]) -> Result<Vec<Value>> {
-        self.link.read(self.keys, commands)
+        self.link.commands(self.keys, commands)
     }
 
     /// Asks something of a session, and takes for given that no batch of it comes in between.
@@ -152,21 +155,28 @@ impl<'a> Workspace<'a> {
     /// What there is to do, and what stands then where it was looked at or written.
     pub fn finish(mut self) -> (Plan, BTreeMap<Place, Option<Vec<u8>>>) {
         let mut after = self.given.clone();
+        for ((scope, value), at) in std::mem::take(&mut self.values) {
+            let key = self.keys.values(scope);
+            self.command("zset", &["ZADD", &key, "GT", &at.to_string(), &value]);
+        }
         let written = std::mem::take(&mut self.written);
+        let ttl = self.ttl.to_string();
         for ((key, field), value) in &written {
-            match field.as_str() {
-                "" => {
-                    let words = ["SET", key, "", "EX", &self.ttl.to_string()].map(|w| w.as_bytes().to_vec());
-                    let mut words = words.to_vec();
-                    words[2].clone_from(value);
-                    self.plan.commands.push(words);
-                }
+            let mut words = match field.as_str() {
+                "" => ["SET", key, "", "EX", &ttl].map(|word| word.as_bytes().to_vec()).to_vec(),
                 _ => {
-                    self.command("hash", &["HSET", key, field, ""]);
-                    let at = self.plan.commands.len() - 2;
-                    self.plan.commands[at][3].clone_from(value);
+                    self.plan.kinds.push((key.clone(), "hash"));
+                    self.touched.insert(key.clone());
+                    ["HSET", key, field, ""].map(|word| word.as_bytes().to_vec()).to_vec()
                 }
-            }
+            };
+            let at = if field.is_empty() { 2 } else { 3 };
+            words[at].clone_from(value);
+            self.plan.commands.push(words);
+        }
+        for key in &self.touched {
+            let words = ["EXPIRE", key, &ttl].map(|word| word.as_bytes().to_vec());
+            self.plan.commands.push(words.to_vec());
         }
         after.extend(written.into_iter().map(|(place, value)| (place, Some(value))));
         self.plan.given = self.given.into_iter().collect();
@@ -204,7 +214,8 @@ impl<'a> Workspace<'a> {
             let values = plan::list(self.ask(&[command])?.pop().unwrap_or(Value::Nil))?;
             for (key, value) in chunk.iter().zip(values) {
                 let place = (key.clone(), String::new());
-                let value = self.written.get(&place).cloned().map_or_else(|| plan::bytes(value), |v| Ok(Some(v)));
+                let value =
+                    self.written.get(&place).cloned().map_or_else(|| plan::bytes(value), |v| Ok(Some(v)));
                 found.extend(value?.map(|bytes| parse::<Stored>(key, &bytes)).transpose()?);
             }
         }
@@ -345,18 +356,18 @@ impl Workspace<'_> {
         let answer = self.ask_of(session, &[vec!["SMEMBERS".into(), key.clone()]])?.pop();
         let mut members: BTreeSet<String> =
             plan::list(answer.unwrap_or(Value::Nil))?.into_iter().map(plan::text).collect::<Result<_>>()?;
-        let added = self.plan.commands.iter().filter(|words| words[0] == b"SADD" && words[1] == key.as_bytes());
+        let added =
+            self.plan.commands.iter().filter(|words| words[0] == b"SADD" && words[1] == key.as_bytes());
         members.extend(added.map(|words| String::from_utf8_lossy(&words[2]).into_owned()));
         members.remove(session);
         Ok(members.into_iter().collect())
     }
 
     fn note_values(&mut self, message: &Message) {
-        let at = message.at.0.to_string();
         for (scope, value) in [("model", &message.model), ("agent_type", &message.agent_type)] {
             if !value.is_empty() {
-                let key = self.keys.values(scope);
-                self.command("zset", &["ZADD", &key, "GT", &at, value]);
+                let at = self.values.entry((scope, value.clone())).or_insert(message.at.0);
+                *at = (*at).max(message.at.0);
             }
         }
     }

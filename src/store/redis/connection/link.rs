@@ -31,7 +31,13 @@ pub struct Link {
 impl Link {
     /// Connects until `deadline`. The login goes out with the first request; a database is selected at once, so that
     /// nothing runs in another one.
-    pub fn open(node: &Node, login: &Login, db: u32, limits: Limits, deadline: Instant) -> Result<Self, Failure> {
+    pub fn open(
+        node: &Node,
+        login: &Login,
+        db: u32,
+        limits: Limits,
+        deadline: Instant,
+    ) -> Result<Self, Failure> {
         let server = node.to_string();
         let unreachable = |error: io::Error| failure_of_io(&server, &error);
         let wire = Wire::connect(node, limits, deadline).map_err(unreachable)?;

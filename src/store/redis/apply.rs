@@ -1,0 +1,424 @@
+//! Recording a batch: a step is made by what is known, and done if that is so; else made again by how it is.
+
+use std::collections::BTreeMap;
+
+use super::RedisStore;
+use super::plan::{Alerting, Bound, Done, Frame, Reply, Wanted, counts};
+use super::standings::OfSession;
+use super::workspace::{Charged, Workspace};
+use crate::domain::alert::BudgetAlert;
+use crate::domain::breaker::circuit::CircuitBreaker;
+use crate::domain::budget::{Budget, BudgetState, Scope, Unit, threshold_units};
+use crate::domain::counter::CounterKey;
+use crate::domain::event::Event;
+use crate::domain::operation::{Effect, Operation};
+use crate::domain::throttle::Crowded;
+use crate::domain::time::Timestamp;
+use crate::store::ledger::{Changes, Counts, Ledger, Moved, Records, Specs, amount, family};
+use crate::store::{Applied, Batch, Result, Session, StoreError, Watch, standing};
+
+/// How often a step is made again: each time somebody else's was done.
+pub(super) const ROUNDS: usize = 200;
+
+/// How long a hook may take between claiming an alert and having shown it.
+const CLAIM_MS: i64 = 5_000;
+
+/// Families of counters, with when they were first wanted: what was counted since then is in their counters.
+type Families = BTreeMap<String, i64>;
+
+/// A watched budget, with the counters that it looks at.
+struct Watched {
+    state: BudgetState,
+    /// Number of the counter in the plan, and what it is of.
+    counters: Vec<(usize, Scope)>,
+}
+
+/// What a step comes to, once it is done.
+struct Outcome {
+    watched: Vec<Watched>,
+    epoch: String,
+    circuit: Option<CircuitBreaker>,
+    crowded: Option<Crowded>,
+}
+
+/// A counter of a step, and the end of its window.
+struct Counter {
+    key: CounterKey,
+    end: Option<Timestamp>,
+}
+
+impl RedisStore {
+    /// One atomic step: record the facts, move the counters, raise the alerts, answer for the watched budgets.
+    pub(super) fn record(&mut self, batch: &Batch) -> Result<Applied> {
+        let watches = Shared::of(batch.watches);
+        let (done, outcome) = self.step(Some(batch), &watches.watches, batch.now)?;
+        let states = watches.named_here(after(&outcome.watched, &done));
+        let parse =
+            |text: &str| serde_json::from_str(text).map_err(|e| StoreError::Damaged(format!("alert: {e}")));
+        let mut alerts = Vec::new();
+        for (id, text, used) in &done.alerts {
+            let alert = BudgetAlert { id: *id, used: *used, ..parse(text)? };
+            alerts.push(BudgetAlert { value: watches.name_here(&alert.value), ..alert });
+        }
+        let mut events = Vec::new();
+        for (id, text) in &done.events {
+            self.claimed.insert(*id, batch.session.id.clone());
+            // One that a later version wrote is left to that one.
+            events.extend(serde_json::from_str::<Event>(text).map(|event| Event { id: *id, ..event }));
+        }
+        let (circuit, crowded, epoch) = (outcome.circuit, outcome.crowded, outcome.epoch);
+        Ok(Applied { states, alerts, events, circuit, crowded, epoch, sequence: done.sequence })
+    }
+
+    /// Where budgets stand, without recording anything.
+    pub(super) fn standing_of(&mut self, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>> {
+        let watches = Shared::of(watches);
+        let (done, outcome) = self.step(None, &watches.watches, now)?;
+        Ok(watches.named_here(after(&outcome.watched, &done)))
+    }
+
+    fn step(&mut self, batch: Option<&Batch>, watches: &[Watch], now: Timestamp) -> Result<(Done, Outcome)> {
+        for _ in 0..ROUNDS {
+            let mut workspace = Workspace::new(&self.keys, &self.memory, &mut self.link, super::KEPT_S);
+            let (outcome, counters) = make(&mut workspace, batch, watches, now)?;
+            let (plan, after) = workspace.finish();
+            let id = batch.map_or("", |batch| &batch.session.id);
+            let frame = self.frame(id, now);
+            match self.link.transact(&self.keys, &plan, &frame)? {
+                Reply::Done(done) => {
+                    after.into_iter().for_each(|(place, value)| self.memory.learn(place, value));
+                    // What moved stands in the answer.
+                    for (wanted, (_, after)) in plan.wanted.iter().zip(&done.counters) {
+                        let place = (wanted.key.clone(), wanted.since.to_string());
+                        self.memory.learn(place, Some(super::plan::text_of(after).into_bytes()));
+                    }
+                    self.remember(&plan, batch);
+                    return Ok((done, outcome));
+                }
+                Reply::Given(actual) => {
+                    for ((place, _), value) in plan.given.into_iter().zip(actual) {
+                        self.memory.learn(place, value);
+                    }
+                }
+                Reply::Missing(missing) => {
+                    let installed = self.installed_at()?;
+                    let missing: Vec<&Counter> = missing.iter().filter_map(|at| counters.get(*at)).collect();
+                    self.add_up(missing.into_iter().map(|c| (&c.key, c.end)), installed, true)?;
+                }
+            }
+        }
+        Err(StoreError::Contended)
+    }
+
+    pub(super) fn frame(&self, session: &str, now: Timestamp) -> Frame {
+        let keys = &self.keys;
+        Frame {
+            now: now.0,
+            ttl: super::KEPT_S,
+            // A claim that ends much later than one of now was made under another clock, and is over.
+            claim: (now.plus_millis(CLAIM_MS).0, now.plus_millis(2 * CLAIM_MS).0),
+            alerts: [keys.alerts(), keys.unshown(), keys.alert_number(), keys.alert_prefix()],
+            events: [keys.events(session), keys.untold(session), keys.event_number()],
+            sessions: [keys.live(session), keys.sessions()],
+        }
+    }
+
+    /// Counters, added up from the messages, and kept where `writes`.
+    pub(super) fn add_up<'c>(
+        &mut self,
+        counters: impl Iterator<Item = (&'c CounterKey, Option<Timestamp>)>,
+        installed: Option<Timestamp>,
+        writes: bool,
+    ) -> Result<Vec<Counts>> {
+        let mut words = vec![self.keys.data_prefix(), super::KEPT_S.to_string()];
+        words.push(if writes { "1" } else { "0" }.into());
+        for (key, end) in counters {
+            let mut end = end.map(|end| end.0);
+            if key.spec.scope == Scope::History {
+                let installed = installed.map_or(i64::MIN, |at| at.0);
+                end = Some(end.map_or(installed, |end| end.min(installed)));
+            }
+            let from = key.since.max(key.start).0;
+            words.push(self.keys.counter(&family(&key.spec), &key.value, key.start.0));
+            words.push(key.since.0.to_string());
+            words.push(key.spec.scope.name().to_owned());
+            words.push(key.value.clone());
+            words.push(if from == i64::MIN { "-inf".into() } else { from.to_string() });
+            words.push(end.map_or_else(String::new, |end| end.to_string()));
+        }
+        let arguments: Vec<Vec<u8>> = words.into_iter().map(String::into_bytes).collect();
+        let sums = self.link.add_up(&self.keys, &arguments)?;
+        sums.into_iter().map(|sum| counts(&super::plan::text(sum)?)).collect()
+    }
+
+    /// When Fusebox was installed, as far as is known.
+    pub(super) fn installed_at(&mut self) -> Result<Option<Timestamp>> {
+        let found = self.link.commands(&self.keys, &[vec!["GET".into(), self.keys.installed()]])?.pop();
+        let text = found.map(super::plan::bytes).transpose()?.flatten();
+        Ok(text.and_then(|text| String::from_utf8(text).ok()?.parse().ok()).map(Timestamp))
+    }
+}
+
+/// Budgets under the values that the shared store knows: projects have no names there.
+pub(super) struct Shared {
+    pub watches: Vec<Watch>,
+    names: BTreeMap<String, String>,
+}
+
+impl Shared {
+    pub fn of(watches: &[Watch]) -> Self {
+        let mut names = BTreeMap::new();
+        let shared = |watch: &Watch| {
+            let value = super::shared_value(watch.budget.scope, &watch.value);
+            names.insert(value.clone(), watch.value.clone());
+            Watch { budget: watch.budget.clone(), value }
+        };
+        let watches = watches.iter().map(shared).collect();
+        Self { watches, names }
+    }
+
+    fn name_here(&self, value: &str) -> String {
+        self.names.get(value).map_or(value, String::as_str).to_owned()
+    }
+
+    pub fn named_here(&self, mut states: Vec<BudgetState>) -> Vec<BudgetState> {
+        states.iter_mut().for_each(|state| state.value = self.name_here(&state.value));
+        states
+    }
+}
+
+fn after(watched: &[Watched], done: &Done) -> Vec<BudgetState> {
+    let state = |watched: &Watched| {
+        let counts = watched.counters.iter().map(|(at, scope)| (*scope, amount(done.counters[*at].1)));
+        watched.state.clone().counting(counts.collect::<Vec<_>>())
+    };
+    watched.iter().map(state).collect()
+}
+
+/// Makes a step.
+fn make(
+    workspace: &mut Workspace,
+    batch: Option<&Batch>,
+    watches: &[Watch],
+    now: Timestamp,
+) -> Result<(Outcome, Vec<Counter>)> {
+    let keys = workspace.keys;
+    let epoch = match workspace.at(&keys.epoch(), "") {
+        Some(epoch) => String::from_utf8_lossy(&epoch).into_owned(),
+        None => {
+            let epoch = super::new_epoch();
+            workspace.put(&keys.epoch(), "", epoch.clone().into_bytes());
+            epoch
+        }
+    };
+    let installed = workspace.at(&keys.installed(), "");
+    let installed = installed.and_then(|text| String::from_utf8(text).ok()?.parse().ok()).map(Timestamp);
+    let observed = batch.and_then(|batch| batch.observed.as_ref());
+    let throttle = observed.and_then(|seen| seen.throttle.as_ref());
+    let watches: Vec<&Watch> = watches.iter().chain(throttle.map(|throttled| &throttled.meter)).collect();
+    let mut families: Families = workspace.record(&keys.families())?.unwrap_or_default();
+    let mut specs = Specs::of(families.keys());
+    let new = specs.want(watches.iter().flat_map(|watch| watch.budget.counters()));
+    if !new.is_empty() {
+        families.extend(new.into_iter().map(|name| (name, now.0)));
+        workspace.put_record(&keys.families(), &families)?;
+    }
+    let changes = match batch {
+        None => Changes::default(),
+        Some(batch) => {
+            let session = intern(workspace, batch.session, batch.seen)?;
+            recharge(workspace, &specs)?;
+            let lineage = workspace.lineage(&session)?;
+            let settles = workspace.at(&keys.settles(&session), "").is_some();
+            let mut ledger = Ledger::new(workspace, &specs, installed, session, lineage);
+            ledger.record(batch.facts, settles)?;
+            ledger.into_changes()
+        }
+    };
+    let may_begin = |workspace: &Workspace, spec: &str, value: &str, start: i64| {
+        let is_session = spec.starts_with("session ") || spec.starts_with("history ");
+        families.get(spec).is_some_and(|since| start >= *since)
+            || (is_session && workspace.new.contains(value))
+    };
+    for (moved, change) in changes.iter() {
+        let key = keys.counter(&moved.spec, &moved.value, moved.start);
+        let may_begin = may_begin(workspace, &moved.spec, &moved.value, moved.start);
+        workspace.plan.moves.push((key, moved.clone(), *change, may_begin));
+    }
+    let (mut watched, mut counters) = (Vec::new(), Vec::new());
+    for watch in &watches {
+        let Some(mut state) = decided(workspace, watch, now)? else { continue };
+        let since = state.since.unwrap_or(state.window.start).max(state.window.start);
+        let mut of_watch = Vec::new();
+        for spec in watch.budget.counters() {
+            let key = CounterKey { spec, value: watch.value.clone(), start: state.window.start, since };
+            let name = family(&spec);
+            let wanted = Wanted {
+                key: keys.counter(&name, &key.value, key.start.0),
+                since: since.0,
+                may_begin: since == key.start && may_begin(workspace, &name, &key.value, key.start.0),
+            };
+            if spec.scope == Scope::History {
+                // The limit in force depends on it, and thresholds on that.
+                let before = workspace.at(&wanted.key, &since.0.to_string());
+                let before = before.and_then(|text| counts(std::str::from_utf8(&text).ok()?).ok());
+                let history = moved(before.unwrap_or_default(), changes.of(&key));
+                state.history = watch.budget.measure(&amount(history));
+            }
+            of_watch.push((workspace.plan.wanted.len(), spec.scope));
+            workspace.plan.wanted.push(wanted);
+            counters.push(Counter { key, end: state.window.end });
+        }
+        watched.push(Watched { state, counters: of_watch });
+    }
+    let mut outcome = Outcome { watched, epoch, circuit: None, crowded: None };
+    let Some(batch) = batch else { return Ok((outcome, counters)) };
+    if let Some(seen) = observed {
+        let id = batch.session.id.clone();
+        let (circuit, _) = standing::observe(&mut OfSession { workspace, id: &id }, seen, now)?;
+        outcome.circuit = circuit;
+        if let (Some(throttled), Some(meter)) = (throttle, outcome.watched.pop()) {
+            let used = used_by(workspace, &meter, &counters, &changes);
+            let of = &mut OfSession { workspace, id: &id };
+            (outcome.crowded, _) = standing::throttle(of, throttled, used, now)?;
+        }
+        workspace.plan.claim_events = batch.claim.then(|| seen.agent.to_owned());
+    }
+    workspace.plan.session = Some((batch.session.id.clone(), batch.seen.0));
+    if batch.alert {
+        let alerting = outcome.watched.iter().map(|watched| alerting(workspace, watched, now));
+        let alerting = alerting.collect::<Result<Vec<_>>>()?;
+        workspace.plan.alerting = alerting;
+    }
+    if batch.claim {
+        workspace.plan.claim_alerts = outcome.watched.iter().map(|watched| place(&watched.state)).collect();
+    }
+    Ok((outcome, counters))
+}
+
+/// The tokens that throttling goes by, after this step: nobody may count in between.
+fn used_by(workspace: &mut Workspace, meter: &Watched, counters: &[Counter], changes: &Changes) -> u64 {
+    let mut of_meter = Vec::new();
+    for (at, scope) in &meter.counters {
+        let wanted = workspace.plan.wanted[*at].clone();
+        let before = workspace.at(&wanted.key, &wanted.since.to_string());
+        let before =
+            before.and_then(|text| counts(std::str::from_utf8(&text).ok()?).ok()).unwrap_or_default();
+        of_meter.push((*scope, amount(moved(before, changes.of(&counters[*at].key)))));
+    }
+    let state = meter.state.clone().counting(of_meter);
+    state.used.saturating_sub(state.history)
+}
+
+fn moved(before: Counts, change: Counts) -> Counts {
+    let mut now = before;
+    now.iter_mut().zip(change).for_each(|(count, moved)| *count += moved);
+    now
+}
+
+/// A budget by what people decided about it; `None`: it is deleted.
+fn decided(workspace: &mut Workspace, watch: &Watch, now: Timestamp) -> Result<Option<BudgetState>> {
+    let Watch { budget, value } = watch;
+    let window = budget.window.at(now);
+    let key = workspace.keys.operations(&budget.name, value, window.start);
+    let operations: Vec<Operation> = workspace.record(&key)?.unwrap_or_default();
+    let effect = Effect::of(operations.iter().map(|operation| operation.decision));
+    Ok((!effect.deleted).then(|| BudgetState::fresh(budget, value, window).decided(&effect)))
+}
+
+/// What says whose alert it is.
+pub(super) fn place(state: &BudgetState) -> String {
+    format!("{}|{}|{}", state.budget.name, state.window.start.0, state.value)
+}
+
+fn alerting(workspace: &Workspace, watched: &Watched, now: Timestamp) -> Result<Alerting> {
+    let state = &watched.state;
+    let limit = state.limit();
+    let since = state.since.unwrap_or(state.window.start).0.to_string();
+    let mut bounds = Vec::new();
+    for threshold in &state.budget.thresholds {
+        let alert = BudgetAlert { used: 0, ..BudgetAlert::of(state, *threshold, now) };
+        let alert = serde_json::to_string(&alert).map_err(|e| StoreError::Damaged(e.to_string()))?;
+        let millionths = (threshold * 1e6).round().to_string();
+        let raised = workspace.keys.raised(&[&place(state), &millionths, &limit.to_string(), &since]);
+        bounds.push(Bound { units: threshold_units(*threshold, limit), raised, alert });
+    }
+    let counter =
+        watched.counters.iter().find(|(_, scope)| *scope != Scope::History).map_or(0, |(at, _)| *at);
+    Ok(Alerting { counter, which: which(&state.budget), place: place(state), bounds })
+}
+
+/// Which of the seven counts a budget adds up (see [`Budget::measure`]).
+fn which(budget: &Budget) -> [bool; 7] {
+    let c = budget.count;
+    match budget.unit {
+        Unit::Tokens => [c.input, c.output, c.cache_write, c.cache_write, c.cache_read, false, false],
+        Unit::Requests => [false, false, false, false, false, true, false],
+        Unit::ToolCalls => [false, false, false, false, false, false, true],
+    }
+}
+
+/// Notes a session that nobody has seen before, and answers what it is called.
+pub(super) fn intern(workspace: &mut Workspace, session: &Session, seen: Timestamp) -> Result<String> {
+    match workspace.charged(&session.id)? {
+        Some(charged) if charged.project.is_empty() && !session.project.is_empty() => {
+            // Who found its files alone, without any line that names a folder, left the project open: what it brought by
+            // then is charged to it now.
+            let project = super::hashed(&session.project);
+            workspace.recharge.push((session.id.clone(), project.clone()));
+            let key = workspace.keys.session(&session.id);
+            workspace.put_record(&key, &Charged { project, ..charged })?;
+        }
+        Some(_) => {}
+        None => {
+            let parent = session.parent.clone().filter(|parent| *parent != session.id);
+            if let Some(parent) = &parent
+                && workspace.charged(parent)?.is_none()
+            {
+                // A parent that no hook has reported yet is charged to whom its child is charged to.
+                let charged =
+                    Charged { parent: None, parent_since: None, client: None, ..charged_of(session) };
+                note(workspace, parent, &charged, seen)?;
+            }
+            let since = parent.as_ref().map(|_| seen);
+            let charged = Charged { parent, parent_since: since, ..charged_of(session) };
+            note(workspace, &session.id, &charged, seen)?;
+        }
+    }
+    Ok(session.id.clone())
+}
+
+/// Counts for their project what sessions brought before it was known.
+fn recharge(workspace: &mut Workspace, specs: &Specs) -> Result<()> {
+    for (session, project) in std::mem::take(&mut workspace.recharge) {
+        for stored in workspace.messages_of(&session)?.into_iter().filter(|stored| stored.h == session) {
+            for (name, spec) in specs.iter().filter(|(_, spec)| spec.scope == Scope::Project) {
+                let (start, at) = (spec.rule.at(stored.d.at).start.0, stored.d.at.0);
+                let key = workspace.keys.counter(name, &project, start);
+                let moved = Moved { spec: name.clone(), value: project.clone(), start, at };
+                workspace.plan.moves.push((key, moved, stored.c, false));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn charged_of(session: &Session) -> Charged {
+    Charged {
+        project: super::hashed(&session.project),
+        user: session.user.clone(),
+        task_type: session.task_type.clone(),
+        client: session.client,
+        ..Charged::default()
+    }
+}
+
+fn note(workspace: &mut Workspace, id: &str, charged: &Charged, seen: Timestamp) -> Result<()> {
+    let (key, sessions, live) =
+        (workspace.keys.session(id), workspace.keys.sessions(), workspace.keys.live(id));
+    workspace.put_record(&key, charged)?;
+    workspace.command("zset", &["ZADD", &sessions, "GT", &seen.0.to_string(), id]);
+    workspace.command("hash", &["HSETNX", &live, "seen", &seen.0.to_string()]);
+    workspace.new.insert(id.to_owned());
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! The scripts, over one connection that is opened at its first use.
+
+use redis::Value;
+
+use super::address::Address;
+use super::connection::{Connection, Limits, Script};
+use super::keys::Keys;
+use super::plan::{self, Frame, Plan, Reply};
+use crate::store::Result;
+
+const TRANSACT: &str = include_str!("transact.lua");
+const ADD_UP: &str = include_str!("add_up.lua");
+const COMMANDS: &str = include_str!("commands.lua");
+const REFRESH: &str = include_str!("refresh.lua");
+
+/// How commands reach Redis.
+pub struct Link {
+    address: Address,
+    limits: Limits,
+    connection: Option<Connection>,
+}
+
+impl Link {
+    /// A link to this address, not connected yet.
+    pub fn new(address: Address, limits: Limits) -> Self {
+        Self { address, limits, connection: None }
+    }
+
+    fn run(&mut self, script: &'static str, keys: &Keys, arguments: &[Vec<u8>]) -> Result<Value> {
+        if self.connection.is_none() {
+            self.connection = Some(Connection::open(&self.address, self.limits)?);
+        }
+        let Some(connection) = &mut self.connection else { return Ok(Value::Nil) };
+        let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+        Ok(connection.run(&Script::new(script), &[keys.epoch().as_bytes()], &arguments)?)
+    }
+
+    /// One atomic step.
+    pub fn transact(&mut self, keys: &Keys, plan: &Plan, frame: &Frame) -> Result<Reply> {
+        Reply::read(self.run(TRANSACT, keys, &plan.arguments(frame))?)
+    }
+
+    /// Several commands, of one moment.
+    pub fn commands(&mut self, keys: &Keys, commands: &[Vec<String>]) -> Result<Vec<Value>> {
+        let mut arguments = Vec::new();
+        for command in commands {
+            arguments.push(command.len().to_string().into_bytes());
+            arguments.extend(command.iter().map(|word| word.clone().into_bytes()));
+        }
+        plan::list(self.run(COMMANDS, keys, &arguments)?)
+    }
+
+    /// Counters, added up; see `add_up.lua`.
+    pub fn add_up(&mut self, keys: &Keys, arguments: &[Vec<u8>]) -> Result<Vec<Value>> {
+        plan::list(self.run(ADD_UP, keys, arguments)?)
+    }
+
+    /// The keys of a session live on.
+    pub fn refresh(&mut self, keys: &Keys, arguments: &[Vec<u8>]) -> Result<()> {
+        self.run(REFRESH, keys, arguments).map(drop)
+    }
+}

@@ -1,0 +1,166 @@
+//! What people decide about budgets, and what there is one of in a store.
+
+use redis::Value;
+
+use super::apply::{Shared, place};
+use super::lists::command;
+use super::plan;
+use super::{DECIDED_S, RedisStore, shared_value};
+use crate::domain::budget::BudgetState;
+use crate::domain::counter::CounterKey;
+use crate::domain::operation::{Effect, Operation};
+use crate::domain::time::Timestamp;
+use crate::store::ledger::amount;
+use crate::store::{Result, StoreError, Watch};
+
+impl RedisStore {
+    pub(super) fn record_operation(
+        &mut self,
+        operation: &Operation,
+        state: &BudgetState,
+    ) -> Result<Option<BudgetState>> {
+        let value = shared_value(state.budget.scope, &operation.value);
+        let operation = Operation { value: value.clone(), ..operation.clone() };
+        let key = self.keys.operations(&operation.budget, &value, operation.window_start);
+        let operated = self.keys.operated();
+        self.in_step("", operation.at, |workspace| {
+            let mut known: Vec<Operation> = workspace.record(&key)?.unwrap_or_default();
+            if known.iter().all(|known| known.id != operation.id) {
+                known.push(operation.clone());
+                workspace.put_record(&key, &known)?;
+                workspace.plan.commands.push(words(&["SADD", &operated, &key]));
+            }
+            Ok(())
+        })?;
+        let ttl = DECIDED_S.to_string();
+        let long = [&key, &operated].map(|key| command(&["EXPIRE", key, &ttl]));
+        self.link.commands(&self.keys, &long)?;
+        // Alerts that nobody saw speak of a limit that is no longer in force.
+        let place = place(&BudgetState { value, ..state.clone() });
+        for id in self.texts(&["SMEMBERS", &self.keys.unshown()])? {
+            let key = format!("{}{id}", self.keys.alert_prefix());
+            if plan::text(self.ask(&["HGET", &key, "place"])?)? == place {
+                self.ask(&["SREM", &self.keys.unshown(), &id])?;
+            }
+        }
+        let watch = [Watch { budget: state.budget.clone(), value: state.value.clone() }];
+        Ok(self.standing_of(&watch, operation.at)?.pop())
+    }
+
+    pub(super) fn list_operations(&mut self, budget: Option<&str>) -> Result<Vec<Operation>> {
+        let keys = self.texts(&["SMEMBERS", &self.keys.operated()])?;
+        let commands: Vec<_> = keys.iter().map(|key| command(&["GET", key])).collect();
+        let mut all: Vec<Operation> = Vec::new();
+        for answer in self.in_turn(&commands)? {
+            if let Some(text) = plan::bytes(answer)? {
+                all.extend(parse(&text)?);
+            }
+        }
+        all.retain(|operation| budget.is_none_or(|name| operation.budget == name));
+        all.sort_by_key(|operation| operation.at);
+        Ok(all)
+    }
+
+    pub(super) fn stood_before(&mut self, watches: &[Watch], moment: Timestamp) -> Result<Vec<BudgetState>> {
+        let installed = self.installed_at()?;
+        let shared = Shared::of(watches);
+        let mut states = Vec::new();
+        for Watch { budget, value } in &shared.watches {
+            let window = budget.window.at(moment);
+            let text =
+                plan::bytes(self.ask(&["GET", &self.keys.operations(&budget.name, value, window.start)])?)?;
+            let all = text.map(|text| parse(&text)).transpose()?.unwrap_or_default();
+            let effect = Effect::of(all.iter().filter(|o| o.at < moment).map(|o| o.decision));
+            if effect.deleted {
+                continue;
+            }
+            let since = effect.since.unwrap_or(window.start).max(window.start);
+            let of = |spec| CounterKey { spec, value: value.clone(), start: window.start, since };
+            let counters: Vec<CounterKey> = budget.counters().into_iter().map(of).collect();
+            let sums = self.add_up(counters.iter().map(|key| (key, Some(moment))), installed, false)?;
+            let scopes = counters.iter().map(|key| key.spec.scope);
+            let fresh = BudgetState::fresh(budget, value, window).decided(&effect);
+            states.push(fresh.counting(scopes.zip(sums.into_iter().map(amount))));
+        }
+        Ok(shared.named_here(states))
+    }
+
+    pub(super) fn epoch_of(&mut self) -> Result<String> {
+        let (new, key) = (super::new_epoch(), self.keys.epoch());
+        let made = command(&["SET", &key, &new, "NX", "EX", &super::KEPT_S.to_string()]);
+        let answers = self.link.commands(&self.keys, &[made, command(&["GET", &key])])?;
+        plan::text(answers.into_iter().nth(1).unwrap_or(Value::Nil))
+    }
+
+    pub(super) fn is_to_be_filled(&mut self) -> Result<bool> {
+        Ok(plan::number(self.ask(&["EXISTS", &self.keys.rebuilding()])?)? > 0)
+    }
+
+    pub(super) fn mark_to_be_filled(&mut self, rebuilding: bool) -> Result<()> {
+        let key = self.keys.rebuilding();
+        match rebuilding {
+            true => self.ask(&["SET", &key, "1", "EX", &super::KEPT_S.to_string()])?,
+            false => self.ask(&["DEL", &key])?,
+        };
+        Ok(())
+    }
+
+    pub(super) fn rename(&mut self, epoch: &str) -> Result<String> {
+        let (key, rebuilding, new) = (self.keys.epoch(), self.keys.rebuilding(), super::new_epoch());
+        self.memory.forget();
+        self.in_step("", Timestamp(0), |workspace| {
+            let is = workspace.at(&key, "").unwrap_or_default();
+            if is != epoch.as_bytes() {
+                return Ok(String::from_utf8_lossy(&is).into_owned());
+            }
+            workspace.put(&key, "", new.clone().into_bytes());
+            workspace.put(&rebuilding, "", b"1".to_vec());
+            Ok(new.clone())
+        })
+    }
+
+    pub(super) fn note_installation(&mut self, now: Timestamp) -> Result<()> {
+        let key = self.keys.installed();
+        let ttl = (10 * DECIDED_S).to_string();
+        let noted = self.ask(&["SET", &key, &now.0.to_string(), "NX", "EX", &ttl])?;
+        if plan::bytes(noted)?.is_none() {
+            return Ok(());
+        }
+        // What counted as history without it is added up anew.
+        let prefix = self.keys.counter("history ", "", 0);
+        let prefix = prefix.split("history ").next().unwrap_or_default().to_owned() + "history ";
+        let mut cursor = "0".to_owned();
+        loop {
+            let answer = plan::list(self.ask(&[
+                "SCAN",
+                &cursor,
+                "MATCH",
+                &format!("{}*", escaped(&prefix)),
+                "COUNT",
+                "500",
+            ])?)?;
+            let mut parts = answer.into_iter();
+            cursor = plan::text(parts.next().unwrap_or(Value::Nil))?;
+            for key in plan::list(parts.next().unwrap_or(Value::Nil))? {
+                self.add_up_anew(&plan::text(key)?)?;
+            }
+            if cursor == "0" {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A name as a pattern that only it matches.
+fn escaped(name: &str) -> String {
+    let special = |c: char| matches!(c, '*' | '?' | '[' | ']' | '\\' | '^');
+    name.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
+}
+
+fn words(words: &[&str]) -> Vec<Vec<u8>> {
+    words.iter().map(|word| word.as_bytes().to_vec()).collect()
+}
+
+fn parse(text: &[u8]) -> Result<Vec<Operation>> {
+    serde_json::from_slice(text).map_err(|e| StoreError::Damaged(format!("operations: {e}")))
+}

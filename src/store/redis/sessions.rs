@@ -1,0 +1,206 @@
+//! Sessions: who they are charged to, when they were seen, what they used.
+
+use std::collections::HashMap;
+
+use redis::Value;
+
+use super::apply::intern;
+use super::lists::command;
+use super::workspace::{Charged, Workspace};
+use super::{KEPT_S, RedisStore, plan};
+use crate::domain::budget::Scope;
+use crate::domain::time::Timestamp;
+use crate::store::ledger::amount;
+use crate::store::{ClientProcess, Result, Session, SessionRow, SessionTotal, StoreError};
+
+impl RedisStore {
+    /// The ids of all sessions, last seen first.
+    pub(super) fn session_ids(&mut self) -> Result<Vec<String>> {
+        self.texts(&["ZREVRANGE", &self.keys.sessions(), "0", "-1"])
+    }
+
+    pub(super) fn list_sessions(&mut self) -> Result<Vec<SessionRow>> {
+        let ids = self.session_ids()?;
+        self.rows(&ids)
+    }
+
+    pub(super) fn row_of(&mut self, id: &str) -> Result<Option<SessionRow>> {
+        Ok(self.rows(&[id.to_owned()])?.pop())
+    }
+
+    fn rows(&mut self, ids: &[String]) -> Result<Vec<SessionRow>> {
+        let mut commands = Vec::new();
+        for id in ids {
+            commands.push(command(&["GET", &self.keys.session(id)]));
+            commands.push(command(&["HMGET", &self.keys.live(id), "seen", "ended", "complete"]));
+        }
+        let mut answers = self.in_turn(&commands)?.into_iter();
+        let mut rows = Vec::new();
+        for id in ids {
+            let charged = plan::bytes(answers.next().unwrap_or(Value::Nil))?;
+            let live = plan::list(answers.next().unwrap_or(Value::Nil))?;
+            let live = live.into_iter().map(plan::bytes).collect::<Result<Vec<_>>>()?;
+            let Some(charged) = charged else { continue };
+            let charged: Charged = serde_json::from_slice(&charged)
+                .map_err(|e| StoreError::Damaged(format!("session {id}: {e}")))?;
+            let time = |at: usize| {
+                let text = live.get(at)?.as_ref()?;
+                Some(Timestamp(std::str::from_utf8(text).ok()?.parse().ok()?))
+            };
+            let session = Session {
+                id: id.clone(),
+                transcript: None,
+                project: charged.project,
+                user: charged.user,
+                task_type: charged.task_type,
+                parent: charged.parent,
+                client: charged.client,
+            };
+            let (last_seen, ended, complete) = (time(0).unwrap_or_default(), time(1), time(2).is_some());
+            rows.push(SessionRow { session, last_seen, ended, complete });
+        }
+        Ok(rows)
+    }
+
+    pub(super) fn of_client(&mut self, client: ClientProcess) -> Result<Option<String>> {
+        let key = self.keys.client(&self.machine, client);
+        let found = plan::bytes(self.ask(&["GET", &key])?)?;
+        Ok(found.map(|id| String::from_utf8_lossy(&id).into_owned()))
+    }
+
+    pub(super) fn see_session(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
+        let machine = self.machine.clone();
+        self.in_step(&session.id, now, |workspace| see(workspace, session, &machine, now, ended))?;
+        // What counts in a session must be known for as long as it goes on.
+        let keys =
+            [self.keys.totals(&session.id), self.keys.standings(&session.id), self.keys.settles(&session.id)];
+        let mut words = vec![KEPT_S.to_string(), self.keys.data_prefix(), session.id.clone()];
+        words.extend(keys);
+        let words: Vec<Vec<u8>> = words.into_iter().map(String::into_bytes).collect();
+        self.link.refresh(&self.keys, &words)
+    }
+
+    pub(super) fn complete_session(&mut self, session: &str, seen: Timestamp) -> Result<()> {
+        let live = self.keys.live(session);
+        self.in_step(session, seen, |workspace| {
+            let last =
+                workspace.at(&live, "seen").and_then(|text| String::from_utf8(text).ok()?.parse().ok());
+            if last.is_some_and(|last: i64| last <= seen.0) {
+                workspace.put(&live, "complete", b"1".to_vec());
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn total_of(&mut self, session: &str) -> Result<Option<SessionTotal>> {
+        if self.row_of(session)?.is_none() {
+            return Ok(None);
+        }
+        let mut workspace = Workspace::new(&self.keys, &self.memory, &mut self.link, KEPT_S);
+        let mut total = SessionTotal::default();
+        for stored in workspace.messages_of(session)? {
+            total.amount = total.amount.plus(amount(stored.c));
+            total.estimated_messages += u64::from(stored.e);
+        }
+        Ok(Some(total))
+    }
+
+    pub(super) fn sequences_of_all(&mut self) -> Result<HashMap<String, u64>> {
+        let ids = self.session_ids()?;
+        let commands: Vec<_> =
+            ids.iter().map(|id| command(&["HGET", &self.keys.live(id), "sequence"])).collect();
+        let answers = self.in_turn(&commands)?;
+        let mut all = HashMap::new();
+        for (id, answer) in ids.into_iter().zip(answers) {
+            let sequence = plan::bytes(answer)?.and_then(|text| String::from_utf8(text).ok()?.parse().ok());
+            all.insert(id, sequence.unwrap_or(0));
+        }
+        Ok(all)
+    }
+
+    pub(super) fn values_of(&mut self, scope: Scope, since: Timestamp) -> Result<Vec<String>> {
+        if matches!(scope, Scope::Model | Scope::AgentType) {
+            let key = self.keys.values(scope.name());
+            let mut values = self.texts(&["ZRANGEBYSCORE", &key, &since.0.to_string(), "+inf"])?;
+            values.sort();
+            return Ok(values);
+        }
+        let rows = self.list_sessions()?.into_iter().filter(|row| row.last_seen >= since);
+        let value = |row: SessionRow| match scope {
+            Scope::Project => row.session.project,
+            Scope::User => row.session.user,
+            Scope::TaskType => row.session.task_type,
+            _ => row.session.id,
+        };
+        let mut values: Vec<String> = rows.map(value).collect();
+        if !matches!(scope, Scope::Session | Scope::History) {
+            values.retain(|value| !value.is_empty() || scope != Scope::TaskType);
+            values.sort();
+            values.dedup();
+        }
+        Ok(values)
+    }
+
+    /// Adds up anew what stands under a key of counters of the history.
+    pub(super) fn add_up_anew(&mut self, key: &str) -> Result<()> {
+        let Some((head, rest)) = key.split_once("counter:") else { return Ok(()) };
+        let mut parts = rest.splitn(3, '|');
+        let (Some(_), Some(start), Some(value)) = (parts.next(), parts.next(), parts.next()) else {
+            return Ok(());
+        };
+        let installed = self.installed_at()?.unwrap_or_default();
+        let fields = self.texts(&["HKEYS", key])?;
+        self.ask(&["DEL", key])?;
+        for since in fields {
+            let from = since.parse::<i64>().unwrap_or(i64::MIN).max(start.parse().unwrap_or(i64::MIN));
+            let from = if from == i64::MIN { "-inf".to_owned() } else { from.to_string() };
+            let (ttl, end) = (KEPT_S.to_string(), installed.0.to_string());
+            let words = [head, &ttl, "1", key, &since, "history", value, &from, &end];
+            let words: Vec<Vec<u8>> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+            self.link.add_up(&self.keys, &words)?;
+        }
+        Ok(())
+    }
+}
+
+/// Notes that a session was seen: its client (a resumed session has a new one), its end. What it is charged to stays.
+fn see(
+    workspace: &mut Workspace,
+    session: &Session,
+    machine: &str,
+    now: Timestamp,
+    ended: bool,
+) -> Result<()> {
+    let id = intern(workspace, session, now)?;
+    let mut charged = workspace.charged(&id)?.unwrap_or_default();
+    let before = charged.clone();
+    if let Some(client) = session.client {
+        charged.client = Some(client);
+        let key = workspace.keys.client(machine, client);
+        workspace.put(&key, "", id.clone().into_bytes());
+    }
+    // An old session that is resumed inside another one is that one's child from now on: it is no way out.
+    if let Some(parent) = session.parent.clone().filter(|parent| *parent != id) {
+        if workspace.charged(&parent)?.is_none() {
+            let stub = Session { id: parent.clone(), parent: None, client: None, ..session.clone() };
+            intern(workspace, &stub, now)?;
+        }
+        if charged.parent.as_ref() != Some(&parent) {
+            (charged.parent, charged.parent_since) = (Some(parent), Some(now));
+        }
+    }
+    if charged != before {
+        let key = workspace.keys.session(&id);
+        workspace.put_record(&key, &charged)?;
+    }
+    let (live, sessions) = (workspace.keys.live(&id), workspace.keys.sessions());
+    let last = workspace.at(&live, "seen").and_then(|text| String::from_utf8(text).ok()?.parse().ok());
+    let seen = last.unwrap_or(i64::MIN).max(now.0).to_string();
+    workspace.command("zset", &["ZADD", &sessions, "GT", &seen, &id]);
+    workspace.command("hash", &["HSET", &live, "seen", &seen]);
+    workspace.command("hash", &["HDEL", &live, "ended", "complete"]);
+    if ended {
+        workspace.command("hash", &["HSET", &live, "ended", &now.0.to_string()]);
+    }
+    Ok(())
+}
