@@ -6,19 +6,34 @@ use std::time::Instant;
 
 use redis::{Cmd, Parser, ServerError, Value};
 
+use super::tls::{self, TlsStream};
 use super::wire::Wire;
 use super::{Failure, Limits};
-use crate::store::redis::address::{Login, Node};
+use crate::store::redis::address::{self, Node, TlsFiles};
 
 /// What a server replied to one command.
 pub type Reply = Result<Value, ServerError>;
 
+/// How to introduce oneself to a server.
+#[derive(Clone, Copy)]
+pub struct Login<'a> {
+    /// Who.
+    pub user: &'a address::Login,
+    /// The database.
+    pub db: u32,
+    /// With TLS.
+    pub tls: Option<&'a TlsFiles>,
+}
+
 enum Stream {
     Plain(Wire),
+    Tls(Box<TlsStream>),
 }
 
 /// A connection to one server.
 pub struct Link {
+    /// The server.
+    pub node: Node,
     /// The server, for messages.
     pub server: String,
     stream: Stream,
@@ -31,21 +46,27 @@ pub struct Link {
 impl Link {
     /// Connects until `deadline`. The login goes out with the first request; a database is selected at once, so that
     /// nothing runs in another one.
-    pub fn open(node: &Node, login: &Login, db: u32, limits: Limits, deadline: Instant) -> Result<Self, Failure> {
+    pub fn open(node: &Node, login: Login, limits: Limits, deadline: Instant) -> Result<Self, Failure> {
         let server = node.to_string();
-        let unreachable = |error: io::Error| failure_of_io(&server, &error);
-        let wire = Wire::connect(node, limits, deadline).map_err(unreachable)?;
-        let stream = Stream::Plain(wire);
-        let mut link = Self { server, stream, parser: Parser::new(), greeting: Vec::new(), greetings: 0 };
-        if let Some(password) = &login.password {
+        let settings = login.tls.map(tls::settings).transpose()?;
+        let connect = || {
+            let mut wire = Wire::connect(node, limits, deadline)?;
+            let Some(settings) = settings else { return Ok(Stream::Plain(wire)) };
+            wire.expect(Some(deadline))?;
+            tls::agree(wire, node, settings).map(|stream| Stream::Tls(Box::new(stream)))
+        };
+        let stream = connect().map_err(|error| failure_of_io(&server, &error))?;
+        let (greeting, greetings) = (Vec::new(), 0);
+        let mut link = Self { node: node.clone(), server, stream, parser: Parser::new(), greeting, greetings };
+        if let Some(password) = &login.user.password {
             let mut auth = redis::cmd("AUTH");
-            if let Some(user) = &login.user {
+            if let Some(user) = &login.user.user {
                 auth.arg(user);
             }
             link.greet(auth.arg(password));
         }
-        if db != 0 {
-            link.greet(redis::cmd("SELECT").arg(db));
+        if login.db != 0 {
+            link.greet(redis::cmd("SELECT").arg(login.db));
             link.ask(&[])?;
         }
         Ok(link)
@@ -62,7 +83,7 @@ impl Link {
         for command in commands {
             command.write_packed_command(&mut packed);
         }
-        let sent = self.stream.write_all(&packed).and_then(|()| self.stream.expect(None));
+        let sent = self.stream.write_all(&packed).and_then(|()| self.stream.flush()).and_then(|()| self.stream.expect(None));
         sent.map_err(|error| failure_of_io(&self.server, &error))?;
         for _ in 0..std::mem::take(&mut self.greetings) {
             if let Err(error) = self.receive()? {
@@ -92,15 +113,19 @@ impl Stream {
     fn expect(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         match self {
             Self::Plain(wire) => wire.expect(deadline),
+            Self::Tls(stream) => stream.sock.expect(deadline),
         }
     }
 }
 
 impl Read for Stream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        match self {
+        let count = match self {
             Self::Plain(wire) => wire.read(into),
-        }
+            Self::Tls(stream) => stream.read(into),
+        }?;
+        // The parser would take the end for something that Redis does not say.
+        if count == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(count) }
     }
 }
 
@@ -108,25 +133,34 @@ impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(wire) => wire.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(wire) => wire.flush(),
+            Self::Tls(stream) => stream.flush(),
         }
     }
 }
 
 /// What an error of the socket means.
 fn failure_of_io(server: &str, error: &io::Error) -> Failure {
-    use io::ErrorKind::{ConnectionRefused, NotFound, TimedOut, UnexpectedEof, WouldBlock};
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound, TimedOut, UnexpectedEof, WouldBlock};
+    let server = server.to_owned();
+    let inner = error.get_ref();
+    if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return Failure::Garbage { server, problem: format!("TLS failed ({error})") };
+    }
     let problem = match error.kind() {
-        WouldBlock | TimedOut if error.get_ref().is_none() => "no answer in time".into(),
+        _ if inner.is_some() => error.to_string(),
+        _ if error.raw_os_error() == Some(libc::EINPROGRESS) => "no answer in time".into(),
+        WouldBlock | TimedOut => "no answer in time".into(),
         ConnectionRefused => "connection refused".into(),
-        NotFound if error.get_ref().is_none() => "there is no such socket".into(),
-        UnexpectedEof => "it closed the connection".into(),
+        NotFound => "there is no such socket".into(),
+        UnexpectedEof | ConnectionReset => "it closed the connection".into(),
         _ => error.to_string(),
     };
-    Failure::Unreachable { server: server.into(), problem }
+    Failure::Unreachable { server, problem }
 }
