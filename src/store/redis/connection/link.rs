@@ -1,6 +1,5 @@
 //! A connection to one server: requests out in one piece, replies in.
 
-use std::error::Error;
 use std::io::{self, Read, Write};
 use std::time::Instant;
 
@@ -94,18 +93,33 @@ impl Link {
     }
 
     fn receive(&mut self) -> Result<Reply, Failure> {
-        match self.parser.parse_value(&mut self.stream) {
-            Ok(Value::ServerError(error)) => Ok(Err(error)),
-            Ok(value) => Ok(Ok(value)),
-            Err(error) => match error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
-                Some(error) => Err(failure_of_io(&self.server, error)),
-                // The library's words would quote what was received.
-                None => Err(Failure::Garbage {
-                    server: self.server.clone(),
-                    problem: "it does not speak the protocol of Redis".into(),
-                }),
-            },
+        let mut noting = Noting { stream: &mut self.stream, error: None };
+        match (self.parser.parse_value(&mut noting), noting.error) {
+            (Ok(Value::ServerError(error)), _) => Ok(Err(error)),
+            (Ok(value), _) => Ok(Ok(value)),
+            (Err(_), Some(error)) => Err(failure_of_io(&self.server, &error)),
+            // The library's words would quote what was received.
+            (Err(_), None) => Err(Failure::Garbage {
+                server: self.server.clone(),
+                problem: "it does not speak the protocol of Redis".into(),
+            }),
         }
+    }
+}
+
+/// Keeps the error of the socket, which the parser's own only tells of.
+struct Noting<'a> {
+    stream: &'a mut Stream,
+    error: Option<io::Error>,
+}
+
+impl Read for Noting<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(into).map_err(|error| {
+            let kind = error.kind();
+            self.error = Some(error);
+            kind.into()
+        })
     }
 }
 
