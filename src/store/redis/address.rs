@@ -13,7 +13,9 @@ const OPTIONS: &str = "ca, cert, key, db, user, password, sentinel_user, sentine
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// It does not begin with one of the schemes.
-    #[error("a Redis address begins with redis://, rediss:// or unix://, this one does not. Allowed: {FORMS}")]
+    #[error(
+        "a Redis address begins with redis://, rediss:// or unix://, this one does not. Allowed: {FORMS}"
+    )]
     Scheme,
     /// There is no host in it, or a comma too much.
     #[error("the Redis address names no host. Allowed: {FORMS}")]
@@ -25,10 +27,14 @@ pub enum AddressError {
         host: String,
     },
     /// A host cannot be read.
-    #[error("a host in the Redis address cannot be read. An IPv6 address stands in brackets: redis://[::1]:6379")]
+    #[error(
+        "a host in the Redis address cannot be read. An IPv6 address stands in brackets: redis://[::1]:6379"
+    )]
     Host,
     /// There is an @ behind the host, most likely because of a password that ends early.
-    #[error("an @ stands behind the host in the Redis address: write / ? # % in a password as %2F %3F %23 %25")]
+    #[error(
+        "an @ stands behind the host in the Redis address: write / ? # % in a password as %2F %3F %23 %25"
+    )]
     Password,
     /// A percent sign does not start an encoded character, or the characters are not UTF-8.
     #[error("the {part} in the Redis address is not percent-encoded UTF-8: write a percent sign as %25")]
@@ -159,7 +165,9 @@ impl Address {
         let (login, hosts) = match authority.rsplit_once('@') {
             Some((login, hosts)) => (read_login(login)?, hosts),
             // What stands there may be half a password: nothing of it is shown.
-            None if !matches!(family, Family::Socket) && path.contains('@') => return Err(AddressError::Password),
+            None if !matches!(family, Family::Socket) && path.contains('@') => {
+                return Err(AddressError::Password);
+            }
             None => (Login::default(), authority),
         };
         let mut address = Self {
@@ -291,7 +299,8 @@ enum Family {
 }
 
 fn read_login(text: &str) -> Result<Login, AddressError> {
-    let (user, password) = text.split_once(':').map_or((text, None), |(user, password)| (user, Some(password)));
+    let (user, password) =
+        text.split_once(':').map_or((text, None), |(user, password)| (user, Some(password)));
     let user = Some(decoded(user, "user")?).filter(|user| !user.is_empty());
     let password = password.map(|p| decoded(p, "password")).transpose()?.filter(|p| !p.is_empty());
     Ok(Login { user, password })
@@ -329,7 +338,9 @@ pub(super) fn read_host(text: &str, default_port: u16) -> Result<Node, AddressEr
     }
     let port = match port {
         None => default_port,
-        Some(port) => port.parse().ok().filter(|p| *p > 0).ok_or_else(|| AddressError::Port { host: host.into() })?,
+        Some(port) => {
+            port.parse().ok().filter(|p| *p > 0).ok_or_else(|| AddressError::Port { host: host.into() })?
+        }
     };
     Ok(Node::Tcp { host: host.into(), port })
 }

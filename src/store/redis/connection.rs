@@ -92,7 +92,8 @@ impl Connection {
     fn connect(&self) -> Result<Link, Failure> {
         let deadline = Instant::now() + self.limits.connect;
         if let Topology::Sentinel { .. } = &self.address.topology {
-            let known = self.address.start.as_ref().and_then(|node| self.open_node(node, share(deadline, 2)).ok());
+            let known =
+                self.address.start.as_ref().and_then(|node| self.open_node(node, share(deadline, 2)).ok());
             return known.map_or_else(|| self.connect_master(deadline), Ok);
         }
         let nodes: Vec<&Node> = self.address.start.iter().chain(&self.address.nodes).collect();

@@ -15,7 +15,9 @@ impl Certificates {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         fs::write(dir.join("ca.pem"), authority.pem()).unwrap();
-        for (name, hosts) in [("server", vec!["localhost".into(), "127.0.0.1".into()]), ("client", Vec::new())] {
+        for (name, hosts) in
+            [("server", vec!["localhost".into(), "127.0.0.1".into()]), ("client", Vec::new())]
+        {
             let key = KeyPair::generate().unwrap();
             let certificate = named(name, hosts).signed_by(&key, &authority).unwrap();
             fs::write(dir.join(format!("{name}.pem")), certificate.pem()).unwrap();

@@ -15,7 +15,9 @@ impl Cluster {
     /// Starts one; `None`, said loudly, where there is no Redis.
     pub fn start() -> Option<Self> {
         let node = || {
-            let options = Options::default().set("cluster-enabled", "yes").set("cluster-port", &free_port().to_string());
+            let options = Options::default()
+                .set("cluster-enabled", "yes")
+                .set("cluster-port", &free_port().to_string());
             options.set("cluster-node-timeout", "5000").start()
         };
         let nodes = [node()?, node()?, node()?];

@@ -34,7 +34,7 @@ fn a_server_that_stands_still_is_given_up() {
         assert_kind!(Unreachable, failure);
     }
     server.cont();
-    assert_eq!(open(&server.url()).command(&redis::cmd("ECHO").arg(1)), Ok(Value::BulkString(b"1".into())));
+    assert_eq!(open(&server.url()).command(redis::cmd("ECHO").arg(1)), Ok(Value::BulkString(b"1".into())));
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn a_bad_network_is_unreachable() {
         assert!(matches!(failure, Failure::Unreachable { .. }), "{manner:?}: {failure:?}");
     }
     proxy.behave(Manner::Delay(pause));
-    assert_eq!(open(&proxy.url()).command(&redis::cmd("EXISTS").arg("none")), Ok(Value::Int(0)));
+    assert_eq!(open(&proxy.url()).command(redis::cmd("EXISTS").arg("none")), Ok(Value::Int(0)));
 }
 
 #[test]
@@ -179,7 +179,8 @@ fn a_server_that_is_busy_with_a_script_is_not_ready() {
 fn replies_of_older_and_troubled_servers_are_understood() {
     let Some(server) = Server::start() else { return };
     let proxy = Proxy::to(&server);
-    let wrapped = |inner: &str| format!("-ERR Error running script (call to f_1f): @user_script:1: {inner}\r\n");
+    let wrapped =
+        |inner: &str| format!("-ERR Error running script (call to f_1f): @user_script:1: {inner}\r\n");
     let fail = |answer: &str| {
         proxy.behave(Manner::Answer(answer.into()));
         failure(&proxy.url(), LIMITS)
@@ -189,9 +190,15 @@ fn replies_of_older_and_troubled_servers_are_understood() {
     assert_kind!(NotReady, fail("-MASTERDOWN Link with MASTER is down\r\n"));
     assert_kind!(NotReady, fail("-TRYAGAIN Multiple keys request during rehashing of slot\r\n"));
     assert_kind!(NotReady, fail("-ERR max number of clients reached\r\n"));
-    assert_kind!(Full, fail("-MISCONF Redis is configured to save RDB snapshots, but it's unable to persist\r\n"));
+    assert_kind!(
+        Full,
+        fail("-MISCONF Redis is configured to save RDB snapshots, but it's unable to persist\r\n")
+    );
     assert_kind!(Denied, fail("-DENIED Redis is running in protected mode\r\n"));
-    assert_kind!(WrongType, fail(&wrapped("WRONGTYPE Operation against a key holding the wrong kind of value")));
+    assert_kind!(
+        WrongType,
+        fail(&wrapped("WRONGTYPE Operation against a key holding the wrong kind of value"))
+    );
     assert_kind!(Full, fail(&wrapped("-OOM command not allowed when used memory > 'maxmemory'.")));
     assert_kind!(ReadOnly, fail(&wrapped("-READONLY You can't write against a read only replica.")));
 }

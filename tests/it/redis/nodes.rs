@@ -44,7 +44,8 @@ fn a_cluster_sends_a_script_to_the_node_that_has_its_keys() {
 
 #[test]
 fn a_cluster_without_slots_is_not_ready() {
-    let options = Options::default().set("cluster-enabled", "yes").set("cluster-port", &free_port().to_string());
+    let options =
+        Options::default().set("cluster-enabled", "yes").set("cluster-port", &free_port().to_string());
     let Some(server) = options.start() else { return };
     let failure = failure(&server.url(), LIMITS);
     assert!(matches!(failure, Failure::NotReady { .. }), "{failure:?}");
@@ -72,8 +73,11 @@ fn nodes_that_send_in_circles_are_given_up() {
 fn sentinels_know_the_master_also_after_it_changed() {
     let Some(first) = Server::start() else { return };
     let Some(second) = Options::default().replica_of(&first).start() else { return };
-    let Some(sentinel) = Options::default().sentinel_of(&first).start() else { return };
     second.wait_for(&["INFO", "replication"], |info| info.contains("master_link_status:up"));
+    let Some(sentinel) = Options::default().sentinel_of(&first).start() else { return };
+    // It looks around every ten seconds otherwise.
+    let brisk = ["INFO-PERIOD", "100", "PING-PERIOD", "100", "ASK-PERIOD", "100", "PUBLISH-PERIOD", "100"];
+    sentinel.command(&[&["SENTINEL", "DEBUG"][..], &brisk].concat());
     let url = format!("redis+sentinel://127.0.0.1:{},127.0.0.1:{}/main", free_port(), sentinel.port());
     let address = Address::parse(&url).unwrap();
     let script = Script::new(COUNT);

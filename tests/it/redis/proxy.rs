@@ -150,7 +150,12 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         for socket in [&client, &server] {
             socket.set_nodelay(true).unwrap();
         }
-        let connection = Arc::new(Connection { client, server, shared: Arc::clone(shared), is_waiting: Mutex::new(false) });
+        let connection = Arc::new(Connection {
+            client,
+            server,
+            shared: Arc::clone(shared),
+            is_waiting: Mutex::new(false),
+        });
         for pump in [Connection::pump_requests, Connection::pump_replies] {
             let connection = Arc::clone(&connection);
             pumps.push(thread::spawn(move || {

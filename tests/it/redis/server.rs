@@ -137,7 +137,11 @@ impl Server {
     /// Ends it at once, and starts it again, empty, at the same addresses.
     pub fn restart(&mut self) {
         self.kill();
-        assert!(self.launch(), "does not start again: {}", fs::read_to_string(self.path("log")).unwrap_or_default());
+        assert!(
+            self.launch(),
+            "does not start again: {}",
+            fs::read_to_string(self.path("log")).unwrap_or_default()
+        );
     }
 
     /// Ends it at once.

@@ -14,7 +14,10 @@ fn a_server_with_tls_is_trusted_by_its_authority() {
     let large = vec![b'x'; 100_000];
     let echo = connection.command(redis::cmd("ECHO").arg(&large));
     assert_eq!(echo, Ok(Value::BulkString(large)));
-    assert_eq!(open(&server.tls_url().replace("localhost", "127.0.0.1")).command(&redis::cmd("DBSIZE")), Ok(Value::Int(0)));
+    assert_eq!(
+        open(&server.tls_url().replace("localhost", "127.0.0.1")).command(&redis::cmd("DBSIZE")),
+        Ok(Value::Int(0))
+    );
 }
 
 #[test]
@@ -24,9 +27,15 @@ fn who_is_not_trusted_gets_nothing() {
     let elsewhere = server.tls_url().replace(&server.path("ca.pem"), &other.path("ca.pem"));
     let failure_of = |url: &str| failure(url, LIMITS);
     let failed = failure_of(&elsewhere);
-    assert!(matches!(&failed, Failure::Garbage { problem, .. } if problem.contains("invalid peer certificate")), "{failed:?}");
+    assert!(
+        matches!(&failed, Failure::Garbage { problem, .. } if problem.contains("invalid peer certificate")),
+        "{failed:?}"
+    );
     let missing = failure_of(&server.tls_url().replace("ca.pem", "none.pem"));
-    assert!(matches!(&missing, Failure::Certificates { problem } if problem.contains("none.pem")), "{missing:?}");
+    assert!(
+        matches!(&missing, Failure::Certificates { problem } if problem.contains("none.pem")),
+        "{missing:?}"
+    );
     let not_pem = failure_of(&server.tls_url().replace("ca.pem", "redis.conf"));
     assert!(matches!(&not_pem, Failure::Certificates { .. }), "{not_pem:?}");
 }
@@ -36,7 +45,8 @@ fn a_client_shows_its_certificate() {
     let Some(server) = Options::default().tls().set("tls-auth-clients", "yes").start() else { return };
     let refused = failure(&server.tls_url(), LIMITS);
     assert!(matches!(refused, Failure::Garbage { .. } | Failure::Unreachable { .. }), "{refused:?}");
-    let url = format!("{}&cert={}&key={}", server.tls_url(), server.path("client.pem"), server.path("client.key"));
+    let url =
+        format!("{}&cert={}&key={}", server.tls_url(), server.path("client.pem"), server.path("client.key"));
     assert_eq!(open(&url).command(&redis::cmd("DBSIZE")), Ok(Value::Int(0)));
 }
 

@@ -94,13 +94,17 @@ impl Failure {
             "NOAUTH" | "WRONGPASS" => Self::Auth { server, problem },
             "ERR" if is_about_login(detail) => Self::Auth { server, problem },
             "NOPERM" | "DENIED" => Self::Denied { server, problem },
-            "ERR" if detail.starts_with("The user executing the script can't") => Self::Denied { server, problem },
+            "ERR" if detail.starts_with("The user executing the script can't") => {
+                Self::Denied { server, problem }
+            }
             "READONLY" => Self::ReadOnly { server },
             "OOM" | "MISCONF" => Self::Full { server, problem },
             "LOADING" | "BUSY" | "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "NOREPLICAS" => {
                 Self::NotReady { server, problem }
             }
-            "MOVED" | "ASK" => Self::NotReady { server, problem: "the nodes of the cluster send in circles".into() },
+            "MOVED" | "ASK" => {
+                Self::NotReady { server, problem: "the nodes of the cluster send in circles".into() }
+            }
             "ERR" if detail.starts_with("max number of clients") => Self::NotReady { server, problem },
             "WRONGTYPE" => Self::WrongType { server },
             _ => Self::Other { server, code: code.into(), problem },
@@ -130,7 +134,8 @@ fn inner_error<'a>(code: &'a str, detail: &'a str) -> (&'a str, &'a str) {
 
 /// What the server says, without the arguments that it repeats.
 fn without_values(detail: &str) -> String {
-    let end = [", with args beginning", " script: ", "\n", "\r"].iter().filter_map(|end| detail.find(end)).min();
+    let end =
+        [", with args beginning", " script: ", "\n", "\r"].iter().filter_map(|end| detail.find(end)).min();
     let detail = detail[..end.unwrap_or(detail.len())].trim_end_matches(['.', ' ']);
     detail.chars().filter(|c| !c.is_control()).take(300).collect()
 }

@@ -56,7 +56,8 @@ impl Link {
         };
         let stream = connect().map_err(|error| failure_of_io(&server, &error))?;
         let (greeting, greetings) = (Vec::new(), 0);
-        let mut link = Self { node: node.clone(), server, stream, parser: Parser::new(), greeting, greetings };
+        let mut link =
+            Self { node: node.clone(), server, stream, parser: Parser::new(), greeting, greetings };
         if let Some(password) = &login.user.password {
             let mut auth = redis::cmd("AUTH");
             if let Some(user) = &login.user.user {
@@ -82,7 +83,11 @@ impl Link {
         for command in commands {
             command.write_packed_command(&mut packed);
         }
-        let sent = self.stream.write_all(&packed).and_then(|()| self.stream.flush()).and_then(|()| self.stream.expect(None));
+        let sent = self
+            .stream
+            .write_all(&packed)
+            .and_then(|()| self.stream.flush())
+            .and_then(|()| self.stream.expect(None));
         sent.map_err(|error| failure_of_io(&self.server, &error))?;
         for _ in 0..std::mem::take(&mut self.greetings) {
             if let Err(error) = self.receive()? {

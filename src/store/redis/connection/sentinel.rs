@@ -9,7 +9,12 @@ use super::{Failure, Limits, share};
 use crate::store::redis::address::{Address, Node};
 
 /// The master, by the first sentinel that answers before `deadline`.
-pub fn find_master(address: &Address, master: &str, limits: Limits, deadline: Instant) -> Result<Node, Failure> {
+pub fn find_master(
+    address: &Address,
+    master: &str,
+    limits: Limits,
+    deadline: Instant,
+) -> Result<Node, Failure> {
     let mut last = None;
     for (i, sentinel) in address.nodes.iter().enumerate() {
         let until = share(deadline, address.nodes.len() - i);

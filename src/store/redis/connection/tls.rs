@@ -46,7 +46,8 @@ pub fn settings(files: &TlsFiles) -> Result<Arc<ClientConfig>, Failure> {
 /// Agrees on keys, as long as the socket waits.
 pub fn agree(mut wire: Wire, node: &Node, settings: Arc<ClientConfig>) -> io::Result<TlsStream> {
     let Node::Tcp { host, .. } = node else { return Err(io::ErrorKind::Unsupported.into()) };
-    let name = ServerName::try_from(host.clone()).map_err(|error| io::Error::new(io::ErrorKind::NotFound, error))?;
+    let name =
+        ServerName::try_from(host.clone()).map_err(|error| io::Error::new(io::ErrorKind::NotFound, error))?;
     let mut session = ClientConnection::new(settings, name).map_err(io::Error::other)?;
     while session.is_handshaking() {
         session.complete_io(&mut wire)?;

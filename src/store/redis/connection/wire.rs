@@ -65,7 +65,9 @@ impl Read for Wire {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = loop {
             match self.socket.read(into) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.arm(remaining(self.deadline)?)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    self.arm(remaining(self.deadline)?)?
+                }
                 answer => break answer?,
             }
         };
@@ -125,7 +127,9 @@ fn resolve(host: &str, port: u16, deadline: Instant) -> io::Result<Vec<SocketAdd
     })?;
     match receiver.recv_timeout(remaining(deadline)?) {
         Ok(Ok(addresses)) => Ok(addresses),
-        Ok(Err(error)) => Err(io::Error::new(io::ErrorKind::NotFound, format!("the name is not known ({error})"))),
+        Ok(Err(error)) => {
+            Err(io::Error::new(io::ErrorKind::NotFound, format!("the name is not known ({error})")))
+        }
         Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the name was not resolved in time")),
     }
 }
