@@ -4,14 +4,23 @@
 // Each test uses some of the rig.
 #![allow(dead_code, unused_imports)]
 
+mod addresses;
 mod certificates;
+mod cluster;
+mod failures;
+mod nodes;
+mod proxy;
 mod scripts;
 mod server;
+mod tls;
+mod wire;
 
 use std::time::Duration;
 
+pub use cluster::Cluster;
 use fusebox::store::redis::address::Address;
-use fusebox::store::redis::connection::{Connection, Limits};
+use fusebox::store::redis::connection::{Connection, Failure, Limits};
+pub use proxy::{Manner, Proxy, Seen};
 pub use server::{Options, PATIENCE, Server, free_port, skip, text};
 
 /// Limits that no test on a busy machine runs into.
@@ -20,4 +29,17 @@ pub const LIMITS: Limits = Limits { connect: PATIENCE, read: PATIENCE, write: PA
 /// A connection to what a URL names.
 pub fn open(url: &str) -> Connection {
     Connection::open(&Address::parse(url).unwrap(), LIMITS).unwrap()
+}
+
+/// Limits that a test is to run into.
+pub const SHORT: Limits = {
+    let brief = Duration::from_millis(100);
+    Limits { connect: brief, read: brief, write: brief }
+};
+
+/// What a request to what a URL names fails with, within limits.
+pub fn failure(url: &str, limits: Limits) -> Failure {
+    let address = Address::parse(url).unwrap();
+    let answer = Connection::open(&address, limits).and_then(|mut c| c.command(redis::cmd("INCR").arg("n")));
+    answer.expect_err("it fails")
 }

@@ -213,6 +213,11 @@ impl Address {
         Self { start: read_host(node, 6379).ok(), ..self.clone() }
     }
 
+    /// The node to connect to first.
+    pub(super) fn first(&self) -> Option<&Node> {
+        self.start.as_ref().or(self.nodes.first())
+    }
+
     fn read_database(&mut self, text: &str) -> Result<(), AddressError> {
         if !text.is_empty() {
             self.db = text.parse().map_err(|_| AddressError::Database { found: text.into() })?;

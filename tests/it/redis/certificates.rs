@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 /// Writes certificates.
 pub struct Certificates;
@@ -11,7 +11,7 @@ pub struct Certificates;
 impl Certificates {
     /// Writes `ca.pem`, `server.pem`, `server.key` (for localhost and 127.0.0.1), `client.pem` and `client.key`.
     pub fn write(dir: &Path) {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        let mut params = named("authority", Vec::new());
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         fs::write(dir.join("ca.pem"), authority.pem()).unwrap();
@@ -19,9 +19,16 @@ impl Certificates {
             [("server", vec!["localhost".into(), "127.0.0.1".into()]), ("client", Vec::new())]
         {
             let key = KeyPair::generate().unwrap();
-            let certificate = CertificateParams::new(hosts).unwrap().signed_by(&key, &authority).unwrap();
+            let certificate = named(name, hosts).signed_by(&key, &authority).unwrap();
             fs::write(dir.join(format!("{name}.pem")), certificate.pem()).unwrap();
             fs::write(dir.join(format!("{name}.key")), key.serialize_pem()).unwrap();
         }
     }
+}
+
+/// Each has a name of its own: one that is called as its issuer would pass for one that it signed itself.
+fn named(name: &str, hosts: Vec<String>) -> CertificateParams {
+    let mut params = CertificateParams::new(hosts).unwrap();
+    params.distinguished_name.push(DnType::CommonName, format!("Fusebox test {name}"));
+    params
 }

@@ -23,7 +23,7 @@ pub struct Options {
     password: Option<String>,
     acl: Option<String>,
     tls: bool,
-    program: Option<&'static str>,
+    is_sentinel: bool,
 }
 
 /// A running server; it ends with this value.
@@ -68,15 +68,14 @@ impl Options {
 
     /// It runs as a sentinel that watches a server under the name `main`.
     pub fn sentinel_of(mut self, server: &Server) -> Self {
-        self.program = Some("redis-sentinel");
+        self.is_sentinel = true;
         self.set("sentinel monitor", &format!("main 127.0.0.1 {} 1", server.port))
     }
 
     /// Starts it; `None`, said loudly, where there is no Redis.
     pub fn start(self) -> Option<Server> {
-        let program = self.program.unwrap_or("redis-server");
-        if Command::new(program).arg("--version").stdout(Stdio::null()).status().is_err() {
-            skip(&format!("{program} is not installed"));
+        if Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_err() {
+            skip("redis-server is not installed (Debian: redis-server)");
             return None;
         }
         let dir = TempDir::with_prefix("fusebox-redis-").unwrap();
@@ -89,7 +88,7 @@ impl Options {
                 return Some(server);
             }
         }
-        panic!("{program} does not start: {}", fs::read_to_string(server.path("log")).unwrap_or_default())
+        panic!("redis-server does not start: {}", fs::read_to_string(server.path("log")).unwrap_or_default())
     }
 }
 
@@ -207,8 +206,9 @@ impl Server {
     /// Starts it, and waits until it answers; `false`: it ended.
     fn launch(&mut self) -> bool {
         fs::write(self.path("redis.conf"), self.configuration()).unwrap();
-        let mut command = Command::new(self.options.program.unwrap_or("redis-server"));
-        command.arg(self.path("redis.conf")).current_dir(self.dir.path());
+        let mut command = Command::new("redis-server");
+        command.arg(self.path("redis.conf")).args(self.options.is_sentinel.then_some("--sentinel"));
+        command.current_dir(self.dir.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.child = Some(command.spawn().unwrap());
         let since = Instant::now();
@@ -234,7 +234,7 @@ impl Server {
             format!("dir {}", self.dir.path().display()),
             format!("logfile {}", self.path("log")),
         ];
-        if self.options.program.is_none() {
+        if !self.options.is_sentinel {
             lines.extend(["save \"\"".into(), "appendonly no".into()]);
         }
         if let Some(password) = &self.options.password {

@@ -65,6 +65,12 @@ pub enum Failure {
         /// What is wrong.
         problem: String,
     },
+    /// Files for TLS cannot be used.
+    #[error("the files for TLS to Redis cannot be used: {problem}. Mend ca, cert and key in its address.")]
+    Certificates {
+        /// Which, and why.
+        problem: String,
+    },
     /// Another error of the server, or of a script.
     #[error("Redis at {server} answers with an error: {code} {problem}")]
     Other {
@@ -95,6 +101,9 @@ impl Failure {
             "OOM" | "MISCONF" => Self::Full { server, problem },
             "LOADING" | "BUSY" | "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "NOREPLICAS" => {
                 Self::NotReady { server, problem }
+            }
+            "MOVED" | "ASK" => {
+                Self::NotReady { server, problem: "the nodes of the cluster send in circles".into() }
             }
             "ERR" if detail.starts_with("max number of clients") => Self::NotReady { server, problem },
             "WRONGTYPE" => Self::WrongType { server },

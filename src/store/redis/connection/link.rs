@@ -1,24 +1,38 @@
 //! A connection to one server: requests out in one piece, replies in.
 
-use std::error::Error;
 use std::io::{self, Read, Write};
 use std::time::Instant;
 
 use redis::{Cmd, Parser, ServerError, Value};
 
+use super::tls::{self, TlsStream};
 use super::wire::Wire;
 use super::{Failure, Limits};
-use crate::store::redis::address::{Login, Node};
+use crate::store::redis::address::{self, Node, TlsFiles};
 
 /// What a server replied to one command.
 pub type Reply = Result<Value, ServerError>;
 
+/// How to introduce oneself to a server.
+#[derive(Clone, Copy)]
+pub struct Login<'a> {
+    /// Who.
+    pub user: &'a address::Login,
+    /// The database.
+    pub db: u32,
+    /// With TLS.
+    pub tls: Option<&'a TlsFiles>,
+}
+
 enum Stream {
     Plain(Wire),
+    Tls(Box<TlsStream>),
 }
 
 /// A connection to one server.
 pub struct Link {
+    /// The server.
+    pub node: Node,
     /// The server, for messages.
     pub server: String,
     stream: Stream,
@@ -31,27 +45,28 @@ pub struct Link {
 impl Link {
     /// Connects until `deadline`. The login goes out with the first request; a database is selected at once, so that
     /// nothing runs in another one.
-    pub fn open(
-        node: &Node,
-        login: &Login,
-        db: u32,
-        limits: Limits,
-        deadline: Instant,
-    ) -> Result<Self, Failure> {
+    pub fn open(node: &Node, login: Login, limits: Limits, deadline: Instant) -> Result<Self, Failure> {
         let server = node.to_string();
-        let unreachable = |error: io::Error| failure_of_io(&server, &error);
-        let wire = Wire::connect(node, limits, deadline).map_err(unreachable)?;
-        let stream = Stream::Plain(wire);
-        let mut link = Self { server, stream, parser: Parser::new(), greeting: Vec::new(), greetings: 0 };
-        if let Some(password) = &login.password {
+        let settings = login.tls.map(tls::settings).transpose()?;
+        let connect = || {
+            let mut wire = Wire::connect(node, limits, deadline)?;
+            let Some(settings) = settings else { return Ok(Stream::Plain(wire)) };
+            wire.expect(Some(deadline))?;
+            tls::agree(wire, node, settings).map(|stream| Stream::Tls(Box::new(stream)))
+        };
+        let stream = connect().map_err(|error| failure_of_io(&server, &error))?;
+        let (greeting, greetings) = (Vec::new(), 0);
+        let mut link =
+            Self { node: node.clone(), server, stream, parser: Parser::new(), greeting, greetings };
+        if let Some(password) = &login.user.password {
             let mut auth = redis::cmd("AUTH");
-            if let Some(user) = &login.user {
+            if let Some(user) = &login.user.user {
                 auth.arg(user);
             }
             link.greet(auth.arg(password));
         }
-        if db != 0 {
-            link.greet(redis::cmd("SELECT").arg(db));
+        if login.db != 0 {
+            link.greet(redis::cmd("SELECT").arg(login.db));
             link.ask(&[])?;
         }
         Ok(link)
@@ -68,7 +83,11 @@ impl Link {
         for command in commands {
             command.write_packed_command(&mut packed);
         }
-        let sent = self.stream.write_all(&packed).and_then(|()| self.stream.expect(None));
+        let sent = self
+            .stream
+            .write_all(&packed)
+            .and_then(|()| self.stream.flush())
+            .and_then(|()| self.stream.expect(None));
         sent.map_err(|error| failure_of_io(&self.server, &error))?;
         for _ in 0..std::mem::take(&mut self.greetings) {
             if let Err(error) = self.receive()? {
@@ -79,18 +98,33 @@ impl Link {
     }
 
     fn receive(&mut self) -> Result<Reply, Failure> {
-        match self.parser.parse_value(&mut self.stream) {
-            Ok(Value::ServerError(error)) => Ok(Err(error)),
-            Ok(value) => Ok(Ok(value)),
-            Err(error) => match error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
-                Some(error) => Err(failure_of_io(&self.server, error)),
-                // The library's words would quote what was received.
-                None => Err(Failure::Garbage {
-                    server: self.server.clone(),
-                    problem: "it does not speak the protocol of Redis".into(),
-                }),
-            },
+        let mut noting = Noting { stream: &mut self.stream, error: None };
+        match (self.parser.parse_value(&mut noting), noting.error) {
+            (Ok(Value::ServerError(error)), _) => Ok(Err(error)),
+            (Ok(value), _) => Ok(Ok(value)),
+            (Err(_), Some(error)) => Err(failure_of_io(&self.server, &error)),
+            // The library's words would quote what was received.
+            (Err(_), None) => Err(Failure::Garbage {
+                server: self.server.clone(),
+                problem: "it does not speak the protocol of Redis".into(),
+            }),
         }
+    }
+}
+
+/// Keeps the error of the socket, which the parser's own only tells of.
+struct Noting<'a> {
+    stream: &'a mut Stream,
+    error: Option<io::Error>,
+}
+
+impl Read for Noting<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(into).map_err(|error| {
+            let kind = error.kind();
+            self.error = Some(error);
+            kind.into()
+        })
     }
 }
 
@@ -98,15 +132,19 @@ impl Stream {
     fn expect(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         match self {
             Self::Plain(wire) => wire.expect(deadline),
+            Self::Tls(stream) => stream.sock.expect(deadline),
         }
     }
 }
 
 impl Read for Stream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        match self {
+        let count = match self {
             Self::Plain(wire) => wire.read(into),
-        }
+            Self::Tls(stream) => stream.read(into),
+        }?;
+        // The parser would take the end for something that Redis does not say.
+        if count == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(count) }
     }
 }
 
@@ -114,25 +152,34 @@ impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(wire) => wire.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(wire) => wire.flush(),
+            Self::Tls(stream) => stream.flush(),
         }
     }
 }
 
 /// What an error of the socket means.
 fn failure_of_io(server: &str, error: &io::Error) -> Failure {
-    use io::ErrorKind::{ConnectionRefused, NotFound, TimedOut, UnexpectedEof, WouldBlock};
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound, TimedOut, UnexpectedEof, WouldBlock};
+    let server = server.to_owned();
+    let inner = error.get_ref();
+    if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return Failure::Garbage { server, problem: format!("TLS failed ({error})") };
+    }
     let problem = match error.kind() {
-        WouldBlock | TimedOut if error.get_ref().is_none() => "no answer in time".into(),
+        _ if inner.is_some() => error.to_string(),
+        _ if error.raw_os_error() == Some(libc::EINPROGRESS) => "no answer in time".into(),
+        WouldBlock | TimedOut => "no answer in time".into(),
         ConnectionRefused => "connection refused".into(),
-        NotFound if error.get_ref().is_none() => "there is no such socket".into(),
-        UnexpectedEof => "it closed the connection".into(),
+        NotFound => "there is no such socket".into(),
+        UnexpectedEof | ConnectionReset => "it closed the connection".into(),
         _ => error.to_string(),
     };
-    Failure::Unreachable { server: server.into(), problem }
+    Failure::Unreachable { server, problem }
 }

@@ -1,0 +1,50 @@
+//! A cluster of three nodes, each with a third of the slots.
+
+use super::{Options, Server, free_port, text};
+
+/// The slots of all keys.
+pub const SLOTS: u16 = 16384;
+
+/// A running cluster.
+pub struct Cluster {
+    /// Its nodes: the first has the first third of the slots, and so on.
+    pub nodes: Vec<Server>,
+}
+
+impl Cluster {
+    /// Starts one; `None`, said loudly, where there is no Redis.
+    pub fn start() -> Option<Self> {
+        let node = || {
+            let options = Options::default()
+                .set("cluster-enabled", "yes")
+                .set("cluster-port", &free_port().to_string());
+            options.set("cluster-node-timeout", "5000").start()
+        };
+        let nodes = [node()?, node()?, node()?];
+        let bounds = [0, SLOTS / 3, SLOTS / 3 * 2, SLOTS];
+        for (i, server) in nodes.iter().enumerate() {
+            let (first, last) = (bounds[i].to_string(), (bounds[i + 1] - 1).to_string());
+            server.command(&["CLUSTER", "ADDSLOTSRANGE", &first, &last]);
+            // So that none of them claims the same epoch, which they would have to settle first.
+            server.command(&["CLUSTER", "SET-CONFIG-EPOCH", &(i + 1).to_string()]);
+        }
+        for server in &nodes[1..] {
+            let bus = server.text(&["CONFIG", "GET", "cluster-port"]).lines().last().unwrap().to_owned();
+            let port = server.port().to_string();
+            assert_eq!(nodes[0].text(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]), "OK");
+        }
+        for server in &nodes {
+            server.wait_for(&["CLUSTER", "INFO"], |info| {
+                info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
+            });
+        }
+        Some(Self { nodes: nodes.into() })
+    }
+
+    /// The node that has a key, and a node that has not.
+    pub fn owner_and_other(&self, key: &str) -> (&Server, &Server) {
+        let slot: u16 = text(&self.nodes[0].command(&["CLUSTER", "KEYSLOT", key])).parse().unwrap();
+        let owner = usize::from((slot / (SLOTS / 3)).min(2));
+        (&self.nodes[owner], &self.nodes[(owner + 1) % 3])
+    }
+}

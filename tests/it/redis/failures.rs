@@ -1,0 +1,204 @@
+//! What fails, and as what.
+
+use std::time::Duration;
+
+use fusebox::store::redis::connection::{Failure, Script};
+use redis::Value;
+
+use super::{LIMITS, Manner, Options, Proxy, SHORT, Server, failure, free_port, open};
+
+/// Asserts the kind of a failure.
+macro_rules! assert_kind {
+    ($kind:ident, $failure:expr) => {{
+        let failure = $failure;
+        assert!(matches!(failure, Failure::$kind { .. }), "{failure:?}");
+    }};
+}
+
+#[test]
+fn a_server_that_is_not_there_is_unreachable() {
+    assert_kind!(Unreachable, failure(&format!("redis://127.0.0.1:{}", free_port()), LIMITS));
+    assert_kind!(Unreachable, failure("unix:///nowhere/socket", LIMITS));
+    assert_kind!(Unreachable, failure("redis://no-such-host.invalid", SHORT));
+    let error = failure(&format!("redis://localhost:{}", free_port()), LIMITS).to_string();
+    assert!(error.contains("connection refused. Start it"), "{error}");
+}
+
+#[test]
+fn a_server_that_stands_still_is_given_up() {
+    let Some(server) = Server::start() else { return };
+    server.stop();
+    for url in [server.url(), server.socket_url()] {
+        let failure = failure(&url, SHORT);
+        assert!(failure.to_string().contains("no answer in time"), "{failure}");
+        assert_kind!(Unreachable, failure);
+    }
+    server.cont();
+    assert_eq!(open(&server.url()).command(redis::cmd("ECHO").arg(1)), Ok(Value::BulkString(b"1".into())));
+}
+
+#[test]
+fn a_bad_network_is_unreachable() {
+    let Some(server) = Server::start() else { return };
+    let proxy = Proxy::to(&server);
+    let pause = Duration::from_millis(10);
+    let manners = [
+        Manner::Hang,
+        Manner::CutRequests,
+        Manner::CutReplies,
+        Manner::CutAfter(1),
+        Manner::Delay(Duration::from_millis(400)),
+        Manner::Trickle(b"+almost ".into(), pause),
+        Manner::Trickle(b"*1\r\n".into(), pause),
+        Manner::Answer(b"$100\r\nhalf of it".into()),
+    ];
+    for manner in manners {
+        proxy.behave(manner.clone());
+        let failure = failure(&proxy.url(), SHORT);
+        assert!(matches!(failure, Failure::Unreachable { .. }), "{manner:?}: {failure:?}");
+    }
+    proxy.behave(Manner::Delay(pause));
+    assert_eq!(open(&proxy.url()).command(redis::cmd("EXISTS").arg("none")), Ok(Value::Int(0)));
+}
+
+#[test]
+fn a_connection_that_broke_is_made_anew() {
+    let Some(server) = Server::start() else { return };
+    let proxy = Proxy::to(&server);
+    let mut connection = open(&proxy.url());
+    assert_eq!(connection.command(&redis::cmd("DBSIZE")), Ok(Value::Int(0)));
+    proxy.cut();
+    assert_kind!(Unreachable, connection.command(&redis::cmd("DBSIZE")).unwrap_err());
+    assert_eq!(connection.command(&redis::cmd("DBSIZE")), Ok(Value::Int(0)));
+}
+
+#[test]
+fn what_does_not_speak_redis_is_garbage() {
+    let Some(server) = Server::start() else { return };
+    let proxy = Proxy::to(&server);
+    let answers: [&[u8]; 8] = [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"\0\0\0\0",
+        b":not a number\r\n",
+        b"$3\r\nlong\r\n",
+        b"*99999999999999999999\r\n",
+        b"\x15\x03\x03\x00\x02\x02\x28",
+        &b"*1\r\n".repeat(5000),
+        b"\xff\xff\xff\xff\r\n",
+    ];
+    for answer in answers {
+        proxy.behave(Manner::Answer(answer.into()));
+        assert_kind!(Garbage, failure(&proxy.url(), LIMITS));
+    }
+}
+
+#[test]
+fn lengths_that_no_memory_holds_end_in_time() {
+    let Some(server) = Server::start() else { return };
+    let proxy = Proxy::to(&server);
+    for kind in ['*', '$', '%', '~', '>', '|', '=', '!'] {
+        for length in ["4000000000", "9223372036854775807", "4611686018427387904", "-7"] {
+            proxy.behave(Manner::Last(format!("{kind}{length}\r\n+x\r\n").into()));
+            let answer = open(&proxy.url()).command(&redis::cmd("DBSIZE"));
+            let is_fine = matches!(answer, Err(Failure::Unreachable { .. } | Failure::Garbage { .. }));
+            assert!(is_fine || length == "-7", "{kind}{length}: {answer:?}");
+        }
+    }
+}
+
+#[test]
+fn logins_fail_by_themselves() {
+    let Some(server) = Options::default().password("right").start() else { return };
+    for url in [server.url().replace(":right@", ""), server.url().replace("right", "wrong")] {
+        let failure = failure(&url, LIMITS);
+        assert!(!format!("{failure} {failure:?}").contains("wrong@"), "{failure:?}");
+        assert_kind!(Auth, failure);
+    }
+    let Some(open) = Server::start() else { return };
+    assert_kind!(Auth, failure(&open.url().replace("//", "//:needless@"), LIMITS));
+    assert_kind!(Auth, failure(&open.url().replace("//", "//nobody:needless@"), LIMITS));
+}
+
+#[test]
+fn a_user_without_rights_is_denied() {
+    let users = "user default on nopass ~* &* +@all\nuser reader on >pw ~* +get +evalsha +script\n\
+                 user other on >pw ~other:* +@all\n";
+    let Some(server) = Options::default().acl(users).start() else { return };
+    let as_user = |user: &str| server.url().replace("//", &format!("//{user}:pw@"));
+    assert_kind!(Denied, failure(&as_user("reader"), LIMITS));
+    assert_kind!(Denied, failure(&as_user("other"), LIMITS));
+    // Within a script, too.
+    let script = Script::new("return redis.call('SET', KEYS[1], 'x')");
+    for user in ["reader", "other"] {
+        assert_kind!(Denied, open(&as_user(user)).run(&script, &[b"n"], &[]).unwrap_err());
+    }
+    let sneaky = Script::new("return redis.call('SET', 'elsewhere', 'x')");
+    assert_kind!(Denied, open(&as_user("other")).run(&sneaky, &[b"other:1"], &[]).unwrap_err());
+}
+
+#[test]
+fn a_server_says_what_it_cannot_do() {
+    let Some(server) = Server::start() else { return };
+    let mut connection = open(&server.url());
+    server.command(&["LPUSH", "n", "hidden-value"]);
+    assert_kind!(WrongType, failure(&server.url(), LIMITS));
+    let script = Script::new("return redis.call('INCR', KEYS[1])");
+    assert_kind!(WrongType, connection.run(&script, &[b"n"], &[]).unwrap_err());
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert_kind!(Full, failure(&server.url(), LIMITS));
+    assert_kind!(Full, connection.run(&script, &[b"other"], &[]).unwrap_err());
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    server.command(&["REPLICAOF", "127.0.0.1", "1"]);
+    assert_kind!(ReadOnly, failure(&server.url(), LIMITS));
+    assert_kind!(ReadOnly, connection.run(&script, &[b"other"], &[]).unwrap_err());
+    server.command(&["REPLICAOF", "NO", "ONE"]);
+
+    let own = Script::new("return redis.error_reply('EPOCH another one')");
+    let failure = connection.run(&own, &[], &[]).unwrap_err();
+    assert!(matches!(&failure, Failure::Other { code, .. } if code == "EPOCH"), "{failure:?}");
+    let failure = connection.command(redis::cmd("NOSUCH").arg("hidden-value")).unwrap_err();
+    assert!(!format!("{failure} {failure:?}").contains("hidden-value"), "{failure:?}");
+    let broken = Script::new("this is no Lua");
+    assert_kind!(Other, connection.run(&broken, &[], &[]).unwrap_err());
+}
+
+#[test]
+fn a_server_that_is_busy_with_a_script_is_not_ready() {
+    let Some(server) = Options::default().set("busy-reply-threshold", "1").start() else { return };
+    let endless = Script::new("while true do end");
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| open(&server.url()).run(&endless, &[], &[]));
+        server.wait_for(&["PING"], |answer| answer.starts_with("BUSY"));
+        assert_kind!(NotReady, failure(&server.url(), LIMITS));
+        assert_eq!(server.text(&["SCRIPT", "KILL"]), "OK");
+        assert_kind!(Other, running.join().unwrap().unwrap_err());
+    });
+}
+
+#[test]
+fn replies_of_older_and_troubled_servers_are_understood() {
+    let Some(server) = Server::start() else { return };
+    let proxy = Proxy::to(&server);
+    let wrapped =
+        |inner: &str| format!("-ERR Error running script (call to f_1f): @user_script:1: {inner}\r\n");
+    let fail = |answer: &str| {
+        proxy.behave(Manner::Answer(answer.into()));
+        failure(&proxy.url(), LIMITS)
+    };
+    assert_kind!(NotReady, fail("-LOADING Redis is loading the dataset in memory\r\n"));
+    assert_kind!(NotReady, fail("-CLUSTERDOWN Hash slot not served\r\n"));
+    assert_kind!(NotReady, fail("-MASTERDOWN Link with MASTER is down\r\n"));
+    assert_kind!(NotReady, fail("-TRYAGAIN Multiple keys request during rehashing of slot\r\n"));
+    assert_kind!(NotReady, fail("-ERR max number of clients reached\r\n"));
+    assert_kind!(
+        Full,
+        fail("-MISCONF Redis is configured to save RDB snapshots, but it's unable to persist\r\n")
+    );
+    assert_kind!(Denied, fail("-DENIED Redis is running in protected mode\r\n"));
+    assert_kind!(
+        WrongType,
+        fail(&wrapped("WRONGTYPE Operation against a key holding the wrong kind of value"))
+    );
+    assert_kind!(Full, fail(&wrapped("-OOM command not allowed when used memory > 'maxmemory'.")));
+    assert_kind!(ReadOnly, fail(&wrapped("-READONLY You can't write against a read only replica.")));
+}

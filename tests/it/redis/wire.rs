@@ -1,0 +1,60 @@
+//! What goes over the wire: one request and one reply, and nothing besides.
+
+use fusebox::store::redis::connection::Script;
+use redis::Value;
+
+use super::{Options, Proxy, Server, open};
+
+fn packed(words: &[&str]) -> Vec<u8> {
+    let mut command = redis::Cmd::new();
+    for word in words {
+        command.arg(*word);
+    }
+    command.get_packed_command()
+}
+
+#[test]
+fn a_known_script_is_one_request_and_one_reply() {
+    let Some(server) = Server::start() else { return };
+    let script = Script::new("return ARGV[1]");
+    assert_eq!(server.text(&["SCRIPT", "LOAD", script.source()]), script.sha1());
+    let proxy = Proxy::to(&server);
+    let large = vec![b'x'; 300_000];
+    assert_eq!(open(&proxy.url()).run(&script, &[b"k"], &[&large]), Ok(Value::BulkString(large.clone())));
+    let seen = proxy.take();
+    assert_eq!((seen.connections, seen.requests.len(), seen.replies.len()), (1, 1, 1));
+    let start = packed(&["EVALSHA", script.sha1(), "1", "k", "x"]);
+    assert_eq!(seen.requests[0][4..60], start[4..60]);
+    assert!(seen.sent() > 300_000 && seen.received() > 300_000);
+}
+
+#[test]
+fn a_script_that_is_not_known_costs_one_request_more() {
+    let Some(server) = Server::start() else { return };
+    let proxy = Proxy::to(&server);
+    let script = Script::new("return 7");
+    assert_eq!(open(&proxy.url()).run(&script, &[], &[]), Ok(Value::Int(7)));
+    let call = packed(&["EVALSHA", script.sha1(), "0"]);
+    let again = [packed(&["SCRIPT", "LOAD", script.source()]), call.clone()].concat();
+    assert_eq!(proxy.take().requests, [call, again]);
+}
+
+#[test]
+fn a_login_goes_out_with_the_request() {
+    let Some(server) = Options::default().password("secret").start() else { return };
+    let proxy = Proxy::to(&server);
+    let url = proxy.url().replace("//", "//:secret@");
+    assert_eq!(open(&url).command(&redis::cmd("DBSIZE")), Ok(Value::Int(0)));
+    let seen = proxy.take();
+    assert_eq!(seen.requests, [[packed(&["AUTH", "secret"]), packed(&["DBSIZE"])].concat()]);
+}
+
+#[test]
+fn nothing_runs_in_another_database_than_the_one_that_was_named() {
+    let Some(server) = Options::default().set("databases", "2").start() else { return };
+    let proxy = Proxy::to(&server);
+    let failure = super::failure(&format!("{}/5", proxy.url()), super::LIMITS);
+    assert!(failure.to_string().contains("DB index is out of range"), "{failure}");
+    assert_eq!(proxy.take().requests, [packed(&["SELECT", "5"])]);
+    assert_eq!(server.text(&["DBSIZE"]), "0");
+}
