@@ -56,8 +56,9 @@ fn reading() -> impl Strategy<Value = Fact> {
     )
 }
 
-fn told(fact: impl Strategy<Value = Fact>) -> impl Strategy<Value = Vec<Told>> {
-    prop::collection::vec((0..SESSIONS.len(), fact), 1..24)
+/// Some facts of so many sessions.
+fn told(sessions: usize, fact: impl Strategy<Value = Fact>) -> impl Strategy<Value = Vec<Told>> {
+    prop::collection::vec((0..sessions, fact), 1..24)
 }
 
 fn ways() -> impl Strategy<Value = Way> {
@@ -137,13 +138,18 @@ fn in_pieces(backend: &dyn Backend, told: &[Told], way: &Way) -> Outcome {
 }
 
 fn compare(backend: &dyn Backend, facts: impl Strategy<Value = Vec<Told>>) {
-    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(32) });
+    let mut runner = TestRunner::new(Config {
+        failure_persistence: None,
+        max_shrink_iters: 3000,
+        ..Config::with_cases(32)
+    });
     let same = |(told, way): (Vec<Told>, Way)| {
         let (pieces, whole) = (in_pieces(backend, &told, &way), at_one_go(backend, &told));
         for (piece, whole) in pieces.0.iter().zip(&whole.0) {
+            let [piece, whole] = [piece, whole].map(|state| (state.used, state.history));
             prop_assert_eq!(piece, whole);
         }
-        prop_assert_eq!(pieces, whole);
+        prop_assert_eq!(pieces.1, whole.1);
         Ok(())
     };
     if let Err(error) = runner.run(&(facts, ways()), same) {
@@ -152,7 +158,7 @@ fn compare(backend: &dyn Backend, facts: impl Strategy<Value = Vec<Told>>) {
 }
 
 fn messages_in_any_order(backend: &dyn Backend) {
-    compare(backend, told(reading()));
+    compare(backend, told(SESSIONS.len(), reading()));
 }
 
 fn totals_in_any_order(backend: &dyn Backend) {
@@ -171,5 +177,5 @@ fn totals_in_any_order(backend: &dyn Backend) {
         let until = (!open).then(|| second(at * 100 + 60));
         total(1, usage(i, o, r), second(at * 100), until)
     });
-    compare(backend, told(prop_oneof![4 => whole, 1 => summary, 2 => sum]));
+    compare(backend, told(1, prop_oneof![4 => whole, 1 => summary, 2 => sum]));
 }

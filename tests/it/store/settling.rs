@@ -51,7 +51,9 @@ pub fn check(backend: &dyn Backend, told: &[Told], truths: &[(&str, Usage, u64)]
         let store = &mut *backend.fresh().open();
         let ids = truths.iter().map(|truth| truth.0);
         if n % 2 == 0 {
-            ids.clone().for_each(|id| drop(moved(store, Scope::Session, id)));
+            for id in ids.clone() {
+                moved(store, Scope::Session, id);
+            }
             moved(store, Scope::User, "ann");
         }
         in_portions(store, order, if n < 2 { 1 } else { n });

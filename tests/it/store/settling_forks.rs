@@ -69,9 +69,10 @@ fn compactions_in_both_branches_come_to_both_totals(backend: &dyn Backend) {
         of("p", line("b", 21, usage(7, 1, 0))),
         of("p", compaction("cp", second(22), 99)),
         ("p", total(1, usage(8107, 611, 140), second(22), None)),
-        of("f", line("x", 31, usage(20, 2, 0))),
-        of("f", compaction("cf", second(32), 88)),
-        ("f", total(1, usage(9120, 712, 150), second(32), None)),
+        // Forked before that, with the first total.
+        of("f", line("x", 11, usage(20, 2, 0))),
+        of("f", compaction("cf", second(12), 88)),
+        ("f", total(1, usage(9120, 712, 150), second(12), None)),
     ]);
     let truths = [("p", usage(8107, 611, 140), 0), ("f", usage(9120, 712, 150), 0)];
     // Together: the origin's, and what the fork adds to the 4,100 that it began with.

@@ -160,9 +160,10 @@ fn the_meter_is_no_budget(backend: &dyn Backend) {
 fn slots_of_a_client_that_is_gone_are_free(backend: &dyn Backend) {
     let store = &mut *backend.open();
     (1..=3).for_each(|call| drop(Look::of(&asked(call)).apply(store)));
-    let look = Look { client_since: Some(NOW), now: second(10), ..Look::of(&asked(4)) };
+    let another = asked(4);
+    let look = Look { client_since: Some(NOW), now: second(10), ..Look::of(&another) };
     assert_eq!(look.apply(store).crowded, full(3, 3));
-    let look = Look { client_since: Some(second(5)), now: second(10), ..Look::of(&asked(4)) };
+    let look = Look { client_since: Some(second(5)), now: second(10), ..Look::of(&another) };
     assert_eq!(look.apply(store).crowded, None);
     assert_eq!(live(store, "s"), (1, 4));
 }
@@ -173,7 +174,6 @@ fn slots_that_nobody_renews_are_free(backend: &dyn Backend) {
     Look { now: second(20 * 60), ..Look::of(&[SlotEvent::Alive { agent: "x".into(), call: Some(1) }]) }
         .apply(store);
     assert_eq!(live(store, "s"), (3, 3));
-    let look = Look { now: second(31 * 60), ..Look::of(&asked(4)) };
-    assert_eq!(look.apply(store).crowded, None);
+    assert_eq!(Look { now: second(31 * 60), ..Look::of(&asked(4)) }.apply(store).crowded, None);
     assert_eq!(live(store, "s"), (2, 4), "the one that showed life, and the new one");
 }
