@@ -12,6 +12,7 @@ use super::step::{Step, added_up, child, moved, record, session, used};
 conformance!(
     a_parent_bears_what_its_child_brings,
     so_do_the_parents_of_parents,
+    from_when_on_each_of_them_was_one,
     what_was_there_before_is_the_childs_own,
     a_session_resumed_inside_another_is_its_child_from_then_on,
     a_batch_does_not_change_the_parent,
@@ -71,6 +72,15 @@ fn so_do_the_parents_of_parents(backend: &dyn Backend) {
     assert_eq!(each(store, &ids), expected);
     assert_eq!(used(store, Scope::User, "ann"), 15);
     agree(store, &ids);
+}
+
+fn from_when_on_each_of_them_was_one(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    store.see(&child("c", "p"), second(0), false).expect("noted");
+    store.see(&child("p", "g"), second(100), false).expect("noted");
+    record(store, "c", &[at("a", -1, 1), at("b", 50, 2), at("d", 100, 4)]);
+    assert_eq!(each(store, &["g", "p", "c"]), [4, 6, 7]);
+    agree(store, &["g", "p", "c"]);
 }
 
 fn what_was_there_before_is_the_childs_own(backend: &dyn Backend) {
