@@ -1,0 +1,45 @@
+//! The conformance suite of [`fusebox::store::Store`]: what every store must do, in whatever it keeps its rows.
+//!
+//! A test is a function that takes a `&dyn Backend`, and is named in `conformance!(..)`: then it runs on each backend, as
+//! `store::messages::counted_once::sqlite`. A further backend is one line of that macro.
+
+/// Makes a test of each function on each backend.
+macro_rules! conformance {
+    ($($test:ident),+ $(,)?) => {$(
+        mod $test {
+            crate::store::backends!($test, sqlite: Sqlite);
+        }
+    )+};
+}
+
+/// Makes a test of one function on each of these backends.
+macro_rules! backends {
+    ($test:ident, $($name:ident: $backend:ident),+ $(,)?) => {$(
+        #[test]
+        fn $name() {
+            crate::store::backend::check::<crate::store::backend::$backend>(super::$test);
+        }
+    )+};
+}
+use backends;
+
+mod alerts;
+mod backend;
+mod breaker;
+mod claims;
+mod counters;
+mod events;
+mod facts;
+mod history;
+mod lineage;
+mod messages;
+mod names;
+mod operations;
+mod orders;
+mod parallel;
+mod renewal;
+mod sessions;
+mod settling;
+mod settling_forks;
+mod step;
+mod throttling;

@@ -1,0 +1,209 @@
+//! Claims: an alert is handed to one hook that can show it, and given back when that hook did not.
+
+use std::collections::BTreeSet;
+
+use fusebox::domain::budget::{Budget, Scope};
+use fusebox::domain::operation::{Decision, Operation};
+use fusebox::domain::time::Timestamp;
+use fusebox::store::Store;
+use fusebox::transcript::Fact;
+
+use super::backend::{Backend, at_once};
+use super::facts::{NOW, facts, response};
+use super::step::{Step, budget, session, state, watch};
+
+conformance!(
+    claimed_until_confirmed,
+    given_back_after_its_time,
+    who_cannot_show_leaves_it_to_the_next,
+    of_the_watched_budgets_only,
+    oldest_first,
+    many_at_once_show_each_once,
+    a_clock_that_ran_ahead_holds_nothing_back,
+    a_hook_that_was_faster_holds_its_claim,
+    void_after_an_extension,
+    above_the_new_utilization_after_an_extension,
+    anew_after_a_reset,
+    confirming_what_is_not_there_does_nothing,
+);
+
+fn hundred() -> Budget {
+    budget(Scope::Session, 100)
+}
+
+fn charge(id: &str, tokens: u64) -> Vec<Fact> {
+    facts([response(id, tokens)])
+}
+
+/// Thresholds of what a hook of session `s` gets to show, with their numbers.
+fn claim(store: &mut dyn Store, facts: &[Fact], now: Timestamp) -> Vec<(f64, i64)> {
+    let step = Step::of(&session("s")).facts(facts).watching(&[watch(&hundred(), "s")]).claiming();
+    step.at(now).apply(store).alerts.iter().map(|alert| (alert.threshold, alert.id)).collect()
+}
+
+fn thresholds(claimed: &[(f64, i64)]) -> Vec<f64> {
+    claimed.iter().map(|(threshold, _)| *threshold).collect()
+}
+
+/// The same, and shows them.
+fn show(store: &mut dyn Store, facts: &[Fact], now: Timestamp) -> Vec<f64> {
+    let claimed = claim(store, facts, now);
+    let ids: Vec<i64> = claimed.iter().map(|(_, id)| *id).collect();
+    store.confirm_shown(&ids, &[]).expect("confirmed");
+    thresholds(&claimed)
+}
+
+/// Records facts as a hook that can show nothing.
+fn mute(store: &mut dyn Store, facts: &[Fact]) {
+    let step = Step::of(&session("s")).facts(facts).watching(&[watch(&hundred(), "s")]);
+    assert_eq!(step.apply(store).alerts, []);
+}
+
+fn operate(store: &mut dyn Store, id: &str, decision: Decision) {
+    let before = state(store, &hundred(), "s", NOW).expect("a budget");
+    let operation = Operation {
+        id: id.into(),
+        decision,
+        budget: before.budget.name.clone(),
+        value: "s".into(),
+        window_start: before.window.start,
+        reason: "test".into(),
+        actor: "ann".into(),
+        at: NOW,
+    };
+    store.operate(&operation, &before).expect("recorded");
+}
+
+fn claimed_until_confirmed(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    let claimed = claim(store, &charge("a", 85), NOW);
+    assert_eq!(thresholds(&claimed), [0.5, 0.8]);
+    assert_eq!(claim(store, &[], NOW), [], "somebody is showing them");
+    store.confirm_shown(&[claimed[0].1], &[]).expect("confirmed");
+    let later = NOW.plus_millis(3_600_000);
+    assert_eq!(claim(store, &[], later), claimed[1..], "the other one was not shown");
+    store.confirm_shown(&[claimed[1].1, claimed[1].1], &[]).expect("confirmed");
+    assert_eq!(claim(store, &[], later.plus_millis(3_600_000)), []);
+    assert_eq!(store.alerts().expect("an answer").len(), 2, "shown is not forgotten");
+}
+
+fn given_back_after_its_time(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    let mut at = |millis, facts: &[Fact]| thresholds(&claim(store, facts, NOW.plus_millis(millis)));
+    assert_eq!(at(0, &charge("a", 60)), [0.5]);
+    assert_eq!(at(1, &[]), [0.0; 0], "somebody is showing it");
+    assert_eq!(at(4_999, &[]), [0.0; 0]);
+    assert_eq!(at(5_000, &[]), [0.5], "who claimed it died");
+    assert_eq!(at(5_001, &[]), [0.0; 0]);
+    assert_eq!(at(20_000, &charge("b", 25)), [0.5, 0.8], "both still unseen");
+}
+
+fn who_cannot_show_leaves_it_to_the_next(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    mute(store, &charge("a", 60));
+    mute(store, &charge("b", 1));
+    let other = &mut *backend.open();
+    assert_eq!(show(other, &charge("c", 1), NOW), [0.5]);
+    assert_eq!(show(store, &charge("d", 1), NOW), [0.0; 0]);
+}
+
+fn of_the_watched_budgets_only(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    let both = [watch(&hundred(), "s"), watch(&budget(Scope::User, 100), "ann")];
+    Step::of(&session("s")).facts(&charge("a", 60)).watching(&both).apply(store);
+    let claimed = Step::of(&session("t")).watching(&both[1..]).claiming().apply(store).alerts;
+    let names: Vec<_> = claimed.iter().map(|alert| (alert.budget.as_str(), alert.value.as_str())).collect();
+    assert_eq!(names, [("user", "ann")]);
+    let other = [watch(&hundred(), "t")];
+    assert_eq!(Step::of(&session("t")).watching(&other).claiming().apply(store).alerts, []);
+    assert_eq!(thresholds(&claim(store, &[], NOW)), [0.5]);
+}
+
+fn oldest_first(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    mute(store, &charge("a", 60));
+    mute(store, &charge("b", 30));
+    let claimed = claim(store, &charge("c", 10), NOW);
+    assert_eq!(thresholds(&claimed), [0.5, 0.8, 0.9, 1.0]);
+    assert!(claimed.windows(2).all(|pair| pair[0].1 < pair[1].1), "{claimed:?}");
+    let listed: Vec<i64> = store.alerts().expect("an answer").iter().rev().map(|r| r.alert.id).collect();
+    assert_eq!(claimed.iter().map(|(_, id)| *id).collect::<Vec<_>>(), listed);
+}
+
+fn many_at_once_show_each_once(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    mute(store, &charge("a", 49));
+    let shown: Vec<i64> = at_once(backend, 16, |thread, store| {
+        let mut shown = Vec::new();
+        for n in 0..4 {
+            let claimed = claim(store, &charge(&format!("{thread}-{n}"), 1), NOW);
+            let ids: Vec<i64> = claimed.iter().map(|(_, id)| *id).collect();
+            store.confirm_shown(&ids, &[]).expect("confirmed");
+            shown.extend(ids);
+        }
+        shown
+    })
+    .concat();
+    let distinct: BTreeSet<i64> = shown.iter().copied().collect();
+    assert_eq!((shown.len(), distinct.len()), (4, 4), "{shown:?}");
+    assert_eq!(claim(store, &[], NOW.plus_millis(3_600_000)), []);
+}
+
+fn a_clock_that_ran_ahead_holds_nothing_back(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    let ahead = NOW.plus_millis(86_400_000);
+    let claimed = claim(store, &charge("a", 60), ahead);
+    assert_eq!(thresholds(&claimed), [0.5]);
+    assert_eq!(claim(store, &[], NOW), claimed, "a claim of tomorrow is none of today");
+    assert_eq!(claim(store, &[], NOW), []);
+}
+
+fn a_hook_that_was_faster_holds_its_claim(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    assert_eq!(thresholds(&claim(store, &charge("a", 60), NOW.plus_millis(3_000))), [0.5]);
+    assert_eq!(claim(store, &[], NOW), [], "it started later, and came first");
+}
+
+fn void_after_an_extension(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    mute(store, &charge("a", 95));
+    operate(store, "e", Decision::Extend { amount: 900 });
+    assert_eq!(show(store, &charge("b", 1), NOW), [0.0; 0], "96 of 1,000 is nothing to warn of");
+    assert_eq!(store.alerts().expect("an answer").len(), 3, "it stays on record");
+}
+
+fn above_the_new_utilization_after_an_extension(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    assert_eq!(show(store, &charge("a", 95), NOW), [0.5, 0.8, 0.9]);
+    operate(store, "e", Decision::Extend { amount: 10 });
+    // 95 of 110: past 80 % of it already, which nobody needs to hear again; 99 is 90 %.
+    assert_eq!(show(store, &charge("b", 1), NOW), [0.0; 0]);
+    assert_eq!(show(store, &charge("c", 3), NOW), [0.9]);
+    assert_eq!(show(store, &charge("d", 11), NOW), [1.0]);
+    let limits: Vec<u64> = store.alerts().expect("an answer").iter().rev().map(|r| r.alert.limit).collect();
+    assert_eq!(limits, [100, 100, 100, 110, 110]);
+}
+
+fn anew_after_a_reset(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    assert_eq!(show(store, &charge("a", 85), NOW), [0.5, 0.8]);
+    for (n, reset) in ["r1", "r2"].iter().enumerate() {
+        let baseline = NOW.plus_millis(1 + n as i64 * 1000);
+        operate(store, reset, Decision::Reset { baseline });
+        let spend = |tokens: u64| {
+            let message = response(&format!("{reset}-{tokens}"), tokens);
+            facts([fusebox::domain::message::Message { at: baseline, ..message }])
+        };
+        assert_eq!(show(store, &spend(49), NOW), [0.0; 0], "{reset}");
+        assert_eq!(show(store, &spend(2), NOW), [0.5], "{reset}");
+    }
+}
+
+fn confirming_what_is_not_there_does_nothing(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    store.confirm_shown(&[], &[]).expect("nothing to do");
+    store.confirm_shown(&[1, 77], &[2]).expect("nothing to do");
+    mute(store, &charge("a", 60));
+    store.confirm_shown(&[999_999], &[999_999]).expect("nothing to do");
+    assert_eq!(thresholds(&claim(store, &[], NOW)), [0.5]);
+}

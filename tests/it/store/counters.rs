@@ -1,0 +1,221 @@
+//! Counters: for every scope and every window, moved batch by batch or added up, with the same outcome.
+
+use fusebox::domain::budget::{Budget, Scope};
+use fusebox::domain::message::Message;
+use fusebox::domain::time::Timestamp;
+use fusebox::domain::window::{Period, WindowRule};
+use fusebox::store::Session;
+
+use super::backend::Backend;
+use super::facts::{NOW, by_agent, facts, response, said, second, usage};
+use super::step::{Step, added_up, budget, counted, every, moved, record, session, state, used, watch};
+
+conformance!(
+    every_scope_has_a_value,
+    every_window_has_a_start_and_an_end,
+    midnight_is_where_the_zone_says,
+    asked_for_later_it_is_added_up,
+    kept_up_by_batches_that_do_not_watch_it,
+    answers_are_of_after_the_batch,
+    answers_come_in_the_order_of_the_questions,
+    an_earlier_date_moves_a_message_to_another_window,
+    before_the_epoch_is_a_time_too,
+    a_late_message_counts_in_its_own_window,
+    asking_records_nothing,
+    questions_of_one_batch_are_answered_apart,
+);
+
+/// A session with a value in every scope, and the values that its message has.
+fn full() -> (Session, Message, [(Scope, &'static str); 6]) {
+    let session =
+        Session { project: "/p".into(), user: "bea".into(), task_type: "refactor".into(), ..session("s") };
+    let message = Message { model: "opus".into(), ..by_agent(response("a", 10), "x", "Explore") };
+    let values = ["s", "/p", "bea", "opus", "Explore", "refactor"];
+    let scopes = Scope::ALL.map(|(_, scope)| scope);
+    (session, message, std::array::from_fn(|i| (scopes[i], values[i])))
+}
+
+fn every_scope_has_a_value(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    let (session, message, values) = full();
+    let others =
+        [Scope::Session, Scope::Project, Scope::User, Scope::Model, Scope::AgentType, Scope::TaskType];
+    for (scope, value) in values {
+        assert_eq!(moved(store, scope, value), [0; 6], "{scope:?}");
+    }
+    for scope in others {
+        assert_eq!(moved(store, scope, "other"), [0; 6], "{scope:?}");
+    }
+    Step::of(&session).facts(&facts([message])).apply(store);
+    for (scope, value) in values {
+        assert_eq!(moved(store, scope, value), [10, 0, 0, 0, 1, 0], "{scope:?}");
+        assert_eq!(added_up(store, scope, value), [10, 0, 0, 0, 1, 0], "{scope:?}");
+    }
+    for scope in others {
+        assert_eq!(moved(store, scope, "other"), [0; 6], "{scope:?}");
+    }
+}
+
+fn every_window_has_a_start_and_an_end(backend: &dyn Backend) {
+    for asked_before in [true, false] {
+        let store = &mut *backend.fresh().open();
+        for (_, period) in Period::ALL.into_iter().filter(|(_, period)| *period != Period::Lifetime) {
+            let (rule, name) = (every(period), period.name());
+            let window = rule.at(NOW);
+            let end = window.end.expect("it ends");
+            let times = [window.start.plus_millis(-1), window.start, end.plus_millis(-1), end];
+            let ask = |store: &mut dyn fusebox::store::Store| {
+                times.map(|at| counted(store, Scope::Session, rule, name, at)[0])
+            };
+            if asked_before {
+                assert_eq!(ask(store), [0; 4], "{name}");
+            }
+            for (n, at) in times.into_iter().enumerate() {
+                record(store, name, &facts([said(&format!("{name}{n}"), at, usage(1 << n, 0, 0))]));
+            }
+            assert_eq!(ask(store), [1, 6, 6, 8], "{name}, asked before: {asked_before}");
+            assert_eq!(used(store, Scope::Session, name), 15, "{name}");
+        }
+    }
+}
+
+fn midnight_is_where_the_zone_says(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    let zones = [chrono_tz::UTC, chrono_tz::Asia::Tokyo, chrono_tz::America::New_York];
+    let hours = [-13, -11, -8, -6, -1, 2, 4, 13, 16, 18];
+    let days = zones.map(|zone| WindowRule { period: Period::Day, zone });
+    let ask = |store: &mut dyn fusebox::store::Store| {
+        days.map(|rule| counted(store, Scope::User, rule, "ann", NOW)[4])
+    };
+    assert_eq!(ask(store), [0; 3]);
+    for hour in hours {
+        record(store, "s", &facts([said(&format!("h{hour}"), second(3600 * hour), usage(1, 0, 0))]));
+    }
+    // NOW is 12:00 in London, 21:00 in Tokyo, 7:00 in New York.
+    let within = |from: i64, to: i64| hours.iter().filter(|hour| (from..to).contains(*hour)).count() as u64;
+    assert_eq!(ask(store), [within(-12, 12), within(-21, 3), within(-7, 17)]);
+}
+
+fn asked_for_later_it_is_added_up(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    let (session, message, values) = full();
+    Step::of(&session).facts(&facts([message])).apply(store);
+    for (scope, value) in values {
+        let budget = Budget { window: every(Period::Month), ..budget(scope, 100) };
+        let applied = Step::of(&session).watching(&[watch(&budget, value)]).apply(store);
+        assert_eq!(applied.states[0].used, 10, "{scope:?}, asked with a batch");
+        assert_eq!(used(store, scope, value), 10, "{scope:?}, asked without");
+    }
+    let more = Message { model: "opus".into(), ..by_agent(response("b", 5), "x", "Explore") };
+    Step::of(&session).facts(&facts([more])).apply(store);
+    for (scope, value) in values {
+        assert_eq!(used(store, scope, value), 15, "{scope:?}, moved from then on");
+    }
+}
+
+fn kept_up_by_batches_that_do_not_watch_it(backend: &dyn Backend) {
+    let (asks, records) = (&mut *backend.open(), &mut *backend.open());
+    let (session, message, values) = full();
+    for (scope, value) in values {
+        assert_eq!(used(asks, scope, value), 0);
+    }
+    let own = [watch(&budget(Scope::Session, 1), "s")];
+    Step::of(&session).facts(&facts([message])).watching(&own).apply(records);
+    for (scope, value) in values {
+        assert_eq!(used(asks, scope, value), 10, "{scope:?}");
+        assert_eq!(added_up(asks, scope, value)[0], 10, "{scope:?}");
+    }
+}
+
+fn answers_are_of_after_the_batch(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    let (session, message, values) = full();
+    let watches = values.map(|(scope, value)| watch(&budget(scope, 100), value));
+    let applied = Step::of(&session).facts(&facts([message])).watching(&watches).apply(store);
+    assert_eq!(applied.states.iter().map(|state| state.used).collect::<Vec<_>>(), [10; 6]);
+    assert_eq!(store.states(&watches, NOW).expect("an answer"), applied.states);
+    let state = &applied.states[0];
+    assert_eq!((&state.budget, state.value.as_str()), (&watches[0].budget, "s"));
+    assert_eq!((state.extension, state.history, state.operations, state.since), (0, 0, 0, None));
+    assert_eq!(state.window, WindowRule::LIFETIME.at(NOW));
+}
+
+fn answers_come_in_the_order_of_the_questions(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    for (n, id) in ["a", "b", "c"].iter().enumerate() {
+        record(store, id, &facts([response(id, 10 + n as u64)]));
+    }
+    let asked = ["c", "a", "nobody", "b", "a"];
+    let watches = asked.map(|id| watch(&budget(Scope::Session, 100), id));
+    let states = store.states(&watches, NOW).expect("an answer");
+    let answers: Vec<_> = states.iter().map(|state| (state.value.as_str(), state.used)).collect();
+    assert_eq!(answers, [("c", 12), ("a", 10), ("nobody", 0), ("b", 11), ("a", 10)]);
+    let applied = Step::of(&session("a")).watching(&watches).apply(store);
+    assert_eq!(applied.states, states);
+}
+
+fn an_earlier_date_moves_a_message_to_another_window(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    let (rule, yesterday) = (every(Period::Day), NOW.plus_millis(-86_400_000));
+    let days = |store: &mut dyn fusebox::store::Store| {
+        [yesterday, NOW].map(|at| counted(store, Scope::User, rule, "ann", at)[0])
+    };
+    assert_eq!(days(store), [0, 0]);
+    record(store, "s", &facts([said("a", NOW, usage(10, 0, 0))]));
+    assert_eq!(days(store), [0, 10]);
+    record(store, "s", &facts([said("a", yesterday, usage(4, 0, 0))]));
+    assert_eq!(days(store), [10, 0]);
+    record(store, "s", &facts([said("a", NOW, usage(12, 0, 0))]));
+    assert_eq!(days(store), [12, 0]);
+    assert_eq!(used(store, Scope::User, "ann"), 12);
+}
+
+fn before_the_epoch_is_a_time_too(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    let at = Timestamp(-1);
+    for rule in Period::ALL.map(|(_, period)| every(period)) {
+        assert_eq!(counted(store, Scope::Session, rule, "s", at)[0], 0);
+    }
+    record(store, "s", &facts([said("a", at, usage(10, 0, 0)), said("b", Timestamp(0), usage(5, 0, 0))]));
+    for (period, stands) in
+        [(Period::Lifetime, 15), (Period::FiveHours, 10), (Period::Day, 10), (Period::Month, 10)]
+    {
+        assert_eq!(counted(store, Scope::Session, every(period), "s", at)[0], stands, "{period:?}");
+    }
+    // The first Thursday of 1970 shares its week with the last days of 1969.
+    assert_eq!(counted(store, Scope::Session, every(Period::Week), "s", at)[0], 15);
+}
+
+fn a_late_message_counts_in_its_own_window(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    let day = Budget { window: every(Period::Day), ..budget(Scope::User, 100) };
+    let tomorrow = NOW.plus_millis(86_400_000);
+    let step =
+        |late| Step::of(&session("s")).facts(&facts([late])).watching(&[watch(&day, "ann")]).at(tomorrow);
+    assert_eq!(step(said("a", NOW, usage(10, 0, 0))).apply(store).states[0].used, 0);
+    assert_eq!(step(said("b", tomorrow, usage(5, 0, 0))).apply(store).states[0].used, 5);
+    assert_eq!(state(store, &day, "ann", NOW).expect("a budget").used, 10);
+}
+
+fn asking_records_nothing(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    let asked = state(store, &budget(Scope::Session, 100), "s", NOW).expect("a budget");
+    assert_eq!((asked.used, asked.limit()), (0, 100));
+    assert_eq!(store.sessions().expect("an answer"), []);
+    assert_eq!(store.session_total("s").expect("an answer"), None);
+    assert_eq!(store.alerts().expect("an answer"), []);
+    assert!(store.sequences().expect("an answer").is_empty());
+}
+
+fn questions_of_one_batch_are_answered_apart(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    // The same family under two names and limits; and two windows of one scope.
+    let (small, large) =
+        (budget(Scope::User, 20), Budget { name: "large".into(), ..budget(Scope::User, 200) });
+    let day = Budget { window: every(Period::Day), ..small.clone() };
+    let watches = [watch(&small, "ann"), watch(&large, "ann"), watch(&day, "ann")];
+    let both = facts([response("a", 10), said("b", NOW.plus_millis(-86_400_000), usage(10, 0, 0))]);
+    let states = Step::of(&session("s")).facts(&both).watching(&watches).apply(store).states;
+    let stand: Vec<_> = states.iter().map(|s| (s.used, s.limit(), s.status().name())).collect();
+    assert_eq!(stand, [(20, 20, "paused"), (20, 200, "active"), (10, 20, "warning")]);
+}

@@ -1,0 +1,272 @@
+//! Lineage: parents bear what their children bring, shared messages count once, and whoever brought one first is home.
+
+use fusebox::domain::budget::Scope;
+use fusebox::domain::message::Message;
+use fusebox::store::{Session, Store};
+use fusebox::transcript::Fact;
+
+use super::backend::Backend;
+use super::facts::{facts, response, said, second, usage};
+use super::step::{Step, added_up, child, moved, record, session, used};
+
+conformance!(
+    a_parent_bears_what_its_child_brings,
+    so_do_the_parents_of_parents,
+    from_when_on_each_of_them_was_one,
+    what_was_there_before_is_the_childs_own,
+    a_session_resumed_inside_another_is_its_child_from_then_on,
+    a_batch_does_not_change_the_parent,
+    nobody_is_ones_own_parent,
+    a_loop_of_parents_ends,
+    a_parent_that_nobody_reported_is_charged_like_its_child,
+    a_stub_becomes_a_session,
+    a_shared_message_counts_once,
+    a_fork_shares_what_it_copied,
+    home_is_who_brought_it_first,
+    growth_found_elsewhere_goes_home,
+    what_a_session_is_charged_to_stays,
+    a_project_found_late_is_charged_with_all,
+    a_message_of_parent_and_child_counts_once_in_both,
+);
+
+fn at(id: &str, n: i64, tokens: u64) -> Fact {
+    Fact::Message(said(id, second(n), usage(tokens, 0, 0)))
+}
+
+fn each(store: &mut dyn Store, ids: &[&str]) -> Vec<u64> {
+    ids.iter().map(|id| used(store, Scope::Session, id)).collect()
+}
+
+/// Checks that counters which were moved say the same as those that are added up.
+#[track_caller]
+fn agree(store: &mut dyn Store, sessions: &[&str]) {
+    for id in sessions {
+        assert_eq!(moved(store, Scope::Session, id), added_up(store, Scope::Session, id), "session {id}");
+    }
+    assert_eq!(moved(store, Scope::User, "ann"), added_up(store, Scope::User, "ann"));
+}
+
+fn a_parent_bears_what_its_child_brings(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    assert_eq!(each(store, &["p", "c"]), [0, 0]);
+    record(store, "p", &[at("a", 0, 10)]);
+    Step::of(&child("c", "p")).facts(&[at("b", 1, 5)]).apply(store);
+    assert_eq!(each(store, &["p", "c"]), [15, 5]);
+    assert_eq!((used(store, Scope::User, "ann"), used(store, Scope::Project, "/project")), (15, 15));
+    assert_eq!(store.session_total("p").expect("an answer").expect("a session").amount.requests, 2);
+    agree(store, &["p", "c"]);
+}
+
+fn so_do_the_parents_of_parents(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    let ids: Vec<String> = (0..16).map(|n| format!("s{n}")).collect();
+    store.see(&session("s0"), second(0), false).expect("noted");
+    for pair in ids.windows(2) {
+        store.see(&child(&pair[1], &pair[0]), second(0), false).expect("noted");
+    }
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    assert_eq!(each(store, &ids), [0; 16]);
+    record(store, "s15", &[at("a", 1, 10)]);
+    record(store, "s7", &[at("b", 1, 5)]);
+    let expected: Vec<u64> = (0..16).map(|n| if n <= 7 { 15 } else { 10 }).collect();
+    assert_eq!(each(store, &ids), expected);
+    assert_eq!(used(store, Scope::User, "ann"), 15);
+    agree(store, &ids);
+}
+
+fn from_when_on_each_of_them_was_one(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    store.see(&child("c", "p"), second(0), false).expect("noted");
+    store.see(&child("p", "g"), second(100), false).expect("noted");
+    record(store, "c", &[at("a", -1, 1), at("b", 50, 2), at("d", 100, 4)]);
+    assert_eq!(each(store, &["g", "p", "c"]), [4, 6, 7]);
+    agree(store, &["g", "p", "c"]);
+}
+
+fn what_was_there_before_is_the_childs_own(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    // It is the child of `p` since it was first seen: lines of before were copied into its files.
+    let born = Step::of(&child("c", "p")).facts(&[at("a", -1, 1), at("b", 0, 2), at("c", 1, 4)]);
+    born.apply(store);
+    assert_eq!(each(store, &["p", "c"]), [6, 7]);
+    record(store, "c", &[at("d", -1, 8), at("e", 5, 16)]);
+    assert_eq!(each(store, &["p", "c"]), [22, 31]);
+    agree(store, &["p", "c"]);
+}
+
+fn a_session_resumed_inside_another_is_its_child_from_then_on(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    for parent in ["p", "q"] {
+        store.see(&session(parent), second(0), false).expect("noted");
+    }
+    record(store, "c", &[at("a", 0, 1)]);
+    store.see(&child("c", "p"), second(100), false).expect("noted");
+    record(store, "c", &[at("a", 0, 1), at("b", 50, 2), at("c", 100, 4)]);
+    assert_eq!(each(store, &["p", "c"]), [4, 7]);
+    // Seen again in the same place: nothing begins anew.
+    store.see(&child("c", "p"), second(200), false).expect("noted");
+    record(store, "c", &[at("d", 150, 8)]);
+    assert_eq!(each(store, &["p", "c"]), [12, 15]);
+    store.see(&child("c", "q"), second(300), false).expect("noted");
+    record(store, "c", &[at("e", 300, 16)]);
+    assert_eq!(each(store, &["p", "q", "c"]), [12, 16, 31], "a child of the last one");
+    let parent = store.session("c").expect("an answer").expect("a session").session.parent;
+    assert_eq!(parent.as_deref(), Some("q"));
+    agree(store, &["p", "q", "c"]);
+}
+
+fn a_batch_does_not_change_the_parent(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    record(store, "c", &[at("a", 0, 1)]);
+    Step::of(&child("c", "p")).facts(&[at("b", 1, 2)]).apply(store);
+    assert_eq!(each(store, &["p", "c"]), [0, 3]);
+    store.see(&child("c", "p"), second(2), false).expect("noted");
+    store.see(&session("c"), second(3), false).expect("noted");
+    record(store, "c", &[at("d", 4, 4)]);
+    assert_eq!(each(store, &["p", "c"]), [4, 7], "who does not know the parent does not end it");
+}
+
+fn nobody_is_ones_own_parent(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    Step::of(&child("s", "s")).facts(&[at("a", 0, 10)]).apply(store);
+    store.see(&child("s", "s"), second(1), false).expect("noted");
+    record(store, "s", &[at("b", 2, 5)]);
+    assert_eq!(each(store, &["s"]), [15]);
+    assert_eq!(store.session("s").expect("an answer").expect("a session").session.parent, None);
+}
+
+fn a_loop_of_parents_ends(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    for (id, parent) in [("a", "b"), ("b", "c"), ("c", "a")] {
+        store.see(&child(id, parent), second(0), false).expect("noted");
+    }
+    assert_eq!(each(store, &["a", "b", "c"]), [0; 3]);
+    for (n, id) in ["a", "b", "c"].iter().enumerate() {
+        record(store, id, &[at(&format!("m{n}"), 1, 1 << n)]);
+    }
+    assert_eq!(each(store, &["a", "b", "c"]), [7; 3], "each bears all of it, once");
+    assert_eq!(used(store, Scope::User, "ann"), 7);
+}
+
+fn a_parent_that_nobody_reported_is_charged_like_its_child(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    let child = Session { project: "/p".into(), task_type: "t".into(), ..child("c", "p") };
+    Step::of(&child).facts(&[at("a", 0, 10)]).apply(store);
+    let parent = store.session("p").expect("an answer").expect("noted with its child").session;
+    let expected = Session { id: "p".into(), parent: None, ..child };
+    assert_eq!(parent, expected);
+    record(store, "p", &[at("b", 1, 5)]);
+    assert_eq!((used(store, Scope::Project, "/p"), used(store, Scope::TaskType, "t")), (15, 15));
+}
+
+fn a_stub_becomes_a_session(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    Step::of(&child("c", "p")).facts(&[at("a", 0, 10)]).apply(store);
+    let transcript = Some("/tmp/p.jsonl".into());
+    store.see(&Session { transcript: transcript.clone(), ..session("p") }, second(1), false).expect("noted");
+    assert_eq!(record(store, "p", &[at("b", 1, 5)]).sequence, 1, "its first batch");
+    let parent = store.session("p").expect("an answer").expect("a session");
+    assert_eq!((parent.session.transcript, parent.last_seen), (transcript, second(1)));
+    assert_eq!(each(store, &["p", "c"]), [15, 10]);
+}
+
+fn a_shared_message_counts_once(backend: &dyn Backend) {
+    for asked_before in [true, false] {
+        let store = &mut *backend.fresh().open();
+        let shared = |store: &mut dyn Store| {
+            [
+                used(store, Scope::User, "ann"),
+                used(store, Scope::Project, "/project"),
+                used(store, Scope::Model, "sonnet"),
+            ]
+        };
+        if asked_before {
+            assert_eq!((shared(store), each(store, &["a", "b"])), ([0; 3], vec![0, 0]));
+        }
+        for id in ["a", "b", "a", "b"] {
+            record(store, id, &[at("m", 0, 10)]);
+        }
+        record(store, "b", &[at("m", 0, 12)]);
+        assert_eq!((shared(store), each(store, &["a", "b"])), ([12; 3], vec![12, 12]));
+    }
+}
+
+fn a_fork_shares_what_it_copied(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    assert_eq!(each(store, &["p", "f"]), [0, 0]);
+    record(store, "f", &[Fact::Origin("p".into()), at("a", 0, 10), at("x", 5, 1)]);
+    record(store, "p", &[at("a", 0, 10), at("b", 2, 4)]);
+    record(store, "f", &[Fact::Origin("p".into()), Fact::Origin("f".into())]);
+    assert_eq!(each(store, &["p", "f"]), [14, 11]);
+    assert_eq!(used(store, Scope::User, "ann"), 15);
+    agree(store, &["p", "f"]);
+}
+
+fn home_is_who_brought_it_first(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    let of = |id: &str, name: &str| Session {
+        project: format!("/{name}"),
+        user: name.into(),
+        task_type: name.into(),
+        ..session(id)
+    };
+    let charged = |store: &mut dyn Store| {
+        ["ann", "bea"].map(|name| {
+            let project = used(store, Scope::Project, &format!("/{name}"));
+            [used(store, Scope::User, name), project, used(store, Scope::TaskType, name)]
+        })
+    };
+    assert_eq!(charged(store), [[0; 3]; 2]);
+    Step::of(&of("a", "ann")).facts(&[at("m", 0, 10)]).apply(store);
+    Step::of(&of("b", "bea")).facts(&[at("m", 0, 10), at("n", 0, 1)]).apply(store);
+    assert_eq!(charged(store), [[10; 3], [1; 3]]);
+    assert_eq!(each(store, &["a", "b"]), [10, 11]);
+}
+
+fn growth_found_elsewhere_goes_home(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    let other = Session { user: "bea".into(), ..session("b") };
+    assert_eq!(used(store, Scope::User, "bea"), 0);
+    record(store, "a", &[at("m", 0, 10)]);
+    Step::of(&other).facts(&[at("m", 0, 25)]).apply(store);
+    assert_eq!(["ann", "bea"].map(|user| used(store, Scope::User, user)), [25, 0]);
+    assert_eq!(each(store, &["a", "b"]), [25, 25]);
+}
+
+fn what_a_session_is_charged_to_stays(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    record(store, "s", &[at("a", 0, 10)]);
+    let moved = Session { project: "/q".into(), user: "bea".into(), task_type: "t".into(), ..session("s") };
+    Step::of(&moved).facts(&[at("b", 1, 5)]).apply(store);
+    store.see(&moved, second(2), false).expect("noted");
+    record(store, "s", &[at("c", 2, 1)]);
+    assert_eq!((used(store, Scope::Project, "/project"), used(store, Scope::Project, "/q")), (16, 0));
+    assert_eq!((used(store, Scope::User, "bea"), used(store, Scope::TaskType, "t")), (0, 0));
+    assert_eq!(store.session("s").expect("an answer").expect("a session").session, session("s"));
+}
+
+fn a_project_found_late_is_charged_with_all(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    assert_eq!(used(store, Scope::Project, "/project"), 0);
+    let unknown = Session { project: String::new(), ..session("s") };
+    Step::of(&unknown).facts(&facts([response("a", 10)])).apply(store);
+    assert_eq!((used(store, Scope::Project, "/project"), used(store, Scope::User, "ann")), (0, 10));
+    record(store, "s", &facts([response("b", 5)]));
+    assert_eq!((used(store, Scope::Project, "/project"), used(store, Scope::User, "ann")), (15, 15));
+    record(store, "s", &facts([Message { at: second(9), ..response("c", 1) }]));
+    assert_eq!(used(store, Scope::Project, "/project"), 16);
+    assert_eq!(added_up(store, Scope::Project, "/project")[0], 16);
+}
+
+fn a_message_of_parent_and_child_counts_once_in_both(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    store.see(&child("c", "p"), second(0), false).expect("noted");
+    assert_eq!(each(store, &["p", "c"]), [0, 0]);
+    for id in ["c", "p", "c", "p"] {
+        record(store, id, &[at("a", 1, 10)]);
+        record(store, id, &[at("a", 1, 11)]);
+    }
+    record(store, "p", &[at("b", 1, 1)]);
+    assert_eq!(each(store, &["p", "c"]), [12, 11]);
+    agree(store, &["p", "c"]);
+}

@@ -1,0 +1,79 @@
+//! Names: of sessions, projects, models. Whatever is in them, one is not taken for another.
+
+use fusebox::domain::budget::Scope;
+use fusebox::domain::message::Message;
+use fusebox::domain::operation::{Decision, Operation};
+use fusebox::store::Session;
+
+use super::backend::Backend;
+use super::facts::{NOW, by_agent, facts, response};
+use super::step::{Step, budget, session, state, used};
+
+conformance!(values_are_kept_apart, budgets_are_kept_apart, sessions_keep_their_spelling);
+
+/// Names that a key made of parts, a pattern or a text in quotes would confuse.
+const ODD: [&str; 14] =
+    ["a", "A", "a:b", "b", "a b", "a ", "*", "?", "[a]", "a*", "ä", "'a\"\\", "{a}", "a\nb"];
+
+fn values_are_kept_apart(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    let amount = |n: usize| 1 << n;
+    for (n, name) in ODD.iter().enumerate() {
+        let name = (*name).to_owned();
+        let (project, user, task_type) = (name.clone(), name.clone(), name.clone());
+        let of = Session { project, user, task_type, ..session(&name) };
+        let message = by_agent(response(&format!("m{n}"), amount(n)), "x", &name);
+        Step::of(&of).facts(&facts([Message { model: name, ..message }])).apply(store);
+    }
+    for (scope, of_scope) in Scope::ALL {
+        for (n, name) in ODD.iter().enumerate() {
+            assert_eq!(used(store, of_scope, name), amount(n), "{scope} {name:?}");
+        }
+    }
+    // Counted from now on, no longer added up.
+    for (n, name) in ODD.iter().enumerate() {
+        let of = session(name);
+        Step::of(&of).facts(&facts([response(&format!("more{n}"), 1 << 20)])).apply(store);
+        assert_eq!(used(store, Scope::Session, name), amount(n) + (1 << 20), "{name:?}");
+        assert_eq!(used(store, Scope::User, name), amount(n) + (1 << 20), "{name:?}");
+    }
+}
+
+fn budgets_are_kept_apart(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    for (n, (name, value)) in [("a", "b:c"), ("a:b", "c"), ("a b", "c"), ("a", "b c")].iter().enumerate() {
+        let named = fusebox::domain::budget::Budget { name: (*name).into(), ..budget(Scope::Session, 100) };
+        let before = state(store, &named, value, NOW).expect("a budget");
+        assert_eq!(before.extension, 0, "{name:?} {value:?}");
+        let operation = Operation {
+            id: format!("o{n}"),
+            decision: Decision::Extend { amount: 10 },
+            budget: (*name).into(),
+            value: (*value).into(),
+            window_start: before.window.start,
+            reason: "it's \"nearly\" done\n".into(),
+            actor: "ann".into(),
+            at: NOW,
+        };
+        let after = store.operate(&operation, &before).expect("recorded").expect("not deleted");
+        assert_eq!(after.extension, 10, "{name:?} {value:?}");
+        assert_eq!(store.operations(None).expect("an answer").last(), Some(&operation));
+    }
+}
+
+fn sessions_keep_their_spelling(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    for name in ODD {
+        let of = Session {
+            transcript: Some(format!("/tmp/{name}.jsonl").into()),
+            project: name.into(),
+            user: name.into(),
+            task_type: name.into(),
+            ..session(name)
+        };
+        Step::of(&of).apply(store);
+        assert_eq!(store.session(name).expect("an answer").expect("a session").session, of);
+    }
+    assert_eq!(store.sessions().expect("an answer").len(), ODD.len());
+    assert_eq!(store.sequences().expect("an answer").len(), ODD.len());
+}

@@ -1,0 +1,181 @@
+//! Whatever facts there are: cut into batches at random, recorded by several handles in random order, they come to the same
+//! as in one batch.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fusebox::domain::budget::{Budget, BudgetState, Scope};
+use fusebox::domain::message::{Message, MessageKey, Source};
+use fusebox::domain::time::Timestamp;
+use fusebox::domain::window::Period;
+use fusebox::store::{SessionTotal, Store, Watch};
+use fusebox::transcript::Fact;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use super::backend::Backend;
+use super::facts::{NOW, compaction, second, total, usage};
+use super::step::{Step, budget, child, every, record, session, watch};
+
+conformance!(messages_in_any_order, totals_in_any_order);
+
+/// The sessions in whose files facts stand; `c` is a child of `a`.
+const SESSIONS: [&str; 3] = ["a", "b", "c"];
+
+/// A fact, and the number of its session.
+type Told = (usize, Fact);
+
+/// How facts are recorded: for each a place in the order, the handle that records it, and whether a batch ends with it.
+type Way = Vec<(u32, usize, bool)>;
+
+/// What one reading may say of one of a few messages.
+fn reading() -> impl Strategy<Value = Fact> {
+    let who = (0..6u32, 0..3usize, 0..4usize, 0..4i64);
+    let tokens = (0..50u64, 0..4u64, 0..50u64);
+    let flags = (any::<bool>(), any::<bool>());
+    let sets =
+        (prop::collection::btree_map(0..3u64, 0..80u64, 0..3), prop::collection::btree_set(0..4u64, 0..3));
+    (who, tokens, flags, sets).prop_map(
+        |((id, model, agent, hours), (i, o, r), (stopped, error), (visible, tools))| {
+            let (agent, agent_type) =
+                [(None, "main"), (Some("x"), ""), (Some("x"), "Explore"), (Some("y"), "worker")][agent];
+            let key = MessageKey::of(&["message", &id.to_string()]);
+            let message = Message {
+                model: ["", "haiku", "sonnet"][model].into(),
+                agent: agent.map(str::to_owned),
+                agent_type: agent_type.into(),
+                recorded: usage(i, o, r),
+                stopped,
+                error_followed: error,
+                visible,
+                tools,
+                ..Message::new(key, Source::Response, second(3600 * (hours * 5 - 10)))
+            };
+            // As the reader of lines hands it over.
+            Fact::Message(message.forget_lines())
+        },
+    )
+}
+
+/// Some facts of so many sessions.
+fn told(sessions: usize, fact: impl Strategy<Value = Fact>) -> impl Strategy<Value = Vec<Told>> {
+    prop::collection::vec((0..sessions, fact), 1..24)
+}
+
+fn ways() -> impl Strategy<Value = Way> {
+    prop::collection::vec((any::<u32>(), 0..3usize, any::<bool>()), 24)
+}
+
+/// A budget for each scope in windows of two kinds.
+fn watches() -> Vec<Watch> {
+    let values: BTreeMap<Scope, &[&str]> = BTreeMap::from([
+        (Scope::Session, &SESSIONS[..]),
+        (Scope::Project, &["/project"]),
+        (Scope::User, &["ann"]),
+        (Scope::Model, &["haiku", "sonnet"]),
+        (Scope::AgentType, &["main", "Explore", "worker"]),
+    ]);
+    let budgets = |scope: Scope| {
+        [Period::Lifetime, Period::Day].map(|p| Budget { window: every(p), ..budget(scope, 100) })
+    };
+    values
+        .iter()
+        .flat_map(|(scope, values)| {
+            budgets(*scope).into_iter().flat_map(|b| values.iter().map(move |v| watch(&b, v)))
+        })
+        .collect()
+}
+
+/// What a store says in the end.
+type Outcome = (Vec<BudgetState>, Vec<Option<SessionTotal>>);
+
+fn outcome(store: &mut dyn Store) -> Outcome {
+    let states = store.states(&watches(), NOW).expect("an answer");
+    (states, SESSIONS.map(|id| store.session_total(id).expect("an answer")).to_vec())
+}
+
+/// Sessions are known before anything is read in them, as their first hooks make sure.
+fn begin(store: &mut dyn Store) {
+    let early = Timestamp(NOW.0 - 7 * 86_400_000);
+    for known in [session("a"), session("b"), child("c", "a")] {
+        store.see(&known, early, false).expect("noted");
+    }
+    store.install(second(-3600 * 6)).expect("noted");
+}
+
+/// Each session's facts in one batch.
+fn at_one_go(backend: &dyn Backend, told: &[Told]) -> Outcome {
+    let store = &mut *backend.fresh().open();
+    begin(store);
+    for (n, id) in SESSIONS.iter().enumerate() {
+        let facts: Vec<Fact> = told.iter().filter(|(of, _)| *of == n).map(|(_, fact)| fact.clone()).collect();
+        record(store, id, &facts);
+    }
+    outcome(store)
+}
+
+fn in_pieces(backend: &dyn Backend, told: &[Told], way: &Way) -> Outcome {
+    let backend = backend.fresh();
+    let mut handles: Vec<Box<dyn Store>> = (0..3).map(|_| backend.open()).collect();
+    begin(&mut *handles[0]);
+    let mut order: Vec<_> = told.iter().zip(way).collect();
+    order.sort_by_key(|(_, way)| way.0);
+    let mut pending: [Vec<Fact>; SESSIONS.len()] = Default::default();
+    for ((of, fact), (_, handle, ends)) in order {
+        pending[*of].push(fact.clone());
+        if *ends {
+            let facts = std::mem::take(&mut pending[*of]);
+            // Counters that are asked for half way are moved from then on.
+            Step::of(&session(SESSIONS[*of]))
+                .facts(&facts)
+                .watching(&watches())
+                .apply(&mut *handles[*handle]);
+        }
+    }
+    for (id, facts) in SESSIONS.iter().zip(pending) {
+        record(&mut *handles[1], id, &facts);
+    }
+    outcome(&mut *handles[2])
+}
+
+fn compare(backend: &dyn Backend, facts: impl Strategy<Value = Vec<Told>>) {
+    let mut runner = TestRunner::new(Config {
+        failure_persistence: None,
+        max_shrink_iters: 3000,
+        ..Config::with_cases(32)
+    });
+    let same = |(told, way): (Vec<Told>, Way)| {
+        let (pieces, whole) = (in_pieces(backend, &told, &way), at_one_go(backend, &told));
+        for (piece, whole) in pieces.0.iter().zip(&whole.0) {
+            let [piece, whole] = [piece, whole].map(|state| (state.used, state.history));
+            prop_assert_eq!(piece, whole);
+        }
+        prop_assert_eq!(pieces.1, whole.1);
+        Ok(())
+    };
+    if let Err(error) = runner.run(&(facts, ways()), same) {
+        panic!("{}: {error}", backend.name());
+    }
+}
+
+fn messages_in_any_order(backend: &dyn Backend) {
+    compare(backend, told(SESSIONS.len(), reading()));
+}
+
+fn totals_in_any_order(backend: &dyn Backend) {
+    let whole = (0..6u32, 1..50u64, 2..9u64, 0..50u64).prop_map(|(id, i, o, r)| {
+        let key = MessageKey::of(&["message", &id.to_string()]);
+        // Of one message every line says the same but how far it came.
+        let at = second(i64::from(id) * 100);
+        let (model, recorded, tools) = ("sonnet".to_owned(), usage(i, o, r), BTreeSet::new());
+        let message =
+            Message { model, recorded, tools, stopped: true, ..Message::new(key, Source::Response, at) };
+        Fact::Message(message)
+    });
+    let summary = (0..3i64, 0..90u64)
+        .prop_map(|(n, before)| Fact::Message(compaction(&format!("c{n}"), second(n * 150 + 50), before)));
+    let sum = (0..300u64, 0..60u64, 0..300u64, 0..6i64, any::<bool>()).prop_map(|(i, o, r, at, open)| {
+        let until = (!open).then(|| second(at * 100 + 60));
+        total(1, usage(i, o, r), second(at * 100), until)
+    });
+    compare(backend, told(1, prop_oneof![4 => whole, 1 => summary, 2 => sum]));
+}

@@ -1,0 +1,120 @@
+//! Which store it is: its epoch, the mark of one that is to be filled again, and renewing one that went back in time.
+
+use std::collections::BTreeSet;
+
+use fusebox::domain::budget::{BudgetState, Scope};
+use fusebox::domain::operation::{Decision, Operation};
+use fusebox::domain::window::WindowRule;
+use fusebox::store::Store;
+
+use super::backend::{Backend, at_once};
+use super::facts::{NOW, facts, response};
+use super::step::{Step, budget, moved, record, session, state, watch};
+
+conformance!(
+    one_epoch_for_all_handles,
+    stores_have_epochs_of_their_own,
+    a_new_store_is_not_to_be_filled,
+    marked_and_unmarked,
+    renewed_it_is_another_store,
+    renewed_once_by_many_at_once,
+    renewed_it_counts_the_same,
+);
+
+fn one_epoch_for_all_handles(backend: &dyn Backend) {
+    let mut epochs = at_once(backend, 8, |n, store| match n % 2 {
+        0 => store.epoch().expect("an epoch"),
+        _ => record(store, "s", &[]).epoch,
+    });
+    epochs.push(backend.open().epoch().expect("an epoch"));
+    assert_eq!(BTreeSet::from_iter(&epochs).len(), 1, "{epochs:?}");
+    assert!(!epochs[0].is_empty());
+}
+
+fn stores_have_epochs_of_their_own(backend: &dyn Backend) {
+    let other = backend.fresh();
+    assert_ne!(backend.open().epoch().expect("an epoch"), other.open().epoch().expect("an epoch"));
+    record(&mut *backend.open(), "s", &facts([response("a", 10)]));
+    assert_eq!(other.open().sessions().expect("an answer"), []);
+}
+
+fn a_new_store_is_not_to_be_filled(backend: &dyn Backend) {
+    assert!(!backend.open().is_rebuilding().expect("an answer"));
+}
+
+fn marked_and_unmarked(backend: &dyn Backend) {
+    let (store, other) = (&mut *backend.open(), &mut *backend.open());
+    let epoch = store.epoch().expect("an epoch");
+    for mark in [true, true, false, false, true] {
+        store.set_rebuilding(mark).expect("noted");
+        assert_eq!(
+            (store.is_rebuilding().expect("an answer"), other.is_rebuilding().expect("an answer")),
+            (mark, mark)
+        );
+    }
+    assert_eq!(store.epoch().expect("an epoch"), epoch, "it is the same store");
+}
+
+fn renewed_it_is_another_store(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    let old = store.epoch().expect("an epoch");
+    let new = store.renew(&old).expect("renewed");
+    assert_ne!(new, old);
+    assert_eq!(store.epoch().expect("an epoch"), new);
+    assert_eq!(record(store, "s", &[]).epoch, new);
+    assert!(store.is_rebuilding().expect("an answer"));
+    store.set_rebuilding(false).expect("noted");
+    // Who still knows it by its old name comes too late.
+    assert_eq!(store.renew(&old).expect("left alone"), new);
+    assert_eq!(store.renew("").expect("left alone"), new);
+    assert!(!store.is_rebuilding().expect("an answer"));
+}
+
+fn renewed_once_by_many_at_once(backend: &dyn Backend) {
+    let old = backend.open().epoch().expect("an epoch");
+    let named = at_once(backend, 8, |_, store| store.renew(&old).expect("renewed"));
+    assert_eq!(BTreeSet::from_iter(&named).len(), 1, "{named:?}");
+    assert_ne!(named[0], old);
+}
+
+fn renewed_it_counts_the_same(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    store.install(NOW.plus_millis(-1)).expect("noted");
+    let watches = [watch(&budget(Scope::Session, 100), "s")];
+    Step::of(&session("s")).facts(&facts([response("a", 60)])).watching(&watches).apply(store);
+    let stood = BudgetState::fresh(&watches[0].budget, "s", WindowRule::LIFETIME.at(NOW));
+    let operation = Operation {
+        id: "e".into(),
+        decision: Decision::Extend { amount: 50 },
+        budget: "session".into(),
+        value: "s".into(),
+        window_start: stood.window.start,
+        reason: "nearly done".into(),
+        actor: "ann".into(),
+        at: NOW,
+    };
+    store.operate(&operation, &stood).expect("recorded");
+    let known = |store: &mut dyn Store| {
+        let stands = state(store, &budget(Scope::Session, 100), "s", NOW);
+        let counts = [(Scope::Session, "s"), (Scope::User, "ann"), (Scope::Model, "sonnet")];
+        let counts = counts.map(|(scope, value)| moved(store, scope, value));
+        let alerts = store.alerts().expect("an answer");
+        let operations = store.operations(None).expect("an answer");
+        (
+            stands,
+            counts,
+            alerts,
+            operations,
+            store.sequences().expect("an answer"),
+            store.installed().expect("an answer"),
+        )
+    };
+    let before = known(store);
+    let epoch = store.epoch().expect("an epoch");
+    store.renew(&epoch).expect("renewed");
+    assert_eq!(known(store), before);
+    // Everything is read once more, and nothing counts twice.
+    record(store, "s", &facts([response("a", 60), response("b", 5)]));
+    assert_eq!(moved(store, Scope::Session, "s"), [65, 0, 0, 0, 2, 0]);
+    assert_eq!(moved(store, Scope::User, "ann"), [65, 0, 0, 0, 2, 0]);
+}

@@ -1,0 +1,171 @@
+//! Batches, budgets and questions, in as many words as a test needs.
+
+use fusebox::domain::budget::{Budget, BudgetState, Classes, Mode, OnLimit, Scope, StoreDown, Unit};
+use fusebox::domain::time::Timestamp;
+use fusebox::domain::usage::Usage;
+use fusebox::domain::window::{Period, WindowRule};
+use fusebox::store::{Applied, Batch, Observed, Session, Store, Watch};
+use fusebox::transcript::Fact;
+
+use super::facts::NOW;
+
+/// A session of the test's user and project.
+pub fn session(id: &str) -> Session {
+    Session { id: id.into(), project: "/project".into(), user: "ann".into(), ..Session::default() }
+}
+
+/// A session that another one started.
+pub fn child(id: &str, parent: &str) -> Session {
+    Session { parent: Some(parent.into()), ..session(id) }
+}
+
+/// A rule with midnight in UTC.
+pub fn every(period: Period) -> WindowRule {
+    WindowRule { period, zone: chrono_tz::UTC }
+}
+
+/// A budget for fresh tokens, without end, named after its scope.
+pub fn budget(scope: Scope, limit: u64) -> Budget {
+    Budget {
+        name: scope.name().into(),
+        scope,
+        matches: "*".into(),
+        unit: Unit::Tokens,
+        count: Classes::FRESH,
+        limit,
+        hard_limit: None,
+        window: WindowRule::LIFETIME,
+        thresholds: vec![0.5, 0.8, 0.9, 1.0],
+        on_limit: OnLimit::Pause,
+        wrap_up: 1,
+        mode: Mode::Enforce,
+        store_down: StoreDown::Local,
+    }
+}
+
+/// A budget for one value.
+pub fn watch(budget: &Budget, value: &str) -> Watch {
+    Watch { budget: budget.clone(), value: value.into() }
+}
+
+/// One batch to be recorded: at first an empty one of a session at [`NOW`], which may raise alerts and shows none.
+pub struct Step<'a> {
+    session: Session,
+    facts: Vec<Fact>,
+    watches: Vec<Watch>,
+    alert: bool,
+    claim: bool,
+    seen: Option<Timestamp>,
+    observed: Option<Observed<'a>>,
+    now: Timestamp,
+}
+
+impl<'a> Step<'a> {
+    pub fn of(session: &Session) -> Self {
+        let (session, facts, watches) = (session.clone(), Vec::new(), Vec::new());
+        Self { session, facts, watches, alert: true, claim: false, seen: None, observed: None, now: NOW }
+    }
+
+    pub fn facts(self, facts: &[Fact]) -> Self {
+        Self { facts: facts.to_vec(), ..self }
+    }
+
+    pub fn watching(self, watches: &[Watch]) -> Self {
+        Self { watches: watches.to_vec(), ..self }
+    }
+
+    /// It may raise no alerts.
+    pub fn silent(self) -> Self {
+        Self { alert: false, ..self }
+    }
+
+    /// It can show alerts and events.
+    pub fn claiming(self) -> Self {
+        Self { claim: true, ..self }
+    }
+
+    /// Its session was seen at another time than now.
+    pub fn seen(self, seen: Timestamp) -> Self {
+        Self { seen: Some(seen), ..self }
+    }
+
+    pub fn observing(self, observed: Observed<'a>) -> Self {
+        Self { observed: Some(observed), ..self }
+    }
+
+    pub fn at(self, now: Timestamp) -> Self {
+        Self { now, ..self }
+    }
+
+    pub fn apply(self, store: &mut dyn Store) -> Applied {
+        let batch = Batch {
+            session: &self.session,
+            facts: &self.facts,
+            watches: &self.watches,
+            alert: self.alert,
+            claim: self.claim,
+            seen: self.seen.unwrap_or(self.now),
+            observed: self.observed,
+            now: self.now,
+        };
+        store.apply(&batch).expect("the store records a batch")
+    }
+}
+
+/// Records facts of a session of the test's user.
+pub fn record(store: &mut dyn Store, id: &str, facts: &[Fact]) -> Applied {
+    Step::of(&session(id)).facts(facts).apply(store)
+}
+
+/// Where one budget stands; `None`: it was deleted.
+pub fn state(store: &mut dyn Store, budget: &Budget, value: &str, now: Timestamp) -> Option<BudgetState> {
+    let states = store.states(&[watch(budget, value)], now).expect("the store answers");
+    assert!(states.len() <= 1, "one answer to one question");
+    states.into_iter().next()
+}
+
+/// Fresh tokens of a value, of all times.
+pub fn used(store: &mut dyn Store, scope: Scope, value: &str) -> u64 {
+    state(store, &budget(scope, 1), value, NOW).expect("no deleted budget").used
+}
+
+/// What a counter holds, in parts: input, output, cache writes, cache reads, requests, tool calls.
+pub fn counted(
+    store: &mut dyn Store,
+    scope: Scope,
+    rule: WindowRule,
+    value: &str,
+    now: Timestamp,
+) -> [u64; 6] {
+    let none = Classes { input: false, output: false, cache_write: false, cache_read: false };
+    let of = |unit, count| watch(&Budget { unit, count, window: rule, ..budget(scope, 1) }, value);
+    let watches = [
+        of(Unit::Tokens, Classes { input: true, ..none }),
+        of(Unit::Tokens, Classes { output: true, ..none }),
+        of(Unit::Tokens, Classes { cache_write: true, ..none }),
+        of(Unit::Tokens, Classes { cache_read: true, ..none }),
+        of(Unit::Requests, none),
+        of(Unit::ToolCalls, none),
+    ];
+    let states = store.states(&watches, now).expect("the store answers");
+    let parts: Vec<u64> = states.iter().map(|state| state.used).collect();
+    parts.try_into().expect("six budgets")
+}
+
+/// The counter of all times that is moved batch by batch, once somebody asked for it.
+pub fn moved(store: &mut dyn Store, scope: Scope, value: &str) -> [u64; 6] {
+    counted(store, scope, WindowRule::LIFETIME, value, NOW)
+}
+
+/// The same added up anew, at least where nobody asked for it before: another zone makes no other window of all times,
+/// but another counter.
+pub fn added_up(store: &mut dyn Store, scope: Scope, value: &str) -> [u64; 6] {
+    let rule = WindowRule { period: Period::Lifetime, zone: chrono_tz::Asia::Tokyo };
+    counted(store, scope, rule, value, NOW)
+}
+
+/// Tokens by class of all that is charged to a session, and how many of its messages are estimates.
+pub fn total_of(store: &mut dyn Store, id: &str) -> (Usage, u64) {
+    let total = store.session_total(id).expect("the store answers").unwrap_or_default();
+    (total.amount.usage, total.estimated_messages)
+}
