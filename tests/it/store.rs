@@ -7,7 +7,7 @@
 macro_rules! conformance {
     ($($test:ident),+ $(,)?) => {$(
         mod $test {
-            crate::store::backends!($test, sqlite: Sqlite);
+            crate::store::backends!($test, sqlite: Sqlite, redis: Redis);
         }
     )+};
 }

@@ -118,7 +118,9 @@ impl RedisStore {
             // A claim that ends much later than one of now was made under another clock, and is over.
             claim: (now.plus_millis(CLAIM_MS).0, now.plus_millis(2 * CLAIM_MS).0),
             alerts: [keys.alerts(), keys.unshown(), keys.alert_number(), keys.alert_prefix()],
-            events: [keys.events(session), keys.untold(session), keys.event_number()],
+            events: [keys.events(session), keys.untold(session), keys.event_number(), keys.evented()],
+            of_session: session.to_owned(),
+            latest: keys.latest(),
             sessions: [keys.live(session), keys.sessions()],
         }
     }
@@ -220,7 +222,11 @@ fn make(
     let mut specs = Specs::of(families.keys());
     let new = specs.want(watches.iter().flat_map(|watch| watch.budget.counters()));
     if !new.is_empty() {
-        families.extend(new.into_iter().map(|name| (name, now.0)));
+        // Messages can be dated later than now, by another clock.
+        let latest =
+            workspace.at(&keys.latest(), "at").and_then(|text| String::from_utf8(text).ok()?.parse().ok());
+        let since = latest.map_or(now.0, |latest: i64| now.0.max(latest.saturating_add(1)));
+        families.extend(new.into_iter().map(|name| (name, since)));
         workspace.put_record(&keys.families(), &families)?;
     }
     let changes = match batch {
@@ -328,7 +334,8 @@ fn decided(workspace: &mut Workspace, watch: &Watch, now: Timestamp) -> Result<O
 
 /// What says whose alert it is.
 pub(super) fn place(state: &BudgetState) -> String {
-    format!("{}|{}|{}", state.budget.name, state.window.start.0, state.value)
+    let name = &state.budget.name;
+    format!("{}:{name}|{}|{}", name.len(), state.window.start.0, state.value)
 }
 
 fn alerting(workspace: &Workspace, watched: &Watched, now: Timestamp) -> Result<Alerting> {

@@ -18,11 +18,6 @@ impl Keys {
         Self { prefix: format!("fusebox:{{{tenant}}}:") }
     }
 
-    /// What every key of the tenant begins with.
-    pub fn prefix(&self) -> &str {
-        &self.prefix
-    }
-
     /// What the keys begin with that hooks write.
     pub fn data_prefix(&self) -> String {
         self.data("")
@@ -137,6 +132,16 @@ impl Keys {
         self.data("event_number")
     }
 
+    /// The sessions that have events.
+    pub fn evented(&self) -> String {
+        self.data("evented")
+    }
+
+    /// The latest date of any message.
+    pub fn latest(&self) -> String {
+        self.data("latest")
+    }
+
     /// An alert.
     pub fn alert(&self, id: i64) -> String {
         self.data(&format!("alert:{id}"))
@@ -174,10 +179,10 @@ impl Keys {
 
     /// The operations on a value of a budget in a window, as JSON.
     pub fn operations(&self, budget: &str, value: &str, start: Timestamp) -> String {
-        self.decided(&format!("operations:{budget}|{}|{value}", start.0))
+        self.decided(&format!("operations:{}:{budget}|{}|{value}", budget.len(), start.0))
     }
 
-    /// The keys of all operations.
+    /// All operations, in their order: keys and ids.
     pub fn operated(&self) -> String {
         self.decided("operated")
     }

@@ -55,7 +55,7 @@ impl RedisStore {
     pub(super) fn list_events(&mut self, session: Option<&str>, call: Option<u64>) -> Result<Vec<Event>> {
         let sessions = match session {
             Some(session) => vec![session.to_owned()],
-            None => self.session_ids()?,
+            None => self.texts(&["SMEMBERS", &self.keys.evented()])?,
         };
         let commands: Vec<_> =
             sessions.iter().map(|id| command(&["HGETALL", &self.keys.events(id)])).collect();

@@ -101,8 +101,13 @@ impl RedisStore {
 /// How many messages are remembered.
 const MESSAGES: usize = 3;
 
+/// A session as it is shared: where its files lie is nobody else's business, and its project is hashed.
+pub fn shared(session: &Session) -> Session {
+    Session { transcript: None, project: hashed(&session.project), ..session.clone() }
+}
+
 /// A value as it is shared: a project's name says where it lies on somebody's disk, so its hash is shared.
-fn shared_value(scope: Scope, value: &str) -> String {
+pub fn shared_value(scope: Scope, value: &str) -> String {
     if scope == Scope::Project { hashed(value) } else { value.to_owned() }
 }
 

@@ -28,7 +28,9 @@ impl RedisStore {
             if known.iter().all(|known| known.id != operation.id) {
                 known.push(operation.clone());
                 workspace.put_record(&key, &known)?;
-                workspace.plan.commands.push(words(&["SADD", &operated, &key]));
+                let entry = serde_json::to_string(&(&key, &operation.id));
+                let entry = entry.map_err(|e| StoreError::Damaged(e.to_string()))?;
+                workspace.plan.commands.push(words(&["RPUSH", &operated, &entry]));
             }
             Ok(())
         })?;
@@ -48,16 +50,17 @@ impl RedisStore {
     }
 
     pub(super) fn list_operations(&mut self, budget: Option<&str>) -> Result<Vec<Operation>> {
-        let keys = self.texts(&["SMEMBERS", &self.keys.operated()])?;
-        let commands: Vec<_> = keys.iter().map(|key| command(&["GET", key])).collect();
+        let entries = self.texts(&["LRANGE", &self.keys.operated(), "0", "-1"])?;
+        let entries = entries.iter().filter_map(|entry| serde_json::from_str::<(String, String)>(entry).ok());
+        let entries: Vec<(String, String)> = entries.collect();
+        let commands: Vec<_> = entries.iter().map(|(key, _)| command(&["GET", key])).collect();
         let mut all: Vec<Operation> = Vec::new();
-        for answer in self.in_turn(&commands)? {
+        for ((_, id), answer) in entries.iter().zip(self.in_turn(&commands)?) {
             if let Some(text) = plan::bytes(answer)? {
-                all.extend(parse(&text)?);
+                all.extend(parse(&text)?.into_iter().filter(|operation| operation.id == *id));
             }
         }
         all.retain(|operation| budget.is_none_or(|name| operation.budget == name));
-        all.sort_by_key(|operation| operation.at);
         Ok(all)
     }
 

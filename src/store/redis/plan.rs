@@ -66,6 +66,8 @@ pub struct Plan {
     pub claim_events: Option<String>,
     /// The session of which this is a batch, and when it was seen.
     pub session: Option<(String, i64)>,
+    /// The latest date of a message that goes in.
+    pub latest: Option<i64>,
 }
 
 /// Keys and times that a step needs besides.
@@ -78,8 +80,12 @@ pub struct Frame {
     pub claim: (i64, i64),
     /// Keys: all alerts, those not shown, their last number, what their names begin with.
     pub alerts: [String; 4],
-    /// Keys: the session's events, those not told, the last number.
-    pub events: [String; 3],
+    /// Keys: the session's events, those not told, the last number, the sessions that have any.
+    pub events: [String; 4],
+    /// The session that events are of.
+    pub of_session: String,
+    /// Key: the latest date of any message.
+    pub latest: String,
     /// Keys: what changes of the session, all sessions.
     pub sessions: [String; 2],
 }
@@ -104,8 +110,6 @@ pub struct Done {
     pub alerts: Vec<(i64, String, u64)>,
     /// Events to tell: number, JSON.
     pub events: Vec<(i64, String)>,
-    /// What the commands answered.
-    pub results: Vec<Value>,
     /// How many batches of the session were recorded, this one included.
     pub sequence: u64,
 }
@@ -165,6 +169,7 @@ impl Plan {
         words.count(self.claim_alerts.len());
         self.claim_alerts.iter().for_each(|place| words.text(place));
         frame.events.iter().for_each(|key| words.text(key));
+        words.text(&frame.of_session);
         words.count(self.events.len());
         for (event, agent, is_known) in &self.events {
             words.text(event);
@@ -177,6 +182,8 @@ impl Plan {
         words.text(session);
         frame.sessions.iter().for_each(|key| words.text(key));
         words.number(seen);
+        words.text(&frame.latest);
+        words.text(&self.latest.map_or_else(String::new, |at| at.to_string()));
         words.0
     }
 }
@@ -233,10 +240,9 @@ impl Reply {
                     Ok((parsed(&id)?, event))
                 };
                 let events = next()?.into_iter().map(event).collect::<Result<_>>()?;
-                let results = next()?;
                 let sequence = parts.next().map_or(Ok(0), number)?;
                 let sequence = u64::try_from(sequence).unwrap_or(0);
-                Ok(Self::Done(Done { counters, alerts, events, results, sequence }))
+                Ok(Self::Done(Done { counters, alerts, events, sequence }))
             }
             other => Err(damaged(other)),
         }
@@ -272,6 +278,7 @@ pub fn bytes(value: Value) -> Result<Option<Vec<u8>>> {
     match value {
         Value::BulkString(bytes) => Ok(Some(bytes)),
         Value::SimpleString(text) => Ok(Some(text.into_bytes())),
+        Value::Okay => Ok(Some(b"OK".to_vec())),
         Value::Int(number) => Ok(Some(number.to_string().into_bytes())),
         Value::Nil | Value::Boolean(false) => Ok(None),
         other => Err(damaged(&format!("{other:?}"))),

@@ -39,11 +39,10 @@ for i = 1, number() do
 end
 if #missing > 0 then return { 'missing', missing } end
 
-local results = {}
-for i = 1, number() do
+for _ = 1, number() do
   local words = {}
   for w = 1, number() do words[w] = take() end
-  results[i] = call(unpack(words))
+  call(unpack(words))
 end
 
 local function split(counts)
@@ -122,13 +121,15 @@ if next(places) then
   end
 end
 
-local events_key, untold_key, event_number = take(), take(), take()
+local events_key, untold_key, event_number, evented, of_session = take(), take(), take(), take(), take()
 for _ = 1, number() do
   local event, agent, is_known = take(), take(), take()
   local id = call('INCR', event_number)
   call('EXPIRE', event_number, ttl)
   call('HSET', events_key, id, event)
   call('EXPIRE', events_key, ttl)
+  call('SADD', evented, of_session)
+  call('EXPIRE', evented, ttl)
   if is_known == '0' then
     call('HSET', untold_key, id, '0 ' .. agent)
     call('EXPIRE', untold_key, ttl)
@@ -170,6 +171,14 @@ if session ~= '' then
   call('EXPIRE', live_key, ttl)
 end
 
+-- The latest date of any message: a window that starts later holds none.
+local latest_key, date = take(), take()
+if date ~= '' then
+  local known = call('HGET', latest_key, 'at')
+  if not known or tonumber(known) < tonumber(date) then call('HSET', latest_key, 'at', date) end
+  call('EXPIRE', latest_key, ttl)
+end
+
 local states = {}
 for i, counter in ipairs(counters) do states[i] = { counter.before, counter.after } end
-return { 'done', states, alerts, events, results, sequence }
+return { 'done', states, alerts, events, sequence }

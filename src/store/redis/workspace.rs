@@ -284,7 +284,8 @@ impl Records for Workspace<'_> {
         while let Some((id, since)) =
             next.filter(|(id, _)| line.len() < 16 && line.iter().all(|b| b.key != *id))
         {
-            let Some(charged) = self.charged(&id)? else { break };
+            // Of one that is not known yet the step is made again.
+            let charged = self.charged(&id)?.unwrap_or_default();
             let from = charged.parent_since.unwrap_or(Timestamp(i64::MIN));
             next = charged.parent.clone().map(|parent| (parent, since.max(from)));
             line.push(Bearer { key: id.clone(), session: id, since, home: charged.home() });
@@ -364,6 +365,7 @@ impl Workspace<'_> {
     }
 
     fn note_values(&mut self, message: &Message) {
+        self.plan.latest = self.plan.latest.max(Some(message.at.0));
         for (scope, value) in [("model", &message.model), ("agent_type", &message.agent_type)] {
             if !value.is_empty() {
                 let at = self.values.entry((scope, value.clone())).or_insert(message.at.0);

@@ -1,12 +1,16 @@
 //! The stores that the suite runs on.
 
-use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 
-use fusebox::store::Store;
+use fusebox::store::redis::address::Address;
+use fusebox::store::redis::{self, Place, RedisStore};
 use fusebox::store::sqlite::SqliteStore;
+use fusebox::store::{Session, Store};
 use tempfile::TempDir;
 
 use super::facts::NOW;
+use crate::redis::{LIMITS, Server};
 use crate::rig;
 
 /// A store of some kind, empty at first and of its own for each test; what it keeps goes when this goes.
@@ -16,6 +20,11 @@ pub trait Backend: Sync {
 
     /// Another store of this kind, empty.
     fn fresh(&self) -> Box<dyn Backend>;
+
+    /// What it keeps of a session: a shared store is not told where files lie.
+    fn kept(&self, session: &Session) -> Session {
+        session.clone()
+    }
 
     /// What it is called.
     fn name(&self) -> &'static str;
@@ -83,5 +92,48 @@ impl Backend for Sqlite {
 
     fn name(&self) -> &'static str {
         "sqlite"
+    }
+}
+
+/// The shared store, on a server of its own. All handles remember in one file: what stands there is true of the handle
+/// that wrote last, and must not matter.
+pub struct Redis {
+    server: Arc<Server>,
+    tenants: Arc<AtomicUsize>,
+    tenant: usize,
+    memory: Arc<TempDir>,
+}
+
+impl Begin for Redis {
+    fn begin() -> Result<Self, String> {
+        let server = Arc::new(Server::start().ok_or("there is no redis-server")?);
+        let memory = Arc::new(tempfile::tempdir().expect("a temporary folder"));
+        Ok(Self { server, tenants: Arc::default(), tenant: 0, memory })
+    }
+}
+
+impl Backend for Redis {
+    fn open(&self) -> Box<dyn Store> {
+        Box::new(RedisStore::new(Place {
+            address: Address::parse(&self.server.socket_url()).expect("the address of a socket"),
+            limits: LIMITS,
+            tenant: format!("tenant-{}", self.tenant),
+            machine: "machine".into(),
+            memory: Some(self.memory.path().join(self.tenant.to_string())),
+        }))
+    }
+
+    fn fresh(&self) -> Box<dyn Backend> {
+        let tenant = self.tenants.fetch_add(1, Ordering::SeqCst) + 1;
+        let (server, tenants, memory) = (self.server.clone(), self.tenants.clone(), self.memory.clone());
+        Box::new(Self { server, tenants, tenant, memory })
+    }
+
+    fn kept(&self, session: &Session) -> Session {
+        redis::shared(session)
+    }
+
+    fn name(&self) -> &'static str {
+        "redis"
     }
 }
