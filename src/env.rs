@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::domain::message::MessageKey;
 use crate::domain::time::Timestamp;
 
 /// Beginnings of the names of variables that are looked at. The others, secrets among them, are not even kept.
@@ -151,6 +152,14 @@ pub const fn is_tests(_pid: u32) -> bool {
 pub fn uid() -> u32 {
     // SAFETY: geteuid has no preconditions and cannot fail.
     unsafe { libc::geteuid() }
+}
+
+/// What this machine is called among those that share a store: a hash of its id and its name. Boots keep it, copies of
+/// one image differ at least in their names.
+pub fn machine_name() -> String {
+    let of = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let (id, name) = (of("/etc/machine-id"), of("/proc/sys/kernel/hostname"));
+    format!("{:016x}", MessageKey::of(&["machine", id.trim(), name.trim()]).short())
 }
 
 /// Name and home of a user by the passwd file. Read as a file: the C library's look-up may load plug-ins, which a

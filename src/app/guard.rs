@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use wildmatch::WildMatch;
 
 use super::installation::Installation;
 use super::{ancestry, project};
-use crate::config::{self, Config, Loaded, Stamp};
+use crate::config::{self, Config, Loaded, RedisConfig, Stamp};
 use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::verdict::Caller;
-use crate::env::Env;
+use crate::env::{Env, machine_name};
 use crate::store::session_cache::{CacheFile, SessionCache};
+use crate::store::redis::address::Address;
+use crate::store::redis::connection::Limits;
+use crate::store::redis::{Place, RedisStore};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Session, Store, StoreError, Watch};
 
@@ -71,7 +75,7 @@ pub struct Guard<'a> {
     pub(super) cache_lost: bool,
     pub(super) file: CacheFile,
     stamp: Stamp,
-    store: Option<SqliteStore>,
+    store: Option<Box<dyn Store>>,
 }
 
 impl<'a> Guard<'a> {
@@ -262,7 +266,7 @@ impl<'a> Guard<'a> {
         }
         self.cache.store_asleep_until = None;
         if self.store.is_none() {
-            match open(self.env) {
+            match open(self.env, &self.config, Some(&self.file)) {
                 Ok((store, warning)) => {
                     self.store = Some(store);
                     self.tell.extend(warning);
@@ -274,7 +278,7 @@ impl<'a> Guard<'a> {
                 }
             }
         }
-        let done = work(self.store.as_mut()?);
+        let done = work(self.store.as_deref_mut()?);
         match &done {
             Err(error) if error.is_corrupt() => self.give_up_store(),
             Err(_) => self.cache.store_asleep_until = Some(later),
@@ -325,11 +329,26 @@ impl<'a> Guard<'a> {
     }
 }
 
-/// Opens the embedded store. The second value: what a person must hear about it.
+/// Opens the store that the configuration names. `session`: the cache of the session that asks. The second value: what a
+/// person must hear about it.
 ///
 /// # Errors
 /// The store cannot be used.
-pub fn open(env: &Env) -> crate::store::Result<(SqliteStore, Option<String>)> {
+pub fn open(
+    env: &Env,
+    config: &Config,
+    session: Option<&CacheFile>,
+) -> crate::store::Result<(Box<dyn Store>, Option<String>)> {
+    match &config.redis {
+        Some(redis) => Ok((Box::new(shared(config, redis, session)?), None)),
+        None => {
+            let (store, warning) = embedded(env)?;
+            Ok((Box::new(store), warning))
+        }
+    }
+}
+
+fn embedded(env: &Env) -> crate::store::Result<(SqliteStore, Option<String>)> {
     let dir = env.state_dir().ok_or_else(|| StoreError::Unusable {
         path: "~/.local/state/fusebox".into(),
         problem: "there is no home folder".into(),
@@ -338,6 +357,34 @@ pub fn open(env: &Env) -> crate::store::Result<(SqliteStore, Option<String>)> {
     let installed = || Installation::read(&dir).map(|known| known.installed_at);
     let opened = SqliteStore::open_after(&dir, env.now, installed)?;
     Ok((opened.store, opened.set_aside.as_deref().map(corrupt)))
+}
+
+fn shared(
+    config: &Config,
+    redis: &RedisConfig,
+    session: Option<&CacheFile>,
+) -> crate::store::Result<RedisStore> {
+    let unusable = |path: &str, problem: String, remedy: &str| StoreError::Unusable {
+        path: path.into(),
+        problem,
+        remedy: remedy.into(),
+    };
+    let mut address = Address::parse(&redis.url)
+        .map_err(|error| unusable(&redis.url, error.to_string(), "Mend store.redis_url"))?;
+    if let Some(file) = &redis.password_file {
+        let password = std::fs::read_to_string(file).map_err(|error| {
+            unusable(file, error.to_string(), "Make it readable for you, or mend store.redis_password_file")
+        })?;
+        address = address.with_password(password.trim_end_matches(['\r', '\n']));
+    }
+    let wait = Duration::from_millis(redis.timeout_ms);
+    Ok(RedisStore::new(Place {
+        address,
+        limits: Limits { connect: wait, read: wait, write: wait },
+        tenant: config.tenant.clone(),
+        machine: machine_name,
+        memory: session.map(|cache| cache.path().with_extension("redis")),
+    }))
 }
 
 fn corrupt(aside: &Path) -> String {

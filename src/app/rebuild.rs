@@ -9,6 +9,7 @@ use super::guard::{self, Guard};
 use super::look::Reach;
 use super::meter::{Metered, Metering};
 use super::{ancestry, project};
+use crate::config::Config;
 use crate::domain::time::Timestamp;
 use crate::env::{Env, Stopwatch};
 use crate::store::session_cache::{CacheFile, SessionCache};
@@ -38,7 +39,7 @@ impl Guard<'_> {
     /// come: the hooks of a session that was killed never do, and `/clear` writes its total after the last hook.
     pub fn read_on_others(&mut self) {
         if self.with_store(|store| store.is_rebuilding()) == Some(true) {
-            rebuild(self.env, Some(HOOK_MS), |_, _| ());
+            rebuild(self.env, &self.config.clone(), Some(HOOK_MS), |_, _| ());
             return;
         }
         let Some(rows) = self.with_store(|store| store.sessions()) else { return };
@@ -124,9 +125,9 @@ fn read_within<'a>(
 /// Fills a store that lost what it knew: every session that a cache or a transcript names is read from its start.
 /// `progress` is told the number of sessions done and in all. With `for_ms` it ends early; what is done by then is only
 /// looked at the next time. The store counts as filled once everything was read and recorded.
-pub fn rebuild(env: &Env, for_ms: Option<i64>, mut progress: impl FnMut(usize, usize)) {
+pub fn rebuild(env: &Env, config: &Config, for_ms: Option<i64>, mut progress: impl FnMut(usize, usize)) {
     let started = Stopwatch::start();
-    let Ok((mut store, _)) = guard::open(env) else { return };
+    let Ok((mut store, _)) = guard::open(env, config, None) else { return };
     let Ok(epoch) = store.epoch() else { return };
     let transcripts = transcripts(env);
     let mut filled = true;

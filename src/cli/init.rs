@@ -19,7 +19,6 @@ use crate::domain::time::Timestamp;
 use crate::env::Env;
 use crate::hook::client_version::ClientVersion;
 use crate::hook::registration::{EVENTS, HOOKS, events_of, is_known};
-use crate::store::Store;
 
 /// Registers the hooks in Claude Code's settings.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -140,7 +139,8 @@ fn check_binaries(dir: &Path) -> anyhow::Result<()> {
 
 /// Notes the installation in the store and in the state folder; answers with the time of the first one.
 fn record(env: &Env, file: &SettingsFile, bin_dir: &Path, err: &mut dyn Write) -> anyhow::Result<Timestamp> {
-    let (mut store, warning) = guard::open(env)?;
+    let config = crate::config::load(env, None).config;
+    let (mut store, warning) = guard::open(env, &config, None)?;
     if let Some(warning) = warning {
         writeln!(err, "{warning}")?;
     }

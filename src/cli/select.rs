@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::Misuse;
 use crate::app::guard::{Call, Guard};
 use crate::app::{ancestry, rebuild};
+use crate::config::Config;
 use crate::env::Env;
 use crate::store::SessionRow;
 
@@ -34,7 +35,7 @@ pub fn guard<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<G
         writeln!(err, "{warning}")?;
     }
     match answer {
-        Some(true) => fill(env),
+        Some(true) => fill(env, &guard.config),
         Some(false) => {}
         None => return Err(anyhow::anyhow!("{}", guard.notes.join("; "))),
     }
@@ -42,7 +43,7 @@ pub fn guard<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<G
 }
 
 /// Fills a store that lost what it knew, and shows how far that is.
-fn fill(env: &Env) {
+fn fill(env: &Env, config: &Config) {
     // Drawn on standard error, and only where that is a terminal.
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     if let Ok(style) =
@@ -51,7 +52,7 @@ fn fill(env: &Env) {
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_millis(200));
-    rebuild::rebuild(env, None, |done, all| {
+    rebuild::rebuild(env, config, None, |done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
     });

@@ -6,7 +6,7 @@ use super::draft::{Draft, Record, TASK};
 use super::field::{BUDGET, Field, MODES, ON_LIMIT, SETTINGS, STORE_DOWN, of_budget, setting};
 use super::source::{Effective, Problem, Source};
 use super::value::Kind;
-use super::{Config, Show};
+use super::{Config, RedisConfig, Show};
 use crate::domain::breaker::policy::{Limits, Policy};
 use crate::domain::budget::{Budget, Classes, Scope, Unit};
 use crate::domain::throttle::Throttling;
@@ -38,6 +38,11 @@ impl Draft {
             enabled: value("enabled").as_bool().unwrap_or(true),
             tenant: text("store.tenant").unwrap_or_default(),
             team: text("store.team"),
+            redis: text("store.redis_url").map(|url| RedisConfig {
+                url,
+                password_file: text("store.redis_password_file"),
+                timeout_ms: value("store.redis_timeout_ms").as_u64().unwrap_or(300),
+            }),
             budgets: self.budgets().iter().filter_map(|record| self.budget(record)).collect(),
             brief: named(&Show::ALL, &value("brief.show")),
             alert_command: texts(&value("alerts.command")),

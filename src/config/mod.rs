@@ -47,6 +47,9 @@ pub struct Config {
     pub tenant: String,
     /// The person's team.
     pub team: Option<String>,
+    /// The shared store; `None`: the embedded one.
+    #[serde(default)]
+    pub redis: Option<RedisConfig>,
     /// Budgets in force, by unique names.
     pub budgets: Vec<Budget>,
     /// When the prompt line is shown.
@@ -60,6 +63,17 @@ pub struct Config {
     pub breaker: Policy,
     /// How subagents are throttled; `None`: they are not.
     pub throttle: Option<Throttling>,
+}
+
+/// Where the shared store is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RedisConfig {
+    /// Its address, without a password.
+    pub url: String,
+    /// The file with the password.
+    pub password_file: Option<String>,
+    /// Milliseconds to wait for a connection, and for each answer.
+    pub timeout_ms: u64,
 }
 
 impl Default for Config {

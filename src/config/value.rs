@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use toml::de::DeValue;
 
 use super::source::shown;
+use crate::store::redis::address::Address;
 
 /// The largest number that every reader holds exactly: JSON in a browser and Redis' scripts count in doubles.
 pub(super) const MOST: u64 = (1 << 53) - 1;
@@ -137,6 +138,8 @@ pub(super) enum Kind {
     Classes,
     /// A command and its arguments; empty: none.
     Words,
+    /// Where Redis is.
+    Redis,
     /// Nothing yet: this version does not support the key.
     Later,
 }
@@ -171,6 +174,7 @@ impl Kind {
             Self::Fractions => self.fractions(raw),
             Self::Classes => self.classes(raw),
             Self::Words => self.words(raw),
+            Self::Redis => redis_url(raw.text().ok_or_else(|| self.refuse(raw))?),
             Self::Later => Err("is not supported by this version yet: leave it out".into()),
         }
     }
@@ -188,6 +192,7 @@ impl Kind {
             Self::Fractions => format!("must be a list of at most {MOST_THRESHOLDS} numbers from 0 to 1"),
             Self::Classes => format!("must be a list of one or more of {}", CLASSES.join(", ")),
             Self::Words => "must be a list of texts: a command and its arguments, or empty for none".into(),
+            Self::Redis => "must be the address of Redis, such as redis://127.0.0.1:6379/0".into(),
             Self::Later => "is not supported by this version yet".into(),
         }
     }
@@ -224,6 +229,15 @@ impl Kind {
             _ => Ok(json!(words)),
         }
     }
+}
+
+/// An address of Redis. A password would come into caches and into what is shown: it has a file of its own.
+fn redis_url(text: &str) -> Result<Value, String> {
+    let address = Address::parse(text).map_err(|error| error.to_string())?;
+    if address.has_password() {
+        return Err("must not hold a password: put it into a file, and name that as store.redis_password_file".into());
+    }
+    Ok(text.trim().into())
 }
 
 /// Fractions in their one form: ascending, each once.

@@ -394,6 +394,13 @@ pub trait Store {
     /// It was not done, and is left to the next one.
     fn tidy(&mut self, idle: bool) -> Result<()>;
 
+    /// Gives up a store that turned out to be damaged: keeps it under another name, and answers where. The next opening
+    /// begins a new one. `None`: there was nothing to give up.
+    ///
+    /// # Errors
+    /// It could not be renamed.
+    fn set_aside(self: Box<Self>, now: Timestamp) -> std::io::Result<Option<PathBuf>>;
+
     /// When Fusebox was installed: what a session held before counts as its history.
     ///
     /// # Errors

@@ -27,8 +27,8 @@ use crate::transcript::files::is_plain_id;
 /// Format of the file; another one is not read.
 const VERSION: u32 = 1;
 
-/// The files of one cache: itself, the one that becomes it next, the lock.
-const PARTS: [&str; 3] = ["json", "new", "lock"];
+/// The files of one cache: itself, the one that becomes it next, the lock, what is remembered of a shared store.
+const PARTS: [&str; 4] = ["json", "new", "lock", "redis"];
 
 /// For how long a cache is kept that nobody writes: 30 days.
 const KEPT_MS: i64 = 30 * 24 * 3600 * 1000;

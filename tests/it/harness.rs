@@ -49,7 +49,14 @@ impl Home {
     pub fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("fusebox-it-").tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("project")).unwrap();
-        Self { folder, vars: Vec::new() }
+        let mut vars = Vec::new();
+        // All of this on a shared store: a try-out, since some tests are about the embedded one's file.
+        if let Ok(url) = std::env::var("FUSEBOX_TEST_REDIS") {
+            let tenant = folder.path().file_name().unwrap().to_string_lossy().into_owned();
+            vars.push(("FUSEBOX_STORE_REDIS_URL".into(), url));
+            vars.push(("FUSEBOX_STORE_TENANT".into(), tenant));
+        }
+        Self { folder, vars }
     }
 
     /// With a variable.

@@ -206,6 +206,18 @@ impl Address {
         Ok(address)
     }
 
+    /// Whether a password stands in it.
+    pub fn has_password(&self) -> bool {
+        self.login.password.is_some() || self.sentinel_login.password.is_some()
+    }
+
+    /// The same servers, with this password.
+    #[must_use]
+    pub fn with_password(mut self, password: &str) -> Self {
+        self.login.password = Some(password.to_owned());
+        self
+    }
+
     /// The same servers, but starting at this node (`host:port`, as [`moved_to`](super::connection::Connection::moved_to)
     /// answers it). What is not a node changes nothing.
     #[must_use]

@@ -54,8 +54,8 @@ pub struct Place {
     pub limits: Limits,
     /// The tenant: hash tag of every key.
     pub tenant: String,
-    /// What this machine is called: process ids mean something here only.
-    pub machine: String,
+    /// What this machine is called (asked where it matters): process ids mean something here only.
+    pub machine: fn() -> String,
     /// Where the session's hooks tell each other what they found.
     pub memory: Option<PathBuf>,
 }
@@ -65,7 +65,7 @@ pub struct RedisStore {
     keys: Keys,
     link: Link,
     memory: Memory,
-    machine: String,
+    machine: fn() -> String,
     /// The sessions of the events that were claimed, by number.
     claimed: HashMap<i64, String>,
 }
@@ -238,6 +238,11 @@ impl Store for RedisStore {
 
     fn tidy(&mut self, _idle: bool) -> Result<()> {
         Ok(())
+    }
+
+    fn set_aside(self: Box<Self>, _now: Timestamp) -> std::io::Result<Option<PathBuf>> {
+        // Others use it, and can say more of it.
+        Ok(None)
     }
 
     fn installed(&mut self) -> Result<Option<Timestamp>> {

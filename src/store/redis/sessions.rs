@@ -63,13 +63,13 @@ impl RedisStore {
     }
 
     pub(super) fn of_client(&mut self, client: ClientProcess) -> Result<Option<String>> {
-        let key = self.keys.client(&self.machine, client);
+        let key = self.keys.client(&(self.machine)(), client);
         let found = plan::bytes(self.ask(&["GET", &key])?)?;
         Ok(found.map(|id| String::from_utf8_lossy(&id).into_owned()))
     }
 
     pub(super) fn see_session(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
-        let machine = self.machine.clone();
+        let machine = (self.machine)();
         self.in_step(&session.id, now, |workspace| see(workspace, session, &machine, now, ended))?;
         // What counts in a session must be known for as long as it goes on.
         let keys =

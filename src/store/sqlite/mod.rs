@@ -146,21 +146,6 @@ impl SqliteStore {
         Ok(Opened { store, set_aside })
     }
 
-    /// Gives up a store that turned out to be damaged: renames its file, unless another process has put a new one in its
-    /// place already. The next opening begins a new one.
-    ///
-    /// # Errors
-    /// The file cannot be renamed.
-    pub fn set_aside(self, now: Timestamp) -> std::io::Result<Option<PathBuf>> {
-        let Self { connection, path, file, .. } = self;
-        drop(connection);
-        let _lock = lock(path.parent().unwrap_or(&path), lock_exclusive)?;
-        if file.is_none() || file_id(&path) != file {
-            return Ok(None);
-        }
-        move_aside(&path, now).map(Some)
-    }
-
     /// Opens the file; answers the version of its schema too.
     fn connect(path: &Path, company: Company) -> Result<(Self, usize)> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -374,6 +359,17 @@ impl Store for SqliteStore {
 
     fn tidy(&mut self, idle: bool) -> Result<()> {
         self.empty_log(if idle { LOG_BYTES_IDLE } else { LOG_BYTES })
+    }
+
+    /// Renames its file, unless another process has put a new one in its place already.
+    fn set_aside(self: Box<Self>, now: Timestamp) -> std::io::Result<Option<PathBuf>> {
+        let Self { connection, path, file, .. } = *self;
+        drop(connection);
+        let _lock = lock(path.parent().unwrap_or(&path), lock_exclusive)?;
+        if file.is_none() || file_id(&path) != file {
+            return Ok(None);
+        }
+        move_aside(&path, now).map(Some)
     }
 
     fn installed(&mut self) -> Result<Option<Timestamp>> {

@@ -118,7 +118,7 @@ impl Backend for Redis {
             address: Address::parse(&self.server.socket_url()).expect("the address of a socket"),
             limits: LIMITS,
             tenant: format!("tenant-{}", self.tenant),
-            machine: "machine".into(),
+            machine: || "machine".into(),
             memory: Some(self.memory.path().join(self.tenant.to_string())),
         }))
     }
