@@ -37,6 +37,34 @@ fn a_server_that_stands_still_is_given_up() {
     assert_eq!(open(&server.url()).command(redis::cmd("ECHO").arg(1)), Ok(Value::BulkString(b"1".into())));
 }
 
+/// A server that accepts no connections, as far as Linux lets them queue.
+#[test]
+fn a_server_with_a_full_queue_is_given_up() {
+    use socket2::{SockAddr, Socket, Type};
+    let dir = tempfile::TempDir::with_prefix("fusebox-redis-").unwrap();
+    let path = dir.path().join("socket");
+    let anywhere = SockAddr::from(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
+    for address in [anywhere, SockAddr::unix(&path).unwrap()] {
+        let server = Socket::new(address.domain(), Type::STREAM, None).unwrap();
+        server.bind(&address).unwrap();
+        server.listen(0).unwrap();
+        let address = server.local_addr().unwrap();
+        let url =
+            address.as_socket().map_or(format!("unix://{}", path.display()), |tcp| format!("redis://{tcp}"));
+        let waiting: Vec<Socket> = (0..3)
+            .map(|_| {
+                let socket = Socket::new(address.domain(), Type::STREAM, None).unwrap();
+                socket.set_nonblocking(true).unwrap();
+                let _ = socket.connect(&address);
+                socket
+            })
+            .collect();
+        let failure = failure(&url, SHORT);
+        assert!(failure.to_string().contains("no answer in time"), "{failure}");
+        drop(waiting);
+    }
+}
+
 #[test]
 fn a_bad_network_is_unreachable() {
     let Some(server) = Server::start() else { return };

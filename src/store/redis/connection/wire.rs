@@ -31,9 +31,7 @@ impl Wire {
             Node::Tcp { host, port } => connect_tcp(host, *port, deadline)?,
             Node::Unix(path) => {
                 let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-                // Connecting waits as long as sending: the queue of the server may be full.
-                socket.set_write_timeout(Some(remaining(deadline)?))?;
-                socket.connect(&SockAddr::unix(path)?)?;
+                connect_within(&socket, &SockAddr::unix(path)?, remaining(deadline)?)?;
                 socket
             }
         };
@@ -98,7 +96,7 @@ fn connect_tcp(host: &str, port: u16, deadline: Instant) -> io::Result<Socket> {
         let attempt = || {
             let socket = Socket::new(Domain::for_address(*address), Type::STREAM, None)?;
             // One that does not answer leaves time for the others.
-            socket.connect_timeout(&SockAddr::from(*address), remaining(deadline)? / left)?;
+            connect_within(&socket, &SockAddr::from(*address), (remaining(deadline)? / left).max(SHORTEST))?;
             socket.set_tcp_nodelay(true)?;
             Ok(socket)
         };
@@ -108,6 +106,17 @@ fn connect_tcp(host: &str, port: u16, deadline: Instant) -> io::Result<Socket> {
         }
     }
     Err(last)
+}
+
+/// Connects. Under Linux that waits as long as sending, for which a socket must be told once, not made to poll and back;
+/// it waits for TCP, and for a socket in the file system whose server has a full queue.
+fn connect_within(socket: &Socket, address: &SockAddr, wait: Duration) -> io::Result<()> {
+    if cfg!(target_os = "linux") {
+        socket.set_write_timeout(Some(wait))?;
+        socket.connect(address)
+    } else {
+        socket.connect_timeout(address, wait)
+    }
 }
 
 /// The addresses of a host. Names only are asked for, in a thread: asking cannot be told to end.
