@@ -19,6 +19,8 @@ const SHORTEST: Duration = Duration::from_millis(1);
 pub struct Wire {
     socket: Socket,
     limits: Limits,
+    /// When what is being sent must be gone.
+    gone_by: Instant,
     deadline: Instant,
     /// What the socket was told to wait for when it receives.
     armed: Duration,
@@ -38,7 +40,12 @@ impl Wire {
         let read = limits.read.max(SHORTEST);
         socket.set_write_timeout(Some(limits.write.max(SHORTEST)))?;
         socket.set_read_timeout(Some(read))?;
-        Ok(Self { socket, limits, deadline: Instant::now() + read, armed: read })
+        Ok(Self { socket, limits, gone_by: deadline, deadline, armed: read })
+    }
+
+    /// What is sent from now on must be gone within the limit for writing.
+    pub fn begin(&mut self) {
+        self.gone_by = Instant::now() + self.limits.write.max(SHORTEST);
     }
 
     /// What is received from now on must be there before `deadline`; `None`: within the limit for reading.
@@ -79,6 +86,7 @@ impl Read for Wire {
 
 impl Write for Wire {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        remaining(self.gone_by)?;
         // A server that is gone must not kill the process by a signal.
         self.socket.send_with_flags(bytes, libc::MSG_NOSIGNAL)
     }
