@@ -163,11 +163,11 @@ impl Server {
         self.signal("-CONT");
     }
 
-    /// Waits until it answers a command as it should.
+    /// Waits until it answers a command as it should. A server that changes its part closes connections.
     pub fn wait_for(&self, words: &[&str], is_fine: impl Fn(&str) -> bool) {
         let since = Instant::now();
         loop {
-            let answer = self.text(words);
+            let answer = self.try_command(words).map_or_else(|error| error.to_string(), |value| text(&value));
             if is_fine(&answer) {
                 return;
             }
