@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use fusebox::store::redis::connection::{Failure, Script};
+use fusebox::store::redis::address::Address;
+use fusebox::store::redis::connection::{Connection, Failure, Script};
 use redis::Value;
 
 use super::{LIMITS, Manner, Options, Proxy, SHORT, Server, failure, free_port, open};
@@ -33,8 +34,42 @@ fn a_server_that_stands_still_is_given_up() {
         assert!(failure.to_string().contains("no answer in time"), "{failure}");
         assert_kind!(Unreachable, failure);
     }
+    // One that does not even read.
+    let address = Address::parse(&server.url()).unwrap();
+    let large = vec![b'x'; 30_000_000];
+    let answer =
+        Connection::open(&address, SHORT).and_then(|mut c| c.run(&Script::new("return 1"), &[], &[&large]));
+    assert_kind!(Unreachable, answer.unwrap_err());
     server.cont();
     assert_eq!(open(&server.url()).command(redis::cmd("ECHO").arg(1)), Ok(Value::BulkString(b"1".into())));
+}
+
+/// A server that accepts no connections, as far as Linux lets them queue.
+#[test]
+fn a_server_with_a_full_queue_is_given_up() {
+    use socket2::{SockAddr, Socket, Type};
+    let dir = tempfile::TempDir::with_prefix("fusebox-redis-").unwrap();
+    let path = dir.path().join("socket");
+    let anywhere = SockAddr::from(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
+    for address in [anywhere, SockAddr::unix(&path).unwrap()] {
+        let server = Socket::new(address.domain(), Type::STREAM, None).unwrap();
+        server.bind(&address).unwrap();
+        server.listen(0).unwrap();
+        let address = server.local_addr().unwrap();
+        let url =
+            address.as_socket().map_or(format!("unix://{}", path.display()), |tcp| format!("redis://{tcp}"));
+        let waiting: Vec<Socket> = (0..3)
+            .map(|_| {
+                let socket = Socket::new(address.domain(), Type::STREAM, None).unwrap();
+                socket.set_nonblocking(true).unwrap();
+                let _ = socket.connect(&address);
+                socket
+            })
+            .collect();
+        let failure = failure(&url, SHORT);
+        assert!(failure.to_string().contains("no answer in time"), "{failure}");
+        drop(waiting);
+    }
 }
 
 #[test]
@@ -113,6 +148,12 @@ fn logins_fail_by_themselves() {
         let failure = failure(&url, LIMITS);
         assert!(!format!("{failure} {failure:?}").contains("wrong@"), "{failure:?}");
         assert_kind!(Auth, failure);
+    }
+    // A server cuts long requests short until it knows who asks.
+    let large = vec![b'x'; 2_000_000];
+    for url in [server.url().replace(":right@", ""), server.url().replace("right", "wrong")] {
+        let answer = open(&url).run(&Script::new("return 1"), &[b"n"], &[&large]);
+        assert_kind!(Auth, answer.unwrap_err());
     }
     let Some(open) = Server::start() else { return };
     assert_kind!(Auth, failure(&open.url().replace("//", "//:needless@"), LIMITS));

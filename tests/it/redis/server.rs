@@ -163,11 +163,11 @@ impl Server {
         self.signal("-CONT");
     }
 
-    /// Waits until it answers a command as it should.
+    /// Waits until it answers a command as it should. A server that changes its part closes connections.
     pub fn wait_for(&self, words: &[&str], is_fine: impl Fn(&str) -> bool) {
         let since = Instant::now();
         loop {
-            let answer = self.text(words);
+            let answer = self.try_command(words).map_or_else(|error| error.to_string(), |value| text(&value));
             if is_fine(&answer) {
                 return;
             }
@@ -206,7 +206,9 @@ impl Server {
     /// Starts it, and waits until it answers; `false`: it ended.
     fn launch(&mut self) -> bool {
         fs::write(self.path("redis.conf"), self.configuration()).unwrap();
-        let mut command = Command::new("redis-server");
+        // It ends also where the test is killed. (More exactly: with the thread that starts it.)
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "redis-server"]);
         command.arg(self.path("redis.conf")).args(self.options.is_sentinel.then_some("--sentinel"));
         command.current_dir(self.dir.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

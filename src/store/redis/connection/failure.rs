@@ -114,7 +114,10 @@ impl Failure {
 
 /// A server without users, or before 6.0, says so with the general code.
 fn is_about_login(detail: &str) -> bool {
-    ["AUTH ", "Client sent AUTH", "invalid password"].iter().any(|start| detail.starts_with(start))
+    const STARTS: [&str; 4] =
+        // The last one is the answer to a long request before a login.
+        ["AUTH ", "Client sent AUTH", "invalid password", "Protocol error: unauthenticated"];
+    STARTS.iter().any(|start| detail.starts_with(start))
 }
 
 /// The error of a command that a script called: servers before 7.0 wrap it.

@@ -83,18 +83,25 @@ impl Link {
         for command in commands {
             command.write_packed_command(&mut packed);
         }
-        let sent = self
-            .stream
-            .write_all(&packed)
-            .and_then(|()| self.stream.flush())
-            .and_then(|()| self.stream.expect(None));
-        sent.map_err(|error| failure_of_io(&self.server, &error))?;
+        self.stream.begin();
+        let sent = self.stream.write_all(&packed).and_then(|()| self.stream.flush());
+        sent.and_then(|()| self.stream.expect(None)).map_err(|error| self.last_words(&error))?;
         for _ in 0..std::mem::take(&mut self.greetings) {
             if let Err(error) = self.receive()? {
                 return Err(Failure::of_reply(&self.server, &error));
             }
         }
         commands.iter().map(|_| self.receive()).collect()
+    }
+
+    /// Why a request could not be sent: a server that closes the connection may have said so before.
+    fn last_words(&mut self, error: &io::Error) -> Failure {
+        let is_late = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+        let reply = if is_late { None } else { self.receive().ok().and_then(Result::err) };
+        reply.map_or_else(
+            || failure_of_io(&self.server, error),
+            |reply| Failure::of_reply(&self.server, &reply),
+        )
     }
 
     fn receive(&mut self) -> Result<Reply, Failure> {
@@ -129,6 +136,13 @@ impl Read for Noting<'_> {
 }
 
 impl Stream {
+    fn begin(&mut self) {
+        match self {
+            Self::Plain(wire) => wire.begin(),
+            Self::Tls(stream) => stream.sock.begin(),
+        }
+    }
+
     fn expect(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         match self {
             Self::Plain(wire) => wire.expect(deadline),

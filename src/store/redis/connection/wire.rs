@@ -19,6 +19,8 @@ const SHORTEST: Duration = Duration::from_millis(1);
 pub struct Wire {
     socket: Socket,
     limits: Limits,
+    /// When what is being sent must be gone.
+    gone_by: Instant,
     deadline: Instant,
     /// What the socket was told to wait for when it receives.
     armed: Duration,
@@ -31,16 +33,19 @@ impl Wire {
             Node::Tcp { host, port } => connect_tcp(host, *port, deadline)?,
             Node::Unix(path) => {
                 let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-                // Connecting waits as long as sending: the queue of the server may be full.
-                socket.set_write_timeout(Some(remaining(deadline)?))?;
-                socket.connect(&SockAddr::unix(path)?)?;
+                connect_within(&socket, &SockAddr::unix(path)?, remaining(deadline)?)?;
                 socket
             }
         };
         let read = limits.read.max(SHORTEST);
         socket.set_write_timeout(Some(limits.write.max(SHORTEST)))?;
         socket.set_read_timeout(Some(read))?;
-        Ok(Self { socket, limits, deadline: Instant::now() + read, armed: read })
+        Ok(Self { socket, limits, gone_by: deadline, deadline, armed: read })
+    }
+
+    /// What is sent from now on must be gone within the limit for writing.
+    pub fn begin(&mut self) {
+        self.gone_by = Instant::now() + self.limits.write.max(SHORTEST);
     }
 
     /// What is received from now on must be there before `deadline`; `None`: within the limit for reading.
@@ -81,6 +86,7 @@ impl Read for Wire {
 
 impl Write for Wire {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        remaining(self.gone_by)?;
         // A server that is gone must not kill the process by a signal.
         self.socket.send_with_flags(bytes, libc::MSG_NOSIGNAL)
     }
@@ -98,7 +104,7 @@ fn connect_tcp(host: &str, port: u16, deadline: Instant) -> io::Result<Socket> {
         let attempt = || {
             let socket = Socket::new(Domain::for_address(*address), Type::STREAM, None)?;
             // One that does not answer leaves time for the others.
-            socket.connect_timeout(&SockAddr::from(*address), remaining(deadline)? / left)?;
+            connect_within(&socket, &SockAddr::from(*address), (remaining(deadline)? / left).max(SHORTEST))?;
             socket.set_tcp_nodelay(true)?;
             Ok(socket)
         };
@@ -108,6 +114,17 @@ fn connect_tcp(host: &str, port: u16, deadline: Instant) -> io::Result<Socket> {
         }
     }
     Err(last)
+}
+
+/// Connects. Under Linux that waits as long as sending, for which a socket must be told once, not made to poll and back;
+/// it waits for TCP, and for a socket in the file system whose server has a full queue.
+fn connect_within(socket: &Socket, address: &SockAddr, wait: Duration) -> io::Result<()> {
+    if cfg!(target_os = "linux") {
+        socket.set_write_timeout(Some(wait))?;
+        socket.connect(address)
+    } else {
+        socket.connect_timeout(address, wait)
+    }
 }
 
 /// The addresses of a host. Names only are asked for, in a thread: asking cannot be told to end.
