@@ -12,10 +12,10 @@ use crate::config::{self, Config, Loaded, RedisConfig, Stamp};
 use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::verdict::Caller;
 use crate::env::{Env, machine_name};
-use crate::store::session_cache::{CacheFile, SessionCache};
 use crate::store::redis::address::Address;
 use crate::store::redis::connection::Limits;
 use crate::store::redis::{Place, RedisStore};
+use crate::store::session_cache::{CacheFile, SessionCache};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Session, Store, StoreError, Watch};
 

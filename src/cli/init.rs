@@ -19,6 +19,7 @@ use crate::domain::time::Timestamp;
 use crate::env::Env;
 use crate::hook::client_version::ClientVersion;
 use crate::hook::registration::{EVENTS, HOOKS, events_of, is_known};
+use crate::store::sqlite::make_private_dir;
 
 /// Registers the hooks in Claude Code's settings.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -145,6 +146,8 @@ fn record(env: &Env, file: &SettingsFile, bin_dir: &Path, err: &mut dyn Write) -
         writeln!(err, "{warning}")?;
     }
     let state_dir = env.cwd.join(env.state_dir().context("there is no home folder. Set HOME")?);
+    // A shared store makes none.
+    make_private_dir(&state_dir)?;
     // A store that was lost and made anew must not count all that went before as history.
     let noted = Installation::read(&state_dir).map(|i| i.installed_at);
     let installed_at = store.installed()?.or(noted).unwrap_or(env.now);

@@ -235,7 +235,9 @@ impl Kind {
 fn redis_url(text: &str) -> Result<Value, String> {
     let address = Address::parse(text).map_err(|error| error.to_string())?;
     if address.has_password() {
-        return Err("must not hold a password: put it into a file, and name that as store.redis_password_file".into());
+        return Err(
+            "must not hold a password: put it into a file, and name that as store.redis_password_file".into(),
+        );
     }
     Ok(text.trim().into())
 }

@@ -283,7 +283,9 @@ fn make(
         let id = batch.session.id.clone();
         let (circuit, _) = standing::observe(&mut OfSession { workspace, id: &id }, seen, now)?;
         outcome.circuit = circuit;
-        if let (Some(throttled), Some(meter)) = (throttle, outcome.watched.pop()) {
+        if let Some(throttled) = throttle
+            && let Some(meter) = outcome.watched.pop()
+        {
             let used = used_by(workspace, &meter, &counters, &changes);
             let of = &mut OfSession { workspace, id: &id };
             (outcome.crowded, _) = standing::throttle(of, throttled, used, now)?;

@@ -141,7 +141,10 @@ fn a_database_with_flipped_bytes_is_set_aside() {
         let total = store.session_total("s").or_else(|error| {
             // A page that no record looked at is found by who asks, and is dealt with in the same way.
             assert!(error.is_corrupt(), "page {page}: {error}");
-            Box::new(store).set_aside(NOW).expect("the file can be renamed").expect("it is the one that was opened");
+            Box::new(store)
+                .set_aside(NOW)
+                .expect("the file can be renamed")
+                .expect("it is the one that was opened");
             store = use_it(dir.path());
             store.session_total("s")
         });
