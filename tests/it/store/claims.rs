@@ -22,6 +22,7 @@ conformance!(
     a_clock_that_ran_ahead_holds_nothing_back,
     a_hook_that_was_faster_holds_its_claim,
     void_after_an_extension,
+    not_void_after_an_extension_that_was_known,
     above_the_new_utilization_after_an_extension,
     anew_after_a_reset,
     confirming_what_is_not_there_does_nothing,
@@ -170,6 +171,18 @@ fn void_after_an_extension(backend: &dyn Backend) {
     operate(store, "e", Decision::Extend { amount: 900 });
     assert_eq!(show(store, &charge("b", 1), NOW), [0.0; 0], "96 of 1,000 is nothing to warn of");
     assert_eq!(store.alerts().expect("an answer").len(), 3, "it stays on record");
+}
+
+fn not_void_after_an_extension_that_was_known(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    operate(store, "e", Decision::Extend { amount: 100 });
+    mute(store, &charge("a", 110));
+    operate(store, "e", Decision::Extend { amount: 100 });
+    assert_eq!(
+        show(store, &charge("b", 1), NOW),
+        [0.5],
+        "it changed nothing, so the alert is still to be shown"
+    );
 }
 
 fn above_the_new_utilization_after_an_extension(backend: &dyn Backend) {
