@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use fusebox::domain::budget::{Budget, Scope};
+use fusebox::domain::message::Message;
 use fusebox::domain::operation::{Decision, Operation};
 use fusebox::domain::time::Timestamp;
 use fusebox::store::Store;
@@ -205,7 +206,7 @@ fn anew_after_a_reset(backend: &dyn Backend) {
         operate(store, reset, Decision::Reset { baseline });
         let spend = |tokens: u64| {
             let message = response(&format!("{reset}-{tokens}"), tokens);
-            facts([fusebox::domain::message::Message { at: baseline, ..message }])
+            facts([Message { at: baseline, ..message }])
         };
         assert_eq!(show(store, &spend(49), NOW), [0.0; 0], "{reset}");
         assert_eq!(show(store, &spend(2), NOW), [0.5], "{reset}");
