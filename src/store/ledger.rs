@@ -143,8 +143,8 @@ impl<'a, R: Records> Ledger<'a, R> {
         for fact in facts {
             match fact {
                 Fact::Message(message) => {
-                    if self.message(message)? {
-                        earliest = Some(earliest.map_or(message.at, |e: Timestamp| e.min(message.at)));
+                    if let Some(at) = self.message(message)? {
+                        earliest = Some(earliest.map_or(at, |e: Timestamp| e.min(at)));
                     }
                 }
                 Fact::Origin(origin) => self.records.note_origin(&self.home, origin)?,
@@ -161,14 +161,14 @@ impl<'a, R: Records> Ledger<'a, R> {
         }
     }
 
-    /// Merges one message in. Answers whether anything changed.
-    fn message(&mut self, seen: &Message) -> Result<bool> {
+    /// Merges one message in. Answers how the message is dated, if anything of it changed.
+    fn message(&mut self, seen: &Message) -> Result<Option<Timestamp>> {
         self.put(seen, |known| known.clone().merge(seen))
     }
 
     /// Puts a message of the session in place of what is known of it.
-    pub fn replace(&mut self, message: &Message) -> Result<bool> {
-        self.put(message, |_| message.clone())
+    pub fn replace(&mut self, message: &Message) -> Result<()> {
+        self.put(message, |_| message.clone()).map(drop)
     }
 
     /// What is known under a key.
@@ -199,8 +199,9 @@ impl<'a, R: Records> Ledger<'a, R> {
         std::mem::take(&mut self.shared)
     }
 
-    /// Puts in `new`, or what `update` makes of the message that is known under its key.
-    fn put(&mut self, new: &Message, update: impl FnOnce(&Message) -> Message) -> Result<bool> {
+    /// Puts in `new`, or what `update` makes of the message that is known under its key. Answers how it is dated then, if
+    /// anything changed: a later line of a message does not make it a later one.
+    fn put(&mut self, new: &Message, update: impl FnOnce(&Message) -> Message) -> Result<Option<Timestamp>> {
         let lineage = Rc::clone(&self.lineage);
         let known = self.records.known(&new.key, &lineage)?;
         let new = known.as_ref().map_or_else(|| new.clone(), |known| update(&known.message));
@@ -210,7 +211,7 @@ impl<'a, R: Records> Ledger<'a, R> {
             None => joining.iter().collect(),
         };
         if known.as_ref().is_some_and(|k| k.message == new) && strangers.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
         let (key, home) = match &known {
             Some(known) => {
@@ -235,7 +236,7 @@ impl<'a, R: Records> Ledger<'a, R> {
         let old = known.iter().flat_map(|k| &k.sessions).map(String::as_str);
         let sessions = old.chain(strangers.iter().map(|b| b.session.as_str())).collect();
         self.count(&new, &home, sessions, 1);
-        Ok(true)
+        Ok(Some(new.at))
     }
 
     fn count(&mut self, message: &Message, home: &Home, sessions: Vec<&str>, sign: i64) {

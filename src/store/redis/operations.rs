@@ -23,23 +23,25 @@ impl RedisStore {
         let operation = Operation { value: value.clone(), ..operation.clone() };
         let key = self.keys.operations(&operation.budget, &value, operation.window_start);
         let operated = self.keys.operated();
-        self.in_step("", operation.at, |workspace| {
+        let is_new = self.in_step("", operation.at, |workspace| {
             let mut known: Vec<Operation> = workspace.record(&key)?.unwrap_or_default();
-            if known.iter().all(|known| known.id != operation.id) {
+            let is_new = known.iter().all(|known| known.id != operation.id);
+            if is_new {
                 known.push(operation.clone());
                 workspace.put_record(&key, &known)?;
                 let entry = serde_json::to_string(&(&key, &operation.id));
                 let entry = entry.map_err(|e| StoreError::Damaged(e.to_string()))?;
                 workspace.plan.commands.push(words(&["RPUSH", &operated, &entry]));
             }
-            Ok(())
+            Ok(is_new)
         })?;
         let ttl = DECIDED_S.to_string();
         let long = [&key, &operated].map(|key| command(&["EXPIRE", key, &ttl]));
         self.link.commands(&self.keys, &long)?;
         // Alerts that nobody saw speak of a limit that is no longer in force.
         let place = place(&BudgetState { value, ..state.clone() });
-        for id in self.texts(&["SMEMBERS", &self.keys.unshown()])? {
+        let unshown = if is_new { self.texts(&["SMEMBERS", &self.keys.unshown()])? } else { Vec::new() };
+        for id in unshown {
             let key = format!("{}{id}", self.keys.alert_prefix());
             if plan::text(self.ask(&["HGET", &key, "place"])?)? == place {
                 self.ask(&["SREM", &self.keys.unshown(), &id])?;

@@ -65,7 +65,10 @@ impl RedisStore {
     pub(super) fn of_client(&mut self, client: ClientProcess) -> Result<Option<String>> {
         let key = self.keys.client(&(self.machine)(), client);
         let found = plan::bytes(self.ask(&["GET", &key])?)?;
-        Ok(found.map(|id| String::from_utf8_lossy(&id).into_owned()))
+        let Some(id) = found.map(|id| String::from_utf8_lossy(&id).into_owned()) else { return Ok(None) };
+        // It may have been resumed in another client since.
+        let is_there = self.row_of(&id)?.is_some_and(|row| row.session.client == Some(client));
+        Ok(is_there.then_some(id))
     }
 
     pub(super) fn see_session(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {

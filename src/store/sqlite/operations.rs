@@ -108,10 +108,13 @@ fn parse(text: &str) -> Result<Operation> {
 /// new limit do not fire again: `state` is the budget after the operation. A deleted budget loses its counters.
 pub fn record(db: &Connection, operation: &Operation, state: &BudgetState) -> Result<()> {
     let text = serde_json::to_string(operation).map_err(|e| StoreError::Damaged(e.to_string()))?;
-    db.execute(
+    let noted = db.execute(
         "INSERT OR IGNORE INTO operations (id, budget, value, window_start, operation) VALUES (?,?,?,?,?)",
         params![operation.id, operation.budget, operation.value, operation.window_start.0, text],
     )?;
+    if noted == 0 {
+        return Ok(());
+    }
     meta::mark(db, "operations", true)?;
     // Alerts that nobody saw speak of a limit that is no longer in force.
     db.execute(

@@ -3,6 +3,7 @@
 use fusebox::domain::breaker::call::Call;
 use fusebox::domain::breaker::circuit::{CircuitBreaker, NamedCall, Phase, Seen};
 use fusebox::domain::breaker::policy::Policy;
+use fusebox::domain::budget::Mode;
 use fusebox::domain::event::{CircuitDecision, Event, What};
 use fusebox::domain::time::Timestamp;
 use fusebox::store::{Applied, CircuitRow, Observed, Store};
@@ -31,7 +32,7 @@ conformance!(
 );
 
 /// A call of a shell command that came to nothing.
-pub fn named(id: u32, command: &str) -> NamedCall {
+fn named(id: u32, command: &str) -> NamedCall {
     let call = Call::new(id, "Bash", &json!({"command": command}), "no", None, "");
     NamedCall { call, tool: "Bash".into() }
 }
@@ -295,7 +296,7 @@ fn a_prompt_may_ask_for_repetitions(backend: &dyn Backend) {
 
 fn a_shadow_only_says_so(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    let policy = Policy { mode: fusebox::domain::budget::Mode::Shadow, ..Policy::default() };
+    let policy = Policy { mode: Mode::Shadow, ..Policy::default() };
     let told: Vec<Event> = (1..=9)
         .flat_map(|id| hook(store, "s", calls("", &policy, Seen::Response(&[named(id, "make")])), NOW).events)
         .collect();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use fusebox::domain::budget::{Budget, Scope};
+use fusebox::domain::message::Message;
 use fusebox::domain::operation::{Decision, Operation};
 use fusebox::domain::time::Timestamp;
 use fusebox::store::Store;
@@ -22,6 +23,7 @@ conformance!(
     a_clock_that_ran_ahead_holds_nothing_back,
     a_hook_that_was_faster_holds_its_claim,
     void_after_an_extension,
+    not_void_after_an_extension_that_was_known,
     above_the_new_utilization_after_an_extension,
     anew_after_a_reset,
     confirming_what_is_not_there_does_nothing,
@@ -172,6 +174,18 @@ fn void_after_an_extension(backend: &dyn Backend) {
     assert_eq!(store.alerts().expect("an answer").len(), 3, "it stays on record");
 }
 
+fn not_void_after_an_extension_that_was_known(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    operate(store, "e", Decision::Extend { amount: 100 });
+    mute(store, &charge("a", 110));
+    operate(store, "e", Decision::Extend { amount: 100 });
+    assert_eq!(
+        show(store, &charge("b", 1), NOW),
+        [0.5],
+        "it changed nothing, so the alert is still to be shown"
+    );
+}
+
 fn above_the_new_utilization_after_an_extension(backend: &dyn Backend) {
     let store = &mut *backend.open();
     assert_eq!(show(store, &charge("a", 95), NOW), [0.5, 0.8, 0.9]);
@@ -192,7 +206,7 @@ fn anew_after_a_reset(backend: &dyn Backend) {
         operate(store, reset, Decision::Reset { baseline });
         let spend = |tokens: u64| {
             let message = response(&format!("{reset}-{tokens}"), tokens);
-            facts([fusebox::domain::message::Message { at: baseline, ..message }])
+            facts([Message { at: baseline, ..message }])
         };
         assert_eq!(show(store, &spend(49), NOW), [0.0; 0], "{reset}");
         assert_eq!(show(store, &spend(2), NOW), [0.5], "{reset}");

@@ -4,7 +4,7 @@ use fusebox::domain::budget::{Budget, Scope};
 use fusebox::domain::message::Message;
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::window::{Period, WindowRule};
-use fusebox::store::Session;
+use fusebox::store::{Session, Store};
 
 use super::backend::Backend;
 use super::facts::{NOW, by_agent, facts, response, said, second, usage};
@@ -64,9 +64,8 @@ fn every_window_has_a_start_and_an_end(backend: &dyn Backend) {
             let window = rule.at(NOW);
             let end = window.end.expect("it ends");
             let times = [window.start.plus_millis(-1), window.start, end.plus_millis(-1), end];
-            let ask = |store: &mut dyn fusebox::store::Store| {
-                times.map(|at| counted(store, Scope::Session, rule, name, at)[0])
-            };
+            let ask =
+                |store: &mut dyn Store| times.map(|at| counted(store, Scope::Session, rule, name, at)[0]);
             if asked_before {
                 assert_eq!(ask(store), [0; 4], "{name}");
             }
@@ -84,9 +83,7 @@ fn midnight_is_where_the_zone_says(backend: &dyn Backend) {
     let zones = [chrono_tz::UTC, chrono_tz::Asia::Tokyo, chrono_tz::America::New_York];
     let hours = [-13, -11, -8, -6, -1, 2, 4, 13, 16, 18];
     let days = zones.map(|zone| WindowRule { period: Period::Day, zone });
-    let ask = |store: &mut dyn fusebox::store::Store| {
-        days.map(|rule| counted(store, Scope::User, rule, "ann", NOW)[4])
-    };
+    let ask = |store: &mut dyn Store| days.map(|rule| counted(store, Scope::User, rule, "ann", NOW)[4]);
     assert_eq!(ask(store), [0; 3]);
     for hour in hours {
         record(store, "s", &facts([said(&format!("h{hour}"), second(3600 * hour), usage(1, 0, 0))]));
@@ -157,9 +154,8 @@ fn answers_come_in_the_order_of_the_questions(backend: &dyn Backend) {
 fn an_earlier_date_moves_a_message_to_another_window(backend: &dyn Backend) {
     let store = &mut *backend.open();
     let (rule, yesterday) = (every(Period::Day), NOW.plus_millis(-86_400_000));
-    let days = |store: &mut dyn fusebox::store::Store| {
-        [yesterday, NOW].map(|at| counted(store, Scope::User, rule, "ann", at)[0])
-    };
+    let days =
+        |store: &mut dyn Store| [yesterday, NOW].map(|at| counted(store, Scope::User, rule, "ann", at)[0]);
     assert_eq!(days(store), [0, 0]);
     record(store, "s", &facts([said("a", NOW, usage(10, 0, 0))]));
     assert_eq!(days(store), [0, 10]);

@@ -1,6 +1,7 @@
 //! History: what a session held before Fusebox was installed counts apart, and raises that session's limits.
 
 use fusebox::domain::budget::{Budget, BudgetState, Scope, Status};
+use fusebox::domain::message::Message;
 use fusebox::domain::window::Period;
 use fusebox::store::Store;
 
@@ -20,7 +21,7 @@ conformance!(
     thresholds_are_of_the_raised_limit,
 );
 
-fn at(id: &str, n: i64, tokens: u64) -> fusebox::domain::message::Message {
+fn at(id: &str, n: i64, tokens: u64) -> Message {
     said(id, second(n), usage(tokens, 0, 0))
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use fusebox::domain::budget::Scope;
 use fusebox::domain::message::Message;
 use fusebox::domain::usage::{Amount, Usage};
-use fusebox::store::SessionTotal;
+use fusebox::store::{SessionTotal, Store};
 use fusebox::transcript::Fact;
 
 use super::backend::Backend;
@@ -105,8 +105,7 @@ fn tool_calls_are_a_set(backend: &dyn Backend) {
 fn one_model_only(backend: &dyn Backend) {
     let store = &mut *backend.open();
     let by = |model: &str| facts([Message { model: model.into(), ..response("a", 10) }]);
-    let counted =
-        |store: &mut dyn fusebox::store::Store| ["haiku", "opus"].map(|m| used(store, Scope::Model, m));
+    let counted = |store: &mut dyn Store| ["haiku", "opus"].map(|m| used(store, Scope::Model, m));
     for (model, stands) in [("opus", [0, 10]), ("haiku", [10, 0]), ("", [10, 0]), ("opus", [10, 0])] {
         record(store, "s", &by(model));
         assert_eq!(counted(store), stands, "after {model:?}");

@@ -1,6 +1,6 @@
 //! Names: of sessions, projects, models. Whatever is in them, one is not taken for another.
 
-use fusebox::domain::budget::Scope;
+use fusebox::domain::budget::{Budget, Scope};
 use fusebox::domain::message::Message;
 use fusebox::domain::operation::{Decision, Operation};
 use fusebox::store::Session;
@@ -42,7 +42,7 @@ fn values_are_kept_apart(backend: &dyn Backend) {
 fn budgets_are_kept_apart(backend: &dyn Backend) {
     let store = &mut *backend.open();
     for (n, (name, value)) in [("a", "b:c"), ("a:b", "c"), ("a b", "c"), ("a", "b c")].iter().enumerate() {
-        let named = fusebox::domain::budget::Budget { name: (*name).into(), ..budget(Scope::Session, 100) };
+        let named = Budget { name: (*name).into(), ..budget(Scope::Session, 100) };
         let before = state(store, &named, value, NOW).expect("a budget");
         assert_eq!(before.extension, 0, "{name:?} {value:?}");
         let operation = Operation {

@@ -1,7 +1,7 @@
 //! Many hooks at once, each with a handle of its own: nothing is lost, nothing counts twice, and each step sees all before
 //! it.
 
-use fusebox::domain::budget::{Scope, Unit};
+use fusebox::domain::budget::{Budget, Scope, Unit};
 use fusebox::domain::message::Message;
 use fusebox::store::Store;
 use fusebox::transcript::Fact;
@@ -64,7 +64,7 @@ fn overlapping_batches_count_once(backend: &dyn Backend) {
     moved(store, Scope::User, "ann");
     // Two neighbours each read the same, and everybody reads one more.
     let batch = |hook: usize, n| {
-        let pair = (hook / 2, (hook + 1) / 2);
+        let pair = (hook / 2, hook.div_ceil(2));
         vec![
             charge(format!("{}-{n}", pair.0), 1),
             charge(format!("{}-{n}", pair.1), 1),
@@ -148,7 +148,7 @@ fn children_of_one_parent(backend: &dyn Backend) {
 
 fn a_counter_that_all_ask_for_first(backend: &dyn Backend) {
     Step::of(&session("s")).facts(&[charge("before".into(), 100)]).apply(&mut *backend.open());
-    let calls = fusebox::domain::budget::Budget { unit: Unit::Requests, ..budget(Scope::Model, 1000) };
+    let calls = Budget { unit: Unit::Requests, ..budget(Scope::Model, 1000) };
     let watches = [watch(&calls, "sonnet")];
     let mut stood = at_once(backend, HOOKS, |hook, store| {
         let step = Step::of(&session(&format!("s{hook}"))).facts(&[charge(format!("{hook}"), 1)]);

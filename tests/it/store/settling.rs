@@ -26,6 +26,7 @@ conformance!(
     a_total_replaces_the_estimate_of_a_cut_stream,
     a_total_does_not_settle_what_came_after_it,
     a_total_that_was_closed_stays_closed,
+    a_covered_message_that_grows_later_is_no_rest,
     each_model_is_settled_apart,
     a_rest_books_to_the_window_of_the_line_before_it,
     a_childs_rest_is_its_parents_too,
@@ -230,6 +231,18 @@ fn a_total_that_was_closed_stays_closed(backend: &dyn Backend) {
         line("b", 21, usage(20, 2, 0)),
     ];
     settles(backend, &told, usage(150, 15, 0), 0);
+}
+
+fn a_covered_message_that_grows_later_is_no_rest(backend: &dyn Backend) {
+    // A subagent's response that began before the total, and of which the last line is dated after it.
+    let told = [
+        line("a", 1, usage(100, 10, 0)),
+        of("s", by_agent(said("b", second(50), usage(10, 1, 0)), "x", "Explore")),
+        ends(1, usage(110, 40, 0), 50, Some(65)),
+        of("s", by_agent(said("b", second(70), usage(10, 30, 0)), "x", "Explore")),
+        line("c", 65, usage(7, 7, 7)),
+    ];
+    settles(backend, &told, usage(117, 47, 7), 0);
 }
 
 fn each_model_is_settled_apart(backend: &dyn Backend) {
