@@ -31,6 +31,8 @@ pub struct Charged {
     pub parent_since: Option<Timestamp>,
     /// Its client.
     pub client: Option<ClientProcess>,
+    /// The machine that it is on, as far as it said so.
+    pub machine: Option<String>,
 }
 
 impl Charged {
