@@ -130,8 +130,10 @@ impl RedisStore {
 
     pub(super) fn values_of(&mut self, scope: Scope, since: Timestamp) -> Result<Vec<String>> {
         if matches!(scope, Scope::Model | Scope::AgentType) {
-            let key = self.keys.values(scope.name());
-            let mut values = self.texts(&["ZRANGEBYSCORE", &key, &since.0.to_string(), "+inf"])?;
+            let (key, scope) = (self.keys.values(), format!("{} ", scope.name()));
+            let all = self.texts(&["ZRANGEBYSCORE", &key, &since.0.to_string(), "+inf"])?;
+            let mut values: Vec<String> =
+                all.iter().filter_map(|value| value.strip_prefix(&scope)).map(str::to_owned).collect();
             values.sort();
             return Ok(values);
         }
