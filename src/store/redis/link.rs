@@ -12,6 +12,7 @@ const TRANSACT: &str = include_str!("transact.lua");
 const ADD_UP: &str = include_str!("add_up.lua");
 const COMMANDS: &str = include_str!("commands.lua");
 const REFRESH: &str = include_str!("refresh.lua");
+const RIGHTS: &str = include_str!("rights.lua");
 
 /// How commands reach Redis.
 pub struct Link {
@@ -58,5 +59,10 @@ impl Link {
     /// The keys of a session live on.
     pub fn refresh(&mut self, keys: &Keys, arguments: &[Vec<u8>]) -> Result<()> {
         self.run(REFRESH, keys, arguments).map(drop)
+    }
+
+    /// What the user may do; see `rights.lua`.
+    pub fn rights(&mut self, keys: &Keys, arguments: &[Vec<u8>]) -> Result<Vec<Value>> {
+        plan::list(self.run(RIGHTS, keys, arguments)?)
     }
 }
