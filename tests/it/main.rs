@@ -38,6 +38,7 @@ mod rig_selftest;
 mod seed_payloads;
 mod settings_example;
 mod settings_layers;
+mod shared_store;
 mod store;
 mod terminal;
 mod throttling;

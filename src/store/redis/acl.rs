@@ -20,7 +20,7 @@ pub const HASH: &str = "SHA256-OF-THE-PASSWORD";
 const CONNECTION: [&str; 4] = ["asking", "evalsha", "script|load", "select"];
 
 /// What the scripts call when hooks record, and when somebody looks.
-const RECORD: [&str; 23] = [
+const RECORD: [&str; 24] = [
     "del",
     "exists",
     "expire",
@@ -44,6 +44,7 @@ const RECORD: [&str; 23] = [
     "zrange",
     "zrangebyscore",
     "zrevrange",
+    "zscore",
 ];
 
 /// What they call besides when a person decides: operations are listed, the installation is noted, the server is looked at.

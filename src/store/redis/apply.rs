@@ -83,7 +83,8 @@ impl RedisStore {
             let (outcome, counters) = make(&mut workspace, batch, watches, now)?;
             let (plan, after) = workspace.finish();
             let id = batch.map_or("", |batch| &batch.session.id);
-            let frame = self.frame(id, now);
+            let refreshes = batch.is_none() || self.memory.is_to_refresh(now);
+            let frame = self.frame(id, now, refreshes);
             match self.link.transact(&self.keys, &plan, &frame)? {
                 Reply::Done(done) => {
                     after.into_iter().for_each(|(place, value)| self.memory.learn(place, value));
@@ -91,6 +92,9 @@ impl RedisStore {
                     for (wanted, (_, after)) in plan.wanted.iter().zip(&done.counters) {
                         let place = (wanted.key.clone(), wanted.since.to_string());
                         self.memory.learn(place, Some(super::plan::text_of(after).into_bytes()));
+                    }
+                    if refreshes {
+                        self.memory.refreshed(now);
                     }
                     self.remember(&plan, batch);
                     return Ok((done, outcome));
@@ -110,17 +114,17 @@ impl RedisStore {
         Err(StoreError::Contended)
     }
 
-    pub(super) fn frame(&self, session: &str, now: Timestamp) -> Frame {
+    pub(super) fn frame(&self, session: &str, now: Timestamp, refreshes: bool) -> Frame {
         let keys = &self.keys;
         Frame {
             now: now.0,
             ttl: super::KEPT_S,
+            refreshes,
             // A claim that ends much later than one of now was made under another clock, and is over.
             claim: (now.plus_millis(CLAIM_MS).0, now.plus_millis(2 * CLAIM_MS).0),
             alerts: [keys.alerts(), keys.unshown(), keys.alert_number(), keys.alert_prefix()],
             events: [keys.events(session), keys.untold(session), keys.event_number(), keys.evented()],
             of_session: session.to_owned(),
-            latest: keys.latest(),
             sessions: [keys.live(session), keys.sessions()],
         }
     }
@@ -223,8 +227,9 @@ fn make(
     let new = specs.want(watches.iter().flat_map(|watch| watch.budget.counters()));
     if !new.is_empty() {
         // Messages can be dated later than now, by another clock.
-        let latest =
-            workspace.at(&keys.latest(), "at").and_then(|text| String::from_utf8(text).ok()?.parse().ok());
+        let latest = workspace
+            .at(&keys.values(), "score:any")
+            .and_then(|text| String::from_utf8(text).ok()?.parse().ok());
         let since = latest.map_or(now.0, |latest: i64| now.0.max(latest.saturating_add(1)));
         families.extend(new.into_iter().map(|name| (name, since)));
         workspace.put_record(&keys.families(), &families)?;

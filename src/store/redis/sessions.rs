@@ -29,6 +29,7 @@ impl RedisStore {
     }
 
     fn rows(&mut self, ids: &[String]) -> Result<Vec<SessionRow>> {
+        let here = (self.machine)();
         let mut commands = Vec::new();
         for id in ids {
             commands.push(command(&["GET", &self.keys.session(id)]));
@@ -54,7 +55,8 @@ impl RedisStore {
                 user: charged.user,
                 task_type: charged.task_type,
                 parent: charged.parent,
-                client: charged.client,
+                // Process ids mean something on their machine only.
+                client: charged.client.filter(|_| charged.machine.as_ref().is_none_or(|m| *m == here)),
             };
             let (last_seen, ended, complete) = (time(0).unwrap_or_default(), time(1), time(2).is_some());
             rows.push(SessionRow { session, last_seen, ended, complete });
@@ -84,8 +86,13 @@ impl RedisStore {
     }
 
     pub(super) fn complete_session(&mut self, session: &str, seen: Timestamp) -> Result<()> {
-        let live = self.keys.live(session);
+        let (live, here) = (self.keys.live(session), (self.machine)());
         self.in_step(session, seen, |workspace| {
+            // Whether all of it was read is known where its files are.
+            let charged = workspace.charged(session)?.unwrap_or_default();
+            if charged.machine.is_some_and(|machine| machine != here) {
+                return Ok(());
+            }
             let last =
                 workspace.at(&live, "seen").and_then(|text| String::from_utf8(text).ok()?.parse().ok());
             if last.is_some_and(|last: i64| last <= seen.0) {
@@ -123,8 +130,10 @@ impl RedisStore {
 
     pub(super) fn values_of(&mut self, scope: Scope, since: Timestamp) -> Result<Vec<String>> {
         if matches!(scope, Scope::Model | Scope::AgentType) {
-            let key = self.keys.values(scope.name());
-            let mut values = self.texts(&["ZRANGEBYSCORE", &key, &since.0.to_string(), "+inf"])?;
+            let (key, scope) = (self.keys.values(), format!("{} ", scope.name()));
+            let all = self.texts(&["ZRANGEBYSCORE", &key, &since.0.to_string(), "+inf"])?;
+            let mut values: Vec<String> =
+                all.iter().filter_map(|value| value.strip_prefix(&scope)).map(str::to_owned).collect();
             values.sort();
             return Ok(values);
         }
@@ -177,6 +186,7 @@ fn see(
     let id = intern(workspace, session, now)?;
     let mut charged = workspace.charged(&id)?.unwrap_or_default();
     let before = charged.clone();
+    charged.machine = Some(machine.to_owned());
     if let Some(client) = session.client {
         charged.client = Some(client);
         let key = workspace.keys.client(machine, client);
