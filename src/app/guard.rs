@@ -71,6 +71,8 @@ pub struct Guard<'a> {
     /// Inputs of calls that this hook was told of, shortened, by the signature of the call: for what is said to the client,
     /// and never kept.
     pub quotes: Vec<(String, String)>,
+    /// The store did not let whoever is logged in do what it was asked for last: nothing is wrong with it.
+    pub denied: bool,
     /// The session's cache could not be written: what it should remember is forgotten.
     pub(super) cache_lost: bool,
     pub(super) file: CacheFile,
@@ -121,8 +123,9 @@ impl<'a> Guard<'a> {
         stamp: Stamp,
     ) -> Self {
         let (notes, tell) = (vec![], vec![]);
-        let quotes = vec![];
-        Self { env, call, cache, config, notes, tell, quotes, file, stamp, store: None, cache_lost: false }
+        let (quotes, store) = (vec![], None);
+        let (denied, cache_lost) = (false, false);
+        Self { env, call, cache, config, notes, tell, quotes, denied, cache_lost, file, stamp, store }
     }
 
     /// A configuration that cannot be used leaves the last good one in force (where there is none, what is valid of it,
@@ -279,12 +282,18 @@ impl<'a> Guard<'a> {
             }
         }
         let done = work(self.store.as_deref_mut()?);
+        self.denied = done.as_ref().is_err_and(StoreError::is_denied);
         match &done {
             Err(error) if error.is_corrupt() => self.give_up_store(),
             Err(_) => self.cache.store_asleep_until = Some(later),
             Ok(_) => {}
         }
         done.map_err(|error| self.notes.push(error.to_string())).ok()
+    }
+
+    /// Opens the store anew when it is used next.
+    pub(super) fn close_store(&mut self) {
+        self.store = None;
     }
 
     /// Lets the store, where it was used, do its upkeep. `idle`: the agent is not at work.

@@ -23,6 +23,7 @@ mod init;
 mod installed;
 mod killed;
 mod ladder;
+mod least_privilege;
 mod loops;
 mod manual;
 mod nested_clients;

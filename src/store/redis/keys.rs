@@ -23,6 +23,11 @@ impl Keys {
         self.data("")
     }
 
+    /// What the keys begin with that only people write.
+    pub fn decided_prefix(&self) -> String {
+        self.decided("")
+    }
+
     fn data(&self, rest: &str) -> String {
         format!("{}d:{rest}", self.prefix)
     }

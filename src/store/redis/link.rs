@@ -15,6 +15,7 @@ const TRANSACT: Known = (include_str!("transact.lua"), env!("SHA1_OF_TRANSACT"))
 const ADD_UP: Known = (include_str!("add_up.lua"), env!("SHA1_OF_ADD_UP"));
 const COMMANDS: Known = (include_str!("commands.lua"), env!("SHA1_OF_COMMANDS"));
 const REFRESH: Known = (include_str!("refresh.lua"), env!("SHA1_OF_REFRESH"));
+const RIGHTS: Known = (include_str!("rights.lua"), env!("SHA1_OF_RIGHTS"));
 
 /// How commands reach Redis.
 pub struct Link {
@@ -61,5 +62,10 @@ impl Link {
     /// The keys of a session live on.
     pub fn refresh(&mut self, keys: &Keys, arguments: &[Vec<u8>]) -> Result<()> {
         self.run(REFRESH, keys, arguments).map(drop)
+    }
+
+    /// What the user may do; see `rights.lua`.
+    pub fn rights(&mut self, keys: &Keys, arguments: &[Vec<u8>]) -> Result<Vec<Value>> {
+        plan::list(self.run(RIGHTS, keys, arguments)?)
     }
 }

@@ -4,6 +4,7 @@
 //! touches; a script looks at those, and does it in one go, or says how they are. What is known comes from the last step
 //! (see [`memory`]), so that one round trip is enough. Nothing here is precious: it can all be read again.
 
+pub mod acl;
 pub mod address;
 mod apply;
 pub mod connection;

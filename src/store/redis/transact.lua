@@ -66,11 +66,29 @@ for i = 1, number() do
 end
 if #missing > 0 then return { 'missing', missing } end
 
-for _ = 1, number() do
+-- So would a user that may not do all of it: such a one does nothing. (Servers before 7.0 cannot say.)
+local may = redis.acl_check_cmd
+local function refused(words)
+  local place = string.match(words[2], '^.-:.-:%a:') or ''
+  return redis.error_reply('NOPERM this user may not run ' .. words[1] .. ' on ' .. place .. '*')
+end
+local always = { { 'HSET', KEYS[1], 'x', 'x' }, { 'HGETALL', KEYS[1] }, { 'SET', KEYS[1], 'x' }, { 'INCR', KEYS[1] },
+  { 'ZADD', KEYS[1], '1', 'x' }, { 'SADD', KEYS[1], 'x' }, { 'SMEMBERS', KEYS[1] }, { 'HMGET', KEYS[1], 'x' },
+  { 'SREM', KEYS[1], 'x' }, { 'HDEL', KEYS[1], 'x' }, { 'HINCRBY', KEYS[1], 'x', '1' }, { 'EXPIRE', KEYS[1], '1' } }
+if may then
+  for _, words in ipairs(always) do
+    if not may(unpack(words)) then return refused(words) end
+  end
+end
+
+local commands = {}
+for c = 1, number() do
   local words = {}
   for w = 1, number() do words[w] = take() end
-  call(unpack(words))
+  if may and not may(unpack(words)) then return refused(words) end
+  commands[c] = words
 end
+for _, words in ipairs(commands) do call(unpack(words)) end
 for _ = 1, number() do
   local key = take()
   if refreshes or begins[key] then call('EXPIRE', key, ttl) end
