@@ -10,6 +10,7 @@ pub mod installation;
 pub mod look;
 pub mod meter;
 pub mod operate;
+pub mod operation_ledger;
 pub mod project;
 pub mod prompt_command;
 pub mod protect;
