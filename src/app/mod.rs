@@ -16,4 +16,5 @@ pub mod prompt_command;
 pub mod protect;
 pub mod rebuild;
 pub mod report;
+pub mod resync;
 pub mod throttle;

@@ -15,6 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::env::{Env, Stopwatch};
 use crate::store::session_cache::{CacheFile, SessionCache};
 use crate::store::{Session, SessionRow, Store};
+use crate::transcript::cursor::Position;
 use crate::transcript::files;
 
 /// How long a session must have ended before all of it is taken to be on disk.
@@ -135,7 +136,24 @@ fn read_within<'a>(
     max_bytes: u64,
     max_ms: Option<i64>,
 ) -> (Guard<'a>, Metered) {
+    read_with(Guard::of_other(env, &row.session), row, max_bytes, max_ms)
+}
+
+/// Reads all of a session from its start, although it was read before. Answers its guard, and what was found.
+pub(super) fn read_again<'a>(env: &'a Env, row: &SessionRow) -> (Guard<'a>, Metered) {
     let mut guard = Guard::of_other(env, &row.session);
+    // Not removed: what a parallel hook knows must not count as further on.
+    guard.update(|cache| cache.positions.values_mut().for_each(Position::restart));
+    read_with(guard, row, u64::MAX, None)
+}
+
+fn read_with<'a>(
+    mut guard: Guard<'a>,
+    row: &SessionRow,
+    max_bytes: u64,
+    max_ms: Option<i64>,
+) -> (Guard<'a>, Metered) {
+    let env = guard.env;
     guard.cache.store_asleep_until = None;
     // Asked before reading: what a client writes that is still there may come after it.
     let over = match row.ended {
@@ -173,11 +191,7 @@ pub fn rebuild(env: &Env, config: &Config, for_ms: Option<i64>, mut progress: im
         if cache.epoch == epoch && is_read(&cache, transcript) {
             continue;
         }
-        let session = match cache.session.id == *session {
-            true => cache.session,
-            false => unknown_session(env, session, transcript),
-        };
-        let row = SessionRow { session, last_seen: last_written(transcript), ended: None, complete: false };
+        let row = row_of(env, session, transcript);
         let max_bytes = for_ms.map_or(u64::MAX, |_| HOOK_BYTES_EACH);
         let left = for_ms.map(|ms| ms - started.ms());
         let metered = read_within(env, &row, max_bytes, left).1;
@@ -188,6 +202,16 @@ pub fn rebuild(env: &Env, config: &Config, for_ms: Option<i64>, mut progress: im
     if filled && store.epoch().is_ok_and(|now| now == epoch) {
         let _ = store.set_rebuilding(false);
     }
+}
+
+/// A session of which the store need not know anything, as its cache or its transcript says.
+pub(super) fn row_of(env: &Env, session: &str, transcript: &Path) -> SessionRow {
+    let cache = CacheFile::of(&env.cache_dir(), session).read().unwrap_or_default();
+    let session = match cache.session.id == session {
+        true => cache.session,
+        false => unknown_session(env, session, transcript),
+    };
+    SessionRow { session, last_seen: last_written(transcript), ended: None, complete: false }
 }
 
 /// When a transcript was last written to, which is when its session was last seen, for all that is known.
@@ -218,7 +242,7 @@ fn unknown_session(env: &Env, id: &str, transcript: &Path) -> Session {
 }
 
 /// Every transcript that a cache names or that lies in the client's folder, with its session.
-fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
+pub(super) fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
     let projects = env.claude_dir().map(|dir| dir.join("projects"));
     for path in entries(projects.as_deref()).iter().flat_map(|project| entries(Some(project))) {

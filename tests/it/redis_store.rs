@@ -2,6 +2,7 @@
 
 mod ledger;
 mod machines;
+mod resync;
 
 use serde_json::{Value, json};
 
