@@ -35,7 +35,7 @@ impl RedisStore {
             commands.push(command(&["HMGET", &self.keys.live(id), "seen", "ended", "complete"]));
         }
         let mut answers = self.in_turn(&commands)?.into_iter();
-        let mut rows = Vec::new();
+        let (mut rows, machine) = (Vec::new(), (self.machine)());
         for id in ids {
             let charged = plan::bytes(answers.next().unwrap_or(Value::Nil))?;
             let live = plan::list(answers.next().unwrap_or(Value::Nil))?;
@@ -54,7 +54,8 @@ impl RedisStore {
                 user: charged.user,
                 task_type: charged.task_type,
                 parent: charged.parent,
-                client: charged.client,
+                // Process ids mean something on their own machine only.
+                client: charged.client.filter(|_| charged.machine.as_ref() == Some(&machine)),
             };
             let (last_seen, ended, complete) = (time(0).unwrap_or_default(), time(1), time(2).is_some());
             rows.push(SessionRow { session, last_seen, ended, complete });
@@ -72,8 +73,7 @@ impl RedisStore {
     }
 
     pub(super) fn see_session(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
-        let machine = (self.machine)();
-        self.in_step(&session.id, now, |workspace| see(workspace, session, &machine, now, ended))?;
+        self.in_step(&session.id, now, |workspace| see(workspace, session, now, ended))?;
         // What counts in a session must be known for as long as it goes on.
         let keys =
             [self.keys.totals(&session.id), self.keys.standings(&session.id), self.keys.settles(&session.id)];
@@ -99,7 +99,7 @@ impl RedisStore {
         if self.row_of(session)?.is_none() {
             return Ok(None);
         }
-        let mut workspace = Workspace::new(&self.keys, &self.memory, &mut self.link, KEPT_S);
+        let mut workspace = Workspace::new(&self.keys, &self.memory, &mut self.link, self.machine, KEPT_S);
         let mut total = SessionTotal::default();
         for stored in workspace.messages_of(session)? {
             total.amount = total.amount.plus(amount(stored.c));
@@ -167,19 +167,14 @@ impl RedisStore {
 }
 
 /// Notes that a session was seen: its client (a resumed session has a new one), its end. What it is charged to stays.
-fn see(
-    workspace: &mut Workspace,
-    session: &Session,
-    machine: &str,
-    now: Timestamp,
-    ended: bool,
-) -> Result<()> {
+fn see(workspace: &mut Workspace, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
     let id = intern(workspace, session, now)?;
     let mut charged = workspace.charged(&id)?.unwrap_or_default();
     let before = charged.clone();
     if let Some(client) = session.client {
-        charged.client = Some(client);
-        let key = workspace.keys.client(machine, client);
+        let machine = workspace.machine();
+        let key = workspace.keys.client(&machine, client);
+        (charged.client, charged.machine) = (Some(client), Some(machine));
         workspace.put(&key, "", id.clone().into_bytes());
     }
     // An old session that is resumed inside another one is that one's child from now on: it is no way out.

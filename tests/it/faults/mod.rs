@@ -43,6 +43,7 @@ impl Drop for Teller {
                 .iter()
                 .enumerate()
                 .for_each(|(n, step)| eprintln!("{:5} {step}", from + n));
+            self.world.tell_differences();
             eprintln!(
                 "--- again: FUSEBOX_TEST_SEED={} cargo test --features test-clock --test it faults",
                 self.seed

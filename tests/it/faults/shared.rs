@@ -1,12 +1,14 @@
 //! Machines that share a store: what goes wrong with it, and what must be so in it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::check::Alert;
 use super::client::{Session, append};
+use super::count::Message;
 use super::steps::Step;
 use super::world::World;
 use crate::redis::{Options, Server, text};
@@ -146,6 +148,24 @@ impl Shared {
     /// When it was told that Fusebox was installed.
     fn installed(&self) -> Option<i64> {
         self.server.text(&["GET", &format!("fusebox:{{{TENANT}}}:o:installed")]).parse().ok()
+    }
+
+    /// What the store holds of each message: date, counts, and in which sessions.
+    pub fn messages(&self) -> Vec<String> {
+        let message = |key: String| {
+            let found: Value = serde_json::from_str(&self.server.text(&["GET", &key])).unwrap();
+            let sessions: BTreeSet<&str> =
+                found["s"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            format!("{} {} {} in {sessions:?}", found["d"]["at"], found["m"], found["c"])
+        };
+        self.keys("d:message:*").into_iter().map(message).collect()
+    }
+
+    /// Its counters.
+    pub fn counters(&self) -> Vec<String> {
+        let counter =
+            |key: String| format!("{key} {}", self.server.text(&["HGETALL", &key]).replace('\n', " "));
+        self.keys("d:counter:*").into_iter().map(counter).collect()
     }
 
     /// No key lives forever.
@@ -309,6 +329,29 @@ impl World {
         }
         self.check_alerts(&count);
         self.shared.as_ref().unwrap().check_lives();
+    }
+}
+
+impl World {
+    /// For who reads of a drift: which messages the store has otherwise than the transcripts.
+    pub fn tell_differences(&self) {
+        let Some(shared) = self.shared.as_ref().filter(|_| !self.failing) else { return };
+        let of = |m: &Message| {
+            let counts = [&m.tokens()[..], &[m.requests(), m.tools.len() as u64]].concat();
+            format!("{} {:?} {} in {:?}", m.at, m.model, json!(counts), m.sessions)
+        };
+        let count = self.count();
+        let (mut stored, mut written) = (shared.messages(), Vec::new());
+        for message in count.messages.values().map(of) {
+            match stored.iter().position(|known| *known == message) {
+                Some(same) => drop(stored.swap_remove(same)),
+                None => written.push(message),
+            }
+        }
+        written.iter().for_each(|message| eprintln!("only in transcripts: {message}"));
+        stored.iter().for_each(|message| eprintln!("only in the store:   {message}"));
+        shared.counters().iter().for_each(|counter| eprintln!("counter {counter}"));
+        (0..self.machines()).for_each(|m| eprintln!("clock of {m}: {}", self.now(m)));
     }
 }
 
