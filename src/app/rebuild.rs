@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::guard::{self, Guard};
+use super::installation::Installation;
 use super::look::Reach;
 use super::meter::{Metered, Metering};
 use super::operation_ledger::OperationLedger;
 use super::{ancestry, project};
 use crate::config::Config;
+use crate::domain::budget::Scope;
 use crate::domain::time::Timestamp;
 use crate::env::{Env, Stopwatch};
+use crate::store::redis::shared_value;
 use crate::store::session_cache::{CacheFile, SessionCache};
 use crate::store::{Session, SessionRow, Store};
 use crate::transcript::cursor::Position;
@@ -160,10 +163,10 @@ fn read_with<'a>(
         Some(ended) => env.now.millis_since(ended) > SETTLED_MS,
         None => !ancestry::is_live(row, env.now),
     };
+    // Of a session of another machine nothing is there to be read, and so nothing to be said.
+    let is_here = guard.call.transcript.as_ref().is_some_and(|transcript| transcript.exists());
     let (reach, seen) = (Reach::All, Some(row.last_seen));
     let metered = guard.meter(&Metering { reach, max_bytes, max_ms, seen, ..Metering::of_caller(false) });
-    // Of a session on another machine nothing can be read here, and its client is not one of this machine's.
-    let is_here = guard.config.redis.is_none() || guard.cache.session.transcript.is_some();
     if over && is_here && !row.complete && metered.stored && metered.complete {
         guard.with_store(|store| store.complete(&row.session.id, row.last_seen));
     }
@@ -181,6 +184,10 @@ pub fn rebuild(env: &Env, config: &Config, for_ms: Option<i64>, mut progress: im
     let ledger = env.state_dir().map(|dir| OperationLedger::of(&dir, config));
     let replayed = ledger.map(|ledger| ledger.replay(&mut *store, for_ms));
     let mut filled = replayed.is_none_or(|replayed| replayed.is_ok_and(|replayed| replayed.complete));
+    if let Some(known) = env.state_dir().and_then(|dir| Installation::read(&dir)) {
+        // What a session held before is its history, and raises its limit.
+        let _ = store.install(known.installed_at);
+    }
     let transcripts = transcripts(env);
     for (done, (session, transcript)) in transcripts.iter().enumerate() {
         progress(done, transcripts.len());
@@ -239,6 +246,21 @@ fn unknown_session(env: &Env, id: &str, transcript: &Path) -> Session {
         user: env.user(),
         ..Session::default()
     }
+}
+
+/// A session that a store knows, with what it does not say of it: where its transcript lies on this machine, and what its
+/// project is called here.
+pub(super) fn on_this_machine(env: &Env, session: &Session) -> Session {
+    let projects = env.claude_dir().map(|dir| dir.join("projects"));
+    let name = format!("{}.jsonl", session.id);
+    let of = |project: PathBuf| Some(project.join(&name)).filter(|path| path.is_file());
+    let found =
+        files::is_plain_id(&session.id).then(|| entries(projects.as_deref()).into_iter().find_map(of));
+    let Some(transcript) = found.flatten() else { return session.clone() };
+    let project = unknown_session(env, &session.id, &transcript).project;
+    let is_it = shared_value(Scope::Project, &project) == session.project;
+    let project = if is_it { project } else { session.project.clone() };
+    Session { transcript: Some(transcript), project, ..session.clone() }
 }
 
 /// Every transcript that a cache names or that lies in the client's folder, with its session.

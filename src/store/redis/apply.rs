@@ -79,7 +79,8 @@ impl RedisStore {
 
     fn step(&mut self, batch: Option<&Batch>, watches: &[Watch], now: Timestamp) -> Result<(Done, Outcome)> {
         for _ in 0..ROUNDS {
-            let mut workspace = Workspace::new(&self.keys, &self.memory, &mut self.link, super::KEPT_S);
+            let mut workspace =
+                Workspace::new(&self.keys, &self.memory, &mut self.link, &self.machine, super::KEPT_S);
             let (outcome, counters) = make(&mut workspace, batch, watches, now)?;
             let (plan, after) = workspace.finish();
             let id = batch.map_or("", |batch| &batch.session.id);
@@ -390,12 +391,18 @@ pub(super) fn intern(workspace: &mut Workspace, session: &Session, seen: Timesta
                 && workspace.charged(parent)?.is_none()
             {
                 // A parent that no hook has reported yet is charged to whom its child is charged to.
-                let charged =
-                    Charged { parent: None, parent_since: None, client: None, ..charged_of(session) };
+                let charged = Charged {
+                    parent: None,
+                    parent_since: None,
+                    client: None,
+                    machine: None,
+                    ..charged_of(session)
+                };
                 note(workspace, parent, &charged, seen)?;
             }
             let since = parent.as_ref().map(|_| seen);
-            let charged = Charged { parent, parent_since: since, ..charged_of(session) };
+            let machine = session.client.map(|_| workspace.machine());
+            let charged = Charged { parent, parent_since: since, machine, ..charged_of(session) };
             note(workspace, &session.id, &charged, seen)?;
         }
     }

@@ -1,11 +1,12 @@
 //! The stores that the suite runs on.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 
 use fusebox::store::redis::acl::{Role, with_user};
 use fusebox::store::redis::address::Address;
-use fusebox::store::redis::{self, Place, RedisStore};
+use fusebox::store::redis::{self, Machine, Place, RedisStore};
 use fusebox::store::sqlite::SqliteStore;
 use fusebox::store::{Session, Store};
 use tempfile::TempDir;
@@ -117,7 +118,7 @@ impl Backend for Redis {
             address: Address::parse(&url).expect("the address of a socket").with_password(PASSWORD),
             limits: LIMITS,
             tenant: format!("tenant-{}", self.tenant),
-            machine: || "machine".into(),
+            machine: Machine::of(|| "machine".into(), Path::new("/state")),
             memory: Some(self.memory.path().join(self.tenant.to_string())),
         }))
     }
