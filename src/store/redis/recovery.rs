@@ -9,13 +9,18 @@ use super::lists::command;
 use super::workspace::Workspace;
 use super::{KEPT_S, RedisStore, new_epoch, plan};
 use crate::domain::time::Timestamp;
-use crate::env::clock;
+use crate::env::{clock, uid};
 use crate::store::Result;
 
 impl RedisStore {
+    /// Who reads: this machine, as this user. Another one has transcripts of their own.
+    pub(super) fn reader(&self) -> String {
+        format!("{}:{}", (self.machine)(), uid())
+    }
+
     pub(super) fn is_to_be_filled(&mut self) -> Result<bool> {
         let Some(epoch) = self.marked()? else { return Ok(false) };
-        let machine = (self.machine)();
+        let machine = self.reader();
         Ok(plan::number(self.ask(&["SISMEMBER", &self.keys.filled(&epoch), &machine])?)? == 0)
     }
 
@@ -31,7 +36,7 @@ impl RedisStore {
 
     /// `rebuilding`: there is something to be filled, by this machine at least. Else it has done so; others may not.
     pub(super) fn mark_to_be_filled(&mut self, rebuilding: bool) -> Result<()> {
-        let (key, mark, machine) = (self.keys.epoch(), self.keys.rebuilding(), (self.machine)());
+        let (key, mark, machine) = (self.keys.epoch(), self.keys.rebuilding(), self.reader());
         let (new, now) = (new_epoch(), clock());
         self.in_step("", Timestamp(0), |workspace| {
             let epoch = workspace.at(&key, "").unwrap_or_else(|| new.clone().into_bytes());
@@ -88,10 +93,10 @@ impl RedisStore {
     }
 }
 
-/// Notes that a machine is there; those that nobody has seen for long are forgotten.
-pub(super) fn see_machine(workspace: &mut Workspace, machine: &str, now: Timestamp) {
+/// Notes that a machine (see [`RedisStore::reader`]) is there; those that nobody has seen for long are forgotten.
+pub(super) fn see_machine(workspace: &mut Workspace, reader: &str, now: Timestamp) {
     let machines = workspace.keys.machines();
     let old = now.plus_millis(-KEPT_S * 1000).0.to_string();
-    workspace.command("zset", &["ZADD", &machines, "GT", &now.0.to_string(), machine]);
+    workspace.command("zset", &["ZADD", &machines, "GT", &now.0.to_string(), reader]);
     workspace.command("zset", &["ZREMRANGEBYSCORE", &machines, "-inf", &old]);
 }

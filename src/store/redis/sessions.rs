@@ -73,8 +73,11 @@ impl RedisStore {
     }
 
     pub(super) fn see_session(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
-        let machine = (self.machine)();
-        self.in_step(&session.id, now, |workspace| see(workspace, session, &machine, now, ended))?;
+        let (machine, reader) = ((self.machine)(), self.reader());
+        self.in_step(&session.id, now, |workspace| {
+            see_machine(workspace, &reader, now);
+            see(workspace, session, &machine, now, ended)
+        })?;
         // What counts in a session must be known for as long as it goes on.
         let keys =
             [self.keys.totals(&session.id), self.keys.standings(&session.id), self.keys.settles(&session.id)];
@@ -203,7 +206,6 @@ fn see(
     let last = workspace.at(&live, "seen").and_then(|text| String::from_utf8(text).ok()?.parse().ok());
     let seen = last.unwrap_or(i64::MIN).max(now.0).to_string();
     workspace.command("zset", &["ZADD", &sessions, "GT", &seen, &id]);
-    see_machine(workspace, machine, now);
     workspace.command("hash", &["HSET", &live, "seen", &seen]);
     workspace.command("hash", &["HDEL", &live, "ended", "complete"]);
     if ended {
