@@ -3,6 +3,7 @@
 mod failing;
 mod ledger;
 mod machines;
+mod recovering;
 mod resync;
 
 use serde_json::{Value, json};
