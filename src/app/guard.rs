@@ -292,7 +292,8 @@ impl<'a> Guard<'a> {
         let done = work(self.store.as_deref_mut()?);
         self.denied = done.as_ref().is_err_and(StoreError::is_denied);
         match &done {
-            Err(error) if error.is_corrupt() => self.give_up_store(),
+            // A shared store is others' too: what is wrong with it stays wrong for a while.
+            Err(error) if error.is_corrupt() && self.config.redis.is_none() => self.give_up_store(),
             Err(_) => self.cache.store_asleep_until = Some(later),
             Ok(_) => {}
         }

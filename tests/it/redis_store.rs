@@ -1,7 +1,9 @@
 //! The shared store with the hooks: what they do while it fails, and how it recovers, to the token.
 
+mod failing;
 mod ledger;
 mod machines;
+mod recovering;
 mod resync;
 
 use serde_json::{Value, json};

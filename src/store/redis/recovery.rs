@@ -88,10 +88,10 @@ impl RedisStore {
     }
 }
 
-/// Notes that a machine is there; those that nobody has seen for long are forgotten.
-pub(super) fn see_machine(workspace: &mut Workspace, machine: &str, now: Timestamp) {
+/// Notes that a machine (see [`RedisStore::reader`]) is there; those that nobody has seen for long are forgotten.
+pub(super) fn see_machine(workspace: &mut Workspace, reader: &str, now: Timestamp) {
     let machines = workspace.keys.machines();
     let old = now.plus_millis(-KEPT_S * 1000).0.to_string();
-    workspace.command("zset", &["ZADD", &machines, "GT", &now.0.to_string(), machine]);
+    workspace.command("zset", &["ZADD", &machines, "GT", &now.0.to_string(), reader]);
     workspace.command("zset", &["ZREMRANGEBYSCORE", &machines, "-inf", &old]);
 }
