@@ -398,8 +398,8 @@ fn shared(
 
 fn corrupt(aside: &Path) -> String {
     format!(
-        "Fusebox: the store was corrupt. It was kept as {} and is rebuilt from the transcripts; extensions and resets \
-         are lost. `fusebox status` finishes the rebuilding.",
+        "Fusebox: the store was corrupt. It was kept as {} and is rebuilt from the transcripts, and from the ledger of \
+         extensions and resets; alerts and breakers are lost. `fusebox status` finishes the rebuilding.",
         aside.display()
     )
 }

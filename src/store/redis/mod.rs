@@ -14,6 +14,7 @@ mod lists;
 mod memory;
 mod operations;
 mod plan;
+mod recovery;
 mod sessions;
 mod standings;
 mod workspace;
@@ -195,6 +196,10 @@ impl Store for RedisStore {
 
     fn set_rebuilding(&mut self, rebuilding: bool) -> Result<()> {
         self.mark_to_be_filled(rebuilding)
+    }
+
+    fn recovering(&mut self, now: Timestamp) -> Result<Vec<String>> {
+        self.machines_to_read(now)
     }
 
     fn renew(&mut self, epoch: &str) -> Result<String> {

@@ -28,6 +28,8 @@ impl RedisStore {
             let is_new = known.iter().all(|known| known.id != operation.id);
             if is_new {
                 known.push(operation.clone());
+                // One that is told again after a loss comes after what was decided since.
+                known.sort_by_key(|operation| operation.at);
                 workspace.put_record(&key, &known)?;
                 let entry = serde_json::to_string(&(&key, &operation.id));
                 let entry = entry.map_err(|e| StoreError::Damaged(e.to_string()))?;
@@ -95,33 +97,6 @@ impl RedisStore {
         let made = command(&["SET", &key, &new, "NX", "EX", &super::KEPT_S.to_string()]);
         let answers = self.link.commands(&self.keys, &[made, command(&["GET", &key])])?;
         plan::text(answers.into_iter().nth(1).unwrap_or(Value::Nil))
-    }
-
-    pub(super) fn is_to_be_filled(&mut self) -> Result<bool> {
-        Ok(plan::number(self.ask(&["EXISTS", &self.keys.rebuilding()])?)? > 0)
-    }
-
-    pub(super) fn mark_to_be_filled(&mut self, rebuilding: bool) -> Result<()> {
-        let key = self.keys.rebuilding();
-        match rebuilding {
-            true => self.ask(&["SET", &key, "1", "EX", &super::KEPT_S.to_string()])?,
-            false => self.ask(&["DEL", &key])?,
-        };
-        Ok(())
-    }
-
-    pub(super) fn rename(&mut self, epoch: &str) -> Result<String> {
-        let (key, rebuilding, new) = (self.keys.epoch(), self.keys.rebuilding(), super::new_epoch());
-        self.memory.forget();
-        self.in_step("", Timestamp(0), |workspace| {
-            let is = workspace.at(&key, "").unwrap_or_default();
-            if is != epoch.as_bytes() {
-                return Ok(String::from_utf8_lossy(&is).into_owned());
-            }
-            workspace.put(&key, "", new.clone().into_bytes());
-            workspace.put(&rebuilding, "", b"1".to_vec());
-            Ok(new.clone())
-        })
     }
 
     pub(super) fn note_installation(&mut self, now: Timestamp) -> Result<()> {

@@ -6,6 +6,7 @@ use redis::Value;
 
 use super::apply::intern;
 use super::lists::command;
+use super::recovery::see_machine;
 use super::workspace::{Charged, Workspace};
 use super::{KEPT_S, RedisStore, plan};
 use crate::domain::budget::Scope;
@@ -81,6 +82,8 @@ impl RedisStore {
             [self.keys.totals(&session.id), self.keys.standings(&session.id), self.keys.settles(&session.id)];
         let mut words = vec![KEPT_S.to_string(), self.keys.data_prefix(), session.id.clone()];
         words.extend(keys);
+        // Nor may the store get another name, or count from another moment on, while somebody uses it.
+        words.extend([self.keys.epoch(), self.keys.families()]);
         let words: Vec<Vec<u8>> = words.into_iter().map(String::into_bytes).collect();
         self.link.refresh(&self.keys, &words)
     }
@@ -210,6 +213,7 @@ fn see(
     let last = workspace.at(&live, "seen").and_then(|text| String::from_utf8(text).ok()?.parse().ok());
     let seen = last.unwrap_or(i64::MIN).max(now.0).to_string();
     workspace.command("zset", &["ZADD", &sessions, "GT", &seen, &id]);
+    see_machine(workspace, machine, now);
     workspace.command("hash", &["HSET", &live, "seen", &seen]);
     workspace.command("hash", &["HDEL", &live, "ended", "complete"]);
     if ended {

@@ -66,8 +66,10 @@ for i = 1, number() do
 end
 if #missing > 0 then return { 'missing', missing } end
 
--- So would a user that may not do all of it: such a one does nothing. (Servers before 7.0 cannot say.)
+-- So would a user that may not do all of it: such a one does nothing. (Servers before 7.0 cannot say; who may empty the
+-- server may do all.)
 local may = redis.acl_check_cmd
+if may and may('FLUSHALL') then may = nil end
 local function refused(words)
   local place = string.match(words[2], '^.-:.-:%a:') or ''
   return redis.error_reply('NOPERM this user may not run ' .. words[1] .. ' on ' .. place .. '*')

@@ -18,6 +18,7 @@ conformance!(
     a_reset_counts_from_its_baseline,
     a_reset_ends_extensions,
     resets_follow_each_other,
+    told_again_they_count_by_their_dates,
     a_reset_of_history,
     a_deleted_budget_is_left_out,
     a_reset_brings_a_deleted_budget_back,
@@ -141,6 +142,15 @@ fn resets_follow_each_other(backend: &dyn Backend) {
     assert_eq!(stands(store).expect("not deleted").used, 20);
     // Back to a baseline of before, which was kept up meanwhile.
     assert_eq!(decide(store, "r3", reset(10), second(30)).expect("not deleted").used, 30);
+}
+
+/// A store that lost what was decided is told again, and something was decided in between.
+fn told_again_they_count_by_their_dates(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    decide(store, "later", extend(5), second(30));
+    decide(store, "first", extend(50), second(1));
+    let after = decide(store, "second", reset(2), second(2)).expect("not deleted");
+    assert_eq!((after.extension, after.operations, after.since), (5, 3, Some(second(2))));
 }
 
 fn a_reset_of_history(backend: &dyn Backend) {
