@@ -84,7 +84,10 @@ impl RedisStore {
             let (outcome, counters) = make(&mut workspace, batch, watches, now)?;
             let (plan, after) = workspace.finish();
             let id = batch.map_or("", |batch| &batch.session.id);
-            let frame = self.frame(id, now);
+            let mut frame = self.frame(id, now);
+            if !plan.claim_alerts.is_empty() {
+                frame.machine = (self.machine)();
+            }
             match self.link.transact(&self.keys, &plan, &frame)? {
                 Reply::Done(done) => {
                     after.into_iter().for_each(|(place, value)| self.memory.learn(place, value));
@@ -118,6 +121,7 @@ impl RedisStore {
             ttl: super::KEPT_S,
             // A claim that ends much later than one of now was made under another clock, and is over.
             claim: (now.plus_millis(CLAIM_MS).0, now.plus_millis(2 * CLAIM_MS).0),
+            machine: String::new(),
             alerts: [keys.alerts(), keys.unshown(), keys.alert_number(), keys.alert_prefix()],
             events: [keys.events(session), keys.untold(session), keys.event_number(), keys.evented()],
             of_session: session.to_owned(),

@@ -99,6 +99,19 @@ pub struct Redis {
     memory: Arc<TempDir>,
 }
 
+impl Redis {
+    /// A handle as a process on another machine would have.
+    pub fn open_on(&self, machine: fn() -> String) -> RedisStore {
+        RedisStore::new(Place {
+            address: Address::parse(&self.server.socket_url()).expect("the address of a socket"),
+            limits: LIMITS,
+            tenant: format!("tenant-{}", self.tenant),
+            machine,
+            memory: Some(self.memory.path().join(self.tenant.to_string())),
+        })
+    }
+}
+
 impl Begin for Redis {
     fn begin() -> Option<Self> {
         let server = Arc::new(Server::start()?);
@@ -109,13 +122,7 @@ impl Begin for Redis {
 
 impl Backend for Redis {
     fn open(&self) -> Box<dyn Store> {
-        Box::new(RedisStore::new(Place {
-            address: Address::parse(&self.server.socket_url()).expect("the address of a socket"),
-            limits: LIMITS,
-            tenant: format!("tenant-{}", self.tenant),
-            machine: || "machine".into(),
-            memory: Some(self.memory.path().join(self.tenant.to_string())),
-        }))
+        Box::new(self.open_on(|| "machine".into()))
     }
 
     fn fresh(&self) -> Box<dyn Backend> {
