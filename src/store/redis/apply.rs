@@ -85,7 +85,11 @@ impl RedisStore {
             let (plan, after) = workspace.finish();
             let id = batch.map_or("", |batch| &batch.session.id);
             let refreshes = batch.is_none() || self.memory.is_to_refresh(now);
-            let frame = self.frame(id, now, refreshes);
+            let mut frame = self.frame(id, now, refreshes);
+            if !plan.claim_alerts.is_empty() {
+                let name = || self.machine.name();
+                frame.machine = self.memory.machine(name).to_owned();
+            }
             match self.link.transact(&self.keys, &plan, &frame)? {
                 Reply::Done(done) => {
                     after.into_iter().for_each(|(place, value)| self.memory.learn(place, value));
@@ -123,6 +127,7 @@ impl RedisStore {
             refreshes,
             // A claim that ends much later than one of now was made under another clock, and is over.
             claim: (now.plus_millis(CLAIM_MS).0, now.plus_millis(2 * CLAIM_MS).0),
+            machine: String::new(),
             alerts: [keys.alerts(), keys.unshown(), keys.alert_number(), keys.alert_prefix()],
             events: [keys.events(session), keys.untold(session), keys.event_number(), keys.evented()],
             of_session: session.to_owned(),

@@ -80,6 +80,8 @@ pub struct Frame {
     pub refreshes: bool,
     /// Until when what is claimed is claimed, and the latest end of a claim that can be believed.
     pub claim: (i64, i64),
+    /// The machine that claims.
+    pub machine: String,
     /// Keys: all alerts, those not shown, their last number, what their names begin with.
     pub alerts: [String; 4],
     /// Keys: the session's events, those not told, the last number, the sessions that have any.
@@ -189,6 +191,7 @@ impl Plan {
         }
         words.number(frame.claim.0);
         words.number(frame.claim.1);
+        words.text(&frame.machine);
         words.count(self.claim_alerts.len());
         self.claim_alerts.iter().for_each(|place| words.text(place));
         frame.events.iter().for_each(|key| words.text(key));

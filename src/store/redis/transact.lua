@@ -154,7 +154,7 @@ for _ = 1, number() do
   end
 end
 
-local until_, latest = take(), number()
+local until_, latest, machine = take(), number(), take()
 local function is_free(claimed) return not (claimed > now and claimed <= latest) end
 
 local alerts = {}
@@ -168,9 +168,16 @@ if next(places) then
     local found = call('HMGET', key, 'alert', 'used', 'place', 'claimed')
     if not found[1] then
       call('SREM', unshown_key, id)
-    elseif places[found[3]] and is_free(tonumber(found[4])) then
-      call('HSET', key, 'claimed', until_)
-      alerts[#alerts + 1] = { id, found[1], found[2] }
+    elseif places[found[3]] then
+      -- Clocks of two machines cannot be compared: another one's claim ends by the server's.
+      local claim = key .. ':claim'
+      local by = call('GET', claim)
+      local is_other = by and by ~= machine
+      if not is_other and is_free(tonumber(found[4])) then
+        call('HSET', key, 'claimed', until_)
+        call('SET', claim, machine, 'PX', string.format('%.0f', tonumber(until_) - now))
+        alerts[#alerts + 1] = { id, found[1], found[2] }
+      end
     end
   end
 end

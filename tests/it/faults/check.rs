@@ -106,6 +106,8 @@ pub struct Alert {
     /// From when on it counts: a reset begins anew.
     pub since: i64,
     pub shown: bool,
+    /// A hook has it that did not show it, and whose time is not over.
+    pub claimed: bool,
 }
 
 impl Alert {
@@ -356,6 +358,7 @@ impl World {
             json: serde_json::from_str(&row.get::<_, String>(0).unwrap()).unwrap(),
             since: row.get(1).unwrap(),
             shown: row.get(2).unwrap(),
+            claimed: false,
         })
     }
 
@@ -415,7 +418,7 @@ impl World {
                 _ => false,
             };
             let open = live().any(|s| speaks(s) && start == budget.start(self.now(s.machine)));
-            assert!(!open || alert.shown, "nobody says: {alert:?}");
+            assert!(!open || alert.shown || alert.claimed, "nobody says: {alert:?}");
         }
     }
 

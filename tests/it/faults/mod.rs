@@ -15,6 +15,7 @@ mod client;
 mod count;
 mod damage;
 mod found;
+mod found_shared;
 mod hung;
 mod namespace;
 mod shared;

@@ -140,9 +140,11 @@ impl Shared {
             let mut json: Value = serde_json::from_str(&get("alert")).unwrap();
             json["used"] = get("used").parse::<u64>().unwrap().into();
             let id = key.rsplit(':').next().unwrap_or_default();
-            Alert { json, since: 0, shown: !unshown.contains(&id) }
+            let claimed = self.server.text(&["EXISTS", &format!("{key}:claim")]) == "1";
+            Alert { json, since: 0, shown: !unshown.contains(&id), claimed }
         };
-        self.keys("d:alert:*").into_iter().map(alert).collect()
+        let alerts = self.keys("d:alert:*").into_iter().filter(|key| !key.ends_with(":claim"));
+        alerts.map(alert).collect()
     }
 
     /// When it was told that Fusebox was installed.
@@ -176,8 +178,8 @@ impl Shared {
             let mut lines = found.lines();
             cursor = lines.next().unwrap_or("0").to_owned();
             for key in lines {
-                let lives: i64 = self.server.text(&["TTL", key]).parse().unwrap();
-                assert!(lives > 0, "{key} lives for {lives} s");
+                let lives: i64 = self.server.text(&["PTTL", key]).parse().unwrap();
+                assert_ne!(lives, -1, "{key} lives forever");
             }
             if cursor == "0" {
                 return;
