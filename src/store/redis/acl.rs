@@ -20,7 +20,7 @@ pub const HASH: &str = "SHA256-OF-THE-PASSWORD";
 const CONNECTION: [&str; 4] = ["asking", "evalsha", "script|load", "select"];
 
 /// What the scripts call when hooks record, and when somebody looks.
-const RECORD: [&str; 24] = [
+const RECORD: [&str; 26] = [
     "del",
     "exists",
     "expire",
@@ -37,10 +37,12 @@ const RECORD: [&str; 24] = [
     "mget",
     "sadd",
     "set",
+    "sismember",
     "smembers",
     "srem",
     "type",
     "zadd",
+    "zremrangebyscore",
     "zrange",
     "zrangebyscore",
     "zrevrange",

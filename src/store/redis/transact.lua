@@ -28,6 +28,15 @@ if #names > 0 then
 end
 local given = true
 for i = 1, count do given = given and actual[i] == expected[i] end
+if not given then
+  -- MGET calls what is of another kind missing.
+  for n, key in ipairs(names) do
+    local is = actual[places[n]] and 'string' or call('TYPE', key).ok
+    if is ~= 'none' and is ~= 'string' then
+      return redis.error_reply('WRONGTYPE ' .. key .. ' holds a ' .. is .. ', and should hold a string')
+    end
+  end
+end
 
 -- An error half way would leave half a step: so keys are looked at first that could be of another kind. Those that are not
 -- there yet begin to live on with this step; the others do now and then.
