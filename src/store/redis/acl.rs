@@ -21,8 +21,6 @@ const CONNECTION: [&str; 4] = ["asking", "evalsha", "script|load", "select"];
 
 /// What the scripts call when hooks record, and when somebody looks.
 const RECORD: [&str; 24] = [
-    "del",
-    "exists",
     "expire",
     "get",
     "hdel",
@@ -37,18 +35,20 @@ const RECORD: [&str; 24] = [
     "mget",
     "sadd",
     "set",
+    "sismember",
     "smembers",
     "srem",
     "type",
     "zadd",
     "zrange",
     "zrangebyscore",
+    "zremrangebyscore",
     "zrevrange",
     "zscore",
 ];
 
 /// What they call besides when a person decides: operations are listed, the installation is noted, the server is looked at.
-const DECIDE: [&str; 4] = ["hkeys", "info", "rpush", "scan"];
+const DECIDE: [&str; 6] = ["del", "exists", "hkeys", "info", "rpush", "scan"];
 
 /// What a user may do with a tenant's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
