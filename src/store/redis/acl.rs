@@ -20,9 +20,7 @@ pub const HASH: &str = "SHA256-OF-THE-PASSWORD";
 const CONNECTION: [&str; 4] = ["asking", "evalsha", "script|load", "select"];
 
 /// What the scripts call when hooks record, and when somebody looks.
-const RECORD: [&str; 26] = [
-    "del",
-    "exists",
+const RECORD: [&str; 24] = [
     "expire",
     "get",
     "hdel",
@@ -42,15 +40,15 @@ const RECORD: [&str; 26] = [
     "srem",
     "type",
     "zadd",
-    "zremrangebyscore",
     "zrange",
     "zrangebyscore",
+    "zremrangebyscore",
     "zrevrange",
     "zscore",
 ];
 
 /// What they call besides when a person decides: operations are listed, the installation is noted, the server is looked at.
-const DECIDE: [&str; 4] = ["hkeys", "info", "rpush", "scan"];
+const DECIDE: [&str; 6] = ["del", "exists", "hkeys", "info", "rpush", "scan"];
 
 /// What a user may do with a tenant's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -88,8 +88,35 @@ fn hooks_fill_a_store_that_lost_everything() {
     home.hook("SessionStart", S, json!({"source": "resume"}));
     home.hook("PostToolUse", S, json!({}));
     assert_eq!(budget(&shared)["used"], 1111);
-    let rebuilding = shared.server.text(&["EXISTS", "fusebox:{acme}:d:rebuilding"]);
-    assert_eq!((rebuilding.as_str(), home.journal().as_str()), ("0", ""));
+    assert!(!home.fusebox(&["status"]).stdout.contains("recover"), "it is filled");
+    assert!(!home.journal().contains("denies"), "{}", home.journal());
+}
+
+/// The ledger of a machine knows what an operator decided there; hooks may not tell it, and the rest is filled all the same.
+#[test]
+fn decisions_that_redis_lost_are_told_by_the_operator() {
+    let Some(shared) = over() else { return };
+    let home = &shared.home;
+    let extend = ["budget", "extend", "session", "--session", S, "--tokens", "5000", "--reason", "x"];
+    assert_eq!(shared.operator(&extend).code, 0);
+    assert_eq!(budget(&shared)["limit"], 6000);
+    shared.server.command(&["FLUSHALL"]);
+    home.append(&home.transcript(S), &[message(2, 10, 1)]);
+    home.hook("SessionStart", S, json!({"source": "resume"}));
+    home.hook("PostToolUse", S, json!({}));
+    assert_eq!((&budget(&shared)["used"], &budget(&shared)["limit"]), (&json!(1111), &json!(1000)));
+    assert_eq!(home.fusebox(&["status", "--json"]).code, 0);
+    let ran = home.fusebox(&["resync"]);
+    assert!(ran.code == 1 && ran.stderr.contains("fusebox: 1 of these decisions are missing"), "{ran:?}");
+    assert!(
+        ran.stderr.trim_end().ends_with("FUSEBOX_STORE_REDIS_PASSWORD_FILE=FILE fusebox resync"),
+        "{ran:?}"
+    );
+    assert_eq!(ran.stderr.lines().count(), 1, "the store is filled otherwise: {ran:?}");
+    let ran = shared.operator(&["resync", "--json"]);
+    assert_eq!((ran.code, &ran.json()["operations_added"]), (0, &json!(1)), "{ran:?}");
+    assert_eq!(budget(&shared)["limit"], 6000);
+    assert!(!home.journal().contains("denies"), "{}", home.journal());
 }
 
 /// Every decision, as typed.
