@@ -52,11 +52,16 @@ impl Guard<'_> {
             self.notes.push(format!("{what}: everything is read again from the transcripts"));
         }
         // First, for a budget that was extended must not look used up.
+        self.tell_again();
+        Some(named)
+    }
+
+    /// Tells the store again what was decided on this machine, as far as it does not know.
+    fn tell_again(&mut self) {
         if let Some(dir) = self.env.state_dir() {
             let ledger = OperationLedger::of(&dir, &self.config);
             self.with_store(|store| ledger.replay(store, Some(HOOK_MS)));
         }
-        Some(named)
     }
 
     /// Reads on, within bounds, in other sessions that are not known to be complete. Here, because nobody else may
@@ -65,6 +70,10 @@ impl Guard<'_> {
         if self.with_store(|store| store.is_rebuilding()) == Some(true) {
             rebuild(self.env, &self.config.clone(), Some(HOOK_MS), |_, _| ());
             return;
+        }
+        // A decision is of no session that could notice that it was lost.
+        if self.config.redis.is_some() {
+            self.tell_again();
         }
         let Some(rows) = self.with_store(|store| store.sessions()) else { return };
         let own = &self.call.session;

@@ -1,27 +1,15 @@
 //! A shared store that lost what it knew, all of it or the end: it is read again from the transcripts, to the token.
 
 use redis::Value;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
-use super::{home_at, used};
-use crate::harness::{Home, Ran, message};
+use super::{home_at, respond, used};
+use crate::harness::Home;
 use crate::redis::Server;
 use fusebox::env::clock;
 
 /// A budget of a session, and one of all of the user's.
 const BUDGETS: &str = "[[budget]]\nname = \"session\"\nlimit = 100_000\n\n[[budget]]\nname = \"all\"\nscope = \"user\"\nlimit = 1_000_000\nwindow = \"month\"\n";
-
-/// Messages of now, of 100 tokens each, and the hook after the last one.
-fn respond(home: &Home, session: &str, messages: std::ops::RangeInclusive<usize>) -> Ran {
-    let of_now = |n| {
-        let mut line = message(n, 90, 10);
-        line["timestamp"] = Json::from(clock().to_rfc3339());
-        line
-    };
-    let lines: Vec<Json> = messages.map(of_now).collect();
-    home.append(&home.transcript(session), &lines);
-    home.hook("PostToolUse", session, json!({"tool_name": "Bash", "tool_response": ""}))
-}
 
 /// Everything that a server holds.
 fn copy(server: &Server) -> Vec<(String, Vec<u8>)> {
@@ -118,6 +106,26 @@ fn failed_over_to_a_replica_that_lagged_behind() {
     assert_ne!(home.status("s")["store"]["epoch"], epoch, "it is another store");
     assert_eq!(used(&home, "s", "session"), (700, 100_005));
     is_exact(&home, 700, 300);
+}
+
+/// A decision alone, of which no session can know that it was lost.
+#[test]
+fn a_decision_that_the_replica_did_not_get() {
+    let Some(server) = Server::start() else { return };
+    let home = begun(&server);
+    for (n, hooks) in [true, false].into_iter().enumerate() {
+        let behind = copy(&server);
+        let extend = ["budget", "extend", "session", "--session", "s", "--tokens", "5", "--reason", "a test"];
+        assert_eq!(home.fusebox(&extend).code, 0);
+        server.command(&["FLUSHALL"]);
+        behind.iter().for_each(|(key, bytes)| server.restore(key, bytes));
+        if hooks {
+            home.hook("SessionStart", "s", json!({"source": "resume"}));
+            assert_eq!(server.text(&["LLEN", "fusebox:{acme}:o:operated"]), "1");
+        }
+        assert_eq!(used(&home, "s", "session"), (300, 100_005 + 5 * n as u64));
+    }
+    is_exact(&home, 300, 200);
 }
 
 /// Who asks for numbers notices, before any hook does.
