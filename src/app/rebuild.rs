@@ -42,6 +42,18 @@ const EMPTIED: &str =
     "the store does not know this session any more (it was emptied, or renewed by another machine)";
 
 impl Guard<'_> {
+    /// Where the session's budgets stand, by what others recorded.
+    fn look_on(&mut self) -> Metered {
+        let (watches, now) = (self.watches(&self.session()), self.env.now);
+        let states = self.with_store(|store| store.states(&watches, now));
+        Metered {
+            stored: states.is_some(),
+            states: states.unwrap_or_default(),
+            complete: true,
+            ..Metered::default()
+        }
+    }
+
     /// The store, called `epoch` now, lost what it knew: it is to be filled again. Answers what it is called from now on.
     pub(super) fn note_loss(&mut self, epoch: &str) -> Option<String> {
         let is_known = self.cache.epoch == epoch;
@@ -167,16 +179,21 @@ fn read_with<'a>(
 ) -> (Guard<'a>, Metered) {
     let env = guard.env;
     guard.cache.store_asleep_until = None;
+    // Of a session of another machine there is nothing to be read here, and nothing to be said; a batch of it would
+    // only look as if its own machine had recorded one.
+    let is_here = guard.call.transcript.as_ref().is_some_and(|transcript| transcript.exists());
+    if guard.config.redis.is_some() && !is_here {
+        let metered = guard.look_on();
+        return (guard, metered);
+    }
     // Asked before reading: what a client writes that is still there may come after it.
     let over = match row.ended {
         Some(ended) => env.now.millis_since(ended) > SETTLED_MS,
         None => !ancestry::is_live(row, env.now),
     };
-    // Of a session of another machine nothing is there to be read, and so nothing to be said.
-    let is_here = guard.call.transcript.as_ref().is_some_and(|transcript| transcript.exists());
     let (reach, seen) = (Reach::All, Some(row.last_seen));
     let metered = guard.meter(&Metering { reach, max_bytes, max_ms, seen, ..Metering::of_caller(false) });
-    if over && is_here && !row.complete && metered.stored && metered.complete {
+    if over && !row.complete && metered.stored && metered.complete {
         guard.with_store(|store| store.complete(&row.session.id, row.last_seen));
     }
     (guard, metered)

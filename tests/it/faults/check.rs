@@ -241,7 +241,9 @@ impl World {
             let asked = self.asked.get_mut(&reason).unwrap_or_else(|| panic!("nobody asked for {operation}"));
             assert_ne!(*asked, Asked::Refused, "{operation}");
             // A store that is still damaged somewhere may yet be given up.
-            *asked = if self.damaged { Asked::Unknown } else { Asked::Done };
+            // What a killed command did is not yet in its machine's ledger, maybe.
+            let stays_open = self.shared.is_some() && *asked == Asked::Unknown;
+            *asked = if self.damaged || stays_open { Asked::Unknown } else { Asked::Done };
             let of = |name: &str| operation[name].as_str().unwrap().to_owned();
             let key = (of("budget"), of("value"), operation["window_start"].as_i64().unwrap());
             let sum = decided.entry(key).or_default();
@@ -255,7 +257,7 @@ impl World {
         }
         for (reason, asked) in &mut self.asked {
             assert!(*asked != Asked::Done || seen.contains(reason), "{reason} was carried out, and is lost");
-            if *asked == Asked::Unknown && !seen.contains(reason) {
+            if *asked == Asked::Unknown && !seen.contains(reason) && self.shared.is_none() {
                 *asked = Asked::Refused;
             }
         }

@@ -4,12 +4,13 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use super::shared::copy_folder;
 use crate::harness::{Home, message};
-use crate::redis::Server;
+use crate::redis::{Options, Server};
 
 /// Homes on one shared store, with a budget of the user's.
 fn homes<const N: usize>() -> Option<(Server, [Home; N])> {
-    let server = Server::start()?;
+    let server = Options::default().set("appendonly", "yes").start()?;
     let home = |_| {
         let home = Home::new().var("FUSEBOX_STORE_REDIS_URL", &server.socket_url());
         let home = home.var("FUSEBOX_STORE_TENANT", "found");
@@ -79,4 +80,23 @@ fn another_machine_does_not_say_that_nothing_more_can_come() {
     // Not asked for by its name: read on because it is not complete.
     works(&here, "t", 3);
     assert_eq!(budget(&here.status("t"), "ever")["used"], 330);
+}
+
+#[test]
+fn who_only_asks_does_not_hide_that_the_store_went_back() {
+    let Some((mut server, [here, there])) = homes() else { return };
+    works(&here, "s", 1);
+    let (log, copy) = (server.path("appendonlydir"), server.path("copy"));
+    copy_folder(log.as_ref(), copy.as_ref());
+    works(&here, "s", 2);
+    works(&here, "s", 3);
+    server.kill();
+    fs::remove_dir_all(&log).unwrap();
+    copy_folder(copy.as_ref(), log.as_ref());
+    server.restart();
+    for _ in 0..3 {
+        assert_eq!(budget(&there.status("s"), "ever")["used"], 110, "nobody has noticed yet");
+    }
+    works(&here, "s", 4);
+    assert_eq!(budget(&here.status("s"), "ever")["used"], 440);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -357,7 +357,8 @@ impl World {
     }
 }
 
-fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+/// Copies the files of a folder.
+pub fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for file in fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
         fs::copy(file.path(), to.join(file.file_name())).unwrap();
