@@ -17,4 +17,5 @@ pub mod protect;
 pub mod rebuild;
 pub mod report;
 pub mod resync;
+pub mod store_status;
 pub mod throttle;

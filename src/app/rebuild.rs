@@ -153,6 +153,10 @@ pub(super) fn read_again<'a>(env: &'a Env, row: &SessionRow) -> (Guard<'a>, Mete
     let mut guard = Guard::of_other(env, &row.session);
     // Not removed: what a parallel hook knows must not count as further on.
     guard.update(|cache| cache.positions.values_mut().for_each(Position::restart));
+    // A session of which only the transcript is left is in no cache.
+    if guard.cache.session.id != row.session.id {
+        guard.cache.session = row.session.clone();
+    }
     read_with(guard, row, u64::MAX, None)
 }
 
@@ -164,6 +168,15 @@ fn read_with<'a>(
 ) -> (Guard<'a>, Metered) {
     let env = guard.env;
     guard.cache.store_asleep_until = None;
+    // Of a session on another machine nothing can be read here. Nor may a batch of it be recorded: its own hooks tell by
+    // their number whether the store lost any.
+    let is_here = guard.call.transcript.is_some() || guard.cache.session.transcript.is_some();
+    if guard.config.redis.is_some() && !is_here {
+        let watches = guard.watches(&row.session);
+        let states = guard.with_store(|store| store.states(&watches, env.now));
+        let (stored, states) = (states.is_some(), states.unwrap_or_default());
+        return (guard, Metered { states, stored, ..Metered::default() });
+    }
     // Asked before reading: what a client writes that is still there may come after it.
     let over = match row.ended {
         Some(ended) => env.now.millis_since(ended) > SETTLED_MS,
@@ -171,9 +184,7 @@ fn read_with<'a>(
     };
     let (reach, seen) = (Reach::All, Some(row.last_seen));
     let metered = guard.meter(&Metering { reach, max_bytes, max_ms, seen, ..Metering::of_caller(false) });
-    // Of a session on another machine nothing can be read here, and its client is not one of this machine's.
-    let is_here = guard.config.redis.is_none() || guard.cache.session.transcript.is_some();
-    if over && is_here && !row.complete && metered.stored && metered.complete {
+    if over && !row.complete && metered.stored && metered.complete {
         guard.with_store(|store| store.complete(&row.session.id, row.last_seen));
     }
     (guard, metered)

@@ -8,7 +8,8 @@ use super::guard::Guard;
 use super::operate::Refusal;
 use super::operation_ledger::OperationLedger;
 use super::rebuild;
-use super::report::{self, StoreStatus};
+use super::report;
+use super::store_status::StoreStatus;
 use crate::domain::budget::Unit;
 use crate::store::Store;
 
@@ -100,7 +101,7 @@ pub fn resync(guard: &mut Guard, mut progress: impl FnMut(usize, usize)) -> Resu
         operations: replayed.known,
         operations_added: replayed.added,
         budgets: after.budgets.iter().filter_map(changed).collect(),
-        store: report::store(guard)?,
+        store: StoreStatus::of(guard)?,
     })
 }
 

@@ -157,6 +157,26 @@ fn each_home_fills_its_own_part() {
     assert_eq!((used(&b, "b", "all").0, used(&a, "s", "all").0), (1100, 1100));
 }
 
+/// Who asks elsewhere does not hide from a session's own hooks that the store lost something.
+#[test]
+fn asked_for_elsewhere() {
+    let Some(server) = Server::start() else { return };
+    let (a, b) = (begun(&server), home_at(&server.socket_url()));
+    b.configure(BUDGETS);
+    respond(&b, "b", 31..=31);
+    let behind = copy(&server);
+    respond(&a, "s", 4..=5);
+    server.command(&["FLUSHALL"]);
+    behind.iter().for_each(|(key, bytes)| server.restore(key, bytes));
+    for _ in 0..4 {
+        assert_eq!(used(&b, "s", "session").0, 300);
+        assert!(b.hook("SessionStart", "b", json!({"source": "resume"})).is_silent());
+    }
+    respond(&a, "s", 6..=6);
+    assert!(a.journal().contains("went back in time"), "{}", a.journal());
+    assert_eq!((used(&a, "s", "session").0, used(&a, "s", "all").0), (600, 900));
+}
+
 #[test]
 fn while_a_machine_is_missing_the_status_says_so() {
     let Some(server) = Server::start() else { return };
