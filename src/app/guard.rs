@@ -7,14 +7,14 @@ use std::time::Duration;
 use wildmatch::WildMatch;
 
 use super::installation::Installation;
-use super::{ancestry, project};
+use super::{ancestry, project, rebuild};
 use crate::config::{self, Config, Loaded, RedisConfig, Stamp};
 use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::verdict::Caller;
 use crate::env::{Env, Stopwatch, machine_name};
 use crate::store::redis::address::Address;
 use crate::store::redis::connection::Limits;
-use crate::store::redis::{Place, RedisStore};
+use crate::store::redis::{Machine, Place, RedisStore, shared_value};
 use crate::store::session_cache::{CacheFile, SessionCache};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Session, Store, StoreError, Watch};
@@ -78,6 +78,8 @@ pub struct Guard<'a> {
     /// Inputs of calls that this hook was told of, shortened, by the signature of the call: for what is said to the client,
     /// and never kept.
     pub quotes: Vec<(String, String)>,
+    /// The store did not let whoever is logged in do what it was asked for last: nothing is wrong with it.
+    pub denied: bool,
     /// The session's cache could not be written: what it should remember is forgotten.
     pub(super) cache_lost: bool,
     pub(super) file: CacheFile,
@@ -115,11 +117,15 @@ impl<'a> Guard<'a> {
         if cache.session.id != session.id {
             cache.session = session.clone();
         }
+        if cache.session.transcript.is_none() {
+            // A shared store is not told where files lie.
+            cache.session = rebuild::on_this_machine(env, &cache.session);
+        }
         let (config, stamp) = cache.config.clone().zip(cache.stamp).unwrap_or_else(|| {
-            let project = Path::new(&session.project);
+            let project = Path::new(&cache.session.project);
             (config::load(env, Some(project)).config, Stamp::of(env, Some(project)))
         });
-        let (id, transcript) = (session.id.clone(), session.transcript.clone());
+        let (id, transcript) = (session.id.clone(), cache.session.transcript.clone());
         let call = Call { session: id, transcript, ..Call::default() };
         Self::with(env, call, file, cache, config, stamp)
     }
@@ -133,9 +139,23 @@ impl<'a> Guard<'a> {
         stamp: Stamp,
     ) -> Self {
         let (notes, tell) = (vec![], vec![]);
-        let quotes = vec![];
-        let (store, store_ms, cache_lost) = (None, None, false);
-        Self { env, call, cache, config, notes, tell, quotes, file, stamp, store, store_ms, cache_lost }
+        let (quotes, store, store_ms) = (vec![], None, None);
+        let (denied, cache_lost) = (false, false);
+        Self {
+            env,
+            call,
+            cache,
+            config,
+            notes,
+            tell,
+            quotes,
+            denied,
+            cache_lost,
+            file,
+            stamp,
+            store,
+            store_ms,
+        }
     }
 
     /// A configuration that cannot be used leaves the last good one in force (where there is none, what is valid of it,
@@ -183,13 +203,17 @@ impl<'a> Guard<'a> {
         let known = &self.cache.session;
         let project_of = |dir: &Path| project::of(&self.env.project_dir(dir)).to_string_lossy().into_owned();
         if known.id == self.call.session {
-            // Who found its files alone, without any line that names a folder, left the project open.
-            return match &self.call.cwd {
-                Some(cwd) if known.project.is_empty() => {
-                    Session { project: project_of(cwd), ..known.clone() }
-                }
-                _ => known.clone(),
-            };
+            let mut session = known.clone();
+            if known.transcript.is_none() || known.project.is_empty() {
+                session.transcript = known.transcript.clone().or_else(|| self.call.transcript.clone());
+                let here = self.call.cwd.as_deref().map(project_of);
+                // Who found its files alone, without any line that names a folder, left the project open; who asked a
+                // shared store for its numbers, before it was here, knows what that one calls its project.
+                let is_it =
+                    |p: &String| known.project.is_empty() || shared_value(Scope::Project, p) == known.project;
+                session.project = here.filter(is_it).unwrap_or(session.project);
+            }
+            return session;
         }
         Session {
             id: self.call.session.clone(),
@@ -300,6 +324,7 @@ impl<'a> Guard<'a> {
                 self.cache.store_asleep_until = Some(later);
             }
         }
+        self.denied = done.as_ref().is_err_and(StoreError::is_denied);
         match &done {
             // A shared store is others' too: what is wrong with it stays wrong for a while.
             Err(error) if error.is_corrupt() && self.config.redis.is_none() => self.give_up_store(),
@@ -307,6 +332,11 @@ impl<'a> Guard<'a> {
             Ok(_) => {}
         }
         done.map_err(|error| self.notes.push(error.to_string())).ok()
+    }
+
+    /// Opens the store anew when it is used next.
+    pub(super) fn close_store(&mut self) {
+        self.store = None;
     }
 
     /// Lets the store, where it was used, do its upkeep. `idle`: the agent is not at work.
@@ -362,7 +392,7 @@ pub fn open(
     session: Option<&CacheFile>,
 ) -> crate::store::Result<(Box<dyn Store>, Option<String>)> {
     match &config.redis {
-        Some(redis) => Ok((Box::new(shared(config, redis, session)?), None)),
+        Some(redis) => Ok((Box::new(shared(env, config, redis, session)?), None)),
         None => {
             let (store, warning) = embedded(env)?;
             Ok((Box::new(store), warning))
@@ -382,6 +412,7 @@ fn embedded(env: &Env) -> crate::store::Result<(SqliteStore, Option<String>)> {
 }
 
 fn shared(
+    env: &Env,
     config: &Config,
     redis: &RedisConfig,
     session: Option<&CacheFile>,
@@ -404,7 +435,7 @@ fn shared(
         address,
         limits: Limits { connect: wait, read: wait, write: wait },
         tenant: config.tenant.clone(),
-        machine: machine_name,
+        machine: Machine::of(machine_name, &env.state_dir().unwrap_or_default()),
         memory: session.map(|cache| cache.path().with_extension("redis")),
     }))
 }

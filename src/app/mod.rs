@@ -11,6 +11,7 @@ pub mod look;
 pub mod meter;
 pub mod operate;
 pub mod operation_ledger;
+pub mod operator;
 pub mod project;
 pub mod prompt_command;
 pub mod protect;

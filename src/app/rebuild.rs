@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::guard::{self, Guard};
+use super::installation::Installation;
 use super::look::Reach;
 use super::meter::{Metered, Metering};
 use super::operation_ledger::OperationLedger;
 use super::{ancestry, project};
 use crate::config::Config;
+use crate::domain::budget::Scope;
 use crate::domain::time::Timestamp;
 use crate::env::{Env, Stopwatch};
+use crate::store::redis::shared_value;
 use crate::store::session_cache::{CacheFile, SessionCache};
 use crate::store::{Session, SessionRow, Store};
 use crate::transcript::cursor::Position;
@@ -39,6 +42,18 @@ const EMPTIED: &str =
     "the store does not know this session any more (it was emptied, or renewed by another machine)";
 
 impl Guard<'_> {
+    /// Where the session's budgets stand, by what others recorded.
+    fn look_on(&mut self) -> Metered {
+        let (watches, now) = (self.watches(&self.session()), self.env.now);
+        let states = self.with_store(|store| store.states(&watches, now));
+        Metered {
+            stored: states.is_some(),
+            states: states.unwrap_or_default(),
+            complete: true,
+            ..Metered::default()
+        }
+    }
+
     /// The store, called `epoch` now, lost what it knew: it is to be filled again. Answers what it is called from now on.
     pub(super) fn note_loss(&mut self, epoch: &str) -> Option<String> {
         let is_known = self.cache.epoch == epoch;
@@ -74,7 +89,12 @@ impl Guard<'_> {
         }
         let Some(rows) = self.with_store(|store| store.sessions()) else { return };
         let own = &self.call.session;
-        let is_here = |row: &SessionRow| self.config.redis.is_none() || is_here(self.env, &row.session);
+        // A shared store lists those of other machines too, and does not know where any lie.
+        let here = self.config.redis.is_some().then(|| in_projects(self.env));
+        let is_here = |row: &SessionRow| {
+            let id = &row.session.id;
+            here.as_ref().is_none_or(|here| here.contains_key(id) || has_cache(self.env, id))
+        };
         let mut others: Vec<&SessionRow> =
             rows.iter().filter(|row| !row.complete && row.session.id != *own && is_here(row)).collect();
         // Who was not read for the longest time comes first, so that each gets its turn.
@@ -118,10 +138,9 @@ pub fn look_for_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<(
     Ok(())
 }
 
-/// Whether a session's files are on this machine: a shared store lists those of others too, and does not know where any
-/// lie.
-fn is_here(env: &Env, session: &Session) -> bool {
-    let cached = CacheFile::of(&env.cache_dir(), &session.id).read();
+/// Whether a session's hooks have run on this machine, and said where its transcript is.
+fn has_cache(env: &Env, session: &str) -> bool {
+    let cached = CacheFile::of(&env.cache_dir(), session).read();
     cached.is_some_and(|cache| cache.session.transcript.is_some())
 }
 
@@ -168,14 +187,12 @@ fn read_with<'a>(
 ) -> (Guard<'a>, Metered) {
     let env = guard.env;
     guard.cache.store_asleep_until = None;
-    // Of a session on another machine nothing can be read here. Nor may a batch of it be recorded: its own hooks tell by
-    // their number whether the store lost any.
-    let is_here = guard.call.transcript.is_some() || guard.cache.session.transcript.is_some();
+    // Of a session of another machine there is nothing to be read here, and nothing to be said; a batch of it would
+    // only look as if its own machine had recorded one.
+    let is_here = guard.call.transcript.as_ref().is_some_and(|transcript| transcript.exists());
     if guard.config.redis.is_some() && !is_here {
-        let watches = guard.watches(&row.session);
-        let states = guard.with_store(|store| store.states(&watches, env.now));
-        let (stored, states) = (states.is_some(), states.unwrap_or_default());
-        return (guard, Metered { states, stored, ..Metered::default() });
+        let metered = guard.look_on();
+        return (guard, metered);
     }
     // Asked before reading: what a client writes that is still there may come after it.
     let over = match row.ended {
@@ -201,6 +218,10 @@ pub fn rebuild(env: &Env, config: &Config, for_ms: Option<i64>, mut progress: im
     let ledger = env.state_dir().map(|dir| OperationLedger::of(&dir, config));
     let replayed = ledger.map(|ledger| ledger.replay(&mut *store, for_ms));
     let mut filled = replayed.is_none_or(|replayed| replayed.is_ok_and(|replayed| replayed.complete));
+    if let Some(known) = env.state_dir().and_then(|dir| Installation::read(&dir)) {
+        // What a session held before is its history, and raises its limit.
+        let _ = store.install(known.installed_at);
+    }
     let transcripts = transcripts(env);
     for (done, (session, transcript)) in transcripts.iter().enumerate() {
         progress(done, transcripts.len());
@@ -261,8 +282,23 @@ fn unknown_session(env: &Env, id: &str, transcript: &Path) -> Session {
     }
 }
 
-/// Every transcript that a cache names or that lies in the client's folder, with its session.
-pub(super) fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
+/// A session that a store knows, with what it does not say of it: where its transcript lies on this machine, and what its
+/// project is called here.
+pub(super) fn on_this_machine(env: &Env, session: &Session) -> Session {
+    let projects = env.claude_dir().map(|dir| dir.join("projects"));
+    let name = format!("{}.jsonl", session.id);
+    let of = |project: PathBuf| Some(project.join(&name)).filter(|path| path.is_file());
+    let found =
+        files::is_plain_id(&session.id).then(|| entries(projects.as_deref()).into_iter().find_map(of));
+    let Some(transcript) = found.flatten() else { return session.clone() };
+    let project = unknown_session(env, &session.id, &transcript).project;
+    let is_it = shared_value(Scope::Project, &project) == session.project;
+    let project = if is_it { project } else { session.project.clone() };
+    Session { transcript: Some(transcript), project, ..session.clone() }
+}
+
+/// The transcripts in the client's folder, with their sessions.
+fn in_projects(env: &Env) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
     let projects = env.claude_dir().map(|dir| dir.join("projects"));
     for path in entries(projects.as_deref()).iter().flat_map(|project| entries(Some(project))) {
@@ -272,6 +308,12 @@ pub(super) fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
             found.insert(session.to_owned(), path.clone());
         }
     }
+    found
+}
+
+/// Every transcript that a cache names or that lies in the client's folder, with its session.
+pub(super) fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
+    let mut found = in_projects(env);
     for session in CacheFile::all(&env.cache_dir()).iter().filter_map(CacheFile::read).map(|c| c.session) {
         if let Some(transcript) = session.transcript.filter(|_| !session.id.is_empty()) {
             found.insert(session.id, transcript);

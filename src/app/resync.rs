@@ -28,6 +28,8 @@ pub struct Resynced {
     pub operations: usize,
     /// Those of them that the store did not know.
     pub operations_added: usize,
+    /// Those of them that the store does not let this user record.
+    pub operations_denied: usize,
     /// Budgets whose count is another one now.
     pub budgets: Vec<ChangedBudget>,
     /// The store.
@@ -100,6 +102,7 @@ pub fn resync(guard: &mut Guard, mut progress: impl FnMut(usize, usize)) -> Resu
         requests_added: after.requests.saturating_sub(before.requests),
         operations: replayed.known,
         operations_added: replayed.added,
+        operations_denied: replayed.denied,
         budgets: after.budgets.iter().filter_map(changed).collect(),
         store: StoreStatus::of(guard)?,
     })

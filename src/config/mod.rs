@@ -31,6 +31,7 @@ pub use self::place::{Place, places};
 use self::place::{project_file, project_settings, shown_path, user_file};
 pub use self::source::{Effective, Problem, Source};
 pub use self::stamp::Stamp;
+pub use self::value::is_name;
 use self::value::{Kind, Raw};
 use self::variable::ByProject;
 use crate::domain::breaker::policy::Policy;

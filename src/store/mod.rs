@@ -57,6 +57,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether whoever is logged in may not do this: the store itself is well.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Redis(Failure::Denied { .. }))
+    }
+
     /// Whether the store is damaged: it must be set aside, nothing will make it work again.
     pub fn is_corrupt(&self) -> bool {
         use rusqlite::{Error, ErrorCode};

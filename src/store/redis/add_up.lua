@@ -5,6 +5,12 @@
 local prefix, ttl, writes = ARGV[1], ARGV[2], ARGV[3] == '1'
 local call = redis.call
 
+-- Who may not write all of it writes nothing. (Servers before 7.0 cannot say.)
+local may = redis.acl_check_cmd
+if writes and may and not (may('HSETNX', KEYS[1], 'x', 'x') and may('EXPIRE', KEYS[1], '1')) then
+  return redis.error_reply('NOPERM this user may not write counters')
+end
+
 local homes = {}
 local function home(id)
   if homes[id] == nil then

@@ -79,11 +79,17 @@ impl RedisStore {
 
     fn step(&mut self, batch: Option<&Batch>, watches: &[Watch], now: Timestamp) -> Result<(Done, Outcome)> {
         for _ in 0..ROUNDS {
-            let mut workspace = Workspace::new(&self.keys, &self.memory, &mut self.link, super::KEPT_S);
+            let mut workspace =
+                Workspace::new(&self.keys, &self.memory, &mut self.link, &self.machine, super::KEPT_S);
             let (outcome, counters) = make(&mut workspace, batch, watches, now)?;
             let (plan, after) = workspace.finish();
             let id = batch.map_or("", |batch| &batch.session.id);
-            let frame = self.frame(id, now);
+            let refreshes = batch.is_none() || self.memory.is_to_refresh(now);
+            let mut frame = self.frame(id, now, refreshes);
+            if !plan.claim_alerts.is_empty() {
+                let name = || self.machine.name();
+                frame.machine = self.memory.machine(name).to_owned();
+            }
             match self.link.transact(&self.keys, &plan, &frame)? {
                 Reply::Done(done) => {
                     after.into_iter().for_each(|(place, value)| self.memory.learn(place, value));
@@ -91,6 +97,9 @@ impl RedisStore {
                     for (wanted, (_, after)) in plan.wanted.iter().zip(&done.counters) {
                         let place = (wanted.key.clone(), wanted.since.to_string());
                         self.memory.learn(place, Some(super::plan::text_of(after).into_bytes()));
+                    }
+                    if refreshes {
+                        self.memory.refreshed(now);
                     }
                     self.remember(&plan, batch);
                     return Ok((done, outcome));
@@ -110,17 +119,18 @@ impl RedisStore {
         Err(StoreError::Contended)
     }
 
-    pub(super) fn frame(&self, session: &str, now: Timestamp) -> Frame {
+    pub(super) fn frame(&self, session: &str, now: Timestamp, refreshes: bool) -> Frame {
         let keys = &self.keys;
         Frame {
             now: now.0,
             ttl: super::KEPT_S,
+            refreshes,
             // A claim that ends much later than one of now was made under another clock, and is over.
             claim: (now.plus_millis(CLAIM_MS).0, now.plus_millis(2 * CLAIM_MS).0),
+            machine: String::new(),
             alerts: [keys.alerts(), keys.unshown(), keys.alert_number(), keys.alert_prefix()],
             events: [keys.events(session), keys.untold(session), keys.event_number(), keys.evented()],
             of_session: session.to_owned(),
-            latest: keys.latest(),
             sessions: [keys.live(session), keys.sessions()],
         }
     }
@@ -223,8 +233,9 @@ fn make(
     let new = specs.want(watches.iter().flat_map(|watch| watch.budget.counters()));
     if !new.is_empty() {
         // Messages can be dated later than now, by another clock.
-        let latest =
-            workspace.at(&keys.latest(), "at").and_then(|text| String::from_utf8(text).ok()?.parse().ok());
+        let latest = workspace
+            .at(&keys.values(), "score:any")
+            .and_then(|text| String::from_utf8(text).ok()?.parse().ok());
         let since = latest.map_or(now.0, |latest: i64| now.0.max(latest.saturating_add(1)));
         families.extend(new.into_iter().map(|name| (name, since)));
         workspace.put_record(&keys.families(), &families)?;
@@ -385,12 +396,18 @@ pub(super) fn intern(workspace: &mut Workspace, session: &Session, seen: Timesta
                 && workspace.charged(parent)?.is_none()
             {
                 // A parent that no hook has reported yet is charged to whom its child is charged to.
-                let charged =
-                    Charged { parent: None, parent_since: None, client: None, ..charged_of(session) };
+                let charged = Charged {
+                    parent: None,
+                    parent_since: None,
+                    client: None,
+                    machine: None,
+                    ..charged_of(session)
+                };
                 note(workspace, parent, &charged, seen)?;
             }
             let since = parent.as_ref().map(|_| seen);
-            let charged = Charged { parent, parent_since: since, ..charged_of(session) };
+            let machine = session.client.map(|_| workspace.machine());
+            let charged = Charged { parent, parent_since: since, machine, ..charged_of(session) };
             note(workspace, &session.id, &charged, seen)?;
         }
     }

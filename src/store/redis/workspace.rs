@@ -6,6 +6,7 @@ use redis::Value;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::Machine;
 use super::keys::Keys;
 use super::link::Link;
 use super::memory::Memory;
@@ -31,6 +32,8 @@ pub struct Charged {
     pub parent_since: Option<Timestamp>,
     /// Its client.
     pub client: Option<ClientProcess>,
+    /// The machine that it runs on.
+    pub machine: Option<String>,
 }
 
 impl Charged {
@@ -81,22 +84,29 @@ pub struct Workspace<'a> {
     pub recharge: Vec<(String, String)>,
     memory: &'a Memory,
     link: &'a mut Link,
+    machine: &'a Machine,
     given: BTreeMap<Place, Option<Vec<u8>>>,
     written: BTreeMap<Place, Vec<u8>>,
     /// Keys that are touched: they live on.
     touched: BTreeSet<String>,
     /// Values of scopes, with when something was last counted for them.
-    values: BTreeMap<(&'static str, String), i64>,
+    values: BTreeMap<String, i64>,
     ttl: i64,
 }
 
 impl<'a> Workspace<'a> {
     /// A step that begins. `ttl`: seconds that keys live on.
-    pub fn new(keys: &'a Keys, memory: &'a Memory, link: &'a mut Link, ttl: i64) -> Self {
+    pub fn new(
+        keys: &'a Keys,
+        memory: &'a Memory,
+        link: &'a mut Link,
+        machine: &'a Machine,
+        ttl: i64,
+    ) -> Self {
         let (given, written) = (BTreeMap::new(), BTreeMap::new());
         let (plan, new, recharge) = (Plan::default(), BTreeSet::new(), Vec::new());
         let (touched, values) = (BTreeSet::new(), BTreeMap::new());
-        Self { keys, memory, link, given, written, touched, values, ttl, plan, new, recharge }
+        Self { keys, memory, link, machine, given, written, touched, values, ttl, plan, new, recharge }
     }
 
     /// What stands at a place; nothing, as long as nobody knows better. The step takes it for given.
@@ -155,9 +165,14 @@ impl<'a> Workspace<'a> {
     /// What there is to do, and what stands then where it was looked at or written.
     pub fn finish(mut self) -> (Plan, BTreeMap<Place, Option<Vec<u8>>>) {
         let mut after = self.given.clone();
-        for ((scope, value), at) in std::mem::take(&mut self.values) {
-            let key = self.keys.values(scope);
-            self.command("zset", &["ZADD", &key, "GT", &at.to_string(), &value]);
+        let values = std::mem::take(&mut self.values);
+        if !values.is_empty() {
+            let key = self.keys.values();
+            let pairs: Vec<(String, String)> =
+                values.into_iter().map(|(value, at)| (at.to_string(), value)).collect();
+            let mut words = vec!["ZADD", &key, "GT"];
+            words.extend(pairs.iter().flat_map(|(at, value)| [at.as_str(), value]));
+            self.command("zset", &words);
         }
         let written = std::mem::take(&mut self.written);
         let ttl = self.ttl.to_string();
@@ -174,10 +189,7 @@ impl<'a> Workspace<'a> {
             words[at].clone_from(value);
             self.plan.commands.push(words);
         }
-        for key in &self.touched {
-            let words = ["EXPIRE", key, &ttl].map(|word| word.as_bytes().to_vec());
-            self.plan.commands.push(words.to_vec());
-        }
+        self.plan.touched = self.touched.into_iter().collect();
         after.extend(written.into_iter().map(|(place, value)| (place, Some(value))));
         self.plan.given = self.given.into_iter().collect();
         (self.plan, after)
@@ -191,6 +203,11 @@ impl<'a> Workspace<'a> {
     fn put_stored(&mut self, stored: &Stored) -> Result<()> {
         let key = self.keys.message(&stored.d.key);
         self.put_record(&key, stored)
+    }
+
+    /// What this machine is called.
+    pub fn machine(&self) -> String {
+        self.machine.name()
     }
 
     /// To whom a session is charged.
@@ -365,12 +382,13 @@ impl Workspace<'_> {
     }
 
     fn note_values(&mut self, message: &Message) {
-        self.plan.latest = self.plan.latest.max(Some(message.at.0));
+        let mut values = vec!["any".to_owned()];
         for (scope, value) in [("model", &message.model), ("agent_type", &message.agent_type)] {
-            if !value.is_empty() {
-                let at = self.values.entry((scope, value.clone())).or_insert(message.at.0);
-                *at = (*at).max(message.at.0);
-            }
+            values.extend((!value.is_empty()).then(|| format!("{scope} {value}")));
+        }
+        for value in values {
+            let at = self.values.entry(value).or_insert(message.at.0);
+            *at = (*at).max(message.at.0);
         }
     }
 }

@@ -4,7 +4,7 @@ use redis::Value;
 use serde_json::json;
 
 use super::{home_at, respond, used};
-use crate::harness::Home;
+use crate::harness::{Home, message};
 use crate::redis::Server;
 use fusebox::env::clock;
 
@@ -72,6 +72,17 @@ fn emptied_and_filled_by_hooks_alone() {
     let epoch = server.text(&["GET", "fusebox:{acme}:d:epoch"]);
     assert_eq!(server.text(&["SCARD", &format!("fusebox:{{acme}}:d:filled:{epoch}")]), "1");
     is_exact(&home, 400, 200);
+}
+
+/// A session whose client was killed, and whose cache is gone: another one's hooks read on in it.
+#[test]
+fn read_on_by_others() {
+    let Some(server) = Server::start() else { return };
+    let home = begun(&server);
+    home.append(&home.transcript("s"), &[message(4, 90, 10)]);
+    std::fs::remove_dir_all(home.path("cache")).unwrap();
+    assert!(home.hook("SessionStart", "new", json!({"source": "startup"})).is_silent());
+    assert_eq!(server.text(&["ZCARD", "fusebox:{acme}:d:messages:s"]), "4");
 }
 
 #[test]

@@ -1,0 +1,1 @@
+//! `fusebox doctor` with a shared store.
