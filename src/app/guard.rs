@@ -11,7 +11,7 @@ use super::{ancestry, project, rebuild};
 use crate::config::{self, Config, Loaded, RedisConfig, Stamp};
 use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::verdict::Caller;
-use crate::env::{Env, machine_name};
+use crate::env::{Env, Stopwatch, machine_name};
 use crate::store::redis::address::Address;
 use crate::store::redis::connection::Limits;
 use crate::store::redis::{Machine, Place, RedisStore, shared_value};
@@ -21,6 +21,13 @@ use crate::store::{Session, Store, StoreError, Watch};
 
 /// Milliseconds that hooks count locally for after the store did not answer.
 const STORE_ASLEEP_MS: i64 = 5_000;
+
+/// Milliseconds that a hook waits for a shared store in all: one that answers each request in time, but slowly, would take
+/// it over its deadline, and nobody would remember.
+const STORE_MS: i64 = 600;
+
+/// What is noted of such a store.
+const SLOW: &str = "the store answers, but so slowly that a hook cannot wait for it. Look at what keeps it busy, or at the network";
 
 /// Who calls, as the client says.
 #[derive(Clone, Debug, Default)]
@@ -78,6 +85,8 @@ pub struct Guard<'a> {
     pub(super) file: CacheFile,
     stamp: Stamp,
     store: Option<Box<dyn Store>>,
+    /// Milliseconds that a shared store may still take; `None`: somebody waits for it who has time.
+    store_ms: Option<i64>,
 }
 
 impl<'a> Guard<'a> {
@@ -90,7 +99,10 @@ impl<'a> Guard<'a> {
         let known = cache.config.clone().filter(|_| cache.stamp.as_ref() == Some(&stamp));
         let loaded = known.is_none().then(|| config::load(env, Some(&project)));
         let config = known.or_else(|| loaded.as_ref().map(|l| l.config.clone())).unwrap_or_default();
+        // Commands concern no session.
+        let of_hook = !call.session.is_empty() && config.redis.is_some();
         let mut guard = Self::with(env, call, file, cache, config, stamp);
+        guard.store_ms = of_hook.then_some(STORE_MS);
         if let Some(loaded) = loaded.filter(|loaded| !loaded.is_usable()) {
             guard.fall_back(&loaded);
         }
@@ -127,9 +139,23 @@ impl<'a> Guard<'a> {
         stamp: Stamp,
     ) -> Self {
         let (notes, tell) = (vec![], vec![]);
-        let (quotes, store) = (vec![], None);
+        let (quotes, store, store_ms) = (vec![], None, None);
         let (denied, cache_lost) = (false, false);
-        Self { env, call, cache, config, notes, tell, quotes, denied, cache_lost, file, stamp, store }
+        Self {
+            env,
+            call,
+            cache,
+            config,
+            notes,
+            tell,
+            quotes,
+            denied,
+            cache_lost,
+            file,
+            stamp,
+            store,
+            store_ms,
+        }
     }
 
     /// A configuration that cannot be used leaves the last good one in force (where there is none, what is valid of it,
@@ -289,7 +315,15 @@ impl<'a> Guard<'a> {
                 }
             }
         }
+        let started = Stopwatch::start();
         let done = work(self.store.as_deref_mut()?);
+        if let Some(left) = &mut self.store_ms {
+            *left -= started.ms();
+            if *left < 0 && done.is_ok() {
+                self.notes.push(SLOW.into());
+                self.cache.store_asleep_until = Some(later);
+            }
+        }
         self.denied = done.as_ref().is_err_and(StoreError::is_denied);
         match &done {
             // A shared store is others' too: what is wrong with it stays wrong for a while.

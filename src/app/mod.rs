@@ -18,4 +18,5 @@ pub mod protect;
 pub mod rebuild;
 pub mod report;
 pub mod resync;
+pub mod store_status;
 pub mod throttle;

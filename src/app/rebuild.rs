@@ -89,7 +89,12 @@ impl Guard<'_> {
         }
         let Some(rows) = self.with_store(|store| store.sessions()) else { return };
         let own = &self.call.session;
-        let is_here = |row: &SessionRow| self.config.redis.is_none() || is_here(self.env, &row.session);
+        // A shared store lists those of other machines too, and does not know where any lie.
+        let here = self.config.redis.is_some().then(|| in_projects(self.env));
+        let is_here = |row: &SessionRow| {
+            let id = &row.session.id;
+            here.as_ref().is_none_or(|here| here.contains_key(id) || has_cache(self.env, id))
+        };
         let mut others: Vec<&SessionRow> =
             rows.iter().filter(|row| !row.complete && row.session.id != *own && is_here(row)).collect();
         // Who was not read for the longest time comes first, so that each gets its turn.
@@ -133,10 +138,9 @@ pub fn look_for_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<(
     Ok(())
 }
 
-/// Whether a session's files are on this machine: a shared store lists those of others too, and does not know where any
-/// lie.
-fn is_here(env: &Env, session: &Session) -> bool {
-    let cached = CacheFile::of(&env.cache_dir(), &session.id).read();
+/// Whether a session's hooks have run on this machine, and said where its transcript is.
+fn has_cache(env: &Env, session: &str) -> bool {
+    let cached = CacheFile::of(&env.cache_dir(), session).read();
     cached.is_some_and(|cache| cache.session.transcript.is_some())
 }
 
@@ -168,6 +172,10 @@ pub(super) fn read_again<'a>(env: &'a Env, row: &SessionRow) -> (Guard<'a>, Mete
     let mut guard = Guard::of_other(env, &row.session);
     // Not removed: what a parallel hook knows must not count as further on.
     guard.update(|cache| cache.positions.values_mut().for_each(Position::restart));
+    // A session of which only the transcript is left is in no cache.
+    if guard.cache.session.id != row.session.id {
+        guard.cache.session = row.session.clone();
+    }
     read_with(guard, row, u64::MAX, None)
 }
 
@@ -289,8 +297,8 @@ pub(super) fn on_this_machine(env: &Env, session: &Session) -> Session {
     Session { transcript: Some(transcript), project, ..session.clone() }
 }
 
-/// Every transcript that a cache names or that lies in the client's folder, with its session.
-pub(super) fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
+/// The transcripts in the client's folder, with their sessions.
+fn in_projects(env: &Env) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
     let projects = env.claude_dir().map(|dir| dir.join("projects"));
     for path in entries(projects.as_deref()).iter().flat_map(|project| entries(Some(project))) {
@@ -300,6 +308,12 @@ pub(super) fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
             found.insert(session.to_owned(), path.clone());
         }
     }
+    found
+}
+
+/// Every transcript that a cache names or that lies in the client's folder, with its session.
+pub(super) fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
+    let mut found = in_projects(env);
     for session in CacheFile::all(&env.cache_dir()).iter().filter_map(CacheFile::read).map(|c| c.session) {
         if let Some(transcript) = session.transcript.filter(|_| !session.id.is_empty()) {
             found.insert(session.id, transcript);

@@ -8,7 +8,8 @@ use super::guard::Guard;
 use super::operate::Refusal;
 use super::operation_ledger::OperationLedger;
 use super::rebuild;
-use super::report::{self, StoreStatus};
+use super::report;
+use super::store_status::StoreStatus;
 use crate::domain::budget::Unit;
 use crate::store::Store;
 
@@ -103,7 +104,7 @@ pub fn resync(guard: &mut Guard, mut progress: impl FnMut(usize, usize)) -> Resu
         operations_added: replayed.added,
         operations_denied: replayed.denied,
         budgets: after.budgets.iter().filter_map(changed).collect(),
-        store: report::store(guard)?,
+        store: StoreStatus::of(guard)?,
     })
 }
 

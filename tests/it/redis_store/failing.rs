@@ -109,6 +109,23 @@ fn slow() {
     stage.goes_through("no answer in time", |_, p| p.behave(Manner::Delay(pause)), pass);
 }
 
+/// Each answer comes in time, and all of them together would take longer than a hook may.
+#[test]
+fn slow_at_each_step() {
+    let Some(Stage { server: _server, proxy, home }) = plain(LONG) else { return };
+    respond(&home, "s", 1..=3);
+    proxy.behave(Manner::Delay(Duration::from_millis(150)));
+    assert!(home.hook("SessionStart", "s", json!({"source": "resume"})).is_silent());
+    let journal = home.journal();
+    assert!(noted(&home) == 1 && journal.contains("the store answers, but so slowly"), "{journal}");
+    proxy.take();
+    respond(&home, "s", 4..=4);
+    assert_eq!(proxy.take().connections, 0);
+    proxy.behave(Manner::Pass);
+    home.wake_store("s");
+    assert_eq!(used(&home, "s", "session").0, 400);
+}
+
 #[test]
 fn hanging() {
     let Some(stage) = plain("400") else { return };

@@ -4,7 +4,7 @@ use redis::Value;
 use serde_json::json;
 
 use super::{home_at, respond, used};
-use crate::harness::Home;
+use crate::harness::{Home, message};
 use crate::redis::Server;
 use fusebox::env::clock;
 
@@ -72,6 +72,17 @@ fn emptied_and_filled_by_hooks_alone() {
     let epoch = server.text(&["GET", "fusebox:{acme}:d:epoch"]);
     assert_eq!(server.text(&["SCARD", &format!("fusebox:{{acme}}:d:filled:{epoch}")]), "1");
     is_exact(&home, 400, 200);
+}
+
+/// A session whose client was killed, and whose cache is gone: another one's hooks read on in it.
+#[test]
+fn read_on_by_others() {
+    let Some(server) = Server::start() else { return };
+    let home = begun(&server);
+    home.append(&home.transcript("s"), &[message(4, 90, 10)]);
+    std::fs::remove_dir_all(home.path("cache")).unwrap();
+    assert!(home.hook("SessionStart", "new", json!({"source": "startup"})).is_silent());
+    assert_eq!(server.text(&["ZCARD", "fusebox:{acme}:d:messages:s"]), "4");
 }
 
 #[test]
@@ -155,6 +166,26 @@ fn each_home_fills_its_own_part() {
     assert_eq!(used(&a, "s", "all").0, 600, "what only the other one has is not there yet");
     respond(&b, "b", 35..=35);
     assert_eq!((used(&b, "b", "all").0, used(&a, "s", "all").0), (1100, 1100));
+}
+
+/// Who asks elsewhere does not hide from a session's own hooks that the store lost something.
+#[test]
+fn asked_for_elsewhere() {
+    let Some(server) = Server::start() else { return };
+    let (a, b) = (begun(&server), home_at(&server.socket_url()));
+    b.configure(BUDGETS);
+    respond(&b, "b", 31..=31);
+    let behind = copy(&server);
+    respond(&a, "s", 4..=5);
+    server.command(&["FLUSHALL"]);
+    behind.iter().for_each(|(key, bytes)| server.restore(key, bytes));
+    for _ in 0..4 {
+        assert_eq!(used(&b, "s", "session").0, 300);
+        assert!(b.hook("SessionStart", "b", json!({"source": "resume"})).is_silent());
+    }
+    respond(&a, "s", 6..=6);
+    assert!(a.journal().contains("went back in time"), "{}", a.journal());
+    assert_eq!((used(&a, "s", "session").0, used(&a, "s", "all").0), (600, 900));
 }
 
 #[test]
