@@ -25,7 +25,7 @@ use fusebox::domain::window::{Period, WindowRule};
 use fusebox::env::clock;
 use fusebox::store::redis::address::Address;
 use fusebox::store::redis::connection::Limits;
-use fusebox::store::redis::{Place, RedisStore};
+use fusebox::store::redis::{Machine, Place, RedisStore};
 use fusebox::store::{Batch, Observed, Session, Store, Watch};
 use fusebox::transcript::Fact;
 use serde_json::json;
@@ -159,7 +159,7 @@ fn store(url: &str, memory: Option<&Path>) -> RedisStore {
         address: Address::parse(url).unwrap(),
         limits: Limits { connect: wait, read: wait, write: wait },
         tenant: "team".into(),
-        machine: || "bench".into(),
+        machine: Machine::of(|| "bench".into(), Path::new("/state")),
         memory: memory.map(Path::to_owned),
     })
 }

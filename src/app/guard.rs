@@ -7,14 +7,14 @@ use std::time::Duration;
 use wildmatch::WildMatch;
 
 use super::installation::Installation;
-use super::{ancestry, project};
+use super::{ancestry, project, rebuild};
 use crate::config::{self, Config, Loaded, RedisConfig, Stamp};
 use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::verdict::Caller;
 use crate::env::{Env, machine_name};
 use crate::store::redis::address::Address;
 use crate::store::redis::connection::Limits;
-use crate::store::redis::{Place, RedisStore};
+use crate::store::redis::{Machine, Place, RedisStore, shared_value};
 use crate::store::session_cache::{CacheFile, SessionCache};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Session, Store, StoreError, Watch};
@@ -105,11 +105,15 @@ impl<'a> Guard<'a> {
         if cache.session.id != session.id {
             cache.session = session.clone();
         }
+        if cache.session.transcript.is_none() {
+            // A shared store is not told where files lie.
+            cache.session = rebuild::on_this_machine(env, &cache.session);
+        }
         let (config, stamp) = cache.config.clone().zip(cache.stamp).unwrap_or_else(|| {
-            let project = Path::new(&session.project);
+            let project = Path::new(&cache.session.project);
             (config::load(env, Some(project)).config, Stamp::of(env, Some(project)))
         });
-        let (id, transcript) = (session.id.clone(), session.transcript.clone());
+        let (id, transcript) = (session.id.clone(), cache.session.transcript.clone());
         let call = Call { session: id, transcript, ..Call::default() };
         Self::with(env, call, file, cache, config, stamp)
     }
@@ -173,13 +177,17 @@ impl<'a> Guard<'a> {
         let known = &self.cache.session;
         let project_of = |dir: &Path| project::of(&self.env.project_dir(dir)).to_string_lossy().into_owned();
         if known.id == self.call.session {
-            // Who found its files alone, without any line that names a folder, left the project open.
-            return match &self.call.cwd {
-                Some(cwd) if known.project.is_empty() => {
-                    Session { project: project_of(cwd), ..known.clone() }
-                }
-                _ => known.clone(),
-            };
+            let mut session = known.clone();
+            if known.transcript.is_none() || known.project.is_empty() {
+                session.transcript = known.transcript.clone().or_else(|| self.call.transcript.clone());
+                let here = self.call.cwd.as_deref().map(project_of);
+                // Who found its files alone, without any line that names a folder, left the project open; who asked a
+                // shared store for its numbers, before it was here, knows what that one calls its project.
+                let is_it =
+                    |p: &String| known.project.is_empty() || shared_value(Scope::Project, p) == known.project;
+                session.project = here.filter(is_it).unwrap_or(session.project);
+            }
+            return session;
         }
         Session {
             id: self.call.session.clone(),
@@ -284,7 +292,8 @@ impl<'a> Guard<'a> {
         let done = work(self.store.as_deref_mut()?);
         self.denied = done.as_ref().is_err_and(StoreError::is_denied);
         match &done {
-            Err(error) if error.is_corrupt() => self.give_up_store(),
+            // A shared store is others' too: what is wrong with it stays wrong for a while.
+            Err(error) if error.is_corrupt() && self.config.redis.is_none() => self.give_up_store(),
             Err(_) => self.cache.store_asleep_until = Some(later),
             Ok(_) => {}
         }
@@ -349,7 +358,7 @@ pub fn open(
     session: Option<&CacheFile>,
 ) -> crate::store::Result<(Box<dyn Store>, Option<String>)> {
     match &config.redis {
-        Some(redis) => Ok((Box::new(shared(config, redis, session)?), None)),
+        Some(redis) => Ok((Box::new(shared(env, config, redis, session)?), None)),
         None => {
             let (store, warning) = embedded(env)?;
             Ok((Box::new(store), warning))
@@ -373,6 +382,7 @@ fn embedded(env: &Env) -> crate::store::Result<(SqliteStore, Option<String>)> {
 /// # Errors
 /// Its address or its password's file cannot be read.
 pub fn shared(
+    env: &Env,
     config: &Config,
     redis: &RedisConfig,
     session: Option<&CacheFile>,
@@ -395,7 +405,7 @@ pub fn shared(
         address,
         limits: Limits { connect: wait, read: wait, write: wait },
         tenant: config.tenant.clone(),
-        machine: machine_name,
+        machine: Machine::of(machine_name, &env.state_dir().unwrap_or_default()),
         memory: session.map(|cache| cache.path().with_extension("redis")),
     }))
 }

@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::guard::{self, Guard};
+use super::installation::Installation;
 use super::look::Reach;
 use super::meter::{Metered, Metering};
 use super::operation_ledger::OperationLedger;
 use super::{ancestry, project};
 use crate::config::Config;
+use crate::domain::budget::Scope;
 use crate::domain::time::Timestamp;
 use crate::env::{Env, Stopwatch};
+use crate::store::redis::shared_value;
 use crate::store::session_cache::{CacheFile, SessionCache};
 use crate::store::{Session, SessionRow, Store};
 use crate::transcript::cursor::Position;
@@ -39,6 +42,18 @@ const EMPTIED: &str =
     "the store does not know this session any more (it was emptied, or renewed by another machine)";
 
 impl Guard<'_> {
+    /// Where the session's budgets stand, by what others recorded.
+    fn look_on(&mut self) -> Metered {
+        let (watches, now) = (self.watches(&self.session()), self.env.now);
+        let states = self.with_store(|store| store.states(&watches, now));
+        Metered {
+            stored: states.is_some(),
+            states: states.unwrap_or_default(),
+            complete: true,
+            ..Metered::default()
+        }
+    }
+
     /// The store, called `epoch` now, lost what it knew: it is to be filled again. Answers what it is called from now on.
     pub(super) fn note_loss(&mut self, epoch: &str) -> Option<String> {
         let is_known = self.cache.epoch == epoch;
@@ -49,11 +64,16 @@ impl Guard<'_> {
             self.notes.push(format!("{what}: everything is read again from the transcripts"));
         }
         // First, for a budget that was extended must not look used up.
+        self.tell_again();
+        Some(named)
+    }
+
+    /// Tells the store again what was decided on this machine, as far as it does not know.
+    fn tell_again(&mut self) {
         if let Some(dir) = self.env.state_dir() {
             let ledger = OperationLedger::of(&dir, &self.config);
             self.with_store(|store| ledger.replay(store, Some(HOOK_MS)));
         }
-        Some(named)
     }
 
     /// Reads on, within bounds, in other sessions that are not known to be complete. Here, because nobody else may
@@ -62,6 +82,10 @@ impl Guard<'_> {
         if self.with_store(|store| store.is_rebuilding()) == Some(true) {
             rebuild(self.env, &self.config.clone(), Some(HOOK_MS), |_, _| ());
             return;
+        }
+        // A decision is of no session that could notice that it was lost.
+        if self.config.redis.is_some() {
+            self.tell_again();
         }
         let Some(rows) = self.with_store(|store| store.sessions()) else { return };
         let own = &self.call.session;
@@ -155,6 +179,13 @@ fn read_with<'a>(
 ) -> (Guard<'a>, Metered) {
     let env = guard.env;
     guard.cache.store_asleep_until = None;
+    // Of a session of another machine there is nothing to be read here, and nothing to be said; a batch of it would
+    // only look as if its own machine had recorded one.
+    let is_here = guard.call.transcript.as_ref().is_some_and(|transcript| transcript.exists());
+    if guard.config.redis.is_some() && !is_here {
+        let metered = guard.look_on();
+        return (guard, metered);
+    }
     // Asked before reading: what a client writes that is still there may come after it.
     let over = match row.ended {
         Some(ended) => env.now.millis_since(ended) > SETTLED_MS,
@@ -162,9 +193,7 @@ fn read_with<'a>(
     };
     let (reach, seen) = (Reach::All, Some(row.last_seen));
     let metered = guard.meter(&Metering { reach, max_bytes, max_ms, seen, ..Metering::of_caller(false) });
-    // Of a session on another machine nothing can be read here, and its client is not one of this machine's.
-    let is_here = guard.config.redis.is_none() || guard.cache.session.transcript.is_some();
-    if over && is_here && !row.complete && metered.stored && metered.complete {
+    if over && !row.complete && metered.stored && metered.complete {
         guard.with_store(|store| store.complete(&row.session.id, row.last_seen));
     }
     (guard, metered)
@@ -181,6 +210,10 @@ pub fn rebuild(env: &Env, config: &Config, for_ms: Option<i64>, mut progress: im
     let ledger = env.state_dir().map(|dir| OperationLedger::of(&dir, config));
     let replayed = ledger.map(|ledger| ledger.replay(&mut *store, for_ms));
     let mut filled = replayed.is_none_or(|replayed| replayed.is_ok_and(|replayed| replayed.complete));
+    if let Some(known) = env.state_dir().and_then(|dir| Installation::read(&dir)) {
+        // What a session held before is its history, and raises its limit.
+        let _ = store.install(known.installed_at);
+    }
     let transcripts = transcripts(env);
     for (done, (session, transcript)) in transcripts.iter().enumerate() {
         progress(done, transcripts.len());
@@ -239,6 +272,21 @@ fn unknown_session(env: &Env, id: &str, transcript: &Path) -> Session {
         user: env.user(),
         ..Session::default()
     }
+}
+
+/// A session that a store knows, with what it does not say of it: where its transcript lies on this machine, and what its
+/// project is called here.
+pub(super) fn on_this_machine(env: &Env, session: &Session) -> Session {
+    let projects = env.claude_dir().map(|dir| dir.join("projects"));
+    let name = format!("{}.jsonl", session.id);
+    let of = |project: PathBuf| Some(project.join(&name)).filter(|path| path.is_file());
+    let found =
+        files::is_plain_id(&session.id).then(|| entries(projects.as_deref()).into_iter().find_map(of));
+    let Some(transcript) = found.flatten() else { return session.clone() };
+    let project = unknown_session(env, &session.id, &transcript).project;
+    let is_it = shared_value(Scope::Project, &project) == session.project;
+    let project = if is_it { project } else { session.project.clone() };
+    Session { transcript: Some(transcript), project, ..session.clone() }
 }
 
 /// Every transcript that a cache names or that lies in the client's folder, with its session.

@@ -66,10 +66,13 @@ fn a_server_that_forgets_the_script_is_taught_it() {
     call(&home, "s", 0, 10);
     server.text(&["SCRIPT", "FLUSH"]);
     call(&home, "s", 1, 10);
+    assert_eq!(home.status("s")["tokens"]["input"], 20);
+    assert_eq!(home.journal(), "");
+    // One that starts anew has lost the rest as well.
     server.restart();
     call(&home, "s", 2, 10);
     assert_eq!(home.status("s")["tokens"]["input"], 30);
-    assert_eq!(home.journal(), "");
+    assert!(home.journal().contains("everything is read again"), "{}", home.journal());
 }
 
 #[test]

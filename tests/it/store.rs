@@ -32,6 +32,7 @@ mod events;
 mod facts;
 mod history;
 mod lineage;
+mod machines;
 mod messages;
 mod names;
 mod operations;

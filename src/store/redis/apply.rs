@@ -90,12 +90,17 @@ impl RedisStore {
 
     fn step(&mut self, batch: Option<&Batch>, watches: &[Watch], now: Timestamp) -> Result<(Done, Outcome)> {
         for _ in 0..ROUNDS {
-            let mut workspace = Workspace::new(&self.keys, &self.memory, &mut self.link, super::KEPT_S);
+            let mut workspace =
+                Workspace::new(&self.keys, &self.memory, &mut self.link, &self.machine, super::KEPT_S);
             let (outcome, counters) = make(&mut workspace, batch, watches, now)?;
             let (plan, after) = workspace.finish();
             let id = batch.map_or("", |batch| &batch.session.id);
             let refreshes = batch.is_none() || self.memory.is_to_refresh(now);
-            let frame = self.frame(id, now, refreshes);
+            let mut frame = self.frame(id, now, refreshes);
+            if !plan.claim_alerts.is_empty() {
+                let name = || self.machine.name();
+                frame.machine = self.memory.machine(name).to_owned();
+            }
             match self.link.transact(&self.keys, &plan, &frame)? {
                 Reply::Done(done) => {
                     after.into_iter().for_each(|(place, value)| self.memory.learn(place, value));
@@ -137,6 +142,7 @@ impl RedisStore {
             refreshes,
             // A claim that ends much later than one of now was made under another clock, and is over.
             claim: (now.plus_millis(CLAIM_MS).0, now.plus_millis(2 * CLAIM_MS).0),
+            machine: String::new(),
             alerts: [keys.alerts(), keys.unshown(), keys.alert_number(), keys.alert_prefix()],
             events: [keys.events(session), keys.untold(session), keys.event_number(), keys.evented()],
             of_session: session.to_owned(),
@@ -405,12 +411,18 @@ pub(super) fn intern(workspace: &mut Workspace, session: &Session, seen: Timesta
                 && workspace.charged(parent)?.is_none()
             {
                 // A parent that no hook has reported yet is charged to whom its child is charged to.
-                let charged =
-                    Charged { parent: None, parent_since: None, client: None, ..charged_of(session) };
+                let charged = Charged {
+                    parent: None,
+                    parent_since: None,
+                    client: None,
+                    machine: None,
+                    ..charged_of(session)
+                };
                 note(workspace, parent, &charged, seen)?;
             }
             let since = parent.as_ref().map(|_| seen);
-            let charged = Charged { parent, parent_since: since, ..charged_of(session) };
+            let machine = session.client.map(|_| workspace.machine());
+            let charged = Charged { parent, parent_since: since, machine, ..charged_of(session) };
             note(workspace, &session.id, &charged, seen)?;
         }
     }

@@ -46,7 +46,7 @@ impl Keys {
         self.data("families")
     }
 
-    /// The machines of the tenant, by when they were seen.
+    /// The machines of the tenant (with a user each), by when they were seen.
     pub fn machines(&self) -> String {
         self.data("machines")
     }

@@ -129,7 +129,8 @@ impl RedisStore {
         make: impl Fn(&mut Workspace) -> Result<T>,
     ) -> Result<T> {
         for _ in 0..super::apply::ROUNDS {
-            let mut workspace = Workspace::new(&self.keys, &self.memory, &mut self.link, KEPT_S);
+            let mut workspace =
+                Workspace::new(&self.keys, &self.memory, &mut self.link, &self.machine, KEPT_S);
             let made = make(&mut workspace)?;
             let (plan, after) = workspace.finish();
             let frame = self.frame(session, now, true);

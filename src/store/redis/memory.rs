@@ -18,6 +18,8 @@ pub struct Memory {
     known: BTreeMap<Place, Option<Vec<u8>>>,
     /// When the session's keys last lived on.
     refreshed: Option<Timestamp>,
+    /// What this machine is called; empty: nobody has asked yet.
+    machine: String,
     file: Option<PathBuf>,
 }
 
@@ -25,8 +27,8 @@ impl Memory {
     /// What stands in `file`, which need not be there, nor make sense.
     pub fn of(file: Option<PathBuf>) -> Self {
         let bytes = file.as_ref().and_then(|file| std::fs::read(file).ok()).unwrap_or_default();
-        let (known, refreshed) = read(&bytes).unwrap_or_default();
-        Self { known, refreshed, file }
+        let (known, refreshed, machine) = read(&bytes).unwrap_or_default();
+        Self { known, refreshed, machine, file }
     }
 
     /// What stood at a place, as far as is known.
@@ -54,19 +56,27 @@ impl Memory {
         self.refreshed = Some(now);
     }
 
+    /// What this machine is called: it need not be asked twice.
+    pub fn machine(&mut self, name: impl Fn() -> String) -> &str {
+        if self.machine.is_empty() {
+            self.machine = name();
+        }
+        &self.machine
+    }
+
     /// Keeps what is of use to the next hook, and writes it down.
     pub fn keep(&mut self, is_of_use: impl Fn(&Place) -> bool) {
         self.known.retain(|place, _| is_of_use(place));
         let Some(file) = &self.file else { return };
-        let _ = write(file, &written(&self.known, self.refreshed));
+        let _ = write(file, &written(&self.known, self.refreshed, &self.machine));
     }
 }
 
 /// Lines of lengths, each with a key, a field and a value after it.
-fn written(known: &BTreeMap<Place, Option<Vec<u8>>>, refreshed: Option<Timestamp>) -> Vec<u8> {
+fn written(known: &BTreeMap<Place, Option<Vec<u8>>>, refreshed: Option<Timestamp>, machine: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(8 * 1024);
     let refreshed = refreshed.map_or_else(String::new, |at| at.0.to_string());
-    bytes.extend_from_slice(format!("{FORMAT} {} {refreshed}\n", known.len()).as_bytes());
+    bytes.extend_from_slice(format!("{FORMAT} {} {refreshed} {machine}\n", known.len()).as_bytes());
     for ((key, field), value) in known {
         let length = value.as_ref().map_or_else(|| "-".to_owned(), |value| value.len().to_string());
         bytes.extend_from_slice(format!("{} {} {length}\n", key.len(), field.len()).as_bytes());
@@ -78,9 +88,9 @@ fn written(known: &BTreeMap<Place, Option<Vec<u8>>>, refreshed: Option<Timestamp
 }
 
 /// What the first line begins with.
-const FORMAT: &str = "fusebox-memory-1";
+const FORMAT: &str = "fusebox-memory-2";
 
-type Read = (BTreeMap<Place, Option<Vec<u8>>>, Option<Timestamp>);
+type Read = (BTreeMap<Place, Option<Vec<u8>>>, Option<Timestamp>, String);
 
 /// What [`written`] made.
 fn read(mut rest: &[u8]) -> Option<Read> {
@@ -91,6 +101,7 @@ fn read(mut rest: &[u8]) -> Option<Read> {
     }
     let count: usize = words.next()?.parse().ok()?;
     let refreshed = words.next()?.parse().ok().map(Timestamp);
+    let machine = words.next()?.to_owned();
     let mut known = BTreeMap::new();
     for _ in 0..count {
         let lengths = line(&mut rest)?;
@@ -109,7 +120,7 @@ fn read(mut rest: &[u8]) -> Option<Read> {
         };
         known.insert(place, value);
     }
-    Some((known, refreshed))
+    Some((known, refreshed, machine))
 }
 
 fn line<'b>(rest: &mut &'b [u8]) -> Option<&'b str> {
@@ -149,8 +160,8 @@ mod tests {
             at in any::<Option<i64>>(),
             cut in any::<prop::sample::Index>(),
         ) {
-            let bytes = written(&known, at.map(Timestamp));
-            prop_assert_eq!(read(&bytes), Some((known, at.map(Timestamp))));
+            let bytes = written(&known, at.map(Timestamp), "machine");
+            prop_assert_eq!(read(&bytes), Some((known, at.map(Timestamp), "machine".to_owned())));
             // Cut off anywhere it is nothing, and no panic.
             read(&bytes[..cut.index(bytes.len())]);
         }

@@ -80,6 +80,8 @@ pub struct Frame {
     pub refreshes: bool,
     /// Until when what is claimed is claimed, and the latest end of a claim that can be believed.
     pub claim: (i64, i64),
+    /// The machine that claims.
+    pub machine: String,
     /// Keys: all alerts, those not shown, their last number, what their names begin with.
     pub alerts: [String; 4],
     /// Keys: the session's events, those not told, the last number, the sessions that have any.
@@ -115,6 +117,25 @@ pub struct Done {
 }
 
 impl Plan {
+    /// The keys that the step writes besides records, and their kinds.
+    fn kinds<'p>(&'p self, frame: &'p Frame) -> Vec<(&'p str, &'static str)> {
+        let mut kinds: Vec<(&str, &str)> =
+            self.kinds.iter().map(|(key, kind)| (key.as_str(), *kind)).collect();
+        kinds.extend(self.moves.iter().map(|(key, ..)| (key.as_str(), "hash")));
+        if !self.alerting.is_empty() || !self.claim_alerts.is_empty() {
+            kinds.extend(frame.alerts[..3].iter().map(String::as_str).zip(["zset", "set", "string"]));
+        }
+        if !self.events.is_empty() || self.claim_events.is_some() {
+            kinds.extend(frame.events.iter().map(String::as_str).zip(["hash", "hash", "string", "set"]));
+        }
+        if self.session.is_some() {
+            kinds.extend(frame.sessions.iter().map(String::as_str).zip(["hash", "zset"]));
+        }
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    }
+
     /// The arguments of the script.
     pub fn arguments(&self, frame: &Frame) -> Vec<Vec<u8>> {
         let mut words = Words(Vec::with_capacity(64));
@@ -128,8 +149,9 @@ impl Plan {
             words.flag(value.is_some());
             words.bytes(value.as_deref().unwrap_or_default());
         }
-        words.count(self.kinds.len());
-        for (key, kind) in &self.kinds {
+        let kinds = self.kinds(frame);
+        words.count(kinds.len());
+        for (key, kind) in kinds {
             words.text(key);
             words.text(kind);
         }
@@ -169,6 +191,7 @@ impl Plan {
         }
         words.number(frame.claim.0);
         words.number(frame.claim.1);
+        words.text(&frame.machine);
         words.count(self.claim_alerts.len());
         self.claim_alerts.iter().for_each(|place| words.text(place));
         frame.events.iter().for_each(|key| words.text(key));

@@ -15,7 +15,7 @@ use crate::store::Result;
 impl RedisStore {
     pub(super) fn is_to_be_filled(&mut self) -> Result<bool> {
         let Some(epoch) = self.marked()? else { return Ok(false) };
-        let machine = (self.machine)();
+        let machine = self.machine.name();
         Ok(plan::number(self.ask(&["SISMEMBER", &self.keys.filled(&epoch), &machine])?)? == 0)
     }
 
@@ -31,7 +31,7 @@ impl RedisStore {
 
     /// `rebuilding`: there is something to be filled, by this machine at least. Else it has done so; others may not.
     pub(super) fn mark_to_be_filled(&mut self, rebuilding: bool) -> Result<()> {
-        let (key, mark, machine) = (self.keys.epoch(), self.keys.rebuilding(), (self.machine)());
+        let (key, mark, machine) = (self.keys.epoch(), self.keys.rebuilding(), self.machine.name());
         let (new, now) = (new_epoch(), clock());
         self.in_step("", Timestamp(0), |workspace| {
             let epoch = workspace.at(&key, "").unwrap_or_else(|| new.clone().into_bytes());
@@ -88,10 +88,10 @@ impl RedisStore {
     }
 }
 
-/// Notes that a machine is there; those that nobody has seen for long are forgotten.
-pub(super) fn see_machine(workspace: &mut Workspace, machine: &str, now: Timestamp) {
+/// Notes that a machine (see [`RedisStore::reader`]) is there; those that nobody has seen for long are forgotten.
+pub(super) fn see_machine(workspace: &mut Workspace, reader: &str, now: Timestamp) {
     let machines = workspace.keys.machines();
     let old = now.plus_millis(-KEPT_S * 1000).0.to_string();
-    workspace.command("zset", &["ZADD", &machines, "GT", &now.0.to_string(), machine]);
+    workspace.command("zset", &["ZADD", &machines, "GT", &now.0.to_string(), reader]);
     workspace.command("zset", &["ZREMRANGEBYSCORE", &machines, "-inf", &old]);
 }

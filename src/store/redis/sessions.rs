@@ -30,14 +30,13 @@ impl RedisStore {
     }
 
     fn rows(&mut self, ids: &[String]) -> Result<Vec<SessionRow>> {
-        let here = (self.machine)();
         let mut commands = Vec::new();
         for id in ids {
             commands.push(command(&["GET", &self.keys.session(id)]));
             commands.push(command(&["HMGET", &self.keys.live(id), "seen", "ended", "complete"]));
         }
         let mut answers = self.in_turn(&commands)?.into_iter();
-        let mut rows = Vec::new();
+        let (mut rows, machine) = (Vec::new(), self.machine.name());
         for id in ids {
             let charged = plan::bytes(answers.next().unwrap_or(Value::Nil))?;
             let live = plan::list(answers.next().unwrap_or(Value::Nil))?;
@@ -56,8 +55,8 @@ impl RedisStore {
                 user: charged.user,
                 task_type: charged.task_type,
                 parent: charged.parent,
-                // Process ids mean something on their machine only.
-                client: charged.client.filter(|_| charged.machine.as_ref().is_none_or(|m| *m == here)),
+                // Process ids mean something on their own machine only.
+                client: charged.client.filter(|_| charged.machine.as_ref() == Some(&machine)),
             };
             let (last_seen, ended, complete) = (time(0).unwrap_or_default(), time(1), time(2).is_some());
             rows.push(SessionRow { session, last_seen, ended, complete });
@@ -66,7 +65,7 @@ impl RedisStore {
     }
 
     pub(super) fn of_client(&mut self, client: ClientProcess) -> Result<Option<String>> {
-        let key = self.keys.client(&(self.machine)(), client);
+        let key = self.keys.client(&self.machine.name(), client);
         let found = plan::bytes(self.ask(&["GET", &key])?)?;
         let Some(id) = found.map(|id| String::from_utf8_lossy(&id).into_owned()) else { return Ok(None) };
         // It may have been resumed in another client since.
@@ -75,8 +74,7 @@ impl RedisStore {
     }
 
     pub(super) fn see_session(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
-        let machine = (self.machine)();
-        self.in_step(&session.id, now, |workspace| see(workspace, session, &machine, now, ended))?;
+        self.in_step(&session.id, now, |workspace| see(workspace, session, now, ended))?;
         // What counts in a session must be known for as long as it goes on.
         let keys =
             [self.keys.totals(&session.id), self.keys.standings(&session.id), self.keys.settles(&session.id)];
@@ -89,7 +87,7 @@ impl RedisStore {
     }
 
     pub(super) fn complete_session(&mut self, session: &str, seen: Timestamp) -> Result<()> {
-        let (live, here) = (self.keys.live(session), (self.machine)());
+        let (live, here) = (self.keys.live(session), self.machine.name());
         self.in_step(session, seen, |workspace| {
             // Whether all of it was read is known where its files are.
             let charged = workspace.charged(session)?.unwrap_or_default();
@@ -109,7 +107,7 @@ impl RedisStore {
         if self.row_of(session)?.is_none() {
             return Ok(None);
         }
-        let mut workspace = Workspace::new(&self.keys, &self.memory, &mut self.link, KEPT_S);
+        let mut workspace = Workspace::new(&self.keys, &self.memory, &mut self.link, &self.machine, KEPT_S);
         let mut total = SessionTotal::default();
         for stored in workspace.messages_of(session)? {
             total.amount = total.amount.plus(amount(stored.c));
@@ -179,20 +177,14 @@ impl RedisStore {
 }
 
 /// Notes that a session was seen: its client (a resumed session has a new one), its end. What it is charged to stays.
-fn see(
-    workspace: &mut Workspace,
-    session: &Session,
-    machine: &str,
-    now: Timestamp,
-    ended: bool,
-) -> Result<()> {
+fn see(workspace: &mut Workspace, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
     let id = intern(workspace, session, now)?;
     let mut charged = workspace.charged(&id)?.unwrap_or_default();
     let before = charged.clone();
-    charged.machine = Some(machine.to_owned());
     if let Some(client) = session.client {
-        charged.client = Some(client);
-        let key = workspace.keys.client(machine, client);
+        let machine = workspace.machine();
+        let key = workspace.keys.client(&machine, client);
+        (charged.client, charged.machine) = (Some(client), Some(machine));
         workspace.put(&key, "", id.clone().into_bytes());
     }
     // An old session that is resumed inside another one is that one's child from now on: it is no way out.
@@ -213,7 +205,8 @@ fn see(
     let last = workspace.at(&live, "seen").and_then(|text| String::from_utf8(text).ok()?.parse().ok());
     let seen = last.unwrap_or(i64::MIN).max(now.0).to_string();
     workspace.command("zset", &["ZADD", &sessions, "GT", &seen, &id]);
-    see_machine(workspace, machine, now);
+    let machine = workspace.machine();
+    see_machine(workspace, &machine, now);
     workspace.command("hash", &["HSET", &live, "seen", &seen]);
     workspace.command("hash", &["HDEL", &live, "ended", "complete"]);
     if ended {

@@ -28,6 +28,15 @@ if #names > 0 then
 end
 local given = true
 for i = 1, count do given = given and actual[i] == expected[i] end
+if not given then
+  -- MGET calls what is of another kind missing.
+  for n, key in ipairs(names) do
+    local is = actual[places[n]] and 'string' or call('TYPE', key).ok
+    if is ~= 'none' and is ~= 'string' then
+      return redis.error_reply('WRONGTYPE ' .. key .. ' holds a ' .. is .. ', and should hold a string')
+    end
+  end
+end
 
 -- An error half way would leave half a step: so keys are looked at first that could be of another kind. Those that are not
 -- there yet begin to live on with this step; the others do now and then.
@@ -154,7 +163,7 @@ for _ = 1, number() do
   end
 end
 
-local until_, latest = take(), number()
+local until_, latest, machine = take(), number(), take()
 local function is_free(claimed) return not (claimed > now and claimed <= latest) end
 
 local alerts = {}
@@ -168,9 +177,16 @@ if next(places) then
     local found = call('HMGET', key, 'alert', 'used', 'place', 'claimed')
     if not found[1] then
       call('SREM', unshown_key, id)
-    elseif places[found[3]] and is_free(tonumber(found[4])) then
-      call('HSET', key, 'claimed', until_)
-      alerts[#alerts + 1] = { id, found[1], found[2] }
+    elseif places[found[3]] then
+      -- Clocks of two machines cannot be compared: another one's claim ends by the server's.
+      local claim = key .. ':claim'
+      local by = call('GET', claim)
+      local is_other = by and by ~= machine
+      if not is_other and is_free(tonumber(found[4])) then
+        call('HSET', key, 'claimed', until_)
+        call('SET', claim, machine, 'PX', string.format('%.0f', tonumber(until_) - now))
+        alerts[#alerts + 1] = { id, found[1], found[2] }
+      end
     end
   end
 end

@@ -6,6 +6,7 @@ use redis::Value;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::Machine;
 use super::keys::Keys;
 use super::link::Link;
 use super::memory::Memory;
@@ -31,7 +32,7 @@ pub struct Charged {
     pub parent_since: Option<Timestamp>,
     /// Its client.
     pub client: Option<ClientProcess>,
-    /// The machine that it is on, as far as it said so.
+    /// The machine that it runs on.
     pub machine: Option<String>,
 }
 
@@ -83,6 +84,7 @@ pub struct Workspace<'a> {
     pub recharge: Vec<(String, String)>,
     memory: &'a Memory,
     link: &'a mut Link,
+    machine: &'a Machine,
     given: BTreeMap<Place, Option<Vec<u8>>>,
     written: BTreeMap<Place, Vec<u8>>,
     /// Keys that are touched: they live on.
@@ -94,11 +96,17 @@ pub struct Workspace<'a> {
 
 impl<'a> Workspace<'a> {
     /// A step that begins. `ttl`: seconds that keys live on.
-    pub fn new(keys: &'a Keys, memory: &'a Memory, link: &'a mut Link, ttl: i64) -> Self {
+    pub fn new(
+        keys: &'a Keys,
+        memory: &'a Memory,
+        link: &'a mut Link,
+        machine: &'a Machine,
+        ttl: i64,
+    ) -> Self {
         let (given, written) = (BTreeMap::new(), BTreeMap::new());
         let (plan, new, recharge) = (Plan::default(), BTreeSet::new(), Vec::new());
         let (touched, values) = (BTreeSet::new(), BTreeMap::new());
-        Self { keys, memory, link, given, written, touched, values, ttl, plan, new, recharge }
+        Self { keys, memory, link, machine, given, written, touched, values, ttl, plan, new, recharge }
     }
 
     /// What stands at a place; nothing, as long as nobody knows better. The step takes it for given.
@@ -195,6 +203,11 @@ impl<'a> Workspace<'a> {
     fn put_stored(&mut self, stored: &Stored) -> Result<()> {
         let key = self.keys.message(&stored.d.key);
         self.put_record(&key, stored)
+    }
+
+    /// What this machine is called.
+    pub fn machine(&self) -> String {
+        self.machine.name()
     }
 
     /// To whom a session is charged.

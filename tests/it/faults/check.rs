@@ -2,42 +2,51 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::Datelike;
 use serde_json::Value;
 
+use super::client::Session;
 use super::count::{Count, Counted, Message};
 use super::world::{Asked, World};
 
-/// A budget of [`CONFIGURATION`](super::world::CONFIGURATION): name, scope, window in milliseconds (0: lifetime), limit
-/// and thresholds.
+/// A budget of [`CONFIGURATION`](super::world::CONFIGURATION), or of the shared one.
 struct Budget {
     name: &'static str,
     scope: &'static str,
-    window: i64,
+    window: Window,
     limit: u64,
     thresholds: &'static [f64],
 }
 
-const DAY_MS: i64 = 24 * 3600 * 1000;
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Window {
+    Lifetime,
+    Hours(i64),
+    Month,
+}
+
 const USUAL: &[f64] = &[0.5, 0.8, 0.9, 1.0];
 
 const fn budget(
     name: &'static str,
     scope: &'static str,
-    window: i64,
+    window: Window,
     limit: u64,
     thresholds: &'static [f64],
 ) -> Budget {
     Budget { name, scope, window, limit, thresholds }
 }
 
-const BUDGETS: [Budget; 7] = [
-    budget("session", "session", 0, 60_000, USUAL),
-    budget("calls", "session", 0, 30, &[0.25, 0.5, 1.0]),
-    budget("daily", "user", DAY_MS, 200_000, &[0.1, 0.3, 0.5, 0.7, 0.9]),
-    budget("hours", "project", 5 * 3600 * 1000, 50, USUAL),
-    budget("ever", "user", 0, 2_000_000, &[0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0]),
-    budget("reads", "model", 0, 300_000, USUAL),
-    budget("agents", "agent_type", 0, 80, USUAL),
+const BUDGETS: [Budget; 8] = [
+    budget("session", "session", Window::Lifetime, 60_000, USUAL),
+    budget("calls", "session", Window::Lifetime, 30, &[0.25, 0.5, 1.0]),
+    budget("daily", "user", Window::Hours(24), 200_000, &[0.1, 0.3, 0.5, 0.7, 0.9]),
+    budget("ever", "user", Window::Lifetime, 2_000_000, &[0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0]),
+    budget("reads", "model", Window::Lifetime, 300_000, USUAL),
+    budget("agents", "agent_type", Window::Lifetime, 80, USUAL),
+    // The first on one machine only, where projects have one name; the second on a shared store.
+    budget("hours", "project", Window::Hours(5), 50, USUAL),
+    budget("monthly", "user", Window::Month, 900_000, USUAL),
 ];
 
 impl Budget {
@@ -58,7 +67,7 @@ impl Budget {
     fn measure(&self, message: &Message) -> u64 {
         let [input, output, short, long, read] = message.tokens();
         match self.name {
-            "session" | "daily" => input + output + short + long,
+            "session" | "daily" | "monthly" => input + output + short + long,
             "ever" => input + output + short + long + read,
             "reads" => read,
             "calls" => message.tools.len() as u64,
@@ -68,25 +77,37 @@ impl Budget {
 
     /// The start of the window that a moment lies in.
     fn start(&self, at: i64) -> i64 {
-        if self.window == 0 { i64::MIN } else { at.div_euclid(self.window) * self.window }
+        match self.window {
+            Window::Lifetime => i64::MIN,
+            Window::Hours(hours) => at.div_euclid(hours * 3_600_000) * hours * 3_600_000,
+            Window::Month => {
+                let date = chrono::DateTime::from_timestamp_millis(at).unwrap().date_naive();
+                date.with_day(1).unwrap().and_hms_opt(0, 0, 0).unwrap().and_utc().timestamp_millis()
+            }
+        }
     }
 }
 
 /// What a person's decisions come to.
 #[derive(Default)]
-struct Decided {
+pub struct Decided {
     extension: u64,
     since: Option<i64>,
     deleted: bool,
-    any: bool,
 }
+
+/// Decisions by budget, value and start of the window.
+pub type Decisions = BTreeMap<(String, String, i64), Decided>;
 
 /// A stored alert.
 #[derive(Debug)]
-struct Alert {
-    json: Value,
-    since: i64,
-    shown: bool,
+pub struct Alert {
+    pub json: Value,
+    /// From when on it counts: a reset begins anew.
+    pub since: i64,
+    pub shown: bool,
+    /// A hook has it that did not show it, and whose time is not over.
+    pub claimed: bool,
 }
 
 impl Alert {
@@ -136,8 +157,7 @@ impl World {
             }
         }
         let (decided, count) = (self.decided(), self.count());
-        self.check_sessions(&count, &decided);
-        self.check_list(&count, &decided);
+        self.check_numbers(0, &count, &decided);
         // Who can speak says what is left to say.
         for session in 0..self.sessions.len() {
             if self.sessions[session].is_live() {
@@ -147,6 +167,12 @@ impl World {
         if !self.damaged {
             self.check_alerts(&count);
         }
+    }
+
+    /// What a machine says must be so.
+    pub fn check_numbers(&mut self, machine: usize, count: &Count, decided: &Decisions) {
+        self.check_sessions(machine, count, decided);
+        self.check_list(machine, count, decided);
     }
 
     /// A damaged store is found by whoever meets the damage, who may fail and says so; then all is rebuilt.
@@ -171,7 +197,7 @@ impl World {
         }
     }
 
-    fn count(&self) -> Count {
+    pub fn count(&self) -> Count {
         let sessions = self.sessions.iter().filter(|s| s.has_written()).map(|session| Counted {
             id: &session.id,
             transcript: session.transcript.clone(),
@@ -195,35 +221,43 @@ impl World {
         query.query_map((), |row| Ok(of(row))).unwrap().map(Result::unwrap).collect()
     }
 
-    /// The decisions that the store knows: each that was carried out, once, and none that was not.
-    fn decided(&mut self) -> BTreeMap<(String, String, i64), Decided> {
+    /// Every decision that the store knows.
+    fn operations(&self) -> Vec<Value> {
+        if let Some(shared) = &self.shared {
+            return shared.operations();
+        }
         let stored =
             self.rows("SELECT operation FROM operations ORDER BY seq", |r| r.get::<_, String>(0).unwrap());
-        let mut decided: BTreeMap<_, Decided> = BTreeMap::new();
+        stored.iter().map(|text| serde_json::from_str(text).unwrap()).collect()
+    }
+
+    /// The decisions that the store knows: each that was carried out, once, and none that was not.
+    pub fn decided(&mut self) -> Decisions {
+        let mut decided = Decisions::new();
         let mut seen = BTreeSet::new();
-        for text in stored {
-            let operation: Value = serde_json::from_str(&text).unwrap();
+        for operation in self.operations() {
             let reason = operation["reason"].as_str().unwrap().to_owned();
             assert!(seen.insert(reason.clone()), "{reason} is recorded twice");
-            let asked = self.asked.get_mut(&reason).unwrap_or_else(|| panic!("nobody asked for {text}"));
-            assert_ne!(*asked, Asked::Refused, "{text}");
+            let asked = self.asked.get_mut(&reason).unwrap_or_else(|| panic!("nobody asked for {operation}"));
+            assert_ne!(*asked, Asked::Refused, "{operation}");
             // A store that is still damaged somewhere may yet be given up.
-            *asked = if self.damaged { Asked::Unknown } else { Asked::Done };
+            // What a killed command did is not yet in its machine's ledger, maybe.
+            let stays_open = self.shared.is_some() && *asked == Asked::Unknown;
+            *asked = if self.damaged || stays_open { Asked::Unknown } else { Asked::Done };
             let of = |name: &str| operation[name].as_str().unwrap().to_owned();
             let key = (of("budget"), of("value"), operation["window_start"].as_i64().unwrap());
             let sum = decided.entry(key).or_default();
-            sum.any = true;
             match operation["kind"].as_str() {
                 Some("extend") => sum.extension += operation["amount"].as_u64().unwrap(),
                 Some("reset") => {
-                    *sum = Decided { since: operation["baseline"].as_i64(), any: true, ..Decided::default() };
+                    *sum = Decided { since: operation["baseline"].as_i64(), ..Decided::default() };
                 }
                 _ => sum.deleted = true,
             }
         }
         for (reason, asked) in &mut self.asked {
             assert!(*asked != Asked::Done || seen.contains(reason), "{reason} was carried out, and is lost");
-            if *asked == Asked::Unknown && !seen.contains(reason) {
+            if *asked == Asked::Unknown && !seen.contains(reason) && self.shared.is_none() {
                 *asked = Asked::Refused;
             }
         }
@@ -231,14 +265,15 @@ impl World {
     }
 
     /// What `fusebox` answers in JSON.
-    fn answer(&mut self, arguments: &[&str]) -> Value {
-        let (code, output, errors) = self.fusebox(arguments, None);
-        assert_eq!(code, Some(0), "{arguments:?}: {errors}");
+    pub fn answer(&mut self, machine: usize, arguments: &[&str]) -> Value {
+        let (code, output, errors) = self.fusebox_on(machine, arguments, None);
+        assert_eq!(code, Some(0), "{arguments:?} on {machine}: {errors}");
         serde_json::from_str(&output).unwrap()
     }
 
-    fn check_sessions(&mut self, count: &Count, decided: &BTreeMap<(String, String, i64), Decided>) {
-        let answer = self.answer(&["status", "--all", "--json"]);
+    fn check_sessions(&mut self, machine: usize, count: &Count, decided: &Decisions) {
+        let answer = self.answer(machine, &["status", "--all", "--json"]);
+        let now = self.now(machine);
         let listed: BTreeMap<&str, &Value> =
             answer.as_array().unwrap().iter().map(|s| (s["session"].as_str().unwrap(), s)).collect();
         for session in self.sessions.iter().filter(|s| s.has_written()) {
@@ -258,12 +293,13 @@ impl World {
             let calls = ["requests", "tool_calls", "estimated_messages"].map(|name| of(&said[name]));
             assert_eq!(calls, [requests, tools, estimated], "drift: requests, tool calls, estimates of {id}");
             let budgets = said["budgets"].as_array().unwrap();
-            budgets.iter().for_each(|b| self.check_budget(b, count, decided));
+            budgets.iter().for_each(|b| self.check_budget(b, now, count, decided));
             let project = session.project.canonicalize().unwrap().to_string_lossy().into_owned();
+            let window = if self.shared.is_some() { ("monthly", "tester") } else { ("hours", &*project) };
             for (name, value) in
-                [("session", id), ("calls", id), ("daily", "tester"), ("ever", "tester"), ("hours", &project)]
+                [("session", id), ("calls", id), ("daily", "tester"), ("ever", "tester"), window]
             {
-                let start = Budget::named(name).start(self.now());
+                let start = Budget::named(name).start(now);
                 let deleted = decided.get(&(name.into(), value.into(), start)).is_some_and(|d| d.deleted);
                 let there = budgets.iter().any(|b| b["name"] == name && b["value"] == value);
                 assert_eq!(there, !deleted, "budget {name} of {id}");
@@ -271,11 +307,11 @@ impl World {
         }
     }
 
-    fn check_list(&mut self, count: &Count, decided: &BTreeMap<(String, String, i64), Decided>) {
-        let answer = self.answer(&["budget", "list", "--all", "--json"]);
+    fn check_list(&mut self, machine: usize, count: &Count, decided: &Decisions) {
+        let answer = self.answer(machine, &["budget", "list", "--all", "--json"]);
         let budgets = answer.as_array().unwrap();
-        budgets.iter().for_each(|b| self.check_budget(b, count, decided));
-        let now = self.now();
+        let now = self.now(machine);
+        budgets.iter().for_each(|b| self.check_budget(b, now, count, decided));
         for budget in &BUDGETS {
             let mut values: BTreeSet<String> = BTreeSet::new();
             for message in count.messages.values().filter(|m| m.at >= budget.start(now)) {
@@ -296,10 +332,10 @@ impl World {
         }
     }
 
-    fn check_budget(&self, said: &Value, count: &Count, decided: &BTreeMap<(String, String, i64), Decided>) {
+    fn check_budget(&self, said: &Value, now: i64, count: &Count, decided: &Decisions) {
         let budget = Budget::named(said["name"].as_str().unwrap());
         let value = said["value"].as_str().unwrap();
-        let start = budget.start(self.now());
+        let start = budget.start(now);
         let none = Decided::default();
         let decided = decided.get(&(budget.name.to_owned(), value.to_owned(), start)).unwrap_or(&none);
         let since = decided.since.unwrap_or(start).max(start);
@@ -312,70 +348,24 @@ impl World {
         };
         let limit = budget.limit + decided.extension + history;
         let numbers = ["used", "extension", "history", "limit"].map(|name| said[name].as_u64().unwrap());
-        if numbers != [used, decided.extension, history, limit] {
-            eprintln!(
-                "META {:?}",
-                self.rows("SELECT name, value FROM meta", |r| format!(
-                    "{:?} {:?}",
-                    r.get_ref(0),
-                    r.get_ref(1)
-                ))
-            );
-            eprintln!(
-                "OPS {:?}",
-                self.rows("SELECT seq, budget, value, window_start, operation FROM operations", |r| format!(
-                    "{:?} {:?} {:?} {:?}",
-                    r.get_ref(0),
-                    r.get_ref(1),
-                    r.get_ref(2),
-                    r.get_ref(3)
-                ))
-            );
-            let stored = self.rows("SELECT at, input+output+cache_write_5m+cache_write_1h, cache_read, requests, home, source FROM messages ORDER BY at", |r| {
-                format!("{} {} {} {} home {} src {}", r.get::<_, i64>(0).unwrap(), r.get::<_, i64>(1).unwrap(), r.get::<_, i64>(2).unwrap(), r.get::<_, i64>(3).unwrap(), r.get::<_, i64>(4).unwrap(), r.get::<_, i64>(5).unwrap())
-            });
-            eprintln!("DUMP stored");
-            stored.iter().for_each(|s| eprintln!("S {s}"));
-            let mut own: Vec<String> = count
-                .messages
-                .iter()
-                .map(|(k, m)| {
-                    let t = m.tokens();
-                    format!(
-                        "{} {} {} {} {k} {:?}",
-                        m.at,
-                        t[0] + t[1] + t[2] + t[3],
-                        t[4],
-                        m.requests(),
-                        m.sessions
-                    )
-                })
-                .collect();
-            own.sort();
-            own.iter().for_each(|s| eprintln!("M {s}"));
-            let c = self.rows("SELECT spec, value, start, since, amount FROM counters", |r| {
-                format!(
-                    "{:?} {:?} {:?} {:?} {:?}",
-                    r.get::<_, String>(0).unwrap(),
-                    r.get::<_, String>(1).unwrap(),
-                    r.get::<_, i64>(2).unwrap(),
-                    r.get::<_, i64>(3).unwrap(),
-                    r.get::<_, String>(4).unwrap()
-                )
-            });
-            c.iter().for_each(|s| eprintln!("C {s}"));
-            eprintln!("window {start} since {since} now {}", self.now());
-        }
         let what = format!("drift: used, extension, history, limit of budget {} of {value}", budget.name);
         assert_eq!(numbers, [used, decided.extension, history, limit], "{what}");
     }
 
-    fn check_alerts(&mut self, count: &Count) {
-        let alerts = self.rows("SELECT alert, since, shown FROM alerts ORDER BY id", |row| Alert {
+    fn alerts(&self) -> Vec<Alert> {
+        if let Some(shared) = &self.shared {
+            return shared.alerts();
+        }
+        self.rows("SELECT alert, since, shown FROM alerts ORDER BY id", |row| Alert {
             json: serde_json::from_str(&row.get::<_, String>(0).unwrap()).unwrap(),
             since: row.get(1).unwrap(),
             shown: row.get(2).unwrap(),
-        });
+            claimed: false,
+        })
+    }
+
+    pub fn check_alerts(&mut self, count: &Count) {
+        let alerts = self.alerts();
         let mut stored = BTreeSet::new();
         let mut sayable: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for alert in &alerts {
@@ -403,12 +393,13 @@ impl World {
     /// Everything that is noted as shown was said, or something higher of the same budget and value; and nothing that
     /// a live session can say is left.
     fn check_said(&self, alerts: &[Alert]) {
-        let decided = self.rows("SELECT budget, value, window_start FROM operations", |row| {
-            (row.get(0).unwrap(), row.get(1).unwrap(), row.get(2).unwrap())
-        });
-        let decided: BTreeSet<(String, String, i64)> = decided.into_iter().collect();
-        let live: BTreeSet<&str> =
-            self.sessions.iter().filter(|s| s.is_live()).map(|s| s.id.as_str()).collect();
+        let of = |operation: &Value, name: &str| operation[name].as_str().unwrap().to_owned();
+        let decided = self.operations();
+        let decided: BTreeSet<(String, String, i64)> = decided
+            .iter()
+            .map(|o| (of(o, "budget"), of(o, "value"), o["window_start"].as_i64().unwrap()))
+            .collect();
+        let live = || self.sessions.iter().filter(|s| s.is_live());
         for alert in alerts {
             let start = alert.json["window_start"].as_i64().unwrap();
             // A decision marks what nobody has seen as shown: it speaks of a limit that is no longer in force.
@@ -423,21 +414,24 @@ impl World {
             let was_said = |a: &Alert| self.said.keys().any(|line| line.starts_with(&a.said()));
             assert!(!alert.shown || alerts.iter().filter(higher).any(was_said), "never said: {alert:?}");
             let budget = Budget::named(alert.text("budget"));
-            let speaks = match budget.scope {
-                "session" => live.contains(alert.text("value")),
-                "user" => !live.is_empty(),
+            let speaks = |session: &Session| match budget.scope {
+                "session" => session.id == alert.text("value"),
+                "user" => true,
                 _ => false,
             };
-            let open = speaks && start == budget.start(self.now());
-            assert!(!open || alert.shown, "nobody says: {alert:?}");
+            let open = live().any(|s| speaks(s) && start == budget.start(self.now(s.machine)));
+            assert!(!open || alert.shown || alert.claimed, "nobody says: {alert:?}");
         }
     }
 
     /// What a session or user used in all, under the limit that was configured, raised every alert up to it.
     fn check_stored(&self, alerts: &[Alert], count: &Count) {
-        let decided = self
-            .rows("SELECT budget || ' ' || value FROM operations", |row| row.get::<_, String>(0).unwrap());
-        for budget in BUDGETS.iter().filter(|b| b.window == 0 && matches!(b.scope, "session" | "user")) {
+        let of = |operation: &Value, name: &str| operation[name].as_str().unwrap().to_owned();
+        let decided: BTreeSet<String> =
+            self.operations().iter().map(|o| format!("{} {}", of(o, "budget"), of(o, "value"))).collect();
+        for budget in
+            BUDGETS.iter().filter(|b| b.window == Window::Lifetime && matches!(b.scope, "session" | "user"))
+        {
             let values: Vec<String> = match budget.scope {
                 "session" => self.sessions.iter().map(|s| s.id.clone()).collect(),
                 _ => vec!["tester".into()],

@@ -38,6 +38,8 @@ impl Drop for Process {
 /// A session, and what its client has not written yet.
 pub struct Session {
     pub id: String,
+    /// The machine that it runs on.
+    pub machine: usize,
     pub project: PathBuf,
     pub transcript: PathBuf,
     /// Id and type of its subagents.
@@ -64,6 +66,7 @@ impl Session {
     pub fn new(id: &str, project: PathBuf, transcript: PathBuf) -> Self {
         Self {
             id: id.into(),
+            machine: 0,
             project,
             transcript,
             agents: vec![],
@@ -78,6 +81,11 @@ impl Session {
             in_cache: false,
             buffers: BTreeMap::new(),
         }
+    }
+
+    /// The same, on another machine.
+    pub fn on(self, machine: usize) -> Self {
+        Self { machine, ..self }
     }
 
     /// Whether its client runs.

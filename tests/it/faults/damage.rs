@@ -6,21 +6,24 @@ use std::path::PathBuf;
 use super::world::{Asked, World};
 
 impl World {
-    fn caches(&self) -> Vec<PathBuf> {
-        let files = fs::read_dir(self.home.path("cache")).into_iter().flatten().map(|e| e.unwrap().path());
-        let mut caches: Vec<PathBuf> = files.filter(|f| f.extension().is_some_and(|e| e == "json")).collect();
+    fn caches(&self, machine: usize) -> Vec<PathBuf> {
+        let files =
+            fs::read_dir(self.at(machine).path("cache")).into_iter().flatten().map(|e| e.unwrap().path());
+        let is_cache = |f: &PathBuf| f.extension().is_some_and(|e| e == "json" || e == "redis");
+        let mut caches: Vec<PathBuf> = files.filter(is_cache).collect();
         caches.sort();
         caches
     }
 
     /// One cache, or the folder of all of them.
     pub fn damage_cache(&mut self) {
-        let caches = self.caches();
+        let machine = self.any_machine();
+        let caches = self.caches(machine);
         if caches.is_empty() || self.failing {
             return;
         }
         let cache = self.random.pick(&caches).clone();
-        let name = cache.file_stem().unwrap().to_string_lossy().into_owned();
+        let name = cache.file_name().unwrap().to_string_lossy().into_owned();
         let bytes = fs::read(&cache).unwrap();
         let how = self.random.weighted(&[
             (3, "deleted"),
@@ -30,8 +33,8 @@ impl World {
             (2, "an old copy"),
             (2, "all deleted"),
         ]);
-        self.note(format!("cache {name}: {how}"));
-        let copy = self.home.path("copies").join(&name);
+        self.note(format!("cache {name} on {machine}: {how}"));
+        let copy = self.at(machine).path("copies").join(&name);
         match how {
             "deleted" => fs::remove_file(&cache).unwrap(),
             "truncated" => fs::write(&cache, &bytes[..self.random.below(bytes.len())]).unwrap(),
@@ -44,10 +47,10 @@ impl World {
                     Err(_) => return fs::write(&copy, &bytes).unwrap(),
                 }
             }
-            _ => empty_folder(&self.home.path("cache")),
+            _ => empty_folder(&self.at(machine).path("cache")),
         }
-        for session in &mut self.sessions {
-            session.in_cache &= how != "all deleted" && name != format!("guardrails-{}", session.id);
+        for session in self.sessions.iter_mut().filter(|session| session.machine == machine) {
+            session.in_cache &= how != "all deleted" && name != format!("guardrails-{}.json", session.id);
         }
     }
 
@@ -146,6 +149,7 @@ impl World {
                 disk.free();
             }
         }
+        self.heal_shared();
         let _ = fs::remove_dir(self.home.path("state/journal.jsonl"));
         self.failing = false;
         self.note("healed");
@@ -154,8 +158,10 @@ impl World {
 
     /// Some seconds go by.
     pub fn pass(&mut self) {
-        let by = self.random.within(6_000, 60_000).cast_signed();
-        self.jump(by);
+        for machine in 0..self.machines() {
+            let by = self.random.within(6_000, 60_000).cast_signed();
+            self.jump(machine, by);
+        }
     }
 }
 

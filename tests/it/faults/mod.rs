@@ -1,4 +1,5 @@
-//! The fault run: random steps over one home, from a seed, against an independent count.
+//! The fault run: random steps over one home, or over machines that share a store, from a seed, against an independent
+//! count.
 //!
 //! Clients write late, torn, twice and in forks; hooks are killed and run sixteen at a time; caches and databases are
 //! deleted and damaged; disks fill up and turn read-only; the clock jumps; persons decide meanwhile. At checkpoints the
@@ -14,8 +15,10 @@ mod client;
 mod count;
 mod damage;
 mod found;
+mod found_shared;
 mod hung;
 mod namespace;
+mod shared;
 mod steps;
 mod world;
 
@@ -23,6 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::rig::this_test;
+use shared::Shared;
 use world::World;
 
 /// Says what a run did when it fails.
@@ -40,6 +44,7 @@ impl Drop for Teller {
                 .iter()
                 .enumerate()
                 .for_each(|(n, step)| eprintln!("{:5} {step}", from + n));
+            self.world.tell_differences();
             eprintln!(
                 "--- again: FUSEBOX_TEST_SEED={} cargo test --features test-clock --test it faults",
                 self.seed
@@ -48,15 +53,18 @@ impl Drop for Teller {
     }
 }
 
-fn run(seed: u64, steps: usize, with_disks: bool) {
+fn run(seed: u64, steps: usize, world: World) {
     let started = Instant::now();
-    let mut teller = Teller { seed, world: World::new(seed, with_disks) };
+    let mut teller = Teller { seed, world };
     let world = &mut teller.world;
     world.begin();
     for step in 1..=steps {
         world.step();
         if step % 40 == 0 || step == steps {
-            world.checkpoint();
+            match world.shared {
+                Some(_) => world.shared_checkpoint(),
+                None => world.checkpoint(),
+            }
         }
     }
     let (ran, killed) = world.ran;
@@ -65,6 +73,30 @@ fn run(seed: u64, steps: usize, with_disks: bool) {
         "seed {seed}: {steps} steps, {sessions} sessions, {ran} hooks, {killed} of them killed, drift 0, {} ms",
         started.elapsed().as_millis()
     );
+}
+
+/// Runs the seeds that are asked for, else so many of so many steps.
+fn run_seeds(usual: (u64, usize), world: impl Fn(u64) -> Option<World> + Sync) {
+    let most = number("FUSEBOX_TEST_STEPS").unwrap_or(1000) as usize;
+    let run_one = |seed, steps| {
+        if let Some(world) = world(seed) {
+            run(seed, steps, world);
+        }
+    };
+    if let Some(seed) = number("FUSEBOX_TEST_SEED") {
+        return run_one(seed, most);
+    }
+    let (seeds, steps) = number("FUSEBOX_TEST_SEEDS").map_or(usual, |seeds| (seeds, most));
+    let next = AtomicU64::new(1);
+    std::thread::scope(|scope| {
+        let worker = || {
+            while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|s| *s <= seeds) {
+                run_one(seed, steps);
+            }
+        };
+        let workers: Vec<_> = (0..2).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().for_each(|worker| worker.join().expect("a seed failed: it is named above"));
+    });
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -76,21 +108,16 @@ fn random_faults_lose_and_repeat_nothing() {
     if !cfg!(feature = "test-clock") {
         return crate::rig::skip("the fault run moves the clock: it needs the feature test-clock");
     }
+    namespace::with_mounts(this_test!(), || run_seeds((3, 240), |seed| Some(World::new(seed, true))));
+}
+
+/// Seeds with an odd number have a server that loses what it knew; the others have persons who decide.
+#[test]
+fn machines_that_share_a_store_lose_and_repeat_nothing() {
+    if !cfg!(feature = "test-clock") {
+        return crate::rig::skip("the fault run moves the clock: it needs the feature test-clock");
+    }
     namespace::with_mounts(this_test!(), || {
-        let most = number("FUSEBOX_TEST_STEPS").unwrap_or(1000) as usize;
-        if let Some(seed) = number("FUSEBOX_TEST_SEED") {
-            return run(seed, most, true);
-        }
-        let (seeds, steps) = number("FUSEBOX_TEST_SEEDS").map_or((3, 240), |seeds| (seeds, most));
-        let next = AtomicU64::new(1);
-        std::thread::scope(|scope| {
-            let worker = || {
-                while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|s| *s <= seeds) {
-                    run(seed, steps, true);
-                }
-            };
-            let workers: Vec<_> = (0..2).map(|_| scope.spawn(worker)).collect();
-            workers.into_iter().for_each(|worker| worker.join().expect("a seed failed: it is named above"));
-        });
+        run_seeds((1, 200), |seed| Some(World::sharing(seed, Shared::start(seed % 2 == 1)?)));
     });
 }

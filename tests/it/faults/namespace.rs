@@ -6,6 +6,7 @@ use std::ffi::CString;
 use std::io::{ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -38,6 +39,19 @@ pub fn with_mounts(path: &str, body: impl FnOnce()) {
     // A wrong path would run no test at all and still succeed.
     assert!(told.contains("1 passed"), "no test is called {path}:\n{told}");
     let _ = std::io::stderr().write_all(&status.stderr);
+}
+
+/// Has a command run on a machine of this name, as far as programs can tell: for who may make namespaces.
+pub fn called(command: &mut Command, machine: &str) {
+    let name = machine.as_bytes().to_vec();
+    // SAFETY: two system calls between fork and exec, on bytes that were made before.
+    unsafe {
+        command.pre_exec(move || {
+            let done = libc::unshare(libc::CLONE_NEWUTS) == 0
+                && libc::sethostname(name.as_ptr().cast(), name.len()) == 0;
+            if done { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+        });
+    }
 }
 
 /// A small file system in memory, until it is dropped.

@@ -7,12 +7,13 @@ use serde_json::Value;
 
 use super::client::{AGENT_TYPES, MODELS, Process, Session, append};
 use super::count::{Count, Counted, Kind};
+use super::shared::SHARED_STEPS;
 use super::world::{Asked, Called, World};
 use crate::killed::At;
 
 const HOUR_MS: i64 = 3600 * 1000;
 
-type Step = fn(&mut World);
+pub type Step = fn(&mut World);
 
 /// How often each step comes.
 const STEPS: [(u64, Step); 20] = [
@@ -56,18 +57,26 @@ impl World {
     /// A session that is older than the installation, and the installation.
     pub fn begin(&mut self) {
         self.start();
-        let (serial, then) = (self.serial(), self.now() - HOUR_MS);
+        let (serial, then) = (self.serial(), self.now(0) - HOUR_MS);
         self.sessions[0].respond(&mut self.random, None, serial, then);
         self.sessions[0].flush(None);
-        let (code, _, errors) = self.fusebox(&["init"], None);
-        assert_eq!(code, Some(0), "{errors}");
+        for machine in 0..self.machines() {
+            let (code, _, errors) = self.fusebox_on(machine, &["init"], None);
+            assert_eq!(code, Some(0), "{errors}");
+        }
+        if self.shared.is_some() {
+            return;
+        }
         let db = rusqlite::Connection::open(self.database()).unwrap();
         let sql = "SELECT value FROM meta WHERE name = 'installed'";
         self.installed = db.query_row(sql, (), |row| row.get(0)).unwrap();
     }
 
     pub fn step(&mut self) {
-        let step = self.random.weighted(&STEPS);
+        let step = match self.shared {
+            Some(_) => self.random.weighted(&SHARED_STEPS),
+            None => self.random.weighted(&STEPS),
+        };
         step(self);
     }
 
@@ -76,10 +85,10 @@ impl World {
         (agents > 0 && self.random.chance(40)).then(|| self.random.below(agents))
     }
 
-    fn respond(&mut self) {
+    pub fn respond(&mut self) {
         let Some(session) = self.any_live() else { return self.start() };
         let agent = self.any_agent(session);
-        let (serial, now) = (self.serial(), self.now());
+        let (serial, now) = (self.serial(), self.now_of(session));
         let how = self.random.weighted(&[(70, "whole"), (15, "torn"), (15, "late")]);
         self.note(format!("{}: response {serial} of {agent:?}, {how}", self.sessions[session].id));
         let (random, session) = (&mut self.random, &mut self.sessions[session]);
@@ -91,24 +100,24 @@ impl World {
         }
     }
 
-    fn flush(&mut self) {
+    pub fn flush(&mut self) {
         let Some(session) = self.any_live() else { return };
         self.note(format!("{}: what was late", self.sessions[session].id));
         self.sessions[session].flush(None);
     }
 
-    fn call(&mut self) {
+    pub fn call(&mut self) {
         let Some(session) = self.any_live() else { return };
         let (event, agent) = (self.random.weighted(&EVENTS), self.any_agent(session));
         self.hook(session, event, agent, None);
     }
 
-    fn kill_at(&mut self) -> At {
+    pub fn kill_at(&mut self) -> At {
         let instructions = if self.random.chance(30) { self.random.below(1500) } else { 0 };
         At { stops: self.random.below(330), instructions }
     }
 
-    fn call_killed(&mut self) {
+    pub fn call_killed(&mut self) {
         let Some(session) = self.any_live() else { return };
         let (event, agent) = (self.random.weighted(&EVENTS), self.any_agent(session));
         let at = self.kill_at();
@@ -116,7 +125,7 @@ impl World {
     }
 
     /// Sixteen hooks at once, some of them killed, while clients go on writing.
-    fn call_in_parallel(&mut self) {
+    pub fn call_in_parallel(&mut self) {
         let Some(first) = self.any_live() else { return };
         self.note("sixteen at once:");
         let mut ready = Vec::new();
@@ -128,7 +137,7 @@ impl World {
         }
         for _ in 0..3 {
             let agent = self.any_agent(first);
-            let (serial, now) = (self.serial(), self.now());
+            let (serial, now) = (self.serial(), self.now_of(first));
             self.sessions[first].respond(&mut self.random, agent, serial, now);
         }
         let called: Vec<Called> = std::thread::scope(|scope| {
@@ -141,21 +150,24 @@ impl World {
         called.iter().for_each(|called| self.heard(called));
     }
 
-    fn start(&mut self) {
+    pub fn start(&mut self) {
         if self.sessions.len() >= SESSIONS {
             return;
         }
         let id = format!("session-{}", self.serial());
-        let project = self.home.path(&format!("project-{}", self.random.below(2)));
-        self.note(format!("{id} starts"));
-        self.sessions.push(Session::new(&id, project, self.home.transcript(&id)));
+        let machine = self.any_machine();
+        let project = format!("project-{}", self.random.below(2));
+        let project = self.at(machine).path(&project);
+        self.note(format!("{id} starts on {machine}"));
+        let transcript = self.at(machine).transcript(&id);
+        self.sessions.push(Session::new(&id, project, transcript).on(machine));
         if self.random.chance(80) {
             let kill = self.random.chance(20).then(|| self.kill_at());
             self.hook(self.sessions.len() - 1, "SessionStart", None, kill);
         }
     }
 
-    fn fork(&mut self) {
+    pub fn fork(&mut self) {
         let origins = |s: &Session| !s.retired && s.transcript.exists();
         let origins: Vec<usize> = (0..self.sessions.len()).filter(|i| origins(&self.sessions[*i])).collect();
         if origins.is_empty() || self.sessions.len() >= SESSIONS {
@@ -163,10 +175,14 @@ impl World {
         }
         let origin = *self.random.pick(&origins);
         let id = format!("fork-{}", self.serial());
-        self.note(format!("{id} is forked from {}", self.sessions[origin].id));
+        let machine = self.any_machine();
+        self.note(format!("{id} is forked from {} on {machine}", self.sessions[origin].id));
+        let project = self.sessions[origin].project.file_name().unwrap().to_owned();
+        let project = self.at(machine).path(&project.to_string_lossy());
+        let transcript = self.at(machine).transcript(&id);
         let origin = &mut self.sessions[origin];
         origin.related = true;
-        let mut fork = Session::new(&id, origin.project.clone(), self.home.transcript(&id));
+        let mut fork = Session::new(&id, project, transcript).on(machine);
         fork.related = true;
         append(&fork.transcript, &origin.copied(&id));
         self.sessions.push(fork);
@@ -175,7 +191,7 @@ impl World {
         }
     }
 
-    fn resume(&mut self) {
+    pub fn resume(&mut self) {
         let ended = |s: &Session| !s.is_live() && !s.retired;
         let ended: Vec<usize> = (0..self.sessions.len()).filter(|i| ended(&self.sessions[*i])).collect();
         if ended.is_empty() {
@@ -189,7 +205,7 @@ impl World {
     }
 
     /// A client says goodbye; one that was never forked may write its total then, and is gone for good.
-    fn end(&mut self) {
+    pub fn end(&mut self) {
         let Some(session) = self.any_live() else { return };
         let of = &mut self.sessions[session];
         of.flush(None);
@@ -223,23 +239,23 @@ impl World {
                 total[1] += self.random.within(0, 500);
             }
         }
-        let now = self.now();
+        let now = self.now_of(session);
         self.sessions[session].total(now, &totals);
         self.sessions[session].flush(None);
     }
 
-    fn kill_client(&mut self) {
+    pub fn kill_client(&mut self) {
         let Some(session) = self.any_live() else { return };
         self.note(format!("the client of {} is killed", self.sessions[session].id));
         self.sessions[session].kill();
     }
 
-    fn compact(&mut self) {
+    pub fn compact(&mut self) {
         let Some(session) = self.any_live() else { return };
         if self.sessions[session].compacted {
             return;
         }
-        let (serial, now) = (self.serial(), self.now());
+        let (serial, now) = (self.serial(), self.now_of(session));
         self.note(format!("{} is compacted", self.sessions[session].id));
         self.sessions[session].compact(&mut self.random, serial, now);
         if self.random.chance(70) {
@@ -247,7 +263,7 @@ impl World {
         }
     }
 
-    fn start_agent(&mut self) {
+    pub fn start_agent(&mut self) {
         let Some(session) = self.any_live() else { return };
         let id = format!("a{}", self.serial());
         let agent_type = *self.random.pick(&AGENT_TYPES);
@@ -256,14 +272,14 @@ impl World {
     }
 
     /// A file is written anew, or its lines once more.
-    fn replay(&mut self) {
+    pub fn replay(&mut self) {
         let Some(session) = self.any_live() else { return };
         let files = self.sessions[session].files();
         let file = self.random.pick(&files).clone();
         let Ok(bytes) = fs::read(&file) else { return };
         let how =
             self.random.weighted(&[(1, "again"), (1, "replaced"), (1, "truncated"), (1, "put in front")]);
-        self.note(format!("{}: {how}", file.strip_prefix(self.home.path("")).unwrap().display()));
+        self.note(format!("{}: {how}", file.file_name().unwrap().display()));
         match how {
             "again" => append(&file, &bytes),
             "replaced" => {
@@ -281,7 +297,7 @@ impl World {
             }
             _ => {
                 // The same file, longer, with other lines in front.
-                let (serial, now) = (self.serial(), self.now());
+                let (serial, now) = (self.serial(), self.now_of(session));
                 let mut front = front(serial, now, &self.sessions[session]);
                 front.extend_from_slice(&bytes);
                 fs::write(&file, &front).unwrap();
@@ -289,17 +305,20 @@ impl World {
         }
     }
 
-    fn move_clock(&mut self) {
+    pub fn move_clock(&mut self) {
         let by = self.random.within(0, 120).cast_signed() * HOUR_MS / 2 - 30 * HOUR_MS;
-        self.jump(by);
-        self.note(format!("the clock moves by about {} h", by / HOUR_MS));
+        let machine = self.any_machine();
+        self.jump(machine, by);
+        self.note(format!("the clock of {machine} moves by about {} h", by / HOUR_MS));
     }
 
     /// A person asks for numbers; it does not matter whether they wait for the answer.
-    fn ask(&mut self) {
+    pub fn ask(&mut self) {
         let kill = self.random.chance(40).then(|| At { stops: self.random.below(900), instructions: 0 });
-        self.note(format!("status{}", kill.map_or(String::new(), |at| format!(", killed at {}", at.stops))));
-        let (code, output, errors) = self.fusebox(&["status", "--all", "--json"], kill);
+        let machine = self.any_machine();
+        let killed = kill.map_or(String::new(), |at| format!(", killed at {}", at.stops));
+        self.note(format!("status on {machine}{killed}"));
+        let (code, output, errors) = self.fusebox_on(machine, &["status", "--all", "--json"], kill);
         let excused = self.failing || self.damaged;
         assert!(matches!(code, None | Some(0)) || excused, "{code:?}: {errors}");
         if code == Some(0) {
@@ -308,18 +327,24 @@ impl World {
     }
 
     /// A person decides.
-    fn decide(&mut self) {
-        if self.sessions.is_empty() {
+    pub fn decide(&mut self) {
+        if self.sessions.is_empty() || !self.may_decide() {
             return;
         }
         let session = self.random.below(self.sessions.len());
         let of = &self.sessions[session];
         let (id, project) = (of.id.clone(), of.project.to_string_lossy().into_owned());
+        let machine = self.any_machine();
+        // A project has another name on each machine: on a shared store it has no budget here.
+        let window = match self.shared {
+            Some(_) => ("monthly", "--tokens", "--value", "tester"),
+            None => ("hours", "--requests", "--value", project.as_str()),
+        };
         let budgets = [
             ("session", "--tokens", "--session", id.as_str()),
             ("calls", "--tool-calls", "--session", id.as_str()),
             ("daily", "--tokens", "--value", "tester"),
-            ("hours", "--requests", "--value", project.as_str()),
+            window,
             ("ever", "--tokens", "--value", "tester"),
             ("reads", "--tokens", "--value", MODELS[self.random.below(3)]),
         ];
@@ -333,13 +358,15 @@ impl World {
         }
         let kill = self.random.chance(25).then(|| At { stops: self.random.below(900), instructions: 0 });
         self.note(format!(
-            "{}{}",
+            "on {machine}: {}{}",
             arguments.join(" "),
             kill.map_or(String::new(), |at| format!(", killed at {}", at.stops))
         ));
-        let (code, _, errors) = self.fusebox(&arguments, kill);
+        let (code, _, errors) = self.fusebox_on(machine, &arguments, kill);
         let asked = match code {
             None => Asked::Unknown,
+            // A server that stood still does later what it was asked for.
+            Some(code) if self.failing && self.shared.is_some() && code != 0 => Asked::Unknown,
             // It goes with a damaged store, once the damage is found.
             Some(0) if self.damaged => Asked::Unknown,
             Some(0) => Asked::Done,

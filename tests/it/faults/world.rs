@@ -1,4 +1,5 @@
-//! One home with its clients, clock and disks: what a run acts on, and what it remembers.
+//! Homes with their clients, clocks and disks: what a run acts on, and what it remembers. With a shared store there are
+//! several homes, each of them a machine.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,7 +9,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use super::client::Session;
-use super::namespace::Disk;
+use super::namespace::{self, Disk};
+use super::shared::{SHARED_CONFIGURATION, Shared, TENANT};
 use crate::harness::{self, Home, hook_of};
 use crate::killed::{At, run_killed_at};
 use crate::random::Random;
@@ -79,11 +81,16 @@ pub enum Asked {
 pub struct World {
     // First: unmounted before the folder is deleted.
     pub disks: Option<[Disk; 2]>,
+    /// The first machine.
     pub home: Home,
+    /// The other machines.
+    pub others: Vec<Home>,
+    /// What they share.
+    pub shared: Option<Shared>,
     pub random: Random,
     pub sessions: Vec<Session>,
-    /// Milliseconds that the clock is off.
-    pub offset: i64,
+    /// Milliseconds that each machine's clock is off.
+    pub offsets: Vec<i64>,
     /// When Fusebox was installed.
     pub installed: i64,
     pub serial: u64,
@@ -123,20 +130,36 @@ const WHOLE: Duration = Duration::from_millis(350);
 
 impl World {
     pub fn new(seed: u64, with_disks: bool) -> Self {
-        let home = Home::new();
-        let clock = home.path("clock");
-        let home = home.var("FUSEBOX_TEST_CLOCK", &clock.to_string_lossy());
-        home.configure(CONFIGURATION);
-        for project in 0..2 {
-            std::fs::create_dir_all(home.path(&format!("project-{project}"))).unwrap();
-        }
+        let home = furnished(Home::new(), CONFIGURATION);
         let disks = with_disks.then(|| ["state", "cache"].map(|name| Disk::mount(&home.path(name))));
+        Self::of(seed, home, disks)
+    }
+
+    /// Two machines on one shared store.
+    pub fn sharing(seed: u64, shared: Shared) -> Self {
+        let home = || {
+            let home = Home::new()
+                .var("FUSEBOX_STORE_REDIS_URL", &shared.server.socket_url())
+                .var("FUSEBOX_STORE_TENANT", TENANT);
+            furnished(home, SHARED_CONFIGURATION)
+        };
+        let (first, second) = (home(), home());
+        let mut world = Self::of(seed, first, None);
+        (world.others, world.offsets) = (vec![second], vec![0, 0]);
+        world.shared = Some(shared);
+        world.jump(1, 0);
+        world
+    }
+
+    fn of(seed: u64, home: Home, disks: Option<[Disk; 2]>) -> Self {
         let mut world = Self {
             disks,
             home,
+            others: vec![],
+            shared: None,
             random: Random::new(seed),
             sessions: vec![],
-            offset: 0,
+            offsets: vec![0],
             installed: 0,
             serial: 0,
             asked: BTreeMap::new(),
@@ -146,8 +169,23 @@ impl World {
             log: vec![],
             ran: (0, 0),
         };
-        world.jump(0);
+        world.jump(0, 0);
         world
+    }
+
+    /// How many machines there are.
+    pub fn machines(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// One of the machines.
+    pub fn any_machine(&mut self) -> usize {
+        if self.machines() == 1 { 0 } else { self.random.below(self.machines()) }
+    }
+
+    /// The home of a machine.
+    pub fn at(&self, machine: usize) -> &Home {
+        machine.checked_sub(1).map_or(&self.home, |other| &self.others[other])
     }
 
     pub fn serial(&mut self) -> u64 {
@@ -159,25 +197,30 @@ impl World {
         self.log.push(what.into());
     }
 
-    /// The time as hooks see it.
-    pub fn now(&self) -> i64 {
+    /// The time as hooks on a machine see it.
+    pub fn now(&self, machine: usize) -> i64 {
         let real = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
-        i64::try_from(real).unwrap() + self.offset
+        i64::try_from(real).unwrap() + self.offsets[machine]
     }
 
-    /// Moves the clock by about `by` milliseconds: to where no window ends soon or began just now, so that a count
-    /// does not depend on how long a run takes.
-    pub fn jump(&mut self, by: i64) {
+    /// The time as a session's hooks see it.
+    pub fn now_of(&self, session: usize) -> i64 {
+        self.now(self.sessions[session].machine)
+    }
+
+    /// Moves a machine's clock by about `by` milliseconds: to where no window ends soon or began just now, so that a
+    /// count does not depend on how long a run takes.
+    pub fn jump(&mut self, machine: usize, by: i64) {
         const MARGIN: i64 = 20 * 60 * 1000;
-        self.offset += by;
+        self.offsets[machine] += by;
         let near = |now: i64, window: i64| {
             let at = now.rem_euclid(window);
             at < MARGIN || window - at < MARGIN
         };
-        while near(self.now(), 5 * 3600 * 1000) || near(self.now(), 24 * 3600 * 1000) {
-            self.offset += MARGIN;
+        while near(self.now(machine), 5 * 3600 * 1000) || near(self.now(machine), 24 * 3600 * 1000) {
+            self.offsets[machine] += MARGIN;
         }
-        std::fs::write(self.home.path("clock"), self.offset.to_string()).unwrap();
+        std::fs::write(self.at(machine).path("clock"), self.offsets[machine].to_string()).unwrap();
     }
 
     /// A session whose client runs.
@@ -186,9 +229,12 @@ impl World {
         (!live.is_empty()).then(|| *self.random.pick(&live))
     }
 
-    /// A command as a session's client, or a person in its project, would start it.
-    fn command(&self, program: &str, session: Option<usize>) -> Command {
-        let mut command = self.home.command(program);
+    /// A command on a machine, as a session's client, or a person in its project, would start it.
+    fn command(&self, program: &str, machine: usize, session: Option<usize>) -> Command {
+        let mut command = self.at(machine).command(program);
+        if machine > 0 {
+            namespace::called(&mut command, &format!("machine-{machine}"));
+        }
         if let Some(session) = session {
             let session = &self.sessions[session];
             command.env("CLAUDE_PROJECT_DIR", &session.project);
@@ -217,14 +263,16 @@ impl World {
         }
         fields["transcript_path"] = json!(of.transcript);
         fields["cwd"] = json!(of.project);
-        let input = self.home.payload(event, &of.id, fields).to_string().into_bytes();
+        let input = self.at(of.machine).payload(event, &of.id, fields).to_string().into_bytes();
         let what = format!(
-            "{event} of {}{}{}",
+            "{event} of {}{}{}{}",
             of.id,
+            if of.machine == 0 { String::new() } else { format!(" on {}", of.machine) },
             agent.map_or(String::new(), |a| format!(" agent {a}")),
             kill.map_or(String::new(), |at| format!(", killed at {}+{}", at.stops, at.instructions))
         );
-        Ready { session, command: self.command(hook_of(event), Some(session)), input, kill, what }
+        let command = self.command(hook_of(event), of.machine, Some(session));
+        Ready { session, command, input, kill, what }
     }
 
     /// Calls a hook.
@@ -262,7 +310,17 @@ impl World {
 
     /// `fusebox` with arguments: exit code, output and errors; no exit code when it was killed.
     pub fn fusebox(&mut self, arguments: &[&str], kill: Option<At>) -> (Option<i32>, String, String) {
-        let mut command = self.command("fusebox", None);
+        self.fusebox_on(0, arguments, kill)
+    }
+
+    /// The same, on a machine.
+    pub fn fusebox_on(
+        &mut self,
+        machine: usize,
+        arguments: &[&str],
+        kill: Option<At>,
+    ) -> (Option<i32>, String, String) {
+        let mut command = self.command("fusebox", machine, None);
         command.args(arguments);
         match kill {
             Some(at) => {
@@ -280,6 +338,17 @@ impl World {
     pub fn database(&self) -> PathBuf {
         self.home.path("state/state.db")
     }
+}
+
+/// A home with a clock, a configuration and projects.
+fn furnished(home: Home, configuration: &str) -> Home {
+    let clock = home.path("clock");
+    let home = home.var("FUSEBOX_TEST_CLOCK", &clock.to_string_lossy());
+    home.configure(configuration);
+    for project in 0..2 {
+        std::fs::create_dir_all(home.path(&format!("project-{project}"))).unwrap();
+    }
+    home
 }
 
 impl Ready {

@@ -1,7 +1,9 @@
 //! Several machines and one store that is to be filled again: each of them by itself.
 
+use std::path::Path;
+
 use fusebox::store::redis::address::Address;
-use fusebox::store::redis::{Place, RedisStore};
+use fusebox::store::redis::{Machine, Place, RedisStore};
 use fusebox::store::{Session, Store};
 
 use crate::redis::{LIMITS, Server};
@@ -11,7 +13,13 @@ use fusebox::env::clock;
 /// A machine's handle on the store of one tenant.
 fn of(server: &Server, machine: fn() -> String) -> RedisStore {
     let address = Address::parse(&server.socket_url()).unwrap();
+    let machine = Machine::of(machine, Path::new(""));
     RedisStore::new(Place { address, limits: LIMITS, tenant: "acme".into(), machine, memory: None })
+}
+
+/// What a machine is called where it reads its user's transcripts.
+fn name(machine: &str) -> String {
+    machine.to_owned()
 }
 
 fn see(store: &mut RedisStore, session: &str, at: Timestamp) {
@@ -27,10 +35,10 @@ fn each_machine_fills_its_own_part() {
     see(b, "t", now);
     let epoch = a.epoch().unwrap();
     let renewed = a.renew(&epoch).unwrap();
-    assert_eq!(a.recovering(now).unwrap(), ["a", "b"]);
+    assert_eq!(a.recovering(now).unwrap(), [name("a"), name("b")]);
     a.set_rebuilding(false).unwrap();
     assert_eq!((a.is_rebuilding().unwrap(), b.is_rebuilding().unwrap()), (false, true));
-    assert_eq!(a.recovering(now).unwrap(), ["b"]);
+    assert_eq!(a.recovering(now).unwrap(), [name("b")]);
     // The other one finds out later, and marks it once more: that is its own business.
     b.set_rebuilding(true).unwrap();
     assert_eq!((a.is_rebuilding().unwrap(), b.is_rebuilding().unwrap()), (false, true));
@@ -52,10 +60,10 @@ fn a_machine_that_nobody_has_seen_for_long_is_not_waited_for() {
     let epoch = a.epoch().unwrap();
     a.renew(&epoch).unwrap();
     a.set_rebuilding(false).unwrap();
-    assert_eq!(a.recovering(now).unwrap(), ["b"]);
+    assert_eq!(a.recovering(now).unwrap(), [name("b")]);
     assert_eq!(a.recovering(days(2)).unwrap(), [""; 0]);
     see(a, "s", days(2));
-    assert_eq!(server.text(&["ZRANGE", "fusebox:{acme}:d:machines", "0", "-1"]), "a");
+    assert_eq!(server.text(&["ZRANGE", "fusebox:{acme}:d:machines", "0", "-1"]), name("a"));
 }
 
 #[test]
@@ -65,10 +73,10 @@ fn a_machine_that_finds_an_emptied_store_is_known_from_then_on() {
     see(a, "s", clock());
     server.command(&["FLUSHALL"]);
     b.set_rebuilding(true).unwrap();
-    assert_eq!(a.recovering(clock()).unwrap(), ["b"]);
+    assert_eq!(a.recovering(clock()).unwrap(), [name("b")]);
     a.set_rebuilding(true).unwrap();
     b.set_rebuilding(false).unwrap();
-    assert_eq!(a.recovering(clock()).unwrap(), ["a"]);
+    assert_eq!(a.recovering(clock()).unwrap(), [name("a")]);
     // Every key ends by itself.
     for key in server.text(&["KEYS", "*"]).lines() {
         assert_ne!(server.text(&["TTL", key]), "-1", "{key}");

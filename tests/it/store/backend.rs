@@ -1,11 +1,12 @@
 //! The stores that the suite runs on.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 
 use fusebox::store::redis::acl::{Role, with_user};
 use fusebox::store::redis::address::Address;
-use fusebox::store::redis::{self, Place, RedisStore};
+use fusebox::store::redis::{self, Machine, Place, RedisStore};
 use fusebox::store::sqlite::SqliteStore;
 use fusebox::store::{Session, Store};
 use tempfile::TempDir;
@@ -101,6 +102,20 @@ pub struct Redis {
     memory: Arc<TempDir>,
 }
 
+impl Redis {
+    /// A handle as a process on another machine would have.
+    pub fn open_on(&self, machine: fn() -> String) -> RedisStore {
+        let url = with_user(&self.server.socket_url(), &format!("operator-{}", self.tenant));
+        RedisStore::new(Place {
+            address: Address::parse(&url).expect("the address of a socket").with_password(PASSWORD),
+            limits: LIMITS,
+            tenant: format!("tenant-{}", self.tenant),
+            machine: Machine::of(machine, Path::new("/state")),
+            memory: Some(self.memory.path().join(self.tenant.to_string())),
+        })
+    }
+}
+
 impl Begin for Redis {
     fn begin() -> Option<Self> {
         let server = Arc::new(Server::start()?);
@@ -112,14 +127,7 @@ impl Begin for Redis {
 
 impl Backend for Redis {
     fn open(&self) -> Box<dyn Store> {
-        let url = with_user(&self.server.socket_url(), &format!("operator-{}", self.tenant));
-        Box::new(RedisStore::new(Place {
-            address: Address::parse(&url).expect("the address of a socket").with_password(PASSWORD),
-            limits: LIMITS,
-            tenant: format!("tenant-{}", self.tenant),
-            machine: || "machine".into(),
-            memory: Some(self.memory.path().join(self.tenant.to_string())),
-        }))
+        Box::new(self.open_on(|| "machine".into()))
     }
 
     fn fresh(&self) -> Box<dyn Backend> {

@@ -1,0 +1,102 @@
+//! What the fault run found of machines that share a store, as small as it can be told.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::shared::copy_folder;
+use crate::harness::{Home, message};
+use crate::redis::{Options, Server};
+
+/// Homes on one shared store, with a budget of the user's.
+fn homes<const N: usize>() -> Option<(Server, [Home; N])> {
+    let server = Options::default().set("appendonly", "yes").start()?;
+    let home = |_| {
+        let home = Home::new().var("FUSEBOX_STORE_REDIS_URL", &server.socket_url());
+        let home = home.var("FUSEBOX_STORE_TENANT", "found");
+        home.configure("[[budget]]\nname = \"ever\"\nscope = \"user\"\nlimit = 1_000_000\n");
+        home
+    };
+    let homes = std::array::from_fn(home);
+    Some((server, homes))
+}
+
+fn works(home: &Home, session: &str, n: usize) {
+    home.append(&home.transcript(session), &[message(n, 100, 10)]);
+    assert!(home.hook("PostToolUse", session, json!({})).is_silent());
+}
+
+fn budget(status: &Value, name: &str) -> Value {
+    let budgets = status["budgets"].as_array().unwrap();
+    budgets
+        .iter()
+        .find(|budget| budget["name"] == name)
+        .unwrap_or_else(|| panic!("{name}: {status:#}"))
+        .clone()
+}
+
+#[test]
+fn what_was_held_before_the_installation_stays_history_after_a_flush() {
+    let Some((server, [home])) = homes() else { return };
+    home.append(&home.transcript("s"), &[message(1, 100, 10)]);
+    assert_eq!(home.fusebox(&["init"]).code, 0);
+    let history = |home: &Home| budget(&home.status("s"), "session")["history"].clone();
+    assert!(home.hook("PostToolUse", "s", json!({})).is_silent());
+    assert_eq!(history(&home), 110);
+    server.command(&["FLUSHALL"]);
+    assert_eq!(history(&home), 110);
+}
+
+#[test]
+fn a_session_whose_cache_is_lost_is_found_by_its_transcript() {
+    let Some((_server, [home])) = homes() else { return };
+    works(&home, "s", 1);
+    fs::remove_dir_all(home.path("cache")).unwrap();
+    home.append(&home.transcript("s"), &[message(2, 100, 10)]);
+    assert_eq!(budget(&home.status("s"), "ever")["used"], 220);
+}
+
+#[test]
+fn who_asked_before_the_transcript_was_there_reads_it_later() {
+    let Some((_server, [home])) = homes() else { return };
+    assert!(home.hook("SessionStart", "s", json!({"source": "startup"})).is_silent());
+    fs::remove_dir_all(home.path("cache")).unwrap();
+    assert_eq!(budget(&home.status("s"), "ever")["used"], 0);
+    works(&home, "s", 1);
+    home.append(&home.transcript("s"), &[message(2, 100, 10)]);
+    assert_eq!(budget(&home.status("s"), "ever")["used"], 220);
+}
+
+#[test]
+fn another_machine_does_not_say_that_nothing_more_can_come() {
+    let Some((_server, [here, there])) = homes() else { return };
+    works(&here, "s", 1);
+    assert!(here.hook("SessionEnd", "s", json!({})).is_silent());
+    here.append(&here.transcript("s"), &[message(2, 100, 10)]);
+    let clock = there.path("clock");
+    fs::write(&clock, "60000").unwrap();
+    let there = there.var("FUSEBOX_TEST_CLOCK", &clock.to_string_lossy());
+    assert_eq!(budget(&there.status("s"), "ever")["used"], 110, "it has not got the transcript");
+    // Not asked for by its name: read on because it is not complete.
+    works(&here, "t", 3);
+    assert_eq!(budget(&here.status("t"), "ever")["used"], 330);
+}
+
+#[test]
+fn who_only_asks_does_not_hide_that_the_store_went_back() {
+    let Some((mut server, [here, there])) = homes() else { return };
+    works(&here, "s", 1);
+    let (log, copy) = (server.path("appendonlydir"), server.path("copy"));
+    copy_folder(log.as_ref(), copy.as_ref());
+    works(&here, "s", 2);
+    works(&here, "s", 3);
+    server.kill();
+    fs::remove_dir_all(&log).unwrap();
+    copy_folder(copy.as_ref(), log.as_ref());
+    server.restart();
+    for _ in 0..3 {
+        assert_eq!(budget(&there.status("s"), "ever")["used"], 110, "nobody has noticed yet");
+    }
+    works(&here, "s", 4);
+    assert_eq!(budget(&here.status("s"), "ever")["used"], 440);
+}

@@ -1,0 +1,366 @@
+//! Machines that share a store: what goes wrong with it, and what must be so in it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::check::Alert;
+use super::client::{Session, append};
+use super::count::Message;
+use super::steps::Step;
+use super::world::World;
+use crate::redis::{Options, Server, text};
+
+pub const TENANT: &str = "faults";
+
+/// What every machine is configured with. No budget of a project: that has another name on each machine.
+pub const SHARED_CONFIGURATION: &str = r#"
+[store]
+redis_timeout_ms = 300
+
+[[budget]]
+name = "session"
+limit = 60_000
+on_limit = "pause"
+
+[[budget]]
+name = "calls"
+unit = "tool_calls"
+limit = 30
+thresholds = [0.25, 0.5, 1.0]
+on_limit = "warn"
+
+[[budget]]
+name = "daily"
+scope = "user"
+window = "day"
+limit = 200_000
+thresholds = [0.1, 0.3, 0.5, 0.7, 0.9]
+on_limit = "warn"
+
+[[budget]]
+name = "monthly"
+scope = "user"
+window = "month"
+limit = 900_000
+on_limit = "warn"
+
+[[budget]]
+name = "ever"
+scope = "user"
+count = ["input", "output", "cache_write", "cache_read"]
+limit = 2_000_000
+thresholds = [0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0]
+on_limit = "warn"
+
+[[budget]]
+name = "reads"
+scope = "model"
+count = ["cache_read"]
+limit = 300_000
+on_limit = "warn"
+
+[[budget]]
+name = "agents"
+scope = "agent_type"
+unit = "requests"
+limit = 80
+on_limit = "warn"
+"#;
+
+/// How often each step comes.
+pub const SHARED_STEPS: [(u64, Step); 21] = [
+    (24, World::respond),
+    (24, World::call),
+    (9, World::call_killed),
+    (3, World::call_in_parallel),
+    (6, World::flush),
+    (2, World::start),
+    (3, World::fork),
+    (2, World::resume),
+    (2, World::resume_elsewhere),
+    (2, World::end),
+    (1, World::kill_client),
+    (2, World::compact),
+    (2, World::start_agent),
+    (3, World::replay),
+    (4, World::damage_cache),
+    (6, World::break_server),
+    (2, World::lose),
+    (4, World::heal),
+    (5, World::decide),
+    (3, World::move_clock),
+    (2, World::ask),
+];
+
+/// The server, and what may happen to it.
+pub struct Shared {
+    pub server: Server,
+    /// Whether it may lose what it knew. Decisions are lost with it.
+    pub losses: bool,
+    stands_still: bool,
+    copied: bool,
+}
+
+impl Shared {
+    /// A server that writes down all that it does, so that it knows it again after it was killed; `None`, said loudly,
+    /// where there is no Redis.
+    pub fn start(losses: bool) -> Option<Self> {
+        let options = Options::default().set("appendonly", "yes").set("auto-aof-rewrite-percentage", "0");
+        Some(Self { server: options.start()?, losses, stands_still: false, copied: false })
+    }
+
+    fn log(&self) -> PathBuf {
+        self.server.path("appendonlydir").into()
+    }
+
+    fn copy(&self) -> PathBuf {
+        self.server.path("copy").into()
+    }
+
+    fn keys(&self, pattern: &str) -> Vec<String> {
+        let found = self.server.text(&["KEYS", &format!("fusebox:{{{TENANT}}}:{pattern}")]);
+        found.lines().map(str::to_owned).collect()
+    }
+
+    /// Every decision that it knows.
+    pub fn operations(&self) -> Vec<Value> {
+        let lists = self.keys("o:operations:*").into_iter().map(|key| self.server.text(&["GET", &key]));
+        lists.flat_map(|list| serde_json::from_str::<Vec<Value>>(&list).unwrap()).collect()
+    }
+
+    /// Every alert that it knows.
+    pub fn alerts(&self) -> Vec<Alert> {
+        let unshown = self.server.text(&["SMEMBERS", &format!("fusebox:{{{TENANT}}}:d:unshown")]);
+        let unshown: Vec<&str> = unshown.lines().collect();
+        let alert = |key: String| {
+            let get = |field| self.server.text(&["HGET", &key, field]);
+            let mut json: Value = serde_json::from_str(&get("alert")).unwrap();
+            json["used"] = get("used").parse::<u64>().unwrap().into();
+            let id = key.rsplit(':').next().unwrap_or_default();
+            let claimed = self.server.text(&["EXISTS", &format!("{key}:claim")]) == "1";
+            Alert { json, since: 0, shown: !unshown.contains(&id), claimed }
+        };
+        let alerts = self.keys("d:alert:*").into_iter().filter(|key| !key.ends_with(":claim"));
+        alerts.map(alert).collect()
+    }
+
+    /// When it was told that Fusebox was installed.
+    fn installed(&self) -> Option<i64> {
+        self.server.text(&["GET", &format!("fusebox:{{{TENANT}}}:o:installed")]).parse().ok()
+    }
+
+    /// What the store holds of each message: date, counts, and in which sessions.
+    pub fn messages(&self) -> Vec<String> {
+        let message = |key: String| {
+            let found: Value = serde_json::from_str(&self.server.text(&["GET", &key])).unwrap();
+            let sessions: BTreeSet<&str> =
+                found["s"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            format!("{} {} {} in {sessions:?}", found["d"]["at"], found["m"], found["c"])
+        };
+        self.keys("d:message:*").into_iter().map(message).collect()
+    }
+
+    /// Its counters.
+    pub fn counters(&self) -> Vec<String> {
+        let counter =
+            |key: String| format!("{key} {}", self.server.text(&["HGETALL", &key]).replace('\n', " "));
+        self.keys("d:counter:*").into_iter().map(counter).collect()
+    }
+
+    /// No key lives forever.
+    fn check_lives(&self) {
+        let mut cursor = "0".to_owned();
+        loop {
+            let found = self.server.text(&["SCAN", &cursor, "COUNT", "1000"]);
+            let mut lines = found.lines();
+            cursor = lines.next().unwrap_or("0").to_owned();
+            for key in lines {
+                let lives: i64 = self.server.text(&["PTTL", key]).parse().unwrap();
+                assert_ne!(lives, -1, "{key} lives forever");
+            }
+            if cursor == "0" {
+                return;
+            }
+        }
+    }
+}
+
+impl World {
+    /// Whether persons may decide: what they decided goes with a store that loses all it knew.
+    pub fn may_decide(&self) -> bool {
+        self.shared.as_ref().is_none_or(|shared| !shared.losses)
+    }
+
+    /// A session goes on on the other machine, from a copy of its transcript.
+    pub fn resume_elsewhere(&mut self) {
+        let is_there = |id: &str, machine| self.sessions.iter().any(|s| s.id == id && s.machine == machine);
+        let ended = |s: &Session| {
+            !s.is_live() && !s.retired && s.transcript.exists() && !is_there(&s.id, 1 - s.machine)
+        };
+        let ended: Vec<usize> = (0..self.sessions.len()).filter(|i| ended(&self.sessions[*i])).collect();
+        if ended.is_empty() {
+            return;
+        }
+        let origin = *self.random.pick(&ended);
+        let machine = 1 - self.sessions[origin].machine;
+        let id = self.sessions[origin].id.clone();
+        self.note(format!("{id} is resumed on {machine}"));
+        let project = self.sessions[origin].project.file_name().unwrap().to_owned();
+        let project = self.at(machine).path(&project.to_string_lossy());
+        let transcript = self.at(machine).transcript(&id);
+        let origin = &mut self.sessions[origin];
+        origin.related = true;
+        let (related, compacted) = (true, origin.compacted);
+        append(&transcript, &fs::read(&origin.transcript).unwrap());
+        let mut new = Session::new(&id, project, transcript).on(machine);
+        (new.related, new.compacted) = (related, compacted);
+        self.sessions.push(new);
+        if self.random.chance(70) {
+            let kill = self.random.chance(20).then(|| self.kill_at());
+            self.hook(self.sessions.len() - 1, "SessionStart", None, kill);
+        }
+    }
+
+    /// The server stands still, pauses, is killed, forgets scripts.
+    pub fn break_server(&mut self) {
+        if self.failing {
+            return;
+        }
+        let how = self.random.weighted(&[
+            (2, "forgets scripts"),
+            (3, "stands still"),
+            (2, "pauses"),
+            (1, "pauses writes"),
+            (3, "is killed"),
+            (3, "is killed and started again"),
+        ]);
+        self.note(format!("the server {how}"));
+        let shared = self.shared.as_mut().unwrap();
+        match how {
+            "forgets scripts" => drop(shared.server.command(&["SCRIPT", "FLUSH"])),
+            "stands still" => {
+                shared.server.stop();
+                shared.stands_still = true;
+            }
+            "pauses" => drop(shared.server.command(&["CLIENT", "PAUSE", "700", "ALL"])),
+            "pauses writes" => drop(shared.server.command(&["CLIENT", "PAUSE", "700", "WRITE"])),
+            "is killed" => shared.server.kill(),
+            _ => shared.server.restart(),
+        }
+        self.failing = !matches!(how, "forgets scripts" | "is killed and started again");
+    }
+
+    /// The server loses what it knew, or goes back to what it knew earlier.
+    pub fn lose(&mut self) {
+        let shared = self.shared.as_mut().unwrap();
+        if self.failing || !shared.losses {
+            return;
+        }
+        let how = self.random.weighted(&[(2, "flushed"), (2, "started empty"), (3, "went back")]);
+        let (log, copy) = (shared.log(), shared.copy());
+        match how {
+            "flushed" => drop(shared.server.command(&["FLUSHALL"])),
+            "started empty" => {
+                shared.server.kill();
+                fs::remove_dir_all(log).unwrap();
+                shared.server.restart();
+            }
+            _ if !shared.copied => {
+                copy_folder(&log, &copy);
+                shared.copied = true;
+                return self.note("the server is copied");
+            }
+            _ => {
+                shared.server.kill();
+                fs::remove_dir_all(&log).unwrap();
+                copy_folder(&copy, &log);
+                shared.server.restart();
+                fs::remove_dir_all(copy).unwrap();
+                shared.copied = false;
+            }
+        }
+        self.note(format!("the server {how}"));
+        // What the store knew to have been said it may say again.
+        self.said.values_mut().for_each(|(sure, unsure)| *unsure += std::mem::take(sure));
+        self.sessions.iter_mut().for_each(|session| session.in_store = false);
+    }
+
+    /// The server goes on.
+    pub fn heal_shared(&mut self) {
+        let Some(shared) = &mut self.shared else { return };
+        if std::mem::take(&mut shared.stands_still) {
+            shared.server.cont();
+        }
+        // One that was killed is not there.
+        if !PathBuf::from(shared.server.path("socket")).exists() {
+            shared.server.restart();
+        }
+        // While it pauses it does not answer.
+        assert_eq!(text(&shared.server.command(&["GET", "nothing"])), "nil");
+    }
+
+    /// Everything heals, every machine reads everything, and then every number is the one that the transcripts say.
+    pub fn shared_checkpoint(&mut self) {
+        self.note("checkpoint");
+        self.heal();
+        self.pass();
+        // A session that neither the store nor a cache remembers is known again with its next hook.
+        for session in 0..self.sessions.len() {
+            let of = &self.sessions[session];
+            if !of.in_store && !of.in_cache && of.has_written() {
+                self.hook(session, "PostToolUse", None, None);
+            }
+        }
+        for machine in 0..self.machines() {
+            self.answer(machine, &["status", "--all", "--json"]);
+        }
+        self.installed = self.shared.as_ref().unwrap().installed().expect("when it was installed is known");
+        let (decided, count) = (self.decided(), self.count());
+        for machine in 0..self.machines() {
+            self.note(format!("numbers on {machine}"));
+            self.check_numbers(machine, &count, &decided);
+        }
+        // Who can speak says what is left to say.
+        for session in 0..self.sessions.len() {
+            if self.sessions[session].is_live() {
+                self.hook(session, "UserPromptSubmit", None, None);
+            }
+        }
+        self.check_alerts(&count);
+        self.shared.as_ref().unwrap().check_lives();
+    }
+}
+
+impl World {
+    /// For who reads of a drift: which messages the store has otherwise than the transcripts.
+    pub fn tell_differences(&self) {
+        let Some(shared) = self.shared.as_ref().filter(|_| !self.failing) else { return };
+        let of = |m: &Message| {
+            let counts = [&m.tokens()[..], &[m.requests(), m.tools.len() as u64]].concat();
+            format!("{} {:?} {} in {:?}", m.at, m.model, json!(counts), m.sessions)
+        };
+        let count = self.count();
+        let (mut stored, mut written) = (shared.messages(), Vec::new());
+        for message in count.messages.values().map(of) {
+            match stored.iter().position(|known| *known == message) {
+                Some(same) => drop(stored.swap_remove(same)),
+                None => written.push(message),
+            }
+        }
+        written.iter().for_each(|message| eprintln!("only in transcripts: {message}"));
+        stored.iter().for_each(|message| eprintln!("only in the store:   {message}"));
+        shared.counters().iter().for_each(|counter| eprintln!("counter {counter}"));
+        (0..self.machines()).for_each(|m| eprintln!("clock of {m}: {}", self.now(m)));
+    }
+}
+
+/// Copies the files of a folder.
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for file in fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}

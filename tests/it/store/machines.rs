@@ -1,0 +1,54 @@
+//! Machines that share a store: their clocks differ, and a process id means something on its own machine only.
+
+use fusebox::domain::budget::Scope;
+use fusebox::domain::time::Timestamp;
+use fusebox::store::redis::RedisStore;
+use fusebox::store::{ClientProcess, Session, Store};
+
+use super::backend::{Begin, Redis};
+use super::facts::{NOW, facts, response};
+use super::step::{Step, budget, session, watch};
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// One store, by the hands of two machines; `None` where there is no Redis.
+fn two_machines() -> Option<(Redis, RedisStore, RedisStore)> {
+    let backend = Redis::begin()?;
+    let (first, second) = (backend.open_on(|| "first".into()), backend.open_on(|| "second".into()));
+    Some((backend, first, second))
+}
+
+/// How many alerts of the user's budget a hook gets to show.
+fn claim(store: &mut RedisStore, id: &str, tokens: u64, now: Timestamp) -> usize {
+    let watches = [watch(&budget(Scope::User, 100), "ann")];
+    let facts = facts([response(id, tokens)]);
+    Step::of(&session(id)).facts(&facts).watching(&watches).claiming().at(now).apply(store).alerts.len()
+}
+
+#[test]
+fn a_claim_holds_for_machines_with_another_clock() {
+    for skew in [-HOUR_MS, -6_000, 6_000, HOUR_MS] {
+        let Some((_backend, mut first, mut second)) = two_machines() else { return };
+        assert_eq!(claim(&mut first, "s", 60, NOW), 1);
+        assert_eq!(claim(&mut second, "t", 1, NOW.plus_millis(skew)), 0, "the first one shows it");
+        assert_eq!(claim(&mut first, "s", 1, NOW), 0, "and has not lost its claim");
+        assert_eq!(claim(&mut first, "s", 1, NOW.plus_millis(5_000)), 1, "its own clock says that it died");
+    }
+}
+
+#[test]
+fn a_client_is_known_on_its_own_machine() {
+    let Some((_backend, mut first, mut second)) = two_machines() else { return };
+    let client = Some(ClientProcess { pid: 7, started: 8 });
+    let seen = Session { client, ..session("s") };
+    first.see(&seen, NOW, false).expect("seen");
+    Step::of(&Session { id: "t".into(), ..seen.clone() }).apply(&mut first);
+    for id in ["s", "t"] {
+        let of =
+            |store: &mut RedisStore| store.session(id).expect("an answer").expect("a session").session.client;
+        assert_eq!((of(&mut first), of(&mut second)), (client, None), "{id}");
+    }
+    second.see(&seen, NOW, false).expect("seen");
+    assert_eq!(second.session("s").expect("an answer").expect("a session").session.client, client);
+    assert_eq!(first.session("s").expect("an answer").expect("a session").session.client, None);
+}
