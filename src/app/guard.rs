@@ -288,7 +288,8 @@ impl<'a> Guard<'a> {
         }
         let done = work(self.store.as_deref_mut()?);
         match &done {
-            Err(error) if error.is_corrupt() => self.give_up_store(),
+            // A shared store is others' too: what is wrong with it stays wrong for a while.
+            Err(error) if error.is_corrupt() && self.config.redis.is_none() => self.give_up_store(),
             Err(_) => self.cache.store_asleep_until = Some(later),
             Ok(_) => {}
         }
@@ -397,8 +398,8 @@ fn shared(
 
 fn corrupt(aside: &Path) -> String {
     format!(
-        "Fusebox: the store was corrupt. It was kept as {} and is rebuilt from the transcripts; extensions and resets \
-         are lost. `fusebox status` finishes the rebuilding.",
+        "Fusebox: the store was corrupt. It was kept as {} and is rebuilt from the transcripts, and from the ledger of \
+         extensions and resets; alerts and breakers are lost. `fusebox status` finishes the rebuilding.",
         aside.display()
     )
 }

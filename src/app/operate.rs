@@ -1,14 +1,15 @@
 //! What a person decides: extend, reset, delete.
 
 use super::guard::Guard;
+use super::operation_ledger::OperationLedger;
 use crate::domain::breaker::circuit::Trip;
 use crate::domain::budget::{Budget, BudgetState, Scope, Status, Unit};
 use crate::domain::event::CircuitDecision;
 use crate::domain::message::MessageKey;
 use crate::domain::operation::{Decision, Operation};
 use crate::domain::time::Timestamp;
-use crate::store::Watch;
 use crate::store::session_cache::CacheFile;
+use crate::store::{Watch, redis};
 
 /// Why a decision cannot be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -224,18 +225,42 @@ impl Guard<'_> {
             What::Delete => Decision::Delete,
         };
         let window = budget.window.at(now);
-        let operation = self.record_of(request, decision, window.start, now);
+        let at = self.moment(request);
+        let operation = Operation { at, ..self.record_of(request, decision, window.start, now) };
         let around = before.clone().unwrap_or_else(|| BudgetState::fresh(&budget, &request.value, window));
         let noted = self.notes.len();
         let Some(after) = self.with_store(|store| store.operate(&operation, &around)) else {
             return Err(Refusal::Store(self.notes[noted..].join("; ")));
         };
+        self.write_down(&budget, &operation);
         // What the sessions' caches say was true before: their next hooks ask the store.
         for cache in CacheFile::all(&self.env.cache_dir()) {
             let (_, _, written) = cache.update(|cache| cache.written = Timestamp::default());
             self.notes.extend(written.err().map(|e| e.to_string()));
         }
         Ok(Done { operation, before, after })
+    }
+
+    /// The moment of a decision: now, and after those of before, whatever the clocks of other machines say. Told again,
+    /// they count in this order.
+    fn moment(&mut self, request: &Request) -> Timestamp {
+        let before = self.with_store(|store| store.operations(Some(&request.budget))).unwrap_or_default();
+        let is_of_value = |operation: &&Operation| self.is_of(&operation.value, &request.value);
+        let last = before.iter().filter(is_of_value).map(|operation| operation.at).max();
+        last.map_or(self.env.now, |last| self.env.now.max(last.plus_millis(1)))
+    }
+
+    /// Whether a value that the store knows is this one: a shared store knows projects by their hashes.
+    fn is_of(&self, known: &str, value: &str) -> bool {
+        known == value || (self.config.redis.is_some() && known == redis::shared_value(Scope::Project, value))
+    }
+
+    /// Writes a decision into this machine's ledger, from which a store that loses it is told again.
+    fn write_down(&mut self, budget: &Budget, operation: &Operation) {
+        let Some(dir) = self.env.state_dir() else { return };
+        if let Err(error) = OperationLedger::of(&dir, &self.config).append(budget, operation) {
+            self.notes.push(format!("the decision is recorded, but not in this machine's ledger: {error}"));
+        }
     }
 
     fn record_of(

@@ -9,6 +9,7 @@ use super::guard::{self, Guard};
 use super::installation::Installation;
 use super::look::Reach;
 use super::meter::{Metered, Metering};
+use super::operation_ledger::OperationLedger;
 use super::{ancestry, project};
 use crate::config::Config;
 use crate::domain::budget::Scope;
@@ -17,6 +18,7 @@ use crate::env::{Env, Stopwatch};
 use crate::store::redis::shared_value;
 use crate::store::session_cache::{CacheFile, SessionCache};
 use crate::store::{Session, SessionRow, Store};
+use crate::transcript::cursor::Position;
 use crate::transcript::files;
 
 /// How long a session must have ended before all of it is taken to be on disk.
@@ -30,6 +32,14 @@ const HOOK_MS: i64 = 400;
 
 /// Bytes that a hook reads of each.
 const HOOK_BYTES_EACH: u64 = 4 * 1024 * 1024;
+
+/// What is noted of a shared store that has an earlier state than it had.
+const WENT_BACK: &str =
+    "the store went back in time (a restored copy, or a replica that lagged behind took over)";
+
+/// What is noted of one that has another name.
+const EMPTIED: &str =
+    "the store does not know this session any more (it was emptied, or renewed by another machine)";
 
 impl Guard<'_> {
     /// Where the session's budgets stand, by what others recorded.
@@ -47,7 +57,18 @@ impl Guard<'_> {
     /// The store, called `epoch` now, lost what it knew: it is to be filled again. Answers what it is called from now on.
     pub(super) fn note_loss(&mut self, epoch: &str) -> Option<String> {
         let is_known = self.cache.epoch == epoch;
-        self.with_store(|store| note_loss(store, epoch, is_known))
+        let named = self.with_store(|store| note_loss(store, epoch, is_known))?;
+        // Of the embedded store, which is this machine's, whoever lost it knows.
+        if self.config.redis.is_some() {
+            let what = if is_known { WENT_BACK } else { EMPTIED };
+            self.notes.push(format!("{what}: everything is read again from the transcripts"));
+        }
+        // First, for a budget that was extended must not look used up.
+        if let Some(dir) = self.env.state_dir() {
+            let ledger = OperationLedger::of(&dir, &self.config);
+            self.with_store(|store| ledger.replay(store, Some(HOOK_MS)));
+        }
+        Some(named)
     }
 
     /// Reads on, within bounds, in other sessions that are not known to be complete. Here, because nobody else may
@@ -59,8 +80,9 @@ impl Guard<'_> {
         }
         let Some(rows) = self.with_store(|store| store.sessions()) else { return };
         let own = &self.call.session;
+        let is_here = |row: &SessionRow| self.config.redis.is_none() || is_here(self.env, &row.session);
         let mut others: Vec<&SessionRow> =
-            rows.iter().filter(|r| !r.complete && r.session.id != *own).collect();
+            rows.iter().filter(|row| !row.complete && row.session.id != *own && is_here(row)).collect();
         // Who was not read for the longest time comes first, so that each gets its turn.
         others.sort_by_cached_key(|row| (last_read(self.env, &row.session.id), row.last_seen));
         let started = Stopwatch::start();
@@ -102,6 +124,13 @@ pub fn look_for_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<(
     Ok(())
 }
 
+/// Whether a session's files are on this machine: a shared store lists those of others too, and does not know where any
+/// lie.
+fn is_here(env: &Env, session: &Session) -> bool {
+    let cached = CacheFile::of(&env.cache_dir(), &session.id).read();
+    cached.is_some_and(|cache| cache.session.transcript.is_some())
+}
+
 /// When a session was last recorded: each time its cache is written.
 fn last_read(env: &Env, session: &str) -> Option<SystemTime> {
     std::fs::metadata(CacheFile::of(&env.cache_dir(), session).path()).ok()?.modified().ok()
@@ -122,7 +151,24 @@ fn read_within<'a>(
     max_bytes: u64,
     max_ms: Option<i64>,
 ) -> (Guard<'a>, Metered) {
+    read_with(Guard::of_other(env, &row.session), row, max_bytes, max_ms)
+}
+
+/// Reads all of a session from its start, although it was read before. Answers its guard, and what was found.
+pub(super) fn read_again<'a>(env: &'a Env, row: &SessionRow) -> (Guard<'a>, Metered) {
     let mut guard = Guard::of_other(env, &row.session);
+    // Not removed: what a parallel hook knows must not count as further on.
+    guard.update(|cache| cache.positions.values_mut().for_each(Position::restart));
+    read_with(guard, row, u64::MAX, None)
+}
+
+fn read_with<'a>(
+    mut guard: Guard<'a>,
+    row: &SessionRow,
+    max_bytes: u64,
+    max_ms: Option<i64>,
+) -> (Guard<'a>, Metered) {
+    let env = guard.env;
     guard.cache.store_asleep_until = None;
     // Of a session of another machine there is nothing to be read here, and nothing to be said; a batch of it would
     // only look as if its own machine had recorded one.
@@ -146,7 +192,7 @@ fn read_within<'a>(
 
 /// Fills a store that lost what it knew: every session that a cache or a transcript names is read from its start.
 /// `progress` is told the number of sessions done and in all. With `for_ms` it ends early; what is done by then is only
-/// looked at the next time. The store counts as filled once everything was read and recorded.
+/// looked at the next time. The store counts as filled (as far as this machine can) once everything was read and recorded.
 pub fn rebuild(env: &Env, config: &Config, for_ms: Option<i64>, mut progress: impl FnMut(usize, usize)) {
     let started = Stopwatch::start();
     let Ok((mut store, _)) = guard::open(env, config, None) else { return };
@@ -155,8 +201,11 @@ pub fn rebuild(env: &Env, config: &Config, for_ms: Option<i64>, mut progress: im
         // What a session held before is its history, and raises its limit.
         let _ = store.install(known.installed_at);
     }
+    // First, for a budget that was extended must not look used up.
+    let ledger = env.state_dir().map(|dir| OperationLedger::of(&dir, config));
+    let replayed = ledger.map(|ledger| ledger.replay(&mut *store, for_ms));
+    let mut filled = replayed.is_none_or(|replayed| replayed.is_ok_and(|replayed| replayed.complete));
     let transcripts = transcripts(env);
-    let mut filled = true;
     for (done, (session, transcript)) in transcripts.iter().enumerate() {
         progress(done, transcripts.len());
         if for_ms.is_some_and(|ms| started.ms() > ms) {
@@ -166,20 +215,27 @@ pub fn rebuild(env: &Env, config: &Config, for_ms: Option<i64>, mut progress: im
         if cache.epoch == epoch && is_read(&cache, transcript) {
             continue;
         }
-        let session = match cache.session.id == *session {
-            true => cache.session,
-            false => unknown_session(env, session, transcript),
-        };
-        let row = SessionRow { session, last_seen: last_written(transcript), ended: None, complete: false };
+        let row = row_of(env, session, transcript);
         let max_bytes = for_ms.map_or(u64::MAX, |_| HOOK_BYTES_EACH);
         let left = for_ms.map(|ms| ms - started.ms());
         let metered = read_within(env, &row, max_bytes, left).1;
         filled &= metered.stored && metered.complete;
     }
     progress(transcripts.len(), transcripts.len());
-    if filled {
+    // It may have been lost once more meanwhile.
+    if filled && store.epoch().is_ok_and(|now| now == epoch) {
         let _ = store.set_rebuilding(false);
     }
+}
+
+/// A session of which the store need not know anything, as its cache or its transcript says.
+pub(super) fn row_of(env: &Env, session: &str, transcript: &Path) -> SessionRow {
+    let cache = CacheFile::of(&env.cache_dir(), session).read().unwrap_or_default();
+    let session = match cache.session.id == session {
+        true => cache.session,
+        false => unknown_session(env, session, transcript),
+    };
+    SessionRow { session, last_seen: last_written(transcript), ended: None, complete: false }
 }
 
 /// When a transcript was last written to, which is when its session was last seen, for all that is known.
@@ -225,7 +281,7 @@ pub(super) fn on_this_machine(env: &Env, session: &Session) -> Session {
 }
 
 /// Every transcript that a cache names or that lies in the client's folder, with its session.
-fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
+pub(super) fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
     let projects = env.claude_dir().map(|dir| dir.join("projects"));
     for path in entries(projects.as_deref()).iter().flat_map(|project| entries(Some(project))) {

@@ -16,6 +16,7 @@ pub mod init;
 pub mod line_diff;
 pub mod man;
 pub mod render;
+pub mod resync;
 pub mod select;
 pub mod settings_file;
 pub mod settings_place;
@@ -56,6 +57,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Show where sessions and their budgets stand.
     Status(status::StatusArgs),
+    /// Read every transcript of this machine again, from its start, into the store.
+    Resync(resync::ResyncArgs),
     /// List, show, extend, reset and delete budgets.
     Budget(budget::BudgetArgs),
     /// List and acknowledge alerts: a budget that passed a threshold.
@@ -110,6 +113,7 @@ pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::Uninstall(args) => uninstall::run(args, env, io),
         Command::Doctor(args) => doctor::run(args, env, io),
         Command::Status(args) => status::run(args, env, io),
+        Command::Resync(args) => resync::run(args, env, io),
         Command::Budget(args) => budget::run(args, env, io),
         Command::Alerts(args) => alerts::run(args, env, io),
         Command::Circuit(args) => circuit::run(args, env, io),

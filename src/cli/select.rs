@@ -16,6 +16,18 @@ use crate::store::SessionRow;
 /// # Errors
 /// The configuration cannot be used, or the store cannot be opened.
 pub fn guard<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<Guard<'a>> {
+    let (guard, is_rebuilding) = opened(env, err)?;
+    if is_rebuilding {
+        fill(env, &guard.config);
+    }
+    Ok(guard)
+}
+
+/// The same, with a store that may have lost what it knew: whether it is to be filled.
+///
+/// # Errors
+/// The configuration cannot be used, or the store cannot be opened.
+pub fn opened<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<(Guard<'a>, bool)> {
     let loaded = crate::config::load(env, Some(&env.project_dir(&env.cwd)));
     if !loaded.is_usable() {
         let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
@@ -35,28 +47,31 @@ pub fn guard<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<G
         writeln!(err, "{warning}")?;
     }
     match answer {
-        Some(true) => fill(env, &guard.config),
-        Some(false) => {}
-        None => return Err(anyhow::anyhow!("{}", guard.notes.join("; "))),
+        Some(is_rebuilding) => Ok((guard, is_rebuilding)),
+        None => Err(anyhow::anyhow!("{}", guard.notes.join("; "))),
     }
-    Ok(guard)
 }
 
 /// Fills a store that lost what it knew, and shows how far that is.
 fn fill(env: &Env, config: &Config) {
-    // Drawn on standard error, and only where that is a terminal.
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if let Ok(style) =
-        ProgressStyle::with_template("rebuilding the store {wide_bar} {pos}/{len} sessions {eta}")
-    {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(200));
+    let bar = bar("rebuilding the store");
     rebuild::rebuild(env, config, None, |done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
     });
     bar.finish_and_clear();
+}
+
+/// A bar that says how many sessions are done of something that takes long.
+pub fn bar(what: &str) -> ProgressBar {
+    // Drawn on standard error, and only where that is a terminal.
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let template = format!("{what} {{wide_bar}} {{pos}}/{{len}} sessions {{eta}}");
+    if let Ok(style) = ProgressStyle::with_template(&template) {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
 }
 
 /// The sessions that the store knows, last seen first.

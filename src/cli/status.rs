@@ -5,7 +5,7 @@ use anstyle::{AnsiColor, Style};
 use super::render::{self, table};
 use super::{Io, select};
 use crate::app::brief::grouped;
-use crate::app::report::{self, SessionStatus};
+use crate::app::report::{self, SessionStatus, StoreStatus};
 use crate::app::{ancestry, rebuild};
 use crate::domain::budget::BudgetState;
 use crate::env::Env;
@@ -77,6 +77,9 @@ pub fn run(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
             }
             show(row, status, states, env, io)?;
         }
+        if let Some((_, status, _)) = reports.first() {
+            recovering(&status.store, io)?;
+        }
     }
     let stopped = reports.iter().any(|(_, status, _)| status.stopped);
     Ok(if args.check && stopped { 3 } else { 0 })
@@ -127,6 +130,22 @@ fn show(
         let end = state.window.end.map(|end| end.to_rfc3339()).unwrap_or_default();
         writeln!(io.out, "  {dim}{} starts afresh at {end}{dim:#}", state.budget.name)?;
     }
+    Ok(())
+}
+
+/// Says so while machines have still to fill the store.
+pub fn recovering(store: &StoreStatus, io: &mut Io) -> anyhow::Result<()> {
+    let StoreStatus { kind, recovering, .. } = store;
+    if recovering.is_empty() {
+        return Ok(());
+    }
+    let yellow = Style::new().fg_color(Some(AnsiColor::Yellow.into())).bold();
+    let (count, machines) = (recovering.len(), recovering.join(", "));
+    writeln!(
+        io.out,
+        "{yellow}recovering{yellow:#}: the {kind} store lost something, and {count} of its machines have not read their \
+         transcripts again ({machines}); shared budgets may count too little until then"
+    )?;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use super::settings_file::{Removal, SettingsFile};
 use super::settings_place::SettingsPlace;
 use super::{Io, Misuse};
 use crate::app::installation::Installation;
+use crate::app::operation_ledger;
 use crate::env::Env;
 
 /// Take the hooks out of Claude Code's settings, and leave the rest as it was.
@@ -125,7 +126,9 @@ fn files(args: &UninstallArgs, env: &Env) -> anyhow::Result<Vec<PathBuf>> {
 /// Fusebox's own files in its folders, and the folders.
 fn stored(env: &Env) -> Vec<PathBuf> {
     let in_state = |name: &str| {
-        name.starts_with("state.db") || name.starts_with("journal.jsonl") || name == "install.json"
+        name.starts_with("state.db")
+            || name.starts_with("journal.jsonl")
+            || ["install.json", operation_ledger::FILE].contains(&name)
     };
     let in_cache = |name: &str| name.starts_with("guardrails-");
     let mut found = Vec::new();

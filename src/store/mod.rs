@@ -314,17 +314,24 @@ pub trait Store {
     /// The store cannot be read.
     fn epoch(&mut self) -> Result<String>;
 
-    /// Whether the store lost what it knew, and is still to be filled from the transcripts.
+    /// Whether the store lost what it knew, and is still to be filled from the transcripts of this machine.
     ///
     /// # Errors
     /// The store cannot be read.
     fn is_rebuilding(&mut self) -> Result<bool>;
 
-    /// Notes that the store is to be filled from the transcripts, or that it was.
+    /// Notes that the store is to be filled from the transcripts (a shared one: by every machine), or that this machine
+    /// has done so.
     ///
     /// # Errors
     /// It was not noted.
     fn set_rebuilding(&mut self, rebuilding: bool) -> Result<()>;
+
+    /// The machines that were seen lately, and have not filled the store yet (see [`Store::is_rebuilding`]).
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn recovering(&mut self, now: Timestamp) -> Result<Vec<String>>;
 
     /// Makes another store of one that went back in time (a restored copy, a log that lost its end): with another epoch,
     /// to be filled from the transcripts. One that is not called `epoch` any more is left as it is. Answers what it is

@@ -408,7 +408,8 @@ fn the_status_object_has_the_promised_fields() {
             "circuit",
             "agents",
             "throttle",
-            "stopped"
+            "stopped",
+            "store"
         ]
     );
     let tokens: Vec<&String> = status["tokens"].as_object().unwrap().keys().collect();

@@ -32,6 +32,7 @@ mod prompt_commands;
 mod protection;
 mod random;
 mod redis;
+mod redis_store;
 mod rig;
 mod rig_selftest;
 mod seed_payloads;

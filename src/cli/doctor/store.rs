@@ -49,7 +49,7 @@ fn set_aside(dir: &Path) -> Option<Finding> {
         counted(aside.len(), "corrupt store"),
         dir.join(last).display()
     );
-    Some(Finding::note(format!("{found}; extensions and resets of that time are lost")))
+    Some(Finding::note(format!("{found}; alerts and acknowledgements of that time are lost")))
 }
 
 fn is_aside(name: &str) -> bool {

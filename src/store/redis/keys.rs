@@ -41,7 +41,17 @@ impl Keys {
         self.data("families")
     }
 
-    /// There while the store is to be filled from transcripts.
+    /// The machines of the tenant (with a user each), by when they were seen.
+    pub fn machines(&self) -> String {
+        self.data("machines")
+    }
+
+    /// The machines that have read everything for the store of this name.
+    pub fn filled(&self, epoch: &str) -> String {
+        self.data(&format!("filled:{epoch}"))
+    }
+
+    /// There while the store is to be filled from transcripts: the name of the store that is.
     pub fn rebuilding(&self) -> String {
         self.data("rebuilding")
     }

@@ -13,6 +13,7 @@ mod lists;
 mod memory;
 mod operations;
 mod plan;
+mod recovery;
 mod sessions;
 mod standings;
 mod workspace;
@@ -194,6 +195,10 @@ impl Store for RedisStore {
 
     fn set_rebuilding(&mut self, rebuilding: bool) -> Result<()> {
         self.mark_to_be_filled(rebuilding)
+    }
+
+    fn recovering(&mut self, now: Timestamp) -> Result<Vec<String>> {
+        self.machines_to_read(now)
     }
 
     fn renew(&mut self, epoch: &str) -> Result<String> {

@@ -28,6 +28,8 @@ impl RedisStore {
             let is_new = known.iter().all(|known| known.id != operation.id);
             if is_new {
                 known.push(operation.clone());
+                // One that is told again after a loss comes after what was decided since.
+                known.sort_by_key(|operation| operation.at);
                 workspace.put_record(&key, &known)?;
                 let entry = serde_json::to_string(&(&key, &operation.id));
                 let entry = entry.map_err(|e| StoreError::Damaged(e.to_string()))?;
@@ -97,69 +99,11 @@ impl RedisStore {
         plan::text(answers.into_iter().nth(1).unwrap_or(Value::Nil))
     }
 
-    pub(super) fn is_to_be_filled(&mut self) -> Result<bool> {
-        Ok(plan::number(self.ask(&["EXISTS", &self.keys.rebuilding()])?)? > 0)
-    }
-
-    pub(super) fn mark_to_be_filled(&mut self, rebuilding: bool) -> Result<()> {
-        let key = self.keys.rebuilding();
-        match rebuilding {
-            true => self.ask(&["SET", &key, "1", "EX", &super::KEPT_S.to_string()])?,
-            false => self.ask(&["DEL", &key])?,
-        };
-        Ok(())
-    }
-
-    pub(super) fn rename(&mut self, epoch: &str) -> Result<String> {
-        let (key, rebuilding, new) = (self.keys.epoch(), self.keys.rebuilding(), super::new_epoch());
-        self.memory.forget();
-        self.in_step("", Timestamp(0), |workspace| {
-            let is = workspace.at(&key, "").unwrap_or_default();
-            if is != epoch.as_bytes() {
-                return Ok(String::from_utf8_lossy(&is).into_owned());
-            }
-            workspace.put(&key, "", new.clone().into_bytes());
-            workspace.put(&rebuilding, "", b"1".to_vec());
-            Ok(new.clone())
-        })
-    }
-
     pub(super) fn note_installation(&mut self, now: Timestamp) -> Result<()> {
         let key = self.keys.installed();
         let ttl = (10 * DECIDED_S).to_string();
-        let noted = self.ask(&["SET", &key, &now.0.to_string(), "NX", "EX", &ttl])?;
-        if plan::bytes(noted)?.is_none() {
-            return Ok(());
-        }
-        // What counted as history without it is added up anew.
-        let prefix = self.keys.counter("history ", "", 0);
-        let prefix = prefix.split("history ").next().unwrap_or_default().to_owned() + "history ";
-        let mut cursor = "0".to_owned();
-        loop {
-            let answer = plan::list(self.ask(&[
-                "SCAN",
-                &cursor,
-                "MATCH",
-                &format!("{}*", escaped(&prefix)),
-                "COUNT",
-                "500",
-            ])?)?;
-            let mut parts = answer.into_iter();
-            cursor = plan::text(parts.next().unwrap_or(Value::Nil))?;
-            for key in plan::list(parts.next().unwrap_or(Value::Nil))? {
-                self.add_up_anew(&plan::text(key)?)?;
-            }
-            if cursor == "0" {
-                return Ok(());
-            }
-        }
+        self.ask(&["SET", &key, &now.0.to_string(), "NX", "EX", &ttl]).map(drop)
     }
-}
-
-/// A name as a pattern that only it matches.
-fn escaped(name: &str) -> String {
-    let special = |c: char| matches!(c, '*' | '?' | '[' | ']' | '\\' | '^');
-    name.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
 }
 
 fn words(words: &[&str]) -> Vec<Vec<u8>> {

@@ -117,6 +117,26 @@ pub struct Done {
 }
 
 impl Plan {
+    /// The keys that the step writes besides records, and their kinds.
+    fn kinds<'p>(&'p self, frame: &'p Frame) -> Vec<(&'p str, &'static str)> {
+        let mut kinds: Vec<(&str, &str)> =
+            self.kinds.iter().map(|(key, kind)| (key.as_str(), *kind)).collect();
+        kinds.extend(self.moves.iter().map(|(key, ..)| (key.as_str(), "hash")));
+        if !self.alerting.is_empty() || !self.claim_alerts.is_empty() {
+            kinds.extend(frame.alerts[..3].iter().map(String::as_str).zip(["zset", "set", "string"]));
+        }
+        if !self.events.is_empty() || self.claim_events.is_some() {
+            kinds.extend(frame.events.iter().map(String::as_str).zip(["hash", "hash", "string", "set"]));
+        }
+        if self.session.is_some() {
+            kinds.extend(frame.sessions.iter().map(String::as_str).zip(["hash", "zset"]));
+        }
+        kinds.extend(self.latest.is_some().then_some((frame.latest.as_str(), "hash")));
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    }
+
     /// The arguments of the script.
     pub fn arguments(&self, frame: &Frame) -> Vec<Vec<u8>> {
         let mut words = Words(Vec::with_capacity(64));
@@ -129,8 +149,9 @@ impl Plan {
             words.flag(value.is_some());
             words.bytes(value.as_deref().unwrap_or_default());
         }
-        words.count(self.kinds.len());
-        for (key, kind) in &self.kinds {
+        let kinds = self.kinds(frame);
+        words.count(kinds.len());
+        for (key, kind) in kinds {
             words.text(key);
             words.text(kind);
         }

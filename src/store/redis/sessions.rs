@@ -6,6 +6,7 @@ use redis::Value;
 
 use super::apply::intern;
 use super::lists::command;
+use super::recovery::see_machine;
 use super::workspace::{Charged, Workspace};
 use super::{KEPT_S, RedisStore, plan};
 use crate::domain::budget::Scope;
@@ -73,12 +74,18 @@ impl RedisStore {
     }
 
     pub(super) fn see_session(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
-        self.in_step(&session.id, now, |workspace| see(workspace, session, now, ended))?;
+        let reader = self.reader();
+        self.in_step(&session.id, now, |workspace| {
+            see_machine(workspace, &reader, now);
+            see(workspace, session, now, ended)
+        })?;
         // What counts in a session must be known for as long as it goes on.
         let keys =
             [self.keys.totals(&session.id), self.keys.standings(&session.id), self.keys.settles(&session.id)];
         let mut words = vec![KEPT_S.to_string(), self.keys.data_prefix(), session.id.clone()];
         words.extend(keys);
+        // Nor may the store get another name, or count from another moment on, while somebody uses it.
+        words.extend([self.keys.epoch(), self.keys.families()]);
         let words: Vec<Vec<u8>> = words.into_iter().map(String::into_bytes).collect();
         self.link.refresh(&self.keys, &words)
     }
@@ -142,27 +149,6 @@ impl RedisStore {
             values.dedup();
         }
         Ok(values)
-    }
-
-    /// Adds up anew what stands under a key of counters of the history.
-    pub(super) fn add_up_anew(&mut self, key: &str) -> Result<()> {
-        let Some((head, rest)) = key.split_once("counter:") else { return Ok(()) };
-        let mut parts = rest.splitn(3, '|');
-        let (Some(_), Some(start), Some(value)) = (parts.next(), parts.next(), parts.next()) else {
-            return Ok(());
-        };
-        let installed = self.installed_at()?.unwrap_or_default();
-        let fields = self.texts(&["HKEYS", key])?;
-        self.ask(&["DEL", key])?;
-        for since in fields {
-            let from = since.parse::<i64>().unwrap_or(i64::MIN).max(start.parse().unwrap_or(i64::MIN));
-            let from = if from == i64::MIN { "-inf".to_owned() } else { from.to_string() };
-            let (ttl, end) = (KEPT_S.to_string(), installed.0.to_string());
-            let words = [head, &ttl, "1", key, &since, "history", value, &from, &end];
-            let words: Vec<Vec<u8>> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
-            self.link.add_up(&self.keys, &words)?;
-        }
-        Ok(())
     }
 }
 

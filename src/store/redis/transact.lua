@@ -57,7 +57,15 @@ for _ = 1, number() do
   local change = {}
   for c = 1, 7 do change[c] = number() end
   local rows = call('HGETALL', key)
-  if #rows == 0 and may_begin == '1' then rows = { start, '0,0,0,0,0,0,0' } end
+  if may_begin == '1' then
+    -- There may be others, of a reset that was known before.
+    local begins = true
+    for r = 1, #rows, 2 do begins = begins and rows[r] ~= start end
+    if begins then
+      rows[#rows + 1] = start
+      rows[#rows + 1] = '0,0,0,0,0,0,0'
+    end
+  end
   for r = 1, #rows, 2 do
     if tonumber(rows[r]) <= date then
       local counts = split(rows[r + 1])

@@ -31,6 +31,7 @@ use crate::domain::event::{CircuitDecision, Event};
 use crate::domain::operation::Operation;
 use crate::domain::throttle::Slots;
 use crate::domain::time::Timestamp;
+use crate::env::machine_name;
 use standings::OfSession;
 
 /// Name of the database file.
@@ -394,6 +395,10 @@ impl Store for SqliteStore {
 
     fn set_rebuilding(&mut self, rebuilding: bool) -> Result<()> {
         self.write(|db| meta::mark(db, meta::REBUILDING, rebuilding))
+    }
+
+    fn recovering(&mut self, _now: Timestamp) -> Result<Vec<String>> {
+        Ok(if self.is_rebuilding()? { vec![machine_name()] } else { Vec::new() })
     }
 
     fn renew(&mut self, epoch: &str) -> Result<String> {

@@ -96,7 +96,9 @@ fn effect(
         "SELECT operation FROM operations WHERE budget = ? AND value = ? AND window_start = ? ORDER BY seq",
     )?;
     let rows = query.query_map(params![budget, value, window_start.0], |r| r.get::<_, String>(0))?;
-    let operations: Vec<Operation> = rows.map(|text| parse(&text?)).collect::<Result<_>>()?;
+    let mut operations: Vec<Operation> = rows.map(|text| parse(&text?)).collect::<Result<_>>()?;
+    // One that is told again after a loss comes after what was decided since.
+    operations.sort_by_key(|operation| operation.at);
     Ok(Effect::of(operations.iter().filter(|o| is_meant(o)).map(|o| o.decision)))
 }
 

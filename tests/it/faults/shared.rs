@@ -98,7 +98,7 @@ pub const SHARED_STEPS: [(u64, Step); 21] = [
 /// The server, and what may happen to it.
 pub struct Shared {
     pub server: Server,
-    /// Whether it may lose what it knew. Decisions are lost with it.
+    /// Whether it may lose what it knew.
     pub losses: bool,
     stands_still: bool,
     copied: bool,
@@ -189,11 +189,6 @@ impl Shared {
 }
 
 impl World {
-    /// Whether persons may decide: what they decided goes with a store that loses all it knew.
-    pub fn may_decide(&self) -> bool {
-        self.shared.as_ref().is_none_or(|shared| !shared.losses)
-    }
-
     /// A session goes on on the other machine, from a copy of its transcript.
     pub fn resume_elsewhere(&mut self) {
         let is_there = |id: &str, machine| self.sessions.iter().any(|s| s.id == id && s.machine == machine);

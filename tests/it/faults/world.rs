@@ -235,6 +235,10 @@ impl World {
         if machine > 0 {
             namespace::called(&mut command, &format!("machine-{machine}"));
         }
+        if self.shared.is_some() && program == "fusebox" {
+            // The machine that runs the tests may be busy.
+            command.env("FUSEBOX_STORE_REDIS_TIMEOUT_MS", "1000");
+        }
         if let Some(session) = session {
             let session = &self.sessions[session];
             command.env("CLAUDE_PROJECT_DIR", &session.project);

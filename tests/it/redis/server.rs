@@ -134,6 +134,12 @@ impl Server {
         text(&self.command(words))
     }
 
+    /// Puts back what `DUMP` answered of a key.
+    pub fn restore(&self, key: &str, dumped: &[u8]) {
+        let words: [&[u8]; 5] = [b"RESTORE", key.as_bytes(), b"0", dumped, b"REPLACE"];
+        assert_eq!(self.try_command(&words).unwrap(), Value::Okay, "{key}");
+    }
+
     /// Ends it at once, and starts it again, empty, at the same addresses.
     pub fn restart(&mut self) {
         self.kill();
@@ -185,11 +191,11 @@ impl Server {
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
-    fn try_command(&self, words: &[&str]) -> io::Result<Value> {
+    fn try_command(&self, words: &[impl AsRef<[u8]>]) -> io::Result<Value> {
         let mut socket = UnixStream::connect(self.path("socket"))?;
         socket.set_read_timeout(Some(PATIENCE))?;
         let mut parser = Parser::new();
-        let mut ask = |words: &[&str]| {
+        let mut ask = |words: &[&[u8]]| {
             let mut command = redis::Cmd::new();
             for word in words {
                 command.arg(*word);
@@ -198,9 +204,9 @@ impl Server {
             parser.parse_value(&mut socket).map_err(io::Error::other)
         };
         if let Some(password) = &self.options.password {
-            assert_eq!(ask(&["AUTH", password])?, Value::Okay);
+            assert_eq!(ask(&[b"AUTH", password.as_bytes()])?, Value::Okay);
         }
-        ask(words)
+        ask(&words.iter().map(AsRef::as_ref).collect::<Vec<_>>())
     }
 
     /// Starts it, and waits until it answers; `false`: it ended.

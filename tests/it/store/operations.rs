@@ -16,8 +16,10 @@ conformance!(
     the_same_id_counts_once,
     the_same_id_at_once_counts_once,
     a_reset_counts_from_its_baseline,
+    a_reset_that_is_known_before_the_session,
     a_reset_ends_extensions,
     resets_follow_each_other,
+    told_again_they_count_by_their_dates,
     a_reset_of_history,
     a_deleted_budget_is_left_out,
     a_reset_brings_a_deleted_budget_back,
@@ -102,6 +104,18 @@ fn the_same_id_at_once_counts_once(backend: &dyn Backend) {
     assert_eq!((after.extension, after.operations), (18, 9));
 }
 
+/// A store that lost everything is told of decisions first. What other budgets count is not touched by them.
+fn a_reset_that_is_known_before_the_session(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    decide(store, "r", reset(10), second(15));
+    let other = Budget { name: "other".into(), ..hundred() };
+    for (n, sum) in [(20, 4), (30, 8)] {
+        let step = Step::of(&session("s")).facts(&[at(&format!("at {n}"), n, 4)]);
+        let applied = step.watching(&[watch(&hundred(), "s"), watch(&other, "s")]).apply(store);
+        assert_eq!(applied.states.iter().map(|state| state.used).collect::<Vec<_>>(), [sum, sum]);
+    }
+}
+
 fn a_reset_counts_from_its_baseline(backend: &dyn Backend) {
     for asked_before in [true, false] {
         let store = &mut *backend.fresh().open();
@@ -141,6 +155,15 @@ fn resets_follow_each_other(backend: &dyn Backend) {
     assert_eq!(stands(store).expect("not deleted").used, 20);
     // Back to a baseline of before, which was kept up meanwhile.
     assert_eq!(decide(store, "r3", reset(10), second(30)).expect("not deleted").used, 30);
+}
+
+/// A store that lost what was decided is told again, and something was decided in between.
+fn told_again_they_count_by_their_dates(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    decide(store, "later", extend(5), second(30));
+    decide(store, "first", extend(50), second(1));
+    let after = decide(store, "second", reset(2), second(2)).expect("not deleted");
+    assert_eq!((after.extension, after.operations, after.since), (5, 3, Some(second(2))));
 }
 
 fn a_reset_of_history(backend: &dyn Backend) {

@@ -16,6 +16,7 @@ conformance!(
     stores_have_epochs_of_their_own,
     a_new_store_is_not_to_be_filled,
     marked_and_unmarked,
+    recovering_while_marked,
     renewed_it_is_another_store,
     renewed_once_by_many_at_once,
     renewed_it_counts_the_same,
@@ -53,6 +54,19 @@ fn marked_and_unmarked(backend: &dyn Backend) {
         );
     }
     assert_eq!(store.epoch().expect("an epoch"), epoch, "it is the same store");
+}
+
+fn recovering_while_marked(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    store.see(&session("s"), NOW, false).expect("noted");
+    assert_eq!(store.recovering(NOW).expect("an answer"), [""; 0]);
+    store.set_rebuilding(true).expect("noted");
+    assert_eq!(store.recovering(NOW).expect("an answer").len(), 1);
+    store.set_rebuilding(false).expect("noted");
+    assert_eq!(store.recovering(NOW).expect("an answer"), [""; 0]);
+    let epoch = store.epoch().expect("an epoch");
+    store.renew(&epoch).expect("renewed");
+    assert_eq!(store.recovering(NOW).expect("an answer").len(), 1);
 }
 
 fn renewed_it_is_another_store(backend: &dyn Backend) {

@@ -1,0 +1,142 @@
+//! The ledger of this machine: what people decided about budgets here, so that a store which lost it can be told again.
+//!
+//! A line an operation, JSON, in the state folder. It only grows: decisions are few. Of the shared store it holds what
+//! was decided on this machine; others have theirs.
+
+use std::collections::HashSet;
+use std::fs::OpenOptions;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::domain::budget::{Budget, BudgetState};
+use crate::domain::operation::Operation;
+use crate::env::Stopwatch;
+use crate::store::{self, Store};
+
+/// Name of the file in the state folder.
+pub const FILE: &str = "operations.jsonl";
+
+/// A decision, and what is needed to record it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The tenant of the shared store that it was recorded in; `None`: the embedded one.
+    pub tenant: Option<String>,
+    /// The budget as it was configured then.
+    pub budget: Budget,
+    /// The decision.
+    pub operation: Operation,
+}
+
+/// What came of telling a store again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Decisions in the ledger that concern this store.
+    pub known: usize,
+    /// Those of them that the store did not know.
+    pub added: usize,
+    /// Whether the store knows all of them now.
+    pub complete: bool,
+}
+
+/// The ledger in a state folder.
+#[derive(Clone, Debug)]
+pub struct OperationLedger {
+    path: PathBuf,
+    tenant: Option<String>,
+}
+
+impl OperationLedger {
+    /// The ledger in `state_dir`, as far as it concerns the store that the configuration names.
+    pub fn of(state_dir: &Path, config: &Config) -> Self {
+        let tenant = config.redis.is_some().then(|| config.tenant.clone());
+        Self { path: state_dir.join(FILE), tenant }
+    }
+
+    /// The decisions that concern the store, oldest first, each once. A line that cannot be read is passed over: the
+    /// last one may be torn.
+    ///
+    /// # Errors
+    /// The file is there, and cannot be read.
+    pub fn read(&self) -> io::Result<Vec<Entry>> {
+        let bytes = match std::fs::read(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            read => read?,
+        };
+        let lines = bytes.split(|byte| *byte == b'\n');
+        let mut entries: Vec<Entry> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+        let mut seen = HashSet::new();
+        entries.retain(|entry| entry.tenant == self.tenant && seen.insert(entry.operation.id.clone()));
+        entries.sort_by_key(|entry| entry.operation.at);
+        Ok(entries)
+    }
+
+    /// Writes a decision down, and answers once it is on disk. One that stands there already is left alone.
+    ///
+    /// # Errors
+    /// It may not be there.
+    pub fn append(&self, budget: &Budget, operation: &Operation) -> io::Result<()> {
+        if self.read()?.iter().any(|entry| entry.operation.id == operation.id) {
+            return Ok(());
+        }
+        let (budget, operation) = (budget.clone(), operation.clone());
+        let entry = Entry { tenant: self.tenant.clone(), budget, operation };
+        let dir = self.path.parent().unwrap_or(Path::new("/"));
+        store::sqlite::make_private_dir(dir).map_err(io::Error::other)?;
+        let mut options = OpenOptions::new();
+        options.create(true).read(true).append(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+        let mut file = options.open(&self.path)?;
+        let mut line = serde_json::to_vec(&entry)?;
+        line.push(b'\n');
+        // Half a line, of a writer that was killed, must not swallow this one.
+        if is_torn(&mut file)? {
+            line.insert(0, b'\n');
+        }
+        // One write: lines of several writers do not mix.
+        file.write_all(&line)?;
+        file.sync_all()?;
+        std::fs::File::open(dir)?.sync_all()
+    }
+
+    /// Records in the store what it does not know. Begins nothing new after `for_ms` milliseconds.
+    ///
+    /// # Errors
+    /// The ledger cannot be read, or the store not be written.
+    pub fn replay(&self, store: &mut dyn Store, for_ms: Option<i64>) -> store::Result<Replayed> {
+        let entries = self.read().map_err(|error| store::StoreError::Unusable {
+            path: self.path.clone(),
+            problem: error.to_string(),
+            remedy: "Make it readable for you: it holds what was decided about budgets".into(),
+        })?;
+        let mut replayed = Replayed { known: entries.len(), added: 0, complete: true };
+        if entries.is_empty() {
+            return Ok(replayed);
+        }
+        let started = Stopwatch::start();
+        let there: HashSet<String> = store.operations(None)?.into_iter().map(|known| known.id).collect();
+        for Entry { budget, operation, .. } in entries.iter().filter(|e| !there.contains(&e.operation.id)) {
+            if for_ms.is_some_and(|ms| started.ms() > ms) {
+                replayed.complete = false;
+                break;
+            }
+            let window = budget.window.at(operation.at);
+            store.operate(operation, &BudgetState::fresh(budget, &operation.value, window))?;
+            replayed.added += 1;
+        }
+        Ok(replayed)
+    }
+}
+
+/// Whether the last line has no end.
+fn is_torn(file: &mut std::fs::File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
+}

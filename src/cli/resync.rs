@@ -1,0 +1,72 @@
+//! `fusebox resync`: reads everything of this machine again, and says what was missing.
+
+use anstyle::{AnsiColor, Style};
+
+use super::attended::refuse_in_agent;
+use super::{Io, render, select, status};
+use crate::app::brief::grouped;
+use crate::app::resync::{self, Resynced};
+use crate::env::Env;
+
+/// Read every transcript of this machine again, from its start, into the store.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Nothing counts twice, however often it is read. Also told again is what people decided about
+budgets on this machine. Hooks do by themselves what is needed after a loss; this is for who wants to be sure.
+Exit code 1: some of it could not be read or recorded.
+
+Examples:
+  fusebox resync
+  fusebox resync --json | jq '.budgets'   the budgets whose count was another one"
+)]
+pub struct ResyncArgs {
+    /// Write JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// It runs in an agent's shell; a configuration or a store that cannot be used.
+pub fn run(args: &ResyncArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    refuse_in_agent(env, "fusebox resync")?;
+    let (mut guard, _) = select::opened(env, io.err)?;
+    let bar = select::bar("reading transcripts");
+    let resynced = resync::resync(&mut guard, |done, all| {
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    let resynced = resynced?;
+    if args.json {
+        render::json(io.out, &resynced)?;
+    } else {
+        show(&resynced, io)?;
+    }
+    for (session, why) in &resynced.incomplete {
+        writeln!(io.err, "fusebox: session {session} was not read to its end: {why}")?;
+    }
+    Ok(if resynced.incomplete.is_empty() { 0 } else { 1 })
+}
+
+fn show(resynced: &Resynced, io: &mut Io) -> anyhow::Result<()> {
+    let Resynced { sessions, requests, requests_added, operations, operations_added, .. } = resynced;
+    writeln!(
+        io.out,
+        "Read {sessions} sessions from their start: {} requests, {} of them missing in the store.",
+        grouped(*requests),
+        grouped(*requests_added)
+    )?;
+    writeln!(io.out, "Told again {operations} decisions: {operations_added} of them missing in the store.")?;
+    for budget in &resynced.budgets {
+        let (before, after) = (grouped(budget.before), grouped(budget.after));
+        let (name, value, unit) = (&budget.name, &budget.value, budget.unit.noun());
+        let bold = Style::new().fg_color(Some(AnsiColor::Yellow.into())).bold();
+        writeln!(io.out, "  {bold}{name}{bold:#} {value}: {before} → {after} {unit}")?;
+    }
+    if resynced.budgets.is_empty() {
+        writeln!(io.out, "No budget's count has changed.")?;
+    }
+    status::recovering(&resynced.store, io)
+}

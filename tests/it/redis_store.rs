@@ -1,0 +1,33 @@
+//! The shared store with the hooks: what they do while it fails, and how it recovers, to the token.
+
+mod failing;
+mod ledger;
+mod machines;
+mod recovering;
+mod resync;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Home, Ran};
+
+/// A home whose store is at this address.
+pub fn home_at(url: &str) -> Home {
+    let home = Home::new().var("FUSEBOX_STORE_REDIS_URL", url).var("FUSEBOX_STORE_TENANT", "acme");
+    // Long enough for a busy machine.
+    home.var("FUSEBOX_STORE_REDIS_TIMEOUT_MS", "1000")
+}
+
+/// Appends messages of 100 tokens each to a session, and calls the hook after the last one's tool.
+pub fn respond(home: &Home, session: &str, messages: std::ops::RangeInclusive<usize>) -> Ran {
+    let lines: Vec<Value> = messages.map(|n| crate::harness::message(n, 90, 10)).collect();
+    home.append(&home.transcript(session), &lines);
+    home.hook("PostToolUse", session, json!({"tool_name": "Bash", "tool_response": ""}))
+}
+
+/// What is used of a budget of a session, and its limit in force.
+pub fn used(home: &Home, session: &str, budget: &str) -> (u64, u64) {
+    let status = home.status(session);
+    let budgets = status["budgets"].as_array().unwrap();
+    let found = budgets.iter().find(|b| b["name"] == budget).unwrap_or_else(|| panic!("{status}"));
+    (found["used"].as_u64().unwrap(), found["limit"].as_u64().unwrap())
+}

@@ -1,0 +1,81 @@
+//! Several machines and one store that is to be filled again: each of them by itself.
+
+use fusebox::store::redis::address::Address;
+use fusebox::store::redis::{Place, RedisStore};
+use fusebox::store::{Session, Store};
+
+use crate::redis::{LIMITS, Server};
+use fusebox::domain::time::Timestamp;
+use fusebox::env::clock;
+
+/// A machine's handle on the store of one tenant.
+fn of(server: &Server, machine: fn() -> String) -> RedisStore {
+    let address = Address::parse(&server.socket_url()).unwrap();
+    RedisStore::new(Place { address, limits: LIMITS, tenant: "acme".into(), machine, memory: None })
+}
+
+/// What a machine is called where it reads its user's transcripts.
+fn name(machine: &str) -> String {
+    format!("{machine}:{}", fusebox::env::uid())
+}
+
+fn see(store: &mut RedisStore, session: &str, at: Timestamp) {
+    store.see(&Session { id: session.into(), ..Session::default() }, at, false).unwrap();
+}
+
+#[test]
+fn each_machine_fills_its_own_part() {
+    let Some(server) = Server::start() else { return };
+    let (a, b) = (&mut of(&server, || "a".into()), &mut of(&server, || "b".into()));
+    let now = clock();
+    see(a, "s", now);
+    see(b, "t", now);
+    let epoch = a.epoch().unwrap();
+    let renewed = a.renew(&epoch).unwrap();
+    assert_eq!(a.recovering(now).unwrap(), [name("a"), name("b")]);
+    a.set_rebuilding(false).unwrap();
+    assert_eq!((a.is_rebuilding().unwrap(), b.is_rebuilding().unwrap()), (false, true));
+    assert_eq!(a.recovering(now).unwrap(), [name("b")]);
+    // The other one finds out later, and marks it once more: that is its own business.
+    b.set_rebuilding(true).unwrap();
+    assert_eq!((a.is_rebuilding().unwrap(), b.is_rebuilding().unwrap()), (false, true));
+    b.set_rebuilding(false).unwrap();
+    assert_eq!(b.recovering(now).unwrap(), [""; 0]);
+    // Of another store everybody reads again.
+    b.renew(&renewed).unwrap();
+    assert_eq!((a.is_rebuilding().unwrap(), b.is_rebuilding().unwrap()), (true, true));
+}
+
+#[test]
+fn a_machine_that_nobody_has_seen_for_long_is_not_waited_for() {
+    let Some(server) = Server::start() else { return };
+    let (a, b) = (&mut of(&server, || "a".into()), &mut of(&server, || "b".into()));
+    let now = clock();
+    let days = |n: i64| now.plus_millis(n * 24 * 3600 * 1000);
+    see(b, "t", days(-39));
+    see(a, "s", now);
+    let epoch = a.epoch().unwrap();
+    a.renew(&epoch).unwrap();
+    a.set_rebuilding(false).unwrap();
+    assert_eq!(a.recovering(now).unwrap(), [name("b")]);
+    assert_eq!(a.recovering(days(2)).unwrap(), [""; 0]);
+    see(a, "s", days(2));
+    assert_eq!(server.text(&["ZRANGE", "fusebox:{acme}:d:machines", "0", "-1"]), name("a"));
+}
+
+#[test]
+fn a_machine_that_finds_an_emptied_store_is_known_from_then_on() {
+    let Some(server) = Server::start() else { return };
+    let (a, b) = (&mut of(&server, || "a".into()), &mut of(&server, || "b".into()));
+    see(a, "s", clock());
+    server.command(&["FLUSHALL"]);
+    b.set_rebuilding(true).unwrap();
+    assert_eq!(a.recovering(clock()).unwrap(), [name("b")]);
+    a.set_rebuilding(true).unwrap();
+    b.set_rebuilding(false).unwrap();
+    assert_eq!(a.recovering(clock()).unwrap(), [name("a")]);
+    // Every key ends by itself.
+    for key in server.text(&["KEYS", "*"]).lines() {
+        assert_ne!(server.text(&["TTL", key]), "-1", "{key}");
+    }
+}

@@ -1,0 +1,171 @@
+//! A shared store that lost what it knew, all of it or the end: it is read again from the transcripts, to the token.
+
+use redis::Value;
+use serde_json::{Value as Json, json};
+
+use super::{home_at, used};
+use crate::harness::{Home, Ran, message};
+use crate::redis::Server;
+use fusebox::env::clock;
+
+/// A budget of a session, and one of all of the user's.
+const BUDGETS: &str = "[[budget]]\nname = \"session\"\nlimit = 100_000\n\n[[budget]]\nname = \"all\"\nscope = \"user\"\nlimit = 1_000_000\nwindow = \"month\"\n";
+
+/// Messages of now, of 100 tokens each, and the hook after the last one.
+fn respond(home: &Home, session: &str, messages: std::ops::RangeInclusive<usize>) -> Ran {
+    let of_now = |n| {
+        let mut line = message(n, 90, 10);
+        line["timestamp"] = Json::from(clock().to_rfc3339());
+        line
+    };
+    let lines: Vec<Json> = messages.map(of_now).collect();
+    home.append(&home.transcript(session), &lines);
+    home.hook("PostToolUse", session, json!({"tool_name": "Bash", "tool_response": ""}))
+}
+
+/// Everything that a server holds.
+fn copy(server: &Server) -> Vec<(String, Vec<u8>)> {
+    let keys = server.text(&["KEYS", "*"]);
+    let of = |key: &str| match server.command(&["DUMP", key]) {
+        Value::BulkString(bytes) => (key.to_owned(), bytes),
+        other => panic!("{key}: {other:?}"),
+    };
+    keys.lines().map(of).collect()
+}
+
+/// A home with two sessions, of three messages and of two.
+fn begun(server: &Server) -> Home {
+    let home = home_at(&server.socket_url());
+    home.configure(BUDGETS);
+    for (session, messages) in [("s", 1..=3), ("t", 21..=22)] {
+        assert!(home.hook("SessionStart", session, json!({"source": "startup"})).is_silent());
+        assert!(respond(&home, session, messages).is_silent());
+    }
+    home
+}
+
+/// What is counted after everything that there is was read.
+fn is_exact(home: &Home, s: u64, t: u64) {
+    assert_eq!((used(home, "s", "session").0, used(home, "t", "session").0), (s, t));
+    assert_eq!(used(home, "s", "all").0, s + t);
+    let found = home.fusebox(&["resync", "--json"]).json();
+    assert_eq!((&found["requests_added"], &found["budgets"]), (&json!(0), &json!([])), "{found}");
+    assert_eq!(found["store"]["recovering"], json!([]));
+}
+
+#[test]
+fn emptied() {
+    let Some(server) = Server::start() else { return };
+    let home = begun(&server);
+    server.command(&["FLUSHALL"]);
+    assert!(respond(&home, "s", 4..=4).is_silent());
+    let journal = home.journal();
+    assert!(
+        journal.lines().count() == 1 && journal.contains("does not know this session any more"),
+        "{journal}"
+    );
+    // The other session's part is missing until somebody reads it: that is said.
+    let machines = server.text(&["ZRANGE", "fusebox:{acme}:d:machines", "0", "-1"]);
+    assert_eq!(machines.lines().count(), 1, "{machines}");
+    let mark = server.text(&["GET", "fusebox:{acme}:d:rebuilding"]);
+    assert_eq!(mark, server.text(&["GET", "fusebox:{acme}:d:epoch"]));
+    is_exact(&home, 400, 200);
+}
+
+#[test]
+fn emptied_and_filled_by_hooks_alone() {
+    let Some(server) = Server::start() else { return };
+    let home = begun(&server);
+    server.command(&["FLUSHALL"]);
+    // Of a session that was not there before: the others' transcripts are read all the same.
+    assert!(respond(&home, "s", 4..=4).is_silent());
+    assert!(home.hook("SessionStart", "new", json!({"source": "startup"})).is_silent());
+    assert_eq!(server.text(&["ZCARD", "fusebox:{acme}:d:messages:t"]), "2");
+    let epoch = server.text(&["GET", "fusebox:{acme}:d:epoch"]);
+    assert_eq!(server.text(&["SCARD", &format!("fusebox:{{acme}}:d:filled:{epoch}")]), "1");
+    is_exact(&home, 400, 200);
+}
+
+#[test]
+fn restarted_empty() {
+    let Some(mut server) = Server::start() else { return };
+    let home = begun(&server);
+    server.kill();
+    assert!(respond(&home, "s", 4..=4).is_silent());
+    let journal = home.journal();
+    assert!(journal.contains("cannot be reached: there is no such socket"), "{journal}");
+    server.restart();
+    home.wake_store("s");
+    assert!(respond(&home, "t", 23..=23).is_silent());
+    is_exact(&home, 400, 300);
+}
+
+#[test]
+fn failed_over_to_a_replica_that_lagged_behind() {
+    let Some(server) = Server::start() else { return };
+    let home = begun(&server);
+    let behind = copy(&server);
+    let epoch = home.status("s")["store"]["epoch"].clone();
+    respond(&home, "s", 4..=6);
+    respond(&home, "t", 23..=23);
+    let extend = ["budget", "extend", "session", "--session", "s", "--tokens", "5", "--reason", "a test"];
+    assert_eq!(home.fusebox(&extend).code, 0);
+    server.command(&["FLUSHALL"]);
+    behind.iter().for_each(|(key, bytes)| server.restore(key, bytes));
+    assert!(respond(&home, "s", 7..=7).is_silent());
+    let journal = home.journal();
+    assert!(journal.lines().count() == 1 && journal.contains("went back in time"), "{journal}");
+    assert_ne!(home.status("s")["store"]["epoch"], epoch, "it is another store");
+    assert_eq!(used(&home, "s", "session"), (700, 100_005));
+    is_exact(&home, 700, 300);
+}
+
+/// Who asks for numbers notices, before any hook does.
+#[test]
+fn a_loss_that_no_hook_has_seen() {
+    let Some(server) = Server::start() else { return };
+    let home = begun(&server);
+    let behind = copy(&server);
+    respond(&home, "t", 23..=24);
+    server.command(&["FLUSHALL"]);
+    behind.iter().for_each(|(key, bytes)| server.restore(key, bytes));
+    is_exact(&home, 300, 400);
+    server.command(&["FLUSHALL"]);
+    is_exact(&home, 300, 400);
+}
+
+/// Two homes, as of two users' machines: each fills its part, when it comes.
+#[test]
+fn each_home_fills_its_own_part() {
+    let Some(server) = Server::start() else { return };
+    let (a, b) = (begun(&server), home_at(&server.socket_url()));
+    b.configure(BUDGETS);
+    respond(&b, "b", 31..=34);
+    assert_eq!(used(&a, "s", "all").0, 900);
+    server.command(&["FLUSHALL"]);
+    respond(&a, "s", 4..=4);
+    assert_eq!(used(&a, "s", "all").0, 600, "what only the other one has is not there yet");
+    respond(&b, "b", 35..=35);
+    assert_eq!((used(&b, "b", "all").0, used(&a, "s", "all").0), (1100, 1100));
+}
+
+#[test]
+fn while_a_machine_is_missing_the_status_says_so() {
+    let Some(server) = Server::start() else { return };
+    let home = begun(&server);
+    let now = clock().0.to_string();
+    server.command(&["ZADD", "fusebox:{acme}:d:machines", &now, "elsewhere:1000"]);
+    assert_eq!(home.status("s")["store"]["recovering"], json!([]));
+    let behind = copy(&server);
+    respond(&home, "s", 4..=4);
+    server.command(&["FLUSHALL"]);
+    behind.iter().for_each(|(key, bytes)| server.restore(key, bytes));
+    respond(&home, "s", 5..=5);
+    let store = home.status("s")["store"].clone();
+    assert_eq!((&store["kind"], &store["recovering"]), (&json!("redis"), &json!(["elsewhere:1000"])));
+    let said = home.fusebox(&["status", "--session", "s"]).stdout;
+    assert!(
+        said.contains("recovering: the redis store lost something") && said.contains("elsewhere"),
+        "{said}"
+    );
+}
