@@ -172,8 +172,7 @@ fn read_with<'a>(
     guard.cache.store_asleep_until = None;
     // Of a session of another machine there is nothing to be read here, and nothing to be said; a batch of it would
     // only look as if its own machine had recorded one.
-    let is_here = guard.call.transcript.as_ref().is_some_and(|transcript| transcript.exists());
-    if guard.config.redis.is_some() && !is_here {
+    if guard.config.redis.is_some() && guard.call.transcript.is_none() {
         let metered = guard.look_on();
         return (guard, metered);
     }
