@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::RedisStore;
+use super::keys::Keys;
 use super::plan::{Alerting, Bound, Done, Frame, Reply, Wanted, counts};
 use super::standings::OfSession;
 use super::workspace::{Charged, Workspace};
@@ -166,7 +167,7 @@ impl RedisStore {
                 end = Some(end.map_or(installed, |end| end.min(installed)));
             }
             let from = key.since.max(key.start).0;
-            words.push(self.keys.counter(&family(&key.spec), &key.value, key.start.0));
+            words.push(counter_key(&self.keys, installed, &family(&key.spec), &key.value, key.start.0));
             words.push(key.since.0.to_string());
             words.push(key.spec.scope.name().to_owned());
             words.push(key.value.clone());
@@ -273,7 +274,7 @@ fn make(
             || (is_session && workspace.new.contains(value))
     };
     for (moved, change) in changes.iter() {
-        let key = keys.counter(&moved.spec, &moved.value, moved.start);
+        let key = counter_key(keys, installed, &moved.spec, &moved.value, moved.start);
         let may_begin = may_begin(workspace, &moved.spec, &moved.value, moved.start);
         workspace.plan.moves.push((key, moved.clone(), *change, may_begin));
     }
@@ -286,7 +287,7 @@ fn make(
             let key = CounterKey { spec, value: watch.value.clone(), start: state.window.start, since };
             let name = family(&spec);
             let wanted = Wanted {
-                key: keys.counter(&name, &key.value, key.start.0),
+                key: counter_key(keys, installed, &name, &key.value, key.start.0),
                 since: since.0,
                 may_begin: since == key.start && may_begin(workspace, &name, &key.value, key.start.0),
             };
@@ -328,6 +329,14 @@ fn make(
         workspace.plan.claim_alerts = outcome.watched.iter().map(|watched| place(&watched.state)).collect();
     }
     Ok((outcome, counters))
+}
+
+/// The key of a counter. One of the history is of one installation: what was counted before that was known is not its.
+fn counter_key(keys: &Keys, installed: Option<Timestamp>, spec: &str, value: &str, start: i64) -> String {
+    match installed {
+        Some(at) if spec.starts_with("history ") => keys.counter(&format!("{spec} {}", at.0), value, start),
+        _ => keys.counter(spec, value, start),
+    }
 }
 
 /// The tokens that throttling goes by, after this step: nobody may count in between.

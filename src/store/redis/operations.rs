@@ -122,39 +122,8 @@ impl RedisStore {
     pub(super) fn note_installation(&mut self, now: Timestamp) -> Result<()> {
         let key = self.keys.installed();
         let ttl = (10 * DECIDED_S).to_string();
-        let noted = self.ask(&["SET", &key, &now.0.to_string(), "NX", "EX", &ttl])?;
-        if plan::bytes(noted)?.is_none() {
-            return Ok(());
-        }
-        // What counted as history without it is added up anew.
-        let prefix = self.keys.counter("history ", "", 0);
-        let prefix = prefix.split("history ").next().unwrap_or_default().to_owned() + "history ";
-        let mut cursor = "0".to_owned();
-        loop {
-            let answer = plan::list(self.ask(&[
-                "SCAN",
-                &cursor,
-                "MATCH",
-                &format!("{}*", escaped(&prefix)),
-                "COUNT",
-                "500",
-            ])?)?;
-            let mut parts = answer.into_iter();
-            cursor = plan::text(parts.next().unwrap_or(Value::Nil))?;
-            for key in plan::list(parts.next().unwrap_or(Value::Nil))? {
-                self.add_up_anew(&plan::text(key)?)?;
-            }
-            if cursor == "0" {
-                return Ok(());
-            }
-        }
+        self.ask(&["SET", &key, &now.0.to_string(), "NX", "EX", &ttl]).map(drop)
     }
-}
-
-/// A name as a pattern that only it matches.
-fn escaped(name: &str) -> String {
-    let special = |c: char| matches!(c, '*' | '?' | '[' | ']' | '\\' | '^');
-    name.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
 }
 
 fn words(words: &[&str]) -> Vec<Vec<u8>> {

@@ -153,27 +153,6 @@ impl RedisStore {
         }
         Ok(values)
     }
-
-    /// Adds up anew what stands under a key of counters of the history.
-    pub(super) fn add_up_anew(&mut self, key: &str) -> Result<()> {
-        let Some((head, rest)) = key.split_once("counter:") else { return Ok(()) };
-        let mut parts = rest.splitn(3, '|');
-        let (Some(_), Some(start), Some(value)) = (parts.next(), parts.next(), parts.next()) else {
-            return Ok(());
-        };
-        let installed = self.installed_at()?.unwrap_or_default();
-        let fields = self.texts(&["HKEYS", key])?;
-        self.ask(&["DEL", key])?;
-        for since in fields {
-            let from = since.parse::<i64>().unwrap_or(i64::MIN).max(start.parse().unwrap_or(i64::MIN));
-            let from = if from == i64::MIN { "-inf".to_owned() } else { from.to_string() };
-            let (ttl, end) = (KEPT_S.to_string(), installed.0.to_string());
-            let words = [head, &ttl, "1", key, &since, "history", value, &from, &end];
-            let words: Vec<Vec<u8>> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
-            self.link.add_up(&self.keys, &words)?;
-        }
-        Ok(())
-    }
 }
 
 /// Notes that a session was seen: its client (a resumed session has a new one), its end. What it is charged to stays.

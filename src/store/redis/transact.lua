@@ -122,7 +122,8 @@ for _ = 1, number() do
   local change = {}
   for c = 1, 7 do change[c] = number() end
   local rows = rows_of(key)
-  if next(rows) == nil and may_begin == '1' then rows[start] = NOTHING end
+  -- There may be others, of a reset that was known before.
+  if may_begin == '1' and not rows[start] then rows[start] = NOTHING end
   for since, text in pairs(rows) do
     if tonumber(since) <= date then
       local counts = split(text)

@@ -111,7 +111,7 @@ fn random_faults_lose_and_repeat_nothing() {
     namespace::with_mounts(this_test!(), || run_seeds((3, 240), |seed| Some(World::new(seed, true))));
 }
 
-/// Seeds with an odd number have a server that loses what it knew; the others have persons who decide.
+/// With seeds of odd numbers the server loses what it knew, from time to time.
 #[test]
 fn machines_that_share_a_store_lose_and_repeat_nothing() {
     if !cfg!(feature = "test-clock") {

@@ -1,6 +1,6 @@
 //! Machines that share a store: what goes wrong with it, and what must be so in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -101,7 +101,7 @@ pub const SHARED_STEPS: [(u64, Step); 21] = [
 /// The server, and what may happen to it.
 pub struct Shared {
     pub server: Server,
-    /// Whether it may lose what it knew. Decisions are lost with it.
+    /// Whether it may lose what it knew.
     pub losses: bool,
     stands_still: bool,
     copied: bool,
@@ -147,7 +147,28 @@ impl Shared {
             Alert { json, since: 0, shown: !unshown.contains(&id), claimed }
         };
         let alerts = self.keys("d:alert:*").into_iter().filter(|key| !key.ends_with(":claim"));
-        alerts.map(alert).collect()
+        let mut alerts: Vec<Alert> = alerts.map(alert).collect();
+        self.tell_resets(&mut alerts);
+        alerts
+    }
+
+    /// An alert is raised again after a reset, and does not say after which: as many times as there were resets it is taken
+    /// to be another one.
+    fn tell_resets(&self, alerts: &mut [Alert]) {
+        let place = |json: &Value| ["budget", "value", "window_start"].map(|name| json[name].to_string());
+        let mut resets: BTreeMap<_, i64> = BTreeMap::new();
+        for operation in self.operations().iter().filter(|operation| operation["kind"] == "reset") {
+            *resets.entry(place(operation)).or_default() += 1;
+        }
+        let mut seen: BTreeMap<_, i64> = BTreeMap::new();
+        for alert in alerts {
+            let before = seen
+                .entry((place(&alert.json), ["threshold", "limit"].map(|name| alert.json[name].to_string())))
+                .or_default();
+            let most = resets.get(&place(&alert.json)).copied().unwrap_or_default();
+            alert.since = if *before <= most { *before } else { 0 };
+            *before += 1;
+        }
     }
 
     /// When it was told that Fusebox was installed.
@@ -192,11 +213,6 @@ impl Shared {
 }
 
 impl World {
-    /// Whether persons may decide: what they decided goes with a store that loses all it knew.
-    pub fn may_decide(&self) -> bool {
-        self.shared.as_ref().is_none_or(|shared| !shared.losses)
-    }
-
     /// A session goes on on the other machine, from a copy of its transcript.
     pub fn resume_elsewhere(&mut self) {
         let is_there = |id: &str, machine| self.sessions.iter().any(|s| s.id == id && s.machine == machine);

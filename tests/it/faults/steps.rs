@@ -328,7 +328,7 @@ impl World {
 
     /// A person decides.
     pub fn decide(&mut self) {
-        if self.sessions.is_empty() || !self.may_decide() {
+        if self.sessions.is_empty() {
             return;
         }
         let session = self.random.below(self.sessions.len());

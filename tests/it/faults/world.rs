@@ -235,6 +235,10 @@ impl World {
         if machine > 0 {
             namespace::called(&mut command, &format!("machine-{machine}"));
         }
+        if self.shared.is_some() && program == "fusebox" {
+            // The machine that runs the tests may be busy.
+            command.env("FUSEBOX_STORE_REDIS_TIMEOUT_MS", "1000");
+        }
         if let Some(session) = session {
             let session = &self.sessions[session];
             command.env("CLAUDE_PROJECT_DIR", &session.project);
@@ -321,7 +325,8 @@ impl World {
         kill: Option<At>,
     ) -> (Option<i32>, String, String) {
         let mut command = self.command("fusebox", machine, None);
-        command.args(arguments);
+        // A person waits longer than a hook does.
+        command.args(arguments).env("FUSEBOX_STORE_REDIS_TIMEOUT_MS", "1000");
         match kill {
             Some(at) => {
                 let killed = run_killed_at(command, b"", at);

@@ -16,6 +16,7 @@ conformance!(
     the_same_id_counts_once,
     the_same_id_at_once_counts_once,
     a_reset_counts_from_its_baseline,
+    a_reset_that_is_known_before_the_session,
     a_reset_ends_extensions,
     resets_follow_each_other,
     told_again_they_count_by_their_dates,
@@ -101,6 +102,18 @@ fn the_same_id_at_once_counts_once(backend: &dyn Backend) {
     let store = &mut *backend.open();
     let after = stands(store).expect("not deleted");
     assert_eq!((after.extension, after.operations), (18, 9));
+}
+
+/// A store that lost everything is told of decisions first. What other budgets count is not touched by them.
+fn a_reset_that_is_known_before_the_session(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    decide(store, "r", reset(10), second(15));
+    let other = Budget { name: "other".into(), ..hundred() };
+    for (n, sum) in [(20, 4), (30, 8)] {
+        let step = Step::of(&session("s")).facts(&[at(&format!("at {n}"), n, 4)]);
+        let applied = step.watching(&[watch(&hundred(), "s"), watch(&other, "s")]).apply(store);
+        assert_eq!(applied.states.iter().map(|state| state.used).collect::<Vec<_>>(), [sum, sum]);
+    }
 }
 
 fn a_reset_counts_from_its_baseline(backend: &dyn Backend) {
