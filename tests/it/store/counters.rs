@@ -23,6 +23,7 @@ conformance!(
     a_late_message_counts_in_its_own_window,
     asking_records_nothing,
     questions_of_one_batch_are_answered_apart,
+    counted_anew_they_are_what_they_were,
 );
 
 /// A session with a value in every scope, and the values that its message has.
@@ -214,4 +215,31 @@ fn questions_of_one_batch_are_answered_apart(backend: &dyn Backend) {
     let states = Step::of(&session("s")).facts(&both).watching(&watches).apply(store).states;
     let stand: Vec<_> = states.iter().map(|s| (s.used, s.limit(), s.status().name())).collect();
     assert_eq!(stand, [(20, 20, "paused"), (20, 200, "active"), (10, 20, "warning")]);
+}
+
+fn counted_anew_they_are_what_they_were(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    let (session, message, values) = full();
+    let windows = [every(Period::Day), every(Period::Month), WindowRule::LIFETIME];
+    let budgets = values.iter().flat_map(|(scope, value)| windows.map(|window| (*scope, *value, window)));
+    let watches: Vec<_> = budgets
+        .filter(|(scope, _, window)| *scope == Scope::Session || *window != WindowRule::LIFETIME)
+        .map(|(scope, value, window)| {
+            let name = format!("{} {}", scope.name(), window.period.name());
+            watch(&Budget { name, window, ..budget(scope, 1000) }, value)
+        })
+        .collect();
+    let used = |store: &mut dyn Store| -> Vec<u64> {
+        store.states(&watches, NOW).unwrap().iter().map(|state| state.used).collect()
+    };
+    Step::of(&session).facts(&facts([message.clone()])).watching(&watches).apply(store);
+    assert_eq!(used(store), vec![10; watches.len()]);
+    store.count_anew(&watches, NOW).unwrap();
+    assert_eq!(used(store), vec![10; watches.len()]);
+    // And they are moved on from there.
+    let next = Message { key: response("b", 0).key, ..message };
+    Step::of(&session).facts(&facts([next])).watching(&watches).apply(store);
+    assert_eq!(used(store), vec![20; watches.len()]);
+    store.count_anew(&watches, NOW).unwrap();
+    assert_eq!(used(store), vec![20; watches.len()]);
 }
