@@ -432,7 +432,11 @@ fn embedded(env: &Env) -> crate::store::Result<(SqliteStore, Option<String>)> {
     Ok((opened.store, opened.set_aside.as_deref().map(corrupt)))
 }
 
-fn shared(
+/// The shared store that a configuration names.
+///
+/// # Errors
+/// Its address or its password's file cannot be read.
+pub fn shared(
     env: &Env,
     config: &Config,
     redis: &RedisConfig,

@@ -16,6 +16,7 @@ pub mod project;
 pub mod prompt_command;
 pub mod protect;
 pub mod rebuild;
+pub mod recount;
 pub mod report;
 pub mod resync;
 pub mod store_status;

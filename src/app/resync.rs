@@ -8,6 +8,7 @@ use super::guard::Guard;
 use super::operate::Refusal;
 use super::operation_ledger::OperationLedger;
 use super::rebuild;
+use super::recount;
 use super::report;
 use super::store_status::StoreStatus;
 use crate::domain::budget::Unit;
@@ -89,6 +90,10 @@ pub fn resync(guard: &mut Guard, mut progress: impl FnMut(usize, usize)) -> Resu
     if incomplete.is_empty() && ask(guard, |store| store.epoch())? == epoch {
         ask(guard, |store| store.set_rebuilding(false))?;
     }
+    // Counters can be wrong by themselves, where others write them too.
+    let rows = ask(guard, |store| store.sessions())?;
+    let (watches, now) = (recount::watches(guard, &rows, |id| ids.contains(id))?, guard.env.now);
+    ask(guard, |store| store.count_anew(&watches, now))?;
     let after = counted(guard, &ids)?;
     let changed = |((name, value), (unit, after)): (&(String, String), &(Unit, u64))| {
         let before = before.budgets.get(&(name.clone(), value.clone())).map_or(0, |(_, used)| *used);

@@ -155,6 +155,7 @@ fn load_bounded_by(env: &Env, project_dir: Option<&Path>, managed: &Path) -> Loa
     draft.hold_to(&bounds);
     draft.check_task_type();
     draft.check_throttle();
+    draft.check_windows();
 
     // With the project's word for the home, the stamp looked at the wrong files.
     let stamp = if by_project.names("HOME") { Stamp::NEVER } else { stamp };

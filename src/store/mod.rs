@@ -300,6 +300,15 @@ pub trait Store {
     /// The store cannot be read.
     fn states_before(&mut self, watches: &[Watch], moment: Timestamp) -> Result<Vec<BudgetState>>;
 
+    /// Adds up anew, from the messages, what these budgets count. (What a store keeps by itself cannot differ from that; a
+    /// shared one can be written by others.)
+    ///
+    /// # Errors
+    /// Some of them count what they did.
+    fn count_anew(&mut self, _watches: &[Watch], _now: Timestamp) -> Result<()> {
+        Ok(())
+    }
+
     /// All alerts, newest first.
     ///
     /// # Errors

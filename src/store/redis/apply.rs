@@ -41,6 +41,17 @@ struct Outcome {
     crowded: Option<Crowded>,
 }
 
+/// What becomes of a sum.
+#[derive(Clone, Copy)]
+pub(super) enum Keeping {
+    /// Nothing: it is only wanted.
+    Nothing = 0,
+    /// It is kept where there is none.
+    WhereMissing = 1,
+    /// It is kept in place of what is there.
+    Over = 2,
+}
+
 /// A counter of a step, and the end of its window.
 struct Counter {
     key: CounterKey,
@@ -112,7 +123,11 @@ impl RedisStore {
                 Reply::Missing(missing) => {
                     let installed = self.installed_at()?;
                     let missing: Vec<&Counter> = missing.iter().filter_map(|at| counters.get(*at)).collect();
-                    self.add_up(missing.into_iter().map(|c| (&c.key, c.end)), installed, true)?;
+                    self.add_up(
+                        missing.into_iter().map(|c| (&c.key, c.end)),
+                        installed,
+                        Keeping::WhereMissing,
+                    )?;
                 }
             }
         }
@@ -135,15 +150,15 @@ impl RedisStore {
         }
     }
 
-    /// Counters, added up from the messages, and kept where `writes`.
+    /// Counters, added up from the messages, and kept as `keeping` says.
     pub(super) fn add_up<'c>(
         &mut self,
         counters: impl Iterator<Item = (&'c CounterKey, Option<Timestamp>)>,
         installed: Option<Timestamp>,
-        writes: bool,
+        keeping: Keeping,
     ) -> Result<Vec<Counts>> {
         let mut words = vec![self.keys.data_prefix(), super::KEPT_S.to_string()];
-        words.push(if writes { "1" } else { "0" }.into());
+        words.push((keeping as u8).to_string());
         for (key, end) in counters {
             let mut end = end.map(|end| end.0);
             if key.spec.scope == Scope::History {

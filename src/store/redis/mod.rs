@@ -201,6 +201,10 @@ impl Store for RedisStore {
         self.stood_before(watches, moment)
     }
 
+    fn count_anew(&mut self, watches: &[Watch], now: Timestamp) -> Result<()> {
+        RedisStore::count_anew(self, watches, now)
+    }
+
     fn alerts(&mut self) -> Result<Vec<AlertRecord>> {
         self.list_alerts()
     }

@@ -216,6 +216,18 @@ impl<'a> Workspace<'a> {
         self.record(&key)
     }
 
+    /// Lets the messages of a session count what they are: counts stand beside each, for scripts.
+    pub fn mend_counts(&mut self, session: &str) -> Result<()> {
+        for mut stored in self.messages_of(session)? {
+            let (message, before) = (stored.d.clone(), stored.c);
+            stored.set(&message);
+            if stored.c != before {
+                self.put_stored(&stored)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The messages that count in a session.
     pub fn messages_of(&mut self, session: &str) -> Result<Vec<Stored>> {
         let list = vec!["ZRANGE".into(), self.keys.messages_of(session), "0".into(), "-1".into()];

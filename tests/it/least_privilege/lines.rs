@@ -79,7 +79,9 @@ fn no_command_is_allowed_that_is_not_used() {
         home.hook("PostToolUse", session, json!({}));
     }
     // Told later, and by another budget, what the first did not count.
-    home.configure(&format!("{limit}[[budget]]\nname = \"models\"\nscope = \"model\"\nlimit = 1000\n"));
+    home.configure(&format!(
+        "{limit}[[budget]]\nname = \"models\"\nscope = \"model\"\nwindow = \"month\"\nlimit = 1000\n"
+    ));
     home.append(&home.transcript("s"), &[message(3, 60, 20)]);
     home.hook("PostToolUse", "s", json!({}));
     home.hook(

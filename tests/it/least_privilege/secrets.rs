@@ -99,8 +99,8 @@ fn redis_holds_no_words_and_no_paths() {
     let home = &shared.home;
     home.configure(
         "[[budget]]\nname = \"session\"\nlimit = 1000\n\
-         [[budget]]\nname = \"ours\"\nscope = \"project\"\nlimit = 1500\n\
-         [[budget]]\nname = \"kinds\"\nscope = \"agent_type\"\nlimit = 10000\n",
+         [[budget]]\nname = \"ours\"\nscope = \"project\"\nwindow = \"month\"\nlimit = 1500\n\
+         [[budget]]\nname = \"kinds\"\nscope = \"agent_type\"\nwindow = \"month\"\nlimit = 10000\n",
     );
     use_everything(&shared);
     let all = shared.everything();
