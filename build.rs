@@ -5,6 +5,8 @@
 //! built with it. So the linker is told: link statically, and take these stand-ins, which name the static archives,
 //! for the shared libraries that rustc asks for.
 //!
+//! Besides, the hashes of Redis' scripts are worked out here.
+//!
 //! And not position-independent: the tables of time zones are full of pointers, 33,000 of them, and writing those at
 //! every start took longer than everything else that pre-tool-use does.
 
@@ -14,11 +16,15 @@ use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
 
+/// Where the scripts are.
+const SCRIPTS: &str = "src/store/redis";
+
 const HOOKS: [&str; 4] = ["pre-tool-use", "post-tool-use", "prompt-submit", "session-event"];
 const LIBRARIES: [&str; 6] = ["c", "m", "dl", "pthread", "rt", "util"];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    hash_scripts();
     let target = env::var("TARGET").unwrap_or_default();
     if !target.ends_with("-linux-gnu") || !has_static_libc() {
         // Slower by a third of a millisecond, and otherwise the same.
@@ -36,6 +42,19 @@ fn main() {
         println!("cargo:rustc-link-arg-bin={hook}=-L{dir}");
         println!("cargo:rustc-link-arg-bin={hook}=-static");
         println!("cargo:rustc-link-arg-bin={hook}=-no-pie");
+    }
+}
+
+/// What Redis knows each script by: a hook has no time to work it out.
+fn hash_scripts() {
+    println!("cargo:rerun-if-changed={SCRIPTS}");
+    for entry in fs::read_dir(SCRIPTS).expect("the scripts are there").flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "lua") {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().to_uppercase();
+            let text = fs::read(&path).expect("a script can be read");
+            println!("cargo:rustc-env=SHA1_OF_{name}={}", sha1_smol::Sha1::from(text).digest());
+        }
     }
 }
 

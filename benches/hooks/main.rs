@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot run must say where it stopped")]
 
 mod place;
+mod redis;
 mod spawn;
 mod table;
 
@@ -17,6 +18,12 @@ use table::{Row, Target, Unit};
 
 /// The long session among the sessions.
 const LONG: usize = 8;
+
+/// The first session on the shared store.
+const REDIS: usize = 10;
+
+/// The row of a hook with the shared store.
+const WITH_REDIS: usize = 13;
 
 /// What is done before each run, outside the measured time.
 #[derive(Clone, Copy, PartialEq)]
@@ -82,7 +89,22 @@ fn main() {
     large.fill(options.large);
     large.read_to_end();
     sessions.extend([long, large]);
+    let server = redis::Server::start(dir.path());
     let mut subjects = subjects();
+    match &server {
+        Some(server) => {
+            let on = |name: &str, url: &str| Session::begin(place(name).on_redis(url));
+            let names = ["redis-pre", "redis-post", "redis-idle", "redis-batch"];
+            sessions.extend(names.map(|name| on(name, &server.url())));
+            // One that answered, and is gone.
+            let gone = redis::Server::start(dir.path()).unwrap();
+            sessions.push(on("redis-gone", &gone.url()));
+        }
+        None => {
+            eprintln!("there is no redis-server: the rows of the shared store are left out");
+            subjects.retain(|subject| subject.session < REDIS);
+        }
+    }
     let mut order: Vec<usize> = (0..subjects.len()).collect();
     for run in 0..options.runs {
         // Who runs just after a hook of its own kind finds the processor's caches warm: everybody does now and then.
@@ -92,7 +114,7 @@ fn main() {
             subject.run(&mut sessions[subject.session], &tools);
         }
     }
-    sessions.iter().for_each(Session::check);
+    sessions.iter().take(REDIS + 4).for_each(Session::check);
     let mut rows: Vec<Row> = subjects.iter().map(|s| s.row(&subjects)).collect();
     rows.extend(Hook::ALL.map(|hook| {
         let size = std::fs::metadata(hook.path()).unwrap().len();
@@ -192,6 +214,51 @@ fn subjects() -> Vec<Subject> {
             Before::CacheAge(0),
             first_pre,
             same,
+        ),
+        subject(
+            "Redis: pre-tool-use, fresh",
+            PreToolUse,
+            "PreToolUse",
+            REDIS,
+            Before::CacheAge(0),
+            floor,
+            pre,
+        ),
+        subject(
+            "Redis: post-tool-use, new message",
+            PostToolUse,
+            "PostToolUse",
+            REDIS + 1,
+            line,
+            floor,
+            post,
+        ),
+        subject(
+            "Redis: post-tool-use, nothing new",
+            PostToolUse,
+            "PostToolUse",
+            REDIS + 2,
+            nothing,
+            floor,
+            post,
+        ),
+        subject(
+            "Redis: PostToolBatch, new message",
+            PostToolUse,
+            "PostToolBatch",
+            REDIS + 3,
+            line,
+            floor,
+            post,
+        ),
+        subject(
+            "Redis gone: post-tool-use",
+            PostToolUse,
+            "PostToolUse",
+            REDIS + 4,
+            line,
+            Against::Row(WITH_REDIS),
+            Some(Target { first: 1.2, then: 1.2 }),
         ),
     ]
 }

@@ -16,18 +16,25 @@ const SESSION: &str = "67393810-3473-4bd3-b05f-e73c943b62e9";
 pub struct Place {
     root: PathBuf,
     pub project: PathBuf,
+    /// The address of the shared store; `None`: the embedded one.
+    redis: Option<String>,
 }
 
 impl Place {
     pub fn new(root: &Path) -> Self {
         let project = root.join("project");
         fs::create_dir_all(project.join(".git")).unwrap();
-        Self { root: root.to_owned(), project }
+        Self { root: root.to_owned(), project, redis: None }
+    }
+
+    /// The same, on the shared store at `url`, as a tenant of its own.
+    pub fn on_redis(self, url: &str) -> Self {
+        Self { redis: Some(url.to_owned()), ..self }
     }
 
     /// The environment of a hook: what the client sets, and the usual rest.
     pub fn variables(&self) -> Vec<(&'static str, PathBuf)> {
-        vec![
+        let mut variables = vec![
             ("HOME", self.root.clone()),
             ("FUSEBOX_STATE_DIR", self.root.join("state")),
             ("FUSEBOX_CACHE_DIR", self.root.join("cache")),
@@ -41,7 +48,13 @@ impl Place {
             ("TERM", "xterm-256color".into()),
             ("SHELL", "/bin/bash".into()),
             ("PATH", "/usr/local/bin:/usr/bin:/bin".into()),
-        ]
+        ];
+        if let Some(url) = &self.redis {
+            let tenant = self.root.file_name().unwrap_or_default().to_owned();
+            variables.push(("FUSEBOX_STORE_REDIS_URL", url.into()));
+            variables.push(("FUSEBOX_STORE_TENANT", tenant.into()));
+        }
+        variables
     }
 }
 

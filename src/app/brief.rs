@@ -351,6 +351,11 @@ pub fn reset(name: &str, scope: Scope, value: &str) -> String {
     format!("fusebox budget reset {name}{} --reason \"…\"", target(scope, value))
 }
 
+/// The command that takes a budget off a value.
+pub fn deletion(name: &str, scope: Scope, value: &str) -> String {
+    format!("fusebox budget delete {name}{} --reason \"…\"", target(scope, value))
+}
+
 /// What was decided, as part of a sentence.
 pub fn decision(decision: &Decision) -> String {
     match decision {

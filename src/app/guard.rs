@@ -11,16 +11,23 @@ use super::{ancestry, project, rebuild};
 use crate::config::{self, Config, Loaded, RedisConfig, Stamp};
 use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::verdict::Caller;
-use crate::env::{Env, machine_name};
+use crate::env::{Env, Stopwatch, machine_name};
 use crate::store::redis::address::Address;
 use crate::store::redis::connection::Limits;
-use crate::store::redis::{Place, RedisStore, shared_value};
+use crate::store::redis::{Machine, Place, RedisStore, shared_value};
 use crate::store::session_cache::{CacheFile, SessionCache};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Session, Store, StoreError, Watch};
 
 /// Milliseconds that hooks count locally for after the store did not answer.
 const STORE_ASLEEP_MS: i64 = 5_000;
+
+/// Milliseconds that a hook waits for a shared store in all: one that answers each request in time, but slowly, would take
+/// it over its deadline, and nobody would remember.
+const STORE_MS: i64 = 600;
+
+/// What is noted of such a store.
+const SLOW: &str = "the store answers, but so slowly that a hook cannot wait for it. Look at what keeps it busy, or at the network";
 
 /// Who calls, as the client says.
 #[derive(Clone, Debug, Default)]
@@ -71,11 +78,15 @@ pub struct Guard<'a> {
     /// Inputs of calls that this hook was told of, shortened, by the signature of the call: for what is said to the client,
     /// and never kept.
     pub quotes: Vec<(String, String)>,
+    /// The store did not let whoever is logged in do what it was asked for last: nothing is wrong with it.
+    pub denied: bool,
     /// The session's cache could not be written: what it should remember is forgotten.
     pub(super) cache_lost: bool,
     pub(super) file: CacheFile,
     stamp: Stamp,
     store: Option<Box<dyn Store>>,
+    /// Milliseconds that a shared store may still take; `None`: somebody waits for it who has time.
+    store_ms: Option<i64>,
 }
 
 impl<'a> Guard<'a> {
@@ -88,7 +99,10 @@ impl<'a> Guard<'a> {
         let known = cache.config.clone().filter(|_| cache.stamp.as_ref() == Some(&stamp));
         let loaded = known.is_none().then(|| config::load(env, Some(&project)));
         let config = known.or_else(|| loaded.as_ref().map(|l| l.config.clone())).unwrap_or_default();
+        // Commands concern no session.
+        let of_hook = !call.session.is_empty() && config.redis.is_some();
         let mut guard = Self::with(env, call, file, cache, config, stamp);
+        guard.store_ms = of_hook.then_some(STORE_MS);
         if let Some(loaded) = loaded.filter(|loaded| !loaded.is_usable()) {
             guard.fall_back(&loaded);
         }
@@ -125,8 +139,23 @@ impl<'a> Guard<'a> {
         stamp: Stamp,
     ) -> Self {
         let (notes, tell) = (vec![], vec![]);
-        let quotes = vec![];
-        Self { env, call, cache, config, notes, tell, quotes, file, stamp, store: None, cache_lost: false }
+        let (quotes, store, store_ms) = (vec![], None, None);
+        let (denied, cache_lost) = (false, false);
+        Self {
+            env,
+            call,
+            cache,
+            config,
+            notes,
+            tell,
+            quotes,
+            denied,
+            cache_lost,
+            file,
+            stamp,
+            store,
+            store_ms,
+        }
     }
 
     /// A configuration that cannot be used leaves the last good one in force (where there is none, what is valid of it,
@@ -286,7 +315,16 @@ impl<'a> Guard<'a> {
                 }
             }
         }
+        let started = Stopwatch::start();
         let done = work(self.store.as_deref_mut()?);
+        if let Some(left) = &mut self.store_ms {
+            *left -= started.ms();
+            if *left < 0 && done.is_ok() {
+                self.notes.push(SLOW.into());
+                self.cache.store_asleep_until = Some(later);
+            }
+        }
+        self.denied = done.as_ref().is_err_and(StoreError::is_denied);
         match &done {
             // A shared store is others' too: what is wrong with it stays wrong for a while.
             Err(error) if error.is_corrupt() && self.config.redis.is_none() => self.give_up_store(),
@@ -294,6 +332,11 @@ impl<'a> Guard<'a> {
             Ok(_) => {}
         }
         done.map_err(|error| self.notes.push(error.to_string())).ok()
+    }
+
+    /// Opens the store anew when it is used next.
+    pub(super) fn close_store(&mut self) {
+        self.store = None;
     }
 
     /// Lets the store, where it was used, do its upkeep. `idle`: the agent is not at work.
@@ -349,7 +392,7 @@ pub fn open(
     session: Option<&CacheFile>,
 ) -> crate::store::Result<(Box<dyn Store>, Option<String>)> {
     match &config.redis {
-        Some(redis) => Ok((Box::new(shared(config, redis, session)?), None)),
+        Some(redis) => Ok((Box::new(shared(env, config, redis, session)?), None)),
         None => {
             let (store, warning) = embedded(env)?;
             Ok((Box::new(store), warning))
@@ -368,7 +411,12 @@ fn embedded(env: &Env) -> crate::store::Result<(SqliteStore, Option<String>)> {
     Ok((opened.store, opened.set_aside.as_deref().map(corrupt)))
 }
 
-fn shared(
+/// The shared store that a configuration names.
+///
+/// # Errors
+/// Its address or its password's file cannot be read.
+pub fn shared(
+    env: &Env,
     config: &Config,
     redis: &RedisConfig,
     session: Option<&CacheFile>,
@@ -391,7 +439,7 @@ fn shared(
         address,
         limits: Limits { connect: wait, read: wait, write: wait },
         tenant: config.tenant.clone(),
-        machine: machine_name,
+        machine: Machine::of(machine_name, &env.state_dir().unwrap_or_default()),
         memory: session.map(|cache| cache.path().with_extension("redis")),
     }))
 }

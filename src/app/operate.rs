@@ -2,6 +2,7 @@
 
 use super::guard::Guard;
 use super::operation_ledger::OperationLedger;
+use super::{brief, operator};
 use crate::domain::breaker::circuit::Trip;
 use crate::domain::budget::{Budget, BudgetState, Scope, Status, Unit};
 use crate::domain::event::CircuitDecision;
@@ -87,6 +88,9 @@ pub enum Refusal {
         /// The values that the session has.
         values: String,
     },
+    /// The store lets this user record, but not decide.
+    #[error("{0}")]
+    Denied(String),
     /// The store could not do it.
     #[error("{0}")]
     Store(String),
@@ -123,6 +127,20 @@ pub enum What {
     Reset,
     /// No longer apply.
     Delete,
+}
+
+impl Request {
+    /// The command line that asks for it.
+    pub fn command(&self, budget: &Budget) -> String {
+        let (name, scope, value) = (&budget.name, budget.scope, &self.value);
+        match self.what {
+            What::Extend { amount, unit } => {
+                brief::extension(name, scope, value, unit.unwrap_or(budget.unit), &amount.to_string())
+            }
+            What::Reset => brief::reset(name, scope, value),
+            What::Delete => brief::deletion(name, scope, value),
+        }
+    }
 }
 
 /// A decision that was carried out.
@@ -230,6 +248,11 @@ impl Guard<'_> {
         let around = before.clone().unwrap_or_else(|| BudgetState::fresh(&budget, &request.value, window));
         let noted = self.notes.len();
         let Some(after) = self.with_store(|store| store.operate(&operation, &around)) else {
+            if self.denied {
+                // Who may not decide can still record: hooks need not wait for the store.
+                self.cache.store_asleep_until = None;
+                return Err(Refusal::Denied(operator::refusal(&self.config, &request.command(&budget))));
+            }
             return Err(Refusal::Store(self.notes[noted..].join("; ")));
         };
         self.write_down(&budget, &operation);

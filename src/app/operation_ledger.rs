@@ -38,7 +38,9 @@ pub struct Replayed {
     pub known: usize,
     /// Those of them that the store did not know.
     pub added: usize,
-    /// Whether the store knows all of them now.
+    /// Those of them that the store does not let this user record: an operator can tell it.
+    pub denied: usize,
+    /// Whether all is done that can be done here.
     pub complete: bool,
 }
 
@@ -111,19 +113,26 @@ impl OperationLedger {
             problem: error.to_string(),
             remedy: "Make it readable for you: it holds what was decided about budgets".into(),
         })?;
-        let mut replayed = Replayed { known: entries.len(), added: 0, complete: true };
+        let mut replayed = Replayed { known: entries.len(), added: 0, denied: 0, complete: true };
         if entries.is_empty() {
             return Ok(replayed);
         }
         let started = Stopwatch::start();
         let there: HashSet<String> = store.operations(None)?.into_iter().map(|known| known.id).collect();
-        for Entry { budget, operation, .. } in entries.iter().filter(|e| !there.contains(&e.operation.id)) {
+        let missing: Vec<&Entry> = entries.iter().filter(|e| !there.contains(&e.operation.id)).collect();
+        for Entry { budget, operation, .. } in &missing {
             if for_ms.is_some_and(|ms| started.ms() > ms) {
                 replayed.complete = false;
                 break;
             }
             let window = budget.window.at(operation.at);
-            store.operate(operation, &BudgetState::fresh(budget, &operation.value, window))?;
+            match store.operate(operation, &BudgetState::fresh(budget, &operation.value, window)) {
+                Err(error) if error.is_denied() => {
+                    replayed.denied = missing.len() - replayed.added;
+                    break;
+                }
+                told => told?,
+            };
             replayed.added += 1;
         }
         Ok(replayed)

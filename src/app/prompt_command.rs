@@ -180,13 +180,7 @@ impl Guard<'_> {
 
 /// What is answered where no person can be told to have asked: how one does it.
 fn elsewhere(why: Unattended, budget: &Budget, request: &Request) -> String {
-    let command = match request.what {
-        What::Extend { amount, unit } => {
-            let unit = unit.unwrap_or(budget.unit);
-            brief::extension(&budget.name, budget.scope, &request.value, unit, &amount.to_string())
-        }
-        _ => brief::reset(&budget.name, budget.scope, &request.value),
-    };
+    let command = request.command(budget);
     format!(
         "Fusebox: this prompt was not carried out, and nothing was changed: {why}. A person runs in a terminal: {command}"
     )

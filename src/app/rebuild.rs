@@ -64,11 +64,16 @@ impl Guard<'_> {
             self.notes.push(format!("{what}: everything is read again from the transcripts"));
         }
         // First, for a budget that was extended must not look used up.
+        self.tell_again();
+        Some(named)
+    }
+
+    /// Tells the store again what was decided on this machine, as far as it does not know.
+    fn tell_again(&mut self) {
         if let Some(dir) = self.env.state_dir() {
             let ledger = OperationLedger::of(&dir, &self.config);
             self.with_store(|store| ledger.replay(store, Some(HOOK_MS)));
         }
-        Some(named)
     }
 
     /// Reads on, within bounds, in other sessions that are not known to be complete. Here, because nobody else may
@@ -78,9 +83,18 @@ impl Guard<'_> {
             rebuild(self.env, &self.config.clone(), Some(HOOK_MS), |_, _| ());
             return;
         }
+        // A decision is of no session that could notice that it was lost.
+        if self.config.redis.is_some() {
+            self.tell_again();
+        }
         let Some(rows) = self.with_store(|store| store.sessions()) else { return };
         let own = &self.call.session;
-        let is_here = |row: &SessionRow| self.config.redis.is_none() || is_here(self.env, &row.session);
+        // A shared store lists those of other machines too, and does not know where any lie.
+        let here = self.config.redis.is_some().then(|| in_projects(self.env));
+        let is_here = |row: &SessionRow| {
+            let id = &row.session.id;
+            here.as_ref().is_none_or(|here| here.contains_key(id) || has_cache(self.env, id))
+        };
         let mut others: Vec<&SessionRow> =
             rows.iter().filter(|row| !row.complete && row.session.id != *own && is_here(row)).collect();
         // Who was not read for the longest time comes first, so that each gets its turn.
@@ -124,10 +138,9 @@ pub fn look_for_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<(
     Ok(())
 }
 
-/// Whether a session's files are on this machine: a shared store lists those of others too, and does not know where any
-/// lie.
-fn is_here(env: &Env, session: &Session) -> bool {
-    let cached = CacheFile::of(&env.cache_dir(), &session.id).read();
+/// Whether a session's hooks have run on this machine, and said where its transcript is.
+fn has_cache(env: &Env, session: &str) -> bool {
+    let cached = CacheFile::of(&env.cache_dir(), session).read();
     cached.is_some_and(|cache| cache.session.transcript.is_some())
 }
 
@@ -159,6 +172,10 @@ pub(super) fn read_again<'a>(env: &'a Env, row: &SessionRow) -> (Guard<'a>, Mete
     let mut guard = Guard::of_other(env, &row.session);
     // Not removed: what a parallel hook knows must not count as further on.
     guard.update(|cache| cache.positions.values_mut().for_each(Position::restart));
+    // A session of which only the transcript is left is in no cache.
+    if guard.cache.session.id != row.session.id {
+        guard.cache.session = row.session.clone();
+    }
     read_with(guard, row, u64::MAX, None)
 }
 
@@ -196,14 +213,14 @@ pub fn rebuild(env: &Env, config: &Config, for_ms: Option<i64>, mut progress: im
     let started = Stopwatch::start();
     let Ok((mut store, _)) = guard::open(env, config, None) else { return };
     let Ok(epoch) = store.epoch() else { return };
-    if let Some(known) = env.state_dir().and_then(|dir| Installation::read(&dir)) {
-        // What a session held before is its history, and raises its limit.
-        let _ = store.install(known.installed_at);
-    }
     // First, for a budget that was extended must not look used up.
     let ledger = env.state_dir().map(|dir| OperationLedger::of(&dir, config));
     let replayed = ledger.map(|ledger| ledger.replay(&mut *store, for_ms));
     let mut filled = replayed.is_none_or(|replayed| replayed.is_ok_and(|replayed| replayed.complete));
+    if let Some(known) = env.state_dir().and_then(|dir| Installation::read(&dir)) {
+        // What a session held before is its history, and raises its limit.
+        let _ = store.install(known.installed_at);
+    }
     let transcripts = transcripts(env);
     for (done, (session, transcript)) in transcripts.iter().enumerate() {
         progress(done, transcripts.len());
@@ -279,8 +296,8 @@ pub(super) fn on_this_machine(env: &Env, session: &Session) -> Session {
     Session { transcript: Some(transcript), project, ..session.clone() }
 }
 
-/// Every transcript that a cache names or that lies in the client's folder, with its session.
-pub(super) fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
+/// The transcripts in the client's folder, with their sessions.
+fn in_projects(env: &Env) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
     let projects = env.claude_dir().map(|dir| dir.join("projects"));
     for path in entries(projects.as_deref()).iter().flat_map(|project| entries(Some(project))) {
@@ -290,6 +307,12 @@ pub(super) fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
             found.insert(session.to_owned(), path.clone());
         }
     }
+    found
+}
+
+/// Every transcript that a cache names or that lies in the client's folder, with its session.
+pub(super) fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
+    let mut found = in_projects(env);
     for session in CacheFile::all(&env.cache_dir()).iter().filter_map(CacheFile::read).map(|c| c.session) {
         if let Some(transcript) = session.transcript.filter(|_| !session.id.is_empty()) {
             found.insert(session.id, transcript);

@@ -10,6 +10,7 @@ use super::brief;
 use super::guard::Guard;
 use super::operate::Refusal;
 use super::rebuild;
+use super::store_status::StoreStatus;
 use crate::domain::alert::{AlertRecord, BudgetAlert, Level};
 use crate::domain::breaker::circuit::CircuitBreaker;
 use crate::domain::breaker::policy::Policy;
@@ -46,18 +47,6 @@ pub struct SessionStatus {
     pub stopped: bool,
     /// Where all of this is kept.
     pub store: StoreStatus,
-}
-
-/// The store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct StoreStatus {
-    /// `embedded` or `redis`.
-    pub kind: &'static str,
-    /// Its name: one that lost everything has another one.
-    pub epoch: String,
-    /// The machines that have not read their transcripts again since it lost something. As long as there are any, budgets
-    /// over several sessions may count too little.
-    pub recovering: Vec<String>,
 }
 
 /// What is known of a subagent.
@@ -375,21 +364,9 @@ pub fn session(env: &Env, row: &SessionRow) -> Result<(SessionStatus, Vec<Budget
         agents: of_agents.map(|row| (row.agent.clone(), AgentStatus { circuit: circuit(row) })).collect(),
         throttle,
         stopped: guard.is_stopped(&metered),
-        store: store(&mut guard)?,
+        store: StoreStatus::of(&mut guard)?,
     };
     Ok((status, metered.states))
-}
-
-/// The store of a guard, and who has still to fill it.
-///
-/// # Errors
-/// The store cannot be read.
-pub fn store(guard: &mut Guard) -> Result<StoreStatus, Refusal> {
-    let kind = if guard.config.redis.is_some() { "redis" } else { "embedded" };
-    let (now, noted) = (guard.env.now, guard.notes.len());
-    let found = guard.with_store(|store| Ok((store.epoch()?, store.recovering(now)?)));
-    let (epoch, recovering) = found.ok_or_else(|| Refusal::Store(guard.notes[noted..].join("; ")))?;
-    Ok(StoreStatus { kind, epoch, recovering })
 }
 
 /// Every budget of the configuration, for every value that it counts: live sessions (all known ones with `all`), and

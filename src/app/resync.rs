@@ -8,7 +8,9 @@ use super::guard::Guard;
 use super::operate::Refusal;
 use super::operation_ledger::OperationLedger;
 use super::rebuild;
-use super::report::{self, StoreStatus};
+use super::recount;
+use super::report;
+use super::store_status::StoreStatus;
 use crate::domain::budget::Unit;
 use crate::store::Store;
 
@@ -27,6 +29,8 @@ pub struct Resynced {
     pub operations: usize,
     /// Those of them that the store did not know.
     pub operations_added: usize,
+    /// Those of them that the store does not let this user record.
+    pub operations_denied: usize,
     /// Budgets whose count is another one now.
     pub budgets: Vec<ChangedBudget>,
     /// The store.
@@ -86,6 +90,10 @@ pub fn resync(guard: &mut Guard, mut progress: impl FnMut(usize, usize)) -> Resu
     if incomplete.is_empty() && ask(guard, |store| store.epoch())? == epoch {
         ask(guard, |store| store.set_rebuilding(false))?;
     }
+    // Counters can be wrong by themselves, where others write them too.
+    let rows = ask(guard, |store| store.sessions())?;
+    let (watches, now) = (recount::watches(guard, &rows, |id| ids.contains(id))?, guard.env.now);
+    ask(guard, |store| store.count_anew(&watches, now))?;
     let after = counted(guard, &ids)?;
     let changed = |((name, value), (unit, after)): (&(String, String), &(Unit, u64))| {
         let before = before.budgets.get(&(name.clone(), value.clone())).map_or(0, |(_, used)| *used);
@@ -99,8 +107,9 @@ pub fn resync(guard: &mut Guard, mut progress: impl FnMut(usize, usize)) -> Resu
         requests_added: after.requests.saturating_sub(before.requests),
         operations: replayed.known,
         operations_added: replayed.added,
+        operations_denied: replayed.denied,
         budgets: after.budgets.iter().filter_map(changed).collect(),
-        store: report::store(guard)?,
+        store: StoreStatus::of(guard)?,
     })
 }
 

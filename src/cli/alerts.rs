@@ -10,8 +10,8 @@ use super::render::{self, table};
 use super::{Io, Misuse, attended, select};
 use crate::app::brief::grouped;
 use crate::app::guard::Guard;
-use crate::app::rebuild;
 use crate::app::report::AlertStatus;
+use crate::app::{operator, rebuild};
 use crate::domain::alert::{Acknowledgement, AlertFilter, AlertRecord, Level};
 use crate::domain::budget::Mode;
 use crate::domain::time::Timestamp;
@@ -140,7 +140,13 @@ pub fn run(args: &AlertsArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
             let by = Acknowledgement { by: env.user(), at: env.now, reason: reason.map(str::to_owned) };
             let noted = guard.notes.len();
             let done = guard.with_store(|store| store.acknowledge(&meant, &by));
-            let done = done.ok_or_else(|| anyhow::anyhow!("{}", guard.notes[noted..].join("; ")))?;
+            let done = done.ok_or_else(|| match guard.denied {
+                true => anyhow::anyhow!(
+                    "nothing was acknowledged: {}",
+                    operator::refusal(&guard.config, &again(&meant, reason))
+                ),
+                false => anyhow::anyhow!("{}", guard.notes[noted..].join("; ")),
+            })?;
             let already = meant.into_iter().filter(|id| !done.contains(id)).collect();
             report(&Acked { acknowledged: done, already }, *json, io)
         }
@@ -309,4 +315,11 @@ fn report(done: &Acked, json: bool, io: &mut Io) -> anyhow::Result<u8> {
         (n, m) => writeln!(io.out, "Acknowledged: {}; already before: {m}.", alerts(n))?,
     }
     Ok(0)
+}
+
+/// The command line that acknowledges these.
+fn again(meant: &[i64], reason: Option<&str>) -> String {
+    let ids: Vec<String> = meant.iter().map(i64::to_string).collect();
+    let why = if reason.is_some() { " --reason \"…\"" } else { "" };
+    format!("fusebox alerts ack {}{why}", ids.join(" "))
 }

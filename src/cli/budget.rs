@@ -153,8 +153,13 @@ fn list(all: bool, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 fn resolve<'a>(target: &Target, env: &'a Env, io: &mut Io) -> anyhow::Result<(Guard<'a>, Budget, String)> {
     let mut guard = select::guard(env, io.err)?;
     let rows = select::sessions(&mut guard)?;
-    // A session's budgets are those of its own project's configuration.
-    let of_session = |row: &SessionRow| rebuild::read_on(env, row, u64::MAX).0;
+    // A session's budgets are those of its own project's configuration; who asks is not.
+    let own = guard.config.clone();
+    let of_session = |row: &SessionRow| {
+        let mut guard = rebuild::read_on(env, row, u64::MAX).0;
+        guard.log_in_as(&own);
+        guard
+    };
     if let Some(id) = &target.session {
         let row = select::named(&rows, id)?;
         let guard = of_session(row);
@@ -205,6 +210,7 @@ fn find(guard: &Guard, name: &str) -> anyhow::Result<Budget> {
 fn refused(refusal: Refusal) -> anyhow::Error {
     match refusal {
         Refusal::Store(problem) => anyhow::anyhow!("{problem}"),
+        Refusal::Denied(problem) => anyhow::anyhow!("nothing was changed: {problem}"),
         other => Misuse(other.to_string()).into(),
     }
 }

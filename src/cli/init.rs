@@ -15,6 +15,7 @@ use super::settings_file::SettingsFile;
 use super::settings_place::SettingsPlace;
 use crate::app::guard;
 use crate::app::installation::Installation;
+use crate::app::operator;
 use crate::domain::time::Timestamp;
 use crate::env::Env;
 use crate::hook::client_version::ClientVersion;
@@ -151,7 +152,19 @@ fn record(env: &Env, file: &SettingsFile, bin_dir: &Path, err: &mut dyn Write) -
     // A store that was lost and made anew must not count all that went before as history.
     let noted = Installation::read(&state_dir).map(|i| i.installed_at);
     let installed_at = store.installed()?.or(noted).unwrap_or(env.now);
-    store.install(installed_at)?;
+    match store.install(installed_at) {
+        // The first one counts, and hooks record without it.
+        Err(error) if error.is_denied() && store.installed()?.is_none() => {
+            let command = operator::command(&config, "fusebox init");
+            writeln!(
+                err,
+                "fusebox: warning: the shared store does not know when Fusebox was installed, and this user of Redis may only \
+                 record: what sessions held before counts as used. Whoever may decide runs once: {command}"
+            )?;
+        }
+        Err(error) if error.is_denied() => {}
+        noted => noted?,
+    }
     let installation = Installation {
         installed_at,
         cache_dir: env.cwd.join(env.cache_dir()),

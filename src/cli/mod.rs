@@ -15,6 +15,7 @@ pub mod hook_entries;
 pub mod init;
 pub mod line_diff;
 pub mod man;
+pub mod redis;
 pub mod render;
 pub mod resync;
 pub mod select;
@@ -69,6 +70,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Write, check and show the configuration.
     Config(config::ConfigArgs),
+    /// Print the users of Redis that Fusebox needs as a shared store.
+    Redis(redis::RedisArgs),
     /// Print the manual page, or write all of them into a folder.
     Man(man::ManArgs),
     /// Print a completion script for a shell.
@@ -119,6 +122,7 @@ pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::Circuit(args) => circuit::run(args, env, io),
         Command::Explain(args) => explain::run(args, env, io),
         Command::Config(args) => config::run(args, env, io),
+        Command::Redis(args) => redis::run(args, env, io),
         Command::Man(args) => man::run(args, Cli::command(), io),
         Command::Completions(args) => completions::run(args, &mut Cli::command(), io),
     }

@@ -5,6 +5,7 @@ use anstyle::{AnsiColor, Style};
 use super::attended::refuse_in_agent;
 use super::{Io, render, select, status};
 use crate::app::brief::grouped;
+use crate::app::operator;
 use crate::app::resync::{self, Resynced};
 use crate::env::Env;
 
@@ -47,7 +48,12 @@ pub fn run(args: &ResyncArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     for (session, why) in &resynced.incomplete {
         writeln!(io.err, "fusebox: session {session} was not read to its end: {why}")?;
     }
-    Ok(if resynced.incomplete.is_empty() { 0 } else { 1 })
+    if resynced.operations_denied > 0 {
+        let (count, config) = (resynced.operations_denied, &guard.config);
+        let why = operator::refusal(config, "fusebox resync");
+        writeln!(io.err, "fusebox: {count} of these decisions are missing in the store still: {why}")?;
+    }
+    Ok(u8::from(!resynced.incomplete.is_empty() || resynced.operations_denied > 0))
 }
 
 fn show(resynced: &Resynced, io: &mut Io) -> anyhow::Result<()> {

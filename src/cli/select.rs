@@ -6,6 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Misuse;
 use crate::app::guard::{Call, Guard};
+use crate::app::operation_ledger::OperationLedger;
 use crate::app::{ancestry, rebuild};
 use crate::config::Config;
 use crate::env::Env;
@@ -16,9 +17,13 @@ use crate::store::SessionRow;
 /// # Errors
 /// The configuration cannot be used, or the store cannot be opened.
 pub fn guard<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<Guard<'a>> {
-    let (guard, is_rebuilding) = opened(env, err)?;
+    let (mut guard, is_rebuilding) = opened(env, err)?;
     if is_rebuilding {
         fill(env, &guard.config);
+    } else if let Some(dir) = env.state_dir() {
+        // A decision is of no session that could notice that it was lost.
+        let ledger = OperationLedger::of(&dir, &guard.config);
+        guard.with_store(|store| ledger.replay(store, None));
     }
     Ok(guard)
 }

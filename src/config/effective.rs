@@ -30,6 +30,29 @@ impl Draft {
         self.problems.push(Problem::at(&declared.source, None, "", message));
     }
 
+    /// Refuses budgets without an end on a shared store, unless they count sessions: what it knows of responses expires, and
+    /// with it who could tell that one was counted.
+    pub(super) fn check_windows(&mut self) {
+        if self.setting("store.redis_url").is_null() {
+            return;
+        }
+        let mut problems = Vec::new();
+        for record in self.budgets() {
+            let value = |key: &str| self.value_of(record, key);
+            let is_meant =
+                value("enabled") != false && value("window") == "lifetime" && value("scope") != "session";
+            let by = |key: &str| of_budget(key).map(|field| record.get(field).source);
+            let source = by("window").filter(|source| *source != Source::Default).or_else(|| by("scope"));
+            if let Some(source) = source.filter(|source| is_meant && *source != Source::Default) {
+                let key = format!("budget.{}.window", record.name);
+                let message =
+                    "must be one of 5h, day, week, month with store.redis_url, unless the scope is session";
+                problems.push(Problem::at(&source, None, &key, message));
+            }
+        }
+        self.problems.extend(problems);
+    }
+
     /// The configuration that the draft stands for.
     pub(super) fn config(&self) -> Config {
         let value = |key: &str| setting(key).map(|field| self.get(field).value).unwrap_or_default();

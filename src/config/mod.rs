@@ -31,6 +31,7 @@ pub use self::place::{Place, places};
 use self::place::{project_file, project_settings, shown_path, user_file};
 pub use self::source::{Effective, Problem, Source};
 pub use self::stamp::Stamp;
+pub use self::value::is_name;
 use self::value::{Kind, Raw};
 use self::variable::ByProject;
 use crate::domain::breaker::policy::Policy;
@@ -154,6 +155,7 @@ fn load_bounded_by(env: &Env, project_dir: Option<&Path>, managed: &Path) -> Loa
     draft.hold_to(&bounds);
     draft.check_task_type();
     draft.check_throttle();
+    draft.check_windows();
 
     // With the project's word for the home, the stamp looked at the wrong files.
     let stamp = if by_project.names("HOME") { Stamp::NEVER } else { stamp };

@@ -251,7 +251,8 @@ pub(super) fn ascending(mut numbers: Vec<f64>) -> Value {
     json!(numbers)
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether a text is a name as tenants and budgets have them.
+pub fn is_name(text: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     text.len() <= 64 && text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(inner)
 }

@@ -57,6 +57,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether whoever is logged in may not do this: the store itself is well.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Redis(Failure::Denied { .. }))
+    }
+
     /// Whether the store is damaged: it must be set aside, nothing will make it work again.
     pub fn is_corrupt(&self) -> bool {
         use rusqlite::{Error, ErrorCode};
@@ -294,6 +299,15 @@ pub trait Store {
     /// # Errors
     /// The store cannot be read.
     fn states_before(&mut self, watches: &[Watch], moment: Timestamp) -> Result<Vec<BudgetState>>;
+
+    /// Adds up anew, from the messages, what these budgets count. (What a store keeps by itself cannot differ from that; a
+    /// shared one can be written by others.)
+    ///
+    /// # Errors
+    /// Some of them count what they did.
+    fn count_anew(&mut self, _watches: &[Watch], _now: Timestamp) -> Result<()> {
+        Ok(())
+    }
 
     /// All alerts, newest first.
     ///

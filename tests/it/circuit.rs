@@ -277,6 +277,23 @@ fn the_iterations_are_told_and_limited() {
 }
 
 #[test]
+fn what_is_no_call_is_no_loop() {
+    let home = Home::new();
+    for shapeless in
+        [json!({"tool_name": ""}), json!({"tool_name": "Bash"}), json!({"tool_input": {"command": "ls"}})]
+    {
+        for id in 0..12 {
+            let mut over = shapeless.clone();
+            over["tool_use_id"] = json!(format!("toolu_{id}"));
+            over["tool_response"] = json!({"stdout": "no"});
+            assert!(home.hook("PostToolUse", S, over.clone()).is_silent());
+            assert!(home.hook("PostToolBatch", S, json!({"tool_calls": [over]})).is_silent());
+        }
+    }
+    assert_eq!(home.status(S)["circuit"]["iterations"], 0);
+}
+
+#[test]
 fn a_person_who_asks_for_repetitions_gets_them() {
     let home = Home::new();
     prompt(&home, "run the tests 20 times and tell me how often they fail");

@@ -13,6 +13,7 @@ mod proxy;
 mod scripts;
 mod server;
 mod tls;
+pub mod users;
 mod wire;
 
 use std::time::Duration;

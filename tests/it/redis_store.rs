@@ -8,7 +8,9 @@ mod resync;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Home, Ran};
+use fusebox::env::clock;
+
+use crate::harness::{Home, Ran, message};
 
 /// A home whose store is at this address.
 pub fn home_at(url: &str) -> Home {
@@ -17,9 +19,14 @@ pub fn home_at(url: &str) -> Home {
     home.var("FUSEBOX_STORE_REDIS_TIMEOUT_MS", "1000")
 }
 
-/// Appends messages of 100 tokens each to a session, and calls the hook after the last one's tool.
+/// Appends messages of now, of 100 tokens each, to a session, and calls the hook after the last one's tool.
 pub fn respond(home: &Home, session: &str, messages: std::ops::RangeInclusive<usize>) -> Ran {
-    let lines: Vec<Value> = messages.map(|n| crate::harness::message(n, 90, 10)).collect();
+    let of_now = |n| {
+        let mut line = message(n, 90, 10);
+        line["timestamp"] = clock().to_rfc3339().into();
+        line
+    };
+    let lines: Vec<Value> = messages.map(of_now).collect();
     home.append(&home.transcript(session), &lines);
     home.hook("PostToolUse", session, json!({"tool_name": "Bash", "tool_response": ""}))
 }

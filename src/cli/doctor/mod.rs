@@ -11,6 +11,7 @@ mod folders;
 mod hooks;
 mod journal;
 mod sessions;
+mod shared;
 mod store;
 mod survey;
 
@@ -54,12 +55,13 @@ pub struct DoctorArgs {
 type Check = (&'static str, fn(&Survey) -> Vec<Finding>);
 
 /// Every check, in the order in which it is shown.
-const CHECKS: [Check; 9] = [
+const CHECKS: [Check; 10] = [
     ("executables", binaries::check),
     ("hooks", hooks::check),
     ("denial", denial::check),
     ("folders", folders::check),
     ("store", store::check),
+    ("shared store", shared::check),
     ("journal", journal::check),
     ("configuration", configuration::check),
     ("client", client::check),

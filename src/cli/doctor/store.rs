@@ -21,7 +21,12 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     match opened {
         Err(error) => found.push(Finding::problem(
             error.to_string(),
-            "make the state folder writable and free some space; until then hooks count in their caches only",
+            match survey.loaded.config.redis {
+                Some(_) => "mend it as it says; until then hooks count in their caches only",
+                None => {
+                    "make the state folder writable and free some space; until then hooks count in their caches only"
+                }
+            },
         )),
         Ok((sessions, rebuilding, warning)) => {
             found.extend(warning.map(|warning| Finding::warning(warning, "run `fusebox status`")));

@@ -13,6 +13,28 @@ fn at(line: usize, rest: &str) -> Vec<String> {
 }
 
 #[test]
+fn addresses_of_redis() {
+    let of = |url: &str| Case::user(&format!("store.redis_url = \"{url}\"")).refusals();
+    assert_eq!(of("rediss://fusebox@redis.example.com:6380/0"), [""; 0]);
+    let [secret] = &of("redis://u:hush@h")[..] else { panic!("refused") };
+    assert!(secret.contains("store.redis_password_file") && !secret.contains("hush"), "{secret}");
+    assert_eq!(of("http://h").len(), 1);
+}
+
+#[test]
+fn budgets_without_an_end_on_a_shared_store() {
+    let store = "[store]\nredis_url = \"redis://localhost\"\n";
+    let budget = |more: &str| format!("{store}[[budget]]\nname = \"b\"\nlimit = 10\n{more}\n");
+    let refused = "budget.b.window: must be one of 5h, day, week, month with store.redis_url, unless the scope is session";
+    for more in ["scope = \"user\"", "scope = \"user\"\nwindow = \"lifetime\""] {
+        assert_eq!(Case::user(&budget(more)).refusals(), [format!("{USER}: {refused}")], "{more}");
+    }
+    for more in ["", "window = \"day\"", "scope = \"user\"\nwindow = \"month\""] {
+        assert_eq!(Case::user(&budget(more)).refusals(), [""; 0], "{more}");
+    }
+}
+
+#[test]
 fn values_of_a_budget() {
     const UNITS: &str = "must be a whole number from 0 to 9007199254740991";
     const FRACTIONS: &str = "must be a list of at most 32 numbers from 0 to 1";
@@ -117,15 +139,12 @@ fn numbers_of_the_breaker() {
 
 #[test]
 fn what_later_versions_will_do_is_named_so() {
-    let cases = [
-        ("[store]\nredis_url = \"redis://h\"", 2, "store.redis_url"),
-        ("[[platform]]\nname = \"gemini\"", 1, "platform"),
-    ];
+    let cases = [("[[platform]]\nname = \"gemini\"", 1, "platform")];
     for (text, line, key) in cases {
         let message = format!("{key}: is not supported by this version yet: leave it out");
         assert_eq!(Case::user(text).refusals(), at(line, &message));
     }
-    for name in ["FUSEBOX_STORE_REDIS_URL", "FUSEBOX_PLATFORM_NAME"] {
+    for name in ["FUSEBOX_PLATFORM_NAME"] {
         let refusals = Case::new().var(name, "x").refusals();
         assert!(refusals[0].starts_with(&format!("{name}: ")), "{refusals:?}");
         assert!(refusals[0].contains("is not supported by this version yet"), "{refusals:?}");
@@ -134,7 +153,8 @@ fn what_later_versions_will_do_is_named_so() {
 
 #[test]
 fn unknown_keys_name_the_known_ones() {
-    const KEYS: &str = "enabled, store.tenant, store.team, brief.show, alerts.command, throttle.hard_limit_tokens, \
+    const KEYS: &str = "enabled, store.tenant, store.team, store.redis_url, store.redis_password_file, \
+        store.redis_timeout_ms, brief.show, alerts.command, throttle.hard_limit_tokens, \
          throttle.max_concurrency, throttle.max_depth, throttle.max_total, breaker.enabled, \
          breaker.preset, breaker.mode, breaker.max_repeats, breaker.max_cycles, \
          breaker.max_failures, breaker.max_recurrences, breaker.max_same_outcomes, \
@@ -265,7 +285,8 @@ fn variables() {
     assert_eq!(
         refused("FUSEBOX_ENABLE", "1"),
         "FUSEBOX_ENABLE: unknown variable; did you mean FUSEBOX_ENABLED? allowed: FUSEBOX_ENABLED, \
-         FUSEBOX_STORE_TENANT, FUSEBOX_STORE_TEAM, FUSEBOX_BRIEF_SHOW, FUSEBOX_ALERTS_COMMAND, \
+         FUSEBOX_STORE_TENANT, FUSEBOX_STORE_TEAM, FUSEBOX_STORE_REDIS_URL, \
+         FUSEBOX_STORE_REDIS_PASSWORD_FILE, FUSEBOX_STORE_REDIS_TIMEOUT_MS, FUSEBOX_BRIEF_SHOW, FUSEBOX_ALERTS_COMMAND, \
          FUSEBOX_THROTTLE_HARD_LIMIT_TOKENS, FUSEBOX_THROTTLE_MAX_CONCURRENCY, \
          FUSEBOX_THROTTLE_MAX_DEPTH, FUSEBOX_THROTTLE_MAX_TOTAL, FUSEBOX_BREAKER_ENABLED, \
          FUSEBOX_BREAKER_PRESET, FUSEBOX_BREAKER_MODE, FUSEBOX_BREAKER_MAX_REPEATS, \

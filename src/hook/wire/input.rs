@@ -103,7 +103,9 @@ impl ToolCall<'_> {
     /// The call as the breaker knows it. `failed`: what the event says; `place`: the working folder. `None`: a denial of
     /// Fusebox itself, or nothing that could be recognised.
     pub fn over(&self, failed: Option<bool>, place: &str, now: Timestamp) -> Option<Over> {
-        let tool = self.tool_name.as_deref()?;
+        // Every call of a client has a name and an input; what has not is no call that could be repeated.
+        let tool = self.tool_name.as_deref().filter(|tool| !tool.is_empty())?;
+        self.tool_input.filter(|raw| raw.get() != "null")?;
         // A call that its own event tells of is one, with an id or without; of a response's calls only ids tell which are new.
         let id = match (&self.tool_use_id, failed) {
             (Some(id), _) => id.clone(),

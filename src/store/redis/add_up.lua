@@ -1,9 +1,17 @@
--- Counters that are missing, added up from the messages; and written, where the caller says so and nobody has in between.
+-- Counters, added up from the messages; and written, where the caller says so: over what is there ('2'), or where nobody
+-- has in between ('1').
 --
 -- KEYS[1]: any key of the tenant. ARGV: data prefix, ttl, whether to write, then for each counter: key, since, scope, value,
 -- from, end ('' for none). Sessions and messages are read where a counter needs them.
-local prefix, ttl, writes = ARGV[1], ARGV[2], ARGV[3] == '1'
+local prefix, ttl, writes = ARGV[1], ARGV[2], ARGV[3] ~= '0'
 local call = redis.call
+
+-- Who may not write all of it writes nothing. (Servers before 7.0 cannot say.)
+local may = redis.acl_check_cmd
+local write = ARGV[3] == '2' and 'HSET' or 'HSETNX'
+if writes and may and not (may(write, KEYS[1], 'x', 'x') and may('EXPIRE', KEYS[1], '1')) then
+  return redis.error_reply('NOPERM this user may not write counters')
+end
 
 local homes = {}
 local function home(id)
@@ -47,7 +55,7 @@ for at = 4, #ARGV, 6 do
   for c = 1, 7 do sum[c] = string.format('%.0f', sum[c]) end
   local counts = table.concat(sum, ',')
   if writes then
-    call('HSETNX', key, since, counts)
+    call(write, key, since, counts)
     call('EXPIRE', key, ttl)
   end
   sums[#sums + 1] = counts

@@ -225,6 +225,30 @@ impl Address {
         Self { start: read_host(node, 6379).ok(), ..self.clone() }
     }
 
+    /// The same servers, without anybody's login.
+    pub(super) fn without_login(self) -> Self {
+        let (login, sentinel_login) = (Login::default(), Login::default());
+        Self { login, sentinel_login, ..self }
+    }
+
+    /// Who logs in, where the address or a password says; `None`: the default user.
+    pub fn user(&self) -> Option<&str> {
+        self.login.user.as_deref()
+    }
+
+    /// The hosts that are not this machine and are spoken to without TLS.
+    pub fn in_the_clear(&self) -> Vec<String> {
+        let is_remote = |node: &&Node| match node {
+            Node::Unix(_) => false,
+            Node::Tcp { host, .. } => {
+                let ip = host.parse::<std::net::IpAddr>();
+                !host.eq_ignore_ascii_case("localhost") && !ip.is_ok_and(|ip| ip.is_loopback())
+            }
+        };
+        let nodes = self.nodes.iter().filter(|_| self.tls.is_none());
+        nodes.filter(is_remote).map(Node::to_string).collect()
+    }
+
     /// The node to connect to first.
     pub(super) fn first(&self) -> Option<&Node> {
         self.start.as_ref().or(self.nodes.first())

@@ -42,6 +42,17 @@ struct Outcome {
     crowded: Option<Crowded>,
 }
 
+/// What becomes of a sum.
+#[derive(Clone, Copy)]
+pub(super) enum Keeping {
+    /// Nothing: it is only wanted.
+    Nothing = 0,
+    /// It is kept where there is none.
+    WhereMissing = 1,
+    /// It is kept in place of what is there.
+    Over = 2,
+}
+
 /// A counter of a step, and the end of its window.
 struct Counter {
     key: CounterKey,
@@ -81,13 +92,15 @@ impl RedisStore {
     fn step(&mut self, batch: Option<&Batch>, watches: &[Watch], now: Timestamp) -> Result<(Done, Outcome)> {
         for _ in 0..ROUNDS {
             let mut workspace =
-                Workspace::new(&self.keys, &self.memory, &mut self.link, self.machine, super::KEPT_S);
+                Workspace::new(&self.keys, &self.memory, &mut self.link, &self.machine, super::KEPT_S);
             let (outcome, counters) = make(&mut workspace, batch, watches, now)?;
             let (plan, after) = workspace.finish();
             let id = batch.map_or("", |batch| &batch.session.id);
-            let mut frame = self.frame(id, now);
+            let refreshes = batch.is_none() || self.memory.is_to_refresh(now);
+            let mut frame = self.frame(id, now, refreshes);
             if !plan.claim_alerts.is_empty() {
-                frame.machine = (self.machine)();
+                let name = || self.machine.name();
+                frame.machine = self.memory.machine(name).to_owned();
             }
             match self.link.transact(&self.keys, &plan, &frame)? {
                 Reply::Done(done) => {
@@ -96,6 +109,9 @@ impl RedisStore {
                     for (wanted, (_, after)) in plan.wanted.iter().zip(&done.counters) {
                         let place = (wanted.key.clone(), wanted.since.to_string());
                         self.memory.learn(place, Some(super::plan::text_of(after).into_bytes()));
+                    }
+                    if refreshes {
+                        self.memory.refreshed(now);
                     }
                     self.remember(&plan, batch);
                     return Ok((done, outcome));
@@ -108,38 +124,42 @@ impl RedisStore {
                 Reply::Missing(missing) => {
                     let installed = self.installed_at()?;
                     let missing: Vec<&Counter> = missing.iter().filter_map(|at| counters.get(*at)).collect();
-                    self.add_up(missing.into_iter().map(|c| (&c.key, c.end)), installed, true)?;
+                    self.add_up(
+                        missing.into_iter().map(|c| (&c.key, c.end)),
+                        installed,
+                        Keeping::WhereMissing,
+                    )?;
                 }
             }
         }
         Err(StoreError::Contended)
     }
 
-    pub(super) fn frame(&self, session: &str, now: Timestamp) -> Frame {
+    pub(super) fn frame(&self, session: &str, now: Timestamp, refreshes: bool) -> Frame {
         let keys = &self.keys;
         Frame {
             now: now.0,
             ttl: super::KEPT_S,
+            refreshes,
             // A claim that ends much later than one of now was made under another clock, and is over.
             claim: (now.plus_millis(CLAIM_MS).0, now.plus_millis(2 * CLAIM_MS).0),
             machine: String::new(),
             alerts: [keys.alerts(), keys.unshown(), keys.alert_number(), keys.alert_prefix()],
             events: [keys.events(session), keys.untold(session), keys.event_number(), keys.evented()],
             of_session: session.to_owned(),
-            latest: keys.latest(),
             sessions: [keys.live(session), keys.sessions()],
         }
     }
 
-    /// Counters, added up from the messages, and kept where `writes`.
+    /// Counters, added up from the messages, and kept as `keeping` says.
     pub(super) fn add_up<'c>(
         &mut self,
         counters: impl Iterator<Item = (&'c CounterKey, Option<Timestamp>)>,
         installed: Option<Timestamp>,
-        writes: bool,
+        keeping: Keeping,
     ) -> Result<Vec<Counts>> {
         let mut words = vec![self.keys.data_prefix(), super::KEPT_S.to_string()];
-        words.push(if writes { "1" } else { "0" }.into());
+        words.push((keeping as u8).to_string());
         for (key, end) in counters {
             let mut end = end.map(|end| end.0);
             if key.spec.scope == Scope::History {
@@ -229,8 +249,9 @@ fn make(
     let new = specs.want(watches.iter().flat_map(|watch| watch.budget.counters()));
     if !new.is_empty() {
         // Messages can be dated later than now, by another clock.
-        let latest =
-            workspace.at(&keys.latest(), "at").and_then(|text| String::from_utf8(text).ok()?.parse().ok());
+        let latest = workspace
+            .at(&keys.values(), "score:any")
+            .and_then(|text| String::from_utf8(text).ok()?.parse().ok());
         let since = latest.map_or(now.0, |latest: i64| now.0.max(latest.saturating_add(1)));
         families.extend(new.into_iter().map(|name| (name, since)));
         workspace.put_record(&keys.families(), &families)?;

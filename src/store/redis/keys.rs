@@ -23,6 +23,11 @@ impl Keys {
         self.data("")
     }
 
+    /// What the keys begin with that only people write.
+    pub fn decided_prefix(&self) -> String {
+        self.decided("")
+    }
+
     fn data(&self, rest: &str) -> String {
         format!("{}d:{rest}", self.prefix)
     }
@@ -112,9 +117,9 @@ impl Keys {
         self.data(&format!("counter:{spec}|{start}|{value}"))
     }
 
-    /// The values of a scope (models, types of agents), by when something was last counted for them.
-    pub fn values(&self, scope: &str) -> String {
-        self.data(&format!("values:{scope}"))
+    /// Models, types of agents and `any`, by the latest date of a message that was counted for them.
+    pub fn values(&self) -> String {
+        self.data("values")
     }
 
     /// The session of a client process on a machine.
@@ -145,11 +150,6 @@ impl Keys {
     /// The sessions that have events.
     pub fn evented(&self) -> String {
         self.data("evented")
-    }
-
-    /// The latest date of any message.
-    pub fn latest(&self) -> String {
-        self.data("latest")
     }
 
     /// An alert.

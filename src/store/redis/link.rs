@@ -8,10 +8,14 @@ use super::keys::Keys;
 use super::plan::{self, Frame, Plan, Reply};
 use crate::store::Result;
 
-const TRANSACT: &str = include_str!("transact.lua");
-const ADD_UP: &str = include_str!("add_up.lua");
-const COMMANDS: &str = include_str!("commands.lua");
-const REFRESH: &str = include_str!("refresh.lua");
+/// A script, and its hash.
+type Known = (&'static str, &'static str);
+
+const TRANSACT: Known = (include_str!("transact.lua"), env!("SHA1_OF_TRANSACT"));
+const ADD_UP: Known = (include_str!("add_up.lua"), env!("SHA1_OF_ADD_UP"));
+const COMMANDS: Known = (include_str!("commands.lua"), env!("SHA1_OF_COMMANDS"));
+const REFRESH: Known = (include_str!("refresh.lua"), env!("SHA1_OF_REFRESH"));
+const RIGHTS: Known = (include_str!("rights.lua"), env!("SHA1_OF_RIGHTS"));
 
 /// How commands reach Redis.
 pub struct Link {
@@ -26,13 +30,13 @@ impl Link {
         Self { address, limits, connection: None }
     }
 
-    fn run(&mut self, script: &'static str, keys: &Keys, arguments: &[Vec<u8>]) -> Result<Value> {
+    fn run(&mut self, (script, sha1): Known, keys: &Keys, arguments: &[Vec<u8>]) -> Result<Value> {
         if self.connection.is_none() {
             self.connection = Some(Connection::open(&self.address, self.limits)?);
         }
         let Some(connection) = &mut self.connection else { return Ok(Value::Nil) };
         let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
-        Ok(connection.run(&Script::new(script), &[keys.epoch().as_bytes()], &arguments)?)
+        Ok(connection.run(&Script::known(script, sha1), &[keys.epoch().as_bytes()], &arguments)?)
     }
 
     /// One atomic step.
@@ -58,5 +62,10 @@ impl Link {
     /// The keys of a session live on.
     pub fn refresh(&mut self, keys: &Keys, arguments: &[Vec<u8>]) -> Result<()> {
         self.run(REFRESH, keys, arguments).map(drop)
+    }
+
+    /// What the user may do; see `rights.lua`.
+    pub fn rights(&mut self, keys: &Keys, arguments: &[Vec<u8>]) -> Result<Vec<Value>> {
+        plan::list(self.run(RIGHTS, keys, arguments)?)
     }
 }

@@ -48,7 +48,7 @@ impl RedisStore {
         let text = serde_json::to_string(event).map_err(|e| StoreError::Damaged(e.to_string()))?;
         let known = !event.what.is_news();
         let plan = Plan { events: vec![(text, event.agent.clone(), known)], ..Plan::default() };
-        let frame = self.frame(&event.session, event.at);
+        let frame = self.frame(&event.session, event.at, true);
         self.link.transact(&self.keys, &plan, &frame).map(drop)
     }
 
@@ -130,10 +130,10 @@ impl RedisStore {
     ) -> Result<T> {
         for _ in 0..super::apply::ROUNDS {
             let mut workspace =
-                Workspace::new(&self.keys, &self.memory, &mut self.link, self.machine, KEPT_S);
+                Workspace::new(&self.keys, &self.memory, &mut self.link, &self.machine, KEPT_S);
             let made = make(&mut workspace)?;
             let (plan, after) = workspace.finish();
-            let frame = self.frame(session, now);
+            let frame = self.frame(session, now, true);
             match self.link.transact(&self.keys, &plan, &frame)? {
                 plan::Reply::Given(actual) => {
                     for ((place, _), value) in plan.given.into_iter().zip(actual) {

@@ -2,42 +2,33 @@
 //! depends on it: what a step takes for given is looked at where it is written.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
-
 use super::plan::Place;
+use crate::domain::time::Timestamp;
+
+/// Milliseconds after which what is there lives on from then.
+const REFRESH_MS: i64 = 24 * 3600 * 1000;
 
 /// Places and what stood there; `None`: nothing.
 #[derive(Debug, Default)]
 pub struct Memory {
     known: BTreeMap<Place, Option<Vec<u8>>>,
+    /// When the session's keys last lived on.
+    refreshed: Option<Timestamp>,
+    /// What this machine is called; empty: nobody has asked yet.
+    machine: String,
     file: Option<PathBuf>,
-}
-
-/// One place, as it is written down.
-#[derive(Serialize, Deserialize)]
-struct Line {
-    key: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    field: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    text: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    hex: Option<String>,
 }
 
 impl Memory {
     /// What stands in `file`, which need not be there, nor make sense.
     pub fn of(file: Option<PathBuf>) -> Self {
         let bytes = file.as_ref().and_then(|file| std::fs::read(file).ok()).unwrap_or_default();
-        let lines: Vec<Line> = serde_json::from_slice(&bytes).unwrap_or_default();
-        let known = lines.into_iter().map(|line| {
-            let value = line.text.map(String::into_bytes).or_else(|| from_hex(&line.hex?));
-            ((line.key, line.field), value)
-        });
-        Self { known: known.collect(), file }
+        let (known, refreshed, machine) = read(&bytes).unwrap_or_default();
+        Self { known, refreshed, machine, file }
     }
 
     /// What stood at a place, as far as is known.
@@ -55,41 +46,124 @@ impl Memory {
         self.known.clear();
     }
 
+    /// Whether the session's keys are to live on from now.
+    pub fn is_to_refresh(&self, now: Timestamp) -> bool {
+        self.refreshed.is_none_or(|at| !(0..REFRESH_MS).contains(&now.millis_since(at)))
+    }
+
+    /// They do.
+    pub fn refreshed(&mut self, now: Timestamp) {
+        self.refreshed = Some(now);
+    }
+
+    /// What this machine is called: it need not be asked twice.
+    pub fn machine(&mut self, name: impl Fn() -> String) -> &str {
+        if self.machine.is_empty() {
+            self.machine = name();
+        }
+        &self.machine
+    }
+
     /// Keeps what is of use to the next hook, and writes it down.
     pub fn keep(&mut self, is_of_use: impl Fn(&Place) -> bool) {
         self.known.retain(|place, _| is_of_use(place));
         let Some(file) = &self.file else { return };
-        let lines: Vec<Line> =
-            self.known.iter().map(|((key, field), value)| line(key, field, value)).collect();
-        let Ok(bytes) = serde_json::to_vec(&lines) else { return };
-        let _ = write(file, &bytes);
+        let _ = write(file, &written(&self.known, self.refreshed, &self.machine));
     }
 }
 
-fn line(key: &str, field: &str, value: &Option<Vec<u8>>) -> Line {
-    let text = value.as_ref().and_then(|bytes| std::str::from_utf8(bytes).ok()).map(str::to_owned);
-    let hex = match text {
-        Some(_) => None,
-        None => value.as_ref().map(|bytes| to_hex(bytes)),
-    };
-    Line { key: key.to_owned(), field: field.to_owned(), text, hex }
+/// Lines of lengths, each with a key, a field and a value after it.
+fn written(known: &BTreeMap<Place, Option<Vec<u8>>>, refreshed: Option<Timestamp>, machine: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(8 * 1024);
+    let refreshed = refreshed.map_or_else(String::new, |at| at.0.to_string());
+    bytes.extend_from_slice(format!("{FORMAT} {} {refreshed} {machine}\n", known.len()).as_bytes());
+    for ((key, field), value) in known {
+        let length = value.as_ref().map_or_else(|| "-".to_owned(), |value| value.len().to_string());
+        bytes.extend_from_slice(format!("{} {} {length}\n", key.len(), field.len()).as_bytes());
+        for part in [key.as_bytes(), field.as_bytes(), value.as_deref().unwrap_or_default()] {
+            bytes.extend_from_slice(part);
+        }
+    }
+    bytes
 }
 
-/// Half of it may be written, or of two at once: then it does not make sense, and is not believed.
+/// What the first line begins with.
+const FORMAT: &str = "fusebox-memory-2";
+
+type Read = (BTreeMap<Place, Option<Vec<u8>>>, Option<Timestamp>, String);
+
+/// What [`written`] made.
+fn read(mut rest: &[u8]) -> Option<Read> {
+    let first = line(&mut rest)?;
+    let mut words = first.split(' ');
+    if words.next() != Some(FORMAT) {
+        return None;
+    }
+    let count: usize = words.next()?.parse().ok()?;
+    let refreshed = words.next()?.parse().ok().map(Timestamp);
+    let machine = words.next()?.to_owned();
+    let mut known = BTreeMap::new();
+    for _ in 0..count {
+        let lengths = line(&mut rest)?;
+        let mut lengths = lengths.split(' ');
+        let (key, field, value) =
+            (lengths.next()?.parse().ok()?, lengths.next()?.parse().ok()?, lengths.next()?);
+        let mut part = |length: usize| {
+            let (part, after) = rest.split_at_checked(length)?;
+            rest = after;
+            Some(part)
+        };
+        let place = (text(part(key)?)?, text(part(field)?)?);
+        let value = match value {
+            "-" => None,
+            length => Some(part(length.parse().ok()?)?.to_vec()),
+        };
+        known.insert(place, value);
+    }
+    Some((known, refreshed, machine))
+}
+
+fn line<'b>(rest: &mut &'b [u8]) -> Option<&'b str> {
+    let end = rest.iter().position(|byte| *byte == b'\n')?;
+    let (line, after) = rest.split_at(end);
+    *rest = &after[1..];
+    std::str::from_utf8(line).ok()
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    std::str::from_utf8(bytes).ok().map(str::to_owned)
+}
+
+/// Writes over what is there, and cuts off the rest of that: a file that is emptied first is brought to disk at once. Half of
+/// it may be written, or of two at once: then it does not make sense, or speaks of what is not so, and is not believed.
 fn write(file: &PathBuf, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write;
     let mut options = std::fs::OpenOptions::new();
-    options.create(true).truncate(true).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
-    options.open(file)?.write_all(bytes)
+    options.create(true).truncate(false).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    let mut file = options.open(file)?;
+    file.write_all(bytes)?;
+    if file.metadata()?.len() != bytes.len() as u64 {
+        file.set_len(bytes.len() as u64)?;
+    }
+    Ok(())
 }
 
-fn to_hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |d: u8| char::from(DIGITS[usize::from(d)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
 
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    text.as_bytes().chunks(2).map(|pair| Some((digit(pair[0])? << 4) | digit(*pair.get(1)?)?)).collect()
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            known in proptest::collection::btree_map(("[a-z\n]{0,5}", "[a-z]{0,3}"), any::<Option<Vec<u8>>>(), 0..5),
+            at in any::<Option<i64>>(),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let bytes = written(&known, at.map(Timestamp), "machine");
+            prop_assert_eq!(read(&bytes), Some((known, at.map(Timestamp), "machine".to_owned())));
+            // Cut off anywhere it is nothing, and no panic.
+            read(&bytes[..cut.index(bytes.len())]);
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! touches; a script looks at those, and does it in one go, or says how they are. What is known comes from the last step
 //! (see [`memory`]), so that one round trip is enough. Nothing here is precious: it can all be read again.
 
+pub mod acl;
 pub mod address;
 mod apply;
 pub mod connection;
@@ -19,7 +20,7 @@ mod standings;
 mod workspace;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use self::address::Address;
 use self::connection::Limits;
@@ -56,9 +57,32 @@ pub struct Place {
     /// The tenant: hash tag of every key.
     pub tenant: String,
     /// What this machine is called (asked where it matters): process ids mean something here only.
-    pub machine: fn() -> String,
+    pub machine: Machine,
     /// Where the session's hooks tell each other what they found.
     pub memory: Option<PathBuf>,
+}
+
+/// A machine, or rather who works on one: each state folder has transcripts that no other one has.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    name: fn() -> String,
+    folder: PathBuf,
+}
+
+impl Machine {
+    /// The machine of this name (asked when it matters), and the state folder on it; an empty one adds nothing to the name.
+    pub fn of(name: fn() -> String, folder: &Path) -> Self {
+        Self { name, folder: folder.to_owned() }
+    }
+
+    /// What it is called among those that share a store.
+    pub fn name(&self) -> String {
+        let folder = self.folder.to_string_lossy();
+        if folder.is_empty() {
+            return (self.name)();
+        }
+        format!("{:016x}", MessageKey::of(&["machine", &(self.name)(), &folder]).short())
+    }
 }
 
 /// A store in Redis.
@@ -66,7 +90,7 @@ pub struct RedisStore {
     keys: Keys,
     link: Link,
     memory: Memory,
-    machine: fn() -> String,
+    machine: Machine,
     /// The sessions of the events that were claimed, by number.
     claimed: HashMap<i64, String>,
 }
@@ -175,6 +199,10 @@ impl Store for RedisStore {
 
     fn states_before(&mut self, watches: &[Watch], moment: Timestamp) -> Result<Vec<BudgetState>> {
         self.stood_before(watches, moment)
+    }
+
+    fn count_anew(&mut self, watches: &[Watch], now: Timestamp) -> Result<()> {
+        RedisStore::count_anew(self, watches, now)
     }
 
     fn alerts(&mut self) -> Result<Vec<AlertRecord>> {

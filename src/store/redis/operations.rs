@@ -2,11 +2,11 @@
 
 use redis::Value;
 
-use super::apply::{Shared, place};
+use super::apply::{Keeping, Shared, place};
 use super::lists::command;
 use super::plan;
 use super::{DECIDED_S, RedisStore, shared_value};
-use crate::domain::budget::BudgetState;
+use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::counter::CounterKey;
 use crate::domain::operation::{Effect, Operation};
 use crate::domain::time::Timestamp;
@@ -69,22 +69,42 @@ impl RedisStore {
     }
 
     pub(super) fn stood_before(&mut self, watches: &[Watch], moment: Timestamp) -> Result<Vec<BudgetState>> {
+        self.added_up(watches, moment, Some(moment), Keeping::Nothing)
+    }
+
+    pub(super) fn count_anew(&mut self, watches: &[Watch], now: Timestamp) -> Result<()> {
+        for watch in watches.iter().filter(|watch| watch.budget.scope == Scope::Session) {
+            self.in_step(&watch.value, now, |workspace| workspace.mend_counts(&watch.value))?;
+        }
+        self.added_up(watches, now, None, Keeping::Over).map(drop)
+    }
+
+    /// Budgets in the windows of `at`, by their messages: those before a moment, or all.
+    fn added_up(
+        &mut self,
+        watches: &[Watch],
+        at: Timestamp,
+        before: Option<Timestamp>,
+        keeping: Keeping,
+    ) -> Result<Vec<BudgetState>> {
         let installed = self.installed_at()?;
         let shared = Shared::of(watches);
         let mut states = Vec::new();
         for Watch { budget, value } in &shared.watches {
-            let window = budget.window.at(moment);
+            let window = budget.window.at(at);
             let text =
                 plan::bytes(self.ask(&["GET", &self.keys.operations(&budget.name, value, window.start)])?)?;
             let all = text.map(|text| parse(&text)).transpose()?.unwrap_or_default();
-            let effect = Effect::of(all.iter().filter(|o| o.at < moment).map(|o| o.decision));
+            let effect =
+                Effect::of(all.iter().filter(|o| before.is_none_or(|end| o.at < end)).map(|o| o.decision));
             if effect.deleted {
                 continue;
             }
             let since = effect.since.unwrap_or(window.start).max(window.start);
             let of = |spec| CounterKey { spec, value: value.clone(), start: window.start, since };
             let counters: Vec<CounterKey> = budget.counters().into_iter().map(of).collect();
-            let sums = self.add_up(counters.iter().map(|key| (key, Some(moment))), installed, false)?;
+            let end = before.or(window.end);
+            let sums = self.add_up(counters.iter().map(|key| (key, end)), installed, keeping)?;
             let scopes = counters.iter().map(|key| key.spec.scope);
             let fresh = BudgetState::fresh(budget, value, window).decided(&effect);
             states.push(fresh.counting(scopes.zip(sums.into_iter().map(amount))));

@@ -5,7 +5,7 @@ use redis::Value;
 use super::super::{Result, StoreError};
 use crate::store::ledger::{Counts, Moved};
 
-/// A record, or a field of a hash (empty: the record itself).
+/// A record (an empty field), a field of a hash, or the score of a member (`score:` before it).
 pub type Place = (String, String);
 
 /// A counter that the answer needs.
@@ -54,6 +54,8 @@ pub struct Plan {
     pub wanted: Vec<Wanted>,
     /// Commands, in their order.
     pub commands: Vec<Vec<Vec<u8>>>,
+    /// Keys that are written to by commands: they live on.
+    pub touched: Vec<String>,
     /// Counters that move; whether they may begin.
     pub moves: Vec<(String, Moved, Counts, bool)>,
     /// Budgets that alert.
@@ -66,8 +68,6 @@ pub struct Plan {
     pub claim_events: Option<String>,
     /// The session of which this is a batch, and when it was seen.
     pub session: Option<(String, i64)>,
-    /// The latest date of a message that goes in.
-    pub latest: Option<i64>,
 }
 
 /// Keys and times that a step needs besides.
@@ -76,6 +76,8 @@ pub struct Frame {
     pub now: i64,
     /// Seconds that keys live on.
     pub ttl: i64,
+    /// Whether those that are there live on from now; the others do anyway.
+    pub refreshes: bool,
     /// Until when what is claimed is claimed, and the latest end of a claim that can be believed.
     pub claim: (i64, i64),
     /// The machine that claims.
@@ -86,8 +88,6 @@ pub struct Frame {
     pub events: [String; 4],
     /// The session that events are of.
     pub of_session: String,
-    /// Key: the latest date of any message.
-    pub latest: String,
     /// Keys: what changes of the session, all sessions.
     pub sessions: [String; 2],
 }
@@ -131,7 +131,6 @@ impl Plan {
         if self.session.is_some() {
             kinds.extend(frame.sessions.iter().map(String::as_str).zip(["hash", "zset"]));
         }
-        kinds.extend(self.latest.is_some().then_some((frame.latest.as_str(), "hash")));
         kinds.sort_unstable();
         kinds.dedup();
         kinds
@@ -142,6 +141,7 @@ impl Plan {
         let mut words = Words(Vec::with_capacity(64));
         words.number(frame.now);
         words.number(frame.ttl);
+        words.flag(frame.refreshes);
         words.count(self.given.len());
         for ((key, field), value) in &self.given {
             words.text(key);
@@ -166,6 +166,8 @@ impl Plan {
             words.count(command.len());
             command.iter().for_each(|word| words.bytes(word));
         }
+        words.count(self.touched.len());
+        self.touched.iter().for_each(|key| words.text(key));
         words.count(self.moves.len());
         for (key, moved, change, may_begin) in &self.moves {
             words.text(key);
@@ -206,8 +208,6 @@ impl Plan {
         words.text(session);
         frame.sessions.iter().for_each(|key| words.text(key));
         words.number(seen);
-        words.text(&frame.latest);
-        words.text(&self.latest.map_or_else(String::new, |at| at.to_string()));
         words.0
     }
 }

@@ -9,18 +9,13 @@ use super::lists::command;
 use super::workspace::Workspace;
 use super::{KEPT_S, RedisStore, new_epoch, plan};
 use crate::domain::time::Timestamp;
-use crate::env::{clock, uid};
+use crate::env::clock;
 use crate::store::Result;
 
 impl RedisStore {
-    /// Who reads: this machine, as this user. Another one has transcripts of their own.
-    pub(super) fn reader(&self) -> String {
-        format!("{}:{}", (self.machine)(), uid())
-    }
-
     pub(super) fn is_to_be_filled(&mut self) -> Result<bool> {
         let Some(epoch) = self.marked()? else { return Ok(false) };
-        let machine = self.reader();
+        let machine = self.machine.name();
         Ok(plan::number(self.ask(&["SISMEMBER", &self.keys.filled(&epoch), &machine])?)? == 0)
     }
 
@@ -36,7 +31,7 @@ impl RedisStore {
 
     /// `rebuilding`: there is something to be filled, by this machine at least. Else it has done so; others may not.
     pub(super) fn mark_to_be_filled(&mut self, rebuilding: bool) -> Result<()> {
-        let (key, mark, machine) = (self.keys.epoch(), self.keys.rebuilding(), self.reader());
+        let (key, mark, machine) = (self.keys.epoch(), self.keys.rebuilding(), self.machine.name());
         let (new, now) = (new_epoch(), clock());
         self.in_step("", Timestamp(0), |workspace| {
             let epoch = workspace.at(&key, "").unwrap_or_else(|| new.clone().into_bytes());

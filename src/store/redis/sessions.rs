@@ -36,7 +36,7 @@ impl RedisStore {
             commands.push(command(&["HMGET", &self.keys.live(id), "seen", "ended", "complete"]));
         }
         let mut answers = self.in_turn(&commands)?.into_iter();
-        let (mut rows, machine) = (Vec::new(), (self.machine)());
+        let (mut rows, machine) = (Vec::new(), self.machine.name());
         for id in ids {
             let charged = plan::bytes(answers.next().unwrap_or(Value::Nil))?;
             let live = plan::list(answers.next().unwrap_or(Value::Nil))?;
@@ -65,7 +65,7 @@ impl RedisStore {
     }
 
     pub(super) fn of_client(&mut self, client: ClientProcess) -> Result<Option<String>> {
-        let key = self.keys.client(&(self.machine)(), client);
+        let key = self.keys.client(&self.machine.name(), client);
         let found = plan::bytes(self.ask(&["GET", &key])?)?;
         let Some(id) = found.map(|id| String::from_utf8_lossy(&id).into_owned()) else { return Ok(None) };
         // It may have been resumed in another client since.
@@ -74,11 +74,7 @@ impl RedisStore {
     }
 
     pub(super) fn see_session(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
-        let reader = self.reader();
-        self.in_step(&session.id, now, |workspace| {
-            see_machine(workspace, &reader, now);
-            see(workspace, session, now, ended)
-        })?;
+        self.in_step(&session.id, now, |workspace| see(workspace, session, now, ended))?;
         // What counts in a session must be known for as long as it goes on.
         let keys =
             [self.keys.totals(&session.id), self.keys.standings(&session.id), self.keys.settles(&session.id)];
@@ -91,8 +87,13 @@ impl RedisStore {
     }
 
     pub(super) fn complete_session(&mut self, session: &str, seen: Timestamp) -> Result<()> {
-        let live = self.keys.live(session);
+        let (live, here) = (self.keys.live(session), self.machine.name());
         self.in_step(session, seen, |workspace| {
+            // Whether all of it was read is known where its files are.
+            let charged = workspace.charged(session)?.unwrap_or_default();
+            if charged.machine.is_some_and(|machine| machine != here) {
+                return Ok(());
+            }
             let last =
                 workspace.at(&live, "seen").and_then(|text| String::from_utf8(text).ok()?.parse().ok());
             if last.is_some_and(|last: i64| last <= seen.0) {
@@ -106,7 +107,7 @@ impl RedisStore {
         if self.row_of(session)?.is_none() {
             return Ok(None);
         }
-        let mut workspace = Workspace::new(&self.keys, &self.memory, &mut self.link, self.machine, KEPT_S);
+        let mut workspace = Workspace::new(&self.keys, &self.memory, &mut self.link, &self.machine, KEPT_S);
         let mut total = SessionTotal::default();
         for stored in workspace.messages_of(session)? {
             total.amount = total.amount.plus(amount(stored.c));
@@ -130,8 +131,10 @@ impl RedisStore {
 
     pub(super) fn values_of(&mut self, scope: Scope, since: Timestamp) -> Result<Vec<String>> {
         if matches!(scope, Scope::Model | Scope::AgentType) {
-            let key = self.keys.values(scope.name());
-            let mut values = self.texts(&["ZRANGEBYSCORE", &key, &since.0.to_string(), "+inf"])?;
+            let (key, scope) = (self.keys.values(), format!("{} ", scope.name()));
+            let all = self.texts(&["ZRANGEBYSCORE", &key, &since.0.to_string(), "+inf"])?;
+            let mut values: Vec<String> =
+                all.iter().filter_map(|value| value.strip_prefix(&scope)).map(str::to_owned).collect();
             values.sort();
             return Ok(values);
         }
@@ -181,6 +184,8 @@ fn see(workspace: &mut Workspace, session: &Session, now: Timestamp, ended: bool
     let last = workspace.at(&live, "seen").and_then(|text| String::from_utf8(text).ok()?.parse().ok());
     let seen = last.unwrap_or(i64::MIN).max(now.0).to_string();
     workspace.command("zset", &["ZADD", &sessions, "GT", &seen, &id]);
+    let machine = workspace.machine();
+    see_machine(workspace, &machine, now);
     workspace.command("hash", &["HSET", &live, "seen", &seen]);
     workspace.command("hash", &["HDEL", &live, "ended", "complete"]);
     if ended {

@@ -7,42 +7,102 @@ local function take() at = at + 1 return ARGV[at] end
 local function number() return tonumber(take()) end
 local call = redis.call
 
-local now, ttl = number(), number()
+local now, ttl, refreshes = number(), number(), take() == '1'
 
--- What the caller takes for given: records, and fields of hashes.
-local actual, given = {}, true
-for i = 1, number() do
+-- What the caller takes for given: records (all read at once), fields of hashes, scores.
+local actual, expected, names, places = {}, {}, {}, {}
+local count = number()
+for i = 1, count do
   local key, field, is_there, value = take(), take(), take(), take()
-  local found
-  if field == '' then found = call('GET', key) else found = call('HGET', key, field) end
-  if is_there == '1' then given = given and found == value else given = given and not found end
-  actual[i] = found
+  expected[i] = is_there == '1' and value
+  if field == '' then
+    names[#names + 1], places[#places + 1] = key, i
+  elseif string.sub(field, 1, 6) == 'score:' then
+    actual[i] = call('ZSCORE', key, string.sub(field, 7))
+  else
+    actual[i] = call('HGET', key, field)
+  end
+end
+if #names > 0 then
+  for n, found in ipairs(call('MGET', unpack(names))) do actual[places[n]] = found end
+end
+local given = true
+for i = 1, count do given = given and actual[i] == expected[i] end
+if not given then
+  -- MGET calls what is of another kind missing.
+  for n, key in ipairs(names) do
+    local is = actual[places[n]] and 'string' or call('TYPE', key).ok
+    if is ~= 'none' and is ~= 'string' then
+      return redis.error_reply('WRONGTYPE ' .. key .. ' holds a ' .. is .. ', and should hold a string')
+    end
+  end
 end
 
--- An error half way would leave half a step: so keys are looked at first that could be of another kind.
+-- An error half way would leave half a step: so keys are looked at first that could be of another kind. Those that are not
+-- there yet begin to live on with this step; the others do now and then.
+local begins = {}
 for _ = 1, number() do
   local key, kind = take(), take()
   local is = call('TYPE', key).ok
-  if is ~= kind and is ~= 'none' then
+  if is == 'none' then
+    begins[key] = true
+  elseif is ~= kind then
     return redis.error_reply('WRONGTYPE ' .. key .. ' holds a ' .. is .. ', and should hold a ' .. kind)
   end
 end
 if not given then return { 'given', actual } end
 
--- Counters that the answer needs.
+-- Counters: each hash is read once.
+local hashes = {}
+local function rows_of(key)
+  local known = hashes[key]
+  if not known then
+    known = {}
+    local rows = call('HGETALL', key)
+    for r = 1, #rows, 2 do known[rows[r]] = rows[r + 1] end
+    begins[key] = #rows == 0
+    hashes[key] = known
+  end
+  return known
+end
+local NOTHING = '0,0,0,0,0,0,0'
 local counters, missing = {}, {}
 for i = 1, number() do
   local key, since, may_begin = take(), take(), take()
-  local counts = call('HGET', key, since)
+  local counts = rows_of(key)[since]
   if not counts and may_begin == '0' then missing[#missing + 1] = i end
-  counters[i] = { key = key, since = since, before = counts or '0,0,0,0,0,0,0' }
+  counters[i] = { key = key, since = since, before = counts or NOTHING }
 end
 if #missing > 0 then return { 'missing', missing } end
 
-for _ = 1, number() do
+-- So would a user that may not do all of it: such a one does nothing. (Servers before 7.0 cannot say; who may empty the
+-- server may do all.)
+local may = redis.acl_check_cmd
+if may and may('FLUSHALL') then may = nil end
+local function refused(words)
+  local place = string.match(words[2], '^.-:.-:%a:') or ''
+  return redis.error_reply('NOPERM this user may not run ' .. words[1] .. ' on ' .. place .. '*')
+end
+local always = { { 'HSET', KEYS[1], 'x', 'x' }, { 'HGETALL', KEYS[1] }, { 'SET', KEYS[1], 'x' }, { 'INCR', KEYS[1] },
+  { 'ZADD', KEYS[1], '1', 'x' }, { 'SADD', KEYS[1], 'x' }, { 'SMEMBERS', KEYS[1] }, { 'HMGET', KEYS[1], 'x' },
+  { 'SREM', KEYS[1], 'x' }, { 'HDEL', KEYS[1], 'x' }, { 'HINCRBY', KEYS[1], 'x', '1' }, { 'EXPIRE', KEYS[1], '1' } }
+if may then
+  for _, words in ipairs(always) do
+    if not may(unpack(words)) then return refused(words) end
+  end
+end
+
+local commands = {}
+for c = 1, number() do
   local words = {}
   for w = 1, number() do words[w] = take() end
-  call(unpack(words))
+  if may and not may(unpack(words)) then return refused(words) end
+  commands[c] = words
+end
+for _, words in ipairs(commands) do call(unpack(words)) end
+for _ = 1, number() do
+  local key = take()
+  if refreshes or begins[key] then call('EXPIRE', key, ttl) end
 end
 
 local function split(counts)
@@ -50,37 +110,33 @@ local function split(counts)
   for count in string.gmatch(counts, '[^,]+') do n[#n + 1] = tonumber(count) end
   return n
 end
+local function keep(key, since, counts)
+  rows_of(key)[since] = counts
+  call('HSET', key, since, counts)
+  if refreshes or begins[key] then call('EXPIRE', key, ttl) end
+end
 
 -- Counters move: those of the window, and those that count since a moment before the message.
 for _ = 1, number() do
   local key, start, date, may_begin = take(), take(), number(), take()
   local change = {}
   for c = 1, 7 do change[c] = number() end
-  local rows = call('HGETALL', key)
-  if may_begin == '1' then
-    -- There may be others, of a reset that was known before.
-    local begins = true
-    for r = 1, #rows, 2 do begins = begins and rows[r] ~= start end
-    if begins then
-      rows[#rows + 1] = start
-      rows[#rows + 1] = '0,0,0,0,0,0,0'
-    end
-  end
-  for r = 1, #rows, 2 do
-    if tonumber(rows[r]) <= date then
-      local counts = split(rows[r + 1])
+  local rows = rows_of(key)
+  -- There may be others, of a reset that was known before.
+  if may_begin == '1' and not rows[start] then rows[start] = NOTHING end
+  for since, text in pairs(rows) do
+    if tonumber(since) <= date then
+      local counts = split(text)
       for c = 1, 7 do counts[c] = string.format('%.0f', counts[c] + change[c]) end
-      call('HSET', key, rows[r], table.concat(counts, ','))
+      keep(key, since, table.concat(counts, ','))
     end
   end
-  if #rows > 0 then call('EXPIRE', key, ttl) end
 end
 for _, counter in ipairs(counters) do
-  counter.after = call('HGET', counter.key, counter.since)
+  counter.after = rows_of(counter.key)[counter.since]
   if not counter.after then
     counter.after = counter.before
-    call('HSET', counter.key, counter.since, counter.after)
-    call('EXPIRE', counter.key, ttl)
+    keep(counter.key, counter.since, counter.after)
   end
 end
 
@@ -175,23 +231,19 @@ end
 local session, live_key, sessions_key, seen = take(), take(), take(), number()
 local sequence = 0
 if session ~= '' then
-  local last = call('HGET', live_key, 'seen')
-  if not last or tonumber(last) < seen then
-    call('HSET', live_key, 'seen', string.format('%.0f', seen))
+  local known = call('HMGET', live_key, 'seen', 'ended', 'complete')
+  local last = known[1] and tonumber(known[1])
+  -- When it was seen serves people: it is written now and then.
+  local is_over = known[2] or known[3]
+  if not last or (is_over and last < seen) or last + 10000 < seen then
+    call('HSET', live_key, 'seen', string.format('%.0f', math.max(last or seen, seen)))
     call('HDEL', live_key, 'ended', 'complete')
-    call('ZADD', sessions_key, seen, session)
+    call('ZADD', sessions_key, 'GT', seen, session)
     call('EXPIRE', sessions_key, ttl)
+    call('EXPIRE', live_key, ttl)
   end
   sequence = call('HINCRBY', live_key, 'sequence', 1)
-  call('EXPIRE', live_key, ttl)
-end
-
--- The latest date of any message: a window that starts later holds none.
-local latest_key, date = take(), take()
-if date ~= '' then
-  local known = call('HGET', latest_key, 'at')
-  if not known or tonumber(known) < tonumber(date) then call('HSET', latest_key, 'at', date) end
-  call('EXPIRE', latest_key, ttl)
+  if sequence == 1 then call('EXPIRE', live_key, ttl) end
 end
 
 local states = {}

@@ -6,6 +6,7 @@ use redis::Value;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::Machine;
 use super::keys::Keys;
 use super::link::Link;
 use super::memory::Memory;
@@ -83,13 +84,13 @@ pub struct Workspace<'a> {
     pub recharge: Vec<(String, String)>,
     memory: &'a Memory,
     link: &'a mut Link,
-    machine: fn() -> String,
+    machine: &'a Machine,
     given: BTreeMap<Place, Option<Vec<u8>>>,
     written: BTreeMap<Place, Vec<u8>>,
     /// Keys that are touched: they live on.
     touched: BTreeSet<String>,
     /// Values of scopes, with when something was last counted for them.
-    values: BTreeMap<(&'static str, String), i64>,
+    values: BTreeMap<String, i64>,
     ttl: i64,
 }
 
@@ -99,7 +100,7 @@ impl<'a> Workspace<'a> {
         keys: &'a Keys,
         memory: &'a Memory,
         link: &'a mut Link,
-        machine: fn() -> String,
+        machine: &'a Machine,
         ttl: i64,
     ) -> Self {
         let (given, written) = (BTreeMap::new(), BTreeMap::new());
@@ -164,9 +165,14 @@ impl<'a> Workspace<'a> {
     /// What there is to do, and what stands then where it was looked at or written.
     pub fn finish(mut self) -> (Plan, BTreeMap<Place, Option<Vec<u8>>>) {
         let mut after = self.given.clone();
-        for ((scope, value), at) in std::mem::take(&mut self.values) {
-            let key = self.keys.values(scope);
-            self.command("zset", &["ZADD", &key, "GT", &at.to_string(), &value]);
+        let values = std::mem::take(&mut self.values);
+        if !values.is_empty() {
+            let key = self.keys.values();
+            let pairs: Vec<(String, String)> =
+                values.into_iter().map(|(value, at)| (at.to_string(), value)).collect();
+            let mut words = vec!["ZADD", &key, "GT"];
+            words.extend(pairs.iter().flat_map(|(at, value)| [at.as_str(), value]));
+            self.command("zset", &words);
         }
         let written = std::mem::take(&mut self.written);
         let ttl = self.ttl.to_string();
@@ -183,10 +189,7 @@ impl<'a> Workspace<'a> {
             words[at].clone_from(value);
             self.plan.commands.push(words);
         }
-        for key in &self.touched {
-            let words = ["EXPIRE", key, &ttl].map(|word| word.as_bytes().to_vec());
-            self.plan.commands.push(words.to_vec());
-        }
+        self.plan.touched = self.touched.into_iter().collect();
         after.extend(written.into_iter().map(|(place, value)| (place, Some(value))));
         self.plan.given = self.given.into_iter().collect();
         (self.plan, after)
@@ -204,13 +207,25 @@ impl<'a> Workspace<'a> {
 
     /// What this machine is called.
     pub fn machine(&self) -> String {
-        (self.machine)()
+        self.machine.name()
     }
 
     /// To whom a session is charged.
     pub fn charged(&mut self, session: &str) -> Result<Option<Charged>> {
         let key = self.keys.session(session);
         self.record(&key)
+    }
+
+    /// Lets the messages of a session count what they are: counts stand beside each, for scripts.
+    pub fn mend_counts(&mut self, session: &str) -> Result<()> {
+        for mut stored in self.messages_of(session)? {
+            let (message, before) = (stored.d.clone(), stored.c);
+            stored.set(&message);
+            if stored.c != before {
+                self.put_stored(&stored)?;
+            }
+        }
+        Ok(())
     }
 
     /// The messages that count in a session.
@@ -379,12 +394,13 @@ impl Workspace<'_> {
     }
 
     fn note_values(&mut self, message: &Message) {
-        self.plan.latest = self.plan.latest.max(Some(message.at.0));
+        let mut values = vec!["any".to_owned()];
         for (scope, value) in [("model", &message.model), ("agent_type", &message.agent_type)] {
-            if !value.is_empty() {
-                let at = self.values.entry((scope, value.clone())).or_insert(message.at.0);
-                *at = (*at).max(message.at.0);
-            }
+            values.extend((!value.is_empty()).then(|| format!("{scope} {value}")));
+        }
+        for value in values {
+            let at = self.values.entry(value).or_insert(message.at.0);
+            *at = (*at).max(message.at.0);
         }
     }
 }

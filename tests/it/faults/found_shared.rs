@@ -14,7 +14,9 @@ fn homes<const N: usize>() -> Option<(Server, [Home; N])> {
     let home = |_| {
         let home = Home::new().var("FUSEBOX_STORE_REDIS_URL", &server.socket_url());
         let home = home.var("FUSEBOX_STORE_TENANT", "found");
-        home.configure("[[budget]]\nname = \"ever\"\nscope = \"user\"\nlimit = 1_000_000\n");
+        home.configure(
+            "[[budget]]\nname = \"ever\"\nscope = \"user\"\nwindow = \"month\"\nlimit = 1_000_000\n",
+        );
         home
     };
     let homes = std::array::from_fn(home);

@@ -109,6 +109,23 @@ fn slow() {
     stage.goes_through("no answer in time", |_, p| p.behave(Manner::Delay(pause)), pass);
 }
 
+/// Each answer comes in time, and all of them together would take longer than a hook may.
+#[test]
+fn slow_at_each_step() {
+    let Some(Stage { server: _server, proxy, home }) = plain(LONG) else { return };
+    respond(&home, "s", 1..=3);
+    proxy.behave(Manner::Delay(Duration::from_millis(150)));
+    assert!(home.hook("SessionStart", "s", json!({"source": "resume"})).is_silent());
+    let journal = home.journal();
+    assert!(noted(&home) == 1 && journal.contains("the store answers, but so slowly"), "{journal}");
+    proxy.take();
+    respond(&home, "s", 4..=4);
+    assert_eq!(proxy.take().connections, 0);
+    proxy.behave(Manner::Pass);
+    home.wake_store("s");
+    assert_eq!(used(&home, "s", "session").0, 400);
+}
+
 #[test]
 fn hanging() {
     let Some(stage) = plain("400") else { return };
@@ -172,9 +189,15 @@ fn another_password() {
 fn a_key_of_another_type() {
     let Some(Stage { server, proxy: _proxy, home }) = plain(LONG) else { return };
     home.fusebox(&["init"]);
+    // What is counted and not looked at is counted all the same.
+    let types =
+        "[[budget]]\nname = \"types\"\nscope = \"agent_type\"\nlimit = 1_000_000\nwindow = \"month\"\n";
+    let all = format!("{types}{THOUSAND}");
+    home.configure(&all);
     home.hook("SessionStart", "s", json!({"source": "startup"}));
     // Past the limit, for alerts to be there too.
     respond(&home, "s", 1..=11);
+    home.configure(THOUSAND);
     let keys: Vec<String> = server.text(&["KEYS", "*"]).lines().map(str::to_owned).collect();
     assert!(keys.len() > 20, "{keys:?}");
     let mut failed = 0;
@@ -203,9 +226,28 @@ fn a_key_of_another_type() {
         let tokens = (n as u64 + 12) * 100;
         assert_eq!(used(&home, "s", "session").0, tokens, "{key}");
     }
+    home.configure(&all);
+    home.hook("PostToolUse", "s", json!({}));
+    let tokens = (keys.len() as u64 + 11) * 100;
+    assert_eq!((used(&home, "s", "session").0, used(&home, "s", "types").0), (tokens, tokens));
     assert!(failed > 5, "{failed} of {} keys are looked at", keys.len());
     let found = home.fusebox(&["resync", "--json"]).json();
     assert_eq!((&found["requests_added"], &found["budgets"]), (&json!(0), &json!([])), "{found}");
+}
+
+#[test]
+fn asked_again_after_a_while() {
+    let Some(Stage { server: _server, proxy, home }) = plain(LONG) else { return };
+    let clock = home.path("clock");
+    let home = home.var("FUSEBOX_TEST_CLOCK", &clock.to_string_lossy());
+    respond(&home, "s", 1..=3);
+    proxy.behave(Manner::CutRequests);
+    for (after_ms, asks) in [(0, true), (4_000, false), (60_000, cfg!(feature = "test-clock"))] {
+        std::fs::write(&clock, after_ms.to_string()).unwrap();
+        proxy.take();
+        respond(&home, "s", 4..=4);
+        assert_eq!(proxy.take().connections > 0, asks, "after {after_ms} ms");
+    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Several machines and one store that is to be filled again: each of them by itself.
 
+use std::path::Path;
+
 use fusebox::store::redis::address::Address;
-use fusebox::store::redis::{Place, RedisStore};
+use fusebox::store::redis::{Machine, Place, RedisStore};
 use fusebox::store::{Session, Store};
 
 use crate::redis::{LIMITS, Server};
@@ -11,12 +13,13 @@ use fusebox::env::clock;
 /// A machine's handle on the store of one tenant.
 fn of(server: &Server, machine: fn() -> String) -> RedisStore {
     let address = Address::parse(&server.socket_url()).unwrap();
+    let machine = Machine::of(machine, Path::new(""));
     RedisStore::new(Place { address, limits: LIMITS, tenant: "acme".into(), machine, memory: None })
 }
 
 /// What a machine is called where it reads its user's transcripts.
 fn name(machine: &str) -> String {
-    format!("{machine}:{}", fusebox::env::uid())
+    machine.to_owned()
 }
 
 fn see(store: &mut RedisStore, session: &str, at: Timestamp) {

@@ -1,27 +1,15 @@
 //! A shared store that lost what it knew, all of it or the end: it is read again from the transcripts, to the token.
 
 use redis::Value;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
-use super::{home_at, used};
-use crate::harness::{Home, Ran, message};
+use super::{home_at, respond, used};
+use crate::harness::{Home, message};
 use crate::redis::Server;
 use fusebox::env::clock;
 
 /// A budget of a session, and one of all of the user's.
 const BUDGETS: &str = "[[budget]]\nname = \"session\"\nlimit = 100_000\n\n[[budget]]\nname = \"all\"\nscope = \"user\"\nlimit = 1_000_000\nwindow = \"month\"\n";
-
-/// Messages of now, of 100 tokens each, and the hook after the last one.
-fn respond(home: &Home, session: &str, messages: std::ops::RangeInclusive<usize>) -> Ran {
-    let of_now = |n| {
-        let mut line = message(n, 90, 10);
-        line["timestamp"] = Json::from(clock().to_rfc3339());
-        line
-    };
-    let lines: Vec<Json> = messages.map(of_now).collect();
-    home.append(&home.transcript(session), &lines);
-    home.hook("PostToolUse", session, json!({"tool_name": "Bash", "tool_response": ""}))
-}
 
 /// Everything that a server holds.
 fn copy(server: &Server) -> Vec<(String, Vec<u8>)> {
@@ -86,6 +74,17 @@ fn emptied_and_filled_by_hooks_alone() {
     is_exact(&home, 400, 200);
 }
 
+/// A session whose client was killed, and whose cache is gone: another one's hooks read on in it.
+#[test]
+fn read_on_by_others() {
+    let Some(server) = Server::start() else { return };
+    let home = begun(&server);
+    home.append(&home.transcript("s"), &[message(4, 90, 10)]);
+    std::fs::remove_dir_all(home.path("cache")).unwrap();
+    assert!(home.hook("SessionStart", "new", json!({"source": "startup"})).is_silent());
+    assert_eq!(server.text(&["ZCARD", "fusebox:{acme}:d:messages:s"]), "4");
+}
+
 #[test]
 fn restarted_empty() {
     let Some(mut server) = Server::start() else { return };
@@ -120,6 +119,26 @@ fn failed_over_to_a_replica_that_lagged_behind() {
     is_exact(&home, 700, 300);
 }
 
+/// A decision alone, of which no session can know that it was lost.
+#[test]
+fn a_decision_that_the_replica_did_not_get() {
+    let Some(server) = Server::start() else { return };
+    let home = begun(&server);
+    for (n, hooks) in [true, false].into_iter().enumerate() {
+        let behind = copy(&server);
+        let extend = ["budget", "extend", "session", "--session", "s", "--tokens", "5", "--reason", "a test"];
+        assert_eq!(home.fusebox(&extend).code, 0);
+        server.command(&["FLUSHALL"]);
+        behind.iter().for_each(|(key, bytes)| server.restore(key, bytes));
+        if hooks {
+            home.hook("SessionStart", "s", json!({"source": "resume"}));
+            assert_eq!(server.text(&["LLEN", "fusebox:{acme}:o:operated"]), "1");
+        }
+        assert_eq!(used(&home, "s", "session"), (300, 100_005 + 5 * n as u64));
+    }
+    is_exact(&home, 300, 200);
+}
+
 /// Who asks for numbers notices, before any hook does.
 #[test]
 fn a_loss_that_no_hook_has_seen() {
@@ -147,6 +166,26 @@ fn each_home_fills_its_own_part() {
     assert_eq!(used(&a, "s", "all").0, 600, "what only the other one has is not there yet");
     respond(&b, "b", 35..=35);
     assert_eq!((used(&b, "b", "all").0, used(&a, "s", "all").0), (1100, 1100));
+}
+
+/// Who asks elsewhere does not hide from a session's own hooks that the store lost something.
+#[test]
+fn asked_for_elsewhere() {
+    let Some(server) = Server::start() else { return };
+    let (a, b) = (begun(&server), home_at(&server.socket_url()));
+    b.configure(BUDGETS);
+    respond(&b, "b", 31..=31);
+    let behind = copy(&server);
+    respond(&a, "s", 4..=5);
+    server.command(&["FLUSHALL"]);
+    behind.iter().for_each(|(key, bytes)| server.restore(key, bytes));
+    for _ in 0..4 {
+        assert_eq!(used(&b, "s", "session").0, 300);
+        assert!(b.hook("SessionStart", "b", json!({"source": "resume"})).is_silent());
+    }
+    respond(&a, "s", 6..=6);
+    assert!(a.journal().contains("went back in time"), "{}", a.journal());
+    assert_eq!((used(&a, "s", "session").0, used(&a, "s", "all").0), (600, 900));
 }
 
 #[test]

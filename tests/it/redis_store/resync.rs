@@ -8,7 +8,12 @@ use crate::redis::Server;
 
 /// A session whose transcript nobody has read; nothing is asked of it before.
 fn written(home: &Home) {
-    let lines: Vec<_> = (11..=12).map(|n| crate::harness::message(n, 90, 10)).collect();
+    let line = |n| {
+        let mut line = crate::harness::message(n, 90, 10);
+        line["cwd"] = json!("/elsewhere");
+        line
+    };
+    let lines: Vec<_> = (11..=12).map(line).collect();
     home.append(&home.transcript("unread"), &lines);
 }
 
@@ -35,6 +40,11 @@ fn finds_what_is_missing(home: &Home) {
     assert_eq!(found["budgets"], added);
     assert_eq!(found["store"]["recovering"], json!([]));
     assert_eq!((used(home, "s", "session").0, used(home, "unread", "session").0), (300, 200));
+    // It is charged to the project that it names, not to the one that somebody reads it in.
+    let shown = |session: &str| {
+        home.fusebox(&["status", "--session", session]).stdout.lines().nth(1).unwrap().to_owned()
+    };
+    assert_ne!(shown("s"), shown("unread"));
     let said = home.fusebox(&["resync"]).stdout;
     assert!(said.contains("Read 2 sessions") && said.contains("No budget's count has changed."), "{said}");
     let refused =

@@ -1,15 +1,18 @@
 //! The stores that the suite runs on.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 
+use fusebox::store::redis::acl::{Role, with_user};
 use fusebox::store::redis::address::Address;
-use fusebox::store::redis::{self, Place, RedisStore};
+use fusebox::store::redis::{self, Machine, Place, RedisStore};
 use fusebox::store::sqlite::SqliteStore;
 use fusebox::store::{Session, Store};
 use tempfile::TempDir;
 
 use super::facts::NOW;
+use crate::redis::users::{self, PASSWORD};
 use crate::redis::{LIMITS, Server};
 
 /// A store of some kind, empty at first and of its own for each test; what it keeps goes when this goes.
@@ -90,8 +93,8 @@ impl Backend for Sqlite {
     }
 }
 
-/// The shared store, on a server of its own. All handles remember in one file: what stands there is true of the handle
-/// that wrote last, and must not matter.
+/// The shared store, on a server of its own, by users with an operator's rights and no more. All handles remember in one
+/// file: what stands there is true of the handle that wrote last, and must not matter.
 pub struct Redis {
     server: Arc<Server>,
     tenants: Arc<AtomicUsize>,
@@ -102,11 +105,12 @@ pub struct Redis {
 impl Redis {
     /// A handle as a process on another machine would have.
     pub fn open_on(&self, machine: fn() -> String) -> RedisStore {
+        let url = with_user(&self.server.socket_url(), &format!("operator-{}", self.tenant));
         RedisStore::new(Place {
-            address: Address::parse(&self.server.socket_url()).expect("the address of a socket"),
+            address: Address::parse(&url).expect("the address of a socket").with_password(PASSWORD),
             limits: LIMITS,
             tenant: format!("tenant-{}", self.tenant),
-            machine,
+            machine: Machine::of(machine, Path::new("/state")),
             memory: Some(self.memory.path().join(self.tenant.to_string())),
         })
     }
@@ -115,6 +119,7 @@ impl Redis {
 impl Begin for Redis {
     fn begin() -> Option<Self> {
         let server = Arc::new(Server::start()?);
+        users::add(&server, "operator-0", Role::Operator, "tenant-0");
         let memory = Arc::new(tempfile::tempdir().expect("a temporary folder"));
         Some(Self { server, tenants: Arc::default(), tenant: 0, memory })
     }
@@ -127,6 +132,8 @@ impl Backend for Redis {
 
     fn fresh(&self) -> Box<dyn Backend> {
         let tenant = self.tenants.fetch_add(1, Ordering::SeqCst) + 1;
+        let name = format!("operator-{tenant}");
+        users::add(&self.server, &name, Role::Operator, &format!("tenant-{tenant}"));
         let (server, tenants, memory) = (self.server.clone(), self.tenants.clone(), self.memory.clone());
         Box::new(Self { server, tenants, tenant, memory })
     }

@@ -1,0 +1,261 @@
+//! What one Redis carries: `cargo bench --bench shared [-- --sessions N | --seconds N | --quick | --json]`.
+//!
+//! Each of the sessions records response after response, every one as a hook does: with a new connection, one new message,
+//! a call for the breaker, and two budgets. Nothing is started for it, so that two processors are enough for 200 sessions:
+//! what a process costs is the other benchmark's.
+#![allow(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot run must say where it stopped")]
+
+mod network;
+#[path = "../hooks/redis.rs"]
+mod redis;
+
+use std::path::Path;
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use fusebox::config::Config;
+use fusebox::domain::breaker::call::Call;
+use fusebox::domain::breaker::circuit::{NamedCall, Seen};
+use fusebox::domain::breaker::policy::Policy;
+use fusebox::domain::budget::{Budget, Scope};
+use fusebox::domain::message::{Message, MessageKey, Source};
+use fusebox::domain::usage::Usage;
+use fusebox::domain::window::{Period, WindowRule};
+use fusebox::env::clock;
+use fusebox::store::redis::address::Address;
+use fusebox::store::redis::connection::Limits;
+use fusebox::store::redis::{Machine, Place, RedisStore};
+use fusebox::store::{Batch, Observed, Session, Store, Watch};
+use fusebox::transcript::Fact;
+use serde_json::json;
+
+/// Tokens of each response.
+const TOKENS: u64 = 7;
+
+struct Options {
+    sessions: usize,
+    seconds: u64,
+    json: bool,
+}
+
+/// What came of one network.
+struct Load {
+    round_trip: Duration,
+    records: usize,
+    took: Duration,
+    latencies: Vec<Duration>,
+    /// Round trips, commands and bytes for each record.
+    trips: f64,
+    commands: f64,
+    bytes: f64,
+    /// Bytes of memory for each session, and for each record of it.
+    per_session: f64,
+    per_record: f64,
+}
+
+fn main() {
+    let options = options();
+    let dir = tempfile::Builder::new().prefix("shared-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let loads: Vec<Load> = [0, 1, 20]
+        .into_iter()
+        .map(|ms| {
+            let server = redis::Server::start(dir.path()).expect("this benchmark needs redis-server");
+            load(&options, &server, Duration::from_millis(ms), dir.path())
+        })
+        .collect();
+    match options.json {
+        true => println!("{}", json!(loads.iter().map(Load::json).collect::<Vec<_>>())),
+        false => {
+            println!("{} sessions at once, for {} s on each network", options.sessions, options.seconds);
+            println!(
+                "round trip  records/s    p50 ms    p99 ms    max ms  trips  commands   bytes  B/session  B/record"
+            );
+            loads.iter().for_each(|load| println!("{}", load.text()));
+        }
+    }
+}
+
+fn options() -> Options {
+    let mut options = Options { sessions: 200, seconds: 10, json: false };
+    let mut args = std::env::args().skip(1);
+    let number = |arg: Option<String>| arg.and_then(|n| n.parse().ok()).expect("a number");
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--sessions" => options.sessions = number(args.next()) as usize,
+            "--seconds" => options.seconds = number(args.next()),
+            "--quick" => options.seconds = 2,
+            "--json" => options.json = true,
+            "--bench" => {} // Cargo's own.
+            other => panic!("{other}: there are --sessions N, --seconds N, --quick and --json"),
+        }
+    }
+    options
+}
+
+fn load(options: &Options, server: &redis::Server, round_trip: Duration, dir: &Path) -> Load {
+    let port = match round_trip {
+        Duration::ZERO => server.port(),
+        away => network::away(server.port(), away),
+    };
+    let url = format!("redis://127.0.0.1:{port}");
+    let memory = dir.join(format!("memory-{}", round_trip.as_millis()));
+    std::fs::create_dir_all(&memory).unwrap();
+    let begin = |session: usize| record(&url, &memory, session, 0);
+    let empty = server.info("used_memory");
+    (0..options.sessions).for_each(|session| {
+        begin(session);
+    });
+    let before =
+        ["used_memory", "total_commands_processed", "total_net_input_bytes", "total_net_output_bytes"]
+            .map(|name| server.info(name));
+    let calls = server.calls();
+    let started = Barrier::new(options.sessions + 1);
+    let (latencies, took) = std::thread::scope(|scope| {
+        let run = |session: usize| {
+            let (url, memory, started) = (&url, &memory, &started);
+            move || {
+                started.wait();
+                let end = Instant::now() + Duration::from_secs(options.seconds);
+                let mut latencies = Vec::new();
+                while Instant::now() < end {
+                    latencies.push(record(url, memory, session, latencies.len() + 1));
+                }
+                latencies
+            }
+        };
+        let threads: Vec<_> = (0..options.sessions).map(|session| scope.spawn(run(session))).collect();
+        started.wait();
+        let begun = Instant::now();
+        let all: Vec<Duration> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        (all, begun.elapsed())
+    });
+    let records = latencies.len();
+    let after =
+        ["used_memory", "total_commands_processed", "total_net_input_bytes", "total_net_output_bytes"]
+            .map(|name| server.info(name));
+    let each = |n: usize| (after[n] - before[n]) / records as f64;
+    // Nothing is lost, nothing counted twice.
+    let expected = TOKENS * (records + options.sessions) as u64;
+    let used =
+        store(&url, None).states(&[watch(Scope::User, Period::Month, "ann")], clock()).unwrap()[0].used;
+    assert_eq!(used, expected, "the user's count");
+    Load {
+        round_trip,
+        records,
+        took,
+        latencies,
+        trips: (server.calls() - calls) / records as f64,
+        commands: each(1),
+        bytes: each(2) + each(3),
+        per_session: (before[0] - empty) / options.sessions as f64,
+        per_record: each(0),
+    }
+}
+
+fn store(url: &str, memory: Option<&Path>) -> RedisStore {
+    let wait = Duration::from_secs(10);
+    RedisStore::new(Place {
+        address: Address::parse(url).unwrap(),
+        limits: Limits { connect: wait, read: wait, write: wait },
+        tenant: "team".into(),
+        machine: Machine::of(|| "bench".into(), Path::new("/state")),
+        memory: memory.map(Path::to_owned),
+    })
+}
+
+fn watch(scope: Scope, period: Period, value: &str) -> Watch {
+    let budget = Budget {
+        name: scope.name().into(),
+        scope,
+        window: WindowRule { period, zone: chrono_tz::UTC },
+        limit: 1 << 50,
+        ..Config::default().budgets[0].clone()
+    };
+    Watch { budget, value: value.into() }
+}
+
+/// Records one response of a session, as a hook does; how long that took.
+fn record(url: &str, memory: &Path, session: usize, n: usize) -> Duration {
+    let id = format!("session-{session}");
+    let now = clock();
+    let key = MessageKey::of(&["message", &id, &n.to_string()]);
+    let recorded = Usage { input: TOKENS, ..Usage::default() };
+    let message = Message {
+        model: "sonnet".into(),
+        recorded,
+        stopped: true,
+        ..Message::new(key, Source::Response, now)
+    };
+    let input = json!({"command": format!("step {n} of {id}")});
+    let call =
+        Call::new(u32::try_from(n).unwrap(), "Bash", &input, &format!("result {n} of {id}"), Some(false), "");
+    let calls = [NamedCall { call, tool: "Bash".into() }];
+    let policy = Policy { enabled: true, ..Policy::default() };
+    let watches = [watch(Scope::Session, Period::Lifetime, &id), watch(Scope::User, Period::Month, "ann")];
+    let of = Session { id: id.clone(), project: "/project".into(), user: "ann".into(), ..Session::default() };
+    let begun = Instant::now();
+    store(url, Some(&memory.join(&id)))
+        .apply(&Batch {
+            session: &of,
+            facts: &[Fact::Message(message)],
+            watches: &watches,
+            alert: true,
+            claim: true,
+            seen: now,
+            observed: Some(Observed {
+                agent: "",
+                calls: Some((&policy, Seen::Calls(&calls), 0)),
+                prompt: None,
+                throttle: None,
+            }),
+            now,
+        })
+        .unwrap();
+    begun.elapsed()
+}
+
+impl Load {
+    fn quantile(&self, at: f64) -> f64 {
+        let mut sorted = self.latencies.clone();
+        sorted.sort();
+        let last = sorted.len() - 1;
+        sorted[(last as f64 * at).round() as usize].as_secs_f64() * 1e3
+    }
+
+    fn figures(&self) -> [f64; 9] {
+        let rate = self.records as f64 / self.took.as_secs_f64();
+        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|at| self.quantile(at));
+        [rate, p50, p99, max, self.trips, self.commands, self.bytes, self.per_session, self.per_record]
+    }
+
+    fn text(&self) -> String {
+        let [rate, p50, p99, max, trips, commands, bytes, session, record] = self.figures();
+        let away = self.round_trip.as_millis();
+        format!(
+            "{away:>7} ms {rate:>10.0} {p50:>9.2} {p99:>9.2} {max:>9.2} {trips:>6.2} {commands:>9.1} {bytes:>7.0} \
+             {session:>10.0} {record:>9.0}"
+        )
+    }
+
+    fn json(&self) -> serde_json::Value {
+        const NAMES: [&str; 9] = [
+            "records_per_second",
+            "p50_ms",
+            "p99_ms",
+            "max_ms",
+            "round_trips_per_record",
+            "commands_per_record",
+            "bytes_per_record",
+            "memory_bytes_per_session",
+            "memory_bytes_per_record",
+        ];
+        let mut all: serde_json::Map<_, _> = NAMES
+            .iter()
+            .zip(self.figures())
+            .map(|(name, figure)| ((*name).to_owned(), json!(figure)))
+            .collect();
+        all.insert("round_trip_ms".into(), json!(self.round_trip.as_millis() as u64));
+        all.into()
+    }
+}

@@ -1,0 +1,133 @@
+//! Is the shared store set up as it should be, and does it say what the transcripts say?
+
+use super::finding::{Finding, counted};
+use super::survey::Survey;
+use crate::app::brief::grouped;
+use crate::app::guard::{self, Call, Guard};
+use crate::app::operation_ledger::OperationLedger;
+use crate::app::operator;
+use crate::app::recount::{self, Difference, Recount};
+use crate::config::{Config, RedisConfig};
+use crate::store::Store;
+use crate::store::redis::acl::Rights;
+use crate::store::redis::address::Address;
+
+/// What Redis does when its memory is full, as it should be.
+const KEEPS_ALL: &str = "noeviction";
+
+/// Looks at the server, at what the user may do, and at what is counted; nothing where the store is the embedded one.
+pub fn check(survey: &Survey) -> Vec<Finding> {
+    let config = &survey.loaded.config;
+    let Some(redis) = &config.redis else { return Vec::new() };
+    let Ok(address) = Address::parse(&redis.url) else { return Vec::new() };
+    let mut found = Vec::new();
+    let in_the_clear = address.in_the_clear();
+    if !in_the_clear.is_empty() {
+        found.push(Finding::warning(
+            format!("passwords and counts go to {} in the clear", in_the_clear.join(", ")),
+            "use TLS: rediss:// in store.redis_url",
+        ));
+    }
+    // That it does not answer is another check's matter.
+    let Ok(mut store) = guard::shared(survey.env, config, redis, None) else { return found };
+    let Ok(rights) = store.rights() else { return found };
+    found.extend(of_rights(&rights, &address, config));
+    found.extend(of_memory(&rights));
+    if rights.records != Some(false) && store.is_rebuilding().is_ok_and(|is_rebuilding| !is_rebuilding) {
+        found.extend(of_ledger(survey, &mut store, redis));
+        found.extend(of_counts(survey));
+    }
+    found
+}
+
+fn of_rights(rights: &Rights, address: &Address, config: &Config) -> Vec<Finding> {
+    let (user, tenant) = (address.user().unwrap_or("default"), &config.tenant);
+    let who = format!("{address}, tenant {tenant}: user {user}");
+    match (rights.records, rights.decides) {
+        (Some(false), _) => vec![Finding::problem(
+            format!("{who} may not do all that hooks need"),
+            "give it the rights that `fusebox redis acl` prints",
+        )],
+        (Some(true), Some(true)) => vec![
+            Finding::ok(format!("{who} can record and decide")),
+            Finding::note(
+                "hooks need not be able to extend and to reset: `fusebox redis acl` prints a user that only records",
+            ),
+        ],
+        (Some(true), _) => vec![Finding::ok(format!("{who} can record, and cannot decide"))],
+        (None, _) => vec![
+            Finding::ok(who),
+            Finding::note("the server is older than 7.0, and cannot say what this user may do"),
+        ],
+    }
+}
+
+fn of_memory(rights: &Rights) -> Option<Finding> {
+    match rights.when_full.as_deref() {
+        Some(KEEPS_ALL) => None,
+        Some(policy) => Some(Finding::warning(
+            format!("when its memory is full, the server throws keys away ({policy}): counts are forgotten"),
+            format!("set maxmemory-policy {KEEPS_ALL} in redis.conf"),
+        )),
+        None => Some(Finding::note(
+            "what the server does when its memory is full is not for this user to know; an operator's doctor says it",
+        )),
+    }
+}
+
+/// Decisions of this machine that the store does not know.
+fn of_ledger(survey: &Survey, store: &mut dyn Store, redis: &RedisConfig) -> Option<Finding> {
+    let config = &survey.loaded.config;
+    let entries = OperationLedger::of(&survey.env.state_dir()?, config).read().ok()?;
+    let known = store.operations(None).ok()?;
+    let missing = entries.iter().filter(|e| known.iter().all(|known| known.id != e.operation.id)).count();
+    let command = operator::command(config, "fusebox resync");
+    (missing > 0).then(|| {
+        Finding::warning(
+            format!("{} of this machine are missing in {}", counted(missing, "decision"), redis.url),
+            format!("whoever may decide runs in a terminal: {command}"),
+        )
+    })
+}
+
+fn of_counts(survey: &Survey) -> Vec<Finding> {
+    let mut guard = Guard::new(survey.env, Call::default());
+    guard.config = survey.loaded.config.clone();
+    let found = match recount::recount(&mut guard) {
+        Ok(found) => found,
+        Err(refusal) => {
+            let problem = format!("counts cannot be compared: {refusal}");
+            return vec![Finding::warning(problem, "run `fusebox doctor` again")];
+        }
+    };
+    let Recount { sessions, left_out, less, more, counters } = &found;
+    let mut findings = Vec::new();
+    let wrong: Vec<&Difference> = less.iter().chain(counters).collect();
+    if let Some(said) = differences(&wrong) {
+        let problem = format!("counters do not agree with the transcripts: {said}");
+        let mend = "run `fusebox resync`; if that does not mend it, delete the tenant's keys that hooks write (…:d:*): they \
+                    are filled anew. If it comes again, somebody writes them: change the hooks' password";
+        findings.push(Finding::problem(problem, mend));
+    }
+    if let Some(said) = differences(&more.iter().collect::<Vec<_>>()) {
+        let warning = format!("the store counts more than the transcripts say: {said}");
+        let mend = "nothing, where transcripts were deleted, or a session was on another machine too; else somebody wrote there";
+        findings.push(Finding::warning(warning, mend));
+    }
+    if findings.is_empty() {
+        let rest =
+            if *left_out == 0 { String::new() } else { format!("; {left_out} older ones were not read") };
+        let sessions = counted(*sessions, "session");
+        findings.push(Finding::ok(format!("counts agree with the transcripts of {sessions}{rest}")));
+    }
+    findings
+}
+
+/// The first of what differs, and how much there is more.
+fn differences(all: &[&Difference]) -> Option<String> {
+    let first = all.first()?;
+    let Difference { what, unit, stored, counted } = first;
+    let more = if all.len() > 1 { format!(", and {} more", all.len() - 1) } else { String::new() };
+    let (stored, counted) = (grouped(*stored), grouped(*counted));
+    Some(format!("{what}: {stored} {unit} in the store, {counted} by counting anew{more}"))
+}

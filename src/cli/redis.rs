@@ -1,0 +1,106 @@
+//! `fusebox redis acl`: the users that the shared store is meant to be used with.
+
+use serde::Serialize;
+
+use super::{Io, Misuse, render};
+use crate::env::Env;
+use crate::store::redis::acl::{HASH, HOOK_USER, OPERATOR, Role};
+
+/// Prepare Redis as the shared store of several machines.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  fusebox redis acl >> /etc/redis/users.acl
+  fusebox redis acl --tenant acme --json")]
+pub struct RedisArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Print the users of Redis that Fusebox needs, as lines of an ACL file: one that can only record, and one that can decide.
+    Acl(AclArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The hooks' user can record; it can read what people decided (extensions, resets, acknowledged alerts, the time of \
+the installation), and change none of it. The operator's user can decide, too. Each reaches the keys of its tenant only, and no \
+command that is not needed. Put the hash of a password where it says so: printf %s \"$PASSWORD\" | sha256sum
+
+The lines are those of an ACL file; what follows \"user\" is what ACL SETUSER takes. Redis 7.0 or later, or Valkey.
+
+Examples:
+  fusebox redis acl >> /etc/redis/users.acl
+  fusebox redis acl --tenant acme --hook-user ci-hook --operator alice
+  fusebox redis acl --json | jq -r '.[].rules'"
+)]
+struct AclArgs {
+    /// The tenant [default: store.tenant of the configuration]
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<String>,
+    /// What the hooks' user is called.
+    #[arg(long, value_name = "NAME", default_value = HOOK_USER)]
+    hook_user: String,
+    /// What the operator's user is called.
+    #[arg(long, value_name = "NAME", default_value = OPERATOR)]
+    operator: String,
+    /// Write JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct User {
+    user: String,
+    role: &'static str,
+    rules: String,
+    commands: Vec<&'static str>,
+}
+
+impl User {
+    fn new(user: &str, role: Role, tenant: &str) -> anyhow::Result<Self> {
+        if user.is_empty() || user.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err(Misuse(format!("{user:?} cannot be the name of a user of Redis")).into());
+        }
+        let name = if role == Role::Hook { "hook" } else { "operator" };
+        Ok(Self { user: user.to_owned(), role: name, rules: role.rules(tenant), commands: role.commands() })
+    }
+}
+
+/// Runs it.
+///
+/// # Errors
+/// A name that cannot be one.
+pub fn run(args: &RedisArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let Command::Acl(args) = &args.command;
+    let tenant = match &args.tenant {
+        Some(tenant) => tenant.clone(),
+        None => crate::config::load(env, None).config.tenant,
+    };
+    if !crate::config::is_name(&tenant) {
+        let allowed = "1 to 64 letters, digits, \"-\", \"_\" and \".\"";
+        return Err(Misuse(format!("{tenant:?} cannot be a tenant's name: it has {allowed}")).into());
+    }
+    if args.hook_user == args.operator {
+        return Err(Misuse("the hooks' user and the operator's must be two".into()).into());
+    }
+    let users = [
+        User::new(&args.hook_user, Role::Hook, &tenant)?,
+        User::new(&args.operator, Role::Operator, &tenant)?,
+    ];
+    if args.json {
+        render::json(io.out, &users)?;
+        return Ok(0);
+    }
+    // Beside the lines: a server takes no comments in an ACL file.
+    writeln!(io.err, "# Tenant {tenant}. Write the hash of each password for {HASH}.")?;
+    for (user, can) in users.iter().zip([
+        "records for hooks, and cannot extend, reset, delete or acknowledge",
+        "decides, too; for people",
+    ]) {
+        writeln!(io.err, "# {}: {can}", user.user)?;
+        writeln!(io.out, "user {} {}", user.user, user.rules)?;
+    }
+    Ok(0)
+}

@@ -1,0 +1,85 @@
+//! The users that `fusebox redis acl` prints, on a real server: hooks record as one, and only the other can decide.
+
+mod checks;
+mod decisions;
+mod lines;
+mod secrets;
+
+use crate::harness::{Home, Ran, run};
+use crate::redis::users::{self, PASSWORD};
+use crate::redis::{Server, open, text};
+
+const TENANT: &str = "acme";
+
+/// A server with the users of a tenant, and the home of a person whose hooks log in as the one that can only record.
+struct Shared {
+    server: Server,
+    home: Home,
+    /// How an operator asks.
+    operator: [(String, String); 2],
+}
+
+impl Shared {
+    /// `None` where there is no Redis, which was said.
+    fn start() -> Option<Self> {
+        Self::with(|home| home)
+    }
+
+    /// The same, with more in the home.
+    fn with(furnish: impl FnOnce(Home) -> Home) -> Option<Self> {
+        let printed = Home::new().fusebox(&["redis", "acl", "--tenant", TENANT]);
+        assert_eq!(printed.code, 0, "{printed:?}");
+        let server = users::serve(&users::with_password(&printed.stdout))?;
+        let password = server.path("password");
+        std::fs::write(&password, format!("{PASSWORD}\n")).unwrap();
+        let home = Home::new()
+            .var("FUSEBOX_STORE_REDIS_URL", &server.socket_url().replace("//", "//fusebox-hook@"))
+            .var("FUSEBOX_STORE_REDIS_PASSWORD_FILE", &password)
+            .var("FUSEBOX_STORE_REDIS_TIMEOUT_MS", "1000")
+            .var("FUSEBOX_STORE_TENANT", TENANT);
+        let url = server.socket_url().replace("//", "//fusebox-operator@");
+        let operator = [
+            ("FUSEBOX_STORE_REDIS_URL".to_owned(), url),
+            ("FUSEBOX_STORE_REDIS_PASSWORD_FILE".to_owned(), password),
+        ];
+        Some(Self { server, home: furnish(home), operator })
+    }
+
+    /// `fusebox` as the operator, on the same machine.
+    fn operator(&self, arguments: &[&str]) -> Ran {
+        let mut command = self.home.command("fusebox");
+        command.envs(self.operator.clone()).args(arguments);
+        run(&mut command, b"")
+    }
+
+    /// What a command comes to that a user sends by itself.
+    fn raw(&self, user: &str, words: &[&str]) -> String {
+        let url = self.server.socket_url().replace("//", &format!("//{user}:{PASSWORD}@"));
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        open(&url).command(&command).map_or_else(|failure| failure.to_string(), |value| text(&value))
+    }
+
+    /// Every key of the server, with its value, as text.
+    fn everything(&self) -> Vec<(String, String)> {
+        let keys = self.server.text(&["KEYS", "*"]);
+        let value = |key: &str| {
+            let kind = self.server.text(&["TYPE", key]);
+            let words: Vec<&str> = match kind.as_str() {
+                "string" => vec!["GET", key],
+                "hash" => vec!["HGETALL", key],
+                "set" => vec!["SMEMBERS", key],
+                "zset" => vec!["ZRANGE", key, "0", "-1", "WITHSCORES"],
+                "list" => vec!["LRANGE", key, "0", "-1"],
+                other => panic!("{key} is a {other}"),
+            };
+            self.server.text(&words)
+        };
+        keys.lines().filter(|key| !key.is_empty()).map(|key| (key.to_owned(), value(key))).collect()
+    }
+
+    /// What people decided, as it is kept.
+    fn decided(&self) -> Vec<(String, String)> {
+        self.everything().into_iter().filter(|(key, _)| key.starts_with("fusebox:{acme}:o:")).collect()
+    }
+}

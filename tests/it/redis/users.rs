@@ -1,0 +1,29 @@
+//! Servers with the users that `fusebox redis acl` prints.
+
+use fusebox::store::redis::acl::{HASH, Role};
+
+use super::{Options, Server};
+
+/// The password of each of them.
+pub const PASSWORD: &str = "open-sesame";
+
+/// Its hash.
+const PASSWORD_HASH: &str = "d7ecdf25eaf3deba0f2628771dbdd22d4138ab6cf38f91ed02a2ca0dec7c8ab7";
+
+/// A user more of a running server.
+pub fn add(server: &Server, name: &str, role: Role, tenant: &str) {
+    let rules = with_password(&role.rules(tenant));
+    let words = ["ACL", "SETUSER", name].into_iter().chain(rules.split(' '));
+    assert_eq!(server.text(&words.collect::<Vec<_>>()), "OK", "{rules}");
+}
+
+/// Lines as they are printed, with the password in its place.
+pub fn with_password(lines: &str) -> String {
+    assert!(lines.contains(HASH), "{lines}");
+    lines.replace(HASH, PASSWORD_HASH)
+}
+
+/// A server with these users, besides the default one, with which tests look into it.
+pub fn serve(lines: &str) -> Option<Server> {
+    Options::default().acl(&format!("user default on nopass ~* &* +@all\n{lines}")).start()
+}

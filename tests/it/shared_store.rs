@@ -1,0 +1,109 @@
+//! The shared store with the hooks: what goes over the wire, and two homes with one budget.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Home, Ran, message};
+use crate::redis::{Proxy, Server};
+
+const MONTH: &str = "[[budget]]\nname = \"user\"\nscope = \"user\"\nwindow = \"month\"\nlimit = 1000\nthresholds = [0.5, 1.0]\nwrap_up = 0\n";
+
+/// A home whose hooks share what `url` names.
+fn sharing(url: &str) -> Home {
+    Home::new().var("FUSEBOX_STORE_REDIS_URL", url).var("FUSEBOX_STORE_TENANT", "team")
+}
+
+/// A response with a call, told of after the call.
+fn call(home: &Home, session: &str, n: usize, tokens: u64) -> Ran {
+    home.append(&home.transcript(session), &[message(n, tokens, 0)]);
+    let call = json!({
+        "tool_name": "Bash", "tool_input": {"command": format!("step {n}")}, "tool_use_id": format!("toolu_{n}"),
+        "tool_response": {"stdout": "done"},
+    });
+    home.hook("PostToolUse", session, call)
+}
+
+/// What the call after that would be told.
+fn next_call(home: &Home, session: &str, n: usize) -> Ran {
+    let call =
+        json!({"tool_name": "Bash", "tool_input": {"command": "more"}, "tool_use_id": format!("toolu_{n}")});
+    home.hook("PreToolUse", session, call)
+}
+
+fn is_denied(ran: &Ran) -> bool {
+    !ran.stdout.is_empty() && ran.json()["hookSpecificOutput"]["permissionDecision"] == "deny"
+}
+
+#[test]
+fn a_hook_is_one_request_and_one_reply() {
+    let Some(server) = Server::start() else { return };
+    let proxy = Proxy::to(&server);
+    let home = sharing(&proxy.url());
+    home.hook("SessionStart", "s", json!({"source": "startup"}));
+    for n in 0..3 {
+        call(&home, "s", n, 10);
+    }
+    proxy.take();
+    for n in 3..10 {
+        call(&home, "s", n, 10);
+        let seen = proxy.take();
+        assert_eq!((seen.connections, seen.requests.len(), seen.replies.len()), (1, 1, 1), "call {n}");
+        let over = json!({"tool_name": "Bash", "tool_input": {"command": format!("step {n}")},
+            "tool_use_id": format!("toolu_{n}"), "tool_response": "done"});
+        home.hook("PostToolBatch", "s", json!({"tool_calls": [over]}));
+        let seen = proxy.take();
+        assert_eq!((seen.connections, seen.requests.len(), seen.replies.len()), (1, 1, 1), "response {n}");
+        next_call(&home, "s", n);
+        assert_eq!(proxy.take().connections, 0, "before a call the cache is enough");
+    }
+    assert_eq!(home.status("s")["tokens"]["input"], 100);
+    assert_eq!(home.journal(), "");
+}
+
+#[test]
+fn a_server_that_forgets_the_script_is_taught_it() {
+    let Some(mut server) = Server::start() else { return };
+    let home = sharing(&server.url());
+    call(&home, "s", 0, 10);
+    server.text(&["SCRIPT", "FLUSH"]);
+    call(&home, "s", 1, 10);
+    assert_eq!(home.status("s")["tokens"]["input"], 20);
+    assert_eq!(home.journal(), "");
+    // One that starts anew has lost the rest as well.
+    server.restart();
+    call(&home, "s", 2, 10);
+    assert_eq!(home.status("s")["tokens"]["input"], 30);
+    assert!(home.journal().contains("everything is read again"), "{}", home.journal());
+}
+
+#[test]
+fn one_budget_holds_on_two_machines() {
+    let Some(server) = Server::start() else { return };
+    let [here, there] = [(); 2].map(|()| sharing(&server.url()));
+    for home in [&here, &there] {
+        home.configure(MONTH);
+        home.hook("SessionStart", "a", json!({"source": "startup"}));
+    }
+    let mut told = vec![call(&here, "a", 0, 600)];
+    // A fork on the other machine begins with the same lines.
+    there.append(&there.transcript("b"), &[message(0, 600, 0)]);
+    told.push(call(&there, "b", 1, 300));
+    assert!(!is_denied(&next_call(&there, "b", 2)), "900 of 1,000");
+    told.push(call(&there, "b", 2, 200));
+    assert!(is_denied(&next_call(&there, "b", 3)), "1,100 of 1,000");
+    told.push(call(&here, "a", 3, 1));
+    assert!(is_denied(&next_call(&here, "a", 4)), "and here, once the store was asked");
+    let alerts: Vec<Value> =
+        [&here, &there].map(|home| home.fusebox(&["alerts", "list", "--json"]).json()).into();
+    assert_eq!(alerts[0], alerts[1]);
+    assert_eq!(alerts[0].as_array().unwrap().len(), 2, "one for each threshold in all: {}", alerts[0]);
+    let said = |part: &str| told.iter().filter(|ran| ran.stdout.contains(part)).count();
+    assert_eq!((said("user has used 60.00%"), said("user has used 110.00%")), (1, 1), "{told:?}");
+    for home in [&here, &there] {
+        let all = home.fusebox(&["status", "--all", "--json"]).json();
+        let ids: Vec<&str> = all.as_array().unwrap().iter().filter_map(|s| s["session"].as_str()).collect();
+        assert!(ids.contains(&"a") && ids.contains(&"b"), "{ids:?}");
+        let show = home.fusebox(&["budget", "show", "user", "--json"]).json();
+        assert!(show.to_string().contains("1101"), "{show}");
+    }
+    assert_eq!((here.journal(), there.journal()), (String::new(), String::new()));
+}
