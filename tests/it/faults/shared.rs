@@ -50,6 +50,7 @@ on_limit = "warn"
 [[budget]]
 name = "ever"
 scope = "user"
+window = "month"
 count = ["input", "output", "cache_write", "cache_read"]
 limit = 2_000_000
 thresholds = [0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0]
@@ -58,6 +59,7 @@ on_limit = "warn"
 [[budget]]
 name = "reads"
 scope = "model"
+window = "month"
 count = ["cache_read"]
 limit = 300_000
 on_limit = "warn"
@@ -65,6 +67,7 @@ on_limit = "warn"
 [[budget]]
 name = "agents"
 scope = "agent_type"
+window = "month"
 unit = "requests"
 limit = 80
 on_limit = "warn"
