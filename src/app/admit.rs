@@ -75,7 +75,7 @@ impl Guard<'_> {
         }
         let fresh = self.is_fresh(FRESH_MS);
         let (near, held) = {
-            let (caller, states) = (self.caller(), &self.cache.states);
+            let (caller, states) = (self.caller(), self.known());
             (near_limit(states, &self.cache.sizes, &caller), verdict::is_held(states, &caller))
         };
         let circuit = self.config.breaker.enabled && self.cache.circuit(self.agent()).is_some();
@@ -130,7 +130,7 @@ impl Guard<'_> {
         if !self.config.enabled {
             return Answer::allow();
         }
-        let near = near_limit(&self.cache.states, &self.cache.sizes, &self.caller());
+        let near = near_limit(self.known(), &self.cache.sizes, &self.caller());
         let wait = near || !self.cache.ladder.is_empty() || !self.is_fresh(FRESH_MS);
         let lines = Awaited::tools(tool_use_ids);
         // What the cache knows may be two responses old: calls that the client refuses have no other hook.

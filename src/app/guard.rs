@@ -15,7 +15,7 @@ use crate::env::{Env, Stopwatch, machine_name};
 use crate::store::redis::address::Address;
 use crate::store::redis::connection::Limits;
 use crate::store::redis::{Machine, Place, RedisStore, shared_value};
-use crate::store::session_cache::{CacheFile, SessionCache};
+use crate::store::session_cache::{CacheFile, Counted, SessionCache};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Session, Store, StoreError, Watch};
 
@@ -177,15 +177,38 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Whether the cache's budgets can be trusted without asking: written by a hook of this session at most
-    /// `max_age_ms` ago, under this configuration, and in the windows of now; and the store has answered since.
+    /// The budgets as they are known without asking: as the store last answered, or as this agent's last hook counted
+    /// while it is out of reach.
+    pub fn known(&self) -> &[BudgetState] {
+        self.counted().map_or(&self.cache.states, |counted| &counted.states)
+    }
+
+    /// What this agent's last hook counted, as long as the store is not asked.
+    fn counted(&self) -> Option<&Counted> {
+        self.cache.counted.get(self.agent()).filter(|_| self.is_asleep())
+    }
+
+    /// Whether the store did not answer a short while ago.
+    fn is_asleep(&self) -> bool {
+        let (now, later) = (self.env.now, self.env.now.plus_millis(STORE_ASLEEP_MS));
+        // A time further off was written under another clock.
+        self.cache.store_asleep_until.is_some_and(|until| now < until && until <= later)
+    }
+
+    /// Whether the budgets that are known can be trusted without asking: written by a hook of this session at most
+    /// `max_age_ms` ago, under this configuration, and in the windows of now; and the store has answered since, or is not
+    /// to be asked now.
     pub fn is_fresh(&self, max_age_ms: i64) -> bool {
-        let (now, written) = (self.env.now, self.cache.written);
+        let written = match self.counted() {
+            Some(counted) => counted.at,
+            None if self.cache.store_asleep_until.is_some() => return false,
+            None => self.cache.written,
+        };
+        let now = self.env.now;
         self.cache.stamp.as_ref() == Some(&self.stamp)
-            && self.cache.store_asleep_until.is_none()
             && written <= now
             && now.millis_since(written) <= max_age_ms
-            && self.cache.states.iter().all(|s| s.window.contains(now))
+            && self.known().iter().all(|s| s.window.contains(now))
     }
 
     /// The caller, as the verdict wants it.
@@ -295,10 +318,8 @@ impl<'a> Guard<'a> {
         &mut self,
         work: impl FnOnce(&mut dyn Store) -> crate::store::Result<T>,
     ) -> Option<T> {
-        let now = self.env.now;
-        let later = now.plus_millis(STORE_ASLEEP_MS);
-        // A time further off was written under another clock.
-        if self.cache.store_asleep_until.is_some_and(|until| now < until && until <= later) {
+        let later = self.env.now.plus_millis(STORE_ASLEEP_MS);
+        if self.is_asleep() {
             return None;
         }
         self.cache.store_asleep_until = None;

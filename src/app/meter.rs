@@ -15,7 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 use crate::domain::verdict::Sizes;
 use crate::env::Stopwatch;
-use crate::store::session_cache::SessionCache;
+use crate::store::session_cache::{Counted, SessionCache};
 use crate::store::{Applied, Batch, Observed, Session, Watch};
 use crate::transcript::Fact;
 use crate::transcript::cursor::Position;
@@ -155,7 +155,11 @@ impl Guard<'_> {
                         self.count_locally(&facts, &watches)
                     }
                 };
-                return self.unstored(states, |cache, states| decide(cache, states, None));
+                let (agent, at) = (self.agent().to_owned(), self.env.now);
+                return self.unstored(states, |cache, states| {
+                    cache.counted.insert(agent, Counted { at, states: states.to_vec() });
+                    decide(cache, states, None)
+                });
             };
             // Another store than the one that these positions were read for, or one that went back in time (a restored
             // copy, a log that lost its end): it does not know all of this session.
@@ -216,6 +220,7 @@ impl Guard<'_> {
                 cache.epoch = applied.epoch;
             }
             advance(&mut cache.positions, positions);
+            cache.counted.clear();
             cache.sizes = largest(cache.sizes, sizes);
             cache.models.extend(models);
             cache.models_seen.extend(models_seen);

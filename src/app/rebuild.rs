@@ -213,14 +213,14 @@ pub fn rebuild(env: &Env, config: &Config, for_ms: Option<i64>, mut progress: im
     let started = Stopwatch::start();
     let Ok((mut store, _)) = guard::open(env, config, None) else { return };
     let Ok(epoch) = store.epoch() else { return };
-    // First, for a budget that was extended must not look used up.
-    let ledger = env.state_dir().map(|dir| OperationLedger::of(&dir, config));
-    let replayed = ledger.map(|ledger| ledger.replay(&mut *store, for_ms));
-    let mut filled = replayed.is_none_or(|replayed| replayed.is_ok_and(|replayed| replayed.complete));
     if let Some(known) = env.state_dir().and_then(|dir| Installation::read(&dir)) {
         // What a session held before is its history, and raises its limit.
         let _ = store.install(known.installed_at);
     }
+    // First, for a budget that was extended must not look used up.
+    let ledger = env.state_dir().map(|dir| OperationLedger::of(&dir, config));
+    let replayed = ledger.map(|ledger| ledger.replay(&mut *store, for_ms));
+    let mut filled = replayed.is_none_or(|replayed| replayed.is_ok_and(|replayed| replayed.complete));
     let transcripts = transcripts(env);
     for (done, (session, transcript)) in transcripts.iter().enumerate() {
         progress(done, transcripts.len());

@@ -75,8 +75,21 @@ pub struct SessionCache {
     pub sequence: u64,
     /// Until when the store, which did not answer, is not asked again: each hook would wait for it anew.
     pub store_asleep_until: Option<Timestamp>,
+    /// What each agent's last hook counted by itself, while the store is out of reach.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub counted: BTreeMap<String, Counted>,
     /// How far each transcript file was read; always acknowledged by the store.
     pub positions: BTreeMap<PathBuf, Position>,
+}
+
+/// Budgets as a hook counted them that could not ask the store.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counted {
+    /// When.
+    pub at: Timestamp,
+    /// The budgets.
+    pub states: Vec<BudgetState>,
 }
 
 /// The breaker of an agent, as the store last answered.

@@ -236,8 +236,9 @@ fn a_locked_store_is_asked_by_one_hook_and_left_alone_by_the_next() {
         assert!(home.hook("PostToolUse", "s", json!({})).is_silent());
     }
     assert!((1..8).contains(&refused()), "not every hook waits: {}", home.journal());
-    // The count goes on meanwhile.
+    // The count goes on meanwhile: as with a store that answers, from one hook after a response to the next.
     home.append(&home.transcript("s"), &[message(3, 900, 1)]);
+    home.hook("PostToolUse", "s", json!({}));
     let denied = home.hook("PreToolUse", "s", json!({"tool_use_id": "toolu_3"})).json();
     assert_eq!(denied["hookSpecificOutput"]["permissionDecision"], "deny");
     store.execute_batch("ROLLBACK").unwrap();

@@ -441,8 +441,10 @@ impl World {
         let of = |operation: &Value, name: &str| operation[name].as_str().unwrap().to_owned();
         let decided: BTreeSet<String> =
             self.operations().iter().map(|o| format!("{} {}", of(o, "budget"), of(o, "value"))).collect();
-        for budget in
-            BUDGETS.iter().filter(|b| b.window == Window::Lifetime && matches!(b.scope, "session" | "user"))
+        for budget in self
+            .budgets()
+            .iter()
+            .filter(|b| b.window == Window::Lifetime && matches!(b.scope, "session" | "user"))
         {
             let values: Vec<String> = match budget.scope {
                 "session" => self.sessions.iter().map(|s| s.id.clone()).collect(),

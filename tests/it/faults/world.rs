@@ -325,7 +325,8 @@ impl World {
         kill: Option<At>,
     ) -> (Option<i32>, String, String) {
         let mut command = self.command("fusebox", machine, None);
-        command.args(arguments);
+        // A person waits longer than a hook does.
+        command.args(arguments).env("FUSEBOX_STORE_REDIS_TIMEOUT_MS", "1000");
         match kill {
             Some(at) => {
                 let killed = run_killed_at(command, b"", at);
