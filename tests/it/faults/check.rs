@@ -10,6 +10,7 @@ use super::count::{Count, Counted, Message};
 use super::world::{Asked, World};
 
 /// A budget of [`CONFIGURATION`](super::world::CONFIGURATION), or of the shared one.
+#[derive(Clone, Copy)]
 struct Budget {
     name: &'static str,
     scope: &'static str,
@@ -50,10 +51,6 @@ const BUDGETS: [Budget; 8] = [
 ];
 
 impl Budget {
-    fn named(name: &str) -> &'static Self {
-        BUDGETS.iter().find(|b| b.name == name).unwrap_or_else(|| panic!("a budget {name}"))
-    }
-
     fn counts(&self, message: &Message, value: &str) -> bool {
         match self.scope {
             "session" => message.sessions.contains(value),
@@ -142,6 +139,21 @@ fn grouped(n: u64) -> String {
 }
 
 impl World {
+    /// The budgets there are. On a shared store only those of sessions are without an end.
+    fn budgets(&self) -> [Budget; 8] {
+        BUDGETS.map(|budget| match budget.window {
+            Window::Lifetime if self.shared.is_some() && budget.scope != "session" => {
+                Budget { window: Window::Month, ..budget }
+            }
+            _ => budget,
+        })
+    }
+
+    fn budget(&self, name: &str) -> Budget {
+        let named = self.budgets().into_iter().find(|budget| budget.name == name);
+        named.unwrap_or_else(|| panic!("a budget {name}"))
+    }
+
     pub fn checkpoint(&mut self) {
         self.note("checkpoint");
         self.heal();
@@ -299,7 +311,7 @@ impl World {
             for (name, value) in
                 [("session", id), ("calls", id), ("daily", "tester"), ("ever", "tester"), window]
             {
-                let start = Budget::named(name).start(now);
+                let start = self.budget(name).start(now);
                 let deleted = decided.get(&(name.into(), value.into(), start)).is_some_and(|d| d.deleted);
                 let there = budgets.iter().any(|b| b["name"] == name && b["value"] == value);
                 assert_eq!(there, !deleted, "budget {name} of {id}");
@@ -312,7 +324,7 @@ impl World {
         let budgets = answer.as_array().unwrap();
         let now = self.now(machine);
         budgets.iter().for_each(|b| self.check_budget(b, now, count, decided));
-        for budget in &BUDGETS {
+        for budget in self.budgets() {
             let mut values: BTreeSet<String> = BTreeSet::new();
             for message in count.messages.values().filter(|m| m.at >= budget.start(now)) {
                 match budget.scope {
@@ -333,7 +345,7 @@ impl World {
     }
 
     fn check_budget(&self, said: &Value, now: i64, count: &Count, decided: &Decisions) {
-        let budget = Budget::named(said["name"].as_str().unwrap());
+        let budget = self.budget(said["name"].as_str().unwrap());
         let value = said["value"].as_str().unwrap();
         let start = budget.start(now);
         let none = Decided::default();
@@ -413,7 +425,7 @@ impl World {
             };
             let was_said = |a: &Alert| self.said.keys().any(|line| line.starts_with(&a.said()));
             assert!(!alert.shown || alerts.iter().filter(higher).any(was_said), "never said: {alert:?}");
-            let budget = Budget::named(alert.text("budget"));
+            let budget = self.budget(alert.text("budget"));
             let speaks = |session: &Session| match budget.scope {
                 "session" => session.id == alert.text("value"),
                 "user" => true,
@@ -429,8 +441,10 @@ impl World {
         let of = |operation: &Value, name: &str| operation[name].as_str().unwrap().to_owned();
         let decided: BTreeSet<String> =
             self.operations().iter().map(|o| format!("{} {}", of(o, "budget"), of(o, "value"))).collect();
-        for budget in
-            BUDGETS.iter().filter(|b| b.window == Window::Lifetime && matches!(b.scope, "session" | "user"))
+        for budget in self
+            .budgets()
+            .iter()
+            .filter(|b| b.window == Window::Lifetime && matches!(b.scope, "session" | "user"))
         {
             let values: Vec<String> = match budget.scope {
                 "session" => self.sessions.iter().map(|s| s.id.clone()).collect(),
