@@ -47,8 +47,8 @@ const RECORD: [&str; 24] = [
     "zscore",
 ];
 
-/// What they call besides when a person decides: operations are listed, the installation is noted, the server is looked at.
-const DECIDE: [&str; 6] = ["del", "exists", "hkeys", "info", "rpush", "scan"];
+/// What is called besides when a person decides, or looks at the server.
+const DECIDE: [&str; 3] = ["exists", "info", "rpush"];
 
 /// What a user may do with a tenant's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
