@@ -47,8 +47,8 @@ const RECORD: [&str; 24] = [
     "zscore",
 ];
 
-/// What they call besides when a person decides: operations are listed, the server is looked at.
-const DECIDE: [&str; 4] = ["del", "exists", "info", "rpush"];
+/// What is called besides when a person decides, or looks at the server.
+const DECIDE: [&str; 3] = ["exists", "info", "rpush"];
 
 /// What a user may do with a tenant's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,6 @@ local more = { expire = { '1' }, hdel = { 'x' }, hget = { 'x' }, hincrby = { 'x'
 
 local function may(command, key)
   if command == 'info' then return check(command, 'memory') end
-  if command == 'scan' then return check(command, '0') end
   return check(command, key, unpack(more[command] or {}))
 end
 

@@ -239,9 +239,13 @@ fn by_itself_a_hooks_user_reaches_nothing_else_either() {
         assert!(said.contains("denies it"), "{words:?}: {said}");
     }
     assert!(shared.raw("fusebox-hook", &["GET", operations]).contains("5000"), "it reads what holds");
-    for words in
-        [&["GET", "fusebox:{other}:d:epoch"][..], &["FLUSHALL"], &["CONFIG", "GET", "*"], &["KEYS", "*"]]
-    {
+    for words in [
+        &["GET", "fusebox:{other}:d:epoch"][..],
+        &["SCAN", "0"],
+        &["FLUSHALL"],
+        &["CONFIG", "GET", "*"],
+        &["KEYS", "*"],
+    ] {
         let said = shared.raw("fusebox-operator", words);
         assert!(said.contains("denies it"), "{words:?}: {said}");
     }

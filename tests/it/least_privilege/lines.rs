@@ -110,7 +110,7 @@ fn no_command_is_allowed_that_is_not_used() {
     };
     let users = home.fusebox(&["redis", "acl", "--json"]).json();
     assert_eq!(unused(&users[0]), [] as [Value; 0]);
-    shared.server.command(&["DEL", "fusebox:{acme}:o:installed"]);
+    shared.server.command(&["UNLINK", "fusebox:{acme}:o:installed"]);
     shared.operator(&["init"]);
     shared.operator(&["doctor"]);
     shared.operator(&["budget", "extend", "session", "--session", "s", "--tokens", "900", "--reason", "x"]);
