@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::{Home, Ran, message};
-use crate::redis::{Proxy, Server};
+use crate::redis::{Cluster, Proxy, Server};
 
 const MONTH: &str = "[[budget]]\nname = \"user\"\nscope = \"user\"\nwindow = \"month\"\nlimit = 1000\nthresholds = [0.5, 1.0]\nwrap_up = 0\n";
 
@@ -73,6 +73,29 @@ fn a_server_that_forgets_the_script_is_taught_it() {
     call(&home, "s", 2, 10);
     assert_eq!(home.status("s")["tokens"]["input"], 30);
     assert!(home.journal().contains("everything is read again"), "{}", home.journal());
+}
+
+#[test]
+fn of_a_cluster_the_right_node_is_asked_from_the_second_hook_on() {
+    let Some(cluster) = Cluster::start() else { return };
+    let (owner, other) = cluster.owner_and_other("fusebox:{team}:d:epoch");
+    let home = sharing(&other.url().replace("redis://", "redis+cluster://"));
+    home.hook("SessionStart", "s", json!({"source": "startup"}));
+    call(&home, "s", 0, 10);
+    let asked = |server: &Server| -> u64 {
+        let info = server.text(&["INFO", "stats"]);
+        let line = info.lines().find_map(|line| line.strip_prefix("total_connections_received:"));
+        line.unwrap().trim().parse().unwrap()
+    };
+    let (before, of_owner) = (asked(other), asked(owner));
+    for n in 1..4 {
+        call(&home, "s", n, 10);
+    }
+    // The question itself is one.
+    assert_eq!(asked(other), before + 1);
+    assert!(asked(owner) >= of_owner + 3);
+    assert_eq!(home.status("s")["tokens"]["input"], 40);
+    assert_eq!(home.journal(), "");
 }
 
 #[test]

@@ -22,12 +22,20 @@ pub struct Link {
     address: Address,
     limits: Limits,
     connection: Option<Connection>,
+    /// The node that is known to answer, where it is not the first one of the address.
+    node: Option<String>,
 }
 
 impl Link {
-    /// A link to this address, not connected yet.
-    pub fn new(address: Address, limits: Limits) -> Self {
-        Self { address, limits, connection: None }
+    /// A link to this address, not connected yet. `node`: the one that answered last, as [`Self::node`] says.
+    pub fn new(address: Address, limits: Limits, node: Option<String>) -> Self {
+        let address = node.as_ref().map_or_else(|| address.clone(), |node| address.with_node(node));
+        Self { address, limits, connection: None, node }
+    }
+
+    /// The node to ask first the next time: of a cluster the one that has the keys, by sentinels the master.
+    pub fn node(&self) -> Option<String> {
+        self.connection.as_ref().and_then(Connection::moved_to).or_else(|| self.node.clone())
     }
 
     fn run(&mut self, (script, sha1): Known, keys: &Keys, arguments: &[Vec<u8>]) -> Result<Value> {

@@ -20,6 +20,8 @@ pub struct Memory {
     refreshed: Option<Timestamp>,
     /// What this machine is called; empty: nobody has asked yet.
     machine: String,
+    /// The node that has the keys, where it is not the first one of the address.
+    pub node: Option<String>,
     file: Option<PathBuf>,
 }
 
@@ -27,8 +29,8 @@ impl Memory {
     /// What stands in `file`, which need not be there, nor make sense.
     pub fn of(file: Option<PathBuf>) -> Self {
         let bytes = file.as_ref().and_then(|file| std::fs::read(file).ok()).unwrap_or_default();
-        let (known, refreshed, machine) = read(&bytes).unwrap_or_default();
-        Self { known, refreshed, machine, file }
+        let Read { known, refreshed, machine, node } = read(&bytes).unwrap_or_default();
+        Self { known, refreshed, machine, node, file }
     }
 
     /// What stood at a place, as far as is known.
@@ -68,16 +70,33 @@ impl Memory {
     pub fn keep(&mut self, is_of_use: impl Fn(&Place) -> bool) {
         self.known.retain(|place, _| is_of_use(place));
         let Some(file) = &self.file else { return };
-        let _ = write(file, &written(&self.known, self.refreshed, &self.machine));
+        let read = Read {
+            known: std::mem::take(&mut self.known),
+            refreshed: self.refreshed,
+            machine: self.machine.clone(),
+            node: self.node.clone(),
+        };
+        let _ = write(file, &written(&read));
+        self.known = read.known;
     }
 }
 
+/// What stands in a file.
+#[derive(Debug, Default, PartialEq)]
+struct Read {
+    known: BTreeMap<Place, Option<Vec<u8>>>,
+    refreshed: Option<Timestamp>,
+    machine: String,
+    node: Option<String>,
+}
+
 /// Lines of lengths, each with a key, a field and a value after it.
-fn written(known: &BTreeMap<Place, Option<Vec<u8>>>, refreshed: Option<Timestamp>, machine: &str) -> Vec<u8> {
+fn written(read: &Read) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(8 * 1024);
-    let refreshed = refreshed.map_or_else(String::new, |at| at.0.to_string());
-    bytes.extend_from_slice(format!("{FORMAT} {} {refreshed} {machine}\n", known.len()).as_bytes());
-    for ((key, field), value) in known {
+    let refreshed = read.refreshed.map_or_else(String::new, |at| at.0.to_string());
+    let (count, machine, node) = (read.known.len(), &read.machine, read.node.as_deref().unwrap_or_default());
+    bytes.extend_from_slice(format!("{FORMAT} {count} {refreshed} {machine} {node}\n").as_bytes());
+    for ((key, field), value) in &read.known {
         let length = value.as_ref().map_or_else(|| "-".to_owned(), |value| value.len().to_string());
         bytes.extend_from_slice(format!("{} {} {length}\n", key.len(), field.len()).as_bytes());
         for part in [key.as_bytes(), field.as_bytes(), value.as_deref().unwrap_or_default()] {
@@ -88,9 +107,7 @@ fn written(known: &BTreeMap<Place, Option<Vec<u8>>>, refreshed: Option<Timestamp
 }
 
 /// What the first line begins with.
-const FORMAT: &str = "fusebox-memory-2";
-
-type Read = (BTreeMap<Place, Option<Vec<u8>>>, Option<Timestamp>, String);
+const FORMAT: &str = "fusebox-memory-3";
 
 /// What [`written`] made.
 fn read(mut rest: &[u8]) -> Option<Read> {
@@ -102,6 +119,7 @@ fn read(mut rest: &[u8]) -> Option<Read> {
     let count: usize = words.next()?.parse().ok()?;
     let refreshed = words.next()?.parse().ok().map(Timestamp);
     let machine = words.next()?.to_owned();
+    let node = Some(words.next()?.to_owned()).filter(|node| !node.is_empty());
     let mut known = BTreeMap::new();
     for _ in 0..count {
         let lengths = line(&mut rest)?;
@@ -120,7 +138,7 @@ fn read(mut rest: &[u8]) -> Option<Read> {
         };
         known.insert(place, value);
     }
-    Some((known, refreshed, machine))
+    Some(Read { known, refreshed, machine, node })
 }
 
 fn line<'b>(rest: &mut &'b [u8]) -> Option<&'b str> {
@@ -160,8 +178,10 @@ mod tests {
             at in any::<Option<i64>>(),
             cut in any::<prop::sample::Index>(),
         ) {
-            let bytes = written(&known, at.map(Timestamp), "machine");
-            prop_assert_eq!(read(&bytes), Some((known, at.map(Timestamp), "machine".to_owned())));
+            let refreshed = at.map(Timestamp);
+            let all = Read { known, refreshed, machine: "machine".into(), node: Some("h:1".into()) };
+            let bytes = written(&all);
+            prop_assert_eq!(read(&bytes), Some(all));
             // Cut off anywhere it is nothing, and no panic.
             read(&bytes[..cut.index(bytes.len())]);
         }

@@ -99,7 +99,8 @@ impl RedisStore {
     /// The store at this place. Connects when it is first used.
     pub fn new(place: Place) -> Self {
         let Place { address, limits, tenant, machine, memory } = place;
-        let (keys, link, memory) = (Keys::of(&tenant), Link::new(address, limits), Memory::of(memory));
+        let (keys, memory) = (Keys::of(&tenant), Memory::of(memory));
+        let link = Link::new(address, limits, memory.node.clone());
         Self { keys, link, memory, machine, claimed: HashMap::new() }
     }
 
@@ -108,6 +109,7 @@ impl RedisStore {
         if batch.is_none() {
             return;
         }
+        self.memory.node = self.link.node();
         let prefix = self.keys.message(&MessageKey([0; 16]));
         let prefix = &prefix[..prefix.len() - 32];
         let of_message: Vec<&plan::Place> =
