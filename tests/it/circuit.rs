@@ -338,3 +338,33 @@ fn a_call_is_explained() {
     let unknown = home.fusebox(&["explain", "toolu_none"]);
     assert!(unknown.code == 2 && unknown.stderr.contains("no session"), "{unknown:?}");
 }
+
+#[test]
+fn it_stays_open_in_a_store_of_the_version_before() {
+    let home = Home::new();
+    trip(&home);
+    let before = home.status(S)["circuit"].clone();
+    assert_eq!(before["state"], "open");
+    let db = rusqlite::Connection::open(home.path("state/state.db")).unwrap();
+    // As version 3 kept it: without ids, and the calls in their order.
+    db.execute_batch(
+        "CREATE TABLE old (session, name, standing, calls, PRIMARY KEY (session, name)) WITHOUT ROWID;
+         INSERT INTO old SELECT session, name, standing, CAST(substr(calls, 2) AS BLOB) FROM standings;
+         DROP TABLE standings; ALTER TABLE old RENAME TO standings; PRAGMA user_version=3;",
+    )
+    .unwrap();
+    drop(db);
+    assert_eq!(home.status(S)["circuit"], before);
+    let [denied, ..] = respond(&home, 99, "another", "x");
+    assert!(is_denied(&denied), "{denied:?}");
+    let db = rusqlite::Connection::open(home.path("state/state.db")).unwrap();
+    let (version, calls): (u32, Vec<u8>) = db
+        .query_row(
+            "SELECT user_version, calls FROM pragma_user_version, standings WHERE name = 'circuit '",
+            (),
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    assert_eq!((version, calls.len() % 24, calls.len() > 24), (4, 1, true));
+    assert_eq!(home.journal(), "");
+}

@@ -111,12 +111,17 @@ impl CallHistory {
     /// What [`Self::to_bytes`] made; what is no whole call at the end is left out.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let Some((forgotten, ring)) = bytes.split_first() else { return Self::default() };
-        let calls = ring.chunks_exact(BYTES).take(CAPACITY).filter_map(|chunk| chunk.try_into().ok());
-        let mut history = Self { calls: calls.map(Call::from_bytes).collect(), forgotten: 0 };
+        let mut history = Self::in_order(ring);
         history.forgotten = history.round(usize::from(*forgotten)) as u8;
         let first = history.first_in_ring();
         history.calls.rotate_left(first);
         history
+    }
+
+    /// The calls that these bytes hold one after the other, as stores kept them before there was a ring.
+    pub fn in_order(bytes: &[u8]) -> Self {
+        let calls = bytes.chunks_exact(BYTES).take(CAPACITY).filter_map(|chunk| chunk.try_into().ok());
+        Self { calls: calls.map(Call::from_bytes).collect(), forgotten: 0 }
     }
 
     /// Where the oldest call stands in the ring.

@@ -41,8 +41,12 @@ pub const FILE: &str = "state.db";
 const ASIDE: &str = "state.db.corrupt";
 
 /// Numbered migrations; the number of those applied stands in `user_version`.
-const MIGRATIONS: [&str; 3] =
-    [include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 
 /// How long to wait for another process that writes. One write takes about a millisecond.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1000);
@@ -206,6 +210,9 @@ impl SqliteStore {
         let version: u32 = tx.query_row("PRAGMA user_version", (), |r| r.get(0))?;
         for (number, migration) in MIGRATIONS.iter().enumerate().skip(version as usize) {
             tx.execute_batch(migration)?;
+            if number + 1 == standings::VERSION {
+                standings::take_over(&tx)?;
+            }
             tx.execute_batch(&format!("PRAGMA user_version={}", number + 1))?;
         }
         // In the same step: who is killed here leaves no new store that takes itself for the first one.

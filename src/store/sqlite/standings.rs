@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::super::standing::{self, Standings};
 use super::super::{CircuitRow, Result};
 use super::events;
+use crate::domain::breaker::history::CallHistory;
 use crate::domain::event::Event;
 use crate::domain::message::MessageKey;
 
@@ -55,6 +56,25 @@ impl Standings for OfSession<'_> {
     fn note(&mut self, event: &Event, known: bool) -> Result<()> {
         events::add(self.db, event, known)
     }
+}
+
+/// The version of the schema that brought ids.
+pub const VERSION: usize = 4;
+
+/// Takes over what version 3 of the schema kept, which had no ids, and no ring of calls.
+pub fn take_over(db: &Connection) -> Result<()> {
+    let mut query = db.prepare("SELECT session, name, standing, calls FROM standings_of_3")?;
+    let mut rows = query.query(())?;
+    while let Some(row) = rows.next()? {
+        let (session, name, standing): (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let calls = CallHistory::in_order(row.get_ref(3)?.as_blob().unwrap_or_default()).to_bytes();
+        let sql = "INSERT INTO standings VALUES (?,?,?,?,?)";
+        db.execute(sql, params![key(session, &name), session, name, standing, calls])?;
+    }
+    drop(rows);
+    drop(query);
+    db.execute_batch("DROP TABLE standings_of_3")?;
+    Ok(())
 }
 
 fn key(session: i64, name: &str) -> i64 {
