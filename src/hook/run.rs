@@ -139,8 +139,8 @@ pub fn answer<'a>(hook: Hook, env: &'a Env, input: &[u8]) -> (Reply, Option<(Gua
             Some(before_call(&mut guard, None, tool))
         }
         Hook::PostToolUse => {
-            let call = kept(&mut guard, payload.over(env.now));
-            Some(guard.after_lone_call(payload.charge(input, env.now), Some(call)))
+            let call = payload.over(env.now).map(|over| kept(&mut guard, over));
+            Some(guard.after_lone_call(payload.charge(input, env.now), call))
         }
         Hook::PromptSubmit => Some(guard.prompt(&payload.prompt())),
         Hook::SessionEvent => None,

@@ -290,6 +290,14 @@ fn what_is_no_call_is_no_loop() {
             assert!(home.hook("PostToolBatch", S, json!({"tool_calls": [over]})).is_silent());
         }
     }
+    for shapeless in [json!({"prompt": {}}), json!({"tool": "Read"}), json!({"arguments": {"command": "ls"}})]
+    {
+        for _ in 0..12 {
+            let mut payload = shapeless.clone();
+            payload["sessionId"] = json!(S);
+            assert!(home.run("post-tool-use", payload.to_string().as_bytes()).is_silent(), "{payload}");
+        }
+    }
     assert_eq!(home.status(S)["circuit"]["iterations"], 0);
 }
 

@@ -49,6 +49,11 @@ impl Call {
         Self { shape: shape(tool, input), outcome, effect: Effect::of(tool, input), ..call }
     }
 
+    /// Whether that is a call at all, which could be repeated: every client's has a name and an input.
+    pub fn is_one(tool: &str, input: &Value) -> bool {
+        !tool.is_empty() && !input.is_null()
+    }
+
     /// Whether repeating it is no sign of a loop before it was repeated far more often: it waits, or a service is out of
     /// order.
     pub fn is_patient(&self) -> bool {

@@ -103,9 +103,7 @@ impl ToolCall<'_> {
     /// The call as the breaker knows it. `failed`: what the event says; `place`: the working folder. `None`: a denial of
     /// Fusebox itself, or nothing that could be recognised.
     pub fn over(&self, failed: Option<bool>, place: &str, now: Timestamp) -> Option<Over> {
-        // Every call of a client has a name and an input; what has not is no call that could be repeated.
-        let tool = self.tool_name.as_deref().filter(|tool| !tool.is_empty())?;
-        self.tool_input.filter(|raw| raw.get() != "null")?;
+        let tool = self.tool_name.as_deref()?;
         // A call that its own event tells of is one, with an id or without; of a response's calls only ids tell which are new.
         let id = match (&self.tool_use_id, failed) {
             (Some(id), _) => id.clone(),
@@ -114,7 +112,7 @@ impl ToolCall<'_> {
         };
         let parse =
             |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
-        let input = parse(self.tool_input).unwrap_or_default();
+        let input = parse(self.tool_input).filter(|input| Call::is_one(tool, input))?;
         let result = match &self.error {
             Some(error) => error.clone(),
             None => outcome::text(&parse(self.tool_response).unwrap_or_default()),

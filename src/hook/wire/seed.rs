@@ -44,16 +44,21 @@ impl SeedPayload {
         guard::Call { session: self.session.clone(), ..guard::Call::default() }
     }
 
-    /// The call for the breaker. One without an id is a call of its own each time, whatever it carries.
-    pub fn over(&self, now: Timestamp) -> Over {
+    /// The call for the breaker, if it is one. One without an id is a call of its own each time, whatever it carries.
+    pub fn over(&self, now: Timestamp) -> Option<Over> {
         let text = |name: &str| self.rest.get(name).and_then(Value::as_str);
         let id = self.id().map_or_else(|| unique(now), str::to_owned);
         let tool = text("tool").or(text("tool_name")).unwrap_or_default();
-        let input = self.rest.get("arguments").or(self.rest.get("tool_input")).cloned().unwrap_or_default();
+        let input = self
+            .rest
+            .get("arguments")
+            .or(self.rest.get("tool_input"))
+            .filter(|input| Call::is_one(tool, input))?
+            .clone();
         let result = outcome::text(self.response.get("output").unwrap_or(&self.response));
         let failed = self.response.get("error").map(|error| !error.is_null()).filter(|failed| *failed);
         let call = Call::new(call_id(&id), tool, &input, &result, failed, "");
-        Over { named: NamedCall { call, tool: tool.to_owned() }, quoted: quoted(&input) }
+        Some(Over { named: NamedCall { call, tool: tool.to_owned() }, quoted: quoted(&input) })
     }
 
     /// What a person typed.
