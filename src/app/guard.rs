@@ -2,21 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use wildmatch::WildMatch;
 
-use super::installation::Installation;
+use super::opening::{self, corrupt};
 use super::{ancestry, project, rebuild};
-use crate::config::{self, Config, Loaded, RedisConfig, Stamp};
+use crate::config::{self, Config, Loaded, Stamp};
 use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::verdict::Caller;
-use crate::env::{Env, Stopwatch, machine_name};
-use crate::store::redis::address::Address;
-use crate::store::redis::connection::Limits;
-use crate::store::redis::{Machine, Place, RedisStore, shared_value};
+use crate::env::{Env, Stopwatch};
+use crate::store::redis::shared_value;
 use crate::store::session_cache::{CacheFile, Counted, SessionCache};
-use crate::store::sqlite::SqliteStore;
 use crate::store::{Session, Store, StoreError, Watch};
 
 /// Milliseconds that hooks count locally for after the store did not answer.
@@ -324,7 +320,7 @@ impl<'a> Guard<'a> {
         }
         self.cache.store_asleep_until = None;
         if self.store.is_none() {
-            match open(self.env, &self.config, Some(&self.file)) {
+            match opening::open(self.env, &self.config, Some(&self.file)) {
                 Ok((store, warning)) => {
                     self.store = Some(store);
                     self.tell.extend(warning);
@@ -400,77 +396,6 @@ impl<'a> Guard<'a> {
     pub(super) fn stamp(&self) -> (Stamp, Config) {
         (self.stamp, self.config.clone())
     }
-}
-
-/// Opens the store that the configuration names. `session`: the cache of the session that asks. The second value: what a
-/// person must hear about it.
-///
-/// # Errors
-/// The store cannot be used.
-pub fn open(
-    env: &Env,
-    config: &Config,
-    session: Option<&CacheFile>,
-) -> crate::store::Result<(Box<dyn Store>, Option<String>)> {
-    match &config.redis {
-        Some(redis) => Ok((Box::new(shared(env, config, redis, session)?), None)),
-        None => {
-            let (store, warning) = embedded(env)?;
-            Ok((Box::new(store), warning))
-        }
-    }
-}
-
-fn embedded(env: &Env) -> crate::store::Result<(SqliteStore, Option<String>)> {
-    let dir = env.state_dir().ok_or_else(|| StoreError::Unusable {
-        path: "~/.local/state/fusebox".into(),
-        problem: "there is no home folder".into(),
-        remedy: "Set HOME, or FUSEBOX_STATE_DIR to a folder of your own".into(),
-    })?;
-    let installed = || Installation::read(&dir).map(|known| known.installed_at);
-    let opened = SqliteStore::open_after(&dir, env.now, installed)?;
-    Ok((opened.store, opened.set_aside.as_deref().map(corrupt)))
-}
-
-/// The shared store that a configuration names.
-///
-/// # Errors
-/// Its address or its password's file cannot be read.
-pub fn shared(
-    env: &Env,
-    config: &Config,
-    redis: &RedisConfig,
-    session: Option<&CacheFile>,
-) -> crate::store::Result<RedisStore> {
-    let unusable = |path: &str, problem: String, remedy: &str| StoreError::Unusable {
-        path: path.into(),
-        problem,
-        remedy: remedy.into(),
-    };
-    let mut address = Address::parse(&redis.url)
-        .map_err(|error| unusable(&redis.url, error.to_string(), "Mend store.redis_url"))?;
-    if let Some(file) = &redis.password_file {
-        let password = std::fs::read_to_string(file).map_err(|error| {
-            unusable(file, error.to_string(), "Make it readable for you, or mend store.redis_password_file")
-        })?;
-        address = address.with_password(password.trim_end_matches(['\r', '\n']));
-    }
-    let wait = Duration::from_millis(redis.timeout_ms);
-    Ok(RedisStore::new(Place {
-        address,
-        limits: Limits { connect: wait, read: wait, write: wait },
-        tenant: config.tenant.clone(),
-        machine: Machine::of(machine_name, &env.state_dir().unwrap_or_default()),
-        memory: session.map(|cache| cache.path().with_extension("redis")),
-    }))
-}
-
-fn corrupt(aside: &Path) -> String {
-    format!(
-        "Fusebox: the store was corrupt. It was kept as {} and is rebuilt from the transcripts, and from the ledger of \
-         extensions and resets; alerts and breakers are lost. `fusebox status` finishes the rebuilding.",
-        aside.display()
-    )
 }
 
 /// Budgets whose window is over start afresh: what the cache knows of them is not of this window.

@@ -9,6 +9,7 @@ pub mod guard;
 pub mod installation;
 pub mod look;
 pub mod meter;
+pub mod opening;
 pub mod operate;
 pub mod operation_ledger;
 pub mod operator;

@@ -5,10 +5,11 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::guard::{self, Guard};
+use super::guard::Guard;
 use super::installation::Installation;
 use super::look::Reach;
 use super::meter::{Metered, Metering};
+use super::opening;
 use super::operation_ledger::OperationLedger;
 use super::{ancestry, project};
 use crate::config::Config;
@@ -211,7 +212,7 @@ fn read_with<'a>(
 /// looked at the next time. The store counts as filled (as far as this machine can) once everything was read and recorded.
 pub fn rebuild(env: &Env, config: &Config, for_ms: Option<i64>, mut progress: impl FnMut(usize, usize)) {
     let started = Stopwatch::start();
-    let Ok((mut store, _)) = guard::open(env, config, None) else { return };
+    let Ok((mut store, _)) = opening::open(env, config, None) else { return };
     let Ok(epoch) = store.epoch() else { return };
     if let Some(known) = env.state_dir().and_then(|dir| Installation::read(&dir)) {
         // What a session held before is its history, and raises its limit.

@@ -6,9 +6,10 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::ancestry;
-use super::guard::{self, Guard};
+use super::guard::Guard;
 use super::look::Reach;
 use super::meter::Metering;
+use super::opening;
 use super::operate::Refusal;
 use super::{rebuild, report};
 use crate::config::Config;
@@ -205,7 +206,7 @@ impl Scratch {
     }
 
     fn store(&self) -> crate::store::Result<Box<dyn Store>> {
-        Ok(guard::open(&self.env, &self.config, None)?.0)
+        Ok(opening::open(&self.env, &self.config, None)?.0)
     }
 
     /// Reads a session from its start; whether all of it was.

@@ -6,14 +6,14 @@ use std::time::{Duration, SystemTime};
 
 use super::finding::{Finding, counted};
 use super::survey::Survey;
-use crate::app::guard;
+use crate::app::opening;
 
 /// How fresh a transcript must be for its session to be at work.
 const FRESH: Duration = Duration::from_secs(600);
 
 /// Transcripts that changed lately, of sessions that the store does not know.
 pub fn check(survey: &Survey) -> Vec<Finding> {
-    let known: BTreeSet<String> = guard::open(survey.env, &survey.loaded.config, None)
+    let known: BTreeSet<String> = opening::open(survey.env, &survey.loaded.config, None)
         .and_then(|(mut store, _)| store.sessions())
         .map(|rows| rows.into_iter().map(|row| row.session.id).collect())
         .unwrap_or_default();

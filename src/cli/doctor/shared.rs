@@ -3,7 +3,8 @@
 use super::finding::{Finding, counted};
 use super::survey::Survey;
 use crate::app::brief::grouped;
-use crate::app::guard::{self, Call, Guard};
+use crate::app::guard::{Call, Guard};
+use crate::app::opening;
 use crate::app::operation_ledger::OperationLedger;
 use crate::app::operator;
 use crate::app::recount::{self, Difference, Recount};
@@ -29,7 +30,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
         ));
     }
     // That it does not answer is another check's matter.
-    let Ok(mut store) = guard::shared(survey.env, config, redis, None) else { return found };
+    let Ok(mut store) = opening::shared(survey.env, config, redis, None) else { return found };
     let Ok(rights) = store.rights() else { return found };
     found.extend(of_rights(&rights, &address, config));
     found.extend(of_memory(&rights));

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use super::finding::{Finding, counted};
 use super::survey::Survey;
-use crate::app::guard;
+use crate::app::opening;
 
 /// Opens the store as hooks do, and writes what is there already.
 pub fn check(survey: &Survey) -> Vec<Finding> {
     let Some(dir) = survey.env.state_dir() else {
         return vec![Finding::problem("there is no home folder", "set HOME, or FUSEBOX_STATE_DIR")];
     };
-    let opened = guard::open(survey.env, &survey.loaded.config, None).and_then(|(mut store, warning)| {
+    let opened = opening::open(survey.env, &survey.loaded.config, None).and_then(|(mut store, warning)| {
         let rebuilding = store.is_rebuilding()?;
         // A write that changes nothing.
         store.set_rebuilding(rebuilding)?;

@@ -1,0 +1,86 @@
+//! Opening a store: the embedded one, or the shared one that the configuration names.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::installation::Installation;
+use crate::config::{Config, RedisConfig};
+use crate::env::{Env, machine_name};
+use crate::store::redis::address::Address;
+use crate::store::redis::connection::Limits;
+use crate::store::redis::{Machine, Place, RedisStore};
+use crate::store::session_cache::CacheFile;
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Store, StoreError};
+
+/// Opens the store that the configuration names. `session`: the cache of the session that asks. The second value: what a
+/// person must hear about it.
+///
+/// # Errors
+/// The store cannot be used.
+pub fn open(
+    env: &Env,
+    config: &Config,
+    session: Option<&CacheFile>,
+) -> crate::store::Result<(Box<dyn Store>, Option<String>)> {
+    match &config.redis {
+        Some(redis) => Ok((Box::new(shared(env, config, redis, session)?), None)),
+        None => {
+            let (store, warning) = embedded(env)?;
+            Ok((Box::new(store), warning))
+        }
+    }
+}
+
+fn embedded(env: &Env) -> crate::store::Result<(SqliteStore, Option<String>)> {
+    let dir = env.state_dir().ok_or_else(|| StoreError::Unusable {
+        path: "~/.local/state/fusebox".into(),
+        problem: "there is no home folder".into(),
+        remedy: "Set HOME, or FUSEBOX_STATE_DIR to a folder of your own".into(),
+    })?;
+    let installed = || Installation::read(&dir).map(|known| known.installed_at);
+    let opened = SqliteStore::open_after(&dir, env.now, installed)?;
+    Ok((opened.store, opened.set_aside.as_deref().map(corrupt)))
+}
+
+/// The shared store that a configuration names.
+///
+/// # Errors
+/// Its address or its password's file cannot be read.
+pub fn shared(
+    env: &Env,
+    config: &Config,
+    redis: &RedisConfig,
+    session: Option<&CacheFile>,
+) -> crate::store::Result<RedisStore> {
+    let unusable = |path: &str, problem: String, remedy: &str| StoreError::Unusable {
+        path: path.into(),
+        problem,
+        remedy: remedy.into(),
+    };
+    let mut address = Address::parse(&redis.url)
+        .map_err(|error| unusable(&redis.url, error.to_string(), "Mend store.redis_url"))?;
+    if let Some(file) = &redis.password_file {
+        let password = std::fs::read_to_string(file).map_err(|error| {
+            unusable(file, error.to_string(), "Make it readable for you, or mend store.redis_password_file")
+        })?;
+        address = address.with_password(password.trim_end_matches(['\r', '\n']));
+    }
+    let wait = Duration::from_millis(redis.timeout_ms);
+    Ok(RedisStore::new(Place {
+        address,
+        limits: Limits { connect: wait, read: wait, write: wait },
+        tenant: config.tenant.clone(),
+        machine: Machine::of(machine_name, &env.state_dir().unwrap_or_default()),
+        memory: session.map(|cache| cache.path().with_extension("redis")),
+    }))
+}
+
+/// What a person must hear of a store that was damaged, and kept as this file.
+pub(super) fn corrupt(aside: &Path) -> String {
+    format!(
+        "Fusebox: the store was corrupt. It was kept as {} and is rebuilt from the transcripts, and from the ledger of \
+         extensions and resets; alerts and breakers are lost. `fusebox status` finishes the rebuilding.",
+        aside.display()
+    )
+}
