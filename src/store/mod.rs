@@ -27,6 +27,10 @@ use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 use crate::transcript::Fact;
 
+/// How long a hook may take between claiming an alert or an event and having shown it. A hook that dies in between gives
+/// it back by this; the hook's own deadline is shorter.
+const CLAIM_MS: i64 = 5_000;
+
 /// Why the store could not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

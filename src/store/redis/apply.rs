@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::RedisStore;
+use super::charging::{intern, recharge};
 use super::keys::Keys;
 use super::plan::{Alerting, Bound, Done, Frame, Reply, Wanted, counts};
 use super::standings::OfSession;
-use super::workspace::{Charged, Workspace};
+use super::workspace::Workspace;
 use crate::domain::alert::BudgetAlert;
 use crate::domain::breaker::circuit::CircuitBreaker;
 use crate::domain::budget::{Budget, BudgetState, Scope, Unit, threshold_units};
@@ -15,14 +16,12 @@ use crate::domain::event::Event;
 use crate::domain::operation::{Effect, Operation};
 use crate::domain::throttle::Crowded;
 use crate::domain::time::Timestamp;
-use crate::store::ledger::{Changes, Counts, Ledger, Moved, Records, Specs, amount, family};
-use crate::store::{Applied, Batch, Result, Session, StoreError, Watch, standing};
+use crate::domain::usage::Amount;
+use crate::store::ledger::{Changes, Counts, Ledger, Records, Specs, amount, family, moved};
+use crate::store::{Applied, Batch, CLAIM_MS, Result, StoreError, Watch, standing};
 
 /// How often a step is made again: each time somebody else's was done.
 pub(super) const ROUNDS: usize = 200;
-
-/// How long a hook may take between claiming an alert and having shown it.
-const CLAIM_MS: i64 = 5_000;
 
 /// Families of counters, with when they were first wanted: what was counted since then is in their counters.
 type Families = BTreeMap<String, i64>;
@@ -293,10 +292,8 @@ fn make(
             };
             if spec.scope == Scope::History {
                 // The limit in force depends on it, and thresholds on that.
-                let before = workspace.at(&wanted.key, &since.0.to_string());
-                let before = before.and_then(|text| counts(std::str::from_utf8(&text).ok()?).ok());
-                let history = moved(before.unwrap_or_default(), changes.of(&key));
-                state.history = watch.budget.measure(&amount(history));
+                let history = moved(&counted(workspace, &wanted), changes.of(&key));
+                state.history = watch.budget.measure(&history);
             }
             of_watch.push((workspace.plan.wanted.len(), spec.scope));
             workspace.plan.wanted.push(wanted);
@@ -344,19 +341,18 @@ fn used_by(workspace: &mut Workspace, meter: &Watched, counters: &[Counter], cha
     let mut of_meter = Vec::new();
     for (at, scope) in &meter.counters {
         let wanted = workspace.plan.wanted[*at].clone();
-        let before = workspace.at(&wanted.key, &wanted.since.to_string());
-        let before =
-            before.and_then(|text| counts(std::str::from_utf8(&text).ok()?).ok()).unwrap_or_default();
-        of_meter.push((*scope, amount(moved(before, changes.of(&counters[*at].key)))));
+        let before = counted(workspace, &wanted);
+        of_meter.push((*scope, moved(&before, changes.of(&counters[*at].key))));
     }
     let state = meter.state.clone().counting(of_meter);
     state.used.saturating_sub(state.history)
 }
 
-fn moved(before: Counts, change: Counts) -> Counts {
-    let mut now = before;
-    now.iter_mut().zip(change).for_each(|(count, moved)| *count += moved);
-    now
+/// What a counter holds before the step, which takes that for given.
+fn counted(workspace: &mut Workspace, wanted: &Wanted) -> Amount {
+    let text = workspace.at(&wanted.key, &wanted.since.to_string());
+    let counts = text.and_then(|text| counts(std::str::from_utf8(&text).ok()?).ok());
+    amount(counts.unwrap_or_default())
 }
 
 /// A budget by what people decided about it; `None`: it is deleted.
@@ -400,75 +396,4 @@ fn which(budget: &Budget) -> [bool; 7] {
         Unit::Requests => [false, false, false, false, false, true, false],
         Unit::ToolCalls => [false, false, false, false, false, false, true],
     }
-}
-
-/// Notes a session that nobody has seen before, and answers what it is called.
-pub(super) fn intern(workspace: &mut Workspace, session: &Session, seen: Timestamp) -> Result<String> {
-    match workspace.charged(&session.id)? {
-        Some(charged) if charged.project.is_empty() && !session.project.is_empty() => {
-            // Who found its files alone, without any line that names a folder, left the project open: what it brought by
-            // then is charged to it now.
-            let project = super::hashed(&session.project);
-            workspace.recharge.push((session.id.clone(), project.clone()));
-            let key = workspace.keys.session(&session.id);
-            workspace.put_record(&key, &Charged { project, ..charged })?;
-        }
-        Some(_) => {}
-        None => {
-            let parent = session.parent.clone().filter(|parent| *parent != session.id);
-            if let Some(parent) = &parent
-                && workspace.charged(parent)?.is_none()
-            {
-                // A parent that no hook has reported yet is charged to whom its child is charged to.
-                let charged = Charged {
-                    parent: None,
-                    parent_since: None,
-                    client: None,
-                    machine: None,
-                    ..charged_of(session)
-                };
-                note(workspace, parent, &charged, seen)?;
-            }
-            let since = parent.as_ref().map(|_| seen);
-            let machine = session.client.map(|_| workspace.machine());
-            let charged = Charged { parent, parent_since: since, machine, ..charged_of(session) };
-            note(workspace, &session.id, &charged, seen)?;
-        }
-    }
-    Ok(session.id.clone())
-}
-
-/// Counts for their project what sessions brought before it was known.
-fn recharge(workspace: &mut Workspace, specs: &Specs) -> Result<()> {
-    for (session, project) in std::mem::take(&mut workspace.recharge) {
-        for stored in workspace.messages_of(&session)?.into_iter().filter(|stored| stored.h == session) {
-            for (name, spec) in specs.iter().filter(|(_, spec)| spec.scope == Scope::Project) {
-                let (start, at) = (spec.rule.at(stored.d.at).start.0, stored.d.at.0);
-                let key = workspace.keys.counter(name, &project, start);
-                let moved = Moved { spec: name.clone(), value: project.clone(), start, at };
-                workspace.plan.moves.push((key, moved, stored.c, false));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn charged_of(session: &Session) -> Charged {
-    Charged {
-        project: super::hashed(&session.project),
-        user: session.user.clone(),
-        task_type: session.task_type.clone(),
-        client: session.client,
-        ..Charged::default()
-    }
-}
-
-fn note(workspace: &mut Workspace, id: &str, charged: &Charged, seen: Timestamp) -> Result<()> {
-    let (key, sessions, live) =
-        (workspace.keys.session(id), workspace.keys.sessions(), workspace.keys.live(id));
-    workspace.put_record(&key, charged)?;
-    workspace.command("zset", &["ZADD", &sessions, "GT", &seen.0.to_string(), id]);
-    workspace.command("hash", &["HSETNX", &live, "seen", &seen.0.to_string()]);
-    workspace.new.insert(id.to_owned());
-    Ok(())
 }

@@ -7,6 +7,7 @@
 pub mod acl;
 pub mod address;
 mod apply;
+mod charging;
 pub mod connection;
 mod keys;
 mod link;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use redis::Value;
 
-use super::apply::intern;
+use super::charging::intern;
 use super::lists::command;
 use super::recovery::see_machine;
 use super::workspace::{Charged, Workspace};

@@ -3,16 +3,12 @@
 use rusqlite::{Connection, params};
 use serde::de::DeserializeOwned;
 
-use super::super::{Result, StoreError};
+use super::super::{CLAIM_MS, Result, StoreError};
 use super::meta;
 use super::operations::Standing;
 use crate::domain::alert::{Acknowledgement, AlertRecord, BudgetAlert};
 use crate::domain::budget::BudgetState;
 use crate::domain::time::Timestamp;
-
-/// How long a hook may take between claiming an alert and having shown it. A hook that dies in between gives it
-/// back by this; the hook's own deadline is shorter.
-pub const CLAIM_MS: i64 = 5_000;
 
 /// Stores the thresholds that this step crossed.
 pub fn raise(db: &Connection, standing: &Standing, after: &BudgetState, now: Timestamp) -> Result<()> {

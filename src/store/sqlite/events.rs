@@ -2,8 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::super::{Result, StoreError};
-use super::alerts::CLAIM_MS;
+use super::super::{CLAIM_MS, Result, StoreError};
 use super::meta;
 use crate::domain::event::Event;
 use crate::domain::time::Timestamp;
