@@ -11,8 +11,9 @@ use crate::config::{self, Config, Loaded, Stamp};
 use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::verdict::Caller;
 use crate::env::{Env, Stopwatch};
+use crate::store::counted::Counted;
 use crate::store::redis::shared_value;
-use crate::store::session_cache::{CacheFile, Counted, SessionCache};
+use crate::store::session_cache::{CacheFile, SessionCache};
 use crate::store::{Session, Store, StoreError, Watch};
 
 /// Milliseconds that hooks count locally for after the store did not answer.
@@ -173,15 +174,15 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// The budgets as they are known without asking: as the store last answered, or as this agent's last hook counted
+    /// The budgets as they are known without asking: as the store last answered, or as the session's hooks counted on
     /// while it is out of reach.
     pub fn known(&self) -> &[BudgetState] {
         self.counted().map_or(&self.cache.states, |counted| &counted.states)
     }
 
-    /// What this agent's last hook counted, as long as the store is not asked.
+    /// What hooks counted by themselves, as long as the store is not asked.
     fn counted(&self) -> Option<&Counted> {
-        self.cache.counted.get(self.agent()).filter(|_| self.is_asleep())
+        self.cache.counted.as_ref().filter(|_| self.is_asleep())
     }
 
     /// Whether the store did not answer a short while ago.
@@ -396,13 +397,4 @@ impl<'a> Guard<'a> {
     pub(super) fn stamp(&self) -> (Stamp, Config) {
         (self.stamp, self.config.clone())
     }
-}
-
-/// Budgets whose window is over start afresh: what the cache knows of them is not of this window.
-pub(super) fn in_window_of(state: &BudgetState, now: crate::domain::time::Timestamp) -> BudgetState {
-    if state.window.contains(now) {
-        return state.clone();
-    }
-    let window = state.budget.window.at(now);
-    BudgetState::fresh(&state.budget, &state.value, window)
 }

@@ -61,6 +61,8 @@ impl Awaited {
 pub struct Look {
     /// What the new lines say.
     pub facts: Vec<Fact>,
+    /// Of which files that is: so many facts each.
+    pub parts: Vec<(PathBuf, usize)>,
     /// How far each file was read.
     pub positions: BTreeMap<PathBuf, Position>,
     /// Whether the ends of the files were reached.
@@ -77,7 +79,8 @@ impl Guard<'_> {
 
     /// Nothing read yet.
     pub(super) fn start(&self) -> Look {
-        Look { facts: vec![], positions: self.cache.positions.clone(), complete: true, bytes: 0 }
+        let positions = self.cache.positions.clone();
+        Look { facts: vec![], parts: vec![], positions, complete: true, bytes: 0 }
     }
 
     /// Reads on from where `look` ended.
@@ -134,7 +137,10 @@ impl Guard<'_> {
         match cursor::read_on(&file.path, position, max_bytes, self.env.now) {
             Ok(reading) => {
                 look.complete &= reading.complete;
-                look.facts.extend(reading.facts);
+                if !reading.facts.is_empty() {
+                    look.parts.push((file.path.clone(), reading.facts.len()));
+                    look.facts.extend(reading.facts);
+                }
                 reading.bytes
             }
             Err(error) => {

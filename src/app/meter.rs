@@ -1,21 +1,19 @@
 //! Metering: read what is new in the transcripts, record it in one step, keep the cache up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::guard::{Guard, in_window_of};
+use super::guard::Guard;
 use super::look::{Awaited, Look, Reach};
 use crate::domain::alert::BudgetAlert;
 use crate::domain::breaker::circuit::{CircuitBreaker, NamedCall, Seen};
-use crate::domain::budget::{BudgetState, Scope, StoreDown};
+use crate::domain::budget::BudgetState;
 use crate::domain::event::Event;
-use crate::domain::message::{Message, MessageKey};
 use crate::domain::throttle::{Crowded, SlotEvent};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::Amount;
 use crate::domain::verdict::Sizes;
 use crate::env::Stopwatch;
-use crate::store::session_cache::{Counted, SessionCache};
+use crate::store::session_cache::SessionCache;
 use crate::store::{Applied, Batch, Observed, Session, Watch};
 use crate::transcript::Fact;
 use crate::transcript::cursor::Position;
@@ -127,6 +125,9 @@ impl Guard<'_> {
         let started = Stopwatch::start();
         let is_over = || metering.max_ms.is_some_and(|ms| started.ms() >= ms);
         let session = self.session();
+        if !self.reaches_store() {
+            return self.counted_on(&session, metering, &is_over, decide);
+        }
         let (mut read, mut lost, mut answered) = (0, false, None);
         loop {
             let awaited = if lost { &Awaited::Nothing } else { &metering.awaited };
@@ -148,18 +149,10 @@ impl Guard<'_> {
             let said = self.said(&look);
             let seen = (metering, last.then_some(said));
             let Some(applied) = self.apply(&session, &facts, &watches, claim, seen) else {
-                let states = match answered {
-                    Some(states) => states,
-                    None => {
-                        self.read_ahead(metering, look, read, &is_over, &mut facts);
-                        self.count_locally(&facts, &watches)
-                    }
+                return match answered {
+                    Some(states) => self.unstored(states, |cache, states| decide(cache, states, None)),
+                    None => self.counted_on(&session, metering, &is_over, decide),
                 };
-                let (agent, at) = (self.agent().to_owned(), self.env.now);
-                return self.unstored(states, |cache, states| {
-                    cache.counted.insert(agent, Counted { at, states: states.to_vec() });
-                    decide(cache, states, None)
-                });
             };
             // Another store than the one that these positions were read for, or one that went back in time (a restored
             // copy, a log that lost its end): it does not know all of this session.
@@ -209,9 +202,8 @@ impl Guard<'_> {
         and: impl FnOnce(&mut SessionCache) -> T,
     ) -> T {
         let (stamp, config) = self.stamp();
-        let (now, sizes, told) = (self.env.now, self.cache.sizes, self.cache.told);
-        let (models, types) = (self.cache.models.clone(), self.cache.agent_types.clone());
-        let models_seen = self.cache.models_seen.clone();
+        let (now, told) = (self.env.now, self.cache.told);
+        let learned = Learned::of(&self.cache);
         let agent = self.agent().to_owned();
         self.update(|cache| {
             if cache.epoch != applied.epoch {
@@ -220,11 +212,8 @@ impl Guard<'_> {
                 cache.epoch = applied.epoch;
             }
             advance(&mut cache.positions, positions);
-            cache.counted.clear();
-            cache.sizes = largest(cache.sizes, sizes);
-            cache.models.extend(models);
-            cache.models_seen.extend(models_seen);
-            cache.agent_types.extend(types);
+            cache.counted = None;
+            learned.note_in(cache);
             cache.session = session.clone();
             cache.told = told.or(cache.told.take());
             if let Some(breaker) = &applied.circuit {
@@ -240,24 +229,22 @@ impl Guard<'_> {
         })
     }
 
-    /// Reads on from where `look` ended, for the count while the store is out of reach: that one is of everything since
-    /// the store last answered, so it cannot go in slices.
-    fn read_ahead(
+    /// Counts on without the store, and decides by that.
+    fn counted_on<T>(
         &mut self,
+        session: &Session,
         metering: &Metering,
-        mut look: Look,
-        mut read: u64,
         is_over: &dyn Fn() -> bool,
-        facts: &mut Vec<Fact>,
-    ) {
-        while !look.complete && look.bytes > 0 && read < metering.max_bytes && !is_over() {
-            look = Look { facts: vec![], complete: true, bytes: 0, ..look };
-            let slice = metering.slice.min(metering.max_bytes - read);
-            look = self.look_from(look, metering.reach, &Awaited::Nothing, slice);
-            read += look.bytes;
-            self.learn(&look.facts);
-            facts.append(&mut look.facts);
-        }
+        decide: impl FnOnce(&mut SessionCache, &[BudgetState], Option<Crowded>) -> T,
+    ) -> (Metered, T) {
+        let counted = self.count_ahead(session, metering, is_over);
+        self.unstored(counted.states.clone(), |cache, states| {
+            // The store may have answered another hook meanwhile.
+            if (&cache.epoch, cache.sequence) == (&counted.since.0, counted.since.1) {
+                cache.counted = Some(counted);
+            }
+            decide(cache, states, None)
+        })
     }
 
     /// Decides where nothing could be recorded.
@@ -266,10 +253,9 @@ impl Guard<'_> {
         states: Vec<BudgetState>,
         decide: impl FnOnce(&mut SessionCache, &[BudgetState]) -> T,
     ) -> (Metered, T) {
-        let (models, sizes) = (self.cache.models.clone(), self.cache.sizes);
+        let learned = Learned::of(&self.cache);
         let done = self.update(|cache| {
-            cache.models.extend(models);
-            cache.sizes = largest(cache.sizes, sizes);
+            learned.note_in(cache);
             decide(cache, &states)
         });
         (Metered { states, ..Metered::default() }, done)
@@ -310,7 +296,7 @@ impl Guard<'_> {
     }
 
     /// Takes from the facts what later calls need to know: sizes, models, agent types.
-    fn learn(&mut self, facts: &[Fact]) {
+    pub(super) fn learn(&mut self, facts: &[Fact]) {
         let cache = &mut self.cache;
         for fact in facts {
             let Fact::Message(message) = fact else { continue };
@@ -330,55 +316,44 @@ impl Guard<'_> {
             }
         }
     }
-
-    /// While the store is out of reach the cache's last answer goes on counting. The positions stay where they are,
-    /// so each call counts everything since that answer anew, and the store gets it all when it is back.
-    fn count_locally(&mut self, facts: &[Fact], watches: &[Watch]) -> Vec<BudgetState> {
-        let mut messages: BTreeMap<MessageKey, Message> = BTreeMap::new();
-        for fact in facts {
-            let Fact::Message(seen) = fact else { continue };
-            let known = messages.remove(&seen.key);
-            messages.insert(seen.key, known.map_or_else(|| seen.clone(), |known| known.merge(seen)));
-        }
-        let now = self.env.now;
-        let local = |watch: &Watch| {
-            let known = self
-                .cache
-                .states
-                .iter()
-                .find(|s| s.budget.name == watch.budget.name && s.value == watch.value);
-            let fresh = BudgetState::fresh(&watch.budget, &watch.value, watch.budget.window.at(now));
-            let mut state = known.map_or(fresh, |known| in_window_of(known, now));
-            let counts = |m: &&Message| {
-                let value = match watch.budget.scope {
-                    Scope::Model => m.model == watch.value,
-                    Scope::AgentType => m.agent_type == watch.value,
-                    _ => true,
-                };
-                value && state.window.contains(m.at) && state.since.is_none_or(|since| m.at >= since)
-            };
-            let sum = messages.values().filter(counts).fold(Amount::default(), |sum, m| sum.plus(m.amount()));
-            state.used = state.used.saturating_add(watch.budget.measure(&sum));
-            match watch.budget.store_down {
-                StoreDown::Local => {}
-                StoreDown::Allow => state.used = 0,
-                StoreDown::Deny => state.used = state.used.max(state.limit()),
-            }
-            state
-        };
-        watches.iter().map(local).collect()
-    }
 }
 
 /// Takes over positions that are further on.
 fn advance(known: &mut BTreeMap<PathBuf, Position>, read: BTreeMap<PathBuf, Position>) {
     for (path, position) in read {
         match known.get(&path) {
-            Some(old) if (old.starts, old.offset) >= (position.starts, position.offset) => {}
+            Some(old) if !old.is_behind(&position) => {}
             _ => {
                 known.insert(path, position);
             }
         }
+    }
+}
+
+/// What later calls need to know of messages.
+struct Learned {
+    sizes: Sizes,
+    models: BTreeMap<String, String>,
+    models_seen: BTreeSet<String>,
+    agent_types: BTreeSet<String>,
+}
+
+impl Learned {
+    fn of(cache: &SessionCache) -> Self {
+        Self {
+            sizes: cache.sizes,
+            models: cache.models.clone(),
+            models_seen: cache.models_seen.clone(),
+            agent_types: cache.agent_types.clone(),
+        }
+    }
+
+    /// Beside what other hooks have learned.
+    fn note_in(self, cache: &mut SessionCache) {
+        cache.sizes = largest(cache.sizes, self.sizes);
+        cache.models.extend(self.models);
+        cache.models_seen.extend(self.models_seen);
+        cache.agent_types.extend(self.agent_types);
     }
 }
 

@@ -1,6 +1,7 @@
 //! What Fusebox does, from the outside world's values to decisions: meter, admit, brief, operate, report.
 
 pub mod admit;
+pub mod ahead;
 pub mod ancestry;
 pub mod attendance;
 pub mod brief;

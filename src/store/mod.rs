@@ -3,6 +3,7 @@
 //! A counter is a sum over messages, kept so that nobody has to add them up; where it is missing it is added up.
 //! Everything that one hook records goes in with one [`Store::apply`], which happens whole or not at all.
 
+pub mod counted;
 mod ledger;
 pub mod redis;
 pub mod session_cache;
@@ -239,6 +240,14 @@ pub trait Store {
     /// # Errors
     /// Nothing was recorded.
     fn apply(&mut self, batch: &Batch) -> Result<Applied>;
+
+    /// Begins to connect, where that takes time: the server gets ready while files are read.
+    ///
+    /// # Errors
+    /// The store is out of reach; it would not answer either.
+    fn reach(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Notes that these alerts reached a person, and that these events were told; the rest of the claim is given back after
     /// its time.

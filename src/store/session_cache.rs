@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Session;
+use super::counted::Counted;
 use crate::config::{Config, Stamp};
 use crate::domain::breaker::circuit::{CircuitBreaker, Phase};
 use crate::domain::breaker::history::CallHistory;
@@ -75,21 +76,11 @@ pub struct SessionCache {
     pub sequence: u64,
     /// Until when the store, which did not answer, is not asked again: each hook would wait for it anew.
     pub store_asleep_until: Option<Timestamp>,
-    /// What each agent's last hook counted by itself, while the store is out of reach.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub counted: BTreeMap<String, Counted>,
+    /// What hooks counted by themselves, while the store is out of reach.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counted: Option<Counted>,
     /// How far each transcript file was read; always acknowledged by the store.
     pub positions: BTreeMap<PathBuf, Position>,
-}
-
-/// Budgets as a hook counted them that could not ask the store.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Counted {
-    /// When.
-    pub at: Timestamp,
-    /// The budgets.
-    pub states: Vec<BudgetState>,
 }
 
 /// The breaker of an agent, as the store last answered.

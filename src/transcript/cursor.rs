@@ -75,6 +75,16 @@ impl Position {
         *self = Self { starts: self.starts + 1, ..fresh };
     }
 
+    /// Whether it went back to the start (the first reading begins there, too), and nothing was read since.
+    pub fn has_restarted(&self) -> bool {
+        self.starts > 1 && self.offset == 0
+    }
+
+    /// Whether `other` is further on in the same file.
+    pub fn is_behind(&self, other: &Self) -> bool {
+        (self.starts, self.offset) < (other.starts, other.offset)
+    }
+
     /// Whether the date of every line matters now.
     pub fn dates_wanted(&self) -> bool {
         !self.open_totals.is_empty()

@@ -1,5 +1,6 @@
 //! The shared store with the hooks: what they do while it fails, and how it recovers, to the token.
 
+mod counting_on;
 mod failing;
 mod ledger;
 mod machines;

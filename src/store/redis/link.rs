@@ -38,11 +38,21 @@ impl Link {
         self.connection.as_ref().and_then(Connection::moved_to).or_else(|| self.node.clone())
     }
 
+    /// Connects.
+    pub fn reach(&mut self) -> Result<()> {
+        self.connected().map(drop)
+    }
+
+    fn connected(&mut self) -> Result<&mut Connection> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => Connection::open(&self.address, self.limits)?,
+        };
+        Ok(self.connection.insert(connection))
+    }
+
     fn run(&mut self, (script, sha1): Known, keys: &Keys, arguments: &[Vec<u8>]) -> Result<Value> {
-        if self.connection.is_none() {
-            self.connection = Some(Connection::open(&self.address, self.limits)?);
-        }
-        let Some(connection) = &mut self.connection else { return Ok(Value::Nil) };
+        let connection = self.connected()?;
         let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
         Ok(connection.run(&Script::known(script, sha1), &[keys.epoch().as_bytes()], &arguments)?)
     }

@@ -161,6 +161,10 @@ impl Store for RedisStore {
         self.record(batch)
     }
 
+    fn reach(&mut self) -> Result<()> {
+        self.link.reach()
+    }
+
     fn confirm_shown(&mut self, alerts: &[i64], events: &[i64]) -> Result<()> {
         self.confirm(alerts, events)
     }

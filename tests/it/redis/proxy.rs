@@ -23,6 +23,8 @@ pub enum Manner {
     CutReplies,
     /// Passes requests on, and closes the connection after so many bytes of the reply.
     CutAfter(usize),
+    /// Passes so many replies on, and is gone then.
+    Leave(usize),
     /// Answers every request with this.
     Answer(Vec<u8>),
     /// Answers a request with this, and closes the connection.
@@ -227,6 +229,8 @@ impl Connection {
             let mut is_last = false;
             match self.manner() {
                 Manner::CutReplies => break,
+                Manner::Leave(0) => break,
+                Manner::Leave(left) => *lock(&self.shared.manner) = Manner::Leave(left - 1),
                 Manner::Delay(pause) => thread::sleep(pause),
                 Manner::CutAfter(end) => {
                     bytes = &bytes[..end.min(count)];

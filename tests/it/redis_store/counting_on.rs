@@ -1,0 +1,186 @@
+//! While a store is out of reach the session's hooks count on: each reads what is new, and all of it counts once.
+
+use serde_json::{Value, json};
+
+use fusebox::env::clock;
+
+use super::{home_at, respond, used};
+use crate::harness::{Home, message};
+use crate::redis::{Manner, Options, Proxy, Server};
+
+const BUDGETS: &str = "[[budget]]\nname = \"session\"\nlimit = 1_000_000\n\
+                       [[budget]]\nname = \"models\"\nscope = \"model\"\nlimit = 1_000_000\nwindow = \"month\"\n\
+                       thresholds = [0.00001]\n[brief]\nshow = \"always\"\n";
+
+/// A server that can go away, and a session with 300 tokens that it knows of.
+struct Stage {
+    server: Server,
+    proxy: Proxy,
+    home: Home,
+}
+
+impl Stage {
+    fn new() -> Option<Self> {
+        let server = Options::default().start()?;
+        let proxy = Proxy::to(&server);
+        let home = home_at(&proxy.url());
+        home.configure(BUDGETS);
+        respond(&home, "s", 1..=3);
+        Some(Self { server, proxy, home })
+    }
+
+    fn go_away(&self) {
+        self.proxy.behave(Manner::CutRequests);
+        self.home.hook("PostToolUse", "s", json!({}));
+    }
+
+    /// It answers again, and what it counts then is what the session brought.
+    fn come_back(&self, tokens: u64) {
+        self.proxy.behave(Manner::Pass);
+        self.home.wake_store("s");
+        self.home.hook("PostToolUse", "s", json!({}));
+        assert_eq!(used(&self.home, "s", "session").0, tokens);
+    }
+
+    /// What a prompt is told of the budget of this label.
+    fn said(&self, label: &str) -> String {
+        let ran = self.home.hook("UserPromptSubmit", "s", json!({"prompt": "go on"}));
+        let context = ran.json()["hookSpecificOutput"]["additionalContext"].as_str().unwrap().to_owned();
+        let line = context.lines().find_map(|line| line.strip_prefix(label)).map(str::to_owned);
+        let share = line.unwrap_or_else(|| panic!("{label} {context}"));
+        share.split(" / ").next().unwrap().trim_start_matches(": ").to_owned()
+    }
+
+    fn append(&self, lines: &[Value]) {
+        self.home.append(&self.home.transcript("s"), lines);
+    }
+
+    fn cache(&self) -> Value {
+        let cache = std::fs::read(self.home.path("cache").join("guardrails-s.json")).unwrap();
+        serde_json::from_slice(&cache).unwrap()
+    }
+}
+
+/// A message of now, of 100 tokens.
+fn of_now(n: usize) -> Value {
+    let mut line = message(n, 90, 10);
+    line["timestamp"] = clock().to_rfc3339().into();
+    line
+}
+
+#[test]
+fn each_hook_reads_what_is_new_however_long_it_takes() {
+    let Some(stage) = Stage::new() else { return };
+    stage.go_away();
+    let size = || stage.cache().to_string().len();
+    respond(&stage.home, "s", 4..=40);
+    let acknowledged = stage.cache()["positions"].clone();
+    let short = size();
+    for n in 41..=120 {
+        respond(&stage.home, "s", n..=n);
+    }
+    assert_eq!(stage.said("Session budget"), "12,000");
+    assert_eq!(stage.cache()["positions"], acknowledged, "the store gets all of it");
+    // No list of messages, which would have grown by eighty.
+    assert!(size() < short + 2_000, "{short} bytes after 40 messages, {} after 120", size());
+    stage.come_back(12_000);
+    assert_eq!(stage.cache()["counted"], Value::Null);
+}
+
+#[test]
+fn a_message_that_goes_on_over_several_hooks() {
+    let Some(stage) = Stage::new() else { return };
+    stage.go_away();
+    for output in [10, 10, 500, 700] {
+        let mut line = of_now(4);
+        line["message"]["usage"]["output_tokens"] = json!(output);
+        stage.append(&[line]);
+        stage.home.hook("PostToolUse", "s", json!({}));
+    }
+    assert_eq!(stage.said("Session budget"), "1,090", "its largest reading, once");
+    respond(&stage.home, "s", 5..=9);
+    assert_eq!(stage.said("Session budget"), "1,590");
+    stage.come_back(1590);
+}
+
+#[test]
+fn another_model_comes_in_between() {
+    let Some(stage) = Stage::new() else { return };
+    stage.go_away();
+    respond(&stage.home, "s", 4..=10);
+    let mut other = of_now(11);
+    other["message"]["model"] = json!("claude-other");
+    stage.append(&[other]);
+    assert_eq!(stage.said("Budget models (model claude-other)"), "100");
+    assert_eq!(stage.said("Session budget"), "1,100", "counted anew, and not twice");
+    respond(&stage.home, "s", 12..=14);
+    assert_eq!(stage.said("Session budget"), "1,400");
+    assert_eq!(stage.said("Budget models (model claude-other)"), "100");
+    stage.come_back(1400);
+}
+
+#[test]
+fn another_configuration_comes_in_between() {
+    let Some(stage) = Stage::new() else { return };
+    stage.go_away();
+    respond(&stage.home, "s", 4..=10);
+    stage.home.configure(&BUDGETS.replace("[brief]", "[[budget]]\nname = \"more\"\nlimit = 2_000\n[brief]"));
+    respond(&stage.home, "s", 11..=11);
+    assert_eq!(stage.said("Session budget"), "1,100");
+    // What the store answered did not say how much of it was before.
+    assert_eq!(stage.said("Session budget more"), "800");
+    stage.come_back(1100);
+}
+
+#[test]
+fn agents_at_the_same_time_count_together_and_once() {
+    let Some(stage) = Stage::new() else { return };
+    stage.go_away();
+    let home = &stage.home;
+    for (n, agent) in (4..12).zip(["a1", "a2"].into_iter().cycle()) {
+        let mut line = of_now(n);
+        (line["isSidechain"], line["agentId"]) = (json!(true), json!(agent));
+        home.append(&home.agent_transcript("s", agent), &[line]);
+    }
+    stage.append(&[of_now(12)]);
+    std::thread::scope(|scope| {
+        for agent in ["a1", "a2"].into_iter().cycle().take(8) {
+            scope.spawn(move || home.hook("PostToolUse", "s", json!({"agent_id": agent, "agent_type": "t"})));
+        }
+    });
+    assert_eq!(stage.said("Session budget"), "1,200");
+    stage.come_back(1200);
+}
+
+#[test]
+fn a_file_that_is_written_anew() {
+    let Some(stage) = Stage::new() else { return };
+    stage.go_away();
+    respond(&stage.home, "s", 4..=6);
+    let file = stage.home.transcript("s");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, text).unwrap();
+    respond(&stage.home, "s", 7..=7);
+    assert_eq!(stage.said("Session budget"), "700", "what the store knew is in it");
+    stage.come_back(700);
+}
+
+/// The store was emptied, says so, and goes away after each of its answers.
+#[test]
+fn a_store_that_lost_everything_and_is_gone() {
+    for answers in 0..12 {
+        let Some(stage) = Stage::new() else { return };
+        stage.server.command(&["FLUSHALL"]);
+        stage.proxy.behave(Manner::Leave(answers));
+        respond(&stage.home, "s", 4..=4);
+        stage.proxy.behave(Manner::CutRequests);
+        respond(&stage.home, "s", 5..=6);
+        assert_eq!(
+            stage.said("Session budget"),
+            "600",
+            "after {answers}: not on top of what the old one had"
+        );
+        stage.come_back(600);
+    }
+}
