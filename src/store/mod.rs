@@ -416,7 +416,8 @@ pub trait Store {
     /// It was not noted.
     fn complete(&mut self, session: &str, seen: Timestamp) -> Result<()>;
 
-    /// The values that budgets of this scope were counted for since a moment.
+    /// The values that budgets of this scope were counted for since a moment, to the minute at least: windows begin with
+    /// whole ones.
     ///
     /// # Errors
     /// The store cannot be read.

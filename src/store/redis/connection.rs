@@ -58,12 +58,17 @@ impl Connection {
     /// # Errors
     /// See [`Failure`]. Whether the script ran is not known when the connection broke.
     pub fn run(&mut self, script: &Script, keys: &[&[u8]], args: &[&[u8]]) -> Result<Value, Failure> {
-        let mut call = redis::cmd("EVALSHA");
-        call.arg(script.sha1()).arg(keys.len());
-        for text in keys.iter().chain(args) {
-            call.arg(*text);
-        }
-        self.request(&call, Some(script))
+        let mut call = script.call(keys);
+        call.arg(args);
+        self.evaluate(script, &call)
+    }
+
+    /// The same, with the call ready.
+    ///
+    /// # Errors
+    /// See [`Self::run`].
+    pub fn evaluate(&mut self, script: &Script, call: &Cmd) -> Result<Value, Failure> {
+        self.request(call, Some(script))
     }
 
     /// Sends a command.

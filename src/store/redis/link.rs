@@ -1,6 +1,6 @@
 //! The scripts, over one connection that is opened at its first use.
 
-use redis::Value;
+use redis::{Cmd, Value};
 
 use super::address::Address;
 use super::connection::{Connection, Limits, Script};
@@ -51,39 +51,47 @@ impl Link {
         Ok(self.connection.insert(connection))
     }
 
-    fn run(&mut self, (script, sha1): Known, keys: &Keys, arguments: &[Vec<u8>]) -> Result<Value> {
-        let connection = self.connected()?;
-        let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
-        Ok(connection.run(&Script::known(script, sha1), &[keys.epoch().as_bytes()], &arguments)?)
+    fn run(&mut self, (script, sha1): Known, keys: &Keys, write: impl FnOnce(&mut Cmd)) -> Result<Value> {
+        let script = Script::known(script, sha1);
+        let mut call = script.call(&[keys.epoch().as_bytes()]);
+        write(&mut call);
+        Ok(self.connected()?.evaluate(&script, &call)?)
+    }
+
+    fn run_with(&mut self, script: Known, keys: &Keys, arguments: &[Vec<u8>]) -> Result<Value> {
+        let write = |call: &mut Cmd| {
+            call.arg(arguments);
+        };
+        self.run(script, keys, write)
     }
 
     /// One atomic step.
     pub fn transact(&mut self, keys: &Keys, plan: &Plan, frame: &Frame) -> Result<Reply> {
-        Reply::read(self.run(TRANSACT, keys, &plan.arguments(frame))?)
+        Reply::read(self.run(TRANSACT, keys, |call| plan.write(frame, call))?)
     }
 
     /// Several commands, of one moment.
     pub fn commands(&mut self, keys: &Keys, commands: &[Vec<String>]) -> Result<Vec<Value>> {
-        let mut arguments = Vec::new();
-        for command in commands {
-            arguments.push(command.len().to_string().into_bytes());
-            arguments.extend(command.iter().map(|word| word.clone().into_bytes()));
-        }
-        plan::list(self.run(COMMANDS, keys, &arguments)?)
+        let write = |call: &mut Cmd| {
+            for command in commands {
+                call.arg(command.len()).arg(command);
+            }
+        };
+        plan::list(self.run(COMMANDS, keys, write)?)
     }
 
     /// Counters, added up; see `add_up.lua`.
     pub fn add_up(&mut self, keys: &Keys, arguments: &[Vec<u8>]) -> Result<Vec<Value>> {
-        plan::list(self.run(ADD_UP, keys, arguments)?)
+        plan::list(self.run_with(ADD_UP, keys, arguments)?)
     }
 
     /// The keys of a session live on.
     pub fn refresh(&mut self, keys: &Keys, arguments: &[Vec<u8>]) -> Result<()> {
-        self.run(REFRESH, keys, arguments).map(drop)
+        self.run_with(REFRESH, keys, arguments).map(drop)
     }
 
     /// What the user may do; see `rights.lua`.
     pub fn rights(&mut self, keys: &Keys, arguments: &[Vec<u8>]) -> Result<Vec<Value>> {
-        plan::list(self.run(RIGHTS, keys, arguments)?)
+        plan::list(self.run_with(RIGHTS, keys, arguments)?)
     }
 }

@@ -135,11 +135,7 @@ impl RedisStore {
             let (plan, after) = workspace.finish();
             let frame = self.frame(session, now, true);
             match self.link.transact(&self.keys, &plan, &frame)? {
-                plan::Reply::Given(actual) => {
-                    for ((place, _), value) in plan.given.into_iter().zip(actual) {
-                        self.memory.learn(place, value);
-                    }
-                }
+                plan::Reply::Given(actual) => self.memory.correct(plan.given.into_iter().zip(actual)),
                 _ => {
                     after.into_iter().for_each(|(place, value)| self.memory.learn(place, value));
                     return Ok(made);

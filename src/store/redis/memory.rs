@@ -6,7 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use super::plan::Place;
+use super::plan::{Place, SCORE};
 use crate::domain::time::Timestamp;
 
 /// Milliseconds after which what is there lives on from then.
@@ -41,6 +41,13 @@ impl Memory {
     /// Learns what stands at a place.
     pub fn learn(&mut self, place: Place, value: Option<Vec<u8>>) {
         self.known.insert(place, value);
+    }
+
+    /// Learns how it is where something was not as it was taken to be.
+    pub fn correct(&mut self, actual: impl Iterator<Item = ((Place, Option<Vec<u8>>), Option<Vec<u8>>)>) {
+        // Scores are trusted without being looked at.
+        self.known.retain(|(_, field), _| !field.starts_with(SCORE));
+        self.known.extend(actual.map(|((place, _), value)| (place, value)));
     }
 
     /// Forgets everything.

@@ -20,7 +20,7 @@ mod sessions;
 mod standings;
 mod workspace;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use self::address::Address;
@@ -93,7 +93,7 @@ pub struct RedisStore {
     memory: Memory,
     machine: Machine,
     /// The sessions of the events that were claimed, by number.
-    claimed: HashMap<i64, String>,
+    claimed: BTreeMap<i64, String>,
 }
 
 impl RedisStore {
@@ -102,7 +102,7 @@ impl RedisStore {
         let Place { address, limits, tenant, machine, memory } = place;
         let (keys, memory) = (Keys::of(&tenant), Memory::of(memory));
         let link = Link::new(address, limits, memory.node.clone());
-        Self { keys, link, memory, machine, claimed: HashMap::new() }
+        Self { keys, link, memory, machine, claimed: BTreeMap::new() }
     }
 
     /// Keeps what the next hook of the session will want to know.
@@ -118,10 +118,11 @@ impl RedisStore {
         // Lines of a message follow each other.
         let latest = &of_message[of_message.len().saturating_sub(MESSAGES)..];
         let counters: Vec<&String> = plan.wanted.iter().map(|wanted| &wanted.key).collect();
+        let values = self.keys.values();
         let is_given = |place: &plan::Place| plan.given.iter().any(|(given, _)| given == place);
         self.memory.keep(|place| match place.0.starts_with(prefix) {
             true => latest.contains(&place),
-            false => is_given(place) || counters.contains(&&place.0),
+            false => is_given(place) || counters.contains(&&place.0) || place.0 == values,
         });
     }
 }

@@ -1,12 +1,15 @@
 //! What one atomic step is to do, as `transact.lua` reads it, and what it answers.
 
-use redis::Value;
+use redis::{Cmd, Value};
 
 use super::super::{Result, StoreError};
 use crate::store::ledger::{Counts, Moved};
 
-/// A record (an empty field), a field of a hash, or the score of a member (`score:` before it).
+/// A record (an empty field), a field of a hash, or the score of a member ([`SCORE`] before it).
 pub type Place = (String, String);
+
+/// What the field of a place begins with that is a score.
+pub const SCORE: &str = "score:";
 
 /// A counter that the answer needs.
 #[derive(Clone, Debug)]
@@ -24,10 +27,9 @@ pub struct Wanted {
 pub struct Bound {
     /// Units at which it is.
     pub units: u64,
-    /// There once it was raised.
-    pub raised: String,
-    /// The alert, as JSON; what was used is known when it is raised.
-    pub alert: String,
+    /// What is there once it was raised, and the alert as JSON (what was used is known when it is raised); `None` where
+    /// nobody expects it to be crossed.
+    pub alert: Option<(String, String)>,
 }
 
 /// A budget that alerts.
@@ -48,7 +50,7 @@ pub struct Alerting {
 pub struct Plan {
     /// What is taken for given: places, and what stands there.
     pub given: Vec<(Place, Option<Vec<u8>>)>,
-    /// What is looked at before anything is written: keys, and what kind they are.
+    /// Keys that are written to and not read, and what kind they are: looked at before anything is written.
     pub kinds: Vec<(String, &'static str)>,
     /// The counters that the answer needs.
     pub wanted: Vec<Wanted>,
@@ -99,6 +101,8 @@ pub enum Reply {
     Given(Vec<Option<Vec<u8>>>),
     /// These counters must be added up first.
     Missing(Vec<usize>),
+    /// A threshold would be crossed that nobody expected to be.
+    Alerts,
     /// It was done.
     Done(Done),
 }
@@ -117,123 +121,59 @@ pub struct Done {
 }
 
 impl Plan {
-    /// The keys that the step writes besides records, and their kinds.
-    fn kinds<'p>(&'p self, frame: &'p Frame) -> Vec<(&'p str, &'static str)> {
-        let mut kinds: Vec<(&str, &str)> =
-            self.kinds.iter().map(|(key, kind)| (key.as_str(), *kind)).collect();
-        kinds.extend(self.moves.iter().map(|(key, ..)| (key.as_str(), "hash")));
-        if !self.alerting.is_empty() || !self.claim_alerts.is_empty() {
-            kinds.extend(frame.alerts[..3].iter().map(String::as_str).zip(["zset", "set", "string"]));
-        }
-        if !self.events.is_empty() || self.claim_events.is_some() {
-            kinds.extend(frame.events.iter().map(String::as_str).zip(["hash", "hash", "string", "set"]));
-        }
-        if self.session.is_some() {
-            kinds.extend(frame.sessions.iter().map(String::as_str).zip(["hash", "zset"]));
-        }
-        kinds.sort_unstable();
-        kinds.dedup();
-        kinds
-    }
-
-    /// The arguments of the script.
-    pub fn arguments(&self, frame: &Frame) -> Vec<Vec<u8>> {
-        let mut words = Words(Vec::with_capacity(64));
-        words.number(frame.now);
-        words.number(frame.ttl);
-        words.flag(frame.refreshes);
-        words.count(self.given.len());
+    /// Writes it as the script reads it, word by word.
+    pub fn write(&self, frame: &Frame, words: &mut Cmd) {
+        words.arg(frame.now).arg(frame.ttl).arg(flag(frame.refreshes));
+        words.arg(self.given.len());
         for ((key, field), value) in &self.given {
-            words.text(key);
-            words.text(field);
-            words.flag(value.is_some());
-            words.bytes(value.as_deref().unwrap_or_default());
+            words.arg(key).arg(field).arg(flag(value.is_some())).arg(value.as_deref().unwrap_or_default());
         }
-        let kinds = self.kinds(frame);
-        words.count(kinds.len());
-        for (key, kind) in kinds {
-            words.text(key);
-            words.text(kind);
+        words.arg(self.kinds.len());
+        for (key, kind) in &self.kinds {
+            words.arg(key).arg(*kind);
         }
-        words.count(self.wanted.len());
+        words.arg(self.wanted.len());
         for wanted in &self.wanted {
-            words.text(&wanted.key);
-            words.number(wanted.since);
-            words.flag(wanted.may_begin);
+            words.arg(&wanted.key).arg(wanted.since).arg(flag(wanted.may_begin));
         }
-        words.count(self.commands.len());
-        for command in &self.commands {
-            words.count(command.len());
-            command.iter().for_each(|word| words.bytes(word));
-        }
-        words.count(self.touched.len());
-        self.touched.iter().for_each(|key| words.text(key));
-        words.count(self.moves.len());
+        words.arg(self.moves.len());
         for (key, moved, change, may_begin) in &self.moves {
-            words.text(key);
-            words.number(moved.start);
-            words.number(moved.at);
-            words.flag(*may_begin);
-            change.iter().for_each(|count| words.number(*count));
-        }
-        frame.alerts.iter().for_each(|key| words.text(key));
-        words.count(self.alerting.len());
-        for budget in &self.alerting {
-            words.count(budget.counter + 1);
-            words.text(&budget.which.map(|counts| if counts { '1' } else { '0' }).iter().collect::<String>());
-            words.text(&budget.place);
-            words.count(budget.bounds.len());
-            for bound in &budget.bounds {
-                words.text(&bound.units.to_string());
-                words.text(&bound.raised);
-                words.text(&bound.alert);
+            words.arg(key).arg(moved.start).arg(moved.at).arg(flag(*may_begin));
+            for count in change {
+                words.arg(*count);
             }
         }
-        words.number(frame.claim.0);
-        words.number(frame.claim.1);
-        words.text(&frame.machine);
-        words.count(self.claim_alerts.len());
-        self.claim_alerts.iter().for_each(|place| words.text(place));
-        frame.events.iter().for_each(|key| words.text(key));
-        words.text(&frame.of_session);
-        words.count(self.events.len());
-        for (event, agent, is_known) in &self.events {
-            words.text(event);
-            words.text(agent);
-            words.flag(*is_known);
+        words.arg(&frame.alerts);
+        words.arg(self.alerting.len());
+        for budget in &self.alerting {
+            words.arg(budget.counter + 1);
+            words.arg(budget.which.map(|counts| if counts { '1' } else { '0' }).iter().collect::<String>());
+            words.arg(&budget.place).arg(budget.bounds.len());
+            for bound in &budget.bounds {
+                let (raised, alert) = bound.alert.as_ref().map_or(("", ""), |(key, text)| (key, text));
+                words.arg(bound.units).arg(raised).arg(alert);
+            }
         }
-        words.flag(self.claim_events.is_some());
-        self.claim_events.iter().for_each(|agent| words.text(agent));
+        words.arg(frame.claim.0).arg(frame.claim.1).arg(&frame.machine);
+        words.arg(self.claim_alerts.len()).arg(&self.claim_alerts);
+        words.arg(&frame.events).arg(&frame.of_session);
+        words.arg(self.events.len());
+        for (event, agent, is_known) in &self.events {
+            words.arg(event).arg(agent).arg(flag(*is_known));
+        }
+        words.arg(flag(self.claim_events.is_some())).arg(&self.claim_events);
         let (session, seen) = self.session.as_ref().map_or(("", 0), |(id, seen)| (id.as_str(), *seen));
-        words.text(session);
-        frame.sessions.iter().for_each(|key| words.text(key));
-        words.number(seen);
-        words.0
+        words.arg(session).arg(&frame.sessions).arg(seen);
+        words.arg(self.commands.len());
+        for command in &self.commands {
+            words.arg(command.len()).arg(command);
+        }
+        words.arg(self.touched.len()).arg(&self.touched);
     }
 }
 
-struct Words(Vec<Vec<u8>>);
-
-impl Words {
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.0.push(bytes.to_vec());
-    }
-
-    fn text(&mut self, text: &str) {
-        self.bytes(text.as_bytes());
-    }
-
-    fn number(&mut self, number: i64) {
-        self.text(&number.to_string());
-    }
-
-    fn count(&mut self, count: usize) {
-        self.text(&count.to_string());
-    }
-
-    fn flag(&mut self, flag: bool) {
-        self.text(if flag { "1" } else { "0" });
-    }
+fn flag(flag: bool) -> &'static str {
+    if flag { "1" } else { "0" }
 }
 
 impl Reply {
@@ -248,6 +188,7 @@ impl Reply {
                 let numbers = next()?.into_iter().map(number).collect::<Result<Vec<_>>>()?;
                 Ok(Self::Missing(numbers.into_iter().map(|n| usize::try_from(n - 1).unwrap_or(0)).collect()))
             }
+            "alerts" => Ok(Self::Alerts),
             "done" => {
                 let pair = |value| {
                     let [before, after] = words::<2>(value)?;

@@ -10,7 +10,7 @@ use super::Machine;
 use super::keys::Keys;
 use super::link::Link;
 use super::memory::Memory;
-use super::plan::{self, Place, Plan};
+use super::plan::{self, Place, Plan, SCORE};
 use crate::domain::message::{ClientTotal, Message, MessageKey};
 use crate::domain::time::Timestamp;
 use crate::store::ledger::{Bearer, Counts, Home, Known, Records, counts};
@@ -72,6 +72,9 @@ impl Stored {
     }
 }
 
+/// Milliseconds of a minute.
+const MINUTE_MS: i64 = 60_000;
+
 /// One step in the making.
 pub struct Workspace<'a> {
     /// Names of keys.
@@ -82,6 +85,8 @@ pub struct Workspace<'a> {
     pub new: BTreeSet<String>,
     /// Sessions whose project is known now, and was not before.
     pub recharge: Vec<(String, String)>,
+    /// Whether keys that are there live on from now: then everything is written.
+    pub refreshes: bool,
     memory: &'a Memory,
     link: &'a mut Link,
     machine: &'a Machine,
@@ -106,7 +111,21 @@ impl<'a> Workspace<'a> {
         let (given, written) = (BTreeMap::new(), BTreeMap::new());
         let (plan, new, recharge) = (Plan::default(), BTreeSet::new(), Vec::new());
         let (touched, values) = (BTreeSet::new(), BTreeMap::new());
-        Self { keys, memory, link, machine, given, written, touched, values, ttl, plan, new, recharge }
+        Self {
+            keys,
+            memory,
+            link,
+            machine,
+            given,
+            written,
+            touched,
+            values,
+            ttl,
+            plan,
+            new,
+            recharge,
+            refreshes: true,
+        }
     }
 
     /// What stands at a place; nothing, as long as nobody knows better. The step takes it for given.
@@ -141,9 +160,19 @@ impl<'a> Workspace<'a> {
         let key = words[1].to_owned();
         self.plan.commands.push(words.iter().map(|word| word.as_bytes().to_vec()).collect());
         self.touched.insert(key.clone());
+        self.is_of(key, kind);
+    }
+
+    /// A key that is written to is of this kind.
+    fn is_of(&mut self, key: String, kind: &'static str) {
         if !self.plan.kinds.iter().any(|(known, _)| *known == key) {
             self.plan.kinds.push((key, kind));
         }
+    }
+
+    /// What stood at a place when a step last looked; the step does not take that for given.
+    pub fn remembered(&self, key: &str, field: &str) -> Option<&[u8]> {
+        self.memory.get(&(key.to_owned(), field.to_owned()))?.as_deref()
     }
 
     /// Asks now, of one moment.
@@ -173,6 +202,8 @@ impl<'a> Workspace<'a> {
             let mut words = vec!["ZADD", &key, "GT"];
             words.extend(pairs.iter().flat_map(|(at, value)| [at.as_str(), value]));
             self.command("zset", &words);
+            let scores = pairs.into_iter().map(|(at, value)| (format!("{SCORE}{value}"), at.into_bytes()));
+            after.extend(scores.map(|(field, at)| ((key.clone(), field), Some(at))));
         }
         let written = std::mem::take(&mut self.written);
         let ttl = self.ttl.to_string();
@@ -180,7 +211,7 @@ impl<'a> Workspace<'a> {
             let mut words = match field.as_str() {
                 "" => ["SET", key, "", "EX", &ttl].map(|word| word.as_bytes().to_vec()).to_vec(),
                 _ => {
-                    self.plan.kinds.push((key.clone(), "hash"));
+                    self.is_of(key.clone(), "hash");
                     self.touched.insert(key.clone());
                     ["HSET", key, field, ""].map(|word| word.as_bytes().to_vec()).to_vec()
                 }
@@ -394,13 +425,20 @@ impl Workspace<'_> {
     }
 
     fn note_values(&mut self, message: &Message) {
+        // One message a minute says it: windows begin with a minute.
+        let at = message.at.0.saturating_add(MINUTE_MS - 1 - message.at.0.rem_euclid(MINUTE_MS));
+        let key = self.keys.values();
         let mut values = vec!["any".to_owned()];
         for (scope, value) in [("model", &message.model), ("agent_type", &message.agent_type)] {
             values.extend((!value.is_empty()).then(|| format!("{scope} {value}")));
         }
         for value in values {
-            let at = self.values.entry(value).or_insert(message.at.0);
-            *at = (*at).max(message.at.0);
+            let known = self.remembered(&key, &format!("{SCORE}{value}"));
+            let known = known.and_then(|score| std::str::from_utf8(score).ok()?.parse::<i64>().ok());
+            if self.refreshes || known.is_none_or(|known| known < at) {
+                let latest = self.values.entry(value).or_insert(at);
+                *latest = (*latest).max(at);
+            }
         }
     }
 }

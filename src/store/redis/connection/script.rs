@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use redis::Cmd;
+
 /// A Lua script and the SHA-1 by which a server knows it.
 #[derive(Clone, Debug)]
 pub struct Script {
@@ -20,6 +22,13 @@ impl Script {
     /// The same, whose hash is known already: working it out takes as long as running a short script.
     pub fn known(source: &'static str, sha1: &str) -> Self {
         Self { source: source.into(), sha1: sha1.to_owned() }
+    }
+
+    /// A call of it with these keys, to which its arguments are added.
+    pub fn call(&self, keys: &[&[u8]]) -> Cmd {
+        let mut call = redis::cmd("EVALSHA");
+        call.arg(self.sha1()).arg(keys.len()).arg(keys);
+        call
     }
 
     /// Its text.
