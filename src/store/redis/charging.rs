@@ -61,6 +61,7 @@ fn charged_of(session: &Session) -> Charged {
     Charged {
         project: super::hashed(&session.project),
         user: session.user.clone(),
+        team: session.team.clone(),
         task_type: session.task_type.clone(),
         client: session.client,
         ..Charged::default()

@@ -11,9 +11,10 @@ use super::keys::Keys;
 use super::link::Link;
 use super::memory::Memory;
 use super::plan::{self, Place, Plan};
+use crate::domain::counter::Home;
 use crate::domain::message::{ClientTotal, Message, MessageKey};
 use crate::domain::time::Timestamp;
-use crate::store::ledger::{Bearer, Counts, Home, Known, Records, counts};
+use crate::store::ledger::{Bearer, Counts, Known, Records, counts};
 use crate::store::{ClientProcess, Result, StoreError};
 
 /// To whom a session is charged, and who started it.
@@ -24,6 +25,8 @@ pub struct Charged {
     pub project: String,
     /// Its user.
     pub user: String,
+    /// Its team.
+    pub team: String,
     /// Its task type.
     pub task_type: String,
     /// The session that started it.
@@ -38,8 +41,12 @@ pub struct Charged {
 
 impl Charged {
     fn home(&self) -> Home {
-        let (project, user, task_type) = (self.project.clone(), self.user.clone(), self.task_type.clone());
-        Home { project, user, task_type }
+        Home {
+            project: self.project.clone(),
+            user: self.user.clone(),
+            team: self.team.clone(),
+            task_type: self.task_type.clone(),
+        }
     }
 }
 
