@@ -250,10 +250,11 @@ pub fn family(spec: &Spec) -> String {
     format!("{} {}", spec.scope.name(), spec.rule)
 }
 
-/// The family of that name.
+/// The family of that name; `None`: a later version's.
 fn of_family(name: &str) -> Option<Spec> {
     let (scope, rule) = name.split_once(' ')?;
-    let scope = Scope::ALL.iter().find(|(n, _)| *n == scope).map_or(Scope::History, |(_, s)| *s);
+    let mut known = Scope::ALL.into_iter().map(|(_, scope)| scope).chain([Scope::History]);
+    let scope = known.find(|known| known.name() == scope)?;
     Some(Spec { scope, rule: rule.parse().ok()? })
 }
 

@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use redis::Value;
 
-use super::charging::intern;
+use super::charging::{Charged, intern};
 use super::lists::command;
 use super::recovery::see_machine;
-use super::workspace::{Charged, Workspace};
+use super::workspace::Workspace;
 use super::{KEPT_S, RedisStore, plan};
 use crate::domain::budget::Scope;
 use crate::domain::time::Timestamp;
