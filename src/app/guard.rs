@@ -240,6 +240,7 @@ impl<'a> Guard<'a> {
             transcript: self.call.transcript.clone(),
             project: project_of(self.call.cwd.as_deref().unwrap_or(&self.env.cwd)),
             user: self.env.user(),
+            team: self.config.team.clone().unwrap_or_default(),
             task_type: self.config.task_type.clone().unwrap_or_default(),
             parent: None,
             client: None,
@@ -288,14 +289,15 @@ impl<'a> Guard<'a> {
 
     /// The budgets that concern this session, for every value that they count it under.
     pub fn watches(&self, session: &Session) -> Vec<Watch> {
+        let home = session.home();
         let values = |scope: Scope| -> Vec<String> {
             match scope {
                 Scope::Session => {
                     std::iter::once(&session.id).chain(&self.cache.ancestors).cloned().collect()
                 }
-                Scope::Project => vec![session.project.clone()],
-                Scope::User => vec![session.user.clone()],
-                Scope::TaskType => vec![session.task_type.clone()],
+                Scope::Project | Scope::User | Scope::Team | Scope::TaskType => {
+                    home.value(scope).map(str::to_owned).into_iter().collect()
+                }
                 Scope::Model => self.cache.models_seen.iter().cloned().collect(),
                 Scope::AgentType => self.cache.agent_types.iter().cloned().collect(),
                 Scope::History => Vec::new(),

@@ -12,7 +12,7 @@ use super::meter::{Metered, Metering};
 use super::opening;
 use super::operation_ledger::OperationLedger;
 use super::{ancestry, project};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::domain::budget::Scope;
 use crate::domain::time::Timestamp;
 use crate::env::{Env, Stopwatch};
@@ -270,16 +270,24 @@ fn is_read(cache: &SessionCache, transcript: &Path) -> bool {
     })
 }
 
-/// A session of which only the transcript is left: charged to the project that it names.
+/// A session of which only the transcript is left: charged to the project that it names, and to who is working now.
 fn unknown_session(env: &Env, id: &str, transcript: &Path) -> Session {
-    let project = cwd_of(transcript).map(|cwd| project::of(&cwd).to_string_lossy().into_owned());
+    let project = project_of(transcript);
+    let team = config::load(env, Some(Path::new(&project))).config.team;
     Session {
         id: id.to_owned(),
         transcript: Some(transcript.to_owned()),
-        project: project.unwrap_or_default(),
+        project,
         user: env.user(),
+        team: team.unwrap_or_default(),
         ..Session::default()
     }
+}
+
+/// The project that a transcript names; empty: none.
+fn project_of(transcript: &Path) -> String {
+    let project = cwd_of(transcript).map(|cwd| project::of(&cwd).to_string_lossy().into_owned());
+    project.unwrap_or_default()
 }
 
 /// A session that a store knows, with what it does not say of it: where its transcript lies on this machine, and what its
@@ -291,7 +299,7 @@ pub(super) fn on_this_machine(env: &Env, session: &Session) -> Session {
     let found =
         files::is_plain_id(&session.id).then(|| entries(projects.as_deref()).into_iter().find_map(of));
     let Some(transcript) = found.flatten() else { return session.clone() };
-    let project = unknown_session(env, &session.id, &transcript).project;
+    let project = project_of(&transcript);
     let is_it = shared_value(Scope::Project, &project) == session.project;
     let project = if is_it { project } else { session.project.clone() };
     Session { transcript: Some(transcript), project, ..session.clone() }

@@ -76,7 +76,7 @@ struct Target {
     /// The session, for a budget of scope session: an id or the beginning of one. Default: the only live one.
     #[arg(long, value_name = "ID")]
     session: Option<String>,
-    /// The value of the budget's scope, such as a user or a project. Default: your own.
+    /// The value of the budget's scope, such as a user, a team or a project. Default: your own.
     #[arg(long, conflicts_with = "session")]
     value: Option<String>,
     /// Write JSON.
@@ -186,13 +186,14 @@ fn resolve<'a>(target: &Target, env: &'a Env, io: &mut Io) -> anyhow::Result<(Gu
         rebuild::read_on(env, row, u64::MAX);
     }
     let budget = find(&guard, &target.name)?;
-    let value = match (&target.value, budget.scope) {
-        (Some(value), _) => value.clone(),
-        (None, Scope::User) => env.user(),
-        (None, Scope::Project) => {
+    let value = match (&target.value, budget.scope, &guard.config.team) {
+        (Some(value), ..) => value.clone(),
+        (None, Scope::User, _) => env.user(),
+        (None, Scope::Team, Some(team)) => team.clone(),
+        (None, Scope::Project, _) => {
             crate::app::project::of(&env.project_dir(&env.cwd)).to_string_lossy().into_owned()
         }
-        (None, scope) => {
+        (None, scope, _) => {
             let scope = scope.name();
             return Err(
                 Misuse(format!("budget {} counts by {scope}: name one with --value", budget.name)).into()

@@ -53,6 +53,25 @@ impl Draft {
         self.problems.extend(problems);
     }
 
+    /// Budgets over teams where no team is named: nothing is counted for them.
+    pub(super) fn warnings(&self) -> Vec<Problem> {
+        if !self.setting("store.team").is_null() {
+            return Vec::new();
+        }
+        let over_teams = self
+            .budgets()
+            .iter()
+            .filter(|record| self.budget(record).is_some_and(|budget| budget.scope == Scope::Team));
+        let warn = |record: &Record| {
+            let source = of_budget("scope").map_or(Source::Default, |field| record.get(field).source);
+            let key = format!("budget.{}.scope", record.name);
+            let message = "counts nothing without store.team: name your team in your own file ([store] team = \"…\") or in \
+                           FUSEBOX_STORE_TEAM";
+            Problem::at(&source, None, &key, message)
+        };
+        over_teams.map(warn).collect()
+    }
+
     /// The configuration that the draft stands for.
     pub(super) fn config(&self) -> Config {
         let value = |key: &str| setting(key).map(|field| self.get(field).value).unwrap_or_default();

@@ -113,7 +113,7 @@ pub(super) const MODES: [(&str, Mode); 2] = [("shadow", Mode::Shadow), ("enforce
 pub(super) const STORE_DOWN: [(&str, StoreDown); 3] =
     [("allow", StoreDown::Allow), ("local", StoreDown::Local), ("deny", StoreDown::Deny)];
 
-const SCOPES: Kind = Kind::OneOf(&names(Scope::ALL), &["team", "platform", "chain"]);
+const SCOPES: Kind = Kind::OneOf(&names(Scope::ALL), &["platform", "chain"]);
 const SHOWS: Kind = Kind::OneOf(&names(Show::ALL), &[]);
 const NAMED_PRESETS: Kind = Kind::OneOf(&names(PRESETS), &[]);
 const NAMED_MODES: Kind = Kind::OneOf(&names(MODES), &[]);

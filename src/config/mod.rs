@@ -46,7 +46,7 @@ pub struct Config {
     pub enabled: bool,
     /// Part of every key in the store.
     pub tenant: String,
-    /// The person's team.
+    /// The person's team: new sessions are charged to it.
     pub team: Option<String>,
     /// The shared store; `None`: the embedded one.
     #[serde(default)]
@@ -112,6 +112,8 @@ pub struct Loaded {
     pub values: Vec<Effective>,
     /// What was refused.
     pub problems: Vec<Problem>,
+    /// What was taken, and does not do what was meant.
+    pub warnings: Vec<Problem>,
     /// The state of files and variables before they were read.
     pub stamp: Stamp,
 }
@@ -159,7 +161,8 @@ fn load_bounded_by(env: &Env, project_dir: Option<&Path>, managed: &Path) -> Loa
 
     // With the project's word for the home, the stamp looked at the wrong files.
     let stamp = if by_project.names("HOME") { Stamp::NEVER } else { stamp };
-    Loaded { config: draft.config(), values: draft.values(), problems: draft.problems, stamp }
+    let (config, values, warnings) = (draft.config(), draft.values(), draft.warnings());
+    Loaded { config, values, problems: draft.problems, warnings, stamp }
 }
 
 /// The user's file; one that `FUSEBOX_CONFIG` names must be there.

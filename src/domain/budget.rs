@@ -18,6 +18,8 @@ pub enum Scope {
     Project,
     /// The person.
     User,
+    /// The person's team (`store.team`).
+    Team,
     /// The model that answered.
     Model,
     /// `main`, or the type of the subagent.
@@ -32,10 +34,11 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope that the configuration may name.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("session", Self::Session),
         ("project", Self::Project),
         ("user", Self::User),
+        ("team", Self::Team),
         ("model", Self::Model),
         ("agent_type", Self::AgentType),
         ("task_type", Self::TaskType),

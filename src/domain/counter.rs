@@ -27,17 +27,40 @@ pub struct CounterKey {
     pub since: Timestamp,
 }
 
-/// Who a message is charged to, besides its own model and agent type.
+/// To whom a session is charged, and with it the messages that it brings first. Noted when the session is first seen;
+/// empty where it has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Home {
+    /// Its project.
+    pub project: String,
+    /// Its user.
+    pub user: String,
+    /// The user's team.
+    pub team: String,
+    /// Its declared task type.
+    pub task_type: String,
+}
+
+impl Home {
+    /// Its value in a scope; `None`: not the session decides in that scope.
+    pub fn value(&self, scope: Scope) -> Option<&str> {
+        match scope {
+            Scope::Project => Some(&self.project),
+            Scope::User => Some(&self.user),
+            Scope::Team => Some(&self.team),
+            Scope::TaskType => Some(&self.task_type),
+            Scope::Session | Scope::History | Scope::Model | Scope::AgentType => None,
+        }
+    }
+}
+
+/// Who a message is charged to, besides its own model and agent type.
+#[derive(Clone, Debug)]
 pub struct Bearers<'a> {
     /// Sessions in whose files it stands, and the sessions that started those.
     pub sessions: Vec<&'a str>,
-    /// Project that it was first read for.
-    pub project: &'a str,
-    /// User that it was first read for.
-    pub user: &'a str,
-    /// Declared task type, empty when none.
-    pub task_type: &'a str,
+    /// Home of the session that it was first read for.
+    pub home: &'a Home,
 }
 
 /// The counters of one family that `message` belongs to: scope values, and the window of its first moment.
@@ -52,11 +75,11 @@ pub fn values<'a>(
         Scope::Session => bearers.sessions.clone(),
         Scope::History if watched_from.is_some_and(|from| message.at < from) => bearers.sessions.clone(),
         Scope::History => Vec::new(),
-        Scope::Project => vec![bearers.project],
-        Scope::User => vec![bearers.user],
+        Scope::Project | Scope::User | Scope::Team | Scope::TaskType => {
+            bearers.home.value(spec.scope).into_iter().collect()
+        }
         Scope::Model => vec![message.model.as_str()],
         Scope::AgentType => vec![message.agent_type.as_str()],
-        Scope::TaskType => vec![bearers.task_type],
     };
     values.retain(|v| !v.is_empty());
     values

@@ -8,22 +8,11 @@ use std::rc::Rc;
 use super::Result;
 use super::settle;
 use crate::domain::budget::Scope;
-use crate::domain::counter::{self, Bearers, CounterKey, Spec};
+use crate::domain::counter::{self, Bearers, CounterKey, Home, Spec};
 use crate::domain::message::{ClientTotal, Message, MessageKey};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Amount, Usage};
 use crate::transcript::Fact;
-
-/// To whom the messages are charged that a session brings first.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Home {
-    /// Its project.
-    pub project: String,
-    /// Its user.
-    pub user: String,
-    /// Its task type.
-    pub task_type: String,
-}
 
 /// One session that is charged for what another brings.
 #[derive(Clone, Debug)]
@@ -34,7 +23,7 @@ pub struct Bearer<S> {
     pub session: String,
     /// From when on: it bears what is dated later.
     pub since: Timestamp,
-    /// Its own project, user and task type.
+    /// To whom it is itself charged.
     pub home: Home,
 }
 
@@ -240,8 +229,7 @@ impl<'a, R: Records> Ledger<'a, R> {
     }
 
     fn count(&mut self, message: &Message, home: &Home, sessions: Vec<&str>, sign: i64) {
-        let bearers =
-            Bearers { sessions, project: &home.project, user: &home.user, task_type: &home.task_type };
+        let bearers = Bearers { sessions, home };
         let amount = message.amount();
         for (family, spec) in self.specs.iter() {
             let start = spec.rule.at(message.at).start;
@@ -262,10 +250,11 @@ pub fn family(spec: &Spec) -> String {
     format!("{} {}", spec.scope.name(), spec.rule)
 }
 
-/// The family of that name.
+/// The family of that name; `None`: a later version's.
 fn of_family(name: &str) -> Option<Spec> {
     let (scope, rule) = name.split_once(' ')?;
-    let scope = Scope::ALL.iter().find(|(n, _)| *n == scope).map_or(Scope::History, |(_, s)| *s);
+    let mut known = Scope::ALL.into_iter().map(|(_, scope)| scope).chain([Scope::History]);
+    let scope = known.find(|known| known.name() == scope)?;
     Some(Spec { scope, rule: rule.parse().ok()? })
 }
 

@@ -21,6 +21,7 @@ use crate::domain::alert::{Acknowledgement, AlertRecord, BudgetAlert};
 use crate::domain::breaker::circuit::{CircuitBreaker, Seen, Trip};
 use crate::domain::breaker::policy::Policy;
 use crate::domain::budget::{Budget, BudgetState, Scope};
+use crate::domain::counter::Home;
 use crate::domain::event::{CircuitDecision, Event};
 use crate::domain::operation::Operation;
 use crate::domain::throttle::{Crowded, SlotEvent, Slots, Throttling};
@@ -109,17 +110,32 @@ pub struct Session {
     pub id: String,
     /// Its transcript.
     pub transcript: Option<PathBuf>,
-    /// The project that it is charged to. Decided when the session is first seen, like the next two: what was
+    /// The project that it is charged to. Decided when the session is first seen, like the next three: what was
     /// charged must not move.
     pub project: String,
     /// The user that it is charged to.
     pub user: String,
+    /// The team that it is charged to, empty when none. (Caches of earlier versions say nothing of it.)
+    #[serde(default)]
+    pub team: String,
     /// Declared task type, empty when none.
     pub task_type: String,
     /// The session that started it.
     pub parent: Option<String>,
     /// Its client.
     pub client: Option<ClientProcess>,
+}
+
+impl Session {
+    /// To whom it is charged.
+    pub fn home(&self) -> Home {
+        Home {
+            project: self.project.clone(),
+            user: self.user.clone(),
+            team: self.team.clone(),
+            task_type: self.task_type.clone(),
+        }
+    }
 }
 
 /// A session as the store lists it.

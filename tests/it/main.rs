@@ -41,6 +41,7 @@ mod settings_example;
 mod settings_layers;
 mod shared_store;
 mod store;
+mod teams;
 mod terminal;
 mod throttling;
 mod uninstall;

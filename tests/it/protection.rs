@@ -203,6 +203,9 @@ fn a_denial_says_what_is_protected_and_who_may() {
         ("fusebox budget reset session --reason x", "`fusebox budget reset`"),
         ("pkill post-tool-use", "hooks"),
         ("FUSEBOX_ENABLED=0 claude -p x", "client"),
+        ("FUSEBOX_STORE_TEAM=other claude -p x", "client"),
+        ("env -u FUSEBOX_STORE_TEAM claude -p x", "client"),
+        ("unset FUSEBOX_STORE_TEAM; claude -p x", "client"),
     ] {
         let ran = world.call("Bash", &json!({ "command": command }));
         let said = ran.json()["hookSpecificOutput"]["permissionDecisionReason"].as_str().unwrap().to_owned();

@@ -12,6 +12,9 @@ fn sharing(url: &str) -> Home {
     Home::new().var("FUSEBOX_STORE_REDIS_URL", url).var("FUSEBOX_STORE_TENANT", "team")
 }
 
+/// A budget over a team.
+const TEAM: &str = "[store]\nteam = \"core\"\n[[budget]]\nname = \"team\"\nscope = \"team\"\nwindow = \"month\"\nlimit = 1000\nthresholds = [0.5, 1.0]\nwrap_up = 0\n";
+
 /// A response with a call, told of after the call.
 fn call(home: &Home, session: &str, n: usize, tokens: u64) -> Ran {
     home.append(&home.transcript(session), &[message(n, tokens, 0)]);
@@ -129,4 +132,77 @@ fn one_budget_holds_on_two_machines() {
         assert!(show.to_string().contains("1101"), "{show}");
     }
     assert_eq!((here.journal(), there.journal()), (String::new(), String::new()));
+}
+
+#[test]
+fn one_budget_of_a_team_holds_for_its_members_on_two_machines() {
+    let Some(server) = Server::start() else { return };
+    let [ann, bea] = ["ann", "bea"].map(|user| sharing(&server.url()).var("FUSEBOX_USER", user));
+    let cid = sharing(&server.url()).var("FUSEBOX_USER", "cid").var("FUSEBOX_STORE_TEAM", "web");
+    for home in [&ann, &bea, &cid] {
+        home.configure(TEAM);
+    }
+    let mut told = vec![call(&ann, "a", 0, 600)];
+    // A fork on the other machine begins with the same lines.
+    bea.append(&bea.transcript("b"), &[message(0, 600, 0)]);
+    told.push(call(&bea, "b", 1, 300));
+    assert!(!is_denied(&next_call(&bea, "b", 2)), "900 of 1,000");
+    told.push(call(&bea, "b", 2, 200));
+    assert!(is_denied(&next_call(&bea, "b", 3)), "1,100 of 1,000");
+    told.push(call(&ann, "a", 3, 1));
+    assert!(is_denied(&next_call(&ann, "a", 4)), "and here, once the store was asked");
+    let said = |part: &str| told.iter().filter(|ran| ran.stdout.contains(part)).count();
+    assert_eq!((said("team has used 60.00%"), said("team has used 110.00%")), (1, 1), "{told:?}");
+    // Another team has a count of its own.
+    call(&cid, "c", 5, 1);
+    assert!(!is_denied(&next_call(&cid, "c", 6)));
+    let states = cid.fusebox(&["budget", "show", "team", "--json"]).json();
+    assert_eq!(
+        (&states["budget"]["value"], &states["budget"]["used"]),
+        (&json!("web"), &json!(1)),
+        "{states}"
+    );
+    let alerts = ann.fusebox(&["alerts", "list", "--json"]).json();
+    assert_eq!(alerts.as_array().unwrap().len(), 2, "one for each threshold in all: {alerts}");
+    // One of the team decides for all of it.
+    let extend = ["budget", "extend", "team", "--tokens", "500", "--reason", "a test"];
+    assert_eq!(ann.fusebox(&extend).code, 0);
+    for (home, session) in [(&ann, "a"), (&bea, "b")] {
+        assert!(!is_denied(&next_call(home, session, 7)), "{session}");
+    }
+    // What is lost is read again on each machine, for the team.
+    server.command(&["FLUSHALL"]);
+    for home in [&ann, &bea] {
+        std::fs::remove_dir_all(home.path("cache")).unwrap();
+        home.hook("SessionStart", "new", json!({"source": "startup"}));
+        home.fusebox(&["resync"]);
+    }
+    for home in [&ann, &bea] {
+        let shown = home.fusebox(&["budget", "show", "team", "--json"]).json();
+        assert_eq!((&shown["budget"]["value"], &shown["budget"]["used"]), (&json!("core"), &json!(1101)));
+    }
+    assert_eq!((bea.journal(), cid.journal()), (String::new(), String::new()));
+}
+
+/// Records as versions before wrote them, which knew no teams.
+#[test]
+fn records_without_a_team_are_still_read() {
+    let Some(server) = Server::start() else { return };
+    let home = sharing(&server.url());
+    call(&home, "s", 0, 10);
+    let key = "fusebox:{team}:d:session:s";
+    let mut record: Value = serde_json::from_str(&server.text(&["GET", key])).unwrap();
+    assert_eq!(record.as_object_mut().unwrap().remove("team"), Some(json!("")));
+    server.command(&["SET", key, &record.to_string()]);
+    let cache = home.path("cache/guardrails-s.json");
+    let mut cached: Value = serde_json::from_slice(&std::fs::read(&cache).unwrap()).unwrap();
+    assert_eq!(cached["session"].as_object_mut().unwrap().remove("team"), Some(json!("")));
+    std::fs::write(&cache, cached.to_string()).unwrap();
+    home.configure(TEAM);
+    call(&home, "s", 1, 20);
+    call(&home, "t", 2, 40);
+    let shown = home.fusebox(&["budget", "show", "team", "--json"]).json();
+    assert_eq!((&shown["budget"]["value"], &shown["budget"]["used"]), (&json!("core"), &json!(40)));
+    assert_eq!(home.status("s")["tokens"]["input"], 30);
+    assert_eq!(home.journal(), "");
 }

@@ -43,4 +43,5 @@ mod sessions;
 mod settling;
 mod settling_forks;
 mod step;
+mod teams;
 mod throttling;

@@ -61,6 +61,7 @@ struct Checked {
     usable: bool,
     values: Vec<Effective>,
     problems: Vec<Problem>,
+    warnings: Vec<Problem>,
     places: Vec<Place>,
 }
 
@@ -69,11 +70,14 @@ fn check(loaded: Loaded, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u
     let code = exit_code(&loaded);
     if json {
         let usable = loaded.is_usable();
-        let Loaded { values, problems, .. } = loaded;
-        render::json(io.out, &Checked { usable, values, problems, places })?;
+        let Loaded { values, problems, warnings, .. } = loaded;
+        render::json(io.out, &Checked { usable, values, problems, warnings, places })?;
         return Ok(code);
     }
     let verdict = match (loaded.is_usable(), code) {
+        (true, 0) if !loaded.warnings.is_empty() => {
+            "The configuration is in order, but part of it does nothing."
+        }
         (true, 0) => "The configuration is in order.",
         (true, _) => "The configuration is in order, but for what the project may not say: that is left out.",
         (false, _) => "The configuration cannot be used.",
@@ -108,8 +112,11 @@ fn exit_code(loaded: &Loaded) -> u8 {
     if loaded.problems.is_empty() { 0 } else { 2 }
 }
 
-/// What was refused, and what that means.
+/// What was refused, and what that means; and what does not do what was meant.
 fn tell(loaded: &Loaded, io: &mut Io) -> anyhow::Result<()> {
+    for warning in &loaded.warnings {
+        writeln!(io.err, "warning: {warning}")?;
+    }
     for problem in &loaded.problems {
         writeln!(io.err, "{problem}")?;
     }

@@ -2,7 +2,7 @@
 
 use super::finding::Finding;
 use super::survey::Survey;
-use crate::domain::budget::{Mode, OnLimit};
+use crate::domain::budget::{Budget, Mode, OnLimit, Scope};
 
 /// Looks at the configuration of the project.
 pub fn check(survey: &Survey) -> Vec<Finding> {
@@ -20,16 +20,21 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
             false => Finding::problem(text, mend),
         });
     }
+    for warning in &loaded.warnings {
+        let mend = "set store.team, or take the budget away";
+        found.push(Finding::warning(warning.to_string(), mend));
+    }
     let config = &loaded.config;
     if !config.enabled {
         found.push(Finding::problem("enabled is false: hooks do nothing", "set enabled = true"));
     }
-    let acts = |b: &&crate::domain::budget::Budget| b.mode == Mode::Enforce && b.on_limit != OnLimit::Warn;
+    let counts = |b: &Budget| b.scope != Scope::Team || config.team.is_some();
+    let acts = |b: &&Budget| b.mode == Mode::Enforce && b.on_limit != OnLimit::Warn && counts(b);
     let acting: Vec<&str> = config.budgets.iter().filter(acts).map(|b| b.name.as_str()).collect();
     if acting.is_empty() {
         let mend = "give one mode = \"enforce\" and on_limit = \"pause\" or \"stop\"";
         found.push(Finding::problem(
-            "no budget holds anybody back: all only warn, or are in shadow mode",
+            "no budget holds anybody back: all only warn, are in shadow mode, or count nothing",
             mend,
         ));
     }

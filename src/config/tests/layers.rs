@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Case, USER};
+use super::{Case, PROJECT, USER};
 use crate::config::{Config, Show, Source};
 use crate::domain::budget::{Classes, Mode, OnLimit, Scope, StoreDown, Unit};
 use crate::domain::window::{Period, WindowRule};
@@ -183,6 +183,24 @@ fn other_variables_of_the_program_are_no_values() {
         .var("FUSEBOX_BRIEF_SHOW", "")
         .var("FUSE", "1");
     assert_eq!(case.good().value("store.team"), (json!("own"), Source::User("~/own.toml".into())));
+}
+
+#[test]
+fn a_budget_over_teams_without_a_team_is_warned_about() {
+    let text = "[[budget]]\nname = \"t\"\nscope = \"team\"\nlimit = 5\n";
+    let case = Case::user(text).project("[[budget]]\nname = \"p\"\nscope = \"team\"\nlimit = 5\n");
+    let warned: Vec<String> = case.good().warnings.iter().map(ToString::to_string).collect();
+    let message = "counts nothing without store.team: name your team in your own file ([store] team = \"…\") or in \
+                   FUSEBOX_STORE_TEAM";
+    let expected =
+        [format!("{USER}: budget.t.scope: {message}"), format!("{PROJECT}: budget.p.scope: {message}")];
+    assert_eq!(warned, expected);
+    let loaded = case.var("FUSEBOX_STORE_TEAM", "core").good();
+    assert_eq!((loaded.warnings.as_slice(), loaded.budget("t").scope), (&[][..], Scope::Team));
+    // Nothing that is not in force is warned about.
+    let off = Case::user(&format!("{text}enabled = false\n")).good();
+    assert_eq!(off.warnings, []);
+    assert_eq!(Case::new().good().warnings, []);
 }
 
 #[test]

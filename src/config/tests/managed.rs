@@ -82,6 +82,14 @@ fn other_keys_hold_as_they_are() {
 }
 
 #[test]
+fn a_team_that_it_names_is_everybodys() {
+    let case = Case::user("store.team = \"mine\"\n").managed("store.team = \"core\"\n");
+    let loaded = case.var("FUSEBOX_STORE_TEAM", "other").good();
+    assert_eq!(loaded.value("store.team"), (json!("core"), managed()));
+    assert_eq!(loaded.config.team.as_deref(), Some("core"));
+}
+
+#[test]
 fn its_bounds_hold_where_another_file_is_wrong() {
     let loaded = Case::user("[[budget]]\nname = \"session\"\nlimit = 1000\nhard_limit = 5\n= broken")
         .managed(SESSION)

@@ -180,7 +180,13 @@ fn a_variable_in_the_settings_is_the_projects_word() {
     );
     assert!(higher.load().is_usable());
     assert_eq!(higher.load().config, Case::new().good().config);
-    for name in ["FUSEBOX_ENABLED", "FUSEBOX_ALERTS_COMMAND", "FUSEBOX_NONSENSE", "FUSEBOX_BUDGET_X_LIMIT"] {
+    for name in [
+        "FUSEBOX_ENABLED",
+        "FUSEBOX_ALERTS_COMMAND",
+        "FUSEBOX_STORE_TEAM",
+        "FUSEBOX_NONSENSE",
+        "FUSEBOX_BUDGET_X_LIMIT",
+    ] {
         let case = Case::new().project_var(name, "0");
         assert_eq!(case.refusals().len(), 1, "{name}");
         assert!(case.load().is_usable());

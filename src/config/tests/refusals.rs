@@ -64,9 +64,9 @@ fn values_of_a_budget() {
         ("count = []", format!("count: {CLASSES} (found an empty list)")),
         ("count = [\"input\", \"thought\"]", format!("count: {CLASSES} (found \"thought\")")),
         (
-            "scope = \"team\"",
-            "scope: \"team\" is not supported by this version yet; must be one of session, project, user, model, \
-             agent_type, task_type"
+            "scope = \"platform\"",
+            "scope: \"platform\" is not supported by this version yet; must be one of session, project, user, team, \
+             model, agent_type, task_type"
                 .into(),
         ),
         (

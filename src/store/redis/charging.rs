@@ -1,10 +1,47 @@
 //! To whom sessions are charged: noted when they are first seen.
 
-use super::workspace::{Charged, Workspace};
+use serde::{Deserialize, Serialize};
+
+use super::workspace::Workspace;
 use crate::domain::budget::Scope;
+use crate::domain::counter::Home;
 use crate::domain::time::Timestamp;
 use crate::store::ledger::{Moved, Specs};
-use crate::store::{Result, Session};
+use crate::store::{ClientProcess, Result, Session};
+
+/// To whom a session is charged, and who started it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Charged {
+    /// Its project, hashed.
+    pub project: String,
+    /// Its user.
+    pub user: String,
+    /// Its team.
+    pub team: String,
+    /// Its task type.
+    pub task_type: String,
+    /// The session that started it.
+    pub parent: Option<String>,
+    /// From when on that one bears what it brings.
+    pub parent_since: Option<Timestamp>,
+    /// Its client.
+    pub client: Option<ClientProcess>,
+    /// The machine that it runs on.
+    pub machine: Option<String>,
+}
+
+impl Charged {
+    /// The same, as the ledger wants it.
+    pub fn home(&self) -> Home {
+        Home {
+            project: self.project.clone(),
+            user: self.user.clone(),
+            team: self.team.clone(),
+            task_type: self.task_type.clone(),
+        }
+    }
+}
 
 /// Notes a session that nobody has seen before, and answers what it is called.
 pub(super) fn intern(workspace: &mut Workspace, session: &Session, seen: Timestamp) -> Result<String> {
@@ -61,6 +98,7 @@ fn charged_of(session: &Session) -> Charged {
     Charged {
         project: super::hashed(&session.project),
         user: session.user.clone(),
+        team: session.team.clone(),
         task_type: session.task_type.clone(),
         client: session.client,
         ..Charged::default()

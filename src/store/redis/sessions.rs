@@ -1,13 +1,13 @@
 //! Sessions: who they are charged to, when they were seen, what they used.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use redis::Value;
 
-use super::charging::intern;
+use super::charging::{Charged, intern};
 use super::lists::command;
 use super::recovery::see_machine;
-use super::workspace::{Charged, Workspace};
+use super::workspace::Workspace;
 use super::{KEPT_S, RedisStore, plan};
 use crate::domain::budget::Scope;
 use crate::domain::time::Timestamp;
@@ -53,6 +53,7 @@ impl RedisStore {
                 transcript: None,
                 project: charged.project,
                 user: charged.user,
+                team: charged.team,
                 task_type: charged.task_type,
                 parent: charged.parent,
                 // Process ids mean something on their own machine only.
@@ -139,19 +140,12 @@ impl RedisStore {
             return Ok(values);
         }
         let rows = self.list_sessions()?.into_iter().filter(|row| row.last_seen >= since);
-        let value = |row: SessionRow| match scope {
-            Scope::Project => row.session.project,
-            Scope::User => row.session.user,
-            Scope::TaskType => row.session.task_type,
-            _ => row.session.id,
-        };
-        let mut values: Vec<String> = rows.map(value).collect();
-        if !matches!(scope, Scope::Session | Scope::History) {
-            values.retain(|value| !value.is_empty() || scope != Scope::TaskType);
-            values.sort();
-            values.dedup();
+        if matches!(scope, Scope::Session | Scope::History) {
+            return Ok(rows.map(|row| row.session.id).collect());
         }
-        Ok(values)
+        let values = rows.filter_map(|row| row.session.home().value(scope).map(str::to_owned));
+        let values: BTreeSet<String> = values.filter(|value| !value.is_empty()).collect();
+        Ok(values.into_iter().collect())
     }
 }
 

@@ -7,41 +7,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Machine;
+use super::charging::Charged;
 use super::keys::Keys;
 use super::link::Link;
 use super::memory::Memory;
 use super::plan::{self, Place, Plan, SCORE};
 use crate::domain::message::{ClientTotal, Message, MessageKey};
 use crate::domain::time::Timestamp;
-use crate::store::ledger::{Bearer, Counts, Home, Known, Records, counts};
-use crate::store::{ClientProcess, Result, StoreError};
-
-/// To whom a session is charged, and who started it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Charged {
-    /// Its project, hashed.
-    pub project: String,
-    /// Its user.
-    pub user: String,
-    /// Its task type.
-    pub task_type: String,
-    /// The session that started it.
-    pub parent: Option<String>,
-    /// From when on that one bears what it brings.
-    pub parent_since: Option<Timestamp>,
-    /// Its client.
-    pub client: Option<ClientProcess>,
-    /// The machine that it runs on.
-    pub machine: Option<String>,
-}
-
-impl Charged {
-    fn home(&self) -> Home {
-        let (project, user, task_type) = (self.project.clone(), self.user.clone(), self.task_type.clone());
-        Home { project, user, task_type }
-    }
-}
+use crate::store::ledger::{Bearer, Counts, Known, Records, counts};
+use crate::store::{Result, StoreError};
 
 /// A message as it is kept; `add_up.lua` reads `h`, `m`, `t` and `c`.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -92,19 +92,20 @@ pub fn add_up(
     end: Option<Timestamp>,
     installed: Option<Timestamp>,
 ) -> Result<Amount> {
-    let (from, matches) = match key.spec.scope {
+    // Columns are called as their scopes.
+    let (scope, name) = (key.spec.scope, key.spec.scope.name());
+    let (from, matches) = match scope {
         Scope::Session | Scope::History => (
             "memberships JOIN messages m ON m.id = memberships.message",
-            "memberships.session = (SELECT id FROM sessions WHERE session = ?1)",
+            "memberships.session = (SELECT id FROM sessions WHERE session = ?1)".to_owned(),
         ),
-        Scope::Project => ("messages m JOIN sessions s ON s.id = m.home", "s.project = ?1"),
-        Scope::User => ("messages m JOIN sessions s ON s.id = m.home", "s.user = ?1"),
-        Scope::TaskType => ("messages m JOIN sessions s ON s.id = m.home", "s.task_type = ?1"),
-        Scope::Model => ("messages m", "m.model = ?1"),
-        Scope::AgentType => ("messages m", "m.agent_type = ?1"),
+        Scope::Project | Scope::User | Scope::Team | Scope::TaskType => {
+            ("messages m JOIN sessions s ON s.id = m.home", format!("s.{name} = ?1"))
+        }
+        Scope::Model | Scope::AgentType => ("messages m", format!("m.{name} = ?1")),
     };
     let mut end = end.map_or(i64::MAX, |t| t.0);
-    if key.spec.scope == Scope::History {
+    if scope == Scope::History {
         end = end.min(installed.map_or(i64::MIN, |t| t.0));
     }
     let sums = AMOUNT.split(", ").map(|c| format!("SUM(m.{c})")).collect::<Vec<_>>().join(", ");
@@ -128,21 +129,19 @@ pub fn write(db: &Connection, changes: &Changes) -> Result<()> {
 
 /// The values of `scope` that something was counted for since a moment.
 pub fn values(db: &Connection, scope: Scope, since: Timestamp) -> Result<Vec<String>> {
+    // Columns are called as their scopes.
+    let distinct = |from_since: &str| {
+        let name = scope.name();
+        format!("SELECT DISTINCT {name} FROM {from_since} >= ? AND {name} <> '' ORDER BY 1")
+    };
     let sql = match scope {
         Scope::Session | Scope::History => {
-            "SELECT session FROM sessions WHERE last_seen >= ? ORDER BY last_seen DESC, id DESC"
+            "SELECT session FROM sessions WHERE last_seen >= ? ORDER BY last_seen DESC, id DESC".to_owned()
         }
-        Scope::Project => "SELECT DISTINCT project FROM sessions WHERE last_seen >= ? ORDER BY 1",
-        Scope::User => "SELECT DISTINCT user FROM sessions WHERE last_seen >= ? ORDER BY 1",
-        Scope::TaskType => {
-            "SELECT DISTINCT task_type FROM sessions WHERE last_seen >= ? AND task_type <> '' ORDER BY 1"
-        }
-        Scope::Model => "SELECT DISTINCT model FROM messages WHERE at >= ? AND model <> '' ORDER BY 1",
-        Scope::AgentType => {
-            "SELECT DISTINCT agent_type FROM messages WHERE at >= ? AND agent_type <> '' ORDER BY 1"
-        }
+        Scope::Project | Scope::User | Scope::Team | Scope::TaskType => distinct("sessions WHERE last_seen"),
+        Scope::Model | Scope::AgentType => distinct("messages WHERE at"),
     };
-    let mut query = db.prepare(sql)?;
+    let mut query = db.prepare(&sql)?;
     let rows = query.query_map([since.0], |r| r.get(0))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

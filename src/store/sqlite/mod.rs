@@ -41,11 +41,12 @@ pub const FILE: &str = "state.db";
 const ASIDE: &str = "state.db.corrupt";
 
 /// Numbered migrations; the number of those applied stands in `user_version`.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
+    include_str!("schema_5.sql"),
 ];
 
 /// How long to wait for another process that writes. One write takes about a millisecond.

@@ -4,38 +4,51 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::super::ledger::{Bearer, Home};
+use super::super::ledger::Bearer;
 use super::super::{ClientProcess, Result, Session, SessionRow, SessionTotal};
 use super::counters::{AMOUNT, amount};
 use super::from_sql;
+use crate::domain::counter::Home;
 use crate::domain::time::Timestamp;
 
 /// `last_seen` is written at most once in so many milliseconds: it serves people, and a write costs a page.
 const SEEN_EVERY_MS: i64 = 10_000;
 
-const COLUMNS: &str = "s.session, s.transcript, s.project, s.user, s.task_type, \
+const COLUMNS: &str = "s.session, s.transcript, s.project, s.user, s.team, s.task_type, \
      (SELECT p.session FROM sessions p WHERE p.id = s.parent), s.client_pid, s.client_started, s.last_seen, s.ended, \
      s.complete";
 
+/// Reads the columns `project, user, team, task_type` from `first` on.
+fn home_at(row: &Row, first: usize) -> rusqlite::Result<Home> {
+    Ok(Home {
+        project: row.get(first)?,
+        user: row.get(first + 1)?,
+        team: row.get(first + 2)?,
+        task_type: row.get(first + 3)?,
+    })
+}
+
 fn row(row: &Row) -> rusqlite::Result<SessionRow> {
-    let client = match (row.get::<_, Option<u32>>(6)?, row.get::<_, Option<i64>>(7)?) {
+    let client = match (row.get::<_, Option<u32>>(7)?, row.get::<_, Option<i64>>(8)?) {
         (Some(pid), Some(started)) => Some(ClientProcess { pid, started: from_sql(started) }),
         _ => None,
     };
+    let Home { project, user, team, task_type } = home_at(row, 2)?;
     let session = Session {
         id: row.get(0)?,
         transcript: row.get::<_, Option<String>>(1)?.map(Into::into),
-        project: row.get(2)?,
-        user: row.get(3)?,
-        task_type: row.get(4)?,
-        parent: row.get(5)?,
+        project,
+        user,
+        team,
+        task_type,
+        parent: row.get(6)?,
         client,
     };
     Ok(SessionRow {
         session,
-        last_seen: Timestamp(row.get(8)?),
-        ended: row.get::<_, Option<i64>>(9)?.map(Timestamp),
-        complete: row.get(10)?,
+        last_seen: Timestamp(row.get(9)?),
+        ended: row.get::<_, Option<i64>>(10)?.map(Timestamp),
+        complete: row.get(11)?,
     })
 }
 
@@ -104,14 +117,14 @@ pub struct Known {
 pub fn intern(db: &Connection, session: &Session, seen: Timestamp) -> Result<Known> {
     // One statement for all that is asked of a session: each one that a hook prepares costs as much as running it.
     let mut query = db.prepare_cached(
-        "SELECT id, sequence, settles, last_seen, complete OR ended IS NOT NULL, parent, project, user, task_type \
-         FROM sessions WHERE session = ?",
+        "SELECT id, sequence, settles, last_seen, complete OR ended IS NOT NULL, parent, project, user, team, \
+         task_type FROM sessions WHERE session = ?",
     )?;
     let known = query
         .query_row([&session.id], |r| {
             let (id, sequence, settles) = (r.get(0)?, from_sql(r.get(1)?), r.get(2)?);
-            let home = Home { project: r.get(6)?, user: r.get(7)?, task_type: r.get(8)? };
-            let bearer = Bearer { key: id, session: session.id.clone(), since: Timestamp(i64::MIN), home };
+            let (since, home) = (Timestamp(i64::MIN), home_at(r, 6)?);
+            let bearer = Bearer { key: id, session: session.id.clone(), since, home };
             let known = Known { id, sequence, settles, lineage: vec![bearer] };
             Ok((known, r.get::<_, i64>(3)?, r.get::<_, bool>(4)?, r.get::<_, Option<i64>>(5)?))
         })
@@ -151,14 +164,15 @@ fn insert(db: &Connection, session: &Session, now: Timestamp) -> Result<i64> {
         _ => None,
     };
     db.execute(
-        "INSERT INTO sessions (session, transcript, project, user, task_type, parent, parent_since, client_pid, \
-         client_started, last_seen, sequence, complete, settles) \
-         VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,0,0, EXISTS (SELECT 1 FROM forks WHERE origin = ?1))",
+        "INSERT INTO sessions (session, transcript, project, user, team, task_type, parent, parent_since, \
+         client_pid, client_started, last_seen, sequence, complete, settles) \
+         VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,0,0, EXISTS (SELECT 1 FROM forks WHERE origin = ?1))",
         params![
             session.id,
             session.transcript.as_ref().map(|p| p.to_string_lossy().into_owned()),
             session.project,
             session.user,
+            session.team,
             session.task_type,
             parent,
             parent.map(|_| now.0),
@@ -219,23 +233,22 @@ pub fn complete(db: &Connection, session: &str, seen: Timestamp) -> Result<()> {
 
 /// To whom a session is charged.
 pub fn home(db: &Connection, id: i64) -> Result<Home> {
-    let mut query = db.prepare_cached("SELECT project, user, task_type FROM sessions WHERE id = ?")?;
-    Ok(query.query_row([id], |r| Ok(Home { project: r.get(0)?, user: r.get(1)?, task_type: r.get(2)? }))?)
+    let mut query = db.prepare_cached("SELECT project, user, team, task_type FROM sessions WHERE id = ?")?;
+    Ok(query.query_row([id], |r| home_at(r, 0))?)
 }
 
 /// `id`, its parent, the parent's parent …: who bears what `id` brings. Bounded: a loop cannot hang a hook.
 pub fn lineage(db: &Connection, id: i64) -> Result<Vec<Bearer<i64>>> {
     let mut query = db.prepare_cached(
-        "SELECT session, project, user, task_type, parent, parent_since FROM sessions WHERE id = ?",
+        "SELECT session, project, user, team, task_type, parent, parent_since FROM sessions WHERE id = ?",
     )?;
     let mut line: Vec<Bearer<i64>> = Vec::new();
     let mut next = Some((id, Timestamp(i64::MIN)));
     while let Some((id, since)) = next.filter(|(id, _)| line.len() < 16 && line.iter().all(|b| b.key != *id))
     {
         let (bearer, parent, from) = query.query_row([id], |r| {
-            let home = Home { project: r.get(1)?, user: r.get(2)?, task_type: r.get(3)? };
-            let bearer = Bearer { key: id, session: r.get(0)?, since, home };
-            Ok((bearer, r.get::<_, Option<i64>>(4)?, r.get::<_, Option<i64>>(5)?))
+            let bearer = Bearer { key: id, session: r.get(0)?, since, home: home_at(r, 1)? };
+            Ok((bearer, r.get::<_, Option<i64>>(5)?, r.get::<_, Option<i64>>(6)?))
         })?;
         line.push(bearer);
         next = parent.map(|parent| (parent, since.max(Timestamp(from.unwrap_or(i64::MIN)))));

@@ -27,11 +27,16 @@ conformance!(
 );
 
 /// A session with a value in every scope, and the values that its message has.
-fn full() -> (Session, Message, [(Scope, &'static str); 6]) {
-    let session =
-        Session { project: "/p".into(), user: "bea".into(), task_type: "refactor".into(), ..session("s") };
+fn full() -> (Session, Message, [(Scope, &'static str); 7]) {
+    let session = Session {
+        project: "/p".into(),
+        user: "bea".into(),
+        team: "core".into(),
+        task_type: "refactor".into(),
+        ..session("s")
+    };
     let message = Message { model: "opus".into(), ..by_agent(response("a", 10), "x", "Explore") };
-    let values = ["s", "/p", "bea", "opus", "Explore", "refactor"];
+    let values = ["s", "/p", "bea", "core", "opus", "Explore", "refactor"];
     let scopes = Scope::ALL.map(|(_, scope)| scope);
     (session, message, std::array::from_fn(|i| (scopes[i], values[i])))
 }
@@ -39,8 +44,7 @@ fn full() -> (Session, Message, [(Scope, &'static str); 6]) {
 fn every_scope_has_a_value(backend: &dyn Backend) {
     let store = &mut *backend.open();
     let (session, message, values) = full();
-    let others =
-        [Scope::Session, Scope::Project, Scope::User, Scope::Model, Scope::AgentType, Scope::TaskType];
+    let others = Scope::ALL.map(|(_, scope)| scope);
     for (scope, value) in values {
         assert_eq!(moved(store, scope, value), [0; 6], "{scope:?}");
     }
@@ -130,7 +134,7 @@ fn answers_are_of_after_the_batch(backend: &dyn Backend) {
     let (session, message, values) = full();
     let watches = values.map(|(scope, value)| watch(&budget(scope, 100), value));
     let applied = Step::of(&session).facts(&facts([message])).watching(&watches).apply(store);
-    assert_eq!(applied.states.iter().map(|state| state.used).collect::<Vec<_>>(), [10; 6]);
+    assert_eq!(applied.states.iter().map(|state| state.used).collect::<Vec<_>>(), [10; 7]);
     assert_eq!(store.states(&watches, NOW).expect("an answer"), applied.states);
     let state = &applied.states[0];
     assert_eq!((&state.budget, state.value.as_str()), (&watches[0].budget, "s"));

@@ -150,13 +150,16 @@ fn a_loop_of_parents_ends(backend: &dyn Backend) {
 
 fn a_parent_that_nobody_reported_is_charged_like_its_child(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    let child = Session { project: "/p".into(), task_type: "t".into(), ..child("c", "p") };
+    let child =
+        Session { project: "/p".into(), team: "core".into(), task_type: "t".into(), ..child("c", "p") };
     Step::of(&child).facts(&[at("a", 0, 10)]).apply(store);
     let parent = store.session("p").expect("an answer").expect("noted with its child").session;
     let expected = Session { id: "p".into(), parent: None, ..child };
     assert_eq!(parent, backend.kept(&expected));
     record(store, "p", &[at("b", 1, 5)]);
-    assert_eq!((used(store, Scope::Project, "/p"), used(store, Scope::TaskType, "t")), (15, 15));
+    for (scope, value) in [(Scope::Project, "/p"), (Scope::Team, "core"), (Scope::TaskType, "t")] {
+        assert_eq!(used(store, scope, value), 15, "{scope:?}");
+    }
 }
 
 fn a_stub_becomes_a_session(backend: &dyn Backend) {
@@ -208,19 +211,22 @@ fn home_is_who_brought_it_first(backend: &dyn Backend) {
     let of = |id: &str, name: &str| Session {
         project: format!("/{name}"),
         user: name.into(),
+        team: name.into(),
         task_type: name.into(),
         ..session(id)
     };
     let charged = |store: &mut dyn Store| {
         ["ann", "bea"].map(|name| {
             let project = used(store, Scope::Project, &format!("/{name}"));
-            [used(store, Scope::User, name), project, used(store, Scope::TaskType, name)]
+            let [user, team, task] =
+                [Scope::User, Scope::Team, Scope::TaskType].map(|scope| used(store, scope, name));
+            [user, project, team, task]
         })
     };
-    assert_eq!(charged(store), [[0; 3]; 2]);
+    assert_eq!(charged(store), [[0; 4]; 2]);
     Step::of(&of("a", "ann")).facts(&[at("m", 0, 10)]).apply(store);
     Step::of(&of("b", "bea")).facts(&[at("m", 0, 10), at("n", 0, 1)]).apply(store);
-    assert_eq!(charged(store), [[10; 3], [1; 3]]);
+    assert_eq!(charged(store), [[10; 4], [1; 4]]);
     assert_eq!(each(store, &["a", "b"]), [10, 11]);
 }
 
@@ -237,12 +243,20 @@ fn growth_found_elsewhere_goes_home(backend: &dyn Backend) {
 fn what_a_session_is_charged_to_stays(backend: &dyn Backend) {
     let store = &mut *backend.open();
     record(store, "s", &[at("a", 0, 10)]);
-    let moved = Session { project: "/q".into(), user: "bea".into(), task_type: "t".into(), ..session("s") };
+    let moved = Session {
+        project: "/q".into(),
+        user: "bea".into(),
+        team: "core".into(),
+        task_type: "t".into(),
+        ..session("s")
+    };
     Step::of(&moved).facts(&[at("b", 1, 5)]).apply(store);
     store.see(&moved, second(2), false).expect("noted");
     record(store, "s", &[at("c", 2, 1)]);
     assert_eq!((used(store, Scope::Project, "/project"), used(store, Scope::Project, "/q")), (16, 0));
-    assert_eq!((used(store, Scope::User, "bea"), used(store, Scope::TaskType, "t")), (0, 0));
+    for (scope, value) in [(Scope::User, "bea"), (Scope::Team, "core"), (Scope::TaskType, "t")] {
+        assert_eq!(used(store, scope, value), 0, "{scope:?}");
+    }
     assert_eq!(
         store.session("s").expect("an answer").expect("a session").session,
         backend.kept(&session("s"))

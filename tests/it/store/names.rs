@@ -20,8 +20,8 @@ fn values_are_kept_apart(backend: &dyn Backend) {
     let amount = |n: usize| 1 << n;
     for (n, name) in ODD.iter().enumerate() {
         let name = (*name).to_owned();
-        let (project, user, task_type) = (name.clone(), name.clone(), name.clone());
-        let of = Session { project, user, task_type, ..session(&name) };
+        let [project, user, team, task_type] = std::array::from_fn(|_| name.clone());
+        let of = Session { project, user, team, task_type, ..session(&name) };
         let message = by_agent(response(&format!("m{n}"), amount(n)), "x", &name);
         Step::of(&of).facts(&facts([Message { model: name, ..message }])).apply(store);
     }
@@ -68,6 +68,7 @@ fn sessions_keep_their_spelling(backend: &dyn Backend) {
             transcript: Some(format!("/tmp/{name}.jsonl").into()),
             project: name.into(),
             user: name.into(),
+            team: name.into(),
             task_type: name.into(),
             ..session(name)
         };

@@ -33,6 +33,7 @@ fn row(store: &mut dyn Store, id: &str) -> SessionRow {
 fn whole(id: &str) -> Session {
     Session {
         transcript: Some(format!("/tmp/{id}.jsonl").into()),
+        team: "core".into(),
         task_type: "refactor".into(),
         client: Some(ClientProcess { pid: 7, started: u64::from(u32::MAX) + 1 }),
         ..child(id, "p")
@@ -180,6 +181,7 @@ fn values_that_were_counted(backend: &dyn Backend) {
     let of = |id: &str, name: &str| Session {
         project: format!("/{name}"),
         user: name.into(),
+        team: name.into(),
         task_type: name.into(),
         ..session(id)
     };
@@ -189,13 +191,13 @@ fn values_that_were_counted(backend: &dyn Backend) {
     Step::of(&of("old", "zoe")).facts(&old).at(second(-1000)).apply(store);
     let new = facts([by("c", 0, "haiku"), by_agent(by("d", 0, "haiku"), "y", "")]);
     Step::of(&of("new", "ann")).facts(&new).apply(store);
-    let untyped = Session { task_type: String::new(), ..of("more", "ann") };
+    let untyped = Session { team: String::new(), task_type: String::new(), ..of("more", "ann") };
     Step::of(&untyped).at(second(5)).apply(store);
     let mut values = |scope, n: i64| store.values(scope, second(n)).expect("an answer");
     assert_eq!(values(Scope::Session, -1000), ["more", "new", "old"]);
     assert_eq!(values(Scope::Session, 0), ["more", "new"]);
     assert_eq!(values(Scope::Session, 6), [""; 0]);
-    for scope in [Scope::User, Scope::TaskType] {
+    for scope in [Scope::User, Scope::Team, Scope::TaskType] {
         assert_eq!(values(scope, -1000), ["ann", "zoe"], "{scope:?}");
         assert_eq!(values(scope, -999), ["ann"], "{scope:?}");
     }
