@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::hex;
 use super::time::Timestamp;
 use super::usage::{Amount, Usage};
 
@@ -29,6 +30,11 @@ impl MessageKey {
         let mut key = [0; 16];
         key.copy_from_slice(&hash.finalize()[..16]);
         Self(key)
+    }
+
+    /// Its 32 hexadecimal digits.
+    pub fn hex(&self) -> String {
+        hex::of(&self.0)
     }
 
     /// Eight bytes of it, for sets of ids within one message.

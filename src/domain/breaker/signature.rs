@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::fingerprint::Fingerprint;
 use super::volatile::{self, Of};
+use crate::domain::hex;
 
 /// Hexadecimal digits of a signature that are stored and shown.
 pub const SHOWN: usize = 12;
@@ -27,7 +28,7 @@ impl ToolSignature {
 
     /// Its twelve hexadecimal digits.
     pub fn hex(self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::of(&self.0)
     }
 }
 

@@ -96,7 +96,7 @@ impl RedisStore {
                 Workspace::new(&self.keys, &self.memory, &mut self.link, &self.machine, super::KEPT_S);
             workspace.refreshes = refreshes;
             let (outcome, counters) = make(&mut workspace, batch, watches, now, every_alert)?;
-            let (plan, after) = workspace.finish();
+            let (plan, after) = workspace.finish()?;
             let id = batch.map_or("", |batch| &batch.session.id);
             let mut frame = self.frame(id, now, refreshes);
             if !plan.claim_alerts.is_empty() {

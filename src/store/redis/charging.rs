@@ -51,8 +51,7 @@ pub(super) fn intern(workspace: &mut Workspace, session: &Session, seen: Timesta
             // then is charged to it now.
             let project = super::hashed(&session.project);
             workspace.recharge.push((session.id.clone(), project.clone()));
-            let key = workspace.keys.session(&session.id);
-            workspace.put_record(&key, &Charged { project, ..charged })?;
+            workspace.charge(&session.id, Charged { project, ..charged })?;
         }
         Some(_) => {}
         None => {
@@ -68,12 +67,12 @@ pub(super) fn intern(workspace: &mut Workspace, session: &Session, seen: Timesta
                     machine: None,
                     ..charged_of(session)
                 };
-                note(workspace, parent, &charged, seen)?;
+                note(workspace, parent, charged, seen)?;
             }
             let since = parent.as_ref().map(|_| seen);
             let machine = session.client.map(|_| workspace.machine());
             let charged = Charged { parent, parent_since: since, machine, ..charged_of(session) };
-            note(workspace, &session.id, &charged, seen)?;
+            note(workspace, &session.id, charged, seen)?;
         }
     }
     Ok(session.id.clone())
@@ -105,10 +104,9 @@ fn charged_of(session: &Session) -> Charged {
     }
 }
 
-fn note(workspace: &mut Workspace, id: &str, charged: &Charged, seen: Timestamp) -> Result<()> {
-    let (key, sessions, live) =
-        (workspace.keys.session(id), workspace.keys.sessions(), workspace.keys.live(id));
-    workspace.put_record(&key, charged)?;
+fn note(workspace: &mut Workspace, id: &str, charged: Charged, seen: Timestamp) -> Result<()> {
+    let (sessions, live) = (workspace.keys.sessions(), workspace.keys.live(id));
+    workspace.charge(id, charged)?;
     workspace.command("zset", &["ZADD", &sessions, "GT", &seen.0.to_string(), id]);
     workspace.command("hash", &["HSETNX", &live, "seen", &seen.0.to_string()]);
     workspace.new.insert(id.to_owned());

@@ -132,7 +132,7 @@ impl RedisStore {
             let mut workspace =
                 Workspace::new(&self.keys, &self.memory, &mut self.link, &self.machine, KEPT_S);
             let made = make(&mut workspace)?;
-            let (plan, after) = workspace.finish();
+            let (plan, after) = workspace.finish()?;
             let frame = self.frame(session, now, true);
             match self.link.transact(&self.keys, &plan, &frame)? {
                 plan::Reply::Given(actual) => self.memory.correct(plan.given.into_iter().zip(actual)),

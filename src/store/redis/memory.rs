@@ -6,7 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use super::plan::{Place, SCORE};
+use super::plan::{Found, Place, SCORE};
 use crate::domain::time::Timestamp;
 
 /// Milliseconds after which what is there lives on from then.
@@ -15,7 +15,7 @@ const REFRESH_MS: i64 = 24 * 3600 * 1000;
 /// Places and what stood there; `None`: nothing.
 #[derive(Debug, Default)]
 pub struct Memory {
-    known: BTreeMap<Place, Option<Vec<u8>>>,
+    known: Found,
     /// When the session's keys last lived on.
     refreshed: Option<Timestamp>,
     /// What this machine is called; empty: nobody has asked yet.
@@ -91,7 +91,7 @@ impl Memory {
 /// What stands in a file.
 #[derive(Debug, Default, PartialEq)]
 struct Read {
-    known: BTreeMap<Place, Option<Vec<u8>>>,
+    known: Found,
     refreshed: Option<Timestamp>,
     machine: String,
     node: Option<String>,

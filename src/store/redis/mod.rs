@@ -13,6 +13,7 @@ mod keys;
 mod link;
 mod lists;
 mod memory;
+mod messages;
 mod operations;
 mod plan;
 mod recovery;

@@ -1,5 +1,7 @@
 //! What one atomic step is to do, as `transact.lua` reads it, and what it answers.
 
+use std::collections::BTreeMap;
+
 use redis::{Cmd, Value};
 
 use super::super::{Result, StoreError};
@@ -10,6 +12,9 @@ pub type Place = (String, String);
 
 /// What the field of a place begins with that is a score.
 pub const SCORE: &str = "score:";
+
+/// What stands at places; `None`: nothing.
+pub type Found = BTreeMap<Place, Option<Vec<u8>>>;
 
 /// A counter that the answer needs.
 #[derive(Clone, Debug)]
@@ -138,10 +143,7 @@ impl Plan {
         }
         words.arg(self.moves.len());
         for (key, moved, change, may_begin) in &self.moves {
-            words.arg(key).arg(moved.start).arg(moved.at).arg(flag(*may_begin));
-            for count in change {
-                words.arg(*count);
-            }
+            words.arg(key).arg(moved.start).arg(moved.at).arg(flag(*may_begin)).arg(text_of(change));
         }
         words.arg(&frame.alerts);
         words.arg(self.alerting.len());

@@ -171,8 +171,7 @@ fn see(workspace: &mut Workspace, session: &Session, now: Timestamp, ended: bool
         }
     }
     if charged != before {
-        let key = workspace.keys.session(&id);
-        workspace.put_record(&key, &charged)?;
+        workspace.charge(&id, charged)?;
     }
     let (live, sessions) = (workspace.keys.live(&id), workspace.keys.sessions());
     let last = workspace.at(&live, "seen").and_then(|text| String::from_utf8(text).ok()?.parse().ok());

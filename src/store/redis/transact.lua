@@ -91,9 +91,7 @@ local function split(counts)
   return n
 end
 for _ = 1, number() do
-  local key, start, date, may_begin = take(), take(), number(), take()
-  local change = {}
-  for c = 1, 7 do change[c] = number() end
+  local key, start, date, may_begin, change = take(), take(), number(), take(), split(take())
   local rows = rows_of(key)
   -- There may be others, of a reset that was known before.
   if may_begin == '1' and not rows[start] then rows[start] = NOTHING end

@@ -3,51 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use redis::Value;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use super::Machine;
 use super::charging::Charged;
 use super::keys::Keys;
 use super::link::Link;
 use super::memory::Memory;
-use super::plan::{self, Place, Plan, SCORE};
+use super::messages::{Messages, Stored};
+use super::plan::{self, Found, Place, Plan, SCORE};
 use crate::domain::message::{ClientTotal, Message, MessageKey};
 use crate::domain::time::Timestamp;
-use crate::store::ledger::{Bearer, Counts, Known, Records, counts};
+use crate::store::ledger::{Bearer, Known, Records};
 use crate::store::{Result, StoreError};
-
-/// A message as it is kept; `add_up.lua` reads `h`, `m`, `t` and `c`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Stored {
-    /// The session that first brought it.
-    pub h: String,
-    /// The sessions that it counts in.
-    pub s: Vec<String>,
-    /// Those of them in whose files it stands.
-    pub o: Vec<String>,
-    /// Its model.
-    pub m: String,
-    /// Its agent's type.
-    pub t: String,
-    /// What it counts.
-    pub c: Counts,
-    /// Whether that is an estimate.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub e: bool,
-    /// The message.
-    pub d: Message,
-}
-
-impl Stored {
-    fn set(&mut self, message: &Message) {
-        (self.m, self.t) = (message.model.clone(), message.agent_type.clone());
-        (self.c, self.e, self.d) = (counts(&message.amount()), message.is_estimated(), message.clone());
-    }
-}
-
-/// Milliseconds of a minute.
-const MINUTE_MS: i64 = 60_000;
 
 /// One step in the making.
 pub struct Workspace<'a> {
@@ -64,12 +33,16 @@ pub struct Workspace<'a> {
     memory: &'a Memory,
     link: &'a mut Link,
     machine: &'a Machine,
-    given: BTreeMap<Place, Option<Vec<u8>>>,
+    given: Found,
     written: BTreeMap<Place, Vec<u8>>,
+    /// To whom sessions are charged, as far as that was looked at.
+    charged: BTreeMap<String, Option<Charged>>,
+    /// Messages that were looked at, or brought.
+    pub(super) messages: Messages,
     /// Keys that are touched: they live on.
     touched: BTreeSet<String>,
     /// Values of scopes, with when something was last counted for them.
-    values: BTreeMap<String, i64>,
+    pub(super) values: BTreeMap<String, i64>,
     ttl: i64,
 }
 
@@ -92,6 +65,8 @@ impl<'a> Workspace<'a> {
             machine,
             given,
             written,
+            charged: BTreeMap::new(),
+            messages: Messages::default(),
             touched,
             values,
             ttl,
@@ -166,7 +141,8 @@ impl<'a> Workspace<'a> {
     }
 
     /// What there is to do, and what stands then where it was looked at or written.
-    pub fn finish(mut self) -> (Plan, BTreeMap<Place, Option<Vec<u8>>>) {
+    pub fn finish(mut self) -> Result<(Plan, Found)> {
+        self.write_messages()?;
         let mut after = self.given.clone();
         let values = std::mem::take(&mut self.values);
         if !values.is_empty() {
@@ -197,17 +173,7 @@ impl<'a> Workspace<'a> {
         self.plan.touched = self.touched.into_iter().collect();
         after.extend(written.into_iter().map(|(place, value)| (place, Some(value))));
         self.plan.given = self.given.into_iter().collect();
-        (self.plan, after)
-    }
-
-    fn stored(&mut self, key: &MessageKey) -> Result<Option<Stored>> {
-        let key = self.keys.message(key);
-        self.record(&key)
-    }
-
-    fn put_stored(&mut self, stored: &Stored) -> Result<()> {
-        let key = self.keys.message(&stored.d.key);
-        self.put_record(&key, stored)
+        Ok((self.plan, after))
     }
 
     /// What this machine is called.
@@ -217,54 +183,23 @@ impl<'a> Workspace<'a> {
 
     /// To whom a session is charged.
     pub fn charged(&mut self, session: &str) -> Result<Option<Charged>> {
-        let key = self.keys.session(session);
-        self.record(&key)
+        if let Some(known) = self.charged.get(session) {
+            return Ok(known.clone());
+        }
+        let charged: Option<Charged> = self.record(&self.keys.session(session))?;
+        self.charged.insert(session.to_owned(), charged.clone());
+        Ok(charged)
     }
 
-    /// Lets the messages of a session count what they are: counts stand beside each, for scripts.
-    pub fn mend_counts(&mut self, session: &str) -> Result<()> {
-        for mut stored in self.messages_of(session)? {
-            let (message, before) = (stored.d.clone(), stored.c);
-            stored.set(&message);
-            if stored.c != before {
-                self.put_stored(&stored)?;
-            }
-        }
+    /// Charges a session so.
+    pub fn charge(&mut self, session: &str, charged: Charged) -> Result<()> {
+        self.put_record(&self.keys.session(session), &charged)?;
+        self.charged.insert(session.to_owned(), Some(charged));
         Ok(())
-    }
-
-    /// The messages that count in a session.
-    pub fn messages_of(&mut self, session: &str) -> Result<Vec<Stored>> {
-        let list = vec!["ZRANGE".into(), self.keys.messages_of(session), "0".into(), "-1".into()];
-        let answer = self.ask_of(session, &[list])?.pop().unwrap_or(Value::Nil);
-        let prefix = self.keys.message(&MessageKey([0; 16]));
-        let prefix = &prefix[..prefix.len() - 32];
-        let names = plan::list(answer)?.into_iter().map(plan::text).collect::<Result<Vec<_>>>()?;
-        let keys: BTreeSet<String> = names.iter().map(|hex| format!("{prefix}{hex}")).collect();
-        let mut found = Vec::new();
-        let of_now: Vec<String> = keys.iter().cloned().collect();
-        for chunk in of_now.chunks(500) {
-            let command = std::iter::once("MGET".to_owned()).chain(chunk.iter().cloned()).collect();
-            let values = plan::list(self.ask(&[command])?.pop().unwrap_or(Value::Nil))?;
-            for (key, value) in chunk.iter().zip(values) {
-                let place = (key.clone(), String::new());
-                let value =
-                    self.written.get(&place).cloned().map_or_else(|| plan::bytes(value), |v| Ok(Some(v)));
-                found.extend(value?.map(|bytes| parse::<Stored>(key, &bytes)).transpose()?);
-            }
-        }
-        // What this very step brought.
-        for ((key, _), bytes) in self.written.iter().filter(|((key, _), _)| key.starts_with(prefix)) {
-            let stored: Stored = parse(key, bytes)?;
-            if !keys.contains(key) && stored.s.iter().any(|id| id == session) {
-                found.push(stored);
-            }
-        }
-        Ok(found)
     }
 }
 
-fn parse<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T> {
+pub(super) fn parse<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|error| StoreError::Damaged(format!("{key}: {error}")))
 }
 
@@ -273,7 +208,7 @@ impl Records for Workspace<'_> {
     type Message = MessageKey;
 
     fn known(&mut self, key: &MessageKey, lineage: &[Bearer<String>]) -> Result<Option<Known<Self>>> {
-        let Some(stored) = self.stored(key)? else { return Ok(None) };
+        let Some(stored) = self.stored(key)?.cloned() else { return Ok(None) };
         let home = match lineage.iter().find(|bearer| bearer.key == stored.h) {
             Some(bearer) => bearer.home.clone(),
             None => self.charged(&stored.h)?.unwrap_or_default().home(),
@@ -282,34 +217,31 @@ impl Records for Workspace<'_> {
     }
 
     fn insert(&mut self, message: &Message, home: &String) -> Result<MessageKey> {
-        let (s, o, m, t) = (Vec::new(), Vec::new(), String::new(), String::new());
-        let mut stored = Stored { h: home.clone(), s, o, m, t, c: [0; 7], e: false, d: message.clone() };
-        stored.set(message);
-        self.put_stored(&stored)?;
+        self.put_stored(Stored::of(message, home));
         self.note_values(message);
         Ok(message.key)
     }
 
     fn update(&mut self, key: &MessageKey, message: &Message) -> Result<()> {
-        let Some(mut stored) = self.stored(key)? else { return Ok(()) };
+        let Some(mut stored) = self.stored(key)?.cloned() else { return Ok(()) };
         stored.set(message);
-        for session in &stored.s.clone() {
-            let (list, hex) = (self.keys.messages_of(session), hex(key));
-            self.command("zset", &["ZADD", &list, &message.at.0.to_string(), &hex]);
+        for session in &stored.s {
+            self.list_message(session, message);
         }
         self.note_values(message);
-        self.put_stored(&stored)
+        self.put_stored(stored);
+        Ok(())
     }
 
     fn join(&mut self, key: &MessageKey, message: &Message, bearer: &String, own: bool) -> Result<()> {
-        let Some(mut stored) = self.stored(key)? else { return Ok(()) };
+        let Some(mut stored) = self.stored(key)?.cloned() else { return Ok(()) };
         stored.s.push(bearer.clone());
         if own {
             stored.o.push(bearer.clone());
         }
-        let (list, hex) = (self.keys.messages_of(bearer), hex(key));
-        self.command("zset", &["ZADD", &list, &message.at.0.to_string(), &hex]);
-        self.put_stored(&stored)
+        self.list_message(bearer, message);
+        self.put_stored(stored);
+        Ok(())
     }
 
     fn lineage(&mut self, session: &String) -> Result<Vec<Bearer<String>>> {
@@ -374,7 +306,7 @@ impl Records for Workspace<'_> {
     }
 
     fn settling_holders(&mut self, key: &MessageKey, session: &String) -> Result<Vec<String>> {
-        let holders = self.stored(key)?.map(|stored| stored.o).unwrap_or_default();
+        let holders = self.stored(key)?.map(|stored| stored.o.clone()).unwrap_or_default();
         let mut settling = Vec::new();
         for holder in holders.into_iter().filter(|id| id != session) {
             if !self.totals(&holder)?.is_empty() {
@@ -397,26 +329,4 @@ impl Workspace<'_> {
         members.remove(session);
         Ok(members.into_iter().collect())
     }
-
-    fn note_values(&mut self, message: &Message) {
-        // One message a minute says it: windows begin with a minute.
-        let at = message.at.0.saturating_add(MINUTE_MS - 1 - message.at.0.rem_euclid(MINUTE_MS));
-        let key = self.keys.values();
-        let mut values = vec!["any".to_owned()];
-        for (scope, value) in [("model", &message.model), ("agent_type", &message.agent_type)] {
-            values.extend((!value.is_empty()).then(|| format!("{scope} {value}")));
-        }
-        for value in values {
-            let known = self.remembered(&key, &format!("{SCORE}{value}"));
-            let known = known.and_then(|score| std::str::from_utf8(score).ok()?.parse::<i64>().ok());
-            if self.refreshes || known.is_none_or(|known| known < at) {
-                let latest = self.values.entry(value).or_insert(at);
-                *latest = (*latest).max(at);
-            }
-        }
-    }
-}
-
-fn hex(key: &MessageKey) -> String {
-    key.0.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,0 +1,153 @@
+//! Messages of one step: as they stand in the store, as the step leaves them, and what lists them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use redis::Value;
+use serde::{Deserialize, Serialize};
+
+use super::plan::{self, SCORE};
+use super::workspace::{Workspace, parse};
+use crate::domain::message::{Message, MessageKey};
+use crate::store::Result;
+use crate::store::ledger::{Counts, counts};
+
+/// Milliseconds of a minute.
+const MINUTE_MS: i64 = 60_000;
+
+/// A message as it is kept; `add_up.lua` reads `h`, `m`, `t` and `c`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stored {
+    /// The session that first brought it.
+    pub h: String,
+    /// The sessions that it counts in.
+    pub s: Vec<String>,
+    /// Those of them in whose files it stands.
+    pub o: Vec<String>,
+    /// Its model.
+    pub m: String,
+    /// Its agent's type.
+    pub t: String,
+    /// What it counts.
+    pub c: Counts,
+    /// Whether that is an estimate.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub e: bool,
+    /// The message.
+    pub d: Message,
+}
+
+impl Stored {
+    /// A message that nobody has seen before, brought by a session; it counts in none yet.
+    pub fn of(message: &Message, home: &str) -> Self {
+        Self {
+            h: home.to_owned(),
+            s: Vec::new(),
+            o: Vec::new(),
+            m: message.model.clone(),
+            t: message.agent_type.clone(),
+            c: counts(&message.amount()),
+            e: message.is_estimated(),
+            d: message.clone(),
+        }
+    }
+
+    /// Lets it be this reading of the message.
+    pub fn set(&mut self, message: &Message) {
+        (self.m, self.t) = (message.model.clone(), message.agent_type.clone());
+        (self.c, self.e, self.d) = (counts(&message.amount()), message.is_estimated(), message.clone());
+    }
+}
+
+/// Messages that a step looked at (`None`: there is none), and those of them that it changed.
+#[derive(Debug, Default)]
+pub struct Messages {
+    known: BTreeMap<MessageKey, Option<Stored>>,
+    changed: BTreeSet<MessageKey>,
+}
+
+impl Workspace<'_> {
+    /// A message as it stands, or as this step leaves it.
+    pub(super) fn stored(&mut self, key: &MessageKey) -> Result<Option<&Stored>> {
+        if !self.messages.known.contains_key(key) {
+            let stored = self.record(&self.keys.message(key))?;
+            self.messages.known.insert(*key, stored);
+        }
+        Ok(self.messages.known.get(key).and_then(Option::as_ref))
+    }
+
+    /// Leaves a message so.
+    pub(super) fn put_stored(&mut self, stored: Stored) {
+        let key = stored.d.key;
+        self.messages.changed.insert(key);
+        self.messages.known.insert(key, Some(stored));
+    }
+
+    /// Puts the messages that changed where they stand.
+    pub(super) fn write_messages(&mut self) -> Result<()> {
+        let Messages { known, changed } = std::mem::take(&mut self.messages);
+        for stored in changed.iter().filter_map(|key| known.get(key)?.as_ref()) {
+            self.put_record(&self.keys.message(&stored.d.key), stored)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that a message counts in a session.
+    pub(super) fn list_message(&mut self, session: &str, message: &Message) {
+        let list = self.keys.messages_of(session);
+        self.command("zset", &["ZADD", &list, &message.at.0.to_string(), &message.key.hex()]);
+    }
+
+    /// Lets the messages of a session count what they are: counts stand beside each, for scripts.
+    pub fn mend_counts(&mut self, session: &str) -> Result<()> {
+        for mut stored in self.messages_of(session)? {
+            let (message, before) = (stored.d.clone(), stored.c);
+            stored.set(&message);
+            if stored.c != before {
+                self.put_stored(stored);
+            }
+        }
+        Ok(())
+    }
+
+    /// The messages that count in a session.
+    pub fn messages_of(&mut self, session: &str) -> Result<Vec<Stored>> {
+        let list = vec!["ZRANGE".into(), self.keys.messages_of(session), "0".into(), "-1".into()];
+        let answer = self.ask_of(session, &[list])?.pop().unwrap_or(Value::Nil);
+        let prefix = self.keys.message(&MessageKey([0; 16]));
+        let prefix = &prefix[..prefix.len() - 32];
+        let names = plan::list(answer)?.into_iter().map(plan::text).collect::<Result<Vec<_>>>()?;
+        let keys: Vec<String> = names.iter().map(|hex| format!("{prefix}{hex}")).collect();
+        let mut found = BTreeMap::new();
+        for chunk in keys.chunks(500) {
+            let command = std::iter::once("MGET".to_owned()).chain(chunk.iter().cloned()).collect();
+            let values = plan::list(self.ask(&[command])?.pop().unwrap_or(Value::Nil))?;
+            for (key, value) in chunk.iter().zip(values) {
+                let stored = plan::bytes(value)?.map(|bytes| parse::<Stored>(key, &bytes)).transpose()?;
+                found.extend(stored.map(|stored| (stored.d.key, stored)));
+            }
+        }
+        // As this very step leaves them, and what it brought.
+        let Messages { known, changed } = &self.messages;
+        let changed = changed.iter().filter_map(|key| known.get(key)?.as_ref());
+        let of_session = changed.filter(|stored| stored.s.iter().any(|id| id == session));
+        found.extend(of_session.map(|stored| (stored.d.key, stored.clone())));
+        Ok(found.into_values().collect())
+    }
+    pub(super) fn note_values(&mut self, message: &Message) {
+        // One message a minute says it: windows begin with a minute.
+        let at = message.at.0.saturating_add(MINUTE_MS - 1 - message.at.0.rem_euclid(MINUTE_MS));
+        let key = self.keys.values();
+        let mut values = vec!["any".to_owned()];
+        for (scope, value) in [("model", &message.model), ("agent_type", &message.agent_type)] {
+            values.extend((!value.is_empty()).then(|| format!("{scope} {value}")));
+        }
+        for value in values {
+            let known = self.remembered(&key, &format!("{SCORE}{value}"));
+            let known = known.and_then(|score| std::str::from_utf8(score).ok()?.parse::<i64>().ok());
+            if self.refreshes || known.is_none_or(|known| known < at) {
+                let latest = self.values.entry(value).or_insert(at);
+                *latest = (*latest).max(at);
+            }
+        }
+    }
+}
