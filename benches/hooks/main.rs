@@ -93,7 +93,7 @@ fn main() {
     let mut subjects = subjects();
     match &server {
         Some(server) => {
-            let on = |name: &str, url: &str| Session::begin(place(name).on_redis(url));
+            let on = |name: &str, url: &str| Session::begin(place(name).on_redis(url, name));
             let names = ["redis-pre", "redis-post", "redis-idle", "redis-batch"];
             sessions.extend(names.map(|name| on(name, &server.url())));
             // One that answered, and is gone.

@@ -10,14 +10,15 @@ use serde_json::{Value, json};
 
 use crate::spawn::{self, Hook};
 
-const SESSION: &str = "67393810-3473-4bd3-b05f-e73c943b62e9";
+/// What the ids of sessions begin with.
+const SESSION: &str = "67393810-3473-4bd3-b05f-e73c943b";
 
 /// Folders of one user.
 pub struct Place {
     root: PathBuf,
     pub project: PathBuf,
-    /// The address of the shared store; `None`: the embedded one.
-    redis: Option<String>,
+    /// The address of the shared store, and the tenant there; `None`: the embedded one.
+    redis: Option<(String, String)>,
 }
 
 impl Place {
@@ -27,9 +28,9 @@ impl Place {
         Self { root: root.to_owned(), project, redis: None }
     }
 
-    /// The same, on the shared store at `url`, as a tenant of its own.
-    pub fn on_redis(self, url: &str) -> Self {
-        Self { redis: Some(url.to_owned()), ..self }
+    /// The same, on the shared store at `url`, as this tenant.
+    pub fn on_redis(self, url: &str, tenant: &str) -> Self {
+        Self { redis: Some((url.to_owned(), tenant.to_owned())), ..self }
     }
 
     /// The environment of a hook: what the client sets, and the usual rest.
@@ -49,8 +50,7 @@ impl Place {
             ("SHELL", "/bin/bash".into()),
             ("PATH", "/usr/local/bin:/usr/bin:/bin".into()),
         ];
-        if let Some(url) = &self.redis {
-            let tenant = self.root.file_name().unwrap_or_default().to_owned();
+        if let Some((url, tenant)) = &self.redis {
             variables.push(("FUSEBOX_STORE_REDIS_URL", url.into()));
             variables.push(("FUSEBOX_STORE_TENANT", tenant.into()));
         }
@@ -70,6 +70,7 @@ pub enum Text {
 /// A session of that user.
 pub struct Session {
     pub place: Place,
+    id: String,
     transcript: PathBuf,
     messages: u64,
 }
@@ -77,13 +78,26 @@ pub struct Session {
 impl Session {
     /// A session that has just made its first call.
     pub fn begin(place: Place) -> Self {
+        Self::numbered(0, place)
+    }
+
+    /// The same; sessions of other numbers have other ids, and other messages.
+    pub fn numbered(number: u64, place: Place) -> Self {
         let folder = place.root.join(".claude/projects/-project");
         fs::create_dir_all(&folder).unwrap();
-        let mut session = Self { transcript: folder.join(format!("{SESSION}.jsonl")), place, messages: 0 };
+        let id = format!("{SESSION}{number:04}");
+        let transcript = folder.join(format!("{id}.jsonl"));
+        let mut session = Self { id, transcript, place, messages: number * 1_000_000 };
         session.append(1, Text::ToolCall);
         session.call("SessionStart");
         session.read_to_end();
         session
+    }
+
+    /// Its id.
+    #[allow(dead_code, reason = "for the benchmark of the shared store")]
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// The file with the payload.
@@ -121,7 +135,7 @@ impl Session {
             other => panic!("{other}: no payload for it"),
         }
         let mut payload = json!({
-            "session_id": SESSION,
+            "session_id": self.id,
             "transcript_path": self.transcript,
             "cwd": self.place.project,
             "prompt_id": "d93bc316-2159-439b-9221-dd58d18438b9",
@@ -137,7 +151,7 @@ impl Session {
         let mut file = self.append_to();
         for _ in 0..count {
             self.messages += 1;
-            writeln!(file, "{}", message(self.messages, text)).unwrap();
+            writeln!(file, "{}", message(&self.id, self.messages, text)).unwrap();
         }
         file.flush().unwrap();
     }
@@ -150,6 +164,7 @@ impl Session {
         while written < bytes {
             let size = 30_000 + self.messages as usize * 7919 % 80_000;
             let mut lines = vec![line(
+                &self.id,
                 self.messages,
                 json!({"type": "attachment", "attachment": {
                 "type": "prompt_snapshot", "systemPrompt": [words(self.messages, size)], "reminderFold": false,
@@ -157,9 +172,10 @@ impl Session {
             )];
             for _ in 0..10 {
                 self.messages += 1;
-                lines.push(message(self.messages, Text::ToolCall));
+                lines.push(message(&self.id, self.messages, Text::ToolCall));
                 let content = words(self.messages, 4000);
                 lines.push(line(
+                    &self.id,
                     self.messages,
                     json!({"type": "user", "message": {"role": "user", "content": [{
                     "tool_use_id": tool_id(self.messages), "type": "tool_result", "content": content}]}}),
@@ -208,7 +224,7 @@ impl Session {
     }
 
     fn cache(&self) -> PathBuf {
-        self.place.root.join("cache").join(format!("guardrails-{SESSION}.json"))
+        self.place.root.join("cache").join(format!("guardrails-{}.json", self.id))
     }
 
     fn read_cache(&self) -> Option<Value> {
@@ -228,9 +244,14 @@ impl Session {
         fs::write(self.cache(), serde_json::to_vec(&cache).unwrap()).unwrap();
     }
 
+    /// What hooks noted that failed.
+    pub fn journal(&self) -> String {
+        fs::read_to_string(self.place.root.join("state/journal.jsonl")).unwrap_or_default()
+    }
+
     /// A hook that fails is silent, and fast: its row would say nothing. Panics if one did.
     pub fn check(&self) {
-        let journal = fs::read_to_string(self.place.root.join("state/journal.jsonl")).unwrap_or_default();
+        let journal = self.journal();
         assert!(journal.is_empty(), "hooks failed while they were measured:\n{journal}");
         let len = fs::metadata(&self.transcript).unwrap().len();
         assert_eq!(self.offset(), Some(len), "{}: not read to its end", self.transcript.display());
@@ -250,7 +271,7 @@ fn answer(message: u64) -> String {
 }
 
 /// An assistant's line, whose tokens come nowhere near a limit.
-fn message(number: u64, text: Text) -> Value {
+fn message(id: &str, number: u64, text: Text) -> Value {
     let (content, reason) = match text {
         Text::Answer => (json!({"type": "text", "text": answer(number)}), "end_turn"),
         Text::ToolCall => {
@@ -262,6 +283,7 @@ fn message(number: u64, text: Text) -> Value {
         "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0}, "output_tokens": 3,
         "service_tier": "standard"});
     line(
+        id,
         number,
         json!({"type": "assistant", "requestId": format!("req_011Bench{number:014}"), "message": {
             "id": format!("msg_01Bench{number:014}"), "type": "message", "role": "assistant",
@@ -271,7 +293,7 @@ fn message(number: u64, text: Text) -> Value {
 }
 
 /// A line with what every line carries.
-fn line(number: u64, mut own: Value) -> Value {
+fn line(id: &str, number: u64, mut own: Value) -> Value {
     let (hours, minutes, seconds) = (number / 3600 % 24, number / 60 % 60, number % 60);
     let mut line = json!({
         "parentUuid": format!("00000000-0000-4000-8000-{:012x}", number.saturating_sub(1)),
@@ -281,7 +303,7 @@ fn line(number: u64, mut own: Value) -> Value {
     let mut tail = json!({
         "uuid": format!("00000000-0000-4000-8000-{number:012x}"),
         "timestamp": format!("2026-11-22T{hours:02}:{minutes:02}:{seconds:02}.000Z"),
-        "userType": "external", "entrypoint": "cli", "cwd": "/home/user/project", "sessionId": SESSION,
+        "userType": "external", "entrypoint": "cli", "cwd": "/home/user/project", "sessionId": id,
         "version": "2.1.330", "gitBranch": "main",
     });
     line.as_object_mut().unwrap().append(tail.as_object_mut().unwrap());

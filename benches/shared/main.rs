@@ -1,14 +1,21 @@
 //! What one Redis carries: `cargo bench --bench shared [-- --sessions N | --seconds N | --quick | --json]`.
 //!
 //! Each of the sessions records response after response, every one as a hook does: with a new connection, one new message,
-//! a call for the breaker, and two budgets. Nothing is started for it, so that two processors are enough for 200 sessions:
-//! what a process costs is the other benchmark's.
+//! a call for the breaker, and two budgets: first without starting anything, so that two processors are enough to keep Redis
+//! busy, on networks of loopback; then by the executables, as many at once as there are processors, and one of each session.
 #![allow(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot run must say where it stopped")]
 
 mod network;
+#[path = "../hooks/place.rs"]
+#[allow(dead_code, reason = "shared with the benchmark of hooks")]
+mod place;
+mod processes;
 #[path = "../hooks/redis.rs"]
 mod redis;
+#[path = "../hooks/spawn.rs"]
+#[allow(dead_code, reason = "shared with the benchmark of hooks")]
+mod spawn;
 
 use std::path::Path;
 use std::sync::Barrier;
@@ -18,7 +25,7 @@ use fusebox::config::Config;
 use fusebox::domain::breaker::call::Call;
 use fusebox::domain::breaker::circuit::{NamedCall, Seen};
 use fusebox::domain::breaker::policy::Policy;
-use fusebox::domain::budget::{Budget, Scope};
+use fusebox::domain::budget::{Budget, Scope, Unit};
 use fusebox::domain::message::{Message, MessageKey, Source};
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::{Period, WindowRule};
@@ -64,14 +71,22 @@ fn main() {
             load(&options, &server, Duration::from_millis(ms), dir.path())
         })
         .collect();
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let hooks = [processors, options.sessions].map(|at_once| hooks(&options, at_once, dir.path()));
     match options.json {
-        true => println!("{}", json!(loads.iter().map(Load::json).collect::<Vec<_>>())),
+        true => println!(
+            "{}",
+            json!({"networks": loads.iter().map(Load::json).collect::<Vec<_>>(), "executables": hooks.iter().map(Hooks::json).collect::<Vec<_>>()})
+        ),
         false => {
             println!("{} sessions at once, for {} s on each network", options.sessions, options.seconds);
             println!(
                 "round trip  records/s    p50 ms    p99 ms    max ms  trips  commands   bytes  B/session  B/record"
             );
             loads.iter().for_each(|load| println!("{}", load.text()));
+            println!("\nexecutables of post-tool-use, each with a new message");
+            println!("   at once  records/s    p50 ms    p99 ms    max ms  gave up");
+            hooks.iter().for_each(|hooks| println!("{}", hooks.text()));
         }
     }
 }
@@ -153,6 +168,55 @@ fn load(options: &Options, server: &redis::Server, round_trip: Duration, dir: &P
     }
 }
 
+/// What came of executables.
+struct Hooks {
+    at_once: usize,
+    took: Vec<Duration>,
+    gave_up: usize,
+    all: Duration,
+}
+
+fn hooks(options: &Options, at_once: usize, dir: &Path) -> Hooks {
+    let server = redis::Server::start(dir).expect("this benchmark needs redis-server");
+    let processes::Processes { took, gave_up, all, sessions } =
+        processes::run(&server.url(), "team", at_once, options.seconds, dir);
+    // Nothing is lost, nothing counted twice.
+    for (id, messages) in sessions {
+        let mut of = watch(Scope::Session, Period::Lifetime, &id);
+        of.budget.unit = Unit::Requests;
+        let used = store(&server.url(), None).states(&[of], clock()).unwrap()[0].used;
+        assert_eq!(used, messages, "session {id}");
+    }
+    Hooks { at_once, took, gave_up, all }
+}
+
+impl Hooks {
+    fn figures(&self) -> [f64; 4] {
+        let rate = self.took.len() as f64 / self.all.as_secs_f64();
+        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|at| quantile(&self.took, at));
+        [rate, p50, p99, max]
+    }
+
+    fn text(&self) -> String {
+        let [rate, p50, p99, max] = self.figures();
+        let (at_once, gave_up) = (self.at_once, self.gave_up);
+        format!("{at_once:>10} {rate:>10.0} {p50:>9.2} {p99:>9.2} {max:>9.2} {gave_up:>8}")
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let [rate, p50, p99, max] = self.figures();
+        json!({"at_once": self.at_once, "records_per_second": rate, "p50_ms": p50, "p99_ms": p99, "max_ms": max, "gave_up": self.gave_up})
+    }
+}
+
+/// Milliseconds that so many of all took at most.
+fn quantile(all: &[Duration], at: f64) -> f64 {
+    let mut sorted = all.to_vec();
+    sorted.sort();
+    let last = sorted.len() - 1;
+    sorted[(last as f64 * at).round() as usize].as_secs_f64() * 1e3
+}
+
 fn store(url: &str, memory: Option<&Path>) -> RedisStore {
     let wait = Duration::from_secs(10);
     RedisStore::new(Place {
@@ -216,16 +280,9 @@ fn record(url: &str, memory: &Path, session: usize, n: usize) -> Duration {
 }
 
 impl Load {
-    fn quantile(&self, at: f64) -> f64 {
-        let mut sorted = self.latencies.clone();
-        sorted.sort();
-        let last = sorted.len() - 1;
-        sorted[(last as f64 * at).round() as usize].as_secs_f64() * 1e3
-    }
-
     fn figures(&self) -> [f64; 9] {
         let rate = self.records as f64 / self.took.as_secs_f64();
-        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|at| self.quantile(at));
+        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|at| quantile(&self.latencies, at));
         [rate, p50, p99, max, self.trips, self.commands, self.bytes, self.per_session, self.per_record]
     }
 

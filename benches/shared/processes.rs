@@ -1,0 +1,62 @@
+//! Hooks as the clients start them: executables, of many sessions at once, on one machine.
+
+use std::path::Path;
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use crate::place::{Place, Session, Text};
+use crate::spawn::{self, Hook, Tools};
+
+/// What came of it.
+pub struct Processes {
+    /// From before each spawn until the process was gone.
+    pub took: Vec<Duration>,
+    /// How many of them gave up waiting for the server: what they could not record was recorded afterwards.
+    pub gave_up: usize,
+    /// All of it.
+    pub all: Duration,
+    /// The sessions, and how many messages each has.
+    pub sessions: Vec<(String, u64)>,
+}
+
+/// Lets `post-tool-use` record a new message of each of so many sessions again and again, for so long.
+pub fn run(url: &str, tenant: &str, at_once: usize, seconds: u64, dir: &Path) -> Processes {
+    let dir = dir.join(format!("processes-{at_once}"));
+    std::fs::create_dir(&dir).unwrap();
+    let hook = Tools::build(&dir).hook(Hook::PostToolUse);
+    let begin = |number: usize| {
+        let place = Place::new(&dir.join(number.to_string())).on_redis(url, tenant);
+        Session::numbered(number as u64, place)
+    };
+    let mut sessions: Vec<Session> = (0..at_once).map(begin).collect();
+    let started = Barrier::new(at_once + 1);
+    let (counts, all) = std::thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for session in &mut sessions {
+            let (hook, started) = (&hook, &started);
+            threads.push(scope.spawn(move || {
+                started.wait();
+                let (begun, mut took) = (Instant::now(), Vec::new());
+                while begun.elapsed() < Duration::from_secs(seconds) {
+                    session.append(1, Text::ToolCall);
+                    session.write_input("PostToolUse");
+                    took.push(spawn::time(hook, session));
+                }
+                took
+            }));
+        }
+        started.wait();
+        let begun = Instant::now();
+        let counts: Vec<Vec<Duration>> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        (counts, begun.elapsed())
+    });
+    let gave_up = sessions.iter().map(|session| session.journal().lines().count()).sum();
+    if gave_up > 0 {
+        // The store is asked again after a while.
+        std::thread::sleep(Duration::from_secs(6));
+        sessions.iter().for_each(Session::read_to_end);
+    }
+    let messages = sessions.iter().zip(&counts).map(|(s, took)| (s.id().to_owned(), took.len() as u64 + 1));
+    let sessions = messages.collect();
+    Processes { took: counts.into_iter().flatten().collect(), gave_up, all, sessions }
+}
