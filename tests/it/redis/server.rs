@@ -74,8 +74,9 @@ impl Options {
 
     /// Starts it; `None`, said loudly, where there is no Redis.
     pub fn start(self) -> Option<Server> {
-        if Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_err() {
-            skip("redis-server is not installed (Debian: redis-server)");
+        let program = program();
+        if Command::new(&program).arg("--version").stdout(Stdio::null()).status().is_err() {
+            skip(&format!("{program} is not installed (Debian has packages redis-server and valkey-server)"));
             return None;
         }
         let dir = TempDir::with_prefix("fusebox-redis-").unwrap();
@@ -88,7 +89,7 @@ impl Options {
                 return Some(server);
             }
         }
-        panic!("redis-server does not start: {}", fs::read_to_string(server.path("log")).unwrap_or_default())
+        panic!("{program} does not start: {}", fs::read_to_string(server.path("log")).unwrap_or_default())
     }
 }
 
@@ -214,7 +215,7 @@ impl Server {
         fs::write(self.path("redis.conf"), self.configuration()).unwrap();
         // It ends also where the test is killed. (More exactly: with the thread that starts it.)
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "redis-server"]);
+        command.args(["--pdeathsig", "KILL", &program()]);
         command.arg(self.path("redis.conf")).args(self.options.is_sentinel.then_some("--sentinel"));
         command.current_dir(self.dir.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -283,6 +284,11 @@ pub fn text(value: &Value) -> String {
         Value::ServerError(error) => format!("{} {}", error.code(), error.details().unwrap_or_default()),
         other => format!("{other:?}"),
     }
+}
+
+/// The server program: `FUSEBOX_TEST_REDIS_SERVER`, else `redis-server`. A server that does the same can stand in for it.
+fn program() -> String {
+    std::env::var("FUSEBOX_TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".into())
 }
 
 /// A port on loopback that nobody has.
