@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ pub struct Options {
     password: Option<String>,
     acl: Option<String>,
     tls: bool,
+    certificates: Option<PathBuf>,
     is_sentinel: bool,
 }
 
@@ -60,16 +62,22 @@ impl Options {
         self
     }
 
+    /// The same, with the certificates in a folder, which several servers can share.
+    pub fn tls_with(mut self, certificates: &Path) -> Self {
+        self.certificates = Some(certificates.to_owned());
+        self.tls()
+    }
+
     /// It copies another server.
     pub fn replica_of(self, server: &Server) -> Self {
-        let port = server.port;
+        let port = server.client_port();
         self.set("replicaof", &format!("127.0.0.1 {port}")).set("repl-diskless-sync-delay", "0")
     }
 
-    /// It runs as a sentinel that watches a server under the name `main`.
-    pub fn sentinel_of(mut self, server: &Server) -> Self {
+    /// It runs as a sentinel that watches a server, which it knows by this host, under the name `main`.
+    pub fn sentinel_of(mut self, server: &Server, host: &str) -> Self {
         self.is_sentinel = true;
-        self.set("sentinel monitor", &format!("main 127.0.0.1 {} 1", server.port))
+        self.set("sentinel monitor", &format!("main {host} {} 1", server.client_port()))
     }
 
     /// Starts it; `None`, said loudly, where there is no Redis.
@@ -102,6 +110,11 @@ impl Server {
     /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The port that others are told of: with TLS where it has that.
+    pub fn client_port(&self) -> u16 {
+        self.tls_port.unwrap_or(self.port)
     }
 
     /// Its address on loopback.
@@ -254,10 +267,13 @@ impl Server {
             lines.push(format!("aclfile {}", self.path("users.acl")));
         }
         if let Some(port) = self.tls_port {
-            Certificates::write(self.dir.path());
+            let dir = self.options.certificates.as_deref().unwrap_or_else(|| {
+                Certificates::write(self.dir.path());
+                self.dir.path()
+            });
             lines.push(format!("tls-port {port}"));
             for (name, file) in [("cert", "server.pem"), ("key", "server.key"), ("ca-cert", "ca.pem")] {
-                lines.push(format!("tls-{name}-file {}", self.path(file)));
+                lines.push(format!("tls-{name}-file {}", dir.join(file).display()));
             }
             lines.push("tls-auth-clients optional".into());
         }
