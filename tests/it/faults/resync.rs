@@ -6,7 +6,7 @@ use super::steps::EVENTS;
 use super::world::{Called, Ready, World};
 use crate::killed::At;
 
-/// System calls, each of which stops twice, after which a command that reads everything is over, about.
+/// Stops at system calls after which a command that reads everything is over, about.
 const MOST_STOPS: usize = 6000;
 
 impl World {
