@@ -214,10 +214,7 @@ pub fn rebuild(env: &Env, config: &Config, for_ms: Option<i64>, mut progress: im
     let started = Stopwatch::start();
     let Ok((mut store, _)) = opening::open(env, config, None) else { return };
     let Ok(epoch) = store.epoch() else { return };
-    if let Some(known) = env.state_dir().and_then(|dir| Installation::read(&dir)) {
-        // What a session held before is its history, and raises its limit.
-        let _ = store.install(known.installed_at);
-    }
+    tell_installation(env, &mut *store);
     // First, for a budget that was extended must not look used up.
     let ledger = env.state_dir().map(|dir| OperationLedger::of(&dir, config));
     let replayed = ledger.map(|ledger| ledger.replay(&mut *store, for_ms));
@@ -242,6 +239,14 @@ pub fn rebuild(env: &Env, config: &Config, for_ms: Option<i64>, mut progress: im
     // It may have been lost once more meanwhile.
     if filled && store.epoch().is_ok_and(|now| now == epoch) {
         let _ = store.set_rebuilding(false);
+    }
+}
+
+/// Tells a store when Fusebox was installed here, where it does not know: what a session held before is its history, and
+/// raises its limit. Who may only record may not, and goes on without.
+pub(super) fn tell_installation(env: &Env, store: &mut dyn Store) {
+    if let Some(known) = env.state_dir().and_then(|dir| Installation::read(&dir)) {
+        let _ = store.install(known.installed_at);
     }
 }
 

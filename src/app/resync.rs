@@ -69,6 +69,10 @@ pub fn resync(guard: &mut Guard, mut progress: impl FnMut(usize, usize)) -> Resu
     let ids: BTreeSet<String> = transcripts.keys().cloned().collect();
     let epoch = ask(guard, |store| store.epoch())?;
     let before = counted(guard, &ids)?;
+    ask(guard, |store| {
+        rebuild::tell_installation(env, store);
+        Ok(())
+    })?;
     // First, for a budget that was extended must not look used up.
     let ledger = env.state_dir().map(|dir| OperationLedger::of(&dir, &config));
     let replayed = match ledger {

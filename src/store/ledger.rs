@@ -146,7 +146,7 @@ impl<'a, R: Records> Ledger<'a, R> {
         }
         match earliest {
             Some(at) if settles => settle::settle(self, at),
-            _ => Ok(()),
+            _ => settle::settle_others(self),
         }
     }
 
@@ -216,7 +216,8 @@ impl<'a, R: Records> Ledger<'a, R> {
             self.records.join(&key, &new, &bearer.key, bearer.key == self.home)?;
         }
         if let Some(known) = &known {
-            if known.sessions.len() + strangers.len() > 1 {
+            // That another session holds it, too, changes nothing for the others.
+            if known.message != new && known.sessions.len() + strangers.len() > 1 {
                 self.shared.push((key, new.at));
             }
             let sessions: Vec<&str> = known.sessions.iter().map(String::as_str).collect();

@@ -18,14 +18,38 @@ pub fn settle<R: Records>(ledger: &mut Ledger<'_, R>, changed_at: Timestamp) -> 
     // What came into these files stands in no file of their forks, and is in their totals all the same.
     let home = ledger.home.clone();
     open.extend(ledger.records.forks_of(&home)?.into_iter().map(|fork| (fork, changed_at)));
+    settle_all(ledger, open)
+}
+
+/// Settles the other sessions in whose files something stands that changed here, where no total is of the ledger's session.
+pub fn settle_others<R: Records>(ledger: &mut Ledger<'_, R>) -> Result<()> {
+    let (mut open, home) = (BTreeMap::new(), ledger.home.clone());
+    open_holders(ledger, &home, &mut open)?;
+    settle_all(ledger, open)
+}
+
+fn settle_all<R: Records>(
+    ledger: &mut Ledger<'_, R>,
+    mut open: BTreeMap<R::Session, Timestamp>,
+) -> Result<()> {
     for _ in 0..MAX_SESSIONS {
         let Some((session, at)) = open.pop_first() else { break };
         ledger.within(session.clone(), |ledger| settle_session(ledger, at))?;
-        for (message, at) in ledger.take_shared() {
-            for other in ledger.records.settling_holders(&message, &session)? {
-                let earliest = open.entry(other).or_insert(at);
-                *earliest = at.min(*earliest);
-            }
+        open_holders(ledger, &session, &mut open)?;
+    }
+    Ok(())
+}
+
+/// The sessions besides this one whose totals may cover what changed are to be settled, too.
+fn open_holders<R: Records>(
+    ledger: &mut Ledger<'_, R>,
+    session: &R::Session,
+    open: &mut BTreeMap<R::Session, Timestamp>,
+) -> Result<()> {
+    for (message, at) in ledger.take_shared() {
+        for other in ledger.records.settling_holders(&message, session)? {
+            let earliest = open.entry(other).or_insert(at);
+            *earliest = at.min(*earliest);
         }
     }
     Ok(())

@@ -5,7 +5,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod addresses;
-mod certificates;
+pub mod certificates;
 mod cluster;
 mod failures;
 mod nodes;
@@ -13,6 +13,7 @@ mod proxy;
 mod scripts;
 mod server;
 mod tls;
+mod tls_nodes;
 pub mod users;
 mod wire;
 

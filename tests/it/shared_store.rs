@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::{Home, Ran, message};
+use crate::redis::certificates::Certificates;
 use crate::redis::{Cluster, Proxy, Server};
 
 const MONTH: &str = "[[budget]]\nname = \"user\"\nscope = \"user\"\nwindow = \"month\"\nlimit = 1000\nthresholds = [0.5, 1.0]\nwrap_up = 0\n";
@@ -81,8 +82,24 @@ fn a_server_that_forgets_the_script_is_taught_it() {
 #[test]
 fn of_a_cluster_the_right_node_is_asked_from_the_second_hook_on() {
     let Some(cluster) = Cluster::start() else { return };
+    node_is_remembered(&cluster, |other| other.url().replace("redis://", "redis+cluster://"));
+}
+
+#[test]
+fn of_a_cluster_with_tls_the_right_node_is_asked_from_the_second_hook_on() {
+    let certificates = tempfile::tempdir().unwrap();
+    Certificates::write(certificates.path());
+    let Some(cluster) = Cluster::start_with_tls(certificates.path()) else { return };
+    let ca = certificates.path().join("ca.pem");
+    node_is_remembered(&cluster, |other| {
+        format!("rediss+cluster://localhost:{}?ca={}", other.client_port(), ca.display())
+    });
+}
+
+/// By hooks whose address begins at a node that has not their keys.
+fn node_is_remembered(cluster: &Cluster, url: impl Fn(&Server) -> String) {
     let (owner, other) = cluster.owner_and_other("fusebox:{team}:d:epoch");
-    let home = sharing(&other.url().replace("redis://", "redis+cluster://"));
+    let home = sharing(&url(other));
     home.hook("SessionStart", "s", json!({"source": "startup"}));
     call(&home, "s", 0, 10);
     let asked = |server: &Server| -> u64 {

@@ -50,6 +50,17 @@ fn what_was_held_before_the_installation_stays_history_after_a_flush() {
 }
 
 #[test]
+fn who_reads_everything_again_says_when_fusebox_was_installed() {
+    let Some((server, [home])) = homes() else { return };
+    home.append(&home.transcript("s"), &[message(1, 100, 10)]);
+    assert_eq!(home.fusebox(&["init"]).code, 0);
+    assert!(home.hook("PostToolUse", "s", json!({})).is_silent());
+    server.command(&["FLUSHALL"]);
+    assert_eq!(home.fusebox(&["resync"]).code, 0);
+    assert_eq!(budget(&home.status("s"), "session")["history"], 110);
+}
+
+#[test]
 fn a_session_whose_cache_is_lost_is_found_by_its_transcript() {
     let Some((_server, [home])) = homes() else { return };
     works(&home, "s", 1);

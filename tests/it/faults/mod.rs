@@ -18,6 +18,7 @@ mod found;
 mod found_shared;
 mod hung;
 mod namespace;
+mod resync;
 mod shared;
 mod steps;
 mod world;

@@ -74,7 +74,7 @@ on_limit = "warn"
 "#;
 
 /// How often each step comes.
-pub const SHARED_STEPS: [(u64, Step); 21] = [
+pub const SHARED_STEPS: [(u64, Step); 22] = [
     (24, World::respond),
     (24, World::call),
     (9, World::call_killed),
@@ -96,6 +96,7 @@ pub const SHARED_STEPS: [(u64, Step); 21] = [
     (5, World::decide),
     (3, World::move_clock),
     (2, World::ask),
+    (3, World::resync),
 ];
 
 /// The server, and what may happen to it.

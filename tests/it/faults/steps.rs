@@ -39,7 +39,8 @@ const STEPS: [(u64, Step); 20] = [
     (2, World::ask),
 ];
 
-const EVENTS: [(u64, &str); 8] = [
+/// What hooks are called for, and how often.
+pub const EVENTS: [(u64, &str); 8] = [
     (25, "PreToolUse"),
     (30, "PostToolUse"),
     (5, "PostToolUseFailure"),

@@ -324,9 +324,7 @@ impl World {
         arguments: &[&str],
         kill: Option<At>,
     ) -> (Option<i32>, String, String) {
-        let mut command = self.command("fusebox", machine, None);
-        // A person waits longer than a hook does.
-        command.args(arguments).env("FUSEBOX_STORE_REDIS_TIMEOUT_MS", "1000");
+        let mut command = self.person(machine, arguments);
         match kill {
             Some(at) => {
                 let killed = run_killed_at(command, b"", at);
@@ -337,6 +335,13 @@ impl World {
                 (Some(ran.code), ran.stdout, ran.stderr)
             }
         }
+    }
+
+    /// `fusebox` with arguments, as a person on a machine would start it: who waits longer than a hook does.
+    pub fn person(&self, machine: usize, arguments: &[&str]) -> Command {
+        let mut command = self.command("fusebox", machine, None);
+        command.args(arguments).env("FUSEBOX_STORE_REDIS_TIMEOUT_MS", "1000");
+        command
     }
 
     /// Where the database is.

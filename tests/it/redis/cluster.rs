@@ -1,5 +1,7 @@
 //! A cluster of three nodes, each with a third of the slots.
 
+use std::path::Path;
+
 use super::{Options, Server, free_port, text};
 
 /// The slots of all keys.
@@ -14,10 +16,18 @@ pub struct Cluster {
 impl Cluster {
     /// Starts one; `None`, said loudly, where there is no Redis.
     pub fn start() -> Option<Self> {
+        Self::start_with(&Options::default())
+    }
+
+    /// Starts one of nodes that speak TLS, among each other, too; the certificates lie in a folder.
+    pub fn start_with_tls(certificates: &Path) -> Option<Self> {
+        Self::start_with(&Options::default().tls_with(certificates).set("tls-cluster", "yes"))
+    }
+
+    fn start_with(options: &Options) -> Option<Self> {
         let node = || {
-            let options = Options::default()
-                .set("cluster-enabled", "yes")
-                .set("cluster-port", &free_port().to_string());
+            let options =
+                options.clone().set("cluster-enabled", "yes").set("cluster-port", &free_port().to_string());
             options.set("cluster-node-timeout", "5000").start()
         };
         let nodes = [node()?, node()?, node()?];
@@ -30,7 +40,7 @@ impl Cluster {
         }
         for server in &nodes[1..] {
             let bus = server.text(&["CONFIG", "GET", "cluster-port"]).lines().last().unwrap().to_owned();
-            let port = server.port().to_string();
+            let port = server.client_port().to_string();
             assert_eq!(nodes[0].text(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]), "OK");
         }
         for server in &nodes {

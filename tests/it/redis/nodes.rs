@@ -74,7 +74,7 @@ fn sentinels_know_the_master_also_after_it_changed() {
     let Some(first) = Server::start() else { return };
     let Some(second) = Options::default().replica_of(&first).start() else { return };
     second.wait_for(&["INFO", "replication"], |info| info.contains("master_link_status:up"));
-    let Some(sentinel) = Options::default().sentinel_of(&first).start() else { return };
+    let Some(sentinel) = Options::default().sentinel_of(&first, "127.0.0.1").start() else { return };
     // It looks around every ten seconds otherwise.
     let brisk = ["INFO-PERIOD", "100", "PING-PERIOD", "100", "ASK-PERIOD", "100", "PUBLISH-PERIOD", "100"];
     sentinel.command(&[&["SENTINEL", "DEBUG"][..], &brisk].concat());

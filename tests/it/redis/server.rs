@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ pub struct Options {
     password: Option<String>,
     acl: Option<String>,
     tls: bool,
+    certificates: Option<PathBuf>,
     is_sentinel: bool,
 }
 
@@ -60,22 +62,29 @@ impl Options {
         self
     }
 
+    /// The same, with the certificates in a folder, which several servers can share.
+    pub fn tls_with(mut self, certificates: &Path) -> Self {
+        self.certificates = Some(certificates.to_owned());
+        self.tls()
+    }
+
     /// It copies another server.
     pub fn replica_of(self, server: &Server) -> Self {
-        let port = server.port;
+        let port = server.client_port();
         self.set("replicaof", &format!("127.0.0.1 {port}")).set("repl-diskless-sync-delay", "0")
     }
 
-    /// It runs as a sentinel that watches a server under the name `main`.
-    pub fn sentinel_of(mut self, server: &Server) -> Self {
+    /// It runs as a sentinel that watches a server, which it knows by this host, under the name `main`.
+    pub fn sentinel_of(mut self, server: &Server, host: &str) -> Self {
         self.is_sentinel = true;
-        self.set("sentinel monitor", &format!("main 127.0.0.1 {} 1", server.port))
+        self.set("sentinel monitor", &format!("main {host} {} 1", server.client_port()))
     }
 
     /// Starts it; `None`, said loudly, where there is no Redis.
     pub fn start(self) -> Option<Server> {
-        if Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_err() {
-            skip("redis-server is not installed (Debian: redis-server)");
+        let program = program();
+        if Command::new(&program).arg("--version").stdout(Stdio::null()).status().is_err() {
+            skip(&format!("{program} is not installed (Debian has packages redis-server and valkey-server)"));
             return None;
         }
         let dir = TempDir::with_prefix("fusebox-redis-").unwrap();
@@ -88,7 +97,7 @@ impl Options {
                 return Some(server);
             }
         }
-        panic!("redis-server does not start: {}", fs::read_to_string(server.path("log")).unwrap_or_default())
+        panic!("{program} does not start: {}", fs::read_to_string(server.path("log")).unwrap_or_default())
     }
 }
 
@@ -101,6 +110,11 @@ impl Server {
     /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The port that others are told of: with TLS where it has that.
+    pub fn client_port(&self) -> u16 {
+        self.tls_port.unwrap_or(self.port)
     }
 
     /// Its address on loopback.
@@ -214,7 +228,7 @@ impl Server {
         fs::write(self.path("redis.conf"), self.configuration()).unwrap();
         // It ends also where the test is killed. (More exactly: with the thread that starts it.)
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "redis-server"]);
+        command.args(["--pdeathsig", "KILL", &program()]);
         command.arg(self.path("redis.conf")).args(self.options.is_sentinel.then_some("--sentinel"));
         command.current_dir(self.dir.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -253,10 +267,13 @@ impl Server {
             lines.push(format!("aclfile {}", self.path("users.acl")));
         }
         if let Some(port) = self.tls_port {
-            Certificates::write(self.dir.path());
+            let dir = self.options.certificates.as_deref().unwrap_or_else(|| {
+                Certificates::write(self.dir.path());
+                self.dir.path()
+            });
             lines.push(format!("tls-port {port}"));
             for (name, file) in [("cert", "server.pem"), ("key", "server.key"), ("ca-cert", "ca.pem")] {
-                lines.push(format!("tls-{name}-file {}", self.path(file)));
+                lines.push(format!("tls-{name}-file {}", dir.join(file).display()));
             }
             lines.push("tls-auth-clients optional".into());
         }
@@ -283,6 +300,11 @@ pub fn text(value: &Value) -> String {
         Value::ServerError(error) => format!("{} {}", error.code(), error.details().unwrap_or_default()),
         other => format!("{other:?}"),
     }
+}
+
+/// The server program: `FUSEBOX_TEST_REDIS_SERVER`, else `redis-server`. A server that does the same can stand in for it.
+fn program() -> String {
+    std::env::var("FUSEBOX_TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".into())
 }
 
 /// A port on loopback that nobody has.

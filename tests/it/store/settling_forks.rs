@@ -14,7 +14,10 @@ conformance!(
     compactions_in_both_branches_come_to_both_totals,
     a_rest_of_the_origin_is_not_the_forks_again,
     a_forks_total_holds_its_origins_subagents,
+    a_forks_total_holds_what_came_after_its_point_in_its_origin,
     a_total_of_the_origin_reaches_the_fork_of_a_fork,
+    what_a_fork_read_more_of_is_no_rest_of_its_origin,
+    so_is_what_a_copy_without_its_origins_name_read_more_of,
 );
 
 /// What stands in the files of these sessions, all of it in each.
@@ -105,6 +108,20 @@ fn a_forks_total_holds_its_origins_subagents(backend: &dyn Backend) {
     check(backend, &told, &truths, usage(170, 17, 0));
 }
 
+fn a_forks_total_holds_what_came_after_its_point_in_its_origin(backend: &dyn Backend) {
+    let mut told = in_files_of(&["p", "f"], [line("a", 1, usage(100, 10, 0))]);
+    told.extend([
+        origin("f", "p"),
+        // After the point that the fork begins at, and before it was made.
+        of("p", line("b", 2, usage(50, 5, 0))),
+        ("p", total(1, usage(160, 16, 1), second(2), None)),
+        of("f", line("x", 31, usage(20, 2, 0))),
+        ("f", total(1, usage(180, 18, 1), second(31), None)),
+    ]);
+    let truths = [("p", usage(160, 16, 1), 0), ("f", usage(130, 13, 1), 0)];
+    check(backend, &told, &truths, usage(180, 18, 1));
+}
+
 fn a_total_of_the_origin_reaches_the_fork_of_a_fork(backend: &dyn Backend) {
     let copied = [line("a", 1, usage(100, 10, 0)), compaction("c1", second(2), 110)];
     let mut told = in_files_of(&["p", "f", "g"], copied);
@@ -118,4 +135,25 @@ fn a_total_of_the_origin_reaches_the_fork_of_a_fork(backend: &dyn Backend) {
     let truths =
         [("p", usage(4100, 310, 70), 0), ("f", usage(4120, 312, 70), 0), ("g", usage(4101, 311, 71), 0)];
     check(backend, &told, &truths, usage(4121, 313, 71));
+}
+
+/// A response that stands in both, whole in the files of `f` only, and a total of `p`.
+fn read_more_of_in_f() -> Vec<Told> {
+    vec![
+        of("p", line("a", 1, usage(100, 10, 0))),
+        ("p", total(1, usage(130, 30, 3), second(1), None)),
+        of("f", line("a", 1, usage(100, 25, 0))),
+    ]
+}
+
+fn what_a_fork_read_more_of_is_no_rest_of_its_origin(backend: &dyn Backend) {
+    let mut told = read_more_of_in_f();
+    told.push(origin("f", "p"));
+    let truths = [("p", usage(130, 30, 3), 0), ("f", usage(100, 25, 0), 0)];
+    check(backend, &told, &truths, usage(130, 30, 3));
+}
+
+fn so_is_what_a_copy_without_its_origins_name_read_more_of(backend: &dyn Backend) {
+    let truths = [("p", usage(130, 30, 3), 0), ("f", usage(100, 25, 0), 0)];
+    check(backend, &read_more_of_in_f(), &truths, usage(130, 30, 3));
 }

@@ -94,9 +94,7 @@ impl Failure {
             "NOAUTH" | "WRONGPASS" => Self::Auth { server, problem },
             "ERR" if is_about_login(detail) => Self::Auth { server, problem },
             "NOPERM" | "DENIED" => Self::Denied { server, problem },
-            "ERR" if detail.starts_with("The user executing the script can't") => {
-                Self::Denied { server, problem }
-            }
+            "ERR" if is_denied_to_script(detail) => Self::Denied { server, problem },
             "READONLY" => Self::ReadOnly { server },
             "OOM" | "MISCONF" => Self::Full { server, problem },
             "LOADING" | "BUSY" | "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "NOREPLICAS" => {
@@ -111,6 +109,14 @@ impl Failure {
         }
     }
 }
+
+/// What a script may not call has the general code, too: Redis 7.0, and later ones and Valkey, each in words of its own.
+fn is_denied_to_script(detail: &str) -> bool {
+    detail.starts_with("The user executing the script can't") || detail.starts_with(DENIED_TO_SCRIPT)
+}
+
+/// What such an answer begins with since Redis 7.2.
+const DENIED_TO_SCRIPT: &str = "ACL failure in script: ";
 
 /// A server without users, or before 6.0, says so with the general code.
 fn is_about_login(detail: &str) -> bool {
@@ -137,6 +143,7 @@ fn inner_error<'a>(code: &'a str, detail: &'a str) -> (&'a str, &'a str) {
 
 /// What the server says, without the arguments that it repeats.
 fn without_values(detail: &str) -> String {
+    let detail = detail.strip_prefix(DENIED_TO_SCRIPT).unwrap_or(detail);
     let end =
         [", with args beginning", " script: ", "\n", "\r"].iter().filter_map(|end| detail.find(end)).min();
     let detail = detail[..end.unwrap_or(detail.len())].trim_end_matches(['.', ' ']);

@@ -1,0 +1,139 @@
+//! TLS with clusters and sentinels: whoever is sent on goes on with TLS, and believes nobody by another name.
+
+use fusebox::store::redis::address::Address;
+use fusebox::store::redis::connection::{Connection, Failure, Script};
+use redis::Value;
+use tempfile::TempDir;
+
+use super::certificates::Certificates;
+use super::{Cluster, LIMITS, Options, Server, failure};
+
+const COUNT: &str = "return redis.call('INCR', KEYS[1])";
+
+/// A folder of certificates for these hosts, and what an address says to trust them.
+fn certificates(hosts: &[&str]) -> (TempDir, String) {
+    let dir = TempDir::with_prefix("fusebox-tls-").unwrap();
+    Certificates::write_for(dir.path(), hosts);
+    let trusting = format!("?ca={}", dir.path().join("ca.pem").display());
+    (dir, trusting)
+}
+
+fn is_not_believed(failed: &Failure, server: &str) {
+    let Failure::Garbage { server: found, problem } = failed else { panic!("{failed:?}") };
+    assert_eq!(found, server);
+    assert!(problem.contains("certificate"), "{problem}");
+}
+
+#[test]
+fn a_cluster_sends_on_to_a_node_with_tls() {
+    let (dir, trusting) = certificates(&["localhost", "127.0.0.1"]);
+    let Some(cluster) = Cluster::start_with_tls(dir.path()) else { return };
+    let script = Script::new(COUNT);
+    let (owner, other) = cluster.owner_and_other("{tag}n");
+    let url = format!("rediss+cluster://localhost:{}{trusting}", other.client_port());
+    let address = Address::parse(&url).unwrap();
+    let mut connection = Connection::open(&address, LIMITS).unwrap();
+    assert_eq!(connection.run(&script, &[b"{tag}n"], &[]), Ok(Value::Int(1)));
+    let node = connection.moved_to().expect("it was sent on");
+    assert_eq!(node, format!("127.0.0.1:{}", owner.client_port()));
+    let address = address.with_node(&node);
+    let mut connection = Connection::open(&address, LIMITS).unwrap();
+    assert_eq!(connection.run(&script, &[b"{tag}n"], &[]), Ok(Value::Int(2)));
+    assert_eq!(connection.moved_to(), None);
+
+    // While the slot moves, too.
+    let slot = owner.text(&["CLUSTER", "KEYSLOT", "{tag}"]);
+    let (from, to) = (owner.text(&["CLUSTER", "MYID"]), other.text(&["CLUSTER", "MYID"]));
+    other.command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from]);
+    owner.command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to]);
+    let mut connection = Connection::open(&address, LIMITS).unwrap();
+    assert_eq!(connection.run(&script, &[b"{tag}new"], &[]), Ok(Value::Int(1)));
+    assert_eq!(other.text(&["CLUSTER", "COUNTKEYSINSLOT", &slot]), "1");
+}
+
+#[test]
+fn a_node_must_be_called_what_its_certificate_says() {
+    let (dir, trusting) = certificates(&["localhost"]);
+    let Some(cluster) = Cluster::start_with_tls(dir.path()) else { return };
+    let script = Script::new(COUNT);
+    let (owner, other) = cluster.owner_and_other("n");
+    let url = format!("rediss+cluster://localhost:{}{trusting}", other.client_port());
+    // It calls its nodes by their IP addresses.
+    let failed = failure(&url, LIMITS);
+    is_not_believed(&failed, &format!("127.0.0.1:{}", owner.client_port()));
+
+    for node in &cluster.nodes {
+        node.command(&["CONFIG", "SET", "cluster-announce-hostname", "localhost"]);
+        node.command(&["CONFIG", "SET", "cluster-preferred-endpoint-type", "hostname"]);
+    }
+    let port = owner.client_port();
+    let named = format!("localhost:{port}");
+    other.wait_for(&["CLUSTER", "SLOTS"], |slots| slots.matches("localhost").count() >= 3);
+    let address = Address::parse(&url).unwrap();
+    let mut connection = Connection::open(&address, LIMITS).unwrap();
+    assert_eq!(connection.run(&script, &[b"n"], &[]), Ok(Value::Int(1)));
+    assert_eq!(connection.moved_to(), Some(named.clone()));
+    let mut connection = Connection::open(&address.with_node(&named), LIMITS).unwrap();
+    assert_eq!(connection.run(&script, &[b"n"], &[]), Ok(Value::Int(2)));
+    // What is remembered is believed no more than what is configured.
+    let mut connection = Connection::open(&address.with_node(&format!("127.0.0.1:{port}")), LIMITS).unwrap();
+    assert_eq!(connection.run(&script, &[b"n"], &[]), Ok(Value::Int(3)));
+    assert_eq!(connection.moved_to(), Some(named));
+}
+
+/// A master, its replica, and a sentinel that knows them by this host.
+fn watched(dir: &TempDir, host: &str) -> Option<[Server; 3]> {
+    let options = || Options::default().tls_with(dir.path()).set("tls-replication", "yes");
+    let first = options().start()?;
+    let second = options().replica_of(&first).start()?;
+    second.wait_for(&["INFO", "replication"], |info| info.contains("master_link_status:up"));
+    let named = options().set("sentinel resolve-hostnames", "yes").set("sentinel announce-hostnames", "yes");
+    let sentinel = named.sentinel_of(&first, host).start()?;
+    Some([first, second, sentinel])
+}
+
+#[test]
+fn sentinels_and_masters_speak_tls() {
+    let (dir, trusting) = certificates(&["localhost", "127.0.0.1"]);
+    let Some([first, second, sentinel]) = watched(&dir, "127.0.0.1") else { return };
+    // It looks around every ten seconds otherwise.
+    let brisk = ["INFO-PERIOD", "100", "PING-PERIOD", "100", "ASK-PERIOD", "100", "PUBLISH-PERIOD", "100"];
+    sentinel.command(&[&["SENTINEL", "DEBUG"][..], &brisk].concat());
+    let url = format!("rediss+sentinel://localhost:{}/main{trusting}", sentinel.client_port());
+    let address = Address::parse(&url).unwrap();
+    let script = Script::new(COUNT);
+    let mut connection = Connection::open(&address, LIMITS).unwrap();
+    assert_eq!(connection.run(&script, &[b"n"], &[]), Ok(Value::Int(1)));
+    let node = connection.moved_to().expect("the master");
+    assert_eq!(node, format!("127.0.0.1:{}", first.client_port()));
+
+    second.wait_for(&["GET", "n"], |value| value == "1");
+    sentinel.wait_for(&["SENTINEL", "REPLICAS", "main"], |replicas| replicas.contains("127.0.0.1"));
+    sentinel.wait_for(&["SENTINEL", "FAILOVER", "main"], |answer| answer == "OK");
+    let port = second.client_port().to_string();
+    sentinel.wait_for(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"], |answer| answer.ends_with(&port));
+    first.wait_for(&["ROLE"], |role| role.starts_with("slave"));
+    let mut remembering = Connection::open(&address.with_node(&node), LIMITS).unwrap();
+    assert_eq!(remembering.run(&script, &[b"n"], &[]), Ok(Value::Int(2)));
+    assert_eq!(remembering.moved_to(), Some(format!("127.0.0.1:{port}")));
+}
+
+#[test]
+fn a_master_must_be_called_what_its_certificate_says() {
+    let (dir, trusting) = certificates(&["localhost"]);
+    for (host, is_believed) in [("127.0.0.1", false), ("localhost", true)] {
+        let Some([first, _second, sentinel]) = watched(&dir, host) else { return };
+        let url = format!("rediss+sentinel://localhost:{}/main{trusting}", sentinel.client_port());
+        let named = format!("{host}:{}", first.client_port());
+        match Connection::open(&Address::parse(&url).unwrap(), LIMITS) {
+            Err(failed) => {
+                assert!(!is_believed, "{failed:?}");
+                is_not_believed(&failed, &named);
+            }
+            Ok(mut connection) => {
+                assert_eq!(connection.command(&redis::cmd("DBSIZE")), Ok(Value::Int(0)));
+                assert_eq!((is_believed, connection.moved_to()), (true, Some(named)));
+            }
+        }
+    }
+}
