@@ -229,7 +229,7 @@ end
 
 -- The session was seen, and this was a batch of it.
 local session, live_key, sessions_key, seen = take(), take(), take(), number()
-local sequence = 0
+local sequence, own = 0, 0
 if session ~= '' then
   local known = call('HMGET', live_key, 'seen', 'ended', 'complete')
   local last = known[1] and tonumber(known[1])
@@ -244,8 +244,10 @@ if session ~= '' then
   end
   sequence = call('HINCRBY', live_key, 'sequence', 1)
   if sequence == 1 then call('EXPIRE', live_key, ttl) end
+  -- A machine knows of its own batches only whether they are there: others' make up the number.
+  own = call('HINCRBY', live_key, 'sequence:' .. machine, 1)
 end
 
 local states = {}
 for i, counter in ipairs(counters) do states[i] = { counter.before, counter.after } end
-return { 'done', states, alerts, events, sequence }
+return { 'done', states, alerts, events, sequence, own }
