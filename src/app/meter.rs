@@ -14,7 +14,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::verdict::Sizes;
 use crate::env::Stopwatch;
 use crate::store::session_cache::SessionCache;
-use crate::store::{Applied, Batch, Observed, Session, Watch};
+use crate::store::{Applied, Batch, Observed, Own, Session, Watch};
 use crate::transcript::Fact;
 use crate::transcript::cursor::Position;
 
@@ -158,7 +158,9 @@ impl Guard<'_> {
             // copy, a log that lost its end): it does not know all of this session.
             if !lost
                 && !self.cache.epoch.is_empty()
-                && (applied.epoch != self.cache.epoch || applied.sequence <= self.cache.sequence)
+                && (applied.epoch != self.cache.epoch
+                    || applied.sequence <= self.cache.sequence
+                    || applied.own.lacks(&self.cache.own.next()))
             {
                 let Some(epoch) = self.note_loss(&applied.epoch) else {
                     // Whoever comes next finds the same.
@@ -167,7 +169,7 @@ impl Guard<'_> {
                 self.update(|cache| {
                     // Not removed: what a parallel hook knows of the old store must not count as further on.
                     cache.positions.values_mut().for_each(Position::restart);
-                    (cache.epoch, cache.sequence) = (epoch, applied.sequence);
+                    (cache.epoch, cache.sequence, cache.own) = (epoch, applied.sequence, applied.own);
                 });
                 (read, lost, answered) = (0, true, Some(applied.states));
                 continue;
@@ -208,9 +210,10 @@ impl Guard<'_> {
         self.update(|cache| {
             if cache.epoch != applied.epoch {
                 cache.positions.clear();
-                cache.sequence = 0;
+                (cache.sequence, cache.own) = (0, Own::default());
                 cache.epoch = applied.epoch;
             }
+            cache.own.learn(applied.own);
             advance(&mut cache.positions, positions);
             cache.counted = None;
             learned.note_in(cache);

@@ -127,11 +127,14 @@ fn note_loss(store: &mut dyn Store, epoch: &str, is_known: bool) -> crate::store
 /// The store cannot be used.
 pub fn look_for_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<()> {
     let epoch = store.epoch()?;
-    let sequences = store.sequences()?;
+    let (sequences, own) = (store.sequences()?, store.own_batches()?);
     let of_session = |cache: &SessionCache| cache.session.transcript.is_some() && !cache.epoch.is_empty();
     for cache in CacheFile::all(&env.cache_dir()).iter().filter_map(CacheFile::read).filter(of_session) {
         let is_known = cache.epoch == epoch;
-        if !is_known || sequences.get(&cache.session.id).is_none_or(|known| *known < cache.sequence) {
+        let id = &cache.session.id;
+        let is_behind = sequences.get(id).is_none_or(|known| *known < cache.sequence)
+            || own.get(id).is_some_and(|known| known.lacks(&cache.own));
+        if !is_known || is_behind {
             note_loss(store, &epoch, is_known)?;
             break;
         }

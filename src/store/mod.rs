@@ -5,6 +5,7 @@
 
 pub mod counted;
 mod ledger;
+mod own;
 pub mod redis;
 pub mod session_cache;
 mod settle;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::own::Own;
 use self::redis::connection::Failure;
 use crate::domain::alert::{Acknowledgement, AlertRecord, BudgetAlert};
 use crate::domain::breaker::circuit::{CircuitBreaker, Seen, Trip};
@@ -238,6 +240,8 @@ pub struct Applied {
     pub epoch: String,
     /// How many batches of this session the store recorded, this one included: orders what parallel hooks were told.
     pub sequence: u64,
+    /// How many of them this machine recorded.
+    pub own: Own,
 }
 
 /// What a session used in all.
@@ -389,6 +393,14 @@ pub trait Store {
     /// # Errors
     /// The store cannot be read.
     fn sequences(&mut self) -> Result<HashMap<String, u64>>;
+
+    /// How many batches of each session this machine recorded, where there are others (see [`Applied::own`]).
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn own_batches(&mut self) -> Result<HashMap<String, Own>> {
+        Ok(HashMap::new())
+    }
 
     /// Operations on a budget, oldest first; all of them without a name.
     ///

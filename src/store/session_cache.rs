@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Session;
 use super::counted::Counted;
+use super::{Own, Session};
 use crate::config::{Config, Stamp};
 use crate::domain::breaker::circuit::{CircuitBreaker, Phase};
 use crate::domain::breaker::history::CallHistory;
@@ -74,6 +74,8 @@ pub struct SessionCache {
     pub epoch: String,
     /// Number of the batch that `states` answers.
     pub sequence: u64,
+    /// The most batches of this machine that the store answered to have.
+    pub own: Own,
     /// Until when the store, which did not answer, is not asked again: each hook would wait for it anew.
     pub store_asleep_until: Option<Timestamp>,
     /// What hooks counted by themselves, while the store is out of reach.

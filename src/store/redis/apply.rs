@@ -18,7 +18,7 @@ use crate::domain::throttle::Crowded;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 use crate::store::ledger::{Changes, Counts, Ledger, Records, Specs, amount, family, moved};
-use crate::store::{Applied, Batch, CLAIM_MS, Result, StoreError, Watch, standing};
+use crate::store::{Applied, Batch, CLAIM_MS, Own, Result, StoreError, Watch, standing};
 
 /// How often a step is made again: each time somebody else's was done.
 pub(super) const ROUNDS: usize = 200;
@@ -78,7 +78,8 @@ impl RedisStore {
             events.extend(serde_json::from_str::<Event>(text).map(|event| Event { id: *id, ..event }));
         }
         let (circuit, crowded, epoch) = (outcome.circuit, outcome.crowded, outcome.epoch);
-        Ok(Applied { states, alerts, events, circuit, crowded, epoch, sequence: done.sequence })
+        let own = Own { machine: self.machine_name().to_owned(), batches: done.own };
+        Ok(Applied { states, alerts, events, circuit, crowded, epoch, sequence: done.sequence, own })
     }
 
     /// Where budgets stand, without recording anything.
@@ -99,9 +100,8 @@ impl RedisStore {
             let (plan, after) = workspace.finish()?;
             let id = batch.map_or("", |batch| &batch.session.id);
             let mut frame = self.frame(id, now, refreshes);
-            if !plan.claim_alerts.is_empty() {
-                let name = || self.machine.name();
-                frame.machine = self.memory.machine(name).to_owned();
+            if batch.is_some() {
+                frame.machine = self.machine_name().to_owned();
             }
             match self.link.transact(&self.keys, &plan, &frame)? {
                 Reply::Done(done) => {

@@ -31,7 +31,7 @@ use self::link::Link;
 use self::memory::Memory;
 use self::plan::Plan;
 use super::{
-    Applied, Batch, CircuitRow, ClientProcess, Result, Session, SessionRow, SessionTotal, Store, Watch,
+    Applied, Batch, CircuitRow, ClientProcess, Own, Result, Session, SessionRow, SessionTotal, Store, Watch,
 };
 use crate::domain::alert::{Acknowledgement, AlertRecord};
 use crate::domain::breaker::circuit::Trip;
@@ -104,6 +104,11 @@ impl RedisStore {
         let (keys, memory) = (Keys::of(&tenant), Memory::of(memory));
         let link = Link::new(address, limits, memory.node.clone());
         Self { keys, link, memory, machine, claimed: BTreeMap::new() }
+    }
+
+    /// What this machine is called: it need not be asked twice.
+    fn machine_name(&mut self) -> &str {
+        self.memory.machine(|| self.machine.name())
     }
 
     /// Keeps what the next hook of the session will want to know.
@@ -244,6 +249,10 @@ impl Store for RedisStore {
 
     fn sequences(&mut self) -> Result<HashMap<String, u64>> {
         self.sequences_of_all()
+    }
+
+    fn own_batches(&mut self) -> Result<HashMap<String, Own>> {
+        self.own_batches_of_all()
     }
 
     fn operations(&mut self, budget: Option<&str>) -> Result<Vec<Operation>> {

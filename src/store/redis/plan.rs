@@ -87,7 +87,7 @@ pub struct Frame {
     pub refreshes: bool,
     /// Until when what is claimed is claimed, and the latest end of a claim that can be believed.
     pub claim: (i64, i64),
-    /// The machine that claims.
+    /// The machine that records.
     pub machine: String,
     /// Keys: all alerts, those not shown, their last number, what their names begin with.
     pub alerts: [String; 4],
@@ -123,6 +123,8 @@ pub struct Done {
     pub events: Vec<(i64, String)>,
     /// How many batches of the session were recorded, this one included.
     pub sequence: u64,
+    /// How many of them this machine recorded.
+    pub own: u64,
 }
 
 impl Plan {
@@ -207,9 +209,12 @@ impl Reply {
                     Ok((parsed(&id)?, event))
                 };
                 let events = next()?.into_iter().map(event).collect::<Result<_>>()?;
-                let sequence = parts.next().map_or(Ok(0), number)?;
-                let sequence = u64::try_from(sequence).unwrap_or(0);
-                Ok(Self::Done(Done { counters, alerts, events, sequence }))
+                let mut batches = || -> Result<u64> {
+                    let number = parts.next().map_or(Ok(0), number)?;
+                    Ok(u64::try_from(number).unwrap_or(0))
+                };
+                let (sequence, own) = (batches()?, batches()?);
+                Ok(Self::Done(Done { counters, alerts, events, sequence, own }))
             }
             other => Err(damaged(other)),
         }

@@ -12,7 +12,7 @@ use super::{KEPT_S, RedisStore, plan};
 use crate::domain::budget::Scope;
 use crate::domain::time::Timestamp;
 use crate::store::ledger::amount;
-use crate::store::{ClientProcess, Result, Session, SessionRow, SessionTotal, StoreError};
+use crate::store::{ClientProcess, Own, Result, Session, SessionRow, SessionTotal, StoreError};
 
 impl RedisStore {
     /// The ids of all sessions, last seen first.
@@ -126,6 +126,19 @@ impl RedisStore {
         for (id, answer) in ids.into_iter().zip(answers) {
             let sequence = plan::bytes(answer)?.and_then(|text| String::from_utf8(text).ok()?.parse().ok());
             all.insert(id, sequence.unwrap_or(0));
+        }
+        Ok(all)
+    }
+
+    pub(super) fn own_batches_of_all(&mut self) -> Result<HashMap<String, Own>> {
+        let (ids, machine) = (self.session_ids()?, self.machine.name());
+        let field = format!("sequence:{machine}");
+        let commands: Vec<_> = ids.iter().map(|id| command(&["HGET", &self.keys.live(id), &field])).collect();
+        let mut all = HashMap::new();
+        for (id, answer) in ids.iter().zip(self.in_turn(&commands)?) {
+            let batches = plan::bytes(answer)?.and_then(|text| String::from_utf8(text).ok()?.parse().ok());
+            let (machine, batches) = (machine.clone(), batches.unwrap_or(0));
+            all.insert(id.clone(), Own { machine, batches });
         }
         Ok(all)
     }

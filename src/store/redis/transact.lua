@@ -266,7 +266,7 @@ for _, id in ipairs(mine) do
   end
 end
 
-local sequence = 0
+local sequence, own = 0, 0
 if session ~= '' then
   if is_seen then
     call('HSET', live_key, 'seen', string.format('%.0f', math.max(last or seen, seen)))
@@ -277,8 +277,10 @@ if session ~= '' then
   end
   sequence = call('HINCRBY', live_key, 'sequence', 1)
   if sequence == 1 then call('EXPIRE', live_key, ttl) end
+  -- A machine knows of its own batches only whether they are there: others' make up the number.
+  own = call('HINCRBY', live_key, 'sequence:' .. machine, 1)
 end
 
 local states = {}
 for i, counter in ipairs(counters) do states[i] = { counter.before, counter.after } end
-return { 'done', states, claims, events, sequence }
+return { 'done', states, claims, events, sequence, own }

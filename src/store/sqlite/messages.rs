@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::super::ledger::{Bearer, Known, Ledger, Records, counts};
-use super::super::{Applied, Batch, Result, StoreError, Watch, standing};
+use super::super::{Applied, Batch, Own, Result, StoreError, Watch, standing};
 use super::counters::{self, AMOUNT};
 use super::standings::OfSession;
 use super::{alerts, events, meta, operations, sessions, totals};
@@ -57,7 +57,7 @@ pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
         events = events::claim(db, &batch.session.id, seen.agent, batch.now)?;
     }
     let sequence = sessions::advance(db, &session)?;
-    Ok(Applied { states, alerts, events, circuit, crowded, epoch: meta.epoch, sequence })
+    Ok(Applied { states, alerts, events, circuit, crowded, epoch: meta.epoch, sequence, own: Own::default() })
 }
 
 /// The tables of messages and of what is known of sessions, as the ledger sees them.

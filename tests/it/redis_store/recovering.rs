@@ -208,3 +208,31 @@ fn while_a_machine_is_missing_the_status_says_so() {
         "{said}"
     );
 }
+
+/// A session that goes on elsewhere counts there, too: what its first machine recorded is missing all the same, and the
+/// other one's transcript, which is older, cannot tell.
+#[test]
+fn gone_back_while_the_session_went_on_elsewhere() {
+    let Some(server) = Server::start() else { return };
+    for asks in [false, true] {
+        let (here, there) = (begun(&server), home_at(&server.socket_url()));
+        there.configure(BUDGETS);
+        let behind = copy(&server);
+        respond(&here, "s", 4..=6);
+        server.command(&["FLUSHALL"]);
+        behind.iter().for_each(|(key, bytes)| server.restore(key, bytes));
+        let lines = std::fs::read_to_string(here.transcript("s")).unwrap();
+        let copied: Vec<_> = lines.lines().take(3).map(|line| serde_json::from_str(line).unwrap()).collect();
+        there.append(&there.transcript("s"), &copied);
+        for n in 41..=49 {
+            assert!(respond(&there, "s", n..=n).is_silent());
+        }
+        assert_eq!(used(&there, "s", "session").0, 1200, "nobody has noticed yet");
+        if asks {
+            is_exact(&here, 1500, 200);
+        }
+        respond(&here, "s", 7..=7);
+        is_exact(&here, 1600, 200);
+        server.command(&["FLUSHALL"]);
+    }
+}
