@@ -4,9 +4,11 @@
 //! Everything that one hook records goes in with one [`Store::apply`], which happens whole or not at all.
 
 pub mod counted;
+mod error;
 mod ledger;
 mod own;
 pub mod redis;
+mod session;
 pub mod session_cache;
 mod settle;
 pub mod sqlite;
@@ -15,144 +17,22 @@ mod standing;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
-
+pub use self::error::{Result, StoreError};
 pub use self::own::Own;
-use self::redis::connection::Failure;
+pub use self::session::{ClientProcess, Session, SessionRow, SessionTotal};
 use crate::domain::alert::{Acknowledgement, AlertRecord, BudgetAlert};
 use crate::domain::breaker::circuit::{CircuitBreaker, Seen, Trip};
 use crate::domain::breaker::policy::Policy;
 use crate::domain::budget::{Budget, BudgetState, Scope};
-use crate::domain::counter::Home;
 use crate::domain::event::{CircuitDecision, Event};
 use crate::domain::operation::Operation;
 use crate::domain::throttle::{Crowded, SlotEvent, Slots, Throttling};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::Amount;
 use crate::transcript::Fact;
 
 /// How long a hook may take between claiming an alert or an event and having shown it. A hook that dies in between gives
 /// it back by this; the hook's own deadline is shorter.
 const CLAIM_MS: i64 = 5_000;
-
-/// Why the store could not answer.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// A file or folder could not be used.
-    #[error("{path}: {problem}. {remedy}")]
-    Unusable {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-        /// What to do about it.
-        remedy: String,
-    },
-    /// The database refused.
-    #[error("store: {0}")]
-    Sqlite(#[from] rusqlite::Error),
-    /// A stored value cannot be read.
-    #[error("store: {0}")]
-    Damaged(String),
-    /// The shared store did not do it.
-    #[error("{0}")]
-    Redis(#[from] Failure),
-    /// Others were always faster.
-    #[error(
-        "the shared store is changed by too many at once; nothing was recorded, the next hook reads it again"
-    )]
-    Contended,
-}
-
-impl StoreError {
-    /// Whether whoever is logged in may not do this: the store itself is well.
-    pub fn is_denied(&self) -> bool {
-        matches!(self, Self::Redis(Failure::Denied { .. }))
-    }
-
-    /// Whether the store is damaged: it must be set aside, nothing will make it work again.
-    pub fn is_corrupt(&self) -> bool {
-        use rusqlite::{Error, ErrorCode};
-        match self {
-            Self::Unusable { .. } | Self::Redis(_) | Self::Contended => false,
-            Self::Damaged(_) => true,
-            // Values of another kind than were written, in pages that look sound.
-            Self::Sqlite(
-                Error::InvalidColumnType(..)
-                | Error::FromSqlConversionFailure(..)
-                | Error::IntegralValueOutOfRange(..)
-                | Error::Utf8Error(..),
-            ) => true,
-            Self::Sqlite(error) => {
-                let code = error.sqlite_error_code();
-                let is_schema_lost =
-                    code == Some(ErrorCode::Unknown) && error.to_string().contains("no such ");
-                is_schema_lost || matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-            }
-        }
-    }
-}
-
-/// What the store answers.
-pub type Result<T> = std::result::Result<T, StoreError>;
-
-/// A client process, to find the session that started another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClientProcess {
-    /// Process id.
-    pub pid: u32,
-    /// Start time in clock ticks since boot: a process id is used again, the pair is not.
-    pub started: u64,
-}
-
-/// A session as a hook saw it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Session {
-    /// The client's session id.
-    pub id: String,
-    /// Its transcript.
-    pub transcript: Option<PathBuf>,
-    /// The project that it is charged to. Decided when the session is first seen, like the next three: what was
-    /// charged must not move.
-    pub project: String,
-    /// The user that it is charged to.
-    pub user: String,
-    /// The team that it is charged to, empty when none. (Caches of earlier versions say nothing of it.)
-    #[serde(default)]
-    pub team: String,
-    /// Declared task type, empty when none.
-    pub task_type: String,
-    /// The session that started it.
-    pub parent: Option<String>,
-    /// Its client.
-    pub client: Option<ClientProcess>,
-}
-
-impl Session {
-    /// To whom it is charged.
-    pub fn home(&self) -> Home {
-        Home {
-            project: self.project.clone(),
-            user: self.user.clone(),
-            team: self.team.clone(),
-            task_type: self.task_type.clone(),
-        }
-    }
-}
-
-/// A session as the store lists it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct SessionRow {
-    /// The session.
-    #[serde(flatten)]
-    pub session: Session,
-    /// When a hook was last seen.
-    pub last_seen: Timestamp,
-    /// When it ended, if it did.
-    pub ended: Option<Timestamp>,
-    /// Everything in its files was read after it ended, or after its client was gone.
-    pub complete: bool,
-}
 
 /// A budget for one value of its scope.
 #[derive(Clone, Debug, PartialEq)]
@@ -242,15 +122,6 @@ pub struct Applied {
     pub sequence: u64,
     /// How many of them this machine recorded.
     pub own: Own,
-}
-
-/// What a session used in all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SessionTotal {
-    /// Everything charged to it.
-    pub amount: Amount,
-    /// Messages whose charge is an estimate.
-    pub estimated_messages: u64,
 }
 
 /// Where messages are recorded and budgets are counted.

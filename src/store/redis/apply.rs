@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::RedisStore;
+use super::alerting::{alerting, expected, place};
 use super::charging::{intern, recharge};
 use super::keys::Keys;
-use super::plan::{Alerting, Bound, Done, Frame, Reply, SCORE, Wanted, counts};
+use super::plan::{Done, Frame, Reply, SCORE, Wanted, counts};
 use super::standings::OfSession;
 use super::workspace::Workspace;
 use crate::domain::alert::BudgetAlert;
 use crate::domain::breaker::circuit::CircuitBreaker;
-use crate::domain::budget::{Budget, BudgetState, Scope, Unit, threshold_units};
+use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::counter::CounterKey;
 use crate::domain::event::Event;
 use crate::domain::operation::{Effect, Operation};
@@ -27,10 +28,11 @@ pub(super) const ROUNDS: usize = 200;
 type Families = BTreeMap<String, i64>;
 
 /// A watched budget, with the counters that it looks at.
-struct Watched {
-    state: BudgetState,
+pub(super) struct Watched {
+    /// Where it stands, but for what is counted.
+    pub state: BudgetState,
     /// Number of the counter in the plan, and what it is of.
-    counters: Vec<(usize, Scope)>,
+    pub counters: Vec<(usize, Scope)>,
 }
 
 /// What a step comes to, once it is done.
@@ -53,8 +55,9 @@ pub(super) enum Keeping {
 }
 
 /// A counter of a step, and the end of its window.
-struct Counter {
-    key: CounterKey,
+pub(super) struct Counter {
+    /// Which.
+    pub key: CounterKey,
     end: Option<Timestamp>,
 }
 
@@ -366,68 +369,4 @@ fn decided(workspace: &mut Workspace, watch: &Watch, now: Timestamp) -> Result<O
     let operations: Vec<Operation> = workspace.record(&key)?.unwrap_or_default();
     let effect = Effect::of(operations.iter().map(|operation| operation.decision));
     Ok((!effect.deleted).then(|| BudgetState::fresh(budget, value, window).decided(&effect)))
-}
-
-/// What says whose alert it is.
-pub(super) fn place(state: &BudgetState) -> String {
-    let name = &state.budget.name;
-    format!("{}:{name}|{}|{}", name.len(), state.window.start.0, state.value)
-}
-
-/// What is used of a budget before and after this step, if nobody else counts in between; `None`: nobody knows.
-fn expected(
-    workspace: &Workspace,
-    watched: &Watched,
-    counters: &[Counter],
-    changes: &Changes,
-) -> Option<(u64, u64)> {
-    let at = own_counter(watched);
-    let wanted = &workspace.plan.wanted[at];
-    let text = workspace.remembered(&wanted.key, &wanted.since.to_string())?;
-    let before = amount(counts(std::str::from_utf8(text).ok()?).ok()?);
-    let after = moved(&before, changes.of(&counters[at].key));
-    let budget = &watched.state.budget;
-    Some((budget.measure(&before), budget.measure(&after)))
-}
-
-fn own_counter(watched: &Watched) -> usize {
-    watched.counters.iter().find(|(_, scope)| *scope != Scope::History).map_or(0, |(at, _)| *at)
-}
-
-fn alerting(
-    keys: &Keys,
-    watched: &Watched,
-    expected: Option<(u64, u64)>,
-    now: Timestamp,
-) -> Result<Alerting> {
-    let state = &watched.state;
-    let limit = state.limit();
-    let since = state.since.unwrap_or(state.window.start).0.to_string();
-    let mut bounds = Vec::new();
-    for threshold in &state.budget.thresholds {
-        let units = threshold_units(*threshold, limit);
-        // Others may count in between: what is close is expected, too.
-        let is_far = |(before, after)| before >= units || units > after + units / 10;
-        let mut bound = Bound { units, alert: None };
-        if !expected.is_some_and(is_far) {
-            let alert = BudgetAlert { used: 0, ..BudgetAlert::of(state, *threshold, now) };
-            let alert = serde_json::to_string(&alert).map_err(|e| StoreError::Damaged(e.to_string()))?;
-            let millionths = (threshold * 1e6).round().to_string();
-            let raised = keys.raised(&[&place(state), &millionths, &limit.to_string(), &since]);
-            bound.alert = Some((raised, alert));
-        }
-        bounds.push(bound);
-    }
-    let counter = own_counter(watched);
-    Ok(Alerting { counter, which: which(&state.budget), place: place(state), bounds })
-}
-
-/// Which of the seven counts a budget adds up (see [`Budget::measure`]).
-fn which(budget: &Budget) -> [bool; 7] {
-    let c = budget.count;
-    match budget.unit {
-        Unit::Tokens => [c.input, c.output, c.cache_write, c.cache_write, c.cache_read, false, false],
-        Unit::Requests => [false, false, false, false, false, true, false],
-        Unit::ToolCalls => [false, false, false, false, false, false, true],
-    }
 }

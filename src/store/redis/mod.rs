@@ -6,6 +6,7 @@
 
 pub mod acl;
 pub mod address;
+mod alerting;
 mod apply;
 mod charging;
 pub mod connection;

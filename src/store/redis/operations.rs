@@ -2,7 +2,8 @@
 
 use redis::Value;
 
-use super::apply::{Keeping, Shared, place};
+use super::alerting::place;
+use super::apply::{Keeping, Shared};
 use super::lists::command;
 use super::plan;
 use super::{DECIDED_S, RedisStore, shared_value};

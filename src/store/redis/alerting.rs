@@ -1,0 +1,76 @@
+//! Thresholds of a step: which budgets alert, and which alerts are made for it.
+
+use super::apply::{Counter, Watched};
+use super::keys::Keys;
+use super::plan::{Alerting, Bound, counts};
+use super::workspace::Workspace;
+use crate::domain::alert::BudgetAlert;
+use crate::domain::budget::{Budget, BudgetState, Scope, Unit, threshold_units};
+use crate::domain::time::Timestamp;
+use crate::store::ledger::{Changes, amount, moved};
+use crate::store::{Result, StoreError};
+
+/// What says whose alert it is.
+pub(super) fn place(state: &BudgetState) -> String {
+    let name = &state.budget.name;
+    format!("{}:{name}|{}|{}", name.len(), state.window.start.0, state.value)
+}
+
+/// What is used of a budget before and after this step, if nobody else counts in between; `None`: nobody knows.
+pub(super) fn expected(
+    workspace: &Workspace,
+    watched: &Watched,
+    counters: &[Counter],
+    changes: &Changes,
+) -> Option<(u64, u64)> {
+    let at = own_counter(watched);
+    let wanted = &workspace.plan.wanted[at];
+    let text = workspace.remembered(&wanted.key, &wanted.since.to_string())?;
+    let before = amount(counts(std::str::from_utf8(text).ok()?).ok()?);
+    let after = moved(&before, changes.of(&counters[at].key));
+    let budget = &watched.state.budget;
+    Some((budget.measure(&before), budget.measure(&after)))
+}
+
+fn own_counter(watched: &Watched) -> usize {
+    watched.counters.iter().find(|(_, scope)| *scope != Scope::History).map_or(0, |(at, _)| *at)
+}
+
+/// The thresholds of a budget. `expected`: what is used of it before and after.
+pub(super) fn alerting(
+    keys: &Keys,
+    watched: &Watched,
+    expected: Option<(u64, u64)>,
+    now: Timestamp,
+) -> Result<Alerting> {
+    let state = &watched.state;
+    let limit = state.limit();
+    let since = state.since.unwrap_or(state.window.start).0.to_string();
+    let mut bounds = Vec::new();
+    for threshold in &state.budget.thresholds {
+        let units = threshold_units(*threshold, limit);
+        // Others may count in between: what is close is expected, too.
+        let is_far = |(before, after)| before >= units || units > after + units / 10;
+        let mut bound = Bound { units, alert: None };
+        if !expected.is_some_and(is_far) {
+            let alert = BudgetAlert { used: 0, ..BudgetAlert::of(state, *threshold, now) };
+            let alert = serde_json::to_string(&alert).map_err(|e| StoreError::Damaged(e.to_string()))?;
+            let millionths = (threshold * 1e6).round().to_string();
+            let raised = keys.raised(&[&place(state), &millionths, &limit.to_string(), &since]);
+            bound.alert = Some((raised, alert));
+        }
+        bounds.push(bound);
+    }
+    let counter = own_counter(watched);
+    Ok(Alerting { counter, which: which(&state.budget), place: place(state), bounds })
+}
+
+/// Which of the seven counts a budget adds up (see [`Budget::measure`]).
+fn which(budget: &Budget) -> [bool; 7] {
+    let c = budget.count;
+    match budget.unit {
+        Unit::Tokens => [c.input, c.output, c.cache_write, c.cache_write, c.cache_read, false, false],
+        Unit::Requests => [false, false, false, false, false, true, false],
+        Unit::ToolCalls => [false, false, false, false, false, false, true],
+    }
+}
