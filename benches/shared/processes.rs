@@ -50,7 +50,10 @@ pub fn run(url: &str, tenant: &str, at_once: usize, seconds: u64, dir: &Path) ->
         let counts: Vec<Vec<Duration>> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
         (counts, begun.elapsed())
     });
-    let gave_up = sessions.iter().map(|session| session.journal().lines().count()).sum();
+    let journals: String = sessions.iter().map(Session::journal).collect();
+    let gave_up = journals.lines().count();
+    let is_wait = |line: &str| line.contains("in time") || line.contains("so slowly");
+    assert!(journals.lines().all(is_wait), "hooks failed while they were measured:\n{journals}");
     if gave_up > 0 {
         // The store is asked again after a while.
         std::thread::sleep(Duration::from_secs(6));

@@ -6,101 +6,154 @@ use std::path::{Path, PathBuf};
 
 use super::guard::Guard;
 use super::look::{Awaited, Look};
-use super::meter::Metering;
-use crate::domain::budget::BudgetState;
+use super::meter::{Metered, Metering};
+use crate::domain::budget::{Budget, BudgetState};
 use crate::domain::message::Message;
+use crate::domain::throttle::Crowded;
 use crate::domain::time::Timestamp;
-use crate::store::counted::{Brought, Counted};
+use crate::store::counted::{Brought, Counted, Known};
+use crate::store::session_cache::SessionCache;
 use crate::store::{Session, Watch};
 use crate::transcript::Fact;
 use crate::transcript::cursor::Position;
 
-impl Guard<'_> {
-    /// Whether the store can be reached, for all that is known before it is asked.
-    pub(super) fn reaches_store(&mut self) -> bool {
-        self.with_store(|store| store.reach()).is_some()
-    }
+/// A hook that counts by itself, and the budgets as the store last answered for them.
+struct Ahead {
+    counted: Counted,
+    answered: Vec<BudgetState>,
+    /// What no file says, only this hook's input: it is not kept.
+    besides: Brought,
+}
 
-    /// Counts what is new in the files since the last hook that did. `is_over`: there is no time to read more.
-    pub(super) fn count_ahead(
+impl Guard<'_> {
+    /// Counts on without the store, and decides by that.
+    pub(super) fn go_on_alone<T>(
         &mut self,
         session: &Session,
         metering: &Metering,
+        awaited: &Awaited,
         is_over: &dyn Fn() -> bool,
-    ) -> Counted {
+        decide: impl FnOnce(&mut SessionCache, &[BudgetState], Option<Crowded>) -> T,
+    ) -> (Metered, T) {
+        let answered_for = self.cache.answered().clone();
+        let Ahead { mut counted, answered, besides } = self.count_ahead(session, metering, awaited, is_over);
+        let (learned, stamp) = (self.learned(), self.stamp().0);
+        self.update(|cache| {
+            learned.note_in(cache);
+            // Another hook may have counted on meanwhile, too, or been answered by the store.
+            let (epoch, sequence) = (&cache.epoch, cache.sequence);
+            if counted.goes_on(epoch, sequence, stamp) && *cache.answered() == answered_for {
+                let other = cache.counted.take().filter(|other| other.goes_on(epoch, sequence, stamp));
+                other.into_iter().for_each(|other| counted.take_over(other));
+                counted.count(&answered, &besides);
+                cache.counted = Some(counted.clone());
+            }
+            let done = decide(cache, &counted.states, None);
+            (Metered { states: counted.states, ..Metered::default() }, done)
+        })
+    }
+
+    /// Counts what is new in the files since the last hook that did. `is_over`: there is no time to read more.
+    fn count_ahead(
+        &mut self,
+        session: &Session,
+        metering: &Metering,
+        awaited: &Awaited,
+        is_over: &dyn Fn() -> bool,
+    ) -> Ahead {
         let stamp = self.stamp().0;
         let (epoch, sequence) = (self.cache.epoch.clone(), self.cache.sequence);
         let known = self.cache.counted.take().filter(|known| known.goes_on(&epoch, sequence, stamp));
         let mut counted = known.unwrap_or_default();
         (counted.at, counted.stamp, counted.since) = (self.env.now, Some(stamp), (epoch, sequence));
+        let (mut awaited, mut read) = (awaited, 0);
         loop {
-            let (look, messages) = self.look_ahead(&counted, metering, is_over);
-            let states = self.answered(&self.watches(session));
-            if !counted.knows(&states) {
+            let mut look = Look { positions: self.cache.answered().clone(), ..self.start() };
+            let ahead = counted.files.iter().map(|(path, file)| (path.clone(), file.position.clone()));
+            look.positions.extend(ahead);
+            let slice = metering.slice.min(metering.max_bytes - read);
+            let mut look = self.look_from(look, metering.reach, awaited, slice);
+            awaited = &Awaited::Nothing;
+            read = metering.max_bytes.min(read.saturating_add(look.bytes));
+            self.learn(&look.facts);
+            let answered = self.answered(&self.watches(session));
+            if !counted.knows(&answered) {
                 // All of it anew, for these budgets.
                 counted.files.clear();
                 continue;
             }
+            let is_end = look.complete || look.bytes == 0 || read == metering.max_bytes || is_over();
+            let mut brought = by_file(&mut look);
             for (path, position) in look.positions {
-                let brought = messages.get(&path).map(Vec::as_slice).unwrap_or_default();
-                add(&mut counted, &path, brought, (self.cache.positions.get(&path), position), &states);
+                let messages = brought.remove(&path).unwrap_or_default();
+                self.add(&mut counted, &path, messages, position, &answered);
             }
-            // What no file says, only this hook's input: it is not kept.
-            let mut said = Brought::default();
-            let extra = metering.extra.iter().filter_map(message);
-            said.read_on(extra, Position::default(), &states);
-            counted.states = counted.count(states, &said);
-            return counted;
-        }
-    }
-
-    /// Reads on from where `counted` ends. Answers the messages of each file, too.
-    fn look_ahead(
-        &mut self,
-        counted: &Counted,
-        metering: &Metering,
-        is_over: &dyn Fn() -> bool,
-    ) -> (Look, BTreeMap<PathBuf, Vec<Message>>) {
-        let mut look = self.start();
-        let ahead = counted.files.iter().map(|(path, file)| (path.clone(), file.position.clone()));
-        look.positions.extend(ahead);
-        let (mut awaited, mut messages) = (&metering.awaited, BTreeMap::<PathBuf, Vec<Message>>::new());
-        loop {
-            let before = look.bytes;
-            let slice = metering.slice.min(metering.max_bytes - before);
-            look = self.look_from(Look { complete: true, ..look }, metering.reach, awaited, slice);
-            awaited = &Awaited::Nothing;
-            self.learn(&look.facts);
-            let facts = std::mem::take(&mut look.facts);
-            let mut rest = facts.iter();
-            for (path, count) in std::mem::take(&mut look.parts) {
-                let of_file = rest.by_ref().take(count).filter_map(message).cloned();
-                messages.entry(path).or_default().extend(of_file);
-            }
-            let is_end = look.complete || look.bytes == before || look.bytes >= metering.max_bytes;
-            if is_end || is_over() {
-                return (look, messages);
+            if is_end {
+                let mut besides = Brought::default();
+                let extra = metering.extra.iter().cloned().filter_map(message);
+                besides.read_on(extra, Position::default(), &answered);
+                counted.count(&answered, &besides);
+                return Ahead { counted, answered, besides };
             }
         }
     }
 
-    /// The watched budgets as the store last answered for them.
+    /// Notes what a file brought.
+    fn add(
+        &self,
+        counted: &mut Counted,
+        path: &Path,
+        messages: Vec<Message>,
+        position: Position,
+        states: &[BudgetState],
+    ) {
+        let answered = self.cache.answered().get(path);
+        if answered == Some(&position) {
+            return;
+        }
+        let file = counted.files.entry(path.to_owned()).or_default();
+        if file.position.starts != position.starts || file.position == Position::default() {
+            // It is read from where the store's answer ends; or it is another file, which begins with what was answered.
+            let known = answered.map_or_else(Known::default, |known| match known.starts == position.starts {
+                true => Known { message: known.last_message, until: None },
+                false => Known { message: None, until: known.last_message_at },
+            });
+            *file = Brought::beyond(known);
+        }
+        file.read_on(messages, position, states);
+    }
+
+    /// The watched budgets as the store last answered for them, under the configuration of now.
     fn answered(&self, watches: &[Watch]) -> Vec<BudgetState> {
         let now = self.env.now;
         let state = |watch: &Watch| {
-            let known = self
-                .cache
-                .states
-                .iter()
-                .find(|s| s.budget.name == watch.budget.name && s.value == watch.value);
-            let fresh = BudgetState::fresh(&watch.budget, &watch.value, watch.budget.window.at(now));
-            known.map_or(fresh, |known| in_window_of(known, now))
+            let (budget, value) = (&watch.budget, &watch.value);
+            let known = self.cache.states.iter().find(|s| s.budget.name == budget.name && s.value == *value);
+            let counts_alike = |known: &&BudgetState| {
+                let of = |b: &Budget| (b.scope, b.unit, b.count, b.window);
+                of(&known.budget) == of(budget)
+            };
+            let fresh = BudgetState::fresh(budget, value, budget.window.at(now));
+            known.filter(counts_alike).map_or(fresh, |known| {
+                let known = in_window_of(known, now);
+                BudgetState { budget: budget.clone(), ..known }
+            })
         };
         watches.iter().map(state).collect()
     }
 }
 
-fn message(fact: &Fact) -> Option<&Message> {
+/// The messages that a look found, by file.
+fn by_file(look: &mut Look) -> BTreeMap<PathBuf, Vec<Message>> {
+    let mut messages = BTreeMap::<PathBuf, Vec<Message>>::new();
+    let mut facts = std::mem::take(&mut look.facts).into_iter();
+    for (path, count) in std::mem::take(&mut look.parts) {
+        messages.entry(path).or_default().extend(facts.by_ref().take(count).filter_map(message));
+    }
+    messages
+}
+
+fn message(fact: Fact) -> Option<Message> {
     match fact {
         Fact::Message(message) => Some(message),
         _ => None,
@@ -114,26 +167,4 @@ fn in_window_of(state: &BudgetState, now: Timestamp) -> BudgetState {
     }
     let window = state.budget.window.at(now);
     BudgetState::fresh(&state.budget, &state.value, window)
-}
-
-/// Notes what a file brought. `positions`: what the store has acknowledged of it, and how far it was read.
-fn add(
-    counted: &mut Counted,
-    path: &Path,
-    messages: &[Message],
-    (acknowledged, position): (Option<&Position>, Position),
-    states: &[BudgetState],
-) {
-    if acknowledged == Some(&position) {
-        return;
-    }
-    let is_again = |known: &Position| known.starts != position.starts || known.has_restarted();
-    let again = acknowledged.is_some_and(is_again);
-    let file = counted.files.entry(path.to_owned()).or_default();
-    if file.position.starts != position.starts {
-        // It was read from its start.
-        *file = Brought::default();
-    }
-    file.again = again;
-    file.read_on(messages, position, states);
 }

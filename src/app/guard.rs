@@ -5,26 +5,19 @@ use std::path::{Path, PathBuf};
 
 use wildmatch::WildMatch;
 
-use super::opening::{self, corrupt};
 use super::{ancestry, project, rebuild};
 use crate::config::{self, Config, Loaded, Stamp};
 use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::verdict::Caller;
-use crate::env::{Env, Stopwatch};
+use crate::env::Env;
 use crate::store::counted::Counted;
 use crate::store::redis::shared_value;
 use crate::store::session_cache::{CacheFile, SessionCache};
-use crate::store::{Session, Store, StoreError, Watch};
-
-/// Milliseconds that hooks count locally for after the store did not answer.
-const STORE_ASLEEP_MS: i64 = 5_000;
+use crate::store::{Session, Store, Watch};
 
 /// Milliseconds that a hook waits for a shared store in all: one that answers each request in time, but slowly, would take
 /// it over its deadline, and nobody would remember.
 const STORE_MS: i64 = 600;
-
-/// What is noted of such a store.
-const SLOW: &str = "the store answers, but so slowly that a hook cannot wait for it. Look at what keeps it busy, or at the network";
 
 /// Who calls, as the client says.
 #[derive(Clone, Debug, Default)]
@@ -81,9 +74,9 @@ pub struct Guard<'a> {
     pub(super) cache_lost: bool,
     pub(super) file: CacheFile,
     stamp: Stamp,
-    store: Option<Box<dyn Store>>,
+    pub(super) store: Option<Box<dyn Store>>,
     /// Milliseconds that a shared store may still take; `None`: somebody waits for it who has time.
-    store_ms: Option<i64>,
+    pub(super) store_ms: Option<i64>,
 }
 
 impl<'a> Guard<'a> {
@@ -183,13 +176,6 @@ impl<'a> Guard<'a> {
     /// What hooks counted by themselves, as long as the store is not asked.
     fn counted(&self) -> Option<&Counted> {
         self.cache.counted.as_ref().filter(|_| self.is_asleep())
-    }
-
-    /// Whether the store did not answer a short while ago.
-    fn is_asleep(&self) -> bool {
-        let (now, later) = (self.env.now, self.env.now.plus_millis(STORE_ASLEEP_MS));
-        // A time further off was written under another clock.
-        self.cache.store_asleep_until.is_some_and(|until| now < until && until <= later)
     }
 
     /// Whether the budgets that are known can be trusted without asking: written by a hook of this session at most
@@ -309,74 +295,6 @@ impl<'a> Guard<'a> {
             fits.map(|value| Watch { budget: budget.clone(), value }).collect()
         };
         self.config.budgets.iter().flat_map(of).collect()
-    }
-
-    /// Works with the store, which is opened at its first use. A failure is noted, and `None`; for a while the store is
-    /// not asked again then.
-    pub fn with_store<T>(
-        &mut self,
-        work: impl FnOnce(&mut dyn Store) -> crate::store::Result<T>,
-    ) -> Option<T> {
-        let later = self.env.now.plus_millis(STORE_ASLEEP_MS);
-        if self.is_asleep() {
-            return None;
-        }
-        self.cache.store_asleep_until = None;
-        if self.store.is_none() {
-            match opening::open(self.env, &self.config, Some(&self.file)) {
-                Ok((store, warning)) => {
-                    self.store = Some(store);
-                    self.tell.extend(warning);
-                }
-                Err(error) => {
-                    self.notes.push(error.to_string());
-                    self.cache.store_asleep_until = Some(later);
-                    return None;
-                }
-            }
-        }
-        let started = Stopwatch::start();
-        let done = work(self.store.as_deref_mut()?);
-        if let Some(left) = &mut self.store_ms {
-            *left -= started.ms();
-            if *left < 0 && done.is_ok() {
-                self.notes.push(SLOW.into());
-                self.cache.store_asleep_until = Some(later);
-            }
-        }
-        self.denied = done.as_ref().is_err_and(StoreError::is_denied);
-        match &done {
-            // A shared store is others' too: what is wrong with it stays wrong for a while.
-            Err(error) if error.is_corrupt() && self.config.redis.is_none() => self.give_up_store(),
-            Err(_) => self.cache.store_asleep_until = Some(later),
-            Ok(_) => {}
-        }
-        done.map_err(|error| self.notes.push(error.to_string())).ok()
-    }
-
-    /// Opens the store anew when it is used next.
-    pub(super) fn close_store(&mut self) {
-        self.store = None;
-    }
-
-    /// Lets the store, where it was used, do its upkeep. `idle`: the agent is not at work.
-    pub fn tidy(&mut self, idle: bool) {
-        if self.store.is_some() {
-            self.with_store(|store| store.tidy(idle));
-        }
-    }
-
-    /// The store turned out to be damaged while it worked: opening reads one page only.
-    fn give_up_store(&mut self) {
-        let Some(store) = self.store.take() else { return };
-        match store.set_aside(self.env.now) {
-            Ok(aside) => {
-                let told = aside.as_deref().map(corrupt);
-                self.notes.extend(told.clone());
-                self.tell.extend(told);
-            }
-            Err(error) => self.notes.push(format!("the corrupt store cannot be set aside: {error}")),
-        }
     }
 
     /// Changes the cache file, and this guard's copy with it.

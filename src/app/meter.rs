@@ -126,7 +126,7 @@ impl Guard<'_> {
         let is_over = || metering.max_ms.is_some_and(|ms| started.ms() >= ms);
         let session = self.session();
         if !self.reaches_store() {
-            return self.counted_on(&session, metering, &is_over, decide);
+            return self.go_on_alone(&session, metering, &metering.awaited, &is_over, decide);
         }
         let (mut read, mut lost, mut answered) = (0, false, None);
         loop {
@@ -151,7 +151,8 @@ impl Guard<'_> {
             let Some(applied) = self.apply(&session, &facts, &watches, claim, seen) else {
                 return match answered {
                     Some(states) => self.unstored(states, |cache, states| decide(cache, states, None)),
-                    None => self.counted_on(&session, metering, &is_over, decide),
+                    // It was waited for already.
+                    None => self.go_on_alone(&session, metering, &Awaited::Nothing, &is_over, decide),
                 };
             };
             // Another store than the one that these positions were read for, or one that went back in time (a restored
@@ -167,6 +168,7 @@ impl Guard<'_> {
                     return self.unstored(applied.states, |cache, states| decide(cache, states, None));
                 };
                 self.update(|cache| {
+                    cache.lost = cache.positions.clone();
                     // Not removed: what a parallel hook knows of the old store must not count as further on.
                     cache.positions.values_mut().for_each(Position::restart);
                     (cache.epoch, cache.sequence, cache.own) = (epoch, applied.sequence, applied.own);
@@ -205,7 +207,7 @@ impl Guard<'_> {
     ) -> T {
         let (stamp, config) = self.stamp();
         let (now, told) = (self.env.now, self.cache.told);
-        let learned = Learned::of(&self.cache);
+        let learned = self.learned();
         let agent = self.agent().to_owned();
         self.update(|cache| {
             if cache.epoch != applied.epoch {
@@ -216,6 +218,7 @@ impl Guard<'_> {
             cache.own.learn(applied.own);
             advance(&mut cache.positions, positions);
             cache.counted = None;
+            cache.lost.clear();
             learned.note_in(cache);
             cache.session = session.clone();
             cache.told = told.or(cache.told.take());
@@ -232,31 +235,13 @@ impl Guard<'_> {
         })
     }
 
-    /// Counts on without the store, and decides by that.
-    fn counted_on<T>(
-        &mut self,
-        session: &Session,
-        metering: &Metering,
-        is_over: &dyn Fn() -> bool,
-        decide: impl FnOnce(&mut SessionCache, &[BudgetState], Option<Crowded>) -> T,
-    ) -> (Metered, T) {
-        let counted = self.count_ahead(session, metering, is_over);
-        self.unstored(counted.states.clone(), |cache, states| {
-            // The store may have answered another hook meanwhile.
-            if (&cache.epoch, cache.sequence) == (&counted.since.0, counted.since.1) {
-                cache.counted = Some(counted);
-            }
-            decide(cache, states, None)
-        })
-    }
-
     /// Decides where nothing could be recorded.
     fn unstored<T>(
         &mut self,
         states: Vec<BudgetState>,
         decide: impl FnOnce(&mut SessionCache, &[BudgetState]) -> T,
     ) -> (Metered, T) {
-        let learned = Learned::of(&self.cache);
+        let learned = self.learned();
         let done = self.update(|cache| {
             learned.note_in(cache);
             decide(cache, &states)
@@ -298,6 +283,16 @@ impl Guard<'_> {
         })
     }
 
+    /// What this guard knows of messages by now.
+    pub(super) fn learned(&self) -> Learned {
+        Learned {
+            sizes: self.cache.sizes,
+            models: self.cache.models.clone(),
+            models_seen: self.cache.models_seen.clone(),
+            agent_types: self.cache.agent_types.clone(),
+        }
+    }
+
     /// Takes from the facts what later calls need to know: sizes, models, agent types.
     pub(super) fn learn(&mut self, facts: &[Fact]) {
         let cache = &mut self.cache;
@@ -334,7 +329,7 @@ fn advance(known: &mut BTreeMap<PathBuf, Position>, read: BTreeMap<PathBuf, Posi
 }
 
 /// What later calls need to know of messages.
-struct Learned {
+pub(super) struct Learned {
     sizes: Sizes,
     models: BTreeMap<String, String>,
     models_seen: BTreeSet<String>,
@@ -342,17 +337,8 @@ struct Learned {
 }
 
 impl Learned {
-    fn of(cache: &SessionCache) -> Self {
-        Self {
-            sizes: cache.sizes,
-            models: cache.models.clone(),
-            models_seen: cache.models_seen.clone(),
-            agent_types: cache.agent_types.clone(),
-        }
-    }
-
-    /// Beside what other hooks have learned.
-    fn note_in(self, cache: &mut SessionCache) {
+    /// Notes it beside what other hooks have learned.
+    pub(super) fn note_in(self, cache: &mut SessionCache) {
         cache.sizes = largest(cache.sizes, self.sizes);
         cache.models.extend(self.models);
         cache.models_seen.extend(self.models_seen);

@@ -3,6 +3,7 @@
 pub mod admit;
 pub mod ahead;
 pub mod ancestry;
+mod asking;
 pub mod attendance;
 pub mod brief;
 pub mod explain;

@@ -281,7 +281,8 @@ fn is_read(cache: &SessionCache, transcript: &Path) -> bool {
 /// A session of which only the transcript is left: charged to the project that it names, and to who is working now.
 fn unknown_session(env: &Env, id: &str, transcript: &Path) -> Session {
     let project = project_of(transcript);
-    let team = config::load(env, Some(Path::new(&project))).config.team;
+    let folder = (!project.is_empty()).then_some(Path::new(&project));
+    let team = config::load(env, folder).config.team;
     Session {
         id: id.to_owned(),
         transcript: Some(transcript.to_owned()),

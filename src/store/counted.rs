@@ -1,22 +1,22 @@
 //! Counting on while the store is out of reach: what each file has brought since the store last answered.
 //!
 //! What a file brought is one sum from where the store's answer ends to where the file was read, so whoever read further
-//! knows better, and two hooks that read the same lines count them once. Only the last messages of a file are kept as
+//! knows better, and two hooks that read the same lines count them once. Only the last messages of an agent are kept as
 //! such: their next lines may still say more. However long the store is away, a hook reads what is new.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::Stamp;
 use crate::domain::budget::{BudgetState, Scope, StoreDown};
-use crate::domain::message::Message;
+use crate::domain::message::{Message, MessageKey};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 use crate::transcript::cursor::Position;
 
-/// How many of a file's messages may still grow: lines of a message follow each other.
+/// How many of an agent's messages may still grow: lines of a message follow each other.
 const OPEN: usize = 3;
 
 /// What hooks counted by themselves, and of which answer of the store they went on.
@@ -41,17 +41,34 @@ pub struct Counted {
 pub struct Brought {
     /// How far it was read.
     pub position: Position,
-    /// Its last messages.
-    pub open: Vec<Message>,
-    /// What those before came to.
-    pub closed: Vec<Tally>,
-    /// The store had it already, and lost it, or the file was written anew: it is read from its start.
-    pub again: bool,
+    /// What is in the store's answer already, although it was read (again).
+    known: Known,
+    /// By agent: a parent's file may hold lines of its subagents.
+    by_agent: BTreeMap<String, Part>,
+}
+
+/// What the store had of a file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Known {
+    /// The last response, whose further lines say the same once more.
+    pub message: Option<MessageKey>,
+    /// Everything by then: of a file that was replaced, and is read from its start.
+    pub until: Option<Timestamp>,
+}
+
+/// What an agent's messages come to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Part {
+    /// The last messages.
+    open: Vec<Message>,
+    /// Those before.
+    closed: Vec<Tally>,
 }
 
 /// What was counted for a budget's value in a window.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Tally {
+struct Tally {
     budget: String,
     value: String,
     /// Since when: the window's start, or the last reset.
@@ -73,7 +90,8 @@ impl Counted {
 
     /// Whether every file was counted for these budgets: a new model brings new ones, and so does a new day.
     pub fn knows(&self, states: &[BudgetState]) -> bool {
-        self.files.values().all(|file| states.iter().all(|state| file.tally(state).is_some()))
+        let mut parts = self.files.values().flat_map(|file| file.by_agent.values());
+        parts.all(|part| states.iter().all(|state| part.tally(state).is_some()))
     }
 
     /// Takes over what is further on in another count that goes on from the same answer.
@@ -88,66 +106,85 @@ impl Counted {
         }
     }
 
-    /// The budgets as they stand by this and by what was said `besides`, going on from `states`.
-    pub fn count(&self, states: Vec<BudgetState>, besides: &Brought) -> Vec<BudgetState> {
-        let all = || self.files.values().chain([besides]);
-        states.into_iter().map(|state| counted_on(state, all())).collect()
+    /// Lets the budgets stand as they do by this and by what was said `besides`, going on from `states`.
+    pub fn count(&mut self, states: &[BudgetState], besides: &Brought) {
+        self.states = states.iter().map(|state| self.counted_on(state.clone(), besides)).collect();
     }
-}
 
-fn counted_on<'f>(mut state: BudgetState, files: impl Iterator<Item = &'f Brought>) -> BudgetState {
-    let (mut new, mut again) = (Amount::default(), Amount::default());
-    for file in files {
-        let sum = if file.again { &mut again } else { &mut new };
-        *sum = sum.plus(file.of(&state));
+    fn counted_on(&self, mut state: BudgetState, besides: &Brought) -> BudgetState {
+        let all = || self.files.values().chain([besides]);
+        let agents: BTreeSet<&String> = all().flat_map(|file| file.by_agent.keys()).collect();
+        let used = |agent: &&String| {
+            // Two files that hold lines of the same agent say the same, one of them perhaps less of it.
+            let of_files = all().filter_map(|file| file.by_agent.get(*agent));
+            of_files.map(|part| state.budget.measure(&part.amount(&state))).max().unwrap_or(0)
+        };
+        let used = agents.iter().map(used).fold(state.used, u64::saturating_add);
+        state.used = match state.budget.store_down {
+            StoreDown::Local => used,
+            StoreDown::Allow => 0,
+            StoreDown::Deny => used.max(state.limit()),
+        };
+        state
     }
-    // What the store answered is in both, but for what others brought.
-    let known = state.used.max(state.budget.measure(&again));
-    state.used = known.saturating_add(state.budget.measure(&new));
-    match state.budget.store_down {
-        StoreDown::Local => {}
-        StoreDown::Allow => state.used = 0,
-        StoreDown::Deny => state.used = state.used.max(state.limit()),
-    }
-    state
 }
 
 impl Brought {
+    /// Nothing yet beyond what the store had.
+    pub fn beyond(known: Known) -> Self {
+        Self { known, ..Self::default() }
+    }
+
     /// Adds what was read on, up to `position`, for the budgets of `states`.
-    pub fn read_on<'m>(
+    pub fn read_on(
         &mut self,
-        messages: impl IntoIterator<Item = &'m Message>,
+        messages: impl IntoIterator<Item = Message>,
         position: Position,
         states: &[BudgetState],
     ) {
+        for message in messages {
+            if !self.known.holds(&message) {
+                let agent = message.agent.clone().unwrap_or_default();
+                self.by_agent.entry(agent).or_default().add(message, states);
+            }
+        }
+        self.position = position;
+    }
+}
+
+impl Known {
+    fn holds(&self, message: &Message) -> bool {
+        self.message == Some(message.key) || self.until.is_some_and(|until| message.at <= until)
+    }
+}
+
+impl Part {
+    fn add(&mut self, message: Message, states: &[BudgetState]) {
         for state in states {
             if self.tally(state).is_none() {
                 let (budget, value) = (state.budget.name.clone(), state.value.clone());
                 self.closed.push(Tally { budget, value, from: from(state), amount: Amount::default() });
             }
         }
-        for message in messages {
-            match self.open.iter_mut().find(|known| known.key == message.key) {
-                Some(known) => *known = known.clone().merge(message),
-                None => self.open.push(message.clone()),
-            }
-            if self.open.len() > OPEN {
-                let message = self.open.remove(0);
-                for state in states.iter().filter(|state| counts(state, &message)) {
-                    if let Some(tally) = self.closed.iter_mut().find(|tally| tally.is_of(state)) {
-                        tally.amount = tally.amount.plus(message.amount());
-                    }
+        match self.open.iter_mut().find(|known| known.key == message.key) {
+            Some(known) => *known = known.clone().merge(&message),
+            None => self.open.push(message),
+        }
+        if self.open.len() > OPEN {
+            let message = self.open.remove(0);
+            for state in states.iter().filter(|state| counts(state, &message)) {
+                if let Some(tally) = self.closed.iter_mut().find(|tally| tally.is_of(state)) {
+                    tally.amount = tally.amount.plus(message.amount());
                 }
             }
         }
-        self.position = position;
     }
 
     fn tally(&self, state: &BudgetState) -> Option<&Tally> {
         self.closed.iter().find(|tally| tally.is_of(state))
     }
 
-    fn of(&self, state: &BudgetState) -> Amount {
+    fn amount(&self, state: &BudgetState) -> Amount {
         let closed = self.tally(state).map_or_else(Amount::default, |tally| tally.amount);
         let open = self.open.iter().filter(|message| counts(state, message));
         open.fold(closed, |sum, message| sum.plus(message.amount()))

@@ -83,6 +83,9 @@ pub struct SessionCache {
     pub counted: Option<Counted>,
     /// How far each transcript file was read; always acknowledged by the store.
     pub positions: BTreeMap<PathBuf, Position>,
+    /// How far a store had acknowledged them that was lost, as long as `states` are its answer.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub lost: BTreeMap<PathBuf, Position>,
 }
 
 /// The breaker of an agent, as the store last answered.
@@ -95,6 +98,11 @@ pub struct CachedCircuit {
 }
 
 impl SessionCache {
+    /// How far the files were read for the answer that `states` are.
+    pub fn answered(&self) -> &BTreeMap<PathBuf, Position> {
+        if self.lost.is_empty() { &self.positions } else { &self.lost }
+    }
+
     /// Takes over what the store answered of an agent's breaker.
     pub fn note_circuit(&mut self, agent: &str, sequence: u64, breaker: &CircuitBreaker) {
         let known = self.circuits.get(agent).map_or(0, |known| known.sequence);

@@ -75,11 +75,6 @@ impl Position {
         *self = Self { starts: self.starts + 1, ..fresh };
     }
 
-    /// Whether it went back to the start (the first reading begins there, too), and nothing was read since.
-    pub fn has_restarted(&self) -> bool {
-        self.starts > 1 && self.offset == 0
-    }
-
     /// Whether `other` is further on in the same file.
     pub fn is_behind(&self, other: &Self) -> bool {
         (self.starts, self.offset) < (other.starts, other.offset)

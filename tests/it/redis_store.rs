@@ -20,11 +20,17 @@ pub fn home_at(url: &str) -> Home {
     home.var("FUSEBOX_STORE_REDIS_TIMEOUT_MS", "1000")
 }
 
+/// Now, as the client writes it.
+pub fn now() -> String {
+    let now = chrono::DateTime::from_timestamp_millis(clock().0).unwrap();
+    now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
 /// Appends messages of now, of 100 tokens each, to a session, and calls the hook after the last one's tool.
 pub fn respond(home: &Home, session: &str, messages: std::ops::RangeInclusive<usize>) -> Ran {
     let of_now = |n| {
         let mut line = message(n, 90, 10);
-        line["timestamp"] = clock().to_rfc3339().into();
+        line["timestamp"] = now().into();
         line
     };
     let lines: Vec<Value> = messages.map(of_now).collect();

@@ -1,5 +1,6 @@
-//! What the last step found, so that the next one need not ask: it is written down for a session's next hook. Nothing
-//! depends on it: what a step takes for given is looked at where it is written.
+//! What the last step found, so that the next one need not ask: it is written down for a session's next hook. No count
+//! depends on it: what a step takes for given is looked at where it is written. Scores are not: they spare a step from
+//! noting again what was noted a moment ago, and are forgotten once anything else is not as it was.
 
 use std::collections::BTreeMap;
 use std::io::Write;

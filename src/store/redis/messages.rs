@@ -133,6 +133,8 @@ impl Workspace<'_> {
         found.extend(of_session.map(|stored| (stored.d.key, stored.clone())));
         Ok(found.into_values().collect())
     }
+
+    /// Notes when something was last counted for a message's model and agent's type.
     pub(super) fn note_values(&mut self, message: &Message) {
         // One message a minute says it: windows begin with a minute.
         let at = message.at.0.saturating_add(MINUTE_MS - 1 - message.at.0.rem_euclid(MINUTE_MS));

@@ -176,6 +176,7 @@ if tells then
     local claimed, of = string.match(rows[r + 1], '^(-?%d+) (.*)$')
     if of == agent and is_free(tonumber(claimed)) then mine[#mine + 1] = tonumber(rows[r]) end
   end
+  if #mine > 0 then check(events_key, 'hash') end
 end
 
 -- The session was seen, and this is a batch of it. When it was seen serves people: that is written now and then.

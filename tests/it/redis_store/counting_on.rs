@@ -2,9 +2,7 @@
 
 use serde_json::{Value, json};
 
-use fusebox::env::clock;
-
-use super::{home_at, respond, used};
+use super::{home_at, now, respond, used};
 use crate::harness::{Home, message};
 use crate::redis::{Manner, Options, Proxy, Server};
 
@@ -55,6 +53,18 @@ impl Stage {
         self.home.append(&self.home.transcript("s"), lines);
     }
 
+    /// What the session's hooks counted by themselves, of the budget `session`.
+    fn counted(&self) -> u64 {
+        let cache = self.cache();
+        let states = cache["counted"]["states"].as_array().unwrap();
+        states.iter().find(|state| state["budget"]["name"] == "session").unwrap()["used"].as_u64().unwrap()
+    }
+
+    /// A message of a subagent, in its own file.
+    fn append_of(&self, agent: &str, n: usize) {
+        self.home.append(&self.home.agent_transcript("s", agent), &[of_agent(n, agent)]);
+    }
+
     fn cache(&self) -> Value {
         let cache = std::fs::read(self.home.path("cache").join("guardrails-s.json")).unwrap();
         serde_json::from_slice(&cache).unwrap()
@@ -64,7 +74,14 @@ impl Stage {
 /// A message of now, of 100 tokens.
 fn of_now(n: usize) -> Value {
     let mut line = message(n, 90, 10);
-    line["timestamp"] = clock().to_rfc3339().into();
+    line["timestamp"] = now().into();
+    line
+}
+
+/// A message of a subagent.
+fn of_agent(n: usize, agent: &str) -> Value {
+    let mut line = of_now(n);
+    (line["isSidechain"], line["agentId"]) = (json!(true), json!(agent));
     line
 }
 
@@ -133,28 +150,88 @@ fn another_configuration_comes_in_between() {
 }
 
 #[test]
+fn what_is_configured_in_between_holds() {
+    let Some(stage) = Stage::new() else { return };
+    let ask = || stage.home.hook("PreToolUse", "s", json!({"tool_name": "Bash", "tool_input": {}}));
+    let limit = |limit: &str| stage.home.configure(&BUDGETS.replace("limit = 1_000_000", limit));
+    limit("store_down = \"deny\"\nlimit = 2_000_000");
+    stage.home.hook("PostToolUse", "s", json!({}));
+    stage.go_away();
+    respond(&stage.home, "s", 4..=4);
+    assert!(!ask().is_silent(), "as it was configured before");
+    limit("store_down = \"allow\"\nlimit = 2_000_000");
+    respond(&stage.home, "s", 5..=5);
+    assert!(ask().is_silent(), "from the next hook on");
+    limit("limit = 500");
+    respond(&stage.home, "s", 6..=6);
+    assert!(ask().stdout.contains("600 / 500"), "{:?}", ask());
+    // In other units nothing is known of what was before.
+    limit("unit = \"requests\"\nlimit = 1_000_000");
+    respond(&stage.home, "s", 7..=7);
+    assert_eq!(stage.said("Session budget"), "4");
+}
+
+#[test]
 fn agents_at_the_same_time_count_together_and_once() {
     let Some(stage) = Stage::new() else { return };
     stage.go_away();
     let home = &stage.home;
-    for (n, agent) in (4..12).zip(["a1", "a2"].into_iter().cycle()) {
-        let mut line = of_now(n);
-        (line["isSidechain"], line["agentId"]) = (json!(true), json!(agent));
-        home.append(&home.agent_transcript("s", agent), &[line]);
+    for round in 0..4 {
+        for (at, agent) in ["a1", "a2"].into_iter().enumerate() {
+            stage.append_of(agent, 4 + round * 2 + at);
+        }
+        // Each reads its own file; neither loses what the other one found.
+        std::thread::scope(|scope| {
+            for agent in ["a1", "a2"].into_iter().cycle().take(8) {
+                let call =
+                    move || home.hook("PostToolUse", "s", json!({"agent_id": agent, "agent_type": "t"}));
+                scope.spawn(call);
+            }
+        });
+        assert_eq!(stage.counted(), 500 + round as u64 * 200);
     }
     stage.append(&[of_now(12)]);
-    std::thread::scope(|scope| {
-        for agent in ["a1", "a2"].into_iter().cycle().take(8) {
-            scope.spawn(move || home.hook("PostToolUse", "s", json!({"agent_id": agent, "agent_type": "t"})));
-        }
-    });
     assert_eq!(stage.said("Session budget"), "1,200");
     stage.come_back(1200);
+}
+
+/// Older clients write what subagents do into their parent's file, too.
+#[test]
+fn lines_of_subagents_in_two_files_count_once() {
+    let Some(stage) = Stage::new() else { return };
+    stage.go_away();
+    for round in 0..3 {
+        // Interleaved, and each said again later.
+        let lines: Vec<Value> = (1..=5).map(|a| of_agent(10 * a + round, &format!("a{a}"))).collect();
+        stage.append(&lines);
+        for agent in 1..=5 {
+            stage.append_of(&format!("a{agent}"), 10 * agent + round);
+        }
+        stage.append(&lines);
+        stage.home.hook("UserPromptSubmit", "s", json!({"prompt": "go on"}));
+    }
+    assert_eq!(stage.said("Session budget"), "1,800");
+    stage.come_back(1800);
+}
+
+/// The store knows its first line, and was gone at its next one.
+#[test]
+fn a_message_that_began_before() {
+    let Some(stage) = Stage::new() else { return };
+    stage.go_away();
+    stage.append(&[of_now(3)]);
+    respond(&stage.home, "s", 4..=4);
+    assert_eq!(stage.said("Session budget"), "400");
+    stage.come_back(400);
 }
 
 #[test]
 fn a_file_that_is_written_anew() {
     let Some(stage) = Stage::new() else { return };
+    for n in 20..=28 {
+        stage.append_of("a1", n);
+    }
+    stage.home.hook("PostToolUse", "s", json!({"agent_id": "a1", "agent_type": "t"}));
     stage.go_away();
     respond(&stage.home, "s", 4..=6);
     let file = stage.home.transcript("s");
@@ -162,8 +239,10 @@ fn a_file_that_is_written_anew() {
     std::fs::remove_file(&file).unwrap();
     std::fs::write(&file, text).unwrap();
     respond(&stage.home, "s", 7..=7);
-    assert_eq!(stage.said("Session budget"), "700", "what the store knew is in it");
-    stage.come_back(700);
+    assert_eq!(stage.said("Session budget"), "1,600", "what the store knew is in it once");
+    respond(&stage.home, "s", 8..=8);
+    assert_eq!(stage.said("Session budget"), "1,700");
+    stage.come_back(1700);
 }
 
 /// The store was emptied, says so, and goes away after each of its answers.
