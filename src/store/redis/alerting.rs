@@ -2,12 +2,10 @@
 
 use super::apply::{Counter, Watched};
 use super::keys::Keys;
-use super::plan::{Alerting, Bound, counts};
-use super::workspace::Workspace;
+use super::plan::{Alerting, Bound};
 use crate::domain::alert::BudgetAlert;
 use crate::domain::budget::{Budget, BudgetState, Scope, Unit, threshold_units};
 use crate::domain::time::Timestamp;
-use crate::store::ledger::{Changes, amount, moved};
 use crate::store::{Result, StoreError};
 
 /// What says whose alert it is.
@@ -17,17 +15,8 @@ pub(super) fn place(state: &BudgetState) -> String {
 }
 
 /// What is used of a budget before and after this step, if nobody else counts in between; `None`: nobody knows.
-pub(super) fn expected(
-    workspace: &Workspace,
-    watched: &Watched,
-    counters: &[Counter],
-    changes: &Changes,
-) -> Option<(u64, u64)> {
-    let at = own_counter(watched);
-    let wanted = &workspace.plan.wanted[at];
-    let text = workspace.remembered(&wanted.key, &wanted.since.to_string())?;
-    let before = amount(counts(std::str::from_utf8(text).ok()?).ok()?);
-    let after = moved(&before, changes.of(&counters[at].key));
+pub(super) fn expected(watched: &Watched, counters: &[Counter]) -> Option<(u64, u64)> {
+    let (before, after) = counters[own_counter(watched)].expected?;
     let budget = &watched.state.budget;
     Some((budget.measure(&before), budget.measure(&after)))
 }

@@ -6,7 +6,8 @@ use super::RedisStore;
 use super::alerting::{alerting, expected, place};
 use super::charging::{intern, recharge};
 use super::keys::Keys;
-use super::plan::{Done, Frame, Reply, SCORE, Wanted, counts};
+use super::names::Shared;
+use super::plan::{Done, Frame, Place, Reply, SCORE, Wanted, counts, text_of};
 use super::standings::OfSession;
 use super::workspace::Workspace;
 use crate::domain::alert::BudgetAlert;
@@ -18,7 +19,7 @@ use crate::domain::operation::{Effect, Operation};
 use crate::domain::throttle::Crowded;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
-use crate::store::ledger::{Changes, Counts, Ledger, Records, Specs, amount, family, moved};
+use crate::store::ledger::{self, Changes, Counts, Ledger, Records, Specs, amount, family, moved};
 use crate::store::{Applied, Batch, CLAIM_MS, Own, Result, StoreError, Watch, standing};
 
 /// How often a step is made again: each time somebody else's was done.
@@ -58,6 +59,8 @@ pub(super) enum Keeping {
 pub(super) struct Counter {
     /// Which.
     pub key: CounterKey,
+    /// What it holds before and after the step, if nobody else counts in between; `None`: nobody knows.
+    pub expected: Option<(Amount, Amount)>,
     end: Option<Timestamp>,
 }
 
@@ -106,18 +109,49 @@ impl RedisStore {
             if batch.is_some() {
                 frame.machine = self.machine_name().to_owned();
             }
-            match self.link.transact(&self.keys, &plan, &frame)? {
+            let mut next = after;
+            for (wanted, counter) in plan.wanted.iter().zip(&counters) {
+                let expected =
+                    counter.expected.map(|(_, after)| text_of(&ledger::counts(&after)).into_bytes());
+                next.extend(expected.map(|text| (place_of(wanted), Some(text))));
+            }
+            if batch.is_some() {
+                next = self.of_use(&plan, next);
+            }
+            // The server works for longer than that takes. What nobody knew yet is most likely not as it was taken to be.
+            let messages = self.keys.message_prefix();
+            let is_known = |place: &Place| place.0.starts_with(&messages) || self.memory.get(place).is_some();
+            let is_expected =
+                batch.is_some() && !refreshes && plan.given.iter().all(|(place, _)| is_known(place));
+            let (memory, mut is_written) = (&self.memory, false);
+            let mut meanwhile = || {
+                if is_expected && !is_written {
+                    memory.write_down(&next);
+                    is_written = true;
+                }
+            };
+            match self.link.transact_and(&self.keys, &plan, &frame, &mut meanwhile)? {
                 Reply::Done(done) => {
-                    after.into_iter().for_each(|(place, value)| self.memory.learn(place, value));
                     // What moved stands in the answer.
+                    let mut as_expected = is_written && self.memory.node == self.link.node();
                     for (wanted, (_, after)) in plan.wanted.iter().zip(&done.counters) {
-                        let place = (wanted.key.clone(), wanted.since.to_string());
-                        self.memory.learn(place, Some(super::plan::text_of(after).into_bytes()));
+                        let after = Some(text_of(after).into_bytes());
+                        as_expected &= next.get(&place_of(wanted)) == Some(&after);
+                        next.insert(place_of(wanted), after);
                     }
                     if refreshes {
                         self.memory.refreshed(now);
                     }
-                    self.remember(&plan, batch);
+                    match batch {
+                        Some(_) => {
+                            self.memory.node = self.link.node();
+                            if !as_expected {
+                                self.memory.write_down(&next);
+                            }
+                            self.memory.keep(next);
+                        }
+                        None => next.into_iter().for_each(|(place, value)| self.memory.learn(place, value)),
+                    }
                     return Ok((done, outcome));
                 }
                 Reply::Given(actual) => self.memory.correct(plan.given.into_iter().zip(actual)),
@@ -188,32 +222,8 @@ impl RedisStore {
     }
 }
 
-/// Budgets under the values that the shared store knows: projects have no names there.
-pub(super) struct Shared {
-    pub watches: Vec<Watch>,
-    names: BTreeMap<String, String>,
-}
-
-impl Shared {
-    pub fn of(watches: &[Watch]) -> Self {
-        let mut names = BTreeMap::new();
-        let shared = |watch: &Watch| {
-            let value = super::shared_value(watch.budget.scope, &watch.value);
-            names.insert(value.clone(), watch.value.clone());
-            Watch { budget: watch.budget.clone(), value }
-        };
-        let watches = watches.iter().map(shared).collect();
-        Self { watches, names }
-    }
-
-    fn name_here(&self, value: &str) -> String {
-        self.names.get(value).map_or(value, String::as_str).to_owned()
-    }
-
-    pub fn named_here(&self, mut states: Vec<BudgetState>) -> Vec<BudgetState> {
-        states.iter_mut().for_each(|state| state.value = self.name_here(&state.value));
-        states
-    }
+fn place_of(wanted: &Wanted) -> Place {
+    (wanted.key.clone(), wanted.since.to_string())
 }
 
 fn after(watched: &[Watched], done: &Done) -> Vec<BudgetState> {
@@ -298,9 +308,12 @@ fn make(
                 let history = moved(&counted(workspace, &wanted), changes.of(&key));
                 state.history = watch.budget.measure(&history);
             }
+            let before = workspace.remembered(&wanted.key, &wanted.since.to_string());
+            let before = before.and_then(|text| Some(amount(counts(std::str::from_utf8(text).ok()?).ok()?)));
+            let expected = before.map(|before| (before, moved(&before, changes.of(&key))));
             of_watch.push((workspace.plan.wanted.len(), spec.scope));
             workspace.plan.wanted.push(wanted);
-            counters.push(Counter { key, end: state.window.end });
+            counters.push(Counter { expected, key, end: state.window.end });
         }
         watched.push(Watched { state, counters: of_watch });
     }
@@ -323,7 +336,7 @@ fn make(
     if batch.alert {
         let mut all = Vec::with_capacity(outcome.watched.len());
         for watched in &outcome.watched {
-            let expected = expected(workspace, watched, &counters, &changes).filter(|_| !every_alert);
+            let expected = expected(watched, &counters).filter(|_| !every_alert);
             all.push(alerting(workspace.keys, watched, expected, now)?);
         }
         workspace.plan.alerting = all;

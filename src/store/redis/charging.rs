@@ -49,7 +49,7 @@ pub(super) fn intern(workspace: &mut Workspace, session: &Session, seen: Timesta
         Some(charged) if charged.project.is_empty() && !session.project.is_empty() => {
             // Who found its files alone, without any line that names a folder, left the project open: what it brought by
             // then is charged to it now.
-            let project = super::hashed(&session.project);
+            let project = super::names::hashed(&session.project);
             workspace.recharge.push((session.id.clone(), project.clone()));
             workspace.charge(&session.id, Charged { project, ..charged })?;
         }
@@ -95,7 +95,7 @@ pub(super) fn recharge(workspace: &mut Workspace, specs: &Specs) -> Result<()> {
 
 fn charged_of(session: &Session) -> Charged {
     Charged {
-        project: super::hashed(&session.project),
+        project: super::names::hashed(&session.project),
         user: session.user.clone(),
         team: session.team.clone(),
         task_type: session.task_type.clone(),

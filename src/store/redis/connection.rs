@@ -60,15 +60,20 @@ impl Connection {
     pub fn run(&mut self, script: &Script, keys: &[&[u8]], args: &[&[u8]]) -> Result<Value, Failure> {
         let mut call = script.call(keys);
         call.arg(args);
-        self.evaluate(script, &call)
+        self.evaluate(script, &call, &mut || ())
     }
 
-    /// The same, with the call ready.
+    /// The same, with the call ready; works `meanwhile`, while the server does (more than once, where it is asked again).
     ///
     /// # Errors
     /// See [`Self::run`].
-    pub fn evaluate(&mut self, script: &Script, call: &Cmd) -> Result<Value, Failure> {
-        self.request(call, Some(script))
+    pub fn evaluate(
+        &mut self,
+        script: &Script,
+        call: &Cmd,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<Value, Failure> {
+        self.request(call, Some(script), meanwhile)
     }
 
     /// Sends a command.
@@ -76,7 +81,7 @@ impl Connection {
     /// # Errors
     /// See [`Failure`]. Whether it ran is not known when the connection broke.
     pub fn command(&mut self, command: &Cmd) -> Result<Value, Failure> {
-        self.request(command, None)
+        self.request(command, None, &mut || ())
     }
 
     /// The node that answered last, as `host:port`, where it is not the one that the address starts at: of a cluster, the
@@ -124,7 +129,12 @@ impl Connection {
         Link::open(node, Login { user: login, db: *db, tls: tls.as_ref() }, self.limits, deadline)
     }
 
-    fn request(&mut self, command: &Cmd, script: Option<&Script>) -> Result<Value, Failure> {
+    fn request(
+        &mut self,
+        command: &Cmd,
+        script: Option<&Script>,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<Value, Failure> {
         let mut moves = 0;
         let mut is_master_sure = !matches!(self.address.topology, Topology::Sentinel { .. });
         loop {
@@ -132,11 +142,11 @@ impl Connection {
                 Some(link) => link,
                 None => self.connect()?,
             };
-            let mut reply = ask(&mut link, command, script, false)?;
+            let mut reply = ask(&mut link, command, script, false, meanwhile)?;
             if let Some(Redirect::Ask(node)) = redirect(&reply, &link.node) {
                 // For this request only: the slot still belongs to the node that sent us there.
                 let mut importing = self.open_node(&node, Instant::now() + self.limits.connect)?;
-                reply = ask(&mut importing, command, script, true)?;
+                reply = ask(&mut importing, command, script, true, meanwhile)?;
             }
             let deadline = Instant::now() + self.limits.connect;
             let next = match (redirect(&reply, &link.node), &reply) {
@@ -184,18 +194,24 @@ fn redirect(reply: &Reply, from: &Node) -> Option<Redirect> {
 
 /// Sends a command (`asking`: as one that was sent here by [`Redirect::Ask`]). A script that the server does not know is
 /// loaded, and the command sent again.
-fn ask(link: &mut Link, command: &Cmd, script: Option<&Script>, asking: bool) -> Result<Reply, Failure> {
+fn ask(
+    link: &mut Link,
+    command: &Cmd,
+    script: Option<&Script>,
+    asking: bool,
+    meanwhile: &mut dyn FnMut(),
+) -> Result<Reply, Failure> {
     let prefix = redis::cmd("ASKING");
     let mut commands = Vec::with_capacity(3);
     commands.extend(asking.then_some(&prefix));
     commands.push(command);
-    let reply = link.ask(&commands)?.pop().unwrap_or(Ok(Value::Nil));
+    let reply = link.ask(&commands, meanwhile)?.pop().unwrap_or(Ok(Value::Nil));
     match (&reply, script) {
         (Err(error), Some(script)) if error.code() == "NOSCRIPT" => {
             let mut load = redis::cmd("SCRIPT");
             load.arg("LOAD").arg(script.source());
             commands.insert(0, &load);
-            let mut replies = link.ask(&commands)?;
+            let mut replies = link.ask(&commands, &mut || ())?;
             let again = replies.pop().unwrap_or(Ok(Value::Nil));
             // Why it cannot be loaded says more than that it is not known.
             Ok(replies.into_iter().next().and_then(Result::err).map_or(again, Err))

@@ -101,6 +101,11 @@ impl Keys {
         self.data(&["message:", &key.hex()])
     }
 
+    /// What the keys of messages begin with; their hexadecimal digits follow.
+    pub fn message_prefix(&self) -> String {
+        self.data(&["message:"])
+    }
+
     /// The messages that count in a session, by date.
     pub fn messages_of(&self, id: &str) -> String {
         self.data(&["messages:", id])

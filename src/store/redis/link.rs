@@ -51,11 +51,21 @@ impl Link {
         Ok(self.connection.insert(connection))
     }
 
-    fn run(&mut self, (script, sha1): Known, keys: &Keys, write: impl FnOnce(&mut Cmd)) -> Result<Value> {
+    fn run(&mut self, script: Known, keys: &Keys, write: impl FnOnce(&mut Cmd)) -> Result<Value> {
+        self.run_and(script, keys, write, &mut || ())
+    }
+
+    fn run_and(
+        &mut self,
+        (script, sha1): Known,
+        keys: &Keys,
+        write: impl FnOnce(&mut Cmd),
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<Value> {
         let script = Script::known(script, sha1);
         let mut call = script.call(&[keys.epoch().as_bytes()]);
         write(&mut call);
-        Ok(self.connected()?.evaluate(&script, &call)?)
+        Ok(self.connected()?.evaluate(&script, &call, meanwhile)?)
     }
 
     fn run_with(&mut self, script: Known, keys: &Keys, arguments: &[Vec<u8>]) -> Result<Value> {
@@ -67,7 +77,18 @@ impl Link {
 
     /// One atomic step.
     pub fn transact(&mut self, keys: &Keys, plan: &Plan, frame: &Frame) -> Result<Reply> {
-        Reply::read(self.run(TRANSACT, keys, |call| plan.write(frame, call))?)
+        self.transact_and(keys, plan, frame, &mut || ())
+    }
+
+    /// The same; works `meanwhile`, while the server does.
+    pub fn transact_and(
+        &mut self,
+        keys: &Keys,
+        plan: &Plan,
+        frame: &Frame,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<Reply> {
+        Reply::read(self.run_and(TRANSACT, keys, |call| plan.write(frame, call), meanwhile)?)
     }
 
     /// Several commands, of one moment.

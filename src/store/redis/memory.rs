@@ -74,18 +74,29 @@ impl Memory {
         &self.machine
     }
 
-    /// Keeps what is of use to the next hook, and writes it down.
-    pub fn keep(&mut self, is_of_use: impl Fn(&Place) -> bool) {
-        self.known.retain(|place, _| is_of_use(place));
-        let Some(file) = &self.file else { return };
-        let read = Read {
-            known: std::mem::take(&mut self.known),
-            refreshed: self.refreshed,
-            machine: self.machine.clone(),
-            node: self.node.clone(),
-        };
-        let _ = write(file, &written(&read));
-        self.known = read.known;
+    /// What is known, with `after` in its place, as far as it `is_of_use` to the next hook.
+    pub fn with(&self, after: Found, is_of_use: impl Fn(&Place) -> bool) -> Found {
+        let mut next: Found = self
+            .known
+            .iter()
+            .filter(|(place, _)| is_of_use(place) && !after.contains_key(place))
+            .map(|(place, value)| (place.clone(), value.clone()))
+            .collect();
+        next.extend(after.into_iter().filter(|(place, _)| is_of_use(place)));
+        next
+    }
+
+    /// Writes down what is known, or will be if a step is done as it is expected to be. Should it not be, nothing is lost:
+    /// whoever reads it looks at it.
+    pub fn write_down(&self, known: &Found) {
+        if let Some(file) = &self.file {
+            let _ = write(file, &written(known, self.refreshed, &self.machine, self.node.as_deref()));
+        }
+    }
+
+    /// Knows this, and nothing else.
+    pub fn keep(&mut self, known: Found) {
+        self.known = known;
     }
 }
 
@@ -99,12 +110,12 @@ struct Read {
 }
 
 /// Lines of lengths, each with a key, a field and a value after it.
-fn written(read: &Read) -> Vec<u8> {
+fn written(known: &Found, refreshed: Option<Timestamp>, machine: &str, node: Option<&str>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(8 * 1024);
-    let refreshed = read.refreshed.map_or_else(String::new, |at| at.0.to_string());
-    let (count, machine, node) = (read.known.len(), &read.machine, read.node.as_deref().unwrap_or_default());
+    let refreshed = refreshed.map_or_else(String::new, |at| at.0.to_string());
+    let (count, node) = (known.len(), node.unwrap_or_default());
     bytes.extend_from_slice(format!("{FORMAT} {count} {refreshed} {machine} {node}\n").as_bytes());
-    for ((key, field), value) in &read.known {
+    for ((key, field), value) in known {
         let length = value.as_ref().map_or_else(|| "-".to_owned(), |value| value.len().to_string());
         bytes.extend_from_slice(format!("{} {} {length}\n", key.len(), field.len()).as_bytes());
         for part in [key.as_bytes(), field.as_bytes(), value.as_deref().unwrap_or_default()] {
@@ -188,7 +199,7 @@ mod tests {
         ) {
             let refreshed = at.map(Timestamp);
             let all = Read { known, refreshed, machine: "machine".into(), node: Some("h:1".into()) };
-            let bytes = written(&all);
+            let bytes = written(&all.known, refreshed, "machine", Some("h:1"));
             prop_assert_eq!(read(&bytes), Some(all));
             // Cut off anywhere it is nothing, and no panic.
             read(&bytes[..cut.index(bytes.len())]);

@@ -113,8 +113,7 @@ impl Workspace<'_> {
     pub fn messages_of(&mut self, session: &str) -> Result<Vec<Stored>> {
         let list = vec!["ZRANGE".into(), self.keys.messages_of(session), "0".into(), "-1".into()];
         let answer = self.ask_of(session, &[list])?.pop().unwrap_or(Value::Nil);
-        let prefix = self.keys.message(&MessageKey([0; 16]));
-        let prefix = &prefix[..prefix.len() - 32];
+        let prefix = self.keys.message_prefix();
         let names = plan::list(answer)?.into_iter().map(plan::text).collect::<Result<Vec<_>>>()?;
         let keys: Vec<String> = names.iter().map(|hex| format!("{prefix}{hex}")).collect();
         let mut found = BTreeMap::new();

@@ -15,6 +15,7 @@ mod link;
 mod lists;
 mod memory;
 mod messages;
+mod names;
 mod operations;
 mod plan;
 mod recovery;
@@ -30,7 +31,8 @@ use self::connection::Limits;
 use self::keys::Keys;
 use self::link::Link;
 use self::memory::Memory;
-use self::plan::Plan;
+pub use self::names::{shared, shared_value};
+use self::plan::{Found, Plan};
 use super::{
     Applied, Batch, CircuitRow, ClientProcess, Own, Result, Session, SessionRow, SessionTotal, Store, Watch,
 };
@@ -112,51 +114,25 @@ impl RedisStore {
         self.memory.machine(|| self.machine.name())
     }
 
-    /// Keeps what the next hook of the session will want to know.
-    fn remember(&mut self, plan: &Plan, batch: Option<&Batch>) {
-        if batch.is_none() {
-            return;
-        }
-        self.memory.node = self.link.node();
-        let prefix = self.keys.message(&MessageKey([0; 16]));
-        let prefix = &prefix[..prefix.len() - 32];
+    /// What the next hook of the session will want to know, after a step that leaves this.
+    fn of_use(&self, plan: &Plan, after: Found) -> Found {
+        let prefix = self.keys.message_prefix();
         let of_message: Vec<&plan::Place> =
-            plan.given.iter().map(|(place, _)| place).filter(|(key, _)| key.starts_with(prefix)).collect();
+            plan.given.iter().map(|(place, _)| place).filter(|(key, _)| key.starts_with(&prefix)).collect();
         // Lines of a message follow each other.
         let latest = &of_message[of_message.len().saturating_sub(MESSAGES)..];
         let counters: Vec<&String> = plan.wanted.iter().map(|wanted| &wanted.key).collect();
         let values = self.keys.values();
         let is_given = |place: &plan::Place| plan.given.iter().any(|(given, _)| given == place);
-        self.memory.keep(|place| match place.0.starts_with(prefix) {
+        self.memory.with(after, |place| match place.0.starts_with(&prefix) {
             true => latest.contains(&place),
             false => is_given(place) || counters.contains(&&place.0) || place.0 == values,
-        });
+        })
     }
 }
 
 /// How many messages are remembered.
 const MESSAGES: usize = 3;
-
-/// A session as it is shared: where its files lie is nobody else's business, and its project is hashed.
-pub fn shared(session: &Session) -> Session {
-    Session { transcript: None, project: hashed(&session.project), ..session.clone() }
-}
-
-/// A value as it is shared: a project's name says where it lies on somebody's disk, so its hash is shared.
-pub fn shared_value(scope: Scope, value: &str) -> String {
-    if scope == Scope::Project { hashed(value) } else { value.to_owned() }
-}
-
-/// The hash of a project's name; what has no name, or is hashed already, stays.
-fn hashed(project: &str) -> String {
-    if project.is_empty() || project.starts_with(HASHED) {
-        return project.to_owned();
-    }
-    format!("{HASHED}{:016x}", MessageKey::of(&["project", project]).short())
-}
-
-/// What hashed names of projects begin with. No folder does: they begin with a slash.
-const HASHED: &str = "project-";
 
 /// A name for a store that nobody has named.
 fn new_epoch() -> String {

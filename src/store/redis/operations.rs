@@ -3,8 +3,9 @@
 use redis::Value;
 
 use super::alerting::place;
-use super::apply::{Keeping, Shared};
+use super::apply::Keeping;
 use super::lists::command;
+use super::names::Shared;
 use super::plan;
 use super::{DECIDED_S, RedisStore, shared_value};
 use crate::domain::budget::{BudgetState, Scope};

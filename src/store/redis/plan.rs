@@ -194,26 +194,19 @@ impl Reply {
             }
             "alerts" => Ok(Self::Alerts),
             "done" => {
-                let pair = |value| {
-                    let [before, after] = words::<2>(value)?;
-                    Ok((counts(&before)?, counts(&after)?))
-                };
-                let counters = next()?.into_iter().map(pair).collect::<Result<_>>()?;
-                let alert = |value| {
-                    let [id, alert, used] = words::<3>(value)?;
-                    Ok((parsed(&id)?, alert, parsed(&used)?))
-                };
-                let alerts = next()?.into_iter().map(alert).collect::<Result<_>>()?;
-                let event = |value| {
-                    let [id, event] = words::<2>(value)?;
-                    Ok((parsed(&id)?, event))
-                };
-                let events = next()?.into_iter().map(event).collect::<Result<_>>()?;
-                let mut batches = || -> Result<u64> {
-                    let number = parts.next().map_or(Ok(0), number)?;
-                    Ok(u64::try_from(number).unwrap_or(0))
-                };
-                let (sequence, own) = (batches()?, batches()?);
+                let head = text(parts.next().unwrap_or(Value::Nil))?;
+                let mut head = head.split(' ');
+                let [sequence, own, alerts, events] = [(); 4].map(|()| head.next().unwrap_or_default());
+                let (sequence, own) = (parsed(sequence)?, parsed(own)?);
+                let mut counters = Vec::new();
+                while let (Some(before), Some(after)) = (head.next(), head.next()) {
+                    counters.push((counts(before)?, counts(after)?));
+                }
+                let mut next = || text(parts.next().unwrap_or(Value::Nil));
+                let alert = |_| Ok((parsed(&next()?)?, next()?, parsed(&next()?)?));
+                let alerts = (0..parsed::<usize>(alerts)?).map(alert).collect::<Result<_>>()?;
+                let event = |_| Ok((parsed(&next()?)?, next()?));
+                let events = (0..parsed::<usize>(events)?).map(event).collect::<Result<_>>()?;
                 Ok(Self::Done(Done { counters, alerts, events, sequence, own }))
             }
             other => Err(damaged(other)),
@@ -266,11 +259,6 @@ pub fn text(value: Value) -> Result<String> {
 /// An answer that is a number.
 pub fn number(value: Value) -> Result<i64> {
     parsed(&text(value)?)
-}
-
-fn words<const N: usize>(value: Value) -> Result<[String; N]> {
-    let words = list(value)?.into_iter().map(text).collect::<Result<Vec<_>>>()?;
-    words.try_into().map_err(|_| damaged("an answer of another length"))
 }
 
 fn parsed<T: std::str::FromStr>(text: &str) -> Result<T> {

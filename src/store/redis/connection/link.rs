@@ -67,7 +67,7 @@ impl Link {
         }
         if login.db != 0 {
             link.greet(redis::cmd("SELECT").arg(login.db));
-            link.ask(&[])?;
+            link.ask(&[], &mut || ())?;
         }
         Ok(link)
     }
@@ -77,8 +77,9 @@ impl Link {
         self.greetings += 1;
     }
 
-    /// Sends commands in one piece, and answers with their replies. After a failure the connection is of no use.
-    pub fn ask(&mut self, commands: &[&Cmd]) -> Result<Vec<Reply>, Failure> {
+    /// Sends commands in one piece, and answers with their replies; works `meanwhile`. After a failure the connection is of no
+    /// use.
+    pub fn ask(&mut self, commands: &[&Cmd], meanwhile: &mut dyn FnMut()) -> Result<Vec<Reply>, Failure> {
         let mut packed = std::mem::take(&mut self.greeting);
         for command in commands {
             command.write_packed_command(&mut packed);
@@ -86,6 +87,7 @@ impl Link {
         self.stream.begin();
         let sent = self.stream.write_all(&packed).and_then(|()| self.stream.flush());
         sent.and_then(|()| self.stream.expect(None)).map_err(|error| self.last_words(&error))?;
+        meanwhile();
         for _ in 0..std::mem::take(&mut self.greetings) {
             if let Err(error) = self.receive()? {
                 return Err(Failure::of_reply(&self.server, &error));

@@ -39,7 +39,7 @@ fn ask(
     let mut link = Link::open(sentinel, login, limits, deadline)?;
     let mut question = redis::cmd("SENTINEL");
     question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
-    let reply = link.ask(&[&question])?.pop().unwrap_or(Ok(Value::Nil));
+    let reply = link.ask(&[&question], &mut || ())?.pop().unwrap_or(Ok(Value::Nil));
     let answer = reply.map_err(|error| Failure::of_reply(&link.server, &error))?;
     let node = redis::from_redis_value::<(String, u16)>(answer).ok();
     node.map(|(host, port)| Node::Tcp { host, port }).ok_or_else(|| unknown(&link.server, master))
