@@ -1,11 +1,12 @@
 //! Thresholds of a step: which budgets alert, and which alerts are made for it.
 
-use super::apply::{Counter, Watched};
+use super::apply::Watched;
 use super::keys::Keys;
-use super::plan::{Alerting, Bound};
+use super::plan::{Alerting, Bound, Wanted};
 use crate::domain::alert::BudgetAlert;
 use crate::domain::budget::{Budget, BudgetState, Scope, Unit, threshold_units};
 use crate::domain::time::Timestamp;
+use crate::store::ledger::amount;
 use crate::store::{Result, StoreError};
 
 /// What says whose alert it is.
@@ -15,10 +16,10 @@ pub(super) fn place(state: &BudgetState) -> String {
 }
 
 /// What is used of a budget before and after this step, if nobody else counts in between; `None`: nobody knows.
-pub(super) fn expected(watched: &Watched, counters: &[Counter]) -> Option<(u64, u64)> {
-    let (before, after) = counters[own_counter(watched)].expected?;
-    let budget = &watched.state.budget;
-    Some((budget.measure(&before), budget.measure(&after)))
+pub(super) fn expected(watched: &Watched, wanted: &[Wanted]) -> Option<(u64, u64)> {
+    let (before, after) = wanted[own_counter(watched)].expected?;
+    let used = |counts| watched.state.budget.measure(&amount(counts));
+    Some((used(before), used(after)))
 }
 
 fn own_counter(watched: &Watched) -> usize {
@@ -51,7 +52,9 @@ pub(super) fn alerting(
         bounds.push(bound);
     }
     let counter = own_counter(watched);
-    Ok(Alerting { counter, which: which(&state.budget), place: place(state), bounds })
+    let crosses = |(before, after)| bounds.iter().any(|b| before < b.units && b.units <= after);
+    let may_cross = expected.is_none_or(crosses);
+    Ok(Alerting { counter, may_cross, which: which(&state.budget), place: place(state), bounds })
 }
 
 /// Which of the seven counts a budget adds up (see [`Budget::measure`]).

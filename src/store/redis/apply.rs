@@ -1,13 +1,13 @@
 //! Recording a batch: a step is made by what is known, and done if that is so; else made again by how it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::RedisStore;
 use super::alerting::{alerting, expected, place};
 use super::charging::{intern, recharge};
 use super::keys::Keys;
 use super::names::Shared;
-use super::plan::{Done, Frame, Place, Reply, SCORE, Wanted, counts, text_of};
+use super::plan::{COUNT, Done, Frame, Place, Reply, SCORE, Wanted, counts, text_of};
 use super::standings::OfSession;
 use super::workspace::Workspace;
 use crate::domain::alert::BudgetAlert;
@@ -19,7 +19,7 @@ use crate::domain::operation::{Effect, Operation};
 use crate::domain::throttle::Crowded;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
-use crate::store::ledger::{self, Changes, Counts, Ledger, Records, Specs, amount, family, moved};
+use crate::store::ledger::{Changes, Counts, Ledger, Records, Specs, amount, family, moved};
 use crate::store::{Applied, Batch, CLAIM_MS, Own, Result, StoreError, Watch, standing};
 
 /// How often a step is made again: each time somebody else's was done.
@@ -59,8 +59,6 @@ pub(super) enum Keeping {
 pub(super) struct Counter {
     /// Which.
     pub key: CounterKey,
-    /// What it holds before and after the step, if nobody else counts in between; `None`: nobody knows.
-    pub expected: Option<(Amount, Amount)>,
     end: Option<Timestamp>,
 }
 
@@ -110,9 +108,8 @@ impl RedisStore {
                 frame.machine = self.machine_name().to_owned();
             }
             let mut next = after;
-            for (wanted, counter) in plan.wanted.iter().zip(&counters) {
-                let expected =
-                    counter.expected.map(|(_, after)| text_of(&ledger::counts(&after)).into_bytes());
+            for wanted in &plan.wanted {
+                let expected = wanted.expected.map(|(_, after)| text_of(&after).into_bytes());
                 next.extend(expected.map(|text| (place_of(wanted), Some(text))));
             }
             if batch.is_some() {
@@ -222,8 +219,13 @@ impl RedisStore {
     }
 }
 
+fn sum(mut counts: Counts, change: Counts) -> Counts {
+    counts.iter_mut().zip(change).for_each(|(count, by)| *count += by);
+    counts
+}
+
 fn place_of(wanted: &Wanted) -> Place {
-    (wanted.key.clone(), wanted.since.to_string())
+    (wanted.key.clone(), format!("{COUNT}{}", wanted.since))
 }
 
 fn after(watched: &[Watched], done: &Done) -> Vec<BudgetState> {
@@ -280,6 +282,8 @@ fn make(
             ledger.into_changes()
         }
     };
+    // What is charged anew besides is not expected.
+    let recharged: BTreeSet<String> = workspace.plan.moves.iter().map(|(key, ..)| key.clone()).collect();
     let may_begin = |workspace: &Workspace, spec: &str, value: &str, start: i64| {
         let is_session = spec.starts_with("session ") || spec.starts_with("history ");
         families.get(spec).is_some_and(|since| start >= *since)
@@ -298,22 +302,25 @@ fn make(
         for spec in watch.budget.counters() {
             let key = CounterKey { spec, value: watch.value.clone(), start: state.window.start, since };
             let name = family(&spec);
-            let wanted = Wanted {
+            let mut wanted = Wanted {
                 key: counter_key(keys, installed, &name, &key.value, key.start.0),
                 since: since.0,
                 may_begin: since == key.start && may_begin(workspace, &name, &key.value, key.start.0),
+                expected: None,
             };
             if spec.scope == Scope::History {
                 // The limit in force depends on it, and thresholds on that.
                 let history = moved(&counted(workspace, &wanted), changes.of(&key));
                 state.history = watch.budget.measure(&history);
             }
-            let before = workspace.remembered(&wanted.key, &wanted.since.to_string());
-            let before = before.and_then(|text| Some(amount(counts(std::str::from_utf8(text).ok()?).ok()?)));
-            let expected = before.map(|before| (before, moved(&before, changes.of(&key))));
+            if !recharged.contains(&wanted.key) {
+                let before = workspace.remembered(&place_of(&wanted));
+                let before = before.and_then(|text| counts(std::str::from_utf8(text).ok()?).ok());
+                wanted.expected = before.map(|before| (before, sum(before, changes.of(&key))));
+            }
             of_watch.push((workspace.plan.wanted.len(), spec.scope));
             workspace.plan.wanted.push(wanted);
-            counters.push(Counter { expected, key, end: state.window.end });
+            counters.push(Counter { key, end: state.window.end });
         }
         watched.push(Watched { state, counters: of_watch });
     }
@@ -336,7 +343,7 @@ fn make(
     if batch.alert {
         let mut all = Vec::with_capacity(outcome.watched.len());
         for watched in &outcome.watched {
-            let expected = expected(watched, &counters).filter(|_| !every_alert);
+            let expected = expected(watched, &workspace.plan.wanted).filter(|_| !every_alert);
             all.push(alerting(workspace.keys, watched, expected, now)?);
         }
         workspace.plan.alerting = all;
@@ -369,7 +376,8 @@ fn used_by(workspace: &mut Workspace, meter: &Watched, counters: &[Counter], cha
 
 /// What a counter holds before the step, which takes that for given.
 fn counted(workspace: &mut Workspace, wanted: &Wanted) -> Amount {
-    let text = workspace.at(&wanted.key, &wanted.since.to_string());
+    let (key, field) = place_of(wanted);
+    let text = workspace.at(&key, &field);
     let counts = text.and_then(|text| counts(std::str::from_utf8(&text).ok()?).ok());
     amount(counts.unwrap_or_default())
 }

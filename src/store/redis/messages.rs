@@ -143,7 +143,7 @@ impl Workspace<'_> {
             values.extend((!value.is_empty()).then(|| format!("{scope} {value}")));
         }
         for value in values {
-            let known = self.remembered(&key, &format!("{SCORE}{value}"));
+            let known = self.remembered(&(key.clone(), format!("{SCORE}{value}")));
             let known = known.and_then(|score| std::str::from_utf8(score).ok()?.parse::<i64>().ok());
             if self.refreshes || known.is_none_or(|known| known < at) {
                 let latest = self.values.entry(value).or_insert(at);

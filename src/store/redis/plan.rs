@@ -7,11 +7,18 @@ use redis::{Cmd, Value};
 use super::super::{Result, StoreError};
 use crate::store::ledger::{Counts, Moved};
 
-/// A record (an empty field), a field of a hash, or the score of a member ([`SCORE`] before it).
+/// A record (an empty field), a field of a hash, the score of a member ([`SCORE`] before it), or what a counter holds since
+/// a moment ([`COUNT`] before it).
 pub type Place = (String, String);
 
 /// What the field of a place begins with that is a score.
 pub const SCORE: &str = "score:";
+
+/// What the field of a place begins with that is what a counter holds.
+pub const COUNT: &str = "count:";
+
+/// The order in which a script looks at what is taken for given: whether it is a record, and whether it is there.
+const GIVEN: [(bool, bool); 4] = [(true, false), (true, true), (false, true), (false, false)];
 
 /// What stands at places; `None`: nothing.
 pub type Found = BTreeMap<Place, Option<Vec<u8>>>;
@@ -25,6 +32,8 @@ pub struct Wanted {
     pub since: i64,
     /// Nothing can have been counted before it was kept: where it is missing, it is 0.
     pub may_begin: bool,
+    /// What it holds before and after the step, if nobody else counts in between; `None`: nobody knows.
+    pub expected: Option<(Counts, Counts)>,
 }
 
 /// A threshold that may be crossed.
@@ -46,6 +55,8 @@ pub struct Alerting {
     pub which: [bool; 7],
     /// Budget, value and window: for whoever can show its alerts.
     pub place: String,
+    /// Whether one of them may be crossed, if its counter is as expected.
+    pub may_cross: bool,
     /// Its thresholds, ascending.
     pub bounds: Vec<Bound>,
 }
@@ -128,12 +139,32 @@ pub struct Done {
 }
 
 impl Plan {
+    /// What stands at these places is taken for given.
+    pub fn take_for_given(&mut self, found: Found) {
+        self.given = found.into_iter().collect();
+        // As the script answers.
+        let group = |is: (bool, bool)| GIVEN.iter().position(|known| *known == is);
+        self.given.sort_by_key(|(place, value)| group((place.1.is_empty(), value.is_some())));
+    }
+
     /// Writes it as the script reads it, word by word.
     pub fn write(&self, frame: &Frame, words: &mut Cmd) {
         words.arg(frame.now).arg(frame.ttl).arg(flag(frame.refreshes));
-        words.arg(self.given.len());
-        for ((key, field), value) in &self.given {
-            words.arg(key).arg(field).arg(flag(value.is_some())).arg(value.as_deref().unwrap_or_default());
+        let places = |is_record: bool, is_there: bool| {
+            let of = move |(place, value): &&(Place, Option<Vec<u8>>)| {
+                place.1.is_empty() == is_record && value.is_some() == is_there
+            };
+            self.given.iter().filter(of)
+        };
+        for (is_record, is_there) in GIVEN {
+            words.arg(places(is_record, is_there).count());
+            for ((key, field), value) in places(is_record, is_there) {
+                words.arg(key);
+                if !is_record {
+                    words.arg(field);
+                }
+                words.arg(value);
+            }
         }
         words.arg(self.kinds.len());
         for (key, kind) in &self.kinds {
@@ -142,32 +173,41 @@ impl Plan {
         words.arg(self.wanted.len());
         for wanted in &self.wanted {
             words.arg(&wanted.key).arg(wanted.since).arg(flag(wanted.may_begin));
+            let (before, after) =
+                wanted.expected.map_or_else(Default::default, |(b, a)| (text_of(&b), text_of(&a)));
+            words.arg(before).arg(after);
         }
         words.arg(self.moves.len());
         for (key, moved, change, may_begin) in &self.moves {
             words.arg(key).arg(moved.start).arg(moved.at).arg(flag(*may_begin)).arg(text_of(change));
         }
-        words.arg(&frame.alerts);
+        let [alerts, unshown, alert_number, alert_prefix] = &frame.alerts;
+        let [events, untold, event_number, evented] = &frame.events;
+        let [live, sessions] = &frame.sessions;
+        let rare = [alerts, alert_number, event_number, evented, sessions].map(String::as_str).join("\n");
+        words.arg(rare).arg(alert_prefix).arg(unshown);
         words.arg(self.alerting.len());
         for budget in &self.alerting {
             words.arg(budget.counter + 1);
             words.arg(budget.which.map(|counts| if counts { '1' } else { '0' }).iter().collect::<String>());
-            words.arg(&budget.place).arg(budget.bounds.len());
-            for bound in &budget.bounds {
-                let (raised, alert) = bound.alert.as_ref().map_or(("", ""), |(key, text)| (key, text));
-                words.arg(bound.units).arg(raised).arg(alert);
+            let units: Vec<String> = budget.bounds.iter().map(|bound| bound.units.to_string()).collect();
+            words.arg(&budget.place).arg(flag(budget.may_cross)).arg(units.join(","));
+            let near = || budget.bounds.iter().filter_map(|bound| Some((bound.units, bound.alert.as_ref()?)));
+            words.arg(near().count());
+            for (units, (raised, alert)) in near() {
+                words.arg(units).arg(raised).arg(alert);
             }
         }
         words.arg(frame.claim.0).arg(frame.claim.1).arg(&frame.machine);
         words.arg(self.claim_alerts.len()).arg(&self.claim_alerts);
-        words.arg(&frame.events).arg(&frame.of_session);
+        words.arg(events).arg(untold).arg(&frame.of_session);
         words.arg(self.events.len());
         for (event, agent, is_known) in &self.events {
             words.arg(event).arg(agent).arg(flag(*is_known));
         }
         words.arg(flag(self.claim_events.is_some())).arg(&self.claim_events);
         let (session, seen) = self.session.as_ref().map_or(("", 0), |(id, seen)| (id.as_str(), *seen));
-        words.arg(session).arg(&frame.sessions).arg(seen);
+        words.arg(session).arg(live).arg(seen);
         words.arg(self.commands.len());
         for command in &self.commands {
             words.arg(command.len()).arg(command);

@@ -6,7 +6,7 @@ local data, decided = ARGV[1] .. 'x', ARGV[2] .. 'x'
 local check = redis.acl_check_cmd
 
 -- Arguments that a command needs before its keys can be told.
-local more = { expire = { '1' }, hdel = { 'x' }, hget = { 'x' }, hincrby = { 'x', '1' }, hmget = { 'x' }, hset = { 'x', '1' },
+local more = { expire = { '1' }, hdel = { 'x' }, hget = { 'x' }, hmget = { 'x' }, hset = { 'x', '1' },
   hsetnx = { 'x', '1' }, lrange = { '0', '0' }, rpush = { 'x' }, sadd = { 'x' }, set = { '1' }, sismember = { 'x' },
   srem = { 'x' }, zadd = { '1', 'x' }, zrange = { '0', '0' }, zrangebyscore = { '0', '0' }, zremrangebyscore = { '0', '0' },
   zrevrange = { '0', '0' }, zscore = { 'x' } }

@@ -27,35 +27,6 @@ local function live_on(key)
   if refreshes or begins[key] then call('EXPIRE', key, ttl) end
 end
 
--- What the caller takes for given: records (all read at once), fields of hashes, scores.
-local actual, expected, names, places = {}, {}, {}, {}
-local count = number()
-for i = 1, count do
-  local key, field, is_there, value = take(), take(), take(), take()
-  expected[i] = is_there == '1' and value
-  if field == '' then
-    names[#names + 1], places[#places + 1] = key, i
-  else
-    local score = string.match(field, '^score:(.*)$')
-    actual[i] = score and call('ZSCORE', key, score) or not score and call('HGET', key, field)
-    there[key] = there[key] or actual[i] and true
-  end
-end
-if #names > 0 then
-  for n, found in ipairs(call('MGET', unpack(names))) do actual[places[n]] = found end
-end
-local given = true
-for i = 1, count do given = given and actual[i] == expected[i] end
-if not given then
-  -- MGET calls what is of another kind missing.
-  for n, key in ipairs(names) do
-    if not actual[places[n]] then check(key, 'string') end
-  end
-end
-for _ = 1, number() do check(take(), take()) end
-if wrong then return wrong end
-if not given then return { 'given', actual } end
-
 -- Counters: each hash is read once.
 local hashes, dirty = {}, {}
 local function rows_of(key)
@@ -69,6 +40,48 @@ local function rows_of(key)
   end
   return known
 end
+
+-- What the caller takes for given: records that are not there, and that are (all read at once), then what stands in fields
+-- of hashes, scores and counters, and what does not.
+local actual, expected, names, count = {}, {}, {}, 0
+local function look(key, field)
+  local kind, name = string.match(field, '^(%a+):(.*)$')
+  if kind == 'score' then return call('ZSCORE', key, name) end
+  if kind == 'count' then return rows_of(key)[name] or false end
+  local found = call('HGET', key, field)
+  there[key] = there[key] or found and true
+  return found
+end
+for _ = 1, number() do
+  count = count + 1
+  names[count], expected[count] = take(), false
+end
+for _ = 1, number() do
+  count = count + 1
+  names[count] = take()
+  expected[count] = take()
+end
+if count > 0 then actual = call('MGET', unpack(names)) end
+for is_there = 1, 0, -1 do
+  for _ = 1, number() do
+    count = count + 1
+    local key, field = take(), take()
+    actual[count] = look(key, field)
+    expected[count] = is_there == 1 and take()
+  end
+end
+local given = true
+for i = 1, count do given = given and actual[i] == expected[i] end
+if not given then
+  -- MGET calls what is of another kind missing.
+  for n, key in ipairs(names) do
+    if not actual[n] then check(key, 'string') end
+  end
+end
+for _ = 1, number() do check(take(), take()) end
+if wrong then return wrong end
+if not given then return { 'given', actual } end
+
 local function set(key, since, counts)
   hashes[key][since] = counts
   dirty[key] = dirty[key] or {}
@@ -77,33 +90,43 @@ end
 local NOTHING = '0,0,0,0,0,0,0'
 local counters, missing = {}, {}
 for i = 1, number() do
-  local key, since, may_begin = take(), take(), take()
+  local key, since, may_begin, before, after = take(), take(), take(), take(), take()
   local counts = rows_of(key)[since]
   if not counts and may_begin == '0' then missing[#missing + 1] = i end
-  counters[i] = { key = key, since = since, before = counts or NOTHING }
+  counters[i] = { key = key, since = since, before = counts or NOTHING, after = counts and counts == before and after }
 end
 if #missing > 0 then return { 'missing', missing } end
 
--- They move: those of the window, and those that count since a moment before the message.
+-- They move: those of the window, and those that count since a moment before the message. Where nobody else counted in
+-- between, the caller has added it up: doing that here takes longer than all the rest.
+local settled = {}
+for _, counter in ipairs(counters) do
+  if counter.after then
+    settled[counter.key] = settled[counter.key] or {}
+    settled[counter.key][counter.since] = true
+    if counter.after ~= counter.before then set(counter.key, counter.since, counter.after) end
+  end
+end
 local function split(counts)
   local n = {}
   for c in string.gmatch(counts, '[^,]+') do n[#n + 1] = tonumber(c) end
   return n
 end
 for _ = 1, number() do
-  local key, start, date, may_begin, change = take(), take(), number(), take(), split(take())
-  local rows = rows_of(key)
+  local key, start, date, may_begin, change = take(), take(), number(), take(), take()
+  local rows, done = rows_of(key), settled[key] or {}
   -- There may be others, of a reset that was known before.
   if may_begin == '1' and not rows[start] then rows[start] = NOTHING end
   for since, text in pairs(rows) do
-    if tonumber(since) <= date then
-      local counts = split(text)
-      for c = 1, 7 do counts[c] = string.format('%.0f', counts[c] + change[c]) end
+    if not done[since] and tonumber(since) <= date then
+      local counts, by = split(text), split(change)
+      for c = 1, 7 do counts[c] = string.format('%.0f', counts[c] + by[c]) end
       set(key, since, table.concat(counts, ','))
     end
   end
 end
 for _, counter in ipairs(counters) do
+  counter.is_expected = counter.after
   counter.after = rows_of(counter.key)[counter.since]
   if not counter.after then
     counter.after = counter.before
@@ -111,8 +134,18 @@ for _, counter in ipairs(counters) do
   end
 end
 
+-- Keys that few steps need, in one text.
+local alerts_key, alert_number, event_number, evented, sessions_key
+local rare = take()
+local function need_rare()
+  if not alerts_key then
+    alerts_key, alert_number, event_number, evented, sessions_key =
+      string.match(rare, '^(.-)\n(.-)\n(.-)\n(.-)\n(.-)$')
+  end
+end
+
 -- Thresholds that this step crosses.
-local alerts_key, unshown_key, alert_number, alert_prefix = take(), take(), take(), take()
+local alert_prefix, unshown_key = take(), take()
 local function measure(counts, which)
   local sum, n = 0, split(counts)
   for c = 1, 7 do if string.sub(which, c, c) == '1' then sum = sum + n[c] end end
@@ -120,18 +153,28 @@ local function measure(counts, which)
 end
 local crossed = {}
 for _ = 1, number() do
-  local counter, which, place = counters[number()], take(), take()
-  local before, after = measure(counter.before, which), measure(counter.after, which)
+  local counter, which, place, crosses = counters[number()], take(), take(), take()
+  local alerts = {}
+  local thresholds = take()
   for _ = 1, number() do
-    local units, raised, alert = number(), take(), take()
-    if before < units and units <= after then
+    local units = take()
+    alerts[units] = { take(), take() }
+  end
+  -- Where it was added up as the caller expected, that knows, too, that none is crossed.
+  if counter.is_expected and crosses == '0' then thresholds = '' end
+  local before = thresholds ~= '' and measure(counter.before, which)
+  local after = thresholds ~= '' and measure(counter.after, which)
+  for units in string.gmatch(thresholds, '%d+') do
+    if before < tonumber(units) and tonumber(units) <= after then
       -- The caller did not see it coming.
-      if raised == '' then return { 'alerts' } end
+      if not alerts[units] then return { 'alerts' } end
+      local raised, alert = unpack(alerts[units])
       crossed[#crossed + 1] = { raised = raised, alert = alert, place = place, used = string.format('%.0f', after) }
     end
   end
 end
 if #crossed > 0 then
+  need_rare()
   check(alerts_key, 'zset')
   check(unshown_key, 'set')
   check(alert_number, 'string')
@@ -159,10 +202,11 @@ if next(shown_places) then
 end
 
 -- Events of this step, and those that can be told now.
-local events_key, untold_key, event_number, evented, of_session = take(), take(), take(), take(), take()
+local events_key, untold_key, of_session = take(), take(), take()
 local noted = {}
 for n = 1, number() do noted[n] = { event = take(), agent = take(), is_known = take() == '1' } end
 if #noted > 0 then
+  need_rare()
   check(events_key, 'hash')
   check(untold_key, 'hash')
   check(event_number, 'string')
@@ -180,13 +224,16 @@ if tells then
 end
 
 -- The session was seen, and this is a batch of it. When it was seen serves people: that is written now and then.
-local session, live_key, sessions_key, seen = take(), take(), take(), number()
-local last, is_seen
+local session, live_key, seen = take(), take(), number()
+local last, is_seen, known
 if session ~= '' then
-  local known = call('HMGET', live_key, 'seen', 'ended', 'complete')
+  known = call('HMGET', live_key, 'seen', 'ended', 'complete', 'sequence', 'sequence:' .. machine)
   last = known[1] and tonumber(known[1])
   is_seen = not last or ((known[2] or known[3]) and last < seen) or last + 10000 < seen
-  if is_seen then check(sessions_key, 'zset') end
+  if is_seen then
+    need_rare()
+    check(sessions_key, 'zset')
+  end
 end
 if wrong then return wrong end
 
@@ -200,7 +247,7 @@ local function refused(words)
 end
 local always = { { 'HSET', KEYS[1], 'x', 'x' }, { 'HGETALL', KEYS[1] }, { 'SET', KEYS[1], 'x' }, { 'INCR', KEYS[1] },
   { 'ZADD', KEYS[1], '1', 'x' }, { 'SADD', KEYS[1], 'x' }, { 'SMEMBERS', KEYS[1] }, { 'HMGET', KEYS[1], 'x' },
-  { 'SREM', KEYS[1], 'x' }, { 'HDEL', KEYS[1], 'x' }, { 'HINCRBY', KEYS[1], 'x', '1' }, { 'EXPIRE', KEYS[1], '1' } }
+  { 'SREM', KEYS[1], 'x' }, { 'HDEL', KEYS[1], 'x' }, { 'EXPIRE', KEYS[1], '1' } }
 if may then
   for _, words in ipairs(always) do
     if not may(unpack(words)) then return refused(words) end
@@ -269,17 +316,17 @@ end
 
 local sequence, own = 0, 0
 if session ~= '' then
+  -- A machine knows of its own batches only whether they are there: others' make up the number.
+  sequence, own = (tonumber(known[4]) or 0) + 1, (tonumber(known[5]) or 0) + 1
+  local words = { 'HSET', live_key, 'sequence', sequence, 'sequence:' .. machine, own }
   if is_seen then
-    call('HSET', live_key, 'seen', string.format('%.0f', math.max(last or seen, seen)))
+    words[#words + 1], words[#words + 2] = 'seen', string.format('%.0f', math.max(last or seen, seen))
     call('HDEL', live_key, 'ended', 'complete')
     call('ZADD', sessions_key, 'GT', seen, session)
     call('EXPIRE', sessions_key, ttl)
-    call('EXPIRE', live_key, ttl)
   end
-  sequence = call('HINCRBY', live_key, 'sequence', 1)
-  if sequence == 1 then call('EXPIRE', live_key, ttl) end
-  -- A machine knows of its own batches only whether they are there: others' make up the number.
-  own = call('HINCRBY', live_key, 'sequence:' .. machine, 1)
+  call(unpack(words))
+  if is_seen or sequence == 1 then call('EXPIRE', live_key, ttl) end
 end
 
 -- In few pieces: each takes the caller time.

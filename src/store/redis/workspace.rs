@@ -120,8 +120,8 @@ impl<'a> Workspace<'a> {
     }
 
     /// What stood at a place when a step last looked; the step does not take that for given.
-    pub fn remembered(&self, key: &str, field: &str) -> Option<&[u8]> {
-        self.memory.get(&(key.to_owned(), field.to_owned()))?.as_deref()
+    pub fn remembered(&self, place: &Place) -> Option<&[u8]> {
+        self.memory.get(place)?.as_deref()
     }
 
     /// Asks now, of one moment.
@@ -172,7 +172,7 @@ impl<'a> Workspace<'a> {
         }
         self.plan.touched = self.touched.into_iter().collect();
         after.extend(written.into_iter().map(|(place, value)| (place, Some(value))));
-        self.plan.given = self.given.into_iter().collect();
+        self.plan.take_for_given(self.given);
         Ok((self.plan, after))
     }
 

@@ -78,7 +78,7 @@ fn it_says_who_asks_and_what_they_may() {
     let all = findings(&shared.operator(&["doctor", "--json"]).json());
     assert_says(&all, "warning", "throws keys away (allkeys-lru)", "maxmemory-policy noeviction");
 
-    shared.server.command(&["ACL", "SETUSER", "fusebox-hook", "-hincrby"]);
+    shared.server.command(&["ACL", "SETUSER", "fusebox-hook", "-hset"]);
     let report = doctor(&shared.home);
     assert_eq!(report["holds"], false);
     assert_says(&findings(&report), "problem", "may not do all that hooks need", "fusebox redis acl");
