@@ -1,6 +1,7 @@
 //! What one atomic step is to do, as `transact.lua` reads it, and what it answers.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use redis::{Cmd, Value};
 
@@ -266,7 +267,13 @@ pub fn counts(text: &str) -> Result<Counts> {
 
 /// The text that [`counts`] reads.
 pub fn text_of(counts: &Counts) -> String {
-    counts.iter().map(i64::to_string).collect::<Vec<_>>().join(",")
+    let mut text = String::with_capacity(32);
+    for count in counts {
+        let comma = if text.is_empty() { "" } else { "," };
+        // A text takes whatever is written to it.
+        let _ = write!(text, "{comma}{count}");
+    }
+    text
 }
 
 /// An answer that is a list.

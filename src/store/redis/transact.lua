@@ -245,10 +245,10 @@ local function refused(words)
   local place = string.match(words[2], '^.-:.-:%a:') or ''
   return redis.error_reply('NOPERM this user may not run ' .. words[1] .. ' on ' .. place .. '*')
 end
-local always = { { 'HSET', KEYS[1], 'x', 'x' }, { 'HGETALL', KEYS[1] }, { 'SET', KEYS[1], 'x' }, { 'INCR', KEYS[1] },
-  { 'ZADD', KEYS[1], '1', 'x' }, { 'SADD', KEYS[1], 'x' }, { 'SMEMBERS', KEYS[1] }, { 'HMGET', KEYS[1], 'x' },
-  { 'SREM', KEYS[1], 'x' }, { 'HDEL', KEYS[1], 'x' }, { 'EXPIRE', KEYS[1], '1' } }
 if may then
+  local always = { { 'HSET', KEYS[1], 'x', 'x' }, { 'HGETALL', KEYS[1] }, { 'SET', KEYS[1], 'x' }, { 'INCR', KEYS[1] },
+    { 'ZADD', KEYS[1], '1', 'x' }, { 'SADD', KEYS[1], 'x' }, { 'SMEMBERS', KEYS[1] }, { 'HMGET', KEYS[1], 'x' },
+    { 'SREM', KEYS[1], 'x' }, { 'HDEL', KEYS[1], 'x' }, { 'EXPIRE', KEYS[1], '1' } }
   for _, words in ipairs(always) do
     if not may(unpack(words)) then return refused(words) end
   end
