@@ -274,17 +274,10 @@ impl CircuitBreaker {
         changes: &mut Vec<Change>,
     ) {
         let rounds = self.history.rounds();
-        let calls: Vec<Call> = rounds.iter().flatten().copied().collect();
-        let Some(last) = calls.last().copied() else { return };
+        let Some(last) = rounds.calls().last().copied() else { return };
         let ignore_outcome = policy.ignore_outcome;
-        let view = View {
-            rounds,
-            calls,
-            iterations: self.iterations,
-            same_texts,
-            ignore_outcome,
-            asked: self.asked,
-        };
+        let view =
+            View { rounds, iterations: self.iterations, same_texts, ignore_outcome, asked: self.asked };
         let tool = named.iter().find(|named| named.call.signature == last.signature).or(named.last());
         let trip = |finding: &Finding| Trip {
             rule: finding.rule.name.to_owned(),

@@ -17,6 +17,46 @@ pub struct CallHistory {
     forgotten: u8,
 }
 
+/// Responses that are over. (In two lists: most have one call, and a list for each would take longer than all rules.)
+#[derive(Clone, Debug, Default)]
+pub struct Rounds {
+    calls: Vec<Call>,
+    /// Where each response ends in `calls`.
+    ends: Vec<usize>,
+}
+
+impl Rounds {
+    /// The calls of all, one response after the other.
+    pub fn calls(&self) -> &[Call] {
+        &self.calls
+    }
+
+    /// How many responses there are.
+    pub fn count(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The calls of each.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &[Call]> {
+        let start = |n: usize| n.checked_sub(1).map_or(0, |before| self.ends[before]);
+        (0..self.ends.len()).map(move |n| &self.calls[start(n)..self.ends[n]])
+    }
+
+    /// A response ends here, if it has any calls.
+    fn end(&mut self) {
+        let start = self.ends.last().copied().unwrap_or(0);
+        if self.calls.len() > start + 1 {
+            let mut of_round = self.calls.split_off(start);
+            of_round.sort_by_key(|call| (call.shape, call.outcome.hash));
+            of_round.dedup_by_key(|call| (call.shape, call.outcome.hash));
+            self.calls.append(&mut of_round);
+        }
+        if self.calls.len() > start {
+            self.ends.push(self.calls.len());
+        }
+    }
+}
+
 impl CallHistory {
     /// Every call.
     pub fn calls(&self) -> &[Call] {
@@ -79,23 +119,22 @@ impl CallHistory {
 
     /// The responses that are over, each as its calls in an order that does not depend on who came first; calls that a
     /// response makes twice, and those that a person broke off, are left out.
-    pub fn rounds(&self) -> Vec<Vec<Call>> {
-        let mut rounds: Vec<Vec<Call>> = Vec::new();
+    pub fn rounds(&self) -> Rounds {
+        let mut rounds = Rounds {
+            calls: Vec::with_capacity(self.calls.len()),
+            ends: Vec::with_capacity(self.calls.len()),
+        };
         let mut last = None;
         for call in self.calls.iter().filter(|call| call.closed) {
             if last != Some(call.round) {
-                rounds.push(Vec::new());
+                rounds.end();
                 last = Some(call.round);
             }
-            if let Some(round) = rounds.last_mut().filter(|_| !call.interrupted) {
-                round.push(*call);
+            if !call.interrupted {
+                rounds.calls.push(*call);
             }
         }
-        for round in &mut rounds {
-            round.sort_by_key(|call| (call.shape, call.outcome.hash));
-            round.dedup_by_key(|call| (call.shape, call.outcome.hash));
-        }
-        rounds.retain(|round| !round.is_empty());
+        rounds.end();
         rounds
     }
 
@@ -158,7 +197,7 @@ mod tests {
             sorted.close(&[1, 2, 3, 4, 5, 6]);
             shuffled.close(&order);
             prop_assert_eq!(&sorted, &shuffled);
-            prop_assert_eq!(sorted.rounds().len(), 1);
+            prop_assert_eq!(sorted.rounds().count(), 1);
             prop_assert_eq!(CallHistory::from_bytes(&shuffled.to_bytes()), shuffled);
         }
 

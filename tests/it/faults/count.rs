@@ -167,7 +167,9 @@ impl Count {
             ..Message::default()
         });
         known.at = known.at.min(at);
-        if known.model.is_empty() {
+        // A compaction has the model that answered before it, which need not be the same in each file that holds it: of
+        // several names the smallest counts.
+        if known.model.is_empty() || !model.is_empty() && model < known.model.as_str() {
             model.clone_into(&mut known.model);
         }
         known.sessions.insert(session.id.to_owned());

@@ -22,7 +22,7 @@ pub(super) static RULE: Rule = Rule {
 /// How often the last cycle was run through, running; `patient`: of cycles that wait for something, else of the others.
 pub(super) fn count(view: &View, patient: bool) -> u32 {
     let same = |a: &[Call], b: &[Call]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| view.same(a, b));
-    let rounds: Vec<&[Call]> = view.rounds.iter().map(Vec::as_slice).collect();
+    let rounds: Vec<&[Call]> = view.rounds.iter().collect();
     let of_length = |length: usize| {
         let Some(start) = rounds.len().checked_sub(length) else { return 0 };
         let cycle = &rounds[start..];

@@ -16,7 +16,7 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn count(view: &View) -> u32 {
-    let Some(last) = view.calls.last() else { return 0 };
+    let Some(last) = view.calls().last() else { return 0 };
     if !last.outcome.failed || last.is_patient() {
         return 0;
     }

@@ -16,6 +16,7 @@ mod text;
 
 use super::call::Call;
 use super::effect::Effect;
+use super::history::Rounds;
 use super::policy::Policy;
 
 /// What a rule looks at. (Most rules can say by a glance that there is nothing: [`View::since_change`] looks at all pairs.)
@@ -23,9 +24,7 @@ use super::policy::Policy;
 #[derive(Clone, Debug, Default)]
 pub struct View {
     /// The responses that are over.
-    pub rounds: Vec<Vec<Call>>,
-    /// Their calls, one after the other.
-    pub calls: Vec<Call>,
+    pub rounds: Rounds,
     /// Calls since a person's last prompt, also those that are not kept.
     pub iterations: u64,
     /// How often the agent's last text was said running.
@@ -37,6 +36,11 @@ pub struct View {
 }
 
 impl View {
+    /// The calls of all responses, one after the other.
+    pub fn calls(&self) -> &[Call] {
+        self.rounds.calls()
+    }
+
     /// Whether two calls are the same and came to the same.
     pub fn same(&self, a: &Call, b: &Call) -> bool {
         a.shape == b.shape && (self.ignore_outcome || a.outcome.hash == b.outcome.hash)
@@ -46,7 +50,7 @@ impl View {
     /// than before. (A change that was made before, with the same result, changes nothing.)
     pub fn since_change(&self) -> &[Call] {
         let is_change = |i: usize, call: &Call| {
-            let before = || self.calls[..i].iter().filter(|before| before.shape == call.shape);
+            let before = || self.calls()[..i].iter().filter(|before| before.shape == call.shape);
             let is_new = || !before().any(|before| before.outcome == call.outcome);
             !call.outcome.failed
                 && match call.effect {
@@ -54,8 +58,8 @@ impl View {
                     Effect::Looks | Effect::Waits => before().next().is_some() && is_new(),
                 }
         };
-        let last = self.calls.iter().enumerate().rposition(|(i, call)| is_change(i, call));
-        &self.calls[last.map_or(0, |i| i + 1)..]
+        let last = self.calls().iter().enumerate().rposition(|(i, call)| is_change(i, call));
+        &self.calls()[last.map_or(0, |i| i + 1)..]
     }
 }
 

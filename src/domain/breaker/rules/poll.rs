@@ -18,8 +18,8 @@ pub(super) static RULE: Rule = Rule {
 
 fn count(view: &View) -> u32 {
     let same =
-        view.calls.last().filter(|call| call.is_patient()).map_or(0, |last| {
-            view.calls.iter().rev().take_while(|call| view.same(call, last)).count() as u32
+        view.calls().last().filter(|call| call.is_patient()).map_or(0, |last| {
+            view.calls().iter().rev().take_while(|call| view.same(call, last)).count() as u32
         });
     same.max(cycle::count(view, true))
 }

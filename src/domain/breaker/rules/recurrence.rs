@@ -19,8 +19,8 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn count(view: &View) -> u32 {
-    let Some(last) = view.calls.last().filter(|call| !call.is_patient()) else { return 0 };
-    let recent = &view.calls[view.calls.len().saturating_sub(WINDOW)..];
+    let Some(last) = view.calls().last().filter(|call| !call.is_patient()) else { return 0 };
+    let recent = &view.calls()[view.calls().len().saturating_sub(WINDOW)..];
     if recent.iter().filter(|call| view.same(call, last)).count() < 2 {
         return 1;
     }

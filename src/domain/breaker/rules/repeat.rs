@@ -16,6 +16,6 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn count(view: &View) -> u32 {
-    let Some(last) = view.calls.last().filter(|call| !call.is_patient()) else { return 0 };
-    view.calls.iter().rev().take_while(|call| view.same(call, last)).count() as u32
+    let Some(last) = view.calls().last().filter(|call| !call.is_patient()) else { return 0 };
+    view.calls().iter().rev().take_while(|call| view.same(call, last)).count() as u32
 }

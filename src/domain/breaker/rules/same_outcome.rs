@@ -20,13 +20,13 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn count(view: &View) -> u32 {
-    let Some(last) = view.calls.last().filter(|call| call.outcome.telling && !call.is_patient()) else {
+    let Some(last) = view.calls().last().filter(|call| call.outcome.telling && !call.is_patient()) else {
         return 0;
     };
     let same = |call: &&super::Call| {
         call.tool == last.tool && call.about == last.about && call.outcome.hash == last.outcome.hash
     };
-    if view.calls[view.calls.len().saturating_sub(WINDOW)..].iter().filter(same).count() < 2 {
+    if view.calls()[view.calls().len().saturating_sub(WINDOW)..].iter().filter(same).count() < 2 {
         return 1;
     }
     let since = view.since_change();

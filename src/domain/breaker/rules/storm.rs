@@ -17,6 +17,6 @@ pub(super) static RULE: Rule = Rule {
 
 fn count(view: &View) -> u32 {
     // Waiting, and a service out of order, neither count nor end the row.
-    let counted = view.calls.iter().rev().filter(|call| !call.is_patient());
+    let counted = view.calls().iter().rev().filter(|call| !call.is_patient());
     counted.take_while(|call| call.outcome.failed).count() as u32
 }

@@ -16,9 +16,9 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn count(view: &View) -> u32 {
-    let Some(last) = view.calls.last().filter(|call| call.outcome.failed && !call.is_patient()) else {
+    let Some(last) = view.calls().last().filter(|call| call.outcome.failed && !call.is_patient()) else {
         return 0;
     };
-    let of_its_kind = view.calls.iter().rev().filter(|call| call.shape == last.shape);
+    let of_its_kind = view.calls().iter().rev().filter(|call| call.shape == last.shape);
     of_its_kind.take_while(|call| view.same(call, last)).count() as u32
 }

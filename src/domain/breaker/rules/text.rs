@@ -23,6 +23,6 @@ fn count(view: &View) -> u32 {
     let rounds =
         view.rounds.iter().rev().take_while(|round| !round.iter().all(|call| call.id == first.id)).count()
             + 1;
-    let rounds = rounds.min(view.rounds.len());
+    let rounds = rounds.min(view.rounds.count());
     view.same_texts.min(rounds as u32)
 }
