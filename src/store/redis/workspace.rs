@@ -15,6 +15,7 @@ use super::messages::{Messages, Stored};
 use super::plan::{self, Found, Place, Plan, SCORE};
 use crate::domain::message::{ClientTotal, Message, MessageKey};
 use crate::domain::time::Timestamp;
+use crate::domain::usage::Usage;
 use crate::store::ledger::{Bearer, Known, Records};
 use crate::store::{Result, StoreError};
 
@@ -280,6 +281,11 @@ impl Records for Workspace<'_> {
             }
             None => totals.push(total.clone()),
         }
+        // Of two that say as much the last one counts: always the same, whoever was recorded first.
+        totals.sort_by_key(|t| {
+            let Usage { input, output, cache_write_5m, cache_write_1h, cache_read } = t.usage;
+            (t.run, t.model.clone(), [input, output, cache_write_5m, cache_write_1h, cache_read])
+        });
         let (key, settles) = (self.keys.totals(session), self.keys.settles(session));
         self.put(&settles, "", b"1".to_vec());
         self.put_record(&key, &totals)

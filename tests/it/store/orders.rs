@@ -16,7 +16,7 @@ use super::backend::Backend;
 use super::facts::{NOW, compaction, second, total, usage};
 use super::step::{Step, budget, child, every, record, session, watch};
 
-conformance!(messages_in_any_order, totals_in_any_order);
+conformance!(messages_in_any_order, totals_in_any_order, totals_that_say_as_much);
 
 /// The sessions in whose files facts stand; `c` is a child of `a`.
 const SESSIONS: [&str; 3] = ["a", "b", "c"];
@@ -178,4 +178,19 @@ fn totals_in_any_order(backend: &dyn Backend) {
         total(1, usage(i, o, r), second(at * 100), until)
     });
     compare(backend, told(1, prop_oneof![4 => whole, 1 => summary, 2 => sum]));
+}
+
+/// Found by the property above: two totals of a run that say as much, and not the same.
+fn totals_that_say_as_much(backend: &dyn Backend) {
+    let sum = |i, o, r| total(1, usage(i, o, r), second(100), Some(second(160)));
+    let key = MessageKey::of(&["message", "m"]);
+    let (model, recorded) = ("sonnet".to_owned(), usage(1, 2, 0));
+    let said = Message { model, recorded, stopped: true, ..Message::new(key, Source::Response, second(200)) };
+    let told = |totals: [Fact; 2]| {
+        let [first, second] = totals;
+        [(0, first), (0, Fact::Message(said.clone())), (0, second)]
+    };
+    let (one, other) = (sum(5, 35, 207), sum(87, 49, 111));
+    let [forth, back] = [told([one.clone(), other.clone()]), told([other, one])];
+    assert_eq!(at_one_go(backend, &forth), at_one_go(backend, &back));
 }
