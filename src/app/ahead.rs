@@ -78,8 +78,9 @@ impl Guard<'_> {
             self.learn(&look.facts);
             let answered = self.answered(&self.watches(session));
             if !counted.knows(&answered) {
-                // All of it anew, for these budgets.
+                // All of it anew, for these budgets: what was read by then is not part of it.
                 counted.files.clear();
+                read = 0;
                 continue;
             }
             let is_end = look.complete || look.bytes == 0 || read == metering.max_bytes || is_over();

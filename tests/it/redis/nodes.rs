@@ -75,9 +75,7 @@ fn sentinels_know_the_master_also_after_it_changed() {
     let Some(second) = Options::default().replica_of(&first).start() else { return };
     second.wait_for(&["INFO", "replication"], |info| info.contains("master_link_status:up"));
     let Some(sentinel) = Options::default().sentinel_of(&first, "127.0.0.1").start() else { return };
-    // It looks around every ten seconds otherwise.
-    let brisk = ["INFO-PERIOD", "100", "PING-PERIOD", "100", "ASK-PERIOD", "100", "PUBLISH-PERIOD", "100"];
-    sentinel.command(&[&["SENTINEL", "DEBUG"][..], &brisk].concat());
+    hurry(&sentinel);
     let url = format!("redis+sentinel://127.0.0.1:{},127.0.0.1:{}/main", free_port(), sentinel.port());
     let address = Address::parse(&url).unwrap();
     let script = Script::new(COUNT);
@@ -86,12 +84,8 @@ fn sentinels_know_the_master_also_after_it_changed() {
     let node = connection.moved_to().expect("the master");
     assert_eq!(node, format!("127.0.0.1:{}", first.port()));
 
-    second.wait_for(&["GET", "n"], |value| value == "1");
-    sentinel.wait_for(&["SENTINEL", "REPLICAS", "main"], |replicas| replicas.contains("127.0.0.1"));
-    sentinel.wait_for(&["SENTINEL", "FAILOVER", "main"], |answer| answer == "OK");
     let port = second.port().to_string();
-    sentinel.wait_for(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"], |answer| answer.ends_with(&port));
-    first.wait_for(&["ROLE"], |role| role.starts_with("slave"));
+    fail_over(&sentinel, &first, &second, &port);
 
     // Who remembers the old master is sent to the new one, and who is connected to it loses that, and is, too.
     let mut remembering = Connection::open(&address.with_node(&node), LIMITS).unwrap();
@@ -104,4 +98,19 @@ fn sentinels_know_the_master_also_after_it_changed() {
     let unknown = url.replace("/main", "/other");
     let failure = failure(&unknown, LIMITS);
     assert!(failure.to_string().contains("knows no master \"other\""), "{failure}");
+}
+
+/// Lets a sentinel look around ten times a second, not every ten seconds.
+pub fn hurry(sentinel: &Server) {
+    let brisk = ["INFO-PERIOD", "100", "PING-PERIOD", "100", "ASK-PERIOD", "100", "PUBLISH-PERIOD", "100"];
+    sentinel.command(&[&["SENTINEL", "DEBUG"][..], &brisk].concat());
+}
+
+/// Makes the replica, at this port, the master, once it has what the master counted.
+pub fn fail_over(sentinel: &Server, first: &Server, second: &Server, port: &str) {
+    second.wait_for(&["GET", "n"], |value| value == "1");
+    sentinel.wait_for(&["SENTINEL", "REPLICAS", "main"], |replicas| replicas.contains("127.0.0.1"));
+    sentinel.wait_for(&["SENTINEL", "FAILOVER", "main"], |answer| answer == "OK");
+    sentinel.wait_for(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"], |answer| answer.ends_with(port));
+    first.wait_for(&["ROLE"], |role| role.starts_with("slave"));
 }

@@ -6,6 +6,7 @@ use redis::Value;
 use tempfile::TempDir;
 
 use super::certificates::Certificates;
+use super::nodes::{fail_over, hurry};
 use super::{Cluster, LIMITS, Options, Server, failure};
 
 const COUNT: &str = "return redis.call('INCR', KEYS[1])";
@@ -96,9 +97,7 @@ fn watched(dir: &TempDir, host: &str) -> Option<[Server; 3]> {
 fn sentinels_and_masters_speak_tls() {
     let (dir, trusting) = certificates(&["localhost", "127.0.0.1"]);
     let Some([first, second, sentinel]) = watched(&dir, "127.0.0.1") else { return };
-    // It looks around every ten seconds otherwise.
-    let brisk = ["INFO-PERIOD", "100", "PING-PERIOD", "100", "ASK-PERIOD", "100", "PUBLISH-PERIOD", "100"];
-    sentinel.command(&[&["SENTINEL", "DEBUG"][..], &brisk].concat());
+    hurry(&sentinel);
     let url = format!("rediss+sentinel://localhost:{}/main{trusting}", sentinel.client_port());
     let address = Address::parse(&url).unwrap();
     let script = Script::new(COUNT);
@@ -107,12 +106,8 @@ fn sentinels_and_masters_speak_tls() {
     let node = connection.moved_to().expect("the master");
     assert_eq!(node, format!("127.0.0.1:{}", first.client_port()));
 
-    second.wait_for(&["GET", "n"], |value| value == "1");
-    sentinel.wait_for(&["SENTINEL", "REPLICAS", "main"], |replicas| replicas.contains("127.0.0.1"));
-    sentinel.wait_for(&["SENTINEL", "FAILOVER", "main"], |answer| answer == "OK");
     let port = second.client_port().to_string();
-    sentinel.wait_for(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"], |answer| answer.ends_with(&port));
-    first.wait_for(&["ROLE"], |role| role.starts_with("slave"));
+    fail_over(&sentinel, &first, &second, &port);
     let mut remembering = Connection::open(&address.with_node(&node), LIMITS).unwrap();
     assert_eq!(remembering.run(&script, &[b"n"], &[]), Ok(Value::Int(2)));
     assert_eq!(remembering.moved_to(), Some(format!("127.0.0.1:{port}")));
