@@ -133,19 +133,22 @@ impl Workspace<'_> {
         Ok(found.into_values().collect())
     }
 
-    /// Notes when something was last counted for a message's model and agent's type.
+    /// Notes when something was last counted for a message's model and agent's type, and for any: once a minute, for windows
+    /// begin with whole ones.
     pub(super) fn note_values(&mut self, message: &Message) {
-        // One message a minute says it: windows begin with a minute.
-        let at = message.at.0.saturating_add(MINUTE_MS - 1 - message.at.0.rem_euclid(MINUTE_MS));
+        let at = message.at.0;
         let key = self.keys.values();
-        let mut values = vec!["any".to_owned()];
+        // Nothing is dated later than what stands there: so counters that are kept from then on have missed nothing.
+        let end = at.saturating_add(MINUTE_MS - 1 - at.rem_euclid(MINUTE_MS));
+        let mut values = vec![("any".to_owned(), end)];
         for (scope, value) in [("model", &message.model), ("agent_type", &message.agent_type)] {
-            values.extend((!value.is_empty()).then(|| format!("{scope} {value}")));
+            values.extend((!value.is_empty()).then(|| (format!("{scope} {value}"), at)));
         }
-        for value in values {
+        for (value, at) in values {
             let known = self.remembered(&(key.clone(), format!("{SCORE}{value}")));
             let known = known.and_then(|score| std::str::from_utf8(score).ok()?.parse::<i64>().ok());
-            if self.refreshes || known.is_none_or(|known| known < at) {
+            let minute = |at: i64| at.div_euclid(MINUTE_MS);
+            if self.refreshes || known.is_none_or(|known| minute(known) < minute(at)) {
                 let latest = self.values.entry(value).or_insert(at);
                 *latest = (*latest).max(at);
             }

@@ -209,8 +209,7 @@ fn values_that_were_counted(backend: &dyn Backend) {
         (vec!["haiku".into(), "opus".into()], vec!["haiku".into()])
     );
     assert_eq!(values(Scope::AgentType, -1000), ["Explore", "main"]);
-    // To the minute.
-    assert_eq!(values(Scope::AgentType, -940), ["main"]);
+    assert_eq!(values(Scope::AgentType, -999), ["main"]);
 }
 
 fn upkeep_changes_nothing(backend: &dyn Backend) {
