@@ -5,6 +5,9 @@
 //! built with it. So the linker is told: link statically, and take these stand-ins, which name the static archives,
 //! for the shared libraries that rustc asks for.
 //!
+//! What hooks run of their code is put side by side, as `hooks/layout.txt` lists it: where it lies all over the executable,
+//! mapping it takes longer than running it.
+//!
 //! Besides, the hashes of Redis' scripts are worked out here.
 //!
 //! And not position-independent: the tables of time zones are full of pointers, 33,000 of them, and writing those at
@@ -18,6 +21,9 @@ use std::{env, fs};
 
 /// Where the scripts are.
 const SCRIPTS: &str = "src/store/redis";
+
+/// What hooks run.
+const LAYOUT: &str = "hooks/layout.txt";
 
 const HOOKS: [&str; 4] = ["pre-tool-use", "post-tool-use", "prompt-submit", "session-event"];
 const LIBRARIES: [&str; 6] = ["c", "m", "dl", "pthread", "rt", "util"];
@@ -38,11 +44,40 @@ fn main() {
         stand_in(library, format!("INPUT(-l:lib{library}.a)\n"));
     }
     stand_in("gcc_s", "INPUT(-lgcc_eh -lgcc)\n".into());
-    for hook in HOOKS {
+    for (nr, hook) in HOOKS.iter().enumerate() {
         println!("cargo:rustc-link-arg-bin={hook}=-L{dir}");
         println!("cargo:rustc-link-arg-bin={hook}=-static");
         println!("cargo:rustc-link-arg-bin={hook}=-no-pie");
+        if uses_default_linker() {
+            let script = Path::new(&dir).join(format!("{hook}.ld"));
+            lay_out(nr, &script);
+            println!("cargo:rustc-link-arg-bin={hook}=-Wl,-T,{}", script.display());
+        }
     }
+}
+
+/// Writes what tells the linker to put the functions that a hook runs side by side, before all others. What is not there, is
+/// not.
+fn lay_out(hook: usize, script: &Path) {
+    println!("cargo:rerun-if-changed={LAYOUT}");
+    let list = fs::read_to_string(LAYOUT).expect("the list is there");
+    let lines = || list.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(' '));
+    // What both stores need; what one needs.
+    let on = |stores: u8| lines().filter(move |(of, _)| of.as_bytes().get(hook) == Some(&stores));
+    let sections = b"321".iter().flat_map(|stores| on(*stores)).map(|(_, name)| match name.split_once(':') {
+        Some((archive, member)) => format!("*{archive}:{member}(.text .text.*)\n"),
+        // A compiler that expects a function to be cold says so.
+        None => format!("*(.text.{name} .text.unlikely.{name})\n"),
+    });
+    let sections = String::from_iter(sections);
+    let text = format!("SECTIONS {{\n.text.hooks : {{\n{sections}}}\n}} INSERT BEFORE .text;\n");
+    fs::write(script, text).expect("OUT_DIR can be written");
+}
+
+/// Whether nobody chose a linker: LLD and GNU's do as they are told, some others do not know how.
+fn uses_default_linker() -> bool {
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    env::var_os("RUSTC_LINKER").is_none() && !flags.contains("link")
 }
 
 /// What Redis knows each script by: a hook has no time to work it out.

@@ -1,0 +1,156 @@
+//! Which functions hooks run: `CARGO_PROFILE_BENCH_STRIP=none cargo bench --bench layout` writes `hooks/layout.txt`, by which
+//! the build puts them side by side. Needs valgrind and nm.
+//!
+//! A hook runs a fifth of its code. Where that lies all over the executable, mapping it takes longer than running it.
+#![allow(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot run must say where it stopped")]
+
+#[path = "../hooks/place.rs"]
+#[allow(dead_code, reason = "shared with the benchmark of hooks")]
+mod place;
+#[path = "../hooks/redis.rs"]
+#[allow(dead_code, reason = "shared with the benchmark of hooks")]
+mod redis;
+#[path = "../hooks/spawn.rs"]
+#[allow(dead_code, reason = "shared with the benchmark of hooks")]
+mod spawn;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use place::{Place, Session, Text};
+use spawn::Hook;
+
+/// Where the list is.
+const LIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hooks/layout.txt");
+
+/// What the list begins with.
+const HEAD: &str = "\
+# The functions that hooks run, as they were met; `*` stands for what differs from build to build. The digits tell where, for
+# pre-tool-use, post-tool-use, prompt-submit and session-event: 1 with SQLite, 2 with Redis, 3 with both, 0 with neither.
+# Made by `cargo bench --bench layout`, which says how.
+";
+
+/// The calls that are looked at.
+const CALLS: [(Hook, &str); 5] = [
+    (Hook::PreToolUse, "PreToolUse"),
+    (Hook::PostToolUse, "PostToolUse"),
+    (Hook::PostToolUse, "PostToolBatch"),
+    (Hook::PromptSubmit, "UserPromptSubmit"),
+    (Hook::SessionEvent, "Stop"),
+];
+
+/// How many calls a session has made by then: enough for the breaker to know some.
+const CALLS_BEFORE: usize = 12;
+
+fn main() {
+    let dir = tempfile::Builder::new().prefix("layout-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let server = redis::Server::start(dir.path()).expect("there is a redis-server");
+    let members = members_of_libc();
+    // By pattern: on which stores each hook runs it, as bits, and when it was met first.
+    let mut run: BTreeMap<String, ([u8; 4], usize)> = BTreeMap::new();
+    for (hook, event) in CALLS {
+        let nr = Hook::ALL.iter().position(|known| *known == hook).unwrap();
+        for on_redis in [false, true] {
+            let name = format!("{event}-{on_redis}");
+            let mut place = Place::new(&dir.path().join(&name));
+            if on_redis {
+                place = place.on_redis(&server.url(), &name);
+            }
+            let mut session = Session::begin(place);
+            for _ in 0..CALLS_BEFORE {
+                session.append(1, Text::ToolCall);
+                session.call("PostToolUse");
+            }
+            session.append(1, if event == "Stop" { Text::Answer } else { Text::ToolCall });
+            session.write_input(event);
+            let functions = functions_run(hook, &session, &dir.path().join("callgrind.out"));
+            assert!(
+                functions.len() > 200,
+                "{name}: {} functions; is the executable stripped?",
+                functions.len()
+            );
+            for function in functions {
+                for pattern in patterns(&function, &members) {
+                    let met = run.len();
+                    run.entry(pattern).or_insert(([0; 4], met)).0[nr] |= if on_redis { 2 } else { 1 };
+                }
+            }
+        }
+    }
+    let mut ordered: Vec<_> = run.into_iter().collect();
+    ordered.sort_by_key(|(_, (_, met))| *met);
+    let line = |(pattern, (stores, _)): &(String, ([u8; 4], usize))| {
+        format!("{}{}{}{} {pattern}\n", stores[0], stores[1], stores[2], stores[3])
+    };
+    let list: String = ordered.iter().map(line).collect();
+    std::fs::write(LIST, format!("{HEAD}{list}")).unwrap();
+    println!("{} functions and parts of the C library: {LIST}", ordered.len());
+}
+
+/// The functions that a hook runs, by their names for the linker.
+fn functions_run(hook: Hook, session: &Session, out: &Path) -> BTreeSet<String> {
+    let mut command = spawn::command("valgrind".as_ref(), session);
+    command.args(["--tool=callgrind", "--demangle=no", "--compress-strings=no", "-q"]);
+    command.arg(format!("--callgrind-out-file={}", out.display())).arg(hook.path());
+    assert!(command.status().expect("valgrind can be started").success(), "{} failed", hook.name());
+    let text = std::fs::read_to_string(out).unwrap();
+    let names =
+        text.lines().filter_map(|line| line.strip_prefix("fn=").or_else(|| line.strip_prefix("cfn=")));
+    // Recursion is numbered.
+    names.map(|name| name.split('\'').next().unwrap_or(name).to_owned()).collect()
+}
+
+/// How a function, or the part of the C library that it is in, is known in any build.
+fn patterns(function: &str, members: &BTreeMap<String, String>) -> Vec<String> {
+    if let Some(member) = members.get(function) {
+        let part = format!("libc.a:{member}");
+        // Valgrind's processor is not the newest: what is run here by AVX2 is run elsewhere by AVX-512.
+        let newer = part.replace("-avx-", "-evex-").replace("-avx2-", "-evex-").replace("-avx2", "-evex");
+        let newer = Some(newer).filter(|newer| *newer != part);
+        return std::iter::once(part).chain(newer).collect();
+    }
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '$');
+    if !function.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') || !function.chars().all(is_name)
+    {
+        return vec![];
+    }
+    vec![without_hashes(function)]
+}
+
+/// A name without what differs from compiler to compiler: the hash at the end of older names, `17h0123456789abcdefE`; in newer
+/// ones that of a crate, `Cs4fqI2_`, and how far back a part is repeated from, `B7_`, which depends on the hashes' lengths.
+fn without_hashes(name: &str) -> String {
+    if let Some(at) = name.rfind("17h").filter(|_| name.starts_with("_ZN")) {
+        return format!("{}*", &name[..at + 3]);
+    }
+    if !name.starts_with("_R") {
+        return name.to_owned();
+    }
+    ["Cs", "B"].iter().fold(name.to_owned(), |name, mark| {
+        let mut parts = name.split(mark);
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |without, part| {
+            let is_number = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric());
+            match part.find('_').filter(|at| *at <= 14 && is_number(&part[..*at])) {
+                Some(at) => without + mark + "*" + &part[at..],
+                None => without + mark + part,
+            }
+        })
+    })
+}
+
+/// Which part of the C library has which function: it is linked in parts.
+fn members_of_libc() -> BTreeMap<String, String> {
+    let said = |command: &mut Command| String::from_utf8(command.output().unwrap().stdout).unwrap();
+    let archive = said(Command::new("cc").arg("-print-file-name=libc.a"));
+    let symbols = said(Command::new("nm").args(["-A", "--defined-only", archive.trim()]));
+    let member = |line: &str| {
+        let (place, symbol) = line.rsplit_once(' ')?;
+        let kind = place.chars().last()?;
+        let member = place.strip_prefix(archive.trim())?.strip_prefix(':')?.split(':').next()?;
+        "tTwWi".contains(kind).then(|| (symbol.to_owned(), member.to_owned()))
+    };
+    symbols.lines().filter_map(member).collect()
+}
