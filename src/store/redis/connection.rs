@@ -3,6 +3,7 @@
 
 mod failure;
 mod link;
+mod replies;
 mod script;
 mod sentinel;
 mod tls;
@@ -13,7 +14,8 @@ use std::time::{Duration, Instant};
 use redis::{Cmd, Value};
 
 pub use failure::Failure;
-use link::{Link, Login, Reply};
+use link::{Link, Login};
+use replies::Reply;
 pub use script::Script;
 
 use super::address::{self, Address, Node, Topology};
@@ -154,7 +156,7 @@ impl Connection {
                     moves += 1;
                     self.open_node(&node, deadline)?
                 }
-                (_, Err(error)) if error.code() == "READONLY" && !is_master_sure => {
+                (_, Err(error)) if error.code == "READONLY" && !is_master_sure => {
                     is_master_sure = true;
                     self.connect_master(deadline)?
                 }
@@ -180,12 +182,12 @@ enum Redirect {
 /// Reads `MOVED 3999 host:port` and `ASK 3999 host:port`; without a host it is the one that said so.
 fn redirect(reply: &Reply, from: &Node) -> Option<Redirect> {
     let error = reply.as_ref().err()?;
-    let place = error.details()?.split(' ').nth(1)?;
+    let place = error.detail.split(' ').nth(1)?;
     let node = match (place.strip_prefix(':'), from) {
         (Some(port), Node::Tcp { host, .. }) => Node::Tcp { host: host.clone(), port: port.parse().ok()? },
         _ => address::read_host(place, 6379).ok()?,
     };
-    match error.code() {
+    match error.code.as_str() {
         "MOVED" => Some(Redirect::Moved(node)),
         "ASK" => Some(Redirect::Ask(node)),
         _ => None,
@@ -207,7 +209,7 @@ fn ask(
     commands.push(command);
     let reply = link.ask(&commands, meanwhile)?.pop().unwrap_or(Ok(Value::Nil));
     match (&reply, script) {
-        (Err(error), Some(script)) if error.code() == "NOSCRIPT" => {
+        (Err(error), Some(script)) if error.code == "NOSCRIPT" => {
             let mut load = redis::cmd("SCRIPT");
             load.arg("LOAD").arg(script.source());
             commands.insert(0, &load);

@@ -1,7 +1,6 @@
 //! What one atomic step is to do, as `transact.lua` reads it, and what it answers.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use redis::{Cmd, Value};
 
@@ -269,9 +268,10 @@ pub fn counts(text: &str) -> Result<Counts> {
 pub fn text_of(counts: &Counts) -> String {
     let mut text = String::with_capacity(32);
     for count in counts {
-        let comma = if text.is_empty() { "" } else { "," };
-        // A text takes whatever is written to it.
-        let _ = write!(text, "{comma}{count}");
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(itoa::Buffer::new().format(*count));
     }
     text
 }

@@ -1,6 +1,6 @@
 //! Why Redis did not answer as it should, in kinds that a caller can act on.
 
-use redis::ServerError;
+use super::replies::ErrorReply;
 
 /// Why Redis did not answer as it should. Holds neither passwords nor values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,9 +85,8 @@ pub enum Failure {
 
 impl Failure {
     /// What an error reply means.
-    pub(super) fn of_reply(server: &str, error: &ServerError) -> Self {
-        let detail = error.details().unwrap_or_default();
-        let (code, detail) = inner_error(error.code(), detail);
+    pub(super) fn of_reply(server: &str, error: &ErrorReply) -> Self {
+        let (code, detail) = inner_error(&error.code, &error.detail);
         let server = server.to_owned();
         let problem = without_values(detail);
         match code {

@@ -3,15 +3,13 @@
 use std::io::{self, Read, Write};
 use std::time::Instant;
 
-use redis::{Cmd, Parser, ServerError, Value};
+use redis::Cmd;
 
+use super::replies::{Replies, Reply, Unread};
 use super::tls::{self, TlsStream};
 use super::wire::Wire;
 use super::{Failure, Limits};
 use crate::store::redis::address::{self, Node, TlsFiles};
-
-/// What a server replied to one command.
-pub type Reply = Result<Value, ServerError>;
 
 /// How to introduce oneself to a server.
 #[derive(Clone, Copy)]
@@ -36,7 +34,7 @@ pub struct Link {
     /// The server, for messages.
     pub server: String,
     stream: Stream,
-    parser: Parser,
+    replies: Replies,
     /// Commands that are still to go in front of the first request, and how many.
     greeting: Vec<u8>,
     greetings: usize,
@@ -56,8 +54,8 @@ impl Link {
         };
         let stream = connect().map_err(|error| failure_of_io(&server, &error))?;
         let (greeting, greetings) = (Vec::new(), 0);
-        let mut link =
-            Self { node: node.clone(), server, stream, parser: Parser::new(), greeting, greetings };
+        let replies = Replies::default();
+        let mut link = Self { node: node.clone(), server, stream, replies, greeting, greetings };
         if let Some(password) = &login.user.password {
             let mut auth = redis::cmd("AUTH");
             if let Some(user) = &login.user.user {
@@ -107,32 +105,12 @@ impl Link {
     }
 
     fn receive(&mut self) -> Result<Reply, Failure> {
-        let mut noting = Noting { stream: &mut self.stream, error: None };
-        match (self.parser.parse_value(&mut noting), noting.error) {
-            (Ok(Value::ServerError(error)), _) => Ok(Err(error)),
-            (Ok(value), _) => Ok(Ok(value)),
-            (Err(_), Some(error)) => Err(failure_of_io(&self.server, &error)),
-            // The library's words would quote what was received.
-            (Err(_), None) => Err(Failure::Garbage {
+        self.replies.next(&mut self.stream).map_err(|unread| match unread {
+            Unread::Io(error) => failure_of_io(&self.server, &error),
+            Unread::Garbage => Failure::Garbage {
                 server: self.server.clone(),
                 problem: "it does not speak the protocol of Redis".into(),
-            }),
-        }
-    }
-}
-
-/// Keeps the error of the socket, which the parser's own only tells of.
-struct Noting<'a> {
-    stream: &'a mut Stream,
-    error: Option<io::Error>,
-}
-
-impl Read for Noting<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.stream.read(into).map_err(|error| {
-            let kind = error.kind();
-            self.error = Some(error);
-            kind.into()
+            },
         })
     }
 }
@@ -155,12 +133,10 @@ impl Stream {
 
 impl Read for Stream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = match self {
+        match self {
             Self::Plain(wire) => wire.read(into),
             Self::Tls(stream) => stream.read(into),
-        }?;
-        // The parser would take the end for something that Redis does not say.
-        if count == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(count) }
+        }
     }
 }
 
