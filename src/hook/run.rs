@@ -3,7 +3,9 @@
 //! Whatever fails (garbage on standard input, a panic, the deadline, a store out of reach) ends in nothing on standard
 //! output, exit code 0 and a line in the journal. Exit code 2 is written in one place, for a decision.
 
-use std::io::{Read, Write};
+use std::os::fd::BorrowedFd;
+
+use rustix::io::Errno;
 
 use super::wire::input::{Common, ModelChoice, Over, ToolBatch, ToolCall, TurnEnd, UserPrompt};
 use super::wire::output::Output;
@@ -21,7 +23,7 @@ use crate::env::Env;
 use crate::transcript::line::tool_hash;
 
 /// Bytes of standard input that are read at most. Tool results can be large; more than this is no hook payload.
-const MAX_INPUT: u64 = 64 * 1024 * 1024;
+const MAX_INPUT: usize = 64 * 1024 * 1024;
 
 /// What a pipe takes whole or not at all (POSIX asks for 512 at least; Linux has 4096).
 const PIPE_BUF: usize = 4096;
@@ -77,10 +79,7 @@ pub fn run(hook: Hook) -> i32 {
         note(&for_panic, hook, &[format!("panic at {place}")]);
         deadline::exit_now(0);
     }));
-    let mut input = Vec::with_capacity(4096);
-    if std::io::stdin().lock().take(MAX_INPUT).read_to_end(&mut input).is_err() {
-        deadline::exit_now(0);
-    }
+    let Ok(input) = read_input() else { deadline::exit_now(0) };
     let (reply, mut session) = answer(hook, &env, &input);
     if session.is_none() {
         note(&env, hook, &[format!("not understood: {} bytes on standard input", input.len())]);
@@ -90,8 +89,8 @@ pub fn run(hook: Hook) -> i32 {
     if reply.stdout.len() + reply.stderr.len() > PIPE_BUF {
         deadline::end();
     }
-    let shown =
-        write_all(&mut std::io::stdout(), &reply.stdout) && write_all(&mut std::io::stderr(), &reply.stderr);
+    let shown = write_all(rustix::stdio::stdout(), &reply.stdout)
+        && write_all(rustix::stdio::stderr(), &reply.stderr);
     // The only place that a decision becomes an exit code.
     let code = if reply.blocks && shown { 2 } else { 0 };
     // The answer is out: what is left has a deadline of its own, and the answer's exit code.
@@ -109,8 +108,34 @@ pub fn run(hook: Hook) -> i32 {
     deadline::exit_now(code)
 }
 
-fn write_all(to: &mut dyn Write, bytes: &[u8]) -> bool {
-    bytes.is_empty() || (to.write_all(bytes).is_ok() && to.flush().is_ok())
+/// Standard input, to its end or to [`MAX_INPUT`]. Without the buffers and locks of the library's own: those take longer to make
+/// than a payload to read.
+fn read_input() -> rustix::io::Result<Vec<u8>> {
+    let mut input = Vec::with_capacity(4096);
+    while input.len() < MAX_INPUT {
+        if input.len() == input.capacity() {
+            input.reserve(input.len());
+        }
+        match rustix::io::read(rustix::stdio::stdin(), rustix::buffer::spare_capacity(&mut input)) {
+            Ok(0) => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    input.truncate(MAX_INPUT);
+    Ok(input)
+}
+
+/// Writes all of it, if there is anything; whether that worked.
+fn write_all(to: BorrowedFd, mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        match rustix::io::write(to, bytes) {
+            Ok(written) if written > 0 => bytes = &bytes[written..],
+            Err(Errno::INTR) => {}
+            _ => return false,
+        }
+    }
+    true
 }
 
 fn note(env: &Env, hook: Hook, problems: &[String]) {

@@ -191,31 +191,36 @@ impl CacheFile {
     /// Reads it; `None` when there is none, or none that can be believed.
     pub fn read(&self) -> Option<SessionCache> {
         check_private(self.dir()).ok()?;
-        let mut file = self.open_current()?;
-        let mut bytes = Vec::with_capacity(8 * 1024);
-        file.read_to_end(&mut bytes).ok()?;
-        if let Some((seen, cache)) = self.seen.borrow().as_ref()
-            && *seen == bytes
-        {
-            return Some(cache.clone());
-        }
-        let cache: SessionCache = serde_json::from_slice(&bytes).ok()?;
-        if cache.version != VERSION {
-            return None;
-        }
+        let (bytes, cache) = self.read_current()?;
         self.seen.replace(Some((bytes, cache.clone())));
         Some(cache)
     }
 
-    /// Opens it so that nobody writes to it: see [`CacheFile::write`].
-    fn open_current(&self) -> Option<File> {
+    /// What stands there, and what it means. Whoever calls has looked at the folder.
+    fn read_current(&self) -> Option<(Vec<u8>, SessionCache)> {
+        let (file, size) = self.open_current()?;
+        let mut bytes = Vec::with_capacity(8 * 1024);
+        file.take(size).read_to_end(&mut bytes).ok()?;
+        match self.seen.take() {
+            Some((seen, cache)) if seen == bytes => Some((seen, cache)),
+            _ => {
+                let cache: SessionCache = serde_json::from_slice(&bytes).ok()?;
+                (cache.version == VERSION).then_some((bytes, cache))
+            }
+        }
+    }
+
+    /// Opens it so that nobody writes to it: see [`CacheFile::write`]. And how large it is.
+    fn open_current(&self) -> Option<(File, u64)> {
         for _ in 0..8 {
             let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&self.path).ok()?;
+            if fs2::FileExt::try_lock_shared(&file).is_err() {
+                continue;
+            }
+            let (current, meta) = (std::fs::symlink_metadata(&self.path).ok()?, file.metadata().ok()?);
             // It may have become the spare one before it was locked.
-            if fs2::FileExt::try_lock_shared(&file).is_ok()
-                && std::fs::symlink_metadata(&self.path).ok()?.ino() == file.metadata().ok()?.ino()
-            {
-                return Some(file);
+            if current.ino() == meta.ino() {
+                return Some((file, meta.len()));
             }
         }
         None
@@ -231,15 +236,15 @@ impl CacheFile {
         change: impl FnOnce(&mut SessionCache) -> T,
     ) -> (T, SessionCache, std::io::Result<()>) {
         let lock = self.lock();
-        let before = self.read();
-        let was_there = before.is_some();
-        let mut cache = before.unwrap_or_default();
+        // Who holds the lock has looked at the folder.
+        let is_private = lock.is_ok() || check_private(self.dir()).is_ok();
+        let before = is_private.then(|| self.read_current()).flatten();
+        let (before, mut cache) = before.map_or_else(Default::default, |(bytes, cache)| (Some(bytes), cache));
         cache.version = VERSION;
         let done = change(&mut cache);
         let written = lock.and_then(|_lock| {
             let bytes = serde_json::to_vec(&cache)?;
-            let unchanged = was_there && self.seen.borrow().as_ref().is_some_and(|(seen, _)| *seen == bytes);
-            if unchanged { Ok(()) } else { self.write(&bytes) }
+            if before.as_ref() == Some(&bytes) { Ok(()) } else { self.write(&bytes) }
         });
         (done, cache, written)
     }

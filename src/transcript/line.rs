@@ -235,8 +235,9 @@ fn object(json: &str) -> Option<Object<'_>> {
     serde_json::from_str(json).ok()
 }
 
+/// A string. (What is none is not tried: making the error takes longer than reading a string.)
 fn string(raw: &RawValue) -> Option<String> {
-    serde_json::from_str(raw.get()).ok()
+    raw.get().starts_with('"').then(|| serde_json::from_str(raw.get()).ok()).flatten()
 }
 
 fn text(fields: &Object, name: &str) -> Option<String> {
