@@ -27,7 +27,7 @@ const LIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hooks/layout.txt");
 
 /// What the list begins with.
 const HEAD: &str = "\
-# The functions that hooks run, as they were met; `*` stands for what differs from build to build. The digits tell where, for
+# The functions that hooks run; `*` stands for what differs from build to build. The digits tell where, for
 # pre-tool-use, post-tool-use, prompt-submit and session-event: 1 with SQLite, 2 with Redis, 3 with both, 0 with neither.
 # Made by `cargo bench --bench layout`, which says how.
 ";
@@ -48,7 +48,7 @@ fn main() {
     let dir = tempfile::Builder::new().prefix("layout-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let server = redis::Server::start(dir.path()).expect("there is a redis-server");
     let members = members_of_libc();
-    // By pattern: on which stores each hook runs it, as bits, and when it was met first.
+    // By pattern: on which stores each hook runs it, as bits, and which it is of those met.
     let mut run: BTreeMap<String, ([u8; 4], usize)> = BTreeMap::new();
     for (hook, event) in CALLS {
         let nr = Hook::ALL.iter().position(|known| *known == hook).unwrap();

@@ -79,7 +79,10 @@ pub fn run(hook: Hook) -> i32 {
         note(&for_panic, hook, &[format!("panic at {place}")]);
         deadline::exit_now(0);
     }));
-    let Ok(input) = read_input() else { deadline::exit_now(0) };
+    let input = read_input().unwrap_or_else(|error| {
+        note(&env, hook, &[format!("standard input cannot be read: {error}")]);
+        deadline::exit_now(0)
+    });
     let (reply, mut session) = answer(hook, &env, &input);
     if session.is_none() {
         note(&env, hook, &[format!("not understood: {} bytes on standard input", input.len())]);
@@ -132,6 +135,8 @@ fn write_all(to: BorrowedFd, mut bytes: &[u8]) -> bool {
         match rustix::io::write(to, bytes) {
             Ok(written) if written > 0 => bytes = &bytes[written..],
             Err(Errno::INTR) => {}
+            // Somebody who gave it a stream that cannot be written wants nothing to be seen: a decision is one all the same.
+            Err(Errno::BADF) => return true,
             _ => return false,
         }
     }

@@ -132,6 +132,18 @@ fn a_session_id_is_never_a_path() {
     assert_eq!(names(""), ["cache", "project", "state"]);
 }
 
+/// Runs a hook by a shell, which redirects its streams so.
+fn redirected(home: &Home, hook: &str, redirections: &str, payload: &[u8]) -> crate::harness::Ran {
+    let hook = home.command(hook);
+    let mut command = std::process::Command::new("/bin/sh");
+    command
+        .env_clear()
+        .envs(hook.get_envs().filter_map(|(k, v)| Some((k, v?))))
+        .current_dir(home.path("project"));
+    command.arg("-c").arg(format!("exec \"$0\" {redirections}")).arg(hook.get_program());
+    crate::harness::run(&mut command, payload)
+}
+
 #[test]
 fn closed_streams_are_no_failure() {
     let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "10");
@@ -139,23 +151,40 @@ fn closed_streams_are_no_failure() {
     for (event, closed) in
         EVENTS.iter().flat_map(|e| [(e, ">&-"), (e, "<&-"), (e, "2>&-"), (e, "<&- >&- 2>&-")])
     {
-        let hook = home.command(hook_of(event)).get_program().to_owned();
-        let mut shell = home.command(hook_of(event));
-        let mut command = std::process::Command::new("/bin/sh");
-        command
-            .env_clear()
-            .envs(shell.get_envs().filter_map(|(k, v)| Some((k, v?))))
-            .current_dir(home.path("project"));
-        command.arg("-c").arg(format!("exec \"$0\" {closed}")).arg(&hook);
         let payload = home.payload(event, "s", json!({"tool_use_id": "toolu_1"})).to_string();
-        let ran = crate::harness::run(&mut command, payload.as_bytes());
+        let ran = redirected(&home, hook_of(event), closed, payload.as_bytes());
         assert_eq!(ran.code, 0, "{event} {closed}: {ran:?}");
-        let _ = &mut shell;
     }
     // What was to be said went nowhere, least of all into a file.
     for file in ["state/state.db", "cache/guardrails-s.json"] {
         let bytes = std::fs::read(home.path(file)).unwrap();
         assert!(!String::from_utf8_lossy(&bytes).contains("hookSpecificOutput"), "{file}");
+    }
+}
+
+#[test]
+fn streams_of_the_wrong_kind_are_no_failure() {
+    let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "10");
+    home.append(&home.transcript("s"), &[message(1, 100, 1)]);
+    for (event, wrong) in EVENTS.iter().flat_map(|e| [(e, "1</dev/null"), (e, "2</dev/null")]) {
+        let payload = home.payload(event, "s", json!({"tool_use_id": "toolu_1"})).to_string();
+        let ran = redirected(&home, hook_of(event), wrong, payload.as_bytes());
+        assert_eq!(ran.code, 0, "{event} {wrong}: {ran:?}");
+    }
+    assert_eq!(home.journal(), "");
+    for unreadable in ["0>/dev/null", "</"] {
+        let ran = redirected(&home, "pre-tool-use", unreadable, b"");
+        assert!(ran.code == 0 && ran.is_silent(), "{unreadable}: {ran:?}");
+    }
+    assert_eq!(home.journal().matches("standard input cannot be read").count(), 2, "{}", home.journal());
+    // A decision by the exit code is one, whoever can read why.
+    let over = json!({"tool": "Bash", "arguments": {}, "sessionId": "seed", "tool_use_id": "a",
+        "response": {"usage": {"input_tokens": 100, "output_tokens": 1}}});
+    assert_eq!(home.run("post-tool-use", over.to_string().as_bytes()).code, 2);
+    let call = json!({"tool": "Bash", "arguments": {}, "sessionId": "seed"}).to_string();
+    for redirection in ["", "2</dev/null"] {
+        let ran = redirected(&home, "pre-tool-use", redirection, call.as_bytes());
+        assert_eq!(ran.code, 2, "{redirection}: {ran:?}");
     }
 }
 
