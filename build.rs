@@ -25,6 +25,7 @@ const SCRIPTS: &str = "src/store/redis";
 /// What hooks run.
 const LAYOUT: &str = "hooks/layout.txt";
 
+/// In the order of the list's digits.
 const HOOKS: [&str; 4] = ["pre-tool-use", "post-tool-use", "prompt-submit", "session-event"];
 const LIBRARIES: [&str; 6] = ["c", "m", "dl", "pthread", "rt", "util"];
 

@@ -48,8 +48,8 @@ fn main() {
     let dir = tempfile::Builder::new().prefix("layout-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let server = redis::Server::start(dir.path()).expect("there is a redis-server");
     let members = members_of_libc();
-    // By pattern: on which stores each hook runs it, as bits, and which it is of those met.
-    let mut run: BTreeMap<String, ([u8; 4], usize)> = BTreeMap::new();
+    // By pattern: on which stores each hook runs it, as bits.
+    let mut run: BTreeMap<String, [u8; 4]> = BTreeMap::new();
     for (hook, event) in CALLS {
         let nr = Hook::ALL.iter().position(|known| *known == hook).unwrap();
         for on_redis in [false, true] {
@@ -73,20 +73,17 @@ fn main() {
             );
             for function in functions {
                 for pattern in patterns(&function, &members) {
-                    let met = run.len();
-                    run.entry(pattern).or_insert(([0; 4], met)).0[nr] |= if on_redis { 2 } else { 1 };
+                    run.entry(pattern).or_default()[nr] |= if on_redis { 2 } else { 1 };
                 }
             }
         }
     }
-    let mut ordered: Vec<_> = run.into_iter().collect();
-    ordered.sort_by_key(|(_, (_, met))| *met);
-    let line = |(pattern, (stores, _)): &(String, ([u8; 4], usize))| {
-        format!("{}{}{}{} {pattern}\n", stores[0], stores[1], stores[2], stores[3])
+    let line = |(pattern, [pre, post, prompt, event]): (&String, &[u8; 4])| {
+        format!("{pre}{post}{prompt}{event} {pattern}\n")
     };
-    let list: String = ordered.iter().map(line).collect();
+    let list: String = run.iter().map(line).collect();
     std::fs::write(LIST, format!("{HEAD}{list}")).unwrap();
-    println!("{} functions and parts of the C library: {LIST}", ordered.len());
+    println!("{} functions and parts of the C library: {LIST}", run.len());
 }
 
 /// The functions that a hook runs, by their names for the linker.
@@ -119,12 +116,9 @@ fn patterns(function: &str, members: &BTreeMap<String, String>) -> Vec<String> {
     vec![without_hashes(function)]
 }
 
-/// A name without what differs from compiler to compiler: the hash at the end of older names, `17h0123456789abcdefE`; in newer
-/// ones that of a crate, `Cs4fqI2_`, and how far back a part is repeated from, `B7_`, which depends on the hashes' lengths.
+/// A name without what differs from compiler to compiler: the hash of a crate, `Cs4fqI2_`, and how far back a part is repeated
+/// from, `B7_`, which depends on the hashes' lengths.
 fn without_hashes(name: &str) -> String {
-    if let Some(at) = name.rfind("17h").filter(|_| name.starts_with("_ZN")) {
-        return format!("{}*", &name[..at + 3]);
-    }
     if !name.starts_with("_R") {
         return name.to_owned();
     }

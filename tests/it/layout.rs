@@ -5,15 +5,12 @@ use std::process::Command;
 
 use wildmatch::WildMatch;
 
+use crate::harness::program_path;
+
 const LIST: &str = include_str!("../../hooks/layout.txt");
 
 /// In the order of the list's digits.
-const HOOKS: [&str; 4] = [
-    env!("CARGO_BIN_EXE_pre-tool-use"),
-    env!("CARGO_BIN_EXE_post-tool-use"),
-    env!("CARGO_BIN_EXE_prompt-submit"),
-    env!("CARGO_BIN_EXE_session-event"),
-];
+const HOOKS: [&str; 4] = ["pre-tool-use", "post-tool-use", "prompt-submit", "session-event"];
 
 /// Most of the functions of Fusebox that are listed for a hook are in the part of it that comes first.
 #[test]
@@ -25,7 +22,7 @@ fn what_a_hook_runs_is_put_side_by_side() {
         return;
     }
     for (nr, hook) in HOOKS.iter().enumerate() {
-        let Some(placed) = before_all_others(hook) else {
+        let Some(placed) = before_all_others(program_path(hook)) else {
             eprintln!("SKIPPED: {hook} has no names: build it without strip");
             continue;
         };
