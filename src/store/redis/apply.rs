@@ -97,8 +97,7 @@ impl RedisStore {
         let refreshes = batch.is_none() || self.memory.is_to_refresh(now);
         let mut every_alert = false;
         for _ in 0..ROUNDS {
-            let mut workspace =
-                Workspace::new(&self.keys, &self.memory, &mut self.link, &self.machine, super::KEPT_S);
+            let mut workspace = Workspace::new(&self.keys, &self.memory, &mut self.link, &self.machine);
             workspace.refreshes = refreshes;
             let (outcome, counters) = make(&mut workspace, batch, watches, now, every_alert)?;
             let (plan, after) = workspace.finish()?;
@@ -168,7 +167,6 @@ impl RedisStore {
     }
 
     pub(super) fn frame(&self, session: &str, now: Timestamp, refreshes: bool) -> Frame {
-        let keys = &self.keys;
         Frame {
             now: now.0,
             ttl: super::KEPT_S,
@@ -176,10 +174,7 @@ impl RedisStore {
             // A claim that ends much later than one of now was made under another clock, and is over.
             claim: (now.plus_millis(CLAIM_MS).0, now.plus_millis(2 * CLAIM_MS).0),
             machine: String::new(),
-            alerts: [keys.alerts(), keys.unshown(), keys.alert_number(), keys.alert_prefix()],
-            events: [keys.events(session), keys.untold(session), keys.event_number(), keys.evented()],
-            of_session: session.to_owned(),
-            sessions: [keys.live(session), keys.sessions()],
+            session: session.to_owned(),
         }
     }
 
@@ -339,7 +334,7 @@ fn make(
         }
         workspace.plan.claim_events = batch.claim.then(|| seen.agent.to_owned());
     }
-    workspace.plan.session = Some((batch.session.id.clone(), batch.seen.0));
+    workspace.plan.seen = Some(batch.seen.0);
     if batch.alert {
         let mut all = Vec::with_capacity(outcome.watched.len());
         for watched in &outcome.watched {

@@ -16,7 +16,7 @@ use redis::{Cmd, Value};
 pub use failure::Failure;
 use link::{Link, Login};
 use replies::Reply;
-pub use script::Script;
+pub use script::{Call, Script};
 
 use super::address::{self, Address, Node, Topology};
 
@@ -62,7 +62,7 @@ impl Connection {
     pub fn run(&mut self, script: &Script, keys: &[&[u8]], args: &[&[u8]]) -> Result<Value, Failure> {
         let mut call = script.call(keys);
         call.arg(args);
-        self.evaluate(script, &call, &mut || ())
+        self.evaluate(script, &mut call, &mut || ())
     }
 
     /// The same, with the call ready; works `meanwhile`, while the server does (more than once, where it is asked again).
@@ -72,10 +72,10 @@ impl Connection {
     pub fn evaluate(
         &mut self,
         script: &Script,
-        call: &Cmd,
+        call: &mut Call,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<Value, Failure> {
-        self.request(call, Some(script), meanwhile)
+        self.request(call.packed(), Some(script), meanwhile)
     }
 
     /// Sends a command.
@@ -83,7 +83,7 @@ impl Connection {
     /// # Errors
     /// See [`Failure`]. Whether it ran is not known when the connection broke.
     pub fn command(&mut self, command: &Cmd) -> Result<Value, Failure> {
-        self.request(command, None, &mut || ())
+        self.request(&command.get_packed_command(), None, &mut || ())
     }
 
     /// The node that answered last, as `host:port`, where it is not the one that the address starts at: of a cluster, the
@@ -133,7 +133,7 @@ impl Connection {
 
     fn request(
         &mut self,
-        command: &Cmd,
+        command: &[u8],
         script: Option<&Script>,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<Value, Failure> {
@@ -198,20 +198,20 @@ fn redirect(reply: &Reply, from: &Node) -> Option<Redirect> {
 /// loaded, and the command sent again.
 fn ask(
     link: &mut Link,
-    command: &Cmd,
+    command: &[u8],
     script: Option<&Script>,
     asking: bool,
     meanwhile: &mut dyn FnMut(),
 ) -> Result<Reply, Failure> {
-    let prefix = redis::cmd("ASKING");
+    let prefix = asking.then(|| redis::cmd("ASKING").get_packed_command());
     let mut commands = Vec::with_capacity(3);
-    commands.extend(asking.then_some(&prefix));
+    commands.extend(prefix.as_deref());
     commands.push(command);
     let reply = link.ask(&commands, meanwhile)?.pop().unwrap_or(Ok(Value::Nil));
     match (&reply, script) {
         (Err(error), Some(script)) if error.code == "NOSCRIPT" => {
             let mut load = redis::cmd("SCRIPT");
-            load.arg("LOAD").arg(script.source());
+            let load = load.arg("LOAD").arg(script.source()).get_packed_command();
             commands.insert(0, &load);
             let mut replies = link.ask(&commands, &mut || ())?;
             let again = replies.pop().unwrap_or(Ok(Value::Nil));

@@ -1,6 +1,8 @@
 //! Names of keys. All of a tenant share one hash tag, so that one script reaches them on a cluster, too.
 //!
 //! What hooks write lies under `d:`; what only people decide under `o:`, which a hook's user need only be able to read.
+//!
+//! `transact.lua` names what few steps need itself, the numbers of the last alert and of the last event among them.
 
 use crate::domain::message::MessageKey;
 use crate::domain::time::Timestamp;
@@ -156,11 +158,6 @@ impl Keys {
         self.data(&["untold:", id])
     }
 
-    /// The number of the last event.
-    pub fn event_number(&self) -> String {
-        self.data(&["event_number"])
-    }
-
     /// The sessions that have events.
     pub fn evented(&self) -> String {
         self.data(&["evented"])
@@ -189,11 +186,6 @@ impl Keys {
     /// Those that nobody has shown.
     pub fn unshown(&self) -> String {
         self.data(&["unshown"])
-    }
-
-    /// The number of the last alert.
-    pub fn alert_number(&self) -> String {
-        self.data(&["alert_number"])
     }
 
     /// Who took notice of which alert.

@@ -1,9 +1,9 @@
 //! The scripts, over one connection that is opened at its first use.
 
-use redis::{Cmd, Value};
+use redis::Value;
 
 use super::address::Address;
-use super::connection::{Connection, Limits, Script};
+use super::connection::{Call, Connection, Limits, Script};
 use super::keys::Keys;
 use super::plan::{self, Frame, Plan, Reply};
 use crate::store::Result;
@@ -51,7 +51,12 @@ impl Link {
         Ok(self.connection.insert(connection))
     }
 
-    fn run(&mut self, script: Known, keys: &Keys, write: impl FnOnce(&mut Cmd)) -> Result<Value> {
+    fn run(
+        &mut self,
+        script: Known,
+        keys: &Keys,
+        write: impl FnOnce(&mut Call) -> Result<()>,
+    ) -> Result<Value> {
         self.run_and(script, keys, write, &mut || ())
     }
 
@@ -59,18 +64,19 @@ impl Link {
         &mut self,
         (script, sha1): Known,
         keys: &Keys,
-        write: impl FnOnce(&mut Cmd),
+        write: impl FnOnce(&mut Call) -> Result<()>,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<Value> {
         let script = Script::known(script, sha1);
         let mut call = script.call(&[keys.epoch().as_bytes()]);
-        write(&mut call);
-        Ok(self.connected()?.evaluate(&script, &call, meanwhile)?)
+        write(&mut call)?;
+        Ok(self.connected()?.evaluate(&script, &mut call, meanwhile)?)
     }
 
     fn run_with(&mut self, script: Known, keys: &Keys, arguments: &[Vec<u8>]) -> Result<Value> {
-        let write = |call: &mut Cmd| {
+        let write = |call: &mut Call| {
             call.arg(arguments);
+            Ok(())
         };
         self.run(script, keys, write)
     }
@@ -93,10 +99,11 @@ impl Link {
 
     /// Several commands, of one moment.
     pub fn commands(&mut self, keys: &Keys, commands: &[Vec<String>]) -> Result<Vec<Value>> {
-        let write = |call: &mut Cmd| {
+        let write = |call: &mut Call| {
             for command in commands {
                 call.arg(command.len()).arg(command);
             }
+            Ok(())
         };
         plan::list(self.run(COMMANDS, keys, write)?)
     }

@@ -5,7 +5,7 @@ use redis::Value;
 use super::plan::{self, Plan};
 use super::standings::{OfSession, pairs, read};
 use super::workspace::Workspace;
-use super::{DECIDED_S, KEPT_S, RedisStore};
+use super::{DECIDED_S, RedisStore};
 use crate::domain::alert::{Acknowledgement, AlertRecord, BudgetAlert};
 use crate::domain::breaker::circuit::Trip;
 use crate::domain::event::{CircuitDecision, Event};
@@ -129,8 +129,7 @@ impl RedisStore {
         make: impl Fn(&mut Workspace) -> Result<T>,
     ) -> Result<T> {
         for _ in 0..super::apply::ROUNDS {
-            let mut workspace =
-                Workspace::new(&self.keys, &self.memory, &mut self.link, &self.machine, KEPT_S);
+            let mut workspace = Workspace::new(&self.keys, &self.memory, &mut self.link, &self.machine);
             let made = make(&mut workspace)?;
             let (plan, after) = workspace.finish()?;
             let frame = self.frame(session, now, true);

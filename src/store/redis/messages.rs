@@ -94,7 +94,7 @@ impl Workspace<'_> {
     /// Notes that a message counts in a session.
     pub(super) fn list_message(&mut self, session: &str, message: &Message) {
         let list = self.keys.messages_of(session);
-        self.command("zset", &["ZADD", &list, &message.at.0.to_string(), &message.key.hex()]);
+        self.plan.listed.push((list, message.at.0, message.key.hex()));
     }
 
     /// Lets the messages of a session count what they are: counts stand beside each, for scripts.

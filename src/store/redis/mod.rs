@@ -8,6 +8,7 @@ pub mod acl;
 pub mod address;
 mod alerting;
 mod apply;
+mod arguments;
 mod charging;
 pub mod connection;
 mod keys;

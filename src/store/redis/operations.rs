@@ -6,7 +6,7 @@ use super::alerting::place;
 use super::apply::Keeping;
 use super::lists::command;
 use super::names::Shared;
-use super::plan;
+use super::plan::{self, Command};
 use super::{DECIDED_S, RedisStore, shared_value};
 use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::counter::CounterKey;
@@ -35,7 +35,8 @@ impl RedisStore {
                 workspace.put_record(&key, &known)?;
                 let entry = serde_json::to_string(&(&key, &operation.id));
                 let entry = entry.map_err(|e| StoreError::Damaged(e.to_string()))?;
-                workspace.plan.commands.push(words(&["RPUSH", &operated, &entry]));
+                let words = command(&["RPUSH", &operated, &entry]);
+                workspace.plan.commands.push(Command { kind: None, words });
             }
             Ok(is_new)
         })?;
@@ -126,10 +127,6 @@ impl RedisStore {
         let ttl = (10 * DECIDED_S).to_string();
         self.ask(&["SET", &key, &now.0.to_string(), "NX", "EX", &ttl]).map(drop)
     }
-}
-
-fn words(words: &[&str]) -> Vec<Vec<u8>> {
-    words.iter().map(|word| word.as_bytes().to_vec()).collect()
 }
 
 fn parse(text: &[u8]) -> Result<Vec<Operation>> {

@@ -1,10 +1,12 @@
-//! What one atomic step is to do, as `transact.lua` reads it, and what it answers.
+//! What one atomic step is to do, and what it answers.
 
 use std::collections::BTreeMap;
 
-use redis::{Cmd, Value};
+use redis::Value;
+use serde::Serialize;
 
 use super::super::{Result, StoreError};
+use super::arguments::Kind;
 use crate::store::ledger::{Counts, Moved};
 
 /// A record (an empty field), a field of a hash, the score of a member ([`SCORE`] before it), or what a counter holds since
@@ -16,9 +18,6 @@ pub const SCORE: &str = "score:";
 
 /// What the field of a place begins with that is what a counter holds.
 pub const COUNT: &str = "count:";
-
-/// The order in which a script looks at what is taken for given: whether it is a record, and whether it is there.
-const GIVEN: [(bool, bool); 4] = [(true, false), (true, true), (false, true), (false, false)];
 
 /// What stands at places; `None`: nothing.
 pub type Found = BTreeMap<Place, Option<Vec<u8>>>;
@@ -61,19 +60,31 @@ pub struct Alerting {
     pub bounds: Vec<Bound>,
 }
 
+/// A command.
+#[derive(Debug, Serialize)]
+pub struct Command {
+    /// What kind its key is of: that is looked at before anything is written, and the key lives on. Without, neither.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<&'static str>,
+    /// Its words.
+    pub words: Vec<String>,
+}
+
 /// One atomic step.
 #[derive(Debug, Default)]
 pub struct Plan {
     /// What is taken for given: places, and what stands there.
     pub given: Vec<(Place, Option<Vec<u8>>)>,
-    /// Keys that are written to and not read, and what kind they are: looked at before anything is written.
-    pub kinds: Vec<(String, &'static str)>,
     /// The counters that the answer needs.
     pub wanted: Vec<Wanted>,
-    /// Commands, in their order.
-    pub commands: Vec<Vec<Vec<u8>>>,
-    /// Keys that are written to by commands: they live on.
-    pub touched: Vec<String>,
+    /// Members of sorted sets that are given a score: key, score, member.
+    pub listed: Vec<(String, i64, String)>,
+    /// Commands besides, in their order.
+    pub commands: Vec<Command>,
+    /// Records that are written: key, value.
+    pub records: Vec<(String, Vec<u8>)>,
+    /// Fields of hashes that are written: key, field, value.
+    pub changed: Vec<(String, String, Vec<u8>)>,
     /// Counters that move; whether they may begin.
     pub moves: Vec<(String, Moved, Counts, bool)>,
     /// Budgets that alert.
@@ -84,8 +95,8 @@ pub struct Plan {
     pub events: Vec<(String, String, bool)>,
     /// The agent whose events can be told now.
     pub claim_events: Option<String>,
-    /// The session of which this is a batch, and when it was seen.
-    pub session: Option<(String, i64)>,
+    /// This is a batch of the session, which was seen then.
+    pub seen: Option<i64>,
 }
 
 /// Keys and times that a step needs besides.
@@ -100,14 +111,8 @@ pub struct Frame {
     pub claim: (i64, i64),
     /// The machine that records.
     pub machine: String,
-    /// Keys: all alerts, those not shown, their last number, what their names begin with.
-    pub alerts: [String; 4],
-    /// Keys: the session's events, those not told, the last number, the sessions that have any.
-    pub events: [String; 4],
-    /// The session that events are of.
-    pub of_session: String,
-    /// Keys: what changes of the session, all sessions.
-    pub sessions: [String; 2],
+    /// The session of which it is.
+    pub session: String,
 }
 
 /// What a step answers.
@@ -143,81 +148,8 @@ impl Plan {
     pub fn take_for_given(&mut self, found: Found) {
         self.given = found.into_iter().collect();
         // As the script answers.
-        let group = |is: (bool, bool)| GIVEN.iter().position(|known| *known == is);
-        self.given.sort_by_key(|(place, value)| group((place.1.is_empty(), value.is_some())));
+        self.given.sort_by_key(Kind::of);
     }
-
-    /// Writes it as the script reads it, word by word.
-    pub fn write(&self, frame: &Frame, words: &mut Cmd) {
-        words.arg(frame.now).arg(frame.ttl).arg(flag(frame.refreshes));
-        let places = |is_record: bool, is_there: bool| {
-            let of = move |(place, value): &&(Place, Option<Vec<u8>>)| {
-                place.1.is_empty() == is_record && value.is_some() == is_there
-            };
-            self.given.iter().filter(of)
-        };
-        for (is_record, is_there) in GIVEN {
-            words.arg(places(is_record, is_there).count());
-            for ((key, field), value) in places(is_record, is_there) {
-                words.arg(key);
-                if !is_record {
-                    words.arg(field);
-                }
-                words.arg(value);
-            }
-        }
-        words.arg(self.kinds.len());
-        for (key, kind) in &self.kinds {
-            words.arg(key).arg(*kind);
-        }
-        words.arg(self.wanted.len());
-        for wanted in &self.wanted {
-            words.arg(&wanted.key).arg(wanted.since).arg(flag(wanted.may_begin));
-            let (before, after) =
-                wanted.expected.map_or_else(Default::default, |(b, a)| (text_of(&b), text_of(&a)));
-            words.arg(before).arg(after);
-        }
-        words.arg(self.moves.len());
-        for (key, moved, change, may_begin) in &self.moves {
-            words.arg(key).arg(moved.start).arg(moved.at).arg(flag(*may_begin)).arg(text_of(change));
-        }
-        let [alerts, unshown, alert_number, alert_prefix] = &frame.alerts;
-        let [events, untold, event_number, evented] = &frame.events;
-        let [live, sessions] = &frame.sessions;
-        let rare = [alerts, alert_number, event_number, evented, sessions].map(String::as_str).join("\n");
-        words.arg(rare).arg(alert_prefix).arg(unshown);
-        words.arg(self.alerting.len());
-        for budget in &self.alerting {
-            words.arg(budget.counter + 1);
-            words.arg(budget.which.map(|counts| if counts { '1' } else { '0' }).iter().collect::<String>());
-            let units: Vec<String> = budget.bounds.iter().map(|bound| bound.units.to_string()).collect();
-            words.arg(&budget.place).arg(flag(budget.may_cross)).arg(units.join(","));
-            let near = || budget.bounds.iter().filter_map(|bound| Some((bound.units, bound.alert.as_ref()?)));
-            words.arg(near().count());
-            for (units, (raised, alert)) in near() {
-                words.arg(units).arg(raised).arg(alert);
-            }
-        }
-        words.arg(frame.claim.0).arg(frame.claim.1).arg(&frame.machine);
-        words.arg(self.claim_alerts.len()).arg(&self.claim_alerts);
-        words.arg(events).arg(untold).arg(&frame.of_session);
-        words.arg(self.events.len());
-        for (event, agent, is_known) in &self.events {
-            words.arg(event).arg(agent).arg(flag(*is_known));
-        }
-        words.arg(flag(self.claim_events.is_some())).arg(&self.claim_events);
-        let (session, seen) = self.session.as_ref().map_or(("", 0), |(id, seen)| (id.as_str(), *seen));
-        words.arg(session).arg(live).arg(seen);
-        words.arg(self.commands.len());
-        for command in &self.commands {
-            words.arg(command.len()).arg(command);
-        }
-        words.arg(self.touched.len()).arg(&self.touched);
-    }
-}
-
-fn flag(flag: bool) -> &'static str {
-    if flag { "1" } else { "0" }
 }
 
 impl Reply {

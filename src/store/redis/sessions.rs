@@ -108,7 +108,7 @@ impl RedisStore {
         if self.row_of(session)?.is_none() {
             return Ok(None);
         }
-        let mut workspace = Workspace::new(&self.keys, &self.memory, &mut self.link, &self.machine, KEPT_S);
+        let mut workspace = Workspace::new(&self.keys, &self.memory, &mut self.link, &self.machine);
         let mut total = SessionTotal::default();
         for stored in workspace.messages_of(session)? {
             total.amount = total.amount.plus(amount(stored.c));

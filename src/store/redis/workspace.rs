@@ -12,7 +12,7 @@ use super::keys::Keys;
 use super::link::Link;
 use super::memory::Memory;
 use super::messages::{Messages, Stored};
-use super::plan::{self, Found, Place, Plan, SCORE};
+use super::plan::{self, Command, Found, Place, Plan, SCORE};
 use crate::domain::message::{ClientTotal, Message, MessageKey};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
@@ -40,25 +40,15 @@ pub struct Workspace<'a> {
     charged: BTreeMap<String, Option<Charged>>,
     /// Messages that were looked at, or brought.
     pub(super) messages: Messages,
-    /// Keys that are touched: they live on.
-    touched: BTreeSet<String>,
     /// Values of scopes, with when something was last counted for them.
     pub(super) values: BTreeMap<String, i64>,
-    ttl: i64,
 }
 
 impl<'a> Workspace<'a> {
-    /// A step that begins. `ttl`: seconds that keys live on.
-    pub fn new(
-        keys: &'a Keys,
-        memory: &'a Memory,
-        link: &'a mut Link,
-        machine: &'a Machine,
-        ttl: i64,
-    ) -> Self {
+    /// A step that begins.
+    pub fn new(keys: &'a Keys, memory: &'a Memory, link: &'a mut Link, machine: &'a Machine) -> Self {
         let (given, written) = (BTreeMap::new(), BTreeMap::new());
         let (plan, new, recharge) = (Plan::default(), BTreeSet::new(), Vec::new());
-        let (touched, values) = (BTreeSet::new(), BTreeMap::new());
         Self {
             keys,
             memory,
@@ -68,9 +58,7 @@ impl<'a> Workspace<'a> {
             written,
             charged: BTreeMap::new(),
             messages: Messages::default(),
-            touched,
-            values,
-            ttl,
+            values: BTreeMap::new(),
             plan,
             new,
             recharge,
@@ -105,19 +93,9 @@ impl<'a> Workspace<'a> {
         Ok(())
     }
 
-    /// Does something besides. `key` is of this kind; it lives on.
+    /// Does something besides. Its key is of this kind; it lives on.
     pub fn command(&mut self, kind: &'static str, words: &[&str]) {
-        let key = words[1].to_owned();
-        self.plan.commands.push(words.iter().map(|word| word.as_bytes().to_vec()).collect());
-        self.touched.insert(key.clone());
-        self.is_of(key, kind);
-    }
-
-    /// A key that is written to is of this kind.
-    fn is_of(&mut self, key: String, kind: &'static str) {
-        if !self.plan.kinds.iter().any(|(known, _)| *known == key) {
-            self.plan.kinds.push((key, kind));
-        }
+        self.plan.commands.push(Command { kind: Some(kind), words: super::lists::command(words) });
     }
 
     /// What stood at a place when a step last looked; the step does not take that for given.
@@ -157,21 +135,12 @@ impl<'a> Workspace<'a> {
             after.extend(scores.map(|(field, at)| ((key.clone(), field), Some(at))));
         }
         let written = std::mem::take(&mut self.written);
-        let ttl = self.ttl.to_string();
         for ((key, field), value) in &written {
-            let mut words = match field.as_str() {
-                "" => ["SET", key, "", "EX", &ttl].map(|word| word.as_bytes().to_vec()).to_vec(),
-                _ => {
-                    self.is_of(key.clone(), "hash");
-                    self.touched.insert(key.clone());
-                    ["HSET", key, field, ""].map(|word| word.as_bytes().to_vec()).to_vec()
-                }
-            };
-            let at = if field.is_empty() { 2 } else { 3 };
-            words[at].clone_from(value);
-            self.plan.commands.push(words);
+            match field.as_str() {
+                "" => self.plan.records.push((key.clone(), value.clone())),
+                _ => self.plan.changed.push((key.clone(), field.clone(), value.clone())),
+            }
         }
-        self.plan.touched = self.touched.into_iter().collect();
         after.extend(written.into_iter().map(|(place, value)| (place, Some(value))));
         self.plan.take_for_given(self.given);
         Ok((self.plan, after))
@@ -329,9 +298,10 @@ impl Workspace<'_> {
         let answer = self.ask_of(session, &[vec!["SMEMBERS".into(), key.clone()]])?.pop();
         let mut members: BTreeSet<String> =
             plan::list(answer.unwrap_or(Value::Nil))?.into_iter().map(plan::text).collect::<Result<_>>()?;
-        let added =
-            self.plan.commands.iter().filter(|words| words[0] == b"SADD" && words[1] == key.as_bytes());
-        members.extend(added.map(|words| String::from_utf8_lossy(&words[2]).into_owned()));
+        let added = self.plan.commands.iter().map(|command| &command.words);
+        members.extend(
+            added.filter(|words| words[0] == "SADD" && words[1] == key).map(|words| words[2].clone()),
+        );
         members.remove(session);
         Ok(members.into_iter().collect())
     }

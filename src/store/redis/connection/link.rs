@@ -1,5 +1,6 @@
 //! A connection to one server: requests out in one piece, replies in.
 
+use std::borrow::Cow;
 use std::io::{self, Read, Write};
 use std::time::Instant;
 
@@ -75,13 +76,14 @@ impl Link {
         self.greetings += 1;
     }
 
-    /// Sends commands in one piece, and answers with their replies; works `meanwhile`. After a failure the connection is of no
-    /// use.
-    pub fn ask(&mut self, commands: &[&Cmd], meanwhile: &mut dyn FnMut()) -> Result<Vec<Reply>, Failure> {
-        let mut packed = std::mem::take(&mut self.greeting);
-        for command in commands {
-            command.write_packed_command(&mut packed);
-        }
+    /// Sends commands (packed) in one piece, and answers with their replies; works `meanwhile`. After a failure the connection
+    /// is of no use.
+    pub fn ask(&mut self, commands: &[&[u8]], meanwhile: &mut dyn FnMut()) -> Result<Vec<Reply>, Failure> {
+        let greeting = std::mem::take(&mut self.greeting);
+        let packed = match commands {
+            [command] if greeting.is_empty() => Cow::Borrowed(*command),
+            _ => Cow::Owned([&greeting, &commands.concat()[..]].concat()),
+        };
         self.stream.begin();
         let sent = self.stream.write_all(&packed).and_then(|()| self.stream.flush());
         sent.and_then(|()| self.stream.expect(None)).map_err(|error| self.last_words(&error))?;

@@ -38,7 +38,7 @@ fn ask(
     let login = Login { user: &address.sentinel_login, db: 0, tls: address.tls.as_ref() };
     let mut link = Link::open(sentinel, login, limits, deadline)?;
     let mut question = redis::cmd("SENTINEL");
-    question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
+    let question = question.arg("GET-MASTER-ADDR-BY-NAME").arg(master).get_packed_command();
     let reply = link.ask(&[&question], &mut || ())?.pop().unwrap_or(Ok(Value::Nil));
     let answer = reply.map_err(|error| Failure::of_reply(&link.server, &error))?;
     let node = redis::from_redis_value::<(String, u16)>(answer).ok();
