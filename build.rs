@@ -1,9 +1,10 @@
 //! Links the hook executables statically: the dynamic linker's work on libc and libgcc_s costs almost as much as
-//! starting a process. The command line stays dynamic (a static glibc cannot resolve host names everywhere).
+//! starting a process. With musl everything is; with glibc the command line stays dynamic (a static glibc cannot resolve
+//! host names everywhere).
 //!
-//! `-C target-feature=+crt-static` would do, but Cargo can only set it for everything, and procedural macros cannot be
-//! built with it. So the linker is told: link statically, and take these stand-ins, which name the static archives,
-//! for the shared libraries that rustc asks for.
+//! With glibc, `-C target-feature=+crt-static` would do, but Cargo can only set it for everything, and procedural macros
+//! cannot be built with it. So the linker is told: link statically, and take these stand-ins, which name the static
+//! archives, for the shared libraries that rustc asks for.
 //!
 //! What hooks run of their code is put side by side, as `hooks/layout.txt` lists it: where it lies all over the executable,
 //! mapping it takes longer than running it.
@@ -11,7 +12,7 @@
 //! Besides, the hashes of Redis' scripts are worked out here.
 //!
 //! And not position-independent: the tables of time zones are full of pointers, 33,000 of them, and writing those at
-//! every start took longer than everything else that pre-tool-use does.
+//! every start took longer than everything else that pre-tool-use does. (With musl, `.cargo/config.toml` says so.)
 
 #![allow(clippy::disallowed_methods)] // Cargo speaks to build scripts by variables
 
@@ -40,24 +41,16 @@ fn main() {
 /// Tells the linker what it needs to know of the hooks; whether they are laid out as the list says.
 fn link_hooks() -> bool {
     let target = env::var("TARGET").unwrap_or_default();
-    if !target.ends_with("-linux-gnu") || !has_static_libc() {
+    let dir = env::var("OUT_DIR").expect("Cargo sets OUT_DIR");
+    if target.ends_with("-linux-gnu") && has_static_libc() {
+        link_glibc(&dir);
+    } else if !target.ends_with("-linux-musl") {
         // Slower by a third of a millisecond, and otherwise the same.
         return false;
     }
-    let dir = env::var("OUT_DIR").expect("Cargo sets OUT_DIR");
-    let stand_in = |name: &str, text: String| {
-        fs::write(Path::new(&dir).join(format!("lib{name}.so")), text).expect("OUT_DIR can be written");
-    };
-    for library in LIBRARIES {
-        stand_in(library, format!("INPUT(-l:lib{library}.a)\n"));
-    }
-    stand_in("gcc_s", "INPUT(-lgcc_eh -lgcc)\n".into());
     let is_laid_out = knows_layouts(Path::new(&dir));
-    for (nr, hook) in HOOKS.iter().enumerate() {
-        println!("cargo:rustc-link-arg-bin={hook}=-L{dir}");
-        println!("cargo:rustc-link-arg-bin={hook}=-static");
-        println!("cargo:rustc-link-arg-bin={hook}=-no-pie");
-        if is_laid_out {
+    if is_laid_out {
+        for (nr, hook) in HOOKS.iter().enumerate() {
             let script = Path::new(&dir).join(format!("{hook}.ld"));
             lay_out(nr, &script);
             println!("cargo:rustc-link-arg-bin={hook}=-T{}", script.display());
@@ -65,6 +58,22 @@ fn link_hooks() -> bool {
     }
     let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     is_laid_out && flags.contains("symbol-mangling-version=v0")
+}
+
+/// Has the hooks linked with the static glibc.
+fn link_glibc(dir: &str) {
+    let stand_in = |name: &str, text: String| {
+        fs::write(Path::new(dir).join(format!("lib{name}.so")), text).expect("OUT_DIR can be written");
+    };
+    for library in LIBRARIES {
+        stand_in(library, format!("INPUT(-l:lib{library}.a)\n"));
+    }
+    stand_in("gcc_s", "INPUT(-lgcc_eh -lgcc)\n".into());
+    for hook in HOOKS {
+        println!("cargo:rustc-link-arg-bin={hook}=-L{dir}");
+        println!("cargo:rustc-link-arg-bin={hook}=-static");
+        println!("cargo:rustc-link-arg-bin={hook}=-no-pie");
+    }
 }
 
 /// Writes what tells the linker to put the functions that a hook runs side by side, before all others. What is not there, is

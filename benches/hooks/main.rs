@@ -1,4 +1,4 @@
-//! What a hook costs, as a table: `cargo bench --bench hooks [-- --runs N | --quick | --json]`.
+//! What a hook costs, as a table: `cargo bench --bench hooks [-- --bin DIR | --runs N | --quick | --json]`.
 //!
 //! Machines are noisy, so no figure stands alone: each run of a hook is paired with one of a do-nothing program (the
 //! floor) on the same standard input, all rows take turns, and medians are compared.
@@ -10,6 +10,7 @@ mod redis;
 mod spawn;
 mod table;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use place::{Place, Session, Text};
@@ -57,6 +58,8 @@ struct Subject {
 }
 
 struct Options {
+    /// Where other executables are installed than those of this build.
+    bin: Option<PathBuf>,
     runs: usize,
     json: bool,
     /// Size of the large transcript.
@@ -68,7 +71,7 @@ struct Options {
 fn main() {
     let options = options();
     let dir = tempfile::Builder::new().prefix("hooks-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let tools = Tools::build(dir.path());
+    let tools = Tools::build(dir.path(), options.bin.as_deref());
     let place = |name: &str| Place::new(&dir.path().join(name));
     let mut sessions: Vec<Session> =
         ["fresh", "aged", "post", "idle", "batch", "idle-batch", "prompt", "stop"]
@@ -117,7 +120,7 @@ fn main() {
     sessions.iter().take(REDIS + 4).for_each(Session::check);
     let mut rows: Vec<Row> = subjects.iter().map(|s| s.row(&subjects)).collect();
     rows.extend(Hook::ALL.map(|hook| {
-        let size = std::fs::metadata(hook.path()).unwrap().len();
+        let size = std::fs::metadata(tools.hook(hook)).unwrap().len();
         Row::single(format!("binary size, {}", hook.name()), size as f64 / 1e6, Unit::Megabytes, 2.5)
     }));
     let log = sessions[LONG].log_bytes() as f64 / 1e6;
@@ -144,17 +147,18 @@ fn shuffle(order: &mut [usize], seed: usize) {
 }
 
 fn options() -> Options {
-    let mut options = Options { runs: 300, json: false, large: 500 << 20, long: 10_000 };
+    let mut options = Options { bin: None, runs: 300, json: false, large: 500 << 20, long: 10_000 };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
+            "--bin" => options.bin = Some(args.next().expect("--bin takes a folder").into()),
             "--runs" => {
                 options.runs = args.next().and_then(|n| n.parse().ok()).expect("--runs takes a number")
             }
             "--quick" => (options.runs, options.large, options.long) = (40, 40 << 20, 1_000),
             "--json" => options.json = true,
             "--bench" => {} // Cargo's own.
-            other => panic!("{other}: there are --runs N, --quick and --json"),
+            other => panic!("{other}: there are --bin DIR, --runs N, --quick and --json"),
         }
     }
     options

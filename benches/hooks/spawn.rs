@@ -42,9 +42,10 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Compiles the C programs into `dir`, and installs the hooks there, as `cargo install` does: by a copy. A file as the
-    /// linker wrote it, here and there, lies in the page cache in small pieces, and its pages take longer to map.
-    pub fn build(dir: &Path) -> Self {
+    /// Compiles the C programs into `dir`, and installs the hooks there (of this build, or those in `from`), as `cargo install`
+    /// does: by a copy. A file as the linker wrote it, here and there, lies in the page cache in small pieces, and its pages
+    /// take longer to map.
+    pub fn build(dir: &Path, from: Option<&Path>) -> Self {
         let build = |name: &str| {
             let (source, program) = (format!("benches/{name}.c"), dir.join(name));
             let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
@@ -57,7 +58,8 @@ impl Tools {
         let hooks = dir.join("bin");
         std::fs::create_dir(&hooks).unwrap();
         for hook in Hook::ALL {
-            std::fs::copy(hook.path(), hooks.join(hook.name())).unwrap();
+            let built = from.map_or_else(|| hook.path().into(), |from| from.join(hook.name()));
+            std::fs::copy(&built, hooks.join(hook.name())).expect("there is such an executable");
         }
         Self { floor: build("floor"), peak: build("peak"), hooks }
     }

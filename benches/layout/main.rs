@@ -1,5 +1,6 @@
 //! Which functions hooks run: `CARGO_PROFILE_BENCH_STRIP=none cargo bench --bench layout` writes `hooks/layout.txt`, by which
-//! the build puts them side by side. Needs valgrind and nm.
+//! the build puts them side by side. Needs valgrind and nm. What is listed of another C library than the one it runs with is
+//! left in the list.
 //!
 //! A hook runs a fifth of its code. Where that lies all over the executable, mapping it takes longer than running it.
 #![allow(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
@@ -81,9 +82,24 @@ fn main() {
     let line = |(pattern, [pre, post, prompt, event]): (&String, &[u8; 4])| {
         format!("{pre}{post}{prompt}{event} {pattern}\n")
     };
-    let list: String = run.iter().map(line).collect();
+    let of_other = of_other_libc(&std::fs::read_to_string(LIST).unwrap());
+    let lines: BTreeSet<String> = run.iter().map(line).chain(of_other).collect();
+    let mut list: Vec<&str> = lines.iter().map(String::as_str).collect();
+    // By name.
+    list.sort_by_key(|line| line.split_once(' ').map(|(_, name)| name));
+    let list = list.concat();
     std::fs::write(LIST, format!("{HEAD}{list}")).unwrap();
     println!("{} functions and parts of the C library: {LIST}", run.len());
+}
+
+/// What its parts are called in the archive of the C library.
+const PART: &str = if cfg!(target_env = "musl") { ".lo" } else { ".o" };
+
+/// What a list says of parts of another C library.
+fn of_other_libc(list: &str) -> Vec<String> {
+    let is_other =
+        |line: &&str| line.split_once(" libc.a:").is_some_and(|(_, member)| !member.ends_with(PART));
+    list.lines().filter(is_other).map(|line| format!("{line}\n")).collect()
 }
 
 /// The functions that a hook runs, by their names for the linker.
@@ -122,7 +138,8 @@ fn without_hashes(name: &str) -> String {
     if !name.starts_with("_R") {
         return name.to_owned();
     }
-    ["Cs", "B"].iter().fold(name.to_owned(), |name, mark| {
+    let name = without_user(name);
+    ["Cs", "B"].iter().fold(name, |name, mark| {
         let mut parts = name.split(mark);
         let first = parts.next().unwrap_or_default().to_owned();
         parts.fold(first, |without, part| {
@@ -135,10 +152,29 @@ fn without_hashes(name: &str) -> String {
     })
 }
 
+/// A name without the crate at its end for which a generic function was compiled, `Cs4fqI2_5clap2`: which of the crates that use
+/// it that was, differs from build to build.
+fn without_user(name: &str) -> String {
+    let Some((rest, user)) = name.rsplit_once("Cs") else { return name.to_owned() };
+    let is_crate = user.split_once('_').is_some_and(|(hash, krate)| {
+        let digits = krate.bytes().take_while(u8::is_ascii_digit).count();
+        let (length, word) = krate.split_at(digits);
+        hash.chars().all(|c| c.is_ascii_alphanumeric())
+            && length.parse().is_ok_and(|length: usize| length == word.trim_start_matches('_').len())
+    });
+    if is_crate { format!("{rest}*") } else { name.to_owned() }
+}
+
 /// Which part of the C library has which function: it is linked in parts.
 fn members_of_libc() -> BTreeMap<String, String> {
     let said = |command: &mut Command| String::from_utf8(command.output().unwrap().stdout).unwrap();
-    let archive = said(Command::new("cc").arg("-print-file-name=libc.a"));
+    let archive = if cfg!(target_env = "musl") {
+        let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+        let dir = said(Command::new("rustc").args(["--print", "target-libdir", "--target", &target]));
+        format!("{}/self-contained/libc.a", dir.trim())
+    } else {
+        said(Command::new("cc").arg("-print-file-name=libc.a"))
+    };
     let symbols = said(Command::new("nm").args(["-A", "--defined-only", archive.trim()]));
     let member = |line: &str| {
         let (place, symbol) = line.rsplit_once(' ')?;

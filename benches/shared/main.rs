@@ -1,4 +1,4 @@
-//! What one Redis carries: `cargo bench --bench shared [-- --sessions N | --seconds N | --quick | --json]`.
+//! What one Redis carries: `cargo bench --bench shared [-- --bin DIR | --sessions N | --seconds N | --quick | --json]`.
 //!
 //! Each of the sessions records response after response, every one as a hook does: with a new connection, one new message,
 //! a call for the breaker, and two budgets: first without starting anything, so that two processors are enough to keep Redis
@@ -17,7 +17,7 @@ mod redis;
 #[allow(dead_code, reason = "shared with the benchmark of hooks")]
 mod spawn;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,8 @@ use serde_json::json;
 const TOKENS: u64 = 7;
 
 struct Options {
+    /// Where other executables are installed than those of this build.
+    bin: Option<PathBuf>,
     sessions: usize,
     seconds: u64,
     json: bool,
@@ -92,17 +94,18 @@ fn main() {
 }
 
 fn options() -> Options {
-    let mut options = Options { sessions: 200, seconds: 10, json: false };
+    let mut options = Options { bin: None, sessions: 200, seconds: 10, json: false };
     let mut args = std::env::args().skip(1);
     let number = |arg: Option<String>| arg.and_then(|n| n.parse().ok()).expect("a number");
     while let Some(arg) = args.next() {
         match arg.as_str() {
+            "--bin" => options.bin = Some(args.next().expect("--bin takes a folder").into()),
             "--sessions" => options.sessions = number(args.next()) as usize,
             "--seconds" => options.seconds = number(args.next()),
             "--quick" => options.seconds = 2,
             "--json" => options.json = true,
             "--bench" => {} // Cargo's own.
-            other => panic!("{other}: there are --sessions N, --seconds N, --quick and --json"),
+            other => panic!("{other}: there are --bin DIR, --sessions N, --seconds N, --quick and --json"),
         }
     }
     options
@@ -179,7 +182,7 @@ struct Hooks {
 fn hooks(options: &Options, at_once: usize, dir: &Path) -> Hooks {
     let server = redis::Server::start(dir).expect("this benchmark needs redis-server");
     let processes::Processes { took, gave_up, all, sessions } =
-        processes::run(&server.url(), "team", at_once, options.seconds, dir);
+        processes::run(&server.url(), "team", at_once, options.seconds, (dir, options.bin.as_deref()));
     // Nothing is lost, nothing counted twice.
     for (id, messages) in sessions {
         let mut of = watch(Scope::Session, Period::Lifetime, &id);

@@ -19,11 +19,18 @@ pub struct Processes {
     pub sessions: Vec<(String, u64)>,
 }
 
-/// Lets `post-tool-use` record a new message of each of so many sessions again and again, for so long.
-pub fn run(url: &str, tenant: &str, at_once: usize, seconds: u64, dir: &Path) -> Processes {
+/// Lets `post-tool-use` (of this build, or the one in `bin`) record a new message of each of so many sessions again and again,
+/// for so long.
+pub fn run(
+    url: &str,
+    tenant: &str,
+    at_once: usize,
+    seconds: u64,
+    (dir, bin): (&Path, Option<&Path>),
+) -> Processes {
     let dir = dir.join(format!("processes-{at_once}"));
     std::fs::create_dir(&dir).unwrap();
-    let hook = Tools::build(&dir).hook(Hook::PostToolUse);
+    let hook = Tools::build(&dir, bin).hook(Hook::PostToolUse);
     let begin = |number: usize| {
         let place = Place::new(&dir.join(number.to_string())).on_redis(url, tenant);
         Session::numbered(number as u64, place)

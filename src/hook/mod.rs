@@ -4,6 +4,8 @@ pub mod alert_command;
 pub mod client_version;
 pub mod deadline;
 pub mod journal;
+#[cfg(target_env = "musl")]
+pub mod memory;
 pub mod registration;
 pub mod run;
 pub mod wire;
@@ -16,6 +18,10 @@ pub mod wire;
 #[macro_export]
 macro_rules! hook_main {
     ($hook:expr) => {
+        #[cfg(target_env = "musl")]
+        #[global_allocator]
+        static MEMORY: $crate::hook::memory::Memory = $crate::hook::memory::memory();
+
         #[unsafe(no_mangle)]
         #[allow(unsafe_code, missing_docs)]
         pub extern "C" fn main(_count: i32, _arguments: *const *const u8) -> i32 {

@@ -3,6 +3,8 @@
 mod alerts;
 mod counters;
 mod events;
+#[cfg(target_env = "musl")]
+mod memory;
 mod messages;
 mod meta;
 mod operations;
@@ -154,6 +156,8 @@ impl SqliteStore {
 
     /// Opens the file; answers the version of its schema too.
     fn connect(path: &Path, company: Company) -> Result<(Self, usize)> {
+        #[cfg(target_env = "musl")]
+        memory::share();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         // A checkpoint at close costs four fsyncs at every hook.
