@@ -24,9 +24,14 @@ macro_rules! hook_main {
 
         #[unsafe(no_mangle)]
         #[allow(unsafe_code, missing_docs)]
-        pub extern "C" fn main(_count: i32, _arguments: *const *const u8) -> i32 {
+        pub extern "C" fn main(_count: i32, arguments: *const *const ::std::ffi::c_char) -> i32 {
             use $crate::hook::run::Hook;
-            $crate::hook::run::run($hook)
+            // SAFETY: the system hands over an array of strings that ends with null, and both live as long as the process.
+            let name = unsafe {
+                let first = *arguments;
+                if first.is_null() { None } else { Some(::std::ffi::CStr::from_ptr(first)) }
+            };
+            $crate::hook::run::run($hook, name)
         }
     };
 }

@@ -3,6 +3,7 @@
 //! Whatever fails (garbage on standard input, a panic, the deadline, a store out of reach) ends in nothing on standard
 //! output, exit code 0 and a line in the journal. Exit code 2 is written in one place, for a decision.
 
+use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
@@ -65,9 +66,14 @@ pub struct Reply {
 }
 
 /// Runs a hook executable. Never returns a failure, and does not return at all: what is left (closing the database,
-/// freeing memory) is the kernel's work.
-pub fn run(hook: Hook) -> i32 {
+/// freeing memory) is the kernel's work. `name`: what it was started as.
+pub fn run(hook: Hook, name: Option<&'static CStr>) -> i32 {
     deadline::begin();
+    if let Some(name) = name {
+        crate::env::started_as(name);
+    }
+    #[cfg(target_env = "musl")]
+    crate::store::sqlite::share_memory();
     let env = Env::of_process();
     if let Some(dir) = env.state_dir() {
         let late = format!("not done within {} ms", deadline::DEADLINE_MS);

@@ -4,7 +4,7 @@
 mod commands;
 
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
@@ -120,7 +120,12 @@ impl World {
     }
 
     fn command(&self) -> Command {
-        let mut command = self.home.furnish(Command::new(self.bin().join("pre-tool-use")));
+        self.command_of(&self.bin())
+    }
+
+    /// The hook as it is started by its path in a folder.
+    fn command_of(&self, bin: &Path) -> Command {
+        let mut command = self.home.furnish(Command::new(bin.join("pre-tool-use")));
         match self.layout {
             Layout::Usual => {
                 for name in ["FUSEBOX_STATE_DIR", "XDG_CONFIG_HOME", "CLAUDE_CONFIG_DIR"] {
@@ -136,9 +141,13 @@ impl World {
     }
 
     fn call(&self, tool: &str, input: &Value) -> Ran {
+        self.call_of(&self.bin(), tool, input)
+    }
+
+    fn call_of(&self, bin: &Path, tool: &str, input: &Value) -> Ran {
         let fields = json!({"tool_name": tool, "tool_input": self.fill(input)});
         let payload = self.home.payload("PreToolUse", "s", fields);
-        run(&mut self.command(), payload.to_string().as_bytes())
+        run(&mut self.command_of(bin), payload.to_string().as_bytes())
     }
 }
 
@@ -246,6 +255,22 @@ fn it_holds_while_budgets_are_fresh_and_not_where_fusebox_is_switched_off() {
     assert!(world.call("Bash", &json!({"command": "ls"})).is_silent());
     std::fs::write(world.config(), "enabled = false\n").unwrap();
     assert!(world.call("Bash", &reset).is_silent());
+}
+
+/// A client starts what the settings name, which may be a link: who deletes that, deletes the guard.
+#[test]
+fn the_path_that_a_hook_is_started_by_is_protected() {
+    let world = World::new(Layout::Usual);
+    let linked = world.home.path("links");
+    std::fs::create_dir(&linked).unwrap();
+    symlink(world.bin().join("pre-tool-use"), linked.join("pre-tool-use")).unwrap();
+    for command in
+        ["rm -rf {HOME}/links", "rm {HOME}/links/pre-tool-use", "mv {HOME}/links/pre-tool-use /tmp/x"]
+    {
+        let input = json!({ "command": command });
+        assert!(is_denial(&world.call_of(&linked, "Bash", &input)), "{command}");
+    }
+    assert!(world.call_of(&linked, "Bash", &json!({"command": "rm -rf {HOME}/other"})).is_silent());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! An argument costs a server as much as a hundred bytes of one. So numbers stand in one of fixed width, the `head`,
 //! and what few steps need is one text, of JSON, that the others leave unread. The order is: head, machine, session, that
-//! text; what is taken for given; the wanted counters; what is written.
+//! text, when the session was seen; what is taken for given; the wanted counters; what is written.
 
 use std::collections::BTreeMap;
 
@@ -113,6 +113,7 @@ impl Plan {
             rare.moves_others || rare.may_cross || !self.events.is_empty() || !self.commands.is_empty();
         let rare = serde_json::to_string(&rare).map_err(|error| StoreError::Damaged(error.to_string()))?;
         call.arg(self.head(frame, is_rare)).arg(&frame.machine).arg(&frame.session).arg(rare);
+        call.arg(self.seen.unwrap_or_default());
         // All records are read at once.
         let of = |kind| self.given.iter().filter(move |given| Kind::of(given) == kind);
         for ((key, _), _) in of(Kind::Absent).chain(of(Kind::Present)) {
@@ -159,7 +160,6 @@ impl Plan {
     /// Flags, then how many there are of each.
     fn head(&self, frame: &Frame, is_rare: bool) -> Vec<u8> {
         let mut head = Vec::with_capacity(64);
-        head.extend(self.seen.unwrap_or_default().to_be_bytes());
         head.extend(word(usize::try_from(frame.ttl).unwrap_or_default()));
         let claims = [!self.claim_alerts.is_empty(), self.claim_events.is_some()];
         head.extend([frame.refreshes, self.seen.is_some(), claims[0], claims[1], is_rare].map(u8::from));
@@ -222,8 +222,7 @@ mod tests {
         let script = include_str!("transact.lua");
         let (_, rest) = script.split_once("struct.unpack('>").unwrap();
         let (format, _) = rest.split_once('\'').unwrap();
-        let width =
-            8 * format.matches("i8").count() + 4 * format.matches("I4").count() + format.matches('B').count();
+        let width = 4 * format.matches("I4").count() + format.matches('B').count();
         let (session, machine) = (String::new(), String::new());
         let frame = Frame { now: 0, ttl: 1, refreshes: false, claim: (0, 0), machine, session };
         assert_eq!(Plan::default().head(&frame, false).len(), width, "{format}");

@@ -11,9 +11,9 @@
 -- written for: a hundred arguments cost a server more than all that it reads here, and tables and functions add to that.
 -- So what few steps need is one text that most leave unread, and is worked out where it turns out to be needed.
 local call, argv = redis.call, ARGV
-local seen, ttl, refreshes, is_batch, claims_alerts, claims_events, is_rare, absent, present, fields, blanks, scores, counts,
-  wanted, distinct, listed, records, changed = struct.unpack('>i8I4BBBBBI4I4I4I4I4I4I4I4I4I4I4', argv[1])
-local machine, session = argv[2], argv[3]
+local ttl, refreshes, is_batch, claims_alerts, claims_events, is_rare, absent, present, fields, blanks, scores, counts,
+  wanted, distinct, listed, records, changed = struct.unpack('>I4BBBBBI4I4I4I4I4I4I4I4I4I4I4', argv[1])
+local machine, session, seen = argv[2], argv[3], tonumber(argv[5])
 local rare = is_rare == 1 and cjson.decode(argv[4])
 local NONE = {}
 local commands = rare and rare.commands or NONE
@@ -58,7 +58,7 @@ end
 
 -- What the caller takes for given: records that are not there, and that are (all read at once), then what stands in fields
 -- of hashes, fields where nothing does, scores, and wanted counters.
-local at, looked, given = 4, absent + present, true
+local at, looked, given = 5, absent + present, true
 local actual = looked > 0 and call('MGET', unpack(argv, at + 1, at + looked)) or {}
 local values = at + present
 for i = 1, absent do given = given and not actual[i] end
@@ -89,7 +89,7 @@ for i = at + 1, at + counts do
 end
 if not given then
   -- MGET calls what is of another kind missing.
-  for i = 1, absent + present do if not actual[i] then check(argv[4 + i], 'string') end end
+  for i = 1, absent + present do if not actual[i] then check(argv[5 + i], 'string') end end
 end
 -- Then what is written: members with scores, records, fields.
 local listed_at = wanted_at + 4 * wanted

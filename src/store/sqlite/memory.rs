@@ -5,15 +5,28 @@ use std::alloc::{Layout, alloc, dealloc, realloc};
 use std::ffi::{c_int, c_void};
 use std::ptr::null_mut;
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::ffi;
 
 /// Bytes before each piece, which hold its size. SQLite wants pieces to begin at a multiple of 8.
 const HEAD: usize = 16;
 
-/// Has SQLite take its memory from the program's allocator. It must not have been used before; if it was, all stays as it is.
-pub fn share() {
+/// Whether this is a program that brings an allocator, and opens databases here alone.
+static IS_SHARED: AtomicBool = AtomicBool::new(false);
+
+/// From now on SQLite takes its memory from the program's allocator. For programs that bring one, before they open a database:
+/// SQLite cannot be told while somebody uses it.
+pub fn share_memory() {
+    IS_SHARED.store(true, Ordering::Relaxed);
+}
+
+/// Tells SQLite so, once.
+pub(super) fn share() {
     static ONCE: Once = Once::new();
+    if !IS_SHARED.load(Ordering::Relaxed) {
+        return;
+    }
     ONCE.call_once(|| {
         let methods = ffi::sqlite3_mem_methods {
             xMalloc: Some(take),
@@ -30,9 +43,9 @@ pub fn share() {
     });
 }
 
-/// How a piece of so many bytes lies in memory, its head included. SQLite asks for 2 GiB at most.
-fn layout(bytes: usize) -> Layout {
-    Layout::from_size_align(bytes + HEAD, HEAD).unwrap_or(Layout::new::<u8>())
+/// How a piece of so many bytes lies in memory, its head included; `None`: there is no room for that many anywhere.
+fn layout(bytes: usize) -> Option<Layout> {
+    Layout::from_size_align(bytes.checked_add(HEAD)?, HEAD).ok()
 }
 
 /// # Safety
@@ -60,15 +73,18 @@ unsafe fn whole(piece: *mut c_void) -> (*mut u8, usize) {
 
 unsafe extern "C" fn take(bytes: c_int) -> *mut c_void {
     let bytes = usize::try_from(bytes).unwrap_or_default();
+    let Some(layout) = layout(bytes) else { return null_mut() };
     // SAFETY: with its head it is never empty.
-    unsafe { headed(alloc(layout(bytes)), bytes) }
+    unsafe { headed(alloc(layout), bytes) }
 }
 
 unsafe extern "C" fn give_back(piece: *mut c_void) {
     // SAFETY: SQLite gives back what it took, and nothing else.
     unsafe {
         let (whole, bytes) = whole(piece);
-        dealloc(whole, layout(bytes));
+        if let Some(layout) = layout(bytes) {
+            dealloc(whole, layout);
+        }
     }
 }
 
@@ -77,7 +93,8 @@ unsafe extern "C" fn resize(piece: *mut c_void, bytes: c_int) -> *mut c_void {
     // SAFETY: SQLite resizes what it took, to more than nothing.
     unsafe {
         let (whole, before) = whole(piece);
-        headed(realloc(whole, layout(before), layout(bytes).size()), bytes)
+        let Some((old, new)) = layout(before).zip(layout(bytes)) else { return null_mut() };
+        headed(realloc(whole, old, new.size()), bytes)
     }
 }
 

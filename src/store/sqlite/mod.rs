@@ -36,6 +36,9 @@ use crate::domain::time::Timestamp;
 use crate::env::machine_name;
 use standings::OfSession;
 
+#[cfg(target_env = "musl")]
+pub use memory::share_memory;
+
 /// Name of the database file.
 pub const FILE: &str = "state.db";
 
