@@ -23,7 +23,7 @@ macro_rules! hook_main {
         static MEMORY: $crate::hook::memory::Memory = $crate::hook::memory::memory();
 
         #[unsafe(no_mangle)]
-        #[allow(unsafe_code, missing_docs)]
+        #[allow(unsafe_code, missing_docs, clippy::not_unsafe_ptr_arg_deref)]
         pub extern "C" fn main(_count: i32, arguments: *const *const ::std::ffi::c_char) -> i32 {
             use $crate::hook::run::Hook;
             // SAFETY: the system hands over an array of strings that ends with null, and both live as long as the process.
