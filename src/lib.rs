@@ -12,5 +12,7 @@ pub mod config;
 pub mod domain;
 pub mod env;
 pub mod hook;
+#[cfg(target_env = "musl")]
+pub mod memory;
 pub mod store;
 pub mod transcript;

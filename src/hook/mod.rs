@@ -4,8 +4,6 @@ pub mod alert_command;
 pub mod client_version;
 pub mod deadline;
 pub mod journal;
-#[cfg(target_env = "musl")]
-pub mod memory;
 pub mod registration;
 pub mod run;
 pub mod wire;
@@ -20,7 +18,7 @@ macro_rules! hook_main {
     ($hook:expr) => {
         #[cfg(target_env = "musl")]
         #[global_allocator]
-        static MEMORY: $crate::hook::memory::Memory = $crate::hook::memory::memory();
+        static MEMORY: $crate::memory::Memory = $crate::memory::memory();
 
         #[unsafe(no_mangle)]
         #[allow(unsafe_code, missing_docs, clippy::not_unsafe_ptr_arg_deref)]

@@ -34,8 +34,8 @@ fn what_a_hook_runs_is_put_side_by_side() {
         let there = own.iter().filter(|listed| placed.iter().any(|name| listed.matches(name))).count();
         assert!(
             there * 4 > own.len() * 3,
-            "{hook}: {there} of {} listed functions are there; make the list anew: \
-             CARGO_PROFILE_BENCH_STRIP=none cargo bench --bench layout",
+            "{hook}: {there} of {} listed functions are there; make the list anew, \
+             for the target of these tests: CARGO_PROFILE_BENCH_STRIP=none cargo bench --bench layout",
             own.len()
         );
     }

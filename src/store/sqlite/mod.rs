@@ -3,6 +3,7 @@
 mod alerts;
 mod counters;
 mod events;
+mod files;
 #[cfg(target_env = "musl")]
 mod memory;
 mod messages;
@@ -13,7 +14,6 @@ mod standings;
 mod totals;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,16 +34,16 @@ use crate::domain::operation::Operation;
 use crate::domain::throttle::Slots;
 use crate::domain::time::Timestamp;
 use crate::env::machine_name;
+use files::{FileId, file_id, has_set_aside, lock, make_private_file, move_aside, unusable};
 use standings::OfSession;
+
+pub use files::make_private_dir;
 
 #[cfg(target_env = "musl")]
 pub use memory::share_memory;
 
 /// Name of the database file.
 pub const FILE: &str = "state.db";
-
-/// What the names of databases begin with that were set aside.
-const ASIDE: &str = "state.db.corrupt";
 
 /// Numbered migrations; the number of those applied stands in `user_version`.
 const MIGRATIONS: [&str; 5] = [
@@ -86,9 +86,6 @@ enum Company {
     /// Everybody, in turns.
     Others,
 }
-
-/// Device and inode; `None` where there is no file.
-type FileId = Option<(u64, u64)>;
 
 /// What opening found.
 pub struct Opened {
@@ -429,69 +426,9 @@ impl Store for SqliteStore {
     }
 }
 
-fn file_id(path: &Path) -> FileId {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
-}
-
-/// A lock on the store's folder: shared while a database is opened, exclusive while it is replaced.
-fn lock(dir: &Path, how: fn(&File) -> std::io::Result<()>) -> std::io::Result<File> {
-    let dir = File::open(dir)?;
-    how(&dir)?;
-    Ok(dir)
-}
-
 fn is_busy(error: &StoreError) -> bool {
     let StoreError::Sqlite(error) = error else { return false };
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
-}
-
-/// Renames a corrupt database and its side files: they are kept, never overwritten.
-fn move_aside(path: &Path, now: Timestamp) -> std::io::Result<PathBuf> {
-    let named = |suffix: &str| PathBuf::from(format!("{}{suffix}", path.display()));
-    let called = |name: String| path.with_file_name(name);
-    let aside = (0..).map(|n| called(format!("{ASIDE}-{}", now.0 + n))).find(|name| !name.exists());
-    let aside = aside.unwrap_or_else(|| called(ASIDE.to_owned()));
-    // The log first: a new database must not find that of the old one.
-    for suffix in ["-wal", "-shm"] {
-        if named(suffix).exists() {
-            std::fs::rename(named(suffix), format!("{}{suffix}", aside.display()))?;
-        }
-    }
-    std::fs::rename(path, &aside)?;
-    Ok(aside)
-}
-
-/// Whether a database stood here before that was corrupt.
-fn has_set_aside(path: &Path) -> bool {
-    let entries = path.parent().and_then(|dir| std::fs::read_dir(dir).ok());
-    let is_aside = |name: std::ffi::OsString| name.to_string_lossy().starts_with(ASIDE);
-    entries.into_iter().flatten().flatten().any(|entry| is_aside(entry.file_name()))
-}
-
-/// Makes a folder that only its owner can read.
-///
-/// # Errors
-/// It cannot be made: says which, and what to do.
-pub fn make_private_dir(dir: &Path) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|e| unusable(dir, &e.to_string()))
-}
-
-/// Makes an empty file that only its owner can read; SQLite's side files get the same mode.
-fn make_private_file(path: &Path) -> Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let made = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
-    made.map(drop).map_err(|e| unusable(path, &e.to_string()))
-}
-
-fn unusable(path: &Path, problem: &str) -> StoreError {
-    StoreError::Unusable {
-        path: path.to_owned(),
-        problem: problem.to_owned(),
-        remedy: "Make it readable and writable for you, or set FUSEBOX_STATE_DIR to a folder that is".into(),
-    }
 }
 
 /// An unsigned count as SQLite keeps it.

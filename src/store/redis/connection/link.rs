@@ -82,7 +82,11 @@ impl Link {
         let greeting = std::mem::take(&mut self.greeting);
         let packed = match commands {
             [command] if greeting.is_empty() => Cow::Borrowed(*command),
-            _ => Cow::Owned([&greeting, &commands.concat()[..]].concat()),
+            _ => {
+                let mut packed = greeting;
+                commands.iter().for_each(|command| packed.extend_from_slice(command));
+                Cow::Owned(packed)
+            }
         };
         self.stream.begin();
         let sent = self.stream.write_all(&packed).and_then(|()| self.stream.flush());

@@ -1,4 +1,4 @@
-//! Memory on musl. Its own allocator asks the kernel anew for almost every size, and a hook needs a few of each once.
+//! A program's memory on musl, whose own allocator asks the kernel anew for almost every size: a hook needs a few of each once.
 
 use std::alloc::System;
 

@@ -1,0 +1,74 @@
+//! The files of the embedded store: its folder, the database and what stands beside it.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use crate::domain::time::Timestamp;
+use crate::store::{Result, StoreError};
+
+/// What the names of databases begin with that were set aside.
+const ASIDE: &str = "state.db.corrupt";
+
+/// Device and inode; `None` where there is no file.
+pub(super) type FileId = Option<(u64, u64)>;
+
+/// Which file stands there.
+pub(super) fn file_id(path: &Path) -> FileId {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
+/// A lock on the store's folder: shared while a database is opened, exclusive while it is replaced.
+pub(super) fn lock(dir: &Path, how: fn(&File) -> std::io::Result<()>) -> std::io::Result<File> {
+    let dir = File::open(dir)?;
+    how(&dir)?;
+    Ok(dir)
+}
+
+/// Renames a corrupt database and its side files: they are kept, never overwritten.
+pub(super) fn move_aside(path: &Path, now: Timestamp) -> std::io::Result<PathBuf> {
+    let named = |suffix: &str| PathBuf::from(format!("{}{suffix}", path.display()));
+    let called = |name: String| path.with_file_name(name);
+    let aside = (0..).map(|n| called(format!("{ASIDE}-{}", now.0 + n))).find(|name| !name.exists());
+    let aside = aside.unwrap_or_else(|| called(ASIDE.to_owned()));
+    // The log first: a new database must not find that of the old one.
+    for suffix in ["-wal", "-shm"] {
+        if named(suffix).exists() {
+            std::fs::rename(named(suffix), format!("{}{suffix}", aside.display()))?;
+        }
+    }
+    std::fs::rename(path, &aside)?;
+    Ok(aside)
+}
+
+/// Whether a database stood here before that was corrupt.
+pub(super) fn has_set_aside(path: &Path) -> bool {
+    let entries = path.parent().and_then(|dir| std::fs::read_dir(dir).ok());
+    let is_aside = |name: std::ffi::OsString| name.to_string_lossy().starts_with(ASIDE);
+    entries.into_iter().flatten().flatten().any(|entry| is_aside(entry.file_name()))
+}
+
+/// Makes a folder that only its owner can read.
+///
+/// # Errors
+/// It cannot be made: says which, and what to do.
+pub fn make_private_dir(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|e| unusable(dir, &e.to_string()))
+}
+
+/// Makes an empty file that only its owner can read; SQLite's side files get the same mode.
+pub(super) fn make_private_file(path: &Path) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let made = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    made.map(drop).map_err(|e| unusable(path, &e.to_string()))
+}
+
+pub(super) fn unusable(path: &Path, problem: &str) -> StoreError {
+    StoreError::Unusable {
+        path: path.to_owned(),
+        problem: problem.to_owned(),
+        remedy: "Make it readable and writable for you, or set FUSEBOX_STATE_DIR to a folder that is".into(),
+    }
+}
