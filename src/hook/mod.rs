@@ -18,7 +18,7 @@ macro_rules! hook_main {
     ($hook:expr) => {
         #[cfg(target_env = "musl")]
         #[global_allocator]
-        static MEMORY: $crate::memory::Memory = $crate::memory::memory();
+        static MEMORY: $crate::memory::Memory = $crate::memory::Memory;
 
         #[unsafe(no_mangle)]
         #[allow(unsafe_code, missing_docs, clippy::not_unsafe_ptr_arg_deref)]
