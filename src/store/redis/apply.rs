@@ -7,7 +7,7 @@ use super::alerting::{alerting, expected, place};
 use super::charging::{intern, recharge};
 use super::keys::Keys;
 use super::names::Shared;
-use super::plan::{COUNT, Done, Frame, Place, Reply, SCORE, Wanted, counts, text_of};
+use super::plan::{COUNT, Content, Done, Frame, Place, Reply, SCORE, Wanted, counts, text_of};
 use super::standings::OfSession;
 use super::workspace::Workspace;
 use crate::domain::alert::BudgetAlert;
@@ -108,7 +108,7 @@ impl RedisStore {
             }
             let mut next = after;
             for wanted in &plan.wanted {
-                let expected = wanted.expected.map(|(_, after)| text_of(&after).into_bytes());
+                let expected = wanted.expected.map(|(_, after)| text_of(&after).into_bytes().into());
                 next.extend(expected.map(|text| (place_of(wanted), Some(text))));
             }
             if batch.is_some() {
@@ -131,7 +131,7 @@ impl RedisStore {
                     // What moved stands in the answer.
                     let mut as_expected = is_written && self.memory.node == self.link.node();
                     for (wanted, (_, after)) in plan.wanted.iter().zip(&done.counters) {
-                        let after = Some(text_of(after).into_bytes());
+                        let after: Option<Content> = Some(text_of(after).into_bytes().into());
                         as_expected &= next.get(&place_of(wanted)) == Some(&after);
                         next.insert(place_of(wanted), after);
                     }
@@ -220,7 +220,7 @@ fn sum(mut counts: Counts, change: Counts) -> Counts {
 }
 
 fn place_of(wanted: &Wanted) -> Place {
-    (wanted.key.clone(), format!("{COUNT}{}", wanted.since))
+    (wanted.key.clone(), [COUNT, itoa::Buffer::new().format(wanted.since)].concat())
 }
 
 fn after(watched: &[Watched], done: &Done) -> Vec<BudgetState> {
@@ -248,8 +248,7 @@ fn make(
             epoch
         }
     };
-    let installed = workspace.at(&keys.installed(), "");
-    let installed = installed.and_then(|text| String::from_utf8(text).ok()?.parse().ok()).map(Timestamp);
+    let installed = workspace.number_at(&keys.installed(), "").map(Timestamp);
     let observed = batch.and_then(|batch| batch.observed.as_ref());
     let throttle = observed.and_then(|seen| seen.throttle.as_ref());
     let watches: Vec<&Watch> = watches.iter().chain(throttle.map(|throttled| &throttled.meter)).collect();
@@ -258,10 +257,8 @@ fn make(
     let new = specs.want(watches.iter().flat_map(|watch| watch.budget.counters()));
     if !new.is_empty() {
         // Messages can be dated later than now, by another clock.
-        let latest = workspace
-            .at(&keys.values(), &format!("{SCORE}any"))
-            .and_then(|text| String::from_utf8(text).ok()?.parse().ok());
-        let since = latest.map_or(now.0, |latest: i64| now.0.max(latest.saturating_add(1)));
+        let latest = workspace.number_at(&keys.values(), &format!("{SCORE}any"));
+        let since = latest.map_or(now.0, |latest| now.0.max(latest.saturating_add(1)));
         families.extend(new.into_iter().map(|name| (name, since)));
         workspace.put_record(&keys.families(), &families)?;
     }

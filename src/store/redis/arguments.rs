@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::connection::Call;
-use super::plan::{Alerting, COUNT, Command, Frame, Place, Plan, SCORE, Wanted, text_of};
+use super::plan::{Alerting, COUNT, Command, Content, Frame, Place, Plan, SCORE, Wanted, text_of};
 use crate::store::{Result, StoreError};
 
 /// What few steps need. Times that become part of a text again are texts: Lua's numbers lose digits there.
@@ -93,7 +93,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// What this place is, as far as is known.
-    pub(super) fn of((place, value): &(Place, Option<Vec<u8>>)) -> Self {
+    pub(super) fn of((place, value): &(Place, Option<Content>)) -> Self {
         match (place.1.as_str(), value) {
             ("", None) => Self::Absent,
             ("", Some(_)) => Self::Present,

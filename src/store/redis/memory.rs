@@ -3,11 +3,12 @@
 //! noting again what was noted a moment ago, and are forgotten once anything else is not as it was.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{File, OpenOptions};
+use std::io::Read as _;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 
-use super::plan::{Found, Place, SCORE};
+use super::plan::{Content, Found, Place, SCORE};
 use crate::domain::time::Timestamp;
 
 /// Milliseconds after which what is there lives on from then.
@@ -23,29 +24,32 @@ pub struct Memory {
     machine: String,
     /// The node that has the keys, where it is not the first one of the address.
     pub node: Option<String>,
-    file: Option<PathBuf>,
+    path: Option<PathBuf>,
+    /// What it was read from, and is written to: to open it takes longer.
+    file: Option<File>,
 }
 
 impl Memory {
-    /// What stands in `file`, which need not be there, nor make sense.
-    pub fn of(file: Option<PathBuf>) -> Self {
-        let bytes = file.as_ref().and_then(|file| std::fs::read(file).ok()).unwrap_or_default();
+    /// What stands in the file at `path`, which need not be there, nor make sense.
+    pub fn of(path: Option<PathBuf>) -> Self {
+        let file = path.as_ref().and_then(|path| open(path, false).ok());
+        let bytes = file.as_ref().and_then(|file| bytes_of(file).ok()).unwrap_or_default();
         let Read { known, refreshed, machine, node } = read(&bytes).unwrap_or_default();
-        Self { known, refreshed, machine, node, file }
+        Self { known, refreshed, machine, node, path, file }
     }
 
     /// What stood at a place, as far as is known.
-    pub fn get(&self, place: &Place) -> Option<&Option<Vec<u8>>> {
+    pub fn get(&self, place: &Place) -> Option<&Option<Content>> {
         self.known.get(place)
     }
 
     /// Learns what stands at a place.
-    pub fn learn(&mut self, place: Place, value: Option<Vec<u8>>) {
+    pub fn learn(&mut self, place: Place, value: Option<Content>) {
         self.known.insert(place, value);
     }
 
     /// Learns how it is where something was not as it was taken to be.
-    pub fn correct(&mut self, actual: impl Iterator<Item = ((Place, Option<Vec<u8>>), Option<Vec<u8>>)>) {
+    pub fn correct(&mut self, actual: impl Iterator<Item = ((Place, Option<Content>), Option<Content>)>) {
         // Scores are trusted without being looked at.
         self.known.retain(|(_, field), _| !field.starts_with(SCORE));
         self.known.extend(actual.map(|((place, _), value)| (place, value)));
@@ -89,8 +93,14 @@ impl Memory {
     /// Writes down what is known, or will be if a step is done as it is expected to be. Should it not be, nothing is lost:
     /// whoever reads it looks at it.
     pub fn write_down(&self, known: &Found) {
-        if let Some(file) = &self.file {
-            let _ = write(file, &written(known, self.refreshed, &self.machine, self.node.as_deref()));
+        let Some(path) = &self.path else { return };
+        let new = self.file.is_none().then(|| open(path, true).ok()).flatten();
+        if let Some(file) = self.file.as_ref().or(new.as_ref()) {
+            // Over what is there: a file that is emptied first is brought to disk at once. What is left of that at the end is
+            // not read. Half of it may be written, or of two at once: then it does not make sense, or speaks of what is not
+            // so, and is not believed.
+            let bytes = written(known, self.refreshed, &self.machine, self.node.as_deref());
+            let _ = file.write_all_at(&bytes, 0);
         }
     }
 
@@ -115,9 +125,14 @@ fn written(known: &Found, refreshed: Option<Timestamp>, machine: &str, node: Opt
     let refreshed = refreshed.map_or_else(String::new, |at| at.0.to_string());
     let (count, node) = (known.len(), node.unwrap_or_default());
     bytes.extend_from_slice(format!("{FORMAT} {count} {refreshed} {machine} {node}\n").as_bytes());
+    let mut number = itoa::Buffer::new();
     for ((key, field), value) in known {
-        let length = value.as_ref().map_or_else(|| "-".to_owned(), |value| value.len().to_string());
-        bytes.extend_from_slice(format!("{} {} {length}\n", key.len(), field.len()).as_bytes());
+        for length in [key.len(), field.len()] {
+            bytes.extend_from_slice(number.format(length).as_bytes());
+            bytes.push(b' ');
+        }
+        bytes.extend_from_slice(value.as_ref().map_or("-", |value| number.format(value.len())).as_bytes());
+        bytes.push(b'\n');
         for part in [key.as_bytes(), field.as_bytes(), value.as_deref().unwrap_or_default()] {
             bytes.extend_from_slice(part);
         }
@@ -153,7 +168,7 @@ fn read(mut rest: &[u8]) -> Option<Read> {
         let place = (text(part(key)?)?, text(part(field)?)?);
         let value = match value {
             "-" => None,
-            length => Some(part(length.parse().ok()?)?.to_vec()),
+            length => Some(part(length.parse().ok()?)?.into()),
         };
         known.insert(place, value);
     }
@@ -171,17 +186,18 @@ fn text(bytes: &[u8]) -> Option<String> {
     std::str::from_utf8(bytes).ok().map(str::to_owned)
 }
 
-/// Writes over what is there, and cuts off the rest of that: a file that is emptied first is brought to disk at once. Half of
-/// it may be written, or of two at once: then it does not make sense, or speaks of what is not so, and is not believed.
-fn write(file: &PathBuf, bytes: &[u8]) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.create(true).truncate(false).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
-    let mut file = options.open(file)?;
-    file.write_all(bytes)?;
-    if file.metadata()?.len() != bytes.len() as u64 {
-        file.set_len(bytes.len() as u64)?;
-    }
-    Ok(())
+/// Opens the file; where there is none, it is made if that `is_new`.
+fn open(path: &PathBuf, is_new: bool) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(is_new).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    options.open(path)
+}
+
+/// All that stands in it. (Nobody asks first how much that is.)
+fn bytes_of(file: &File) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(8 * 1024);
+    file.take(u64::MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -198,11 +214,15 @@ mod tests {
             cut in any::<prop::sample::Index>(),
         ) {
             let refreshed = at.map(Timestamp);
+            let known = known.into_iter().map(|(place, value)| (place, value.map(Content::from))).collect();
             let all = Read { known, refreshed, machine: "machine".into(), node: Some("h:1".into()) };
             let bytes = written(&all.known, refreshed, "machine", Some("h:1"));
             prop_assert_eq!(read(&bytes), Some(all));
             // Cut off anywhere it is nothing, and no panic.
             read(&bytes[..cut.index(bytes.len())]);
+            // What is left at the end of something longer is not read.
+            let longer = [&bytes[..], &bytes[..cut.index(bytes.len())]].concat();
+            prop_assert_eq!(read(&longer), read(&bytes));
         }
     }
 }

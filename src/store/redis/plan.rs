@@ -1,6 +1,7 @@
 //! What one atomic step is to do, and what it answers.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use redis::Value;
 use serde::Serialize;
@@ -19,8 +20,11 @@ pub const SCORE: &str = "score:";
 /// What the field of a place begins with that is what a counter holds.
 pub const COUNT: &str = "count:";
 
+/// What stands at a place. (It goes through many hands, and is read only.)
+pub type Content = Rc<[u8]>;
+
 /// What stands at places; `None`: nothing.
-pub type Found = BTreeMap<Place, Option<Vec<u8>>>;
+pub type Found = BTreeMap<Place, Option<Content>>;
 
 /// A counter that the answer needs.
 #[derive(Clone, Debug)]
@@ -74,7 +78,7 @@ pub struct Command {
 #[derive(Debug, Default)]
 pub struct Plan {
     /// What is taken for given: places, and what stands there.
-    pub given: Vec<(Place, Option<Vec<u8>>)>,
+    pub given: Vec<(Place, Option<Content>)>,
     /// The counters that the answer needs.
     pub wanted: Vec<Wanted>,
     /// Members of sorted sets that are given a score: key, score, member.
@@ -82,9 +86,9 @@ pub struct Plan {
     /// Commands besides, in their order.
     pub commands: Vec<Command>,
     /// Records that are written: key, value.
-    pub records: Vec<(String, Vec<u8>)>,
+    pub records: Vec<(String, Content)>,
     /// Fields of hashes that are written: key, field, value.
-    pub changed: Vec<(String, String, Vec<u8>)>,
+    pub changed: Vec<(String, String, Content)>,
     /// Counters that move; whether they may begin.
     pub moves: Vec<(String, Moved, Counts, bool)>,
     /// Budgets that alert.
@@ -119,7 +123,7 @@ pub struct Frame {
 #[derive(Debug)]
 pub enum Reply {
     /// Something is not as it was taken to be: how it is.
-    Given(Vec<Option<Vec<u8>>>),
+    Given(Vec<Option<Content>>),
     /// These counters must be added up first.
     Missing(Vec<usize>),
     /// A threshold would be crossed that nobody expected to be.
@@ -159,7 +163,12 @@ impl Reply {
         let kind = text(parts.next().unwrap_or(Value::Nil))?;
         let mut next = || list(parts.next().unwrap_or(Value::Nil));
         match kind.as_str() {
-            "given" => Ok(Self::Given(next()?.into_iter().map(bytes).collect::<Result<_>>()?)),
+            "given" => Ok(Self::Given(
+                next()?
+                    .into_iter()
+                    .map(|value| Ok(bytes(value)?.map(Content::from)))
+                    .collect::<Result<_>>()?,
+            )),
             "missing" => {
                 let numbers = next()?.into_iter().map(number).collect::<Result<Vec<_>>>()?;
                 Ok(Self::Missing(numbers.into_iter().map(|n| usize::try_from(n - 1).unwrap_or(0)).collect()))

@@ -34,7 +34,7 @@ impl RedisStore {
         let (key, mark, machine) = (self.keys.epoch(), self.keys.rebuilding(), self.machine.name());
         let (new, now) = (new_epoch(), clock());
         self.in_step("", Timestamp(0), |workspace| {
-            let epoch = workspace.at(&key, "").unwrap_or_else(|| new.clone().into_bytes());
+            let epoch = workspace.at(&key, "").unwrap_or_else(|| new.as_bytes().into());
             let filled = workspace.keys.filled(&String::from_utf8_lossy(&epoch));
             match (rebuilding, workspace.at(&mark, "")) {
                 (true, _) => {
@@ -78,7 +78,7 @@ impl RedisStore {
         self.memory.forget();
         self.in_step("", Timestamp(0), |workspace| {
             let is = workspace.at(&key, "").unwrap_or_default();
-            if is != epoch.as_bytes() {
+            if *is != *epoch.as_bytes() {
                 return Ok(String::from_utf8_lossy(&is).into_owned());
             }
             workspace.put(&key, "", new.clone().into_bytes());

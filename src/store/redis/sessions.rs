@@ -95,10 +95,8 @@ impl RedisStore {
             if charged.machine.is_some_and(|machine| machine != here) {
                 return Ok(());
             }
-            let last =
-                workspace.at(&live, "seen").and_then(|text| String::from_utf8(text).ok()?.parse().ok());
-            if last.is_some_and(|last: i64| last <= seen.0) {
-                workspace.put(&live, "complete", b"1".to_vec());
+            if workspace.number_at(&live, "seen").is_some_and(|last| last <= seen.0) {
+                workspace.put(&live, "complete", *b"1");
             }
             Ok(())
         })
@@ -187,7 +185,7 @@ fn see(workspace: &mut Workspace, session: &Session, now: Timestamp, ended: bool
         workspace.charge(&id, charged)?;
     }
     let (live, sessions) = (workspace.keys.live(&id), workspace.keys.sessions());
-    let last = workspace.at(&live, "seen").and_then(|text| String::from_utf8(text).ok()?.parse().ok());
+    let last = workspace.number_at(&live, "seen");
     let seen = last.unwrap_or(i64::MIN).max(now.0).to_string();
     workspace.command("zset", &["ZADD", &sessions, "GT", &seen, &id]);
     let machine = workspace.machine();

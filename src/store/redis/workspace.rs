@@ -12,7 +12,7 @@ use super::keys::Keys;
 use super::link::Link;
 use super::memory::Memory;
 use super::messages::{Messages, Stored};
-use super::plan::{self, Command, Found, Place, Plan, SCORE};
+use super::plan::{self, Command, Content, Found, Place, Plan, SCORE};
 use crate::domain::message::{ClientTotal, Message, MessageKey};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
@@ -35,7 +35,7 @@ pub struct Workspace<'a> {
     link: &'a mut Link,
     machine: &'a Machine,
     given: Found,
-    written: BTreeMap<Place, Vec<u8>>,
+    written: BTreeMap<Place, Content>,
     /// To whom sessions are charged, as far as that was looked at.
     charged: BTreeMap<String, Option<Charged>>,
     /// Messages that were looked at, or brought.
@@ -67,7 +67,7 @@ impl<'a> Workspace<'a> {
     }
 
     /// What stands at a place; nothing, as long as nobody knows better. The step takes it for given.
-    pub fn at(&mut self, key: &str, field: &str) -> Option<Vec<u8>> {
+    pub fn at(&mut self, key: &str, field: &str) -> Option<Content> {
         let place = (key.to_owned(), field.to_owned());
         if let Some(value) = self.written.get(&place) {
             return Some(value.clone());
@@ -76,14 +76,20 @@ impl<'a> Workspace<'a> {
         self.given.entry(place).or_insert(known).clone()
     }
 
+    /// The number at a place.
+    pub fn number_at(&mut self, key: &str, field: &str) -> Option<i64> {
+        let text = self.at(key, field)?;
+        std::str::from_utf8(&text).ok()?.parse().ok()
+    }
+
     /// The record under a key.
     pub fn record<T: DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>> {
         self.at(key, "").map(|bytes| parse(key, &bytes)).transpose()
     }
 
     /// Puts something at a place.
-    pub fn put(&mut self, key: &str, field: &str, value: Vec<u8>) {
-        self.written.insert((key.to_owned(), field.to_owned()), value);
+    pub fn put(&mut self, key: &str, field: &str, value: impl Into<Content>) {
+        self.written.insert((key.to_owned(), field.to_owned()), value.into());
     }
 
     /// Puts a record under a key.
@@ -115,7 +121,7 @@ impl<'a> Workspace<'a> {
         all.extend_from_slice(commands);
         let mut answers = self.ask(&all)?.into_iter();
         let sequence = plan::bytes(answers.next().unwrap_or(Value::Nil))?;
-        self.given.insert((live, "sequence".into()), sequence);
+        self.given.insert((live, "sequence".into()), sequence.map(Content::from));
         Ok(answers.collect())
     }
 
@@ -131,7 +137,8 @@ impl<'a> Workspace<'a> {
             let mut words = vec!["ZADD", &key, "GT"];
             words.extend(pairs.iter().flat_map(|(at, value)| [at.as_str(), value]));
             self.command("zset", &words);
-            let scores = pairs.into_iter().map(|(at, value)| (format!("{SCORE}{value}"), at.into_bytes()));
+            let scores =
+                pairs.into_iter().map(|(at, value)| (format!("{SCORE}{value}"), at.into_bytes().into()));
             after.extend(scores.map(|(field, at)| ((key.clone(), field), Some(at))));
         }
         let written = std::mem::take(&mut self.written);
@@ -234,7 +241,7 @@ impl Records for Workspace<'_> {
         self.command("set", &["SADD", &forks, session]);
         self.command("set", &["SADD", &origins, origin]);
         let settles = self.keys.settles(origin);
-        self.put(&settles, "", b"1".to_vec());
+        self.put(&settles, "", *b"1");
         Ok(())
     }
 
@@ -256,7 +263,7 @@ impl Records for Workspace<'_> {
             (t.run, t.model.clone(), [input, output, cache_write_5m, cache_write_1h, cache_read])
         });
         let (key, settles) = (self.keys.totals(session), self.keys.settles(session));
-        self.put(&settles, "", b"1".to_vec());
+        self.put(&settles, "", *b"1");
         self.put_record(&key, &totals)
     }
 
