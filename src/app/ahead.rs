@@ -69,7 +69,8 @@ impl Guard<'_> {
         let (mut awaited, mut read) = (awaited, 0);
         loop {
             let mut look = Look { positions: self.cache.answered().clone(), ..self.start() };
-            let ahead = counted.files.iter().map(|(path, file)| (path.clone(), file.position.clone()));
+            let ahead =
+                counted.files.iter().map(|(path, file)| (path.clone(), Box::new(file.position.clone())));
             look.positions.extend(ahead);
             let slice = metering.slice.min(metering.max_bytes - read);
             let mut look = self.look_from(look, metering.reach, awaited, slice);
@@ -87,7 +88,7 @@ impl Guard<'_> {
             let mut brought = by_file(&mut look);
             for (path, position) in look.positions {
                 let messages = brought.remove(&path).unwrap_or_default();
-                self.add(&mut counted, &path, messages, position, &answered);
+                self.add(&mut counted, &path, messages, *position, &answered);
             }
             if is_end {
                 let mut besides = Brought::default();
@@ -109,7 +110,7 @@ impl Guard<'_> {
         states: &[BudgetState],
     ) {
         let answered = self.cache.answered().get(path);
-        if answered == Some(&position) {
+        if answered.map(Box::as_ref) == Some(&position) {
             return;
         }
         let file = counted.files.entry(path.to_owned()).or_default();

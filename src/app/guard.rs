@@ -58,7 +58,7 @@ pub struct Guard<'a> {
     /// Who calls.
     pub call: Call,
     /// The session's cache as it was read, kept up as the guard works.
-    pub cache: SessionCache,
+    pub cache: Box<SessionCache>,
     /// The configuration in force.
     pub config: Config,
     /// Things that went wrong and did not matter: for the journal.
@@ -124,7 +124,7 @@ impl<'a> Guard<'a> {
         env: &'a Env,
         call: Call,
         file: CacheFile,
-        cache: SessionCache,
+        cache: Box<SessionCache>,
         config: Config,
         stamp: Stamp,
     ) -> Self {

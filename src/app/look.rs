@@ -64,7 +64,7 @@ pub struct Look {
     /// Of which files that is: so many facts each.
     pub parts: Vec<(PathBuf, usize)>,
     /// How far each file was read.
-    pub positions: BTreeMap<PathBuf, Position>,
+    pub positions: BTreeMap<PathBuf, Box<Position>>,
     /// Whether the ends of the files were reached.
     pub complete: bool,
     /// Bytes read.
@@ -114,7 +114,7 @@ impl Guard<'_> {
                     look.bytes += read;
                 }
             }
-            let met = awaited.is_met(look.positions.get(&own_path));
+            let met = awaited.is_met(look.positions.get(&own_path).map(Box::as_ref));
             if met || !look.complete || started.ms() >= WAIT_MS {
                 return look;
             }
@@ -132,7 +132,7 @@ impl Guard<'_> {
                     called.filter(|t| !t.is_empty()).or_else(|| files::agent_type(file)).unwrap_or_default()
                 }
             };
-            Position::start(file.agent.clone(), agent_type)
+            Box::new(Position::start(file.agent.clone(), agent_type))
         });
         match cursor::read_on(&file.path, position, max_bytes, self.env.now) {
             Ok(reading) => {
@@ -152,7 +152,8 @@ impl Guard<'_> {
 
     /// How often the calling agent's last text was said running.
     pub(super) fn said(&self, look: &Look) -> u32 {
-        let of_caller = |position: &&Position| position.agent == self.call.agent;
-        look.positions.values().find(of_caller).map_or(0, |position| position.said.times)
+        let mut all = look.positions.values();
+        let of_caller = all.find(|position| position.agent == self.call.agent);
+        of_caller.map_or(0, |position| position.said.times)
     }
 }

@@ -170,7 +170,7 @@ impl Guard<'_> {
                 self.update(|cache| {
                     cache.lost = cache.positions.clone();
                     // Not removed: what a parallel hook knows of the old store must not count as further on.
-                    cache.positions.values_mut().for_each(Position::restart);
+                    cache.positions.values_mut().for_each(|position| position.restart());
                     (cache.epoch, cache.sequence, cache.own) = (epoch, applied.sequence, applied.own);
                 });
                 (read, lost, answered) = (0, true, Some(applied.states));
@@ -201,7 +201,7 @@ impl Guard<'_> {
     fn keep<T>(
         &mut self,
         session: &Session,
-        positions: BTreeMap<PathBuf, Position>,
+        positions: BTreeMap<PathBuf, Box<Position>>,
         applied: Applied,
         and: impl FnOnce(&mut SessionCache) -> T,
     ) -> T {
@@ -317,7 +317,7 @@ impl Guard<'_> {
 }
 
 /// Takes over positions that are further on.
-fn advance(known: &mut BTreeMap<PathBuf, Position>, read: BTreeMap<PathBuf, Position>) {
+fn advance(known: &mut BTreeMap<PathBuf, Box<Position>>, read: BTreeMap<PathBuf, Box<Position>>) {
     for (path, position) in read {
         match known.get(&path) {
             Some(old) if !old.is_behind(&position) => {}

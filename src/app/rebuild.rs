@@ -19,7 +19,6 @@ use crate::env::{Env, Stopwatch};
 use crate::store::redis::shared_value;
 use crate::store::session_cache::{CacheFile, SessionCache};
 use crate::store::{Session, SessionRow, Store};
-use crate::transcript::cursor::Position;
 use crate::transcript::files;
 
 /// How long a session must have ended before all of it is taken to be on disk.
@@ -129,7 +128,9 @@ pub fn look_for_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<(
     let epoch = store.epoch()?;
     let (sequences, own) = (store.sequences()?, store.own_batches()?);
     let of_session = |cache: &SessionCache| cache.session.transcript.is_some() && !cache.epoch.is_empty();
-    for cache in CacheFile::all(&env.cache_dir()).iter().filter_map(CacheFile::read).filter(of_session) {
+    for cache in
+        CacheFile::all(&env.cache_dir()).iter().filter_map(CacheFile::read).filter(|cache| of_session(cache))
+    {
         let is_known = cache.epoch == epoch;
         let id = &cache.session.id;
         let is_behind = sequences.get(id).is_none_or(|known| *known < cache.sequence)
@@ -175,7 +176,7 @@ fn read_within<'a>(
 pub(super) fn read_again<'a>(env: &'a Env, row: &SessionRow) -> (Guard<'a>, Metered) {
     let mut guard = Guard::of_other(env, &row.session);
     // Not removed: what a parallel hook knows must not count as further on.
-    guard.update(|cache| cache.positions.values_mut().for_each(Position::restart));
+    guard.update(|cache| cache.positions.values_mut().for_each(|position| position.restart()));
     // A session of which only the transcript is left is in no cache.
     if guard.cache.session.id != row.session.id {
         guard.cache.session = row.session.clone();

@@ -191,6 +191,30 @@ pub struct Budget {
 }
 
 impl Budget {
+    /// In place of one that somebody else holds: it is for no value at all, so nobody has a state of it.
+    pub const fn elsewhere() -> Self {
+        Self {
+            name: String::new(),
+            scope: Scope::Session,
+            matches: String::new(),
+            unit: Unit::Tokens,
+            count: Classes::FRESH,
+            limit: 0,
+            hard_limit: None,
+            window: WindowRule::LIFETIME,
+            thresholds: Vec::new(),
+            on_limit: OnLimit::Warn,
+            wrap_up: 0,
+            mode: Mode::Shadow,
+            store_down: StoreDown::Local,
+        }
+    }
+
+    /// Whether this stands in place of one that somebody else holds.
+    pub fn is_elsewhere(&self) -> bool {
+        *self == Self::elsewhere()
+    }
+
     /// What this budget counts of `amount`.
     pub fn measure(&self, amount: &Amount) -> u64 {
         match self.unit {
@@ -239,7 +263,8 @@ impl Status {
 /// A budget for one value of its scope, at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BudgetState {
-    /// The budget as configured.
+    /// The budget as configured. Left out in JSON where it [is elsewhere](Budget::is_elsewhere).
+    #[serde(default = "Budget::elsewhere", skip_serializing_if = "Budget::is_elsewhere")]
     pub budget: Budget,
     /// The value of the scope, such as a session id.
     pub value: String,

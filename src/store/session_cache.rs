@@ -17,7 +17,7 @@ use super::{Own, Session};
 use crate::config::{Config, Stamp};
 use crate::domain::breaker::circuit::{CircuitBreaker, Phase};
 use crate::domain::breaker::history::CallHistory;
-use crate::domain::budget::BudgetState;
+use crate::domain::budget::{Budget, BudgetState};
 use crate::domain::ladder::Ladder;
 use crate::domain::message::MessageKey;
 use crate::domain::time::Timestamp;
@@ -59,6 +59,9 @@ pub struct SessionCache {
     pub models_seen: BTreeSet<String>,
     /// Agent types seen.
     pub agent_types: BTreeSet<String>,
+    /// In the file, of the states whose budget is one of the configuration's, which: it stands there once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    budgets: Vec<usize>,
     /// The last good configuration.
     pub config: Option<Config>,
     /// The configuration whose problems a person was told.
@@ -82,10 +85,10 @@ pub struct SessionCache {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counted: Option<Counted>,
     /// How far each transcript file was read; always acknowledged by the store.
-    pub positions: BTreeMap<PathBuf, Position>,
+    pub positions: BTreeMap<PathBuf, Box<Position>>,
     /// How far a store had acknowledged them that was lost, as long as `states` are its answer.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub lost: BTreeMap<PathBuf, Position>,
+    pub lost: BTreeMap<PathBuf, Box<Position>>,
 }
 
 /// The breaker of an agent, as the store last answered.
@@ -98,8 +101,40 @@ pub struct CachedCircuit {
 }
 
 impl SessionCache {
+    /// What stands in the file.
+    fn written(&mut self) -> std::io::Result<Vec<u8>> {
+        let known = self.config.as_ref().map_or(&[][..], |config| &config.budgets);
+        let number = |state: &BudgetState| known.iter().position(|budget| *budget == state.budget);
+        self.budgets = self.states.iter().filter_map(number).collect();
+        let mut held = Vec::with_capacity(self.budgets.len());
+        for state in self.states.iter_mut().filter(|state| number(state).is_some()) {
+            held.push(std::mem::replace(&mut state.budget, Budget::elsewhere()));
+        }
+        let bytes = serde_json::to_vec(self);
+        let mut held = held.into_iter();
+        for state in self.states.iter_mut().filter(|state| state.budget.is_elsewhere()) {
+            state.budget = held.next().unwrap_or_else(Budget::elsewhere);
+        }
+        self.budgets.clear();
+        Ok(bytes?)
+    }
+
+    /// What [`Self::written`] made; `None`: what no version wrote, or another one did.
+    fn read(bytes: &[u8]) -> Option<Box<Self>> {
+        let mut cache: Box<Self> = serde_json::from_slice(bytes).ok()?;
+        if cache.version != VERSION {
+            return None;
+        }
+        let mut numbers = std::mem::take(&mut cache.budgets).into_iter();
+        let known = cache.config.as_ref().map_or(&[][..], |config| &config.budgets);
+        for state in cache.states.iter_mut().filter(|state| state.budget.is_elsewhere()) {
+            state.budget = known.get(numbers.next()?)?.clone();
+        }
+        Some(cache)
+    }
+
     /// How far the files were read for the answer that `states` are.
-    pub fn answered(&self) -> &BTreeMap<PathBuf, Position> {
+    pub fn answered(&self) -> &BTreeMap<PathBuf, Box<Position>> {
         if self.lost.is_empty() { &self.positions } else { &self.lost }
     }
 
@@ -128,7 +163,7 @@ impl SessionCache {
 pub struct CacheFile {
     path: PathBuf,
     /// What was read last, as it stood in the file: what still stands there need not be taken apart again.
-    seen: RefCell<Option<(Vec<u8>, SessionCache)>>,
+    seen: RefCell<Option<(Vec<u8>, Box<SessionCache>)>>,
 }
 
 impl CacheFile {
@@ -189,7 +224,7 @@ impl CacheFile {
     }
 
     /// Reads it; `None` when there is none, or none that can be believed.
-    pub fn read(&self) -> Option<SessionCache> {
+    pub fn read(&self) -> Option<Box<SessionCache>> {
         check_private(self.dir()).ok()?;
         let (bytes, cache) = self.read_current()?;
         self.seen.replace(Some((bytes, cache.clone())));
@@ -197,16 +232,13 @@ impl CacheFile {
     }
 
     /// What stands there, and what it means. Whoever calls has looked at the folder.
-    fn read_current(&self) -> Option<(Vec<u8>, SessionCache)> {
+    fn read_current(&self) -> Option<(Vec<u8>, Box<SessionCache>)> {
         let (file, size) = self.open_current()?;
-        let mut bytes = Vec::with_capacity(8 * 1024);
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         file.take(size).read_to_end(&mut bytes).ok()?;
         match self.seen.take() {
             Some((seen, cache)) if seen == bytes => Some((seen, cache)),
-            _ => {
-                let cache: SessionCache = serde_json::from_slice(&bytes).ok()?;
-                (cache.version == VERSION).then_some((bytes, cache))
-            }
+            _ => SessionCache::read(&bytes).map(|cache| (bytes, cache)),
         }
     }
 
@@ -234,7 +266,7 @@ impl CacheFile {
     pub fn update<T>(
         &self,
         change: impl FnOnce(&mut SessionCache) -> T,
-    ) -> (T, SessionCache, std::io::Result<()>) {
+    ) -> (T, Box<SessionCache>, std::io::Result<()>) {
         let lock = self.lock();
         // Who holds the lock has looked at the folder.
         let is_private = lock.is_ok() || check_private(self.dir()).is_ok();
@@ -243,7 +275,7 @@ impl CacheFile {
         cache.version = VERSION;
         let done = change(&mut cache);
         let written = lock.and_then(|_lock| {
-            let bytes = serde_json::to_vec(&cache)?;
+            let bytes = cache.written()?;
             if before.as_ref() == Some(&bytes) { Ok(()) } else { self.write(&bytes) }
         });
         (done, cache, written)
@@ -343,4 +375,43 @@ fn check_private(dir: &Path) -> std::io::Result<()> {
         return refuse("can be written by others");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::window::WindowRule;
+
+    #[test]
+    fn a_budget_stands_once_in_the_file() {
+        let named = |name: &str, limit| Budget { name: name.into(), limit, ..Budget::elsewhere() };
+        let state = |budget: Budget, value: &str| {
+            let window = WindowRule::LIFETIME.at(Timestamp(0));
+            BudgetState::fresh(&budget, value, window)
+        };
+        let budgets = vec![named("a", 1), named("b", 2)];
+        let states = vec![
+            state(named("b", 2), "x"),
+            // As it was under another configuration.
+            state(named("a", 9), "x"),
+            state(named("a", 1), "x"),
+            state(named("a", 1), "y"),
+        ];
+        let config = Some(Config { budgets, ..Config::default() });
+        let mut cache = SessionCache { version: VERSION, states, config, ..SessionCache::default() };
+        let before = cache.clone();
+        let bytes = cache.written().unwrap();
+        assert_eq!(cache, before);
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        assert_eq!(text.matches("\"thresholds\"").count(), 3, "{text}");
+        assert_eq!(*SessionCache::read(&bytes).unwrap(), before);
+        // One that says of fewer which they are, or names what is not there, is not believed.
+        for numbers in ["[1,0]", "[1,0,7]"] {
+            let text = text.replace("\"budgets\":[1,0,0]", &format!("\"budgets\":{numbers}"));
+            assert!(text.contains(numbers) && SessionCache::read(text.as_bytes()).is_none(), "{text}");
+        }
+        // An earlier version's, where each state had its own.
+        let earlier = serde_json::to_vec(&before).unwrap();
+        assert_eq!(*SessionCache::read(&earlier).unwrap(), before);
+    }
 }

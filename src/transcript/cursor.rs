@@ -13,6 +13,7 @@ use crate::domain::message::{ClientTotal, MessageKey};
 use crate::domain::time::Timestamp;
 
 use super::Fact;
+use super::hashes;
 use super::line;
 use super::search;
 
@@ -54,6 +55,7 @@ pub struct Position {
     /// How often it wrote the same running.
     pub said: Said,
     /// The last `tool_use` ids, shortened: tells whether the line of a call was read.
+    #[serde(with = "hashes")]
     pub recent_tools: VecDeque<u64>,
     /// Sessions that lines were copied from.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]

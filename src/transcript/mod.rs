@@ -6,6 +6,7 @@
 pub mod calls;
 pub mod cursor;
 pub mod files;
+mod hashes;
 pub mod line;
 mod search;
 pub mod words;
