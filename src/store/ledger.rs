@@ -2,7 +2,7 @@
 //!
 //! The same for every store: a store only finds and keeps [`Records`].
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::Result;
@@ -288,7 +288,7 @@ pub type Counts = [i64; 7];
 
 /// The counters of a family, a value and a window that a message moves, and the message's date: those that count only
 /// since a later moment stay.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moved {
     /// The family.
     pub spec: String,
@@ -302,7 +302,7 @@ pub struct Moved {
 
 /// What a batch changes, by counter and by the date of the message.
 #[derive(Debug, Default)]
-pub struct Changes(HashMap<Moved, Counts>);
+pub struct Changes(BTreeMap<Moved, Counts>);
 
 impl Changes {
     /// `amount` comes (or goes, with `sign` −1) at `at`, in the window that starts at `start`.

@@ -3,8 +3,10 @@
 //! Values are taken apart one by one, as raw JSON: a line with unknown fields, a null, a float or a lone surrogate
 //! somewhere still counts. Source of the rules: `tests/fixtures/README.md`.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::fmt;
 
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::domain::message::{ClientTotal, Message, MessageKey, Source};
@@ -15,7 +17,69 @@ use super::Fact;
 use super::cursor::Position;
 use super::search;
 
-type Object<'a> = BTreeMap<String, &'a RawValue>;
+/// The fields of an object, as they stand there: few are looked for, so a map is not worth making.
+#[derive(Default)]
+struct Object<'a>(Vec<(Name<'a>, &'a RawValue)>);
+
+/// The name of a field; borrowed, unless something in it is escaped.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'a> Object<'a> {
+    /// The value of a field; of one that is there twice, the last.
+    fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().rev().find(|(known, _)| known.0 == name).map(|(_, value)| *value)
+    }
+
+    /// The names, and what [`Self::get`] says of each.
+    fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        let is_last = |at: usize| self.0[at + 1..].iter().all(|(later, _)| later.0 != self.0[at].0.0);
+        (0..self.0.len()).filter(move |at| is_last(*at)).map(|at| (&*self.0[at].0.0, self.0[at].1))
+    }
+}
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Object<'de>;
+
+            fn expecting(&self, to: &mut fmt::Formatter) -> fmt::Result {
+                to.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::with_capacity(16);
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Object(fields))
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Name<'de>;
+
+            fn expecting(&self, to: &mut fmt::Formatter) -> fmt::Result {
+                to.write_str("a name")
+            }
+
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
 
 /// Reads one line. `position` carries what earlier lines of the file say about this one; `now` dates a message in a
 /// file that has no date at all.
@@ -30,8 +94,8 @@ pub fn facts(line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec
         }
         return;
     }
-    // A damaged byte in some text must not cost the charge.
-    let line = String::from_utf8_lossy(line);
+    // A damaged byte in some text must not cost the charge. (Looking for one is slower than finding none.)
+    let line = std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed);
     let Some(fields) = object(&line) else { return };
     let at = text(&fields, "timestamp").and_then(|t| Timestamp::parse(&t));
     if let Some(at) = at {
@@ -152,7 +216,7 @@ fn compaction(line: &Object, at: Timestamp, position: &Position) -> Option<Fact>
 fn totals(line: &Object, at: Timestamp, position: &mut Position, out: &mut Vec<Fact>) {
     let run = i64::try_from(number(line, "startTime")).unwrap_or(0);
     let models = line.get("modelUsage").and_then(|m| object(m.get())).unwrap_or_default();
-    for (model, counts) in models {
+    for (model, counts) in models.iter() {
         let Some(counts) = object(counts.get()) else { continue };
         let written = number(&counts, "cacheCreationInputTokens");
         let (short, long) = (
@@ -167,7 +231,7 @@ fn totals(line: &Object, at: Timestamp, position: &mut Position, out: &mut Vec<F
             cache_read: number(&counts, "cacheReadInputTokens"),
         }
         .capped();
-        let total = ClientTotal { run, model, usage, at, until: None };
+        let total = ClientTotal { run, model: model.to_owned(), usage, at, until: None };
         position.open_totals.retain(|t| (t.run, &t.model, t.usage) != (total.run, &total.model, total.usage));
         position.open_totals.push(total.clone());
         out.push(Fact::Total(total));
@@ -213,7 +277,7 @@ impl Content {
         let blocks: Vec<&RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
         for block in blocks.iter().filter_map(|b| object(b.get())) {
             for part in ["text", "thinking", "input"] {
-                content.visible += block.get(part).map_or(0, |raw| chars(raw));
+                content.visible += block.get(part).map_or(0, chars);
             }
             match text(&block, "type").as_deref() {
                 Some("tool_use") => content.tools.extend(text(&block, "id")),
@@ -241,7 +305,7 @@ fn string(raw: &RawValue) -> Option<String> {
 }
 
 fn text(fields: &Object, name: &str) -> Option<String> {
-    fields.get(name).and_then(|raw| string(raw)).filter(|s| !s.is_empty())
+    fields.get(name).and_then(string).filter(|s| !s.is_empty())
 }
 
 /// A count: an integer, a float (rounded), a number in a string; anything else, a null or a negative is 0.

@@ -77,6 +77,8 @@ impl CallHistory {
         let open = self.calls.iter().rposition(|known| known.closed).map_or(0, |last| last + 1);
         let place = self.calls[open..].partition_point(|known| known.id < call.id) + open;
         let round = self.next_round();
+        // Room for one: it is the only one, mostly, and a list that is full doubles.
+        self.calls.reserve_exact(1);
         self.calls.insert(place, Call { closed: false, round, ..call });
         // The newest stay.
         let surplus = self.calls.len().saturating_sub(CAPACITY);

@@ -101,8 +101,11 @@ pub fn strip(text: &str, of: Of) -> String {
     while at < bytes.len() {
         let start = at;
         let mut has_digit = false;
-        while class(at) >= DIGIT {
-            has_digit |= class(at) == DIGIT;
+        for byte in &bytes[start..] {
+            match CLASSES[usize::from(*byte)] {
+                BREAK | BLANK => break,
+                of_word => has_digit |= of_word == DIGIT,
+            }
             at += 1;
         }
         // Only numbers, names with numbers, and temporary paths are ever taken out.
