@@ -1,6 +1,7 @@
-//! Which functions hooks run: `CARGO_PROFILE_BENCH_STRIP=none cargo bench --bench layout` writes `hooks/layout.txt`, by which
-//! the build puts them side by side. Needs valgrind and nm. What is listed of another C library than the one it runs with is
-//! left in the list.
+//! Which functions hooks run: `cargo bench --bench layout -- --bin DIR` writes `hooks/layout.txt`, by which the build puts them
+//! side by side. In DIR are the executables as `CARGO_PROFILE_RELEASE_STRIP=none cargo install` makes them: those of a benchmark
+//! are built with what tests need of some crates, and other functions of them are compiled into others. Needs valgrind and nm.
+//! What is listed of another C library than the one it runs with is left in the list.
 //!
 //! A hook runs a fifth of its code. Where that lies all over the executable, mapping it takes longer than running it.
 #![allow(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
@@ -46,6 +47,10 @@ const CALLS: [(Hook, &str); 5] = [
 const CALLS_BEFORE: usize = 12;
 
 fn main() {
+    let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
+    let (Some("--bin"), Some(bin)) = (args.next().as_deref(), args.next()) else {
+        panic!("--bin DIR says where the executables are");
+    };
     let dir = tempfile::Builder::new().prefix("layout-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let server = redis::Server::start(dir.path()).expect("there is a redis-server");
     let members = members_of_libc();
@@ -66,7 +71,11 @@ fn main() {
             }
             session.append(1, if event == "Stop" { Text::Answer } else { Text::ToolCall });
             session.write_input(event);
-            let functions = functions_run(hook, &session, &dir.path().join("callgrind.out"));
+            let functions = functions_run(
+                &Path::new(&bin).join(hook.name()),
+                &session,
+                &dir.path().join("callgrind.out"),
+            );
             assert!(
                 functions.len() > 200,
                 "{name}: {} functions; is the executable stripped?",
@@ -102,17 +111,21 @@ fn of_other_libc(list: &str) -> Vec<String> {
     list.lines().filter(is_other).map(|line| format!("{line}\n")).collect()
 }
 
+/// What every hook runs and callgrind does not see: it is written in assembler, without a size.
+const UNSEEN: [&str; 1] = ["__set_thread_area"];
+
 /// The functions that a hook runs, by their names for the linker.
-fn functions_run(hook: Hook, session: &Session, out: &Path) -> BTreeSet<String> {
+fn functions_run(hook: &Path, session: &Session, out: &Path) -> BTreeSet<String> {
     let mut command = spawn::command("valgrind".as_ref(), session);
     command.args(["--tool=callgrind", "--demangle=no", "--compress-strings=no", "-q"]);
-    command.arg(format!("--callgrind-out-file={}", out.display())).arg(hook.path());
-    assert!(command.status().expect("valgrind can be started").success(), "{} failed", hook.name());
+    command.arg(format!("--callgrind-out-file={}", out.display())).arg(hook);
+    assert!(command.status().expect("valgrind can be started").success(), "{} failed", hook.display());
     let text = std::fs::read_to_string(out).unwrap();
     let names =
         text.lines().filter_map(|line| line.strip_prefix("fn=").or_else(|| line.strip_prefix("cfn=")));
     // Recursion is numbered.
-    names.map(|name| name.split('\'').next().unwrap_or(name).to_owned()).collect()
+    let names = names.map(|name| name.split('\'').next().unwrap_or(name));
+    names.chain(UNSEEN).map(str::to_owned).collect()
 }
 
 /// How a function, or the part of the C library that it is in, is known in any build.
@@ -122,7 +135,9 @@ fn patterns(function: &str, members: &BTreeMap<String, String>) -> Vec<String> {
         // Valgrind's processor is not the newest: what is run here by AVX2 is run elsewhere by AVX-512.
         let newer = part.replace("-avx-", "-evex-").replace("-avx2-", "-evex-").replace("-avx2", "-evex");
         let newer = Some(newer).filter(|newer| *newer != part);
-        return std::iter::once(part).chain(newer).collect();
+        // Or it is not that one, but what a program brings in its place.
+        let own = Some(function.to_owned()).filter(|_| cfg!(target_env = "musl"));
+        return std::iter::once(part).chain(newer).chain(own).collect();
     }
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '$');
     if !function.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') || !function.chars().all(is_name)
@@ -133,12 +148,15 @@ fn patterns(function: &str, members: &BTreeMap<String, String>) -> Vec<String> {
 }
 
 /// A name without what differs from compiler to compiler: the hash of a crate, `Cs4fqI2_`, and how far back a part is repeated
-/// from, `B7_`, which depends on the hashes' lengths.
+/// from, `B7_`, which depends on the hashes' lengths. Where a function is there several times, they are numbered, `.324`.
 fn without_hashes(name: &str) -> String {
     if !name.starts_with("_R") {
         return name.to_owned();
     }
-    let name = without_user(name);
+    let name = match name.rsplit_once('.') {
+        Some((name, number)) if number.bytes().all(|b| b.is_ascii_digit()) => format!("{name}*"),
+        _ => without_user(name),
+    };
     ["Cs", "B"].iter().fold(name, |name, mark| {
         let mut parts = name.split(mark);
         let first = parts.next().unwrap_or_default().to_owned();

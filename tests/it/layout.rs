@@ -35,7 +35,7 @@ fn what_a_hook_runs_is_put_side_by_side() {
         assert!(
             there * 4 > own.len() * 3,
             "{hook}: {there} of {} listed functions are there; make the list anew, \
-             for the target of these tests: CARGO_PROFILE_BENCH_STRIP=none cargo bench --bench layout",
+             for the target of these tests: benches/layout/main.rs says how",
             own.len()
         );
     }
