@@ -49,8 +49,9 @@ const CALLS_BEFORE: usize = 12;
 fn main() {
     let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
     let (Some("--bin"), Some(bin)) = (args.next().as_deref(), args.next()) else {
-        panic!("--bin DIR says where the executables are");
+        panic!("--bin DIR says where the executables are, of this benchmark's target");
     };
+    let bin = std::fs::canonicalize(bin).expect("there is such a folder");
     let dir = tempfile::Builder::new().prefix("layout-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let server = redis::Server::start(dir.path()).expect("there is a redis-server");
     let members = members_of_libc();
@@ -71,11 +72,8 @@ fn main() {
             }
             session.append(1, if event == "Stop" { Text::Answer } else { Text::ToolCall });
             session.write_input(event);
-            let functions = functions_run(
-                &Path::new(&bin).join(hook.name()),
-                &session,
-                &dir.path().join("callgrind.out"),
-            );
+            let functions =
+                functions_run(&bin.join(hook.name()), &session, &dir.path().join("callgrind.out"));
             assert!(
                 functions.len() > 200,
                 "{name}: {} functions; is the executable stripped?",
@@ -104,10 +102,17 @@ fn main() {
 /// What its parts are called in the archive of the C library.
 const PART: &str = if cfg!(target_env = "musl") { ".lo" } else { ".o" };
 
-/// What a list says of parts of another C library.
+/// What a list says of parts of another C library, and of what programs bring themselves on musl.
 fn of_other_libc(list: &str) -> Vec<String> {
-    let is_other =
-        |line: &&str| line.split_once(" libc.a:").is_some_and(|(_, member)| !member.ends_with(PART));
+    let is_own =
+        |name: &str| name.contains("7fusebox6memory") || list.contains(&format!(" libc.a:{name}.lo\n"));
+    let is_other = |line: &&str| match line.split_once(' ') {
+        Some((_, name)) => match name.strip_prefix("libc.a:") {
+            Some(member) => !member.ends_with(PART),
+            None => cfg!(not(target_env = "musl")) && is_own(name),
+        },
+        None => false,
+    };
     list.lines().filter(is_other).map(|line| format!("{line}\n")).collect()
 }
 

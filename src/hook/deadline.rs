@@ -1,7 +1,7 @@
 //! The hook's deadline, and what the Rust runtime would have set up.
 //!
 //! A timer signal ends the process, whatever it is doing: a thread would cost more than the rest of the hook, and
-//! could not end a process that hangs in the kernel either. The only unsafe code of the hooks is in this file.
+//! could not end a process that hangs in the kernel either.
 #![allow(unsafe_code)]
 
 use std::ffi::CString;

@@ -34,6 +34,9 @@ const PARTS: [&str; 4] = ["json", "new", "lock", "redis"];
 /// For how long a cache is kept that nobody writes: 30 days.
 const KEPT_MS: i64 = 30 * 24 * 3600 * 1000;
 
+/// Bytes that a cache is expected to have at most: for more, memory is asked for as it is read.
+const USUAL: u64 = 64 * 1024;
+
 /// How many are deleted at a time.
 const SWEPT: usize = 100;
 
@@ -130,7 +133,9 @@ impl SessionCache {
         for state in cache.states.iter_mut().filter(|state| state.budget.is_elsewhere()) {
             state.budget = known.get(numbers.next()?)?.clone();
         }
-        Some(cache)
+        // What hooks counted by themselves says of each which it is of.
+        let counted = cache.counted.iter().flat_map(|counted| &counted.states);
+        (!counted.into_iter().any(|state| state.budget.is_elsewhere())).then_some(cache)
     }
 
     /// How far the files were read for the answer that `states` are.
@@ -234,7 +239,7 @@ impl CacheFile {
     /// What stands there, and what it means. Whoever calls has looked at the folder.
     fn read_current(&self) -> Option<(Vec<u8>, Box<SessionCache>)> {
         let (file, size) = self.open_current()?;
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        let mut bytes = Vec::with_capacity(size.min(USUAL) as usize);
         file.take(size).read_to_end(&mut bytes).ok()?;
         match self.seen.take() {
             Some((seen, cache)) if seen == bytes => Some((seen, cache)),
@@ -410,6 +415,12 @@ mod tests {
             let text = text.replace("\"budgets\":[1,0,0]", &format!("\"budgets\":{numbers}"));
             assert!(text.contains(numbers) && SessionCache::read(text.as_bytes()).is_none(), "{text}");
         }
+        let counted = Counted { states: before.states.clone(), ..Counted::default() };
+        let mut counting = SessionCache { counted: Some(counted), ..before.clone() };
+        let mut file: serde_json::Value = serde_json::from_slice(&counting.written().unwrap()).unwrap();
+        assert!(SessionCache::read(file.to_string().as_bytes()).is_some());
+        file["counted"]["states"][1].as_object_mut().unwrap().remove("budget").unwrap();
+        assert!(SessionCache::read(file.to_string().as_bytes()).is_none());
         // An earlier version's, where each state had its own.
         let earlier = serde_json::to_vec(&before).unwrap();
         assert_eq!(*SessionCache::read(&earlier).unwrap(), before);

@@ -4,6 +4,7 @@
 //! somewhere still counts. Source of the rules: `tests/fixtures/README.md`.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -30,10 +31,9 @@ impl<'a> Object<'a> {
         self.0.iter().rev().find(|(known, _)| known.0 == name).map(|(_, value)| *value)
     }
 
-    /// The names, and what [`Self::get`] says of each.
-    fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        let is_last = |at: usize| self.0[at + 1..].iter().all(|(later, _)| later.0 != self.0[at].0.0);
-        (0..self.0.len()).filter(move |at| is_last(*at)).map(|at| (&*self.0[at].0.0, self.0[at].1))
+    /// All fields, by name; of one that is there twice, the last.
+    fn all(&self) -> BTreeMap<&str, &'a RawValue> {
+        self.0.iter().map(|(name, value)| (&*name.0, *value)).collect()
     }
 }
 
@@ -216,7 +216,7 @@ fn compaction(line: &Object, at: Timestamp, position: &Position) -> Option<Fact>
 fn totals(line: &Object, at: Timestamp, position: &mut Position, out: &mut Vec<Fact>) {
     let run = i64::try_from(number(line, "startTime")).unwrap_or(0);
     let models = line.get("modelUsage").and_then(|m| object(m.get())).unwrap_or_default();
-    for (model, counts) in models.iter() {
+    for (model, counts) in models.all() {
         let Some(counts) = object(counts.get()) else { continue };
         let written = number(&counts, "cacheCreationInputTokens");
         let (short, long) = (

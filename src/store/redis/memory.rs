@@ -123,8 +123,8 @@ struct Read {
 fn written(known: &Found, refreshed: Option<Timestamp>, machine: &str, node: Option<&str>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(8 * 1024);
     let refreshed = refreshed.map_or_else(String::new, |at| at.0.to_string());
-    let (count, node) = (known.len(), node.unwrap_or_default());
-    bytes.extend_from_slice(format!("{FORMAT} {count} {refreshed} {machine} {node}\n").as_bytes());
+    let (count, scores, node) = (known.len(), sum_of_scores(known), node.unwrap_or_default());
+    bytes.extend_from_slice(format!("{FORMAT} {count} {refreshed} {machine} {scores} {node}\n").as_bytes());
     let mut number = itoa::Buffer::new();
     for ((key, field), value) in known {
         for length in [key.len(), field.len()] {
@@ -141,7 +141,7 @@ fn written(known: &Found, refreshed: Option<Timestamp>, machine: &str, node: Opt
 }
 
 /// What the first line begins with.
-const FORMAT: &str = "fusebox-memory-3";
+const FORMAT: &str = "fusebox-memory-4";
 
 /// What [`written`] made.
 fn read(mut rest: &[u8]) -> Option<Read> {
@@ -153,6 +153,7 @@ fn read(mut rest: &[u8]) -> Option<Read> {
     let count: usize = words.next()?.parse().ok()?;
     let refreshed = words.next()?.parse().ok().map(Timestamp);
     let machine = words.next()?.to_owned();
+    let scores: u64 = words.next()?.parse().ok()?;
     let node = Some(words.next()?.to_owned()).filter(|node| !node.is_empty());
     let mut known = BTreeMap::new();
     for _ in 0..count {
@@ -172,7 +173,19 @@ fn read(mut rest: &[u8]) -> Option<Read> {
         };
         known.insert(place, value);
     }
+    if sum_of_scores(&known) != scores {
+        return None;
+    }
     Some(Read { known, refreshed, machine, node })
+}
+
+/// What scores come to. They are trusted without being looked at, so they must not be half of one and half of another: all else
+/// would be noticed.
+fn sum_of_scores(known: &Found) -> u64 {
+    let scores = known.iter().filter(|((_, field), _)| field.starts_with(SCORE));
+    let numbers =
+        scores.filter_map(|(_, value)| std::str::from_utf8(value.as_ref()?).ok()?.parse::<i64>().ok());
+    numbers.fold(0, |sum, number| sum.wrapping_mul(31).wrapping_add_signed(number))
 }
 
 fn line<'b>(rest: &mut &'b [u8]) -> Option<&'b str> {
@@ -205,6 +218,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_score_that_is_half_of_another_is_not_believed() {
+        let score = |at: &str| (("values".to_owned(), format!("{SCORE}any")), Some(at.as_bytes().into()));
+        let written =
+            |at: &str| String::from_utf8(written(&Found::from([score(at)]), None, "m", None)).unwrap();
+        let (before, after) = (written("1791239959999"), written("1791240019999"));
+        let (kept, cut) = (after.len() - 7, after.len() - 6);
+        assert!(read(before.as_bytes()).is_some() && read(after.as_bytes()).is_some());
+        for torn in
+            [format!("{}{}", &after[..kept], &before[kept..]), format!("{}{}", &before[..cut], &after[cut..])]
+        {
+            assert!(torn != before && torn != after && read(torn.as_bytes()).is_none(), "{torn}");
+        }
+    }
 
     proptest! {
         #[test]

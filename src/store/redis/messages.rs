@@ -61,7 +61,7 @@ impl Stored {
 /// Messages that a step looked at (`None`: there is none), and those of them that it changed.
 #[derive(Debug, Default)]
 pub struct Messages {
-    known: BTreeMap<MessageKey, Option<Stored>>,
+    known: BTreeMap<MessageKey, Option<Box<Stored>>>,
     changed: BTreeSet<MessageKey>,
 }
 
@@ -72,20 +72,20 @@ impl Workspace<'_> {
             let stored = self.record(&self.keys.message(key))?;
             self.messages.known.insert(*key, stored);
         }
-        Ok(self.messages.known.get(key).and_then(Option::as_ref))
+        Ok(self.messages.known.get(key).and_then(Option::as_deref))
     }
 
     /// Leaves a message so.
     pub(super) fn put_stored(&mut self, stored: Stored) {
         let key = stored.d.key;
         self.messages.changed.insert(key);
-        self.messages.known.insert(key, Some(stored));
+        self.messages.known.insert(key, Some(Box::new(stored)));
     }
 
     /// Puts the messages that changed where they stand.
     pub(super) fn write_messages(&mut self) -> Result<()> {
         let Messages { known, changed } = std::mem::take(&mut self.messages);
-        for stored in changed.iter().filter_map(|key| known.get(key)?.as_ref()) {
+        for stored in changed.iter().filter_map(|key| known.get(key)?.as_deref()) {
             self.put_record(&self.keys.message(&stored.d.key), stored)?;
         }
         Ok(())
@@ -127,7 +127,7 @@ impl Workspace<'_> {
         }
         // As this very step leaves them, and what it brought.
         let Messages { known, changed } = &self.messages;
-        let changed = changed.iter().filter_map(|key| known.get(key)?.as_ref());
+        let changed = changed.iter().filter_map(|key| known.get(key)?.as_deref());
         let of_session = changed.filter(|stored| stored.s.iter().any(|id| id == session));
         found.extend(of_session.map(|stored| (stored.d.key, stored.clone())));
         Ok(found.into_values().collect())

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::sync::mpsc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -183,18 +183,26 @@ fn resolve(host: &str, port: u16, deadline: Instant) -> io::Result<Vec<SocketAdd
     if host.eq_ignore_ascii_case("localhost") {
         return Ok(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]);
     }
-    let (sender, receiver) = mpsc::sync_channel(1);
-    let name = host.to_owned();
+    // (A channel would be simpler, but it keeps something for each thread. With it the memory of the first one would be more than
+    // musl has at hand, and every hook would have to ask the kernel for some.)
+    let found = Arc::new((Mutex::new(None), Condvar::new()));
+    let (name, answer) = (host.to_owned(), Arc::clone(&found));
     thread::Builder::new().name("resolve".into()).spawn(move || {
-        let found = (name.as_str(), port).to_socket_addrs().map(Vec::from_iter);
-        let _ = sender.send(found);
+        let addresses = (name.as_str(), port).to_socket_addrs().map(Vec::from_iter);
+        let (slot, is_there) = &*answer;
+        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(addresses);
+        is_there.notify_one();
     })?;
-    match receiver.recv_timeout(remaining(deadline)?) {
-        Ok(Ok(addresses)) => Ok(addresses),
-        Ok(Err(error)) => {
+    let (slot, is_there) = &*found;
+    let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+    let waited = is_there.wait_timeout_while(slot, remaining(deadline)?, |found| found.is_none());
+    let (mut slot, _) = waited.unwrap_or_else(PoisonError::into_inner);
+    match slot.take() {
+        Some(Ok(addresses)) => Ok(addresses),
+        Some(Err(error)) => {
             Err(io::Error::new(io::ErrorKind::NotFound, format!("the name is not known ({error})")))
         }
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the name was not resolved in time")),
+        None => Err(io::Error::new(io::ErrorKind::TimedOut, "the name was not resolved in time")),
     }
 }
 
