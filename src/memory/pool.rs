@@ -15,8 +15,11 @@ use std::cell::{Cell, UnsafeCell};
 use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Bytes of a block: what most hooks need in all. Only what is touched is taken.
+/// Bytes of a block. Only what is touched is taken.
 const BLOCK: usize = 256 * 1024;
+
+/// Bytes of the first block: more than most hooks need in all, with the embedded store, too.
+const FIRST_BLOCK: usize = 1024 * 1024;
 
 /// Bytes by which the small classes go, and at a multiple of which every piece begins.
 const STEP: usize = 16;
@@ -56,7 +59,7 @@ struct First {
 }
 
 #[repr(C, align(16))]
-struct Block([u8; BLOCK]);
+struct Block([u8; FIRST_BLOCK]);
 
 // SAFETY: one thread takes it, and no other touches it.
 unsafe impl Sync for First {}
@@ -64,7 +67,7 @@ unsafe impl Sync for First {}
 static FIRST: First = First {
     is_taken: AtomicBool::new(false),
     pool: Pool::empty(),
-    block: UnsafeCell::new(Block([0; BLOCK])),
+    block: UnsafeCell::new(Block([0; FIRST_BLOCK])),
 };
 
 thread_local! {
@@ -121,7 +124,7 @@ impl Pool {
     fn begin() -> *const Self {
         if !FIRST.is_taken.swap(true, Ordering::Relaxed) {
             FIRST.pool.rest.set(FIRST.block.get().cast());
-            FIRST.pool.left.set(BLOCK);
+            FIRST.pool.left.set(FIRST_BLOCK);
             return &raw const FIRST.pool;
         }
         // SAFETY: a pool is not of no size; what was allocated for it may be written.
