@@ -107,11 +107,12 @@ impl SessionCache {
     /// What stands in the file.
     fn written(&mut self) -> std::io::Result<Vec<u8>> {
         let known = self.config.as_ref().map_or(&[][..], |config| &config.budgets);
-        let number = |state: &BudgetState| known.iter().position(|budget| *budget == state.budget);
-        self.budgets = self.states.iter().filter_map(number).collect();
-        let mut held = Vec::with_capacity(self.budgets.len());
-        for state in self.states.iter_mut().filter(|state| number(state).is_some()) {
-            held.push(std::mem::replace(&mut state.budget, Budget::elsewhere()));
+        let mut held = Vec::with_capacity(self.states.len());
+        for state in &mut self.states {
+            if let Some(number) = known.iter().position(|budget| *budget == state.budget) {
+                self.budgets.push(number);
+                held.push(std::mem::replace(&mut state.budget, Budget::elsewhere()));
+            }
         }
         let bytes = serde_json::to_vec(self);
         let mut held = held.into_iter();
@@ -134,8 +135,8 @@ impl SessionCache {
             state.budget = known.get(numbers.next()?)?.clone();
         }
         // What hooks counted by themselves says of each which it is of.
-        let counted = cache.counted.iter().flat_map(|counted| &counted.states);
-        (!counted.into_iter().any(|state| state.budget.is_elsewhere())).then_some(cache)
+        let mut counted = cache.counted.iter().flat_map(|counted| &counted.states);
+        counted.all(|state| !state.budget.is_elsewhere()).then_some(cache)
     }
 
     /// How far the files were read for the answer that `states` are.

@@ -1,5 +1,5 @@
-//! A list of hashes in JSON: one text of hexadecimal digits, 16 for each. A list of numbers took longer to read than all the rest
-//! of a session's cache; such a one, of an earlier version, is still read.
+//! A list of hashes in JSON: one text of hexadecimal digits, 16 for each. A list of numbers was a third of reading a session's cache;
+//! such a one, of an earlier version, is still read.
 
 use std::collections::VecDeque;
 use std::fmt;

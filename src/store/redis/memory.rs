@@ -8,7 +8,7 @@ use std::io::Read as _;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 
-use super::plan::{Content, Found, Place, SCORE};
+use super::plan::{Content, Found, Place, SCORE, number_in};
 use crate::domain::time::Timestamp;
 
 /// Milliseconds after which what is there lives on from then.
@@ -183,8 +183,7 @@ fn read(mut rest: &[u8]) -> Option<Read> {
 /// would be noticed.
 fn sum_of_scores(known: &Found) -> u64 {
     let scores = known.iter().filter(|((_, field), _)| field.starts_with(SCORE));
-    let numbers =
-        scores.filter_map(|(_, value)| std::str::from_utf8(value.as_ref()?).ok()?.parse::<i64>().ok());
+    let numbers = scores.filter_map(|(_, value)| number_in(value.as_ref()?));
     numbers.fold(0, |sum, number| sum.wrapping_mul(31).wrapping_add_signed(number))
 }
 

@@ -146,7 +146,7 @@ impl Workspace<'_> {
         }
         for (value, at) in values {
             let known = self.remembered(&(key.clone(), format!("{SCORE}{value}")));
-            let known = known.and_then(|score| std::str::from_utf8(score).ok()?.parse::<i64>().ok());
+            let known = known.and_then(plan::number_in);
             let minute = |at: i64| at.div_euclid(MINUTE_MS);
             if self.refreshes || known.is_none_or(|known| minute(known) < minute(at)) {
                 let latest = self.values.entry(value).or_insert(at);

@@ -217,6 +217,11 @@ pub fn text_of(counts: &Counts) -> String {
     text
 }
 
+/// The number that some bytes are the text of.
+pub fn number_in(bytes: &[u8]) -> Option<i64> {
+    std::str::from_utf8(bytes).ok()?.parse().ok()
+}
+
 /// An answer that is a list.
 pub fn list(value: Value) -> Result<Vec<Value>> {
     match value {

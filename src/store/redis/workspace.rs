@@ -78,8 +78,7 @@ impl<'a> Workspace<'a> {
 
     /// The number at a place.
     pub fn number_at(&mut self, key: &str, field: &str) -> Option<i64> {
-        let text = self.at(key, field)?;
-        std::str::from_utf8(&text).ok()?.parse().ok()
+        self.at(key, field).and_then(|text| plan::number_in(&text))
     }
 
     /// The record under a key.
