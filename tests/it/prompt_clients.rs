@@ -74,8 +74,9 @@ fn print_mode_answers_with_the_command_line(version: Version) {
 fn a_nested_client_decides_nothing(version: Version) {
     // With a terminal of its own (`script`), on the very session, and with the marks of nesting taken away.
     let nested = format!(
-        "timeout 8 script -qec \"env -u CLAUDECODE CLAUDE_CODE_SESSION_ATTENDED=1 CLAUDE_CODE_ENTRYPOINT=cli \
-         '$CHILD' --settings '$CHILD_SETTINGS' --resume $SESSION '{EXTEND}'\" /dev/null < /dev/null > nested.txt; true"
+        "script -qec \"env -u CLAUDECODE CLAUDE_CODE_SESSION_ATTENDED=1 CLAUDE_CODE_ENTRYPOINT=cli \
+         '$CHILD' --settings '$CHILD_SETTINGS' --resume $SESSION '{EXTEND}'\" /dev/null < /dev/null > nested.txt & \
+         timeout 60 sh -c 'until grep -q inside nested.txt; do sleep 0.1; done'; kill $!; wait; true"
     );
     let script = Script::new()
         .main(costly(Turn::text("first answer")))
@@ -113,12 +114,14 @@ fn prompts_made_of_files_and_results_are_no_commands(version: Version) {
         .main(costly(Turn::text("waiting")))
         .main(costly(Turn::text("the helper came back")))
         .main(costly(Turn::text("the file was read")))
-        .agent("bg", [costly(Turn::text(EXTEND))]);
+        // Only then: what comes back sooner goes along with the main loop's second request.
+        .agent("bg", [costly(Turn::text(EXTEND)).after_main(2)]);
     let api = Api::start(script);
     let client = guarded(version, &api, 1_000_000);
     std::fs::create_dir_all(client.project().join(".claude/commands")).unwrap();
     std::fs::write(client.project().join(".claude/commands/go.md"), EXTEND).unwrap();
     let run = client.prompt("delegate").run().ok();
+    assert_eq!(run.text(), "the helper came back");
     let file = client.prompt("/go").resume(&run.session).run().ok();
     assert_eq!(file.text(), "the file was read", "a command file is a prompt for the model");
     assert_eq!(decisions(&client, &run.session), Vec::<Value>::new());

@@ -13,14 +13,14 @@ fn wakings(api: &Api) -> usize {
 fn an_agent_that_comes_back_is_answered_and_counted(version: Version) {
     let script = Script::new()
         .main(Turn::agent("bg", true).usage(Usage::new(300, 100)))
-        .main(Turn::bash("touch started").usage(Usage::new(40, 20)))
+        .main(Turn::bash("true").usage(Usage::new(40, 20)))
         .main(Turn::text("It works in the background.").usage(Usage::new(41, 21)))
         .main(Turn::text("It came back.").usage(Usage::new(42, 22)))
         .agent(
             "bg",
             [
-                Turn::bash("true").until_file("@PROJECT@/started").usage(Usage::new(70, 30)),
-                Turn::text("result").delay_ms(300).usage(Usage::new(71, 31)),
+                Turn::bash("true").usage(Usage::new(70, 30)),
+                Turn::text("result").after_main(3).usage(Usage::new(71, 31)),
             ],
         );
     let api = Api::start(script);

@@ -16,6 +16,9 @@ use super::reply;
 use super::scenario::Script;
 use super::usage::Usage;
 
+/// How long an answer is held back at most for what it is to come after.
+const HOLD: Duration = Duration::from_secs(30);
+
 /// One call, in the order the calls arrived.
 #[derive(Clone, Debug, Default)]
 pub struct Served {
@@ -152,8 +155,7 @@ impl Api {
 
     /// Waits until `ready` says so of the calls; false when that did not happen in time.
     pub fn wait_until(&self, limit: Duration, ready: impl Fn(&[Served]) -> bool) -> bool {
-        let wait = self.shared.changed.wait_timeout_while(self.shared.lock(), limit, |s| !ready(&s.calls));
-        !wait.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+        self.shared.wait_until(limit, ready)
     }
 }
 
@@ -169,6 +171,11 @@ impl Drop for Api {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_until(&self, limit: Duration, ready: impl Fn(&[Served]) -> bool) -> bool {
+        let wait = self.changed.wait_timeout_while(self.lock(), limit, |s| !ready(&s.calls));
+        !wait.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     fn update(&self, order: u64, change: impl FnOnce(&mut Served)) {
@@ -219,6 +226,9 @@ impl Shared {
                 if let Some(file) = &turn.until_file {
                     wait_for_file(Path::new(&reply::fill(file, order, &names)));
                 }
+                self.wait_until(HOLD, |calls| {
+                    calls.iter().filter(|c| c.kind == "main" && c.done).count() >= turn.after_main
+                });
                 let id = format!("{}x{order:04}", self.port);
                 reply::send(stream, &turn, &request.body, order, &id, &names, |change| {
                     self.update(order, change);
@@ -251,7 +261,7 @@ impl Shared {
 }
 
 fn wait_for_file(path: &Path) {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + HOLD;
     while !path.exists() && Instant::now() < end {
         thread::sleep(Duration::from_millis(5));
     }

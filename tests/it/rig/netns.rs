@@ -29,6 +29,8 @@ pub fn in_netns(path: &str, body: impl FnOnce()) {
         .arg(exe)
         .args(["--exact", path, "--include-ignored", "--nocapture", "--test-threads=1"])
         .env(MARKER, "1")
+        // What failed says where; frames of two processes would bury it.
+        .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
         .output()
         .expect("start unshare");

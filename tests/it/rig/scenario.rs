@@ -31,6 +31,7 @@ pub struct Turn {
     pub(super) start_output_tokens: u64,
     pub(super) cut_before: Option<&'static str>,
     pub(super) until_file: Option<String>,
+    pub(super) after_main: usize,
     pub(super) error: Option<ApiError>,
 }
 
@@ -46,6 +47,7 @@ impl Turn {
             start_output_tokens: 1,
             cut_before: None,
             until_file: None,
+            after_main: 0,
             error: None,
         }
     }
@@ -160,6 +162,12 @@ impl Turn {
     /// Answers only once this file exists (bounded): order without guessing at times.
     pub fn until_file(mut self, path: &str) -> Self {
         self.until_file = Some(path.into());
+        self
+    }
+
+    /// Answers only once the main loop has had this many answers (bounded).
+    pub const fn after_main(mut self, answers: usize) -> Self {
+        self.after_main = answers;
         self
     }
 
