@@ -250,6 +250,24 @@ fn asked_again_after_a_while() {
     }
 }
 
+/// Those that a busy server turned away together do not come back together.
+#[test]
+fn each_session_asks_again_in_its_own_time() {
+    let home = home_at("unix:///nowhere/redis.socket");
+    home.configure(THOUSAND);
+    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    let times = (0..24).map(|n| {
+        let (session, before) = (format!("s{n}"), now() as i64);
+        respond(&home, &session, 1..=1);
+        let (until, after) = (home.asleep_until(&session), now() as i64);
+        assert!((before + 5_000..=after + 7_500).contains(&until), "{before} {until} {after}");
+        until - before
+    });
+    let times: Vec<i64> = times.collect();
+    // By chance alone they lie so close once in 10^15 runs.
+    assert!(times.iter().max().unwrap() - times.iter().min().unwrap() > 500, "{times:?}");
+}
+
 #[test]
 fn as_the_budget_says() {
     for (how, denied) in [("local", false), ("allow", false), ("deny", true)] {
