@@ -117,7 +117,7 @@ impl Guard<'_> {
     pub fn meter_and<T>(
         &mut self,
         metering: &Metering,
-        decide: impl FnOnce(&mut SessionCache, &[BudgetState], Option<Crowded>) -> T,
+        mut decide: impl FnMut(&mut SessionCache, &[BudgetState], Option<Crowded>) -> T,
     ) -> (Metered, T) {
         if metering.seen.is_none() {
             self.see_client();
@@ -157,54 +157,61 @@ impl Guard<'_> {
             };
             // Another store than the one that these positions were read for, or one that went back in time (a restored
             // copy, a log that lost its end): it does not know all of this session.
-            if !lost
-                && !self.cache.epoch.is_empty()
+            let is_other = !self.cache.epoch.is_empty()
                 && (applied.epoch != self.cache.epoch
                     || applied.sequence <= self.cache.sequence
-                    || applied.own.lacks(&self.cache.own.next()))
-            {
-                let Some(epoch) = self.note_loss(&applied.epoch) else {
-                    // Whoever comes next finds the same.
-                    return self.unstored(applied.states, |cache, states| decide(cache, states, None));
-                };
-                self.update(|cache| {
-                    cache.lost = cache.positions.clone();
-                    // Not removed: what a parallel hook knows of the old store must not count as further on.
-                    cache.positions.values_mut().for_each(|position| position.restart());
-                    (cache.epoch, cache.sequence, cache.own) = (epoch, applied.sequence, applied.own);
+                    || applied.own.lacks(&self.cache.own.next()));
+            let applied = if is_other && !lost {
+                applied
+            } else if last {
+                let (states, alerts) = (applied.states.clone(), applied.alerts.clone());
+                let (events, circuit) = (applied.events.clone(), applied.circuit.clone());
+                let crowded = applied.crowded;
+                let prompted = matches!(metering.witness, Witness::Prompt(_));
+                let kept = self.keep(&session, look.positions, applied, |cache| {
+                    if prompted {
+                        cache.circuits.clear();
+                    }
+                    decide(cache, &states, crowded)
                 });
-                (read, lost, answered) = (0, true, Some(applied.states));
-                continue;
-            }
-            if !last {
-                self.keep(&session, look.positions, applied, |_| ());
-                continue;
-            }
-            let (states, alerts) = (applied.states.clone(), applied.alerts.clone());
-            let (events, circuit) = (applied.events.clone(), applied.circuit.clone());
-            let crowded = applied.crowded;
-            let prompted = matches!(metering.witness, Witness::Prompt(_));
-            let done = self.keep(&session, look.positions, applied, |cache| {
-                if prompted {
-                    cache.circuits.clear();
+                match kept {
+                    Ok(done) => {
+                        let complete = look.complete;
+                        return (Metered { states, alerts, events, circuit, stored: true, complete }, done);
+                    }
+                    Err(applied) => *applied,
                 }
-                decide(cache, &states, crowded)
+            } else {
+                match self.keep(&session, look.positions, applied, |_| ()) {
+                    Ok(()) => continue,
+                    Err(applied) => *applied,
+                }
+            };
+            let named = if lost { None } else { self.note_loss(&applied.epoch) };
+            let Some(epoch) = named else {
+                // Whoever comes next finds the same, or reads on from the start.
+                return self.unstored(applied.states, |cache, states| decide(cache, states, None));
+            };
+            self.update(|cache| {
+                cache.lost = cache.positions.clone();
+                // Not removed: what a parallel hook knows of the old store must not count as further on.
+                cache.positions.values_mut().for_each(|position| position.restart());
+                (cache.epoch, cache.sequence, cache.own) = (epoch, applied.sequence, applied.own);
             });
-            return (
-                Metered { states, alerts, events, circuit, stored: true, complete: look.complete },
-                done,
-            );
+            (read, lost, answered) = (0, true, Some(applied.states));
         }
     }
 
-    /// Notes in the cache what the store has recorded and answered. `and` works under the same lock.
+    /// Notes in the cache what the store has recorded and answered. `and` works under the same lock. An error: the answer,
+    /// whose number a parallel hook was answered, too; the store does not have that one's batch any more, and nothing was
+    /// noted.
     fn keep<T>(
         &mut self,
         session: &Session,
         positions: BTreeMap<PathBuf, Box<Position>>,
         applied: Applied,
         and: impl FnOnce(&mut SessionCache) -> T,
-    ) -> T {
+    ) -> Result<T, Box<Applied>> {
         let (stamp, config) = self.stamp();
         let (now, told) = (self.env.now, self.cache.told);
         let learned = self.learned();
@@ -213,9 +220,11 @@ impl Guard<'_> {
             if cache.epoch != applied.epoch {
                 cache.positions.clear();
                 (cache.sequence, cache.own) = (0, Own::default());
-                cache.epoch = applied.epoch;
+                cache.epoch.clone_from(&applied.epoch);
             }
-            cache.own.learn(applied.own);
+            if !cache.own.learn(&applied.own) {
+                return Err(Box::new(applied));
+            }
             advance(&mut cache.positions, positions);
             cache.counted = None;
             cache.lost.clear();
@@ -231,7 +240,7 @@ impl Guard<'_> {
                 (cache.stamp, cache.config) = (Some(stamp), Some(config));
                 cache.written = now;
             }
-            and(cache)
+            Ok(and(cache))
         })
     }
 

@@ -1,9 +1,11 @@
 //! A throw-away home for the executables: state, caches, project, a transcript that tests write.
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use fusebox::env::Env;
 use serde_json::{Value, json};
 
 /// A home that is gone when the test is over.
@@ -98,6 +100,16 @@ impl Home {
         command.env("FUSEBOX_STATE_DIR", self.path("state")).env("FUSEBOX_CACHE_DIR", self.path("cache"));
         command.envs(self.vars.iter().map(|(n, v)| (n, v))).current_dir(self.path("project"));
         command
+    }
+
+    /// The process as a hook in this home would find it, for what is tried in this one.
+    pub fn env(&self) -> Env {
+        let of = |value: Option<&OsStr>| value.map(|v| v.to_string_lossy().into_owned());
+        let command = self.command("pre-tool-use");
+        let vars = command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name.to_string_lossy().into_owned(), of(value)?)));
+        Env { vars: vars.collect(), cwd: self.path("project"), ..Env::of_process() }
     }
 
     /// Runs an executable with `input` on its standard input.

@@ -82,7 +82,7 @@ impl RedisStore {
             events.extend(serde_json::from_str::<Event>(text).map(|event| Event { id: *id, ..event }));
         }
         let (circuit, crowded, epoch) = (outcome.circuit, outcome.crowded, outcome.epoch);
-        let own = Own { machine: self.machine_name().to_owned(), batches: done.own };
+        let own = Own::of(self.machine_name().to_owned(), done.own);
         Ok(Applied { states, alerts, events, circuit, crowded, epoch, sequence: done.sequence, own })
     }
 

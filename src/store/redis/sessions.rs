@@ -135,8 +135,7 @@ impl RedisStore {
         let mut all = HashMap::new();
         for (id, answer) in ids.iter().zip(self.in_turn(&commands)?) {
             let batches = plan::bytes(answer)?.and_then(|text| String::from_utf8(text).ok()?.parse().ok());
-            let (machine, batches) = (machine.clone(), batches.unwrap_or(0));
-            all.insert(id.clone(), Own { machine, batches });
+            all.insert(id.clone(), Own::of(machine.clone(), batches.unwrap_or(0)));
         }
         Ok(all)
     }

@@ -57,7 +57,8 @@ pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
         events = events::claim(db, &batch.session.id, seen.agent, batch.now)?;
     }
     let sequence = sessions::advance(db, &session)?;
-    Ok(Applied { states, alerts, events, circuit, crowded, epoch: meta.epoch, sequence, own: Own::default() })
+    let (epoch, own) = (meta.epoch, Own::of(String::new(), sequence));
+    Ok(Applied { states, alerts, events, circuit, crowded, epoch, sequence, own })
 }
 
 /// The tables of messages and of what is known of sessions, as the ledger sees them.

@@ -1,10 +1,9 @@
 //! Whatever comes in on standard input: exit code 0, and silence or a valid answer; nothing is written elsewhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 
-use fusebox::env::Env;
 use fusebox::hook::run::{Hook, answer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -47,17 +46,6 @@ fn home() -> Home {
         Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "20").var("FUSEBOX_BUDGET_SESSION_ON_LIMIT", "warn");
     home.append(&home.transcript("s"), &[message(1, 10, 1), message(2, 20, 1)]);
     home
-}
-
-/// The process as a hook in this home would find it.
-fn env(home: &Home) -> Env {
-    let of = |value: Option<&std::ffi::OsStr>| value.map(|v| v.to_string_lossy().into_owned());
-    let vars: BTreeMap<String, String> = home
-        .command("pre-tool-use")
-        .get_envs()
-        .filter_map(|(name, value)| Some((name.to_string_lossy().into_owned(), of(value)?)))
-        .collect();
-    Env { vars, cwd: home.path("project"), ..Env::of_process() }
 }
 
 /// Whether it is JSON at all. (A damaged byte within a text is odd, but the guard holds all the same.)
@@ -111,7 +99,7 @@ fn fuzz_in_process(hook: Hook, all: usize) {
     while done < all {
         // Sessions of all names come together: a new home now and then.
         let home = home();
-        let (env, corpus) = (env(&home), corpus(&home));
+        let (env, corpus) = (home.env(), corpus(&home));
         for _ in 0..2_500.min(all - done) {
             let input = mutated(&mut random, &corpus);
             let call = AssertUnwindSafe(|| {

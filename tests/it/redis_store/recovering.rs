@@ -3,10 +3,13 @@
 use redis::Value;
 use serde_json::json;
 
+use fusebox::app::guard::{Call, Guard};
+use fusebox::app::meter::{Metered, Metering};
+use fusebox::env::clock;
+
 use super::{home_at, respond, used};
 use crate::harness::{Home, message};
 use crate::redis::Server;
-use fusebox::env::clock;
 
 /// A budget of a session, and one of all of the user's.
 const BUDGETS: &str = "[[budget]]\nname = \"session\"\nlimit = 100_000\n\n[[budget]]\nname = \"all\"\nscope = \"user\"\nlimit = 1_000_000\nwindow = \"month\"\n";
@@ -235,4 +238,54 @@ fn gone_back_while_the_session_went_on_elsewhere() {
         is_exact(&here, 1600, 200);
         server.command(&["FLUSHALL"]);
     }
+}
+
+/// Two hooks at the same time, a subagent's and the session's: one recorded before the store went back, the other after.
+/// The second cannot know of the first, and no later one that anything is missing, but for the number that both were
+/// answered.
+fn goes_back_between_two_hooks(home: &Home, go_back: impl FnOnce()) {
+    let env = home.env();
+    let call = |agent: Option<&str>| Call {
+        session: "s".into(),
+        transcript: Some(home.transcript("s")),
+        agent: agent.map(str::to_owned),
+        ..Call::default()
+    };
+    let is_stored = |metered: Metered| assert!(metered.stored && metered.complete, "{metered:?}");
+    let (mut first, mut second) = (Guard::new(&env, call(Some("a1"))), Guard::new(&env, call(None)));
+    let mut line = message(4, 90, 10);
+    (line["isSidechain"], line["agentId"]) = (json!(true), json!("a1"));
+    home.append(&home.agent_transcript("s", "a1"), &[line]);
+    is_stored(first.meter(&Metering::of_caller(false)));
+    drop(first);
+    go_back();
+    home.append(&home.transcript("s"), &[message(5, 90, 10)]);
+    is_stored(second.meter(&Metering::of_caller(false)));
+    drop(second);
+    assert!(respond(home, "s", 6..=6).is_silent());
+}
+
+#[test]
+fn gone_back_between_two_hooks() {
+    let Some(server) = Server::start() else { return };
+    let home = begun(&server);
+    let behind = copy(&server);
+    goes_back_between_two_hooks(&home, || {
+        server.command(&["FLUSHALL"]);
+        behind.iter().for_each(|(key, bytes)| server.restore(key, bytes));
+    });
+    is_exact(&home, 600, 200);
+}
+
+#[test]
+fn an_embedded_store_that_was_put_back_between_two_hooks() {
+    let home = Home::new();
+    home.configure(BUDGETS);
+    respond(&home, "s", 1..=3);
+    let files = ["state/state.db", "state/state.db-wal"].map(|name| home.path(name));
+    let behind = files.each_ref().map(|file| std::fs::read(file).unwrap());
+    goes_back_between_two_hooks(&home, || {
+        files.iter().zip(&behind).for_each(|(file, bytes)| std::fs::write(file, bytes).unwrap());
+    });
+    assert_eq!(used(&home, "s", "session").0, 600);
 }
