@@ -13,7 +13,7 @@ use crate::domain::throttle::{Crowded, SlotEvent};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Sizes;
 use crate::env::Stopwatch;
-use crate::store::session_cache::SessionCache;
+use crate::store::session_cache::{LACKING, SessionCache};
 use crate::store::{Applied, Batch, Observed, Own, Session, Watch};
 use crate::transcript::Fact;
 use crate::transcript::cursor::Position;
@@ -148,7 +148,7 @@ impl Guard<'_> {
             let claim = metering.claim && last;
             let said = self.said(&look);
             let seen = (metering, last.then_some(said));
-            let Some(applied) = self.apply(&session, &facts, &watches, claim, seen) else {
+            let Some(mut applied) = self.apply(&session, &facts, &watches, claim, seen) else {
                 return match answered {
                     Some(states) => self.unstored(states, |cache, states| decide(cache, states, None)),
                     // It was waited for already.
@@ -157,54 +157,61 @@ impl Guard<'_> {
             };
             // Another store than the one that these positions were read for, or one that went back in time (a restored
             // copy, a log that lost its end): it does not know all of this session.
-            let is_other = !self.cache.epoch.is_empty()
+            let lacks = !self.cache.epoch.is_empty()
                 && (applied.epoch != self.cache.epoch
                     || applied.sequence <= self.cache.sequence
                     || applied.own.lacks(&self.cache.own.next()));
-            let applied = if is_other && !lost {
-                applied
-            } else if last {
-                let (states, alerts) = (applied.states.clone(), applied.alerts.clone());
-                let (events, circuit) = (applied.events.clone(), applied.circuit.clone());
-                let crowded = applied.crowded;
+            // Of a store that lacks something they are not shown: it may not know of an extension. What
+            // still holds comes again.
+            let (alerts, events) = (std::mem::take(&mut applied.alerts), std::mem::take(&mut applied.events));
+            let (states, circuit, crowded) =
+                (applied.states.clone(), applied.circuit.clone(), applied.crowded);
+            let kept = if lacks && !lost {
+                Err(Box::new(applied))
+            } else {
                 let prompted = matches!(metering.witness, Witness::Prompt(_));
-                let kept = self.keep(&session, look.positions, applied, |cache| {
-                    if prompted {
+                self.keep(&session, look.positions, applied, |cache| {
+                    if prompted && last {
                         cache.circuits.clear();
                     }
-                    decide(cache, &states, crowded)
-                });
-                match kept {
-                    Ok(done) => {
-                        let complete = look.complete;
-                        return (Metered { states, alerts, events, circuit, stored: true, complete }, done);
-                    }
-                    Err(applied) => *applied,
-                }
-            } else {
-                match self.keep(&session, look.positions, applied, |_| ()) {
-                    Ok(()) => continue,
-                    Err(applied) => *applied,
-                }
+                    last.then(|| decide(cache, &states, crowded))
+                })
             };
-            let named = if lost { None } else { self.note_loss(&applied.epoch) };
+            let applied = match kept {
+                Ok(None) => continue,
+                Ok(Some(done)) => {
+                    let complete = look.complete;
+                    return (Metered { states, alerts, events, circuit, stored: true, complete }, done);
+                }
+                Err(applied) => applied,
+            };
+            let known_as = self.cache.epoch.clone();
+            // First, or whoever comes next would not find it if this process ended here: the store has one more by now.
+            self.update(|cache| {
+                if cache.epoch == known_as {
+                    cache.sequence = LACKING;
+                }
+            });
+            let is_known = applied.epoch == known_as;
+            let named = if lost { None } else { self.note_loss(&applied.epoch, is_known) };
             let Some(epoch) = named else {
-                // Whoever comes next finds the same, or reads on from the start.
-                return self.unstored(applied.states, |cache, states| decide(cache, states, None));
+                return self.unstored(states, |cache, states| decide(cache, states, None));
             };
             self.update(|cache| {
-                cache.lost = cache.positions.clone();
+                // Where another hook noticed it, too, the positions are those of its second reading already.
+                if cache.lost.is_empty() {
+                    cache.lost = cache.positions.clone();
+                }
                 // Not removed: what a parallel hook knows of the old store must not count as further on.
                 cache.positions.values_mut().for_each(|position| position.restart());
                 (cache.epoch, cache.sequence, cache.own) = (epoch, applied.sequence, applied.own);
             });
-            (read, lost, answered) = (0, true, Some(applied.states));
+            (read, lost, answered) = (0, true, Some(states));
         }
     }
 
     /// Notes in the cache what the store has recorded and answered. `and` works under the same lock. An error: the answer,
-    /// whose number a parallel hook was answered, too; the store does not have that one's batch any more, and nothing was
-    /// noted.
+    /// whose number a parallel hook was answered, too; the store lacks that one's batch.
     fn keep<T>(
         &mut self,
         session: &Session,
@@ -222,13 +229,13 @@ impl Guard<'_> {
                 (cache.sequence, cache.own) = (0, Own::default());
                 cache.epoch.clone_from(&applied.epoch);
             }
+            learned.note_in(cache);
             if !cache.own.learn(&applied.own) {
                 return Err(Box::new(applied));
             }
             advance(&mut cache.positions, positions);
             cache.counted = None;
             cache.lost.clear();
-            learned.note_in(cache);
             cache.session = session.clone();
             cache.told = told.or(cache.told.take());
             if let Some(breaker) = &applied.circuit {

@@ -54,9 +54,9 @@ impl Guard<'_> {
         }
     }
 
-    /// The store, called `epoch` now, lost what it knew: it is to be filled again. Answers what it is called from now on.
-    pub(super) fn note_loss(&mut self, epoch: &str) -> Option<String> {
-        let is_known = self.cache.epoch == epoch;
+    /// The store, called `epoch` now, lost what it knew: it is to be filled again. `is_known`: it was called so before, and
+    /// went back in time. Answers what it is called from now on.
+    pub(super) fn note_loss(&mut self, epoch: &str, is_known: bool) -> Option<String> {
         let named = self.with_store(|store| note_loss(store, epoch, is_known))?;
         // Of the embedded store, which is this machine's, whoever lost it knows.
         if self.config.redis.is_some() {
@@ -125,16 +125,20 @@ fn note_loss(store: &mut dyn Store, epoch: &str, is_known: bool) -> crate::store
 /// # Errors
 /// The store cannot be used.
 pub fn look_for_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<()> {
-    let epoch = store.epoch()?;
-    let (sequences, own) = (store.sequences()?, store.own_batches()?);
+    // The caches first: what hooks record meanwhile is no loss.
     let of_session = |cache: &SessionCache| cache.session.transcript.is_some() && !cache.epoch.is_empty();
-    for cache in
-        CacheFile::all(&env.cache_dir()).iter().filter_map(CacheFile::read).filter(|cache| of_session(cache))
-    {
-        let is_known = cache.epoch == epoch;
-        let id = &cache.session.id;
-        let is_behind = sequences.get(id).is_none_or(|known| *known < cache.sequence)
-            || own.get(id).is_some_and(|known| known.lacks(&cache.own));
+    let caches = CacheFile::all(&env.cache_dir()).into_iter().filter_map(|file| file.read());
+    let caches = caches.filter(|cache| of_session(cache)).map(|cache| {
+        let SessionCache { session, epoch, sequence, own, .. } = *cache;
+        (session.id, epoch, sequence, own)
+    });
+    let caches: Vec<_> = caches.collect();
+    let epoch = store.epoch()?;
+    let (sequences, owned) = (store.sequences()?, store.own_batches()?);
+    for (id, known_as, sequence, own) in caches {
+        let is_known = known_as == epoch;
+        let is_behind = sequences.get(&id).is_none_or(|known| *known < sequence)
+            || owned.get(&id).is_some_and(|known| known.lacks(&own));
         if !is_known || is_behind {
             note_loss(store, &epoch, is_known)?;
             break;

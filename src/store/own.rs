@@ -1,14 +1,15 @@
-//! How many batches of a session one machine recorded. A store that went back in time and then counted the batches of
-//! other machines has as many as it had, or more: that one's are missing all the same, and only this number tells.
+//! How many batches of a session one machine recorded, and for which of them a hook had an answer. A store that went back
+//! in time and then counted batches again has as many as it had, or more: some are missing all the same. Of those that
+//! other machines sent then, the number of one's own tells; of those that parallel hooks sent, that a number comes twice.
 
 use serde::{Deserialize, Serialize};
 
-/// How many batches of a session one machine recorded.
+/// The batches of a session that one machine recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Own {
     /// The machine; empty where there is one only.
     pub machine: String,
-    /// Its batches.
+    /// How many they are.
     pub batches: u64,
     /// Which of the last 64 the store answered for, as far as is known here: the lowest bit stands for the last one.
     #[serde(default)]
@@ -16,7 +17,7 @@ pub struct Own {
 }
 
 impl Own {
-    /// What a store answers to the last of so many batches.
+    /// So many, as a store has them. As an answer: to the last one.
     pub const fn of(machine: String, batches: u64) -> Self {
         Self { machine, batches, answered: 1 }
     }
@@ -26,10 +27,10 @@ impl Own {
         !self.machine.is_empty() && self.machine == known.machine && self.batches < known.batches
     }
 
-    /// With the next batch.
+    /// What a store has to answer to the next batch, at least.
     #[must_use]
     pub fn next(&self) -> Self {
-        Self { batches: self.batches + 1, ..self.clone() }
+        Self::of(self.machine.clone(), self.batches + 1)
     }
 
     /// Takes over what a store answered: answers to parallel hooks come in any order, and each has a number of its own.
@@ -39,18 +40,14 @@ impl Own {
             *self = answer.clone();
             return true;
         }
-        let shifted =
+        let moved =
             |bits: u64, by: u64| u32::try_from(by).ok().and_then(|by| bits.checked_shl(by)).unwrap_or(0);
-        let is_later = answer.batches > self.batches;
-        let mut of_answer = answer.answered;
-        if is_later {
-            self.answered = shifted(self.answered, answer.batches - self.batches);
-            self.batches = answer.batches;
-        } else {
-            of_answer = shifted(of_answer, self.batches - answer.batches);
-        }
-        let is_new = self.answered & of_answer == 0;
-        self.answered |= of_answer;
+        let last = self.batches.max(answer.batches);
+        self.answered = moved(self.answered, last - self.batches);
+        self.batches = last;
+        let bit = moved(1, last - answer.batches);
+        let is_new = self.answered & bit == 0;
+        self.answered |= bit;
         is_new
     }
 }

@@ -78,9 +78,9 @@ pub struct SessionCache {
     pub ancestors: Vec<String>,
     /// Which store the positions were read for.
     pub epoch: String,
-    /// Number of the batch that `states` answers.
+    /// Number of the batch that `states` answers; [`LACKING`] if the store lacks some, and was not told so yet.
     pub sequence: u64,
-    /// The most batches of this machine that the store answered to have.
+    /// The batches of this machine that the store answered to have.
     pub own: Own,
     /// Until when the store, which did not answer, is not asked again: each hook would wait for it anew.
     pub store_asleep_until: Option<Timestamp>,
@@ -93,6 +93,9 @@ pub struct SessionCache {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub lost: BTreeMap<PathBuf, Box<Position>>,
 }
+
+/// Stands for the number of a batch that no store has: whoever asks one next finds that it lacks some.
+pub const LACKING: u64 = u64::MAX;
 
 /// The breaker of an agent, as the store last answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

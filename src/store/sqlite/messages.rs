@@ -57,6 +57,7 @@ pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
         events = events::claim(db, &batch.session.id, seen.agent, batch.now)?;
     }
     let sequence = sessions::advance(db, &session)?;
+    // Of one machine: all batches are its own.
     let (epoch, own) = (meta.epoch, Own::of(String::new(), sequence));
     Ok(Applied { states, alerts, events, circuit, crowded, epoch, sequence, own })
 }

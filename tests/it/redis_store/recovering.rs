@@ -242,8 +242,8 @@ fn gone_back_while_the_session_went_on_elsewhere() {
 
 /// Two hooks at the same time, a subagent's and the session's: one recorded before the store went back, the other after.
 /// The second cannot know of the first, and no later one that anything is missing, but for the number that both were
-/// answered.
-fn goes_back_between_two_hooks(home: &Home, go_back: impl FnOnce()) {
+/// answered. Answers what the second one did.
+fn goes_back_between_two_hooks(home: &Home, go_back: impl FnOnce()) -> Metered {
     let env = home.env();
     let call = |agent: Option<&str>| Call {
         session: "s".into(),
@@ -251,18 +251,16 @@ fn goes_back_between_two_hooks(home: &Home, go_back: impl FnOnce()) {
         agent: agent.map(str::to_owned),
         ..Call::default()
     };
-    let is_stored = |metered: Metered| assert!(metered.stored && metered.complete, "{metered:?}");
     let (mut first, mut second) = (Guard::new(&env, call(Some("a1"))), Guard::new(&env, call(None)));
     let mut line = message(4, 90, 10);
     (line["isSidechain"], line["agentId"]) = (json!(true), json!("a1"));
     home.append(&home.agent_transcript("s", "a1"), &[line]);
-    is_stored(first.meter(&Metering::of_caller(false)));
+    let metered = first.meter(&Metering::of_caller(false));
+    assert!(metered.stored && metered.complete, "{metered:?}");
     drop(first);
     go_back();
     home.append(&home.transcript("s"), &[message(5, 90, 10)]);
-    is_stored(second.meter(&Metering::of_caller(false)));
-    drop(second);
-    assert!(respond(home, "s", 6..=6).is_silent());
+    second.meter(&Metering::of_caller(false))
 }
 
 #[test]
@@ -270,22 +268,46 @@ fn gone_back_between_two_hooks() {
     let Some(server) = Server::start() else { return };
     let home = begun(&server);
     let behind = copy(&server);
-    goes_back_between_two_hooks(&home, || {
+    let metered = goes_back_between_two_hooks(&home, || {
         server.command(&["FLUSHALL"]);
         behind.iter().for_each(|(key, bytes)| server.restore(key, bytes));
     });
+    assert!(metered.stored && metered.complete, "{metered:?}");
+    assert!(respond(&home, "s", 6..=6).is_silent());
     is_exact(&home, 600, 200);
 }
 
-#[test]
-fn an_embedded_store_that_was_put_back_between_two_hooks() {
+/// `spoiled`: the store cannot be named anew when it is noticed, and can later.
+fn put_back_between_two_hooks(spoiled: bool) {
     let home = Home::new();
     home.configure(BUDGETS);
     respond(&home, "s", 1..=3);
     let files = ["state/state.db", "state/state.db-wal"].map(|name| home.path(name));
     let behind = files.each_ref().map(|file| std::fs::read(file).unwrap());
-    goes_back_between_two_hooks(&home, || {
+    let open = || rusqlite::Connection::open(&files[0]).unwrap();
+    let metered = goes_back_between_two_hooks(&home, || {
         files.iter().zip(&behind).for_each(|(file, bytes)| std::fs::write(file, bytes).unwrap());
+        if spoiled {
+            let refuse =
+                "CREATE TRIGGER refuse BEFORE UPDATE ON meta BEGIN SELECT RAISE(ABORT, 'refused'); END";
+            open().execute_batch(refuse).unwrap();
+        }
     });
+    assert_eq!(metered.stored, !spoiled, "{metered:?}");
+    if spoiled {
+        open().execute_batch("DROP TRIGGER refuse").unwrap();
+        home.wake_store("s");
+    }
+    assert!(respond(&home, "s", 6..=6).is_silent());
     assert_eq!(used(&home, "s", "session").0, 600);
+}
+
+#[test]
+fn an_embedded_store_that_was_put_back_between_two_hooks() {
+    put_back_between_two_hooks(false);
+}
+
+#[test]
+fn what_could_not_be_noted_when_it_was_noticed_is_noticed_again() {
+    put_back_between_two_hooks(true);
 }
