@@ -8,8 +8,8 @@ use super::{Io, Misuse, alerts, attended, select};
 use crate::app::brief::{decision, grouped, share, still_held};
 use crate::app::guard::Guard;
 use crate::app::operate::{self, Done, Refusal, Request, What};
-use crate::app::rebuild;
 use crate::app::report::{self, AlertStatus, BudgetStatus, OperationStatus};
+use crate::app::{ancestry, rebuild};
 use crate::domain::budget::{Budget, BudgetState, Scope, Unit, parse_amount};
 use crate::domain::operation::Operation;
 use crate::env::Env;
@@ -173,8 +173,12 @@ fn resolve<'a>(target: &Target, env: &'a Env, io: &mut Io) -> anyhow::Result<(Gu
         return Ok((guard, budget, row.session.id.clone()));
     }
     let known = guard.config.budgets.iter().find(|b| b.name == target.name).cloned();
-    if known.is_none() && rows.is_empty() {
-        find(&guard, &target.name)?;
+    // A live session's project may have one of that name. Where none is meant, the name is what is wrong.
+    if known.is_none() && target.value.as_ref().is_none_or(|value| select::named(&rows, value).is_err()) {
+        let of_others = rows.iter().filter(|row| ancestry::is_live(row, env.now));
+        if !of_others.map(of_session).any(|guard| find(&guard, &target.name).is_ok()) {
+            find(&guard, &target.name)?;
+        }
     }
     if known.as_ref().is_none_or(|b| b.scope == Scope::Session) {
         let row = select::one(&rows, target.value.as_deref(), env)?;
@@ -316,6 +320,13 @@ fn decide(
         once: String::new(),
     };
     let Done { operation, before, after } = guard.operate(&request).map_err(refused)?;
+    if budget.scope != Scope::Session && before.as_ref().is_some_and(|before| before.used == 0) {
+        let (scope, value) = (budget.scope.name(), &request.value);
+        writeln!(
+            io.err,
+            "fusebox: nothing has been counted for {scope} {value} in this window: mind how it is written"
+        )?;
+    }
     if target.json {
         let (before, after) = (before.as_ref().map(BudgetStatus::of), after.as_ref().map(BudgetStatus::of));
         let operation = OperationStatus::of(&operation);

@@ -9,7 +9,7 @@ use crate::store::redis::acl::{HASH, HOOK_USER, OPERATOR, Role};
 /// Prepare Redis as the shared store of several machines.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  fusebox redis acl >> /etc/redis/users.acl
+  fusebox redis acl --tenant acme > users.acl    write the passwords' hashes into it, then let Redis read it
   fusebox redis acl --tenant acme --json")]
 pub struct RedisArgs {
     #[command(subcommand)]
@@ -31,7 +31,7 @@ command that is not needed. Put the hash of a password where it says so: printf 
 The lines are those of an ACL file; what follows \"user\" is what ACL SETUSER takes. Redis 7.0 or later, or Valkey.
 
 Examples:
-  fusebox redis acl >> /etc/redis/users.acl
+  fusebox redis acl --tenant acme > users.acl
   fusebox redis acl --tenant acme --hook-user ci-hook --operator alice
   fusebox redis acl --json | jq -r '.[].rules'"
 )]

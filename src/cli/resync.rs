@@ -3,6 +3,7 @@
 use anstyle::{AnsiColor, Style};
 
 use super::attended::refuse_in_agent;
+use super::render::counted;
 use super::{Io, render, select, status};
 use crate::app::brief::grouped;
 use crate::app::operator;
@@ -51,7 +52,8 @@ pub fn run(args: &ResyncArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     if resynced.operations_denied > 0 {
         let (count, config) = (resynced.operations_denied, &guard.config);
         let why = operator::refusal(config, "fusebox resync");
-        writeln!(io.err, "fusebox: {count} of these decisions are missing in the store still: {why}")?;
+        let (missing, are) = (counted(count, "decision"), if count == 1 { "is" } else { "are" });
+        writeln!(io.err, "fusebox: {missing} of this machine {are} missing in the store still: {why}")?;
     }
     Ok(u8::from(!resynced.incomplete.is_empty() || resynced.operations_denied > 0))
 }
@@ -60,11 +62,13 @@ fn show(resynced: &Resynced, io: &mut Io) -> anyhow::Result<()> {
     let Resynced { sessions, requests, requests_added, operations, operations_added, .. } = resynced;
     writeln!(
         io.out,
-        "Read {sessions} sessions from their start: {} requests, {} of them missing in the store.",
+        "Read {} from their start: {} requests, of which the store lacked {}.",
+        counted(*sessions, "session"),
         grouped(*requests),
         grouped(*requests_added)
     )?;
-    writeln!(io.out, "Told again {operations} decisions: {operations_added} of them missing in the store.")?;
+    let told = counted(*operations, "decision");
+    writeln!(io.out, "Told again {told}, of which the store lacked and took {operations_added}.")?;
     for budget in &resynced.budgets {
         let (before, after) = (grouped(budget.before), grouped(budget.after));
         let (name, value, unit) = (&budget.name, &budget.value, budget.unit.noun());

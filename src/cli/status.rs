@@ -2,7 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 
-use super::render::{self, table};
+use super::render::{self, counted, table};
 use super::{Io, select};
 use crate::app::brief::grouped;
 use crate::app::report::{self, SessionStatus};
@@ -141,11 +141,12 @@ pub fn recovering(store: &StoreStatus, io: &mut Io) -> anyhow::Result<()> {
         return Ok(());
     }
     let yellow = Style::new().fg_color(Some(AnsiColor::Yellow.into())).bold();
-    let (count, machines) = (recovering.len(), recovering.join(", "));
+    let (machines, have) = (recovering.join(", "), if recovering.len() == 1 { "has" } else { "have" });
     writeln!(
         io.out,
-        "{yellow}recovering{yellow:#}: the {kind} store lost something, and {count} of its machines have not read their \
-         transcripts again ({machines}); shared budgets may count too little until then"
+        "{yellow}recovering{yellow:#}: the {kind} store lost something, and {} {have} not read their transcripts \
+         again ({machines}): `fusebox status` there does it. Shared budgets may count too little until then",
+        counted(recovering.len(), "machine")
     )?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! The draft, finished: the configuration, and every value of it with its source.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::draft::{Draft, Record, TASK};
@@ -53,8 +55,32 @@ impl Draft {
         self.problems.extend(problems);
     }
 
-    /// Budgets over teams where no team is named: nothing is counted for them.
+    /// What is allowed, and does not do what whoever wrote it will have meant.
     pub(super) fn warnings(&self) -> Vec<Problem> {
+        let mut all = self.uncounted();
+        all.extend(self.without_password());
+        all
+    }
+
+    /// A password file that nobody reads, or that not everybody finds.
+    fn without_password(&self) -> Option<Problem> {
+        let key = "store.redis_password_file";
+        let held = self.get(setting(key)?);
+        let file = held.value.as_str()?;
+        let message = if self.setting("store.redis_url").is_null() {
+            "is not used without store.redis_url".to_owned()
+        } else if !Path::new(file).is_absolute() {
+            format!(
+                "hooks run in a project's folder, and would not find {file}: give the whole path, from / on"
+            )
+        } else {
+            return None;
+        };
+        Some(Problem::at(&held.source, None, key, &message))
+    }
+
+    /// Budgets over teams where no team is named: nothing is counted for them.
+    fn uncounted(&self) -> Vec<Problem> {
         if !self.setting("store.team").is_null() {
             return Vec::new();
         }
@@ -66,7 +92,7 @@ impl Draft {
             let source = of_budget("scope").map_or(Source::Default, |field| record.get(field).source);
             let key = format!("budget.{}.scope", record.name);
             let message = "counts nothing without store.team: name your team in your own file ([store] team = \"…\") or in \
-                           FUSEBOX_STORE_TEAM";
+                           FUSEBOX_STORE_TEAM (an account that only decides needs none)";
             Problem::at(&source, None, &key, message)
         };
         over_teams.map(warn).collect()

@@ -149,7 +149,7 @@ pub(super) const PRESETS: [(&str, Preset); 3] = Preset::ALL;
 pub(super) static SETTINGS: LazyLock<Vec<Field>> = LazyLock::new(|| {
     let mut all = vec![
         field("enabled", Kind::Flag, Rule::Later, || json!(true)),
-        field("store.tenant", Kind::Name, Rule::Free, || json!("default")),
+        field("store.tenant", Kind::Name, Rule::Free, || json!(super::DEFAULT_TENANT)),
         field("store.team", Kind::Name, Rule::Free, || Value::Null),
         field("store.redis_url", Kind::Redis, Rule::Free, || Value::Null),
         field("store.redis_password_file", Kind::Text, Rule::Free, || Value::Null),

@@ -39,6 +39,9 @@ use crate::domain::budget::Budget;
 use crate::domain::throttle::Throttling;
 use crate::env::Env;
 
+/// Where no tenant is named.
+pub const DEFAULT_TENANT: &str = "default";
+
 /// What holds. Kept in the session cache as the last good configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {

@@ -230,3 +230,25 @@ fn the_verdict_says_what_is_wrong_and_which_files_are_read() {
     assert_eq!(ran.code, 2);
     assert!(ran.stdout.contains("but for what the project may not say"), "{ran:?}");
 }
+
+/// A password file that does nothing is said before the store refuses a login for it.
+#[test]
+fn a_password_file_that_cannot_be_used_is_warned_about() {
+    let url = "redis_url = \"unix:///nowhere\"\n";
+    let cases = [
+        (url, "password", "hooks run in a project's folder, and would not find password"),
+        (url, "~/password", "hooks run in a project's folder, and would not find ~/password"),
+        ("", "/no/such/file", "is not used without store.redis_url"),
+    ];
+    for (url, file, said) in cases {
+        let home = Home::new();
+        home.configure(&format!("[store]\n{url}redis_password_file = \"{file}\"\n"));
+        let ran = home.fusebox(&["config", "check"]);
+        assert!(ran.code == 0 && ran.stderr.starts_with("warning: "), "{ran:?}");
+        assert!(ran.stderr.contains(&format!("store.redis_password_file: {said}")), "{ran:?}");
+    }
+    let home = Home::new();
+    home.configure(&format!("[store]\n{url}redis_password_file = \"/etc/fusebox/redis-password\"\n"));
+    let ran = home.fusebox(&["config", "check"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+}

@@ -3,10 +3,11 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Home, Ran, message, program_path};
+use crate::harness::{Home, Ran, message, program_path, run};
 
 /// A home with the hooks registered.
 fn registered() -> Home {
@@ -96,12 +97,43 @@ fn people_see_what_to_do() {
         "{ran:?}"
     );
     assert!(ran.stdout.ends_with("The guard would not hold. 2 problems, 1 warning.\n"), "{ran:?}");
-    assert!(ran.stdout.lines().all(|line| line.chars().count() <= 80), "{ran:?}");
     let ran = registered().fusebox(&["doctor"]);
     assert!(ran.stdout.ends_with("The guard holds. 0 problems, 0 warnings.\n"), "{ran:?}");
     let ran = home.fusebox(&["doctor", "--dir", "nowhere"]);
     assert_eq!(ran.code, 2);
     assert!(ran.stderr.contains("there is no such folder"), "{ran:?}");
+}
+
+/// Lines are as wide as the terminal lets them be, and whole where they go elsewhere; words are never cut.
+#[test]
+fn lines_keep_to_the_terminal() {
+    let home = registered().var("NO_COLOR", "1");
+    // A path is one word, however long.
+    let folder = Path::new(program_path("fusebox")).parent().unwrap().to_str().unwrap();
+    let lines = |shown: &str| {
+        shown.lines().filter(|line| !line.contains(folder)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let widest = |shown: &str| lines(shown).iter().map(|line| line.trim_end().chars().count()).max().unwrap();
+    let within = |columns: usize| {
+        let command = format!("stty rows 24 cols {columns}; exec {} doctor", program_path("fusebox"));
+        let ran = run(home.furnish(Command::new("script")).args(["-qec", &command, "/dev/null"]), b"");
+        assert!(ran.stdout.contains("The guard holds."), "{ran:?}");
+        ran.stdout
+    };
+    let whole = home.fusebox(&["doctor"]).stdout;
+    let words = |shown: &str| shown.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    for columns in [80, 120] {
+        let shown = within(columns);
+        assert!(widest(&shown) <= columns, "{columns}: {shown}");
+        assert_eq!(words(&shown), words(&whole), "{columns}");
+    }
+    assert!(widest(&within(120)) > 80 && widest(&whole) > 80, "{whole}");
+    let report = doctor(&home);
+    let of = |f: &Value| 1 + usize::from(f["mend"].is_string());
+    assert_eq!(
+        whole.lines().count(),
+        report["findings"].as_array().unwrap().iter().map(of).sum::<usize>() + 2
+    );
 }
 
 #[test]

@@ -101,7 +101,8 @@ fn without_a_team_the_budget_counts_nothing_and_a_person_hears_which_key_is_miss
     let home = Home::new();
     home.configure(BUDGET);
     let warning = "warning: ~/config/fusebox/config.toml: budget.together.scope: counts nothing without store.team: \
-                   name your team in your own file ([store] team = \"…\") or in FUSEBOX_STORE_TEAM\n";
+                   name your team in your own file ([store] team = \"…\") or in FUSEBOX_STORE_TEAM (an account that only \
+                   decides needs none)\n";
     for command in ["check", "show"] {
         let ran = home.fusebox(&["config", command]);
         assert_eq!((ran.code, ran.stderr.as_str()), (0, warning), "{ran:?}");
@@ -127,6 +128,31 @@ fn without_a_team_the_budget_counts_nothing_and_a_person_hears_which_key_is_miss
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
     let show = named.fusebox(&["config", "show"]).stdout;
     assert!(show.contains("team = \"core\"") && show.contains("# FUSEBOX_STORE_TEAM"), "{show}");
+}
+
+/// Whoever decides about a team may have mistyped the budget's name, or the team's.
+#[test]
+fn a_name_that_is_not_known_is_said() {
+    let home = home();
+    let extend = |name: &str, more: &[&str]| {
+        let words = ["budget", "extend", name, "--tokens", "5", "--reason", "a test"];
+        home.fusebox(&[&words[..], more].concat())
+    };
+    for sessions in [&[][..], &["a"], &["b", "c"]] {
+        for session in sessions {
+            respond(&home, session, 1, 100);
+        }
+        for more in [&[][..], &["--value", "core"]] {
+            let ran = extend("togeter", more);
+            let said = "fusebox: there is no budget togeter; there are: session, together";
+            assert!(ran.code == 2 && ran.stderr.starts_with(said), "{more:?}: {ran:?}");
+        }
+    }
+    let ran = extend("together", &["--value", "cor"]);
+    let said = "fusebox: nothing has been counted for team cor in this window: mind how it is written\n";
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, said), "{ran:?}");
+    let ran = extend("together", &["--value", "core"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::finding::{Finding, counted};
+use super::finding::Finding;
 use super::survey::Survey;
+use crate::cli::render::counted;
 
 /// Looks at what the settings name, and where they name nothing, at what `init` recorded.
 pub fn check(survey: &Survey) -> Vec<Finding> {

@@ -49,9 +49,3 @@ impl Finding {
         Self { severity: Severity::Problem, found: found.into(), mend: Some(mend.into()) }
     }
 }
-
-/// `1 session`, `2 sessions`.
-pub fn counted(count: usize, noun: &str) -> String {
-    let ending = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{ending}")
-}

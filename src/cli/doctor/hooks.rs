@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::finding::{Finding, counted};
+use super::finding::Finding;
 use super::survey::{Entry, Layer, Survey};
 use crate::cli::hook_entries;
+use crate::cli::render::counted;
 use crate::hook::deadline::DEADLINE_MS;
 use crate::hook::registration::{EVENTS, TIMEOUT_SECONDS, is_known};
 

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::finding::{Finding, counted};
+use super::finding::Finding;
 use super::survey::Survey;
+use crate::cli::render::counted;
 use crate::hook::journal;
 
 /// How far back failures count, in milliseconds: a day.

@@ -15,15 +15,16 @@ mod shared;
 mod store;
 mod survey;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-use self::finding::{Finding, Severity, counted};
+use self::finding::{Finding, Severity};
 use self::survey::Survey;
 use super::Io;
-use super::render;
+use super::render::{self, counted};
 use crate::env::Env;
 
 /// Find out whether the guard would hold, and what to mend.
@@ -108,8 +109,18 @@ pub fn run(args: &DoctorArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     Ok(u8::from(!holds))
 }
 
-/// Columns that a text may take, its indentation apart.
-const WIDTH: usize = 62;
+/// Columns that stand before a text.
+const INDENTATION: usize = 16;
+
+/// Lines of a text as wide as the terminal lets them be; one where it goes elsewhere. Words stay whole: commands, paths and
+/// addresses are to be copied.
+fn wrapped(text: &str, less: usize) -> Vec<Cow<'_, str>> {
+    let columns = terminal_size::terminal_size_of(std::io::stdout())
+        .map_or(usize::MAX, |(columns, _)| usize::from(columns.0));
+    let width = columns.saturating_sub(INDENTATION + less).max(40);
+    let options = textwrap::Options::new(width).word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::wrap(text, options.break_words(false))
+}
 
 fn show(report: &Report, io: &mut Io) -> anyhow::Result<()> {
     let (bold, dim) = (Style::new().bold(), Style::new().dimmed());
@@ -118,7 +129,7 @@ fn show(report: &Report, io: &mut Io) -> anyhow::Result<()> {
         let (sign, style) = sign(finding.severity);
         let label = if *check == last { "" } else { check };
         last = check;
-        let mut lines = textwrap::wrap(&finding.found, WIDTH).into_iter();
+        let mut lines = wrapped(&finding.found, 0).into_iter();
         writeln!(
             io.out,
             "{style}{sign}{style:#} {bold}{label:<14}{bold:#}{}",
@@ -127,7 +138,7 @@ fn show(report: &Report, io: &mut Io) -> anyhow::Result<()> {
         for line in lines {
             writeln!(io.out, "{:16}{line}", "")?;
         }
-        let mend = finding.mend.iter().flat_map(|mend| textwrap::wrap(mend, WIDTH - 2));
+        let mend = finding.mend.iter().flat_map(|mend| wrapped(mend, 2));
         for (line, arrow) in mend.zip(std::iter::once("→").chain(std::iter::repeat(" "))) {
             writeln!(io.out, "{:16}{dim}{arrow} {line}{dim:#}", "")?;
         }

@@ -4,19 +4,20 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use super::finding::{Finding, counted};
+use super::finding::Finding;
 use super::survey::Survey;
 use crate::app::opening;
+use crate::cli::render::counted;
 
 /// How fresh a transcript must be for its session to be at work.
 const FRESH: Duration = Duration::from_secs(600);
 
 /// Transcripts that changed lately, of sessions that the store does not know.
 pub fn check(survey: &Survey) -> Vec<Finding> {
-    let known: BTreeSet<String> = opening::open(survey.env, &survey.loaded.config, None)
-        .and_then(|(mut store, _)| store.sessions())
-        .map(|rows| rows.into_iter().map(|row| row.session.id).collect())
-        .unwrap_or_default();
+    let opened = opening::open(survey.env, &survey.loaded.config, None);
+    // That it does not answer is another check's matter.
+    let Ok(rows) = opened.and_then(|(mut store, _)| store.sessions()) else { return Vec::new() };
+    let known: BTreeSet<String> = rows.into_iter().map(|row| row.session.id).collect();
     let stray: Vec<PathBuf> =
         fresh(survey).into_iter().filter(|path| !known.contains(&session_of(path))).collect();
     let Some(first) = stray.first() else { return Vec::new() };

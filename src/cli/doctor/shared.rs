@@ -1,6 +1,6 @@
 //! Is the shared store set up as it should be, and does it say what the transcripts say?
 
-use super::finding::{Finding, counted};
+use super::finding::Finding;
 use super::survey::Survey;
 use crate::app::brief::grouped;
 use crate::app::guard::{Call, Guard};
@@ -8,6 +8,7 @@ use crate::app::opening;
 use crate::app::operation_ledger::OperationLedger;
 use crate::app::operator;
 use crate::app::recount::{self, Difference, Recount};
+use crate::cli::render::counted;
 use crate::config::{Config, RedisConfig};
 use crate::store::Store;
 use crate::store::redis::acl::Rights;

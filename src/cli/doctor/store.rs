@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::finding::{Finding, counted};
+use super::finding::Finding;
 use super::survey::Survey;
 use crate::app::opening;
+use crate::cli::render::counted;
 
 /// Opens the store as hooks do, and writes what is there already.
 pub fn check(survey: &Survey) -> Vec<Finding> {
@@ -13,8 +14,10 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     };
     let opened = opening::open(survey.env, &survey.loaded.config, None).and_then(|(mut store, warning)| {
         let rebuilding = store.is_rebuilding()?;
-        // A write that changes nothing.
-        store.set_rebuilding(rebuilding)?;
+        // A write that changes nothing. Of a shared store that others fill, it would say that this machine has to, too.
+        if survey.loaded.config.redis.is_none() || !rebuilding {
+            store.set_rebuilding(rebuilding)?;
+        }
         Ok((store.sessions()?.len(), rebuilding, warning))
     });
     let mut found = Vec::new();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Shared;
+use super::{Shared, TENANT};
 use crate::harness::{Home, message};
 use crate::redis::{Options, Server, free_port};
 
@@ -25,6 +25,20 @@ fn a_session_without_its_messages_is_found_and_filled_anew() {
     }
     assert_eq!(shared.home.status(S)["budgets"][0]["used"], 330);
     assert_says(&findings(&doctor(&shared.home)), "ok", "counts agree", "");
+}
+
+/// An account that only looks is none of those that have to fill a store that was lost.
+#[test]
+fn looking_leaves_a_store_that_is_being_filled_alone() {
+    let Some(shared) = used() else { return };
+    shared.server.command(&["FLUSHALL"]);
+    shared.home.hook("PostToolUse", S, json!({}));
+    let recovering = |home: &Home| home.status(S)["store"]["recovering"].clone();
+    assert_eq!(recovering(&shared.home), json!([]));
+    let account = shared.operator.iter().fold(Home::new(), |home, (name, value)| home.var(name, value));
+    let account = account.var("FUSEBOX_STORE_TENANT", TENANT);
+    doctor(&account);
+    assert_eq!(recovering(&shared.home), json!([]));
 }
 
 /// What the check found: severity, text, how to mend it.

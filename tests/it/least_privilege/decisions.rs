@@ -107,9 +107,14 @@ fn decisions_that_redis_lost_are_told_by_the_operator() {
     assert_eq!((&budget(&shared)["used"], &budget(&shared)["limit"]), (&json!(1111), &json!(1000)));
     assert_eq!(home.fusebox(&["status", "--json"]).code, 0);
     let ran = home.fusebox(&["resync"]);
-    assert!(ran.code == 1 && ran.stderr.contains("fusebox: 1 of these decisions are missing"), "{ran:?}");
     assert!(
-        ran.stderr.trim_end().ends_with("FUSEBOX_STORE_REDIS_PASSWORD_FILE=FILE fusebox resync"),
+        ran.code == 1 && ran.stderr.contains("fusebox: 1 decision of this machine is missing"),
+        "{ran:?}"
+    );
+    assert!(
+        ran.stderr
+            .trim_end()
+            .ends_with("FUSEBOX_STORE_REDIS_PASSWORD_FILE=FILE FUSEBOX_STORE_TENANT=acme fusebox resync"),
         "{ran:?}"
     );
     assert_eq!(ran.stderr.lines().count(), 1, "the store is filled otherwise: {ran:?}");
@@ -140,7 +145,7 @@ fn a_hooks_user_decides_nothing_and_is_told_who_can() {
         assert!(ran.stderr.contains(&format!("fusebox {} {}", decision[0], decision[1])), "{ran:?}");
         assert!(said.contains("may record, but not decide") && said.contains("nothing was "), "{said}");
         assert!(said.contains("FUSEBOX_STORE_REDIS_URL=unix://fusebox-operator@/"), "{said}");
-        assert!(said.ends_with("FUSEBOX_STORE_REDIS_PASSWORD_FILE=FILE"), "{said}");
+        assert!(said.ends_with("FUSEBOX_STORE_REDIS_PASSWORD_FILE=FILE FUSEBOX_STORE_TENANT=acme"), "{said}");
         assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
     }
     assert_eq!(budget(&shared), before);
@@ -261,7 +266,9 @@ fn init_goes_on_without_noting_the_installation() {
     assert!(ran.stderr.contains("fusebox: warning: the shared store does not know when"), "{ran:?}");
     assert!(ran.stderr.contains("redis://") || ran.stderr.contains("unix://fusebox-operator@"), "{ran:?}");
     assert!(
-        ran.stderr.trim_end().ends_with("FUSEBOX_STORE_REDIS_PASSWORD_FILE=FILE fusebox init"),
+        ran.stderr
+            .trim_end()
+            .ends_with("FUSEBOX_STORE_REDIS_PASSWORD_FILE=FILE FUSEBOX_STORE_TENANT=acme fusebox init"),
         "{ran:?}"
     );
     assert!(home.path("claude/settings.json").exists() && home.path("state/install.json").exists());

@@ -14,7 +14,9 @@ pub enum Failure {
         problem: String,
     },
     /// The login failed, or is missing.
-    #[error("Redis at {server} refuses the login: {problem}. Mend the user and the password in its address.")]
+    #[error(
+        "Redis at {server} refuses the login: {problem}. Mend the user in store.redis_url, or the password in store.redis_password_file."
+    )]
     Auth {
         /// Which server.
         server: String,
@@ -22,7 +24,9 @@ pub enum Failure {
         problem: String,
     },
     /// The user may not do this.
-    #[error("Redis at {server} denies it: {problem}. Give the user the rights that it needs.")]
+    #[error(
+        "Redis at {server} denies it: {problem}. Give the user the rights that it needs (`fusebox redis acl`), and see that store.tenant is the one that they are for."
+    )]
     Denied {
         /// Which server.
         server: String,
