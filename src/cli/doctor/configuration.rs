@@ -21,7 +21,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
         });
     }
     for warning in &loaded.warnings {
-        let mend = "set store.team, or take the budget away";
+        let mend = "do as it says, or take it out of the configuration";
         found.push(Finding::warning(warning.to_string(), mend));
     }
     let config = &loaded.config;
