@@ -6,6 +6,7 @@ use super::attended::refuse_in_agent;
 use super::render::counted;
 use super::{Io, render, select, status};
 use crate::app::brief::grouped;
+use crate::app::operation_ledger::FILE;
 use crate::app::operator;
 use crate::app::resync::{self, Resynced};
 use crate::env::Env;
@@ -53,7 +54,9 @@ pub fn run(args: &ResyncArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         let (count, config) = (resynced.operations_denied, &guard.config);
         let why = operator::refusal(config, "fusebox resync");
         let (missing, are) = (counted(count, "decision"), if count == 1 { "is" } else { "are" });
-        writeln!(io.err, "fusebox: {missing} of this machine {are} missing in the store still: {why}")?;
+        // Whoever may decide has to read them here: an operator's own account has a ledger of its own.
+        let ledger = env.state_dir().map_or_else(|| FILE.into(), |dir| dir.join(FILE)).display().to_string();
+        writeln!(io.err, "fusebox: {missing} of {ledger} {are} missing in the store still: {why}")?;
     }
     Ok(u8::from(!resynced.incomplete.is_empty() || resynced.operations_denied > 0))
 }

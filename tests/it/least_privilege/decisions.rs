@@ -108,7 +108,9 @@ fn decisions_that_redis_lost_are_told_by_the_operator() {
     assert_eq!(home.fusebox(&["status", "--json"]).code, 0);
     let ran = home.fusebox(&["resync"]);
     assert!(
-        ran.code == 1 && ran.stderr.contains("fusebox: 1 decision of this machine is missing"),
+        ran.code == 1
+            && ran.stderr.starts_with("fusebox: 1 decision of /")
+            && ran.stderr.contains("operations.jsonl is missing"),
         "{ran:?}"
     );
     assert!(
