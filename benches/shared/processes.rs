@@ -63,7 +63,7 @@ pub fn run(
     assert!(journals.lines().all(is_wait), "hooks failed while they were measured:\n{journals}");
     if gave_up > 0 {
         // The store is asked again after a while.
-        std::thread::sleep(Duration::from_secs(8));
+        std::thread::sleep(Duration::from_secs(6));
         sessions.iter().for_each(Session::read_to_end);
     }
     let messages = sessions.iter().zip(&counts).map(|(s, took)| (s.id().to_owned(), took.len() as u64 + 1));

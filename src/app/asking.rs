@@ -1,16 +1,12 @@
 //! A guard and its store: opened at its first use, and left alone for a while after it did not answer.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use super::guard::Guard;
 use super::opening::{self, corrupt};
 use crate::env::Stopwatch;
 use crate::store::{Result, Store, StoreError};
 
-/// Milliseconds that hooks count locally for after the store did not answer, at least and at most. Each session takes its
-/// own time in between: those that a busy store turned away together would come back together.
+/// Milliseconds that hooks count locally for after the store did not answer.
 const STORE_ASLEEP_MS: i64 = 5_000;
-const STORE_ASLEEP_MS_MAX: i64 = 7_500;
 
 /// What is noted of such a store.
 const SLOW: &str = "the store answers, but so slowly that a hook cannot wait for it. Look at what keeps it busy, or at the network";
@@ -18,7 +14,7 @@ const SLOW: &str = "the store answers, but so slowly that a hook cannot wait for
 impl Guard<'_> {
     /// Whether the store did not answer a short while ago.
     pub(super) fn is_asleep(&self) -> bool {
-        let (now, later) = (self.env.now, self.env.now.plus_millis(STORE_ASLEEP_MS_MAX));
+        let (now, later) = (self.env.now, self.env.now.plus_millis(STORE_ASLEEP_MS));
         // A time further off was written under another clock.
         self.cache.store_asleep_until.is_some_and(|until| now < until && until <= later)
     }
@@ -81,11 +77,7 @@ impl Guard<'_> {
     }
 
     fn leave_store(&mut self) {
-        let mut chance = DefaultHasher::new();
-        (&self.call.session, self.env.now.0).hash(&mut chance);
-        let spread = (STORE_ASLEEP_MS_MAX - STORE_ASLEEP_MS).cast_unsigned();
-        let ms = STORE_ASLEEP_MS.saturating_add_unsigned(chance.finish() % (spread + 1));
-        self.cache.store_asleep_until = Some(self.env.now.plus_millis(ms));
+        self.cache.store_asleep_until = Some(self.env.now.plus_millis(STORE_ASLEEP_MS));
     }
 
     /// Opens the store anew when it is used next.

@@ -161,13 +161,6 @@ impl Home {
         std::fs::write(self.path("config/fusebox/config.toml"), toml).unwrap();
     }
 
-    /// Until when hooks of `session` do not ask a store that did not answer, in milliseconds since 1970.
-    pub fn asleep_until(&self, session: &str) -> i64 {
-        let file = self.path("cache").join(format!("guardrails-{session}.json"));
-        let cache: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-        cache["store_asleep_until"].as_i64().unwrap_or_else(|| panic!("{cache}"))
-    }
-
     /// Lets the time be over in which hooks of `session` do not ask a store that did not answer.
     pub fn wake_store(&self, session: &str) {
         let file = self.path("cache").join(format!("guardrails-{session}.json"));

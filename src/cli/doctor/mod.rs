@@ -112,11 +112,13 @@ pub fn run(args: &DoctorArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 /// Columns that stand before a text.
 const INDENTATION: usize = 16;
 
-/// Lines of a text as wide as the terminal lets them be; one where it goes elsewhere. Words stay whole: commands, paths and
-/// addresses are to be copied.
+/// Columns where there is no terminal.
+const WIDTH: usize = 80;
+
+/// Lines of a text as wide as the terminal lets them be. Words stay whole: commands, paths and addresses are to be copied.
 fn wrapped(text: &str, less: usize) -> Vec<Cow<'_, str>> {
     let columns = terminal_size::terminal_size_of(std::io::stdout())
-        .map_or(usize::MAX, |(columns, _)| usize::from(columns.0));
+        .map_or(WIDTH, |(columns, _)| usize::from(columns.0));
     let width = columns.saturating_sub(INDENTATION + less).max(40);
     let options = textwrap::Options::new(width).word_splitter(textwrap::WordSplitter::NoHyphenation);
     textwrap::wrap(text, options.break_words(false))

@@ -179,7 +179,7 @@ fn while_the_store_is_out_of_reach_the_count_goes_on() {
     fs::remove_file(home.path("state")).expect("out of the way");
     fs::rename(home.path("away"), home.path("state")).expect("back");
     assert!(!home.meter().stored, "for a while it is not asked again");
-    home.now = home.now.plus_millis(10_000);
+    home.now = home.now.plus_millis(5000);
     assert_eq!(home.used(), 45);
     assert_eq!(home.total().requests, 3);
 }
@@ -317,6 +317,6 @@ fn what_is_read_in_slices_counts_whole_while_the_store_is_out_of_reach() {
     let metered = Guard::new(&env, home.call()).meter(&metering);
     assert_eq!((metered.stored, metered.states[0].used), (false, 200 * 15));
     fs::remove_file(home.path("state")).expect("out of the way");
-    home.now = home.now.plus_millis(10_000);
+    home.now = home.now.plus_millis(5000);
     assert_eq!(home.used(), 200 * 15);
 }

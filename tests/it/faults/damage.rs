@@ -159,7 +159,7 @@ impl World {
     /// Some seconds go by.
     pub fn pass(&mut self) {
         for machine in 0..self.machines() {
-            let by = self.random.within(8_000, 60_000).cast_signed();
+            let by = self.random.within(6_000, 60_000).cast_signed();
             self.jump(machine, by);
         }
     }

@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use fusebox::app::guard::{Call, Guard};
-use fusebox::app::meter::Metering;
 use redis::Value;
 use serde_json::json;
 
@@ -250,24 +248,6 @@ fn asked_again_after_a_while() {
         respond(&home, "s", 4..=4);
         assert_eq!(proxy.take().connections > 0, asks, "after {after_ms} ms");
     }
-}
-
-/// Those that a busy server turned away together, at the same moment, do not come back together.
-#[test]
-fn each_session_asks_again_in_its_own_time() {
-    let home = home_at("unix:///nowhere/redis.socket");
-    let env = home.env();
-    let times = (0..24).map(|n| {
-        let session = format!("s{n}");
-        let call =
-            Call { session: session.clone(), transcript: Some(home.transcript(&session)), ..Call::default() };
-        assert!(!Guard::new(&env, call).meter(&Metering::of_caller(true)).stored);
-        home.asleep_until(&session) - env.now.0
-    });
-    let times: Vec<i64> = times.collect();
-    assert!(times.iter().all(|ms| (5_000..=7_500).contains(ms)), "{times:?}");
-    // By chance alone they lie so close once in 10^15 runs.
-    assert!(times.iter().max().unwrap() - times.iter().min().unwrap() > 500, "{times:?}");
 }
 
 #[test]
