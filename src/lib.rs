@@ -6,6 +6,7 @@
 //! Start reading at [`hook::run`], which follows one event from standard input to its answer, and at
 //! [`domain::verdict`], the one place that decides.
 
+pub mod agents;
 pub mod app;
 pub mod cli;
 pub mod config;

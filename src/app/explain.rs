@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::guard::Guard;
-use super::operate::Refusal;
+use super::backfill;
 use super::report::BudgetStatus;
-use super::{admit, rebuild};
+use super::store_access::{self, StoreAccess};
+use crate::agents::event::call_id;
 use crate::domain::event::{Reason, What};
 use crate::domain::time::Timestamp;
 use crate::env::Env;
@@ -46,13 +46,11 @@ pub struct Explanation {
 /// The store cannot be read.
 pub fn call(
     env: &Env,
-    guard: &mut Guard,
+    store: &mut StoreAccess,
     rows: &[SessionRow],
     id: &str,
-) -> Result<Option<Explanation>, Refusal> {
-    let noted = guard.notes.len();
-    let events = guard.with_store(|store| store.events(None, Some(tool_hash(id))));
-    let Some(events) = events else { return Err(Refusal::Store(guard.notes[noted..].join("; "))) };
+) -> store_access::Result<Option<Explanation>> {
+    let events = store.call(|store| store.events(None, Some(tool_hash(id))))?;
     let denied = events.into_iter().rev().find_map(|event| match event.what {
         What::CallDenied(denial) => Some((event.session, event.agent, event.at, denial)),
         _ => None,
@@ -92,19 +90,17 @@ fn explain(
     made: &Made,
     decision: &'static str,
     reason: Option<Reason>,
-) -> Result<Explanation, Refusal> {
-    let (mut guard, _) = rebuild::read_on(env, made.session, u64::MAX);
-    let session = guard.session();
-    let watches = guard.watches(&session);
-    let states = guard.with_store(|store| store.states_before(&watches, made.at));
-    let circuits = guard.with_store(|store| store.circuits(Some(&session.id)));
-    let (Some(states), Some(circuits)) = (states, circuits) else {
-        return Err(Refusal::Store(guard.notes.join("; ")));
-    };
+) -> store_access::Result<Explanation> {
+    let (mut ctx, _) = backfill::read_on(env, made.session, u64::MAX);
+    let session = ctx.session();
+    let watches = ctx.watches(&session);
+    let (states, circuits) = ctx
+        .store
+        .call(|store| Ok((store.states_before(&watches, made.at)?, store.circuits(Some(&session.id))?)))?;
     let breaker = circuits.into_iter().find(|row| row.agent == made.agent).map(|row| row.breaker);
     let iteration = breaker.and_then(|breaker| {
         let calls = breaker.history.calls();
-        let place = calls.iter().position(|call| call.id == admit::call_id(id))?;
+        let place = calls.iter().position(|call| call.id == call_id(id))?;
         breaker.iterations.checked_sub((calls.len() - 1 - place) as u64)
     });
     Ok(Explanation {
@@ -117,6 +113,6 @@ fn explain(
         reason,
         budgets: states.iter().map(BudgetStatus::of).collect(),
         iteration,
-        max_iterations: guard.config.breaker.limits.get("iterations"),
+        max_iterations: ctx.config.breaker.limits.get("iterations"),
     })
 }

@@ -1,26 +1,31 @@
-//! What Fusebox does, from the outside world's values to decisions: meter, admit, brief, operate, report.
+//! What Fusebox does, from the outside world's values to decisions.
+//!
+//! [`handlers`] handles a hook's event. [`session`], [`transcript_reader`], [`record`] and [`store_access`] are the steps of
+//! that; [`operate`], [`report`], [`explain`], [`resync`] and [`recount`] are what commands do.
 
-pub mod admit;
-pub mod ahead;
 pub mod ancestry;
-mod asking;
-pub mod attendance;
+pub mod backfill;
 pub mod brief;
 pub mod explain;
-pub mod guard;
+pub mod handlers;
+pub mod human_check;
 pub mod installation;
-pub mod look;
-pub mod meter;
-pub mod opening;
+mod offline;
+pub mod open_store;
 pub mod operate;
 pub mod operation_ledger;
 pub mod operator;
+mod presence;
 pub mod project;
-pub mod prompt_command;
-pub mod protect;
-pub mod rebuild;
+mod protect;
+pub mod record;
 pub mod recount;
+pub mod recovery;
 pub mod report;
 pub mod resync;
+pub mod session;
+pub mod session_files;
+pub mod store_access;
 pub mod store_status;
-pub mod throttle;
+mod throttle;
+pub mod transcript_reader;

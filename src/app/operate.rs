@@ -1,14 +1,16 @@
 //! What a person decides: extend, reset, delete.
 
-use super::guard::Guard;
 use super::operation_ledger::OperationLedger;
+use super::store_access::{StoreAccess, Unavailable};
 use super::{brief, operator};
+use crate::config::Config;
 use crate::domain::breaker::circuit::Trip;
 use crate::domain::budget::{Budget, BudgetState, Scope, Status, Unit};
 use crate::domain::event::CircuitDecision;
 use crate::domain::message::MessageKey;
 use crate::domain::operation::{Decision, Operation};
 use crate::domain::time::Timestamp;
+use crate::env::Env;
 use crate::store::session_cache::CacheFile;
 use crate::store::{Watch, redis};
 
@@ -92,8 +94,8 @@ pub enum Refusal {
     #[error("{0}")]
     Denied(String),
     /// The store could not do it.
-    #[error("{0}")]
-    Store(String),
+    #[error(transparent)]
+    Store(#[from] Unavailable),
 }
 
 /// A decision to carry out.
@@ -152,6 +154,8 @@ pub struct Done {
     pub before: Option<BudgetState>,
     /// The budget after; `None` when it is deleted.
     pub after: Option<BudgetState>,
+    /// What did not work out, although the decision is recorded.
+    pub warnings: Vec<String>,
 }
 
 impl Done {
@@ -182,155 +186,137 @@ pub struct Decided {
     pub trip: Option<Trip>,
 }
 
-impl Guard<'_> {
-    /// A person (`by`) decides about the breakers of a session: of one agent, or of all that are open.
-    ///
-    /// # Errors
-    /// None is open (to acknowledge), there is no reason, or the store cannot be written.
-    pub fn decide_circuit(
-        &mut self,
-        session: &str,
-        agent: Option<&str>,
-        decision: CircuitDecision,
-        reason: &str,
-    ) -> Result<Vec<Decided>, Refusal> {
-        let reason = reason.trim();
-        if reason.is_empty() {
-            return Err(Refusal::NoReason);
-        }
-        let (noted, now, by) = (self.notes.len(), self.env.now, self.env.user());
-        let done =
-            self.with_store(|store| store.decide_circuit(session, agent, decision, (&by, reason), now));
-        let done = done.ok_or_else(|| Refusal::Store(self.notes[noted..].join("; ")))?;
-        if done.is_empty() {
-            let of = agent.map_or_else(String::new, |agent| match agent {
-                "" => " for the main agent".to_owned(),
-                agent => format!(" for agent {agent}"),
-            });
-            return Err(Refusal::NotOpen { session: session.to_owned(), of });
-        }
-        Ok(done.into_iter().map(|(agent, trip)| Decided { agent, trip }).collect())
+/// A person (`by`) decides about the breakers of a session: of one agent, or of all that are open.
+///
+/// # Errors
+/// None is open (to acknowledge), there is no reason, or the store cannot be written.
+pub fn decide_circuit(
+    env: &Env,
+    store: &mut StoreAccess,
+    session: &str,
+    agent: Option<&str>,
+    decision: CircuitDecision,
+    reason: &str,
+) -> Result<Vec<Decided>, Refusal> {
+    let reason = reason.trim();
+    if reason.is_empty() {
+        return Err(Refusal::NoReason);
     }
+    let (now, by) = (env.now, env.user());
+    let done = store.call(|store| store.decide_circuit(session, agent, decision, (&by, reason), now))?;
+    if done.is_empty() {
+        let of = agent.map_or_else(String::new, |agent| match agent {
+            "" => " for the main agent".to_owned(),
+            agent => format!(" for agent {agent}"),
+        });
+        return Err(Refusal::NotOpen { session: session.to_owned(), of });
+    }
+    Ok(done.into_iter().map(|(agent, trip)| Decided { agent, trip }).collect())
+}
 
-    /// Carries out a decision about a budget of this guard's configuration.
-    ///
-    /// # Errors
-    /// Says what stands in the way; nothing was changed.
-    pub fn operate(&mut self, request: &Request) -> Result<Done, Refusal> {
-        let budget = find(&self.config.budgets, &request.budget)?.clone();
-        if request.reason.trim().is_empty() {
-            return Err(Refusal::NoReason);
+/// Carries out a decision about a budget of this configuration.
+///
+/// # Errors
+/// Says what stands in the way; nothing was changed.
+pub fn operate(
+    env: &Env,
+    config: &Config,
+    store: &mut StoreAccess,
+    request: &Request,
+) -> Result<Done, Refusal> {
+    let budget = find(&config.budgets, &request.budget)?.clone();
+    if request.reason.trim().is_empty() {
+        return Err(Refusal::NoReason);
+    }
+    if !wildmatch::WildMatch::new(&budget.matches).matches(&request.value) || request.value.is_empty() {
+        let Budget { name, scope, matches, .. } = budget;
+        return Err(Refusal::NotCounted { name, scope: scope.name(), value: request.value.clone(), matches });
+    }
+    let watch = Watch { budget: budget.clone(), value: request.value.clone() };
+    let now = env.now;
+    let before = state(store, &watch, now)?;
+    let decision = match request.what {
+        What::Extend { amount, unit } => {
+            let state = before.as_ref().ok_or_else(|| Refusal::Deleted(budget.name.clone()))?;
+            allow_extension(state, amount, unit)?;
+            Decision::Extend { amount }
         }
-        if !wildmatch::WildMatch::new(&budget.matches).matches(&request.value) || request.value.is_empty() {
-            let Budget { name, scope, matches, .. } = budget;
-            return Err(Refusal::NotCounted {
-                name,
-                scope: scope.name(),
-                value: request.value.clone(),
-                matches,
-            });
+        What::Reset => Decision::Reset { baseline: now },
+        What::Delete => Decision::Delete,
+    };
+    let window = budget.window.at(now);
+    let at = moment(store, request, now)?;
+    let operation = Operation { at, ..record_of(request, decision, window.start, now) };
+    let around = before.clone().unwrap_or_else(|| BudgetState::fresh(&budget, &request.value, window));
+    let after = match store.call(|store| store.operate(&operation, &around)) {
+        Ok(after) => after,
+        Err(error) if error.is_denied() => {
+            // A user that may not decide can still record: hooks need not wait for the store.
+            store.wake();
+            return Err(Refusal::Denied(operator::refusal(config, &request.command(&budget))));
         }
-        let watch = Watch { budget: budget.clone(), value: request.value.clone() };
-        let before = self.state(&watch)?;
-        let now = self.env.now;
-        let decision = match request.what {
-            What::Extend { amount, unit } => {
-                let state = before.as_ref().ok_or_else(|| Refusal::Deleted(budget.name.clone()))?;
-                allow_extension(state, amount, unit)?;
-                Decision::Extend { amount }
-            }
-            What::Reset => Decision::Reset { baseline: now },
-            What::Delete => Decision::Delete,
-        };
-        let window = budget.window.at(now);
-        let at = self.moment(request);
-        let operation = Operation { at, ..self.record_of(request, decision, window.start, now) };
-        let around = before.clone().unwrap_or_else(|| BudgetState::fresh(&budget, &request.value, window));
-        let noted = self.notes.len();
-        let Some(after) = self.with_store(|store| store.operate(&operation, &around)) else {
-            if self.denied {
-                // Who may not decide can still record: hooks need not wait for the store.
-                self.cache.store_asleep_until = None;
-                return Err(Refusal::Denied(operator::refusal(&self.config, &request.command(&budget))));
-            }
-            return Err(Refusal::Store(self.notes[noted..].join("; ")));
-        };
-        self.write_down(&budget, &operation);
-        // What the sessions' caches say was true before: their next hooks ask the store.
-        for cache in CacheFile::all(&self.env.cache_dir()) {
-            let (_, _, written) = cache.update(|cache| cache.written = Timestamp::default());
-            self.notes.extend(written.err().map(|e| e.to_string()));
-        }
-        Ok(Done { operation, before, after })
+        Err(error) => return Err(error.into()),
+    };
+    let mut warnings = Vec::new();
+    // Into this machine's ledger, from which a store that loses the decision is told again.
+    if let Some(dir) = env.state_dir()
+        && let Err(error) = OperationLedger::of(&dir, config).append(&budget, &operation)
+    {
+        warnings.push(format!("the decision is recorded, but not in this machine's ledger: {error}"));
     }
+    // What the sessions' caches say was true before: their next hooks ask the store.
+    for file in CacheFile::all(&env.cache_dir()) {
+        let mut cache = file.lock();
+        cache.written = Timestamp::default();
+        warnings.extend(cache.save().1.err().map(|error| format!("session cache: {error}")));
+    }
+    Ok(Done { operation, before, after, warnings })
+}
 
-    /// The moment of a decision: now, and after those of before, whatever the clocks of other machines say. Told again,
-    /// they count in this order.
-    fn moment(&mut self, request: &Request) -> Timestamp {
-        let before = self.with_store(|store| store.operations(Some(&request.budget))).unwrap_or_default();
-        let is_of_value = |operation: &&Operation| self.is_of(&operation.value, &request.value);
-        let last = before.iter().filter(is_of_value).map(|operation| operation.at).max();
-        last.map_or(self.env.now, |last| self.env.now.max(last.plus_millis(1)))
-    }
+/// The moment of a decision: now, and after those of before, whatever the clocks of other machines say. Told again, they
+/// count in this order.
+fn moment(store: &mut StoreAccess, request: &Request, now: Timestamp) -> Result<Timestamp, Refusal> {
+    let before = store.call(|store| store.operations(Some(&request.budget)))?;
+    // A shared store knows projects by their hashes.
+    let is_shared = store.is_shared();
+    let is_of_value = |operation: &&Operation| {
+        operation.value == request.value
+            || (is_shared && operation.value == redis::shared_value(Scope::Project, &request.value))
+    };
+    let last = before.iter().filter(is_of_value).map(|operation| operation.at).max();
+    Ok(last.map_or(now, |last| now.max(last.plus_millis(1))))
+}
 
-    /// Whether a value that the store knows is this one: a shared store knows projects by their hashes.
-    fn is_of(&self, known: &str, value: &str) -> bool {
-        known == value || (self.config.redis.is_some() && known == redis::shared_value(Scope::Project, value))
+fn record_of(request: &Request, decision: Decision, window_start: Timestamp, now: Timestamp) -> Operation {
+    let (at, pid) = (now.0.to_string(), std::process::id().to_string());
+    let once = [request.once.as_str(), &at, &pid];
+    // With a token of its own a request is the same one whenever it is asked for.
+    let once = if request.once.is_empty() { &once[..] } else { &once[..1] };
+    let named = [decision.name(), &request.budget, &request.value];
+    let id = format!("{:?}", MessageKey::of(&[&named, once].concat()));
+    Operation {
+        id,
+        decision,
+        budget: request.budget.clone(),
+        value: request.value.clone(),
+        window_start,
+        reason: request.reason.trim().to_owned(),
+        actor: request.actor.clone(),
+        at: now,
     }
+}
 
-    /// Writes a decision into this machine's ledger, from which a store that loses it is told again.
-    fn write_down(&mut self, budget: &Budget, operation: &Operation) {
-        let Some(dir) = self.env.state_dir() else { return };
-        if let Err(error) = OperationLedger::of(&dir, &self.config).append(budget, operation) {
-            self.notes.push(format!("the decision is recorded, but not in this machine's ledger: {error}"));
-        }
-    }
-
-    fn record_of(
-        &self,
-        request: &Request,
-        decision: Decision,
-        window_start: Timestamp,
-        now: Timestamp,
-    ) -> Operation {
-        let (at, pid) = (now.0.to_string(), std::process::id().to_string());
-        let once = [request.once.as_str(), &at, &pid];
-        // With a token of its own a request is the same one whenever it is asked for.
-        let once = if request.once.is_empty() { &once[..] } else { &once[..1] };
-        let named = [decision.name(), &request.budget, &request.value];
-        let id = format!("{:?}", MessageKey::of(&[&named, once].concat()));
-        Operation {
-            id,
-            decision,
-            budget: request.budget.clone(),
-            value: request.value.clone(),
-            window_start,
-            reason: request.reason.trim().to_owned(),
-            actor: request.actor.clone(),
-            at: now,
-        }
-    }
-
-    /// Where one budget stands; `None` when it was deleted for this value.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn state(&mut self, watch: &Watch) -> Result<Option<BudgetState>, Refusal> {
-        let (watches, now) = ([watch.clone()], self.env.now);
-        let noted = self.notes.len();
-        let states = self.with_store(|store| store.states(&watches, now));
-        states.map(|mut s| s.pop()).ok_or_else(|| Refusal::Store(self.notes[noted..].join("; ")))
-    }
-
-    /// The values that a budget of `scope` has, for lists: live sessions, or who was charged since `since`.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn values(&mut self, scope: Scope, since: Timestamp) -> Result<Vec<String>, Refusal> {
-        let noted = self.notes.len();
-        let values = self.with_store(|store| store.values(scope, since));
-        values.ok_or_else(|| Refusal::Store(self.notes[noted..].join("; ")))
-    }
+/// Where one budget stands; `None` when it was deleted for this value.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn state(
+    store: &mut StoreAccess,
+    watch: &Watch,
+    now: Timestamp,
+) -> Result<Option<BudgetState>, Unavailable> {
+    let watches = std::slice::from_ref(watch);
+    Ok(store.call(|store| store.states(watches, now))?.pop())
 }
 
 fn allow_extension(state: &BudgetState, amount: u64, unit: Option<Unit>) -> Result<(), Refusal> {

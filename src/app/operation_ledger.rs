@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::open_store;
 use crate::config::Config;
 use crate::domain::budget::{Budget, BudgetState};
 use crate::domain::operation::Operation;
@@ -54,7 +55,7 @@ pub struct OperationLedger {
 impl OperationLedger {
     /// The ledger in `state_dir`, as far as it concerns the store that the configuration names.
     pub fn of(state_dir: &Path, config: &Config) -> Self {
-        let tenant = config.redis.is_some().then(|| config.tenant.clone());
+        let tenant = open_store::is_shared(config).then(|| config.tenant.clone());
         Self { path: state_dir.join(FILE), tenant }
     }
 

@@ -1,6 +1,6 @@
 //! The operator of a shared store: who may decide where the hooks' user may only record.
 
-use super::guard::Guard;
+use super::session::SessionContext;
 use crate::config::{Config, DEFAULT_TENANT};
 use crate::store::redis::acl::{OPERATOR, is_same_server, with_user};
 
@@ -28,15 +28,13 @@ pub fn refusal(config: &Config, denied: &str) -> String {
     format!("this user of Redis may record, but not decide. Whoever may decide runs in a terminal: {command}")
 }
 
-impl Guard<'_> {
-    /// Asks the store as `own` says from now on, where that is the same store and somebody else logs in: hooks of a session
-    /// may only record in it, and whoever decides about the session may be an operator.
-    pub fn log_in_as(&mut self, own: &Config) {
-        let (Some(of_session), Some(mine)) = (&self.config.redis, &own.redis) else { return };
-        let is_same = self.config.tenant == own.tenant && is_same_server(&of_session.url, &mine.url);
-        if is_same && of_session != mine {
-            self.config.redis = Some(mine.clone());
-            self.close_store();
-        }
+/// Asks a session's store under the login of `own` from now on, where both name the same store: hooks of a session may only
+/// record in it, and whoever decides about the session may be an operator.
+pub fn log_in(ctx: &mut SessionContext, own: &Config) {
+    let (Some(of_session), Some(mine)) = (&ctx.config.redis, &own.redis) else { return };
+    let is_same = ctx.config.tenant == own.tenant && is_same_server(&of_session.url, &mine.url);
+    if is_same && of_session != mine {
+        ctx.config.redis = Some(mine.clone());
+        ctx.store.log_in(&ctx.config);
     }
 }

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::guard::Guard;
+use super::session::SessionContext;
 use crate::domain::protection::place::Place;
 use crate::domain::protection::{self, Finding, Kind, Reach, Reason, Surroundings, Touch, has_marker};
 use crate::env;
@@ -51,70 +51,68 @@ struct FileInput {
     file_path: String,
 }
 
-impl Guard<'_> {
-    /// What stands against a call of `tool` with `input` (JSON), because it would change what guards the agent.
-    pub fn protects(&self, tool: &str, input: &str) -> Option<Reason> {
-        if !self.config.enabled || QUIET.contains(&tool) {
-            return None;
-        }
-        let home = self.env.home().unwrap_or_else(|| "/".into());
-        let cwd = self.call.cwd.as_deref().unwrap_or(&self.env.cwd);
-        let (home, cwd) = (home.to_string_lossy(), cwd.to_string_lossy());
-        let at = Surroundings { vars: &self.env.vars, home: &home, cwd: &cwd };
-        // What may say that something is ours: not all that a file is filled with.
-        let (found, said) = match tool {
-            "Bash" => {
-                let command = serde_json::from_str::<ShellInput>(input).ok()?.command;
-                (protection::of_shell(&command, at), command)
-            }
-            "Write" | "Edit" | "MultiEdit" | "NotebookEdit" => {
-                let path = serde_json::from_str::<FileInput>(input).ok()?.file_path;
-                (protection::of_file(&path, input, at), path)
-            }
-            _ if protection::is_named(input) => (of_other(tool, input, at), input.to_owned()),
-            _ => return None,
-        };
-        if found.is_empty() {
-            return None;
-        }
-        let named = protection::is_named(&said);
-        let mut eyes = Eyes { guard: self, named, places: None, real: None };
-        found.iter().find_map(|finding| eyes.reason(finding))
+/// What stands against a call of `tool` with `input` (JSON), because it would change what guards the agent.
+pub fn protects(ctx: &SessionContext, tool: &str, input: &str) -> Option<Reason> {
+    if !ctx.config.enabled || QUIET.contains(&tool) {
+        return None;
     }
+    let home = ctx.env.home().unwrap_or_else(|| "/".into());
+    let cwd = ctx.source.cwd.as_deref().unwrap_or(&ctx.env.cwd);
+    let (home, cwd) = (home.to_string_lossy(), cwd.to_string_lossy());
+    let at = Surroundings { vars: &ctx.env.vars, home: &home, cwd: &cwd };
+    // What may say that something is ours: not all that a file is filled with.
+    let (found, said) = match tool {
+        "Bash" => {
+            let command = serde_json::from_str::<ShellInput>(input).ok()?.command;
+            (protection::of_shell(&command, at), command)
+        }
+        "Write" | "Edit" | "MultiEdit" | "NotebookEdit" => {
+            let path = serde_json::from_str::<FileInput>(input).ok()?.file_path;
+            (protection::of_file(&path, input, at), path)
+        }
+        _ if protection::is_named(input) => (of_other(tool, input, at), input.to_owned()),
+        _ => return None,
+    };
+    if found.is_empty() {
+        return None;
+    }
+    let named = protection::is_named(&said);
+    let mut eyes = Eyes { ctx, named, places: None, real: None };
+    found.iter().find_map(|finding| eyes.reason(finding))
+}
 
-    /// Everything that is protected here.
-    fn protected(&self) -> Vec<Place> {
-        let own = self.env;
-        let cwd = self.call.cwd.as_deref().unwrap_or(&own.cwd);
-        let text = |path: PathBuf| own.cwd.join(path).to_string_lossy().into_owned();
-        let folder = |path: PathBuf, kind| Place::folder(text(path), kind);
-        let file = |path: PathBuf, kind| Place::file(text(path), kind);
-        let (config, settings) = (Kind::Configuration, Kind::Registration);
-        let mut places = vec![
-            folder(own.cache_dir(), Kind::Cache),
-            folder("/etc/fusebox".into(), config),
-            folder("/etc/claude-code".into(), settings),
-        ];
-        places.extend(own.state_dir().map(|dir| folder(dir, Kind::State)));
-        places.extend(own.user_config().map(|path| file(path, config)));
-        places.extend(own.claude_dir().map(|dir| file(dir.join("settings.json"), settings)));
-        if let Some(home) = own.home() {
-            // Where a terminal, or a client with fewer variables, looks.
-            places.push(folder(home.join(".local/state/fusebox"), Kind::State));
-            places.push(folder(home.join(".config/fusebox"), config));
-            places.push(file(home.join(".claude/settings.json"), settings));
-        }
-        let project = own.project_dir(cwd);
-        for dir in [project.as_path(), cwd] {
-            places.push(file(dir.join(".claude/fusebox.toml"), config));
-            places.push(file(dir.join(".claude/settings.json"), settings));
-            places.push(file(dir.join(".claude/settings.local.json"), settings));
-        }
-        if let Some(bin) = env::program_dir() {
-            places.extend(EXECUTABLES.map(|name| file(bin.join(name), Kind::Executable)));
-        }
-        places
+/// Everything that is protected here.
+fn protected(ctx: &SessionContext) -> Vec<Place> {
+    let own = ctx.env;
+    let cwd = ctx.source.cwd.as_deref().unwrap_or(&own.cwd);
+    let text = |path: PathBuf| own.cwd.join(path).to_string_lossy().into_owned();
+    let folder = |path: PathBuf, kind| Place::folder(text(path), kind);
+    let file = |path: PathBuf, kind| Place::file(text(path), kind);
+    let (config, settings) = (Kind::Configuration, Kind::Registration);
+    let mut places = vec![
+        folder(own.cache_dir(), Kind::Cache),
+        folder("/etc/fusebox".into(), config),
+        folder("/etc/claude-code".into(), settings),
+    ];
+    places.extend(own.state_dir().map(|dir| folder(dir, Kind::State)));
+    places.extend(own.user_config().map(|path| file(path, config)));
+    places.extend(own.claude_dir().map(|dir| file(dir.join("settings.json"), settings)));
+    if let Some(home) = own.home() {
+        // Where a terminal, or a client with fewer variables, looks.
+        places.push(folder(home.join(".local/state/fusebox"), Kind::State));
+        places.push(folder(home.join(".config/fusebox"), config));
+        places.push(file(home.join(".claude/settings.json"), settings));
     }
+    let project = own.project_dir(cwd);
+    for dir in [project.as_path(), cwd] {
+        places.push(file(dir.join(".claude/fusebox.toml"), config));
+        places.push(file(dir.join(".claude/settings.json"), settings));
+        places.push(file(dir.join(".claude/settings.local.json"), settings));
+    }
+    if let Some(bin) = env::program_dir() {
+        places.extend(EXECUTABLES.map(|name| file(bin.join(name), Kind::Executable)));
+    }
+    places
 }
 
 /// Tools of servers, and tools that came later: what their input calls a command, or a path.
@@ -139,7 +137,7 @@ fn of_other(tool: &str, input: &str, at: Surroundings) -> Vec<Finding> {
 
 /// Who looks where paths lead, and as seldom as can be.
 struct Eyes<'g, 'e> {
-    guard: &'g Guard<'e>,
+    ctx: &'g SessionContext<'e>,
     /// Whether the call names anything that sounds like ours.
     named: bool,
     places: Option<Vec<Place>>,
@@ -202,7 +200,7 @@ impl Eyes<'_, '_> {
     }
 
     fn places(&mut self) -> &[Place] {
-        self.places.get_or_insert_with(|| self.guard.protected())
+        self.places.get_or_insert_with(|| protected(self.ctx))
     }
 
     fn real(&mut self) -> &[Place] {

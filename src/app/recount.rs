@@ -5,19 +5,16 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::ancestry;
-use super::guard::Guard;
-use super::look::Reach;
-use super::meter::Metering;
-use super::opening;
-use super::operate::Refusal;
-use super::{rebuild, report};
+use super::record::{self, RecordPlan};
+use super::session::SessionContext;
+use super::store_access::{Result, StoreAccess};
+use super::{ancestry, backfill, report, session_files};
 use crate::config::Config;
 use crate::domain::budget::Scope;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 use crate::env::Env;
-use crate::store::{Session, SessionRow, SessionTotal, Store, Watch};
+use crate::store::{Session, SessionRow, SessionTotal, Watch};
 use crate::transcript::files;
 
 /// Bytes of transcripts that are read at most, those written last first.
@@ -65,20 +62,20 @@ pub struct Difference {
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn recount(guard: &mut Guard) -> Result<Recount, Refusal> {
-    let rows = ask(guard, |store| store.sessions())?;
-    let (chosen, left_out) = here(guard.env, &rows);
+pub fn recount(env: &Env, config: &Config, store: &mut StoreAccess) -> Result<Recount> {
+    let rows = store.call(|store| store.sessions())?;
+    let (chosen, left_out) = here(env, &rows);
     let mut found = Recount { left_out, ..Recount::default() };
-    let Ok(scratch) = Scratch::new(guard.env) else { return Ok(found) };
+    let Ok(scratch) = Scratch::new(env) else { return Ok(found) };
     let parents: BTreeSet<&str> = rows.iter().filter_map(|row| row.session.parent.as_deref()).collect();
     // All first: what a fork counts depends on what the others hold.
     let read: Vec<&(SessionRow, SessionRow)> = chosen.iter().filter(|(_, row)| scratch.read(row)).collect();
-    let Ok(mut beside) = scratch.store() else { return Ok(found) };
+    let mut beside = StoreAccess::for_command(&scratch.env, &scratch.config);
     for (known, row) in read {
         let id = &row.session.id;
-        let Ok(Some(counted)) = beside.session_total(id) else { continue };
-        rebuild::read_on(guard.env, row, u64::MAX);
-        let Some(stored) = ask(guard, |store| store.session_total(id))? else { continue };
+        let Ok(Some(counted)) = beside.call(|store| store.session_total(id)) else { continue };
+        backfill::read_on(env, row, u64::MAX);
+        let Some(stored) = store.call(|store| store.session_total(id))? else { continue };
         found.sessions += 1;
         let what = || format!("session {id}");
         found.less.extend(difference(
@@ -88,15 +85,15 @@ pub fn recount(guard: &mut Guard) -> Result<Recount, Refusal> {
             Amount::saturating_minus(counted.amount, stored.amount),
         ));
         // A live one goes on meanwhile; a parent bears what its children bring; estimates need not stand in transcripts.
-        let is_settled = !ancestry::is_live(known, guard.env.now) && !parents.contains(id.as_str());
+        let is_settled = !ancestry::is_live(known, env.now) && !parents.contains(id.as_str());
         if is_settled && stored.estimated_messages == counted.estimated_messages {
             let more = Amount::saturating_minus(stored.amount, counted.amount);
             found.more.extend(difference(what(), &stored, &counted, more));
         }
     }
     let ids: BTreeSet<&str> = chosen.iter().map(|(_, row)| row.session.id.as_str()).collect();
-    for watch in watches(guard, &rows, |id| ids.contains(id))? {
-        found.counters.extend(of_counter(guard, &watch)?);
+    for watch in watches(config, store, &rows, |id| ids.contains(id), env.now)? {
+        found.counters.extend(of_counter(store, &watch, env.now)?);
     }
     Ok(found)
 }
@@ -106,11 +103,13 @@ pub fn recount(guard: &mut Guard) -> Result<Recount, Refusal> {
 /// # Errors
 /// The store cannot be read.
 pub fn watches(
-    guard: &mut Guard,
+    config: &Config,
+    store: &mut StoreAccess,
     rows: &[SessionRow],
     is_meant: impl Fn(&str) -> bool,
-) -> Result<Vec<Watch>, Refusal> {
-    let states = report::budgets(guard, rows, true)?;
+    now: Timestamp,
+) -> Result<Vec<Watch>> {
+    let states = report::budgets(config, store, rows, true, now)?;
     let is_meant = |watch: &Watch| match watch.budget.scope {
         Scope::Session => is_meant(&watch.value),
         _ => rows.len() <= MOST_SESSIONS,
@@ -119,21 +118,13 @@ pub fn watches(
     Ok(all.filter(is_meant).collect())
 }
 
-fn ask<T>(
-    guard: &mut Guard,
-    work: impl FnOnce(&mut dyn Store) -> crate::store::Result<T>,
-) -> Result<T, Refusal> {
-    let noted = guard.notes.len();
-    guard.with_store(work).ok_or_else(|| Refusal::Store(guard.notes[noted..].join("; ")))
-}
-
 /// The sessions that the store knows and whose transcripts are here: as the store says, and as this machine does. And how
 /// many more there are.
 fn here(env: &Env, rows: &[SessionRow]) -> (Vec<(SessionRow, SessionRow)>, usize) {
-    let transcripts = rebuild::transcripts(env);
+    let transcripts = session_files::transcripts(env);
     let of = |row: &SessionRow| {
         let transcript = transcripts.get(&row.session.id).filter(|path| path.is_file())?;
-        Some((row.clone(), rebuild::row_of(env, &row.session.id, transcript), size(transcript)))
+        Some((row.clone(), session_files::row_of(env, &row.session.id, transcript), size(transcript)))
     };
     let mut all: Vec<_> = rows.iter().filter_map(of).collect();
     all.sort_by_key(|(_, row, _)| std::cmp::Reverse(row.last_seen));
@@ -163,15 +154,14 @@ fn difference(what: String, stored: &SessionTotal, counted: &SessionTotal, by: A
 }
 
 /// A budget's counter, where it is not the sum of its messages.
-fn of_counter(guard: &mut Guard, watch: &Watch) -> Result<Option<Difference>, Refusal> {
-    let now = guard.env.now;
+fn of_counter(store: &mut StoreAccess, watch: &Watch, now: Timestamp) -> Result<Option<Difference>> {
     let end = watch.budget.window.at(now).end.unwrap_or(now.plus_millis(LIFETIME_MS));
     let moment = Timestamp(end.0 - 1);
     let watches = std::slice::from_ref(watch);
     let mut last = None;
     for _ in 0..LOOKS {
-        let kept = ask(guard, |store| store.states(watches, now))?.pop();
-        let summed = ask(guard, |store| store.states_before(watches, moment))?.pop();
+        let kept = store.call(|store| store.states(watches, now))?.pop();
+        let summed = store.call(|store| store.states_before(watches, moment))?.pop();
         let (Some(kept), Some(summed)) = (kept, summed) else { return Ok(None) };
         if (kept.used, kept.history) == (summed.used, summed.history) {
             return Ok(None);
@@ -205,19 +195,19 @@ impl Scratch {
         Ok(Self { env, config: Config { redis: None, ..Config::default() }, _folder: folder })
     }
 
-    fn store(&self) -> crate::store::Result<Box<dyn Store>> {
-        Ok(opening::open(&self.env, &self.config, None)?.0)
-    }
-
     /// Reads a session from its start; whether all of it was.
     fn read(&self, row: &SessionRow) -> bool {
         // By itself: what its children bring is theirs here.
         let session = Session { parent: None, client: None, ..row.session.clone() };
-        let mut guard = Guard::of_other(&self.env, &session);
-        guard.config = self.config.clone();
-        let (reach, seen) = (Reach::All, Some(row.last_seen));
-        let all = Metering { reach, max_bytes: u64::MAX, max_ms: None, seen, ..Metering::of_caller(false) };
-        let metered = guard.meter(&all);
-        metered.stored && metered.complete
+        let ctx = SessionContext::for_session(&self.env, &session);
+        let mut ctx = ctx.with_config(self.config.clone());
+        let all = RecordPlan {
+            max_bytes: u64::MAX,
+            max_ms: None,
+            seen: Some(row.last_seen),
+            ..RecordPlan::for_session(false)
+        };
+        let recorded = record::record_and_keep(&mut ctx, &all);
+        recorded.is_stored() && recorded.complete
     }
 }

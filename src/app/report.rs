@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use wildmatch::WildMatch;
 
-use super::ancestry;
-use super::brief;
-use super::guard::Guard;
-use super::operate::Refusal;
-use super::rebuild;
+use super::record::Recorded;
+use super::session::SessionContext;
+use super::store_access::{self, StoreAccess};
 use super::store_status::StoreStatus;
+use super::{ancestry, backfill, brief};
+use crate::config::Config;
 use crate::domain::alert::{AlertRecord, BudgetAlert, Level};
 use crate::domain::breaker::circuit::CircuitBreaker;
 use crate::domain::breaker::policy::Policy;
 use crate::domain::budget::{BudgetState, Mode, OnLimit, Scope, Unit};
 use crate::domain::event::{Event, What};
+use crate::domain::ladder::{Cause, MAIN};
 use crate::domain::operation::{Decision, Operation};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
@@ -328,21 +329,21 @@ fn window_start(start: Timestamp) -> Option<String> {
 ///
 /// # Errors
 /// The store cannot be read or written.
-pub fn session(env: &Env, row: &SessionRow) -> Result<(SessionStatus, Vec<BudgetState>), Refusal> {
-    let (mut guard, metered) = rebuild::read_on(env, row, u64::MAX);
-    let total = guard.with_store(|store| store.session_total(&row.session.id));
-    let Some(total) = total.filter(|_| metered.stored) else {
-        return Err(Refusal::Store(guard.notes.join("; ")));
-    };
+pub fn session(env: &Env, row: &SessionRow) -> store_access::Result<(SessionStatus, Vec<BudgetState>)> {
+    let (mut ctx, mut recorded) = backfill::read_on(env, row, u64::MAX);
+    if let Some(failure) = recorded.failure.take() {
+        return Err(failure);
+    }
+    let id = &row.session.id;
+    let (total, circuits, slots) = ctx
+        .store
+        .call(|store| Ok((store.session_total(id)?, store.circuits(Some(id))?, store.slots(id)?)))?;
     let total = total.unwrap_or_default();
-    let (circuits, slots) = guard
-        .with_store(|store| Ok((store.circuits(Some(&row.session.id))?, store.slots(&row.session.id)?)))
-        .ok_or_else(|| Refusal::Store(guard.notes.join("; ")))?;
-    let policy = guard.config.breaker;
+    let policy = ctx.config.breaker;
     let circuit = |row: &CircuitRow| CircuitStatus::of(&row.breaker, &policy);
     let main = circuits.iter().find(|row| row.agent.is_empty()).map(circuit);
     let of_agents = circuits.iter().filter(|row| policy.enabled && !row.agent.is_empty());
-    let throttle = guard.config.throttle.map(|throttling| {
+    let throttle = ctx.config.throttle.map(|throttling| {
         let max = slots.said.unwrap_or(throttling.max_concurrency);
         ThrottleStatus {
             live: slots.live(),
@@ -352,21 +353,29 @@ pub fn session(env: &Env, row: &SessionRow) -> Result<(SessionStatus, Vec<Budget
         }
     });
     let status = SessionStatus {
-        session: row.session.id.clone(),
+        session: id.clone(),
         tokens: total.amount.usage,
         requests: total.amount.requests,
         tool_calls: total.amount.tool_calls,
         estimated_messages: total.estimated_messages,
-        budgets: metered.states.iter().map(BudgetStatus::of).collect(),
+        budgets: recorded.states.iter().map(BudgetStatus::of).collect(),
         circuit: policy
             .enabled
             .then(|| main.unwrap_or_else(|| CircuitStatus::of(&CircuitBreaker::default(), &policy))),
         agents: of_agents.map(|row| (row.agent.clone(), AgentStatus { circuit: circuit(row) })).collect(),
         throttle,
-        stopped: guard.is_stopped(&metered),
-        store: StoreStatus::of(&mut guard)?,
+        stopped: is_stopped(&ctx, &recorded),
+        store: StoreStatus::read(&mut ctx.store, env.now)?,
     };
-    Ok((status, metered.states))
+    Ok((status, recorded.states))
+}
+
+/// Whether the session is stopped by a cause that still holds.
+fn is_stopped(ctx: &SessionContext, recorded: &Recorded) -> bool {
+    let Some(cause) = ctx.cache.ladder.stopped() else { return false };
+    let holds = |s: &BudgetState| s.blocks() && Cause::of(s) == *cause;
+    let circuit = ctx.cache.circuit(MAIN).map(|breaker| Cause::Breaker { epoch: breaker.epoch });
+    recorded.states.iter().any(holds) || circuit.as_ref() == Some(cause)
 }
 
 /// Every budget of the configuration, for every value that it counts: live sessions (all known ones with `all`), and
@@ -374,22 +383,25 @@ pub fn session(env: &Env, row: &SessionRow) -> Result<(SessionStatus, Vec<Budget
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn budgets(guard: &mut Guard, rows: &[SessionRow], all: bool) -> Result<Vec<BudgetState>, Refusal> {
-    let now = guard.env.now;
+pub fn budgets(
+    config: &Config,
+    store: &mut StoreAccess,
+    rows: &[SessionRow],
+    all: bool,
+    now: Timestamp,
+) -> store_access::Result<Vec<BudgetState>> {
     let mut watches = Vec::new();
-    for budget in guard.config.budgets.clone() {
+    for budget in &config.budgets {
         let values = match budget.scope {
             Scope::Session => {
                 let shown = rows.iter().filter(|row| all || ancestry::is_live(row, now));
                 shown.map(|row| row.session.id.clone()).collect()
             }
-            scope => guard.values(scope, budget.window.at(now).start)?,
+            scope => store.call(|store| store.values(scope, budget.window.at(now).start))?,
         };
         let glob = WildMatch::new(&budget.matches);
         let fits = values.into_iter().filter(|value| glob.matches(value));
         watches.extend(fits.map(|value| Watch { budget: budget.clone(), value }));
     }
-    let noted = guard.notes.len();
-    let states = guard.with_store(|store| store.states(&watches, now));
-    states.ok_or_else(|| Refusal::Store(guard.notes[noted..].join("; ")))
+    store.call(|store| store.states(&watches, now))
 }

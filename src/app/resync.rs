@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::guard::Guard;
-use super::operate::Refusal;
 use super::operation_ledger::OperationLedger;
-use super::rebuild;
-use super::recount;
-use super::report;
+use super::store_access::{Result, StoreAccess};
 use super::store_status::StoreStatus;
+use super::{backfill, recount, recovery, report, session_files};
+use crate::config::Config;
 use crate::domain::budget::Unit;
-use crate::store::Store;
+use crate::domain::time::Timestamp;
+use crate::env::Env;
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -63,42 +62,44 @@ struct Counted {
 ///
 /// # Errors
 /// The store cannot be read or written, or the ledger cannot be read.
-pub fn resync(guard: &mut Guard, mut progress: impl FnMut(usize, usize)) -> Result<Resynced, Refusal> {
-    let (env, config) = (guard.env, guard.config.clone());
-    let transcripts = rebuild::transcripts(env);
+pub fn resync(
+    env: &Env,
+    config: &Config,
+    store: &mut StoreAccess,
+    mut progress: impl FnMut(usize, usize),
+) -> Result<Resynced> {
+    let now = env.now;
+    let transcripts = session_files::transcripts(env);
     let ids: BTreeSet<String> = transcripts.keys().cloned().collect();
-    let epoch = ask(guard, |store| store.epoch())?;
-    let before = counted(guard, &ids)?;
-    ask(guard, |store| {
-        rebuild::tell_installation(env, store);
-        Ok(())
+    let epoch = store.call(|store| store.epoch())?;
+    let before = counted(config, store, &ids, now)?;
+    // Before the transcripts: a budget that was extended must not look used up.
+    let ledger = env.state_dir().map(|dir| OperationLedger::of(&dir, config));
+    let replayed = store.call(|store| {
+        recovery::tell_installation(env, store);
+        ledger.map(|ledger| ledger.replay(store, None)).transpose()
     })?;
-    // First, for a budget that was extended must not look used up.
-    let ledger = env.state_dir().map(|dir| OperationLedger::of(&dir, &config));
-    let replayed = match ledger {
-        Some(ledger) => ask(guard, |store| ledger.replay(store, None))?,
-        None => Default::default(),
-    };
+    let replayed = replayed.unwrap_or_default();
     let mut incomplete = BTreeMap::new();
     for (done, (session, transcript)) in transcripts.iter().enumerate() {
         progress(done, transcripts.len());
-        let row = rebuild::row_of(env, session, transcript);
-        let (of_session, metered) = rebuild::read_again(env, &row);
-        if !(metered.stored && metered.complete) {
-            let why = of_session.notes.last().cloned();
+        let row = session_files::row_of(env, session, transcript);
+        let (mut ctx, recorded) = backfill::read_again(env, &row);
+        if !(recorded.is_stored() && recorded.complete) {
+            let why = recorded.failure.map(|error| error.to_string()).or_else(|| ctx.take_journal().pop());
             incomplete.insert(session.clone(), why.unwrap_or_else(|| "its end was not reached".into()));
         }
     }
     progress(transcripts.len(), transcripts.len());
     // It may have been lost meanwhile.
-    if incomplete.is_empty() && ask(guard, |store| store.epoch())? == epoch {
-        ask(guard, |store| store.set_rebuilding(false))?;
+    if incomplete.is_empty() && store.call(|store| store.epoch())? == epoch {
+        store.call(|store| store.set_rebuilding(false))?;
     }
     // Counters can be wrong by themselves, where others write them too.
-    let rows = ask(guard, |store| store.sessions())?;
-    let (watches, now) = (recount::watches(guard, &rows, |id| ids.contains(id))?, guard.env.now);
-    ask(guard, |store| store.count_anew(&watches, now))?;
-    let after = counted(guard, &ids)?;
+    let rows = store.call(|store| store.sessions())?;
+    let watches = recount::watches(config, store, &rows, |id| ids.contains(id), now)?;
+    store.call(|store| store.count_anew(&watches, now))?;
+    let after = counted(config, store, &ids, now)?;
     let changed = |((name, value), (unit, after)): (&(String, String), &(Unit, u64))| {
         let before = before.budgets.get(&(name.clone(), value.clone())).map_or(0, |(_, used)| *used);
         let (name, value, unit, after) = (name.clone(), value.clone(), *unit, *after);
@@ -113,29 +114,26 @@ pub fn resync(guard: &mut Guard, mut progress: impl FnMut(usize, usize)) -> Resu
         operations_added: replayed.added,
         operations_denied: replayed.denied,
         budgets: after.budgets.iter().filter_map(changed).collect(),
-        store: StoreStatus::of(guard)?,
+        store: StoreStatus::read(store, now)?,
     })
 }
 
-fn ask<T>(
-    guard: &mut Guard,
-    work: impl FnOnce(&mut dyn Store) -> crate::store::Result<T>,
-) -> Result<T, Refusal> {
-    let noted = guard.notes.len();
-    guard.with_store(work).ok_or_else(|| Refusal::Store(guard.notes[noted..].join("; ")))
-}
-
 /// What counts in these sessions, and in all budgets.
-fn counted(guard: &mut Guard, sessions: &BTreeSet<String>) -> Result<Counted, Refusal> {
-    let rows = ask(guard, |store| store.sessions())?;
-    let requests = ask(guard, |store| {
+fn counted(
+    config: &Config,
+    store: &mut StoreAccess,
+    sessions: &BTreeSet<String>,
+    now: Timestamp,
+) -> Result<Counted> {
+    let rows = store.call(|store| store.sessions())?;
+    let requests = store.call(|store| {
         let mut requests = 0;
         for id in sessions {
             requests += store.session_total(id)?.map_or(0, |total| total.amount.requests);
         }
         Ok(requests)
     })?;
-    let states = report::budgets(guard, &rows, true)?;
+    let states = report::budgets(config, store, &rows, true, now)?;
     let of = |state: crate::domain::budget::BudgetState| {
         ((state.budget.name, state.value), (state.budget.unit, state.used))
     };

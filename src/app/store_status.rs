@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::guard::Guard;
-use super::operate::Refusal;
+use super::store_access::{self, StoreAccess};
+use crate::domain::time::Timestamp;
 
 /// The store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -18,15 +18,13 @@ pub struct StoreStatus {
 }
 
 impl StoreStatus {
-    /// The store of a guard, and who has still to fill it.
+    /// The store, and who has still to fill it.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn of(guard: &mut Guard) -> Result<Self, Refusal> {
-        let kind = if guard.config.redis.is_some() { "redis" } else { "embedded" };
-        let (now, noted) = (guard.env.now, guard.notes.len());
-        let found = guard.with_store(|store| Ok((store.epoch()?, store.recovering(now)?)));
-        let (epoch, recovering) = found.ok_or_else(|| Refusal::Store(guard.notes[noted..].join("; ")))?;
+    pub fn read(store: &mut StoreAccess, now: Timestamp) -> store_access::Result<Self> {
+        let kind = if store.is_shared() { "redis" } else { "embedded" };
+        let (epoch, recovering) = store.call(|store| Ok((store.epoch()?, store.recovering(now)?)))?;
         Ok(Self { kind, epoch, recovering })
     }
 }

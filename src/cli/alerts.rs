@@ -7,11 +7,13 @@ use comfy_table::Cell;
 use serde::Serialize;
 
 use super::render::{self, table};
+use super::select::Opened;
 use super::{Io, Misuse, attended, select};
 use crate::app::brief::grouped;
-use crate::app::guard::Guard;
+use crate::app::operator;
 use crate::app::report::AlertStatus;
-use crate::app::{operator, rebuild};
+use crate::app::store_access::{self, StoreAccess};
+use crate::config::Config;
 use crate::domain::alert::{Acknowledgement, AlertFilter, AlertRecord, Level};
 use crate::domain::budget::Mode;
 use crate::domain::time::Timestamp;
@@ -109,9 +111,10 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 pub fn run(args: &AlertsArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     match &args.command {
         Command::List { all, filter, limit, json } => {
-            let (mut guard, rows) = current(env, io)?;
-            let records = all_of(&mut guard)?;
-            let filter = AlertFilter { acknowledged: *all, ..filter.resolve(&guard, &rows, &records)? };
+            let (mut opened, rows) = current(env, io)?;
+            let records = all_of(&mut opened.store)?;
+            let filter =
+                AlertFilter { acknowledged: *all, ..filter.resolve(&opened.config, &rows, &records)? };
             let mut found: Vec<&AlertRecord> = records.iter().filter(|r| filter.lets_through(r)).collect();
             let there = found.len();
             found.truncate(if *limit == 0 { there } else { *limit });
@@ -128,24 +131,24 @@ pub fn run(args: &AlertsArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
                 let way = "name the alerts: ids, --all, --budget, --session, --level or --before";
                 return Err(Misuse(format!("{way}; `fusebox alerts list` lists them")).into());
             }
-            let (mut guard, rows) = current(env, io)?;
-            let records = all_of(&mut guard)?;
+            let (mut opened, rows) = current(env, io)?;
+            let records = all_of(&mut opened.store)?;
             let meant = if ids.is_empty() {
-                let filter = AlertFilter { before: *before, ..filter.resolve(&guard, &rows, &records)? };
+                let filter =
+                    AlertFilter { before: *before, ..filter.resolve(&opened.config, &rows, &records)? };
                 records.iter().filter(|r| filter.lets_through(r)).map(|r| r.alert.id).collect()
             } else {
                 known(ids, &records)?
             };
             let reason = reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
             let by = Acknowledgement { by: env.user(), at: env.now, reason: reason.map(str::to_owned) };
-            let noted = guard.notes.len();
-            let done = guard.with_store(|store| store.acknowledge(&meant, &by));
-            let done = done.ok_or_else(|| match guard.denied {
+            let done = opened.store.call(|store| store.acknowledge(&meant, &by));
+            let done = done.map_err(|error| match error.is_denied() {
                 true => anyhow::anyhow!(
                     "nothing was acknowledged: {}",
-                    operator::refusal(&guard.config, &again(&meant, reason))
+                    operator::refusal(&opened.config, &again(&meant, reason))
                 ),
-                false => anyhow::anyhow!("{}", guard.notes[noted..].join("; ")),
+                false => error.into(),
             })?;
             let already = meant.into_iter().filter(|id| !done.contains(id)).collect();
             report(&Acked { acknowledged: done, already }, *json, io)
@@ -161,13 +164,13 @@ impl Filter {
     /// The filter with whole names, which must be known: a misspelt one would find nothing, and look as if all was well.
     fn resolve(
         &self,
-        guard: &Guard,
+        config: &Config,
         rows: &[SessionRow],
         records: &[AlertRecord],
     ) -> anyhow::Result<AlertFilter> {
         let session = self.session.as_deref().map(|id| select::named(rows, id)).transpose()?;
         if let Some(name) = &self.budget {
-            let configured = guard.config.budgets.iter().map(|b| b.name.as_str());
+            let configured = config.budgets.iter().map(|b| b.name.as_str());
             let mut known: Vec<&str> =
                 configured.chain(records.iter().map(|r| r.alert.budget.as_str())).collect();
             known.sort_unstable();
@@ -186,20 +189,16 @@ impl Filter {
     }
 }
 
-/// A guard of the working folder, once everything that was written was read.
-fn current<'a>(env: &'a Env, io: &mut Io) -> anyhow::Result<(Guard<'a>, Vec<SessionRow>)> {
-    let mut guard = select::guard(env, io.err)?;
-    let rows = select::sessions(&mut guard)?;
-    for row in rows.iter().filter(|row| !row.complete) {
-        rebuild::read_on(env, row, u64::MAX);
-    }
-    Ok((guard, rows))
+/// The store of the working folder's configuration, once everything that was written was read.
+fn current(env: &Env, io: &mut Io) -> anyhow::Result<(Opened, Vec<SessionRow>)> {
+    let mut opened = select::store(env, io.err)?;
+    let rows = select::sessions(&mut opened.store)?;
+    select::read_on(env, &rows);
+    Ok((opened, rows))
 }
 
-fn all_of(guard: &mut Guard) -> anyhow::Result<Vec<AlertRecord>> {
-    let noted = guard.notes.len();
-    let records = guard.with_store(|store| store.alerts());
-    records.ok_or_else(|| anyhow::anyhow!("{}", guard.notes[noted..].join("; ")))
+fn all_of(store: &mut StoreAccess) -> store_access::Result<Vec<AlertRecord>> {
+    store.call(|store| store.alerts())
 }
 
 /// The ids, each once; all must be there.

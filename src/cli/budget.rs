@@ -4,12 +4,13 @@ use anstyle::Style;
 use serde::Serialize;
 
 use super::render::{self, table};
+use super::select::Opened;
 use super::{Io, Misuse, alerts, attended, select};
 use crate::app::brief::{decision, grouped, share, still_held};
-use crate::app::guard::Guard;
 use crate::app::operate::{self, Done, Refusal, Request, What};
 use crate::app::report::{self, AlertStatus, BudgetStatus, OperationStatus};
-use crate::app::{ancestry, rebuild};
+use crate::app::{ancestry, backfill, operator};
+use crate::config::Config;
 use crate::domain::budget::{Budget, BudgetState, Scope, Unit, parse_amount};
 use crate::domain::operation::Operation;
 use crate::env::Env;
@@ -133,12 +134,10 @@ pub fn run(args: &BudgetArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 }
 
 fn list(all: bool, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    let mut guard = select::guard(env, io.err)?;
-    let rows = select::sessions(&mut guard)?;
-    for row in rows.iter().filter(|row| !row.complete) {
-        rebuild::read_on(env, row, u64::MAX);
-    }
-    let states = report::budgets(&mut guard, &rows, all)?;
+    let Opened { config, mut store } = select::store(env, io.err)?;
+    let rows = select::sessions(&mut store)?;
+    select::read_on(env, &rows);
+    let states = report::budgets(&config, &mut store, &rows, all, env.now)?;
     if json {
         render::json(io.out, &states.iter().map(BudgetStatus::of).collect::<Vec<_>>())?;
     } else if states.is_empty() {
@@ -149,48 +148,46 @@ fn list(all: bool, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// The budget meant, for the value meant, with the guard whose configuration it stands in.
-fn resolve<'a>(target: &Target, env: &'a Env, io: &mut Io) -> anyhow::Result<(Guard<'a>, Budget, String)> {
-    let mut guard = select::guard(env, io.err)?;
-    let rows = select::sessions(&mut guard)?;
-    // A session's budgets are those of its own project's configuration; who asks is not.
-    let own = guard.config.clone();
+/// The budget meant, for the value meant, with the configuration that it stands in.
+fn resolve(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<(Opened, Budget, String)> {
+    let mut opened = select::store(env, io.err)?;
+    let rows = select::sessions(&mut opened.store)?;
+    // A session's budgets are those of its own project's configuration; the login is that of whoever asks.
+    let own = opened.config.clone();
     let of_session = |row: &SessionRow| {
-        let mut guard = rebuild::read_on(env, row, u64::MAX).0;
-        guard.log_in_as(&own);
-        guard
+        let mut ctx = backfill::read_on(env, row, u64::MAX).0;
+        operator::log_in(&mut ctx, &own);
+        Opened { config: ctx.config, store: ctx.store }
     };
     if let Some(id) = &target.session {
         let row = select::named(&rows, id)?;
-        let guard = of_session(row);
-        let budget = find(&guard, &target.name)?;
+        let opened = of_session(row);
+        let budget = find(&opened.config, &target.name)?;
         if budget.scope != Scope::Session {
             let scope = budget.scope.name();
             return Err(
                 Misuse(format!("budget {} counts by {scope}: name one with --value", budget.name)).into()
             );
         }
-        return Ok((guard, budget, row.session.id.clone()));
+        return Ok((opened, budget, row.session.id.clone()));
     }
-    let known = guard.config.budgets.iter().find(|b| b.name == target.name).cloned();
+    let known = opened.config.budgets.iter().find(|b| b.name == target.name).cloned();
     // A live session's project may have one of that name. Where none is meant, the name is what is wrong.
     if known.is_none() && target.value.as_ref().is_none_or(|value| select::named(&rows, value).is_err()) {
         let of_others = rows.iter().filter(|row| ancestry::is_live(row, env.now));
-        if !of_others.map(of_session).any(|guard| find(&guard, &target.name).is_ok()) {
-            find(&guard, &target.name)?;
+        if !of_others.map(of_session).any(|of| find(&of.config, &target.name).is_ok()) {
+            find(&opened.config, &target.name)?;
         }
     }
     if known.as_ref().is_none_or(|b| b.scope == Scope::Session) {
         let row = select::one(&rows, target.value.as_deref(), env)?;
-        let guard = of_session(row);
-        let budget = find(&guard, &target.name)?;
-        return Ok((guard, budget, row.session.id.clone()));
+        let opened = of_session(row);
+        let budget = find(&opened.config, &target.name)?;
+        return Ok((opened, budget, row.session.id.clone()));
     }
-    for row in rows.iter().filter(|row| !row.complete) {
-        rebuild::read_on(env, row, u64::MAX);
-    }
-    let budget = find(&guard, &target.name)?;
-    let value = match (&target.value, budget.scope, &guard.config.team) {
+    select::read_on(env, &rows);
+    let budget = find(&opened.config, &target.name)?;
+    let value = match (&target.value, budget.scope, &opened.config.team) {
         (Some(value), ..) => value.clone(),
         (None, Scope::User, _) => env.user(),
         (None, Scope::Team, Some(team)) => team.clone(),
@@ -204,17 +201,17 @@ fn resolve<'a>(target: &Target, env: &'a Env, io: &mut Io) -> anyhow::Result<(Gu
             );
         }
     };
-    Ok((guard, budget, value))
+    Ok((opened, budget, value))
 }
 
-fn find(guard: &Guard, name: &str) -> anyhow::Result<Budget> {
-    Ok(operate::find(&guard.config.budgets, name).map_err(refused)?.clone())
+fn find(config: &Config, name: &str) -> anyhow::Result<Budget> {
+    Ok(operate::find(&config.budgets, name).map_err(refused)?.clone())
 }
 
 /// A refusal is wrong use, unless the store failed.
 fn refused(refusal: Refusal) -> anyhow::Error {
     match refusal {
-        Refusal::Store(problem) => anyhow::anyhow!("{problem}"),
+        Refusal::Store(error) => error.into(),
         Refusal::Denied(problem) => anyhow::anyhow!("nothing was changed: {problem}"),
         other => Misuse(other.to_string()).into(),
     }
@@ -228,14 +225,13 @@ struct Shown {
 }
 
 fn show(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    let (mut guard, budget, value) = resolve(target, env, io)?;
-    let state = guard.state(&Watch { budget: budget.clone(), value: value.clone() }).map_err(refused)?;
+    let (Opened { mut store, .. }, budget, value) = resolve(target, env, io)?;
+    let watch = Watch { budget: budget.clone(), value: value.clone() };
+    let state = operate::state(&mut store, &watch, env.now)?;
     let start = budget.window.at(env.now).start;
     let name = budget.name.as_str();
-    let noted = guard.notes.len();
-    let known = guard.with_store(|store| Ok((store.operations(Some(name))?, store.alerts()?)));
-    let known = known.ok_or_else(|| anyhow::anyhow!("{}", guard.notes[noted..].join("; ")))?;
-    let (mut operations, mut alerts) = known;
+    let (mut operations, mut alerts) =
+        store.call(|store| Ok((store.operations(Some(name))?, store.alerts()?)))?;
     operations.retain(|o| o.value == value && o.window_start == start);
     alerts.retain(|a| a.alert.budget == name && a.alert.value == value && a.alert.window_start == start);
     if target.json {
@@ -310,7 +306,7 @@ fn decide(
     io: &mut Io,
 ) -> anyhow::Result<u8> {
     attended::refuse_in_agent(env, command)?;
-    let (mut guard, budget, value) = resolve(target, env, io)?;
+    let (Opened { config, mut store }, budget, value) = resolve(target, env, io)?;
     let request = Request {
         budget: budget.name,
         value,
@@ -319,7 +315,11 @@ fn decide(
         actor: env.user(),
         once: String::new(),
     };
-    let Done { operation, before, after } = guard.operate(&request).map_err(refused)?;
+    let done = operate::operate(env, &config, &mut store, &request).map_err(refused)?;
+    let Done { operation, before, after, warnings } = done;
+    for warning in warnings {
+        writeln!(io.err, "fusebox: {warning}")?;
+    }
     if budget.scope != Scope::Session && before.as_ref().is_some_and(|before| before.used == 0) {
         let (scope, value) = (budget.scope.name(), &request.value);
         writeln!(

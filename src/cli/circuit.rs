@@ -7,9 +7,10 @@ use serde::Serialize;
 use super::render::{self, table};
 use super::{Io, attended, select};
 use crate::app::brief;
-use crate::app::guard::Guard;
+use crate::app::operate;
 use crate::app::report::{CircuitStatus, EventStatus};
-use crate::config;
+use crate::app::session::SessionContext;
+use crate::app::store_access::{self, StoreAccess};
 use crate::domain::breaker::circuit::Phase;
 use crate::domain::breaker::policy::Policy;
 use crate::domain::event::{CircuitDecision, What};
@@ -127,10 +128,10 @@ pub fn run(args: &CircuitArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 }
 
 fn list(all: bool, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    let mut guard = select::guard(env, io.err)?;
-    let mut rows = circuits(&mut guard, None)?;
+    let mut opened = select::store(env, io.err)?;
+    let mut rows = circuits(&mut opened.store, None)?;
     rows.retain(|row| all || row.breaker.phase != Phase::Closed);
-    let listed = listed(&rows, &guard.config.breaker);
+    let listed = listed(&rows, &opened.config.breaker);
     if json {
         render::json(io.out, &listed)?;
     } else if listed.is_empty() {
@@ -142,14 +143,14 @@ fn list(all: bool, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 }
 
 fn show(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    let mut guard = select::guard(env, io.err)?;
-    let sessions = select::sessions(&mut guard)?;
+    let mut store = select::store(env, io.err)?.store;
+    let sessions = select::sessions(&mut store)?;
     let row = select::one(&sessions, target.session.as_deref(), env)?;
     let policy = policy_of(env, row);
-    let mut rows = circuits(&mut guard, Some(&row.session.id))?;
+    let mut rows = circuits(&mut store, Some(&row.session.id))?;
     rows.retain(|row| target.agent().is_none_or(|agent| row.agent == agent));
     let listed = listed(&rows, &policy);
-    let events = guard.with_store(|store| store.events(Some(&row.session.id), None)).unwrap_or_default();
+    let events = store.call(|store| store.events(Some(&row.session.id), None))?;
     let is_meant = |event: &EventStatus| {
         !matches!(event.what, What::ConcurrencyThrottled(_) | What::ConcurrencyRestored(_))
             && target.agent().is_none_or(|agent| event.agent == agent)
@@ -207,11 +208,10 @@ fn decide(
     env: &Env,
     io: &mut Io,
 ) -> anyhow::Result<u8> {
-    let mut guard = select::guard(env, io.err)?;
-    let sessions = select::sessions(&mut guard)?;
+    let mut store = select::store(env, io.err)?.store;
+    let sessions = select::sessions(&mut store)?;
     let id = select::one(&sessions, target.session.as_deref(), env)?.session.id.clone();
-    let done = guard
-        .decide_circuit(&id, target.agent(), decision, reason)
+    let done = operate::decide_circuit(env, &mut store, &id, target.agent(), decision, reason)
         .map_err(|refusal| super::Misuse(refusal.to_string()))?;
     let state = match decision {
         CircuitDecision::Acknowledge => "half_open",
@@ -239,17 +239,13 @@ fn decide(
     Ok(0)
 }
 
-fn circuits(guard: &mut Guard, session: Option<&str>) -> anyhow::Result<Vec<CircuitRow>> {
-    let noted = guard.notes.len();
-    let rows = guard.with_store(|store| store.circuits(session));
-    rows.ok_or_else(|| anyhow::anyhow!("{}", guard.notes[noted..].join("; ")))
+fn circuits(store: &mut StoreAccess, session: Option<&str>) -> store_access::Result<Vec<CircuitRow>> {
+    store.call(|store| store.circuits(session))
 }
 
 /// The numbers that the session's hooks have.
 fn policy_of(env: &Env, row: &SessionRow) -> Policy {
-    let guard = Guard::of_other(env, &row.session);
-    let config: &config::Config = &guard.config;
-    config.breaker
+    SessionContext::for_session(env, &row.session).config.breaker
 }
 
 fn listed(rows: &[CircuitRow], policy: &Policy) -> Vec<Listed> {

@@ -31,9 +31,9 @@ pub struct ExplainArgs {
 /// # Errors
 /// No known session made the call, or the store cannot be used.
 pub fn run(args: &ExplainArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    let mut guard = select::guard(env, io.err)?;
-    let rows = select::sessions(&mut guard)?;
-    let Some(explanation) = explain::call(env, &mut guard, &rows, args.id.trim())? else {
+    let mut store = select::store(env, io.err)?.store;
+    let rows = select::sessions(&mut store)?;
+    let Some(explanation) = explain::call(env, &mut store, &rows, args.id.trim())? else {
         let text = format!(
             "no session that is known made a call with the id {}: it stands in the transcript",
             args.id

@@ -34,9 +34,9 @@ pub struct ResyncArgs {
 /// It runs in an agent's shell; a configuration or a store that cannot be used.
 pub fn run(args: &ResyncArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     refuse_in_agent(env, "fusebox resync")?;
-    let (mut guard, _) = select::opened(env, io.err)?;
+    let (mut opened, _) = select::open(env, io.err)?;
     let bar = select::bar("reading transcripts");
-    let resynced = resync::resync(&mut guard, |done, all| {
+    let resynced = resync::resync(env, &opened.config, &mut opened.store, |done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
     });
@@ -51,7 +51,7 @@ pub fn run(args: &ResyncArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         writeln!(io.err, "fusebox: session {session} was not read to its end: {why}")?;
     }
     if resynced.operations_denied > 0 {
-        let (count, config) = (resynced.operations_denied, &guard.config);
+        let (count, config) = (resynced.operations_denied, &opened.config);
         let why = operator::refusal(config, "fusebox resync");
         let (missing, are) = (counted(count, "decision"), if count == 1 { "is" } else { "are" });
         // Whoever may decide has to read them here: an operator's own account has a ledger of its own.

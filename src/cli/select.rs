@@ -5,62 +5,72 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Misuse;
-use crate::app::guard::{Call, Guard};
 use crate::app::operation_ledger::OperationLedger;
-use crate::app::{ancestry, rebuild};
+use crate::app::store_access::{self, StoreAccess};
+use crate::app::{ancestry, backfill, recovery};
 use crate::config::Config;
 use crate::env::Env;
 use crate::store::SessionRow;
 
-/// A guard for commands that concern no session in particular: the configuration is that of the working folder.
-///
-/// # Errors
-/// The configuration cannot be used, or the store cannot be opened.
-pub fn guard<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<Guard<'a>> {
-    let (mut guard, is_rebuilding) = opened(env, err)?;
-    if is_rebuilding {
-        fill(env, &guard.config);
-    } else if let Some(dir) = env.state_dir() {
-        // A decision is of no session that could notice that it was lost.
-        let ledger = OperationLedger::of(&dir, &guard.config);
-        guard.with_store(|store| ledger.replay(store, None));
-    }
-    Ok(guard)
+/// A configuration, and the store that it names.
+pub struct Opened {
+    /// The configuration.
+    pub config: Config,
+    /// The store.
+    pub store: StoreAccess,
 }
 
-/// The same, with a store that may have lost what it knew: whether it is to be filled.
+/// The store for commands that concern no session in particular: the configuration is that of the working folder. A store
+/// that lost data is filled first.
 ///
 /// # Errors
 /// The configuration cannot be used, or the store cannot be opened.
-pub fn opened<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<(Guard<'a>, bool)> {
+pub fn store(env: &Env, err: &mut dyn std::io::Write) -> anyhow::Result<Opened> {
+    let (mut opened, is_rebuilding) = open(env, err)?;
+    if is_rebuilding {
+        fill(env, &opened.config);
+    } else if let Some(dir) = env.state_dir() {
+        // A decision belongs to no session that could notice that it was lost. The command itself does not depend on it.
+        let ledger = OperationLedger::of(&dir, &opened.config);
+        let _ = opened.store.call(|store| ledger.replay(store, None));
+        opened.store.wake();
+    }
+    Ok(opened)
+}
+
+/// The same, with a store that may have lost data: whether it is to be filled.
+///
+/// # Errors
+/// The configuration cannot be used, or the store cannot be opened.
+pub fn open(env: &Env, err: &mut dyn std::io::Write) -> anyhow::Result<(Opened, bool)> {
     let loaded = crate::config::load(env, Some(&env.project_dir(&env.cwd)));
     if !loaded.is_usable() {
         let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
         return Err(Misuse(problems.join("\n")).into());
     }
-    let mut guard = Guard::new(env, Call::default());
-    guard.config = loaded.config;
-    let is_rebuilding = |guard: &mut Guard| {
-        guard.with_store(|store| {
-            rebuild::look_for_loss(env, store)?;
+    let mut store = StoreAccess::for_command(env, &loaded.config);
+    let is_rebuilding = |store: &mut StoreAccess| {
+        store.call(|store| {
+            recovery::look_for_loss(env, store)?;
             store.is_rebuilding()
         })
     };
     // A store that turns out to be damaged is set aside, and the next one is new.
-    let answer = is_rebuilding(&mut guard).or_else(|| is_rebuilding(&mut guard));
-    for warning in guard.tell.drain(..) {
+    let first = is_rebuilding(&mut store);
+    let answer = match first {
+        Err(_) if !store.is_asleep() => is_rebuilding(&mut store),
+        answer => answer,
+    };
+    for warning in store.take_warnings() {
         writeln!(err, "{warning}")?;
     }
-    match answer {
-        Some(is_rebuilding) => Ok((guard, is_rebuilding)),
-        None => Err(anyhow::anyhow!("{}", guard.notes.join("; "))),
-    }
+    Ok((Opened { config: loaded.config, store }, answer?))
 }
 
 /// Fills a store that lost what it knew, and shows how far that is.
 fn fill(env: &Env, config: &Config) {
     let bar = bar("rebuilding the store");
-    rebuild::rebuild(env, config, None, |done, all| {
+    backfill::rebuild(env, config, None, |done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
     });
@@ -83,10 +93,15 @@ pub fn bar(what: &str) -> ProgressBar {
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn sessions(guard: &mut Guard) -> anyhow::Result<Vec<SessionRow>> {
-    let noted = guard.notes.len();
-    let rows = guard.with_store(|store| store.sessions());
-    rows.ok_or_else(|| anyhow::anyhow!("{}", guard.notes[noted..].join("; ")))
+pub fn sessions(store: &mut StoreAccess) -> store_access::Result<Vec<SessionRow>> {
+    store.call(|store| store.sessions())
+}
+
+/// Reads on in every session that is not known to be complete, so that a list shows the numbers of now.
+pub fn read_on(env: &Env, rows: &[SessionRow]) {
+    for row in rows.iter().filter(|row| !row.complete) {
+        backfill::read_on(env, row, u64::MAX);
+    }
 }
 
 /// The session with this id, or the only one whose id begins so.

@@ -7,7 +7,7 @@ use super::{Io, select};
 use crate::app::brief::grouped;
 use crate::app::report::{self, SessionStatus};
 use crate::app::store_status::StoreStatus;
-use crate::app::{ancestry, rebuild};
+use crate::app::{ancestry, backfill};
 use crate::domain::budget::BudgetState;
 use crate::env::Env;
 use crate::store::SessionRow;
@@ -41,8 +41,8 @@ pub struct StatusArgs {
 /// # Errors
 /// No such session, a configuration or a store that cannot be used.
 pub fn run(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    let mut guard = select::guard(env, io.err)?;
-    let rows = select::sessions(&mut guard)?;
+    let mut opened = select::store(env, io.err)?;
+    let rows = select::sessions(&mut opened.store)?;
     let chosen: Vec<&SessionRow> = match &args.session {
         Some(id) => vec![select::named(&rows, id)?],
         None if args.all => rows.iter().collect(),
@@ -53,7 +53,7 @@ pub fn run(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     };
     // First, because what one session used counts in the budgets that others share with it.
     for row in rows.iter().filter(|row| !row.complete || chosen.contains(row)) {
-        rebuild::read_on(env, row, u64::MAX);
+        backfill::read_on(env, row, u64::MAX);
     }
     let mut reports = Vec::new();
     for row in chosen {

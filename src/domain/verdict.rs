@@ -217,6 +217,18 @@ pub struct Sizes {
     pub most_calls: u64,
 }
 
+impl Sizes {
+    /// What is known after `later`, too.
+    #[must_use]
+    pub fn and(self, later: Self) -> Self {
+        Self {
+            largest: self.largest.max(later.largest),
+            last_context: if later.last_context > 0 { later.last_context } else { self.last_context },
+            most_calls: self.most_calls.max(later.most_calls),
+        }
+    }
+}
+
 /// Whether the next response may cross a limit that concerns the caller. Then it is worth waiting for the line of
 /// the response that is being acted on. Where nothing was counted yet, nothing is known: that is near too.
 pub fn near_limit(states: &[BudgetState], sizes: &Sizes, caller: &Caller) -> bool {

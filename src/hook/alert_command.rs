@@ -4,13 +4,14 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use super::run::Shown;
 use crate::app::report::{AlertStatus, EventStatus};
+use crate::domain::alert::BudgetAlert;
+use crate::domain::event::Event;
 
 /// Starts `command` for each alert and each event, with it as one line of JSON on its standard input, and does not wait: it
 /// is in a process group of its own, so it outlives the hook and the client's time limit. Answers what could not be
 /// started.
-pub fn run(command: &[String], shown: &Shown) -> Vec<String> {
+pub fn run(command: &[String], alerts: &[BudgetAlert], events: &[Event]) -> Vec<String> {
     let Some((program, arguments)) = command.split_first() else { return Vec::new() };
     let start = |line: String| -> std::io::Result<()> {
         let mut child = Command::new(program)
@@ -26,8 +27,8 @@ pub fn run(command: &[String], shown: &Shown) -> Vec<String> {
             None => Ok(()),
         }
     };
-    let alerts = shown.alerts.iter().map(|alert| serde_json::to_string(&AlertStatus::raised(alert)));
-    let events = shown.events.iter().map(|event| serde_json::to_string(&EventStatus::of(event)));
+    let alerts = alerts.iter().map(|alert| serde_json::to_string(&AlertStatus::raised(alert)));
+    let events = events.iter().map(|event| serde_json::to_string(&EventStatus::of(event)));
     let failed = |error: std::io::Error| format!("alerts.command {program}: {error}");
     alerts
         .chain(events)

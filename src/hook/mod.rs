@@ -6,7 +6,6 @@ pub mod deadline;
 pub mod journal;
 pub mod registration;
 pub mod run;
-pub mod wire;
 
 /// The `main` of a hook executable: `fusebox::hook_main!(Hook::PreToolUse);`
 ///

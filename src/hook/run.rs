@@ -8,20 +8,16 @@ use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
 
-use super::wire::input::{Common, ModelChoice, Over, ToolBatch, ToolCall, TurnEnd, UserPrompt};
-use super::wire::output::Output;
-use super::wire::seed::SeedPayload;
 use super::{alert_command, deadline, journal};
-use crate::app::admit::{Answer, Asked};
-use crate::app::brief;
-use crate::app::guard::Guard;
-use crate::domain::alert::BudgetAlert;
-use crate::domain::breaker::circuit::NamedCall;
-use crate::domain::event::Event;
-use crate::domain::throttle::SlotEvent;
-use crate::domain::verdict::{Verdict, Why};
+use crate::agents::answer::{Answer, Decision};
+use crate::agents::claude::output::Output;
+use crate::agents::claude::payload::Payload;
+use crate::agents::claude::plain::PlainPayload;
+use crate::agents::event::{EventKind, HookEvent};
+use crate::app::handlers::{self, Handled};
+use crate::app::session::SessionContext;
+use crate::domain::time::Timestamp;
 use crate::env::Env;
-use crate::transcript::line::tool_hash;
 
 /// Bytes of standard input that are read at most. Tool results can be large; more than this is no hook payload.
 const MAX_INPUT: usize = 64 * 1024 * 1024;
@@ -50,6 +46,22 @@ impl Hook {
             Self::PostToolUse => "post-tool-use",
             Self::PromptSubmit => "prompt-submit",
             Self::SessionEvent => "session-event",
+        }
+    }
+
+    /// Whether the executable is registered for events of this kind.
+    fn handles(self, kind: &EventKind) -> bool {
+        match kind {
+            EventKind::BeforeTool(_) => self == Self::PreToolUse,
+            EventKind::AfterTool { .. } | EventKind::AfterLoneTool { .. } | EventKind::AfterBatch { .. } => {
+                self == Self::PostToolUse
+            }
+            EventKind::Prompt { .. } => self == Self::PromptSubmit,
+            EventKind::SessionStart { .. }
+            | EventKind::ModelSwitched { .. }
+            | EventKind::TurnEnd { .. }
+            | EventKind::Compacted
+            | EventKind::SessionEnd => self == Self::SessionEvent,
         }
     }
 }
@@ -89,10 +101,15 @@ pub fn run(hook: Hook, name: Option<&'static CStr>) -> i32 {
         note(&env, hook, &[format!("standard input cannot be read: {error}")]);
         deadline::exit_now(0)
     });
-    let (reply, mut session) = answer(hook, &env, &input);
-    if session.is_none() {
-        note(&env, hook, &[format!("not understood: {} bytes on standard input", input.len())]);
-    }
+    let text = String::from_utf8_lossy(&input);
+    let Answered { mut ctx, reply, handled } = match answer(hook, &env, &text) {
+        Ok(Some(answered)) => answered,
+        Ok(None) => deadline::exit_now(0),
+        Err(NotUnderstood) => {
+            note(&env, hook, &[format!("not understood: {} bytes on standard input", input.len())]);
+            deadline::exit_now(0)
+        }
+    };
     // One write, and a pipe takes so much whole or not at all: a client never sees half an answer, whenever the deadline
     // comes. A longer answer has to be written without one.
     if reply.stdout.len() + reply.stderr.len() > PIPE_BUF {
@@ -104,17 +121,26 @@ pub fn run(hook: Hook, name: Option<&'static CStr>) -> i32 {
     let code = if reply.blocks && shown { 2 } else { 0 };
     // The answer is out: what is left has a deadline of its own, and the answer's exit code.
     deadline::begin_upkeep(code);
-    if let Some((guard, shows)) = &mut session {
-        if shown && !shows.is_empty() {
-            let alerts: Vec<i64> = shows.alerts.iter().map(|alert| alert.id).collect();
-            let events: Vec<i64> = shows.events.iter().map(|event| event.id).collect();
-            guard.with_store(|store| store.confirm_shown(&alerts, &events));
-            guard.notes.extend(alert_command::run(&guard.config.alert_command, shows));
-        }
-        note(&env, hook, &guard.notes);
-        guard.tidy(hook == Hook::SessionEvent);
+    if shown {
+        confirm(&mut ctx, &handled);
     }
+    note(&env, hook, &ctx.take_journal());
+    // A failure is the next hook's matter: it does the same upkeep.
+    let _ = ctx.store.tidy(hook == Hook::SessionEvent);
     deadline::exit_now(code)
+}
+
+/// Notes that what the answer shows was shown, and tells the person's own program.
+fn confirm(ctx: &mut SessionContext, handled: &Handled) {
+    if handled.alerts.is_empty() && handled.events.is_empty() {
+        return;
+    }
+    let alerts: Vec<i64> = handled.alerts.iter().map(|alert| alert.id).collect();
+    let events: Vec<i64> = handled.events.iter().map(|event| event.id).collect();
+    let confirmed = ctx.store.call(|store| store.confirm_shown(&alerts, &events));
+    ctx.notices.swallow(confirmed);
+    let failed = alert_command::run(&ctx.config.alert_command, &handled.alerts, &handled.events);
+    ctx.notices.journal.extend(failed);
 }
 
 /// Standard input, to its end or to [`MAX_INPUT`]. Without the buffers and locks of the library's own: those take longer to make
@@ -156,160 +182,80 @@ fn note(env: &Env, hook: Hook, problems: &[String]) {
     }
 }
 
-/// The reply to one payload, and what is left to do once it is written: confirm the alerts that it shows, and note
-/// what went wrong. Streams are the caller's, so that this can be run in process.
-pub fn answer<'a>(hook: Hook, env: &'a Env, input: &[u8]) -> (Reply, Option<(Guard<'a>, Shown)>) {
-    if let Some(common) = parse::<Common>(input).filter(Common::is_usable) {
-        let event = common.hook_event_name.clone();
-        let mut guard = Guard::new(env, common.call());
-        let answer = dispatch(hook, &event, &mut guard, input);
-        let reply = answer.as_ref().map(|answer| in_json(&event, answer, &guard.quotes)).unwrap_or_default();
-        return (reply, Some((guard, answer.map(Shown::of).unwrap_or_default())));
+/// How a payload is answered.
+#[derive(Clone, Debug)]
+enum Protocol {
+    /// Claude Code's, to the event of this name.
+    Claude(String),
+    /// The plain one.
+    Plain,
+}
+
+/// Standard input is no payload of any protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotUnderstood;
+
+/// One event, handled: the reply, and what is left to do once it is written.
+pub struct Answered<'a> {
+    /// The session.
+    pub ctx: SessionContext<'a>,
+    /// What to write.
+    pub reply: Reply,
+    /// What the reply shows.
+    pub handled: Handled,
+}
+
+/// Answers one payload; `None`: an event that this executable has nothing to say about. Streams are the caller's, so that
+/// this can be run in process.
+///
+/// # Errors
+/// It is no payload.
+pub fn answer<'a>(hook: Hook, env: &'a Env, text: &str) -> Result<Option<Answered<'a>>, NotUnderstood> {
+    let Some((protocol, event)) = parse(hook, text, env.now)? else { return Ok(None) };
+    let mut ctx = SessionContext::for_event(env, event.source);
+    let handled = handlers::handle(&mut ctx, event.kind);
+    let reply = encode(hook, &protocol, handled.answer.clone());
+    Ok(Some(Answered { ctx, reply, handled }))
+}
+
+/// The event that standard input describes; `None`: none of this executable's.
+fn parse<'p>(
+    hook: Hook,
+    text: &'p str,
+    now: Timestamp,
+) -> Result<Option<(Protocol, HookEvent<'p>)>, NotUnderstood> {
+    if let Some(payload) = Payload::parse(text) {
+        let protocol = Protocol::Claude(payload.hook_event_name.clone());
+        let event = payload.into_event(now).filter(|event| hook.handles(&event.kind));
+        return Ok(event.map(|event| (protocol, event)));
     }
-    let Some(payload) = SeedPayload::parse(input) else { return (Reply::default(), None) };
-    let mut guard = Guard::new(env, payload.call());
-    let answer = match hook {
-        Hook::PreToolUse => {
-            let tool = payload.tool();
-            let tool = tool.as_ref().map(|(tool, input)| (*tool, input.as_str()));
-            Some(before_call(&mut guard, None, tool))
-        }
-        Hook::PostToolUse => {
-            let call = payload.over(env.now).map(|over| kept(&mut guard, over));
-            Some(guard.after_lone_call(payload.charge(input, env.now), call))
-        }
-        Hook::PromptSubmit => Some(guard.prompt(&payload.prompt())),
+    let payload = PlainPayload::parse(text).ok_or(NotUnderstood)?;
+    Ok(match hook {
+        Hook::PreToolUse => Some((Protocol::Plain, payload.before_tool())),
+        Hook::PostToolUse => Some((Protocol::Plain, payload.after_tool(text, now))),
+        Hook::PromptSubmit => Some((Protocol::Plain, payload.prompt())),
         Hook::SessionEvent => None,
+    })
+}
+
+/// The answer as the protocol says it. In the plain one, a warning is context on standard output, a block is exit code 2 with
+/// the reason on standard error.
+fn encode(hook: Hook, protocol: &Protocol, answer: Answer) -> Reply {
+    let event = match (protocol, hook) {
+        (Protocol::Claude(event), _) => event.as_str(),
+        (Protocol::Plain, Hook::PreToolUse) => "PreToolUse",
+        (Protocol::Plain, Hook::PostToolUse) => "PostToolUse",
+        (Protocol::Plain, _) => "UserPromptSubmit",
     };
-    let reply = answer.as_ref().map(|answer| in_seed(hook, answer, &guard.quotes)).unwrap_or_default();
-    (reply, Some((guard, answer.map(Shown::of).unwrap_or_default())))
-}
-
-/// What an answer shows: to be confirmed once it is written.
-#[derive(Clone, Debug, Default)]
-pub struct Shown {
-    /// Alerts.
-    pub alerts: Vec<BudgetAlert>,
-    /// Events.
-    pub events: Vec<Event>,
-}
-
-impl Shown {
-    fn of(answer: Answer) -> Self {
-        Self { alerts: answer.shows, events: answer.tells }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.alerts.is_empty() && self.events.is_empty()
-    }
-}
-
-/// A call for the breaker; what may be quoted of it stays with the guard.
-fn kept(guard: &mut Guard, over: Over) -> NamedCall {
-    guard.quotes.push((over.named.call.signature.hex(), over.quoted));
-    over.named
-}
-
-fn parse<'i, T: serde::Deserialize<'i>>(input: &'i [u8]) -> Option<T> {
-    serde_json::from_slice(input).ok()
-}
-
-/// Hands an event to whom it concerns; `None`: none of this executable's.
-fn dispatch(hook: Hook, event: &str, guard: &mut Guard, input: &[u8]) -> Option<Answer> {
-    match (hook, event) {
-        (Hook::PreToolUse, "PreToolUse") => {
-            let call: ToolCall = parse(input)?;
-            guard.call.spawns = call.spawns();
-            let answer = before_call(guard, call.tool_use_id.as_deref(), call.tool());
-            if answer.verdict != Verdict::Allow {
-                guard.quotes.push(call.quote());
-            }
-            Some(answer)
-        }
-        (Hook::PostToolUse, "PostToolUse" | "PostToolUseFailure") => {
-            // What cannot be recognised is a call all the same.
-            let call = parse::<ToolCall>(input).unwrap_or_default();
-            let failed = event == "PostToolUseFailure";
-            let (over, slots) = (over(guard, &call, Some(failed)), call.slot());
-            Some(guard.after_call(over, slots.into_iter().collect()))
-        }
-        (Hook::PostToolUse, "PostToolBatch") => {
-            let batch: ToolBatch = parse(input)?;
-            let calls = batch.tool_calls.iter().filter_map(|call| over(guard, call, None)).collect();
-            let agents = batch.tool_calls.iter().filter(|call| call.starts_agent());
-            let agents: Vec<u64> =
-                agents.filter_map(|call| call.tool_use_id.as_deref().map(tool_hash)).collect();
-            let slots = if agents.is_empty() { vec![] } else { vec![SlotEvent::Settled { calls: agents }] };
-            let ids: Vec<&str> = batch.tool_calls.iter().filter_map(|c| c.tool_use_id.as_deref()).collect();
-            Some(guard.after_batch(ids, calls, slots))
-        }
-        (Hook::PromptSubmit, "UserPromptSubmit") => {
-            // A prompt of another shape is no command, and still a prompt.
-            let prompt = parse::<UserPrompt>(input).unwrap_or_default();
-            Some(guard.prompted(&prompt.into()))
-        }
-        (Hook::SessionEvent, "SessionStart") => {
-            let choice: ModelChoice = parse(input)?;
-            Some(guard.session_start(choice.chosen()))
-        }
-        (Hook::SessionEvent, "PostModelSwitch") => {
-            let choice: ModelChoice = parse(input)?;
-            Some(guard.model_switched(choice.chosen()))
-        }
-        (Hook::SessionEvent, "Stop" | "SubagentStop") => {
-            let end: TurnEnd = parse(input)?;
-            Some(guard.turn_end(end.last_assistant_message.as_deref()))
-        }
-        // What a failed turn said last is an error, on no line that counts.
-        (Hook::SessionEvent, "StopFailure") => Some(guard.turn_end(None)),
-        (Hook::SessionEvent, "PostCompact") => Some(guard.read_all(false)),
-        (Hook::SessionEvent, "SessionEnd") => Some(guard.read_all(true)),
-        _ => None,
-    }
-}
-
-/// May a call of `tool` (its name and input) go on? Budgets and breakers are asked first: what they stop stays stopped.
-fn before_call(guard: &mut Guard, id: Option<&str>, tool: Option<(&str, &str)>) -> Answer {
-    let asked = Asked { id, tool: tool.map_or("", |(name, _)| name) };
-    let mut answer = guard.before_call(&asked);
-    if answer.verdict == Verdict::Allow
-        && let Some(reason) = tool.and_then(|(tool, input)| guard.protects(tool, input))
-    {
-        answer.verdict = Verdict::DenyCall(Why::Protected(reason));
-        guard.note_denial(&answer.verdict, &asked);
-    }
-    answer
-}
-
-/// The call for the breaker, where that is on.
-fn over(guard: &mut Guard, call: &ToolCall, failed: Option<bool>) -> Option<NamedCall> {
-    if !guard.config.enabled || !guard.config.breaker.enabled {
-        return None;
-    }
-    let place = guard.call.cwd.as_ref().map(|cwd| cwd.to_string_lossy().into_owned()).unwrap_or_default();
-    call.over(failed, &place, guard.env.now).map(|over| kept(guard, over))
-}
-
-fn in_json(event: &str, answer: &Answer, quotes: &brief::Quotes) -> Reply {
-    let stdout = Output::of(event, answer, quotes).and_then(|output| serde_json::to_vec(&output).ok());
-    Reply { stdout: stdout.unwrap_or_default(), ..Reply::default() }
-}
-
-/// The seed's protocol: a warning is context on standard output, a block is exit code 2 with the reason on standard
-/// error.
-fn in_seed(hook: Hook, answer: &Answer, quotes: &brief::Quotes) -> Reply {
-    let block = |text: String| Reply { stderr: (text + "\n").into_bytes(), blocks: true, ..Reply::default() };
-    match &answer.verdict {
-        Verdict::Deny { why, left } => block(brief::denial(why, *left, quotes)),
-        Verdict::DenyCall(why) => block(brief::call_denial(why, quotes)),
-        Verdict::Stop(why) | Verdict::Block(why) => block(brief::stop(why, answer.attended, quotes)),
-        Verdict::Allow | Verdict::WrapUp(_) => {
-            let event = match hook {
-                Hook::PreToolUse => "PreToolUse",
-                Hook::PostToolUse => "PostToolUse",
-                _ => "UserPromptSubmit",
-            };
-            in_json(event, answer, quotes)
+    match (protocol, answer.decision) {
+        (
+            Protocol::Plain,
+            Decision::Deny { reason }
+            | Decision::Stop { for_person: reason, .. }
+            | Decision::Block { reason },
+        ) => Reply { stderr: (reason + "\n").into_bytes(), blocks: true, ..Reply::default() },
+        (_, decision) => {
+            Reply { stdout: Output::bytes(event, &Answer { decision, ..answer }), ..Reply::default() }
         }
     }
 }

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,7 @@ use crate::domain::ladder::Ladder;
 use crate::domain::message::MessageKey;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Sizes;
+use crate::transcript::Fact;
 use crate::transcript::cursor::Position;
 use crate::transcript::files::is_plain_id;
 
@@ -142,6 +144,44 @@ impl SessionCache {
         counted.all(|state| !state.budget.is_elsewhere()).then_some(cache)
     }
 
+    /// Learns from what was read what later hooks need to know: sizes of responses, models, agent types.
+    pub fn learn(&mut self, facts: &[Fact]) {
+        for fact in facts {
+            let Fact::Message(message) = fact else { continue };
+            let usage = message.recorded;
+            let calls = message.tools.len() as u64;
+            self.sizes =
+                self.sizes.and(Sizes { largest: usage, last_context: usage.total(), most_calls: calls });
+            if !message.model.is_empty() {
+                self.models_seen.insert(message.model.clone());
+                self.models.insert(message.agent.clone().unwrap_or_default(), message.model.clone());
+            }
+            if !message.agent_type.is_empty() {
+                self.agent_types.insert(message.agent_type.clone());
+            }
+        }
+    }
+
+    /// Takes over what another copy has learned.
+    pub fn take_learned(&mut self, other: &Self) {
+        self.sizes = self.sizes.and(other.sizes);
+        self.models.extend(other.models.clone());
+        self.models_seen.extend(other.models_seen.iter().cloned());
+        self.agent_types.extend(other.agent_types.iter().cloned());
+    }
+
+    /// Takes over positions that are further on.
+    pub fn advance(&mut self, read: BTreeMap<PathBuf, Box<Position>>) {
+        for (path, position) in read {
+            match self.positions.get(&path) {
+                Some(old) if !old.is_behind(&position) => {}
+                _ => {
+                    self.positions.insert(path, position);
+                }
+            }
+        }
+    }
+
     /// How far the files were read for the answer that `states` are.
     pub fn answered(&self) -> &BTreeMap<PathBuf, Box<Position>> {
         if self.lost.is_empty() { &self.positions } else { &self.lost }
@@ -251,7 +291,7 @@ impl CacheFile {
         }
     }
 
-    /// Opens it so that nobody writes to it: see [`CacheFile::write`]. And how large it is.
+    /// Opens it so that nobody writes to it: see [`write`]. And how large it is.
     fn open_current(&self) -> Option<(File, u64)> {
         for _ in 0..8 {
             let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&self.path).ok()?;
@@ -267,30 +307,20 @@ impl CacheFile {
         None
     }
 
-    /// Changes it: what another process wrote in the meantime is in what `change` is given. The lock is held for
-    /// reading, `change` and writing: never across a call of the store. Answers the cache as it is then, too.
-    ///
-    /// # Errors
-    /// The folder is not private, or cannot be written; `change` was called all the same, on what could be read.
-    pub fn update<T>(
-        &self,
-        change: impl FnOnce(&mut SessionCache) -> T,
-    ) -> (T, Box<SessionCache>, std::io::Result<()>) {
-        let lock = self.lock();
-        // Who holds the lock has looked at the folder.
+    /// Locks it, and reads what other processes wrote in the meantime. The lock is held until the result is saved or
+    /// dropped: never across a call of the store. Where the folder is not private, or cannot be written, the result still
+    /// holds what could be read; saving it fails then.
+    pub fn lock(&self) -> LockedCache {
+        let lock = self.lock_file();
+        // lock_file() already checked the folder.
         let is_private = lock.is_ok() || check_private(self.dir()).is_ok();
-        let before = is_private.then(|| self.read_current()).flatten();
-        let (before, mut cache) = before.map_or_else(Default::default, |(bytes, cache)| (Some(bytes), cache));
+        let read = is_private.then(|| self.read_current()).flatten();
+        let (before, mut cache) = read.map_or_else(Default::default, |(bytes, cache)| (Some(bytes), cache));
         cache.version = VERSION;
-        let done = change(&mut cache);
-        let written = lock.and_then(|_lock| {
-            let bytes = cache.written()?;
-            if before.as_ref() == Some(&bytes) { Ok(()) } else { self.write(&bytes) }
-        });
-        (done, cache, written)
+        LockedCache { path: self.path.clone(), lock, before, cache }
     }
 
-    fn lock(&self) -> std::io::Result<File> {
+    fn lock_file(&self) -> std::io::Result<File> {
         match check_private(self.dir()) {
             Err(e) if e.kind() == ErrorKind::NotFound => private_dir(self.dir())?,
             checked => checked?,
@@ -302,37 +332,76 @@ impl CacheFile {
         Ok(file)
     }
 
-    /// Writes the spare file, and lets it change places with the current one. Neither is made or deleted each time,
-    /// which took twice as long as all the rest here. A reader keeps a shared lock on what it reads: a spare file that
-    /// somebody opened while it was current is left to them.
-    fn write(&self, bytes: &[u8]) -> std::io::Result<()> {
-        let spare = self.path.with_extension("new");
-        let open = || {
-            let mut options = OpenOptions::new();
-            options
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .mode(0o600)
-                .custom_flags(libc::O_NOFOLLOW)
-                .open(&spare)
-        };
-        let mut file = open()?;
-        if fs2::FileExt::try_lock_exclusive(&file).is_err() {
-            std::fs::remove_file(&spare)?;
-            file = open()?;
-        }
-        file.write_all(bytes)?;
-        if file.metadata()?.len() != bytes.len() as u64 {
-            file.set_len(bytes.len() as u64)?;
-        }
-        drop(file);
-        replace(&spare, &self.path)
-    }
-
     fn dir(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("/"))
     }
+}
+
+/// A session's cache under its lock: nobody else changes it until it is saved or dropped.
+#[derive(Debug)]
+pub struct LockedCache {
+    path: PathBuf,
+    lock: std::io::Result<File>,
+    /// What stood in the file.
+    before: Option<Vec<u8>>,
+    cache: Box<SessionCache>,
+}
+
+impl LockedCache {
+    /// Writes it, where it changed, and gives the lock back. Answers the cache as it is then.
+    ///
+    /// # Errors
+    /// The folder is not private, or cannot be written: the changes are lost.
+    pub fn save(self) -> (Box<SessionCache>, std::io::Result<()>) {
+        let Self { path, lock, before, mut cache } = self;
+        let written = lock.and_then(|_lock| {
+            let bytes = cache.written()?;
+            if before.as_ref() == Some(&bytes) { Ok(()) } else { write(&path, &bytes) }
+        });
+        (cache, written)
+    }
+}
+
+impl Deref for LockedCache {
+    type Target = SessionCache;
+
+    fn deref(&self) -> &SessionCache {
+        &self.cache
+    }
+}
+
+impl DerefMut for LockedCache {
+    fn deref_mut(&mut self) -> &mut SessionCache {
+        &mut self.cache
+    }
+}
+
+/// Writes the spare file, and lets it change places with the current one. Neither is made or deleted each time,
+/// which took twice as long as all the rest here. A reader keeps a shared lock on what it reads: a spare file that
+/// somebody opened while it was current is left to them.
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let spare = path.with_extension("new");
+    let open = || {
+        let mut options = OpenOptions::new();
+        options
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&spare)
+    };
+    let mut file = open()?;
+    if fs2::FileExt::try_lock_exclusive(&file).is_err() {
+        std::fs::remove_file(&spare)?;
+        file = open()?;
+    }
+    file.write_all(bytes)?;
+    if file.metadata()?.len() != bytes.len() as u64 {
+        file.set_len(bytes.len() as u64)?;
+    }
+    drop(file);
+    replace(&spare, path)
 }
 
 /// Puts `new` in the place of `old`, atomically; `old` may stand in the place of `new` then.

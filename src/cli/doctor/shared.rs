@@ -3,11 +3,11 @@
 use super::finding::Finding;
 use super::survey::Survey;
 use crate::app::brief::grouped;
-use crate::app::guard::{Call, Guard};
-use crate::app::opening;
+use crate::app::open_store;
 use crate::app::operation_ledger::OperationLedger;
 use crate::app::operator;
 use crate::app::recount::{self, Difference, Recount};
+use crate::app::store_access::StoreAccess;
 use crate::cli::render::counted;
 use crate::config::{Config, RedisConfig};
 use crate::store::Store;
@@ -31,7 +31,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
         ));
     }
     // That it does not answer is another check's matter.
-    let Ok(mut store) = opening::shared(survey.env, config, redis, None) else { return found };
+    let Ok(mut store) = open_store::shared(survey.env, config, redis, None) else { return found };
     let Ok(rights) = store.rights() else { return found };
     found.extend(of_rights(&rights, &address, config));
     found.extend(of_memory(&rights));
@@ -93,12 +93,12 @@ fn of_ledger(survey: &Survey, store: &mut dyn Store, redis: &RedisConfig) -> Opt
 }
 
 fn of_counts(survey: &Survey) -> Vec<Finding> {
-    let mut guard = Guard::new(survey.env, Call::default());
-    guard.config = survey.loaded.config.clone();
-    let found = match recount::recount(&mut guard) {
+    let config = &survey.loaded.config;
+    let mut store = StoreAccess::for_command(survey.env, config);
+    let found = match recount::recount(survey.env, config, &mut store) {
         Ok(found) => found,
-        Err(refusal) => {
-            let problem = format!("counts cannot be compared: {refusal}");
+        Err(error) => {
+            let problem = format!("counts cannot be compared: {error}");
             return vec![Finding::warning(problem, "run `fusebox doctor` again")];
         }
     };

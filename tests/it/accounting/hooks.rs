@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fusebox::app::guard::{Call, Guard};
-use fusebox::app::look::Reach;
-use fusebox::app::meter::{Metered, Metering};
+use fusebox::agents::event::EventSource;
+use fusebox::app::record::{RecordPlan, Recorded, record_and_keep};
+use fusebox::app::session::SessionContext;
 use fusebox::domain::time::Timestamp;
 use fusebox::env::Env;
 use fusebox::hook::run::{Hook, answer};
@@ -44,23 +44,22 @@ impl Home {
         Env { now: self.now, vars, cwd: self.path("project"), uid: fusebox::env::uid() }
     }
 
-    fn call(&self) -> Call {
+    fn source(&self) -> EventSource {
         let (transcript, cwd) = (Some(self.path("s.jsonl")), Some(self.path("project")));
-        Call { session: "s".into(), transcript, cwd, ..Call::default() }
+        EventSource { session: "s".into(), transcript, cwd, ..EventSource::default() }
     }
 
     /// One hook: reads on and records.
-    fn meter(&mut self) -> Metered {
+    fn meter(&mut self) -> Recorded {
         self.now = self.now.plus_millis(1000);
         let env = self.env();
-        let metering = Metering { reach: Reach::All, ..Metering::of_caller(true) };
-        Guard::new(&env, self.call()).meter(&metering)
+        record_and_keep(&mut SessionContext::for_event(&env, self.source()), &RecordPlan::for_session(true))
     }
 
     #[track_caller]
     fn used(&mut self) -> u64 {
         let metered = self.meter();
-        assert!(metered.stored, "the store answered");
+        assert!(metered.is_stored(), "the store answered");
         metered.states[0].used
     }
 
@@ -159,7 +158,7 @@ fn a_store_damaged_between_two_hooks_is_filled_again() {
     home.says(&[response("c", 3, TEN)]);
     // This one finds the damage, and counts by itself; the next one has a new store.
     let metered = home.meter();
-    assert_eq!((metered.stored, metered.states[0].used), (false, 45));
+    assert_eq!((metered.is_stored(), metered.states[0].used), (false, 45));
     assert_eq!(home.used(), 45);
     assert_eq!(home.total(), Sum::tokens(30, 15, 0, 0, 0).calls(3, 0));
 }
@@ -174,11 +173,11 @@ fn while_the_store_is_out_of_reach_the_count_goes_on() {
     for (i, used) in [(2, 30), (3, 45)] {
         home.says(&[response(&format!("m{i}"), i, TEN)]);
         let metered = home.meter();
-        assert_eq!((metered.stored, metered.states[0].used), (false, used));
+        assert_eq!((metered.is_stored(), metered.states[0].used), (false, used));
     }
     fs::remove_file(home.path("state")).expect("out of the way");
     fs::rename(home.path("away"), home.path("state")).expect("back");
-    assert!(!home.meter().stored, "for a while it is not asked again");
+    assert!(!home.meter().is_stored(), "for a while it is not asked again");
     home.now = home.now.plus_millis(5000);
     assert_eq!(home.used(), 45);
     assert_eq!(home.total().requests, 3);
@@ -196,8 +195,11 @@ fn hooks_at_the_same_time_count_once() {
             for _ in 0..8 {
                 scope.spawn(|| {
                     let env = home.env();
-                    let metered = Guard::new(&env, home.call()).meter(&Metering::of_caller(true));
-                    assert!(metered.stored);
+                    let metered = record_and_keep(
+                        &mut SessionContext::for_event(&env, home.source()),
+                        &RecordPlan::for_caller(true),
+                    );
+                    assert!(metered.is_stored());
                 });
             }
         });
@@ -224,10 +226,11 @@ fn captured_payloads_charge_nothing_by_themselves() {
         fields.insert("transcript_path".into(), json!(home.path("none.jsonl")));
         fields.insert("cwd".into(), json!(home.path("project")));
         for hook in hooks {
-            let (reply, guard) = answer(hook, &env, payload.to_string().as_bytes());
-            assert!(!reply.blocks, "{:?} {hook:?}", file.file_name());
-            let notes = guard.map(|(guard, _)| guard.notes).unwrap_or_default();
-            assert!(notes.is_empty(), "{notes:?}");
+            if let Some(mut answered) = answer(hook, &env, &payload.to_string()).expect("a payload") {
+                assert!(!answered.reply.blocks, "{:?} {hook:?}", file.file_name());
+                let notes = answered.ctx.take_journal();
+                assert!(notes.is_empty(), "{notes:?}");
+            }
             sent += 1;
         }
     }
@@ -244,24 +247,24 @@ fn captured_payloads_charge_nothing_by_themselves() {
 fn the_seeds_own_payload_is_charged_once() {
     let home = Home::new();
     let env = home.env();
-    let send = |payload: &Value| answer(Hook::PostToolUse, &env, payload.to_string().as_bytes());
+    let send = |payload: &Value| answer(Hook::PostToolUse, &env, &payload.to_string()).is_ok();
     let usage = json!({"usage": {"input_tokens": 30, "output_tokens": 12}});
     let named =
         json!({"sessionId": "s", "tool": "Bash", "arguments": {}, "response": usage, "call_id": "c1"});
     let bare = json!({"sessionId": "s", "tool": "Bash", "arguments": {"n": 1}, "response": usage});
     for payload in [&named, &named, &bare, &bare] {
-        send(payload);
+        assert!(send(payload));
     }
     assert_eq!(home.total(), Sum::tokens(60, 24, 0, 0, 0).calls(2, 2));
     // A real client's payload never is, whatever it carries.
     let mut real = named;
     real["transcript_path"] = json!(home.path("none.jsonl"));
     real["call_id"] = json!("c2");
-    send(&real);
+    assert!(!send(&real));
     // Nor do numbers that cannot be true break the store.
     let mut huge = bare;
     huge["response"]["usage"]["input_tokens"] = json!(u64::MAX);
-    send(&huge);
+    assert!(send(&huge));
     let after = home.total();
     assert_eq!((after.output, after.requests), (36, 3));
     assert!(after.input > 1_000_000);
@@ -276,9 +279,9 @@ fn a_hook_without_time_gets_on_by_a_slice_and_nothing_is_counted_twice() {
         home.now = home.now.plus_millis(1000);
         let env = home.env();
         let slice = 4096;
-        let metering = Metering { reach: Reach::All, slice, max_ms, ..Metering::of_caller(true) };
-        let metered = Guard::new(&env, home.call()).meter(&metering);
-        assert!(metered.stored);
+        let metering = RecordPlan { slice, max_ms, ..RecordPlan::for_session(true) };
+        let metered = record_and_keep(&mut SessionContext::for_event(&env, home.source()), &metering);
+        assert!(metered.is_stored());
         (metered.states[0].used, metered.complete)
     };
     let (first, complete) = meter(Some(0));
@@ -295,9 +298,8 @@ fn a_hook_without_time_gets_on_by_a_slice_and_nothing_is_counted_twice() {
     while used < 200 * 15 {
         home.now = home.now.plus_millis(1000);
         let env = home.env();
-        let metering =
-            Metering { reach: Reach::All, slice: 4096, max_ms: Some(0), ..Metering::of_caller(true) };
-        let metered = Guard::new(&env, home.call()).meter(&metering);
+        let metering = RecordPlan { slice: 4096, max_ms: Some(0), ..RecordPlan::for_session(true) };
+        let metered = record_and_keep(&mut SessionContext::for_event(&env, home.source()), &metering);
         assert!(metered.states[0].used > used, "each call gets on");
         used = metered.states[0].used;
         calls += 1;
@@ -313,9 +315,9 @@ fn what_is_read_in_slices_counts_whole_while_the_store_is_out_of_reach() {
     home.says(&lines);
     fs::write(home.path("state"), b"in the way").expect("a file");
     let env = home.env();
-    let metering = Metering { reach: Reach::All, slice: 4096, max_ms: None, ..Metering::of_caller(true) };
-    let metered = Guard::new(&env, home.call()).meter(&metering);
-    assert_eq!((metered.stored, metered.states[0].used), (false, 200 * 15));
+    let metering = RecordPlan { slice: 4096, max_ms: None, ..RecordPlan::for_session(true) };
+    let metered = record_and_keep(&mut SessionContext::for_event(&env, home.source()), &metering);
+    assert_eq!((metered.is_stored(), metered.states[0].used), (false, 200 * 15));
     fs::remove_file(home.path("state")).expect("out of the way");
     home.now = home.now.plus_millis(5000);
     assert_eq!(home.used(), 200 * 15);

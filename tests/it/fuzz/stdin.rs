@@ -103,8 +103,10 @@ fn fuzz_in_process(hook: Hook, all: usize) {
         for _ in 0..2_500.min(all - done) {
             let input = mutated(&mut random, &corpus);
             let call = AssertUnwindSafe(|| {
-                let (reply, session) = answer(hook, &env, &input);
-                (reply, session.is_some())
+                let answered = answer(hook, &env, &String::from_utf8_lossy(&input));
+                let understood = answered.is_ok();
+                let reply = answered.ok().flatten().map(|answered| answered.reply);
+                (reply.unwrap_or_default(), understood)
             });
             let (reply, understood) = std::panic::catch_unwind(call)
                 .unwrap_or_else(|_| panic!("{} panics on {}", hook.name(), shown(&input)));

@@ -3,8 +3,9 @@
 use redis::Value;
 use serde_json::json;
 
-use fusebox::app::guard::{Call, Guard};
-use fusebox::app::meter::{Metered, Metering};
+use fusebox::agents::event::EventSource;
+use fusebox::app::record::{RecordPlan, Recorded, record_and_keep};
+use fusebox::app::session::SessionContext;
 use fusebox::env::clock;
 
 use super::{home_at, respond, used};
@@ -241,26 +242,27 @@ fn gone_back_while_the_session_went_on_elsewhere() {
 }
 
 /// Two hooks at the same time, a subagent's and the session's: one recorded before the store went back, the other after.
-/// The second cannot know of the first, and no later one that anything is missing, but for the number that both were
-/// answered. Answers what the second one did.
-fn goes_back_between_two_hooks(home: &Home, go_back: impl FnOnce()) -> Metered {
+/// The second finds that both were answered with the same number, and marks that for the next one. Answers what the second
+/// one did.
+fn goes_back_between_two_hooks(home: &Home, go_back: impl FnOnce()) -> Recorded {
     let env = home.env();
-    let call = |agent: Option<&str>| Call {
+    let source = |agent: Option<&str>| EventSource {
         session: "s".into(),
         transcript: Some(home.transcript("s")),
         agent: agent.map(str::to_owned),
-        ..Call::default()
+        ..EventSource::default()
     };
-    let (mut first, mut second) = (Guard::new(&env, call(Some("a1"))), Guard::new(&env, call(None)));
+    let of = |agent| SessionContext::for_event(&env, source(agent));
+    let (mut first, mut second) = (of(Some("a1")), of(None));
     let mut line = message(4, 90, 10);
     (line["isSidechain"], line["agentId"]) = (json!(true), json!("a1"));
     home.append(&home.agent_transcript("s", "a1"), &[line]);
-    let metered = first.meter(&Metering::of_caller(false));
-    assert!(metered.stored && metered.complete, "{metered:?}");
+    let metered = record_and_keep(&mut first, &RecordPlan::for_caller(false));
+    assert!(metered.is_stored() && metered.complete, "{metered:?}");
     drop(first);
     go_back();
     home.append(&home.transcript("s"), &[message(5, 90, 10)]);
-    second.meter(&Metering::of_caller(false))
+    record_and_keep(&mut second, &RecordPlan::for_caller(false))
 }
 
 #[test]
@@ -272,7 +274,7 @@ fn gone_back_between_two_hooks() {
         server.command(&["FLUSHALL"]);
         behind.iter().for_each(|(key, bytes)| server.restore(key, bytes));
     });
-    assert!(metered.stored && metered.complete, "{metered:?}");
+    assert!(metered.is_stored() && metered.complete, "{metered:?}");
     assert!(respond(&home, "s", 6..=6).is_silent());
     is_exact(&home, 600, 200);
 }
@@ -293,8 +295,10 @@ fn put_back_between_two_hooks(spoiled: bool) {
             open().execute_batch(refuse).unwrap();
         }
     });
-    assert_eq!(metered.stored, !spoiled, "{metered:?}");
+    assert!(metered.is_stored() && metered.complete, "{metered:?}");
     if spoiled {
+        // The next hook finds the mark, and cannot name the store anew.
+        respond(&home, "s", 6..=6);
         open().execute_batch("DROP TRIGGER refuse").unwrap();
         home.wake_store("s");
     }

@@ -1,4 +1,4 @@
-//! What the client understands as an answer.
+//! Answer → what the client understands.
 //!
 //! A stop is said in the way that held on every client tried: PreToolUse denies **and** does not continue (the call
 //! would still run otherwise), the events after a call do not continue, a prompt is blocked. A Stop event is never
@@ -6,9 +6,7 @@
 
 use serde::Serialize;
 
-use crate::app::admit::Answer;
-use crate::app::brief;
-use crate::domain::verdict::Verdict;
+use crate::agents::answer::{Answer, Decision};
 
 /// An answer in JSON.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -43,47 +41,47 @@ struct Specific {
 }
 
 impl Output {
-    /// The answer to `event`; `None`: nothing to say. `quotes`: inputs that it may quote.
-    pub fn of(event: &str, answer: &Answer, quotes: &brief::Quotes) -> Option<Self> {
+    /// The answer to `event`; `None`: nothing to say.
+    pub fn new(event: &str, answer: &Answer) -> Option<Self> {
         let join = |parts: &[String]| (!parts.is_empty()).then(|| parts.join("\n"));
         let mut output = Self { system_message: join(&answer.message), ..Self::default() };
         let mut specific = Specific { additional_context: join(&answer.context), ..Specific::default() };
-        match &answer.verdict {
-            // A prompt that is answered goes to no model.
-            Verdict::Allow | Verdict::WrapUp(_) if answer.reply.is_some() => {
-                output.decision = Some("block");
-                output.reason.clone_from(&answer.reply);
-                // The person has just typed it.
-                specific.suppress_original_prompt = Some(true);
-            }
-            Verdict::Allow | Verdict::WrapUp(_) => {}
-            Verdict::Deny { why, left } => {
+        match &answer.decision {
+            Decision::Allow => {}
+            Decision::Deny { reason } => {
                 specific.permission_decision = Some("deny");
-                specific.permission_decision_reason = Some(brief::denial(why, *left, quotes));
+                specific.permission_decision_reason = Some(reason.clone());
             }
-            Verdict::DenyCall(why) => {
-                specific.permission_decision = Some("deny");
-                specific.permission_decision_reason = Some(brief::call_denial(why, quotes));
-            }
-            Verdict::Stop(why) => {
+            Decision::Stop { for_person, for_agent } => {
                 output.continues = Some(false);
-                output.stop_reason = Some(brief::stop(why, answer.attended, quotes));
+                output.stop_reason = Some(for_person.clone());
                 if event == "PreToolUse" {
                     specific.permission_decision = Some("deny");
-                    specific.permission_decision_reason = Some(brief::stop(why, false, quotes));
+                    specific.permission_decision_reason = Some(for_agent.clone());
                 }
-                // The turn is over: there is nobody left to read it.
+                // The turn is over: nobody is left to read it.
                 specific.additional_context = None;
             }
-            Verdict::Block(why) => {
+            Decision::Block { reason } => {
                 output.decision = Some("block");
-                output.reason = Some(brief::stop(why, answer.attended, quotes));
+                output.reason = Some(reason.clone());
                 specific.additional_context = None;
+            }
+            Decision::Reply { text } => {
+                output.decision = Some("block");
+                output.reason = Some(text.clone());
+                // The person has just typed it.
+                specific.suppress_original_prompt = Some(true);
             }
         }
         if specific != Specific::default() {
             output.hook_specific_output = Some(Specific { hook_event_name: event.to_owned(), ..specific });
         }
         (output != Self::default()).then_some(output)
+    }
+
+    /// The JSON that is written to standard output; empty: nothing to say.
+    pub fn bytes(event: &str, answer: &Answer) -> Vec<u8> {
+        Self::new(event, answer).and_then(|output| serde_json::to_vec(&output).ok()).unwrap_or_default()
     }
 }

@@ -1,4 +1,5 @@
-//! Opening a store: the embedded one, or the shared one that the configuration names.
+//! Opening a store: the embedded one, or the shared one that the configuration names. Which of the two it is, is decided
+//! here and nowhere else.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,6 +13,11 @@ use crate::store::redis::{Machine, Place, RedisStore};
 use crate::store::session_cache::CacheFile;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
+
+/// Whether the configuration names a store that several machines share.
+pub fn is_shared(config: &Config) -> bool {
+    config.redis.is_some()
+}
 
 /// Opens the store that the configuration names. `session`: the cache of the session that asks. The second value: what a
 /// person must hear about it.

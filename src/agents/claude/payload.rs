@@ -1,0 +1,258 @@
+//! Payload → event. Standard input is parsed once; unknown fields are ignored, and a field of an unexpected type counts as
+//! absent.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::agents::event::{EventKind, EventSource, FinishedCall, HookEvent, Prompt, ToolRequest, call_id};
+use crate::domain::breaker::call::Call;
+use crate::domain::breaker::circuit::NamedCall;
+use crate::domain::breaker::outcome;
+use crate::domain::breaker::signature::ToolSignature;
+use crate::domain::throttle::SlotEvent;
+use crate::domain::time::Timestamp;
+use crate::transcript::line::tool_hash;
+
+/// A hook's standard input: the fields that are used, of all events.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Payload<'p> {
+    /// `PreToolUse`, …
+    #[serde(default)]
+    pub hook_event_name: String,
+    session_id: String,
+    #[serde(default)]
+    transcript_path: Option<PathBuf>,
+    #[serde(default)]
+    cwd: Option<PathBuf>,
+    #[serde(default)]
+    agent_id: Option<String>,
+    #[serde(default)]
+    agent_type: Option<String>,
+
+    // `PreToolUse`, `PostToolUse`, `PostToolUseFailure`: the fields of one `ToolCall`.
+    #[serde(default, deserialize_with = "lenient")]
+    tool_use_id: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    tool_name: Option<String>,
+    #[serde(borrow, default)]
+    tool_input: Option<&'p RawValue>,
+    #[serde(borrow, default)]
+    tool_response: Option<&'p RawValue>,
+    #[serde(default, deserialize_with = "lenient")]
+    error: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    is_interrupt: Option<bool>,
+
+    /// `PostToolBatch`: all calls of one response.
+    #[serde(borrow, default, deserialize_with = "lenient")]
+    tool_calls: Option<Vec<ToolCall<'p>>>,
+
+    /// `UserPromptSubmit`.
+    #[serde(default, deserialize_with = "lenient")]
+    prompt: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    prompt_id: Option<String>,
+    /// Who made the prompt. 2.1.330 knows the field, and does not send it yet.
+    #[serde(default, deserialize_with = "lenient")]
+    source: Option<String>,
+
+    /// `SessionStart`: the model of the session.
+    #[serde(default, deserialize_with = "lenient")]
+    model: Option<String>,
+    /// `PostModelSwitch`: the model that was switched to.
+    #[serde(default, deserialize_with = "lenient")]
+    to_model: Option<String>,
+
+    /// `Stop`, `SubagentStop`: what the agent said last.
+    #[serde(default, deserialize_with = "lenient")]
+    last_assistant_message: Option<String>,
+}
+
+/// One tool call, as events after it describe it.
+#[derive(Clone, Debug, Default, Deserialize)]
+struct ToolCall<'p> {
+    #[serde(default, deserialize_with = "lenient")]
+    tool_use_id: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    tool_name: Option<String>,
+    #[serde(borrow, default)]
+    tool_input: Option<&'p RawValue>,
+    #[serde(borrow, default)]
+    tool_response: Option<&'p RawValue>,
+    /// The error of a call that failed.
+    #[serde(default, deserialize_with = "lenient")]
+    error: Option<String>,
+    /// Whether a person interrupted it.
+    #[serde(default, deserialize_with = "lenient")]
+    is_interrupt: Option<bool>,
+}
+
+/// A value of the expected type; `None` for anything else.
+fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    let raw = <&'de RawValue>::deserialize(from)?;
+    Ok(serde_json::from_str(raw.get()).ok())
+}
+
+/// The response of the Agent tool, as far as it says whether the subagent goes on in the background.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AgentResponse {
+    #[serde(default)]
+    status: String,
+    agent_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct AgentInput {
+    subagent_type: Option<String>,
+}
+
+impl<'p> Payload<'p> {
+    /// Reads standard input; `None`: no JSON object that names a session.
+    pub fn parse(text: &'p str) -> Option<Self> {
+        serde_json::from_str::<Self>(text).ok().filter(|payload| !payload.session_id.is_empty())
+    }
+
+    /// The event; `None` for those that Fusebox has nothing to say about. `now` dates what has no id.
+    pub fn into_event(mut self, now: Timestamp) -> Option<HookEvent<'p>> {
+        let source = EventSource {
+            session: std::mem::take(&mut self.session_id),
+            transcript: self.transcript_path.take().filter(|path| !path.as_os_str().is_empty()),
+            cwd: self.cwd.take(),
+            agent: self.agent_id.take().filter(|agent| !agent.is_empty()),
+            agent_type: self.agent_type.take(),
+        };
+        let kind = self.kind(source.cwd.as_deref(), now)?;
+        Some(HookEvent { source, kind })
+    }
+
+    fn kind(self, cwd: Option<&Path>, now: Timestamp) -> Option<EventKind<'p>> {
+        Some(match self.hook_event_name.as_str() {
+            "PreToolUse" => EventKind::BeforeTool(self.into_call().request()),
+            event @ ("PostToolUse" | "PostToolUseFailure") => {
+                let failed = event == "PostToolUseFailure";
+                let call = self.into_call();
+                EventKind::AfterTool { call: call.finished(Some(failed), cwd, now), slot: call.slot() }
+            }
+            "PostToolBatch" => {
+                let calls = self.tool_calls.unwrap_or_default();
+                let spawning = calls.iter().filter(|call| call.starts_agent());
+                EventKind::AfterBatch {
+                    ids: calls.iter().filter_map(|call| call.tool_use_id.clone()).collect(),
+                    spawning: spawning.filter_map(|c| c.tool_use_id.as_deref().map(tool_hash)).collect(),
+                    calls: calls.iter().filter_map(|call| call.finished(None, cwd, now)).collect(),
+                }
+            }
+            "UserPromptSubmit" => {
+                let (text, id, source) = (self.prompt.unwrap_or_default(), self.prompt_id, self.source);
+                EventKind::Prompt { prompt: Prompt { text, id, source }, may_command: true }
+            }
+            "SessionStart" => EventKind::SessionStart { model: self.to_model.or(self.model) },
+            "PostModelSwitch" => EventKind::ModelSwitched { model: self.to_model.or(self.model) },
+            "Stop" | "SubagentStop" => EventKind::TurnEnd { last_text: self.last_assistant_message },
+            // The last message of a failed turn is an error, which stands on no line that counts.
+            "StopFailure" => EventKind::TurnEnd { last_text: None },
+            "PostCompact" => EventKind::Compacted,
+            "SessionEnd" => EventKind::SessionEnd,
+            _ => return None,
+        })
+    }
+
+    fn into_call(self) -> ToolCall<'p> {
+        let Self { tool_use_id, tool_name, tool_input, tool_response, error, is_interrupt, .. } = self;
+        ToolCall { tool_use_id, tool_name, tool_input, tool_response, error, is_interrupt }
+    }
+}
+
+impl<'p> ToolCall<'p> {
+    fn request(self) -> ToolRequest<'p> {
+        let spawns = self.spawns();
+        ToolRequest {
+            id: self.tool_use_id,
+            tool: self.tool_name.unwrap_or_default(),
+            input: self.tool_input.map(|raw| Cow::Borrowed(raw.get())),
+            spawns,
+        }
+    }
+
+    /// The call as the breaker knows it. `failed`: what the event says; `cwd`: the working folder. `None`: one of Fusebox's
+    /// own denials, or nothing that could be recognised.
+    fn finished(&self, failed: Option<bool>, cwd: Option<&Path>, now: Timestamp) -> Option<FinishedCall> {
+        let tool = self.tool_name.as_deref()?;
+        // A call with an event of its own counts with or without an id. Of a response's calls only ids tell which are new.
+        let id = match (&self.tool_use_id, failed) {
+            (Some(id), _) => id.clone(),
+            (None, Some(_)) => unique_id(now),
+            (None, None) => return None,
+        };
+        let parse =
+            |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
+        let input = parse(self.tool_input).filter(|input| Call::is_one(tool, input))?;
+        let result = match &self.error {
+            Some(error) => error.clone(),
+            None => outcome::text(&parse(self.tool_response).unwrap_or_default()),
+        };
+        if outcome::is_own_denial(&result) {
+            return None;
+        }
+        // Only a shell's result depends on the folder.
+        let folder = cwd.filter(|_| tool == "Bash").map(|cwd| cwd.to_string_lossy()).unwrap_or_default();
+        let call = Call::new(call_id(&id), tool, &input, &result, failed, &folder);
+        let call = Call { interrupted: self.is_interrupt.unwrap_or(false), ..call };
+        Some(FinishedCall { named: NamedCall { call, tool: tool.to_owned() }, excerpt: excerpt(&input) })
+    }
+
+    /// What the call says about the subagent that it started, now that it is over.
+    fn slot(&self) -> Option<SlotEvent> {
+        self.starts_agent().then_some(())?;
+        let call = tool_hash(self.tool_use_id.as_deref()?);
+        let response =
+            self.tool_response.and_then(|raw| serde_json::from_str::<AgentResponse>(raw.get()).ok());
+        let launched = response.filter(|response| response.status == "async_launched");
+        Some(match launched.and_then(|response| response.agent_id) {
+            Some(agent) => SlotEvent::Bound { call, agent },
+            None => SlotEvent::Ended { call },
+        })
+    }
+
+    /// Whether it starts a subagent. (Older clients call the tool `Task`.)
+    fn starts_agent(&self) -> bool {
+        matches!(self.tool_name.as_deref(), Some("Agent" | "Task"))
+    }
+
+    /// The type of subagent that it starts, if it does.
+    fn spawns(&self) -> Option<String> {
+        let input = self.tool_input.filter(|_| self.starts_agent())?;
+        let named =
+            serde_json::from_str::<AgentInput>(input.get()).ok().and_then(|input| input.subagent_type);
+        Some(named.unwrap_or_else(|| "general-purpose".to_owned()))
+    }
+}
+
+/// The excerpt of a request's input by the signature of the call, as an answer may quote it.
+pub fn quote(request: &ToolRequest) -> (String, String) {
+    let input = request.input.as_deref().and_then(|input| serde_json::from_str::<Value>(input).ok());
+    let input = input.unwrap_or_default();
+    (ToolSignature::of(&request.tool, &input).hex(), excerpt(&input))
+}
+
+/// Stands in for the id of a call that has none: no other call has it.
+pub fn unique_id(now: Timestamp) -> String {
+    format!("{} {}", now.0, std::process::id())
+}
+
+/// The most telling part of an input, shortened, on one line.
+pub fn excerpt(input: &Value) -> String {
+    /// Characters that are quoted.
+    const MAX: usize = 100;
+    let telling = ["command", "file_path", "pattern", "url", "query", "prompt", "description"];
+    let text = telling.iter().find_map(|name| input.get(name).and_then(Value::as_str));
+    let text = text.map_or_else(|| input.to_string(), str::to_owned);
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let short: String = line.chars().filter(|c| !c.is_control()).take(MAX).collect();
+    if short.len() < line.len() { short + "…" } else { short }
+}

@@ -1,0 +1,112 @@
+//! The plain protocol, for programs other than Claude Code: `tool`, `arguments`, `response`, `sessionId`, no transcript.
+//! A response is charged from standard input: once per call id, else once per hash of the payload. A warning is context on
+//! standard output, a block is exit code 2 with the reason on standard error.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::payload::{excerpt, unique_id};
+use crate::agents::event::{EventKind, EventSource, FinishedCall, HookEvent, Prompt, ToolRequest, call_id};
+use crate::domain::breaker::call::Call;
+use crate::domain::breaker::circuit::NamedCall;
+use crate::domain::breaker::outcome;
+use crate::domain::message::{Message, MessageKey, Source};
+use crate::domain::time::Timestamp;
+use crate::domain::usage::Usage;
+use crate::transcript::Fact;
+use crate::transcript::line::tool_hash;
+
+/// A payload of this protocol. It does not name its event: the executable says which one it is.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PlainPayload {
+    #[serde(rename = "sessionId")]
+    session: String,
+    #[serde(default)]
+    response: Value,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
+}
+
+impl PlainPayload {
+    /// Reads standard input; `None` for anything else. A payload that names a transcript is a real client's, and is never
+    /// charged from what it carries.
+    pub fn parse(text: &str) -> Option<Self> {
+        let payload: Self = serde_json::from_str(text).ok()?;
+        let usable = !payload.session.is_empty() && !payload.rest.contains_key("transcript_path");
+        usable.then_some(payload)
+    }
+
+    /// A tool call is about to run.
+    pub fn before_tool(&self) -> HookEvent<'static> {
+        let input = self.rest.get("arguments").map(|input| Cow::Owned(input.to_string()));
+        let tool = self.text("tool").unwrap_or_default().to_owned();
+        self.event(EventKind::BeforeTool(ToolRequest { id: None, tool, input, spawns: None }))
+    }
+
+    /// A tool call is over. `text`: the payload, which identifies a charge that has no id.
+    pub fn after_tool(&self, text: &str, now: Timestamp) -> HookEvent<'static> {
+        self.event(EventKind::AfterLoneTool { charge: self.charge(text, now), call: self.finished(now) })
+    }
+
+    /// A prompt came in.
+    pub fn prompt(&self) -> HookEvent<'static> {
+        let text = self.text("prompt").unwrap_or_default().to_owned();
+        self.event(EventKind::Prompt { prompt: Prompt { text, ..Prompt::default() }, may_command: false })
+    }
+
+    fn event(&self, kind: EventKind<'static>) -> HookEvent<'static> {
+        HookEvent { source: EventSource { session: self.session.clone(), ..EventSource::default() }, kind }
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.rest.get(name).and_then(Value::as_str)
+    }
+
+    fn id(&self) -> Option<&str> {
+        ["tool_use_id", "call_id", "callId", "id"].iter().find_map(|name| self.text(name))
+    }
+
+    /// The call for the breaker, if it is one. One without an id is a call of its own each time, whatever it carries.
+    fn finished(&self, now: Timestamp) -> Option<FinishedCall> {
+        let id = self.id().map_or_else(|| unique_id(now), str::to_owned);
+        let tool = self.text("tool").or(self.text("tool_name")).unwrap_or_default();
+        let input = self.rest.get("arguments").or(self.rest.get("tool_input"));
+        let input = input.filter(|input| Call::is_one(tool, input))?;
+        let result = outcome::text(self.response.get("output").unwrap_or(&self.response));
+        let failed = self.response.get("error").map(|error| !error.is_null()).filter(|failed| *failed);
+        let call = Call::new(call_id(&id), tool, input, &result, failed, "");
+        Some(FinishedCall { named: NamedCall { call, tool: tool.to_owned() }, excerpt: excerpt(input) })
+    }
+
+    /// The charge, where the response says what it used.
+    fn charge(&self, payload: &str, now: Timestamp) -> Option<Fact> {
+        let places = [&self.response["usage"], &self.response["metadata"], &self.response];
+        let has_usage = |v: &&&Value| ["input_tokens", "output_tokens"].iter().any(|n| v[*n].is_number());
+        let usage = places.iter().find(has_usage)?;
+        let count = |name: &str| {
+            let value = &usage[name];
+            value.as_u64().or_else(|| value.as_f64().map(|f| f.max(0.0).round() as u64)).unwrap_or(0)
+        };
+        let id = self.id();
+        let key = match id {
+            Some(id) => MessageKey::of(&["call", &self.session, id]),
+            None => MessageKey::of(&["payload", payload]),
+        };
+        let mut message = Message::new(key, Source::Response, now);
+        message.model = self.response["model"].as_str().or(self.text("model")).unwrap_or_default().to_owned();
+        message.recorded = Usage {
+            input: count("input_tokens"),
+            output: count("output_tokens"),
+            cache_write_5m: count("cache_creation_input_tokens"),
+            cache_write_1h: 0,
+            cache_read: count("cache_read_input_tokens"),
+        }
+        .capped();
+        message.stopped = true;
+        message.tools.insert(id.map_or(key.short(), tool_hash));
+        Some(Fact::Message(message))
+    }
+}

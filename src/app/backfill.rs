@@ -1,0 +1,166 @@
+//! Reading on in other sessions: those that are not known to be complete, and all of them after a store was lost.
+
+use super::operation_ledger::OperationLedger;
+use super::record::{self, RecordPlan, Recorded};
+use super::session::SessionContext;
+use super::store_access::StoreAccess;
+use super::{ancestry, recovery, session_files};
+use crate::config::Config;
+use crate::env::{Env, Stopwatch};
+use crate::store::SessionRow;
+use crate::store::session_cache::CacheFile;
+
+/// How long a session must have ended before all of it is taken to be on disk.
+const SETTLED_MS: i64 = 2_000;
+
+/// Sessions that a hook reads on in at most.
+const HOOK_SESSIONS: usize = 8;
+
+/// Milliseconds that a hook spends on it at most.
+const HOOK_MS: i64 = 400;
+
+/// Bytes that a hook reads of each.
+const HOOK_BYTES_EACH: u64 = 4 * 1024 * 1024;
+
+/// Reads on, within bounds, in other sessions that are not known to be complete. At the start of a session, because nobody
+/// else may come: the hooks of a session that was killed never do, and `/clear` writes its total after the last hook.
+pub fn read_on_others(ctx: &mut SessionContext) {
+    let is_rebuilding = ctx.store.call(|store| store.is_rebuilding());
+    if ctx.notices.swallow(is_rebuilding) == Some(true) {
+        rebuild(ctx.env, &ctx.config, Some(HOOK_MS), |_, _| ());
+        return;
+    }
+    // A decision belongs to no session that could notice that it was lost.
+    if ctx.store.is_shared() {
+        let replayed = recovery::replay_decisions(ctx);
+        ctx.notices.swallow(replayed);
+    }
+    let rows = ctx.store.call(|store| store.sessions());
+    let Some(rows) = ctx.notices.swallow(rows) else { return };
+    let own = &ctx.source.session;
+    // A shared store lists those of other machines too, and does not know where any lie.
+    let here = ctx.store.is_shared().then(|| session_files::in_projects(ctx.env));
+    let is_here = |row: &SessionRow| {
+        let id = &row.session.id;
+        here.as_ref().is_none_or(|here| here.contains_key(id) || session_files::has_cache(ctx.env, id))
+    };
+    let mut others: Vec<&SessionRow> =
+        rows.iter().filter(|row| !row.complete && row.session.id != *own && is_here(row)).collect();
+    // Those that were not read for the longest time come first, so that each gets its turn.
+    others.sort_by_cached_key(|row| (session_files::last_read(ctx.env, &row.session.id), row.last_seen));
+    let started = Stopwatch::start();
+    for row in others.into_iter().take(HOOK_SESSIONS) {
+        let left = HOOK_MS - started.ms();
+        if left < 0 {
+            return;
+        }
+        read_within(ctx.env, row, HOOK_BYTES_EACH, Some(left));
+    }
+}
+
+/// Reads on in one session, and notes when nothing more can come. Answers the session, and what was found.
+pub fn read_on<'a>(env: &'a Env, row: &SessionRow, max_bytes: u64) -> (SessionContext<'a>, Recorded) {
+    let (mut ctx, recorded) = read_within(env, row, max_bytes, None);
+    // A person waits for an answer, not for hooks.
+    ctx.store.wake();
+    (ctx, recorded)
+}
+
+/// The same, and begins nothing new after `max_ms` milliseconds.
+fn read_within<'a>(
+    env: &'a Env,
+    row: &SessionRow,
+    max_bytes: u64,
+    max_ms: Option<i64>,
+) -> (SessionContext<'a>, Recorded) {
+    read_with(SessionContext::for_session(env, &row.session), row, max_bytes, max_ms)
+}
+
+/// Reads all of a session from its start, although it was read before. Answers the session, and what was found.
+pub(super) fn read_again<'a>(env: &'a Env, row: &SessionRow) -> (SessionContext<'a>, Recorded) {
+    let mut ctx = SessionContext::for_session(env, &row.session);
+    // Not removed: what a parallel hook knows must not count as further on.
+    let mut cache = ctx.lock_cache();
+    cache.positions.values_mut().for_each(|position| position.restart());
+    ctx.save_cache(cache);
+    // A session of which only the transcript is left is in no cache.
+    if ctx.cache.session.id != row.session.id {
+        ctx.cache.session = row.session.clone();
+    }
+    read_with(ctx, row, u64::MAX, None)
+}
+
+fn read_with<'a>(
+    mut ctx: SessionContext<'a>,
+    row: &SessionRow,
+    max_bytes: u64,
+    max_ms: Option<i64>,
+) -> (SessionContext<'a>, Recorded) {
+    ctx.store.wake();
+    // Of a session of another machine there is nothing to be read here; a batch of it would only look as if its own machine
+    // had recorded one.
+    if ctx.store.is_shared() && ctx.source.transcript.is_none() {
+        let recorded = look_on(&mut ctx);
+        return (ctx, recorded);
+    }
+    // Asked before reading: what a client writes that still runs may come after it.
+    let over = match row.ended {
+        Some(ended) => ctx.env.now.millis_since(ended) > SETTLED_MS,
+        None => !ancestry::is_live(row, ctx.env.now),
+    };
+    let plan = RecordPlan { max_bytes, max_ms, seen: Some(row.last_seen), ..RecordPlan::for_session(false) };
+    let recorded = record::record_and_keep(&mut ctx, &plan);
+    if over && !row.complete && recorded.is_stored() && recorded.complete {
+        let noted = ctx.store.call(|store| store.complete(&row.session.id, row.last_seen));
+        ctx.notices.swallow(noted);
+    }
+    (ctx, recorded)
+}
+
+/// Where a session's budgets stand, by what others recorded.
+fn look_on(ctx: &mut SessionContext) -> Recorded {
+    let (watches, now) = (ctx.watches(&ctx.session()), ctx.env.now);
+    match ctx.store.call(|store| store.states(&watches, now)) {
+        Ok(states) => Recorded { states, complete: true, ..Recorded::default() },
+        Err(error) => Recorded { failure: Some(error), ..Recorded::default() },
+    }
+}
+
+/// Fills a store that lost what it knew: every session that a cache or a transcript names is read from its start.
+/// `progress` is told the number of sessions done and in all. With `for_ms` it ends early; what is done by then is only
+/// looked at the next time. The store counts as filled (as far as this machine can) once everything was read and recorded.
+pub fn rebuild(env: &Env, config: &Config, for_ms: Option<i64>, mut progress: impl FnMut(usize, usize)) {
+    let started = Stopwatch::start();
+    let mut store = StoreAccess::for_command(env, config);
+    let Ok(epoch) = store.call(|store| store.epoch()) else { return };
+    // Before the transcripts: a budget that was extended must not look used up.
+    let ledger = env.state_dir().map(|dir| OperationLedger::of(&dir, config));
+    let replayed = store.call(|store| {
+        recovery::tell_installation(env, store);
+        ledger.map(|ledger| ledger.replay(store, for_ms)).transpose()
+    });
+    let mut filled = replayed.is_ok_and(|replayed| replayed.is_none_or(|replayed| replayed.complete));
+    store.close();
+    let transcripts = session_files::transcripts(env);
+    for (done, (session, transcript)) in transcripts.iter().enumerate() {
+        progress(done, transcripts.len());
+        if for_ms.is_some_and(|ms| started.ms() > ms) {
+            return;
+        }
+        let cache = CacheFile::of(&env.cache_dir(), session).read().unwrap_or_default();
+        if cache.epoch == epoch && session_files::is_read(&cache, transcript) {
+            continue;
+        }
+        let row = session_files::row_of(env, session, transcript);
+        let max_bytes = for_ms.map_or(u64::MAX, |_| HOOK_BYTES_EACH);
+        let left = for_ms.map(|ms| ms - started.ms());
+        let recorded = read_within(env, &row, max_bytes, left).1;
+        filled &= recorded.is_stored() && recorded.complete;
+    }
+    progress(transcripts.len(), transcripts.len());
+    // It may have been lost once more meanwhile.
+    store.wake();
+    if filled && store.call(|store| store.epoch()).is_ok_and(|now| now == epoch) {
+        let _ = store.call(|store| store.set_rebuilding(false));
+    }
+}

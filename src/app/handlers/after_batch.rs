@@ -1,0 +1,62 @@
+//! After all tool calls of a response: the last gate before the next request. Near a limit it waits for the response's line.
+
+use super::{FRESH_MS, Handled, Quotes, answer, judge};
+use crate::agents::event::FinishedCall;
+use crate::app::record::{Observation, RecordPlan, Recorded, record};
+use crate::app::session::{SessionContext, caller};
+use crate::app::throttle::alive;
+use crate::app::transcript_reader::{Awaited, ReadScope};
+use crate::domain::throttle::SlotEvent;
+use crate::domain::verdict::{Moment, near_limit};
+
+/// All calls of a response are over. `spawning`: hashes of the ids of those that start subagents.
+pub fn handle(
+    ctx: &mut SessionContext,
+    ids: &[String],
+    calls: Vec<FinishedCall>,
+    spawning: Vec<u64>,
+) -> Handled {
+    let near = near_limit(ctx.known_states(), &ctx.cache.sizes, &ctx.caller());
+    let waits = near || !ctx.cache.ladder.is_empty() || !ctx.is_fresh(FRESH_MS);
+    let lines = Awaited::tools(ids.iter().map(String::as_str));
+    // The main agent's batch may have held subagents.
+    let scope = if near || ctx.source.agent.is_none() { ReadScope::All } else { ReadScope::Caller };
+    let mut slots = alive(ctx);
+    if !spawning.is_empty() {
+        slots.push(SlotEvent::Settled { calls: spawning });
+    }
+    let quotes: Quotes = calls.iter().map(FinishedCall::quote).collect();
+    let calls = calls.into_iter().map(|call| call.named).collect();
+    let mut plan = RecordPlan {
+        awaited: if waits { lines.clone() } else { Awaited::Nothing },
+        scope,
+        observation: Observation::Response(calls),
+        slots,
+        ..RecordPlan::for_caller(true)
+    };
+    let mut recorded = record(ctx, &plan);
+    // What the cache knew may have been two responses old: calls that the client refuses have no other hook.
+    if !waits && is_near(ctx, &recorded) {
+        keep(ctx, &mut recorded);
+        // Not held open while this hook waits.
+        ctx.store.close();
+        plan = RecordPlan { awaited: lines, scope: ReadScope::All, ..plan };
+        let earlier = std::mem::replace(&mut recorded, record(ctx, &plan));
+        recorded.alerts.splice(..0, earlier.alerts);
+        recorded.events.splice(..0, earlier.events);
+    }
+    let verdict = judge(ctx, &mut recorded, &plan.observation, None, Moment::AfterBatch);
+    answer(ctx, recorded, &verdict, &quotes)
+}
+
+/// Whether a limit turned out to be near.
+fn is_near(ctx: &SessionContext, recorded: &Recorded) -> bool {
+    let caller = caller(&ctx.source, &ctx.cache.models, None);
+    near_limit(&recorded.states, &ctx.cache.sizes, &caller)
+}
+
+fn keep(ctx: &mut SessionContext, recorded: &mut Recorded) {
+    let mut cache = ctx.lock_cache();
+    recorded.keep(ctx, &mut cache);
+    ctx.save_cache(cache);
+}

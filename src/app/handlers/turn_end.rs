@@ -1,0 +1,20 @@
+//! The main agent ended its turn, or a subagent ended. There may be no later hook, so this one waits for the last line.
+
+use super::{Handled, Quotes, answer, record_and_judge};
+use crate::app::record::RecordPlan;
+use crate::app::session::SessionContext;
+use crate::app::transcript_reader::Awaited;
+use crate::domain::throttle::SlotEvent;
+use crate::domain::verdict::Moment;
+
+/// A turn ended. `last_text`: what the agent said last.
+pub fn handle(ctx: &mut SessionContext, last_text: Option<&str>) -> Handled {
+    let stopped = ctx.source.agent.clone().filter(|_| ctx.config.throttle.is_some());
+    let slots = stopped.map(|agent| SlotEvent::Stopped { agent }).into_iter().collect();
+    let plan = RecordPlan { awaited: Awaited::text(last_text), slots, ..RecordPlan::for_session(true) };
+    let (recorded, verdict) = record_and_judge(ctx, &plan, None, Moment::TurnEnd);
+    let mut handled = answer(ctx, recorded, &verdict, &Quotes::new());
+    // Context at these events would make the model go on.
+    handled.answer.context.clear();
+    handled
+}

@@ -1,0 +1,113 @@
+//! Whether a prompt is a person's: typed into a terminal of their own, and nobody else's words.
+//!
+//! Scheduled tasks, messages of other sessions and background agents come through the same hook, and an agent can
+//! start a client of its own. So several things must hold; where one cannot be told, the prompt is not a person's.
+//! A tripwire, not a wall: the agent runs as the same user. Source of the facts: `tests/fixtures/README.md`.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::ancestry;
+use super::session::SessionContext;
+use crate::agents::event::Prompt;
+use crate::env::Env;
+use crate::transcript::files;
+use crate::transcript::words::{GivenUp, Speaker, Words};
+
+/// How long to wait for the line that says that a prompt came through the client's queue: it is written when the hook
+/// has started already (20 to 60 ms later, seen; the client's lines take 170 ms at most).
+const WAIT: Duration = Duration::from_millis(300);
+
+/// How long the transcripts may be searched.
+const SEARCH: Duration = Duration::from_millis(700);
+
+/// How often to look.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Why a prompt cannot be taken for a person's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unattended {
+    /// Print mode, or no client in a terminal that calls.
+    #[error("no person attends this session (print mode, or no client in a terminal)")]
+    NoTerminal,
+    /// The client was started by an agent.
+    #[error("this client was started inside another one")]
+    Nested,
+    /// A subagent was prompted.
+    #[error("it was sent to a subagent")]
+    Subagent,
+    /// The client says that it made the prompt itself, or the words went through its queue.
+    #[error(
+        "it came through the client's queue, as scheduled tasks and messages of other sessions do. If you typed it while \
+         the agent was at work, send it again in other words when the agent rests"
+    )]
+    Queued,
+    /// The agent wrote these words into a tool call.
+    #[error(
+        "the agent itself wrote these words into a tool call. If they are yours, send them with another reason"
+    )]
+    Agent,
+    /// The transcript cannot be searched for the words.
+    #[error("the transcript cannot be searched for these words")]
+    Unreadable,
+    /// There is more transcript than can be searched in time.
+    #[error("the transcript is too long to be searched for these words in time")]
+    TooLong,
+}
+
+/// Whether a person sits at this session's terminal, according to its variables: enough to name the prompt commands, not
+/// enough to obey one.
+pub fn is_attended(env: &Env) -> bool {
+    match env.var("CLAUDE_CODE_SESSION_ATTENDED") {
+        Some(attended) => attended == "1",
+        // 2.1.197 does not set it, 2.1.330 does.
+        None => env.var("CLAUDE_CODE_ENTRYPOINT") == Some("cli"),
+    }
+}
+
+/// Makes sure that `prompt` is a person's.
+///
+/// # Errors
+/// Why it is not, or cannot be told to be.
+pub fn ensure_person(ctx: &mut SessionContext, prompt: &Prompt) -> Result<(), Unattended> {
+    let began = Instant::now();
+    if ctx.source.agent.is_some() {
+        return Err(Unattended::Subagent);
+    }
+    if prompt.source.as_deref().is_some_and(|source| source != "user") {
+        return Err(Unattended::Queued);
+    }
+    // Variables can be set in a project's settings: the process itself is asked, too.
+    let client = ancestry::client(ctx.env).ok_or(Unattended::NoTerminal)?;
+    if !is_attended(ctx.env) || !ancestry::is_client(client.pid) || !ancestry::has_terminal(client) {
+        return Err(Unattended::NoTerminal);
+    }
+    let own = ctx.source.session.clone();
+    let parent = ctx.store.call(|store| Ok(ancestry::parent(client, &own, store)));
+    if ctx.notices.swallow(parent).flatten().is_some() || ancestry::is_nested(client) {
+        return Err(Unattended::Nested);
+    }
+    // Not held open while this hook waits for the transcript.
+    ctx.store.close();
+    ensure_own_words(ctx.source.transcript.as_deref(), &prompt.text, began)
+}
+
+fn ensure_own_words(transcript: Option<&Path>, text: &str, began: Instant) -> Result<(), Unattended> {
+    let transcript = transcript.ok_or(Unattended::Unreadable)?;
+    let mut words = Words::new(text.trim());
+    loop {
+        for file in files::of_session(transcript) {
+            match words.search(&file.path, || began.elapsed() > SEARCH) {
+                Ok(Some(Speaker::Queue)) => return Err(Unattended::Queued),
+                Ok(Some(Speaker::Agent)) => return Err(Unattended::Agent),
+                Ok(None) => {}
+                Err(GivenUp::TooLong) => return Err(Unattended::TooLong),
+                Err(GivenUp::Unreadable) => return Err(Unattended::Unreadable),
+            }
+        }
+        if began.elapsed() > WAIT {
+            return Ok(());
+        }
+        std::thread::sleep(POLL);
+    }
+}

@@ -1,0 +1,162 @@
+//! While the store is out of reach, the session's hooks count on by themselves. How far the store has acknowledged the
+//! files stays where it is: the store gets all of it once it is back.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::record::{self, Pending, ReadProgress, RecordPlan, Recorded};
+use super::session::SessionContext;
+use super::transcript_reader::{Awaited, Positions, TranscriptDelta};
+use crate::config::Stamp;
+use crate::domain::budget::{Budget, BudgetState};
+use crate::domain::message::Message;
+use crate::domain::time::Timestamp;
+use crate::store::Watch;
+use crate::store::counted::{Brought, Counted, Known};
+use crate::store::session_cache::SessionCache;
+use crate::transcript::Fact;
+use crate::transcript::cursor::Position;
+
+/// What one hook counted, and the answer of the store that it went on from.
+#[derive(Debug)]
+pub(super) struct OfflineCount {
+    counted: Counted,
+    /// The budgets as the store last answered for them.
+    answered: Vec<BudgetState>,
+    /// How far the files had been read for that answer.
+    answered_for: Positions,
+    /// What no file says, only this hook's input: it is not kept.
+    besides: Brought,
+    stamp: Stamp,
+}
+
+/// Counts what is new in the files since the last hook that did, without the store.
+pub(super) fn count(
+    ctx: &mut SessionContext,
+    plan: &RecordPlan,
+    awaited: &Awaited,
+    progress: &mut ReadProgress,
+) -> Recorded {
+    let session = ctx.session();
+    let answered_for = ctx.cache.answered().clone();
+    let (epoch, sequence, stamp) = (ctx.cache.epoch.clone(), ctx.cache.sequence, ctx.stamp);
+    let known = ctx.cache.counted.take().filter(|known| known.goes_on(&epoch, sequence, stamp));
+    let mut counted = known.unwrap_or_default();
+    (counted.at, counted.stamp, counted.since) = (ctx.env.now, Some(stamp), (epoch, sequence));
+    let mut awaited = awaited;
+    loop {
+        let mut positions = answered_for.clone();
+        let further = counted.files.iter();
+        positions.extend(further.map(|(path, file)| (path.clone(), Box::new(file.position.clone()))));
+        let mut delta = record::read(ctx, positions, plan.scope, awaited, progress.slice());
+        awaited = &Awaited::Nothing;
+        let is_last = progress.is_last(&delta);
+        ctx.cache.learn(&delta.facts);
+        let answered = last_answer(&ctx.cache, &ctx.watches(&session), ctx.env.now);
+        if !counted.knows(&answered) {
+            // There is a new budget: all is counted again, for all of them.
+            counted.files.clear();
+            progress.restart();
+            continue;
+        }
+        let mut brought = by_file(&mut delta);
+        for (path, position) in delta.positions {
+            let messages = brought.remove(&path).unwrap_or_default();
+            add(&mut counted, &answered_for, &path, messages, *position, &answered);
+        }
+        if is_last {
+            let mut besides = Brought::default();
+            let extra = plan.extra.iter().cloned().filter_map(message);
+            besides.read_on(extra, Position::default(), &answered);
+            counted.count(&answered, &besides);
+            let states = counted.states.clone();
+            let count = OfflineCount { counted, answered, answered_for, besides, stamp };
+            return Recorded { states, pending: Pending::Offline(Box::new(count)), ..Recorded::default() };
+        }
+    }
+}
+
+impl OfflineCount {
+    /// Adds the count to what the session's other hooks have counted meanwhile; answers where the budgets stand then. Where
+    /// the store has answered meanwhile, it is not kept: the next hook goes on from that answer.
+    pub fn keep(self, cache: &mut SessionCache) -> Vec<BudgetState> {
+        let Self { mut counted, answered, answered_for, besides, stamp } = self;
+        let (epoch, sequence) = (&cache.epoch, cache.sequence);
+        if counted.goes_on(epoch, sequence, stamp) && *cache.answered() == answered_for {
+            let other = cache.counted.take().filter(|other| other.goes_on(epoch, sequence, stamp));
+            other.into_iter().for_each(|other| counted.take_over(other));
+            counted.count(&answered, &besides);
+            cache.counted = Some(counted.clone());
+        }
+        counted.states
+    }
+}
+
+/// Adds what a file brought.
+fn add(
+    counted: &mut Counted,
+    answered_for: &Positions,
+    path: &Path,
+    messages: Vec<Message>,
+    position: Position,
+    states: &[BudgetState],
+) {
+    let answered = answered_for.get(path);
+    if answered.map(Box::as_ref) == Some(&position) {
+        return;
+    }
+    let file = counted.files.entry(path.to_owned()).or_default();
+    if file.position.starts != position.starts || file.position == Position::default() {
+        // Read from where the store's answer ends; or another file, which begins with what was answered.
+        let known = answered.map_or_else(Known::default, |known| match known.starts == position.starts {
+            true => Known { message: known.last_message, until: None },
+            false => Known { message: None, until: known.last_message_at },
+        });
+        *file = Brought::beyond(known);
+    }
+    file.read_on(messages, position, states);
+}
+
+/// The watched budgets as the store last answered for them, under the configuration of now.
+fn last_answer(cache: &SessionCache, watches: &[Watch], now: Timestamp) -> Vec<BudgetState> {
+    let state = |watch: &Watch| {
+        let (budget, value) = (&watch.budget, &watch.value);
+        let known = cache.states.iter().find(|s| s.budget.name == budget.name && s.value == *value);
+        let counts_alike = |known: &&BudgetState| {
+            let counts = |b: &Budget| (b.scope, b.unit, b.count, b.window.clone());
+            counts(&known.budget) == counts(budget)
+        };
+        let fresh = BudgetState::fresh(budget, value, budget.window.at(now));
+        known.filter(counts_alike).map_or(fresh, |known| {
+            let known = in_window_of(known, now);
+            BudgetState { budget: budget.clone(), ..known }
+        })
+    };
+    watches.iter().map(state).collect()
+}
+
+/// The messages of a delta, by file.
+fn by_file(delta: &mut TranscriptDelta) -> BTreeMap<PathBuf, Vec<Message>> {
+    let mut messages = BTreeMap::<PathBuf, Vec<Message>>::new();
+    let mut facts = std::mem::take(&mut delta.facts).into_iter();
+    for (path, count) in std::mem::take(&mut delta.parts) {
+        messages.entry(path).or_default().extend(facts.by_ref().take(count).filter_map(message));
+    }
+    messages
+}
+
+fn message(fact: Fact) -> Option<Message> {
+    match fact {
+        Fact::Message(message) => Some(message),
+        _ => None,
+    }
+}
+
+/// Budgets whose window is over start afresh: what the cache knows of them is of an earlier window.
+fn in_window_of(state: &BudgetState, now: Timestamp) -> BudgetState {
+    if state.window.contains(now) {
+        return state.clone();
+    }
+    let window = state.budget.window.at(now);
+    BudgetState::fresh(&state.budget, &state.value, window)
+}

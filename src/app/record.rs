@@ -1,0 +1,378 @@
+//! Recording: what is new in a session's transcripts goes to the store, which answers where the budgets stand.
+//!
+//! [`record`] reads, waits where asked to, and only then opens the store. Its result is not yet in the session's cache: the
+//! handler locks the cache, lets [`Recorded::keep`] take the answer over, judges, and saves.
+
+use super::offline::OfflineCount;
+use super::session::SessionContext;
+use super::store_access::{self, Unavailable};
+use super::throttle::throttled;
+use super::transcript_reader::{
+    Awaited, Positions, ReadScope, TranscriptDelta, TranscriptReader, times_said,
+};
+use super::{offline, presence, recovery};
+use crate::domain::alert::BudgetAlert;
+use crate::domain::breaker::circuit::{CircuitBreaker, NamedCall, Seen};
+use crate::domain::budget::BudgetState;
+use crate::domain::event::Event;
+use crate::domain::throttle::{Crowded, SlotEvent};
+use crate::domain::time::Timestamp;
+use crate::env::Stopwatch;
+use crate::store::session_cache::{LACKING, SessionCache};
+use crate::store::{Applied, Batch, Observed, Own, Session, Watch};
+use crate::transcript::Fact;
+
+/// Bytes that a hook reads at most; the next one carries on.
+pub const HOOK_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Milliseconds after which a hook begins no further slice: a slow machine cannot record as much as it could read
+/// before the deadline, and what is not recorded by then is lost work.
+pub const HOOK_READ_MS: i64 = 400;
+
+/// Bytes that are read, recorded and noted as read in one go: about 2,500 messages.
+pub const SLICE_BYTES: u64 = 1024 * 1024;
+
+/// What an event says about the calling agent, besides its messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observation {
+    /// Nothing.
+    Nothing,
+    /// It wants to make this call.
+    Asks(u32),
+    /// These calls are over.
+    Calls(Vec<NamedCall>),
+    /// A response is over: all of its calls.
+    Response(Vec<NamedCall>),
+    /// A person sent a prompt, which asks for so many repetitions.
+    Prompt(u32),
+}
+
+/// What to record, and how.
+#[derive(Clone, Debug)]
+pub struct RecordPlan {
+    /// Which files.
+    pub scope: ReadScope,
+    /// What to wait for.
+    pub awaited: Awaited,
+    /// Facts that do not come from a transcript.
+    pub extra: Vec<Fact>,
+    /// Whether the caller can show alerts.
+    pub claim: bool,
+    /// What the event says about the calling agent.
+    pub observation: Observation,
+    /// What it says about subagents.
+    pub slots: Vec<SlotEvent>,
+    /// Bytes to read at most.
+    pub max_bytes: u64,
+    /// Bytes to record in one go: at most so much is held in memory, or lost when the process is killed.
+    pub slice: u64,
+    /// Milliseconds after which no further slice is begun; `None`: not bounded.
+    pub max_ms: Option<i64>,
+    /// When the session was seen, for a process that reads on in somebody else's; `None`: now.
+    pub seen: Option<Timestamp>,
+}
+
+impl RecordPlan {
+    /// What a hook records that reads the caller's files. `claim`: whether it can show alerts.
+    pub fn for_caller(claim: bool) -> Self {
+        Self {
+            scope: ReadScope::Caller,
+            awaited: Awaited::Nothing,
+            extra: vec![],
+            claim,
+            observation: Observation::Nothing,
+            slots: vec![],
+            max_bytes: HOOK_BYTES,
+            slice: SLICE_BYTES,
+            max_ms: Some(HOOK_READ_MS),
+            seen: None,
+        }
+    }
+
+    /// What a hook records that reads all files of the session.
+    pub fn for_session(claim: bool) -> Self {
+        Self { scope: ReadScope::All, ..Self::for_caller(claim) }
+    }
+}
+
+/// Which part of what may be read was read, and whether there is time for more.
+pub(super) struct ReadProgress<'p> {
+    plan: &'p RecordPlan,
+    started: Stopwatch,
+    read: u64,
+}
+
+impl<'p> ReadProgress<'p> {
+    pub fn start(plan: &'p RecordPlan) -> Self {
+        Self { plan, started: Stopwatch::start(), read: 0 }
+    }
+
+    /// Begins again with the first byte; the time goes on.
+    pub fn restart(&mut self) {
+        self.read = 0;
+    }
+
+    /// Whether the time for reading is over.
+    pub fn is_over(&self) -> bool {
+        self.plan.max_ms.is_some_and(|ms| self.started.ms() >= ms)
+    }
+
+    /// Whether nothing was read yet: the first slice is always read, so that each hook makes progress.
+    pub fn is_first(&self) -> bool {
+        self.read == 0
+    }
+
+    /// Bytes of the next slice.
+    pub fn slice(&self) -> u64 {
+        self.plan.slice.min(self.plan.max_bytes - self.read)
+    }
+
+    /// Counts a slice; answers whether it was the last one.
+    pub fn is_last(&mut self, delta: &TranscriptDelta) -> bool {
+        self.read = self.plan.max_bytes.min(self.read.saturating_add(delta.bytes));
+        delta.complete || delta.bytes == 0 || self.read == self.plan.max_bytes || self.is_over()
+    }
+}
+
+/// What is known after recording.
+#[derive(Debug, Default)]
+pub struct Recorded {
+    /// The budgets.
+    pub states: Vec<BudgetState>,
+    /// Alerts to show; confirm them afterwards.
+    pub alerts: Vec<BudgetAlert>,
+    /// Events to tell; confirm them afterwards.
+    pub events: Vec<Event>,
+    /// The caller's breaker, where it was observed; with a prompt, as it stood before.
+    pub circuit: Option<CircuitBreaker>,
+    /// Why the subagent that is asked for may not start.
+    pub crowded: Option<Crowded>,
+    /// Why the store gave no answer, where it gave none: the session's hooks count on from its last one.
+    pub failure: Option<Unavailable>,
+    /// Whether the ends of the files were reached.
+    pub complete: bool,
+    pub(super) pending: Pending,
+}
+
+/// What the session's cache has still to take over.
+#[derive(Debug, Default)]
+pub(super) enum Pending {
+    /// Only what was learned about models and sizes.
+    #[default]
+    Learned,
+    /// An answer of the store.
+    Answer(Box<StoreAnswer>),
+    /// What this hook counted while the store is out of reach.
+    Offline(Box<OfflineCount>),
+}
+
+/// An answer of the store.
+#[derive(Debug)]
+pub(super) struct StoreAnswer {
+    session: Session,
+    /// How far the files were read for it.
+    positions: Positions,
+    applied: Applied,
+    /// A person's prompt was recorded: no breaker is open any more.
+    ends_circuits: bool,
+}
+
+/// Reads on, waits where asked to, and records.
+pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
+    let mut progress = ReadProgress::start(plan);
+    if ctx.store.is_asleep() {
+        let recorded = offline::count(ctx, plan, &plan.awaited, &mut progress);
+        return Recorded { failure: Some(Unavailable::Asleep), ..recorded };
+    }
+    // The budgets by a store that turned out to lack data: all is read again, once.
+    let mut recovering: Option<Vec<BudgetState>> = None;
+    loop {
+        let awaited = if recovering.is_some() { &Awaited::Nothing } else { &plan.awaited };
+        let delta = match !progress.is_first() && progress.is_over() {
+            true => TranscriptDelta { positions: ctx.cache.positions.clone(), ..TranscriptDelta::default() },
+            false => read(ctx, ctx.cache.positions.clone(), plan.scope, awaited, progress.slice()),
+        };
+        if plan.seen.is_none() && progress.is_first() {
+            presence::note_client_change(ctx);
+        }
+        let is_last = progress.is_last(&delta);
+        ctx.cache.learn(&delta.facts);
+        let session = ctx.session();
+        let applied = match send(ctx, plan, &session, &delta, is_last) {
+            Ok(applied) => applied,
+            Err(error) => {
+                ctx.notices.note(&error);
+                let recorded = match recovering {
+                    Some(states) => Recorded { states, ..Recorded::default() },
+                    None => {
+                        progress.restart();
+                        // It was waited for already.
+                        offline::count(ctx, plan, &Awaited::Nothing, &mut progress)
+                    }
+                };
+                return Recorded { failure: Some(error), ..recorded };
+            }
+        };
+        if recovering.is_none() && recovery::is_lacking(&ctx.cache, &applied) {
+            // Its alerts are not shown: it may not know of an extension. What still holds comes again.
+            let states = applied.states.clone();
+            if let Err(error) = recovery::begin(ctx, &applied) {
+                ctx.notices.note(&error);
+                return Recorded { states, failure: Some(error), ..Recorded::default() };
+            }
+            recovering = Some(states);
+            progress.restart();
+            continue;
+        }
+        let ends_circuits = is_last && matches!(plan.observation, Observation::Prompt(_));
+        let mut recorded = Recorded::answered(session, delta, applied, ends_circuits);
+        if is_last {
+            return recorded;
+        }
+        let mut cache = ctx.lock_cache();
+        recorded.keep(ctx, &mut cache);
+        ctx.save_cache(cache);
+    }
+}
+
+/// Records, and takes the answer over into the session's cache: for events that nothing is decided at.
+pub fn record_and_keep(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
+    let mut recorded = record(ctx, plan);
+    let mut cache = ctx.lock_cache();
+    recorded.keep(ctx, &mut cache);
+    ctx.save_cache(cache);
+    recorded
+}
+
+/// Reads on in the session's files, and notes which of them cannot be read.
+pub(super) fn read(
+    ctx: &mut SessionContext,
+    positions: Positions,
+    scope: ReadScope,
+    awaited: &Awaited,
+    max_bytes: u64,
+) -> TranscriptDelta {
+    let reader = TranscriptReader { source: &ctx.source, transcript: ctx.transcript(), now: ctx.env.now };
+    let mut delta = reader.read_on(positions, scope, awaited, max_bytes);
+    ctx.notices.journal.append(&mut delta.problems);
+    delta
+}
+
+/// Sends one batch to the store, in one atomic step. The last one of an event carries what the event says, too.
+fn send(
+    ctx: &mut SessionContext,
+    plan: &RecordPlan,
+    session: &Session,
+    delta: &TranscriptDelta,
+    is_last: bool,
+) -> store_access::Result<Applied> {
+    let watches: Vec<Watch> = ctx.watches(session);
+    let now = ctx.env.now;
+    let mut facts = std::borrow::Cow::Borrowed(&delta.facts[..]);
+    if is_last && !plan.extra.is_empty() {
+        facts.to_mut().extend_from_slice(&plan.extra);
+    }
+    let agent = ctx.agent().to_owned();
+    let policy = ctx.config.breaker;
+    let observed = is_last.then(|| {
+        let said = times_said(&delta.positions, ctx.source.agent.as_ref());
+        let seen = match &plan.observation {
+            _ if !policy.enabled => None,
+            Observation::Nothing | Observation::Prompt(_) => None,
+            Observation::Asks(call) => Some(Seen::Asks(*call)),
+            Observation::Calls(calls) => Some(Seen::Calls(calls)),
+            Observation::Response(calls) => Some(Seen::Response(calls)),
+        };
+        Observed {
+            agent: &agent,
+            calls: seen.map(|seen| (&policy, seen, said)),
+            prompt: match plan.observation {
+                Observation::Prompt(repetitions) if policy.enabled => Some(repetitions),
+                _ => None,
+            },
+            throttle: throttled(&ctx.config, session, &plan.slots, now),
+        }
+    });
+    let batch = Batch {
+        session,
+        facts: &facts,
+        watches: &watches,
+        alert: true,
+        claim: plan.claim && is_last,
+        seen: plan.seen.unwrap_or(now),
+        observed,
+        now,
+    };
+    ctx.store.call(|store| store.apply(&batch))
+}
+
+impl Recorded {
+    fn answered(session: Session, delta: TranscriptDelta, mut applied: Applied, ends_circuits: bool) -> Self {
+        let (alerts, events) = (std::mem::take(&mut applied.alerts), std::mem::take(&mut applied.events));
+        Self {
+            states: applied.states.clone(),
+            alerts,
+            events,
+            circuit: applied.circuit.clone(),
+            crowded: applied.crowded,
+            failure: None,
+            complete: delta.complete,
+            pending: Pending::Answer(Box::new(StoreAnswer {
+                session,
+                positions: delta.positions,
+                applied,
+                ends_circuits,
+            })),
+        }
+    }
+
+    /// Whether the store recorded everything that was read.
+    pub fn is_stored(&self) -> bool {
+        self.failure.is_none()
+    }
+
+    /// Takes the answer over into the session's cache, which the caller has locked. The budgets may stand further on then:
+    /// other hooks count, too, while the store is out of reach.
+    pub fn keep(&mut self, ctx: &SessionContext, cache: &mut SessionCache) {
+        cache.take_learned(&ctx.cache);
+        match std::mem::take(&mut self.pending) {
+            Pending::Learned => {}
+            Pending::Offline(count) => self.states = count.keep(cache),
+            Pending::Answer(answer) => answer.keep(ctx, cache),
+        }
+    }
+}
+
+impl StoreAnswer {
+    fn keep(self, ctx: &SessionContext, cache: &mut SessionCache) {
+        let Self { session, positions, applied, ends_circuits } = self;
+        if cache.epoch != applied.epoch {
+            cache.positions.clear();
+            (cache.sequence, cache.own) = (0, Own::default());
+            cache.epoch.clone_from(&applied.epoch);
+        }
+        if !cache.own.learn(&applied.own) {
+            // A parallel hook was answered with the same number: the store went back in between, and lacks that hook's batch.
+            // The next hook finds the mark, and reads all again.
+            cache.sequence = LACKING;
+            return;
+        }
+        cache.advance(positions);
+        cache.counted = None;
+        cache.lost.clear();
+        cache.session = session;
+        cache.told = ctx.cache.told.or(cache.told.take());
+        if let Some(breaker) = &applied.circuit {
+            cache.note_circuit(ctx.agent(), applied.sequence, breaker);
+        }
+        if ends_circuits {
+            cache.circuits.clear();
+        }
+        if applied.sequence > cache.sequence {
+            cache.sequence = applied.sequence;
+            cache.states = applied.states;
+            (cache.stamp, cache.config) = (Some(ctx.stamp), Some(ctx.config.clone()));
+            cache.written = ctx.env.now;
+        }
+    }
+}

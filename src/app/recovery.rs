@@ -1,0 +1,118 @@
+//! A store that lost data: noticing it, and telling the store again what is not in any transcript.
+
+use super::installation::Installation;
+use super::operation_ledger::OperationLedger;
+use super::session::SessionContext;
+use super::store_access;
+use crate::env::Env;
+use crate::store::session_cache::{CacheFile, LACKING, SessionCache};
+use crate::store::{Applied, Store};
+
+/// Milliseconds that a hook spends at most on telling the store again what was decided.
+const HOOK_MS: i64 = 400;
+
+/// Noted of a shared store that has an earlier state than it had.
+const WENT_BACK: &str =
+    "the store went back in time (a restored copy, or a replica that lagged behind took over)";
+
+/// Noted of one that has another name.
+const EMPTIED: &str =
+    "the store does not know this session any more (it was emptied, or renewed by another machine)";
+
+/// Whether the store lacks something of this session: it is another store than the one that the files were read for, or it
+/// went back in time (a restored copy, a log that lost its end).
+pub(super) fn is_lacking(cache: &SessionCache, applied: &Applied) -> bool {
+    !cache.epoch.is_empty()
+        && (applied.epoch != cache.epoch
+            || applied.sequence <= cache.sequence
+            || applied.own.lacks(&cache.own.next()))
+}
+
+/// Notes that the store lacks something, and lets this session be read again from its start.
+///
+/// # Errors
+/// The store gave no answer; the next hook finds the mark.
+pub(super) fn begin(ctx: &mut SessionContext, applied: &Applied) -> store_access::Result<()> {
+    let known_as = ctx.cache.epoch.clone();
+    // First, so that the next hook finds it if this process ends here: the store has one batch more by now.
+    let mut cache = ctx.lock_cache();
+    if cache.epoch == known_as {
+        cache.sequence = LACKING;
+    }
+    ctx.save_cache(cache);
+    let is_known = applied.epoch == known_as;
+    let epoch = ctx.store.call(|store| note_loss(store, &applied.epoch, is_known))?;
+    // The embedded store is this machine's: whoever lost it knows.
+    if ctx.store.is_shared() {
+        let what = if is_known { WENT_BACK } else { EMPTIED };
+        ctx.notices.journal.push(format!("{what}: everything is read again from the transcripts"));
+    }
+    // Before the transcripts: a budget that was extended must not look used up.
+    let replayed = replay_decisions(ctx);
+    ctx.notices.swallow(replayed);
+    let mut cache = ctx.lock_cache();
+    // Where another hook noticed it, too, the positions are those of its second reading already.
+    if cache.lost.is_empty() {
+        cache.lost = cache.positions.clone();
+    }
+    // Not removed: what a parallel hook knows of the old store must not count as further on.
+    cache.positions.values_mut().for_each(|position| position.restart());
+    (cache.epoch, cache.sequence, cache.own) = (epoch, applied.sequence, applied.own.clone());
+    ctx.save_cache(cache);
+    Ok(())
+}
+
+/// Tells the store again what was decided on this machine, as far as it does not know.
+///
+/// # Errors
+/// The store gave no answer.
+pub(super) fn replay_decisions(ctx: &mut SessionContext) -> store_access::Result<()> {
+    let Some(dir) = ctx.env.state_dir() else { return Ok(()) };
+    let ledger = OperationLedger::of(&dir, &ctx.config);
+    ctx.store.call(|store| ledger.replay(store, Some(HOOK_MS))).map(drop)
+}
+
+/// `is_known`: it is the store that was there before, and went back in time. Otherwise it is one that was made anew.
+fn note_loss(store: &mut dyn Store, epoch: &str, is_known: bool) -> crate::store::Result<String> {
+    if is_known {
+        return store.renew(epoch);
+    }
+    store.set_rebuilding(true)?;
+    Ok(epoch.to_owned())
+}
+
+/// Looks whether the sessions' caches know more than the store, and notes then that it is to be filled. For who asks
+/// for numbers: a session that the store does not even know any more is in no list of it.
+///
+/// # Errors
+/// The store cannot be used.
+pub fn look_for_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<()> {
+    // The caches first: what hooks record meanwhile is no loss.
+    let of_session = |cache: &SessionCache| cache.session.transcript.is_some() && !cache.epoch.is_empty();
+    let caches = CacheFile::all(&env.cache_dir()).into_iter().filter_map(|file| file.read());
+    let caches = caches.filter(|cache| of_session(cache)).map(|cache| {
+        let SessionCache { session, epoch, sequence, own, .. } = *cache;
+        (session.id, epoch, sequence, own)
+    });
+    let caches: Vec<_> = caches.collect();
+    let epoch = store.epoch()?;
+    let (sequences, owned) = (store.sequences()?, store.own_batches()?);
+    for (id, known_as, sequence, own) in caches {
+        let is_known = known_as == epoch;
+        let is_behind = sequences.get(&id).is_none_or(|known| *known < sequence)
+            || owned.get(&id).is_some_and(|known| known.lacks(&own));
+        if !is_known || is_behind {
+            note_loss(store, &epoch, is_known)?;
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Tells a store when Fusebox was installed here, where it does not know: what a session held before is its history, and
+/// raises its limit. Who may only record may not, and goes on without.
+pub fn tell_installation(env: &Env, store: &mut dyn Store) {
+    if let Some(known) = env.state_dir().and_then(|dir| Installation::read(&dir)) {
+        let _ = store.install(known.installed_at);
+    }
+}

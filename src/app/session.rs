@@ -1,0 +1,275 @@
+//! A session as one hook sees it: who calls, the configuration in force, the session's cache, its store.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use wildmatch::WildMatch;
+
+use super::store_access::{StoreAccess, Unavailable};
+use super::{project, session_files};
+use crate::agents::event::EventSource;
+use crate::config::{self, Config, Loaded, Stamp};
+use crate::domain::budget::{Budget, BudgetState, Scope};
+use crate::domain::verdict::Caller;
+use crate::env::Env;
+use crate::store::counted::Counted;
+use crate::store::redis::shared_value;
+use crate::store::session_cache::{CacheFile, LockedCache, SessionCache};
+use crate::store::{Session, Watch};
+
+/// What is to be said besides the answer.
+#[derive(Debug, Default)]
+pub struct Notices {
+    /// Failures that did not matter, for the journal.
+    pub journal: Vec<String>,
+    /// What a person must hear once.
+    pub person: Vec<String>,
+}
+
+impl Notices {
+    /// The one place where a hook swallows a failure of its store: it is noted, and the hook goes on without the answer.
+    pub fn swallow<T>(&mut self, answer: Result<T, Unavailable>) -> Option<T> {
+        answer.map_err(|error| self.note(&error)).ok()
+    }
+
+    /// Notes a failure of the store for the journal. That a store is left alone for a while was noted when it failed.
+    pub fn note(&mut self, error: &Unavailable) {
+        if !matches!(error, Unavailable::Asleep) {
+            self.journal.push(error.to_string());
+        }
+    }
+}
+
+/// A session as one hook sees it.
+pub struct SessionContext<'a> {
+    /// The process.
+    pub env: &'a Env,
+    /// Who calls.
+    pub source: EventSource,
+    /// The configuration in force.
+    pub config: Config,
+    /// Its fingerprint.
+    pub stamp: Stamp,
+    /// The session's cache as it was read or written last, and what this hook has learned since.
+    pub cache: Box<SessionCache>,
+    /// Where the cache lies.
+    pub cache_file: CacheFile,
+    /// The store.
+    pub store: StoreAccess,
+    /// What is to be said besides the answer.
+    pub notices: Notices,
+}
+
+impl<'a> SessionContext<'a> {
+    /// The session that an event comes from. Reads the cache, and the configuration where it changed.
+    pub fn for_event(env: &'a Env, source: EventSource) -> Self {
+        let file = CacheFile::of(&env.cache_dir(), &source.session);
+        let mut cache = file.read().unwrap_or_default();
+        let project = env.project_dir(source.cwd.as_deref().unwrap_or(&env.cwd));
+        let stamp = Stamp::of(env, Some(&project));
+        let mut notices = Notices::default();
+        let known = cache.config.clone().filter(|_| cache.stamp.as_ref() == Some(&stamp));
+        let config = known.unwrap_or_else(|| {
+            let loaded = config::load(env, Some(&project));
+            usable(loaded, &stamp, &mut cache, &mut notices)
+        });
+        let store = StoreAccess::for_hook(env, &config, &file, cache.store_asleep_until);
+        Self { env, source, config, stamp, cache, cache_file: file, store, notices }
+    }
+
+    /// A session that somebody else looks at: a command, or another session's hook. The configuration is the one that the
+    /// session's own hooks had; the variables and the project of this process are not theirs.
+    pub fn for_session(env: &'a Env, session: &Session) -> Self {
+        let file = CacheFile::of(&env.cache_dir(), &session.id);
+        let mut cache = file.read().unwrap_or_default();
+        if cache.session.id != session.id {
+            cache.session = session.clone();
+        }
+        if cache.session.transcript.is_none() {
+            // A shared store does not know where files lie.
+            cache.session = session_files::on_this_machine(env, &cache.session);
+        }
+        let (config, stamp) = cache.config.clone().zip(cache.stamp).unwrap_or_else(|| {
+            let project = Path::new(&cache.session.project);
+            (config::load(env, Some(project)).config, Stamp::of(env, Some(project)))
+        });
+        let (id, transcript) = (session.id.clone(), cache.session.transcript.clone());
+        let source = EventSource { session: id, transcript, ..EventSource::default() };
+        let store = StoreAccess::for_session(env, &config, &file, cache.store_asleep_until);
+        let notices = Notices::default();
+        Self { env, source, config, stamp, cache, cache_file: file, store, notices }
+    }
+
+    /// Uses another configuration from now on.
+    pub fn with_config(mut self, config: Config) -> Self {
+        self.store = StoreAccess::for_session(self.env, &config, &self.cache_file, self.store.asleep_until());
+        self.config = config;
+        self
+    }
+
+    /// Locks the session's cache, to change what its hooks share.
+    pub fn lock_cache(&self) -> LockedCache {
+        self.cache_file.lock()
+    }
+
+    /// Writes a changed cache, and keeps a copy. Answers whether it was written; a failure is noted, and what the cache
+    /// should remember is forgotten.
+    pub fn save_cache(&mut self, mut locked: LockedCache) -> bool {
+        locked.store_asleep_until = self.store.asleep_until();
+        let (cache, written) = locked.save();
+        self.cache = cache;
+        match written {
+            Ok(()) => true,
+            Err(error) => {
+                self.notices.journal.push(format!("session cache: {error}"));
+                false
+            }
+        }
+    }
+
+    /// The budgets as they are known without asking: as the store last answered, or as the session's hooks counted on
+    /// while it is out of reach.
+    pub fn known_states(&self) -> &[BudgetState] {
+        self.counted_offline().map_or(&self.cache.states, |counted| &counted.states)
+    }
+
+    /// What hooks counted by themselves, as long as the store is not asked.
+    fn counted_offline(&self) -> Option<&Counted> {
+        self.cache.counted.as_ref().filter(|_| self.store.is_asleep())
+    }
+
+    /// Whether the budgets that are known can be trusted without asking: written by a hook of this session at most
+    /// `max_age_ms` ago, under this configuration, and in the windows of now; and the store has answered since, or is not
+    /// to be asked now.
+    pub fn is_fresh(&self, max_age_ms: i64) -> bool {
+        let written = match self.counted_offline() {
+            Some(counted) => counted.at,
+            None if self.store.asleep_until().is_some() => return false,
+            None => self.cache.written,
+        };
+        let now = self.env.now;
+        self.cache.stamp.as_ref() == Some(&self.stamp)
+            && written <= now
+            && now.millis_since(written) <= max_age_ms
+            && self.known_states().iter().all(|s| s.window.contains(now))
+    }
+
+    /// The caller, as the verdict wants it.
+    pub fn caller(&self) -> Caller<'_> {
+        caller(&self.source, &self.cache.models, None)
+    }
+
+    /// The subagent that calls; empty: the main agent.
+    pub fn agent(&self) -> &str {
+        self.source.agent.as_deref().unwrap_or_default()
+    }
+
+    /// The session's transcript, as the client says, or said before.
+    pub fn transcript(&self) -> Option<&Path> {
+        self.source.transcript.as_deref().or(self.cache.session.transcript.as_deref())
+    }
+
+    /// The session as the store is told of it.
+    pub fn session(&self) -> Session {
+        let known = &self.cache.session;
+        let project_of = |dir: &Path| project::of(&self.env.project_dir(dir)).to_string_lossy().into_owned();
+        if known.id == self.source.session {
+            let mut session = known.clone();
+            if known.transcript.is_none() || known.project.is_empty() {
+                session.transcript = known.transcript.clone().or_else(|| self.source.transcript.clone());
+                let here = self.source.cwd.as_deref().map(project_of);
+                // The project is unknown where only the session's files were found, without any line that names a folder;
+                // and a shared store knows projects by their hashes.
+                let is_it =
+                    |p: &String| known.project.is_empty() || shared_value(Scope::Project, p) == known.project;
+                session.project = here.filter(is_it).unwrap_or(session.project);
+            }
+            return session;
+        }
+        Session {
+            id: self.source.session.clone(),
+            transcript: self.source.transcript.clone(),
+            project: project_of(self.source.cwd.as_deref().unwrap_or(&self.env.cwd)),
+            user: self.env.user(),
+            team: self.config.team.clone().unwrap_or_default(),
+            task_type: self.config.task_type.clone().unwrap_or_default(),
+            parent: None,
+            client: None,
+        }
+    }
+
+    /// The budgets that concern this session, for every value that they count it under.
+    pub fn watches(&self, session: &Session) -> Vec<Watch> {
+        let home = session.home();
+        let values = |scope: Scope| -> Vec<String> {
+            match scope {
+                Scope::Session => {
+                    std::iter::once(&session.id).chain(&self.cache.ancestors).cloned().collect()
+                }
+                Scope::Project | Scope::User | Scope::Team | Scope::TaskType => {
+                    home.value(scope).map(str::to_owned).into_iter().collect()
+                }
+                Scope::Model => self.cache.models_seen.iter().cloned().collect(),
+                Scope::AgentType => self.cache.agent_types.iter().cloned().collect(),
+                Scope::History => Vec::new(),
+            }
+        };
+        let of = |budget: &Budget| -> Vec<Watch> {
+            let glob = WildMatch::new(&budget.matches);
+            let fits = values(budget.scope).into_iter().filter(|v| !v.is_empty() && glob.matches(v));
+            fits.map(|value| Watch { budget: budget.clone(), value }).collect()
+        };
+        self.config.budgets.iter().flat_map(of).collect()
+    }
+
+    /// Everything for the journal, each once.
+    pub fn take_journal(&mut self) -> Vec<String> {
+        let mut notes = std::mem::take(&mut self.notices.journal);
+        notes.extend(self.store.take_notes());
+        notes
+    }
+
+    /// Everything that a person must hear, each once.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        let mut warnings = std::mem::take(&mut self.notices.person);
+        warnings.extend(self.store.take_warnings());
+        warnings
+    }
+}
+
+/// The caller, as the verdict wants it. `models`: the model that answered last, by agent; `spawns`: the type of subagent that
+/// the call would start.
+pub fn caller<'c>(
+    source: &'c EventSource,
+    models: &'c BTreeMap<String, String>,
+    spawns: Option<&'c str>,
+) -> Caller<'c> {
+    let agent = source.agent.as_deref().unwrap_or_default();
+    let agent_type = match source.agent {
+        None => "main",
+        Some(_) => source.agent_type.as_deref().unwrap_or_default(),
+    };
+    // An agent that has not answered yet uses, as far as is known, the main agent's model.
+    let model = models.get(agent).or_else(|| models.get(""));
+    Caller { agent, agent_type, model: model.map_or("", String::as_str), spawns }
+}
+
+/// The configuration to use. One that cannot be used leaves the last good one in force (where there is none, what is valid
+/// of it, within the bounds of a managed file); the person hears of it once for every change of the files.
+fn usable(loaded: Loaded, stamp: &Stamp, cache: &mut SessionCache, notices: &mut Notices) -> Config {
+    if loaded.is_usable() {
+        return loaded.config;
+    }
+    let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+    notices.journal.push(format!("configuration not usable: {}", problems.join("; ")));
+    let (config, kept) = match cache.config.clone() {
+        Some(last) => (last, "the last good one stays in force"),
+        None => (loaded.config, "the rest of it is in force"),
+    };
+    if cache.told.as_ref() != Some(stamp) {
+        cache.told = Some(*stamp);
+        let first = problems.first().map_or("", String::as_str);
+        notices.person.push(format!("Fusebox: the configuration cannot be used, {kept}. {first}"));
+    }
+    config
+}

@@ -1,0 +1,129 @@
+//! Where sessions' files lie on this machine, and what can be told from them about a session that the store does not know.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::project;
+use crate::config;
+use crate::domain::budget::Scope;
+use crate::domain::time::Timestamp;
+use crate::env::Env;
+use crate::store::redis::shared_value;
+use crate::store::session_cache::{CacheFile, SessionCache};
+use crate::store::{Session, SessionRow};
+use crate::transcript::files;
+
+/// A session that a store knows, with what it does not say of it: where its transcript lies on this machine, and what its
+/// project is called here.
+pub fn on_this_machine(env: &Env, session: &Session) -> Session {
+    let projects = env.claude_dir().map(|dir| dir.join("projects"));
+    let name = format!("{}.jsonl", session.id);
+    let of = |project: PathBuf| Some(project.join(&name)).filter(|path| path.is_file());
+    let found =
+        files::is_plain_id(&session.id).then(|| entries(projects.as_deref()).into_iter().find_map(of));
+    let Some(transcript) = found.flatten() else { return session.clone() };
+    let project = project_of(&transcript);
+    let is_it = shared_value(Scope::Project, &project) == session.project;
+    let project = if is_it { project } else { session.project.clone() };
+    Session { transcript: Some(transcript), project, ..session.clone() }
+}
+
+/// The transcripts in the client's folder, with their sessions.
+pub fn in_projects(env: &Env) -> BTreeMap<String, PathBuf> {
+    let mut found = BTreeMap::new();
+    let projects = env.claude_dir().map(|dir| dir.join("projects"));
+    for path in entries(projects.as_deref()).iter().flat_map(|project| entries(Some(project))) {
+        if path.extension().is_some_and(|e| e == "jsonl")
+            && let Some(session) = path.file_stem().and_then(|s| s.to_str())
+        {
+            found.insert(session.to_owned(), path.clone());
+        }
+    }
+    found
+}
+
+/// Every transcript that a cache names or that lies in the client's folder, with its session.
+pub fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
+    let mut found = in_projects(env);
+    for session in CacheFile::all(&env.cache_dir()).iter().filter_map(CacheFile::read).map(|c| c.session) {
+        if let Some(transcript) = session.transcript.filter(|_| !session.id.is_empty()) {
+            found.insert(session.id, transcript);
+        }
+    }
+    found
+}
+
+/// A session of which the store need not know anything, as its cache or its transcript says.
+pub fn row_of(env: &Env, session: &str, transcript: &Path) -> SessionRow {
+    let cache = CacheFile::of(&env.cache_dir(), session).read().unwrap_or_default();
+    let session = match cache.session.id == session {
+        true => cache.session,
+        false => unknown_session(env, session, transcript),
+    };
+    SessionRow { session, last_seen: last_written(transcript), ended: None, complete: false }
+}
+
+/// Whether a session's hooks have run on this machine, and said where its transcript is.
+pub fn has_cache(env: &Env, session: &str) -> bool {
+    let cached = CacheFile::of(&env.cache_dir(), session).read();
+    cached.is_some_and(|cache| cache.session.transcript.is_some())
+}
+
+/// When a session was last recorded: each time its cache is written.
+pub fn last_read(env: &Env, session: &str) -> Option<SystemTime> {
+    std::fs::metadata(CacheFile::of(&env.cache_dir(), session).path()).ok()?.modified().ok()
+}
+
+/// Whether all of a transcript was read, and of its subagents' files.
+pub fn is_read(cache: &SessionCache, transcript: &Path) -> bool {
+    files::of_session(transcript).iter().all(|file| {
+        let length = std::fs::metadata(&file.path).map_or(0, |m| m.len());
+        cache.positions.get(&file.path).is_some_and(|p| p.offset >= length)
+    })
+}
+
+/// A session of which only the transcript is left: charged to the project that it names, and to who is working now.
+fn unknown_session(env: &Env, id: &str, transcript: &Path) -> Session {
+    let project = project_of(transcript);
+    let folder = (!project.is_empty()).then_some(Path::new(&project));
+    let team = config::load(env, folder).config.team;
+    Session {
+        id: id.to_owned(),
+        transcript: Some(transcript.to_owned()),
+        project,
+        user: env.user(),
+        team: team.unwrap_or_default(),
+        ..Session::default()
+    }
+}
+
+/// The project that a transcript names; empty: none.
+fn project_of(transcript: &Path) -> String {
+    let project = cwd_of(transcript).map(|cwd| project::of(&cwd).to_string_lossy().into_owned());
+    project.unwrap_or_default()
+}
+
+/// When a transcript was last written to, which is when its session was last seen, for all that is known.
+fn last_written(transcript: &Path) -> Timestamp {
+    let written = std::fs::metadata(transcript).and_then(|meta| meta.modified()).ok();
+    let since = written.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    Timestamp(since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
+}
+
+fn entries(dir: Option<&Path>) -> Vec<PathBuf> {
+    let read = dir.and_then(|d| std::fs::read_dir(d).ok());
+    read.into_iter().flatten().flatten().map(|e| e.path()).collect()
+}
+
+/// The first folder that a transcript names.
+fn cwd_of(transcript: &Path) -> Option<PathBuf> {
+    let file = BufReader::new(std::fs::File::open(transcript).ok()?);
+    let lines = file.lines().map_while(Result::ok).take(50);
+    let cwd = |line: String| -> Option<PathBuf> {
+        let fields: serde_json::Value = serde_json::from_str(&line).ok()?;
+        fields.get("cwd")?.as_str().map(PathBuf::from)
+    };
+    lines.filter_map(cwd).next()
+}

@@ -1,0 +1,169 @@
+//! Reading a session's transcripts: what is new in them, and waiting for a line that the client is about to write.
+//!
+//! Nothing here knows a store: a hook that waits holds none open.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::agents::event::EventSource;
+use crate::domain::time::Timestamp;
+use crate::env::Stopwatch;
+use crate::transcript::cursor::{self, Position};
+use crate::transcript::files::{self, TranscriptFile};
+use crate::transcript::{Fact, line};
+
+/// How long a hook waits for a line near a limit. The client buffers lines for about 100 ms (170 ms at most seen).
+const WAIT_MS: i64 = 200;
+
+/// How often it looks.
+const POLL: Duration = Duration::from_millis(4);
+
+/// How far each file was read.
+pub type Positions = BTreeMap<PathBuf, Box<Position>>;
+
+/// Which files of the session to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadScope {
+    /// The main transcript, and the calling agent's.
+    Caller,
+    /// All of them.
+    All,
+}
+
+/// What to wait for before recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// Nothing.
+    Nothing,
+    /// The lines of these `tool_use` ids, in the calling agent's file.
+    Tools(Vec<u64>),
+    /// The line of this text, in the calling agent's file.
+    Text(u64),
+}
+
+impl Awaited {
+    /// The lines of these tool calls.
+    pub fn tools<'a>(ids: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::Tools(ids.into_iter().map(line::tool_hash).collect())
+    }
+
+    /// The line of the agent's last text.
+    pub fn text(text: Option<&str>) -> Self {
+        text.filter(|t| !t.trim().is_empty()).map_or(Self::Nothing, |t| Self::Text(line::text_hash(t)))
+    }
+
+    fn is_met(&self, position: Option<&Position>) -> bool {
+        let seen = |id: &u64| position.is_some_and(|p| p.recent_tools.contains(id));
+        match self {
+            Self::Nothing => true,
+            Self::Tools(ids) => ids.iter().all(seen),
+            Self::Text(text) => position.is_some_and(|p| p.last_text == Some(*text)),
+        }
+    }
+}
+
+/// What is new in the files.
+#[derive(Debug, Default)]
+pub struct TranscriptDelta {
+    /// What the new lines say.
+    pub facts: Vec<Fact>,
+    /// Which files they are from: so many facts each, in order.
+    pub parts: Vec<(PathBuf, usize)>,
+    /// How far each file was read.
+    pub positions: Positions,
+    /// Whether the ends of the files were reached.
+    pub complete: bool,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Files that could not be read, and why.
+    pub problems: Vec<String>,
+}
+
+/// Reads the transcripts of one session.
+#[derive(Clone, Copy, Debug)]
+pub struct TranscriptReader<'s> {
+    /// Who calls.
+    pub source: &'s EventSource,
+    /// The session's main transcript; `None`: it has none, and nothing is read.
+    pub transcript: Option<&'s Path>,
+    /// Dates lines that have no date.
+    pub now: Timestamp,
+}
+
+impl TranscriptReader<'_> {
+    /// Reads on from `positions`, at most `max_bytes`, again and again until the awaited line is there or the wait is over.
+    /// A file that does not exist is not waited for.
+    pub fn read_on(
+        &self,
+        positions: Positions,
+        scope: ReadScope,
+        awaited: &Awaited,
+        max_bytes: u64,
+    ) -> TranscriptDelta {
+        let mut delta = TranscriptDelta { positions, complete: true, ..TranscriptDelta::default() };
+        let Some(transcript) = self.transcript else { return delta };
+        let own = self.source.agent.as_ref().and_then(|agent| files::of_agent(transcript, agent));
+        let own_path = own.as_ref().map_or(transcript, |file| &file.path).to_owned();
+        let started = Stopwatch::start();
+        loop {
+            let listed = match scope {
+                ReadScope::All => files::of_session(transcript),
+                ReadScope::Caller => {
+                    let main = TranscriptFile { path: transcript.to_owned(), agent: None };
+                    std::iter::once(main).chain(own.clone()).collect()
+                }
+            };
+            let mut left = max_bytes;
+            for file in listed {
+                delta.complete &= left > 0;
+                if left > 0 {
+                    let read = self.read_file(&file, left, &mut delta);
+                    left = left.saturating_sub(read);
+                    delta.bytes += read;
+                }
+            }
+            let is_met = awaited.is_met(delta.positions.get(&own_path).map(Box::as_ref));
+            if is_met || !delta.complete || started.ms() >= WAIT_MS || !own_path.exists() {
+                return delta;
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Reads on in one file; answers the number of bytes read.
+    fn read_file(&self, file: &TranscriptFile, max_bytes: u64, delta: &mut TranscriptDelta) -> u64 {
+        let position = delta
+            .positions
+            .entry(file.path.clone())
+            .or_insert_with(|| Box::new(Position::start(file.agent.clone(), self.agent_type(file))));
+        match cursor::read_on(&file.path, position, max_bytes, self.now) {
+            Ok(reading) => {
+                delta.complete &= reading.complete;
+                if !reading.facts.is_empty() {
+                    delta.parts.push((file.path.clone(), reading.facts.len()));
+                    delta.facts.extend(reading.facts);
+                }
+                reading.bytes
+            }
+            Err(error) => {
+                delta.problems.push(format!("{}: {error}", file.path.display()));
+                0
+            }
+        }
+    }
+
+    /// The type of the agent that writes a file: as the event says, else as the client noted; empty: unknown.
+    fn agent_type(&self, file: &TranscriptFile) -> String {
+        let Some(agent) = &file.agent else { return "main".to_owned() };
+        let calls = self.source.agent.as_ref() == Some(agent);
+        let said = self.source.agent_type.clone().filter(|agent_type| calls && !agent_type.is_empty());
+        said.or_else(|| files::agent_type(file)).unwrap_or_default()
+    }
+}
+
+/// How often the agent (`None`: the main one) wrote its last text in a row.
+pub fn times_said(positions: &Positions, agent: Option<&String>) -> u32 {
+    let mut all = positions.values();
+    all.find(|position| position.agent.as_ref() == agent).map_or(0, |position| position.said.times)
+}
