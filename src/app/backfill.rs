@@ -1,7 +1,8 @@
 //! Reading on in other sessions: those that are not known to be complete, and all of them after a store was lost.
 
 use super::operation_ledger::OperationLedger;
-use super::record::{self, RecordPlan, Recorded};
+use super::record::{self, Recorded};
+use super::record_plan::RecordPlan;
 use super::session::SessionContext;
 use super::store_access::StoreAccess;
 use super::{ancestry, recovery, session_files};

@@ -19,6 +19,7 @@ mod presence;
 pub mod project;
 mod protect;
 pub mod record;
+pub mod record_plan;
 pub mod recount;
 pub mod recovery;
 pub mod report;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::record::{self, Pending, ReadProgress, RecordPlan, Recorded};
+use super::record_plan::{ReadProgress, RecordPlan};
 use super::session::SessionContext;
 use super::transcript_reader::{Awaited, Positions, TranscriptDelta};
 use crate::config::Stamp;
@@ -36,7 +36,7 @@ pub(super) fn count(
     plan: &RecordPlan,
     awaited: &Awaited,
     progress: &mut ReadProgress,
-) -> Recorded {
+) -> OfflineCount {
     let session = ctx.session();
     let answered_for = ctx.cache.answered().clone();
     let (epoch, sequence, stamp) = (ctx.cache.epoch.clone(), ctx.cache.sequence, ctx.stamp);
@@ -48,7 +48,7 @@ pub(super) fn count(
         let mut positions = answered_for.clone();
         let further = counted.files.iter();
         positions.extend(further.map(|(path, file)| (path.clone(), Box::new(file.position.clone()))));
-        let mut delta = record::read(ctx, positions, plan.scope, awaited, progress.slice());
+        let mut delta = ctx.read_on(positions, plan.scope, awaited, progress.slice());
         awaited = &Awaited::Nothing;
         let is_last = progress.is_last(&delta);
         ctx.cache.learn(&delta.facts);
@@ -69,14 +69,17 @@ pub(super) fn count(
             let extra = plan.extra.iter().cloned().filter_map(message);
             besides.read_on(extra, Position::default(), &answered);
             counted.count(&answered, &besides);
-            let states = counted.states.clone();
-            let count = OfflineCount { counted, answered, answered_for, besides, stamp };
-            return Recorded { states, pending: Pending::Offline(Box::new(count)), ..Recorded::default() };
+            return OfflineCount { counted, answered, answered_for, besides, stamp };
         }
     }
 }
 
 impl OfflineCount {
+    /// The budgets by this count.
+    pub fn states(&self) -> &[BudgetState] {
+        &self.counted.states
+    }
+
     /// Adds the count to what the session's other hooks have counted meanwhile; answers where the budgets stand then. Where
     /// the store has answered meanwhile, it is not kept: the next hook goes on from that answer.
     pub fn keep(self, cache: &mut SessionCache) -> Vec<BudgetState> {

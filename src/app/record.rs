@@ -4,135 +4,19 @@
 //! handler locks the cache, lets [`Recorded::keep`] take the answer over, judges, and saves.
 
 use super::offline::OfflineCount;
+use super::record_plan::{Observation, ReadProgress, RecordPlan};
 use super::session::SessionContext;
 use super::store_access::{self, Unavailable};
 use super::throttle::throttled;
-use super::transcript_reader::{
-    Awaited, Positions, ReadScope, TranscriptDelta, TranscriptReader, times_said,
-};
+use super::transcript_reader::{Awaited, Positions, TranscriptDelta, times_said};
 use super::{offline, presence, recovery};
 use crate::domain::alert::BudgetAlert;
-use crate::domain::breaker::circuit::{CircuitBreaker, NamedCall, Seen};
+use crate::domain::breaker::circuit::{CircuitBreaker, Seen};
 use crate::domain::budget::BudgetState;
 use crate::domain::event::Event;
-use crate::domain::throttle::{Crowded, SlotEvent};
-use crate::domain::time::Timestamp;
-use crate::env::Stopwatch;
+use crate::domain::throttle::Crowded;
 use crate::store::session_cache::{LACKING, SessionCache};
 use crate::store::{Applied, Batch, Observed, Own, Session, Watch};
-use crate::transcript::Fact;
-
-/// Bytes that a hook reads at most; the next one carries on.
-pub const HOOK_BYTES: u64 = 32 * 1024 * 1024;
-
-/// Milliseconds after which a hook begins no further slice: a slow machine cannot record as much as it could read
-/// before the deadline, and what is not recorded by then is lost work.
-pub const HOOK_READ_MS: i64 = 400;
-
-/// Bytes that are read, recorded and noted as read in one go: about 2,500 messages.
-pub const SLICE_BYTES: u64 = 1024 * 1024;
-
-/// What an event says about the calling agent, besides its messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Observation {
-    /// Nothing.
-    Nothing,
-    /// It wants to make this call.
-    Asks(u32),
-    /// These calls are over.
-    Calls(Vec<NamedCall>),
-    /// A response is over: all of its calls.
-    Response(Vec<NamedCall>),
-    /// A person sent a prompt, which asks for so many repetitions.
-    Prompt(u32),
-}
-
-/// What to record, and how.
-#[derive(Clone, Debug)]
-pub struct RecordPlan {
-    /// Which files.
-    pub scope: ReadScope,
-    /// What to wait for.
-    pub awaited: Awaited,
-    /// Facts that do not come from a transcript.
-    pub extra: Vec<Fact>,
-    /// Whether the caller can show alerts.
-    pub claim: bool,
-    /// What the event says about the calling agent.
-    pub observation: Observation,
-    /// What it says about subagents.
-    pub slots: Vec<SlotEvent>,
-    /// Bytes to read at most.
-    pub max_bytes: u64,
-    /// Bytes to record in one go: at most so much is held in memory, or lost when the process is killed.
-    pub slice: u64,
-    /// Milliseconds after which no further slice is begun; `None`: not bounded.
-    pub max_ms: Option<i64>,
-    /// When the session was seen, for a process that reads on in somebody else's; `None`: now.
-    pub seen: Option<Timestamp>,
-}
-
-impl RecordPlan {
-    /// What a hook records that reads the caller's files. `claim`: whether it can show alerts.
-    pub fn for_caller(claim: bool) -> Self {
-        Self {
-            scope: ReadScope::Caller,
-            awaited: Awaited::Nothing,
-            extra: vec![],
-            claim,
-            observation: Observation::Nothing,
-            slots: vec![],
-            max_bytes: HOOK_BYTES,
-            slice: SLICE_BYTES,
-            max_ms: Some(HOOK_READ_MS),
-            seen: None,
-        }
-    }
-
-    /// What a hook records that reads all files of the session.
-    pub fn for_session(claim: bool) -> Self {
-        Self { scope: ReadScope::All, ..Self::for_caller(claim) }
-    }
-}
-
-/// Which part of what may be read was read, and whether there is time for more.
-pub(super) struct ReadProgress<'p> {
-    plan: &'p RecordPlan,
-    started: Stopwatch,
-    read: u64,
-}
-
-impl<'p> ReadProgress<'p> {
-    pub fn start(plan: &'p RecordPlan) -> Self {
-        Self { plan, started: Stopwatch::start(), read: 0 }
-    }
-
-    /// Begins again with the first byte; the time goes on.
-    pub fn restart(&mut self) {
-        self.read = 0;
-    }
-
-    /// Whether the time for reading is over.
-    pub fn is_over(&self) -> bool {
-        self.plan.max_ms.is_some_and(|ms| self.started.ms() >= ms)
-    }
-
-    /// Whether nothing was read yet: the first slice is always read, so that each hook makes progress.
-    pub fn is_first(&self) -> bool {
-        self.read == 0
-    }
-
-    /// Bytes of the next slice.
-    pub fn slice(&self) -> u64 {
-        self.plan.slice.min(self.plan.max_bytes - self.read)
-    }
-
-    /// Counts a slice; answers whether it was the last one.
-    pub fn is_last(&mut self, delta: &TranscriptDelta) -> bool {
-        self.read = self.plan.max_bytes.min(self.read.saturating_add(delta.bytes));
-        delta.complete || delta.bytes == 0 || self.read == self.plan.max_bytes || self.is_over()
-    }
-}
 
 /// What is known after recording.
 #[derive(Debug, Default)]
@@ -181,8 +65,8 @@ pub(super) struct StoreAnswer {
 pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
     let mut progress = ReadProgress::start(plan);
     if ctx.store.is_asleep() {
-        let recorded = offline::count(ctx, plan, &plan.awaited, &mut progress);
-        return Recorded { failure: Some(Unavailable::Asleep), ..recorded };
+        let count = offline::count(ctx, plan, &plan.awaited, &mut progress);
+        return Recorded { failure: Some(Unavailable::Asleep), ..Recorded::offline(count) };
     }
     // The budgets by a store that turned out to lack data: all is read again, once.
     let mut recovering: Option<Vec<BudgetState>> = None;
@@ -190,7 +74,7 @@ pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
         let awaited = if recovering.is_some() { &Awaited::Nothing } else { &plan.awaited };
         let delta = match !progress.is_first() && progress.is_over() {
             true => TranscriptDelta { positions: ctx.cache.positions.clone(), ..TranscriptDelta::default() },
-            false => read(ctx, ctx.cache.positions.clone(), plan.scope, awaited, progress.slice()),
+            false => ctx.read_on(ctx.cache.positions.clone(), plan.scope, awaited, progress.slice()),
         };
         if plan.seen.is_none() && progress.is_first() {
             presence::note_client_change(ctx);
@@ -207,7 +91,7 @@ pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
                     None => {
                         progress.restart();
                         // It was waited for already.
-                        offline::count(ctx, plan, &Awaited::Nothing, &mut progress)
+                        Recorded::offline(offline::count(ctx, plan, &Awaited::Nothing, &mut progress))
                     }
                 };
                 return Recorded { failure: Some(error), ..recorded };
@@ -242,20 +126,6 @@ pub fn record_and_keep(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded 
     recorded.keep(ctx, &mut cache);
     ctx.save_cache(cache);
     recorded
-}
-
-/// Reads on in the session's files, and notes which of them cannot be read.
-pub(super) fn read(
-    ctx: &mut SessionContext,
-    positions: Positions,
-    scope: ReadScope,
-    awaited: &Awaited,
-    max_bytes: u64,
-) -> TranscriptDelta {
-    let reader = TranscriptReader { source: &ctx.source, transcript: ctx.transcript(), now: ctx.env.now };
-    let mut delta = reader.read_on(positions, scope, awaited, max_bytes);
-    ctx.notices.journal.append(&mut delta.problems);
-    delta
 }
 
 /// Sends one batch to the store, in one atomic step. The last one of an event carries what the event says, too.
@@ -307,6 +177,11 @@ fn send(
 }
 
 impl Recorded {
+    fn offline(count: OfflineCount) -> Self {
+        let states = count.states().to_vec();
+        Self { states, pending: Pending::Offline(Box::new(count)), ..Self::default() }
+    }
+
     fn answered(session: Session, delta: TranscriptDelta, mut applied: Applied, ends_circuits: bool) -> Self {
         let (alerts, events) = (std::mem::take(&mut applied.alerts), std::mem::take(&mut applied.events));
         Self {

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::record::{self, RecordPlan};
+use super::record;
+use super::record_plan::RecordPlan;
 use super::session::SessionContext;
 use super::store_access::{Result, StoreAccess};
 use super::{ancestry, backfill, report, session_files};

@@ -6,6 +6,7 @@ use std::path::Path;
 use wildmatch::WildMatch;
 
 use super::store_access::{StoreAccess, Unavailable};
+use super::transcript_reader::{Awaited, Positions, ReadScope, TranscriptDelta, TranscriptReader};
 use super::{project, session_files};
 use crate::agents::event::EventSource;
 use crate::config::{self, Config, Loaded, Stamp};
@@ -105,6 +106,21 @@ impl<'a> SessionContext<'a> {
         self.store = StoreAccess::for_session(self.env, &config, &self.cache_file, self.store.asleep_until());
         self.config = config;
         self
+    }
+
+    /// Reads on in the session's transcripts, and notes which of them cannot be read.
+    pub fn read_on(
+        &mut self,
+        positions: Positions,
+        scope: ReadScope,
+        awaited: &Awaited,
+        max_bytes: u64,
+    ) -> TranscriptDelta {
+        let reader =
+            TranscriptReader { source: &self.source, transcript: self.transcript(), now: self.env.now };
+        let mut delta = reader.read_on(positions, scope, awaited, max_bytes);
+        self.notices.journal.append(&mut delta.problems);
+        delta
     }
 
     /// Locks the session's cache, to change what its hooks share.

@@ -2,7 +2,8 @@
 
 use super::{FRESH_MS, Handled, Quotes, answer, judge};
 use crate::agents::event::FinishedCall;
-use crate::app::record::{Observation, RecordPlan, Recorded, record};
+use crate::app::record::{Recorded, record};
+use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::{SessionContext, caller};
 use crate::app::throttle::alive;
 use crate::app::transcript_reader::{Awaited, ReadScope};

@@ -2,7 +2,7 @@
 
 use super::{Handled, Quotes, answer, record_and_judge};
 use crate::agents::event::FinishedCall;
-use crate::app::record::{Observation, RecordPlan};
+use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::SessionContext;
 use crate::app::throttle::alive;
 use crate::domain::throttle::SlotEvent;

@@ -5,7 +5,7 @@ use super::{FRESH_MS, Handled, Quotes, decision, record_and_judge};
 use crate::agents::answer::Answer;
 use crate::agents::claude::payload::quote;
 use crate::agents::event::{ToolRequest, call_id};
-use crate::app::record::{Observation, RecordPlan};
+use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::{SessionContext, caller};
 use crate::app::transcript_reader::{Awaited, ReadScope};
 use crate::app::{brief, protect, throttle};

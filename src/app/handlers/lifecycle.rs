@@ -1,7 +1,8 @@
 //! A session starts, changes its model, is compacted, or ends.
 
 use super::{Handled, Quotes, answer};
-use crate::app::record::{RecordPlan, record_and_keep};
+use crate::app::record::record_and_keep;
+use crate::app::record_plan::RecordPlan;
 use crate::app::session::SessionContext;
 use crate::app::{backfill, presence};
 use crate::domain::verdict::Verdict;

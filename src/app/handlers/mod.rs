@@ -13,7 +13,8 @@ mod turn_end;
 
 use super::brief;
 use super::human_check::is_attended;
-use super::record::{Observation, RecordPlan, Recorded, record};
+use super::record::{Recorded, record};
+use super::record_plan::{Observation, RecordPlan};
 use super::session::{self, SessionContext};
 use crate::agents::answer::{Answer, Decision};
 use crate::agents::event::EventKind;

@@ -4,7 +4,7 @@ use super::{Handled, Quotes, answer, prompt_command, record_and_judge};
 use crate::agents::answer::{Answer, Decision};
 use crate::agents::event::Prompt;
 use crate::app::brief;
-use crate::app::record::{Observation, RecordPlan};
+use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::SessionContext;
 use crate::domain::breaker::asked::repetitions;
 use crate::domain::prompt_command::parse;

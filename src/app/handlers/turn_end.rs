@@ -1,7 +1,7 @@
 //! The main agent ended its turn, or a subagent ended. There may be no later hook, so this one waits for the last line.
 
 use super::{Handled, Quotes, answer, record_and_judge};
-use crate::app::record::RecordPlan;
+use crate::app::record_plan::RecordPlan;
 use crate::app::session::SessionContext;
 use crate::app::transcript_reader::Awaited;
 use crate::domain::throttle::SlotEvent;

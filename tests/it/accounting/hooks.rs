@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fusebox::agents::event::EventSource;
-use fusebox::app::record::{RecordPlan, Recorded, record_and_keep};
+use fusebox::app::record::{Recorded, record_and_keep};
+use fusebox::app::record_plan::RecordPlan;
 use fusebox::app::session::SessionContext;
 use fusebox::domain::time::Timestamp;
 use fusebox::env::Env;

@@ -4,7 +4,8 @@ use redis::Value;
 use serde_json::json;
 
 use fusebox::agents::event::EventSource;
-use fusebox::app::record::{RecordPlan, Recorded, record_and_keep};
+use fusebox::app::record::{Recorded, record_and_keep};
+use fusebox::app::record_plan::RecordPlan;
 use fusebox::app::session::SessionContext;
 use fusebox::env::clock;
 
