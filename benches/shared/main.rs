@@ -33,7 +33,7 @@ use fusebox::env::clock;
 use fusebox::store::redis::address::Address;
 use fusebox::store::redis::connection::Limits;
 use fusebox::store::redis::{Machine, Place, RedisStore};
-use fusebox::store::{Batch, Observed, Session, Store, Watch};
+use fusebox::store::{Batch, Observed, Query, Record, Session, Watch};
 use fusebox::transcript::Fact;
 use serde_json::json;
 

@@ -64,7 +64,7 @@ pub(super) struct Counter {
 
 impl RedisStore {
     /// One atomic step: record the facts, move the counters, raise the alerts, answer for the watched budgets.
-    pub(super) fn record(&mut self, batch: &Batch) -> Result<Applied> {
+    pub(super) fn apply(&mut self, batch: &Batch) -> Result<Applied> {
         let watches = Shared::of(batch.watches);
         let (done, outcome) = self.step(Some(batch), &watches.watches, batch.now)?;
         let states = watches.named_here(after(&outcome.watched, &done));
@@ -87,7 +87,7 @@ impl RedisStore {
     }
 
     /// Where budgets stand, without recording anything.
-    pub(super) fn standing_of(&mut self, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>> {
+    pub(super) fn states(&mut self, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>> {
         let watches = Shared::of(watches);
         let (done, outcome) = self.step(None, &watches.watches, now)?;
         Ok(watches.named_here(after(&outcome.watched, &done)))
@@ -153,7 +153,7 @@ impl RedisStore {
                 Reply::Given(actual) => self.memory.correct(plan.given.into_iter().zip(actual)),
                 Reply::Alerts => every_alert = true,
                 Reply::Missing(missing) => {
-                    let installed = self.installed_at()?;
+                    let installed = self.installed()?;
                     let missing: Vec<&Counter> = missing.iter().filter_map(|at| counters.get(*at)).collect();
                     self.add_up(
                         missing.into_iter().map(|c| (&c.key, c.end)),
@@ -207,7 +207,7 @@ impl RedisStore {
     }
 
     /// When Fusebox was installed, as far as is known.
-    pub(super) fn installed_at(&mut self) -> Result<Option<Timestamp>> {
+    pub(super) fn installed(&mut self) -> Result<Option<Timestamp>> {
         let found = self.link.commands(&self.keys, &[vec!["GET".into(), self.keys.installed()]])?.pop();
         let text = found.map(super::plan::bytes).transpose()?.flatten();
         Ok(text.and_then(|text| String::from_utf8(text).ok()?.parse().ok()).map(Timestamp))

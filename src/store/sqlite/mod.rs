@@ -11,31 +11,19 @@ mod meta;
 mod operations;
 mod sessions;
 mod standings;
+mod store;
 mod totals;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
+use self::files::{FileId, file_id, has_set_aside, lock, make_private_file, move_aside, unusable};
 use super::session_cache::{lock_exclusive, lock_shared};
-use super::standing;
-use super::{
-    Applied, Batch, CircuitRow, ClientProcess, Result, Session, SessionRow, SessionTotal, Store, StoreError,
-    Watch,
-};
-use crate::domain::alert::{Acknowledgement, AlertRecord};
-use crate::domain::breaker::circuit::Trip;
-use crate::domain::budget::{BudgetState, Scope};
-use crate::domain::event::{CircuitDecision, Event};
-use crate::domain::operation::Operation;
-use crate::domain::throttle::Slots;
+use super::{Result, StoreError};
 use crate::domain::time::Timestamp;
-use crate::env::machine_name;
-use files::{FileId, file_id, has_set_aside, lock, make_private_file, move_aside, unusable};
-use standings::OfSession;
 
 pub use files::make_private_dir;
 
@@ -256,174 +244,6 @@ fn write<T>(db: &mut Connection, work: impl FnOnce(&Connection) -> Result<T>) ->
     let done = work(&tx)?;
     tx.commit()?;
     Ok(done)
-}
-
-impl Store for SqliteStore {
-    fn apply(&mut self, batch: &Batch) -> Result<Applied> {
-        // Who can show alerts is answering an event, and about to end. Others read on, and record more.
-        let db = if batch.claim { self.db()? } else { self.beside()? };
-        write(db, |db| messages::apply(db, batch))
-    }
-
-    fn confirm_shown(&mut self, alerts: &[i64], events: &[i64]) -> Result<()> {
-        write(self.db()?, |db| {
-            if !alerts.is_empty() {
-                alerts::confirm(db, alerts)?;
-            }
-            if !events.is_empty() {
-                events::confirm(db, events)?;
-            }
-            Ok(())
-        })
-    }
-
-    fn note(&mut self, event: &Event) -> Result<()> {
-        // A hook that denies has little left to do: it need not give up the database for others.
-        write(self.db()?, |db| events::add(db, event, false))
-    }
-
-    fn events(&mut self, session: Option<&str>, call: Option<u64>) -> Result<Vec<Event>> {
-        events::list(self.beside()?, session, call)
-    }
-
-    fn circuits(&mut self, session: Option<&str>) -> Result<Vec<CircuitRow>> {
-        let db = self.beside()?;
-        match session.map(|id| sessions::number(db, id)).transpose()? {
-            Some(None) => Ok(Vec::new()),
-            number => standings::rows(db, number.flatten()),
-        }
-    }
-
-    fn decide_circuit(
-        &mut self,
-        session: &str,
-        agent: Option<&str>,
-        decision: CircuitDecision,
-        by: (&str, &str),
-        now: Timestamp,
-    ) -> Result<Vec<(String, Option<Trip>)>> {
-        self.write(|db| match sessions::number(db, session)? {
-            Some(number) => {
-                standing::decide(&mut OfSession { db, number, id: session }, agent, decision, by, now)
-            }
-            None => Ok(Vec::new()),
-        })
-    }
-
-    fn slots(&mut self, session: &str) -> Result<Slots> {
-        let db = self.beside()?;
-        match sessions::number(db, session)? {
-            Some(number) => standing::slots(&mut OfSession { db, number, id: session }),
-            None => Ok(Slots::default()),
-        }
-    }
-
-    fn operate(&mut self, operation: &Operation, state: &BudgetState) -> Result<Option<BudgetState>> {
-        let watch = [Watch { budget: state.budget.clone(), value: state.value.clone() }];
-        self.write(|db| {
-            operations::record(db, operation, state)?;
-            Ok(operations::states(db, &watch, operation.at)?.pop())
-        })
-    }
-
-    fn states(&mut self, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>> {
-        // A write: counters that are missing are added up, and kept.
-        self.write(|db| operations::states(db, watches, now))
-    }
-
-    fn states_before(&mut self, watches: &[Watch], moment: Timestamp) -> Result<Vec<BudgetState>> {
-        operations::states_before(self.beside()?, watches, moment)
-    }
-
-    fn operations(&mut self, budget: Option<&str>) -> Result<Vec<Operation>> {
-        operations::list(self.beside()?, budget)
-    }
-
-    fn session_total(&mut self, session: &str) -> Result<Option<SessionTotal>> {
-        sessions::total(self.beside()?, session)
-    }
-
-    fn sessions(&mut self) -> Result<Vec<SessionRow>> {
-        sessions::list(self.beside()?)
-    }
-
-    fn session(&mut self, id: &str) -> Result<Option<SessionRow>> {
-        sessions::get(self.beside()?, id)
-    }
-
-    fn session_of_client(&mut self, client: ClientProcess) -> Result<Option<String>> {
-        sessions::of_client(self.beside()?, client)
-    }
-
-    fn see(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
-        self.write(|db| {
-            sessions::see(db, session, now, ended)?;
-            events::sweep(db, now)
-        })
-    }
-
-    fn complete(&mut self, session: &str, seen: Timestamp) -> Result<()> {
-        self.write(|db| sessions::complete(db, session, seen))
-    }
-
-    fn values(&mut self, scope: Scope, since: Timestamp) -> Result<Vec<String>> {
-        counters::values(self.beside()?, scope, since)
-    }
-
-    fn tidy(&mut self, idle: bool) -> Result<()> {
-        self.empty_log(if idle { LOG_BYTES_IDLE } else { LOG_BYTES })
-    }
-
-    /// Renames its file, unless another process has put a new one in its place already.
-    fn set_aside(self: Box<Self>, now: Timestamp) -> std::io::Result<Option<PathBuf>> {
-        let Self { connection, path, file, .. } = *self;
-        drop(connection);
-        let _lock = lock(path.parent().unwrap_or(&path), lock_exclusive)?;
-        if file.is_none() || file_id(&path) != file {
-            return Ok(None);
-        }
-        move_aside(&path, now).map(Some)
-    }
-
-    fn installed(&mut self) -> Result<Option<Timestamp>> {
-        Ok(meta::read(self.beside()?)?.installed)
-    }
-
-    fn alerts(&mut self) -> Result<Vec<AlertRecord>> {
-        alerts::list(self.beside()?)
-    }
-
-    fn acknowledge(&mut self, alerts: &[i64], acknowledgement: &Acknowledgement) -> Result<Vec<i64>> {
-        self.write(|db| alerts::acknowledge(db, alerts, acknowledgement))
-    }
-
-    fn epoch(&mut self) -> Result<String> {
-        Ok(meta::read(self.beside()?)?.epoch)
-    }
-
-    fn is_rebuilding(&mut self) -> Result<bool> {
-        meta::is_rebuilding(self.beside()?)
-    }
-
-    fn set_rebuilding(&mut self, rebuilding: bool) -> Result<()> {
-        self.write(|db| meta::mark(db, meta::REBUILDING, rebuilding))
-    }
-
-    fn recovering(&mut self, _now: Timestamp) -> Result<Vec<String>> {
-        Ok(if self.is_rebuilding()? { vec![machine_name()] } else { Vec::new() })
-    }
-
-    fn renew(&mut self, epoch: &str) -> Result<String> {
-        self.write(|db| meta::renew(db, epoch))
-    }
-
-    fn sequences(&mut self) -> Result<HashMap<String, u64>> {
-        sessions::sequences(self.beside()?)
-    }
-
-    fn install(&mut self, now: Timestamp) -> Result<()> {
-        self.write(|db| meta::install(db, now))
-    }
 }
 
 fn is_busy(error: &StoreError) -> bool {

@@ -53,7 +53,7 @@ fn row(row: &Row) -> rusqlite::Result<SessionRow> {
 }
 
 /// The sessions, last seen first.
-pub fn list(db: &Connection) -> Result<Vec<SessionRow>> {
+pub fn sessions(db: &Connection) -> Result<Vec<SessionRow>> {
     let mut query =
         db.prepare(&format!("SELECT {COLUMNS} FROM sessions s ORDER BY s.last_seen DESC, s.id DESC"))?;
     let rows = query.query_map((), row)?;
@@ -61,20 +61,20 @@ pub fn list(db: &Connection) -> Result<Vec<SessionRow>> {
 }
 
 /// One session.
-pub fn get(db: &Connection, id: &str) -> Result<Option<SessionRow>> {
+pub fn session(db: &Connection, id: &str) -> Result<Option<SessionRow>> {
     let sql = format!("SELECT {COLUMNS} FROM sessions s WHERE s.session = ?");
     Ok(db.query_row(&sql, [id], row).optional()?)
 }
 
 /// The session whose client is this process.
-pub fn of_client(db: &Connection, client: ClientProcess) -> Result<Option<String>> {
+pub fn session_of_client(db: &Connection, client: ClientProcess) -> Result<Option<String>> {
     let sql = "SELECT session FROM sessions WHERE client_pid = ? AND client_started = ? ORDER BY last_seen DESC, id DESC";
     let started = super::to_sql(client.started);
     Ok(db.query_row(sql, params![client.pid, started], |r| r.get(0)).optional()?)
 }
 
 /// What a session used in all.
-pub fn total(db: &Connection, session: &str) -> Result<Option<SessionTotal>> {
+pub fn session_total(db: &Connection, session: &str) -> Result<Option<SessionTotal>> {
     let Some(id) = number(db, session)? else { return Ok(None) };
     let sums = AMOUNT.split(", ").map(|c| format!("SUM(m.{c})")).collect::<Vec<_>>().join(", ");
     let sql = format!(
