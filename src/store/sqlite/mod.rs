@@ -57,22 +57,10 @@ const PAGE_BYTES: u64 = 1024;
 
 /// The embedded store.
 pub struct SqliteStore {
-    /// `None` where it is still to be opened again, beside others.
-    connection: Option<Connection>,
+    connection: Connection,
     path: PathBuf,
-    company: Company,
     /// The file that was opened: another one may stand in its place by now.
     file: FileId,
-}
-
-/// Whether others can use the database meanwhile.
-#[derive(Clone, Copy, PartialEq)]
-enum Company {
-    /// Nobody: the index of the log stands in memory, which saves making it as a file, and most locks. For a hook that
-    /// records one batch and ends; whoever comes meanwhile waits.
-    Alone,
-    /// Everybody, in turns.
-    Others,
 }
 
 /// What opening found.
@@ -108,12 +96,7 @@ impl SqliteStore {
         // may be half way through opening one database while another is put in its place; and SQLite does not wait for
         // its locks while it turns a new file into one with a log.
         let shared = lock(dir, lock_shared);
-        let alone = Self::connect(&path, Company::Alone);
-        let first = match alone {
-            Err(error) if is_busy(&error) => Self::connect(&path, Company::Others),
-            other => other,
-        };
-        let first = match first {
+        let first = match Self::connect(&path) {
             Ok((store, version)) if version >= MIGRATIONS.len() => {
                 return Ok(Opened { store, set_aside: None });
             }
@@ -143,58 +126,33 @@ impl SqliteStore {
     }
 
     /// Opens the file; answers the version of its schema too.
-    fn connect(path: &Path, company: Company) -> Result<(Self, usize)> {
+    fn connect(path: &Path) -> Result<(Self, usize)> {
         #[cfg(target_env = "musl")]
         memory::share();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         // A checkpoint at close costs four fsyncs at every hook.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        match company {
-            Company::Alone => {
-                connection.busy_timeout(Duration::ZERO)?;
-                connection.execute_batch("PRAGMA locking_mode=EXCLUSIVE;PRAGMA synchronous=NORMAL")?;
-            }
-            Company::Others => {
-                connection.busy_timeout(BUSY_TIMEOUT)?;
-                connection.execute_batch("PRAGMA synchronous=NORMAL")?;
-            }
-        }
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.execute_batch("PRAGMA synchronous=NORMAL")?;
         let version: u32 = connection.query_row("PRAGMA user_version", (), |r| r.get(0))?;
         let (path, file) = (path.to_owned(), file_id(path));
-        Ok((Self { connection: Some(connection), path, company, file }, version as usize))
+        Ok((Self { connection, path, file }, version as usize))
     }
 
     fn make(path: &Path, installed: Option<Timestamp>) -> Result<Self> {
         make_private_file(path)?;
-        let (mut store, version) = Self::connect(path, Company::Others)?;
+        let (mut store, version) = Self::connect(path)?;
         if version < MIGRATIONS.len() {
             store.migrate(installed)?;
         }
         Ok(store)
     }
 
-    /// The connection; opened anew, where it was given up.
-    fn db(&mut self) -> Result<&mut Connection> {
-        if self.connection.is_none() {
-            let _lock = lock(self.path.parent().unwrap_or(&self.path), lock_shared);
-            *self = Self::connect(&self.path, Company::Others)?.0;
-        }
-        self.connection.as_mut().ok_or(StoreError::Sqlite(rusqlite::Error::InvalidQuery))
-    }
-
-    /// The connection, which others can be beside for as long as it is open.
-    fn beside(&mut self) -> Result<&mut Connection> {
-        if self.company == Company::Alone {
-            (self.connection, self.company) = (None, Company::Others);
-        }
-        self.db()
-    }
-
     fn migrate(&mut self, installed: Option<Timestamp>) -> Result<()> {
         let lost = installed.is_some() || has_set_aside(&self.path);
         // WAL is a property of the file: set once, not at every opening.
-        let db = self.db()?;
+        let db = &mut self.connection;
         // So is the size of its pages, and before that.
         db.execute_batch(&format!("PRAGMA page_size={PAGE_BYTES}"))?;
         db.query_row("PRAGMA journal_mode=WAL", (), |_| Ok(()))?;
@@ -224,7 +182,7 @@ impl SqliteStore {
         if log.map_or(0, |meta| meta.len()) <= most {
             return Ok(());
         }
-        let db = self.db()?;
+        let db = &self.connection;
         db.busy_timeout(Duration::ZERO)?;
         // TRUNCATE, because anything less is forgotten: how much of the log was copied stands in memory, which the next
         // hook begins anew, and the log would be copied at every commit and never begin again.
@@ -233,17 +191,18 @@ impl SqliteStore {
         Ok(())
     }
 
-    fn write<T>(&mut self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        write(self.beside()?, work)
+    /// Reads.
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        work(&self.connection)
     }
-}
 
-/// One atomic step.
-fn write<T>(db: &mut Connection, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let done = work(&tx)?;
-    tx.commit()?;
-    Ok(done)
+    /// One atomic step.
+    fn write<T>(&mut self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let done = work(&tx)?;
+        tx.commit()?;
+        Ok(done)
+    }
 }
 
 fn is_busy(error: &StoreError) -> bool {

@@ -8,7 +8,7 @@ use super::files::{file_id, lock, move_aside};
 use super::standings::OfSession;
 use super::{
     LOG_BYTES, LOG_BYTES_IDLE, SqliteStore, alerts, counters, events, messages, meta, operations, sessions,
-    standings, write,
+    standings,
 };
 use crate::domain::alert::{Acknowledgement, AlertRecord};
 use crate::domain::breaker::circuit::Trip;
@@ -27,13 +27,11 @@ use crate::store::{
 
 impl Record for SqliteStore {
     fn apply(&mut self, batch: &Batch) -> Result<Applied> {
-        // Who can show alerts is answering an event, and about to end. Others read on, and record more.
-        let db = if batch.claim { self.db()? } else { self.beside()? };
-        write(db, |db| messages::apply(db, batch))
+        self.write(|db| messages::apply(db, batch))
     }
 
     fn confirm_shown(&mut self, alerts: &[i64], events: &[i64]) -> Result<()> {
-        write(self.db()?, |db| {
+        self.write(|db| {
             if !alerts.is_empty() {
                 alerts::confirm_shown(db, alerts)?;
             }
@@ -45,8 +43,7 @@ impl Record for SqliteStore {
     }
 
     fn note(&mut self, event: &Event) -> Result<()> {
-        // A hook that denies has little left to do: it need not give up the database for others.
-        write(self.db()?, |db| events::note(db, event, false))
+        self.write(|db| events::note(db, event, false))
     }
 
     fn see(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
@@ -106,65 +103,63 @@ impl Query for SqliteStore {
     }
 
     fn states_before(&mut self, watches: &[Watch], moment: Timestamp) -> Result<Vec<BudgetState>> {
-        operations::states_before(self.beside()?, watches, moment)
+        self.read(|db| operations::states_before(db, watches, moment))
     }
 
     fn events(&mut self, session: Option<&str>, call: Option<u64>) -> Result<Vec<Event>> {
-        events::events(self.beside()?, session, call)
+        self.read(|db| events::events(db, session, call))
     }
 
     fn circuits(&mut self, session: Option<&str>) -> Result<Vec<CircuitRow>> {
-        let db = self.beside()?;
-        match session.map(|id| sessions::number(db, id)).transpose()? {
+        self.read(|db| match session.map(|id| sessions::number(db, id)).transpose()? {
             Some(None) => Ok(Vec::new()),
             number => standings::circuits(db, number.flatten()),
-        }
+        })
     }
 
     fn slots(&mut self, session: &str) -> Result<Slots> {
-        let db = self.beside()?;
-        match sessions::number(db, session)? {
+        self.read(|db| match sessions::number(db, session)? {
             Some(number) => standing::slots(&mut OfSession { db, number, id: session }),
             None => Ok(Slots::default()),
-        }
+        })
     }
 
     fn alerts(&mut self) -> Result<Vec<AlertRecord>> {
-        alerts::alerts(self.beside()?)
+        self.read(|db| alerts::alerts(db))
     }
 
     fn operations(&mut self, budget: Option<&str>) -> Result<Vec<Operation>> {
-        operations::operations(self.beside()?, budget)
+        self.read(|db| operations::operations(db, budget))
     }
 
     fn session_total(&mut self, session: &str) -> Result<Option<SessionTotal>> {
-        sessions::session_total(self.beside()?, session)
+        self.read(|db| sessions::session_total(db, session))
     }
 
     fn sessions(&mut self) -> Result<Vec<SessionRow>> {
-        sessions::sessions(self.beside()?)
+        self.read(|db| sessions::sessions(db))
     }
 
     fn session(&mut self, id: &str) -> Result<Option<SessionRow>> {
-        sessions::session(self.beside()?, id)
+        self.read(|db| sessions::session(db, id))
     }
 
     fn session_of_client(&mut self, client: ClientProcess) -> Result<Option<String>> {
-        sessions::session_of_client(self.beside()?, client)
+        self.read(|db| sessions::session_of_client(db, client))
     }
 
     fn values(&mut self, scope: Scope, since: Timestamp) -> Result<Vec<String>> {
-        counters::values(self.beside()?, scope, since)
+        self.read(|db| counters::values(db, scope, since))
     }
 }
 
 impl Recover for SqliteStore {
     fn epoch(&mut self) -> Result<String> {
-        Ok(meta::read(self.beside()?)?.epoch)
+        self.read(|db| Ok(meta::read(db)?.epoch))
     }
 
     fn is_rebuilding(&mut self) -> Result<bool> {
-        meta::is_rebuilding(self.beside()?)
+        self.read(|db| meta::is_rebuilding(db))
     }
 
     fn set_rebuilding(&mut self, rebuilding: bool) -> Result<()> {
@@ -180,11 +175,11 @@ impl Recover for SqliteStore {
     }
 
     fn sequences(&mut self) -> Result<HashMap<String, u64>> {
-        sessions::sequences(self.beside()?)
+        self.read(|db| sessions::sequences(db))
     }
 
     fn installed(&mut self) -> Result<Option<Timestamp>> {
-        Ok(meta::read(self.beside()?)?.installed)
+        self.read(|db| Ok(meta::read(db)?.installed))
     }
 
     fn install(&mut self, now: Timestamp) -> Result<()> {
