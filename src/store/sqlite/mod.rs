@@ -2,6 +2,7 @@
 
 mod alerts;
 mod counters;
+mod error;
 mod events;
 mod files;
 #[cfg(target_env = "musl")]
@@ -9,6 +10,7 @@ mod memory;
 mod messages;
 mod meta;
 mod operations;
+mod schema;
 mod sessions;
 mod standings;
 mod store;
@@ -18,11 +20,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use self::files::{FileId, file_id, has_set_aside, lock, make_private_file, move_aside, unusable};
+use super::Result;
+use super::error::Failing;
 use super::session_cache::{lock_exclusive, lock_shared};
-use super::{Result, StoreError};
 use crate::domain::time::Timestamp;
 
 pub use files::make_private_dir;
@@ -32,15 +35,6 @@ pub use memory::share_memory;
 
 /// Name of the database file.
 pub const FILE: &str = "state.db";
-
-/// Numbered migrations; the number of those applied stands in `user_version`.
-const MIGRATIONS: [&str; 5] = [
-    include_str!("schema_1.sql"),
-    include_str!("schema_2.sql"),
-    include_str!("schema_3.sql"),
-    include_str!("schema_4.sql"),
-    include_str!("schema_5.sql"),
-];
 
 /// How long to wait for another process that writes. One write takes about a millisecond.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1000);
@@ -97,7 +91,7 @@ impl SqliteStore {
         // its locks while it turns a new file into one with a log.
         let shared = lock(dir, lock_shared);
         let first = match Self::connect(&path) {
-            Ok((store, version)) if version >= MIGRATIONS.len() => {
+            Ok((store, version)) if version >= schema::VERSION => {
                 return Ok(Opened { store, set_aside: None });
             }
             // Closed, or the next one would wait for it.
@@ -105,7 +99,7 @@ impl SqliteStore {
                 drop(store);
                 None
             }
-            Err(error) if is_busy(&error) => return Err(unusable(&path, &error.to_string())),
+            Err(error) if error.is_backend(Failing::Busy) => return Err(unusable(&path, &error.to_string())),
             Err(error) => Some(error),
         };
         drop(shared);
@@ -135,16 +129,17 @@ impl SqliteStore {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.execute_batch("PRAGMA synchronous=NORMAL")?;
-        let version: u32 = connection.query_row("PRAGMA user_version", (), |r| r.get(0))?;
+        let version = schema::version(&connection)?;
         let (path, file) = (path.to_owned(), file_id(path));
-        Ok((Self { connection, path, file }, version as usize))
+        Ok((Self { connection, path, file }, version))
     }
 
     fn make(path: &Path, installed: Option<Timestamp>) -> Result<Self> {
         make_private_file(path)?;
         let (mut store, version) = Self::connect(path)?;
-        if version < MIGRATIONS.len() {
-            store.migrate(installed)?;
+        if version < schema::VERSION {
+            let migrated = store.migrate(installed);
+            store.checked(migrated)?;
         }
         Ok(store)
     }
@@ -158,14 +153,8 @@ impl SqliteStore {
         db.query_row("PRAGMA journal_mode=WAL", (), |_| Ok(()))?;
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // Asked again under the lock: another process may have been faster.
-        let version: u32 = tx.query_row("PRAGMA user_version", (), |r| r.get(0))?;
-        for (number, migration) in MIGRATIONS.iter().enumerate().skip(version as usize) {
-            tx.execute_batch(migration)?;
-            if number + 1 == standings::VERSION {
-                standings::take_over(&tx)?;
-            }
-            tx.execute_batch(&format!("PRAGMA user_version={}", number + 1))?;
-        }
+        let version = schema::version(&tx)?;
+        schema::migrate(&tx, version, schema::VERSION)?;
         // In the same step: who is killed here leaves no new store that takes itself for the first one.
         if version == 0 && lost {
             meta::mark(&tx, meta::REBUILDING, true)?;
@@ -193,21 +182,33 @@ impl SqliteStore {
 
     /// Reads.
     fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        work(&self.connection)
+        self.checked(work(&self.connection))
     }
 
     /// One atomic step.
     fn write<T>(&mut self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let done = work(&tx)?;
-        tx.commit()?;
-        Ok(done)
+        let done = write(&mut self.connection, work);
+        self.checked(done)
+    }
+
+    /// What was done. SQLite has no code of its own for a table or column that is not there, which is damage: after a
+    /// failure without a cause of its own, the schema is looked at.
+    fn checked<T>(&self, done: Result<T>) -> Result<T> {
+        match done {
+            Err(error) if error.is_backend(Failing::Other) => Err(match schema::check(&self.connection) {
+                Err(damage) if damage.is_corrupt() => damage,
+                _ => error,
+            }),
+            done => done,
+        }
     }
 }
 
-fn is_busy(error: &StoreError) -> bool {
-    let StoreError::Sqlite(error) = error else { return false };
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+fn write<T>(db: &mut Connection, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let done = work(&tx)?;
+    tx.commit()?;
+    Ok(done)
 }
 
 /// An unsigned count as SQLite keeps it.
