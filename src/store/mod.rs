@@ -5,6 +5,7 @@
 //! Everything that one hook records goes in with one [`Record::apply`], which happens whole or not at all.
 
 pub mod counted;
+pub mod counts;
 mod decide;
 mod error;
 mod ledger;

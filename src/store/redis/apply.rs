@@ -7,7 +7,7 @@ use super::alerting::{alerting, expected, place};
 use super::charging::{intern, recharge};
 use super::keys::Keys;
 use super::names::Shared;
-use super::plan::{COUNT, Content, Done, Frame, Place, Reply, SCORE, Wanted, counts, text_of};
+use super::plan::{COUNT, Content, Done, Frame, Place, Reply, SCORE, Wanted, counts};
 use super::standings::OfSession;
 use super::workspace::Workspace;
 use crate::domain::alert::BudgetAlert;
@@ -19,7 +19,8 @@ use crate::domain::operation::{Effect, Operation};
 use crate::domain::throttle::Crowded;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
-use crate::store::ledger::{Changes, Counts, Ledger, Records, Specs, amount, family, moved};
+use crate::store::counts::CounterDelta;
+use crate::store::ledger::{Changes, Ledger, Records, Specs, family};
 use crate::store::{Applied, Batch, CLAIM_MS, Own, Result, StoreError, Watch, standing};
 
 /// How often a step is made again: each time somebody else's was done.
@@ -108,7 +109,7 @@ impl RedisStore {
             }
             let mut next = after;
             for wanted in &plan.wanted {
-                let expected = wanted.expected.map(|(_, after)| text_of(&after).into_bytes().into());
+                let expected = wanted.expected.map(|(_, after)| after.to_string().into_bytes().into());
                 next.extend(expected.map(|text| (place_of(wanted), Some(text))));
             }
             if batch.is_some() {
@@ -131,7 +132,7 @@ impl RedisStore {
                     // What moved stands in the answer.
                     let mut as_expected = is_written && self.memory.node == self.link.node();
                     for (wanted, (_, after)) in plan.wanted.iter().zip(&done.counters) {
-                        let after: Option<Content> = Some(text_of(after).into_bytes().into());
+                        let after: Option<Content> = Some(after.to_string().into_bytes().into());
                         as_expected &= next.get(&place_of(wanted)) == Some(&after);
                         next.insert(place_of(wanted), after);
                     }
@@ -184,7 +185,7 @@ impl RedisStore {
         counters: impl Iterator<Item = (&'c CounterKey, Option<Timestamp>)>,
         installed: Option<Timestamp>,
         keeping: Keeping,
-    ) -> Result<Vec<Counts>> {
+    ) -> Result<Vec<CounterDelta>> {
         let mut words = vec![self.keys.data_prefix(), super::KEPT_S.to_string()];
         words.push((keeping as u8).to_string());
         for (key, end) in counters {
@@ -214,18 +215,13 @@ impl RedisStore {
     }
 }
 
-fn sum(mut counts: Counts, change: Counts) -> Counts {
-    counts.iter_mut().zip(change).for_each(|(count, by)| *count += by);
-    counts
-}
-
 fn place_of(wanted: &Wanted) -> Place {
     (wanted.key.clone(), [COUNT, itoa::Buffer::new().format(wanted.since)].concat())
 }
 
 fn after(watched: &[Watched], done: &Done) -> Vec<BudgetState> {
     let state = |watched: &Watched| {
-        let counts = watched.counters.iter().map(|(at, scope)| (*scope, amount(done.counters[*at].1)));
+        let counts = watched.counters.iter().map(|(at, scope)| (*scope, done.counters[*at].1.amount()));
         watched.state.clone().counting(counts.collect::<Vec<_>>())
     };
     watched.iter().map(state).collect()
@@ -302,13 +298,13 @@ fn make(
             };
             if spec.scope == Scope::History {
                 // The limit in force depends on it, and thresholds on that.
-                let history = moved(&counted(workspace, &wanted), changes.of(&key));
+                let history = changes.of(&key).apply_to(&counted(workspace, &wanted));
                 state.history = watch.budget.measure(&history);
             }
             if !recharged.contains(&wanted.key) {
                 let before = workspace.remembered(&place_of(&wanted));
                 let before = before.and_then(|text| counts(std::str::from_utf8(text).ok()?).ok());
-                wanted.expected = before.map(|before| (before, sum(before, changes.of(&key))));
+                wanted.expected = before.map(|before| (before, before.plus(&changes.of(&key))));
             }
             of_watch.push((workspace.plan.wanted.len(), spec.scope));
             workspace.plan.wanted.push(wanted);
@@ -360,7 +356,7 @@ fn used_by(workspace: &mut Workspace, meter: &Watched, counters: &[Counter], cha
     for (at, scope) in &meter.counters {
         let wanted = workspace.plan.wanted[*at].clone();
         let before = counted(workspace, &wanted);
-        of_meter.push((*scope, moved(&before, changes.of(&counters[*at].key))));
+        of_meter.push((*scope, changes.of(&counters[*at].key).apply_to(&before)));
     }
     let state = meter.state.clone().counting(of_meter);
     state.used.saturating_sub(state.history)
@@ -371,7 +367,7 @@ fn counted(workspace: &mut Workspace, wanted: &Wanted) -> Amount {
     let (key, field) = place_of(wanted);
     let text = workspace.at(&key, &field);
     let counts = text.and_then(|text| counts(std::str::from_utf8(&text).ok()?).ok());
-    amount(counts.unwrap_or_default())
+    counts.unwrap_or_default().amount()
 }
 
 /// A budget by what people decided about it; `None`: it is deleted.

@@ -12,7 +12,7 @@ use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::counter::CounterKey;
 use crate::domain::operation::{Effect, Operation};
 use crate::domain::time::Timestamp;
-use crate::store::ledger::amount;
+use crate::store::counts::CounterDelta;
 use crate::store::{Result, StoreError, Watch};
 
 impl RedisStore {
@@ -110,7 +110,7 @@ impl RedisStore {
             let sums = self.add_up(counters.iter().map(|key| (key, end)), installed, keeping)?;
             let scopes = counters.iter().map(|key| key.spec.scope);
             let fresh = BudgetState::fresh(budget, value, window).decided(&effect);
-            states.push(fresh.counting(scopes.zip(sums.into_iter().map(amount))));
+            states.push(fresh.counting(scopes.zip(sums.into_iter().map(CounterDelta::amount))));
         }
         Ok(shared.named_here(states))
     }

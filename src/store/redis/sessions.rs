@@ -11,7 +11,6 @@ use super::workspace::Workspace;
 use super::{KEPT_S, RedisStore, plan};
 use crate::domain::budget::Scope;
 use crate::domain::time::Timestamp;
-use crate::store::ledger::amount;
 use crate::store::{ClientProcess, Own, Result, Session, SessionRow, SessionTotal, StoreError};
 
 impl RedisStore {
@@ -109,7 +108,7 @@ impl RedisStore {
         let mut workspace = Workspace::new(&self.keys, &self.memory, &mut self.link, &self.machine);
         let mut total = SessionTotal::default();
         for stored in workspace.messages_of(session)? {
-            total.amount = total.amount.plus(amount(stored.c));
+            total.amount = total.amount.plus(stored.c.amount());
             total.estimated_messages += u64::from(stored.e);
         }
         Ok(Some(total))

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::super::ledger::{Changes, family, moved};
+use super::super::ledger::{Changes, family};
 use super::super::{Result, StoreError, Watch};
 use super::counters;
 use super::meta::{self, Meta};
@@ -23,7 +23,7 @@ impl Standing {
     /// The same budget after the batch.
     pub fn after(&self, changes: &Changes) -> BudgetState {
         let moved =
-            self.counters.iter().map(|(key, amount)| (key.spec.scope, moved(amount, changes.of(key))));
+            self.counters.iter().map(|(key, amount)| (key.spec.scope, changes.of(key).apply_to(amount)));
         self.before.clone().counting(moved)
     }
 }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::ledger::Bearer;
 use super::super::{ClientProcess, Result, Session, SessionRow, SessionTotal};
-use super::counters::{AMOUNT, amount};
+use super::counters::{amount, sums};
 use super::from_sql;
 use crate::domain::counter::Home;
 use crate::domain::time::Timestamp;
@@ -76,14 +76,14 @@ pub fn session_of_client(db: &Connection, client: ClientProcess) -> Result<Optio
 /// What a session used in all.
 pub fn session_total(db: &Connection, session: &str) -> Result<Option<SessionTotal>> {
     let Some(id) = number(db, session)? else { return Ok(None) };
-    let sums = AMOUNT.split(", ").map(|c| format!("SUM(m.{c})")).collect::<Vec<_>>().join(", ");
+    let sums = sums("m");
     let sql = format!(
-        "SELECT {sums}, SUM(m.estimated) FROM memberships JOIN messages m ON m.id = memberships.message \
+        "SELECT {sums}, SUM(m.estimated) AS estimated FROM memberships JOIN messages m ON m.id = memberships.message \
          WHERE memberships.session = ?"
     );
     let total = db.query_row(&sql, [id], |r| {
-        let estimated_messages = from_sql(r.get::<_, Option<i64>>(7)?.unwrap_or(0));
-        Ok(SessionTotal { amount: amount(r, 0)?, estimated_messages })
+        let estimated_messages = from_sql(r.get::<_, Option<i64>>("estimated")?.unwrap_or(0));
+        Ok(SessionTotal { amount: amount(r)?, estimated_messages })
     })?;
     Ok(Some(total))
 }
