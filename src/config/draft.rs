@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::effective::HARD_LIMIT;
-use super::field::{self, BUDGET, ByProject, Field, Rule, SETTINGS, TABLES};
+use super::field::{self, BUDGET, ByProject, Field, HARD_LIMIT, Rule, SETTINGS, TABLES};
 use super::file::{Entry, Layer, Stated};
 use super::source::{Problem, Source};
 use super::value::{Kind, Raw};

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::draft::{Draft, Record, TASK};
-use super::field::{BUDGET, Field, MODES, ON_LIMIT, SETTINGS, STORE_DOWN, of_budget, setting};
+use super::field::{BUDGET, Field, HARD_LIMIT, MODES, ON_LIMIT, SETTINGS, STORE_DOWN, of_budget, setting};
 use super::source::{Effective, Problem, Source};
 use super::value::Kind;
 use super::{Config, RedisConfig, Show};
@@ -13,9 +13,6 @@ use crate::domain::breaker::policy::{Limits, Policy};
 use crate::domain::budget::{Budget, Classes, Scope, Unit};
 use crate::domain::throttle::Throttling;
 use crate::domain::window::{Period, WindowRule};
-
-/// What throttling is measured against.
-pub(super) const HARD_LIMIT: &str = "throttle.hard_limit_tokens";
 
 impl Draft {
     /// Refuses a declared task type that has no number, unless a budget gives it one.

@@ -138,6 +138,9 @@ const fn later(name: &'static str) -> Field {
 /// The tables of a file, apart from `[[budget]]`.
 pub(super) const TABLES: [&str; 6] = ["store", "brief", "alerts", "task_type", "throttle", "breaker"];
 
+/// What throttling is measured against.
+pub(super) const HARD_LIMIT: &str = "throttle.hard_limit_tokens";
+
 /// The highest count of the breaker and of throttling.
 const MOST_CALLS: u64 = 1_000_000;
 
@@ -156,7 +159,7 @@ pub(super) static SETTINGS: LazyLock<Vec<Field>> = LazyLock::new(|| {
         field("store.redis_timeout_ms", Kind::Whole(1_000), Rule::Free, || json!(300)),
         field("brief.show", SHOWS, Rule::Free, || json!("always")),
         field("alerts.command", Kind::Words, Rule::Free, || json!([])),
-        tightened("throttle.hard_limit_tokens", Kind::Whole(MOST), Rule::Lower, || Value::Null),
+        tightened(HARD_LIMIT, Kind::Whole(MOST), Rule::Lower, || Value::Null),
         tightened("throttle.max_concurrency", Kind::Whole(MOST_CALLS), Rule::Lower, || json!(4)),
         tightened("throttle.max_depth", Kind::Whole(MOST_CALLS), Rule::Lower, || json!(5)),
         tightened("throttle.max_total", Kind::Whole(MOST_CALLS), Rule::Lower, || json!(200)),

@@ -13,6 +13,7 @@ mod effective;
 mod field;
 mod file;
 mod place;
+pub mod redis_address;
 mod source;
 mod stamp;
 mod value;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use toml::de::DeValue;
 
 use super::source::shown;
-use crate::store::redis::address::Address;
+use crate::config::redis_address::Address;
 
 /// The largest number that every reader holds exactly: JSON in a browser and Redis' scripts count in doubles.
 pub(super) const MOST: u64 = (1 << 53) - 1;

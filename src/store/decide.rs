@@ -1,6 +1,6 @@
 //! Deciding: what people do about budgets, breakers and alerts.
 
-use super::Result;
+use super::error::Result;
 use crate::domain::alert::Acknowledgement;
 use crate::domain::breaker::circuit::Trip;
 use crate::domain::budget::BudgetState;

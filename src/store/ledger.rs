@@ -7,12 +7,10 @@ use std::rc::Rc;
 
 use super::Result;
 use super::counts::CounterDelta;
-use super::settle;
 use crate::domain::budget::Scope;
 use crate::domain::counter::{self, Bearers, CounterKey, Home, Spec};
 use crate::domain::message::{ClientTotal, Message, MessageKey};
 use crate::domain::time::Timestamp;
-use crate::transcript::Fact;
 
 /// One session that is charged for what another brings.
 #[derive(Clone, Debug)]
@@ -133,32 +131,8 @@ impl<'a, R: Records> Ledger<'a, R> {
         self.changes
     }
 
-    /// Records the facts. `settles`: there are totals already that they may be covered by.
-    pub fn record(&mut self, facts: &[Fact], mut settles: bool) -> Result<()> {
-        let mut earliest = None;
-        for fact in facts {
-            match fact {
-                Fact::Message(message) => {
-                    if let Some(at) = self.message(message)? {
-                        earliest = Some(earliest.map_or(at, |e: Timestamp| e.min(at)));
-                    }
-                }
-                Fact::Origin(origin) => self.records.note_origin(&self.home, origin)?,
-                Fact::Total(total) => {
-                    self.records.note_total(&self.home, total)?;
-                    settles = true;
-                    earliest = Some(Timestamp(i64::MIN));
-                }
-            }
-        }
-        match earliest {
-            Some(at) if settles => settle::settle(self, at),
-            _ => settle::settle_others(self),
-        }
-    }
-
     /// Merges one message in. Answers how the message is dated, if anything of it changed.
-    fn message(&mut self, seen: &Message) -> Result<Option<Timestamp>> {
+    pub(super) fn message(&mut self, seen: &Message) -> Result<Option<Timestamp>> {
         self.put(seen, |known| known.clone().merge(seen))
     }
 

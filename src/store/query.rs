@@ -1,6 +1,8 @@
 //! Querying: where budgets stand, and lists of what was recorded.
 
-use super::{CircuitRow, ClientProcess, Result, SessionRow, SessionTotal, Watch};
+use super::batch::{CircuitRow, Watch};
+use super::error::Result;
+use super::session::{ClientProcess, SessionRow, SessionTotal};
 use crate::domain::alert::AlertRecord;
 use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::event::Event;

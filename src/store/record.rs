@@ -1,6 +1,8 @@
 //! Recording: what hooks and readers of transcripts put into a store.
 
-use super::{Applied, Batch, Result, Session};
+use super::batch::{Applied, Batch};
+use super::error::Result;
+use super::session::Session;
 use crate::domain::event::Event;
 use crate::domain::time::Timestamp;
 

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::{Own, Result, Watch};
+use super::batch::Watch;
+use super::error::Result;
+use super::own::Own;
 use crate::domain::time::Timestamp;
 
 /// Tells one store from another, says what it lacks, and replaces a damaged one.

@@ -1,6 +1,5 @@
 //! Thresholds of a step: which budgets alert, and which alerts are made for it.
 
-use super::apply::Watched;
 use super::keys::Keys;
 use super::plan::{Alerting, Bound, Wanted};
 use crate::domain::alert::BudgetAlert;
@@ -8,6 +7,14 @@ use crate::domain::budget::{Budget, BudgetState, Classes, Scope, Unit, threshold
 use crate::domain::time::Timestamp;
 use crate::store::counts::CounterDelta;
 use crate::store::{Result, StoreError};
+
+/// A watched budget, with the counters that it looks at.
+pub(super) struct Watched {
+    /// Where it stands, but for what is counted.
+    pub state: BudgetState,
+    /// Number of the counter in the plan, and what it is of.
+    pub counters: Vec<(usize, Scope)>,
+}
 
 /// What says whose alert it is.
 pub(super) fn place(state: &BudgetState) -> String {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::RedisStore;
-use super::alerting::{alerting, expected, place};
+use super::alerting::{Watched, alerting, expected, place};
 use super::charging::{intern, recharge};
 use super::keys::Keys;
 use super::names::Shared;
@@ -23,19 +23,8 @@ use crate::store::counts::CounterDelta;
 use crate::store::ledger::{Changes, Ledger, Records, Specs, family};
 use crate::store::{Applied, Batch, CLAIM_MS, Own, Result, StoreError, Watch, standing};
 
-/// How often a step is made again: each time somebody else's was done.
-pub(super) const ROUNDS: usize = 200;
-
 /// Families of counters, with when they were first wanted: what was counted since then is in their counters.
 type Families = BTreeMap<String, i64>;
-
-/// A watched budget, with the counters that it looks at.
-pub(super) struct Watched {
-    /// Where it stands, but for what is counted.
-    pub state: BudgetState,
-    /// Number of the counter in the plan, and what it is of.
-    pub counters: Vec<(usize, Scope)>,
-}
 
 /// What a step comes to, once it is done.
 struct Outcome {
@@ -97,7 +86,7 @@ impl RedisStore {
     fn step(&mut self, batch: Option<&Batch>, watches: &[Watch], now: Timestamp) -> Result<(Done, Outcome)> {
         let refreshes = batch.is_none() || self.memory.is_to_refresh(now);
         let mut every_alert = false;
-        for _ in 0..ROUNDS {
+        for _ in 0..super::ROUNDS {
             let mut workspace = Workspace::new(&self.keys, &self.memory, &mut self.link, &self.machine);
             workspace.refreshes = refreshes;
             let (outcome, counters) = make(&mut workspace, batch, watches, now, every_alert)?;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::connection::Call;
-use super::plan::{Alerting, COUNT, Command, Content, Frame, Place, Plan, SCORE, Wanted};
+use super::plan::{Alerting, COUNT, Command, Content, Found, Frame, Place, Plan, SCORE, Wanted};
 use crate::store::{Result, StoreError};
 
 /// What few steps need. Times that become part of a text again are texts: Lua's numbers lose digits there.
@@ -106,6 +106,13 @@ impl Kind {
 }
 
 impl Plan {
+    /// What stands at these places is taken for given.
+    pub fn take_for_given(&mut self, found: Found) {
+        self.given = found.into_iter().collect();
+        // As the script answers.
+        self.given.sort_by_key(Kind::of);
+    }
+
     /// Writes it as the script reads it, word by word.
     pub fn write(&self, frame: &Frame, call: &mut Call) -> Result<()> {
         let rare = self.rare(frame);

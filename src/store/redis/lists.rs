@@ -2,7 +2,7 @@
 
 use redis::Value;
 
-use super::plan::{self, Plan};
+use super::plan::{self, Plan, command};
 use super::standings::{OfSession, pairs, read};
 use super::workspace::Workspace;
 use super::{DECIDED_S, RedisStore};
@@ -13,11 +13,6 @@ use crate::domain::throttle::Slots;
 use crate::domain::time::Timestamp;
 use crate::store::standing;
 use crate::store::{CircuitRow, Result, StoreError};
-
-/// One command, of these words.
-pub(super) fn command(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| (*word).to_owned()).collect()
-}
 
 impl RedisStore {
     /// One command.
@@ -128,7 +123,7 @@ impl RedisStore {
         now: Timestamp,
         make: impl Fn(&mut Workspace) -> Result<T>,
     ) -> Result<T> {
-        for _ in 0..super::apply::ROUNDS {
+        for _ in 0..super::ROUNDS {
             let mut workspace = Workspace::new(&self.keys, &self.memory, &mut self.link, &self.machine);
             let made = make(&mut workspace)?;
             let (plan, after) = workspace.finish()?;

@@ -5,10 +5,10 @@
 //! (see [`memory`]), so that one round trip is enough. Nothing here is precious: it can all be read again.
 
 pub mod acl;
-pub mod address;
 mod alerting;
 mod apply;
 mod arguments;
+mod charged;
 mod charging;
 pub mod connection;
 mod keys;
@@ -28,13 +28,13 @@ mod workspace;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use self::address::Address;
 use self::connection::Limits;
 use self::keys::Keys;
 use self::link::Link;
 use self::memory::Memory;
 pub use self::names::{shared, shared_value};
 use self::plan::{Found, Plan};
+use crate::config::redis_address::Address;
 use crate::domain::message::MessageKey;
 
 /// Seconds that what hooks write lives on: 40 days, longer than the longest window. What counts must be known for as long
@@ -43,6 +43,9 @@ const KEPT_S: i64 = 40 * 24 * 3600;
 
 /// Seconds that what people decide lives on: 400 days. Hooks, which see a session go on, cannot make it live longer.
 const DECIDED_S: i64 = 400 * 24 * 3600;
+
+/// How often a step is made again: each time somebody else's was done.
+const ROUNDS: usize = 200;
 
 /// Where the shared store is, and who asks.
 #[derive(Clone, Debug)]

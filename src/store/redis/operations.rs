@@ -4,8 +4,8 @@ use redis::Value;
 
 use super::alerting::place;
 use super::apply::Keeping;
-use super::lists::command;
 use super::names::Shared;
+use super::plan::command;
 use super::plan::{self, Command};
 use super::{DECIDED_S, RedisStore, shared_value};
 use crate::domain::budget::{BudgetState, Scope};

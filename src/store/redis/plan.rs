@@ -7,7 +7,6 @@ use redis::Value;
 use serde::Serialize;
 
 use super::super::{Result, StoreError};
-use super::arguments::Kind;
 use crate::store::counts::CounterDelta;
 use crate::store::ledger::Moved;
 
@@ -73,6 +72,11 @@ pub struct Command {
     pub kind: Option<&'static str>,
     /// Its words.
     pub words: Vec<String>,
+}
+
+/// The words of a command.
+pub fn command(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 /// One atomic step.
@@ -146,15 +150,6 @@ pub struct Done {
     pub sequence: u64,
     /// How many of them this machine recorded.
     pub own: u64,
-}
-
-impl Plan {
-    /// What stands at these places is taken for given.
-    pub fn take_for_given(&mut self, found: Found) {
-        self.given = found.into_iter().collect();
-        // As the script answers.
-        self.given.sort_by_key(Kind::of);
-    }
 }
 
 impl Reply {

@@ -5,7 +5,7 @@
 
 use redis::Value;
 
-use super::lists::command;
+use super::plan::command;
 use super::workspace::Workspace;
 use super::{KEPT_S, RedisStore, new_epoch, plan};
 use crate::domain::time::Timestamp;

@@ -4,8 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use redis::Value;
 
-use super::charging::{Charged, intern};
-use super::lists::command;
+use super::charged::Charged;
+use super::charging::intern;
+use super::plan::command;
 use super::recovery::see_machine;
 use super::workspace::Workspace;
 use super::{KEPT_S, RedisStore, plan};

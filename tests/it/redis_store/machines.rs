@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fusebox::store::redis::address::Address;
+use fusebox::config::redis_address::Address;
 use fusebox::store::redis::{Machine, Place, RedisStore};
 use fusebox::store::{Record, Recover, Session};
 
