@@ -125,7 +125,7 @@ impl Query for SqliteStore {
     }
 
     fn alerts(&mut self) -> Result<Vec<AlertRecord>> {
-        self.read(|db| alerts::alerts(db))
+        self.read(alerts::alerts)
     }
 
     fn operations(&mut self, budget: Option<&str>) -> Result<Vec<Operation>> {
@@ -137,7 +137,7 @@ impl Query for SqliteStore {
     }
 
     fn sessions(&mut self) -> Result<Vec<SessionRow>> {
-        self.read(|db| sessions::sessions(db))
+        self.read(sessions::sessions)
     }
 
     fn session(&mut self, id: &str) -> Result<Option<SessionRow>> {
@@ -159,7 +159,7 @@ impl Recover for SqliteStore {
     }
 
     fn is_rebuilding(&mut self) -> Result<bool> {
-        self.read(|db| meta::is_rebuilding(db))
+        self.read(meta::is_rebuilding)
     }
 
     fn set_rebuilding(&mut self, rebuilding: bool) -> Result<()> {
@@ -175,7 +175,7 @@ impl Recover for SqliteStore {
     }
 
     fn sequences(&mut self) -> Result<HashMap<String, u64>> {
-        self.read(|db| sessions::sequences(db))
+        self.read(sessions::sequences)
     }
 
     fn installed(&mut self) -> Result<Option<Timestamp>> {
