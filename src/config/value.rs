@@ -14,7 +14,7 @@ pub(super) const MOST: u64 = (1 << 53) - 1;
 const MOST_THRESHOLDS: usize = 32;
 
 /// What switches a count off.
-const OFF: &str = "off";
+pub(super) const OFF: &str = "off";
 
 /// Longest name or text.
 const MOST_CHARS: usize = 200;
