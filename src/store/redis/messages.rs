@@ -1,4 +1,6 @@
 //! Messages of one step: as they stand in the store, as the step leaves them, and what lists them.
+//!
+//! A workspace holds its messages, and each of them is read through it: the two files are one thing in two parts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
