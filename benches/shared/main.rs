@@ -22,6 +22,7 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use fusebox::config::Config;
+use fusebox::config::redis_address::Address;
 use fusebox::domain::breaker::call::Call;
 use fusebox::domain::breaker::circuit::{NamedCall, Seen};
 use fusebox::domain::breaker::policy::Policy;
@@ -30,10 +31,9 @@ use fusebox::domain::message::{Message, MessageKey, Source};
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::{Period, WindowRule};
 use fusebox::env::clock;
-use fusebox::store::redis::address::Address;
 use fusebox::store::redis::connection::Limits;
 use fusebox::store::redis::{Machine, Place, RedisStore};
-use fusebox::store::{Batch, Observed, Session, Store, Watch};
+use fusebox::store::{Batch, Observed, Query, Record, Session, Watch};
 use fusebox::transcript::Fact;
 use serde_json::json;
 

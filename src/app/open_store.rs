@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::installation::Installation;
+use crate::config::redis_address::Address;
 use crate::config::{Config, RedisConfig};
 use crate::env::{Env, machine_name};
-use crate::store::redis::address::Address;
 use crate::store::redis::connection::Limits;
 use crate::store::redis::{Machine, Place, RedisStore};
 use crate::store::session_cache::CacheFile;

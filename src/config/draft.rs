@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::effective::HARD_LIMIT;
-use super::field::{self, BUDGET, ByProject, Field, Rule, SETTINGS, TABLES};
+use super::field::{self, BUDGET, ByProject, Field, HARD_LIMIT, Rule, SETTINGS, TABLES};
 use super::file::{Entry, Layer, Stated};
 use super::source::{Problem, Source};
 use super::value::{Kind, Raw};
@@ -14,7 +13,6 @@ use crate::domain::breaker::policy::Preset;
 
 /// The budget that is there without any configuration.
 pub(super) const SESSION: &str = "session";
-const SESSION_LIMIT: u64 = 1_000_000;
 
 /// The budget of a declared task type. Without a `limit` of its own it has that of the type.
 pub(super) const TASK: &str = "task";
@@ -81,7 +79,7 @@ impl Draft {
     /// What holds without any configuration.
     pub fn new(task_type: Option<Held>) -> Self {
         let mut session = Record::new(SESSION);
-        session.held.insert("limit", Held { value: SESSION_LIMIT.into(), source: Source::Default });
+        session.held.insert("limit", Held { value: field::SESSION_LIMIT.into(), source: Source::Default });
         let types = field::TASK_TYPES.iter().map(|(name, limit)| {
             (format!("task_type.{name}"), Held { value: (*limit).into(), source: Source::Default })
         });

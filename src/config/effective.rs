@@ -4,18 +4,15 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::draft::{Draft, Record, TASK};
-use super::field::{BUDGET, Field, MODES, ON_LIMIT, SETTINGS, STORE_DOWN, of_budget, setting};
+use super::draft::{Draft, Held, Record, TASK};
+use super::field::{BUDGET, Field, HARD_LIMIT, MODES, ON_LIMIT, SETTINGS, STORE_DOWN, of_budget, setting};
 use super::source::{Effective, Problem, Source};
-use super::value::Kind;
+use super::value::{Kind, OFF};
 use super::{Config, RedisConfig, Show};
 use crate::domain::breaker::policy::{Limits, Policy};
 use crate::domain::budget::{Budget, Classes, Scope, Unit};
 use crate::domain::throttle::Throttling;
 use crate::domain::window::{Period, WindowRule};
-
-/// What throttling is measured against.
-pub(super) const HARD_LIMIT: &str = "throttle.hard_limit_tokens";
 
 impl Draft {
     /// Refuses a declared task type that has no number, unless a budget gives it one.
@@ -84,10 +81,9 @@ impl Draft {
         if !self.setting("store.team").is_null() {
             return Vec::new();
         }
-        let over_teams = self
-            .budgets()
-            .iter()
-            .filter(|record| self.budget(record).is_some_and(|budget| budget.scope == Scope::Team));
+        let over_teams = self.budgets().iter().filter(|record| {
+            self.is_in_force(record) && self.value_of(record, "scope") == Scope::Team.name()
+        });
         let warn = |record: &Record| {
             let source = of_budget("scope").map_or(Source::Default, |field| record.get(field).source);
             let key = format!("budget.{}.scope", record.name);
@@ -99,54 +95,79 @@ impl Draft {
     }
 
     /// The configuration that the draft stands for.
-    pub(super) fn config(&self) -> Config {
-        let value = |key: &str| setting(key).map(|field| self.get(field).value).unwrap_or_default();
-        let text = |key: &str| value(key).as_str().map(str::to_owned);
-        Config {
-            enabled: value("enabled").as_bool().unwrap_or(true),
-            tenant: text("store.tenant").unwrap_or_default(),
-            team: text("store.team"),
-            redis: text("store.redis_url").map(|url| RedisConfig {
-                url,
-                password_file: text("store.redis_password_file"),
-                timeout_ms: value("store.redis_timeout_ms").as_u64().unwrap_or(300),
-            }),
-            budgets: self.budgets().iter().filter_map(|record| self.budget(record)).collect(),
-            brief: named(&Show::ALL, &value("brief.show")),
-            alert_command: texts(&value("alerts.command")),
+    ///
+    /// # Errors
+    /// A value is not what its key takes: it was checked, so this is an error in Fusebox.
+    pub(super) fn config(&self) -> Result<Config, Problem> {
+        let budgets = self.budgets().iter().filter(|record| self.is_in_force(record));
+        Ok(Config {
+            enabled: self.checked("enabled").flag()?,
+            tenant: self.checked("store.tenant").text()?,
+            team: self.checked("store.team").optional(Checked::text)?,
+            redis: self.redis()?,
+            budgets: budgets.map(|record| self.budget(record)).collect::<Result<_, _>>()?,
+            brief: self.checked("brief.show").named(&Show::ALL)?,
+            alert_command: self.checked("alerts.command").texts()?,
             task_type: self.task_type.as_ref().and_then(|held| held.value.as_str()).map(str::to_owned),
-            breaker: self.breaker(),
-            throttle: self.throttle(),
-        }
+            breaker: self.breaker()?,
+            throttle: self.throttle()?,
+        })
     }
 
     fn setting(&self, key: &str) -> Value {
-        setting(key).map(|field| self.get(field).value).unwrap_or_default()
+        self.checked(key).held.value
     }
 
-    fn number(&self, key: &str) -> Option<u32> {
-        self.setting(key).as_u64().and_then(|n| u32::try_from(n).ok())
-    }
-
-    fn breaker(&self) -> Policy {
-        Policy {
-            enabled: self.setting("breaker.enabled") == true,
-            mode: named(&MODES, &self.setting("breaker.mode")),
-            ignore_outcome: self.setting("breaker.ignore_outcome") == true,
-            limits: Limits::of(|rule| self.number(rule.key)),
-            tell_iterations: self.number("breaker.tell_iterations"),
-            wrap_up: self.number("breaker.wrap_up").unwrap_or(1),
-            cooldown: self.number("breaker.cooldown_seconds"),
+    fn checked(&self, key: &str) -> Checked {
+        let held = setting(key).map(|field| self.get(field));
+        Checked {
+            key: key.to_owned(),
+            held: held.unwrap_or(Held { value: Value::Null, source: Source::Default }),
         }
     }
 
-    fn throttle(&self) -> Option<Throttling> {
-        Some(Throttling {
-            hard_limit_tokens: self.setting(HARD_LIMIT).as_u64()?,
-            max_concurrency: self.number("throttle.max_concurrency")?,
-            max_depth: self.number("throttle.max_depth")?,
-            max_total: self.number("throttle.max_total")?,
-        })
+    fn redis(&self) -> Result<Option<RedisConfig>, Problem> {
+        let Some(url) = self.checked("store.redis_url").optional(Checked::text)? else { return Ok(None) };
+        Ok(Some(RedisConfig {
+            url,
+            password_file: self.checked("store.redis_password_file").optional(Checked::text)?,
+            timeout_ms: self.checked("store.redis_timeout_ms").number()?,
+        }))
+    }
+
+    fn breaker(&self) -> Result<Policy, Problem> {
+        let count = |key: &str| self.checked(key).optional(Checked::number);
+        let mut refused = None;
+        let limits = Limits::of(|rule| {
+            count(rule.key).unwrap_or_else(|problem| {
+                refused = Some(problem);
+                None
+            })
+        });
+        match refused {
+            Some(problem) => Err(problem),
+            None => Ok(Policy {
+                enabled: self.checked("breaker.enabled").flag()?,
+                mode: self.checked("breaker.mode").named(&MODES)?,
+                ignore_outcome: self.checked("breaker.ignore_outcome").flag()?,
+                limits,
+                tell_iterations: count("breaker.tell_iterations")?,
+                wrap_up: self.checked("breaker.wrap_up").number()?,
+                cooldown: count("breaker.cooldown_seconds")?,
+            }),
+        }
+    }
+
+    fn throttle(&self) -> Result<Option<Throttling>, Problem> {
+        let Some(hard_limit_tokens) = self.checked(HARD_LIMIT).optional(Checked::number)? else {
+            return Ok(None);
+        };
+        Ok(Some(Throttling {
+            hard_limit_tokens,
+            max_concurrency: self.checked("throttle.max_concurrency").number()?,
+            max_depth: self.checked("throttle.max_depth").number()?,
+            max_total: self.checked("throttle.max_total").number()?,
+        }))
     }
 
     /// Every value in force, in the order of the keys.
@@ -169,11 +190,11 @@ impl Draft {
             all.push(effective("declared task type".into(), held.value.clone(), held.source.clone()));
         }
         for record in self.budgets() {
-            let shown: &[Field] = match self.budget(record) {
-                Some(_) => &BUDGET,
-                None if record.name == TASK => &[],
+            let shown: &[Field] = match self.is_in_force(record) {
+                true => &BUDGET,
+                false if record.name == TASK => &[],
                 // Removed: that is all there is to say.
-                None => &BUDGET[..1],
+                false => &BUDGET[..1],
             };
             for field in shown {
                 let held = self.budget_value(record, field);
@@ -191,39 +212,91 @@ impl Draft {
         of_budget(key).map(|field| self.budget_value(record, field).value).unwrap_or_default()
     }
 
-    /// A budget, unless it was removed, or is that of a task type where none is declared.
-    fn budget(&self, record: &Record) -> Option<Budget> {
-        let value = |key: &str| self.value_of(record, key);
-        if value("enabled") == false {
-            return None;
-        }
-        let numbers = value("thresholds");
-        let zone = value("timezone").as_str().and_then(|zone| zone.parse().ok()).unwrap_or_default();
-        Some(Budget {
+    /// Whether there is such a budget: it was not removed, and is not that of a task type where none is declared.
+    fn is_in_force(&self, record: &Record) -> bool {
+        self.value_of(record, "enabled") != false && !self.value_of(record, "limit").is_null()
+    }
+
+    fn budget(&self, record: &Record) -> Result<Budget, Problem> {
+        let checked = |name: &str| {
+            let held = of_budget(name).map(|field| self.budget_value(record, field));
+            let held = held.unwrap_or(Held { value: Value::Null, source: Source::Default });
+            Checked { key: format!("budget.{}.{name}", record.name), held }
+        };
+        let zone = checked("timezone");
+        Ok(Budget {
             name: record.name.clone(),
-            scope: named(&Scope::ALL, &value("scope")),
-            matches: value("match").as_str().unwrap_or("*").to_owned(),
-            unit: named(&Unit::ALL, &value("unit")),
-            count: classes(&texts(&value("count"))),
-            limit: value("limit").as_u64()?,
-            hard_limit: value("hard_limit").as_u64(),
-            window: WindowRule { period: named(&Period::ALL, &value("window")), zone },
-            thresholds: numbers.as_array().into_iter().flatten().filter_map(Value::as_f64).collect(),
-            on_limit: named(&ON_LIMIT, &value("on_limit")),
-            wrap_up: value("wrap_up").as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
-            mode: named(&MODES, &value("mode")),
-            store_down: named(&STORE_DOWN, &value("store_down")),
+            scope: checked("scope").named(&Scope::ALL)?,
+            matches: checked("match").text()?,
+            unit: checked("unit").named(&Unit::ALL)?,
+            count: classes(&checked("count").texts()?),
+            limit: checked("limit").number()?,
+            hard_limit: checked("hard_limit").optional(Checked::number)?,
+            window: WindowRule {
+                period: checked("window").named(&Period::ALL)?,
+                zone: zone.text()?.parse().map_err(|_| zone.misfit())?,
+            },
+            thresholds: checked("thresholds").fractions()?,
+            on_limit: checked("on_limit").named(&ON_LIMIT)?,
+            wrap_up: checked("wrap_up").number()?,
+            mode: checked("mode").named(&MODES)?,
+            store_down: checked("store_down").named(&STORE_DOWN)?,
         })
     }
 }
 
-/// The value of a name. All names in a draft were checked: the first is never needed.
-fn named<T: Copy>(all: &[(&str, T)], name: &Value) -> T {
-    all.iter().find(|(known, _)| name == known).unwrap_or(&all[0]).1
+/// The value of a key, which was checked when it was taken. Reading it as what it is not is an error in Fusebox, and is
+/// reported as a problem of that key.
+struct Checked {
+    key: String,
+    held: Held,
 }
 
-fn texts(list: &Value) -> Vec<String> {
-    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+impl Checked {
+    fn flag(&self) -> Result<bool, Problem> {
+        self.held.value.as_bool().ok_or_else(|| self.misfit())
+    }
+
+    fn number<T: TryFrom<u64>>(&self) -> Result<T, Problem> {
+        let number = self.held.value.as_u64().and_then(|n| T::try_from(n).ok());
+        number.ok_or_else(|| self.misfit())
+    }
+
+    fn text(&self) -> Result<String, Problem> {
+        self.held.value.as_str().map(str::to_owned).ok_or_else(|| self.misfit())
+    }
+
+    fn texts(&self) -> Result<Vec<String>, Problem> {
+        self.list(|item| item.as_str().map(str::to_owned))
+    }
+
+    fn fractions(&self) -> Result<Vec<f64>, Problem> {
+        self.list(Value::as_f64)
+    }
+
+    fn named<T: Copy>(&self, all: &[(&str, T)]) -> Result<T, Problem> {
+        let known = all.iter().find(|(name, _)| self.held.value == *name);
+        known.map(|(_, value)| *value).ok_or_else(|| self.misfit())
+    }
+
+    /// What `read` says; `None` where there is no value, or it is off.
+    fn optional<T>(&self, read: impl Fn(&Self) -> Result<T, Problem>) -> Result<Option<T>, Problem> {
+        if self.held.value.is_null() || self.held.value == OFF {
+            return Ok(None);
+        }
+        read(self).map(Some)
+    }
+
+    fn list<T>(&self, item: impl Fn(&Value) -> Option<T>) -> Result<Vec<T>, Problem> {
+        let items = self.held.value.as_array().ok_or_else(|| self.misfit())?;
+        items.iter().map(|value| item(value).ok_or_else(|| self.misfit())).collect()
+    }
+
+    fn misfit(&self) -> Problem {
+        let message =
+            format!("was taken, and cannot be used: an error in Fusebox (found {})", self.held.value);
+        Problem::at(&self.held.source, None, &self.key, message)
+    }
 }
 
 fn classes(names: &[String]) -> Classes {
@@ -233,5 +306,24 @@ fn classes(names: &[String]) -> Classes {
         output: has("output"),
         cache_write: has("cache_write"),
         cache_read: has("cache_read"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_make_a_configuration() {
+        let config = Draft::new(None).config().expect("a configuration");
+        assert_eq!(config.budgets.len(), 1, "{config:?}");
+    }
+
+    #[test]
+    fn a_name_that_is_not_known_is_an_error_and_not_the_first_one() {
+        let held = Held { value: "sometimes".into(), source: Source::Default };
+        let problem = Checked { key: "breaker.mode".into(), held }.named(&MODES).expect_err("refused");
+        assert_eq!(problem.key, "breaker.mode");
+        assert!(problem.message.contains("sometimes"), "{problem}");
     }
 }

@@ -113,11 +113,11 @@ pub(super) const MODES: [(&str, Mode); 2] = [("shadow", Mode::Shadow), ("enforce
 pub(super) const STORE_DOWN: [(&str, StoreDown); 3] =
     [("allow", StoreDown::Allow), ("local", StoreDown::Local), ("deny", StoreDown::Deny)];
 
-const SCOPES: Kind = Kind::OneOf(&names(Scope::ALL), &["platform", "chain"]);
+const SCOPES: Kind = Kind::OneOf(&names(Scope::ALL), &["platform", "chain", "task"]);
 const SHOWS: Kind = Kind::OneOf(&names(Show::ALL), &[]);
 const NAMED_PRESETS: Kind = Kind::OneOf(&names(PRESETS), &[]);
 const NAMED_MODES: Kind = Kind::OneOf(&names(MODES), &[]);
-const UNITS: Kind = Kind::OneOf(&names(Unit::ALL), &["usd"]);
+const UNITS: Kind = Kind::OneOf(&names(Unit::ALL), &["usd", "percent"]);
 
 const fn field(name: &'static str, kind: Kind, rule: Rule, default: fn() -> Value) -> Field {
     Field { name, kind, rule, project: ByProject::Never, default }
@@ -138,6 +138,9 @@ const fn later(name: &'static str) -> Field {
 /// The tables of a file, apart from `[[budget]]`.
 pub(super) const TABLES: [&str; 6] = ["store", "brief", "alerts", "task_type", "throttle", "breaker"];
 
+/// What throttling is measured against.
+pub(super) const HARD_LIMIT: &str = "throttle.hard_limit_tokens";
+
 /// The highest count of the breaker and of throttling.
 const MOST_CALLS: u64 = 1_000_000;
 
@@ -156,7 +159,7 @@ pub(super) static SETTINGS: LazyLock<Vec<Field>> = LazyLock::new(|| {
         field("store.redis_timeout_ms", Kind::Whole(1_000), Rule::Free, || json!(300)),
         field("brief.show", SHOWS, Rule::Free, || json!("always")),
         field("alerts.command", Kind::Words, Rule::Free, || json!([])),
-        tightened("throttle.hard_limit_tokens", Kind::Whole(MOST), Rule::Lower, || Value::Null),
+        tightened(HARD_LIMIT, Kind::Whole(MOST), Rule::Lower, || Value::Null),
         tightened("throttle.max_concurrency", Kind::Whole(MOST_CALLS), Rule::Lower, || json!(4)),
         tightened("throttle.max_depth", Kind::Whole(MOST_CALLS), Rule::Lower, || json!(5)),
         tightened("throttle.max_total", Kind::Whole(MOST_CALLS), Rule::Lower, || json!(200)),
@@ -170,7 +173,7 @@ pub(super) static SETTINGS: LazyLock<Vec<Field>> = LazyLock::new(|| {
     all.extend([
         tightened("breaker.tell_iterations", Kind::Count(MOST_CALLS), Rule::Lower, || Value::Null),
         tightened("breaker.ignore_outcome", Kind::Flag, Rule::Later, || Value::Null),
-        tightened("breaker.wrap_up", Kind::Whole(1000), Rule::Lower, || json!(1)),
+        tightened("breaker.wrap_up", Kind::Whole(1000), Rule::Lower, || json!(policy::WRAP_UP)),
         field("breaker.cooldown_seconds", Kind::Count(MOST_CALLS), Rule::Free, || json!("off")),
         later("platform"),
     ]);
@@ -194,10 +197,12 @@ pub(super) static BUDGET: [Field; 14] = [
     in_new("count", Kind::Classes, Rule::Identity, || json!(["input", "output", "cache_write"])),
     tightened("limit", Kind::Whole(MOST), Rule::Lower, || Value::Null),
     tightened("hard_limit", Kind::Whole(MOST), Rule::Lower, || Value::Null),
-    in_new("window", Kind::OneOf(&names(Period::ALL), &[]), Rule::Identity, || json!("lifetime")),
+    in_new("window", Kind::OneOf(&names(Period::ALL), &["plan_5h", "plan_week"]), Rule::Identity, || {
+        json!("lifetime")
+    }),
     in_new("timezone", Kind::Zone, Rule::Identity, || json!("UTC")),
     tightened("thresholds", Kind::Fractions, Rule::Superset, || json!([0.5, 0.8, 0.9, 1.0])),
-    tightened("on_limit", Kind::OneOf(&names(ON_LIMIT), &[]), Rule::Later, || json!("pause")),
+    tightened("on_limit", Kind::OneOf(&names(ON_LIMIT), &["downgrade"]), Rule::Later, || json!("pause")),
     tightened("wrap_up", Kind::Whole(1000), Rule::Lower, || json!(1)),
     in_new("store_down", Kind::OneOf(&names(STORE_DOWN), &[]), Rule::Later, || json!("local")),
     tightened("mode", Kind::OneOf(&names(MODES), &[]), Rule::Later, || json!("enforce")),
@@ -207,6 +212,9 @@ static ANCHOR: Field = later("anchor");
 
 /// Any key of `[task_type]`: a type of task and its limit in tokens.
 static TASK_TYPE: Field = field("task_type", Kind::Whole(MOST), Rule::Lower, || Value::Null);
+
+/// The limit of the budget that is there without any configuration.
+pub(super) const SESSION_LIMIT: u64 = 1_000_000;
 
 /// Limits in tokens of declared task types.
 pub(super) const TASK_TYPES: [(&str, u64); 6] = [

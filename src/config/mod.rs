@@ -13,6 +13,7 @@ mod effective;
 mod field;
 mod file;
 mod place;
+pub mod redis_address;
 mod source;
 mod stamp;
 mod value;
@@ -83,7 +84,25 @@ pub struct RedisConfig {
 impl Default for Config {
     /// What holds without any configuration: one budget.
     fn default() -> Self {
-        Draft::new(None).config()
+        Draft::new(None).config().unwrap_or_else(|_| Self::none())
+    }
+}
+
+impl Config {
+    /// What holds where no configuration could be made, which a problem says: nothing is done.
+    fn none() -> Self {
+        Self {
+            enabled: false,
+            tenant: DEFAULT_TENANT.to_owned(),
+            team: None,
+            redis: None,
+            budgets: Vec::new(),
+            brief: Show::Never,
+            alert_command: Vec::new(),
+            task_type: None,
+            breaker: Policy::default(),
+            throttle: None,
+        }
     }
 }
 
@@ -164,7 +183,11 @@ fn load_bounded_by(env: &Env, project_dir: Option<&Path>, managed: &Path) -> Loa
 
     // With the project's word for the home, the stamp looked at the wrong files.
     let stamp = if by_project.names("HOME") { Stamp::NEVER } else { stamp };
-    let (config, values, warnings) = (draft.config(), draft.values(), draft.warnings());
+    let config = draft.config().unwrap_or_else(|problem| {
+        draft.problems.push(problem);
+        Config::none()
+    });
+    let (values, warnings) = (draft.values(), draft.warnings());
     Loaded { config, values, problems: draft.problems, warnings, stamp }
 }
 

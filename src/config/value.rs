@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use toml::de::DeValue;
 
 use super::source::shown;
-use crate::store::redis::address::Address;
+use crate::config::redis_address::Address;
 
 /// The largest number that every reader holds exactly: JSON in a browser and Redis' scripts count in doubles.
 pub(super) const MOST: u64 = (1 << 53) - 1;
@@ -14,7 +14,7 @@ pub(super) const MOST: u64 = (1 << 53) - 1;
 const MOST_THRESHOLDS: usize = 32;
 
 /// What switches a count off.
-const OFF: &str = "off";
+pub(super) const OFF: &str = "off";
 
 /// Longest name or text.
 const MOST_CHARS: usize = 200;
@@ -163,7 +163,7 @@ impl Kind {
             Self::OneOf(names, later) => match raw.text() {
                 Some(text) if names.contains(&text) => Ok(text.into()),
                 Some(text) if later.contains(&text) => {
-                    Err(format!("\"{text}\" is not supported by this version yet; {}", self.allowed()))
+                    Err(format!("\"{text}\" is not supported yet; {}", self.allowed()))
                 }
                 _ => Err(self.refuse(raw)),
             },
@@ -175,7 +175,7 @@ impl Kind {
             Self::Classes => self.classes(raw),
             Self::Words => self.words(raw),
             Self::Redis => redis_url(raw.text().ok_or_else(|| self.refuse(raw))?),
-            Self::Later => Err("is not supported by this version yet: leave it out".into()),
+            Self::Later => Err("is not supported yet: leave it out".into()),
         }
     }
 
@@ -193,7 +193,7 @@ impl Kind {
             Self::Classes => format!("must be a list of one or more of {}", CLASSES.join(", ")),
             Self::Words => "must be a list of texts: a command and its arguments, or empty for none".into(),
             Self::Redis => "must be the address of Redis, such as redis://127.0.0.1:6379/0".into(),
-            Self::Later => "is not supported by this version yet".into(),
+            Self::Later => "is not supported yet".into(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Counters: what one value of a scope used in one window. Budgets are views on counters.
 
-use super::budget::Scope;
 use super::message::Message;
+use super::scope::Scope;
 use super::time::Timestamp;
 use super::window::WindowRule;
 

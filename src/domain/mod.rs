@@ -14,6 +14,7 @@ pub mod message;
 pub mod operation;
 pub mod prompt_command;
 pub mod protection;
+pub mod scope;
 pub mod settlement;
 pub mod throttle;
 pub mod time;

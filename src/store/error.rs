@@ -1,8 +1,8 @@
-//! Why a store could not answer.
+//! Why a store could not answer: kinds that callers act on, whatever the store.
+//!
+//! Each store turns its own errors into these, in its own folder.
 
 use std::path::PathBuf;
-
-use super::redis::connection::Failure;
 
 /// Why the store could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -17,48 +17,66 @@ pub enum StoreError {
         /// What to do about it.
         remedy: String,
     },
-    /// The database refused.
-    #[error("store: {0}")]
-    Sqlite(#[from] rusqlite::Error),
     /// A stored value cannot be read.
     #[error("store: {0}")]
     Damaged(String),
-    /// The shared store did not do it.
-    #[error("{0}")]
-    Redis(#[from] Failure),
     /// Others were always faster.
     #[error(
         "the shared store is changed by too many at once; nothing was recorded, the next hook reads it again"
     )]
     Contended,
+    /// What the store is kept in failed.
+    #[error(transparent)]
+    Backend(BackendError),
+}
+
+/// A failure of what a store is kept in: a database file, a server.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}")]
+pub struct BackendError {
+    /// What it means to a caller.
+    pub kind: Failing,
+    /// The error as the database or the server has it.
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// What a failure of a database or a server means to a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failing {
+    /// Whoever is logged in may not do this.
+    Denied,
+    /// What is stored is damaged.
+    Corrupt,
+    /// It cannot be reached, or did not answer in time.
+    Unreachable,
+    /// Others use it now.
+    Busy,
+    /// Anything else.
+    Other,
 }
 
 impl StoreError {
+    /// A failure of what a store is kept in.
+    pub(super) fn backend(
+        kind: Failing,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Backend(BackendError { kind, source: source.into() })
+    }
+
     /// Whether whoever is logged in may not do this: the store itself is well.
     pub fn is_denied(&self) -> bool {
-        matches!(self, Self::Redis(Failure::Denied { .. }))
+        self.is_backend(Failing::Denied)
     }
 
     /// Whether the store is damaged: it must be set aside, nothing will make it work again.
     pub fn is_corrupt(&self) -> bool {
-        use rusqlite::{Error, ErrorCode};
-        match self {
-            Self::Unusable { .. } | Self::Redis(_) | Self::Contended => false,
-            Self::Damaged(_) => true,
-            // Values of another kind than were written, in pages that look sound.
-            Self::Sqlite(
-                Error::InvalidColumnType(..)
-                | Error::FromSqlConversionFailure(..)
-                | Error::IntegralValueOutOfRange(..)
-                | Error::Utf8Error(..),
-            ) => true,
-            Self::Sqlite(error) => {
-                let code = error.sqlite_error_code();
-                let is_schema_lost =
-                    code == Some(ErrorCode::Unknown) && error.to_string().contains("no such ");
-                is_schema_lost || matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-            }
-        }
+        matches!(self, Self::Damaged(_)) || self.is_backend(Failing::Corrupt)
+    }
+
+    /// Whether it is a failure of this kind.
+    pub(super) fn is_backend(&self, kind: Failing) -> bool {
+        matches!(self, Self::Backend(error) if error.kind == kind)
     }
 }
 

@@ -6,13 +6,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::Result;
-use super::settle;
+use super::counts::CounterDelta;
 use crate::domain::budget::Scope;
 use crate::domain::counter::{self, Bearers, CounterKey, Home, Spec};
 use crate::domain::message::{ClientTotal, Message, MessageKey};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::{Amount, Usage};
-use crate::transcript::Fact;
 
 /// One session that is charged for what another brings.
 #[derive(Clone, Debug)]
@@ -94,6 +92,13 @@ pub trait Records {
     ) -> Result<Vec<Self::Session>>;
 }
 
+/// Whether a message comes to counters, or leaves them.
+#[derive(Clone, Copy)]
+enum Going {
+    In,
+    Out,
+}
+
 /// The messages of one batch, going in.
 pub struct Ledger<'a, R: Records> {
     /// Where they go.
@@ -126,32 +131,8 @@ impl<'a, R: Records> Ledger<'a, R> {
         self.changes
     }
 
-    /// Records the facts. `settles`: there are totals already that they may be covered by.
-    pub fn record(&mut self, facts: &[Fact], mut settles: bool) -> Result<()> {
-        let mut earliest = None;
-        for fact in facts {
-            match fact {
-                Fact::Message(message) => {
-                    if let Some(at) = self.message(message)? {
-                        earliest = Some(earliest.map_or(at, |e: Timestamp| e.min(at)));
-                    }
-                }
-                Fact::Origin(origin) => self.records.note_origin(&self.home, origin)?,
-                Fact::Total(total) => {
-                    self.records.note_total(&self.home, total)?;
-                    settles = true;
-                    earliest = Some(Timestamp(i64::MIN));
-                }
-            }
-        }
-        match earliest {
-            Some(at) if settles => settle::settle(self, at),
-            _ => settle::settle_others(self),
-        }
-    }
-
     /// Merges one message in. Answers how the message is dated, if anything of it changed.
-    fn message(&mut self, seen: &Message) -> Result<Option<Timestamp>> {
+    pub(super) fn message(&mut self, seen: &Message) -> Result<Option<Timestamp>> {
         self.put(seen, |known| known.clone().merge(seen))
     }
 
@@ -221,21 +202,25 @@ impl<'a, R: Records> Ledger<'a, R> {
                 self.shared.push((key, new.at));
             }
             let sessions: Vec<&str> = known.sessions.iter().map(String::as_str).collect();
-            self.count(&known.message, &known.home, sessions, -1);
+            self.count(&known.message, &known.home, sessions, Going::Out);
         }
         let old = known.iter().flat_map(|k| &k.sessions).map(String::as_str);
         let sessions = old.chain(strangers.iter().map(|b| b.session.as_str())).collect();
-        self.count(&new, &home, sessions, 1);
+        self.count(&new, &home, sessions, Going::In);
         Ok(Some(new.at))
     }
 
-    fn count(&mut self, message: &Message, home: &Home, sessions: Vec<&str>, sign: i64) {
+    fn count(&mut self, message: &Message, home: &Home, sessions: Vec<&str>, going: Going) {
         let bearers = Bearers { sessions, home };
-        let amount = message.amount();
+        let amount = CounterDelta::of(&message.amount());
+        let change = match going {
+            Going::In => amount,
+            Going::Out => amount.negated(),
+        };
         for (family, spec) in self.specs.iter() {
             let start = spec.rule.at(message.at).start;
             for value in counter::values(spec, message, &bearers, self.installed) {
-                self.changes.add(family, value, start, message.at, &amount, sign);
+                self.changes.add(family, value, start, message.at, &change);
             }
         }
     }
@@ -283,9 +268,6 @@ impl Specs {
     }
 }
 
-/// What one counter holds, or is moved by: five classes of tokens, requests, tool calls.
-pub type Counts = [i64; 7];
-
 /// The counters of a family, a value and a window that a message moves, and the message's date: those that count only
 /// since a later moment stay.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -302,63 +284,31 @@ pub struct Moved {
 
 /// What a batch changes, by counter and by the date of the message.
 #[derive(Debug, Default)]
-pub struct Changes(BTreeMap<Moved, Counts>);
+pub struct Changes(BTreeMap<Moved, CounterDelta>);
 
 impl Changes {
-    /// `amount` comes (or goes, with `sign` −1) at `at`, in the window that starts at `start`.
-    fn add(&mut self, spec: &str, value: &str, start: Timestamp, at: Timestamp, amount: &Amount, sign: i64) {
+    /// Counters of the window that starts at `start` are moved by `change`, at `at`.
+    fn add(&mut self, spec: &str, value: &str, start: Timestamp, at: Timestamp, change: &CounterDelta) {
         let (spec, value) = (spec.to_owned(), value.to_owned());
-        let change = self.0.entry(Moved { spec, value, start: start.0, at: at.0 }).or_default();
-        for (sum, part) in change.iter_mut().zip(counts(amount)) {
-            *sum += sign * part;
-        }
+        self.0.entry(Moved { spec, value, start: start.0, at: at.0 }).or_default().add(change);
     }
 
     /// What is to be moved, and by how much.
-    pub fn iter(&self) -> impl Iterator<Item = (&Moved, &Counts)> {
-        self.0.iter().filter(|(_, change)| change.iter().any(|n| *n != 0))
+    pub fn iter(&self) -> impl Iterator<Item = (&Moved, &CounterDelta)> {
+        self.0.iter().filter(|(_, change)| !change.is_zero())
     }
 
     /// What this batch adds to one counter.
-    pub fn of(&self, key: &CounterKey) -> Counts {
+    pub fn of(&self, key: &CounterKey) -> CounterDelta {
         let family = family(&key.spec);
-        let mut sum = [0; 7];
+        let mut sum = CounterDelta::default();
         for (moved, change) in &self.0 {
             if (&moved.spec, &moved.value, moved.start) == (&family, &key.value, key.start.0)
                 && moved.at >= key.since.0
             {
-                sum.iter_mut().zip(change).for_each(|(s, c)| *s += c);
+                sum.add(change);
             }
         }
         sum
     }
-}
-
-/// An amount as it is counted.
-pub fn counts(amount: &Amount) -> Counts {
-    let usage = &amount.usage;
-    [
-        usage.input,
-        usage.output,
-        usage.cache_write_5m,
-        usage.cache_write_1h,
-        usage.cache_read,
-        amount.requests,
-        amount.tool_calls,
-    ]
-    .map(|count| i64::try_from(count).unwrap_or(i64::MAX))
-}
-
-/// What counts come to.
-pub fn amount(counts: Counts) -> Amount {
-    let [i, o, w5, w1, r, q, t] = counts.map(|count| u64::try_from(count).unwrap_or(0));
-    let usage = Usage { input: i, output: o, cache_write_5m: w5, cache_write_1h: w1, cache_read: r };
-    Amount { usage, requests: q, tool_calls: t }
-}
-
-/// `amount` moved by `change`.
-pub fn moved(amount_before: &Amount, change: Counts) -> Amount {
-    let mut now = counts(amount_before);
-    now.iter_mut().zip(change).for_each(|(n, c)| *n += c);
-    amount(now)
 }

@@ -1,4 +1,5 @@
-//! The client's totals of a session: kept, and applied anew whenever something that they cover changes.
+//! Recording facts in the ledger. The client's totals of a session are kept, and applied anew whenever something that
+//! they cover changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,13 +8,40 @@ use super::ledger::{Ledger, Records};
 use crate::domain::message::{ClientTotal, Message, MessageKey, Source};
 use crate::domain::settlement;
 use crate::domain::time::Timestamp;
+use crate::transcript::Fact;
 
 /// How many sessions one change is followed to: a fork's totals cover what its parent's say of a compaction.
 const MAX_SESSIONS: usize = 64;
 
+impl<R: Records> Ledger<'_, R> {
+    /// Records the facts. `settles`: there are totals already that they may be covered by.
+    pub fn record(&mut self, facts: &[Fact], mut settles: bool) -> Result<()> {
+        let mut earliest = None;
+        for fact in facts {
+            match fact {
+                Fact::Message(message) => {
+                    if let Some(at) = self.message(message)? {
+                        earliest = Some(earliest.map_or(at, |e: Timestamp| e.min(at)));
+                    }
+                }
+                Fact::Origin(origin) => self.records.note_origin(&self.home, origin)?,
+                Fact::Total(total) => {
+                    self.records.note_total(&self.home, total)?;
+                    settles = true;
+                    earliest = Some(Timestamp(i64::MIN));
+                }
+            }
+        }
+        match earliest {
+            Some(at) if settles => settle(self, at),
+            _ => settle_others(self),
+        }
+    }
+}
+
 /// Settles the ledger's session, where a total covers a message dated from `changed_at` on, and then the sessions whose
 /// totals cover what that changed.
-pub fn settle<R: Records>(ledger: &mut Ledger<'_, R>, changed_at: Timestamp) -> Result<()> {
+fn settle<R: Records>(ledger: &mut Ledger<'_, R>, changed_at: Timestamp) -> Result<()> {
     let mut open = BTreeMap::from([(ledger.home.clone(), changed_at)]);
     // What came into these files stands in no file of their forks, and is in their totals all the same.
     let home = ledger.home.clone();
@@ -22,7 +50,7 @@ pub fn settle<R: Records>(ledger: &mut Ledger<'_, R>, changed_at: Timestamp) -> 
 }
 
 /// Settles the other sessions in whose files something stands that changed here, where no total is of the ledger's session.
-pub fn settle_others<R: Records>(ledger: &mut Ledger<'_, R>) -> Result<()> {
+fn settle_others<R: Records>(ledger: &mut Ledger<'_, R>) -> Result<()> {
     let (mut open, home) = (BTreeMap::new(), ledger.home.clone());
     open_holders(ledger, &home, &mut open)?;
     settle_all(ledger, open)

@@ -2,6 +2,8 @@
 //!
 //! Values are taken apart one by one, as raw JSON: a line with unknown fields, a null, a float or a lone surrogate
 //! somewhere still counts. Source of the rules: `tests/fixtures/README.md`.
+//!
+//! A line is read by what the lines before it left in the position, which `cursor` keeps: the two files know each other.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -252,3 +252,29 @@ fn a_password_file_that_cannot_be_used_is_warned_about() {
     let ran = home.fusebox(&["config", "check"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
 }
+
+/// Keys and names that are reserved are refused by file, line and key: who sets one must not believe that it does something.
+#[test]
+fn what_is_not_supported_yet_is_said_to_be() {
+    let budget = |line: &str| format!("[[budget]]\nname = \"b\"\nlimit = 10\n{line}\n");
+    let cases = [
+        (budget("scope = \"platform\""), 4, "budget.b.scope: \"platform\""),
+        (budget("scope = \"chain\""), 4, "budget.b.scope: \"chain\""),
+        (budget("scope = \"task\""), 4, "budget.b.scope: \"task\""),
+        (budget("unit = \"usd\""), 4, "budget.b.unit: \"usd\""),
+        (budget("unit = \"percent\""), 4, "budget.b.unit: \"percent\""),
+        (budget("window = \"plan_5h\""), 4, "budget.b.window: \"plan_5h\""),
+        (budget("window = \"plan_week\""), 4, "budget.b.window: \"plan_week\""),
+        (budget("on_limit = \"downgrade\""), 4, "budget.b.on_limit: \"downgrade\""),
+        (budget("anchor = \"plan\""), 4, "budget.b.anchor:"),
+        ("\n[[platform]]\nname = \"gemini\"\ncommand = \"gemini\"\n".to_owned(), 2, "platform:"),
+    ];
+    for (toml, line, says) in cases {
+        let home = Home::new();
+        home.configure(&toml);
+        let ran = home.fusebox(&["config", "check"]);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        let said = format!("config.toml:{line}: {says} is not supported yet");
+        assert!(ran.stderr.contains(&said), "{said}: {ran:?}");
+    }
+}

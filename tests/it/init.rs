@@ -8,7 +8,7 @@ use std::path::Path;
 
 use fusebox::domain::time::Timestamp;
 use fusebox::hook::registration::{EVENTS, HOOKS, entry};
-use fusebox::store::Store;
+use fusebox::store::Recover;
 use fusebox::store::sqlite::SqliteStore;
 use serde_json::{Value, json};
 

@@ -23,6 +23,7 @@ mod init;
 mod installed;
 mod killed;
 mod ladder;
+mod last_version;
 mod layout;
 mod least_privilege;
 mod loops;

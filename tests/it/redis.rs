@@ -20,7 +20,7 @@ mod wire;
 use std::time::Duration;
 
 pub use cluster::Cluster;
-use fusebox::store::redis::address::Address;
+use fusebox::config::redis_address::Address;
 use fusebox::store::redis::connection::{Connection, Failure, Limits};
 pub use proxy::{Manner, Proxy, Seen};
 pub use server::{Options, PATIENCE, Server, free_port, skip, text};

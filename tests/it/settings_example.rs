@@ -5,7 +5,7 @@ use std::path::Path;
 
 use fusebox::domain::time::Timestamp;
 use fusebox::hook::journal;
-use fusebox::store::Store;
+use fusebox::store::Query;
 use fusebox::store::session_cache::CacheFile;
 use fusebox::store::sqlite::SqliteStore;
 use serde_json::{Value, json};

@@ -9,10 +9,10 @@ use crate::app::operator;
 use crate::app::recount::{self, Difference, Recount};
 use crate::app::store_access::StoreAccess;
 use crate::cli::render::counted;
+use crate::config::redis_address::Address;
 use crate::config::{Config, RedisConfig};
-use crate::store::Store;
 use crate::store::redis::acl::Rights;
-use crate::store::redis::address::Address;
+use crate::store::{Recover, Store};
 
 /// What Redis does when its memory is full, as it should be.
 const KEEPS_ALL: &str = "noeviction";

@@ -53,7 +53,10 @@ fn values_of_a_budget() {
         ("thresholds = 0.5", format!("thresholds: {FRACTIONS} (found 0.5)")),
         ("timezone = \"Mars/Base\"", zone("\"Mars/Base\"")),
         ("timezone = 2", zone("2")),
-        ("window = \"year\"", "window: must be one of lifetime, 5h, day, week, month (found \"year\")".into()),
+        (
+            "window = \"year\"",
+            "window: must be one of lifetime, 5h, day, week, month (found \"year\")".into(),
+        ),
         ("on_limit = \"Stop\"", "on_limit: must be one of warn, pause, stop (found \"Stop\")".into()),
         ("mode = true", "mode: must be one of shadow, enforce (found true)".into()),
         ("store_down = \"x\"", "store_down: must be one of allow, local, deny (found \"x\")".into()),
@@ -65,16 +68,15 @@ fn values_of_a_budget() {
         ("count = [\"input\", \"thought\"]", format!("count: {CLASSES} (found \"thought\")")),
         (
             "scope = \"platform\"",
-            "scope: \"platform\" is not supported by this version yet; must be one of session, project, user, team, \
+            "scope: \"platform\" is not supported yet; must be one of session, project, user, team, \
              model, agent_type, task_type"
                 .into(),
         ),
         (
             "unit = \"usd\"",
-            "unit: \"usd\" is not supported by this version yet; must be one of tokens, requests, tool_calls"
-                .into(),
+            "unit: \"usd\" is not supported yet; must be one of tokens, requests, tool_calls".into(),
         ),
-        ("anchor = \"plan\"", "anchor: is not supported by this version yet: leave it out".into()),
+        ("anchor = \"plan\"", "anchor: is not supported yet: leave it out".into()),
     ];
     for (line, message) in cases {
         assert_eq!(of_budget(line), at(4, &format!("budget.b.{message}")), "{line}");
@@ -141,13 +143,13 @@ fn numbers_of_the_breaker() {
 fn what_later_versions_will_do_is_named_so() {
     let cases = [("[[platform]]\nname = \"gemini\"", 1, "platform")];
     for (text, line, key) in cases {
-        let message = format!("{key}: is not supported by this version yet: leave it out");
+        let message = format!("{key}: is not supported yet: leave it out");
         assert_eq!(Case::user(text).refusals(), at(line, &message));
     }
     let name = "FUSEBOX_PLATFORM_NAME";
     let refusals = Case::new().var(name, "x").refusals();
     assert!(refusals[0].starts_with(&format!("{name}: ")), "{refusals:?}");
-    assert!(refusals[0].contains("is not supported by this version yet"), "{refusals:?}");
+    assert!(refusals[0].contains("is not supported yet"), "{refusals:?}");
 }
 
 #[test]

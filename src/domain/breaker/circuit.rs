@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::super::budget::Mode;
 use super::super::time::Timestamp;
 use super::call::Call;
+use super::finding::{Finding, find};
 use super::history::CallHistory;
 use super::policy::Policy;
-use super::rules::{self, Finding, View};
+use super::rules::View;
 
 /// How long a probe may take before another call may be one: longer than the longest command that a client allows.
 const PROBE_MS: i64 = 15 * 60 * 1000;
@@ -288,7 +289,7 @@ impl CircuitBreaker {
             call: self.iterations,
             at: now,
         };
-        let (tripped, warned) = rules::find(&view, policy);
+        let (tripped, warned) = find(&view, policy);
         let warnings: Vec<(&'static str, Trip)> = warned.iter().map(|f| (f.rule.name, trip(f))).collect();
         let tripped = tripped.map(|finding| trip(&finding));
         match tripped {

@@ -8,6 +8,7 @@ pub mod asked;
 pub mod call;
 pub mod circuit;
 pub mod effect;
+mod finding;
 mod fingerprint;
 pub mod history;
 pub mod outcome;

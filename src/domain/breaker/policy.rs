@@ -36,6 +36,9 @@ impl Preset {
     }
 }
 
+/// Responses that an agent may still make once its breaker is open, where nobody says otherwise.
+pub const WRAP_UP: u32 = 1;
+
 /// The counts at which the rules trip, in the order of [`RULES`]; `None`: off. In JSON by the names of the rules, so that
 /// another version's order does not matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +46,7 @@ pub struct Limits([Option<u32>; RULES.len()]);
 
 impl Limits {
     /// What `limit` says of each rule.
-    pub fn of(limit: impl Fn(&Rule) -> Option<u32>) -> Self {
+    pub fn of(limit: impl FnMut(&Rule) -> Option<u32>) -> Self {
         Self(RULES.map(limit))
     }
 
@@ -96,7 +99,7 @@ impl Policy {
             ignore_outcome: preset == Preset::Strict,
             limits: Limits::of(|rule| preset.of(rule.presets)),
             tell_iterations: Some(preset.tell_iterations()),
-            wrap_up: 1,
+            wrap_up: WRAP_UP,
             cooldown: None,
         }
     }

@@ -2,9 +2,9 @@
 
 use redis::Value;
 
-use super::address::Address;
 use super::keys::Keys;
 use super::{RedisStore, plan};
+use crate::config::redis_address::Address;
 use crate::store::Result;
 
 /// The user of hooks, where nobody says otherwise.

@@ -6,6 +6,9 @@
 local prefix, ttl, writes = ARGV[1], ARGV[2], ARGV[3] ~= '0'
 local call = redis.call
 
+-- What is counted, in the order of the stored text and of a message's counts (counts.rs has the same list).
+local CLASSES = { 'input', 'output', 'cache_write_5m', 'cache_write_1h', 'cache_read', 'requests', 'tool_calls' }
+
 -- Who may not write all of it writes nothing. (Servers before 7.0 cannot say.)
 local may = redis.acl_check_cmd
 local write = ARGV[3] == '2' and 'HSET' or 'HSETNX'
@@ -35,7 +38,7 @@ local function add(sum, session, from, to, wanted)
     local record = call('GET', prefix .. 'message:' .. hex)
     local message = record and cjson.decode(record)
     if message and wanted(message) then
-      for c = 1, 7 do sum[c] = sum[c] + message.c[c] end
+      for c = 1, #CLASSES do sum[c] = sum[c] + message.c[c] end
     end
   end
 end
@@ -43,7 +46,8 @@ end
 local sums = {}
 for at = 4, #ARGV, 6 do
   local key, since, scope, value, from, to = unpack(ARGV, at, at + 5)
-  local sum = { 0, 0, 0, 0, 0, 0, 0 }
+  local sum = {}
+  for c = 1, #CLASSES do sum[c] = 0 end
   if scope == 'session' or scope == 'history' then
     add(sum, value, from, to, function() return true end)
   else
@@ -52,7 +56,7 @@ for at = 4, #ARGV, 6 do
       add(sum, session, from, to, function(message) return message.h == session and is_of(scope, value, message) end)
     end
   end
-  for c = 1, 7 do sum[c] = string.format('%.0f', sum[c]) end
+  for c = 1, #CLASSES do sum[c] = string.format('%.0f', sum[c]) end
   local counts = table.concat(sum, ',')
   if writes then
     call(write, key, since, counts)

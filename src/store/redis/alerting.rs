@@ -1,13 +1,20 @@
 //! Thresholds of a step: which budgets alert, and which alerts are made for it.
 
-use super::apply::Watched;
 use super::keys::Keys;
 use super::plan::{Alerting, Bound, Wanted};
 use crate::domain::alert::BudgetAlert;
-use crate::domain::budget::{Budget, BudgetState, Scope, Unit, threshold_units};
+use crate::domain::budget::{Budget, BudgetState, Classes, Scope, Unit, threshold_units};
 use crate::domain::time::Timestamp;
-use crate::store::ledger::amount;
+use crate::store::counts::CounterDelta;
 use crate::store::{Result, StoreError};
+
+/// A watched budget, with the counters that it looks at.
+pub(super) struct Watched {
+    /// Where it stands, but for what is counted.
+    pub state: BudgetState,
+    /// Number of the counter in the plan, and what it is of.
+    pub counters: Vec<(usize, Scope)>,
+}
 
 /// What says whose alert it is.
 pub(super) fn place(state: &BudgetState) -> String {
@@ -18,7 +25,7 @@ pub(super) fn place(state: &BudgetState) -> String {
 /// What is used of a budget before and after this step, if nobody else counts in between; `None`: nobody knows.
 pub(super) fn expected(watched: &Watched, wanted: &[Wanted]) -> Option<(u64, u64)> {
     let (before, after) = wanted[own_counter(watched)].expected?;
-    let used = |counts| watched.state.budget.measure(&amount(counts));
+    let used = |counts: CounterDelta| watched.state.budget.measure(&counts.amount());
     Some((used(before), used(after)))
 }
 
@@ -57,12 +64,22 @@ pub(super) fn alerting(
     Ok(Alerting { counter, may_cross, which: which(&state.budget), place: place(state), bounds })
 }
 
-/// Which of the seven counts a budget adds up (see [`Budget::measure`]).
-fn which(budget: &Budget) -> [bool; 7] {
-    let c = budget.count;
+/// Which counts a budget adds up (see [`Budget::measure`]): 1 for those.
+fn which(budget: &Budget) -> CounterDelta {
+    let none = CounterDelta::default();
     match budget.unit {
-        Unit::Tokens => [c.input, c.output, c.cache_write, c.cache_write, c.cache_read, false, false],
-        Unit::Requests => [false, false, false, false, false, true, false],
-        Unit::ToolCalls => [false, false, false, false, false, false, true],
+        Unit::Tokens => {
+            let Classes { input, output, cache_write, cache_read } = budget.count;
+            CounterDelta {
+                input: input.into(),
+                output: output.into(),
+                cache_write_5m: cache_write.into(),
+                cache_write_1h: cache_write.into(),
+                cache_read: cache_read.into(),
+                ..none
+            }
+        }
+        Unit::Requests => CounterDelta { requests: 1, ..none },
+        Unit::ToolCalls => CounterDelta { tool_calls: 1, ..none },
     }
 }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::RedisStore;
-use super::alerting::{alerting, expected, place};
+use super::alerting::{Watched, alerting, expected, place};
 use super::charging::{intern, recharge};
 use super::keys::Keys;
 use super::names::Shared;
-use super::plan::{COUNT, Content, Done, Frame, Place, Reply, SCORE, Wanted, counts, text_of};
+use super::plan::{COUNT, Content, Done, Frame, Place, Reply, SCORE, Wanted, counts};
 use super::standings::OfSession;
 use super::workspace::Workspace;
 use crate::domain::alert::BudgetAlert;
@@ -19,22 +19,12 @@ use crate::domain::operation::{Effect, Operation};
 use crate::domain::throttle::Crowded;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
-use crate::store::ledger::{Changes, Counts, Ledger, Records, Specs, amount, family, moved};
+use crate::store::counts::CounterDelta;
+use crate::store::ledger::{Changes, Ledger, Records, Specs, family};
 use crate::store::{Applied, Batch, CLAIM_MS, Own, Result, StoreError, Watch, standing};
-
-/// How often a step is made again: each time somebody else's was done.
-pub(super) const ROUNDS: usize = 200;
 
 /// Families of counters, with when they were first wanted: what was counted since then is in their counters.
 type Families = BTreeMap<String, i64>;
-
-/// A watched budget, with the counters that it looks at.
-pub(super) struct Watched {
-    /// Where it stands, but for what is counted.
-    pub state: BudgetState,
-    /// Number of the counter in the plan, and what it is of.
-    pub counters: Vec<(usize, Scope)>,
-}
 
 /// What a step comes to, once it is done.
 struct Outcome {
@@ -64,7 +54,7 @@ pub(super) struct Counter {
 
 impl RedisStore {
     /// One atomic step: record the facts, move the counters, raise the alerts, answer for the watched budgets.
-    pub(super) fn record(&mut self, batch: &Batch) -> Result<Applied> {
+    pub(super) fn apply(&mut self, batch: &Batch) -> Result<Applied> {
         let watches = Shared::of(batch.watches);
         let (done, outcome) = self.step(Some(batch), &watches.watches, batch.now)?;
         let states = watches.named_here(after(&outcome.watched, &done));
@@ -87,7 +77,7 @@ impl RedisStore {
     }
 
     /// Where budgets stand, without recording anything.
-    pub(super) fn standing_of(&mut self, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>> {
+    pub(super) fn states(&mut self, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>> {
         let watches = Shared::of(watches);
         let (done, outcome) = self.step(None, &watches.watches, now)?;
         Ok(watches.named_here(after(&outcome.watched, &done)))
@@ -96,7 +86,7 @@ impl RedisStore {
     fn step(&mut self, batch: Option<&Batch>, watches: &[Watch], now: Timestamp) -> Result<(Done, Outcome)> {
         let refreshes = batch.is_none() || self.memory.is_to_refresh(now);
         let mut every_alert = false;
-        for _ in 0..ROUNDS {
+        for _ in 0..super::ROUNDS {
             let mut workspace = Workspace::new(&self.keys, &self.memory, &mut self.link, &self.machine);
             workspace.refreshes = refreshes;
             let (outcome, counters) = make(&mut workspace, batch, watches, now, every_alert)?;
@@ -108,7 +98,7 @@ impl RedisStore {
             }
             let mut next = after;
             for wanted in &plan.wanted {
-                let expected = wanted.expected.map(|(_, after)| text_of(&after).into_bytes().into());
+                let expected = wanted.expected.map(|(_, after)| after.to_string().into_bytes().into());
                 next.extend(expected.map(|text| (place_of(wanted), Some(text))));
             }
             if batch.is_some() {
@@ -131,7 +121,7 @@ impl RedisStore {
                     // What moved stands in the answer.
                     let mut as_expected = is_written && self.memory.node == self.link.node();
                     for (wanted, (_, after)) in plan.wanted.iter().zip(&done.counters) {
-                        let after: Option<Content> = Some(text_of(after).into_bytes().into());
+                        let after: Option<Content> = Some(after.to_string().into_bytes().into());
                         as_expected &= next.get(&place_of(wanted)) == Some(&after);
                         next.insert(place_of(wanted), after);
                     }
@@ -153,7 +143,7 @@ impl RedisStore {
                 Reply::Given(actual) => self.memory.correct(plan.given.into_iter().zip(actual)),
                 Reply::Alerts => every_alert = true,
                 Reply::Missing(missing) => {
-                    let installed = self.installed_at()?;
+                    let installed = self.installed()?;
                     let missing: Vec<&Counter> = missing.iter().filter_map(|at| counters.get(*at)).collect();
                     self.add_up(
                         missing.into_iter().map(|c| (&c.key, c.end)),
@@ -184,7 +174,7 @@ impl RedisStore {
         counters: impl Iterator<Item = (&'c CounterKey, Option<Timestamp>)>,
         installed: Option<Timestamp>,
         keeping: Keeping,
-    ) -> Result<Vec<Counts>> {
+    ) -> Result<Vec<CounterDelta>> {
         let mut words = vec![self.keys.data_prefix(), super::KEPT_S.to_string()];
         words.push((keeping as u8).to_string());
         for (key, end) in counters {
@@ -207,16 +197,11 @@ impl RedisStore {
     }
 
     /// When Fusebox was installed, as far as is known.
-    pub(super) fn installed_at(&mut self) -> Result<Option<Timestamp>> {
+    pub(super) fn installed(&mut self) -> Result<Option<Timestamp>> {
         let found = self.link.commands(&self.keys, &[vec!["GET".into(), self.keys.installed()]])?.pop();
         let text = found.map(super::plan::bytes).transpose()?.flatten();
         Ok(text.and_then(|text| String::from_utf8(text).ok()?.parse().ok()).map(Timestamp))
     }
-}
-
-fn sum(mut counts: Counts, change: Counts) -> Counts {
-    counts.iter_mut().zip(change).for_each(|(count, by)| *count += by);
-    counts
 }
 
 fn place_of(wanted: &Wanted) -> Place {
@@ -225,7 +210,7 @@ fn place_of(wanted: &Wanted) -> Place {
 
 fn after(watched: &[Watched], done: &Done) -> Vec<BudgetState> {
     let state = |watched: &Watched| {
-        let counts = watched.counters.iter().map(|(at, scope)| (*scope, amount(done.counters[*at].1)));
+        let counts = watched.counters.iter().map(|(at, scope)| (*scope, done.counters[*at].1.amount()));
         watched.state.clone().counting(counts.collect::<Vec<_>>())
     };
     watched.iter().map(state).collect()
@@ -302,13 +287,13 @@ fn make(
             };
             if spec.scope == Scope::History {
                 // The limit in force depends on it, and thresholds on that.
-                let history = moved(&counted(workspace, &wanted), changes.of(&key));
+                let history = changes.of(&key).apply_to(&counted(workspace, &wanted));
                 state.history = watch.budget.measure(&history);
             }
             if !recharged.contains(&wanted.key) {
                 let before = workspace.remembered(&place_of(&wanted));
                 let before = before.and_then(|text| counts(std::str::from_utf8(text).ok()?).ok());
-                wanted.expected = before.map(|before| (before, sum(before, changes.of(&key))));
+                wanted.expected = before.map(|before| (before, before.plus(&changes.of(&key))));
             }
             of_watch.push((workspace.plan.wanted.len(), spec.scope));
             workspace.plan.wanted.push(wanted);
@@ -360,7 +345,7 @@ fn used_by(workspace: &mut Workspace, meter: &Watched, counters: &[Counter], cha
     for (at, scope) in &meter.counters {
         let wanted = workspace.plan.wanted[*at].clone();
         let before = counted(workspace, &wanted);
-        of_meter.push((*scope, moved(&before, changes.of(&counters[*at].key))));
+        of_meter.push((*scope, changes.of(&counters[*at].key).apply_to(&before)));
     }
     let state = meter.state.clone().counting(of_meter);
     state.used.saturating_sub(state.history)
@@ -371,7 +356,7 @@ fn counted(workspace: &mut Workspace, wanted: &Wanted) -> Amount {
     let (key, field) = place_of(wanted);
     let text = workspace.at(&key, &field);
     let counts = text.and_then(|text| counts(std::str::from_utf8(&text).ok()?).ok());
-    amount(counts.unwrap_or_default())
+    counts.unwrap_or_default().amount()
 }
 
 /// A budget by what people decided about it; `None`: it is deleted.

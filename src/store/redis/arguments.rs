@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::connection::Call;
-use super::plan::{Alerting, COUNT, Command, Content, Frame, Place, Plan, SCORE, Wanted, text_of};
+use super::plan::{Alerting, COUNT, Command, Content, Found, Frame, Place, Plan, SCORE, Wanted};
 use crate::store::{Result, StoreError};
 
 /// What few steps need. Times that become part of a text again are texts: Lua's numbers lose digits there.
@@ -65,7 +65,7 @@ impl<'p> Thresholds<'p> {
         let near = budget.bounds.iter().filter_map(|b| Some((b.units.to_string(), b.alert.as_ref()?)));
         Self {
             counter: budget.counter + 1,
-            which: budget.which.map(|counts| if counts { '1' } else { '0' }).iter().collect(),
+            which: budget.which.digits(),
             place: &budget.place,
             may_cross: budget.may_cross,
             thresholds: units.join(","),
@@ -106,6 +106,13 @@ impl Kind {
 }
 
 impl Plan {
+    /// What stands at these places is taken for given.
+    pub fn take_for_given(&mut self, found: Found) {
+        self.given = found.into_iter().collect();
+        // As the script answers.
+        self.given.sort_by_key(Kind::of);
+    }
+
     /// Writes it as the script reads it, word by word.
     pub fn write(&self, frame: &Frame, call: &mut Call) -> Result<()> {
         let rare = self.rare(frame);
@@ -141,7 +148,7 @@ impl Plan {
         }
         for (number, wanted) in self.wanted.iter().enumerate() {
             let (before, after) =
-                wanted.expected.map_or_else(Default::default, |(b, a)| (text_of(&b), text_of(&a)));
+                wanted.expected.map_or_else(Default::default, |(b, a)| (b.to_string(), a.to_string()));
             let before = given.get(&number).copied().unwrap_or(before.as_bytes());
             call.arg(&wanted.key).arg(wanted.since).arg(before).arg(after);
         }
@@ -187,7 +194,7 @@ impl Plan {
                 start: moved.start.to_string(),
                 at: moved.at,
                 may_begin: *may_begin,
-                change: text_of(change),
+                change: change.to_string(),
             }
         });
         let moves: Vec<Move<'_>> = moves.collect();

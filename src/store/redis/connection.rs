@@ -2,6 +2,7 @@
 //! wire but that request, and before it a login and the choice of a database where the address has them.
 
 mod failure;
+mod limits;
 mod link;
 mod replies;
 mod script;
@@ -9,30 +10,21 @@ mod sentinel;
 mod tls;
 mod wire;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use redis::{Cmd, Value};
 
 pub use failure::Failure;
+pub use limits::Limits;
+use limits::share;
 use link::{Link, Login};
 use replies::Reply;
 pub use script::{Call, Script};
 
-use super::address::{self, Address, Node, Topology};
+use crate::config::redis_address::{self as address, Address, Node, Topology};
 
 /// How often a cluster may send one request to another node.
 const MOVES: u32 = 3;
-
-/// How long to wait for what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// For a connection: names resolved, connected, TLS agreed.
-    pub connect: Duration,
-    /// For the whole reply to a request.
-    pub read: Duration,
-    /// For a request to be sent.
-    pub write: Duration,
-}
 
 /// A connection. After a failure the next call connects anew.
 pub struct Connection {
@@ -220,10 +212,4 @@ fn ask(
         }
         _ => Ok(reply),
     }
-}
-
-/// The moment until which the first of `count` attempts may last, so that each gets as much of the time to `deadline`.
-fn share(deadline: Instant, count: usize) -> Instant {
-    let now = Instant::now();
-    now + deadline.saturating_duration_since(now) / u32::try_from(count).unwrap_or(u32::MAX).max(1)
 }

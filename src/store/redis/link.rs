@@ -2,10 +2,10 @@
 
 use redis::Value;
 
-use super::address::Address;
 use super::connection::{Call, Connection, Limits, Script};
 use super::keys::Keys;
 use super::plan::{self, Frame, Plan, Reply};
+use crate::config::redis_address::Address;
 use crate::store::Result;
 
 /// A script, and its hash.

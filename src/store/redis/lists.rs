@@ -2,7 +2,7 @@
 
 use redis::Value;
 
-use super::plan::{self, Plan};
+use super::plan::{self, Plan, command};
 use super::standings::{OfSession, pairs, read};
 use super::workspace::Workspace;
 use super::{DECIDED_S, RedisStore};
@@ -13,11 +13,6 @@ use crate::domain::throttle::Slots;
 use crate::domain::time::Timestamp;
 use crate::store::standing;
 use crate::store::{CircuitRow, Result, StoreError};
-
-/// One command, of these words.
-pub(super) fn command(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| (*word).to_owned()).collect()
-}
 
 impl RedisStore {
     /// One command.
@@ -30,7 +25,7 @@ impl RedisStore {
         plan::list(self.ask(words)?)?.into_iter().map(plan::text).collect()
     }
 
-    pub(super) fn confirm(&mut self, alerts: &[i64], events: &[i64]) -> Result<()> {
+    pub(super) fn confirm_shown(&mut self, alerts: &[i64], events: &[i64]) -> Result<()> {
         let mut commands: Vec<_> =
             alerts.iter().map(|id| command(&["SREM", &self.keys.unshown(), &id.to_string()])).collect();
         for id in events {
@@ -44,7 +39,7 @@ impl RedisStore {
         Ok(())
     }
 
-    pub(super) fn note_event(&mut self, event: &Event) -> Result<()> {
+    pub(super) fn note(&mut self, event: &Event) -> Result<()> {
         let text = serde_json::to_string(event).map_err(|e| StoreError::Damaged(e.to_string()))?;
         let known = !event.what.is_news();
         let plan = Plan { events: vec![(text, event.agent.clone(), known)], ..Plan::default() };
@@ -52,7 +47,7 @@ impl RedisStore {
         self.link.transact(&self.keys, &plan, &frame).map(drop)
     }
 
-    pub(super) fn list_events(&mut self, session: Option<&str>, call: Option<u64>) -> Result<Vec<Event>> {
+    pub(super) fn events(&mut self, session: Option<&str>, call: Option<u64>) -> Result<Vec<Event>> {
         let sessions = match session {
             Some(session) => vec![session.to_owned()],
             None => self.texts(&["SMEMBERS", &self.keys.evented()])?,
@@ -82,7 +77,7 @@ impl RedisStore {
         Ok(answers)
     }
 
-    pub(super) fn list_circuits(&mut self, session: Option<&str>) -> Result<Vec<CircuitRow>> {
+    pub(super) fn circuits(&mut self, session: Option<&str>) -> Result<Vec<CircuitRow>> {
         let sessions = match session {
             Some(session) => vec![session.to_owned()],
             None => self.session_ids()?,
@@ -101,7 +96,7 @@ impl RedisStore {
         Ok(rows)
     }
 
-    pub(super) fn decide(
+    pub(super) fn decide_circuit(
         &mut self,
         session: &str,
         agent: Option<&str>,
@@ -114,7 +109,7 @@ impl RedisStore {
         })
     }
 
-    pub(super) fn slots_of(&mut self, session: &str) -> Result<Slots> {
+    pub(super) fn slots(&mut self, session: &str) -> Result<Slots> {
         self.memory.forget();
         self.in_step(session, Timestamp(0), |workspace| {
             standing::slots(&mut OfSession { workspace, id: session })
@@ -128,7 +123,7 @@ impl RedisStore {
         now: Timestamp,
         make: impl Fn(&mut Workspace) -> Result<T>,
     ) -> Result<T> {
-        for _ in 0..super::apply::ROUNDS {
+        for _ in 0..super::ROUNDS {
             let mut workspace = Workspace::new(&self.keys, &self.memory, &mut self.link, &self.machine);
             let made = make(&mut workspace)?;
             let (plan, after) = workspace.finish()?;
@@ -144,7 +139,7 @@ impl RedisStore {
         Err(StoreError::Contended)
     }
 
-    pub(super) fn list_alerts(&mut self) -> Result<Vec<AlertRecord>> {
+    pub(super) fn alerts(&mut self) -> Result<Vec<AlertRecord>> {
         let ids = self.texts(&["ZREVRANGE", &self.keys.alerts(), "0", "-1"])?;
         let mut commands = Vec::new();
         for id in &ids {
@@ -168,7 +163,7 @@ impl RedisStore {
         Ok(all)
     }
 
-    pub(super) fn acknowledge_alerts(
+    pub(super) fn acknowledge(
         &mut self,
         alerts: &[i64],
         acknowledgement: &Acknowledgement,

@@ -1,4 +1,6 @@
 //! Messages of one step: as they stand in the store, as the step leaves them, and what lists them.
+//!
+//! A workspace holds its messages, and each of them is read through it: the two files are one thing in two parts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +11,7 @@ use super::plan::{self, SCORE};
 use super::workspace::{Workspace, parse};
 use crate::domain::message::{Message, MessageKey};
 use crate::store::Result;
-use crate::store::ledger::{Counts, counts};
+use crate::store::counts::CounterDelta;
 
 /// Milliseconds of a minute.
 const MINUTE_MS: i64 = 60_000;
@@ -28,7 +30,7 @@ pub struct Stored {
     /// Its agent's type.
     pub t: String,
     /// What it counts.
-    pub c: Counts,
+    pub c: CounterDelta,
     /// Whether that is an estimate.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub e: bool,
@@ -45,7 +47,7 @@ impl Stored {
             o: Vec::new(),
             m: message.model.clone(),
             t: message.agent_type.clone(),
-            c: counts(&message.amount()),
+            c: CounterDelta::of(&message.amount()),
             e: message.is_estimated(),
             d: message.clone(),
         }
@@ -54,7 +56,8 @@ impl Stored {
     /// Lets it be this reading of the message.
     pub fn set(&mut self, message: &Message) {
         (self.m, self.t) = (message.model.clone(), message.agent_type.clone());
-        (self.c, self.e, self.d) = (counts(&message.amount()), message.is_estimated(), message.clone());
+        (self.c, self.e, self.d) =
+            (CounterDelta::of(&message.amount()), message.is_estimated(), message.clone());
     }
 }
 

@@ -5,10 +5,10 @@
 //! (see [`memory`]), so that one round trip is enough. Nothing here is precious: it can all be read again.
 
 pub mod acl;
-pub mod address;
 mod alerting;
 mod apply;
 mod arguments;
+mod charged;
 mod charging;
 pub mod connection;
 mod keys;
@@ -22,29 +22,20 @@ mod plan;
 mod recovery;
 mod sessions;
 mod standings;
+mod store;
 mod workspace;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use self::address::Address;
 use self::connection::Limits;
 use self::keys::Keys;
 use self::link::Link;
 use self::memory::Memory;
 pub use self::names::{shared, shared_value};
 use self::plan::{Found, Plan};
-use super::{
-    Applied, Batch, CircuitRow, ClientProcess, Own, Result, Session, SessionRow, SessionTotal, Store, Watch,
-};
-use crate::domain::alert::{Acknowledgement, AlertRecord};
-use crate::domain::breaker::circuit::Trip;
-use crate::domain::budget::{BudgetState, Scope};
-use crate::domain::event::{CircuitDecision, Event};
+use crate::config::redis_address::Address;
 use crate::domain::message::MessageKey;
-use crate::domain::operation::Operation;
-use crate::domain::throttle::Slots;
-use crate::domain::time::Timestamp;
 
 /// Seconds that what hooks write lives on: 40 days, longer than the longest window. What counts must be known for as long
 /// as it is counted.
@@ -52,6 +43,9 @@ const KEPT_S: i64 = 40 * 24 * 3600;
 
 /// Seconds that what people decide lives on: 400 days. Hooks, which see a session go on, cannot make it live longer.
 const DECIDED_S: i64 = 400 * 24 * 3600;
+
+/// How often a step is made again: each time somebody else's was done.
+const ROUNDS: usize = 200;
 
 /// Where the shared store is, and who asks.
 #[derive(Clone, Debug)]
@@ -139,146 +133,4 @@ const MESSAGES: usize = 3;
 fn new_epoch() -> String {
     use std::hash::{BuildHasher, Hasher};
     format!("{:016x}", std::collections::hash_map::RandomState::new().build_hasher().finish())
-}
-
-impl Store for RedisStore {
-    fn apply(&mut self, batch: &Batch) -> Result<Applied> {
-        self.record(batch)
-    }
-
-    fn reach(&mut self) -> Result<()> {
-        self.link.reach()
-    }
-
-    fn confirm_shown(&mut self, alerts: &[i64], events: &[i64]) -> Result<()> {
-        self.confirm(alerts, events)
-    }
-
-    fn note(&mut self, event: &Event) -> Result<()> {
-        self.note_event(event)
-    }
-
-    fn events(&mut self, session: Option<&str>, call: Option<u64>) -> Result<Vec<Event>> {
-        self.list_events(session, call)
-    }
-
-    fn circuits(&mut self, session: Option<&str>) -> Result<Vec<CircuitRow>> {
-        self.list_circuits(session)
-    }
-
-    fn decide_circuit(
-        &mut self,
-        session: &str,
-        agent: Option<&str>,
-        decision: CircuitDecision,
-        by: (&str, &str),
-        now: Timestamp,
-    ) -> Result<Vec<(String, Option<Trip>)>> {
-        self.decide(session, agent, decision, by, now)
-    }
-
-    fn slots(&mut self, session: &str) -> Result<Slots> {
-        self.slots_of(session)
-    }
-
-    fn operate(&mut self, operation: &Operation, state: &BudgetState) -> Result<Option<BudgetState>> {
-        self.record_operation(operation, state)
-    }
-
-    fn states(&mut self, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>> {
-        self.standing_of(watches, now)
-    }
-
-    fn states_before(&mut self, watches: &[Watch], moment: Timestamp) -> Result<Vec<BudgetState>> {
-        self.stood_before(watches, moment)
-    }
-
-    fn count_anew(&mut self, watches: &[Watch], now: Timestamp) -> Result<()> {
-        RedisStore::count_anew(self, watches, now)
-    }
-
-    fn alerts(&mut self) -> Result<Vec<AlertRecord>> {
-        self.list_alerts()
-    }
-
-    fn acknowledge(&mut self, alerts: &[i64], acknowledgement: &Acknowledgement) -> Result<Vec<i64>> {
-        self.acknowledge_alerts(alerts, acknowledgement)
-    }
-
-    fn epoch(&mut self) -> Result<String> {
-        self.epoch_of()
-    }
-
-    fn is_rebuilding(&mut self) -> Result<bool> {
-        self.is_to_be_filled()
-    }
-
-    fn set_rebuilding(&mut self, rebuilding: bool) -> Result<()> {
-        self.mark_to_be_filled(rebuilding)
-    }
-
-    fn recovering(&mut self, now: Timestamp) -> Result<Vec<String>> {
-        self.machines_to_read(now)
-    }
-
-    fn renew(&mut self, epoch: &str) -> Result<String> {
-        self.rename(epoch)
-    }
-
-    fn sequences(&mut self) -> Result<HashMap<String, u64>> {
-        self.sequences_of_all()
-    }
-
-    fn own_batches(&mut self) -> Result<HashMap<String, Own>> {
-        self.own_batches_of_all()
-    }
-
-    fn operations(&mut self, budget: Option<&str>) -> Result<Vec<Operation>> {
-        self.list_operations(budget)
-    }
-
-    fn session_total(&mut self, session: &str) -> Result<Option<SessionTotal>> {
-        self.total_of(session)
-    }
-
-    fn sessions(&mut self) -> Result<Vec<SessionRow>> {
-        self.list_sessions()
-    }
-
-    fn session(&mut self, id: &str) -> Result<Option<SessionRow>> {
-        self.row_of(id)
-    }
-
-    fn session_of_client(&mut self, client: ClientProcess) -> Result<Option<String>> {
-        self.of_client(client)
-    }
-
-    fn see(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
-        self.see_session(session, now, ended)
-    }
-
-    fn complete(&mut self, session: &str, seen: Timestamp) -> Result<()> {
-        self.complete_session(session, seen)
-    }
-
-    fn values(&mut self, scope: Scope, since: Timestamp) -> Result<Vec<String>> {
-        self.values_of(scope, since)
-    }
-
-    fn tidy(&mut self, _idle: bool) -> Result<()> {
-        Ok(())
-    }
-
-    fn set_aside(self: Box<Self>, _now: Timestamp) -> std::io::Result<Option<PathBuf>> {
-        // Others use it, and can say more of it.
-        Ok(None)
-    }
-
-    fn installed(&mut self) -> Result<Option<Timestamp>> {
-        self.installed_at()
-    }
-
-    fn install(&mut self, now: Timestamp) -> Result<()> {
-        self.note_installation(now)
-    }
 }

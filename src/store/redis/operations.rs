@@ -4,19 +4,19 @@ use redis::Value;
 
 use super::alerting::place;
 use super::apply::Keeping;
-use super::lists::command;
 use super::names::Shared;
+use super::plan::command;
 use super::plan::{self, Command};
 use super::{DECIDED_S, RedisStore, shared_value};
 use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::counter::CounterKey;
 use crate::domain::operation::{Effect, Operation};
 use crate::domain::time::Timestamp;
-use crate::store::ledger::amount;
+use crate::store::counts::CounterDelta;
 use crate::store::{Result, StoreError, Watch};
 
 impl RedisStore {
-    pub(super) fn record_operation(
+    pub(super) fn operate(
         &mut self,
         operation: &Operation,
         state: &BudgetState,
@@ -53,10 +53,10 @@ impl RedisStore {
             }
         }
         let watch = [Watch { budget: state.budget.clone(), value: state.value.clone() }];
-        Ok(self.standing_of(&watch, operation.at)?.pop())
+        Ok(self.states(&watch, operation.at)?.pop())
     }
 
-    pub(super) fn list_operations(&mut self, budget: Option<&str>) -> Result<Vec<Operation>> {
+    pub(super) fn operations(&mut self, budget: Option<&str>) -> Result<Vec<Operation>> {
         let entries = self.texts(&["LRANGE", &self.keys.operated(), "0", "-1"])?;
         let entries = entries.iter().filter_map(|entry| serde_json::from_str::<(String, String)>(entry).ok());
         let entries: Vec<(String, String)> = entries.collect();
@@ -71,7 +71,7 @@ impl RedisStore {
         Ok(all)
     }
 
-    pub(super) fn stood_before(&mut self, watches: &[Watch], moment: Timestamp) -> Result<Vec<BudgetState>> {
+    pub(super) fn states_before(&mut self, watches: &[Watch], moment: Timestamp) -> Result<Vec<BudgetState>> {
         self.added_up(watches, moment, Some(moment), Keeping::Nothing)
     }
 
@@ -90,7 +90,7 @@ impl RedisStore {
         before: Option<Timestamp>,
         keeping: Keeping,
     ) -> Result<Vec<BudgetState>> {
-        let installed = self.installed_at()?;
+        let installed = self.installed()?;
         let shared = Shared::of(watches);
         let mut states = Vec::new();
         for Watch { budget, value } in &shared.watches {
@@ -110,19 +110,19 @@ impl RedisStore {
             let sums = self.add_up(counters.iter().map(|key| (key, end)), installed, keeping)?;
             let scopes = counters.iter().map(|key| key.spec.scope);
             let fresh = BudgetState::fresh(budget, value, window).decided(&effect);
-            states.push(fresh.counting(scopes.zip(sums.into_iter().map(amount))));
+            states.push(fresh.counting(scopes.zip(sums.into_iter().map(CounterDelta::amount))));
         }
         Ok(shared.named_here(states))
     }
 
-    pub(super) fn epoch_of(&mut self) -> Result<String> {
+    pub(super) fn epoch(&mut self) -> Result<String> {
         let (new, key) = (super::new_epoch(), self.keys.epoch());
         let made = command(&["SET", &key, &new, "NX", "EX", &super::KEPT_S.to_string()]);
         let answers = self.link.commands(&self.keys, &[made, command(&["GET", &key])])?;
         plan::text(answers.into_iter().nth(1).unwrap_or(Value::Nil))
     }
 
-    pub(super) fn note_installation(&mut self, now: Timestamp) -> Result<()> {
+    pub(super) fn install(&mut self, now: Timestamp) -> Result<()> {
         let key = self.keys.installed();
         let ttl = (10 * DECIDED_S).to_string();
         self.ask(&["SET", &key, &now.0.to_string(), "NX", "EX", &ttl]).map(drop)

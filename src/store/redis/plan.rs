@@ -7,8 +7,8 @@ use redis::Value;
 use serde::Serialize;
 
 use super::super::{Result, StoreError};
-use super::arguments::Kind;
-use crate::store::ledger::{Counts, Moved};
+use crate::store::counts::CounterDelta;
+use crate::store::ledger::Moved;
 
 /// A record (an empty field), a field of a hash, the score of a member ([`SCORE`] before it), or what a counter holds since
 /// a moment ([`COUNT`] before it).
@@ -36,7 +36,7 @@ pub struct Wanted {
     /// Nothing can have been counted before it was kept: where it is missing, it is 0.
     pub may_begin: bool,
     /// What it holds before and after the step, if nobody else counts in between; `None`: nobody knows.
-    pub expected: Option<(Counts, Counts)>,
+    pub expected: Option<(CounterDelta, CounterDelta)>,
 }
 
 /// A threshold that may be crossed.
@@ -54,8 +54,8 @@ pub struct Bound {
 pub struct Alerting {
     /// Which of the wanted counters.
     pub counter: usize,
-    /// Which of its seven counts are added up.
-    pub which: [bool; 7],
+    /// Which of its counts are added up: 1 for those.
+    pub which: CounterDelta,
     /// Budget, value and window: for whoever can show its alerts.
     pub place: String,
     /// Whether one of them may be crossed, if its counter is as expected.
@@ -74,6 +74,11 @@ pub struct Command {
     pub words: Vec<String>,
 }
 
+/// The words of a command.
+pub fn command(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
 /// One atomic step.
 #[derive(Debug, Default)]
 pub struct Plan {
@@ -90,7 +95,7 @@ pub struct Plan {
     /// Fields of hashes that are written: key, field, value.
     pub changed: Vec<(String, String, Content)>,
     /// Counters that move; whether they may begin.
-    pub moves: Vec<(String, Moved, Counts, bool)>,
+    pub moves: Vec<(String, Moved, CounterDelta, bool)>,
     /// Budgets that alert.
     pub alerting: Vec<Alerting>,
     /// Places (see [`Alerting::place`]) whose alerts can be shown now.
@@ -136,7 +141,7 @@ pub enum Reply {
 #[derive(Debug, Default)]
 pub struct Done {
     /// The wanted counters before and after.
-    pub counters: Vec<(Counts, Counts)>,
+    pub counters: Vec<(CounterDelta, CounterDelta)>,
     /// Alerts to show: number, JSON, used.
     pub alerts: Vec<(i64, String, u64)>,
     /// Events to tell: number, JSON.
@@ -145,15 +150,6 @@ pub struct Done {
     pub sequence: u64,
     /// How many of them this machine recorded.
     pub own: u64,
-}
-
-impl Plan {
-    /// What stands at these places is taken for given.
-    pub fn take_for_given(&mut self, found: Found) {
-        self.given = found.into_iter().collect();
-        // As the script answers.
-        self.given.sort_by_key(Kind::of);
-    }
 }
 
 impl Reply {
@@ -195,26 +191,9 @@ impl Reply {
     }
 }
 
-/// Counts as they are kept: `1,2,3,4,5,6,7`.
-pub fn counts(text: &str) -> Result<Counts> {
-    let mut counts = [0; 7];
-    let mut parts = text.split(',');
-    for count in &mut counts {
-        *count = parts.next().and_then(|part| part.parse().ok()).ok_or_else(|| damaged(text))?;
-    }
-    Ok(counts)
-}
-
-/// The text that [`counts`] reads.
-pub fn text_of(counts: &Counts) -> String {
-    let mut text = String::with_capacity(32);
-    for count in counts {
-        if !text.is_empty() {
-            text.push(',');
-        }
-        text.push_str(itoa::Buffer::new().format(*count));
-    }
-    text
+/// The counts that a text stands for.
+pub fn counts(text: &str) -> Result<CounterDelta> {
+    text.parse().map_err(|_| damaged(text))
 }
 
 /// The number that some bytes are the text of.

@@ -5,7 +5,7 @@
 
 use redis::Value;
 
-use super::lists::command;
+use super::plan::command;
 use super::workspace::Workspace;
 use super::{KEPT_S, RedisStore, new_epoch, plan};
 use crate::domain::time::Timestamp;
@@ -13,7 +13,7 @@ use crate::env::clock;
 use crate::store::Result;
 
 impl RedisStore {
-    pub(super) fn is_to_be_filled(&mut self) -> Result<bool> {
+    pub(super) fn is_rebuilding(&mut self) -> Result<bool> {
         let Some(epoch) = self.marked()? else { return Ok(false) };
         let machine = self.machine.name();
         Ok(plan::number(self.ask(&["SISMEMBER", &self.keys.filled(&epoch), &machine])?)? == 0)
@@ -30,7 +30,7 @@ impl RedisStore {
     }
 
     /// `rebuilding`: there is something to be filled, by this machine at least. Else it has done so; others may not.
-    pub(super) fn mark_to_be_filled(&mut self, rebuilding: bool) -> Result<()> {
+    pub(super) fn set_rebuilding(&mut self, rebuilding: bool) -> Result<()> {
         let (key, mark, machine) = (self.keys.epoch(), self.keys.rebuilding(), self.machine.name());
         let (new, now) = (new_epoch(), clock());
         self.in_step("", Timestamp(0), |workspace| {
@@ -57,7 +57,7 @@ impl RedisStore {
     }
 
     /// The machines that were seen within the time that is kept, and have not read everything again.
-    pub(super) fn machines_to_read(&mut self, now: Timestamp) -> Result<Vec<String>> {
+    pub(super) fn recovering(&mut self, now: Timestamp) -> Result<Vec<String>> {
         let Some(epoch) = self.marked()? else { return Ok(Vec::new()) };
         let since = now.plus_millis(-KEPT_S * 1000).0.to_string();
         let seen = command(&["ZRANGEBYSCORE", &self.keys.machines(), &since, "+inf"]);
@@ -73,7 +73,7 @@ impl RedisStore {
         Ok(seen)
     }
 
-    pub(super) fn rename(&mut self, epoch: &str) -> Result<String> {
+    pub(super) fn renew(&mut self, epoch: &str) -> Result<String> {
         let (key, mark, new) = (self.keys.epoch(), self.keys.rebuilding(), new_epoch());
         self.memory.forget();
         self.in_step("", Timestamp(0), |workspace| {

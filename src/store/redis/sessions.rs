@@ -4,14 +4,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use redis::Value;
 
-use super::charging::{Charged, intern};
-use super::lists::command;
+use super::charged::Charged;
+use super::charging::intern;
+use super::plan::command;
 use super::recovery::see_machine;
 use super::workspace::Workspace;
 use super::{KEPT_S, RedisStore, plan};
 use crate::domain::budget::Scope;
 use crate::domain::time::Timestamp;
-use crate::store::ledger::amount;
 use crate::store::{ClientProcess, Own, Result, Session, SessionRow, SessionTotal, StoreError};
 
 impl RedisStore {
@@ -20,12 +20,12 @@ impl RedisStore {
         self.texts(&["ZREVRANGE", &self.keys.sessions(), "0", "-1"])
     }
 
-    pub(super) fn list_sessions(&mut self) -> Result<Vec<SessionRow>> {
+    pub(super) fn sessions(&mut self) -> Result<Vec<SessionRow>> {
         let ids = self.session_ids()?;
         self.rows(&ids)
     }
 
-    pub(super) fn row_of(&mut self, id: &str) -> Result<Option<SessionRow>> {
+    pub(super) fn session(&mut self, id: &str) -> Result<Option<SessionRow>> {
         Ok(self.rows(&[id.to_owned()])?.pop())
     }
 
@@ -65,16 +65,16 @@ impl RedisStore {
         Ok(rows)
     }
 
-    pub(super) fn of_client(&mut self, client: ClientProcess) -> Result<Option<String>> {
+    pub(super) fn session_of_client(&mut self, client: ClientProcess) -> Result<Option<String>> {
         let key = self.keys.client(&self.machine.name(), client);
         let found = plan::bytes(self.ask(&["GET", &key])?)?;
         let Some(id) = found.map(|id| String::from_utf8_lossy(&id).into_owned()) else { return Ok(None) };
         // It may have been resumed in another client since.
-        let is_there = self.row_of(&id)?.is_some_and(|row| row.session.client == Some(client));
+        let is_there = self.session(&id)?.is_some_and(|row| row.session.client == Some(client));
         Ok(is_there.then_some(id))
     }
 
-    pub(super) fn see_session(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
+    pub(super) fn see(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
         self.in_step(&session.id, now, |workspace| see(workspace, session, now, ended))?;
         // What counts in a session must be known for as long as it goes on.
         let keys =
@@ -87,7 +87,7 @@ impl RedisStore {
         self.link.refresh(&self.keys, &words)
     }
 
-    pub(super) fn complete_session(&mut self, session: &str, seen: Timestamp) -> Result<()> {
+    pub(super) fn complete(&mut self, session: &str, seen: Timestamp) -> Result<()> {
         let (live, here) = (self.keys.live(session), self.machine.name());
         self.in_step(session, seen, |workspace| {
             // Whether all of it was read is known where its files are.
@@ -102,20 +102,20 @@ impl RedisStore {
         })
     }
 
-    pub(super) fn total_of(&mut self, session: &str) -> Result<Option<SessionTotal>> {
-        if self.row_of(session)?.is_none() {
+    pub(super) fn session_total(&mut self, session: &str) -> Result<Option<SessionTotal>> {
+        if self.session(session)?.is_none() {
             return Ok(None);
         }
         let mut workspace = Workspace::new(&self.keys, &self.memory, &mut self.link, &self.machine);
         let mut total = SessionTotal::default();
         for stored in workspace.messages_of(session)? {
-            total.amount = total.amount.plus(amount(stored.c));
+            total.amount = total.amount.plus(stored.c.amount());
             total.estimated_messages += u64::from(stored.e);
         }
         Ok(Some(total))
     }
 
-    pub(super) fn sequences_of_all(&mut self) -> Result<HashMap<String, u64>> {
+    pub(super) fn sequences(&mut self) -> Result<HashMap<String, u64>> {
         let ids = self.session_ids()?;
         let commands: Vec<_> =
             ids.iter().map(|id| command(&["HGET", &self.keys.live(id), "sequence"])).collect();
@@ -128,7 +128,7 @@ impl RedisStore {
         Ok(all)
     }
 
-    pub(super) fn own_batches_of_all(&mut self) -> Result<HashMap<String, Own>> {
+    pub(super) fn own_batches(&mut self) -> Result<HashMap<String, Own>> {
         let (ids, machine) = (self.session_ids()?, self.machine.name());
         let field = format!("sequence:{machine}");
         let commands: Vec<_> = ids.iter().map(|id| command(&["HGET", &self.keys.live(id), &field])).collect();
@@ -140,7 +140,7 @@ impl RedisStore {
         Ok(all)
     }
 
-    pub(super) fn values_of(&mut self, scope: Scope, since: Timestamp) -> Result<Vec<String>> {
+    pub(super) fn values(&mut self, scope: Scope, since: Timestamp) -> Result<Vec<String>> {
         if matches!(scope, Scope::Model | Scope::AgentType) {
             let (key, scope) = (self.keys.values(), format!("{} ", scope.name()));
             let all = self.texts(&["ZRANGEBYSCORE", &key, &since.0.to_string(), "+inf"])?;
@@ -149,7 +149,7 @@ impl RedisStore {
             values.sort();
             return Ok(values);
         }
-        let rows = self.list_sessions()?.into_iter().filter(|row| row.last_seen >= since);
+        let rows = self.sessions()?.into_iter().filter(|row| row.last_seen >= since);
         if matches!(scope, Scope::Session | Scope::History) {
             return Ok(rows.map(|row| row.session.id).collect());
         }

@@ -103,7 +103,9 @@ end
 if wrong then return wrong end
 if not given then return { 'given', actual } end
 
-local NOTHING = '0,0,0,0,0,0,0'
+-- What is counted, in the order of the stored text (counts.rs has the same list).
+local CLASSES = { 'input', 'output', 'cache_write_5m', 'cache_write_1h', 'cache_read', 'requests', 'tool_calls' }
+local NOTHING = string.rep('0,', #CLASSES - 1) .. '0'
 local before, after, is_expected, missing = {}, {}, true, nil
 for i = 1, wanted do
   local w = wanted_at + 4 * i - 3
@@ -150,7 +152,7 @@ if not is_expected or stored ~= distinct or (rare and rare.moves_others) then
     for since, text in pairs(rows) do
       if not done[since] and tonumber(since) <= move.at then
         local sum, by = split(text), split(move.change)
-        for c = 1, 7 do sum[c] = string.format('%.0f', sum[c] + by[c]) end
+        for c = 1, #CLASSES do sum[c] = string.format('%.0f', sum[c] + by[c]) end
         set(key, since, table.concat(sum, ','))
       end
     end
@@ -172,7 +174,7 @@ if not is_expected or (rare and rare.may_cross) then
   crossed = {}
   local function measure(text, which)
     local sum, n = 0, split(text)
-    for c = 1, 7 do if string.sub(which, c, c) == '1' then sum = sum + n[c] end end
+    for c = 1, #CLASSES do if string.sub(which, c, c) == '1' then sum = sum + n[c] end end
     return math.max(sum, 0)
   end
   for _, budget in ipairs(rare.alerting) do

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Machine;
-use super::charging::Charged;
+use super::charged::Charged;
 use super::keys::Keys;
 use super::link::Link;
 use super::memory::Memory;
@@ -100,7 +100,7 @@ impl<'a> Workspace<'a> {
 
     /// Does something besides. Its key is of this kind; it lives on.
     pub fn command(&mut self, kind: &'static str, words: &[&str]) {
-        self.plan.commands.push(Command { kind: Some(kind), words: super::lists::command(words) });
+        self.plan.commands.push(Command { kind: Some(kind), words: plan::command(words) });
     }
 
     /// What stood at a place when a step last looked; the step does not take that for given.

@@ -58,7 +58,7 @@ pub fn claim(db: &Connection, states: &[BudgetState], now: Timestamp) -> Result<
 }
 
 /// Notes that these alerts reached a person.
-pub fn confirm(db: &Connection, alerts: &[i64]) -> Result<()> {
+pub fn confirm_shown(db: &Connection, alerts: &[i64]) -> Result<()> {
     for id in alerts {
         db.execute("UPDATE alerts SET shown = 1 WHERE id = ?", [id])?;
     }
@@ -69,7 +69,7 @@ pub fn confirm(db: &Connection, alerts: &[i64]) -> Result<()> {
 }
 
 /// All alerts, newest first.
-pub fn list(db: &Connection) -> Result<Vec<AlertRecord>> {
+pub fn alerts(db: &Connection) -> Result<Vec<AlertRecord>> {
     let mut query = db.prepare("SELECT id, alert, acknowledged FROM alerts ORDER BY id DESC")?;
     let mut rows = query.query(())?;
     let mut all = Vec::new();

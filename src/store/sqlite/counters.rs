@@ -2,29 +2,33 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::super::ledger::{self, Changes, Counts, Moved, Specs, family};
+use super::super::counts::{CLASSES, CounterDelta, NoCounts};
+use super::super::ledger::{Changes, Moved, Specs, family};
 use super::super::{Result, StoreError};
-use super::from_sql;
 use super::meta::{self, FAMILY, Meta};
 use crate::domain::budget::Scope;
 use crate::domain::counter::{CounterKey, Spec};
 use crate::domain::time::Timestamp;
-use crate::domain::usage::{Amount, Usage};
+use crate::domain::usage::Amount;
 
-/// The columns of an amount, in the order that [`amount`] reads them.
-pub const AMOUNT: &str = "input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls";
+/// The sums of the columns of an amount, called as they are, for [`amount`].
+pub fn sums(table: &str) -> String {
+    CLASSES.map(|class| format!("SUM({table}.{class}) AS {class}")).join(", ")
+}
 
-/// Reads the columns [`AMOUNT`] from `first` on.
-pub fn amount(row: &Row, first: usize) -> rusqlite::Result<Amount> {
-    let count = |i: usize| row.get::<_, Option<i64>>(first + i).map(|n| from_sql(n.unwrap_or(0)));
-    let usage = Usage {
-        input: count(0)?,
-        output: count(1)?,
-        cache_write_5m: count(2)?,
-        cache_write_1h: count(3)?,
-        cache_read: count(4)?,
+/// Reads the columns of an amount, by their names.
+pub fn amount(row: &Row) -> rusqlite::Result<Amount> {
+    let count = |class: &str| row.get::<_, Option<i64>>(class).map(|n| n.unwrap_or(0));
+    let counts = CounterDelta {
+        input: count("input")?,
+        output: count("output")?,
+        cache_write_5m: count("cache_write_5m")?,
+        cache_write_1h: count("cache_write_1h")?,
+        cache_read: count("cache_read")?,
+        requests: count("requests")?,
+        tool_calls: count("tool_calls")?,
     };
-    Ok(Amount { usage, requests: count(5)?, tool_calls: count(6)? })
+    Ok(counts.amount())
 }
 
 /// The families that are known, and those that are wanted, which are noted where they are new.
@@ -37,31 +41,16 @@ pub fn specs(db: &Connection, meta: &Meta, wanted: impl IntoIterator<Item = Spec
 }
 
 /// The rows of one window: since when they count, and what.
-fn rows(db: &Connection, spec: &str, value: &str, start: i64) -> Result<Vec<(i64, Counts)>> {
+fn rows(db: &Connection, spec: &str, value: &str, start: i64) -> Result<Vec<(i64, CounterDelta)>> {
     let mut query =
         db.prepare_cached("SELECT since, amount FROM counters WHERE spec=? AND value=? AND start=?")?;
     let rows = query.query_map(params![spec, value, start], |r| Ok((r.get(0)?, r.get::<_, String>(1)?)))?;
     rows.map(|row| {
         let (since, text) = row?;
-        Ok((since, parse(&text)?))
+        let counts = text.parse().map_err(|error: NoCounts| StoreError::Damaged(error.to_string()))?;
+        Ok((since, counts))
     })
     .collect()
-}
-
-/// Counts as they are kept: `1,2,3`.
-pub fn parse<const N: usize>(text: &str) -> Result<[i64; N]> {
-    let damaged = || StoreError::Damaged(format!("{text} is no list of {N} counts"));
-    let mut counts = [0; N];
-    let mut parts = text.split(',');
-    for count in &mut counts {
-        *count = parts.next().and_then(|part| part.parse().ok()).ok_or_else(damaged)?;
-    }
-    Ok(counts)
-}
-
-/// The text that [`parse`] reads.
-pub fn text(counts: &[i64]) -> String {
-    counts.iter().map(i64::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// One counter, read or added up. `end`: end of its window.
@@ -75,12 +64,12 @@ pub fn get(
     let found =
         rows(db, &spec, &key.value, key.start.0)?.into_iter().find(|(since, _)| *since == key.since.0);
     if let Some((_, counts)) = found {
-        return Ok(ledger::amount(counts));
+        return Ok(counts.amount());
     }
     let sum = add_up(db, key, end, installed)?;
     db.execute(
         "INSERT INTO counters (spec, value, start, since, amount) VALUES (?,?,?,?,?)",
-        params![spec, key.value, key.start.0, key.since.0, text(&ledger::counts(&sum))],
+        params![spec, key.value, key.start.0, key.since.0, CounterDelta::of(&sum).to_string()],
     )?;
     Ok(sum)
 }
@@ -108,9 +97,9 @@ pub fn add_up(
     if scope == Scope::History {
         end = end.min(installed.map_or(i64::MIN, |t| t.0));
     }
-    let sums = AMOUNT.split(", ").map(|c| format!("SUM(m.{c})")).collect::<Vec<_>>().join(", ");
+    let sums = sums("m");
     let sql = format!("SELECT {sums} FROM {from} WHERE {matches} AND m.at >= ?2 AND m.at < ?3");
-    let row = db.query_row(&sql, params![key.value, key.since.0.max(key.start.0), end], |r| amount(r, 0))?;
+    let row = db.query_row(&sql, params![key.value, key.since.0.max(key.start.0), end], amount)?;
     Ok(row)
 }
 
@@ -119,9 +108,9 @@ pub fn write(db: &Connection, changes: &Changes) -> Result<()> {
     for (moved, change) in changes.iter() {
         let Moved { spec, value, start, at } = moved;
         for (since, mut counts) in rows(db, spec, value, *start)?.into_iter().filter(|(s, _)| s <= at) {
-            counts.iter_mut().zip(change).for_each(|(count, moved)| *count += moved);
+            counts.add(change);
             let sql = "UPDATE counters SET amount=? WHERE spec=? AND value=? AND start=? AND since=?";
-            db.prepare_cached(sql)?.execute(params![text(&counts), spec, value, start, since])?;
+            db.prepare_cached(sql)?.execute(params![counts.to_string(), spec, value, start, since])?;
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use crate::domain::time::Timestamp;
 const KEPT_MS: i64 = 90 * 24 * 3600 * 1000;
 
 /// Stores an event. `known`: nobody has to be told.
-pub fn add(db: &Connection, event: &Event, known: bool) -> Result<()> {
+pub fn note(db: &Connection, event: &Event, known: bool) -> Result<()> {
     let text = serde_json::to_string(event).map_err(|e| StoreError::Damaged(e.to_string()))?;
     let known = known || !event.what.is_news();
     // Hashes are unsigned, and SQLite's numbers are not: the same bits.
@@ -41,7 +41,7 @@ pub fn claim(db: &Connection, session: &str, agent: &str, now: Timestamp) -> Res
 }
 
 /// Notes that these events were told.
-pub fn confirm(db: &Connection, events: &[i64]) -> Result<()> {
+pub fn confirm_shown(db: &Connection, events: &[i64]) -> Result<()> {
     for id in events {
         db.execute("UPDATE events SET untold = NULL WHERE id = ?", [id])?;
     }
@@ -52,7 +52,7 @@ pub fn confirm(db: &Connection, events: &[i64]) -> Result<()> {
 }
 
 /// Events, oldest first: of a session, about a call, or all.
-pub fn list(db: &Connection, session: Option<&str>, call: Option<u64>) -> Result<Vec<Event>> {
+pub fn events(db: &Connection, session: Option<&str>, call: Option<u64>) -> Result<Vec<Event>> {
     let sql = "SELECT id, event FROM events WHERE ?1 IS NULL OR call = ?1 ORDER BY id";
     let mut all = found(db, sql, [call.map(u64::cast_signed)])?;
     all.retain(|event| session.is_none_or(|session| event.session == session));

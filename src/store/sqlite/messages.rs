@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use serde::{Deserialize, Serialize};
 
-use super::super::ledger::{Bearer, Known, Ledger, Records, counts};
+use super::super::counts::{CLASSES, CounterDelta};
+use super::super::ledger::{Bearer, Known, Ledger, Records};
 use super::super::{Applied, Batch, Own, Result, StoreError, Watch, standing};
-use super::counters::{self, AMOUNT};
+use super::counters;
 use super::standings::OfSession;
 use super::{alerts, events, meta, operations, sessions, totals};
 use crate::domain::message::{ClientTotal, Message, MessageKey, Source};
@@ -72,8 +73,7 @@ impl Records for Tables<'_> {
     fn known(&mut self, key: &MessageKey, lineage: &[Bearer<i64>]) -> Result<Option<Known<Self>>> {
         let sql = format!("SELECT {COLUMNS}, id, home FROM messages WHERE key = ?");
         let mut query = self.0.prepare_cached(&sql)?;
-        let found =
-            query.query_row([&key.0[..]], |r| Ok((row(r), r.get(FIRST_FREE)?, r.get(FIRST_FREE + 1)?)));
+        let found = query.query_row([&key.0[..]], |r| Ok((row(r), r.get("id")?, r.get("home")?)));
         let Some((message, id, home)) = found.optional()? else { return Ok(None) };
         let mut query = self.0.prepare_cached(
             "SELECT s.session FROM memberships m JOIN sessions s ON s.id = m.session WHERE m.message = ?",
@@ -87,56 +87,61 @@ impl Records for Tables<'_> {
     }
 
     fn insert(&mut self, message: &Message, home: &i64) -> Result<i64> {
+        let classes = CLASSES.join(", ");
+        let values = CLASSES.map(|class| format!(":{class}")).join(", ");
         let sql = format!(
-            "INSERT INTO messages (key, source, home, model, agent, agent_type, at, estimated, tools, detail, {AMOUNT}) \
-             VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+            "INSERT INTO messages (key, source, home, model, agent, agent_type, at, estimated, tools, detail, {classes}) \
+             VALUES (:key, :source, :home, :model, :agent, :agent_type, :at, :estimated, :tools, :detail, {values})"
         );
-        let c = counts(&message.amount());
-        self.0.prepare_cached(&sql)?.execute(params![
-            &message.key.0[..],
-            message.source as i64,
-            home,
-            message.model,
-            message.agent,
-            message.agent_type,
-            message.at.0,
-            message.is_estimated(),
-            tools_to_blob(&message.tools),
-            Detail::of(message)?,
-            c[0],
-            c[1],
-            c[2],
-            c[3],
-            c[4],
-            c[5],
-            c[6]
-        ])?;
+        let CounterDelta { input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls } =
+            CounterDelta::of(&message.amount());
+        self.0.prepare_cached(&sql)?.execute(named_params! {
+            ":key": &message.key.0[..],
+            ":source": message.source as i64,
+            ":home": home,
+            ":model": message.model,
+            ":agent": message.agent,
+            ":agent_type": message.agent_type,
+            ":at": message.at.0,
+            ":estimated": message.is_estimated(),
+            ":tools": tools_to_blob(&message.tools),
+            ":detail": Detail::of(message)?,
+            ":input": input,
+            ":output": output,
+            ":cache_write_5m": cache_write_5m,
+            ":cache_write_1h": cache_write_1h,
+            ":cache_read": cache_read,
+            ":requests": requests,
+            ":tool_calls": tool_calls,
+        })?;
         Ok(self.0.last_insert_rowid())
     }
 
     fn update(&mut self, id: &i64, message: &Message) -> Result<()> {
-        let set = AMOUNT.split(", ").map(|c| format!("{c}=?")).collect::<Vec<_>>().join(", ");
+        let set = CLASSES.map(|class| format!("{class}=:{class}")).join(", ");
         let sql = format!(
-            "UPDATE messages SET {set}, model=?, agent=?, agent_type=?, at=?, estimated=?, tools=?, detail=? WHERE id=?"
+            "UPDATE messages SET {set}, model=:model, agent=:agent, agent_type=:agent_type, at=:at, \
+             estimated=:estimated, tools=:tools, detail=:detail WHERE id=:id"
         );
-        let c = counts(&message.amount());
-        self.0.prepare_cached(&sql)?.execute(params![
-            c[0],
-            c[1],
-            c[2],
-            c[3],
-            c[4],
-            c[5],
-            c[6],
-            message.model,
-            message.agent,
-            message.agent_type,
-            message.at.0,
-            message.is_estimated(),
-            tools_to_blob(&message.tools),
-            Detail::of(message)?,
-            id
-        ])?;
+        let CounterDelta { input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls } =
+            CounterDelta::of(&message.amount());
+        self.0.prepare_cached(&sql)?.execute(named_params! {
+            ":input": input,
+            ":output": output,
+            ":cache_write_5m": cache_write_5m,
+            ":cache_write_1h": cache_write_1h,
+            ":cache_read": cache_read,
+            ":requests": requests,
+            ":tool_calls": tool_calls,
+            ":model": message.model,
+            ":agent": message.agent,
+            ":agent_type": message.agent_type,
+            ":at": message.at.0,
+            ":estimated": message.is_estimated(),
+            ":tools": tools_to_blob(&message.tools),
+            ":detail": Detail::of(message)?,
+            ":id": id,
+        })?;
         Ok(())
     }
 
@@ -201,30 +206,27 @@ impl Records for Tables<'_> {
     }
 }
 
-/// The columns that [`row`] reads.
+/// The columns that [`row`] reads, by their names.
 pub const COLUMNS: &str = "input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls, key, source, \
      model, agent, agent_type, at, tools, detail";
 
-/// Number of columns in [`COLUMNS`].
-pub const FIRST_FREE: usize = 15;
-
 /// A stored message.
 pub fn row(row: &Row) -> Result<Message> {
-    let amount: Amount = counters::amount(row, 0)?;
-    let key: [u8; 16] = row.get(7)?;
-    let source = match row.get::<_, i64>(8)? {
+    let amount: Amount = counters::amount(row)?;
+    let key: [u8; 16] = row.get("key")?;
+    let source = match row.get::<_, i64>("source")? {
         0 => Source::Response,
         1 => Source::Compaction,
         _ => Source::Unlisted,
     };
-    let mut message = Message::new(MessageKey(key), source, Timestamp(row.get(12)?));
-    message.model = row.get(9)?;
-    message.agent = row.get(10)?;
-    message.agent_type = row.get(11)?;
-    message.tools = tools_from_blob(&row.get::<_, Vec<u8>>(13)?);
+    let mut message = Message::new(MessageKey(key), source, Timestamp(row.get("at")?));
+    message.model = row.get("model")?;
+    message.agent = row.get("agent")?;
+    message.agent_type = row.get("agent_type")?;
+    message.tools = tools_from_blob(&row.get::<_, Vec<u8>>("tools")?);
     message.recorded = amount.usage;
     message.stopped = true;
-    match row.get::<_, Option<String>>(14)? {
+    match row.get::<_, Option<String>>("detail")? {
         None => Ok(message),
         Some(detail) => Detail::read(&detail).map(|detail| detail.put(message)),
     }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::super::ledger::{Changes, family, moved};
+use super::super::ledger::{Changes, family};
 use super::super::{Result, StoreError, Watch};
 use super::counters;
 use super::meta::{self, Meta};
@@ -23,7 +23,7 @@ impl Standing {
     /// The same budget after the batch.
     pub fn after(&self, changes: &Changes) -> BudgetState {
         let moved =
-            self.counters.iter().map(|(key, amount)| (key.spec.scope, moved(amount, changes.of(key))));
+            self.counters.iter().map(|(key, amount)| (key.spec.scope, changes.of(key).apply_to(amount)));
         self.before.clone().counting(moved)
     }
 }
@@ -108,7 +108,7 @@ fn parse(text: &str) -> Result<Operation> {
 
 /// Records an operation; one with a known id changes nothing. Thresholds that the budget is already past under its
 /// new limit do not fire again: `state` is the budget after the operation. A deleted budget loses its counters.
-pub fn record(db: &Connection, operation: &Operation, state: &BudgetState) -> Result<()> {
+pub fn operate(db: &Connection, operation: &Operation, state: &BudgetState) -> Result<()> {
     let text = serde_json::to_string(operation).map_err(|e| StoreError::Damaged(e.to_string()))?;
     let noted = db.execute(
         "INSERT OR IGNORE INTO operations (id, budget, value, window_start, operation) VALUES (?,?,?,?,?)",
@@ -135,7 +135,7 @@ pub fn record(db: &Connection, operation: &Operation, state: &BudgetState) -> Re
 }
 
 /// Operations on a budget, oldest first; all of them without a name.
-pub fn list(db: &Connection, budget: Option<&str>) -> Result<Vec<Operation>> {
+pub fn operations(db: &Connection, budget: Option<&str>) -> Result<Vec<Operation>> {
     let mut query =
         db.prepare("SELECT operation FROM operations WHERE ?1 IS NULL OR budget = ?1 ORDER BY seq")?;
     let rows = query.query_map([budget], |r| r.get::<_, String>(0))?;

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::ledger::Bearer;
 use super::super::{ClientProcess, Result, Session, SessionRow, SessionTotal};
-use super::counters::{AMOUNT, amount};
+use super::counters::{amount, sums};
 use super::from_sql;
 use crate::domain::counter::Home;
 use crate::domain::time::Timestamp;
@@ -53,7 +53,7 @@ fn row(row: &Row) -> rusqlite::Result<SessionRow> {
 }
 
 /// The sessions, last seen first.
-pub fn list(db: &Connection) -> Result<Vec<SessionRow>> {
+pub fn sessions(db: &Connection) -> Result<Vec<SessionRow>> {
     let mut query =
         db.prepare(&format!("SELECT {COLUMNS} FROM sessions s ORDER BY s.last_seen DESC, s.id DESC"))?;
     let rows = query.query_map((), row)?;
@@ -61,29 +61,29 @@ pub fn list(db: &Connection) -> Result<Vec<SessionRow>> {
 }
 
 /// One session.
-pub fn get(db: &Connection, id: &str) -> Result<Option<SessionRow>> {
+pub fn session(db: &Connection, id: &str) -> Result<Option<SessionRow>> {
     let sql = format!("SELECT {COLUMNS} FROM sessions s WHERE s.session = ?");
     Ok(db.query_row(&sql, [id], row).optional()?)
 }
 
 /// The session whose client is this process.
-pub fn of_client(db: &Connection, client: ClientProcess) -> Result<Option<String>> {
+pub fn session_of_client(db: &Connection, client: ClientProcess) -> Result<Option<String>> {
     let sql = "SELECT session FROM sessions WHERE client_pid = ? AND client_started = ? ORDER BY last_seen DESC, id DESC";
     let started = super::to_sql(client.started);
     Ok(db.query_row(sql, params![client.pid, started], |r| r.get(0)).optional()?)
 }
 
 /// What a session used in all.
-pub fn total(db: &Connection, session: &str) -> Result<Option<SessionTotal>> {
+pub fn session_total(db: &Connection, session: &str) -> Result<Option<SessionTotal>> {
     let Some(id) = number(db, session)? else { return Ok(None) };
-    let sums = AMOUNT.split(", ").map(|c| format!("SUM(m.{c})")).collect::<Vec<_>>().join(", ");
+    let sums = sums("m");
     let sql = format!(
-        "SELECT {sums}, SUM(m.estimated) FROM memberships JOIN messages m ON m.id = memberships.message \
+        "SELECT {sums}, SUM(m.estimated) AS estimated FROM memberships JOIN messages m ON m.id = memberships.message \
          WHERE memberships.session = ?"
     );
     let total = db.query_row(&sql, [id], |r| {
-        let estimated_messages = from_sql(r.get::<_, Option<i64>>(7)?.unwrap_or(0));
-        Ok(SessionTotal { amount: amount(r, 0)?, estimated_messages })
+        let estimated_messages = from_sql(r.get::<_, Option<i64>>("estimated")?.unwrap_or(0));
+        Ok(SessionTotal { amount: amount(r)?, estimated_messages })
     })?;
     Ok(Some(total))
 }

@@ -54,7 +54,7 @@ impl Standings for OfSession<'_> {
     }
 
     fn note(&mut self, event: &Event, known: bool) -> Result<()> {
-        events::add(self.db, event, known)
+        events::note(self.db, event, known)
     }
 }
 
@@ -82,7 +82,7 @@ fn key(session: i64, name: &str) -> i64 {
 }
 
 /// The breakers of a session; of all without one.
-pub fn rows(db: &Connection, session: Option<i64>) -> Result<Vec<CircuitRow>> {
+pub fn circuits(db: &Connection, session: Option<i64>) -> Result<Vec<CircuitRow>> {
     let mut query = db.prepare(
         "SELECT s.session, c.name, c.standing, c.calls FROM standings c JOIN sessions s ON s.id = c.session \
          WHERE ?1 IS NULL OR c.session = ?1 ORDER BY s.last_seen DESC, s.id DESC, c.name",

@@ -2,13 +2,11 @@
 
 use rusqlite::{Connection, params};
 
-use super::super::Result;
-use super::super::ledger::counts;
-use super::counters::{parse, text};
-use super::from_sql;
+use super::{from_sql, to_sql};
 use crate::domain::message::ClientTotal;
 use crate::domain::time::Timestamp;
-use crate::domain::usage::{Amount, Usage};
+use crate::domain::usage::Usage;
+use crate::store::{Result, StoreError};
 
 /// Notes a total of a session. The same one again ends where the last one ends; one that was closed stays closed.
 pub fn note(db: &Connection, session: i64, total: &ClientTotal) -> Result<()> {
@@ -17,9 +15,8 @@ pub fn note(db: &Connection, session: i64, total: &ClientTotal) -> Result<()> {
          ON CONFLICT DO UPDATE SET at = MIN(at, excluded.at), \
          until = COALESCE(MAX(until, excluded.until), until, excluded.until)",
     )?;
-    let usage = counts(&Amount { usage: total.usage, ..Amount::default() });
     let until = total.until.map(|t| t.0);
-    insert.execute(params![session, total.run, total.model, text(&usage[..5]), total.at.0, until])?;
+    insert.execute(params![session, total.run, total.model, text(&total.usage), total.at.0, until])?;
     db.execute("UPDATE sessions SET settles = 1 WHERE id = ?", [session])?;
     Ok(())
 }
@@ -31,12 +28,28 @@ pub fn of(db: &Connection, session: i64) -> Result<Vec<ClientTotal>> {
     let mut rows = query.query([session])?;
     let mut totals = Vec::new();
     while let Some(row) = rows.next()? {
-        let [input, output, cache_write_5m, cache_write_1h, cache_read] =
-            parse::<5>(&row.get::<_, String>(2)?)?.map(from_sql);
-        let usage = Usage { input, output, cache_write_5m, cache_write_1h, cache_read };
+        let usage = usage(&row.get::<_, String>(2)?)?;
         let until = row.get::<_, Option<i64>>(4)?.map(Timestamp);
         let (run, model, at) = (row.get(0)?, row.get(1)?, Timestamp(row.get(3)?));
         totals.push(ClientTotal { run, model, usage, at, until });
     }
     Ok(totals)
+}
+
+/// Tokens by class as a total keeps them: `1,2,3,4,5`.
+fn text(usage: &Usage) -> String {
+    let Usage { input, output, cache_write_5m, cache_write_1h, cache_read } = *usage;
+    let counts = [input, output, cache_write_5m, cache_write_1h, cache_read];
+    counts.map(|count| to_sql(count).to_string()).join(",")
+}
+
+/// What [`text`] wrote.
+fn usage(text: &str) -> Result<Usage> {
+    let damaged = || StoreError::Damaged(format!("{text} is no list of tokens by class"));
+    let counts = text.split(',').map(|part| part.parse().map(from_sql));
+    let counts: Vec<u64> = counts.collect::<std::result::Result<_, _>>().map_err(|_| damaged())?;
+    let [input, output, cache_write_5m, cache_write_1h, cache_read] = counts[..] else {
+        return Err(damaged());
+    };
+    Ok(Usage { input, output, cache_write_5m, cache_write_1h, cache_read })
 }

@@ -12,7 +12,7 @@ use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::{Period, WindowRule};
 use fusebox::store::sqlite::{FILE, SqliteStore};
-use fusebox::store::{Applied, Batch, Store, Watch};
+use fusebox::store::{Applied, Batch, Record, Watch};
 use fusebox::transcript::Fact;
 
 use super::book::{Book, NOW, budget, open, session};

@@ -11,7 +11,7 @@ use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::{Period, WindowRule};
 use fusebox::store::sqlite::SqliteStore;
-use fusebox::store::{Applied, Batch, Session, Store, Watch};
+use fusebox::store::{Applied, Batch, Decide, Query, Record, Session, Watch};
 use fusebox::transcript::Fact;
 use fusebox::transcript::cursor::{Position, read_on};
 use tempfile::TempDir;

@@ -9,7 +9,7 @@ use fusebox::domain::operation::Decision;
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::{Period, WindowRule};
-use fusebox::store::{Session, Store};
+use fusebox::store::{Decide, Query, Record, Recover, Session};
 use fusebox::transcript::Fact;
 use proptest::prelude::*;
 

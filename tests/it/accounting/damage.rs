@@ -7,7 +7,7 @@ use std::sync::Barrier;
 use fusebox::domain::message::{Message, MessageKey, Source};
 use fusebox::domain::usage::Usage;
 use fusebox::store::sqlite::{FILE, SqliteStore};
-use fusebox::store::{Batch, Store, StoreError};
+use fusebox::store::{Batch, Query, Record, Recover, StoreError};
 use fusebox::transcript::Fact;
 
 use super::book::{Book, NOW, open, session};

@@ -237,9 +237,9 @@ fn captured_payloads_charge_nothing_by_themselves() {
     }
     assert!(sent > 100, "{sent}");
     let mut store = open(&home.path("state"));
-    for row in fusebox::store::Store::sessions(&mut store).expect("sessions") {
+    for row in fusebox::store::Query::sessions(&mut store).expect("sessions") {
         let total =
-            fusebox::store::Store::session_total(&mut store, &row.session.id).expect("the store answers");
+            fusebox::store::Query::session_total(&mut store, &row.session.id).expect("the store answers");
         assert_eq!(total, Some(fusebox::store::SessionTotal::default()), "{}", row.session.id);
     }
 }

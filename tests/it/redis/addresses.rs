@@ -1,6 +1,6 @@
 //! The forms of an address, and what is said of others.
 
-use fusebox::store::redis::address::{Address, AddressError};
+use fusebox::config::redis_address::{Address, AddressError};
 
 fn shown(url: &str) -> String {
     Address::parse(url).map_or_else(|error| panic!("{url}: {error}"), |address| address.to_string())

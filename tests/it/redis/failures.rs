@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fusebox::store::redis::address::Address;
+use fusebox::config::redis_address::Address;
 use fusebox::store::redis::connection::{Connection, Failure, Script};
 use redis::Value;
 

@@ -1,6 +1,6 @@
 //! Clusters that send requests on, and sentinels that know the master.
 
-use fusebox::store::redis::address::Address;
+use fusebox::config::redis_address::Address;
 use fusebox::store::redis::connection::{Connection, Failure, Script};
 use redis::Value;
 

@@ -1,6 +1,6 @@
 //! TLS with clusters and sentinels: whoever is sent on goes on with TLS, and believes nobody by another name.
 
-use fusebox::store::redis::address::Address;
+use fusebox::config::redis_address::Address;
 use fusebox::store::redis::connection::{Connection, Failure, Script};
 use redis::Value;
 use tempfile::TempDir;

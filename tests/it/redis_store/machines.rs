@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use fusebox::store::redis::address::Address;
+use fusebox::config::redis_address::Address;
 use fusebox::store::redis::{Machine, Place, RedisStore};
-use fusebox::store::{Session, Store};
+use fusebox::store::{Record, Recover, Session};
 
 use crate::redis::{LIMITS, Server};
 use fusebox::domain::time::Timestamp;

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 
+use fusebox::config::redis_address::Address;
 use fusebox::store::redis::acl::{Role, with_user};
-use fusebox::store::redis::address::Address;
 use fusebox::store::redis::{self, Machine, Place, RedisStore};
 use fusebox::store::sqlite::SqliteStore;
 use fusebox::store::{Session, Store};

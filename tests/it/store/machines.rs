@@ -3,7 +3,7 @@
 use fusebox::domain::budget::Scope;
 use fusebox::domain::time::Timestamp;
 use fusebox::store::redis::RedisStore;
-use fusebox::store::{ClientProcess, Session, Store};
+use fusebox::store::{ClientProcess, Query, Record, Session};
 
 use super::backend::{Begin, Redis};
 use super::facts::{NOW, facts, response};

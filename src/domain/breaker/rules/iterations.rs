@@ -12,5 +12,5 @@ pub(super) static RULE: Rule = Rule {
     source: "the project's seed; the number from real sessions",
     repeats: false,
     count: |view| u32::try_from(view.iterations).unwrap_or(u32::MAX),
-    warns: |limit, policy| policy.tell_iterations.filter(|n| *n < limit),
+    warns: |limit, told| told.filter(|n| *n < limit),
 };

@@ -17,7 +17,6 @@ mod text;
 use super::call::Call;
 use super::effect::Effect;
 use super::history::Rounds;
-use super::policy::Policy;
 
 /// What a rule looks at. (Most rules can say by a glance that there is nothing: [`View::since_change`] looks at all pairs.)
 /// The responses of one agent since a person's last prompt, as far as they are kept.
@@ -79,8 +78,8 @@ pub struct Rule {
     pub count: fn(&View) -> u32,
     /// Whether it counts repetitions: a person who asks for twenty runs gets twenty runs.
     pub repeats: bool,
-    /// The count at which the agent is warned, for a limit.
-    pub warns: fn(u32, &Policy) -> Option<u32>,
+    /// The count at which the agent is warned, for a limit and the iterations after which it is told.
+    pub warns: fn(u32, Option<u32>) -> Option<u32>,
 }
 
 /// Every rule, the most telling first: the first that trips is the reason.
@@ -103,35 +102,6 @@ pub fn named(name: &str) -> Option<&'static Rule> {
 }
 
 /// One repetition before the limit.
-fn one_before(limit: u32, _: &Policy) -> Option<u32> {
+fn one_before(limit: u32, _: Option<u32>) -> Option<u32> {
     Some(limit.saturating_sub(1)).filter(|n| *n > 1)
-}
-
-/// What a rule found.
-#[derive(Clone, Copy)]
-pub struct Finding {
-    /// The rule.
-    pub rule: &'static Rule,
-    /// What it counted.
-    pub count: u32,
-    /// The count at which it trips.
-    pub limit: u32,
-}
-
-/// What the rules that are on found: the first that trips, else the first that warns.
-pub fn find(view: &View, policy: &Policy) -> (Option<Finding>, Vec<Finding>) {
-    let mut warned = Vec::new();
-    for rule in RULES {
-        let Some(limit) = policy.limit(rule) else { continue };
-        let limit = if rule.repeats { limit.saturating_add(view.asked) } else { limit };
-        let count = (rule.count)(view);
-        let finding = Finding { rule, count, limit };
-        if count >= limit {
-            return (Some(finding), warned);
-        }
-        if (rule.warns)(limit, policy).is_some_and(|warn| count >= warn) {
-            warned.push(finding);
-        }
-    }
-    (None, warned)
 }

@@ -1,6 +1,8 @@
 //! Why Redis did not answer as it should, in kinds that a caller can act on.
 
 use super::replies::ErrorReply;
+use crate::store::StoreError;
+use crate::store::error::Failing;
 
 /// Why Redis did not answer as it should. Holds neither passwords nor values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -110,6 +112,18 @@ impl Failure {
             "WRONGTYPE" => Self::WrongType { server },
             _ => Self::Other { server, code: code.into(), problem },
         }
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        let kind = match &failure {
+            Failure::Denied { .. } => Failing::Denied,
+            Failure::Unreachable { .. } => Failing::Unreachable,
+            Failure::NotReady { .. } => Failing::Busy,
+            _ => Failing::Other,
+        };
+        Self::backend(kind, failure)
     }
 }
 

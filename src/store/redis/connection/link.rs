@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use redis::Cmd;
 
+use super::failure::Failure;
+use super::limits::Limits;
 use super::replies::{Replies, Reply, Unread};
 use super::tls::{self, TlsStream};
 use super::wire::Wire;
-use super::{Failure, Limits};
-use crate::store::redis::address::{self, Node, TlsFiles};
+use crate::config::redis_address::{self as address, Node, TlsFiles};
 
 /// How to introduce oneself to a server.
 #[derive(Clone, Copy)]

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use redis::Value;
 
+use super::failure::Failure;
+use super::limits::{Limits, share};
 use super::link::{Link, Login};
-use super::{Failure, Limits, share};
-use crate::store::redis::address::{Address, Node};
+use crate::config::redis_address::{Address, Node};
 
 /// The master, by the first sentinel that answers before `deadline`.
 pub fn find_master(

@@ -8,9 +8,9 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use super::Failure;
+use super::failure::Failure;
 use super::wire::Wire;
-use crate::store::redis::address::{Node, TlsFiles};
+use crate::config::redis_address::{Node, TlsFiles};
 
 /// A socket with TLS.
 pub type TlsStream = StreamOwned<ClientConnection, Wire>;

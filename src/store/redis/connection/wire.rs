@@ -10,8 +10,8 @@ use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::Limits;
-use crate::store::redis::address::Node;
+use super::limits::Limits;
+use crate::config::redis_address::Node;
 
 /// The shortest time that a socket can be told to wait; zero would mean for ever.
 const SHORTEST: Duration = Duration::from_millis(1);

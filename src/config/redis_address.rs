@@ -129,14 +129,14 @@ impl fmt::Debug for Login {
 /// Where Redis is. Shown without passwords.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    pub(super) topology: Topology,
-    pub(super) nodes: Vec<Node>,
-    pub(super) login: Login,
-    pub(super) sentinel_login: Login,
-    pub(super) db: u32,
-    pub(super) tls: Option<TlsFiles>,
+    pub(crate) topology: Topology,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) login: Login,
+    pub(crate) sentinel_login: Login,
+    pub(crate) db: u32,
+    pub(crate) tls: Option<TlsFiles>,
     /// Where to start instead of at the first of `nodes`.
-    pub(super) start: Option<Node>,
+    pub(crate) start: Option<Node>,
 }
 
 impl Address {
@@ -218,7 +218,7 @@ impl Address {
         self
     }
 
-    /// The same servers, but starting at this node (`host:port`, as [`moved_to`](super::connection::Connection::moved_to)
+    /// The same servers, but starting at this node (`host:port`, as `moved_to` of a connection
     /// answers it). What is not a node changes nothing.
     #[must_use]
     pub fn with_node(&self, node: &str) -> Self {
@@ -226,7 +226,7 @@ impl Address {
     }
 
     /// The same servers, without anybody's login.
-    pub(super) fn without_login(self) -> Self {
+    pub(crate) fn without_login(self) -> Self {
         let (login, sentinel_login) = (Login::default(), Login::default());
         Self { login, sentinel_login, ..self }
     }
@@ -250,7 +250,7 @@ impl Address {
     }
 
     /// The node to connect to first.
-    pub(super) fn first(&self) -> Option<&Node> {
+    pub(crate) fn first(&self) -> Option<&Node> {
         self.start.as_ref().or(self.nodes.first())
     }
 
@@ -355,7 +355,7 @@ fn read_hosts(text: &str, default_port: u16) -> Result<Vec<Node>, AddressError> 
 }
 
 /// Reads `host`, `host:port`, `[address]:port`, or an IPv6 address and a port as cluster nodes say it, without brackets.
-pub(super) fn read_host(text: &str, default_port: u16) -> Result<Node, AddressError> {
+pub(crate) fn read_host(text: &str, default_port: u16) -> Result<Node, AddressError> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, port) = rest.split_once(']').ok_or(AddressError::Host)?;

@@ -1,0 +1,45 @@
+//! What budgets and counters count over.
+
+use serde::{Deserialize, Serialize};
+
+/// What a budget counts over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// One client session, its subagents and its child clients.
+    Session,
+    /// The main worktree of the repository, else the project folder.
+    Project,
+    /// The person.
+    User,
+    /// The person's team (`store.team`).
+    Team,
+    /// The model that answered.
+    Model,
+    /// `main`, or the type of the subagent.
+    AgentType,
+    /// What the session was declared to be for (`FUSEBOX_TASK_TYPE`).
+    TaskType,
+    /// What a session held before Fusebox watched it: counted apart, and added to that session's limits.
+    /// Not to be had in the configuration.
+    #[serde(skip_deserializing)]
+    History,
+}
+
+impl Scope {
+    /// Every scope that the configuration may name.
+    pub const ALL: [(&'static str, Self); 7] = [
+        ("session", Self::Session),
+        ("project", Self::Project),
+        ("user", Self::User),
+        ("team", Self::Team),
+        ("model", Self::Model),
+        ("agent_type", Self::AgentType),
+        ("task_type", Self::TaskType),
+    ];
+
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, s)| *s == self).map_or("history", |(n, _)| n)
+    }
+}

@@ -1,0 +1,102 @@
+//! What one hook records, and what the store answers.
+
+use super::own::Own;
+use super::session::Session;
+use crate::domain::alert::BudgetAlert;
+use crate::domain::breaker::circuit::{CircuitBreaker, Seen};
+use crate::domain::breaker::policy::Policy;
+use crate::domain::budget::{Budget, BudgetState};
+use crate::domain::event::Event;
+use crate::domain::throttle::{Crowded, SlotEvent, Throttling};
+use crate::domain::time::Timestamp;
+use crate::transcript::Fact;
+
+/// A budget for one value of its scope.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watch {
+    /// The budget.
+    pub budget: Budget,
+    /// The value.
+    pub value: String,
+}
+
+/// What one hook records.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    /// The session in whose files the facts stand.
+    pub session: &'a Session,
+    /// What was read.
+    pub facts: &'a [Fact],
+    /// The budgets to answer for.
+    pub watches: &'a [Watch],
+    /// Whether alerts may be raised (not for an import).
+    pub alert: bool,
+    /// Whether the caller can show alerts now: it gets those that nobody has shown, and must
+    /// [`Record::confirm_shown`](super::Record::confirm_shown) them.
+    pub claim: bool,
+    /// When the session was seen: now, by its own hooks. Whoever reads on in somebody else's session says when that one
+    /// was seen, and does not wake it.
+    pub seen: Timestamp,
+    /// What was seen of the agent that calls.
+    pub observed: Option<Observed<'a>>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What a hook saw of an agent, besides its messages.
+#[derive(Clone, Debug)]
+pub struct Observed<'a> {
+    /// The subagent; empty: the main agent.
+    pub agent: &'a str,
+    /// For the breaker: its numbers, what was seen, and how often the agent's last text was said running.
+    pub calls: Option<(&'a Policy, Seen<'a>, u32)>,
+    /// A person sent a prompt, which asks for so many repetitions: every breaker of the session begins anew.
+    pub prompt: Option<u32>,
+    /// For throttling.
+    pub throttle: Option<Throttled<'a>>,
+}
+
+/// What a hook saw of subagents.
+#[derive(Clone, Debug)]
+pub struct Throttled<'a> {
+    /// What is allowed.
+    pub policy: Throttling,
+    /// What was seen.
+    pub events: &'a [SlotEvent],
+    /// When the session's client started: slots of one before it are free. `None`: not known.
+    pub client_since: Option<Timestamp>,
+    /// The tokens that count.
+    pub meter: Watch,
+}
+
+/// The breaker of an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CircuitRow {
+    /// The session.
+    pub session: String,
+    /// The subagent; empty: the main agent.
+    pub agent: String,
+    /// Where it stands.
+    pub breaker: CircuitBreaker,
+}
+
+/// What the store answers to a [`Batch`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Applied {
+    /// The watched budgets after the batch; deleted ones are left out.
+    pub states: Vec<BudgetState>,
+    /// Alerts to show, oldest first.
+    pub alerts: Vec<BudgetAlert>,
+    /// Events of the agent to tell, oldest first.
+    pub events: Vec<Event>,
+    /// The agent's breaker, where it was observed.
+    pub circuit: Option<CircuitBreaker>,
+    /// Why the subagent that was asked for may not start.
+    pub crowded: Option<Crowded>,
+    /// Which store this is: one that lost everything is another one.
+    pub epoch: String,
+    /// How many batches of this session the store recorded, this one included: orders what parallel hooks were told.
+    pub sequence: u64,
+    /// How many of them this machine recorded.
+    pub own: Own,
+}

@@ -1,0 +1,203 @@
+//! What counters hold and are moved by, class by class, and the one text that stores keep of it.
+//!
+//! A new class is a field of [`CounterDelta`] and a name in [`CLASSES`]: everything that must know it fails to compile, or
+//! to pass the tests below, until it does.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::usage::{Amount, Usage};
+
+/// The classes that are counted, in the order of the stored text. The SQL columns and the table in the Lua scripts have
+/// the same names in the same order.
+pub const CLASSES: [&str; 7] =
+    ["input", "output", "cache_write_5m", "cache_write_1h", "cache_read", "requests", "tool_calls"];
+
+/// The counts in the order of [`CLASSES`], for texts and JSON.
+type Row = [i64; CLASSES.len()];
+
+/// Signed counts by class: what a counter holds, or is moved by. In JSON an array in the order of [`CLASSES`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Row", into = "Row")]
+pub struct CounterDelta {
+    /// Tokens, neither written to nor read from the prompt cache.
+    pub input: i64,
+    /// Tokens that the model wrote.
+    pub output: i64,
+    /// Tokens written to the prompt cache for five minutes.
+    pub cache_write_5m: i64,
+    /// Tokens written to the prompt cache for one hour.
+    pub cache_write_1h: i64,
+    /// Tokens read from the prompt cache.
+    pub cache_read: i64,
+    /// Model responses.
+    pub requests: i64,
+    /// Tool calls.
+    pub tool_calls: i64,
+}
+
+impl CounterDelta {
+    /// An amount, as something that is added.
+    pub fn of(amount: &Amount) -> Self {
+        let Amount { usage, requests, tool_calls } = *amount;
+        let Usage { input, output, cache_write_5m, cache_write_1h, cache_read } = usage;
+        let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        Self {
+            input: signed(input),
+            output: signed(output),
+            cache_write_5m: signed(cache_write_5m),
+            cache_write_1h: signed(cache_write_1h),
+            cache_read: signed(cache_read),
+            requests: signed(requests),
+            tool_calls: signed(tool_calls),
+        }
+    }
+
+    /// What a counter that holds this has used; never below 0.
+    pub fn amount(self) -> Amount {
+        let Self { input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls } = self;
+        let unsigned = |count: i64| u64::try_from(count).unwrap_or(0);
+        let usage = Usage {
+            input: unsigned(input),
+            output: unsigned(output),
+            cache_write_5m: unsigned(cache_write_5m),
+            cache_write_1h: unsigned(cache_write_1h),
+            cache_read: unsigned(cache_read),
+        };
+        Amount { usage, requests: unsigned(requests), tool_calls: unsigned(tool_calls) }
+    }
+
+    /// Adds another one.
+    pub fn add(&mut self, other: &Self) {
+        *self = self.zip(other, |a, b| a + b);
+    }
+
+    /// The same, taken away.
+    #[must_use]
+    pub fn negated(&self) -> Self {
+        self.zip(self, |n, _| -n)
+    }
+
+    /// The sum of both.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        self.zip(other, |a, b| a + b)
+    }
+
+    /// Whether it moves nothing.
+    pub fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// `amount`, moved by this.
+    pub fn apply_to(&self, amount: &Amount) -> Amount {
+        Self::of(amount).plus(self).amount()
+    }
+
+    /// A digit for each class, in the order of [`CLASSES`]: 1 where there is a count.
+    pub fn digits(&self) -> String {
+        Row::from(*self).map(|count| if count == 0 { '0' } else { '1' }).iter().collect()
+    }
+
+    fn zip(&self, other: &Self, f: impl Fn(i64, i64) -> i64) -> Self {
+        let Self { input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls } = *self;
+        Self {
+            input: f(input, other.input),
+            output: f(output, other.output),
+            cache_write_5m: f(cache_write_5m, other.cache_write_5m),
+            cache_write_1h: f(cache_write_1h, other.cache_write_1h),
+            cache_read: f(cache_read, other.cache_read),
+            requests: f(requests, other.requests),
+            tool_calls: f(tool_calls, other.tool_calls),
+        }
+    }
+}
+
+impl From<Row> for CounterDelta {
+    fn from(row: Row) -> Self {
+        let [input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls] = row;
+        Self { input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls }
+    }
+}
+
+impl From<CounterDelta> for Row {
+    fn from(counts: CounterDelta) -> Self {
+        let CounterDelta { input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls } =
+            counts;
+        [input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls]
+    }
+}
+
+impl fmt::Display for CounterDelta {
+    /// The text that stores keep: `1,2,3,4,5,6,7`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut buffer = itoa::Buffer::new();
+        for (place, count) in Row::from(*self).into_iter().enumerate() {
+            if place > 0 {
+                f.write_str(",")?;
+            }
+            f.write_str(buffer.format(count))?;
+        }
+        Ok(())
+    }
+}
+
+/// A text is no list of counts.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is no list of {count} counts", count = CLASSES.len())]
+pub struct NoCounts(String);
+
+impl FromStr for CounterDelta {
+    type Err = NoCounts;
+
+    /// Reads what [`fmt::Display`] writes.
+    fn from_str(text: &str) -> Result<Self, NoCounts> {
+        let mut row = Row::default();
+        let mut parts = text.split(',');
+        for count in &mut row {
+            let part = parts.next().and_then(|part| part.parse().ok());
+            *count = part.ok_or_else(|| NoCounts(text.to_owned()))?;
+        }
+        Ok(row.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_is_read_as_it_was_written() {
+        let counts: CounterDelta = [1, -2, 3, 4, 5, 6, 7].into();
+        assert_eq!(counts.to_string(), "1,-2,3,4,5,6,7");
+        assert_eq!(counts.to_string().parse::<CounterDelta>().expect("read"), counts);
+        assert!("1,2,3,4,5,6".parse::<CounterDelta>().is_err());
+        assert_eq!(counts.amount().usage.output, 0, "never below 0");
+        assert!(counts.plus(&counts.negated()).is_zero());
+    }
+
+    #[test]
+    fn each_name_stands_at_its_fields_place() {
+        let usage = Usage { input: 1, output: 2, cache_write_5m: 3, cache_write_1h: 4, cache_read: 5 };
+        let amount = Amount { usage, requests: 6, tool_calls: 7 };
+        let named = serde_json::to_value(amount).expect("JSON");
+        let row = Row::from(CounterDelta::of(&amount));
+        for (name, count) in CLASSES.iter().zip(row) {
+            let found = named.get(name).or_else(|| named["usage"].get(name));
+            assert_eq!(found.and_then(serde_json::Value::as_i64), Some(count), "{name}");
+        }
+        assert_eq!(CounterDelta::of(&amount).amount(), amount);
+    }
+
+    #[test]
+    fn the_scripts_have_the_same_classes() {
+        let names: Vec<String> = CLASSES.iter().map(|name| format!("'{name}'")).collect();
+        let table = format!("local CLASSES = {{ {} }}", names.join(", "));
+        for script in [include_str!("redis/transact.lua"), include_str!("redis/add_up.lua")] {
+            let one_line = script.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(one_line.contains(&table), "{table}");
+        }
+    }
+}

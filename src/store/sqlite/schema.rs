@@ -1,0 +1,104 @@
+//! The schema: its numbered migrations, and whether a file still has what they made.
+
+use std::collections::BTreeSet;
+
+use rusqlite::Connection;
+
+use super::standings;
+use crate::store::{Result, StoreError};
+
+/// Numbered migrations; the number of those applied stands in `user_version`.
+const MIGRATIONS: [&str; 5] = [
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+    include_str!("schema_5.sql"),
+];
+
+/// The version that this program writes.
+pub const VERSION: usize = MIGRATIONS.len();
+
+/// The version of a file; 0: there is nothing in it.
+pub fn version(db: &Connection) -> Result<usize> {
+    let version: u32 = db.query_row("PRAGMA user_version", (), |r| r.get(0))?;
+    Ok(version as usize)
+}
+
+/// Applies the migrations from `from` up to `to`.
+pub fn migrate(db: &Connection, from: usize, to: usize) -> Result<()> {
+    for (number, migration) in MIGRATIONS.iter().enumerate().take(to).skip(from) {
+        db.execute_batch(migration)?;
+        if number + 1 == standings::VERSION {
+            standings::take_over(db)?;
+        }
+        db.execute_batch(&format!("PRAGMA user_version={}", number + 1))?;
+    }
+    Ok(())
+}
+
+/// Looks whether the file has all tables and columns that its version has. Of a later version's nothing is known.
+///
+/// # Errors
+/// Some are missing, or the schema cannot be read: the file is damaged.
+pub fn check(db: &Connection) -> Result<()> {
+    let version = version(db)?;
+    if version > VERSION {
+        return Ok(());
+    }
+    let whole = Connection::open_in_memory()?;
+    migrate(&whole, 0, version)?;
+    let found = columns(db)?;
+    match columns(&whole)?.iter().find(|column| !found.contains(*column)) {
+        Some((table, column)) => {
+            Err(StoreError::Damaged(format!("there is no {column} in the table {table}")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Every column, by its table.
+fn columns(db: &Connection) -> Result<BTreeSet<(String, String)>> {
+    let sql =
+        "SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'";
+    let mut query = db.prepare(sql)?;
+    let columns = query.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(columns.collect::<rusqlite::Result<_>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(version: usize) -> Connection {
+        let db = Connection::open_in_memory().expect("a database");
+        migrate(&db, 0, version).expect("migrated");
+        db
+    }
+
+    #[test]
+    fn each_version_is_whole() {
+        for number in 0..=VERSION {
+            check(&of(number)).expect("whole");
+        }
+    }
+
+    #[test]
+    fn a_lost_table_and_a_lost_column_are_damage() {
+        let db = of(VERSION);
+        db.execute_batch("DROP TABLE operations").expect("dropped");
+        let error = check(&db).expect_err("a table is missing");
+        assert!(error.is_corrupt() && error.to_string().contains("operations"), "{error}");
+
+        let db = of(VERSION);
+        db.execute_batch("ALTER TABLE sessions DROP COLUMN team").expect("dropped");
+        assert!(check(&db).expect_err("a column is missing").is_corrupt());
+    }
+
+    #[test]
+    fn a_later_version_may_have_another_schema() {
+        let db = of(VERSION);
+        db.execute_batch("DROP TABLE operations; PRAGMA user_version=99").expect("changed");
+        check(&db).expect("not known to be damaged");
+    }
+}
