@@ -12,7 +12,16 @@ pub mod config;
 pub mod domain;
 pub mod env;
 pub mod hook;
-#[cfg(target_env = "musl")]
-pub mod memory;
 pub mod store;
 pub mod transcript;
+
+/// The allocator of all programs on musl, whose own asks the kernel for memory at almost every size. It takes memory from
+/// musl's in blocks, on demand.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: talc::TalcLock<spinning_top::RawSpinlock, Blocks> =
+    talc::TalcLock::new(Blocks::with_block_size(std::alloc::System, 1 << 20));
+
+/// Where [`ALLOCATOR`] takes its blocks from.
+#[cfg(target_env = "musl")]
+type Blocks = talc::source::GlobalAllocSource<std::alloc::System>;

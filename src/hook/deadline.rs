@@ -48,22 +48,8 @@ pub fn begin() {
         libc::sigaddset(&raw mut alarm, libc::SIGALRM);
         libc::sigprocmask(libc::SIG_UNBLOCK, &raw const alarm, std::ptr::null_mut());
     }
-    keep_memory();
     arm(DEADLINE_MS);
 }
-
-/// Takes memory from the kernel in large steps and gives none back: the process lives for a millisecond.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn keep_memory() {
-    // SAFETY: known parameters; nothing is asked for that malloc could refuse to do later.
-    unsafe {
-        libc::mallopt(libc::M_TOP_PAD, 512 * 1024);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, 64 * 1024 * 1024);
-    }
-}
-
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn keep_memory() {}
 
 fn arm(ms: i64) {
     let time = libc::timeval { tv_sec: ms / 1000, tv_usec: ms % 1000 * 1000 };

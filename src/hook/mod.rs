@@ -16,10 +16,6 @@ pub mod wire;
 #[macro_export]
 macro_rules! hook_main {
     ($hook:expr) => {
-        #[cfg(target_env = "musl")]
-        #[global_allocator]
-        static MEMORY: $crate::memory::Memory = $crate::memory::Memory;
-
         #[unsafe(no_mangle)]
         #[allow(unsafe_code, missing_docs, clippy::not_unsafe_ptr_arg_deref)]
         pub extern "C" fn main(_count: i32, arguments: *const *const ::std::ffi::c_char) -> i32 {

@@ -72,8 +72,6 @@ pub fn run(hook: Hook, name: Option<&'static CStr>) -> i32 {
     if let Some(name) = name {
         crate::env::started_as(name);
     }
-    #[cfg(target_env = "musl")]
-    crate::store::sqlite::share_memory();
     let env = Env::of_process();
     if let Some(dir) = env.state_dir() {
         let late = format!("not done within {} ms", deadline::DEADLINE_MS);

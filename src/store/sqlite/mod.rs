@@ -4,8 +4,6 @@ mod alerts;
 mod counters;
 mod events;
 mod files;
-#[cfg(target_env = "musl")]
-mod memory;
 mod messages;
 mod meta;
 mod operations;
@@ -38,9 +36,6 @@ use files::{FileId, file_id, has_set_aside, lock, make_private_file, move_aside,
 use standings::OfSession;
 
 pub use files::make_private_dir;
-
-#[cfg(target_env = "musl")]
-pub use memory::share_memory;
 
 /// Name of the database file.
 pub const FILE: &str = "state.db";
@@ -156,8 +151,6 @@ impl SqliteStore {
 
     /// Opens the file; answers the version of its schema too.
     fn connect(path: &Path, company: Company) -> Result<(Self, usize)> {
-        #[cfg(target_env = "musl")]
-        memory::share();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         // A checkpoint at close costs four fsyncs at every hook.

@@ -183,8 +183,6 @@ fn resolve(host: &str, port: u16, deadline: Instant) -> io::Result<Vec<SocketAdd
     if host.eq_ignore_ascii_case("localhost") {
         return Ok(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]);
     }
-    // (A channel would be simpler, but it keeps something for each thread. With it the memory of the first one would be more than
-    // musl has at hand, and every hook would have to ask the kernel for some.)
     let found = Arc::new((Mutex::new(None), Condvar::new()));
     let (name, answer) = (host.to_owned(), Arc::clone(&found));
     thread::Builder::new().name("resolve".into()).spawn(move || {
