@@ -23,7 +23,6 @@ mod init;
 mod installed;
 mod killed;
 mod ladder;
-mod layout;
 mod least_privilege;
 mod loops;
 mod manual;
