@@ -1,7 +1,7 @@
 //! Fusebox: budgets, quotas and a circuit breaker for Claude Code, as small hook executables.
 //!
 //! Layers, each importing only what stands to its left:
-//! [`domain`] ← [`transcript`], [`store`] ← [`app`] ← [`hook`], [`cli`]. [`config`] and [`mod@env`] stand beside `domain`.
+//! [`domain`] ← [`transcript`], [`store`] ← [`app`] ← [`hook`], [`cli`]. [`config`], [`mod@env`] and [`zoneinfo`] stand beside `domain`.
 //!
 //! Start reading at [`hook::run`], which follows one event from standard input to its answer, and at
 //! [`domain::verdict`], the one place that decides.
@@ -14,6 +14,7 @@ pub mod env;
 pub mod hook;
 pub mod store;
 pub mod transcript;
+pub mod zoneinfo;
 
 /// The allocator of all programs on musl, whose own asks the kernel for memory at almost every size. It takes memory from
 /// musl's in blocks, on demand.

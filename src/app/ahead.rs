@@ -132,8 +132,8 @@ impl Guard<'_> {
             let (budget, value) = (&watch.budget, &watch.value);
             let known = self.cache.states.iter().find(|s| s.budget.name == budget.name && s.value == *value);
             let counts_alike = |known: &&BudgetState| {
-                let of = |b: &Budget| (b.scope, b.unit, b.count, b.window);
-                of(&known.budget) == of(budget)
+                let Budget { scope, unit, count, window, .. } = &known.budget;
+                (scope, unit, count, window) == (&budget.scope, &budget.unit, &budget.count, &budget.window)
             };
             let fresh = BudgetState::fresh(budget, value, budget.window.at(now));
             known.filter(counts_alike).map_or(fresh, |known| {

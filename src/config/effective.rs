@@ -13,6 +13,7 @@ use crate::domain::breaker::policy::{Limits, Policy};
 use crate::domain::budget::{Budget, Classes, Scope, Unit};
 use crate::domain::throttle::Throttling;
 use crate::domain::window::{Period, WindowRule};
+use crate::zoneinfo;
 
 /// What throttling is measured against.
 pub(super) const HARD_LIMIT: &str = "throttle.hard_limit_tokens";
@@ -198,7 +199,7 @@ impl Draft {
             return None;
         }
         let numbers = value("thresholds");
-        let zone = value("timezone").as_str().and_then(|zone| zone.parse().ok()).unwrap_or_default();
+        let zone = zoneinfo::zone(value("timezone").as_str()?).ok()?;
         Some(Budget {
             name: record.name.clone(),
             scope: named(&Scope::ALL, &value("scope")),
