@@ -1,4 +1,7 @@
 //! After tool calls: meter, warn, stop.
-#![no_main]
 
-fusebox::hook_main!(Hook::PostToolUse);
+use fusebox::hook::run::{Hook, run};
+
+fn main() {
+    run(Hook::PostToolUse)
+}

@@ -1,4 +1,7 @@
 //! Before a tool call: may it run?
-#![no_main]
 
-fusebox::hook_main!(Hook::PreToolUse);
+use fusebox::hook::run::{Hook, run};
+
+fn main() {
+    run(Hook::PreToolUse)
+}

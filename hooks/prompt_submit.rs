@@ -1,4 +1,7 @@
 //! A prompt came in: say where the budget stands.
-#![no_main]
 
-fusebox::hook_main!(Hook::PromptSubmit);
+use fusebox::hook::run::{Hook, run};
+
+fn main() {
+    run(Hook::PromptSubmit)
+}

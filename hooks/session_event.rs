@@ -1,4 +1,7 @@
 //! A session starts, ends or pauses: meter what no later hook would.
-#![no_main]
 
-fusebox::hook_main!(Hook::SessionEvent);
+use fusebox::hook::run::{Hook, run};
+
+fn main() {
+    run(Hook::SessionEvent)
+}

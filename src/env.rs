@@ -1,10 +1,7 @@
 //! The process seen once: the clock, variables, folders, user. Everything else takes what it needs as arguments.
 
 use std::collections::BTreeMap;
-use std::ffi::{CStr, OsStr};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use crate::domain::message::MessageKey;
 use crate::domain::time::Timestamp;
@@ -90,20 +87,10 @@ impl Env {
     }
 }
 
-/// What a hook was started as: on musl the library is not told where `main` is not its own.
-static STARTED_AS: OnceLock<&CStr> = OnceLock::new();
-
-/// Notes what the program was started as.
-pub fn started_as(name: &'static CStr) {
-    let _ = STARTED_AS.set(name);
-}
-
-/// The folder that the program stands in: by the path that it was started with, for `/proc` takes as long as all else;
-/// by what the system says, where it was found by its name alone.
+/// The folder that the program stands in: of the path that it was started with, because asking `/proc` takes longer; of what
+/// the system says where it was found by its name alone.
 pub fn program_dir() -> Option<PathBuf> {
-    let name = STARTED_AS.get().map(|name| OsStr::from_bytes(name.to_bytes()).to_owned());
-    let started = name.or_else(|| std::env::args_os().next()).map(PathBuf::from);
-    let started = started.filter(|path| path.is_absolute());
+    let started = std::env::args_os().next().map(PathBuf::from).filter(|path| path.is_absolute());
     started.or_else(|| std::env::current_exe().ok())?.parent().map(Path::to_owned)
 }
 

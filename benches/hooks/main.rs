@@ -11,20 +11,39 @@ mod spawn;
 mod table;
 
 use std::path::PathBuf;
+use std::process::Child;
 use std::time::Duration;
 
 use place::{Place, Session, Text};
 use spawn::{Hook, Tools};
-use table::{Row, Target, Unit};
+use table::{Row, Unit};
 
 /// The long session among the sessions.
 const LONG: usize = 8;
 
+/// The session that names no transcript.
+const WITHOUT_TRANSCRIPT: usize = 10;
+
+/// The session in whose store others are at work, too.
+const CROWDED: usize = 11;
+
 /// The first session on the shared store.
-const REDIS: usize = 10;
+const REDIS: usize = 12;
+
+/// The row of a batch with nothing new.
+const IDLE_BATCH: usize = 5;
+
+/// The row of a hook that has the store for itself.
+const ALONE: usize = 13;
 
 /// The row of a hook with the shared store.
-const WITH_REDIS: usize = 13;
+const WITH_REDIS: usize = 16;
+
+/// Sessions that wait near their limits, in the store of [`CROWDED`].
+const OTHERS: u64 = 8;
+
+/// How long they are given until all of them wait: they do for 200 ms.
+const UNTIL_THEY_WAIT: Duration = Duration::from_millis(60);
 
 /// What is done before each run, outside the measured time.
 #[derive(Clone, Copy, PartialEq)]
@@ -33,6 +52,10 @@ enum Before {
     Nothing,
     /// One new message stands in the transcript.
     Line,
+    /// One new message stands in the transcript, and the other sessions of the store wait for lines of theirs.
+    LineAndOthers,
+    /// The transcript does not exist.
+    NoTranscript,
     /// The session's cache was written so many seconds ago.
     CacheAge(i64),
 }
@@ -52,8 +75,9 @@ struct Subject {
     session: usize,
     before: Before,
     against: Against,
-    target: Option<Target>,
+    target: Option<f64>,
     floor: Vec<Duration>,
+    musl_floor: Vec<Duration>,
     own: Vec<Duration>,
 }
 
@@ -92,6 +116,9 @@ fn main() {
     large.fill(options.large);
     large.read_to_end();
     sessions.extend([long, large]);
+    sessions.push(Session::begin(place("no-transcript")));
+    sessions.push(Session::begin(place("crowd")));
+    let mut others: Vec<Session> = (1..=OTHERS).map(|n| near_limit(n, place("crowd"))).collect();
     let server = redis::Server::start(dir.path());
     let mut subjects = subjects();
     match &server {
@@ -114,27 +141,35 @@ fn main() {
         shuffle(&mut order, run);
         for at in &order {
             let subject = &mut subjects[*at];
-            subject.run(&mut sessions[subject.session], &tools);
+            subject.run(&mut sessions[subject.session], &mut others, &tools);
         }
     }
     sessions.iter().take(REDIS + 4).for_each(Session::check);
     let mut rows: Vec<Row> = subjects.iter().map(|s| s.row(&subjects)).collect();
     rows.extend(Hook::ALL.map(|hook| {
         let size = std::fs::metadata(tools.hook(hook)).unwrap().len();
-        Row::single(format!("binary size, {}", hook.name()), size as f64 / 1e6, Unit::Megabytes, 2.5)
+        Row::single(format!("binary size, {}", hook.name()), size as f64 / 1e6, Unit::Megabytes, 4.5)
     }));
     let log = sessions[LONG].log_bytes() as f64 / 1e6;
     rows.push(Row::single("write-ahead log, 10,000th call".into(), log, Unit::Megabytes, 1.0));
     rows.extend(subjects.iter().filter(|s| s.measures_memory()).map(|s| {
         let session = &mut sessions[s.session];
         s.prepare(session);
-        let peak = tools.peak(s.hook, session);
+        let peak = tools.peak(s.hook, &session.scene());
         Row::single(format!("peak memory, {} {}", s.hook.name(), s.event), peak, Unit::Megabytes, 8.0)
     }));
     match options.json {
         true => println!("{}", table::json(&rows)),
         false => print!("{}", table::text(&rows, options.runs)),
     }
+}
+
+/// A session that used 8 tokens of 10: another response would reach the limit.
+fn near_limit(number: u64, place: Place) -> Session {
+    let mut session = Session::numbered(number, place.with_limit(10));
+    session.append(1, Text::ToolCall);
+    session.read_to_end();
+    session
 }
 
 /// Another order for each `seed`, the same ones at each benchmark.
@@ -165,9 +200,7 @@ fn options() -> Options {
 }
 
 fn subjects() -> Vec<Subject> {
-    let pre = Some(Target { first: 1.6, then: 1.3 });
-    let post = Some(Target { first: 3.0, then: 2.3 });
-    let same = Some(Target { first: 1.1, then: 1.1 });
+    let (pre, post, on_redis, same) = (Some(1.6), Some(4.0), Some(5.0), Some(1.1));
     let (floor, line, nothing) = (Against::Floor, Before::Line, Before::Nothing);
     let (first_pre, first_post) = (Against::Row(0), Against::Row(2));
     let subject = |name, hook, event, session, before, against, target| Subject {
@@ -179,6 +212,7 @@ fn subjects() -> Vec<Subject> {
         against,
         target,
         floor: vec![],
+        musl_floor: vec![],
         own: vec![],
     };
     use Hook::{PostToolUse, PreToolUse, PromptSubmit, SessionEvent};
@@ -220,6 +254,25 @@ fn subjects() -> Vec<Subject> {
             same,
         ),
         subject(
+            "PostToolBatch, without a transcript",
+            PostToolUse,
+            "PostToolBatch",
+            WITHOUT_TRANSCRIPT,
+            Before::NoTranscript,
+            Against::Row(IDLE_BATCH),
+            Some(1.5),
+        ),
+        subject("post-tool-use, alone in its store", PostToolUse, "PostToolUse", CROWDED, line, floor, None),
+        subject(
+            "post-tool-use, while 8 others wait",
+            PostToolUse,
+            "PostToolUse",
+            CROWDED,
+            Before::LineAndOthers,
+            Against::Row(ALONE),
+            Some(2.0),
+        ),
+        subject(
             "Redis: pre-tool-use, fresh",
             PreToolUse,
             "PreToolUse",
@@ -235,7 +288,7 @@ fn subjects() -> Vec<Subject> {
             REDIS + 1,
             line,
             floor,
-            post,
+            on_redis,
         ),
         subject(
             "Redis: post-tool-use, nothing new",
@@ -244,7 +297,7 @@ fn subjects() -> Vec<Subject> {
             REDIS + 2,
             nothing,
             floor,
-            post,
+            on_redis,
         ),
         subject(
             "Redis: PostToolBatch, new message",
@@ -253,7 +306,7 @@ fn subjects() -> Vec<Subject> {
             REDIS + 3,
             line,
             floor,
-            post,
+            on_redis,
         ),
         subject(
             "Redis gone: post-tool-use",
@@ -262,7 +315,7 @@ fn subjects() -> Vec<Subject> {
             REDIS + 4,
             line,
             Against::Row(WITH_REDIS),
-            Some(Target { first: 1.2, then: 1.2 }),
+            Some(1.2),
         ),
     ]
 }
@@ -272,16 +325,34 @@ impl Subject {
         match self.before {
             Before::Nothing => {}
             Before::Line if self.event == "Stop" => session.append(1, Text::Answer),
-            Before::Line => session.append(1, Text::ToolCall),
+            Before::Line | Before::LineAndOthers => session.append(1, Text::ToolCall),
+            Before::NoTranscript => {
+                // With a cache that is not fresh, hooks wait for lines.
+                session.age_cache(3600);
+                return session.write_input_without_transcript(self.event);
+            }
             Before::CacheAge(seconds) => session.age_cache(seconds),
         }
         session.write_input(self.event);
     }
 
-    fn run(&mut self, session: &mut Session, tools: &Tools) {
+    fn run(&mut self, session: &mut Session, others: &mut [Session], tools: &Tools) {
         self.prepare(session);
-        self.floor.push(spawn::time(&tools.floor, session));
-        self.own.push(spawn::time(&tools.hook(self.hook), session));
+        let scene = session.scene();
+        // What runs first after the preparation finds cold caches: that must not be the floor alone.
+        spawn::time(&tools.floor, &scene);
+        self.floor.push(spawn::time(&tools.floor, &scene));
+        if let Some(floor) = &tools.musl_floor {
+            self.musl_floor.push(spawn::time(floor, &scene));
+        }
+        let waiting = match self.before {
+            Before::LineAndOthers => start_waiting(others, tools),
+            _ => Vec::new(),
+        };
+        self.own.push(spawn::time(&tools.hook(self.hook), &scene));
+        for mut process in waiting {
+            assert!(process.wait().unwrap().success());
+        }
     }
 
     fn row(&self, all: &[Self]) -> Row {
@@ -291,9 +362,12 @@ impl Subject {
         };
         let against = match self.against {
             Against::Floor => "floor",
+            Against::Row(IDLE_BATCH) => "with one",
+            Against::Row(ALONE) => "alone",
+            Against::Row(WITH_REDIS) => "with one that answers",
             Against::Row(_) => "first",
         };
-        Row::ratio(format!("{} / {against}", self.name), base, &self.own, self.target)
+        Row::ratio(format!("{} / {against}", self.name), base, &self.own, &self.musl_floor, self.target)
     }
 
     /// One row of each kind is enough to see what memory a hook takes.
@@ -301,4 +375,16 @@ impl Subject {
         matches!(self.against, Against::Floor)
             && !matches!(self.before, Before::Nothing | Before::CacheAge(1..))
     }
+}
+
+/// Starts a hook of each session that waits for a line which does not come.
+fn start_waiting(sessions: &mut [Session], tools: &Tools) -> Vec<Child> {
+    let start = |session: &mut Session| {
+        session.hold_line_back();
+        session.write_input("PostToolBatch");
+        spawn::start(&tools.hook(Hook::PostToolUse), &session.scene())
+    };
+    let waiting = sessions.iter_mut().map(start).collect();
+    std::thread::sleep(UNTIL_THEY_WAIT);
+    waiting
 }

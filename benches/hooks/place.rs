@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::spawn::{self, Hook};
+use crate::spawn::{self, Hook, Scene};
 
 /// What the ids of sessions begin with.
 const SESSION: &str = "67393810-3473-4bd3-b05f-e73c943b";
@@ -19,18 +19,25 @@ pub struct Place {
     pub project: PathBuf,
     /// The address of the shared store, and the tenant there; `None`: the embedded one.
     redis: Option<(String, String)>,
+    /// Limit of a session's budget; `None`: the default.
+    limit: Option<u64>,
 }
 
 impl Place {
     pub fn new(root: &Path) -> Self {
         let project = root.join("project");
         fs::create_dir_all(project.join(".git")).unwrap();
-        Self { root: root.to_owned(), project, redis: None }
+        Self { root: root.to_owned(), project, redis: None, limit: None }
     }
 
     /// The same, on the shared store at `url`, as this tenant.
     pub fn on_redis(self, url: &str, tenant: &str) -> Self {
         Self { redis: Some((url.to_owned(), tenant.to_owned())), ..self }
+    }
+
+    /// The same, with another limit for sessions.
+    pub fn with_limit(self, limit: u64) -> Self {
+        Self { limit: Some(limit), ..self }
     }
 
     /// The environment of a hook: what the client sets, and the usual rest.
@@ -53,6 +60,9 @@ impl Place {
         if let Some((url, tenant)) = &self.redis {
             variables.push(("FUSEBOX_STORE_REDIS_URL", url.into()));
             variables.push(("FUSEBOX_STORE_TENANT", tenant.into()));
+        }
+        if let Some(limit) = self.limit {
+            variables.push(("FUSEBOX_BUDGET_SESSION_LIMIT", limit.to_string().into()));
         }
         variables
     }
@@ -101,12 +111,31 @@ impl Session {
     }
 
     /// The file with the payload.
-    pub fn input(&self) -> PathBuf {
-        self.place.root.join("stdin.json")
+    fn input(&self) -> PathBuf {
+        self.place.root.join(format!("stdin-{}.json", self.id))
+    }
+
+    /// What hooks of this session are started in.
+    pub fn scene(&self) -> Scene {
+        Scene { variables: self.place.variables(), folder: self.place.project.clone(), input: self.input() }
+    }
+
+    /// The next message is not in the transcript yet: hooks that are about it find no line.
+    pub fn hold_line_back(&mut self) {
+        self.messages += 1;
     }
 
     /// Writes the payload of `event`, about the last message.
     pub fn write_input(&self, event: &str) {
+        self.write_input_naming(event, &self.transcript);
+    }
+
+    /// The same, with a transcript that does not exist.
+    pub fn write_input_without_transcript(&self, event: &str) {
+        self.write_input_naming(event, &self.place.root.join("none.jsonl"));
+    }
+
+    fn write_input_naming(&self, event: &str, transcript: &Path) {
         let tool = json!({
             "tool_name": "Bash",
             // Another one each time: the same again and again would trip the breaker.
@@ -136,7 +165,7 @@ impl Session {
         }
         let mut payload = json!({
             "session_id": self.id,
-            "transcript_path": self.transcript,
+            "transcript_path": transcript,
             "cwd": self.place.project,
             "prompt_id": "d93bc316-2159-439b-9221-dd58d18438b9",
             "permission_mode": "bypassPermissions",
@@ -214,7 +243,8 @@ impl Session {
             _ => Hook::PostToolUse,
         };
         self.write_input(event);
-        let done = spawn::command(hook.path().as_ref(), self).stderr(Stdio::inherit()).status().unwrap();
+        let done =
+            spawn::command(hook.path().as_ref(), &self.scene()).stderr(Stdio::inherit()).status().unwrap();
         assert!(done.success(), "{}: {done}", hook.name());
     }
 

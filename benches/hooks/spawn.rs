@@ -2,10 +2,18 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::place::Session;
+/// What a program is started in.
+pub struct Scene {
+    /// All of its environment.
+    pub variables: Vec<(&'static str, PathBuf)>,
+    /// Its working folder.
+    pub folder: PathBuf,
+    /// The file on its standard input.
+    pub input: PathBuf,
+}
 
 /// A hook executable, built with the profile of benchmarks.
 #[derive(Clone, Copy, PartialEq)]
@@ -37,6 +45,8 @@ impl Hook {
 pub struct Tools {
     /// Does nothing.
     pub floor: PathBuf,
+    /// The same, with musl; `None`: there is no `musl-gcc`.
+    pub musl_floor: Option<PathBuf>,
     peak: PathBuf,
     hooks: PathBuf,
 }
@@ -46,22 +56,28 @@ impl Tools {
     /// does: by a copy. A file as the linker wrote it, here and there, lies in the page cache in small pieces, and its pages
     /// take longer to map.
     pub fn build(dir: &Path, from: Option<&Path>) -> Self {
-        let build = |name: &str| {
-            let (source, program) = (format!("benches/{name}.c"), dir.join(name));
-            let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+        let compile = |compiler: &str, name: &str, program: &str| {
+            let (source, program) = (format!("benches/{name}.c"), dir.join(program));
             let mut command = Command::new(compiler);
             command.args(["-O2", "-static", "-o"]).arg(&program);
             command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(source));
-            assert!(command.status().unwrap().success(), "{name}.c cannot be compiled");
-            program
+            command.status().is_ok_and(|status| status.success()).then_some(program)
         };
+        let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+        let build = |name: &str| compile(&compiler, name, name).expect("the C program can be compiled");
+        let musl_floor = compile("musl-gcc", "floor", "floor-musl");
+        if musl_floor.is_none() {
+            eprintln!(
+                "THERE IS NO musl-gcc: the ratios to a static musl program are left out (Debian: musl-tools)"
+            );
+        }
         let hooks = dir.join("bin");
         std::fs::create_dir(&hooks).unwrap();
         for hook in Hook::ALL {
             let built = from.map_or_else(|| hook.path().into(), |from| from.join(hook.name()));
             std::fs::copy(&built, hooks.join(hook.name())).expect("there is such an executable");
         }
-        Self { floor: build("floor"), peak: build("peak"), hooks }
+        Self { floor: build("floor"), musl_floor, peak: build("peak"), hooks }
     }
 
     /// The installed executable of a hook.
@@ -70,16 +86,16 @@ impl Tools {
     }
 
     /// Peak memory of a hook, in megabytes.
-    pub fn peak(&self, hook: Hook, session: &Session) -> f64 {
-        let out = command(&self.peak, session).arg(self.hook(hook)).stdout(Stdio::piped()).output().unwrap();
+    pub fn peak(&self, hook: Hook, scene: &Scene) -> f64 {
+        let out = command(&self.peak, scene).arg(self.hook(hook)).stdout(Stdio::piped()).output().unwrap();
         let kib: f64 = String::from_utf8_lossy(&out.stdout).trim().parse().expect("peak prints a number");
         kib * 1024.0 / 1e6
     }
 }
 
 /// From before the spawn until the process is gone.
-pub fn time(program: &Path, session: &Session) -> Duration {
-    let mut command = command(program, session);
+pub fn time(program: &Path, scene: &Scene) -> Duration {
+    let mut command = command(program, scene);
     let start = Instant::now();
     let status = command.spawn().unwrap().wait().unwrap();
     let took = start.elapsed();
@@ -87,10 +103,16 @@ pub fn time(program: &Path, session: &Session) -> Duration {
     took
 }
 
-/// A program in the session's folder and environment, the payload on standard input.
-pub fn command(program: &Path, session: &Session) -> Command {
+/// Starts a program that is not measured.
+pub fn start(program: &Path, scene: &Scene) -> Child {
+    command(program, scene).spawn().unwrap()
+}
+
+/// A program in its scene.
+pub fn command(program: &Path, scene: &Scene) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().envs(session.place.variables()).current_dir(&session.place.project);
-    command.stdin(File::open(session.input()).unwrap()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.env_clear().envs(scene.variables.iter().map(|(name, value)| (name, value)));
+    command.current_dir(&scene.folder);
+    command.stdin(File::open(&scene.input).unwrap()).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }

@@ -29,7 +29,7 @@ use fusebox::domain::breaker::policy::Policy;
 use fusebox::domain::budget::{Budget, Scope, Unit};
 use fusebox::domain::message::{Message, MessageKey, Source};
 use fusebox::domain::usage::Usage;
-use fusebox::domain::window::{Period, WindowRule};
+use fusebox::domain::window::{Period, WindowRule, Zone};
 use fusebox::env::clock;
 use fusebox::store::redis::connection::Limits;
 use fusebox::store::redis::{Machine, Place, RedisStore};
@@ -235,7 +235,7 @@ fn watch(scope: Scope, period: Period, value: &str) -> Watch {
     let budget = Budget {
         name: scope.name().into(),
         scope,
-        window: WindowRule { period, zone: chrono_tz::UTC },
+        window: WindowRule { period, zone: Zone::utc() },
         limit: 1 << 50,
         ..Config::default().budgets[0].clone()
     };

@@ -47,7 +47,7 @@ pub fn run(
                 while begun.elapsed() < Duration::from_secs(seconds) {
                     session.append(1, Text::ToolCall);
                     session.write_input("PostToolUse");
-                    took.push(spawn::time(hook, session));
+                    took.push(spawn::time(hook, &session.scene()));
                 }
                 took
             }));

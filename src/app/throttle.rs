@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::domain::budget::{Budget, Classes, Mode, OnLimit, Scope, StoreDown, Unit};
 use crate::domain::throttle::{SlotEvent, Throttling};
 use crate::domain::time::Timestamp;
-use crate::domain::window::{Period, WindowRule};
+use crate::domain::window::WindowRule;
 use crate::store::{Session, Throttled, Watch};
 use crate::transcript::files;
 use crate::transcript::line::tool_hash;
@@ -59,7 +59,7 @@ fn meter(policy: &Throttling) -> Budget {
         count: Classes::FRESH,
         limit: policy.hard_limit_tokens,
         hard_limit: None,
-        window: WindowRule { period: Period::Lifetime, zone: chrono_tz::UTC },
+        window: WindowRule::LIFETIME,
         thresholds: Vec::new(),
         on_limit: OnLimit::Warn,
         wrap_up: 0,

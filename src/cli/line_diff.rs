@@ -1,70 +1,32 @@
 //! Two texts line by line: what a dry run shows.
 
+use similar::{ChangeTag, TextDiff};
+
 /// Lines of context around a change.
 const CONTEXT: usize = 3;
-
-/// One line of a comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Line<'a> {
-    Same(&'a str),
-    Old(&'a str),
-    New(&'a str),
-}
 
 /// The differences of two texts: lines that go (`-`), that come (`+`) and a few around them; empty when there are
 /// none.
 pub fn diff(old: &str, new: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
-    let lines = compare(&old, &new);
-    let changed: Vec<usize> = (0..lines.len()).filter(|i| !matches!(lines[*i], Line::Same(_))).collect();
-    let near = |i: usize| changed.iter().any(|c| c.abs_diff(i) <= CONTEXT);
-    let (mut text, mut elided) = (String::new(), false);
-    for (i, line) in lines.iter().enumerate() {
-        let (sign, line) = match line {
-            Line::Same(_) if !near(i) => {
-                elided = true;
-                continue;
-            }
-            Line::Same(line) => (' ', line),
-            Line::Old(line) => ('-', line),
-            Line::New(line) => ('+', line),
-        };
-        if std::mem::take(&mut elided) {
+    let diff = TextDiff::from_slices(&old, &new);
+    let mut text = String::new();
+    for (i, group) in diff.grouped_ops(CONTEXT).iter().enumerate() {
+        if i > 0 || group.first().is_some_and(|op| op.old_range().start > 0) {
             text.push_str("  …\n");
         }
-        text.extend([sign, ' ']);
-        text.push_str(line);
-        text.push('\n');
+        for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
+            let sign = match change.tag() {
+                ChangeTag::Equal => ' ',
+                ChangeTag::Delete => '-',
+                ChangeTag::Insert => '+',
+            };
+            text.extend([sign, ' ']);
+            text.push_str(change.value());
+            text.push('\n');
+        }
     }
     text
-}
-
-/// The longest common subsequence, by the textbook's table: settings are short.
-fn compare<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<Line<'a>> {
-    let mut common = vec![vec![0_u32; new.len() + 1]; old.len() + 1];
-    for i in (0..old.len()).rev() {
-        for j in (0..new.len()).rev() {
-            common[i][j] = match old[i] == new[j] {
-                true => common[i + 1][j + 1] + 1,
-                false => common[i + 1][j].max(common[i][j + 1]),
-            };
-        }
-    }
-    let (mut i, mut j) = (0, 0);
-    let mut lines = Vec::with_capacity(old.len().max(new.len()));
-    while i < old.len() || j < new.len() {
-        if i < old.len() && j < new.len() && old[i] == new[j] {
-            lines.push(Line::Same(old[i]));
-            (i, j) = (i + 1, j + 1);
-        } else if j == new.len() || (i < old.len() && common[i + 1][j] >= common[i][j + 1]) {
-            lines.push(Line::Old(old[i]));
-            i += 1;
-        } else {
-            lines.push(Line::New(new[j]));
-            j += 1;
-        }
-    }
-    lines
 }
 
 #[cfg(test)]

@@ -88,8 +88,6 @@ pub struct Io<'a> {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    #[cfg(target_env = "musl")]
-    crate::store::sqlite::share_memory();
     let cli = Cli::parse();
     let env = Env::of_process();
     // Colours where there is a terminal and no NO_COLOR; a closed pipe (`| head`) ends quietly.

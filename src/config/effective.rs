@@ -13,6 +13,7 @@ use crate::domain::breaker::policy::{Limits, Policy};
 use crate::domain::budget::{Budget, Classes, Scope, Unit};
 use crate::domain::throttle::Throttling;
 use crate::domain::window::{Period, WindowRule};
+use crate::zoneinfo;
 
 impl Draft {
     /// Refuses a declared task type that has no number, unless a budget gives it one.
@@ -234,7 +235,7 @@ impl Draft {
             hard_limit: checked("hard_limit").optional(Checked::number)?,
             window: WindowRule {
                 period: checked("window").named(&Period::ALL)?,
-                zone: zone.text()?.parse().map_err(|_| zone.misfit())?,
+                zone: zoneinfo::zone(&zone.text()?).map_err(|_| zone.misfit())?,
             },
             thresholds: checked("thresholds").fractions()?,
             on_limit: checked("on_limit").named(&ON_LIMIT)?,

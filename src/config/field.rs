@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
+use strsim::levenshtein;
 
 use super::Show;
 use super::value::{Kind, MOST, ascending};
@@ -246,23 +247,7 @@ pub(super) fn supported(fields: &[Field]) -> impl Iterator<Item = &'static str> 
 
 /// What a message about an unknown key says: the nearest known one, if near, and all that there are.
 pub(super) fn unknown(what: &str, key: &str, known: &[&str]) -> String {
-    let near = known.iter().map(|name| (distance(key, name), name)).filter(|(d, _)| *d <= 2).min();
+    let near = known.iter().map(|name| (levenshtein(key, name), name)).filter(|(d, _)| *d <= 2).min();
     let hint = near.map(|(_, name)| format!("did you mean {name}? ")).unwrap_or_default();
     format!("{what}; {hint}allowed: {}", known.join(", "))
-}
-
-/// Edits (insert, delete, replace) between two words.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.chars().take(100).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in other.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[other.len()]
 }

@@ -1,11 +1,11 @@
 //! Values as written, the kinds of values that keys take, and what a refusal says.
 
-use chrono_tz::Tz;
 use serde_json::{Value, json};
 use toml::de::DeValue;
 
 use super::source::shown;
 use crate::config::redis_address::Address;
+use crate::zoneinfo::{self, ZoneError};
 
 /// The largest number that every reader holds exactly: JSON in a browser and Redis' scripts count in doubles.
 pub(super) const MOST: u64 = (1 << 53) - 1;
@@ -168,8 +168,12 @@ impl Kind {
                 _ => Err(self.refuse(raw)),
             },
             Self::Zone => {
-                let zone = raw.text().and_then(|t| t.parse::<Tz>().ok());
-                zone.map(|zone| zone.name().into()).ok_or_else(|| self.refuse(raw))
+                let name = raw.text().ok_or_else(|| self.refuse(raw))?;
+                match zoneinfo::zone(name) {
+                    Ok(zone) => Ok(zone.name().into()),
+                    Err(ZoneError::Unknown) => Err(self.refuse(raw)),
+                    Err(error @ ZoneError::NoFiles) => Err(format!("cannot be used (found {raw}): {error}")),
+                }
             }
             Self::Fractions => self.fractions(raw),
             Self::Classes => self.classes(raw),

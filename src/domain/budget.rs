@@ -134,7 +134,6 @@ pub struct Budget {
     /// From here on it is exhausted and cannot be extended; `None`: never.
     pub hard_limit: Option<u64>,
     /// When the count starts afresh.
-    #[serde(with = "window_rule")]
     pub window: WindowRule,
     /// Fractions of the limit that raise an alert, ascending, in 0–1.
     pub thresholds: Vec<f64>,
@@ -185,7 +184,7 @@ impl Budget {
 
     /// The families of counters that it looks at.
     pub fn counters(&self) -> Vec<Spec> {
-        let of = |scope| Spec { scope, rule: self.window };
+        let of = |scope| Spec { scope, rule: self.window.clone() };
         match self.scope {
             Scope::Session => vec![of(Scope::Session), of(Scope::History)],
             scope => vec![of(scope)],
@@ -330,20 +329,4 @@ pub fn threshold_units(threshold: f64, limit: u64) -> u64 {
     let millionths = (threshold * 1e6).round() as u128;
     let units = (millionths * u128::from(limit)).div_ceil(1_000_000);
     u64::try_from(units).unwrap_or(u64::MAX).max(1)
-}
-
-mod window_rule {
-    //! A window rule in JSON: `"day@Europe/Berlin"`.
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    use crate::domain::window::WindowRule;
-
-    pub fn serialize<S: Serializer>(rule: &WindowRule, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&rule.to_string())
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<WindowRule, D::Error> {
-        let text = String::deserialize(from)?;
-        text.parse().map_err(D::Error::custom)
-    }
 }

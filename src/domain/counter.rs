@@ -6,7 +6,7 @@ use super::time::Timestamp;
 use super::window::WindowRule;
 
 /// A family of counters: one for every value of `scope` and every window of `rule`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Spec {
     /// Counted over.
     pub scope: Scope,

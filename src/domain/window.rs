@@ -1,8 +1,11 @@
 //! Budget windows: when a budget's count starts and ends, in any IANA time zone.
 
-use chrono::{DateTime, Datelike, Duration, NaiveDate, NaiveDateTime, TimeZone, Utc};
-use chrono_tz::Tz;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use chrono::{Datelike, Duration, NaiveDate, NaiveTime};
 use serde::{Deserialize, Serialize};
+use tz::{DateTime, TimeZone, TzError};
 
 use super::time::Timestamp;
 
@@ -42,13 +45,82 @@ impl Period {
     }
 }
 
+/// A time zone: its IANA name, and the rules of its clocks. Zones of one name are equal.
+#[derive(Clone, Debug)]
+pub struct Zone(Option<Arc<Named>>);
+
+/// A zone other than UTC.
+#[derive(Debug)]
+struct Named {
+    name: String,
+    rules: TimeZone,
+}
+
+impl Zone {
+    /// UTC, which needs no file.
+    pub const fn utc() -> Self {
+        Self(None)
+    }
+
+    /// The zone of this name, by the content of its TZif file.
+    ///
+    /// # Errors
+    /// It is not a valid TZif file.
+    pub fn from_tzif(name: &str, bytes: &[u8]) -> Result<Self, TzError> {
+        let rules = TimeZone::from_tz_data(bytes)?;
+        Ok(Self(Some(Arc::new(Named { name: name.to_owned(), rules }))))
+    }
+
+    /// The IANA name.
+    pub fn name(&self) -> &str {
+        self.0.as_ref().map_or("UTC", |named| &named.name)
+    }
+
+    /// By how many seconds its clocks are ahead of UTC at a Unix time.
+    fn offset(&self, unix_time: i64) -> i64 {
+        let Some(Named { rules, .. }) = self.0.as_deref() else { return 0 };
+        let found = rules.find_local_time_type(unix_time).ok().or_else(|| {
+            // A file may end with its last change of the clocks, and say nothing about the time after it.
+            let last = rules.as_ref().transitions().last()?;
+            rules.as_ref().local_time_types().get(last.local_time_type_index())
+        });
+        found.map_or(0, |local| i64::from(local.ut_offset()))
+    }
+
+    /// The Unix time of the first moment of `date`. Where clocks skip midnight (a gap, which can be a day long, as in
+    /// Pacific/Apia 2011, and end at any second, as in Africa/Monrovia 1972) that is the moment after the gap; where midnight
+    /// comes twice (an overlap) it is the earlier one, so that no moment is in two days.
+    fn first_moment(&self, date: NaiveDate) -> i64 {
+        let wall = date.and_time(NaiveTime::MIN).and_utc().timestamp();
+        let Some(Named { rules, .. }) = self.0.as_deref() else { return wall };
+        let (month, day) = (date.month() as u8, date.day() as u8);
+        let found = DateTime::find(date.year(), month, day, 0, 0, 0, 0, rules.as_ref());
+        let first = found.ok().and_then(|found| found.earliest());
+        first.map_or_else(|| wall - self.offset(wall), |first| first.unix_time())
+    }
+}
+
+impl PartialEq for Zone {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Zone {}
+
+impl Hash for Zone {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name().hash(state);
+    }
+}
+
 /// A period in a zone. `Lifetime` and `FiveHours` do not depend on the zone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WindowRule {
     /// How often the window starts.
     pub period: Period,
     /// Where midnight is.
-    pub zone: Tz,
+    pub zone: Zone,
 }
 
 /// One window: from `start` (included) to `end` (excluded).
@@ -69,7 +141,7 @@ impl Window {
 
 impl WindowRule {
     /// A window that never ends.
-    pub const LIFETIME: Self = Self { period: Period::Lifetime, zone: Tz::UTC };
+    pub const LIFETIME: Self = Self { period: Period::Lifetime, zone: Zone::utc() };
 
     /// The window that `at` lies in.
     pub fn at(&self, at: Timestamp) -> Window {
@@ -80,7 +152,9 @@ impl WindowRule {
                 Window { start, end: Some(start.plus_millis(FIVE_HOURS_MS)) }
             }
             Period::Day | Period::Week | Period::Month => {
-                let date = at.utc().with_timezone(&self.zone).date_naive();
+                let utc = at.utc();
+                let ahead = Duration::seconds(self.zone.offset(utc.timestamp()));
+                let date = utc.checked_add_signed(ahead).unwrap_or(utc).date_naive();
                 let (first, next) = self.dates(date);
                 let end = self.midnight(next);
                 if at < end {
@@ -110,29 +184,9 @@ impl WindowRule {
         }
     }
 
-    /// The first moment of `date` in the zone. Where clocks skip midnight (a DST gap) that is the moment after
-    /// the gap; where midnight comes twice (an overlap) it is the earlier one, so that no moment is in two days.
+    /// The first moment of `date` in the zone.
     fn midnight(&self, date: NaiveDate) -> Timestamp {
-        let wall = NaiveDateTime::from(date);
-        let first: Option<DateTime<Tz>> = self.zone.from_local_datetime(&wall).earliest();
-        let moment = first.map(|t| t.with_timezone(&Utc)).unwrap_or_else(|| self.after_gap(wall));
-        Timestamp(moment.timestamp_millis())
-    }
-
-    /// The first moment whose wall time is at or after `wall`, where `wall` itself does not exist. Gaps can be a day
-    /// long (Pacific/Apia 2011) and can end at any second (Africa/Monrovia 1972).
-    fn after_gap(&self, wall: NaiveDateTime) -> DateTime<Utc> {
-        const DAYS: i64 = 2 * 86_400;
-        let is_after = |second: i64| {
-            let moment = wall.and_utc() + Duration::seconds(second);
-            moment.with_timezone(&self.zone).naive_local() >= wall
-        };
-        let (mut before, mut after) = (-DAYS, DAYS);
-        while after - before > 1 {
-            let middle = before + (after - before) / 2;
-            (before, after) = if is_after(middle) { (before, middle) } else { (middle, after) };
-        }
-        wall.and_utc() + Duration::seconds(after)
+        Timestamp(self.zone.first_moment(date).saturating_mul(1000))
     }
 }
 
@@ -140,16 +194,5 @@ impl std::fmt::Display for WindowRule {
     /// `day@Europe/Berlin`: what a counter is filed under.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}@{}", self.period.name(), self.zone.name())
-    }
-}
-
-impl std::str::FromStr for WindowRule {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (period, zone) = text.split_once('@').unwrap_or((text, "UTC"));
-        let period = Period::ALL.iter().find(|(name, _)| *name == period).map(|(_, p)| *p);
-        let zone = zone.parse().map_err(|_| format!("{zone} is no IANA time zone"))?;
-        Ok(Self { period: period.ok_or_else(|| format!("{text} is no window"))?, zone })
     }
 }

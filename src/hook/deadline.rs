@@ -1,4 +1,4 @@
-//! The hook's deadline, and what the Rust runtime would have set up.
+//! The hook's deadline.
 //!
 //! A timer signal ends the process, whatever it is doing: a thread would cost more than the rest of the hook, and
 //! could not end a process that hangs in the kernel either.
@@ -25,20 +25,11 @@ static EXIT_CODE: AtomicI32 = AtomicI32::new(NO_ANSWER);
 /// What the signal handler writes, and where: made ready beforehand, because a handler may not allocate.
 static LAST_WORDS: OnceLock<(CString, Vec<u8>)> = OnceLock::new();
 
-/// Makes the process fit for a hook: standard streams that are closed become `/dev/null` (else the next file opened
-/// would be taken for standard output), a closed pipe is an error and no signal, and after [`DEADLINE_MS`] it exits
-/// with 0.
+/// From now on the process exits with 0 after [`DEADLINE_MS`], whatever it is doing.
 pub fn begin() {
-    // SAFETY: plain system calls with valid arguments; `open` gets a C string, `sigaction` a zeroed and then filled
-    // structure, and the handler calls only functions that are safe in a handler.
+    // SAFETY: plain system calls with valid arguments; `sigaction` gets a zeroed and then filled structure, and the handler
+    // calls only functions that are safe in a handler.
     unsafe {
-        for stream in 0..=2 {
-            if libc::fcntl(stream, libc::F_GETFD) < 0 {
-                // The lowest free number is taken, which is `stream`.
-                libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
-            }
-        }
-        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = on_deadline as *const () as usize;
         libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut());
@@ -48,22 +39,8 @@ pub fn begin() {
         libc::sigaddset(&raw mut alarm, libc::SIGALRM);
         libc::sigprocmask(libc::SIG_UNBLOCK, &raw const alarm, std::ptr::null_mut());
     }
-    keep_memory();
     arm(DEADLINE_MS);
 }
-
-/// Takes memory from the kernel in large steps and gives none back: the process lives for a millisecond.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn keep_memory() {
-    // SAFETY: known parameters; nothing is asked for that malloc could refuse to do later.
-    unsafe {
-        libc::mallopt(libc::M_TOP_PAD, 512 * 1024);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, 64 * 1024 * 1024);
-    }
-}
-
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn keep_memory() {}
 
 fn arm(ms: i64) {
     let time = libc::timeval { tv_sec: ms / 1000, tv_usec: ms % 1000 * 1000 };
@@ -79,12 +56,6 @@ pub fn last_words(journal: &Path, line: Vec<u8>) {
     if let Ok(path) = CString::new(journal.as_os_str().as_bytes()) {
         let _ = LAST_WORDS.set((path, line));
     }
-}
-
-/// From here on the deadline is off.
-pub fn end() {
-    // A timer of no time is none.
-    arm(0);
 }
 
 /// The answer is out: a deadline for what is left to do, which ends the process with `code`.

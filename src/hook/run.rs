@@ -3,10 +3,9 @@
 //! Whatever fails (garbage on standard input, a panic, the deadline, a store out of reach) ends in nothing on standard
 //! output, exit code 0 and a line in the journal. Exit code 2 is written in one place, for a decision.
 
-use std::ffi::CStr;
-use std::os::fd::BorrowedFd;
-
-use rustix::io::Errno;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 
 use super::{alert_command, deadline, journal};
 use crate::agents::answer::{Answer, Decision};
@@ -20,10 +19,7 @@ use crate::domain::time::Timestamp;
 use crate::env::Env;
 
 /// Bytes of standard input that are read at most. Tool results can be large; more than this is no hook payload.
-const MAX_INPUT: usize = 64 * 1024 * 1024;
-
-/// What a pipe takes whole or not at all (POSIX asks for 512 at least; Linux has 4096).
-const PIPE_BUF: usize = 4096;
+const MAX_INPUT: u64 = 64 * 1024 * 1024;
 
 /// Which executable runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,14 +74,10 @@ pub struct Reply {
 }
 
 /// Runs a hook executable. Never returns a failure, and does not return at all: what is left (closing the database,
-/// freeing memory) is the kernel's work. `name`: what it was started as.
-pub fn run(hook: Hook, name: Option<&'static CStr>) -> i32 {
+/// freeing memory) is the kernel's work. Rust's runtime has opened `/dev/null` in place of closed standard streams before, and
+/// made a closed pipe an error instead of a signal.
+pub fn run(hook: Hook) -> ! {
     deadline::begin();
-    if let Some(name) = name {
-        crate::env::started_as(name);
-    }
-    #[cfg(target_env = "musl")]
-    crate::store::sqlite::share_memory();
     let env = Env::of_process();
     if let Some(dir) = env.state_dir() {
         let late = format!("not done within {} ms", deadline::DEADLINE_MS);
@@ -110,13 +102,9 @@ pub fn run(hook: Hook, name: Option<&'static CStr>) -> i32 {
             deadline::exit_now(0)
         }
     };
-    // One write, and a pipe takes so much whole or not at all: a client never sees half an answer, whenever the deadline
-    // comes. A longer answer has to be written without one.
-    if reply.stdout.len() + reply.stderr.len() > PIPE_BUF {
-        deadline::end();
-    }
-    let shown = write_all(rustix::stdio::stdout(), &reply.stdout)
-        && write_all(rustix::stdio::stderr(), &reply.stderr);
+    // The deadline holds here, too. A pipe takes up to 4 KB as a whole or not at all; of a longer answer, a client that does not
+    // read may get a part, and exit code 0. That is no decision: JSON that is cut off is plain text to the client.
+    let shown = write_all(io::stdout(), &reply.stdout) && write_all(io::stderr(), &reply.stderr);
     // The only place that a decision becomes an exit code.
     let code = if reply.blocks && shown { 2 } else { 0 };
     // The answer is out: what is left has a deadline of its own, and the answer's exit code.
@@ -143,36 +131,19 @@ fn confirm(ctx: &mut SessionContext, handled: &Handled) {
     ctx.notices.journal.extend(failed);
 }
 
-/// Standard input, to its end or to [`MAX_INPUT`]. Without the buffers and locks of the library's own: those take longer to make
-/// than a payload to read.
-fn read_input() -> rustix::io::Result<Vec<u8>> {
-    let mut input = Vec::with_capacity(4096);
-    while input.len() < MAX_INPUT {
-        if input.len() == input.capacity() {
-            input.reserve(input.len());
-        }
-        match rustix::io::read(rustix::stdio::stdin(), rustix::buffer::spare_capacity(&mut input)) {
-            Ok(0) => break,
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    input.truncate(MAX_INPUT);
+/// Standard input, to its end or to [`MAX_INPUT`]. As a file: `Stdin` takes a stream that cannot be read for an empty one.
+fn read_input() -> io::Result<Vec<u8>> {
+    let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    // With room for a usual payload: else the library begins with reads of 32 bytes.
+    let mut input = Vec::with_capacity(16 * 1024);
+    stdin.take(MAX_INPUT).read_to_end(&mut input)?;
     Ok(input)
 }
 
-/// Writes all of it, if there is anything; whether that worked.
-fn write_all(to: BorrowedFd, mut bytes: &[u8]) -> bool {
-    while !bytes.is_empty() {
-        match rustix::io::write(to, bytes) {
-            Ok(written) if written > 0 => bytes = &bytes[written..],
-            Err(Errno::INTR) => {}
-            // Somebody who gave it a stream that cannot be written wants nothing to be seen: a decision is one all the same.
-            Err(Errno::BADF) => return true,
-            _ => return false,
-        }
-    }
-    true
+/// Writes all of it; whether that worked. The standard library discards what is written to a stream that is not open for
+/// writing, and reports success: the decision is to hold then, too.
+fn write_all(mut to: impl Write, bytes: &[u8]) -> bool {
+    to.write_all(bytes).and_then(|()| to.flush()).is_ok()
 }
 
 fn note(env: &Env, hook: Hook, problems: &[String]) {

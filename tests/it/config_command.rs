@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::faults::namespace::with_mounts;
 use crate::harness::{Home, Ran};
+use crate::rig::this_test;
 
 const USER: &str = "config/fusebox/config.toml";
 const PROJECT: &str = "project/.claude/fusebox.toml";
@@ -100,6 +102,58 @@ fn the_limit_of_a_task_type_stays_with_the_type() {
     other.configure(&toml);
     let limit = values(&other).into_iter().find(|(key, _)| key == "budget.task.limit").unwrap().1;
     assert_eq!(limit, 40_000, "{toml}");
+}
+
+#[test]
+fn a_time_zone_is_one_that_the_system_knows() {
+    let check = |zone: &str| {
+        let home = Home::new();
+        home.configure(&format!(
+            "[[budget]]\nname = \"d\"\nlimit = 5\nwindow = \"day\"\ntimezone = \"{zone}\"\n"
+        ));
+        // An agent could set it, to move the windows of its budgets.
+        let folder = home.path("config").to_string_lossy().into_owned();
+        let home = home.var("TZDIR", &folder);
+        let ran = home.fusebox(&["config", "check"]);
+        (ran.code, ran.stdout + &ran.stderr)
+    };
+    assert_eq!(check("Europe/Berlin").0, 0);
+    for zone in
+        ["Mars/Base", "../zoneinfo/UTC", "/usr/share/zoneinfo/UTC", "", "localtime", "fusebox/config.toml"]
+    {
+        let (code, text) = check(zone);
+        assert_eq!(code, 2, "{zone}: {text}");
+        let refused = format!(
+            "budget.d.timezone: must be an IANA time zone such as UTC or Europe/Berlin (found \"{zone}\")"
+        );
+        assert!(text.contains(&refused), "{text}");
+    }
+}
+
+#[test]
+fn without_time_zone_files_there_is_utc() {
+    with_mounts(this_test!(), || {
+        for folder in ["/usr/share/zoneinfo", "/usr/share/lib/zoneinfo", "/usr/lib/zoneinfo", "/etc/zoneinfo"]
+        {
+            if std::path::Path::new(folder).exists() {
+                let mount =
+                    std::process::Command::new("mount").args(["-t", "tmpfs", "none", folder]).status();
+                assert!(mount.unwrap().success(), "{folder}");
+            }
+        }
+        let home = Home::new();
+        home.configure("[[budget]]\nname = \"d\"\nlimit = 5\nwindow = \"day\"\ntimezone = \"UTC\"\n");
+        assert_eq!(home.fusebox(&["config", "check"]).code, 0);
+        home.configure(
+            "[[budget]]\nname = \"d\"\nlimit = 5\nwindow = \"day\"\ntimezone = \"Europe/Berlin\"\n",
+        );
+        let ran = home.fusebox(&["config", "check"]);
+        let text = ran.stdout + &ran.stderr;
+        assert!(
+            ran.code == 2 && text.contains("this machine has no time zone files: install tzdata"),
+            "{text}"
+        );
+    });
 }
 
 #[test]

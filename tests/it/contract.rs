@@ -1,6 +1,7 @@
 //! The hook contract: whatever comes in, exit code 0 and silence, unless there is a decision.
 
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 
@@ -230,6 +231,40 @@ fn the_deadline_holds() {
     let held_open = child.stdin.take();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     drop(held_open);
+    assert!(home.journal().contains("not done within"), "{}", home.journal());
+}
+
+#[test]
+fn the_deadline_holds_for_an_answer_that_nobody_reads() {
+    let home = Home::new();
+    let budget = |n| format!("[[budget]]\nname = \"budget-{n:02}-{}\"\nlimit = 1_000_000\n", "x".repeat(50));
+    home.configure(&(0..100).map(budget).collect::<String>());
+    home.append(&home.transcript("s"), &[message(1, 100, 1)]);
+    let answer = home.hook("UserPromptSubmit", "s", json!({"prompt": "go on"})).stdout;
+    assert!(answer.len() > 4096, "more than the pipe takes: {} bytes", answer.len());
+    let (reader, writer) = std::io::pipe().unwrap();
+    #[allow(unsafe_code)]
+    // SAFETY: the descriptor is open, and the kernel checks the size.
+    let size = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETPIPE_SZ, 4096) };
+    assert_eq!(size, 4096);
+    // The deadline notes what it did in a journal that is there already.
+    std::fs::write(home.path("state/journal.jsonl"), b"").unwrap();
+    let mut child = home.command("prompt-submit").stdin(Stdio::piped()).stdout(writer).spawn().unwrap();
+    let payload = home.payload("UserPromptSubmit", "s", json!({"prompt": "go on"})).to_string();
+    child.stdin.take().unwrap().write_all(payload.as_bytes()).unwrap();
+    let mut status = None;
+    for _ in 0..200 {
+        status = child.try_wait().unwrap();
+        if status.is_some() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    if status.is_none() {
+        child.kill().unwrap();
+    }
+    drop(reader);
+    assert_eq!(status.expect("the hook ends").code(), Some(0));
     assert!(home.journal().contains("not done within"), "{}", home.journal());
 }
 

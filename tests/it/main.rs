@@ -24,7 +24,6 @@ mod installed;
 mod killed;
 mod ladder;
 mod last_version;
-mod layout;
 mod least_privilege;
 mod loops;
 mod manual;

@@ -277,15 +277,15 @@ fn make(
         let since = state.since.unwrap_or(state.window.start).max(state.window.start);
         let mut of_watch = Vec::new();
         for spec in watch.budget.counters() {
+            let (name, scope) = (family(&spec), spec.scope);
             let key = CounterKey { spec, value: watch.value.clone(), start: state.window.start, since };
-            let name = family(&spec);
             let mut wanted = Wanted {
                 key: counter_key(keys, installed, &name, &key.value, key.start.0),
                 since: since.0,
                 may_begin: since == key.start && may_begin(workspace, &name, &key.value, key.start.0),
                 expected: None,
             };
-            if spec.scope == Scope::History {
+            if scope == Scope::History {
                 // The limit in force depends on it, and thresholds on that.
                 let history = changes.of(&key).apply_to(&counted(workspace, &wanted));
                 state.history = watch.budget.measure(&history);
@@ -295,7 +295,7 @@ fn make(
                 let before = before.and_then(|text| counts(std::str::from_utf8(text).ok()?).ok());
                 wanted.expected = before.map(|before| (before, before.plus(&changes.of(&key))));
             }
-            of_watch.push((workspace.plan.wanted.len(), spec.scope));
+            of_watch.push((workspace.plan.wanted.len(), scope));
             workspace.plan.wanted.push(wanted);
             counters.push(Counter { key, end: state.window.end });
         }

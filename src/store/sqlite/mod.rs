@@ -5,8 +5,6 @@ mod counters;
 mod error;
 mod events;
 mod files;
-#[cfg(target_env = "musl")]
-mod memory;
 mod messages;
 mod meta;
 mod operations;
@@ -29,9 +27,6 @@ use super::session_cache::{lock_exclusive, lock_shared};
 use crate::domain::time::Timestamp;
 
 pub use files::make_private_dir;
-
-#[cfg(target_env = "musl")]
-pub use memory::share_memory;
 
 /// Name of the database file.
 pub const FILE: &str = "state.db";
@@ -121,8 +116,6 @@ impl SqliteStore {
 
     /// Opens the file; answers the version of its schema too.
     fn connect(path: &Path) -> Result<(Self, usize)> {
-        #[cfg(target_env = "musl")]
-        memory::share();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         // A checkpoint at close costs four fsyncs at every hook.

@@ -76,8 +76,9 @@ pub fn states_before(db: &Connection, watches: &[Watch], moment: Timestamp) -> R
         let since = effect.since.unwrap_or(window.start).max(window.start);
         let mut found = Vec::new();
         for spec in budget.counters() {
+            let scope = spec.scope;
             let key = CounterKey { spec, value: value.clone(), start: window.start, since };
-            found.push((spec.scope, counters::add_up(db, &key, Some(moment), meta.installed)?));
+            found.push((scope, counters::add_up(db, &key, Some(moment), meta.installed)?));
         }
         states.push(BudgetState::fresh(budget, value, window).decided(&effect).counting(found));
     }

@@ -10,7 +10,7 @@ use fusebox::domain::message::{Message, MessageKey, Source};
 use fusebox::domain::operation::Decision;
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::Usage;
-use fusebox::domain::window::{Period, WindowRule};
+use fusebox::domain::window::{Period, WindowRule, Zone};
 use fusebox::store::sqlite::{FILE, SqliteStore};
 use fusebox::store::{Applied, Batch, Record, Watch};
 use fusebox::transcript::Fact;
@@ -232,7 +232,7 @@ fn an_alert_that_nobody_saw_is_void_after_an_operation() {
 #[test]
 fn each_window_has_alerts_of_its_own() {
     let mut book = Book::new();
-    let day = WindowRule { period: Period::Day, zone: chrono_tz::Tz::UTC };
+    let day = WindowRule { period: Period::Day, zone: Zone::utc() };
     let budget = Budget { window: day, ..hundred() };
     assert_eq!(spend(&mut book.store, &budget, 1, 60), [0.5]);
     let tomorrow = NOW.plus_millis(86_400_000);

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use chrono_tz::Tz;
 use fusebox::domain::budget::{Budget, Classes, Mode, OnLimit, Scope, StoreDown, Unit};
 use fusebox::domain::operation::{Decision, Operation};
 use fusebox::domain::time::Timestamp;
@@ -14,6 +13,7 @@ use fusebox::store::sqlite::SqliteStore;
 use fusebox::store::{Applied, Batch, Decide, Query, Record, Session, Watch};
 use fusebox::transcript::Fact;
 use fusebox::transcript::cursor::{Position, read_on};
+use fusebox::zoneinfo;
 use tempfile::TempDir;
 
 /// A moment after everything that the captured transcripts hold.
@@ -82,7 +82,7 @@ pub fn budget(name: &str, scope: Scope, unit: Unit, limit: u64) -> Budget {
 }
 
 /// One budget for each part of a counter.
-pub fn parts(scope: Scope, rule: WindowRule, value: &str) -> Vec<Watch> {
+pub fn parts(scope: Scope, rule: &WindowRule, value: &str) -> Vec<Watch> {
     let none = Classes { input: false, output: false, cache_write: false, cache_read: false };
     let classes = [
         Classes { input: true, ..none },
@@ -92,13 +92,13 @@ pub fn parts(scope: Scope, rule: WindowRule, value: &str) -> Vec<Watch> {
     ];
     let token = |(i, count)| Budget {
         count,
-        window: rule,
+        window: rule.clone(),
         ..budget(&format!("{}-{i}", scope.name()), scope, Unit::Tokens, 1)
     };
     let mut budgets: Vec<Budget> = classes.into_iter().enumerate().map(token).collect();
     for (name, unit) in [("requests", Unit::Requests), ("tools", Unit::ToolCalls)] {
         let name = format!("{}-{name}", scope.name());
-        budgets.push(Budget { window: rule, ..budget(&name, scope, unit, 1) });
+        budgets.push(Budget { window: rule.clone(), ..budget(&name, scope, unit, 1) });
     }
     budgets.into_iter().map(|budget| Watch { budget, value: value.into() }).collect()
 }
@@ -127,7 +127,7 @@ impl Book {
         for id in sessions {
             for (scope, value) in [(Scope::Session, *id), (Scope::User, "ann"), (Scope::Project, "/project")]
             {
-                book.counter(scope, WindowRule::LIFETIME, value, NOW);
+                book.counter(scope, &WindowRule::LIFETIME, value, NOW);
             }
         }
         book
@@ -138,7 +138,7 @@ impl Book {
     }
 
     /// What a counter holds now.
-    pub fn counter(&mut self, scope: Scope, rule: WindowRule, value: &str, now: Timestamp) -> [u64; 6] {
+    pub fn counter(&mut self, scope: Scope, rule: &WindowRule, value: &str, now: Timestamp) -> [u64; 6] {
         let watches = parts(scope, rule, value);
         let watcher = Session { project: "/watcher".into(), user: "watcher".into(), ..session("watcher") };
         let states = apply(&mut self.store, &watcher, &[], &watches, now).states;
@@ -149,21 +149,23 @@ impl Book {
     /// A counter that was moved batch by batch; the same added up anew must say the same.
     #[track_caller]
     pub fn lifetime(&mut self, scope: Scope, value: &str) -> [u64; 6] {
-        let moved = self.counter(scope, WindowRule::LIFETIME, value, NOW);
+        let moved = self.counter(scope, &WindowRule::LIFETIME, value, NOW);
         // Another zone makes no other window, but another family of counters: it has to be added up.
-        let zones = [Tz::Asia__Tokyo, Tz::Asia__Seoul, Tz::Asia__Manila, Tz::Asia__Dhaka, Tz::Asia__Tehran];
-        let fresh = zones.into_iter().find(|zone| self.is_new(scope, *zone)).expect("a zone not used yet");
-        let rule = WindowRule { period: Period::Lifetime, zone: fresh };
-        assert_eq!(moved, self.counter(scope, rule, value, NOW), "moved and added up, {scope:?} {value}");
+        let zones = ["Asia/Tokyo", "Asia/Seoul", "Asia/Manila", "Asia/Dhaka", "Asia/Tehran"];
+        let mut rules = zones.into_iter().map(|zone| {
+            let zone = zoneinfo::zone(zone).expect("tzdata is installed");
+            WindowRule { period: Period::Lifetime, zone }
+        });
+        let rule = rules.find(|rule| self.is_new(scope, rule)).expect("a zone not used yet");
+        assert_eq!(moved, self.counter(scope, &rule, value, NOW), "moved and added up, {scope:?} {value}");
         moved
     }
 
-    fn is_new(&self, scope: Scope, zone: Tz) -> bool {
+    fn is_new(&self, scope: Scope, rule: &WindowRule) -> bool {
         let db = rusqlite::Connection::open(self.dir.path().join(fusebox::store::sqlite::FILE));
-        let rule = WindowRule { period: Period::Lifetime, zone }.to_string();
         let sql = "SELECT COUNT(*) FROM meta WHERE name = 'family ' || ? || ' ' || ?";
         let known: i64 = db
-            .and_then(|db| db.query_row(sql, (scope.name(), rule), |r| r.get(0)))
+            .and_then(|db| db.query_row(sql, (scope.name(), rule.to_string()), |r| r.get(0)))
             .expect("the store's families can be read");
         known == 0
     }

@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono_tz::Tz;
 use fusebox::domain::budget::{Budget, Scope, Unit};
 use fusebox::domain::message::{Message, MessageKey, Source};
 use fusebox::domain::operation::Decision;
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::Usage;
-use fusebox::domain::window::{Period, WindowRule};
+use fusebox::domain::window::{Period, WindowRule, Zone};
 use fusebox::store::{Decide, Query, Record, Recover, Session};
 use fusebox::transcript::Fact;
 use proptest::prelude::*;
@@ -92,20 +91,18 @@ fn of(index: usize) -> Session {
     Session { id: id.into(), user: user.into(), project: project.into(), ..Session::default() }
 }
 
-const ZONES: [Tz; 6] = [
-    Tz::UTC,
-    Tz::Europe__Berlin,
-    Tz::Asia__Kathmandu,
-    Tz::America__Sao_Paulo,
-    Tz::Pacific__Apia,
-    Tz::Australia__Lord_Howe,
-];
+const ZONES: [&str; 6] =
+    ["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/Sao_Paulo", "Pacific/Apia", "Australia/Lord_Howe"];
+
+fn zone(name: &str) -> Zone {
+    fusebox::zoneinfo::zone(name).expect("tzdata is installed")
+}
 
 /// Every counter that the test looks at, in the book and in the recount.
 fn compare(
     book: &mut Book,
     recount: &Recount,
-    rule: WindowRule,
+    rule: &WindowRule,
     now: Timestamp,
 ) -> Result<(), TestCaseError> {
     let window = rule.at(now);
@@ -138,18 +135,18 @@ proptest! {
     #[test]
     fn counters_equal_a_recount(
         batches in prop::collection::vec(prop::collection::vec(seen(), 1..5), 1..10),
-        zone in prop::sample::select(&ZONES[..]),
+        name in prop::sample::select(&ZONES[..]),
         (_, period) in prop::sample::select(&Period::ALL[..]),
         now in 0..4 * DAY,
         watch_from in 0..10usize,
     ) {
         let mut book = Book::new();
         let mut recount = Recount::default();
-        let (rule, now) = (WindowRule { period, zone }, Timestamp(now));
+        let (rule, now) = (WindowRule { period, zone: zone(name) }, Timestamp(now));
         for (i, batch) in batches.iter().enumerate() {
             // Some counters exist from the start, others are added up later: it must make no difference.
             if i == watch_from {
-                compare(&mut book, &recount, rule, now)?;
+                compare(&mut book, &recount, &rule, now)?;
             }
             // A batch is of one session; its readings of others go in singly.
             let home = batch[0].session;
@@ -162,13 +159,13 @@ proptest! {
                 recount.add(seen);
             }
         }
-        compare(&mut book, &recount, rule, now)?;
-        compare(&mut book, &recount, WindowRule::LIFETIME, now)?;
+        compare(&mut book, &recount, &rule, now)?;
+        compare(&mut book, &recount, &WindowRule::LIFETIME, now)?;
         // All of it once more changes nothing.
         for seen in batches.iter().flatten().rev() {
             book.apply(&of(seen.session), &[Fact::Message(seen.message.clone())]);
         }
-        compare(&mut book, &recount, rule, now)?;
+        compare(&mut book, &recount, &rule, now)?;
     }
 
     #[test]
@@ -180,16 +177,16 @@ proptest! {
         extend in 0..100u64,
     ) {
         let now = Timestamp(4 * DAY - 1);
-        let rule = WindowRule { period, zone: Tz::UTC };
+        let rule = WindowRule { period, zone: Zone::utc() };
         let mut book = Book::new();
         let mut recount = Recount::default();
-        let watch = |book: &mut Book| book.counter(Scope::Session, rule, "s0", now);
+        let watch = |book: &mut Book| book.counter(Scope::Session, &rule, "s0", now);
         watch(&mut book);
         for seen in &early {
             book.apply(&of(seen.session), &[Fact::Message(seen.message.clone())]);
             recount.add(seen);
         }
-        let budgets: Vec<Budget> = parts(Scope::Session, rule, "s0").into_iter().map(|w| w.budget).collect();
+        let budgets: Vec<Budget> = parts(Scope::Session, &rule, "s0").into_iter().map(|w| w.budget).collect();
         for budget in &budgets {
             let name = &budget.name;
             book.operate(&format!("e-{name}"), budget, "s0", Decision::Extend { amount: extend }, now);
@@ -210,7 +207,7 @@ proptest! {
         prop_assert_eq!(watch(&mut book), expected);
         // Another value of the same budget was not reset.
         let other = recount.sum(|m, sessions, _| window.contains(m.at) && sessions.contains(&1));
-        prop_assert_eq!(book.counter(Scope::Session, rule, "s1", now), other);
+        prop_assert_eq!(book.counter(Scope::Session, &rule, "s1", now), other);
     }
 }
 
@@ -223,9 +220,9 @@ fn said(key: u8, at: i64, input: u64) -> Fact {
 
 #[test]
 fn a_message_found_to_be_older_moves_to_its_window() {
-    let day = WindowRule { period: Period::Day, zone: Tz::UTC };
+    let day = WindowRule { period: Period::Day, zone: Zone::utc() };
     let mut book = Book::new();
-    let used = |book: &mut Book, at| book.counter(Scope::Session, day, "s0", Timestamp(at))[0];
+    let used = |book: &mut Book, at| book.counter(Scope::Session, &day, "s0", Timestamp(at))[0];
     assert_eq!((used(&mut book, 0), used(&mut book, DAY)), (0, 0));
     book.apply(&of(0), &[said(1, DAY + 5, 10)]);
     assert_eq!((used(&mut book, 0), used(&mut book, DAY)), (0, 10));
@@ -235,16 +232,16 @@ fn a_message_found_to_be_older_moves_to_its_window() {
 
 #[test]
 fn the_first_moment_of_a_window_and_of_a_reset_counts() {
-    let day = WindowRule { period: Period::Day, zone: Tz::UTC };
+    let day = WindowRule { period: Period::Day, zone: Zone::utc() };
     let mut book = Book::new();
-    let used = |book: &mut Book| book.counter(Scope::Session, day, "s0", Timestamp(DAY))[0];
+    let used = |book: &mut Book| book.counter(Scope::Session, &day, "s0", Timestamp(DAY))[0];
     assert_eq!(used(&mut book), 0);
     book.apply(
         &of(0),
         &[said(1, DAY, 10), said(2, DAY - 1, 100), said(3, 2 * DAY - 1, 1), said(4, 2 * DAY, 1000)],
     );
     assert_eq!(used(&mut book), 11);
-    for watch in parts(Scope::Session, day, "s0") {
+    for watch in parts(Scope::Session, &day, "s0") {
         let reset = Decision::Reset { baseline: Timestamp(DAY + 7) };
         book.operate(&watch.budget.name, &watch.budget, "s0", reset, Timestamp(DAY));
     }
@@ -267,7 +264,7 @@ fn what_came_before_the_installation_is_history() {
     // Replaying an old message raises no alert: the limit rises with it.
     assert!(applied.alerts.is_empty());
     // Added up anew it is the same.
-    let renamed = WindowRule { zone: Tz::Asia__Tokyo, ..WindowRule::LIFETIME };
+    let renamed = WindowRule { zone: zone("Asia/Tokyo"), ..WindowRule::LIFETIME };
     let watch = [fusebox::store::Watch { budget: Budget { window: renamed, ..budget }, value: "s".into() }];
     let applied = super::book::apply(&mut book.store, &session("s"), &[], &watch, Timestamp(2000));
     assert_eq!((applied.states[0].used, applied.states[0].history), (534, 502));

@@ -433,7 +433,7 @@ fn a_file_that_grows_while_it_is_read() {
 #[test]
 fn a_line_without_a_date_takes_that_of_the_line_before() {
     use fusebox::domain::time::Timestamp;
-    use fusebox::domain::window::{Period, WindowRule};
+    use fusebox::domain::window::{Period, WindowRule, Zone};
     let mut undated = response("m", 1, TEN);
     undated.as_object_mut().expect("an object").remove("timestamp");
     let dir = tempfile::tempdir().expect("a temporary folder");
@@ -441,9 +441,9 @@ fn a_line_without_a_date_takes_that_of_the_line_before() {
     fs::write(&path, lines(&[super::written::dated(0), undated.clone()])).expect("a transcript");
     let mut book = Book::watched(&["s"]);
     Reader::new(&session("s"), &path).record(&mut book.store);
-    let day = WindowRule { period: Period::Day, zone: chrono_tz::Tz::UTC };
+    let day = WindowRule { period: Period::Day, zone: Zone::utc() };
     let on = Timestamp::parse(&at(0)).expect("a date");
-    assert_eq!(book.counter(Scope::Session, day, "s", on)[..2], [10, 5]);
+    assert_eq!(book.counter(Scope::Session, &day, "s", on)[..2], [10, 5]);
     // Without any date in the file it is charged now.
     assert_eq!(count(&lines(&[undated])), once());
 }

@@ -240,13 +240,13 @@ fn a_forked_capture_with_compactions_in_both_branches() {
 #[test]
 fn an_unlisted_rest_books_to_the_window_of_the_line_before_it() {
     use fusebox::domain::time::Timestamp;
-    use fusebox::domain::window::{Period, WindowRule};
+    use fusebox::domain::window::{Period, WindowRule, Zone};
     let main = lines([response("a", 1, t(100, 10, 0)), total(1, t(130, 13, 0))]);
     let mut book = record(&one(&main, &[]), Way::Lines, 1);
-    let day = WindowRule { period: Period::Day, zone: chrono_tz::Tz::UTC };
+    let day = WindowRule { period: Period::Day, zone: Zone::utc() };
     let on = Timestamp::parse(&at(0)).expect("a date");
-    assert_eq!(book.counter(Scope::Session, day, "s", on)[..2], [130, 13]);
-    assert_eq!(book.counter(Scope::Session, day, "s", NOW)[..2], [0, 0]);
+    assert_eq!(book.counter(Scope::Session, &day, "s", on)[..2], [130, 13]);
+    assert_eq!(book.counter(Scope::Session, &day, "s", NOW)[..2], [0, 0]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ mod damage;
 mod found;
 mod found_shared;
 mod hung;
-mod namespace;
+pub mod namespace;
 mod resync;
 mod shared;
 mod steps;

@@ -5,6 +5,7 @@ use fusebox::domain::message::Message;
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::window::{Period, WindowRule};
 use fusebox::store::{Session, Store};
+use fusebox::zoneinfo;
 
 use super::backend::Backend;
 use super::facts::{NOW, by_agent, facts, response, said, second, usage};
@@ -70,7 +71,7 @@ fn every_window_has_a_start_and_an_end(backend: &dyn Backend) {
             let end = window.end.expect("it ends");
             let times = [window.start.plus_millis(-1), window.start, end.plus_millis(-1), end];
             let ask =
-                |store: &mut dyn Store| times.map(|at| counted(store, Scope::Session, rule, name, at)[0]);
+                |store: &mut dyn Store| times.map(|at| counted(store, Scope::Session, &rule, name, at)[0]);
             if asked_before {
                 assert_eq!(ask(store), [0; 4], "{name}");
             }
@@ -85,10 +86,11 @@ fn every_window_has_a_start_and_an_end(backend: &dyn Backend) {
 
 fn midnight_is_where_the_zone_says(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    let zones = [chrono_tz::UTC, chrono_tz::Asia::Tokyo, chrono_tz::America::New_York];
+    let zones = ["UTC", "Asia/Tokyo", "America/New_York"].map(|name| zoneinfo::zone(name).unwrap());
     let hours = [-13, -11, -8, -6, -1, 2, 4, 13, 16, 18];
     let days = zones.map(|zone| WindowRule { period: Period::Day, zone });
-    let ask = |store: &mut dyn Store| days.map(|rule| counted(store, Scope::User, rule, "ann", NOW)[4]);
+    let ask =
+        |store: &mut dyn Store| days.each_ref().map(|rule| counted(store, Scope::User, rule, "ann", NOW)[4]);
     assert_eq!(ask(store), [0; 3]);
     for hour in hours {
         record(store, "s", &facts([said(&format!("h{hour}"), second(3600 * hour), usage(1, 0, 0))]));
@@ -160,7 +162,7 @@ fn an_earlier_date_moves_a_message_to_another_window(backend: &dyn Backend) {
     let store = &mut *backend.open();
     let (rule, yesterday) = (every(Period::Day), NOW.plus_millis(-86_400_000));
     let days =
-        |store: &mut dyn Store| [yesterday, NOW].map(|at| counted(store, Scope::User, rule, "ann", at)[0]);
+        |store: &mut dyn Store| [yesterday, NOW].map(|at| counted(store, Scope::User, &rule, "ann", at)[0]);
     assert_eq!(days(store), [0, 0]);
     record(store, "s", &facts([said("a", NOW, usage(10, 0, 0))]));
     assert_eq!(days(store), [0, 10]);
@@ -175,16 +177,16 @@ fn before_the_epoch_is_a_time_too(backend: &dyn Backend) {
     let store = &mut *backend.open();
     let at = Timestamp(-1);
     for rule in Period::ALL.map(|(_, period)| every(period)) {
-        assert_eq!(counted(store, Scope::Session, rule, "s", at)[0], 0);
+        assert_eq!(counted(store, Scope::Session, &rule, "s", at)[0], 0);
     }
     record(store, "s", &facts([said("a", at, usage(10, 0, 0)), said("b", Timestamp(0), usage(5, 0, 0))]));
     for (period, stands) in
         [(Period::Lifetime, 15), (Period::FiveHours, 10), (Period::Day, 10), (Period::Month, 10)]
     {
-        assert_eq!(counted(store, Scope::Session, every(period), "s", at)[0], stands, "{period:?}");
+        assert_eq!(counted(store, Scope::Session, &every(period), "s", at)[0], stands, "{period:?}");
     }
     // The first Thursday of 1970 shares its week with the last days of 1969.
-    assert_eq!(counted(store, Scope::Session, every(Period::Week), "s", at)[0], 15);
+    assert_eq!(counted(store, Scope::Session, &every(Period::Week), "s", at)[0], 15);
 }
 
 fn a_late_message_counts_in_its_own_window(backend: &dyn Backend) {
@@ -225,7 +227,8 @@ fn counted_anew_they_are_what_they_were(backend: &dyn Backend) {
     let store = &mut *backend.open();
     let (session, message, values) = full();
     let windows = [every(Period::Day), every(Period::Month), WindowRule::LIFETIME];
-    let budgets = values.iter().flat_map(|(scope, value)| windows.map(|window| (*scope, *value, window)));
+    let budgets =
+        values.iter().flat_map(|(scope, value)| windows.clone().map(|window| (*scope, *value, window)));
     let watches: Vec<_> = budgets
         .filter(|(scope, _, window)| *scope == Scope::Session || *window != WindowRule::LIFETIME)
         .map(|(scope, value, window)| {

@@ -274,7 +274,7 @@ fn a_rest_books_to_the_window_of_the_line_before_it(backend: &dyn Backend) {
     let store = &mut *backend.open();
     let (yesterday, day) = (NOW.plus_millis(-86_400_000), every(Period::Day));
     let on =
-        |store: &mut dyn Store, at: Timestamp| counted(store, Scope::Session, day, "s", at)[..2].to_vec();
+        |store: &mut dyn Store, at: Timestamp| counted(store, Scope::Session, &day, "s", at)[..2].to_vec();
     assert_eq!((on(store, yesterday), on(store, NOW)), (vec![0, 0], vec![0, 0]));
     record(store, "s", &facts([said("a", yesterday, usage(100, 10, 0))]));
     record(store, "s", &[total(1, usage(130, 13, 0), yesterday, None)]);

@@ -3,7 +3,7 @@
 use fusebox::domain::budget::{Budget, BudgetState, Classes, Mode, OnLimit, Scope, StoreDown, Unit};
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::Usage;
-use fusebox::domain::window::{Period, WindowRule};
+use fusebox::domain::window::{Period, WindowRule, Zone};
 use fusebox::store::{Applied, Batch, Observed, Session, Store, Watch};
 use fusebox::transcript::Fact;
 
@@ -21,7 +21,7 @@ pub fn child(id: &str, parent: &str) -> Session {
 
 /// A rule with midnight in UTC.
 pub fn every(period: Period) -> WindowRule {
-    WindowRule { period, zone: chrono_tz::UTC }
+    WindowRule { period, zone: Zone::utc() }
 }
 
 /// A budget for fresh tokens, without end, named after its scope.
@@ -133,12 +133,12 @@ pub fn used(store: &mut dyn Store, scope: Scope, value: &str) -> u64 {
 pub fn counted(
     store: &mut dyn Store,
     scope: Scope,
-    rule: WindowRule,
+    rule: &WindowRule,
     value: &str,
     now: Timestamp,
 ) -> [u64; 6] {
     let none = Classes { input: false, output: false, cache_write: false, cache_read: false };
-    let of = |unit, count| watch(&Budget { unit, count, window: rule, ..budget(scope, 1) }, value);
+    let of = |unit, count| watch(&Budget { unit, count, window: rule.clone(), ..budget(scope, 1) }, value);
     let watches = [
         of(Unit::Tokens, Classes { input: true, ..none }),
         of(Unit::Tokens, Classes { output: true, ..none }),
@@ -154,14 +154,14 @@ pub fn counted(
 
 /// The counter of all times that is moved batch by batch, once somebody asked for it.
 pub fn moved(store: &mut dyn Store, scope: Scope, value: &str) -> [u64; 6] {
-    counted(store, scope, WindowRule::LIFETIME, value, NOW)
+    counted(store, scope, &WindowRule::LIFETIME, value, NOW)
 }
 
 /// The same added up anew, at least where nobody asked for it before: another zone makes no other window of all times,
 /// but another counter.
 pub fn added_up(store: &mut dyn Store, scope: Scope, value: &str) -> [u64; 6] {
-    let rule = WindowRule { period: Period::Lifetime, zone: chrono_tz::Asia::Tokyo };
-    counted(store, scope, rule, value, NOW)
+    let zone = fusebox::zoneinfo::zone("Asia/Tokyo").expect("tzdata is installed");
+    counted(store, scope, &WindowRule { period: Period::Lifetime, zone }, value, NOW)
 }
 
 /// Tokens by class of all that is charged to a session, and how many of its messages are estimates.

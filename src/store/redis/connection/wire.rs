@@ -2,12 +2,10 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
-use rustix::net::RecvFlags;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::limits::Limits;
@@ -16,24 +14,11 @@ use crate::config::redis_address::Node;
 /// The shortest time that a socket can be told to wait; zero would mean for ever.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// For how long a server on this machine is asked again and again whether it has replied.
-///
-/// Mostly it has within that time; a processor that falls asleep until then takes long to wake up, and its caches are cold if the
-/// scheduler wakes the process on another one. Whoever else wants the processor gets it in between.
-const ASKED: Duration = Duration::from_micros(500);
-
-/// How long others have the processor when somebody stands aside, on a machine that is busy.
-const BUSY: Duration = Duration::from_micros(100);
-
 /// A connected socket. A reply must be complete within its limit, however many pieces it comes in.
 #[derive(Debug)]
 pub struct Wire {
     socket: Socket,
     limits: Limits,
-    /// Whether the server is on this machine: behind loopback, or a socket in the file system.
-    is_near: bool,
-    /// Until when it is asked again and again.
-    asked_until: Instant,
     /// When what is being sent must be gone.
     gone_by: Instant,
     deadline: Instant,
@@ -44,26 +29,18 @@ pub struct Wire {
 impl Wire {
     /// Connects, until `deadline`.
     pub fn connect(node: &Node, limits: Limits, deadline: Instant) -> io::Result<Self> {
-        let (socket, is_near) = match node {
+        let socket = match node {
             Node::Tcp { host, port } => connect_tcp(host, *port, deadline)?,
             Node::Unix(path) => {
                 let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
                 connect_within(&socket, &SockAddr::unix(path)?, remaining(deadline)?)?;
-                (socket, true)
+                socket
             }
         };
         let read = limits.read.max(SHORTEST);
         socket.set_write_timeout(Some(limits.write.max(SHORTEST)))?;
         socket.set_read_timeout(Some(read))?;
-        Ok(Self {
-            socket,
-            limits,
-            is_near,
-            asked_until: Instant::now(),
-            gone_by: deadline,
-            deadline,
-            armed: read,
-        })
+        Ok(Self { socket, limits, gone_by: deadline, deadline, armed: read })
     }
 
     /// What is sent from now on must be gone within the limit for writing.
@@ -76,28 +53,8 @@ impl Wire {
         let read = self.limits.read.max(SHORTEST);
         let now = Instant::now();
         self.deadline = deadline.unwrap_or(now + read);
-        self.asked_until = if self.is_near { self.deadline.min(now + ASKED) } else { now };
         let wait = self.deadline.saturating_duration_since(now).max(SHORTEST);
         self.arm(wait)
-    }
-
-    /// What is there already, or comes while a server on this machine is asked again and again; `None`: nothing yet.
-    fn read_at_once(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
-        let mut asked = Instant::now();
-        while asked < self.asked_until {
-            match rustix::net::recv(&self.socket, &mut *into, RecvFlags::DONTWAIT) {
-                Ok((count, _)) => return Ok(Some(count)),
-                Err(Errno::WOULDBLOCK | Errno::INTR) => thread::yield_now(),
-                Err(error) => return Err(error.into()),
-            }
-            let now = Instant::now();
-            // Others have work: whoever sleeps is woken before those who only stood aside.
-            if now - asked > BUSY {
-                break;
-            }
-            asked = now;
-        }
-        Ok(None)
     }
 
     fn arm(&mut self, wait: Duration) -> io::Result<()> {
@@ -111,18 +68,15 @@ impl Wire {
 
 impl Read for Wire {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = match self.read_at_once(into)? {
-            Some(count) => count,
-            None => loop {
-                match self.socket.read(into) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                        self.arm(remaining(self.deadline)?)?
-                    }
-                    answer => break answer?,
+        let count = loop {
+            match self.socket.read(into) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    self.arm(remaining(self.deadline)?)?
                 }
-            },
+                answer => break answer?,
+            }
         };
-        // One that sends byte after byte does not get the limit for each of them.
+        // A server that sends byte after byte does not get the limit for each of them.
         if count > 0 && Instant::now() > self.deadline {
             return Err(io::ErrorKind::TimedOut.into());
         }
@@ -142,8 +96,7 @@ impl Write for Wire {
     }
 }
 
-/// The socket, and whether the server is on this machine.
-fn connect_tcp(host: &str, port: u16, deadline: Instant) -> io::Result<(Socket, bool)> {
+fn connect_tcp(host: &str, port: u16, deadline: Instant) -> io::Result<Socket> {
     let addresses = resolve(host, port, deadline)?;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for (i, address) in addresses.iter().enumerate() {
@@ -153,7 +106,7 @@ fn connect_tcp(host: &str, port: u16, deadline: Instant) -> io::Result<(Socket, 
             // One that does not answer leaves time for the others.
             connect_within(&socket, &SockAddr::from(*address), (remaining(deadline)? / left).max(SHORTEST))?;
             socket.set_tcp_nodelay(true)?;
-            Ok((socket, address.ip().is_loopback()))
+            Ok(socket)
         };
         match attempt() {
             Ok(connected) => return Ok(connected),
@@ -183,26 +136,18 @@ fn resolve(host: &str, port: u16, deadline: Instant) -> io::Result<Vec<SocketAdd
     if host.eq_ignore_ascii_case("localhost") {
         return Ok(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]);
     }
-    // (A channel would be simpler, but it keeps something for each thread. With it the memory of the first one would be more than
-    // musl has at hand, and every hook would have to ask the kernel for some.)
-    let found = Arc::new((Mutex::new(None), Condvar::new()));
-    let (name, answer) = (host.to_owned(), Arc::clone(&found));
+    let (send, receive) = mpsc::sync_channel(1);
+    let name = host.to_owned();
     thread::Builder::new().name("resolve".into()).spawn(move || {
-        let addresses = (name.as_str(), port).to_socket_addrs().map(Vec::from_iter);
-        let (slot, is_there) = &*answer;
-        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(addresses);
-        is_there.notify_one();
+        // Nobody is listening any more where it took too long.
+        let _ = send.send((name.as_str(), port).to_socket_addrs().map(Vec::from_iter));
     })?;
-    let (slot, is_there) = &*found;
-    let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-    let waited = is_there.wait_timeout_while(slot, remaining(deadline)?, |found| found.is_none());
-    let (mut slot, _) = waited.unwrap_or_else(PoisonError::into_inner);
-    match slot.take() {
-        Some(Ok(addresses)) => Ok(addresses),
-        Some(Err(error)) => {
+    match receive.recv_timeout(remaining(deadline)?) {
+        Ok(Ok(addresses)) => Ok(addresses),
+        Ok(Err(error)) => {
             Err(io::Error::new(io::ErrorKind::NotFound, format!("the name is not known ({error})")))
         }
-        None => Err(io::Error::new(io::ErrorKind::TimedOut, "the name was not resolved in time")),
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the name was not resolved in time")),
     }
 }
 

@@ -1,0 +1,133 @@
+//! Time zones by the system's files, and what needs them: reading a window rule from its text.
+//!
+//! `$TZDIR` is not asked: an agent could move the windows of budgets by it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::domain::window::{Period, WindowRule, Zone};
+
+/// Where systems keep their time zone files.
+const FOLDERS: [&str; 4] =
+    ["/usr/share/zoneinfo", "/usr/share/lib/zoneinfo", "/usr/lib/zoneinfo", "/etc/zoneinfo"];
+
+/// Why there is no such zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ZoneError {
+    /// Its name is none of a zone that this system knows.
+    #[error("no such time zone")]
+    Unknown,
+    /// This system knows no zones.
+    #[error("this machine has no time zone files: install tzdata")]
+    NoFiles,
+}
+
+/// The time zone of an IANA name. A process reads each file once.
+///
+/// # Errors
+/// This system does not know it.
+pub fn zone(name: &str) -> Result<Zone, ZoneError> {
+    static READ: Mutex<BTreeMap<String, Zone>> = Mutex::new(BTreeMap::new());
+    if name == Zone::utc().name() {
+        return Ok(Zone::utc());
+    }
+    if !is_zone_name(name) {
+        return Err(ZoneError::Unknown);
+    }
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(zone) = read.get(name) {
+        return Ok(zone.clone());
+    }
+    let zone =
+        read_zone(name).ok_or_else(|| if has_files() { ZoneError::Unknown } else { ZoneError::NoFiles })?;
+    read.insert(name.to_owned(), zone.clone());
+    Ok(zone)
+}
+
+fn read_zone(name: &str) -> Option<Zone> {
+    let mut files = FOLDERS.iter().filter_map(|folder| std::fs::read(Path::new(folder).join(name)).ok());
+    files.find_map(|bytes| Zone::from_tzif(name, &bytes).ok())
+}
+
+/// Whether any zones are installed: all of tzdata's packages have this one.
+fn has_files() -> bool {
+    FOLDERS.iter().any(|folder| Path::new(folder).join("Etc/UTC").exists())
+}
+
+/// Whether it can be the name of a zone, and leads nowhere else as a path. Zones that depend on the machine (`localtime`) or
+/// count leap seconds (`right/…`) are left out.
+fn is_zone_name(name: &str) -> bool {
+    let is_part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+'))
+    };
+    name.len() <= 64
+        && name.split('/').all(is_part)
+        && !matches!(name.split('/').next(), Some("localtime" | "posixrules" | "posix" | "right"))
+}
+
+impl FromStr for WindowRule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (period, name) = text.split_once('@').unwrap_or((text, "UTC"));
+        let period = Period::ALL.iter().find(|(known, _)| *known == period).map(|(_, period)| *period);
+        let zone = zone(name).map_err(|error| format!("{name}: {error}"))?;
+        Ok(Self { period: period.ok_or_else(|| format!("{text} is not a window"))?, zone })
+    }
+}
+
+impl Serialize for WindowRule {
+    /// `"day@Europe/Berlin"`.
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for WindowRule {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ZoneError, zone};
+
+    #[test]
+    fn names_lead_to_no_other_files() {
+        for name in [
+            "",
+            "/etc/localtime",
+            "../../../etc/localtime",
+            "Europe/../UTC",
+            "Europe//Berlin",
+            "Europe/",
+            "./UTC",
+            "Europe",
+            "europe/berlin\0",
+            "localtime",
+            "posixrules",
+            "posix/Europe/Berlin",
+            "right/Europe/Berlin",
+            "tzdata.zi",
+            "leapseconds",
+            "Mars/Base",
+        ] {
+            assert_eq!(zone(name).err(), Some(ZoneError::Unknown), "{name}");
+        }
+    }
+
+    #[test]
+    fn utc_and_links_are_zones() {
+        for name in
+            ["UTC", "Etc/UTC", "Etc/GMT+5", "America/Port-au-Prince", "America/Argentina/Buenos_Aires"]
+        {
+            assert_eq!(zone(name).map(|zone| zone.name().to_owned()).as_deref(), Ok(name));
+        }
+    }
+}
