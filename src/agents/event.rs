@@ -55,7 +55,7 @@ pub enum EventKind<'p> {
     /// A tool call is over, and the client has no event between two requests (the plain protocol).
     AfterLoneTool {
         /// What the response cost, where the payload says so.
-        charge: Option<Fact>,
+        charge: Option<Box<Fact>>,
         /// The call.
         call: Option<FinishedCall>,
     },

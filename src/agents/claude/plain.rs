@@ -48,7 +48,10 @@ impl PlainPayload {
 
     /// A tool call is over. `text`: the payload, which identifies a charge that has no id.
     pub fn after_tool(&self, text: &str, now: Timestamp) -> HookEvent<'static> {
-        self.event(EventKind::AfterLoneTool { charge: self.charge(text, now), call: self.finished(now) })
+        self.event(EventKind::AfterLoneTool {
+            charge: self.charge(text, now).map(Box::new),
+            call: self.finished(now),
+        })
     }
 
     /// A prompt came in.

@@ -17,8 +17,13 @@ pub fn handle(ctx: &mut SessionContext, call: Option<FinishedCall>, slot: Option
 }
 
 /// A tool call of the plain protocol is over. That has no event between two requests, so the agent is held back here.
-pub fn handle_lone(ctx: &mut SessionContext, charge: Option<Fact>, call: Option<FinishedCall>) -> Handled {
-    let plan = RecordPlan { extra: charge.into_iter().collect(), ..RecordPlan::for_caller(true) };
+pub fn handle_lone(
+    ctx: &mut SessionContext,
+    charge: Option<Box<Fact>>,
+    call: Option<FinishedCall>,
+) -> Handled {
+    let plan =
+        RecordPlan { extra: charge.into_iter().map(|fact| *fact).collect(), ..RecordPlan::for_caller(true) };
     record_call(ctx, plan, call, Moment::BeforeCall)
 }
 
