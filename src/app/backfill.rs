@@ -9,7 +9,7 @@ use super::{ancestry, recovery, session_files};
 use crate::config::Config;
 use crate::env::{Env, Stopwatch};
 use crate::store::SessionRow;
-use crate::store::session_cache::CacheFile;
+use crate::store::cache_file::CacheFile;
 
 /// How long a session must have ended before all of it is taken to be on disk.
 const SETTLED_MS: i64 = 2_000;

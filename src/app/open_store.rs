@@ -8,9 +8,9 @@ use super::installation::Installation;
 use crate::config::redis_address::Address;
 use crate::config::{Config, RedisConfig};
 use crate::env::{Env, machine_name};
+use crate::store::cache_file::CacheFile;
 use crate::store::redis::connection::Limits;
 use crate::store::redis::{Machine, Place, RedisStore};
-use crate::store::session_cache::CacheFile;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
 

@@ -11,7 +11,7 @@ use crate::domain::message::MessageKey;
 use crate::domain::operation::{Decision, Operation};
 use crate::domain::time::Timestamp;
 use crate::env::Env;
-use crate::store::session_cache::CacheFile;
+use crate::store::cache_file::CacheFile;
 use crate::store::{Watch, redis};
 
 /// Why a decision cannot be carried out.

@@ -5,7 +5,8 @@ use super::operation_ledger::OperationLedger;
 use super::session::SessionContext;
 use super::store_access;
 use crate::env::Env;
-use crate::store::session_cache::{CacheFile, LACKING, SessionCache};
+use crate::store::cache_file::CacheFile;
+use crate::store::session_cache::{LACKING, SessionCache};
 use crate::store::{Applied, Store};
 
 /// Milliseconds that a hook spends at most on telling the store again what was decided.

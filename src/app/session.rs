@@ -13,9 +13,10 @@ use crate::config::{self, Config, Loaded, Stamp};
 use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::verdict::Caller;
 use crate::env::Env;
+use crate::store::cache_file::{CacheFile, LockedCache};
 use crate::store::counted::Counted;
 use crate::store::redis::shared_value;
-use crate::store::session_cache::{CacheFile, LockedCache, SessionCache};
+use crate::store::session_cache::SessionCache;
 use crate::store::{Session, Watch};
 
 /// What is to be said besides the answer.

@@ -10,8 +10,9 @@ use crate::config;
 use crate::domain::budget::Scope;
 use crate::domain::time::Timestamp;
 use crate::env::Env;
+use crate::store::cache_file::CacheFile;
 use crate::store::redis::shared_value;
-use crate::store::session_cache::{CacheFile, SessionCache};
+use crate::store::session_cache::SessionCache;
 use crate::store::{Session, SessionRow};
 use crate::transcript::files;
 

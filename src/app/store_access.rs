@@ -4,7 +4,7 @@ use super::open_store::{self, corrupt};
 use crate::config::Config;
 use crate::domain::time::Timestamp;
 use crate::env::{Env, Stopwatch};
-use crate::store::session_cache::CacheFile;
+use crate::store::cache_file::CacheFile;
 use crate::store::{Store, StoreError};
 
 /// Milliseconds that hooks count locally for after the store did not answer.

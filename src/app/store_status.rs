@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::store_access::{self, StoreAccess};
 use crate::domain::time::Timestamp;
+use crate::store::StoreKind;
 
 /// The store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -23,8 +24,12 @@ impl StoreStatus {
     /// # Errors
     /// The store cannot be read.
     pub fn read(store: &mut StoreAccess, now: Timestamp) -> store_access::Result<Self> {
-        let kind = if store.is_shared() { "redis" } else { "embedded" };
-        let (epoch, recovering) = store.call(|store| Ok((store.epoch()?, store.recovering(now)?)))?;
-        Ok(Self { kind, epoch, recovering })
+        store.call(|store| {
+            let kind = match store.kind() {
+                StoreKind::Embedded => "embedded",
+                StoreKind::Shared => "redis",
+            };
+            Ok(Self { kind, epoch: store.epoch()?, recovering: store.recovering(now)? })
+        })
     }
 }

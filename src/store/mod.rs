@@ -5,6 +5,7 @@
 //! Everything that one hook records goes in with one [`Record::apply`], which happens whole or not at all.
 
 mod batch;
+pub mod cache_file;
 pub mod counted;
 pub mod counts;
 mod decide;
@@ -29,6 +30,7 @@ pub use self::query::{Query, StoreKind};
 pub use self::record::Record;
 pub use self::recover::Recover;
 pub use self::session::{ClientProcess, Session, SessionRow, SessionTotal};
+
 /// How long a hook may take between claiming an alert or an event and having shown it. A hook that dies in between gives
 /// it back by this; the hook's own deadline is shorter.
 const CLAIM_MS: i64 = 5_000;

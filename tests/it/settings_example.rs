@@ -6,7 +6,7 @@ use std::path::Path;
 use fusebox::domain::time::Timestamp;
 use fusebox::hook::journal;
 use fusebox::store::Query;
-use fusebox::store::session_cache::CacheFile;
+use fusebox::store::cache_file::CacheFile;
 use fusebox::store::sqlite::SqliteStore;
 use serde_json::{Value, json};
 

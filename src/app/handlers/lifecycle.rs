@@ -6,7 +6,7 @@ use crate::app::record_plan::RecordPlan;
 use crate::app::session::SessionContext;
 use crate::app::{backfill, presence};
 use crate::domain::verdict::Verdict;
-use crate::store::session_cache::CacheFile;
+use crate::store::cache_file::CacheFile;
 
 /// A session started, was resumed, forked, cleared or compacted.
 pub fn session_start(ctx: &mut SessionContext, model: Option<String>) -> Handled {

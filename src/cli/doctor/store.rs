@@ -12,11 +12,12 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     let Some(dir) = survey.env.state_dir() else {
         return vec![Finding::problem("there is no home folder", "set HOME, or FUSEBOX_STATE_DIR")];
     };
+    let is_shared = open_store::is_shared(&survey.loaded.config);
     let opened =
         open_store::open(survey.env, &survey.loaded.config, None).and_then(|(mut store, warning)| {
             let rebuilding = store.is_rebuilding()?;
             // A write that changes nothing. Of a shared store that others fill, it would say that this machine has to, too.
-            if survey.loaded.config.redis.is_none() || !rebuilding {
+            if !is_shared || !rebuilding {
                 store.set_rebuilding(rebuilding)?;
             }
             Ok((store.sessions()?.len(), rebuilding, warning))
@@ -25,9 +26,9 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     match opened {
         Err(error) => found.push(Finding::problem(
             error.to_string(),
-            match survey.loaded.config.redis {
-                Some(_) => "mend it as it says; until then hooks count in their caches only",
-                None => {
+            match is_shared {
+                true => "fix it as it says; until then hooks count in their caches only",
+                false => {
                     "make the state folder writable and free some space; until then hooks count in their caches only"
                 }
             },

@@ -22,8 +22,8 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use self::files::{FileId, file_id, has_set_aside, lock, make_private_file, move_aside, unusable};
 use super::Result;
+use super::cache_file::{lock_exclusive, lock_shared};
 use super::error::Failing;
-use super::session_cache::{lock_exclusive, lock_shared};
 use crate::domain::time::Timestamp;
 
 pub use files::make_private_dir;

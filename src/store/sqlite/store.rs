@@ -18,7 +18,7 @@ use crate::domain::operation::Operation;
 use crate::domain::throttle::Slots;
 use crate::domain::time::Timestamp;
 use crate::env::machine_name;
-use crate::store::session_cache::lock_exclusive;
+use crate::store::cache_file::lock_exclusive;
 use crate::store::standing;
 use crate::store::{
     Applied, Batch, CircuitRow, ClientProcess, Decide, Query, Record, Recover, Result, Session, SessionRow,

@@ -1,0 +1,276 @@
+//! The session cache: one small file a session, `guardrails-<session>.json`, that hooks share.
+//!
+//! It can be deleted at any time: what it says can be read again.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::ops::{Deref, DerefMut};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::session_cache::{SessionCache, VERSION};
+use crate::domain::message::MessageKey;
+use crate::domain::time::Timestamp;
+use crate::transcript::files::is_plain_id;
+
+/// The files of one cache: itself, the one that becomes it next, the lock, what is remembered of a shared store.
+const PARTS: [&str; 4] = ["json", "new", "lock", "redis"];
+
+/// For how long a cache is kept that nobody writes: 30 days.
+const KEPT_MS: i64 = 30 * 24 * 3600 * 1000;
+
+/// Bytes that a cache is expected to have at most: for more, memory is asked for as it is read.
+const USUAL: u64 = 64 * 1024;
+
+/// How many are deleted at a time.
+const SWEPT: usize = 100;
+
+/// The file of one session's cache.
+#[derive(Clone, Debug)]
+pub struct CacheFile {
+    path: PathBuf,
+    /// What was read last, as it stood in the file: what still stands there need not be taken apart again.
+    seen: RefCell<Option<(Vec<u8>, Box<SessionCache>)>>,
+}
+
+impl CacheFile {
+    /// The cache of `session` in `dir`. The id comes from outside: one that is no plain name is hashed.
+    pub fn of(dir: &Path, session: &str) -> Self {
+        let name = match is_plain_id(session) {
+            true => session.to_owned(),
+            false => format!("{:016x}", MessageKey::of(&["session", session]).short()),
+        };
+        Self::at(dir.join(format!("guardrails-{name}.json")))
+    }
+
+    fn at(path: PathBuf) -> Self {
+        Self { path, seen: RefCell::new(None) }
+    }
+
+    /// All caches in `dir`.
+    pub fn all(dir: &Path) -> Vec<Self> {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
+        let is_cache = |path: &PathBuf| {
+            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+            name.starts_with("guardrails-") && name.ends_with(".json")
+        };
+        entries.filter(is_cache).map(Self::at).collect()
+    }
+
+    /// Deletes the caches that nobody has written for [`KEPT_MS`], some at a time: what they say can be read again.
+    pub fn sweep(dir: &Path, now: Timestamp) {
+        if check_private(dir).is_err() {
+            return;
+        }
+        let mut written: BTreeMap<PathBuf, i64> = BTreeMap::new();
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let of_ours = entry.file_name().to_string_lossy().starts_with("guardrails-")
+                && path.extension().is_some_and(|e| PARTS.iter().any(|part| e == *part));
+            if let Some(meta) = entry.metadata().ok().filter(|_| of_ours) {
+                let at = written.entry(path.with_extension("json")).or_insert(i64::MIN);
+                *at = (*at).max(meta.mtime().saturating_mul(1000));
+            }
+        }
+        let old = written.into_iter().filter(|(_, at)| now.millis_since(Timestamp(*at)) > KEPT_MS);
+        for (path, _) in old.take(SWEPT) {
+            let lock = File::open(path.with_extension("lock"));
+            // Whoever holds the lock is about to write it.
+            if lock.is_ok_and(|lock| fs2::FileExt::try_lock_exclusive(&lock).is_err()) {
+                continue;
+            }
+            for part in PARTS {
+                let _ = std::fs::remove_file(path.with_extension(part));
+            }
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads it; `None` when there is none, or none that can be believed.
+    pub fn read(&self) -> Option<Box<SessionCache>> {
+        check_private(self.dir()).ok()?;
+        let (bytes, cache) = self.read_current()?;
+        self.seen.replace(Some((bytes, cache.clone())));
+        Some(cache)
+    }
+
+    /// What stands there, and what it means. Whoever calls has looked at the folder.
+    fn read_current(&self) -> Option<(Vec<u8>, Box<SessionCache>)> {
+        let (file, size) = self.open_current()?;
+        let mut bytes = Vec::with_capacity(size.min(USUAL) as usize);
+        file.take(size).read_to_end(&mut bytes).ok()?;
+        match self.seen.take() {
+            Some((seen, cache)) if seen == bytes => Some((seen, cache)),
+            _ => SessionCache::read(&bytes).map(|cache| (bytes, cache)),
+        }
+    }
+
+    /// Opens it so that nobody writes to it: see [`write`]. And how large it is.
+    fn open_current(&self) -> Option<(File, u64)> {
+        for _ in 0..8 {
+            let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&self.path).ok()?;
+            if fs2::FileExt::try_lock_shared(&file).is_err() {
+                continue;
+            }
+            let (current, meta) = (std::fs::symlink_metadata(&self.path).ok()?, file.metadata().ok()?);
+            // It may have become the spare one before it was locked.
+            if current.ino() == meta.ino() {
+                return Some((file, meta.len()));
+            }
+        }
+        None
+    }
+
+    /// Locks it, and reads what other processes wrote in the meantime. The lock is held until the result is saved or
+    /// dropped: never across a call of the store. Where the folder is not private, or cannot be written, the result still
+    /// holds what could be read; saving it fails then.
+    pub fn lock(&self) -> LockedCache {
+        let lock = self.lock_file();
+        // lock_file() already checked the folder.
+        let is_private = lock.is_ok() || check_private(self.dir()).is_ok();
+        let read = is_private.then(|| self.read_current()).flatten();
+        let (before, mut cache) = read.map_or_else(Default::default, |(bytes, cache)| (Some(bytes), cache));
+        cache.version = VERSION;
+        LockedCache { path: self.path.clone(), lock, before, cache }
+    }
+
+    fn lock_file(&self) -> std::io::Result<File> {
+        match check_private(self.dir()) {
+            Err(e) if e.kind() == ErrorKind::NotFound => private_dir(self.dir())?,
+            checked => checked?,
+        }
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+        let file = options.open(self.path.with_extension("lock"))?;
+        lock_exclusive(&file)?;
+        Ok(file)
+    }
+
+    fn dir(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("/"))
+    }
+}
+
+/// A session's cache under its lock: nobody else changes it until it is saved or dropped.
+#[derive(Debug)]
+pub struct LockedCache {
+    path: PathBuf,
+    lock: std::io::Result<File>,
+    /// What stood in the file.
+    before: Option<Vec<u8>>,
+    cache: Box<SessionCache>,
+}
+
+impl LockedCache {
+    /// Writes it, where it changed, and gives the lock back. Answers the cache as it is then.
+    ///
+    /// # Errors
+    /// The folder is not private, or cannot be written: the changes are lost.
+    pub fn save(self) -> (Box<SessionCache>, std::io::Result<()>) {
+        let Self { path, lock, before, mut cache } = self;
+        let written = lock.and_then(|_lock| {
+            let bytes = cache.written()?;
+            if before.as_ref() == Some(&bytes) { Ok(()) } else { write(&path, &bytes) }
+        });
+        (cache, written)
+    }
+}
+
+impl Deref for LockedCache {
+    type Target = SessionCache;
+
+    fn deref(&self) -> &SessionCache {
+        &self.cache
+    }
+}
+
+impl DerefMut for LockedCache {
+    fn deref_mut(&mut self) -> &mut SessionCache {
+        &mut self.cache
+    }
+}
+
+/// Writes the spare file, and lets it change places with the current one. Neither is made or deleted each time,
+/// which took twice as long as all the rest here. A reader keeps a shared lock on what it reads: a spare file that
+/// somebody opened while it was current is left to them.
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let spare = path.with_extension("new");
+    let open = || {
+        let mut options = OpenOptions::new();
+        options
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&spare)
+    };
+    let mut file = open()?;
+    if fs2::FileExt::try_lock_exclusive(&file).is_err() {
+        std::fs::remove_file(&spare)?;
+        file = open()?;
+    }
+    file.write_all(bytes)?;
+    if file.metadata()?.len() != bytes.len() as u64 {
+        file.set_len(bytes.len() as u64)?;
+    }
+    drop(file);
+    replace(&spare, path)
+}
+
+/// Puts `new` in the place of `old`, atomically; `old` may stand in the place of `new` then.
+///
+/// A plain rename over a file makes ext4 write the new one to disk there and then, which takes as long as starting a
+/// process: a cache need not survive a power failure. Two files that change places are not held up.
+#[cfg(target_os = "linux")]
+fn replace(new: &Path, old: &Path) -> std::io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    // Where there is no old one yet, or the file system cannot do it, a plain rename does.
+    renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE).or_else(|_| std::fs::rename(new, old))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn replace(new: &Path, old: &Path) -> std::io::Result<()> {
+    std::fs::rename(new, old)
+}
+
+/// Waits for the lock. fs2 has been quiet since 2018, so it stands behind this one function.
+pub(super) fn lock_exclusive(file: &File) -> std::io::Result<()> {
+    fs2::FileExt::lock_exclusive(file)
+}
+
+/// The same, beside others that hold it so.
+pub(super) fn lock_shared(file: &File) -> std::io::Result<()> {
+    fs2::FileExt::lock_shared(file)
+}
+
+fn private_dir(dir: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    check_private(dir)
+}
+
+/// Refuses a cache folder that another user could have made or could write: it would decide for us. The default lies
+/// in `/tmp`, where anybody can make a folder first.
+fn check_private(dir: &Path) -> std::io::Result<()> {
+    let meta = std::fs::symlink_metadata(dir)?;
+    let refuse = |what: &str| {
+        let hint = "remove it, or set FUSEBOX_CACHE_DIR to a folder of your own with mode 0700";
+        Err(std::io::Error::new(ErrorKind::PermissionDenied, format!("{}: {what}; {hint}", dir.display())))
+    };
+    if !meta.is_dir() {
+        return refuse("is no folder (a symbolic link is not followed)");
+    }
+    if meta.uid() != crate::env::uid() {
+        return refuse("belongs to another user");
+    }
+    if meta.mode() & 0o022 != 0 {
+        return refuse("can be written by others");
+    }
+    Ok(())
+}
