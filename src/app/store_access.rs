@@ -23,6 +23,14 @@ pub enum Unavailable {
     /// It was asked, and failed.
     #[error(transparent)]
     Failed(#[from] StoreError),
+    /// It turned out to be damaged, and was set aside.
+    #[error("{problem}; {outcome}")]
+    Damaged {
+        /// What is damaged.
+        problem: StoreError,
+        /// What became of the store.
+        outcome: String,
+    },
 }
 
 impl Unavailable {
@@ -46,7 +54,7 @@ pub struct StoreAccess {
     asleep_until: Option<Timestamp>,
     /// Milliseconds that the store may still take; `None`: whoever waits has time.
     ms_left: Option<i64>,
-    /// For the journal: what went wrong although the store answered, and what became of a damaged one.
+    /// For the journal: what went wrong although the store answered.
     notes: Vec<String>,
     /// For the person: what became of a damaged store.
     warnings: Vec<String>,
@@ -125,14 +133,20 @@ impl StoreAccess {
         };
         let started = Stopwatch::start();
         let done = work(store);
-        let took = started.ms();
-        match &done {
+        match done {
+            Ok(done) => {
+                self.spend(started.ms());
+                Ok(done)
+            }
             // What is wrong with a shared store stays wrong for a while: it is others' too.
-            Err(error) if error.is_corrupt() && !self.is_shared => self.set_aside(),
-            Err(_) => self.sleep(),
-            Ok(_) => self.spend(took),
+            Err(problem) if problem.is_corrupt() && !self.is_shared => {
+                Err(Unavailable::Damaged { problem, outcome: self.set_aside() })
+            }
+            Err(problem) => {
+                self.sleep();
+                Err(problem.into())
+            }
         }
-        Ok(done?)
     }
 
     fn opened(&mut self) -> crate::store::Result<&mut dyn Store> {
@@ -187,16 +201,17 @@ impl StoreAccess {
         self.call(|store| store.tidy(idle))
     }
 
-    /// The store turned out to be damaged while it worked: opening reads one page only.
-    fn set_aside(&mut self) {
-        let Some(store) = self.store.take() else { return };
-        match store.set_aside(self.env.now) {
-            Ok(aside) => {
-                let told = aside.as_deref().map(corrupt);
-                self.notes.extend(told.clone());
-                self.warnings.extend(told);
+    /// Sets a store aside that turned out to be damaged while it worked (opening reads one page only), and answers what became
+    /// of it.
+    fn set_aside(&mut self) -> String {
+        match self.store.take().map(|store| store.set_aside(self.env.now)) {
+            Some(Ok(Some(aside))) => {
+                let told = corrupt(&aside);
+                self.warnings.push(told.clone());
+                told
             }
-            Err(error) => self.notes.push(format!("the corrupt store cannot be set aside: {error}")),
+            Some(Err(error)) => format!("the corrupt store cannot be set aside: {error}"),
+            Some(Ok(None)) | None => "another process has set it aside".to_owned(),
         }
     }
 

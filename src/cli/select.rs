@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Misuse;
 use crate::app::operation_ledger::OperationLedger;
-use crate::app::store_access::{self, StoreAccess};
+use crate::app::store_access::{self, StoreAccess, Unavailable};
 use crate::app::{ancestry, backfill, recovery};
 use crate::config::Config;
 use crate::env::Env;
@@ -58,7 +58,7 @@ pub fn open(env: &Env, err: &mut dyn std::io::Write) -> anyhow::Result<(Opened, 
     // A store that turns out to be damaged is set aside, and the next one is new.
     let first = is_rebuilding(&mut store);
     let answer = match first {
-        Err(_) if !store.is_asleep() => is_rebuilding(&mut store),
+        Err(Unavailable::Damaged { .. }) => is_rebuilding(&mut store),
         answer => answer,
     };
     for warning in store.take_warnings() {
