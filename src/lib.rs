@@ -2,7 +2,8 @@
 //!
 //! Layers, each importing only what stands to its left:
 //! [`domain`] ← [`config`], [`transcript`] ← [`agents`], [`store`] ← [`app`] ← [`hook`], [`cli`]. [`mod@env`] and [`zoneinfo`] (the
-//! process and the system, seen once) stand beside `domain`.
+//! process and the system, seen once) stand beside `domain`. One impl reaches across: a window rule is read from its text in
+//! `zoneinfo`, because that needs the system's zone files.
 //!
 //! # The way of one event
 //!
@@ -20,10 +21,13 @@
 //! 8. `app/handlers/mod.rs` locks the session's cache, takes the answer over, lets [`domain::verdict::judge`] decide, and
 //!    saves the cache.
 //! 9. It puts the verdict into words: an [`Answer`](agents::answer::Answer).
-//! 10. `agents/claude/output.rs` turns that into the client's JSON; `hook/run.rs` writes it once, and the process ends.
+//! 10. `agents/claude/output.rs` turns that into the client's JSON, which `hook/run.rs` writes once.
 //!
-//! Before a tool call the way is shorter: while the session's cache is fresh and nothing is near a limit,
-//! `app/handlers/before_tool.rs` answers from the cache alone.
+//! The answer is out then. `hook/run.rs` has the store confirm that alerts were shown, tells the person's own program, writes
+//! the journal, does upkeep, and ends the process.
+//!
+//! Before a tool call the way is shorter: while the session's cache is fresh, nothing is near a limit, no breaker is open, and
+//! nobody is held back, `app/handlers/before_tool.rs` answers from the cache alone.
 
 pub mod agents;
 pub mod app;

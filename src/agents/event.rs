@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use serde_json::Value;
+
 use crate::domain::breaker::circuit::NamedCall;
+use crate::domain::breaker::signature::ToolSignature;
 use crate::domain::throttle::SlotEvent;
 use crate::transcript::Fact;
 use crate::transcript::line::tool_hash;
@@ -100,6 +103,15 @@ pub struct ToolRequest<'p> {
     pub spawns: Option<String>,
 }
 
+impl ToolRequest<'_> {
+    /// The input's excerpt, by the signature of the call.
+    pub fn quote(&self) -> (String, String) {
+        let input = self.input.as_deref().and_then(|input| serde_json::from_str::<Value>(input).ok());
+        let input = input.unwrap_or_default();
+        (ToolSignature::of(&self.tool, &input).hex(), excerpt(&input))
+    }
+}
+
 /// A tool call that is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FinishedCall {
@@ -143,4 +155,16 @@ impl Prompt {
 /// The number by which the breaker's history knows a call.
 pub fn call_id(id: &str) -> u32 {
     tool_hash(id) as u32
+}
+
+/// The most telling part of an input, shortened, on one line.
+pub fn excerpt(input: &Value) -> String {
+    /// Characters that are quoted.
+    const MAX: usize = 100;
+    let telling = ["command", "file_path", "pattern", "url", "query", "prompt", "description"];
+    let text = telling.iter().find_map(|name| input.get(name).and_then(Value::as_str));
+    let text = text.map_or_else(|| input.to_string(), str::to_owned);
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let short: String = line.chars().filter(|c| !c.is_control()).take(MAX).collect();
+    if short.len() < line.len() { short + "…" } else { short }
 }

@@ -3,7 +3,7 @@
 use super::operation_ledger::OperationLedger;
 use super::record::{self, Recorded};
 use super::record_plan::RecordPlan;
-use super::session::SessionContext;
+use super::session::{Notices, SessionContext};
 use super::store_access::StoreAccess;
 use super::{ancestry, recovery, session_files};
 use crate::config::Config;
@@ -28,7 +28,9 @@ const HOOK_BYTES_EACH: u64 = 4 * 1024 * 1024;
 pub fn read_on_others(ctx: &mut SessionContext) {
     let is_rebuilding = ctx.store.call(|store| store.is_rebuilding());
     if ctx.notices.swallow(is_rebuilding) == Some(true) {
-        rebuild(ctx.env, &ctx.config, Some(HOOK_MS), |_, _| ());
+        let mut said = rebuild(ctx.env, &ctx.config, Some(HOOK_MS), |_, _| ());
+        ctx.notices.journal.append(&mut said.journal);
+        ctx.notices.person.append(&mut said.person);
         return;
     }
     // A decision belongs to no session that could notice that it was lost.
@@ -55,7 +57,8 @@ pub fn read_on_others(ctx: &mut SessionContext) {
         if left < 0 {
             return;
         }
-        read_within(ctx.env, row, HOOK_BYTES_EACH, Some(left));
+        let (mut other, _) = read_within(ctx.env, row, HOOK_BYTES_EACH, Some(left));
+        ctx.notices.take_over(&mut other);
     }
 }
 
@@ -130,23 +133,32 @@ fn look_on(ctx: &mut SessionContext) -> Recorded {
 /// Fills a store that lost what it knew: every session that a cache or a transcript names is read from its start.
 /// `progress` is told the number of sessions done and in all. With `for_ms` it ends early; what is done by then is only
 /// looked at the next time. The store counts as filled (as far as this machine can) once everything was read and recorded.
-pub fn rebuild(env: &Env, config: &Config, for_ms: Option<i64>, mut progress: impl FnMut(usize, usize)) {
+/// Answers what went wrong on the way.
+pub fn rebuild(
+    env: &Env,
+    config: &Config,
+    for_ms: Option<i64>,
+    mut progress: impl FnMut(usize, usize),
+) -> Notices {
     let started = Stopwatch::start();
+    let mut notices = Notices::default();
     let mut store = StoreAccess::for_command(env, config);
-    let Ok(epoch) = store.call(|store| store.epoch()) else { return };
+    let epoch = store.call(|store| store.epoch());
+    let Some(epoch) = notices.swallow(epoch) else { return notices };
     // Before the transcripts: a budget that was extended must not look used up.
     let ledger = env.state_dir().map(|dir| OperationLedger::of(&dir, config));
     let replayed = store.call(|store| {
         recovery::tell_installation(env, store);
         ledger.map(|ledger| ledger.replay(store, for_ms)).transpose()
     });
-    let mut filled = replayed.is_ok_and(|replayed| replayed.is_none_or(|replayed| replayed.complete));
+    let replayed = notices.swallow(replayed);
+    let mut filled = replayed.is_some_and(|replayed| replayed.is_none_or(|replayed| replayed.complete));
     store.close();
     let transcripts = session_files::transcripts(env);
     for (done, (session, transcript)) in transcripts.iter().enumerate() {
         progress(done, transcripts.len());
         if for_ms.is_some_and(|ms| started.ms() > ms) {
-            return;
+            return notices;
         }
         let cache = CacheFile::of(&env.cache_dir(), session).read().unwrap_or_default();
         if cache.epoch == epoch && session_files::is_read(&cache, transcript) {
@@ -155,13 +167,16 @@ pub fn rebuild(env: &Env, config: &Config, for_ms: Option<i64>, mut progress: im
         let row = session_files::row_of(env, session, transcript);
         let max_bytes = for_ms.map_or(u64::MAX, |_| HOOK_BYTES_EACH);
         let left = for_ms.map(|ms| ms - started.ms());
-        let recorded = read_within(env, &row, max_bytes, left).1;
+        let (mut ctx, recorded) = read_within(env, &row, max_bytes, left);
+        notices.take_over(&mut ctx);
         filled &= recorded.is_stored() && recorded.complete;
     }
     progress(transcripts.len(), transcripts.len());
     // It may have been lost once more meanwhile.
     store.wake();
     if filled && store.call(|store| store.epoch()).is_ok_and(|now| now == epoch) {
-        let _ = store.call(|store| store.set_rebuilding(false));
+        let noted = store.call(|store| store.set_rebuilding(false));
+        notices.swallow(noted);
     }
+    notices
 }

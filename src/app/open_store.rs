@@ -1,5 +1,4 @@
-//! Opening a store: the embedded one, or the shared one that the configuration names. Which of the two it is, is decided
-//! here and nowhere else.
+//! Opening a store: the embedded one, or the shared one that the configuration names.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,32 +7,50 @@ use super::installation::Installation;
 use crate::config::redis_address::Address;
 use crate::config::{Config, RedisConfig};
 use crate::env::{Env, machine_name};
-use crate::store::cache_file::CacheFile;
 use crate::store::redis::connection::Limits;
 use crate::store::redis::{Machine, Place, RedisStore};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
 
-/// Whether the configuration names a store that several machines share.
-pub fn is_shared(config: &Config) -> bool {
-    config.redis.is_some()
+/// Where the store of a configuration is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreLocation {
+    redis: Option<RedisConfig>,
+    tenant: String,
 }
 
-/// Opens the store that the configuration names. `session`: the cache of the session that asks. The second value: what a
-/// person must hear about it.
-///
-/// # Errors
-/// The store cannot be used.
-pub fn open(
-    env: &Env,
-    config: &Config,
-    session: Option<&CacheFile>,
-) -> crate::store::Result<(Box<dyn Store>, Option<String>)> {
-    match &config.redis {
-        Some(redis) => Ok((Box::new(shared(env, config, redis, session)?), None)),
-        None => {
-            let (store, warning) = embedded(env)?;
-            Ok((Box::new(store), warning))
+impl StoreLocation {
+    /// The store that the configuration names.
+    pub fn new(config: &Config) -> Self {
+        Self { redis: config.redis.clone(), tenant: config.tenant.clone() }
+    }
+
+    /// Whether several machines share it.
+    pub fn is_shared(&self) -> bool {
+        self.redis.is_some()
+    }
+
+    /// The tenant of a shared store; `None`: it is the embedded one.
+    pub fn tenant(&self) -> Option<&str> {
+        self.is_shared().then_some(self.tenant.as_str())
+    }
+
+    /// Opens the store. `session_cache`: the cache's file of the session that asks. The second value: what a person must hear
+    /// about it.
+    ///
+    /// # Errors
+    /// The store cannot be used.
+    pub fn open(
+        &self,
+        env: &Env,
+        session_cache: Option<&Path>,
+    ) -> crate::store::Result<(Box<dyn Store>, Option<String>)> {
+        match &self.redis {
+            Some(redis) => Ok((Box::new(shared(env, redis, &self.tenant, session_cache)?), None)),
+            None => {
+                let (store, warning) = embedded(env)?;
+                Ok((Box::new(store), warning))
+            }
         }
     }
 }
@@ -55,9 +72,9 @@ fn embedded(env: &Env) -> crate::store::Result<(SqliteStore, Option<String>)> {
 /// Its address or its password's file cannot be read.
 pub fn shared(
     env: &Env,
-    config: &Config,
     redis: &RedisConfig,
-    session: Option<&CacheFile>,
+    tenant: &str,
+    session_cache: Option<&Path>,
 ) -> crate::store::Result<RedisStore> {
     let unusable = |path: &str, problem: String, remedy: &str| StoreError::Unusable {
         path: path.into(),
@@ -76,9 +93,9 @@ pub fn shared(
     Ok(RedisStore::new(Place {
         address,
         limits: Limits { connect: wait, read: wait, write: wait },
-        tenant: config.tenant.clone(),
+        tenant: tenant.to_owned(),
         machine: Machine::of(machine_name, &env.state_dir().unwrap_or_default()),
-        memory: session.map(|cache| cache.path().with_extension("redis")),
+        memory: session_cache.map(|path| path.with_extension("redis")),
     }))
 }
 

@@ -9,9 +9,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::open_store;
+use super::open_store::StoreLocation;
 use crate::config::Config;
 use crate::domain::budget::{Budget, BudgetState};
 use crate::domain::operation::Operation;
@@ -55,7 +56,7 @@ pub struct OperationLedger {
 impl OperationLedger {
     /// The ledger in `state_dir`, as far as it concerns the store that the configuration names.
     pub fn of(state_dir: &Path, config: &Config) -> Self {
-        let tenant = open_store::is_shared(config).then(|| config.tenant.clone());
+        let tenant = StoreLocation::new(config).tenant().map(str::to_owned);
         Self { path: state_dir.join(FILE), tenant }
     }
 
@@ -65,16 +66,25 @@ impl OperationLedger {
     /// # Errors
     /// The file is there, and cannot be read.
     pub fn read(&self) -> io::Result<Vec<Entry>> {
+        Ok(self.read_all()?.0)
+    }
+
+    /// The same, and whether all whole lines were understood: this machine may not have the files of a budget's time zone.
+    fn read_all(&self) -> io::Result<(Vec<Entry>, bool)> {
         let bytes = match std::fs::read(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), true)),
             read => read?,
         };
-        let lines = bytes.split(|byte| *byte == b'\n');
-        let mut entries: Vec<Entry> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
-        let mut seen = HashSet::new();
+        let (mut entries, mut understood, mut seen) = (Vec::new(), true, HashSet::new());
+        for line in bytes.split(|byte| *byte == b'\n') {
+            match serde_json::from_slice::<Entry>(line) {
+                Ok(entry) => entries.push(entry),
+                Err(_) => understood &= serde_json::from_slice::<IgnoredAny>(line).is_err(),
+            }
+        }
         entries.retain(|entry| entry.tenant == self.tenant && seen.insert(entry.operation.id.clone()));
         entries.sort_by_key(|entry| entry.operation.at);
-        Ok(entries)
+        Ok((entries, understood))
     }
 
     /// Writes a decision down, and answers once it is on disk. One that stands there already is left alone.
@@ -109,12 +119,12 @@ impl OperationLedger {
     /// # Errors
     /// The ledger cannot be read, or the store not be written.
     pub fn replay(&self, store: &mut dyn Store, for_ms: Option<i64>) -> store::Result<Replayed> {
-        let entries = self.read().map_err(|error| store::StoreError::Unusable {
+        let (entries, complete) = self.read_all().map_err(|error| store::StoreError::Unusable {
             path: self.path.clone(),
             problem: error.to_string(),
             remedy: "Make it readable for you: it holds what was decided about budgets".into(),
         })?;
-        let mut replayed = Replayed { known: entries.len(), added: 0, denied: 0, complete: true };
+        let mut replayed = Replayed { known: entries.len(), added: 0, denied: 0, complete };
         if entries.is_empty() {
             return Ok(replayed);
         }

@@ -35,6 +35,6 @@ pub fn log_in(ctx: &mut SessionContext, own: &Config) {
     let is_same = ctx.config.tenant == own.tenant && is_same_server(&of_session.url, &mine.url);
     if is_same && of_session != mine {
         ctx.config.redis = Some(mine.clone());
-        ctx.store.log_in(&ctx.config);
+        ctx.store.move_to(&ctx.config);
     }
 }

@@ -35,6 +35,8 @@ pub struct Recorded {
     pub failure: Option<Unavailable>,
     /// Whether the ends of the files were reached.
     pub complete: bool,
+    /// The store turned out to lack another hook's batch when the answer was kept: all is to be read again.
+    pub(super) has_gap: bool,
     pub(super) pending: Pending,
 }
 
@@ -66,7 +68,7 @@ pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
     let mut progress = ReadProgress::start(plan);
     if ctx.store.is_asleep() {
         let count = offline::count(ctx, plan, &plan.awaited, &mut progress);
-        return Recorded { failure: Some(Unavailable::Asleep), ..Recorded::offline(count) };
+        return Recorded { failure: Some(Unavailable::Asleep(None)), ..Recorded::offline(count) };
     }
     // The budgets by a store that turned out to lack data: all is read again, once.
     let mut recovering: Option<Vec<BudgetState>> = None;
@@ -113,19 +115,27 @@ pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
         if is_last {
             return recorded;
         }
-        let mut cache = ctx.lock_cache();
-        recorded.keep(ctx, &mut cache);
-        ctx.save_cache(cache);
+        keep(ctx, &mut recorded);
     }
 }
 
 /// Records, and takes the answer over into the session's cache: for events that nothing is decided at.
 pub fn record_and_keep(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
     let mut recorded = record(ctx, plan);
+    keep(ctx, &mut recorded);
+    if recorded.has_gap {
+        // There may be no later hook that finds the mark.
+        recorded = record(ctx, plan);
+        keep(ctx, &mut recorded);
+    }
+    recorded
+}
+
+/// Takes what was recorded over into the session's cache.
+fn keep(ctx: &mut SessionContext, recorded: &mut Recorded) {
     let mut cache = ctx.lock_cache();
     recorded.keep(ctx, &mut cache);
     ctx.save_cache(cache);
-    recorded
 }
 
 /// Sends one batch to the store, in one atomic step. The last one of an event carries what the event says, too.
@@ -192,6 +202,7 @@ impl Recorded {
             crowded: applied.crowded,
             failure: None,
             complete: delta.complete,
+            has_gap: false,
             pending: Pending::Answer(Box::new(StoreAnswer {
                 session,
                 positions: delta.positions,
@@ -203,7 +214,7 @@ impl Recorded {
 
     /// Whether the store recorded everything that was read.
     pub fn is_stored(&self) -> bool {
-        self.failure.is_none()
+        self.failure.is_none() && !self.has_gap
     }
 
     /// Takes the answer over into the session's cache, which the caller has locked. The budgets may stand further on then:
@@ -213,13 +224,14 @@ impl Recorded {
         match std::mem::take(&mut self.pending) {
             Pending::Learned => {}
             Pending::Offline(count) => self.states = count.keep(cache),
-            Pending::Answer(answer) => answer.keep(ctx, cache),
+            Pending::Answer(answer) => self.has_gap = !answer.keep(ctx, cache),
         }
     }
 }
 
 impl StoreAnswer {
-    fn keep(self, ctx: &SessionContext, cache: &mut SessionCache) {
+    /// Takes the answer over; `false`: the store lacks another hook's batch.
+    fn keep(self, ctx: &SessionContext, cache: &mut SessionCache) -> bool {
         let Self { session, positions, applied, ends_circuits } = self;
         if cache.epoch != applied.epoch {
             cache.positions.clear();
@@ -230,7 +242,7 @@ impl StoreAnswer {
             // A parallel hook was answered with the same number: the store went back in between, and lacks that hook's batch.
             // The next hook finds the mark, and reads all again.
             cache.sequence = LACKING;
-            return;
+            return false;
         }
         cache.advance(positions);
         cache.counted = None;
@@ -249,5 +261,6 @@ impl StoreAnswer {
             (cache.stamp, cache.config) = (Some(ctx.stamp), Some(ctx.config.clone()));
             cache.written = ctx.env.now;
         }
+        true
     }
 }

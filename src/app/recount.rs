@@ -73,6 +73,8 @@ pub fn recount(env: &Env, config: &Config, store: &mut StoreAccess) -> Result<Re
     let read: Vec<&(SessionRow, SessionRow)> = chosen.iter().filter(|(_, row)| scratch.read(row)).collect();
     let mut beside = StoreAccess::for_command(&scratch.env, &scratch.config);
     for (known, row) in read {
+        // A failure of one session says nothing about the next.
+        beside.wake();
         let id = &row.session.id;
         let Ok(Some(counted)) = beside.call(|store| store.session_total(id)) else { continue };
         backfill::read_on(env, row, u64::MAX);

@@ -29,16 +29,35 @@ pub struct Notices {
 }
 
 impl Notices {
-    /// The one place where a hook swallows a failure of its store: it is noted, and the hook goes on without the answer.
+    /// Swallows a failure of the store: it is noted, the person hears of a store that was set aside, and the hook goes on
+    /// without the answer.
     pub fn swallow<T>(&mut self, answer: Result<T, Unavailable>) -> Option<T> {
-        answer.map_err(|error| self.note(&error)).ok()
+        answer
+            .map_err(|error| {
+                self.note(&error);
+                self.tell(&error);
+            })
+            .ok()
     }
 
     /// Notes a failure of the store for the journal. That a store is left alone for a while was noted when it failed.
     pub fn note(&mut self, error: &Unavailable) {
-        if !matches!(error, Unavailable::Asleep) {
+        if !matches!(error, Unavailable::Asleep(_)) {
             self.journal.push(error.to_string());
         }
+    }
+
+    /// Tells the person of a store that was set aside.
+    pub fn tell(&mut self, error: &Unavailable) {
+        if let Unavailable::Damaged { outcome, .. } = error {
+            self.person.push(outcome.clone());
+        }
+    }
+
+    /// Takes over what is to be said of another session, which this hook read on in.
+    pub fn take_over(&mut self, other: &mut SessionContext) {
+        self.journal.extend(other.take_journal());
+        self.person.extend(other.take_warnings());
     }
 }
 
@@ -57,7 +76,7 @@ pub struct SessionContext<'a> {
     /// Where the cache lies.
     pub cache_file: CacheFile,
     /// The store.
-    pub store: StoreAccess,
+    pub store: StoreAccess<'a>,
     /// What is to be said besides the answer.
     pub notices: Notices,
 }
@@ -104,7 +123,7 @@ impl<'a> SessionContext<'a> {
 
     /// Uses another configuration from now on.
     pub fn with_config(mut self, config: Config) -> Self {
-        self.store = StoreAccess::for_session(self.env, &config, &self.cache_file, self.store.asleep_until());
+        self.store.move_to(&config);
         self.config = config;
         self
     }

@@ -1,6 +1,8 @@
 //! A process and its store: opened when it is first used, and left alone for a while after it did not answer.
 
-use super::open_store::{self, corrupt};
+use std::path::PathBuf;
+
+use super::open_store::{StoreLocation, corrupt};
 use crate::config::Config;
 use crate::domain::time::Timestamp;
 use crate::env::{Env, Stopwatch};
@@ -17,9 +19,9 @@ const HOOK_MS: i64 = 600;
 /// Why the store gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Unavailable {
-    /// It did not answer a short while ago, and is not asked again yet.
-    #[error("the store did not answer a short while ago; it is asked again in a few seconds")]
-    Asleep,
+    /// It did not answer a short while ago, and is not asked again yet. With why, where this process asked it then.
+    #[error("{}", .0.as_deref().unwrap_or("the store did not answer a short while ago; it is asked again in a few seconds"))]
+    Asleep(Option<String>),
     /// It was asked, and failed.
     #[error(transparent)]
     Failed(#[from] StoreError),
@@ -44,32 +46,33 @@ impl Unavailable {
 pub type Result<T> = std::result::Result<T, Unavailable>;
 
 /// The store as one process uses it.
-pub struct StoreAccess {
-    env: Env,
-    config: Config,
-    /// The cache of the session that asks: a shared store remembers connections beside it.
-    session: Option<CacheFile>,
-    is_shared: bool,
+pub struct StoreAccess<'a> {
+    env: &'a Env,
+    location: StoreLocation,
+    /// The cache's file of the session that asks: what is remembered of a shared store lies beside it.
+    session_cache: Option<PathBuf>,
     store: Option<Box<dyn Store>>,
     asleep_until: Option<Timestamp>,
+    /// The failure that made this process leave the store alone.
+    failure: Option<String>,
     /// Milliseconds that the store may still take; `None`: whoever waits has time.
     ms_left: Option<i64>,
     /// For the journal: what went wrong although the store answered.
     notes: Vec<String>,
-    /// For the person: what became of a damaged store.
+    /// For the person: a damaged store was found when it was opened.
     warnings: Vec<String>,
 }
 
-impl StoreAccess {
+impl<'a> StoreAccess<'a> {
     /// The store that the configuration names, for a command: it waits as long as the store takes.
-    pub fn for_command(env: &Env, config: &Config) -> Self {
+    pub fn for_command(env: &'a Env, config: &Config) -> Self {
         Self {
-            env: env.clone(),
-            config: config.clone(),
-            session: None,
-            is_shared: open_store::is_shared(config),
+            env,
+            location: StoreLocation::new(config),
+            session_cache: None,
             store: None,
             asleep_until: None,
+            failure: None,
             ms_left: None,
             notes: Vec::new(),
             warnings: Vec::new(),
@@ -78,23 +81,29 @@ impl StoreAccess {
 
     /// The same, for a session with this cache. `asleep_until`: until when its hooks leave the store alone.
     pub fn for_session(
-        env: &Env,
+        env: &'a Env,
         config: &Config,
         cache: &CacheFile,
         asleep_until: Option<Timestamp>,
     ) -> Self {
-        Self { session: Some(cache.clone()), asleep_until, ..Self::for_command(env, config) }
+        let session_cache = Some(cache.path().to_owned());
+        Self { session_cache, asleep_until, ..Self::for_command(env, config) }
     }
 
     /// The same, for a hook, which has little time for a store on another machine.
-    pub fn for_hook(env: &Env, config: &Config, cache: &CacheFile, asleep_until: Option<Timestamp>) -> Self {
+    pub fn for_hook(
+        env: &'a Env,
+        config: &Config,
+        cache: &CacheFile,
+        asleep_until: Option<Timestamp>,
+    ) -> Self {
         let access = Self::for_session(env, config, cache, asleep_until);
-        Self { ms_left: access.is_shared.then_some(HOOK_MS), ..access }
+        Self { ms_left: access.is_shared().then_some(HOOK_MS), ..access }
     }
 
     /// Whether several machines share the store.
     pub fn is_shared(&self) -> bool {
-        self.is_shared
+        self.location.is_shared()
     }
 
     /// Whether the store did not answer a short while ago.
@@ -121,43 +130,38 @@ impl StoreAccess {
     /// The store gave no answer; nothing was recorded.
     pub fn call<T>(&mut self, work: impl FnOnce(&mut dyn Store) -> crate::store::Result<T>) -> Result<T> {
         if self.is_asleep() {
-            return Err(Unavailable::Asleep);
+            return Err(Unavailable::Asleep(self.failure.clone()));
         }
         self.asleep_until = None;
+        // Connecting has a limit of its own.
         let store = match self.opened() {
             Ok(store) => store,
-            Err(error) => {
-                self.sleep();
-                return Err(error.into());
-            }
+            Err(problem) => return Err(self.sleep(problem)),
         };
         let started = Stopwatch::start();
-        let done = work(store);
-        match done {
+        match work(store) {
             Ok(done) => {
                 self.spend(started.ms());
                 Ok(done)
             }
             // What is wrong with a shared store stays wrong for a while: it is others' too.
-            Err(problem) if problem.is_corrupt() && !self.is_shared => {
+            Err(problem) if problem.is_corrupt() && !self.is_shared() => {
                 Err(Unavailable::Damaged { problem, outcome: self.set_aside() })
             }
-            Err(problem) => {
-                self.sleep();
-                Err(problem.into())
-            }
+            Err(problem) => Err(self.sleep(problem)),
         }
     }
 
     fn opened(&mut self) -> crate::store::Result<&mut dyn Store> {
-        let store = match self.store.take() {
+        let mut store = match self.store.take() {
             Some(store) => store,
             None => {
-                let (store, warning) = open_store::open(&self.env, &self.config, self.session.as_ref())?;
+                let (store, warning) = self.location.open(self.env, self.session_cache.as_deref())?;
                 self.warnings.extend(warning);
                 store
             }
         };
+        store.reach()?;
         Ok(&mut **self.store.insert(store))
     }
 
@@ -166,17 +170,19 @@ impl StoreAccess {
         let Some(left) = &mut self.ms_left else { return };
         *left -= ms;
         if *left < 0 {
-            self.notes.push(
-                "the store answers, but so slowly that a hook cannot wait for it. Look at what keeps it busy, or at the \
-                 network"
-                    .into(),
-            );
-            self.sleep();
+            let slow = "the store answers, but so slowly that a hook cannot wait for it. Look at what keeps it busy, or at \
+                        the network";
+            self.notes.push(slow.into());
+            self.failure = Some(slow.into());
+            self.asleep_until = Some(self.env.now.plus_millis(ASLEEP_MS));
         }
     }
 
-    fn sleep(&mut self) {
+    /// Leaves the store alone for a while. (A command's clock stands still: it asks again only after [`Self::wake`].)
+    fn sleep(&mut self, problem: StoreError) -> Unavailable {
+        self.failure = Some(problem.to_string());
         self.asleep_until = Some(self.env.now.plus_millis(ASLEEP_MS));
+        problem.into()
     }
 
     /// Closes the store; the next call opens it again. Nothing is held open while a process waits for something else.
@@ -184,9 +190,9 @@ impl StoreAccess {
         self.store = None;
     }
 
-    /// Uses the same store under another login from now on.
-    pub fn log_in(&mut self, config: &Config) {
-        self.config = config.clone();
+    /// Uses the store that another configuration names from now on.
+    pub fn move_to(&mut self, config: &Config) {
+        self.location = StoreLocation::new(config);
         self.close();
     }
 
@@ -205,11 +211,7 @@ impl StoreAccess {
     /// of it.
     fn set_aside(&mut self) -> String {
         match self.store.take().map(|store| store.set_aside(self.env.now)) {
-            Some(Ok(Some(aside))) => {
-                let told = corrupt(&aside);
-                self.warnings.push(told.clone());
-                told
-            }
+            Some(Ok(Some(aside))) => corrupt(&aside),
             Some(Err(error)) => format!("the corrupt store cannot be set aside: {error}"),
             Some(Ok(None)) | None => "another process has set it aside".to_owned(),
         }

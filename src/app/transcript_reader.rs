@@ -17,7 +17,7 @@ use crate::transcript::{Fact, line};
 const WAIT_MS: i64 = 200;
 
 /// How often it looks.
-const POLL: Duration = Duration::from_millis(4);
+const POLL: Duration = Duration::from_millis(8);
 
 /// How far each file was read.
 pub type Positions = BTreeMap<PathBuf, Box<Position>>;

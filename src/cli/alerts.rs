@@ -190,7 +190,7 @@ impl Filter {
 }
 
 /// The store of the working folder's configuration, once everything that was written was read.
-fn current(env: &Env, io: &mut Io) -> anyhow::Result<(Opened, Vec<SessionRow>)> {
+fn current<'a>(env: &'a Env, io: &mut Io) -> anyhow::Result<(Opened<'a>, Vec<SessionRow>)> {
     let mut opened = select::store(env, io.err)?;
     let rows = select::sessions(&mut opened.store)?;
     select::read_on(env, &rows);

@@ -149,7 +149,7 @@ fn list(all: bool, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 }
 
 /// The budget meant, for the value meant, with the configuration that it stands in.
-fn resolve(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<(Opened, Budget, String)> {
+fn resolve<'a>(target: &Target, env: &'a Env, io: &mut Io) -> anyhow::Result<(Opened<'a>, Budget, String)> {
     let mut opened = select::store(env, io.err)?;
     let rows = select::sessions(&mut opened.store)?;
     // A session's budgets are those of its own project's configuration; the login is that of whoever asks.

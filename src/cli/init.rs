@@ -14,7 +14,7 @@ use super::line_diff::diff;
 use super::settings_file::SettingsFile;
 use super::settings_place::SettingsPlace;
 use crate::app::installation::Installation;
-use crate::app::open_store;
+use crate::app::open_store::StoreLocation;
 use crate::app::operator;
 use crate::domain::time::Timestamp;
 use crate::env::Env;
@@ -142,7 +142,7 @@ fn check_binaries(dir: &Path) -> anyhow::Result<()> {
 /// Notes the installation in the store and in the state folder; answers with the time of the first one.
 fn record(env: &Env, file: &SettingsFile, bin_dir: &Path, err: &mut dyn Write) -> anyhow::Result<Timestamp> {
     let config = crate::config::load(env, None).config;
-    let (mut store, warning) = open_store::open(env, &config, None)?;
+    let (mut store, warning) = StoreLocation::new(&config).open(env, None)?;
     if let Some(warning) = warning {
         writeln!(err, "{warning}")?;
     }

@@ -6,6 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Misuse;
 use crate::app::operation_ledger::OperationLedger;
+use crate::app::session::Notices;
 use crate::app::store_access::{self, StoreAccess, Unavailable};
 use crate::app::{ancestry, backfill, recovery};
 use crate::config::Config;
@@ -13,11 +14,11 @@ use crate::env::Env;
 use crate::store::SessionRow;
 
 /// A configuration, and the store that it names.
-pub struct Opened {
+pub struct Opened<'a> {
     /// The configuration.
     pub config: Config,
     /// The store.
-    pub store: StoreAccess,
+    pub store: StoreAccess<'a>,
 }
 
 /// The store for commands that concern no session in particular: the configuration is that of the working folder. A store
@@ -25,14 +26,23 @@ pub struct Opened {
 ///
 /// # Errors
 /// The configuration cannot be used, or the store cannot be opened.
-pub fn store(env: &Env, err: &mut dyn std::io::Write) -> anyhow::Result<Opened> {
+pub fn store<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<Opened<'a>> {
     let (mut opened, is_rebuilding) = open(env, err)?;
     if is_rebuilding {
-        fill(env, &opened.config);
+        for warning in fill(env, &opened.config).person {
+            writeln!(err, "{warning}")?;
+        }
     } else if let Some(dir) = env.state_dir() {
         // A decision belongs to no session that could notice that it was lost. The command itself does not depend on it.
         let ledger = OperationLedger::of(&dir, &opened.config);
-        let _ = opened.store.call(|store| ledger.replay(store, None));
+        if let Err(error) = opened.store.call(|store| ledger.replay(store, None))
+            && !error.is_denied()
+        {
+            writeln!(
+                err,
+                "fusebox: decisions of this machine's ledger could not be told to the store: {error}"
+            )?;
+        }
         opened.store.wake();
     }
     Ok(opened)
@@ -42,7 +52,7 @@ pub fn store(env: &Env, err: &mut dyn std::io::Write) -> anyhow::Result<Opened> 
 ///
 /// # Errors
 /// The configuration cannot be used, or the store cannot be opened.
-pub fn open(env: &Env, err: &mut dyn std::io::Write) -> anyhow::Result<(Opened, bool)> {
+pub fn open<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<(Opened<'a>, bool)> {
     let loaded = crate::config::load(env, Some(&env.project_dir(&env.cwd)));
     if !loaded.is_usable() {
         let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
@@ -68,13 +78,14 @@ pub fn open(env: &Env, err: &mut dyn std::io::Write) -> anyhow::Result<(Opened, 
 }
 
 /// Fills a store that lost what it knew, and shows how far that is.
-fn fill(env: &Env, config: &Config) {
+fn fill(env: &Env, config: &Config) -> Notices {
     let bar = bar("rebuilding the store");
-    backfill::rebuild(env, config, None, |done, all| {
+    let notices = backfill::rebuild(env, config, None, |done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
     });
     bar.finish_and_clear();
+    notices
 }
 
 /// A bar that says how many sessions are done of something that takes long.

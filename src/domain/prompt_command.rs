@@ -1,6 +1,6 @@
 //! Commands that a person sends as a prompt: `fusebox: extend session 50k because the migration needs it`.
 //!
-//! Only what they say is told here; whether a person said it is `app::attendance`'s matter.
+//! Only what they say is told here; whether a person said it is `app::human_check`'s matter.
 
 use super::budget::{Unit, parse_amount};
 

@@ -69,7 +69,7 @@ pub struct Reply {
     pub stdout: Vec<u8>,
     /// For standard error: the reason of a block, or nothing.
     pub stderr: Vec<u8>,
-    /// Whether the call is blocked by the exit code (the seed's protocol).
+    /// Whether the call is blocked by the exit code (the plain protocol).
     pub blocks: bool,
 }
 
@@ -112,9 +112,11 @@ pub fn run(hook: Hook) -> ! {
     if shown {
         confirm(&mut ctx, &handled);
     }
+    // First: upkeep may meet the deadline.
     note(&env, hook, &ctx.take_journal());
-    // A failure is the next hook's matter: it does the same upkeep.
-    let _ = ctx.store.tidy(hook == Hook::SessionEvent);
+    let tidied = ctx.store.tidy(hook == Hook::SessionEvent);
+    ctx.notices.swallow(tidied);
+    note(&env, hook, &ctx.take_journal());
     deadline::exit_now(code)
 }
 
@@ -196,7 +198,7 @@ fn parse<'p>(
     now: Timestamp,
 ) -> Result<Option<(Protocol, HookEvent<'p>)>, NotUnderstood> {
     if let Some(payload) = Payload::parse(text) {
-        let protocol = Protocol::Claude(payload.hook_event_name.clone());
+        let protocol = Protocol::Claude(payload.event_name().to_owned());
         let event = payload.into_event(now).filter(|event| hook.handles(&event.kind));
         return Ok(event.map(|event| (protocol, event)));
     }

@@ -111,7 +111,8 @@ impl SessionCache {
 
     /// What [`Self::written`] made; `None`: what no version wrote, or another one did.
     pub(super) fn read(bytes: &[u8]) -> Option<Box<Self>> {
-        let mut cache: Box<Self> = serde_json::from_slice(bytes).ok()?;
+        let read = serde_json::from_slice(bytes).ok();
+        let mut cache: Box<Self> = read.or_else(|| Self::read_without_configuration(bytes))?;
         if cache.version != VERSION {
             return None;
         }
@@ -161,6 +162,16 @@ impl SessionCache {
                 }
             }
         }
+    }
+
+    /// The rest of a cache whose configuration cannot be read any more: this machine lost the files of a time zone. The store
+    /// is asked where the budgets stand then.
+    fn read_without_configuration(bytes: &[u8]) -> Option<Box<Self>> {
+        let mut fields: serde_json::Map<_, _> = serde_json::from_slice(bytes).ok()?;
+        for name in ["config", "stamp", "states", "budgets", "counted"] {
+            fields.remove(name);
+        }
+        serde_json::from_value(fields.into()).ok()
     }
 
     /// How far the files were read for the answer that `states` are.

@@ -8,11 +8,12 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::agents::event::{EventKind, EventSource, FinishedCall, HookEvent, Prompt, ToolRequest, call_id};
+use crate::agents::event::{
+    EventKind, EventSource, FinishedCall, HookEvent, Prompt, ToolRequest, call_id, excerpt,
+};
 use crate::domain::breaker::call::Call;
 use crate::domain::breaker::circuit::NamedCall;
 use crate::domain::breaker::outcome;
-use crate::domain::breaker::signature::ToolSignature;
 use crate::domain::throttle::SlotEvent;
 use crate::domain::time::Timestamp;
 use crate::transcript::line::tool_hash;
@@ -20,17 +21,17 @@ use crate::transcript::line::tool_hash;
 /// A hook's standard input: the fields that are used, of all events.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Payload<'p> {
-    /// `PreToolUse`, …
-    #[serde(default)]
-    pub hook_event_name: String,
     session_id: String,
-    #[serde(default)]
+    /// `PreToolUse`, …
+    #[serde(default, deserialize_with = "lenient")]
+    hook_event_name: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
     transcript_path: Option<PathBuf>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     cwd: Option<PathBuf>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     agent_id: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     agent_type: Option<String>,
 
     // `PreToolUse`, `PostToolUse`, `PostToolUseFailure`: the fields of one `ToolCall`.
@@ -49,7 +50,7 @@ pub struct Payload<'p> {
 
     /// `PostToolBatch`: all calls of one response.
     #[serde(borrow, default, deserialize_with = "lenient")]
-    tool_calls: Option<Vec<ToolCall<'p>>>,
+    tool_calls: Option<Vec<&'p RawValue>>,
 
     /// `UserPromptSubmit`.
     #[serde(default, deserialize_with = "lenient")]
@@ -117,6 +118,11 @@ impl<'p> Payload<'p> {
         serde_json::from_str::<Self>(text).ok().filter(|payload| !payload.session_id.is_empty())
     }
 
+    /// The event's name; empty: it has none.
+    pub fn event_name(&self) -> &str {
+        self.hook_event_name.as_deref().unwrap_or_default()
+    }
+
     /// The event; `None` for those that Fusebox has nothing to say about. `now` dates what has no id.
     pub fn into_event(mut self, now: Timestamp) -> Option<HookEvent<'p>> {
         let source = EventSource {
@@ -131,7 +137,8 @@ impl<'p> Payload<'p> {
     }
 
     fn kind(self, cwd: Option<&Path>, now: Timestamp) -> Option<EventKind<'p>> {
-        Some(match self.hook_event_name.as_str() {
+        let event = self.hook_event_name.clone().unwrap_or_default();
+        Some(match event.as_str() {
             "PreToolUse" => EventKind::BeforeTool(self.into_call().request()),
             event @ ("PostToolUse" | "PostToolUseFailure") => {
                 let failed = event == "PostToolUseFailure";
@@ -140,6 +147,8 @@ impl<'p> Payload<'p> {
             }
             "PostToolBatch" => {
                 let calls = self.tool_calls.unwrap_or_default();
+                let calls = calls.iter().filter_map(|call| serde_json::from_str(call.get()).ok());
+                let calls: Vec<ToolCall> = calls.collect();
                 let spawning = calls.iter().filter(|call| call.starts_agent());
                 EventKind::AfterBatch {
                     ids: calls.iter().filter_map(|call| call.tool_use_id.clone()).collect(),
@@ -233,26 +242,7 @@ impl<'p> ToolCall<'p> {
     }
 }
 
-/// The excerpt of a request's input by the signature of the call, as an answer may quote it.
-pub fn quote(request: &ToolRequest) -> (String, String) {
-    let input = request.input.as_deref().and_then(|input| serde_json::from_str::<Value>(input).ok());
-    let input = input.unwrap_or_default();
-    (ToolSignature::of(&request.tool, &input).hex(), excerpt(&input))
-}
-
 /// Stands in for the id of a call that has none: no other call has it.
 pub fn unique_id(now: Timestamp) -> String {
     format!("{} {}", now.0, std::process::id())
-}
-
-/// The most telling part of an input, shortened, on one line.
-pub fn excerpt(input: &Value) -> String {
-    /// Characters that are quoted.
-    const MAX: usize = 100;
-    let telling = ["command", "file_path", "pattern", "url", "query", "prompt", "description"];
-    let text = telling.iter().find_map(|name| input.get(name).and_then(Value::as_str));
-    let text = text.map_or_else(|| input.to_string(), str::to_owned);
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let short: String = line.chars().filter(|c| !c.is_control()).take(MAX).collect();
-    if short.len() < line.len() { short + "…" } else { short }
 }

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::payload::{excerpt, unique_id};
-use crate::agents::event::{EventKind, EventSource, FinishedCall, HookEvent, Prompt, ToolRequest, call_id};
+use super::payload::unique_id;
+use crate::agents::event::{
+    EventKind, EventSource, FinishedCall, HookEvent, Prompt, ToolRequest, call_id, excerpt,
+};
 use crate::domain::breaker::call::Call;
 use crate::domain::breaker::circuit::NamedCall;
 use crate::domain::breaker::outcome;

@@ -2,7 +2,7 @@
 
 use super::{FRESH_MS, Handled, Quotes, answer, judge};
 use crate::agents::event::FinishedCall;
-use crate::app::record::{Recorded, record};
+use crate::app::record::record;
 use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::{SessionContext, caller};
 use crate::app::throttle::alive;
@@ -36,28 +36,21 @@ pub fn handle(
         ..RecordPlan::for_caller(true)
     };
     let mut recorded = record(ctx, &plan);
-    // What the cache knew may have been two responses old: calls that the client refuses have no other hook.
-    if !waits && is_near(ctx, &recorded) {
-        keep(ctx, &mut recorded);
+    let mut cache = ctx.lock_cache();
+    recorded.keep(ctx, &mut cache);
+    // What the cache knew before may have been two responses old: calls that the client refuses have no other hook.
+    let is_near = near_limit(&recorded.states, &cache.sizes, &caller(&ctx.source, &cache.models, None));
+    if is_near && !waits {
+        ctx.save_cache(cache);
         // Not held open while this hook waits.
         ctx.store.close();
         plan = RecordPlan { awaited: lines, scope: ReadScope::All, ..plan };
         let earlier = std::mem::replace(&mut recorded, record(ctx, &plan));
         recorded.alerts.splice(..0, earlier.alerts);
         recorded.events.splice(..0, earlier.events);
+        cache = ctx.lock_cache();
+        recorded.keep(ctx, &mut cache);
     }
-    let verdict = judge(ctx, &mut recorded, &plan.observation, None, Moment::AfterBatch);
+    let verdict = judge(ctx, cache, &recorded, &plan.observation, None, Moment::AfterBatch);
     answer(ctx, recorded, &verdict, &quotes)
-}
-
-/// Whether a limit turned out to be near.
-fn is_near(ctx: &SessionContext, recorded: &Recorded) -> bool {
-    let caller = caller(&ctx.source, &ctx.cache.models, None);
-    near_limit(&recorded.states, &ctx.cache.sizes, &caller)
-}
-
-fn keep(ctx: &mut SessionContext, recorded: &mut Recorded) {
-    let mut cache = ctx.lock_cache();
-    recorded.keep(ctx, &mut cache);
-    ctx.save_cache(cache);
 }

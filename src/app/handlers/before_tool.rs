@@ -3,7 +3,6 @@
 
 use super::{FRESH_MS, Handled, Quotes, decision, record_and_judge};
 use crate::agents::answer::Answer;
-use crate::agents::claude::payload::quote;
 use crate::agents::event::{ToolRequest, call_id};
 use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::{SessionContext, caller};
@@ -22,13 +21,14 @@ pub fn handle(ctx: &mut SessionContext, request: &ToolRequest) -> Handled {
     {
         verdict = Verdict::DenyCall(Why::Protected(reason));
     }
+    let message = ctx.take_warnings();
     if verdict == Verdict::Allow {
-        return Handled::default();
+        return Handled { answer: Answer { message, ..Answer::default() }, ..Handled::default() };
     }
     note_denial(ctx, &verdict, request);
-    let quotes: Quotes = vec![quote(request)];
+    let quotes: Quotes = vec![request.quote()];
     Handled {
-        answer: Answer { decision: decision(ctx, &verdict, &quotes), ..Answer::default() },
+        answer: Answer { decision: decision(ctx, &verdict, &quotes), message, ..Answer::default() },
         ..Handled::default()
     }
 }
@@ -57,7 +57,11 @@ fn budgets_and_breaker(ctx: &mut SessionContext, request: &ToolRequest) -> Verdi
         _ => Observation::Nothing,
     };
     let plan = RecordPlan { awaited, scope, observation, slots, ..RecordPlan::for_caller(false) };
-    record_and_judge(ctx, &plan, spawns, Moment::BeforeCall).1
+    let (recorded, verdict) = record_and_judge(ctx, &plan, spawns, Moment::BeforeCall);
+    if let Some(failure) = &recorded.failure {
+        ctx.notices.tell(failure);
+    }
+    verdict
 }
 
 /// Keeps why a call is denied, with the numbers of the moment, for `fusebox explain`.

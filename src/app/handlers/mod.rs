@@ -21,6 +21,7 @@ use crate::agents::event::EventKind;
 use crate::domain::alert::BudgetAlert;
 use crate::domain::event::{Event, What};
 use crate::domain::verdict::{self, Breaker, Moment, Snapshot, Verdict, Why};
+use crate::store::cache_file::LockedCache;
 use crate::store::session_cache::SessionCache;
 
 /// How old the cache's answer may be before the store is asked.
@@ -59,11 +60,12 @@ pub fn handle(ctx: &mut SessionContext, event: EventKind) -> Handled {
     }
 }
 
-/// Judges by what was recorded, and moves the escalation that the session's hooks share. `spawns`: the type of subagent that
-/// the call would start.
+/// Judges by what was recorded and kept in the locked cache, moves the escalation that the session's hooks share, and saves
+/// the cache. `spawns`: the type of subagent that the call would start.
 fn judge(
     ctx: &mut SessionContext,
-    recorded: &mut Recorded,
+    mut locked: LockedCache,
+    recorded: &Recorded,
     observation: &Observation,
     spawns: Option<&str>,
     moment: Moment,
@@ -73,8 +75,6 @@ fn judge(
         Observation::Asks(call) => Some(*call),
         _ => None,
     };
-    let mut locked = ctx.lock_cache();
-    recorded.keep(ctx, &mut locked);
     let cache: &mut SessionCache = &mut locked;
     let SessionCache { ladder, models, circuits, .. } = cache;
     let caller = session::caller(&ctx.source, models, spawns);
@@ -103,7 +103,9 @@ fn record_and_judge(
     moment: Moment,
 ) -> (Recorded, Verdict) {
     let mut recorded = record(ctx, plan);
-    let verdict = judge(ctx, &mut recorded, &plan.observation, spawns, moment);
+    let mut cache = ctx.lock_cache();
+    recorded.keep(ctx, &mut cache);
+    let verdict = judge(ctx, cache, &recorded, &plan.observation, spawns, moment);
     (recorded, verdict)
 }
 
@@ -127,6 +129,9 @@ fn answer(ctx: &mut SessionContext, recorded: Recorded, verdict: &Verdict, quote
     for line in brief::alert_lines(&recorded.alerts) {
         answer.context.push(line.clone());
         answer.message.push(line);
+    }
+    if let Some(failure) = &recorded.failure {
+        ctx.notices.tell(failure);
     }
     answer.message.append(&mut ctx.take_warnings());
     for event in &recorded.events {

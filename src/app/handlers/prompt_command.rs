@@ -166,7 +166,7 @@ fn carried_out(ctx: &mut SessionContext, done: &Done) -> String {
     let mut text = format!("Fusebox: budget {} {what}: {after}.", done.operation.budget);
     let (watches, now) = (ctx.watches(&ctx.session()), ctx.env.now);
     let states = ctx.store.call(|store| store.states(&watches, now));
-    let states = ctx.notices.swallow(states).unwrap_or_default();
+    let Some(states) = ctx.notices.swallow(states) else { return text };
     match verdict::blocking(&states, &ctx.caller()).last() {
         Some(state) => text += &format!(" {}", brief::still_held(state)),
         None => text += " The session may go on: send your next prompt.",

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::finding::Finding;
 use super::survey::Survey;
-use crate::app::open_store;
+use crate::app::open_store::StoreLocation;
 use crate::cli::render::counted;
 
 /// How fresh a transcript must be for its session to be at work.
@@ -14,7 +14,7 @@ const FRESH: Duration = Duration::from_secs(600);
 
 /// Transcripts that changed lately, of sessions that the store does not know.
 pub fn check(survey: &Survey) -> Vec<Finding> {
-    let opened = open_store::open(survey.env, &survey.loaded.config, None);
+    let opened = StoreLocation::new(&survey.loaded.config).open(survey.env, None);
     // That it does not answer is another check's matter.
     let Ok(rows) = opened.and_then(|(mut store, _)| store.sessions()) else { return Vec::new() };
     let known: BTreeSet<String> = rows.into_iter().map(|row| row.session.id).collect();

@@ -31,7 +31,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
         ));
     }
     // That it does not answer is another check's matter.
-    let Ok(mut store) = open_store::shared(survey.env, config, redis, None) else { return found };
+    let Ok(mut store) = open_store::shared(survey.env, redis, &config.tenant, None) else { return found };
     let Ok(rights) = store.rights() else { return found };
     found.extend(of_rights(&rights, &address, config));
     found.extend(of_memory(&rights));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::finding::Finding;
 use super::survey::Survey;
-use crate::app::open_store;
+use crate::app::open_store::StoreLocation;
 use crate::cli::render::counted;
 
 /// Opens the store as hooks do, and writes what is there already.
@@ -12,16 +12,16 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     let Some(dir) = survey.env.state_dir() else {
         return vec![Finding::problem("there is no home folder", "set HOME, or FUSEBOX_STATE_DIR")];
     };
-    let is_shared = open_store::is_shared(&survey.loaded.config);
-    let opened =
-        open_store::open(survey.env, &survey.loaded.config, None).and_then(|(mut store, warning)| {
-            let rebuilding = store.is_rebuilding()?;
-            // A write that changes nothing. Of a shared store that others fill, it would say that this machine has to, too.
-            if !is_shared || !rebuilding {
-                store.set_rebuilding(rebuilding)?;
-            }
-            Ok((store.sessions()?.len(), rebuilding, warning))
-        });
+    let location = StoreLocation::new(&survey.loaded.config);
+    let is_shared = location.is_shared();
+    let opened = location.open(survey.env, None).and_then(|(mut store, warning)| {
+        let rebuilding = store.is_rebuilding()?;
+        // A write that changes nothing. Of a shared store that others fill, it would say that this machine has to, too.
+        if !is_shared || !rebuilding {
+            store.set_rebuilding(rebuilding)?;
+        }
+        Ok((store.sessions()?.len(), rebuilding, warning))
+    });
     let mut found = Vec::new();
     match opened {
         Err(error) => found.push(Finding::problem(
