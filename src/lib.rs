@@ -1,33 +1,36 @@
 //! Fusebox: budgets, quotas and a circuit breaker for Claude Code, as small hook executables.
 //!
-//! Layers, each importing only what stands to its left:
-//! [`domain`] ← [`config`], [`transcript`] ← [`agents`], [`store`] ← [`app`] ← [`hook`], [`cli`]. [`mod@env`] and [`zoneinfo`] (the
-//! process and the system, seen once) stand beside `domain`. One impl reaches across: a window rule is read from its text in
-//! `zoneinfo`, because that needs the system's zone files.
+//! Layers, each importing only from those to its left:
+//! [`domain`] ← [`config`], [`transcript`] ← [`agents`], [`store`] ← [`app`] ← [`hook`] ← [`cli`]. `store` also uses `config`, never
+//! the other way round. [`mod@env`] and [`zoneinfo`] wrap the process and the system; they depend only on `domain`, and every
+//! layer but `domain` may use them. One exception: the text form of a window rule is parsed in `zoneinfo`, because that needs
+//! the system's zone files.
 //!
-//! # The way of one event
+//! # How an event is handled
 //!
-//! What happens after a tool call, file by file:
+//! After a tool call, file by file:
 //!
-//! 1. `hooks/post_tool_use.rs` is one statement: [`hook::run::run`].
-//! 2. `hook/run.rs` reads standard input once, under the hook's deadline, and keeps the hook contract: whatever fails ends in
-//!    silence, exit code 0 and a line in the journal.
-//! 3. `agents/claude/payload.rs` parses it into a [`HookEvent`](agents::event::HookEvent).
-//! 4. `app/handlers/mod.rs` hands the event to the handler of its kind,
-//! 5. `app/handlers/after_tool.rs`, which says what to record, and in which files to look.
-//! 6. `app/record.rs` first reads what is new, by `app/transcript_reader.rs`, which waits for a line where that is worth it
-//!    while no store is open. Then it sends one [`Batch`](store::Batch) to the store, and is answered where the budgets stand.
-//! 7. `store/sqlite/messages.rs` (or `store/redis/apply.rs`) records the batch in one atomic step.
-//! 8. `app/handlers/mod.rs` locks the session's cache, takes the answer over, lets [`domain::verdict::judge`] decide, and
-//!    saves the cache.
-//! 9. It puts the verdict into words: an [`Answer`](agents::answer::Answer).
-//! 10. `agents/claude/output.rs` turns that into the client's JSON, which `hook/run.rs` writes once.
+//! 1. `hooks/post_tool_use.rs` is one statement: it calls [`hook::run::run`].
+//! 2. `hook/run.rs` reads standard input once, under the hook's deadline. It keeps the hook contract: any failure ends in
+//!    silence, exit code 0 and a line in the journal; exit code 2 is for a decision of the plain protocol.
+//! 3. `agents/claude/payload.rs` parses the input into a [`HookEvent`](agents::event::HookEvent).
+//! 4. `app/session.rs` reads the session's cache, and the configuration where that changed. All steps share its
+//!    [`SessionContext`](app::session::SessionContext).
+//! 5. `app/handlers/mod.rs` dispatches the event to `app/handlers/after_tool.rs`, which builds a
+//!    [`RecordPlan`](app::record_plan::RecordPlan): what to record, and which files to read.
+//! 6. `app/record.rs` reads the new lines of the transcripts. Where the plan asks for it, it waits for a line to appear, and no
+//!    store is open meanwhile. Then it sends the new data to the store, in one [`Batch`](store::Batch) for each megabyte read.
+//! 7. `store/sqlite/messages.rs` (or `store/redis/apply.rs`) records a batch in one atomic step, and returns the state of each
+//!    budget.
+//! 8. Back in `app/handlers/mod.rs`, the answer goes into the locked session cache, [`domain::verdict::judge`] decides, and the
+//!    cache is saved. The verdict becomes an [`Answer`](agents::answer::Answer), whose texts are in `app/brief.rs`.
+//! 9. `agents/claude/output.rs` encodes the answer as the client's JSON, and `hook/run.rs` writes it once.
 //!
-//! The answer is out then. `hook/run.rs` has the store confirm that alerts were shown, tells the person's own program, writes
-//! the journal, does upkeep, and ends the process.
+//! After that, `hook/run.rs` marks the alerts as shown in the store, runs `alerts.command`, writes the journal, does
+//! maintenance, and ends the process.
 //!
-//! Before a tool call the way is shorter: while the session's cache is fresh, nothing is near a limit, no breaker is open, and
-//! nobody is held back, `app/handlers/before_tool.rs` answers from the cache alone.
+//! Before a tool call the way is shorter: `app/handlers/before_tool.rs` answers from the cache alone while the cache is fresh,
+//! nothing is near a limit, no agent is held back, no breaker is open, and no subagent slot is asked for.
 
 pub mod agents;
 pub mod app;
@@ -40,8 +43,8 @@ pub mod store;
 pub mod transcript;
 pub mod zoneinfo;
 
-/// The allocator of all programs on musl, whose own asks the kernel for memory at almost every size. It takes memory from
-/// musl's in blocks, on demand.
+/// The global allocator of musl builds. musl's own makes a system call for almost every allocation; this one takes blocks of
+/// 1 MiB from it on demand.
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: talc::TalcLock<spinning_top::RawSpinlock, Blocks> =

@@ -1,8 +1,7 @@
 //! What a coding agent is to Fusebox: the events that it reports, and the answers that it understands.
 //!
-//! [`event`] and [`answer`] are plain values that no agent's wire format shows through; [`claude`] turns Claude Code's
-//! payloads into the one and the other into Claude Code's answers. Everything to the right of this folder (`app`, `hook`)
-//! works with the values alone.
+//! [`event`] and [`answer`] are plain values, independent of any agent's wire format. [`claude`] parses Claude Code's payloads
+//! into events and encodes answers. `app` works with the values alone; `hook` picks the format.
 
 pub mod answer;
 pub mod claude;

@@ -23,8 +23,8 @@ const HOOK_MS: i64 = 400;
 /// Bytes that a hook reads of each.
 const HOOK_BYTES_EACH: u64 = 4 * 1024 * 1024;
 
-/// Reads on, within bounds, in other sessions that are not known to be complete. At the start of a session, because nobody
-/// else may come: the hooks of a session that was killed never do, and `/clear` writes its total after the last hook.
+/// Reads on, within bounds, in other sessions that are not known to be complete. Done at the start of a
+/// session: a killed session runs no more hooks, and `/clear` writes its total after the last hook.
 pub fn read_on_others(ctx: &mut SessionContext) {
     let is_rebuilding = ctx.store.call(|store| store.is_rebuilding());
     if ctx.notices.swallow(is_rebuilding) == Some(true) {
@@ -33,7 +33,7 @@ pub fn read_on_others(ctx: &mut SessionContext) {
         ctx.notices.person.append(&mut said.person);
         return;
     }
-    // A decision belongs to no session that could notice that it was lost.
+    // Decisions are not tied to a session, so no session's hook would notice that one is missing.
     if ctx.store.is_shared() {
         let replayed = recovery::replay_decisions(ctx);
         ctx.notices.swallow(replayed);

@@ -2,7 +2,7 @@
 //!
 //! Scheduled tasks, messages of other sessions and background agents come through the same hook, and an agent can
 //! start a client of its own. So several things must hold; where one cannot be told, the prompt is not a person's.
-//! A tripwire, not a wall: the agent runs as the same user. Source of the facts: `tests/fixtures/README.md`.
+//! This check is not a security boundary: the agent runs as the same user. Source of the facts: `tests/fixtures/README.md`.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -38,13 +38,13 @@ pub enum Unattended {
     Subagent,
     /// The client says that it made the prompt itself, or the words went through its queue.
     #[error(
-        "it came through the client's queue, as scheduled tasks and messages of other sessions do. If you typed it while \
-         the agent was at work, send it again in other words when the agent rests"
+        "it came through the client's queue, like scheduled tasks and messages from other sessions. If you typed it while \
+         the agent was working, wait until the agent is idle and send it again in other words"
     )]
     Queued,
     /// The agent wrote these words into a tool call.
     #[error(
-        "the agent itself wrote these words into a tool call. If they are yours, send them with another reason"
+        "the agent itself wrote these words into a tool call. If you wrote them, send the command again with a different reason"
     )]
     Agent,
     /// The transcript cannot be searched for the words.

@@ -1,5 +1,5 @@
-//! While the store is out of reach, the session's hooks count on by themselves. How far the store has acknowledged the
-//! files stays where it is: the store gets all of it once it is back.
+//! While the store is out of reach, the session's hooks count by themselves. The positions that the store has acknowledged do
+//! not advance, so the store receives everything once it can be reached again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -82,10 +82,14 @@ pub fn shared(
         remedy: remedy.into(),
     };
     let mut address = Address::parse(&redis.url)
-        .map_err(|error| unusable(&redis.url, error.to_string(), "Mend store.redis_url"))?;
+        .map_err(|error| unusable(&redis.url, error.to_string(), "Fix store.redis_url"))?;
     if let Some(file) = &redis.password_file {
         let password = std::fs::read_to_string(file).map_err(|error| {
-            unusable(file, error.to_string(), "Make it readable for you, or mend store.redis_password_file")
+            unusable(
+                file,
+                error.to_string(),
+                "Make the file readable by your user, or fix store.redis_password_file",
+            )
         })?;
         address = address.with_password(password.trim_end_matches(['\r', '\n']));
     }
@@ -102,8 +106,8 @@ pub fn shared(
 /// What a person must hear of a store that was damaged, and kept as this file.
 pub(super) fn corrupt(aside: &Path) -> String {
     format!(
-        "Fusebox: the store was corrupt. It was kept as {} and is rebuilt from the transcripts, and from the ledger of \
-         extensions and resets; alerts and breakers are lost. `fusebox status` finishes the rebuilding.",
+        "Fusebox: the store was corrupt. It was kept as {} and is being rebuilt from the transcripts and from the ledger \
+         of extensions and resets; alerts and breakers are lost. Run `fusebox status` to finish the rebuild.",
         aside.display()
     )
 }

@@ -74,6 +74,10 @@ pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
     let mut recovering: Option<Vec<BudgetState>> = None;
     loop {
         let awaited = if recovering.is_some() { &Awaited::Nothing } else { &plan.awaited };
+        if *awaited != Awaited::Nothing {
+            // Not held open while this hook waits.
+            ctx.store.close();
+        }
         let delta = match !progress.is_first() && progress.is_over() {
             true => TranscriptDelta { positions: ctx.cache.positions.clone(), ..TranscriptDelta::default() },
             false => ctx.read_on(ctx.cache.positions.clone(), plan.scope, awaited, progress.slice()),
@@ -124,7 +128,7 @@ pub fn record_and_keep(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded 
     let mut recorded = record(ctx, plan);
     keep(ctx, &mut recorded);
     if recorded.has_gap {
-        // There may be no later hook that finds the mark.
+        // There may be no later hook: recover now.
         recorded = record(ctx, plan);
         keep(ctx, &mut recorded);
     }
@@ -239,8 +243,8 @@ impl StoreAnswer {
             cache.epoch.clone_from(&applied.epoch);
         }
         if !cache.own.learn(&applied.own) {
-            // A parallel hook was answered with the same number: the store went back in between, and lacks that hook's batch.
-            // The next hook finds the mark, and reads all again.
+            // A parallel hook was answered with the same number: the store was rolled back in between, and lacks that hook's
+            // batch. With this mark, the next reader of the session reads all of it again.
             cache.sequence = LACKING;
             return false;
         }

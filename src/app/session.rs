@@ -300,7 +300,7 @@ fn usable(loaded: Loaded, stamp: &Stamp, cache: &mut SessionCache, notices: &mut
     notices.journal.push(format!("configuration not usable: {}", problems.join("; ")));
     let (config, kept) = match cache.config.clone() {
         Some(last) => (last, "the last good one stays in force"),
-        None => (loaded.config, "the rest of it is in force"),
+        None => (loaded.config, "its invalid settings are ignored"),
     };
     if cache.told.as_ref() != Some(stamp) {
         cache.told = Some(*stamp);

@@ -12,8 +12,8 @@ use crate::store::{Store, StoreError};
 /// Milliseconds that hooks count locally for after the store did not answer.
 const ASLEEP_MS: i64 = 5_000;
 
-/// Milliseconds that a hook waits for a shared store in all: one that answers each request in time, but slowly, would take
-/// it over its deadline, and nobody would remember.
+/// Milliseconds that one hook spends on a shared store in all. Without this limit, a slow store could push the hook past its
+/// deadline, and the next hook would not know that.
 const HOOK_MS: i64 = 600;
 
 /// Why the store gave no answer.
@@ -144,7 +144,7 @@ impl<'a> StoreAccess<'a> {
                 self.spend(started.ms());
                 Ok(done)
             }
-            // What is wrong with a shared store stays wrong for a while: it is others' too.
+            // A shared store is not set aside: other machines use it, too.
             Err(problem) if problem.is_corrupt() && !self.is_shared() => {
                 Err(Unavailable::Damaged { problem, outcome: self.set_aside() })
             }

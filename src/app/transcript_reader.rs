@@ -13,7 +13,7 @@ use crate::transcript::cursor::{self, Position};
 use crate::transcript::files::{self, TranscriptFile};
 use crate::transcript::{Fact, line};
 
-/// How long a hook waits for a line near a limit. The client buffers lines for about 100 ms (170 ms at most seen).
+/// How long a hook waits for a line. The client buffers lines for about 100 ms (170 ms at most seen).
 const WAIT_MS: i64 = 200;
 
 /// How often it looks.

@@ -33,15 +33,12 @@ pub fn store<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<O
             writeln!(err, "{warning}")?;
         }
     } else if let Some(dir) = env.state_dir() {
-        // A decision belongs to no session that could notice that it was lost. The command itself does not depend on it.
+        // Decisions are not tied to a session, so no session's hook would notice that one is missing.
         let ledger = OperationLedger::of(&dir, &opened.config);
         if let Err(error) = opened.store.call(|store| ledger.replay(store, None))
             && !error.is_denied()
         {
-            writeln!(
-                err,
-                "fusebox: decisions of this machine's ledger could not be told to the store: {error}"
-            )?;
+            writeln!(err, "fusebox: this machine's ledger of decisions could not be replayed: {error}")?;
         }
         opened.store.wake();
     }

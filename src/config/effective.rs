@@ -294,8 +294,10 @@ impl Checked {
     }
 
     fn misfit(&self) -> Problem {
-        let message =
-            format!("was taken, and cannot be used: an error in Fusebox (found {})", self.held.value);
+        let message = format!(
+            "passed the checks, and cannot be used: this is a bug in Fusebox (found {})",
+            self.held.value
+        );
         Problem::at(&self.held.source, None, &self.key, message)
     }
 }

@@ -240,7 +240,7 @@ fn redis_url(text: &str) -> Result<Value, String> {
     let address = Address::parse(text).map_err(|error| error.to_string())?;
     if address.has_password() {
         return Err(
-            "must not hold a password: put it into a file, and name that as store.redis_password_file".into(),
+            "must not contain a password: store that in a file, and set store.redis_password_file to its path".into(),
         );
     }
     Ok(text.trim().into())

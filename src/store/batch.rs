@@ -93,7 +93,7 @@ pub struct Applied {
     pub circuit: Option<CircuitBreaker>,
     /// Why the subagent that was asked for may not start.
     pub crowded: Option<Crowded>,
-    /// Which store this is: one that lost everything is another one.
+    /// Which store this is: an id that changes when the store is created anew.
     pub epoch: String,
     /// How many batches of this session the store recorded, this one included: orders what parallel hooks were told.
     pub sequence: u64,

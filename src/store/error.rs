@@ -20,17 +20,17 @@ pub enum StoreError {
     /// A stored value cannot be read.
     #[error("store: {0}")]
     Damaged(String),
-    /// Others were always faster.
+    /// Too many concurrent writers; all retries failed.
     #[error(
-        "the shared store is changed by too many at once; nothing was recorded, the next hook reads it again"
+        "the shared store is busy: too many concurrent writes. Nothing was recorded; the next hook retries"
     )]
     Contended,
-    /// What the store is kept in failed.
+    /// The database or the server failed.
     #[error(transparent)]
     Backend(BackendError),
 }
 
-/// A failure of what a store is kept in: a database file, a server.
+/// A failure of the database or the server behind a store.
 #[derive(Debug, thiserror::Error)]
 #[error("{source}")]
 pub struct BackendError {
@@ -56,7 +56,7 @@ pub enum Failing {
 }
 
 impl StoreError {
-    /// A failure of what a store is kept in.
+    /// A failure of the database or the server.
     pub(super) fn backend(
         kind: Failing,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,

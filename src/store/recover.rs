@@ -61,7 +61,7 @@ pub trait Recover {
     /// shared one can be written by others.)
     ///
     /// # Errors
-    /// Some of them count what they did.
+    /// Some counters keep their old values.
     fn count_anew(&mut self, _watches: &[Watch], _now: Timestamp) -> Result<()> {
         Ok(())
     }

@@ -341,6 +341,20 @@ fn decisions_need_a_reason_a_person_and_a_session() {
 }
 
 #[test]
+fn a_bad_configuration_is_said_by_the_hook_that_finds_it_before_a_tool_call() {
+    let home = Home::new();
+    home.configure("[[budget]]\nname = \"session\"\nlimit = 700\n");
+    home.append(&home.transcript("s"), &[message(1, 100, 0)]);
+    assert!(post(&home, "s").is_silent());
+    home.configure("[[budget]]\nname = \"session\"\nlimit = -5\n");
+    let call = || home.hook("PreToolUse", "s", json!({"tool_name": "Bash", "tool_use_id": "toolu_1"}));
+    let told = call().json();
+    assert!(told["systemMessage"].as_str().unwrap().contains("config.toml:3"), "{told}");
+    assert_eq!(told["hookSpecificOutput"], json!(null), "the call is let through");
+    assert!(call().is_silent() && post(&home, "s").is_silent(), "once");
+}
+
+#[test]
 fn a_bad_configuration_leaves_the_last_good_one_in_force_and_is_said_once() {
     let home = Home::new();
     home.configure("[[budget]]\nname = \"session\"\nlimit = 700\n");

@@ -288,6 +288,22 @@ fn a_locked_store_does_not_hold_the_client_up() {
 }
 
 #[test]
+fn a_field_of_an_unexpected_type_counts_as_absent() {
+    let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "1000");
+    home.append(&home.transcript("s"), &[message(1, 100, 1)]);
+    let odd = json!({"agent_type": 7, "tool_name": ["Bash"], "tool_use_id": {}, "tool_input": 5, "error": 1,
+        "is_interrupt": "no", "tool_calls": [3, {"tool_use_id": "toolu_1"}, null], "prompt": [], "model": false});
+    for event in EVENTS {
+        let ran = home.hook(event, "s", odd.clone());
+        assert_eq!(ran.code, 0, "{event}: {ran:?}");
+        if hook_of(event) == "post-tool-use" {
+            assert_eq!(home.status("s")["tokens"]["input"], 100, "{event} is recorded all the same");
+        }
+    }
+    assert_eq!(home.journal(), "");
+}
+
+#[test]
 fn a_locked_store_is_asked_by_one_hook_and_left_alone_by_the_next() {
     let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "1000");
     home.append(&home.transcript("s"), &[message(1, 100, 1)]);

@@ -151,6 +151,33 @@ fn a_lost_cache_and_a_lost_store_are_read_again() {
 }
 
 #[test]
+fn a_cache_whose_time_zone_this_machine_does_not_know_keeps_the_rest() {
+    let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "50");
+    home.append(&home.transcript("s"), &[message(1, 100, 10)]);
+    home.hook("PostToolUse", "s", json!({}));
+    home.hook("PostToolBatch", "s", json!({"tool_calls": []}));
+    let file = home.path("cache/guardrails-s.json");
+    let before = std::fs::read_to_string(&file).unwrap();
+    let unknown = before.replace("lifetime@UTC", "day@Nowhere/City");
+    assert_ne!(unknown, before);
+    std::fs::write(&file, unknown).unwrap();
+
+    home.append(&home.transcript("s"), &[message(2, 100, 10)]);
+    let denied = home.hook("PreToolUse", "s", json!({"tool_use_id": "toolu_2"})).json();
+    assert_eq!(denied["hookSpecificOutput"]["permissionDecision"], "deny", "{denied}");
+    let cache = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let (before, after) = (cache(&before), cache(&std::fs::read_to_string(&file).unwrap()));
+    let position =
+        |cache: &serde_json::Value| cache["positions"].as_object().unwrap().values().next().unwrap().clone();
+    assert_eq!(position(&after)["starts"], position(&before)["starts"], "read on, not anew: {after}");
+    assert_eq!(
+        after["ladder"][""]["left"], before["ladder"][""]["left"],
+        "the wrap-up is not given twice: {after}"
+    );
+    assert_eq!(home.status("s")["requests"], 2);
+}
+
+#[test]
 fn a_corrupt_store_is_set_aside_and_rebuilt_from_the_transcripts() {
     let home = Home::new();
     home.configure("[[budget]]\nname = \"daily\"\nscope = \"user\"\nwindow = \"month\"\nlimit = 1000000\n");

@@ -46,3 +46,4 @@ mod teams;
 mod terminal;
 mod throttling;
 mod uninstall;
+mod waiting;

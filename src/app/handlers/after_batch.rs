@@ -38,7 +38,7 @@ pub fn handle(
     let mut recorded = record(ctx, &plan);
     let mut cache = ctx.lock_cache();
     recorded.keep(ctx, &mut cache);
-    // What the cache knew before may have been two responses old: calls that the client refuses have no other hook.
+    // What the cache knew before may be two responses old: for calls that the client rejects, this is the only hook.
     let is_near = near_limit(&recorded.states, &cache.sizes, &caller(&ctx.source, &cache.models, None));
     if is_near && !waits {
         ctx.save_cache(cache);

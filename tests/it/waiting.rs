@@ -1,0 +1,50 @@
+//! Hooks that wait for a line of the transcript.
+
+use std::fs::File;
+use std::io::Write;
+use std::process::Stdio;
+
+use serde_json::json;
+
+use crate::harness::{Home, hook_of, message};
+
+/// Waits until a process waits for a file's lock.
+fn until_blocked(process: u32) {
+    let waits = |line: &str| {
+        let mut words = line.split_whitespace();
+        line.contains("->") && words.any(|word| word == process.to_string())
+    };
+    while !std::fs::read_to_string("/proc/locks").unwrap().lines().any(waits) {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_hook_waits_for_a_line_before_it_opens_the_store() {
+    let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "1000");
+    let transcript = home.transcript("s");
+    home.append(&transcript, &[message(1, 950, 1)]);
+    home.hook("PostToolUse", "s", json!({}));
+    let recorded = || {
+        let store = rusqlite::Connection::open(home.path("state/state.db")).unwrap();
+        store.query_row("SELECT COUNT(*) FROM messages", (), |row| row.get::<_, i64>(0)).unwrap()
+    };
+
+    // Nobody can open the store while its folder is locked.
+    let folder = File::open(home.path("state")).unwrap();
+    fs2::FileExt::lock_exclusive(&folder).unwrap();
+    let call = json!({"tool_name": "Bash", "tool_input": {"command": "true"}, "tool_use_id": "toolu_2"});
+    let payload = home.payload("PostToolBatch", "s", json!({"tool_calls": [call]}));
+    let mut hook = home.command(hook_of("PostToolBatch"));
+    let mut hook = hook.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    hook.stdin.take().unwrap().write_all(payload.to_string().as_bytes()).unwrap();
+    until_blocked(hook.id());
+    // A hook that opened the store first would still find this line.
+    home.append(&transcript, &[message(2, 500, 1)]);
+    drop(folder);
+    assert!(hook.wait_with_output().unwrap().status.success());
+    assert_eq!(recorded(), 1, "it had waited before");
+
+    home.hook("PostToolUse", "s", json!({}));
+    assert_eq!(recorded(), 2, "the next one reads it");
+}
