@@ -192,11 +192,15 @@ impl World {
         let done = (0..4).any(|_| {
             let (code, _, errors) = self.fusebox(&["status", "--all", "--json"], None);
             self.note(format!("  status: {code:?} {}", errors.trim()));
-            code == Some(0) && {
-                let (code, _, errors) = self.fusebox(&["budget", "show", "ever", "--json"], None);
-                self.note(format!("  show: {code:?} {}", errors.trim()));
-                code == Some(0)
-            }
+            // Commands read different pages: those that are asked later must not be the first to meet the damage.
+            code == Some(0)
+                && [&["budget", "show", "ever", "--json"], &["budget", "list", "--all", "--json"]].iter().all(
+                    |command| {
+                        let (code, _, errors) = self.fusebox(&command[..], None);
+                        self.note(format!("  {} {}: {code:?} {}", command[0], command[1], errors.trim()));
+                        code == Some(0)
+                    },
+                )
         });
         assert!(done, "the store does not come back");
         // What nobody has looked at yet may still be damaged, and is found later.
