@@ -193,7 +193,7 @@ impl Filter {
 fn current<'a>(env: &'a Env, io: &mut Io) -> anyhow::Result<(Opened<'a>, Vec<SessionRow>)> {
     let mut opened = select::store(env, io.err)?;
     let rows = select::sessions(&mut opened.store)?;
-    select::read_on(env, &rows);
+    select::read_on(env, &rows, io.err)?;
     Ok((opened, rows))
 }
 

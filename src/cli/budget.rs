@@ -136,7 +136,7 @@ pub fn run(args: &BudgetArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 fn list(all: bool, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let Opened { config, mut store } = select::store(env, io.err)?;
     let rows = select::sessions(&mut store)?;
-    select::read_on(env, &rows);
+    select::read_on(env, &rows, io.err)?;
     let states = report::budgets(&config, &mut store, &rows, all, env.now)?;
     if json {
         render::json(io.out, &states.iter().map(BudgetStatus::of).collect::<Vec<_>>())?;
@@ -185,7 +185,7 @@ fn resolve<'a>(target: &Target, env: &'a Env, io: &mut Io) -> anyhow::Result<(Op
         let budget = find(&opened.config, &target.name)?;
         return Ok((opened, budget, row.session.id.clone()));
     }
-    select::read_on(env, &rows);
+    select::read_on(env, &rows, io.err)?;
     let budget = find(&opened.config, &target.name)?;
     let value = match (&target.value, budget.scope, &opened.config.team) {
         (Some(value), ..) => value.clone(),

@@ -65,7 +65,10 @@ pub fn open<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<(O
     // A store that turns out to be damaged is set aside, and the next one is new.
     let first = is_rebuilding(&mut store);
     let answer = match first {
-        Err(Unavailable::Damaged { .. }) => is_rebuilding(&mut store),
+        Err(Unavailable::Damaged { outcome, .. }) => {
+            writeln!(err, "{outcome}")?;
+            is_rebuilding(&mut store)
+        }
         answer => answer,
     };
     for warning in store.take_warnings() {
@@ -106,10 +109,32 @@ pub fn sessions(store: &mut StoreAccess) -> store_access::Result<Vec<SessionRow>
 }
 
 /// Reads on in every session that is not known to be complete, so that a list shows the numbers of now.
-pub fn read_on(env: &Env, rows: &[SessionRow]) {
-    for row in rows.iter().filter(|row| !row.complete) {
-        backfill::read_on(env, row, u64::MAX);
+///
+/// # Errors
+/// Warnings cannot be written. (A session that cannot be read does not keep the others from being listed.)
+pub fn read_on(env: &Env, rows: &[SessionRow], err: &mut dyn std::io::Write) -> anyhow::Result<()> {
+    read_on_in(env, rows.iter().filter(|row| !row.complete), err)
+}
+
+/// Reads on in these sessions.
+///
+/// # Errors
+/// Warnings cannot be written.
+pub fn read_on_in<'r>(
+    env: &Env,
+    rows: impl Iterator<Item = &'r SessionRow>,
+    err: &mut dyn std::io::Write,
+) -> anyhow::Result<()> {
+    for row in rows {
+        let (mut ctx, recorded) = backfill::read_on(env, row, u64::MAX);
+        if let Some(failure) = &recorded.failure {
+            ctx.notices.tell(failure);
+        }
+        for warning in ctx.take_warnings() {
+            writeln!(err, "{warning}")?;
+        }
     }
+    Ok(())
 }
 
 /// The session with this id, or the only one whose id begins so.

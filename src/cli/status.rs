@@ -4,10 +4,10 @@ use anstyle::{AnsiColor, Style};
 
 use super::render::{self, counted, table};
 use super::{Io, select};
+use crate::app::ancestry;
 use crate::app::brief::grouped;
 use crate::app::report::{self, SessionStatus};
 use crate::app::store_status::StoreStatus;
-use crate::app::{ancestry, backfill};
 use crate::domain::budget::BudgetState;
 use crate::env::Env;
 use crate::store::SessionRow;
@@ -52,9 +52,8 @@ pub fn run(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         }
     };
     // First, because what one session used counts in the budgets that others share with it.
-    for row in rows.iter().filter(|row| !row.complete || chosen.contains(row)) {
-        backfill::read_on(env, row, u64::MAX);
-    }
+    let read = rows.iter().filter(|row| !row.complete || chosen.contains(row));
+    select::read_on_in(env, read, io.err)?;
     let mut reports = Vec::new();
     for row in chosen {
         let (status, states) = report::session(env, row)?;
