@@ -34,7 +34,8 @@ pub struct Payload<'p> {
     #[serde(default, deserialize_with = "lenient")]
     agent_type: Option<String>,
 
-    // `PreToolUse`, `PostToolUse`, `PostToolUseFailure`: the fields of one `ToolCall`.
+    // `PreToolUse`, `PostToolUse`, `PostToolUseFailure`: the fields of one `ToolCall`. (Serde cannot flatten raw values that
+    // are borrowed.)
     #[serde(default, deserialize_with = "lenient")]
     tool_use_id: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
