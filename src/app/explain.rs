@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::backfill;
-use super::report::BudgetStatus;
+use super::status::BudgetStatus;
 use super::store_access::{self, StoreAccess};
 use crate::agents::event::call_id;
 use crate::domain::event::{Reason, What};

@@ -26,6 +26,7 @@ pub mod report;
 pub mod resync;
 pub mod session;
 pub mod session_files;
+pub mod status;
 pub mod store_access;
 pub mod store_status;
 mod throttle;

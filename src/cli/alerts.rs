@@ -11,7 +11,7 @@ use super::select::Opened;
 use super::{Io, Misuse, attended, select};
 use crate::app::brief::grouped;
 use crate::app::operator;
-use crate::app::report::AlertStatus;
+use crate::app::status::AlertStatus;
 use crate::app::store_access::{self, StoreAccess};
 use crate::config::Config;
 use crate::domain::alert::{Acknowledgement, AlertFilter, AlertRecord, Level};

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use crate::app::report::{AlertStatus, EventStatus};
+use crate::app::status::{AlertStatus, EventStatus};
 use crate::domain::alert::BudgetAlert;
 use crate::domain::event::Event;
 
