@@ -1,7 +1,8 @@
 //! What Fusebox does, from the outside world's values to decisions.
 //!
 //! [`handlers`] handles a hook's event. [`session`], [`transcript_reader`], [`record`] and [`store_access`] are the steps of
-//! that; [`operate`], [`report`], [`explain`], [`resync`] and [`recount`] are what commands do.
+//! that; [`operate`], [`report`], [`explain`], [`resync`] and [`recount`] are what commands do; [`status`] is the JSON that scripts
+//! read.
 
 pub mod ancestry;
 pub mod backfill;

@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// Where a process is killed: at its `stops`-th stop at a system call (each one stops twice: before and after), and so
 /// many instructions later.
@@ -24,8 +24,8 @@ pub struct Killed {
     pub stdout: String,
 }
 
-/// Runs `command` and kills it.
-pub fn run_killed_at(mut command: Command, input: &[u8], at: At) -> Killed {
+/// Starts `command` so that it can be traced, and gives it its input.
+fn traced(mut command: Command, input: &[u8]) -> Child {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     // SAFETY: ptrace(TRACEME) is safe between fork and exec.
     unsafe {
@@ -34,9 +34,34 @@ pub fn run_killed_at(mut command: Command, input: &[u8], at: At) -> Killed {
             Ok(())
         });
     }
-    #[allow(clippy::zombie_processes)] // waited for below, by its id
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
+    child
+}
+
+/// Runs `command` to its end; whether it slept on the way.
+pub fn sleeps(command: Command, input: &[u8]) -> bool {
+    let child = traced(command, input);
+    let (pid, mut status, mut slept) = (child.id().cast_signed(), 0, false);
+    let sleeping = [libc::SYS_clock_nanosleep, libc::SYS_nanosleep].map(|number| number.to_string());
+    // SAFETY: plain calls on the child that was just started; `status` outlives them.
+    unsafe {
+        libc::waitpid(pid, &raw mut status, 0);
+        while !(libc::WIFEXITED(status) || libc::WIFSIGNALED(status)) {
+            // While it is stopped at a system call, this names the call.
+            let call = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+            slept |= sleeping.iter().any(|number| call.split(' ').next() == Some(number));
+            libc::ptrace(libc::PTRACE_SYSCALL, pid, 0, 0);
+            libc::waitpid(pid, &raw mut status, 0);
+        }
+    }
+    slept
+}
+
+/// Runs `command` and kills it.
+pub fn run_killed_at(command: Command, input: &[u8], at: At) -> Killed {
+    #[allow(clippy::zombie_processes)] // waited for below, by its id
+    let mut child = traced(command, input);
     let pid = child.id().cast_signed();
     let steps = std::iter::repeat_n(libc::PTRACE_SYSCALL, at.stops);
     let steps = steps.chain(std::iter::repeat_n(libc::PTRACE_SINGLESTEP, at.instructions));

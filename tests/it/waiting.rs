@@ -7,6 +7,7 @@ use std::process::Stdio;
 use serde_json::json;
 
 use crate::harness::{Home, hook_of, message};
+use crate::killed::sleeps;
 
 /// Waits until a process waits for a file's lock.
 fn until_blocked(process: u32) {
@@ -47,4 +48,22 @@ fn a_hook_waits_for_a_line_before_it_opens_the_store() {
 
     home.hook("PostToolUse", "s", json!({}));
     assert_eq!(recorded(), 2, "the next one reads it");
+}
+
+#[test]
+fn a_transcript_that_does_not_exist_is_not_waited_for() {
+    // Nothing was counted yet, so a limit may be near: hooks wait for the line of the call.
+    let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "1000");
+    home.append(&home.transcript("there"), &[]);
+    let waits = |event: &str, session: &str| {
+        let call = json!({"tool_name": "Bash", "tool_input": {"command": "true"}, "tool_use_id": "toolu_1"});
+        let mut fields = call.clone();
+        fields["tool_calls"] = json!([call]);
+        let payload = home.payload(event, session, fields).to_string();
+        sleeps(home.command(hook_of(event)), payload.as_bytes())
+    };
+    for event in ["PreToolUse", "PostToolBatch"] {
+        assert!(waits(event, "there"), "{event} waits for a line");
+        assert!(!waits(event, "missing"), "{event} waits for nothing");
+    }
 }
