@@ -41,6 +41,7 @@ fn traced(mut command: Command, input: &[u8]) -> Child {
 
 /// Runs `command` to its end; whether it slept on the way.
 pub fn sleeps(command: Command, input: &[u8]) -> bool {
+    #[allow(clippy::zombie_processes)] // waited for below, by its id
     let child = traced(command, input);
     let (pid, mut status, mut slept) = (child.id().cast_signed(), 0, false);
     let sleeping = [libc::SYS_clock_nanosleep, libc::SYS_nanosleep].map(|number| number.to_string());
