@@ -15,7 +15,7 @@ use crate::domain::breaker::circuit::{CircuitBreaker, Seen};
 use crate::domain::budget::BudgetState;
 use crate::domain::event::Event;
 use crate::domain::throttle::Crowded;
-use crate::store::session_cache::{LACKING, SessionCache};
+use crate::store::session_cache::SessionCache;
 use crate::store::{Applied, Batch, Observed, Own, Session, Watch};
 
 /// What is known after recording.
@@ -35,8 +35,6 @@ pub struct Recorded {
     pub failure: Option<Unavailable>,
     /// Whether the ends of the files were reached.
     pub complete: bool,
-    /// The store turned out to lack another hook's batch when the answer was kept: all is to be read again.
-    pub(super) has_gap: bool,
     pub(super) pending: Pending,
 }
 
@@ -127,11 +125,6 @@ pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
 pub fn record_and_keep(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
     let mut recorded = record(ctx, plan);
     keep(ctx, &mut recorded);
-    if recorded.has_gap {
-        // There may be no later hook: recover now.
-        recorded = record(ctx, plan);
-        keep(ctx, &mut recorded);
-    }
     recorded
 }
 
@@ -206,7 +199,6 @@ impl Recorded {
             crowded: applied.crowded,
             failure: None,
             complete: delta.complete,
-            has_gap: false,
             pending: Pending::Answer(Box::new(StoreAnswer {
                 session,
                 positions: delta.positions,
@@ -218,7 +210,7 @@ impl Recorded {
 
     /// Whether the store recorded everything that was read.
     pub fn is_stored(&self) -> bool {
-        self.failure.is_none() && !self.has_gap
+        self.failure.is_none()
     }
 
     /// Takes the answer over into the session's cache, which the caller has locked. The budgets may stand further on then:
@@ -228,26 +220,21 @@ impl Recorded {
         match std::mem::take(&mut self.pending) {
             Pending::Learned => {}
             Pending::Offline(count) => self.states = count.keep(cache),
-            Pending::Answer(answer) => self.has_gap = !answer.keep(ctx, cache),
+            Pending::Answer(answer) => answer.keep(ctx, cache),
         }
     }
 }
 
 impl StoreAnswer {
-    /// Takes the answer over; `false`: the store lacks another hook's batch.
-    fn keep(self, ctx: &SessionContext, cache: &mut SessionCache) -> bool {
+    /// Takes the answer over.
+    fn keep(self, ctx: &SessionContext, cache: &mut SessionCache) {
         let Self { session, positions, applied, ends_circuits } = self;
         if cache.epoch != applied.epoch {
             cache.positions.clear();
             (cache.sequence, cache.own) = (0, Own::default());
             cache.epoch.clone_from(&applied.epoch);
         }
-        if !cache.own.learn(&applied.own) {
-            // A parallel hook was answered with the same number: the store was rolled back in between, and lacks that hook's
-            // batch. With this mark, the next reader of the session reads all of it again.
-            cache.sequence = LACKING;
-            return false;
-        }
+        cache.own.learn(&applied.own);
         cache.advance(positions);
         cache.counted = None;
         cache.lost.clear();
@@ -265,6 +252,5 @@ impl StoreAnswer {
             (cache.stamp, cache.config) = (Some(ctx.stamp), Some(ctx.config.clone()));
             cache.written = ctx.env.now;
         }
-        true
     }
 }

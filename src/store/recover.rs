@@ -1,6 +1,6 @@
 //! Recovering: knowing that a store lost data, and filling it again from the transcripts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use super::batch::Watch;
@@ -64,6 +64,14 @@ pub trait Recover {
     /// Some counters keep their old values.
     fn count_anew(&mut self, _watches: &[Watch], _now: Timestamp) -> Result<()> {
         Ok(())
+    }
+
+    /// The names of records that could not be read: they were set aside, or left out of what this store answered.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn damaged(&mut self) -> Result<BTreeSet<String>> {
+        Ok(BTreeSet::new())
     }
 
     /// When Fusebox was installed: what a session held before counts as its history.

@@ -2,8 +2,9 @@
 
 use redis::Value;
 
+use super::RedisStore;
 use super::keys::Keys;
-use super::{RedisStore, plan};
+use super::scripts::text;
 use crate::config::redis_address::Address;
 use crate::store::Result;
 
@@ -20,7 +21,9 @@ pub const HASH: &str = "SHA256-OF-THE-PASSWORD";
 const CONNECTION: [&str; 4] = ["asking", "evalsha", "script|load", "select"];
 
 /// What the scripts call when hooks record, and when somebody looks.
-const RECORD: [&str; 23] = [
+const RECORD: [&str; 24] = [
+    "del",
+    "exists",
     "expire",
     "get",
     "hdel",
@@ -29,7 +32,7 @@ const RECORD: [&str; 23] = [
     "hmget",
     "hset",
     "hsetnx",
-    "incr",
+    "hvals",
     "lrange",
     "mget",
     "sadd",
@@ -43,11 +46,10 @@ const RECORD: [&str; 23] = [
     "zrangebyscore",
     "zremrangebyscore",
     "zrevrange",
-    "zscore",
 ];
 
 /// What is called besides when a person decides, or looks at the server.
-const DECIDE: [&str; 3] = ["exists", "info", "rpush"];
+const DECIDE: [&str; 2] = ["info", "rpush"];
 
 /// What a user may do with a tenant's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,9 +102,9 @@ impl RedisStore {
     pub fn rights(&mut self) -> Result<Rights> {
         let of = |commands: &[&'static str]| commands.join(" ");
         let [data, decided] = [self.keys.data_prefix(), self.keys.decided_prefix()];
-        let arguments = [data, decided, of(&RECORD), of(&DECIDE)].map(String::into_bytes);
-        let mut answers = self.link.rights(&self.keys, &arguments)?.into_iter();
-        let mut next = || plan::text(answers.next().unwrap_or(Value::Nil));
+        let arguments = [data, decided, of(&RECORD), of(&DECIDE)];
+        let mut replies = self.scripts.rights(&self.keys, &arguments)?.into_iter();
+        let mut next = || text(replies.next().unwrap_or(Value::Nil));
         let flag = |text: String| Some(text == "1").filter(|_| !text.is_empty());
         let (records, decides, when_full) = (flag(next()?), flag(next()?), next()?);
         Ok(Rights { records, decides, when_full: Some(when_full).filter(|policy| !policy.is_empty()) })

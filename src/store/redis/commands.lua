@@ -1,6 +1,8 @@
--- Several commands in one round trip, as one moment. KEYS[1]: any key of the tenant. ARGV: for each command the number of
--- its words, and the words.
-local at, commands, results = 0, {}, {}
+-- Several commands in one round trip, as one moment. KEYS[1]: the tenant's `epoch`. ARGV: for each command the number of its
+-- words, and the words. Answers as many as fit into a reply; the caller asks for the rest again.
+local MOST_BYTES = 4000000
+
+local at, commands = 0, {}
 while at < #ARGV do
   local count = tonumber(ARGV[at + 1])
   local words = { unpack(ARGV, at + 2, at + 1 + count) }
@@ -12,5 +14,20 @@ while at < #ARGV do
   commands[#commands + 1] = words
   at = at + 1 + count
 end
-for c, words in ipairs(commands) do results[c] = redis.call(unpack(words)) end
-return results
+
+local function size(reply)
+  if type(reply) == 'string' then return #reply end
+  local sum = 16
+  if type(reply) == 'table' then
+    for _, part in ipairs(reply) do sum = sum + size(part) end
+  end
+  return sum
+end
+
+local replies, bytes = {}, 0
+for i, words in ipairs(commands) do
+  replies[i] = redis.call(unpack(words))
+  bytes = bytes + size(replies[i])
+  if bytes > MOST_BYTES then break end
+end
+return replies

@@ -2,11 +2,17 @@
 //!
 //! What hooks write lies under `d:`; what only people decide under `o:`, which a hook's user need only be able to read.
 //!
-//! `transact.lua` names what few steps need itself, the numbers of the last alert and of the last event among them.
+//! Names that others choose (sessions, values of scopes) are percent-encoded where they are no printable ASCII, so that no
+//! line break or escape sequence comes into the lists and logs of whoever looks at the server.
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::domain::message::MessageKey;
 use crate::domain::time::Timestamp;
 use crate::store::ClientProcess;
+
+/// What is encoded; `add_up.lua` encodes the same.
+const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 
 /// The keys of one tenant.
 #[derive(Clone, Debug)]
@@ -39,12 +45,8 @@ impl Keys {
     }
 
     fn of_kind(&self, kind: &str, rest: &[&str]) -> String {
-        // Not by `format!`, which takes far longer: a step has twenty keys.
-        let length = self.prefix.len() + kind.len() + rest.iter().map(|part| part.len()).sum::<usize>();
-        let mut key = String::with_capacity(length);
-        key.push_str(&self.prefix);
-        key.push_str(kind);
-        rest.iter().for_each(|part| key.push_str(part));
+        let mut key = format!("{}{kind}", self.prefix);
+        rest.iter().for_each(|part| key.extend(utf8_percent_encode(part, ENCODED)));
         key
     }
 
@@ -128,12 +130,14 @@ impl Keys {
         self.data(&["origins:", id])
     }
 
-    /// The counters of a family, a value and a window, by the moment since which they count.
-    pub fn counter(&self, spec: &str, value: &str, start: i64) -> String {
-        self.data(&["counter:", spec, "|", &start.to_string(), "|", value])
+    /// The counters of a family, a value and a window, by the moment since which they count. `registered`: since when the family is kept up. Where that was forgotten, and the family is kept up anew, what
+    /// was not counted in between is in no counter under this name.
+    pub fn counter(&self, family: &str, registered: i64, value: &str, start: i64) -> String {
+        let (registered, start) = (registered.to_string(), start.to_string());
+        self.data(&["counter:", family, "|", &registered, "|", &start, "|", value])
     }
 
-    /// Models, types of agents and `any`, by the latest date of a message that was counted for them.
+    /// Models and types of agents, by the latest date of a message that was counted for them.
     pub fn values(&self) -> String {
         self.data(&["values"])
     }
@@ -153,7 +157,7 @@ impl Keys {
         self.data(&["events:", id])
     }
 
-    /// Those of them that nobody has told: until when they are claimed, and of which agent they are.
+    /// Those of them that nobody has told, with the agents that they are about.
     pub fn untold(&self, id: &str) -> String {
         self.data(&["untold:", id])
     }
@@ -163,19 +167,24 @@ impl Keys {
         self.data(&["evented"])
     }
 
-    /// An alert.
-    pub fn alert(&self, id: i64) -> String {
-        self.data(&["alert:", &id.to_string()])
+    /// The number of the last event.
+    pub fn event_number(&self) -> String {
+        self.data(&["event_number"])
     }
 
-    /// What the names of alerts begin with.
-    pub fn alert_prefix(&self) -> String {
-        self.data(&["alert:"])
+    /// What the names of claims on events begin with.
+    pub fn event_prefix(&self) -> String {
+        self.data(&["event:"])
+    }
+
+    /// An alert, as JSON.
+    pub fn alert(&self, id: &str) -> String {
+        self.data(&["alert:", id])
     }
 
     /// There where an alert was raised.
     pub fn raised(&self, parts: &[&str]) -> String {
-        self.data(&["raised:", &format!("{:016x}", MessageKey::of(parts).short())])
+        self.data(&["raised:", &hash(parts)])
     }
 
     /// All alerts, by number.
@@ -183,9 +192,24 @@ impl Keys {
         self.data(&["alerts"])
     }
 
-    /// Those that nobody has shown.
-    pub fn unshown(&self) -> String {
-        self.data(&["unshown"])
+    /// The number of the last alert.
+    pub fn alert_number(&self) -> String {
+        self.data(&["alert_number"])
+    }
+
+    /// The alerts that nobody has shown, of a budget, a value and a window.
+    pub fn unshown(&self, parts: &[&str]) -> String {
+        self.data(&["unshown:", &hash(parts)])
+    }
+
+    /// What the last steps of a session moved, by their numbers: see `step.lua`.
+    pub fn unchecked(&self, id: &str) -> String {
+        self.data(&["unchecked:", id])
+    }
+
+    /// What could not be read, and was set aside: by key, and field.
+    pub fn damaged(&self) -> String {
+        self.data(&["damaged"])
     }
 
     /// Who took notice of which alert.
@@ -203,4 +227,8 @@ impl Keys {
     pub fn operated(&self) -> String {
         self.decided(&["operated"])
     }
+}
+
+fn hash(parts: &[&str]) -> String {
+    format!("{:016x}", MessageKey::of(parts).short())
 }

@@ -9,7 +9,7 @@ local check = redis.acl_check_cmd
 local more = { expire = { '1' }, hdel = { 'x' }, hget = { 'x' }, hmget = { 'x' }, hset = { 'x', '1' },
   hsetnx = { 'x', '1' }, lrange = { '0', '0' }, rpush = { 'x' }, sadd = { 'x' }, set = { '1' }, sismember = { 'x' },
   srem = { 'x' }, zadd = { '1', 'x' }, zrange = { '0', '0' }, zrangebyscore = { '0', '0' }, zremrangebyscore = { '0', '0' },
-  zrevrange = { '0', '0' }, zscore = { 'x' } }
+  zrevrange = { '0', '0' } }
 
 local function may(command, key)
   if command == 'info' then return check(command, 'memory') end

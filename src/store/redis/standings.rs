@@ -1,12 +1,13 @@
 //! What is kept of sessions besides their messages: breakers and slots, fields of one hash.
 
-use redis::Value;
+use serde::{Deserialize, Serialize};
 
-use super::plan;
-use super::workspace::Workspace;
+use super::scripts::pairs;
+use super::step::Noted;
+use super::workspace::{Workspace, json};
 use crate::domain::event::Event;
+use crate::store::Result;
 use crate::store::standing::Standings;
-use crate::store::{Result, StoreError};
 
 /// What is kept of one session.
 pub struct OfSession<'s, 'w> {
@@ -16,6 +17,14 @@ pub struct OfSession<'s, 'w> {
     pub id: &'s str,
 }
 
+/// One of them as it is kept.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    standing: String,
+    /// Bytes, in hexadecimal digits.
+    calls: String,
+}
+
 impl Standings for OfSession<'_, '_> {
     fn session(&self) -> &str {
         self.id
@@ -23,56 +32,40 @@ impl Standings for OfSession<'_, '_> {
 
     fn get(&mut self, name: &str) -> Result<Option<(String, Vec<u8>)>> {
         let key = self.workspace.keys.standings(self.id);
-        self.workspace.at(&key, name).map(|bytes| read(&key, &bytes)).transpose()
+        let kept: Option<Kept> = self.workspace.record(&key, name);
+        Ok(kept.and_then(Kept::read))
     }
 
     fn put(&mut self, name: &str, standing: &str, calls: &[u8]) -> Result<()> {
         let key = self.workspace.keys.standings(self.id);
-        self.workspace.put(&key, name, written(standing, calls));
-        Ok(())
+        let calls = calls.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.workspace.put_record(&key, name, &Kept { standing: standing.to_owned(), calls })
     }
 
     fn all(&mut self) -> Result<Vec<(String, String, Vec<u8>)>> {
         let key = self.workspace.keys.standings(self.id);
-        let answer = self.workspace.ask_of(self.id, &[vec!["HGETALL".into(), key.clone()]])?.pop();
-        pairs(answer.unwrap_or(Value::Nil))?
-            .into_iter()
-            .map(|(name, bytes)| read(&key, &bytes).map(|(text, calls)| (name, text, calls)))
-            .collect()
+        let all = pairs(self.workspace.ask_of(self.id, &["HGETALL", &key])?)?;
+        Ok(all.into_iter().filter_map(|(name, text)| read(name, &text)).collect())
     }
 
     fn note(&mut self, event: &Event, known: bool) -> Result<()> {
-        let text = serde_json::to_string(event).map_err(|e| StoreError::Damaged(e.to_string()))?;
-        let known = known || !event.what.is_news();
-        self.workspace.plan.events.push((text, event.agent.clone(), known));
+        let is_news = !known && event.what.is_news();
+        let noted = Noted { text: json(event)?, agent: event.agent.clone(), is_news };
+        self.workspace.step.events.push(noted);
         Ok(())
     }
 }
 
-/// The fields of a hash, by name.
-pub fn pairs(value: Value) -> Result<Vec<(String, Vec<u8>)>> {
-    let all = plan::list(value)?;
-    let mut pairs = Vec::new();
-    let mut rest = all.into_iter();
-    while let (Some(name), Some(value)) = (rest.next(), rest.next()) {
-        pairs.push((plan::text(name)?, plan::bytes(value)?.unwrap_or_default()));
+impl Kept {
+    fn read(self) -> Option<(String, Vec<u8>)> {
+        let digits = (0..self.calls.len()).step_by(2);
+        let byte = |at: usize| u8::from_str_radix(self.calls.get(at..at + 2)?, 16).ok();
+        Some((self.standing, digits.map(byte).collect::<Option<_>>()?))
     }
-    pairs.sort();
-    Ok(pairs)
 }
 
-/// A text and bytes in one: the length of the text, a line, the text, the bytes.
-fn written(text: &str, calls: &[u8]) -> Vec<u8> {
-    [text.len().to_string().as_bytes(), b"\n", text.as_bytes(), calls].concat()
-}
-
-/// What [`written`] made.
-pub fn read(key: &str, bytes: &[u8]) -> Result<(String, Vec<u8>)> {
-    let parts = || {
-        let line = bytes.iter().position(|byte| *byte == b'\n')?;
-        let length: usize = std::str::from_utf8(&bytes[..line]).ok()?.parse().ok()?;
-        let (text, calls) = bytes[line + 1..].split_at_checked(length)?;
-        Some((String::from_utf8(text.to_vec()).ok()?, calls.to_vec()))
-    };
-    parts().ok_or_else(|| StoreError::Damaged(format!("{key} holds nothing that Fusebox wrote")))
+/// Name, text and bytes of what is kept under a name; `None`: it cannot be read, and begins anew.
+pub fn read(name: String, text: &str) -> Option<(String, String, Vec<u8>)> {
+    let (standing, calls) = serde_json::from_str::<Kept>(text).ok()?.read()?;
+    Some((name, standing, calls))
 }

@@ -1,314 +1,241 @@
 //! One step in the making: what it takes for given, and what it writes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use redis::Value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Machine;
 use super::charged::Charged;
 use super::keys::Keys;
-use super::link::Link;
 use super::memory::Memory;
-use super::messages::{Messages, Stored};
-use super::plan::{self, Command, Content, Found, Place, Plan, SCORE};
-use crate::domain::message::{ClientTotal, Message, MessageKey};
-use crate::domain::time::Timestamp;
-use crate::domain::usage::Usage;
-use crate::store::ledger::{Bearer, Known, Records};
+use super::message::Stored;
+use super::scripts::{self, Scripts, command, list, optional};
+use super::step::{Found, Place, Step};
+use crate::domain::message::{Message, MessageKey};
 use crate::store::{Result, StoreError};
+
+/// Messages that are fetched at once.
+const MESSAGES_AT_ONCE: usize = 500;
+
+/// Messages of a step that the next one is likely to look at: lines of a message follow each other.
+const LATEST: usize = 3;
 
 /// One step in the making.
 pub struct Workspace<'a> {
     /// Names of keys.
     pub keys: &'a Keys,
+    /// This machine.
+    pub machine: &'a str,
     /// What to do.
-    pub plan: Plan,
-    /// Sessions that nobody has seen before.
-    pub new: BTreeSet<String>,
-    /// Sessions whose project is known now, and was not before.
-    pub recharge: Vec<(String, String)>,
-    /// Whether keys that are there live on from now: then everything is written.
-    pub refreshes: bool,
+    pub step: Step,
     memory: &'a Memory,
-    link: &'a mut Link,
-    machine: &'a Machine,
-    given: Found,
-    written: BTreeMap<Place, Content>,
-    /// To whom sessions are charged, as far as that was looked at.
-    charged: BTreeMap<String, Option<Charged>>,
-    /// Messages that were looked at, or brought.
-    pub(super) messages: Messages,
+    scripts: &'a mut Scripts,
+    written: BTreeMap<Place, String>,
+    /// Messages that were looked at (`None`: there is none).
+    messages: BTreeMap<MessageKey, Option<Box<Stored>>>,
+    /// Those of them that changed, in the order in which they did.
+    changed: Vec<MessageKey>,
     /// Values of scopes, with when something was last counted for them.
-    pub(super) values: BTreeMap<String, i64>,
+    values: BTreeMap<String, i64>,
 }
 
 impl<'a> Workspace<'a> {
     /// A step that begins.
-    pub fn new(keys: &'a Keys, memory: &'a Memory, link: &'a mut Link, machine: &'a Machine) -> Self {
-        let (given, written) = (BTreeMap::new(), BTreeMap::new());
-        let (plan, new, recharge) = (Plan::default(), BTreeSet::new(), Vec::new());
+    pub fn new(keys: &'a Keys, machine: &'a str, memory: &'a Memory, scripts: &'a mut Scripts) -> Self {
+        let (step, written) = (Step::default(), BTreeMap::new());
         Self {
             keys,
-            memory,
-            link,
             machine,
-            given,
+            step,
+            memory,
+            scripts,
             written,
-            charged: BTreeMap::new(),
-            messages: Messages::default(),
+            messages: BTreeMap::new(),
+            changed: Vec::new(),
             values: BTreeMap::new(),
-            plan,
-            new,
-            recharge,
-            refreshes: true,
         }
     }
 
     /// What stands at a place; nothing, as long as nobody knows better. The step takes it for given.
-    pub fn at(&mut self, key: &str, field: &str) -> Option<Content> {
+    pub fn at(&mut self, key: &str, field: &str) -> Option<Vec<u8>> {
         let place = (key.to_owned(), field.to_owned());
         if let Some(value) = self.written.get(&place) {
-            return Some(value.clone());
+            return Some(value.clone().into_bytes());
         }
-        let known = self.memory.get(&place).cloned().flatten();
-        self.given.entry(place).or_insert(known).clone()
+        let memory = self.memory;
+        self.step.given.entry(place).or_insert_with_key(|place| memory.get(place)).clone()
     }
 
     /// The number at a place.
     pub fn number_at(&mut self, key: &str, field: &str) -> Option<i64> {
-        self.at(key, field).and_then(|text| plan::number_in(&text))
+        std::str::from_utf8(&self.at(key, field)?).ok()?.parse().ok()
     }
 
-    /// The record under a key.
-    pub fn record<T: DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>> {
-        self.at(key, "").map(|bytes| parse(key, &bytes)).transpose()
+    /// What stands at a place, as JSON. What cannot be read is set aside, and taken to be missing.
+    pub fn record<T: DeserializeOwned>(&mut self, key: &str, field: &str) -> Option<T> {
+        let bytes = self.at(key, field)?;
+        let read = serde_json::from_slice(&bytes).ok();
+        if read.is_none() {
+            self.set_aside(key, field, &bytes);
+        }
+        read
+    }
+
+    /// Keeps what stands at a place, and cannot be read, for whoever looks into it.
+    fn set_aside(&mut self, key: &str, field: &str, bytes: &[u8]) {
+        let text: String = String::from_utf8_lossy(bytes).chars().take(1000).collect();
+        let damaged = self.keys.damaged();
+        self.write(&["HSETNX", &damaged, format!("{key} {field}").trim_end(), &text]);
+    }
+
+    /// Keys of what turned out not to be readable.
+    pub fn damaged(&self) -> Vec<String> {
+        let list = self.keys.damaged();
+        let aside = self.step.writes.iter().filter(|words| words[1] == list);
+        aside.map(|words| words[2].clone()).collect()
     }
 
     /// Puts something at a place.
-    pub fn put(&mut self, key: &str, field: &str, value: impl Into<Content>) {
+    pub fn put(&mut self, key: &str, field: &str, value: impl Into<String>) {
         self.written.insert((key.to_owned(), field.to_owned()), value.into());
     }
 
-    /// Puts a record under a key.
-    pub fn put_record(&mut self, key: &str, record: &impl Serialize) -> Result<()> {
-        let bytes = serde_json::to_vec(record).map_err(|e| StoreError::Damaged(e.to_string()))?;
-        self.put(key, "", bytes);
+    /// Puts JSON at a place.
+    pub fn put_record(&mut self, key: &str, field: &str, record: &impl Serialize) -> Result<()> {
+        self.put(key, field, json(record)?);
         Ok(())
     }
 
-    /// Does something besides. Its key is of this kind; it lives on.
-    pub fn command(&mut self, kind: &'static str, words: &[&str]) {
-        self.plan.commands.push(Command { kind: Some(kind), words: plan::command(words) });
-    }
-
-    /// What stood at a place when a step last looked; the step does not take that for given.
-    pub fn remembered(&self, place: &Place) -> Option<&[u8]> {
-        self.memory.get(place)?.as_deref()
+    /// Writes something besides.
+    pub fn write(&mut self, words: &[&str]) {
+        self.step.writes.push(command(words));
     }
 
     /// Asks now, of one moment.
     pub fn ask(&mut self, commands: &[Vec<String>]) -> Result<Vec<Value>> {
-        self.link.commands(self.keys, commands)
+        self.scripts.commands(self.keys, commands)
     }
 
     /// Asks something of a session, and takes for given that no batch of it comes in between.
-    pub fn ask_of(&mut self, session: &str, commands: &[Vec<String>]) -> Result<Vec<Value>> {
+    pub fn ask_of(&mut self, session: &str, words: &[&str]) -> Result<Value> {
         let live = self.keys.live(session);
-        let mut all = vec![vec!["HGET".into(), live.clone(), "sequence".into()]];
-        all.extend_from_slice(commands);
-        let mut answers = self.ask(&all)?.into_iter();
-        let sequence = plan::bytes(answers.next().unwrap_or(Value::Nil))?;
-        self.given.insert((live, "sequence".into()), sequence.map(Content::from));
-        Ok(answers.collect())
+        let replies = self.ask(&[command(&["HGET", &live, "sequence"]), command(words)])?;
+        let mut replies = replies.into_iter();
+        let sequence = scripts::bytes(replies.next().unwrap_or(Value::Nil))?;
+        self.step.given.insert((live, "sequence".into()), sequence);
+        Ok(replies.next().unwrap_or(Value::Nil))
     }
 
-    /// What there is to do, and what stands then where it was looked at or written.
-    pub fn finish(mut self) -> Result<(Plan, Found)> {
-        self.write_messages()?;
-        let mut after = self.given.clone();
-        let values = std::mem::take(&mut self.values);
-        if !values.is_empty() {
-            let key = self.keys.values();
-            let pairs: Vec<(String, String)> =
-                values.into_iter().map(|(value, at)| (at.to_string(), value)).collect();
-            let mut words = vec!["ZADD", &key, "GT"];
-            words.extend(pairs.iter().flat_map(|(at, value)| [at.as_str(), value]));
-            self.command("zset", &words);
-            let scores =
-                pairs.into_iter().map(|(at, value)| (format!("{SCORE}{value}"), at.into_bytes().into()));
-            after.extend(scores.map(|(field, at)| ((key.clone(), field), Some(at))));
-        }
-        let written = std::mem::take(&mut self.written);
-        for ((key, field), value) in &written {
-            match field.as_str() {
-                "" => self.plan.records.push((key.clone(), value.clone())),
-                _ => self.plan.changed.push((key.clone(), field.clone(), value.clone())),
-            }
-        }
-        after.extend(written.into_iter().map(|(place, value)| (place, Some(value))));
-        self.plan.take_for_given(self.given);
-        Ok((self.plan, after))
-    }
-
-    /// What this machine is called.
-    pub fn machine(&self) -> String {
-        self.machine.name()
+    /// The members of a set that `session` has, those that this step adds included, without itself.
+    pub fn members(&mut self, session: &str, key: &str) -> Result<Vec<String>> {
+        let mut members = scripts::texts(self.ask_of(session, &["SMEMBERS", key])?)?;
+        let added = self.step.writes.iter().filter(|words| words[0] == "SADD" && words[1] == key);
+        members.extend(added.map(|words| words[2].clone()));
+        members.sort();
+        members.dedup();
+        members.retain(|member| member != session);
+        Ok(members)
     }
 
     /// To whom a session is charged.
-    pub fn charged(&mut self, session: &str) -> Result<Option<Charged>> {
-        if let Some(known) = self.charged.get(session) {
-            return Ok(known.clone());
+    pub fn charged(&mut self, session: &str) -> Option<Charged> {
+        self.record(&self.keys.session(session), "")
+    }
+
+    /// A message as it stands, or as this step leaves it.
+    pub fn stored(&mut self, key: &MessageKey) -> Option<&Stored> {
+        if !self.messages.contains_key(key) {
+            let at = self.keys.message(key);
+            let stored: Option<Stored> = self.record(&at, "");
+            let is_it = |stored: &Stored| stored.d.key == *key;
+            self.messages.insert(*key, stored.filter(is_it).map(Box::new));
         }
-        let charged: Option<Charged> = self.record(&self.keys.session(session))?;
-        self.charged.insert(session.to_owned(), charged.clone());
-        Ok(charged)
+        self.messages.get(key).and_then(Option::as_deref)
     }
 
-    /// Charges a session so.
-    pub fn charge(&mut self, session: &str, charged: Charged) -> Result<()> {
-        self.put_record(&self.keys.session(session), &charged)?;
-        self.charged.insert(session.to_owned(), Some(charged));
-        Ok(())
-    }
-}
-
-pub(super) fn parse<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|error| StoreError::Damaged(format!("{key}: {error}")))
-}
-
-impl Records for Workspace<'_> {
-    type Session = String;
-    type Message = MessageKey;
-
-    fn known(&mut self, key: &MessageKey, lineage: &[Bearer<String>]) -> Result<Option<Known<Self>>> {
-        let Some(stored) = self.stored(key)?.cloned() else { return Ok(None) };
-        let home = match lineage.iter().find(|bearer| bearer.key == stored.h) {
-            Some(bearer) => bearer.home.clone(),
-            None => self.charged(&stored.h)?.unwrap_or_default().home(),
-        };
-        Ok(Some(Known { key: *key, home, message: stored.d, sessions: stored.s }))
+    /// Leaves a message so.
+    pub fn put_stored(&mut self, stored: Stored) {
+        let key = stored.d.key;
+        self.changed.retain(|changed| *changed != key);
+        self.changed.push(key);
+        self.messages.insert(key, Some(Box::new(stored)));
     }
 
-    fn insert(&mut self, message: &Message, home: &String) -> Result<MessageKey> {
-        self.put_stored(Stored::of(message, home));
-        self.note_values(message);
-        Ok(message.key)
-    }
-
-    fn update(&mut self, key: &MessageKey, message: &Message) -> Result<()> {
-        let Some(mut stored) = self.stored(key)?.cloned() else { return Ok(()) };
-        stored.set(message);
-        for session in &stored.s {
-            self.list_message(session, message);
-        }
-        self.note_values(message);
-        self.put_stored(stored);
-        Ok(())
-    }
-
-    fn join(&mut self, key: &MessageKey, message: &Message, bearer: &String, own: bool) -> Result<()> {
-        let Some(mut stored) = self.stored(key)?.cloned() else { return Ok(()) };
-        stored.s.push(bearer.clone());
-        if own {
-            stored.o.push(bearer.clone());
-        }
-        self.list_message(bearer, message);
-        self.put_stored(stored);
-        Ok(())
-    }
-
-    fn lineage(&mut self, session: &String) -> Result<Vec<Bearer<String>>> {
-        let mut line: Vec<Bearer<String>> = Vec::new();
-        let mut next = Some((session.clone(), Timestamp(i64::MIN)));
-        while let Some((id, since)) =
-            next.filter(|(id, _)| line.len() < 16 && line.iter().all(|b| b.key != *id))
-        {
-            // Of one that is not known yet the step is made again.
-            let charged = self.charged(&id)?.unwrap_or_default();
-            let from = charged.parent_since.unwrap_or(Timestamp(i64::MIN));
-            next = charged.parent.clone().map(|parent| (parent, since.max(from)));
-            line.push(Bearer { key: id.clone(), session: id, since, home: charged.home() });
-        }
-        Ok(line)
-    }
-
-    fn note_origin(&mut self, session: &String, origin: &str) -> Result<()> {
-        let (forks, origins) = (self.keys.forks(origin), self.keys.origins(session));
-        self.command("set", &["SADD", &forks, session]);
-        self.command("set", &["SADD", &origins, origin]);
-        let settles = self.keys.settles(origin);
-        self.put(&settles, "", *b"1");
-        Ok(())
-    }
-
-    fn note_total(&mut self, session: &String, total: &ClientTotal) -> Result<()> {
-        let mut totals = self.totals(session)?;
-        let same = |known: &&mut ClientTotal| {
-            (known.run, &known.model, known.usage) == (total.run, &total.model, total.usage)
-        };
-        match totals.iter_mut().find(same) {
-            Some(known) => {
-                known.at = known.at.min(total.at);
-                known.until = known.until.max(total.until);
-            }
-            None => totals.push(total.clone()),
-        }
-        // Of two that say as much the last one counts: always the same, whoever was recorded first.
-        totals.sort_by_key(|t| {
-            let Usage { input, output, cache_write_5m, cache_write_1h, cache_read } = t.usage;
-            (t.run, t.model.clone(), [input, output, cache_write_5m, cache_write_1h, cache_read])
-        });
-        let (key, settles) = (self.keys.totals(session), self.keys.settles(session));
-        self.put(&settles, "", *b"1");
-        self.put_record(&key, &totals)
-    }
-
-    fn totals(&mut self, session: &String) -> Result<Vec<ClientTotal>> {
-        let key = self.keys.totals(session);
-        Ok(self.record(&key)?.unwrap_or_default())
-    }
-
-    fn own_messages(&mut self, session: &String, model: &str) -> Result<Vec<Message>> {
-        let all = self.messages_of(session)?.into_iter();
-        Ok(all.filter(|stored| stored.o.contains(session) && stored.m == model).map(|s| s.d).collect())
-    }
-
-    fn forks_of(&mut self, session: &String) -> Result<Vec<String>> {
-        let key = self.keys.forks(session);
-        self.members(session, key)
-    }
-
-    fn origins_of(&mut self, session: &String) -> Result<Vec<String>> {
-        let key = self.keys.origins(session);
-        self.members(session, key)
-    }
-
-    fn settling_holders(&mut self, key: &MessageKey, session: &String) -> Result<Vec<String>> {
-        let holders = self.stored(key)?.map(|stored| stored.o.clone()).unwrap_or_default();
-        let mut settling = Vec::new();
-        for holder in holders.into_iter().filter(|id| id != session) {
-            if !self.totals(&holder)?.is_empty() {
-                settling.push(holder);
+    /// Notes that a message counts in a session, and when something was last counted for its model and its agent's type.
+    pub fn list_message(&mut self, session: &str, message: &Message) {
+        let (list, at) = (self.keys.messages_of(session), message.at.0.to_string());
+        self.write(&["ZADD", &list, &at, &message.key.hex()]);
+        for (scope, value) in [("model", &message.model), ("agent_type", &message.agent_type)] {
+            if !value.is_empty() {
+                let latest = self.values.entry(format!("{scope} {value}")).or_insert(message.at.0);
+                *latest = message.at.0.max(*latest);
             }
         }
-        Ok(settling)
+    }
+
+    /// The messages that count in a session, as this step leaves them.
+    pub fn messages_of(&mut self, session: &str) -> Result<Vec<Stored>> {
+        let names = self.ask_of(session, &["ZRANGE", &self.keys.messages_of(session), "0", "-1"])?;
+        let keys: Vec<String> =
+            scripts::texts(names)?.iter().map(|hex| self.keys.message_prefix() + hex).collect();
+        let mut found = BTreeMap::new();
+        for some in keys.chunks(MESSAGES_AT_ONCE) {
+            let words = std::iter::once("MGET".to_owned()).chain(some.iter().cloned()).collect();
+            for (key, value) in some.iter().zip(list(self.ask(&[words])?.pop().unwrap_or(Value::Nil))?) {
+                let Some(text) = optional(value)? else { continue };
+                match serde_json::from_str::<Stored>(&text) {
+                    Ok(stored) => drop(found.insert(stored.d.key, stored)),
+                    Err(_) => self.set_aside(key, "", text.as_bytes()),
+                }
+            }
+        }
+        let changed = self.changed.iter().filter_map(|key| self.messages.get(key)?.as_deref());
+        found.extend(changed.map(|stored| (stored.d.key, stored.clone())));
+        Ok(found.into_values().filter(|stored| stored.s.iter().any(|id| id == session)).collect())
+    }
+
+    /// Lets the messages of a session count what they are: counts stand beside each, for scripts.
+    pub fn mend_counts(&mut self, session: &str) -> Result<()> {
+        for mut stored in self.messages_of(session)? {
+            let (message, before) = (stored.d.clone(), stored.c);
+            stored.set(&message);
+            if stored.c != before {
+                self.put_stored(stored);
+            }
+        }
+        Ok(())
+    }
+
+    /// The step, and what stands then where it looked or wrote, as far as that is of use to the next one.
+    pub fn finish(mut self) -> Result<(Step, Found)> {
+        let changed = std::mem::take(&mut self.changed);
+        for key in &changed {
+            if let Some(stored) = self.messages.remove(key).flatten() {
+                self.put_record(&self.keys.message(key), "", &stored)?;
+            }
+        }
+        let values = self.keys.values();
+        for (value, at) in std::mem::take(&mut self.values) {
+            self.write(&["ZADD", &values, "GT", &at.to_string(), &value]);
+        }
+        let mut after = self.step.given.clone();
+        for ((key, field), value) in self.written {
+            self.step.writes.push(match field.as_str() {
+                "" => command(&["SET", &key, &value]),
+                field => command(&["HSET", &key, field, &value]),
+            });
+            after.insert((key, field), Some(value.into_bytes()));
+        }
+        let latest: Vec<String> =
+            changed.iter().rev().take(LATEST).map(|key| self.keys.message(key)).collect();
+        let prefix = self.keys.message_prefix();
+        after.retain(|(key, _), _| !key.starts_with(&prefix) || latest.contains(key));
+        Ok((self.step, after))
     }
 }
 
-impl Workspace<'_> {
-    /// The other members of a set that `session` has, those that this step adds included.
-    fn members(&mut self, session: &str, key: String) -> Result<Vec<String>> {
-        let answer = self.ask_of(session, &[vec!["SMEMBERS".into(), key.clone()]])?.pop();
-        let mut members: BTreeSet<String> =
-            plan::list(answer.unwrap_or(Value::Nil))?.into_iter().map(plan::text).collect::<Result<_>>()?;
-        let added = self.plan.commands.iter().map(|command| &command.words);
-        members.extend(
-            added.filter(|words| words[0] == "SADD" && words[1] == key).map(|words| words[2].clone()),
-        );
-        members.remove(session);
-        Ok(members.into_iter().collect())
-    }
+/// A record as JSON.
+pub fn json(record: &impl Serialize) -> Result<String> {
+    serde_json::to_string(record).map_err(|error| StoreError::Damaged(error.to_string()))
 }

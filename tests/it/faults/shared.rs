@@ -137,13 +137,12 @@ impl Shared {
 
     /// Every alert that it knows.
     pub fn alerts(&self) -> Vec<Alert> {
-        let unshown = self.server.text(&["SMEMBERS", &format!("fusebox:{{{TENANT}}}:d:unshown")]);
-        let unshown: Vec<&str> = unshown.lines().collect();
+        let lists = self.keys("d:unshown:*").into_iter().map(|key| self.server.text(&["SMEMBERS", &key]));
+        let unshown: Vec<String> =
+            lists.flat_map(|list| list.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
         let alert = |key: String| {
-            let get = |field| self.server.text(&["HGET", &key, field]);
-            let mut json: Value = serde_json::from_str(&get("alert")).unwrap();
-            json["used"] = get("used").parse::<u64>().unwrap().into();
-            let id = key.rsplit(':').next().unwrap_or_default();
+            let json: Value = serde_json::from_str(&self.server.text(&["GET", &key])).unwrap();
+            let id = key.rsplit(':').next().unwrap_or_default().to_owned();
             let claimed = self.server.text(&["EXISTS", &format!("{key}:claim")]) == "1";
             Alert { json, since: 0, shown: !unshown.contains(&id), claimed }
         };

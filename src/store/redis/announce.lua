@@ -1,0 +1,59 @@
+-- Raises alerts, each once whoever else is here, and hands out alerts and events that nobody has shown: a claim holds for
+-- some seconds, in which the caller shows them and says so; after that they are handed out again.
+--
+-- KEYS[1]: the tenant's `epoch`. ARGV[1]: what is asked, as JSON (alerts.rs).
+local ask = cjson.decode(ARGV[1])
+
+local number, raised_now = tonumber(call('GET', ask.alert_number) or '0'), {}
+for _, alert in ipairs(ask.raise) do
+  if call('EXISTS', alert.raised) == 0 then
+    number = number + 1
+    write('SET', alert.raised, '1')
+    write('SET', ask.alert .. number, alert.text)
+    write('ZADD', ask.alerts, number, number)
+    write('SADD', alert.unshown, number)
+    raised_now[#raised_now + 1] = { tostring(number), alert.unshown, alert.text }
+  end
+end
+if #raised_now > 0 then write('SET', ask.alert_number, number) end
+
+-- Clocks of two machines cannot be compared: another one's claim ends by the server's. One of this machine that ends later
+-- than one that begins now was made before the clock was set back, and is over.
+local function claim(key)
+  local owner, ends = string.match(call('GET', key) or '', '^(%S+) (%d+)$')
+  local is_over = owner == ask.machine and (tonumber(ends) <= ask.now or tonumber(ends) > ask.latest)
+  if owner and not is_over then return false end
+  write('SET', key, ask.machine .. ' ' .. string.format('%.0f', ask.ends), 'PX', string.format('%.0f', ask.ends - ask.now))
+  return true
+end
+
+local shown = {}
+for _, unshown in ipairs(ask.show) do
+  for _, id in ipairs(call('SMEMBERS', unshown)) do
+    local text = call('GET', ask.alert .. id)
+    if not text then
+      write('SREM', unshown, id)
+    elseif claim(ask.alert .. id .. ':claim') then
+      shown[#shown + 1] = { id, unshown, text }
+    end
+  end
+  for _, alert in ipairs(raised_now) do
+    if alert[2] == unshown and claim(ask.alert .. alert[1] .. ':claim') then shown[#shown + 1] = alert end
+  end
+end
+
+local told = {}
+if ask.tell then
+  local rows = call('HGETALL', ask.untold)
+  for i = 1, #rows, 2 do
+    local text = rows[i + 1] == ask.tell and call('HGET', ask.events, rows[i])
+    if text and claim(ask.event .. rows[i] .. ':claim') then told[#told + 1] = { rows[i], ask.untold, text } end
+  end
+end
+
+local refused = commit(ask.data_ttl, ask.decided_ttl)
+if refused then return refused end
+local function by_number(a, b) return tonumber(a[1]) < tonumber(b[1]) end
+table.sort(shown, by_number)
+table.sort(told, by_number)
+return { shown, told }
