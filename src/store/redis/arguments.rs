@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use redis::ToRedisArgs;
 use serde::Serialize;
 
-use super::connection::Call;
 use super::plan::{Alerting, COUNT, Command, Content, Found, Frame, Place, Plan, SCORE, Wanted};
 use crate::store::{Result, StoreError};
 
@@ -105,6 +105,16 @@ impl Kind {
     }
 }
 
+/// Words that are written one by one.
+struct Words<'w>(&'w mut Vec<Vec<u8>>);
+
+impl Words<'_> {
+    fn arg(&mut self, word: impl ToRedisArgs) -> &mut Self {
+        word.write_redis_args(self.0);
+        self
+    }
+}
+
 impl Plan {
     /// What stands at these places is taken for given.
     pub fn take_for_given(&mut self, found: Found) {
@@ -114,11 +124,12 @@ impl Plan {
     }
 
     /// Writes it as the script reads it, word by word.
-    pub fn write(&self, frame: &Frame, call: &mut Call) -> Result<()> {
+    pub fn write(&self, frame: &Frame, call: &mut Vec<Vec<u8>>) -> Result<()> {
         let rare = self.rare(frame);
         let is_rare =
             rare.moves_others || rare.may_cross || !self.events.is_empty() || !self.commands.is_empty();
         let rare = serde_json::to_string(&rare).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        let mut call = Words(call);
         call.arg(self.head(frame, is_rare)).arg(&frame.machine).arg(&frame.session).arg(rare);
         call.arg(self.seen.unwrap_or_default());
         // All records are read at once.

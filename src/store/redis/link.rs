@@ -2,20 +2,17 @@
 
 use redis::Value;
 
-use super::connection::{Call, Connection, Limits, Script};
+use super::connection::{Connection, Limits, Script};
 use super::keys::Keys;
 use super::plan::{self, Frame, Plan, Reply};
 use crate::config::redis_address::Address;
 use crate::store::Result;
 
-/// A script, and its hash.
-type Known = (&'static str, &'static str);
-
-const TRANSACT: Known = (include_str!("transact.lua"), env!("SHA1_OF_TRANSACT"));
-const ADD_UP: Known = (include_str!("add_up.lua"), env!("SHA1_OF_ADD_UP"));
-const COMMANDS: Known = (include_str!("commands.lua"), env!("SHA1_OF_COMMANDS"));
-const REFRESH: Known = (include_str!("refresh.lua"), env!("SHA1_OF_REFRESH"));
-const RIGHTS: Known = (include_str!("rights.lua"), env!("SHA1_OF_RIGHTS"));
+const TRANSACT: &str = include_str!("transact.lua");
+const ADD_UP: &str = include_str!("add_up.lua");
+const COMMANDS: &str = include_str!("commands.lua");
+const REFRESH: &str = include_str!("refresh.lua");
+const RIGHTS: &str = include_str!("rights.lua");
 
 /// How commands reach Redis.
 pub struct Link {
@@ -53,29 +50,31 @@ impl Link {
 
     fn run(
         &mut self,
-        script: Known,
+        script: &str,
         keys: &Keys,
-        write: impl FnOnce(&mut Call) -> Result<()>,
+        write: impl FnOnce(&mut Vec<Vec<u8>>) -> Result<()>,
     ) -> Result<Value> {
         self.run_and(script, keys, write, &mut || ())
     }
 
     fn run_and(
         &mut self,
-        (script, sha1): Known,
+        script: &str,
         keys: &Keys,
-        write: impl FnOnce(&mut Call) -> Result<()>,
+        write: impl FnOnce(&mut Vec<Vec<u8>>) -> Result<()>,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<Value> {
-        let script = Script::known(script, sha1);
-        let mut call = script.call(&[keys.epoch().as_bytes()]);
-        write(&mut call)?;
-        Ok(self.connected()?.evaluate(&script, &mut call, meanwhile)?)
+        let mut args = Vec::new();
+        write(&mut args)?;
+        let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+        let reply = self.connected()?.run(&Script::new(script), &[keys.epoch().as_bytes()], &args)?;
+        meanwhile();
+        Ok(reply)
     }
 
-    fn run_with(&mut self, script: Known, keys: &Keys, arguments: &[Vec<u8>]) -> Result<Value> {
-        let write = |call: &mut Call| {
-            call.arg(arguments);
+    fn run_with(&mut self, script: &str, keys: &Keys, arguments: &[Vec<u8>]) -> Result<Value> {
+        let write = |call: &mut Vec<Vec<u8>>| {
+            call.extend_from_slice(arguments);
             Ok(())
         };
         self.run(script, keys, write)
@@ -99,9 +98,10 @@ impl Link {
 
     /// Several commands, of one moment.
     pub fn commands(&mut self, keys: &Keys, commands: &[Vec<String>]) -> Result<Vec<Value>> {
-        let write = |call: &mut Call| {
+        let write = |call: &mut Vec<Vec<u8>>| {
             for command in commands {
-                call.arg(command.len()).arg(command);
+                call.push(command.len().to_string().into_bytes());
+                call.extend(command.iter().map(|word| word.clone().into_bytes()));
             }
             Ok(())
         };

@@ -47,7 +47,7 @@ fn a_server_that_stands_still_is_given_up() {
 /// A server that accepts no connections, as far as Linux lets them queue.
 #[test]
 fn a_server_with_a_full_queue_is_given_up() {
-    use socket2::{SockAddr, Socket, Type};
+    use redis::io::tcp::socket2::{SockAddr, Socket, Type};
     let dir = tempfile::TempDir::with_prefix("fusebox-redis-").unwrap();
     let path = dir.path().join("socket");
     let anywhere = SockAddr::from(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));

@@ -1,6 +1,12 @@
 //! Why Redis did not answer as it should, in kinds that a caller can act on.
 
-use super::replies::ErrorReply;
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+
+use redis::{ErrorKind, RedisError};
+
+use crate::config::redis_address::Node;
 use crate::store::StoreError;
 use crate::store::error::Failing;
 
@@ -90,10 +96,43 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// What an error reply means.
-    pub(super) fn of_reply(server: &str, error: &ErrorReply) -> Self {
-        let (code, detail) = inner_error(&error.code, &error.detail);
-        let server = server.to_owned();
+    /// What an error of the library means, or of the server behind it.
+    pub(super) fn of(node: &Node, error: &RedisError) -> Self {
+        let server = node.to_string();
+        let replies = error.clone().into_server_errors();
+        if let Some((_, reply)) = replies.as_ref().and_then(|replies| replies.first()) {
+            return Self::of_reply(server, reply.code(), reply.details().unwrap_or_default());
+        }
+        match (error.kind(), error.detail()) {
+            (ErrorKind::Parse, _) => {
+                Self::Garbage { server, problem: "it does not speak the protocol of Redis".into() }
+            }
+            // A client's certificate that its key is not for.
+            (ErrorKind::InvalidClientConfig, Some(detail)) => Self::Certificates { problem: detail.into() },
+            _ => Self::of_io(server, error),
+        }
+    }
+
+    fn of_io(server: String, error: &RedisError) -> Self {
+        use io::ErrorKind::{
+            BrokenPipe, ConnectionRefused, ConnectionReset, InvalidData, NotFound, TimedOut, UnexpectedEof,
+            WouldBlock,
+        };
+        // The library keeps it in an `Arc`.
+        let inner = error.source().and_then(|source| source.downcast_ref::<Arc<dyn Error + Send + Sync>>());
+        let problem = match inner.and_then(|inner| inner.downcast_ref()).map(io::Error::kind) {
+            Some(WouldBlock | TimedOut) => "no answer in time".into(),
+            Some(ConnectionRefused) => "connection refused".into(),
+            Some(NotFound) => "there is no such socket".into(),
+            Some(UnexpectedEof | ConnectionReset | BrokenPipe) => "it closed the connection".into(),
+            Some(InvalidData) => return Self::Garbage { server, problem: format!("TLS failed ({error})") },
+            _ => error.to_string(),
+        };
+        Self::Unreachable { server, problem }
+    }
+
+    fn of_reply(server: String, code: &str, detail: &str) -> Self {
+        let (code, detail) = inner_error(code, detail);
         let problem = without_values(detail);
         match code {
             "NOAUTH" | "WRONGPASS" => Self::Auth { server, problem },
