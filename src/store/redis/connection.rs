@@ -166,7 +166,7 @@ impl Connection {
         let wait = deadline.saturating_duration_since(Instant::now());
         let limits = Limits { read: self.limits.read.min(wait), ..self.limits };
         let Address { sentinel_login: login, tls, .. } = &self.address;
-        let greeting = Greeting { login, db: 0, tls: tls.as_ref() };
+        let greeting = Greeting { login, db: None, tls: tls.as_ref() };
         let link = Link::open(sentinel, greeting, limits, deadline)?;
         let mut question = redis::cmd("SENTINEL");
         let question = question.arg("GET-MASTER-ADDR-BY-NAME").arg(master).get_packed_command();
@@ -181,7 +181,7 @@ impl Connection {
 
     fn open_node(&self, node: &Node, deadline: Instant) -> Result<Link, Failure> {
         let Address { login, db, tls, .. } = &self.address;
-        Link::open(node, Greeting { login, db: *db, tls: tls.as_ref() }, self.limits, deadline)
+        Link::open(node, Greeting { login, db: Some(*db), tls: tls.as_ref() }, self.limits, deadline)
     }
 
     /// What is made of the first of these nodes with which it can be; each gets an equal share of the time that is left.
@@ -237,8 +237,7 @@ fn is_error(reply: &RedisResult<Value>, kind: ServerErrorKind) -> bool {
 
 /// Where `MOVED 3999 host:port` (or `ASK …`) sends a request; without a host it is the one that said so.
 fn redirect(reply: &RedisResult<Value>, kind: ServerErrorKind, from: &Node) -> Option<Node> {
-    let error = reply.as_ref().err().filter(|_| is_error(reply, kind))?;
-    let (place, _) = error.redirect_node()?;
+    let (place, _) = reply.as_ref().err().filter(|_| is_error(reply, kind))?.redirect_node()?;
     match (place.strip_prefix(':'), from) {
         (Some(port), Node::Tcp { host, .. }) => {
             Some(Node::Tcp { host: host.clone(), port: port.parse().ok()? })

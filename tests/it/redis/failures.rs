@@ -1,12 +1,12 @@
 //! What fails, and as what.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fusebox::config::redis_address::Address;
 use fusebox::store::redis::connection::{Connection, Failure, Script};
 use redis::Value;
 
-use super::{LIMITS, Manner, Options, Proxy, SHORT, Server, failure, free_port, open};
+use super::{LIMITS, Manner, Options, PATIENCE, Proxy, SHORT, Server, failure, free_port, open};
 
 /// Asserts the kind of a failure.
 macro_rules! assert_kind {
@@ -97,6 +97,20 @@ fn a_bad_network_is_unreachable() {
 }
 
 #[test]
+fn a_login_that_is_not_answered_is_given_up() {
+    let Some(server) = Options::default().password("right").start() else { return };
+    let proxy = Proxy::to(&server);
+    for manner in [Manner::Hang, Manner::Trickle(b"+almost ".into(), Duration::from_millis(10))] {
+        proxy.behave(manner);
+        let begun = Instant::now();
+        let address = Address::parse(&proxy.url().replace("//", "//:right@")).unwrap();
+        let failure = Connection::open(&address, SHORT).err().unwrap();
+        assert!(failure.to_string().contains("no answer in time"), "{failure}");
+        assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
+    }
+}
+
+#[test]
 fn a_connection_that_broke_is_made_anew() {
     let Some(server) = Server::start() else { return };
     let proxy = Proxy::to(&server);
@@ -152,8 +166,9 @@ fn logins_fail_by_themselves() {
     // A server cuts long requests short until it knows who asks.
     let large = vec![b'x'; 2_000_000];
     for url in [server.url().replace(":right@", ""), server.url().replace("right", "wrong")] {
-        let answer = open(&url).run(&Script::new("return 1"), &[b"n"], &[&large]);
-        assert_kind!(Auth, answer.unwrap_err());
+        let script = Script::new("return 1");
+        let opened = Connection::open(&Address::parse(&url).unwrap(), LIMITS);
+        assert_kind!(Auth, opened.and_then(|mut c| c.run(&script, &[b"n"], &[&large])).unwrap_err());
     }
     let Some(open) = Server::start() else { return };
     assert_kind!(Auth, failure(&open.url().replace("//", "//:needless@"), LIMITS));

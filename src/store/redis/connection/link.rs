@@ -24,8 +24,8 @@ const SHORTEST: Duration = Duration::from_millis(1);
 pub struct Greeting<'a> {
     /// Who logs in.
     pub login: &'a Login,
-    /// The database.
-    pub db: u32,
+    /// The database; sentinels have none.
+    pub db: Option<u32>,
     /// The files for TLS, where that is spoken.
     pub tls: Option<&'a TlsFiles>,
 }
@@ -88,8 +88,9 @@ impl Greeting<'_> {
         if let Some(password) = &self.login.password {
             commands.cmd("AUTH").arg(self.login.user.as_deref()).arg(password);
         }
-        if self.db != 0 {
-            commands.cmd("SELECT").arg(self.db);
+        // The library agrees on keys for TLS with the first command: then a server that is not trusted is known at once.
+        if let Some(db) = self.db.filter(|db| *db != 0 || self.tls.is_some()) {
+            commands.cmd("SELECT").arg(db);
         }
         commands
     }
