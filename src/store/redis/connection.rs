@@ -10,10 +10,10 @@ mod link;
 use std::time::{Duration, Instant};
 
 pub use failure::Failure;
-use link::{Greeting, Link};
-use redis::{Cmd, ErrorKind, RedisResult, ServerErrorKind, Value};
+use link::Link;
+use redis::{Cmd, ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value};
 
-use crate::config::redis_address::{self as address, Address, Node, Topology};
+use crate::config::redis_address::{self as address, Address, Login, Node, Topology};
 
 /// How often a cluster may send one request to another node.
 const MOVES: u32 = 3;
@@ -165,9 +165,8 @@ impl Connection {
     fn ask_sentinel(&self, sentinel: &Node, master: &str, deadline: Instant) -> Result<Node, Failure> {
         let wait = deadline.saturating_duration_since(Instant::now());
         let limits = Limits { read: self.limits.read.min(wait), ..self.limits };
-        let Address { sentinel_login: login, tls, .. } = &self.address;
-        let greeting = Greeting { login, db: None, tls: tls.as_ref() };
-        let link = Link::open(sentinel, greeting, limits, deadline)?;
+        let Address { sentinel_login, tls, .. } = &self.address;
+        let link = Link::open(sentinel, tls.as_ref(), greeting(sentinel_login), limits, deadline)?;
         let mut question = redis::cmd("SENTINEL");
         let question = question.arg("GET-MASTER-ADDR-BY-NAME").arg(master).get_packed_command();
         let answer = link.ask(&question).map_err(|error| Failure::of(sentinel, &error))?;
@@ -181,7 +180,12 @@ impl Connection {
 
     fn open_node(&self, node: &Node, deadline: Instant) -> Result<Link, Failure> {
         let Address { login, db, tls, .. } = &self.address;
-        Link::open(node, Greeting { login, db: Some(*db), tls: tls.as_ref() }, self.limits, deadline)
+        let mut greeting = greeting(login);
+        // The library begins TLS with the first command, and who is not trusted is to be known when connecting.
+        if *db != 0 || tls.is_some() {
+            greeting.cmd("SELECT").arg(db);
+        }
+        Link::open(node, tls.as_ref(), greeting, self.limits, deadline)
     }
 
     /// What is made of the first of these nodes with which it can be; each gets an equal share of the time that is left.
@@ -208,6 +212,15 @@ impl Connection {
     fn deadline(&self) -> Instant {
         Instant::now() + self.limits.connect
     }
+}
+
+/// A login. The library could send it, too, but hides what the server says to it.
+fn greeting(login: &Login) -> Pipeline {
+    let mut greeting = redis::pipe();
+    if let Some(password) = &login.password {
+        greeting.cmd("AUTH").arg(login.user.as_deref()).arg(password);
+    }
+    greeting
 }
 
 /// The moment until which the first of `count` attempts may last, so that each gets as much of the time to `deadline`.

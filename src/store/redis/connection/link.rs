@@ -2,7 +2,7 @@
 //!
 //! The library limits each read and each write, but not how many there are, nor the look-up of a name, nor the wait for a
 //! socket in the file system. So a thread talks to the server, and whoever asked waits for the thread, as long as the limits
-//! allow. The library could log in, too, but hides what the server says to that.
+//! allow.
 
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -14,21 +14,10 @@ use redis::{Client, Pipeline, RedisError, RedisResult, Value};
 use super::Limits;
 use super::client::client;
 use super::failure::Failure;
-use crate::config::redis_address::{Login, Node, TlsFiles};
+use crate::config::redis_address::{Node, TlsFiles};
 
 /// The shortest wait: the library takes none of no time at all.
 const SHORTEST: Duration = Duration::from_millis(1);
-
-/// How to introduce oneself to a server.
-#[derive(Clone, Copy)]
-pub struct Greeting<'a> {
-    /// Who logs in.
-    pub login: &'a Login,
-    /// The database; sentinels have none.
-    pub db: Option<u32>,
-    /// The files for TLS, where that is spoken.
-    pub tls: Option<&'a TlsFiles>,
-}
 
 /// A connection to one server. After an error that is not the server's it is of no use.
 pub struct Link {
@@ -40,10 +29,15 @@ pub struct Link {
 }
 
 impl Link {
-    /// Connects, logs in and chooses the database, before `deadline`.
-    pub fn open(node: &Node, greeting: Greeting, limits: Limits, deadline: Instant) -> Result<Self, Failure> {
-        let client = client(node, greeting.tls)?;
-        let greeting = greeting.commands();
+    /// Connects, and sends the commands of the greeting, before `deadline`.
+    pub fn open(
+        node: &Node,
+        tls: Option<&TlsFiles>,
+        greeting: Pipeline,
+        limits: Limits,
+        deadline: Instant,
+    ) -> Result<Self, Failure> {
+        let client = client(node, tls)?;
         let wait = deadline.saturating_duration_since(Instant::now()).max(SHORTEST);
         let (requests, asked) = mpsc::channel::<Vec<u8>>();
         let (answer, replies) = mpsc::channel();
@@ -79,20 +73,6 @@ impl Link {
             };
             Err(io::Error::from(kind).into())
         })
-    }
-}
-
-impl Greeting<'_> {
-    fn commands(self) -> Pipeline {
-        let mut commands = redis::pipe();
-        if let Some(password) = &self.login.password {
-            commands.cmd("AUTH").arg(self.login.user.as_deref()).arg(password);
-        }
-        // The library agrees on keys for TLS with the first command: then a server that is not trusted is known at once.
-        if let Some(db) = self.db.filter(|db| *db != 0 || self.tls.is_some()) {
-            commands.cmd("SELECT").arg(db);
-        }
-        commands
     }
 }
 
