@@ -1,30 +1,57 @@
-//! One connection to Redis, for a process that makes one request: every step of it ends in time, and nothing goes over the
-//! wire but that request, and before it a login and the choice of a database where the address has them.
+//! The connection to Redis, whatever the address names: one server, nodes of a cluster, or sentinels that know a master.
+//!
+//! Not with the library's clients for clusters and sentinels: the one connects to all nodes, while a hook makes one request,
+//! to one of them; the other waits for sentinels without limit.
 
+mod client;
 mod failure;
-mod limits;
 mod link;
-mod replies;
-mod script;
-mod sentinel;
-mod tls;
-mod wire;
 
-use std::time::Instant;
-
-use redis::{Cmd, Value};
+use std::time::{Duration, Instant};
 
 pub use failure::Failure;
-pub use limits::Limits;
-use limits::share;
-use link::{Link, Login};
-use replies::Reply;
-pub use script::{Call, Script};
+use link::Link;
+use redis::{Cmd, ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value};
 
-use crate::config::redis_address::{self as address, Address, Node, Topology};
+use crate::config::redis_address::{self as address, Address, Login, Node, Topology};
 
 /// How often a cluster may send one request to another node.
 const MOVES: u32 = 3;
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// For a connection: names looked up, connected, logged in.
+    pub connect: Duration,
+    /// For a reply.
+    pub read: Duration,
+    /// For a request to be sent.
+    pub write: Duration,
+}
+
+/// A Lua script and the SHA-1 by which a server knows it.
+#[derive(Clone, Debug)]
+pub struct Script {
+    source: String,
+    sha1: String,
+}
+
+impl Script {
+    /// A script with this text.
+    pub fn new(source: &str) -> Self {
+        Self { source: source.to_owned(), sha1: redis::Script::new(source).get_hash().to_owned() }
+    }
+
+    /// Its text.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The SHA-1 of its text, in 40 hexadecimal digits.
+    pub fn sha1(&self) -> &str {
+        &self.sha1
+    }
+}
 
 /// A connection. After a failure the next call connects anew.
 pub struct Connection {
@@ -36,10 +63,10 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects. Nothing is sent yet, unless a database other than 0 is selected.
+    /// Connects, and logs in.
     ///
     /// # Errors
-    /// No server can be reached in time, or it is not Redis.
+    /// No server can be reached in time, or it refuses the login.
     pub fn open(address: &Address, limits: Limits) -> Result<Self, Failure> {
         let mut connection = Self { address: address.clone(), limits, link: None, node: None };
         let link = connection.connect()?;
@@ -52,22 +79,9 @@ impl Connection {
     /// # Errors
     /// See [`Failure`]. Whether the script ran is not known when the connection broke.
     pub fn run(&mut self, script: &Script, keys: &[&[u8]], args: &[&[u8]]) -> Result<Value, Failure> {
-        let mut call = script.call(keys);
-        call.arg(args);
-        self.evaluate(script, &mut call, &mut || ())
-    }
-
-    /// The same, with the call ready; works `meanwhile`, while the server does (more than once, where it is asked again).
-    ///
-    /// # Errors
-    /// See [`Self::run`].
-    pub fn evaluate(
-        &mut self,
-        script: &Script,
-        call: &mut Call,
-        meanwhile: &mut dyn FnMut(),
-    ) -> Result<Value, Failure> {
-        self.request(call.packed(), Some(script), meanwhile)
+        let mut call = redis::cmd("EVALSHA");
+        call.arg(script.sha1()).arg(keys.len()).arg(keys).arg(args);
+        self.request(&call, Some(script))
     }
 
     /// Sends a command.
@@ -75,7 +89,7 @@ impl Connection {
     /// # Errors
     /// See [`Failure`]. Whether it ran is not known when the connection broke.
     pub fn command(&mut self, command: &Cmd) -> Result<Value, Failure> {
-        self.request(&command.get_packed_command(), None, &mut || ())
+        self.request(command, None)
     }
 
     /// The node that answered last, as `host:port`, where it is not the one that the address starts at: of a cluster, the
@@ -86,130 +100,161 @@ impl Connection {
     }
 
     fn keep(&mut self, link: Link) {
-        if self.node.as_ref() != Some(&link.node) {
-            self.node = Some(link.node.clone());
-        }
+        self.node = Some(link.node.clone());
         self.link = Some(link);
     }
 
-    /// Connects to where the address starts, or to the next of its nodes that can be reached.
-    fn connect(&self) -> Result<Link, Failure> {
-        let deadline = Instant::now() + self.limits.connect;
-        if let Topology::Sentinel { .. } = &self.address.topology {
-            let known =
-                self.address.start.as_ref().and_then(|node| self.open_node(node, share(deadline, 2)).ok());
-            return known.map_or_else(|| self.connect_master(deadline), Ok);
-        }
-        let nodes: Vec<&Node> = self.address.start.iter().chain(&self.address.nodes).collect();
-        let mut last = None;
-        for (i, node) in nodes.iter().enumerate() {
-            match self.open_node(node, share(deadline, nodes.len() - i)) {
-                Ok(link) => return Ok(link),
-                Err(failure) => last = Some(failure),
-            }
-        }
-        let (server, problem) = (self.address.to_string(), "it names no server".to_owned());
-        Err(last.unwrap_or(Failure::Unreachable { server, problem }))
-    }
-
-    fn connect_master(&self, deadline: Instant) -> Result<Link, Failure> {
-        let Topology::Sentinel { master } = &self.address.topology else { return self.connect() };
-        let node = sentinel::find_master(&self.address, master, self.limits, deadline)?;
-        self.open_node(&node, deadline)
-    }
-
-    fn open_node(&self, node: &Node, deadline: Instant) -> Result<Link, Failure> {
-        let Address { login, db, tls, .. } = &self.address;
-        Link::open(node, Login { user: login, db: *db, tls: tls.as_ref() }, self.limits, deadline)
-    }
-
-    fn request(
-        &mut self,
-        command: &[u8],
-        script: Option<&Script>,
-        meanwhile: &mut dyn FnMut(),
-    ) -> Result<Value, Failure> {
+    /// Sends a request to the node that it is for: others of a cluster say which one that is; a master that became a replica
+    /// says that it is not for it any more.
+    fn request(&mut self, command: &Cmd, script: Option<&Script>) -> Result<Value, Failure> {
+        let command = command.get_packed_command();
         let mut moves = 0;
-        let mut is_master_sure = !matches!(self.address.topology, Topology::Sentinel { .. });
+        let mut is_master_sure = false;
         loop {
             let mut link = match self.link.take() {
                 Some(link) => link,
                 None => self.connect()?,
             };
-            let mut reply = ask(&mut link, command, script, false, meanwhile)?;
-            if let Some(Redirect::Ask(node)) = redirect(&reply, &link.node) {
+            let mut reply = ask(&link, &command, script, false);
+            if let Some(node) = redirect(&reply, ServerErrorKind::Ask, &link.node) {
                 // For this request only: the slot still belongs to the node that sent us there.
-                let mut importing = self.open_node(&node, Instant::now() + self.limits.connect)?;
-                reply = ask(&mut importing, command, script, true, meanwhile)?;
+                reply = ask(&self.open_node(&node, self.deadline())?, &command, script, true);
             }
-            let deadline = Instant::now() + self.limits.connect;
-            let next = match (redirect(&reply, &link.node), &reply) {
-                (Some(Redirect::Moved(node)), _) if moves < MOVES => {
-                    moves += 1;
-                    self.open_node(&node, deadline)?
-                }
-                (_, Err(error)) if error.code == "READONLY" && !is_master_sure => {
-                    is_master_sure = true;
-                    self.connect_master(deadline)?
-                }
-                _ => {
-                    let server = link.server.clone();
+            if let Some(node) = redirect(&reply, ServerErrorKind::Moved, &link.node)
+                && moves < MOVES
+            {
+                moves += 1;
+                link = self.open_node(&node, self.deadline())?;
+            } else if let Topology::Sentinel { master } = &self.address.topology
+                && is_error(&reply, ServerErrorKind::ReadOnly)
+                && !is_master_sure
+            {
+                is_master_sure = true;
+                link = self.connect_master(master, self.deadline())?;
+            } else {
+                let server = link.node.clone();
+                // An error without a code is one of the connection, which is of no use any more.
+                if reply.as_ref().map_or_else(|error| error.code().is_some(), |_| true) {
                     self.keep(link);
-                    return reply.map_err(|error| Failure::of_reply(&server, &error));
                 }
-            };
-            self.keep(next);
+                return reply.map_err(|error| Failure::of(&server, &error));
+            }
+            self.keep(link);
         }
+    }
+
+    /// Connects to where the address starts, or to the next of its nodes that can be reached.
+    fn connect(&self) -> Result<Link, Failure> {
+        let deadline = self.deadline();
+        let Address { topology, start, nodes, .. } = &self.address;
+        let Topology::Sentinel { master } = topology else {
+            return self
+                .first_of(start.iter().chain(nodes), deadline, |node, until| self.open_node(node, until));
+        };
+        let known = start.as_ref().and_then(|node| self.open_node(node, share(deadline, 2)).ok());
+        known.map_or_else(|| self.connect_master(master, deadline), Ok)
+    }
+
+    /// Connects to the master that the first sentinel names that answers.
+    fn connect_master(&self, master: &str, deadline: Instant) -> Result<Link, Failure> {
+        let ask = |sentinel: &Node, until| self.ask_sentinel(sentinel, master, until);
+        let node = self.first_of(self.address.nodes.iter(), deadline, ask)?;
+        self.open_node(&node, deadline)
+    }
+
+    fn ask_sentinel(&self, sentinel: &Node, master: &str, deadline: Instant) -> Result<Node, Failure> {
+        let wait = deadline.saturating_duration_since(Instant::now());
+        let limits = Limits { read: self.limits.read.min(wait), ..self.limits };
+        let Address { sentinel_login, tls, .. } = &self.address;
+        let link = Link::open(sentinel, tls.as_ref(), greeting(sentinel_login), limits, deadline)?;
+        let mut question = redis::cmd("SENTINEL");
+        let question = question.arg("GET-MASTER-ADDR-BY-NAME").arg(master).get_packed_command();
+        let answer = link.ask(&question).map_err(|error| Failure::of(sentinel, &error))?;
+        let node = redis::from_redis_value::<(String, u16)>(answer);
+        node.map(|(host, port)| Node::Tcp { host, port }).map_err(|_| Failure::Other {
+            server: sentinel.to_string(),
+            code: "NOMASTER".into(),
+            problem: format!("this sentinel knows no master {master:?}"),
+        })
+    }
+
+    fn open_node(&self, node: &Node, deadline: Instant) -> Result<Link, Failure> {
+        let Address { login, db, tls, .. } = &self.address;
+        let mut greeting = greeting(login);
+        // The library begins TLS with the first command, and who is not trusted is to be known when connecting.
+        if *db != 0 || tls.is_some() {
+            greeting.cmd("SELECT").arg(db);
+        }
+        Link::open(node, tls.as_ref(), greeting, self.limits, deadline)
+    }
+
+    /// What is made of the first of these nodes with which it can be; each gets an equal share of the time that is left.
+    fn first_of<'n, T>(
+        &self,
+        nodes: impl Iterator<Item = &'n Node> + Clone,
+        deadline: Instant,
+        attempt: impl Fn(&Node, Instant) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let (server, problem) = (self.address.to_string(), "it names no server".into());
+        let mut made = Err(Failure::Unreachable { server, problem });
+        let mut left = nodes.clone().count();
+        for node in nodes {
+            made = attempt(node, share(deadline, left));
+            if made.is_ok() {
+                break;
+            }
+            left -= 1;
+        }
+        made
+    }
+
+    /// When a connection that is begun now must be there.
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.limits.connect
     }
 }
 
-/// Where a node of a cluster sends a request.
-enum Redirect {
-    /// For good.
-    Moved(Node),
-    /// This once.
-    Ask(Node),
+/// A login. The library could send it, too, but hides what the server says to it.
+fn greeting(login: &Login) -> Pipeline {
+    let mut greeting = redis::pipe();
+    if let Some(password) = &login.password {
+        greeting.cmd("AUTH").arg(login.user.as_deref()).arg(password);
+    }
+    greeting
 }
 
-/// Reads `MOVED 3999 host:port` and `ASK 3999 host:port`; without a host it is the one that said so.
-fn redirect(reply: &Reply, from: &Node) -> Option<Redirect> {
-    let error = reply.as_ref().err()?;
-    let place = error.detail.split(' ').nth(1)?;
-    let node = match (place.strip_prefix(':'), from) {
-        (Some(port), Node::Tcp { host, .. }) => Node::Tcp { host: host.clone(), port: port.parse().ok()? },
-        _ => address::read_host(place, 6379).ok()?,
+/// The moment until which the first of `count` attempts may last, so that each gets as much of the time to `deadline`.
+fn share(deadline: Instant, count: usize) -> Instant {
+    let now = Instant::now();
+    now + deadline.saturating_duration_since(now) / u32::try_from(count).unwrap_or(u32::MAX).max(1)
+}
+
+/// Sends a command. A script that the server does not know is loaded, and the command sent again. `asking`: as one that
+/// another node of the cluster sent here, where its keys do not belong yet.
+fn ask(link: &Link, command: &[u8], script: Option<&Script>, asking: bool) -> RedisResult<Value> {
+    let send = || {
+        if asking {
+            link.ask(&redis::cmd("ASKING").get_packed_command())?;
+        }
+        link.ask(command)
     };
-    match error.code.as_str() {
-        "MOVED" => Some(Redirect::Moved(node)),
-        "ASK" => Some(Redirect::Ask(node)),
-        _ => None,
-    }
+    let reply = send();
+    let Some(script) = script.filter(|_| is_error(&reply, ServerErrorKind::NoScript)) else { return reply };
+    link.ask(&redis::cmd("SCRIPT").arg("LOAD").arg(script.source()).get_packed_command())?;
+    send()
 }
 
-/// Sends a command (`asking`: as one that was sent here by [`Redirect::Ask`]). A script that the server does not know is
-/// loaded, and the command sent again.
-fn ask(
-    link: &mut Link,
-    command: &[u8],
-    script: Option<&Script>,
-    asking: bool,
-    meanwhile: &mut dyn FnMut(),
-) -> Result<Reply, Failure> {
-    let prefix = asking.then(|| redis::cmd("ASKING").get_packed_command());
-    let mut commands = Vec::with_capacity(3);
-    commands.extend(prefix.as_deref());
-    commands.push(command);
-    let reply = link.ask(&commands, meanwhile)?.pop().unwrap_or(Ok(Value::Nil));
-    match (&reply, script) {
-        (Err(error), Some(script)) if error.code == "NOSCRIPT" => {
-            let mut load = redis::cmd("SCRIPT");
-            let load = load.arg("LOAD").arg(script.source()).get_packed_command();
-            commands.insert(0, &load);
-            let mut replies = link.ask(&commands, &mut || ())?;
-            let again = replies.pop().unwrap_or(Ok(Value::Nil));
-            // Why it cannot be loaded says more than that it is not known.
-            Ok(replies.into_iter().next().and_then(Result::err).map_or(again, Err))
+fn is_error(reply: &RedisResult<Value>, kind: ServerErrorKind) -> bool {
+    reply.as_ref().is_err_and(|error| error.kind() == ErrorKind::Server(kind))
+}
+
+/// Where `MOVED 3999 host:port` (or `ASK …`) sends a request; without a host it is the one that said so.
+fn redirect(reply: &RedisResult<Value>, kind: ServerErrorKind, from: &Node) -> Option<Node> {
+    let (place, _) = reply.as_ref().err().filter(|_| is_error(reply, kind))?.redirect_node()?;
+    match (place.strip_prefix(':'), from) {
+        (Some(port), Node::Tcp { host, .. }) => {
+            Some(Node::Tcp { host: host.clone(), port: port.parse().ok()? })
         }
-        _ => Ok(reply),
+        _ => address::read_host(place, 6379).ok(),
     }
 }

@@ -1,12 +1,12 @@
 //! What fails, and as what.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fusebox::config::redis_address::Address;
 use fusebox::store::redis::connection::{Connection, Failure, Script};
 use redis::Value;
 
-use super::{LIMITS, Manner, Options, Proxy, SHORT, Server, failure, free_port, open};
+use super::{LIMITS, Manner, Options, PATIENCE, Proxy, SHORT, Server, failure, free_port, open};
 
 /// Asserts the kind of a failure.
 macro_rules! assert_kind {
@@ -47,7 +47,7 @@ fn a_server_that_stands_still_is_given_up() {
 /// A server that accepts no connections, as far as Linux lets them queue.
 #[test]
 fn a_server_with_a_full_queue_is_given_up() {
-    use socket2::{SockAddr, Socket, Type};
+    use redis::io::tcp::socket2::{SockAddr, Socket, Type};
     let dir = tempfile::TempDir::with_prefix("fusebox-redis-").unwrap();
     let path = dir.path().join("socket");
     let anywhere = SockAddr::from(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
@@ -94,6 +94,20 @@ fn a_bad_network_is_unreachable() {
     }
     proxy.behave(Manner::Delay(pause));
     assert_eq!(open(&proxy.url()).command(redis::cmd("EXISTS").arg("none")), Ok(Value::Int(0)));
+}
+
+#[test]
+fn a_login_that_is_not_answered_is_given_up() {
+    let Some(server) = Options::default().password("right").start() else { return };
+    let proxy = Proxy::to(&server);
+    for manner in [Manner::Hang, Manner::Trickle(b"+almost ".into(), Duration::from_millis(10))] {
+        proxy.behave(manner);
+        let begun = Instant::now();
+        let address = Address::parse(&proxy.url().replace("//", "//:right@")).unwrap();
+        let failure = Connection::open(&address, SHORT).err().unwrap();
+        assert!(failure.to_string().contains("no answer in time"), "{failure}");
+        assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
+    }
 }
 
 #[test]
@@ -152,8 +166,9 @@ fn logins_fail_by_themselves() {
     // A server cuts long requests short until it knows who asks.
     let large = vec![b'x'; 2_000_000];
     for url in [server.url().replace(":right@", ""), server.url().replace("right", "wrong")] {
-        let answer = open(&url).run(&Script::new("return 1"), &[b"n"], &[&large]);
-        assert_kind!(Auth, answer.unwrap_err());
+        let script = Script::new("return 1");
+        let opened = Connection::open(&Address::parse(&url).unwrap(), LIMITS);
+        assert_kind!(Auth, opened.and_then(|mut c| c.run(&script, &[b"n"], &[&large])).unwrap_err());
     }
     let Some(open) = Server::start() else { return };
     assert_kind!(Auth, failure(&open.url().replace("//", "//:needless@"), LIMITS));

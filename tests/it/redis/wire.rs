@@ -1,4 +1,5 @@
-//! What goes over the wire: one request and one reply, and nothing besides.
+//! What goes over the wire: one request and one reply, before them a login and the choice of a database where the address
+//! has them, and nothing besides.
 
 use fusebox::store::redis::connection::Script;
 use redis::Value;
@@ -29,24 +30,26 @@ fn a_known_script_is_one_request_and_one_reply() {
 }
 
 #[test]
-fn a_script_that_is_not_known_costs_one_request_more() {
+fn a_script_that_is_not_known_is_loaded_and_called_again() {
     let Some(server) = Server::start() else { return };
     let proxy = Proxy::to(&server);
     let script = Script::new("return 7");
     assert_eq!(open(&proxy.url()).run(&script, &[], &[]), Ok(Value::Int(7)));
     let call = packed(&["EVALSHA", script.sha1(), "0"]);
-    let again = [packed(&["SCRIPT", "LOAD", script.source()]), call.clone()].concat();
-    assert_eq!(proxy.take().requests, [call, again]);
+    let load = packed(&["SCRIPT", "LOAD", script.source()]);
+    assert_eq!(proxy.take().requests, [call.clone(), load, call]);
 }
 
 #[test]
-fn a_login_goes_out_with_the_request() {
+fn a_login_and_a_database_are_one_request_before_the_first() {
     let Some(server) = Options::default().password("secret").start() else { return };
     let proxy = Proxy::to(&server);
     let url = proxy.url().replace("//", "//:secret@");
+    let (login, size) = (packed(&["AUTH", "secret"]), packed(&["DBSIZE"]));
     assert_eq!(open(&url).command(&redis::cmd("DBSIZE")), Ok(Value::Int(0)));
-    let seen = proxy.take();
-    assert_eq!(seen.requests, [[packed(&["AUTH", "secret"]), packed(&["DBSIZE"])].concat()]);
+    assert_eq!(proxy.take().requests, [login.clone(), size.clone()]);
+    assert_eq!(open(&format!("{url}/3")).command(&redis::cmd("DBSIZE")), Ok(Value::Int(0)));
+    assert_eq!(proxy.take().requests, [[login, packed(&["SELECT", "3"])].concat(), size]);
 }
 
 #[test]

@@ -1,6 +1,12 @@
 //! Why Redis did not answer as it should, in kinds that a caller can act on.
 
-use super::replies::ErrorReply;
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+
+use redis::{ErrorKind, RedisError};
+
+use crate::config::redis_address::Node;
 use crate::store::StoreError;
 use crate::store::error::Failing;
 
@@ -90,16 +96,50 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// What an error reply means.
-    pub(super) fn of_reply(server: &str, error: &ErrorReply) -> Self {
-        let (code, detail) = inner_error(&error.code, &error.detail);
-        let server = server.to_owned();
+    /// What an error of the library means, or of the server behind it.
+    pub(super) fn of(node: &Node, error: &RedisError) -> Self {
+        let server = node.to_string();
+        let replies = error.clone().into_server_errors();
+        if let Some((_, reply)) = replies.as_ref().and_then(|replies| replies.first()) {
+            return Self::of_reply(server, reply.code(), reply.details().unwrap_or_default());
+        }
+        match (error.kind(), error.detail()) {
+            (ErrorKind::Parse, _) => {
+                Self::Garbage { server, problem: "it does not speak the protocol of Redis".into() }
+            }
+            // A client's certificate that its key is not for.
+            (ErrorKind::InvalidClientConfig, Some(detail)) => Self::Certificates { problem: detail.into() },
+            _ => Self::of_io(server, error),
+        }
+    }
+
+    fn of_io(server: String, error: &RedisError) -> Self {
+        use io::ErrorKind::{
+            BrokenPipe, ConnectionRefused, ConnectionReset, InvalidData, NotFound, TimedOut, UnexpectedEof,
+            WouldBlock,
+        };
+        // The library keeps it in an `Arc`.
+        let inner = error.source().and_then(|source| source.downcast_ref::<Arc<dyn Error + Send + Sync>>());
+        let problem = match inner.and_then(|inner| inner.downcast_ref()).map(io::Error::kind) {
+            Some(WouldBlock | TimedOut) => "no answer in time".into(),
+            Some(ConnectionRefused) => "connection refused".into(),
+            Some(NotFound) => "there is no such socket".into(),
+            Some(UnexpectedEof | ConnectionReset | BrokenPipe) => "it closed the connection".into(),
+            Some(InvalidData) => return Self::Garbage { server, problem: format!("TLS failed ({error})") },
+            _ => error.to_string(),
+        };
+        Self::Unreachable { server, problem }
+    }
+
+    fn of_reply(server: String, code: &str, detail: &str) -> Self {
+        let (code, detail) = inner_error(code, detail);
         let problem = without_values(detail);
+        let begins = |starts: &[&str]| starts.iter().any(|start| detail.starts_with(start));
         match code {
             "NOAUTH" | "WRONGPASS" => Self::Auth { server, problem },
-            "ERR" if is_about_login(detail) => Self::Auth { server, problem },
+            "ERR" if begins(&ABOUT_LOGIN) => Self::Auth { server, problem },
             "NOPERM" | "DENIED" => Self::Denied { server, problem },
-            "ERR" if is_denied_to_script(detail) => Self::Denied { server, problem },
+            "ERR" if begins(&DENIED_TO_SCRIPT) => Self::Denied { server, problem },
             "READONLY" => Self::ReadOnly { server },
             "OOM" | "MISCONF" => Self::Full { server, problem },
             "LOADING" | "BUSY" | "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "NOREPLICAS" => {
@@ -127,21 +167,15 @@ impl From<Failure> for StoreError {
     }
 }
 
-/// What a script may not call has the general code, too: Redis 7.0, and later ones and Valkey, each in words of its own.
-fn is_denied_to_script(detail: &str) -> bool {
-    detail.starts_with("The user executing the script can't") || detail.starts_with(DENIED_TO_SCRIPT)
-}
+/// Answers about a login that have the general code, as servers without users give them; the last one is for a long request
+/// without a login.
+const ABOUT_LOGIN: [&str; 4] =
+    ["AUTH ", "Client sent AUTH", "invalid password", "Protocol error: unauthenticated"];
 
-/// What such an answer begins with since Redis 7.2.
-const DENIED_TO_SCRIPT: &str = "ACL failure in script: ";
+/// What a script may not call has the general code, too: in Redis 7.0, and in later ones and Valkey.
+const DENIED_TO_SCRIPT: [&str; 2] = ["The user executing the script can't", ACL_FAILURE];
 
-/// A server without users, or before 6.0, says so with the general code.
-fn is_about_login(detail: &str) -> bool {
-    const STARTS: [&str; 4] =
-        // The last one is the answer to a long request before a login.
-        ["AUTH ", "Client sent AUTH", "invalid password", "Protocol error: unauthenticated"];
-    STARTS.iter().any(|start| detail.starts_with(start))
-}
+const ACL_FAILURE: &str = "ACL failure in script: ";
 
 /// The error of a command that a script called: servers before 7.0 wrap it.
 fn inner_error<'a>(code: &'a str, detail: &'a str) -> (&'a str, &'a str) {
@@ -160,7 +194,7 @@ fn inner_error<'a>(code: &'a str, detail: &'a str) -> (&'a str, &'a str) {
 
 /// What the server says, without the arguments that it repeats.
 fn without_values(detail: &str) -> String {
-    let detail = detail.strip_prefix(DENIED_TO_SCRIPT).unwrap_or(detail);
+    let detail = detail.strip_prefix(ACL_FAILURE).unwrap_or(detail);
     let end =
         [", with args beginning", " script: ", "\n", "\r"].iter().filter_map(|end| detail.find(end)).min();
     let detail = detail[..end.unwrap_or(detail.len())].trim_end_matches(['.', ' ']);

@@ -1,0 +1,60 @@
+//! The library's client for one server: its address, and the files for TLS.
+
+use std::fs;
+use std::path::Path;
+
+use redis::io::tcp::TcpSettings;
+use redis::{
+    Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, RedisError,
+    TlsCertificates,
+};
+
+use super::failure::Failure;
+use crate::config::redis_address::{Node, TlsFiles};
+
+/// What a file with certificates has in it.
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
+
+/// The client for this server. It logs in as nobody and chooses no database: [`super::link`] does that.
+pub fn client(node: &Node, tls: Option<&TlsFiles>) -> Result<Client, Failure> {
+    let address = match node {
+        Node::Unix(path) => ConnectionAddr::Unix(path.clone()),
+        Node::Tcp { host, port } if tls.is_none() => ConnectionAddr::Tcp(host.clone(), *port),
+        Node::Tcp { host, port } => {
+            ConnectionAddr::TcpTls { host: host.clone(), port: *port, insecure: false, tls_params: None }
+        }
+    };
+    // Without CLIENT SETINFO, which a hook's user may not send.
+    let quiet = RedisConnectionInfo::default().set_skip_set_lib_name();
+    let unusable = |error: RedisError| Failure::of(node, &error);
+    let info = address.into_connection_info().map_err(unusable)?;
+    let info = info.set_redis_settings(quiet).set_tcp_settings(TcpSettings::default().set_nodelay(true));
+    match tls {
+        None => Client::open(info).map_err(unusable),
+        Some(files) => Client::build_with_tls(info, certificates(files)?)
+            .map_err(|error| Failure::Certificates { problem: error.to_string() }),
+    }
+}
+
+fn certificates(files: &TlsFiles) -> Result<TlsCertificates, Failure> {
+    let root_cert = files.ca.as_deref().map(read).transpose()?;
+    // The library would trust nobody, and not say why.
+    if let (Some(path), Some(pem)) = (&files.ca, &root_cert)
+        && !String::from_utf8_lossy(pem).contains(CERTIFICATE)
+    {
+        let problem = format!("no certificate authority in {}", path.display());
+        return Err(Failure::Certificates { problem });
+    }
+    let client_tls = match (&files.certificate, &files.key) {
+        (Some(chain), Some(key)) => {
+            Some(ClientTlsConfig { client_cert: read(chain)?, client_key: read(key)? })
+        }
+        _ => None,
+    };
+    Ok(TlsCertificates { client_tls, root_cert })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let unreadable = |error| Failure::Certificates { problem: format!("{}: {error}", path.display()) };
+    fs::read(path).map_err(unreadable)
+}
