@@ -21,8 +21,7 @@ pub const HASH: &str = "SHA256-OF-THE-PASSWORD";
 const CONNECTION: [&str; 4] = ["asking", "evalsha", "script|load", "select"];
 
 /// What the scripts call when hooks record, and when somebody looks.
-const RECORD: [&str; 24] = [
-    "del",
+const RECORD: [&str; 23] = [
     "exists",
     "expire",
     "get",

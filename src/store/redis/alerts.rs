@@ -4,8 +4,6 @@
 //! with the embedded store, and raised with one call more. A process may die before that: so a step also answers what those
 //! before it in the session moved, as long as nobody said that their thresholds were looked for (see `step.lua`).
 
-use std::collections::BTreeMap;
-
 use redis::Value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -83,7 +81,7 @@ impl RedisStore {
         outcome: &Outcome,
         states: &[BudgetState],
     ) -> Result<Claimed> {
-        let mut raise = BTreeMap::new();
+        let mut raise: Vec<Raise> = Vec::new();
         for (watched, state) in outcome.watched.iter().zip(states).filter(|_| batch.alert) {
             let own = &done.counters[watched.own()];
             let earlier =
@@ -94,12 +92,13 @@ impl RedisStore {
                     crossed.into_iter().map(|threshold| BudgetAlert::of(&after, threshold, batch.now))
                 {
                     let raised = self.raised(&after, &alert);
-                    let unshown = unshown(&self.keys, &after);
-                    raise.insert(raised.clone(), Raise { raised, unshown, text: json(&alert)? });
+                    if raise.iter().all(|known| known.raised != raised) {
+                        let unshown = unshown(&self.keys, &after);
+                        raise.push(Raise { raised, unshown, text: json(&alert)? });
+                    }
                 }
             }
         }
-        let raise: Vec<Raise> = raise.into_values().collect();
         let shows = step.shows.as_ref().filter(|_| done.has_news || !raise.is_empty());
         if raise.is_empty() && shows.is_none() {
             return Ok(Claimed::default());

@@ -30,7 +30,7 @@ impl Decide for RedisStore {
                 known.sort_by_key(|operation| operation.at);
                 workspace.put_record(&key, "", &known)?;
                 workspace.write(&["RPUSH", &operated, &json(&(&key, &operation.id))?]);
-                workspace.write(&["DEL", &unshown]);
+                workspace.remove(&unshown);
             }
             Ok(())
         })?;

@@ -342,7 +342,7 @@ fn charge_project(workspace: &mut Workspace, batch: &Batch, specs: &Specs, namin
     }
     counters.sort();
     counters.dedup();
-    counters.iter().for_each(|key| workspace.write(&["DEL", key]));
+    counters.iter().for_each(|key| workspace.remove(key));
     let key = workspace.keys.session(id);
     workspace.put_record(&key, "", &charged::Charged { project, ..charged })?;
     Ok(true)

@@ -128,11 +128,12 @@ for i, wanted in ipairs(step.counters) do
   if after ~= before[i] then moved[wanted.key .. ' ' .. wanted.since] = answers[i] end
 end
 if step.alerts then
-  for _, number in ipairs(call('HKEYS', session.unchecked)) do
-    if tonumber(number) <= step.checked then
-      write('HDEL', session.unchecked, number)
+  local known = call('HGETALL', session.unchecked)
+  for i = 1, #known, 2 do
+    if tonumber(known[i]) <= step.checked then
+      write('HDEL', session.unchecked, known[i])
     else
-      unchecked[#unchecked + 1] = call('HGET', session.unchecked, number)
+      unchecked[#unchecked + 1] = known[i + 1]
     end
   end
   if next(moved) then write('HSET', session.unchecked, sequence, cjson.encode(moved)) end

@@ -112,6 +112,11 @@ impl<'a> Workspace<'a> {
         self.step.writes.push(command(words));
     }
 
+    /// Removes a key: by a command that its user needs anyway.
+    pub fn remove(&mut self, key: &str) {
+        self.write(&["EXPIRE", key, "0"]);
+    }
+
     /// Asks now, of one moment.
     pub fn ask(&mut self, commands: &[Vec<String>]) -> Result<Vec<Value>> {
         self.scripts.commands(self.keys, commands)
