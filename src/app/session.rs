@@ -236,26 +236,26 @@ impl<'a> SessionContext<'a> {
 
     /// The budgets that concern this session, for every value that they count it under.
     pub fn watches(&self, session: &Session) -> Vec<Watch> {
-        let home = session.home();
-        let values = |scope: Scope| -> Vec<String> {
-            match scope {
-                Scope::Session => {
-                    std::iter::once(&session.id).chain(&self.cache.ancestors).cloned().collect()
-                }
-                Scope::Project | Scope::User | Scope::Team | Scope::TaskType => {
-                    home.value(scope).map(str::to_owned).into_iter().collect()
-                }
-                Scope::Model => self.cache.models_seen.iter().cloned().collect(),
-                Scope::AgentType => self.cache.agent_types.iter().cloned().collect(),
-                Scope::History => Vec::new(),
-            }
-        };
         let of = |budget: &Budget| -> Vec<Watch> {
             let glob = WildMatch::new(&budget.matches);
-            let fits = values(budget.scope).into_iter().filter(|v| !v.is_empty() && glob.matches(v));
+            let fits =
+                self.values(session, budget.scope).into_iter().filter(|v| !v.is_empty() && glob.matches(v));
             fits.map(|value| Watch { budget: budget.clone(), value }).collect()
         };
         self.config.budgets.iter().flat_map(of).collect()
+    }
+
+    /// The values that budgets of a scope count this session under.
+    pub fn values(&self, session: &Session, scope: Scope) -> Vec<String> {
+        match scope {
+            Scope::Session => std::iter::once(&session.id).chain(&self.cache.ancestors).cloned().collect(),
+            Scope::Project | Scope::User | Scope::Team | Scope::TaskType => {
+                session.home().value(scope).map(str::to_owned).into_iter().collect()
+            }
+            Scope::Model => self.cache.models_seen.iter().cloned().collect(),
+            Scope::AgentType => self.cache.agent_types.iter().cloned().collect(),
+            Scope::History => Vec::new(),
+        }
     }
 
     /// Everything for the journal, each once.
