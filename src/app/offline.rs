@@ -92,15 +92,16 @@ impl OfflineCount {
             // Not yet known to have this client: whoever can tell the store does so.
             cache.session = Session { client: None, ..session };
         }
-        if cache.config.is_none() {
-            (cache.stamp, cache.config) = (Some(stamp), Some(config));
-        }
         let (epoch, sequence) = (&cache.epoch, cache.sequence);
         if counted.goes_on(epoch, sequence, stamp) && *cache.answered() == answered_for {
             let other = cache.counted.take().filter(|other| other.goes_on(epoch, sequence, stamp));
             other.into_iter().for_each(|other| counted.take_over(other));
             counted.count(&answered, &besides);
             cache.counted = Some(counted.clone());
+            if cache.stamp.is_none() {
+                // For who reads on in this session. Its own hooks go by the stamp of an answer.
+                cache.config = Some(config);
+            }
         }
         counted.states
     }

@@ -34,7 +34,7 @@ impl StoreLocation {
     pub fn is_same_store(&self, config: &Config) -> bool {
         let place = |redis: &RedisConfig| {
             let address = Address::parse(&redis.url).ok()?;
-            Some((address.topology, address.nodes, address.database))
+            Some((address.topology, address.nodes, address.db))
         };
         match (&self.redis, &config.redis) {
             (None, None) => true,

@@ -110,7 +110,8 @@ impl<'a> SessionContext<'a> {
             // A shared store does not know where files lie.
             cache.session = session_files::on_this_machine(env, &cache.session);
         }
-        let (config, stamp) = cache.config.clone().zip(cache.stamp).unwrap_or_else(|| {
+        let counted_with = cache.counted.as_ref().and_then(|counted| counted.stamp);
+        let (config, stamp) = cache.config.clone().zip(cache.stamp.or(counted_with)).unwrap_or_else(|| {
             let project = Path::new(&cache.session.project);
             (config::load(env, Some(project)).config, Stamp::of(env, Some(project)))
         });

@@ -21,21 +21,12 @@ pub fn known<'a>(env: &'a Env, error: anyhow::Error, io: &mut Io) -> anyhow::Res
     };
     let Some(known) = known else { return Err(error) };
     writeln!(io.err, "fusebox: {}", known.failure())?;
-    let answered = match known.as_of() {
-        Some(at) => {
-            format!(
-                "the store last answered here {} ago ({})",
-                age(env.now.millis_since(at)),
-                at.to_rfc3339()
-            )
-        }
-        None => "the store has not answered here yet".to_owned(),
-    };
-    writeln!(
-        io.err,
-        "fusebox: showing what this machine last knew: {answered}. What was used here since then is counted; what \
-         other machines used is not. Hooks go on, and the store gets everything once it is back."
-    )?;
+    let as_of = known.as_of().map_or_else(String::new, |at| {
+        format!(" ({} ago, {})", age(env.now.millis_since(at)), at.to_rfc3339())
+    });
+    writeln!(io.err, "fusebox: showing what this machine last knew{as_of}")?;
+    writeln!(io.err, "  and what was used here since. What other machines used since is missing.")?;
+    writeln!(io.err, "  Hooks go on, and the store gets everything once it is back.")?;
     Ok(known)
 }
 

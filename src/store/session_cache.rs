@@ -48,7 +48,7 @@ pub struct SessionCache {
     /// In the file, of the states whose budget is one of the configuration's, which: it stands there once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     budgets: Vec<usize>,
-    /// The last good configuration.
+    /// The last good configuration; without a `stamp`, that of `counted`: the store has never answered.
     pub config: Option<Config>,
     /// The configuration whose problems a person was told.
     pub told: Option<Stamp>,
