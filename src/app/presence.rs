@@ -78,7 +78,11 @@ pub(super) fn tell(ctx: &mut SessionContext, row: &SessionRow) -> store_access::
     let SessionRow { session: Session { client, parent, .. }, last_seen, ended, .. } = row.clone();
     let session = Session { client, parent, ..ctx.session() };
     let ancestors = ctx.store.call(|store| {
-        store.see(&session, ended.unwrap_or(last_seen), ended.is_some())?;
+        // On another machine it may have gone on.
+        let known = store.session(&session.id)?;
+        if !known.is_some_and(|known| ended.is_some_and(|ended| ended < known.last_seen)) {
+            store.see(&session, ended.unwrap_or(last_seen), ended.is_some())?;
+        }
         line_of(&session.id, store)
     })?;
     let mut cache = ctx.lock_cache();

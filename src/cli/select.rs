@@ -36,10 +36,13 @@ pub fn store<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<O
     } else if let Some(dir) = env.state_dir() {
         // Decisions are not tied to a session, so no session's hook would notice that one is missing.
         let ledger = OperationLedger::of(&dir, &opened.config);
-        if let Err(error) = opened.store.call(|store| ledger.replay(store, None))
-            && !error.is_denied()
-        {
-            writeln!(err, "fusebox: this machine's ledger of decisions could not be replayed: {error}")?;
+        match opened.store.call(|store| ledger.replay(store, None)) {
+            // Whoever asks next would wait as long.
+            Err(error) if error.is_out_of_reach() => return Err(error.into()),
+            Err(error) if !error.is_denied() => {
+                writeln!(err, "fusebox: this machine's ledger of decisions could not be replayed: {error}")?;
+            }
+            _ => {}
         }
         opened.store.wake();
     }

@@ -155,6 +155,23 @@ fn only_its_start_was_heard() {
     stage.is_exact(300, 700);
 }
 
+/// It ended here, and went on where the store was there to hear of it: it is live.
+#[test]
+fn it_went_on_elsewhere() {
+    let Some(stage) = Stage::new() else { return };
+    stage.go_away();
+    live_through(&stage.home, "t", 21..=22);
+    stage.come_back();
+    let elsewhere = home_at(&stage.proxy.url());
+    elsewhere.configure(BUDGETS);
+    start(&elsewhere, "t");
+    respond(&elsewhere, "t", 23..=23);
+    start(&stage.home, "new");
+    assert_eq!((stage.recorded("t").as_str(), marks(&stage.home)), ("3", vec![]));
+    assert_eq!(stage.server.text(&["HEXISTS", "fusebox:{acme}:d:live:t", "ended"]), "0");
+    stage.is_exact(300, 600);
+}
+
 /// A start tells of some, and the next one of the rest.
 #[test]
 fn a_start_does_not_take_long_however_many_there_are() {
