@@ -78,9 +78,10 @@ pub(super) fn tell(ctx: &mut SessionContext, row: &SessionRow) -> store_access::
     let SessionRow { session: Session { client, parent, .. }, last_seen, ended, .. } = row.clone();
     let session = Session { client, parent, ..ctx.session() };
     let ancestors = ctx.store.call(|store| {
-        // On another machine it may have gone on.
         let known = store.session(&session.id)?;
-        if !known.is_some_and(|known| ended.is_some_and(|ended| ended < known.last_seen)) {
+        // On another machine it may have gone on.
+        let went_on = known.zip(ended).is_some_and(|(known, ended)| ended < known.last_seen);
+        if !went_on {
             store.see(&session, ended.unwrap_or(last_seen), ended.is_some())?;
         }
         line_of(&session.id, store)
