@@ -84,6 +84,11 @@ pub fn parent(client: ClientProcess, own_session: &str, store: &mut dyn Store) -
             return Some(session);
         }
     }
+    inherited_parent(client, own_session)
+}
+
+/// The same by the environment alone: no store is asked.
+pub fn inherited_parent(client: ClientProcess, own_session: &str) -> Option<String> {
     let inherited = started_with(client.pid);
     let nested = inherited.contains_key("CLAUDECODE");
     inherited

@@ -1,11 +1,13 @@
-//! Reading on in other sessions: those that are not known to be complete, and all of them after a store was lost.
+//! Reading on in other sessions: those that are not known to be complete, those that the store was not told of, and all of them
+//! after a store was lost.
 
+use super::open_store::StoreLocation;
 use super::operation_ledger::OperationLedger;
 use super::record::{self, Recorded};
 use super::record_plan::RecordPlan;
 use super::session::{Notices, SessionContext};
-use super::store_access::StoreAccess;
-use super::{ancestry, recovery, session_files};
+use super::store_access::{self, StoreAccess};
+use super::{ancestry, presence, recovery, session_files};
 use crate::config::Config;
 use crate::env::{Env, Stopwatch};
 use crate::store::SessionRow;
@@ -23,8 +25,9 @@ const HOOK_MS: i64 = 400;
 /// Bytes that a hook reads of each.
 const HOOK_BYTES_EACH: u64 = 4 * 1024 * 1024;
 
-/// Reads on, within bounds, in other sessions that are not known to be complete. Done at the start of a
-/// session: a killed session runs no more hooks, and `/clear` writes its total after the last hook.
+/// Reads on, within bounds, in other sessions that are not known to be complete, or whose hooks could not tell the store. Done
+/// at the start of a session: a killed session runs no more hooks, `/clear` writes its total after the last hook, and a store
+/// that was out of reach all the while knows nothing of a session that is over.
 pub fn read_on_others(ctx: &mut SessionContext) {
     let is_rebuilding = ctx.store.call(|store| store.is_rebuilding());
     if ctx.notices.swallow(is_rebuilding) == Some(true) {
@@ -47,8 +50,11 @@ pub fn read_on_others(ctx: &mut SessionContext) {
         let id = &row.session.id;
         here.as_ref().is_none_or(|here| here.contains_key(id) || session_files::has_cache(ctx.env, id))
     };
+    let owing = session_files::owing(ctx.env, &StoreLocation::new(&ctx.config));
+    let is_owing = |row: &&SessionRow| owing.iter().any(|owing| owing.session.id == row.session.id);
+    let incomplete = rows.iter().filter(|row| !is_owing(row) && !row.complete && is_here(row));
     let mut others: Vec<&SessionRow> =
-        rows.iter().filter(|row| !row.complete && row.session.id != *own && is_here(row)).collect();
+        incomplete.chain(&owing).filter(|row| row.session.id != *own).collect();
     // Those that were not read for the longest time come first, so that each gets its turn.
     others.sort_by_cached_key(|row| (session_files::last_read(ctx.env, &row.session.id), row.last_seen));
     let started = Stopwatch::start();
@@ -60,6 +66,25 @@ pub fn read_on_others(ctx: &mut SessionContext) {
         let (mut other, _) = read_within(ctx.env, row, HOOK_BYTES_EACH, Some(left));
         ctx.notices.take_over(&mut other);
     }
+}
+
+/// Reads on in the sessions whose hooks could not tell the store at this location. For who asks for numbers: the store may not
+/// even know them. Answers what went wrong on the way.
+///
+/// # Errors
+/// The store is out of reach again.
+pub fn read_on_owing(env: &Env, config: &Config) -> store_access::Result<Notices> {
+    let mut notices = Notices::default();
+    for row in session_files::owing(env, &StoreLocation::new(config)) {
+        let (mut ctx, recorded) = read_on(env, &row, u64::MAX);
+        notices.take_over(&mut ctx);
+        match recorded.failure {
+            Some(failure) if failure.is_out_of_reach() => return Err(failure),
+            Some(failure) => notices.tell(&failure),
+            None => {}
+        }
+    }
+    Ok(notices)
 }
 
 /// Reads on in one session, and notes when nothing more can come. Answers the session, and what was found.
@@ -105,6 +130,12 @@ fn read_with<'a>(
     // had recorded one.
     if ctx.store.is_shared() && ctx.source.transcript.is_none() {
         let recorded = look_on(&mut ctx);
+        return (ctx, recorded);
+    }
+    let row = &presence::as_seen(&ctx.cache, row);
+    if let Err(failure) = presence::tell(&mut ctx, row) {
+        ctx.notices.note(&failure);
+        let recorded = Recorded { failure: Some(failure), ..Recorded::default() };
         return (ctx, recorded);
     }
     // Asked before reading: what a client writes that still runs may come after it.

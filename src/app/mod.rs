@@ -1,8 +1,8 @@
 //! What Fusebox does, from the outside world's values to decisions.
 //!
 //! [`handlers`] handles a hook's event. [`session`], [`transcript_reader`], [`record`] and [`store_access`] are the steps of
-//! that; [`operate`], [`report`], [`explain`], [`resync`] and [`recount`] are what commands do; [`status`] is the JSON that scripts
-//! read.
+//! that; [`operate`], [`report`], [`last_known`], [`explain`], [`resync`] and [`recount`] are what commands do; [`status`] is the
+//! JSON that scripts read.
 
 pub mod ancestry;
 pub mod backfill;
@@ -11,6 +11,7 @@ pub mod explain;
 pub mod handlers;
 pub mod human_check;
 pub mod installation;
+pub mod last_known;
 mod offline;
 pub mod open_store;
 pub mod operate;
@@ -25,6 +26,7 @@ pub mod recount;
 pub mod recovery;
 pub mod report;
 pub mod resync;
+mod scratch;
 pub mod session;
 pub mod session_files;
 pub mod status;

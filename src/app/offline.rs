@@ -4,16 +4,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::record_plan::{ReadProgress, RecordPlan};
+use super::record_plan::{ReadProgress, RecordPlan, SLICE_BYTES};
 use super::session::SessionContext;
-use super::transcript_reader::{Awaited, Positions, TranscriptDelta};
-use crate::config::Stamp;
+use super::transcript_reader::{Awaited, Positions, ReadScope, TranscriptDelta};
+use crate::config::{Config, Stamp};
 use crate::domain::budget::{Budget, BudgetState};
-use crate::domain::message::Message;
+use crate::domain::message::{Message, MessageKey};
 use crate::domain::time::Timestamp;
-use crate::store::Watch;
 use crate::store::counted::{Brought, Counted, Known};
 use crate::store::session_cache::SessionCache;
+use crate::store::{Session, Watch};
 use crate::transcript::Fact;
 use crate::transcript::cursor::Position;
 
@@ -28,6 +28,9 @@ pub(super) struct OfflineCount {
     /// What no file says, only this hook's input: it is not kept.
     besides: Brought,
     stamp: Stamp,
+    /// The session, and the configuration in force, for a cache that knows neither: the store has never answered.
+    session: Session,
+    config: Config,
 }
 
 /// Counts what is new in the files since the last hook that did, without the store.
@@ -69,7 +72,8 @@ pub(super) fn count(
             let extra = plan.extra.iter().cloned().filter_map(message);
             besides.read_on(extra, Position::default(), &answered);
             counted.count(&answered, &besides);
-            return OfflineCount { counted, answered, answered_for, besides, stamp };
+            let config = ctx.config.clone();
+            return OfflineCount { counted, answered, answered_for, besides, stamp, session, config };
         }
     }
 }
@@ -83,13 +87,21 @@ impl OfflineCount {
     /// Adds the count to what the session's other hooks have counted meanwhile; answers where the budgets stand then. Where
     /// the store has answered meanwhile, it is not kept: the next hook goes on from that answer.
     pub fn keep(self, cache: &mut SessionCache) -> Vec<BudgetState> {
-        let Self { mut counted, answered, answered_for, besides, stamp } = self;
+        let Self { mut counted, answered, answered_for, besides, stamp, session, config } = self;
+        if cache.session.id.is_empty() {
+            // Not yet known to have this client: whoever can tell the store does so.
+            cache.session = Session { client: None, ..session };
+        }
         let (epoch, sequence) = (&cache.epoch, cache.sequence);
         if counted.goes_on(epoch, sequence, stamp) && *cache.answered() == answered_for {
             let other = cache.counted.take().filter(|other| other.goes_on(epoch, sequence, stamp));
             other.into_iter().for_each(|other| counted.take_over(other));
             counted.count(&answered, &besides);
             cache.counted = Some(counted.clone());
+            if cache.stamp.is_none() {
+                // For who reads on in this session. Its own hooks go by the stamp of an answer.
+                cache.config = Some(config);
+            }
         }
         counted.states
     }
@@ -111,31 +123,57 @@ fn add(
     let file = counted.files.entry(path.to_owned()).or_default();
     if file.position.starts != position.starts || file.position == Position::default() {
         // Read from where the store's answer ends; or another file, which begins with what was answered.
-        let known = answered.map_or_else(Known::default, |known| match known.starts == position.starts {
-            true => Known { message: known.last_message, until: None },
-            false => Known { message: None, until: known.last_message_at },
-        });
-        *file = Brought::beyond(known);
+        *file = Brought::beyond(known_of(answered.map(Box::as_ref), &position));
     }
     file.read_on(messages, position, states);
 }
 
+/// What the store had of a file that was read up to `position`.
+fn known_of(answered: Option<&Position>, position: &Position) -> Known {
+    answered.map_or_else(Known::default, |known| match known.starts == position.starts {
+        true => Known { message: known.last_message, until: None },
+        false => Known { message: None, until: known.last_message_at },
+    })
+}
+
+/// The messages of a session that the store has not acknowledged, read from its transcripts. Nothing is kept.
+pub(super) fn unacknowledged(ctx: &mut SessionContext) -> BTreeMap<MessageKey, Message> {
+    let answered_for = ctx.cache.answered().clone();
+    let (mut positions, mut messages) = (answered_for.clone(), BTreeMap::<MessageKey, Message>::new());
+    loop {
+        let mut delta = ctx.read_on(positions, ReadScope::All, &Awaited::Nothing, SLICE_BYTES);
+        ctx.cache.learn(&delta.facts);
+        for (path, found) in by_file(&mut delta) {
+            let Some(position) = delta.positions.get(&path) else { continue };
+            let known = known_of(answered_for.get(&path).map(Box::as_ref), position);
+            for message in found.into_iter().filter(|message| !known.holds(message)) {
+                let merged = match messages.remove(&message.key) {
+                    Some(known) => known.merge(&message),
+                    None => message,
+                };
+                messages.insert(merged.key, merged);
+            }
+        }
+        if delta.complete || delta.bytes == 0 {
+            return messages;
+        }
+        positions = delta.positions;
+    }
+}
+
 /// The watched budgets as the store last answered for them, under the configuration of now.
 fn last_answer(cache: &SessionCache, watches: &[Watch], now: Timestamp) -> Vec<BudgetState> {
-    let state = |watch: &Watch| {
-        let (budget, value) = (&watch.budget, &watch.value);
-        let known = cache.states.iter().find(|s| s.budget.name == budget.name && s.value == *value);
-        let counts_alike = |known: &&BudgetState| {
-            let counts = |b: &Budget| (b.scope, b.unit, b.count, b.window.clone());
-            counts(&known.budget) == counts(budget)
-        };
-        let fresh = BudgetState::fresh(budget, value, budget.window.at(now));
-        known.filter(counts_alike).map_or(fresh, |known| {
-            let known = in_window_of(known, now);
-            BudgetState { budget: budget.clone(), ..known }
-        })
-    };
-    watches.iter().map(state).collect()
+    let fresh = |watch: &Watch| BudgetState::fresh(&watch.budget, &watch.value, watch.budget.window.at(now));
+    watches.iter().map(|watch| answer_for(cache, watch, now).unwrap_or_else(|| fresh(watch))).collect()
+}
+
+/// A budget as the store last answered for it, under the configuration of now; `None`: it never did.
+pub(super) fn answer_for(cache: &SessionCache, watch: &Watch, now: Timestamp) -> Option<BudgetState> {
+    let (budget, value) = (&watch.budget, &watch.value);
+    let counts = |b: &Budget| (b.scope, b.unit, b.count, b.window.clone());
+    let known = cache.states.iter().find(|s| s.budget.name == budget.name && s.value == *value)?;
+    (counts(&known.budget) == counts(budget))
+        .then(|| BudgetState { budget: budget.clone(), ..in_window_of(known, now) })
 }
 
 /// The messages of a delta, by file.

@@ -30,6 +30,19 @@ impl StoreLocation {
         self.redis.is_some()
     }
 
+    /// Whether another configuration names the same store, whoever logs in there, and how long they wait.
+    pub fn is_same_store(&self, config: &Config) -> bool {
+        let place = |redis: &RedisConfig| {
+            let address = Address::parse(&redis.url).ok()?;
+            Some((address.topology, address.nodes, address.db))
+        };
+        match (&self.redis, &config.redis) {
+            (None, None) => true,
+            (Some(one), Some(other)) => self.tenant == config.tenant && place(one) == place(other),
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
     /// The tenant of a shared store; `None`: it is the embedded one.
     pub fn tenant(&self) -> Option<&str> {
         self.is_shared().then_some(self.tenant.as_str())

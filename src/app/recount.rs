@@ -5,9 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::record;
-use super::record_plan::RecordPlan;
-use super::session::SessionContext;
+use super::scratch::Scratch;
 use super::store_access::{Result, StoreAccess};
 use super::{ancestry, backfill, report, session_files};
 use crate::config::Config;
@@ -15,7 +13,7 @@ use crate::domain::budget::Scope;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 use crate::env::Env;
-use crate::store::{Session, SessionRow, SessionTotal, Watch};
+use crate::store::{SessionRow, SessionTotal, Watch};
 use crate::transcript::files;
 
 /// Bytes of transcripts that are read at most, those written last first.
@@ -71,7 +69,7 @@ pub fn recount(env: &Env, config: &Config, store: &mut StoreAccess) -> Result<Re
     let parents: BTreeSet<&str> = rows.iter().filter_map(|row| row.session.parent.as_deref()).collect();
     // All first: what a fork counts depends on what the others hold.
     let read: Vec<&(SessionRow, SessionRow)> = chosen.iter().filter(|(_, row)| scratch.read(row)).collect();
-    let mut beside = StoreAccess::for_command(&scratch.env, &scratch.config);
+    let mut beside = scratch.store();
     for (known, row) in read {
         // A failure of one session says nothing about the next.
         beside.wake();
@@ -177,40 +175,4 @@ fn of_counter(store: &mut StoreAccess, watch: &Watch, now: Timestamp) -> Result<
         });
     }
     Ok(last)
-}
-
-/// An embedded store in a folder that goes when it is done, beside everything else.
-struct Scratch {
-    env: Env,
-    config: Config,
-    /// Dropped last.
-    _folder: tempfile::TempDir,
-}
-
-impl Scratch {
-    fn new(env: &Env) -> std::io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("fusebox-recount-").tempdir()?;
-        let mut env = env.clone();
-        for (name, place) in [("FUSEBOX_STATE_DIR", "state"), ("FUSEBOX_CACHE_DIR", "cache")] {
-            let path = folder.path().join(place).to_string_lossy().into_owned();
-            env.vars.insert(name.to_owned(), path);
-        }
-        Ok(Self { env, config: Config { redis: None, ..Config::default() }, _folder: folder })
-    }
-
-    /// Reads a session from its start; whether all of it was.
-    fn read(&self, row: &SessionRow) -> bool {
-        // By itself: what its children bring is theirs here.
-        let session = Session { parent: None, client: None, ..row.session.clone() };
-        let ctx = SessionContext::for_session(&self.env, &session);
-        let mut ctx = ctx.with_config(self.config.clone());
-        let all = RecordPlan {
-            max_bytes: u64::MAX,
-            max_ms: None,
-            seen: Some(row.last_seen),
-            ..RecordPlan::for_session(false)
-        };
-        let recorded = record::record_and_keep(&mut ctx, &all);
-        recorded.is_stored() && recorded.complete
-    }
 }

@@ -2,8 +2,6 @@
 
 use wildmatch::WildMatch;
 
-use super::record::Recorded;
-use super::session::SessionContext;
 use super::status::{AgentStatus, BudgetStatus, CircuitStatus, SessionStatus, ThrottleStatus};
 use super::store_access::{self, StoreAccess};
 use super::store_status::StoreStatus;
@@ -14,6 +12,7 @@ use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::ladder::{Cause, MAIN};
 use crate::domain::time::Timestamp;
 use crate::env::Env;
+use crate::store::session_cache::SessionCache;
 use crate::store::{CircuitRow, SessionRow, Watch};
 
 /// Reads a session to its end, and says where it stands.
@@ -55,18 +54,18 @@ pub fn session(env: &Env, row: &SessionRow) -> store_access::Result<(SessionStat
             .then(|| main.unwrap_or_else(|| CircuitStatus::of(&CircuitBreaker::default(), &policy))),
         agents: of_agents.map(|row| (row.agent.clone(), AgentStatus { circuit: circuit(row) })).collect(),
         throttle,
-        stopped: is_stopped(&ctx, &recorded),
+        stopped: is_stopped(&ctx.cache, &recorded.states),
         store: StoreStatus::read(&mut ctx.store, env.now)?,
     };
     Ok((status, recorded.states))
 }
 
-/// Whether the session is stopped by a cause that still holds.
-fn is_stopped(ctx: &SessionContext, recorded: &Recorded) -> bool {
-    let Some(cause) = ctx.cache.ladder.stopped() else { return false };
+/// Whether a session is stopped by a cause that still holds, where its budgets stand so.
+pub(super) fn is_stopped(cache: &SessionCache, states: &[BudgetState]) -> bool {
+    let Some(cause) = cache.ladder.stopped() else { return false };
     let holds = |s: &BudgetState| s.blocks() && Cause::of(s) == *cause;
-    let circuit = ctx.cache.circuit(MAIN).map(|breaker| Cause::Breaker { epoch: breaker.epoch });
-    recorded.states.iter().any(holds) || circuit.as_ref() == Some(cause)
+    let circuit = cache.circuit(MAIN).map(|breaker| Cause::Breaker { epoch: breaker.epoch });
+    states.iter().any(holds) || circuit.as_ref() == Some(cause)
 }
 
 /// Every budget of the configuration, for every value that it counts: live sessions (all known ones with `all`), and

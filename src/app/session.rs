@@ -110,7 +110,8 @@ impl<'a> SessionContext<'a> {
             // A shared store does not know where files lie.
             cache.session = session_files::on_this_machine(env, &cache.session);
         }
-        let (config, stamp) = cache.config.clone().zip(cache.stamp).unwrap_or_else(|| {
+        let counted_with = cache.counted.as_ref().and_then(|counted| counted.stamp);
+        let (config, stamp) = cache.config.clone().zip(cache.stamp.or(counted_with)).unwrap_or_else(|| {
             let project = Path::new(&cache.session.project);
             (config::load(env, Some(project)).config, Stamp::of(env, Some(project)))
         });
@@ -236,26 +237,26 @@ impl<'a> SessionContext<'a> {
 
     /// The budgets that concern this session, for every value that they count it under.
     pub fn watches(&self, session: &Session) -> Vec<Watch> {
-        let home = session.home();
-        let values = |scope: Scope| -> Vec<String> {
-            match scope {
-                Scope::Session => {
-                    std::iter::once(&session.id).chain(&self.cache.ancestors).cloned().collect()
-                }
-                Scope::Project | Scope::User | Scope::Team | Scope::TaskType => {
-                    home.value(scope).map(str::to_owned).into_iter().collect()
-                }
-                Scope::Model => self.cache.models_seen.iter().cloned().collect(),
-                Scope::AgentType => self.cache.agent_types.iter().cloned().collect(),
-                Scope::History => Vec::new(),
-            }
-        };
         let of = |budget: &Budget| -> Vec<Watch> {
             let glob = WildMatch::new(&budget.matches);
-            let fits = values(budget.scope).into_iter().filter(|v| !v.is_empty() && glob.matches(v));
+            let fits =
+                self.values(session, budget.scope).into_iter().filter(|v| !v.is_empty() && glob.matches(v));
             fits.map(|value| Watch { budget: budget.clone(), value }).collect()
         };
         self.config.budgets.iter().flat_map(of).collect()
+    }
+
+    /// The values that budgets of a scope count this session under.
+    pub fn values(&self, session: &Session, scope: Scope) -> Vec<String> {
+        match scope {
+            Scope::Session => std::iter::once(&session.id).chain(&self.cache.ancestors).cloned().collect(),
+            Scope::Project | Scope::User | Scope::Team | Scope::TaskType => {
+                session.home().value(scope).map(str::to_owned).into_iter().collect()
+            }
+            Scope::Model => self.cache.models_seen.iter().cloned().collect(),
+            Scope::AgentType => self.cache.agent_types.iter().cloned().collect(),
+            Scope::History => Vec::new(),
+        }
     }
 
     /// Everything for the journal, each once.

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::open_store::StoreLocation;
 use super::project;
 use crate::config;
 use crate::domain::budget::Scope;
@@ -59,17 +60,31 @@ pub fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
 /// A session of which the store need not know anything, as its cache or its transcript says.
 pub fn row_of(env: &Env, session: &str, transcript: &Path) -> SessionRow {
     let cache = CacheFile::of(&env.cache_dir(), session).read().unwrap_or_default();
-    let session = match cache.session.id == session {
-        true => cache.session,
-        false => unknown_session(env, session, transcript),
+    let (session, ended) = match cache.session.id == session {
+        true => (cache.session, cache.ended),
+        false => (unknown_session(env, session, transcript), None),
     };
-    SessionRow { session, last_seen: last_written(transcript), ended: None, complete: false }
+    SessionRow { session, last_seen: last_written(transcript), ended, complete: false }
 }
 
 /// Whether a session's hooks have run on this machine, and said where its transcript is.
 pub fn has_cache(env: &Env, session: &str) -> bool {
     let cached = CacheFile::of(&env.cache_dir(), session).read();
     cached.is_some_and(|cache| cache.session.transcript.is_some())
+}
+
+/// The sessions whose caches owe the store at this location something, which it may not even know.
+pub fn owing(env: &Env, location: &StoreLocation) -> Vec<SessionRow> {
+    let caches = CacheFile::owing(&env.cache_dir()).into_iter();
+    // With another store they have to do when somebody uses that one.
+    let of_store =
+        |cache: &SessionCache| cache.config.as_ref().is_none_or(|config| location.is_same_store(config));
+    let row = |cache: Box<SessionCache>| {
+        let SessionCache { session, ended, .. } = *cache;
+        let last_seen = session.transcript.as_deref().map(last_written)?;
+        Some(SessionRow { session, last_seen, ended, complete: false })
+    };
+    caches.filter(|cache| of_store(cache)).filter_map(row).collect()
 }
 
 /// When a session was last recorded: each time its cache is written.
@@ -107,7 +122,7 @@ fn project_of(transcript: &Path) -> String {
 }
 
 /// When a transcript was last written to, which is when its session was last seen, for all that is known.
-fn last_written(transcript: &Path) -> Timestamp {
+pub(super) fn last_written(transcript: &Path) -> Timestamp {
     let written = std::fs::metadata(transcript).and_then(|meta| meta.modified()).ok();
     let since = written.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     Timestamp(since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))

@@ -34,7 +34,7 @@ pub struct SessionStatus {
     pub circuit: Option<CircuitStatus>,
     /// Those of subagents, by their ids, as far as they have made calls.
     pub agents: BTreeMap<String, AgentStatus>,
-    /// Subagents at work; `null`: they are not throttled.
+    /// Subagents at work; `null`: they are not throttled, or the store is out of reach.
     pub throttle: Option<ThrottleStatus>,
     /// Whether a budget or the breaker stopped it, and still holds it.
     pub stopped: bool,
@@ -58,8 +58,8 @@ pub struct CircuitStatus {
     pub reason: Option<String>,
     /// The rule that tripped.
     pub rule: Option<String>,
-    /// Calls since a person's last prompt.
-    pub iterations: u64,
+    /// Calls since a person's last prompt; `null`: that stands in the store alone, which is out of reach.
+    pub iterations: Option<u64>,
     /// The highest that may be; `null`: no limit.
     pub max_iterations: Option<u32>,
     /// Calls since a person's last prompt when it tripped.
@@ -84,7 +84,7 @@ impl CircuitStatus {
             state: breaker.phase.name(),
             reason: trip.map(brief::trip),
             rule: trip.map(|trip| trip.rule.clone()),
-            iterations: breaker.iterations,
+            iterations: Some(breaker.iterations),
             max_iterations: policy.limits.get("iterations"),
             tripped_at_call: trip.map(|trip| trip.call),
             tool: trip.map(|trip| trip.tool.clone()),

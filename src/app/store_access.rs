@@ -36,6 +36,15 @@ pub enum Unavailable {
 }
 
 impl Unavailable {
+    /// Whether it cannot be reached, or does not answer in time.
+    pub fn is_out_of_reach(&self) -> bool {
+        match self {
+            Self::Asleep(_) => true,
+            Self::Failed(error) => error.is_out_of_reach(),
+            Self::Damaged { .. } => false,
+        }
+    }
+
     /// Whether the store works, and does not let this user do what was asked for.
     pub fn is_denied(&self) -> bool {
         matches!(self, Self::Failed(error) if error.is_denied())

@@ -16,6 +16,12 @@ pub struct StoreStatus {
     /// The machines that have not read their transcripts again since it lost something. As long as there are any, budgets
     /// over several sessions may count too little.
     pub recovering: Vec<String>,
+    /// Whether it answered. Where it did not, this is what the session caches of this machine know.
+    pub reachable: bool,
+    /// Why it did not answer.
+    pub error: Option<String>,
+    /// When it last answered (RFC 3339, UTC), where it does not now; `null`: now, or that is not known.
+    pub as_of: Option<String>,
 }
 
 impl StoreStatus {
@@ -29,7 +35,20 @@ impl StoreStatus {
                 StoreKind::Embedded => "embedded",
                 StoreKind::Shared => "redis",
             };
-            Ok(Self { kind, epoch: store.epoch()?, recovering: store.recovering(now)? })
+            let (epoch, recovering) = (store.epoch()?, store.recovering(now)?);
+            Ok(Self { kind, epoch, recovering, reachable: true, error: None, as_of: None })
         })
+    }
+
+    /// A shared store that does not answer now. `epoch`: which it was when it last did, at `as_of`.
+    pub fn out_of_reach(error: &str, epoch: &str, as_of: Option<Timestamp>) -> Self {
+        Self {
+            kind: "redis",
+            epoch: epoch.to_owned(),
+            recovering: Vec::new(),
+            reachable: false,
+            error: Some(error.to_owned()),
+            as_of: as_of.map(Timestamp::to_rfc3339),
+        }
     }
 }

@@ -131,8 +131,12 @@ pub fn run(args: &AlertsArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
                 let way = "name the alerts: ids, --all, --budget, --session, --level or --before";
                 return Err(Misuse(format!("{way}; `fusebox alerts list` lists them")).into());
             }
-            let (mut opened, rows) = current(env, io)?;
-            let records = all_of(&mut opened.store)?;
+            let find = |io: &mut Io| {
+                let (mut opened, rows) = current(env, io)?;
+                let records = all_of(&mut opened.store)?;
+                anyhow::Ok((opened, rows, records))
+            };
+            let (mut opened, rows, records) = find(io).map_err(select::unchanged)?;
             let meant = if ids.is_empty() {
                 let filter =
                     AlertFilter { before: *before, ..filter.resolve(&opened.config, &rows, &records)? };
@@ -193,7 +197,7 @@ impl Filter {
 fn current<'a>(env: &'a Env, io: &mut Io) -> anyhow::Result<(Opened<'a>, Vec<SessionRow>)> {
     let mut opened = select::store(env, io.err)?;
     let rows = select::sessions(&mut opened.store)?;
-    select::read_on(env, &rows, io.err)?;
+    select::read_on(env, &opened.config, &rows, io.err)?;
     Ok((opened, rows))
 }
 

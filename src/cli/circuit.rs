@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::render::{self, table};
 use super::{Io, attended, select};
 use crate::app::brief;
-use crate::app::operate;
+use crate::app::operate::{self, Refusal};
 use crate::app::session::SessionContext;
 use crate::app::status::{CircuitStatus, EventStatus};
 use crate::app::store_access::{self, StoreAccess};
@@ -208,11 +208,19 @@ fn decide(
     env: &Env,
     io: &mut Io,
 ) -> anyhow::Result<u8> {
-    let mut store = select::store(env, io.err)?.store;
-    let sessions = select::sessions(&mut store)?;
-    let id = select::one(&sessions, target.session.as_deref(), env)?.session.id.clone();
-    let done = operate::decide_circuit(env, &mut store, &id, target.agent(), decision, reason)
-        .map_err(|refusal| super::Misuse(refusal.to_string()))?;
+    let find = |io: &mut Io| {
+        let mut store = select::store(env, io.err)?.store;
+        let sessions = select::sessions(&mut store)?;
+        let id = select::one(&sessions, target.session.as_deref(), env)?.session.id.clone();
+        anyhow::Ok((store, id))
+    };
+    let (mut store, id) = find(io).map_err(select::unchanged)?;
+    let done = operate::decide_circuit(env, &mut store, &id, target.agent(), decision, reason).map_err(
+        |refusal| match refusal {
+            Refusal::Store(error) => anyhow::Error::from(error),
+            other => super::Misuse(other.to_string()).into(),
+        },
+    )?;
     let state = match decision {
         CircuitDecision::Acknowledge => "half_open",
         CircuitDecision::Reset => "closed",
@@ -264,15 +272,11 @@ fn text(listed: &[Listed]) -> String {
     );
     for Listed { session, agent, circuit } in listed {
         let show = |value: Option<String>| Cell::new(value.unwrap_or_default());
-        let iterations = match circuit.max_iterations {
-            Some(most) => format!("{}/{most}", circuit.iterations),
-            None => circuit.iterations.to_string(),
-        };
         table.add_row([
             Cell::new(table::short(session, 9)),
             Cell::new(table::short(agent, 12)),
             Cell::new(coloured(circuit.state)),
-            Cell::new(iterations),
+            show(render::iterations(circuit)),
             show(circuit.rule.clone()),
             show(circuit.tool.as_ref().map(|tool| table::short(tool, 24))),
             show(circuit.count.zip(circuit.limit).map(|(count, limit)| format!("{count}/{limit}"))),

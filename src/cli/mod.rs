@@ -16,6 +16,7 @@ pub mod init;
 pub mod line_diff;
 pub mod man;
 pub mod redis;
+pub mod remembered;
 pub mod render;
 pub mod resync;
 pub mod select;

@@ -34,7 +34,7 @@ pub struct ResyncArgs {
 /// It runs in an agent's shell; a configuration or a store that cannot be used.
 pub fn run(args: &ResyncArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     refuse_in_agent(env, "fusebox resync")?;
-    let (mut opened, _) = select::open(env, io.err)?;
+    let (mut opened, _) = select::open(env, io.err).map_err(select::unchanged)?;
     let bar = select::bar("reading transcripts");
     let resynced = resync::resync(env, &opened.config, &mut opened.store, |done, all| {
         bar.set_length(all as u64);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Misuse;
+use crate::app::open_store::StoreLocation;
 use crate::app::operation_ledger::OperationLedger;
 use crate::app::session::Notices;
 use crate::app::store_access::{self, StoreAccess, Unavailable};
@@ -22,7 +23,7 @@ pub struct Opened<'a> {
 }
 
 /// The store for commands that concern no session in particular: the configuration is that of the working folder. A store
-/// that lost data is filled first.
+/// that lost data is filled first, and told what hooks could not tell it.
 ///
 /// # Errors
 /// The configuration cannot be used, or the store cannot be opened.
@@ -35,12 +36,18 @@ pub fn store<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<O
     } else if let Some(dir) = env.state_dir() {
         // Decisions are not tied to a session, so no session's hook would notice that one is missing.
         let ledger = OperationLedger::of(&dir, &opened.config);
-        if let Err(error) = opened.store.call(|store| ledger.replay(store, None))
-            && !error.is_denied()
-        {
-            writeln!(err, "fusebox: this machine's ledger of decisions could not be replayed: {error}")?;
+        match opened.store.call(|store| ledger.replay(store, None)) {
+            // Whoever asks next would wait as long.
+            Err(error) if error.is_out_of_reach() => return Err(error.into()),
+            Err(error) if !error.is_denied() => {
+                writeln!(err, "fusebox: this machine's ledger of decisions could not be replayed: {error}")?;
+            }
+            _ => {}
         }
         opened.store.wake();
+    }
+    for warning in backfill::read_on_owing(env, &opened.config)?.person {
+        writeln!(err, "{warning}")?;
     }
     Ok(opened)
 }
@@ -50,12 +57,8 @@ pub fn store<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<O
 /// # Errors
 /// The configuration cannot be used, or the store cannot be opened.
 pub fn open<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<(Opened<'a>, bool)> {
-    let loaded = crate::config::load(env, Some(&env.project_dir(&env.cwd)));
-    if !loaded.is_usable() {
-        let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
-        return Err(Misuse(problems.join("\n")).into());
-    }
-    let mut store = StoreAccess::for_command(env, &loaded.config);
+    let config = configuration(env)?;
+    let mut store = StoreAccess::for_command(env, &config);
     let is_rebuilding = |store: &mut StoreAccess| {
         store.call(|store| {
             recovery::look_for_loss(env, store)?;
@@ -74,7 +77,25 @@ pub fn open<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<(O
     for warning in store.take_warnings() {
         writeln!(err, "{warning}")?;
     }
-    Ok((Opened { config: loaded.config, store }, answer?))
+    Ok((Opened { config, store }, answer?))
+}
+
+/// The configuration of the working folder.
+///
+/// # Errors
+/// It cannot be used.
+pub fn configuration(env: &Env) -> anyhow::Result<Config> {
+    let loaded = crate::config::load(env, Some(&env.project_dir(&env.cwd)));
+    if !loaded.is_usable() {
+        let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+        return Err(Misuse(problems.join("\n")).into());
+    }
+    Ok(loaded.config)
+}
+
+/// Says of a command that was to change something, and found no store, that it has not.
+pub fn unchanged(error: anyhow::Error) -> anyhow::Error {
+    if error.is::<Unavailable>() { error.context("nothing was changed") } else { error }
 }
 
 /// Fills a store that lost what it knew, and shows how far that is.
@@ -111,20 +132,28 @@ pub fn sessions(store: &mut StoreAccess) -> store_access::Result<Vec<SessionRow>
 /// Reads on in every session that is not known to be complete, so that a list shows the numbers of now.
 ///
 /// # Errors
-/// Warnings cannot be written. (A session that cannot be read does not keep the others from being listed.)
-pub fn read_on(env: &Env, rows: &[SessionRow], err: &mut dyn std::io::Write) -> anyhow::Result<()> {
-    read_on_in(env, rows.iter().filter(|row| !row.complete), err)
+/// The store is out of reach, or warnings cannot be written. (A session that cannot be read does not keep the others from being
+/// listed.)
+pub fn read_on(
+    env: &Env,
+    config: &Config,
+    rows: &[SessionRow],
+    err: &mut dyn std::io::Write,
+) -> anyhow::Result<()> {
+    read_on_in(env, config, rows.iter().filter(|row| !row.complete), err)
 }
 
 /// Reads on in these sessions.
 ///
 /// # Errors
-/// Warnings cannot be written.
+/// The store is out of reach, or warnings cannot be written.
 pub fn read_on_in<'r>(
     env: &Env,
+    config: &Config,
     rows: impl Iterator<Item = &'r SessionRow>,
     err: &mut dyn std::io::Write,
 ) -> anyhow::Result<()> {
+    let location = StoreLocation::new(config);
     for row in rows {
         let (mut ctx, recorded) = backfill::read_on(env, row, u64::MAX);
         if let Some(failure) = &recorded.failure {
@@ -132,6 +161,13 @@ pub fn read_on_in<'r>(
         }
         for warning in ctx.take_warnings() {
             writeln!(err, "{warning}")?;
+        }
+        // The next one would wait as long for it. (A session's own configuration may name another one.)
+        match recorded.failure {
+            Some(failure) if failure.is_out_of_reach() && location.is_same_store(&ctx.config) => {
+                return Err(failure.into());
+            }
+            _ => {}
         }
     }
     Ok(())

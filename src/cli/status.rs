@@ -3,9 +3,10 @@
 use anstyle::{AnsiColor, Style};
 
 use super::render::{self, counted, table};
-use super::{Io, select};
+use super::{Io, remembered, select};
 use crate::app::ancestry;
 use crate::app::brief::grouped;
+use crate::app::last_known::LastKnown;
 use crate::app::report;
 use crate::app::status::SessionStatus;
 use crate::app::store_status::StoreStatus;
@@ -37,31 +38,27 @@ pub struct StatusArgs {
     check: bool,
 }
 
+/// A session, and where it stands.
+pub struct Report {
+    /// The session.
+    pub row: SessionRow,
+    /// As scripts read it.
+    pub status: SessionStatus,
+    /// Its budgets.
+    pub states: Vec<BudgetState>,
+}
+
 /// Runs it.
 ///
 /// # Errors
 /// No such session, a configuration or a store that cannot be used.
 pub fn run(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    let mut opened = select::store(env, io.err)?;
-    let rows = select::sessions(&mut opened.store)?;
-    let chosen: Vec<&SessionRow> = match &args.session {
-        Some(id) => vec![select::named(&rows, id)?],
-        None if args.all => rows.iter().collect(),
-        None => {
-            let live: Vec<&SessionRow> = rows.iter().filter(|row| ancestry::is_live(row, env.now)).collect();
-            if live.is_empty() { rows.iter().take(1).collect() } else { live }
-        }
+    let reports = match ask(args, env, io) {
+        Ok(reports) => reports,
+        Err(error) => remember(args, &remembered::known(env, error, io)?, env)?,
     };
-    // First, because what one session used counts in the budgets that others share with it.
-    let read = rows.iter().filter(|row| !row.complete || chosen.contains(row));
-    select::read_on_in(env, read, io.err)?;
-    let mut reports = Vec::new();
-    for row in chosen {
-        let (status, states) = report::session(env, row)?;
-        reports.push((row, status, states));
-    }
     if args.json {
-        let list: Vec<&SessionStatus> = reports.iter().map(|(_, status, _)| status).collect();
+        let list: Vec<&SessionStatus> = reports.iter().map(|report| &report.status).collect();
         match (&args.session, list.first()) {
             (Some(_), Some(only)) => render::json(io.out, only)?,
             _ => render::json(io.out, &list)?,
@@ -72,27 +69,65 @@ pub fn run(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
             "No session was seen yet. `fusebox init` registers the hooks; then start a session."
         )?;
     } else {
-        for (i, (row, status, states)) in reports.iter().enumerate() {
+        for (i, report) in reports.iter().enumerate() {
             if i > 0 {
                 writeln!(io.out)?;
             }
-            show(row, status, states, env, io)?;
+            show(report, env, io)?;
         }
-        if let Some((_, status, _)) = reports.first() {
-            recovering(&status.store, io)?;
+        if let Some(report) = reports.first() {
+            recovering(&report.status.store, io)?;
         }
     }
-    let stopped = reports.iter().any(|(_, status, _)| status.stopped);
+    let stopped = reports.iter().any(|report| report.status.stopped);
     Ok(if args.check && stopped { 3 } else { 0 })
 }
 
-fn show(
-    row: &SessionRow,
-    status: &SessionStatus,
-    states: &[BudgetState],
+/// By the store, once everything that was written was read.
+fn ask(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<Vec<Report>> {
+    let mut opened = select::store(env, io.err)?;
+    let rows = select::sessions(&mut opened.store)?;
+    let named = args.session.as_deref().map(|id| select::named(&rows, id)).transpose()?;
+    let chosen = chosen(args, named, &rows, env);
+    // First, because what one session used counts in the budgets that others share with it.
+    let read = rows.iter().filter(|row| !row.complete || chosen.contains(row));
+    select::read_on_in(env, &opened.config, read, io.err)?;
+    let mut reports = Vec::new();
+    for row in chosen {
+        let (status, states) = report::session(env, row)?;
+        reports.push(Report { row: row.clone(), status, states });
+    }
+    Ok(reports)
+}
+
+/// By what this machine knows.
+fn remember(args: &StatusArgs, known: &LastKnown, env: &Env) -> anyhow::Result<Vec<Report>> {
+    let rows = known.rows();
+    let named = args.session.as_deref().map(|id| remembered::named(&rows, id)).transpose()?;
+    let of = |row: &SessionRow| {
+        known.session(row).map(|(status, states)| Report { row: row.clone(), status, states })
+    };
+    Ok(chosen(args, named, &rows, env).into_iter().filter_map(of).collect())
+}
+
+/// The sessions to show: the one named, all, or the live ones, else the last one.
+fn chosen<'r>(
+    args: &StatusArgs,
+    named: Option<&'r SessionRow>,
+    rows: &'r [SessionRow],
     env: &Env,
-    io: &mut Io,
-) -> anyhow::Result<()> {
+) -> Vec<&'r SessionRow> {
+    match named {
+        Some(row) => vec![row],
+        None if args.all => rows.iter().collect(),
+        None => {
+            let live: Vec<&SessionRow> = rows.iter().filter(|row| ancestry::is_live(row, env.now)).collect();
+            if live.is_empty() { rows.iter().take(1).collect() } else { live }
+        }
+    }
+}
+
+fn show(Report { row, status, states }: &Report, env: &Env, io: &mut Io) -> anyhow::Result<()> {
     let (bold, dim) = (Style::new().bold(), Style::new().dimmed());
     let state = match (status.stopped, ancestry::is_live(row, env.now)) {
         (true, _) => {
@@ -127,6 +162,9 @@ fn show(
     for line in table::budgets(states).lines() {
         writeln!(io.out, "  {line}")?;
     }
+    for line in remembered::meanwhile(status, states) {
+        writeln!(io.out, "  {dim}{line}{dim:#}")?;
+    }
     for state in states.iter().filter(|s| s.window.end.is_some()) {
         let end = state.window.end.map(|end| end.to_rfc3339()).unwrap_or_default();
         writeln!(io.out, "  {dim}{} starts afresh at {end}{dim:#}", state.budget.name)?;
@@ -159,13 +197,11 @@ fn circuit_lines(status: &SessionStatus) -> Vec<String> {
     let shown = main.chain(agents.filter(|(_, circuit)| circuit.state != "closed"));
     let mut lines: Vec<String> = shown
         .map(|(agent, circuit)| {
-            let iterations = match circuit.max_iterations {
-                Some(most) => format!("{}/{most}", circuit.iterations),
-                None => circuit.iterations.to_string(),
-            };
+            let iterations =
+                render::iterations(circuit).map_or_else(String::new, |made| format!(" ({made} iterations)"));
             let of = if agent == "main" { String::new() } else { format!(" of {agent}") };
             let why = circuit.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-            format!("circuit breaker{of}: {} ({iterations} iterations){why}", circuit.state)
+            format!("circuit breaker{of}: {}{iterations}{why}", circuit.state)
         })
         .collect();
     if let Some(throttle) = status.throttle {

@@ -15,8 +15,12 @@ use crate::domain::message::MessageKey;
 use crate::domain::time::Timestamp;
 use crate::transcript::files::is_plain_id;
 
-/// The files of one cache: itself, the one that becomes it next, the lock, what is remembered of a shared store.
-const PARTS: [&str; 4] = ["json", "new", "lock", "redis"];
+/// The files of one cache: itself, the one that becomes it next, the lock, what is remembered of a shared store, and the mark
+/// that it [owes](SessionCache::owes) the store something.
+const PARTS: [&str; 5] = ["json", "new", "lock", "redis", OWES];
+
+/// The mark's. It is a file of its own: whoever looks for such caches need not read all that there are.
+const OWES: &str = "owes";
 
 /// For how long a cache is kept that nobody writes: 30 days.
 const KEPT_MS: i64 = 30 * 24 * 3600 * 1000;
@@ -57,6 +61,14 @@ impl CacheFile {
             name.starts_with("guardrails-") && name.ends_with(".json")
         };
         entries.filter(is_cache).map(Self::at).collect()
+    }
+
+    /// The caches in `dir` that [owe](SessionCache::owes) the store something.
+    pub fn owing(dir: &Path) -> Vec<Box<SessionCache>> {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
+        let marked = entries.filter(|path| path.extension().is_some_and(|e| e == OWES));
+        let of = |mark: PathBuf| Self::at(mark.with_extension("json")).read();
+        marked.filter_map(of).filter(|cache| cache.owes()).collect()
     }
 
     /// Deletes the caches that nobody has written for [`KEPT_MS`], some at a time: what they say can be read again.
@@ -137,7 +149,8 @@ impl CacheFile {
         let read = is_private.then(|| self.read_current()).flatten();
         let (before, mut cache) = read.map_or_else(Default::default, |(bytes, cache)| (Some(bytes), cache));
         cache.version = VERSION;
-        LockedCache { path: self.path.clone(), lock, before, cache }
+        let owed = cache.owes();
+        LockedCache { path: self.path.clone(), lock, before, owed, cache }
     }
 
     fn lock_file(&self) -> std::io::Result<File> {
@@ -164,6 +177,8 @@ pub struct LockedCache {
     lock: std::io::Result<File>,
     /// What stood in the file.
     before: Option<Vec<u8>>,
+    /// Whether it owed the store something.
+    owed: bool,
     cache: Box<SessionCache>,
 }
 
@@ -173,10 +188,24 @@ impl LockedCache {
     /// # Errors
     /// The folder is not private, or cannot be written: the changes are lost.
     pub fn save(self) -> (Box<SessionCache>, std::io::Result<()>) {
-        let Self { path, lock, before, mut cache } = self;
+        let Self { path, lock, before, owed, mut cache } = self;
         let written = lock.and_then(|_lock| {
             let bytes = cache.written()?;
-            if before.as_ref() == Some(&bytes) { Ok(()) } else { write(&path, &bytes) }
+            if before.as_ref() == Some(&bytes) {
+                return Ok(());
+            }
+            let (owes, mark) = (cache.owes(), path.with_extension(OWES));
+            // The mark is there before what it stands for, and as long.
+            if owes && !owed {
+                let mut options = OpenOptions::new();
+                options.create(true).truncate(false).write(true).mode(0o600);
+                options.custom_flags(libc::O_NOFOLLOW).open(&mark)?;
+            }
+            write(&path, &bytes)?;
+            if owed && !owes {
+                let _ = std::fs::remove_file(&mark);
+            }
+            Ok(())
         });
         (cache, written)
     }

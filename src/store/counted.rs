@@ -120,13 +120,19 @@ impl Counted {
             of_files.map(|part| state.budget.measure(&part.amount(&state))).max().unwrap_or(0)
         };
         let used = agents.iter().map(used).fold(state.used, u64::saturating_add);
-        state.used = match state.budget.store_down {
-            StoreDown::Local => used,
-            StoreDown::Allow => 0,
-            StoreDown::Deny => used.max(state.limit()),
-        };
-        state
+        state.used = used;
+        as_held(state)
     }
+}
+
+/// A budget as hooks hold to it that count by themselves.
+pub fn as_held(state: BudgetState) -> BudgetState {
+    let used = match state.budget.store_down {
+        StoreDown::Local => state.used,
+        StoreDown::Allow => 0,
+        StoreDown::Deny => state.used.max(state.limit()),
+    };
+    BudgetState { used, ..state }
 }
 
 impl Brought {
@@ -153,7 +159,8 @@ impl Brought {
 }
 
 impl Known {
-    fn holds(&self, message: &Message) -> bool {
+    /// Whether a message is in the store's answer already.
+    pub fn holds(&self, message: &Message) -> bool {
         self.message == Some(message.key) || self.until.is_some_and(|until| message.at <= until)
     }
 }
@@ -195,7 +202,8 @@ fn from(state: &BudgetState) -> Timestamp {
     state.since.map_or(state.window.start, |since| since.max(state.window.start))
 }
 
-fn counts(state: &BudgetState, message: &Message) -> bool {
+/// Whether a budget counts a message that it is charged for.
+pub fn counts(state: &BudgetState, message: &Message) -> bool {
     let value = match state.budget.scope {
         Scope::Model => message.model == state.value,
         Scope::AgentType => message.agent_type == state.value,

@@ -32,12 +32,12 @@ pub enum StoreError {
 
 /// A failure of the database or the server behind a store.
 #[derive(Debug, thiserror::Error)]
-#[error("{source}")]
+#[error("{error}")]
 pub struct BackendError {
     /// What it means to a caller.
     pub kind: Failing,
-    /// The error as the database or the server has it.
-    pub source: Box<dyn std::error::Error + Send + Sync>,
+    /// The error as the database or the server has it. No source, or whoever prints all causes says it twice.
+    pub error: Box<dyn std::error::Error + Send + Sync>,
 }
 
 /// What a failure of a database or a server means to a caller.
@@ -57,16 +57,18 @@ pub enum Failing {
 
 impl StoreError {
     /// A failure of the database or the server.
-    pub(super) fn backend(
-        kind: Failing,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
-        Self::Backend(BackendError { kind, source: source.into() })
+    pub(super) fn backend(kind: Failing, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Backend(BackendError { kind, error: error.into() })
     }
 
     /// Whether whoever is logged in may not do this: the store itself is well.
     pub fn is_denied(&self) -> bool {
         self.is_backend(Failing::Denied)
+    }
+
+    /// Whether it cannot be reached, or did not answer in time: the next question would wait as long.
+    pub fn is_out_of_reach(&self) -> bool {
+        self.is_backend(Failing::Unreachable)
     }
 
     /// Whether the store is damaged: it must be set aside, nothing will make it work again.

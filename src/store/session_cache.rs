@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::counted::Counted;
-use super::{Own, Session};
+use super::{ClientProcess, Own, Session};
 use crate::config::{Config, Stamp};
 use crate::domain::breaker::circuit::{CircuitBreaker, Phase};
 use crate::domain::breaker::history::CallHistory;
@@ -48,7 +48,7 @@ pub struct SessionCache {
     /// In the file, of the states whose budget is one of the configuration's, which: it stands there once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     budgets: Vec<usize>,
-    /// The last good configuration.
+    /// The last good configuration; without a `stamp`, that of `counted`: the store has never answered.
     pub config: Option<Config>,
     /// The configuration whose problems a person was told.
     pub told: Option<Stamp>,
@@ -59,6 +59,12 @@ pub struct SessionCache {
     pub circuits: BTreeMap<String, CachedCircuit>,
     /// The sessions that it was started in, innermost first: their session budgets hold for it too.
     pub ancestors: Vec<String>,
+    /// When the session ended, as far as its hooks say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
+    /// What the store was not told of the session's start or end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub untold: Option<Untold>,
     /// Which store the positions were read for.
     pub epoch: String,
     /// Number of the batch that `states` answers; [`LACKING`] if the store lacks some, and was not told so yet.
@@ -79,6 +85,18 @@ pub struct SessionCache {
 
 /// Stands for the number of a batch that no store has: whoever asks one next finds that it lacks some.
 pub const LACKING: u64 = u64::MAX;
+
+/// That a session was there, while the store was out of reach.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Untold {
+    /// Since when.
+    pub since: Timestamp,
+    /// Its client.
+    pub client: Option<ClientProcess>,
+    /// The session that started it.
+    pub parent: Option<String>,
+}
 
 /// The breaker of an agent, as the store last answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +142,12 @@ impl SessionCache {
         // What hooks counted by themselves says of each which it is of.
         let mut counted = cache.counted.iter().flat_map(|counted| &counted.states);
         counted.all(|state| !state.budget.is_elsewhere()).then_some(cache)
+    }
+
+    /// Whether the store lacks something of the session. Its own hooks bring it; where none come any more, whoever reads on in
+    /// others does.
+    pub fn owes(&self) -> bool {
+        self.session.transcript.is_some() && (self.counted.is_some() || self.untold.is_some())
     }
 
     /// Learns from what was read what later hooks need to know: sizes of responses, models, agent types.

@@ -1,11 +1,13 @@
 //! The shared store with the hooks: what they do while it fails, and how it recovers, to the token.
 
 mod counting_on;
+mod down;
 mod failing;
 mod ledger;
 mod machines;
 mod recovering;
 mod resync;
+mod unheard;
 
 use serde_json::{Value, json};
 

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::finding::Finding;
 use super::survey::Survey;
 use crate::app::open_store::StoreLocation;
+use crate::app::session_files;
 use crate::cli::render::counted;
 
 /// How fresh a transcript must be for its session to be at work.
@@ -18,8 +19,9 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     // That it does not answer is another check's matter.
     let Ok(rows) = opened.and_then(|(mut store, _)| store.sessions()) else { return Vec::new() };
     let known: BTreeSet<String> = rows.into_iter().map(|row| row.session.id).collect();
-    let stray: Vec<PathBuf> =
-        fresh(survey).into_iter().filter(|path| !known.contains(&session_of(path))).collect();
+    // One with a cache has hooks, which could not reach the store.
+    let is_known = |id: &str| known.contains(id) || session_files::has_cache(survey.env, id);
+    let stray: Vec<PathBuf> = fresh(survey).into_iter().filter(|path| !is_known(&session_of(path))).collect();
     let Some(first) = stray.first() else { return Vec::new() };
     let found =
         format!("no hook reported {} at work, such as {}", counted(stray.len(), "session"), first.display());

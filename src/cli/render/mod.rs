@@ -7,6 +7,8 @@ use std::io::Write;
 
 use serde::Serialize;
 
+use crate::app::status::CircuitStatus;
+
 /// Writes a value as JSON for scripts, with a newline at its end.
 ///
 /// # Errors
@@ -21,4 +23,21 @@ pub fn json(out: &mut dyn Write, value: &impl Serialize) -> anyhow::Result<()> {
 pub fn counted(count: usize, noun: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{ending}")
+}
+
+/// `40 s`, `3 min`, `5 h`, `2 days`: how long something is ago, in milliseconds.
+pub fn age(ms: i64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// The calls that a circuit breaker has counted, and how many there may be; `None`: that is not known.
+pub fn iterations(circuit: &CircuitStatus) -> Option<String> {
+    let made = circuit.iterations?;
+    Some(circuit.max_iterations.map_or_else(|| made.to_string(), |most| format!("{made}/{most}")))
 }

@@ -1,0 +1,226 @@
+//! What this machine knows while the shared store is out of reach: what that last answered, as the session caches say, and what
+//! the transcripts have brought since.
+//!
+//! Nothing is written, and the store is not asked: hooks go on as if nobody had looked.
+
+use std::collections::BTreeMap;
+
+use wildmatch::WildMatch;
+
+use super::open_store::StoreLocation;
+use super::scratch::Scratch;
+use super::session::SessionContext;
+use super::status::{AgentStatus, BudgetStatus, CircuitStatus, SessionStatus};
+use super::store_status::StoreStatus;
+use super::{ancestry, offline, presence, report, session_files};
+use crate::config::Config;
+use crate::domain::breaker::circuit::CircuitBreaker;
+use crate::domain::budget::{BudgetState, Scope};
+use crate::domain::ladder::MAIN;
+use crate::domain::message::{Message, MessageKey};
+use crate::domain::time::Timestamp;
+use crate::domain::usage::Amount;
+use crate::env::Env;
+use crate::store::cache_file::CacheFile;
+use crate::store::counted::{as_held, counts};
+use crate::store::session_cache::SessionCache;
+use crate::store::{Session, SessionRow, SessionTotal, Watch};
+
+/// What this machine knows of a shared store that is out of reach.
+pub struct LastKnown<'a> {
+    env: &'a Env,
+    /// Why the store does not answer.
+    failure: String,
+    sessions: Vec<Known<'a>>,
+}
+
+/// A session whose hooks have run on this machine.
+struct Known<'a> {
+    row: SessionRow,
+    session: Session,
+    ctx: SessionContext<'a>,
+    /// What the store has not acknowledged.
+    messages: BTreeMap<MessageKey, Message>,
+}
+
+/// A budget as it was last known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KnownBudget {
+    /// Where it stands.
+    pub state: BudgetState,
+    /// The store that answered for it, and when; what this machine used since is in `state`.
+    pub store: StoreStatus,
+}
+
+impl<'a> LastKnown<'a> {
+    /// What is known of the store that the configuration names, which does not answer because of `failure`. `None`: no session
+    /// cache says anything.
+    pub fn read(env: &'a Env, config: &Config, failure: String) -> Option<Self> {
+        let location = StoreLocation::new(config);
+        let caches = CacheFile::all(&env.cache_dir()).into_iter().filter_map(|file| file.read());
+        let of_store = |cache: &SessionCache| {
+            let config = cache.config.as_ref();
+            !cache.session.id.is_empty() && config.is_none_or(|config| location.is_same_store(config))
+        };
+        let known = caches.filter(|cache| of_store(cache)).map(|cache| Known::of(env, &cache));
+        let mut sessions: Vec<Known> = known.collect();
+        sessions.sort_by_key(|known| std::cmp::Reverse(known.row.last_seen));
+        (!sessions.is_empty()).then_some(Self { env, failure, sessions })
+    }
+
+    /// The sessions, last seen first.
+    pub fn rows(&self) -> Vec<SessionRow> {
+        self.sessions.iter().map(|known| known.row.clone()).collect()
+    }
+
+    /// Why the store does not answer.
+    pub fn failure(&self) -> &str {
+        &self.failure
+    }
+
+    /// When the store last answered a hook of this machine, as far as the caches say.
+    pub fn as_of(&self) -> Option<Timestamp> {
+        self.sessions.iter().filter_map(Known::as_of).max()
+    }
+
+    /// The configuration that a session's hooks have.
+    pub fn config(&self, row: &SessionRow) -> Option<&Config> {
+        self.known(row).map(|known| &known.ctx.config)
+    }
+
+    /// Where a session stands. `None`: it is none of these.
+    pub fn session(&self, row: &SessionRow) -> Option<(SessionStatus, Vec<BudgetState>)> {
+        let known = self.known(row)?;
+        let cache = &known.ctx.cache;
+        let watches = known.ctx.watches(&known.session);
+        let states: Vec<BudgetState> = watches.iter().map(|watch| self.budget(watch).state).collect();
+        let held: Vec<BudgetState> = states.iter().cloned().map(as_held).collect();
+        let policy = known.ctx.config.breaker;
+        let circuit = |agent: &str| {
+            let open = cache.circuit(agent).map(|breaker| CircuitStatus::of(breaker, &policy));
+            let closed = CircuitStatus::of(&CircuitBreaker::default(), &policy);
+            // How many calls there were is not in the cache.
+            open.unwrap_or(CircuitStatus { iterations: None, ..closed })
+        };
+        let agents = cache.circuits.keys().filter(|agent| policy.enabled && *agent != MAIN);
+        let of_agent = |agent: &String| (agent.clone(), AgentStatus { circuit: circuit(agent) });
+        let total = self.counted_anew(&known.row);
+        let status = SessionStatus {
+            session: known.session.id.clone(),
+            tokens: total.amount.usage,
+            requests: total.amount.requests,
+            tool_calls: total.amount.tool_calls,
+            estimated_messages: total.estimated_messages,
+            budgets: states.iter().map(BudgetStatus::of).collect(),
+            circuit: policy.enabled.then(|| circuit(MAIN)),
+            agents: agents.map(of_agent).collect(),
+            throttle: None,
+            stopped: report::is_stopped(cache, &held),
+            store: StoreStatus::out_of_reach(&self.failure, &cache.epoch, known.as_of()),
+        };
+        Some((status, states))
+    }
+
+    /// Every budget of the configuration, for every value that sessions of this machine are counted under: live ones (all known
+    /// ones with `all`), and for other scopes those that were seen in the window.
+    pub fn budgets(&self, config: &Config, all: bool) -> Vec<KnownBudget> {
+        let mut found = Vec::new();
+        for budget in &config.budgets {
+            let since = budget.window.at(self.env.now).start;
+            let is_shown = |known: &&Known| match budget.scope {
+                Scope::Session => all || ancestry::is_live(&known.row, self.env.now),
+                _ => known.row.last_seen >= since,
+            };
+            let glob = WildMatch::new(&budget.matches);
+            let of = |known: &Known| match budget.scope {
+                Scope::Session => vec![known.session.id.clone()],
+                scope => known.ctx.values(&known.session, scope),
+            };
+            let mut values: Vec<String> = Vec::new();
+            for value in self.sessions.iter().filter(is_shown).flat_map(of) {
+                if !value.is_empty() && glob.matches(&value) && !values.contains(&value) {
+                    values.push(value);
+                }
+            }
+            if budget.scope != Scope::Session {
+                values.sort();
+            }
+            found.extend(
+                values.into_iter().map(|value| self.budget(&Watch { budget: budget.clone(), value })),
+            );
+        }
+        found
+    }
+
+    /// One budget: the newest of the store's answers to sessions of this machine, and what they all brought since. Each message
+    /// counts once, in however many files it stands.
+    pub fn budget(&self, watch: &Watch) -> KnownBudget {
+        let now = self.env.now;
+        let answers = self.sessions.iter().filter_map(|known| {
+            offline::answer_for(&known.ctx.cache, watch, now).map(|state| (known, state))
+        });
+        // Numbers of batches order the answers to one session only.
+        let newest = answers.max_by_key(|(known, state)| (known.ctx.cache.written, state.used));
+        let (mut state, store) = match newest {
+            Some((known, state)) => (state, (known.ctx.cache.epoch.as_str(), known.as_of())),
+            None => {
+                let window = watch.budget.window.at(now);
+                (BudgetState::fresh(&watch.budget, &watch.value, window), ("", None))
+            }
+        };
+        let charged = self.sessions.iter().filter(|known| known.is_charged(watch));
+        let new: BTreeMap<MessageKey, &Message> = charged
+            .flat_map(|known| known.brought(watch))
+            .filter(|(_, message)| counts(&state, message))
+            .collect();
+        let sum = new.values().fold(Amount::default(), |sum, message| sum.plus(message.amount()));
+        state.used = state.used.saturating_add(watch.budget.measure(&sum));
+        KnownBudget { state, store: StoreStatus::out_of_reach(&self.failure, store.0, store.1) }
+    }
+
+    fn known(&self, row: &SessionRow) -> Option<&Known<'a>> {
+        self.sessions.iter().find(|known| known.row.session.id == row.session.id)
+    }
+
+    /// What a session used in all, by its transcripts: that stands in no cache.
+    fn counted_anew(&self, row: &SessionRow) -> SessionTotal {
+        let Ok(scratch) = Scratch::new(self.env) else { return SessionTotal::default() };
+        scratch.read(row);
+        let id = &row.session.id;
+        scratch.store().call(|store| store.session_total(id)).ok().flatten().unwrap_or_default()
+    }
+}
+
+impl<'a> Known<'a> {
+    fn of(env: &'a Env, cache: &SessionCache) -> Self {
+        let mut ctx = SessionContext::for_session(env, &cache.session);
+        let messages = offline::unacknowledged(&mut ctx);
+        let written = cache.session.transcript.as_deref().map(session_files::last_written);
+        let untold = cache.untold.as_ref().map(|untold| untold.since);
+        let seen = [Some(cache.written), cache.counted.as_ref().map(|c| c.at), cache.ended, untold, written];
+        let last_seen = seen.into_iter().flatten().max().unwrap_or_default();
+        let row =
+            SessionRow { session: cache.session.clone(), last_seen, ended: cache.ended, complete: false };
+        Self { row: presence::as_seen(cache, &row), session: ctx.session(), ctx, messages }
+    }
+
+    /// When the store last answered it; `None`: never, or that is not known any more, because somebody has decided since.
+    fn as_of(&self) -> Option<Timestamp> {
+        Some(self.ctx.cache.written).filter(|written| *written != Timestamp::default())
+    }
+
+    fn is_charged(&self, watch: &Watch) -> bool {
+        self.ctx.values(&self.session, watch.budget.scope).contains(&watch.value)
+    }
+
+    /// What it brought to a budget that the store has not acknowledged.
+    fn brought(&self, watch: &Watch) -> impl Iterator<Item = (MessageKey, &Message)> {
+        let cache = &self.ctx.cache;
+        // A fork begins with what its parent has brought already, for all but the session itself.
+        let is_own = watch.budget.scope == Scope::Session && watch.value == self.session.id;
+        let began = cache.untold.as_ref().map(|untold| untold.since);
+        let since = began.filter(|_| cache.epoch.is_empty() && !is_own);
+        let messages = self.messages.iter().map(|(key, message)| (*key, message));
+        messages.filter(move |(_, message)| since.is_none_or(|since| message.at >= since))
+    }
+}

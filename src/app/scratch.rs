@@ -1,0 +1,54 @@
+//! A store beside all others, for counting by transcripts alone.
+
+use super::record;
+use super::record_plan::RecordPlan;
+use super::session::SessionContext;
+use super::store_access::StoreAccess;
+use crate::config::Config;
+use crate::env::Env;
+use crate::store::{Session, SessionRow};
+
+/// An embedded store in a folder that goes when it is done, beside everything else.
+pub(super) struct Scratch {
+    env: Env,
+    config: Config,
+    /// Dropped last.
+    _folder: tempfile::TempDir,
+}
+
+impl Scratch {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// There is no place for the folder.
+    pub fn new(env: &Env) -> std::io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("fusebox-recount-").tempdir()?;
+        let mut env = env.clone();
+        for (name, place) in [("FUSEBOX_STATE_DIR", "state"), ("FUSEBOX_CACHE_DIR", "cache")] {
+            let path = folder.path().join(place).to_string_lossy().into_owned();
+            env.vars.insert(name.to_owned(), path);
+        }
+        Ok(Self { env, config: Config { redis: None, ..Config::default() }, _folder: folder })
+    }
+
+    /// The store.
+    pub fn store(&self) -> StoreAccess<'_> {
+        StoreAccess::for_command(&self.env, &self.config)
+    }
+
+    /// Reads a session from its start; whether all of it was.
+    pub fn read(&self, row: &SessionRow) -> bool {
+        // By itself: what its children bring is theirs here.
+        let session = Session { parent: None, client: None, ..row.session.clone() };
+        let ctx = SessionContext::for_session(&self.env, &session);
+        let mut ctx = ctx.with_config(self.config.clone());
+        let all = RecordPlan {
+            max_bytes: u64::MAX,
+            max_ms: None,
+            seen: Some(row.last_seen),
+            ..RecordPlan::for_session(false)
+        };
+        let recorded = record::record_and_keep(&mut ctx, &all);
+        recorded.is_stored() && recorded.complete
+    }
+}

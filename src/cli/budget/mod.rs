@@ -1,0 +1,214 @@
+//! `fusebox budget`: list, show, extend, reset, delete.
+
+mod show;
+mod target;
+
+use serde::Serialize;
+
+use self::target::{Target, refused, resolve};
+use super::render::{self, table};
+use super::select::Opened;
+use super::{Io, attended, remembered, select};
+use crate::app::brief::{share, still_held};
+use crate::app::operate::{self, Done, Request, What};
+use crate::app::report;
+use crate::app::status::{BudgetStatus, OperationStatus};
+use crate::app::store_status::StoreStatus;
+use crate::domain::budget::{BudgetState, Scope, Unit, parse_amount};
+use crate::env::Env;
+
+/// List, show, extend, reset and delete budgets.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  fusebox budget list
+  fusebox budget show session --session 3f2a
+  fusebox budget extend session --tokens 200000 --reason \"migration needs it\"
+  fusebox budget extend daily --value alice --requests 50 --reason \"release day\"
+  fusebox budget reset session --reason \"new task in the same session\"")]
+pub struct BudgetArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List every budget for every value that it counts.
+    List {
+        /// Sessions that have ended too.
+        #[arg(long)]
+        all: bool,
+        /// Write JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one budget: numbers, alerts, decisions.
+    Show {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Raise the limit of one value, in its present window.
+    Extend {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        amount: Amount,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Begin anew: what was used until now no longer counts; earlier extensions end.
+    Reset {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Let the budget no longer apply to one value, in its present window.
+    Delete {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        why: Why,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Amount {
+    /// So many tokens, such as 200000, 200_000, 200k or 1M.
+    #[arg(long, value_name = "N", value_parser = units)]
+    tokens: Option<u64>,
+    /// So many requests.
+    #[arg(long, value_name = "N", value_parser = units)]
+    requests: Option<u64>,
+    /// So many tool calls.
+    #[arg(long, value_name = "N", value_parser = units)]
+    tool_calls: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Why {
+    /// Why: kept with the decision.
+    #[arg(long)]
+    reason: String,
+}
+
+fn units(text: &str) -> Result<u64, String> {
+    parse_amount(text).ok_or_else(|| "give a whole number, such as 200000, 200_000, 200k or 1M".to_owned())
+}
+
+/// Runs it.
+///
+/// # Errors
+/// No such budget or value, a refused decision, a store that cannot be used.
+pub fn run(args: &BudgetArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    match &args.command {
+        Command::List { all, json } => list(*all, *json, env, io),
+        Command::Show { target } => show::run(target, env, io),
+        Command::Extend { target, amount, why } => {
+            let (amount, unit) = match amount {
+                Amount { requests: Some(n), .. } => (*n, Unit::Requests),
+                Amount { tool_calls: Some(n), .. } => (*n, Unit::ToolCalls),
+                Amount { tokens, .. } => (tokens.unwrap_or(0), Unit::Tokens),
+            };
+            decide("fusebox budget extend", target, What::Extend { amount, unit: Some(unit) }, why, env, io)
+        }
+        Command::Reset { target, why } => decide("fusebox budget reset", target, What::Reset, why, env, io),
+        Command::Delete { target, why } => {
+            decide("fusebox budget delete", target, What::Delete, why, env, io)
+        }
+    }
+}
+
+fn list(all: bool, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let (states, stores) = match ask(all, env, io) {
+        Ok(states) => (states, Vec::new()),
+        Err(error) => {
+            let known = remembered::known(env, error, io)?.budgets(&select::configuration(env)?, all);
+            known.into_iter().map(|known| (known.state, known.store)).unzip()
+        }
+    };
+    if json {
+        // Of an answer of now there is nothing more to say.
+        let stores = stores.into_iter().map(Some).chain(std::iter::repeat(None));
+        let of = |(state, store): (&BudgetState, Option<StoreStatus>)| Listed {
+            budget: BudgetStatus::of(state),
+            store,
+        };
+        render::json(io.out, &states.iter().zip(stores).map(of).collect::<Vec<_>>())?;
+    } else if states.is_empty() {
+        writeln!(io.out, "Nothing is counted at the moment; --all lists sessions that have ended too.")?;
+    } else {
+        write!(io.out, "{}", table::budgets(&states))?;
+    }
+    Ok(0)
+}
+
+/// Every budget by the store, once everything that was written was read.
+fn ask(all: bool, env: &Env, io: &mut Io) -> anyhow::Result<Vec<BudgetState>> {
+    let Opened { config, mut store } = select::store(env, io.err)?;
+    let rows = select::sessions(&mut store)?;
+    select::read_on(env, &config, &rows, io.err)?;
+    Ok(report::budgets(&config, &mut store, &rows, all, env.now)?)
+}
+
+/// A budget as scripts read it, and the store where that is out of reach.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    budget: BudgetStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<StoreStatus>,
+}
+
+#[derive(Serialize)]
+struct Decided {
+    operation: OperationStatus,
+    before: Option<BudgetStatus>,
+    after: Option<BudgetStatus>,
+}
+
+fn decide(
+    command: &str,
+    target: &Target,
+    what: What,
+    why: &Why,
+    env: &Env,
+    io: &mut Io,
+) -> anyhow::Result<u8> {
+    attended::refuse_in_agent(env, command)?;
+    let (Opened { config, mut store }, budget, value) =
+        resolve(target, env, io).map_err(select::unchanged)?;
+    let request = Request {
+        budget: budget.name,
+        value,
+        what,
+        reason: why.reason.clone(),
+        actor: env.user(),
+        once: String::new(),
+    };
+    let done = operate::operate(env, &config, &mut store, &request).map_err(refused)?;
+    let Done { operation, before, after, warnings } = done;
+    for warning in warnings {
+        writeln!(io.err, "fusebox: {warning}")?;
+    }
+    if budget.scope != Scope::Session && before.as_ref().is_some_and(|before| before.used == 0) {
+        let (scope, value) = (budget.scope.name(), &request.value);
+        writeln!(
+            io.err,
+            "fusebox: nothing has been counted for {scope} {value} in this window: mind how it is written"
+        )?;
+    }
+    if target.json {
+        let (before, after) = (before.as_ref().map(BudgetStatus::of), after.as_ref().map(BudgetStatus::of));
+        let operation = OperationStatus::of(&operation);
+        render::json(io.out, &Decided { operation, before, after })?;
+        return Ok(0);
+    }
+    let of = |state: &Option<BudgetState>| state.as_ref().map_or("deleted".to_owned(), share);
+    writeln!(io.out, "{} ({} {})", request.budget, budget.scope.name(), request.value)?;
+    writeln!(io.out, "  {} → {}", of(&before), of(&after))?;
+    if let Some(state) = after.filter(BudgetState::blocks) {
+        writeln!(io.err, "{}", still_held(&state))?;
+    }
+    Ok(0)
+}

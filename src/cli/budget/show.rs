@@ -1,0 +1,144 @@
+//! `fusebox budget show`: one budget, with its alerts and decisions.
+
+use anstyle::Style;
+use serde::Serialize;
+
+use super::super::select::{self, Opened};
+use super::super::{Io, alerts, remembered, render};
+use super::target::{Meant, Target, meant, resolve};
+use crate::app::brief::{decision, grouped, share};
+use crate::app::last_known::LastKnown;
+use crate::app::operate;
+use crate::app::status::{AlertStatus, BudgetStatus, OperationStatus};
+use crate::app::store_status::StoreStatus;
+use crate::config::Config;
+use crate::domain::alert::AlertRecord;
+use crate::domain::budget::{Budget, BudgetState};
+use crate::domain::operation::Operation;
+use crate::env::Env;
+use crate::store::{SessionRow, Watch};
+
+/// What is known of one budget.
+struct Found {
+    budget: Budget,
+    value: String,
+    /// `None`: it was deleted.
+    state: Option<BudgetState>,
+    /// Decisions and alerts; `None`: they stand in the store alone, which is out of reach.
+    history: Option<(Vec<Operation>, Vec<AlertRecord>)>,
+    /// The store, where it is out of reach.
+    store: Option<StoreStatus>,
+}
+
+/// The same, as scripts read it.
+#[derive(Serialize)]
+struct Shown {
+    budget: Option<BudgetStatus>,
+    operations: Option<Vec<OperationStatus>>,
+    alerts: Option<Vec<AlertStatus>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<StoreStatus>,
+}
+
+/// Shows it.
+///
+/// # Errors
+/// No such budget or value, a store that cannot be used.
+pub fn run(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let found = match ask(target, env, io) {
+        Ok(found) => found,
+        Err(error) => {
+            remember(target, &remembered::known(env, error, io)?, &select::configuration(env)?, env)?
+        }
+    };
+    if target.json {
+        let (operations, alerts) = found.history.as_ref().map(|(o, a)| (&o[..], &a[..])).unzip();
+        let shown = Shown {
+            budget: found.state.as_ref().map(BudgetStatus::of),
+            operations: operations.map(|all| all.iter().map(OperationStatus::of).collect()),
+            alerts: alerts.map(|all| all.iter().map(AlertStatus::of).collect()),
+            store: found.store,
+        };
+        render::json(io.out, &shown)?;
+        return Ok(0);
+    }
+    match &found.state {
+        Some(state) => details(state, io)?,
+        None => {
+            let (name, scope) = (&found.budget.name, found.budget.scope.name());
+            writeln!(io.out, "Budget {name} was deleted for {scope} {}.", found.value)?;
+        }
+    }
+    let Some((operations, records)) = &found.history else {
+        let dim = Style::new().dimmed();
+        writeln!(io.out, "  {dim}decisions and alerts stand in the store{dim:#}")?;
+        return Ok(0);
+    };
+    for operation in operations {
+        let what = decision(&operation.decision);
+        let Operation { at, actor, reason, .. } = operation;
+        writeln!(io.out, "  {}  {what} by {actor}: {reason}", at.to_rfc3339())?;
+    }
+    for record in records.iter().rev() {
+        let alert = &record.alert;
+        let (at, limit, used) = (alert.at.to_rfc3339(), grouped(alert.limit), grouped(alert.used));
+        let percent = (alert.threshold * 100.0).round();
+        let acknowledged = match &record.acknowledged {
+            Some(acknowledgement) => alerts::acknowledged(acknowledgement),
+            None => format!("not acknowledged (alert {})", alert.id),
+        };
+        writeln!(io.out, "  {at}  passed {percent}% of {limit} ({used} used), {acknowledged}")?;
+    }
+    Ok(0)
+}
+
+/// By the store.
+fn ask(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<Found> {
+    let (Opened { mut store, .. }, budget, value) = resolve(target, env, io)?;
+    let watch = Watch { budget: budget.clone(), value: value.clone() };
+    let state = operate::state(&mut store, &watch, env.now)?;
+    let start = budget.window.at(env.now).start;
+    let name = budget.name.as_str();
+    let (mut operations, mut alerts) =
+        store.call(|store| Ok((store.operations(Some(name))?, store.alerts()?)))?;
+    operations.retain(|o| o.value == value && o.window_start == start);
+    alerts.retain(|a| a.alert.budget == name && a.alert.value == value && a.alert.window_start == start);
+    Ok(Found { budget, value, state, history: Some((operations, alerts)), store: None })
+}
+
+/// By what this machine knows.
+fn remember(target: &Target, known: &LastKnown, own: &Config, env: &Env) -> anyhow::Result<Found> {
+    let rows = known.rows();
+    if let Some(id) = &target.session {
+        remembered::named(&rows, id)?;
+    }
+    let config_of = |row: &SessionRow| known.config(row).unwrap_or(own).clone();
+    let Meant { budget, value, .. } = meant(target, &rows, own, config_of, env)?;
+    let found = known.budget(&Watch { budget: budget.clone(), value: value.clone() });
+    Ok(Found { budget, value, state: Some(found.state), history: None, store: Some(found.store) })
+}
+
+fn details(state: &BudgetState, io: &mut Io) -> anyhow::Result<()> {
+    let bold = Style::new().bold();
+    let BudgetState { budget, value, .. } = state;
+    writeln!(io.out, "{bold}{}{bold:#}  {} {value}", budget.name, budget.scope.name())?;
+    let bar = render::bar::bar(state.utilization());
+    writeln!(io.out, "  {bar}  {}  {}", share(state), render::bar::status(state.status()))?;
+    let mut parts = vec![format!("configured limit {}", grouped(budget.limit))];
+    if state.extension > 0 {
+        parts.push(format!("extended by {}", grouped(state.extension)));
+    }
+    if state.history > 0 {
+        parts.push(format!("raised by {} held before Fusebox was installed", grouped(state.history)));
+    }
+    if let Some(hard) = state.hard_limit() {
+        parts.push(format!("hard limit {}", grouped(hard)));
+    }
+    writeln!(io.out, "  {}", parts.join(" · "))?;
+    let window = match state.window.end {
+        Some(end) => format!("{}, starts afresh at {}", budget.window.period.name(), end.to_rfc3339()),
+        None => "lifetime".to_owned(),
+    };
+    writeln!(io.out, "  window {window}")?;
+    Ok(())
+}

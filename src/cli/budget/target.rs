@@ -1,0 +1,123 @@
+//! Which budget is meant, and for which value.
+
+use super::super::select::{self, Opened};
+use super::super::{Io, Misuse};
+use crate::app::operate::{self, Refusal};
+use crate::app::session::SessionContext;
+use crate::app::{ancestry, backfill, operator};
+use crate::config::Config;
+use crate::domain::budget::{Budget, Scope};
+use crate::env::Env;
+use crate::store::SessionRow;
+
+/// Which budget, for which value.
+#[derive(Debug, clap::Args)]
+pub struct Target {
+    /// Name of the budget.
+    pub name: String,
+    /// The session, for a budget of scope session: an id or the beginning of one. Default: the only live one.
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+    /// The value of the budget's scope, such as a user, a team or a project. Default: your own.
+    #[arg(long, conflicts_with = "session")]
+    pub value: Option<String>,
+    /// Write JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The budget meant, for the value meant, with the configuration that it stands in.
+///
+/// # Errors
+/// No such budget or value, a store that cannot be used.
+pub fn resolve<'a>(
+    target: &Target,
+    env: &'a Env,
+    io: &mut Io,
+) -> anyhow::Result<(Opened<'a>, Budget, String)> {
+    let mut opened = select::store(env, io.err)?;
+    let rows = select::sessions(&mut opened.store)?;
+    // A session's budgets are those of its own project's configuration; the login is that of whoever asks.
+    let config_of = |row: &SessionRow| SessionContext::for_session(env, &row.session).config;
+    let Meant { row, budget, value } = meant(target, &rows, &opened.config, config_of, env)?;
+    if let Some(row) = row {
+        let mut ctx = backfill::read_on(env, row, u64::MAX).0;
+        operator::log_in(&mut ctx, &opened.config);
+        return Ok((Opened { config: ctx.config, store: ctx.store }, budget, value));
+    }
+    select::read_on(env, &opened.config, &rows, io.err)?;
+    Ok((opened, budget, value))
+}
+
+/// A budget that somebody named.
+pub struct Meant<'r> {
+    /// The session whose configuration it stands in; `None`: it is that of the working folder.
+    pub row: Option<&'r SessionRow>,
+    /// The budget.
+    pub budget: Budget,
+    /// The value of its scope.
+    pub value: String,
+}
+
+/// Which budget is meant, by the sessions that are known and their configurations. `own`: that of the working folder.
+///
+/// # Errors
+/// No such budget or value.
+pub fn meant<'r>(
+    target: &Target,
+    rows: &'r [SessionRow],
+    own: &Config,
+    config_of: impl Fn(&SessionRow) -> Config,
+    env: &Env,
+) -> anyhow::Result<Meant<'r>> {
+    if let Some(id) = &target.session {
+        let row = select::named(rows, id)?;
+        let budget = find(&config_of(row), &target.name)?;
+        if budget.scope != Scope::Session {
+            return Err(by_value(&budget));
+        }
+        return Ok(Meant { row: Some(row), budget, value: row.session.id.clone() });
+    }
+    let known = own.budgets.iter().find(|b| b.name == target.name).cloned();
+    // A live session's project may have one of that name. Where none is meant, the name is what is wrong.
+    if known.is_none() && target.value.as_ref().is_none_or(|value| select::named(rows, value).is_err()) {
+        let mut of_others = rows.iter().filter(|row| ancestry::is_live(row, env.now)).map(&config_of);
+        if !of_others.any(|config| find(&config, &target.name).is_ok()) {
+            find(own, &target.name)?;
+        }
+    }
+    if known.as_ref().is_none_or(|b| b.scope == Scope::Session) {
+        let row = select::one(rows, target.value.as_deref(), env)?;
+        let budget = find(&config_of(row), &target.name)?;
+        return Ok(Meant { row: Some(row), budget, value: row.session.id.clone() });
+    }
+    let budget = find(own, &target.name)?;
+    let value = match (&target.value, budget.scope, &own.team) {
+        (Some(value), ..) => value.clone(),
+        (None, Scope::User, _) => env.user(),
+        (None, Scope::Team, Some(team)) => team.clone(),
+        (None, Scope::Project, _) => {
+            crate::app::project::of(&env.project_dir(&env.cwd)).to_string_lossy().into_owned()
+        }
+        (None, ..) => return Err(by_value(&budget)),
+    };
+    Ok(Meant { row: None, budget, value })
+}
+
+fn by_value(budget: &Budget) -> anyhow::Error {
+    let (name, scope) = (&budget.name, budget.scope.name());
+    Misuse(format!("budget {name} counts by {scope}: name one with --value")).into()
+}
+
+fn find(config: &Config, name: &str) -> anyhow::Result<Budget> {
+    Ok(operate::find(&config.budgets, name).map_err(refused)?.clone())
+}
+
+/// A refusal is wrong use, unless the store failed.
+pub fn refused(refusal: Refusal) -> anyhow::Error {
+    match refusal {
+        Refusal::Store(error) => error.into(),
+        Refusal::Denied(problem) => anyhow::anyhow!("nothing was changed: {problem}"),
+        other => Misuse(other.to_string()).into(),
+    }
+}
