@@ -5,10 +5,10 @@ local call = redis.call
 local KINDS = { HSET = 'hash', HSETNX = 'hash', HDEL = 'hash', ZADD = 'zset', ZREMRANGEBYSCORE = 'zset', SADD = 'set',
   SREM = 'set', RPUSH = 'list' }
 
-local writes = {}
+local writes, living = {}, {}
 local function write(...) writes[#writes + 1] = { ... } end
 
--- Writes what was collected; every key lives on from now. Answers an error, and has written nothing then, where a key
+-- Writes what was collected; each key that is written, or `living`, lives on from now. Answers an error, and has written nothing then, where a key
 -- holds data of another kind, or the user may not do all of it. (Servers before 7.0 cannot say.)
 local function commit(data_ttl, decided_ttl)
   local may, kinds = redis.acl_check_cmd, {}
@@ -24,13 +24,12 @@ local function commit(data_ttl, decided_ttl)
       return redis.error_reply('NOPERM this user may not run ' .. name .. ' on ' .. place .. '*')
     end
   end
-  local keys = {}
   for _, words in ipairs(writes) do
     call(unpack(words))
     -- What has a life of its own keeps it.
-    if words[4] ~= 'PX' then keys[words[2]] = true end
+    if words[4] ~= 'PX' then living[words[2]] = true end
   end
-  for key in pairs(keys) do
+  for key in pairs(living) do
     call('EXPIRE', key, string.match(key, '^.-:.-:o:') and decided_ttl or data_ttl)
   end
 end
