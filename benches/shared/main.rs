@@ -31,8 +31,7 @@ use fusebox::domain::message::{Message, MessageKey, Source};
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::{Period, WindowRule, Zone};
 use fusebox::env::clock;
-use fusebox::store::redis::connection::Limits;
-use fusebox::store::redis::{Machine, Place, RedisStore};
+use fusebox::store::redis::{Place, RedisStore};
 use fusebox::store::{Batch, Observed, Query, Record, Session, Watch};
 use fusebox::transcript::Fact;
 use serde_json::json;
@@ -224,9 +223,9 @@ fn store(url: &str, memory: Option<&Path>) -> RedisStore {
     let wait = Duration::from_secs(10);
     RedisStore::new(Place {
         address: Address::parse(url).unwrap(),
-        limits: Limits { connect: wait, read: wait, write: wait },
+        wait,
         tenant: "team".into(),
-        machine: Machine::of(|| "bench".into(), Path::new("/state")),
+        machine: "bench".into(),
         memory: memory.map(Path::to_owned),
     })
 }

@@ -7,8 +7,8 @@ use super::installation::Installation;
 use crate::config::redis_address::Address;
 use crate::config::{Config, RedisConfig};
 use crate::env::{Env, machine_name};
-use crate::store::redis::connection::Limits;
-use crate::store::redis::{Machine, Place, RedisStore};
+use crate::store::redis::{Place, RedisStore};
+use crate::store::shared_names;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
 
@@ -106,12 +106,11 @@ pub fn shared(
         })?;
         address = address.with_password(password.trim_end_matches(['\r', '\n']));
     }
-    let wait = Duration::from_millis(redis.timeout_ms);
     Ok(RedisStore::new(Place {
         address,
-        limits: Limits { connect: wait, read: wait, write: wait },
+        wait: Duration::from_millis(redis.timeout_ms),
         tenant: tenant.to_owned(),
-        machine: Machine::of(machine_name, &env.state_dir().unwrap_or_default()),
+        machine: shared_names::machine(&machine_name(), &env.state_dir().unwrap_or_default()),
         memory: session_cache.map(|path| path.with_extension("redis")),
     }))
 }

@@ -12,7 +12,7 @@ use crate::domain::operation::{Decision, Operation};
 use crate::domain::time::Timestamp;
 use crate::env::Env;
 use crate::store::cache_file::CacheFile;
-use crate::store::{Watch, redis};
+use crate::store::{Watch, shared_names};
 
 /// Why a decision cannot be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -281,7 +281,7 @@ fn moment(store: &mut StoreAccess, request: &Request, now: Timestamp) -> Result<
     let is_shared = store.is_shared();
     let is_of_value = |operation: &&Operation| {
         operation.value == request.value
-            || (is_shared && operation.value == redis::shared_value(Scope::Project, &request.value))
+            || (is_shared && operation.value == shared_names::shared_value(Scope::Project, &request.value))
     };
     let last = before.iter().filter(is_of_value).map(|operation| operation.at).max();
     Ok(last.map_or(now, |last| now.max(last.plus_millis(1))))

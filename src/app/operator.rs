@@ -1,8 +1,9 @@
 //! The operator of a shared store: who may decide where the hooks' user may only record.
 
 use super::session::SessionContext;
+use crate::config::redis_address::Address;
 use crate::config::{Config, DEFAULT_TENANT};
-use crate::store::redis::acl::{OPERATOR, is_same_server, with_user};
+use crate::store::redis::acl::OPERATOR;
 
 /// The command line by which an operator runs `command` on the shared store of this configuration.
 pub fn command(config: &Config, command: &str) -> String {
@@ -37,4 +38,22 @@ pub fn log_in(ctx: &mut SessionContext, own: &Config) {
         ctx.config.redis = Some(mine.clone());
         ctx.store.move_to(&ctx.config);
     }
+}
+
+/// The same address with another user: for the command line of somebody else.
+pub fn with_user(url: &str, user: &str) -> String {
+    let url = url.trim();
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
+    let options: Vec<&str> = query.split('&').filter(|o| !o.is_empty() && !o.starts_with("user=")).collect();
+    let sign = if options.is_empty() { "" } else { "?" };
+    format!("{scheme}://{user}@{hosts}{path}{sign}{}", options.join("&"))
+}
+
+/// Whether two addresses name the same servers, whoever logs in.
+fn is_same_server(one: &str, other: &str) -> bool {
+    let plain = |url: &str| Address::parse(url).ok().map(|address| address.without_login());
+    plain(one).zip(plain(other)).is_some_and(|(one, other)| one == other)
 }

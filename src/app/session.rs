@@ -15,8 +15,8 @@ use crate::domain::verdict::Caller;
 use crate::env::Env;
 use crate::store::cache_file::{CacheFile, LockedCache};
 use crate::store::counted::Counted;
-use crate::store::redis::shared_value;
 use crate::store::session_cache::SessionCache;
+use crate::store::shared_names::shared_value;
 use crate::store::{Session, Watch};
 
 /// What is to be said besides the answer.

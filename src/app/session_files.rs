@@ -12,8 +12,8 @@ use crate::domain::budget::Scope;
 use crate::domain::time::Timestamp;
 use crate::env::Env;
 use crate::store::cache_file::CacheFile;
-use crate::store::redis::shared_value;
 use crate::store::session_cache::SessionCache;
+use crate::store::shared_names::shared_value;
 use crate::store::{Session, SessionRow};
 use crate::transcript::files;
 

@@ -213,3 +213,24 @@ pub struct ClientTotal {
     /// The first dated line after it: messages from here on are not in the total. `None`: nothing came after.
     pub until: Option<Timestamp>,
 }
+
+impl ClientTotal {
+    /// Takes this total in among those of its session. The same one again ends where the last one ends; one that was closed
+    /// stays closed.
+    pub fn join(&self, totals: &mut Vec<Self>) {
+        let same =
+            |known: &&mut Self| (known.run, &known.model, known.usage) == (self.run, &self.model, self.usage);
+        match totals.iter_mut().find(same) {
+            Some(known) => {
+                known.at = known.at.min(self.at);
+                known.until = known.until.max(self.until);
+            }
+            None => totals.push(self.clone()),
+        }
+        // Of two that say as much the last one counts: always the same, whoever was recorded first.
+        totals.sort_by_key(|total| {
+            let Usage { input, output, cache_write_5m, cache_write_1h, cache_read } = total.usage;
+            (total.run, total.model.clone(), [input, output, cache_write_5m, cache_write_1h, cache_read])
+        });
+    }
+}

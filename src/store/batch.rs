@@ -6,7 +6,9 @@ use crate::domain::alert::BudgetAlert;
 use crate::domain::breaker::circuit::{CircuitBreaker, Seen};
 use crate::domain::breaker::policy::Policy;
 use crate::domain::budget::{Budget, BudgetState};
+use crate::domain::counter::CounterKey;
 use crate::domain::event::Event;
+use crate::domain::operation::{Effect, Operation};
 use crate::domain::throttle::{Crowded, SlotEvent, Throttling};
 use crate::domain::time::Timestamp;
 use crate::transcript::Fact;
@@ -18,6 +20,29 @@ pub struct Watch {
     pub budget: Budget,
     /// The value.
     pub value: String,
+}
+
+impl Watch {
+    /// Where the budget stands by what people decided about it, but for what is counted, and its counters; `None`: it is
+    /// deleted. `operations`: those on it in the window of `now`.
+    pub fn decided(
+        &self,
+        now: Timestamp,
+        mut operations: Vec<Operation>,
+    ) -> Option<(BudgetState, Vec<CounterKey>)> {
+        let Self { budget, value } = self;
+        let window = budget.window.at(now);
+        // One that is told again after a loss comes after what was decided since.
+        operations.sort_by_key(|operation| operation.at);
+        let effect = Effect::of(operations.iter().map(|operation| operation.decision));
+        if effect.deleted {
+            return None;
+        }
+        let since = effect.since.unwrap_or(window.start).max(window.start);
+        let of = |spec| CounterKey { spec, value: value.clone(), start: window.start, since };
+        let counters = budget.counters().into_iter().map(of).collect();
+        Some((BudgetState::fresh(budget, value, window).decided(&effect), counters))
+    }
 }
 
 /// What one hook records.

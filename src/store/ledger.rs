@@ -25,6 +25,15 @@ pub struct Bearer<S> {
     pub home: Home,
 }
 
+/// A session, and its parent with the moment from which on that one bears what it brings.
+pub type Parented<S> = (Bearer<S>, Option<(S, Timestamp)>);
+
+/// Since ever.
+pub const EVER: Timestamp = Timestamp(i64::MIN);
+
+/// How many sessions bear what one brings, at most.
+const MOST_BEARERS: usize = 16;
+
 /// A stored message, and who is charged for it.
 pub struct Known<R: Records + ?Sized> {
     /// What the store calls it.
@@ -62,8 +71,22 @@ pub trait Records {
         own: bool,
     ) -> Result<()>;
 
-    /// Who bears what a session brings: itself, its parent, the parent's parent …; bounded.
-    fn lineage(&mut self, session: &Self::Session) -> Result<Vec<Bearer<Self::Session>>>;
+    /// A session as one that bears what it brings (since ever), and its parent, with the moment from which on that one does.
+    fn bearer(&mut self, session: &Self::Session) -> Result<Parented<Self::Session>>;
+
+    /// Who bears what a session brings: itself, its parent, the parent's parent …; bounded, so that a loop cannot hang a hook.
+    fn lineage(&mut self, session: &Self::Session) -> Result<Vec<Bearer<Self::Session>>> {
+        let mut line: Vec<Bearer<Self::Session>> = Vec::new();
+        let mut next = Some((session.clone(), EVER));
+        while let Some((key, since)) =
+            next.filter(|(key, _)| line.len() < MOST_BEARERS && line.iter().all(|bearer| bearer.key != *key))
+        {
+            let (bearer, parent) = self.bearer(&key)?;
+            line.push(Bearer { since, ..bearer });
+            next = parent.map(|(parent, from)| (parent, since.max(from)));
+        }
+        Ok(line)
+    }
 
     /// Notes that a session was forked from `origin` (its id), and that totals of both may cover what both hold.
     fn note_origin(&mut self, session: &Self::Session, origin: &str) -> Result<()>;

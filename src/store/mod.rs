@@ -19,6 +19,7 @@ pub mod redis;
 mod session;
 pub mod session_cache;
 mod settle;
+pub mod shared_names;
 pub mod sqlite;
 mod standing;
 

@@ -21,27 +21,24 @@ use std::time::Duration;
 
 pub use cluster::Cluster;
 use fusebox::config::redis_address::Address;
-use fusebox::store::redis::connection::{Connection, Failure, Limits};
+use fusebox::store::redis::connection::{Connection, Failure};
 pub use proxy::{Manner, Proxy, Seen};
 pub use server::{Options, PATIENCE, Server, free_port, skip, text};
 
-/// Limits that no test on a busy machine runs into.
-pub const LIMITS: Limits = Limits { connect: PATIENCE, read: PATIENCE, write: PATIENCE };
+/// A wait that no test on a busy machine runs into.
+pub const WAIT: Duration = PATIENCE;
 
 /// A connection to what a URL names.
 pub fn open(url: &str) -> Connection {
-    Connection::open(&Address::parse(url).unwrap(), LIMITS).unwrap()
+    Connection::open(&Address::parse(url).unwrap(), WAIT).unwrap()
 }
 
-/// Limits that a test is to run into.
-pub const SHORT: Limits = {
-    let brief = Duration::from_millis(100);
-    Limits { connect: brief, read: brief, write: brief }
-};
+/// A wait that a test is to run into.
+pub const SHORT: Duration = Duration::from_millis(100);
 
-/// What a request to what a URL names fails with, within limits.
-pub fn failure(url: &str, limits: Limits) -> Failure {
+/// What a request to what a URL names fails with, within this wait.
+pub fn failure(url: &str, wait: Duration) -> Failure {
     let address = Address::parse(url).unwrap();
-    let answer = Connection::open(&address, limits).and_then(|mut c| c.command(redis::cmd("INCR").arg("n")));
+    let answer = Connection::open(&address, wait).and_then(|mut c| c.command(redis::cmd("INCR").arg("n")));
     answer.expect_err("it fails")
 }

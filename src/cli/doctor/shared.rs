@@ -35,7 +35,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     let Ok(rights) = store.rights() else { return found };
     found.extend(of_rights(&rights, &address, config));
     found.extend(of_memory(&rights));
-    if rights.records != Some(false) && store.is_rebuilding().is_ok_and(|is_rebuilding| !is_rebuilding) {
+    if rights.records && store.is_rebuilding().is_ok_and(|is_rebuilding| !is_rebuilding) {
         found.extend(of_ledger(survey, &mut store, redis));
         found.extend(of_counts(survey));
     }
@@ -46,21 +46,17 @@ fn of_rights(rights: &Rights, address: &Address, config: &Config) -> Vec<Finding
     let (user, tenant) = (address.user().unwrap_or("default"), &config.tenant);
     let who = format!("{address}, tenant {tenant}: user {user}");
     match (rights.records, rights.decides) {
-        (Some(false), _) => vec![Finding::problem(
+        (false, _) => vec![Finding::problem(
             format!("{who} may not do all that hooks need"),
             "give it the rights that `fusebox redis acl` prints",
         )],
-        (Some(true), Some(true)) => vec![
+        (true, true) => vec![
             Finding::ok(format!("{who} can record and decide")),
             Finding::note(
                 "hooks need not be able to extend and to reset: `fusebox redis acl` prints a user that only records",
             ),
         ],
-        (Some(true), _) => vec![Finding::ok(format!("{who} can record, and cannot decide"))],
-        (None, _) => vec![
-            Finding::ok(who),
-            Finding::note("the server is older than 7.0, and cannot say what this user may do"),
-        ],
+        (true, false) => vec![Finding::ok(format!("{who} can record, and cannot decide"))],
     }
 }
 

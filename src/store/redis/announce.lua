@@ -4,7 +4,7 @@
 -- KEYS[1]: the tenant's `epoch`. ARGV[1]: what is asked, as JSON (alerts.rs).
 local ask = cjson.decode(ARGV[1])
 
-local number, raised_now = tonumber(call('GET', ask.alert_number) or '0'), {}
+local number, raised_now = tonumber(call('GET', ask.alert_number) or '') or 0, {}
 for _, alert in ipairs(ask.raise) do
   if call('EXISTS', alert.raised) == 0 then
     number = number + 1

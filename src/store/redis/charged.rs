@@ -2,62 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::names::hashed;
 use super::workspace::Workspace;
-use crate::domain::counter::Home;
 use crate::domain::time::Timestamp;
-use crate::store::{ClientProcess, Result, Session};
+use crate::store::shared_names::shared;
+use crate::store::{Result, Session};
 
 /// To whom a session is charged, and who started it; `add_up.lua` reads it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
 pub struct Charged {
-    /// Its project, hashed.
-    pub project: String,
-    /// Its user.
-    pub user: String,
-    /// Its team.
-    pub team: String,
-    /// Its task type.
-    pub task_type: String,
-    /// The session that started it.
-    pub parent: Option<String>,
-    /// From when on that one bears what it brings.
+    /// The session, as it is shared.
+    #[serde(flatten)]
+    pub session: Session,
+    /// From when on its parent bears what it brings.
+    #[serde(default)]
     pub parent_since: Option<Timestamp>,
-    /// Its client.
-    pub client: Option<ClientProcess>,
-    /// The machine that it runs on.
+    /// The machine that its client runs on.
+    #[serde(default)]
     pub machine: Option<String>,
-}
-
-impl Charged {
-    /// A session that nobody has seen before.
-    fn of(session: &Session) -> Self {
-        Self {
-            project: hashed(&session.project),
-            user: session.user.clone(),
-            team: session.team.clone(),
-            task_type: session.task_type.clone(),
-            client: session.client,
-            ..Self::default()
-        }
-    }
-
-    /// The same, as the ledger wants it.
-    pub fn home(&self) -> Home {
-        Home {
-            project: self.project.clone(),
-            user: self.user.clone(),
-            team: self.team.clone(),
-            task_type: self.task_type.clone(),
-        }
-    }
-
-    /// Whether who found the session's files, without any line that names a folder, left its project open, and it is known
-    /// now.
-    pub fn lacks_project_of(&self, session: &Session) -> bool {
-        self.project.is_empty() && !session.project.is_empty()
-    }
 }
 
 /// Notes a session that nobody has seen before.
@@ -65,26 +26,22 @@ pub fn intern(workspace: &mut Workspace, session: &Session, seen: Timestamp) -> 
     if workspace.charged(&session.id).is_some() {
         return Ok(());
     }
-    let parent = session.parent.clone().filter(|parent| *parent != session.id);
-    if let Some(parent) = &parent
-        && workspace.charged(parent).is_none()
-    {
+    let mut session = shared(session);
+    session.parent = session.parent.filter(|parent| *parent != session.id);
+    if let Some(parent) = session.parent.clone().filter(|parent| workspace.charged(parent).is_none()) {
         // A parent that no hook has reported yet is charged to whom its child is charged to.
-        note(workspace, parent, &Charged { client: None, ..Charged::of(session) }, seen)?;
+        let stub = Session { id: parent, parent: None, client: None, ..session.clone() };
+        note(workspace, Charged { session: stub, ..Charged::default() }, seen)?;
     }
-    let since = parent.as_ref().map(|_| seen);
+    let parent_since = session.parent.as_ref().map(|_| seen);
     let machine = session.client.map(|_| workspace.machine.to_owned());
-    note(
-        workspace,
-        &session.id,
-        &Charged { parent, parent_since: since, machine, ..Charged::of(session) },
-        seen,
-    )
+    note(workspace, Charged { session, parent_since, machine }, seen)
 }
 
-fn note(workspace: &mut Workspace, id: &str, charged: &Charged, seen: Timestamp) -> Result<()> {
+fn note(workspace: &mut Workspace, charged: Charged, seen: Timestamp) -> Result<()> {
+    let id = &charged.session.id;
     let (sessions, live, seen) = (workspace.keys.sessions(), workspace.keys.live(id), seen.0.to_string());
-    workspace.put_record(&workspace.keys.session(id), "", charged)?;
+    workspace.put_record(&workspace.keys.session(id), "", &charged)?;
     workspace.write(&["ZADD", &sessions, "GT", &seen, id]);
     workspace.write(&["HSETNX", &live, "seen", &seen]);
     Ok(())
@@ -98,7 +55,7 @@ pub fn see(workspace: &mut Workspace, session: &Session, now: Timestamp, ended: 
     let before = charged.clone();
     if let Some(client) = session.client {
         let key = workspace.keys.client(workspace.machine, client);
-        (charged.client, charged.machine) = (Some(client), Some(workspace.machine.to_owned()));
+        (charged.session.client, charged.machine) = (Some(client), Some(workspace.machine.to_owned()));
         workspace.put(&key, "", id.clone());
     }
     // An old session that is resumed inside another one is that one's child from now on: it is no way out.
@@ -107,8 +64,8 @@ pub fn see(workspace: &mut Workspace, session: &Session, now: Timestamp, ended: 
             let stub = Session { id: parent.clone(), parent: None, client: None, ..session.clone() };
             intern(workspace, &stub, now)?;
         }
-        if charged.parent.as_ref() != Some(&parent) {
-            (charged.parent, charged.parent_since) = (Some(parent), Some(now));
+        if charged.session.parent.as_ref() != Some(&parent) {
+            (charged.session.parent, charged.parent_since) = (Some(parent), Some(now));
         }
     }
     if charged != before {

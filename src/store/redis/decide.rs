@@ -1,17 +1,16 @@
 //! What people decide about budgets, breakers and alerts.
 
+use super::RedisStore;
 use super::alerts::unshown;
-use super::names::shared_value;
-use super::scripts::{command, number};
 use super::standings::OfSession;
-use super::workspace::json;
-use super::{DECIDED_S, RedisStore};
+use super::workspace::to_json;
 use crate::domain::alert::Acknowledgement;
 use crate::domain::breaker::circuit::Trip;
 use crate::domain::budget::BudgetState;
 use crate::domain::event::CircuitDecision;
 use crate::domain::operation::Operation;
 use crate::domain::time::Timestamp;
+use crate::store::shared_names::shared_value;
 use crate::store::{Decide, Query, Result, Watch, standing};
 
 impl Decide for RedisStore {
@@ -29,7 +28,7 @@ impl Decide for RedisStore {
                 // One that is told again after a loss comes after what was decided since.
                 known.sort_by_key(|operation| operation.at);
                 workspace.put_record(&key, "", &known)?;
-                workspace.write(&["RPUSH", &operated, &json(&(&key, &operation.id))?]);
+                workspace.write(&["RPUSH", &operated, &to_json(&(&key, &operation.id))?]);
                 workspace.remove(&unshown);
             }
             Ok(())
@@ -52,27 +51,17 @@ impl Decide for RedisStore {
     }
 
     fn acknowledge(&mut self, alerts: &[i64], acknowledgement: &Acknowledgement) -> Result<Vec<i64>> {
-        let text = json(acknowledgement)?;
-        let exists = |id: &i64| command(&["EXISTS", &self.keys.alert(&id.to_string())]);
-        let there: Vec<_> = alerts.iter().map(exists).collect();
-        let there = self.scripts.commands(&self.keys, &there)?;
-        let mut known = Vec::new();
-        for (id, there) in alerts.iter().zip(there) {
-            if number::<u64>(there)? > 0 && !known.contains(id) {
-                known.push(*id);
+        let (key, text) = (self.keys.acknowledged(), to_json(acknowledgement)?);
+        self.in_step("", |workspace| {
+            let mut done = Vec::new();
+            for id in alerts {
+                let (alert, field) = (workspace.keys.alert(&id.to_string()), id.to_string());
+                if workspace.at(&alert, "").is_some() && workspace.at(&key, &field).is_none() {
+                    workspace.put(&key, &field, text.clone());
+                    done.push(*id);
+                }
             }
-        }
-        let key = self.keys.acknowledged();
-        let note = |id: &i64| command(&["HSETNX", &key, &id.to_string(), &text]);
-        let mut commands: Vec<_> = known.iter().map(note).collect();
-        commands.push(command(&["EXPIRE", &key, &DECIDED_S.to_string()]));
-        let replies = self.scripts.commands(&self.keys, &commands)?;
-        let mut done = Vec::new();
-        for (id, reply) in known.into_iter().zip(replies) {
-            if number::<u64>(reply)? > 0 {
-                done.push(id);
-            }
-        }
-        Ok(done)
+            Ok(done)
+        })
     }
 }

@@ -1,16 +1,46 @@
 //! Messages, and what is known of sessions, as the ledger finds and keeps them within a step.
 
+use serde::{Deserialize, Serialize};
+
+use super::charged::Charged;
 use super::workspace::Workspace;
 use crate::domain::message::{ClientTotal, Message, MessageKey};
-use crate::domain::time::Timestamp;
-use crate::domain::usage::Usage;
 use crate::store::Result;
-use crate::store::ledger::{Bearer, Known, Records};
+use crate::store::counts::CounterDelta;
+use crate::store::ledger::{Bearer, EVER, Known, Parented, Records};
 
-use super::message::Stored;
+/// A message as it is kept; `add_up.lua` reads it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stored {
+    /// The session that first brought it.
+    pub h: String,
+    /// The sessions that it counts in.
+    pub s: Vec<String>,
+    /// Those of them in whose files it stands.
+    pub o: Vec<String>,
+    /// What it counts.
+    pub c: CounterDelta,
+    /// The message.
+    pub d: Message,
+}
 
-/// How many sessions bear what one brings, at most.
-const MOST_BEARERS: usize = 16;
+impl Stored {
+    /// A message that nobody has seen before, brought by a session; it counts in none yet.
+    pub fn of(message: &Message, home: &str) -> Self {
+        Self {
+            h: home.to_owned(),
+            s: Vec::new(),
+            o: Vec::new(),
+            c: CounterDelta::of(&message.amount()),
+            d: message.clone(),
+        }
+    }
+
+    /// Lets it be this reading of the message.
+    pub fn set(&mut self, message: &Message) {
+        (self.c, self.d) = (CounterDelta::of(&message.amount()), message.clone());
+    }
+}
 
 impl Records for Workspace<'_> {
     type Session = String;
@@ -20,7 +50,7 @@ impl Records for Workspace<'_> {
         let Some(stored) = self.stored(key).cloned() else { return Ok(None) };
         let home = match lineage.iter().find(|bearer| bearer.key == stored.h) {
             Some(bearer) => bearer.home.clone(),
-            None => self.charged(&stored.h).unwrap_or_default().home(),
+            None => self.charged(&stored.h).unwrap_or_default().session.home(),
         };
         // A list that was lost is made anew from what is read again.
         for session in &stored.s {
@@ -55,18 +85,10 @@ impl Records for Workspace<'_> {
         Ok(())
     }
 
-    fn lineage(&mut self, session: &String) -> Result<Vec<Bearer<String>>> {
-        let mut line: Vec<Bearer<String>> = Vec::new();
-        let mut next = Some((session.clone(), Timestamp(i64::MIN)));
-        while let Some((id, since)) =
-            next.filter(|(id, _)| line.len() < MOST_BEARERS && line.iter().all(|b| b.key != *id))
-        {
-            let charged = self.charged(&id).unwrap_or_default();
-            let from = charged.parent_since.unwrap_or(Timestamp(i64::MIN));
-            next = charged.parent.clone().map(|parent| (parent, since.max(from)));
-            line.push(Bearer { key: id.clone(), session: id, since, home: charged.home() });
-        }
-        Ok(line)
+    fn bearer(&mut self, session: &String) -> Result<Parented<String>> {
+        let Charged { session: of, parent_since, .. } = self.charged(session).unwrap_or_default();
+        let bearer = Bearer { key: session.clone(), session: session.clone(), since: EVER, home: of.home() };
+        Ok((bearer, of.parent.map(|parent| (parent, parent_since.unwrap_or(EVER)))))
     }
 
     fn note_origin(&mut self, session: &String, origin: &str) -> Result<()> {
@@ -80,21 +102,7 @@ impl Records for Workspace<'_> {
 
     fn note_total(&mut self, session: &String, total: &ClientTotal) -> Result<()> {
         let mut totals = self.totals(session)?;
-        let same = |known: &&mut ClientTotal| {
-            (known.run, &known.model, known.usage) == (total.run, &total.model, total.usage)
-        };
-        match totals.iter_mut().find(same) {
-            Some(known) => {
-                known.at = known.at.min(total.at);
-                known.until = known.until.max(total.until);
-            }
-            None => totals.push(total.clone()),
-        }
-        // Of two that say as much the last one counts: always the same, whoever was recorded first.
-        totals.sort_by_key(|t| {
-            let Usage { input, output, cache_write_5m, cache_write_1h, cache_read } = t.usage;
-            (t.run, t.model.clone(), [input, output, cache_write_5m, cache_write_1h, cache_read])
-        });
+        total.join(&mut totals);
         let (key, settles) = (self.keys.totals(session), self.keys.settles(session));
         self.put(&settles, "", "1");
         self.put_record(&key, "", &totals)
@@ -107,7 +115,7 @@ impl Records for Workspace<'_> {
 
     fn own_messages(&mut self, session: &String, model: &str) -> Result<Vec<Message>> {
         let all = self.messages_of(session)?.into_iter();
-        Ok(all.filter(|stored| stored.o.contains(session) && stored.m == model).map(|s| s.d).collect())
+        Ok(all.filter(|stored| stored.o.contains(session) && stored.d.model == model).map(|s| s.d).collect())
     }
 
     fn forks_of(&mut self, session: &String) -> Result<Vec<String>> {

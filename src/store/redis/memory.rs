@@ -1,28 +1,18 @@
 //! What the last step of a session found, in a file beside the session's cache, so that the next one need not ask. No count
 //! depends on it: the script looks at everything that a step takes for given.
 
-use std::fs::{File, OpenOptions};
-use std::io::Read as _;
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::step::{Found, Place};
-use crate::domain::time::Timestamp;
-
-/// Milliseconds after which what a step only reads lives on from then, too: a day.
-const REFRESH_MS: i64 = 24 * 3600 * 1000;
-
-/// Bytes of the file that are read at most.
-const MOST_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What is known.
 #[derive(Debug, Default)]
 pub struct Memory {
     known: Found,
-    /// When the session's keys last lived on.
-    refreshed: Option<Timestamp>,
     /// The node that has the keys, where it is not the first one of the address.
     pub node: Option<String>,
     /// The store, and the number of the session's last step whose thresholds were looked for.
@@ -33,7 +23,6 @@ pub struct Memory {
 /// What stands in the file.
 #[derive(Default, Serialize, Deserialize)]
 struct Written {
-    refreshed: Option<Timestamp>,
     node: Option<String>,
     checked: Option<(String, u64)>,
     /// Key, field, value.
@@ -43,12 +32,11 @@ struct Written {
 impl Memory {
     /// What stands in the file at `path`, which need not be there, nor make sense.
     pub fn of(path: Option<PathBuf>) -> Self {
-        let read = path.as_deref().and_then(|path| read(path).ok()).unwrap_or_default();
-        let mut written: Written = serde_json::from_slice(&read).unwrap_or_default();
-        let known = std::mem::take(&mut written.known).into_iter();
+        let read = path.as_ref().and_then(|path| fs::read(path).ok()).unwrap_or_default();
+        let Written { node, checked, known } = serde_json::from_slice(&read).unwrap_or_default();
+        let known = known.into_iter();
         let known = known.map(|(key, field, value)| ((key, field), value.map(String::into_bytes)));
-        let Written { refreshed, node, checked, .. } = written;
-        Self { known: known.collect(), refreshed, node, checked, path }
+        Self { known: known.collect(), node, checked, path }
     }
 
     /// What stood at a place; nothing, as far as is known.
@@ -61,25 +49,9 @@ impl Memory {
         self.known.extend(found);
     }
 
-    /// Forgets everything.
-    pub fn forget(&mut self) {
-        self.known.clear();
-    }
-
-    /// Whether what the session's steps only read is to live on from now.
-    pub fn is_to_refresh(&self, now: Timestamp) -> bool {
-        self.refreshed.is_none_or(|at| !(0..REFRESH_MS).contains(&now.millis_since(at)))
-    }
-
-    /// It does.
-    pub fn refreshed(&mut self, now: Timestamp) {
-        self.refreshed = Some(now);
-    }
-
-    /// Knows what stands after a step, and of what was known before only the places that `stay`.
-    pub fn replace(&mut self, after: Found, stays: impl Fn(&Place) -> bool) {
+    /// Forgets what stands elsewhere than at the places that `stay`.
+    pub fn retain(&mut self, stays: impl Fn(&Place) -> bool) {
         self.known.retain(|place, _| stays(place));
-        self.known.extend(after);
     }
 
     /// Writes it down for the session's next hook. Where that fails, that one asks.
@@ -88,20 +60,11 @@ impl Memory {
     }
 
     fn write_to(&self, path: &Path) -> std::io::Result<()> {
-        // What is no UTF-8 was not written by Fusebox, and is asked for anew.
-        let text = |value: &Option<Vec<u8>>| match value {
-            None => Some(None),
-            Some(bytes) => String::from_utf8(bytes.clone()).ok().map(Some),
-        };
+        let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
         let known = self.known.iter();
-        let known =
-            known.filter_map(|((key, field), value)| Some((key.clone(), field.clone(), text(value)?)));
-        let written = Written {
-            refreshed: self.refreshed,
-            node: self.node.clone(),
-            checked: self.checked.clone(),
-            known: known.collect(),
-        };
+        let known = known.map(|((key, field), value)| (key.clone(), field.clone(), value.as_ref().map(text)));
+        let written =
+            Written { node: self.node.clone(), checked: self.checked.clone(), known: known.collect() };
         let bytes = serde_json::to_vec(&written)?;
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
@@ -111,11 +74,4 @@ impl Memory {
         file.write_all_at(&bytes, 0)?;
         file.set_len(bytes.len() as u64)
     }
-}
-
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let file: File = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
-    let mut bytes = Vec::with_capacity(16 * 1024);
-    file.take(MOST_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

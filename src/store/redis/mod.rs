@@ -13,8 +13,6 @@ mod decide;
 mod keys;
 mod ledger;
 mod memory;
-mod message;
-mod names;
 mod query;
 mod record;
 mod recover;
@@ -24,15 +22,13 @@ mod step;
 mod workspace;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::Duration;
 
-use self::connection::Limits;
 use self::keys::Keys;
 use self::memory::Memory;
-pub use self::names::{shared, shared_value};
 use self::scripts::Scripts;
 use crate::config::redis_address::Address;
-use crate::domain::message::MessageKey;
 
 /// Seconds that what hooks write lives on: 40 days, longer than the longest window. What counts must be known for as long
 /// as it is counted.
@@ -46,37 +42,14 @@ const DECIDED_S: i64 = 400 * 24 * 3600;
 pub struct Place {
     /// The servers.
     pub address: Address,
-    /// How long to wait for them.
-    pub limits: Limits,
+    /// How long to wait for a connection, and for each reply.
+    pub wait: Duration,
     /// The tenant: hash tag of every key.
     pub tenant: String,
-    /// What this machine is called: process ids mean something here only.
-    pub machine: Machine,
+    /// What this machine is called (see [`machine`](super::shared_names::machine)).
+    pub machine: String,
     /// Where the session's hooks tell each other what they found.
     pub memory: Option<PathBuf>,
-}
-
-/// A machine, or rather who works on one: each state folder has transcripts that no other one has.
-#[derive(Clone, Debug)]
-pub struct Machine {
-    name: fn() -> String,
-    folder: PathBuf,
-}
-
-impl Machine {
-    /// The machine of this name (asked when it matters), and the state folder on it; an empty one adds nothing to the name.
-    pub fn of(name: fn() -> String, folder: &Path) -> Self {
-        Self { name, folder: folder.to_owned() }
-    }
-
-    /// What it is called among those that share a store.
-    pub fn name(&self) -> String {
-        let folder = self.folder.to_string_lossy();
-        if folder.is_empty() {
-            return (self.name)();
-        }
-        format!("{:016x}", MessageKey::of(&["machine", &(self.name)(), &folder]).short())
-    }
 }
 
 /// A store in Redis.
@@ -96,10 +69,10 @@ pub struct RedisStore {
 impl RedisStore {
     /// The store at this place. Connects when it is first used.
     pub fn new(place: Place) -> Self {
-        let Place { address, limits, tenant, machine, memory } = place;
-        let (keys, memory) = (Keys::of(&tenant), Memory::of(memory));
-        let scripts = Scripts::new(address, limits, memory.node.clone());
+        let Place { address, wait, tenant, machine, memory } = place;
+        let (keys, memory) = (Keys::of_tenant(&tenant), Memory::of(memory));
+        let scripts = Scripts::new(address, wait, memory.node.as_deref());
         let (unshown, untold) = (BTreeMap::new(), BTreeMap::new());
-        Self { keys, scripts, memory, machine: machine.name(), unshown, untold, damaged: BTreeSet::new() }
+        Self { keys, scripts, memory, machine, unshown, untold, damaged: BTreeSet::new() }
     }
 }

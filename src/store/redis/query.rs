@@ -2,15 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use redis::Value;
 use serde::de::DeserializeOwned;
 
 use super::RedisStore;
 use super::charged::Charged;
-use super::counters::Keep;
-use super::names::Shared;
-use super::scripts::{command, list, optional, pairs, texts};
-use super::standings::{self, OfSession};
+use super::scripts::{command, parsed, read};
+use super::standings::{self, Hash, OfSession};
 use super::workspace::Workspace;
 use crate::domain::alert::{AlertRecord, BudgetAlert};
 use crate::domain::budget::{BudgetState, Scope};
@@ -18,6 +15,7 @@ use crate::domain::event::Event;
 use crate::domain::operation::Operation;
 use crate::domain::throttle::Slots;
 use crate::domain::time::Timestamp;
+use crate::store::shared_names::Shared;
 use crate::store::{
     CircuitRow, ClientProcess, Query, Result, Session, SessionRow, SessionTotal, StoreKind, Watch, standing,
 };
@@ -38,21 +36,21 @@ impl Query for RedisStore {
     }
 
     fn states_before(&mut self, watches: &[Watch], moment: Timestamp) -> Result<Vec<BudgetState>> {
-        self.added_up(watches, moment, Some(moment), Keep::Nothing)
+        self.added_up(watches, moment, Some(moment), false)
     }
 
     fn events(&mut self, session: Option<&str>, call: Option<u64>) -> Result<Vec<Event>> {
         let sessions = match session {
             Some(session) => vec![session.to_owned()],
-            None => texts(self.scripts.command(&self.keys, &["SMEMBERS", &self.keys.evented()])?)?,
+            None => self.scripts.command(&self.keys, &["SMEMBERS", &self.keys.evented()])?,
         };
         let commands: Vec<_> =
             sessions.iter().map(|id| command(&["HGETALL", &self.keys.events(id)])).collect();
         let mut all = Vec::new();
         for reply in self.scripts.commands(&self.keys, &commands)? {
-            for (id, text) in pairs(reply)? {
+            for (id, text) in read::<Hash>(reply)? {
                 // One that a later version wrote is left to that one.
-                let event = serde_json::from_str::<Event>(&text).ok();
+                let event = serde_json::from_slice::<Event>(&text).ok();
                 let id = id.parse().unwrap_or(0);
                 all.extend(event.map(|event| Event { id, ..event }));
             }
@@ -71,7 +69,8 @@ impl Query for RedisStore {
             sessions.iter().map(|id| command(&["HGETALL", &self.keys.standings(id)])).collect();
         let mut rows = Vec::new();
         for (session, reply) in sessions.iter().zip(self.scripts.commands(&self.keys, &commands)?) {
-            let kept = pairs(reply)?.into_iter().filter_map(|(name, text)| standings::read(name, &text));
+            let kept =
+                read::<Hash>(reply)?.into_iter().filter_map(|(name, text)| standings::read(name, &text));
             for (name, text, calls) in kept {
                 let Some(agent) = standing::agent_of(&name) else { continue };
                 let breaker = standing::breaker(&text, &calls);
@@ -87,35 +86,26 @@ impl Query for RedisStore {
 
     fn alerts(&mut self) -> Result<Vec<AlertRecord>> {
         let ids = self.members(&self.keys.alerts())?;
-        let acknowledged = self.keys.acknowledged();
-        let of =
-            |id: &String| [command(&["GET", &self.keys.alert(id)]), command(&["HGET", &acknowledged, id])];
-        let commands: Vec<_> = ids.iter().flat_map(of).collect();
-        let mut replies = self.scripts.commands(&self.keys, &commands)?.into_iter();
-        let mut all = Vec::new();
-        for id in ids {
-            let mut next = || replies.next().unwrap_or(Value::Nil);
-            let (alert, acknowledged) = (next(), next());
-            let key = self.keys.alert(&id);
-            let Some(alert) = self.readable::<BudgetAlert>(&key, alert)? else { continue };
-            let acknowledged = self.readable(&format!("{} {id}", self.keys.acknowledged()), acknowledged)?;
-            let alert = BudgetAlert { id: id.parse().unwrap_or(0), ..alert };
-            all.push(AlertRecord { alert, acknowledged });
-        }
-        Ok(all)
+        let alerts = self.records::<BudgetAlert>(ids.iter().map(|id| self.keys.alert(id)).collect())?;
+        let known: Hash = self.scripts.command(&self.keys, &["HGETALL", &self.keys.acknowledged()])?;
+        let all = ids.iter().zip(alerts).filter_map(|(id, alert)| {
+            let alert = BudgetAlert { id: id.parse().unwrap_or(0), ..alert? };
+            let acknowledged = known.get(id).and_then(|text| serde_json::from_slice(text).ok());
+            Some(AlertRecord { alert, acknowledged })
+        });
+        Ok(all.collect())
     }
 
     fn operations(&mut self, budget: Option<&str>) -> Result<Vec<Operation>> {
         let operated = self.keys.operated();
-        let entries = texts(self.scripts.command(&self.keys, &["LRANGE", &operated, "0", "-1"])?)?;
-        let entries = entries.iter().filter_map(|entry| serde_json::from_str::<(String, String)>(entry).ok());
+        let entries: Vec<Vec<u8>> = self.scripts.command(&self.keys, &["LRANGE", &operated, "0", "-1"])?;
+        let entries =
+            entries.iter().filter_map(|entry| serde_json::from_slice::<(String, String)>(entry).ok());
         let entries: Vec<(String, String)> = entries.collect();
-        let commands: Vec<_> = entries.iter().map(|(key, _)| command(&["GET", key])).collect();
-        let replies = self.scripts.commands(&self.keys, &commands)?;
+        let known = self.records::<Vec<Operation>>(entries.iter().map(|(key, _)| key.clone()).collect())?;
         let mut all: Vec<Operation> = Vec::new();
-        for ((key, id), reply) in entries.iter().zip(replies) {
-            let known: Vec<Operation> = self.readable(key, reply)?.unwrap_or_default();
-            all.extend(known.into_iter().filter(|operation| operation.id == *id));
+        for ((_, id), known) in entries.iter().zip(known) {
+            all.extend(known.unwrap_or_default().into_iter().filter(|operation| operation.id == *id));
         }
         all.retain(|operation| budget.is_none_or(|name| operation.budget == name));
         Ok(all)
@@ -129,7 +119,7 @@ impl Query for RedisStore {
         let mut total = SessionTotal::default();
         for stored in workspace.messages_of(session)? {
             total.amount = total.amount.plus(stored.c.amount());
-            total.estimated_messages += u64::from(stored.e);
+            total.estimated_messages += u64::from(stored.d.is_estimated());
         }
         let damaged = workspace.damaged();
         self.damaged.extend(damaged);
@@ -147,7 +137,8 @@ impl Query for RedisStore {
 
     fn session_of_client(&mut self, client: ClientProcess) -> Result<Option<String>> {
         let key = self.keys.client(&self.machine, client);
-        let Some(id) = optional(self.scripts.command(&self.keys, &["GET", &key])?)? else { return Ok(None) };
+        let id: Option<String> = self.scripts.command(&self.keys, &["GET", &key])?;
+        let Some(id) = id else { return Ok(None) };
         // It may have been resumed in another client since.
         let is_there = self.session(&id)?.is_some_and(|row| row.session.client == Some(client));
         Ok(is_there.then_some(id))
@@ -157,7 +148,7 @@ impl Query for RedisStore {
         if matches!(scope, Scope::Model | Scope::AgentType) {
             let (key, scope) = (self.keys.values(), format!("{} ", scope.name()));
             let words = ["ZRANGEBYSCORE", &key, &since.0.to_string(), "+inf"];
-            let all = texts(self.scripts.command(&self.keys, &words)?)?;
+            let all: Vec<String> = self.scripts.command(&self.keys, &words)?;
             let mut values: Vec<String> =
                 all.iter().filter_map(|value| value.strip_prefix(&scope)).map(str::to_owned).collect();
             values.sort();
@@ -184,7 +175,7 @@ impl RedisStore {
         let mut all: Vec<String> = Vec::new();
         loop {
             let (first, last) = (all.len().to_string(), (all.len() + PAGE - 1).to_string());
-            let page = texts(self.scripts.command(&self.keys, &["ZREVRANGE", key, &first, &last])?)?;
+            let page: Vec<String> = self.scripts.command(&self.keys, &["ZREVRANGE", key, &first, &last])?;
             let is_last = page.len() < PAGE;
             all.extend(page);
             if is_last {
@@ -197,48 +188,37 @@ impl RedisStore {
     }
 
     fn rows(&mut self, ids: &[String]) -> Result<Vec<SessionRow>> {
-        let of = |id: &String| {
-            let live = self.keys.live(id);
-            [
-                command(&["GET", &self.keys.session(id)]),
-                command(&["HMGET", &live, "seen", "ended", "complete"]),
-            ]
-        };
-        let commands: Vec<_> = ids.iter().flat_map(of).collect();
-        let mut replies = self.scripts.commands(&self.keys, &commands)?.into_iter();
+        let charged = self.records::<Charged>(ids.iter().map(|id| self.keys.session(id)).collect())?;
+        let times =
+            ids.iter().map(|id| command(&["HMGET", &self.keys.live(id), "seen", "ended", "complete"]));
+        let times = self.scripts.commands(&self.keys, &times.collect::<Vec<_>>())?;
         let mut rows = Vec::new();
-        for id in ids {
-            let mut next = || replies.next().unwrap_or(Value::Nil);
-            let (charged, live) = (next(), list(next())?);
-            let Some(charged) = self.readable::<Charged>(&self.keys.session(id), charged)? else { continue };
-            let mut times = live.into_iter().map(|value| {
-                optional(value).ok().flatten().and_then(|text| text.parse().ok()).map(Timestamp)
-            });
+        for ((id, charged), times) in ids.iter().zip(charged).zip(times) {
+            let Some(charged) = charged else { continue };
+            let mut session = Session { id: id.clone(), ..charged.session };
+            // Process ids mean something on their own machine only.
+            session.client = session.client.filter(|_| charged.machine.as_ref() == Some(&self.machine));
+            let times = read::<Vec<Option<Vec<u8>>>>(times)?.into_iter();
+            let mut times = times.map(|text| parsed(&text?).map(Timestamp));
             let mut time = || times.next().flatten();
-            let session = Session {
-                id: id.clone(),
-                transcript: None,
-                project: charged.project,
-                user: charged.user,
-                team: charged.team,
-                task_type: charged.task_type,
-                parent: charged.parent,
-                // Process ids mean something on their own machine only.
-                client: charged.client.filter(|_| charged.machine.as_ref() == Some(&self.machine)),
-            };
             let (last_seen, ended, complete) = (time().unwrap_or_default(), time(), time().is_some());
             rows.push(SessionRow { session, last_seen, ended, complete });
         }
         Ok(rows)
     }
 
-    /// What a reply is, where it is JSON; else its key is noted as damaged.
-    fn readable<T: DeserializeOwned>(&mut self, key: &str, reply: Value) -> Result<Option<T>> {
-        let Some(text) = optional(reply)? else { return Ok(None) };
-        let read = serde_json::from_str(&text).ok();
-        if read.is_none() {
-            self.damaged.insert(key.to_owned());
+    /// The records under these keys; what is no JSON is noted as damaged.
+    fn records<T: DeserializeOwned>(&mut self, keys: Vec<String>) -> Result<Vec<Option<T>>> {
+        let get: Vec<_> = keys.iter().map(|key| command(&["GET", key])).collect();
+        let mut records = Vec::new();
+        for (key, reply) in keys.into_iter().zip(self.scripts.commands(&self.keys, &get)?) {
+            let bytes: Option<Vec<u8>> = read(reply)?;
+            let record = bytes.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok());
+            if bytes.is_some() && record.is_none() {
+                self.damaged.insert(key);
+            }
+            records.push(record);
         }
-        Ok(read)
+        Ok(records)
     }
 }

@@ -1,21 +1,22 @@
 //! Recording: a step is made by what is known, and done if that is so; else made again by how it is.
 
 use super::RedisStore;
-use super::alerts::{self, Claimed};
-use super::charged::{self, intern, see};
-use super::counters::{Counter, Keep, Naming, decided, held};
-use super::names::Shared;
-use super::scripts::command;
+use super::alerts;
+use super::charged::{intern, see};
+use super::counters::{Naming, decided};
+use super::scripts::{REFRESH, STEP, command, parsed};
 use super::standings::OfSession;
-use super::step::{Counted, Done, Found, MovedCounters, Noted, Reply, Shows, Step, Wanted, counts};
-use super::workspace::{Workspace, json};
+use super::step::{Done, Moved, Reply, Step, Wanted, counts};
+use super::workspace::Workspace;
 use crate::domain::breaker::circuit::CircuitBreaker;
 use crate::domain::budget::{BudgetState, Scope};
+use crate::domain::counter::CounterKey;
 use crate::domain::event::Event;
 use crate::domain::throttle::Crowded;
 use crate::domain::time::Timestamp;
 use crate::store::counts::CounterDelta;
 use crate::store::ledger::{Changes, Ledger, Records, Specs};
+use crate::store::shared_names::{Shared, hashed};
 use crate::store::{Applied, Batch, Own, Record, Result, Session, StoreError, Watch, standing};
 
 /// How often a step is made again. Each time somebody else's was done; those that may come between are hooks of the same
@@ -26,18 +27,18 @@ const ROUNDS: usize = 64;
 pub struct Watched {
     /// Where it stands, but for what is counted.
     pub state: BudgetState,
-    counters: Vec<(usize, Scope)>,
+    counters: Vec<(usize, CounterKey)>,
 }
 
 impl Watched {
     /// The number of the counter that says what is used.
     pub fn own(&self) -> usize {
-        self.counters.iter().find(|(_, scope)| *scope != Scope::History).map_or(0, |(at, _)| *at)
+        self.counters.iter().find(|(_, key)| key.spec.scope != Scope::History).map_or(0, |(at, _)| *at)
     }
 
     /// Where it stands by what its counters hold.
-    pub fn by(&self, counted: &[Counted]) -> BudgetState {
-        let counts = self.counters.iter().map(|(at, scope)| (*scope, counted[*at].after.amount()));
+    pub fn by(&self, counted: &[(CounterDelta, CounterDelta)]) -> BudgetState {
+        let counts = self.counters.iter().map(|(at, key)| (key.spec.scope, counted[*at].1.amount()));
         self.state.clone().counting(counts)
     }
 
@@ -45,13 +46,15 @@ impl Watched {
     pub fn moved(
         &self,
         wanted: &[Wanted],
-        moved: &MovedCounters,
+        moved: &Moved,
         now: &BudgetState,
     ) -> Option<(CounterDelta, BudgetState)> {
         let of = |at: usize| moved.get(&format!("{} {}", wanted[at].key, wanted[at].since));
         let (before, _) = of(self.own())?;
-        let after =
-            self.counters.iter().filter_map(|(at, scope)| Some((*scope, counts(&of(*at)?.1).ok()?.amount())));
+        let after = self
+            .counters
+            .iter()
+            .filter_map(|(at, key)| Some((key.spec.scope, counts(&of(*at)?.1).ok()?.amount())));
         Some((counts(before).ok()?, now.clone().counting(after.collect::<Vec<_>>())))
     }
 }
@@ -65,8 +68,7 @@ pub struct Outcome {
     epoch: String,
     circuit: Option<CircuitBreaker>,
     crowded: Option<Crowded>,
-    counters: Vec<Counter>,
-    /// Something had to be noted first, and is all that this step does.
+    /// A project had to be noted first, and that is all that this step does.
     is_preparation: bool,
 }
 
@@ -75,11 +77,11 @@ impl Record for RedisStore {
         let watches = Shared::of(batch.watches);
         let (step, done, outcome) = self.step(Some(batch), &watches.watches, batch.now)?;
         let states: Vec<_> = outcome.watched.iter().map(|watched| watched.by(&done.counters)).collect();
-        let Claimed { alerts, events } = self.announce(batch, &step, &done, &outcome, &states)?;
+        let (alerts, events) = self.announce(batch, &step, &done, &outcome, &states)?;
         if batch.alert {
             self.memory.checked = Some((outcome.epoch.clone(), done.sequence));
         }
-        self.memory.node = self.scripts.node();
+        self.memory.node = self.scripts.node().or(self.memory.node.take());
         self.memory.write_down();
         let alerts = alerts.into_iter().map(|mut alert| {
             alert.value = watches.name_here(&alert.value);
@@ -98,7 +100,7 @@ impl Record for RedisStore {
     }
 
     fn reach(&mut self) -> Result<()> {
-        self.scripts.reach()
+        self.scripts.reach().map(drop)
     }
 
     fn confirm_shown(&mut self, alerts: &[i64], events: &[i64]) -> Result<()> {
@@ -112,19 +114,17 @@ impl Record for RedisStore {
     }
 
     fn note(&mut self, event: &Event) -> Result<()> {
-        self.in_step(&event.session, |workspace| {
-            workspace.step.events.push(Noted {
-                text: json(event)?,
-                agent: event.agent.clone(),
-                is_news: event.what.is_news(),
-            });
-            Ok(())
-        })
+        self.in_step(&event.session, |workspace| workspace.note(event, event.what.is_news()))
     }
 
     fn see(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
         self.in_step(&session.id, |workspace| see(workspace, session, now, ended))?;
-        self.refresh(&session.id)
+        // What counts in a session must be known for as long as it goes on.
+        let (keys, id) = (&self.keys, &session.id);
+        let mut words = vec![super::KEPT_S.to_string(), keys.message(""), keys.messages_of(id)];
+        words.extend([keys.epoch(), keys.families(), keys.session(id), keys.live(id), keys.standings(id)]);
+        words.extend([keys.totals(id), keys.settles(id), keys.forks(id), keys.origins(id)]);
+        self.scripts.run(REFRESH, keys, &words)
     }
 
     fn complete(&mut self, session: &str, seen: Timestamp) -> Result<()> {
@@ -154,89 +154,60 @@ impl RedisStore {
         watches: &[Watch],
         now: Timestamp,
     ) -> Result<(Step, Done, Outcome)> {
-        let session = batch.map_or("", |batch| &batch.session.id);
-        let refreshes = batch.is_some() && self.memory.is_to_refresh(now);
+        let (session, checked) = (batch.map_or("", |batch| &batch.session.id), self.memory.checked.clone());
+        loop {
+            let made = |workspace: &mut Workspace| make(workspace, batch, watches, now, checked.clone());
+            let (outcome, step, done) = self.done(session, made)?;
+            if outcome.is_preparation {
+                continue;
+            }
+            for (wanted, (_, after)) in step.counters.iter().zip(&done.counters) {
+                let place = (wanted.key.clone(), wanted.since.clone());
+                if step.given.contains_key(&place) {
+                    self.memory.learn([(place, Some(after.to_string().into_bytes()))].into());
+                }
+            }
+            if batch.is_some() {
+                self.memory.retain(|place| step.given.contains_key(place) || self.keys.is_message(&place.0));
+            }
+            return Ok((step, done, outcome));
+        }
+    }
+
+    /// Makes a step and does it, again and again until what it takes for given is so. Answers what was made, the step, and
+    /// what came of it.
+    fn done<T>(
+        &mut self,
+        session: &str,
+        make: impl Fn(&mut Workspace) -> Result<T>,
+    ) -> Result<(T, Step, Done)> {
         for _ in 0..ROUNDS {
             let mut workspace = Workspace::new(&self.keys, &self.machine, &self.memory, &mut self.scripts);
-            workspace.step.refreshes = refreshes;
-            let outcome = make(&mut workspace, batch, watches, now, self.memory.checked.clone())?;
-            let (step, mut after) = workspace.finish()?;
-            match self.send(&step, session)? {
+            let made = make(&mut workspace)?;
+            let (step, after) = workspace.finish()?;
+            let arguments = step.arguments(&self.keys, session, &self.machine)?;
+            match Reply::read(self.scripts.run(STEP, &self.keys, &arguments)?, &step)? {
                 Reply::Given(found) => self.memory.learn(found),
-                Reply::Missing(missing) => {
-                    let missing = missing.iter().filter_map(|at| outcome.counters.get(*at));
-                    let missing: Vec<&Counter> = missing.collect();
-                    self.add_up(missing, &outcome.naming, Keep::Missing)?;
-                }
-                Reply::Done(_) if outcome.is_preparation => self.memory.learn(after),
                 Reply::Done(done) => {
-                    let held = held(&step.counters, done.counters.iter().map(|counted| counted.after));
-                    after.extend(held.into_iter().filter(|(place, _)| step.given.contains_key(place)));
-                    if refreshes {
-                        self.refresh(session)?;
-                        self.memory.refreshed(now);
+                    // Of messages, the last ones are of use to the next step.
+                    if after.keys().any(|(key, _)| self.keys.is_message(key)) {
+                        self.memory.retain(|(key, _)| !self.keys.is_message(key));
                     }
-                    match batch {
-                        None => self.memory.learn(after),
-                        Some(_) => self.remember(&step, after),
-                    }
-                    return Ok((step, done, outcome));
+                    self.memory.learn(after);
+                    return Ok((made, step, done));
                 }
             }
         }
         Err(StoreError::Contended)
     }
 
-    /// Remembers what stands after a step for the session's next one.
-    fn remember(&mut self, step: &Step, after: Found) {
-        let prefix = self.keys.message_prefix();
-        let is_message = |key: &str| key.starts_with(&prefix);
-        let has_messages = after.keys().any(|(key, _)| is_message(key));
-        self.memory.replace(after, |place| match is_message(&place.0) {
-            true => !has_messages,
-            false => step.given.contains_key(place),
-        });
-    }
-
-    fn send(&mut self, step: &Step, session: &str) -> Result<Reply> {
-        let arguments = step.arguments(&self.keys, session, &self.machine)?;
-        let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
-        Reply::read(self.scripts.step(&self.keys, &arguments)?, step)
-    }
-
-    /// Makes a step and does it, again and again until what it takes for given is so.
+    /// The same; what was made.
     pub(super) fn in_step<T>(
         &mut self,
         session: &str,
         make: impl Fn(&mut Workspace) -> Result<T>,
     ) -> Result<T> {
-        for _ in 0..ROUNDS {
-            let mut workspace = Workspace::new(&self.keys, &self.machine, &self.memory, &mut self.scripts);
-            let made = make(&mut workspace)?;
-            let (step, after) = workspace.finish()?;
-            match self.send(&step, session)? {
-                Reply::Given(found) => self.memory.learn(found),
-                _ => {
-                    self.memory.learn(after);
-                    return Ok(made);
-                }
-            }
-        }
-        Err(StoreError::Contended)
-    }
-
-    /// What counts in a session must be known for as long as it goes on.
-    fn refresh(&mut self, session: &str) -> Result<()> {
-        let keys = &self.keys;
-        let mut words = vec![super::KEPT_S.to_string(), keys.message_prefix(), keys.messages_of(session)];
-        words.extend([
-            keys.session(session),
-            keys.live(session),
-            keys.totals(session),
-            keys.settles(session),
-        ]);
-        words.extend([keys.forks(session), keys.origins(session), keys.standings(session)]);
-        self.scripts.refresh(keys, &words)
+        self.done(session, make).map(|(made, ..)| made)
     }
 }
 
@@ -256,26 +227,16 @@ fn make(
     let watches: Vec<&Watch> = watches.iter().chain(throttle.map(|throttled| &throttled.meter)).collect();
     let mut specs = Specs::of(naming.families.keys());
     let new = specs.want(watches.iter().flat_map(|watch| watch.budget.counters()));
-    let is_new = !new.is_empty();
-    if is_new {
-        // First, so that whoever counts while these are added up for the first time counts for them, too.
+    if !new.is_empty() {
         naming.families.extend(new.into_iter().map(|name| (name, now.0)));
         workspace.put_record(&keys.families(), "", &naming.families)?;
     }
-    let mut outcome = Outcome {
-        watched: Vec::new(),
-        naming,
-        epoch,
-        circuit: None,
-        crowded: None,
-        counters: Vec::new(),
-        is_preparation: is_new,
-    };
-    if let Some(batch) = batch {
-        outcome.is_preparation |= charge_project(workspace, batch, &specs, &outcome.naming)?;
-    }
-    if outcome.is_preparation {
-        return Ok(outcome);
+    let mut outcome =
+        Outcome { watched: Vec::new(), naming, epoch, circuit: None, crowded: None, is_preparation: false };
+    if let Some(batch) = batch
+        && charge_project(workspace, batch, &specs, &outcome.naming)?
+    {
+        return Ok(Outcome { is_preparation: true, ..outcome });
     }
     let changes = match batch {
         None => Changes::default(),
@@ -296,10 +257,10 @@ fn make(
     for watch in watches {
         let Some((state, counters)) = decided(workspace, watch, now, None) else { continue };
         let mut of_watch = Vec::new();
-        for counter in counters {
-            of_watch.push((workspace.step.counters.len(), counter.key.spec.scope));
-            workspace.step.counters.push(outcome.naming.wanted(keys, &counter.key));
-            outcome.counters.push(counter);
+        for key in counters {
+            let wanted = outcome.naming.wanted(keys, &key, state.window.end);
+            of_watch.push((workspace.step.counters.len(), key));
+            workspace.step.counters.push(wanted);
         }
         outcome.watched.push(Watched { state, counters: of_watch });
     }
@@ -310,7 +271,7 @@ fn make(
         if let Some(throttled) = throttle
             && let Some(meter) = outcome.watched.pop()
         {
-            let used = used_by(workspace, &meter, &outcome.counters, &changes);
+            let used = used_by(workspace, &meter, &changes);
             (outcome.crowded, _) =
                 standing::throttle(&mut OfSession { workspace, id }, throttled, used, now)?;
         }
@@ -320,8 +281,8 @@ fn make(
     step.checked =
         batch.alert.then_some(checked.filter(|(epoch, _)| *epoch == outcome.epoch).map_or(0, |(_, n)| n));
     if batch.claim {
-        let unshown = outcome.watched.iter().map(|watched| alerts::unshown(keys, &watched.state)).collect();
-        step.shows = Some(Shows { unshown, agent: observed.map(|seen| seen.agent.to_owned()) });
+        step.unshown = outcome.watched.iter().map(|watched| alerts::unshown(keys, &watched.state)).collect();
+        step.agent = observed.map(|seen| seen.agent.to_owned());
     }
     Ok(outcome)
 }
@@ -330,34 +291,36 @@ fn make(
 /// the session brought by then. Whether there was anything to do.
 fn charge_project(workspace: &mut Workspace, batch: &Batch, specs: &Specs, naming: &Naming) -> Result<bool> {
     let id = &batch.session.id;
-    let Some(charged) = workspace.charged(id).filter(|known| known.lacks_project_of(batch.session)) else {
+    let Some(mut charged) = workspace.charged(id).filter(|known| known.session.project.is_empty()) else {
         return Ok(false);
     };
-    let project = super::names::hashed(&batch.session.project);
+    if batch.session.project.is_empty() {
+        return Ok(false);
+    }
+    charged.session.project = hashed(&batch.session.project);
+    let project = &charged.session.project;
     let mut counters: Vec<String> = Vec::new();
     for stored in workspace.messages_of(id)?.iter().filter(|stored| stored.h == *id) {
         for (name, spec) in specs.iter().filter(|(_, spec)| spec.scope == Scope::Project) {
-            counters.push(naming.key(workspace.keys, name, &project, spec.rule.at(stored.d.at).start.0));
+            counters.push(naming.key(workspace.keys, name, project, spec.rule.at(stored.d.at).start.0));
         }
     }
     counters.sort();
     counters.dedup();
     counters.iter().for_each(|key| workspace.remove(key));
     let key = workspace.keys.session(id);
-    workspace.put_record(&key, "", &charged::Charged { project, ..charged })?;
+    workspace.put_record(&key, "", &charged)?;
     Ok(true)
 }
 
 /// The tokens that throttling goes by, after this step, which takes what the counters hold before it for given.
-fn used_by(workspace: &mut Workspace, meter: &Watched, counters: &[Counter], changes: &Changes) -> u64 {
+fn used_by(workspace: &mut Workspace, meter: &Watched, changes: &Changes) -> u64 {
     let mut of_meter = Vec::new();
-    for (at, scope) in &meter.counters {
-        let wanted = workspace.step.counters[*at].clone();
-        let held = workspace.at(&wanted.key, &wanted.since);
-        let before: Option<CounterDelta> =
-            held.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
-        let before = before.unwrap_or_default();
-        of_meter.push((*scope, changes.of(&counters[*at].key).apply_to(&before.amount())));
+    for (at, counter) in &meter.counters {
+        let Wanted { key, since, .. } = workspace.step.counters[*at].clone();
+        let held: Option<CounterDelta> = workspace.at(&key, &since).and_then(|text| parsed(&text));
+        let before = held.unwrap_or_default().amount();
+        of_meter.push((counter.spec.scope, changes.of(counter).apply_to(&before)));
     }
     let state = meter.state.clone().counting(of_meter);
     state.used.saturating_sub(state.history)

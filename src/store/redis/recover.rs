@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use redis::Value;
 
 use super::charged::see_machine;
-use super::counters::Keep;
-use super::scripts::{bytes, command, number, optional, pairs, texts};
+use super::scripts::{command, parsed, read};
+use super::standings::Hash;
 use super::workspace::Workspace;
 use super::{DECIDED_S, KEPT_S, RedisStore};
 use crate::domain::budget::Scope;
@@ -26,7 +26,7 @@ impl Recover for RedisStore {
     fn is_rebuilding(&mut self) -> Result<bool> {
         let Some(epoch) = self.marked()? else { return Ok(false) };
         let words = ["SISMEMBER", &self.keys.filled(&epoch), &self.machine];
-        Ok(number::<u64>(self.scripts.command(&self.keys, &words)?)? == 0)
+        Ok(self.scripts.command::<u64>(&self.keys, &words)? == 0)
     }
 
     /// `rebuilding`: there is something to be filled, by this machine at least. Else it has done so; others may not.
@@ -57,18 +57,16 @@ impl Recover for RedisStore {
         let Some(epoch) = self.marked()? else { return Ok(Vec::new()) };
         let since = now.plus_millis(-KEPT_S * 1000).0.to_string();
         let seen = command(&["ZRANGEBYSCORE", &self.keys.machines(), &since, "+inf"]);
-        let read = command(&["SMEMBERS", &self.keys.filled(&epoch)]);
-        let mut replies = self.scripts.commands(&self.keys, &[seen, read])?.into_iter();
-        let mut next = || texts(replies.next().unwrap_or(Value::Nil));
-        let (mut seen, read) = (next()?, next()?);
-        seen.retain(|machine| !read.contains(machine));
+        let filled = command(&["SMEMBERS", &self.keys.filled(&epoch)]);
+        let replies = self.scripts.commands(&self.keys, &[seen, filled])?;
+        let (mut seen, filled): (Vec<String>, Vec<String>) = read(Value::Array(replies))?;
+        seen.retain(|machine| !filled.contains(machine));
         seen.sort();
         Ok(seen)
     }
 
     fn renew(&mut self, epoch: &str) -> Result<String> {
         let (key, mark, new) = (self.keys.epoch(), self.keys.rebuilding(), new_epoch());
-        self.memory.forget();
         self.in_step("", |workspace| {
             let is = epoch_of(workspace);
             if is != epoch {
@@ -94,24 +92,24 @@ impl Recover for RedisStore {
         for watch in watches.iter().filter(|watch| watch.budget.scope == Scope::Session) {
             self.in_step(&watch.value, |workspace| workspace.mend_counts(&watch.value))?;
         }
-        self.added_up(watches, now, None, Keep::All).map(drop)
+        self.added_up(watches, now, None, true).map(drop)
     }
 
     fn damaged(&mut self) -> Result<BTreeSet<String>> {
         let words = ["HGETALL", &self.keys.damaged()];
-        let set_aside = pairs(self.scripts.command(&self.keys, &words)?)?;
-        Ok(set_aside.into_iter().map(|(key, _)| key).chain(self.damaged.iter().cloned()).collect())
+        let set_aside: Hash = self.scripts.command(&self.keys, &words)?;
+        Ok(set_aside.into_keys().chain(self.damaged.iter().cloned()).collect())
     }
 
     fn installed(&mut self) -> Result<Option<Timestamp>> {
-        let text = optional(self.scripts.command(&self.keys, &["GET", &self.keys.installed()])?)?;
-        Ok(text.and_then(|text| text.parse().ok()).map(Timestamp))
+        let text: Option<Vec<u8>> = self.scripts.command(&self.keys, &["GET", &self.keys.installed()])?;
+        Ok(text.and_then(|text| parsed(&text)).map(Timestamp))
     }
 
     fn install(&mut self, now: Timestamp) -> Result<()> {
         let (key, ttl) = (self.keys.installed(), (10 * DECIDED_S).to_string());
         let words = ["SET", &key, &now.0.to_string(), "NX", "EX", &ttl];
-        self.scripts.command(&self.keys, &words).map(drop)
+        self.scripts.command(&self.keys, &words)
     }
 
     fn set_aside(self: Box<Self>, _now: Timestamp) -> std::io::Result<Option<PathBuf>> {
@@ -124,10 +122,10 @@ impl RedisStore {
     /// The name of the store, where it is to be filled.
     fn marked(&mut self) -> Result<Option<String>> {
         let ask = [self.keys.rebuilding(), self.keys.epoch()].map(|key| command(&["GET", &key]));
-        let found = self.scripts.commands(&self.keys, &ask)?.into_iter();
-        let found = found.map(bytes).collect::<Result<Vec<_>>>()?;
-        let [Some(mark), Some(epoch)] = &found[..] else { return Ok(None) };
-        Ok((mark == epoch).then(|| String::from_utf8_lossy(epoch).into_owned()))
+        let replies = self.scripts.commands(&self.keys, &ask)?;
+        let (mark, epoch): (Option<Vec<u8>>, Option<Vec<u8>>) = read(Value::Array(replies))?;
+        let epoch = epoch.filter(|epoch| mark.as_ref() == Some(epoch));
+        Ok(epoch.map(|epoch| String::from_utf8_lossy(&epoch).into_owned()))
     }
 
     /// A number of each session's batches.
@@ -136,7 +134,8 @@ impl RedisStore {
         let commands: Vec<_> = ids.iter().map(|id| command(&["HGET", &self.keys.live(id), field])).collect();
         let mut all = HashMap::new();
         for (id, reply) in ids.into_iter().zip(self.scripts.commands(&self.keys, &commands)?) {
-            all.insert(id, optional(reply)?.and_then(|text| text.parse().ok()).unwrap_or(0));
+            let number = read::<Option<Vec<u8>>>(reply)?.and_then(|text| parsed(&text));
+            all.insert(id, number.unwrap_or(0));
         }
         Ok(all)
     }

@@ -1,13 +1,16 @@
 //! What is kept of sessions besides their messages: breakers and slots, fields of one hash.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::scripts::pairs;
-use super::step::Noted;
-use super::workspace::{Workspace, json};
+use super::workspace::Workspace;
 use crate::domain::event::Event;
 use crate::store::Result;
 use crate::store::standing::Standings;
+
+/// The fields of a hash.
+pub type Hash = BTreeMap<String, Vec<u8>>;
 
 /// What is kept of one session.
 pub struct OfSession<'s, 'w> {
@@ -44,15 +47,12 @@ impl Standings for OfSession<'_, '_> {
 
     fn all(&mut self) -> Result<Vec<(String, String, Vec<u8>)>> {
         let key = self.workspace.keys.standings(self.id);
-        let all = pairs(self.workspace.ask_of(self.id, &["HGETALL", &key])?)?;
+        let all: Hash = self.workspace.ask_of(self.id, &["HGETALL", &key])?;
         Ok(all.into_iter().filter_map(|(name, text)| read(name, &text)).collect())
     }
 
     fn note(&mut self, event: &Event, known: bool) -> Result<()> {
-        let is_news = !known && event.what.is_news();
-        let noted = Noted { text: json(event)?, agent: event.agent.clone(), is_news };
-        self.workspace.step.events.push(noted);
-        Ok(())
+        self.workspace.note(event, !known && event.what.is_news())
     }
 }
 
@@ -65,7 +65,7 @@ impl Kept {
 }
 
 /// Name, text and bytes of what is kept under a name; `None`: it cannot be read, and begins anew.
-pub fn read(name: String, text: &str) -> Option<(String, String, Vec<u8>)> {
-    let (standing, calls) = serde_json::from_str::<Kept>(text).ok()?.read()?;
+pub fn read(name: String, text: &[u8]) -> Option<(String, String, Vec<u8>)> {
+    let (standing, calls) = serde_json::from_slice::<Kept>(text).ok()?.read()?;
     Some((name, standing, calls))
 }

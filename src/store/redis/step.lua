@@ -21,8 +21,6 @@ for i, place in ipairs(step.given) do
   if found ~= expected and bytes < MOST_BYTES then
     differs[#differs + 1] = { i, found }
     bytes = bytes + (found and #found or 0)
-  elseif step.refreshes and found and string.match(key, '^.-:.-:d:') then
-    living[key] = true
   end
 end
 if #differs > 0 then return { 'given', differs } end
@@ -38,29 +36,25 @@ local function rows_of(key)
   return hashes[key]
 end
 
--- The numbers of a stored text; nil where it is none of a counter.
-local function counts(text)
-  local numbers = {}
-  for part in string.gmatch(text .. ',', '([^,]*),') do
-    if not string.match(part, '^-?%d+$') then return nil end
-    numbers[#numbers + 1] = tonumber(part)
-  end
-  return #numbers == step.classes and numbers or nil
-end
-
-local missing, before = {}, {}
+-- One that is wanted and missing, or cannot be read, is added up.
+local before = {}
 for i, wanted in ipairs(step.counters) do
-  before[i] = rows_of(wanted.key)[wanted.since]
-  if not before[i] or not counts(before[i]) then missing[#missing + 1] = i end
+  local rows = rows_of(wanted.key)
+  local text = rows[wanted.since]
+  if not text or not counts(text, step.classes) then
+    if text then set_aside(step, wanted.key .. ' ' .. wanted.since, text) end
+    rows[wanted.since] = add_up(step, wanted)
+    write('HSET', wanted.key, wanted.since, rows[wanted.since])
+  end
+  before[i] = rows[wanted.since]
 end
-if #missing > 0 then return { 'missing', missing } end
 
 -- A message moves the counters of its window that count since a moment before it. One that is not kept is not missed: it
 -- is added up when somebody wants it.
 for _, move in ipairs(step.moves) do
   local rows, changed = rows_of(move.key), {}
   for since, text in pairs(rows) do
-    local from, sum = tonumber(since), counts(text)
+    local from, sum = tonumber(since), counts(text, step.classes)
     if from and sum then
       for _, change in ipairs(move.changes) do
         if from <= change[1] then
@@ -71,8 +65,7 @@ for _, move in ipairs(step.moves) do
     end
   end
   for since, sum in pairs(changed) do
-    for class = 1, step.classes do sum[class] = string.format('%.0f', sum[class]) end
-    rows[since] = table.concat(sum, ',')
+    rows[since] = text_of(sum)
     write('HSET', move.key, since, rows[since])
   end
 end
@@ -82,24 +75,8 @@ for _, count in ipairs(step.writes) do
   at = at + count
 end
 
--- Events are numbered. Those that somebody has to be told are listed, by their agent.
-local session, is_untold = step.session, 0
-if #step.events > 0 then
-  local number = tonumber(call('GET', session.event_number) or '0')
-  for _, event in ipairs(step.events) do
-    number = number + 1
-    write('HSET', session.events, number, event.text)
-    if event.is_news then
-      write('HSET', session.untold, number, event.agent)
-      if event.agent == step.tell then is_untold = 1 end
-    end
-  end
-  write('SET', session.event_number, number)
-  write('SADD', session.evented, session.id)
-end
-
 -- What nobody has shown yet, of what the caller can show.
-local is_unshown = 0
+local session, is_unshown, is_untold = step.session, 0, 0
 if #step.unshown > 0 then is_unshown = call('EXISTS', unpack(step.unshown)) end
 if step.tell then
   for _, agent in ipairs(call('HVALS', session.untold)) do
@@ -112,7 +89,7 @@ local sequence, of_machine = 0, 0
 if step.seen then
   local known = call('HMGET', session.live, 'seen', 'ended', 'complete', 'sequence', session.machine)
   local last, seen = tonumber(known[1] or ''), tonumber(step.seen)
-  sequence, of_machine = tonumber(known[4] or '0') + 1, tonumber(known[5] or '0') + 1
+  sequence, of_machine = (tonumber(known[4] or '') or 0) + 1, (tonumber(known[5] or '') or 0) + 1
   if (known[2] or known[3]) and last and last < seen then write('HDEL', session.live, 'ended', 'complete') end
   seen = string.format('%.0f', math.max(last or seen, seen))
   write('HSET', session.live, 'sequence', sequence, session.machine, of_machine, 'seen', seen)
@@ -130,7 +107,7 @@ end
 if step.alerts then
   local known = call('HGETALL', session.unchecked)
   for i = 1, #known, 2 do
-    if tonumber(known[i]) <= step.checked then
+    if (tonumber(known[i]) or 0) <= step.checked then
       write('HDEL', session.unchecked, known[i])
     else
       unchecked[#unchecked + 1] = known[i + 1]
@@ -141,4 +118,4 @@ end
 
 local refused = commit(step.data_ttl, step.decided_ttl)
 if refused then return refused end
-return { 'done', sequence, of_machine, is_unshown, is_untold, answers, unchecked }
+return { 'done', sequence, of_machine, is_unshown + is_untold, answers, unchecked }

@@ -2,21 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use redis::Value;
+use redis::{FromRedisValue, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::charged::Charged;
 use super::keys::Keys;
+use super::ledger::Stored;
 use super::memory::Memory;
-use super::message::Stored;
-use super::scripts::{self, Scripts, command, list, optional};
+use super::scripts::{Scripts, command, parsed, read};
 use super::step::{Found, Place, Step};
+use crate::domain::event::Event;
 use crate::domain::message::{Message, MessageKey};
 use crate::store::{Result, StoreError};
-
-/// Messages that are fetched at once.
-const MESSAGES_AT_ONCE: usize = 500;
 
 /// Messages of a step that the next one is likely to look at: lines of a message follow each other.
 const LATEST: usize = 3;
@@ -69,7 +67,7 @@ impl<'a> Workspace<'a> {
 
     /// The number at a place.
     pub fn number_at(&mut self, key: &str, field: &str) -> Option<i64> {
-        std::str::from_utf8(&self.at(key, field)?).ok()?.parse().ok()
+        parsed(&self.at(key, field)?)
     }
 
     /// What stands at a place, as JSON. What cannot be read is set aside, and taken to be missing.
@@ -103,7 +101,7 @@ impl<'a> Workspace<'a> {
 
     /// Puts JSON at a place.
     pub fn put_record(&mut self, key: &str, field: &str, record: &impl Serialize) -> Result<()> {
-        self.put(key, field, json(record)?);
+        self.put(key, field, to_json(record)?);
         Ok(())
     }
 
@@ -112,29 +110,38 @@ impl<'a> Workspace<'a> {
         self.step.writes.push(command(words));
     }
 
+    /// Keeps an event of a session. `is_news`: its agent has to be told.
+    pub fn note(&mut self, event: &Event, is_news: bool) -> Result<()> {
+        let (last, session) = (self.keys.event_number(), &event.session);
+        let number = (self.number_at(&last, "").unwrap_or(0) + 1).to_string();
+        self.put(&last, "", number.clone());
+        self.put_record(&self.keys.events(session), &number, event)?;
+        self.write(&["SADD", &self.keys.evented(), session]);
+        if is_news {
+            self.put(&self.keys.untold(session), &number, event.agent.clone());
+            self.step.news.insert(event.agent.clone());
+        }
+        Ok(())
+    }
+
     /// Removes a key: by a command that its user needs anyway.
     pub fn remove(&mut self, key: &str) {
         self.write(&["EXPIRE", key, "0"]);
     }
 
-    /// Asks now, of one moment.
-    pub fn ask(&mut self, commands: &[Vec<String>]) -> Result<Vec<Value>> {
-        self.scripts.commands(self.keys, commands)
-    }
-
     /// Asks something of a session, and takes for given that no batch of it comes in between.
-    pub fn ask_of(&mut self, session: &str, words: &[&str]) -> Result<Value> {
+    pub fn ask_of<T: FromRedisValue>(&mut self, session: &str, words: &[&str]) -> Result<T> {
         let live = self.keys.live(session);
-        let replies = self.ask(&[command(&["HGET", &live, "sequence"]), command(words)])?;
-        let mut replies = replies.into_iter();
-        let sequence = scripts::bytes(replies.next().unwrap_or(Value::Nil))?;
+        let replies =
+            self.scripts.commands(self.keys, &[command(&["HGET", &live, "sequence"]), command(words)])?;
+        let (sequence, reply) = read(Value::Array(replies))?;
         self.step.given.insert((live, "sequence".into()), sequence);
-        Ok(replies.next().unwrap_or(Value::Nil))
+        Ok(reply)
     }
 
     /// The members of a set that `session` has, those that this step adds included, without itself.
     pub fn members(&mut self, session: &str, key: &str) -> Result<Vec<String>> {
-        let mut members = scripts::texts(self.ask_of(session, &["SMEMBERS", key])?)?;
+        let mut members: Vec<String> = self.ask_of(session, &["SMEMBERS", key])?;
         let added = self.step.writes.iter().filter(|words| words[0] == "SADD" && words[1] == key);
         members.extend(added.map(|words| words[2].clone()));
         members.sort();
@@ -151,7 +158,7 @@ impl<'a> Workspace<'a> {
     /// A message as it stands, or as this step leaves it.
     pub fn stored(&mut self, key: &MessageKey) -> Option<&Stored> {
         if !self.messages.contains_key(key) {
-            let at = self.keys.message(key);
+            let at = self.keys.message(&key.hex());
             let stored: Option<Stored> = self.record(&at, "");
             let is_it = |stored: &Stored| stored.d.key == *key;
             self.messages.insert(*key, stored.filter(is_it).map(Box::new));
@@ -181,18 +188,16 @@ impl<'a> Workspace<'a> {
 
     /// The messages that count in a session, as this step leaves them.
     pub fn messages_of(&mut self, session: &str) -> Result<Vec<Stored>> {
-        let names = self.ask_of(session, &["ZRANGE", &self.keys.messages_of(session), "0", "-1"])?;
-        let keys: Vec<String> =
-            scripts::texts(names)?.iter().map(|hex| self.keys.message_prefix() + hex).collect();
+        let list = self.keys.messages_of(session);
+        let listed: Vec<String> = self.ask_of(session, &["ZRANGE", &list, "0", "-1"])?;
+        let keys: Vec<String> = listed.iter().map(|hex| self.keys.message(hex)).collect();
+        let get: Vec<_> = keys.iter().map(|key| command(&["GET", key])).collect();
         let mut found = BTreeMap::new();
-        for some in keys.chunks(MESSAGES_AT_ONCE) {
-            let words = std::iter::once("MGET".to_owned()).chain(some.iter().cloned()).collect();
-            for (key, value) in some.iter().zip(list(self.ask(&[words])?.pop().unwrap_or(Value::Nil))?) {
-                let Some(text) = optional(value)? else { continue };
-                match serde_json::from_str::<Stored>(&text) {
-                    Ok(stored) => drop(found.insert(stored.d.key, stored)),
-                    Err(_) => self.set_aside(key, "", text.as_bytes()),
-                }
+        for (key, reply) in keys.iter().zip(self.scripts.commands(self.keys, &get)?) {
+            let Some(bytes) = read::<Option<Vec<u8>>>(reply)? else { continue };
+            match serde_json::from_slice::<Stored>(&bytes) {
+                Ok(stored) => drop(found.insert(stored.d.key, stored)),
+                Err(_) => self.set_aside(key, "", &bytes),
             }
         }
         let changed = self.changed.iter().filter_map(|key| self.messages.get(key)?.as_deref());
@@ -217,7 +222,7 @@ impl<'a> Workspace<'a> {
         let changed = std::mem::take(&mut self.changed);
         for key in &changed {
             if let Some(stored) = self.messages.remove(key).flatten() {
-                self.put_record(&self.keys.message(key), "", &stored)?;
+                self.put_record(&self.keys.message(&key.hex()), "", &stored)?;
             }
         }
         let values = self.keys.values();
@@ -233,14 +238,14 @@ impl<'a> Workspace<'a> {
             after.insert((key, field), Some(value.into_bytes()));
         }
         let latest: Vec<String> =
-            changed.iter().rev().take(LATEST).map(|key| self.keys.message(key)).collect();
-        let prefix = self.keys.message_prefix();
-        after.retain(|(key, _), _| !key.starts_with(&prefix) || latest.contains(key));
+            changed.iter().rev().take(LATEST).map(|key| self.keys.message(&key.hex())).collect();
+        let keys = self.keys;
+        after.retain(|(key, _), _| !keys.is_message(key) || latest.contains(key));
         Ok((self.step, after))
     }
 }
 
 /// A record as JSON.
-pub fn json(record: &impl Serialize) -> Result<String> {
+pub fn to_json(record: &impl Serialize) -> Result<String> {
     serde_json::to_string(record).map_err(|error| StoreError::Damaged(error.to_string()))
 }

@@ -5,13 +5,13 @@ local call = redis.call
 local KINDS = { HSET = 'hash', HSETNX = 'hash', HDEL = 'hash', ZADD = 'zset', ZREMRANGEBYSCORE = 'zset', SADD = 'set',
   SREM = 'set', RPUSH = 'list' }
 
-local writes, living = {}, {}
+local writes = {}
 local function write(...) writes[#writes + 1] = { ... } end
 
--- Writes what was collected; each key that is written, or `living`, lives on from now. Answers an error, and has written nothing then, where a key
--- holds data of another kind, or the user may not do all of it. (Servers before 7.0 cannot say.)
+-- Writes what was collected; each key that is written lives on from now. Answers an error, and has written nothing then, where a key
+-- holds data of another kind, or the user may not do all of it.
 local function commit(data_ttl, decided_ttl)
-  local may, kinds = redis.acl_check_cmd, {}
+  local may, kinds, living = redis.acl_check_cmd, {}, {}
   for _, words in ipairs(writes) do
     local name, key = words[1], words[2]
     kinds[key] = kinds[key] or call('TYPE', key).ok
@@ -19,7 +19,7 @@ local function commit(data_ttl, decided_ttl)
     if kind and is ~= 'none' and is ~= kind then
       return redis.error_reply('WRONGTYPE ' .. key .. ' holds a ' .. is .. ', not a ' .. kind)
     end
-    if may and not (may(unpack(words)) and may('EXPIRE', key, '1')) then
+    if not (may(unpack(words)) and may('EXPIRE', key, '1')) then
       local place = string.match(key, '^.-:.-:%a:') or ''
       return redis.error_reply('NOPERM this user may not run ' .. name .. ' on ' .. place .. '*')
     end

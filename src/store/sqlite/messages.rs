@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use serde::{Deserialize, Serialize};
 
 use super::super::counts::{CLASSES, CounterDelta};
-use super::super::ledger::{Bearer, Known, Ledger, Records};
+use super::super::ledger::{Bearer, Known, Ledger, Parented, Records};
 use super::super::{Applied, Batch, Own, Result, StoreError, Watch, standing};
 use super::counters;
 use super::standings::OfSession;
@@ -151,8 +151,8 @@ impl Records for Tables<'_> {
         Ok(())
     }
 
-    fn lineage(&mut self, session: &i64) -> Result<Vec<Bearer<i64>>> {
-        sessions::lineage(self.0, *session)
+    fn bearer(&mut self, session: &i64) -> Result<Parented<i64>> {
+        sessions::bearer(self.0, *session)
     }
 
     fn note_origin(&mut self, session: &i64, origin: &str) -> Result<()> {

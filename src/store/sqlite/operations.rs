@@ -8,7 +8,7 @@ use super::counters;
 use super::meta::{self, Meta};
 use crate::domain::budget::BudgetState;
 use crate::domain::counter::CounterKey;
-use crate::domain::operation::{Decision, Effect, Operation};
+use crate::domain::operation::{Decision, Operation};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 
@@ -31,21 +31,15 @@ impl Standing {
 /// Where the watched budgets stand now; deleted ones are left out.
 pub fn standings(db: &Connection, watches: &[&Watch], now: Timestamp, meta: &Meta) -> Result<Vec<Standing>> {
     let mut standings = Vec::with_capacity(watches.len());
-    for Watch { budget, value } in watches {
-        let window = budget.window.at(now);
-        let effect = match meta.operations {
-            true => effect(db, &budget.name, value, window.start, |_| true)?,
-            false => Effect::default(),
+    for watch in watches {
+        let operations = match meta.operations {
+            true => of_window(db, watch, now)?,
+            false => Vec::new(),
         };
-        if effect.deleted {
-            continue;
-        }
-        let since = effect.since.unwrap_or(window.start).max(window.start);
-        let state = BudgetState::fresh(budget, value, window).decided(&effect);
+        let Some((state, counters)) = watch.decided(now, operations) else { continue };
         let mut found = Vec::new();
-        for spec in budget.counters() {
-            let key = CounterKey { spec, value: value.clone(), start: window.start, since };
-            let amount = counters::get(db, &key, window.end, meta.installed)?;
+        for key in counters {
+            let amount = counters::get(db, &key, state.window.end, meta.installed)?;
             found.push((key, amount));
         }
         let before = state.counting(found.iter().map(|(key, amount)| (key.spec.scope, *amount)));
@@ -66,41 +60,28 @@ pub fn states(db: &Connection, watches: &[Watch], now: Timestamp) -> Result<Vec<
 pub fn states_before(db: &Connection, watches: &[Watch], moment: Timestamp) -> Result<Vec<BudgetState>> {
     let meta = meta::read(db)?;
     let mut states = Vec::new();
-    for Watch { budget, value } in watches {
-        let window = budget.window.at(moment);
-        let until = |operation: &Operation| operation.at < moment;
-        let effect = effect(db, &budget.name, value, window.start, until)?;
-        if effect.deleted {
-            continue;
-        }
-        let since = effect.since.unwrap_or(window.start).max(window.start);
+    for watch in watches {
+        let mut operations = of_window(db, watch, moment)?;
+        operations.retain(|operation| operation.at < moment);
+        let Some((state, counters)) = watch.decided(moment, operations) else { continue };
         let mut found = Vec::new();
-        for spec in budget.counters() {
-            let scope = spec.scope;
-            let key = CounterKey { spec, value: value.clone(), start: window.start, since };
-            found.push((scope, counters::add_up(db, &key, Some(moment), meta.installed)?));
+        for key in counters {
+            found.push((key.spec.scope, counters::add_up(db, &key, Some(moment), meta.installed)?));
         }
-        states.push(BudgetState::fresh(budget, value, window).decided(&effect).counting(found));
+        states.push(state.counting(found));
     }
     Ok(states)
 }
 
-/// What the operations on a value in a window come to, those that are meant.
-fn effect(
-    db: &Connection,
-    budget: &str,
-    value: &str,
-    window_start: Timestamp,
-    is_meant: impl Fn(&Operation) -> bool,
-) -> Result<Effect> {
+/// The operations on a budget in the window of `now`.
+fn of_window(db: &Connection, watch: &Watch, now: Timestamp) -> Result<Vec<Operation>> {
+    let Watch { budget, value } = watch;
     let mut query = db.prepare_cached(
         "SELECT operation FROM operations WHERE budget = ? AND value = ? AND window_start = ? ORDER BY seq",
     )?;
-    let rows = query.query_map(params![budget, value, window_start.0], |r| r.get::<_, String>(0))?;
-    let mut operations: Vec<Operation> = rows.map(|text| parse(&text?)).collect::<Result<_>>()?;
-    // One that is told again after a loss comes after what was decided since.
-    operations.sort_by_key(|operation| operation.at);
-    Ok(Effect::of(operations.iter().filter(|o| is_meant(o)).map(|o| o.decision)))
+    let start = budget.window.at(now).start.0;
+    let rows = query.query_map(params![budget.name, value, start], |r| r.get::<_, String>(0))?;
+    rows.map(|text| parse(&text?)).collect()
 }
 
 fn parse(text: &str) -> Result<Operation> {

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::super::ledger::Bearer;
+use super::super::ledger::{Bearer, EVER, Parented, Records};
 use super::super::{ClientProcess, Result, Session, SessionRow, SessionTotal};
 use super::counters::{amount, sums};
 use super::from_sql;
+use super::messages::Tables;
 use crate::domain::counter::Home;
 use crate::domain::time::Timestamp;
 
@@ -123,8 +124,7 @@ pub fn intern(db: &Connection, session: &Session, seen: Timestamp) -> Result<Kno
     let known = query
         .query_row([&session.id], |r| {
             let (id, sequence, settles) = (r.get(0)?, from_sql(r.get(1)?), r.get(2)?);
-            let (since, home) = (Timestamp(i64::MIN), home_at(r, 6)?);
-            let bearer = Bearer { key: id, session: session.id.clone(), since, home };
+            let bearer = Bearer { key: id, session: session.id.clone(), since: EVER, home: home_at(r, 6)? };
             let known = Known { id, sequence, settles, lineage: vec![bearer] };
             Ok((known, r.get::<_, i64>(3)?, r.get::<_, bool>(4)?, r.get::<_, Option<i64>>(5)?))
         })
@@ -132,14 +132,14 @@ pub fn intern(db: &Connection, session: &Session, seen: Timestamp) -> Result<Kno
     let Some((mut known, last_seen, ended, parent)) = known else {
         let id = insert(db, session, seen)?;
         let settles = db.query_row("SELECT settles FROM sessions WHERE id = ?", [id], |r| r.get(0))?;
-        return Ok(Known { id, sequence: 0, settles, lineage: lineage(db, id)? });
+        return Ok(Known { id, sequence: 0, settles, lineage: Tables(db).lineage(&id)? });
     };
     if known.lineage[0].home.project.is_empty() && !session.project.is_empty() {
         charge(db, known.id, session)?;
         known.lineage[0].home.project.clone_from(&session.project);
     }
     if parent.is_some() {
-        known.lineage = lineage(db, known.id)?;
+        known.lineage = Tables(db).lineage(&known.id)?;
     }
     if (ended && last_seen < seen.0) || last_seen + SEEN_EVERY_MS < seen.0 {
         db.execute(
@@ -237,23 +237,16 @@ pub fn home(db: &Connection, id: i64) -> Result<Home> {
     Ok(query.query_row([id], |r| home_at(r, 0))?)
 }
 
-/// `id`, its parent, the parent's parent …: who bears what `id` brings. Bounded: a loop cannot hang a hook.
-pub fn lineage(db: &Connection, id: i64) -> Result<Vec<Bearer<i64>>> {
+/// A session, and its parent.
+pub fn bearer(db: &Connection, id: i64) -> Result<Parented<i64>> {
     let mut query = db.prepare_cached(
         "SELECT session, project, user, team, task_type, parent, parent_since FROM sessions WHERE id = ?",
     )?;
-    let mut line: Vec<Bearer<i64>> = Vec::new();
-    let mut next = Some((id, Timestamp(i64::MIN)));
-    while let Some((id, since)) = next.filter(|(id, _)| line.len() < 16 && line.iter().all(|b| b.key != *id))
-    {
-        let (bearer, parent, from) = query.query_row([id], |r| {
-            let bearer = Bearer { key: id, session: r.get(0)?, since, home: home_at(r, 1)? };
-            Ok((bearer, r.get::<_, Option<i64>>(5)?, r.get::<_, Option<i64>>(6)?))
-        })?;
-        line.push(bearer);
-        next = parent.map(|parent| (parent, since.max(Timestamp(from.unwrap_or(i64::MIN)))));
-    }
-    Ok(line)
+    Ok(query.query_row([id], |r| {
+        let bearer = Bearer { key: id, session: r.get(0)?, since: EVER, home: home_at(r, 1)? };
+        let since = r.get::<_, Option<i64>>(6)?.map_or(EVER, Timestamp);
+        Ok((bearer, r.get::<_, Option<i64>>(5)?.map(|parent| (parent, since))))
+    })?)
 }
 
 /// Counts a batch of a session: answers its number.

@@ -182,7 +182,7 @@ impl Shared {
             let found: Value = serde_json::from_str(&self.server.text(&["GET", &key])).unwrap();
             let sessions: BTreeSet<&str> =
                 found["s"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-            format!("{} {} {} in {sessions:?}", found["d"]["at"], found["m"], found["c"])
+            format!("{} {} {} in {sessions:?}", found["d"]["at"], found["d"]["model"], found["c"])
         };
         self.keys("d:message:*").into_iter().map(message).collect()
     }

@@ -1,33 +1,33 @@
 //! Clusters that send requests on, and sentinels that know the master.
 
 use fusebox::config::redis_address::Address;
-use fusebox::store::redis::connection::{Connection, Failure, Script};
+use fusebox::store::redis::connection::{Connection, Failure, Kind};
 use redis::Value;
 
-use super::{Cluster, LIMITS, Manner, Options, Proxy, Server, failure, free_port, open};
+use super::{Cluster, Manner, Options, Proxy, Server, WAIT, failure, free_port, open};
 
 const COUNT: &str = "return redis.call('INCR', KEYS[1])";
 
 #[test]
 fn a_cluster_sends_a_script_to_the_node_that_has_its_keys() {
     let Some(cluster) = Cluster::start() else { return };
-    let script = Script::new(COUNT);
+    let script = COUNT;
     let (owner, other) = cluster.owner_and_other("{tag}n");
     let dead = free_port();
     let url = format!("redis://127.0.0.1:{dead},127.0.0.1:{}", other.port());
     let address = Address::parse(&url).unwrap();
-    let mut connection = Connection::open(&address, LIMITS).unwrap();
+    let mut connection = Connection::open(&address, WAIT).unwrap();
     assert_eq!(connection.run(&script, &[b"{tag}n", b"{tag}m"], &[]), Ok(Value::Int(1)));
     let node = connection.moved_to().expect("it was sent on");
     assert_eq!(node, format!("127.0.0.1:{}", owner.port()));
 
     // Who remembers the node begins there.
     let address = address.with_node(&node);
-    let mut connection = Connection::open(&address, LIMITS).unwrap();
+    let mut connection = Connection::open(&address, WAIT).unwrap();
     assert_eq!(connection.run(&script, &[b"{tag}n"], &[]), Ok(Value::Int(2)));
     assert_eq!(connection.moved_to(), None);
     // And finds the others where it is gone.
-    let mut connection = Connection::open(&address.with_node(&format!("127.0.0.1:{dead}")), LIMITS).unwrap();
+    let mut connection = Connection::open(&address.with_node(&format!("127.0.0.1:{dead}")), WAIT).unwrap();
     assert_eq!(connection.run(&script, &[b"{tag}n"], &[]), Ok(Value::Int(3)));
 
     // While the slot moves, what is not there any more is asked for at its new node, and the script is not known there.
@@ -35,7 +35,7 @@ fn a_cluster_sends_a_script_to_the_node_that_has_its_keys() {
     let (from, to) = (owner.text(&["CLUSTER", "MYID"]), other.text(&["CLUSTER", "MYID"]));
     other.command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from]);
     owner.command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to]);
-    let mut connection = Connection::open(&address, LIMITS).unwrap();
+    let mut connection = Connection::open(&address, WAIT).unwrap();
     assert_eq!(connection.run(&script, &[b"{tag}new"], &[]), Ok(Value::Int(1)));
     assert_eq!(connection.run(&script, &[b"{tag}n"], &[]), Ok(Value::Int(4)));
     assert_eq!(connection.moved_to(), None);
@@ -47,8 +47,8 @@ fn a_cluster_without_slots_is_not_ready() {
     let options =
         Options::default().set("cluster-enabled", "yes").set("cluster-port", &free_port().to_string());
     let Some(server) = options.start() else { return };
-    let failure = failure(&server.url(), LIMITS);
-    assert!(matches!(failure, Failure::NotReady { .. }), "{failure:?}");
+    let failure = failure(&server.url(), WAIT);
+    assert!(failure.kind == Kind::NotReady, "{failure:?}");
 }
 
 #[test]
@@ -57,8 +57,8 @@ fn nodes_that_send_in_circles_are_given_up() {
     let proxy = Proxy::to(&server);
     for word in ["MOVED", "ASK"] {
         proxy.behave(Manner::Answer(format!("-{word} 1 127.0.0.1:{}\r\n", proxy.port()).into()));
-        let failure = failure(&proxy.url(), LIMITS);
-        assert!(matches!(failure, Failure::NotReady { .. }), "{failure:?}");
+        let failure = failure(&proxy.url(), WAIT);
+        assert!(failure.kind == Kind::NotReady, "{failure:?}");
         assert!(proxy.take().connections <= 5);
     }
     // Without a host it is the same one.
@@ -77,8 +77,8 @@ fn sentinels_know_the_master_also_after_it_changed() {
     hurry(&sentinel);
     let url = format!("redis+sentinel://127.0.0.1:{},127.0.0.1:{}/main", free_port(), sentinel.port());
     let address = Address::parse(&url).unwrap();
-    let script = Script::new(COUNT);
-    let mut connection = Connection::open(&address, LIMITS).unwrap();
+    let script = COUNT;
+    let mut connection = Connection::open(&address, WAIT).unwrap();
     assert_eq!(connection.run(&script, &[b"n"], &[]), Ok(Value::Int(1)));
     let node = connection.moved_to().expect("the master");
     assert_eq!(node, format!("127.0.0.1:{}", first.port()));
@@ -87,15 +87,15 @@ fn sentinels_know_the_master_also_after_it_changed() {
     fail_over(&sentinel, &first, &second, &port);
 
     // Who remembers the old master is sent to the new one, and who is connected to it loses that, and is, too.
-    let mut remembering = Connection::open(&address.with_node(&node), LIMITS).unwrap();
+    let mut remembering = Connection::open(&address.with_node(&node), WAIT).unwrap();
     assert_eq!(remembering.run(&script, &[b"n"], &[]), Ok(Value::Int(2)));
     assert_eq!(remembering.moved_to(), Some(format!("127.0.0.1:{port}")));
     let lost = connection.run(&script, &[b"n"], &[]);
-    assert!(matches!(lost, Err(Failure::Unreachable { .. })), "{lost:?}");
+    assert!(matches!(lost, Err(Failure { kind: Kind::Unreachable, .. })), "{lost:?}");
     assert_eq!(connection.run(&script, &[b"n"], &[]), Ok(Value::Int(3)));
     assert_eq!(connection.moved_to(), Some(format!("127.0.0.1:{port}")));
     let unknown = url.replace("/main", "/other");
-    let failure = failure(&unknown, LIMITS);
+    let failure = failure(&unknown, WAIT);
     assert!(failure.to_string().contains("knows no master \"other\""), "{failure}");
 }
 

@@ -1,6 +1,6 @@
 //! Scripts and commands on one server.
 
-use fusebox::store::redis::connection::{Failure, Script};
+use fusebox::store::redis::connection::{Failure, Kind};
 use redis::Value;
 
 use super::{Server, open, text};
@@ -10,7 +10,7 @@ const COUNT: &str = "return redis.call('INCRBY', KEYS[1], ARGV[1])";
 #[test]
 fn a_script_runs_over_tcp_and_over_a_socket() {
     let Some(server) = Server::start() else { return };
-    let script = Script::new(COUNT);
+    let script = COUNT;
     assert_eq!(open(&server.url()).run(&script, &[b"n"], &[b"2"]), Ok(Value::Int(2)));
     assert_eq!(open(&server.socket_url()).run(&script, &[b"n"], &[b"3"]), Ok(Value::Int(5)));
     assert_eq!(server.text(&["GET", "n"]), "5");
@@ -19,14 +19,14 @@ fn a_script_runs_over_tcp_and_over_a_socket() {
 #[test]
 fn a_server_that_forgot_a_script_learns_it_again() {
     let Some(mut server) = Server::start() else { return };
-    let script = Script::new(COUNT);
+    let script = COUNT;
     let mut connection = open(&server.url());
     assert_eq!(connection.run(&script, &[b"n"], &[b"1"]), Ok(Value::Int(1)));
     server.command(&["SCRIPT", "FLUSH"]);
     assert_eq!(connection.run(&script, &[b"n"], &[b"1"]), Ok(Value::Int(2)));
     server.restart();
     let answer = connection.run(&script, &[b"n"], &[b"1"]);
-    assert!(matches!(answer, Err(Failure::Unreachable { .. })), "{answer:?}");
+    assert!(matches!(answer, Err(Failure { kind: Kind::Unreachable, .. })), "{answer:?}");
     assert_eq!(connection.run(&script, &[b"n"], &[b"1"]), Ok(Value::Int(1)));
 }
 
@@ -34,7 +34,7 @@ fn a_server_that_forgot_a_script_learns_it_again() {
 fn a_login_and_a_database_go_along() {
     let Some(server) = super::Options::default().password("open-sesame").start() else { return };
     let mut connection = open(&format!("{}/3", server.url()));
-    assert_eq!(connection.run(&Script::new(COUNT), &[b"n"], &[b"4"]), Ok(Value::Int(4)));
+    assert_eq!(connection.run(COUNT, &[b"n"], &[b"4"]), Ok(Value::Int(4)));
     assert_eq!(server.text(&["GET", "n"]), "nil");
     let mut connection = open(&format!("{}?db=3", server.socket_url()));
     assert_eq!(text(&connection.command(redis::cmd("GET").arg("n")).unwrap()), "4");

@@ -1,13 +1,13 @@
 //! TLS with clusters and sentinels: whoever is sent on goes on with TLS, and believes nobody by another name.
 
 use fusebox::config::redis_address::Address;
-use fusebox::store::redis::connection::{Connection, Failure, Script};
+use fusebox::store::redis::connection::{Connection, Failure, Kind};
 use redis::Value;
 use tempfile::TempDir;
 
 use super::certificates::Certificates;
 use super::nodes::{fail_over, hurry};
-use super::{Cluster, LIMITS, Options, Server, failure};
+use super::{Cluster, Options, Server, WAIT, failure};
 
 const COUNT: &str = "return redis.call('INCR', KEYS[1])";
 
@@ -20,7 +20,7 @@ fn certificates(hosts: &[&str]) -> (TempDir, String) {
 }
 
 fn is_not_believed(failed: &Failure, server: &str) {
-    let Failure::Garbage { server: found, problem } = failed else { panic!("{failed:?}") };
+    let Failure { kind: Kind::Garbage, server: found, problem } = failed else { panic!("{failed:?}") };
     assert_eq!(found, server);
     assert!(problem.contains("certificate"), "{problem}");
 }
@@ -29,16 +29,16 @@ fn is_not_believed(failed: &Failure, server: &str) {
 fn a_cluster_sends_on_to_a_node_with_tls() {
     let (dir, trusting) = certificates(&["localhost", "127.0.0.1"]);
     let Some(cluster) = Cluster::start_with_tls(dir.path()) else { return };
-    let script = Script::new(COUNT);
+    let script = COUNT;
     let (owner, other) = cluster.owner_and_other("{tag}n");
     let url = format!("rediss+cluster://localhost:{}{trusting}", other.client_port());
     let address = Address::parse(&url).unwrap();
-    let mut connection = Connection::open(&address, LIMITS).unwrap();
+    let mut connection = Connection::open(&address, WAIT).unwrap();
     assert_eq!(connection.run(&script, &[b"{tag}n"], &[]), Ok(Value::Int(1)));
     let node = connection.moved_to().expect("it was sent on");
     assert_eq!(node, format!("127.0.0.1:{}", owner.client_port()));
     let address = address.with_node(&node);
-    let mut connection = Connection::open(&address, LIMITS).unwrap();
+    let mut connection = Connection::open(&address, WAIT).unwrap();
     assert_eq!(connection.run(&script, &[b"{tag}n"], &[]), Ok(Value::Int(2)));
     assert_eq!(connection.moved_to(), None);
 
@@ -47,7 +47,7 @@ fn a_cluster_sends_on_to_a_node_with_tls() {
     let (from, to) = (owner.text(&["CLUSTER", "MYID"]), other.text(&["CLUSTER", "MYID"]));
     other.command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from]);
     owner.command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to]);
-    let mut connection = Connection::open(&address, LIMITS).unwrap();
+    let mut connection = Connection::open(&address, WAIT).unwrap();
     assert_eq!(connection.run(&script, &[b"{tag}new"], &[]), Ok(Value::Int(1)));
     assert_eq!(other.text(&["CLUSTER", "COUNTKEYSINSLOT", &slot]), "1");
 }
@@ -56,11 +56,11 @@ fn a_cluster_sends_on_to_a_node_with_tls() {
 fn a_node_must_be_called_what_its_certificate_says() {
     let (dir, trusting) = certificates(&["localhost"]);
     let Some(cluster) = Cluster::start_with_tls(dir.path()) else { return };
-    let script = Script::new(COUNT);
+    let script = COUNT;
     let (owner, other) = cluster.owner_and_other("n");
     let url = format!("rediss+cluster://localhost:{}{trusting}", other.client_port());
     // It calls its nodes by their IP addresses.
-    let failed = failure(&url, LIMITS);
+    let failed = failure(&url, WAIT);
     is_not_believed(&failed, &format!("127.0.0.1:{}", owner.client_port()));
 
     for node in &cluster.nodes {
@@ -71,13 +71,13 @@ fn a_node_must_be_called_what_its_certificate_says() {
     let named = format!("localhost:{port}");
     other.wait_for(&["CLUSTER", "SLOTS"], |slots| slots.matches("localhost").count() >= 3);
     let address = Address::parse(&url).unwrap();
-    let mut connection = Connection::open(&address, LIMITS).unwrap();
+    let mut connection = Connection::open(&address, WAIT).unwrap();
     assert_eq!(connection.run(&script, &[b"n"], &[]), Ok(Value::Int(1)));
     assert_eq!(connection.moved_to(), Some(named.clone()));
-    let mut connection = Connection::open(&address.with_node(&named), LIMITS).unwrap();
+    let mut connection = Connection::open(&address.with_node(&named), WAIT).unwrap();
     assert_eq!(connection.run(&script, &[b"n"], &[]), Ok(Value::Int(2)));
     // What is remembered is believed no more than what is configured.
-    let mut connection = Connection::open(&address.with_node(&format!("127.0.0.1:{port}")), LIMITS).unwrap();
+    let mut connection = Connection::open(&address.with_node(&format!("127.0.0.1:{port}")), WAIT).unwrap();
     assert_eq!(connection.run(&script, &[b"n"], &[]), Ok(Value::Int(3)));
     assert_eq!(connection.moved_to(), Some(named));
 }
@@ -100,15 +100,15 @@ fn sentinels_and_masters_speak_tls() {
     hurry(&sentinel);
     let url = format!("rediss+sentinel://localhost:{}/main{trusting}", sentinel.client_port());
     let address = Address::parse(&url).unwrap();
-    let script = Script::new(COUNT);
-    let mut connection = Connection::open(&address, LIMITS).unwrap();
+    let script = COUNT;
+    let mut connection = Connection::open(&address, WAIT).unwrap();
     assert_eq!(connection.run(&script, &[b"n"], &[]), Ok(Value::Int(1)));
     let node = connection.moved_to().expect("the master");
     assert_eq!(node, format!("127.0.0.1:{}", first.client_port()));
 
     let port = second.client_port().to_string();
     fail_over(&sentinel, &first, &second, &port);
-    let mut remembering = Connection::open(&address.with_node(&node), LIMITS).unwrap();
+    let mut remembering = Connection::open(&address.with_node(&node), WAIT).unwrap();
     assert_eq!(remembering.run(&script, &[b"n"], &[]), Ok(Value::Int(2)));
     assert_eq!(remembering.moved_to(), Some(format!("127.0.0.1:{port}")));
 }
@@ -120,7 +120,7 @@ fn a_master_must_be_called_what_its_certificate_says() {
         let Some([first, _second, sentinel]) = watched(&dir, host) else { return };
         let url = format!("rediss+sentinel://localhost:{}/main{trusting}", sentinel.client_port());
         let named = format!("{host}:{}", first.client_port());
-        match Connection::open(&Address::parse(&url).unwrap(), LIMITS) {
+        match Connection::open(&Address::parse(&url).unwrap(), WAIT) {
             Err(failed) => {
                 assert!(!is_believed, "{failed:?}");
                 is_not_believed(&failed, &named);

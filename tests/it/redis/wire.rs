@@ -1,7 +1,6 @@
 //! What goes over the wire: one request and one reply, before them a login and the choice of a database where the address
 //! has them, and nothing besides.
 
-use fusebox::store::redis::connection::Script;
 use redis::Value;
 
 use super::{Options, Proxy, Server, open};
@@ -14,17 +13,22 @@ fn packed(words: &[&str]) -> Vec<u8> {
     command.get_packed_command()
 }
 
+/// The name by which a server knows a script.
+fn sha1(script: &str) -> String {
+    redis::Script::new(script).get_hash().to_owned()
+}
+
 #[test]
 fn a_known_script_is_one_request_and_one_reply() {
     let Some(server) = Server::start() else { return };
-    let script = Script::new("return ARGV[1]");
-    assert_eq!(server.text(&["SCRIPT", "LOAD", script.source()]), script.sha1());
+    let script = "return ARGV[1]";
+    assert_eq!(server.text(&["SCRIPT", "LOAD", script]), sha1(script));
     let proxy = Proxy::to(&server);
     let large = vec![b'x'; 300_000];
-    assert_eq!(open(&proxy.url()).run(&script, &[b"k"], &[&large]), Ok(Value::BulkString(large.clone())));
+    assert_eq!(open(&proxy.url()).run(script, &[b"k"], &[&large]), Ok(Value::BulkString(large.clone())));
     let seen = proxy.take();
     assert_eq!((seen.connections, seen.requests.len(), seen.replies.len()), (1, 1, 1));
-    let start = packed(&["EVALSHA", script.sha1(), "1", "k", "x"]);
+    let start = packed(&["EVALSHA", &sha1(script), "1", "k", "x"]);
     assert_eq!(seen.requests[0][4..60], start[4..60]);
     assert!(seen.sent() > 300_000 && seen.received() > 300_000);
 }
@@ -33,10 +37,10 @@ fn a_known_script_is_one_request_and_one_reply() {
 fn a_script_that_is_not_known_is_loaded_and_called_again() {
     let Some(server) = Server::start() else { return };
     let proxy = Proxy::to(&server);
-    let script = Script::new("return 7");
-    assert_eq!(open(&proxy.url()).run(&script, &[], &[]), Ok(Value::Int(7)));
-    let call = packed(&["EVALSHA", script.sha1(), "0"]);
-    let load = packed(&["SCRIPT", "LOAD", script.source()]);
+    let script = "return 7";
+    assert_eq!(open(&proxy.url()).run(script, &[], &[]), Ok(Value::Int(7)));
+    let call = packed(&["EVALSHA", &sha1(script), "0"]);
+    let load = packed(&["SCRIPT", "LOAD", script]);
     assert_eq!(proxy.take().requests, [call.clone(), load, call]);
 }
 
@@ -56,7 +60,7 @@ fn a_login_and_a_database_are_one_request_before_the_first() {
 fn nothing_runs_in_another_database_than_the_one_that_was_named() {
     let Some(server) = Options::default().set("databases", "2").start() else { return };
     let proxy = Proxy::to(&server);
-    let failure = super::failure(&format!("{}/5", proxy.url()), super::LIMITS);
+    let failure = super::failure(&format!("{}/5", proxy.url()), super::WAIT);
     assert!(failure.to_string().contains("DB index is out of range"), "{failure}");
     assert_eq!(proxy.take().requests, [packed(&["SELECT", "5"])]);
     assert_eq!(server.text(&["DBSIZE"]), "0");

@@ -1,20 +1,23 @@
 //! Several machines and one store that is to be filled again: each of them by itself.
 
-use std::path::Path;
-
 use fusebox::config::redis_address::Address;
-use fusebox::store::redis::{Machine, Place, RedisStore};
+use fusebox::store::redis::{Place, RedisStore};
 use fusebox::store::{Record, Recover, Session};
 
-use crate::redis::{LIMITS, Server};
+use crate::redis::{Server, WAIT};
 use fusebox::domain::time::Timestamp;
 use fusebox::env::clock;
 
 /// A machine's handle on the store of one tenant.
-fn of(server: &Server, machine: fn() -> String) -> RedisStore {
+fn of(server: &Server, machine: &str) -> RedisStore {
     let address = Address::parse(&server.socket_url()).unwrap();
-    let machine = Machine::of(machine, Path::new(""));
-    RedisStore::new(Place { address, limits: LIMITS, tenant: "acme".into(), machine, memory: None })
+    RedisStore::new(Place {
+        address,
+        wait: WAIT,
+        tenant: "acme".into(),
+        machine: machine.into(),
+        memory: None,
+    })
 }
 
 /// What a machine is called where it reads its user's transcripts.
@@ -29,7 +32,7 @@ fn see(store: &mut RedisStore, session: &str, at: Timestamp) {
 #[test]
 fn each_machine_fills_its_own_part() {
     let Some(server) = Server::start() else { return };
-    let (a, b) = (&mut of(&server, || "a".into()), &mut of(&server, || "b".into()));
+    let (a, b) = (&mut of(&server, "a"), &mut of(&server, "b"));
     let now = clock();
     see(a, "s", now);
     see(b, "t", now);
@@ -52,7 +55,7 @@ fn each_machine_fills_its_own_part() {
 #[test]
 fn a_machine_that_nobody_has_seen_for_long_is_not_waited_for() {
     let Some(server) = Server::start() else { return };
-    let (a, b) = (&mut of(&server, || "a".into()), &mut of(&server, || "b".into()));
+    let (a, b) = (&mut of(&server, "a"), &mut of(&server, "b"));
     let now = clock();
     let days = |n: i64| now.plus_millis(n * 24 * 3600 * 1000);
     see(b, "t", days(-39));
@@ -69,7 +72,7 @@ fn a_machine_that_nobody_has_seen_for_long_is_not_waited_for() {
 #[test]
 fn a_machine_that_finds_an_emptied_store_is_known_from_then_on() {
     let Some(server) = Server::start() else { return };
-    let (a, b) = (&mut of(&server, || "a".into()), &mut of(&server, || "b".into()));
+    let (a, b) = (&mut of(&server, "a"), &mut of(&server, "b"));
     see(a, "s", clock());
     server.command(&["FLUSHALL"]);
     b.set_rebuilding(true).unwrap();

@@ -4,16 +4,18 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 
+use fusebox::app::operator::with_user;
 use fusebox::config::redis_address::Address;
-use fusebox::store::redis::acl::{Role, with_user};
-use fusebox::store::redis::{self, Machine, Place, RedisStore};
+use fusebox::store::redis::acl::Role;
+use fusebox::store::redis::{Place, RedisStore};
+use fusebox::store::shared_names;
 use fusebox::store::sqlite::SqliteStore;
 use fusebox::store::{Session, Store};
 use tempfile::TempDir;
 
 use super::facts::NOW;
 use crate::redis::users::{self, PASSWORD};
-use crate::redis::{LIMITS, Server};
+use crate::redis::{Server, WAIT};
 
 /// A store of some kind, empty at first and of its own for each test; what it keeps goes when this goes.
 pub trait Backend: Sync {
@@ -104,13 +106,13 @@ pub struct Redis {
 
 impl Redis {
     /// A handle as a process on another machine would have.
-    pub fn open_on(&self, machine: fn() -> String) -> RedisStore {
+    pub fn open_on(&self, machine: &str) -> RedisStore {
         let url = with_user(&self.server.socket_url(), &format!("operator-{}", self.tenant));
         RedisStore::new(Place {
             address: Address::parse(&url).expect("the address of a socket").with_password(PASSWORD),
-            limits: LIMITS,
+            wait: WAIT,
             tenant: format!("tenant-{}", self.tenant),
-            machine: Machine::of(machine, Path::new("/state")),
+            machine: shared_names::machine(machine, Path::new("/state")),
             memory: Some(self.memory.path().join(self.tenant.to_string())),
         })
     }
@@ -127,7 +129,7 @@ impl Begin for Redis {
 
 impl Backend for Redis {
     fn open(&self) -> Box<dyn Store> {
-        Box::new(self.open_on(|| "machine".into()))
+        Box::new(self.open_on("machine"))
     }
 
     fn fresh(&self) -> Box<dyn Backend> {
@@ -139,7 +141,7 @@ impl Backend for Redis {
     }
 
     fn kept(&self, session: &Session) -> Session {
-        redis::shared(session)
+        shared_names::shared(session)
     }
 
     fn name(&self) -> &'static str {

@@ -14,7 +14,7 @@ const HOUR_MS: i64 = 3_600_000;
 /// One store, by the hands of two machines; `None` where there is no Redis.
 fn two_machines() -> Option<(Redis, RedisStore, RedisStore)> {
     let backend = Redis::begin()?;
-    let (first, second) = (backend.open_on(|| "first".into()), backend.open_on(|| "second".into()));
+    let (first, second) = (backend.open_on("first"), backend.open_on("second"));
     Some((backend, first, second))
 }
 

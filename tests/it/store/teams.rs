@@ -155,8 +155,8 @@ fn counted_anew_it_is_what_it_was(backend: &dyn Backend) {
 #[test]
 fn it_counts_once_on_two_machines() {
     let Some(backend) = Redis::begin() else { return };
-    let mut first = backend.open_on(|| "first".into());
-    let mut second = backend.open_on(|| "second".into());
+    let mut first = backend.open_on("first");
+    let mut second = backend.open_on("second");
     let watches = [watch(&monthly(100), "core")];
     let spend = |store: &mut RedisStore, session: &Session, id: &str, tokens: u64| {
         let step = Step::of(session).facts(&facts([response(id, tokens)])).watching(&watches).claiming();

@@ -1,7 +1,7 @@
 //! The library's client for one server: its address, and the files for TLS.
 
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 
 use redis::io::tcp::TcpSettings;
 use redis::{
@@ -9,7 +9,7 @@ use redis::{
     TlsCertificates,
 };
 
-use super::failure::Failure;
+use super::failure::{Failure, Kind};
 use crate::config::redis_address::{Node, TlsFiles};
 
 /// What a file with certificates has in it.
@@ -31,19 +31,24 @@ pub fn client(node: &Node, tls: Option<&TlsFiles>) -> Result<Client, Failure> {
     let info = info.set_redis_settings(quiet).set_tcp_settings(TcpSettings::default().set_nodelay(true));
     match tls {
         None => Client::open(info).map_err(unusable),
-        Some(files) => Client::build_with_tls(info, certificates(files)?)
-            .map_err(|error| Failure::Certificates { problem: error.to_string() }),
+        Some(files) => Client::build_with_tls(info, certificates(node, files)?)
+            .map_err(|error| Failure::new(Kind::Certificates, node, error.to_string())),
     }
 }
 
-fn certificates(files: &TlsFiles) -> Result<TlsCertificates, Failure> {
-    let root_cert = files.ca.as_deref().map(read).transpose()?;
+fn certificates(node: &Node, files: &TlsFiles) -> Result<TlsCertificates, Failure> {
+    let read = |path: &PathBuf| {
+        let unreadable =
+            |error| Failure::new(Kind::Certificates, node, format!("{}: {error}", path.display()));
+        fs::read(path).map_err(unreadable)
+    };
+    let root_cert = files.ca.as_ref().map(read).transpose()?;
     // The library would trust nobody, and not say why.
     if let (Some(path), Some(pem)) = (&files.ca, &root_cert)
         && !String::from_utf8_lossy(pem).contains(CERTIFICATE)
     {
         let problem = format!("no certificate authority in {}", path.display());
-        return Err(Failure::Certificates { problem });
+        return Err(Failure::new(Kind::Certificates, node, problem));
     }
     let client_tls = match (&files.certificate, &files.key) {
         (Some(chain), Some(key)) => {
@@ -52,9 +57,4 @@ fn certificates(files: &TlsFiles) -> Result<TlsCertificates, Failure> {
         _ => None,
     };
     Ok(TlsCertificates { client_tls, root_cert })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let unreadable = |error| Failure::Certificates { problem: format!("{}: {error}", path.display()) };
-    fs::read(path).map_err(unreadable)
 }

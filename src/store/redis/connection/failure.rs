@@ -1,6 +1,7 @@
 //! Why Redis did not answer as it should, in kinds that a caller can act on.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 
@@ -11,156 +12,135 @@ use crate::store::StoreError;
 use crate::store::error::Failing;
 
 /// Why Redis did not answer as it should. Holds neither passwords nor values.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// The server cannot be reached, or did not answer in time. What was sent may have run.
-    #[error("Redis at {server} cannot be reached: {problem}. Start it, or mend its address or the network.")]
-    Unreachable {
-        /// Which server.
-        server: String,
-        /// What happened.
-        problem: String,
-    },
-    /// The login failed, or is missing.
-    #[error(
-        "Redis at {server} refuses the login: {problem}. Mend the user in store.redis_url, or the password in store.redis_password_file."
-    )]
-    Auth {
-        /// Which server.
-        server: String,
-        /// What the server says.
-        problem: String,
-    },
-    /// The user may not do this.
-    #[error(
-        "Redis at {server} denies it: {problem}. Give the user the rights that it needs (`fusebox redis acl`), and see that store.tenant is the one that they are for."
-    )]
-    Denied {
-        /// Which server.
-        server: String,
-        /// What the server says.
-        problem: String,
-    },
-    /// The server is a replica.
-    #[error("Redis at {server} is a read-only replica. Name the master in the address, or the sentinels.")]
-    ReadOnly {
-        /// Which server.
-        server: String,
-    },
-    /// The server has no room: memory, or the disk that it must write to.
-    #[error("Redis at {server} takes no more data: {problem}. Give it room (maxmemory, disk).")]
-    Full {
-        /// Which server.
-        server: String,
-        /// What the server says.
-        problem: String,
-    },
-    /// The server loads its data, runs another script, or its cluster is not whole: later it may work.
-    #[error("Redis at {server} is not ready: {problem}. Wait, or look at the server.")]
-    NotReady {
-        /// Which server.
-        server: String,
-        /// What the server says.
-        problem: String,
-    },
-    /// A key holds something of another kind.
-    #[error("Redis at {server} holds other data under a key of Fusebox. Give Fusebox a database of its own.")]
-    WrongType {
-        /// Which server.
-        server: String,
-    },
-    /// What answers does not speak Redis, or not TLS, or is not trusted.
-    #[error("what answers at {server} is not the Redis that was expected: {problem}. Mend the address.")]
-    Garbage {
-        /// Which server.
-        server: String,
-        /// What is wrong.
-        problem: String,
-    },
-    /// Files for TLS cannot be used.
-    #[error("the files for TLS to Redis cannot be used: {problem}. Mend ca, cert and key in its address.")]
-    Certificates {
-        /// Which, and why.
-        problem: String,
-    },
-    /// Another error of the server, or of a script.
-    #[error("Redis at {server} answers with an error: {code} {problem}")]
-    Other {
-        /// Which server.
-        server: String,
-        /// The first word of the error: `ERR`, or a script's own.
-        code: String,
-        /// The rest of it.
-        problem: String,
-    },
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What it means to a caller.
+    pub kind: Kind,
+    /// Which server.
+    pub server: String,
+    /// What happened, or what the server says.
+    pub problem: String,
 }
 
+/// What a failure means to a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The server cannot be reached, or did not answer in time. What was sent may have run.
+    Unreachable,
+    /// The login failed, or is missing.
+    Auth,
+    /// The user may not do this.
+    Denied,
+    /// The server is a replica.
+    ReadOnly,
+    /// The server has no room: memory, or the disk that it must write to.
+    Full,
+    /// The server loads its data, runs another script, or its cluster is not whole: later it may work.
+    NotReady,
+    /// A key holds something of another kind.
+    WrongType,
+    /// What answers does not speak Redis, or not TLS, or is not trusted.
+    Garbage,
+    /// Files for TLS cannot be used.
+    Certificates,
+    /// Another error of the server, or of a script.
+    Other,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (says, remedy) = match self.kind {
+            Kind::Unreachable => ("cannot be reached", "Start it, or fix its address or the network."),
+            Kind::Auth => (
+                "refuses the login",
+                "Fix the user in store.redis_url, or the password in store.redis_password_file.",
+            ),
+            Kind::Denied => (
+                "denies it",
+                "Give the user the rights that it needs (`fusebox redis acl`), for the tenant in store.tenant.",
+            ),
+            Kind::ReadOnly => ("is a read-only replica", "Name the master in the address, or the sentinels."),
+            Kind::Full => ("takes no more data", "Give it more room (maxmemory, disk)."),
+            Kind::NotReady => ("is not ready", "Wait, or look at the server."),
+            Kind::WrongType => {
+                ("holds other data under a key of Fusebox", "Give Fusebox a database of its own.")
+            }
+            Kind::Garbage => ("is not the Redis that was expected", "Fix the address."),
+            Kind::Certificates => ("cannot be spoken to with TLS", "Fix ca, cert and key in its address."),
+            Kind::Other => ("answers with an error", "Look at the server's log."),
+        };
+        write!(f, "Redis at {} {says}: {}. {remedy}", self.server, self.problem)
+    }
+}
+
+impl Error for Failure {}
+
 impl Failure {
+    /// A failure of this kind.
+    pub fn new(kind: Kind, server: impl fmt::Display, problem: impl Into<String>) -> Self {
+        Self { kind, server: server.to_string(), problem: problem.into() }
+    }
+
     /// What an error of the library means, or of the server behind it.
     pub(super) fn of(node: &Node, error: &RedisError) -> Self {
-        let server = node.to_string();
         let replies = error.clone().into_server_errors();
         if let Some((_, reply)) = replies.as_ref().and_then(|replies| replies.first()) {
-            return Self::of_reply(server, reply.code(), reply.details().unwrap_or_default());
+            return Self::of_reply(node, reply.code(), reply.details().unwrap_or_default());
         }
         match (error.kind(), error.detail()) {
             (ErrorKind::Parse, _) => {
-                Self::Garbage { server, problem: "it does not speak the protocol of Redis".into() }
+                Self::new(Kind::Garbage, node, "it does not speak the protocol of Redis")
             }
             // A client's certificate that its key is not for.
-            (ErrorKind::InvalidClientConfig, Some(detail)) => Self::Certificates { problem: detail.into() },
-            _ => Self::of_io(server, error),
+            (ErrorKind::InvalidClientConfig, Some(detail)) => Self::new(Kind::Certificates, node, detail),
+            _ => Self::of_io(node, error),
         }
     }
 
-    fn of_io(server: String, error: &RedisError) -> Self {
-        use io::ErrorKind::{
-            BrokenPipe, ConnectionRefused, ConnectionReset, InvalidData, NotFound, TimedOut, UnexpectedEof,
-            WouldBlock,
-        };
+    fn of_io(node: &Node, error: &RedisError) -> Self {
+        use io::ErrorKind as Io;
         // The library keeps it in an `Arc`.
         let inner = error.source().and_then(|source| source.downcast_ref::<Arc<dyn Error + Send + Sync>>());
         let problem = match inner.and_then(|inner| inner.downcast_ref()).map(io::Error::kind) {
-            Some(WouldBlock | TimedOut) => "no answer in time".into(),
-            Some(ConnectionRefused) => "connection refused".into(),
-            Some(NotFound) => "there is no such socket".into(),
-            Some(UnexpectedEof | ConnectionReset | BrokenPipe) => "it closed the connection".into(),
-            Some(InvalidData) => return Self::Garbage { server, problem: format!("TLS failed ({error})") },
+            Some(Io::WouldBlock | Io::TimedOut) => "no answer in time".into(),
+            Some(Io::ConnectionRefused) => "connection refused".into(),
+            Some(Io::NotFound) => "there is no such socket".into(),
+            Some(Io::UnexpectedEof | Io::ConnectionReset | Io::BrokenPipe) => {
+                "it closed the connection".into()
+            }
+            Some(Io::InvalidData) => return Self::new(Kind::Garbage, node, format!("TLS failed ({error})")),
             _ => error.to_string(),
         };
-        Self::Unreachable { server, problem }
+        Self::new(Kind::Unreachable, node, problem)
     }
 
-    fn of_reply(server: String, code: &str, detail: &str) -> Self {
-        let (code, detail) = inner_error(code, detail);
-        let problem = without_values(detail);
+    fn of_reply(node: &Node, code: &str, detail: &str) -> Self {
         let begins = |starts: &[&str]| starts.iter().any(|start| detail.starts_with(start));
-        match code {
-            "NOAUTH" | "WRONGPASS" => Self::Auth { server, problem },
-            "ERR" if begins(&ABOUT_LOGIN) => Self::Auth { server, problem },
-            "NOPERM" | "DENIED" => Self::Denied { server, problem },
-            "ERR" if begins(&DENIED_TO_SCRIPT) => Self::Denied { server, problem },
-            "READONLY" => Self::ReadOnly { server },
-            "OOM" | "MISCONF" => Self::Full { server, problem },
-            "LOADING" | "BUSY" | "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "NOREPLICAS" => {
-                Self::NotReady { server, problem }
-            }
+        let kind = match code {
+            "NOAUTH" | "WRONGPASS" => Kind::Auth,
+            "ERR" if begins(&ABOUT_LOGIN) => Kind::Auth,
+            "NOPERM" | "DENIED" => Kind::Denied,
+            "ERR" if begins(&DENIED_TO_SCRIPT) => Kind::Denied,
+            "READONLY" => Kind::ReadOnly,
+            "OOM" | "MISCONF" => Kind::Full,
+            "LOADING" | "BUSY" | "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "NOREPLICAS" => Kind::NotReady,
             "MOVED" | "ASK" => {
-                Self::NotReady { server, problem: "the nodes of the cluster send in circles".into() }
+                return Self::new(Kind::NotReady, node, "the nodes of the cluster send in circles");
             }
-            "ERR" if detail.starts_with("max number of clients") => Self::NotReady { server, problem },
-            "WRONGTYPE" => Self::WrongType { server },
-            _ => Self::Other { server, code: code.into(), problem },
-        }
+            "ERR" if detail.starts_with("max number of clients") => Kind::NotReady,
+            "WRONGTYPE" => Kind::WrongType,
+            _ => return Self::new(Kind::Other, node, format!("{code} {}", without_values(detail))),
+        };
+        Self::new(kind, node, without_values(detail))
     }
 }
 
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
-        let kind = match &failure {
-            Failure::Denied { .. } => Failing::Denied,
-            Failure::Unreachable { .. } => Failing::Unreachable,
-            Failure::NotReady { .. } => Failing::Busy,
+        let kind = match failure.kind {
+            Kind::Denied => Failing::Denied,
+            Kind::Unreachable => Failing::Unreachable,
+            Kind::NotReady => Failing::Busy,
             _ => Failing::Other,
         };
         Self::backend(kind, failure)
@@ -176,21 +156,6 @@ const ABOUT_LOGIN: [&str; 4] =
 const DENIED_TO_SCRIPT: [&str; 2] = ["The user executing the script can't", ACL_FAILURE];
 
 const ACL_FAILURE: &str = "ACL failure in script: ";
-
-/// The error of a command that a script called: servers before 7.0 wrap it.
-fn inner_error<'a>(code: &'a str, detail: &'a str) -> (&'a str, &'a str) {
-    const WRAPPED: [&str; 7] = ["OOM", "READONLY", "WRONGTYPE", "NOPERM", "MISCONF", "NOREPLICAS", "LOADING"];
-    if code == "ERR" && detail.starts_with("Error running script") {
-        for part in detail.split(": ").map(|part| part.trim_start_matches('-')) {
-            if let Some((word, rest)) = part.split_once(' ')
-                && WRAPPED.contains(&word)
-            {
-                return (word, rest);
-            }
-        }
-    }
-    (code, detail)
-}
 
 /// What the server says, without the arguments that it repeats.
 fn without_values(detail: &str) -> String {

@@ -1,17 +1,15 @@
 //! A connection to one server, with an end to every wait.
 //!
 //! The library limits each read and each write, but not how many there are, nor the look-up of a name, nor the wait for a
-//! socket in the file system. So a thread talks to the server, and whoever asked waits for the thread, as long as the limits
-//! allow.
+//! socket in the file system. So a thread talks to the server, and whoever asked waits for the thread.
 
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use redis::{Client, Pipeline, RedisError, RedisResult, Value};
+use redis::{Pipeline, RedisError, RedisResult, Value};
 
-use super::Limits;
 use super::client::client;
 use super::failure::Failure;
 use crate::config::redis_address::{Node, TlsFiles};
@@ -23,38 +21,39 @@ const SHORTEST: Duration = Duration::from_millis(1);
 pub struct Link {
     /// The server.
     pub node: Node,
-    limits: Limits,
+    wait: Duration,
     requests: Sender<Vec<u8>>,
     replies: Receiver<RedisResult<Value>>,
 }
 
 impl Link {
-    /// Connects, and sends the commands of the greeting, before `deadline`.
+    /// Connects, and sends the commands of the greeting, within `to_connect`. `wait`: for each reply after that.
     pub fn open(
         node: &Node,
         tls: Option<&TlsFiles>,
         greeting: Pipeline,
-        limits: Limits,
-        deadline: Instant,
+        to_connect: Duration,
+        wait: Duration,
     ) -> Result<Self, Failure> {
         let client = client(node, tls)?;
-        let wait = deadline.saturating_duration_since(Instant::now()).max(SHORTEST);
+        let to_connect = to_connect.max(SHORTEST);
         let (requests, asked) = mpsc::channel::<Vec<u8>>();
         let (answer, replies) = mpsc::channel();
-        let talk = move || match connect(&client, &greeting, limits, wait) {
-            Err(error) => drop(answer.send(Err(error))),
-            Ok(mut connection) => {
-                let mut reply = Ok(Value::Okay);
-                while answer.send(reply).is_ok()
-                    && let Ok(request) = asked.recv()
-                {
-                    reply = exchange(&mut connection, &request);
-                }
+        let talk = move || {
+            let mut connection = match client.get_connection_with_timeout(to_connect) {
+                Ok(connection) => connection,
+                Err(error) => return drop(answer.send(Err(error))),
+            };
+            let mut reply = greet(&mut connection, &greeting, wait.max(SHORTEST));
+            while answer.send(reply).is_ok()
+                && let Ok(request) = asked.recv()
+            {
+                reply = exchange(&mut connection, &request);
             }
         };
-        let link = Self { node: node.clone(), limits, requests, replies };
+        let link = Self { node: node.clone(), wait, requests, replies };
         let started = thread::Builder::new().name("redis".into()).spawn(talk).map_err(RedisError::from);
-        started.and_then(|_| link.reply(wait)).map_err(|error| Failure::of(node, &error))?;
+        started.and_then(|_| link.reply(to_connect)).map_err(|error| Failure::of(node, &error))?;
         Ok(link)
     }
 
@@ -62,7 +61,7 @@ impl Link {
     pub fn ask(&self, request: &[u8]) -> RedisResult<Value> {
         // Where the thread has ended, there is no reply either.
         let _ = self.requests.send(request.to_vec());
-        self.reply(self.limits.write + self.limits.read)
+        self.reply(2 * self.wait)
     }
 
     fn reply(&self, wait: Duration) -> RedisResult<Value> {
@@ -76,19 +75,13 @@ impl Link {
     }
 }
 
-fn connect(
-    client: &Client,
-    greeting: &Pipeline,
-    limits: Limits,
-    wait: Duration,
-) -> RedisResult<redis::Connection> {
-    let mut connection = client.get_connection_with_timeout(wait)?;
-    connection.set_read_timeout(Some(limits.read.max(SHORTEST)))?;
-    connection.set_write_timeout(Some(limits.write.max(SHORTEST)))?;
+fn greet(connection: &mut redis::Connection, greeting: &Pipeline, wait: Duration) -> RedisResult<Value> {
+    connection.set_read_timeout(Some(wait))?;
+    connection.set_write_timeout(Some(wait))?;
     if !greeting.is_empty() {
-        greeting.exec(&mut connection)?;
+        greeting.exec(connection)?;
     }
-    Ok(connection)
+    Ok(Value::Okay)
 }
 
 /// Sends a request and receives the reply. A server that closes the connection meanwhile may have said why.
