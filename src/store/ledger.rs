@@ -204,7 +204,8 @@ impl<'a, R: Records> Ledger<'a, R> {
             None => joining.iter().collect(),
         };
         if known.as_ref().is_some_and(|k| k.message == new) && strangers.is_empty() {
-            return Ok(None);
+            // What a store had lost of it, a list say, is whole again: totals that cover it are settled anew.
+            return Ok(Some(new.at));
         }
         let (key, home) = match &known {
             Some(known) => {

@@ -75,6 +75,9 @@ pub fn see(workspace: &mut Workspace, session: &Session, now: Timestamp, ended: 
     let seen = workspace.number_at(&live, "seen").unwrap_or(i64::MIN).max(now.0).to_string();
     workspace.write(&["ZADD", &sessions, "GT", &seen, id]);
     see_machine(workspace, now);
+    // Their records are gone by then.
+    let old = now.plus_millis(-super::KEPT_S * 1000).0.to_string();
+    workspace.write(&["ZREMRANGEBYSCORE", &sessions, "-inf", &old]);
     workspace.write(&["HSET", &live, "seen", &seen]);
     workspace.write(&["HDEL", &live, "ended", "complete"]);
     if ended {

@@ -101,7 +101,9 @@ impl Query for RedisStore {
         let entries: Vec<Vec<u8>> = self.scripts.command(&self.keys, &["LRANGE", &operated, "0", "-1"])?;
         let entries =
             entries.iter().filter_map(|entry| serde_json::from_slice::<(String, String)>(entry).ok());
-        let entries: Vec<(String, String)> = entries.collect();
+        // One that was told again, after its record could not be read, stands there twice.
+        let mut seen = BTreeSet::new();
+        let entries: Vec<(String, String)> = entries.filter(|entry| seen.insert(entry.clone())).collect();
         let known = self.records::<Vec<Operation>>(entries.iter().map(|(key, _)| key.clone()).collect())?;
         let mut all: Vec<Operation> = Vec::new();
         for ((_, id), known) in entries.iter().zip(known) {
@@ -194,7 +196,9 @@ impl RedisStore {
         let times = self.scripts.commands(&self.keys, &times.collect::<Vec<_>>())?;
         let mut rows = Vec::new();
         for ((id, charged), times) in ids.iter().zip(charged).zip(times) {
-            let Some(charged) = charged else { continue };
+            // One whose record cannot be read is a session all the same.
+            let is_damaged = self.damaged.contains(&self.keys.session(id));
+            let Some(charged) = charged.or_else(|| is_damaged.then(Charged::default)) else { continue };
             let mut session = Session { id: id.clone(), ..charged.session };
             // Process ids mean something on their own machine only.
             session.client = session.client.filter(|_| charged.machine.as_ref() == Some(&self.machine));

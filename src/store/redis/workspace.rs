@@ -200,8 +200,9 @@ impl<'a> Workspace<'a> {
                 Err(_) => self.set_aside(key, "", &bytes),
             }
         }
-        let changed = self.changed.iter().filter_map(|key| self.messages.get(key)?.as_deref());
-        found.extend(changed.map(|stored| (stored.d.key, stored.clone())));
+        // Those that this step only looked at may be missing in the list, which it makes whole.
+        let seen = self.messages.values().filter_map(Option::as_deref);
+        found.extend(seen.map(|stored| (stored.d.key, stored.clone())));
         Ok(found.into_values().filter(|stored| stored.s.iter().any(|id| id == session)).collect())
     }
 
