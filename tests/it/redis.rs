@@ -23,7 +23,7 @@ pub use cluster::Cluster;
 use fusebox::config::redis_address::Address;
 use fusebox::store::redis::connection::{Connection, Failure, Limits};
 pub use proxy::{Manner, Proxy, Seen};
-pub use server::{Options, PATIENCE, Server, free_port, skip, text};
+pub use server::{Options, PATIENCE, Server, bytes, free_port, skip, text};
 
 /// Limits that no test on a busy machine runs into.
 pub const LIMITS: Limits = Limits { connect: PATIENCE, read: PATIENCE, write: PATIENCE };
