@@ -85,7 +85,7 @@ end
 -- Events are numbered. Those that somebody has to be told are listed, by their agent.
 local session, is_untold = step.session, 0
 if #step.events > 0 then
-  local number = tonumber(call('GET', session.event_number) or '0')
+  local number = tonumber(call('GET', session.event_number) or '') or 0
   for _, event in ipairs(step.events) do
     number = number + 1
     write('HSET', session.events, number, event.text)
@@ -112,7 +112,8 @@ local sequence, of_machine = 0, 0
 if step.seen then
   local known = call('HMGET', session.live, 'seen', 'ended', 'complete', 'sequence', session.machine)
   local last, seen = tonumber(known[1] or ''), tonumber(step.seen)
-  sequence, of_machine = tonumber(known[4] or '0') + 1, tonumber(known[5] or '0') + 1
+  -- One that is no number begins anew: who knows a higher one finds that the store lacks something.
+  sequence, of_machine = (tonumber(known[4] or '') or 0) + 1, (tonumber(known[5] or '') or 0) + 1
   if (known[2] or known[3]) and last and last < seen then write('HDEL', session.live, 'ended', 'complete') end
   seen = string.format('%.0f', math.max(last or seen, seen))
   write('HSET', session.live, 'sequence', sequence, session.machine, of_machine, 'seen', seen)
