@@ -10,7 +10,6 @@ use crate::store::{ClientProcess, Result, Session};
 
 /// To whom a session is charged, and who started it; `add_up.lua` reads it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
 pub struct Charged {
     /// Its project, hashed.
     pub project: String,
