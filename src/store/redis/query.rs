@@ -109,7 +109,10 @@ impl Query for RedisStore {
         let operated = self.keys.operated();
         let entries = texts(self.scripts.command(&self.keys, &["LRANGE", &operated, "0", "-1"])?)?;
         let entries = entries.iter().filter_map(|entry| serde_json::from_str::<(String, String)>(entry).ok());
-        let entries: Vec<(String, String)> = entries.collect();
+        let mut entries: Vec<(String, String)> = entries.collect();
+        // One that was told again, after its record could not be read, stands there twice.
+        let mut seen = BTreeSet::new();
+        entries.retain(|entry| seen.insert(entry.clone()));
         let commands: Vec<_> = entries.iter().map(|(key, _)| command(&["GET", key])).collect();
         let replies = self.scripts.commands(&self.keys, &commands)?;
         let mut all: Vec<Operation> = Vec::new();
