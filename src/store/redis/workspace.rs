@@ -195,8 +195,9 @@ impl<'a> Workspace<'a> {
                 }
             }
         }
-        let changed = self.changed.iter().filter_map(|key| self.messages.get(key)?.as_deref());
-        found.extend(changed.map(|stored| (stored.d.key, stored.clone())));
+        // Those that were only looked at may be missing in the list, which this step mends.
+        let seen = self.messages.values().filter_map(Option::as_deref);
+        found.extend(seen.map(|stored| (stored.d.key, stored.clone())));
         Ok(found.into_values().filter(|stored| stored.s.iter().any(|id| id == session)).collect())
     }
 
