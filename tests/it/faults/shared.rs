@@ -123,8 +123,7 @@ impl Shared {
     /// A server that writes down all that it does, so that it knows it again after it was killed; `None`, said loudly,
     /// where there is no Redis.
     pub fn start(harms: Harms) -> Option<Self> {
-        let options = Options::default().set("appendonly", "yes").set("auto-aof-rewrite-percentage", "0");
-        Some(Self { server: options.start()?, harms, mended: None, stands_still: false, copied: false })
+        Some(Self { server: logging().start()?, harms, mended: None, stands_still: false, copied: false })
     }
 
     fn log(&self) -> PathBuf {
@@ -394,6 +393,12 @@ impl World {
         shared.counters().iter().for_each(|counter| eprintln!("counter {counter}"));
         (0..self.machines()).for_each(|m| eprintln!("clock of {m}: {}", self.now(m)));
     }
+}
+
+/// A server that writes down all that it does before it answers. (While it brings the log to disk, each second, it would not.)
+pub fn logging() -> Options {
+    let options = Options::default().set("appendonly", "yes").set("appendfsync", "no");
+    options.set("auto-aof-rewrite-percentage", "0")
 }
 
 /// Copies the files of a folder.
