@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Serialize;
+use wildmatch::WildMatch;
 
 use super::scratch::Scratch;
 use super::store_access::{Result, StoreAccess};
 use super::{ancestry, backfill, report, session_files};
 use crate::config::Config;
 use crate::domain::budget::Scope;
+use crate::domain::counter::Home;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 use crate::env::Env;
@@ -111,12 +113,24 @@ pub fn watches(
     now: Timestamp,
 ) -> Result<Vec<Watch>> {
     let states = report::budgets(config, store, rows, true, now)?;
-    let is_meant = |watch: &Watch| match watch.budget.scope {
+    let mut all: Vec<Watch> =
+        states.into_iter().map(|state| Watch { budget: state.budget, value: state.value }).collect();
+    // Whom a session is charged to may not have been seen in the window yet: a counter can be there all the same.
+    let meant: Vec<Home> =
+        rows.iter().filter(|row| is_meant(&row.session.id)).map(|row| row.session.home()).collect();
+    for budget in &config.budgets {
+        let glob = WildMatch::new(&budget.matches);
+        let values: BTreeSet<&str> = meant.iter().filter_map(|home| home.value(budget.scope)).collect();
+        let new = values.into_iter().filter(|value| !value.is_empty() && glob.matches(value));
+        let new = new.map(|value| Watch { budget: budget.clone(), value: value.to_owned() });
+        let new: Vec<Watch> = new.filter(|watch| !all.contains(watch)).collect();
+        all.extend(new);
+    }
+    all.retain(|watch| match watch.budget.scope {
         Scope::Session => is_meant(&watch.value),
         _ => rows.len() <= MOST_SESSIONS,
-    };
-    let all = states.into_iter().map(|state| Watch { budget: state.budget, value: state.value });
-    Ok(all.filter(is_meant).collect())
+    });
+    Ok(all)
 }
 
 /// The sessions that the store knows and whose transcripts are here: as the store says, and as this machine does. And how

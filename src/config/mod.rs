@@ -30,7 +30,7 @@ use self::draft::{Draft, Held};
 use self::file::Layer;
 pub use self::place::{Place, places};
 use self::place::{project_file, project_settings, shown_path, user_file};
-pub use self::source::{Effective, Problem, Source};
+pub use self::source::{Effective, Problem, Source, shown};
 pub use self::stamp::Stamp;
 pub use self::value::is_name;
 use self::value::{Kind, Raw};

@@ -79,7 +79,7 @@ pub struct Effective {
 }
 
 /// Text of others as it may be shown: on one line, without control characters, cut to `most` characters.
-pub(super) fn shown(text: &str, most: usize) -> String {
+pub fn shown(text: &str, most: usize) -> String {
     let cut: String = text.chars().take(most).collect();
     let dots = if cut.len() < text.len() { "…" } else { "" };
     let plain = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };

@@ -154,8 +154,8 @@ impl<'a, R: Records> Ledger<'a, R> {
         self.changes
     }
 
-    /// Merges one message in. Answers how the message is dated, if anything of it changed.
-    pub(super) fn message(&mut self, seen: &Message) -> Result<Option<Timestamp>> {
+    /// Merges one message in. Answers how the message is dated.
+    pub(super) fn message(&mut self, seen: &Message) -> Result<Timestamp> {
         self.put(seen, |known| known.clone().merge(seen))
     }
 
@@ -192,9 +192,9 @@ impl<'a, R: Records> Ledger<'a, R> {
         std::mem::take(&mut self.shared)
     }
 
-    /// Puts in `new`, or what `update` makes of the message that is known under its key. Answers how it is dated then, if
-    /// anything changed: a later line of a message does not make it a later one.
-    fn put(&mut self, new: &Message, update: impl FnOnce(&Message) -> Message) -> Result<Option<Timestamp>> {
+    /// Puts in `new`, or what `update` makes of the message that is known under its key. Answers how it is dated then: a later
+    /// line of a message does not make it a later one.
+    fn put(&mut self, new: &Message, update: impl FnOnce(&Message) -> Message) -> Result<Timestamp> {
         let lineage = Rc::clone(&self.lineage);
         let known = self.records.known(&new.key, &lineage)?;
         let new = known.as_ref().map_or_else(|| new.clone(), |known| update(&known.message));
@@ -204,8 +204,7 @@ impl<'a, R: Records> Ledger<'a, R> {
             None => joining.iter().collect(),
         };
         if known.as_ref().is_some_and(|k| k.message == new) && strangers.is_empty() {
-            // What a store had lost of it, a list say, is whole again: totals that cover it are settled anew.
-            return Ok(Some(new.at));
+            return Ok(new.at);
         }
         let (key, home) = match &known {
             Some(known) => {
@@ -231,7 +230,7 @@ impl<'a, R: Records> Ledger<'a, R> {
         let old = known.iter().flat_map(|k| &k.sessions).map(String::as_str);
         let sessions = old.chain(strangers.iter().map(|b| b.session.as_str())).collect();
         self.count(&new, &home, sessions, Going::In);
-        Ok(Some(new.at))
+        Ok(new.at)
     }
 
     fn count(&mut self, message: &Message, home: &Home, sessions: Vec<&str>, going: Going) {

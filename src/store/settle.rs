@@ -20,9 +20,9 @@ impl<R: Records> Ledger<'_, R> {
         for fact in facts {
             match fact {
                 Fact::Message(message) => {
-                    if let Some(at) = self.message(message)? {
-                        earliest = Some(earliest.map_or(at, |e: Timestamp| e.min(at)));
-                    }
+                    // One that is known already, too: what a store had lost of it, a list say, is whole again.
+                    let at = self.message(message)?;
+                    earliest = Some(earliest.map_or(at, |e: Timestamp| e.min(at)));
                 }
                 Fact::Origin(origin) => self.records.note_origin(&self.home, origin)?,
                 Fact::Total(total) => {

@@ -1,8 +1,10 @@
 //! The shared store with the hooks: what they do while it fails, and how it recovers, to the token.
 
 mod counting_on;
+mod damaged;
 mod down;
 mod failing;
+mod key_names;
 mod ledger;
 mod machines;
 mod recovering;

@@ -1,5 +1,7 @@
 //! Is the shared store set up as it should be, and does it say what the transcripts say?
 
+use std::collections::BTreeSet;
+
 use super::finding::Finding;
 use super::survey::Survey;
 use crate::app::brief::grouped;
@@ -10,12 +12,18 @@ use crate::app::recount::{self, Difference, Recount};
 use crate::app::store_access::StoreAccess;
 use crate::cli::render::counted;
 use crate::config::redis_address::Address;
-use crate::config::{Config, RedisConfig};
+use crate::config::{Config, RedisConfig, shown};
 use crate::store::redis::acl::Rights;
 use crate::store::{Recover, Store};
 
 /// What Redis does when its memory is full, as it should be.
 const KEEPS_ALL: &str = "noeviction";
+
+/// How many records that cannot be read are named.
+const NAMED: usize = 3;
+
+/// Characters of a name that are shown.
+const LONGEST: usize = 120;
 
 /// Looks at the server, at what the user may do, and at what is counted; nothing where the store is the embedded one.
 pub fn check(survey: &Survey) -> Vec<Finding> {
@@ -118,7 +126,26 @@ fn of_counts(survey: &Survey) -> Vec<Finding> {
         let sessions = counted(*sessions, "session");
         findings.push(Finding::ok(format!("counts agree with the transcripts of {sessions}{rest}")));
     }
+    // Counting has read all of it.
+    findings.extend(of_damaged(&store.call(|store| store.damaged()).unwrap_or_default()));
     findings
+}
+
+/// What could not be read.
+fn of_damaged(names: &BTreeSet<String>) -> Option<Finding> {
+    // Anybody who may write there can have written anything.
+    let first: Vec<String> = names.iter().take(NAMED).map(|name| shown(name, LONGEST)).collect();
+    let more =
+        if names.len() > NAMED { format!(", and {} more", names.len() - NAMED) } else { String::new() };
+    let records = counted(names.len(), "record");
+    let were = if names.len() == 1 { "was" } else { "were" };
+    (!names.is_empty()).then(|| {
+        Finding::warning(
+            format!("{records} in Redis could not be read and {were} set aside: {}{more}", first.join(", ")),
+            "run `fusebox resync`, which counts anew from the transcripts, and look at what was set aside: the hash …:d:damaged, \
+             which can be deleted then. If it comes again, somebody writes there: change the hooks' password",
+        )
+    })
 }
 
 /// The first of what differs, and how much there is more.

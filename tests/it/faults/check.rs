@@ -403,7 +403,10 @@ impl World {
             assert!(*sure <= most, "said {sure} times, stored {most} times: {line}");
         }
         self.check_said(&alerts);
-        self.check_stored(&alerts, count);
+        // What is mended was not used just now: that raises nothing.
+        if self.shared.as_ref().is_none_or(|shared| !shared.harms.spoils) {
+            self.check_stored(&alerts, count);
+        }
     }
 
     /// Everything that is noted as shown was said, or something higher of the same budget and value; and nothing that

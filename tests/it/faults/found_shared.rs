@@ -4,13 +4,13 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::shared::copy_folder;
+use super::shared::{copy_folder, logging};
 use crate::harness::{Home, message};
-use crate::redis::{Options, Server};
+use crate::redis::Server;
 
 /// Homes on one shared store, with a budget of the user's.
 fn homes<const N: usize>() -> Option<(Server, [Home; N])> {
-    let server = Options::default().set("appendonly", "yes").start()?;
+    let server = logging().start()?;
     let home = |_| {
         let home = Home::new().var("FUSEBOX_STORE_REDIS_URL", &server.socket_url());
         let home = home.var("FUSEBOX_STORE_TENANT", "found");
@@ -112,4 +112,42 @@ fn who_only_asks_does_not_hide_that_the_store_went_back() {
     }
     works(&here, "s", 4);
     assert_eq!(budget(&here.status("s"), "ever")["used"], 440);
+}
+
+/// Of a window in which nobody has been seen yet.
+#[test]
+fn a_false_counter_of_a_window_that_has_just_begun_is_mended() {
+    if !cfg!(feature = "test-clock") {
+        return crate::rig::skip("a month goes by: it needs the feature test-clock");
+    }
+    let Some((server, [home])) = homes() else { return };
+    works(&home, "s", 1);
+    let clock = home.path("clock");
+    fs::write(&clock, (40_i64 * 24 * 3600 * 1000).to_string()).unwrap();
+    let home = home.var("FUSEBOX_TEST_CLOCK", &clock.to_string_lossy());
+    let known = server.text(&["KEYS", "*:counter:user month*"]);
+    assert_eq!(budget(&home.status("s"), "ever")["used"], 0);
+    let all = server.text(&["KEYS", "*:counter:user month*"]);
+    let new: Vec<&str> = all.lines().filter(|key| !known.contains(key)).collect();
+    let [key] = new[..] else { panic!("{new:?}") };
+    server.command(&["HSET", key, &server.text(&["HKEYS", key]), "77,0,0,0,0,0,0"]);
+    assert_eq!(budget(&home.status("s"), "ever")["used"], 77);
+    assert_eq!(home.fusebox(&["resync"]).code, 0);
+    assert_eq!(budget(&home.status("s"), "ever")["used"], 0);
+}
+
+/// What a total says beyond the lines is not all of it, where the list of what stands on lines is lost.
+#[test]
+fn a_total_is_settled_by_what_is_read_with_it() {
+    let Some((server, [home])) = homes() else { return };
+    works(&home, "s", 1);
+    let model = message(1, 1, 1)["message"]["model"].as_str().unwrap().to_owned();
+    let usage = json!({"inputTokens": 150, "outputTokens": 10, "cacheCreationInputTokens": 0,
+        "cacheCreationEphemeral5mInputTokens": 0, "cacheCreationEphemeral1hInputTokens": 0, "cacheReadInputTokens": 10});
+    let line = json!({"type": "cost-state", "sessionId": "s", "startTime": 1, "modelUsage": {model: usage}});
+    home.append(&home.transcript("s"), &[line]);
+    server.command(&["DEL", "fusebox:{found}:d:messages:s"]);
+    assert_eq!(home.fusebox(&["resync"]).code, 0);
+    assert_eq!(home.status("s")["tokens"]["input"], 150);
+    assert_eq!(budget(&home.status("s"), "ever")["used"], 160);
 }

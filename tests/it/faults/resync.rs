@@ -32,7 +32,8 @@ impl World {
         }
     }
 
-    fn resync_whole(&mut self, machine: usize) {
+    /// `fusebox resync` on a machine.
+    pub fn resync_whole(&mut self, machine: usize) {
         self.note(format!("resync on {machine}"));
         let (code, output, errors) = self.fusebox_on(machine, &["resync", "--json"], None);
         self.check_resync(machine, code, &output, &errors);

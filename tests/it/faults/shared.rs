@@ -74,7 +74,7 @@ on_limit = "warn"
 "#;
 
 /// How often each step comes.
-pub const SHARED_STEPS: [(u64, Step); 22] = [
+pub const SHARED_STEPS: [(u64, Step); 23] = [
     (24, World::respond),
     (24, World::call),
     (9, World::call_killed),
@@ -92,6 +92,7 @@ pub const SHARED_STEPS: [(u64, Step); 22] = [
     (4, World::damage_cache),
     (6, World::break_server),
     (2, World::lose),
+    (4, World::spoil),
     (4, World::heal),
     (5, World::decide),
     (3, World::move_clock),
@@ -99,11 +100,21 @@ pub const SHARED_STEPS: [(u64, Step); 22] = [
     (3, World::resync),
 ];
 
+/// What may happen to what the server knows.
+#[derive(Clone, Copy)]
+pub struct Harms {
+    /// It may lose what it knew.
+    pub losses: bool,
+    /// Records may be lost, damaged, or replaced by false ones.
+    pub spoils: bool,
+}
+
 /// The server, and what may happen to it.
 pub struct Shared {
     pub server: Server,
-    /// Whether it may lose what it knew.
-    pub losses: bool,
+    pub harms: Harms,
+    /// Since numbers may be wrong: the days in whose windows they were mended. `None`: there was never a reason for doubt.
+    pub mended: Option<BTreeSet<i64>>,
     stands_still: bool,
     copied: bool,
 }
@@ -111,9 +122,8 @@ pub struct Shared {
 impl Shared {
     /// A server that writes down all that it does, so that it knows it again after it was killed; `None`, said loudly,
     /// where there is no Redis.
-    pub fn start(losses: bool) -> Option<Self> {
-        let options = Options::default().set("appendonly", "yes").set("auto-aof-rewrite-percentage", "0");
-        Some(Self { server: options.start()?, losses, stands_still: false, copied: false })
+    pub fn start(harms: Harms) -> Option<Self> {
+        Some(Self { server: logging().start()?, harms, mended: None, stands_still: false, copied: false })
     }
 
     fn log(&self) -> PathBuf {
@@ -124,9 +134,12 @@ impl Shared {
         self.server.path("copy").into()
     }
 
-    fn keys(&self, pattern: &str) -> Vec<String> {
+    /// Its keys, in an order that a seed repeats.
+    pub fn keys(&self, pattern: &str) -> Vec<String> {
         let found = self.server.text(&["KEYS", &format!("fusebox:{{{TENANT}}}:{pattern}")]);
-        found.lines().map(str::to_owned).collect()
+        let mut keys: Vec<String> = found.lines().map(str::to_owned).collect();
+        keys.sort();
+        keys
     }
 
     /// Every decision that it knows.
@@ -179,9 +192,10 @@ impl Shared {
     /// What the store holds of each message: date, counts, and in which sessions.
     pub fn messages(&self) -> Vec<String> {
         let message = |key: String| {
-            let found: Value = serde_json::from_str(&self.server.text(&["GET", &key])).unwrap();
+            let text = self.server.text(&["GET", &key]);
+            let Ok(found) = serde_json::from_str::<Value>(&text) else { return format!("{key} {text}") };
             let sessions: BTreeSet<&str> =
-                found["s"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+                found["s"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             format!("{} {} {} in {sessions:?}", found["d"]["at"], found["d"]["model"], found["c"])
         };
         self.keys("d:message:*").into_iter().map(message).collect()
@@ -275,7 +289,7 @@ impl World {
     /// The server loses what it knew, or goes back to what it knew earlier.
     pub fn lose(&mut self) {
         let shared = self.shared.as_mut().unwrap();
-        if self.failing || !shared.losses {
+        if self.failing || !shared.harms.losses {
             return;
         }
         let how = self.random.weighted(&[(2, "flushed"), (2, "started empty"), (3, "went back")]);
@@ -302,6 +316,10 @@ impl World {
             }
         }
         self.note(format!("the server {how}"));
+        if how == "went back" {
+            // Between two hooks of a session nobody notices.
+            self.doubt();
+        }
         // What the store knew to have been said it may say again.
         self.said.values_mut().for_each(|(sure, unsure)| *unsure += std::mem::take(sure));
         self.sessions.iter_mut().for_each(|session| session.in_store = false);
@@ -326,6 +344,7 @@ impl World {
         self.note("checkpoint");
         self.heal();
         self.pass();
+        self.mend();
         // A session that neither the store nor a cache remembers is known again with its next hook.
         for session in 0..self.sessions.len() {
             let of = &self.sessions[session];
@@ -374,6 +393,12 @@ impl World {
         shared.counters().iter().for_each(|counter| eprintln!("counter {counter}"));
         (0..self.machines()).for_each(|m| eprintln!("clock of {m}: {}", self.now(m)));
     }
+}
+
+/// A server that writes down all that it does before it answers. (While it brings the log to disk, each second, it would not.)
+pub fn logging() -> Options {
+    let options = Options::default().set("appendonly", "yes").set("appendfsync", "no");
+    options.set("auto-aof-rewrite-percentage", "0")
 }
 
 /// Copies the files of a folder.

@@ -185,6 +185,36 @@ fn falsified_counts_are_found_and_mended() {
     assert_eq!(report["holds"], true, "{report:#}");
 }
 
+/// What cannot be read is named until somebody has looked at it; and the name of a record is whatever somebody wrote.
+#[test]
+fn records_that_cannot_be_read_are_named() {
+    let Some(shared) = used() else { return };
+    let damaged = "fusebox:{acme}:d:damaged";
+    let keys = shared.everything().into_iter().map(|(key, _)| key);
+    let mut messages: Vec<String> = keys.filter(|key| key.contains(":message:")).collect();
+    messages.sort();
+    for key in &messages {
+        shared.raw("fusebox-hook", &["SET", key, "no JSON"]);
+    }
+    let [first, second] = &messages[..] else { panic!("{messages:?}") };
+    let both = format!("2 records in Redis could not be read and were set aside: {first}, {second}");
+    let mend = "run `fusebox resync`";
+    assert_says(&findings(&doctor(&shared.home)), "warning", &both, mend);
+    assert_eq!(shared.home.fusebox(&["resync"]).code, 0);
+    let all = findings(&doctor(&shared.home));
+    assert_says(&all, "warning", &both, "can be deleted");
+    assert!(all.iter().all(|(severity, ..)| severity != "problem"), "{all:#?}");
+    assert_eq!(shared.server.text(&["HGET", damaged, first]), "no JSON");
+    for name in ["a", "a\u{1b}[31m\nb", "c"] {
+        shared.raw("fusebox-hook", &["HSET", damaged, name, "x"]);
+    }
+    let said = r"5 records in Redis could not be read and were set aside: a, a\u{1b}[31m\nb, c, and 2 more";
+    assert_says(&findings(&doctor(&shared.home)), "warning", said, mend);
+    shared.raw("fusebox-hook", &["EXPIRE", damaged, "0"]);
+    let all = findings(&doctor(&shared.home));
+    assert!(all.iter().all(|(severity, ..)| severity != "warning"), "{all:#?}");
+}
+
 #[test]
 fn decisions_that_are_missing_are_named() {
     let Some(shared) = used() else { return };

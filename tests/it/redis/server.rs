@@ -143,6 +143,11 @@ impl Server {
         self.try_command(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
+    /// The same, with words that need be no texts.
+    pub fn command_of_bytes(&self, words: &[&[u8]]) -> Value {
+        self.try_command(words).unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// What a command answers, as text: of numbers their digits, of lists their items in lines.
     pub fn text(&self, words: &[&str]) -> String {
         text(&self.command(words))
@@ -305,6 +310,11 @@ pub fn text(value: &Value) -> String {
 /// The server program: `FUSEBOX_TEST_REDIS_SERVER`, else `redis-server`. A server that does the same can stand in for it.
 fn program() -> String {
     std::env::var("FUSEBOX_TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".into())
+}
+
+/// The bytes of a value; none where it is something else.
+pub fn bytes(value: &Value) -> Vec<u8> {
+    if let Value::BulkString(bytes) = value { bytes.clone() } else { Vec::new() }
 }
 
 /// A port on loopback that nobody has.

@@ -1,0 +1,152 @@
+//! Records in Redis that cannot be read, are false or are lost: commands go on, what cannot be read is set aside, and
+//! `fusebox resync` counts anew from the transcripts.
+
+use serde_json::{Value, json};
+
+use super::{home_at, respond, used};
+use crate::harness::Home;
+use crate::redis::Server;
+
+/// A budget of a session, and one of all of the user's.
+const BUDGETS: &str = "[[budget]]\nname = \"session\"\nlimit = 100_000\n\n[[budget]]\nname = \"all\"\nscope = \"user\"\nlimit = 1_000_000\nwindow = \"month\"\n";
+
+/// What is no record.
+const BAD: &str = r#"{"h":"s","c":[1,"#;
+
+const DAMAGED: &str = "fusebox:{acme}:d:damaged";
+
+/// A home with two sessions, of three messages and of two.
+fn begun(server: &Server) -> Home {
+    let home = home_at(&server.socket_url());
+    home.configure(BUDGETS);
+    assert!(respond(&home, "s", 1..=3).is_silent());
+    assert!(respond(&home, "t", 21..=22).is_silent());
+    extend(&home, 5);
+    assert_eq!(used(&home, "s", "all").0, 500);
+    home
+}
+
+fn extend(home: &Home, tokens: u64) {
+    let tokens = tokens.to_string();
+    let words = ["budget", "extend", "session", "--session", "s", "--tokens", &tokens, "--reason", "a test"];
+    let ran = home.fusebox(&words);
+    assert_eq!(ran.code, 0, "{ran:?}");
+}
+
+/// A key of the server that holds this.
+fn key(server: &Server, pattern: &str) -> String {
+    let keys = server.text(&["KEYS", &format!("fusebox:{{acme}}:{pattern}")]);
+    keys.lines().min().unwrap_or_else(|| panic!("no {pattern}")).to_owned()
+}
+
+/// Everything works on damaged records, and after `resync` every number is right. `set_aside`: what is found there.
+fn is_mended(server: &Server, home: &Home, set_aside: &[(String, &str)]) {
+    for words in [&["status"][..], &["status", "--all", "--json"], &["budget", "list", "--all"]] {
+        let ran = home.fusebox(words);
+        assert_eq!(ran.code, 0, "{words:?}: {ran:?}");
+    }
+    // A session whose own record cannot be read is known again with its next hook.
+    let is_known = set_aside.iter().all(|(key, _)| !key.contains("d:session:"));
+    if is_known {
+        extend(home, 7);
+    }
+    let hook = home.hook("PreToolUse", "s", json!({"tool_name": "Bash", "tool_input": {"command": "ls"}}));
+    assert!(hook.is_silent(), "{hook:?}");
+    assert!(respond(home, "s", 4..=4).is_silent());
+    if !is_known {
+        extend(home, 7);
+    }
+    let ran = home.fusebox(&["resync", "--json"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    assert_eq!(ran.json()["incomplete"], json!({}));
+    assert_eq!((used(home, "s", "session"), used(home, "t", "session").0), ((400, 100_012), 200));
+    assert_eq!(used(home, "s", "all").0, 600);
+    let shown = home.fusebox(&["budget", "show", "session", "--session", "s", "--json"]).json();
+    let amounts: Vec<&Value> = shown["operations"].as_array().unwrap().iter().map(|o| &o["amount"]).collect();
+    assert_eq!(amounts, [5, 7], "each decision once, in their order");
+    // Once more: nothing is left to be mended.
+    let again = home.fusebox(&["resync", "--json"]).json();
+    assert_eq!((&again["requests_added"], &again["budgets"]), (&json!(0), &json!([])), "{again}");
+    for (field, bad) in set_aside {
+        assert_eq!(server.text(&["HGET", DAMAGED, field]), *bad, "{field}");
+    }
+    assert_eq!(server.text(&["HLEN", DAMAGED]), set_aside.len().to_string());
+    assert_ne!(server.text(&["TTL", DAMAGED]), "-1");
+}
+
+/// Puts what is no record at a key.
+fn damage(pattern: &str) {
+    let Some(server) = Server::start() else { return };
+    let home = begun(&server);
+    let key = key(&server, pattern);
+    server.command(&["SET", &key, BAD, "KEEPTTL"]);
+    is_mended(&server, &home, &[(key, BAD)]);
+}
+
+#[test]
+fn a_message_that_is_no_json() {
+    damage("d:message:*");
+}
+
+#[test]
+fn a_session_that_is_no_json() {
+    damage("d:session:s");
+}
+
+#[test]
+fn decisions_that_are_no_json() {
+    damage("o:operations:*");
+}
+
+#[test]
+fn a_session_of_another_shape() {
+    for bad in ["[]", r#"{"h":1}"#] {
+        let Some(server) = Server::start() else { return };
+        let home = begun(&server);
+        let key = key(&server, "d:session:s");
+        server.command(&["SET", &key, bad, "KEEPTTL"]);
+        is_mended(&server, &home, &[(key, bad)]);
+    }
+}
+
+#[test]
+fn a_counter_that_is_no_list_of_counts() {
+    for bad in ["x", "", "1,2"] {
+        let Some(server) = Server::start() else { return };
+        let home = begun(&server);
+        let key = key(&server, "d:counter:session*|s");
+        let since = server.text(&["HKEYS", &key]);
+        server.command(&["HSET", &key, &since, bad]);
+        is_mended(&server, &home, &[(format!("{key} {since}"), bad)]);
+    }
+}
+
+/// It is taken for 0: who knows a higher number finds that the store lacks something, and reads everything again.
+#[test]
+fn a_number_of_batches_that_is_none() {
+    let Some(server) = Server::start() else { return };
+    let home = begun(&server);
+    for field in server.text(&["HKEYS", "fusebox:{acme}:d:live:s"]).lines() {
+        server.command(&["HSET", "fusebox:{acme}:d:live:s", field, "x"]);
+    }
+    is_mended(&server, &home, &[]);
+}
+
+/// The list of what counts in a session is made anew from what is read again.
+#[test]
+fn a_list_of_messages_that_is_lost() {
+    let Some(server) = Server::start() else { return };
+    let home = home_at(&server.socket_url());
+    home.configure(BUDGETS);
+    assert!(respond(&home, "s", 1..=100).is_silent());
+    assert_eq!((used(&home, "s", "session").0, used(&home, "s", "all").0), (10_000, 10_000));
+    server.command(&["DEL", "fusebox:{acme}:d:messages:s"]);
+    for key in server.text(&["KEYS", "fusebox:{acme}:d:counter:*"]).lines() {
+        server.command(&["DEL", key]);
+    }
+    assert!(respond(&home, "s", 101..=105).is_silent());
+    assert_eq!((used(&home, "s", "session").0, used(&home, "s", "all").0), (500, 500), "what is listed");
+    assert_eq!(home.fusebox(&["resync"]).code, 0);
+    assert_eq!((used(&home, "s", "session").0, used(&home, "s", "all").0), (10_500, 10_500));
+    assert_eq!(server.text(&["ZCARD", "fusebox:{acme}:d:messages:s"]), "105");
+}

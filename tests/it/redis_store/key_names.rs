@@ -1,0 +1,125 @@
+//! Names of keys, as whoever looks at the server sees them: no control character of a name that others chose is in them.
+
+use fusebox::config::redis_address::Address;
+use fusebox::domain::budget::{Budget, Classes, Mode, OnLimit, Scope, StoreDown, Unit};
+use fusebox::domain::message::{ClientTotal, Message, MessageKey, Source};
+use fusebox::domain::operation::{Decision, Operation};
+use fusebox::domain::usage::Usage;
+use fusebox::domain::window::WindowRule;
+use fusebox::env::clock;
+use fusebox::store::redis::{Place, RedisStore};
+use fusebox::store::{Batch, Decide, Query, Record, Session, Watch};
+use fusebox::transcript::Fact;
+use redis::Value;
+
+use crate::redis::{WAIT, Server, bytes};
+
+/// A line break, an escape sequence that turns a terminal red, a C1 control, and what looks like an encoded one.
+const ODD: &str = "a\nb\r\u{1b}[31m\u{7f}\u{9b}31mä%0A";
+
+/// A budget of each scope, for the odd value.
+fn watches() -> Vec<Watch> {
+    let of = |(name, scope): (&str, Scope)| Budget {
+        name: name.into(),
+        scope,
+        matches: "*".into(),
+        unit: Unit::Tokens,
+        count: Classes::FRESH,
+        limit: 1_000,
+        hard_limit: None,
+        window: WindowRule::LIFETIME,
+        thresholds: vec![0.5],
+        on_limit: OnLimit::Pause,
+        wrap_up: 1,
+        mode: Mode::Enforce,
+        store_down: StoreDown::Local,
+    };
+    Scope::ALL.map(|scope| Watch { budget: of(scope), value: ODD.into() }).into()
+}
+
+#[test]
+fn no_control_character_is_in_a_key() {
+    let Some(server) = Server::start() else { return };
+    let url = server.socket_url();
+    let watches = watches();
+    let mut store = RedisStore::new(Place {
+        address: Address::parse(&url).unwrap(),
+        wait: WAIT,
+        tenant: "acme".into(),
+        machine: "machine".into(),
+        memory: None,
+    });
+    let odd = || ODD.to_owned();
+    let session = Session {
+        id: odd(),
+        project: odd(),
+        user: odd(),
+        team: odd(),
+        task_type: odd(),
+        parent: Some(format!("{ODD} parent")),
+        ..Session::default()
+    };
+    let now = clock();
+    let recorded = Usage { input: 900, ..Usage::default() };
+    let message = Message {
+        model: odd(),
+        agent: Some(odd()),
+        agent_type: odd(),
+        recorded,
+        stopped: true,
+        ..Message::new(MessageKey::of(&[ODD]), Source::Response, now)
+    };
+    let total = ClientTotal { run: 1, model: odd(), usage: recorded, at: now, until: None };
+    let facts = [Fact::Message(message), Fact::Total(total), Fact::Origin(format!("{ODD} origin"))];
+    let batch = Batch {
+        session: &session,
+        facts: &facts,
+        watches: &watches,
+        alert: true,
+        claim: true,
+        seen: now,
+        observed: None,
+        now,
+    };
+    let applied = store.apply(&batch).unwrap();
+    assert!(applied.states.iter().all(|state| state.used == 900), "{applied:?}");
+    store.see(&session, now, false).unwrap();
+    for (n, state) in applied.states.iter().enumerate() {
+        let operation = Operation {
+            id: format!("o{n}"),
+            decision: Decision::Extend { amount: 10 },
+            budget: state.budget.name.clone(),
+            value: odd(),
+            window_start: state.window.start,
+            reason: odd(),
+            actor: odd(),
+            at: now,
+        };
+        assert!(store.operate(&operation, state).unwrap().is_some());
+    }
+    // The script that adds up finds what was kept under such names.
+    for key in keys(&server).into_iter().filter(|key| contains(key, b":d:counter:")) {
+        server.command_of_bytes(&[b"DEL", &key]);
+    }
+    let states = store.states(&watches, now).unwrap();
+    assert!(states.iter().all(|state| state.used == 900), "{states:?}");
+    let keys = keys(&server);
+    let is_odd = |key: &&Vec<u8>| contains(key, b"a%0Ab%0D%1B[31m%7F%C2%9B31m%C3%A4%250A");
+    let seen: Vec<String> = keys.iter().map(|key| key.escape_ascii().to_string()).collect();
+    for kind in ["session", "messages", "live", "counter", "totals", "settles", "origins", "operations"] {
+        let kind = format!(":{kind}:");
+        assert!(keys.iter().filter(is_odd).any(|key| contains(key, kind.as_bytes())), "{kind}: {seen:#?}");
+    }
+    for key in keys {
+        assert!(key.iter().all(|byte| (b' '..=b'~').contains(byte)), "{}", key.escape_ascii());
+    }
+}
+
+fn keys(server: &Server) -> Vec<Vec<u8>> {
+    let Value::Array(keys) = server.command(&["KEYS", "*"]) else { panic!("no list of keys") };
+    keys.iter().map(bytes).collect()
+}
+
+fn contains(key: &[u8], part: &[u8]) -> bool {
+    key.windows(part.len()).any(|window| window == part)
+}
