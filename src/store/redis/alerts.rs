@@ -80,17 +80,15 @@ impl RedisStore {
             "ends": batch.now.plus_millis(CLAIM_MS).0,
             "latest": batch.now.plus_millis(2 * CLAIM_MS).0,
         });
-        // Number, list, and what it is.
-        type Listed = Vec<(i64, String, Vec<u8>)>;
-        let (shown, told): (Listed, Listed) = self.scripts.run(ANNOUNCE, keys, &[ask.to_string()])?;
+        // Numbers, and what they are.
+        type Numbered = Vec<(i64, Vec<u8>)>;
+        let (shown, told): (Numbered, Numbered) = self.scripts.run(ANNOUNCE, keys, &[ask.to_string()])?;
         let (mut alerts, mut events) = (Vec::new(), Vec::new());
         // What cannot be read, or a later version wrote, is nothing to show.
-        for (id, unshown, text) in shown {
-            self.unshown.insert(id, unshown);
+        for (id, text) in shown {
             alerts.extend(serde_json::from_slice(&text).map(|alert| BudgetAlert { id, ..alert }));
         }
-        for (id, untold, text) in told {
-            self.untold.insert(id, untold);
+        for (id, text) in told {
             events.extend(serde_json::from_slice(&text).map(|event| Event { id, ..event }));
         }
         Ok((alerts, events))

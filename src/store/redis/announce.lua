@@ -12,18 +12,20 @@ for _, alert in ipairs(ask.raise) do
     write('SET', ask.alert .. number, alert.text)
     write('ZADD', ask.alerts, number, number)
     write('SADD', alert.unshown, number)
-    raised_now[#raised_now + 1] = { tostring(number), alert.unshown, alert.text }
+    raised_now[#raised_now + 1] = { tostring(number), alert.text, alert.unshown }
   end
 end
 if #raised_now > 0 then write('SET', ask.alert_number, number) end
 
 -- Clocks of two machines cannot be compared: another one's claim ends by the server's. One of this machine that ends later
 -- than one that begins now was made before the clock was set back, and is over.
-local function claim(key)
-  local owner, ends = string.match(call('GET', key) or '', '^(%S+) (%d+)$')
+-- What is claimed says in which list it stands, for who has shown it.
+local function claim(key, list)
+  local owner, ends = string.match(call('GET', key) or '', '^(%S+) (%d+) ')
   local is_over = owner == ask.machine and (tonumber(ends) <= ask.now or tonumber(ends) > ask.latest)
   if owner and not is_over then return false end
-  write('SET', key, ask.machine .. ' ' .. string.format('%.0f', ask.ends), 'PX', string.format('%.0f', ask.ends - ask.now))
+  local claimed = string.format('%s %.0f %s', ask.machine, ask.ends, list)
+  write('SET', key, claimed, 'PX', string.format('%.0f', ask.ends - ask.now))
   return true
 end
 
@@ -33,12 +35,12 @@ for _, unshown in ipairs(ask.show) do
     local text = call('GET', ask.alert .. id)
     if not text then
       write('SREM', unshown, id)
-    elseif claim(ask.alert .. id .. ':claim') then
-      shown[#shown + 1] = { id, unshown, text }
+    elseif claim(ask.alert .. id .. ':claim', unshown) then
+      shown[#shown + 1] = { id, text }
     end
   end
   for _, alert in ipairs(raised_now) do
-    if alert[2] == unshown and claim(ask.alert .. alert[1] .. ':claim') then shown[#shown + 1] = alert end
+    if alert[3] == unshown and claim(ask.alert .. alert[1] .. ':claim', unshown) then shown[#shown + 1] = alert end
   end
 end
 
@@ -47,12 +49,13 @@ if ask.tell then
   local rows = call('HGETALL', ask.untold)
   for i = 1, #rows, 2 do
     local text = rows[i + 1] == ask.tell and call('HGET', ask.events, rows[i])
-    if text and claim(ask.event .. rows[i] .. ':claim') then told[#told + 1] = { rows[i], ask.untold, text } end
+    if text and claim(ask.event .. rows[i] .. ':claim', ask.untold) then told[#told + 1] = { rows[i], text } end
   end
 end
 
 local refused = commit(ask.data_ttl, ask.decided_ttl)
 if refused then return refused end
+for _, alert in ipairs(shown) do alert[3] = nil end
 local function by_number(a, b) return tonumber(a[1]) < tonumber(b[1]) end
 table.sort(shown, by_number)
 table.sort(told, by_number)

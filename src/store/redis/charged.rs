@@ -73,11 +73,8 @@ pub fn see(workspace: &mut Workspace, session: &Session, now: Timestamp, ended: 
     }
     let (live, sessions) = (workspace.keys.live(id), workspace.keys.sessions());
     let seen = workspace.number_at(&live, "seen").unwrap_or(i64::MIN).max(now.0).to_string();
-    workspace.write(&["ZADD", &sessions, "GT", &seen, id]);
+    list_seen(workspace, &sessions, id, now);
     see_machine(workspace, now);
-    // Their records are gone by then.
-    let old = now.plus_millis(-super::KEPT_S * 1000).0.to_string();
-    workspace.write(&["ZREMRANGEBYSCORE", &sessions, "-inf", &old]);
     workspace.write(&["HSET", &live, "seen", &seen]);
     workspace.write(&["HDEL", &live, "ended", "complete"]);
     if ended {
@@ -86,10 +83,14 @@ pub fn see(workspace: &mut Workspace, session: &Session, now: Timestamp, ended: 
     Ok(())
 }
 
-/// Notes that this machine is there; those that nobody has seen for long are forgotten.
+/// Notes that this machine is there.
 pub fn see_machine(workspace: &mut Workspace, now: Timestamp) {
-    let (machines, machine) = (workspace.keys.machines(), workspace.machine);
-    let old = now.plus_millis(-super::KEPT_S * 1000).0.to_string();
-    workspace.write(&["ZADD", &machines, "GT", &now.0.to_string(), machine]);
-    workspace.write(&["ZREMRANGEBYSCORE", &machines, "-inf", &old]);
+    list_seen(workspace, &workspace.keys.machines(), workspace.machine, now);
+}
+
+/// Lists what was seen; what nobody has seen for long is forgotten.
+fn list_seen(workspace: &mut Workspace, list: &str, member: &str, seen: Timestamp) {
+    let old = seen.plus_millis(-super::KEPT_S * 1000).0.to_string();
+    workspace.write(&["ZADD", list, "GT", &seen.0.to_string(), member]);
+    workspace.write(&["ZREMRANGEBYSCORE", list, "-inf", &old]);
 }

@@ -27,30 +27,23 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects, and logs in; `wait` limits that, and each reply.
-    ///
-    /// # Errors
-    /// No server can be reached in time, or it refuses the login.
+    /// Connects, and logs in; `wait` limits that, and each reply. Fails where no server can be reached in time, or it refuses
+    /// the login.
     pub fn open(address: &Address, wait: Duration) -> Result<Self, Failure> {
         let mut connection = Self { address: address.clone(), wait, link: None };
         connection.link = Some(connection.connect()?);
         Ok(connection)
     }
 
-    /// Runs a script, and teaches it to a server that does not know it. In a cluster all keys have one hash tag.
-    ///
-    /// # Errors
-    /// See [`Failure`]. Whether the script ran is not known when the connection broke.
+    /// Runs a script, and teaches it to a server that does not know it. In a cluster all keys have one hash tag. Whether it ran
+    /// is not known when the connection broke.
     pub fn run(&mut self, script: &str, keys: &[&[u8]], args: &[&[u8]]) -> Result<Value, Failure> {
         let mut call = redis::cmd("EVALSHA");
         call.arg(redis::Script::new(script).get_hash()).arg(keys.len()).arg(keys).arg(args);
         self.request(&call, Some(script))
     }
 
-    /// Sends a command.
-    ///
-    /// # Errors
-    /// See [`Failure`]. Whether it ran is not known when the connection broke.
+    /// Sends a command, in the same way.
     pub fn command(&mut self, command: &Cmd) -> Result<Value, Failure> {
         self.request(command, None)
     }

@@ -29,7 +29,7 @@ impl Decide for RedisStore {
                 known.sort_by_key(|operation| operation.at);
                 workspace.put_record(&key, "", &known)?;
                 workspace.write(&["RPUSH", &operated, &to_json(&(&key, &operation.id))?]);
-                workspace.remove(&unshown);
+                workspace.write(&["EXPIRE", &unshown, "0"]);
             }
             Ok(())
         })?;

@@ -21,7 +21,7 @@ mod standings;
 mod step;
 mod workspace;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -59,9 +59,6 @@ pub struct RedisStore {
     memory: Memory,
     /// What this machine is called.
     machine: String,
-    /// Of the alerts and the events that were claimed, by number: the lists in which they stand until they were shown.
-    unshown: BTreeMap<i64, String>,
-    untold: BTreeMap<i64, String>,
     /// Keys of what turned out not to be readable.
     damaged: BTreeSet<String>,
 }
@@ -72,7 +69,6 @@ impl RedisStore {
         let Place { address, wait, tenant, machine, memory } = place;
         let (keys, memory) = (Keys::of_tenant(&tenant), Memory::of(memory));
         let scripts = Scripts::new(address, wait, memory.node.as_deref());
-        let (unshown, untold) = (BTreeMap::new(), BTreeMap::new());
-        Self { keys, scripts, memory, machine, unshown, untold, damaged: BTreeSet::new() }
+        Self { keys, scripts, memory, machine, damaged: BTreeSet::new() }
     }
 }

@@ -6,9 +6,9 @@ use serde::de::DeserializeOwned;
 
 use super::RedisStore;
 use super::charged::Charged;
+use super::ledger::Stored;
 use super::scripts::{command, parsed, read};
 use super::standings::{self, Hash, OfSession};
-use super::workspace::Workspace;
 use crate::domain::alert::{AlertRecord, BudgetAlert};
 use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::event::Event;
@@ -44,16 +44,12 @@ impl Query for RedisStore {
             Some(session) => vec![session.to_owned()],
             None => self.scripts.command(&self.keys, &["SMEMBERS", &self.keys.evented()])?,
         };
-        let commands: Vec<_> =
-            sessions.iter().map(|id| command(&["HGETALL", &self.keys.events(id)])).collect();
         let mut all = Vec::new();
-        for reply in self.scripts.commands(&self.keys, &commands)? {
-            for (id, text) in read::<Hash>(reply)? {
-                // One that a later version wrote is left to that one.
-                let event = serde_json::from_slice::<Event>(&text).ok();
-                let id = id.parse().unwrap_or(0);
-                all.extend(event.map(|event| Event { id, ..event }));
-            }
+        for (id, text) in self.hashes(sessions.iter().map(|id| self.keys.events(id)).collect())?.concat() {
+            // One that a later version wrote is left to that one.
+            let event = serde_json::from_slice::<Event>(&text).ok();
+            let id = id.parse().unwrap_or(0);
+            all.extend(event.map(|event| Event { id, ..event }));
         }
         all.retain(|event| call.is_none() || event.what.call() == call);
         all.sort_by_key(|event| event.id);
@@ -65,13 +61,12 @@ impl Query for RedisStore {
             Some(session) => vec![session.to_owned()],
             None => self.session_ids()?,
         };
-        let commands: Vec<_> =
-            sessions.iter().map(|id| command(&["HGETALL", &self.keys.standings(id)])).collect();
+        let all = self.hashes(sessions.iter().map(|id| self.keys.standings(id)).collect())?;
         let mut rows = Vec::new();
-        for (session, reply) in sessions.iter().zip(self.scripts.commands(&self.keys, &commands)?) {
-            let kept =
-                read::<Hash>(reply)?.into_iter().filter_map(|(name, text)| standings::read(name, &text));
-            for (name, text, calls) in kept {
+        for (session, kept) in sessions.iter().zip(all) {
+            for (name, text, calls) in
+                kept.into_iter().filter_map(|(name, text)| standings::read(name, &text))
+            {
                 let Some(agent) = standing::agent_of(&name) else { continue };
                 let breaker = standing::breaker(&text, &calls);
                 rows.push(CircuitRow { session: session.clone(), agent: agent.to_owned(), breaker });
@@ -117,14 +112,15 @@ impl Query for RedisStore {
         if self.session(session)?.is_none() {
             return Ok(None);
         }
-        let mut workspace = Workspace::new(&self.keys, &self.machine, &self.memory, &mut self.scripts);
+        let list = self.keys.messages_of(session);
+        let listed: Vec<String> = self.scripts.command(&self.keys, &["ZRANGE", &list, "0", "-1"])?;
+        let messages = self.records::<Stored>(listed.iter().map(|hex| self.keys.message(hex)).collect())?;
+        let is_of = |stored: &Stored| stored.s.iter().any(|id| id == session);
         let mut total = SessionTotal::default();
-        for stored in workspace.messages_of(session)? {
+        for stored in messages.into_iter().flatten().filter(is_of) {
             total.amount = total.amount.plus(stored.c.amount());
             total.estimated_messages += u64::from(stored.d.is_estimated());
         }
-        let damaged = workspace.damaged();
-        self.damaged.extend(damaged);
         Ok(Some(total))
     }
 
@@ -209,6 +205,12 @@ impl RedisStore {
             rows.push(SessionRow { session, last_seen, ended, complete });
         }
         Ok(rows)
+    }
+
+    /// The hashes under these keys: names and values.
+    fn hashes(&mut self, keys: Vec<String>) -> Result<Vec<Vec<(String, Vec<u8>)>>> {
+        let get: Vec<_> = keys.iter().map(|key| command(&["HGETALL", key])).collect();
+        self.scripts.commands(&self.keys, &get)?.into_iter().map(read).collect()
     }
 
     /// The records under these keys; what is no JSON is noted as damaged.

@@ -4,9 +4,9 @@ use super::RedisStore;
 use super::alerts;
 use super::charged::{intern, see};
 use super::counters::{Naming, decided};
-use super::scripts::{REFRESH, STEP, command, parsed};
+use super::scripts::{REFRESH, STEP, command, parsed, read};
 use super::standings::OfSession;
-use super::step::{Done, Moved, Reply, Step, Wanted, counts};
+use super::step::{Done, Moved, Step, Wanted, counts};
 use super::workspace::Workspace;
 use crate::domain::breaker::circuit::CircuitBreaker;
 use crate::domain::budget::{BudgetState, Scope};
@@ -104,13 +104,18 @@ impl Record for RedisStore {
     }
 
     fn confirm_shown(&mut self, alerts: &[i64], events: &[i64]) -> Result<()> {
-        let of_alerts = alerts.iter().filter_map(|id| Some(("SREM", self.unshown.get(id)?, id)));
-        let of_events = events.iter().filter_map(|id| Some(("HDEL", self.untold.get(id)?, id)));
-        let commands: Vec<_> = of_alerts
-            .chain(of_events)
-            .map(|(name, list, id)| command(&[name, list, &id.to_string()]))
-            .collect();
-        self.scripts.commands(&self.keys, &commands).map(drop)
+        let of_alerts = alerts.iter().map(|id| ("SREM", id, self.keys.alert(&format!("{id}:claim"))));
+        let of_events = events.iter().map(|id| ("HDEL", id, self.keys.event(&format!("{id}:claim"))));
+        let claims: Vec<_> = of_alerts.chain(of_events).collect();
+        let get: Vec<_> = claims.iter().map(|(.., key)| command(&["GET", key])).collect();
+        let mut shown = Vec::new();
+        for ((name, id, _), claim) in claims.iter().zip(self.scripts.commands(&self.keys, &get)?) {
+            // Machine, end, list: see announce.lua.
+            let claim: Option<String> = read(claim)?;
+            let list = claim.as_ref().and_then(|claim| claim.splitn(3, ' ').nth(2));
+            shown.extend(list.map(|list| command(&[name, list, &id.to_string()])));
+        }
+        self.scripts.commands(&self.keys, &shown).map(drop)
     }
 
     fn note(&mut self, event: &Event) -> Result<()> {
@@ -186,9 +191,9 @@ impl RedisStore {
             let made = make(&mut workspace)?;
             let (step, after) = workspace.finish()?;
             let arguments = step.arguments(&self.keys, session, &self.machine)?;
-            match Reply::read(self.scripts.run(STEP, &self.keys, &arguments)?, &step)? {
-                Reply::Given(found) => self.memory.learn(found),
-                Reply::Done(done) => {
+            match Done::read(self.scripts.run(STEP, &self.keys, &arguments)?, &step)? {
+                Err(found) => self.memory.learn(found),
+                Ok(done) => {
                     // Of messages, the last ones are of use to the next step.
                     if after.keys().any(|(key, _)| self.keys.is_message(key)) {
                         self.memory.retain(|(key, _)| !self.keys.is_message(key));
@@ -307,7 +312,8 @@ fn charge_project(workspace: &mut Workspace, batch: &Batch, specs: &Specs, namin
     }
     counters.sort();
     counters.dedup();
-    counters.iter().for_each(|key| workspace.remove(key));
+    // By a command that hooks need anyway.
+    counters.iter().for_each(|key| workspace.write(&["EXPIRE", key, "0"]));
     let key = workspace.keys.session(id);
     workspace.put_record(&key, "", &charged)?;
     Ok(true)

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use super::workspace::Workspace;
 use crate::domain::event::Event;
 use crate::store::Result;
@@ -20,14 +18,6 @@ pub struct OfSession<'s, 'w> {
     pub id: &'s str,
 }
 
-/// One of them as it is kept.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    standing: String,
-    /// Bytes, in hexadecimal digits.
-    calls: String,
-}
-
 impl Standings for OfSession<'_, '_> {
     fn session(&self) -> &str {
         self.id
@@ -35,14 +25,14 @@ impl Standings for OfSession<'_, '_> {
 
     fn get(&mut self, name: &str) -> Result<Option<(String, Vec<u8>)>> {
         let key = self.workspace.keys.standings(self.id);
-        let kept: Option<Kept> = self.workspace.record(&key, name);
-        Ok(kept.and_then(Kept::read))
+        Ok(self.workspace.record(&key, name).and_then(bytes_of))
     }
 
     fn put(&mut self, name: &str, standing: &str, calls: &[u8]) -> Result<()> {
         let key = self.workspace.keys.standings(self.id);
-        let calls = calls.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.workspace.put_record(&key, name, &Kept { standing: standing.to_owned(), calls })
+        // Bytes, in hexadecimal digits.
+        let calls: String = calls.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.workspace.put_record(&key, name, &(standing, calls))
     }
 
     fn all(&mut self) -> Result<Vec<(String, String, Vec<u8>)>> {
@@ -56,16 +46,13 @@ impl Standings for OfSession<'_, '_> {
     }
 }
 
-impl Kept {
-    fn read(self) -> Option<(String, Vec<u8>)> {
-        let digits = (0..self.calls.len()).step_by(2);
-        let byte = |at: usize| u8::from_str_radix(self.calls.get(at..at + 2)?, 16).ok();
-        Some((self.standing, digits.map(byte).collect::<Option<_>>()?))
-    }
+fn bytes_of((standing, calls): (String, String)) -> Option<(String, Vec<u8>)> {
+    let byte = |at: usize| u8::from_str_radix(calls.get(at..at + 2)?, 16).ok();
+    Some((standing, (0..calls.len()).step_by(2).map(byte).collect::<Option<_>>()?))
 }
 
 /// Name, text and bytes of what is kept under a name; `None`: it cannot be read, and begins anew.
 pub fn read(name: String, text: &[u8]) -> Option<(String, String, Vec<u8>)> {
-    let (standing, calls) = serde_json::from_slice::<Kept>(text).ok()?.read()?;
+    let (standing, calls) = bytes_of(serde_json::from_slice(text).ok()?)?;
     Some((name, standing, calls))
 }

@@ -105,15 +105,6 @@ impl Step {
     }
 }
 
-/// What a step answers.
-#[derive(Debug)]
-pub enum Reply {
-    /// Something is not as it was taken to be: how it is.
-    Given(Found),
-    /// It was done.
-    Done(Done),
-}
-
 /// What came of a step.
 #[derive(Debug, Default)]
 pub struct Done {
@@ -129,9 +120,9 @@ pub struct Done {
     pub has_news: bool,
 }
 
-impl Reply {
-    /// Reads what the script answered to `step`.
-    pub fn read(reply: Vec<Value>, step: &Step) -> Result<Self> {
+impl Done {
+    /// Reads what the script answered to `step`: what came of it, or how it is where something is not as it was taken to be.
+    pub fn read(reply: Vec<Value>, step: &Step) -> Result<std::result::Result<Self, Found>> {
         let misread = || StoreError::Damaged("Redis answered something else than a step does".into());
         let mut parts = reply.into_iter();
         let mut next = || parts.next().unwrap_or(Value::Nil);
@@ -141,7 +132,7 @@ impl Reply {
                 let differing = read::<Vec<(usize, Option<Vec<u8>>)>>(next())?.into_iter();
                 let place = |at: usize| at.checked_sub(1).and_then(|at| places.get(at)).ok_or_else(misread);
                 let found = differing.map(|(at, value)| Ok(((*place(at)?).clone(), value)));
-                Ok(Self::Given(found.collect::<Result<_>>()?))
+                Ok(Err(found.collect::<Result<_>>()?))
             }
             "done" => {
                 let (sequence, of_machine, news) = (read(next())?, read(next())?, read::<u64>(next())?);
@@ -151,7 +142,7 @@ impl Reply {
                 let unchecked = read::<Vec<Vec<u8>>>(next())?;
                 let unchecked =
                     unchecked.iter().filter_map(|moved| serde_json::from_slice(moved).ok()).collect();
-                Ok(Self::Done(Done {
+                Ok(Ok(Self {
                     counters,
                     unchecked,
                     sequence,

@@ -87,13 +87,6 @@ impl<'a> Workspace<'a> {
         self.write(&["HSETNX", &damaged, format!("{key} {field}").trim_end(), &text]);
     }
 
-    /// Keys of what turned out not to be readable.
-    pub fn damaged(&self) -> Vec<String> {
-        let list = self.keys.damaged();
-        let aside = self.step.writes.iter().filter(|words| words[1] == list);
-        aside.map(|words| words[2].clone()).collect()
-    }
-
     /// Puts something at a place.
     pub fn put(&mut self, key: &str, field: &str, value: impl Into<String>) {
         self.written.insert((key.to_owned(), field.to_owned()), value.into());
@@ -122,11 +115,6 @@ impl<'a> Workspace<'a> {
             self.step.news.insert(event.agent.clone());
         }
         Ok(())
-    }
-
-    /// Removes a key: by a command that its user needs anyway.
-    pub fn remove(&mut self, key: &str) {
-        self.write(&["EXPIRE", key, "0"]);
     }
 
     /// Asks something of a session, and takes for given that no batch of it comes in between.

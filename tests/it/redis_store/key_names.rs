@@ -12,7 +12,7 @@ use fusebox::store::{Batch, Decide, Query, Record, Session, Watch};
 use fusebox::transcript::Fact;
 use redis::Value;
 
-use crate::redis::{WAIT, Server, bytes};
+use crate::redis::{Server, WAIT, bytes};
 
 /// A line break, an escape sequence that turns a terminal red, a C1 control, and what looks like an encoded one.
 const ODD: &str = "a\nb\r\u{1b}[31m\u{7f}\u{9b}31mä%0A";

@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
-use redis::{Pipeline, RedisError, RedisResult, Value};
+use redis::{Client, Pipeline, RedisError, RedisResult, Value};
 
 use super::client::client;
 use super::failure::Failure;
@@ -40,11 +40,11 @@ impl Link {
         let (requests, asked) = mpsc::channel::<Vec<u8>>();
         let (answer, replies) = mpsc::channel();
         let talk = move || {
-            let mut connection = match client.get_connection_with_timeout(to_connect) {
-                Ok(connection) => connection,
-                Err(error) => return drop(answer.send(Err(error))),
-            };
-            let mut reply = greet(&mut connection, &greeting, wait.max(SHORTEST));
+            let (mut connection, mut reply) =
+                match connect(&client, &greeting, to_connect, wait.max(SHORTEST)) {
+                    Ok(connection) => (connection, Ok(Value::Okay)),
+                    Err(error) => return drop(answer.send(Err(error))),
+                };
             while answer.send(reply).is_ok()
                 && let Ok(request) = asked.recv()
             {
@@ -75,13 +75,19 @@ impl Link {
     }
 }
 
-fn greet(connection: &mut redis::Connection, greeting: &Pipeline, wait: Duration) -> RedisResult<Value> {
+fn connect(
+    client: &Client,
+    greeting: &Pipeline,
+    to_connect: Duration,
+    wait: Duration,
+) -> RedisResult<redis::Connection> {
+    let mut connection = client.get_connection_with_timeout(to_connect)?;
     connection.set_read_timeout(Some(wait))?;
     connection.set_write_timeout(Some(wait))?;
     if !greeting.is_empty() {
-        greeting.exec(connection)?;
+        greeting.exec(&mut connection)?;
     }
-    Ok(Value::Okay)
+    Ok(connection)
 }
 
 /// Sends a request and receives the reply. A server that closes the connection meanwhile may have said why.
