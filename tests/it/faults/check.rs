@@ -5,22 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::Datelike;
 use serde_json::Value;
 
-use super::client::Session;
 use super::count::{Count, Counted, Message};
 use super::world::{Asked, World};
 
 /// A budget of [`CONFIGURATION`](super::world::CONFIGURATION), or of the shared one.
 #[derive(Clone, Copy)]
-struct Budget {
-    name: &'static str,
-    scope: &'static str,
-    window: Window,
-    limit: u64,
-    thresholds: &'static [f64],
+pub struct Budget {
+    pub name: &'static str,
+    pub scope: &'static str,
+    pub window: Window,
+    pub limit: u64,
+    pub thresholds: &'static [f64],
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Window {
+pub enum Window {
     Lifetime,
     Hours(i64),
     Month,
@@ -51,7 +50,7 @@ const BUDGETS: [Budget; 8] = [
 ];
 
 impl Budget {
-    fn counts(&self, message: &Message, value: &str) -> bool {
+    pub fn counts(&self, message: &Message, value: &str) -> bool {
         match self.scope {
             "session" => message.sessions.contains(value),
             "project" => message.project == value,
@@ -61,7 +60,7 @@ impl Budget {
         }
     }
 
-    fn measure(&self, message: &Message) -> u64 {
+    pub fn measure(&self, message: &Message) -> u64 {
         let [input, output, short, long, read] = message.tokens();
         match self.name {
             "session" | "daily" | "monthly" => input + output + short + long,
@@ -73,7 +72,7 @@ impl Budget {
     }
 
     /// The start of the window that a moment lies in.
-    fn start(&self, at: i64) -> i64 {
+    pub fn start(&self, at: i64) -> i64 {
         match self.window {
             Window::Lifetime => i64::MIN,
             Window::Hours(hours) => at.div_euclid(hours * 3_600_000) * hours * 3_600_000,
@@ -96,51 +95,9 @@ pub struct Decided {
 /// Decisions by budget, value and start of the window.
 pub type Decisions = BTreeMap<(String, String, i64), Decided>;
 
-/// A stored alert.
-#[derive(Debug)]
-pub struct Alert {
-    pub json: Value,
-    /// From when on it counts: a reset begins anew.
-    pub since: i64,
-    pub shown: bool,
-    /// A hook has it that did not show it, and whose time is not over.
-    pub claimed: bool,
-}
-
-impl Alert {
-    fn text(&self, name: &str) -> &str {
-        self.json[name].as_str().unwrap()
-    }
-
-    fn number(&self, name: &str) -> u64 {
-        self.json[name].as_u64().unwrap()
-    }
-
-    /// How it begins when it is said.
-    fn said(&self) -> String {
-        let (used, limit) = (self.number("used"), self.number("limit"));
-        let percent = if limit == 0 { 100.0 } else { used as f64 / limit as f64 * 100.0 };
-        let unit = self.text("unit").replace('_', " ");
-        format!(
-            "{} has used {percent:.2}%: {} of {} {unit}.",
-            self.text("budget"),
-            grouped(used),
-            grouped(limit)
-        )
-    }
-}
-
-/// `1,234,567`.
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let parts: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().map(|c| std::str::from_utf8(c).unwrap()).collect();
-    parts.join(",")
-}
-
 impl World {
     /// The budgets there are. On a shared store only those of sessions are without an end.
-    fn budgets(&self) -> [Budget; 8] {
+    pub fn budgets(&self) -> [Budget; 8] {
         BUDGETS.map(|budget| match budget.window {
             Window::Lifetime if self.shared.is_some() && budget.scope != "session" => {
                 Budget { window: Window::Month, ..budget }
@@ -149,7 +106,7 @@ impl World {
         })
     }
 
-    fn budget(&self, name: &str) -> Budget {
+    pub fn budget(&self, name: &str) -> Budget {
         let named = self.budgets().into_iter().find(|budget| budget.name == name);
         named.unwrap_or_else(|| panic!("a budget {name}"))
     }
@@ -230,7 +187,7 @@ impl World {
         said.is_ok_and(|said| said == "ok")
     }
 
-    fn rows<T>(&self, sql: &str, of: impl Fn(&rusqlite::Row) -> T) -> Vec<T> {
+    pub fn rows<T>(&self, sql: &str, of: impl Fn(&rusqlite::Row) -> T) -> Vec<T> {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;
         let db = rusqlite::Connection::open_with_flags(self.database(), flags).unwrap();
         let mut query = db.prepare(sql).unwrap();
@@ -238,7 +195,7 @@ impl World {
     }
 
     /// Every decision that the store knows.
-    fn operations(&self) -> Vec<Value> {
+    pub fn operations(&self) -> Vec<Value> {
         if let Some(shared) = &self.shared {
             return shared.operations();
         }
@@ -366,120 +323,5 @@ impl World {
         let numbers = ["used", "extension", "history", "limit"].map(|name| said[name].as_u64().unwrap());
         let what = format!("drift: used, extension, history, limit of budget {} of {value}", budget.name);
         assert_eq!(numbers, [used, decided.extension, history, limit], "{what}");
-    }
-
-    fn alerts(&self) -> Vec<Alert> {
-        if let Some(shared) = &self.shared {
-            return shared.alerts();
-        }
-        self.rows("SELECT alert, since, shown FROM alerts ORDER BY id", |row| Alert {
-            json: serde_json::from_str(&row.get::<_, String>(0).unwrap()).unwrap(),
-            since: row.get(1).unwrap(),
-            shown: row.get(2).unwrap(),
-            claimed: false,
-        })
-    }
-
-    pub fn check_alerts(&mut self, count: &Count) {
-        let alerts = self.alerts();
-        let mut stored = BTreeSet::new();
-        let mut sayable: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for alert in &alerts {
-            let units =
-                (alert.json["threshold"].as_f64().unwrap() * alert.number("limit") as f64 - 1e-6).ceil();
-            assert!(alert.number("used") as f64 >= units, "too early: {alert:?}");
-            let what = |with: &str| {
-                let parts = ["budget", "value", "window_start", "limit", with]
-                    .map(|name| alert.json[name].to_string());
-                format!("{parts:?} {}", alert.since)
-            };
-            assert!(stored.insert(what("threshold")), "stored twice: {alert:?}");
-            sayable.entry(alert.said()).or_default().insert(what("used"));
-        }
-        for (line, (sure, _)) in &self.said {
-            // What comes after the numbers is advice.
-            let known = sayable.iter().find(|(said, _)| line.starts_with(said.as_str()));
-            let most = known.map_or(0, |(_, of)| of.len());
-            assert!(*sure <= most, "said {sure} times, stored {most} times: {line}");
-        }
-        self.check_said(&alerts);
-        // What is mended was not used just now: that raises nothing.
-        if self.shared.as_ref().is_none_or(|shared| !shared.harms.spoils) {
-            self.check_stored(&alerts, count);
-        }
-    }
-
-    /// Everything that is noted as shown was said, or something higher of the same budget and value; and nothing that
-    /// a live session can say is left.
-    fn check_said(&self, alerts: &[Alert]) {
-        let of = |operation: &Value, name: &str| operation[name].as_str().unwrap().to_owned();
-        let decided = self.operations();
-        let decided: BTreeSet<(String, String, i64)> = decided
-            .iter()
-            .map(|o| (of(o, "budget"), of(o, "value"), o["window_start"].as_i64().unwrap()))
-            .collect();
-        let live = || self.sessions.iter().filter(|s| s.is_live());
-        for alert in alerts {
-            let start = alert.json["window_start"].as_i64().unwrap();
-            // A decision marks what nobody has seen as shown: it speaks of a limit that is no longer in force.
-            let key = (alert.text("budget").to_owned(), alert.text("value").to_owned(), start);
-            if decided.contains(&key) {
-                continue;
-            }
-            let higher = |a: &&Alert| {
-                let same = ["budget", "value"].iter().all(|name| a.json[name] == alert.json[name]);
-                same && a.number("used") >= alert.number("used")
-            };
-            let was_said = |a: &Alert| self.said.keys().any(|line| line.starts_with(&a.said()));
-            assert!(!alert.shown || alerts.iter().filter(higher).any(was_said), "never said: {alert:?}");
-            let budget = self.budget(alert.text("budget"));
-            let speaks = |session: &Session| match budget.scope {
-                "session" => session.id == alert.text("value"),
-                "user" => true,
-                _ => false,
-            };
-            let open = live().any(|s| speaks(s) && start == budget.start(self.now(s.machine)));
-            assert!(!open || alert.shown || alert.claimed, "nobody says: {alert:?}");
-        }
-    }
-
-    /// What a session or user used in all, under the limit that was configured, raised every alert up to it.
-    fn check_stored(&self, alerts: &[Alert], count: &Count) {
-        let of = |operation: &Value, name: &str| operation[name].as_str().unwrap().to_owned();
-        let decided: BTreeSet<String> =
-            self.operations().iter().map(|o| format!("{} {}", of(o, "budget"), of(o, "value"))).collect();
-        for budget in self
-            .budgets()
-            .iter()
-            .filter(|b| b.window == Window::Lifetime && matches!(b.scope, "session" | "user"))
-        {
-            let values: Vec<String> = match budget.scope {
-                "session" => self.sessions.iter().map(|s| s.id.clone()).collect(),
-                _ => vec!["tester".into()],
-            };
-            for value in values.iter().filter(|v| !decided.contains(&format!("{} {v}", budget.name))) {
-                let of = || count.messages.values().filter(|m| budget.counts(m, value));
-                // What was held before raises the limit, while it is read; and what a fork and its origin share may grow
-                // in a batch that answers for the other one only.
-                if budget.scope == "session" && of().any(|m| m.at < self.installed || m.sessions.len() > 1) {
-                    continue;
-                }
-                let used: u64 = of().map(|m| budget.measure(m)).sum();
-                for threshold in budget.thresholds {
-                    if used as f64 >= threshold * budget.limit as f64 {
-                        let is = |a: &Alert| {
-                            a.text("budget") == budget.name
-                                && a.text("value") == value
-                                && a.json["threshold"].as_f64() == Some(*threshold)
-                        };
-                        assert!(
-                            alerts.iter().any(is),
-                            "no alert at {threshold} of {} of {value}: {used}",
-                            budget.name
-                        );
-                    }
-                }
-            }
-        }
     }
 }

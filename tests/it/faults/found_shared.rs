@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::shared::{copy_folder, logging};
+use super::outage::copy_folder;
+use super::shared::logging;
 use crate::harness::{Home, message};
 use crate::redis::Server;
 

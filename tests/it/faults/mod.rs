@@ -13,6 +13,7 @@
 //! was forked, or compacted more than once, or went on after it.
 
 mod check;
+mod check_alerts;
 mod client;
 mod count;
 mod damage;
@@ -20,6 +21,7 @@ mod found;
 mod found_shared;
 mod hung;
 pub mod namespace;
+mod outage;
 mod resync;
 mod shared;
 mod spoil;

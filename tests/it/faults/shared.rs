@@ -1,17 +1,17 @@
-//! Machines that share a store: what goes wrong with it, and what must be so in it.
+//! Machines that share a store: what it holds, what must be so in it, and sessions that go on elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::check::Alert;
+use super::check_alerts::Alert;
 use super::client::{Session, append};
 use super::count::Message;
 use super::steps::Step;
 use super::world::World;
-use crate::redis::{Options, Server, text};
+use crate::redis::{Options, Server};
 
 pub const TENANT: &str = "faults";
 
@@ -115,8 +115,8 @@ pub struct Shared {
     pub harms: Harms,
     /// Since numbers may be wrong: the days in whose windows they were mended. `None`: there was never a reason for doubt.
     pub mended: Option<BTreeSet<i64>>,
-    stands_still: bool,
-    copied: bool,
+    pub stands_still: bool,
+    pub copied: bool,
 }
 
 impl Shared {
@@ -126,11 +126,11 @@ impl Shared {
         Some(Self { server: logging().start()?, harms, mended: None, stands_still: false, copied: false })
     }
 
-    fn log(&self) -> PathBuf {
+    pub fn log(&self) -> PathBuf {
         self.server.path("appendonlydir").into()
     }
 
-    fn copy(&self) -> PathBuf {
+    pub fn copy(&self) -> PathBuf {
         self.server.path("copy").into()
     }
 
@@ -257,88 +257,6 @@ impl World {
         }
     }
 
-    /// The server stands still, pauses, is killed, forgets scripts.
-    pub fn break_server(&mut self) {
-        if self.failing {
-            return;
-        }
-        let how = self.random.weighted(&[
-            (2, "forgets scripts"),
-            (3, "stands still"),
-            (2, "pauses"),
-            (1, "pauses writes"),
-            (3, "is killed"),
-            (3, "is killed and started again"),
-        ]);
-        self.note(format!("the server {how}"));
-        let shared = self.shared.as_mut().unwrap();
-        match how {
-            "forgets scripts" => drop(shared.server.command(&["SCRIPT", "FLUSH"])),
-            "stands still" => {
-                shared.server.stop();
-                shared.stands_still = true;
-            }
-            "pauses" => drop(shared.server.command(&["CLIENT", "PAUSE", "700", "ALL"])),
-            "pauses writes" => drop(shared.server.command(&["CLIENT", "PAUSE", "700", "WRITE"])),
-            "is killed" => shared.server.kill(),
-            _ => shared.server.restart(),
-        }
-        self.failing = !matches!(how, "forgets scripts" | "is killed and started again");
-    }
-
-    /// The server loses what it knew, or goes back to what it knew earlier.
-    pub fn lose(&mut self) {
-        let shared = self.shared.as_mut().unwrap();
-        if self.failing || !shared.harms.losses {
-            return;
-        }
-        let how = self.random.weighted(&[(2, "flushed"), (2, "started empty"), (3, "went back")]);
-        let (log, copy) = (shared.log(), shared.copy());
-        match how {
-            "flushed" => drop(shared.server.command(&["FLUSHALL"])),
-            "started empty" => {
-                shared.server.kill();
-                fs::remove_dir_all(log).unwrap();
-                shared.server.restart();
-            }
-            _ if !shared.copied => {
-                copy_folder(&log, &copy);
-                shared.copied = true;
-                return self.note("the server is copied");
-            }
-            _ => {
-                shared.server.kill();
-                fs::remove_dir_all(&log).unwrap();
-                copy_folder(&copy, &log);
-                shared.server.restart();
-                fs::remove_dir_all(copy).unwrap();
-                shared.copied = false;
-            }
-        }
-        self.note(format!("the server {how}"));
-        if how == "went back" {
-            // Between two hooks of a session nobody notices.
-            self.doubt();
-        }
-        // What the store knew to have been said it may say again.
-        self.said.values_mut().for_each(|(sure, unsure)| *unsure += std::mem::take(sure));
-        self.sessions.iter_mut().for_each(|session| session.in_store = false);
-    }
-
-    /// The server goes on.
-    pub fn heal_shared(&mut self) {
-        let Some(shared) = &mut self.shared else { return };
-        if std::mem::take(&mut shared.stands_still) {
-            shared.server.cont();
-        }
-        // One that was killed is not there.
-        if !PathBuf::from(shared.server.path("socket")).exists() {
-            shared.server.restart();
-        }
-        // While it pauses it does not answer.
-        assert_eq!(text(&shared.server.command(&["GET", "nothing"])), "nil");
-    }
-
     /// Everything heals, every machine reads everything, and then every number is the one that the transcripts say.
     pub fn shared_checkpoint(&mut self) {
         self.note("checkpoint");
@@ -399,12 +317,4 @@ impl World {
 pub fn logging() -> Options {
     let options = Options::default().set("appendonly", "yes").set("appendfsync", "no");
     options.set("auto-aof-rewrite-percentage", "0")
-}
-
-/// Copies the files of a folder.
-pub fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for file in fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
-        fs::copy(file.path(), to.join(file.file_name())).unwrap();
-    }
 }
