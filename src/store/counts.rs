@@ -95,11 +95,6 @@ impl CounterDelta {
         Self::of(amount).plus(self).amount()
     }
 
-    /// A digit for each class, in the order of [`CLASSES`]: 1 where there is a count.
-    pub fn digits(&self) -> String {
-        Row::from(*self).map(|count| if count == 0 { '0' } else { '1' }).iter().collect()
-    }
-
     fn zip(&self, other: &Self, f: impl Fn(i64, i64) -> i64) -> Self {
         let Self { input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls } = *self;
         Self {

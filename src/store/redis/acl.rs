@@ -15,11 +15,11 @@ pub const OPERATOR: &str = "fusebox-operator";
 pub const HASH: &str = "SHA256-OF-THE-PASSWORD";
 
 /// What goes over a connection: scripts by their hash, a database by its number, a slot of a cluster that moves.
-const CONNECTION: &str = "asking evalsha script|load select";
+const CONNECTION: &str = "evalsha script|load select";
 
 /// What the scripts call when hooks record, and when somebody looks.
 const RECORD: &str = "exists expire get hdel hget hgetall hmget hset hsetnx hvals lrange sadd set sismember smembers \
-    srem type zadd zrange zrangebyscore zremrangebyscore zrevrange";
+    srem type zadd zrange zrangebyscore zremrangebyscore zrevrange zscore";
 
 /// What is called besides when a person decides, or looks at the server.
 const DECIDE: &str = "info rpush";

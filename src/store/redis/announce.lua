@@ -4,7 +4,7 @@
 -- KEYS[1]: the tenant's `epoch`. ARGV[1]: what is asked, as JSON (alerts.rs).
 local ask = cjson.decode(ARGV[1])
 
-local number, raised_now = tonumber(call('GET', ask.alert_number) or '') or 0, {}
+local number, raised_now = number_of(call('GET', ask.alert_number)) or 0, {}
 for _, alert in ipairs(ask.raise) do
   if call('EXISTS', alert.raised) == 0 then
     number = number + 1
@@ -22,7 +22,8 @@ if #raised_now > 0 then write('SET', ask.alert_number, number) end
 -- What is claimed says in which list it stands, for who has shown it.
 local function claim(key, list)
   local owner, ends = string.match(call('GET', key) or '', '^(%S+) (%d+) ')
-  local is_over = owner == ask.machine and (tonumber(ends) <= ask.now or tonumber(ends) > ask.latest)
+  local at = number_of(ends)
+  local is_over = owner == ask.machine and (not at or at <= ask.now or at > ask.latest)
   if owner and not is_over then return false end
   local claimed = string.format('%s %.0f %s', ask.machine, ask.ends, list)
   write('SET', key, claimed, 'PX', string.format('%.0f', ask.ends - ask.now))
@@ -32,7 +33,7 @@ end
 local shown = {}
 for _, unshown in ipairs(ask.show) do
   for _, id in ipairs(call('SMEMBERS', unshown)) do
-    local text = call('GET', ask.alert .. id)
+    local text = number_of(id) and call('GET', ask.alert .. id)
     if not text then
       write('SREM', unshown, id)
     elseif claim(ask.alert .. id .. ':claim', unshown) then
@@ -48,15 +49,19 @@ local told = {}
 if ask.tell then
   local rows = call('HGETALL', ask.untold)
   for i = 1, #rows, 2 do
-    local text = rows[i + 1] == ask.tell and call('HGET', ask.events, rows[i])
-    if text and claim(ask.event .. rows[i] .. ':claim', ask.untold) then told[#told + 1] = { rows[i], text } end
+    local text = number_of(rows[i]) and call('HGET', ask.events, rows[i])
+    if not text then
+      write('HDEL', ask.untold, rows[i])
+    elseif rows[i + 1] == ask.tell and claim(ask.event .. rows[i] .. ':claim', ask.untold) then
+      told[#told + 1] = { rows[i], text }
+    end
   end
 end
 
-local refused = commit(ask.data_ttl, ask.decided_ttl)
-if refused then return refused end
 for _, alert in ipairs(shown) do alert[3] = nil end
 local function by_number(a, b) return tonumber(a[1]) < tonumber(b[1]) end
 table.sort(shown, by_number)
 table.sort(told, by_number)
+local refused = commit(ask.data_ttl, ask.decided_ttl)
+if refused then return refused end
 return { shown, told }

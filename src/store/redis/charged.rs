@@ -7,7 +7,7 @@ use crate::domain::time::Timestamp;
 use crate::store::shared_names::shared;
 use crate::store::{Result, Session};
 
-/// To whom a session is charged, and who started it; `add_up.lua` reads it.
+/// To whom a session is charged, and who started it; `counters.lua` reads it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Charged {
     /// The session, as it is shared.
@@ -73,7 +73,7 @@ pub fn see(workspace: &mut Workspace, session: &Session, now: Timestamp, ended: 
     }
     let (live, sessions) = (workspace.keys.live(id), workspace.keys.sessions());
     let seen = workspace.number_at(&live, "seen").unwrap_or(i64::MIN).max(now.0).to_string();
-    list_seen(workspace, &sessions, id, now);
+    workspace.write(&["ZADD", &sessions, "GT", &seen, id]);
     see_machine(workspace, now);
     workspace.write(&["HSET", &live, "seen", &seen]);
     workspace.write(&["HDEL", &live, "ended", "complete"]);
@@ -83,14 +83,10 @@ pub fn see(workspace: &mut Workspace, session: &Session, now: Timestamp, ended: 
     Ok(())
 }
 
-/// Notes that this machine is there.
+/// Notes that this machine is there; those that nobody has seen for long are forgotten.
 pub fn see_machine(workspace: &mut Workspace, now: Timestamp) {
-    list_seen(workspace, &workspace.keys.machines(), workspace.machine, now);
-}
-
-/// Lists what was seen; what nobody has seen for long is forgotten.
-fn list_seen(workspace: &mut Workspace, list: &str, member: &str, seen: Timestamp) {
-    let old = seen.plus_millis(-super::KEPT_S * 1000).0.to_string();
-    workspace.write(&["ZADD", list, "GT", &seen.0.to_string(), member]);
-    workspace.write(&["ZREMRANGEBYSCORE", list, "-inf", &old]);
+    let (machines, machine) = (workspace.keys.machines(), workspace.machine);
+    let old = now.plus_millis(-super::KEPT_S * 1000).0.to_string();
+    workspace.write(&["ZADD", &machines, "GT", &now.0.to_string(), machine]);
+    workspace.write(&["ZREMRANGEBYSCORE", &machines, "-inf", &old]);
 }

@@ -68,12 +68,8 @@ impl Connection {
                 Some(link) => link,
                 None => self.connect()?,
             };
-            let mut reply = ask(&link, &command, script, false);
-            if let Some(node) = redirect(&reply, ServerErrorKind::Ask, &link.node) {
-                // For this request only: the slot still belongs to the node that sent us there.
-                reply = ask(&self.open_node(&node, self.wait)?, &command, script, true);
-            }
-            if let Some(node) = redirect(&reply, ServerErrorKind::Moved, &link.node)
+            let reply = ask(&link, &command, script);
+            if let Some(node) = redirect(&reply, &link.node)
                 && moves < MOVES
             {
                 moves += 1;
@@ -164,28 +160,23 @@ fn greeting(login: &Login) -> Pipeline {
     greeting
 }
 
-/// Sends a command. A script that the server does not know is loaded, and the command sent again. `asking`: as one that
-/// another node of the cluster sent here, where its keys do not belong yet.
-fn ask(link: &Link, command: &[u8], script: Option<&str>, asking: bool) -> RedisResult<Value> {
-    let send = || {
-        if asking {
-            link.ask(&redis::cmd("ASKING").get_packed_command())?;
-        }
-        link.ask(command)
-    };
-    let reply = send();
+/// Sends a command. A script that the server does not know is loaded, and the command sent again.
+fn ask(link: &Link, command: &[u8], script: Option<&str>) -> RedisResult<Value> {
+    let reply = link.ask(command);
     let Some(script) = script.filter(|_| is_error(&reply, ServerErrorKind::NoScript)) else { return reply };
     link.ask(&redis::cmd("SCRIPT").arg("LOAD").arg(script).get_packed_command())?;
-    send()
+    link.ask(command)
 }
 
 fn is_error(reply: &RedisResult<Value>, kind: ServerErrorKind) -> bool {
     reply.as_ref().is_err_and(|error| error.kind() == ErrorKind::Server(kind))
 }
 
-/// Where `MOVED 3999 host:port` (or `ASK …`) sends a request; without a host it is the one that said so.
-fn redirect(reply: &RedisResult<Value>, kind: ServerErrorKind, from: &Node) -> Option<Node> {
-    let (place, _) = reply.as_ref().err().filter(|_| is_error(reply, kind))?.redirect_node()?;
+/// Where `MOVED 3999 host:port` sends a request; without a host it is the one that said so. (`ASK` is not followed: keys that
+/// have not moved yet would look missing there.)
+fn redirect(reply: &RedisResult<Value>, from: &Node) -> Option<Node> {
+    let (place, _) =
+        reply.as_ref().err().filter(|_| is_error(reply, ServerErrorKind::Moved))?.redirect_node()?;
     match (place.strip_prefix(':'), from) {
         (Some(port), Node::Tcp { host, .. }) => {
             Some(Node::Tcp { host: host.clone(), port: port.parse().ok()? })

@@ -4,7 +4,7 @@ use super::RedisStore;
 use super::alerts::unshown;
 use super::standings::OfSession;
 use super::workspace::to_json;
-use crate::domain::alert::Acknowledgement;
+use crate::domain::alert::{Acknowledgement, BudgetAlert};
 use crate::domain::breaker::circuit::Trip;
 use crate::domain::budget::BudgetState;
 use crate::domain::event::CircuitDecision;
@@ -56,7 +56,9 @@ impl Decide for RedisStore {
             let mut done = Vec::new();
             for id in alerts {
                 let (alert, field) = (workspace.keys.alert(&id.to_string()), id.to_string());
-                if workspace.at(&alert, "").is_some() && workspace.at(&key, &field).is_none() {
+                let Some(alert) = workspace.record::<BudgetAlert>(&alert, "") else { continue };
+                let known: Option<Acknowledgement> = workspace.record(&key, &field);
+                if known.is_none_or(|known| known.at < alert.at) {
                     workspace.put(&key, &field, text.clone());
                     done.push(*id);
                 }

@@ -11,7 +11,7 @@ use crate::domain::message::MessageKey;
 use crate::domain::time::Timestamp;
 use crate::store::ClientProcess;
 
-/// What is encoded; `add_up.lua` encodes the same.
+/// What is encoded; `counters.lua` encodes the same.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 
 /// The keys of one tenant.

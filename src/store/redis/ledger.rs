@@ -9,7 +9,7 @@ use crate::store::Result;
 use crate::store::counts::CounterDelta;
 use crate::store::ledger::{Bearer, EVER, Known, Parented, Records};
 
-/// A message as it is kept; `add_up.lua` reads it.
+/// A message as it is kept; `counters.lua` reads it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stored {
     /// The session that first brought it.

@@ -13,8 +13,8 @@ use super::step::{Found, Place};
 #[derive(Debug, Default)]
 pub struct Memory {
     known: Found,
-    /// The node that has the keys, where it is not the first one of the address.
-    pub node: Option<String>,
+    /// An address, and the node that has the keys there, where it is not the first one.
+    pub node: Option<(String, String)>,
     /// The store, and the number of the session's last step whose thresholds were looked for.
     pub checked: Option<(String, u64)>,
     path: Option<PathBuf>,
@@ -23,7 +23,7 @@ pub struct Memory {
 /// What stands in the file.
 #[derive(Default, Serialize, Deserialize)]
 struct Written {
-    node: Option<String>,
+    node: Option<(String, String)>,
     checked: Option<(String, u64)>,
     /// Key, field, value.
     known: Vec<(String, String, Option<String>)>,

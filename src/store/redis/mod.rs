@@ -68,7 +68,9 @@ impl RedisStore {
     pub fn new(place: Place) -> Self {
         let Place { address, wait, tenant, machine, memory } = place;
         let (keys, memory) = (Keys::of_tenant(&tenant), Memory::of(memory));
-        let scripts = Scripts::new(address, wait, memory.node.as_deref());
+        // Of another address nothing is known.
+        let node = memory.node.as_ref().filter(|(of, _)| *of == address.to_string());
+        let scripts = Scripts::new(address, wait, node.map(|(_, node)| node.as_str()));
         Self { keys, scripts, memory, machine, damaged: BTreeSet::new() }
     }
 }

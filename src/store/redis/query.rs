@@ -9,7 +9,7 @@ use super::charged::Charged;
 use super::ledger::Stored;
 use super::scripts::{command, parsed, read};
 use super::standings::{self, Hash, OfSession};
-use crate::domain::alert::{AlertRecord, BudgetAlert};
+use crate::domain::alert::{Acknowledgement, AlertRecord, BudgetAlert};
 use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::event::Event;
 use crate::domain::operation::Operation;
@@ -45,7 +45,8 @@ impl Query for RedisStore {
             None => self.scripts.command(&self.keys, &["SMEMBERS", &self.keys.evented()])?,
         };
         let mut all = Vec::new();
-        for (id, text) in self.hashes(sessions.iter().map(|id| self.keys.events(id)).collect())?.concat() {
+        let kept = self.hashes(sessions.iter().map(|id| self.keys.events(id)).collect())?;
+        for (id, text) in kept.into_iter().flatten() {
             // One that a later version wrote is left to that one.
             let event = serde_json::from_slice::<Event>(&text).ok();
             let id = id.parse().unwrap_or(0);
@@ -85,7 +86,9 @@ impl Query for RedisStore {
         let known: Hash = self.scripts.command(&self.keys, &["HGETALL", &self.keys.acknowledged()])?;
         let all = ids.iter().zip(alerts).filter_map(|(id, alert)| {
             let alert = BudgetAlert { id: id.parse().unwrap_or(0), ..alert? };
+            // An older one is of an alert that had this number before.
             let acknowledged = known.get(id).and_then(|text| serde_json::from_slice(text).ok());
+            let acknowledged = acknowledged.filter(|known: &Acknowledgement| known.at >= alert.at);
             Some(AlertRecord { alert, acknowledged })
         });
         Ok(all.collect())
@@ -207,8 +210,8 @@ impl RedisStore {
         Ok(rows)
     }
 
-    /// The hashes under these keys: names and values.
-    fn hashes(&mut self, keys: Vec<String>) -> Result<Vec<Vec<(String, Vec<u8>)>>> {
+    /// The hashes under these keys.
+    fn hashes(&mut self, keys: Vec<String>) -> Result<Vec<Hash>> {
         let get: Vec<_> = keys.iter().map(|key| command(&["HGETALL", key])).collect();
         self.scripts.commands(&self.keys, &get)?.into_iter().map(read).collect()
     }

@@ -1,5 +1,7 @@
 //! Recording: a step is made by what is known, and done if that is so; else made again by how it is.
 
+use std::collections::BTreeSet;
+
 use super::RedisStore;
 use super::alerts;
 use super::charged::{intern, see};
@@ -49,7 +51,7 @@ impl Watched {
         moved: &Moved,
         now: &BudgetState,
     ) -> Option<(CounterDelta, BudgetState)> {
-        let of = |at: usize| moved.get(&format!("{} {}", wanted[at].key, wanted[at].since));
+        let of = |at: usize| moved.get(&wanted[at].name());
         let (before, _) = of(self.own())?;
         let after = self
             .counters
@@ -77,10 +79,14 @@ impl Record for RedisStore {
         let watches = Shared::of(batch.watches);
         let (step, done, outcome) = self.step(Some(batch), &watches.watches, batch.now)?;
         let states: Vec<_> = outcome.watched.iter().map(|watched| watched.by(&done.counters)).collect();
-        let (alerts, events) = self.announce(batch, &step, &done, &outcome, &states)?;
-        if batch.alert {
+        // The step is done, whatever becomes of this: the next one is answered what was not looked at.
+        let announced = self.announce(batch, &step, &done, &outcome, &states);
+        let watched: BTreeSet<String> = step.counters.iter().map(Wanted::name).collect();
+        let is_checked = done.unchecked.iter().all(|moved| moved.keys().all(|name| watched.contains(name)));
+        if batch.alert && announced.is_ok() && is_checked {
             self.memory.checked = Some((outcome.epoch.clone(), done.sequence));
         }
+        let (alerts, events) = announced.unwrap_or_default();
         self.memory.node = self.scripts.node().or(self.memory.node.take());
         self.memory.write_down();
         let alerts = alerts.into_iter().map(|mut alert| {

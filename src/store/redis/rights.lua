@@ -8,7 +8,7 @@ local data, decided = ARGV[1] .. 'x', ARGV[2] .. 'x'
 local more = { expire = { '1' }, hdel = { 'x' }, hget = { 'x' }, hmget = { 'x' }, hset = { 'x', '1' },
   hsetnx = { 'x', '1' }, lrange = { '0', '0' }, rpush = { 'x' }, sadd = { 'x' }, set = { '1' }, sismember = { 'x' },
   srem = { 'x' }, zadd = { '1', 'x' }, zrange = { '0', '0' }, zrangebyscore = { '0', '0' }, zremrangebyscore = { '0', '0' },
-  zrevrange = { '0', '0' } }
+  zrevrange = { '0', '0' }, zscore = { 'x' } }
 
 local function may_all(commands, key)
   for command in string.gmatch(commands, '%S+') do

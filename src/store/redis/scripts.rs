@@ -42,9 +42,11 @@ impl Scripts {
         Self { address, wait, connection: None }
     }
 
-    /// The node that turned out to be the one to ask: of a cluster the one that has the keys, by sentinels the master.
-    pub fn node(&self) -> Option<String> {
-        self.connection.as_ref().and_then(Connection::moved_to)
+    /// The address, and the node that turned out to be the one to ask: of a cluster the one that has the keys, by sentinels
+    /// the master.
+    pub fn node(&self) -> Option<(String, String)> {
+        let node = self.connection.as_ref().and_then(Connection::moved_to)?;
+        Some((self.address.to_string(), node))
     }
 
     /// Connects.
@@ -98,9 +100,9 @@ pub fn command(words: &[&str]) -> Vec<String> {
 
 /// What a reply is.
 pub fn read<T: FromRedisValue>(reply: Value) -> Result<T> {
-    let misread =
-        |error| StoreError::Damaged(format!("Redis answered what Fusebox does not understand: {error}"));
-    redis::from_redis_value(reply).map_err(misread)
+    // The error repeats the reply.
+    redis::from_redis_value(reply)
+        .map_err(|_| StoreError::Damaged("Redis answered what Fusebox does not understand".into()))
 }
 
 /// What the text of a stored value stands for; `None`: it cannot be read.

@@ -9,6 +9,9 @@ local at = 1
 -- A reply holds at most so many bytes of what differs: the rest is looked at in the next round.
 local MOST_BYTES = 4000000
 
+-- How many steps of a session are kept, whose thresholds nobody is known to have looked for.
+local MOST_UNCHECKED = 64
+
 local differs, bytes = {}, 0
 for i, place in ipairs(step.given) do
   local key, field, expected = place[1], place[2], false
@@ -88,8 +91,8 @@ end
 local sequence, of_machine = 0, 0
 if step.seen then
   local known = call('HMGET', session.live, 'seen', 'ended', 'complete', 'sequence', session.machine)
-  local last, seen = tonumber(known[1] or ''), tonumber(step.seen)
-  sequence, of_machine = (tonumber(known[4] or '') or 0) + 1, (tonumber(known[5] or '') or 0) + 1
+  local last, seen = number_of(known[1]), tonumber(step.seen)
+  sequence, of_machine = math.max(number_of(known[4]) or 0, 0) + 1, math.max(number_of(known[5]) or 0, 0) + 1
   if (known[2] or known[3]) and last and last < seen then write('HDEL', session.live, 'ended', 'complete') end
   seen = string.format('%.0f', math.max(last or seen, seen))
   write('HSET', session.live, 'sequence', sequence, session.machine, of_machine, 'seen', seen)
@@ -107,7 +110,9 @@ end
 if step.alerts then
   local known = call('HGETALL', session.unchecked)
   for i = 1, #known, 2 do
-    if (tonumber(known[i]) or 0) <= step.checked then
+    local number = number_of(known[i]) or 0
+    -- Where nobody can say so, it was answered often enough.
+    if number <= step.checked or number <= sequence - MOST_UNCHECKED then
       write('HDEL', session.unchecked, known[i])
     else
       unchecked[#unchecked + 1] = known[i + 1]

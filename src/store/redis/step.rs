@@ -38,6 +38,13 @@ pub struct Wanted {
     pub to: Option<String>,
 }
 
+impl Wanted {
+    /// What it is called among what a step [moved](Moved).
+    pub fn name(&self) -> String {
+        format!("{} {}", self.key, self.since)
+    }
+}
+
 /// One atomic step.
 #[derive(Debug, Default)]
 pub struct Step {

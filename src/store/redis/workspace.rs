@@ -14,6 +14,7 @@ use super::scripts::{Scripts, command, parsed, read};
 use super::step::{Found, Place, Step};
 use crate::domain::event::Event;
 use crate::domain::message::{Message, MessageKey};
+use crate::store::counts::CounterDelta;
 use crate::store::{Result, StoreError};
 
 /// Messages of a step that the next one is likely to look at: lines of a message follow each other.
@@ -196,10 +197,11 @@ impl<'a> Workspace<'a> {
 
     /// Lets the messages of a session count what they are: counts stand beside each, for scripts.
     pub fn mend_counts(&mut self, session: &str) -> Result<()> {
-        for mut stored in self.messages_of(session)? {
-            let (message, before) = (stored.d.clone(), stored.c);
-            stored.set(&message);
-            if stored.c != before {
+        let is_wrong = |stored: &Stored| stored.c != CounterDelta::of(&stored.d.amount());
+        for Stored { d: message, .. } in self.messages_of(session)?.into_iter().filter(is_wrong) {
+            // Taken for given as it is, where another session's hook changes it meanwhile.
+            if let Some(mut stored) = self.stored(&message.key).cloned() {
+                stored.set(&stored.d.clone());
                 self.put_stored(stored);
             }
         }

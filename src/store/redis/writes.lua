@@ -2,8 +2,14 @@
 -- stands before each script that writes.
 local call = redis.call
 
-local KINDS = { HSET = 'hash', HSETNX = 'hash', HDEL = 'hash', ZADD = 'zset', ZREMRANGEBYSCORE = 'zset', SADD = 'set',
-  SREM = 'set', RPUSH = 'list' }
+-- The whole number of a stored text; nil where it is none, or one that loses digits in Lua.
+local function number_of(text)
+  local number = text and string.match(text, '^-?%d+$') and tonumber(text)
+  return number and math.abs(number) < 2^53 and number or nil
+end
+
+local KINDS = { HSET = 'hash', HSETNX = 'hash', HDEL = 'hash', ZADD = 'zset', ZREMRANGEBYSCORE = 'zset',
+  SADD = 'set', SREM = 'set', RPUSH = 'list' }
 
 local writes = {}
 local function write(...) writes[#writes + 1] = { ... } end
@@ -27,9 +33,9 @@ local function commit(data_ttl, decided_ttl)
   for _, words in ipairs(writes) do
     call(unpack(words))
     -- What has a life of its own keeps it.
-    if words[4] ~= 'PX' then living[words[2]] = true end
+    if words[1] ~= 'SET' or words[4] ~= 'PX' then living[words[2]] = true end
   end
   for key in pairs(living) do
-    call('EXPIRE', key, string.match(key, '^.-:.-:o:') and decided_ttl or data_ttl)
+    call('EXPIRE', key, string.match(key, '^[^:]*:[^:]*:o:') and decided_ttl or data_ttl)
   end
 end

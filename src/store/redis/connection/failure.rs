@@ -124,8 +124,9 @@ impl Failure {
             "READONLY" => Kind::ReadOnly,
             "OOM" | "MISCONF" => Kind::Full,
             "LOADING" | "BUSY" | "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "NOREPLICAS" => Kind::NotReady,
-            "MOVED" | "ASK" => {
-                return Self::new(Kind::NotReady, node, "the nodes of the cluster send in circles");
+            "MOVED" => return Self::new(Kind::NotReady, node, "the nodes of the cluster send in circles"),
+            "ASK" => {
+                return Self::new(Kind::NotReady, node, "the slot of the keys is moving to another node");
             }
             "ERR" if detail.starts_with("max number of clients") => Kind::NotReady,
             "WRONGTYPE" => Kind::WrongType,
