@@ -87,9 +87,11 @@ pub trait Recover {
     fn install(&mut self, now: Timestamp) -> Result<()>;
 
     /// Gives up a store that turned out to be damaged: keeps it under another name, and answers where. The next opening
-    /// begins a new one. `None`: there was nothing to give up.
+    /// begins a new one. `None`: there was nothing to give up; a shared store is others' too, who can say more of it.
     ///
     /// # Errors
     /// It could not be renamed.
-    fn set_aside(self: Box<Self>, now: Timestamp) -> std::io::Result<Option<PathBuf>>;
+    fn set_aside(self: Box<Self>, _now: Timestamp) -> std::io::Result<Option<PathBuf>> {
+        Ok(None)
+    }
 }

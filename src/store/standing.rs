@@ -1,7 +1,7 @@
 //! Circuit breakers and slots: read, changed by what was seen, kept, within the step that records it. The same for every
 //! store: a store only finds and keeps [`Standings`].
 
-use super::{Observed, Result, StoreError, Throttled};
+use super::{CircuitRow, Observed, Result, StoreError, Throttled};
 use crate::domain::breaker::circuit::{CircuitBreaker, Trip};
 use crate::domain::breaker::history::CallHistory;
 use crate::domain::event::{CircuitDecision, Event, Turn, What};
@@ -152,6 +152,15 @@ pub fn breakers(of: &mut impl Standings) -> Result<Vec<(String, CircuitBreaker)>
 /// The agent whose breaker is kept under this name.
 pub fn agent_of(name: &str) -> Option<&str> {
     name.strip_prefix(CIRCUIT)
+}
+
+/// The breakers among what is kept of a session: name, text and bytes of each.
+pub fn circuits(session: &str, kept: impl Iterator<Item = (String, String, Vec<u8>)>) -> Vec<CircuitRow> {
+    let row = |(name, text, calls): (String, String, Vec<u8>)| {
+        let agent = agent_of(&name)?.to_owned();
+        Some(CircuitRow { session: session.to_owned(), agent, breaker: breaker(&text, &calls) })
+    };
+    kept.filter_map(row).collect()
 }
 
 /// A breaker as it is kept. What cannot be read begins anew: it is no reason to give up a store.

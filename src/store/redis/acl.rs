@@ -43,8 +43,7 @@ impl Role {
         all
     }
 
-    /// The rules of a user in this role, as a line of an ACL file and `ACL SETUSER` take them; [`HASH`] stands for the
-    /// password.
+    /// The rules of a user in this role, as `ACL SETUSER` takes them; [`HASH`] stands for the password.
     pub fn rules(self, tenant: &str) -> String {
         let keys = Keys::of_tenant(tenant);
         let (data, decided) = (keys.data_prefix(), keys.decided_prefix());
@@ -69,10 +68,7 @@ pub struct Rights {
 }
 
 impl RedisStore {
-    /// What the user that is logged in may do.
-    ///
-    /// # Errors
-    /// The server cannot be asked, or does not let this user run scripts.
+    /// What the user that is logged in may do. Fails where the server cannot be asked.
     pub fn rights(&mut self) -> Result<Rights> {
         let (data, decided) = (self.keys.data_prefix(), self.keys.decided_prefix());
         let arguments = [&data, &decided, RECORD, DECIDE];

@@ -62,23 +62,14 @@ impl RedisStore {
             return Ok((Vec::new(), Vec::new()));
         }
         let (keys, session) = (&self.keys, &batch.session.id);
+        // Milliseconds: now, the end of a claim, and the latest end of one that can be believed.
+        let [ends, latest] = [1, 2].map(|times| batch.now.plus_millis(times * CLAIM_MS).0);
         let ask = json!({
-            "data_ttl": KEPT_S,
-            "decided_ttl": DECIDED_S,
-            "raise": raise,
-            "show": step.unshown,
+            "data_ttl": KEPT_S, "decided_ttl": DECIDED_S, "raise": raise, "show": step.unshown,
             "tell": step.agent.as_deref().map_or(json!(false), |agent| json!(agent)),
-            "untold": keys.untold(session),
-            "events": keys.events(session),
-            "alert": keys.alert(""),
-            "alerts": keys.alerts(),
-            "alert_number": keys.alert_number(),
-            "event": keys.event(""),
-            "machine": self.machine,
-            // Milliseconds: now, the end of a claim, and the latest end of one that can be believed.
-            "now": batch.now.0,
-            "ends": batch.now.plus_millis(CLAIM_MS).0,
-            "latest": batch.now.plus_millis(2 * CLAIM_MS).0,
+            "untold": keys.untold(session), "events": keys.events(session), "event": keys.event(""),
+            "alert": keys.alert(""), "alerts": keys.alerts(), "alert_number": keys.alert_number(),
+            "machine": self.machine, "now": batch.now.0, "ends": ends, "latest": latest,
         });
         // Numbers, and what they are.
         type Numbered = Vec<(i64, Vec<u8>)>;

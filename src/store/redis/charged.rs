@@ -14,10 +14,8 @@ pub struct Charged {
     #[serde(flatten)]
     pub session: Session,
     /// From when on its parent bears what it brings.
-    #[serde(default)]
     pub parent_since: Option<Timestamp>,
     /// The machine that its client runs on.
-    #[serde(default)]
     pub machine: Option<String>,
 }
 

@@ -3,11 +3,8 @@
 local MOST_BYTES = 4000000
 
 local function size(reply)
-  if type(reply) == 'string' then return #reply end
-  local sum = 16
-  if type(reply) == 'table' then
-    for _, part in ipairs(reply) do sum = sum + size(part) end
-  end
+  local sum = type(reply) == 'string' and #reply or 16
+  for _, part in ipairs(type(reply) == 'table' and reply or {}) do sum = sum + (type(part) == 'string' and #part or 16) end
   return sum
 end
 

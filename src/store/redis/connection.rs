@@ -1,7 +1,6 @@
 //! The connection to Redis, whatever the address names: one server, nodes of a cluster, or sentinels that know a master.
 //!
-//! Not with the library's clients for clusters and sentinels: the one connects to all nodes, while a hook makes one request,
-//! to one of them; the other waits for sentinels without limit.
+//! The library's client for clusters connects to all nodes for one request, and that for sentinels waits without limit.
 
 mod client;
 mod failure;
@@ -27,16 +26,14 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects, and logs in; `wait` limits that, and each reply. Fails where no server can be reached in time, or it refuses
-    /// the login.
+    /// Connects, and logs in; `wait` limits that, and each reply.
     pub fn open(address: &Address, wait: Duration) -> Result<Self, Failure> {
         let mut connection = Self { address: address.clone(), wait, link: None };
         connection.link = Some(connection.connect()?);
         Ok(connection)
     }
 
-    /// Runs a script, and teaches it to a server that does not know it. In a cluster all keys have one hash tag. Whether it ran
-    /// is not known when the connection broke.
+    /// Runs a script, which a server that does not know it is taught. When the connection broke, it may have run.
     pub fn run(&mut self, script: &str, keys: &[&[u8]], args: &[&[u8]]) -> Result<Value, Failure> {
         let mut call = redis::cmd("EVALSHA");
         call.arg(redis::Script::new(script).get_hash()).arg(keys.len()).arg(keys).arg(args);
@@ -48,17 +45,15 @@ impl Connection {
         self.request(command, None)
     }
 
-    /// The node that answered last, as `host:port`, where it is not the one that the address starts at: of a cluster, the
-    /// one that has the keys; by sentinels, the master. Begin there next time, by [`Address::with_node`], until it cannot be
-    /// reached.
+    /// The node that has the keys, as `host:port`, where it is not the one that the address starts at. Begin there next time,
+    /// by [`Address::with_node`].
     pub fn moved_to(&self) -> Option<String> {
         let node =
             self.link.as_ref().map(|link| &link.node).filter(|node| Some(*node) != self.address.first());
         node.map(Node::to_string)
     }
 
-    /// Sends a request to the node that it is for: others of a cluster say which one that is; a master that became a replica
-    /// says that it is not for it any more.
+    /// Sends a request to the node that it is for: another one, or a master that became a replica, says that it is not.
     fn request(&mut self, command: &Cmd, script: Option<&str>) -> Result<Value, Failure> {
         let command = command.get_packed_command();
         let mut moves = 0;

@@ -82,14 +82,11 @@ impl RedisStore {
             })?;
             let Some((state, counters)) = found else { continue };
             let end = before.or(state.window.end);
+            let wanted: Vec<Wanted> =
+                counters.iter().map(|key| naming.wanted(&self.keys, key, end)).collect();
             let ask = json!({
-                "data": self.keys.data_prefix(),
-                "damaged": self.keys.damaged(),
-                "data_ttl": KEPT_S,
-                "decided_ttl": DECIDED_S,
-                "classes": CLASSES.len(),
-                "keep": keep,
-                "counters": counters.iter().map(|key| naming.wanted(&self.keys, key, end)).collect::<Vec<_>>(),
+                "data": self.keys.data_prefix(), "damaged": self.keys.damaged(), "data_ttl": KEPT_S,
+                "decided_ttl": DECIDED_S, "classes": CLASSES.len(), "keep": keep, "counters": wanted,
             });
             let sums: Vec<String> = self.scripts.run(ADD_UP, &self.keys, &[ask.to_string()])?;
             let mut found = Vec::new();

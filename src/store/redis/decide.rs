@@ -17,8 +17,8 @@ impl Decide for RedisStore {
     fn operate(&mut self, operation: &Operation, state: &BudgetState) -> Result<Option<BudgetState>> {
         let value = shared_value(state.budget.scope, &operation.value);
         let operation = Operation { value: value.clone(), ..operation.clone() };
-        let key = self.keys.operations(&operation.budget, &value, operation.window_start);
-        let operated = self.keys.operated();
+        let (key, operated) =
+            (self.keys.operations(&operation.budget, &value, operation.window_start), self.keys.operated());
         // Alerts that nobody saw speak of a limit that is no longer in force.
         let unshown = unshown(&self.keys, &BudgetState { value, ..state.clone() });
         self.in_step("", |workspace| {

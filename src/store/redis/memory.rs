@@ -25,7 +25,6 @@ pub struct Memory {
 struct Written {
     node: Option<(String, String)>,
     checked: Option<(String, u64)>,
-    /// Key, field, value.
     known: Vec<(String, String, Option<String>)>,
 }
 

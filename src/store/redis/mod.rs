@@ -30,8 +30,7 @@ use self::memory::Memory;
 use self::scripts::Scripts;
 use crate::config::redis_address::Address;
 
-/// Seconds that what hooks write lives on: 40 days, longer than the longest window. What counts must be known for as long
-/// as it is counted.
+/// Seconds that what hooks write lives on: 40 days, longer than the longest window that it counts in.
 const KEPT_S: i64 = 40 * 24 * 3600;
 
 /// Seconds that what people decide lives on: 400 days. Hooks, which see a session go on, cannot make it live longer.
@@ -57,7 +56,6 @@ pub struct RedisStore {
     keys: Keys,
     scripts: Scripts,
     memory: Memory,
-    /// What this machine is called.
     machine: String,
     /// Keys of what turned out not to be readable.
     damaged: BTreeSet<String>,

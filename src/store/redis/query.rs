@@ -63,17 +63,11 @@ impl Query for RedisStore {
             None => self.session_ids()?,
         };
         let all = self.hashes(sessions.iter().map(|id| self.keys.standings(id)).collect())?;
-        let mut rows = Vec::new();
-        for (session, kept) in sessions.iter().zip(all) {
-            for (name, text, calls) in
-                kept.into_iter().filter_map(|(name, text)| standings::read(name, &text))
-            {
-                let Some(agent) = standing::agent_of(&name) else { continue };
-                let breaker = standing::breaker(&text, &calls);
-                rows.push(CircuitRow { session: session.clone(), agent: agent.to_owned(), breaker });
-            }
-        }
-        Ok(rows)
+        let of = |(session, kept): (&String, Hash)| {
+            let kept = kept.into_iter().filter_map(|(name, text)| standings::read(name, &text));
+            standing::circuits(session, kept)
+        };
+        Ok(sessions.iter().zip(all).flat_map(of).collect())
     }
 
     fn slots(&mut self, session: &str) -> Result<Slots> {

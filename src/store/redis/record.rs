@@ -6,7 +6,7 @@ use super::RedisStore;
 use super::alerts;
 use super::charged::{intern, see};
 use super::counters::{Naming, decided};
-use super::scripts::{REFRESH, STEP, command, parsed, read};
+use super::scripts::{STEP, command, parsed, read};
 use super::standings::OfSession;
 use super::step::{Done, Moved, Step, Wanted, counts};
 use super::workspace::Workspace;
@@ -21,8 +21,7 @@ use crate::store::ledger::{Changes, Ledger, Records, Specs};
 use crate::store::shared_names::{Shared, hashed};
 use crate::store::{Applied, Batch, Own, Record, Result, Session, StoreError, Watch, standing};
 
-/// How often a step is made again. Each time somebody else's was done; those that may come between are hooks of the same
-/// session, mostly.
+/// How often a step is made again: each time one of somebody else was done, of the same session mostly.
 const ROUNDS: usize = 64;
 
 /// A watched budget, and which of the wanted counters are its.
@@ -65,8 +64,6 @@ impl Watched {
 pub struct Outcome {
     /// The watched budgets.
     pub watched: Vec<Watched>,
-    /// What counters are called.
-    pub naming: Naming,
     epoch: String,
     circuit: Option<CircuitBreaker>,
     crowded: Option<Crowded>,
@@ -132,10 +129,14 @@ impl Record for RedisStore {
         self.in_step(&session.id, |workspace| see(workspace, session, now, ended))?;
         // What counts in a session must be known for as long as it goes on.
         let (keys, id) = (&self.keys, &session.id);
-        let mut words = vec![super::KEPT_S.to_string(), keys.message(""), keys.messages_of(id)];
-        words.extend([keys.epoch(), keys.families(), keys.session(id), keys.live(id), keys.standings(id)]);
-        words.extend([keys.totals(id), keys.settles(id), keys.forks(id), keys.origins(id)]);
-        self.scripts.run(REFRESH, keys, &words)
+        let listed: Vec<String> =
+            self.scripts.command(keys, &["ZRANGE", &keys.messages_of(id), "0", "-1"])?;
+        let mut all: Vec<String> = listed.iter().map(|hex| keys.message(hex)).collect();
+        all.extend([keys.epoch(), keys.families(), keys.messages_of(id), keys.session(id), keys.live(id)]);
+        all.extend([keys.standings(id), keys.totals(id), keys.settles(id), keys.forks(id), keys.origins(id)]);
+        let ttl = super::KEPT_S.to_string();
+        let commands: Vec<_> = all.iter().map(|key| command(&["EXPIRE", key, &ttl])).collect();
+        self.scripts.commands(keys, &commands).map(drop)
     }
 
     fn complete(&mut self, session: &str, seen: Timestamp) -> Result<()> {
@@ -150,10 +151,6 @@ impl Record for RedisStore {
             }
             Ok(())
         })
-    }
-
-    fn tidy(&mut self, _idle: bool) -> Result<()> {
-        Ok(())
     }
 }
 
@@ -185,8 +182,7 @@ impl RedisStore {
         }
     }
 
-    /// Makes a step and does it, again and again until what it takes for given is so. Answers what was made, the step, and
-    /// what came of it.
+    /// Makes a step and does it, again until what it takes for given is so: what was made, the step, what came of it.
     fn done<T>(
         &mut self,
         session: &str,
@@ -212,7 +208,6 @@ impl RedisStore {
         Err(StoreError::Contended)
     }
 
-    /// The same; what was made.
     pub(super) fn in_step<T>(
         &mut self,
         session: &str,
@@ -243,9 +238,9 @@ fn make(
         workspace.put_record(&keys.families(), "", &naming.families)?;
     }
     let mut outcome =
-        Outcome { watched: Vec::new(), naming, epoch, circuit: None, crowded: None, is_preparation: false };
+        Outcome { watched: Vec::new(), epoch, circuit: None, crowded: None, is_preparation: false };
     if let Some(batch) = batch
-        && charge_project(workspace, batch, &specs, &outcome.naming)?
+        && charge_project(workspace, batch, &specs, &naming)?
     {
         return Ok(Outcome { is_preparation: true, ..outcome });
     }
@@ -256,20 +251,20 @@ fn make(
             intern(workspace, batch.session, batch.seen)?;
             let lineage = workspace.lineage(&session)?;
             let settles = workspace.at(&keys.settles(&session), "").is_some();
-            let mut ledger = Ledger::new(workspace, &specs, outcome.naming.installed, session, lineage);
+            let mut ledger = Ledger::new(workspace, &specs, naming.installed, session, lineage);
             ledger.record(batch.facts, settles)?;
             ledger.into_changes()
         }
     };
     for (moved, change) in changes.iter() {
-        let key = outcome.naming.key(keys, &moved.spec, &moved.value, moved.start);
+        let key = naming.key(keys, &moved.spec, &moved.value, moved.start);
         workspace.step.moves.entry(key).or_default().push((moved.at, *change));
     }
     for watch in watches {
         let Some((state, counters)) = decided(workspace, watch, now, None) else { continue };
         let mut of_watch = Vec::new();
         for key in counters {
-            let wanted = outcome.naming.wanted(keys, &key, state.window.end);
+            let wanted = naming.wanted(keys, &key, state.window.end);
             of_watch.push((workspace.step.counters.len(), key));
             workspace.step.counters.push(wanted);
         }

@@ -4,7 +4,6 @@
 //! of another name is of a store that is no more.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
 
 use redis::Value;
 
@@ -25,11 +24,10 @@ impl Recover for RedisStore {
 
     fn is_rebuilding(&mut self) -> Result<bool> {
         let Some(epoch) = self.marked()? else { return Ok(false) };
-        let words = ["SISMEMBER", &self.keys.filled(&epoch), &self.machine];
-        Ok(self.scripts.command::<u64>(&self.keys, &words)? == 0)
+        let filled = self.keys.filled(&epoch);
+        Ok(self.scripts.command::<u64>(&self.keys, &["SISMEMBER", &filled, &self.machine])? == 0)
     }
 
-    /// `rebuilding`: there is something to be filled, by this machine at least. Else it has done so; others may not.
     fn set_rebuilding(&mut self, rebuilding: bool) -> Result<()> {
         let (mark, now) = (self.keys.rebuilding(), clock());
         self.in_step("", |workspace| {
@@ -52,7 +50,6 @@ impl Recover for RedisStore {
         })
     }
 
-    /// The machines that were seen within the time that is kept, and have not read everything again.
     fn recovering(&mut self, now: Timestamp) -> Result<Vec<String>> {
         let Some(epoch) = self.marked()? else { return Ok(Vec::new()) };
         let since = now.plus_millis(-KEPT_S * 1000).0.to_string();
@@ -96,8 +93,7 @@ impl Recover for RedisStore {
     }
 
     fn damaged(&mut self) -> Result<BTreeSet<String>> {
-        let words = ["HGETALL", &self.keys.damaged()];
-        let set_aside: Hash = self.scripts.command(&self.keys, &words)?;
+        let set_aside: Hash = self.scripts.command(&self.keys, &["HGETALL", &self.keys.damaged()])?;
         Ok(set_aside.into_keys().chain(self.damaged.iter().cloned()).collect())
     }
 
@@ -107,14 +103,8 @@ impl Recover for RedisStore {
     }
 
     fn install(&mut self, now: Timestamp) -> Result<()> {
-        let (key, ttl) = (self.keys.installed(), (10 * DECIDED_S).to_string());
-        let words = ["SET", &key, &now.0.to_string(), "NX", "EX", &ttl];
-        self.scripts.command(&self.keys, &words)
-    }
-
-    fn set_aside(self: Box<Self>, _now: Timestamp) -> std::io::Result<Option<PathBuf>> {
-        // Others use it, and can say more of it.
-        Ok(None)
+        let (key, now, ttl) = (self.keys.installed(), now.0.to_string(), (10 * DECIDED_S).to_string());
+        self.scripts.command(&self.keys, &["SET", &key, &now, "NX", "EX", &ttl])
     }
 }
 

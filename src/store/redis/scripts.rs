@@ -10,17 +10,12 @@ use super::keys::Keys;
 use crate::config::redis_address::Address;
 use crate::store::{Result, StoreError};
 
-/// One atomic step.
+/// What each does stands in its file.
 pub const STEP: &str =
     concat!(include_str!("writes.lua"), include_str!("counters.lua"), include_str!("step.lua"));
-/// Raises alerts, and hands out what nobody has shown.
 pub const ANNOUNCE: &str = concat!(include_str!("writes.lua"), include_str!("announce.lua"));
-/// Adds up counters.
 pub const ADD_UP: &str =
     concat!(include_str!("writes.lua"), include_str!("counters.lua"), include_str!("add_up.lua"));
-/// Lets the keys of a session live on.
-pub const REFRESH: &str = include_str!("refresh.lua");
-/// Says what the user may do.
 pub const RIGHTS: &str = include_str!("rights.lua");
 const COMMANDS: &str = include_str!("commands.lua");
 
@@ -35,15 +30,13 @@ pub struct Scripts {
 }
 
 impl Scripts {
-    /// Scripts at this address, not connected yet. `wait`: for a connection, and for each reply. `node`: the one that answered
-    /// last, as [`Self::node`] says.
+    /// Scripts at this address, not connected yet. `node`: the one that [`Self::node`] answered last.
     pub fn new(address: Address, wait: Duration, node: Option<&str>) -> Self {
         let address = node.map_or_else(|| address.clone(), |node| address.with_node(node));
         Self { address, wait, connection: None }
     }
 
-    /// The address, and the node that turned out to be the one to ask: of a cluster the one that has the keys, by sentinels
-    /// the master.
+    /// The address, and the node that turned out to be the one to ask: see [`Connection::moved_to`].
     pub fn node(&self) -> Option<(String, String)> {
         let node = self.connection.as_ref().and_then(Connection::moved_to)?;
         Some((self.address.to_string(), node))

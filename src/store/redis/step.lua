@@ -26,7 +26,7 @@ for i, place in ipairs(step.given) do
     bytes = bytes + (found and #found or 0)
   end
 end
-if #differs > 0 then return { 'given', differs } end
+if #differs > 0 then return { differs, 0, 0, 0, {}, {} } end
 
 -- Counters: a hash for each family, value and window; its fields say since when they count. Each is read once.
 local hashes = {}
@@ -123,4 +123,4 @@ end
 
 local refused = commit(step.data_ttl, step.decided_ttl)
 if refused then return refused end
-return { 'done', sequence, of_machine, is_unshown + is_untold, answers, unchecked }
+return { {}, sequence, of_machine, is_unshown + is_untold, answers, unchecked }

@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use redis::Value;
 use serde::Serialize;
 use serde_json::json;
 
 use super::keys::Keys;
-use super::scripts::read;
 use super::{DECIDED_S, KEPT_S};
 use crate::store::counts::{CLASSES, CounterDelta};
 use crate::store::{Result, StoreError};
@@ -80,31 +78,18 @@ impl Step {
             let changes: Vec<_> = changes.iter().map(change).collect();
             json!({"key": key, "changes": changes})
         });
+        // `given`: key, field, whether something is to be there. `writes`: the number of words of each.
         let head = json!({
-            "data_ttl": KEPT_S,
-            "decided_ttl": DECIDED_S,
-            "classes": CLASSES.len(),
-            "data": keys.data_prefix(),
-            "damaged": keys.damaged(),
-            // Key, field, whether something is to be there.
-            "given": given.collect::<Vec<_>>(),
-            // Of each write, the number of its words.
-            "writes": self.writes.iter().map(Vec::len).collect::<Vec<_>>(),
-            "counters": self.counters,
-            "moves": moves.collect::<Vec<_>>(),
-            "alerts": self.checked.is_some(),
-            "checked": self.checked.unwrap_or_default(),
+            "data": keys.data_prefix(), "damaged": keys.damaged(), "data_ttl": KEPT_S, "decided_ttl": DECIDED_S,
+            "classes": CLASSES.len(), "given": given.collect::<Vec<_>>(), "counters": self.counters,
+            "writes": self.writes.iter().map(Vec::len).collect::<Vec<_>>(), "moves": moves.collect::<Vec<_>>(),
+            "alerts": self.checked.is_some(), "checked": self.checked.unwrap_or_default(), "unshown": self.unshown,
             "tell": self.agent.as_deref().map_or(json!(false), |agent| json!(agent)),
-            "unshown": self.unshown,
-            "session": {
-                "id": session,
-                "live": keys.live(session),
-                "machine": format!("sequence:{machine}"),
-                "sessions": keys.sessions(),
-                "untold": keys.untold(session),
-                "unchecked": keys.unchecked(session),
-            },
             "seen": self.seen.map_or(json!(false), |seen| json!(seen.to_string())),
+            "session": {
+                "id": session, "live": keys.live(session), "machine": format!("sequence:{machine}"),
+                "sessions": keys.sessions(), "untold": keys.untold(session), "unchecked": keys.unchecked(session),
+            },
         });
         let words = self.writes.iter().flatten().map(|word| word.clone().into_bytes());
         let values = self.given.values().flatten().cloned().chain(words);
@@ -127,38 +112,24 @@ pub struct Done {
     pub has_news: bool,
 }
 
+/// What the script answers: what differs from what was taken for given (number, value), and else what came of the step.
+pub type Reply = (Vec<(usize, Option<Vec<u8>>)>, u64, u64, u64, Vec<(String, String)>, Vec<Vec<u8>>);
+
 impl Done {
-    /// Reads what the script answered to `step`: what came of it, or how it is where something is not as it was taken to be.
-    pub fn read(reply: Vec<Value>, step: &Step) -> Result<std::result::Result<Self, Found>> {
-        let misread = || StoreError::Damaged("Redis answered something else than a step does".into());
-        let mut parts = reply.into_iter();
-        let mut next = || parts.next().unwrap_or(Value::Nil);
-        match read::<String>(next())?.as_str() {
-            "given" => {
-                let places: Vec<_> = step.given.keys().collect();
-                let differing = read::<Vec<(usize, Option<Vec<u8>>)>>(next())?.into_iter();
-                let place = |at: usize| at.checked_sub(1).and_then(|at| places.get(at)).ok_or_else(misread);
-                let found = differing.map(|(at, value)| Ok(((*place(at)?).clone(), value)));
-                Ok(Err(found.collect::<Result<_>>()?))
-            }
-            "done" => {
-                let (sequence, of_machine, news) = (read(next())?, read(next())?, read::<u64>(next())?);
-                let counters = read::<Vec<(String, String)>>(next())?;
-                let counters = counters.iter().map(|(before, after)| Ok((counts(before)?, counts(after)?)));
-                let counters = counters.collect::<Result<_>>()?;
-                let unchecked = read::<Vec<Vec<u8>>>(next())?;
-                let unchecked =
-                    unchecked.iter().filter_map(|moved| serde_json::from_slice(moved).ok()).collect();
-                Ok(Ok(Self {
-                    counters,
-                    unchecked,
-                    sequence,
-                    of_machine,
-                    has_news: news > 0 || step.agent.as_ref().is_some_and(|agent| step.news.contains(agent)),
-                }))
-            }
-            _ => Err(misread()),
+    /// Reads the reply to `step`: what came of it, or how it is where something is not as it was taken to be.
+    pub fn read(reply: Reply, step: &Step) -> Result<std::result::Result<Self, Found>> {
+        let (differing, sequence, of_machine, news, counters, unchecked) = reply;
+        if !differing.is_empty() {
+            let places: Vec<_> = step.given.keys().collect();
+            let place = |at: usize| at.checked_sub(1).and_then(|at| places.get(at));
+            let found = differing.into_iter().filter_map(|(at, value)| Some(((*place(at)?).clone(), value)));
+            return Ok(Err(found.collect()));
         }
+        let counters = counters.iter().map(|(before, after)| Ok((counts(before)?, counts(after)?)));
+        let counters = counters.collect::<Result<_>>()?;
+        let unchecked = unchecked.iter().filter_map(|moved| serde_json::from_slice(moved).ok()).collect();
+        let has_news = news > 0 || step.agent.as_ref().is_some_and(|agent| step.news.contains(agent));
+        Ok(Ok(Self { counters, unchecked, sequence, of_machine, has_news }))
     }
 }
 

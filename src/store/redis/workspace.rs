@@ -33,9 +33,7 @@ pub struct Workspace<'a> {
     written: BTreeMap<Place, String>,
     /// Messages that were looked at (`None`: there is none).
     messages: BTreeMap<MessageKey, Option<Box<Stored>>>,
-    /// Those of them that changed, in the order in which they did.
     changed: Vec<MessageKey>,
-    /// Values of scopes, with when something was last counted for them.
     values: BTreeMap<String, i64>,
 }
 

@@ -162,13 +162,6 @@ fn logins_fail_by_themselves() {
         assert!(!format!("{failure} {failure:?}").contains("wrong@"), "{failure:?}");
         assert_kind!(Auth, failure);
     }
-    // A server cuts long requests short until it knows who asks.
-    let large = vec![b'x'; 2_000_000];
-    for url in [server.url().replace(":right@", ""), server.url().replace("right", "wrong")] {
-        let script = "return 1";
-        let opened = Connection::open(&Address::parse(&url).unwrap(), WAIT);
-        assert_kind!(Auth, opened.and_then(|mut c| c.run(&script, &[b"n"], &[&large])).unwrap_err());
-    }
     let Some(open) = Server::start() else { return };
     assert_kind!(Auth, failure(&open.url().replace("//", "//:needless@"), WAIT));
     assert_kind!(Auth, failure(&open.url().replace("//", "//nobody:needless@"), WAIT));

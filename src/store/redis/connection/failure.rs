@@ -148,10 +148,8 @@ impl From<Failure> for StoreError {
     }
 }
 
-/// Answers about a login that have the general code, as servers without users give them; the last one is for a long request
-/// without a login.
-const ABOUT_LOGIN: [&str; 4] =
-    ["AUTH ", "Client sent AUTH", "invalid password", "Protocol error: unauthenticated"];
+/// Answers about a login that have the general code, as servers without users give them.
+const ABOUT_LOGIN: [&str; 3] = ["AUTH ", "Client sent AUTH", "invalid password"];
 
 /// What a script may not call has the general code, too: in Redis 7.0, and in later ones and Valkey.
 const DENIED_TO_SCRIPT: [&str; 2] = ["The user executing the script can't", ACL_FAILURE];

@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
-use redis::{Client, Pipeline, RedisError, RedisResult, Value};
+use redis::{Client, ConnectionLike, Pipeline, RedisError, RedisResult, Value};
 
 use super::client::client;
 use super::failure::Failure;
@@ -48,7 +48,7 @@ impl Link {
             while answer.send(reply).is_ok()
                 && let Ok(request) = asked.recv()
             {
-                reply = exchange(&mut connection, &request);
+                reply = connection.req_packed_command(&request).and_then(Value::extract_error);
             }
         };
         let link = Self { node: node.clone(), wait, requests, replies };
@@ -88,15 +88,4 @@ fn connect(
         greeting.exec(&mut connection)?;
     }
     Ok(connection)
-}
-
-/// Sends a request and receives the reply. A server that closes the connection meanwhile may have said why.
-fn exchange(connection: &mut redis::Connection, request: &[u8]) -> RedisResult<Value> {
-    match connection.send_packed_command(request) {
-        Err(error) if error.is_connection_dropped() => match connection.recv_response() {
-            Ok(reply @ Value::ServerError(_)) => reply.extract_error(),
-            _ => Err(error),
-        },
-        sent => sent.and_then(|()| connection.recv_response()?.extract_error()),
-    }
 }
