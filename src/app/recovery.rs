@@ -63,14 +63,18 @@ pub(super) fn begin(ctx: &mut SessionContext, applied: &Applied) -> store_access
     Ok(())
 }
 
-/// Tells the store again what was decided on this machine, as far as it does not know.
+/// Tells the store again what was decided on this machine, the installation included, as far as it does not know.
 ///
 /// # Errors
 /// The store gave no answer.
 pub(super) fn replay_decisions(ctx: &mut SessionContext) -> store_access::Result<()> {
     let Some(dir) = ctx.env.state_dir() else { return Ok(()) };
-    let ledger = OperationLedger::of(&dir, &ctx.config);
-    ctx.store.call(|store| ledger.replay(store, Some(HOOK_MS))).map(drop)
+    let (env, ledger) = (ctx.env, OperationLedger::of(&dir, &ctx.config));
+    let replay = |store: &mut dyn Store| {
+        tell_installation(env, store);
+        ledger.replay(store, Some(HOOK_MS))
+    };
+    ctx.store.call(replay).map(drop)
 }
 
 /// `is_known`: it is the store that was there before, and went back in time. Otherwise it is one that was made anew.
@@ -96,6 +100,8 @@ pub fn look_for_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<(
         (session.id, epoch, sequence, own)
     });
     let caches: Vec<_> = caches.collect();
+    // A store that was emptied need not be missed by any cache.
+    tell_installation(env, store);
     let epoch = store.epoch()?;
     let (sequences, owned) = (store.sequences()?, store.own_batches()?);
     for (id, known_as, sequence, own) in caches {
@@ -113,6 +119,9 @@ pub fn look_for_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<(
 /// Tells a store when Fusebox was installed here, where it does not know: what a session held before is its history, and
 /// raises its limit. Who may only record may not, and goes on without.
 pub fn tell_installation(env: &Env, store: &mut dyn Store) {
+    if store.installed().is_ok_and(|known| known.is_some()) {
+        return;
+    }
     if let Some(known) = env.state_dir().and_then(|dir| Installation::read(&dir)) {
         let _ = store.install(known.installed_at);
     }

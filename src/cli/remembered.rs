@@ -25,8 +25,8 @@ pub fn known<'a>(env: &'a Env, error: anyhow::Error, io: &mut Io) -> anyhow::Res
         format!(" ({} ago, {})", age(env.now.millis_since(at)), at.to_rfc3339())
     });
     writeln!(io.err, "fusebox: showing what this machine last knew{as_of}")?;
-    writeln!(io.err, "  and what was used here since. What other machines used since is missing.")?;
-    writeln!(io.err, "  Hooks go on, and the store gets everything once it is back.")?;
+    writeln!(io.err, "  and its own use since. Use on other machines since then is missing.")?;
+    writeln!(io.err, "  Hooks keep counting. Redis gets everything when it is back.")?;
     Ok(known)
 }
 
@@ -36,7 +36,10 @@ pub fn known<'a>(env: &'a Env, error: anyhow::Error, io: &mut Io) -> anyhow::Res
 /// There is none, or there are several.
 pub fn named<'r>(rows: &'r [SessionRow], id: &str) -> anyhow::Result<&'r SessionRow> {
     if !id.is_empty() && !rows.iter().any(|row| row.session.id.starts_with(id)) {
-        let problem = format!("no session {id} is known on this machine, and the store cannot be asked");
+        let problem = format!(
+            "no session {id} in this machine's caches, and the store is out of reach. Ask on the machine where it ran, or again \
+             when the store is back"
+        );
         return Err(Misuse(problem).into());
     }
     select::named(rows, id)
@@ -48,17 +51,19 @@ pub fn meanwhile(status: &SessionStatus, states: &[BudgetState]) -> Vec<String> 
         return Vec::new();
     }
     let as_of = match &status.store.as_of {
-        Some(at) => format!("as the store said at {at}, and as counted here since"),
-        None => "as counted here: when the store last answered is not known".to_owned(),
+        Some(at) => format!("numbers: from the store at {at}, plus this machine's use since"),
+        None => "numbers: counted on this machine only; when the store last answered is unknown".to_owned(),
     };
     let by_budget = states.iter().filter_map(|state| {
         let name = &state.budget.name;
         match state.budget.store_down {
             StoreDown::Local => None,
-            StoreDown::Allow => {
-                Some(format!("{name} does not hold without the store (store_down = \"allow\")"))
-            }
-            StoreDown::Deny => Some(format!("{name} denies calls without the store (store_down = \"deny\")")),
+            StoreDown::Allow => Some(format!(
+                "{name} is not enforced while the store is out of reach (store_down = \"allow\")"
+            )),
+            StoreDown::Deny => Some(format!(
+                "{name} denies every call while the store is out of reach (store_down = \"deny\")"
+            )),
         }
     });
     std::iter::once(as_of).chain(by_budget).collect()

@@ -71,7 +71,10 @@ pub fn run(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     }
     let Some((operations, records)) = &found.history else {
         let dim = Style::new().dimmed();
-        writeln!(io.out, "  {dim}decisions and alerts stand in the store{dim:#}")?;
+        writeln!(
+            io.out,
+            "  {dim}decisions and alerts: not available while the store is out of reach{dim:#}"
+        )?;
         return Ok(0);
     };
     for operation in operations {

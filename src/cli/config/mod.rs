@@ -123,7 +123,7 @@ fn tell(loaded: &Loaded, io: &mut Io) -> anyhow::Result<()> {
     if !loaded.is_usable() {
         writeln!(
             io.err,
-            "Until this is mended, hooks go on with the last good configuration; without one, with what is valid of this."
+            "Until this is fixed, hooks go on with the last good configuration; without one, with what is valid of this."
         )?;
     }
     Ok(())

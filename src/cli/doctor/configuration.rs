@@ -10,12 +10,12 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     let mut found = Vec::new();
     for problem in &loaded.problems {
         let mend =
-            "`fusebox config check` shows all of it; until it is mended, hooks go on with the last good one";
+            "`fusebox config check` shows all of it; until it is fixed, hooks go on with the last good one";
         let text = problem.to_string();
         found.push(match problem.source.is_project() {
             true => Finding::warning(
                 format!("{text} (left out)"),
-                "the project may only tighten; mend its file, or your settings",
+                "the project may only tighten; fix its file, or your settings",
             ),
             false => Finding::problem(text, mend),
         });

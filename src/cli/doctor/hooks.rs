@@ -37,7 +37,7 @@ fn unreadable(layer: &Layer) -> Option<Finding> {
     let error = layer.settings.as_ref().err()?;
     // The message is one for who wanted to change the file.
     let error = error.trim_end_matches(". Nothing was changed");
-    Some(Finding::problem(error, "mend the file: the client passes over settings that it cannot read"))
+    Some(Finding::problem(error, "fix the file: the client passes over settings that it cannot read"))
 }
 
 /// The last layer that says something about it counts (seen with 2.1.197 and 2.1.330).

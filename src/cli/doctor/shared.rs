@@ -76,7 +76,7 @@ fn of_memory(rights: &Rights) -> Option<Finding> {
             format!("set maxmemory-policy {KEEPS_ALL} in redis.conf"),
         )),
         None => Some(Finding::note(
-            "what the server does when its memory is full is not for this user to know; an operator's doctor says it",
+            "this user may not read maxmemory-policy, which says what happens when the memory is full; run `fusebox doctor` as the operator to check it",
         )),
     }
 }
@@ -111,13 +111,13 @@ fn of_counts(survey: &Survey) -> Vec<Finding> {
     let wrong: Vec<&Difference> = less.iter().chain(counters).collect();
     if let Some(said) = differences(&wrong) {
         let problem = format!("counters do not agree with the transcripts: {said}");
-        let mend = "run `fusebox resync`; if that does not mend it, delete the tenant's keys that hooks write (…:d:*): they \
-                    are filled anew. If it comes again, somebody writes them: change the hooks' password";
+        let mend = "run `fusebox resync`; if they still differ, have an administrator delete the tenant's keys that hooks write \
+                    (…:d:*), which are filled again. If it happens again, somebody is changing them: change the hooks' password";
         findings.push(Finding::problem(problem, mend));
     }
     if let Some(said) = differences(&more.iter().collect::<Vec<_>>()) {
         let warning = format!("the store counts more than the transcripts say: {said}");
-        let mend = "nothing, where transcripts were deleted, or a session was on another machine too; else somebody wrote there";
+        let mend = "nothing to do if transcripts were deleted or a session also ran on another machine; otherwise somebody changed the store: change the hooks' password";
         findings.push(Finding::warning(warning, mend));
     }
     if findings.is_empty() {

@@ -1,8 +1,7 @@
 //! The shared store: Redis, for several machines with one budget.
 //!
-//! A step (see [`step`]) is made by the same code as with the embedded store, from what is known of the records that it
-//! touches; a script looks at those, and does it in one go, or says how they are. What is known comes from the last step
-//! (see [`memory`]), so that one round trip is enough. Nothing here is precious: it can all be read again.
+//! A step is made by the same code as with the embedded store, from what the last one found (see [`memory`]); a script looks
+//! whether that is still so, and does the step, or says what differs. Nothing here is precious: it can all be read again.
 
 pub mod acl;
 mod alerts;
@@ -57,7 +56,6 @@ pub struct RedisStore {
     scripts: Scripts,
     memory: Memory,
     machine: String,
-    /// Keys of what turned out not to be readable.
     damaged: BTreeSet<String>,
 }
 

@@ -26,7 +26,6 @@ pub struct Workspace<'a> {
     pub keys: &'a Keys,
     /// This machine.
     pub machine: &'a str,
-    /// What to do.
     pub step: Step,
     memory: &'a Memory,
     scripts: &'a mut Scripts,

@@ -80,7 +80,7 @@ fn it_says_who_asks_and_what_they_may() {
     let all = findings(&report);
     assert_says(&all, "ok", "tenant acme: user fusebox-hook can record, and cannot decide", "");
     assert_says(&all, "ok", "counts agree with the transcripts of 1 session", "");
-    assert_says(&all, "note", "memory is full is not for this user to know", "");
+    assert_says(&all, "note", "may not read maxmemory-policy", "");
     assert_eq!(all.len(), 3, "{all:#?}");
 
     let all = findings(&shared.operator(&["doctor", "--json"]).json());

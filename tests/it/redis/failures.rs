@@ -22,7 +22,7 @@ fn a_server_that_is_not_there_is_unreachable() {
     assert_kind!(Unreachable, failure("unix:///nowhere/socket", WAIT));
     assert_kind!(Unreachable, failure("redis://no-such-host.invalid", SHORT));
     let error = failure(&format!("redis://localhost:{}", free_port()), WAIT).to_string();
-    assert!(error.contains("connection refused. Start it"), "{error}");
+    assert!(error.contains("connection refused. Start Redis"), "{error}");
 }
 
 #[test]

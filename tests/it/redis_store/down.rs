@@ -100,7 +100,7 @@ fn a_session_by_what_was_last_known_and_read_since() {
     let shown = stage.home.fusebox(&["status", "--session", "s"]);
     says_so(&shown);
     let said = &shown.stdout;
-    assert!(said.starts_with("Session s") && said.contains("\n  as the store said at 20"), "{said}");
+    assert!(said.starts_with("Session s") && said.contains("\n  numbers: from the store at 20"), "{said}");
     assert!(said.contains("circuit breaker: closed\n") && said.contains("5 requests"), "{said}");
     stage.proxy.behave(Manner::Pass);
     let again = stage.home.fusebox(&["status", "--session", "s", "--json"]);
@@ -141,7 +141,10 @@ fn every_session_and_every_budget() {
     assert_eq!((&one["alerts"], &one["operations"]), (&Value::Null, &Value::Null), "not known, and not none");
     let shown = stage.home.fusebox(&["budget", "show", "session", "--session", "s"]);
     says_so(&shown);
-    assert!(shown.stdout.contains("500 / 1,000") && shown.stdout.contains("stand in the store"), "{shown:?}");
+    assert!(
+        shown.stdout.contains("500 / 1,000") && shown.stdout.contains("not available while"),
+        "{shown:?}"
+    );
     stage.proxy.behave(Manner::Pass);
     let listed = stage.home.fusebox(&["budget", "list", "--json"]).json();
     assert!(listed[0].get("store").is_none(), "{listed}");
@@ -172,7 +175,7 @@ fn what_is_not_known() {
         let ran = stage.home.fusebox(words);
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran:?}");
         assert!(
-            ran.stderr.contains("no session zz is known on this machine, and the store cannot be asked"),
+            ran.stderr.contains("no session zz in this machine's caches, and the store is out of reach"),
             "{ran:?}"
         );
     }
@@ -289,7 +292,8 @@ fn a_budget_that_does_otherwise_without_the_store() {
     let ran = stage.home.fusebox(&["status", "--session", "s"]);
     assert!(ran.stdout.contains("session denies calls without the store"), "{ran:?}");
     assert!(
-        ran.stdout.contains("all does not hold without the store") && ran.stdout.contains("500"),
+        ran.stdout.contains("all is not enforced while the store is out of reach")
+            && ran.stdout.contains("500"),
         "{ran:?}"
     );
 }

@@ -26,6 +26,7 @@ conformance!(
     not_void_after_an_extension_that_was_known,
     above_the_new_utilization_after_an_extension,
     anew_after_a_reset,
+    confirmed_by_another_handle,
     confirming_what_is_not_there_does_nothing,
 );
 
@@ -211,6 +212,15 @@ fn anew_after_a_reset(backend: &dyn Backend) {
         assert_eq!(show(store, &spend(49), NOW), [0.0; 0], "{reset}");
         assert_eq!(show(store, &spend(2), NOW), [0.5], "{reset}");
     }
+}
+
+/// A hook closes the store while it waits for something, and opens it again.
+fn confirmed_by_another_handle(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    let claimed = claim(store, &charge("a", 60), NOW);
+    assert_eq!(thresholds(&claimed), [0.5]);
+    backend.open().confirm_shown(&[claimed[0].1], &[]).expect("confirmed");
+    assert_eq!(claim(store, &[], NOW.plus_millis(3_600_000)), []);
 }
 
 fn confirming_what_is_not_there_does_nothing(backend: &dyn Backend) {

@@ -49,27 +49,25 @@ pub enum Kind {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (says, remedy) = match self.kind {
-            Kind::Unreachable => ("cannot be reached", "Start it, or fix its address or the network."),
-            Kind::Auth => (
-                "refuses the login",
-                "Fix the user in store.redis_url, or the password in store.redis_password_file.",
-            ),
-            Kind::Denied => (
-                "denies it",
-                "Give the user the rights that it needs (`fusebox redis acl`), for the tenant in store.tenant.",
-            ),
-            Kind::ReadOnly => ("is a read-only replica", "Name the master in the address, or the sentinels."),
-            Kind::Full => ("takes no more data", "Give it more room (maxmemory, disk)."),
-            Kind::NotReady => ("is not ready", "Wait, or look at the server."),
-            Kind::WrongType => {
-                ("holds other data under a key of Fusebox", "Give Fusebox a database of its own.")
+        let text = match self.kind {
+            Kind::Unreachable => {
+                "cannot be reached: {}. Start Redis, or check store.redis_url and the network."
             }
-            Kind::Garbage => ("is not the Redis that was expected", "Fix the address."),
-            Kind::Certificates => ("cannot be spoken to with TLS", "Fix ca, cert and key in its address."),
-            Kind::Other => ("answers with an error", "Look at the server's log."),
+            Kind::Auth => "refuses the login: {}. Check user and password file under [store].",
+            Kind::Denied => "denies this: {}. Give the user the rights that `fusebox redis acl` prints.",
+            Kind::ReadOnly => {
+                "is a read-only replica: {}. Put the master or the sentinels in store.redis_url."
+            }
+            Kind::Full => "takes no more data: {}. Give it more room (maxmemory, disk).",
+            Kind::NotReady => "is not ready: {}. Wait, or look at the server.",
+            Kind::WrongType => "holds other data under a key of Fusebox: {}. Set another database or tenant.",
+            Kind::Garbage => {
+                "is not the Redis that was expected: {}. Check host, port and TLS in store.redis_url."
+            }
+            Kind::Certificates => "cannot be reached by TLS: {}. Check ca, cert and key in store.redis_url.",
+            Kind::Other => "answers with an error: {}. Look at the server's log.",
         };
-        write!(f, "Redis at {} {says}: {}. {remedy}", self.server, self.problem)
+        write!(f, "Redis at {} {}", self.server, text.replacen("{}", &self.problem, 1))
     }
 }
 
@@ -124,7 +122,9 @@ impl Failure {
             "READONLY" => Kind::ReadOnly,
             "OOM" | "MISCONF" => Kind::Full,
             "LOADING" | "BUSY" | "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "NOREPLICAS" => Kind::NotReady,
-            "MOVED" => return Self::new(Kind::NotReady, node, "the nodes of the cluster send in circles"),
+            "MOVED" => {
+                return Self::new(Kind::NotReady, node, "the nodes of the cluster redirect to each other");
+            }
             "ASK" => {
                 return Self::new(Kind::NotReady, node, "the slot of the keys is moving to another node");
             }

@@ -61,7 +61,7 @@ impl Link {
     pub fn ask(&self, request: &[u8]) -> RedisResult<Value> {
         // Where the thread has ended, there is no reply either.
         let _ = self.requests.send(request.to_vec());
-        self.reply(2 * self.wait)
+        self.reply(self.wait)
     }
 
     fn reply(&self, wait: Duration) -> RedisResult<Value> {
