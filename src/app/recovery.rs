@@ -100,9 +100,9 @@ pub fn look_for_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<(
         (session.id, epoch, sequence, own)
     });
     let caches: Vec<_> = caches.collect();
+    let epoch = store.epoch()?;
     // A store that was emptied need not be missed by any cache.
     tell_installation(env, store);
-    let epoch = store.epoch()?;
     let (sequences, owned) = (store.sequences()?, store.own_batches()?);
     for (id, known_as, sequence, own) in caches {
         let is_known = known_as == epoch;

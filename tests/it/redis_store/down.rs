@@ -290,7 +290,7 @@ fn a_budget_that_does_otherwise_without_the_store() {
     stage.go_away();
     respond(&stage.home, "s", 5..=5);
     let ran = stage.home.fusebox(&["status", "--session", "s"]);
-    assert!(ran.stdout.contains("session denies calls without the store"), "{ran:?}");
+    assert!(ran.stdout.contains("session denies every call while the store is out of reach"), "{ran:?}");
     assert!(
         ran.stdout.contains("all is not enforced while the store is out of reach")
             && ran.stdout.contains("500"),
