@@ -178,12 +178,12 @@ fn a_user_without_rights_is_denied() {
     // Within a script, too.
     let script = "return redis.call('SET', KEYS[1], 'x')";
     for user in ["reader", "other"] {
-        let denied = open(&as_user(user)).run(&script, &[b"n"], &[]).unwrap_err();
+        let denied = open(&as_user(user)).run(script, &[b"n"], &[]).unwrap_err();
         assert_kind!(Denied, denied.clone());
         assert!(!denied.to_string().contains("ACL failure"), "{denied}");
     }
     let sneaky = "return redis.call('SET', 'elsewhere', 'x')";
-    assert_kind!(Denied, open(&as_user("other")).run(&sneaky, &[b"other:1"], &[]).unwrap_err());
+    assert_kind!(Denied, open(&as_user("other")).run(sneaky, &[b"other:1"], &[]).unwrap_err());
 }
 
 #[test]
@@ -193,23 +193,23 @@ fn a_server_says_what_it_cannot_do() {
     server.command(&["LPUSH", "n", "hidden-value"]);
     assert_kind!(WrongType, failure(&server.url(), WAIT));
     let script = "return redis.call('INCR', KEYS[1])";
-    assert_kind!(WrongType, connection.run(&script, &[b"n"], &[]).unwrap_err());
+    assert_kind!(WrongType, connection.run(script, &[b"n"], &[]).unwrap_err());
     server.command(&["CONFIG", "SET", "maxmemory", "1"]);
     assert_kind!(Full, failure(&server.url(), WAIT));
-    assert_kind!(Full, connection.run(&script, &[b"other"], &[]).unwrap_err());
+    assert_kind!(Full, connection.run(script, &[b"other"], &[]).unwrap_err());
     server.command(&["CONFIG", "SET", "maxmemory", "0"]);
     server.command(&["REPLICAOF", "127.0.0.1", "1"]);
     assert_kind!(ReadOnly, failure(&server.url(), WAIT));
-    assert_kind!(ReadOnly, connection.run(&script, &[b"other"], &[]).unwrap_err());
+    assert_kind!(ReadOnly, connection.run(script, &[b"other"], &[]).unwrap_err());
     server.command(&["REPLICAOF", "NO", "ONE"]);
 
     let own = "return redis.error_reply('EPOCH another one')";
-    let failure = connection.run(&own, &[], &[]).unwrap_err();
+    let failure = connection.run(own, &[], &[]).unwrap_err();
     assert!(failure.kind == Kind::Other && failure.problem.starts_with("EPOCH "), "{failure:?}");
     let failure = connection.command(redis::cmd("NOSUCH").arg("hidden-value")).unwrap_err();
     assert!(!format!("{failure} {failure:?}").contains("hidden-value"), "{failure:?}");
     let broken = "this is no Lua";
-    assert_kind!(Other, connection.run(&broken, &[], &[]).unwrap_err());
+    assert_kind!(Other, connection.run(broken, &[], &[]).unwrap_err());
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn a_server_that_is_busy_with_a_script_is_not_ready() {
     let Some(server) = Options::default().set("busy-reply-threshold", "1").start() else { return };
     let endless = "while true do end";
     std::thread::scope(|scope| {
-        let running = scope.spawn(|| open(&server.url()).run(&endless, &[], &[]));
+        let running = scope.spawn(|| open(&server.url()).run(endless, &[], &[]));
         server.wait_for(&["PING"], |answer| answer.starts_with("BUSY"));
         assert_kind!(NotReady, failure(&server.url(), WAIT));
         assert_eq!(server.text(&["SCRIPT", "KILL"]), "OK");

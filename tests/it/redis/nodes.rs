@@ -17,18 +17,18 @@ fn a_cluster_sends_a_script_to_the_node_that_has_its_keys() {
     let url = format!("redis://127.0.0.1:{dead},127.0.0.1:{}", other.port());
     let address = Address::parse(&url).unwrap();
     let mut connection = Connection::open(&address, WAIT).unwrap();
-    assert_eq!(connection.run(&script, &[b"{tag}n", b"{tag}m"], &[]), Ok(Value::Int(1)));
+    assert_eq!(connection.run(script, &[b"{tag}n", b"{tag}m"], &[]), Ok(Value::Int(1)));
     let node = connection.moved_to().expect("it was sent on");
     assert_eq!(node, format!("127.0.0.1:{}", owner.port()));
 
     // Who remembers the node begins there.
     let address = address.with_node(&node);
     let mut connection = Connection::open(&address, WAIT).unwrap();
-    assert_eq!(connection.run(&script, &[b"{tag}n"], &[]), Ok(Value::Int(2)));
+    assert_eq!(connection.run(script, &[b"{tag}n"], &[]), Ok(Value::Int(2)));
     assert_eq!(connection.moved_to(), None);
     // And finds the others where it is gone.
     let mut connection = Connection::open(&address.with_node(&format!("127.0.0.1:{dead}")), WAIT).unwrap();
-    assert_eq!(connection.run(&script, &[b"{tag}n"], &[]), Ok(Value::Int(3)));
+    assert_eq!(connection.run(script, &[b"{tag}n"], &[]), Ok(Value::Int(3)));
 
     // While the slot moves, what is not there any more cannot be told from what never was: nothing is done then.
     let slot = owner.text(&["CLUSTER", "KEYSLOT", "{tag}"]);
@@ -79,7 +79,7 @@ fn sentinels_know_the_master_also_after_it_changed() {
     let address = Address::parse(&url).unwrap();
     let script = COUNT;
     let mut connection = Connection::open(&address, WAIT).unwrap();
-    assert_eq!(connection.run(&script, &[b"n"], &[]), Ok(Value::Int(1)));
+    assert_eq!(connection.run(script, &[b"n"], &[]), Ok(Value::Int(1)));
     let node = connection.moved_to().expect("the master");
     assert_eq!(node, format!("127.0.0.1:{}", first.port()));
 
@@ -88,11 +88,11 @@ fn sentinels_know_the_master_also_after_it_changed() {
 
     // Who remembers the old master is sent to the new one, and who is connected to it loses that, and is, too.
     let mut remembering = Connection::open(&address.with_node(&node), WAIT).unwrap();
-    assert_eq!(remembering.run(&script, &[b"n"], &[]), Ok(Value::Int(2)));
+    assert_eq!(remembering.run(script, &[b"n"], &[]), Ok(Value::Int(2)));
     assert_eq!(remembering.moved_to(), Some(format!("127.0.0.1:{port}")));
-    let lost = connection.run(&script, &[b"n"], &[]);
+    let lost = connection.run(script, &[b"n"], &[]);
     assert!(matches!(lost, Err(Failure { kind: Kind::Unreachable, .. })), "{lost:?}");
-    assert_eq!(connection.run(&script, &[b"n"], &[]), Ok(Value::Int(3)));
+    assert_eq!(connection.run(script, &[b"n"], &[]), Ok(Value::Int(3)));
     assert_eq!(connection.moved_to(), Some(format!("127.0.0.1:{port}")));
     let unknown = url.replace("/main", "/other");
     let failure = failure(&unknown, WAIT);

@@ -11,8 +11,8 @@ const COUNT: &str = "return redis.call('INCRBY', KEYS[1], ARGV[1])";
 fn a_script_runs_over_tcp_and_over_a_socket() {
     let Some(server) = Server::start() else { return };
     let script = COUNT;
-    assert_eq!(open(&server.url()).run(&script, &[b"n"], &[b"2"]), Ok(Value::Int(2)));
-    assert_eq!(open(&server.socket_url()).run(&script, &[b"n"], &[b"3"]), Ok(Value::Int(5)));
+    assert_eq!(open(&server.url()).run(script, &[b"n"], &[b"2"]), Ok(Value::Int(2)));
+    assert_eq!(open(&server.socket_url()).run(script, &[b"n"], &[b"3"]), Ok(Value::Int(5)));
     assert_eq!(server.text(&["GET", "n"]), "5");
 }
 
@@ -21,13 +21,13 @@ fn a_server_that_forgot_a_script_learns_it_again() {
     let Some(mut server) = Server::start() else { return };
     let script = COUNT;
     let mut connection = open(&server.url());
-    assert_eq!(connection.run(&script, &[b"n"], &[b"1"]), Ok(Value::Int(1)));
+    assert_eq!(connection.run(script, &[b"n"], &[b"1"]), Ok(Value::Int(1)));
     server.command(&["SCRIPT", "FLUSH"]);
-    assert_eq!(connection.run(&script, &[b"n"], &[b"1"]), Ok(Value::Int(2)));
+    assert_eq!(connection.run(script, &[b"n"], &[b"1"]), Ok(Value::Int(2)));
     server.restart();
-    let answer = connection.run(&script, &[b"n"], &[b"1"]);
+    let answer = connection.run(script, &[b"n"], &[b"1"]);
     assert!(matches!(answer, Err(Failure { kind: Kind::Unreachable, .. })), "{answer:?}");
-    assert_eq!(connection.run(&script, &[b"n"], &[b"1"]), Ok(Value::Int(1)));
+    assert_eq!(connection.run(script, &[b"n"], &[b"1"]), Ok(Value::Int(1)));
 }
 
 #[test]

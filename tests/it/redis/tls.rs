@@ -10,7 +10,7 @@ fn a_server_with_tls_is_trusted_by_its_authority() {
     let Some(server) = Options::default().tls().password("pw").start() else { return };
     let script = "return redis.call('INCR', KEYS[1])";
     let mut connection = open(&format!("{}&db=2", server.tls_url()));
-    assert_eq!(connection.run(&script, &[b"n"], &[]), Ok(Value::Int(1)));
+    assert_eq!(connection.run(script, &[b"n"], &[]), Ok(Value::Int(1)));
     let large = vec![b'x'; 100_000];
     let echo = connection.command(redis::cmd("ECHO").arg(&large));
     assert_eq!(echo, Ok(Value::BulkString(large)));

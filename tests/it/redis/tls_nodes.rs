@@ -34,12 +34,12 @@ fn a_cluster_sends_on_to_a_node_with_tls() {
     let url = format!("rediss+cluster://localhost:{}{trusting}", other.client_port());
     let address = Address::parse(&url).unwrap();
     let mut connection = Connection::open(&address, WAIT).unwrap();
-    assert_eq!(connection.run(&script, &[b"{tag}n"], &[]), Ok(Value::Int(1)));
+    assert_eq!(connection.run(script, &[b"{tag}n"], &[]), Ok(Value::Int(1)));
     let node = connection.moved_to().expect("it was sent on");
     assert_eq!(node, format!("127.0.0.1:{}", owner.client_port()));
     let address = address.with_node(&node);
     let mut connection = Connection::open(&address, WAIT).unwrap();
-    assert_eq!(connection.run(&script, &[b"{tag}n"], &[]), Ok(Value::Int(2)));
+    assert_eq!(connection.run(script, &[b"{tag}n"], &[]), Ok(Value::Int(2)));
     assert_eq!(connection.moved_to(), None);
 }
 
@@ -63,13 +63,13 @@ fn a_node_must_be_called_what_its_certificate_says() {
     other.wait_for(&["CLUSTER", "SLOTS"], |slots| slots.matches("localhost").count() >= 3);
     let address = Address::parse(&url).unwrap();
     let mut connection = Connection::open(&address, WAIT).unwrap();
-    assert_eq!(connection.run(&script, &[b"n"], &[]), Ok(Value::Int(1)));
+    assert_eq!(connection.run(script, &[b"n"], &[]), Ok(Value::Int(1)));
     assert_eq!(connection.moved_to(), Some(named.clone()));
     let mut connection = Connection::open(&address.with_node(&named), WAIT).unwrap();
-    assert_eq!(connection.run(&script, &[b"n"], &[]), Ok(Value::Int(2)));
+    assert_eq!(connection.run(script, &[b"n"], &[]), Ok(Value::Int(2)));
     // What is remembered is believed no more than what is configured.
     let mut connection = Connection::open(&address.with_node(&format!("127.0.0.1:{port}")), WAIT).unwrap();
-    assert_eq!(connection.run(&script, &[b"n"], &[]), Ok(Value::Int(3)));
+    assert_eq!(connection.run(script, &[b"n"], &[]), Ok(Value::Int(3)));
     assert_eq!(connection.moved_to(), Some(named));
 }
 
@@ -93,14 +93,14 @@ fn sentinels_and_masters_speak_tls() {
     let address = Address::parse(&url).unwrap();
     let script = COUNT;
     let mut connection = Connection::open(&address, WAIT).unwrap();
-    assert_eq!(connection.run(&script, &[b"n"], &[]), Ok(Value::Int(1)));
+    assert_eq!(connection.run(script, &[b"n"], &[]), Ok(Value::Int(1)));
     let node = connection.moved_to().expect("the master");
     assert_eq!(node, format!("127.0.0.1:{}", first.client_port()));
 
     let port = second.client_port().to_string();
     fail_over(&sentinel, &first, &second, &port);
     let mut remembering = Connection::open(&address.with_node(&node), WAIT).unwrap();
-    assert_eq!(remembering.run(&script, &[b"n"], &[]), Ok(Value::Int(2)));
+    assert_eq!(remembering.run(script, &[b"n"], &[]), Ok(Value::Int(2)));
     assert_eq!(remembering.moved_to(), Some(format!("127.0.0.1:{port}")));
 }
 
