@@ -20,7 +20,7 @@
 //!    [`RecordPlan`](app::record_plan::RecordPlan): what to record, and which files to read.
 //! 6. `app/record.rs` reads the new lines of the transcripts. Where the plan asks for it, it waits for a line to appear, and no
 //!    store is open meanwhile. Then it sends the new data to the store, in one [`Batch`](store::Batch) for each megabyte read.
-//! 7. `store/sqlite/messages.rs` (or `store/redis/apply.rs`) records a batch in one atomic step, and returns the state of each
+//! 7. `store/sqlite/messages.rs` (or `store/redis/record.rs`) records a batch in one atomic step, and returns the state of each
 //!    budget.
 //! 8. Back in `app/handlers/mod.rs`, the answer goes into the locked session cache, [`domain::verdict::judge`] decides, and the
 //!    cache is saved. The verdict becomes an [`Answer`](agents::answer::Answer), whose texts are in `app/brief.rs`.

@@ -14,8 +14,8 @@ local KINDS = { HSET = 'hash', HSETNX = 'hash', HDEL = 'hash', ZADD = 'zset', ZR
 local writes = {}
 local function write(...) writes[#writes + 1] = { ... } end
 
--- Writes what was collected; each key that is written lives on from now. Answers an error, and has written nothing then, where a key
--- holds data of another kind, or the user may not do all of it.
+-- Writes what was collected; each key that is written lives on from now. Answers an error, and has written nothing then,
+-- where a key holds data of another kind, or the user may not do all of it.
 local function commit(data_ttl, decided_ttl)
   local may, kinds, living = redis.acl_check_cmd, {}, {}
   for _, words in ipairs(writes) do
