@@ -3,7 +3,9 @@
 use super::session::SessionContext;
 use crate::config::redis_address::Address;
 use crate::config::{Config, DEFAULT_TENANT};
-use crate::store::redis::acl::OPERATOR;
+
+/// The operator's user in Redis, where nobody says otherwise.
+pub const OPERATOR: &str = "fusebox-operator";
 
 /// The command line by which an operator runs `command` on the shared store of this configuration.
 pub fn command(config: &Config, command: &str) -> String {

@@ -3,8 +3,12 @@
 use serde::Serialize;
 
 use super::{Io, Misuse, render};
+use crate::app::operator::OPERATOR;
 use crate::env::Env;
-use crate::store::redis::acl::{HASH, HOOK_USER, OPERATOR, Role};
+use crate::store::redis::acl::{HASH, Role};
+
+/// The user of hooks, where nobody says otherwise.
+const HOOK_USER: &str = "fusebox-hook";
 
 /// Prepare Redis as the shared store of several machines.
 #[derive(Debug, clap::Args)]

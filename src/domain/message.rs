@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::hex;
 use super::time::Timestamp;
 use super::usage::{Amount, Usage};
 
@@ -34,7 +33,7 @@ impl MessageKey {
 
     /// Its 32 hexadecimal digits.
     pub fn hex(&self) -> String {
-        hex::of(&self.0)
+        hex::encode(self.0)
     }
 
     /// Eight bytes of it, for sets of ids within one message.

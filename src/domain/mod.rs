@@ -8,7 +8,6 @@ pub mod breaker;
 pub mod budget;
 pub mod counter;
 pub mod event;
-pub mod hex;
 pub mod ladder;
 pub mod message;
 pub mod operation;

@@ -7,7 +7,7 @@ mod secrets;
 
 use crate::harness::{Home, Ran, run};
 use crate::redis::users::{self, PASSWORD};
-use crate::redis::{Server, open, text};
+use crate::redis::{Server, text};
 
 const TENANT: &str = "acme";
 
@@ -54,10 +54,10 @@ impl Shared {
 
     /// What a command comes to that a user sends by itself.
     fn raw(&self, user: &str, words: &[&str]) -> String {
-        let url = self.server.socket_url().replace("//", &format!("//{user}:{PASSWORD}@"));
-        let mut command = redis::cmd(words[0]);
-        command.arg(&words[1..]);
-        open(&url).command(&command).map_or_else(|failure| failure.to_string(), |value| text(&value))
+        let url = self.server.url().replace("//", &format!("//{user}:{PASSWORD}@"));
+        let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
+        let answer = redis::cmd(words[0]).arg(&words[1..]).query(&mut connection);
+        answer.map_or_else(|error: redis::RedisError| error.to_string(), |value| text(&value))
     }
 
     /// Every key of the server, with its value, as text.

@@ -33,12 +33,26 @@ pub fn open(url: &str) -> Connection {
     Connection::open(&Address::parse(url).unwrap(), WAIT).unwrap()
 }
 
+/// A connection to this address, over which a first script ran.
+pub fn connect(address: &Address, wait: Duration) -> Result<Connection, Failure> {
+    let mut connection = Connection::open(address, wait)?;
+    connection.run("return 1", &[], &[])?;
+    Ok(connection)
+}
+
+/// What a command answers.
+pub fn call(connection: &mut Connection, words: &[&str]) -> Result<redis::Value, Failure> {
+    let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+    connection.run("return redis.call(unpack(ARGV))", &[], &words)
+}
+
 /// A wait that a test is to run into.
 pub const SHORT: Duration = Duration::from_millis(100);
 
 /// What a request to what a URL names fails with, within this wait.
 pub fn failure(url: &str, wait: Duration) -> Failure {
     let address = Address::parse(url).unwrap();
-    let answer = Connection::open(&address, wait).and_then(|mut c| c.command(redis::cmd("INCR").arg("n")));
+    let count = "return redis.call('INCR', KEYS[1])";
+    let answer = Connection::open(&address, wait).and_then(|mut c| c.run(count, &[b"n"], &[]));
     answer.expect_err("it fails")
 }

@@ -5,7 +5,6 @@ use sha2::{Digest, Sha256};
 
 use super::fingerprint::Fingerprint;
 use super::volatile::{self, Of};
-use crate::domain::hex;
 
 /// Hexadecimal digits of a signature that are stored and shown.
 pub const SHOWN: usize = 12;
@@ -28,7 +27,7 @@ impl ToolSignature {
 
     /// Its twelve hexadecimal digits.
     pub fn hex(self) -> String {
-        hex::of(&self.0)
+        hex::encode(self.0)
     }
 }
 

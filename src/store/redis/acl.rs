@@ -5,12 +5,6 @@ use super::keys::Keys;
 use super::scripts::RIGHTS;
 use crate::store::Result;
 
-/// The user of hooks, where nobody says otherwise.
-pub const HOOK_USER: &str = "fusebox-hook";
-
-/// The operator's user, where nobody says otherwise.
-pub const OPERATOR: &str = "fusebox-operator";
-
 /// What stands for the hash of a password: a server takes no line with it.
 pub const HASH: &str = "SHA256-OF-THE-PASSWORD";
 

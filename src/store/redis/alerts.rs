@@ -46,9 +46,8 @@ impl RedisStore {
                 done.unchecked.iter().filter_map(|moved| watched.moved(&step.counters, moved, state));
             for (before, after) in earlier.chain([(own.0, state.clone())]) {
                 let crossed = after.crossed(after.budget.measure(&before.amount()));
-                for alert in
-                    crossed.into_iter().map(|threshold| BudgetAlert::of(&after, threshold, batch.now))
-                {
+                for threshold in crossed {
+                    let alert = BudgetAlert::of(&after, threshold, batch.now);
                     let raised = self.raised(&after, &alert);
                     if raising.insert(raised.clone()) {
                         let unshown = unshown(&self.keys, &after);

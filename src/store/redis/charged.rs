@@ -26,14 +26,19 @@ pub fn intern(workspace: &mut Workspace, session: &Session, seen: Timestamp) -> 
     }
     let mut session = shared(session);
     session.parent = session.parent.filter(|parent| *parent != session.id);
-    if let Some(parent) = session.parent.clone().filter(|parent| workspace.charged(parent).is_none()) {
-        // A parent that no hook has reported yet is charged to whom its child is charged to.
-        let stub = Session { id: parent, parent: None, client: None, ..session.clone() };
-        note(workspace, Charged { session: stub, ..Charged::default() }, seen)?;
-    }
+    session.parent.iter().try_for_each(|parent| note_parent(workspace, parent, &session, seen))?;
     let parent_since = session.parent.as_ref().map(|_| seen);
     let machine = session.client.map(|_| workspace.machine.to_owned());
     note(workspace, Charged { session, parent_since, machine }, seen)
+}
+
+/// A parent that no hook has reported yet is charged to whom its child is charged to.
+fn note_parent(workspace: &mut Workspace, parent: &str, child: &Session, seen: Timestamp) -> Result<()> {
+    if workspace.charged(parent).is_some() {
+        return Ok(());
+    }
+    let session = Session { id: parent.to_owned(), parent: None, client: None, ..child.clone() };
+    note(workspace, Charged { session, ..Charged::default() }, seen)
 }
 
 fn note(workspace: &mut Workspace, charged: Charged, seen: Timestamp) -> Result<()> {
@@ -58,10 +63,7 @@ pub fn see(workspace: &mut Workspace, session: &Session, now: Timestamp, ended: 
     }
     // An old session that is resumed inside another one is that one's child from now on: it is no way out.
     if let Some(parent) = session.parent.clone().filter(|parent| parent != id) {
-        if workspace.charged(&parent).is_none() {
-            let stub = Session { id: parent.clone(), parent: None, client: None, ..session.clone() };
-            intern(workspace, &stub, now)?;
-        }
+        note_parent(workspace, &parent, &shared(session), now)?;
         if charged.session.parent.as_ref() != Some(&parent) {
             (charged.session.parent, charged.parent_since) = (Some(parent), Some(now));
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub use failure::{Failure, Kind};
 use link::Link;
-use redis::{Cmd, ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value};
+use redis::{ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value};
 
 use crate::config::redis_address::{self as address, Address, Login, Node, Topology};
 
@@ -26,23 +26,45 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects, and logs in; `wait` limits that, and each reply.
+    /// Begins to connect, and to log in; `wait` limits that, and each reply. Where the address names one server only, the first
+    /// script says whether that can be reached.
     pub fn open(address: &Address, wait: Duration) -> Result<Self, Failure> {
         let mut connection = Self { address: address.clone(), wait, link: None };
         connection.link = Some(connection.connect()?);
         Ok(connection)
     }
 
-    /// Runs a script, which a server that does not know it is taught. When the connection broke, it may have run.
+    /// Runs a script, which a server that does not know it is taught, on the node that it is for: another one, or a master that
+    /// became a replica, says that it is not. When the connection broke, the script may have run.
     pub fn run(&mut self, script: &str, keys: &[&[u8]], args: &[&[u8]]) -> Result<Value, Failure> {
         let mut call = redis::cmd("EVALSHA");
         call.arg(redis::Script::new(script).get_hash()).arg(keys.len()).arg(keys).arg(args);
-        self.request(&call, Some(script))
-    }
-
-    /// Sends a command, in the same way.
-    pub fn command(&mut self, command: &Cmd) -> Result<Value, Failure> {
-        self.request(command, None)
+        let call = call.get_packed_command();
+        let mut moves = 0;
+        loop {
+            let mut link = match self.link.take() {
+                Some(link) => link,
+                None => self.connect()?,
+            };
+            let reply = ask(&mut link, &call, script);
+            let next = match &self.address.topology {
+                _ if moves >= MOVES => None,
+                Topology::Sentinel { master } if is_error(&reply, ServerErrorKind::ReadOnly) => {
+                    // Sentinels are asked once.
+                    moves = MOVES;
+                    Some(self.connect_master(master, self.wait)?)
+                }
+                _ => {
+                    redirect(&reply, &link.node).map(|node| self.begin_node(&node, self.wait)).transpose()?
+                }
+            };
+            let Some(next) = next else {
+                let reply = reply.map_err(|error| Failure::of(&link.node, &error));
+                self.link = Some(link).filter(|link| !link.is_broken);
+                return reply;
+            };
+            (self.link, moves) = (Some(next), moves + 1);
+        }
     }
 
     /// The node that has the keys, as `host:port`, where it is not the one that the address starts at. Begin there next time,
@@ -53,46 +75,15 @@ impl Connection {
         node.map(Node::to_string)
     }
 
-    /// Sends a request to the node that it is for: another one, or a master that became a replica, says that it is not.
-    fn request(&mut self, command: &Cmd, script: Option<&str>) -> Result<Value, Failure> {
-        let command = command.get_packed_command();
-        let mut moves = 0;
-        let mut is_master_sure = false;
-        loop {
-            let mut link = match self.link.take() {
-                Some(link) => link,
-                None => self.connect()?,
-            };
-            let reply = ask(&link, &command, script);
-            if let Some(node) = redirect(&reply, &link.node)
-                && moves < MOVES
-            {
-                moves += 1;
-                link = self.open_node(&node, self.wait)?;
-            } else if let Topology::Sentinel { master } = &self.address.topology
-                && is_error(&reply, ServerErrorKind::ReadOnly)
-                && !is_master_sure
-            {
-                is_master_sure = true;
-                link = self.connect_master(master, self.wait)?;
-            } else {
-                let server = link.node.clone();
-                // An error without a code is one of the connection, which is of no use any more.
-                if reply.as_ref().map_or_else(|error| error.code().is_some(), |_| true) {
-                    self.link = Some(link);
-                }
-                return reply.map_err(|error| Failure::of(&server, &error));
-            }
-            self.link = Some(link);
-        }
-    }
-
     /// Connects to where the address starts, or to the next of its nodes that can be reached.
     fn connect(&self) -> Result<Link, Failure> {
         let Address { topology, start, nodes, .. } = &self.address;
         let Topology::Sentinel { master } = topology else {
             let nodes: Vec<&Node> = start.iter().chain(nodes).collect();
-            return self.first_of(&nodes, self.wait, |node, wait| self.open_node(node, wait));
+            return match nodes[..] {
+                [node] => self.begin_node(node, self.wait),
+                _ => self.first_of(&nodes, self.wait, |node, wait| self.open_node(node, wait)),
+            };
         };
         let known = start.as_ref().and_then(|node| self.open_node(node, self.wait / 2).ok());
         known.map_or_else(|| self.connect_master(master, self.wait / 2), Ok)
@@ -107,7 +98,7 @@ impl Connection {
 
     fn ask_sentinel(&self, sentinel: &Node, master: &str, wait: Duration) -> Result<Node, Failure> {
         let Address { sentinel_login, tls, .. } = &self.address;
-        let link = Link::open(sentinel, tls.as_ref(), greeting(sentinel_login), wait, wait)?;
+        let mut link = Link::begin(sentinel, tls.as_ref(), greeting(sentinel_login), wait, wait)?;
         let mut question = redis::cmd("SENTINEL");
         let question = question.arg("GET-MASTER-ADDR-BY-NAME").arg(master).get_packed_command();
         let answer = link.ask(&question).map_err(|error| Failure::of(sentinel, &error))?;
@@ -118,13 +109,17 @@ impl Connection {
     }
 
     fn open_node(&self, node: &Node, wait: Duration) -> Result<Link, Failure> {
+        self.begin_node(node, wait)?.connected()
+    }
+
+    fn begin_node(&self, node: &Node, wait: Duration) -> Result<Link, Failure> {
         let Address { login, db, tls, .. } = &self.address;
         let mut greeting = greeting(login);
         // The library begins TLS with the first command, and who is not trusted is to be known when connecting.
         if *db != 0 || tls.is_some() {
             greeting.cmd("SELECT").arg(db);
         }
-        Link::open(node, tls.as_ref(), greeting, wait, self.wait)
+        Link::begin(node, tls.as_ref(), greeting, wait, self.wait)
     }
 
     /// What is made of the first of these nodes with which it can be; each gets an equal share of the wait.
@@ -155,12 +150,14 @@ fn greeting(login: &Login) -> Pipeline {
     greeting
 }
 
-/// Sends a command. A script that the server does not know is loaded, and the command sent again.
-fn ask(link: &Link, command: &[u8], script: Option<&str>) -> RedisResult<Value> {
-    let reply = link.ask(command);
-    let Some(script) = script.filter(|_| is_error(&reply, ServerErrorKind::NoScript)) else { return reply };
+/// Sends a call of a script. Where the server does not know that one, it is loaded, and the call sent again.
+fn ask(link: &mut Link, call: &[u8], script: &str) -> RedisResult<Value> {
+    let reply = link.ask(call);
+    if !is_error(&reply, ServerErrorKind::NoScript) {
+        return reply;
+    }
     link.ask(&redis::cmd("SCRIPT").arg("LOAD").arg(script).get_packed_command())?;
-    link.ask(command)
+    link.ask(call)
 }
 
 fn is_error(reply: &RedisResult<Value>, kind: ServerErrorKind) -> bool {

@@ -27,13 +27,8 @@ pub struct Stored {
 impl Stored {
     /// A message that nobody has seen before, brought by a session; it counts in none yet.
     pub fn of(message: &Message, home: &str) -> Self {
-        Self {
-            h: home.to_owned(),
-            s: Vec::new(),
-            o: Vec::new(),
-            c: CounterDelta::of(&message.amount()),
-            d: message.clone(),
-        }
+        let c = CounterDelta::of(&message.amount());
+        Self { h: home.to_owned(), s: Vec::new(), o: Vec::new(), c, d: message.clone() }
     }
 
     /// Lets it be this reading of the message.

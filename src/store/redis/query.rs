@@ -6,7 +6,6 @@ use serde::de::DeserializeOwned;
 
 use super::RedisStore;
 use super::charged::Charged;
-use super::ledger::Stored;
 use super::scripts::{command, parsed, read};
 use super::standings::{self, Hash, OfSession};
 use crate::domain::alert::{Acknowledgement, AlertRecord, BudgetAlert};
@@ -109,12 +108,8 @@ impl Query for RedisStore {
         if self.session(session)?.is_none() {
             return Ok(None);
         }
-        let list = self.keys.messages_of(session);
-        let listed: Vec<String> = self.scripts.command(&self.keys, &["ZRANGE", &list, "0", "-1"])?;
-        let messages = self.records::<Stored>(listed.iter().map(|hex| self.keys.message(hex)).collect())?;
-        let is_of = |stored: &Stored| stored.s.iter().any(|id| id == session);
         let mut total = SessionTotal::default();
-        for stored in messages.into_iter().flatten().filter(is_of) {
+        for stored in self.in_step(session, |workspace| workspace.messages_of(session))? {
             total.amount = total.amount.plus(stored.c.amount());
             total.estimated_messages += u64::from(stored.d.is_estimated());
         }

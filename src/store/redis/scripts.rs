@@ -42,7 +42,7 @@ impl Scripts {
         Some((self.address.to_string(), node))
     }
 
-    /// Connects.
+    /// Begins to connect.
     pub fn reach(&mut self) -> Result<&mut Connection> {
         let connection = match self.connection.take() {
             Some(connection) => connection,

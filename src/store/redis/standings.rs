@@ -30,9 +30,7 @@ impl Standings for OfSession<'_, '_> {
 
     fn put(&mut self, name: &str, standing: &str, calls: &[u8]) -> Result<()> {
         let key = self.workspace.keys.standings(self.id);
-        // Bytes, in hexadecimal digits.
-        let calls: String = calls.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.workspace.put_record(&key, name, &(standing, calls))
+        self.workspace.put_record(&key, name, &(standing, hex::encode(calls)))
     }
 
     fn all(&mut self) -> Result<Vec<(String, String, Vec<u8>)>> {
@@ -47,8 +45,7 @@ impl Standings for OfSession<'_, '_> {
 }
 
 fn bytes_of((standing, calls): (String, String)) -> Option<(String, Vec<u8>)> {
-    let byte = |at: usize| u8::from_str_radix(calls.get(at..at + 2)?, 16).ok();
-    Some((standing, (0..calls.len()).step_by(2).map(byte).collect::<Option<_>>()?))
+    Some((standing, hex::decode(calls).ok()?))
 }
 
 /// Name, text and bytes of what is kept under a name; `None`: it cannot be read, and begins anew.

@@ -39,18 +39,8 @@ pub struct Workspace<'a> {
 impl<'a> Workspace<'a> {
     /// A step that begins.
     pub fn new(keys: &'a Keys, machine: &'a str, memory: &'a Memory, scripts: &'a mut Scripts) -> Self {
-        let (step, written) = (Step::default(), BTreeMap::new());
-        Self {
-            keys,
-            machine,
-            step,
-            memory,
-            scripts,
-            written,
-            messages: BTreeMap::new(),
-            changed: Vec::new(),
-            values: BTreeMap::new(),
-        }
+        let (step, written, messages, changed, values) = Default::default();
+        Self { keys, machine, step, memory, scripts, written, messages, changed, values }
     }
 
     /// What stands at a place; nothing, as long as nobody knows better. The step takes it for given.

@@ -6,7 +6,7 @@ use fusebox::config::redis_address::Address;
 use fusebox::store::redis::connection::{Connection, Failure, Kind};
 use redis::Value;
 
-use super::{Manner, Options, PATIENCE, Proxy, SHORT, Server, WAIT, failure, free_port, open};
+use super::{Manner, Options, PATIENCE, Proxy, SHORT, Server, WAIT, call, connect, failure, free_port, open};
 
 /// Asserts the kind of a failure.
 macro_rules! assert_kind {
@@ -37,10 +37,10 @@ fn a_server_that_stands_still_is_given_up() {
     // One that does not even read.
     let address = Address::parse(&server.url()).unwrap();
     let large = vec![b'x'; 30_000_000];
-    let answer = Connection::open(&address, SHORT).and_then(|mut c| c.run("return 1", &[], &[&large]));
+    let answer = connect(&address, SHORT).and_then(|mut c| c.run("return 1", &[], &[&large]));
     assert_kind!(Unreachable, answer.unwrap_err());
     server.cont();
-    assert_eq!(open(&server.url()).command(redis::cmd("ECHO").arg(1)), Ok(Value::BulkString(b"1".into())));
+    assert_eq!(call(&mut open(&server.url()), &["ECHO", "1"]), Ok(Value::BulkString(b"1".into())));
 }
 
 /// A server that accepts no connections, as far as Linux lets them queue.
@@ -92,7 +92,7 @@ fn a_bad_network_is_unreachable() {
         assert!(failure.kind == Kind::Unreachable, "{manner:?}: {failure:?}");
     }
     proxy.behave(Manner::Delay(pause));
-    assert_eq!(open(&proxy.url()).command(redis::cmd("EXISTS").arg("none")), Ok(Value::Int(0)));
+    assert_eq!(call(&mut open(&proxy.url()), &["EXISTS", "none"]), Ok(Value::Int(0)));
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_login_that_is_not_answered_is_given_up() {
         proxy.behave(manner);
         let begun = Instant::now();
         let address = Address::parse(&proxy.url().replace("//", "//:right@")).unwrap();
-        let failure = Connection::open(&address, SHORT).err().unwrap();
+        let failure = connect(&address, SHORT).err().unwrap();
         assert!(failure.to_string().contains("no answer in time"), "{failure}");
         assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
     }
@@ -114,10 +114,10 @@ fn a_connection_that_broke_is_made_anew() {
     let Some(server) = Server::start() else { return };
     let proxy = Proxy::to(&server);
     let mut connection = open(&proxy.url());
-    assert_eq!(connection.command(&redis::cmd("DBSIZE")), Ok(Value::Int(0)));
+    assert_eq!(call(&mut connection, &["DBSIZE"]), Ok(Value::Int(0)));
     proxy.cut();
-    assert_kind!(Unreachable, connection.command(&redis::cmd("DBSIZE")).unwrap_err());
-    assert_eq!(connection.command(&redis::cmd("DBSIZE")), Ok(Value::Int(0)));
+    assert_kind!(Unreachable, call(&mut connection, &["DBSIZE"]).unwrap_err());
+    assert_eq!(call(&mut connection, &["DBSIZE"]), Ok(Value::Int(0)));
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn lengths_that_no_memory_holds_end_in_time() {
     for kind in ['*', '$', '%', '~', '>', '|', '=', '!'] {
         for length in ["4000000000", "9223372036854775807", "4611686018427387904", "-7"] {
             proxy.behave(Manner::Last(format!("{kind}{length}\r\n+x\r\n").into()));
-            let answer = open(&proxy.url()).command(&redis::cmd("DBSIZE"));
+            let answer = call(&mut open(&proxy.url()), &["DBSIZE"]);
             let is_fine = matches!(answer, Err(Failure { kind: Kind::Unreachable | Kind::Garbage, .. }));
             assert!(is_fine || length == "-7", "{kind}{length}: {answer:?}");
         }
@@ -206,7 +206,7 @@ fn a_server_says_what_it_cannot_do() {
     let own = "return redis.error_reply('EPOCH another one')";
     let failure = connection.run(own, &[], &[]).unwrap_err();
     assert!(failure.kind == Kind::Other && failure.problem.starts_with("EPOCH "), "{failure:?}");
-    let failure = connection.command(redis::cmd("NOSUCH").arg("hidden-value")).unwrap_err();
+    let failure = call(&mut connection, &["NOSUCH", "hidden-value"]).unwrap_err();
     assert!(!format!("{failure} {failure:?}").contains("hidden-value"), "{failure:?}");
     let broken = "this is no Lua";
     assert_kind!(Other, connection.run(broken, &[], &[]).unwrap_err());

@@ -4,7 +4,7 @@ use fusebox::config::redis_address::Address;
 use fusebox::store::redis::connection::{Connection, Failure, Kind};
 use redis::Value;
 
-use super::{Cluster, Manner, Options, Proxy, Server, WAIT, failure, free_port, open};
+use super::{Cluster, Manner, Options, Proxy, Server, WAIT, call, connect, failure, free_port, open};
 
 const COUNT: &str = "return redis.call('INCR', KEYS[1])";
 
@@ -16,18 +16,18 @@ fn a_cluster_sends_a_script_to_the_node_that_has_its_keys() {
     let dead = free_port();
     let url = format!("redis://127.0.0.1:{dead},127.0.0.1:{}", other.port());
     let address = Address::parse(&url).unwrap();
-    let mut connection = Connection::open(&address, WAIT).unwrap();
+    let mut connection = connect(&address, WAIT).unwrap();
     assert_eq!(connection.run(script, &[b"{tag}n", b"{tag}m"], &[]), Ok(Value::Int(1)));
     let node = connection.moved_to().expect("it was sent on");
     assert_eq!(node, format!("127.0.0.1:{}", owner.port()));
 
     // Who remembers the node begins there.
     let address = address.with_node(&node);
-    let mut connection = Connection::open(&address, WAIT).unwrap();
+    let mut connection = connect(&address, WAIT).unwrap();
     assert_eq!(connection.run(script, &[b"{tag}n"], &[]), Ok(Value::Int(2)));
     assert_eq!(connection.moved_to(), None);
     // And finds the others where it is gone.
-    let mut connection = Connection::open(&address.with_node(&format!("127.0.0.1:{dead}")), WAIT).unwrap();
+    let mut connection = connect(&address.with_node(&format!("127.0.0.1:{dead}")), WAIT).unwrap();
     assert_eq!(connection.run(script, &[b"{tag}n"], &[]), Ok(Value::Int(3)));
 
     // While the slot moves, what is not there any more cannot be told from what never was: nothing is done then.
@@ -35,7 +35,7 @@ fn a_cluster_sends_a_script_to_the_node_that_has_its_keys() {
     let (from, to) = (owner.text(&["CLUSTER", "MYID"]), other.text(&["CLUSTER", "MYID"]));
     other.command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from]);
     owner.command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to]);
-    let mut connection = Connection::open(&address, WAIT).unwrap();
+    let mut connection = connect(&address, WAIT).unwrap();
     let moving = connection.run(script, &[b"{tag}new"], &[]).unwrap_err();
     assert!(moving.kind == Kind::NotReady && moving.problem.contains("is moving"), "{moving:?}");
     assert_eq!(connection.run(script, &[b"{tag}n"], &[]), Ok(Value::Int(4)));
@@ -64,7 +64,7 @@ fn nodes_that_send_in_circles_are_given_up() {
     // Without a host it is the same one.
     proxy.behave(Manner::Answer(format!("-MOVED 1 :{}\r\n", server.port()).into()));
     let mut connection = open(&proxy.url());
-    assert_eq!(connection.command(&redis::cmd("DBSIZE")), Ok(Value::Int(0)));
+    assert_eq!(call(&mut connection, &["DBSIZE"]), Ok(Value::Int(0)));
     assert_eq!(connection.moved_to(), Some(format!("127.0.0.1:{}", server.port())));
 }
 
@@ -78,7 +78,7 @@ fn sentinels_know_the_master_also_after_it_changed() {
     let url = format!("redis+sentinel://127.0.0.1:{},127.0.0.1:{}/main", free_port(), sentinel.port());
     let address = Address::parse(&url).unwrap();
     let script = COUNT;
-    let mut connection = Connection::open(&address, WAIT).unwrap();
+    let mut connection = connect(&address, WAIT).unwrap();
     assert_eq!(connection.run(script, &[b"n"], &[]), Ok(Value::Int(1)));
     let node = connection.moved_to().expect("the master");
     assert_eq!(node, format!("127.0.0.1:{}", first.port()));
@@ -87,7 +87,7 @@ fn sentinels_know_the_master_also_after_it_changed() {
     fail_over(&sentinel, &first, &second, &port);
 
     // Who remembers the old master is sent to the new one, and who is connected to it loses that, and is, too.
-    let mut remembering = Connection::open(&address.with_node(&node), WAIT).unwrap();
+    let mut remembering = connect(&address.with_node(&node), WAIT).unwrap();
     assert_eq!(remembering.run(script, &[b"n"], &[]), Ok(Value::Int(2)));
     assert_eq!(remembering.moved_to(), Some(format!("127.0.0.1:{port}")));
     let lost = connection.run(script, &[b"n"], &[]);

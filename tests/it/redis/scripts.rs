@@ -3,7 +3,7 @@
 use fusebox::store::redis::connection::{Failure, Kind};
 use redis::Value;
 
-use super::{Server, open, text};
+use super::{Server, call, open, text};
 
 const COUNT: &str = "return redis.call('INCRBY', KEYS[1], ARGV[1])";
 
@@ -37,5 +37,5 @@ fn a_login_and_a_database_go_along() {
     assert_eq!(connection.run(COUNT, &[b"n"], &[b"4"]), Ok(Value::Int(4)));
     assert_eq!(server.text(&["GET", "n"]), "nil");
     let mut connection = open(&format!("{}?db=3", server.socket_url()));
-    assert_eq!(text(&connection.command(redis::cmd("GET").arg("n")).unwrap()), "4");
+    assert_eq!(text(&call(&mut connection, &["GET", "n"]).unwrap()), "4");
 }

@@ -3,7 +3,7 @@
 use fusebox::store::redis::connection::{Failure, Kind};
 use redis::Value;
 
-use super::{Options, SHORT, WAIT, failure, open};
+use super::{Options, SHORT, WAIT, call, failure, open};
 
 #[test]
 fn a_server_with_tls_is_trusted_by_its_authority() {
@@ -11,11 +11,11 @@ fn a_server_with_tls_is_trusted_by_its_authority() {
     let script = "return redis.call('INCR', KEYS[1])";
     let mut connection = open(&format!("{}&db=2", server.tls_url()));
     assert_eq!(connection.run(script, &[b"n"], &[]), Ok(Value::Int(1)));
-    let large = vec![b'x'; 100_000];
-    let echo = connection.command(redis::cmd("ECHO").arg(&large));
-    assert_eq!(echo, Ok(Value::BulkString(large)));
+    let large = "x".repeat(100_000);
+    let echo = call(&mut connection, &["ECHO", &large]);
+    assert_eq!(echo, Ok(Value::BulkString(large.into())));
     assert_eq!(
-        open(&server.tls_url().replace("localhost", "127.0.0.1")).command(&redis::cmd("DBSIZE")),
+        call(&mut open(&server.tls_url().replace("localhost", "127.0.0.1")), &["DBSIZE"]),
         Ok(Value::Int(0))
     );
 }
@@ -44,7 +44,7 @@ fn a_client_shows_its_certificate() {
     assert!(matches!(refused.kind, Kind::Garbage | Kind::Unreachable), "{refused:?}");
     let url =
         format!("{}&cert={}&key={}", server.tls_url(), server.path("client.pem"), server.path("client.key"));
-    assert_eq!(open(&url).command(&redis::cmd("DBSIZE")), Ok(Value::Int(0)));
+    assert_eq!(call(&mut open(&url), &["DBSIZE"]), Ok(Value::Int(0)));
 }
 
 #[test]

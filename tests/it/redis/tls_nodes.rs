@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::certificates::Certificates;
 use super::nodes::{fail_over, hurry};
-use super::{Cluster, Options, Server, WAIT, failure};
+use super::{Cluster, Options, Server, WAIT, call, connect, failure};
 
 const COUNT: &str = "return redis.call('INCR', KEYS[1])";
 
@@ -33,12 +33,12 @@ fn a_cluster_sends_on_to_a_node_with_tls() {
     let (owner, other) = cluster.owner_and_other("{tag}n");
     let url = format!("rediss+cluster://localhost:{}{trusting}", other.client_port());
     let address = Address::parse(&url).unwrap();
-    let mut connection = Connection::open(&address, WAIT).unwrap();
+    let mut connection = connect(&address, WAIT).unwrap();
     assert_eq!(connection.run(script, &[b"{tag}n"], &[]), Ok(Value::Int(1)));
     let node = connection.moved_to().expect("it was sent on");
     assert_eq!(node, format!("127.0.0.1:{}", owner.client_port()));
     let address = address.with_node(&node);
-    let mut connection = Connection::open(&address, WAIT).unwrap();
+    let mut connection = connect(&address, WAIT).unwrap();
     assert_eq!(connection.run(script, &[b"{tag}n"], &[]), Ok(Value::Int(2)));
     assert_eq!(connection.moved_to(), None);
 }
@@ -62,13 +62,13 @@ fn a_node_must_be_called_what_its_certificate_says() {
     let named = format!("localhost:{port}");
     other.wait_for(&["CLUSTER", "SLOTS"], |slots| slots.matches("localhost").count() >= 3);
     let address = Address::parse(&url).unwrap();
-    let mut connection = Connection::open(&address, WAIT).unwrap();
+    let mut connection = connect(&address, WAIT).unwrap();
     assert_eq!(connection.run(script, &[b"n"], &[]), Ok(Value::Int(1)));
     assert_eq!(connection.moved_to(), Some(named.clone()));
-    let mut connection = Connection::open(&address.with_node(&named), WAIT).unwrap();
+    let mut connection = connect(&address.with_node(&named), WAIT).unwrap();
     assert_eq!(connection.run(script, &[b"n"], &[]), Ok(Value::Int(2)));
     // What is remembered is believed no more than what is configured.
-    let mut connection = Connection::open(&address.with_node(&format!("127.0.0.1:{port}")), WAIT).unwrap();
+    let mut connection = connect(&address.with_node(&format!("127.0.0.1:{port}")), WAIT).unwrap();
     assert_eq!(connection.run(script, &[b"n"], &[]), Ok(Value::Int(3)));
     assert_eq!(connection.moved_to(), Some(named));
 }
@@ -92,14 +92,14 @@ fn sentinels_and_masters_speak_tls() {
     let url = format!("rediss+sentinel://localhost:{}/main{trusting}", sentinel.client_port());
     let address = Address::parse(&url).unwrap();
     let script = COUNT;
-    let mut connection = Connection::open(&address, WAIT).unwrap();
+    let mut connection = connect(&address, WAIT).unwrap();
     assert_eq!(connection.run(script, &[b"n"], &[]), Ok(Value::Int(1)));
     let node = connection.moved_to().expect("the master");
     assert_eq!(node, format!("127.0.0.1:{}", first.client_port()));
 
     let port = second.client_port().to_string();
     fail_over(&sentinel, &first, &second, &port);
-    let mut remembering = Connection::open(&address.with_node(&node), WAIT).unwrap();
+    let mut remembering = connect(&address.with_node(&node), WAIT).unwrap();
     assert_eq!(remembering.run(script, &[b"n"], &[]), Ok(Value::Int(2)));
     assert_eq!(remembering.moved_to(), Some(format!("127.0.0.1:{port}")));
 }
@@ -111,13 +111,13 @@ fn a_master_must_be_called_what_its_certificate_says() {
         let Some([first, _second, sentinel]) = watched(&dir, host) else { return };
         let url = format!("rediss+sentinel://localhost:{}/main{trusting}", sentinel.client_port());
         let named = format!("{host}:{}", first.client_port());
-        match Connection::open(&Address::parse(&url).unwrap(), WAIT) {
+        match connect(&Address::parse(&url).unwrap(), WAIT) {
             Err(failed) => {
                 assert!(!is_believed, "{failed:?}");
                 is_not_believed(&failed, &named);
             }
             Ok(mut connection) => {
-                assert_eq!(connection.command(&redis::cmd("DBSIZE")), Ok(Value::Int(0)));
+                assert_eq!(call(&mut connection, &["DBSIZE"]), Ok(Value::Int(0)));
                 assert_eq!((is_believed, connection.moved_to()), (true, Some(named)));
             }
         }

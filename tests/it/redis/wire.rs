@@ -49,11 +49,13 @@ fn a_login_and_a_database_are_one_request_before_the_first() {
     let Some(server) = Options::default().password("secret").start() else { return };
     let proxy = Proxy::to(&server);
     let url = proxy.url().replace("//", "//:secret@");
-    let (login, size) = (packed(&["AUTH", "secret"]), packed(&["DBSIZE"]));
-    assert_eq!(open(&url).command(&redis::cmd("DBSIZE")), Ok(Value::Int(0)));
-    assert_eq!(proxy.take().requests, [login.clone(), size.clone()]);
-    assert_eq!(open(&format!("{url}/3")).command(&redis::cmd("DBSIZE")), Ok(Value::Int(0)));
-    assert_eq!(proxy.take().requests, [[login, packed(&["SELECT", "3"])].concat(), size]);
+    let script = "return 7";
+    server.text(&["SCRIPT", "LOAD", script]);
+    let (login, call) = (packed(&["AUTH", "secret"]), packed(&["EVALSHA", &sha1(script), "0"]));
+    assert_eq!(open(&url).run(script, &[], &[]), Ok(Value::Int(7)));
+    assert_eq!(proxy.take().requests, [login.clone(), call.clone()]);
+    assert_eq!(open(&format!("{url}/3")).run(script, &[], &[]), Ok(Value::Int(7)));
+    assert_eq!(proxy.take().requests, [[login, packed(&["SELECT", "3"])].concat(), call]);
 }
 
 #[test]

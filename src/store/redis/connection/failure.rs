@@ -122,17 +122,18 @@ impl Failure {
             "READONLY" => Kind::ReadOnly,
             "OOM" | "MISCONF" => Kind::Full,
             "LOADING" | "BUSY" | "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "NOREPLICAS" => Kind::NotReady,
-            "MOVED" => {
-                return Self::new(Kind::NotReady, node, "the nodes of the cluster redirect to each other");
-            }
-            "ASK" => {
-                return Self::new(Kind::NotReady, node, "the slot of the keys is moving to another node");
-            }
+            "MOVED" | "ASK" => Kind::NotReady,
             "ERR" if detail.starts_with("max number of clients") => Kind::NotReady,
             "WRONGTYPE" => Kind::WrongType,
-            _ => return Self::new(Kind::Other, node, format!("{code} {}", without_values(detail))),
+            _ => Kind::Other,
         };
-        Self::new(kind, node, without_values(detail))
+        let problem = match (code, kind) {
+            ("MOVED", _) => "the nodes of the cluster redirect to each other".into(),
+            ("ASK", _) => "the slot of the keys is moving to another node".into(),
+            (_, Kind::Other) => format!("{code} {}", without_values(detail)),
+            _ => without_values(detail),
+        };
+        Self::new(kind, node, problem)
     }
 }
 

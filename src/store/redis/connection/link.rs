@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
-use redis::{Client, ConnectionLike, Pipeline, RedisError, RedisResult, Value};
+use redis::{Client, ConnectionLike, Pipeline, RedisResult, Value};
 
 use super::client::client;
 use super::failure::Failure;
@@ -17,18 +17,23 @@ use crate::config::redis_address::{Node, TlsFiles};
 /// The shortest wait: the library takes none of no time at all.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// A connection to one server. After an error that is not the server's it is of no use.
+/// A connection to one server.
 pub struct Link {
     /// The server.
     pub node: Node,
+    /// It could not connect, or broke: it is of no use any more.
+    pub is_broken: bool,
+    /// Until it is known to be connected: how long that may take.
+    to_connect: Option<Duration>,
     wait: Duration,
     requests: Sender<Vec<u8>>,
     replies: Receiver<RedisResult<Value>>,
 }
 
 impl Link {
-    /// Connects, and sends the commands of the greeting, within `to_connect`. `wait`: for each reply after that.
-    pub fn open(
+    /// Begins to connect, and to send the commands of the greeting, for which `to_connect` is the limit; the caller need not
+    /// wait for that before it [asks](Self::ask). `wait`: for each reply.
+    pub fn begin(
         node: &Node,
         tls: Option<&TlsFiles>,
         greeting: Pipeline,
@@ -51,17 +56,30 @@ impl Link {
                 reply = connection.req_packed_command(&request).and_then(Value::extract_error);
             }
         };
-        let link = Self { node: node.clone(), wait, requests, replies };
-        let started = thread::Builder::new().name("redis".into()).spawn(talk).map_err(RedisError::from);
-        started.and_then(|_| link.reply(to_connect)).map_err(|error| Failure::of(node, &error))?;
-        Ok(link)
+        let started = thread::Builder::new().name("redis".into()).spawn(talk);
+        started.map_err(|error| Failure::of(node, &error.into()))?;
+        let (node, to_connect) = (node.clone(), Some(to_connect));
+        Ok(Self { node, is_broken: false, to_connect, wait, requests, replies })
+    }
+
+    /// Waits until it is connected.
+    pub fn connected(mut self) -> Result<Self, Failure> {
+        match self.to_connect.take().map(|limit| self.reply(limit)) {
+            Some(Err(error)) => Err(Failure::of(&self.node, &error)),
+            _ => Ok(self),
+        }
     }
 
     /// Sends a request, and answers with the reply to it.
-    pub fn ask(&self, request: &[u8]) -> RedisResult<Value> {
+    pub fn ask(&mut self, request: &[u8]) -> RedisResult<Value> {
         // Where the thread has ended, there is no reply either.
         let _ = self.requests.send(request.to_vec());
-        self.reply(self.wait)
+        let connected = self.to_connect.take().map_or(Ok(Value::Okay), |limit| self.reply(limit));
+        self.is_broken = connected.is_err();
+        let reply = connected.and_then(|_| self.reply(self.wait));
+        // An error without a code is one of the connection.
+        self.is_broken |= reply.as_ref().is_err_and(|error| error.code().is_none());
+        reply
     }
 
     fn reply(&self, wait: Duration) -> RedisResult<Value> {
