@@ -115,14 +115,19 @@ pub fn watches(
     let states = report::budgets(config, store, rows, true, now)?;
     let mut all: Vec<Watch> =
         states.into_iter().map(|state| Watch { budget: state.budget, value: state.value }).collect();
-    // Whom a session is charged to may not have been seen in the window yet: a counter can be there all the same.
+    // What a session is charged to may not have been seen in the window yet: a counter can be there all the same.
     let meant: Vec<Home> =
         rows.iter().filter(|row| is_meant(&row.session.id)).map(|row| row.session.home()).collect();
     for budget in &config.budgets {
         let glob = WildMatch::new(&budget.matches);
-        let values: BTreeSet<&str> = meant.iter().filter_map(|home| home.value(budget.scope)).collect();
+        let values: BTreeSet<String> = match budget.scope {
+            Scope::Model | Scope::AgentType => {
+                store.call(|store| store.values(budget.scope, Timestamp(i64::MIN)))?.into_iter().collect()
+            }
+            scope => meant.iter().filter_map(|home| home.value(scope).map(str::to_owned)).collect(),
+        };
         let new = values.into_iter().filter(|value| !value.is_empty() && glob.matches(value));
-        let new = new.map(|value| Watch { budget: budget.clone(), value: value.to_owned() });
+        let new = new.map(|value| Watch { budget: budget.clone(), value });
         let new: Vec<Watch> = new.filter(|watch| !all.contains(watch)).collect();
         all.extend(new);
     }

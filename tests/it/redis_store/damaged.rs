@@ -156,3 +156,28 @@ fn a_list_of_messages_that_is_lost() {
     assert_eq!((used(&home, "s", "session").0, used(&home, "s", "all").0), (10_500, 10_500));
     assert_eq!(server.text(&["ZCARD", "fusebox:{acme}:d:messages:s"]), "105");
 }
+
+/// A model's budget is looked at, too, in a window in which nothing was counted for it.
+#[test]
+fn a_false_count_in_a_window_without_messages() {
+    let Some(server) = Server::start() else { return };
+    let home = home_at(&server.socket_url());
+    home.configure("[[budget]]\nname = \"models\"\nscope = \"model\"\nlimit = 1_000_000\nwindow = \"day\"\n");
+    let clock = home.path("clock");
+    std::fs::write(&clock, "0").unwrap();
+    let home = home.var("FUSEBOX_TEST_CLOCK", &clock.to_string_lossy());
+    respond(&home, "s", 1..=3);
+    assert_eq!(used(&home, "s", "models").0, 300);
+    std::fs::write(&clock, (30 * 24 * 3600 * 1000_u64).to_string()).unwrap();
+    respond(&home, "s", 1..=1);
+    assert_eq!(used(&home, "s", "models").0, 0, "another day");
+    for key in server.text(&["KEYS", "fusebox:{acme}:d:counter:model*"]).lines() {
+        for since in server.text(&["HKEYS", key]).lines() {
+            server.command(&["HSET", key, since, "9,9,9,9,9,9,9"]);
+        }
+    }
+    assert_eq!(used(&home, "s", "models").0, 36);
+    let ran = home.fusebox(&["resync", "--json"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    assert_eq!(used(&home, "s", "models").0, 0);
+}
