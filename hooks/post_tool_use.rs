@@ -1,6 +1,7 @@
 //! After tool calls: meter, warn, stop.
 
-use fusebox::hook::run::{Hook, run};
+use fusebox::agents::hook::Hook;
+use fusebox::hook::run::run;
 
 fn main() {
     run(Hook::PostToolUse)

@@ -1,6 +1,7 @@
 //! Before a tool call: may it run?
 
-use fusebox::hook::run::{Hook, run};
+use fusebox::agents::hook::Hook;
+use fusebox::hook::run::run;
 
 fn main() {
     run(Hook::PreToolUse)

@@ -1,6 +1,7 @@
 //! A prompt came in: say where the budget stands.
 
-use fusebox::hook::run::{Hook, run};
+use fusebox::agents::hook::Hook;
+use fusebox::hook::run::run;
 
 fn main() {
     run(Hook::PromptSubmit)

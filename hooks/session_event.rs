@@ -1,6 +1,7 @@
 //! A session starts, ends or pauses: meter what no later hook would.
 
-use fusebox::hook::run::{Hook, run};
+use fusebox::agents::hook::Hook;
+use fusebox::hook::run::run;
 
 fn main() {
     run(Hook::SessionEvent)

@@ -1,10 +1,12 @@
 //! Fusebox: budgets, quotas and a circuit breaker for Claude Code, as small hook executables.
 //!
 //! Layers, each importing only from those to its left:
-//! [`domain`] ← [`config`], [`transcript`] ← [`agents`], [`store`] ← [`app`] ← [`hook`] ← [`cli`]. `store` also uses `config`, never
-//! the other way round. [`mod@env`] and [`zoneinfo`] wrap the process and the system; they depend only on `domain`, and every
-//! layer but `domain` may use them. One exception: the text form of a window rule is parsed in `zoneinfo`, because that needs
-//! the system's zone files.
+//! [`domain`] ← [`platform`] ← [`transcript`] ← [`agents`] ← [`config`] ← [`store`] ← [`app`] ← [`hook`] ← [`cli`]. `store` knows no agent.
+//! [`zoneinfo`] wraps the system's time zones, and stands beside `platform`. One exception: the text form of a window rule is
+//! parsed in `zoneinfo`, because that needs the zone files.
+//!
+//! What differs between operating systems is in [`platform`]; what differs between coding agents is in [`agents`], with a folder
+//! for each. `tests/it/structure.rs` holds both, and the layers.
 //!
 //! # How an event is handled
 //!
@@ -13,7 +15,8 @@
 //! 1. `hooks/post_tool_use.rs` is one statement: it calls [`hook::run::run`].
 //! 2. `hook/run.rs` reads standard input once, under the hook's deadline. It keeps the hook contract: any failure ends in
 //!    silence, exit code 0 and a line in the journal; exit code 2 is for a decision of the plain protocol.
-//! 3. `agents/claude/payload.rs` parses the input into a [`HookEvent`](agents::event::HookEvent).
+//! 3. Each of [`agents::ALL`] is asked whether the input is its own: `agents/claude/payload.rs` parses it into a
+//!    [`HookEvent`](agents::event::HookEvent).
 //! 4. `app/session.rs` reads the session's cache, and the configuration where that changed. All steps share its
 //!    [`SessionContext`](app::session::SessionContext).
 //! 5. `app/handlers/mod.rs` dispatches the event to `app/handlers/after_tool.rs`, which builds a
@@ -37,8 +40,8 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod domain;
-pub mod env;
 pub mod hook;
+pub mod platform;
 pub mod store;
 pub mod transcript;
 pub mod zoneinfo;

@@ -21,16 +21,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
+use fusebox::agents::claude::tools;
 use fusebox::config::Config;
 use fusebox::config::redis_address::Address;
-use fusebox::domain::breaker::call::Call;
 use fusebox::domain::breaker::circuit::{NamedCall, Seen};
 use fusebox::domain::breaker::policy::Policy;
 use fusebox::domain::budget::{Budget, Scope, Unit};
 use fusebox::domain::message::{Message, MessageKey, Source};
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::{Period, WindowRule, Zone};
-use fusebox::env::clock;
+use fusebox::platform::clock;
 use fusebox::store::redis::{Place, RedisStore};
 use fusebox::store::{Batch, Observed, Query, Record, Session, Watch};
 use fusebox::transcript::Fact;
@@ -254,8 +254,14 @@ fn record(url: &str, memory: &Path, session: usize, n: usize) -> Duration {
         ..Message::new(key, Source::Response, now)
     };
     let input = json!({"command": format!("step {n} of {id}")});
-    let call =
-        Call::new(u32::try_from(n).unwrap(), "Bash", &input, &format!("result {n} of {id}"), Some(false), "");
+    let call = tools::call(
+        u32::try_from(n).unwrap(),
+        "Bash",
+        &input,
+        &format!("result {n} of {id}"),
+        Some(false),
+        "",
+    );
     let calls = [NamedCall { call, tool: "Bash".into() }];
     let policy = Policy { enabled: true, ..Policy::default() };
     let watches = [watch(Scope::Session, Period::Lifetime, &id), watch(Scope::User, Period::Month, "ann")];

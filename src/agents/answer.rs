@@ -40,3 +40,14 @@ pub enum Decision {
         text: String,
     },
 }
+
+/// What a hook writes and exits with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// For standard output: JSON, or nothing.
+    pub stdout: Vec<u8>,
+    /// For standard error: the reason of a block, or nothing.
+    pub stderr: Vec<u8>,
+    /// Whether the call is blocked by the exit code (the plain protocol).
+    pub blocks: bool,
+}

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use super::Agent;
 use crate::domain::breaker::circuit::NamedCall;
 use crate::domain::breaker::signature::ToolSignature;
 use crate::domain::throttle::SlotEvent;
-use crate::transcript::Fact;
-use crate::transcript::line::tool_hash;
+use crate::transcript::{Fact, tool_hash};
 
 /// One event: where it comes from, and what happened.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct HookEvent<'p> {
 /// Where an event comes from, as the client says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventSource {
+    /// The agent whose session it is.
+    pub client: &'static dyn Agent,
     /// The session.
     pub session: String,
     /// Its transcript.

@@ -8,8 +8,9 @@ use super::record_plan::RecordPlan;
 use super::session::{Notices, SessionContext};
 use super::store_access::{self, StoreAccess};
 use super::{ancestry, presence, recovery, session_files};
+use crate::agents;
 use crate::config::Config;
-use crate::env::{Env, Stopwatch};
+use crate::platform::{Env, Stopwatch};
 use crate::store::SessionRow;
 use crate::store::cache_file::CacheFile;
 
@@ -45,7 +46,7 @@ pub fn read_on_others(ctx: &mut SessionContext) {
     let Some(rows) = ctx.notices.swallow(rows) else { return };
     let own = &ctx.source.session;
     // A shared store lists those of other machines too, and does not know where any lie.
-    let here = ctx.store.is_shared().then(|| session_files::in_projects(ctx.env));
+    let here = ctx.store.is_shared().then(|| agents::sessions(ctx.env));
     let is_here = |row: &SessionRow| {
         let id = &row.session.id;
         here.as_ref().is_none_or(|here| here.contains_key(id) || session_files::has_cache(ctx.env, id))

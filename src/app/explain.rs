@@ -5,14 +5,13 @@ use serde::Serialize;
 use super::backfill;
 use super::status::BudgetStatus;
 use super::store_access::{self, StoreAccess};
+use crate::agents;
 use crate::agents::event::call_id;
 use crate::domain::event::{Reason, What};
 use crate::domain::time::Timestamp;
-use crate::env::Env;
+use crate::platform::Env;
 use crate::store::SessionRow;
-use crate::transcript::calls;
-use crate::transcript::files;
-use crate::transcript::line::tool_hash;
+use crate::transcript::tool_hash;
 
 /// What became of a call, and why.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -77,8 +76,9 @@ struct Made<'r> {
 fn find<'r>(rows: &'r [SessionRow], id: &str) -> Option<Made<'r>> {
     rows.iter().find_map(|session| {
         let transcript = session.session.transcript.as_ref()?;
-        files::of_session(transcript).into_iter().find_map(|file| {
-            let found = calls::find(&file.path, id)?;
+        let transcripts = agents::of_transcript(transcript).transcripts()?;
+        transcripts.files(transcript).into_iter().find_map(|file| {
+            let found = transcripts.call(&file.path, id)?;
             Some(Made { session, agent: file.agent.unwrap_or_default(), tool: found.tool, at: found.at })
         })
     })

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use super::ancestry;
 use super::session::SessionContext;
+use crate::agents;
 use crate::agents::event::Prompt;
-use crate::env::Env;
-use crate::transcript::files;
-use crate::transcript::words::{GivenUp, Speaker, Words};
+use crate::transcript::words::{GivenUp, Words};
+use crate::transcript::{Speaker, Transcripts};
 
 /// How long to wait for the line that says that a prompt came through the client's queue: it is written when the hook
 /// has started already (20 to 60 ms later, seen; the client's lines take 170 ms at most).
@@ -55,16 +55,6 @@ pub enum Unattended {
     TooLong,
 }
 
-/// Whether a person sits at this session's terminal, according to its variables: enough to name the prompt commands, not
-/// enough to obey one.
-pub fn is_attended(env: &Env) -> bool {
-    match env.var("CLAUDE_CODE_SESSION_ATTENDED") {
-        Some(attended) => attended == "1",
-        // 2.1.197 does not set it, 2.1.330 does.
-        None => env.var("CLAUDE_CODE_ENTRYPOINT") == Some("cli"),
-    }
-}
-
 /// Makes sure that `prompt` is a person's.
 ///
 /// # Errors
@@ -78,8 +68,9 @@ pub fn ensure_person(ctx: &mut SessionContext, prompt: &Prompt) -> Result<(), Un
         return Err(Unattended::Queued);
     }
     // Variables can be set in a project's settings: the process itself is asked, too.
-    let client = ancestry::client(ctx.env).ok_or(Unattended::NoTerminal)?;
-    if !is_attended(ctx.env) || !ancestry::is_client(client.pid) || !ancestry::has_terminal(client) {
+    let agent = ctx.source.client;
+    let client = ancestry::client(ctx.env, agent).ok_or(Unattended::NoTerminal)?;
+    if !agent.is_attended(ctx.env) || !ancestry::is_client(client.pid) || !ancestry::has_terminal(client) {
         return Err(Unattended::NoTerminal);
     }
     let own = ctx.source.session.clone();
@@ -89,14 +80,20 @@ pub fn ensure_person(ctx: &mut SessionContext, prompt: &Prompt) -> Result<(), Un
     }
     // Not held open while this hook waits for the transcript.
     ctx.store.close();
-    ensure_own_words(ctx.source.transcript.as_deref(), &prompt.text, began)
+    let transcript = ctx.source.transcript.as_deref();
+    let transcript = transcript.and_then(|path| Some((path, agents::transcripts_of(path, agent)?)));
+    ensure_own_words(transcript, &prompt.text, began)
 }
 
-fn ensure_own_words(transcript: Option<&Path>, text: &str, began: Instant) -> Result<(), Unattended> {
-    let transcript = transcript.ok_or(Unattended::Unreadable)?;
-    let mut words = Words::new(text.trim());
+fn ensure_own_words(
+    transcript: Option<(&Path, &'static dyn Transcripts)>,
+    text: &str,
+    began: Instant,
+) -> Result<(), Unattended> {
+    let (transcript, transcripts) = transcript.ok_or(Unattended::Unreadable)?;
+    let mut words = Words::new(text.trim(), transcripts);
     loop {
-        for file in files::of_session(transcript) {
+        for file in transcripts.files(transcript) {
             match words.search(&file.path, || began.elapsed() > SEARCH) {
                 Ok(Some(Speaker::Queue)) => return Err(Unattended::Queued),
                 Ok(Some(Speaker::Agent)) => return Err(Unattended::Agent),

@@ -20,7 +20,7 @@ use crate::domain::ladder::MAIN;
 use crate::domain::message::{Message, MessageKey};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
-use crate::env::Env;
+use crate::platform::Env;
 use crate::store::cache_file::CacheFile;
 use crate::store::counted::{as_held, counts};
 use crate::store::session_cache::SessionCache;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::installation::Installation;
 use crate::config::redis_address::Address;
 use crate::config::{Config, RedisConfig};
-use crate::env::{Env, machine_name};
+use crate::platform::{Env, machine_name};
 use crate::store::redis::{Place, RedisStore};
 use crate::store::shared_names;
 use crate::store::sqlite::SqliteStore;

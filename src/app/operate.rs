@@ -10,7 +10,7 @@ use crate::domain::event::CircuitDecision;
 use crate::domain::message::MessageKey;
 use crate::domain::operation::{Decision, Operation};
 use crate::domain::time::Timestamp;
-use crate::env::Env;
+use crate::platform::Env;
 use crate::store::cache_file::CacheFile;
 use crate::store::{Watch, shared_names};
 

@@ -4,9 +4,7 @@
 //! was decided on this machine; others have theirs.
 
 use std::collections::HashSet;
-use std::fs::OpenOptions;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::de::IgnoredAny;
@@ -16,7 +14,7 @@ use super::open_store::StoreLocation;
 use crate::config::Config;
 use crate::domain::budget::{Budget, BudgetState};
 use crate::domain::operation::Operation;
-use crate::env::Stopwatch;
+use crate::platform::{Stopwatch, files};
 use crate::store::{self, Store};
 
 /// Name of the file in the state folder.
@@ -99,9 +97,7 @@ impl OperationLedger {
         let entry = Entry { tenant: self.tenant.clone(), budget, operation };
         let dir = self.path.parent().unwrap_or(Path::new("/"));
         store::sqlite::make_private_dir(dir).map_err(io::Error::other)?;
-        let mut options = OpenOptions::new();
-        options.create(true).read(true).append(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
-        let mut file = options.open(&self.path)?;
+        let mut file = files::private().create(true).read(true).append(true).open(&self.path)?;
         let mut line = serde_json::to_vec(&entry)?;
         line.push(b'\n');
         // Half a line, of a writer that was killed, must not swallow this one.

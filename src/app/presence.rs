@@ -9,9 +9,9 @@ use crate::store::{self, Session, SessionRow, Store};
 const MAX_ANCESTORS: usize = 16;
 
 /// Notes the client that calls, where it is not the one that is known: the session was resumed, and its SessionStart
-/// did not get that far, or found no store. Told by `CLAUDE_PID` where that is the parent, which costs nothing.
+/// did not get that far, or found no store. Told by the variable that names it, where that is the parent, which costs nothing.
 pub(super) fn note_client_change(ctx: &mut SessionContext) {
-    let calls = ctx.env.var("CLAUDE_PID").and_then(|pid| pid.parse().ok());
+    let calls = ctx.source.client.named_client(ctx.env);
     let known = ctx.cache.session.client.map(|client| client.pid);
     if calls.is_some_and(|pid: u32| known != Some(pid) && pid == std::os::unix::process::parent_id()) {
         note(ctx, false);
@@ -24,7 +24,7 @@ pub(super) fn note(ctx: &mut SessionContext, ended: bool) {
     let mut session = ctx.session();
     session.transcript = ctx.source.transcript.clone().or(session.transcript);
     let now = ctx.env.now;
-    if !ended && let Some(client) = ancestry::client(ctx.env) {
+    if !ended && let Some(client) = ancestry::client(ctx.env, ctx.source.client) {
         session.client = Some(client);
         let known = session.parent.clone();
         let parent = ctx.store.call(|store| Ok(ancestry::parent(client, &session.id, store)));

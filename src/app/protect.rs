@@ -2,36 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
-use rustix::io::Errno;
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::session::SessionContext;
+use crate::agents;
+use crate::agents::tool::Reached;
+use crate::config;
 use crate::domain::protection::place::Place;
 use crate::domain::protection::{self, Finding, Kind, Reach, Reason, Surroundings, Touch, has_marker};
-use crate::env;
-
-/// Tools that change no file and run no command.
-const QUIET: [&str; 17] = [
-    "Read",
-    "Grep",
-    "Glob",
-    "LS",
-    "NotebookRead",
-    "WebFetch",
-    "WebSearch",
-    "TodoWrite",
-    "TodoRead",
-    "Agent",
-    "Task",
-    "AskUserQuestion",
-    "ExitPlanMode",
-    "EnterPlanMode",
-    "BashOutput",
-    "KillShell",
-    "Skill",
-];
+use crate::platform::{self, files};
 
 /// The executables.
 const EXECUTABLES: [&str; 6] =
@@ -40,43 +19,27 @@ const EXECUTABLES: [&str; 6] =
 /// Bytes of a settings file that are read.
 const MAX_SETTINGS: u64 = 1 << 20;
 
-#[derive(Deserialize)]
-struct ShellInput {
-    command: String,
-}
-
-#[derive(Deserialize)]
-struct FileInput {
-    #[serde(alias = "notebook_path")]
-    file_path: String,
-}
-
 /// What stands against a call of `tool` with `input` (JSON), because it would change what guards the agent.
 pub fn protects(ctx: &SessionContext, tool: &str, input: &str) -> Option<Reason> {
-    if !ctx.config.enabled || QUIET.contains(&tool) {
+    if !ctx.config.enabled {
         return None;
     }
+    let client = ctx.source.client.guarded();
     let home = ctx.env.home().unwrap_or_else(|| "/".into());
     let cwd = ctx.source.cwd.as_deref().unwrap_or(&ctx.env.cwd);
     let (home, cwd) = (home.to_string_lossy(), cwd.to_string_lossy());
-    let at = Surroundings { vars: &ctx.env.vars, home: &home, cwd: &cwd };
+    let at = Surroundings { vars: &ctx.env.vars, home: &home, cwd: &cwd, client };
     // What may say that something is ours: not all that a file is filled with.
-    let (found, said) = match tool {
-        "Bash" => {
-            let command = serde_json::from_str::<ShellInput>(input).ok()?.command;
-            (protection::of_shell(&command, at), command)
-        }
-        "Write" | "Edit" | "MultiEdit" | "NotebookEdit" => {
-            let path = serde_json::from_str::<FileInput>(input).ok()?.file_path;
-            (protection::of_file(&path, input, at), path)
-        }
-        _ if protection::is_named(input) => (of_other(tool, input, at), input.to_owned()),
-        _ => return None,
+    let (found, said) = match ctx.source.client.reaches(tool, input) {
+        Reached::Command(command) => (protection::of_shell(&command, at), command),
+        Reached::File(path) => (protection::of_file(&path, input, at), path),
+        Reached::Unknown if client.is_meant(input) => (of_other(tool, input, at), input.to_owned()),
+        Reached::Unknown | Reached::Nothing => return None,
     };
     if found.is_empty() {
         return None;
     }
-    let named = protection::is_named(&said);
+    let named = client.is_meant(&said);
     let mut eyes = Eyes { ctx, named, places: None, real: None };
     found.iter().find_map(|finding| eyes.reason(finding))
 }
@@ -88,28 +51,23 @@ fn protected(ctx: &SessionContext) -> Vec<Place> {
     let text = |path: PathBuf| own.cwd.join(path).to_string_lossy().into_owned();
     let folder = |path: PathBuf, kind| Place::folder(text(path), kind);
     let file = |path: PathBuf, kind| Place::file(text(path), kind);
-    let (config, settings) = (Kind::Configuration, Kind::Registration);
-    let mut places = vec![
-        folder(own.cache_dir(), Kind::Cache),
-        folder("/etc/fusebox".into(), config),
-        folder("/etc/claude-code".into(), settings),
-    ];
+    let (configuration, settings) = (Kind::Configuration, Kind::Registration);
+    let mut places = vec![folder(own.cache_dir(), Kind::Cache), folder("/etc/fusebox".into(), configuration)];
     places.extend(own.state_dir().map(|dir| folder(dir, Kind::State)));
-    places.extend(own.user_config().map(|path| file(path, config)));
-    places.extend(own.claude_dir().map(|dir| file(dir.join("settings.json"), settings)));
+    places.extend(own.user_config().map(|path| file(path, configuration)));
     if let Some(home) = own.home() {
         // Where a terminal, or a client with fewer variables, looks.
         places.push(folder(home.join(".local/state/fusebox"), Kind::State));
-        places.push(folder(home.join(".config/fusebox"), config));
-        places.push(file(home.join(".claude/settings.json"), settings));
+        places.push(folder(home.join(".config/fusebox"), configuration));
     }
-    let project = own.project_dir(cwd);
+    let project = agents::project_dir(own, cwd);
     for dir in [project.as_path(), cwd] {
-        places.push(file(dir.join(".claude/fusebox.toml"), config));
-        places.push(file(dir.join(".claude/settings.json"), settings));
-        places.push(file(dir.join(".claude/settings.local.json"), settings));
+        places.push(file(config::project_file(dir), configuration));
     }
-    if let Some(bin) = env::program_dir() {
+    let (folders, files) = ctx.source.client.settings(own, &[&project, cwd]);
+    places.extend(folders.into_iter().map(|path| folder(path, settings)));
+    places.extend(files.into_iter().map(|path| file(path, settings)));
+    if let Some(bin) = platform::program_dir() {
         places.extend(EXECUTABLES.map(|name| file(bin.join(name), Kind::Executable)));
     }
     places
@@ -160,7 +118,7 @@ impl Eyes<'_, '_> {
                 use std::io::Read;
                 let mut text = String::new();
                 std::fs::File::open(path).ok()?.take(MAX_SETTINGS).read_to_string(&mut text).ok()?;
-                protection::loosens(&text).then_some(Reason::Client)
+                self.ctx.source.client.guarded().is_loosened_by(&text).then_some(Reason::Client)
             }
         }
     }
@@ -220,7 +178,7 @@ fn led(touch: &Touch) -> Option<Touch> {
 
 /// Where a path leads; what does not exist, or is a pattern, stays as it is.
 fn follow(path: &str) -> String {
-    if is_straight(path) {
+    if files::is_straight(Path::new(path)) {
         return path.to_owned();
     }
     let whole = Path::new(path);
@@ -235,18 +193,4 @@ fn follow(path: &str) -> String {
         }
     }
     path.to_owned()
-}
-
-/// Whether a path has no symbolic link in it, as far as one question tells: it, or the folder that it would be made in,
-/// can be opened without following any. (Where the kernel does not know the question: no.)
-fn is_straight(path: &str) -> bool {
-    let opens = |path: &Path| {
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        rustix::fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS).map(drop)
-    };
-    let path = Path::new(path);
-    match opens(path) {
-        Err(Errno::NOENT) => path.parent().is_some_and(|folder| opens(folder).is_ok()),
-        answer => answer.is_ok(),
-    }
 }

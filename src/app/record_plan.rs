@@ -4,7 +4,7 @@ use super::transcript_reader::{Awaited, ReadScope, TranscriptDelta};
 use crate::domain::breaker::circuit::NamedCall;
 use crate::domain::throttle::SlotEvent;
 use crate::domain::time::Timestamp;
-use crate::env::Stopwatch;
+use crate::platform::Stopwatch;
 use crate::transcript::Fact;
 
 /// Bytes that a hook reads at most; the next one carries on.

@@ -9,14 +9,14 @@ use wildmatch::WildMatch;
 use super::scratch::Scratch;
 use super::store_access::{Result, StoreAccess};
 use super::{ancestry, backfill, report, session_files};
+use crate::agents;
 use crate::config::Config;
 use crate::domain::budget::Scope;
 use crate::domain::counter::Home;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
-use crate::env::Env;
+use crate::platform::Env;
 use crate::store::{SessionRow, SessionTotal, Watch};
-use crate::transcript::files;
 
 /// Bytes of transcripts that are read at most, those written last first.
 const MOST_BYTES: u64 = 512 * 1024 * 1024;
@@ -159,7 +159,7 @@ fn here(env: &Env, rows: &[SessionRow]) -> (Vec<(SessionRow, SessionRow)>, usize
 }
 
 fn size(transcript: &Path) -> u64 {
-    let files = files::of_session(transcript);
+    let files = agents::files(transcript);
     files.iter().map(|file| std::fs::metadata(&file.path).map_or(0, |meta| meta.len())).sum()
 }
 

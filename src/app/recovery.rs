@@ -4,7 +4,7 @@ use super::installation::Installation;
 use super::operation_ledger::OperationLedger;
 use super::session::SessionContext;
 use super::store_access;
-use crate::env::Env;
+use crate::platform::Env;
 use crate::store::cache_file::CacheFile;
 use crate::store::session_cache::{LACKING, SessionCache};
 use crate::store::{Applied, Store};

@@ -11,7 +11,7 @@ use crate::domain::breaker::circuit::CircuitBreaker;
 use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::ladder::{Cause, MAIN};
 use crate::domain::time::Timestamp;
-use crate::env::Env;
+use crate::platform::Env;
 use crate::store::session_cache::SessionCache;
 use crate::store::{CircuitRow, SessionRow, Watch};
 

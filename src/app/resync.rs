@@ -11,7 +11,7 @@ use super::{backfill, recount, recovery, report, session_files};
 use crate::config::Config;
 use crate::domain::budget::Unit;
 use crate::domain::time::Timestamp;
-use crate::env::Env;
+use crate::platform::Env;
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -5,7 +5,7 @@ use super::record_plan::RecordPlan;
 use super::session::SessionContext;
 use super::store_access::StoreAccess;
 use crate::config::Config;
-use crate::env::Env;
+use crate::platform::Env;
 use crate::store::{Session, SessionRow};
 
 /// An embedded store in a folder that goes when it is done, beside everything else.

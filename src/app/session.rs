@@ -8,11 +8,12 @@ use wildmatch::WildMatch;
 use super::store_access::{StoreAccess, Unavailable};
 use super::transcript_reader::{Awaited, Positions, ReadScope, TranscriptDelta, TranscriptReader};
 use super::{project, session_files};
+use crate::agents;
 use crate::agents::event::EventSource;
 use crate::config::{self, Config, Loaded, Stamp};
 use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::verdict::Caller;
-use crate::env::Env;
+use crate::platform::Env;
 use crate::store::cache_file::{CacheFile, LockedCache};
 use crate::store::counted::Counted;
 use crate::store::session_cache::SessionCache;
@@ -86,7 +87,7 @@ impl<'a> SessionContext<'a> {
     pub fn for_event(env: &'a Env, source: EventSource) -> Self {
         let file = CacheFile::of(&env.cache_dir(), &source.session);
         let mut cache = file.read().unwrap_or_default();
-        let project = env.project_dir(source.cwd.as_deref().unwrap_or(&env.cwd));
+        let project = agents::project_dir(env, source.cwd.as_deref().unwrap_or(&env.cwd));
         let stamp = Stamp::of(env, Some(&project));
         let mut notices = Notices::default();
         let known = cache.config.clone().filter(|_| cache.stamp.as_ref() == Some(&stamp));
@@ -116,7 +117,8 @@ impl<'a> SessionContext<'a> {
             (config::load(env, Some(project)).config, Stamp::of(env, Some(project)))
         });
         let (id, transcript) = (session.id.clone(), cache.session.transcript.clone());
-        let source = EventSource { session: id, transcript, ..EventSource::default() };
+        let client = transcript.as_deref().map(agents::of_transcript).unwrap_or_default();
+        let source = EventSource { client, session: id, transcript, ..EventSource::default() };
         let store = StoreAccess::for_session(env, &config, &file, cache.store_asleep_until);
         let notices = Notices::default();
         Self { env, source, config, stamp, cache, cache_file: file, store, notices }
@@ -209,7 +211,8 @@ impl<'a> SessionContext<'a> {
     /// The session as the store is told of it.
     pub fn session(&self) -> Session {
         let known = &self.cache.session;
-        let project_of = |dir: &Path| project::of(&self.env.project_dir(dir)).to_string_lossy().into_owned();
+        let project_of =
+            |dir: &Path| project::of(&agents::project_dir(self.env, dir)).to_string_lossy().into_owned();
         if known.id == self.source.session {
             let mut session = known.clone();
             if known.transcript.is_none() || known.project.is_empty() {

@@ -1,54 +1,36 @@
 //! Where sessions' files lie on this machine, and what can be told from them about a session that the store does not know.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::open_store::StoreLocation;
 use super::project;
+use crate::agents;
 use crate::config;
 use crate::domain::budget::Scope;
 use crate::domain::time::Timestamp;
-use crate::env::Env;
+use crate::platform::Env;
 use crate::store::cache_file::CacheFile;
 use crate::store::session_cache::SessionCache;
 use crate::store::shared_names::shared_value;
 use crate::store::{Session, SessionRow};
-use crate::transcript::files;
+use crate::transcript::is_plain_id;
 
 /// A session that a store knows, with what it does not say of it: where its transcript lies on this machine, and what its
 /// project is called here.
 pub fn on_this_machine(env: &Env, session: &Session) -> Session {
-    let projects = env.claude_dir().map(|dir| dir.join("projects"));
-    let name = format!("{}.jsonl", session.id);
-    let of = |project: PathBuf| Some(project.join(&name)).filter(|path| path.is_file());
-    let found =
-        files::is_plain_id(&session.id).then(|| entries(projects.as_deref()).into_iter().find_map(of));
-    let Some(transcript) = found.flatten() else { return session.clone() };
+    let found = is_plain_id(&session.id).then(|| agents::transcript(env, &session.id)).flatten();
+    let Some(transcript) = found else { return session.clone() };
     let project = project_of(&transcript);
     let is_it = shared_value(Scope::Project, &project) == session.project;
     let project = if is_it { project } else { session.project.clone() };
     Session { transcript: Some(transcript), project, ..session.clone() }
 }
 
-/// The transcripts in the client's folder, with their sessions.
-pub fn in_projects(env: &Env) -> BTreeMap<String, PathBuf> {
-    let mut found = BTreeMap::new();
-    let projects = env.claude_dir().map(|dir| dir.join("projects"));
-    for path in entries(projects.as_deref()).iter().flat_map(|project| entries(Some(project))) {
-        if path.extension().is_some_and(|e| e == "jsonl")
-            && let Some(session) = path.file_stem().and_then(|s| s.to_str())
-        {
-            found.insert(session.to_owned(), path.clone());
-        }
-    }
-    found
-}
-
 /// Every transcript that a cache names or that lies in the client's folder, with its session.
 pub fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
-    let mut found = in_projects(env);
+    let mut found = agents::sessions(env);
     for session in CacheFile::all(&env.cache_dir()).iter().filter_map(CacheFile::read).map(|c| c.session) {
         if let Some(transcript) = session.transcript.filter(|_| !session.id.is_empty()) {
             found.insert(session.id, transcript);
@@ -94,7 +76,7 @@ pub fn last_read(env: &Env, session: &str) -> Option<SystemTime> {
 
 /// Whether all of a transcript was read, and of its subagents' files.
 pub fn is_read(cache: &SessionCache, transcript: &Path) -> bool {
-    files::of_session(transcript).iter().all(|file| {
+    agents::files(transcript).iter().all(|file| {
         let length = std::fs::metadata(&file.path).map_or(0, |m| m.len());
         cache.positions.get(&file.path).is_some_and(|p| p.offset >= length)
     })
@@ -117,7 +99,10 @@ fn unknown_session(env: &Env, id: &str, transcript: &Path) -> Session {
 
 /// The project that a transcript names; empty: none.
 fn project_of(transcript: &Path) -> String {
-    let project = cwd_of(transcript).map(|cwd| project::of(&cwd).to_string_lossy().into_owned());
+    let folder = agents::of_transcript(transcript)
+        .transcripts()
+        .and_then(|transcripts| transcripts.folder(transcript));
+    let project = folder.map(|cwd| project::of(&cwd).to_string_lossy().into_owned());
     project.unwrap_or_default()
 }
 
@@ -126,20 +111,4 @@ pub(super) fn last_written(transcript: &Path) -> Timestamp {
     let written = std::fs::metadata(transcript).and_then(|meta| meta.modified()).ok();
     let since = written.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     Timestamp(since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
-}
-
-fn entries(dir: Option<&Path>) -> Vec<PathBuf> {
-    let read = dir.and_then(|d| std::fs::read_dir(d).ok());
-    read.into_iter().flatten().flatten().map(|e| e.path()).collect()
-}
-
-/// The first folder that a transcript names.
-fn cwd_of(transcript: &Path) -> Option<PathBuf> {
-    let file = BufReader::new(std::fs::File::open(transcript).ok()?);
-    let lines = file.lines().map_while(Result::ok).take(50);
-    let cwd = |line: String| -> Option<PathBuf> {
-        let fields: serde_json::Value = serde_json::from_str(&line).ok()?;
-        fields.get("cwd")?.as_str().map(PathBuf::from)
-    };
-    lines.filter_map(cwd).next()
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::open_store::{StoreLocation, corrupt};
 use crate::config::Config;
 use crate::domain::time::Timestamp;
-use crate::env::{Env, Stopwatch};
+use crate::platform::{Env, Stopwatch};
 use crate::store::cache_file::CacheFile;
 use crate::store::{Store, StoreError};
 

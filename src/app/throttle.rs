@@ -1,7 +1,10 @@
 //! Throttling: what a hook tells the store of subagents.
 
+use std::path::Path;
+
 use super::ancestry;
 use super::session::SessionContext;
+use crate::agents;
 use crate::agents::event::ToolRequest;
 use crate::config::Config;
 use crate::domain::budget::{Budget, Classes, Mode, OnLimit, Scope, StoreDown, Unit};
@@ -9,8 +12,7 @@ use crate::domain::throttle::{SlotEvent, Throttling};
 use crate::domain::time::Timestamp;
 use crate::domain::window::WindowRule;
 use crate::store::{Session, Throttled, Watch};
-use crate::transcript::files;
-use crate::transcript::line::tool_hash;
+use crate::transcript::{AgentNote, tool_hash};
 
 /// What to tell the store of subagents; `None`: they are not throttled.
 pub(super) fn throttled<'e>(
@@ -29,7 +31,7 @@ pub(super) fn throttled<'e>(
 pub(super) fn requested_slot(ctx: &SessionContext, request: &ToolRequest) -> Vec<SlotEvent> {
     let id = request.id.as_ref().filter(|_| request.spawns.is_some() && ctx.config.throttle.is_some());
     let Some(id) = id else { return Vec::new() };
-    let depth = caller_meta(ctx).map_or(0, |meta| meta.depth.unwrap_or(1)) + 1;
+    let depth = caller_note(ctx).map_or(0, |note| note.depth.unwrap_or(1)) + 1;
     vec![SlotEvent::Asked { call: tool_hash(id), depth }]
 }
 
@@ -38,15 +40,18 @@ pub(super) fn alive(ctx: &SessionContext) -> Vec<SlotEvent> {
     let Some(agent) = ctx.source.agent.clone().filter(|_| ctx.config.throttle.is_some()) else {
         return Vec::new();
     };
-    let call = caller_meta(ctx).and_then(|meta| meta.tool_use_id).map(|id| tool_hash(&id));
+    let call = caller_note(ctx).and_then(|note| note.tool_use_id).map(|id| tool_hash(&id));
     vec![SlotEvent::Alive { agent, call }]
 }
 
 /// What the client noted about the calling subagent; empty where it noted nothing.
-fn caller_meta(ctx: &SessionContext) -> Option<files::AgentMeta> {
+fn caller_note(ctx: &SessionContext) -> Option<AgentNote> {
     let agent = ctx.source.agent.as_ref()?;
-    let file = ctx.transcript().and_then(|transcript| files::of_agent(transcript, agent));
-    Some(file.and_then(|file| files::agent_meta(&file)).unwrap_or_default())
+    let note = |transcript: &Path| {
+        let transcripts = agents::transcripts_of(transcript, ctx.source.client)?;
+        transcripts.note_of(&transcripts.file_of(transcript, agent)?)
+    };
+    Some(ctx.transcript().and_then(note).unwrap_or_default())
 }
 
 /// The count of a session's fresh tokens that the hard limit is measured against. No budget: it neither warns nor blocks.

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::agents;
 use crate::agents::event::EventSource;
 use crate::domain::time::Timestamp;
-use crate::env::Stopwatch;
+use crate::platform::Stopwatch;
 use crate::transcript::cursor::{self, Position};
-use crate::transcript::files::{self, TranscriptFile};
-use crate::transcript::{Fact, line};
+use crate::transcript::{Fact, TranscriptFile, Transcripts, text_hash, tool_hash};
 
 /// How long a hook waits for a line. The client buffers lines for about 100 ms (170 ms at most seen).
 const WAIT_MS: i64 = 200;
@@ -45,12 +45,12 @@ pub enum Awaited {
 impl Awaited {
     /// The lines of these tool calls.
     pub fn tools<'a>(ids: impl IntoIterator<Item = &'a str>) -> Self {
-        Self::Tools(ids.into_iter().map(line::tool_hash).collect())
+        Self::Tools(ids.into_iter().map(tool_hash).collect())
     }
 
     /// The line of the agent's last text.
     pub fn text(text: Option<&str>) -> Self {
-        text.filter(|t| !t.trim().is_empty()).map_or(Self::Nothing, |t| Self::Text(line::text_hash(t)))
+        text.filter(|t| !t.trim().is_empty()).map_or(Self::Nothing, |t| Self::Text(text_hash(t)))
     }
 
     fn is_met(&self, position: Option<&Position>) -> bool {
@@ -102,13 +102,18 @@ impl TranscriptReader<'_> {
         max_bytes: u64,
     ) -> TranscriptDelta {
         let mut delta = TranscriptDelta { positions, complete: true, ..TranscriptDelta::default() };
-        let Some(transcript) = self.transcript else { return delta };
-        let own = self.source.agent.as_ref().and_then(|agent| files::of_agent(transcript, agent));
+        // Of whose session it is: a program may call the hooks by the plain protocol in another agent's session.
+        let Some((transcript, transcripts)) =
+            self.transcript.and_then(|path| Some((path, agents::transcripts_of(path, self.source.client)?)))
+        else {
+            return delta;
+        };
+        let own = self.source.agent.as_ref().and_then(|agent| transcripts.file_of(transcript, agent));
         let own_path = own.as_ref().map_or(transcript, |file| &file.path).to_owned();
         let started = Stopwatch::start();
         loop {
             let listed = match scope {
-                ReadScope::All => files::of_session(transcript),
+                ReadScope::All => transcripts.files(transcript),
                 ReadScope::Caller => {
                     let main = TranscriptFile { path: transcript.to_owned(), agent: None };
                     std::iter::once(main).chain(own.clone()).collect()
@@ -118,7 +123,7 @@ impl TranscriptReader<'_> {
             for file in listed {
                 delta.complete &= left > 0;
                 if left > 0 {
-                    let read = self.read_file(&file, left, &mut delta);
+                    let read = self.read_file(transcripts, &file, left, &mut delta);
                     left = left.saturating_sub(read);
                     delta.bytes += read;
                 }
@@ -132,12 +137,17 @@ impl TranscriptReader<'_> {
     }
 
     /// Reads on in one file; answers the number of bytes read.
-    fn read_file(&self, file: &TranscriptFile, max_bytes: u64, delta: &mut TranscriptDelta) -> u64 {
-        let position = delta
-            .positions
-            .entry(file.path.clone())
-            .or_insert_with(|| Box::new(Position::start(file.agent.clone(), self.agent_type(file))));
-        match cursor::read_on(&file.path, position, max_bytes, self.now) {
+    fn read_file(
+        &self,
+        transcripts: &dyn Transcripts,
+        file: &TranscriptFile,
+        max_bytes: u64,
+        delta: &mut TranscriptDelta,
+    ) -> u64 {
+        let position = delta.positions.entry(file.path.clone()).or_insert_with(|| {
+            Box::new(Position::start(file.agent.clone(), self.agent_type(transcripts, file)))
+        });
+        match cursor::read_on(transcripts, &file.path, position, max_bytes, self.now) {
             Ok(reading) => {
                 delta.complete &= reading.complete;
                 if !reading.facts.is_empty() {
@@ -154,11 +164,11 @@ impl TranscriptReader<'_> {
     }
 
     /// The type of the agent that writes a file: as the event says, else as the client noted; empty: unknown.
-    fn agent_type(&self, file: &TranscriptFile) -> String {
+    fn agent_type(&self, transcripts: &dyn Transcripts, file: &TranscriptFile) -> String {
         let Some(agent) = &file.agent else { return "main".to_owned() };
         let calls = self.source.agent.as_ref() == Some(agent);
         let said = self.source.agent_type.clone().filter(|agent_type| calls && !agent_type.is_empty());
-        said.or_else(|| files::agent_type(file)).unwrap_or_default()
+        said.or_else(|| transcripts.note_of(file)?.agent_type).unwrap_or_default()
     }
 }
 

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::domain::alert::{Acknowledgement, AlertFilter, AlertRecord, Level};
 use crate::domain::budget::Mode;
 use crate::domain::time::Timestamp;
-use crate::env::Env;
+use crate::platform::Env;
 use crate::store::SessionRow;
 
 /// List and acknowledge alerts: a budget that passed a threshold.

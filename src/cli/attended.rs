@@ -1,8 +1,9 @@
 //! Commands that change what guards an agent are a person's to run.
 
 use super::Misuse;
+use crate::agents;
 use crate::app::ancestry;
-use crate::env::Env;
+use crate::platform::Env;
 
 /// Lets a command that changes something run only outside an agent's shell; `command` is named as it is typed. A
 /// tripwire, not a wall: the agent runs as the same user.
@@ -10,7 +11,8 @@ use crate::env::Env;
 /// # Errors
 /// The process was started by a Claude Code client: `CLAUDECODE` is set, or one is among its ancestors.
 pub fn refuse_in_agent(env: &Env, command: &str) -> anyhow::Result<()> {
-    let sign = if env.var("CLAUDECODE").is_some() {
+    let variable = |name: &str| env.vars.get(name).filter(|value| !value.is_empty()).cloned();
+    let sign = if agents::ALL.iter().any(|agent| agent.inherited(&variable).is_inside) {
         "CLAUDECODE is set"
     } else if ancestry::is_under_client() {
         "a Claude Code client started it"

@@ -14,7 +14,7 @@ use crate::app::store_access::{self, StoreAccess};
 use crate::domain::breaker::circuit::Phase;
 use crate::domain::breaker::policy::Policy;
 use crate::domain::event::{CircuitDecision, What};
-use crate::env::Env;
+use crate::platform::Env;
 use crate::store::{CircuitRow, SessionRow};
 
 /// List, show, acknowledge and reset circuit breakers: does an agent go round in circles?

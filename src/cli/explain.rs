@@ -8,7 +8,7 @@ use crate::app::brief::{self, grouped};
 use crate::app::explain::{self, Explanation};
 use crate::domain::event::Reason;
 use crate::domain::throttle::Crowded;
-use crate::env::Env;
+use crate::platform::Env;
 
 /// Explain why a tool call was denied or let through, with the numbers of that moment.
 #[derive(Debug, clap::Args)]

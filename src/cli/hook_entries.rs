@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use crate::env::Env;
-use crate::hook::client_version::ClientVersion;
-use crate::hook::registration::{EVENTS, by_file_name, entry, is_known, program};
+use crate::agents::claude::registration::{EVENTS, entry, is_known, program};
+use crate::agents::claude::version::ClientVersion;
+use crate::agents::hook::Hook;
+use crate::platform::Env;
 
 /// Types of hooks that Claude Code 2.1.330 knows.
 const TYPES: [&str; 5] = ["command", "prompt", "agent", "http", "mcp_tool"];
@@ -120,7 +121,7 @@ fn limit(group: &Value) -> Option<String> {
 /// The program of an entry that calls Fusebox.
 fn program_of_ours(entry: &Value, env: &Env) -> Option<String> {
     let program = program(entry)?;
-    by_file_name(&program)?;
+    Hook::by_file_name(&program)?;
     is_fusebox(&program, env).then_some(program)
 }
 

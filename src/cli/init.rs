@@ -13,13 +13,14 @@ use super::hook_entries::{self, Replaced};
 use super::line_diff::diff;
 use super::settings_file::SettingsFile;
 use super::settings_place::SettingsPlace;
+use crate::agents::claude::registration::{EVENTS, events_of, is_known};
+use crate::agents::claude::version::ClientVersion;
+use crate::agents::hook::Hook;
 use crate::app::installation::Installation;
 use crate::app::open_store::StoreLocation;
 use crate::app::operator;
 use crate::domain::time::Timestamp;
-use crate::env::Env;
-use crate::hook::client_version::ClientVersion;
-use crate::hook::registration::{EVENTS, HOOKS, events_of, is_known};
+use crate::platform::Env;
 use crate::store::sqlite::make_private_dir;
 
 /// Registers the hooks in Claude Code's settings.
@@ -121,7 +122,7 @@ fn check_binaries(dir: &Path) -> anyhow::Result<()> {
         bail!("{}: settings can only name a folder in UTF-8. Move the executables elsewhere", dir.display());
     }
     let mut bad = Vec::new();
-    for name in HOOKS.map(|hook| hook.name()) {
+    for name in Hook::ALL.map(|hook| hook.name()) {
         match std::fs::metadata(dir.join(name)) {
             Ok(meta) if meta.is_file() && meta.permissions().mode() & 0o111 != 0 => {}
             Ok(_) => bad.push(format!("{name} is not executable")),
@@ -170,7 +171,7 @@ fn record(env: &Env, file: &SettingsFile, bin_dir: &Path, err: &mut dyn Write) -
         cache_dir: env.cwd.join(env.cache_dir()),
         config: env.user_config().map(|path| env.cwd.join(path)),
         settings_file: file.path().to_owned(),
-        binaries: HOOKS.map(|hook| bin_dir.join(hook.name())).to_vec(),
+        binaries: Hook::ALL.map(|hook| bin_dir.join(hook.name())).to_vec(),
         version: env!("CARGO_PKG_VERSION").into(),
         state_dir,
     };
@@ -209,7 +210,7 @@ struct Done<'a> {
 
 impl Done<'_> {
     fn to_json(&self, dry_run: bool) -> Value {
-        let binaries: Map<String, Value> = HOOKS
+        let binaries: Map<String, Value> = Hook::ALL
             .map(|hook| (hook.name().to_owned(), self.bin_dir.join(hook.name()).to_string_lossy().into()))
             .into_iter()
             .collect();
@@ -237,7 +238,7 @@ impl Done<'_> {
         let path = self.file.path().display();
         let Some(_) = &self.text else { return format!("Already registered in {path}; nothing to change\n") };
         let mut text = format!("Hooks registered in {path}\n\n");
-        for hook in HOOKS {
+        for hook in Hook::ALL {
             let events: Vec<_> = events_of(hook).filter(|event| is_known(event, self.client)).collect();
             text += &format!("  {:<14} {}\n", hook.name(), events.join(", "));
         }

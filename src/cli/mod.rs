@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::env::Env;
+use crate::platform::Env;
 
 /// Budgets for Claude Code: metered, warned, stopped.
 #[derive(Debug, Parser)]

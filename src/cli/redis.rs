@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Io, Misuse, render};
 use crate::app::operator::OPERATOR;
-use crate::env::Env;
+use crate::platform::Env;
 use crate::store::redis::acl::{HASH, Role};
 
 /// The user of hooks, where nobody says otherwise.

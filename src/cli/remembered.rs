@@ -6,7 +6,7 @@ use crate::app::last_known::LastKnown;
 use crate::app::status::SessionStatus;
 use crate::app::store_access::Unavailable;
 use crate::domain::budget::{BudgetState, StoreDown};
-use crate::env::Env;
+use crate::platform::Env;
 use crate::store::SessionRow;
 
 /// What this machine knows, where a command failed because the shared store does not answer; and says so.

@@ -9,7 +9,7 @@ use crate::app::brief::grouped;
 use crate::app::operation_ledger::FILE;
 use crate::app::operator;
 use crate::app::resync::{self, Resynced};
-use crate::env::Env;
+use crate::platform::Env;
 
 /// Read every transcript of this machine again, from its start, into the store.
 #[derive(Debug, clap::Args)]

@@ -5,13 +5,14 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Misuse;
+use crate::agents;
 use crate::app::open_store::StoreLocation;
 use crate::app::operation_ledger::OperationLedger;
 use crate::app::session::Notices;
 use crate::app::store_access::{self, StoreAccess, Unavailable};
 use crate::app::{ancestry, backfill, recovery};
 use crate::config::Config;
-use crate::env::Env;
+use crate::platform::Env;
 use crate::store::SessionRow;
 
 /// A configuration, and the store that it names.
@@ -85,7 +86,7 @@ pub fn open<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<(O
 /// # Errors
 /// It cannot be used.
 pub fn configuration(env: &Env) -> anyhow::Result<Config> {
-    let loaded = crate::config::load(env, Some(&env.project_dir(&env.cwd)));
+    let loaded = crate::config::load(env, Some(&agents::project_dir(env, &env.cwd)));
     if !loaded.is_usable() {
         let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
         return Err(Misuse(problems.join("\n")).into());

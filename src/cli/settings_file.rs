@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::hook_entries;
 use crate::domain::time::Timestamp;
-use crate::env::Env;
+use crate::platform::Env;
 
 /// A settings file as it was read.
 #[derive(Clone, Debug)]

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use crate::env::Env;
+use crate::agents::claude::guard;
+use crate::platform::Env;
 
 /// The settings file that is meant.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -39,10 +40,10 @@ impl SettingsPlace {
             bail!("{}: there is no such folder. Nothing was changed", project.display());
         }
         if self.project || self.local {
-            let name = if self.local { "settings.local.json" } else { "settings.json" };
-            return Ok(project.join(".claude").join(name));
+            let [shared, local] = guard::project_settings(&project);
+            return Ok(if self.local { local } else { shared });
         }
-        let dir = env.claude_dir().context("there is no home folder. Set HOME or CLAUDE_CONFIG_DIR")?;
+        let dir = guard::user_dir(env).context("there is no home folder. Set HOME or CLAUDE_CONFIG_DIR")?;
         Ok(env.cwd.join(dir).join("settings.json"))
     }
 }

@@ -11,7 +11,7 @@ use crate::app::report;
 use crate::app::status::SessionStatus;
 use crate::app::store_status::StoreStatus;
 use crate::domain::budget::BudgetState;
-use crate::env::Env;
+use crate::platform::Env;
 use crate::store::SessionRow;
 
 /// Show where sessions and their budgets stand.

@@ -12,7 +12,7 @@ use super::settings_place::SettingsPlace;
 use super::{Io, Misuse};
 use crate::app::installation::Installation;
 use crate::app::operation_ledger;
-use crate::env::Env;
+use crate::platform::Env;
 
 /// Take the hooks out of Claude Code's settings, and leave the rest as it was.
 #[derive(Clone, Debug, Default, clap::Args)]

@@ -28,17 +28,19 @@ use serde::{Deserialize, Serialize};
 
 use self::draft::{Draft, Held};
 use self::file::Layer;
+pub use self::place::project_file;
 pub use self::place::{Place, places};
-use self::place::{project_file, project_settings, shown_path, user_file};
+use self::place::{shown_path, user_file};
 pub use self::source::{Effective, Problem, Source, shown};
 pub use self::stamp::Stamp;
 pub use self::value::is_name;
 use self::value::{Kind, Raw};
 use self::variable::ByProject;
+use crate::agents::project_settings;
 use crate::domain::breaker::policy::Policy;
 use crate::domain::budget::Budget;
 use crate::domain::throttle::Throttling;
-use crate::env::Env;
+use crate::platform::Env;
 
 /// Where no tenant is named.
 pub const DEFAULT_TENANT: &str = "default";

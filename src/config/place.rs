@@ -6,19 +6,15 @@ use serde::Serialize;
 
 use super::source::shown;
 use super::variable::{ByProject, CHOOSES_CONFIG};
-use crate::env::Env;
+use crate::agents::project_settings;
+use crate::platform::Env;
 
 /// The managed file: bounds all others.
 pub(super) const MANAGED: &str = "/etc/fusebox/config.toml";
 
 /// The project's file.
-pub(super) fn project_file(project_dir: &Path) -> PathBuf {
+pub fn project_file(project_dir: &Path) -> PathBuf {
     project_dir.join(".claude/fusebox.toml")
-}
-
-/// The client's settings files of a project, whose `env` becomes environment variables.
-pub(super) fn project_settings(project_dir: &Path) -> [PathBuf; 2] {
-    ["settings.json", "settings.local.json"].map(|name| project_dir.join(".claude").join(name))
 }
 
 /// The user's file, taking no notice of the variables that `ignored` names.

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::place::{self, MANAGED};
-use crate::env::Env;
+use crate::platform::Env;
 
 /// Fingerprint of everything that [`load`](super::load) looks at: of each file its path and whether, when and at
 /// what size it was written; of the variables their values. Equal stamps: nothing changed since. (A file written

@@ -10,7 +10,7 @@ use super::field::{BUDGET, Field, SETTINGS, supported, unknown};
 use super::file::{Entry, Layer, Stated, read_text};
 use super::source::{Problem, Source};
 use super::value::{Kind, Raw};
-use crate::env::Env;
+use crate::platform::Env;
 
 const PREFIX: &str = "FUSEBOX_";
 

@@ -2,14 +2,13 @@
 //!
 //! It holds no prompts, no tool input and no tool output: names, paths and error texts of the system only.
 
-use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::time::Timestamp;
+use crate::platform::files;
 
 /// Name of the file.
 pub const FILE: &str = "journal.jsonl";
@@ -47,10 +46,7 @@ pub fn append(state_dir: &Path, lines: &[u8]) {
     if std::fs::metadata(&path).is_ok_and(|m| m.len() > MAX_BYTES) {
         let _ = std::fs::rename(&path, path.with_extension("jsonl.1"));
     }
-    let open = || {
-        let mut options = OpenOptions::new();
-        options.create(true).append(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(&path)
-    };
+    let open = || files::private().create(true).append(true).open(&path);
     let file = open().or_else(|_| {
         let _ = crate::store::sqlite::make_private_dir(state_dir);
         open()

@@ -1,8 +1,5 @@
 //! The hook executables: one event in, one answer out, and never a failure that the client would notice.
 
 pub mod alert_command;
-pub mod client_version;
-pub mod deadline;
 pub mod journal;
-pub mod registration;
 pub mod run;

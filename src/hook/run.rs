@@ -7,71 +7,16 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 
-use super::{alert_command, deadline, journal};
-use crate::agents::answer::{Answer, Decision};
-use crate::agents::claude::output::Output;
-use crate::agents::claude::payload::Payload;
-use crate::agents::claude::plain::PlainPayload;
-use crate::agents::event::{EventKind, HookEvent};
+use super::{alert_command, journal};
+use crate::agents::answer::Reply;
+use crate::agents::hook::Hook;
+use crate::agents::{self, Heard, NotUnderstood};
 use crate::app::handlers::{self, Handled};
 use crate::app::session::SessionContext;
-use crate::domain::time::Timestamp;
-use crate::env::Env;
+use crate::platform::{Env, deadline};
 
 /// Bytes of standard input that are read at most. Tool results can be large; more than this is no hook payload.
 const MAX_INPUT: u64 = 64 * 1024 * 1024;
-
-/// Which executable runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hook {
-    /// `pre-tool-use`: PreToolUse.
-    PreToolUse,
-    /// `post-tool-use`: PostToolUse, PostToolUseFailure, PostToolBatch.
-    PostToolUse,
-    /// `prompt-submit`: UserPromptSubmit.
-    PromptSubmit,
-    /// `session-event`: SessionStart, Stop, StopFailure, SubagentStop, SessionEnd, PostCompact, PostModelSwitch.
-    SessionEvent,
-}
-
-impl Hook {
-    /// The executable's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::PreToolUse => "pre-tool-use",
-            Self::PostToolUse => "post-tool-use",
-            Self::PromptSubmit => "prompt-submit",
-            Self::SessionEvent => "session-event",
-        }
-    }
-
-    /// Whether the executable is registered for events of this kind.
-    fn handles(self, kind: &EventKind) -> bool {
-        match kind {
-            EventKind::BeforeTool(_) => self == Self::PreToolUse,
-            EventKind::AfterTool { .. } | EventKind::AfterLoneTool { .. } | EventKind::AfterBatch { .. } => {
-                self == Self::PostToolUse
-            }
-            EventKind::Prompt { .. } => self == Self::PromptSubmit,
-            EventKind::SessionStart { .. }
-            | EventKind::ModelSwitched { .. }
-            | EventKind::TurnEnd { .. }
-            | EventKind::Compacted
-            | EventKind::SessionEnd => self == Self::SessionEvent,
-        }
-    }
-}
-
-/// What a hook says: bytes for standard output, bytes for standard error, the exit code.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reply {
-    /// For standard output: JSON, or nothing.
-    pub stdout: Vec<u8>,
-    /// For standard error: the reason of a block, or nothing.
-    pub stderr: Vec<u8>,
-    /// Whether the call is blocked by the exit code (the plain protocol).
-    pub blocks: bool,
-}
 
 /// Runs a hook executable. Never returns a failure, and does not return at all: what is left (closing the database,
 /// freeing memory) is the kernel's work. Rust's runtime has opened `/dev/null` in place of closed standard streams before, and
@@ -155,19 +100,6 @@ fn note(env: &Env, hook: Hook, problems: &[String]) {
     }
 }
 
-/// How a payload is answered.
-#[derive(Clone, Debug)]
-enum Protocol {
-    /// Claude Code's, to the event of this name.
-    Claude(String),
-    /// The plain one.
-    Plain,
-}
-
-/// Standard input is no payload of any protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotUnderstood;
-
 /// One event, handled: the reply, and what is left to do once it is written.
 pub struct Answered<'a> {
     /// The session.
@@ -184,51 +116,21 @@ pub struct Answered<'a> {
 /// # Errors
 /// It is no payload.
 pub fn answer<'a>(hook: Hook, env: &'a Env, text: &str) -> Result<Option<Answered<'a>>, NotUnderstood> {
-    let Some((protocol, event)) = parse(hook, text, env.now)? else { return Ok(None) };
-    let mut ctx = SessionContext::for_event(env, event.source);
-    let handled = handlers::handle(&mut ctx, event.kind);
-    let reply = encode(hook, &protocol, handled.answer.clone());
-    Ok(Some(Answered { ctx, reply, handled }))
-}
-
-/// The event that standard input describes; `None`: none of this executable's.
-fn parse<'p>(
-    hook: Hook,
-    text: &'p str,
-    now: Timestamp,
-) -> Result<Option<(Protocol, HookEvent<'p>)>, NotUnderstood> {
-    if let Some(payload) = Payload::parse(text) {
-        let protocol = Protocol::Claude(payload.event_name().to_owned());
-        let event = payload.into_event(now).filter(|event| hook.handles(&event.kind));
-        return Ok(event.map(|event| (protocol, event)));
-    }
-    let payload = PlainPayload::parse(text).ok_or(NotUnderstood)?;
-    Ok(match hook {
-        Hook::PreToolUse => Some((Protocol::Plain, payload.before_tool())),
-        Hook::PostToolUse => Some((Protocol::Plain, payload.after_tool(text, now))),
-        Hook::PromptSubmit => Some((Protocol::Plain, payload.prompt())),
-        Hook::SessionEvent => None,
-    })
-}
-
-/// The answer as the protocol says it. In the plain one, a warning is context on standard output, a block is exit code 2 with
-/// the reason on standard error.
-fn encode(hook: Hook, protocol: &Protocol, answer: Answer) -> Reply {
-    let event = match (protocol, hook) {
-        (Protocol::Claude(event), _) => event.as_str(),
-        (Protocol::Plain, Hook::PreToolUse) => "PreToolUse",
-        (Protocol::Plain, Hook::PostToolUse) => "PostToolUse",
-        (Protocol::Plain, _) => "UserPromptSubmit",
-    };
-    match (protocol, answer.decision) {
-        (
-            Protocol::Plain,
-            Decision::Deny { reason }
-            | Decision::Stop { for_person: reason, .. }
-            | Decision::Block { reason },
-        ) => Reply { stderr: (reason + "\n").into_bytes(), blocks: true, ..Reply::default() },
-        (_, decision) => {
-            Reply { stdout: Output::bytes(event, &Answer { decision, ..answer }), ..Reply::default() }
+    for agent in agents::ALL {
+        match agent.event(hook, text, env.now) {
+            Ok(None) => return Ok(None),
+            Ok(Some(heard)) => return Ok(Some(answer_to(env, heard))),
+            Err(NotUnderstood) => {}
         }
     }
+    Err(NotUnderstood)
+}
+
+/// Answers an event, as its agent understands it.
+pub fn answer_to<'a>(env: &'a Env, Heard { name, event }: Heard) -> Answered<'a> {
+    let client = event.source.client;
+    let mut ctx = SessionContext::for_event(env, event.source);
+    let handled = handlers::handle(&mut ctx, event.kind);
+    let reply = client.reply(&name, handled.answer.clone());
+    Answered { ctx, reply, handled }
 }

@@ -4,16 +4,17 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::ops::{Deref, DerefMut};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::session_cache::{SessionCache, VERSION};
 use crate::domain::message::MessageKey;
 use crate::domain::time::Timestamp;
-use crate::transcript::files::is_plain_id;
+use crate::platform::files;
+use crate::transcript::is_plain_id;
 
 /// The files of one cache: itself, the one that becomes it next, the lock, what is remembered of a shared store, and the mark
 /// that it [owes](SessionCache::owes) the store something.
@@ -126,7 +127,7 @@ impl CacheFile {
     /// Opens it so that nobody writes to it: see [`write`]. And how large it is.
     fn open_current(&self) -> Option<(File, u64)> {
         for _ in 0..8 {
-            let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&self.path).ok()?;
+            let file = files::private().read(true).open(&self.path).ok()?;
             if fs2::FileExt::try_lock_shared(&file).is_err() {
                 continue;
             }
@@ -158,9 +159,8 @@ impl CacheFile {
             Err(e) if e.kind() == ErrorKind::NotFound => private_dir(self.dir())?,
             checked => checked?,
         }
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
-        let file = options.open(self.path.with_extension("lock"))?;
+        let path = self.path.with_extension("lock");
+        let file = files::private().create(true).truncate(false).write(true).open(path)?;
         lock_exclusive(&file)?;
         Ok(file)
     }
@@ -197,9 +197,7 @@ impl LockedCache {
             let (owes, mark) = (cache.owes(), path.with_extension(OWES));
             // The mark is there before what it stands for, and as long.
             if owes && !owed {
-                let mut options = OpenOptions::new();
-                options.create(true).truncate(false).write(true).mode(0o600);
-                options.custom_flags(libc::O_NOFOLLOW).open(&mark)?;
+                files::private().create(true).truncate(false).write(true).open(&mark)?;
             }
             write(&path, &bytes)?;
             if owed && !owes {
@@ -230,16 +228,7 @@ impl DerefMut for LockedCache {
 /// somebody opened while it was current is left to them.
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let spare = path.with_extension("new");
-    let open = || {
-        let mut options = OpenOptions::new();
-        options
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(&spare)
-    };
+    let open = || files::private().create(true).truncate(false).write(true).open(&spare);
     let mut file = open()?;
     if fs2::FileExt::try_lock_exclusive(&file).is_err() {
         std::fs::remove_file(&spare)?;
@@ -250,23 +239,7 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         file.set_len(bytes.len() as u64)?;
     }
     drop(file);
-    replace(&spare, path)
-}
-
-/// Puts `new` in the place of `old`, atomically; `old` may stand in the place of `new` then.
-///
-/// A plain rename over a file makes ext4 write the new one to disk there and then, which takes as long as starting a
-/// process: a cache need not survive a power failure. Two files that change places are not held up.
-#[cfg(target_os = "linux")]
-fn replace(new: &Path, old: &Path) -> std::io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    // Where there is no old one yet, or the file system cannot do it, a plain rename does.
-    renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE).or_else(|_| std::fs::rename(new, old))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn replace(new: &Path, old: &Path) -> std::io::Result<()> {
-    std::fs::rename(new, old)
+    files::replace(&spare, path)
 }
 
 /// Waits for the lock. fs2 has been quiet since 2018, so it stands behind this one function.
@@ -295,7 +268,7 @@ fn check_private(dir: &Path) -> std::io::Result<()> {
     if !meta.is_dir() {
         return refuse("is no folder (a symbolic link is not followed)");
     }
-    if meta.uid() != crate::env::uid() {
+    if meta.uid() != crate::platform::uid() {
         return refuse("belongs to another user");
     }
     if meta.mode() & 0o022 != 0 {

@@ -1,9 +1,9 @@
 //! Reading on in a transcript: from the last offset, whole lines only, at most so many bytes a call.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::domain::breaker::said::Said;
 use crate::domain::message::{ClientTotal, MessageKey};
 use crate::domain::time::Timestamp;
+use crate::platform::files;
 
-use super::Fact;
 use super::hashes;
-use super::line;
 use super::search;
+use super::{Fact, Transcripts};
 
 /// How much is read at once; a longer line makes the buffer grow.
 const CHUNK: usize = 256 * 1024;
@@ -119,13 +119,14 @@ pub struct Reading {
 /// # Errors
 /// The file cannot be opened or read.
 pub fn read_on(
+    transcripts: &dyn Transcripts,
     path: &Path,
     position: &mut Position,
     max_bytes: u64,
     now: Timestamp,
 ) -> std::io::Result<Reading> {
     // The path comes from outside: opening a pipe would wait for a writer.
-    let mut file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
+    let mut file = match files::without_waiting().open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             return Ok(Reading { complete: true, ..Reading::default() });
@@ -162,7 +163,7 @@ pub fn read_on(
         // The unfinished front holds no newline: it was searched before.
         let (mut done, mut searched) = (0, unfinished);
         while let Some(end) = search::byte(b'\n', &buffer[searched..filled]).map(|i| i + searched) {
-            line::facts(&buffer[done..end], position, now, &mut reading.facts);
+            transcripts.facts(&buffer[done..end], position, now, &mut reading.facts);
             done = end + 1;
             searched = done;
         }

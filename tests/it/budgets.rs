@@ -8,7 +8,7 @@ use crate::harness::{Home, Ran, message};
 fn now(n: usize, tokens: u64, model: &str) -> Value {
     let mut line = message(n, tokens, 0);
     line["timestamp"] =
-        json!(chrono::DateTime::from_timestamp_millis(fusebox::env::clock().0).unwrap().to_rfc3339());
+        json!(chrono::DateTime::from_timestamp_millis(fusebox::platform::clock().0).unwrap().to_rfc3339());
     line["message"]["model"] = json!(model);
     line
 }

@@ -319,9 +319,10 @@ fn what_the_configuration_gives_away_is_found() {
 fn the_clients_version_is_judged() {
     for (printed, severity, text) in [
         ("2.1.330 (Claude Code)", "ok", "is 2.1.330, which is tested"),
+        ("2.1.332 (Claude Code)", "ok", "is 2.1.332, which is tested"),
         ("2.1.250 (Claude Code)", "ok", "between versions that are tested"),
         ("2.1.42 (Claude Code)", "problem", "not known to honour stops before 2.1.197"),
-        ("9.0.0 (Claude Code)", "note", "newer than 2.1.330"),
+        ("9.0.0 (Claude Code)", "note", "newer than 2.1.332"),
         ("hello", "warning", "--version printed \"hello\""),
     ] {
         let home = registered();

@@ -1,7 +1,7 @@
 //! A real Claude Code client under guard: what is counted is what was served, and the bound holds.
 
-use fusebox::hook::registration::{EVENTS, entry, is_known};
-use fusebox::hook::run::Hook;
+use fusebox::agents::claude::registration::{EVENTS, entry, is_known};
+use fusebox::agents::hook::Hook;
 use serde_json::{Value, json};
 
 use crate::rig::{Api, Client, Script, Turn, Usage, Version, client_tests};

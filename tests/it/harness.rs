@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use fusebox::env::Env;
+use fusebox::platform::Env;
 use serde_json::{Value, json};
 
 /// A home that is gone when the test is over.

@@ -6,8 +6,9 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
+use fusebox::agents::claude::registration::{EVENTS, entry};
+use fusebox::agents::hook::Hook;
 use fusebox::domain::time::Timestamp;
-use fusebox::hook::registration::{EVENTS, HOOKS, entry};
 use fusebox::store::Recover;
 use fusebox::store::sqlite::SqliteStore;
 use serde_json::{Value, json};
@@ -35,7 +36,7 @@ fn registers_where_nothing_is() {
     assert_eq!(record["state_dir"], home.at("state").to_str().unwrap());
     assert_eq!(record["cache_dir"], home.at("cache").to_str().unwrap());
     assert_eq!(record["config"], home.at("config/fusebox/config.toml").to_str().unwrap());
-    assert_eq!(record["binaries"].as_array().unwrap().len(), HOOKS.len());
+    assert_eq!(record["binaries"].as_array().unwrap().len(), Hook::ALL.len());
     assert_eq!(record["version"], env!("CARGO_PKG_VERSION"));
     let mut store = SqliteStore::open(&home.at("state"), Timestamp(0)).unwrap().store;
     let installed = store.installed().unwrap().unwrap();
@@ -304,7 +305,7 @@ fn answers_in_json() {
     let home = Home::with("{}");
     let said: Value = serde_json::from_str(&home.init(["--json"]).ok()).unwrap();
     let binaries: Value =
-        HOOKS.map(|h| (h.name().to_owned(), json!(bin_dir().join(h.name())))).into_iter().collect();
+        Hook::ALL.map(|h| (h.name().to_owned(), json!(bin_dir().join(h.name())))).into_iter().collect();
     let expected = json!({
         "settings_file": home.file(),
         "changed": true,

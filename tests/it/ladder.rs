@@ -7,7 +7,7 @@ use crate::harness::{Home, Ran, message};
 /// Message `n` by `model`, dated now.
 fn by(model: &str, n: usize, tokens: u64) -> Value {
     let mut line = message(n, tokens, 0);
-    let now = chrono::DateTime::from_timestamp_millis(fusebox::env::clock().0).unwrap();
+    let now = chrono::DateTime::from_timestamp_millis(fusebox::platform::clock().0).unwrap();
     line["timestamp"] = json!(now.to_rfc3339());
     line["message"]["model"] = json!(model);
     line

@@ -13,7 +13,7 @@ mod unheard;
 
 use serde_json::{Value, json};
 
-use fusebox::env::clock;
+use fusebox::platform::clock;
 
 use crate::harness::{Home, Ran, message};
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::Home;
+use crate::harness::{Home, message};
 
 fn call(id: Option<&str>, n: u64, input: u64, output: u64) -> Vec<u8> {
     let mut payload = json!({
@@ -99,4 +99,16 @@ fn warning_exhaustion_and_extension() {
     let line = home.run("prompt-submit", br#"{"sessionId":"seed","prompt":"hi"}"#).json();
     let context = line["hookSpecificOutput"]["additionalContext"].as_str().unwrap();
     assert!(context.contains("Session budget: 1,230 / 1,500 tokens (82.00%)"), "{context}");
+}
+
+/// A program may call the hooks in a session of Claude Code, too: what its transcript brought since counts.
+#[test]
+fn in_a_session_with_a_transcript_that_is_read_on() {
+    let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "1000");
+    home.append(&home.transcript("s"), &[message(1, 850, 0)]);
+    home.hook("PostToolUse", "s", json!({}));
+    home.append(&home.transcript("s"), &[message(2, 200, 0)]);
+    let denied = home.run("pre-tool-use", br#"{"tool":"Bash","arguments":{"command":"ls"},"sessionId":"s"}"#);
+    assert_eq!(denied.code, 2, "{denied:?}");
+    assert!(denied.stderr.contains("1,050 / 1,000 tokens"), "{denied:?}");
 }

@@ -1,8 +1,108 @@
-//! Claude Code: its payloads, and the answers that it understands.
+//! Claude Code: its payloads, the answers that it understands, its transcripts, tools, settings, versions and processes.
 //!
-//! Source: the captured payloads in `tests/fixtures/hooks`, and `tests/fixtures/README.md`. [`plain`] is the protocol of
-//! other programs that call the hooks with a payload of their own.
+//! Source: the captured payloads in `tests/fixtures/hooks`, and `tests/fixtures/README.md`.
 
+pub mod guard;
 pub mod output;
 pub mod payload;
-pub mod plain;
+pub mod process;
+pub mod registration;
+pub mod results;
+pub mod tools;
+pub mod transcript;
+pub mod version;
+
+use std::path::{Path, PathBuf};
+
+use self::output::Output;
+use self::payload::Payload;
+use super::answer::{Answer, Reply};
+use super::capability::Capabilities;
+use super::hook::Hook;
+use super::tool::Reached;
+use super::{Agent, Heard, Inherited, NotUnderstood};
+use crate::domain::protection::Client;
+use crate::domain::time::Timestamp;
+use crate::platform::Env;
+use crate::platform::process::Process;
+use crate::transcript::Transcripts;
+
+/// Claude Code.
+pub struct ClaudeCode;
+
+impl Agent for ClaudeCode {
+    fn name(&self) -> &'static str {
+        "Claude Code"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            transcripts: true,
+            asks_before_tools: true,
+            ends_turns: true,
+            tells_batches: true,
+            asks_before_prompts: true,
+            names_subagents: true,
+        }
+    }
+
+    fn event<'p>(
+        &self,
+        hook: Hook,
+        input: &'p str,
+        now: Timestamp,
+    ) -> Result<Option<Heard<'p>>, NotUnderstood> {
+        let payload = Payload::parse(input).ok_or(NotUnderstood)?;
+        let name = payload.event_name().to_owned();
+        let event = payload.into_event(now).filter(|event| hook.handles(&event.kind));
+        Ok(event.map(|event| Heard { name, event }))
+    }
+
+    fn reply(&self, event: &str, answer: Answer) -> Reply {
+        Reply { stdout: Output::bytes(event, &answer), ..Reply::default() }
+    }
+
+    fn reaches(&self, tool: &str, input: &str) -> Reached {
+        tools::reaches(tool, input)
+    }
+
+    fn transcripts(&self) -> Option<&'static dyn Transcripts> {
+        Some(&transcript::Lines)
+    }
+
+    fn guarded(&self) -> &'static Client {
+        &guard::CLIENT
+    }
+
+    fn settings(&self, env: &Env, projects: &[&Path]) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        guard::settings(env, projects)
+    }
+
+    fn project_dir(&self, env: &Env) -> Option<PathBuf> {
+        env.path_var("CLAUDE_PROJECT_DIR")
+    }
+
+    fn project_settings(&self, project: &Path) -> Vec<PathBuf> {
+        guard::project_settings(project).to_vec()
+    }
+
+    fn is_run_by(&self, pid: u32) -> bool {
+        process::is_client(pid)
+    }
+
+    fn inherited(&self, variables: &dyn Fn(&str) -> Option<String>) -> Inherited {
+        process::inherited(variables)
+    }
+
+    fn is_attended(&self, env: &Env) -> bool {
+        process::is_attended(env)
+    }
+
+    fn named_client(&self, env: &Env) -> Option<u32> {
+        process::named(env)
+    }
+
+    fn caller<'a>(&self, env: &Env, ancestors: &'a [Process]) -> Option<&'a Process> {
+        process::caller(env, ancestors)
+    }
+}

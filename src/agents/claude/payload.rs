@@ -8,15 +8,15 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::{results, tools};
 use crate::agents::event::{
     EventKind, EventSource, FinishedCall, HookEvent, Prompt, ToolRequest, call_id, excerpt,
 };
 use crate::domain::breaker::call::Call;
 use crate::domain::breaker::circuit::NamedCall;
-use crate::domain::breaker::outcome;
 use crate::domain::throttle::SlotEvent;
 use crate::domain::time::Timestamp;
-use crate::transcript::line::tool_hash;
+use crate::transcript::tool_hash;
 
 /// A hook's standard input: the fields that are used, of all events.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -127,6 +127,7 @@ impl<'p> Payload<'p> {
     /// The event; `None` for those that Fusebox has nothing to say about. `now` dates what has no id.
     pub fn into_event(mut self, now: Timestamp) -> Option<HookEvent<'p>> {
         let source = EventSource {
+            client: &super::ClaudeCode,
             session: std::mem::take(&mut self.session_id),
             transcript: self.transcript_path.take().filter(|path| !path.as_os_str().is_empty()),
             cwd: self.cwd.take(),
@@ -204,14 +205,15 @@ impl<'p> ToolCall<'p> {
         let input = parse(self.tool_input).filter(|input| Call::is_one(tool, input))?;
         let result = match &self.error {
             Some(error) => error.clone(),
-            None => outcome::text(&parse(self.tool_response).unwrap_or_default()),
+            None => results::text(&parse(self.tool_response).unwrap_or_default()),
         };
-        if outcome::is_own_denial(&result) {
+        if results::is_own_denial(&result) {
             return None;
         }
         // Only a shell's result depends on the folder.
-        let folder = cwd.filter(|_| tool == "Bash").map(|cwd| cwd.to_string_lossy()).unwrap_or_default();
-        let call = Call::new(call_id(&id), tool, &input, &result, failed, &folder);
+        let folder =
+            cwd.filter(|_| tool == tools::SHELL).map(|cwd| cwd.to_string_lossy()).unwrap_or_default();
+        let call = tools::call(call_id(&id), tool, &input, &result, failed, &folder);
         let call = Call { interrupted: self.is_interrupt.unwrap_or(false), ..call };
         Some(FinishedCall { named: NamedCall { call, tool: tool.to_owned() }, excerpt: excerpt(&input) })
     }
@@ -229,9 +231,9 @@ impl<'p> ToolCall<'p> {
         })
     }
 
-    /// Whether it starts a subagent. (Older clients call the tool `Task`.)
+    /// Whether it starts a subagent.
     fn starts_agent(&self) -> bool {
-        matches!(self.tool_name.as_deref(), Some("Agent" | "Task"))
+        self.tool_name.as_deref().is_some_and(tools::starts_agent)
     }
 
     /// The type of subagent that it starts, if it does.

@@ -10,7 +10,7 @@ use crate::app::transcript_reader::{Awaited, ReadScope};
 use crate::app::{brief, protect, throttle};
 use crate::domain::event::{Denial, Event, Reason, What};
 use crate::domain::verdict::{self, Moment, Verdict, Why, near_limit};
-use crate::transcript::line::tool_hash;
+use crate::transcript::tool_hash;
 
 /// Decides whether the call may run. Budgets and breakers come first: what they stop stays stopped.
 pub fn handle(ctx: &mut SessionContext, request: &ToolRequest) -> Handled {

@@ -12,7 +12,6 @@ mod prompt_command;
 mod turn_end;
 
 use super::brief;
-use super::human_check::is_attended;
 use super::record::{Recorded, record};
 use super::record_plan::{Observation, RecordPlan};
 use super::session::{self, SessionContext};
@@ -116,10 +115,12 @@ fn decision(ctx: &SessionContext, verdict: &Verdict, quotes: &Quotes) -> Decisio
         Verdict::Deny { why, left } => Decision::Deny { reason: brief::denial(why, *left, quotes) },
         Verdict::DenyCall(why) => Decision::Deny { reason: brief::call_denial(why, quotes) },
         Verdict::Stop(why) => Decision::Stop {
-            for_person: brief::stop(why, is_attended(ctx.env), quotes),
+            for_person: brief::stop(why, ctx.source.client.is_attended(ctx.env), quotes),
             for_agent: brief::stop(why, false, quotes),
         },
-        Verdict::Block(why) => Decision::Block { reason: brief::stop(why, is_attended(ctx.env), quotes) },
+        Verdict::Block(why) => {
+            Decision::Block { reason: brief::stop(why, ctx.source.client.is_attended(ctx.env), quotes) }
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::app::report;
 use crate::app::status::{BudgetStatus, OperationStatus};
 use crate::app::store_status::StoreStatus;
 use crate::domain::budget::{BudgetState, Scope, Unit, parse_amount};
-use crate::env::Env;
+use crate::platform::Env;
 
 /// List, show, extend, reset and delete budgets.
 #[derive(Debug, clap::Args)]

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::domain::alert::AlertRecord;
 use crate::domain::budget::{Budget, BudgetState};
 use crate::domain::operation::Operation;
-use crate::env::Env;
+use crate::platform::Env;
 use crate::store::{SessionRow, Watch};
 
 /// What is known of one budget.

@@ -2,12 +2,13 @@
 
 use super::super::select::{self, Opened};
 use super::super::{Io, Misuse};
+use crate::agents;
 use crate::app::operate::{self, Refusal};
 use crate::app::session::SessionContext;
 use crate::app::{ancestry, backfill, operator};
 use crate::config::Config;
 use crate::domain::budget::{Budget, Scope};
-use crate::env::Env;
+use crate::platform::Env;
 use crate::store::SessionRow;
 
 /// Which budget, for which value.
@@ -97,7 +98,7 @@ pub fn meant<'r>(
         (None, Scope::User, _) => env.user(),
         (None, Scope::Team, Some(team)) => team.clone(),
         (None, Scope::Project, _) => {
-            crate::app::project::of(&env.project_dir(&env.cwd)).to_string_lossy().into_owned()
+            crate::app::project::of(&agents::project_dir(env, &env.cwd)).to_string_lossy().into_owned()
         }
         (None, ..) => return Err(by_value(&budget)),
     };

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde::Serialize;
 
+use crate::agents;
 use crate::cli::{Io, Misuse, attended, render};
 use crate::config;
 use crate::domain::time::Timestamp;
-use crate::env::Env;
+use crate::platform::Env;
 
 const USER: &str = include_str!("starter_user.toml");
 const PROJECT: &str = include_str!("starter_project.toml");
@@ -57,7 +58,7 @@ pub fn run(args: &InitArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     }
     attended::refuse_in_agent(env, "fusebox config init")?;
     let what = if args.project { "project_file" } else { "user_file" };
-    let places = config::places(env, &env.project_dir(&env.cwd));
+    let places = config::places(env, &agents::project_dir(env, &env.cwd));
     let place = places.into_iter().find(|place| place.what == what);
     let path =
         place.context("there is no home folder. Set HOME, or FUSEBOX_CONFIG to a file of your own")?.path;

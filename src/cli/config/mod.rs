@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use super::Io;
 use super::render::{self, table};
+use crate::agents;
 use crate::config::{self, Effective, Loaded, Place, Problem};
-use crate::env::Env;
+use crate::platform::Env;
 
 /// Write, check and show the configuration.
 #[derive(Debug, clap::Args)]
@@ -48,7 +49,7 @@ enum Command {
 /// # Errors
 /// A file cannot be written; standard output cannot be written.
 pub fn run(args: &ConfigArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    let loaded = || config::load(env, Some(&env.project_dir(&env.cwd)));
+    let loaded = || config::load(env, Some(&agents::project_dir(env, &env.cwd)));
     match &args.command {
         Command::Init(args) => init::run(args, env, io),
         Command::Check { json } => check(loaded(), *json, env, io),
@@ -66,7 +67,7 @@ struct Checked {
 }
 
 fn check(loaded: Loaded, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    let places = config::places(env, &env.project_dir(&env.cwd));
+    let places = config::places(env, &agents::project_dir(env, &env.cwd));
     let code = exit_code(&loaded);
     if json {
         let usable = loaded.is_usable();

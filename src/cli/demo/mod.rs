@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 
 use self::stage::Stage;
 use super::Io;
-use crate::env::Env;
+use crate::platform::Env;
 
 /// The session's budget in the demo, in tokens.
 const LIMIT: u64 = 5_000;

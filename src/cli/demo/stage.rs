@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::app::brief::grouped;
 use crate::cli::Io;
-use crate::env::Env;
+use crate::platform::Env;
 
 /// The session's id.
 pub const SESSION: &str = "67393810-3473-4bd3-b05f-e73c943b62e9";

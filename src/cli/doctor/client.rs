@@ -2,10 +2,13 @@
 
 use super::finding::Finding;
 use super::survey::Survey;
-use crate::hook::client_version::ClientVersion;
+use crate::agents;
+use crate::agents::capability::Guarantee;
+use crate::agents::claude::version::ClientVersion;
 
 /// Clients that the tests drive. What each does is in `tests/fixtures/README.md`.
-const TESTED: [ClientVersion; 2] = [ClientVersion(2, 1, 197), ClientVersion(2, 1, 330)];
+const TESTED: [ClientVersion; 3] =
+    [ClientVersion(2, 1, 197), ClientVersion(2, 1, 330), ClientVersion(2, 1, 332)];
 
 /// Compares the client's version with those that were tested.
 pub fn check(survey: &Survey) -> Vec<Finding> {
@@ -30,5 +33,13 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
         }
         Ok(version) => Finding::ok(format!("{shown} is {version}, between versions that are tested")),
     };
-    vec![found]
+    let is_known = version.as_ref().is_ok_and(|version| *version >= oldest);
+    std::iter::once(found).chain(is_known.then(guarantees)).collect()
+}
+
+/// What Fusebox guarantees with the client.
+fn guarantees() -> Finding {
+    let agent = agents::DEFAULT;
+    let all: Vec<&str> = agent.capabilities().guarantees().into_iter().map(Guarantee::text).collect();
+    Finding::ok(format!("with {}: {}", agent.name(), all.join("; ")))
 }

@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::finding::Finding;
 use super::survey::{Entry, Layer, Survey};
+use crate::agents::claude::registration::{EVENTS, TIMEOUT_SECONDS, is_known};
 use crate::cli::hook_entries;
 use crate::cli::render::counted;
-use crate::hook::deadline::DEADLINE_MS;
-use crate::hook::registration::{EVENTS, TIMEOUT_SECONDS, is_known};
+use crate::platform::deadline::DEADLINE_MS;
 
 /// Looks at every layer of the settings.
 pub fn check(survey: &Survey) -> Vec<Finding> {

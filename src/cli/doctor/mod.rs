@@ -25,7 +25,8 @@ use self::finding::{Finding, Severity};
 use self::survey::Survey;
 use super::Io;
 use super::render::{self, counted};
-use crate::env::Env;
+use crate::agents;
+use crate::platform::Env;
 
 /// Find out whether the guard would hold, and what to mend.
 #[derive(Debug, clap::Args)]
@@ -87,7 +88,7 @@ struct Reported {
 /// # Errors
 /// No such folder; the output cannot be written.
 pub fn run(args: &DoctorArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    let project = env.project_dir(&env.cwd);
+    let project = agents::project_dir(env, &env.cwd);
     let project = args.dir.as_ref().map_or(project, |dir| env.cwd.join(dir));
     if !project.is_dir() {
         let message =

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::finding::Finding;
 use super::survey::Survey;
+use crate::agents;
 use crate::app::open_store::StoreLocation;
 use crate::app::session_files;
 use crate::cli::render::counted;
@@ -33,15 +34,10 @@ fn session_of(path: &std::path::Path) -> String {
 }
 
 fn fresh(survey: &Survey) -> Vec<PathBuf> {
-    let Some(projects) = survey.env.claude_dir().map(|dir| dir.join("projects")) else { return Vec::new() };
-    let list =
-        |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
-    let transcripts =
-        list(projects).flat_map(list).filter(|path| path.extension().is_some_and(|e| e == "jsonl"));
     let is_fresh = |path: &PathBuf| {
         let changed =
             std::fs::metadata(path).and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
         changed.elapsed().is_ok_and(|age| age < FRESH)
     };
-    transcripts.filter(is_fresh).collect()
+    agents::transcripts(survey.env).into_iter().map(|(_, path)| path).filter(is_fresh).collect()
 }

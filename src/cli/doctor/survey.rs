@@ -4,18 +4,15 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use crate::agents::claude::guard;
+use crate::agents::claude::version::ClientVersion;
+use crate::agents::hook::Hook;
 use crate::app::installation::Installation;
 use crate::cli::client;
 use crate::cli::hook_entries;
 use crate::cli::settings_file::SettingsFile;
 use crate::config::{self, Loaded};
-use crate::env::Env;
-use crate::hook::client_version::ClientVersion;
-use crate::hook::registration::by_file_name;
-use crate::hook::run::Hook;
-
-/// Where an administrator's settings lie on Linux: one file, and a folder of more.
-const MANAGED: &str = "/etc/claude-code";
+use crate::platform::Env;
 
 /// A settings file of the client. Later layers win where they say the same thing; hooks of all of them run.
 pub struct Layer {
@@ -80,12 +77,12 @@ impl<'a> Survey<'a> {
     /// Looks at everything. `client`: another one than the `claude` on the `PATH`.
     pub fn of(env: &'a Env, project: &Path, client: Option<&Path>) -> Self {
         let mut layers = Vec::new();
-        if let Some(dir) = env.claude_dir() {
+        if let Some(dir) = guard::user_dir(env) {
             layers.push(Layer::read("user", dir.join("settings.json")));
         }
-        let own = project.join(".claude");
-        layers.push(Layer::read("project", own.join("settings.json")));
-        layers.push(Layer::read("local", own.join("settings.local.json")));
+        let [shared, local] = guard::project_settings(project);
+        layers.push(Layer::read("project", shared));
+        layers.push(Layer::read("local", local));
         layers.extend(managed().into_iter().map(|path| Layer::read("managed", path)));
         let entries = layers.iter().flat_map(|layer| entries(layer, env)).collect();
         let client = client
@@ -109,7 +106,7 @@ impl<'a> Survey<'a> {
 }
 
 fn managed() -> Vec<PathBuf> {
-    let dir = Path::new(MANAGED);
+    let dir = guard::managed_dir();
     let more = std::fs::read_dir(dir.join("managed-settings.d")).into_iter().flatten().flatten();
     let mut more: Vec<PathBuf> = more.map(|entry| entry.path()).collect();
     more.sort();
@@ -119,7 +116,7 @@ fn managed() -> Vec<PathBuf> {
 fn entries(layer: &Layer, env: &Env) -> Vec<Entry> {
     let ours = hook_entries::of_fusebox(&layer.hooks(), env);
     let entry = |found: hook_entries::Found| {
-        let hook = by_file_name(&found.program)?;
+        let hook = Hook::by_file_name(&found.program)?;
         let hook_entries::Found { event, program, matcher, entry } = found;
         Some(Entry { layer: layer.name, event, hook, program, matcher, entry })
     };

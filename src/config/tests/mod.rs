@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::{Loaded, Source, Stamp, load_bounded_by};
 use crate::domain::budget::Budget;
 use crate::domain::time::Timestamp;
-use crate::env::Env;
+use crate::platform::Env;
 
 const USER: &str = "~/.config/fusebox/config.toml";
 const PROJECT: &str = "~/work/.claude/fusebox.toml";

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::effect::{Effect, WAITERS};
-use super::outcome::{self, Outcome};
+use super::action::Action;
+use super::effect::Effect;
+use super::outcome::Outcome;
 use super::signature::{ToolSignature, about, shape, tool_mark};
 
 /// Bytes of a call in a stored history.
@@ -35,18 +36,20 @@ pub struct Call {
 }
 
 impl Call {
-    /// A call of `tool` with this id and input, whose result reads `result`, in the folder `place`. `failed`: what the
-    /// event says.
-    pub fn new(id: u32, tool: &str, input: &Value, result: &str, failed: Option<bool>, place: &str) -> Self {
-        let outcome = Outcome::of(result, failed, place);
+    /// A call of `tool` with this id and input, which does `action` and came out so.
+    pub fn new(id: u32, tool: &str, input: &Value, action: &Action, outcome: Outcome) -> Self {
         let signature = ToolSignature::of(tool, input);
-        let call = Self { id, signature, tool: tool_mark(tool), about: about(input), ..Self::default() };
-        // Nobody waits for what is known to be dead, under whatever id it died.
-        if WAITERS.contains(&tool) && outcome::says_dead(result) {
-            let outcome = Outcome { failed: true, ..outcome };
-            return Self { shape: shape(tool, &Value::Null), outcome, ..call };
+        let (shape, effect) = (shape(tool, action), action.effect);
+        Self {
+            id,
+            signature,
+            shape,
+            tool: tool_mark(tool),
+            about: about(input),
+            outcome,
+            effect,
+            ..Self::default()
         }
-        Self { shape: shape(tool, input), outcome, effect: Effect::of(tool, input), ..call }
     }
 
     /// Whether that is a call at all, which could be repeated: every client's has a name and an input.

@@ -329,12 +329,16 @@ impl CircuitBreaker {
 mod tests {
     use serde_json::json;
 
+    use super::super::action::{Action, Likeness};
+    use super::super::outcome::{Outcome, Says};
     use super::super::policy::Preset;
     use super::*;
 
     fn named(id: u32, command: &str, result: &str) -> NamedCall {
-        let call = Call::new(id, "Bash", &json!({"command": command}), result, None, "");
-        NamedCall { call, tool: "Bash".into() }
+        let action = Action { essence: json!(command), likeness: Likeness::Command, ..Action::default() };
+        let outcome = Outcome::of(result, Says::Something, result.starts_with("Exit code"), "");
+        let call = Call::new(id, "run", &json!({"command": command}), &action, outcome);
+        NamedCall { call, tool: "run".into() }
     }
 
     fn respond(breaker: &mut CircuitBreaker, id: u32, command: &str, result: &str) -> Vec<Change> {
@@ -357,7 +361,7 @@ mod tests {
         let mut breaker = tripped();
         assert!(!breaker.admits(Some(6)));
         let trip = breaker.acknowledge().expect("it was open");
-        assert_eq!((trip.tool.as_str(), trip.call), ("Bash", 5));
+        assert_eq!((trip.tool.as_str(), trip.call), ("run", 5));
         assert_eq!(breaker.acknowledge(), None);
         let policy = Policy::default();
         assert!(breaker.observe(Seen::Asks(6), &policy, 0, Timestamp(10)).is_empty());

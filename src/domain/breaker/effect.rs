@@ -1,7 +1,5 @@
 //! What kind of thing a call does: looks, changes something, waits.
 
-use serde_json::Value;
-
 /// What a call is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Effect {
@@ -13,13 +11,6 @@ pub enum Effect {
     /// It waits for something: it is meant to be repeated with the same result for a while.
     Waits,
 }
-
-/// Tools that change files.
-const EDITORS: [&str; 4] = ["Edit", "Write", "MultiEdit", "NotebookEdit"];
-
-/// Tools that look whether something in the background is done.
-pub const WAITERS: [&str; 8] =
-    ["BashOutput", "TaskOutput", "AgentOutput", "AgentOutputTool", "Monitor", "Sleep", "TaskGet", "TaskList"];
 
 /// Parts of the names of other servers' tools that wait.
 const WAITING_NAMES: [&str; 4] = ["wait", "poll", "sleep", "monitor"];
@@ -124,21 +115,8 @@ const CHANGING: [&str; 64] = [
 const WRITING: [&str; 6] = [" --fix", " --write", " --in-place", " -w ", " --update-snapshot", " --apply"];
 
 impl Effect {
-    /// What a call of this tool with this input is for.
-    pub fn of(tool: &str, input: &Value) -> Self {
-        if EDITORS.contains(&tool) {
-            return Self::Changes;
-        }
-        if WAITERS.contains(&tool) {
-            return Self::Waits;
-        }
-        if tool == "Bash" {
-            return input.get("command").and_then(Value::as_str).map_or(Self::Looks, of_command);
-        }
-        let name = tool.to_ascii_lowercase();
-        let Some((_, name)) = name.strip_prefix("mcp__").and_then(|rest| rest.split_once("__")) else {
-            return Self::Looks;
-        };
+    /// What a tool is for of which only the name is known: by the words in it.
+    pub fn of_name(name: &str) -> Self {
         let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
         match (has(&WAITING_NAMES), has(&ACTING_NAMES)) {
             (true, _) => Self::Waits,
@@ -146,24 +124,27 @@ impl Effect {
             _ => Self::Looks,
         }
     }
-}
 
-/// What a command line is for: one that waits anywhere waits, whatever else it does.
-fn of_command(line: &str) -> Effect {
-    let (mut changes, mut waits) = (redirects(line), false);
-    for command in line.split([';', '|', '&', '\n', '(', '`']) {
-        let command = words(command);
-        let begins = |with: &&str| {
-            command.strip_prefix(*with).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
-        };
-        waits |= WAITING.iter().any(begins) || command.contains(" --watch") || command.contains(" --retry");
-        changes |=
-            CHANGING.iter().any(begins) || WRITING.iter().any(|word| format!("{command} ").contains(word));
-    }
-    match (waits, changes) {
-        (true, _) => Effect::Waits,
-        (false, true) => Effect::Changes,
-        (false, false) => Effect::Looks,
+    /// What a shell's command line is for: one that waits anywhere waits, whatever else it does.
+    pub fn of_command(line: &str) -> Self {
+        let (mut changes, mut waits) = (redirects(line), false);
+        for command in line.split([';', '|', '&', '\n', '(', '`']) {
+            let command = words(command);
+            let begins = |with: &&str| {
+                command
+                    .strip_prefix(*with)
+                    .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
+            };
+            waits |=
+                WAITING.iter().any(begins) || command.contains(" --watch") || command.contains(" --retry");
+            changes |= CHANGING.iter().any(begins)
+                || WRITING.iter().any(|word| format!("{command} ").contains(word));
+        }
+        match (waits, changes) {
+            (true, _) => Self::Waits,
+            (false, true) => Self::Changes,
+            (false, false) => Self::Looks,
+        }
     }
 }
 
@@ -200,13 +181,11 @@ fn redirects(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn what_commands_are_for() {
-        let of = |command: &str| Effect::of("Bash", &json!({"command": command}));
+        let of = Effect::of_command;
         for command in [
             "sleep 5 && curl x",
             "watch -n1 ls",
@@ -239,9 +218,8 @@ mod tests {
         ] {
             assert_eq!(of(command), Effect::Looks, "{command}");
         }
-        assert_eq!(Effect::of("Edit", &json!({})), Effect::Changes);
-        assert_eq!(Effect::of("BashOutput", &json!({})), Effect::Waits);
-        assert_eq!(Effect::of("mcp__browser__wait_for", &json!({})), Effect::Waits);
-        assert_eq!(Effect::of("Bash", &json!({"command": 5})), Effect::Looks);
+        assert_eq!(Effect::of_name("wait_for"), Effect::Waits);
+        assert_eq!(Effect::of_name("click"), Effect::Changes);
+        assert_eq!(Effect::of_name("snapshot"), Effect::Looks);
     }
 }

@@ -181,10 +181,14 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
+    use super::super::action::Action;
+    use super::super::outcome::Outcome;
     use super::*;
 
     fn call(id: u32) -> Call {
-        Call::new(id, "Bash", &json!({"command": format!("c{id}")}), "x", None, "")
+        let input = json!({"command": format!("c{id}")});
+        let action = Action { essence: input.clone(), ..Action::default() };
+        Call::new(id, "run", &input, &action, Outcome::default())
     }
 
     proptest! {

@@ -4,6 +4,7 @@
 //! [`history`], the [`rules`] look at it, each for itself, and [`circuit`] draws the consequence. A [`policy`] has the
 //! numbers.
 
+pub mod action;
 pub mod asked;
 pub mod call;
 pub mod circuit;

@@ -4,37 +4,86 @@ use super::text::base;
 use super::world::World;
 use super::{Finding, Reason};
 
-/// Variables that say where a client finds its hooks, and Fusebox its files.
-const DECIDING: [&str; 6] = [
-    "CLAUDE_CONFIG_DIR",
-    "HOME",
-    "XDG_CONFIG_HOME",
-    "XDG_STATE_HOME",
-    "CLAUDE_CODE_SIMPLE",
-    "CLAUDE_CODE_SAFE_MODE",
-];
-
-/// Whether a variable changes what guards a client.
-pub fn is_deciding(name: &str) -> bool {
-    name.starts_with("FUSEBOX_") || DECIDING.contains(&name)
+/// How a client is called and started, as the agent's folder says it.
+#[derive(Debug)]
+pub struct Client {
+    /// What its program is called.
+    pub program: &'static str,
+    /// How words begin that name its package, for a program that runs packages.
+    pub package: &'static str,
+    /// Parts of the paths under which its package is installed.
+    pub package_paths: &'static [&'static str],
+    /// Parts of the paths under which its versions are installed.
+    pub version_paths: &'static [&'static str],
+    /// Variables that say where it finds its hooks.
+    pub variables: &'static [&'static str],
+    /// Options that start it without its hooks.
+    pub bare: &'static [&'static str],
+    /// The option that says which settings it reads, and the source that its hooks are in.
+    pub sources: (&'static str, &'static str),
+    /// The option that gives it other settings: JSON, or a file.
+    pub settings: &'static str,
+    /// What stands in settings that turn its hooks off.
+    pub off: &'static str,
+    /// The folder of its settings, in a project and in the home.
+    pub folder: &'static str,
+    /// The beginning of the names of its settings files there.
+    pub settings_file: &'static str,
+    /// The beginning of the name of the files in which an administrator decides.
+    pub managed_file: &'static str,
+    /// What its variables begin with.
+    pub prefix: &'static str,
 }
 
-/// Whether a program is a client: by its name, or its package's.
-pub fn is_client(program: &str, arguments: &[String]) -> bool {
-    let package =
-        |word: &str| word.starts_with("@anthropic-ai/claude-code") || word.contains("/claude-code/");
-    match base(program) {
-        "claude" => true,
-        "npx" | "bunx" | "pnpm" | "yarn" | "npm" | "node" | "bun" | "pnpx" => {
-            arguments.iter().take(4).any(|word| package(word))
+/// Programs that run packages.
+const RUNNERS: [&str; 8] = ["npx", "bunx", "pnpm", "yarn", "npm", "node", "bun", "pnpx"];
+
+/// Variables that say where a client finds its home, and Fusebox its files.
+const FOLDERS: [&str; 3] = ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"];
+
+impl Client {
+    /// Whether a variable changes what guards a client.
+    pub fn is_deciding(&self, name: &str) -> bool {
+        name.starts_with("FUSEBOX_") || FOLDERS.contains(&name) || self.variables.contains(&name)
+    }
+
+    /// Whether a program is one: by its name, or its package's.
+    pub fn is_started_by(&self, program: &str, arguments: &[String]) -> bool {
+        let has = |word: &str, parts: &[&str]| parts.iter().any(|part| word.contains(part));
+        let package = |word: &str| word.starts_with(self.package) || has(word, self.package_paths);
+        match base(program) {
+            name if name == self.program => true,
+            name if RUNNERS.contains(&name) => arguments.iter().take(4).any(|word| package(word)),
+            _ => package(program) || has(program, self.version_paths),
         }
-        _ => package(program) || program.contains("/claude/versions/"),
+    }
+
+    /// Whether settings turn hooks off, or set variables of Fusebox's.
+    pub fn is_loosened_by(&self, settings: &str) -> bool {
+        settings.contains(self.off) || settings.contains("FUSEBOX_")
+    }
+
+    /// Whether anything in `text` could name something of Fusebox's, or of the client's settings; quotes and backslashes,
+    /// which a shell takes away, do not hide it.
+    pub fn is_meant(&self, text: &str) -> bool {
+        let ours =
+            ["fusebox", "FUSEBOX", "state.db", "guardrails", "tool-use", "prompt-submit", "session-event"];
+        let theirs = [self.program, self.prefix, self.settings_file, self.off];
+        let needles = ours.into_iter().chain(theirs).map(str::as_bytes);
+        let needles: Vec<&[u8]> = needles.filter(|needle| !needle.is_empty()).collect();
+        let first: Vec<u8> = needles.iter().map(|needle| needle[0]).collect();
+        // Byte by byte: a faster search asks the processor what it can do first, which takes longer than all of this.
+        let quoting = |b: &u8| matches!(b, b'\'' | b'"' | b'\\');
+        let bytes: Vec<u8> = text.bytes().filter(|b| !quoting(b)).collect();
+        let begins = |at: usize| needles.iter().any(|needle| bytes[at..].starts_with(needle));
+        (0..bytes.len()).any(|at| first.contains(&bytes[at]) && begins(at))
     }
 }
 
 /// Looks at the start of a client; `changed`: variables that are not this session's.
 pub fn check<'n>(world: &mut World, arguments: &[String], changed: impl IntoIterator<Item = &'n String>) {
-    if changed.into_iter().any(|name| is_deciding(name) || name == "*") {
+    let client = world.at.client;
+    if changed.into_iter().any(|name| client.is_deciding(name) || name == "*") {
         world.say(Reason::Client);
     }
     for (at, word) in arguments.iter().enumerate() {
@@ -43,26 +92,18 @@ pub fn check<'n>(world: &mut World, arguments: &[String], changed: impl IntoIter
             None => (word.as_str(), arguments.get(at + 1).cloned()),
         };
         let value = value.unwrap_or_default();
-        match option {
-            "--bare" | "--safe-mode" => world.say(Reason::Client),
-            "--setting-sources" if !value.split(',').any(|source| source.trim() == "user") => {
-                world.say(Reason::Client);
+        let (sources, needed) = client.sources;
+        let reads_hooks = || value.split(',').any(|source| source.trim() == needed);
+        let is_loosened = option == client.settings && client.is_loosened_by(&value);
+        if client.bare.contains(&option) || (option == sources && !reads_hooks()) || is_loosened {
+            world.say(Reason::Client);
+        } else if option == client.settings && !value.trim_start().starts_with('{') {
+            let path = world.place(&value);
+            match world.files.get(&path) {
+                Some(text) if client.is_loosened_by(text) => world.say(Reason::Client),
+                Some(_) => {}
+                None => world.find(Finding::Settings(path)),
             }
-            "--settings" if loosens(&value) => world.say(Reason::Client),
-            "--settings" if !value.trim_start().starts_with('{') => {
-                let path = world.place(&value);
-                match world.files.get(&path) {
-                    Some(text) if loosens(text) => world.say(Reason::Client),
-                    Some(_) => {}
-                    None => world.find(Finding::Settings(path)),
-                }
-            }
-            _ => {}
         }
     }
-}
-
-/// Whether settings turn hooks off, or set variables of Fusebox's.
-pub fn loosens(settings: &str) -> bool {
-    settings.contains("disableAllHooks") || settings.contains("FUSEBOX_")
 }

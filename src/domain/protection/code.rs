@@ -3,7 +3,7 @@
 use super::tables::HOOKS;
 use super::text::base;
 use super::world::World;
-use super::{Reach, Reason, own};
+use super::{Client, Reach, Reason, own};
 
 /// What stands in code that changes files; in lower case.
 const WRITES: [&str; 36] = [
@@ -91,10 +91,10 @@ fn run(world: &mut World, words: &[&str]) {
             "pkill" | "killall" | "kill" if rest.iter().any(|w| HOOKS.contains(&base(w))) => {
                 world.say(Reason::Hooks);
             }
-            "claude" => {
-                let changed = |w: &&str| {
-                    w.starts_with("FUSEBOX_") || ["CLAUDE_CONFIG_DIR", "disableAllHooks"].contains(w)
-                };
+            name if name == world.at.client.program => {
+                let client = world.at.client;
+                let changed =
+                    |w: &&str| w.starts_with("FUSEBOX_") || *w == client.off || client.variables.contains(w);
                 if words.iter().any(changed) {
                     world.say(Reason::Client);
                 }
@@ -115,7 +115,7 @@ fn touch(world: &mut World, words: &[&str], reach: Reach) {
             }
             path.push_str(part.trim_start_matches("$HOME/"));
             // Only what ends like one of ours is worth a finding.
-            if !is_ours(part) {
+            if !is_ours(part, world.at.client) {
                 continue;
             }
             let path = path.strip_prefix('~').unwrap_or(&path);
@@ -129,20 +129,11 @@ fn touch(world: &mut World, words: &[&str], reach: Reach) {
     }
 }
 
-fn is_ours(part: &str) -> bool {
+fn is_ours(part: &str, client: &Client) -> bool {
     let name = base(part);
+    let ours = ["state.db", "guardrails-", "journal.jsonl", "fusebox", "config.toml"];
+    let theirs = [client.settings_file, client.managed_file, client.folder];
     HOOKS.contains(&name)
-        || [
-            "state.db",
-            "settings",
-            "guardrails-",
-            "journal.jsonl",
-            "fusebox",
-            "config.toml",
-            "managed-settings",
-            ".claude",
-        ]
-        .iter()
-        .any(|beginning| name.starts_with(beginning))
+        || ours.into_iter().chain(theirs).any(|beginning| name.starts_with(beginning))
         || (part.starts_with(['/', '~', '$']) && part.len() > 4)
 }

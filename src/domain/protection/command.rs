@@ -78,7 +78,7 @@ impl World<'_> {
             return self.program(program, &arguments, input, changed, left - 1);
         }
         self.own(program, arguments);
-        if child::is_client(program, arguments) {
+        if self.at.client.is_started_by(program, arguments) {
             let names: Vec<String> = changed.into_iter().chain(self.exported.clone()).collect();
             child::check(self, arguments, &names);
             return String::new();

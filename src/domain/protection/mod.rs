@@ -22,7 +22,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-pub use child::loosens;
+pub use child::Client;
 pub use text::has_marker;
 
 use self::shell::Parser;
@@ -109,6 +109,8 @@ pub struct Surroundings<'a> {
     pub home: &'a str,
     /// Working folder.
     pub cwd: &'a str,
+    /// The client that the agent runs in.
+    pub client: &'static Client,
 }
 
 /// The longest text that is read. What is longer is read to here.
@@ -131,27 +133,4 @@ pub fn of_file(path: &str, text: &str, at: Surroundings) -> Vec<Finding> {
     };
     world.write(&path, text);
     world.found
-}
-
-/// Whether anything in `text` could name something of Fusebox's; quotes and backslashes, which a shell takes away, do
-/// not hide it.
-pub fn is_named(text: &str) -> bool {
-    const NEEDLES: [&str; 11] = [
-        "fusebox",
-        "claude",
-        "CLAUDE",
-        "settings",
-        "FUSEBOX",
-        "disableAllHooks",
-        "state.db",
-        "guardrails",
-        "tool-use",
-        "prompt-submit",
-        "session-event",
-    ];
-    // Byte by byte: a faster search asks the processor what it can do first, which takes longer than all of this.
-    let quoting = |b: &u8| matches!(b, b'\'' | b'"' | b'\\');
-    let bytes: Vec<u8> = text.bytes().filter(|b| !quoting(b)).collect();
-    let begins = |at: usize| NEEDLES.iter().any(|needle| bytes[at..].starts_with(needle.as_bytes()));
-    (0..bytes.len()).any(|at| b"fcCsFdgtp".contains(&bytes[at]) && begins(at))
 }

@@ -5,11 +5,28 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::place::Place;
-use super::{Finding, Kind, Reach, Reason, Surroundings, Touch, of_shell};
+use super::{Client, Finding, Kind, Reach, Reason, Surroundings, Touch, of_shell};
+
+/// A client that there is not: nothing here depends on one.
+static CLIENT: Client = Client {
+    program: "agent",
+    package: "@some/agent",
+    package_paths: &["/some-agent/"],
+    version_paths: &[],
+    variables: &["AGENT_HOME"],
+    bare: &["--bare"],
+    sources: ("--from", "user"),
+    settings: "--settings",
+    off: "noHooks",
+    folder: ".agent",
+    settings_file: "settings",
+    managed_file: "managed",
+    prefix: "AGENT",
+};
 
 fn read(text: &str) -> Vec<Finding> {
     let vars = BTreeMap::from([("HOME".to_owned(), "/home/a".to_owned())]);
-    of_shell(text, Surroundings { vars: &vars, home: "/home/a", cwd: "/home/a/p" })
+    of_shell(text, Surroundings { vars: &vars, home: "/home/a", cwd: "/home/a/p", client: &CLIENT })
 }
 
 /// The paths that are changed.
@@ -73,15 +90,15 @@ fn text_that_is_only_said_is_no_command() {
 
 #[test]
 fn a_place_is_touched_as_far_as_a_command_reaches() {
-    let file = Place::file("/home/a/.claude/settings.json", Kind::Registration);
+    let file = Place::file("/home/a/.agent/settings.json", Kind::Registration);
     let touch = |path: &str, reach| {
         let touch = Touch { path: path.into(), reach, names: vec![], surely: true };
         file.is_touched(&touch)
     };
-    assert!(touch("/home/a/.claude/settings.json", Reach::Itself));
-    assert!(!touch("/home/a/.claude/settings.json/x", Reach::Itself));
-    assert!(!touch("/home/a/.claude", Reach::Itself));
-    assert!(touch("/home/a/.claude", Reach::Children));
+    assert!(touch("/home/a/.agent/settings.json", Reach::Itself));
+    assert!(!touch("/home/a/.agent/settings.json/x", Reach::Itself));
+    assert!(!touch("/home/a/.agent", Reach::Itself));
+    assert!(touch("/home/a/.agent", Reach::Children));
     assert!(!touch("/home/a", Reach::Children));
     assert!(touch("/home/a", Reach::Tree));
     assert!(!touch("/home/b", Reach::Tree));

@@ -5,7 +5,7 @@ use super::shell::Parser;
 use super::tables::{COPIERS, GIT_WRITERS, HOOKS, READERS, SHELLS, TYPISTS, WRITERS};
 use super::text::{ANY, ONE, UNKNOWN, base};
 use super::world::World;
-use super::{Reach, Reason, is_named};
+use super::{Reach, Reason};
 
 impl World<'_> {
     /// Runs a program that runs no other. Returns what it prints, as far as that is known.
@@ -145,7 +145,8 @@ impl World<'_> {
                 for word in arguments {
                     let value = word.split_once('=').map_or(word.as_str(), |(_, value)| value);
                     // A plain word is no path of ours, unless it is called like one: most calls end here.
-                    let path = value.contains(['/', '.', ANY, ONE, UNKNOWN]) || is_named(value);
+                    let path =
+                        value.contains(['/', '.', ANY, ONE, UNKNOWN]) || self.at.client.is_meant(value);
                     if path && !value.starts_with('-') {
                         self.touch(value, Reach::Itself, false);
                     }

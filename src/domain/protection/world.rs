@@ -129,8 +129,10 @@ impl<'a> World<'a> {
                 self.say(Reason::Client);
             }
             // Settings of other places than this session's.
-            let settings = name.starts_with("settings") && path.contains("/.claude/");
-            if settings && self.whole.contains("disableAllHooks") {
+            let client = self.at.client;
+            let settings =
+                name.starts_with(client.settings_file) && path.contains(&format!("/{}/", client.folder));
+            if settings && self.whole.contains(client.off) {
                 self.say(Reason::Place(Kind::Registration));
             }
             self.find(Finding::Touch(Touch { path, reach: Reach::Itself, names: vec![], surely: true }));

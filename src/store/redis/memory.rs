@@ -1,13 +1,14 @@
 //! What the last step of a session found, in a file beside the session's cache, so that the next one need not ask. No count
 //! depends on it: the script looks at everything that a step takes for given.
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::step::{Found, Place};
+use crate::platform::files;
 
 /// What is known.
 #[derive(Debug, Default)]
@@ -65,9 +66,7 @@ impl Memory {
         let written =
             Written { node: self.node.clone(), checked: self.checked.clone(), known: known.collect() };
         let bytes = serde_json::to_vec(&written)?;
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
-        let file = options.open(path)?;
+        let file = files::private().write(true).create(true).truncate(false).open(path)?;
         // Over what is there: some file systems bring a file that was emptied to disk at once. Half of it, or of two at once,
         // makes no sense to the reader, or is noticed by the script.
         file.write_all_at(&bytes, 0)?;

@@ -14,7 +14,7 @@ use super::workspace::Workspace;
 use super::{DECIDED_S, KEPT_S, RedisStore};
 use crate::domain::budget::Scope;
 use crate::domain::time::Timestamp;
-use crate::env::clock;
+use crate::platform::clock;
 use crate::store::{Own, Recover, Result, Watch};
 
 impl Recover for RedisStore {

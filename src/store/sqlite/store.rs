@@ -17,7 +17,7 @@ use crate::domain::event::{CircuitDecision, Event};
 use crate::domain::operation::Operation;
 use crate::domain::throttle::Slots;
 use crate::domain::time::Timestamp;
-use crate::env::machine_name;
+use crate::platform::machine_name;
 use crate::store::cache_file::lock_exclusive;
 use crate::store::standing;
 use crate::store::{

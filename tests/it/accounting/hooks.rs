@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fusebox::agents::event::EventSource;
+use fusebox::agents::hook::Hook;
 use fusebox::app::record::{Recorded, record_and_keep};
 use fusebox::app::record_plan::RecordPlan;
 use fusebox::app::session::SessionContext;
 use fusebox::domain::time::Timestamp;
-use fusebox::env::Env;
-use fusebox::hook::run::{Hook, answer};
+use fusebox::hook::run::answer;
+use fusebox::platform::Env;
 use fusebox::store::sqlite::FILE;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -42,7 +43,7 @@ impl Home {
         let vars = [("HOME", shown("home")), ("USER", "ann".into()), ("FUSEBOX_STATE_DIR", shown("state"))];
         let mut vars: BTreeMap<String, String> = vars.map(|(k, v)| (k.to_owned(), v)).into();
         vars.insert("FUSEBOX_CACHE_DIR".into(), shown("cache"));
-        Env { now: self.now, vars, cwd: self.path("project"), uid: fusebox::env::uid() }
+        Env { now: self.now, vars, cwd: self.path("project"), uid: fusebox::platform::uid() }
     }
 
     fn source(&self) -> EventSource {

@@ -235,6 +235,7 @@ fn lines_of_hundreds_of_kilobytes() {
 
 #[test]
 fn a_reading_is_bounded_and_carried_on() {
+    use fusebox::agents::claude::transcript::Lines;
     use fusebox::transcript::cursor::read_on;
     let filler = json!({"type": "attachment", "text": "y".repeat(100_000)});
     let values: Vec<Value> =
@@ -246,7 +247,7 @@ fn a_reading_is_bounded_and_carried_on() {
     let mut book = Book::watched(&["s"]);
     let mut readings = 0;
     loop {
-        let reading = read_on(&path, &mut reader.position, 500_000, NOW).expect("readable");
+        let reading = read_on(&Lines, &path, &mut reader.position, 500_000, NOW).expect("readable");
         assert!(reading.bytes < 1_000_000, "{}", reading.bytes);
         book.apply(&session("s"), &reading.facts);
         readings += 1;

@@ -5,6 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use fusebox::agents::claude::transcript::Lines;
 use fusebox::domain::message::{Message, Source};
 use fusebox::domain::time::Timestamp;
 use fusebox::transcript::Fact;
@@ -42,7 +43,7 @@ fn captured() -> Vec<Vec<Vec<u8>>> {
 fn facts_of(path: &Path, bytes: &[u8]) -> (Vec<Fact>, Position) {
     fs::write(path, bytes).unwrap();
     let mut position = Position::start(None, "main".into());
-    let reading = read_on(path, &mut position, u64::MAX, NOW).unwrap();
+    let reading = read_on(&Lines, path, &mut position, u64::MAX, NOW).unwrap();
     assert!(reading.complete);
     (reading.facts, position)
 }
@@ -127,7 +128,7 @@ fn a_file_says_the_same_in_whatever_slices_it_comes_and_is_read() {
             file.write_all(&bytes[written..written + part]).unwrap();
             written += part;
             let most = random.within(1, 9_000);
-            facts.extend(read_on(&path, &mut position, most, NOW).unwrap().facts);
+            facts.extend(read_on(&Lines, &path, &mut position, most, NOW).unwrap().facts);
             // What is known of a file goes through the session's cache.
             position = serde_json::from_value(json!(position)).unwrap();
         }

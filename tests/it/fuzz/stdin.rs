@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 
-use fusebox::hook::run::{Hook, answer};
+use fusebox::agents::hook::Hook;
+use fusebox::hook::run::answer;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 

@@ -5,8 +5,8 @@ mod recorded;
 
 use std::collections::BTreeMap;
 
+use fusebox::agents::claude::tools;
 use fusebox::domain::breaker::asked::repetitions;
-use fusebox::domain::breaker::call::Call;
 use fusebox::domain::breaker::circuit::{Change, CircuitBreaker, NamedCall, Seen, Trip};
 use fusebox::domain::breaker::policy::{Limits, Policy, Preset};
 use fusebox::domain::breaker::rules::{RULES, Rule};
@@ -84,7 +84,7 @@ impl Prepared {
 fn named(called: &Called, id: &mut u32) -> NamedCall {
     *id += 1;
     let failed = called.failed || called.refused;
-    let call = Call::new(*id, &called.tool, &called.input, &called.result, Some(failed), &called.cwd);
+    let call = tools::call(*id, &called.tool, &called.input, &called.result, Some(failed), &called.cwd);
     NamedCall { call, tool: called.tool.clone() }
 }
 

@@ -28,7 +28,7 @@ fn read(path: &Path) -> Option<Sequence> {
     let blocks = |line: &Value| line["message"]["content"].as_array().cloned().unwrap_or_default();
     let mut results: BTreeMap<String, (String, bool)> = BTreeMap::new();
     for block in lines.iter().flat_map(blocks).filter(|block| block["type"] == "tool_result") {
-        let text = fusebox::domain::breaker::outcome::text(&block["content"]);
+        let text = fusebox::agents::claude::results::text(&block["content"]);
         let id = block["tool_use_id"].as_str().unwrap_or_default().to_owned();
         results.insert(id, (text, block["is_error"] == true));
     }

@@ -6,7 +6,7 @@ use fusebox::domain::message::{ClientTotal, Message, MessageKey, Source};
 use fusebox::domain::operation::{Decision, Operation};
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::WindowRule;
-use fusebox::env::clock;
+use fusebox::platform::clock;
 use fusebox::store::redis::{Place, RedisStore};
 use fusebox::store::{Batch, Decide, Query, Record, Session, Watch};
 use fusebox::transcript::Fact;

@@ -6,7 +6,7 @@ use fusebox::store::{Record, Recover, Session};
 
 use crate::redis::{Server, WAIT};
 use fusebox::domain::time::Timestamp;
-use fusebox::env::clock;
+use fusebox::platform::clock;
 
 /// A machine's handle on the store of one tenant.
 fn of(server: &Server, machine: &str) -> RedisStore {

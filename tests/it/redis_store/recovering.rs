@@ -7,7 +7,7 @@ use fusebox::agents::event::EventSource;
 use fusebox::app::record::record_and_keep;
 use fusebox::app::record_plan::RecordPlan;
 use fusebox::app::session::SessionContext;
-use fusebox::env::clock;
+use fusebox::platform::clock;
 
 use super::{home_at, respond, used};
 use crate::harness::{Home, message};

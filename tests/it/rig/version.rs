@@ -9,22 +9,25 @@ use super::{in_netns, skip};
 pub enum Version {
     /// 2.1.197: an older one, whose stops differ.
     V2_1_197,
-    /// 2.1.330: the newest known.
+    /// 2.1.330.
     V2_1_330,
+    /// 2.1.332: the newest known.
+    V2_1_332,
 }
 
 impl Version {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::V2_1_197, Self::V2_1_330];
+    pub const ALL: [Self; 3] = [Self::V2_1_197, Self::V2_1_330, Self::V2_1_332];
 
     /// The newest; `FUSEBOX_TEST_CLIENT` names another binary to take its place.
-    pub const NEWEST: Self = Self::V2_1_330;
+    pub const NEWEST: Self = Self::V2_1_332;
 
     /// As the registry calls it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::V2_1_197 => "2.1.197",
             Self::V2_1_330 => "2.1.330",
+            Self::V2_1_332 => "2.1.332",
         }
     }
 
@@ -81,6 +84,7 @@ macro_rules! client_tests {
         $(mod $test {
             $crate::rig::client_tests!(@one $test, v2_1_197, V2_1_197);
             $crate::rig::client_tests!(@one $test, v2_1_330, V2_1_330);
+            $crate::rig::client_tests!(@one $test, v2_1_332, V2_1_332);
         })+
     };
 }

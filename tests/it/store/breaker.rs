@@ -1,6 +1,6 @@
 //! Circuit breakers: what parallel hooks saw of an agent comes to one history, and moves its breaker once.
 
-use fusebox::domain::breaker::call::Call;
+use fusebox::agents::claude::tools;
 use fusebox::domain::breaker::circuit::{CircuitBreaker, NamedCall, Phase, Seen};
 use fusebox::domain::breaker::policy::Policy;
 use fusebox::domain::budget::Mode;
@@ -33,7 +33,7 @@ conformance!(
 
 /// A call of a shell command that came to nothing.
 fn named(id: u32, command: &str) -> NamedCall {
-    let call = Call::new(id, "Bash", &json!({"command": command}), "no", None, "");
+    let call = tools::call(id, "Bash", &json!({"command": command}), "no", None, "");
     NamedCall { call, tool: "Bash".into() }
 }
 

@@ -43,7 +43,7 @@ pub fn begin() {
 }
 
 fn arm(ms: i64) {
-    let time = libc::timeval { tv_sec: ms / 1000, tv_usec: ms % 1000 * 1000 };
+    let time = libc::timeval { tv_sec: ms / 1000, tv_usec: (ms % 1000 * 1000) as _ };
     let timer = libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: time };
     // SAFETY: a valid timer; the old one is not asked for.
     unsafe {

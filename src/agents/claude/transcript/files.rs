@@ -1,18 +1,14 @@
 //! The files of a session: its transcript, and those of its subagents.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+
+use crate::agents::claude::guard;
+use crate::platform::Env;
+use crate::transcript::{AgentNote, TranscriptFile, is_plain_id};
 
 /// How deep below `subagents/` agent files are looked for (workflows put theirs into folders of their own).
 const MAX_DEPTH: usize = 4;
-
-/// A transcript file and whose it is.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TranscriptFile {
-    /// Where it is.
-    pub path: PathBuf,
-    /// The subagent whose it is; `None`: the main agent's.
-    pub agent: Option<String>,
-}
 
 /// Where the subagents of the session with this transcript write: `<transcript without .jsonl>/subagents`.
 pub fn subagents_dir(transcript: &Path) -> PathBuf {
@@ -43,36 +39,59 @@ pub fn of_agent(transcript: &Path, agent: &str) -> Option<TranscriptFile> {
     of_session(transcript).into_iter().find(|f| f.agent.as_deref() == Some(agent)).or(Some(usual))
 }
 
-/// Whether an id from outside may stand in a file name.
-pub fn is_plain_id(id: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    !id.is_empty() && id.len() <= 128 && !id.starts_with('.') && id.chars().all(plain)
-}
-
 /// What the client notes beside an agent's transcript (`agent-<id>.meta.json`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct AgentMeta {
-    /// Its type.
+struct Meta {
     #[serde(default)]
-    pub agent_type: Option<String>,
-    /// The call that started it.
+    agent_type: Option<String>,
     #[serde(default)]
-    pub tool_use_id: Option<String>,
-    /// How deep it is nested; 1: the main agent started it.
-    #[serde(default, rename = "spawnDepth")]
-    pub depth: Option<u32>,
+    tool_use_id: Option<String>,
+    #[serde(default)]
+    spawn_depth: Option<u32>,
 }
 
 /// What the client noted of an agent.
-pub fn agent_meta(file: &TranscriptFile) -> Option<AgentMeta> {
+pub fn agent_note(file: &TranscriptFile) -> Option<AgentNote> {
     let meta = std::fs::read(file.path.with_extension("meta.json")).ok()?;
-    serde_json::from_slice(&meta).ok()
+    let Meta { agent_type, tool_use_id, spawn_depth: depth } = serde_json::from_slice(&meta).ok()?;
+    Some(AgentNote { agent_type, tool_use_id, depth })
 }
 
-/// The agent type that the client noted.
-pub fn agent_type(file: &TranscriptFile) -> Option<String> {
-    agent_meta(file)?.agent_type
+/// The transcripts in the client's folder, with their sessions.
+pub fn all(env: &Env) -> Vec<(String, PathBuf)> {
+    let projects = guard::user_dir(env).map(|dir| dir.join("projects"));
+    let mut found = Vec::new();
+    for path in projects.iter().flat_map(|dir| entries(dir)).flat_map(|project| entries(&project)) {
+        if path.extension().is_some_and(|e| e == "jsonl")
+            && let Some(session) = path.file_stem().and_then(|s| s.to_str())
+        {
+            found.push((session.to_owned(), path.clone()));
+        }
+    }
+    found
+}
+
+/// The transcript of one session in the client's folder.
+pub fn find(env: &Env, session: &str) -> Option<PathBuf> {
+    let projects = guard::user_dir(env)?.join("projects");
+    let of = |project: PathBuf| Some(project.join(format!("{session}.jsonl"))).filter(|path| path.is_file());
+    entries(&projects).into_iter().find_map(of)
+}
+
+/// The first folder that a transcript names.
+pub fn folder(transcript: &Path) -> Option<PathBuf> {
+    let file = BufReader::new(std::fs::File::open(transcript).ok()?);
+    let lines = file.lines().map_while(Result::ok).take(50);
+    let cwd = |line: String| -> Option<PathBuf> {
+        let fields: serde_json::Value = serde_json::from_str(&line).ok()?;
+        fields.get("cwd")?.as_str().map(PathBuf::from)
+    };
+    lines.filter_map(cwd).next()
+}
+
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
 fn collect(dir: &Path, depth: usize, found: &mut Vec<TranscriptFile>) {

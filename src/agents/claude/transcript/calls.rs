@@ -6,15 +6,7 @@ use memchr::memmem;
 use serde_json::Value;
 
 use crate::domain::time::Timestamp;
-
-/// A call as its line has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FoundCall {
-    /// Its tool.
-    pub tool: String,
-    /// When the line was written; the epoch where it is not dated.
-    pub at: Timestamp,
-}
+use crate::transcript::FoundCall;
 
 /// The call with this id in the file; `None` where it is not, or the file cannot be read.
 pub fn find(path: &Path, id: &str) -> Option<FoundCall> {

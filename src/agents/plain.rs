@@ -4,22 +4,116 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::payload::unique_id;
-use crate::agents::event::{
-    EventKind, EventSource, FinishedCall, HookEvent, Prompt, ToolRequest, call_id, excerpt,
-};
+use super::answer::{Answer, Decision, Reply};
+use super::capability::Capabilities;
+use super::claude::output::Output;
+use super::claude::payload::unique_id;
+use super::claude::{ClaudeCode, results, tools};
+use super::event::{EventKind, EventSource, FinishedCall, HookEvent, Prompt, ToolRequest, call_id, excerpt};
+use super::hook::Hook;
+use super::tool::Reached;
+use super::{Agent, Heard, Inherited, NotUnderstood};
 use crate::domain::breaker::call::Call;
 use crate::domain::breaker::circuit::NamedCall;
-use crate::domain::breaker::outcome;
 use crate::domain::message::{Message, MessageKey, Source};
+use crate::domain::protection::Client;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
-use crate::transcript::Fact;
-use crate::transcript::line::tool_hash;
+use crate::platform::Env;
+use crate::platform::process::Process;
+use crate::transcript::{Fact, Transcripts, tool_hash};
+
+/// A program that calls the hooks by the plain protocol. It runs beside Claude Code, and names tools as that does.
+pub struct Plain;
+
+impl Agent for Plain {
+    fn name(&self) -> &'static str {
+        "plain protocol"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { asks_before_tools: true, asks_before_prompts: true, ..Capabilities::default() }
+    }
+
+    fn event<'p>(
+        &self,
+        hook: Hook,
+        input: &'p str,
+        now: Timestamp,
+    ) -> Result<Option<Heard<'p>>, NotUnderstood> {
+        let payload = PlainPayload::parse(input).ok_or(NotUnderstood)?;
+        let (name, event) = match hook {
+            Hook::PreToolUse => ("PreToolUse", payload.before_tool()),
+            Hook::PostToolUse => ("PostToolUse", payload.after_tool(input, now)),
+            Hook::PromptSubmit => ("UserPromptSubmit", payload.prompt()),
+            Hook::SessionEvent => return Ok(None),
+        };
+        Ok(Some(Heard { name: name.to_owned(), event }))
+    }
+
+    /// A warning is context on standard output, a block is exit code 2 with the reason on standard error.
+    fn reply(&self, event: &str, answer: Answer) -> Reply {
+        match answer.decision {
+            Decision::Deny { reason }
+            | Decision::Stop { for_person: reason, .. }
+            | Decision::Block { reason } => {
+                Reply { stderr: (reason + "\n").into_bytes(), blocks: true, ..Reply::default() }
+            }
+            decision => {
+                Reply { stdout: Output::bytes(event, &Answer { decision, ..answer }), ..Reply::default() }
+            }
+        }
+    }
+
+    fn reaches(&self, tool: &str, input: &str) -> Reached {
+        ClaudeCode.reaches(tool, input)
+    }
+
+    fn transcripts(&self) -> Option<&'static dyn Transcripts> {
+        None
+    }
+
+    fn guarded(&self) -> &'static Client {
+        ClaudeCode.guarded()
+    }
+
+    fn settings(&self, env: &Env, projects: &[&Path]) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        ClaudeCode.settings(env, projects)
+    }
+
+    fn project_dir(&self, _env: &Env) -> Option<PathBuf> {
+        None
+    }
+
+    fn project_settings(&self, _project: &Path) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn is_run_by(&self, _pid: u32) -> bool {
+        false
+    }
+
+    fn inherited(&self, _variables: &dyn Fn(&str) -> Option<String>) -> Inherited {
+        Inherited::default()
+    }
+
+    fn is_attended(&self, env: &Env) -> bool {
+        ClaudeCode.is_attended(env)
+    }
+
+    fn named_client(&self, env: &Env) -> Option<u32> {
+        ClaudeCode.named_client(env)
+    }
+
+    fn caller<'a>(&self, env: &Env, ancestors: &'a [Process]) -> Option<&'a Process> {
+        ClaudeCode.caller(env, ancestors)
+    }
+}
 
 /// A payload of this protocol. It does not name its event: the executable says which one it is.
 #[derive(Clone, Debug, Deserialize)]
@@ -63,7 +157,8 @@ impl PlainPayload {
     }
 
     fn event(&self, kind: EventKind<'static>) -> HookEvent<'static> {
-        HookEvent { source: EventSource { session: self.session.clone(), ..EventSource::default() }, kind }
+        let source = EventSource { client: &Plain, session: self.session.clone(), ..EventSource::default() };
+        HookEvent { source, kind }
     }
 
     fn text(&self, name: &str) -> Option<&str> {
@@ -80,9 +175,9 @@ impl PlainPayload {
         let tool = self.text("tool").or(self.text("tool_name")).unwrap_or_default();
         let input = self.rest.get("arguments").or(self.rest.get("tool_input"));
         let input = input.filter(|input| Call::is_one(tool, input))?;
-        let result = outcome::text(self.response.get("output").unwrap_or(&self.response));
+        let result = results::text(self.response.get("output").unwrap_or(&self.response));
         let failed = self.response.get("error").map(|error| !error.is_null()).filter(|failed| *failed);
-        let call = Call::new(call_id(&id), tool, input, &result, failed, "");
+        let call = tools::call(call_id(&id), tool, input, &result, failed, "");
         Some(FinishedCall { named: NamedCall { call, tool: tool.to_owned() }, excerpt: excerpt(input) })
     }
 

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::client_version::ClientVersion;
-use super::run::Hook;
+use super::version::ClientVersion;
+use crate::agents::hook::Hook;
 
 /// Every event that Fusebox wants to hear of, with the executable that answers it.
 pub const EVENTS: [(&str, Hook); 12] = [
@@ -35,9 +35,6 @@ pub fn is_known(event: &str, version: Option<ClientVersion>) -> bool {
     !newer
 }
 
-/// The executables, each once.
-pub const HOOKS: [Hook; 4] = [Hook::PreToolUse, Hook::PostToolUse, Hook::PromptSubmit, Hook::SessionEvent];
-
 /// Seconds that the client waits for a hook. Its own deadline (1.5 s) comes first.
 pub const TIMEOUT_SECONDS: u64 = 2;
 
@@ -61,12 +58,6 @@ pub fn program(entry: &Value) -> Option<String> {
         Some(_) => Some(command.to_owned()),
         None => first_word(command),
     }
-}
-
-/// The executable of Fusebox that a program is by its file name.
-pub fn by_file_name(program: &str) -> Option<Hook> {
-    let name = program.rsplit('/').next().unwrap_or(program);
-    HOOKS.into_iter().find(|hook| hook.name() == name)
 }
 
 /// The first word of a shell command line that is no assignment (`NAME=value`), without its quotes.
@@ -97,12 +88,12 @@ mod tests {
     use super::*;
 
     fn shell(command: &str) -> Option<Hook> {
-        by_file_name(&program(&json!({"type": "command", "command": command}))?)
+        Hook::by_file_name(&program(&json!({"type": "command", "command": command}))?)
     }
 
     #[test]
     fn every_executable_has_an_event() {
-        assert!(HOOKS.into_iter().all(|hook| events_of(hook).count() > 0));
+        assert!(Hook::ALL.into_iter().all(|hook| events_of(hook).count() > 0));
     }
 
     #[test]
@@ -128,7 +119,7 @@ mod tests {
     fn programs_of_exec_form() {
         let exec = json!({"type": "command", "command": "/my tools/session-event", "args": ["x"]});
         assert_eq!(program(&exec).as_deref(), Some("/my tools/session-event"));
-        assert_eq!(by_file_name("/my tools/session-event"), Some(Hook::SessionEvent));
+        assert_eq!(Hook::by_file_name("/my tools/session-event"), Some(Hook::SessionEvent));
         assert_eq!(program(&json!({"type": "http", "url": "http://localhost/pre-tool-use"})), None);
     }
 }

@@ -3,7 +3,7 @@
 //! Values are taken apart one by one, as raw JSON: a line with unknown fields, a null, a float or a lone surrogate
 //! somewhere still counts. Source of the rules: `tests/fixtures/README.md`.
 //!
-//! A line is read by what the lines before it left in the position, which `cursor` keeps: the two files know each other.
+//! A line is read by what the lines before it left in the position, which the cursor keeps.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,9 +17,8 @@ use crate::domain::message::{ClientTotal, Message, MessageKey, Source};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
 
-use super::Fact;
-use super::cursor::Position;
-use super::search;
+use crate::transcript::cursor::Position;
+use crate::transcript::{Fact, search, text_hash, tool_hash};
 
 /// The fields of an object, as they stand there: few are looked for, so a map is not worth making.
 #[derive(Default)]
@@ -162,16 +161,6 @@ fn response(line: &Object, at: Timestamp, agent: Option<String>, position: &mut 
     position.last_message_at = Some(at);
     position.last_context = recorded.total();
     Some(Fact::Message(found.forget_lines()))
-}
-
-/// What a text of the agent is known by: to recognise it, not to keep it.
-pub fn text_hash(text: &str) -> u64 {
-    MessageKey::of(&["text", text.trim()]).short()
-}
-
-/// What a `tool_use` id is known by.
-pub fn tool_hash(id: &str) -> u64 {
-    MessageKey::of(&["tool", id]).short()
 }
 
 fn owner(agent: Option<String>, position: &Position) -> (Option<String>, String) {

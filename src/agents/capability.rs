@@ -1,0 +1,64 @@
+//! What an agent can do, and what Fusebox can guarantee with it.
+
+/// What an agent can do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// It writes every response into a file that hooks can read.
+    pub transcripts: bool,
+    /// It asks before each tool call.
+    pub asks_before_tools: bool,
+    /// A hook can end the turn.
+    pub ends_turns: bool,
+    /// It says that all calls of a response are over, before the next request.
+    pub tells_batches: bool,
+    /// It asks before a prompt is sent.
+    pub asks_before_prompts: bool,
+    /// It says which subagent an event is of.
+    pub names_subagents: bool,
+}
+
+/// What Fusebox guarantees with an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Guarantee {
+    /// Every response counts once, to the token.
+    Metered,
+    /// At a limit no tool runs any more.
+    Denied,
+    /// After the response that crosses a limit, each agent makes at most `wrap_up` + 1 more; after a stop, none.
+    Stopped,
+    /// While a session is paused, no prompt reaches the model.
+    Paused,
+    /// An agent that repeats itself is recognised, subagents one by one.
+    Broken,
+    /// Subagents are throttled.
+    Throttled,
+}
+
+impl Capabilities {
+    /// What they are enough for. Source: `docs/guarantees.md`.
+    pub fn guarantees(self) -> Vec<Guarantee> {
+        let needs = [
+            (Guarantee::Metered, self.transcripts),
+            (Guarantee::Denied, self.asks_before_tools),
+            (Guarantee::Stopped, self.transcripts && self.ends_turns && self.tells_batches),
+            (Guarantee::Paused, self.asks_before_prompts),
+            (Guarantee::Broken, self.asks_before_tools && self.names_subagents),
+            (Guarantee::Throttled, self.asks_before_tools && self.names_subagents),
+        ];
+        needs.into_iter().filter(|(_, holds)| *holds).map(|(guarantee, _)| guarantee).collect()
+    }
+}
+
+impl Guarantee {
+    /// What it says to a person.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Metered => "every response is counted once, to the token",
+            Self::Denied => "at a limit no tool runs",
+            Self::Stopped => "at a limit the turn ends",
+            Self::Paused => "a paused session sends no prompt",
+            Self::Broken => "an agent that repeats itself is stopped",
+            Self::Throttled => "subagents are throttled",
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Processes of the client, and what it says in variables about the session.
+
+use crate::agents::Inherited;
+use crate::platform::Env;
+use crate::platform::process::{self, Process};
+
+/// Set for everything that a client starts.
+const MARK: &str = "CLAUDECODE";
+
+/// The session that something was started in.
+const SESSION: &str = "CLAUDE_CODE_SESSION_ID";
+
+/// The client's process, for hooks.
+const PID: &str = "CLAUDE_PID";
+
+/// Programs that start others: no client.
+const SHELLS: [&str; 6] = ["sh", "bash", "dash", "zsh", "ksh", "fish"];
+
+/// The client process that called this hook: the nearest ancestor that is no shell, unless `CLAUDE_PID` names one
+/// further up (hooks behind a wrapper). That variable can be set by anybody, in 2.1.197 to anything: it counts only for
+/// an ancestor with no other client before it.
+pub fn caller<'a>(env: &Env, ancestors: &'a [Process]) -> Option<&'a Process> {
+    let nearest = ancestors.iter().find(|a| !SHELLS.contains(&a.name.as_str())).or(ancestors.first())?;
+    let named = named(env).and_then(|pid| ancestors.iter().position(|a| a.pid == pid));
+    match named {
+        Some(place) if !ancestors[..place].iter().any(|a| is_client(a.pid)) => Some(&ancestors[place]),
+        _ => Some(nearest),
+    }
+}
+
+/// The client that variables name.
+pub fn named(env: &Env) -> Option<u32> {
+    env.var(PID).and_then(|pid| pid.parse().ok())
+}
+
+/// Whether a process is a client, by the program that it runs: `claude`, a version of it in a folder of versions, or a
+/// script of its package.
+pub fn is_client(pid: u32) -> bool {
+    let program = process::program(pid).unwrap_or_default();
+    let program = program.to_string_lossy();
+    let is_script = |script: &Vec<u8>| memchr::memmem::find(script, b"/claude-code/").is_some();
+    // npm links `claude` to `@anthropic-ai/claude-code/bin/claude.exe`, on Linux too.
+    program.ends_with("/claude")
+        || program.contains("/@anthropic-ai/claude-code")
+        || program.contains("/claude/versions/")
+        || process::arguments(pid).get(1).is_some_and(is_script)
+}
+
+/// What a client said in the variables of something that it started.
+pub fn inherited(variables: &dyn Fn(&str) -> Option<String>) -> Inherited {
+    let is_inside = variables(MARK).is_some();
+    Inherited { is_inside, session: variables(SESSION).filter(|id| is_inside && !id.is_empty()) }
+}
+
+/// Whether a person sits at the terminal of the session that a hook was called in, according to its variables.
+pub fn is_attended(env: &Env) -> bool {
+    match env.var("CLAUDE_CODE_SESSION_ATTENDED") {
+        Some(attended) => attended == "1",
+        // 2.1.197 does not set it, 2.1.330 does.
+        None => env.var("CLAUDE_CODE_ENTRYPOINT") == Some("cli"),
+    }
+}

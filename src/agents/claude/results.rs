@@ -1,0 +1,131 @@
+//! Results of the client's tools: reduced to text, and what that says.
+
+use serde_json::Value;
+
+use crate::domain::breaker::outcome::Says;
+
+/// What searches say that found nothing.
+const NOTHING: [&str; 5] = [
+    "No matches found",
+    "No files found",
+    "Found 0 total occurrences across 0 files.",
+    "(Bash completed with no output)",
+    "No content",
+];
+
+/// How a result begins where a call only started something.
+const STARTED: [&str; 3] = ["Command running in background", "Async agent launched", "async_launched"];
+
+/// How the result of a call that a hook of Fusebox denied begins.
+const DENIED: [&str; 2] = ["hook error: Fusebox", "hook error: ["];
+
+/// How a failure begins.
+const FAILED: [&str; 4] = ["<tool_use_error>", "Error: ", "InputValidationError", "Permission to use"];
+
+/// A result reduced to text: what the tool printed or returned, whatever object it came in. (The same result is an object
+/// in one event and text in another.)
+pub fn text(result: &Value) -> String {
+    let field = |name: &str| result.get(name).and_then(Value::as_str);
+    match result {
+        Value::String(text) => return text.clone(),
+        Value::Null => return String::new(),
+        Value::Array(blocks) => return join(blocks),
+        _ => {}
+    }
+    if let Some(stdout) = field("stdout") {
+        let stderr = field("stderr").unwrap_or_default();
+        return [stdout, stderr]
+            .iter()
+            .filter(|part| !part.is_empty())
+            .copied()
+            .collect::<Vec<_>>()
+            .join("\n");
+    }
+    if let Some(content) = result.pointer("/file/content").and_then(Value::as_str) {
+        return content.to_owned();
+    }
+    if let Some(blocks) = result.get("content").and_then(Value::as_array) {
+        return join(blocks);
+    }
+    if let Some(status) = field("status").filter(|_| result.get("agentId").is_some()) {
+        return status.to_owned();
+    }
+    result.to_string()
+}
+
+fn join(blocks: &[Value]) -> String {
+    let text = |block: &Value| {
+        block.get("text").and_then(Value::as_str).map_or_else(|| block.to_string(), str::to_owned)
+    };
+    blocks.iter().map(text).collect::<Vec<_>>().join("\n")
+}
+
+/// What a result says.
+pub fn says(text: &str) -> Says {
+    if NOTHING.contains(&text.trim()) {
+        return Says::Nothing;
+    }
+    match STARTED.iter().any(|start| text.starts_with(start)) {
+        true => Says::Started,
+        false => Says::Something,
+    }
+}
+
+/// Whether a result says that the call failed, where no event does.
+pub fn reads_failed(text: &str) -> bool {
+    let exit = text
+        .strip_prefix("Exit code ")
+        .and_then(|rest| rest.bytes().next())
+        .is_some_and(|b| b.is_ascii_digit() && b != b'0');
+    exit || FAILED.iter().any(|start| text.starts_with(start))
+}
+
+/// Whether this says of something in the background that it ended badly.
+pub fn says_dead(text: &str) -> bool {
+    ["<status>failed</status>", "<status>killed</status>", "<status>error</status>"]
+        .iter()
+        .any(|said| text.contains(said))
+}
+
+/// Whether this is what the client makes of a denial of Fusebox: then no tool ran, and it is no call of the agent's.
+pub fn is_own_denial(text: &str) -> bool {
+    let head = &text[..text.floor_char_boundary(400)];
+    match head.find("Fusebox:") {
+        Some(at) => at == 0 || DENIED.iter().any(|begin| head[..at + 8].contains(begin)),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_same_result_in_whatever_form() {
+        assert_eq!(text(&json!({"stdout": "hello", "stderr": "", "interrupted": false})), "hello");
+        assert_eq!(text(&json!("hello")), "hello");
+        assert_eq!(
+            text(&json!({"content": [{"type": "text", "text": "hello"}], "totalDurationMs": 5})),
+            "hello"
+        );
+        assert_eq!(text(&json!({"file": {"content": "hello"}})), "hello");
+    }
+
+    #[test]
+    fn what_results_say() {
+        assert!(reads_failed("Exit code 1\nno") && reads_failed("<tool_use_error>x"));
+        assert!(!reads_failed("Exit code 0") && !reads_failed("ok"));
+        assert_eq!(says("No files found\n"), Says::Nothing);
+        assert_eq!(says("Command running in background with ID: b1"), Says::Started);
+        assert_eq!(says("ok"), Says::Something);
+    }
+
+    #[test]
+    fn denials_of_our_own() {
+        assert!(is_own_denial("PreToolUse:Bash hook error: Fusebox: budget session is paused"));
+        assert!(is_own_denial("Fusebox: budget session is paused"));
+        assert!(!is_own_denial("Exit code 1\nerror in Fusebox: no such file"));
+    }
+}

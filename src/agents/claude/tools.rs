@@ -1,0 +1,176 @@
+//! The client's tools: what their calls do, for the breaker and for the guard of Fusebox's own files.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::results;
+use crate::agents::tool::Reached;
+use crate::domain::breaker::action::{Action, Likeness};
+use crate::domain::breaker::call::Call;
+use crate::domain::breaker::effect::Effect;
+use crate::domain::breaker::outcome::Outcome;
+
+/// The tool that runs commands.
+pub const SHELL: &str = "Bash";
+
+/// Tools that change files.
+const EDITORS: [&str; 4] = ["Edit", "Write", "MultiEdit", "NotebookEdit"];
+
+/// Tools that look whether something in the background is done.
+const WAITERS: [&str; 8] =
+    ["BashOutput", "TaskOutput", "AgentOutput", "AgentOutputTool", "Monitor", "Sleep", "TaskGet", "TaskList"];
+
+/// Tools that start subagents. (Older clients call the tool `Task`.)
+const STARTERS: [&str; 2] = ["Agent", "Task"];
+
+/// Tools that change no file and run no command.
+const QUIET: [&str; 17] = [
+    "Read",
+    "Grep",
+    "Glob",
+    "LS",
+    "NotebookRead",
+    "WebFetch",
+    "WebSearch",
+    "TodoWrite",
+    "TodoRead",
+    "Agent",
+    "Task",
+    "AskUserQuestion",
+    "ExitPlanMode",
+    "EnterPlanMode",
+    "BashOutput",
+    "KillShell",
+    "Skill",
+];
+
+#[derive(Deserialize)]
+struct ShellInput {
+    command: String,
+}
+
+#[derive(Deserialize)]
+struct FileInput {
+    #[serde(alias = "notebook_path")]
+    file_path: String,
+}
+
+/// Whether a tool starts subagents.
+pub fn starts_agent(tool: &str) -> bool {
+    STARTERS.contains(&tool)
+}
+
+/// A call that is over, as the breaker knows it. `failed`: what the event says; where it says nothing, the result is asked.
+/// `folder`: where it ran.
+pub fn call(id: u32, tool: &str, input: &Value, result: &str, failed: Option<bool>, folder: &str) -> Call {
+    let failed = failed.unwrap_or_else(|| results::reads_failed(result));
+    let outcome = |failed| Outcome::of(result, results::says(result), failed, folder);
+    // Nobody waits for what is known to be dead, under whatever id it died.
+    if WAITERS.contains(&tool) && results::says_dead(result) {
+        let outcome = Outcome { failed: true, ..outcome(failed) };
+        return Call::new(id, tool, input, &Action::default(), outcome);
+    }
+    Call::new(id, tool, input, &action(tool, input), outcome(failed))
+}
+
+/// What a call does. Where a file or a page is looked at, another window on it is the same call.
+fn action(tool: &str, input: &Value) -> Action {
+    let effect = effect(tool, input);
+    let as_is = |likeness| (input.clone(), likeness);
+    let (essence, likeness) = match (tool, input) {
+        (tool, _) if EDITORS.contains(&tool) => as_is(Likeness::Exact),
+        (SHELL, Value::Object(_)) => (input["command"].clone(), Likeness::Command),
+        ("Read", Value::Object(_)) => (only(input, &["file_path", "pages"]), Likeness::Exact),
+        ("Grep" | "Glob", Value::Object(_)) => (only(input, &["pattern", "path"]), Likeness::Exact),
+        ("WebFetch", Value::Object(_)) => (input["url"].clone(), Likeness::Text),
+        ("WebSearch", Value::Object(_)) => (input["query"].clone(), Likeness::Words),
+        _ => as_is(Likeness::Code),
+    };
+    Action { effect, essence, likeness }
+}
+
+fn effect(tool: &str, input: &Value) -> Effect {
+    if EDITORS.contains(&tool) {
+        return Effect::Changes;
+    }
+    if WAITERS.contains(&tool) {
+        return Effect::Waits;
+    }
+    if tool == SHELL {
+        return input.get("command").and_then(Value::as_str).map_or(Effect::Looks, Effect::of_command);
+    }
+    // Another server's tool: `mcp__<server>__<tool>`.
+    let name = tool.to_ascii_lowercase();
+    let name = name.strip_prefix("mcp__").and_then(|rest| rest.split_once("__"));
+    name.map_or(Effect::Looks, |(_, name)| Effect::of_name(name))
+}
+
+/// The fields that say what a call is about.
+fn only(input: &Value, names: &[&str]) -> Value {
+    names.iter().map(|name| input.get(name).cloned().unwrap_or_default()).collect()
+}
+
+/// What a call that is asked for could change. `input`: JSON.
+pub fn reaches(tool: &str, input: &str) -> Reached {
+    if QUIET.contains(&tool) {
+        return Reached::Nothing;
+    }
+    if tool == SHELL {
+        let input = serde_json::from_str::<ShellInput>(input).ok();
+        return input.map_or(Reached::Nothing, |input| Reached::Command(input.command));
+    }
+    if EDITORS.contains(&tool) {
+        let input = serde_json::from_str::<FileInput>(input).ok();
+        return input.map_or(Reached::Nothing, |input| Reached::File(input.file_path));
+    }
+    Reached::Unknown
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::breaker::signature::ToolSignature;
+
+    #[test]
+    fn what_calls_are_for() {
+        assert_eq!(effect("Edit", &json!({})), Effect::Changes);
+        assert_eq!(effect("BashOutput", &json!({})), Effect::Waits);
+        assert_eq!(effect("mcp__browser__wait_for", &json!({})), Effect::Waits);
+        assert_eq!(effect("Bash", &json!({"command": "sed -i s/a/b/ f"})), Effect::Changes);
+        assert_eq!(effect("Bash", &json!({"command": 5})), Effect::Looks);
+    }
+
+    #[test]
+    fn cosmetics_change_the_signature_and_not_the_shape() {
+        let bash = |command: &str, description: &str| json!({"command": command, "description": description});
+        let shape = |input: &Value| call(1, "Bash", input, "", None, "").shape;
+        let plain = bash("npm test -- --run", "Run the tests");
+        for other in [
+            bash("npm  test  -- --run", "Run the tests again"),
+            bash("npm test -- --run # attempt 3", "x"),
+            json!({"command": "npm test -- --run", "timeout": 5000}),
+        ] {
+            assert_ne!(ToolSignature::of("Bash", &plain), ToolSignature::of("Bash", &other), "{other}");
+            assert_eq!(shape(&plain), shape(&other), "{other}");
+        }
+        for (one, other) in [
+            ("curl host/users/1", "curl host/users/2"),
+            ("git show 1a2b3c4d", "git show 5e6f7a8b"),
+            ("echo '# one'", "echo '# two'"),
+            ("head -n 10 f", "head -n 20 f"),
+        ] {
+            assert_ne!(shape(&bash(one, "")), shape(&bash(other, "")), "{one}");
+        }
+    }
+
+    #[test]
+    fn what_calls_could_change() {
+        assert_eq!(reaches("Read", r#"{"file_path": "/a"}"#), Reached::Nothing);
+        assert_eq!(reaches("Bash", r#"{"command": "ls"}"#), Reached::Command("ls".into()));
+        assert_eq!(reaches("NotebookEdit", r#"{"notebook_path": "/a"}"#), Reached::File("/a".into()));
+        assert_eq!(reaches("Write", "{}"), Reached::Nothing);
+        assert_eq!(reaches("mcp__x__run", "{}"), Reached::Unknown);
+    }
+}

@@ -1,0 +1,53 @@
+//! The executables that hooks start.
+
+use super::event::EventKind;
+
+/// Which executable runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// `pre-tool-use`: a tool call is asked for.
+    PreToolUse,
+    /// `post-tool-use`: tool calls are over.
+    PostToolUse,
+    /// `prompt-submit`: a prompt came in.
+    PromptSubmit,
+    /// `session-event`: a session begins or ends, a turn ends, a conversation was compacted, another model was chosen.
+    SessionEvent,
+}
+
+impl Hook {
+    /// The executables, each once.
+    pub const ALL: [Self; 4] = [Self::PreToolUse, Self::PostToolUse, Self::PromptSubmit, Self::SessionEvent];
+
+    /// The executable's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PreToolUse => "pre-tool-use",
+            Self::PostToolUse => "post-tool-use",
+            Self::PromptSubmit => "prompt-submit",
+            Self::SessionEvent => "session-event",
+        }
+    }
+
+    /// The executable that a program is by its file name.
+    pub fn by_file_name(program: &str) -> Option<Self> {
+        let name = program.rsplit('/').next().unwrap_or(program);
+        Self::ALL.into_iter().find(|hook| hook.name() == name)
+    }
+
+    /// Whether the executable is registered for events of this kind.
+    pub fn handles(self, kind: &EventKind) -> bool {
+        match kind {
+            EventKind::BeforeTool(_) => self == Self::PreToolUse,
+            EventKind::AfterTool { .. } | EventKind::AfterLoneTool { .. } | EventKind::AfterBatch { .. } => {
+                self == Self::PostToolUse
+            }
+            EventKind::Prompt { .. } => self == Self::PromptSubmit,
+            EventKind::SessionStart { .. }
+            | EventKind::ModelSwitched { .. }
+            | EventKind::TurnEnd { .. }
+            | EventKind::Compacted
+            | EventKind::SessionEnd => self == Self::SessionEvent,
+        }
+    }
+}

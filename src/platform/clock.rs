@@ -1,0 +1,42 @@
+//! The wall clock, and a stopwatch.
+
+use crate::domain::time::Timestamp;
+
+/// How long something takes, whatever becomes of the wall clock meanwhile. For waiting only.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    pub fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    /// Milliseconds since its start.
+    pub fn ms(&self) -> i64 {
+        i64::try_from(self.0.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// The wall clock now. Decisions take [`Env::now`](super::Env::now); this is for who dates something itself, such as a test.
+#[allow(clippy::disallowed_methods)]
+pub fn clock() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let read = since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
+    Timestamp(read.saturating_add(test_offset()))
+}
+
+/// Milliseconds by which tests move the clock: what the file says that `FUSEBOX_TEST_CLOCK` names. In builds with the
+/// feature `test-clock` only: else an agent could step around a budget by it.
+#[cfg(feature = "test-clock")]
+#[allow(clippy::disallowed_methods)]
+fn test_offset() -> i64 {
+    let file = std::env::var_os("FUSEBOX_TEST_CLOCK");
+    let text = file.and_then(|file| std::fs::read_to_string(file).ok());
+    text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+#[cfg(not(feature = "test-clock"))]
+const fn test_offset() -> i64 {
+    0
+}

@@ -1,0 +1,35 @@
+//! The process and the system that it runs on: clock, variables, folders, other processes, opening files safely, the hook's
+//! deadline.
+//!
+//! What differs between systems is in `linux.rs` and `macos.rs`, which have the same functions. All unsafe code of Fusebox is
+//! in this folder.
+
+mod clock;
+pub mod deadline;
+mod env;
+pub mod files;
+pub mod process;
+
+#[cfg(target_os = "linux")]
+#[path = "linux.rs"]
+mod system;
+
+#[cfg(target_os = "macos")]
+#[path = "macos.rs"]
+mod system;
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+compile_error!("Fusebox runs on Linux and macOS");
+
+pub use clock::{Stopwatch, clock};
+pub use env::{Env, is_tests, machine_name, program_dir, uid};
+pub use system::SYSTEM;
+
+/// An operating system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum System {
+    /// Linux.
+    Linux,
+    /// macOS.
+    MacOs,
+}

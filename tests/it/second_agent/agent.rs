@@ -1,0 +1,212 @@
+//! An agent that there is not, as unlike Claude Code as can be: events are lines of `name=value`, answers are words, a
+//! transcript is a table, and the shell is called `sh`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use fusebox::agents::answer::{Answer, Decision, Reply};
+use fusebox::agents::capability::Capabilities;
+use fusebox::agents::event::{EventKind, EventSource, FinishedCall, HookEvent, ToolRequest, call_id};
+use fusebox::agents::hook::Hook;
+use fusebox::agents::tool::Reached;
+use fusebox::agents::{Agent, Heard, Inherited, NotUnderstood};
+use fusebox::domain::breaker::action::{Action, Likeness};
+use fusebox::domain::breaker::call::Call;
+use fusebox::domain::breaker::circuit::NamedCall;
+use fusebox::domain::breaker::effect::Effect;
+use fusebox::domain::breaker::outcome::{Outcome, Says};
+use fusebox::domain::message::{Message, MessageKey, Source};
+use fusebox::domain::protection::Client;
+use fusebox::domain::time::Timestamp;
+use fusebox::platform::Env;
+use fusebox::platform::process::Process;
+use fusebox::transcript::cursor::Position;
+use fusebox::transcript::{AgentNote, Fact, FoundCall, Speaker, TranscriptFile, Transcripts, tool_hash};
+use serde_json::json;
+
+/// The agent.
+pub struct Otto;
+
+static CLIENT: Client = Client {
+    program: "otto",
+    package: "@otto/otto",
+    package_paths: &[],
+    version_paths: &[],
+    variables: &["OTTO_HOME"],
+    bare: &["--alone"],
+    sources: ("--from", "home"),
+    settings: "--with",
+    off: "no_hooks",
+    folder: ".otto",
+    settings_file: "otto.ini",
+    managed_file: "managed.ini",
+    prefix: "OTTO",
+};
+
+impl Agent for Otto {
+    fn name(&self) -> &'static str {
+        "Otto"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { transcripts: true, asks_before_tools: true, ..Capabilities::default() }
+    }
+
+    fn event<'p>(
+        &self,
+        hook: Hook,
+        input: &'p str,
+        _now: Timestamp,
+    ) -> Result<Option<Heard<'p>>, NotUnderstood> {
+        let fields: BTreeMap<&str, &str> = input.lines().filter_map(|line| line.split_once('=')).collect();
+        let field = |name: &str| fields.get(name).copied();
+        let (name, session) = field("otto").zip(field("session")).ok_or(NotUnderstood)?;
+        let source = EventSource {
+            client: &Otto,
+            session: session.to_owned(),
+            transcript: field("table").map(PathBuf::from),
+            cwd: field("in").map(PathBuf::from),
+            ..EventSource::default()
+        };
+        let tool = field("tool").unwrap_or_default();
+        let line = field("line").unwrap_or_default();
+        let kind = match name {
+            "asks" => EventKind::BeforeTool(ToolRequest {
+                id: field("call").map(str::to_owned),
+                tool: tool.to_owned(),
+                input: Some(line.into()),
+                spawns: None,
+            }),
+            "did" => {
+                let result = field("result").unwrap_or_default();
+                let action = Action {
+                    effect: Effect::of_command(line),
+                    essence: json!(line),
+                    likeness: Likeness::Command,
+                };
+                let outcome = Outcome::of(result, Says::Something, field("code") != Some("0"), "");
+                let id = call_id(field("call").unwrap_or_default());
+                let call = Call::new(id, tool, &json!(line), &action, outcome);
+                let named = NamedCall { call, tool: tool.to_owned() };
+                EventKind::AfterTool {
+                    call: Some(FinishedCall { named, excerpt: line.to_owned() }),
+                    slot: None,
+                }
+            }
+            _ => return Ok(None),
+        };
+        let event = HookEvent { source, kind };
+        Ok(hook.handles(&event.kind).then(|| Heard { name: name.to_owned(), event }))
+    }
+
+    fn reply(&self, _event: &str, answer: Answer) -> Reply {
+        let word = match answer.decision {
+            Decision::Allow => String::new(),
+            Decision::Deny { reason } => format!("NO {reason}\n"),
+            Decision::Stop { for_agent, .. } => format!("STOP {for_agent}\n"),
+            Decision::Block { reason } | Decision::Reply { text: reason } => format!("WAIT {reason}\n"),
+        };
+        let hints: String = answer.context.iter().map(|line| format!("HINT {line}\n")).collect();
+        Reply { stdout: (word + &hints).into_bytes(), ..Reply::default() }
+    }
+
+    fn reaches(&self, tool: &str, input: &str) -> Reached {
+        if tool == "sh" { Reached::Command(input.to_owned()) } else { Reached::Unknown }
+    }
+
+    fn transcripts(&self) -> Option<&'static dyn Transcripts> {
+        Some(&Table)
+    }
+
+    fn guarded(&self) -> &'static Client {
+        &CLIENT
+    }
+
+    fn settings(&self, env: &Env, _projects: &[&Path]) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        (Vec::new(), env.home().map(|home| home.join(".otto/otto.ini")).into_iter().collect())
+    }
+
+    fn project_dir(&self, env: &Env) -> Option<PathBuf> {
+        env.path_var("OTTO_PROJECT")
+    }
+
+    fn project_settings(&self, _project: &Path) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn is_run_by(&self, _pid: u32) -> bool {
+        false
+    }
+
+    fn inherited(&self, _variables: &dyn Fn(&str) -> Option<String>) -> Inherited {
+        Inherited::default()
+    }
+
+    fn is_attended(&self, _env: &Env) -> bool {
+        false
+    }
+
+    fn named_client(&self, _env: &Env) -> Option<u32> {
+        None
+    }
+
+    fn caller<'a>(&self, _env: &Env, ancestors: &'a [Process]) -> Option<&'a Process> {
+        ancestors.first()
+    }
+}
+
+/// A table: a response a row, of its number, model, call, and tokens in and out.
+struct Table;
+
+impl Transcripts for Table {
+    fn all(&self, _env: &Env) -> Vec<(String, PathBuf)> {
+        Vec::new()
+    }
+
+    fn owns(&self, transcript: &Path) -> bool {
+        transcript.extension().is_some_and(|extension| extension == "tsv")
+    }
+
+    fn find(&self, _env: &Env, _session: &str) -> Option<PathBuf> {
+        None
+    }
+
+    fn facts(&self, line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec<Fact>) {
+        let text = String::from_utf8_lossy(line);
+        let cells: Vec<&str> = text.split('\t').collect();
+        let [number, model, call, input, output] = cells[..] else { return };
+        let mut message = Message::new(MessageKey::of(&["otto", number]), Source::Response, now);
+        message.agent_type = "main".into();
+        message.model = model.to_owned();
+        message.recorded.input = input.parse().unwrap_or(0);
+        message.recorded.output = output.parse().unwrap_or(0);
+        message.stopped = true;
+        message.tools.insert(tool_hash(call));
+        position.note_tools([tool_hash(call)]);
+        out.push(Fact::Message(message));
+    }
+
+    fn files(&self, transcript: &Path) -> Vec<TranscriptFile> {
+        vec![TranscriptFile { path: transcript.to_owned(), agent: None }]
+    }
+
+    fn file_of(&self, _transcript: &Path, _agent: &str) -> Option<TranscriptFile> {
+        None
+    }
+
+    fn note_of(&self, _file: &TranscriptFile) -> Option<AgentNote> {
+        None
+    }
+
+    fn folder(&self, _transcript: &Path) -> Option<PathBuf> {
+        None
+    }
+
+    fn call(&self, _file: &Path, _id: &str) -> Option<FoundCall> {
+        None
+    }
+
+    fn speaker(&self, _line: &[u8]) -> Option<Speaker> {
+        None
+    }
+}
