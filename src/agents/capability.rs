@@ -53,11 +53,11 @@ impl Guarantee {
     /// What it says to a person.
     pub fn text(self) -> &'static str {
         match self {
-            Self::Metered => "every response is counted once, to the token",
-            Self::Denied => "at a limit no tool runs",
-            Self::Stopped => "at a limit the turn ends",
-            Self::Paused => "a paused session sends no prompt",
-            Self::Broken => "an agent that repeats itself is stopped",
+            Self::Metered => "every response in the transcript is counted once",
+            Self::Denied => "at a limit, tool calls are denied",
+            Self::Stopped => "after the wrap-up, the turn is ended",
+            Self::Paused => "while a session is paused, no prompt reaches the model",
+            Self::Broken => "an agent stuck in a loop is warned, denied, then stopped",
             Self::Throttled => "subagents are throttled",
         }
     }

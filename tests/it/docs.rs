@@ -29,7 +29,9 @@ fn pages() -> Vec<Page> {
     let docs = root().join("docs").read_dir().unwrap().map(|entry| entry.unwrap().file_name());
     let mut names: Vec<PathBuf> = docs.map(|name| Path::new("docs").join(name)).collect();
     names.sort();
-    names.extend(["README.md", "CHANGELOG.md", "tests/fixtures/README.md"].map(PathBuf::from));
+    names.extend(
+        ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "tests/fixtures/README.md"].map(PathBuf::from),
+    );
     names.iter().map(|name| Page::read(root(), name)).collect()
 }
 
@@ -143,8 +145,8 @@ fn the_status_object_is_the_one_shown() {
     let home = Home::new();
     home.append(&home.transcript("s"), &[message(1, 1, 1)]);
     home.hook("PostToolUse", "s", json!({}));
-    let readme = page("README.md");
-    let shown: Value = serde_json::from_str(readme.blocks("json").next().unwrap()).unwrap();
+    let commands = page("docs/commands.md");
+    let shown: Value = serde_json::from_str(commands.blocks("json").next().unwrap()).unwrap();
     let real = home.status("s");
     assert_eq!(keys(&shown), keys(&real));
     assert_eq!(keys(&shown["tokens"]), keys(&real["tokens"]));

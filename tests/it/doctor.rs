@@ -321,7 +321,7 @@ fn the_clients_version_is_judged() {
         ("2.1.330 (Claude Code)", "ok", "is 2.1.330, which is tested"),
         ("2.1.332 (Claude Code)", "ok", "is 2.1.332, which is tested"),
         ("2.1.250 (Claude Code)", "ok", "between versions that are tested"),
-        ("2.1.42 (Claude Code)", "problem", "not known to honour stops before 2.1.197"),
+        ("2.1.42 (Claude Code)", "problem", "versions before 2.1.197 are not known to honour stops"),
         ("9.0.0 (Claude Code)", "note", "newer than 2.1.332"),
         ("hello", "warning", "--version printed \"hello\""),
     ] {

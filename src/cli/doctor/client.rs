@@ -22,7 +22,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     let found = match version {
         Err(problem) => Finding::warning(format!("{shown}: {problem}"), "name the client with --client"),
         Ok(version) if *version < oldest => Finding::problem(
-            format!("{shown} is {version}; not known to honour stops before {oldest}"),
+            format!("{shown} is {version}; versions before {oldest} are not known to honour stops"),
             format!("update the client to {oldest} or later"),
         ),
         Ok(version) if *version > newest => {
@@ -33,13 +33,17 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
         }
         Ok(version) => Finding::ok(format!("{shown} is {version}, between versions that are tested")),
     };
-    let is_known = version.as_ref().is_ok_and(|version| *version >= oldest);
-    std::iter::once(found).chain(is_known.then(guarantees)).collect()
+    let guaranteed = match version {
+        Ok(version) if *version > newest => Some(guarantees("expected, as this version was not tested")),
+        Ok(version) if *version >= oldest => Some(guarantees("guaranteed")),
+        _ => None,
+    };
+    std::iter::once(found).chain(guaranteed).collect()
 }
 
-/// What Fusebox guarantees with the client.
-fn guarantees() -> Finding {
+/// What Fusebox guarantees with the client; `how`: how surely.
+fn guarantees(how: &str) -> Finding {
     let agent = agents::DEFAULT;
     let all: Vec<&str> = agent.capabilities().guarantees().into_iter().map(Guarantee::text).collect();
-    Finding::ok(format!("with {}: {}", agent.name(), all.join("; ")))
+    Finding::ok(format!("{how} with {}: {}", agent.name(), all.join("; ")))
 }
