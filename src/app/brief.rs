@@ -236,13 +236,16 @@ fn tripped(trip: &Trip, quotes: &Quotes) -> String {
     format!("Fusebox: the circuit breaker is open: {}. {instead}", counted(trip, quotes))
 }
 
-/// What a rule counted: `the same call with the same result, running: 5 (Bash, "make test"; trips at 5)`.
+/// What a rule counted: `the same call with the same result, 5 times in a row (Bash, "make test"; trips at 5)`.
 fn counted(trip: &Trip, quotes: &Quotes) -> String {
-    let says = rules::named(&trip.rule).map_or(trip.rule.as_str(), |rule| rule.says);
+    let count = trip.count.to_string();
+    // A later version's rule is known by its name only.
+    let says = rules::named(&trip.rule)
+        .map_or_else(|| format!("{}: {count}", trip.rule), |rule| rule.says.replace("{n}", &count));
     let quoted = quotes.iter().find(|(signature, _)| *signature == trip.signature);
     let input = quoted
         .map_or_else(|| format!(", signature {}", trip.signature), |(_, input)| format!(", \"{input}\""));
-    format!("{says}: {} ({}{input}; trips at {})", trip.count, trip.tool, trip.limit)
+    format!("{says} ({}{input}; trips at {})", trip.tool, trip.limit)
 }
 
 /// Why a breaker tripped, in short: for lists.
@@ -395,8 +398,9 @@ pub fn session_line(total: Option<&SessionTotal>) -> String {
         (usage.cache_read, "cache reads"),
     ];
     let parts = parts.map(|(n, class)| format!("{} {class}", grouped(n))).join(" · ");
-    let (requests, calls) = (grouped(total.amount.requests), grouped(total.amount.tool_calls));
-    format!("This session: {parts} tokens, {requests} requests, {calls} tool calls")
+    let number = |n: u64, noun| format!("{} {noun}{}", grouped(n), if n == 1 { "" } else { "s" });
+    let (requests, calls) = (total.amount.requests, total.amount.tool_calls);
+    format!("This session: tokens: {parts}; {}, {}", number(requests, "request"), number(calls, "tool call"))
 }
 
 /// Where one budget stands.

@@ -1,4 +1,4 @@
-//! Reading everything of this machine again, whether anything seems to be missing or not: for who doubts the store.
+//! Reading everything of this machine again, whether anything seems to be missing or not: for anyone who doubts the numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -39,22 +39,22 @@ enum Command {
   fusebox alerts list --all --budget session
   fusebox alerts list --json --limit 0 | jq '.[] | select(.level == \"critical\")'")]
     List {
-        /// Acknowledged ones too.
+        /// Include acknowledged ones.
         #[arg(long)]
         all: bool,
         #[command(flatten)]
         filter: Filter,
-        /// At most so many, the newest; 0: all.
+        /// Show at most this many, the newest; 0 for all.
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: usize,
         /// Write JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Acknowledge alerts: you have taken notice of them.
+    /// Acknowledge alerts: note that you have seen them.
     #[command(
-        after_help = "An alert is raised once for each threshold, window and limit in force, acknowledged or not. Of several options all must be \
-true of an alert. Examples:
+        after_help = "An alert is raised once for each threshold, window and limit in force, acknowledged or not. An alert must match \
+all options that are given. Examples:
   fusebox alerts ack 12
   fusebox alerts ack --level info --before 2026-11-01T12:00:00Z --reason \"old\""
     )]
@@ -67,7 +67,7 @@ true of an alert. Examples:
         all: bool,
         #[command(flatten)]
         filter: Filter,
-        /// Those raised before this moment: a date (its beginning in UTC), or a time in RFC 3339.
+        /// Only alerts raised before this moment: a date (its beginning in UTC), or a time in RFC 3339.
         #[arg(long, value_name = "TIME", value_parser = moment)]
         before: Option<Timestamp>,
         /// Why: kept with the acknowledgement.
@@ -81,13 +81,13 @@ true of an alert. Examples:
 
 #[derive(Debug, clap::Args)]
 struct Filter {
-    /// Of this budget.
+    /// Only alerts of this budget.
     #[arg(long, value_name = "NAME")]
     budget: Option<String>,
-    /// Of the budgets of this session: an id or the beginning of one.
+    /// Only alerts of this session's budgets: an id or the beginning of one.
     #[arg(long, value_name = "ID")]
     session: Option<String>,
-    /// Of this level: info below 70 % of the limit, warning below 90 %, else critical.
+    /// Only alerts of this level: info below 70 % of the limit, warning below 90 %, else critical.
     #[arg(long, value_parser = level())]
     level: Option<Level>,
 }
@@ -226,8 +226,11 @@ fn list(found: &[&AlertRecord], filter: &AlertFilter, json: bool, io: &mut Io) -
         return render::json(io.out, &found.iter().map(|r| AlertStatus::of(r)).collect::<Vec<_>>());
     }
     if found.is_empty() {
-        let hint = if filter.acknowledged { "" } else { " that is not acknowledged; --all lists those too" };
-        writeln!(io.out, "There is no such alert{hint}.")?;
+        let text = match filter.acknowledged {
+            true => "No alerts.",
+            false => "No unacknowledged alerts; --all lists the others, too.",
+        };
+        writeln!(io.out, "{text}")?;
         return Ok(());
     }
     const HEADER: [&str; 10] =

@@ -17,7 +17,7 @@ use crate::domain::event::{CircuitDecision, What};
 use crate::platform::Env;
 use crate::store::{CircuitRow, SessionRow};
 
-/// List, show, acknowledge and reset circuit breakers: does an agent go round in circles?
+/// List, show, acknowledge and reset circuit breakers, which stop agents that go round in circles.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   fusebox circuit list
@@ -32,8 +32,11 @@ pub struct CircuitArgs {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// List the breakers that are open or half-open, of the session seen last first.
+    #[command(after_help = "Examples:
+  fusebox circuit list
+  fusebox circuit list --all --json")]
     List {
-        /// Closed ones too.
+        /// Include closed ones.
         #[arg(long)]
         all: bool,
         /// Write JSON.
@@ -41,11 +44,16 @@ enum Command {
         json: bool,
     },
     /// Show the breakers of a session, and what became of them.
+    #[command(after_help = "Examples:
+  fusebox circuit show --session 3f2a
+  fusebox circuit show --agent main --json")]
     Show {
         #[command(flatten)]
         target: Target,
     },
-    /// Acknowledge: an open breaker lets one call through, and closes if that is good and another one.
+    /// Let an open breaker try one call: it closes if that succeeds and differs.
+    #[command(after_help = "Examples:
+  fusebox circuit ack --reason \"the server is up again\"")]
     Ack {
         #[command(flatten)]
         target: Target,
@@ -53,7 +61,9 @@ enum Command {
         #[arg(long)]
         reason: String,
     },
-    /// Begin anew: closed, with nothing counted.
+    /// Close a breaker, and forget what it counted.
+    #[command(after_help = "Examples:
+  fusebox circuit reset --session 3f2a --reason \"a new approach\"")]
     Reset {
         #[command(flatten)]
         target: Target,

@@ -12,11 +12,9 @@ use crate::platform::Env;
 
 /// Explain why a tool call was denied or let through, with the numbers of that moment.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "The id is the client's: it stands in the transcript, and begins with toolu_. Examples:
+#[command(after_help = "The id is in the transcript, and begins with toolu_. Examples:
   fusebox explain toolu_01ABC
-  fusebox explain toolu_01ABC --json"
-)]
+  fusebox explain toolu_01ABC --json")]
 pub struct ExplainArgs {
     /// The call's id.
     #[arg(value_name = "TOOL_USE_ID")]
@@ -35,7 +33,7 @@ pub fn run(args: &ExplainArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let rows = select::sessions(&mut store)?;
     let Some(explanation) = explain::call(env, &mut store, &rows, args.id.trim())? else {
         let text = format!(
-            "no session that is known made a call with the id {}: it stands in the transcript",
+            "no known session made a call with the id {}; ids of calls are in the transcript",
             args.id
         );
         return Err(Misuse(text).into());

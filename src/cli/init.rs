@@ -25,6 +25,14 @@ use crate::store::sqlite::make_private_dir;
 
 /// Registers the hooks in Claude Code's settings.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[command(
+    after_help = "The settings file is backed up first, and everything else in it stays. Running it again changes nothing.
+
+Examples:
+  fusebox init --dry-run
+  fusebox init
+  fusebox init --project --dir ~/work/project   in that project's shared settings"
+)]
 pub struct InitArgs {
     /// Which settings file
     #[command(flatten)]
@@ -35,10 +43,10 @@ pub struct InitArgs {
     /// The client that the hooks are for [default: the claude on the PATH]
     #[arg(long, value_name = "PROGRAM")]
     pub client: Option<PathBuf>,
-    /// Shows what would change and changes nothing
+    /// Show what would change, and change nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Answers in JSON
+    /// Write JSON
     #[arg(long)]
     pub json: bool,
 }

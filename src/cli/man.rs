@@ -16,7 +16,7 @@ use super::Io;
   fusebox man | man -l -
   fusebox man ~/.local/share/man/man1")]
 pub struct ManArgs {
-    /// A folder, made where it is not there: one page for each command is written into it.
+    /// A folder for one page per command; it is created if missing.
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
 }

@@ -55,7 +55,7 @@ enum Command {
     Init(init::InitArgs),
     /// Take the hooks out of Claude Code's settings, and leave the rest as it was.
     Uninstall(uninstall::UninstallArgs),
-    /// Find out whether the guard would hold, and what to mend.
+    /// Check that the hooks work, and say what to fix.
     Doctor(doctor::DoctorArgs),
     /// Show where sessions and their budgets stand.
     Status(status::StatusArgs),
@@ -65,13 +65,13 @@ enum Command {
     Budget(budget::BudgetArgs),
     /// List and acknowledge alerts: a budget that passed a threshold.
     Alerts(alerts::AlertsArgs),
-    /// List, show, acknowledge and reset circuit breakers: does an agent go round in circles?
+    /// List, show, acknowledge and reset circuit breakers, which stop agents that go round in circles
     Circuit(circuit::CircuitArgs),
     /// Explain why a tool call was denied or let through, with the numbers of that moment.
     Explain(explain::ExplainArgs),
     /// Write, check and show the configuration.
     Config(config::ConfigArgs),
-    /// Print the users of Redis that Fusebox needs as a shared store.
+    /// Print the Redis users that a shared store needs.
     Redis(redis::RedisArgs),
     /// Print the manual page, or write all of them into a folder.
     Man(man::ManArgs),

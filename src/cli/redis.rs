@@ -22,7 +22,7 @@ pub struct RedisArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Print the users of Redis that Fusebox needs, as lines of an ACL file: one that can only record, and one that can decide.
+    /// Print the Redis users that Fusebox needs, as lines of an ACL file: one that can only record, and one that can decide.
     Acl(AclArgs),
 }
 

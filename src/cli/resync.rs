@@ -14,13 +14,13 @@ use crate::platform::Env;
 /// Read every transcript of this machine again, from its start, into the store.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Nothing counts twice, however often it is read. Also told again is what people decided about
-budgets on this machine. Hooks do by themselves what is needed after a loss; this is for who wants to be sure.
-Exit code 1: some of it could not be read or recorded.
+    after_help = "Nothing counts twice, however often it is read. What people decided about budgets on this machine is \
+sent again, too. After a loss, hooks do all this on their own; the command is for anyone who wants to be sure. Exit code 1: something could \
+not be read or recorded.
 
 Examples:
   fusebox resync
-  fusebox resync --json | jq '.budgets'   the budgets whose count was another one"
+  fusebox resync --json | jq '.budgets'   the budgets whose count changed"
 )]
 pub struct ResyncArgs {
     /// Write JSON.
@@ -65,13 +65,13 @@ fn show(resynced: &Resynced, io: &mut Io) -> anyhow::Result<()> {
     let Resynced { sessions, requests, requests_added, operations, operations_added, .. } = resynced;
     writeln!(
         io.out,
-        "Read {} from their start: {} requests, of which the store lacked {}.",
+        "Re-read {}: {} requests, {} of them missing from the store until now.",
         counted(*sessions, "session"),
         grouped(*requests),
         grouped(*requests_added)
     )?;
     let told = counted(*operations, "decision");
-    writeln!(io.out, "Told again {told}, of which the store lacked and took {operations_added}.")?;
+    writeln!(io.out, "Sent {told} again: {operations_added} of them had been missing.")?;
     for budget in &resynced.budgets {
         let (before, after) = (grouped(budget.before), grouped(budget.after));
         let (name, value, unit) = (&budget.name, &budget.value, budget.unit.noun());

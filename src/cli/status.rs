@@ -16,7 +16,7 @@ use crate::store::SessionRow;
 
 /// Show where sessions and their budgets stand.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Reads the transcripts to their ends first, so the numbers are those of now.
+#[command(after_help = "Transcripts are read to their ends first, so the numbers are current.
 
 Examples:
   fusebox status                          the live sessions, else the last one
@@ -66,7 +66,7 @@ pub fn run(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     } else if reports.is_empty() {
         writeln!(
             io.out,
-            "No session was seen yet. `fusebox init` registers the hooks; then start a session."
+            "No sessions yet. Start a Claude Code session; `fusebox init` registers the hooks that it needs."
         )?;
     } else {
         for (i, report) in reports.iter().enumerate() {

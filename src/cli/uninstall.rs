@@ -29,16 +29,16 @@ Examples:
 pub struct UninstallArgs {
     #[command(flatten)]
     place: SettingsPlace,
-    /// Removes the store, the journal and the caches too
+    /// Also remove the store, the journal and the caches
     #[arg(long)]
     purge: bool,
-    /// Asks no question before --purge
+    /// Do not ask before --purge
     #[arg(long, requires = "purge")]
     yes: bool,
-    /// Shows what would change and changes nothing
+    /// Show what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Answers in JSON
+    /// Write JSON
     #[arg(long)]
     json: bool,
 }

@@ -68,7 +68,7 @@ pub(super) fn read(path: &Path, source: &Source) -> Layer {
         Ok(table) => Reading { text: &text, source, layer: Layer::default() }.top(table.get_ref()),
         Err(error) => {
             let line = error.span().map(|span| line_of(&text, span.start));
-            let message = format!("is no valid TOML: {}", shown(error.message(), 200));
+            let message = format!("is not valid TOML: {}", shown(error.message(), 200));
             Layer::refused(Problem::at(source, line, "", message))
         }
     }

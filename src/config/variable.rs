@@ -96,7 +96,7 @@ fn named(settings: &str) -> Vec<String> {
     }
 }
 
-/// What the variables state, by whose word.
+/// What the variables set, each with its source.
 #[derive(Debug, Default)]
 pub(super) struct Variables {
     /// The person's.

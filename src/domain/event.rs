@@ -34,7 +34,7 @@ pub enum What {
     CircuitWarning(Trip),
     /// The breaker tripped.
     CircuitOpened(Trip),
-    /// It would have, did it act.
+    /// Would have tripped (shadow mode).
     CircuitWouldOpen(Trip),
     /// Its cooldown is over, or a person acknowledged it: one call is let through.
     CircuitHalfOpened(Trip),

@@ -132,7 +132,7 @@ fn because(rest: &str) -> Result<(Vec<&str>, String), String> {
         left = after.trim_start();
     }
     if left.is_empty() {
-        return Err("it needs a reason: … because REASON".into());
+        return Err("a reason is required: … because REASON".into());
     }
     Ok((words, left.chars().take(MOST_REASON).collect()))
 }

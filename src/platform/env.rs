@@ -100,7 +100,7 @@ pub fn is_tests(pid: u32) -> bool {
     std::env::var("TESTED_BY_PID").is_ok_and(|tests| tests == pid.to_string())
 }
 
-/// There are no tests that run this.
+/// Always false outside test builds.
 #[cfg(not(feature = "test-clock"))]
 pub const fn is_tests(_pid: u32) -> bool {
     false

@@ -396,7 +396,7 @@ fn the_project_may_tighten_and_not_loosen() {
 fn status_of_nothing_and_of_an_unknown_session() {
     let home = Home::new();
     let ran = home.fusebox(&["status"]);
-    assert!(ran.code == 0 && ran.stdout.contains("No session was seen yet"), "{ran:?}");
+    assert!(ran.code == 0 && ran.stdout.contains("No sessions yet"), "{ran:?}");
     let ran = home.fusebox(&["status", "--session", "x"]);
     assert!(ran.code == 2 && ran.stderr.contains("no session x is known"), "{ran:?}");
     assert_eq!(home.fusebox(&["status", "--json"]).json(), json!([]));

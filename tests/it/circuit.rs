@@ -67,7 +67,8 @@ fn a_loop_is_warned_denied_and_stopped() {
     let said = warned.json();
     let context = said["hookSpecificOutput"]["additionalContext"].as_str().unwrap();
     assert!(
-        context.contains("looks like a loop") && context.contains("4 (Bash, \"make test\"; trips at 5)"),
+        context.contains("looks like a loop")
+            && context.contains("4 times in a row (Bash, \"make test\"; trips at 5)"),
         "{context}"
     );
     assert_eq!(said["systemMessage"], context);
@@ -81,7 +82,7 @@ fn a_loop_is_warned_denied_and_stopped() {
     let [denied, _, stopped] = respond(&home, 6, "ls", "a");
     let reason = denied.json()["hookSpecificOutput"]["permissionDecisionReason"].to_string();
     assert!(
-        reason.contains("the same call with the same result, running: 5")
+        reason.contains("the same call with the same result, 5 times in a row")
             && reason.contains("Do something else"),
         "{reason}"
     );
@@ -344,7 +345,7 @@ fn a_call_is_explained() {
         "{text:?}"
     );
     let unknown = home.fusebox(&["explain", "toolu_none"]);
-    assert!(unknown.code == 2 && unknown.stderr.contains("no session"), "{unknown:?}");
+    assert!(unknown.code == 2 && unknown.stderr.contains("no known session"), "{unknown:?}");
 }
 
 #[test]

@@ -214,7 +214,7 @@ fn nothing_is_overwritten() {
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran:?}");
         assert!(ran.stderr.contains(says), "{ran:?}");
     };
-    refused(home.fusebox(&["config", "init"]), "is there already");
+    refused(home.fusebox(&["config", "init"]), "already exists");
     assert_eq!(read(&home, USER), "enabled = false\n");
     for n in 1..=2 {
         let forced = home.fusebox(&["config", "init", "--force", "--json"]);
@@ -252,7 +252,7 @@ fn the_verdict_says_what_is_wrong_and_which_files_are_read() {
     let home = Home::new();
     let ran = home.fusebox(&["config", "check"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
-    assert!(ran.stdout.starts_with("The configuration is in order.\n"), "{ran:?}");
+    assert!(ran.stdout.starts_with("The configuration is valid.\n"), "{ran:?}");
     assert!(ran.stdout.contains("~/config/fusebox/config.toml"), "{ran:?}");
 
     home.configure("[[budget]]\nname = \"session\"\nlimit = -5\n");
@@ -282,7 +282,7 @@ fn the_verdict_says_what_is_wrong_and_which_files_are_read() {
     std::fs::write(home.path(PROJECT), "enabled = false\n").unwrap();
     let ran = home.fusebox(&["config", "check"]);
     assert_eq!(ran.code, 2);
-    assert!(ran.stdout.contains("but for what the project may not say"), "{ran:?}");
+    assert!(ran.stdout.contains("settings that the project may not change were ignored"), "{ran:?}");
 }
 
 /// A password file that does nothing is said before the store refuses a login for it.

@@ -31,7 +31,7 @@ fn found(report: &Value, check: &str, severity: &str) -> Vec<String> {
     those.map(|f| f["found"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Asserts that there is such a finding, with a way to mend it, and that the guard holds or not.
+/// Asserts that there is such a finding, with a way to fix it, and that the guard holds or not.
 #[track_caller]
 fn assert_found(home: &Home, check: &str, severity: &str, text: &str) {
     let report = doctor(home);
@@ -45,7 +45,7 @@ fn assert_found(home: &Home, check: &str, severity: &str, text: &str) {
             .unwrap()
             .iter()
             .filter(|f| f["check"] == check && f["severity"] == severity);
-        assert!(mends.into_iter().all(|f| !f["mend"].as_str().unwrap_or_default().is_empty()), "{report:#}");
+        assert!(mends.into_iter().all(|f| !f["fix"].as_str().unwrap_or_default().is_empty()), "{report:#}");
     }
 }
 

@@ -145,7 +145,7 @@ fn what_cannot_be_is_refused_with_its_reason() {
         ("fusebox: extend nightly 50k because x", "no budget nightly; there are: session"),
         ("fusebox: extend session 5 requests because x", "counts tokens"),
         ("fusebox: extend session 0 because x", "more than 0"),
-        ("fusebox: extend session 50k", "needs a reason"),
+        ("fusebox: extend session 50k", "a reason is required"),
         ("fusebox: extend session lots because x", "needs an amount"),
         ("fusebox: stop", "no command \"stop\""),
     ] {
@@ -169,7 +169,7 @@ fn status_and_help_are_answered_everywhere() {
         let said = reply(&ran);
         assert!(
             said.contains(
-                "1,000 input · 100 output · 0 cache writes · 10 cache reads tokens, 1 requests, 1 tool calls"
+                "tokens: 1,000 input · 100 output · 0 cache writes · 10 cache reads; 1 request, 1 tool call"
             ),
             "{said}"
         );

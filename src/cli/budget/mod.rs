@@ -33,8 +33,11 @@ pub struct BudgetArgs {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// List every budget for every value that it counts.
+    #[command(after_help = "Examples:
+  fusebox budget list
+  fusebox budget list --all --json | jq '.[] | select(.status != \"active\")'")]
     List {
-        /// Sessions that have ended too.
+        /// Include sessions that have ended.
         #[arg(long)]
         all: bool,
         /// Write JSON.
@@ -42,11 +45,17 @@ enum Command {
         json: bool,
     },
     /// Show one budget: numbers, alerts, decisions.
+    #[command(after_help = "Examples:
+  fusebox budget show session --session 3f2a
+  fusebox budget show daily --json")]
     Show {
         #[command(flatten)]
         target: Target,
     },
-    /// Raise the limit of one value, in its present window.
+    /// Raise a budget's limit for one value, in its current window.
+    #[command(after_help = "Examples:
+  fusebox budget extend session --tokens 200k --reason \"nearly done\"
+  fusebox budget extend daily --value alice --requests 50 --reason \"release day\"")]
     Extend {
         #[command(flatten)]
         target: Target,
@@ -55,14 +64,18 @@ enum Command {
         #[command(flatten)]
         why: Why,
     },
-    /// Begin anew: what was used until now no longer counts; earlier extensions end.
+    /// Start again from zero: earlier use no longer counts, and earlier extensions end.
+    #[command(after_help = "Examples:
+  fusebox budget reset session --reason \"new task in the same session\"")]
     Reset {
         #[command(flatten)]
         target: Target,
         #[command(flatten)]
         why: Why,
     },
-    /// Let the budget no longer apply to one value, in its present window.
+    /// Stop applying a budget to one value, in its current window.
+    #[command(after_help = "Examples:
+  fusebox budget delete daily --value alice --reason \"on call tonight\"")]
     Delete {
         #[command(flatten)]
         target: Target,
@@ -74,13 +87,13 @@ enum Command {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Amount {
-    /// So many tokens, such as 200000, 200_000, 200k or 1M.
+    /// Tokens to add, such as 200000, 200_000, 200k or 1M.
     #[arg(long, value_name = "N", value_parser = units)]
     tokens: Option<u64>,
-    /// So many requests.
+    /// Requests to add.
     #[arg(long, value_name = "N", value_parser = units)]
     requests: Option<u64>,
-    /// So many tool calls.
+    /// Tool calls to add.
     #[arg(long, value_name = "N", value_parser = units)]
     tool_calls: Option<u64>,
 }

@@ -17,19 +17,19 @@ use crate::platform::Env;
 const USER: &str = include_str!("starter_user.toml");
 const PROJECT: &str = include_str!("starter_project.toml");
 
-/// Write a file to begin with: all settings with their defaults, explained.
+/// Write a starting configuration file: all settings with their defaults, explained.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "As written, the file changes nothing. A file that is there is never overwritten without --force, which keeps it \
+    after_help = "As written, the file changes nothing. An existing file is never overwritten without --force, which keeps it \
 beside the new one. Examples:
   fusebox config init
   fusebox config init --project --dry-run"
 )]
 pub struct InitArgs {
-    /// The project's file, .claude/fusebox.toml, with what a project may say.
+    /// Write the project's file, .claude/fusebox.toml, with the settings that a project may change.
     #[arg(long)]
     project: bool,
-    /// Replace a file that is there, and keep it under another name.
+    /// Replace an existing file, and keep it under another name.
     #[arg(long)]
     force: bool,
     /// Print the file and write nothing.
@@ -95,7 +95,7 @@ fn write_new(path: &Path, text: &str, force: bool, now: Timestamp) -> anyhow::Re
         Ok(_) if !force => {
             let way = "--force replaces it and keeps a backup, --dry-run prints what would be written";
             return Err(
-                Misuse(format!("{} is there already: {way}. Nothing was changed", path.display())).into()
+                Misuse(format!("{} already exists: {way}. Nothing was changed", path.display())).into()
             );
         }
         Ok(_) => Some(back_up(path, now).map_err(failed)?),

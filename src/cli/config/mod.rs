@@ -24,10 +24,10 @@ pub struct ConfigArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Write a file to begin with: all settings with their defaults, explained.
+    /// Write a starting configuration file: all settings with their defaults, explained.
     Init(init::InitArgs),
     /// Check the configuration; exit code 2 when something in it is refused.
-    #[command(after_help = "Says also which files are read, and which folders are in use. Example:
+    #[command(after_help = "Also lists the files that are read, and the folders in use. Example:
   fusebox config check --json | jq '.places[] | select(.exists)'")]
     Check {
         /// Write JSON.
@@ -77,16 +77,16 @@ fn check(loaded: Loaded, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u
     }
     let verdict = match (loaded.is_usable(), code) {
         (true, 0) if !loaded.warnings.is_empty() => {
-            "The configuration is in order, but part of it does nothing."
+            "The configuration is valid, but part of it has no effect."
         }
-        (true, 0) => "The configuration is in order.",
-        (true, _) => "The configuration is in order, but for what the project may not say: that is left out.",
+        (true, 0) => "The configuration is valid.",
+        (true, _) => "The configuration is valid; settings that the project may not change were ignored.",
         (false, _) => "The configuration cannot be used.",
     };
     writeln!(io.out, "{verdict}\n")?;
     let mut rows = table::plain(&["WHAT", "WHERE", ""], &[]);
     for Place { what, shown, exists, .. } in &places {
-        rows.add_row([what.replace('_', " "), shown.clone(), if *exists { "" } else { "not there" }.into()]);
+        rows.add_row([what.replace('_', " "), shown.clone(), if *exists { "" } else { "missing" }.into()]);
     }
     rows.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
     write!(io.out, "{}", table::trimmed(&rows))?;

@@ -26,10 +26,10 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
 
 fn problem(program: &Path) -> Option<Finding> {
     let shown = program.display();
-    let mend = "build and install them (`cargo install --locked --path .`), then run `fusebox init`";
+    let fix = "build and install them (`cargo install --locked --path .`), then run `fusebox init`";
     match std::fs::metadata(program) {
-        Err(error) => Some(Finding::problem(format!("{shown}: {error}"), mend)),
-        Ok(meta) if !meta.is_file() => Some(Finding::problem(format!("{shown} is no file"), mend)),
+        Err(error) => Some(Finding::problem(format!("{shown}: {error}"), fix)),
+        Ok(meta) if !meta.is_file() => Some(Finding::problem(format!("{shown} is no file"), fix)),
         Ok(meta) if meta.permissions().mode() & 0o111 == 0 => {
             Some(Finding::problem(format!("{shown} is not executable"), format!("chmod +x '{shown}'")))
         }

@@ -9,7 +9,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     let loaded = &survey.loaded;
     let mut found = Vec::new();
     for problem in &loaded.problems {
-        let mend =
+        let fix =
             "`fusebox config check` shows all of it; until it is fixed, hooks go on with the last good one";
         let text = problem.to_string();
         found.push(match problem.source.is_project() {
@@ -17,12 +17,12 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
                 format!("{text} (left out)"),
                 "the project may only tighten; fix its file, or your settings",
             ),
-            false => Finding::problem(text, mend),
+            false => Finding::problem(text, fix),
         });
     }
     for warning in &loaded.warnings {
-        let mend = "do as it says, or take it out of the configuration";
-        found.push(Finding::warning(warning.to_string(), mend));
+        let fix = "do as it says, or take it out of the configuration";
+        found.push(Finding::warning(warning.to_string(), fix));
     }
     let config = &loaded.config;
     if !config.enabled {
@@ -32,10 +32,10 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     let acts = |b: &&Budget| b.mode == Mode::Enforce && b.on_limit != OnLimit::Warn && counts(b);
     let acting: Vec<&str> = config.budgets.iter().filter(acts).map(|b| b.name.as_str()).collect();
     if acting.is_empty() {
-        let mend = "give one mode = \"enforce\" and on_limit = \"pause\" or \"stop\"";
+        let fix = "give one mode = \"enforce\" and on_limit = \"pause\" or \"stop\"";
         found.push(Finding::problem(
             "no budget holds anybody back: all only warn, are in shadow mode, or count nothing",
-            mend,
+            fix,
         ));
     }
     let by_project = loaded.values.iter().filter(|value| value.source.is_project());
@@ -45,7 +45,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
             value.key, value.value, value.source
         )));
     }
-    if found.iter().all(|f| f.mend.is_none()) && !acting.is_empty() {
+    if found.iter().all(|f| f.fix.is_none()) && !acting.is_empty() {
         found.insert(0, Finding::ok(format!("usable; budgets that act: {}", acting.join(", "))));
     }
     found

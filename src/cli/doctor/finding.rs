@@ -1,4 +1,4 @@
-//! What a check found, and how to mend it.
+//! What a check found, and how to fix it.
 
 use serde::Serialize;
 
@@ -23,29 +23,29 @@ pub struct Finding {
     pub severity: Severity,
     /// What was found.
     pub found: String,
-    /// How to mend it; `None` where there is nothing to mend.
+    /// How to fix it; `None` where there is nothing to fix.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub mend: Option<String>,
+    pub fix: Option<String>,
 }
 
 impl Finding {
     /// As it should be.
     pub fn ok(found: impl Into<String>) -> Self {
-        Self { severity: Severity::Ok, found: found.into(), mend: None }
+        Self { severity: Severity::Ok, found: found.into(), fix: None }
     }
 
     /// Worth knowing.
     pub fn note(found: impl Into<String>) -> Self {
-        Self { severity: Severity::Note, found: found.into(), mend: None }
+        Self { severity: Severity::Note, found: found.into(), fix: None }
     }
 
     /// Not as well as it could be.
-    pub fn warning(found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, found: found.into(), mend: Some(mend.into()) }
+    pub fn warning(found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, found: found.into(), fix: Some(fix.into()) }
     }
 
     /// The guard would not hold.
-    pub fn problem(found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { severity: Severity::Problem, found: found.into(), mend: Some(mend.into()) }
+    pub fn problem(found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { severity: Severity::Problem, found: found.into(), fix: Some(fix.into()) }
     }
 }

@@ -75,8 +75,8 @@ fn set_by_settings(survey: &Survey) -> Vec<Finding> {
                 "{} sets {name}={value} for the hooks, and this terminal has another value",
                 layer.path.display()
             );
-            let mend = format!("remove it there, or export {name}={value} in this terminal too");
-            found.push(if chooses { Finding::problem(text, mend) } else { Finding::warning(text, mend) });
+            let fix = format!("remove it there, or export {name}={value} in this terminal too");
+            found.push(if chooses { Finding::problem(text, fix) } else { Finding::warning(text, fix) });
         }
     }
     found
@@ -84,13 +84,13 @@ fn set_by_settings(survey: &Survey) -> Vec<Finding> {
 
 fn unfit_cache(dir: &Path, uid: u32) -> Option<Finding> {
     let shown = dir.display();
-    let mend = "remove it, or set FUSEBOX_CACHE_DIR to a folder of your own (mode 0700): without its cache a session is stopped at the \
+    let fix = "remove it, or set FUSEBOX_CACHE_DIR to a folder of your own (mode 0700): without its cache a session is stopped at the \
                 limit without a wrap-up";
     let meta = match std::fs::symlink_metadata(dir) {
         Ok(meta) => meta,
         // The first hook makes it.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
-        Err(error) => return Some(Finding::problem(format!("{shown}: {error}"), mend)),
+        Err(error) => return Some(Finding::problem(format!("{shown}: {error}"), fix)),
     };
     let problem = if meta.is_symlink() {
         "is a symbolic link"
@@ -105,5 +105,5 @@ fn unfit_cache(dir: &Path, uid: u32) -> Option<Finding> {
     } else {
         return None;
     };
-    Some(Finding::problem(format!("the cache folder {shown} {problem}"), mend))
+    Some(Finding::problem(format!("the cache folder {shown} {problem}"), fix))
 }

@@ -74,7 +74,7 @@ fn fatal(layer: &Layer) -> Vec<Finding> {
     let path = layer.path.display();
     let of = |entry: String| {
         let found = format!("{path}: {entry}; in print mode the client then drops all hooks of the file");
-        Finding::problem(found, "mend or remove that entry")
+        Finding::problem(found, "fix or remove that entry")
     };
     hook_entries::fatal_entries(&layer.hooks()).into_iter().map(of).collect()
 }

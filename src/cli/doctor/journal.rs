@@ -33,14 +33,14 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     kinds.sort_by(|a, b| b.1.cmp(&a.1));
     let more = kinds.len().saturating_sub(MOST);
     let path = journal::path(&dir);
-    let mend = format!(
+    let fix = format!(
         "each was passed over by the hook, which let the agent go on; all of them: {}",
         path.display()
     );
     let of = |((hook, problem), (times, last)): ((String, String), (usize, String))| {
         Finding::warning(
             format!("{hook} failed {}, last at {last}: {problem}", counted(times, "time")),
-            mend.clone(),
+            fix.clone(),
         )
     };
     let mut found: Vec<Finding> = kinds.into_iter().take(MOST).map(of).collect();

@@ -28,7 +28,7 @@ use super::render::{self, counted};
 use crate::agents;
 use crate::platform::Env;
 
-/// Find out whether the guard would hold, and what to mend.
+/// Check that the hooks work, and say what to fix.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Looks at the executables, the hooks in every layer of the settings, the folders, the store, the journal, the \
@@ -141,8 +141,8 @@ fn show(report: &Report, io: &mut Io) -> anyhow::Result<()> {
         for line in lines {
             writeln!(io.out, "{:16}{line}", "")?;
         }
-        let mend = finding.mend.iter().flat_map(|mend| wrapped(mend, 2));
-        for (line, arrow) in mend.zip(std::iter::once("→").chain(std::iter::repeat(" "))) {
+        let fix = finding.fix.iter().flat_map(|fix| wrapped(fix, 2));
+        for (line, arrow) in fix.zip(std::iter::once("→").chain(std::iter::repeat(" "))) {
             writeln!(io.out, "{:16}{dim}{arrow} {line}{dim:#}", "")?;
         }
     }

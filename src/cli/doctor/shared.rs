@@ -111,14 +111,14 @@ fn of_counts(survey: &Survey) -> Vec<Finding> {
     let wrong: Vec<&Difference> = less.iter().chain(counters).collect();
     if let Some(said) = differences(&wrong) {
         let problem = format!("counters do not agree with the transcripts: {said}");
-        let mend = "run `fusebox resync`; if they still differ, have an administrator delete the tenant's keys that hooks write \
+        let fix = "run `fusebox resync`; if they still differ, have an administrator delete the tenant's keys that hooks write \
                     (…:d:*), which are filled again. If it happens again, somebody is changing them: change the hooks' password";
-        findings.push(Finding::problem(problem, mend));
+        findings.push(Finding::problem(problem, fix));
     }
     if let Some(said) = differences(&more.iter().collect::<Vec<_>>()) {
         let warning = format!("the store counts more than the transcripts say: {said}");
-        let mend = "nothing to do if transcripts were deleted or a session also ran on another machine; otherwise somebody changed the store: change the hooks' password";
-        findings.push(Finding::warning(warning, mend));
+        let fix = "nothing to do if transcripts were deleted or a session also ran on another machine; otherwise somebody changed the store: change the hooks' password";
+        findings.push(Finding::warning(warning, fix));
     }
     if findings.is_empty() {
         let rest =

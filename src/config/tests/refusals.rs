@@ -244,7 +244,7 @@ fn text_that_is_no_toml() {
     ];
     for (text, line, message) in cases {
         let refusals = Case::user(text).refusals();
-        let start = format!("{USER}:{line}: is no valid TOML: {message}");
+        let start = format!("{USER}:{line}: is not valid TOML: {message}");
         assert!(refusals.len() == 1 && refusals[0].starts_with(&start), "{refusals:?}");
     }
     let deep = format!("a = {}", "[".repeat(100_000));

@@ -146,7 +146,7 @@ pub enum Change {
     Warned(Trip),
     /// It tripped.
     Opened(Trip),
-    /// It would have, did it act.
+    /// Would have tripped (shadow mode).
     WouldOpen(Trip),
     /// It let time pass, and lets a probe through.
     HalfOpened(Trip),

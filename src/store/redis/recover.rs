@@ -87,7 +87,7 @@ impl Recover for RedisStore {
 
     fn count_anew(&mut self, watches: &[Watch], now: Timestamp) -> Result<()> {
         for watch in watches.iter().filter(|watch| watch.budget.scope == Scope::Session) {
-            self.in_step(&watch.value, |workspace| workspace.mend_counts(&watch.value))?;
+            self.in_step(&watch.value, |workspace| workspace.correct_counts(&watch.value))?;
         }
         self.added_up(watches, now, None, true).map(drop)
     }

@@ -183,7 +183,7 @@ impl<'a> Workspace<'a> {
     }
 
     /// Lets the messages of a session count what they are: counts stand beside each, for scripts.
-    pub fn mend_counts(&mut self, session: &str) -> Result<()> {
+    pub fn correct_counts(&mut self, session: &str) -> Result<()> {
         let is_wrong = |stored: &Stored| stored.c != CounterDelta::of(&stored.d.amount());
         for Stored { d: message, .. } in self.messages_of(session)?.into_iter().filter(is_wrong) {
             // Taken for given as it is, where another session's hook changes it meanwhile.

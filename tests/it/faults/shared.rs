@@ -262,7 +262,7 @@ impl World {
         self.note("checkpoint");
         self.heal();
         self.pass();
-        self.mend();
+        self.fix();
         // A session that neither the store nor a cache remembers is known again with its next hook.
         for session in 0..self.sessions.len() {
             let of = &self.sessions[session];

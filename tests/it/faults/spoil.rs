@@ -233,7 +233,7 @@ impl World {
 
     /// Who doubts the store reads everything again, on each machine. That mends the windows of now: where the clock went to
     /// others since, it is done again.
-    pub fn mend(&mut self) {
+    pub fn fix(&mut self) {
         let days: BTreeSet<i64> =
             (0..self.machines()).map(|machine| self.now(machine).div_euclid(DAY_MS)).collect();
         if self.shared.as_ref().unwrap().mended.as_ref().is_none_or(|mended| days.is_subset(mended)) {

@@ -41,11 +41,11 @@ fn looking_leaves_a_store_that_is_being_filled_alone() {
     assert_eq!(recovering(&shared.home), json!([]));
 }
 
-/// What the check found: severity, text, how to mend it.
+/// What the check found: severity, text, how to fix it.
 fn findings(report: &Value) -> Vec<(String, String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let all = report["findings"].as_array().unwrap().iter().filter(|f| f["check"] == "shared store");
-    all.map(|f| (text(&f["severity"]), text(&f["found"]), text(&f["mend"]))).collect()
+    all.map(|f| (text(&f["severity"]), text(&f["found"]), text(&f["fix"]))).collect()
 }
 
 /// A home with a session of some messages, and the hooks registered.
@@ -67,8 +67,8 @@ fn doctor(home: &Home) -> Value {
 }
 
 #[track_caller]
-fn assert_says(all: &[(String, String, String)], severity: &str, found: &str, mend: &str) {
-    let is_it = |(s, f, m): &(String, String, String)| s == severity && f.contains(found) && m.contains(mend);
+fn assert_says(all: &[(String, String, String)], severity: &str, found: &str, fix: &str) {
+    let is_it = |(s, f, m): &(String, String, String)| s == severity && f.contains(found) && m.contains(fix);
     assert!(all.iter().any(is_it), "no {severity} {found:?}: {all:#?}");
 }
 
@@ -198,8 +198,8 @@ fn records_that_cannot_be_read_are_named() {
     }
     let [first, second] = &messages[..] else { panic!("{messages:?}") };
     let both = format!("2 records in Redis could not be read and were set aside: {first}, {second}");
-    let mend = "run `fusebox resync`";
-    assert_says(&findings(&doctor(&shared.home)), "warning", &both, mend);
+    let fix = "run `fusebox resync`";
+    assert_says(&findings(&doctor(&shared.home)), "warning", &both, fix);
     assert_eq!(shared.home.fusebox(&["resync"]).code, 0);
     let all = findings(&doctor(&shared.home));
     assert_says(&all, "warning", &both, "can be deleted");
@@ -209,7 +209,7 @@ fn records_that_cannot_be_read_are_named() {
         shared.raw("fusebox-hook", &["HSET", damaged, name, "x"]);
     }
     let said = r"5 records in Redis could not be read and were set aside: a, a\u{1b}[31m\nb, c, and 2 more";
-    assert_says(&findings(&doctor(&shared.home)), "warning", said, mend);
+    assert_says(&findings(&doctor(&shared.home)), "warning", said, fix);
     shared.raw("fusebox-hook", &["EXPIRE", damaged, "0"]);
     let all = findings(&doctor(&shared.home));
     assert!(all.iter().all(|(severity, ..)| severity != "warning"), "{all:#?}");

@@ -39,8 +39,8 @@ impl Stage {
         Some(Self { server, proxy, home })
     }
 
-    /// From a store that works to one that fails (`spoil`), and back (`mend`): what is said of it is `problem`.
-    fn goes_through(self, problem: &str, spoil: impl Fn(&Server, &Proxy), mend: impl Fn(&Server, &Proxy)) {
+    /// From a store that works to one that fails (`spoil`), and back (`fix`): what is said of it is `problem`.
+    fn goes_through(self, problem: &str, spoil: impl Fn(&Server, &Proxy), fix: impl Fn(&Server, &Proxy)) {
         let Self { server, proxy, home } = &self;
         assert!(respond(home, "s", 1..=3).is_silent());
         assert_eq!(home.journal(), "", "{problem}");
@@ -59,7 +59,7 @@ impl Stage {
         assert!(denied.code == 0 && denied.stdout.contains("1,100 / 1,000"), "{problem}: {denied:?}");
         assert_eq!(proxy.take().connections, 0, "{problem}: nobody asks for a while");
         assert_eq!(noted(home), 1, "{problem}: {}", home.journal());
-        mend(server, proxy);
+        fix(server, proxy);
         home.wake_store("s");
         respond(home, "s", 12..=12);
         assert_eq!(used(home, "s", "session").0, 1200, "{problem}");

@@ -12,14 +12,14 @@ pub(super) static RULE: Rule = Rule {
     name: "cycle",
     key: "breaker.max_cycles",
     presets: [Some(8), Some(4), Some(4)],
-    says: "a cycle of 2 to 5 calls or responses with the same results, running",
+    says: "a cycle of 2 to 5 calls or responses with the same results, {n} times in a row",
     source: "Gemini CLI, OpenHands",
     repeats: true,
     count: |view| count(view, false),
     warns: one_before,
 };
 
-/// How often the last cycle was run through, running; `patient`: of cycles that wait for something, else of the others.
+/// How often the last cycle was run through in a row; `patient`: of cycles that wait for something, else of the others.
 pub(super) fn count(view: &View, patient: bool) -> u32 {
     let same = |a: &[Call], b: &[Call]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| view.same(a, b));
     let rounds: Vec<&[Call]> = view.rounds.iter().collect();

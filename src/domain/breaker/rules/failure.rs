@@ -2,13 +2,13 @@
 
 use super::{Rule, View, one_before};
 
-/// Source: OpenHands (3 identical errors) and Cline; one more here. An edit in between is an attempt to mend it, a pause
+/// Source: OpenHands (3 identical errors) and Cline; one more here. An edit in between is an attempt to fix it, a pause
 /// is waiting for somebody else to.
 pub(super) static RULE: Rule = Rule {
     name: "same_failure",
     key: "breaker.max_failures",
     presets: [Some(8), Some(4), Some(4)],
-    says: "the same call failing in the same way, although other calls stand between, with no change since",
+    says: "the same call failing in the same way {n} times, with no change since",
     source: "OpenHands, Cline",
     repeats: true,
     count,

@@ -8,7 +8,7 @@ pub(super) static RULE: Rule = Rule {
     name: "iterations",
     key: "breaker.max_iterations",
     presets: [Some(5_000), Some(1_000), Some(50)],
-    says: "calls since a person's last prompt",
+    says: "{n} calls since a person's last prompt",
     source: "the project's seed; the number from real sessions",
     repeats: false,
     count: |view| u32::try_from(view.iterations).unwrap_or(u32::MAX),

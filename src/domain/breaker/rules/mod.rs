@@ -70,7 +70,7 @@ pub struct Rule {
     pub key: &'static str,
     /// The number in the presets relaxed, standard, strict; `None`: off.
     pub presets: [Option<u32>; 3],
-    /// What it counts, for people.
+    /// What it counts, for people; `{n}` stands for the number.
     pub says: &'static str,
     /// Where the rule, or its number, comes from.
     pub source: &'static str,

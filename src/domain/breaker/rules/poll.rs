@@ -9,7 +9,7 @@ pub(super) static RULE: Rule = Rule {
     name: "endless_wait",
     key: "breaker.max_polls",
     presets: [Some(100), Some(50), Some(25)],
-    says: "the same waiting call, or the same cycle with one, with the same result, running",
+    says: "the same waiting call, or the same cycle with one, with the same result, {n} times in a row",
     source: "field reports",
     repeats: false,
     count,

@@ -11,7 +11,7 @@ pub(super) static RULE: Rule = Rule {
     name: "recurrence",
     key: "breaker.max_recurrences",
     presets: [Some(16), Some(8), Some(8)],
-    says: "the same call with the same result among the last 30, with no change in between",
+    says: "the same call with the same result, {n} times among the last 30, with no change in between",
     source: "Crush, Qwen Code",
     repeats: true,
     count,

@@ -1,4 +1,4 @@
-//! The same call with the same outcome, running.
+//! The same call with the same outcome, several times in a row.
 
 use super::{Rule, View, one_before};
 
@@ -8,7 +8,7 @@ pub(super) static RULE: Rule = Rule {
     name: "same_call",
     key: "breaker.max_repeats",
     presets: [Some(10), Some(5), Some(5)],
-    says: "the same call with the same result, running",
+    says: "the same call with the same result, {n} times in a row",
     source: "the project's seed; Gemini CLI, Cline",
     repeats: true,
     count,

@@ -8,7 +8,7 @@ pub(super) static RULE: Rule = Rule {
     name: "failing_storm",
     key: "breaker.max_failing_storm",
     presets: [Some(30), Some(15), Some(15)],
-    says: "failing calls of any kind, running",
+    says: "{n} failing calls in a row",
     source: "Cline; the number from real sessions",
     repeats: false,
     count,

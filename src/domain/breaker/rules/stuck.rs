@@ -8,7 +8,7 @@ pub(super) static RULE: Rule = Rule {
     name: "stuck",
     key: "breaker.max_stuck",
     presets: [Some(24), Some(12), Some(12)],
-    says: "the same call failing in the same way, although things were changed in between",
+    says: "the same call failing in the same way {n} times, although things were changed in between",
     source: "our own corpus",
     repeats: true,
     count,
