@@ -8,11 +8,11 @@ use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 
 use super::attended::refuse_in_agent;
-use super::client;
-use super::hook_entries::{self, Replaced};
 use super::line_diff::diff;
 use super::settings_file::SettingsFile;
 use super::settings_place::SettingsPlace;
+use crate::agents::claude::hook_entries::{self, Replaced};
+use crate::agents::claude::program;
 use crate::agents::claude::registration::{EVENTS, events_of, is_known};
 use crate::agents::claude::version::ClientVersion;
 use crate::agents::hook::Hook;
@@ -54,9 +54,9 @@ pub struct InitArgs {
 impl InitArgs {
     /// The version of the client that the hooks are for; `None` where there is none to ask.
     fn client_version(&self, env: &Env, err: &mut dyn Write) -> anyhow::Result<Option<ClientVersion>> {
-        let found = self.client.clone().or_else(|| client::find(env.var("PATH").unwrap_or_default()));
+        let found = self.client.clone().or_else(|| program::find(env.var("PATH").unwrap_or_default()));
         let Some(program) = found else { return Ok(None) };
-        match client::version(&program) {
+        match program::version(&program) {
             Ok(version) => Ok(Some(version)),
             Err(problem) if self.client.is_some() => {
                 bail!("{}: {problem}. Nothing was changed", program.display())

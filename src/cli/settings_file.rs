@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::hook_entries;
+use crate::agents::claude::hook_entries;
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
 

@@ -3,9 +3,11 @@
 //! Source: the captured payloads in `tests/fixtures/hooks`, and `tests/fixtures/README.md`.
 
 pub mod guard;
+pub mod hook_entries;
 pub mod output;
 pub mod payload;
 pub mod process;
+pub mod program;
 pub mod registration;
 pub mod results;
 pub mod tools;

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::finding::Finding;
 use super::survey::{Entry, Layer, Survey};
+use crate::agents::claude::hook_entries;
 use crate::agents::claude::registration::{EVENTS, TIMEOUT_SECONDS, is_known};
-use crate::cli::hook_entries;
 use crate::cli::render::counted;
 use crate::platform::deadline::DEADLINE_MS;
 

@@ -6,10 +6,9 @@ use serde_json::{Map, Value};
 
 use crate::agents::claude::guard;
 use crate::agents::claude::version::ClientVersion;
+use crate::agents::claude::{hook_entries, program};
 use crate::agents::hook::Hook;
 use crate::app::installation::Installation;
-use crate::cli::client;
-use crate::cli::hook_entries;
 use crate::cli::settings_file::SettingsFile;
 use crate::config::{self, Loaded};
 use crate::platform::Env;
@@ -87,8 +86,8 @@ impl<'a> Survey<'a> {
         let entries = layers.iter().flat_map(|layer| entries(layer, env)).collect();
         let client = client
             .map(Path::to_owned)
-            .or_else(|| client::find(env.var("PATH").unwrap_or_default()))
-            .map(|program| (program.clone(), client::version(&program)));
+            .or_else(|| program::find(env.var("PATH").unwrap_or_default()))
+            .map(|program| (program.clone(), program::version(&program)));
         Self {
             env,
             layers,

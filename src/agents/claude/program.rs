@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::agents::claude::version::ClientVersion;
+use super::version::ClientVersion;
 
 /// How long `claude --version` may take: far longer than it does on a busy machine.
 const LIMIT: Duration = Duration::from_secs(10);

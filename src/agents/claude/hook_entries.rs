@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use crate::agents::claude::registration::{EVENTS, entry, is_known, program};
-use crate::agents::claude::version::ClientVersion;
+use super::registration::{EVENTS, entry, is_known, program};
+use super::version::ClientVersion;
 use crate::agents::hook::Hook;
 use crate::platform::Env;
 
