@@ -93,6 +93,8 @@ impl Home {
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("HOME", self.folder.path())
+            // What a killed command leaves behind goes with the home.
+            .env("TMPDIR", self.folder.path())
             .env("USER", "tester")
             .env("TESTED_BY_PID", std::process::id().to_string());
         command.env("CLAUDE_CONFIG_DIR", self.path("claude")).env("CLAUDE_PROJECT_DIR", self.path("project"));
