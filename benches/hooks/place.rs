@@ -243,8 +243,10 @@ impl Session {
             _ => Hook::PostToolUse,
         };
         self.write_input(event);
-        let done =
-            spawn::command(hook.path().as_ref(), &self.scene()).stderr(Stdio::inherit()).status().unwrap();
+        let done = spawn::command(spawn::built(hook).as_ref(), &self.scene())
+            .stderr(Stdio::inherit())
+            .status()
+            .unwrap();
         assert!(done.success(), "{}: {done}", hook.name());
     }
 

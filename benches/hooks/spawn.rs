@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+pub use fusebox::agents::hook::Hook;
+
 /// What a program is started in.
 pub struct Scene {
     /// All of its environment.
@@ -16,28 +18,12 @@ pub struct Scene {
 }
 
 /// A hook executable, built with the profile of benchmarks.
-#[derive(Clone, Copy, PartialEq)]
-pub enum Hook {
-    PreToolUse,
-    PostToolUse,
-    PromptSubmit,
-    SessionEvent,
-}
-
-impl Hook {
-    pub const ALL: [Self; 4] = [Self::PreToolUse, Self::PostToolUse, Self::PromptSubmit, Self::SessionEvent];
-
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::PreToolUse => env!("CARGO_BIN_EXE_pre-tool-use"),
-            Self::PostToolUse => env!("CARGO_BIN_EXE_post-tool-use"),
-            Self::PromptSubmit => env!("CARGO_BIN_EXE_prompt-submit"),
-            Self::SessionEvent => env!("CARGO_BIN_EXE_session-event"),
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        Path::new(self.path()).file_name().and_then(|n| n.to_str()).unwrap()
+pub fn built(hook: Hook) -> &'static str {
+    match hook {
+        Hook::PreToolUse => env!("CARGO_BIN_EXE_pre-tool-use"),
+        Hook::PostToolUse => env!("CARGO_BIN_EXE_post-tool-use"),
+        Hook::PromptSubmit => env!("CARGO_BIN_EXE_prompt-submit"),
+        Hook::SessionEvent => env!("CARGO_BIN_EXE_session-event"),
     }
 }
 
@@ -74,7 +60,7 @@ impl Tools {
         let hooks = dir.join("bin");
         std::fs::create_dir(&hooks).unwrap();
         for hook in Hook::ALL {
-            let built = from.map_or_else(|| hook.path().into(), |from| from.join(hook.name()));
+            let built = from.map_or_else(|| built(hook).into(), |from| from.join(hook.name()));
             std::fs::copy(&built, hooks.join(hook.name())).expect("there is such an executable");
         }
         Self { floor: build("floor"), musl_floor, peak: build("peak"), hooks }

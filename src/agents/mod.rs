@@ -34,6 +34,7 @@ pub static ALL: [&dyn Agent; 2] = [&claude::ClaudeCode, &plain::Plain];
 pub static DEFAULT: &dyn Agent = &claude::ClaudeCode;
 
 /// A coding agent: how it speaks to hooks, what it leaves in files, what its tools do, how its processes are recognised.
+/// What an agent does not have, it need not implement.
 pub trait Agent: Sync {
     /// What people call it.
     fn name(&self) -> &'static str;
@@ -59,7 +60,9 @@ pub trait Agent: Sync {
     fn reaches(&self, tool: &str, input: &str) -> Reached;
 
     /// How it reads and writes its conversations; `None`: it has no transcripts.
-    fn transcripts(&self) -> Option<&'static dyn Transcripts>;
+    fn transcripts(&self) -> Option<&'static dyn Transcripts> {
+        None
+    }
 
     /// How it is called and started, for the guard.
     fn guarded(&self) -> &'static Client;
@@ -68,23 +71,35 @@ pub trait Agent: Sync {
     fn settings(&self, env: &Env, projects: &[&Path]) -> (Vec<PathBuf>, Vec<PathBuf>);
 
     /// The folder that it calls its project, as the variables of a hook name it.
-    fn project_dir(&self, env: &Env) -> Option<PathBuf>;
+    fn project_dir(&self, _env: &Env) -> Option<PathBuf> {
+        None
+    }
 
     /// Its settings files of a project, whose `env` becomes environment variables of hooks.
-    fn project_settings(&self, project: &Path) -> Vec<PathBuf>;
+    fn project_settings(&self, _project: &Path) -> Vec<PathBuf> {
+        Vec::new()
+    }
 
     /// Whether a process runs it.
-    fn is_run_by(&self, pid: u32) -> bool;
+    fn is_run_by(&self, _pid: u32) -> bool {
+        false
+    }
 
     /// What it says in variables about the session that a process was started in.
-    fn inherited(&self, variables: &dyn Fn(&str) -> Option<String>) -> Inherited;
+    fn inherited(&self, _variables: &dyn Fn(&str) -> Option<String>) -> Inherited {
+        Inherited::default()
+    }
 
     /// Whether a person sits at the terminal of the session that a hook was called in, according to its variables: enough to
     /// name the prompt commands, not enough to obey one.
-    fn is_attended(&self, env: &Env) -> bool;
+    fn is_attended(&self, _env: &Env) -> bool {
+        false
+    }
 
     /// The client's process, as the variables of a hook name it. They can be set by anybody.
-    fn named_client(&self, env: &Env) -> Option<u32>;
+    fn named_client(&self, _env: &Env) -> Option<u32> {
+        None
+    }
 
     /// The process that a hook was called by, by the variables of the hook and its ancestors, nearest first.
     fn caller<'a>(&self, env: &Env, ancestors: &'a [Process]) -> Option<&'a Process>;

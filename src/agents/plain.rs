@@ -17,7 +17,7 @@ use super::claude::{ClaudeCode, results, tools};
 use super::event::{EventKind, EventSource, FinishedCall, HookEvent, Prompt, ToolRequest, call_id, excerpt};
 use super::hook::Hook;
 use super::tool::Reached;
-use super::{Agent, Heard, Inherited, NotUnderstood};
+use super::{Agent, Heard, NotUnderstood};
 use crate::domain::breaker::call::Call;
 use crate::domain::breaker::circuit::NamedCall;
 use crate::domain::message::{Message, MessageKey, Source};
@@ -26,7 +26,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
 use crate::platform::Env;
 use crate::platform::process::Process;
-use crate::transcript::{Fact, Transcripts, tool_hash};
+use crate::transcript::{Fact, tool_hash};
 
 /// A program that calls the hooks by the plain protocol. It runs beside Claude Code, and names tools as that does.
 pub struct Plain;
@@ -74,32 +74,12 @@ impl Agent for Plain {
         ClaudeCode.reaches(tool, input)
     }
 
-    fn transcripts(&self) -> Option<&'static dyn Transcripts> {
-        None
-    }
-
     fn guarded(&self) -> &'static Client {
         ClaudeCode.guarded()
     }
 
     fn settings(&self, env: &Env, projects: &[&Path]) -> (Vec<PathBuf>, Vec<PathBuf>) {
         ClaudeCode.settings(env, projects)
-    }
-
-    fn project_dir(&self, _env: &Env) -> Option<PathBuf> {
-        None
-    }
-
-    fn project_settings(&self, _project: &Path) -> Vec<PathBuf> {
-        Vec::new()
-    }
-
-    fn is_run_by(&self, _pid: u32) -> bool {
-        false
-    }
-
-    fn inherited(&self, _variables: &dyn Fn(&str) -> Option<String>) -> Inherited {
-        Inherited::default()
     }
 
     fn is_attended(&self, env: &Env) -> bool {
@@ -117,7 +97,7 @@ impl Agent for Plain {
 
 /// A payload of this protocol. It does not name its event: the executable says which one it is.
 #[derive(Clone, Debug, Deserialize)]
-pub struct PlainPayload {
+struct PlainPayload {
     #[serde(rename = "sessionId")]
     session: String,
     #[serde(default)]
@@ -129,21 +109,21 @@ pub struct PlainPayload {
 impl PlainPayload {
     /// Reads standard input; `None` for anything else. A payload that names a transcript is a real client's, and is never
     /// charged from what it carries.
-    pub fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str) -> Option<Self> {
         let payload: Self = serde_json::from_str(text).ok()?;
         let usable = !payload.session.is_empty() && !payload.rest.contains_key("transcript_path");
         usable.then_some(payload)
     }
 
     /// A tool call is about to run.
-    pub fn before_tool(&self) -> HookEvent<'static> {
+    fn before_tool(&self) -> HookEvent<'static> {
         let input = self.rest.get("arguments").map(|input| Cow::Owned(input.to_string()));
         let tool = self.text("tool").unwrap_or_default().to_owned();
         self.event(EventKind::BeforeTool(ToolRequest { id: None, tool, input, spawns: None }))
     }
 
     /// A tool call is over. `text`: the payload, which identifies a charge that has no id.
-    pub fn after_tool(&self, text: &str, now: Timestamp) -> HookEvent<'static> {
+    fn after_tool(&self, text: &str, now: Timestamp) -> HookEvent<'static> {
         self.event(EventKind::AfterLoneTool {
             charge: self.charge(text, now).map(Box::new),
             call: self.finished(now),
@@ -151,7 +131,7 @@ impl PlainPayload {
     }
 
     /// A prompt came in.
-    pub fn prompt(&self) -> HookEvent<'static> {
+    fn prompt(&self) -> HookEvent<'static> {
         let text = self.text("prompt").unwrap_or_default().to_owned();
         self.event(EventKind::Prompt { prompt: Prompt { text, ..Prompt::default() }, may_command: false })
     }

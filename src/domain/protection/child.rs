@@ -66,17 +66,24 @@ impl Client {
     /// Whether anything in `text` could name something of Fusebox's, or of the client's settings; quotes and backslashes,
     /// which a shell takes away, do not hide it.
     pub fn is_meant(&self, text: &str) -> bool {
-        let ours =
-            ["fusebox", "FUSEBOX", "state.db", "guardrails", "tool-use", "prompt-submit", "session-event"];
-        let theirs = [self.program, self.prefix, self.settings_file, self.off];
-        let needles = ours.into_iter().chain(theirs).map(str::as_bytes);
-        let needles: Vec<&[u8]> = needles.filter(|needle| !needle.is_empty()).collect();
-        let first: Vec<u8> = needles.iter().map(|needle| needle[0]).collect();
+        let needles = [
+            self.program,
+            self.prefix,
+            self.settings_file,
+            self.off,
+            "fusebox",
+            "FUSEBOX",
+            "state.db",
+            "guardrails",
+            "tool-use",
+            "prompt-submit",
+            "session-event",
+        ];
         // Byte by byte: a faster search asks the processor what it can do first, which takes longer than all of this.
         let quoting = |b: &u8| matches!(b, b'\'' | b'"' | b'\\');
         let bytes: Vec<u8> = text.bytes().filter(|b| !quoting(b)).collect();
-        let begins = |at: usize| needles.iter().any(|needle| bytes[at..].starts_with(needle));
-        (0..bytes.len()).any(|at| first.contains(&bytes[at]) && begins(at))
+        let begins = |at: usize| needles.iter().any(|needle| bytes[at..].starts_with(needle.as_bytes()));
+        (0..bytes.len()).any(begins)
     }
 }
 

@@ -9,7 +9,7 @@ use fusebox::agents::capability::Capabilities;
 use fusebox::agents::event::{EventKind, EventSource, FinishedCall, HookEvent, ToolRequest, call_id};
 use fusebox::agents::hook::Hook;
 use fusebox::agents::tool::Reached;
-use fusebox::agents::{Agent, Heard, Inherited, NotUnderstood};
+use fusebox::agents::{Agent, Heard, NotUnderstood};
 use fusebox::domain::breaker::action::{Action, Likeness};
 use fusebox::domain::breaker::call::Call;
 use fusebox::domain::breaker::circuit::NamedCall;
@@ -128,26 +128,6 @@ impl Agent for Otto {
 
     fn project_dir(&self, env: &Env) -> Option<PathBuf> {
         env.path_var("OTTO_PROJECT")
-    }
-
-    fn project_settings(&self, _project: &Path) -> Vec<PathBuf> {
-        Vec::new()
-    }
-
-    fn is_run_by(&self, _pid: u32) -> bool {
-        false
-    }
-
-    fn inherited(&self, _variables: &dyn Fn(&str) -> Option<String>) -> Inherited {
-        Inherited::default()
-    }
-
-    fn is_attended(&self, _env: &Env) -> bool {
-        false
-    }
-
-    fn named_client(&self, _env: &Env) -> Option<u32> {
-        None
     }
 
     fn caller<'a>(&self, _env: &Env, ancestors: &'a [Process]) -> Option<&'a Process> {
