@@ -42,6 +42,9 @@ pub trait Agent: Sync {
     /// What it can do.
     fn capabilities(&self) -> Capabilities;
 
+    /// The events that its hooks are registered for, as the agent names them, and the executable that answers each.
+    fn registered(&self) -> &'static [(&'static str, Hook)];
+
     /// The event that standard input describes, as the agent names it; `None`: none of this executable's.
     ///
     /// # Errors

@@ -40,6 +40,11 @@ impl Agent for Plain {
         Capabilities { asks_before_tools: true, asks_before_prompts: true, ..Capabilities::default() }
     }
 
+    /// Such a program starts the executables itself.
+    fn registered(&self) -> &'static [(&'static str, Hook)] {
+        &[]
+    }
+
     fn event<'p>(
         &self,
         hook: Hook,

@@ -114,6 +114,17 @@ fn it_cannot_change_what_guards_it() {
 }
 
 #[test]
+fn the_executable_that_is_registered_for_an_event_answers_it() {
+    for (event, hook) in Otto.registered() {
+        let input = format!("otto={event}\nsession=s\ntool=sh\nline=ls");
+        for other in Hook::ALL {
+            let heard = Otto.event(other, &input, platform::clock()).expect("a payload");
+            assert_eq!(heard.is_some(), other == *hook, "{event} {other:?}");
+        }
+    }
+}
+
+#[test]
 fn what_holds_with_it_follows_from_what_it_can_do() {
     assert_eq!(Otto.capabilities().guarantees(), [Guarantee::Metered, Guarantee::Denied]);
     let all = fusebox::agents::DEFAULT.capabilities().guarantees();

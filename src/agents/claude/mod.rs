@@ -48,6 +48,10 @@ impl Agent for ClaudeCode {
         }
     }
 
+    fn registered(&self) -> &'static [(&'static str, Hook)] {
+        &registration::EVENTS
+    }
+
     fn event<'p>(
         &self,
         hook: Hook,

@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::finding::Finding;
 use super::survey::{Entry, Layer, Survey};
+use crate::agents;
 use crate::agents::claude::hook_entries;
-use crate::agents::claude::registration::{EVENTS, TIMEOUT_SECONDS, is_known};
+use crate::agents::claude::registration::{TIMEOUT_SECONDS, is_known};
 use crate::cli::render::counted;
 use crate::platform::deadline::DEADLINE_MS;
 
@@ -80,7 +81,7 @@ fn fatal(layer: &Layer) -> Vec<Finding> {
 }
 
 fn missing(survey: &Survey) -> Option<Finding> {
-    let wanted = EVENTS.iter().filter(|(event, _)| is_known(event, survey.version()));
+    let wanted = agents::DEFAULT.registered().iter().filter(|(event, _)| is_known(event, survey.version()));
     let missing: Vec<&str> = wanted
         .filter(|(event, hook)| !survey.entries.iter().any(|e| e.event == *event && e.hook == *hook))
         .map(|(event, _)| *event)
@@ -126,7 +127,7 @@ fn odd(entry: &Entry) -> Vec<Finding> {
         _ => {}
     }
     let by = entry.event.as_str();
-    if !EVENTS.iter().any(|(event, hook)| *event == by && *hook == entry.hook) {
+    if !agents::DEFAULT.registered().iter().any(|(event, hook)| *event == by && *hook == entry.hook) {
         found.push(Finding::warning(format!("{place} answers no such event"), again));
     }
     found

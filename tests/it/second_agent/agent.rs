@@ -52,6 +52,10 @@ impl Agent for Otto {
         Capabilities { transcripts: true, asks_before_tools: true, ..Capabilities::default() }
     }
 
+    fn registered(&self) -> &'static [(&'static str, Hook)] {
+        &[("asks", Hook::PreToolUse), ("did", Hook::PostToolUse)]
+    }
+
     fn event<'p>(
         &self,
         hook: Hook,
