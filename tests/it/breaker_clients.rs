@@ -25,7 +25,7 @@ fn a_loop_is_warned_denied_and_stopped(version: Version) {
     assert_eq!(run.result["terminal_reason"], "hook_stopped");
     assert_eq!(ran(&client), 5, "no tool runs once it is open");
     assert!(calls_after_trip(&api, 5) <= 1, "{}", api.count("main"));
-    let told = |words: &str| api.calls().iter().any(|call| call.last_message.contains(words));
+    let told = |words: &str| api.was_told(words);
     assert!(told("looks like a loop") && told("circuit breaker is open"));
     let circuit = status(&client, &run.session)["circuit"].clone();
     assert_eq!((&circuit["state"], &circuit["rule"]), (&json!("open"), &json!("same_call")));
@@ -150,7 +150,7 @@ fn twelve_parallel_subagents_never_exceed_the_cap(version: Version) {
     let run = client.prompt("fan out").run().ok();
     let (all, most) = crowd(&client);
     assert!(most <= 3 && all >= 3, "{all} in all, {most} at the same time");
-    assert!(api.calls().iter().any(|call| call.last_message.contains("at most 3 may at the same time")));
+    assert!(api.was_told("at most 3 may at the same time"));
     let throttle = status(&client, &run.session)["throttle"].clone();
     assert_eq!(
         (&throttle["live"], &throttle["max"], &throttle["throttled"]),
@@ -178,19 +178,19 @@ fn at_ninety_percent_they_work_one_at_a_time(version: Version) {
     let run = client.prompt("fan out").run().ok();
     let (all, most) = crowd(&client);
     assert_eq!((all, most), (1, 1));
-    assert!(api.calls().iter().any(|call| call.last_message.contains("one at a time")));
+    assert!(api.was_told("one at a time"));
     let throttle = status(&client, &run.session)["throttle"].clone();
     assert_eq!((&throttle["max"], &throttle["throttled"]), (&json!(1), &json!(true)));
     assert_eq!(journal(&client), "");
 }
 
-client_tests!(
+client_tests!(live: twelve_parallel_subagents_never_exceed_the_cap);
+client_tests!(recorded:
     a_loop_is_warned_denied_and_stopped,
     a_model_that_ignores_every_denial_is_stopped,
     calls_that_the_client_refuses_are_a_loop_too,
     a_subagent_that_loops_is_stopped_alone,
     work_that_gets_on_is_let_alone,
-    twelve_parallel_subagents_never_exceed_the_cap,
     twelve_background_subagents_never_exceed_the_cap,
     at_ninety_percent_they_work_one_at_a_time,
 );

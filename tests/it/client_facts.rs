@@ -79,5 +79,5 @@ fn in_a_terminal_somebody_attends_and_clear_writes_the_total_after_its_hook(vers
     terminal.wait_for("the total, which comes after the hook", total_written);
 }
 
-client_tests!(in_print_mode_nobody_attends_and_the_total_is_there_at_the_end);
+client_tests!(facts: in_print_mode_nobody_attends_and_the_total_is_there_at_the_end);
 client_tests!(newest: in_a_terminal_somebody_attends_and_clear_writes_the_total_after_its_hook);

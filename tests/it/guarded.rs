@@ -8,8 +8,8 @@ use crate::rig::{Api, Client, Script, Turn, Usage, Version, client_tests};
 
 /// Every hook, in exec form, as `fusebox init` registers them for a client of this version.
 pub fn hooks(version: Version) -> Value {
-    let folder = std::path::Path::new(env!("CARGO_BIN_EXE_fusebox")).parent().unwrap();
-    let group = |hook: Hook| json!([{"hooks": [entry(hook, folder)]}]);
+    let folder = Client::hooks();
+    let group = |hook: Hook| json!([{"hooks": [entry(hook, &folder)]}]);
     let version = version.name().parse().ok();
     let events = EVENTS
         .iter()
@@ -224,8 +224,7 @@ fn an_agent_that_closes_its_work_keeps_its_answer(version: Version) {
     assert_eq!(run.text(), "Two of three are done; the third is left.");
     assert_eq!(api.count("main"), 4);
     // The denial's reason reached the model.
-    let told = api.calls().iter().any(|c| c.last_message.contains("close your work"));
-    assert!(told, "{:?}", api.calls().iter().map(|c| c.last_message.clone()).collect::<Vec<_>>());
+    assert!(api.was_told("close your work"), "{:?}", api.calls());
     let status = status(&client, &run.session);
     assert_eq!(tokens(&status), api.loop_usage());
     assert_eq!(status["stopped"], true, "its work was cut short");
@@ -417,17 +416,19 @@ fn a_fork_counts_what_both_hold_once(version: Version) {
     assert_eq!(journal(&client), "");
 }
 
-client_tests!(
-    a_session_below_its_limit_is_counted_to_the_token,
+client_tests!(live:
     a_looping_model_is_warned_denied_and_stopped,
-    parallel_tools_are_all_denied,
-    stop_at_the_limit_leaves_no_further_response,
-    an_agent_that_closes_its_work_keeps_its_answer,
-    subagents_at_every_depth_are_counted,
     parallel_and_nested_subagents_stay_within_the_bound,
     a_background_agent_is_held_too_and_wakes_nobody,
     a_slow_stream_stays_within_the_bound,
     a_client_inside_a_tool_call_charges_its_parent,
+);
+client_tests!(recorded:
+    a_session_below_its_limit_is_counted_to_the_token,
+    parallel_tools_are_all_denied,
+    stop_at_the_limit_leaves_no_further_response,
+    an_agent_that_closes_its_work_keeps_its_answer,
+    subagents_at_every_depth_are_counted,
     resumes_and_forks_begin_with_their_history,
     a_compaction_is_counted_although_no_line_says_so,
     a_fork_counts_what_both_hold_once,

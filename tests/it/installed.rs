@@ -66,4 +66,4 @@ fn installed_guarded_extended_and_removed(version: Version) {
     assert!(!state.exists() && !cache.exists(), "no hook ran: {}", journal(&client));
 }
 
-client_tests!(installed_guarded_extended_and_removed);
+client_tests!(live: installed_guarded_extended_and_removed);

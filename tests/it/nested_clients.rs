@@ -28,4 +28,4 @@ fn it_cannot_pass_for_its_parent(version: Version) {
     assert_eq!(all.as_array().unwrap().len(), 2, "{all}");
 }
 
-client_tests!(it_cannot_pass_for_its_parent);
+client_tests!(live: it_cannot_pass_for_its_parent);

@@ -34,15 +34,20 @@ fn a_person_extends_in_the_terminal_and_goes_on(version: Version) {
     let api = Api::start(script);
     let client = guarded(version, &api, 500);
     let terminal = client.terminal(&[]);
-    terminal.enter_until("work", "first answer");
+    terminal.enter("work");
+    terminal.wait("first answer");
     // 2.1.330 asks its hook of a prompt typed before that at once, when nothing is over its limit yet.
     let counted = || tokens(&status(&client, &session(&client))) == api.loop_usage();
     terminal.wait_for("the end of the turn", counted);
-    terminal.enter_until("more work", "Or here, as a prompt: fusebox: extend session N because");
-    terminal.enter_until("fusebox: status", "session: 600 / 500 tokens (120.00%), paused");
-    terminal.enter_until(EXTEND, "extended by 50,000: 600 / 50,500 tokens");
+    terminal.enter("more work");
+    terminal.wait("Or here, as a prompt: fusebox: extend session N because");
+    terminal.enter("fusebox: status");
+    terminal.wait("session: 600 / 500 tokens (120.00%), paused");
+    terminal.enter(EXTEND);
+    terminal.wait("extended by 50,000: 600 / 50,500 tokens");
     assert_eq!(api.count("main"), 1, "no model was asked");
-    terminal.enter_until("more work", "second answer");
+    terminal.enter("more work");
+    terminal.wait("second answer");
     assert!(api.calls().iter().all(|call| !call.last_message.contains("fusebox:")), "no model heard of it");
     let session = session(&client);
     let [decision] = &decisions(&client, &session)[..] else { panic!("one decision") };
@@ -101,7 +106,8 @@ fn what_an_agent_schedules_is_no_persons(version: Version) {
     let api = Api::start(script);
     let client = guarded(version, &api, 1_000);
     let terminal = client.terminal(&[]);
-    terminal.enter_until("schedule it", "it is scheduled");
+    terminal.enter("schedule it");
+    terminal.wait("it is scheduled");
     terminal.wait_long("this prompt was not carried out");
     let session = session(&client);
     assert_eq!(decisions(&client, &session), Vec::<Value>::new());
@@ -128,10 +134,9 @@ fn prompts_made_of_files_and_results_are_no_commands(version: Version) {
     assert_eq!(journal(&client), "");
 }
 
-client_tests!(
-    a_person_extends_in_the_terminal_and_goes_on,
+client_tests!(live: a_person_extends_in_the_terminal_and_goes_on, a_nested_client_decides_nothing);
+client_tests!(recorded:
     print_mode_answers_with_the_command_line,
-    a_nested_client_decides_nothing,
     what_an_agent_schedules_is_no_persons,
     prompts_made_of_files_and_results_are_no_commands,
 );

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 
 use crate::harness::{Home, Ran, message};
-use crate::terminal::{call, prompt_from, starter, terminal};
+use crate::terminal::{prompt_from, prompt_of, starter, terminal};
 
 const EXTEND: &str = "fusebox: extend session 50k because the migration needs it";
 
@@ -235,7 +235,7 @@ fn variables_alone_make_no_person() {
     // A project's settings can set them; the client reads from no terminal all the same.
     let home = over().var("CLAUDE_CODE_ENTRYPOINT", "cli");
     let prompt = payload(&home, EXTEND, json!({}));
-    let ran = call(&home, &prompt, &starter(&home, "claude"), None, Stdio::null());
+    let ran = prompt_of(&home, &prompt, &starter(&home.path(""), "claude"), None, Stdio::null());
     assert_refused(&home, &ran, "no client in a terminal");
 }
 
@@ -243,7 +243,7 @@ fn variables_alone_make_no_person() {
 fn a_program_that_is_no_client_has_no_commands() {
     let home = over();
     let (_terminal, line) = terminal();
-    let ran = call(&home, &payload(&home, EXTEND, json!({})), &starter(&home, "other"), None, line.into());
+    let ran = prompt_of(&home, &payload(&home, EXTEND, json!({})), &starter(&home.path(""), "other"), None, line.into());
     assert_refused(&home, &ran, "no client in a terminal");
 }
 
@@ -262,11 +262,11 @@ fn without_a_transcript_nothing_is_known_of_the_words() {
 #[test]
 fn a_client_inside_a_client_has_no_commands() {
     let home = over();
-    let claude = starter(&home, "claude");
+    let claude = starter(&home.path(""), "claude");
     let ran = prompt_from(&home, &payload(&home, EXTEND, json!({})), Some(&claude));
     assert_refused(&home, &ran, "inside another");
     // The same under another name is no client: the test sees the difference.
-    let other = starter(&home, "other");
+    let other = starter(&home.path(""), "other");
     let ran = prompt_from(&home, &payload(&home, EXTEND, json!({})), Some(&other));
     assert!(reply(&ran).contains("extended by"), "{ran:?}");
 

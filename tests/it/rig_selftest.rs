@@ -197,7 +197,7 @@ fn terminal(version: Version) {
     assert_eq!(client.count().usage, api.loop_usage());
 }
 
-client_tests!(
+client_tests!(facts:
     two_tools,
     subagents,
     slow_stream,

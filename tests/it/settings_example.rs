@@ -123,4 +123,5 @@ fn hooks_of_others_go_on(version: Version) {
     }
 }
 
-client_tests!(the_client_takes_the_example, the_client_takes_what_init_wrote, hooks_of_others_go_on,);
+client_tests!(live: the_client_takes_the_example);
+client_tests!(facts: the_client_takes_what_init_wrote, hooks_of_others_go_on);

@@ -45,4 +45,4 @@ fn only_managed_settings_can_keep_out_all_others(version: Version) {
     assert!(run(version, json!({}), only.clone(), only));
 }
 
-client_tests!(the_last_word_on_disabling_all_hooks_counts, only_managed_settings_can_keep_out_all_others);
+client_tests!(facts: the_last_word_on_disabling_all_hooks_counts, only_managed_settings_can_keep_out_all_others);

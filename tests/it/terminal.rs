@@ -14,13 +14,13 @@ use crate::harness::{Home, Ran, program_path};
 /// Far longer than any hook takes.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A copy of `find` under this name in a folder of the home: it starts programs, as a client does, and they inherit what
-/// it reads from.
-pub fn starter(home: &Home, name: &str) -> PathBuf {
+/// A copy of `find` under this name in the folder `bin` of a home: it starts programs, as a client does, and they inherit
+/// what it reads from.
+pub fn starter(home: &Path, name: &str) -> PathBuf {
     let found = ["/usr/bin/find", "/bin/find"].into_iter().find(|path| Path::new(path).is_file()).unwrap();
-    let copy = home.path("bin").join(name);
+    let copy = home.join("bin").join(name);
     if !copy.exists() {
-        std::fs::create_dir_all(home.path("bin")).unwrap();
+        std::fs::create_dir_all(home.join("bin")).unwrap();
         // By another process: a file that is open for writing anywhere cannot be run.
         assert!(Command::new("cp").arg(found).arg(&copy).status().unwrap().success());
     }
@@ -30,14 +30,27 @@ pub fn starter(home: &Home, name: &str) -> PathBuf {
 /// Calls `prompt-submit` with `payload` from a client in a terminal. `outer`: another program that starts that client.
 pub fn prompt_from(home: &Home, payload: &Value, outer: Option<&Path>) -> Ran {
     let (_terminal, line) = terminal();
-    call(home, payload, &starter(home, "claude"), outer, line.into())
+    prompt_of(home, payload, &starter(&home.path(""), "claude"), outer, line.into())
 }
 
 /// The same, from a program that reads from `input`, and may be no client.
-pub fn call(home: &Home, payload: &Value, client: &Path, outer: Option<&Path>, input: Stdio) -> Ran {
-    let place = tempfile::tempdir_in(home.path("")).unwrap();
+pub fn prompt_of(home: &Home, payload: &Value, client: &Path, outer: Option<&Path>, input: Stdio) -> Ran {
+    let furnish = |command| home.furnish(command);
+    call(&home.path(""), &furnish, &payload.to_string(), client, outer, input)
+}
+
+/// The same in any folder; `furnish` gives a command its variables.
+pub fn call(
+    folder: &Path,
+    furnish: &dyn Fn(Command) -> Command,
+    payload: &str,
+    client: &Path,
+    outer: Option<&Path>,
+    input: Stdio,
+) -> Ran {
+    let place = tempfile::tempdir_in(folder).unwrap();
     let file = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
-    std::fs::write(file("in"), payload.to_string()).unwrap();
+    std::fs::write(file("in"), payload).unwrap();
     // The code comes last, and whole: whoever sees it sees the rest.
     let script = r#""$0" < "$1/in" > "$1/out" 2> "$1/err"; echo $? > "$1/c"; mv "$1/c" "$1/code""#;
     let mut words: Vec<&str> = Vec::new();
@@ -61,7 +74,7 @@ pub fn call(home: &Home, payload: &Value, client: &Path, outer: Option<&Path>, i
     let mut command = Command::new("setsid");
     // Away from whatever runs the tests: that may be an agent.
     command.arg("--fork").args(&words);
-    let mut command = home.furnish(command);
+    let mut command = furnish(command);
     let status = command.stdin(input).stdout(Stdio::null()).status().unwrap();
     assert!(status.success(), "{status:?}");
     let end = Instant::now() + LIMIT;

@@ -57,7 +57,7 @@ fn an_agent_that_comes_back_after_the_stop_wakes_nobody(version: Version) {
     assert_counted(&client, &api, &session);
 }
 
-client_tests!(
+client_tests!(recorded:
     an_agent_that_comes_back_is_answered_and_counted,
     an_agent_that_comes_back_after_the_stop_wakes_nobody,
 );

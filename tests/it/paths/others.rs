@@ -125,7 +125,7 @@ fn others_hear_of_every_event_too(version: Version) {
     assert!(heard.is_superset(&expected.into()), "{heard:?}");
 }
 
-client_tests!(
+client_tests!(recorded:
     what_others_allow_is_denied_all_the_same,
     what_others_deny_stays_denied,
     what_others_rewrite_runs_until_the_limit,

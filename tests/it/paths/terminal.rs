@@ -2,13 +2,7 @@
 
 use super::{all_sessions, only, step};
 use crate::guarded::{guarded, journal, ran, status, tokens};
-use crate::rig::{Api, Client, Script, Terminal, Turn, Usage, Version, client_tests};
-
-/// Types a prompt where one that was not answered may still stand in the input box.
-fn enter(terminal: &Terminal, prompt: &str) {
-    terminal.keys(&["C-u"]);
-    terminal.enter(prompt);
-}
+use crate::rig::{Api, Client, Script, Turn, Usage, Version, client_tests};
 
 /// The client with these budgets beside the session's.
 fn with_budgets(client: Client, toml: &str) -> Client {
@@ -23,19 +17,17 @@ fn a_new_window_lets_an_open_terminal_go_on(version: Version) {
     }
     let api = Api::start(Script::new().main(step(0)).loop_last_main());
     let client = guarded(version, &api, 1_000_000);
-    let clock = client.root().join("clock");
-    let client = client.env("FUSEBOX_TEST_CLOCK", &clock.to_string_lossy());
     let hours = "[[budget]]\nname = \"hours\"\nscope = \"user\"\nwindow = \"5h\"\nlimit = 1000\n";
     let client = with_budgets(client, hours);
     let terminal = client.terminal(&[]);
     terminal.enter("loop");
     terminal.wait_for("the stop", || only(&client)["stopped"] == true);
-    enter(&terminal, "again");
+    terminal.enter("again");
     terminal.wait("Or here, as a prompt");
     let (stopped_at, ran_then) = (api.count("main"), ran(&client));
     // Hooks read the clock; the client's own, which dates its lines, stays: they are of the window before.
-    std::fs::write(&clock, (5 * 3600 * 1000).to_string()).unwrap();
-    enter(&terminal, "again");
+    client.move_clock(5 * 3600 * 1000);
+    terminal.enter("again");
     terminal.wait_for("the loop to go on", || api.count("main") >= stopped_at + 2 && ran(&client) > ran_then);
     terminal.keys(&["Escape"]);
     terminal.wait("nterrupted");
@@ -60,10 +52,10 @@ fn a_session_is_resumed_in_a_terminal(version: Version) {
     });
     terminal.enter(&format!("/resume {}", first.session));
     terminal.wait("first answer");
-    enter(&terminal, "go on");
+    terminal.enter("go on");
     terminal.wait("third answer");
     terminal.wait_for("the count", || status(&client, &first.session)["requests"] == 3);
-    enter(&terminal, "/exit");
+    terminal.enter("/exit");
     assert_eq!(terminal.exit_code(), Some(0));
     let resumed = Usage::new(101 + 11 + 15, 50 + 12 + 16).cache(300, 0, 5000);
     assert_eq!(tokens(&status(&client, &first.session)), resumed);
@@ -88,21 +80,21 @@ fn another_model_is_not_held_by_a_models_budget(version: Version) {
         let what = format!("{times} blocked prompts");
         terminal.wait_for(&what, || terminal.screen().matches("Original prompt: again").count() == times);
     };
-    enter(&terminal, "again");
+    terminal.enter("again");
     blocked(1);
-    enter(&terminal, "/model opus");
+    terminal.enter("/model opus");
     terminal.wait("Switch model?|Set model to Opus");
     if terminal.screen().contains("Switch model?") {
         terminal.keys(&["Enter"]);
         terminal.wait("Set model to Opus");
     }
-    enter(&terminal, "again");
+    terminal.enter("again");
     if version == Version::V2_1_197 {
         // No hook of it hears of the choice, and it writes it down too late: a new session is the way on.
         blocked(2);
-        enter(&terminal, "/clear");
+        terminal.enter("/clear");
         terminal.wait_for("the screen to clear", || !terminal.screen().contains("Original prompt"));
-        enter(&terminal, "again");
+        terminal.enter("again");
     }
     terminal.wait("fifth answer");
     assert_eq!(api.count("main"), 5);
@@ -114,7 +106,7 @@ fn another_model_is_not_held_by_a_models_budget(version: Version) {
     assert_eq!(journal(&client), "");
 }
 
-client_tests!(
+client_tests!(recorded:
     a_new_window_lets_an_open_terminal_go_on,
     a_session_is_resumed_in_a_terminal,
     another_model_is_not_held_by_a_models_budget,

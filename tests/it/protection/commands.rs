@@ -43,8 +43,8 @@ fn the_tripwire_knows_every_command_that_refuses_in_an_agents_shell() {
 #[test]
 fn a_command_that_decides_refuses_under_a_client_whatever_its_variables_say() {
     let home = Home::new();
-    let client = starter(&home, "claude");
-    let other = starter(&home, "supervisor");
+    let client = starter(&home.path(""), "claude");
+    let other = starter(&home.path(""), "supervisor");
     for (words, refuses) in commands() {
         if !refuses && !words.starts_with("budget") {
             continue;

@@ -1,6 +1,6 @@
 //! A scripted Messages API on loopback: serves a `Script` and remembers every call it served.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,10 +8,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::classify::classify;
+use super::drive::{self, Drive};
 use super::http::{self, Request};
+use super::recording::Mark;
 use super::reply;
 use super::scenario::Script;
 use super::usage::Usage;
@@ -20,7 +23,7 @@ use super::usage::Usage;
 const HOLD: Duration = Duration::from_secs(30);
 
 /// One call, in the order the calls arrived.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Served {
     /// Position among all calls, from 1; also what `@N@` becomes.
     pub order: u64,
@@ -73,16 +76,21 @@ pub(super) struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     stop: AtomicBool,
+    drive: Arc<Mutex<Drive>>,
 }
 
-/// The running API; it stops serving when dropped.
+/// The running API; it stops serving when dropped. In the place of a recorded client it serves nobody, and knows the calls
+/// that were served then.
 pub struct Api {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Api {
     /// Serves `script` on a free loopback port.
+    #[track_caller]
     pub fn start(script: Script) -> Self {
+        let drive = Drive::next();
+        let is_replay = drive::lock(&drive).player().is_some();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind loopback");
         let port = listener.local_addr().expect("address").port();
         let shared = Arc::new(Shared {
@@ -91,7 +99,11 @@ impl Api {
             state: Mutex::default(),
             changed: Condvar::new(),
             stop: AtomicBool::new(false),
+            drive,
         });
+        if is_replay {
+            return Self { shared };
+        }
         let of_thread = Arc::clone(&shared);
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -118,7 +130,7 @@ impl Api {
 
     /// All calls so far, in order of arrival.
     pub fn calls(&self) -> Vec<Served> {
-        self.shared.lock().calls.clone()
+        self.shared.calls()
     }
 
     /// Number of calls of this kind so far; `agent:` counts those of all subagents.
@@ -153,6 +165,15 @@ impl Api {
         self.calls().iter().filter(|c| c.is_message()).map(|c| c.usage).sum()
     }
 
+    /// Whether a model heard these words from a hook. (In a recording: whether a hook says them now, which it does to models and
+    /// people.)
+    pub fn was_told(&self, words: &str) -> bool {
+        if let Some(player) = self.shared.drive().player() {
+            return player.was_told(words);
+        }
+        self.calls().iter().any(|call| call.last_message.contains(words))
+    }
+
     /// Waits until `ready` says so of the calls; false when that did not happen in time.
     pub fn wait_until(&self, limit: Duration, ready: impl Fn(&[Served]) -> bool) -> bool {
         self.shared.wait_until(limit, ready)
@@ -169,6 +190,32 @@ impl Drop for Api {
 }
 
 impl Shared {
+    /// What drives the hooks.
+    pub fn drive(&self) -> MutexGuard<'_, Drive> {
+        drive::lock(&self.drive)
+    }
+
+    fn calls(&self) -> Vec<Served> {
+        if let Some(player) = self.drive().player() {
+            return player.calls();
+        }
+        self.lock().calls.clone()
+    }
+
+    /// Notes in a recording that the test waited for something, and got it.
+    pub fn mark(&self, mark: Mark) {
+        let calls = self.lock().calls.clone();
+        if let Some(recorder) = self.drive().recorder() {
+            recorder.mark(mark, calls);
+        }
+    }
+
+    /// Plays the recording, if there is one, until the test has what it waits for.
+    #[track_caller]
+    pub fn play(&self, what: &str, env: &BTreeMap<String, String>) -> Option<Mark> {
+        Some(self.drive().player()?.play(what, env))
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,7 +12,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::api::Api;
+use super::api::{Api, Shared};
+use super::drive::{self, Drive};
 use super::prompt::Prompt;
 use super::terminal::Terminal;
 use super::transcripts;
@@ -29,6 +31,7 @@ pub struct Client {
     mode: String,
     model: String,
     runs: AtomicUsize,
+    pub(super) api: Arc<Shared>,
 }
 
 impl Client {
@@ -84,14 +87,47 @@ impl Client {
         ] {
             env.insert(name.into(), text(at(folder)));
         }
-        Self {
-            program: version.program().expect("a client"),
+        if drive::is_recording() {
+            // Between the client and the hooks: tests/recorder.
+            env.insert("FUSEBOX_TEST_HOOKS".into(), text(real_hooks()));
+        }
+        env.insert("FUSEBOX_TEST_CLOCK".into(), text(at("clock")));
+        let client = Self {
+            // A recording needs none.
+            program: version.program().unwrap_or_default(),
             dir,
             env,
             settings: None,
             mode: "bypassPermissions".into(),
             model: MODEL.into(),
             runs: AtomicUsize::new(0),
+            api: Arc::clone(&api.shared),
+        };
+        client.begin()
+    }
+
+    fn begin(self) -> Self {
+        match &mut *self.api.drive() {
+            Drive::Live => {}
+            Drive::Record(recorder) => recorder.begin(self.root()),
+            Drive::Replay(player) => player.begin(self.root()),
+        }
+        self
+    }
+
+    /// The folder with the hooks that the client's settings have to name.
+    pub fn hooks() -> PathBuf {
+        if drive::is_recording() {
+            return PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/recorder");
+        }
+        real_hooks()
+    }
+
+    /// Moves the clock of hooks and commands, not the client's own.
+    pub fn move_clock(&self, ms: i64) {
+        match self.api.drive().player() {
+            Some(player) => player.move_clock(ms),
+            None => fs::write(&self.env["FUSEBOX_TEST_CLOCK"], ms.to_string()).expect("write the clock"),
         }
     }
 
@@ -183,12 +219,16 @@ impl Client {
     pub fn terminal(&self, args: &[&str]) -> Terminal {
         let mut all = self.arguments();
         all.extend(args.iter().map(|a| (*a).to_owned()));
-        Terminal::start(&self.dir.path().join("out"), &self.project(), &self.env, &self.program, &all)
+        Terminal::start(self, &all)
     }
 
     /// The client's binary.
     pub fn program(&self) -> &Path {
         &self.program
+    }
+
+    pub(super) fn vars(&self) -> &BTreeMap<String, String> {
+        &self.env
     }
 
     pub(super) fn next_run(&self) -> usize {
@@ -203,6 +243,10 @@ impl Client {
         }
         all
     }
+}
+
+fn real_hooks() -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_fusebox")).parent().expect("a folder").to_owned()
 }
 
 impl Drop for Client {

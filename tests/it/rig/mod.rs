@@ -9,9 +9,13 @@
 mod api;
 mod classify;
 mod client;
+mod drive;
 mod http;
 mod netns;
+mod player;
 mod prompt;
+mod recorder;
+mod recording;
 mod reply;
 mod scenario;
 mod terminal;
@@ -31,7 +35,7 @@ pub use terminal::Terminal;
 pub use transcripts::{Count, count, lines};
 pub use usage::Usage;
 pub use version::Version;
-pub(crate) use version::{client_tests, with_client};
+pub(crate) use version::{client_tests, with_client, with_recording};
 
 /// Notes that a test was skipped; fails it when `FUSEBOX_REQUIRE_CLIENT` is 1.
 pub fn skip(why: &str) {

@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus};
+use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::client::Client;
+use super::recording::Mark;
 use super::transcripts;
 
 /// Far longer than any prompt of a test takes, even on a busy machine.
@@ -81,9 +82,10 @@ impl<'a> Prompt<'a> {
         self
     }
 
-    /// Starts the client and comes back at once.
+    /// Starts the client and comes back at once. Not with a recording.
     pub fn start(self) -> Running {
         let client = self.client;
+        assert!(client.api.drive().player().is_none(), "a recording has no process");
         let n = client.next_run();
         let file = |what: &str| client.root().join(format!("out/{n}.{what}"));
         let (stdout, stderr) = (file("stdout"), file("stderr"));
@@ -111,8 +113,17 @@ impl<'a> Prompt<'a> {
     }
 
     /// Runs the client to its end.
+    #[track_caller]
     pub fn run(self) -> Outcome {
-        self.start().wait()
+        let (client, what) = (self.client, format!("run {:?}", self.text));
+        if let Some(mark) = client.api.play(&what, client.vars()) {
+            let (code, stdout, stderr) = mark.outcome.expect("how the run ended");
+            return Outcome::new(code, false, stdout, stderr);
+        }
+        let outcome = self.start().wait();
+        let ended = (outcome.code, outcome.stdout.clone(), outcome.stderr.clone());
+        client.api.mark(Mark { outcome: Some(ended), ..Mark::now(&what) });
+        outcome
     }
 }
 
@@ -153,7 +164,7 @@ impl Running {
             }
             thread::sleep(Duration::from_millis(10));
         };
-        Outcome::new(status, timed_out, transcripts::read(&self.stdout), transcripts::read(&self.stderr))
+        Outcome::new(status.code(), timed_out, transcripts::read(&self.stdout), transcripts::read(&self.stderr))
     }
 }
 
@@ -184,7 +195,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    fn new(status: ExitStatus, timed_out: bool, stdout: String, stderr: String) -> Self {
+    fn new(code: Option<i32>, timed_out: bool, stdout: String, stderr: String) -> Self {
         let parsed = stdout.lines().filter_map(|l| serde_json::from_str(l).ok());
         // `--output-format json` prints one list in place of lines.
         let events: Vec<Value> = parsed
@@ -197,7 +208,7 @@ impl Outcome {
         // The last one: with --continue and --fork-session the first hooks carry another id.
         let session = events.iter().rev().find_map(|e| e["session_id"].as_str());
         let session = session.unwrap_or_default().to_owned();
-        Self { code: status.code(), timed_out, stdout, stderr, events, result, session }
+        Self { code, timed_out, stdout, stderr, events, result, session }
     }
 
     /// Panics with all there is to know unless the client ended with code 0.

@@ -5,8 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use super::api::Shared;
+use super::client::Client;
+use super::recording::Mark;
 
 /// Runs the client and writes down its exit code, as tmux now and then loses it; the trap lets
 /// it outlive the terminal. The client behaves otherwise when it knows that it is inside tmux.
@@ -14,96 +19,121 @@ const RUN: &str = r#"trap : HUP; unset TMUX TMUX_PANE TERM_PROGRAM; "$@"; echo "
 
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// A terminal session; it ends when dropped.
+/// A terminal session; it ends when dropped. With a recording nothing is typed, and the screen is what it was when the
+/// test last had what it waited for.
 pub struct Terminal {
-    socket: PathBuf,
-    code: PathBuf,
+    api: Arc<Shared>,
     env: BTreeMap<String, String>,
+    place: Place,
+}
+
+enum Place {
+    /// tmux, by its socket and the file for the client's exit code.
+    Tmux { socket: PathBuf, code: PathBuf },
+    /// The screen of a recording.
+    Recording(Mutex<String>),
 }
 
 impl Terminal {
-    /// Starts `program` in `cwd`; the socket and tmux's settings go to `folder`.
-    pub(super) fn start(
-        folder: &Path,
-        cwd: &Path,
-        env: &BTreeMap<String, String>,
-        program: &Path,
-        args: &[String],
-    ) -> Self {
+    /// Starts the client; the socket and tmux's settings go to its folder `out`.
+    #[track_caller]
+    pub(super) fn start(client: &Client, args: &[String]) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let (api, env) = (Arc::clone(&client.api), client.vars().clone());
+        if let Some(player) = api.drive().player() {
+            player.in_terminal(true);
+            return Self { api: Arc::clone(&client.api), env, place: Place::Recording(Mutex::default()) };
+        }
         let n = NUMBER.fetch_add(1, Ordering::SeqCst);
+        let folder = client.root().join("out");
         let conf = folder.join("tmux.conf");
         // Or the screen would be gone with the program.
         fs::write(&conf, "set -g remain-on-exit on\nset -g status off\n").expect("write tmux.conf");
         let [socket, code] = ["socket", "code"].map(|name| folder.join(format!("t{n}.{name}")));
-        let terminal = Self { socket, code, env: env.clone() };
-        let mut command = terminal.tmux();
+        let mut command = tmux(&env, &socket);
         command.arg("-f").arg(conf).args(["new-session", "-d", "-x", "160", "-y", "50", "-c"]);
-        command.arg(cwd).args(["sh", "-c", RUN]).arg(&terminal.code);
-        let output = command.arg(program).args(args).output().expect("start tmux");
+        command.arg(client.project()).args(["sh", "-c", RUN]).arg(&code);
+        let output = command.arg(client.program()).args(args).output().expect("start tmux");
         assert!(output.status.success(), "tmux: {output:?}");
+        let terminal = Self { api, env, place: Place::Tmux { socket, code } };
         // The prompt sign of the input box: the client is ready.
-        terminal.wait("❯");
+        terminal.await_text("❯");
         terminal
     }
 
     /// The screen's text.
     pub fn screen(&self) -> String {
-        let output = self.ask(&["capture-pane", "-p"]);
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        match &self.place {
+            Place::Recording(screen) => screen.lock().expect("the screen").clone(),
+            Place::Tmux { .. } => {
+                let output = self.ask(&["capture-pane", "-p"]);
+                String::from_utf8_lossy(&output.stdout).into_owned()
+            }
+        }
     }
 
     /// Waits until one of the texts (separated by `|`) is on the screen; panics if it never is.
     #[track_caller]
     pub fn wait(&self, texts: &str) {
-        let found = Self::poll(|| {
-            let screen = self.screen();
-            texts.split('|').any(|t| screen.contains(t))
-        });
-        assert!(found, "{texts:?} never showed up; the screen:\n{}", self.screen());
+        self.wait_within(LIMIT, &format!("{texts:?}"), || self.shows(texts));
     }
 
     /// Waits for a text that takes its time, such as what the client does every full minute.
     #[track_caller]
     pub fn wait_long(&self, text: &str) {
-        let found = Self::poll_for(2 * LIMIT, || self.screen().contains(text));
-        assert!(found, "{text:?} never showed up; the screen:\n{}", self.screen());
+        self.wait_within(2 * LIMIT, &format!("{text:?}"), || self.shows(text));
     }
 
     /// Waits until a condition outside the screen holds, e.g. on the API's calls.
     #[track_caller]
     pub fn wait_for(&self, what: &str, ready: impl Fn() -> bool) {
-        assert!(Self::poll(ready), "{what}: never; the screen:\n{}", self.screen());
+        self.wait_within(LIMIT, what, ready);
+    }
+
+    #[track_caller]
+    fn wait_within(&self, limit: Duration, what: &str, ready: impl Fn() -> bool) {
+        if let Place::Recording(screen) = &self.place {
+            let mark = self.api.play(what, &self.env).expect("a recording");
+            *screen.lock().expect("the screen") = mark.screen.unwrap_or_default();
+            assert!(ready(), "{what}: it was so when this was recorded");
+            return;
+        }
+        assert!(poll(limit, ready), "{what}: never; the screen:\n{}", self.screen());
+        self.api.mark(Mark { screen: Some(self.screen()), ..Mark::now(what) });
+    }
+
+    fn shows(&self, texts: &str) -> bool {
+        let screen = self.screen();
+        texts.split('|').any(|t| screen.contains(t))
+    }
+
+    /// Waits for a text, whatever a recording holds.
+    #[track_caller]
+    fn await_text(&self, text: &str) {
+        assert!(poll(LIMIT, || self.shows(text)), "{text:?} never showed up; the screen:\n{}", self.screen());
     }
 
     /// Types a text, without Enter.
     #[track_caller]
     pub fn type_text(&self, text: &str) {
+        if matches!(self.place, Place::Recording(_)) {
+            return;
+        }
         self.ask(&["send-keys", "-l", text]);
         // Keys that come in one piece with the text would be taken for a paste.
         let start: String = text.chars().take(60).collect();
-        self.wait(&start);
+        self.await_text(&start);
     }
 
-    /// Types a text and presses Enter.
+    /// Types a text into the empty input box and presses Enter, once the client works on nothing: around the end of a turn it
+    /// now and then loses a key.
     #[track_caller]
     pub fn enter(&self, text: &str) {
-        self.type_text(text);
-        self.keys(&["Enter"]);
-    }
-
-    /// Types a text where another may still stand, and presses Enter until `answer` is on the screen: around the end of a
-    /// turn the client now and then loses the key.
-    #[track_caller]
-    pub fn enter_until(&self, text: &str, answer: &str) {
+        assert!(poll(LIMIT, || !self.shows("esc to interrupt")), "it works on: {}", self.screen());
+        // What was blocked may still stand there.
         self.keys(&["C-u"]);
         self.type_text(text);
-        let answered = || self.screen().contains(answer);
-        let found = (0..6).any(|_| {
-            self.keys(&["Enter"]);
-            Self::poll_for(LIMIT / 6, answered)
-        });
-        assert!(found, "{answer:?} never showed up; the screen:\n{}", self.screen());
+        self.keys(&["Enter"]);
     }
 
     /// Presses keys by tmux's names, e.g. `Enter`, `Escape`, `C-c`.
@@ -114,44 +144,59 @@ impl Terminal {
     }
 
     /// Waits for the client's end (after `/exit`, say); its exit code if it came to an end.
+    #[track_caller]
     pub fn exit_code(&self) -> Option<i32> {
-        let status = || fs::read_to_string(&self.code).ok()?.trim().parse().ok();
-        Self::poll(|| status().is_some());
-        status()
-    }
-
-    fn poll(ready: impl Fn() -> bool) -> bool {
-        Self::poll_for(LIMIT, ready)
-    }
-
-    fn poll_for(limit: Duration, ready: impl Fn() -> bool) -> bool {
-        let end = Instant::now() + limit;
-        loop {
-            if ready() {
-                return true;
-            }
-            if Instant::now() > end {
-                return false;
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
+        let what = "exit code";
+        let Place::Tmux { code, .. } = &self.place else {
+            return self.api.play(what, &self.env)?.screen?.parse().ok();
+        };
+        let status = || fs::read_to_string(code).ok()?.trim().parse::<i32>().ok();
+        poll(LIMIT, || status().is_some());
+        let code = status();
+        self.api.mark(Mark { screen: code.map(|code| code.to_string()), ..Mark::now(what) });
+        code
     }
 
     fn ask(&self, args: &[&str]) -> Output {
-        self.tmux().args(args).output().expect("run tmux")
+        match &self.place {
+            Place::Tmux { socket, .. } => tmux(&self.env, socket).args(args).output().expect("run tmux"),
+            Place::Recording(_) => Output { status: Default::default(), stdout: Vec::new(), stderr: Vec::new() },
+        }
     }
+}
 
-    fn tmux(&self) -> Command {
-        let mut c = Command::new("tmux");
-        c.env_clear().envs(&self.env).stdin(Stdio::null()).arg("-S").arg(&self.socket);
-        c
+fn tmux(env: &BTreeMap<String, String>, socket: &Path) -> Command {
+    let mut c = Command::new("tmux");
+    c.env_clear().envs(env).stdin(Stdio::null()).arg("-S").arg(socket);
+    c
+}
+
+fn poll(limit: Duration, ready: impl Fn() -> bool) -> bool {
+    let end = Instant::now() + limit;
+    loop {
+        if ready() {
+            return true;
+        }
+        if Instant::now() > end {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(50));
     }
 }
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        self.ask(&["kill-server"]);
-        // The client ends its session in peace, and its folder must not go before it is done.
-        Self::poll(|| self.code.exists());
+        match &self.place {
+            Place::Recording(_) => {
+                if let Some(player) = self.api.drive().player() {
+                    player.in_terminal(false);
+                }
+            }
+            Place::Tmux { code, .. } => {
+                self.ask(&["kill-server"]);
+                // The client ends its session in peace, and its folder must not go before it is done.
+                poll(LIMIT, || code.exists());
+            }
+        }
     }
 }

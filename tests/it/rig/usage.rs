@@ -2,10 +2,11 @@
 
 use std::ops::{Add, AddAssign};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// Tokens per class, as the API bills them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Uncached input.
     pub input: u64,

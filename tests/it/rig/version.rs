@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{in_netns, skip};
+use super::{drive, in_netns, skip};
 
 /// A version of the client. What tests expect of each is in `tests/fixtures/README.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,27 +65,55 @@ pub fn with_client(path: &str, version: Version, body: fn(Version)) {
     in_netns(path, || body(version));
 }
 
-/// Makes tests of functions that take a version: one for each client, `NAME::v2_1_330` and so on. With
-/// `newest: NAME, ..` for the newest client only.
+/// Runs `body` with the recording of a client of this version. With `FUSEBOX_TEST_CLIENTS=live` the real client takes its
+/// place, with `record` it is recorded anew (`tests/record`).
+pub fn with_recording(path: &str, version: Version, body: fn(Version)) {
+    match std::env::var("FUSEBOX_TEST_CLIENTS").as_deref() {
+        Ok("live") => with_client(path, version, body),
+        Ok("record") => {
+            assert!(version.program().is_some(), "no client {0}: tests/install-client {0}", version.name());
+            in_netns(path, || drive::record(path, || body(version)));
+        }
+        _ => drive::replay(path, || body(version)),
+    }
+}
+
+/// Makes tests of functions that take a version: one for each client, `NAME::v2_1_330` and so on.
+///
+/// * `live`: always with the real client: processes, terminals and time are what is tested.
+/// * `recorded`: with recordings of it ([`with_recording`]).
+/// * `facts`: with the real client, and about it alone: a version does not change, so they run by hand (`tests/record`,
+///   `tests/long`), and are reported as ignored otherwise.
+/// * `newest`: like `facts`, for the newest client only.
 macro_rules! client_tests {
+    (live: $($test:ident),+ $(,)?) => {
+        $crate::rig::client_tests!(@all with_client, [], $($test),+);
+    };
+    (recorded: $($test:ident),+ $(,)?) => {
+        $crate::rig::client_tests!(@all with_recording, [], $($test),+);
+    };
+    (facts: $($test:ident),+ $(,)?) => {
+        $crate::rig::client_tests!(@all with_client, [ignore = "about the client: tests/long"], $($test),+);
+    };
     (newest: $($test:ident),+ $(,)?) => {
         $(mod $test {
-            $crate::rig::client_tests!(@one $test, newest, NEWEST);
+            $crate::rig::client_tests!(@one with_client, [ignore = "about the client: tests/long"], $test, newest, NEWEST);
         })+
     };
-    (@one $test:ident, $name:ident, $version:ident) => {
+    (@all $with:ident, $attribute:tt, $($test:ident),+) => {
+        $(mod $test {
+            $crate::rig::client_tests!(@one $with, $attribute, $test, v2_1_197, V2_1_197);
+            $crate::rig::client_tests!(@one $with, $attribute, $test, v2_1_330, V2_1_330);
+            $crate::rig::client_tests!(@one $with, $attribute, $test, v2_1_332, V2_1_332);
+        })+
+    };
+    (@one $with:ident, [$($attribute:meta)?], $test:ident, $name:ident, $version:ident) => {
         #[test]
+        $(#[$attribute])?
         fn $name() {
             let version = $crate::rig::Version::$version;
-            $crate::rig::with_client($crate::rig::this_test!(), version, super::$test);
+            $crate::rig::$with($crate::rig::this_test!(), version, super::$test);
         }
-    };
-    ($($test:ident),+ $(,)?) => {
-        $(mod $test {
-            $crate::rig::client_tests!(@one $test, v2_1_197, V2_1_197);
-            $crate::rig::client_tests!(@one $test, v2_1_330, V2_1_330);
-            $crate::rig::client_tests!(@one $test, v2_1_332, V2_1_332);
-        })+
     };
 }
 pub(crate) use client_tests;

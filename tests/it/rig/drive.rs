@@ -1,0 +1,99 @@
+//! What drives the hooks of a test: a real client, one that is recorded, or a recording in its place.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::player::Player;
+use super::recorder::Recorder;
+use super::recording::{self, Moment};
+
+/// How a test runs.
+#[derive(Default)]
+enum Mode {
+    /// With a real client.
+    #[default]
+    Live,
+    /// With a real client; the recorders of those that there were.
+    Record(Vec<Arc<Mutex<Drive>>>),
+    /// With recordings; of those clients that are still to come.
+    Replay(VecDeque<Vec<Moment>>),
+}
+
+thread_local! {
+    /// Of the test that runs on this thread.
+    static MODE: RefCell<Mode> = RefCell::default();
+}
+
+/// What drives the hooks of one client.
+#[derive(Default)]
+pub(super) enum Drive {
+    /// The client.
+    #[default]
+    Live,
+    /// The client, with a recorder.
+    Record(Recorder),
+    /// A recording.
+    Replay(Player),
+}
+
+impl Drive {
+    /// For the next client of this test.
+    #[track_caller]
+    pub fn next() -> Arc<Mutex<Self>> {
+        MODE.with_borrow_mut(|mode| match mode {
+            Mode::Live => Arc::default(),
+            Mode::Record(recorders) => {
+                let drive = Arc::new(Mutex::new(Self::Record(Recorder::default())));
+                recorders.push(Arc::clone(&drive));
+                drive
+            }
+            Mode::Replay(clients) => {
+                let moments = clients.pop_front().expect("no further client was recorded: tests/record");
+                Arc::new(Mutex::new(Self::Replay(Player::new(moments))))
+            }
+        })
+    }
+
+    /// The player of a recording.
+    pub fn player(&mut self) -> Option<&mut Player> {
+        if let Self::Replay(player) = self { Some(player) } else { None }
+    }
+
+    /// The recorder.
+    pub fn recorder(&mut self) -> Option<&mut Recorder> {
+        if let Self::Record(recorder) = self { Some(recorder) } else { None }
+    }
+}
+
+/// Locks it, whatever became of whoever had it before.
+pub(super) fn lock(drive: &Mutex<Drive>) -> MutexGuard<'_, Drive> {
+    drive.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether this test makes a recording.
+pub(super) fn is_recording() -> bool {
+    MODE.with_borrow(|mode| matches!(mode, Mode::Record(_)))
+}
+
+/// Runs `body` with a real client, and writes down how that called the hooks.
+pub(super) fn record(test: &str, body: impl FnOnce()) {
+    MODE.set(Mode::Record(Vec::new()));
+    body();
+    let Mode::Record(drives) = MODE.take() else { panic!("another mode") };
+    let moments = drives.iter().filter_map(|drive| Some(lock(drive).recorder()?.finish()));
+    recording::save(test, &moments.flatten().collect::<Vec<_>>());
+}
+
+/// Runs `body` with the recording of a client.
+#[track_caller]
+pub(super) fn replay(test: &str, body: impl FnOnce()) {
+    let moments = recording::load(test);
+    let moments = moments.unwrap_or_else(|| panic!("{test} has no recording: make it with tests/record"));
+    let clients = moments.split(|moment| matches!(moment, Moment::Client)).skip(1);
+    MODE.set(Mode::Replay(clients.map(<[_]>::to_vec).collect()));
+    body();
+    let Mode::Replay(rest) = mem::take(&mut MODE.take()) else { panic!("another mode") };
+    assert!(rest.is_empty(), "the recording holds more clients than the test: make it anew with tests/record");
+}

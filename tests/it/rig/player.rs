@@ -1,0 +1,162 @@
+//! Plays a recording: calls the hooks as the client did, and holds what they decide against what was decided then.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fusebox::platform::clock;
+use serde_json::{Value, json};
+
+use super::api::Served;
+use super::recording::{HookCall, Mark, Moment, apply, with_root};
+use crate::harness::{Ran, program_path, run};
+use crate::terminal;
+
+/// The recording of one client, as far as it was not played yet.
+pub(super) struct Player {
+    moments: VecDeque<Moment>,
+    root: PathBuf,
+    calls: Vec<Served>,
+    answers: Vec<String>,
+    env: BTreeMap<String, String>,
+    in_terminal: bool,
+    moved_ms: i64,
+}
+
+impl Player {
+    /// Plays these moments.
+    pub fn new(moments: Vec<Moment>) -> Self {
+        Self {
+            moments: moments.into(),
+            root: PathBuf::new(),
+            calls: Vec::new(),
+            answers: Vec::new(),
+            env: BTreeMap::new(),
+            in_terminal: false,
+            moved_ms: 0,
+        }
+    }
+
+    /// Begins with the folder of a client.
+    pub fn begin(&mut self, root: &Path) {
+        self.root = root.to_owned();
+        for moment in &mut self.moments {
+            *moment = with_root(moment, root);
+        }
+    }
+
+    /// From now on the client is in a terminal, or in print mode.
+    pub fn in_terminal(&mut self, yes: bool) {
+        self.in_terminal = yes;
+    }
+
+    /// Moves the hooks' clock.
+    pub fn move_clock(&mut self, ms: i64) {
+        self.moved_ms = ms;
+    }
+
+    /// What the API has served so far.
+    pub fn calls(&self) -> Vec<Served> {
+        self.calls.clone()
+    }
+
+    /// Whether a hook's answer so far holds these words.
+    pub fn was_told(&self, words: &str) -> bool {
+        self.answers.iter().any(|answer| answer.contains(words))
+    }
+
+    /// Calls the hooks up to the next mark, which must be this one.
+    #[track_caller]
+    pub fn play(&mut self, what: &str, env: &BTreeMap<String, String>) -> Mark {
+        loop {
+            match self.moments.pop_front() {
+                Some(Moment::Hook(call)) => self.call(&call, env),
+                Some(Moment::Mark(mark)) => {
+                    assert_eq!(mark.what, what, "the recording is of another test; make it anew: tests/record");
+                    apply(&self.root, &mark.files);
+                    for call in &mark.calls {
+                        self.calls.retain(|old| old.order != call.order);
+                        self.calls.push(call.clone());
+                    }
+                    self.calls.sort_by_key(|call| call.order);
+                    self.set_clock(env, mark.at);
+                    return mark;
+                }
+                Some(Moment::Client) | None => {
+                    panic!("the recording ends before {what:?}; make it anew: tests/record")
+                }
+            }
+        }
+    }
+
+    #[track_caller]
+    fn call(&mut self, call: &HookCall, env: &BTreeMap<String, String>) {
+        apply(&self.root, &call.files);
+        self.set_clock(env, call.at);
+        if let Some(set) = &call.env {
+            self.env.clone_from(set);
+        }
+        let furnish = |mut command: Command| {
+            command.env_clear().envs(env).envs(&self.env).current_dir(&call.cwd);
+            command
+        };
+        let ran = if self.in_terminal && call.hook == "prompt-submit" {
+            // Whether a person typed it is told by the processes, too.
+            let (_near, far) = terminal::terminal();
+            let client = terminal::starter(&self.root, "claude");
+            terminal::call(&self.root, &furnish, &call.stdin, &client, None, far.into())
+        } else {
+            run(&mut furnish(Command::new(program_path(&call.hook))), call.stdin.as_bytes())
+        };
+        let then = Ran { code: call.code, stdout: call.stdout.clone(), stderr: call.stderr.clone() };
+        assert_eq!(
+            decision(&ran),
+            decision(&then),
+            "{} decided otherwise than when it was recorded (left: now); where that is meant, make the recording anew: \
+             tests/record\n{ran:?}\nrecorded: {then:?}\ncalled with: {:.2000}",
+            call.hook,
+            call.stdin
+        );
+        self.answers.push(texts(&ran));
+    }
+
+    fn set_clock(&self, env: &BTreeMap<String, String>, at: i64) {
+        let offset = at - clock().0 + self.moved_ms;
+        fs::write(&env["FUSEBOX_TEST_CLOCK"], offset.to_string()).expect("write the clock");
+    }
+}
+
+/// What a hook's answer decides, whatever its words.
+fn decision(ran: &Ran) -> Value {
+    let answer: Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+    let specific = &answer["hookSpecificOutput"];
+    json!({
+        "code": ran.code,
+        "json": answer.is_object(),
+        "silent": ran.stdout.is_empty() && ran.stderr.is_empty(),
+        "continue": answer["continue"],
+        "decision": answer["decision"],
+        "permission": specific["permissionDecision"],
+        "adds context": specific["additionalContext"].is_string(),
+        "tells the person": answer["systemMessage"].is_string(),
+    })
+}
+
+/// All texts of an answer.
+fn texts(ran: &Ran) -> String {
+    fn collect(value: &Value, all: &mut String) {
+        match value {
+            Value::String(text) => *all += &format!("{text}\n"),
+            Value::Array(values) => values.iter().for_each(|value| collect(value, all)),
+            Value::Object(fields) => fields.values().for_each(|value| collect(value, all)),
+            _ => {}
+        }
+    }
+    let mut all = ran.stderr.clone();
+    match serde_json::from_str(&ran.stdout) {
+        Ok(value) => collect(&value, &mut all),
+        Err(_) => all += &ran.stdout,
+    }
+    all
+}

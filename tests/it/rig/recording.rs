@@ -1,0 +1,264 @@
+//! Recordings of real clients: how they called the hooks, in order, with the transcripts as they were then.
+//!
+//! A recording is made by a test that runs with a real client (`tests/record`), and is what most runs of that test use in
+//! the client's place. Only the client is played back: the hooks, the store and the commands are real.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fusebox::platform::clock;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::api::Served;
+
+/// What stands for the throw-away folder of the client.
+const ROOT: &str = "@ROOT@";
+
+/// What stands for that folder in the name of a folder of transcripts.
+const ENCODED_ROOT: &str = "@ENCODED-ROOT@";
+
+/// Bytes of what is shortened where it is the client's own.
+const LONG: usize = 400;
+
+/// One moment of a recording.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Moment {
+    /// The test started the API anew: another client follows.
+    Client,
+    /// The client called a hook.
+    Hook(HookCall),
+    /// The test waited for something, and it came.
+    Mark(Mark),
+}
+
+/// A call of a hook.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct HookCall {
+    /// The executable's name.
+    pub hook: String,
+    /// When it was called: milliseconds since the Unix epoch.
+    pub at: i64,
+    /// The variables that the client set; `None`: those of the call before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<BTreeMap<String, String>>,
+    /// The working directory.
+    pub cwd: String,
+    /// Standard input.
+    pub stdin: String,
+    /// Exit code.
+    pub code: i32,
+    /// Standard output.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stdout: String,
+    /// Standard error.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stderr: String,
+    /// What changed in files since the moment before; the hook may have seen it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileChange>,
+}
+
+/// What the test got when it waited.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Mark {
+    /// When: milliseconds since the Unix epoch.
+    pub at: i64,
+    /// What it waited for.
+    pub what: String,
+    /// How a run in print mode ended: exit code, standard output, standard error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<(Option<i32>, String, String)>,
+    /// The terminal's screen, or its exit code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub screen: Option<String>,
+    /// The calls that the API had served, of which something changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<Served>,
+    /// What changed in files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileChange>,
+}
+
+impl Mark {
+    /// Of what a test waited for until now.
+    pub fn now(what: &str) -> Self {
+        Self { at: clock().0, what: what.to_owned(), ..Self::default() }
+    }
+}
+
+/// What became of a file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct FileChange {
+    /// Relative to the throw-away folder.
+    pub path: String,
+    /// Text is added to its end; otherwise it is all of the text.
+    pub appended: bool,
+    /// The text.
+    pub text: String,
+}
+
+/// Texts by path, relative to the throw-away folder.
+pub(super) type Files = BTreeMap<String, String>;
+
+/// The files of a client that a recording holds: transcripts, the project, and what hooks of others left in the home.
+pub(super) fn client_files(root: &Path) -> Files {
+    let mut files = Files::new();
+    for folder in ["home/config/projects", "my project"] {
+        read_folder(root, &root.join(folder), &mut files);
+    }
+    for entry in fs::read_dir(root.join("home")).into_iter().flatten().flatten() {
+        read_file(root, &entry.path(), &mut files);
+    }
+    files
+}
+
+/// Reads all files of `folder`, named relative to `root`.
+pub(super) fn read_folder(root: &Path, folder: &Path, files: &mut Files) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            read_folder(root, &path, files);
+        } else {
+            read_file(root, &path, files);
+        }
+    }
+}
+
+fn read_file(root: &Path, path: &Path, files: &mut Files) {
+    let name = path.strip_prefix(root).ok().and_then(Path::to_str);
+    if let (Some(name), Ok(text)) = (name, fs::read_to_string(path)) {
+        let is_transcript = path.extension().is_some_and(|e| e == "jsonl");
+        files.insert(name.to_owned(), if is_transcript { shorten_transcript(&text) } else { text });
+    }
+}
+
+/// A transcript without the client's own prompts and descriptions of tools, which are long, and not ours to keep. Nobody
+/// reads them in lines of these types.
+fn shorten_transcript(text: &str) -> String {
+    const TYPES: [&str; 5] =
+        ["attachment", "api-request", "api-request-shape", "api-request-blob", "system"];
+    let shortened = |line: &str| match serde_json::from_str::<Value>(line) {
+        Ok(value) if TYPES.iter().any(|t| value["type"] == *t) => shorten(value, 2).to_string(),
+        _ => line.to_owned(),
+    };
+    // The client writes whole lines: what has no end yet is one of the next ones.
+    text.split_inclusive('\n').filter(|l| l.ends_with('\n')).map(|l| shortened(l.trim_end()) + "\n").collect()
+}
+
+/// The same value with its size in the place of what is long; of objects, down to this depth, in that of their fields.
+fn shorten(value: Value, depth: usize) -> Value {
+    match value {
+        Value::Object(fields) if depth > 0 => {
+            fields.into_iter().map(|(name, value)| (name, shorten(value, depth - 1))).collect()
+        }
+        value => match value.to_string().len() {
+            size if size > LONG => format!("({size} bytes)").into(),
+            _ => value,
+        },
+    }
+}
+
+/// A message of a request without what is long, such as the client's reminders.
+pub(super) fn shorten_message(text: &str) -> String {
+    match serde_json::from_str::<Value>(text) {
+        Ok(mut message) => {
+            for block in message["content"].as_array_mut().into_iter().flatten() {
+                *block = shorten(block.take(), 1);
+            }
+            message.to_string()
+        }
+        Err(_) => text.to_owned(),
+    }
+}
+
+/// What a run printed, without what says how the client was set up, and that hooks began.
+pub(super) fn shorten_stdout(text: &str) -> String {
+    let is_kept = |line: &&str| {
+        let value: Value = serde_json::from_str(line).unwrap_or_default();
+        value["subtype"] != "init" && value["subtype"] != "hook_started"
+    };
+    text.lines().filter(is_kept).map(|line| format!("{line}\n")).collect()
+}
+
+/// What leads from `before` to `now`; `before` becomes `now`.
+pub(super) fn changes(before: &mut Files, now: Files) -> Vec<FileChange> {
+    let mut changes = Vec::new();
+    for (path, text) in now {
+        let old = before.get(&path);
+        if old == Some(&text) {
+            continue;
+        }
+        let added = old.and_then(|old| text.strip_prefix(old.as_str()));
+        let change =
+            FileChange { path: path.clone(), appended: added.is_some(), text: added.unwrap_or(&text).to_owned() };
+        changes.push(change);
+        before.insert(path, text);
+    }
+    changes
+}
+
+/// Carries out changes below `root`.
+pub(super) fn apply(root: &Path, changes: &[FileChange]) {
+    for change in changes {
+        let path = root.join(&change.path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("make folder");
+        let mut options = fs::OpenOptions::new();
+        options.create(true).write(true).append(change.appended).truncate(!change.appended);
+        let mut file = options.open(&path).expect("open a recorded file");
+        std::io::Write::write_all(&mut file, change.text.as_bytes()).expect("write a recorded file");
+    }
+}
+
+/// The file with the recording of a test, by the test's full path (`paths::retried_errors::v2_1_330`).
+pub(super) fn file(test: &str) -> PathBuf {
+    let (name, version) = test.rsplit_once("::").expect("the path of a test");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/recordings").join(version);
+    folder.join(format!("{}.jsonl", name.replace("::", ".")))
+}
+
+/// Reads a recording, a moment a line. `None`: there is none.
+pub(super) fn load(test: &str) -> Option<Vec<Moment>> {
+    let path = file(test);
+    let text = fs::read_to_string(&path).ok()?;
+    let parse = |line: &str| {
+        serde_json::from_str(line).unwrap_or_else(|e| panic!("{}: {e} in {line:.200}", path.display()))
+    };
+    Some(text.lines().map(parse).collect())
+}
+
+/// Writes a recording.
+pub(super) fn save(test: &str, moments: &[Moment]) {
+    let path = file(test);
+    fs::create_dir_all(path.parent().expect("a folder")).expect("make folder");
+    let line = |moment| serde_json::to_string(moment).expect("JSON") + "\n";
+    fs::write(&path, moments.iter().map(line).collect::<String>()).expect("write the recording");
+}
+
+/// The moment with other words in the place of those of its folder: for a recording `from` the folder, and back `to` one.
+pub(super) fn without_root(moment: &Moment, root: &Path) -> Moment {
+    replace(moment, &[(&encoded(root), ENCODED_ROOT), (text(root), ROOT)])
+}
+
+/// The opposite of [`without_root`].
+pub(super) fn with_root(moment: &Moment, root: &Path) -> Moment {
+    replace(moment, &[(ENCODED_ROOT, &encoded(root)), (ROOT, text(root))])
+}
+
+fn replace(moment: &Moment, pairs: &[(&str, &str)]) -> Moment {
+    // Neither a folder's name nor what stands for it holds what JSON escapes.
+    let json = serde_json::to_string(moment).expect("JSON");
+    let json = pairs.iter().fold(json, |json, (from, to)| json.replace(from, to));
+    serde_json::from_str(&json).expect("JSON")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("the temp folder's name is UTF-8")
+}
+
+/// How the client names the folder of a project's transcripts.
+fn encoded(path: &Path) -> String {
+    text(path).chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+}

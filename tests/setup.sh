@@ -1,0 +1,48 @@
+# What the scripts of this folder share: they source it. Installs Debian packages, and says what happens.
+# shellcheck shell=bash
+
+say() { printf '\n== %s\n' "$*"; }
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+# Installs Debian packages unless what they bring is there. Arguments: PROGRAM=PACKAGE, or /PATH=PACKAGE.
+need() {
+  local pair brings missing=()
+  for pair in "$@"; do
+    brings="${pair%%=*}"
+    case "$brings" in
+      /*) [ -e "$brings" ] || missing+=("${pair#*=}") ;;
+      *) PATH="$PATH:/usr/sbin:/sbin" command -v "$brings" >/dev/null || missing+=("${pair#*=}") ;;
+    esac
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  if ! command -v apt-get >/dev/null; then
+    echo "These are missing, and apt-get is not here to install them: ${missing[*]} (names of Debian packages)" >&2
+    exit 1
+  fi
+  if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
+    echo "These are missing: ${missing[*]}. As root: apt-get install ${missing[*]}" >&2
+    exit 1
+  fi
+  say "installing ${missing[*]}"
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+# The C library's archive, which static executables are linked with.
+need_static_libc() {
+  [ -e "$(cc -print-file-name=libc.a 2>/dev/null || echo /nowhere)" ] || need /nowhere=libc6-dev
+}
+
+# Hooks start fastest with musl (README, "Install"): what is installed so is what is tested, where Rust has it.
+use_musl() {
+  local musl; musl="$(uname -m)-unknown-linux-musl"
+  if rustup target add "$musl" >/dev/null 2>&1 && [ -d "$(rustc --print target-libdir --target "$musl")" ]; then
+    need "musl-gcc=musl-tools"
+    export CARGO_BUILD_TARGET="$musl"
+  else
+    say "SKIPPED: hooks with musl: rustup cannot add $musl; these tests are of hooks with this machine's C library"
+  fi
+}
+
+export CARGO_INCREMENTAL="${CARGO_INCREMENTAL:-0}"
