@@ -254,7 +254,7 @@ fn record(url: &str, memory: &Path, session: usize, n: usize) -> Duration {
         ..Message::new(key, Source::Response, now)
     };
     let input = json!({"command": format!("step {n} of {id}")});
-    let call = tools::call(
+    let call = tools::finished_call(
         u32::try_from(n).unwrap(),
         "Bash",
         &input,

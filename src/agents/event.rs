@@ -58,7 +58,7 @@ pub enum EventKind<'p> {
         spawning: Vec<u64>,
     },
     /// A tool call is over, and the client has no event between two requests (the plain protocol).
-    AfterLoneTool {
+    AfterSingleTool {
         /// What the response cost, where the payload says so.
         charge: Option<Box<Fact>>,
         /// The call.
@@ -107,7 +107,7 @@ pub struct ToolRequest<'p> {
 
 impl ToolRequest<'_> {
     /// The input's excerpt, by the signature of the call.
-    pub fn quote(&self) -> (String, String) {
+    pub fn signed_excerpt(&self) -> (String, String) {
         let input = self.input.as_deref().and_then(|input| serde_json::from_str::<Value>(input).ok());
         let input = input.unwrap_or_default();
         (ToolSignature::of(&self.tool, &input).hex(), excerpt(&input))
@@ -125,7 +125,7 @@ pub struct FinishedCall {
 
 impl FinishedCall {
     /// The input's excerpt, by the signature of the call.
-    pub fn quote(&self) -> (String, String) {
+    pub fn signed_excerpt(&self) -> (String, String) {
         (self.named.call.signature.hex(), self.excerpt.clone())
     }
 }

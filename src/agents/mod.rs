@@ -20,7 +20,7 @@ use self::answer::{Answer, Reply};
 use self::capability::Capabilities;
 use self::event::HookEvent;
 use self::hook::Hook;
-use self::tool::Reached;
+use self::tool::ToolTarget;
 use crate::domain::protection::Client;
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
@@ -43,24 +43,24 @@ pub trait Agent: Sync {
     fn capabilities(&self) -> Capabilities;
 
     /// The events that its hooks are registered for, as the agent names them, and the executable that answers each.
-    fn registered(&self) -> &'static [(&'static str, Hook)];
+    fn registered_hooks(&self) -> &'static [(&'static str, Hook)];
 
     /// The event that standard input describes, as the agent names it; `None`: none of this executable's.
     ///
     /// # Errors
     /// It is no payload of this agent.
-    fn event<'p>(
+    fn parse_event<'p>(
         &self,
         hook: Hook,
         input: &'p str,
         now: Timestamp,
-    ) -> Result<Option<Heard<'p>>, NotUnderstood>;
+    ) -> Result<Option<ParsedEvent<'p>>, InvalidPayload>;
 
     /// The answer to an event of this name, as the agent understands it.
     fn reply(&self, event: &str, answer: Answer) -> Reply;
 
     /// What a tool call could change. `input`: JSON.
-    fn reaches(&self, tool: &str, input: &str) -> Reached;
+    fn tool_target(&self, tool: &str, input: &str) -> ToolTarget;
 
     /// How it reads and writes its conversations; `None`: it has no transcripts.
     fn transcripts(&self) -> Option<&'static dyn Transcripts> {
@@ -68,10 +68,10 @@ pub trait Agent: Sync {
     }
 
     /// How it is called and started, for the guard.
-    fn guarded(&self) -> &'static Client;
+    fn protected_client(&self) -> &'static Client;
 
     /// Folders and files with its settings, in these projects and elsewhere.
-    fn settings(&self, env: &Env, projects: &[&Path]) -> (Vec<PathBuf>, Vec<PathBuf>);
+    fn settings_paths(&self, env: &Env, projects: &[&Path]) -> (Vec<PathBuf>, Vec<PathBuf>);
 
     /// The folder that it calls its project, as the variables of a hook name it.
     fn project_dir(&self, _env: &Env) -> Option<PathBuf> {
@@ -89,8 +89,8 @@ pub trait Agent: Sync {
     }
 
     /// What it says in variables about the session that a process was started in.
-    fn inherited(&self, _variables: &dyn Fn(&str) -> Option<String>) -> Inherited {
-        Inherited::default()
+    fn inherited_env(&self, _variables: &dyn Fn(&str) -> Option<String>) -> InheritedEnv {
+        InheritedEnv::default()
     }
 
     /// Whether a person sits at the terminal of the session that a hook was called in, according to its variables: enough to
@@ -100,26 +100,26 @@ pub trait Agent: Sync {
     }
 
     /// The client's process, as the variables of a hook name it. They can be set by anybody.
-    fn named_client(&self, _env: &Env) -> Option<u32> {
+    fn named_client_pid(&self, _env: &Env) -> Option<u32> {
         None
     }
 
     /// The process that a hook was called by, by the variables of the hook and its ancestors, nearest first.
-    fn caller<'a>(&self, env: &Env, ancestors: &'a [Process]) -> Option<&'a Process>;
+    fn calling_process<'a>(&self, env: &Env, ancestors: &'a [Process]) -> Option<&'a Process>;
 }
 
 /// The transcripts of all sessions on this machine, with their sessions.
-pub fn transcripts(env: &Env) -> Vec<(String, PathBuf)> {
+pub fn all_transcripts(env: &Env) -> Vec<(String, PathBuf)> {
     ALL.iter().filter_map(|agent| agent.transcripts()).flat_map(|transcripts| transcripts.all(env)).collect()
 }
 
 /// The same, by session.
-pub fn sessions(env: &Env) -> BTreeMap<String, PathBuf> {
-    transcripts(env).into_iter().collect()
+pub fn transcripts_by_session(env: &Env) -> BTreeMap<String, PathBuf> {
+    all_transcripts(env).into_iter().collect()
 }
 
 /// The transcript of one session on this machine.
-pub fn transcript(env: &Env, session: &str) -> Option<PathBuf> {
+pub fn find_transcript(env: &Env, session: &str) -> Option<PathBuf> {
     ALL.iter().find_map(|agent| agent.transcripts()?.find(env, session))
 }
 
@@ -134,25 +134,25 @@ pub fn project_settings(project: &Path) -> Vec<PathBuf> {
 }
 
 /// The agent that wrote a transcript.
-pub fn of_transcript(transcript: &Path) -> &'static dyn Agent {
+pub fn agent_of_transcript(transcript: &Path) -> &'static dyn Agent {
     let owns = |agent: &&&dyn Agent| agent.transcripts().is_some_and(|known| known.owns(transcript));
     ALL.iter().find(owns).copied().unwrap_or(DEFAULT)
 }
 
 /// How a transcript is read: as `agent` writes them, or who wrote it, where that one writes none.
-pub fn transcripts_of(transcript: &Path, agent: &dyn Agent) -> Option<&'static dyn Transcripts> {
-    agent.transcripts().or_else(|| of_transcript(transcript).transcripts())
+pub fn transcript_format(transcript: &Path, agent: &dyn Agent) -> Option<&'static dyn Transcripts> {
+    agent.transcripts().or_else(|| agent_of_transcript(transcript).transcripts())
 }
 
 /// All files of the session with this transcript.
-pub fn files(transcript: &Path) -> Vec<TranscriptFile> {
-    let transcripts = of_transcript(transcript).transcripts();
+pub fn transcript_files(transcript: &Path) -> Vec<TranscriptFile> {
+    let transcripts = agent_of_transcript(transcript).transcripts();
     transcripts.map(|transcripts| transcripts.files(transcript)).unwrap_or_default()
 }
 
 /// What an agent says in the variables of what it starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Inherited {
+pub struct InheritedEnv {
     /// Whether the process was started in a session.
     pub is_inside: bool,
     /// That session, where it is named.
@@ -161,7 +161,7 @@ pub struct Inherited {
 
 /// An event that standard input describes.
 #[derive(Clone, Debug)]
-pub struct Heard<'p> {
+pub struct ParsedEvent<'p> {
     /// What the agent calls the event.
     pub name: String,
     /// The event.
@@ -170,7 +170,7 @@ pub struct Heard<'p> {
 
 /// Standard input is no payload of the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotUnderstood;
+pub struct InvalidPayload;
 
 impl fmt::Debug for dyn Agent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,7 +2,7 @@
 
 /// What a call could change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reached {
+pub enum ToolTarget {
     /// Nothing on this machine.
     Nothing,
     /// What this command line changes.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::Show;
+use crate::config::PromptLineMode;
 use crate::domain::alert::BudgetAlert;
 use crate::domain::breaker::circuit::{CircuitBreaker, Trip};
 use crate::domain::breaker::policy::Policy;
@@ -41,15 +41,15 @@ pub fn share(state: &BudgetState) -> String {
 }
 
 /// The lines for a prompt: the session's budget (as `show` says), and others once they are past a threshold.
-pub fn prompt_lines(states: &[BudgetState], session: &str, show: Show) -> Vec<String> {
+pub fn prompt_lines(states: &[BudgetState], session: &str, show: PromptLineMode) -> Vec<String> {
     let mut lines = Vec::new();
     for state in states {
         let own = state.budget.scope == Scope::Session && state.value == session;
         let past = state.status() > Status::Active;
         let shown = match show {
-            Show::Never => false,
-            Show::PastThreshold => past,
-            Show::Always => own || past,
+            PromptLineMode::Never => false,
+            PromptLineMode::PastThreshold => past,
+            PromptLineMode::Always => own || past,
         };
         if !shown {
             continue;
@@ -93,7 +93,7 @@ fn alert_line(highest: &BudgetAlert) -> String {
         (true, Mode::Shadow, OnLimit::Pause) => " It would have paused here.".into(),
         (true, Mode::Shadow, OnLimit::Stop) => " It would have stopped here.".into(),
         (true, Mode::Enforce, _) => {
-            let way = extension(budget, highest.scope, &highest.value, *unit, "N");
+            let way = extend_command(budget, highest.scope, &highest.value, *unit, "N");
             format!(" It is over its limit: tool calls are denied from here on. To go on: {way}")
         }
     };
@@ -115,8 +115,10 @@ pub fn denial(why: &Why, left: u32, quotes: &Quotes) -> String {
         ),
     };
     match why {
-        Why::Budget(state) => format!("{} Tool calls are denied. {close} {}", over(state), way_on(state)),
-        Why::Circuit(trip) => format!("{} Tool calls are denied. {close}", tripped(trip, quotes)),
+        Why::Budget(state) => {
+            format!("{} Tool calls are denied. {close} {}", budget_reached(state), how_to_continue(state))
+        }
+        Why::Circuit(trip) => format!("{} Tool calls are denied. {close}", circuit_open(trip, quotes)),
         Why::Probing(_) | Why::Crowded(_) | Why::Protected(_) => call_denial(why, quotes),
     }
 }
@@ -125,18 +127,18 @@ pub fn denial(why: &Why, left: u32, quotes: &Quotes) -> String {
 pub fn call_denial(why: &Why, quotes: &Quotes) -> String {
     match why {
         Why::Budget(state) => {
-            format!("{} Subagents of this type are not started; go on without. {}", over(state), way_on(state))
+            format!("{} Subagents of this type are not started; go on without. {}", budget_reached(state), how_to_continue(state))
         }
-        Why::Circuit(trip) => tripped(trip, quotes),
+        Why::Circuit(trip) => circuit_open(trip, quotes),
         Why::Probing(_) => "Fusebox: the circuit breaker is half-open: one call at a time shows whether it goes better. Wait \
                             for the result of the other call before you make this one."
             .to_owned(),
-        Why::Crowded(crowded) => format!("Fusebox: {}", too_many(*crowded)),
-        Why::Protected(reason) => protection(reason),
+        Why::Crowded(crowded) => format!("Fusebox: {}", slot_denial(*crowded)),
+        Why::Protected(reason) => protection_denial(reason),
     }
 }
 
-fn too_many(crowded: Crowded) -> String {
+fn slot_denial(crowded: Crowded) -> String {
     match crowded {
         Crowded::Concurrency { live, throttled: true, .. } => format!(
             "tokens run low, so subagents work one at a time, and {live} work already. Start the next one when that has ended, \
@@ -158,7 +160,7 @@ fn too_many(crowded: Crowded) -> String {
 }
 
 /// What a call would do to Fusebox itself.
-pub fn reaches_for(reason: &Reason) -> String {
+pub fn protected_effect(reason: &Reason) -> String {
     match reason {
         Reason::Place(Kind::State) => "it would change Fusebox's store or journal".to_owned(),
         Reason::Place(Kind::Cache) => "it would change Fusebox's session caches".to_owned(),
@@ -176,8 +178,8 @@ pub fn reaches_for(reason: &Reason) -> String {
 }
 
 /// Why such a call is denied: for the agent.
-fn protection(reason: &Reason) -> String {
-    let what = reaches_for(reason);
+fn protection_denial(reason: &Reason) -> String {
+    let what = protected_effect(reason);
     format!(
         "Fusebox: this call is denied: {what}. That is for a person to do, in a terminal of their own: say what you need \
          and why, and go on without it. Reading is allowed."
@@ -185,10 +187,10 @@ fn protection(reason: &Reason) -> String {
 }
 
 /// What the agent is told after a response that may be its last but one.
-pub fn wrap_up(why: &Why, quotes: &Quotes) -> String {
+pub fn wrap_up_request(why: &Why, quotes: &Quotes) -> String {
     let over = match why {
-        Why::Budget(state) => over(state),
-        Why::Circuit(trip) => tripped(trip, quotes),
+        Why::Budget(state) => budget_reached(state),
+        Why::Circuit(trip) => circuit_open(trip, quotes),
         Why::Probing(_) | Why::Crowded(_) | Why::Protected(_) => return call_denial(why, quotes),
     };
     format!(
@@ -199,7 +201,7 @@ pub fn wrap_up(why: &Why, quotes: &Quotes) -> String {
 
 /// Why a turn was stopped, or a prompt not answered: for the person. `attended`: one sits at this session's terminal,
 /// and can go on by a prompt. (The agent is not told of prompts: it could not send one, and would only try.)
-pub fn stop(why: &Why, attended: bool, quotes: &Quotes) -> String {
+pub fn stop_reason(why: &Why, attended: bool, quotes: &Quotes) -> String {
     let state = match why {
         Why::Budget(state) => state,
         Why::Circuit(trip) => {
@@ -209,11 +211,11 @@ pub fn stop(why: &Why, attended: bool, quotes: &Quotes) -> String {
                     "A person goes on with a prompt, or in a terminal with: fusebox circuit ack --reason \"…\""
                 }
             };
-            return format!("{} The turn was stopped. {way}.", tripped(trip, quotes));
+            return format!("{} The turn was stopped. {way}.", circuit_open(trip, quotes));
         }
         Why::Probing(_) | Why::Crowded(_) | Why::Protected(_) => return call_denial(why, quotes),
     };
-    let text = format!("{} {}", over(state), way_on(state));
+    let text = format!("{} {}", budget_reached(state), how_to_continue(state));
     if !attended {
         return text;
     }
@@ -226,18 +228,18 @@ pub fn stop(why: &Why, attended: bool, quotes: &Quotes) -> String {
 }
 
 /// What a breaker tripped on, and what the agent could do instead.
-fn tripped(trip: &Trip, quotes: &Quotes) -> String {
+fn circuit_open(trip: &Trip, quotes: &Quotes) -> String {
     let instead = match trip.rule.as_str() {
         "iterations" => "Report to the person what is done and what is left.",
         "endless_wait" => "What is waited for may never come: say so, and ask.",
         "failing_storm" | "same_failure" => "Find out why it fails, or ask the person.",
         _ => "Do something else, or ask the person.",
     };
-    format!("Fusebox: the circuit breaker is open: {}. {instead}", counted(trip, quotes))
+    format!("Fusebox: the circuit breaker is open: {}. {instead}", trip_details(trip, quotes))
 }
 
 /// What a rule counted: `the same call with the same result, 5 times in a row (Bash, "make test"; trips at 5)`.
-fn counted(trip: &Trip, quotes: &Quotes) -> String {
+fn trip_details(trip: &Trip, quotes: &Quotes) -> String {
     let count = trip.count.to_string();
     // A later version's rule is known by its name only.
     let says = rules::named(&trip.rule)
@@ -249,8 +251,8 @@ fn counted(trip: &Trip, quotes: &Quotes) -> String {
 }
 
 /// Why a breaker tripped, in short: for lists.
-pub fn trip(trip: &Trip) -> String {
-    counted(trip, &[])
+pub fn trip_summary(trip: &Trip) -> String {
+    trip_details(trip, &[])
 }
 
 /// What is said of an event; `None`: nothing.
@@ -263,11 +265,14 @@ pub fn event_line(event: &Event, quotes: &Quotes) -> Option<String> {
         ),
         What::CircuitWarning(trip) => format!(
             "Fusebox: this looks like a loop: {}. Once it has tripped, tool calls are denied. Do something else.",
-            counted(trip, quotes)
+            trip_details(trip, quotes)
         ),
-        What::CircuitOpened(trip) => tripped(trip, quotes),
+        What::CircuitOpened(trip) => circuit_open(trip, quotes),
         What::CircuitWouldOpen(trip) => {
-            format!("Fusebox (shadow): the circuit breaker would have tripped: {}.", counted(trip, quotes))
+            format!(
+                "Fusebox (shadow): the circuit breaker would have tripped: {}.",
+                trip_details(trip, quotes)
+            )
         }
         What::CircuitHalfOpened(_) => {
             "Fusebox: the circuit breaker is half-open: one call shows whether it goes better.".into()
@@ -289,11 +294,11 @@ pub fn event_line(event: &Event, quotes: &Quotes) -> Option<String> {
 
 /// The breaker's line for a prompt: `Circuit breaker: closed (12/1000 iterations)`. A prompt begins the breaker anew:
 /// `before` is how it stood.
-pub fn circuit_line(before: &CircuitBreaker, policy: &Policy, show: Show) -> Option<String> {
+pub fn circuit_line(before: &CircuitBreaker, policy: &Policy, show: PromptLineMode) -> Option<String> {
     let shown = match show {
-        Show::Never => false,
-        Show::PastThreshold => before.phase.trip().is_some(),
-        Show::Always => true,
+        PromptLineMode::Never => false,
+        PromptLineMode::PastThreshold => before.phase.trip().is_some(),
+        PromptLineMode::Always => true,
     };
     shown.then(|| {
         let was = before
@@ -312,7 +317,7 @@ pub fn iterations(iterations: u64, policy: &Policy) -> String {
     }
 }
 
-fn over(state: &BudgetState) -> String {
+fn budget_reached(state: &BudgetState) -> String {
     let of = match state.budget.scope {
         Scope::Session => String::new(),
         scope => format!(" of {} {}", scope.name(), state.value),
@@ -321,22 +326,22 @@ fn over(state: &BudgetState) -> String {
 }
 
 /// How a person goes on. In a terminal of their own: in the agent's shell the command refuses.
-fn way_on(state: &BudgetState) -> String {
+fn how_to_continue(state: &BudgetState) -> String {
     let BudgetState { budget, value, .. } = state;
     let until = match state.window.end {
         Some(end) => format!(" (it starts afresh at {})", end.to_rfc3339()),
         None => String::new(),
     };
     let step = match state.status() {
-        Status::Exhausted => reset(&budget.name, budget.scope, value),
-        _ => extension(&budget.name, budget.scope, value, budget.unit, "N"),
+        Status::Exhausted => reset_command(&budget.name, budget.scope, value),
+        _ => extend_command(&budget.name, budget.scope, value, budget.unit, "N"),
     };
     let or = if state.budget.scope == Scope::Model { ", or chooses another model" } else { "" };
     format!("To go on, a person runs in a terminal: {step}{until}{or}")
 }
 
 /// The options that name a value of a scope.
-fn target(scope: Scope, value: &str) -> String {
+fn target_options(scope: Scope, value: &str) -> String {
     match scope {
         Scope::Session => format!(" --session {value}"),
         _ => format!(" --value '{value}'"),
@@ -344,23 +349,23 @@ fn target(scope: Scope, value: &str) -> String {
 }
 
 /// The command that extends a budget by `amount`.
-pub fn extension(name: &str, scope: Scope, value: &str, unit: Unit, amount: &str) -> String {
-    let (of, unit) = (target(scope, value), unit.name().replace('_', "-"));
+pub fn extend_command(name: &str, scope: Scope, value: &str, unit: Unit, amount: &str) -> String {
+    let (of, unit) = (target_options(scope, value), unit.name().replace('_', "-"));
     format!("fusebox budget extend {name}{of} --{unit} {amount} --reason \"…\"")
 }
 
 /// The command that resets a budget.
-pub fn reset(name: &str, scope: Scope, value: &str) -> String {
-    format!("fusebox budget reset {name}{} --reason \"…\"", target(scope, value))
+pub fn reset_command(name: &str, scope: Scope, value: &str) -> String {
+    format!("fusebox budget reset {name}{} --reason \"…\"", target_options(scope, value))
 }
 
 /// The command that takes a budget off a value.
-pub fn deletion(name: &str, scope: Scope, value: &str) -> String {
-    format!("fusebox budget delete {name}{} --reason \"…\"", target(scope, value))
+pub fn delete_command(name: &str, scope: Scope, value: &str) -> String {
+    format!("fusebox budget delete {name}{} --reason \"…\"", target_options(scope, value))
 }
 
 /// What was decided, as part of a sentence.
-pub fn decision(decision: &Decision) -> String {
+pub fn describe_operation(decision: &Decision) -> String {
     match decision {
         Decision::Extend { amount } => format!("extended by {}", grouped(*amount)),
         Decision::Reset { .. } => "reset".to_owned(),
@@ -369,7 +374,7 @@ pub fn decision(decision: &Decision) -> String {
 }
 
 /// What is missing, after a decision that was not enough.
-pub fn still_held(state: &BudgetState) -> String {
+pub fn still_blocked(state: &BudgetState) -> String {
     let name = &state.budget.name;
     if state.status() == Status::Exhausted {
         return format!("Budget {name} is past its hard limit still: reset it, or raise hard_limit.");
@@ -380,7 +385,7 @@ pub fn still_held(state: &BudgetState) -> String {
 }
 
 /// The commands that a person can send as a prompt.
-pub fn prompt_commands() -> String {
+pub fn prompt_command_help() -> String {
     let width = USAGE.iter().map(|(usage, _)| usage.len()).max().unwrap_or_default();
     let lines = USAGE.iter().map(|(usage, says)| format!("  {usage:width$}  {says}"));
     let head = "Fusebox answers these prompts itself, without a model call:".to_owned();

@@ -43,7 +43,7 @@ pub struct Explanation {
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn call(
+pub fn explain_call(
     env: &Env,
     store: &mut StoreAccess,
     rows: &[SessionRow],
@@ -57,15 +57,15 @@ pub fn call(
     if let Some((session, agent, at, denial)) = denied {
         let Some(row) = rows.iter().find(|row| row.session.id == session) else { return Ok(None) };
         let decision = if denial.stopped { "stopped" } else { "denied" };
-        let made = Made { session: row, agent, tool: denial.tool, at };
-        return explain(env, id, &made, decision, Some(denial.reason)).map(Some);
+        let made = MadeCall { session: row, agent, tool: denial.tool, at };
+        return explanation(env, id, &made, decision, Some(denial.reason)).map(Some);
     }
-    let Some(made) = find(rows, id) else { return Ok(None) };
-    explain(env, id, &made, "let_through", None).map(Some)
+    let Some(made) = find_in_transcripts(rows, id) else { return Ok(None) };
+    explanation(env, id, &made, "let_through", None).map(Some)
 }
 
 /// A call that was made.
-struct Made<'r> {
+struct MadeCall<'r> {
     session: &'r SessionRow,
     agent: String,
     tool: String,
@@ -73,25 +73,25 @@ struct Made<'r> {
 }
 
 /// Looks for it in the transcripts, of the session seen last first.
-fn find<'r>(rows: &'r [SessionRow], id: &str) -> Option<Made<'r>> {
+fn find_in_transcripts<'r>(rows: &'r [SessionRow], id: &str) -> Option<MadeCall<'r>> {
     rows.iter().find_map(|session| {
         let transcript = session.session.transcript.as_ref()?;
-        let transcripts = agents::of_transcript(transcript).transcripts()?;
+        let transcripts = agents::agent_of_transcript(transcript).transcripts()?;
         transcripts.files(transcript).into_iter().find_map(|file| {
-            let found = transcripts.call(&file.path, id)?;
-            Some(Made { session, agent: file.agent.unwrap_or_default(), tool: found.tool, at: found.at })
+            let found = transcripts.find_call(&file.path, id)?;
+            Some(MadeCall { session, agent: file.agent.unwrap_or_default(), tool: found.tool, at: found.at })
         })
     })
 }
 
-fn explain(
+fn explanation(
     env: &Env,
     id: &str,
-    made: &Made,
+    made: &MadeCall,
     decision: &'static str,
     reason: Option<Reason>,
 ) -> store_access::Result<Explanation> {
-    let (mut ctx, _) = backfill::read_on(env, made.session, u64::MAX);
+    let (mut ctx, _) = backfill::catch_up(env, made.session, u64::MAX);
     let session = ctx.session();
     let watches = ctx.watches(&session);
     let (states, circuits) = ctx
@@ -111,7 +111,7 @@ fn explain(
         at: made.at.to_rfc3339(),
         decision,
         reason,
-        budgets: states.iter().map(BudgetStatus::of).collect(),
+        budgets: states.iter().map(BudgetStatus::from_state).collect(),
         iteration,
         max_iterations: ctx.config.breaker.limits.get("iterations"),
     })

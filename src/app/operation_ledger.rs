@@ -22,7 +22,7 @@ pub const FILE: &str = "operations.jsonl";
 
 /// A decision, and what is needed to record it again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct LedgerEntry {
     /// The tenant of the shared store that it was recorded in; `None`: the embedded one.
     pub tenant: Option<String>,
     /// The budget as it was configured then.
@@ -33,7 +33,7 @@ pub struct Entry {
 
 /// What came of telling a store again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Replayed {
+pub struct ReplayOutcome {
     /// Decisions in the ledger that concern this store.
     pub known: usize,
     /// Those of them that the store did not know.
@@ -53,7 +53,7 @@ pub struct OperationLedger {
 
 impl OperationLedger {
     /// The ledger in `state_dir`, as far as it concerns the store that the configuration names.
-    pub fn of(state_dir: &Path, config: &Config) -> Self {
+    pub fn new(state_dir: &Path, config: &Config) -> Self {
         let tenant = StoreLocation::new(config).tenant().map(str::to_owned);
         Self { path: state_dir.join(FILE), tenant }
     }
@@ -63,19 +63,19 @@ impl OperationLedger {
     ///
     /// # Errors
     /// The file is there, and cannot be read.
-    pub fn read(&self) -> io::Result<Vec<Entry>> {
+    pub fn read(&self) -> io::Result<Vec<LedgerEntry>> {
         Ok(self.read_all()?.0)
     }
 
     /// The same, and whether all whole lines were understood: this machine may not have the files of a budget's time zone.
-    fn read_all(&self) -> io::Result<(Vec<Entry>, bool)> {
+    fn read_all(&self) -> io::Result<(Vec<LedgerEntry>, bool)> {
         let bytes = match std::fs::read(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), true)),
             read => read?,
         };
         let (mut entries, mut understood, mut seen) = (Vec::new(), true, HashSet::new());
         for line in bytes.split(|byte| *byte == b'\n') {
-            match serde_json::from_slice::<Entry>(line) {
+            match serde_json::from_slice::<LedgerEntry>(line) {
                 Ok(entry) => entries.push(entry),
                 Err(_) => understood &= serde_json::from_slice::<IgnoredAny>(line).is_err(),
             }
@@ -94,7 +94,7 @@ impl OperationLedger {
             return Ok(());
         }
         let (budget, operation) = (budget.clone(), operation.clone());
-        let entry = Entry { tenant: self.tenant.clone(), budget, operation };
+        let entry = LedgerEntry { tenant: self.tenant.clone(), budget, operation };
         let dir = self.path.parent().unwrap_or(Path::new("/"));
         store::sqlite::make_private_dir(dir).map_err(io::Error::other)?;
         let mut file = files::private().create(true).read(true).append(true).open(&self.path)?;
@@ -114,20 +114,21 @@ impl OperationLedger {
     ///
     /// # Errors
     /// The ledger cannot be read, or the store not be written.
-    pub fn replay(&self, store: &mut dyn Store, for_ms: Option<i64>) -> store::Result<Replayed> {
+    pub fn replay(&self, store: &mut dyn Store, for_ms: Option<i64>) -> store::Result<ReplayOutcome> {
         let (entries, complete) = self.read_all().map_err(|error| store::StoreError::Unusable {
             path: self.path.clone(),
             problem: error.to_string(),
             remedy: "Make it readable for you: it holds what was decided about budgets".into(),
         })?;
-        let mut replayed = Replayed { known: entries.len(), added: 0, denied: 0, complete };
+        let mut replayed = ReplayOutcome { known: entries.len(), added: 0, denied: 0, complete };
         if entries.is_empty() {
             return Ok(replayed);
         }
         let started = Stopwatch::start();
         let there: HashSet<String> = store.operations(None)?.into_iter().map(|known| known.id).collect();
-        let missing: Vec<&Entry> = entries.iter().filter(|e| !there.contains(&e.operation.id)).collect();
-        for Entry { budget, operation, .. } in &missing {
+        let missing: Vec<&LedgerEntry> =
+            entries.iter().filter(|e| !there.contains(&e.operation.id)).collect();
+        for LedgerEntry { budget, operation, .. } in &missing {
             if for_ms.is_some_and(|ms| started.ms() > ms) {
                 replayed.complete = false;
                 break;

@@ -22,7 +22,7 @@ const EMPTIED: &str =
 
 /// Whether the store lacks something of this session: it is another store than the one that the files were read for, or it
 /// went back in time (a restored copy, a log that lost its end).
-pub(super) fn is_lacking(cache: &SessionCache, applied: &Applied) -> bool {
+pub(super) fn lost_data(cache: &SessionCache, applied: &Applied) -> bool {
     !cache.epoch.is_empty()
         && (applied.epoch != cache.epoch
             || applied.sequence <= cache.sequence
@@ -33,7 +33,7 @@ pub(super) fn is_lacking(cache: &SessionCache, applied: &Applied) -> bool {
 ///
 /// # Errors
 /// The store gave no answer; the next hook finds the mark.
-pub(super) fn begin(ctx: &mut SessionContext, applied: &Applied) -> store_access::Result<()> {
+pub(super) fn begin_recovery(ctx: &mut SessionContext, applied: &Applied) -> store_access::Result<()> {
     let known_as = ctx.cache.epoch.clone();
     // First, so that the next hook finds it if this process ends here: the store has one batch more by now.
     let mut cache = ctx.lock_cache();
@@ -42,7 +42,7 @@ pub(super) fn begin(ctx: &mut SessionContext, applied: &Applied) -> store_access
     }
     ctx.save_cache(cache);
     let is_known = applied.epoch == known_as;
-    let epoch = ctx.store.call(|store| note_loss(store, &applied.epoch, is_known))?;
+    let epoch = ctx.store.call(|store| mark_loss(store, &applied.epoch, is_known))?;
     // The embedded store is this machine's: whoever lost it knows.
     if ctx.store.is_shared() {
         let what = if is_known { WENT_BACK } else { EMPTIED };
@@ -50,7 +50,7 @@ pub(super) fn begin(ctx: &mut SessionContext, applied: &Applied) -> store_access
     }
     // Before the transcripts: a budget that was extended must not look used up.
     let replayed = replay_decisions(ctx);
-    ctx.notices.swallow(replayed);
+    ctx.notices.log_failure(replayed);
     let mut cache = ctx.lock_cache();
     // Where another hook noticed it, too, the positions are those of its second reading already.
     if cache.lost.is_empty() {
@@ -69,16 +69,16 @@ pub(super) fn begin(ctx: &mut SessionContext, applied: &Applied) -> store_access
 /// The store gave no answer.
 pub(super) fn replay_decisions(ctx: &mut SessionContext) -> store_access::Result<()> {
     let Some(dir) = ctx.env.state_dir() else { return Ok(()) };
-    let (env, ledger) = (ctx.env, OperationLedger::of(&dir, &ctx.config));
+    let (env, ledger) = (ctx.env, OperationLedger::new(&dir, &ctx.config));
     let replay = |store: &mut dyn Store| {
-        tell_installation(env, store);
+        send_installation(env, store);
         ledger.replay(store, Some(HOOK_MS))
     };
     ctx.store.call(replay).map(drop)
 }
 
 /// `is_known`: it is the store that was there before, and went back in time. Otherwise it is one that was made anew.
-fn note_loss(store: &mut dyn Store, epoch: &str, is_known: bool) -> crate::store::Result<String> {
+fn mark_loss(store: &mut dyn Store, epoch: &str, is_known: bool) -> crate::store::Result<String> {
     if is_known {
         return store.renew(epoch);
     }
@@ -91,7 +91,7 @@ fn note_loss(store: &mut dyn Store, epoch: &str, is_known: bool) -> crate::store
 ///
 /// # Errors
 /// The store cannot be used.
-pub fn look_for_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<()> {
+pub fn detect_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<()> {
     // The caches first: what hooks record meanwhile is no loss.
     let of_session = |cache: &SessionCache| cache.session.transcript.is_some() && !cache.epoch.is_empty();
     let caches = CacheFile::all(&env.cache_dir()).into_iter().filter_map(|file| file.read());
@@ -102,14 +102,14 @@ pub fn look_for_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<(
     let caches: Vec<_> = caches.collect();
     let epoch = store.epoch()?;
     // A store that was emptied need not be missed by any cache.
-    tell_installation(env, store);
+    send_installation(env, store);
     let (sequences, owned) = (store.sequences()?, store.own_batches()?);
     for (id, known_as, sequence, own) in caches {
         let is_known = known_as == epoch;
         let is_behind = sequences.get(&id).is_none_or(|known| *known < sequence)
             || owned.get(&id).is_some_and(|known| known.lacks(&own));
         if !is_known || is_behind {
-            note_loss(store, &epoch, is_known)?;
+            mark_loss(store, &epoch, is_known)?;
             break;
         }
     }
@@ -118,7 +118,7 @@ pub fn look_for_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<(
 
 /// Tells a store when Fusebox was installed here, where it does not know: what a session held before is its history, and
 /// raises its limit. Who may only record may not, and goes on without.
-pub fn tell_installation(env: &Env, store: &mut dyn Store) {
+pub fn send_installation(env: &Env, store: &mut dyn Store) {
     if store.installed().is_ok_and(|known| known.is_some()) {
         return;
     }

@@ -78,11 +78,11 @@ pub struct CircuitStatus {
 
 impl CircuitStatus {
     /// The status that `breaker` is.
-    pub fn of(breaker: &CircuitBreaker, policy: &Policy) -> Self {
+    pub fn new(breaker: &CircuitBreaker, policy: &Policy) -> Self {
         let trip = breaker.phase.trip();
         Self {
             state: breaker.phase.name(),
-            reason: trip.map(brief::trip),
+            reason: trip.map(brief::trip_summary),
             rule: trip.map(|trip| trip.rule.clone()),
             iterations: Some(breaker.iterations),
             max_iterations: policy.limits.get("iterations"),
@@ -146,7 +146,7 @@ pub struct BudgetStatus {
 
 impl BudgetStatus {
     /// The status that `state` is.
-    pub fn of(state: &BudgetState) -> Self {
+    pub fn from_state(state: &BudgetState) -> Self {
         Self {
             name: state.budget.name.clone(),
             scope: state.budget.scope.name(),
@@ -218,7 +218,7 @@ pub struct EventStatus {
 
 impl EventStatus {
     /// The status of an event.
-    pub fn of(event: &Event) -> Self {
+    pub fn from_event(event: &Event) -> Self {
         let Event { id, session, agent, at, what } = event.clone();
         Self { id, at: at.to_rfc3339(), session, agent, what }
     }
@@ -237,17 +237,17 @@ pub struct Acknowledged {
 
 impl AlertStatus {
     /// The status of a stored alert.
-    pub fn of(record: &AlertRecord) -> Self {
+    pub fn from_record(record: &AlertRecord) -> Self {
         let acknowledged = record.acknowledged.clone().map(|a| Acknowledged {
             by: a.by,
             at: a.at.to_rfc3339(),
             reason: a.reason,
         });
-        Self { acknowledged, ..Self::raised(&record.alert) }
+        Self { acknowledged, ..Self::from_alert(&record.alert) }
     }
 
     /// The status of an alert that was raised just now.
-    pub fn raised(alert: &BudgetAlert) -> Self {
+    pub fn from_alert(alert: &BudgetAlert) -> Self {
         Self {
             id: alert.id,
             at: alert.at.to_rfc3339(),
@@ -293,7 +293,7 @@ pub struct OperationStatus {
 
 impl OperationStatus {
     /// The status of a recorded decision.
-    pub fn of(operation: &Operation) -> Self {
+    pub fn from_operation(operation: &Operation) -> Self {
         let amount = match operation.decision {
             Decision::Extend { amount } => Some(amount),
             Decision::Reset { .. } | Decision::Delete => None,

@@ -37,7 +37,7 @@ pub enum Removal {
 
 /// Where the hooks stand in the text.
 #[derive(Deserialize)]
-struct Raw<'a> {
+struct HooksValue<'a> {
     #[serde(borrow)]
     hooks: Option<&'a RawValue>,
 }
@@ -46,16 +46,16 @@ struct Raw<'a> {
 /// struct from a list, too.
 #[derive(Deserialize)]
 #[serde(expecting = "an object")]
-struct Checked {
+struct ValidSettings {
     #[serde(default, rename = "hooks")]
-    _hooks: std::collections::BTreeMap<String, Vec<Group>>,
+    _hooks: std::collections::BTreeMap<String, Vec<HookGroup>>,
     #[serde(flatten)]
     _rest: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
 #[serde(expecting = "an object with a list `hooks`")]
-struct Group {
+struct HookGroup {
     #[serde(rename = "hooks")]
     _hooks: Vec<Map<String, Value>>,
     #[serde(flatten)]
@@ -68,7 +68,7 @@ impl SettingsFile {
     /// # Errors
     /// It cannot be read, is not JSON, or its `hooks` have not the client's shape: says where, and what to do.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let path = follow(path)?;
+        let path = resolve_links(path)?;
         let text = match fs::read(&path) {
             Ok(bytes) => Some(String::from_utf8(bytes).map_err(|_| not_usable(&path, "it is not UTF-8"))?),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -76,9 +76,9 @@ impl SettingsFile {
         };
         let settings = match text.as_deref().filter(|text| !text.trim().is_empty()) {
             None => Map::new(),
-            Some(text) => serde_json::from_str::<Checked>(text)
+            Some(text) => serde_json::from_str::<ValidSettings>(text)
                 .and_then(|_| serde_json::from_str(text))
-                .map_err(|error| not_usable(&path, &in_words(&error)))?,
+                .map_err(|error| not_usable(&path, &describe_error(&error)))?,
         };
         Ok(Self { path, text, settings })
     }
@@ -111,7 +111,7 @@ impl SettingsFile {
         if *hooks == self.hooks() {
             return Ok(None);
         }
-        let text = splice(self.text(), hooks)?;
+        let text = replace_hooks(self.text(), hooks)?;
         let mut meant = self.settings.clone();
         meant.insert("hooks".into(), hooks.clone().into());
         let says: Value = serde_json::from_str(&text)?;
@@ -132,9 +132,9 @@ impl SettingsFile {
         }
         let backups = self.backups();
         let before = |text: &&String| {
-            self.of_text(text).is_some_and(|file| {
-                hook_entries::of_fusebox(&file.hooks(), env).is_empty()
-                    && filled(&file.hooks()) == filled(&hooks)
+            self.with_text(text).is_some_and(|file| {
+                hook_entries::fusebox_entries(&file.hooks(), env).is_empty()
+                    && nonempty_events(&file.hooks()) == nonempty_events(&hooks)
                     && self.is_made_of(text)
             })
         };
@@ -146,7 +146,7 @@ impl SettingsFile {
         }
         // A key that was there before `init`, empty, is no harm either way.
         let had_hooks =
-            backups.iter().filter_map(|text| self.of_text(text)).any(|file| file.get("hooks").is_some());
+            backups.iter().filter_map(|text| self.with_text(text)).any(|file| file.get("hooks").is_some());
         if !hooks.is_empty() || had_hooks {
             return Ok(self.with_hooks(&hooks)?.map_or(Removal::Nothing, Removal::Text));
         }
@@ -160,7 +160,7 @@ impl SettingsFile {
 
     /// Whether the file is `text` with other hooks, to the byte. (How those are written is `init`'s matter.)
     fn is_made_of(&self, text: &str) -> bool {
-        let made = splice(text, &self.hooks());
+        let made = replace_hooks(text, &self.hooks());
         made.is_ok_and(|made| {
             around_hooks(&made).is_some_and(|around| Some(around) == around_hooks(self.text()))
         })
@@ -179,7 +179,7 @@ impl SettingsFile {
     }
 
     /// The same file with another text, if that is one of settings.
-    fn of_text(&self, text: &str) -> Option<Self> {
+    fn with_text(&self, text: &str) -> Option<Self> {
         let settings = if text.trim().is_empty() { Map::new() } else { serde_json::from_str(text).ok()? };
         Some(Self { path: self.path.clone(), text: Some(text.to_owned()), settings })
     }
@@ -265,7 +265,7 @@ fn create_new(path: &Path) -> std::io::Result<File> {
 }
 
 /// Where a path leads.
-fn follow(path: &Path) -> anyhow::Result<PathBuf> {
+fn resolve_links(path: &Path) -> anyhow::Result<PathBuf> {
     match fs::canonicalize(path) {
         Ok(target) => Ok(target),
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -284,14 +284,14 @@ fn not_usable(path: &Path, problem: &str) -> anyhow::Error {
 }
 
 /// Where first, then what: `line 3, column 5: expected value`.
-fn in_words(error: &serde_json::Error) -> String {
+fn describe_error(error: &serde_json::Error) -> String {
     let what = error.to_string();
     let what = what.split(" at line ").next().unwrap_or_default();
     format!("line {}, column {}: {what}", error.line(), error.column())
 }
 
 /// `text` with `hooks` in place of the hooks that it has, or as its last key.
-fn splice(text: &str, hooks: &Map<String, Value>) -> anyhow::Result<String> {
+fn replace_hooks(text: &str, hooks: &Map<String, Value>) -> anyhow::Result<String> {
     let text = if text.trim().is_empty() { "{}\n" } else { text };
     let indent = indent_of(text);
     let hooks = render(hooks, indent)?;
@@ -305,14 +305,14 @@ fn splice(text: &str, hooks: &Map<String, Value>) -> anyhow::Result<String> {
 }
 
 /// The events that have any hooks.
-fn filled(hooks: &Map<String, Value>) -> Map<String, Value> {
+fn nonempty_events(hooks: &Map<String, Value>) -> Map<String, Value> {
     let is_filled = |groups: &Value| groups.as_array().is_none_or(|groups| !groups.is_empty());
     hooks.iter().filter(|(_, groups)| is_filled(groups)).map(|(e, g)| (e.clone(), g.clone())).collect()
 }
 
 /// What stands before and after the value of `hooks`.
 fn around_hooks(text: &str) -> Option<(&str, &str)> {
-    let raw: Raw = serde_json::from_str(text).ok()?;
+    let raw: HooksValue = serde_json::from_str(text).ok()?;
     let value = raw.hooks.map(RawValue::get)?;
     let start = value.as_ptr().addr() - text.as_ptr().addr();
     Some((&text[..start], &text[start + value.len()..]))
@@ -357,7 +357,7 @@ mod tests {
 
     fn spliced(text: &str) -> String {
         let Value::Object(hooks) = json!({"Stop": []}) else { unreachable!() };
-        splice(text, &hooks).unwrap()
+        replace_hooks(text, &hooks).unwrap()
     }
 
     #[test]

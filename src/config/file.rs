@@ -8,30 +8,30 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::field::TABLES;
-use super::source::{Problem, Source, shown};
-use super::value::Raw;
+use super::source::{Problem, Source, printable};
+use super::value::RawValue;
 
 /// Larger files are refused: parsing them would take a hook past its deadline.
-const MOST_BYTES: u64 = 128 * 1024;
+const MAX_BYTES: u64 = 128 * 1024;
 
 /// What one layer states, not yet judged.
 #[derive(Debug, Default)]
 pub(super) struct Layer {
     /// Keys outside of budgets.
-    pub settings: Vec<Stated>,
+    pub settings: Vec<Assignment>,
     /// Budgets, in the order of the file.
-    pub budgets: Vec<Entry>,
+    pub budgets: Vec<BudgetTable>,
     /// What kept parts of it from being read.
     pub problems: Vec<Problem>,
 }
 
 /// A key with a value, as written.
 #[derive(Clone, Debug)]
-pub(super) struct Stated {
+pub(super) struct Assignment {
     /// `store.tenant`, or within a budget `limit`.
     pub key: String,
     /// Its value.
-    pub raw: Raw,
+    pub raw: RawValue,
     /// Where it stands.
     pub source: Source,
     /// The line of the key there.
@@ -40,35 +40,35 @@ pub(super) struct Stated {
 
 /// What a layer states about one budget.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct BudgetTable {
     /// The name as written.
-    pub name: Raw,
+    pub name: RawValue,
     /// Where it stands.
     pub source: Source,
     /// Line of the name.
     pub line: Option<usize>,
     /// Everything else.
-    pub keys: Vec<Stated>,
+    pub keys: Vec<Assignment>,
 }
 
 impl Problem {
     /// A refusal of something at a line, or of the whole.
     pub(super) fn at(source: &Source, line: Option<usize>, key: &str, message: impl Into<String>) -> Self {
-        Self { source: source.clone(), line, key: shown(key, 100), message: message.into() }
+        Self { source: source.clone(), line, key: printable(key, 100), message: message.into() }
     }
 }
 
 /// Reads `path`. A file that is not there states nothing.
 pub(super) fn read(path: &Path, source: &Source) -> Layer {
-    let text = match read_text(path, MOST_BYTES) {
+    let text = match read_text(path, MAX_BYTES) {
         Ok(text) => text.unwrap_or_default(),
         Err(message) => return Layer::refused(Problem::at(source, None, "", message)),
     };
     match DeTable::parse(&text) {
-        Ok(table) => Reading { text: &text, source, layer: Layer::default() }.top(table.get_ref()),
+        Ok(table) => LayerReader { text: &text, source, layer: Layer::default() }.read_layer(table.get_ref()),
         Err(error) => {
             let line = error.span().map(|span| line_of(&text, span.start));
-            let message = format!("is not valid TOML: {}", shown(error.message(), 200));
+            let message = format!("is not valid TOML: {}", printable(error.message(), 200));
             Layer::refused(Problem::at(source, line, "", message))
         }
     }
@@ -108,14 +108,14 @@ impl Layer {
     }
 }
 
-struct Reading<'a> {
+struct LayerReader<'a> {
     text: &'a str,
     source: &'a Source,
     layer: Layer,
 }
 
-impl Reading<'_> {
-    fn top(mut self, table: &DeTable<'_>) -> Layer {
+impl LayerReader<'_> {
+    fn read_layer(mut self, table: &DeTable<'_>) -> Layer {
         for (key, value) in table {
             let name = key.get_ref().as_ref();
             match value.get_ref() {
@@ -132,7 +132,7 @@ impl Reading<'_> {
                     self.layer.settings.extend(stated);
                 }
                 _ => {
-                    let stated = self.stated(name.to_owned(), key.span().start, value);
+                    let stated = self.assignment(name.to_owned(), key.span().start, value);
                     self.layer.settings.push(stated);
                 }
             }
@@ -141,19 +141,19 @@ impl Reading<'_> {
         self.layer
     }
 
-    fn table(&self, table: &DeTable<'_>, prefix: &str) -> Vec<Stated> {
+    fn table(&self, table: &DeTable<'_>, prefix: &str) -> Vec<Assignment> {
         let stated = |(key, value): (&Spanned<_>, _)| {
             let key: &Spanned<std::borrow::Cow<'_, str>> = key;
-            self.stated(format!("{prefix}{}", key.get_ref()), key.span().start, value)
+            self.assignment(format!("{prefix}{}", key.get_ref()), key.span().start, value)
         };
-        let mut all: Vec<Stated> = table.iter().map(stated).collect();
+        let mut all: Vec<Assignment> = table.iter().map(stated).collect();
         all.sort_by_key(|stated| stated.line);
         all
     }
 
-    fn stated(&self, key: String, at: usize, value: &Spanned<DeValue<'_>>) -> Stated {
+    fn assignment(&self, key: String, at: usize, value: &Spanned<DeValue<'_>>) -> Assignment {
         let line = Some(line_of(self.text, at));
-        Stated { key, raw: Raw::of(value.get_ref()), source: self.source.clone(), line }
+        Assignment { key, raw: RawValue::from_toml(value.get_ref()), source: self.source.clone(), line }
     }
 
     fn budget(&mut self, item: &Spanned<DeValue<'_>>) {
@@ -166,8 +166,8 @@ impl Reading<'_> {
         let (names, keys): (Vec<_>, Vec<_>) =
             self.table(table, "").into_iter().partition(|s| s.key == "name");
         match names.into_iter().next() {
-            Some(Stated { raw, source, line, .. }) => {
-                self.layer.budgets.push(Entry { name: raw, source, line, keys });
+            Some(Assignment { raw, source, line, .. }) => {
+                self.layer.budgets.push(BudgetTable { name: raw, source, line, keys });
             }
             None => self.layer.problems.push(Problem::at(
                 self.source,

@@ -4,7 +4,7 @@
 //! project's file, which may only tighten. In the end the managed file bounds the result. (What a variable says,
 //! the project's file does not change; a variable that the project's settings name counts as the project's.)
 //!
-//! `place` says where the files are, `file` and `variable` read what is stated, with line or name; `field` is the
+//! `paths` says where the files are, `file` and `variable` read what is stated, with line or name; `field` is the
 //! table of all keys, `value` the kinds of values they take; `draft` puts layer upon layer, and `effective` makes
 //! the configuration of the result. `stamp` tells whether anything changed since, without reading.
 
@@ -12,7 +12,7 @@ mod draft;
 mod effective;
 mod field;
 mod file;
-mod place;
+mod paths;
 pub mod redis_address;
 mod source;
 mod stamp;
@@ -26,16 +26,16 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use self::draft::{Draft, Held};
+use self::draft::{Draft, SourcedValue};
 use self::file::Layer;
-pub use self::place::project_file;
-pub use self::place::{Place, places};
-use self::place::{shown_path, user_file};
-pub use self::source::{Effective, Problem, Source, shown};
+pub use self::paths::project_file;
+pub use self::paths::{PathInfo, paths};
+use self::paths::{display_path, user_file};
+pub use self::source::{EffectiveValue, Problem, Source, printable};
 pub use self::stamp::Stamp;
 pub use self::value::is_name;
-use self::value::{Kind, Raw};
-use self::variable::ByProject;
+use self::value::{RawValue, ValueKind};
+use self::variable::ProjectVariables;
 use crate::agents::project_settings;
 use crate::domain::breaker::policy::Policy;
 use crate::domain::budget::Budget;
@@ -60,7 +60,7 @@ pub struct Config {
     /// Budgets in force, by unique names.
     pub budgets: Vec<Budget>,
     /// When the prompt line is shown.
-    pub brief: Show,
+    pub brief: PromptLineMode,
     /// Command that is run with each alert on its standard input; empty: none.
     pub alert_command: Vec<String>,
     /// The declared task type (`FUSEBOX_TASK_TYPE`).
@@ -99,7 +99,7 @@ impl Config {
             team: None,
             redis: None,
             budgets: Vec::new(),
-            brief: Show::Never,
+            brief: PromptLineMode::Never,
             alert_command: Vec::new(),
             task_type: None,
             breaker: Policy::default(),
@@ -111,7 +111,7 @@ impl Config {
 /// When the prompt line is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Show {
+pub enum PromptLineMode {
     /// With every prompt.
     Always,
     /// From a budget's first threshold on.
@@ -120,7 +120,7 @@ pub enum Show {
     Never,
 }
 
-impl Show {
+impl PromptLineMode {
     /// Every choice with the name it has in the configuration.
     pub const ALL: [(&'static str, Self); 3] =
         [("always", Self::Always), ("past_threshold", Self::PastThreshold), ("never", Self::Never)];
@@ -128,12 +128,12 @@ impl Show {
 
 /// A configuration, and how it came about.
 #[derive(Clone, Debug)]
-pub struct Loaded {
+pub struct LoadedConfig {
     /// What holds. Where there are problems: everything else that was said, on top of the defaults and within the
     /// managed file's bounds.
     pub config: Config,
     /// Every value of it.
-    pub values: Vec<Effective>,
+    pub values: Vec<EffectiveValue>,
     /// What was refused.
     pub problems: Vec<Problem>,
     /// What was taken, and does not do what was meant.
@@ -142,7 +142,7 @@ pub struct Loaded {
     pub stamp: Stamp,
 }
 
-impl Loaded {
+impl LoadedConfig {
     /// Whether it may be used: nothing was refused, except of the project's, which is left out.
     pub fn is_usable(&self) -> bool {
         self.problems.iter().all(|problem| problem.source.is_project())
@@ -150,21 +150,22 @@ impl Loaded {
 }
 
 /// Reads files and variables. What cannot be read or is wrong becomes a [`Problem`].
-pub fn load(env: &Env, project_dir: Option<&Path>) -> Loaded {
-    load_bounded_by(env, project_dir, Path::new(place::MANAGED))
+pub fn load(env: &Env, project_dir: Option<&Path>) -> LoadedConfig {
+    load_with_managed(env, project_dir, Path::new(paths::MANAGED_FILE))
 }
 
 /// The same, with another managed file.
-fn load_bounded_by(env: &Env, project_dir: Option<&Path>, managed: &Path) -> Loaded {
+fn load_with_managed(env: &Env, project_dir: Option<&Path>, managed: &Path) -> LoadedConfig {
     // Before reading: a change in between must show as a difference.
-    let stamp = Stamp::bounded_by(env, project_dir, managed);
+    let stamp = Stamp::with_managed(env, project_dir, managed);
     let settings = project_dir.map(project_settings).into_iter().flatten().collect::<Vec<_>>();
-    let by_project = ByProject::of(settings.iter().map(|path| (path.as_path(), shown_path(env, path))));
+    let by_project =
+        ProjectVariables::read(settings.iter().map(|path| (path.as_path(), display_path(env, path))));
 
     let (task_type, refused) = declared_task_type(env, &by_project);
     let mut draft = Draft::new(task_type);
     draft.problems.extend(refused);
-    draft.apply(file::read(managed, &Source::Managed(shown_path(env, managed))));
+    draft.apply(file::read(managed, &Source::Managed(display_path(env, managed))));
     let bounds = draft.clone();
 
     draft.apply(user_layer(env, &by_project));
@@ -173,12 +174,12 @@ fn load_bounded_by(env: &Env, project_dir: Option<&Path>, managed: &Path) -> Loa
     draft.apply(variables.own);
     if let Some(dir) = project_dir {
         let path = project_file(dir);
-        draft.apply(file::read(&path, &Source::Project(shown_path(env, &path))));
+        draft.apply(file::read(&path, &Source::Project(display_path(env, &path))));
         draft.problems.extend(by_project.problems());
     }
     draft.apply(variables.project);
     draft.apply(variable::read_pending(&variables.pending, &by_project, &draft));
-    draft.hold_to(&bounds);
+    draft.bound_by(&bounds);
     draft.check_task_type();
     draft.check_throttle();
     draft.check_windows();
@@ -190,15 +191,15 @@ fn load_bounded_by(env: &Env, project_dir: Option<&Path>, managed: &Path) -> Loa
         Config::none()
     });
     let (values, warnings) = (draft.values(), draft.warnings());
-    Loaded { config, values, problems: draft.problems, warnings, stamp }
+    LoadedConfig { config, values, problems: draft.problems, warnings, stamp }
 }
 
 /// The user's file; one that `FUSEBOX_CONFIG` names must be there.
-fn user_layer(env: &Env, by_project: &ByProject) -> Layer {
+fn user_layer(env: &Env, by_project: &ProjectVariables) -> Layer {
     let Some(path) = user_file(env, |name| by_project.names(name)) else {
         return Layer::default();
     };
-    let shown = shown_path(env, &path);
+    let shown = display_path(env, &path);
     let mut layer = file::read(&path, &Source::User(shown.clone()));
     let named = env.var("FUSEBOX_CONFIG").is_some() && !by_project.names("FUSEBOX_CONFIG");
     if named && !path.exists() {
@@ -209,14 +210,14 @@ fn user_layer(env: &Env, by_project: &ByProject) -> Layer {
     layer
 }
 
-fn declared_task_type(env: &Env, by_project: &ByProject) -> (Option<Held>, Option<Problem>) {
+fn declared_task_type(env: &Env, by_project: &ProjectVariables) -> (Option<SourcedValue>, Option<Problem>) {
     const NAME: &str = "FUSEBOX_TASK_TYPE";
     let Some(text) = env.var(NAME) else {
         return (None, None);
     };
     let source = by_project.source(NAME);
-    match Kind::Name.parse(&Raw::Variable(text.to_owned())) {
-        Ok(value) => (Some(Held { value, source }), None),
+    match ValueKind::Name.parse(&RawValue::Variable(text.to_owned())) {
+        Ok(value) => (Some(SourcedValue { value, source }), None),
         Err(message) => (None, Some(Problem::at(&source, None, "", message))),
     }
 }

@@ -69,7 +69,7 @@ impl fmt::Display for Problem {
 
 /// A value in force.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Effective {
+pub struct EffectiveValue {
     /// The key, such as `budget.session.limit`.
     pub key: String,
     /// The value; null: none.
@@ -79,7 +79,7 @@ pub struct Effective {
 }
 
 /// Text of others as it may be shown: on one line, without control characters, cut to `most` characters.
-pub fn shown(text: &str, most: usize) -> String {
+pub fn printable(text: &str, most: usize) -> String {
     let cut: String = text.chars().take(most).collect();
     let dots = if cut.len() < text.len() { "…" } else { "" };
     let plain = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };

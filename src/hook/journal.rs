@@ -18,7 +18,7 @@ const MAX_BYTES: u64 = 256 * 1024;
 
 /// One failure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct JournalEntry {
     /// When.
     pub at: Timestamp,
     /// Which hook.
@@ -34,7 +34,7 @@ pub fn path(state_dir: &Path) -> PathBuf {
 
 /// One line.
 pub fn line(at: Timestamp, hook: &str, problem: &str) -> Vec<u8> {
-    let entry = Entry { at, hook: hook.into(), problem: problem.chars().take(2000).collect() };
+    let entry = JournalEntry { at, hook: hook.into(), problem: problem.chars().take(2000).collect() };
     let mut line = serde_json::to_vec(&entry).unwrap_or_default();
     line.push(b'\n');
     line
@@ -57,7 +57,7 @@ pub fn append(state_dir: &Path, lines: &[u8]) {
 }
 
 /// The entries, oldest first; lines that cannot be read are left out.
-pub fn read(state_dir: &Path) -> Vec<Entry> {
+pub fn read(state_dir: &Path) -> Vec<JournalEntry> {
     let text = std::fs::read_to_string(path(state_dir)).unwrap_or_default();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }

@@ -16,15 +16,15 @@ pub fn private() -> OpenOptions {
 }
 
 /// Options that read, and do not wait at a pipe for who writes into it.
-pub fn without_waiting() -> OpenOptions {
+pub fn nonblocking() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(libc::O_NONBLOCK);
     options
 }
 
 /// Whether it is known that a path leads where it says: neither it nor a folder in it is a symbolic link.
-pub fn is_straight(path: &Path) -> bool {
-    system::is_straight(path)
+pub fn has_no_symlinks(path: &Path) -> bool {
+    system::has_no_symlinks(path)
 }
 
 /// Puts `new` in the place of `old`, atomically; `old` may stand in the place of `new` then.

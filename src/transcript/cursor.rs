@@ -83,7 +83,7 @@ impl Position {
     }
 
     /// Whether the date of every line matters now.
-    pub fn dates_wanted(&self) -> bool {
+    pub fn needs_dates(&self) -> bool {
         !self.open_totals.is_empty()
     }
 
@@ -104,7 +104,7 @@ impl Position {
 
 /// What a reading found.
 #[derive(Debug, Default)]
-pub struct Reading {
+pub struct NewFacts {
     /// What the new lines say.
     pub facts: Vec<Fact>,
     /// Bytes read.
@@ -118,24 +118,24 @@ pub struct Reading {
 ///
 /// # Errors
 /// The file cannot be opened or read.
-pub fn read_on(
+pub fn read_new(
     transcripts: &dyn Transcripts,
     path: &Path,
     position: &mut Position,
     max_bytes: u64,
     now: Timestamp,
-) -> std::io::Result<Reading> {
+) -> std::io::Result<NewFacts> {
     // The path comes from outside: opening a pipe would wait for a writer.
-    let mut file = match files::without_waiting().open(path) {
+    let mut file = match files::nonblocking().open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Reading { complete: true, ..Reading::default() });
+            return Ok(NewFacts { complete: true, ..NewFacts::default() });
         }
         Err(e) => return Err(e),
     };
     let meta = file.metadata()?;
     if !meta.is_file() {
-        return Ok(Reading { complete: true, ..Reading::default() });
+        return Ok(NewFacts { complete: true, ..NewFacts::default() });
     }
     let replaced = meta.ino() != position.inode || meta.len() < position.offset;
     if replaced || (meta.len() > position.offset && !is_line_end(&mut file, position.offset)?) {
@@ -143,10 +143,10 @@ pub fn read_on(
         position.inode = meta.ino();
     }
     if meta.len() == position.offset {
-        return Ok(Reading { complete: true, ..Reading::default() });
+        return Ok(NewFacts { complete: true, ..NewFacts::default() });
     }
     file.seek(SeekFrom::Start(position.offset))?;
-    let mut reading = Reading::default();
+    let mut reading = NewFacts::default();
     let mut buffer = Vec::new();
     let chunk = CHUNK.min(usize::try_from(max_bytes).unwrap_or(CHUNK));
     let mut unfinished = 0; // bytes at the front of the buffer that are an unfinished line

@@ -6,7 +6,7 @@
 pub mod cursor;
 mod hashes;
 pub mod search;
-pub mod words;
+pub mod word_search;
 
 use std::path::{Path, PathBuf};
 
@@ -46,16 +46,16 @@ pub trait Transcripts: Sync {
     fn files(&self, transcript: &Path) -> Vec<TranscriptFile>;
 
     /// The file of one subagent; `None`: its id is none.
-    fn file_of(&self, transcript: &Path, agent: &str) -> Option<TranscriptFile>;
+    fn agent_file(&self, transcript: &Path, agent: &str) -> Option<TranscriptFile>;
 
     /// What the agent noted about the subagent that writes a file.
-    fn note_of(&self, file: &TranscriptFile) -> Option<AgentNote>;
+    fn agent_note(&self, file: &TranscriptFile) -> Option<AgentNote>;
 
     /// The folder that the session of this transcript began in.
-    fn folder(&self, transcript: &Path) -> Option<PathBuf>;
+    fn working_folder(&self, transcript: &Path) -> Option<PathBuf>;
 
     /// The tool call with this id in a file; `None` where it is not, or the file cannot be read.
-    fn call(&self, file: &Path, id: &str) -> Option<FoundCall>;
+    fn find_call(&self, file: &Path, id: &str) -> Option<FoundCall>;
 
     /// Who speaks in a line, if it is not a person, nor the agent to a person.
     fn speaker(&self, line: &[u8]) -> Option<Speaker>;

@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::registration::{EVENTS, entry, is_known, program};
+use super::registration::{EVENTS, entry, is_supported, program};
 use super::version::ClientVersion;
 use crate::agents::hook::Hook;
 use crate::platform::Env;
 
 /// Types of hooks that Claude Code 2.1.330 knows.
-const TYPES: [&str; 5] = ["command", "prompt", "agent", "http", "mcp_tool"];
+const HOOK_TYPES: [&str; 5] = ["command", "prompt", "agent", "http", "mcp_tool"];
 
 /// Something of Fusebox's that stood in the settings otherwise than it should.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replaced {
+pub struct ReplacedEntry {
     /// The event that it stood at.
     pub event: String,
     /// The program that it called.
@@ -28,7 +28,7 @@ pub struct Replaced {
 
 /// An entry of Fusebox as it stands in the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct RegisteredEntry {
     /// The event that it stands at.
     pub event: String,
     /// The program that it calls, with the home folder in place of `~` or `$HOME`.
@@ -40,16 +40,16 @@ pub struct Found {
 }
 
 /// Every entry of Fusebox, in their order.
-pub fn of_fusebox(hooks: &Map<String, Value>, env: &Env) -> Vec<Found> {
+pub fn fusebox_entries(hooks: &Map<String, Value>, env: &Env) -> Vec<RegisteredEntry> {
     let mut found = Vec::new();
     for (event, groups) in hooks {
         for group in groups.as_array().into_iter().flatten() {
             for entry in group["hooks"].as_array().into_iter().flatten() {
-                let Some(program) = program_of_ours(entry, env) else { continue };
+                let Some(program) = fusebox_program(entry, env) else { continue };
                 let program =
-                    path_of(&program, env).map_or(program, |path| path.to_string_lossy().into_owned());
-                let (event, matcher, entry) = (event.clone(), limit(group), entry.clone());
-                found.push(Found { event, program, matcher, entry });
+                    program_path(&program, env).map_or(program, |path| path.to_string_lossy().into_owned());
+                let (event, matcher, entry) = (event.clone(), narrowing_matcher(group), entry.clone());
+                found.push(RegisteredEntry { event, program, matcher, entry });
             }
         }
     }
@@ -64,42 +64,42 @@ pub fn register(
     bin_dir: &Path,
     version: Option<ClientVersion>,
     env: &Env,
-) -> Vec<Replaced> {
-    let events = || EVENTS.iter().filter(|(event, _)| is_known(event, version));
+) -> Vec<ReplacedEntry> {
+    let events = || EVENTS.iter().filter(|(event, _)| is_supported(event, version));
     let wanted = |event: &str| events().find(|(e, _)| *e == event).map(|(_, hook)| entry(*hook, bin_dir));
     for (event, _) in events() {
         hooks.entry(*event).or_insert_with(|| json!([]));
     }
-    settle(hooks, &wanted, env)
+    set_entries(hooks, &wanted, env)
 }
 
 /// Takes every entry of Fusebox out. Answers with what was there.
-pub fn unregister(hooks: &mut Map<String, Value>, env: &Env) -> Vec<Replaced> {
-    settle(hooks, &|_| None, env)
+pub fn unregister(hooks: &mut Map<String, Value>, env: &Env) -> Vec<ReplacedEntry> {
+    set_entries(hooks, &|_| None, env)
 }
 
 /// Leaves exactly the wanted entry of Fusebox at each event.
-fn settle(
+fn set_entries(
     hooks: &mut Map<String, Value>,
     wanted: &dyn Fn(&str) -> Option<Value>,
     env: &Env,
-) -> Vec<Replaced> {
+) -> Vec<ReplacedEntry> {
     let mut replaced = Vec::new();
     hooks.retain(|event, groups| {
         let Some(groups) = groups.as_array_mut() else { return true };
         let (was_empty, mut wanted) = (groups.is_empty(), wanted(event));
         let is_wanted = wanted.is_some();
         groups.retain_mut(|group| {
-            let matcher = limit(group);
+            let matcher = narrowing_matcher(group);
             let Some(entries) = group.get_mut("hooks").and_then(Value::as_array_mut) else { return true };
             let before = entries.len();
             entries.retain_mut(|found| {
-                let Some(program) = program_of_ours(found, env) else { return true };
+                let Some(program) = fusebox_program(found, env) else { return true };
                 let place = if matcher.is_none() { wanted.take() } else { None };
                 if place.as_ref() == Some(found) {
                     return true;
                 }
-                replaced.push(Replaced { event: event.clone(), program, matcher: matcher.clone() });
+                replaced.push(ReplacedEntry { event: event.clone(), program, matcher: matcher.clone() });
                 let stays = place.is_some();
                 *found = place.unwrap_or_default();
                 stays
@@ -113,15 +113,15 @@ fn settle(
 }
 
 /// The matcher of a group, where it does not stand for everything.
-fn limit(group: &Value) -> Option<String> {
+fn narrowing_matcher(group: &Value) -> Option<String> {
     let matcher = group.get("matcher")?.as_str()?;
     (!matches!(matcher, "" | "*")).then(|| matcher.to_owned())
 }
 
 /// The program of an entry that calls Fusebox.
-fn program_of_ours(entry: &Value, env: &Env) -> Option<String> {
+fn fusebox_program(entry: &Value, env: &Env) -> Option<String> {
     let program = program(entry)?;
-    Hook::by_file_name(&program)?;
+    Hook::from_file_name(&program)?;
     is_fusebox(&program, env).then_some(program)
 }
 
@@ -129,7 +129,7 @@ fn program_of_ours(entry: &Value, env: &Env) -> Option<String> {
 /// must know of Fusebox; one that is not (any more) is ours by its name; one whose place only the client knows
 /// (`$CLAUDE_PROJECT_DIR/…`) is left alone.
 fn is_fusebox(program: &str, env: &Env) -> bool {
-    let Some(path) = path_of(program, env) else { return false };
+    let Some(path) = program_path(program, env) else { return false };
     match fs::metadata(&path) {
         Ok(meta) if meta.is_file() => {
             fs::read(&path).map_or(true, |bytes| memchr::memmem::find(&bytes, b"fusebox").is_some())
@@ -140,7 +140,7 @@ fn is_fusebox(program: &str, env: &Env) -> bool {
 }
 
 /// The file that a program in the settings is; `None`: only the client knows.
-fn path_of(program: &str, env: &Env) -> Option<PathBuf> {
+fn program_path(program: &str, env: &Env) -> Option<PathBuf> {
     let in_home = ["~/", "$HOME/", "${HOME}/"].iter().find_map(|start| program.strip_prefix(start));
     match in_home {
         Some(rest) => Some(env.home().unwrap_or_default().join(rest)),
@@ -158,7 +158,7 @@ pub fn fatal_entries(hooks: &Map<String, Value>) -> Vec<String> {
             for (h, entry) in group["hooks"].as_array().into_iter().flatten().enumerate() {
                 let place = format!("hooks.{event}[{g}].hooks[{h}]");
                 let kind = &entry["type"];
-                if !kind.as_str().is_some_and(|kind| TYPES.contains(&kind)) {
+                if !kind.as_str().is_some_and(|kind| HOOK_TYPES.contains(&kind)) {
                     found.push(format!("{place}: Claude Code 2.1.330 knows no hook of type {kind}"));
                 }
                 let timeout = &entry["timeout"];

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::version::ClientVersion;
 
 /// How long `claude --version` may take: far longer than it does on a busy machine.
-const LIMIT: Duration = Duration::from_secs(10);
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// How often to look whether it is done.
 const POLL: Duration = Duration::from_millis(10);
@@ -32,7 +32,7 @@ pub fn version(program: &Path) -> Result<ClientVersion, String> {
     let mut command = Command::new(program);
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(|error| error.to_string())?;
-    let end = Instant::now() + LIMIT;
+    let end = Instant::now() + MAX_WAIT;
     let status = loop {
         match child.try_wait().map_err(|error| error.to_string())? {
             Some(status) => break status,
@@ -40,7 +40,7 @@ pub fn version(program: &Path) -> Result<ClientVersion, String> {
             None => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(format!("--version did not end within {} s", LIMIT.as_secs()));
+                return Err(format!("--version did not end within {} s", MAX_WAIT.as_secs()));
             }
         }
     };

@@ -27,11 +27,12 @@ pub const EVENTS: [(&str, Hook); 12] = [
 
 /// Events that older clients do not know: with the first version that is known to know it. In print mode an unknown event
 /// does no harm; in a terminal the client asks about it at every start (2.1.197).
-const NEWER: [(&str, ClientVersion); 1] = [("PostModelSwitch", ClientVersion(2, 1, 330))];
+const NEWER_EVENTS: [(&str, ClientVersion); 1] = [("PostModelSwitch", ClientVersion(2, 1, 330))];
 
 /// Whether a client of this version knows an event. `None`: a version that is not known is taken for a new one.
-pub fn is_known(event: &str, version: Option<ClientVersion>) -> bool {
-    let newer = NEWER.iter().any(|(name, since)| *name == event && version.is_some_and(|v| v < *since));
+pub fn is_supported(event: &str, version: Option<ClientVersion>) -> bool {
+    let newer =
+        NEWER_EVENTS.iter().any(|(name, since)| *name == event && version.is_some_and(|v| v < *since));
     !newer
 }
 
@@ -88,7 +89,7 @@ mod tests {
     use super::*;
 
     fn shell(command: &str) -> Option<Hook> {
-        Hook::by_file_name(&program(&json!({"type": "command", "command": command}))?)
+        Hook::from_file_name(&program(&json!({"type": "command", "command": command}))?)
     }
 
     #[test]
@@ -119,7 +120,7 @@ mod tests {
     fn programs_of_exec_form() {
         let exec = json!({"type": "command", "command": "/my tools/session-event", "args": ["x"]});
         assert_eq!(program(&exec).as_deref(), Some("/my tools/session-event"));
-        assert_eq!(Hook::by_file_name("/my tools/session-event"), Some(Hook::SessionEvent));
+        assert_eq!(Hook::from_file_name("/my tools/session-event"), Some(Hook::SessionEvent));
         assert_eq!(program(&json!({"type": "http", "url": "http://localhost/pre-tool-use"})), None);
     }
 }

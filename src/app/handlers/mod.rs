@@ -28,7 +28,7 @@ pub const FRESH_MS: i64 = 60_000;
 
 /// What one event came to.
 #[derive(Clone, Debug, Default)]
-pub struct Handled {
+pub struct HandlerOutput {
     /// The answer to the client.
     pub answer: Answer,
     /// Alerts that the answer shows: to be confirmed once it is written.
@@ -41,14 +41,14 @@ pub struct Handled {
 type Quotes = Vec<(String, String)>;
 
 /// Handles one event of a session.
-pub fn handle(ctx: &mut SessionContext, event: EventKind) -> Handled {
+pub fn handle(ctx: &mut SessionContext, event: EventKind) -> HandlerOutput {
     if !ctx.config.enabled {
-        return Handled::default();
+        return HandlerOutput::default();
     }
     match event {
         EventKind::BeforeTool(request) => before_tool::handle(ctx, &request),
         EventKind::AfterTool { call, slot } => after_tool::handle(ctx, call, slot),
-        EventKind::AfterLoneTool { charge, call } => after_tool::handle_lone(ctx, charge, call),
+        EventKind::AfterSingleTool { charge, call } => after_tool::handle_single(ctx, charge, call),
         EventKind::AfterBatch { ids, calls, spawning } => after_batch::handle(ctx, &ids, calls, spawning),
         EventKind::Prompt { prompt, may_command } => prompt::handle(ctx, &prompt, may_command),
         EventKind::SessionStart { model } => lifecycle::session_start(ctx, model),
@@ -103,7 +103,7 @@ fn record_and_judge(
 ) -> (Recorded, Verdict) {
     let mut recorded = record(ctx, plan);
     let mut cache = ctx.lock_cache();
-    recorded.keep(ctx, &mut cache);
+    recorded.update_cache(ctx, &mut cache);
     let verdict = judge(ctx, cache, &recorded, &plan.observation, spawns, moment);
     (recorded, verdict)
 }
@@ -115,24 +115,24 @@ fn decision(ctx: &SessionContext, verdict: &Verdict, quotes: &Quotes) -> Decisio
         Verdict::Deny { why, left } => Decision::Deny { reason: brief::denial(why, *left, quotes) },
         Verdict::DenyCall(why) => Decision::Deny { reason: brief::call_denial(why, quotes) },
         Verdict::Stop(why) => Decision::Stop {
-            for_person: brief::stop(why, ctx.source.client.is_attended(ctx.env), quotes),
-            for_agent: brief::stop(why, false, quotes),
+            for_person: brief::stop_reason(why, ctx.source.client.is_attended(ctx.env), quotes),
+            for_agent: brief::stop_reason(why, false, quotes),
         },
-        Verdict::Block(why) => {
-            Decision::Block { reason: brief::stop(why, ctx.source.client.is_attended(ctx.env), quotes) }
-        }
+        Verdict::Block(why) => Decision::Block {
+            reason: brief::stop_reason(why, ctx.source.client.is_attended(ctx.env), quotes),
+        },
     }
 }
 
 /// The answer to an event that may speak: the decision, alerts, notices, what the breaker did.
-fn answer(ctx: &mut SessionContext, recorded: Recorded, verdict: &Verdict, quotes: &Quotes) -> Handled {
+fn answer(ctx: &mut SessionContext, recorded: Recorded, verdict: &Verdict, quotes: &Quotes) -> HandlerOutput {
     let mut answer = Answer { decision: decision(ctx, verdict, quotes), ..Answer::default() };
     for line in brief::alert_lines(&recorded.alerts) {
         answer.context.push(line.clone());
         answer.message.push(line);
     }
     if let Some(failure) = &recorded.failure {
-        ctx.notices.tell(failure);
+        ctx.notices.warn_person(failure);
     }
     answer.message.append(&mut ctx.take_warnings());
     for event in &recorded.events {
@@ -146,7 +146,7 @@ fn answer(ctx: &mut SessionContext, recorded: Recorded, verdict: &Verdict, quote
         answer.message.push(line);
     }
     if let Verdict::WrapUp(why) = verdict {
-        answer.context.push(brief::wrap_up(why, quotes));
+        answer.context.push(brief::wrap_up_request(why, quotes));
     }
-    Handled { answer, alerts: recorded.alerts, events: recorded.events }
+    HandlerOutput { answer, alerts: recorded.alerts, events: recorded.events }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Case, PROJECT, USER};
-use crate::config::{Config, Show, Source};
+use crate::config::{Config, PromptLineMode, Source};
 use crate::domain::budget::{Classes, Mode, OnLimit, Scope, StoreDown, Unit};
 use crate::domain::window::{Period, WindowRule};
 
@@ -27,7 +27,10 @@ fn without_configuration_there_is_one_budget() {
     assert_eq!((session.on_limit, session.wrap_up, session.mode), (OnLimit::Pause, 1, Mode::Enforce));
     assert_eq!(session.store_down, StoreDown::Local);
     let config = &loaded.config;
-    assert_eq!((config.enabled, config.brief, config.tenant.as_str()), (true, Show::Always, "default"));
+    assert_eq!(
+        (config.enabled, config.brief, config.tenant.as_str()),
+        (true, PromptLineMode::Always, "default")
+    );
     assert_eq!((&config.team, &config.task_type, config.alert_command.len()), (&None, &None, 0));
     assert_eq!(*config, Config::default());
     assert!(loaded.values.iter().all(|v| v.source == Source::Default));
@@ -67,7 +70,7 @@ planning = 30_000
     )
     .good();
     let config = &loaded.config;
-    assert_eq!((config.enabled, config.brief), (false, Show::PastThreshold));
+    assert_eq!((config.enabled, config.brief), (false, PromptLineMode::PastThreshold));
     assert_eq!((config.tenant.as_str(), config.team.as_deref()), ("acme", Some("core")));
     assert_eq!(config.alert_command, ["notify-send", "fusebox, at the limit"]);
     assert_eq!(loaded.names(), ["session", "repo"]);
@@ -147,7 +150,7 @@ fn variables_win_over_the_files() {
             .var("FUSEBOX_TASK_TYPE_PLANNING", "7");
     let loaded = case.good();
     let config = &loaded.config;
-    assert_eq!((config.enabled, config.brief), (false, Show::Never));
+    assert_eq!((config.enabled, config.brief), (false, PromptLineMode::Never));
     assert_eq!((config.tenant.as_str(), config.team.as_deref()), ("b", Some("t")));
     assert_eq!(config.alert_command, ["say", "alert"]);
     assert_eq!(loaded.budget("session").limit, 50_000);

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Case, MANAGED};
-use crate::config::{Show, Source};
+use crate::config::{PromptLineMode, Source};
 use crate::domain::budget::{Mode, OnLimit, Scope, StoreDown};
 
 fn managed() -> Source {
@@ -77,7 +77,10 @@ fn other_keys_hold_as_they_are() {
             .var("FUSEBOX_TASK_TYPE", "docs");
     let loaded = case.good();
     let config = &loaded.config;
-    assert_eq!((config.enabled, config.brief, config.tenant.as_str()), (true, Show::Always, "acme"));
+    assert_eq!(
+        (config.enabled, config.brief, config.tenant.as_str()),
+        (true, PromptLineMode::Always, "acme")
+    );
     assert_eq!((config.team.as_deref(), loaded.budget("task").limit), (Some("mine"), 9));
 }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::Case;
-use crate::config::Loaded;
+use crate::config::LoadedConfig;
 
 const USER: &str = r#"
 [[budget]]
@@ -126,7 +126,7 @@ fn variable() -> impl Strategy<Value = (String, String)> {
 }
 
 /// Everything that would be looser in `after` than in `before`.
-fn looser(before: &Loaded, after: &Loaded) -> Vec<String> {
+fn looser(before: &LoadedConfig, after: &LoadedConfig) -> Vec<String> {
     let mut found = Vec::new();
     let mut check = |right: bool, what: String| {
         if !right {

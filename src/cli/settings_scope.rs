@@ -9,7 +9,7 @@ use crate::platform::Env;
 
 /// The settings file that is meant.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub struct SettingsPlace {
+pub struct SettingsScope {
     /// In your settings, for every project (the default)
     #[arg(long, group = "scope")]
     pub user: bool,
@@ -24,7 +24,7 @@ pub struct SettingsPlace {
     pub dir: Option<PathBuf>,
 }
 
-impl SettingsPlace {
+impl SettingsScope {
     /// Whether one was named.
     pub fn is_named(&self) -> bool {
         self.user || self.project || self.local

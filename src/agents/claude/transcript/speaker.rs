@@ -20,14 +20,14 @@ pub fn speaker(line: &[u8]) -> Option<Speaker> {
 mod tests {
     use serde_json::json;
 
-    use super::super::Lines;
+    use super::super::ClaudeTranscripts;
     use super::*;
-    use crate::transcript::words::{GivenUp, Words};
+    use crate::transcript::word_search::{SearchError, WordSearch};
 
     fn found(words: &str, lines: &str) -> Option<Speaker> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), lines).unwrap();
-        Words::new(words, &Lines).search(file.path(), || false).unwrap()
+        WordSearch::new(words, &ClaudeTranscripts).search(file.path(), || false).unwrap()
     }
 
     #[test]
@@ -52,17 +52,17 @@ mod tests {
     fn what_cannot_be_searched_is_no_evidence() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("t.jsonl");
-        let mut words = Words::new("w w", &Lines);
+        let mut words = WordSearch::new("w w", &ClaudeTranscripts);
         assert_eq!(words.search(&file, || false), Ok(None), "not there yet");
         std::fs::write(&file, "{}\n{}\n").unwrap();
         assert_eq!(words.search(&file, || false), Ok(None));
         std::fs::write(&file, "{}\n").unwrap();
-        assert_eq!(words.search(&file, || false), Err(GivenUp::Unreadable), "it lost a line");
+        assert_eq!(words.search(&file, || false), Err(SearchError::Unreadable), "it lost a line");
         std::fs::remove_file(&file).unwrap();
-        assert_eq!(words.search(&file, || false), Err(GivenUp::Unreadable), "it is gone");
+        assert_eq!(words.search(&file, || false), Err(SearchError::Unreadable), "it is gone");
         assert_eq!(
-            Words::new("w", &Lines).search(folder.path(), || false),
-            Err(GivenUp::Unreadable),
+            WordSearch::new("w", &ClaudeTranscripts).search(folder.path(), || false),
+            Err(SearchError::Unreadable),
             "no file"
         );
     }
@@ -70,13 +70,16 @@ mod tests {
     #[test]
     fn a_search_goes_on_where_it_ended_and_can_be_given_up() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let mut words = Words::new("w w", &Lines);
+        let mut words = WordSearch::new("w w", &ClaudeTranscripts);
         let queue = json!({"type": "queue-operation", "operation": "enqueue", "content": "w w"}).to_string();
         std::fs::write(file.path(), format!("{{}}\n{}", &queue[..40])).unwrap();
         assert_eq!(words.search(file.path(), || false), Ok(None));
         std::fs::write(file.path(), format!("{{}}\n{queue}\n")).unwrap();
         assert_eq!(words.search(file.path(), || false), Ok(Some(Speaker::Queue)));
         std::fs::write(file.path(), "{}\n".repeat(4 * 1024 * 1024)).unwrap();
-        assert_eq!(Words::new("w", &Lines).search(file.path(), || true), Err(GivenUp::TooLong));
+        assert_eq!(
+            WordSearch::new("w", &ClaudeTranscripts).search(file.path(), || true),
+            Err(SearchError::TooLong)
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! Commands that change what guards an agent are a person's to run.
 
-use super::Misuse;
+use super::UsageError;
 use crate::agents;
-use crate::app::ancestry;
+use crate::app::process_tree;
 use crate::platform::Env;
 
 /// Lets a command that changes something run only outside an agent's shell; `command` is named as it is typed. A
@@ -12,9 +12,9 @@ use crate::platform::Env;
 /// The process was started by a Claude Code client: `CLAUDECODE` is set, or one is among its ancestors.
 pub fn refuse_in_agent(env: &Env, command: &str) -> anyhow::Result<()> {
     let variable = |name: &str| env.vars.get(name).filter(|value| !value.is_empty()).cloned();
-    let sign = if agents::ALL.iter().any(|agent| agent.inherited(&variable).is_inside) {
+    let sign = if agents::ALL.iter().any(|agent| agent.inherited_env(&variable).is_inside) {
         "CLAUDECODE is set"
-    } else if ancestry::is_under_client() {
+    } else if process_tree::is_under_client() {
         "a Claude Code client started it"
     } else {
         return Ok(());
@@ -23,5 +23,5 @@ pub fn refuse_in_agent(env: &Env, command: &str) -> anyhow::Result<()> {
         "`{command}` does not run inside an agent's shell ({sign}): it changes what guards the agent. Nothing was \
          changed; a person can run it in a terminal of their own, that no agent started"
     );
-    Err(Misuse(refusal).into())
+    Err(UsageError(refusal).into())
 }

@@ -11,7 +11,7 @@ use crate::platform::files;
 
 /// Why a search came to no end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GivenUp {
+pub enum SearchError {
     /// There is too much to read.
     TooLong,
     /// A file cannot be read, is no file, or lost what was searched already.
@@ -19,14 +19,14 @@ pub enum GivenUp {
 }
 
 /// Bytes of the longest line that is taken for one.
-const MOST_LINE: u64 = 64 * 1024 * 1024;
+const MAX_LINE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How many bytes are read between two looks at the time.
-const STRIDE: u64 = 4 * 1024 * 1024;
+const TIME_CHECK_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A search for words. It can be repeated: it goes on where it ended.
 #[derive(Clone)]
-pub struct Words {
+pub struct WordSearch {
     /// Who writes the transcripts.
     transcripts: &'static dyn Transcripts,
     /// The words as they stand inside a JSON text.
@@ -35,7 +35,7 @@ pub struct Words {
     searched: BTreeMap<PathBuf, u64>,
 }
 
-impl Words {
+impl WordSearch {
     /// A search for `words`, which must not be empty.
     pub fn new(words: &str, transcripts: &'static dyn Transcripts) -> Self {
         let quoted = serde_json::Value::from(words).to_string();
@@ -48,18 +48,22 @@ impl Words {
     ///
     /// # Errors
     /// `is_over` said so before the end was reached, or the file cannot be searched: then nothing is known of it.
-    pub fn search(&mut self, file: &Path, is_over: impl Fn() -> bool) -> Result<Option<Speaker>, GivenUp> {
-        let unreadable = |_: std::io::Error| GivenUp::Unreadable;
+    pub fn search(
+        &mut self,
+        file: &Path,
+        is_over: impl Fn() -> bool,
+    ) -> Result<Option<Speaker>, SearchError> {
+        let unreadable = |_: std::io::Error| SearchError::Unreadable;
         let known = self.searched.get(file).copied();
         // Opening a pipe would wait for a writer.
-        let mut open = match files::without_waiting().open(file) {
+        let mut open = match files::nonblocking().open(file) {
             Err(error) if error.kind() == ErrorKind::NotFound && known.is_none() => return Ok(None),
             opened => opened.map_err(unreadable)?,
         };
         let (meta, at) =
             (open.metadata().map_err(unreadable)?, self.searched.entry(file.to_owned()).or_default());
         if !meta.is_file() || meta.len() < *at {
-            return Err(GivenUp::Unreadable);
+            return Err(SearchError::Unreadable);
         }
         open.seek(SeekFrom::Start(*at)).map_err(unreadable)?;
         let finder = memmem::Finder::new(&self.escaped);
@@ -67,16 +71,16 @@ impl Words {
         let (mut line, mut next_look) = (Vec::new(), *at);
         loop {
             if *at >= next_look {
-                next_look = *at + STRIDE;
+                next_look = *at + TIME_CHECK_BYTES;
                 if is_over() {
-                    return Err(GivenUp::TooLong);
+                    return Err(SearchError::TooLong);
                 }
             }
             line.clear();
             let bytes =
-                lines.by_ref().take(MOST_LINE).read_until(b'\n', &mut line).map_err(unreadable)? as u64;
+                lines.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line).map_err(unreadable)? as u64;
             if line.last() != Some(&b'\n') {
-                return if bytes == MOST_LINE { Err(GivenUp::TooLong) } else { Ok(None) };
+                return if bytes == MAX_LINE_BYTES { Err(SearchError::TooLong) } else { Ok(None) };
             }
             if finder.find(&line).is_some()
                 && let Some(speaker) = self.transcripts.speaker(&line)

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::source::shown;
-use super::variable::{ByProject, CHOOSES_CONFIG};
+use super::source::printable;
+use super::variable::{CONFIG_LOCATION, ProjectVariables};
 use crate::agents::project_settings;
 use crate::platform::Env;
 
 /// The managed file: bounds all others.
-pub(super) const MANAGED: &str = "/etc/fusebox/config.toml";
+pub(super) const MANAGED_FILE: &str = "/etc/fusebox/config.toml";
 
 /// The project's file.
 pub fn project_file(project_dir: &Path) -> PathBuf {
@@ -19,7 +19,7 @@ pub fn project_file(project_dir: &Path) -> PathBuf {
 
 /// The user's file, taking no notice of the variables that `ignored` names.
 pub(super) fn user_file(env: &Env, ignored: impl Fn(&str) -> bool) -> Option<PathBuf> {
-    let trusted = CHOOSES_CONFIG.into_iter().filter(|name| !ignored(name));
+    let trusted = CONFIG_LOCATION.into_iter().filter(|name| !ignored(name));
     let vars = trusted.filter_map(|name| Some((name.to_owned(), env.vars.get(name)?.clone()))).collect();
     let trusted = Env { now: env.now, vars, cwd: env.cwd.clone(), uid: env.uid };
     trusted.user_config().map(|path| env.cwd.join(path))
@@ -27,8 +27,8 @@ pub(super) fn user_file(env: &Env, ignored: impl Fn(&str) -> bool) -> Option<Pat
 
 /// Every file that may be read. The user's may stand in three places, by which variables the project's settings
 /// name; to know that, one would have to read them.
-pub(super) fn looked_at(env: &Env, project_dir: Option<&Path>, managed: &Path) -> Vec<PathBuf> {
-    let ignored = [&[][..], &CHOOSES_CONFIG[..1], &CHOOSES_CONFIG[..2]];
+pub(super) fn candidate_files(env: &Env, project_dir: Option<&Path>, managed: &Path) -> Vec<PathBuf> {
+    let ignored = [&[][..], &CONFIG_LOCATION[..1], &CONFIG_LOCATION[..2]];
     let users = ignored.iter().filter_map(|names| user_file(env, |name| names.contains(&name)));
     let mut paths: Vec<PathBuf> = [managed.to_owned()].into_iter().chain(users).collect();
     paths.dedup();
@@ -41,7 +41,7 @@ pub(super) fn looked_at(env: &Env, project_dir: Option<&Path>, managed: &Path) -
 
 /// A file or folder that Fusebox works with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Place {
+pub struct PathInfo {
     /// `user_file`, `project_file`, `managed_file`, `state_folder` or `cache_folder`.
     pub what: &'static str,
     /// Where it is, absolute.
@@ -54,26 +54,26 @@ pub struct Place {
 
 /// The files of the configuration, and the folders in use. A user's file or a state folder is left out where there is no
 /// home to look for it in.
-pub fn places(env: &Env, project_dir: &Path) -> Vec<Place> {
+pub fn paths(env: &Env, project_dir: &Path) -> Vec<PathInfo> {
     let settings = project_settings(project_dir);
-    let by_project = ByProject::of(settings.iter().map(|path| (path.as_path(), String::new())));
+    let by_project = ProjectVariables::read(settings.iter().map(|path| (path.as_path(), String::new())));
     let all = [
         ("user_file", user_file(env, |name| by_project.names(name))),
         ("project_file", Some(project_file(project_dir))),
-        ("managed_file", Some(MANAGED.into())),
+        ("managed_file", Some(MANAGED_FILE.into())),
         ("state_folder", env.state_dir()),
         ("cache_folder", Some(env.cache_dir())),
     ];
-    let place = |(what, path): (_, Option<PathBuf>)| {
+    let info = |(what, path): (_, Option<PathBuf>)| {
         let path = env.cwd.join(path?);
-        Some(Place { what, shown: shown_path(env, &path), exists: path.exists(), path })
+        Some(PathInfo { what, shown: display_path(env, &path), exists: path.exists(), path })
     };
-    all.into_iter().filter_map(place).collect()
+    all.into_iter().filter_map(info).collect()
 }
 
 /// A path as people see it: `~` for the home.
-pub(super) fn shown_path(env: &Env, path: &Path) -> String {
+pub(super) fn display_path(env: &Env, path: &Path) -> String {
     let short = env.home().filter(|home| home.parent().is_some());
     let short = short.and_then(|home| Some(Path::new("~").join(path.strip_prefix(home).ok()?)));
-    shown(&short.as_deref().unwrap_or(path).to_string_lossy(), 500)
+    printable(&short.as_deref().unwrap_or(path).to_string_lossy(), 500)
 }

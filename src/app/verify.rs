@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use serde::Serialize;
 use wildmatch::WildMatch;
 
-use super::scratch::Scratch;
 use super::store_access::{Result, StoreAccess};
-use super::{ancestry, backfill, report, session_files};
+use super::temporary_store::TemporaryStore;
+use super::{backfill, process_tree, report, session_files};
 use crate::agents;
 use crate::config::Config;
 use crate::domain::budget::Scope;
@@ -19,37 +18,37 @@ use crate::platform::Env;
 use crate::store::{SessionRow, SessionTotal, Watch};
 
 /// Bytes of transcripts that are read at most, those written last first.
-const MOST_BYTES: u64 = 512 * 1024 * 1024;
+const MAX_BYTES: u64 = 512 * 1024 * 1024;
 
 /// Sessions that a store may know at most for budgets over all of them to be added up: Redis does nothing else meanwhile.
-const MOST_SESSIONS: usize = 500;
+const MAX_SESSIONS: usize = 500;
 
 /// Milliseconds after which a lifetime is taken to be over.
 const LIFETIME_MS: i64 = 10 * 366 * 24 * 3600 * 1000;
 
 /// How often a counter that differs is looked at: hooks record meanwhile.
-const LOOKS: u32 = 3;
+const ATTEMPTS: u32 = 3;
 
 /// What was counted anew.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Recount {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verification {
     /// Sessions that were counted by their transcripts.
     pub sessions: usize,
     /// Sessions of this machine that were not: there was too much to read.
     pub left_out: usize,
     /// What the store says less of than the transcripts.
-    pub less: Vec<Difference>,
+    pub undercounted: Vec<Difference>,
     /// What it says more of: transcripts can be deleted, too.
-    pub more: Vec<Difference>,
+    pub overcounted: Vec<Difference>,
     /// Budgets whose counter is not the sum of their messages.
     pub counters: Vec<Difference>,
 }
 
 /// Something that does not agree.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// What: `session ID`, or a budget and its value.
-    pub what: String,
+    pub subject: String,
     /// What is counted.
     pub unit: &'static str,
     /// Units in the store.
@@ -63,40 +62,41 @@ pub struct Difference {
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn recount(env: &Env, config: &Config, store: &mut StoreAccess) -> Result<Recount> {
+pub fn verify(env: &Env, config: &Config, store: &mut StoreAccess) -> Result<Verification> {
     let rows = store.call(|store| store.sessions())?;
-    let (chosen, left_out) = here(env, &rows);
-    let mut found = Recount { left_out, ..Recount::default() };
-    let Ok(scratch) = Scratch::new(env) else { return Ok(found) };
+    let (chosen, left_out) = local_sessions(env, &rows);
+    let mut found = Verification { left_out, ..Verification::default() };
+    let Ok(temporary) = TemporaryStore::new(env) else { return Ok(found) };
     let parents: BTreeSet<&str> = rows.iter().filter_map(|row| row.session.parent.as_deref()).collect();
     // All first: what a fork counts depends on what the others hold.
-    let read: Vec<&(SessionRow, SessionRow)> = chosen.iter().filter(|(_, row)| scratch.read(row)).collect();
-    let mut beside = scratch.store();
+    let read: Vec<&(SessionRow, SessionRow)> =
+        chosen.iter().filter(|(_, row)| temporary.read_session(row)).collect();
+    let mut beside = temporary.access();
     for (known, row) in read {
         // A failure of one session says nothing about the next.
-        beside.wake();
+        beside.retry_now();
         let id = &row.session.id;
         let Ok(Some(counted)) = beside.call(|store| store.session_total(id)) else { continue };
-        backfill::read_on(env, row, u64::MAX);
+        backfill::catch_up(env, row, u64::MAX);
         let Some(stored) = store.call(|store| store.session_total(id))? else { continue };
         found.sessions += 1;
-        let what = || format!("session {id}");
-        found.less.extend(difference(
-            what(),
+        let subject = || format!("session {id}");
+        found.undercounted.extend(difference(
+            subject(),
             &stored,
             &counted,
             Amount::saturating_minus(counted.amount, stored.amount),
         ));
         // A live one goes on meanwhile; a parent bears what its children bring; estimates need not stand in transcripts.
-        let is_settled = !ancestry::is_live(known, env.now) && !parents.contains(id.as_str());
+        let is_settled = !process_tree::is_live(known, env.now) && !parents.contains(id.as_str());
         if is_settled && stored.estimated_messages == counted.estimated_messages {
             let more = Amount::saturating_minus(stored.amount, counted.amount);
-            found.more.extend(difference(what(), &stored, &counted, more));
+            found.overcounted.extend(difference(subject(), &stored, &counted, more));
         }
     }
     let ids: BTreeSet<&str> = chosen.iter().map(|(_, row)| row.session.id.as_str()).collect();
-    for watch in watches(config, store, &rows, |id| ids.contains(id), env.now)? {
-        found.counters.extend(of_counter(store, &watch, env.now)?);
+    for watch in budget_keys(config, store, &rows, |id| ids.contains(id), env.now)? {
+        found.counters.extend(counter_difference(store, &watch, env.now)?);
     }
     Ok(found)
 }
@@ -105,14 +105,14 @@ pub fn recount(env: &Env, config: &Config, store: &mut StoreAccess) -> Result<Re
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn watches(
+pub fn budget_keys(
     config: &Config,
     store: &mut StoreAccess,
     rows: &[SessionRow],
     is_meant: impl Fn(&str) -> bool,
     now: Timestamp,
 ) -> Result<Vec<Watch>> {
-    let states = report::budgets(config, store, rows, true, now)?;
+    let states = report::budget_states(config, store, rows, true, now)?;
     let mut all: Vec<Watch> =
         states.into_iter().map(|state| Watch { budget: state.budget, value: state.value }).collect();
     // What a session is charged to may not have been seen in the window yet: a counter can be there all the same.
@@ -133,53 +133,62 @@ pub fn watches(
     }
     all.retain(|watch| match watch.budget.scope {
         Scope::Session => is_meant(&watch.value),
-        _ => rows.len() <= MOST_SESSIONS,
+        _ => rows.len() <= MAX_SESSIONS,
     });
     Ok(all)
 }
 
 /// The sessions that the store knows and whose transcripts are here: as the store says, and as this machine does. And how
 /// many more there are.
-fn here(env: &Env, rows: &[SessionRow]) -> (Vec<(SessionRow, SessionRow)>, usize) {
+fn local_sessions(env: &Env, rows: &[SessionRow]) -> (Vec<(SessionRow, SessionRow)>, usize) {
     let transcripts = session_files::transcripts(env);
     let of = |row: &SessionRow| {
         let transcript = transcripts.get(&row.session.id).filter(|path| path.is_file())?;
-        Some((row.clone(), session_files::row_of(env, &row.session.id, transcript), size(transcript)))
+        Some((
+            row.clone(),
+            session_files::session_row(env, &row.session.id, transcript),
+            transcript_bytes(transcript),
+        ))
     };
     let mut all: Vec<_> = rows.iter().filter_map(of).collect();
     all.sort_by_key(|(_, row, _)| std::cmp::Reverse(row.last_seen));
     let (there, mut bytes) = (all.len(), 0_u64);
     let fits = |(_, _, size): &(SessionRow, SessionRow, u64)| {
         bytes = bytes.saturating_add(*size);
-        bytes <= MOST_BYTES
+        bytes <= MAX_BYTES
     };
     let chosen: Vec<_> = all.into_iter().take_while(fits).map(|(known, row, _)| (known, row)).collect();
     let left_out = there - chosen.len();
     (chosen, left_out)
 }
 
-fn size(transcript: &Path) -> u64 {
-    let files = agents::files(transcript);
+fn transcript_bytes(transcript: &Path) -> u64 {
+    let files = agents::transcript_files(transcript);
     files.iter().map(|file| std::fs::metadata(&file.path).map_or(0, |meta| meta.len())).sum()
 }
 
-fn difference(what: String, stored: &SessionTotal, counted: &SessionTotal, by: Amount) -> Option<Difference> {
+fn difference(
+    subject: String,
+    stored: &SessionTotal,
+    counted: &SessionTotal,
+    by: Amount,
+) -> Option<Difference> {
     let (unit, of): (_, fn(&Amount) -> u64) = match by {
         Amount { requests: 0, tool_calls: 0, .. } if by.usage.total() == 0 => return None,
         _ if by.usage.total() > 0 => ("tokens", |amount| amount.usage.total()),
         Amount { requests: 0, .. } => ("tool calls", |amount| amount.tool_calls),
         _ => ("requests", |amount| amount.requests),
     };
-    Some(Difference { what, unit, stored: of(&stored.amount), counted: of(&counted.amount) })
+    Some(Difference { subject, unit, stored: of(&stored.amount), counted: of(&counted.amount) })
 }
 
 /// A budget's counter, where it is not the sum of its messages.
-fn of_counter(store: &mut StoreAccess, watch: &Watch, now: Timestamp) -> Result<Option<Difference>> {
+fn counter_difference(store: &mut StoreAccess, watch: &Watch, now: Timestamp) -> Result<Option<Difference>> {
     let end = watch.budget.window.at(now).end.unwrap_or(now.plus_millis(LIFETIME_MS));
     let moment = Timestamp(end.0 - 1);
     let watches = std::slice::from_ref(watch);
     let mut last = None;
-    for _ in 0..LOOKS {
+    for _ in 0..ATTEMPTS {
         let kept = store.call(|store| store.states(watches, now))?.pop();
         let summed = store.call(|store| store.states_before(watches, moment))?.pop();
         let (Some(kept), Some(summed)) = (kept, summed) else { return Ok(None) };
@@ -187,7 +196,7 @@ fn of_counter(store: &mut StoreAccess, watch: &Watch, now: Timestamp) -> Result<
             return Ok(None);
         }
         last = Some(Difference {
-            what: format!("budget {} of {}", watch.budget.name, watch.value),
+            subject: format!("budget {} of {}", watch.budget.name, watch.value),
             unit: watch.budget.unit.noun(),
             stored: kept.used,
             counted: summed.used,

@@ -9,14 +9,14 @@ use crate::platform::Env;
 use crate::store::{Session, SessionRow};
 
 /// An embedded store in a folder that goes when it is done, beside everything else.
-pub(super) struct Scratch {
+pub(super) struct TemporaryStore {
     env: Env,
     config: Config,
     /// Dropped last.
     _folder: tempfile::TempDir,
 }
 
-impl Scratch {
+impl TemporaryStore {
     /// An empty one.
     ///
     /// # Errors
@@ -32,12 +32,12 @@ impl Scratch {
     }
 
     /// The store.
-    pub fn store(&self) -> StoreAccess<'_> {
+    pub fn access(&self) -> StoreAccess<'_> {
         StoreAccess::for_command(&self.env, &self.config)
     }
 
     /// Reads a session from its start; whether all of it was.
-    pub fn read(&self, row: &SessionRow) -> bool {
+    pub fn read_session(&self, row: &SessionRow) -> bool {
         // By itself: what its children bring is theirs here.
         let session = Session { parent: None, client: None, ..row.session.clone() };
         let ctx = SessionContext::for_session(&self.env, &session);
@@ -45,10 +45,10 @@ impl Scratch {
         let all = RecordPlan {
             max_bytes: u64::MAX,
             max_ms: None,
-            seen: Some(row.last_seen),
+            seen_at: Some(row.last_seen),
             ..RecordPlan::for_session(false)
         };
-        let recorded = record::record_and_keep(&mut ctx, &all);
+        let recorded = record::record_and_cache(&mut ctx, &all);
         recorded.is_stored() && recorded.complete
     }
 }

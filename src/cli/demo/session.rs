@@ -22,14 +22,14 @@ const CAPTURED: &str = include_str!("captured.jsonl");
 const WIDTH: usize = 72;
 
 /// The stage.
-pub struct Stage {
+pub struct DemoSession {
     folder: tempfile::TempDir,
     programs: PathBuf,
     limit: u64,
     responses: usize,
 }
 
-impl Stage {
+impl DemoSession {
     /// Sets the stage. The hook executables are those beside the running program.
     pub fn new(env: &Env, limit: u64) -> anyhow::Result<Self> {
         let own = std::env::current_exe().context("the running program cannot be found")?;

@@ -1,7 +1,7 @@
 //! What is said while the shared store is out of reach: by the session caches of this machine, with how old that is.
 
 use super::render::age;
-use super::{Io, Misuse, select};
+use super::{Io, UsageError, select};
 use crate::app::last_known::LastKnown;
 use crate::app::status::SessionStatus;
 use crate::app::store_access::Unavailable;
@@ -13,7 +13,7 @@ use crate::store::SessionRow;
 ///
 /// # Errors
 /// It failed for another reason, or nothing is known.
-pub fn known<'a>(env: &'a Env, error: anyhow::Error, io: &mut Io) -> anyhow::Result<LastKnown<'a>> {
+pub fn read_last_known<'a>(env: &'a Env, error: anyhow::Error, io: &mut Io) -> anyhow::Result<LastKnown<'a>> {
     let config = select::configuration(env)?;
     let known = match error.downcast_ref::<Unavailable>().filter(|_| config.redis.is_some()) {
         Some(failure) => LastKnown::read(env, &config, failure.to_string()),
@@ -34,19 +34,19 @@ pub fn known<'a>(env: &'a Env, error: anyhow::Error, io: &mut Io) -> anyhow::Res
 ///
 /// # Errors
 /// There is none, or there are several.
-pub fn named<'r>(rows: &'r [SessionRow], id: &str) -> anyhow::Result<&'r SessionRow> {
+pub fn find_session<'r>(rows: &'r [SessionRow], id: &str) -> anyhow::Result<&'r SessionRow> {
     if !id.is_empty() && !rows.iter().any(|row| row.session.id.starts_with(id)) {
         let problem = format!(
             "no session {id} in this machine's caches, and the store is out of reach. Ask on the machine where it ran, or again \
              when the store is back"
         );
-        return Err(Misuse(problem).into());
+        return Err(UsageError(problem).into());
     }
-    select::named(rows, id)
+    select::find_session(rows, id)
 }
 
 /// What holds of a session's budgets as long as the store is out of reach.
-pub fn meanwhile(status: &SessionStatus, states: &[BudgetState]) -> Vec<String> {
+pub fn offline_notes(status: &SessionStatus, states: &[BudgetState]) -> Vec<String> {
     if status.store.reachable {
         return Vec::new();
     }
