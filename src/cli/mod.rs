@@ -20,6 +20,7 @@ pub mod resync;
 pub mod select;
 pub mod settings_file;
 pub mod settings_scope;
+mod settings_text;
 pub mod status;
 pub mod uninstall;
 
