@@ -5,12 +5,12 @@
 //! JSON that scripts read.
 
 pub mod backfill;
-pub mod brief;
 pub mod explain;
 pub mod handlers;
 pub mod human_check;
 pub mod installation;
 pub mod last_known;
+pub mod messages;
 mod offline;
 pub mod open_store;
 pub mod operate;

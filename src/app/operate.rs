@@ -2,7 +2,7 @@
 
 use super::operation_ledger::OperationLedger;
 use super::store_access::{StoreAccess, Unavailable};
-use super::{brief, operator};
+use super::{messages, operator};
 use crate::config::Config;
 use crate::domain::breaker::circuit::Trip;
 use crate::domain::budget::{Budget, BudgetState, Scope, Status, Unit};
@@ -137,10 +137,10 @@ impl OperationRequest {
         let (name, scope, value) = (&budget.name, budget.scope, &self.value);
         match self.change {
             BudgetChange::Extend { amount, unit } => {
-                brief::extend_command(name, scope, value, unit.unwrap_or(budget.unit), &amount.to_string())
+                messages::extend_command(name, scope, value, unit.unwrap_or(budget.unit), &amount.to_string())
             }
-            BudgetChange::Reset => brief::reset_command(name, scope, value),
-            BudgetChange::Delete => brief::delete_command(name, scope, value),
+            BudgetChange::Reset => messages::reset_command(name, scope, value),
+            BudgetChange::Delete => messages::delete_command(name, scope, value),
         }
     }
 }

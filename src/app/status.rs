@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::brief;
+use super::messages;
 use super::store_status::StoreStatus;
 use crate::domain::alert::{AlertRecord, BudgetAlert, Level};
 use crate::domain::breaker::circuit::CircuitBreaker;
@@ -82,7 +82,7 @@ impl CircuitStatus {
         let trip = breaker.phase.trip();
         Self {
             state: breaker.phase.name(),
-            reason: trip.map(brief::trip_summary),
+            reason: trip.map(messages::trip_summary),
             rule: trip.map(|trip| trip.rule.clone()),
             iterations: Some(breaker.iterations),
             max_iterations: policy.limits.get("iterations"),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::render::{self, table};
 use super::select::ConfiguredStore;
 use super::{Io, UsageError, person_only, select};
-use crate::app::brief::grouped;
+use crate::app::messages::grouped;
 use crate::app::operator;
 use crate::app::status::AlertStatus;
 use crate::app::store_access::{self, StoreAccess};

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::render::{self, table};
 use super::{Io, person_only, select};
-use crate::app::brief;
+use crate::app::messages;
 use crate::app::operate::{self, Refusal};
 use crate::app::session::SessionContext;
 use crate::app::status::{CircuitStatus, EventStatus};
@@ -189,9 +189,9 @@ fn show(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 /// What happened, in a line.
 fn event_line(what: &What) -> String {
     match what {
-        What::CircuitWarning(trip) => format!("warned: {}", brief::trip_summary(trip)),
-        What::CircuitOpened(trip) => format!("opened: {}", brief::trip_summary(trip)),
-        What::CircuitWouldOpen(trip) => format!("would have opened: {}", brief::trip_summary(trip)),
+        What::CircuitWarning(trip) => format!("warned: {}", messages::trip_summary(trip)),
+        What::CircuitOpened(trip) => format!("opened: {}", messages::trip_summary(trip)),
+        What::CircuitWouldOpen(trip) => format!("would have opened: {}", messages::trip_summary(trip)),
         What::CircuitHalfOpened(_) => "half-open: its cooldown is over".into(),
         What::CircuitClosed(_) => "closed".into(),
         What::CircuitDecided { decision, by, reason, .. } => {

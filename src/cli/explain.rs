@@ -4,8 +4,8 @@ use anstyle::{AnsiColor, Style};
 
 use super::render;
 use super::{Io, UsageError, select};
-use crate::app::brief::{self, grouped};
 use crate::app::explain::{self, Explanation};
+use crate::app::messages::{self, grouped};
 use crate::domain::event::Reason;
 use crate::domain::throttle::Crowded;
 use crate::platform::Env;
@@ -84,7 +84,7 @@ fn reason_line(reason: &Reason) -> String {
         Reason::Budget { budget, used, limit, unit, status, .. } => {
             format!("budget {budget} was {status}: {} / {} {}", grouped(*used), grouped(*limit), unit.noun())
         }
-        Reason::Circuit(trip) => format!("the circuit breaker was open: {}", brief::trip_summary(trip)),
+        Reason::Circuit(trip) => format!("the circuit breaker was open: {}", messages::trip_summary(trip)),
         Reason::Throttle(Crowded::Concurrency { live, max, throttled }) => {
             let low = if *throttled { ", because tokens ran low" } else { "" };
             format!("{live} subagents worked, and {max} might at the same time{low}")

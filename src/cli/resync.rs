@@ -5,7 +5,7 @@ use anstyle::{AnsiColor, Style};
 use super::person_only::refuse_in_agent;
 use super::render::counted;
 use super::{Io, render, select, status};
-use crate::app::brief::grouped;
+use crate::app::messages::grouped;
 use crate::app::operation_ledger::FILE;
 use crate::app::operator;
 use crate::app::resync::{self, ResyncReport};

@@ -4,8 +4,8 @@ use anstyle::{AnsiColor, Style};
 
 use super::render::{self, counted, table};
 use super::{Io, last_known, select};
-use crate::app::brief::grouped;
 use crate::app::last_known::LastKnown;
+use crate::app::messages::grouped;
 use crate::app::process_tree;
 use crate::app::report;
 use crate::app::status::SessionStatus;

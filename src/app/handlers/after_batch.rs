@@ -1,7 +1,8 @@
 //! After all tool calls of a response: the last gate before the next request. Near a limit it waits for the response's line.
 
-use super::{FRESH_MS, HandlerOutput, Quotes, answer, judge};
+use super::{FRESH_MS, HandlerOutput, answer, judge};
 use crate::agents::event::FinishedCall;
+use crate::app::messages::Excerpts;
 use crate::app::record::record;
 use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::{SessionContext, caller};
@@ -26,7 +27,7 @@ pub fn handle(
     if !spawning.is_empty() {
         slot_events.push(SlotEvent::Settled { calls: spawning });
     }
-    let quotes: Quotes = calls.iter().map(FinishedCall::signed_excerpt).collect();
+    let excerpts: Excerpts = calls.iter().map(FinishedCall::signed_excerpt).collect();
     let calls = calls.into_iter().map(|call| call.named).collect();
     let mut plan = RecordPlan {
         awaited: if waits { lines.clone() } else { Awaited::Nothing },
@@ -52,5 +53,5 @@ pub fn handle(
         recorded.update_cache(ctx, &mut cache);
     }
     let verdict = judge(ctx, cache, &recorded, &plan.observation, None, Moment::AfterBatch);
-    answer(ctx, recorded, &verdict, &quotes)
+    answer(ctx, recorded, &verdict, &excerpts)
 }

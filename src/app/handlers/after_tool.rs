@@ -1,7 +1,8 @@
 //! After a tool call: record what is new, warn, stop where the session is stopped already.
 
-use super::{HandlerOutput, Quotes, answer, record_and_judge};
+use super::{HandlerOutput, answer, record_and_judge};
 use crate::agents::event::FinishedCall;
+use crate::app::messages::Excerpts;
 use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::SessionContext;
 use crate::app::throttle::alive_slot;
@@ -39,9 +40,9 @@ fn record_call(
     call: Option<FinishedCall>,
     moment: Moment,
 ) -> HandlerOutput {
-    let quotes: Quotes = call.iter().map(FinishedCall::signed_excerpt).collect();
+    let excerpts: Excerpts = call.iter().map(FinishedCall::signed_excerpt).collect();
     let calls = call.into_iter().map(|call| call.named).collect();
     let plan = RecordPlan { observation: Observation::Calls(calls), ..plan };
     let (recorded, verdict) = record_and_judge(ctx, &plan, None, moment);
-    answer(ctx, recorded, &verdict, &quotes)
+    answer(ctx, recorded, &verdict, &excerpts)
 }

@@ -1,13 +1,14 @@
 //! Before a tool call: may it run? Answered from the session's cache while nothing is near a limit; the store is asked
 //! before any denial.
 
-use super::{FRESH_MS, HandlerOutput, Quotes, decision, record_and_judge};
+use super::{FRESH_MS, HandlerOutput, decision, record_and_judge};
 use crate::agents::answer::Answer;
 use crate::agents::event::{ToolRequest, call_id};
+use crate::app::messages::{Excerpts, verdicts};
 use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::{SessionContext, caller};
 use crate::app::transcript_reader::{Awaited, ReadScope};
-use crate::app::{brief, protect, throttle};
+use crate::app::{protect, throttle};
 use crate::domain::event::{Denial, Event, Reason, What};
 use crate::domain::verdict::{self, Moment, Verdict, Why, near_limit};
 use crate::transcript::tool_hash;
@@ -26,9 +27,9 @@ pub fn handle(ctx: &mut SessionContext, request: &ToolRequest) -> HandlerOutput 
         return HandlerOutput { answer: Answer { message, ..Answer::default() }, ..HandlerOutput::default() };
     }
     record_denial(ctx, &verdict, request);
-    let quotes: Quotes = vec![request.signed_excerpt()];
+    let excerpts = Excerpts::from_iter([request.signed_excerpt()]);
     HandlerOutput {
-        answer: Answer { decision: decision(ctx, &verdict, &quotes), message, ..Answer::default() },
+        answer: Answer { decision: decision(ctx, &verdict, &excerpts), message, ..Answer::default() },
         ..HandlerOutput::default()
     }
 }
@@ -75,7 +76,7 @@ fn record_denial(ctx: &mut SessionContext, verdict: &Verdict, request: &ToolRequ
         Why::Budget(state) => Reason::budget(state),
         Why::Circuit(trip) | Why::Probing(trip) => Reason::Circuit(trip.clone()),
         Why::Crowded(crowded) => Reason::Throttle(*crowded),
-        Why::Protected(reason) => Reason::Protection { protected: brief::protected_effect(reason) },
+        Why::Protected(reason) => Reason::Protection { protected: verdicts::protected_effect(reason) },
     };
     let Some(id) = &request.id else { return };
     let denial = Denial { call: tool_hash(id), tool: request.tool.clone(), stopped, reason };

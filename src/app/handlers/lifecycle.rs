@@ -1,6 +1,7 @@
 //! A session starts, changes its model, is compacted, or ends.
 
-use super::{HandlerOutput, Quotes, answer};
+use super::{HandlerOutput, answer};
+use crate::app::messages::Excerpts;
 use crate::app::record::record_and_cache;
 use crate::app::record_plan::RecordPlan;
 use crate::app::session::SessionContext;
@@ -15,7 +16,7 @@ pub fn session_start(ctx: &mut SessionContext, model: Option<String>) -> Handler
     let recorded = record_and_cache(ctx, &RecordPlan::for_session(true));
     backfill::catch_up_others(ctx);
     CacheFile::sweep(&ctx.env.cache_dir(), ctx.env.now);
-    answer(ctx, recorded, &Verdict::Allow, &Quotes::new())
+    answer(ctx, recorded, &Verdict::Allow, &Excerpts::default())
 }
 
 /// The person chose another model.

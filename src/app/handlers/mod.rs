@@ -11,7 +11,7 @@ mod prompt;
 mod prompt_command;
 mod turn_end;
 
-use super::brief;
+use super::messages::{Excerpts, notices, verdicts};
 use super::record::{Recorded, record};
 use super::record_plan::{Observation, RecordPlan};
 use super::session::{self, SessionContext};
@@ -36,9 +36,6 @@ pub struct HandlerOutput {
     /// Events that it tells: likewise.
     pub events: Vec<Event>,
 }
-
-/// Excerpts of the inputs of calls, by the calls' signatures: for the answer to the client only.
-type Quotes = Vec<(String, String)>;
 
 /// Handles one event of a session.
 pub fn handle(ctx: &mut SessionContext, event: EventKind) -> HandlerOutput {
@@ -109,25 +106,30 @@ fn record_and_judge(
 }
 
 /// The decision that a verdict comes to, in words.
-fn decision(ctx: &SessionContext, verdict: &Verdict, quotes: &Quotes) -> Decision {
+fn decision(ctx: &SessionContext, verdict: &Verdict, excerpts: &Excerpts) -> Decision {
     match verdict {
         Verdict::Allow | Verdict::WrapUp(_) => Decision::Allow,
-        Verdict::Deny { why, left } => Decision::Deny { reason: brief::denial(why, *left, quotes) },
-        Verdict::DenyCall(why) => Decision::Deny { reason: brief::call_denial(why, quotes) },
+        Verdict::Deny { why, left } => Decision::Deny { reason: verdicts::denial(why, *left, excerpts) },
+        Verdict::DenyCall(why) => Decision::Deny { reason: verdicts::call_denial(why, excerpts) },
         Verdict::Stop(why) => Decision::Stop {
-            for_person: brief::stop_reason(why, ctx.source.client.is_attended(ctx.env), quotes),
-            for_agent: brief::stop_reason(why, false, quotes),
+            for_person: verdicts::stop_reason(why, ctx.source.client.is_attended(ctx.env), excerpts),
+            for_agent: verdicts::stop_reason(why, false, excerpts),
         },
         Verdict::Block(why) => Decision::Block {
-            reason: brief::stop_reason(why, ctx.source.client.is_attended(ctx.env), quotes),
+            reason: verdicts::stop_reason(why, ctx.source.client.is_attended(ctx.env), excerpts),
         },
     }
 }
 
 /// The answer to an event that may speak: the decision, alerts, notices, what the breaker did.
-fn answer(ctx: &mut SessionContext, recorded: Recorded, verdict: &Verdict, quotes: &Quotes) -> HandlerOutput {
-    let mut answer = Answer { decision: decision(ctx, verdict, quotes), ..Answer::default() };
-    for line in brief::alert_lines(&recorded.alerts) {
+fn answer(
+    ctx: &mut SessionContext,
+    recorded: Recorded,
+    verdict: &Verdict,
+    excerpts: &Excerpts,
+) -> HandlerOutput {
+    let mut answer = Answer { decision: decision(ctx, verdict, excerpts), ..Answer::default() };
+    for line in notices::alert_lines(&recorded.alerts) {
         answer.context.push(line.clone());
         answer.message.push(line);
     }
@@ -136,7 +138,7 @@ fn answer(ctx: &mut SessionContext, recorded: Recorded, verdict: &Verdict, quote
     }
     answer.message.append(&mut ctx.take_warnings());
     for event in &recorded.events {
-        let Some(line) = brief::event_line(event, quotes) else { continue };
+        let Some(line) = notices::event_line(event, excerpts) else { continue };
         // An agent that is told to close its work is told why.
         let is_said =
             matches!((verdict, &event.what), (Verdict::WrapUp(Why::Circuit(_)), What::CircuitOpened(_)));
@@ -146,7 +148,7 @@ fn answer(ctx: &mut SessionContext, recorded: Recorded, verdict: &Verdict, quote
         answer.message.push(line);
     }
     if let Verdict::WrapUp(why) = verdict {
-        answer.context.push(brief::wrap_up_request(why, quotes));
+        answer.context.push(verdicts::wrap_up_request(why, excerpts));
     }
     HandlerOutput { answer, alerts: recorded.alerts, events: recorded.events }
 }

@@ -1,9 +1,9 @@
 //! A prompt came in: it is answered by Fusebox, blocked, or goes to the model with a line that says where the budget stands.
 
-use super::{HandlerOutput, Quotes, answer, prompt_command, record_and_judge};
+use super::{HandlerOutput, answer, prompt_command, record_and_judge};
 use crate::agents::answer::{Answer, Decision};
 use crate::agents::event::Prompt;
-use crate::app::brief;
+use crate::app::messages::{Excerpts, notices, replies};
 use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::SessionContext;
 use crate::domain::breaker::asked::repetitions;
@@ -15,7 +15,7 @@ pub fn handle(ctx: &mut SessionContext, prompt: &Prompt, may_command: bool) -> H
     if let Some(command) = parse(&prompt.text).filter(|_| may_command) {
         let text = match command {
             Ok(command) => prompt_command::execute(ctx, &command, prompt),
-            Err(problem) => format!("Fusebox: {problem}.\n{}", brief::prompt_command_help()),
+            Err(problem) => format!("Fusebox: {problem}.\n{}", replies::prompt_command_help()),
         };
         let message = ctx.take_warnings();
         let answer = Answer { decision: Decision::Reply { text }, message, ..Answer::default() };
@@ -28,11 +28,11 @@ pub fn handle(ctx: &mut SessionContext, prompt: &Prompt, may_command: bool) -> H
     };
     let plan = RecordPlan { observation, ..RecordPlan::for_session(true) };
     let (recorded, verdict) = record_and_judge(ctx, &plan, None, Moment::Prompt);
-    let mut lines = brief::prompt_lines(&recorded.states, &ctx.source.session, ctx.config.brief);
+    let mut lines = notices::prompt_lines(&recorded.states, &ctx.source.session, ctx.config.brief);
     if let Some(breaker) = &recorded.circuit {
-        lines.extend(brief::circuit_line(breaker, &ctx.config.breaker, ctx.config.brief));
+        lines.extend(notices::circuit_line(breaker, &ctx.config.breaker, ctx.config.brief));
     }
-    let mut output = answer(ctx, recorded, &verdict, &Quotes::new());
+    let mut output = answer(ctx, recorded, &verdict, &Excerpts::default());
     if verdict == Verdict::Allow && !lines.is_empty() {
         output.answer.context.insert(0, lines.join("\n"));
     }

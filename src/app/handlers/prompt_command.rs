@@ -1,8 +1,8 @@
 //! Prompts that Fusebox answers itself, without a model call: status, extend, reset, help.
 
 use crate::agents::event::Prompt;
-use crate::app::brief;
 use crate::app::human_check::{NotAPerson, ensure_person};
+use crate::app::messages::{self, replies};
 use crate::app::operate::{self, AppliedOperation, BudgetChange, OperationRequest, Refusal};
 use crate::app::record::record_and_cache;
 use crate::app::record_plan::RecordPlan;
@@ -20,7 +20,7 @@ const REPEAT_WINDOW_MS: i64 = 60_000;
 /// Carries out a command, or says why not; answers the text for the person.
 pub fn execute(ctx: &mut SessionContext, command: &PromptCommand, prompt: &Prompt) -> String {
     if *command == PromptCommand::Help {
-        return brief::prompt_command_help();
+        return replies::prompt_command_help();
     }
     // A person waits for the answer, not for hooks: the store is asked even if it did not answer lately.
     ctx.store.retry_now();
@@ -118,8 +118,8 @@ fn session_summary(ctx: &mut SessionContext, states: &[BudgetState]) -> String {
     let session = ctx.source.session.clone();
     let total = ctx.store.call(|store| store.session_total(&session));
     let total = ctx.notices.log_failure(total).flatten();
-    let mut lines = vec![brief::session_line(total.as_ref())];
-    lines.extend(states.iter().map(|state| brief::budget_line(state, &session)));
+    let mut lines = vec![replies::session_line(total.as_ref())];
+    lines.extend(states.iter().map(|state| replies::budget_line(state, &session)));
     lines.join("\n")
 }
 
@@ -161,14 +161,14 @@ fn resolve_budget(
 
 /// What a carried out decision comes to, and what still stands in the way.
 fn success_text(ctx: &mut SessionContext, done: &AppliedOperation) -> String {
-    let after = done.after.as_ref().map_or_else(|| "deleted".to_owned(), brief::share);
-    let operation = brief::describe_operation(&done.operation.decision);
+    let after = done.after.as_ref().map_or_else(|| "deleted".to_owned(), messages::share);
+    let operation = replies::describe_operation(&done.operation.decision);
     let mut text = format!("Fusebox: budget {} {operation}: {after}.", done.operation.budget);
     let (watches, now) = (ctx.watches(&ctx.session()), ctx.env.now);
     let states = ctx.store.call(|store| store.states(&watches, now));
     let Some(states) = ctx.notices.log_failure(states) else { return text };
     match verdict::blocking(&states, &ctx.caller()).last() {
-        Some(state) => text += &format!(" {}", brief::still_blocked(state)),
+        Some(state) => text += &format!(" {}", replies::still_blocked(state)),
         None => text += " The session may go on: send your next prompt.",
     }
     text

@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use crate::app::brief::grouped;
+use crate::app::messages::grouped;
 use crate::cli::Io;
 use crate::platform::Env;
 

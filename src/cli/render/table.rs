@@ -4,7 +4,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Row, Table};
 
 use super::bar;
-use crate::app::brief::{grouped, percent, share};
+use crate::app::messages::{grouped, percent, share};
 use crate::domain::budget::{BudgetState, Mode, Scope};
 
 /// A table without lines; columns named in `right` are aligned to the right.
