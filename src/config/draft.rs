@@ -9,6 +9,7 @@ use super::field::{self, BUDGET, Field, HARD_LIMIT, ProjectPolicy, SETTINGS, Str
 use super::file::{Assignment, BudgetTable, Layer};
 use super::source::{Problem, Source};
 use super::value::{RawValue, ValueKind};
+use super::variable::variable_for;
 use crate::domain::breaker::policy::Preset;
 
 /// The budget that is there without any configuration.
@@ -46,6 +47,8 @@ pub(super) struct Draft {
     pub task_type: Option<SourcedValue>,
     /// What was refused so far.
     pub problems: Vec<Problem>,
+    /// Old names that were used.
+    pub notes: Vec<Problem>,
     /// Numbers for throttling: who asked for them, where, by which key.
     throttle_keys: Vec<(Source, Option<usize>, String)>,
 }
@@ -90,6 +93,7 @@ impl Draft {
             budgets: vec![session, BudgetDraft::new(TASK)],
             task_type,
             problems: Vec::new(),
+            notes: Vec::new(),
             throttle_keys: Vec::new(),
         }
     }
@@ -104,13 +108,13 @@ impl Draft {
             Value::Null if key.starts_with("breaker.") => field::preset_default(self.preset(), key),
             value => value,
         };
-        let held = self.settings.get(key).cloned();
-        held.unwrap_or_else(|| SourcedValue { value: default(), source: Source::Default })
+        let current = self.settings.get(key).cloned();
+        current.unwrap_or_else(|| SourcedValue { value: default(), source: Source::Default })
     }
 
     /// The breaker's preset.
     pub fn preset(&self) -> Preset {
-        let named = self.settings.get("breaker.preset").and_then(|held| held.value.as_str());
+        let named = self.settings.get("breaker.preset").and_then(|current| current.value.as_str());
         let known = field::PRESETS.iter().find(|(name, _)| Some(*name) == named);
         known.map_or_else(Preset::default, |(_, preset)| *preset)
     }
@@ -140,24 +144,24 @@ impl Draft {
 
     /// The names of all budgets, removed ones too.
     pub fn budget_names(&self) -> impl Iterator<Item = &str> {
-        self.budgets.iter().map(|record| record.name.as_str())
+        self.budgets.iter().map(|budget| budget.name.as_str())
     }
 
     /// The value of a budget's key. The limit of [`TASK`] may be that of the declared type; and no limit is above
     /// the hard limit, which may come from another layer.
-    pub fn budget_value(&self, record: &BudgetDraft, field: &Field) -> SourcedValue {
-        let held = record.get(field);
+    pub fn budget_value(&self, budget: &BudgetDraft, field: &Field) -> SourcedValue {
+        let current = budget.get(field);
         if field.name != "limit" {
-            return held;
+            return current;
         }
         let limit = match &self.task_type {
-            Some(declared) if held.value.is_null() && record.name == TASK => {
+            Some(declared) if current.value.is_null() && budget.name == TASK => {
                 let key = format!("task_type.{}", declared.value.as_str().unwrap_or_default());
-                self.settings.get(&key).cloned().unwrap_or(held)
+                self.settings.get(&key).cloned().unwrap_or(current)
             }
-            _ => held,
+            _ => current,
         };
-        match record.values.get("hard_limit") {
+        match budget.values.get("hard_limit") {
             Some(hard) if hard.value.as_u64() < limit.value.as_u64() => hard.clone(),
             _ => limit,
         }
@@ -166,52 +170,59 @@ impl Draft {
     /// Puts a layer over what there is.
     pub fn apply(&mut self, layer: Layer) {
         self.problems.extend(layer.problems);
-        for stated in &layer.settings {
-            self.apply_setting(stated);
+        for assignment in &layer.settings {
+            let new_name = field::new_name(&assignment.key);
+            if new_name.is_some_and(|name| layer.settings.iter().any(|other| other.key == name)) {
+                self.note_renamed(assignment, "it is ignored, because both are set");
+            } else {
+                self.apply_setting(assignment);
+            }
         }
         let mut seen: Vec<RawValue> = Vec::new();
-        for entry in layer.budgets {
-            let again = seen.contains(&entry.name);
-            seen.push(entry.name.clone());
-            match self.apply_budget(&entry, again) {
+        for table in layer.budgets {
+            let again = seen.contains(&table.name);
+            seen.push(table.name.clone());
+            match self.apply_budget(&table, again) {
                 Ok(()) => {}
                 Err(message) => {
-                    self.problems.push(Problem::at(&entry.source, entry.line, "budget.name", message));
+                    self.problems.push(Problem::at(&table.source, table.line, "budget.name", message));
                 }
             }
         }
     }
 
-    fn apply_setting(&mut self, stated: &Assignment) {
-        let judged = match field::setting(&stated.key) {
-            Some(field) => check_assignment(field, stated, &self.value_at(&stated.key, field), false),
-            None if TABLES.contains(&stated.key.as_str()) => {
-                Err(format!("must be a table, [{}] (found {})", stated.key, stated.raw))
+    fn apply_setting(&mut self, assignment: &Assignment) {
+        let key = field::new_name(&assignment.key).unwrap_or(&assignment.key);
+        let checked = match field::setting(key) {
+            Some(field) => check_assignment(field, assignment, &self.value_at(key, field), false),
+            None if TABLES.contains(&assignment.key.as_str()) => {
+                Err(format!("must be a table, [{}] (found {})", assignment.key, assignment.raw))
             }
-            None => Err(unknown_setting(&stated.key)),
+            None => Err(unknown_setting(&assignment.key)),
         };
-        match judged {
+        match checked {
             Ok(Some(value)) => {
-                if stated.key.starts_with("throttle.") {
-                    self.throttle_keys.push((stated.source.clone(), stated.line, stated.key.clone()));
+                self.note_renamed(assignment, "the old name works in this version only");
+                let source = assignment.source.clone();
+                if key.starts_with("throttle.") {
+                    self.throttle_keys.push((source.clone(), assignment.line, key.to_owned()));
                 }
-                self.settings
-                    .insert(stated.key.clone(), SourcedValue { value, source: stated.source.clone() });
+                self.settings.insert(key.to_owned(), SourcedValue { value, source });
             }
             Ok(None) => {}
-            Err(message) => self.refuse(stated, "", message),
+            Err(message) => self.refuse(assignment, "", message),
         }
     }
 
     /// Takes a budget's keys, those that are right. Where one that says what the budget is about is refused, none
     /// is taken: a limit meant in dollars is no limit in tokens. `Err`: what is wrong with the budget's name.
-    fn apply_budget(&mut self, entry: &BudgetTable, again: bool) -> Result<(), String> {
-        let name = ValueKind::Name.parse(&entry.name)?;
+    fn apply_budget(&mut self, table: &BudgetTable, again: bool) -> Result<(), String> {
+        let name = ValueKind::Name.parse(&table.name)?;
         let name = name.as_str().unwrap_or_default();
         if again {
             return Err(format!("must be given once in a file (found \"{name}\" again)"));
         }
-        let place = self.budgets.iter().position(|record| record.name == name);
+        let place = self.budgets.iter().position(|budget| budget.name == name);
         if place.is_none() && self.budgets.len() >= MAX_BUDGETS {
             return Err(format!(
                 "must not add to the {MAX_BUDGETS} budgets that there are, which is the most"
@@ -221,32 +232,33 @@ impl Draft {
         let mut new = old.clone();
         let prefix = format!("budget.{name}.");
         let mut sound = true;
-        for stated in &entry.keys {
-            let Some(field) = field::budget_field(&stated.key) else {
-                self.refuse(stated, &prefix, unknown_in_budget(&stated.key));
+        for assignment in &table.keys {
+            let Some(field) = field::budget_field(&assignment.key) else {
+                self.refuse(assignment, &prefix, unknown_in_budget(&assignment.key));
                 // In a new budget the key may have been meant for what it is about.
                 sound &= place.is_some();
                 continue;
             };
-            let held = self.budget_value(&old, field);
-            match check_assignment(field, stated, &held, place.is_none()) {
-                Ok(Some(value)) => new.set(field, value, &stated.source),
+            let current = self.budget_value(&old, field);
+            match check_assignment(field, assignment, &current, place.is_none()) {
+                Ok(Some(value)) => new.set(field, value, &assignment.source),
                 Ok(None) => {}
                 Err(message) => {
-                    let repeated = field.kind.parse(&stated.raw).is_ok_and(|value| value == held.value);
+                    let repeated =
+                        field.kind.parse(&assignment.raw).is_ok_and(|value| value == current.value);
                     sound &= repeated
                         || !matches!(field.strictness, Strictness::Identity)
                             && field.kind != ValueKind::Reserved;
-                    self.refuse(stated, &prefix, message);
+                    self.refuse(assignment, &prefix, message);
                 }
             }
         }
-        self.check_limits(entry, &prefix, &old, &mut new);
+        self.check_limits(table, &prefix, &old, &mut new);
         if place.is_none() && new.number("limit").is_none() {
-            if !entry.keys.iter().any(|stated| stated.key == "limit") {
+            if !table.keys.iter().any(|assignment| assignment.key == "limit") {
                 let message = "is required for a new budget: must be a whole number";
                 let key = format!("{prefix}limit");
-                self.problems.push(Problem::at(&entry.source, entry.line, &key, message));
+                self.problems.push(Problem::at(&table.source, table.line, &key, message));
             }
             sound = false;
         }
@@ -259,13 +271,13 @@ impl Draft {
     }
 
     /// Refuses a hard limit below the limit, or the limit where only that was stated.
-    fn check_limits(&mut self, entry: &BudgetTable, prefix: &str, old: &BudgetDraft, new: &mut BudgetDraft) {
+    fn check_limits(&mut self, table: &BudgetTable, prefix: &str, old: &BudgetDraft, new: &mut BudgetDraft) {
         let (Some(limit), Some(hard)) = (new.number("limit"), new.number("hard_limit")) else {
             return;
         };
         let taken = |key: &str| new.values.get(key) != old.values.get(key);
-        let stated = |key: &str| entry.keys.iter().rfind(|stated| stated.key == key && taken(key));
-        let (blamed, message) = match (stated("hard_limit"), stated("limit")) {
+        let find = |key: &str| table.keys.iter().rfind(|assignment| assignment.key == key && taken(key));
+        let (blamed, message) = match (find("hard_limit"), find("limit")) {
             (Some(blamed), _) => (blamed, format!("must be at least the limit, {limit} (found {hard})")),
             (_, Some(blamed)) => (blamed, format!("must be at most the hard_limit, {hard} (found {limit})")),
             _ => return,
@@ -277,42 +289,54 @@ impl Draft {
         }
     }
 
-    fn refuse(&mut self, stated: &Assignment, prefix: &str, message: String) {
-        let key = format!("{prefix}{}", stated.key);
-        self.problems.push(Problem::at(&stated.source, stated.line, &key, message));
+    /// Notes a key that goes by its old name.
+    fn note_renamed(&mut self, assignment: &Assignment, consequence: &str) {
+        let Assignment { key, source, line, .. } = assignment;
+        let Some(new) = field::new_name(key) else { return };
+        let new = match source {
+            Source::Variable(_) | Source::ProjectVariable(_) => variable_for(new),
+            _ => format!("{new}, at the top level"),
+        };
+        self.notes.push(Problem::at(source, *line, key, format!("is now {new}; {consequence}")));
+    }
+
+    fn refuse(&mut self, assignment: &Assignment, prefix: &str, message: String) {
+        let key = format!("{prefix}{}", assignment.key);
+        self.problems.push(Problem::at(&assignment.source, assignment.line, &key, message));
     }
 
     /// Holds the configuration to what the managed file said, which `managed` (the draft as it left that layer)
     /// still has: its values, or stricter ones. Of a budget that it names, also the keys it leaves out: a limit
     /// would be worth nothing if `mode` or `match` were free.
     pub fn bound_by(&mut self, managed: &Self) {
-        let by_managed = |held: &SourcedValue| matches!(held.source, Source::Managed(_));
-        for (key, bound) in managed.settings.iter().filter(|(_, held)| by_managed(held)) {
+        let by_managed = |value: &SourcedValue| matches!(value.source, Source::Managed(_));
+        for (key, bound) in managed.settings.iter().filter(|(_, value)| by_managed(value)) {
             let Some(field) = field::setting(key) else { continue };
             if field.stricter(&self.value_at(key, field).value, &bound.value) == bound.value {
                 self.settings.insert(key.clone(), bound.clone());
             }
         }
         for bound in &managed.budgets {
-            let Some(source) = bound.values.values().find(|held| by_managed(held)).map(|held| &held.source)
+            let Some(source) =
+                bound.values.values().find(|value| by_managed(value)).map(|value| &value.source)
             else {
                 continue;
             };
-            let Some(record) = self.budgets.iter_mut().find(|record| record.name == bound.name) else {
+            let Some(budget) = self.budgets.iter_mut().find(|budget| budget.name == bound.name) else {
                 continue;
             };
-            if !record.same_identity(bound) {
-                *record = bound.clone();
+            if !budget.same_identity(bound) {
+                *budget = bound.clone();
                 continue;
             }
             for field in &BUDGET {
                 // A default limit is no bound: it is only what held before anyone spoke.
-                let said = bound.values.get(field.name).filter(|held| by_managed(held));
-                let limit = said.map_or_else(|| (field.default)(), |held| held.value.clone());
-                let now = record.get(field).value;
+                let said = bound.values.get(field.name).filter(|value| by_managed(value));
+                let limit = said.map_or_else(|| (field.default)(), |value| value.value.clone());
+                let now = budget.get(field).value;
                 let value = field.stricter(&now, &limit);
                 if value != now {
-                    record.set(field, value, source);
+                    budget.set(field, value, source);
                 }
             }
         }
@@ -323,11 +347,11 @@ impl Draft {
 /// `fresh`: the budget is a new one, which the project may shape as it likes.
 fn check_assignment(
     field: &Field,
-    stated: &Assignment,
-    held: &SourcedValue,
+    assignment: &Assignment,
+    current: &SourcedValue,
     fresh: bool,
 ) -> Result<Option<Value>, String> {
-    let by_project = stated.source.is_project();
+    let by_project = assignment.source.is_project();
     let may = match field.project {
         ProjectPolicy::Never => field.kind == ValueKind::Reserved,
         ProjectPolicy::InNew => fresh,
@@ -343,11 +367,11 @@ fn check_assignment(
             allowed.join(", ")
         ));
     }
-    let value = field.kind.parse(&stated.raw)?;
+    let value = field.kind.parse(&assignment.raw)?;
     if by_project && !fresh {
-        field.tightens(&held.value, &value)?;
+        field.tightens(&current.value, &value)?;
         // Variables are a later layer than the project's file. A value repeated stays whose it was.
-        if matches!(held.source, Source::Variable(_)) || held.value == value {
+        if matches!(current.source, Source::Variable(_)) || current.value == value {
             return Ok(None);
         }
     }

@@ -163,12 +163,12 @@ pub(super) const PRESETS: [(&str, Preset); 3] = Preset::ALL;
 pub(super) static SETTINGS: LazyLock<Vec<Field>> = LazyLock::new(|| {
     let mut all = vec![
         field("enabled", ValueKind::Flag, Strictness::Later, || json!(true)),
+        field("prompt_line", PROMPT_LINE_MODES, Strictness::Free, || json!("always")),
         field("store.tenant", ValueKind::Name, Strictness::Free, || json!(super::DEFAULT_TENANT)),
         field("store.team", ValueKind::Name, Strictness::Free, || Value::Null),
         field("store.redis_url", ValueKind::Redis, Strictness::Free, || Value::Null),
         field("store.redis_password_file", ValueKind::Text, Strictness::Free, || Value::Null),
         field("store.redis_timeout_ms", ValueKind::Whole(1_000), Strictness::Free, || json!(300)),
-        field("brief.show", PROMPT_LINE_MODES, Strictness::Free, || json!("always")),
         field("alerts.command", ValueKind::Words, Strictness::Free, || json!([])),
         tightenable(HARD_LIMIT, ValueKind::Whole(MAX_NUMBER), Strictness::Lower, || Value::Null),
         tightenable("throttle.max_concurrency", ValueKind::Whole(MAX_CALLS), Strictness::Lower, || json!(4)),
@@ -245,6 +245,14 @@ pub(super) const TASK_TYPES: [(&str, u64); 6] = [
     ("debug", 100_000),
     ("docs", 40_000),
 ];
+
+/// Keys that were renamed, with their new names. The old ones still work in this version, with a note.
+pub(super) const RENAMED: [(&str, &str); 1] = [("brief.show", "prompt_line")];
+
+/// The new name of a renamed key.
+pub(super) fn new_name(key: &str) -> Option<&'static str> {
+    RENAMED.iter().find(|(old, _)| *old == key).map(|(_, new)| *new)
+}
 
 /// The key of this path, outside of budgets.
 pub(super) fn setting(path: &str) -> Option<&'static Field> {

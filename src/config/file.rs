@@ -128,26 +128,26 @@ impl LayerReader<'_> {
                     self.layer.problems.push(Problem::at(self.source, line, name, message));
                 }
                 DeValue::Table(inner) if TABLES.contains(&name) => {
-                    let stated = self.table(inner, &format!("{name}."));
-                    self.layer.settings.extend(stated);
+                    let assignment = self.table(inner, &format!("{name}."));
+                    self.layer.settings.extend(assignment);
                 }
                 _ => {
-                    let stated = self.assignment(name.to_owned(), key.span().start, value);
-                    self.layer.settings.push(stated);
+                    let assignment = self.assignment(name.to_owned(), key.span().start, value);
+                    self.layer.settings.push(assignment);
                 }
             }
         }
-        self.layer.settings.sort_by_key(|stated| stated.line);
+        self.layer.settings.sort_by_key(|assignment| assignment.line);
         self.layer
     }
 
     fn table(&self, table: &DeTable<'_>, prefix: &str) -> Vec<Assignment> {
-        let stated = |(key, value): (&Spanned<_>, _)| {
+        let assignment = |(key, value): (&Spanned<_>, _)| {
             let key: &Spanned<std::borrow::Cow<'_, str>> = key;
             self.assignment(format!("{prefix}{}", key.get_ref()), key.span().start, value)
         };
-        let mut all: Vec<Assignment> = table.iter().map(stated).collect();
-        all.sort_by_key(|stated| stated.line);
+        let mut all: Vec<Assignment> = table.iter().map(assignment).collect();
+        all.sort_by_key(|assignment| assignment.line);
         all
     }
 

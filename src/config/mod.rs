@@ -60,7 +60,8 @@ pub struct Config {
     /// Budgets in force, by unique names.
     pub budgets: Vec<Budget>,
     /// When the prompt line is shown.
-    pub brief: PromptLineMode,
+    #[serde(rename = "brief")]
+    pub prompt_line: PromptLineMode,
     /// Command that is run with each alert on its standard input; empty: none.
     pub alert_command: Vec<String>,
     /// The declared task type (`FUSEBOX_TASK_TYPE`).
@@ -99,7 +100,7 @@ impl Config {
             team: None,
             redis: None,
             budgets: Vec::new(),
-            brief: PromptLineMode::Never,
+            prompt_line: PromptLineMode::Never,
             alert_command: Vec::new(),
             task_type: None,
             breaker: Policy::default(),
@@ -138,6 +139,8 @@ pub struct LoadedConfig {
     pub problems: Vec<Problem>,
     /// What was taken, and does not do what was meant.
     pub warnings: Vec<Problem>,
+    /// What was taken under an old name.
+    pub notes: Vec<Problem>,
     /// The state of files and variables before they were read.
     pub stamp: Stamp,
 }
@@ -191,7 +194,7 @@ fn load_with_managed(env: &Env, project_dir: Option<&Path>, managed: &Path) -> L
         Config::none()
     });
     let (values, warnings) = (draft.values(), draft.warnings());
-    LoadedConfig { config, values, problems: draft.problems, warnings, stamp }
+    LoadedConfig { config, values, problems: draft.problems, warnings, notes: draft.notes, stamp }
 }
 
 /// The user's file; one that `FUSEBOX_CONFIG` names must be there.

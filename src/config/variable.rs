@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::draft::Draft;
-use super::field::{BUDGET, Field, SETTINGS, supported, unknown_name};
+use super::field::{BUDGET, Field, RENAMED, SETTINGS, supported, unknown_name};
 use super::file::{Assignment, BudgetTable, Layer, read_text};
 use super::source::{Problem, Source};
 use super::value::{RawValue, ValueKind};
@@ -173,15 +173,15 @@ impl Layer {
             return false;
         };
         let raw = RawValue::Variable(value.to_owned());
-        let stated = Assignment { key: key.to_owned(), raw, source: source.clone(), line: None };
+        let assignment = Assignment { key: key.to_owned(), raw, source: source.clone(), line: None };
         let same = |entry: &&mut BudgetTable| entry.name == RawValue::Text(budget.to_owned());
         match self.budgets.iter_mut().find(same) {
-            Some(entry) => entry.keys.push(stated),
+            Some(entry) => entry.keys.push(assignment),
             None => self.budgets.push(BudgetTable {
                 name: RawValue::Text(budget.to_owned()),
                 source: source.clone(),
                 line: None,
-                keys: vec![stated],
+                keys: vec![assignment],
             }),
         }
         true
@@ -199,10 +199,18 @@ fn variable_part(name: &str) -> String {
     name.to_ascii_uppercase().replace(['-', '.'], "_")
 }
 
+/// The variable that sets a key outside of budgets.
+pub(super) fn variable_for(key: &str) -> String {
+    format!("{PREFIX}{}", variable_part(key))
+}
+
 /// The key outside of budgets that `STORE_TENANT` means.
 fn setting_key(rest: &str) -> Option<String> {
     if let Some(task_type) = rest.strip_prefix("TASK_TYPE_") {
         return Some(format!("task_type.{}", task_type.to_ascii_lowercase()));
+    }
+    if let Some((old, _)) = RENAMED.iter().find(|(old, _)| variable_part(old) == rest) {
+        return Some((*old).to_owned());
     }
     let fits = |field: &&Field| {
         let part = variable_part(field.name);
@@ -213,7 +221,7 @@ fn setting_key(rest: &str) -> Option<String> {
 }
 
 fn unknown_variable(name: &str) -> String {
-    let keys = supported(&SETTINGS).map(|key| format!("{PREFIX}{}", variable_part(key)));
+    let keys = supported(&SETTINGS).map(variable_for);
     let known: Vec<String> = keys
         .chain(["FUSEBOX_BUDGET_<NAME>_<KEY>".into(), "FUSEBOX_TASK_TYPE_<TYPE>".into()])
         .chain(NOT_SETTINGS.map(str::to_owned))

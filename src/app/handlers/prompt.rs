@@ -28,9 +28,9 @@ pub fn handle(ctx: &mut SessionContext, prompt: &Prompt, may_command: bool) -> H
     };
     let plan = RecordPlan { observation, ..RecordPlan::for_session(true) };
     let (recorded, verdict) = record_and_judge(ctx, &plan, None, Moment::Prompt);
-    let mut lines = notices::prompt_lines(&recorded.states, &ctx.source.session, ctx.config.brief);
+    let mut lines = notices::prompt_lines(&recorded.states, &ctx.source.session, ctx.config.prompt_line);
     if let Some(breaker) = &recorded.circuit {
-        lines.extend(notices::circuit_line(breaker, &ctx.config.breaker, ctx.config.brief));
+        lines.extend(notices::circuit_line(breaker, &ctx.config.breaker, ctx.config.prompt_line));
     }
     let mut output = answer(ctx, recorded, &verdict, &Excerpts::default());
     if verdict == Verdict::Allow && !lines.is_empty() {

@@ -63,6 +63,7 @@ struct CheckJson {
     values: Vec<EffectiveValue>,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
+    notes: Vec<Problem>,
     places: Vec<PathInfo>,
 }
 
@@ -71,8 +72,8 @@ fn check(loaded: LoadedConfig, json: bool, env: &Env, io: &mut Io) -> anyhow::Re
     let code = exit_code(&loaded);
     if json {
         let usable = loaded.is_usable();
-        let LoadedConfig { values, problems, warnings, .. } = loaded;
-        render::json(io.out, &CheckJson { usable, values, problems, warnings, places })?;
+        let LoadedConfig { values, problems, warnings, notes, .. } = loaded;
+        render::json(io.out, &CheckJson { usable, values, problems, warnings, notes, places })?;
         return Ok(code);
     }
     let verdict = match (loaded.is_usable(), code) {
@@ -113,8 +114,11 @@ fn exit_code(loaded: &LoadedConfig) -> u8 {
     if loaded.problems.is_empty() { 0 } else { 2 }
 }
 
-/// What was refused, and what that means; and what does not do what was meant.
+/// Prints notes, warnings and problems, and what happens until the problems are fixed.
 fn print_problems(loaded: &LoadedConfig, io: &mut Io) -> anyhow::Result<()> {
+    for note in &loaded.notes {
+        writeln!(io.err, "note: {note}")?;
+    }
     for warning in &loaded.warnings {
         writeln!(io.err, "warning: {warning}")?;
     }

@@ -4,6 +4,7 @@ mod layers;
 mod managed;
 mod project;
 mod refusals;
+mod renamed;
 mod stamp;
 mod tightening;
 

@@ -105,7 +105,7 @@ fn file() -> impl Strategy<Value = String> {
         "alerts.command = [\"sh\"]\n",
         "task_type.docs = 9e9\n",
         "task_type.docs = 90000000\n",
-        "brief.show = \"never\"\n",
+        "prompt_line = \"never\"\n",
         "budget = 1\n",
         "= broken\n",
     ]);
@@ -135,7 +135,10 @@ fn looser(before: &LoadedConfig, after: &LoadedConfig) -> Vec<String> {
     };
     let (old, new) = (&before.config, &after.config);
     check(new.enabled == old.enabled && new.tenant == old.tenant && new.team == old.team, "settings".into());
-    check(new.brief == old.brief && new.alert_command == old.alert_command, "brief or alerts".into());
+    check(
+        new.prompt_line == old.prompt_line && new.alert_command == old.alert_command,
+        "prompt line or alerts".into(),
+    );
     for old in &old.budgets {
         let Some(new) = new.budgets.iter().find(|new| new.name == old.name) else {
             check(false, format!("{} is gone", old.name));
