@@ -28,14 +28,14 @@ pub enum Guarantee {
     Stopped,
     /// While a session is paused, no prompt reaches the model.
     Paused,
-    /// An agent that repeats itself is recognised, subagents one by one.
+    /// An agent that repeats itself is detected, each subagent on its own.
     LoopsStopped,
     /// Subagents are throttled.
     Throttled,
 }
 
 impl Capabilities {
-    /// What they are enough for. Source: `docs/guarantees.md`.
+    /// The guarantees that they allow. Source: `docs/guarantees.md`.
     pub fn guarantees(self) -> Vec<Guarantee> {
         let needs = [
             (Guarantee::Metered, self.transcripts),

@@ -29,7 +29,7 @@ impl Hook {
         }
     }
 
-    /// The executable that a program is by its file name.
+    /// The executable with the file name of this program.
     pub fn from_file_name(program: &str) -> Option<Self> {
         let name = program.rsplit('/').next().unwrap_or(program);
         Self::ALL.into_iter().find(|hook| hook.name() == name)

@@ -1,4 +1,4 @@
-//! What a tool call that is asked for could change, for the guard of Fusebox's own files.
+//! What a requested tool call could change, for the protection of Fusebox's own files.
 
 /// What a call could change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +9,6 @@ pub enum ToolTarget {
     Command(String),
     /// The file at this path.
     File(String),
-    /// The agent's folder does not know the tool: its input is searched.
+    /// The tool is not known: its input is searched.
     Unknown,
 }

@@ -1,5 +1,5 @@
-//! Reading on in other sessions: those that are not known to be complete, those that the store was not told of, and all of them
-//! after a store was lost.
+//! Catching up on other sessions: reading what is new in those that are incomplete, those whose data never reached the store,
+//! and, after a store was lost, all of them.
 
 use super::open_store::StoreLocation;
 use super::operation_ledger::OperationLedger;
@@ -17,18 +17,18 @@ use crate::store::cache_file::CacheFile;
 /// How long a session must have ended before all of it is taken to be on disk.
 const SETTLED_MS: i64 = 2_000;
 
-/// Sessions that a hook reads on in at most.
+/// How many other sessions one hook catches up on.
 const MAX_HOOK_SESSIONS: usize = 8;
 
-/// Milliseconds that a hook spends on it at most.
+/// Milliseconds that a hook spends on that.
 const HOOK_MS: i64 = 400;
 
-/// Bytes that a hook reads of each.
+/// Bytes that a hook reads of each session.
 const HOOK_BYTES_EACH: u64 = 4 * 1024 * 1024;
 
-/// Reads on, within bounds, in other sessions that are not known to be complete, or whose hooks could not tell the store. Done
-/// at the start of a session: a killed session runs no more hooks, `/clear` writes its total after the last hook, and a store
-/// that was out of reach all the while knows nothing of a session that is over.
+/// Catches up, within bounds, on other sessions that are incomplete or whose data never reached the store. Runs when a session
+/// starts: a killed session runs no more hooks, `/clear` writes its total after the last hook, and a store that was out of
+/// reach until a session ended knows nothing of it.
 pub fn catch_up_others(ctx: &mut SessionContext) {
     let is_rebuilding = ctx.store.call(|store| store.is_rebuilding());
     if ctx.notices.log_failure(is_rebuilding) == Some(true) {
@@ -51,11 +51,11 @@ pub fn catch_up_others(ctx: &mut SessionContext) {
         let id = &row.session.id;
         here.as_ref().is_none_or(|here| here.contains_key(id) || session_files::has_cache(ctx.env, id))
     };
-    let owing = session_files::unsent(ctx.env, &StoreLocation::new(&ctx.config));
-    let is_owing = |row: &&SessionRow| owing.iter().any(|owing| owing.session.id == row.session.id);
-    let incomplete = rows.iter().filter(|row| !is_owing(row) && !row.complete && is_here(row));
+    let unsent = session_files::unsent(ctx.env, &StoreLocation::new(&ctx.config));
+    let is_unsent = |row: &&SessionRow| unsent.iter().any(|unsent| unsent.session.id == row.session.id);
+    let incomplete = rows.iter().filter(|row| !is_unsent(row) && !row.complete && is_here(row));
     let mut others: Vec<&SessionRow> =
-        incomplete.chain(&owing).filter(|row| row.session.id != *own).collect();
+        incomplete.chain(&unsent).filter(|row| row.session.id != *own).collect();
     // Those that were not read for the longest time come first, so that each gets its turn.
     others.sort_by_cached_key(|row| (session_files::last_recorded(ctx.env, &row.session.id), row.last_seen));
     let started = Stopwatch::start();
@@ -69,8 +69,8 @@ pub fn catch_up_others(ctx: &mut SessionContext) {
     }
 }
 
-/// Reads on in the sessions whose hooks could not tell the store at this location. For who asks for numbers: the store may not
-/// even know them. Answers what went wrong on the way.
+/// Catches up on the sessions whose data never reached this store. Commands that show numbers need it, because the store may
+/// not even know these sessions. Returns what went wrong on the way.
 ///
 /// # Errors
 /// The store is out of reach again.
@@ -88,7 +88,7 @@ pub fn catch_up_unsent(env: &Env, config: &Config) -> store_access::Result<Notic
     Ok(notices)
 }
 
-/// Reads on in one session, and notes when nothing more can come. Answers the session, and what was found.
+/// Catches up on one session, and marks it complete when nothing more can come.
 pub fn catch_up<'a>(env: &'a Env, row: &SessionRow, max_bytes: u64) -> (SessionContext<'a>, Recorded) {
     let (mut ctx, recorded) = catch_up_within(env, row, max_bytes, None);
     // A person waits for an answer, not for hooks.
@@ -96,7 +96,7 @@ pub fn catch_up<'a>(env: &'a Env, row: &SessionRow, max_bytes: u64) -> (SessionC
     (ctx, recorded)
 }
 
-/// The same, and begins nothing new after `max_ms` milliseconds.
+/// The same, but starts nothing new after `max_ms` milliseconds.
 fn catch_up_within<'a>(
     env: &'a Env,
     row: &SessionRow,
@@ -106,7 +106,7 @@ fn catch_up_within<'a>(
     record_session(SessionContext::for_session(env, &row.session), row, max_bytes, max_ms)
 }
 
-/// Reads all of a session from its start, although it was read before. Answers the session, and what was found.
+/// Reads a whole session again, from its start.
 pub(super) fn reread<'a>(env: &'a Env, row: &SessionRow) -> (SessionContext<'a>, Recorded) {
     let mut ctx = SessionContext::for_session(env, &row.session);
     // Not removed: what a parallel hook knows must not count as further on.
@@ -154,7 +154,7 @@ fn record_session<'a>(
     (ctx, recorded)
 }
 
-/// Where a session's budgets stand, by what others recorded.
+/// The states of a session's budgets, as other machines recorded them.
 fn states_from_store(ctx: &mut SessionContext) -> Recorded {
     let (watches, now) = (ctx.watches(&ctx.session()), ctx.env.now);
     match ctx.store.call(|store| store.states(&watches, now)) {
@@ -163,10 +163,9 @@ fn states_from_store(ctx: &mut SessionContext) -> Recorded {
     }
 }
 
-/// Fills a store that lost what it knew: every session that a cache or a transcript names is read from its start.
-/// `progress` is told the number of sessions done and in all. With `for_ms` it ends early; what is done by then is only
-/// looked at the next time. The store counts as filled (as far as this machine can) once everything was read and recorded.
-/// Answers what went wrong on the way.
+/// Refills a store that lost its data: reads every session that a cache or a transcript names from its start. `progress`
+/// receives the number of sessions done and the total. With `for_ms` it may stop early, and the next run continues. The store
+/// counts as filled (as far as this machine can fill it) once everything was read and recorded. Returns what went wrong.
 pub fn rebuild(
     env: &Env,
     config: &Config,

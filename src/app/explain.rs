@@ -13,10 +13,10 @@ use crate::platform::Env;
 use crate::store::SessionRow;
 use crate::transcript::tool_hash;
 
-/// What became of a call, and why.
+/// What happened to a call, and why.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Explanation {
-    /// The client's id of it.
+    /// The client's id for it.
     pub call: String,
     /// The session.
     pub session: String,
@@ -28,18 +28,18 @@ pub struct Explanation {
     pub at: String,
     /// `denied`, `stopped` (denied, and the turn ended) or `let_through`.
     pub decision: &'static str,
-    /// Why, with the numbers of that moment; `null`: nothing stood against it.
+    /// Why, with the numbers of that moment; `null`: there was no reason to deny it.
     pub reason: Option<Reason>,
     /// The budgets as they stood at that moment.
     pub budgets: Vec<BudgetStatus>,
-    /// Which call it was since a person's last prompt; `null`: the breaker was begun anew since, or has seen more calls than
-    /// it keeps.
+    /// Its number among the calls since a person's last prompt; `null`: the breaker was reset since then, or has dropped the
+    /// call from its history.
     pub iteration: Option<u64>,
-    /// The highest that may be; `null`: no limit.
+    /// The highest number allowed; `null`: no limit.
     pub max_iterations: Option<u32>,
 }
 
-/// What became of the call with this id. `None`: no known session made it.
+/// Explains the call with this id. `None`: no known session made it.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -64,7 +64,7 @@ pub fn explain_call(
     explanation(env, id, &made, "let_through", None).map(Some)
 }
 
-/// A call that was made.
+/// A call found in the store or in a transcript.
 struct MadeCall<'r> {
     session: &'r SessionRow,
     agent: String,
@@ -72,7 +72,7 @@ struct MadeCall<'r> {
     at: Timestamp,
 }
 
-/// Looks for it in the transcripts, of the session seen last first.
+/// Searches the transcripts, most recent session first.
 fn find_in_transcripts<'r>(rows: &'r [SessionRow], id: &str) -> Option<MadeCall<'r>> {
     rows.iter().find_map(|session| {
         let transcript = session.session.transcript.as_ref()?;

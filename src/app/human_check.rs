@@ -18,13 +18,13 @@ use crate::transcript::{Speaker, Transcripts};
 /// has started already (20 to 60 ms later, seen; the client's lines take 170 ms at most).
 const MAX_WAIT: Duration = Duration::from_millis(300);
 
-/// How long the transcripts may be searched.
+/// How long to search the transcripts at most.
 const MAX_SEARCH: Duration = Duration::from_millis(700);
 
 /// How often to look.
 const POLL: Duration = Duration::from_millis(10);
 
-/// Why a prompt cannot be taken for a person's.
+/// Why a prompt does not count as a person's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAPerson {
     /// Print mode, or no client in a terminal that calls.

@@ -1,7 +1,7 @@
-//! What this machine knows while the shared store is out of reach: what that last answered, as the session caches say, and what
-//! the transcripts have brought since.
+//! What this machine knows while the shared store is out of reach: its last answers, from the session caches, and what the
+//! transcripts have added since.
 //!
-//! Nothing is written, and the store is not asked: hooks go on as if nobody had looked.
+//! Read-only: nothing is written, and the store is not contacted.
 
 use std::collections::BTreeMap;
 
@@ -43,10 +43,10 @@ struct KnownSession<'a> {
     messages: BTreeMap<MessageKey, Message>,
 }
 
-/// A budget as it was last known.
+/// The last known state of a budget.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KnownBudget {
-    /// Where it stands.
+    /// The state.
     pub state: BudgetState,
     /// The store that answered for it, and when; what this machine used since is in `state`.
     pub store: StoreStatus,
@@ -83,12 +83,12 @@ impl<'a> LastKnown<'a> {
         self.sessions.iter().filter_map(KnownSession::as_of).max()
     }
 
-    /// The configuration that a session's hooks have.
+    /// The configuration of a session's hooks.
     pub fn config(&self, row: &SessionRow) -> Option<&Config> {
         self.known(row).map(|known| &known.ctx.config)
     }
 
-    /// Where a session stands. `None`: it is none of these.
+    /// The status of a session. `None`: it is not known here.
     pub fn session(&self, row: &SessionRow) -> Option<(SessionStatus, Vec<BudgetState>)> {
         let known = self.known(row)?;
         let cache = &known.ctx.cache;
@@ -152,8 +152,8 @@ impl<'a> LastKnown<'a> {
         found
     }
 
-    /// One budget: the newest of the store's answers to sessions of this machine, and what they all brought since. Each message
-    /// counts once, in however many files it stands.
+    /// One budget: the newest of the store's answers to this machine's sessions, plus what all of them used since. Each message
+    /// counts once, even if several files contain it.
     pub fn budget(&self, watch: &Watch) -> KnownBudget {
         let now = self.env.now;
         let answers = self.sessions.iter().filter_map(|known| {
@@ -182,7 +182,7 @@ impl<'a> LastKnown<'a> {
         self.sessions.iter().find(|known| known.row.session.id == row.session.id)
     }
 
-    /// What a session used in all, by its transcripts: that stands in no cache.
+    /// A session's total, from its transcripts: no cache has it.
     fn total_from_transcripts(&self, row: &SessionRow) -> SessionTotal {
         let Ok(temporary) = TemporaryStore::new(self.env) else { return SessionTotal::default() };
         temporary.read_session(row);
@@ -213,7 +213,7 @@ impl<'a> KnownSession<'a> {
         self.ctx.scope_values(&self.session, watch.budget.scope).contains(&watch.value)
     }
 
-    /// What it brought to a budget that the store has not acknowledged.
+    /// The messages for a budget that the store has not acknowledged.
     fn unacknowledged(&self, watch: &Watch) -> impl Iterator<Item = (MessageKey, &Message)> {
         let cache = &self.ctx.cache;
         // A fork begins with what its parent has brought already, for all but the session itself.

@@ -17,15 +17,15 @@ use crate::store::{Session, Watch};
 use crate::transcript::Fact;
 use crate::transcript::cursor::Position;
 
-/// What one hook counted, and the answer of the store that it went on from.
+/// What one hook counted without the store, starting from the store's last answer.
 #[derive(Debug)]
 pub(super) struct HookCount {
     counted: Counted,
-    /// The budgets as the store last answered for them.
+    /// The budgets, as of the store's last answer.
     answered_states: Vec<BudgetState>,
     /// How far the files had been read for that answer.
     answered_positions: Positions,
-    /// What no file says, only this hook's input: it is not kept.
+    /// Charges that come from this hook's input, not from a file: not kept.
     extra: Brought,
     stamp: Stamp,
     /// The session, and the configuration in force, for a cache that knows neither: the store has never answered.
@@ -84,8 +84,8 @@ impl HookCount {
         &self.counted.states
     }
 
-    /// Adds the count to what the session's other hooks have counted meanwhile; answers where the budgets stand then. Where
-    /// the store has answered meanwhile, it is not kept: the next hook goes on from that answer.
+    /// Adds the count to what the session's other hooks have counted meanwhile, and returns the resulting budgets. If the store
+    /// has answered meanwhile, the count is dropped: the next hook starts from that answer.
     pub fn update_cache(self, cache: &mut SessionCache) -> Vec<BudgetState> {
         let Self { mut counted, answered_states, answered_positions, extra, stamp, session, config } = self;
         if cache.session.id.is_empty() {
@@ -99,7 +99,7 @@ impl HookCount {
             counted.count(&answered_states, &extra);
             cache.counted = Some(counted.clone());
             if cache.stamp.is_none() {
-                // For who reads on in this session. Its own hooks go by the stamp of an answer.
+                // For processes that catch up on this session. Its own hooks compare the stamp of an answer.
                 cache.config = Some(config);
             }
         }
@@ -107,7 +107,7 @@ impl HookCount {
     }
 }
 
-/// Adds what a file brought.
+/// Adds the messages of a file.
 fn add_file(
     counted: &mut Counted,
     answered_positions: &Positions,
@@ -128,7 +128,7 @@ fn add_file(
     file.read_on(messages, position, states);
 }
 
-/// What the store had of a file that was read up to `position`.
+/// The part of a file, read up to `position`, that the store already had.
 fn known_part(answered: Option<&Position>, position: &Position) -> Known {
     answered.map_or_else(Known::default, |known| match known.starts == position.starts {
         true => Known { message: known.last_message, until: None },

@@ -115,7 +115,7 @@ pub fn open_shared(
     }))
 }
 
-/// What a person must hear of a store that was damaged, and kept as this file.
+/// The warning about a damaged store, which was kept as this file.
 pub(super) fn corrupt_store_text(aside: &Path) -> String {
     format!(
         "Fusebox: the store was corrupt. It was kept as {} and is being rebuilt from the transcripts and from the ledger \

@@ -1,4 +1,4 @@
-//! What a person decides: extend, reset, delete.
+//! A person's decisions about budgets and breakers: extend, reset, delete, acknowledge.
 
 use super::operation_ledger::OperationLedger;
 use super::store_access::{StoreAccess, Unavailable};
@@ -14,7 +14,7 @@ use crate::platform::Env;
 use crate::store::cache_file::CacheFile;
 use crate::store::{Watch, shared_names};
 
-/// Why a decision cannot be carried out.
+/// Why an operation cannot be carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// No budget of that name.
@@ -98,7 +98,7 @@ pub enum Refusal {
     Store(#[from] Unavailable),
 }
 
-/// A decision to carry out.
+/// A request to change a budget.
 #[derive(Clone, Debug)]
 pub struct OperationRequest {
     /// Name of the budget.
@@ -132,7 +132,7 @@ pub enum BudgetChange {
 }
 
 impl OperationRequest {
-    /// The command line that asks for it.
+    /// The command line that makes this request.
     pub fn command(&self, budget: &Budget) -> String {
         let (name, scope, value) = (&budget.name, budget.scope, &self.value);
         match self.change {
@@ -145,7 +145,7 @@ impl OperationRequest {
     }
 }
 
-/// A decision that was carried out.
+/// An operation that was carried out.
 #[derive(Clone, Debug)]
 pub struct AppliedOperation {
     /// The record.
@@ -154,19 +154,19 @@ pub struct AppliedOperation {
     pub before: Option<BudgetState>,
     /// The budget after; `None` when it is deleted.
     pub after: Option<BudgetState>,
-    /// What did not work out, although the decision is recorded.
+    /// What failed, although the operation is recorded.
     pub warnings: Vec<String>,
 }
 
 impl AppliedOperation {
-    /// Whether it was recorded now: the same one asked for again changes nothing.
+    /// Whether it was recorded now. A repeated request changes nothing.
     pub fn is_new(&self) -> bool {
         let count = |state: &Option<BudgetState>| state.as_ref().map(|state| state.operations);
         count(&self.before) != count(&self.after)
     }
 }
 
-/// A budget of the configuration by name.
+/// Finds a configured budget by name.
 ///
 /// # Errors
 /// There is none.
@@ -177,7 +177,7 @@ pub fn find_budget<'b>(budgets: &'b [Budget], name: &str) -> Result<&'b Budget, 
     })
 }
 
-/// A breaker that a decision changed.
+/// A breaker that was acknowledged or reset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangedCircuit {
     /// The subagent; empty: the main agent.
@@ -217,7 +217,7 @@ pub fn decide_circuit(
 /// Carries out a decision about a budget of this configuration.
 ///
 /// # Errors
-/// Says what stands in the way; nothing was changed.
+/// The reason why not; nothing was changed.
 pub fn operate(
     env: &Env,
     config: &Config,
@@ -273,8 +273,8 @@ pub fn operate(
     Ok(AppliedOperation { operation, before, after, warnings })
 }
 
-/// The moment of a decision: now, and after those of before, whatever the clocks of other machines say. Told again, they
-/// count in this order.
+/// The time of a new operation: now, but later than all earlier ones, whatever the clocks of other machines say. When
+/// operations are replayed, this is their order.
 fn next_operation_time(
     store: &mut StoreAccess,
     request: &OperationRequest,
@@ -315,7 +315,7 @@ fn new_operation(
     }
 }
 
-/// Where one budget stands; `None` when it was deleted for this value.
+/// The state of one budget; `None` if it was deleted for this value.
 ///
 /// # Errors
 /// The store cannot be read.

@@ -1,7 +1,7 @@
-//! The ledger of this machine: what people decided about budgets here, so that a store which lost it can be told again.
+//! This machine's ledger of operations on budgets, from which a store that lost them is refilled.
 //!
-//! A line an operation, JSON, in the state folder. It only grows: decisions are few. Of the shared store it holds what
-//! was decided on this machine; others have theirs.
+//! One line of JSON per operation, in the state folder. It only grows, because operations are few. For a shared store it holds
+//! the operations made on this machine; other machines have their own ledgers.
 
 use std::collections::HashSet;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -20,7 +20,7 @@ use crate::store::{self, Store};
 /// Name of the file in the state folder.
 pub const FILE: &str = "operations.jsonl";
 
-/// A decision, and what is needed to record it again.
+/// An operation, and what is needed to record it again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LedgerEntry {
     /// The tenant of the shared store that it was recorded in; `None`: the embedded one.
@@ -31,14 +31,14 @@ pub struct LedgerEntry {
     pub operation: Operation,
 }
 
-/// What came of telling a store again.
+/// What replaying the ledger did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReplayOutcome {
-    /// Decisions in the ledger that concern this store.
+    /// Operations in the ledger that belong to this store.
     pub known: usize,
     /// Those of them that the store did not know.
     pub added: usize,
-    /// Those of them that the store does not let this user record: an operator can tell it.
+    /// Those of them that this user may not record; an operator can.
     pub denied: usize,
     /// Whether all is done that can be done here.
     pub complete: bool,
@@ -58,8 +58,8 @@ impl OperationLedger {
         Self { path: state_dir.join(FILE), tenant }
     }
 
-    /// The decisions that concern the store, oldest first, each once. A line that cannot be read is passed over: the
-    /// last one may be torn.
+    /// The operations that belong to the store, oldest first, each once. Unreadable lines are skipped: the last one may be
+    /// torn.
     ///
     /// # Errors
     /// The file is there, and cannot be read.
@@ -85,7 +85,7 @@ impl OperationLedger {
         Ok((entries, understood))
     }
 
-    /// Writes a decision down, and answers once it is on disk. One that stands there already is left alone.
+    /// Appends an operation, and returns once it is on disk. Does nothing if it is there already.
     ///
     /// # Errors
     /// It may not be there.
@@ -110,7 +110,7 @@ impl OperationLedger {
         std::fs::File::open(dir)?.sync_all()
     }
 
-    /// Records in the store what it does not know. Begins nothing new after `for_ms` milliseconds.
+    /// Records the operations that the store lacks. Starts nothing new after `for_ms` milliseconds.
     ///
     /// # Errors
     /// The ledger cannot be read, or the store not be written.

@@ -1,4 +1,4 @@
-//! The operator of a shared store: who may decide where the hooks' user may only record.
+//! The operator of a shared store, who may decide where the hooks' user may only record.
 
 use super::session::SessionContext;
 use crate::config::redis_address::Address;
@@ -25,14 +25,14 @@ fn shell_quoted(word: &str) -> String {
     if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
-/// What is said to a person whom the shared store lets record, but not decide.
+/// The text for a person who may record in the shared store, but not decide.
 pub fn denied_text(config: &Config, denied: &str) -> String {
     let command = operator_command(config, denied);
     format!("this user of Redis may record, but not decide. Whoever may decide runs in a terminal: {command}")
 }
 
-/// Asks a session's store under the login of `own` from now on, where both name the same store: hooks of a session may only
-/// record in it, and whoever decides about the session may be an operator.
+/// Uses the login of `own` for a session's store from now on, if both name the same store: the session's hooks may only record
+/// in it, and the person who decides may be an operator.
 pub fn use_own_login(ctx: &mut SessionContext, own: &Config) {
     let (Some(of_session), Some(mine)) = (&ctx.config.redis, &own.redis) else { return };
     let is_same = ctx.config.tenant == own.tenant && is_same_server(&of_session.url, &mine.url);

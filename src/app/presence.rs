@@ -1,15 +1,15 @@
-//! Notes that a session is there: its client, and the session that it was started in.
+//! Records the presence of a session: its client, and the session that it was started in.
 
 use super::session::SessionContext;
 use super::{process_tree, store_access};
 use crate::store::session_cache::{SessionCache, Untold};
 use crate::store::{self, Session, SessionRow, Store};
 
-/// How many sessions are followed from one to the one that it was started in.
+/// How many ancestors of a session are followed.
 const MAX_ANCESTORS: usize = 16;
 
-/// Notes the client that calls, where it is not the one that is known: the session was resumed, and its SessionStart
-/// did not get that far, or found no store. Told by the variable that names it, where that is the parent, which costs nothing.
+/// Records the calling client if it is not the known one: the session was resumed, and its SessionStart did not get that far,
+/// or found no store. Detected by the variable that names the client, if that is the parent process, which costs nothing.
 pub(super) fn note_client_change(ctx: &mut SessionContext) {
     let calls = ctx.source.client.named_client_pid(ctx.env);
     let known = ctx.cache.session.client.map(|client| client.pid);
@@ -18,8 +18,8 @@ pub(super) fn note_client_change(ctx: &mut SessionContext) {
     }
 }
 
-/// Notes that the session is there, with its client. `ended`: that it ends. Where the store does not answer, the session's cache
-/// remembers it: the next hook tries again, or somebody else's.
+/// Records that the session runs, with its client, or that it `ended`. If the store does not answer, the session's cache
+/// remembers it, and a later hook tries again.
 pub(super) fn record_presence(ctx: &mut SessionContext, ended: bool) {
     let mut session = ctx.session();
     session.transcript = ctx.source.transcript.clone().or(session.transcript);
@@ -56,7 +56,7 @@ pub(super) fn record_presence(ctx: &mut SessionContext, ended: bool) {
     ctx.save_cache(cache);
 }
 
-/// The session as it was seen last, where that is more than the store was told.
+/// The session with the changes that have not reached the store yet.
 pub(super) fn with_unsent_changes(cache: &SessionCache, row: &SessionRow) -> SessionRow {
     let Some(untold) = &cache.untold else { return row.clone() };
     let parent = untold.parent.clone().or_else(|| row.session.parent.clone());
@@ -69,7 +69,8 @@ pub(super) fn with_unsent_changes(cache: &SessionCache, row: &SessionRow) -> Ses
     }
 }
 
-/// Tells the store what it was not told of a session that somebody else reads on in. `row`: the session as it was seen.
+/// Sends the store what it does not know yet about a session that another process catches up on. `row`: the session as last
+/// seen.
 ///
 /// # Errors
 /// The store gave no answer; the cache remembers it.

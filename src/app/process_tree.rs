@@ -1,5 +1,5 @@
-//! Client processes: which one calls, whether it still runs, and who started it. (A second client among its ancestors
-//! makes the session that one's child.)
+//! Client processes: which one calls, whether it still runs, and what started it. (A second client among its ancestors makes
+//! the session that client's child.)
 
 use crate::agents::{self, Agent, InheritedEnv};
 use crate::domain::time::Timestamp;
@@ -28,7 +28,7 @@ pub fn is_under_client() -> bool {
     ancestors.take_while(|pid| !platform::is_test_runner(*pid)).any(is_client)
 }
 
-/// Whether a client was started by another one: that is among its ancestors, or left its mark in the environment.
+/// Whether a client was started by another one, which is among its ancestors or visible in its environment.
 pub fn is_nested(client: ClientProcess) -> bool {
     inherited_env(client).iter().any(|said| said.is_inside)
         || process::ancestors(client.pid).any(|ancestor| is_client(ancestor.pid))
@@ -57,14 +57,14 @@ pub fn inherited_parent_session(client: ClientProcess, own_session: &str) -> Opt
     inherited_env(client).into_iter().filter_map(|said| said.session).find(|id| id != own_session)
 }
 
-/// What agents say in the variables that a client was started with.
+/// What agents set in the environment that a client was started with.
 fn inherited_env(client: ClientProcess) -> Vec<InheritedEnv> {
     let all = process::variables(client.pid);
     let variable = |name: &str| all.get(name).cloned();
     agents::ALL.iter().map(|agent| agent.inherited_env(&variable)).collect()
 }
 
-/// When a client started, by the wall clock, a little early: what its agents did came later.
+/// A time shortly before a client started, by the wall clock: everything its agents did came later.
 pub fn agents_started_after(client: ClientProcess, now: Timestamp) -> Option<Timestamp> {
     Some(now.plus_millis(-process::age_ms(client.started)? - 2_000))
 }

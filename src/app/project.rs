@@ -1,4 +1,4 @@
-//! Which project a folder belongs to.
+//! The project that a folder belongs to.
 
 use std::path::{Path, PathBuf};
 

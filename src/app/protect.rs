@@ -1,4 +1,4 @@
-//! Does a tool call change Fusebox itself? The places that are protected here, and where paths lead.
+//! Whether a tool call would change Fusebox itself: the protected paths of this machine, with symbolic links resolved.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ const EXECUTABLES: [&str; 6] =
 /// Bytes of a settings file that are read.
 const MAX_SETTINGS_BYTES: u64 = 1 << 20;
 
-/// What stands against a call of `tool` with `input` (JSON), because it would change what guards the agent.
+/// Why a call of `tool` with `input` (JSON) must be denied: it would change what guards the agent.
 pub fn protection_reason(ctx: &SessionContext, tool: &str, input: &str) -> Option<Reason> {
     if !ctx.config.enabled {
         return None;
@@ -29,7 +29,7 @@ pub fn protection_reason(ctx: &SessionContext, tool: &str, input: &str) -> Optio
     let cwd = ctx.source.cwd.as_deref().unwrap_or(&ctx.env.cwd);
     let (home, cwd) = (home.to_string_lossy(), cwd.to_string_lossy());
     let at = Surroundings { vars: &ctx.env.vars, home: &home, cwd: &cwd, client };
-    // What may say that something is ours: not all that a file is filled with.
+    // The text that may mention Fusebox: without the content written to a file.
     let (found, said) = match ctx.source.client.tool_target(tool, input) {
         ToolTarget::Command(command) => (protection::of_shell(&command, at), command),
         ToolTarget::File(path) => (protection::of_file(&path, input, at), path),
@@ -46,7 +46,7 @@ pub fn protection_reason(ctx: &SessionContext, tool: &str, input: &str) -> Optio
     found.iter().find_map(|finding| paths.reason(finding))
 }
 
-/// Everything that is protected here.
+/// All protected places on this machine.
 fn protected_places(ctx: &SessionContext) -> Vec<Place> {
     let own = ctx.env;
     let cwd = ctx.source.cwd.as_deref().unwrap_or(&own.cwd);
@@ -75,7 +75,7 @@ fn protected_places(ctx: &SessionContext) -> Vec<Place> {
     places
 }
 
-/// Tools of servers, and tools that came later: what their input calls a command, or a path.
+/// Findings for MCP tools and tools unknown to this version, by the fields of their input that name commands or paths.
 fn findings_of_other_tool(tool: &str, input: &str, at: Surroundings) -> Vec<Finding> {
     const COMMANDS: [&str; 4] = ["command", "cmd", "script", "code"];
     const PATHS: [&str; 7] = ["path", "file_path", "filename", "file", "destination", "source", "target"];
@@ -95,13 +95,13 @@ fn findings_of_other_tool(tool: &str, input: &str, at: Surroundings) -> Vec<Find
     found
 }
 
-/// Who looks where paths lead, and as seldom as can be.
+/// The protected paths. They are listed, and symbolic links resolved, only when needed.
 struct ProtectedPaths<'g, 'e> {
     ctx: &'g SessionContext<'e>,
-    /// Whether the call names anything that sounds like ours.
+    /// Whether the call mentions Fusebox or the client.
     mentions_fusebox: bool,
     places: Option<Vec<Place>>,
-    /// The same, with symbolic links followed.
+    /// The same, with symbolic links resolved.
     resolved: Option<Vec<Place>>,
 }
 
@@ -152,7 +152,7 @@ impl ProtectedPaths<'_, '_> {
             return None;
         }
         let led = resolve_touch(touch)?;
-        // Nothing led elsewhere, and nothing sounds like ours: the places need no look.
+        // No symbolic link, and no mention of Fusebox: the places need not be resolved.
         if led.path == touch.path && !self.mentions_fusebox {
             return None;
         }
@@ -173,12 +173,12 @@ impl ProtectedPaths<'_, '_> {
     }
 }
 
-/// The same with the symbolic links in its path followed, up to the first pattern.
+/// The same touch, with the symbolic links in its path resolved up to the first pattern.
 fn resolve_touch(touch: &Touch) -> Option<Touch> {
     touch.path.starts_with('/').then(|| Touch { path: resolve_links(&touch.path), ..touch.clone() })
 }
 
-/// Where a path leads; what does not exist, or is a pattern, stays as it is.
+/// A path with symbolic links resolved; parts that do not exist, or are patterns, stay as they are.
 fn resolve_links(path: &str) -> String {
     if files::has_no_symlinks(Path::new(path)) {
         return path.to_owned();

@@ -1,7 +1,7 @@
 //! Recording: what is new in a session's transcripts goes to the store, which answers where the budgets stand.
 //!
-//! [`record`] reads, waits where asked to, and only then opens the store. Its result is not yet in the session's cache: the
-//! handler locks the cache, lets [`Recorded::keep`] take the answer over, judges, and saves.
+//! [`record`] reads, waits if asked to, and only then opens the store. Its result is not yet in the session's cache: the handler
+//! locks the cache, calls [`Recorded::update_cache`], judges, and saves.
 
 use super::offline::HookCount;
 use super::record_plan::{Observation, ReadProgress, RecordPlan};
@@ -31,14 +31,14 @@ pub struct Recorded {
     pub circuit: Option<CircuitBreaker>,
     /// Why the subagent that is asked for may not start.
     pub crowded: Option<Crowded>,
-    /// Why the store gave no answer, where it gave none: the session's hooks count on from its last one.
+    /// Why the store gave no answer, if it gave none: the session's hooks then count on from its last answer.
     pub failure: Option<Unavailable>,
     /// Whether the ends of the files were reached.
     pub complete: bool,
     pub(super) pending: Pending,
 }
 
-/// What the session's cache has still to take over.
+/// What is not yet in the session's cache.
 #[derive(Debug, Default)]
 pub(super) enum Pending {
     /// Only what was learned about models and sizes.
@@ -61,7 +61,7 @@ pub(super) struct StoreAnswer {
     ends_circuits: bool,
 }
 
-/// Reads on, waits where asked to, and records.
+/// Reads what is new, waits if asked to, and records.
 pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
     let mut progress = ReadProgress::start(plan);
     if ctx.store.is_backing_off() {
@@ -121,21 +121,21 @@ pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
     }
 }
 
-/// Records, and takes the answer over into the session's cache: for events that nothing is decided at.
+/// Records, and updates the session's cache: for events without a decision.
 pub fn record_and_cache(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
     let mut recorded = record(ctx, plan);
     update_cache(ctx, &mut recorded);
     recorded
 }
 
-/// Takes what was recorded over into the session's cache.
+/// Updates the session's cache with what was recorded.
 fn update_cache(ctx: &mut SessionContext, recorded: &mut Recorded) {
     let mut cache = ctx.lock_cache();
     recorded.update_cache(ctx, &mut cache);
     ctx.save_cache(cache);
 }
 
-/// Sends one batch to the store, in one atomic step. The last one of an event carries what the event says, too.
+/// Sends one batch to the store, in one atomic step. The last batch of an event also carries the observation.
 fn send_batch(
     ctx: &mut SessionContext,
     plan: &RecordPlan,
@@ -213,8 +213,8 @@ impl Recorded {
         self.failure.is_none()
     }
 
-    /// Takes the answer over into the session's cache, which the caller has locked. The budgets may stand further on then:
-    /// other hooks count, too, while the store is out of reach.
+    /// Updates the session's cache, which the caller has locked. The budgets may have moved on by then: other hooks count,
+    /// too, while the store is out of reach.
     pub fn update_cache(&mut self, ctx: &SessionContext, cache: &mut SessionCache) {
         cache.take_learned(&ctx.cache);
         match std::mem::take(&mut self.pending) {
@@ -226,7 +226,7 @@ impl Recorded {
 }
 
 impl StoreAnswer {
-    /// Takes the answer over.
+    /// Updates the session's cache with the answer.
     fn update_cache(self, ctx: &SessionContext, cache: &mut SessionCache) {
         let Self { session, positions, applied, ends_circuits } = self;
         if cache.epoch != applied.epoch {

@@ -1,4 +1,4 @@
-//! What an event asks to be read and recorded, and how far that has come.
+//! What an event wants read and recorded, and how far the reading has come.
 
 use super::transcript_reader::{Awaited, ReadScope, TranscriptDelta};
 use crate::domain::breaker::circuit::NamedCall;
@@ -10,7 +10,7 @@ use crate::transcript::Fact;
 /// Bytes that a hook reads at most; the next one carries on.
 pub const HOOK_BYTES: u64 = 32 * 1024 * 1024;
 
-/// Milliseconds after which a hook begins no further slice: a slow machine cannot record as much as it could read
+/// Milliseconds after which a hook starts no further slice: a slow machine cannot record as much as it could read
 /// before the deadline, and what is not recorded by then is lost work.
 pub const HOOK_READ_MS: i64 = 400;
 
@@ -53,7 +53,7 @@ pub struct RecordPlan {
     pub slice_bytes: u64,
     /// Milliseconds after which no further slice is begun; `None`: not bounded.
     pub max_ms: Option<i64>,
-    /// When the session was seen, for a process that reads on in somebody else's; `None`: now.
+    /// When the session was last seen, if another process catches up on it; `None`: now.
     pub seen_at: Option<Timestamp>,
 }
 
@@ -80,7 +80,7 @@ impl RecordPlan {
     }
 }
 
-/// Which part of what may be read was read, and whether there is time for more.
+/// How much was read, and whether there is time for more.
 pub struct ReadProgress<'p> {
     plan: &'p RecordPlan,
     started: Stopwatch,
@@ -93,7 +93,7 @@ impl<'p> ReadProgress<'p> {
         Self { plan, started: Stopwatch::start(), read: 0 }
     }
 
-    /// Begins again with the first byte; the time goes on.
+    /// Starts again at the first byte; the time keeps running.
     pub fn restart(&mut self) {
         self.read = 0;
     }
@@ -113,7 +113,7 @@ impl<'p> ReadProgress<'p> {
         self.plan.slice_bytes.min(self.plan.max_bytes - self.read)
     }
 
-    /// Counts a slice; answers whether it was the last one.
+    /// Counts a slice. Returns whether it was the last one.
     pub fn advance(&mut self, delta: &TranscriptDelta) -> bool {
         self.read = self.plan.max_bytes.min(self.read.saturating_add(delta.bytes));
         delta.complete || delta.bytes == 0 || self.read == self.plan.max_bytes || self.is_out_of_time()

@@ -1,4 +1,4 @@
-//! A store that lost data: noticing it, and telling the store again what is not in any transcript.
+//! Detecting that a store lost data, and sending it again what no transcript contains.
 
 use super::installation::Installation;
 use super::operation_ledger::OperationLedger;
@@ -9,19 +9,19 @@ use crate::store::cache_file::CacheFile;
 use crate::store::session_cache::{LACKING, SessionCache};
 use crate::store::{Applied, Store};
 
-/// Milliseconds that a hook spends at most on telling the store again what was decided.
+/// Milliseconds that a hook spends on replaying operations at most.
 const HOOK_MS: i64 = 400;
 
-/// Noted of a shared store that has an earlier state than it had.
+/// Journal text: a shared store has an earlier state than before.
 const WENT_BACK: &str =
     "the store went back in time (a restored copy, or a replica that lagged behind took over)";
 
-/// Noted of one that has another name.
+/// Journal text: a shared store has another name than before.
 const EMPTIED: &str =
     "the store does not know this session any more (it was emptied, or renewed by another machine)";
 
-/// Whether the store lacks something of this session: it is another store than the one that the files were read for, or it
-/// went back in time (a restored copy, a log that lost its end).
+/// Whether the store lost data of this session: it is another store than the one that the files were read for, or it went back
+/// in time (a restored copy, a log that lost its end).
 pub(super) fn lost_data(cache: &SessionCache, applied: &Applied) -> bool {
     !cache.epoch.is_empty()
         && (applied.epoch != cache.epoch
@@ -29,7 +29,7 @@ pub(super) fn lost_data(cache: &SessionCache, applied: &Applied) -> bool {
             || applied.own.lacks(&cache.own.next()))
 }
 
-/// Notes that the store lacks something, and lets this session be read again from its start.
+/// Marks the store as incomplete, and lets this session be read again from its start.
 ///
 /// # Errors
 /// The store gave no answer; the next hook finds the mark.
@@ -63,7 +63,7 @@ pub(super) fn begin_recovery(ctx: &mut SessionContext, applied: &Applied) -> sto
     Ok(())
 }
 
-/// Tells the store again what was decided on this machine, the installation included, as far as it does not know.
+/// Sends the operations of this machine, and its installation, to a store that lacks them.
 ///
 /// # Errors
 /// The store gave no answer.
@@ -86,8 +86,8 @@ fn mark_loss(store: &mut dyn Store, epoch: &str, is_known: bool) -> crate::store
     Ok(epoch.to_owned())
 }
 
-/// Looks whether the sessions' caches know more than the store, and notes then that it is to be filled. For who asks
-/// for numbers: a session that the store does not even know any more is in no list of it.
+/// Checks whether the session caches know more than the store, and if so marks it to be refilled. Commands that show numbers
+/// need it: a session that the store has forgotten is in none of its lists.
 ///
 /// # Errors
 /// The store cannot be used.
@@ -116,8 +116,8 @@ pub fn detect_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<()>
     Ok(())
 }
 
-/// Tells a store when Fusebox was installed here, where it does not know: what a session held before is its history, and
-/// raises its limit. Who may only record may not, and goes on without.
+/// Tells a store when Fusebox was installed here, unless it knows: what a session used before that is its history, and raises
+/// its limit. A user who may only record cannot, and continues without.
 pub fn send_installation(env: &Env, store: &mut dyn Store) {
     if store.installed().is_ok_and(|known| known.is_some()) {
         return;

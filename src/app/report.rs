@@ -1,4 +1,4 @@
-//! Where sessions and budgets stand now.
+//! The current status of sessions and budgets.
 
 use wildmatch::WildMatch;
 
@@ -15,7 +15,7 @@ use crate::platform::Env;
 use crate::store::session_cache::SessionCache;
 use crate::store::{CircuitRow, SessionRow, Watch};
 
-/// Reads a session to its end, and says where it stands.
+/// Reads a session to its end, and returns its status.
 ///
 /// # Errors
 /// The store cannot be read or written.
@@ -63,7 +63,7 @@ pub fn session_status(
     Ok((status, recorded.states))
 }
 
-/// Whether a session is stopped by a cause that still holds, where its budgets stand so.
+/// Whether a session is stopped by a cause that still holds, given these budgets.
 pub(super) fn is_stopped(cache: &SessionCache, states: &[BudgetState]) -> bool {
     let Some(cause) = cache.ladder.stopped() else { return false };
     let holds = |s: &BudgetState| s.blocks() && Cause::of(s) == *cause;

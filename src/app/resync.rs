@@ -1,4 +1,4 @@
-//! Reading everything of this machine again, whether anything seems to be missing or not: for anyone who doubts the numbers.
+//! Reads every transcript of this machine again, whether anything seems to be missing or not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::domain::budget::Unit;
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
 
-/// What was found.
+/// The result of a resync.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ResyncReport {
     /// Sessions whose transcripts are on this machine.
@@ -51,14 +51,14 @@ pub struct ChangedBudget {
     pub after: u64,
 }
 
-/// What a store says, to be compared.
+/// What the store has counted, for comparison.
 struct StoredCounts {
     requests: u64,
     budgets: BTreeMap<(String, String), (Unit, u64)>,
 }
 
-/// Reads every transcript of this machine from its start, and tells the store again what was decided here. `progress` is
-/// told the number of sessions done and in all.
+/// Reads every transcript of this machine from its start, and replays this machine's ledger. `progress` receives the number of
+/// sessions done and the total.
 ///
 /// # Errors
 /// The store cannot be read or written, or the ledger cannot be read.
@@ -95,7 +95,7 @@ pub fn resync(
     if incomplete.is_empty() && store.call(|store| store.epoch())? == epoch {
         store.call(|store| store.set_rebuilding(false))?;
     }
-    // Counters can be wrong by themselves, where others write them too.
+    // Counters can be wrong on their own where others write them, too.
     let rows = store.call(|store| store.sessions())?;
     let watches = verify::budget_keys(config, store, &rows, |id| ids.contains(id), now)?;
     store.call(|store| store.count_anew(&watches, now))?;
@@ -118,7 +118,7 @@ pub fn resync(
     })
 }
 
-/// What counts in these sessions, and in all budgets.
+/// The requests in these sessions, and the use of all budgets.
 fn stored_counts(
     config: &Config,
     store: &mut StoreAccess,

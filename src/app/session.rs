@@ -20,7 +20,7 @@ use crate::store::session_cache::SessionCache;
 use crate::store::shared_names::shared_value;
 use crate::store::{Session, Watch};
 
-/// What is to be said besides the answer.
+/// What to report besides the answer.
 #[derive(Debug, Default)]
 pub struct Notices {
     /// Failures that did not matter, for the journal.
@@ -30,8 +30,7 @@ pub struct Notices {
 }
 
 impl Notices {
-    /// Swallows a failure of the store: it is noted, the person hears of a store that was set aside, and the hook goes on
-    /// without the answer.
+    /// Turns a failure of the store into notices: the hook continues without the answer.
     pub fn log_failure<T>(&mut self, answer: Result<T, Unavailable>) -> Option<T> {
         answer
             .map_err(|error| {
@@ -41,21 +40,21 @@ impl Notices {
             .ok()
     }
 
-    /// Notes a failure of the store for the journal. That a store is left alone for a while was noted when it failed.
+    /// Adds a failure of the store to the journal. A back-off is not logged: its cause was.
     pub fn log(&mut self, error: &Unavailable) {
         if !matches!(error, Unavailable::BackingOff(_)) {
             self.journal.push(error.to_string());
         }
     }
 
-    /// Tells the person of a store that was set aside.
+    /// Tells the person about a damaged store.
     pub fn warn_person(&mut self, error: &Unavailable) {
         if let Unavailable::Damaged { outcome, .. } = error {
             self.person.push(outcome.clone());
         }
     }
 
-    /// Takes over what is to be said of another session, which this hook read on in.
+    /// Moves over the notices of another session, which this hook caught up on.
     pub fn append_from(&mut self, other: &mut SessionContext) {
         self.journal.extend(other.take_journal());
         self.person.extend(other.take_warnings());
@@ -131,7 +130,7 @@ impl<'a> SessionContext<'a> {
         self
     }
 
-    /// Reads on in the session's transcripts, and notes which of them cannot be read.
+    /// Reads what is new in the session's transcripts, and logs which of them cannot be read.
     pub fn read_new(
         &mut self,
         positions: Positions,
@@ -193,7 +192,7 @@ impl<'a> SessionContext<'a> {
             && self.known_states().iter().all(|s| s.window.contains(now))
     }
 
-    /// The caller, as the verdict wants it.
+    /// The caller, for the verdict.
     pub fn caller(&self) -> Caller<'_> {
         caller(&self.source, &self.cache.models, None)
     }
@@ -265,14 +264,14 @@ impl<'a> SessionContext<'a> {
         }
     }
 
-    /// Everything for the journal, each once.
+    /// All journal entries, each once.
     pub fn take_journal(&mut self) -> Vec<String> {
         let mut notes = std::mem::take(&mut self.notices.journal);
         notes.extend(self.store.take_notes());
         notes
     }
 
-    /// Everything that a person must hear, each once.
+    /// All warnings for the person, each once.
     pub fn take_warnings(&mut self) -> Vec<String> {
         let mut warnings = std::mem::take(&mut self.notices.person);
         warnings.extend(self.store.take_warnings());

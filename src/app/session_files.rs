@@ -1,4 +1,4 @@
-//! Where sessions' files lie on this machine, and what can be told from them about a session that the store does not know.
+//! The sessions' files on this machine, and what they say about a session that the store does not know.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ use crate::store::shared_names::shared_value;
 use crate::store::{Session, SessionRow};
 use crate::transcript::is_plain_id;
 
-/// A session that a store knows, with what it does not say of it: where its transcript lies on this machine, and what its
-/// project is called here.
+/// A stored session, with what a shared store does not know: the path of its transcript on this machine, and the path of its
+/// project.
 pub fn with_local_paths(env: &Env, session: &Session) -> Session {
     let found = is_plain_id(&session.id).then(|| agents::find_transcript(env, &session.id)).flatten();
     let Some(transcript) = found else { return session.clone() };
@@ -28,7 +28,7 @@ pub fn with_local_paths(env: &Env, session: &Session) -> Session {
     Session { transcript: Some(transcript), project, ..session.clone() }
 }
 
-/// Every transcript that a cache names or that lies in the client's folder, with its session.
+/// Every transcript that a cache names or that is in the client's folder, by session.
 pub fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
     let mut found = agents::transcripts_by_session(env);
     for session in CacheFile::all(&env.cache_dir()).iter().filter_map(CacheFile::read).map(|c| c.session) {
@@ -39,7 +39,7 @@ pub fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
     found
 }
 
-/// A session of which the store need not know anything, as its cache or its transcript says.
+/// A session as its cache or its transcript describes it; the store need not know it.
 pub fn session_row(env: &Env, session: &str, transcript: &Path) -> SessionRow {
     let cache = CacheFile::of(&env.cache_dir(), session).read().unwrap_or_default();
     let (session, ended) = match cache.session.id == session {
@@ -55,7 +55,7 @@ pub fn has_cache(env: &Env, session: &str) -> bool {
     cached.is_some_and(|cache| cache.session.transcript.is_some())
 }
 
-/// The sessions whose caches owe the store at this location something, which it may not even know.
+/// The sessions with data that never reached the store at this location. It may not even know them.
 pub fn unsent(env: &Env, location: &StoreLocation) -> Vec<SessionRow> {
     let caches = CacheFile::owing(&env.cache_dir()).into_iter();
     // With another store they have to do when somebody uses that one.
@@ -82,7 +82,7 @@ pub fn is_fully_read(cache: &SessionCache, transcript: &Path) -> bool {
     })
 }
 
-/// A session of which only the transcript is left: charged to the project that it names, and to who is working now.
+/// A session of which only the transcript is left: charged to the project that it names, and to the current user.
 fn unknown_session(env: &Env, id: &str, transcript: &Path) -> Session {
     let project = project_in(transcript);
     let folder = (!project.is_empty()).then_some(Path::new(&project));

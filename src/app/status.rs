@@ -36,13 +36,13 @@ pub struct SessionStatus {
     pub agents: BTreeMap<String, AgentStatus>,
     /// Subagents at work; `null`: they are not throttled, or the store is out of reach.
     pub throttle: Option<ThrottleStatus>,
-    /// Whether a budget or the breaker stopped it, and still holds it.
+    /// Whether a budget or the breaker stopped it, and still blocks it.
     pub stopped: bool,
-    /// Where all of this is kept.
+    /// The store.
     pub store: StoreStatus,
 }
 
-/// What is known of a subagent.
+/// The status of a subagent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AgentStatus {
     /// Its circuit breaker.
@@ -58,9 +58,9 @@ pub struct CircuitStatus {
     pub reason: Option<String>,
     /// The rule that tripped.
     pub rule: Option<String>,
-    /// Calls since a person's last prompt; `null`: that stands in the store alone, which is out of reach.
+    /// Calls since a person's last prompt; `null`: only the store knows, and it is out of reach.
     pub iterations: Option<u64>,
-    /// The highest that may be; `null`: no limit.
+    /// The highest number allowed; `null`: no limit.
     pub max_iterations: Option<u32>,
     /// Calls since a person's last prompt when it tripped.
     pub tripped_at_call: Option<u64>,
@@ -77,7 +77,7 @@ pub struct CircuitStatus {
 }
 
 impl CircuitStatus {
-    /// The status that `breaker` is.
+    /// The status of `breaker`.
     pub fn new(breaker: &CircuitBreaker, policy: &Policy) -> Self {
         let trip = breaker.phase.trip();
         Self {
@@ -101,7 +101,7 @@ impl CircuitStatus {
 pub struct ThrottleStatus {
     /// How many work.
     pub live: u32,
-    /// How many may at the same time now.
+    /// How many may work at the same time now.
     pub max: u32,
     /// Whether that is fewer than configured, because tokens run low.
     pub throttled: bool,
@@ -145,7 +145,7 @@ pub struct BudgetStatus {
 }
 
 impl BudgetStatus {
-    /// The status that `state` is.
+    /// The status of a budget.
     pub fn from_state(state: &BudgetState) -> Self {
         Self {
             name: state.budget.name.clone(),
@@ -196,7 +196,7 @@ pub struct AlertStatus {
     pub mode: Mode,
     /// What the budget does at its limit.
     pub on_limit: OnLimit,
-    /// Who took notice of it; `null`: nobody yet.
+    /// Who acknowledged it; `null`: nobody yet.
     pub acknowledged: Option<Acknowledged>,
 }
 
@@ -224,7 +224,7 @@ impl EventStatus {
     }
 }
 
-/// Who took notice of an alert.
+/// Who acknowledged an alert.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Acknowledged {
     /// Who.

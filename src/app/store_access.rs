@@ -1,4 +1,4 @@
-//! A process and its store: opened when it is first used, and left alone for a while after it did not answer.
+//! A process's access to its store: opened at first use, and not contacted for a while after a failure (back-off).
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::platform::{Env, Stopwatch};
 use crate::store::cache_file::CacheFile;
 use crate::store::{Store, StoreError};
 
-/// Milliseconds that hooks count locally for after the store did not answer.
+/// How long hooks count locally after the store did not answer, in milliseconds.
 const BACK_OFF_MS: i64 = 5_000;
 
 /// Milliseconds that one hook spends on a shared store in all. Without this limit, a slow store could push the hook past its
@@ -19,18 +19,18 @@ const HOOK_MS: i64 = 600;
 /// Why the store gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Unavailable {
-    /// It did not answer a short while ago, and is not asked again yet. With why, where this process asked it then.
+    /// It failed a short while ago, and is not contacted again yet. With the failure, if this process saw it.
     #[error("{}", .0.as_deref().unwrap_or("the store did not answer a short while ago; it is asked again in a few seconds"))]
     BackingOff(Option<String>),
-    /// It was asked, and failed.
+    /// It failed.
     #[error(transparent)]
     Failed(#[from] StoreError),
-    /// It turned out to be damaged, and was set aside.
+    /// It was damaged, and was moved out of the way.
     #[error("{problem}; {outcome}")]
     Damaged {
         /// What is damaged.
         problem: StoreError,
-        /// What became of the store.
+        /// What happened to the store.
         outcome: String,
     },
 }
@@ -45,7 +45,7 @@ impl Unavailable {
         }
     }
 
-    /// Whether the store works, and does not let this user do what was asked for.
+    /// Whether the store works, but this user lacks the permission.
     pub fn is_denied(&self) -> bool {
         matches!(self, Self::Failed(error) if error.is_denied())
     }
@@ -58,13 +58,13 @@ pub type Result<T> = std::result::Result<T, Unavailable>;
 pub struct StoreAccess<'a> {
     env: &'a Env,
     location: StoreLocation,
-    /// The cache's file of the session that asks: what is remembered of a shared store lies beside it.
+    /// The session's cache file: the read cache of a shared store lies beside it.
     session_cache: Option<PathBuf>,
     store: Option<Box<dyn Store>>,
     back_off_until: Option<Timestamp>,
-    /// The failure that made this process leave the store alone.
+    /// The failure that started the back-off.
     failure: Option<String>,
-    /// Milliseconds that the store may still take; `None`: whoever waits has time.
+    /// Milliseconds that the store may still take; `None`: no limit.
     ms_left: Option<i64>,
     /// For the journal: what went wrong although the store answered.
     notes: Vec<String>,
@@ -88,7 +88,7 @@ impl<'a> StoreAccess<'a> {
         }
     }
 
-    /// The same, for a session with this cache. `back_off_until`: until when its hooks leave the store alone.
+    /// The same, for a session with this cache. `back_off_until`: until when its hooks do not contact the store.
     pub fn for_session(
         env: &'a Env,
         config: &Config,
@@ -122,18 +122,18 @@ impl<'a> StoreAccess<'a> {
         self.back_off_until.is_some_and(|until| now < until && until <= later)
     }
 
-    /// Until when the store is left alone, for the session's next hooks; `None`: it answered last.
+    /// Until when the session's next hooks do not contact the store; `None`: its last answer was good.
     pub fn back_off_until(&self) -> Option<Timestamp> {
         self.back_off_until
     }
 
-    /// Asks the store even if it did not answer a short while ago: a person waits for the answer.
+    /// Ends the back-off: a person waits for the answer.
     pub fn retry_now(&mut self) {
         self.back_off_until = None;
     }
 
-    /// Asks the store, which is opened at its first use. After a failure it is left alone for a while; a damaged one is
-    /// set aside, and the next call begins a new one.
+    /// Calls the store, which is opened at first use. A failure starts a back-off. A damaged store is quarantined, and the
+    /// next call creates a new one.
     ///
     /// # Errors
     /// The store gave no answer; nothing was recorded.
@@ -174,7 +174,7 @@ impl<'a> StoreAccess<'a> {
         Ok(&mut **self.store.insert(store))
     }
 
-    /// Takes what a call took from the time that the store has.
+    /// Deducts the duration of a call from the time left.
     fn spend_time(&mut self, ms: i64) {
         let Some(left) = &mut self.ms_left else { return };
         *left -= ms;
@@ -187,7 +187,7 @@ impl<'a> StoreAccess<'a> {
         }
     }
 
-    /// Leaves the store alone for a while. (A command's clock stands still: it asks again only after [`Self::wake`].)
+    /// Starts a back-off. (A command's clock stands still: it asks again only after [`Self::retry_now`].)
     fn back_off(&mut self, problem: StoreError) -> Unavailable {
         self.failure = Some(problem.to_string());
         self.back_off_until = Some(self.env.now.plus_millis(BACK_OFF_MS));
@@ -199,13 +199,13 @@ impl<'a> StoreAccess<'a> {
         self.store = None;
     }
 
-    /// Uses the store that another configuration names from now on.
+    /// Switches to the store of another configuration.
     pub fn switch_to(&mut self, config: &Config) {
         self.location = StoreLocation::new(config);
         self.close();
     }
 
-    /// Lets the store, where it was used, do its upkeep. `idle`: the agent is not at work.
+    /// Lets the store do its maintenance, if it was used. `idle`: the agent is not at work.
     ///
     /// # Errors
     /// It was not done, and is left to the next process.
@@ -216,8 +216,8 @@ impl<'a> StoreAccess<'a> {
         self.call(|store| store.tidy(idle))
     }
 
-    /// Sets a store aside that turned out to be damaged while it worked (opening reads one page only), and answers what became
-    /// of it.
+    /// Quarantines a store that turned out to be damaged after it was opened (opening reads one page only). Returns what
+    /// happened to it.
     fn quarantine(&mut self) -> String {
         match self.store.take().map(|store| store.set_aside(self.env.now)) {
             Some(Ok(Some(aside))) => corrupt_store_text(&aside),

@@ -1,4 +1,4 @@
-//! A store beside all others, for counting by transcripts alone.
+//! A temporary store, for counting from transcripts alone.
 
 use super::record;
 use super::record_plan::RecordPlan;
@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::platform::Env;
 use crate::store::{Session, SessionRow};
 
-/// An embedded store in a folder that goes when it is done, beside everything else.
+/// An embedded store in a temporary folder.
 pub(super) struct TemporaryStore {
     env: Env,
     config: Config,
@@ -20,7 +20,7 @@ impl TemporaryStore {
     /// An empty one.
     ///
     /// # Errors
-    /// There is no place for the folder.
+    /// The folder cannot be created.
     pub fn new(env: &Env) -> std::io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("fusebox-recount-").tempdir()?;
         let mut env = env.clone();
@@ -31,12 +31,12 @@ impl TemporaryStore {
         Ok(Self { env, config: Config { redis: None, ..Config::default() }, _folder: folder })
     }
 
-    /// The store.
+    /// Access to it.
     pub fn access(&self) -> StoreAccess<'_> {
         StoreAccess::for_command(&self.env, &self.config)
     }
 
-    /// Reads a session from its start; whether all of it was.
+    /// Reads a session from its start. Returns whether all of it was read.
     pub fn read_session(&self, row: &SessionRow) -> bool {
         // By itself: what its children bring is theirs here.
         let session = Session { parent: None, client: None, ..row.session.clone() };

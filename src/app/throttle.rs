@@ -1,4 +1,4 @@
-//! Throttling: what a hook tells the store of subagents.
+//! Throttling: what a hook sends to the store about subagents.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::domain::window::WindowRule;
 use crate::store::{Session, Throttled, Watch};
 use crate::transcript::{AgentNote, tool_hash};
 
-/// What to tell the store of subagents; `None`: they are not throttled.
+/// The input for throttling; `None`: subagents are not throttled.
 pub(super) fn throttle_input<'e>(
     config: &Config,
     session: &Session,
@@ -27,7 +27,7 @@ pub(super) fn throttle_input<'e>(
     Some(Throttled { policy, events, client_since, meter })
 }
 
-/// That the call asks for a subagent, where it does.
+/// The slot event of a call that asks for a subagent.
 pub(super) fn requested_slot(ctx: &SessionContext, request: &ToolRequest) -> Vec<SlotEvent> {
     let id = request.id.as_ref().filter(|_| request.spawns.is_some() && ctx.config.throttle.is_some());
     let Some(id) = id else { return Vec::new() };
@@ -35,7 +35,7 @@ pub(super) fn requested_slot(ctx: &SessionContext, request: &ToolRequest) -> Vec
     vec![SlotEvent::Asked { call: tool_hash(id), depth }]
 }
 
-/// That the calling subagent is at work, where one calls.
+/// The slot event that says that the calling subagent is at work.
 pub(super) fn alive_slot(ctx: &SessionContext) -> Vec<SlotEvent> {
     let Some(agent) = ctx.source.agent.clone().filter(|_| ctx.config.throttle.is_some()) else {
         return Vec::new();
@@ -54,7 +54,7 @@ fn caller_note(ctx: &SessionContext) -> Option<AgentNote> {
     Some(ctx.transcript().and_then(note).unwrap_or_default())
 }
 
-/// The count of a session's fresh tokens that the hard limit is measured against. No budget: it neither warns nor blocks.
+/// Counts a session's fresh tokens against the hard limit. It is not a configured budget: it neither warns nor blocks.
 fn token_meter(policy: &Throttling) -> Budget {
     Budget {
         name: "[throttle]".to_owned(),

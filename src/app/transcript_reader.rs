@@ -1,6 +1,6 @@
-//! Reading a session's transcripts: what is new in them, and waiting for a line that the client is about to write.
+//! Reads what is new in a session's transcripts, and waits for a line that the client is about to write.
 //!
-//! Nothing here knows a store: a hook that waits holds none open.
+//! No store is involved: a hook that waits holds none open.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use crate::platform::Stopwatch;
 use crate::transcript::cursor::{self, Position};
 use crate::transcript::{Fact, TranscriptFile, Transcripts, text_hash, tool_hash};
 
-/// How long a hook waits for a line. The client buffers lines for about 100 ms (170 ms at most seen).
+/// How long a hook waits for a line. The client buffers lines for about 100 ms (at most 170 ms was seen).
 const MAX_WAIT_MS: i64 = 200;
 
-/// How often it looks.
+/// How often it checks.
 const POLL: Duration = Duration::from_millis(8);
 
 /// How far each file was read.
@@ -68,7 +68,7 @@ impl Awaited {
 pub struct TranscriptDelta {
     /// What the new lines say.
     pub facts: Vec<Fact>,
-    /// Which files they are from: so many facts each, in order.
+    /// The files that the facts come from, in order, with the number of facts of each.
     pub parts: Vec<(PathBuf, usize)>,
     /// How far each file was read.
     pub positions: Positions,
@@ -87,13 +87,13 @@ pub struct TranscriptReader<'s> {
     pub source: &'s EventSource,
     /// The session's main transcript; `None`: it has none, and nothing is read.
     pub transcript: Option<&'s Path>,
-    /// Dates lines that have no date.
+    /// The date for lines without one.
     pub now: Timestamp,
 }
 
 impl TranscriptReader<'_> {
-    /// Reads on from `positions`, at most `max_bytes`, again and again until the awaited line is there or the wait is over.
-    /// A file that does not exist is not waited for.
+    /// Reads what is new since `positions`, at most `max_bytes`, repeatedly until the awaited line is there or the wait is
+    /// over. Does not wait for a file that does not exist.
     pub fn read_new(
         &self,
         positions: Positions,
@@ -137,7 +137,7 @@ impl TranscriptReader<'_> {
         }
     }
 
-    /// Reads on in one file; answers the number of bytes read.
+    /// Reads what is new in one file. Returns the number of bytes read.
     fn read_new_in_file(
         &self,
         transcripts: &dyn Transcripts,
@@ -173,7 +173,7 @@ impl TranscriptReader<'_> {
     }
 }
 
-/// How often the agent (`None`: the main one) wrote its last text in a row.
+/// How many times in a row the agent (`None`: the main one) wrote its last text.
 pub fn text_repetitions(positions: &Positions, agent: Option<&String>) -> u32 {
     let mut all = positions.values();
     all.find(|position| position.agent.as_ref() == agent).map_or(0, |position| position.said.times)

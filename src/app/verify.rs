@@ -1,4 +1,4 @@
-//! Counting anew, beside a shared store: hooks' users write it, and whoever has their password can write anything there.
+//! Verifies a shared store by counting again. Anyone with the hooks' password can write anything into it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,34 +17,34 @@ use crate::domain::usage::Amount;
 use crate::platform::Env;
 use crate::store::{SessionRow, SessionTotal, Watch};
 
-/// Bytes of transcripts that are read at most, those written last first.
+/// Bytes of transcripts to read at most, most recent first.
 const MAX_BYTES: u64 = 512 * 1024 * 1024;
 
-/// Sessions that a store may know at most for budgets over all of them to be added up: Redis does nothing else meanwhile.
+/// With more sessions than this, budgets over all of them are not summed: Redis does nothing else meanwhile.
 const MAX_SESSIONS: usize = 500;
 
 /// Milliseconds after which a lifetime is taken to be over.
 const LIFETIME_MS: i64 = 10 * 366 * 24 * 3600 * 1000;
 
-/// How often a counter that differs is looked at: hooks record meanwhile.
+/// How often a differing counter is read before it is reported: hooks record meanwhile.
 const ATTEMPTS: u32 = 3;
 
-/// What was counted anew.
+/// The result of counting again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verification {
-    /// Sessions that were counted by their transcripts.
+    /// Sessions counted from their transcripts.
     pub sessions: usize,
-    /// Sessions of this machine that were not: there was too much to read.
+    /// Sessions of this machine that were left out, because there was too much to read.
     pub left_out: usize,
-    /// What the store says less of than the transcripts.
+    /// Where the store has less than the transcripts.
     pub undercounted: Vec<Difference>,
-    /// What it says more of: transcripts can be deleted, too.
+    /// Where it has more; transcripts can be deleted, too.
     pub overcounted: Vec<Difference>,
     /// Budgets whose counter is not the sum of their messages.
     pub counters: Vec<Difference>,
 }
 
-/// Something that does not agree.
+/// A count that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// What: `session ID`, or a budget and its value.
@@ -53,12 +53,12 @@ pub struct Difference {
     pub unit: &'static str,
     /// Units in the store.
     pub stored: u64,
-    /// Units by counting anew.
+    /// Units by counting again.
     pub counted: u64,
 }
 
-/// Counts the sessions of this machine by their transcripts, and budgets by their messages. Records on the way what hooks
-/// have not recorded yet.
+/// Counts this machine's sessions from their transcripts, and budgets from their messages. Records on the way what hooks have
+/// not recorded yet.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -101,7 +101,7 @@ pub fn verify(env: &Env, config: &Config, store: &mut StoreAccess) -> Result<Ver
     Ok(found)
 }
 
-/// The budgets of some sessions; and those over all sessions, where the store does not know too many.
+/// The budgets of some sessions, and those over all sessions unless the store has too many.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -138,8 +138,8 @@ pub fn budget_keys(
     Ok(all)
 }
 
-/// The sessions that the store knows and whose transcripts are here: as the store says, and as this machine does. And how
-/// many more there are.
+/// The stored sessions whose transcripts are on this machine, each as the store and as this machine describes it, and the
+/// number that were left out.
 fn local_sessions(env: &Env, rows: &[SessionRow]) -> (Vec<(SessionRow, SessionRow)>, usize) {
     let transcripts = session_files::transcripts(env);
     let of = |row: &SessionRow| {
@@ -182,7 +182,7 @@ fn difference(
     Some(Difference { subject, unit, stored: of(&stored.amount), counted: of(&counted.amount) })
 }
 
-/// A budget's counter, where it is not the sum of its messages.
+/// The difference between a budget's counter and the sum of its messages, if there is one.
 fn counter_difference(store: &mut StoreAccess, watch: &Watch, now: Timestamp) -> Result<Option<Difference>> {
     let end = watch.budget.window.at(now).end.unwrap_or(now.plus_millis(LIFETIME_MS));
     let moment = Timestamp(end.0 - 1);

@@ -24,7 +24,7 @@ const MAX_BUDGETS: usize = 64;
 /// A value and who said so.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct SourcedValue {
-    /// In the one form that [`Kind::parse`] makes.
+    /// In the one form that [`ValueKind::parse`] makes.
     pub value: Value,
     /// Who said it.
     pub source: Source,

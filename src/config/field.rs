@@ -21,7 +21,7 @@ pub(super) enum Strictness {
     Identity,
     /// The lower number; none is the highest.
     Lower,
-    /// The later one in the list of [`Kind::OneOf`], and true.
+    /// The later one in the list of [`ValueKind::OneOf`], and true.
     Later,
     /// The one that holds all of the other.
     Superset,

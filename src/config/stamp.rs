@@ -16,7 +16,7 @@ use crate::platform::Env;
 pub struct Stamp(u64);
 
 impl Stamp {
-    /// Equal to no stamp that [`Stamp::of`] makes: forces the configuration to be read each time.
+    /// Equal to no stamp that [`Stamp::current`] makes: forces the configuration to be read each time.
     pub const NEVER: Self = Self(0);
 
     /// The stamp now.

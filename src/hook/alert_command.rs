@@ -1,4 +1,4 @@
-//! `[alerts] command`: the person's own program is told of each alert, once it was shown.
+//! `[alerts] command`: the person's own program, started for each alert once it was shown.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;

@@ -1,6 +1,6 @@
-//! The journal: what went wrong in hooks, where nobody would see it. A line a failure, JSON, in the state folder.
+//! The journal: failures in hooks, which nobody would see otherwise. One line of JSON per failure, in the state folder.
 //!
-//! It holds no prompts, no tool input and no tool output: names, paths and error texts of the system only.
+//! It contains no prompts, no tool input and no tool output, only names, paths and error texts of the system.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::platform::files;
 /// Name of the file.
 pub const FILE: &str = "journal.jsonl";
 
-/// When the file is larger, it becomes the old one (`journal.jsonl.1`) and a new one is begun.
+/// A larger file is renamed to `journal.jsonl.1`, and a new one is started.
 const MAX_BYTES: u64 = 256 * 1024;
 
 /// One failure.
@@ -40,7 +40,7 @@ pub fn line(at: Timestamp, hook: &str, problem: &str) -> Vec<u8> {
     line
 }
 
-/// Appends lines. Failures are let go: there is nowhere left to tell them.
+/// Appends lines. Failures are ignored: there is nowhere left to report them.
 pub fn append(state_dir: &Path, lines: &[u8]) {
     let path = path(state_dir);
     if std::fs::metadata(&path).is_ok_and(|m| m.len() > MAX_BYTES) {

@@ -15,11 +15,11 @@ use crate::app::handlers::{self, HandlerOutput};
 use crate::app::session::SessionContext;
 use crate::platform::{Env, deadline};
 
-/// Bytes of standard input that are read at most. Tool results can be large; more than this is no hook payload.
+/// The most bytes of standard input that are read. Tool results can be large; more than this is not a hook payload.
 const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Runs a hook executable. Never returns a failure, and does not return at all: what is left (closing the database,
-/// freeing memory) is the kernel's work. Rust's runtime has opened `/dev/null` in place of closed standard streams before, and
+/// Runs a hook executable. It never fails, and never returns: the rest (closing the database, freeing memory) is left to the
+/// kernel. Rust's runtime has opened `/dev/null` in place of closed standard streams before, and
 /// made a closed pipe an error instead of a signal.
 pub fn run(hook: Hook) -> ! {
     deadline::arm();
@@ -65,7 +65,7 @@ pub fn run(hook: Hook) -> ! {
     deadline::exit_now(code)
 }
 
-/// Notes that what the answer shows was shown, and tells the person's own program.
+/// Marks alerts and events as shown, and runs the person's own program for them.
 fn confirm(ctx: &mut SessionContext, output: &HandlerOutput) {
     if output.alerts.is_empty() && output.events.is_empty() {
         return;
@@ -78,7 +78,7 @@ fn confirm(ctx: &mut SessionContext, output: &HandlerOutput) {
     ctx.notices.journal.extend(failed);
 }
 
-/// Standard input, to its end or to [`MAX_INPUT`]. As a file: `Stdin` takes a stream that cannot be read for an empty one.
+/// Standard input, to its end or to [`MAX_INPUT_BYTES`]. As a file: `Stdin` takes a stream that cannot be read for an empty one.
 fn read_input() -> io::Result<Vec<u8>> {
     let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     // With room for a usual payload: else the library begins with reads of 32 bytes.
@@ -87,7 +87,7 @@ fn read_input() -> io::Result<Vec<u8>> {
     Ok(input)
 }
 
-/// Writes all of it; whether that worked. The standard library discards what is written to a stream that is not open for
+/// Writes everything. Returns whether that worked. The standard library discards what is written to a stream that is not open for
 /// writing, and reports success: the decision is to hold then, too.
 fn write_all(mut to: impl Write, bytes: &[u8]) -> bool {
     to.write_all(bytes).and_then(|()| to.flush()).is_ok()
@@ -100,7 +100,7 @@ fn log_problems(env: &Env, hook: Hook, problems: &[String]) {
     }
 }
 
-/// One event, handled: the reply, and what is left to do once it is written.
+/// A handled event: the reply, and what is left to do once it is written.
 pub struct HandledEvent<'a> {
     /// The session.
     pub ctx: SessionContext<'a>,
@@ -110,11 +110,11 @@ pub struct HandledEvent<'a> {
     pub output: HandlerOutput,
 }
 
-/// Answers one payload; `None`: an event that this executable has nothing to say about. Streams are the caller's, so that
-/// this can be run in process.
+/// Handles one payload; `None`: an event that this executable does not handle. The caller owns the streams, so that this can
+/// run in process.
 ///
 /// # Errors
-/// It is no payload.
+/// It is not a payload.
 pub fn handle_payload<'a>(
     hook: Hook,
     env: &'a Env,
@@ -130,7 +130,7 @@ pub fn handle_payload<'a>(
     Err(InvalidPayload)
 }
 
-/// Answers an event, as its agent understands it.
+/// Handles an event, and encodes the answer for its agent.
 pub fn handle_event<'a>(env: &'a Env, ParsedEvent { name, event }: ParsedEvent) -> HandledEvent<'a> {
     let client = event.source.client;
     let mut ctx = SessionContext::for_event(env, event.source);

@@ -13,19 +13,19 @@ use std::sync::atomic::{AtomicI32, Ordering};
 /// A hook's whole time, in milliseconds. The client's own limit is 2 s (`timeout` in its settings).
 pub const DEADLINE_MS: i64 = 1_500;
 
-/// What the work after the answer may take, in milliseconds.
+/// The time for the work after the answer, in milliseconds.
 const MAINTENANCE_MS: i64 = 400;
 
-/// No answer was written yet.
+/// No answer has been written yet.
 const NO_ANSWER: i32 = -1;
 
-/// What the signal handler exits with: the code of the answer, once that is out.
+/// The exit code of the signal handler: that of the answer, once it is written.
 static EXIT_CODE: AtomicI32 = AtomicI32::new(NO_ANSWER);
 
-/// What the signal handler writes, and where: made ready beforehand, because a handler may not allocate.
+/// The journal entry that the signal handler writes, and its file: prepared beforehand, because a handler may not allocate.
 static LATE_ENTRY: OnceLock<(CString, Vec<u8>)> = OnceLock::new();
 
-/// From now on the process exits with 0 after [`DEADLINE_MS`], whatever it is doing.
+/// Arms the deadline: the process exits with 0 after [`DEADLINE_MS`], whatever it is doing.
 pub fn arm() {
     // SAFETY: plain system calls with valid arguments; `sigaction` gets a zeroed and then filled structure, and the handler
     // calls only functions that are safe in a handler.
@@ -51,14 +51,14 @@ fn set_timer(ms: i64) {
     }
 }
 
-/// What to leave in the journal when the deadline comes.
+/// Sets the journal entry to write when the deadline passes.
 pub fn set_late_entry(journal: &Path, line: Vec<u8>) {
     if let Ok(path) = CString::new(journal.as_os_str().as_bytes()) {
         let _ = LATE_ENTRY.set((path, line));
     }
 }
 
-/// The answer is out: a deadline for what is left to do, which ends the process with `code`.
+/// Arms a new deadline for the maintenance after the answer. It ends the process with `code`.
 pub fn arm_for_maintenance(code: i32) {
     EXIT_CODE.store(code, Ordering::Relaxed);
     set_timer(MAINTENANCE_MS);

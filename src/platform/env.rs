@@ -1,4 +1,4 @@
-//! The process seen once: variables, folders, user. Everything else takes what it needs as arguments.
+//! The environment of the process, read once: variables, folders, user. Everything else takes what it needs as arguments.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,15 +8,15 @@ use super::system;
 use crate::domain::message::MessageKey;
 use crate::domain::time::Timestamp;
 
-/// Beginnings of the names of variables that are looked at. The others, secrets among them, are not even kept.
+/// Prefixes of the variables that are read. The others, secrets among them, are not even kept.
 const PREFIXES: [&str; 6] = ["FUSEBOX_", "CLAUDE", "XDG_", "HOME", "USER", "PATH"];
 
-/// Whether a variable is one that is looked at.
+/// Whether a variable is one that is read.
 pub(super) fn is_read(name: &str) -> bool {
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// What the process found when it started.
+/// The environment of the process when it started.
 #[derive(Clone, Debug)]
 pub struct Env {
     /// The wall clock at the start.
@@ -30,7 +30,7 @@ pub struct Env {
 }
 
 impl Env {
-    /// Reads the process. The one place that looks at the clock and at variables.
+    /// Reads the environment. The only place that reads the clock and the variables.
     #[allow(clippy::disallowed_methods)]
     pub fn from_process() -> Self {
         let vars = std::env::vars_os()

@@ -66,8 +66,8 @@ pub fn user(uid: u32) -> Option<(String, PathBuf)> {
     Some((row[0].to_owned(), row[5].into()))
 }
 
-/// Whether a path has no symbolic link in it, as far as one question tells: it, or the folder that it would be made in,
-/// can be opened without following any. (Where the kernel does not know the question: no.)
+/// Whether a path contains no symbolic link, tested with one system call: it, or the folder that it would be created in, can be
+/// opened without following any. (False if the kernel does not know the call.)
 pub fn has_no_symlinks(path: &Path) -> bool {
     let opens = |path: &Path| {
         let flags = OFlags::PATH | OFlags::CLOEXEC;

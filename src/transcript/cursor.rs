@@ -1,4 +1,4 @@
-//! Reading on in a transcript: from the last offset, whole lines only, at most so many bytes a call.
+//! Reads what is new in a transcript: from the last offset, whole lines only, a limited number of bytes at a time.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
@@ -102,7 +102,7 @@ impl Position {
     }
 }
 
-/// What a reading found.
+/// What was new in a file.
 #[derive(Debug, Default)]
 pub struct NewFacts {
     /// What the new lines say.
@@ -113,8 +113,9 @@ pub struct NewFacts {
     pub complete: bool,
 }
 
-/// Reads on from `position`, at most about `max_bytes` (one line always fits). A file that does not exist yet is
-/// empty, and so is what is no file. An unfinished last line waits for the next call; a file that shrank or was replaced starts again from 0.
+/// Reads what is new since `position`, at most about `max_bytes` (one line always fits). A file that does not exist yet counts
+/// as empty, and so does anything that is not a regular file. An unfinished last line is left for the next call; a file that
+/// shrank or was replaced is read again from its start.
 ///
 /// # Errors
 /// The file cannot be opened or read.

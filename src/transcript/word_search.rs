@@ -1,4 +1,4 @@
-//! A search for words in transcripts: who said them, besides a person?
+//! Searches transcripts for words, to find out whether anyone but a person said them.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
@@ -9,22 +9,22 @@ use memchr::memmem;
 use super::{Speaker, Transcripts};
 use crate::platform::files;
 
-/// Why a search came to no end.
+/// Why a search failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SearchError {
     /// There is too much to read.
     TooLong,
-    /// A file cannot be read, is no file, or lost what was searched already.
+    /// A file cannot be read, is not a regular file, or lost lines that were already searched.
     Unreadable,
 }
 
-/// Bytes of the longest line that is taken for one.
+/// The longest line that is searched, in bytes.
 const MAX_LINE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How many bytes are read between two looks at the time.
+/// How many bytes are read between two checks of the time.
 const TIME_CHECK_BYTES: u64 = 4 * 1024 * 1024;
 
-/// A search for words. It can be repeated: it goes on where it ended.
+/// A search for words. It can be repeated, and continues where it ended.
 #[derive(Clone)]
 pub struct WordSearch {
     /// Who writes the transcripts.
@@ -43,11 +43,10 @@ impl WordSearch {
         Self { transcripts, escaped, searched: BTreeMap::new() }
     }
 
-    /// Searches what is new in `file`; one that is not there yet says nothing. A last line that is not finished is looked
-    /// at again the next time.
+    /// Searches what is new in `file`, which need not exist yet. An unfinished last line is searched again the next time.
     ///
     /// # Errors
-    /// `is_over` said so before the end was reached, or the file cannot be searched: then nothing is known of it.
+    /// `is_over` returned true before the end was reached, or the file cannot be searched.
     pub fn search(
         &mut self,
         file: &Path,

@@ -1,6 +1,6 @@
-//! Fusebox's entries among all the others in the `hooks` of a settings file: put in, taken out, checked.
+//! Adds, removes and checks Fusebox's entries in the `hooks` of a settings file.
 //!
-//! What is not Fusebox's keeps its place and its content.
+//! Entries of others keep their place and their content.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,31 +15,31 @@ use crate::platform::Env;
 /// Types of hooks that Claude Code 2.1.330 knows.
 const HOOK_TYPES: [&str; 5] = ["command", "prompt", "agent", "http", "mcp_tool"];
 
-/// Something of Fusebox's that stood in the settings otherwise than it should.
+/// An entry of Fusebox that was replaced or removed, because it was not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplacedEntry {
-    /// The event that it stood at.
+    /// Its event.
     pub event: String,
     /// The program that it called.
     pub program: String,
-    /// The matcher that it was limited to, where it was.
+    /// The matcher that limited it, if there was one.
     pub matcher: Option<String>,
 }
 
-/// An entry of Fusebox as it stands in the settings.
+/// An entry of Fusebox in the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisteredEntry {
-    /// The event that it stands at.
+    /// Its event.
     pub event: String,
     /// The program that it calls, with the home folder in place of `~` or `$HOME`.
     pub program: String,
-    /// The matcher that it is limited to, where it is.
+    /// The matcher that limits it, if there is one.
     pub matcher: Option<String>,
     /// The entry.
     pub entry: Value,
 }
 
-/// Every entry of Fusebox, in their order.
+/// All entries of Fusebox, in order.
 pub fn fusebox_entries(hooks: &Map<String, Value>, env: &Env) -> Vec<RegisteredEntry> {
     let mut found = Vec::new();
     for (event, groups) in hooks {
@@ -56,9 +56,8 @@ pub fn fusebox_entries(hooks: &Map<String, Value>, env: &Env) -> Vec<RegisteredE
     found
 }
 
-/// Registers every hook from `bin_dir` that a client of this version knows, once and for all matchers. Entries of Fusebox that are there already are
-/// brought up to date in their place; one that is limited to some tools, and one too many, goes. Answers with what
-/// was there and changed.
+/// Registers every hook from `bin_dir` that a client of this version knows, once and without a matcher. Existing entries of
+/// Fusebox are updated in place; duplicates, and entries limited to some tools, are removed. Returns what was changed.
 pub fn register(
     hooks: &mut Map<String, Value>,
     bin_dir: &Path,
@@ -73,12 +72,12 @@ pub fn register(
     set_entries(hooks, &wanted, env)
 }
 
-/// Takes every entry of Fusebox out. Answers with what was there.
+/// Removes all entries of Fusebox. Returns what was there.
 pub fn unregister(hooks: &mut Map<String, Value>, env: &Env) -> Vec<ReplacedEntry> {
     set_entries(hooks, &|_| None, env)
 }
 
-/// Leaves exactly the wanted entry of Fusebox at each event.
+/// Leaves exactly the wanted entry of Fusebox at each event. Returns what was replaced.
 fn set_entries(
     hooks: &mut Map<String, Value>,
     wanted: &dyn Fn(&str) -> Option<Value>,
@@ -112,22 +111,21 @@ fn set_entries(
     replaced
 }
 
-/// The matcher of a group, where it does not stand for everything.
+/// The matcher of a group, unless it matches everything.
 fn narrowing_matcher(group: &Value) -> Option<String> {
     let matcher = group.get("matcher")?.as_str()?;
     (!matches!(matcher, "" | "*")).then(|| matcher.to_owned())
 }
 
-/// The program of an entry that calls Fusebox.
+/// The program of an entry, if it is one of Fusebox's.
 fn fusebox_program(entry: &Value, env: &Env) -> Option<String> {
     let program = program(entry)?;
     Hook::from_file_name(&program)?;
     is_fusebox(&program, env).then_some(program)
 }
 
-/// Whether a program with the name of one of our executables is one. Others may use such a name: a file that is there
-/// must know of Fusebox; one that is not (any more) is ours by its name; one whose place only the client knows
-/// (`$CLAUDE_PROJECT_DIR/…`) is left alone.
+/// Whether a program with the name of one of our executables is ours. Others may use such a name, so an existing file must
+/// mention Fusebox; a missing file counts as ours; one whose path only the client knows (`$CLAUDE_PROJECT_DIR/…`) does not.
 fn is_fusebox(program: &str, env: &Env) -> bool {
     let Some(path) = program_path(program, env) else { return false };
     match fs::metadata(&path) {
@@ -139,7 +137,7 @@ fn is_fusebox(program: &str, env: &Env) -> bool {
     }
 }
 
-/// The file that a program in the settings is; `None`: only the client knows.
+/// The path of a program in the settings; `None`: only the client knows it.
 fn program_path(program: &str, env: &Env) -> Option<PathBuf> {
     let in_home = ["~/", "$HOME/", "${HOME}/"].iter().find_map(|start| program.strip_prefix(start));
     match in_home {
@@ -150,7 +148,7 @@ fn program_path(program: &str, env: &Env) -> Option<PathBuf> {
     }
 }
 
-/// Entries, whoever's, for which the client drops every hook of the file, silently, in print mode.
+/// Entries of anyone that make the client silently drop all hooks of the file in print mode.
 pub fn fatal_entries(hooks: &Map<String, Value>) -> Vec<String> {
     let mut found = Vec::new();
     for (event, groups) in hooks {

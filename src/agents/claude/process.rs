@@ -4,16 +4,16 @@ use crate::agents::InheritedEnv;
 use crate::platform::Env;
 use crate::platform::process::{self, Process};
 
-/// Set for everything that a client starts.
+/// The variable that is set for everything that a client starts.
 const INSIDE_VAR: &str = "CLAUDECODE";
 
-/// The session that something was started in.
+/// The variable with the session that a process was started in.
 const SESSION_VAR: &str = "CLAUDE_CODE_SESSION_ID";
 
-/// The client's process, for hooks.
+/// The variable with the client's process id, for hooks.
 const PID_VAR: &str = "CLAUDE_PID";
 
-/// Programs that start others: no client.
+/// Programs that start others, and are not clients.
 const SHELLS: [&str; 6] = ["sh", "bash", "dash", "zsh", "ksh", "fish"];
 
 /// The client process that called this hook: the nearest ancestor that is no shell, unless `CLAUDE_PID` names one
@@ -28,7 +28,7 @@ pub fn calling_process<'a>(env: &Env, ancestors: &'a [Process]) -> Option<&'a Pr
     }
 }
 
-/// The client that variables name.
+/// The client's process id that the variables name.
 pub fn named_client_pid(env: &Env) -> Option<u32> {
     env.var(PID_VAR).and_then(|pid| pid.parse().ok())
 }
@@ -46,7 +46,7 @@ pub fn is_client(pid: u32) -> bool {
         || process::arguments(pid).get(1).is_some_and(is_script)
 }
 
-/// What a client said in the variables of something that it started.
+/// What a process inherited from a client in its environment.
 pub fn inherited_env(variables: &dyn Fn(&str) -> Option<String>) -> InheritedEnv {
     let is_inside = variables(INSIDE_VAR).is_some();
     InheritedEnv { is_inside, session: variables(SESSION_VAR).filter(|id| is_inside && !id.is_empty()) }

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::version::ClientVersion;
 
-/// How long `claude --version` may take: far longer than it does on a busy machine.
+/// How long to wait for `claude --version`: far longer than it takes on a busy machine.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// How often to look whether it is done.
+/// How often to check whether it is done.
 const POLL: Duration = Duration::from_millis(10);
 
 /// The program that `claude` is on this `PATH`.
@@ -24,7 +24,7 @@ fn is_program(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-/// The version that a client says it is.
+/// The client's version, as it reports it.
 ///
 /// # Errors
 /// It cannot be run, takes too long, or answers with something else: says so.

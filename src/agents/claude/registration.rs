@@ -1,6 +1,6 @@
-//! Which event calls which executable, and how that is written in the client's settings.
+//! Which event calls which executable, and the form of an entry in the client's settings.
 //!
-//! The one table of it: `init`, `uninstall`, `doctor` and the example file's test read it here.
+//! This is the only such table: `init`, `uninstall`, `doctor` and the test of the example file use it.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::version::ClientVersion;
 use crate::agents::hook::Hook;
 
-/// Every event that Fusebox wants to hear of, with the executable that answers it.
+/// Every event that Fusebox handles, with the executable for it.
 pub const EVENTS: [(&str, Hook); 12] = [
     ("PreToolUse", Hook::PreToolUse),
     ("PostToolUse", Hook::PostToolUse),
@@ -25,11 +25,11 @@ pub const EVENTS: [(&str, Hook); 12] = [
     ("PostModelSwitch", Hook::SessionEvent),
 ];
 
-/// Events that older clients do not know: with the first version that is known to know it. In print mode an unknown event
-/// does no harm; in a terminal the client asks about it at every start (2.1.197).
+/// Events that older clients do not know, with the first version that does. In print mode an unknown event does no harm; in a
+/// terminal the client asks about it at every start (2.1.197).
 const NEWER_EVENTS: [(&str, ClientVersion); 1] = [("PostModelSwitch", ClientVersion(2, 1, 330))];
 
-/// Whether a client of this version knows an event. `None`: a version that is not known is taken for a new one.
+/// Whether a client of this version knows an event. `None`: an unknown version counts as a new one.
 pub fn is_supported(event: &str, version: Option<ClientVersion>) -> bool {
     let newer =
         NEWER_EVENTS.iter().any(|(name, since)| *name == event && version.is_some_and(|v| v < *since));

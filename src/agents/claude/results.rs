@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::domain::breaker::outcome::Says;
 
-/// What searches say that found nothing.
+/// Results of searches without a match, and of commands without output.
 const EMPTY_RESULTS: [&str; 5] = [
     "No matches found",
     "No files found",
@@ -13,14 +13,14 @@ const EMPTY_RESULTS: [&str; 5] = [
     "No content",
 ];
 
-/// How a result begins where a call only started something.
+/// Beginnings of the result of a call that only started something.
 const STARTED_PREFIXES: [&str; 3] =
     ["Command running in background", "Async agent launched", "async_launched"];
 
-/// How the result of a call that a hook of Fusebox denied begins.
+/// Beginnings of the result of a call that a hook of Fusebox denied.
 const DENIED_PREFIXES: [&str; 2] = ["hook error: Fusebox", "hook error: ["];
 
-/// How a failure begins.
+/// Beginnings of a failure.
 const FAILED_PREFIXES: [&str; 4] =
     ["<tool_use_error>", "Error: ", "InputValidationError", "Permission to use"];
 
@@ -73,7 +73,7 @@ pub fn says(text: &str) -> Says {
     }
 }
 
-/// Whether a result says that the call failed, where no event does.
+/// Whether a result looks like a failure, if no event says so.
 pub fn looks_failed(text: &str) -> bool {
     let exit = text
         .strip_prefix("Exit code ")
@@ -82,14 +82,14 @@ pub fn looks_failed(text: &str) -> bool {
     exit || FAILED_PREFIXES.iter().any(|start| text.starts_with(start))
 }
 
-/// Whether this says of something in the background that it ended badly.
+/// Whether a result reports a background task that ended badly.
 pub fn reports_dead_task(text: &str) -> bool {
     ["<status>failed</status>", "<status>killed</status>", "<status>error</status>"]
         .iter()
         .any(|said| text.contains(said))
 }
 
-/// Whether this is what the client makes of a denial of Fusebox: then no tool ran, and it is no call of the agent's.
+/// Whether a result is the client's text for a denial of Fusebox: no tool ran, so it does not count as a call.
 pub fn is_own_denial(text: &str) -> bool {
     let head = &text[..text.floor_char_boundary(400)];
     match head.find("Fusebox:") {

@@ -1,4 +1,4 @@
-//! The client's tools: what their calls do, for the breaker and for the guard of Fusebox's own files.
+//! The client's tools: what their calls do, for the breaker and for the protection of Fusebox's own files.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,7 +16,7 @@ pub const SHELL: &str = "Bash";
 /// Tools that change files.
 const EDITORS: [&str; 4] = ["Edit", "Write", "MultiEdit", "NotebookEdit"];
 
-/// Tools that look whether something in the background is done.
+/// Tools that check whether a background task is done.
 const WAITERS: [&str; 8] =
     ["BashOutput", "TaskOutput", "AgentOutput", "AgentOutputTool", "Monitor", "Sleep", "TaskGet", "TaskList"];
 
@@ -60,8 +60,8 @@ pub fn starts_agent(tool: &str) -> bool {
     AGENT_STARTERS.contains(&tool)
 }
 
-/// A call that is over, as the breaker knows it. `failed`: what the event says; where it says nothing, the result is asked.
-/// `folder`: where it ran.
+/// A finished call, for the breaker. `failed`: what the event says; if it says nothing, the result decides. `folder`: where it
+/// ran.
 pub fn finished_call(
     id: u32,
     tool: &str,
@@ -112,12 +112,12 @@ fn effect(tool: &str, input: &Value) -> Effect {
     name.map_or(Effect::Looks, |(_, name)| Effect::of_name(name))
 }
 
-/// The fields that say what a call is about.
+/// Only these fields of an input.
 fn select_fields(input: &Value, names: &[&str]) -> Value {
     names.iter().map(|name| input.get(name).cloned().unwrap_or_default()).collect()
 }
 
-/// What a call that is asked for could change. `input`: JSON.
+/// What a requested call could change. `input`: JSON.
 pub fn target(tool: &str, input: &str) -> ToolTarget {
     if HARMLESS.contains(&tool) {
         return ToolTarget::Nothing;

@@ -65,7 +65,7 @@ fn judge_budgets_and_breaker(ctx: &mut SessionContext, request: &ToolRequest) ->
     verdict
 }
 
-/// Keeps why a call is denied, with the numbers of the moment, for `fusebox explain`.
+/// Records why a call is denied, with the numbers of that moment, for `fusebox explain`.
 fn record_denial(ctx: &mut SessionContext, verdict: &Verdict, request: &ToolRequest) {
     let (why, stopped) = match verdict {
         Verdict::Deny { why, .. } | Verdict::DenyCall(why) => (why, false),

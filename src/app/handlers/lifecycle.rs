@@ -38,7 +38,7 @@ pub fn session_end(ctx: &mut SessionContext) -> HandlerOutput {
     HandlerOutput::default()
 }
 
-/// What holds the old model back does not hold the new one.
+/// Sets the main agent's model: budgets of the old one no longer hold it back.
 fn set_main_model(ctx: &mut SessionContext, model: Option<String>) {
     let Some(model) = model.filter(|model| !model.is_empty()) else { return };
     let mut cache = ctx.lock_cache();

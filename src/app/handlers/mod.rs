@@ -23,17 +23,17 @@ use crate::domain::verdict::{self, Breaker, Moment, Snapshot, Verdict, Why};
 use crate::store::cache_file::LockedCache;
 use crate::store::session_cache::SessionCache;
 
-/// How old the cache's answer may be before the store is asked.
+/// How old a cached answer of the store may be.
 pub const FRESH_MS: i64 = 60_000;
 
-/// What one event came to.
+/// What a handler returns.
 #[derive(Clone, Debug, Default)]
 pub struct HandlerOutput {
     /// The answer to the client.
     pub answer: Answer,
-    /// Alerts that the answer shows: to be confirmed once it is written.
+    /// Alerts in the answer, to be confirmed once it is written.
     pub alerts: Vec<BudgetAlert>,
-    /// Events that it tells: likewise.
+    /// Events in the answer, likewise.
     pub events: Vec<Event>,
 }
 
@@ -56,8 +56,8 @@ pub fn handle(ctx: &mut SessionContext, event: EventKind) -> HandlerOutput {
     }
 }
 
-/// Judges by what was recorded and kept in the locked cache, moves the escalation that the session's hooks share, and saves
-/// the cache. `spawns`: the type of subagent that the call would start.
+/// Judges by what was recorded into the locked cache, advances the escalation that the session's hooks share, and saves the
+/// cache. `spawns`: the type of subagent that the call would start.
 fn judge(
     ctx: &mut SessionContext,
     mut locked: LockedCache,
@@ -105,7 +105,7 @@ fn record_and_judge(
     (recorded, verdict)
 }
 
-/// The decision that a verdict comes to, in words.
+/// The decision for a verdict, with its text.
 fn decision(ctx: &SessionContext, verdict: &Verdict, excerpts: &Excerpts) -> Decision {
     match verdict {
         Verdict::Allow | Verdict::WrapUp(_) => Decision::Allow,
@@ -121,7 +121,7 @@ fn decision(ctx: &SessionContext, verdict: &Verdict, excerpts: &Excerpts) -> Dec
     }
 }
 
-/// The answer to an event that may speak: the decision, alerts, notices, what the breaker did.
+/// The answer to an event that may show texts: the decision, alerts, notices and events.
 fn answer(
     ctx: &mut SessionContext,
     recorded: Recorded,

@@ -17,7 +17,7 @@ use crate::domain::verdict;
 /// its input box, where another Enter sends it again, under another id.
 const REPEAT_WINDOW_MS: i64 = 60_000;
 
-/// Carries out a command, or says why not; answers the text for the person.
+/// Executes a command. Returns the text for the person, which says why if it was refused.
 pub fn execute(ctx: &mut SessionContext, command: &PromptCommand, prompt: &Prompt) -> String {
     if *command == PromptCommand::Help {
         return replies::prompt_command_help();
@@ -95,7 +95,7 @@ fn acknowledge(ctx: &mut SessionContext, person: Result<(), NotAPerson>, reason:
     }
 }
 
-/// Whether the last decision about this value was the same one, in the same words, within [`ONCE_MS`].
+/// Whether the last decision about this value was the same one, in the same words, within [`REPEAT_WINDOW_MS`].
 fn is_repeated(ctx: &mut SessionContext, request: &OperationRequest) -> Result<bool, Refusal> {
     let operations = ctx.store.call(|store| store.operations(Some(&request.budget)))?;
     let Some(last) = operations.iter().rfind(|last| last.value == request.value) else { return Ok(false) };
@@ -113,7 +113,7 @@ fn already_done_text(ctx: &mut SessionContext, states: &[BudgetState]) -> String
     format!("Fusebox: this was done already. {}", session_summary(ctx, states))
 }
 
-/// Where the session stands, for the person who asks.
+/// The session's totals and budgets, for the person who asks.
 fn session_summary(ctx: &mut SessionContext, states: &[BudgetState]) -> String {
     let session = ctx.source.session.clone();
     let total = ctx.store.call(|store| store.session_total(&session));
@@ -123,7 +123,7 @@ fn session_summary(ctx: &mut SessionContext, states: &[BudgetState]) -> String {
     lines.join("\n")
 }
 
-/// The budget and the value that are meant: the named budget's, else what holds the session back, else its own.
+/// Which budget and value a command means: the named budget, else the one that blocks the session, else the session's own.
 fn resolve_budget(
     ctx: &SessionContext,
     name: Option<&str>,
@@ -159,7 +159,7 @@ fn resolve_budget(
     }
 }
 
-/// What a carried out decision comes to, and what still stands in the way.
+/// What was changed, and what still blocks the session.
 fn success_text(ctx: &mut SessionContext, done: &AppliedOperation) -> String {
     let after = done.after.as_ref().map_or_else(|| "deleted".to_owned(), messages::share);
     let operation = replies::describe_operation(&done.operation.decision);
@@ -174,7 +174,7 @@ fn success_text(ctx: &mut SessionContext, done: &AppliedOperation) -> String {
     text
 }
 
-/// What is answered where no person can be told to have asked: how one does it.
+/// The answer if it is not certain that a person asked: the command to run in a terminal.
 fn terminal_instructions(why: NotAPerson, budget: &Budget, request: &OperationRequest) -> String {
     let command = request.command(budget);
     format!(

@@ -12,7 +12,7 @@ use crate::platform::Env;
 use crate::transcript::cursor::Position;
 use crate::transcript::{AgentNote, Fact, FoundCall, Speaker, TranscriptFile, Transcripts};
 
-/// How the client writes its transcripts.
+/// The format of the client's transcripts.
 pub struct ClaudeTranscripts;
 
 impl Transcripts for ClaudeTranscripts {
