@@ -6,10 +6,10 @@
 #![allow(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot run must say where it stopped")]
 
-mod network;
-#[path = "../hooks/place.rs"]
+#[path = "../hooks/home.rs"]
 #[allow(dead_code, reason = "shared with the benchmark of hooks")]
-mod place;
+mod home;
+mod network;
 mod processes;
 #[path = "../hooks/redis.rs"]
 mod redis;

@@ -1,4 +1,4 @@
-//! A throw-away home with one session in it: transcript, payloads, cache, store.
+//! A temporary home with one session in it: transcript, payloads, cache, store.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Write};
@@ -8,13 +8,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::spawn::{self, Hook, Scene};
+use crate::spawn::{self, Hook, Launch};
 
 /// What the ids of sessions begin with.
 const SESSION: &str = "67393810-3473-4bd3-b05f-e73c943b";
 
 /// Folders of one user.
-pub struct Place {
+pub struct Home {
     root: PathBuf,
     pub project: PathBuf,
     /// The address of the shared store, and the tenant there; `None`: the embedded one.
@@ -23,7 +23,7 @@ pub struct Place {
     limit: Option<u64>,
 }
 
-impl Place {
+impl Home {
     pub fn new(root: &Path) -> Self {
         let project = root.join("project");
         fs::create_dir_all(project.join(".git")).unwrap();
@@ -79,7 +79,7 @@ pub enum Text {
 
 /// A session of that user.
 pub struct Session {
-    pub place: Place,
+    pub home: Home,
     id: String,
     transcript: PathBuf,
     messages: u64,
@@ -87,17 +87,17 @@ pub struct Session {
 
 impl Session {
     /// A session that has just made its first call.
-    pub fn begin(place: Place) -> Self {
-        Self::numbered(0, place)
+    pub fn begin(home: Home) -> Self {
+        Self::numbered(0, home)
     }
 
     /// The same; sessions of other numbers have other ids, and other messages.
-    pub fn numbered(number: u64, place: Place) -> Self {
-        let folder = place.root.join(".claude/projects/-project");
+    pub fn numbered(number: u64, home: Home) -> Self {
+        let folder = home.root.join(".claude/projects/-project");
         fs::create_dir_all(&folder).unwrap();
         let id = format!("{SESSION}{number:04}");
         let transcript = folder.join(format!("{id}.jsonl"));
-        let mut session = Self { id, transcript, place, messages: number * 1_000_000 };
+        let mut session = Self { id, transcript, home, messages: number * 1_000_000 };
         session.append(1, Text::ToolCall);
         session.call("SessionStart");
         session.read_to_end();
@@ -112,12 +112,12 @@ impl Session {
 
     /// The file with the payload.
     fn input(&self) -> PathBuf {
-        self.place.root.join(format!("stdin-{}.json", self.id))
+        self.home.root.join(format!("stdin-{}.json", self.id))
     }
 
-    /// What hooks of this session are started in.
-    pub fn scene(&self) -> Scene {
-        Scene { variables: self.place.variables(), folder: self.place.project.clone(), input: self.input() }
+    /// How hooks of this session are started.
+    pub fn launch(&self) -> Launch {
+        Launch { variables: self.home.variables(), folder: self.home.project.clone(), input: self.input() }
     }
 
     /// The next message is not in the transcript yet: hooks that are about it find no line.
@@ -132,7 +132,7 @@ impl Session {
 
     /// The same, with a transcript that does not exist.
     pub fn write_input_without_transcript(&self, event: &str) {
-        self.write_input_naming(event, &self.place.root.join("none.jsonl"));
+        self.write_input_naming(event, &self.home.root.join("none.jsonl"));
     }
 
     fn write_input_naming(&self, event: &str, transcript: &Path) {
@@ -166,7 +166,7 @@ impl Session {
         let mut payload = json!({
             "session_id": self.id,
             "transcript_path": transcript,
-            "cwd": self.place.project,
+            "cwd": self.home.project,
             "prompt_id": "d93bc316-2159-439b-9221-dd58d18438b9",
             "permission_mode": "bypassPermissions",
             "hook_event_name": event,
@@ -243,7 +243,7 @@ impl Session {
             _ => Hook::PostToolUse,
         };
         self.write_input(event);
-        let done = spawn::command(spawn::built(hook).as_ref(), &self.scene())
+        let done = spawn::command(spawn::built(hook).as_ref(), &self.launch())
             .stderr(Stdio::inherit())
             .status()
             .unwrap();
@@ -252,11 +252,11 @@ impl Session {
 
     /// Length of the store's write-ahead log.
     pub fn log_bytes(&self) -> u64 {
-        fs::metadata(self.place.root.join("state/state.db-wal")).map_or(0, |meta| meta.len())
+        fs::metadata(self.home.root.join("state/state.db-wal")).map_or(0, |meta| meta.len())
     }
 
     fn cache(&self) -> PathBuf {
-        self.place.root.join("cache").join(format!("guardrails-{}.json", self.id))
+        self.home.root.join("cache").join(format!("guardrails-{}.json", self.id))
     }
 
     fn read_cache(&self) -> Option<Value> {
@@ -278,7 +278,7 @@ impl Session {
 
     /// What hooks noted that failed.
     pub fn journal(&self) -> String {
-        fs::read_to_string(self.place.root.join("state/journal.jsonl")).unwrap_or_default()
+        fs::read_to_string(self.home.root.join("state/journal.jsonl")).unwrap_or_default()
     }
 
     /// A hook that fails is silent, and fast: its row would say nothing. Panics if one did.
