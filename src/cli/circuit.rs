@@ -93,7 +93,7 @@ impl Target {
     }
 }
 
-/// A breaker as scripts read it.
+/// A breaker as JSON.
 #[derive(Debug, Serialize)]
 struct CircuitJson {
     session: String,
@@ -102,7 +102,7 @@ struct CircuitJson {
     circuit: CircuitStatus,
 }
 
-/// A breaker that a decision changed, as scripts read it.
+/// A breaker that was acknowledged or reset, as JSON.
 #[derive(Debug, Serialize)]
 struct ChangedCircuitJson {
     session: String,
@@ -111,7 +111,7 @@ struct ChangedCircuitJson {
     rule: Option<String>,
 }
 
-/// The breakers of a session, as scripts read them.
+/// The breakers of a session, as JSON.
 #[derive(Debug, Serialize)]
 struct SessionCircuitsJson {
     circuits: Vec<CircuitJson>,
@@ -186,7 +186,7 @@ fn show(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// What happened, in a line.
+/// An event as one line.
 fn event_line(what: &What) -> String {
     match what {
         What::CircuitWarning(trip) => format!("warned: {}", messages::trip_summary(trip)),
@@ -261,7 +261,7 @@ fn circuits(store: &mut StoreAccess, session: Option<&str>) -> store_access::Res
     store.call(|store| store.circuits(session))
 }
 
-/// The numbers that the session's hooks have.
+/// The policy of the session's hooks.
 fn session_policy(env: &Env, row: &SessionRow) -> Policy {
     SessionContext::for_session(env, &row.session).config.breaker
 }

@@ -212,7 +212,7 @@ fn warnings(file: &SettingsFile, hooks: &Map<String, Value>, replaced: &[Replace
     lines
 }
 
-/// What was (or would be) done.
+/// What was done, or would be.
 struct InitReport<'a> {
     file: &'a SettingsFile,
     bin_dir: &'a Path,

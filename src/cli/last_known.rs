@@ -1,4 +1,4 @@
-//! What is said while the shared store is out of reach: by the session caches of this machine, with how old that is.
+//! Output while the shared store is out of reach: from this machine's session caches, with their age.
 
 use super::render::age;
 use super::{Io, UsageError, select};
@@ -9,7 +9,7 @@ use crate::domain::budget::{BudgetState, StoreDown};
 use crate::platform::Env;
 use crate::store::SessionRow;
 
-/// What this machine knows, where a command failed because the shared store does not answer; and says so.
+/// What this machine knows, if a command failed because the shared store does not answer. Prints a notice.
 ///
 /// # Errors
 /// It failed for another reason, or nothing is known.
@@ -45,7 +45,7 @@ pub fn find_session<'r>(rows: &'r [SessionRow], id: &str) -> anyhow::Result<&'r 
     select::find_session(rows, id)
 }
 
-/// What holds of a session's budgets as long as the store is out of reach.
+/// Notes about a session's budgets while the store is out of reach.
 pub fn offline_notes(status: &SessionStatus, states: &[BudgetState]) -> Vec<String> {
     if status.store.reachable {
         return Vec::new();

@@ -78,7 +78,7 @@ enum Command {
     Completions(completions::CompletionsArgs),
 }
 
-/// Where a command writes.
+/// The streams that a command writes to.
 pub struct Io<'a> {
     /// For what was asked for.
     pub out: &'a mut dyn Write,
@@ -128,7 +128,7 @@ pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     }
 }
 
-/// Somebody asked for something that cannot be: exit code 2, where a failure is 1.
+/// Wrong use: exit code 2, whereas a failure is 1.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct UsageError(pub String);

@@ -1,4 +1,4 @@
-//! Commands that change what guards an agent are a person's to run.
+//! Commands that change what guards an agent are for people only.
 
 use super::UsageError;
 use crate::agents;

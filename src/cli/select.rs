@@ -1,4 +1,4 @@
-//! Which session is meant, and a store that is ready to be asked.
+//! Selects a session, and opens a store that is up to date.
 
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ pub struct ConfiguredStore<'a> {
     pub store: StoreAccess<'a>,
 }
 
-/// The store for commands that concern no session in particular: the configuration is that of the working folder. A store
-/// that lost data is filled first, and told what hooks could not tell it.
+/// Opens the store of the working folder's configuration. A store that lost data is refilled first, and data of hooks that could
+/// not reach it is recorded.
 ///
 /// # Errors
 /// The configuration cannot be used, or the store cannot be opened.
@@ -53,7 +53,7 @@ pub fn open_current<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::R
     Ok(opened)
 }
 
-/// The same, with a store that may have lost data: whether it is to be filled.
+/// The same, without refilling the store. Returns whether it must be refilled.
 ///
 /// # Errors
 /// The configuration cannot be used, or the store cannot be opened.
@@ -97,12 +97,12 @@ pub fn configuration(env: &Env) -> anyhow::Result<Config> {
     Ok(loaded.config)
 }
 
-/// Says of a command that was to change something, and found no store, that it has not.
+/// Adds "nothing was changed" to the error of a command that could not reach the store.
 pub fn with_unchanged(error: anyhow::Error) -> anyhow::Error {
     if error.is::<Unavailable>() { error.context("nothing was changed") } else { error }
 }
 
-/// Fills a store that lost what it knew, and shows how far that is.
+/// Refills a store that lost its data, with a progress bar.
 fn rebuild(env: &Env, config: &Config) -> Notices {
     let bar = progress_bar("rebuilding the store");
     let notices = backfill::rebuild(env, config, None, |done, all| {
@@ -113,7 +113,7 @@ fn rebuild(env: &Env, config: &Config) -> Notices {
     notices
 }
 
-/// A bar that says how many sessions are done of something that takes long.
+/// A progress bar that counts sessions.
 pub fn progress_bar(what: &str) -> ProgressBar {
     // Drawn on standard error, and only where that is a terminal.
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -133,7 +133,7 @@ pub fn sessions(store: &mut StoreAccess) -> store_access::Result<Vec<SessionRow>
     store.call(|store| store.sessions())
 }
 
-/// Reads on in every session that is not known to be complete, so that a list shows the numbers of now.
+/// Catches up on every session that is not complete, so that lists show current numbers.
 ///
 /// # Errors
 /// The store is out of reach, or warnings cannot be written. (A session that cannot be read does not keep the others from being
@@ -147,7 +147,7 @@ pub fn catch_up(
     catch_up_in(env, config, rows.iter().filter(|row| !row.complete), err)
 }
 
-/// Reads on in these sessions.
+/// Catches up on these sessions.
 ///
 /// # Errors
 /// The store is out of reach, or warnings cannot be written.

@@ -35,7 +35,7 @@ pub enum Removal {
     Text(String),
 }
 
-/// What must hold of the settings before they are touched. `_rest` makes these objects and nothing else: serde reads a
+/// The shape that settings must have before they are changed. `_rest` makes sure that these are objects: serde would read a
 /// struct from a list, too.
 #[derive(Deserialize)]
 #[serde(expecting = "an object")]
@@ -112,9 +112,9 @@ impl SettingsFile {
         Ok(Some(text))
     }
 
-    /// What is to be done so that the file says of Fusebox what it said before `init`: nothing. Where it is just what
-    /// `init` made of a backup beside it, the backup's bytes are meant; where it is what `init` made of nothing, the file
-    /// goes; else the entries go, and all else stays to the byte.
+    /// How to remove Fusebox from the file. If the file is exactly what `init` made of a backup beside it, the backup's bytes are
+    /// restored; if it is what `init` made of nothing, the file is removed; else only the entries are removed, and every other
+    /// byte stays.
     ///
     /// # Errors
     /// The text would not say what is meant.
@@ -171,7 +171,7 @@ impl SettingsFile {
         paths.iter().rev().filter_map(|path| fs::read_to_string(path).ok()).collect()
     }
 
-    /// The same file with another text, if that is one of settings.
+    /// The same file with another text, if that is valid settings.
     fn with_text(&self, text: &str) -> Option<Self> {
         let settings = if text.trim().is_empty() { Map::new() } else { serde_json::from_str(text).ok()? };
         Some(Self { path: self.path.clone(), text: Some(text.to_owned()), settings })
@@ -257,7 +257,7 @@ fn create_new(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Where a path leads.
+/// A path with symbolic links resolved.
 fn resolve_links(path: &Path) -> anyhow::Result<PathBuf> {
     match fs::canonicalize(path) {
         Ok(target) => Ok(target),
@@ -276,14 +276,14 @@ fn not_usable(path: &Path, problem: &str) -> anyhow::Error {
     )
 }
 
-/// Where first, then what: `line 3, column 5: expected value`.
+/// `line 3, column 5: expected value`.
 fn describe_error(error: &serde_json::Error) -> String {
     let what = error.to_string();
     let what = what.split(" at line ").next().unwrap_or_default();
     format!("line {}, column {}: {what}", error.line(), error.column())
 }
 
-/// The events that have any hooks.
+/// The events that have hooks.
 fn nonempty_events(hooks: &Map<String, Value>) -> Map<String, Value> {
     let is_filled = |groups: &Value| groups.as_array().is_none_or(|groups| !groups.is_empty());
     hooks.iter().filter(|(_, groups)| is_filled(groups)).map(|(e, g)| (e.clone(), g.clone())).collect()

@@ -1,4 +1,4 @@
-//! Which of the client's settings files is meant.
+//! Selects one of the client's settings files.
 
 use std::path::{Path, PathBuf};
 

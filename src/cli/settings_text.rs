@@ -1,18 +1,18 @@
-//! The text of a settings file: its `hooks` put in, replaced or cut out, and not a byte of the rest changed.
+//! Inserts, replaces and removes the `hooks` in the text of a settings file, without changing a byte of the rest.
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// Where the hooks stand in the text.
+/// The raw value of `hooks`, to find its position in the text.
 #[derive(Deserialize)]
 struct HooksValue<'a> {
     #[serde(borrow)]
     hooks: Option<&'a RawValue>,
 }
 
-/// `text` with `hooks` in place of the hooks that it has, or as its last key.
+/// Replaces the `hooks` of `text`, or adds them as its last key.
 pub(super) fn replace_hooks(text: &str, hooks: &Map<String, Value>) -> anyhow::Result<String> {
     let text = if text.trim().is_empty() { "{}\n" } else { text };
     let indent = indent_of(text);
@@ -26,7 +26,7 @@ pub(super) fn replace_hooks(text: &str, hooks: &Map<String, Value>) -> anyhow::R
     Ok(format!("{before}{comma}\n{indent}\"hooks\": {hooks}\n{}", &text[end..]))
 }
 
-/// What stands before and after the value of `hooks`.
+/// The text before and after the value of `hooks`.
 pub(super) fn around_hooks(text: &str) -> Option<(&str, &str)> {
     let raw: HooksValue = serde_json::from_str(text).ok()?;
     let value = raw.hooks.map(RawValue::get)?;
@@ -34,7 +34,7 @@ pub(super) fn around_hooks(text: &str) -> Option<(&str, &str)> {
     Some((&text[..start], &text[start + value.len()..]))
 }
 
-/// `text` without its key `hooks`, and without the comma that this key needed.
+/// Removes the key `hooks`, and the comma that it needed.
 pub(super) fn cut_hooks(text: &str) -> anyhow::Result<String> {
     let (before, after) = around_hooks(text).context("there are no hooks")?;
     // Only white space and a colon stand between a key and its value.
@@ -49,7 +49,7 @@ pub(super) fn cut_hooks(text: &str) -> anyhow::Result<String> {
     }
 }
 
-/// What a file indents by: the space before its first key; two spaces where that does not say.
+/// The indentation of a file: the space before its first key, else two spaces.
 fn indent_of(text: &str) -> &str {
     let first = text.lines().find_map(|line| {
         let indent = &line[..line.len() - line.trim_start().len()];

@@ -83,7 +83,7 @@ pub fn run(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     Ok(if args.check && stopped { 3 } else { 0 })
 }
 
-/// By the store, once everything that was written was read.
+/// From the store, after all transcripts were read.
 fn query_store(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<Vec<SessionReport>> {
     let mut opened = select::open_current(env, io.err)?;
     let rows = select::sessions(&mut opened.store)?;
@@ -100,7 +100,7 @@ fn query_store(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<Vec<
     Ok(reports)
 }
 
-/// By what this machine knows.
+/// From what this machine knows.
 fn query_last_known(args: &StatusArgs, known: &LastKnown, env: &Env) -> anyhow::Result<Vec<SessionReport>> {
     let rows = known.rows();
     let named = args.session.as_deref().map(|id| last_known::find_session(&rows, id)).transpose()?;
@@ -173,7 +173,7 @@ fn show(SessionReport { row, status, states }: &SessionReport, env: &Env, io: &m
     Ok(())
 }
 
-/// Says so while machines have still to fill the store.
+/// Prints a notice while machines have not refilled the store yet.
 pub fn print_recovering(store: &StoreStatus, io: &mut Io) -> anyhow::Result<()> {
     let StoreStatus { kind, recovering, .. } = store;
     if recovering.is_empty() {

@@ -1,5 +1,5 @@
-//! The configuration as the layers build it up: every value with its source, later layers over earlier ones, the
-//! project's word only where it tightens, and the managed file's bounds at the end.
+//! The configuration as the layers build it up: every value with its source, later layers over earlier ones, the project's
+//! values only where they tighten, and the managed file's bounds at the end.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::value::{RawValue, ValueKind};
 use super::variable::variable_for;
 use crate::domain::breaker::policy::Preset;
 
-/// The budget that is there without any configuration.
+/// The budget that exists without any configuration.
 pub(super) const SESSION: &str = "session";
 
 /// The budget of a declared task type. Without a `limit` of its own it has that of the type.
@@ -21,16 +21,16 @@ pub(super) const TASK: &str = "task";
 /// More budgets than this would make every hook slow, and a slow hook lets calls through.
 const MAX_BUDGETS: usize = 64;
 
-/// A value and who said so.
+/// A value and its source.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct SourcedValue {
-    /// In the one form that [`ValueKind::parse`] makes.
+    /// Normalized by [`ValueKind::parse`].
     pub value: Value,
-    /// Who said it.
+    /// Where it came from.
     pub source: Source,
 }
 
-/// A budget in the making: only what was said; all else has its default.
+/// A budget under construction: only the keys that were set. All others have their defaults.
 #[derive(Clone, Debug)]
 pub(super) struct BudgetDraft {
     /// Unique name.
@@ -38,7 +38,7 @@ pub(super) struct BudgetDraft {
     values: BTreeMap<&'static str, SourcedValue>,
 }
 
-/// The configuration in the making.
+/// The configuration under construction.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
     settings: BTreeMap<String, SourcedValue>,
@@ -47,9 +47,9 @@ pub(super) struct Draft {
     pub task_type: Option<SourcedValue>,
     /// What was refused so far.
     pub problems: Vec<Problem>,
-    /// Old names that were used.
+    /// Renamed keys that were set under their old names.
     pub notes: Vec<Problem>,
-    /// Numbers for throttling: who asked for them, where, by which key.
+    /// Numbers for throttling that were set: source, line and key.
     throttle_keys: Vec<(Source, Option<usize>, String)>,
 }
 
@@ -58,7 +58,7 @@ impl BudgetDraft {
         Self { name: name.to_owned(), values: BTreeMap::new() }
     }
 
-    /// The value of a key: said, or the default.
+    /// The value of a key: set, or the default.
     pub fn get(&self, field: &Field) -> SourcedValue {
         let default = || SourcedValue { value: (field.default)(), source: Source::Default };
         self.values.get(field.name).cloned().unwrap_or_else(default)
@@ -79,7 +79,7 @@ impl BudgetDraft {
 }
 
 impl Draft {
-    /// What holds without any configuration.
+    /// The draft without any configuration.
     pub fn new(task_type: Option<SourcedValue>) -> Self {
         let mut session = BudgetDraft::new(SESSION);
         session
@@ -98,7 +98,7 @@ impl Draft {
         }
     }
 
-    /// The value of a key outside of budgets: said, or the default.
+    /// The value of a key outside of budgets: set, or the default.
     pub fn get(&self, field: &Field) -> SourcedValue {
         self.value_at(field.name, field)
     }
@@ -119,7 +119,7 @@ impl Draft {
         known.map_or_else(Preset::default, |(_, preset)| *preset)
     }
 
-    /// Refuses numbers for throttling where nobody said what they are measured against: there is no limit that fits all.
+    /// Refuses numbers for throttling without the hard limit that they are measured against: no default would fit everyone.
     pub fn check_throttle(&mut self) {
         if self.settings.contains_key(HARD_LIMIT) {
             return;
@@ -167,7 +167,7 @@ impl Draft {
         }
     }
 
-    /// Puts a layer over what there is.
+    /// Applies a layer on top of the earlier ones.
     pub fn apply(&mut self, layer: Layer) {
         self.problems.extend(layer.problems);
         for assignment in &layer.settings {
@@ -214,8 +214,8 @@ impl Draft {
         }
     }
 
-    /// Takes a budget's keys, those that are right. Where one that says what the budget is about is refused, none
-    /// is taken: a limit meant in dollars is no limit in tokens. `Err`: what is wrong with the budget's name.
+    /// Takes the valid keys of a budget. If a key that defines what the budget counts is refused, none is taken: a limit meant
+    /// in dollars is not a limit in tokens. `Err`: what is wrong with the budget's name.
     fn apply_budget(&mut self, table: &BudgetTable, again: bool) -> Result<(), String> {
         let name = ValueKind::Name.parse(&table.name)?;
         let name = name.as_str().unwrap_or_default();
@@ -289,7 +289,7 @@ impl Draft {
         }
     }
 
-    /// Notes a key that goes by its old name.
+    /// Adds a note about a key that was set under its old name.
     fn note_renamed(&mut self, assignment: &Assignment, consequence: &str) {
         let Assignment { key, source, line, .. } = assignment;
         let Some(new) = field::new_name(key) else { return };
@@ -305,9 +305,9 @@ impl Draft {
         self.problems.push(Problem::at(&assignment.source, assignment.line, &key, message));
     }
 
-    /// Holds the configuration to what the managed file said, which `managed` (the draft as it left that layer)
-    /// still has: its values, or stricter ones. Of a budget that it names, also the keys it leaves out: a limit
-    /// would be worth nothing if `mode` or `match` were free.
+    /// Bounds the configuration by the managed file: its values hold, or stricter ones. `managed` is the draft as that layer
+    /// left it. For a budget that it names, the keys it leaves out are bounded, too: a limit would be worthless if `mode` or
+    /// `match` were free.
     pub fn bound_by(&mut self, managed: &Self) {
         let by_managed = |value: &SourcedValue| matches!(value.source, Source::Managed(_));
         for (key, bound) in managed.settings.iter().filter(|(_, value)| by_managed(value)) {
@@ -330,7 +330,7 @@ impl Draft {
                 continue;
             }
             for field in &BUDGET {
-                // A default limit is no bound: it is only what held before anyone spoke.
+                // A default limit is no bound.
                 let said = bound.values.get(field.name).filter(|value| by_managed(value));
                 let limit = said.map_or_else(|| (field.default)(), |value| value.value.clone());
                 let now = budget.get(field).value;
@@ -343,18 +343,18 @@ impl Draft {
     }
 }
 
-/// The value to take, if it is right and whoever says so may; `None` where a later layer has spoken already.
-/// `fresh`: the budget is a new one, which the project may shape as it likes.
+/// Checks the value and whether its source may set it. `None`: a later layer has set the key already. `is_new`: the budget is
+/// new, so the project may shape it as it likes.
 fn check_assignment(
     field: &Field,
     assignment: &Assignment,
     current: &SourcedValue,
-    fresh: bool,
+    is_new: bool,
 ) -> Result<Option<Value>, String> {
     let by_project = assignment.source.is_project();
     let may = match field.project {
         ProjectPolicy::Never => field.kind == ValueKind::Reserved,
-        ProjectPolicy::InNew => fresh,
+        ProjectPolicy::InNew => is_new,
         ProjectPolicy::Tighten => true,
     };
     if by_project && !may {
@@ -368,7 +368,7 @@ fn check_assignment(
         ));
     }
     let value = field.kind.parse(&assignment.raw)?;
-    if by_project && !fresh {
+    if by_project && !is_new {
         field.tightens(&current.value, &value)?;
         // Variables are a later layer than the project's file. A value repeated stays whose it was.
         if matches!(current.source, Source::Variable(_)) || current.value == value {

@@ -1,4 +1,4 @@
-//! The draft, finished: the configuration, and every value of it with its source.
+//! From the finished draft to the configuration, and to every value with its source.
 
 use std::path::Path;
 
@@ -53,14 +53,14 @@ impl Draft {
         self.problems.extend(problems);
     }
 
-    /// What is allowed, and does not do what whoever wrote it will have meant.
+    /// Settings that are allowed, but have no effect or not the intended one.
     pub(super) fn warnings(&self) -> Vec<Problem> {
         let mut all = self.budgets_without_team();
         all.extend(self.password_file_warning());
         all
     }
 
-    /// A password file that nobody reads, or that not everybody finds.
+    /// A password file that is not used, or that hooks would not find.
     fn password_file_warning(&self) -> Option<Problem> {
         let key = "store.redis_password_file";
         let sourced = self.get(setting(key)?);
@@ -77,7 +77,7 @@ impl Draft {
         Some(Problem::at(&sourced.source, None, key, &message))
     }
 
-    /// Budgets over teams where no team is named: nothing is counted for them.
+    /// Budgets over teams if no team is set: they count nothing.
     fn budgets_without_team(&self) -> Vec<Problem> {
         if !self.setting("store.team").is_null() {
             return Vec::new();
@@ -95,7 +95,7 @@ impl Draft {
         over_teams.map(warn).collect()
     }
 
-    /// The configuration that the draft stands for.
+    /// Makes the configuration.
     ///
     /// # Errors
     /// A value is not what its key takes: it was checked, so this is an error in Fusebox.
@@ -248,8 +248,8 @@ impl Draft {
     }
 }
 
-/// The value of a key, which was checked when it was taken. Reading it as what it is not is an error in Fusebox, and is
-/// reported as a problem of that key.
+/// The value of a key, which was checked when it was set. Reading it as another type is an error in Fusebox, and is reported as
+/// a problem with that key.
 struct CheckedValue {
     key: String,
     sourced: SourcedValue,
@@ -282,7 +282,7 @@ impl CheckedValue {
         known.map(|(_, value)| *value).ok_or_else(|| self.type_error())
     }
 
-    /// What `read` says; `None` where there is no value, or it is off.
+    /// The value by `read`; `None` if there is no value, or it is off.
     fn optional<T>(&self, read: impl Fn(&Self) -> Result<T, Problem>) -> Result<Option<T>, Problem> {
         if self.sourced.value.is_null() || self.sourced.value == OFF {
             return Ok(None);

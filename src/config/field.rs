@@ -1,4 +1,4 @@
-//! Every key: what it takes, its default, what "stricter" means for it, and whether the project may tighten it.
+//! The table of all keys: their kinds of values, defaults, what "stricter" means, and whether the project may tighten them.
 
 use std::sync::LazyLock;
 
@@ -12,29 +12,29 @@ use crate::domain::breaker::rules::RULES;
 use crate::domain::budget::{Mode, OnLimit, Scope, StoreDown, Unit};
 use crate::domain::window::Period;
 
-/// What makes one value of a key stricter than another.
+/// Which of two values of a key is stricter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Strictness {
-    /// Nothing: a free choice.
+    /// Neither: a free choice.
     Free,
-    /// Nothing: it says what a budget is about. With another value the budget's numbers would mean something else.
+    /// Neither: the key defines what a budget counts. With another value the budget's numbers would mean something else.
     Identity,
-    /// The lower number; none is the highest.
+    /// The lower number; no value counts as the highest.
     Lower,
-    /// The later one in the list of [`ValueKind::OneOf`], and true.
+    /// The later one in the list of [`ValueKind::OneOf`], and true over false.
     Later,
-    /// The one that holds all of the other.
+    /// The one that contains all of the other.
     Superset,
 }
 
-/// What the project's word is worth for a key.
+/// Whether the project may set a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProjectPolicy {
-    /// Nothing.
+    /// No.
     Never,
-    /// It counts in a budget that the project adds.
+    /// Only in a budget that the project adds.
     InNew,
-    /// It counts there, and where it is stricter than what holds.
+    /// In a budget that it adds, and elsewhere if the value is stricter than the current one.
     Tighten,
 }
 
@@ -42,11 +42,11 @@ pub(super) enum ProjectPolicy {
 pub(super) struct Field {
     /// `store.tenant`, or in a budget `limit`.
     pub name: &'static str,
-    /// What it takes.
+    /// The values that it takes.
     pub kind: ValueKind,
-    /// What is stricter.
+    /// Which values are stricter.
     pub strictness: Strictness,
-    /// What the project may do with it.
+    /// Whether the project may set it.
     pub project: ProjectPolicy,
     /// The built-in value; null: none.
     pub default: fn() -> Value,
@@ -149,7 +149,7 @@ const fn reserved(name: &'static str) -> Field {
 /// The tables of a file, apart from `[[budget]]`.
 pub(super) const TABLES: [&str; 6] = ["store", "brief", "alerts", "task_type", "throttle", "breaker"];
 
-/// What throttling is measured against.
+/// The hard limit that throttling is measured against.
 pub(super) const HARD_LIMIT: &str = "throttle.hard_limit_tokens";
 
 /// The highest count of the breaker and of throttling.
@@ -195,7 +195,7 @@ pub(super) static SETTINGS: LazyLock<Vec<Field>> = LazyLock::new(|| {
     all
 });
 
-/// What a preset has for a key of the breaker that nobody set.
+/// The value of a preset for a key of the breaker that was not set.
 pub(super) fn preset_default(preset: Preset, key: &str) -> Value {
     match key {
         "breaker.ignore_outcome" => json!(preset == Preset::Strict),
@@ -233,7 +233,7 @@ static ANCHOR: Field = reserved("anchor");
 /// Any key of `[task_type]`: a type of task and its limit in tokens.
 static TASK_TYPE: Field = field("task_type", ValueKind::Whole(MAX_NUMBER), Strictness::Lower, || Value::Null);
 
-/// The limit of the budget that is there without any configuration.
+/// The limit of the budget that exists without any configuration.
 pub(super) const SESSION_LIMIT: u64 = 1_000_000;
 
 /// Limits in tokens of declared task types.
@@ -269,12 +269,12 @@ pub(super) fn budget_field(name: &str) -> Option<&'static Field> {
     BUDGET.iter().chain([&ANCHOR]).find(|field| field.name == name)
 }
 
-/// The names of keys that this version takes.
+/// The names of the keys that this version supports.
 pub(super) fn supported(fields: &[Field]) -> impl Iterator<Item = &'static str> + '_ {
     fields.iter().filter(|field| field.kind != ValueKind::Reserved).map(|field| field.name)
 }
 
-/// What a message about an unknown key says: the nearest known one, if near, and all that there are.
+/// The text about an unknown name: the nearest known one, if any is near, and all known ones.
 pub(super) fn unknown_name(what: &str, key: &str, known: &[&str]) -> String {
     let near = known.iter().map(|name| (levenshtein(key, name), name)).filter(|(d, _)| *d <= 2).min();
     let hint = near.map(|(_, name)| format!("did you mean {name}? ")).unwrap_or_default();

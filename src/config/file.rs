@@ -1,4 +1,4 @@
-//! One configuration file → what it states, each with its line.
+//! Reads a configuration file into assignments, each with its line.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -14,7 +14,7 @@ use super::value::RawValue;
 /// Larger files are refused: parsing them would take a hook past its deadline.
 const MAX_BYTES: u64 = 128 * 1024;
 
-/// What one layer states, not yet judged.
+/// What one layer sets, not yet checked.
 #[derive(Debug, Default)]
 pub(super) struct Layer {
     /// Keys outside of budgets.
@@ -25,25 +25,25 @@ pub(super) struct Layer {
     pub problems: Vec<Problem>,
 }
 
-/// A key with a value, as written.
+/// A key and its value, as written.
 #[derive(Clone, Debug)]
 pub(super) struct Assignment {
     /// `store.tenant`, or within a budget `limit`.
     pub key: String,
     /// Its value.
     pub raw: RawValue,
-    /// Where it stands.
+    /// Its source.
     pub source: Source,
     /// The line of the key there.
     pub line: Option<usize>,
 }
 
-/// What a layer states about one budget.
+/// A `[[budget]]` of a layer.
 #[derive(Clone, Debug)]
 pub(super) struct BudgetTable {
     /// The name as written.
     pub name: RawValue,
-    /// Where it stands.
+    /// Its source.
     pub source: Source,
     /// Line of the name.
     pub line: Option<usize>,
@@ -58,7 +58,7 @@ impl Problem {
     }
 }
 
-/// Reads `path`. A file that is not there states nothing.
+/// Reads `path`. A missing file sets nothing.
 pub(super) fn read(path: &Path, source: &Source) -> Layer {
     let text = match read_text(path, MAX_BYTES) {
         Ok(text) => text.unwrap_or_default(),
@@ -76,7 +76,7 @@ pub(super) fn read(path: &Path, source: &Source) -> Layer {
 
 /// The text of a file; `None` where there is none. Anything but a regular file is refused unread, as reading it
 /// might never end.
-pub(super) fn read_text(path: &Path, most: u64) -> Result<Option<String>, String> {
+pub(super) fn read_text(path: &Path, max_bytes: u64) -> Result<Option<String>, String> {
     if path == Path::new("/dev/null") {
         return Ok(None);
     }
@@ -90,8 +90,10 @@ pub(super) fn read_text(path: &Path, most: u64) -> Result<Option<String>, String
         Err(error) => return failed(error),
     }
     let mut bytes = Vec::new();
-    match File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes)) {
-        Ok(_) if bytes.len() as u64 > most => Err(format!("is too large: must be at most {most} bytes")),
+    match File::open(path).and_then(|file| file.take(max_bytes + 1).read_to_end(&mut bytes)) {
+        Ok(_) if bytes.len() as u64 > max_bytes => {
+            Err(format!("is too large: must be at most {max_bytes} bytes"))
+        }
         Ok(_) => String::from_utf8(bytes).map(Some).map_err(|_| "is no UTF-8 text".into()),
         Err(error) => failed(error),
     }

@@ -4,9 +4,9 @@
 //! project's file, which may only tighten. In the end the managed file bounds the result. (What a variable says,
 //! the project's file does not change; a variable that the project's settings name counts as the project's.)
 //!
-//! `paths` says where the files are, `file` and `variable` read what is stated, with line or name; `field` is the
-//! table of all keys, `value` the kinds of values they take; `draft` puts layer upon layer, and `effective` makes
-//! the configuration of the result. `stamp` tells whether anything changed since, without reading.
+//! `paths` locates the files, `file` and `variable` read assignments from them and from variables; `field` is the table of all
+//! keys, `value` the kinds of values they take; `draft` applies layer upon layer, and `effective` makes the configuration from
+//! the result. `stamp` detects changes without reading.
 
 mod draft;
 mod effective;
@@ -42,10 +42,10 @@ use crate::domain::budget::Budget;
 use crate::domain::throttle::Throttling;
 use crate::platform::Env;
 
-/// Where no tenant is named.
+/// The tenant if none is set.
 pub const DEFAULT_TENANT: &str = "default";
 
-/// What holds. Kept in the session cache as the last good configuration.
+/// The configuration in force. Kept in the session cache as the last good one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
     /// `false`: hooks do nothing and say nothing.
@@ -73,7 +73,7 @@ pub struct Config {
     pub throttle: Option<Throttling>,
 }
 
-/// Where the shared store is.
+/// The connection to the shared store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RedisConfig {
     /// Its address, without a password.
@@ -85,14 +85,14 @@ pub struct RedisConfig {
 }
 
 impl Default for Config {
-    /// What holds without any configuration: one budget.
+    /// The configuration without any file or variable: one budget.
     fn default() -> Self {
         Draft::new(None).config().unwrap_or_else(|_| Self::none())
     }
 }
 
 impl Config {
-    /// What holds where no configuration could be made, which a problem says: nothing is done.
+    /// The configuration if none could be made (a problem says so): Fusebox does nothing.
     fn none() -> Self {
         Self {
             enabled: false,
@@ -127,32 +127,32 @@ impl PromptLineMode {
         [("always", Self::Always), ("past_threshold", Self::PastThreshold), ("never", Self::Never)];
 }
 
-/// A configuration, and how it came about.
+/// A configuration, with sources, problems and notes.
 #[derive(Clone, Debug)]
 pub struct LoadedConfig {
-    /// What holds. Where there are problems: everything else that was said, on top of the defaults and within the
-    /// managed file's bounds.
+    /// The configuration. If there are problems: everything else that was set, on top of the defaults and within the managed
+    /// file's bounds.
     pub config: Config,
     /// Every value of it.
     pub values: Vec<EffectiveValue>,
     /// What was refused.
     pub problems: Vec<Problem>,
-    /// What was taken, and does not do what was meant.
+    /// Settings that were taken, but have no effect or not the intended one.
     pub warnings: Vec<Problem>,
-    /// What was taken under an old name.
+    /// Settings that were taken under an old name.
     pub notes: Vec<Problem>,
     /// The state of files and variables before they were read.
     pub stamp: Stamp,
 }
 
 impl LoadedConfig {
-    /// Whether it may be used: nothing was refused, except of the project's, which is left out.
+    /// Whether it can be used: nothing was refused, except settings of the project, which are ignored.
     pub fn is_usable(&self) -> bool {
         self.problems.iter().all(|problem| problem.source.is_project())
     }
 }
 
-/// Reads files and variables. What cannot be read or is wrong becomes a [`Problem`].
+/// Reads files and variables. Whatever is unreadable or wrong becomes a [`Problem`].
 pub fn load(env: &Env, project_dir: Option<&Path>) -> LoadedConfig {
     load_with_managed(env, project_dir, Path::new(paths::MANAGED_FILE))
 }
@@ -187,7 +187,7 @@ fn load_with_managed(env: &Env, project_dir: Option<&Path>, managed: &Path) -> L
     draft.check_throttle();
     draft.check_windows();
 
-    // With the project's word for the home, the stamp looked at the wrong files.
+    // If the project sets HOME, the stamp looked at the wrong files.
     let stamp = if by_project.names("HOME") { Stamp::NEVER } else { stamp };
     let config = draft.config().unwrap_or_else(|problem| {
         draft.problems.push(problem);

@@ -1,4 +1,4 @@
-//! Where configuration is looked for.
+//! The paths of the configuration files, and of the folders in use.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ pub fn project_file(project_dir: &Path) -> PathBuf {
     project_dir.join(".claude/fusebox.toml")
 }
 
-/// The user's file, taking no notice of the variables that `ignored` names.
+/// The user's file, ignoring the variables for which `ignored` is true.
 pub(super) fn user_file(env: &Env, ignored: impl Fn(&str) -> bool) -> Option<PathBuf> {
     let trusted = CONFIG_LOCATION.into_iter().filter(|name| !ignored(name));
     let vars = trusted.filter_map(|name| Some((name.to_owned(), env.vars.get(name)?.clone()))).collect();
@@ -25,8 +25,8 @@ pub(super) fn user_file(env: &Env, ignored: impl Fn(&str) -> bool) -> Option<Pat
     trusted.user_config().map(|path| env.cwd.join(path))
 }
 
-/// Every file that may be read. The user's may stand in three places, by which variables the project's settings
-/// name; to know that, one would have to read them.
+/// Every file that may be read. The user's file can be in three places, depending on which variables the project's settings
+/// name; finding that out would mean reading them.
 pub(super) fn candidate_files(env: &Env, project_dir: Option<&Path>, managed: &Path) -> Vec<PathBuf> {
     let ignored = [&[][..], &CONFIG_LOCATION[..1], &CONFIG_LOCATION[..2]];
     let users = ignored.iter().filter_map(|names| user_file(env, |name| names.contains(&name)));
@@ -39,16 +39,16 @@ pub(super) fn candidate_files(env: &Env, project_dir: Option<&Path>, managed: &P
     paths
 }
 
-/// A file or folder that Fusebox works with.
+/// A file or folder that Fusebox uses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PathInfo {
     /// `user_file`, `project_file`, `managed_file`, `state_folder` or `cache_folder`.
     pub what: &'static str,
-    /// Where it is, absolute.
+    /// The absolute path.
     pub path: PathBuf,
-    /// The same as people see it, with `~` for the home.
+    /// The path for display, with `~` for the home.
     pub shown: String,
-    /// Whether there is one.
+    /// Whether it exists.
     pub exists: bool,
 }
 
@@ -71,7 +71,7 @@ pub fn paths(env: &Env, project_dir: &Path) -> Vec<PathInfo> {
     all.into_iter().filter_map(info).collect()
 }
 
-/// A path as people see it: `~` for the home.
+/// A path for display: `~` for the home.
 pub(super) fn display_path(env: &Env, path: &Path) -> String {
     let short = env.home().filter(|home| home.parent().is_some());
     let short = short.and_then(|home| Some(Path::new("~").join(path.strip_prefix(home).ok()?)));

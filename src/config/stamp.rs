@@ -1,4 +1,4 @@
-//! Whether the configuration may have changed: known by looking at files, without reading any.
+//! Detects whether the configuration may have changed, without reading any file.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
@@ -19,7 +19,7 @@ impl Stamp {
     /// Equal to no stamp that [`Stamp::current`] makes: forces the configuration to be read each time.
     pub const NEVER: Self = Self(0);
 
-    /// The stamp now.
+    /// The current stamp.
     pub fn current(env: &Env, project_dir: Option<&Path>) -> Self {
         Self::with_managed(env, project_dir, Path::new(MANAGED_FILE))
     }

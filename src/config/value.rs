@@ -1,4 +1,4 @@
-//! Values as written, the kinds of values that keys take, and what a refusal says.
+//! Values as written, the kinds of values that keys take, and the text of a refusal.
 
 use serde_json::{Value, json};
 use toml::de::DeValue;
@@ -13,7 +13,7 @@ pub(super) const MAX_NUMBER: u64 = (1 << 53) - 1;
 /// More thresholds than this would make every hook slow, for no use.
 const MAX_THRESHOLDS: usize = 32;
 
-/// What switches a count off.
+/// The value that switches a count off.
 pub(super) const OFF: &str = "off";
 
 /// Longest name or text.
@@ -21,7 +21,7 @@ const MAX_CHARS: usize = 200;
 
 const CLASSES: [&str; 4] = ["input", "output", "cache_write", "cache_read"];
 
-/// A value as written, before anyone knows what its key takes.
+/// A value as written, not yet checked against its key.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum RawValue {
     Flag(bool),
@@ -100,7 +100,7 @@ impl RawValue {
 }
 
 impl std::fmt::Display for RawValue {
-    /// As a refusal quotes it.
+    /// As quoted in a refusal.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Flag(flag) => write!(f, "{flag}"),
@@ -115,7 +115,7 @@ impl std::fmt::Display for RawValue {
     }
 }
 
-/// What a key takes.
+/// The kind of values that a key takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum ValueKind {
     /// `true` or `false`.
@@ -145,7 +145,7 @@ pub(super) enum ValueKind {
 }
 
 impl ValueKind {
-    /// The value in its one form: lists sorted, without repetition. Else what is wrong and what is allowed.
+    /// Normalizes the value: lists are sorted and without duplicates. `Err`: what is wrong and what is allowed.
     pub fn parse(self, raw: &RawValue) -> Result<Value, String> {
         match self {
             Self::Flag => raw.flag().map(Value::from).ok_or_else(|| self.refuse(raw)),
@@ -183,7 +183,7 @@ impl ValueKind {
         }
     }
 
-    /// What the key takes, for people.
+    /// What the key takes, as a text.
     pub fn allowed(self) -> String {
         match self {
             Self::Flag => "must be true or false".into(),
@@ -235,7 +235,7 @@ impl ValueKind {
     }
 }
 
-/// An address of Redis. A password would come into caches and into what is shown: it has a file of its own.
+/// An address of Redis. Passwords are refused, because the address is cached and shown: they belong in a file of their own.
 fn redis_url(text: &str) -> Result<Value, String> {
     let address = Address::parse(text).map_err(|error| error.to_string())?;
     if address.has_password() {
@@ -246,7 +246,7 @@ fn redis_url(text: &str) -> Result<Value, String> {
     Ok(text.trim().into())
 }
 
-/// Fractions in their one form: ascending, each once.
+/// Normalized fractions: ascending, each once.
 pub(super) fn ascending(mut numbers: Vec<f64>) -> Value {
     // Adding 0.0 makes -0.0 and 0.0 one number.
     numbers.iter_mut().for_each(|n| *n += 0.0);

@@ -1,4 +1,4 @@
-//! `FUSEBOX_*` variables → what they state; and which of them, and of the folders, the project's settings name.
+//! Reads `FUSEBOX_*` variables into assignments, and finds out which variables the project's settings name.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::platform::Env;
 
 const PREFIX: &str = "FUSEBOX_";
 
-/// Variables of the program that are no configuration values.
+/// Variables of the program that are not settings.
 const NOT_SETTINGS: [&str; 7] = [
     "FUSEBOX_CONFIG",
     "FUSEBOX_STATE_DIR",
@@ -25,10 +25,10 @@ const NOT_SETTINGS: [&str; 7] = [
     "FUSEBOX_CHAIN",
 ];
 
-/// Variables that choose the user's configuration file. Named by the project's settings, they do not count.
+/// Variables that locate the user's configuration file. They are ignored if the project's settings name them.
 pub(super) const CONFIG_LOCATION: [&str; 3] = ["FUSEBOX_CONFIG", "XDG_CONFIG_HOME", "HOME"];
 
-/// Variables that choose where is counted, and for whom.
+/// Variables that determine where and for whom is counted.
 const COUNT_LOCATION: [&str; 5] =
     ["FUSEBOX_STATE_DIR", "XDG_STATE_HOME", "FUSEBOX_CACHE_DIR", "FUSEBOX_USER", "USER"];
 
@@ -43,8 +43,8 @@ pub(super) struct ProjectVariables {
 }
 
 impl ProjectVariables {
-    /// Reads the client's settings files, each with the name it is shown by. In one that cannot be understood, any
-    /// variable that its text mentions counts as named.
+    /// Reads the client's settings files, each with its display name. In a file that cannot be parsed, every variable that its
+    /// text mentions counts as named.
     pub fn read<'a>(files: impl IntoIterator<Item = (&'a Path, String)>) -> Self {
         let mut found = Self::default();
         for (path, shown) in files {
@@ -71,7 +71,7 @@ impl ProjectVariables {
         }
     }
 
-    /// What is to be said about folders and files that the project's settings choose.
+    /// The problems with folders and files that the project's settings choose.
     pub fn problems(&self) -> Vec<Problem> {
         let say = |names: &[&str], message: &str| -> Vec<Problem> {
             let named = names.iter().filter(|name| self.named.contains(**name));
@@ -99,7 +99,7 @@ fn named_variables(settings: &str) -> Vec<String> {
     }
 }
 
-/// What the variables set, each with its source.
+/// The assignments by variables.
 #[derive(Debug, Default)]
 pub(super) struct Variables {
     /// The person's.
@@ -110,7 +110,7 @@ pub(super) struct Variables {
     pub pending: Vec<(String, String)>,
 }
 
-/// Sorts the variables by the keys that they mean. `draft` says which budgets there are.
+/// Reads the variables. `draft` says which budgets there are.
 pub(super) fn read(env: &Env, by_project: &ProjectVariables, draft: &Draft) -> Variables {
     let mut found = Variables::default();
     for (name, value) in env.vars.iter().filter(|(name, value)| is_setting(name) && !value.is_empty()) {
@@ -135,7 +135,7 @@ pub(super) fn read(env: &Env, by_project: &ProjectVariables, draft: &Draft) -> V
     found
 }
 
-/// What the pending variables state, now that the project's budgets are there.
+/// Reads the pending variables, once the project's budgets are there.
 pub(super) fn read_pending(
     pending: &[(String, String)],
     by_project: &ProjectVariables,
@@ -160,8 +160,8 @@ pub(super) fn read_pending(
 }
 
 impl Layer {
-    /// Adds a budget's key; says whether there is such a budget and key. Where names make a variable ambiguous
-    /// (budgets `a` and `a-hard`: A_HARD_LIMIT), the budget with the shortest name is meant.
+    /// Adds a budget's key. Returns whether there is such a budget and key. If a variable is ambiguous (budgets `a` and
+    /// `a-hard`: A_HARD_LIMIT), the budget with the shortest name is meant.
     fn budget_key(&mut self, variable: &str, value: &str, source: &Source, draft: &Draft) -> bool {
         let rest = variable.strip_prefix("FUSEBOX_BUDGET_").unwrap_or_default();
         let key_for = |budget: &str| {

@@ -167,7 +167,7 @@ fn list(all: bool, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// Every budget by the store, once everything that was written was read.
+/// Every budget, after all transcripts were read.
 fn query_store(all: bool, env: &Env, io: &mut Io) -> anyhow::Result<Vec<BudgetState>> {
     let ConfiguredStore { config, mut store } = select::open_current(env, io.err)?;
     let rows = select::sessions(&mut store)?;
@@ -175,7 +175,7 @@ fn query_store(all: bool, env: &Env, io: &mut Io) -> anyhow::Result<Vec<BudgetSt
     Ok(report::budget_states(&config, &mut store, &rows, all, env.now)?)
 }
 
-/// A budget as scripts read it, and the store where that is out of reach.
+/// A budget as JSON, and the store if that is out of reach.
 #[derive(Serialize)]
 struct BudgetJson {
     #[serde(flatten)]

@@ -19,7 +19,7 @@ use crate::domain::operation::Operation;
 use crate::platform::Env;
 use crate::store::{SessionRow, Watch};
 
-/// What is known of one budget.
+/// The details of one budget.
 struct BudgetDetails {
     budget: Budget,
     value: String,
@@ -31,7 +31,7 @@ struct BudgetDetails {
     store: Option<StoreStatus>,
 }
 
-/// The same, as scripts read it.
+/// The same as JSON.
 #[derive(Serialize)]
 struct BudgetDetailsJson {
     budget: Option<BudgetStatus>,
@@ -99,7 +99,7 @@ pub fn run(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// By the store.
+/// From the store.
 fn query_store(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<BudgetDetails> {
     let (ConfiguredStore { mut store, .. }, budget, value) = resolve(target, env, io)?;
     let watch = Watch { budget: budget.clone(), value: value.clone() };
@@ -113,7 +113,7 @@ fn query_store(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<Budget
     Ok(BudgetDetails { budget, value, state, history: Some((operations, alerts)), store: None })
 }
 
-/// By what this machine knows.
+/// From what this machine knows.
 fn query_last_known(
     target: &Target,
     known: &LastKnown,

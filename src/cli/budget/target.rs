@@ -1,4 +1,4 @@
-//! Which budget is meant, and for which value.
+//! Selects a budget and a value of its scope.
 
 use super::super::select::{self, ConfiguredStore};
 use super::super::{Io, UsageError};

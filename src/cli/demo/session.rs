@@ -1,4 +1,4 @@
-//! The demo's stage: a throw-away home, a transcript that grows, and the client's part in calling the hooks.
+//! The demo's session: a temporary home, a growing transcript, and hooks called as the client calls them.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ const CAPTURED: &str = include_str!("captured.jsonl");
 /// Columns of a quoted text: with its indentation it fits a terminal of 80.
 const WIDTH: usize = 72;
 
-/// The stage.
+/// The session.
 pub struct DemoSession {
     folder: tempfile::TempDir,
     programs: PathBuf,
@@ -30,7 +30,7 @@ pub struct DemoSession {
 }
 
 impl DemoSession {
-    /// Sets the stage. The hook executables are those beside the running program.
+    /// Creates the session. The hook executables are those beside the running program.
     pub fn new(env: &Env, limit: u64) -> anyhow::Result<Self> {
         let own = std::env::current_exe().context("the running program cannot be found")?;
         let programs = own.parent().unwrap_or(&env.cwd).to_owned();

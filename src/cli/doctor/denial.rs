@@ -71,7 +71,7 @@ fn try_denial(
     Ok(())
 }
 
-/// A session of its own, in a folder that goes when the proof is done.
+/// A session for the test, in a temporary folder.
 struct TestSession<'a> {
     survey: &'a Survey<'a>,
     folder: tempfile::TempDir,

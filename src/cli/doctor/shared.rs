@@ -83,7 +83,7 @@ fn memory_finding(rights: &Rights) -> Option<Finding> {
     }
 }
 
-/// Decisions of this machine that the store does not know.
+/// The finding about operations of this machine that the store lacks.
 fn ledger_finding(survey: &Survey, store: &mut dyn Store, redis: &RedisConfig) -> Option<Finding> {
     let config = &survey.loaded.config;
     let entries = OperationLedger::new(&survey.env.state_dir()?, config).read().ok()?;
@@ -133,7 +133,7 @@ fn count_findings(survey: &Survey) -> Vec<Finding> {
     findings
 }
 
-/// What could not be read.
+/// The finding about records that could not be read.
 fn damage_finding(names: &BTreeSet<String>) -> Option<Finding> {
     // Anybody who may write there can have written anything.
     let first: Vec<String> =
@@ -154,7 +154,7 @@ fn damage_finding(names: &BTreeSet<String>) -> Option<Finding> {
     })
 }
 
-/// The first of what differs, and how much there is more.
+/// The first difference, and the number of others.
 fn differences(all: &[&Difference]) -> Option<String> {
     let first = all.first()?;
     let Difference { subject, unit, stored, counted } = first;

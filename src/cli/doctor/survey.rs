@@ -1,4 +1,4 @@
-//! What the checks look at: the client's settings, layer by layer, and Fusebox's entries in them.
+//! The input of the checks: the client's settings, layer by layer, and Fusebox's entries in them.
 
 use std::path::{Path, PathBuf};
 
@@ -56,7 +56,7 @@ pub struct HookEntry {
     pub entry: Value,
 }
 
-/// Everything that the checks look at, read once.
+/// The input of all checks, read once.
 pub struct Survey<'a> {
     /// This process.
     pub env: &'a Env,
@@ -73,7 +73,7 @@ pub struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    /// Looks at everything. `client`: another one than the `claude` on the `PATH`.
+    /// Reads everything. `client`: another client than the `claude` on the `PATH`.
     pub fn collect(env: &'a Env, project: &Path, client: Option<&Path>) -> Self {
         let mut layers = Vec::new();
         if let Some(dir) = guard::user_dir(env) {
