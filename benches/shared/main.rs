@@ -113,7 +113,7 @@ fn options() -> Options {
 fn load(options: &Options, server: &redis::Server, round_trip: Duration, dir: &Path) -> Load {
     let port = match round_trip {
         Duration::ZERO => server.port(),
-        away => network::away(server.port(), away),
+        away => network::delayed_port(server.port(), away),
     };
     let url = format!("redis://127.0.0.1:{port}");
     let memory = dir.join(format!("memory-{}", round_trip.as_millis()));

@@ -57,15 +57,15 @@ pub fn explain_call(
     if let Some((session, agent, at, denial)) = denied {
         let Some(row) = rows.iter().find(|row| row.session.id == session) else { return Ok(None) };
         let decision = if denial.stopped { "stopped" } else { "denied" };
-        let made = MadeCall { session: row, agent, tool: denial.tool, at };
-        return explanation(env, id, &made, decision, Some(denial.reason)).map(Some);
+        let call = LocatedCall { session: row, agent, tool: denial.tool, at };
+        return explanation(env, id, &call, decision, Some(denial.reason)).map(Some);
     }
-    let Some(made) = find_in_transcripts(rows, id) else { return Ok(None) };
-    explanation(env, id, &made, "let_through", None).map(Some)
+    let Some(call) = find_in_transcripts(rows, id) else { return Ok(None) };
+    explanation(env, id, &call, "let_through", None).map(Some)
 }
 
 /// A call found in the store or in a transcript.
-struct MadeCall<'r> {
+struct LocatedCall<'r> {
     session: &'r SessionRow,
     agent: String,
     tool: String,
@@ -73,13 +73,18 @@ struct MadeCall<'r> {
 }
 
 /// Searches the transcripts, most recent session first.
-fn find_in_transcripts<'r>(rows: &'r [SessionRow], id: &str) -> Option<MadeCall<'r>> {
+fn find_in_transcripts<'r>(rows: &'r [SessionRow], id: &str) -> Option<LocatedCall<'r>> {
     rows.iter().find_map(|session| {
         let transcript = session.session.transcript.as_ref()?;
         let transcripts = agents::agent_of_transcript(transcript).transcripts()?;
         transcripts.files(transcript).into_iter().find_map(|file| {
             let found = transcripts.find_call(&file.path, id)?;
-            Some(MadeCall { session, agent: file.agent.unwrap_or_default(), tool: found.tool, at: found.at })
+            Some(LocatedCall {
+                session,
+                agent: file.agent.unwrap_or_default(),
+                tool: found.tool,
+                at: found.at,
+            })
         })
     })
 }
@@ -87,28 +92,28 @@ fn find_in_transcripts<'r>(rows: &'r [SessionRow], id: &str) -> Option<MadeCall<
 fn explanation(
     env: &Env,
     id: &str,
-    made: &MadeCall,
+    call: &LocatedCall,
     decision: &'static str,
     reason: Option<Reason>,
 ) -> store_access::Result<Explanation> {
-    let (mut ctx, _) = backfill::catch_up(env, made.session, u64::MAX);
+    let (mut ctx, _) = backfill::catch_up(env, call.session, u64::MAX);
     let session = ctx.session();
     let watches = ctx.watches(&session);
     let (states, circuits) = ctx
         .store
-        .call(|store| Ok((store.states_before(&watches, made.at)?, store.circuits(Some(&session.id))?)))?;
-    let breaker = circuits.into_iter().find(|row| row.agent == made.agent).map(|row| row.breaker);
+        .call(|store| Ok((store.states_before(&watches, call.at)?, store.circuits(Some(&session.id))?)))?;
+    let breaker = circuits.into_iter().find(|row| row.agent == call.agent).map(|row| row.breaker);
     let iteration = breaker.and_then(|breaker| {
         let calls = breaker.history.calls();
-        let place = calls.iter().position(|call| call.id == call_id(id))?;
-        breaker.iterations.checked_sub((calls.len() - 1 - place) as u64)
+        let position = calls.iter().position(|call| call.id == call_id(id))?;
+        breaker.iterations.checked_sub((calls.len() - 1 - position) as u64)
     });
     Ok(Explanation {
         call: id.to_owned(),
         session: session.id,
-        agent: made.agent.clone(),
-        tool: made.tool.clone(),
-        at: made.at.to_rfc3339(),
+        agent: call.agent.clone(),
+        tool: call.tool.clone(),
+        at: call.at.to_rfc3339(),
         decision,
         reason,
         budgets: states.iter().map(BudgetStatus::from_state).collect(),
