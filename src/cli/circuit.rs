@@ -49,14 +49,14 @@ enum Command {
   fusebox circuit show --agent main --json")]
     Show {
         #[command(flatten)]
-        target: Target,
+        target: CircuitTarget,
     },
     /// Let an open breaker try one call: it closes if that succeeds and differs.
     #[command(after_help = "Examples:
   fusebox circuit ack --reason \"the server is up again\"")]
     Ack {
         #[command(flatten)]
-        target: Target,
+        target: CircuitTarget,
         /// Why: kept with the decision.
         #[arg(long)]
         reason: String,
@@ -66,7 +66,7 @@ enum Command {
   fusebox circuit reset --session 3f2a --reason \"a new approach\"")]
     Reset {
         #[command(flatten)]
-        target: Target,
+        target: CircuitTarget,
         /// Why: kept with the decision.
         #[arg(long)]
         reason: String,
@@ -74,7 +74,7 @@ enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-struct Target {
+struct CircuitTarget {
     /// The session: an id or the beginning of one. Default: the only live one.
     #[arg(long, value_name = "ID")]
     session: Option<String>,
@@ -86,7 +86,7 @@ struct Target {
     json: bool,
 }
 
-impl Target {
+impl CircuitTarget {
     /// The agent as it is stored.
     fn agent(&self) -> Option<&str> {
         self.agent.as_deref().map(|agent| if agent == "main" { "" } else { agent })
@@ -152,7 +152,7 @@ fn list(all: bool, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn show(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+fn show(target: &CircuitTarget, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let mut store = select::open_current(env, io.err)?.store;
     let sessions = select::sessions(&mut store)?;
     let row = select::session_or_live(&sessions, target.session.as_deref(), env)?;
@@ -212,7 +212,7 @@ fn event_line(what: &What) -> String {
 }
 
 fn decide(
-    target: &Target,
+    target: &CircuitTarget,
     decision: CircuitDecision,
     reason: &str,
     env: &Env,

@@ -5,7 +5,7 @@ mod target;
 
 use serde::Serialize;
 
-use self::target::{Target, refusal_error, resolve};
+use self::target::{BudgetTarget, refusal_error, resolve};
 use super::render::{self, table};
 use super::select::ConfiguredStore;
 use super::{Io, last_known, person_only, select};
@@ -51,7 +51,7 @@ enum Command {
   fusebox budget show daily --json")]
     Show {
         #[command(flatten)]
-        target: Target,
+        target: BudgetTarget,
     },
     /// Raise a budget's limit for one value, in its current window.
     #[command(after_help = "Examples:
@@ -59,7 +59,7 @@ enum Command {
   fusebox budget extend daily --value alice --requests 50 --reason \"release day\"")]
     Extend {
         #[command(flatten)]
-        target: Target,
+        target: BudgetTarget,
         #[command(flatten)]
         amount: AmountArgs,
         #[command(flatten)]
@@ -70,7 +70,7 @@ enum Command {
   fusebox budget reset session --reason \"new task in the same session\"")]
     Reset {
         #[command(flatten)]
-        target: Target,
+        target: BudgetTarget,
         #[command(flatten)]
         why: ReasonArg,
     },
@@ -79,7 +79,7 @@ enum Command {
   fusebox budget delete daily --value alice --reason \"on call tonight\"")]
     Delete {
         #[command(flatten)]
-        target: Target,
+        target: BudgetTarget,
         #[command(flatten)]
         why: ReasonArg,
     },
@@ -193,7 +193,7 @@ struct OperationJson {
 
 fn decide(
     command: &str,
-    target: &Target,
+    target: &BudgetTarget,
     change: BudgetChange,
     why: &ReasonArg,
     env: &Env,

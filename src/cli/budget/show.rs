@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::super::select::{self, ConfiguredStore};
 use super::super::{Io, alerts, last_known, render};
-use super::target::{ResolvedBudget, Target, resolve, resolve_among};
+use super::target::{BudgetTarget, ResolvedBudget, resolve, resolve_among};
 use crate::app::last_known::LastKnown;
 use crate::app::messages::replies::describe_operation;
 use crate::app::messages::{grouped, share};
@@ -45,7 +45,7 @@ struct BudgetDetailsJson {
 ///
 /// # Errors
 /// No such budget or value, a store that cannot be used.
-pub fn run(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+pub fn run(target: &BudgetTarget, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let found = match query_store(target, env, io) {
         Ok(found) => found,
         Err(error) => query_last_known(
@@ -100,7 +100,7 @@ pub fn run(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 }
 
 /// From the store.
-fn query_store(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<BudgetDetails> {
+fn query_store(target: &BudgetTarget, env: &Env, io: &mut Io) -> anyhow::Result<BudgetDetails> {
     let (ConfiguredStore { mut store, .. }, budget, value) = resolve(target, env, io)?;
     let watch = Watch { budget: budget.clone(), value: value.clone() };
     let state = operate::budget_state(&mut store, &watch, env.now)?;
@@ -115,7 +115,7 @@ fn query_store(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<Budget
 
 /// From what this machine knows.
 fn query_last_known(
-    target: &Target,
+    target: &BudgetTarget,
     known: &LastKnown,
     own: &Config,
     env: &Env,

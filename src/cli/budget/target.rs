@@ -13,7 +13,7 @@ use crate::store::SessionRow;
 
 /// Which budget, for which value.
 #[derive(Debug, clap::Args)]
-pub struct Target {
+pub struct BudgetTarget {
     /// Name of the budget.
     pub name: String,
     /// The session, for a budget of scope session: an id or the beginning of one. Default: the only live one.
@@ -32,7 +32,7 @@ pub struct Target {
 /// # Errors
 /// No such budget or value, a store that cannot be used.
 pub fn resolve<'a>(
-    target: &Target,
+    target: &BudgetTarget,
     env: &'a Env,
     io: &mut Io,
 ) -> anyhow::Result<(ConfiguredStore<'a>, Budget, String)> {
@@ -65,7 +65,7 @@ pub struct ResolvedBudget<'r> {
 /// # Errors
 /// No such budget or value.
 pub fn resolve_among<'r>(
-    target: &Target,
+    target: &BudgetTarget,
     rows: &'r [SessionRow],
     own: &Config,
     config_of: impl Fn(&SessionRow) -> Config,
