@@ -26,7 +26,7 @@
 //! 7. `store/sqlite/messages.rs` (or `store/redis/record.rs`) records a batch in one atomic step, and returns the state of each
 //!    budget.
 //! 8. Back in `app/handlers/mod.rs`, the answer goes into the locked session cache, [`domain::verdict::judge`] decides, and the
-//!    cache is saved. The verdict becomes an [`Answer`](agents::answer::Answer), whose texts are in `app/brief.rs`.
+//!    cache is saved. The verdict becomes an [`Answer`](agents::answer::Answer), whose texts are in `app/messages`.
 //! 9. `agents/claude/output.rs` encodes the answer as the client's JSON, and `hook/run.rs` writes it once.
 //!
 //! After that, `hook/run.rs` marks the alerts as shown in the store, runs `alerts.command`, writes the journal, does

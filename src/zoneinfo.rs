@@ -31,20 +31,20 @@ pub enum ZoneError {
 /// # Errors
 /// This system does not know it.
 pub fn zone(name: &str) -> Result<Zone, ZoneError> {
-    static READ: Mutex<BTreeMap<String, Zone>> = Mutex::new(BTreeMap::new());
+    static ZONES: Mutex<BTreeMap<String, Zone>> = Mutex::new(BTreeMap::new());
     if name == Zone::utc().name() {
         return Ok(Zone::utc());
     }
     if !is_zone_name(name) {
         return Err(ZoneError::Unknown);
     }
-    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(zone) = read.get(name) {
+    let mut zones = ZONES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(zone) = zones.get(name) {
         return Ok(zone.clone());
     }
     let zone =
         read_zone(name).ok_or_else(|| if has_files() { ZoneError::Unknown } else { ZoneError::NoFiles })?;
-    read.insert(name.to_owned(), zone.clone());
+    zones.insert(name.to_owned(), zone.clone());
     Ok(zone)
 }
 

@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot run must say where it stopped")]
 
-mod place;
+mod home;
 mod redis;
 mod spawn;
 mod table;
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::process::Child;
 use std::time::Duration;
 
-use place::{Place, Session, Text};
+use home::{Home, Session, Text};
 use spawn::{Hook, Tools};
 use table::{Row, Unit};
 
@@ -42,12 +42,12 @@ const WITH_REDIS: usize = 16;
 /// Sessions that wait near their limits, in the store of [`CROWDED`].
 const OTHERS: u64 = 8;
 
-/// How long they are given until all of them wait: they do for 200 ms.
-const UNTIL_THEY_WAIT: Duration = Duration::from_millis(60);
+/// How long to let them start until all of them wait, which they do for 200 ms.
+const START_UP: Duration = Duration::from_millis(60);
 
-/// What is done before each run, outside the measured time.
+/// What is prepared before each run, outside the measured time.
 #[derive(Clone, Copy, PartialEq)]
-enum Before {
+enum Preparation {
     /// Nothing is new.
     Nothing,
     /// One new message stands in the transcript.
@@ -62,7 +62,7 @@ enum Before {
 
 /// What a row is compared with.
 #[derive(Clone, Copy)]
-enum Against {
+enum Baseline {
     Floor,
     Row(usize),
 }
@@ -73,8 +73,8 @@ struct Subject {
     hook: Hook,
     event: &'static str,
     session: usize,
-    before: Before,
-    against: Against,
+    preparation: Preparation,
+    baseline: Baseline,
     target: Option<f64>,
     floor: Vec<Duration>,
     musl_floor: Vec<Duration>,
@@ -96,13 +96,13 @@ fn main() {
     let options = options();
     let dir = tempfile::Builder::new().prefix("hooks-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let tools = Tools::build(dir.path(), options.bin.as_deref());
-    let place = |name: &str| Place::new(&dir.path().join(name));
+    let home = |name: &str| Home::new(&dir.path().join(name));
     let mut sessions: Vec<Session> =
         ["fresh", "aged", "post", "idle", "batch", "idle-batch", "prompt", "stop"]
             .iter()
-            .map(|name| Session::begin(place(name)))
+            .map(|name| Session::begin(home(name)))
             .collect();
-    let mut long = Session::begin(place("long"));
+    let mut long = Session::begin(home("long"));
     // Call by call: what a long session leaves behind depends on how often the store was opened and written to.
     for call in 0..options.long {
         // A person who says something now and then: no agent may make 10,000 calls by itself.
@@ -112,18 +112,18 @@ fn main() {
         long.append(1, Text::ToolCall);
         long.call("PostToolUse");
     }
-    let mut large = Session::begin(place("large"));
+    let mut large = Session::begin(home("large"));
     large.fill(options.large);
     large.read_to_end();
     sessions.extend([long, large]);
-    sessions.push(Session::begin(place("no-transcript")));
-    sessions.push(Session::begin(place("crowd")));
-    let mut others: Vec<Session> = (1..=OTHERS).map(|n| near_limit(n, place("crowd"))).collect();
+    sessions.push(Session::begin(home("no-transcript")));
+    sessions.push(Session::begin(home("crowd")));
+    let mut others: Vec<Session> = (1..=OTHERS).map(|n| near_limit(n, home("crowd"))).collect();
     let server = redis::Server::start(dir.path());
     let mut subjects = subjects();
     match &server {
         Some(server) => {
-            let on = |name: &str, url: &str| Session::begin(place(name).on_redis(url, name));
+            let on = |name: &str, url: &str| Session::begin(home(name).on_redis(url, name));
             let names = ["redis-pre", "redis-post", "redis-idle", "redis-batch"];
             sessions.extend(names.map(|name| on(name, &server.url())));
             // One that answered, and is gone.
@@ -155,7 +155,7 @@ fn main() {
     rows.extend(subjects.iter().filter(|s| s.measures_memory()).map(|s| {
         let session = &mut sessions[s.session];
         s.prepare(session);
-        let peak = tools.peak(s.hook, &session.scene());
+        let peak = tools.peak(s.hook, &session.launch());
         Row::single(format!("peak memory, {} {}", s.hook.name(), s.event), peak, Unit::Megabytes, 8.0)
     }));
     match options.json {
@@ -165,8 +165,8 @@ fn main() {
 }
 
 /// A session that used 8 tokens of 10: another response would reach the limit.
-fn near_limit(number: u64, place: Place) -> Session {
-    let mut session = Session::numbered(number, place.with_limit(10));
+fn near_limit(number: u64, home: Home) -> Session {
+    let mut session = Session::numbered(number, home.with_limit(10));
     session.append(1, Text::ToolCall);
     session.read_to_end();
     session
@@ -201,15 +201,15 @@ fn options() -> Options {
 
 fn subjects() -> Vec<Subject> {
     let (pre, post, on_redis, same) = (Some(1.6), Some(4.0), Some(5.0), Some(1.1));
-    let (floor, line, nothing) = (Against::Floor, Before::Line, Before::Nothing);
-    let (first_pre, first_post) = (Against::Row(0), Against::Row(2));
-    let subject = |name, hook, event, session, before, against, target| Subject {
+    let (floor, line, nothing) = (Baseline::Floor, Preparation::Line, Preparation::Nothing);
+    let (first_pre, first_post) = (Baseline::Row(0), Baseline::Row(2));
+    let subject = |name, hook, event, session, preparation, baseline, target| Subject {
         name,
         hook,
         event,
         session,
-        before,
-        against,
+        preparation,
+        baseline,
         target,
         floor: vec![],
         musl_floor: vec![],
@@ -217,13 +217,21 @@ fn subjects() -> Vec<Subject> {
     };
     use Hook::{PostToolUse, PreToolUse, PromptSubmit, SessionEvent};
     vec![
-        subject("pre-tool-use, cache fresh", PreToolUse, "PreToolUse", 0, Before::CacheAge(0), floor, pre),
+        subject(
+            "pre-tool-use, cache fresh",
+            PreToolUse,
+            "PreToolUse",
+            0,
+            Preparation::CacheAge(0),
+            floor,
+            pre,
+        ),
         subject(
             "pre-tool-use, cache 30 s old",
             PreToolUse,
             "PreToolUse",
             1,
-            Before::CacheAge(30),
+            Preparation::CacheAge(30),
             floor,
             pre,
         ),
@@ -240,7 +248,7 @@ fn subjects() -> Vec<Subject> {
             PreToolUse,
             "PreToolUse",
             8,
-            Before::CacheAge(0),
+            Preparation::CacheAge(0),
             first_pre,
             same,
         ),
@@ -249,7 +257,7 @@ fn subjects() -> Vec<Subject> {
             PreToolUse,
             "PreToolUse",
             9,
-            Before::CacheAge(0),
+            Preparation::CacheAge(0),
             first_pre,
             same,
         ),
@@ -258,8 +266,8 @@ fn subjects() -> Vec<Subject> {
             PostToolUse,
             "PostToolBatch",
             WITHOUT_TRANSCRIPT,
-            Before::NoTranscript,
-            Against::Row(IDLE_BATCH),
+            Preparation::NoTranscript,
+            Baseline::Row(IDLE_BATCH),
             Some(1.5),
         ),
         subject("post-tool-use, alone in its store", PostToolUse, "PostToolUse", CROWDED, line, floor, None),
@@ -268,8 +276,8 @@ fn subjects() -> Vec<Subject> {
             PostToolUse,
             "PostToolUse",
             CROWDED,
-            Before::LineAndOthers,
-            Against::Row(ALONE),
+            Preparation::LineAndOthers,
+            Baseline::Row(ALONE),
             Some(2.0),
         ),
         subject(
@@ -277,7 +285,7 @@ fn subjects() -> Vec<Subject> {
             PreToolUse,
             "PreToolUse",
             REDIS,
-            Before::CacheAge(0),
+            Preparation::CacheAge(0),
             floor,
             pre,
         ),
@@ -314,7 +322,7 @@ fn subjects() -> Vec<Subject> {
             "PostToolUse",
             REDIS + 4,
             line,
-            Against::Row(WITH_REDIS),
+            Baseline::Row(WITH_REDIS),
             Some(1.2),
         ),
     ]
@@ -322,58 +330,58 @@ fn subjects() -> Vec<Subject> {
 
 impl Subject {
     fn prepare(&self, session: &mut Session) {
-        match self.before {
-            Before::Nothing => {}
-            Before::Line if self.event == "Stop" => session.append(1, Text::Answer),
-            Before::Line | Before::LineAndOthers => session.append(1, Text::ToolCall),
-            Before::NoTranscript => {
+        match self.preparation {
+            Preparation::Nothing => {}
+            Preparation::Line if self.event == "Stop" => session.append(1, Text::Answer),
+            Preparation::Line | Preparation::LineAndOthers => session.append(1, Text::ToolCall),
+            Preparation::NoTranscript => {
                 // With a cache that is not fresh, hooks wait for lines.
                 session.age_cache(3600);
                 return session.write_input_without_transcript(self.event);
             }
-            Before::CacheAge(seconds) => session.age_cache(seconds),
+            Preparation::CacheAge(seconds) => session.age_cache(seconds),
         }
         session.write_input(self.event);
     }
 
     fn run(&mut self, session: &mut Session, others: &mut [Session], tools: &Tools) {
         self.prepare(session);
-        let scene = session.scene();
+        let launch = session.launch();
         // What runs first after the preparation finds cold caches: that must not be the floor alone.
-        spawn::time(&tools.floor, &scene);
-        self.floor.push(spawn::time(&tools.floor, &scene));
+        spawn::time(&tools.floor, &launch);
+        self.floor.push(spawn::time(&tools.floor, &launch));
         if let Some(floor) = &tools.musl_floor {
-            self.musl_floor.push(spawn::time(floor, &scene));
+            self.musl_floor.push(spawn::time(floor, &launch));
         }
-        let waiting = match self.before {
-            Before::LineAndOthers => start_waiting(others, tools),
+        let waiting = match self.preparation {
+            Preparation::LineAndOthers => start_waiting(others, tools),
             _ => Vec::new(),
         };
-        self.own.push(spawn::time(&tools.hook(self.hook), &scene));
+        self.own.push(spawn::time(&tools.hook(self.hook), &launch));
         for mut process in waiting {
             assert!(process.wait().unwrap().success());
         }
     }
 
     fn row(&self, all: &[Self]) -> Row {
-        let base = match self.against {
-            Against::Floor => &self.floor,
-            Against::Row(row) => &all[row].own,
+        let base = match self.baseline {
+            Baseline::Floor => &self.floor,
+            Baseline::Row(row) => &all[row].own,
         };
-        let against = match self.against {
-            Against::Floor => "floor",
-            Against::Row(IDLE_BATCH) => "with one",
-            Against::Row(ALONE) => "alone",
-            Against::Row(WITH_REDIS) => "with one that answers",
-            Against::Row(_) => "first",
+        let baseline_name = match self.baseline {
+            Baseline::Floor => "floor",
+            Baseline::Row(IDLE_BATCH) => "with one",
+            Baseline::Row(ALONE) => "alone",
+            Baseline::Row(WITH_REDIS) => "with one that answers",
+            Baseline::Row(_) => "first",
         };
-        Row::ratio(format!("{} / {against}", self.name), base, &self.own, &self.musl_floor, self.target)
+        Row::ratio(format!("{} / {baseline_name}", self.name), base, &self.own, &self.musl_floor, self.target)
     }
 
     /// One row of each kind is enough to see what memory a hook takes.
     fn measures_memory(&self) -> bool {
-        matches!(self.against, Against::Floor)
-            && !matches!(self.before, Before::Nothing | Before::CacheAge(1..))
+        matches!(self.baseline, Baseline::Floor)
+            && !matches!(self.preparation, Preparation::Nothing | Preparation::CacheAge(1..))
     }
 }
 
@@ -382,9 +390,9 @@ fn start_waiting(sessions: &mut [Session], tools: &Tools) -> Vec<Child> {
     let start = |session: &mut Session| {
         session.hold_line_back();
         session.write_input("PostToolBatch");
-        spawn::start(&tools.hook(Hook::PostToolUse), &session.scene())
+        spawn::start(&tools.hook(Hook::PostToolUse), &session.launch())
     };
     let waiting = sessions.iter_mut().map(start).collect();
-    std::thread::sleep(UNTIL_THEY_WAIT);
+    std::thread::sleep(START_UP);
     waiting
 }

@@ -45,7 +45,7 @@ impl Server {
     /// A figure that it tells of itself.
     #[allow(dead_code, reason = "for the benchmark of the shared store")]
     pub fn info(&self, name: &str) -> f64 {
-        let text = self.said(&["INFO"]);
+        let text = self.query(&["INFO"]);
         let line =
             text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::to_owned));
         line.and_then(|figure| figure.trim().parse().ok()).unwrap_or_else(|| panic!("{name}: {text}"))
@@ -54,12 +54,12 @@ impl Server {
     /// How many scripts it ran.
     #[allow(dead_code, reason = "for the benchmark of the shared store")]
     pub fn calls(&self) -> f64 {
-        let text = self.said(&["INFO", "commandstats"]);
+        let text = self.query(&["INFO", "commandstats"]);
         let line = text.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
         line.and_then(|rest| rest.split(',').next()?.parse().ok()).unwrap_or(0.0)
     }
 
-    fn said(&self, words: &[&str]) -> String {
+    fn query(&self, words: &[&str]) -> String {
         let mut command = ::redis::Cmd::new();
         words.iter().for_each(|word| {
             command.arg(*word);

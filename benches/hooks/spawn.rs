@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 pub use fusebox::agents::hook::Hook;
 
-/// What a program is started in.
-pub struct Scene {
+/// How a program is started.
+pub struct Launch {
     /// All of its environment.
     pub variables: Vec<(&'static str, PathBuf)>,
     /// Its working folder.
@@ -27,7 +27,7 @@ pub fn built(hook: Hook) -> &'static str {
     }
 }
 
-/// What is started.
+/// The programs to start.
 pub struct Tools {
     /// Does nothing.
     pub floor: PathBuf,
@@ -72,16 +72,16 @@ impl Tools {
     }
 
     /// Peak memory of a hook, in megabytes.
-    pub fn peak(&self, hook: Hook, scene: &Scene) -> f64 {
-        let out = command(&self.peak, scene).arg(self.hook(hook)).stdout(Stdio::piped()).output().unwrap();
+    pub fn peak(&self, hook: Hook, launch: &Launch) -> f64 {
+        let out = command(&self.peak, launch).arg(self.hook(hook)).stdout(Stdio::piped()).output().unwrap();
         let kib: f64 = String::from_utf8_lossy(&out.stdout).trim().parse().expect("peak prints a number");
         kib * 1024.0 / 1e6
     }
 }
 
 /// From before the spawn until the process is gone.
-pub fn time(program: &Path, scene: &Scene) -> Duration {
-    let mut command = command(program, scene);
+pub fn time(program: &Path, launch: &Launch) -> Duration {
+    let mut command = command(program, launch);
     let start = Instant::now();
     let status = command.spawn().unwrap().wait().unwrap();
     let took = start.elapsed();
@@ -90,15 +90,15 @@ pub fn time(program: &Path, scene: &Scene) -> Duration {
 }
 
 /// Starts a program that is not measured.
-pub fn start(program: &Path, scene: &Scene) -> Child {
-    command(program, scene).spawn().unwrap()
+pub fn start(program: &Path, launch: &Launch) -> Child {
+    command(program, launch).spawn().unwrap()
 }
 
-/// A program in its scene.
-pub fn command(program: &Path, scene: &Scene) -> Command {
+/// The command for a program.
+pub fn command(program: &Path, launch: &Launch) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().envs(scene.variables.iter().map(|(name, value)| (name, value)));
-    command.current_dir(&scene.folder);
-    command.stdin(File::open(&scene.input).unwrap()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.env_clear().envs(launch.variables.iter().map(|(name, value)| (name, value)));
+    command.current_dir(&launch.folder);
+    command.stdin(File::open(&launch.input).unwrap()).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }

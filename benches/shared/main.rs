@@ -6,10 +6,10 @@
 #![allow(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot run must say where it stopped")]
 
-mod network;
-#[path = "../hooks/place.rs"]
+#[path = "../hooks/home.rs"]
 #[allow(dead_code, reason = "shared with the benchmark of hooks")]
-mod place;
+mod home;
+mod network;
 mod processes;
 #[path = "../hooks/redis.rs"]
 mod redis;
@@ -113,7 +113,7 @@ fn options() -> Options {
 fn load(options: &Options, server: &redis::Server, round_trip: Duration, dir: &Path) -> Load {
     let port = match round_trip {
         Duration::ZERO => server.port(),
-        away => network::away(server.port(), away),
+        away => network::delayed_port(server.port(), away),
     };
     let url = format!("redis://127.0.0.1:{port}");
     let memory = dir.join(format!("memory-{}", round_trip.as_millis()));
@@ -254,7 +254,7 @@ fn record(url: &str, memory: &Path, session: usize, n: usize) -> Duration {
         ..Message::new(key, Source::Response, now)
     };
     let input = json!({"command": format!("step {n} of {id}")});
-    let call = tools::call(
+    let call = tools::finished_call(
         u32::try_from(n).unwrap(),
         "Bash",
         &input,

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// A port behind which another one lies, half a `round_trip` away. It ends with the process.
-pub fn away(target: u16, round_trip: Duration) -> u16 {
+pub fn delayed_port(target: u16, round_trip: Duration) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use crate::place::{Place, Session, Text};
+use crate::home::{Home, Session, Text};
 use crate::spawn::{self, Hook, Tools};
 
 /// What came of it.
@@ -32,8 +32,8 @@ pub fn run(
     std::fs::create_dir(&dir).unwrap();
     let hook = Tools::build(&dir, bin).hook(Hook::PostToolUse);
     let begin = |number: usize| {
-        let place = Place::new(&dir.join(number.to_string())).on_redis(url, tenant);
-        Session::numbered(number as u64, place)
+        let home = Home::new(&dir.join(number.to_string())).on_redis(url, tenant);
+        Session::numbered(number as u64, home)
     };
     let mut sessions: Vec<Session> = (0..at_once).map(begin).collect();
     let started = Barrier::new(at_once + 1);
@@ -47,7 +47,7 @@ pub fn run(
                 while begun.elapsed() < Duration::from_secs(seconds) {
                     session.append(1, Text::ToolCall);
                     session.write_input("PostToolUse");
-                    took.push(spawn::time(hook, &session.scene()));
+                    took.push(spawn::time(hook, &session.launch()));
                 }
                 took
             }));

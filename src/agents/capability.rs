@@ -10,7 +10,7 @@ pub struct Capabilities {
     /// A hook can end the turn.
     pub ends_turns: bool,
     /// It says that all calls of a response are over, before the next request.
-    pub tells_batches: bool,
+    pub reports_batches: bool,
     /// It asks before a prompt is sent.
     pub asks_before_prompts: bool,
     /// It says which subagent an event is of.
@@ -28,21 +28,21 @@ pub enum Guarantee {
     Stopped,
     /// While a session is paused, no prompt reaches the model.
     Paused,
-    /// An agent that repeats itself is recognised, subagents one by one.
-    Broken,
+    /// An agent that repeats itself is detected, each subagent on its own.
+    LoopsStopped,
     /// Subagents are throttled.
     Throttled,
 }
 
 impl Capabilities {
-    /// What they are enough for. Source: `docs/guarantees.md`.
+    /// The guarantees that they allow. Source: `docs/guarantees.md`.
     pub fn guarantees(self) -> Vec<Guarantee> {
         let needs = [
             (Guarantee::Metered, self.transcripts),
             (Guarantee::Denied, self.asks_before_tools),
-            (Guarantee::Stopped, self.transcripts && self.ends_turns && self.tells_batches),
+            (Guarantee::Stopped, self.transcripts && self.ends_turns && self.reports_batches),
             (Guarantee::Paused, self.asks_before_prompts),
-            (Guarantee::Broken, self.asks_before_tools && self.names_subagents),
+            (Guarantee::LoopsStopped, self.asks_before_tools && self.names_subagents),
             (Guarantee::Throttled, self.asks_before_tools && self.names_subagents),
         ];
         needs.into_iter().filter(|(_, holds)| *holds).map(|(guarantee, _)| guarantee).collect()
@@ -57,7 +57,7 @@ impl Guarantee {
             Self::Denied => "at a limit, tool calls are denied",
             Self::Stopped => "after the wrap-up, the turn is ended",
             Self::Paused => "while a session is paused, no prompt reaches the model",
-            Self::Broken => "an agent stuck in a loop is warned, denied, then stopped",
+            Self::LoopsStopped => "an agent stuck in a loop is warned, denied, then stopped",
             Self::Throttled => "subagents are throttled",
         }
     }

@@ -58,7 +58,7 @@ pub enum EventKind<'p> {
         spawning: Vec<u64>,
     },
     /// A tool call is over, and the client has no event between two requests (the plain protocol).
-    AfterLoneTool {
+    AfterSingleTool {
         /// What the response cost, where the payload says so.
         charge: Option<Box<Fact>>,
         /// The call.
@@ -95,7 +95,7 @@ pub enum EventKind<'p> {
 /// A tool call that is asked for.
 #[derive(Clone, Debug, Default)]
 pub struct ToolRequest<'p> {
-    /// The client's id of it.
+    /// The client's id for it.
     pub id: Option<String>,
     /// The tool.
     pub tool: String,
@@ -106,8 +106,8 @@ pub struct ToolRequest<'p> {
 }
 
 impl ToolRequest<'_> {
-    /// The input's excerpt, by the signature of the call.
-    pub fn quote(&self) -> (String, String) {
+    /// The excerpt of the input, with the call's signature.
+    pub fn signed_excerpt(&self) -> (String, String) {
         let input = self.input.as_deref().and_then(|input| serde_json::from_str::<Value>(input).ok());
         let input = input.unwrap_or_default();
         (ToolSignature::of(&self.tool, &input).hex(), excerpt(&input))
@@ -124,20 +124,20 @@ pub struct FinishedCall {
 }
 
 impl FinishedCall {
-    /// The input's excerpt, by the signature of the call.
-    pub fn quote(&self) -> (String, String) {
+    /// The excerpt of the input, with the call's signature.
+    pub fn signed_excerpt(&self) -> (String, String) {
         (self.named.call.signature.hex(), self.excerpt.clone())
     }
 }
 
-/// A prompt as the client hands it over.
+/// A prompt as the client passes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prompt {
     /// The text.
     pub text: String,
-    /// The client's id of it.
+    /// The client's id for it.
     pub id: Option<String>,
-    /// Who made it, where the client says so.
+    /// Who made it, if the client says so.
     pub source: Option<String>,
 }
 

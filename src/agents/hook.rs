@@ -29,8 +29,8 @@ impl Hook {
         }
     }
 
-    /// The executable that a program is by its file name.
-    pub fn by_file_name(program: &str) -> Option<Self> {
+    /// The executable with the file name of this program.
+    pub fn from_file_name(program: &str) -> Option<Self> {
         let name = program.rsplit('/').next().unwrap_or(program);
         Self::ALL.into_iter().find(|hook| hook.name() == name)
     }
@@ -39,9 +39,9 @@ impl Hook {
     pub fn handles(self, kind: &EventKind) -> bool {
         match kind {
             EventKind::BeforeTool(_) => self == Self::PreToolUse,
-            EventKind::AfterTool { .. } | EventKind::AfterLoneTool { .. } | EventKind::AfterBatch { .. } => {
-                self == Self::PostToolUse
-            }
+            EventKind::AfterTool { .. }
+            | EventKind::AfterSingleTool { .. }
+            | EventKind::AfterBatch { .. } => self == Self::PostToolUse,
             EventKind::Prompt { .. } => self == Self::PromptSubmit,
             EventKind::SessionStart { .. }
             | EventKind::ModelSwitched { .. }

@@ -20,21 +20,21 @@ use self::answer::{Answer, Reply};
 use self::capability::Capabilities;
 use self::event::HookEvent;
 use self::hook::Hook;
-use self::tool::Reached;
+use self::tool::ToolTarget;
 use crate::domain::protection::Client;
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
 use crate::platform::process::Process;
 use crate::transcript::{TranscriptFile, Transcripts};
 
-/// The agents that Fusebox knows, by who is asked first whether standard input is theirs.
+/// The agents that Fusebox knows, in the order in which they are asked whether standard input is theirs.
 pub static ALL: [&dyn Agent; 2] = [&claude::ClaudeCode, &plain::Plain];
 
-/// The agent whose sessions are meant where nothing says whose they are.
+/// The agent of sessions that nothing assigns to another one.
 pub static DEFAULT: &dyn Agent = &claude::ClaudeCode;
 
-/// A coding agent: how it speaks to hooks, what it leaves in files, what its tools do, how its processes are recognised.
-/// What an agent does not have, it need not implement.
+/// A coding agent: its hook protocol, its files, its tools and its processes. Methods with a default are optional: an agent need
+/// not implement what it does not have.
 pub trait Agent: Sync {
     /// What people call it.
     fn name(&self) -> &'static str;
@@ -42,38 +42,38 @@ pub trait Agent: Sync {
     /// What it can do.
     fn capabilities(&self) -> Capabilities;
 
-    /// The events that its hooks are registered for, as the agent names them, and the executable that answers each.
-    fn registered(&self) -> &'static [(&'static str, Hook)];
+    /// The events that its hooks are registered for, by the agent's names, with the executable for each.
+    fn registered_hooks(&self) -> &'static [(&'static str, Hook)];
 
-    /// The event that standard input describes, as the agent names it; `None`: none of this executable's.
+    /// Parses the event on standard input; `None`: this executable does not handle it.
     ///
     /// # Errors
-    /// It is no payload of this agent.
-    fn event<'p>(
+    /// It is not a payload of this agent.
+    fn parse_event<'p>(
         &self,
         hook: Hook,
         input: &'p str,
         now: Timestamp,
-    ) -> Result<Option<Heard<'p>>, NotUnderstood>;
+    ) -> Result<Option<ParsedEvent<'p>>, InvalidPayload>;
 
-    /// The answer to an event of this name, as the agent understands it.
+    /// Encodes the answer to an event of this name for the agent.
     fn reply(&self, event: &str, answer: Answer) -> Reply;
 
     /// What a tool call could change. `input`: JSON.
-    fn reaches(&self, tool: &str, input: &str) -> Reached;
+    fn tool_target(&self, tool: &str, input: &str) -> ToolTarget;
 
-    /// How it reads and writes its conversations; `None`: it has no transcripts.
+    /// The format of its transcripts; `None`: it has none.
     fn transcripts(&self) -> Option<&'static dyn Transcripts> {
         None
     }
 
-    /// How it is called and started, for the guard.
-    fn guarded(&self) -> &'static Client;
+    /// How its client is named and started, for the protection of Fusebox itself.
+    fn protected_client(&self) -> &'static Client;
 
-    /// Folders and files with its settings, in these projects and elsewhere.
-    fn settings(&self, env: &Env, projects: &[&Path]) -> (Vec<PathBuf>, Vec<PathBuf>);
+    /// The folders and files with its settings, in these projects and elsewhere.
+    fn settings_paths(&self, env: &Env, projects: &[&Path]) -> (Vec<PathBuf>, Vec<PathBuf>);
 
-    /// The folder that it calls its project, as the variables of a hook name it.
+    /// The project folder that a hook's variables name.
     fn project_dir(&self, _env: &Env) -> Option<PathBuf> {
         None
     }
@@ -88,42 +88,42 @@ pub trait Agent: Sync {
         false
     }
 
-    /// What it says in variables about the session that a process was started in.
-    fn inherited(&self, _variables: &dyn Fn(&str) -> Option<String>) -> Inherited {
-        Inherited::default()
+    /// What a process inherited in its environment from a session of this agent.
+    fn inherited_env(&self, _variables: &dyn Fn(&str) -> Option<String>) -> InheritedEnv {
+        InheritedEnv::default()
     }
 
-    /// Whether a person sits at the terminal of the session that a hook was called in, according to its variables: enough to
-    /// name the prompt commands, not enough to obey one.
+    /// Whether a person sits at the terminal of the session that called a hook, by the hook's variables: enough to mention the
+    /// prompt commands, not enough to execute one.
     fn is_attended(&self, _env: &Env) -> bool {
         false
     }
 
-    /// The client's process, as the variables of a hook name it. They can be set by anybody.
-    fn named_client(&self, _env: &Env) -> Option<u32> {
+    /// The client's process id that a hook's variables name. Anybody can set them.
+    fn named_client_pid(&self, _env: &Env) -> Option<u32> {
         None
     }
 
-    /// The process that a hook was called by, by the variables of the hook and its ancestors, nearest first.
-    fn caller<'a>(&self, env: &Env, ancestors: &'a [Process]) -> Option<&'a Process>;
+    /// The process that called a hook, by its variables and its ancestors, nearest first.
+    fn calling_process<'a>(&self, env: &Env, ancestors: &'a [Process]) -> Option<&'a Process>;
 }
 
 /// The transcripts of all sessions on this machine, with their sessions.
-pub fn transcripts(env: &Env) -> Vec<(String, PathBuf)> {
+pub fn all_transcripts(env: &Env) -> Vec<(String, PathBuf)> {
     ALL.iter().filter_map(|agent| agent.transcripts()).flat_map(|transcripts| transcripts.all(env)).collect()
 }
 
 /// The same, by session.
-pub fn sessions(env: &Env) -> BTreeMap<String, PathBuf> {
-    transcripts(env).into_iter().collect()
+pub fn transcripts_by_session(env: &Env) -> BTreeMap<String, PathBuf> {
+    all_transcripts(env).into_iter().collect()
 }
 
 /// The transcript of one session on this machine.
-pub fn transcript(env: &Env, session: &str) -> Option<PathBuf> {
+pub fn find_transcript(env: &Env, session: &str) -> Option<PathBuf> {
     ALL.iter().find_map(|agent| agent.transcripts()?.find(env, session))
 }
 
-/// The folder that agents call their project, by variables; else `fallback`.
+/// The project folder that the agents' variables name, else `fallback`.
 pub fn project_dir(env: &Env, fallback: &Path) -> PathBuf {
     ALL.iter().find_map(|agent| agent.project_dir(env)).unwrap_or_else(|| fallback.to_owned())
 }
@@ -134,43 +134,43 @@ pub fn project_settings(project: &Path) -> Vec<PathBuf> {
 }
 
 /// The agent that wrote a transcript.
-pub fn of_transcript(transcript: &Path) -> &'static dyn Agent {
+pub fn agent_of_transcript(transcript: &Path) -> &'static dyn Agent {
     let owns = |agent: &&&dyn Agent| agent.transcripts().is_some_and(|known| known.owns(transcript));
     ALL.iter().find(owns).copied().unwrap_or(DEFAULT)
 }
 
-/// How a transcript is read: as `agent` writes them, or who wrote it, where that one writes none.
-pub fn transcripts_of(transcript: &Path, agent: &dyn Agent) -> Option<&'static dyn Transcripts> {
-    agent.transcripts().or_else(|| of_transcript(transcript).transcripts())
+/// The format of a transcript: that of `agent`, or if it has none, of the agent that wrote the transcript.
+pub fn transcript_format(transcript: &Path, agent: &dyn Agent) -> Option<&'static dyn Transcripts> {
+    agent.transcripts().or_else(|| agent_of_transcript(transcript).transcripts())
 }
 
 /// All files of the session with this transcript.
-pub fn files(transcript: &Path) -> Vec<TranscriptFile> {
-    let transcripts = of_transcript(transcript).transcripts();
+pub fn transcript_files(transcript: &Path) -> Vec<TranscriptFile> {
+    let transcripts = agent_of_transcript(transcript).transcripts();
     transcripts.map(|transcripts| transcripts.files(transcript)).unwrap_or_default()
 }
 
-/// What an agent says in the variables of what it starts.
+/// What a process inherits from an agent in its environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Inherited {
+pub struct InheritedEnv {
     /// Whether the process was started in a session.
     pub is_inside: bool,
-    /// That session, where it is named.
+    /// That session, if it is named.
     pub session: Option<String>,
 }
 
-/// An event that standard input describes.
+/// An event parsed from standard input.
 #[derive(Clone, Debug)]
-pub struct Heard<'p> {
-    /// What the agent calls the event.
+pub struct ParsedEvent<'p> {
+    /// The agent's name for the event.
     pub name: String,
     /// The event.
     pub event: HookEvent<'p>,
 }
 
-/// Standard input is no payload of the agent.
+/// Standard input is not a payload of the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotUnderstood;
+pub struct InvalidPayload;
 
 impl fmt::Debug for dyn Agent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

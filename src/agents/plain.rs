@@ -16,8 +16,8 @@ use super::claude::payload::unique_id;
 use super::claude::{ClaudeCode, results, tools};
 use super::event::{EventKind, EventSource, FinishedCall, HookEvent, Prompt, ToolRequest, call_id, excerpt};
 use super::hook::Hook;
-use super::tool::Reached;
-use super::{Agent, Heard, NotUnderstood};
+use super::tool::ToolTarget;
+use super::{Agent, InvalidPayload, ParsedEvent};
 use crate::domain::breaker::call::Call;
 use crate::domain::breaker::circuit::NamedCall;
 use crate::domain::message::{Message, MessageKey, Source};
@@ -41,24 +41,24 @@ impl Agent for Plain {
     }
 
     /// Such a program starts the executables itself.
-    fn registered(&self) -> &'static [(&'static str, Hook)] {
+    fn registered_hooks(&self) -> &'static [(&'static str, Hook)] {
         &[]
     }
 
-    fn event<'p>(
+    fn parse_event<'p>(
         &self,
         hook: Hook,
         input: &'p str,
         now: Timestamp,
-    ) -> Result<Option<Heard<'p>>, NotUnderstood> {
-        let payload = PlainPayload::parse(input).ok_or(NotUnderstood)?;
+    ) -> Result<Option<ParsedEvent<'p>>, InvalidPayload> {
+        let payload = PlainPayload::parse(input).ok_or(InvalidPayload)?;
         let (name, event) = match hook {
             Hook::PreToolUse => ("PreToolUse", payload.before_tool()),
             Hook::PostToolUse => ("PostToolUse", payload.after_tool(input, now)),
             Hook::PromptSubmit => ("UserPromptSubmit", payload.prompt()),
             Hook::SessionEvent => return Ok(None),
         };
-        Ok(Some(Heard { name: name.to_owned(), event }))
+        Ok(Some(ParsedEvent { name: name.to_owned(), event }))
     }
 
     /// A warning is context on standard output, a block is exit code 2 with the reason on standard error.
@@ -75,28 +75,28 @@ impl Agent for Plain {
         }
     }
 
-    fn reaches(&self, tool: &str, input: &str) -> Reached {
-        ClaudeCode.reaches(tool, input)
+    fn tool_target(&self, tool: &str, input: &str) -> ToolTarget {
+        ClaudeCode.tool_target(tool, input)
     }
 
-    fn guarded(&self) -> &'static Client {
-        ClaudeCode.guarded()
+    fn protected_client(&self) -> &'static Client {
+        ClaudeCode.protected_client()
     }
 
-    fn settings(&self, env: &Env, projects: &[&Path]) -> (Vec<PathBuf>, Vec<PathBuf>) {
-        ClaudeCode.settings(env, projects)
+    fn settings_paths(&self, env: &Env, projects: &[&Path]) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        ClaudeCode.settings_paths(env, projects)
     }
 
     fn is_attended(&self, env: &Env) -> bool {
         ClaudeCode.is_attended(env)
     }
 
-    fn named_client(&self, env: &Env) -> Option<u32> {
-        ClaudeCode.named_client(env)
+    fn named_client_pid(&self, env: &Env) -> Option<u32> {
+        ClaudeCode.named_client_pid(env)
     }
 
-    fn caller<'a>(&self, env: &Env, ancestors: &'a [Process]) -> Option<&'a Process> {
-        ClaudeCode.caller(env, ancestors)
+    fn calling_process<'a>(&self, env: &Env, ancestors: &'a [Process]) -> Option<&'a Process> {
+        ClaudeCode.calling_process(env, ancestors)
     }
 }
 
@@ -129,7 +129,7 @@ impl PlainPayload {
 
     /// A tool call is over. `text`: the payload, which identifies a charge that has no id.
     fn after_tool(&self, text: &str, now: Timestamp) -> HookEvent<'static> {
-        self.event(EventKind::AfterLoneTool {
+        self.event(EventKind::AfterSingleTool {
             charge: self.charge(text, now).map(Box::new),
             call: self.finished(now),
         })
@@ -162,7 +162,7 @@ impl PlainPayload {
         let input = input.filter(|input| Call::is_one(tool, input))?;
         let result = results::text(self.response.get("output").unwrap_or(&self.response));
         let failed = self.response.get("error").map(|error| !error.is_null()).filter(|failed| *failed);
-        let call = tools::call(call_id(&id), tool, input, &result, failed, "");
+        let call = tools::finished_call(call_id(&id), tool, input, &result, failed, "");
         Some(FinishedCall { named: NamedCall { call, tool: tool.to_owned() }, excerpt: excerpt(input) })
     }
 

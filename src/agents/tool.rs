@@ -1,14 +1,14 @@
-//! What a tool call that is asked for could change, for the guard of Fusebox's own files.
+//! What a requested tool call could change, for the protection of Fusebox's own files.
 
 /// What a call could change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reached {
+pub enum ToolTarget {
     /// Nothing on this machine.
     Nothing,
     /// What this command line changes.
     Command(String),
     /// The file at this path.
     File(String),
-    /// The agent's folder does not know the tool: its input is searched.
+    /// The tool is not known: its input is searched.
     Unknown,
 }

@@ -1,5 +1,5 @@
-//! Reading on in other sessions: those that are not known to be complete, those that the store was not told of, and all of them
-//! after a store was lost.
+//! Catching up on other sessions: reading what is new in those that are incomplete, those whose data never reached the store,
+//! and, after a store was lost, all of them.
 
 use super::open_store::StoreLocation;
 use super::operation_ledger::OperationLedger;
@@ -7,7 +7,7 @@ use super::record::{self, Recorded};
 use super::record_plan::RecordPlan;
 use super::session::{Notices, SessionContext};
 use super::store_access::{self, StoreAccess};
-use super::{ancestry, presence, recovery, session_files};
+use super::{presence, process_tree, recovery, session_files};
 use crate::agents;
 use crate::config::Config;
 use crate::platform::{Env, Stopwatch};
@@ -17,21 +17,21 @@ use crate::store::cache_file::CacheFile;
 /// How long a session must have ended before all of it is taken to be on disk.
 const SETTLED_MS: i64 = 2_000;
 
-/// Sessions that a hook reads on in at most.
-const HOOK_SESSIONS: usize = 8;
+/// How many other sessions one hook catches up on.
+const MAX_HOOK_SESSIONS: usize = 8;
 
-/// Milliseconds that a hook spends on it at most.
+/// Milliseconds that a hook spends on that.
 const HOOK_MS: i64 = 400;
 
-/// Bytes that a hook reads of each.
+/// Bytes that a hook reads of each session.
 const HOOK_BYTES_EACH: u64 = 4 * 1024 * 1024;
 
-/// Reads on, within bounds, in other sessions that are not known to be complete, or whose hooks could not tell the store. Done
-/// at the start of a session: a killed session runs no more hooks, `/clear` writes its total after the last hook, and a store
-/// that was out of reach all the while knows nothing of a session that is over.
-pub fn read_on_others(ctx: &mut SessionContext) {
+/// Catches up, within bounds, on other sessions that are incomplete or whose data never reached the store. Runs when a session
+/// starts: a killed session runs no more hooks, `/clear` writes its total after the last hook, and a store that was out of
+/// reach until a session ended knows nothing of it.
+pub fn catch_up_others(ctx: &mut SessionContext) {
     let is_rebuilding = ctx.store.call(|store| store.is_rebuilding());
-    if ctx.notices.swallow(is_rebuilding) == Some(true) {
+    if ctx.notices.log_failure(is_rebuilding) == Some(true) {
         let mut said = rebuild(ctx.env, &ctx.config, Some(HOOK_MS), |_, _| ());
         ctx.notices.journal.append(&mut said.journal);
         ctx.notices.person.append(&mut said.person);
@@ -40,74 +40,74 @@ pub fn read_on_others(ctx: &mut SessionContext) {
     // Decisions are not tied to a session, so no session's hook would notice that one is missing.
     if ctx.store.is_shared() {
         let replayed = recovery::replay_decisions(ctx);
-        ctx.notices.swallow(replayed);
+        ctx.notices.log_failure(replayed);
     }
     let rows = ctx.store.call(|store| store.sessions());
-    let Some(rows) = ctx.notices.swallow(rows) else { return };
+    let Some(rows) = ctx.notices.log_failure(rows) else { return };
     let own = &ctx.source.session;
     // A shared store lists those of other machines too, and does not know where any lie.
-    let here = ctx.store.is_shared().then(|| agents::sessions(ctx.env));
+    let here = ctx.store.is_shared().then(|| agents::transcripts_by_session(ctx.env));
     let is_here = |row: &SessionRow| {
         let id = &row.session.id;
         here.as_ref().is_none_or(|here| here.contains_key(id) || session_files::has_cache(ctx.env, id))
     };
-    let owing = session_files::owing(ctx.env, &StoreLocation::new(&ctx.config));
-    let is_owing = |row: &&SessionRow| owing.iter().any(|owing| owing.session.id == row.session.id);
-    let incomplete = rows.iter().filter(|row| !is_owing(row) && !row.complete && is_here(row));
+    let unsent = session_files::unsent(ctx.env, &StoreLocation::new(&ctx.config));
+    let is_unsent = |row: &&SessionRow| unsent.iter().any(|unsent| unsent.session.id == row.session.id);
+    let incomplete = rows.iter().filter(|row| !is_unsent(row) && !row.complete && is_here(row));
     let mut others: Vec<&SessionRow> =
-        incomplete.chain(&owing).filter(|row| row.session.id != *own).collect();
+        incomplete.chain(&unsent).filter(|row| row.session.id != *own).collect();
     // Those that were not read for the longest time come first, so that each gets its turn.
-    others.sort_by_cached_key(|row| (session_files::last_read(ctx.env, &row.session.id), row.last_seen));
+    others.sort_by_cached_key(|row| (session_files::last_recorded(ctx.env, &row.session.id), row.last_seen));
     let started = Stopwatch::start();
-    for row in others.into_iter().take(HOOK_SESSIONS) {
+    for row in others.into_iter().take(MAX_HOOK_SESSIONS) {
         let left = HOOK_MS - started.ms();
         if left < 0 {
             return;
         }
-        let (mut other, _) = read_within(ctx.env, row, HOOK_BYTES_EACH, Some(left));
-        ctx.notices.take_over(&mut other);
+        let (mut other, _) = catch_up_within(ctx.env, row, HOOK_BYTES_EACH, Some(left));
+        ctx.notices.append_from(&mut other);
     }
 }
 
-/// Reads on in the sessions whose hooks could not tell the store at this location. For who asks for numbers: the store may not
-/// even know them. Answers what went wrong on the way.
+/// Catches up on the sessions whose data never reached this store. Commands that show numbers need it, because the store may
+/// not even know these sessions. Returns what went wrong on the way.
 ///
 /// # Errors
 /// The store is out of reach again.
-pub fn read_on_owing(env: &Env, config: &Config) -> store_access::Result<Notices> {
+pub fn catch_up_unsent(env: &Env, config: &Config) -> store_access::Result<Notices> {
     let mut notices = Notices::default();
-    for row in session_files::owing(env, &StoreLocation::new(config)) {
-        let (mut ctx, recorded) = read_on(env, &row, u64::MAX);
-        notices.take_over(&mut ctx);
+    for row in session_files::unsent(env, &StoreLocation::new(config)) {
+        let (mut ctx, recorded) = catch_up(env, &row, u64::MAX);
+        notices.append_from(&mut ctx);
         match recorded.failure {
             Some(failure) if failure.is_out_of_reach() => return Err(failure),
-            Some(failure) => notices.tell(&failure),
+            Some(failure) => notices.warn_person(&failure),
             None => {}
         }
     }
     Ok(notices)
 }
 
-/// Reads on in one session, and notes when nothing more can come. Answers the session, and what was found.
-pub fn read_on<'a>(env: &'a Env, row: &SessionRow, max_bytes: u64) -> (SessionContext<'a>, Recorded) {
-    let (mut ctx, recorded) = read_within(env, row, max_bytes, None);
+/// Catches up on one session, and marks it complete when nothing more can come.
+pub fn catch_up<'a>(env: &'a Env, row: &SessionRow, max_bytes: u64) -> (SessionContext<'a>, Recorded) {
+    let (mut ctx, recorded) = catch_up_within(env, row, max_bytes, None);
     // A person waits for an answer, not for hooks.
-    ctx.store.wake();
+    ctx.store.retry_now();
     (ctx, recorded)
 }
 
-/// The same, and begins nothing new after `max_ms` milliseconds.
-fn read_within<'a>(
+/// The same, but starts nothing new after `max_ms` milliseconds.
+fn catch_up_within<'a>(
     env: &'a Env,
     row: &SessionRow,
     max_bytes: u64,
     max_ms: Option<i64>,
 ) -> (SessionContext<'a>, Recorded) {
-    read_with(SessionContext::for_session(env, &row.session), row, max_bytes, max_ms)
+    record_session(SessionContext::for_session(env, &row.session), row, max_bytes, max_ms)
 }
 
-/// Reads all of a session from its start, although it was read before. Answers the session, and what was found.
-pub(super) fn read_again<'a>(env: &'a Env, row: &SessionRow) -> (SessionContext<'a>, Recorded) {
+/// Reads a whole session again, from its start.
+pub(super) fn reread<'a>(env: &'a Env, row: &SessionRow) -> (SessionContext<'a>, Recorded) {
     let mut ctx = SessionContext::for_session(env, &row.session);
     // Not removed: what a parallel hook knows must not count as further on.
     let mut cache = ctx.lock_cache();
@@ -117,44 +117,45 @@ pub(super) fn read_again<'a>(env: &'a Env, row: &SessionRow) -> (SessionContext<
     if ctx.cache.session.id != row.session.id {
         ctx.cache.session = row.session.clone();
     }
-    read_with(ctx, row, u64::MAX, None)
+    record_session(ctx, row, u64::MAX, None)
 }
 
-fn read_with<'a>(
+fn record_session<'a>(
     mut ctx: SessionContext<'a>,
     row: &SessionRow,
     max_bytes: u64,
     max_ms: Option<i64>,
 ) -> (SessionContext<'a>, Recorded) {
-    ctx.store.wake();
+    ctx.store.retry_now();
     // Of a session of another machine there is nothing to be read here; a batch of it would only look as if its own machine
     // had recorded one.
     if ctx.store.is_shared() && ctx.source.transcript.is_none() {
-        let recorded = look_on(&mut ctx);
+        let recorded = states_from_store(&mut ctx);
         return (ctx, recorded);
     }
-    let row = &presence::as_seen(&ctx.cache, row);
-    if let Err(failure) = presence::tell(&mut ctx, row) {
-        ctx.notices.note(&failure);
+    let row = &presence::with_unsent_changes(&ctx.cache, row);
+    if let Err(failure) = presence::send_presence(&mut ctx, row) {
+        ctx.notices.log(&failure);
         let recorded = Recorded { failure: Some(failure), ..Recorded::default() };
         return (ctx, recorded);
     }
     // Asked before reading: what a client writes that still runs may come after it.
     let over = match row.ended {
         Some(ended) => ctx.env.now.millis_since(ended) > SETTLED_MS,
-        None => !ancestry::is_live(row, ctx.env.now),
+        None => !process_tree::is_live(row, ctx.env.now),
     };
-    let plan = RecordPlan { max_bytes, max_ms, seen: Some(row.last_seen), ..RecordPlan::for_session(false) };
-    let recorded = record::record_and_keep(&mut ctx, &plan);
+    let plan =
+        RecordPlan { max_bytes, max_ms, seen_at: Some(row.last_seen), ..RecordPlan::for_session(false) };
+    let recorded = record::record_and_cache(&mut ctx, &plan);
     if over && !row.complete && recorded.is_stored() && recorded.complete {
         let noted = ctx.store.call(|store| store.complete(&row.session.id, row.last_seen));
-        ctx.notices.swallow(noted);
+        ctx.notices.log_failure(noted);
     }
     (ctx, recorded)
 }
 
-/// Where a session's budgets stand, by what others recorded.
-fn look_on(ctx: &mut SessionContext) -> Recorded {
+/// The states of a session's budgets, as other machines recorded them.
+fn states_from_store(ctx: &mut SessionContext) -> Recorded {
     let (watches, now) = (ctx.watches(&ctx.session()), ctx.env.now);
     match ctx.store.call(|store| store.states(&watches, now)) {
         Ok(states) => Recorded { states, complete: true, ..Recorded::default() },
@@ -162,10 +163,9 @@ fn look_on(ctx: &mut SessionContext) -> Recorded {
     }
 }
 
-/// Fills a store that lost what it knew: every session that a cache or a transcript names is read from its start.
-/// `progress` is told the number of sessions done and in all. With `for_ms` it ends early; what is done by then is only
-/// looked at the next time. The store counts as filled (as far as this machine can) once everything was read and recorded.
-/// Answers what went wrong on the way.
+/// Refills a store that lost its data: reads every session that a cache or a transcript names from its start. `progress`
+/// receives the number of sessions done and the total. With `for_ms` it may stop early, and the next run continues. The store
+/// counts as filled (as far as this machine can fill it) once everything was read and recorded. Returns what went wrong.
 pub fn rebuild(
     env: &Env,
     config: &Config,
@@ -176,14 +176,14 @@ pub fn rebuild(
     let mut notices = Notices::default();
     let mut store = StoreAccess::for_command(env, config);
     let epoch = store.call(|store| store.epoch());
-    let Some(epoch) = notices.swallow(epoch) else { return notices };
+    let Some(epoch) = notices.log_failure(epoch) else { return notices };
     // Before the transcripts: a budget that was extended must not look used up.
-    let ledger = env.state_dir().map(|dir| OperationLedger::of(&dir, config));
+    let ledger = env.state_dir().map(|dir| OperationLedger::new(&dir, config));
     let replayed = store.call(|store| {
-        recovery::tell_installation(env, store);
+        recovery::send_installation(env, store);
         ledger.map(|ledger| ledger.replay(store, for_ms)).transpose()
     });
-    let replayed = notices.swallow(replayed);
+    let replayed = notices.log_failure(replayed);
     let mut filled = replayed.is_some_and(|replayed| replayed.is_none_or(|replayed| replayed.complete));
     store.close();
     let transcripts = session_files::transcripts(env);
@@ -193,22 +193,22 @@ pub fn rebuild(
             return notices;
         }
         let cache = CacheFile::of(&env.cache_dir(), session).read().unwrap_or_default();
-        if cache.epoch == epoch && session_files::is_read(&cache, transcript) {
+        if cache.epoch == epoch && session_files::is_fully_read(&cache, transcript) {
             continue;
         }
-        let row = session_files::row_of(env, session, transcript);
+        let row = session_files::session_row(env, session, transcript);
         let max_bytes = for_ms.map_or(u64::MAX, |_| HOOK_BYTES_EACH);
         let left = for_ms.map(|ms| ms - started.ms());
-        let (mut ctx, recorded) = read_within(env, &row, max_bytes, left);
-        notices.take_over(&mut ctx);
+        let (mut ctx, recorded) = catch_up_within(env, &row, max_bytes, left);
+        notices.append_from(&mut ctx);
         filled &= recorded.is_stored() && recorded.complete;
     }
     progress(transcripts.len(), transcripts.len());
     // It may have been lost once more meanwhile.
-    store.wake();
+    store.retry_now();
     if filled && store.call(|store| store.epoch()).is_ok_and(|now| now == epoch) {
         let noted = store.call(|store| store.set_rebuilding(false));
-        notices.swallow(noted);
+        notices.log_failure(noted);
     }
     notices
 }

@@ -13,10 +13,10 @@ use crate::platform::Env;
 use crate::store::SessionRow;
 use crate::transcript::tool_hash;
 
-/// What became of a call, and why.
+/// What happened to a call, and why.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Explanation {
-    /// The client's id of it.
+    /// The client's id for it.
     pub call: String,
     /// The session.
     pub session: String,
@@ -28,22 +28,22 @@ pub struct Explanation {
     pub at: String,
     /// `denied`, `stopped` (denied, and the turn ended) or `let_through`.
     pub decision: &'static str,
-    /// Why, with the numbers of that moment; `null`: nothing stood against it.
+    /// Why, with the numbers of that moment; `null`: there was no reason to deny it.
     pub reason: Option<Reason>,
     /// The budgets as they stood at that moment.
     pub budgets: Vec<BudgetStatus>,
-    /// Which call it was since a person's last prompt; `null`: the breaker was begun anew since, or has seen more calls than
-    /// it keeps.
+    /// Its number among the calls since a person's last prompt; `null`: the breaker was reset since then, or has dropped the
+    /// call from its history.
     pub iteration: Option<u64>,
-    /// The highest that may be; `null`: no limit.
+    /// The highest number allowed; `null`: no limit.
     pub max_iterations: Option<u32>,
 }
 
-/// What became of the call with this id. `None`: no known session made it.
+/// Explains the call with this id. `None`: no known session made it.
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn call(
+pub fn explain_call(
     env: &Env,
     store: &mut StoreAccess,
     rows: &[SessionRow],
@@ -57,61 +57,66 @@ pub fn call(
     if let Some((session, agent, at, denial)) = denied {
         let Some(row) = rows.iter().find(|row| row.session.id == session) else { return Ok(None) };
         let decision = if denial.stopped { "stopped" } else { "denied" };
-        let made = Made { session: row, agent, tool: denial.tool, at };
-        return explain(env, id, &made, decision, Some(denial.reason)).map(Some);
+        let call = LocatedCall { session: row, agent, tool: denial.tool, at };
+        return explanation(env, id, &call, decision, Some(denial.reason)).map(Some);
     }
-    let Some(made) = find(rows, id) else { return Ok(None) };
-    explain(env, id, &made, "let_through", None).map(Some)
+    let Some(call) = find_in_transcripts(rows, id) else { return Ok(None) };
+    explanation(env, id, &call, "let_through", None).map(Some)
 }
 
-/// A call that was made.
-struct Made<'r> {
+/// A call found in the store or in a transcript.
+struct LocatedCall<'r> {
     session: &'r SessionRow,
     agent: String,
     tool: String,
     at: Timestamp,
 }
 
-/// Looks for it in the transcripts, of the session seen last first.
-fn find<'r>(rows: &'r [SessionRow], id: &str) -> Option<Made<'r>> {
+/// Searches the transcripts, most recent session first.
+fn find_in_transcripts<'r>(rows: &'r [SessionRow], id: &str) -> Option<LocatedCall<'r>> {
     rows.iter().find_map(|session| {
         let transcript = session.session.transcript.as_ref()?;
-        let transcripts = agents::of_transcript(transcript).transcripts()?;
+        let transcripts = agents::agent_of_transcript(transcript).transcripts()?;
         transcripts.files(transcript).into_iter().find_map(|file| {
-            let found = transcripts.call(&file.path, id)?;
-            Some(Made { session, agent: file.agent.unwrap_or_default(), tool: found.tool, at: found.at })
+            let found = transcripts.find_call(&file.path, id)?;
+            Some(LocatedCall {
+                session,
+                agent: file.agent.unwrap_or_default(),
+                tool: found.tool,
+                at: found.at,
+            })
         })
     })
 }
 
-fn explain(
+fn explanation(
     env: &Env,
     id: &str,
-    made: &Made,
+    call: &LocatedCall,
     decision: &'static str,
     reason: Option<Reason>,
 ) -> store_access::Result<Explanation> {
-    let (mut ctx, _) = backfill::read_on(env, made.session, u64::MAX);
+    let (mut ctx, _) = backfill::catch_up(env, call.session, u64::MAX);
     let session = ctx.session();
     let watches = ctx.watches(&session);
     let (states, circuits) = ctx
         .store
-        .call(|store| Ok((store.states_before(&watches, made.at)?, store.circuits(Some(&session.id))?)))?;
-    let breaker = circuits.into_iter().find(|row| row.agent == made.agent).map(|row| row.breaker);
+        .call(|store| Ok((store.states_before(&watches, call.at)?, store.circuits(Some(&session.id))?)))?;
+    let breaker = circuits.into_iter().find(|row| row.agent == call.agent).map(|row| row.breaker);
     let iteration = breaker.and_then(|breaker| {
         let calls = breaker.history.calls();
-        let place = calls.iter().position(|call| call.id == call_id(id))?;
-        breaker.iterations.checked_sub((calls.len() - 1 - place) as u64)
+        let position = calls.iter().position(|call| call.id == call_id(id))?;
+        breaker.iterations.checked_sub((calls.len() - 1 - position) as u64)
     });
     Ok(Explanation {
         call: id.to_owned(),
         session: session.id,
-        agent: made.agent.clone(),
-        tool: made.tool.clone(),
-        at: made.at.to_rfc3339(),
+        agent: call.agent.clone(),
+        tool: call.tool.clone(),
+        at: call.at.to_rfc3339(),
         decision,
         reason,
-        budgets: states.iter().map(BudgetStatus::of).collect(),
+        budgets: states.iter().map(BudgetStatus::from_state).collect(),
         iteration,
         max_iterations: ctx.config.breaker.limits.get("iterations"),
     })

@@ -7,26 +7,26 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::ancestry;
+use super::process_tree;
 use super::session::SessionContext;
 use crate::agents;
 use crate::agents::event::Prompt;
-use crate::transcript::words::{GivenUp, Words};
+use crate::transcript::word_search::{SearchError, WordSearch};
 use crate::transcript::{Speaker, Transcripts};
 
 /// How long to wait for the line that says that a prompt came through the client's queue: it is written when the hook
 /// has started already (20 to 60 ms later, seen; the client's lines take 170 ms at most).
-const WAIT: Duration = Duration::from_millis(300);
+const MAX_WAIT: Duration = Duration::from_millis(300);
 
-/// How long the transcripts may be searched.
-const SEARCH: Duration = Duration::from_millis(700);
+/// How long to search the transcripts at most.
+const MAX_SEARCH: Duration = Duration::from_millis(700);
 
 /// How often to look.
 const POLL: Duration = Duration::from_millis(10);
 
-/// Why a prompt cannot be taken for a person's.
+/// Why a prompt does not count as a person's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unattended {
+pub enum NotAPerson {
     /// Print mode, or no client in a terminal that calls.
     #[error("no person attends this session (print mode, or no client in a terminal)")]
     NoTerminal,
@@ -59,29 +59,32 @@ pub enum Unattended {
 ///
 /// # Errors
 /// Why it is not, or cannot be told to be.
-pub fn ensure_person(ctx: &mut SessionContext, prompt: &Prompt) -> Result<(), Unattended> {
+pub fn ensure_person(ctx: &mut SessionContext, prompt: &Prompt) -> Result<(), NotAPerson> {
     let began = Instant::now();
     if ctx.source.agent.is_some() {
-        return Err(Unattended::Subagent);
+        return Err(NotAPerson::Subagent);
     }
     if prompt.source.as_deref().is_some_and(|source| source != "user") {
-        return Err(Unattended::Queued);
+        return Err(NotAPerson::Queued);
     }
     // Variables can be set in a project's settings: the process itself is asked, too.
     let agent = ctx.source.client;
-    let client = ancestry::client(ctx.env, agent).ok_or(Unattended::NoTerminal)?;
-    if !agent.is_attended(ctx.env) || !ancestry::is_client(client.pid) || !ancestry::has_terminal(client) {
-        return Err(Unattended::NoTerminal);
+    let client = process_tree::calling_client(ctx.env, agent).ok_or(NotAPerson::NoTerminal)?;
+    if !agent.is_attended(ctx.env)
+        || !process_tree::is_client(client.pid)
+        || !process_tree::has_terminal(client)
+    {
+        return Err(NotAPerson::NoTerminal);
     }
     let own = ctx.source.session.clone();
-    let parent = ctx.store.call(|store| Ok(ancestry::parent(client, &own, store)));
-    if ctx.notices.swallow(parent).flatten().is_some() || ancestry::is_nested(client) {
-        return Err(Unattended::Nested);
+    let parent = ctx.store.call(|store| Ok(process_tree::parent_session(client, &own, store)));
+    if ctx.notices.log_failure(parent).flatten().is_some() || process_tree::is_nested(client) {
+        return Err(NotAPerson::Nested);
     }
     // Not held open while this hook waits for the transcript.
     ctx.store.close();
     let transcript = ctx.source.transcript.as_deref();
-    let transcript = transcript.and_then(|path| Some((path, agents::transcripts_of(path, agent)?)));
+    let transcript = transcript.and_then(|path| Some((path, agents::transcript_format(path, agent)?)));
     ensure_own_words(transcript, &prompt.text, began)
 }
 
@@ -89,20 +92,20 @@ fn ensure_own_words(
     transcript: Option<(&Path, &'static dyn Transcripts)>,
     text: &str,
     began: Instant,
-) -> Result<(), Unattended> {
-    let (transcript, transcripts) = transcript.ok_or(Unattended::Unreadable)?;
-    let mut words = Words::new(text.trim(), transcripts);
+) -> Result<(), NotAPerson> {
+    let (transcript, transcripts) = transcript.ok_or(NotAPerson::Unreadable)?;
+    let mut words = WordSearch::new(text.trim(), transcripts);
     loop {
         for file in transcripts.files(transcript) {
-            match words.search(&file.path, || began.elapsed() > SEARCH) {
-                Ok(Some(Speaker::Queue)) => return Err(Unattended::Queued),
-                Ok(Some(Speaker::Agent)) => return Err(Unattended::Agent),
+            match words.search(&file.path, || began.elapsed() > MAX_SEARCH) {
+                Ok(Some(Speaker::Queue)) => return Err(NotAPerson::Queued),
+                Ok(Some(Speaker::Agent)) => return Err(NotAPerson::Agent),
                 Ok(None) => {}
-                Err(GivenUp::TooLong) => return Err(Unattended::TooLong),
-                Err(GivenUp::Unreadable) => return Err(Unattended::Unreadable),
+                Err(SearchError::TooLong) => return Err(NotAPerson::TooLong),
+                Err(SearchError::Unreadable) => return Err(NotAPerson::Unreadable),
             }
         }
-        if began.elapsed() > WAIT {
+        if began.elapsed() > MAX_WAIT {
             return Ok(());
         }
         std::thread::sleep(POLL);

@@ -1,18 +1,18 @@
-//! What this machine knows while the shared store is out of reach: what that last answered, as the session caches say, and what
-//! the transcripts have brought since.
+//! What this machine knows while the shared store is out of reach: its last answers, from the session caches, and what the
+//! transcripts have added since.
 //!
-//! Nothing is written, and the store is not asked: hooks go on as if nobody had looked.
+//! Read-only: nothing is written, and the store is not contacted.
 
 use std::collections::BTreeMap;
 
 use wildmatch::WildMatch;
 
 use super::open_store::StoreLocation;
-use super::scratch::Scratch;
 use super::session::SessionContext;
 use super::status::{AgentStatus, BudgetStatus, CircuitStatus, SessionStatus};
 use super::store_status::StoreStatus;
-use super::{ancestry, offline, presence, report, session_files};
+use super::temporary_store::TemporaryStore;
+use super::{offline, presence, process_tree, report, session_files};
 use crate::config::Config;
 use crate::domain::breaker::circuit::CircuitBreaker;
 use crate::domain::budget::{BudgetState, Scope};
@@ -31,11 +31,11 @@ pub struct LastKnown<'a> {
     env: &'a Env,
     /// Why the store does not answer.
     failure: String,
-    sessions: Vec<Known<'a>>,
+    sessions: Vec<KnownSession<'a>>,
 }
 
 /// A session whose hooks have run on this machine.
-struct Known<'a> {
+struct KnownSession<'a> {
     row: SessionRow,
     session: Session,
     ctx: SessionContext<'a>,
@@ -43,10 +43,10 @@ struct Known<'a> {
     messages: BTreeMap<MessageKey, Message>,
 }
 
-/// A budget as it was last known.
+/// The last known state of a budget.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KnownBudget {
-    /// Where it stands.
+    /// The state.
     pub state: BudgetState,
     /// The store that answered for it, and when; what this machine used since is in `state`.
     pub store: StoreStatus,
@@ -62,8 +62,8 @@ impl<'a> LastKnown<'a> {
             let config = cache.config.as_ref();
             !cache.session.id.is_empty() && config.is_none_or(|config| location.is_same_store(config))
         };
-        let known = caches.filter(|cache| of_store(cache)).map(|cache| Known::of(env, &cache));
-        let mut sessions: Vec<Known> = known.collect();
+        let known = caches.filter(|cache| of_store(cache)).map(|cache| KnownSession::from_cache(env, &cache));
+        let mut sessions: Vec<KnownSession> = known.collect();
         sessions.sort_by_key(|known| std::cmp::Reverse(known.row.last_seen));
         (!sessions.is_empty()).then_some(Self { env, failure, sessions })
     }
@@ -80,15 +80,15 @@ impl<'a> LastKnown<'a> {
 
     /// When the store last answered a hook of this machine, as far as the caches say.
     pub fn as_of(&self) -> Option<Timestamp> {
-        self.sessions.iter().filter_map(Known::as_of).max()
+        self.sessions.iter().filter_map(KnownSession::as_of).max()
     }
 
-    /// The configuration that a session's hooks have.
+    /// The configuration of a session's hooks.
     pub fn config(&self, row: &SessionRow) -> Option<&Config> {
         self.known(row).map(|known| &known.ctx.config)
     }
 
-    /// Where a session stands. `None`: it is none of these.
+    /// The status of a session. `None`: it is not known here.
     pub fn session(&self, row: &SessionRow) -> Option<(SessionStatus, Vec<BudgetState>)> {
         let known = self.known(row)?;
         let cache = &known.ctx.cache;
@@ -97,21 +97,21 @@ impl<'a> LastKnown<'a> {
         let held: Vec<BudgetState> = states.iter().cloned().map(as_held).collect();
         let policy = known.ctx.config.breaker;
         let circuit = |agent: &str| {
-            let open = cache.circuit(agent).map(|breaker| CircuitStatus::of(breaker, &policy));
-            let closed = CircuitStatus::of(&CircuitBreaker::default(), &policy);
+            let open = cache.circuit(agent).map(|breaker| CircuitStatus::new(breaker, &policy));
+            let closed = CircuitStatus::new(&CircuitBreaker::default(), &policy);
             // How many calls there were is not in the cache.
             open.unwrap_or(CircuitStatus { iterations: None, ..closed })
         };
         let agents = cache.circuits.keys().filter(|agent| policy.enabled && *agent != MAIN);
         let of_agent = |agent: &String| (agent.clone(), AgentStatus { circuit: circuit(agent) });
-        let total = self.counted_anew(&known.row);
+        let total = self.total_from_transcripts(&known.row);
         let status = SessionStatus {
             session: known.session.id.clone(),
             tokens: total.amount.usage,
             requests: total.amount.requests,
             tool_calls: total.amount.tool_calls,
             estimated_messages: total.estimated_messages,
-            budgets: states.iter().map(BudgetStatus::of).collect(),
+            budgets: states.iter().map(BudgetStatus::from_state).collect(),
             circuit: policy.enabled.then(|| circuit(MAIN)),
             agents: agents.map(of_agent).collect(),
             throttle: None,
@@ -127,14 +127,14 @@ impl<'a> LastKnown<'a> {
         let mut found = Vec::new();
         for budget in &config.budgets {
             let since = budget.window.at(self.env.now).start;
-            let is_shown = |known: &&Known| match budget.scope {
-                Scope::Session => all || ancestry::is_live(&known.row, self.env.now),
+            let is_shown = |known: &&KnownSession| match budget.scope {
+                Scope::Session => all || process_tree::is_live(&known.row, self.env.now),
                 _ => known.row.last_seen >= since,
             };
             let glob = WildMatch::new(&budget.matches);
-            let of = |known: &Known| match budget.scope {
+            let of = |known: &KnownSession| match budget.scope {
                 Scope::Session => vec![known.session.id.clone()],
-                scope => known.ctx.values(&known.session, scope),
+                scope => known.ctx.scope_values(&known.session, scope),
             };
             let mut values: Vec<String> = Vec::new();
             for value in self.sessions.iter().filter(is_shown).flat_map(of) {
@@ -152,12 +152,12 @@ impl<'a> LastKnown<'a> {
         found
     }
 
-    /// One budget: the newest of the store's answers to sessions of this machine, and what they all brought since. Each message
-    /// counts once, in however many files it stands.
+    /// One budget: the newest of the store's answers to this machine's sessions, plus what all of them used since. Each message
+    /// counts once, even if several files contain it.
     pub fn budget(&self, watch: &Watch) -> KnownBudget {
         let now = self.env.now;
         let answers = self.sessions.iter().filter_map(|known| {
-            offline::answer_for(&known.ctx.cache, watch, now).map(|state| (known, state))
+            offline::last_answer(&known.ctx.cache, watch, now).map(|state| (known, state))
         });
         // Numbers of batches order the answers to one session only.
         let newest = answers.max_by_key(|(known, state)| (known.ctx.cache.written, state.used));
@@ -170,7 +170,7 @@ impl<'a> LastKnown<'a> {
         };
         let charged = self.sessions.iter().filter(|known| known.is_charged(watch));
         let new: BTreeMap<MessageKey, &Message> = charged
-            .flat_map(|known| known.brought(watch))
+            .flat_map(|known| known.unacknowledged(watch))
             .filter(|(_, message)| counts(&state, message))
             .collect();
         let sum = new.values().fold(Amount::default(), |sum, message| sum.plus(message.amount()));
@@ -178,21 +178,21 @@ impl<'a> LastKnown<'a> {
         KnownBudget { state, store: StoreStatus::out_of_reach(&self.failure, store.0, store.1) }
     }
 
-    fn known(&self, row: &SessionRow) -> Option<&Known<'a>> {
+    fn known(&self, row: &SessionRow) -> Option<&KnownSession<'a>> {
         self.sessions.iter().find(|known| known.row.session.id == row.session.id)
     }
 
-    /// What a session used in all, by its transcripts: that stands in no cache.
-    fn counted_anew(&self, row: &SessionRow) -> SessionTotal {
-        let Ok(scratch) = Scratch::new(self.env) else { return SessionTotal::default() };
-        scratch.read(row);
+    /// A session's total, from its transcripts: no cache has it.
+    fn total_from_transcripts(&self, row: &SessionRow) -> SessionTotal {
+        let Ok(temporary) = TemporaryStore::new(self.env) else { return SessionTotal::default() };
+        temporary.read_session(row);
         let id = &row.session.id;
-        scratch.store().call(|store| store.session_total(id)).ok().flatten().unwrap_or_default()
+        temporary.access().call(|store| store.session_total(id)).ok().flatten().unwrap_or_default()
     }
 }
 
-impl<'a> Known<'a> {
-    fn of(env: &'a Env, cache: &SessionCache) -> Self {
+impl<'a> KnownSession<'a> {
+    fn from_cache(env: &'a Env, cache: &SessionCache) -> Self {
         let mut ctx = SessionContext::for_session(env, &cache.session);
         let messages = offline::unacknowledged(&mut ctx);
         let written = cache.session.transcript.as_deref().map(session_files::last_written);
@@ -201,7 +201,7 @@ impl<'a> Known<'a> {
         let last_seen = seen.into_iter().flatten().max().unwrap_or_default();
         let row =
             SessionRow { session: cache.session.clone(), last_seen, ended: cache.ended, complete: false };
-        Self { row: presence::as_seen(cache, &row), session: ctx.session(), ctx, messages }
+        Self { row: presence::with_unsent_changes(cache, &row), session: ctx.session(), ctx, messages }
     }
 
     /// When the store last answered it; `None`: never, or that is not known any more, because somebody has decided since.
@@ -210,11 +210,11 @@ impl<'a> Known<'a> {
     }
 
     fn is_charged(&self, watch: &Watch) -> bool {
-        self.ctx.values(&self.session, watch.budget.scope).contains(&watch.value)
+        self.ctx.scope_values(&self.session, watch.budget.scope).contains(&watch.value)
     }
 
-    /// What it brought to a budget that the store has not acknowledged.
-    fn brought(&self, watch: &Watch) -> impl Iterator<Item = (MessageKey, &Message)> {
+    /// The messages for a budget that the store has not acknowledged.
+    fn unacknowledged(&self, watch: &Watch) -> impl Iterator<Item = (MessageKey, &Message)> {
         let cache = &self.ctx.cache;
         // A fork begins with what its parent has brought already, for all but the session itself.
         let is_own = watch.budget.scope == Scope::Session && watch.value == self.session.id;

@@ -1,36 +1,36 @@
 //! What Fusebox does, from the outside world's values to decisions.
 //!
 //! [`handlers`] handles a hook's event. [`session`], [`transcript_reader`], [`record`] and [`store_access`] are the steps of
-//! that; [`operate`], [`report`], [`last_known`], [`explain`], [`resync`] and [`recount`] are what commands do; [`status`] is the
+//! that; [`operate`], [`report`], [`last_known`], [`explain`], [`resync`] and [`verify`] are what commands do; [`status`] is the
 //! JSON that scripts read.
 
-pub mod ancestry;
 pub mod backfill;
-pub mod brief;
 pub mod explain;
 pub mod handlers;
 pub mod human_check;
 pub mod installation;
 pub mod last_known;
+pub mod messages;
 mod offline;
 pub mod open_store;
 pub mod operate;
 pub mod operation_ledger;
 pub mod operator;
 mod presence;
+pub mod process_tree;
 pub mod project;
 mod protect;
 pub mod record;
 pub mod record_plan;
-pub mod recount;
 pub mod recovery;
 pub mod report;
 pub mod resync;
-mod scratch;
 pub mod session;
 pub mod session_files;
 pub mod status;
 pub mod store_access;
 pub mod store_status;
+mod temporary_store;
 mod throttle;
 pub mod transcript_reader;
+pub mod verify;

@@ -17,16 +17,16 @@ use crate::store::{Session, Watch};
 use crate::transcript::Fact;
 use crate::transcript::cursor::Position;
 
-/// What one hook counted, and the answer of the store that it went on from.
+/// What one hook counted without the store, starting from the store's last answer.
 #[derive(Debug)]
-pub(super) struct OfflineCount {
+pub(super) struct HookCount {
     counted: Counted,
-    /// The budgets as the store last answered for them.
-    answered: Vec<BudgetState>,
+    /// The budgets, as of the store's last answer.
+    answered_states: Vec<BudgetState>,
     /// How far the files had been read for that answer.
-    answered_for: Positions,
-    /// What no file says, only this hook's input: it is not kept.
-    besides: Brought,
+    answered_positions: Positions,
+    /// Charges that come from this hook's input, not from a file: not kept.
+    extra: Brought,
     stamp: Stamp,
     /// The session, and the configuration in force, for a cache that knows neither: the store has never answered.
     session: Session,
@@ -39,67 +39,67 @@ pub(super) fn count(
     plan: &RecordPlan,
     awaited: &Awaited,
     progress: &mut ReadProgress,
-) -> OfflineCount {
+) -> HookCount {
     let session = ctx.session();
-    let answered_for = ctx.cache.answered().clone();
+    let answered_positions = ctx.cache.answered().clone();
     let (epoch, sequence, stamp) = (ctx.cache.epoch.clone(), ctx.cache.sequence, ctx.stamp);
     let known = ctx.cache.counted.take().filter(|known| known.goes_on(&epoch, sequence, stamp));
     let mut counted = known.unwrap_or_default();
     (counted.at, counted.stamp, counted.since) = (ctx.env.now, Some(stamp), (epoch, sequence));
     let mut awaited = awaited;
     loop {
-        let mut positions = answered_for.clone();
+        let mut positions = answered_positions.clone();
         let further = counted.files.iter();
         positions.extend(further.map(|(path, file)| (path.clone(), Box::new(file.position.clone()))));
-        let mut delta = ctx.read_on(positions, plan.scope, awaited, progress.slice());
+        let mut delta = ctx.read_new(positions, plan.scope, awaited, progress.next_slice());
         awaited = &Awaited::Nothing;
-        let is_last = progress.is_last(&delta);
+        let is_last = progress.advance(&delta);
         ctx.cache.learn(&delta.facts);
-        let answered = last_answer(&ctx.cache, &ctx.watches(&session), ctx.env.now);
-        if !counted.knows(&answered) {
+        let answered_states = last_answers(&ctx.cache, &ctx.watches(&session), ctx.env.now);
+        if !counted.knows(&answered_states) {
             // There is a new budget: all is counted again, for all of them.
             counted.files.clear();
             progress.restart();
             continue;
         }
-        let mut brought = by_file(&mut delta);
+        let mut brought = messages_by_file(&mut delta);
         for (path, position) in delta.positions {
             let messages = brought.remove(&path).unwrap_or_default();
-            add(&mut counted, &answered_for, &path, messages, *position, &answered);
+            add_file(&mut counted, &answered_positions, &path, messages, *position, &answered_states);
         }
         if is_last {
-            let mut besides = Brought::default();
-            let extra = plan.extra.iter().cloned().filter_map(message);
-            besides.read_on(extra, Position::default(), &answered);
-            counted.count(&answered, &besides);
+            let mut extra = Brought::default();
+            let facts = plan.extra_facts.iter().cloned().filter_map(into_message);
+            extra.read_on(facts, Position::default(), &answered_states);
+            counted.count(&answered_states, &extra);
             let config = ctx.config.clone();
-            return OfflineCount { counted, answered, answered_for, besides, stamp, session, config };
+            return HookCount { counted, answered_states, answered_positions, extra, stamp, session, config };
         }
     }
 }
 
-impl OfflineCount {
+impl HookCount {
     /// The budgets by this count.
     pub fn states(&self) -> &[BudgetState] {
         &self.counted.states
     }
 
-    /// Adds the count to what the session's other hooks have counted meanwhile; answers where the budgets stand then. Where
-    /// the store has answered meanwhile, it is not kept: the next hook goes on from that answer.
-    pub fn keep(self, cache: &mut SessionCache) -> Vec<BudgetState> {
-        let Self { mut counted, answered, answered_for, besides, stamp, session, config } = self;
+    /// Adds the count to what the session's other hooks have counted meanwhile, and returns the resulting budgets. If the store
+    /// has answered meanwhile, the count is dropped: the next hook starts from that answer.
+    pub fn update_cache(self, cache: &mut SessionCache) -> Vec<BudgetState> {
+        let Self { mut counted, answered_states, answered_positions, extra, stamp, session, config } = self;
         if cache.session.id.is_empty() {
             // Not yet known to have this client: whoever can tell the store does so.
             cache.session = Session { client: None, ..session };
         }
         let (epoch, sequence) = (&cache.epoch, cache.sequence);
-        if counted.goes_on(epoch, sequence, stamp) && *cache.answered() == answered_for {
+        if counted.goes_on(epoch, sequence, stamp) && *cache.answered() == answered_positions {
             let other = cache.counted.take().filter(|other| other.goes_on(epoch, sequence, stamp));
             other.into_iter().for_each(|other| counted.take_over(other));
-            counted.count(&answered, &besides);
+            counted.count(&answered_states, &extra);
             cache.counted = Some(counted.clone());
             if cache.stamp.is_none() {
-                // For who reads on in this session. Its own hooks go by the stamp of an answer.
+                // For processes that catch up on this session. Its own hooks compare the stamp of an answer.
                 cache.config = Some(config);
             }
         }
@@ -107,29 +107,29 @@ impl OfflineCount {
     }
 }
 
-/// Adds what a file brought.
-fn add(
+/// Adds the messages of a file.
+fn add_file(
     counted: &mut Counted,
-    answered_for: &Positions,
+    answered_positions: &Positions,
     path: &Path,
     messages: Vec<Message>,
     position: Position,
     states: &[BudgetState],
 ) {
-    let answered = answered_for.get(path);
+    let answered = answered_positions.get(path);
     if answered.map(Box::as_ref) == Some(&position) {
         return;
     }
     let file = counted.files.entry(path.to_owned()).or_default();
     if file.position.starts != position.starts || file.position == Position::default() {
         // Read from where the store's answer ends; or another file, which begins with what was answered.
-        *file = Brought::beyond(known_of(answered.map(Box::as_ref), &position));
+        *file = Brought::beyond(known_part(answered.map(Box::as_ref), &position));
     }
     file.read_on(messages, position, states);
 }
 
-/// What the store had of a file that was read up to `position`.
-fn known_of(answered: Option<&Position>, position: &Position) -> Known {
+/// The part of a file, read up to `position`, that the store already had.
+fn known_part(answered: Option<&Position>, position: &Position) -> Known {
     answered.map_or_else(Known::default, |known| match known.starts == position.starts {
         true => Known { message: known.last_message, until: None },
         false => Known { message: None, until: known.last_message_at },
@@ -138,14 +138,14 @@ fn known_of(answered: Option<&Position>, position: &Position) -> Known {
 
 /// The messages of a session that the store has not acknowledged, read from its transcripts. Nothing is kept.
 pub(super) fn unacknowledged(ctx: &mut SessionContext) -> BTreeMap<MessageKey, Message> {
-    let answered_for = ctx.cache.answered().clone();
-    let (mut positions, mut messages) = (answered_for.clone(), BTreeMap::<MessageKey, Message>::new());
+    let answered_positions = ctx.cache.answered().clone();
+    let (mut positions, mut messages) = (answered_positions.clone(), BTreeMap::<MessageKey, Message>::new());
     loop {
-        let mut delta = ctx.read_on(positions, ReadScope::All, &Awaited::Nothing, SLICE_BYTES);
+        let mut delta = ctx.read_new(positions, ReadScope::All, &Awaited::Nothing, SLICE_BYTES);
         ctx.cache.learn(&delta.facts);
-        for (path, found) in by_file(&mut delta) {
+        for (path, found) in messages_by_file(&mut delta) {
             let Some(position) = delta.positions.get(&path) else { continue };
-            let known = known_of(answered_for.get(&path).map(Box::as_ref), position);
+            let known = known_part(answered_positions.get(&path).map(Box::as_ref), position);
             for message in found.into_iter().filter(|message| !known.holds(message)) {
                 let merged = match messages.remove(&message.key) {
                     Some(known) => known.merge(&message),
@@ -162,31 +162,31 @@ pub(super) fn unacknowledged(ctx: &mut SessionContext) -> BTreeMap<MessageKey, M
 }
 
 /// The watched budgets as the store last answered for them, under the configuration of now.
-fn last_answer(cache: &SessionCache, watches: &[Watch], now: Timestamp) -> Vec<BudgetState> {
+fn last_answers(cache: &SessionCache, watches: &[Watch], now: Timestamp) -> Vec<BudgetState> {
     let fresh = |watch: &Watch| BudgetState::fresh(&watch.budget, &watch.value, watch.budget.window.at(now));
-    watches.iter().map(|watch| answer_for(cache, watch, now).unwrap_or_else(|| fresh(watch))).collect()
+    watches.iter().map(|watch| last_answer(cache, watch, now).unwrap_or_else(|| fresh(watch))).collect()
 }
 
 /// A budget as the store last answered for it, under the configuration of now; `None`: it never did.
-pub(super) fn answer_for(cache: &SessionCache, watch: &Watch, now: Timestamp) -> Option<BudgetState> {
+pub(super) fn last_answer(cache: &SessionCache, watch: &Watch, now: Timestamp) -> Option<BudgetState> {
     let (budget, value) = (&watch.budget, &watch.value);
     let counts = |b: &Budget| (b.scope, b.unit, b.count, b.window.clone());
     let known = cache.states.iter().find(|s| s.budget.name == budget.name && s.value == *value)?;
     (counts(&known.budget) == counts(budget))
-        .then(|| BudgetState { budget: budget.clone(), ..in_window_of(known, now) })
+        .then(|| BudgetState { budget: budget.clone(), ..in_current_window(known, now) })
 }
 
 /// The messages of a delta, by file.
-fn by_file(delta: &mut TranscriptDelta) -> BTreeMap<PathBuf, Vec<Message>> {
+fn messages_by_file(delta: &mut TranscriptDelta) -> BTreeMap<PathBuf, Vec<Message>> {
     let mut messages = BTreeMap::<PathBuf, Vec<Message>>::new();
     let mut facts = std::mem::take(&mut delta.facts).into_iter();
     for (path, count) in std::mem::take(&mut delta.parts) {
-        messages.entry(path).or_default().extend(facts.by_ref().take(count).filter_map(message));
+        messages.entry(path).or_default().extend(facts.by_ref().take(count).filter_map(into_message));
     }
     messages
 }
 
-fn message(fact: Fact) -> Option<Message> {
+fn into_message(fact: Fact) -> Option<Message> {
     match fact {
         Fact::Message(message) => Some(message),
         _ => None,
@@ -194,7 +194,7 @@ fn message(fact: Fact) -> Option<Message> {
 }
 
 /// Budgets whose window is over start afresh: what the cache knows of them is of an earlier window.
-fn in_window_of(state: &BudgetState, now: Timestamp) -> BudgetState {
+fn in_current_window(state: &BudgetState, now: Timestamp) -> BudgetState {
     if state.window.contains(now) {
         return state.clone();
     }

@@ -59,16 +59,16 @@ impl StoreLocation {
         session_cache: Option<&Path>,
     ) -> crate::store::Result<(Box<dyn Store>, Option<String>)> {
         match &self.redis {
-            Some(redis) => Ok((Box::new(shared(env, redis, &self.tenant, session_cache)?), None)),
+            Some(redis) => Ok((Box::new(open_shared(env, redis, &self.tenant, session_cache)?), None)),
             None => {
-                let (store, warning) = embedded(env)?;
+                let (store, warning) = open_embedded(env)?;
                 Ok((Box::new(store), warning))
             }
         }
     }
 }
 
-fn embedded(env: &Env) -> crate::store::Result<(SqliteStore, Option<String>)> {
+fn open_embedded(env: &Env) -> crate::store::Result<(SqliteStore, Option<String>)> {
     let dir = env.state_dir().ok_or_else(|| StoreError::Unusable {
         path: "~/.local/state/fusebox".into(),
         problem: "there is no home folder".into(),
@@ -76,14 +76,14 @@ fn embedded(env: &Env) -> crate::store::Result<(SqliteStore, Option<String>)> {
     })?;
     let installed = || Installation::read(&dir).map(|known| known.installed_at);
     let opened = SqliteStore::open_after(&dir, env.now, installed)?;
-    Ok((opened.store, opened.set_aside.as_deref().map(corrupt)))
+    Ok((opened.store, opened.set_aside.as_deref().map(corrupt_store_text)))
 }
 
 /// The shared store that a configuration names.
 ///
 /// # Errors
 /// Its address or its password's file cannot be read.
-pub fn shared(
+pub fn open_shared(
     env: &Env,
     redis: &RedisConfig,
     tenant: &str,
@@ -115,8 +115,8 @@ pub fn shared(
     }))
 }
 
-/// What a person must hear of a store that was damaged, and kept as this file.
-pub(super) fn corrupt(aside: &Path) -> String {
+/// The warning about a damaged store, which was kept as this file.
+pub(super) fn corrupt_store_text(aside: &Path) -> String {
     format!(
         "Fusebox: the store was corrupt. It was kept as {} and is being rebuilt from the transcripts and from the ledger \
          of extensions and resets; alerts and breakers are lost. Run `fusebox status` to finish the rebuild.",

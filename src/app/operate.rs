@@ -1,8 +1,8 @@
-//! What a person decides: extend, reset, delete.
+//! A person's decisions about budgets and breakers: extend, reset, delete, acknowledge.
 
 use super::operation_ledger::OperationLedger;
 use super::store_access::{StoreAccess, Unavailable};
-use super::{brief, operator};
+use super::{messages, operator};
 use crate::config::Config;
 use crate::domain::breaker::circuit::Trip;
 use crate::domain::budget::{Budget, BudgetState, Scope, Status, Unit};
@@ -14,7 +14,7 @@ use crate::platform::Env;
 use crate::store::cache_file::CacheFile;
 use crate::store::{Watch, shared_names};
 
-/// Why a decision cannot be carried out.
+/// Why an operation cannot be carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// No budget of that name.
@@ -82,7 +82,7 @@ pub enum Refusal {
     /// The budget has several values here, or none.
     #[error("budget {name} counts by {scope}, and this session has {}: use `fusebox budget` in a terminal, with --value",
         if .values.is_empty() { "none" } else { .values })]
-    Unclear {
+    AmbiguousValue {
         /// The budget.
         name: String,
         /// Its scope.
@@ -98,26 +98,26 @@ pub enum Refusal {
     Store(#[from] Unavailable),
 }
 
-/// A decision to carry out.
+/// A request to change a budget.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct OperationRequest {
     /// Name of the budget.
     pub budget: String,
     /// Value of its scope.
     pub value: String,
     /// What.
-    pub what: What,
+    pub change: BudgetChange,
     /// Why.
     pub reason: String,
     /// Who.
     pub actor: String,
     /// What makes it one decision: the same one asked for twice counts once. Empty: each time is another one.
-    pub once: String,
+    pub idempotency_key: String,
 }
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum BudgetChange {
     /// Add units to the limit.
     Extend {
         /// Units.
@@ -131,55 +131,55 @@ pub enum What {
     Delete,
 }
 
-impl Request {
-    /// The command line that asks for it.
+impl OperationRequest {
+    /// The command line that makes this request.
     pub fn command(&self, budget: &Budget) -> String {
         let (name, scope, value) = (&budget.name, budget.scope, &self.value);
-        match self.what {
-            What::Extend { amount, unit } => {
-                brief::extension(name, scope, value, unit.unwrap_or(budget.unit), &amount.to_string())
+        match self.change {
+            BudgetChange::Extend { amount, unit } => {
+                messages::extend_command(name, scope, value, unit.unwrap_or(budget.unit), &amount.to_string())
             }
-            What::Reset => brief::reset(name, scope, value),
-            What::Delete => brief::deletion(name, scope, value),
+            BudgetChange::Reset => messages::reset_command(name, scope, value),
+            BudgetChange::Delete => messages::delete_command(name, scope, value),
         }
     }
 }
 
-/// A decision that was carried out.
+/// An operation that was carried out.
 #[derive(Clone, Debug)]
-pub struct Done {
+pub struct AppliedOperation {
     /// The record.
     pub operation: Operation,
     /// The budget before; `None` when it was deleted.
     pub before: Option<BudgetState>,
     /// The budget after; `None` when it is deleted.
     pub after: Option<BudgetState>,
-    /// What did not work out, although the decision is recorded.
+    /// What failed, although the operation is recorded.
     pub warnings: Vec<String>,
 }
 
-impl Done {
-    /// Whether it was recorded now: the same one asked for again changes nothing.
+impl AppliedOperation {
+    /// Whether it was recorded now. A repeated request changes nothing.
     pub fn is_new(&self) -> bool {
         let count = |state: &Option<BudgetState>| state.as_ref().map(|state| state.operations);
         count(&self.before) != count(&self.after)
     }
 }
 
-/// A budget of the configuration by name.
+/// Finds a configured budget by name.
 ///
 /// # Errors
 /// There is none.
-pub fn find<'b>(budgets: &'b [Budget], name: &str) -> Result<&'b Budget, Refusal> {
+pub fn find_budget<'b>(budgets: &'b [Budget], name: &str) -> Result<&'b Budget, Refusal> {
     budgets.iter().find(|b| b.name == name).ok_or_else(|| Refusal::UnknownBudget {
         name: name.to_owned(),
         known: budgets.iter().map(|b| b.name.as_str()).collect::<Vec<_>>().join(", "),
     })
 }
 
-/// A breaker that a decision changed.
+/// A breaker that was acknowledged or reset.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decided {
+pub struct ChangedCircuit {
     /// The subagent; empty: the main agent.
     pub agent: String,
     /// Why it had tripped; `None`: it had not.
@@ -197,7 +197,7 @@ pub fn decide_circuit(
     agent: Option<&str>,
     decision: CircuitDecision,
     reason: &str,
-) -> Result<Vec<Decided>, Refusal> {
+) -> Result<Vec<ChangedCircuit>, Refusal> {
     let reason = reason.trim();
     if reason.is_empty() {
         return Err(Refusal::NoReason);
@@ -211,20 +211,20 @@ pub fn decide_circuit(
         });
         return Err(Refusal::NotOpen { session: session.to_owned(), of });
     }
-    Ok(done.into_iter().map(|(agent, trip)| Decided { agent, trip }).collect())
+    Ok(done.into_iter().map(|(agent, trip)| ChangedCircuit { agent, trip }).collect())
 }
 
 /// Carries out a decision about a budget of this configuration.
 ///
 /// # Errors
-/// Says what stands in the way; nothing was changed.
+/// The reason why not; nothing was changed.
 pub fn operate(
     env: &Env,
     config: &Config,
     store: &mut StoreAccess,
-    request: &Request,
-) -> Result<Done, Refusal> {
-    let budget = find(&config.budgets, &request.budget)?.clone();
+    request: &OperationRequest,
+) -> Result<AppliedOperation, Refusal> {
+    let budget = find_budget(&config.budgets, &request.budget)?.clone();
     if request.reason.trim().is_empty() {
         return Err(Refusal::NoReason);
     }
@@ -234,33 +234,33 @@ pub fn operate(
     }
     let watch = Watch { budget: budget.clone(), value: request.value.clone() };
     let now = env.now;
-    let before = state(store, &watch, now)?;
-    let decision = match request.what {
-        What::Extend { amount, unit } => {
+    let before = budget_state(store, &watch, now)?;
+    let decision = match request.change {
+        BudgetChange::Extend { amount, unit } => {
             let state = before.as_ref().ok_or_else(|| Refusal::Deleted(budget.name.clone()))?;
-            allow_extension(state, amount, unit)?;
+            check_extension(state, amount, unit)?;
             Decision::Extend { amount }
         }
-        What::Reset => Decision::Reset { baseline: now },
-        What::Delete => Decision::Delete,
+        BudgetChange::Reset => Decision::Reset { baseline: now },
+        BudgetChange::Delete => Decision::Delete,
     };
     let window = budget.window.at(now);
-    let at = moment(store, request, now)?;
-    let operation = Operation { at, ..record_of(request, decision, window.start, now) };
+    let at = next_operation_time(store, request, now)?;
+    let operation = Operation { at, ..new_operation(request, decision, window.start, now) };
     let around = before.clone().unwrap_or_else(|| BudgetState::fresh(&budget, &request.value, window));
     let after = match store.call(|store| store.operate(&operation, &around)) {
         Ok(after) => after,
         Err(error) if error.is_denied() => {
             // A user that may not decide can still record: hooks need not wait for the store.
-            store.wake();
-            return Err(Refusal::Denied(operator::refusal(config, &request.command(&budget))));
+            store.retry_now();
+            return Err(Refusal::Denied(operator::denied_text(config, &request.command(&budget))));
         }
         Err(error) => return Err(error.into()),
     };
     let mut warnings = Vec::new();
     // Into this machine's ledger, from which a store that loses the decision is told again.
     if let Some(dir) = env.state_dir()
-        && let Err(error) = OperationLedger::of(&dir, config).append(&budget, &operation)
+        && let Err(error) = OperationLedger::new(&dir, config).append(&budget, &operation)
     {
         warnings.push(format!("the decision is recorded, but not in this machine's ledger: {error}"));
     }
@@ -270,12 +270,16 @@ pub fn operate(
         cache.written = Timestamp::default();
         warnings.extend(cache.save().1.err().map(|error| format!("session cache: {error}")));
     }
-    Ok(Done { operation, before, after, warnings })
+    Ok(AppliedOperation { operation, before, after, warnings })
 }
 
-/// The moment of a decision: now, and after those of before, whatever the clocks of other machines say. Told again, they
-/// count in this order.
-fn moment(store: &mut StoreAccess, request: &Request, now: Timestamp) -> Result<Timestamp, Refusal> {
+/// The time of a new operation: now, but later than all earlier ones, whatever the clocks of other machines say. When
+/// operations are replayed, this is their order.
+fn next_operation_time(
+    store: &mut StoreAccess,
+    request: &OperationRequest,
+    now: Timestamp,
+) -> Result<Timestamp, Refusal> {
     let before = store.call(|store| store.operations(Some(&request.budget)))?;
     // A shared store knows projects by their hashes.
     let is_shared = store.is_shared();
@@ -287,11 +291,16 @@ fn moment(store: &mut StoreAccess, request: &Request, now: Timestamp) -> Result<
     Ok(last.map_or(now, |last| now.max(last.plus_millis(1))))
 }
 
-fn record_of(request: &Request, decision: Decision, window_start: Timestamp, now: Timestamp) -> Operation {
+fn new_operation(
+    request: &OperationRequest,
+    decision: Decision,
+    window_start: Timestamp,
+    now: Timestamp,
+) -> Operation {
     let (at, pid) = (now.0.to_string(), std::process::id().to_string());
-    let once = [request.once.as_str(), &at, &pid];
+    let once = [request.idempotency_key.as_str(), &at, &pid];
     // With a token of its own a request is the same one whenever it is asked for.
-    let once = if request.once.is_empty() { &once[..] } else { &once[..1] };
+    let once = if request.idempotency_key.is_empty() { &once[..] } else { &once[..1] };
     let named = [decision.name(), &request.budget, &request.value];
     let id = format!("{:?}", MessageKey::of(&[&named, once].concat()));
     Operation {
@@ -306,11 +315,11 @@ fn record_of(request: &Request, decision: Decision, window_start: Timestamp, now
     }
 }
 
-/// Where one budget stands; `None` when it was deleted for this value.
+/// The state of one budget; `None` if it was deleted for this value.
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn state(
+pub fn budget_state(
     store: &mut StoreAccess,
     watch: &Watch,
     now: Timestamp,
@@ -319,7 +328,7 @@ pub fn state(
     Ok(store.call(|store| store.states(watches, now))?.pop())
 }
 
-fn allow_extension(state: &BudgetState, amount: u64, unit: Option<Unit>) -> Result<(), Refusal> {
+fn check_extension(state: &BudgetState, amount: u64, unit: Option<Unit>) -> Result<(), Refusal> {
     let budget = &state.budget;
     if amount == 0 {
         return Err(Refusal::NoAmount);

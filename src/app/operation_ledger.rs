@@ -1,7 +1,7 @@
-//! The ledger of this machine: what people decided about budgets here, so that a store which lost it can be told again.
+//! This machine's ledger of operations on budgets, from which a store that lost them is refilled.
 //!
-//! A line an operation, JSON, in the state folder. It only grows: decisions are few. Of the shared store it holds what
-//! was decided on this machine; others have theirs.
+//! One line of JSON per operation, in the state folder. It only grows, because operations are few. For a shared store it holds
+//! the operations made on this machine; other machines have their own ledgers.
 
 use std::collections::HashSet;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -20,9 +20,9 @@ use crate::store::{self, Store};
 /// Name of the file in the state folder.
 pub const FILE: &str = "operations.jsonl";
 
-/// A decision, and what is needed to record it again.
+/// An operation, and what is needed to record it again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct LedgerEntry {
     /// The tenant of the shared store that it was recorded in; `None`: the embedded one.
     pub tenant: Option<String>,
     /// The budget as it was configured then.
@@ -31,14 +31,14 @@ pub struct Entry {
     pub operation: Operation,
 }
 
-/// What came of telling a store again.
+/// What replaying the ledger did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Replayed {
-    /// Decisions in the ledger that concern this store.
+pub struct ReplayOutcome {
+    /// Operations in the ledger that belong to this store.
     pub known: usize,
     /// Those of them that the store did not know.
     pub added: usize,
-    /// Those of them that the store does not let this user record: an operator can tell it.
+    /// Those of them that this user may not record; an operator can.
     pub denied: usize,
     /// Whether all is done that can be done here.
     pub complete: bool,
@@ -53,29 +53,29 @@ pub struct OperationLedger {
 
 impl OperationLedger {
     /// The ledger in `state_dir`, as far as it concerns the store that the configuration names.
-    pub fn of(state_dir: &Path, config: &Config) -> Self {
+    pub fn new(state_dir: &Path, config: &Config) -> Self {
         let tenant = StoreLocation::new(config).tenant().map(str::to_owned);
         Self { path: state_dir.join(FILE), tenant }
     }
 
-    /// The decisions that concern the store, oldest first, each once. A line that cannot be read is passed over: the
-    /// last one may be torn.
+    /// The operations that belong to the store, oldest first, each once. Unreadable lines are skipped: the last one may be
+    /// torn.
     ///
     /// # Errors
     /// The file is there, and cannot be read.
-    pub fn read(&self) -> io::Result<Vec<Entry>> {
+    pub fn read(&self) -> io::Result<Vec<LedgerEntry>> {
         Ok(self.read_all()?.0)
     }
 
     /// The same, and whether all whole lines were understood: this machine may not have the files of a budget's time zone.
-    fn read_all(&self) -> io::Result<(Vec<Entry>, bool)> {
+    fn read_all(&self) -> io::Result<(Vec<LedgerEntry>, bool)> {
         let bytes = match std::fs::read(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), true)),
             read => read?,
         };
         let (mut entries, mut understood, mut seen) = (Vec::new(), true, HashSet::new());
         for line in bytes.split(|byte| *byte == b'\n') {
-            match serde_json::from_slice::<Entry>(line) {
+            match serde_json::from_slice::<LedgerEntry>(line) {
                 Ok(entry) => entries.push(entry),
                 Err(_) => understood &= serde_json::from_slice::<IgnoredAny>(line).is_err(),
             }
@@ -85,7 +85,7 @@ impl OperationLedger {
         Ok((entries, understood))
     }
 
-    /// Writes a decision down, and answers once it is on disk. One that stands there already is left alone.
+    /// Appends an operation, and returns once it is on disk. Does nothing if it is there already.
     ///
     /// # Errors
     /// It may not be there.
@@ -94,7 +94,7 @@ impl OperationLedger {
             return Ok(());
         }
         let (budget, operation) = (budget.clone(), operation.clone());
-        let entry = Entry { tenant: self.tenant.clone(), budget, operation };
+        let entry = LedgerEntry { tenant: self.tenant.clone(), budget, operation };
         let dir = self.path.parent().unwrap_or(Path::new("/"));
         store::sqlite::make_private_dir(dir).map_err(io::Error::other)?;
         let mut file = files::private().create(true).read(true).append(true).open(&self.path)?;
@@ -110,24 +110,25 @@ impl OperationLedger {
         std::fs::File::open(dir)?.sync_all()
     }
 
-    /// Records in the store what it does not know. Begins nothing new after `for_ms` milliseconds.
+    /// Records the operations that the store lacks. Starts nothing new after `for_ms` milliseconds.
     ///
     /// # Errors
     /// The ledger cannot be read, or the store not be written.
-    pub fn replay(&self, store: &mut dyn Store, for_ms: Option<i64>) -> store::Result<Replayed> {
+    pub fn replay(&self, store: &mut dyn Store, for_ms: Option<i64>) -> store::Result<ReplayOutcome> {
         let (entries, complete) = self.read_all().map_err(|error| store::StoreError::Unusable {
             path: self.path.clone(),
             problem: error.to_string(),
             remedy: "Make it readable for you: it holds what was decided about budgets".into(),
         })?;
-        let mut replayed = Replayed { known: entries.len(), added: 0, denied: 0, complete };
+        let mut replayed = ReplayOutcome { known: entries.len(), added: 0, denied: 0, complete };
         if entries.is_empty() {
             return Ok(replayed);
         }
         let started = Stopwatch::start();
         let there: HashSet<String> = store.operations(None)?.into_iter().map(|known| known.id).collect();
-        let missing: Vec<&Entry> = entries.iter().filter(|e| !there.contains(&e.operation.id)).collect();
-        for Entry { budget, operation, .. } in &missing {
+        let missing: Vec<&LedgerEntry> =
+            entries.iter().filter(|e| !there.contains(&e.operation.id)).collect();
+        for LedgerEntry { budget, operation, .. } in &missing {
             if for_ms.is_some_and(|ms| started.ms() > ms) {
                 replayed.complete = false;
                 break;

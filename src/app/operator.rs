@@ -1,4 +1,4 @@
-//! The operator of a shared store: who may decide where the hooks' user may only record.
+//! The operator of a shared store, who may decide where the hooks' user may only record.
 
 use super::session::SessionContext;
 use crate::config::redis_address::Address;
@@ -8,37 +8,37 @@ use crate::config::{Config, DEFAULT_TENANT};
 pub const OPERATOR: &str = "fusebox-operator";
 
 /// The command line by which an operator runs `command` on the shared store of this configuration.
-pub fn command(config: &Config, command: &str) -> String {
+pub fn operator_command(config: &Config, command: &str) -> String {
     let Some(redis) = &config.redis else { return command.to_owned() };
     let url = with_user(&redis.url, OPERATOR);
     let tenant = match config.tenant.as_str() {
         DEFAULT_TENANT => String::new(),
-        tenant => format!("FUSEBOX_STORE_TENANT={} ", quoted(tenant)),
+        tenant => format!("FUSEBOX_STORE_TENANT={} ", shell_quoted(tenant)),
     };
-    let url = quoted(&url);
+    let url = shell_quoted(&url);
     format!("FUSEBOX_STORE_REDIS_URL={url} FUSEBOX_STORE_REDIS_PASSWORD_FILE=FILE {tenant}{command}")
 }
 
 /// A word as a shell takes it.
-fn quoted(word: &str) -> String {
+fn shell_quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@,+%=".contains(c);
     if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
-/// What is said to a person whom the shared store lets record, but not decide.
-pub fn refusal(config: &Config, denied: &str) -> String {
-    let command = command(config, denied);
+/// The text for a person who may record in the shared store, but not decide.
+pub fn denied_text(config: &Config, denied: &str) -> String {
+    let command = operator_command(config, denied);
     format!("this user of Redis may record, but not decide. Whoever may decide runs in a terminal: {command}")
 }
 
-/// Asks a session's store under the login of `own` from now on, where both name the same store: hooks of a session may only
-/// record in it, and whoever decides about the session may be an operator.
-pub fn log_in(ctx: &mut SessionContext, own: &Config) {
+/// Uses the login of `own` for a session's store from now on, if both name the same store: the session's hooks may only record
+/// in it, and the person who decides may be an operator.
+pub fn use_own_login(ctx: &mut SessionContext, own: &Config) {
     let (Some(of_session), Some(mine)) = (&ctx.config.redis, &own.redis) else { return };
     let is_same = ctx.config.tenant == own.tenant && is_same_server(&of_session.url, &mine.url);
     if is_same && of_session != mine {
         ctx.config.redis = Some(mine.clone());
-        ctx.store.move_to(&ctx.config);
+        ctx.store.switch_to(&ctx.config);
     }
 }
 

@@ -1,41 +1,41 @@
-//! Notes that a session is there: its client, and the session that it was started in.
+//! Records the presence of a session: its client, and the session that it was started in.
 
 use super::session::SessionContext;
-use super::{ancestry, store_access};
+use super::{process_tree, store_access};
 use crate::store::session_cache::{SessionCache, Untold};
 use crate::store::{self, Session, SessionRow, Store};
 
-/// How many sessions are followed from one to the one that it was started in.
+/// How many ancestors of a session are followed.
 const MAX_ANCESTORS: usize = 16;
 
-/// Notes the client that calls, where it is not the one that is known: the session was resumed, and its SessionStart
-/// did not get that far, or found no store. Told by the variable that names it, where that is the parent, which costs nothing.
+/// Records the calling client if it is not the known one: the session was resumed, and its SessionStart did not get that far,
+/// or found no store. Detected by the variable that names the client, if that is the parent process, which costs nothing.
 pub(super) fn note_client_change(ctx: &mut SessionContext) {
-    let calls = ctx.source.client.named_client(ctx.env);
+    let calls = ctx.source.client.named_client_pid(ctx.env);
     let known = ctx.cache.session.client.map(|client| client.pid);
     if calls.is_some_and(|pid: u32| known != Some(pid) && pid == std::os::unix::process::parent_id()) {
-        note(ctx, false);
+        record_presence(ctx, false);
     }
 }
 
-/// Notes that the session is there, with its client. `ended`: that it ends. Where the store does not answer, the session's cache
-/// remembers it: the next hook tries again, or somebody else's.
-pub(super) fn note(ctx: &mut SessionContext, ended: bool) {
+/// Records that the session runs, with its client, or that it `ended`. If the store does not answer, the session's cache
+/// remembers it, and a later hook tries again.
+pub(super) fn record_presence(ctx: &mut SessionContext, ended: bool) {
     let mut session = ctx.session();
     session.transcript = ctx.source.transcript.clone().or(session.transcript);
     let now = ctx.env.now;
-    if !ended && let Some(client) = ancestry::client(ctx.env, ctx.source.client) {
+    if !ended && let Some(client) = process_tree::calling_client(ctx.env, ctx.source.client) {
         session.client = Some(client);
         let known = session.parent.clone();
-        let parent = ctx.store.call(|store| Ok(ancestry::parent(client, &session.id, store)));
-        let inherited = || ancestry::inherited_parent(client, &session.id);
-        session.parent = ctx.notices.swallow(parent).unwrap_or_else(inherited).or(known);
+        let parent = ctx.store.call(|store| Ok(process_tree::parent_session(client, &session.id, store)));
+        let inherited = || process_tree::inherited_parent_session(client, &session.id);
+        session.parent = ctx.notices.log_failure(parent).unwrap_or_else(inherited).or(known);
     }
     let ancestors = ctx.store.call(|store| {
         store.see(&session, now, ended)?;
-        line_of(&session.id, store)
+        ancestor_sessions(&session.id, store)
     });
-    let ancestors = ctx.notices.swallow(ancestors);
+    let ancestors = ctx.notices.log_failure(ancestors);
     let mut cache = ctx.lock_cache();
     cache.ended = ended.then_some(now);
     match ancestors {
@@ -56,8 +56,8 @@ pub(super) fn note(ctx: &mut SessionContext, ended: bool) {
     ctx.save_cache(cache);
 }
 
-/// The session as it was seen last, where that is more than the store was told.
-pub(super) fn as_seen(cache: &SessionCache, row: &SessionRow) -> SessionRow {
+/// The session with the changes that have not reached the store yet.
+pub(super) fn with_unsent_changes(cache: &SessionCache, row: &SessionRow) -> SessionRow {
     let Some(untold) = &cache.untold else { return row.clone() };
     let parent = untold.parent.clone().or_else(|| row.session.parent.clone());
     let client = untold.client.or(row.session.client);
@@ -69,11 +69,12 @@ pub(super) fn as_seen(cache: &SessionCache, row: &SessionRow) -> SessionRow {
     }
 }
 
-/// Tells the store what it was not told of a session that somebody else reads on in. `row`: the session as it was seen.
+/// Sends the store what it does not know yet about a session that another process catches up on. `row`: the session as last
+/// seen.
 ///
 /// # Errors
 /// The store gave no answer; the cache remembers it.
-pub(super) fn tell(ctx: &mut SessionContext, row: &SessionRow) -> store_access::Result<()> {
+pub(super) fn send_presence(ctx: &mut SessionContext, row: &SessionRow) -> store_access::Result<()> {
     let Some(untold) = ctx.cache.untold.clone() else { return Ok(()) };
     let SessionRow { session: Session { client, parent, .. }, last_seen, ended, .. } = row.clone();
     let session = Session { client, parent, ..ctx.session() };
@@ -84,7 +85,7 @@ pub(super) fn tell(ctx: &mut SessionContext, row: &SessionRow) -> store_access::
         if !went_on {
             store.see(&session, ended.unwrap_or(last_seen), ended.is_some())?;
         }
-        line_of(&session.id, store)
+        ancestor_sessions(&session.id, store)
     })?;
     let mut cache = ctx.lock_cache();
     // Not what its own hooks have seen since.
@@ -97,7 +98,7 @@ pub(super) fn tell(ctx: &mut SessionContext, row: &SessionRow) -> store_access::
 }
 
 /// The sessions that a session was started in, innermost first.
-fn line_of(session: &str, store: &mut dyn Store) -> store::Result<Vec<String>> {
+fn ancestor_sessions(session: &str, store: &mut dyn Store) -> store::Result<Vec<String>> {
     let mut line: Vec<String> = Vec::new();
     let mut next = store.session(session)?.and_then(|row| row.session.parent);
     while let Some(id) = next.filter(|id| line.len() < MAX_ANCESTORS && id != session && !line.contains(id)) {

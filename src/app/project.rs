@@ -1,10 +1,10 @@
-//! Which project a folder belongs to.
+//! The project that a folder belongs to.
 
 use std::path::{Path, PathBuf};
 
 /// The main worktree of the git repository that `dir` lies in, else `dir` itself. A linked worktree is its main
 /// worktree's project; a submodule is a project of its own. Reads files only: git is not started.
-pub fn of(dir: &Path) -> PathBuf {
+pub fn project_root(dir: &Path) -> PathBuf {
     let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     for folder in dir.ancestors() {
         let git = folder.join(".git");

@@ -1,4 +1,4 @@
-//! Does a tool call change Fusebox itself? The places that are protected here, and where paths lead.
+//! Whether a tool call would change Fusebox itself: the protected paths of this machine, with symbolic links resolved.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::session::SessionContext;
 use crate::agents;
-use crate::agents::tool::Reached;
+use crate::agents::tool::ToolTarget;
 use crate::config;
 use crate::domain::protection::place::Place;
 use crate::domain::protection::{self, Finding, Kind, Reach, Reason, Surroundings, Touch, has_marker};
@@ -17,35 +17,37 @@ const EXECUTABLES: [&str; 6] =
     ["fusebox", "pre-tool-use", "post-tool-use", "prompt-submit", "session-event", "status-line"];
 
 /// Bytes of a settings file that are read.
-const MAX_SETTINGS: u64 = 1 << 20;
+const MAX_SETTINGS_BYTES: u64 = 1 << 20;
 
-/// What stands against a call of `tool` with `input` (JSON), because it would change what guards the agent.
-pub fn protects(ctx: &SessionContext, tool: &str, input: &str) -> Option<Reason> {
+/// Why a call of `tool` with `input` (JSON) must be denied: it would change what guards the agent.
+pub fn protection_reason(ctx: &SessionContext, tool: &str, input: &str) -> Option<Reason> {
     if !ctx.config.enabled {
         return None;
     }
-    let client = ctx.source.client.guarded();
+    let client = ctx.source.client.protected_client();
     let home = ctx.env.home().unwrap_or_else(|| "/".into());
     let cwd = ctx.source.cwd.as_deref().unwrap_or(&ctx.env.cwd);
     let (home, cwd) = (home.to_string_lossy(), cwd.to_string_lossy());
     let at = Surroundings { vars: &ctx.env.vars, home: &home, cwd: &cwd, client };
-    // What may say that something is ours: not all that a file is filled with.
-    let (found, said) = match ctx.source.client.reaches(tool, input) {
-        Reached::Command(command) => (protection::of_shell(&command, at), command),
-        Reached::File(path) => (protection::of_file(&path, input, at), path),
-        Reached::Unknown if client.is_meant(input) => (of_other(tool, input, at), input.to_owned()),
-        Reached::Unknown | Reached::Nothing => return None,
+    // The text that may mention Fusebox: without the content written to a file.
+    let (found, said) = match ctx.source.client.tool_target(tool, input) {
+        ToolTarget::Command(command) => (protection::of_shell(&command, at), command),
+        ToolTarget::File(path) => (protection::of_file(&path, input, at), path),
+        ToolTarget::Unknown if client.is_meant(input) => {
+            (findings_of_other_tool(tool, input, at), input.to_owned())
+        }
+        ToolTarget::Unknown | ToolTarget::Nothing => return None,
     };
     if found.is_empty() {
         return None;
     }
-    let named = client.is_meant(&said);
-    let mut eyes = Eyes { ctx, named, places: None, real: None };
-    found.iter().find_map(|finding| eyes.reason(finding))
+    let mentions_fusebox = client.is_meant(&said);
+    let mut paths = ProtectedPaths { ctx, mentions_fusebox, places: None, resolved: None };
+    found.iter().find_map(|finding| paths.reason(finding))
 }
 
-/// Everything that is protected here.
-fn protected(ctx: &SessionContext) -> Vec<Place> {
+/// All protected places on this machine.
+fn protected_places(ctx: &SessionContext) -> Vec<Place> {
     let own = ctx.env;
     let cwd = ctx.source.cwd.as_deref().unwrap_or(&own.cwd);
     let text = |path: PathBuf| own.cwd.join(path).to_string_lossy().into_owned();
@@ -64,7 +66,7 @@ fn protected(ctx: &SessionContext) -> Vec<Place> {
     for dir in [project.as_path(), cwd] {
         places.push(file(config::project_file(dir), configuration));
     }
-    let (folders, files) = ctx.source.client.settings(own, &[&project, cwd]);
+    let (folders, files) = ctx.source.client.settings_paths(own, &[&project, cwd]);
     places.extend(folders.into_iter().map(|path| folder(path, settings)));
     places.extend(files.into_iter().map(|path| file(path, settings)));
     if let Some(bin) = platform::program_dir() {
@@ -73,8 +75,8 @@ fn protected(ctx: &SessionContext) -> Vec<Place> {
     places
 }
 
-/// Tools of servers, and tools that came later: what their input calls a command, or a path.
-fn of_other(tool: &str, input: &str, at: Surroundings) -> Vec<Finding> {
+/// Findings for MCP tools and tools unknown to this version, by the fields of their input that name commands or paths.
+fn findings_of_other_tool(tool: &str, input: &str, at: Surroundings) -> Vec<Finding> {
     const COMMANDS: [&str; 4] = ["command", "cmd", "script", "code"];
     const PATHS: [&str; 7] = ["path", "file_path", "filename", "file", "destination", "source", "target"];
     const READS: [&str; 8] = ["read", "get", "list", "search", "find", "view", "info", "show"];
@@ -93,17 +95,17 @@ fn of_other(tool: &str, input: &str, at: Surroundings) -> Vec<Finding> {
     found
 }
 
-/// Who looks where paths lead, and as seldom as can be.
-struct Eyes<'g, 'e> {
+/// The protected paths. They are listed, and symbolic links resolved, only when needed.
+struct ProtectedPaths<'g, 'e> {
     ctx: &'g SessionContext<'e>,
-    /// Whether the call names anything that sounds like ours.
-    named: bool,
+    /// Whether the call mentions Fusebox or the client.
+    mentions_fusebox: bool,
     places: Option<Vec<Place>>,
-    /// The same, with symbolic links followed.
-    real: Option<Vec<Place>>,
+    /// The same, with symbolic links resolved.
+    resolved: Option<Vec<Place>>,
 }
 
-impl Eyes<'_, '_> {
+impl ProtectedPaths<'_, '_> {
     fn reason(&mut self, finding: &Finding) -> Option<Reason> {
         match finding {
             Finding::Says(reason) => Some(reason.clone()),
@@ -117,8 +119,8 @@ impl Eyes<'_, '_> {
             Finding::Settings(path) => {
                 use std::io::Read;
                 let mut text = String::new();
-                std::fs::File::open(path).ok()?.take(MAX_SETTINGS).read_to_string(&mut text).ok()?;
-                self.ctx.source.client.guarded().is_loosened_by(&text).then_some(Reason::Client)
+                std::fs::File::open(path).ok()?.take(MAX_SETTINGS_BYTES).read_to_string(&mut text).ok()?;
+                self.ctx.source.client.protected_client().is_loosened_by(&text).then_some(Reason::Client)
             }
         }
     }
@@ -136,8 +138,8 @@ impl Eyes<'_, '_> {
         if self.places().iter().any(is_one) {
             return true;
         }
-        let Some(touch) = led(&touch) else { return false };
-        self.real().iter().any(|place| place.kind == Kind::Executable && place.is_touched(&touch))
+        let Some(touch) = resolve_touch(&touch) else { return false };
+        self.resolved().iter().any(|place| place.kind == Kind::Executable && place.is_touched(&touch))
     }
 
     fn kind_of(&mut self, touch: &Touch) -> Option<Kind> {
@@ -146,39 +148,39 @@ impl Eyes<'_, '_> {
         if let Some(kind) = touched(self.places(), touch) {
             return Some(kind);
         }
-        if !touch.surely && !self.named {
+        if !touch.surely && !self.mentions_fusebox {
             return None;
         }
-        let led = led(touch)?;
-        // Nothing led elsewhere, and nothing sounds like ours: the places need no look.
-        if led.path == touch.path && !self.named {
+        let led = resolve_touch(touch)?;
+        // No symbolic link, and no mention of Fusebox: the places need not be resolved.
+        if led.path == touch.path && !self.mentions_fusebox {
             return None;
         }
-        touched(self.real(), &led)
+        touched(self.resolved(), &led)
     }
 
     fn places(&mut self) -> &[Place] {
-        self.places.get_or_insert_with(|| protected(self.ctx))
+        self.places.get_or_insert_with(|| protected_places(self.ctx))
     }
 
-    fn real(&mut self) -> &[Place] {
-        if self.real.is_none() {
-            let real = |place: &Place| Place { path: follow(&place.path), ..place.clone() };
+    fn resolved(&mut self) -> &[Place] {
+        if self.resolved.is_none() {
+            let real = |place: &Place| Place { path: resolve_links(&place.path), ..place.clone() };
             let real = self.places().iter().map(real).collect();
-            self.real = Some(real);
+            self.resolved = Some(real);
         }
-        self.real.as_deref().unwrap_or_default()
+        self.resolved.as_deref().unwrap_or_default()
     }
 }
 
-/// The same with the symbolic links in its path followed, up to the first pattern.
-fn led(touch: &Touch) -> Option<Touch> {
-    touch.path.starts_with('/').then(|| Touch { path: follow(&touch.path), ..touch.clone() })
+/// The same touch, with the symbolic links in its path resolved up to the first pattern.
+fn resolve_touch(touch: &Touch) -> Option<Touch> {
+    touch.path.starts_with('/').then(|| Touch { path: resolve_links(&touch.path), ..touch.clone() })
 }
 
-/// Where a path leads; what does not exist, or is a pattern, stays as it is.
-fn follow(path: &str) -> String {
-    if files::is_straight(Path::new(path)) {
+/// A path with symbolic links resolved; parts that do not exist, or are patterns, stay as they are.
+fn resolve_links(path: &str) -> String {
+    if files::has_no_symlinks(Path::new(path)) {
         return path.to_owned();
     }
     let whole = Path::new(path);

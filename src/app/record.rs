@@ -1,14 +1,14 @@
 //! Recording: what is new in a session's transcripts goes to the store, which answers where the budgets stand.
 //!
-//! [`record`] reads, waits where asked to, and only then opens the store. Its result is not yet in the session's cache: the
-//! handler locks the cache, lets [`Recorded::keep`] take the answer over, judges, and saves.
+//! [`record`] reads, waits if asked to, and only then opens the store. Its result is not yet in the session's cache: the handler
+//! locks the cache, calls [`Recorded::update_cache`], judges, and saves.
 
-use super::offline::OfflineCount;
+use super::offline::HookCount;
 use super::record_plan::{Observation, ReadProgress, RecordPlan};
 use super::session::SessionContext;
 use super::store_access::{self, Unavailable};
-use super::throttle::throttled;
-use super::transcript_reader::{Awaited, Positions, TranscriptDelta, times_said};
+use super::throttle::throttle_input;
+use super::transcript_reader::{Awaited, Positions, TranscriptDelta, text_repetitions};
 use super::{offline, presence, recovery};
 use crate::domain::alert::BudgetAlert;
 use crate::domain::breaker::circuit::{CircuitBreaker, Seen};
@@ -31,14 +31,14 @@ pub struct Recorded {
     pub circuit: Option<CircuitBreaker>,
     /// Why the subagent that is asked for may not start.
     pub crowded: Option<Crowded>,
-    /// Why the store gave no answer, where it gave none: the session's hooks count on from its last one.
+    /// Why the store gave no answer, if it gave none: the session's hooks then count on from its last answer.
     pub failure: Option<Unavailable>,
     /// Whether the ends of the files were reached.
     pub complete: bool,
     pub(super) pending: Pending,
 }
 
-/// What the session's cache has still to take over.
+/// What is not yet in the session's cache.
 #[derive(Debug, Default)]
 pub(super) enum Pending {
     /// Only what was learned about models and sizes.
@@ -47,7 +47,7 @@ pub(super) enum Pending {
     /// An answer of the store.
     Answer(Box<StoreAnswer>),
     /// What this hook counted while the store is out of reach.
-    Offline(Box<OfflineCount>),
+    Offline(Box<HookCount>),
 }
 
 /// An answer of the store.
@@ -61,12 +61,12 @@ pub(super) struct StoreAnswer {
     ends_circuits: bool,
 }
 
-/// Reads on, waits where asked to, and records.
+/// Reads what is new, waits if asked to, and records.
 pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
     let mut progress = ReadProgress::start(plan);
-    if ctx.store.is_asleep() {
+    if ctx.store.is_backing_off() {
         let count = offline::count(ctx, plan, &plan.awaited, &mut progress);
-        return Recorded { failure: Some(Unavailable::Asleep(None)), ..Recorded::offline(count) };
+        return Recorded { failure: Some(Unavailable::BackingOff(None)), ..Recorded::offline(count) };
     }
     // The budgets by a store that turned out to lack data: all is read again, once.
     let mut recovering: Option<Vec<BudgetState>> = None;
@@ -76,20 +76,20 @@ pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
             // Not held open while this hook waits.
             ctx.store.close();
         }
-        let delta = match !progress.is_first() && progress.is_over() {
+        let delta = match !progress.is_first() && progress.is_out_of_time() {
             true => TranscriptDelta { positions: ctx.cache.positions.clone(), ..TranscriptDelta::default() },
-            false => ctx.read_on(ctx.cache.positions.clone(), plan.scope, awaited, progress.slice()),
+            false => ctx.read_new(ctx.cache.positions.clone(), plan.scope, awaited, progress.next_slice()),
         };
-        if plan.seen.is_none() && progress.is_first() {
+        if plan.seen_at.is_none() && progress.is_first() {
             presence::note_client_change(ctx);
         }
-        let is_last = progress.is_last(&delta);
+        let is_last = progress.advance(&delta);
         ctx.cache.learn(&delta.facts);
         let session = ctx.session();
-        let applied = match send(ctx, plan, &session, &delta, is_last) {
+        let applied = match send_batch(ctx, plan, &session, &delta, is_last) {
             Ok(applied) => applied,
             Err(error) => {
-                ctx.notices.note(&error);
+                ctx.notices.log(&error);
                 let recorded = match recovering {
                     Some(states) => Recorded { states, ..Recorded::default() },
                     None => {
@@ -101,11 +101,11 @@ pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
                 return Recorded { failure: Some(error), ..recorded };
             }
         };
-        if recovering.is_none() && recovery::is_lacking(&ctx.cache, &applied) {
+        if recovering.is_none() && recovery::lost_data(&ctx.cache, &applied) {
             // Its alerts are not shown: it may not know of an extension. What still holds comes again.
             let states = applied.states.clone();
-            if let Err(error) = recovery::begin(ctx, &applied) {
-                ctx.notices.note(&error);
+            if let Err(error) = recovery::begin_recovery(ctx, &applied) {
+                ctx.notices.log(&error);
                 return Recorded { states, failure: Some(error), ..Recorded::default() };
             }
             recovering = Some(states);
@@ -117,26 +117,26 @@ pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
         if is_last {
             return recorded;
         }
-        keep(ctx, &mut recorded);
+        update_cache(ctx, &mut recorded);
     }
 }
 
-/// Records, and takes the answer over into the session's cache: for events that nothing is decided at.
-pub fn record_and_keep(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
+/// Records, and updates the session's cache: for events without a decision.
+pub fn record_and_cache(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
     let mut recorded = record(ctx, plan);
-    keep(ctx, &mut recorded);
+    update_cache(ctx, &mut recorded);
     recorded
 }
 
-/// Takes what was recorded over into the session's cache.
-fn keep(ctx: &mut SessionContext, recorded: &mut Recorded) {
+/// Updates the session's cache with what was recorded.
+fn update_cache(ctx: &mut SessionContext, recorded: &mut Recorded) {
     let mut cache = ctx.lock_cache();
-    recorded.keep(ctx, &mut cache);
+    recorded.update_cache(ctx, &mut cache);
     ctx.save_cache(cache);
 }
 
-/// Sends one batch to the store, in one atomic step. The last one of an event carries what the event says, too.
-fn send(
+/// Sends one batch to the store, in one atomic step. The last batch of an event also carries the observation.
+fn send_batch(
     ctx: &mut SessionContext,
     plan: &RecordPlan,
     session: &Session,
@@ -146,13 +146,13 @@ fn send(
     let watches: Vec<Watch> = ctx.watches(session);
     let now = ctx.env.now;
     let mut facts = std::borrow::Cow::Borrowed(&delta.facts[..]);
-    if is_last && !plan.extra.is_empty() {
-        facts.to_mut().extend_from_slice(&plan.extra);
+    if is_last && !plan.extra_facts.is_empty() {
+        facts.to_mut().extend_from_slice(&plan.extra_facts);
     }
     let agent = ctx.agent().to_owned();
     let policy = ctx.config.breaker;
     let observed = is_last.then(|| {
-        let said = times_said(&delta.positions, ctx.source.agent.as_ref());
+        let said = text_repetitions(&delta.positions, ctx.source.agent.as_ref());
         let seen = match &plan.observation {
             _ if !policy.enabled => None,
             Observation::Nothing | Observation::Prompt(_) => None,
@@ -167,7 +167,7 @@ fn send(
                 Observation::Prompt(repetitions) if policy.enabled => Some(repetitions),
                 _ => None,
             },
-            throttle: throttled(&ctx.config, session, &plan.slots, now),
+            throttle: throttle_input(&ctx.config, session, &plan.slot_events, now),
         }
     });
     let batch = Batch {
@@ -175,8 +175,8 @@ fn send(
         facts: &facts,
         watches: &watches,
         alert: true,
-        claim: plan.claim && is_last,
-        seen: plan.seen.unwrap_or(now),
+        claim: plan.claim_alerts && is_last,
+        seen: plan.seen_at.unwrap_or(now),
         observed,
         now,
     };
@@ -184,7 +184,7 @@ fn send(
 }
 
 impl Recorded {
-    fn offline(count: OfflineCount) -> Self {
+    fn offline(count: HookCount) -> Self {
         let states = count.states().to_vec();
         Self { states, pending: Pending::Offline(Box::new(count)), ..Self::default() }
     }
@@ -213,21 +213,21 @@ impl Recorded {
         self.failure.is_none()
     }
 
-    /// Takes the answer over into the session's cache, which the caller has locked. The budgets may stand further on then:
-    /// other hooks count, too, while the store is out of reach.
-    pub fn keep(&mut self, ctx: &SessionContext, cache: &mut SessionCache) {
+    /// Updates the session's cache, which the caller has locked. The budgets may have moved on by then: other hooks count,
+    /// too, while the store is out of reach.
+    pub fn update_cache(&mut self, ctx: &SessionContext, cache: &mut SessionCache) {
         cache.take_learned(&ctx.cache);
         match std::mem::take(&mut self.pending) {
             Pending::Learned => {}
-            Pending::Offline(count) => self.states = count.keep(cache),
-            Pending::Answer(answer) => answer.keep(ctx, cache),
+            Pending::Offline(count) => self.states = count.update_cache(cache),
+            Pending::Answer(answer) => answer.update_cache(ctx, cache),
         }
     }
 }
 
 impl StoreAnswer {
-    /// Takes the answer over.
-    fn keep(self, ctx: &SessionContext, cache: &mut SessionCache) {
+    /// Updates the session's cache with the answer.
+    fn update_cache(self, ctx: &SessionContext, cache: &mut SessionCache) {
         let Self { session, positions, applied, ends_circuits } = self;
         if cache.epoch != applied.epoch {
             cache.positions.clear();

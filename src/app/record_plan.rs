@@ -1,4 +1,4 @@
-//! What an event asks to be read and recorded, and how far that has come.
+//! What an event wants read and recorded, and how far the reading has come.
 
 use super::transcript_reader::{Awaited, ReadScope, TranscriptDelta};
 use crate::domain::breaker::circuit::NamedCall;
@@ -10,7 +10,7 @@ use crate::transcript::Fact;
 /// Bytes that a hook reads at most; the next one carries on.
 pub const HOOK_BYTES: u64 = 32 * 1024 * 1024;
 
-/// Milliseconds after which a hook begins no further slice: a slow machine cannot record as much as it could read
+/// Milliseconds after which a hook starts no further slice: a slow machine cannot record as much as it could read
 /// before the deadline, and what is not recorded by then is lost work.
 pub const HOOK_READ_MS: i64 = 400;
 
@@ -40,21 +40,21 @@ pub struct RecordPlan {
     /// What to wait for.
     pub awaited: Awaited,
     /// Facts that do not come from a transcript.
-    pub extra: Vec<Fact>,
+    pub extra_facts: Vec<Fact>,
     /// Whether the caller can show alerts.
-    pub claim: bool,
+    pub claim_alerts: bool,
     /// What the event says about the calling agent.
     pub observation: Observation,
     /// What it says about subagents.
-    pub slots: Vec<SlotEvent>,
+    pub slot_events: Vec<SlotEvent>,
     /// Bytes to read at most.
     pub max_bytes: u64,
     /// Bytes to record in one go: at most so much is held in memory, or lost when the process is killed.
-    pub slice: u64,
+    pub slice_bytes: u64,
     /// Milliseconds after which no further slice is begun; `None`: not bounded.
     pub max_ms: Option<i64>,
-    /// When the session was seen, for a process that reads on in somebody else's; `None`: now.
-    pub seen: Option<Timestamp>,
+    /// When the session was last seen, if another process catches up on it; `None`: now.
+    pub seen_at: Option<Timestamp>,
 }
 
 impl RecordPlan {
@@ -63,14 +63,14 @@ impl RecordPlan {
         Self {
             scope: ReadScope::Caller,
             awaited: Awaited::Nothing,
-            extra: vec![],
-            claim,
+            extra_facts: vec![],
+            claim_alerts: claim,
             observation: Observation::Nothing,
-            slots: vec![],
+            slot_events: vec![],
             max_bytes: HOOK_BYTES,
-            slice: SLICE_BYTES,
+            slice_bytes: SLICE_BYTES,
             max_ms: Some(HOOK_READ_MS),
-            seen: None,
+            seen_at: None,
         }
     }
 
@@ -80,7 +80,7 @@ impl RecordPlan {
     }
 }
 
-/// Which part of what may be read was read, and whether there is time for more.
+/// How much was read, and whether there is time for more.
 pub struct ReadProgress<'p> {
     plan: &'p RecordPlan,
     started: Stopwatch,
@@ -93,13 +93,13 @@ impl<'p> ReadProgress<'p> {
         Self { plan, started: Stopwatch::start(), read: 0 }
     }
 
-    /// Begins again with the first byte; the time goes on.
+    /// Starts again at the first byte; the time keeps running.
     pub fn restart(&mut self) {
         self.read = 0;
     }
 
     /// Whether the time for reading is over.
-    pub fn is_over(&self) -> bool {
+    pub fn is_out_of_time(&self) -> bool {
         self.plan.max_ms.is_some_and(|ms| self.started.ms() >= ms)
     }
 
@@ -109,13 +109,13 @@ impl<'p> ReadProgress<'p> {
     }
 
     /// Bytes of the next slice.
-    pub fn slice(&self) -> u64 {
-        self.plan.slice.min(self.plan.max_bytes - self.read)
+    pub fn next_slice(&self) -> u64 {
+        self.plan.slice_bytes.min(self.plan.max_bytes - self.read)
     }
 
-    /// Counts a slice; answers whether it was the last one.
-    pub fn is_last(&mut self, delta: &TranscriptDelta) -> bool {
+    /// Counts a slice. Returns whether it was the last one.
+    pub fn advance(&mut self, delta: &TranscriptDelta) -> bool {
         self.read = self.plan.max_bytes.min(self.read.saturating_add(delta.bytes));
-        delta.complete || delta.bytes == 0 || self.read == self.plan.max_bytes || self.is_over()
+        delta.complete || delta.bytes == 0 || self.read == self.plan.max_bytes || self.is_out_of_time()
     }
 }

@@ -1,4 +1,4 @@
-//! A store that lost data: noticing it, and telling the store again what is not in any transcript.
+//! Detecting that a store lost data, and sending it again what no transcript contains.
 
 use super::installation::Installation;
 use super::operation_ledger::OperationLedger;
@@ -9,31 +9,31 @@ use crate::store::cache_file::CacheFile;
 use crate::store::session_cache::{LACKING, SessionCache};
 use crate::store::{Applied, Store};
 
-/// Milliseconds that a hook spends at most on telling the store again what was decided.
+/// Milliseconds that a hook spends on replaying operations at most.
 const HOOK_MS: i64 = 400;
 
-/// Noted of a shared store that has an earlier state than it had.
+/// Journal text: a shared store has an earlier state than before.
 const WENT_BACK: &str =
     "the store went back in time (a restored copy, or a replica that lagged behind took over)";
 
-/// Noted of one that has another name.
+/// Journal text: a shared store has another name than before.
 const EMPTIED: &str =
     "the store does not know this session any more (it was emptied, or renewed by another machine)";
 
-/// Whether the store lacks something of this session: it is another store than the one that the files were read for, or it
-/// went back in time (a restored copy, a log that lost its end).
-pub(super) fn is_lacking(cache: &SessionCache, applied: &Applied) -> bool {
+/// Whether the store lost data of this session: it is another store than the one that the files were read for, or it went back
+/// in time (a restored copy, a log that lost its end).
+pub(super) fn lost_data(cache: &SessionCache, applied: &Applied) -> bool {
     !cache.epoch.is_empty()
         && (applied.epoch != cache.epoch
             || applied.sequence <= cache.sequence
             || applied.own.lacks(&cache.own.next()))
 }
 
-/// Notes that the store lacks something, and lets this session be read again from its start.
+/// Marks the store as incomplete, and lets this session be read again from its start.
 ///
 /// # Errors
 /// The store gave no answer; the next hook finds the mark.
-pub(super) fn begin(ctx: &mut SessionContext, applied: &Applied) -> store_access::Result<()> {
+pub(super) fn begin_recovery(ctx: &mut SessionContext, applied: &Applied) -> store_access::Result<()> {
     let known_as = ctx.cache.epoch.clone();
     // First, so that the next hook finds it if this process ends here: the store has one batch more by now.
     let mut cache = ctx.lock_cache();
@@ -42,7 +42,7 @@ pub(super) fn begin(ctx: &mut SessionContext, applied: &Applied) -> store_access
     }
     ctx.save_cache(cache);
     let is_known = applied.epoch == known_as;
-    let epoch = ctx.store.call(|store| note_loss(store, &applied.epoch, is_known))?;
+    let epoch = ctx.store.call(|store| mark_loss(store, &applied.epoch, is_known))?;
     // The embedded store is this machine's: whoever lost it knows.
     if ctx.store.is_shared() {
         let what = if is_known { WENT_BACK } else { EMPTIED };
@@ -50,7 +50,7 @@ pub(super) fn begin(ctx: &mut SessionContext, applied: &Applied) -> store_access
     }
     // Before the transcripts: a budget that was extended must not look used up.
     let replayed = replay_decisions(ctx);
-    ctx.notices.swallow(replayed);
+    ctx.notices.log_failure(replayed);
     let mut cache = ctx.lock_cache();
     // Where another hook noticed it, too, the positions are those of its second reading already.
     if cache.lost.is_empty() {
@@ -63,22 +63,22 @@ pub(super) fn begin(ctx: &mut SessionContext, applied: &Applied) -> store_access
     Ok(())
 }
 
-/// Tells the store again what was decided on this machine, the installation included, as far as it does not know.
+/// Sends the operations of this machine, and its installation, to a store that lacks them.
 ///
 /// # Errors
 /// The store gave no answer.
 pub(super) fn replay_decisions(ctx: &mut SessionContext) -> store_access::Result<()> {
     let Some(dir) = ctx.env.state_dir() else { return Ok(()) };
-    let (env, ledger) = (ctx.env, OperationLedger::of(&dir, &ctx.config));
+    let (env, ledger) = (ctx.env, OperationLedger::new(&dir, &ctx.config));
     let replay = |store: &mut dyn Store| {
-        tell_installation(env, store);
+        send_installation(env, store);
         ledger.replay(store, Some(HOOK_MS))
     };
     ctx.store.call(replay).map(drop)
 }
 
 /// `is_known`: it is the store that was there before, and went back in time. Otherwise it is one that was made anew.
-fn note_loss(store: &mut dyn Store, epoch: &str, is_known: bool) -> crate::store::Result<String> {
+fn mark_loss(store: &mut dyn Store, epoch: &str, is_known: bool) -> crate::store::Result<String> {
     if is_known {
         return store.renew(epoch);
     }
@@ -86,12 +86,12 @@ fn note_loss(store: &mut dyn Store, epoch: &str, is_known: bool) -> crate::store
     Ok(epoch.to_owned())
 }
 
-/// Looks whether the sessions' caches know more than the store, and notes then that it is to be filled. For who asks
-/// for numbers: a session that the store does not even know any more is in no list of it.
+/// Checks whether the session caches know more than the store, and if so marks it to be refilled. Commands that show numbers
+/// need it: a session that the store has forgotten is in none of its lists.
 ///
 /// # Errors
 /// The store cannot be used.
-pub fn look_for_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<()> {
+pub fn detect_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<()> {
     // The caches first: what hooks record meanwhile is no loss.
     let of_session = |cache: &SessionCache| cache.session.transcript.is_some() && !cache.epoch.is_empty();
     let caches = CacheFile::all(&env.cache_dir()).into_iter().filter_map(|file| file.read());
@@ -102,23 +102,23 @@ pub fn look_for_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<(
     let caches: Vec<_> = caches.collect();
     let epoch = store.epoch()?;
     // A store that was emptied need not be missed by any cache.
-    tell_installation(env, store);
+    send_installation(env, store);
     let (sequences, owned) = (store.sequences()?, store.own_batches()?);
     for (id, known_as, sequence, own) in caches {
         let is_known = known_as == epoch;
         let is_behind = sequences.get(&id).is_none_or(|known| *known < sequence)
             || owned.get(&id).is_some_and(|known| known.lacks(&own));
         if !is_known || is_behind {
-            note_loss(store, &epoch, is_known)?;
+            mark_loss(store, &epoch, is_known)?;
             break;
         }
     }
     Ok(())
 }
 
-/// Tells a store when Fusebox was installed here, where it does not know: what a session held before is its history, and
-/// raises its limit. Who may only record may not, and goes on without.
-pub fn tell_installation(env: &Env, store: &mut dyn Store) {
+/// Tells a store when Fusebox was installed here, unless it knows: what a session used before that is its history, and raises
+/// its limit. A user who may only record cannot, and continues without.
+pub fn send_installation(env: &Env, store: &mut dyn Store) {
     if store.installed().is_ok_and(|known| known.is_some()) {
         return;
     }

@@ -1,11 +1,11 @@
-//! Where sessions and budgets stand now.
+//! The current status of sessions and budgets.
 
 use wildmatch::WildMatch;
 
 use super::status::{AgentStatus, BudgetStatus, CircuitStatus, SessionStatus, ThrottleStatus};
 use super::store_access::{self, StoreAccess};
 use super::store_status::StoreStatus;
-use super::{ancestry, backfill};
+use super::{backfill, process_tree};
 use crate::config::Config;
 use crate::domain::breaker::circuit::CircuitBreaker;
 use crate::domain::budget::{BudgetState, Scope};
@@ -15,12 +15,15 @@ use crate::platform::Env;
 use crate::store::session_cache::SessionCache;
 use crate::store::{CircuitRow, SessionRow, Watch};
 
-/// Reads a session to its end, and says where it stands.
+/// Reads a session to its end, and returns its status.
 ///
 /// # Errors
 /// The store cannot be read or written.
-pub fn session(env: &Env, row: &SessionRow) -> store_access::Result<(SessionStatus, Vec<BudgetState>)> {
-    let (mut ctx, mut recorded) = backfill::read_on(env, row, u64::MAX);
+pub fn session_status(
+    env: &Env,
+    row: &SessionRow,
+) -> store_access::Result<(SessionStatus, Vec<BudgetState>)> {
+    let (mut ctx, mut recorded) = backfill::catch_up(env, row, u64::MAX);
     if let Some(failure) = recorded.failure.take() {
         return Err(failure);
     }
@@ -30,7 +33,7 @@ pub fn session(env: &Env, row: &SessionRow) -> store_access::Result<(SessionStat
         .call(|store| Ok((store.session_total(id)?, store.circuits(Some(id))?, store.slots(id)?)))?;
     let total = total.unwrap_or_default();
     let policy = ctx.config.breaker;
-    let circuit = |row: &CircuitRow| CircuitStatus::of(&row.breaker, &policy);
+    let circuit = |row: &CircuitRow| CircuitStatus::new(&row.breaker, &policy);
     let main = circuits.iter().find(|row| row.agent.is_empty()).map(circuit);
     let of_agents = circuits.iter().filter(|row| policy.enabled && !row.agent.is_empty());
     let throttle = ctx.config.throttle.map(|throttling| {
@@ -48,10 +51,10 @@ pub fn session(env: &Env, row: &SessionRow) -> store_access::Result<(SessionStat
         requests: total.amount.requests,
         tool_calls: total.amount.tool_calls,
         estimated_messages: total.estimated_messages,
-        budgets: recorded.states.iter().map(BudgetStatus::of).collect(),
+        budgets: recorded.states.iter().map(BudgetStatus::from_state).collect(),
         circuit: policy
             .enabled
-            .then(|| main.unwrap_or_else(|| CircuitStatus::of(&CircuitBreaker::default(), &policy))),
+            .then(|| main.unwrap_or_else(|| CircuitStatus::new(&CircuitBreaker::default(), &policy))),
         agents: of_agents.map(|row| (row.agent.clone(), AgentStatus { circuit: circuit(row) })).collect(),
         throttle,
         stopped: is_stopped(&ctx.cache, &recorded.states),
@@ -60,7 +63,7 @@ pub fn session(env: &Env, row: &SessionRow) -> store_access::Result<(SessionStat
     Ok((status, recorded.states))
 }
 
-/// Whether a session is stopped by a cause that still holds, where its budgets stand so.
+/// Whether a session is stopped by a cause that still holds, given these budgets.
 pub(super) fn is_stopped(cache: &SessionCache, states: &[BudgetState]) -> bool {
     let Some(cause) = cache.ladder.stopped() else { return false };
     let holds = |s: &BudgetState| s.blocks() && Cause::of(s) == *cause;
@@ -73,7 +76,7 @@ pub(super) fn is_stopped(cache: &SessionCache, states: &[BudgetState]) -> bool {
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn budgets(
+pub fn budget_states(
     config: &Config,
     store: &mut StoreAccess,
     rows: &[SessionRow],
@@ -84,7 +87,7 @@ pub fn budgets(
     for budget in &config.budgets {
         let values = match budget.scope {
             Scope::Session => {
-                let shown = rows.iter().filter(|row| all || ancestry::is_live(row, now));
+                let shown = rows.iter().filter(|row| all || process_tree::is_live(row, now));
                 shown.map(|row| row.session.id.clone()).collect()
             }
             scope => store.call(|store| store.values(scope, budget.window.at(now).start))?,

@@ -1,4 +1,4 @@
-//! Reading everything of this machine again, whether anything seems to be missing or not: for anyone who doubts the numbers.
+//! Reads every transcript of this machine again, whether anything seems to be missing or not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,15 +7,15 @@ use serde::Serialize;
 use super::operation_ledger::OperationLedger;
 use super::store_access::{Result, StoreAccess};
 use super::store_status::StoreStatus;
-use super::{backfill, recount, recovery, report, session_files};
+use super::{backfill, recovery, report, session_files, verify};
 use crate::config::Config;
 use crate::domain::budget::Unit;
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
 
-/// What was found.
+/// The result of a resync.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Resynced {
+pub struct ResyncReport {
     /// Sessions whose transcripts are on this machine.
     pub sessions: usize,
     /// Those of them that could not be read and recorded to their ends, and why.
@@ -51,14 +51,14 @@ pub struct ChangedBudget {
     pub after: u64,
 }
 
-/// What a store says, to be compared.
-struct Counted {
+/// What the store has counted, for comparison.
+struct StoredCounts {
     requests: u64,
     budgets: BTreeMap<(String, String), (Unit, u64)>,
 }
 
-/// Reads every transcript of this machine from its start, and tells the store again what was decided here. `progress` is
-/// told the number of sessions done and in all.
+/// Reads every transcript of this machine from its start, and replays this machine's ledger. `progress` receives the number of
+/// sessions done and the total.
 ///
 /// # Errors
 /// The store cannot be read or written, or the ledger cannot be read.
@@ -67,24 +67,24 @@ pub fn resync(
     config: &Config,
     store: &mut StoreAccess,
     mut progress: impl FnMut(usize, usize),
-) -> Result<Resynced> {
+) -> Result<ResyncReport> {
     let now = env.now;
     let transcripts = session_files::transcripts(env);
     let ids: BTreeSet<String> = transcripts.keys().cloned().collect();
     let epoch = store.call(|store| store.epoch())?;
-    let before = counted(config, store, &ids, now)?;
+    let before = stored_counts(config, store, &ids, now)?;
     // Before the transcripts: a budget that was extended must not look used up.
-    let ledger = env.state_dir().map(|dir| OperationLedger::of(&dir, config));
+    let ledger = env.state_dir().map(|dir| OperationLedger::new(&dir, config));
     let replayed = store.call(|store| {
-        recovery::tell_installation(env, store);
+        recovery::send_installation(env, store);
         ledger.map(|ledger| ledger.replay(store, None)).transpose()
     })?;
     let replayed = replayed.unwrap_or_default();
     let mut incomplete = BTreeMap::new();
     for (done, (session, transcript)) in transcripts.iter().enumerate() {
         progress(done, transcripts.len());
-        let row = session_files::row_of(env, session, transcript);
-        let (mut ctx, recorded) = backfill::read_again(env, &row);
+        let row = session_files::session_row(env, session, transcript);
+        let (mut ctx, recorded) = backfill::reread(env, &row);
         if !(recorded.is_stored() && recorded.complete) {
             let why = recorded.failure.map(|error| error.to_string()).or_else(|| ctx.take_journal().pop());
             incomplete.insert(session.clone(), why.unwrap_or_else(|| "its end was not reached".into()));
@@ -95,17 +95,17 @@ pub fn resync(
     if incomplete.is_empty() && store.call(|store| store.epoch())? == epoch {
         store.call(|store| store.set_rebuilding(false))?;
     }
-    // Counters can be wrong by themselves, where others write them too.
+    // Counters can be wrong on their own where others write them, too.
     let rows = store.call(|store| store.sessions())?;
-    let watches = recount::watches(config, store, &rows, |id| ids.contains(id), now)?;
+    let watches = verify::budget_keys(config, store, &rows, |id| ids.contains(id), now)?;
     store.call(|store| store.count_anew(&watches, now))?;
-    let after = counted(config, store, &ids, now)?;
+    let after = stored_counts(config, store, &ids, now)?;
     let changed = |((name, value), (unit, after)): (&(String, String), &(Unit, u64))| {
         let before = before.budgets.get(&(name.clone(), value.clone())).map_or(0, |(_, used)| *used);
         let (name, value, unit, after) = (name.clone(), value.clone(), *unit, *after);
         (before != after).then_some(ChangedBudget { name, value, unit, before, after })
     };
-    Ok(Resynced {
+    Ok(ResyncReport {
         sessions: transcripts.len(),
         incomplete,
         requests: after.requests,
@@ -118,13 +118,13 @@ pub fn resync(
     })
 }
 
-/// What counts in these sessions, and in all budgets.
-fn counted(
+/// The requests in these sessions, and the use of all budgets.
+fn stored_counts(
     config: &Config,
     store: &mut StoreAccess,
     sessions: &BTreeSet<String>,
     now: Timestamp,
-) -> Result<Counted> {
+) -> Result<StoredCounts> {
     let rows = store.call(|store| store.sessions())?;
     let requests = store.call(|store| {
         let mut requests = 0;
@@ -133,9 +133,9 @@ fn counted(
         }
         Ok(requests)
     })?;
-    let states = report::budgets(config, store, &rows, true, now)?;
+    let states = report::budget_states(config, store, &rows, true, now)?;
     let of = |state: crate::domain::budget::BudgetState| {
         ((state.budget.name, state.value), (state.budget.unit, state.used))
     };
-    Ok(Counted { requests, budgets: states.into_iter().map(of).collect() })
+    Ok(StoredCounts { requests, budgets: states.into_iter().map(of).collect() })
 }

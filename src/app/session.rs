@@ -10,7 +10,7 @@ use super::transcript_reader::{Awaited, Positions, ReadScope, TranscriptDelta, T
 use super::{project, session_files};
 use crate::agents;
 use crate::agents::event::EventSource;
-use crate::config::{self, Config, Loaded, Stamp};
+use crate::config::{self, Config, LoadedConfig, Stamp};
 use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::verdict::Caller;
 use crate::platform::Env;
@@ -20,7 +20,7 @@ use crate::store::session_cache::SessionCache;
 use crate::store::shared_names::shared_value;
 use crate::store::{Session, Watch};
 
-/// What is to be said besides the answer.
+/// What to report besides the answer.
 #[derive(Debug, Default)]
 pub struct Notices {
     /// Failures that did not matter, for the journal.
@@ -30,33 +30,32 @@ pub struct Notices {
 }
 
 impl Notices {
-    /// Swallows a failure of the store: it is noted, the person hears of a store that was set aside, and the hook goes on
-    /// without the answer.
-    pub fn swallow<T>(&mut self, answer: Result<T, Unavailable>) -> Option<T> {
+    /// Turns a failure of the store into notices: the hook continues without the answer.
+    pub fn log_failure<T>(&mut self, answer: Result<T, Unavailable>) -> Option<T> {
         answer
             .map_err(|error| {
-                self.note(&error);
-                self.tell(&error);
+                self.log(&error);
+                self.warn_person(&error);
             })
             .ok()
     }
 
-    /// Notes a failure of the store for the journal. That a store is left alone for a while was noted when it failed.
-    pub fn note(&mut self, error: &Unavailable) {
-        if !matches!(error, Unavailable::Asleep(_)) {
+    /// Adds a failure of the store to the journal. A back-off is not logged: its cause was.
+    pub fn log(&mut self, error: &Unavailable) {
+        if !matches!(error, Unavailable::BackingOff(_)) {
             self.journal.push(error.to_string());
         }
     }
 
-    /// Tells the person of a store that was set aside.
-    pub fn tell(&mut self, error: &Unavailable) {
+    /// Tells the person about a damaged store.
+    pub fn warn_person(&mut self, error: &Unavailable) {
         if let Unavailable::Damaged { outcome, .. } = error {
             self.person.push(outcome.clone());
         }
     }
 
-    /// Takes over what is to be said of another session, which this hook read on in.
-    pub fn take_over(&mut self, other: &mut SessionContext) {
+    /// Moves over the notices of another session, which this hook caught up on.
+    pub fn append_from(&mut self, other: &mut SessionContext) {
         self.journal.extend(other.take_journal());
         self.person.extend(other.take_warnings());
     }
@@ -88,12 +87,12 @@ impl<'a> SessionContext<'a> {
         let file = CacheFile::of(&env.cache_dir(), &source.session);
         let mut cache = file.read().unwrap_or_default();
         let project = agents::project_dir(env, source.cwd.as_deref().unwrap_or(&env.cwd));
-        let stamp = Stamp::of(env, Some(&project));
+        let stamp = Stamp::current(env, Some(&project));
         let mut notices = Notices::default();
         let known = cache.config.clone().filter(|_| cache.stamp.as_ref() == Some(&stamp));
         let config = known.unwrap_or_else(|| {
             let loaded = config::load(env, Some(&project));
-            usable(loaded, &stamp, &mut cache, &mut notices)
+            usable_config(loaded, &stamp, &mut cache, &mut notices)
         });
         let store = StoreAccess::for_hook(env, &config, &file, cache.store_asleep_until);
         Self { env, source, config, stamp, cache, cache_file: file, store, notices }
@@ -109,15 +108,15 @@ impl<'a> SessionContext<'a> {
         }
         if cache.session.transcript.is_none() {
             // A shared store does not know where files lie.
-            cache.session = session_files::on_this_machine(env, &cache.session);
+            cache.session = session_files::with_local_paths(env, &cache.session);
         }
         let counted_with = cache.counted.as_ref().and_then(|counted| counted.stamp);
         let (config, stamp) = cache.config.clone().zip(cache.stamp.or(counted_with)).unwrap_or_else(|| {
             let project = Path::new(&cache.session.project);
-            (config::load(env, Some(project)).config, Stamp::of(env, Some(project)))
+            (config::load(env, Some(project)).config, Stamp::current(env, Some(project)))
         });
         let (id, transcript) = (session.id.clone(), cache.session.transcript.clone());
-        let client = transcript.as_deref().map(agents::of_transcript).unwrap_or_default();
+        let client = transcript.as_deref().map(agents::agent_of_transcript).unwrap_or_default();
         let source = EventSource { client, session: id, transcript, ..EventSource::default() };
         let store = StoreAccess::for_session(env, &config, &file, cache.store_asleep_until);
         let notices = Notices::default();
@@ -126,13 +125,13 @@ impl<'a> SessionContext<'a> {
 
     /// Uses another configuration from now on.
     pub fn with_config(mut self, config: Config) -> Self {
-        self.store.move_to(&config);
+        self.store.switch_to(&config);
         self.config = config;
         self
     }
 
-    /// Reads on in the session's transcripts, and notes which of them cannot be read.
-    pub fn read_on(
+    /// Reads what is new in the session's transcripts, and logs which of them cannot be read.
+    pub fn read_new(
         &mut self,
         positions: Positions,
         scope: ReadScope,
@@ -141,7 +140,7 @@ impl<'a> SessionContext<'a> {
     ) -> TranscriptDelta {
         let reader =
             TranscriptReader { source: &self.source, transcript: self.transcript(), now: self.env.now };
-        let mut delta = reader.read_on(positions, scope, awaited, max_bytes);
+        let mut delta = reader.read_new(positions, scope, awaited, max_bytes);
         self.notices.journal.append(&mut delta.problems);
         delta
     }
@@ -154,7 +153,7 @@ impl<'a> SessionContext<'a> {
     /// Writes a changed cache, and keeps a copy. Answers whether it was written; a failure is noted, and what the cache
     /// should remember is forgotten.
     pub fn save_cache(&mut self, mut locked: LockedCache) -> bool {
-        locked.store_asleep_until = self.store.asleep_until();
+        locked.store_asleep_until = self.store.back_off_until();
         let (cache, written) = locked.save();
         self.cache = cache;
         match written {
@@ -174,7 +173,7 @@ impl<'a> SessionContext<'a> {
 
     /// What hooks counted by themselves, as long as the store is not asked.
     fn counted_offline(&self) -> Option<&Counted> {
-        self.cache.counted.as_ref().filter(|_| self.store.is_asleep())
+        self.cache.counted.as_ref().filter(|_| self.store.is_backing_off())
     }
 
     /// Whether the budgets that are known can be trusted without asking: written by a hook of this session at most
@@ -183,7 +182,7 @@ impl<'a> SessionContext<'a> {
     pub fn is_fresh(&self, max_age_ms: i64) -> bool {
         let written = match self.counted_offline() {
             Some(counted) => counted.at,
-            None if self.store.asleep_until().is_some() => return false,
+            None if self.store.back_off_until().is_some() => return false,
             None => self.cache.written,
         };
         let now = self.env.now;
@@ -193,7 +192,7 @@ impl<'a> SessionContext<'a> {
             && self.known_states().iter().all(|s| s.window.contains(now))
     }
 
-    /// The caller, as the verdict wants it.
+    /// The caller, for the verdict.
     pub fn caller(&self) -> Caller<'_> {
         caller(&self.source, &self.cache.models, None)
     }
@@ -211,8 +210,9 @@ impl<'a> SessionContext<'a> {
     /// The session as the store is told of it.
     pub fn session(&self) -> Session {
         let known = &self.cache.session;
-        let project_of =
-            |dir: &Path| project::of(&agents::project_dir(self.env, dir)).to_string_lossy().into_owned();
+        let project_of = |dir: &Path| {
+            project::project_root(&agents::project_dir(self.env, dir)).to_string_lossy().into_owned()
+        };
         if known.id == self.source.session {
             let mut session = known.clone();
             if known.transcript.is_none() || known.project.is_empty() {
@@ -242,15 +242,17 @@ impl<'a> SessionContext<'a> {
     pub fn watches(&self, session: &Session) -> Vec<Watch> {
         let of = |budget: &Budget| -> Vec<Watch> {
             let glob = WildMatch::new(&budget.matches);
-            let fits =
-                self.values(session, budget.scope).into_iter().filter(|v| !v.is_empty() && glob.matches(v));
+            let fits = self
+                .scope_values(session, budget.scope)
+                .into_iter()
+                .filter(|v| !v.is_empty() && glob.matches(v));
             fits.map(|value| Watch { budget: budget.clone(), value }).collect()
         };
         self.config.budgets.iter().flat_map(of).collect()
     }
 
     /// The values that budgets of a scope count this session under.
-    pub fn values(&self, session: &Session, scope: Scope) -> Vec<String> {
+    pub fn scope_values(&self, session: &Session, scope: Scope) -> Vec<String> {
         match scope {
             Scope::Session => std::iter::once(&session.id).chain(&self.cache.ancestors).cloned().collect(),
             Scope::Project | Scope::User | Scope::Team | Scope::TaskType => {
@@ -262,14 +264,14 @@ impl<'a> SessionContext<'a> {
         }
     }
 
-    /// Everything for the journal, each once.
+    /// All journal entries, each once.
     pub fn take_journal(&mut self) -> Vec<String> {
         let mut notes = std::mem::take(&mut self.notices.journal);
         notes.extend(self.store.take_notes());
         notes
     }
 
-    /// Everything that a person must hear, each once.
+    /// All warnings for the person, each once.
     pub fn take_warnings(&mut self) -> Vec<String> {
         let mut warnings = std::mem::take(&mut self.notices.person);
         warnings.extend(self.store.take_warnings());
@@ -296,7 +298,12 @@ pub fn caller<'c>(
 
 /// The configuration to use. One that cannot be used leaves the last good one in force (where there is none, what is valid
 /// of it, within the bounds of a managed file); the person hears of it once for every change of the files.
-fn usable(loaded: Loaded, stamp: &Stamp, cache: &mut SessionCache, notices: &mut Notices) -> Config {
+fn usable_config(
+    loaded: LoadedConfig,
+    stamp: &Stamp,
+    cache: &mut SessionCache,
+    notices: &mut Notices,
+) -> Config {
     if loaded.is_usable() {
         return loaded.config;
     }

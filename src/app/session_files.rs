@@ -1,4 +1,4 @@
-//! Where sessions' files lie on this machine, and what can be told from them about a session that the store does not know.
+//! The sessions' files on this machine, and what they say about a session that the store does not know.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,20 +17,20 @@ use crate::store::shared_names::shared_value;
 use crate::store::{Session, SessionRow};
 use crate::transcript::is_plain_id;
 
-/// A session that a store knows, with what it does not say of it: where its transcript lies on this machine, and what its
-/// project is called here.
-pub fn on_this_machine(env: &Env, session: &Session) -> Session {
-    let found = is_plain_id(&session.id).then(|| agents::transcript(env, &session.id)).flatten();
+/// A stored session, with what a shared store does not know: the path of its transcript on this machine, and the path of its
+/// project.
+pub fn with_local_paths(env: &Env, session: &Session) -> Session {
+    let found = is_plain_id(&session.id).then(|| agents::find_transcript(env, &session.id)).flatten();
     let Some(transcript) = found else { return session.clone() };
-    let project = project_of(&transcript);
+    let project = project_in(&transcript);
     let is_it = shared_value(Scope::Project, &project) == session.project;
     let project = if is_it { project } else { session.project.clone() };
     Session { transcript: Some(transcript), project, ..session.clone() }
 }
 
-/// Every transcript that a cache names or that lies in the client's folder, with its session.
+/// Every transcript that a cache names or that is in the client's folder, by session.
 pub fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
-    let mut found = agents::sessions(env);
+    let mut found = agents::transcripts_by_session(env);
     for session in CacheFile::all(&env.cache_dir()).iter().filter_map(CacheFile::read).map(|c| c.session) {
         if let Some(transcript) = session.transcript.filter(|_| !session.id.is_empty()) {
             found.insert(session.id, transcript);
@@ -39,8 +39,8 @@ pub fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
     found
 }
 
-/// A session of which the store need not know anything, as its cache or its transcript says.
-pub fn row_of(env: &Env, session: &str, transcript: &Path) -> SessionRow {
+/// A session as its cache or its transcript describes it; the store need not know it.
+pub fn session_row(env: &Env, session: &str, transcript: &Path) -> SessionRow {
     let cache = CacheFile::of(&env.cache_dir(), session).read().unwrap_or_default();
     let (session, ended) = match cache.session.id == session {
         true => (cache.session, cache.ended),
@@ -55,8 +55,8 @@ pub fn has_cache(env: &Env, session: &str) -> bool {
     cached.is_some_and(|cache| cache.session.transcript.is_some())
 }
 
-/// The sessions whose caches owe the store at this location something, which it may not even know.
-pub fn owing(env: &Env, location: &StoreLocation) -> Vec<SessionRow> {
+/// The sessions with data that never reached the store at this location. It may not even know them.
+pub fn unsent(env: &Env, location: &StoreLocation) -> Vec<SessionRow> {
     let caches = CacheFile::owing(&env.cache_dir()).into_iter();
     // With another store they have to do when somebody uses that one.
     let of_store =
@@ -70,21 +70,21 @@ pub fn owing(env: &Env, location: &StoreLocation) -> Vec<SessionRow> {
 }
 
 /// When a session was last recorded: each time its cache is written.
-pub fn last_read(env: &Env, session: &str) -> Option<SystemTime> {
+pub fn last_recorded(env: &Env, session: &str) -> Option<SystemTime> {
     std::fs::metadata(CacheFile::of(&env.cache_dir(), session).path()).ok()?.modified().ok()
 }
 
 /// Whether all of a transcript was read, and of its subagents' files.
-pub fn is_read(cache: &SessionCache, transcript: &Path) -> bool {
-    agents::files(transcript).iter().all(|file| {
+pub fn is_fully_read(cache: &SessionCache, transcript: &Path) -> bool {
+    agents::transcript_files(transcript).iter().all(|file| {
         let length = std::fs::metadata(&file.path).map_or(0, |m| m.len());
         cache.positions.get(&file.path).is_some_and(|p| p.offset >= length)
     })
 }
 
-/// A session of which only the transcript is left: charged to the project that it names, and to who is working now.
+/// A session of which only the transcript is left: charged to the project that it names, and to the current user.
 fn unknown_session(env: &Env, id: &str, transcript: &Path) -> Session {
-    let project = project_of(transcript);
+    let project = project_in(transcript);
     let folder = (!project.is_empty()).then_some(Path::new(&project));
     let team = config::load(env, folder).config.team;
     Session {
@@ -98,11 +98,11 @@ fn unknown_session(env: &Env, id: &str, transcript: &Path) -> Session {
 }
 
 /// The project that a transcript names; empty: none.
-fn project_of(transcript: &Path) -> String {
-    let folder = agents::of_transcript(transcript)
+fn project_in(transcript: &Path) -> String {
+    let folder = agents::agent_of_transcript(transcript)
         .transcripts()
-        .and_then(|transcripts| transcripts.folder(transcript));
-    let project = folder.map(|cwd| project::of(&cwd).to_string_lossy().into_owned());
+        .and_then(|transcripts| transcripts.working_folder(transcript));
+    let project = folder.map(|cwd| project::project_root(&cwd).to_string_lossy().into_owned());
     project.unwrap_or_default()
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::brief;
+use super::messages;
 use super::store_status::StoreStatus;
 use crate::domain::alert::{AlertRecord, BudgetAlert, Level};
 use crate::domain::breaker::circuit::CircuitBreaker;
@@ -36,13 +36,13 @@ pub struct SessionStatus {
     pub agents: BTreeMap<String, AgentStatus>,
     /// Subagents at work; `null`: they are not throttled, or the store is out of reach.
     pub throttle: Option<ThrottleStatus>,
-    /// Whether a budget or the breaker stopped it, and still holds it.
+    /// Whether a budget or the breaker stopped it, and still blocks it.
     pub stopped: bool,
-    /// Where all of this is kept.
+    /// The store.
     pub store: StoreStatus,
 }
 
-/// What is known of a subagent.
+/// The status of a subagent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AgentStatus {
     /// Its circuit breaker.
@@ -58,9 +58,9 @@ pub struct CircuitStatus {
     pub reason: Option<String>,
     /// The rule that tripped.
     pub rule: Option<String>,
-    /// Calls since a person's last prompt; `null`: that stands in the store alone, which is out of reach.
+    /// Calls since a person's last prompt; `null`: only the store knows, and it is out of reach.
     pub iterations: Option<u64>,
-    /// The highest that may be; `null`: no limit.
+    /// The highest number allowed; `null`: no limit.
     pub max_iterations: Option<u32>,
     /// Calls since a person's last prompt when it tripped.
     pub tripped_at_call: Option<u64>,
@@ -77,12 +77,12 @@ pub struct CircuitStatus {
 }
 
 impl CircuitStatus {
-    /// The status that `breaker` is.
-    pub fn of(breaker: &CircuitBreaker, policy: &Policy) -> Self {
+    /// The status of `breaker`.
+    pub fn new(breaker: &CircuitBreaker, policy: &Policy) -> Self {
         let trip = breaker.phase.trip();
         Self {
             state: breaker.phase.name(),
-            reason: trip.map(brief::trip),
+            reason: trip.map(messages::trip_summary),
             rule: trip.map(|trip| trip.rule.clone()),
             iterations: Some(breaker.iterations),
             max_iterations: policy.limits.get("iterations"),
@@ -101,7 +101,7 @@ impl CircuitStatus {
 pub struct ThrottleStatus {
     /// How many work.
     pub live: u32,
-    /// How many may at the same time now.
+    /// How many may work at the same time now.
     pub max: u32,
     /// Whether that is fewer than configured, because tokens run low.
     pub throttled: bool,
@@ -145,8 +145,8 @@ pub struct BudgetStatus {
 }
 
 impl BudgetStatus {
-    /// The status that `state` is.
-    pub fn of(state: &BudgetState) -> Self {
+    /// The status of a budget.
+    pub fn from_state(state: &BudgetState) -> Self {
         Self {
             name: state.budget.name.clone(),
             scope: state.budget.scope.name(),
@@ -196,7 +196,7 @@ pub struct AlertStatus {
     pub mode: Mode,
     /// What the budget does at its limit.
     pub on_limit: OnLimit,
-    /// Who took notice of it; `null`: nobody yet.
+    /// Who acknowledged it; `null`: nobody yet.
     pub acknowledged: Option<Acknowledged>,
 }
 
@@ -218,13 +218,13 @@ pub struct EventStatus {
 
 impl EventStatus {
     /// The status of an event.
-    pub fn of(event: &Event) -> Self {
+    pub fn from_event(event: &Event) -> Self {
         let Event { id, session, agent, at, what } = event.clone();
         Self { id, at: at.to_rfc3339(), session, agent, what }
     }
 }
 
-/// Who took notice of an alert.
+/// Who acknowledged an alert.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Acknowledged {
     /// Who.
@@ -237,17 +237,17 @@ pub struct Acknowledged {
 
 impl AlertStatus {
     /// The status of a stored alert.
-    pub fn of(record: &AlertRecord) -> Self {
+    pub fn from_record(record: &AlertRecord) -> Self {
         let acknowledged = record.acknowledged.clone().map(|a| Acknowledged {
             by: a.by,
             at: a.at.to_rfc3339(),
             reason: a.reason,
         });
-        Self { acknowledged, ..Self::raised(&record.alert) }
+        Self { acknowledged, ..Self::from_alert(&record.alert) }
     }
 
     /// The status of an alert that was raised just now.
-    pub fn raised(alert: &BudgetAlert) -> Self {
+    pub fn from_alert(alert: &BudgetAlert) -> Self {
         Self {
             id: alert.id,
             at: alert.at.to_rfc3339(),
@@ -293,7 +293,7 @@ pub struct OperationStatus {
 
 impl OperationStatus {
     /// The status of a recorded decision.
-    pub fn of(operation: &Operation) -> Self {
+    pub fn from_operation(operation: &Operation) -> Self {
         let amount = match operation.decision {
             Decision::Extend { amount } => Some(amount),
             Decision::Reset { .. } | Decision::Delete => None,

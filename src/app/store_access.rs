@@ -1,16 +1,16 @@
-//! A process and its store: opened when it is first used, and left alone for a while after it did not answer.
+//! A process's access to its store: opened at first use, and not contacted for a while after a failure (back-off).
 
 use std::path::PathBuf;
 
-use super::open_store::{StoreLocation, corrupt};
+use super::open_store::{StoreLocation, corrupt_store_text};
 use crate::config::Config;
 use crate::domain::time::Timestamp;
 use crate::platform::{Env, Stopwatch};
 use crate::store::cache_file::CacheFile;
 use crate::store::{Store, StoreError};
 
-/// Milliseconds that hooks count locally for after the store did not answer.
-const ASLEEP_MS: i64 = 5_000;
+/// How long hooks count locally after the store did not answer, in milliseconds.
+const BACK_OFF_MS: i64 = 5_000;
 
 /// Milliseconds that one hook spends on a shared store in all. Without this limit, a slow store could push the hook past its
 /// deadline, and the next hook would not know that.
@@ -19,18 +19,18 @@ const HOOK_MS: i64 = 600;
 /// Why the store gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Unavailable {
-    /// It did not answer a short while ago, and is not asked again yet. With why, where this process asked it then.
+    /// It failed a short while ago, and is not contacted again yet. With the failure, if this process saw it.
     #[error("{}", .0.as_deref().unwrap_or("the store did not answer a short while ago; it is asked again in a few seconds"))]
-    Asleep(Option<String>),
-    /// It was asked, and failed.
+    BackingOff(Option<String>),
+    /// It failed.
     #[error(transparent)]
     Failed(#[from] StoreError),
-    /// It turned out to be damaged, and was set aside.
+    /// It was damaged, and was moved out of the way.
     #[error("{problem}; {outcome}")]
     Damaged {
         /// What is damaged.
         problem: StoreError,
-        /// What became of the store.
+        /// What happened to the store.
         outcome: String,
     },
 }
@@ -39,13 +39,13 @@ impl Unavailable {
     /// Whether it cannot be reached, or does not answer in time.
     pub fn is_out_of_reach(&self) -> bool {
         match self {
-            Self::Asleep(_) => true,
+            Self::BackingOff(_) => true,
             Self::Failed(error) => error.is_out_of_reach(),
             Self::Damaged { .. } => false,
         }
     }
 
-    /// Whether the store works, and does not let this user do what was asked for.
+    /// Whether the store works, but this user lacks the permission.
     pub fn is_denied(&self) -> bool {
         matches!(self, Self::Failed(error) if error.is_denied())
     }
@@ -58,13 +58,13 @@ pub type Result<T> = std::result::Result<T, Unavailable>;
 pub struct StoreAccess<'a> {
     env: &'a Env,
     location: StoreLocation,
-    /// The cache's file of the session that asks: what is remembered of a shared store lies beside it.
+    /// The session's cache file: the read cache of a shared store lies beside it.
     session_cache: Option<PathBuf>,
     store: Option<Box<dyn Store>>,
-    asleep_until: Option<Timestamp>,
-    /// The failure that made this process leave the store alone.
+    back_off_until: Option<Timestamp>,
+    /// The failure that started the back-off.
     failure: Option<String>,
-    /// Milliseconds that the store may still take; `None`: whoever waits has time.
+    /// Milliseconds that the store may still take; `None`: no limit.
     ms_left: Option<i64>,
     /// For the journal: what went wrong although the store answered.
     notes: Vec<String>,
@@ -80,7 +80,7 @@ impl<'a> StoreAccess<'a> {
             location: StoreLocation::new(config),
             session_cache: None,
             store: None,
-            asleep_until: None,
+            back_off_until: None,
             failure: None,
             ms_left: None,
             notes: Vec::new(),
@@ -88,15 +88,15 @@ impl<'a> StoreAccess<'a> {
         }
     }
 
-    /// The same, for a session with this cache. `asleep_until`: until when its hooks leave the store alone.
+    /// The same, for a session with this cache. `back_off_until`: until when its hooks do not contact the store.
     pub fn for_session(
         env: &'a Env,
         config: &Config,
         cache: &CacheFile,
-        asleep_until: Option<Timestamp>,
+        back_off_until: Option<Timestamp>,
     ) -> Self {
         let session_cache = Some(cache.path().to_owned());
-        Self { session_cache, asleep_until, ..Self::for_command(env, config) }
+        Self { session_cache, back_off_until, ..Self::for_command(env, config) }
     }
 
     /// The same, for a hook, which has little time for a store on another machine.
@@ -104,9 +104,9 @@ impl<'a> StoreAccess<'a> {
         env: &'a Env,
         config: &Config,
         cache: &CacheFile,
-        asleep_until: Option<Timestamp>,
+        back_off_until: Option<Timestamp>,
     ) -> Self {
-        let access = Self::for_session(env, config, cache, asleep_until);
+        let access = Self::for_session(env, config, cache, back_off_until);
         Self { ms_left: access.is_shared().then_some(HOOK_MS), ..access }
     }
 
@@ -116,52 +116,52 @@ impl<'a> StoreAccess<'a> {
     }
 
     /// Whether the store did not answer a short while ago.
-    pub fn is_asleep(&self) -> bool {
-        let (now, later) = (self.env.now, self.env.now.plus_millis(ASLEEP_MS));
+    pub fn is_backing_off(&self) -> bool {
+        let (now, later) = (self.env.now, self.env.now.plus_millis(BACK_OFF_MS));
         // A time further off was written under another clock.
-        self.asleep_until.is_some_and(|until| now < until && until <= later)
+        self.back_off_until.is_some_and(|until| now < until && until <= later)
     }
 
-    /// Until when the store is left alone, for the session's next hooks; `None`: it answered last.
-    pub fn asleep_until(&self) -> Option<Timestamp> {
-        self.asleep_until
+    /// Until when the session's next hooks do not contact the store; `None`: its last answer was good.
+    pub fn back_off_until(&self) -> Option<Timestamp> {
+        self.back_off_until
     }
 
-    /// Asks the store even if it did not answer a short while ago: a person waits for the answer.
-    pub fn wake(&mut self) {
-        self.asleep_until = None;
+    /// Ends the back-off: a person waits for the answer.
+    pub fn retry_now(&mut self) {
+        self.back_off_until = None;
     }
 
-    /// Asks the store, which is opened at its first use. After a failure it is left alone for a while; a damaged one is
-    /// set aside, and the next call begins a new one.
+    /// Calls the store, which is opened at first use. A failure starts a back-off. A damaged store is quarantined, and the
+    /// next call creates a new one.
     ///
     /// # Errors
     /// The store gave no answer; nothing was recorded.
     pub fn call<T>(&mut self, work: impl FnOnce(&mut dyn Store) -> crate::store::Result<T>) -> Result<T> {
-        if self.is_asleep() {
-            return Err(Unavailable::Asleep(self.failure.clone()));
+        if self.is_backing_off() {
+            return Err(Unavailable::BackingOff(self.failure.clone()));
         }
-        self.asleep_until = None;
+        self.back_off_until = None;
         // Connecting has a limit of its own.
-        let store = match self.opened() {
+        let store = match self.ensure_open() {
             Ok(store) => store,
-            Err(problem) => return Err(self.sleep(problem)),
+            Err(problem) => return Err(self.back_off(problem)),
         };
         let started = Stopwatch::start();
         match work(store) {
             Ok(done) => {
-                self.spend(started.ms());
+                self.spend_time(started.ms());
                 Ok(done)
             }
             // A shared store is not set aside: other machines use it, too.
             Err(problem) if problem.is_corrupt() && !self.is_shared() => {
-                Err(Unavailable::Damaged { problem, outcome: self.set_aside() })
+                Err(Unavailable::Damaged { problem, outcome: self.quarantine() })
             }
-            Err(problem) => Err(self.sleep(problem)),
+            Err(problem) => Err(self.back_off(problem)),
         }
     }
 
-    fn opened(&mut self) -> crate::store::Result<&mut dyn Store> {
+    fn ensure_open(&mut self) -> crate::store::Result<&mut dyn Store> {
         let mut store = match self.store.take() {
             Some(store) => store,
             None => {
@@ -174,8 +174,8 @@ impl<'a> StoreAccess<'a> {
         Ok(&mut **self.store.insert(store))
     }
 
-    /// Takes what a call took from the time that the store has.
-    fn spend(&mut self, ms: i64) {
+    /// Deducts the duration of a call from the time left.
+    fn spend_time(&mut self, ms: i64) {
         let Some(left) = &mut self.ms_left else { return };
         *left -= ms;
         if *left < 0 {
@@ -183,14 +183,14 @@ impl<'a> StoreAccess<'a> {
                         the network";
             self.notes.push(slow.into());
             self.failure = Some(slow.into());
-            self.asleep_until = Some(self.env.now.plus_millis(ASLEEP_MS));
+            self.back_off_until = Some(self.env.now.plus_millis(BACK_OFF_MS));
         }
     }
 
-    /// Leaves the store alone for a while. (A command's clock stands still: it asks again only after [`Self::wake`].)
-    fn sleep(&mut self, problem: StoreError) -> Unavailable {
+    /// Starts a back-off. (A command's clock stands still: it asks again only after [`Self::retry_now`].)
+    fn back_off(&mut self, problem: StoreError) -> Unavailable {
         self.failure = Some(problem.to_string());
-        self.asleep_until = Some(self.env.now.plus_millis(ASLEEP_MS));
+        self.back_off_until = Some(self.env.now.plus_millis(BACK_OFF_MS));
         problem.into()
     }
 
@@ -199,28 +199,28 @@ impl<'a> StoreAccess<'a> {
         self.store = None;
     }
 
-    /// Uses the store that another configuration names from now on.
-    pub fn move_to(&mut self, config: &Config) {
+    /// Switches to the store of another configuration.
+    pub fn switch_to(&mut self, config: &Config) {
         self.location = StoreLocation::new(config);
         self.close();
     }
 
-    /// Lets the store, where it was used, do its upkeep. `idle`: the agent is not at work.
+    /// Lets the store do its maintenance, if it was used. `idle`: the agent is not at work.
     ///
     /// # Errors
     /// It was not done, and is left to the next process.
-    pub fn tidy(&mut self, idle: bool) -> Result<()> {
+    pub fn maintain(&mut self, idle: bool) -> Result<()> {
         if self.store.is_none() {
             return Ok(());
         }
         self.call(|store| store.tidy(idle))
     }
 
-    /// Sets a store aside that turned out to be damaged while it worked (opening reads one page only), and answers what became
-    /// of it.
-    fn set_aside(&mut self) -> String {
+    /// Quarantines a store that turned out to be damaged after it was opened (opening reads one page only). Returns what
+    /// happened to it.
+    fn quarantine(&mut self) -> String {
         match self.store.take().map(|store| store.set_aside(self.env.now)) {
-            Some(Ok(Some(aside))) => corrupt(&aside),
+            Some(Ok(Some(aside))) => corrupt_store_text(&aside),
             Some(Err(error)) => format!("the corrupt store cannot be set aside: {error}"),
             Some(Ok(None)) | None => "another process has set it aside".to_owned(),
         }

@@ -1,8 +1,8 @@
-//! Throttling: what a hook tells the store of subagents.
+//! Throttling: what a hook sends to the store about subagents.
 
 use std::path::Path;
 
-use super::ancestry;
+use super::process_tree;
 use super::session::SessionContext;
 use crate::agents;
 use crate::agents::event::ToolRequest;
@@ -14,20 +14,20 @@ use crate::domain::window::WindowRule;
 use crate::store::{Session, Throttled, Watch};
 use crate::transcript::{AgentNote, tool_hash};
 
-/// What to tell the store of subagents; `None`: they are not throttled.
-pub(super) fn throttled<'e>(
+/// The input for throttling; `None`: subagents are not throttled.
+pub(super) fn throttle_input<'e>(
     config: &Config,
     session: &Session,
     events: &'e [SlotEvent],
     now: Timestamp,
 ) -> Option<Throttled<'e>> {
     let policy = config.throttle?;
-    let client_since = session.client.and_then(|client| ancestry::since(client, now));
-    let meter = Watch { budget: meter(&policy), value: session.id.clone() };
+    let client_since = session.client.and_then(|client| process_tree::agents_started_after(client, now));
+    let meter = Watch { budget: token_meter(&policy), value: session.id.clone() };
     Some(Throttled { policy, events, client_since, meter })
 }
 
-/// That the call asks for a subagent, where it does.
+/// The slot event of a call that asks for a subagent.
 pub(super) fn requested_slot(ctx: &SessionContext, request: &ToolRequest) -> Vec<SlotEvent> {
     let id = request.id.as_ref().filter(|_| request.spawns.is_some() && ctx.config.throttle.is_some());
     let Some(id) = id else { return Vec::new() };
@@ -35,8 +35,8 @@ pub(super) fn requested_slot(ctx: &SessionContext, request: &ToolRequest) -> Vec
     vec![SlotEvent::Asked { call: tool_hash(id), depth }]
 }
 
-/// That the calling subagent is at work, where one calls.
-pub(super) fn alive(ctx: &SessionContext) -> Vec<SlotEvent> {
+/// The slot event that says that the calling subagent is at work.
+pub(super) fn alive_slot(ctx: &SessionContext) -> Vec<SlotEvent> {
     let Some(agent) = ctx.source.agent.clone().filter(|_| ctx.config.throttle.is_some()) else {
         return Vec::new();
     };
@@ -48,14 +48,14 @@ pub(super) fn alive(ctx: &SessionContext) -> Vec<SlotEvent> {
 fn caller_note(ctx: &SessionContext) -> Option<AgentNote> {
     let agent = ctx.source.agent.as_ref()?;
     let note = |transcript: &Path| {
-        let transcripts = agents::transcripts_of(transcript, ctx.source.client)?;
-        transcripts.note_of(&transcripts.file_of(transcript, agent)?)
+        let transcripts = agents::transcript_format(transcript, ctx.source.client)?;
+        transcripts.agent_note(&transcripts.agent_file(transcript, agent)?)
     };
     Some(ctx.transcript().and_then(note).unwrap_or_default())
 }
 
-/// The count of a session's fresh tokens that the hard limit is measured against. No budget: it neither warns nor blocks.
-fn meter(policy: &Throttling) -> Budget {
+/// Counts a session's fresh tokens against the hard limit. It is not a configured budget: it neither warns nor blocks.
+fn token_meter(policy: &Throttling) -> Budget {
     Budget {
         name: "[throttle]".to_owned(),
         scope: Scope::Session,

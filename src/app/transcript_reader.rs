@@ -1,6 +1,6 @@
-//! Reading a session's transcripts: what is new in them, and waiting for a line that the client is about to write.
+//! Reads what is new in a session's transcripts, and waits for a line that the client is about to write.
 //!
-//! Nothing here knows a store: a hook that waits holds none open.
+//! No store is involved: a hook that waits holds none open.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use crate::platform::Stopwatch;
 use crate::transcript::cursor::{self, Position};
 use crate::transcript::{Fact, TranscriptFile, Transcripts, text_hash, tool_hash};
 
-/// How long a hook waits for a line. The client buffers lines for about 100 ms (170 ms at most seen).
-const WAIT_MS: i64 = 200;
+/// How long a hook waits for a line. The client buffers lines for about 100 ms (at most 170 ms was seen).
+const MAX_WAIT_MS: i64 = 200;
 
-/// How often it looks.
+/// How often it checks.
 const POLL: Duration = Duration::from_millis(8);
 
 /// How far each file was read.
@@ -68,7 +68,7 @@ impl Awaited {
 pub struct TranscriptDelta {
     /// What the new lines say.
     pub facts: Vec<Fact>,
-    /// Which files they are from: so many facts each, in order.
+    /// The files that the facts come from, in order, with the number of facts of each.
     pub parts: Vec<(PathBuf, usize)>,
     /// How far each file was read.
     pub positions: Positions,
@@ -87,14 +87,14 @@ pub struct TranscriptReader<'s> {
     pub source: &'s EventSource,
     /// The session's main transcript; `None`: it has none, and nothing is read.
     pub transcript: Option<&'s Path>,
-    /// Dates lines that have no date.
+    /// The date for lines without one.
     pub now: Timestamp,
 }
 
 impl TranscriptReader<'_> {
-    /// Reads on from `positions`, at most `max_bytes`, again and again until the awaited line is there or the wait is over.
-    /// A file that does not exist is not waited for.
-    pub fn read_on(
+    /// Reads what is new since `positions`, at most `max_bytes`, repeatedly until the awaited line is there or the wait is
+    /// over. Does not wait for a file that does not exist.
+    pub fn read_new(
         &self,
         positions: Positions,
         scope: ReadScope,
@@ -103,12 +103,13 @@ impl TranscriptReader<'_> {
     ) -> TranscriptDelta {
         let mut delta = TranscriptDelta { positions, complete: true, ..TranscriptDelta::default() };
         // Of whose session it is: a program may call the hooks by the plain protocol in another agent's session.
-        let Some((transcript, transcripts)) =
-            self.transcript.and_then(|path| Some((path, agents::transcripts_of(path, self.source.client)?)))
+        let Some((transcript, transcripts)) = self
+            .transcript
+            .and_then(|path| Some((path, agents::transcript_format(path, self.source.client)?)))
         else {
             return delta;
         };
-        let own = self.source.agent.as_ref().and_then(|agent| transcripts.file_of(transcript, agent));
+        let own = self.source.agent.as_ref().and_then(|agent| transcripts.agent_file(transcript, agent));
         let own_path = own.as_ref().map_or(transcript, |file| &file.path).to_owned();
         let started = Stopwatch::start();
         loop {
@@ -123,21 +124,21 @@ impl TranscriptReader<'_> {
             for file in listed {
                 delta.complete &= left > 0;
                 if left > 0 {
-                    let read = self.read_file(transcripts, &file, left, &mut delta);
+                    let read = self.read_new_in_file(transcripts, &file, left, &mut delta);
                     left = left.saturating_sub(read);
                     delta.bytes += read;
                 }
             }
             let is_met = awaited.is_met(delta.positions.get(&own_path).map(Box::as_ref));
-            if is_met || !delta.complete || started.ms() >= WAIT_MS || !own_path.exists() {
+            if is_met || !delta.complete || started.ms() >= MAX_WAIT_MS || !own_path.exists() {
                 return delta;
             }
             std::thread::sleep(POLL);
         }
     }
 
-    /// Reads on in one file; answers the number of bytes read.
-    fn read_file(
+    /// Reads what is new in one file. Returns the number of bytes read.
+    fn read_new_in_file(
         &self,
         transcripts: &dyn Transcripts,
         file: &TranscriptFile,
@@ -147,7 +148,7 @@ impl TranscriptReader<'_> {
         let position = delta.positions.entry(file.path.clone()).or_insert_with(|| {
             Box::new(Position::start(file.agent.clone(), self.agent_type(transcripts, file)))
         });
-        match cursor::read_on(transcripts, &file.path, position, max_bytes, self.now) {
+        match cursor::read_new(transcripts, &file.path, position, max_bytes, self.now) {
             Ok(reading) => {
                 delta.complete &= reading.complete;
                 if !reading.facts.is_empty() {
@@ -168,12 +169,12 @@ impl TranscriptReader<'_> {
         let Some(agent) = &file.agent else { return "main".to_owned() };
         let calls = self.source.agent.as_ref() == Some(agent);
         let said = self.source.agent_type.clone().filter(|agent_type| calls && !agent_type.is_empty());
-        said.or_else(|| transcripts.note_of(file)?.agent_type).unwrap_or_default()
+        said.or_else(|| transcripts.agent_note(file)?.agent_type).unwrap_or_default()
     }
 }
 
-/// How often the agent (`None`: the main one) wrote its last text in a row.
-pub fn times_said(positions: &Positions, agent: Option<&String>) -> u32 {
+/// How many times in a row the agent (`None`: the main one) wrote its last text.
+pub fn text_repetitions(positions: &Positions, agent: Option<&String>) -> u32 {
     let mut all = positions.values();
     all.find(|position| position.agent.as_ref() == agent).map_or(0, |position| position.said.times)
 }

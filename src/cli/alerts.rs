@@ -7,9 +7,9 @@ use comfy_table::Cell;
 use serde::Serialize;
 
 use super::render::{self, table};
-use super::select::Opened;
-use super::{Io, Misuse, attended, select};
-use crate::app::brief::grouped;
+use super::select::ConfiguredStore;
+use super::{Io, UsageError, person_only, select};
+use crate::app::messages::grouped;
 use crate::app::operator;
 use crate::app::status::AlertStatus;
 use crate::app::store_access::{self, StoreAccess};
@@ -68,7 +68,7 @@ all options that are given. Examples:
         #[command(flatten)]
         filter: Filter,
         /// Only alerts raised before this moment: a date (its beginning in UTC), or a time in RFC 3339.
-        #[arg(long, value_name = "TIME", value_parser = moment)]
+        #[arg(long, value_name = "TIME", value_parser = parse_time)]
         before: Option<Timestamp>,
         /// Why: kept with the acknowledgement.
         #[arg(long)]
@@ -88,18 +88,18 @@ struct Filter {
     #[arg(long, value_name = "ID")]
     session: Option<String>,
     /// Only alerts of this level: info below 70 % of the limit, warning below 90 %, else critical.
-    #[arg(long, value_parser = level())]
+    #[arg(long, value_parser = level_parser())]
     level: Option<Level>,
 }
 
-fn level() -> impl TypedValueParser<Value = Level> {
+fn level_parser() -> impl TypedValueParser<Value = Level> {
     let parser = PossibleValuesParser::new(Level::ALL.map(|(name, _)| name));
     parser
         .map(|name| Level::ALL.iter().find(|(n, _)| *n == name).map_or(Level::Critical, |(_, level)| *level))
 }
 
 /// `2026-11-01`, `2026-11-01T12:00:00Z`, `2026-11-01T13:00:00+01:00`.
-fn moment(text: &str) -> Result<Timestamp, String> {
+fn parse_time(text: &str) -> Result<Timestamp, String> {
     let found = Timestamp::parse(text).or_else(|| Timestamp::parse(&format!("{text}T00:00:00Z")));
     found.ok_or_else(|| "give a date such as 2026-11-01, or a time such as 2026-11-01T12:00:00Z".to_owned())
 }
@@ -111,8 +111,8 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 pub fn run(args: &AlertsArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     match &args.command {
         Command::List { all, filter, limit, json } => {
-            let (mut opened, rows) = current(env, io)?;
-            let records = all_of(&mut opened.store)?;
+            let (mut opened, rows) = open_current(env, io)?;
+            let records = all_alerts(&mut opened.store)?;
             let filter =
                 AlertFilter { acknowledged: *all, ..filter.resolve(&opened.config, &rows, &records)? };
             let mut found: Vec<&AlertRecord> = records.iter().filter(|r| filter.lets_through(r)).collect();
@@ -126,23 +126,23 @@ pub fn run(args: &AlertsArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
             Ok(0)
         }
         Command::Ack { ids, all, filter, before, reason, json } => {
-            attended::refuse_in_agent(env, "fusebox alerts ack")?;
+            person_only::refuse_in_agent(env, "fusebox alerts ack")?;
             if ids.is_empty() && !all && before.is_none() && filter.is_empty() {
                 let way = "name the alerts: ids, --all, --budget, --session, --level or --before";
-                return Err(Misuse(format!("{way}; `fusebox alerts list` lists them")).into());
+                return Err(UsageError(format!("{way}; `fusebox alerts list` lists them")).into());
             }
             let find = |io: &mut Io| {
-                let (mut opened, rows) = current(env, io)?;
-                let records = all_of(&mut opened.store)?;
+                let (mut opened, rows) = open_current(env, io)?;
+                let records = all_alerts(&mut opened.store)?;
                 anyhow::Ok((opened, rows, records))
             };
-            let (mut opened, rows, records) = find(io).map_err(select::unchanged)?;
+            let (mut opened, rows, records) = find(io).map_err(select::with_unchanged)?;
             let meant = if ids.is_empty() {
                 let filter =
                     AlertFilter { before: *before, ..filter.resolve(&opened.config, &rows, &records)? };
                 records.iter().filter(|r| filter.lets_through(r)).map(|r| r.alert.id).collect()
             } else {
-                known(ids, &records)?
+                check_ids(ids, &records)?
             };
             let reason = reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
             let by = Acknowledgement { by: env.user(), at: env.now, reason: reason.map(str::to_owned) };
@@ -150,12 +150,12 @@ pub fn run(args: &AlertsArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
             let done = done.map_err(|error| match error.is_denied() {
                 true => anyhow::anyhow!(
                     "nothing was acknowledged: {}",
-                    operator::refusal(&opened.config, &again(&meant, reason))
+                    operator::denied_text(&opened.config, &ack_command(&meant, reason))
                 ),
                 false => error.into(),
             })?;
             let already = meant.into_iter().filter(|id| !done.contains(id)).collect();
-            report(&Acked { acknowledged: done, already }, *json, io)
+            report(&AcknowledgedJson { acknowledged: done, already }, *json, io)
         }
     }
 }
@@ -172,7 +172,7 @@ impl Filter {
         rows: &[SessionRow],
         records: &[AlertRecord],
     ) -> anyhow::Result<AlertFilter> {
-        let session = self.session.as_deref().map(|id| select::named(rows, id)).transpose()?;
+        let session = self.session.as_deref().map(|id| select::find_session(rows, id)).transpose()?;
         if let Some(name) = &self.budget {
             let configured = config.budgets.iter().map(|b| b.name.as_str());
             let mut known: Vec<&str> =
@@ -181,7 +181,7 @@ impl Filter {
             known.dedup();
             if !known.contains(&name.as_str()) {
                 let known = known.join(", ");
-                return Err(Misuse(format!("there is no budget {name}; there are: {known}")).into());
+                return Err(UsageError(format!("there is no budget {name}; there are: {known}")).into());
             }
         }
         Ok(AlertFilter {
@@ -194,19 +194,19 @@ impl Filter {
 }
 
 /// The store of the working folder's configuration, once everything that was written was read.
-fn current<'a>(env: &'a Env, io: &mut Io) -> anyhow::Result<(Opened<'a>, Vec<SessionRow>)> {
-    let mut opened = select::store(env, io.err)?;
+fn open_current<'a>(env: &'a Env, io: &mut Io) -> anyhow::Result<(ConfiguredStore<'a>, Vec<SessionRow>)> {
+    let mut opened = select::open_current(env, io.err)?;
     let rows = select::sessions(&mut opened.store)?;
-    select::read_on(env, &opened.config, &rows, io.err)?;
+    select::catch_up(env, &opened.config, &rows, io.err)?;
     Ok((opened, rows))
 }
 
-fn all_of(store: &mut StoreAccess) -> store_access::Result<Vec<AlertRecord>> {
+fn all_alerts(store: &mut StoreAccess) -> store_access::Result<Vec<AlertRecord>> {
     store.call(|store| store.alerts())
 }
 
 /// The ids, each once; all must be there.
-fn known(ids: &[i64], records: &[AlertRecord]) -> anyhow::Result<Vec<i64>> {
+fn check_ids(ids: &[i64], records: &[AlertRecord]) -> anyhow::Result<Vec<i64>> {
     let mut ids = ids.to_vec();
     ids.sort_unstable();
     ids.dedup();
@@ -218,12 +218,12 @@ fn known(ids: &[i64], records: &[AlertRecord]) -> anyhow::Result<Vec<i64>> {
     let strange = strange.join(", ");
     let refusal =
         format!("there is no alert {strange}; `fusebox alerts list --all` lists them. Nothing was changed");
-    Err(Misuse(refusal).into())
+    Err(UsageError(refusal).into())
 }
 
 fn list(found: &[&AlertRecord], filter: &AlertFilter, json: bool, io: &mut Io) -> anyhow::Result<()> {
     if json {
-        return render::json(io.out, &found.iter().map(|r| AlertStatus::of(r)).collect::<Vec<_>>());
+        return render::json(io.out, &found.iter().map(|r| AlertStatus::from_record(r)).collect::<Vec<_>>());
     }
     if found.is_empty() {
         let text = match filter.acknowledged {
@@ -237,7 +237,7 @@ fn list(found: &[&AlertRecord], filter: &AlertFilter, json: bool, io: &mut Io) -
         ["ID", "AT", "LEVEL", "BUDGET", "OF", "PASSED", "USED", "LIMIT", "", "ACKNOWLEDGED"];
     // Who acknowledged is a column only where somebody did.
     let columns = HEADER.len() - usize::from(found.iter().all(|r| r.acknowledged.is_none()));
-    let mut rows = table::plain(&HEADER[..columns], &["ID", "PASSED", "USED", "LIMIT"]);
+    let mut rows = table::new_table(&HEADER[..columns], &["ID", "PASSED", "USED", "LIMIT"]);
     for record in found {
         let alert = &record.alert;
         let acknowledged = record.acknowledged.as_ref().map_or(String::new(), |a| a.by.clone());
@@ -245,26 +245,26 @@ fn list(found: &[&AlertRecord], filter: &AlertFilter, json: bool, io: &mut Io) -
             Cell::new(alert.id),
             Cell::new(alert.at.to_rfc3339()),
             Cell::new(coloured(alert.level)),
-            Cell::new(table::short(&budget(record), 24)),
-            Cell::new(table::short(table::value(alert.scope, &alert.value), 16)),
+            Cell::new(table::truncate(&budget(record), 24)),
+            Cell::new(table::truncate(table::short_value(alert.scope, &alert.value), 16)),
             Cell::new(percent(record)),
             Cell::new(grouped(alert.used)),
             Cell::new(grouped(alert.limit)),
             Cell::new(alert.unit.noun()),
-            Cell::new(table::short(&acknowledged, 16)),
+            Cell::new(table::truncate(&acknowledged, 16)),
         ];
         rows.add_row(cells.into_iter().take(columns));
     }
-    match table::fitting(&mut rows) {
+    match table::fit_to_terminal(&mut rows) {
         Some(text) => write!(io.out, "{text}")?,
-        None => found.iter().try_for_each(|record| two_lines(record, io))?,
+        None => found.iter().try_for_each(|record| print_two_lines(record, io))?,
     }
     Ok(())
 }
 
-fn two_lines(record: &AlertRecord, io: &mut Io) -> anyhow::Result<()> {
+fn print_two_lines(record: &AlertRecord, io: &mut Io) -> anyhow::Result<()> {
     let alert = &record.alert;
-    let of = table::short(table::value(alert.scope, &alert.value), 16);
+    let of = table::truncate(table::short_value(alert.scope, &alert.value), 16);
     let (id, level, scope) = (alert.id, coloured(alert.level), alert.scope.name());
     writeln!(io.out, "{id}  {level}  {} ({scope} {of})  passed {}", budget(record), percent(record))?;
     let (used, limit, unit) = (grouped(alert.used), grouped(alert.limit), alert.unit.noun());
@@ -301,14 +301,14 @@ fn coloured(level: Level) -> String {
 }
 
 #[derive(Serialize)]
-struct Acked {
+struct AcknowledgedJson {
     /// Now.
     acknowledged: Vec<i64>,
     /// Before.
     already: Vec<i64>,
 }
 
-fn report(done: &Acked, json: bool, io: &mut Io) -> anyhow::Result<u8> {
+fn report(done: &AcknowledgedJson, json: bool, io: &mut Io) -> anyhow::Result<u8> {
     if json {
         render::json(io.out, done)?;
         return Ok(0);
@@ -324,7 +324,7 @@ fn report(done: &Acked, json: bool, io: &mut Io) -> anyhow::Result<u8> {
 }
 
 /// The command line that acknowledges these.
-fn again(meant: &[i64], reason: Option<&str>) -> String {
+fn ack_command(meant: &[i64], reason: Option<&str>) -> String {
     let ids: Vec<String> = meant.iter().map(i64::to_string).collect();
     let why = if reason.is_some() { " --reason \"…\"" } else { "" };
     format!("fusebox alerts ack {}{why}", ids.join(" "))

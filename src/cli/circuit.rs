@@ -5,8 +5,8 @@ use comfy_table::Cell;
 use serde::Serialize;
 
 use super::render::{self, table};
-use super::{Io, attended, select};
-use crate::app::brief;
+use super::{Io, person_only, select};
+use crate::app::messages;
 use crate::app::operate::{self, Refusal};
 use crate::app::session::SessionContext;
 use crate::app::status::{CircuitStatus, EventStatus};
@@ -49,14 +49,14 @@ enum Command {
   fusebox circuit show --agent main --json")]
     Show {
         #[command(flatten)]
-        target: Target,
+        target: CircuitTarget,
     },
     /// Let an open breaker try one call: it closes if that succeeds and differs.
     #[command(after_help = "Examples:
   fusebox circuit ack --reason \"the server is up again\"")]
     Ack {
         #[command(flatten)]
-        target: Target,
+        target: CircuitTarget,
         /// Why: kept with the decision.
         #[arg(long)]
         reason: String,
@@ -66,7 +66,7 @@ enum Command {
   fusebox circuit reset --session 3f2a --reason \"a new approach\"")]
     Reset {
         #[command(flatten)]
-        target: Target,
+        target: CircuitTarget,
         /// Why: kept with the decision.
         #[arg(long)]
         reason: String,
@@ -74,7 +74,7 @@ enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-struct Target {
+struct CircuitTarget {
     /// The session: an id or the beginning of one. Default: the only live one.
     #[arg(long, value_name = "ID")]
     session: Option<String>,
@@ -86,35 +86,35 @@ struct Target {
     json: bool,
 }
 
-impl Target {
+impl CircuitTarget {
     /// The agent as it is stored.
     fn agent(&self) -> Option<&str> {
         self.agent.as_deref().map(|agent| if agent == "main" { "" } else { agent })
     }
 }
 
-/// A breaker as scripts read it.
+/// A breaker as JSON.
 #[derive(Debug, Serialize)]
-struct Listed {
+struct CircuitJson {
     session: String,
     agent: String,
     #[serde(flatten)]
     circuit: CircuitStatus,
 }
 
-/// A breaker that a decision changed, as scripts read it.
+/// A breaker that was acknowledged or reset, as JSON.
 #[derive(Debug, Serialize)]
-struct Changed {
+struct ChangedCircuitJson {
     session: String,
     agent: String,
     state: &'static str,
     rule: Option<String>,
 }
 
-/// The breakers of a session, as scripts read them.
+/// The breakers of a session, as JSON.
 #[derive(Debug, Serialize)]
-struct Shown {
-    circuits: Vec<Listed>,
+struct SessionCircuitsJson {
+    circuits: Vec<CircuitJson>,
     events: Vec<EventStatus>,
 }
 
@@ -127,47 +127,47 @@ pub fn run(args: &CircuitArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::List { all, json } => list(*all, *json, env, io),
         Command::Show { target } => show(target, env, io),
         Command::Ack { target, reason } => {
-            attended::refuse_in_agent(env, "fusebox circuit ack")?;
+            person_only::refuse_in_agent(env, "fusebox circuit ack")?;
             decide(target, CircuitDecision::Acknowledge, reason, env, io)
         }
         Command::Reset { target, reason } => {
-            attended::refuse_in_agent(env, "fusebox circuit reset")?;
+            person_only::refuse_in_agent(env, "fusebox circuit reset")?;
             decide(target, CircuitDecision::Reset, reason, env, io)
         }
     }
 }
 
 fn list(all: bool, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    let mut opened = select::store(env, io.err)?;
+    let mut opened = select::open_current(env, io.err)?;
     let mut rows = circuits(&mut opened.store, None)?;
     rows.retain(|row| all || row.breaker.phase != Phase::Closed);
-    let listed = listed(&rows, &opened.config.breaker);
+    let listed = circuits_json(&rows, &opened.config.breaker);
     if json {
         render::json(io.out, &listed)?;
     } else if listed.is_empty() {
         writeln!(io.out, "No circuit breaker is open.")?;
     } else {
-        write!(io.out, "{}", text(&listed))?;
+        write!(io.out, "{}", circuit_table(&listed))?;
     }
     Ok(0)
 }
 
-fn show(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    let mut store = select::store(env, io.err)?.store;
+fn show(target: &CircuitTarget, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let mut store = select::open_current(env, io.err)?.store;
     let sessions = select::sessions(&mut store)?;
-    let row = select::one(&sessions, target.session.as_deref(), env)?;
-    let policy = policy_of(env, row);
+    let row = select::session_or_live(&sessions, target.session.as_deref(), env)?;
+    let policy = session_policy(env, row);
     let mut rows = circuits(&mut store, Some(&row.session.id))?;
     rows.retain(|row| target.agent().is_none_or(|agent| row.agent == agent));
-    let listed = listed(&rows, &policy);
+    let listed = circuits_json(&rows, &policy);
     let events = store.call(|store| store.events(Some(&row.session.id), None))?;
     let is_meant = |event: &EventStatus| {
         !matches!(event.what, What::ConcurrencyThrottled(_) | What::ConcurrencyRestored(_))
             && target.agent().is_none_or(|agent| event.agent == agent)
     };
-    let events: Vec<EventStatus> = events.iter().map(EventStatus::of).filter(is_meant).collect();
+    let events: Vec<EventStatus> = events.iter().map(EventStatus::from_event).filter(is_meant).collect();
     if target.json {
-        return render::json(io.out, &Shown { circuits: listed, events }).map(|()| 0);
+        return render::json(io.out, &SessionCircuitsJson { circuits: listed, events }).map(|()| 0);
     }
     if listed.is_empty() {
         writeln!(
@@ -176,22 +176,22 @@ fn show(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
             row.session.id
         )?;
     } else {
-        write!(io.out, "{}", text(&listed))?;
+        write!(io.out, "{}", circuit_table(&listed))?;
     }
     let dim = Style::new().dimmed();
     for event in &events {
         let agent = if event.agent.is_empty() { "main" } else { &event.agent };
-        writeln!(io.out, "{dim}{}{dim:#}  {agent}: {}", event.at, line(&event.what))?;
+        writeln!(io.out, "{dim}{}{dim:#}  {agent}: {}", event.at, event_line(&event.what))?;
     }
     Ok(0)
 }
 
-/// What happened, in a line.
-fn line(what: &What) -> String {
+/// An event as one line.
+fn event_line(what: &What) -> String {
     match what {
-        What::CircuitWarning(trip) => format!("warned: {}", brief::trip(trip)),
-        What::CircuitOpened(trip) => format!("opened: {}", brief::trip(trip)),
-        What::CircuitWouldOpen(trip) => format!("would have opened: {}", brief::trip(trip)),
+        What::CircuitWarning(trip) => format!("warned: {}", messages::trip_summary(trip)),
+        What::CircuitOpened(trip) => format!("opened: {}", messages::trip_summary(trip)),
+        What::CircuitWouldOpen(trip) => format!("would have opened: {}", messages::trip_summary(trip)),
         What::CircuitHalfOpened(_) => "half-open: its cooldown is over".into(),
         What::CircuitClosed(_) => "closed".into(),
         What::CircuitDecided { decision, by, reason, .. } => {
@@ -212,36 +212,36 @@ fn line(what: &What) -> String {
 }
 
 fn decide(
-    target: &Target,
+    target: &CircuitTarget,
     decision: CircuitDecision,
     reason: &str,
     env: &Env,
     io: &mut Io,
 ) -> anyhow::Result<u8> {
     let find = |io: &mut Io| {
-        let mut store = select::store(env, io.err)?.store;
+        let mut store = select::open_current(env, io.err)?.store;
         let sessions = select::sessions(&mut store)?;
-        let id = select::one(&sessions, target.session.as_deref(), env)?.session.id.clone();
+        let id = select::session_or_live(&sessions, target.session.as_deref(), env)?.session.id.clone();
         anyhow::Ok((store, id))
     };
-    let (mut store, id) = find(io).map_err(select::unchanged)?;
+    let (mut store, id) = find(io).map_err(select::with_unchanged)?;
     let done = operate::decide_circuit(env, &mut store, &id, target.agent(), decision, reason).map_err(
         |refusal| match refusal {
             Refusal::Store(error) => anyhow::Error::from(error),
-            other => super::Misuse(other.to_string()).into(),
+            other => super::UsageError(other.to_string()).into(),
         },
     )?;
     let state = match decision {
         CircuitDecision::Acknowledge => "half_open",
         CircuitDecision::Reset => "closed",
     };
-    let changed = done.into_iter().map(|decided| Changed {
+    let changed = done.into_iter().map(|decided| ChangedCircuitJson {
         session: id.clone(),
         agent: decided.agent,
         state,
         rule: decided.trip.map(|trip| trip.rule),
     });
-    let changed: Vec<Changed> = changed.collect();
+    let changed: Vec<ChangedCircuitJson> = changed.collect();
     if target.json {
         return render::json(io.out, &changed).map(|()| 0);
     }
@@ -261,46 +261,46 @@ fn circuits(store: &mut StoreAccess, session: Option<&str>) -> store_access::Res
     store.call(|store| store.circuits(session))
 }
 
-/// The numbers that the session's hooks have.
-fn policy_of(env: &Env, row: &SessionRow) -> Policy {
+/// The policy of the session's hooks.
+fn session_policy(env: &Env, row: &SessionRow) -> Policy {
     SessionContext::for_session(env, &row.session).config.breaker
 }
 
-fn listed(rows: &[CircuitRow], policy: &Policy) -> Vec<Listed> {
-    let one = |row: &CircuitRow| Listed {
+fn circuits_json(rows: &[CircuitRow], policy: &Policy) -> Vec<CircuitJson> {
+    let one = |row: &CircuitRow| CircuitJson {
         session: row.session.clone(),
         agent: if row.agent.is_empty() { "main".to_owned() } else { row.agent.clone() },
-        circuit: CircuitStatus::of(&row.breaker, policy),
+        circuit: CircuitStatus::new(&row.breaker, policy),
     };
     rows.iter().map(one).collect()
 }
 
-fn text(listed: &[Listed]) -> String {
-    let mut table = table::plain(
+fn circuit_table(listed: &[CircuitJson]) -> String {
+    let mut table = table::new_table(
         &["SESSION", "AGENT", "STATE", "ITERATIONS", "RULE", "TOOL", "COUNT", "SINCE"],
         &["ITERATIONS", "COUNT"],
     );
-    for Listed { session, agent, circuit } in listed {
+    for CircuitJson { session, agent, circuit } in listed {
         let show = |value: Option<String>| Cell::new(value.unwrap_or_default());
         table.add_row([
-            Cell::new(table::short(session, 9)),
-            Cell::new(table::short(agent, 12)),
+            Cell::new(table::truncate(session, 9)),
+            Cell::new(table::truncate(agent, 12)),
             Cell::new(coloured(circuit.state)),
             show(render::iterations(circuit)),
             show(circuit.rule.clone()),
-            show(circuit.tool.as_ref().map(|tool| table::short(tool, 24))),
+            show(circuit.tool.as_ref().map(|tool| table::truncate(tool, 24))),
             show(circuit.count.zip(circuit.limit).map(|(count, limit)| format!("{count}/{limit}"))),
             show(circuit.since.clone()),
         ]);
     }
-    table::fitting(&mut table).unwrap_or_else(|| lines(listed))
+    table::fit_to_terminal(&mut table).unwrap_or_else(|| circuit_lines(listed))
 }
 
 /// Two lines each, where the terminal is narrow.
-fn lines(listed: &[Listed]) -> String {
-    let one = |Listed { session, agent, circuit }: &Listed| {
+fn circuit_lines(listed: &[CircuitJson]) -> String {
+    let one = |CircuitJson { session, agent, circuit }: &CircuitJson| {
         let why = circuit.reason.as_ref().map_or_else(String::new, |reason| format!("\n  {reason}"));
-        format!("{} {agent}  {}{why}\n", table::short(session, 9), coloured(circuit.state))
+        format!("{} {agent}  {}{why}\n", table::truncate(session, 9), coloured(circuit.state))
     };
     listed.iter().map(one).collect()
 }

@@ -3,9 +3,9 @@
 use anstyle::{AnsiColor, Style};
 
 use super::render;
-use super::{Io, Misuse, select};
-use crate::app::brief::{self, grouped};
+use super::{Io, UsageError, select};
 use crate::app::explain::{self, Explanation};
+use crate::app::messages::{self, grouped};
 use crate::domain::event::Reason;
 use crate::domain::throttle::Crowded;
 use crate::platform::Env;
@@ -29,14 +29,14 @@ pub struct ExplainArgs {
 /// # Errors
 /// No known session made the call, or the store cannot be used.
 pub fn run(args: &ExplainArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    let mut store = select::store(env, io.err)?.store;
+    let mut store = select::open_current(env, io.err)?.store;
     let rows = select::sessions(&mut store)?;
-    let Some(explanation) = explain::call(env, &mut store, &rows, args.id.trim())? else {
+    let Some(explanation) = explain::explain_call(env, &mut store, &rows, args.id.trim())? else {
         let text = format!(
             "no known session made a call with the id {}; ids of calls are in the transcript",
             args.id
         );
-        return Err(Misuse(text).into());
+        return Err(UsageError(text).into());
     };
     match args.json {
         true => render::json(io.out, &explanation)?,
@@ -84,7 +84,7 @@ fn reason_line(reason: &Reason) -> String {
         Reason::Budget { budget, used, limit, unit, status, .. } => {
             format!("budget {budget} was {status}: {} / {} {}", grouped(*used), grouped(*limit), unit.noun())
         }
-        Reason::Circuit(trip) => format!("the circuit breaker was open: {}", brief::trip(trip)),
+        Reason::Circuit(trip) => format!("the circuit breaker was open: {}", messages::trip_summary(trip)),
         Reason::Throttle(Crowded::Concurrency { live, max, throttled }) => {
             let low = if *throttled { ", because tokens ran low" } else { "" };
             format!("{live} subagents worked, and {max} might at the same time{low}")

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 
-use super::attended::refuse_in_agent;
 use super::line_diff::diff;
+use super::person_only::refuse_in_agent;
 use super::settings_file::SettingsFile;
-use super::settings_place::SettingsPlace;
-use crate::agents::claude::hook_entries::{self, Replaced};
+use super::settings_scope::SettingsScope;
+use crate::agents::claude::hook_entries::{self, ReplacedEntry};
 use crate::agents::claude::program;
-use crate::agents::claude::registration::{EVENTS, events_of, is_known};
+use crate::agents::claude::registration::{EVENTS, events_of, is_supported};
 use crate::agents::claude::version::ClientVersion;
 use crate::agents::hook::Hook;
 use crate::app::installation::Installation;
@@ -36,7 +36,7 @@ Examples:
 pub struct InitArgs {
     /// Which settings file
     #[command(flatten)]
-    pub place: SettingsPlace,
+    pub place: SettingsScope,
     /// Where the hook executables are [default: the folder of this program]
     #[arg(long, value_name = "DIR")]
     pub bin_dir: Option<PathBuf>,
@@ -103,7 +103,8 @@ pub fn run(args: &InitArgs, env: &Env, out: &mut dyn Write, err: &mut dyn Write)
     let client = args.client_version(env, err)?;
     let replaced = hook_entries::register(&mut hooks, &bin_dir, client, env);
     let text = file.with_hooks(&hooks)?;
-    let mut done = Done { file: &file, bin_dir: &bin_dir, text, client, backup: None, installed_at: None };
+    let mut done =
+        InitReport { file: &file, bin_dir: &bin_dir, text, client, backup: None, installed_at: None };
     for line in warnings(&file, &hooks, &replaced) {
         writeln!(err, "fusebox: warning: {line}")?;
     }
@@ -111,7 +112,7 @@ pub fn run(args: &InitArgs, env: &Env, out: &mut dyn Write, err: &mut dyn Write)
         done.installed_at = env.state_dir().and_then(|dir| Installation::read(&dir)).map(|i| i.installed_at);
     } else {
         // First: what a session held before the first hook is its history.
-        done.installed_at = Some(record(env, &file, &bin_dir, err)?);
+        done.installed_at = Some(record_installation(env, &file, &bin_dir, err)?);
         if let Some(text) = &done.text {
             done.backup = file.replace(text, env.now)?;
         }
@@ -119,7 +120,7 @@ pub fn run(args: &InitArgs, env: &Env, out: &mut dyn Write, err: &mut dyn Write)
     match (args.json, args.dry_run) {
         (true, dry_run) => writeln!(out, "{:#}", done.to_json(dry_run))?,
         (false, true) => write!(out, "{}", done.preview())?,
-        (false, false) => write!(out, "{}", done.report(args, &replaced))?,
+        (false, false) => write!(out, "{}", done.summary(args, &replaced))?,
     }
     Ok(0)
 }
@@ -149,7 +150,12 @@ fn check_binaries(dir: &Path) -> anyhow::Result<()> {
 }
 
 /// Notes the installation in the store and in the state folder; answers with the time of the first one.
-fn record(env: &Env, file: &SettingsFile, bin_dir: &Path, err: &mut dyn Write) -> anyhow::Result<Timestamp> {
+fn record_installation(
+    env: &Env,
+    file: &SettingsFile,
+    bin_dir: &Path,
+    err: &mut dyn Write,
+) -> anyhow::Result<Timestamp> {
     let config = crate::config::load(env, None).config;
     let (mut store, warning) = StoreLocation::new(&config).open(env, None)?;
     if let Some(warning) = warning {
@@ -164,7 +170,7 @@ fn record(env: &Env, file: &SettingsFile, bin_dir: &Path, err: &mut dyn Write) -
     match store.install(installed_at) {
         // The first one counts, and hooks record without it.
         Err(error) if error.is_denied() && store.installed()?.is_none() => {
-            let command = operator::command(&config, "fusebox init");
+            let command = operator::operator_command(&config, "fusebox init");
             writeln!(
                 err,
                 "fusebox: warning: the shared store does not know when Fusebox was installed, and this user of Redis may only \
@@ -188,7 +194,7 @@ fn record(env: &Env, file: &SettingsFile, bin_dir: &Path, err: &mut dyn Write) -
 }
 
 /// What keeps the hooks from running, or ran otherwise until now.
-fn warnings(file: &SettingsFile, hooks: &Map<String, Value>, replaced: &[Replaced]) -> Vec<String> {
+fn warnings(file: &SettingsFile, hooks: &Map<String, Value>, replaced: &[ReplacedEntry]) -> Vec<String> {
     let path = file.path().display();
     let mut lines = Vec::new();
     if file.get("disableAllHooks") == Some(&true.into()) {
@@ -206,8 +212,8 @@ fn warnings(file: &SettingsFile, hooks: &Map<String, Value>, replaced: &[Replace
     lines
 }
 
-/// What was (or would be) done.
-struct Done<'a> {
+/// What was done, or would be.
+struct InitReport<'a> {
     file: &'a SettingsFile,
     bin_dir: &'a Path,
     text: Option<String>,
@@ -216,7 +222,7 @@ struct Done<'a> {
     installed_at: Option<Timestamp>,
 }
 
-impl Done<'_> {
+impl InitReport<'_> {
     fn to_json(&self, dry_run: bool) -> Value {
         let binaries: Map<String, Value> = Hook::ALL
             .map(|hook| (hook.name().to_owned(), self.bin_dir.join(hook.name()).to_string_lossy().into()))
@@ -227,7 +233,7 @@ impl Done<'_> {
             "changed": self.text.is_some(),
             "dry_run": dry_run,
             "backup": self.backup.as_ref().map(|path| path.to_string_lossy()),
-            "events": EVENTS.map(|(event, _)| event).into_iter().filter(|e| is_known(e, self.client)).collect::<Vec<_>>(),
+            "events": EVENTS.map(|(event, _)| event).into_iter().filter(|e| is_supported(e, self.client)).collect::<Vec<_>>(),
             "client": self.client.map(|version| version.to_string()),
             "binaries": binaries,
             "installed_at": self.installed_at.map(Timestamp::to_rfc3339),
@@ -242,12 +248,12 @@ impl Done<'_> {
         }
     }
 
-    fn report(&self, args: &InitArgs, replaced: &[Replaced]) -> String {
+    fn summary(&self, args: &InitArgs, replaced: &[ReplacedEntry]) -> String {
         let path = self.file.path().display();
         let Some(_) = &self.text else { return format!("Already registered in {path}; nothing to change\n") };
         let mut text = format!("Hooks registered in {path}\n\n");
         for hook in Hook::ALL {
-            let events: Vec<_> = events_of(hook).filter(|event| is_known(event, self.client)).collect();
+            let events: Vec<_> = events_of(hook).filter(|event| is_supported(event, self.client)).collect();
             text += &format!("  {:<14} {}\n", hook.name(), events.join(", "));
         }
         text += &format!("\nFolder    {}\n", self.bin_dir.display());

@@ -2,7 +2,6 @@
 //! stopped (`status --check`).
 
 pub mod alerts;
-pub mod attended;
 pub mod budget;
 pub mod circuit;
 pub mod completions;
@@ -11,15 +10,17 @@ pub mod demo;
 pub mod doctor;
 pub mod explain;
 pub mod init;
+pub mod last_known;
 pub mod line_diff;
 pub mod man;
+pub mod person_only;
 pub mod redis;
-pub mod remembered;
 pub mod render;
 pub mod resync;
 pub mod select;
 pub mod settings_file;
-pub mod settings_place;
+pub mod settings_scope;
+mod settings_text;
 pub mod status;
 pub mod uninstall;
 
@@ -77,7 +78,7 @@ enum Command {
     Completions(completions::CompletionsArgs),
 }
 
-/// Where a command writes.
+/// The streams that a command writes to.
 pub struct Io<'a> {
     /// For what was asked for.
     pub out: &'a mut dyn Write,
@@ -88,7 +89,7 @@ pub struct Io<'a> {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let env = Env::of_process();
+    let env = Env::from_process();
     // Colours where there is a terminal and no NO_COLOR; a closed pipe (`| head`) ends quietly.
     let (mut out, mut err) = (anstream::stdout(), anstream::stderr());
     match run(&cli, &env, &mut Io { out: &mut out, err: &mut err }) {
@@ -110,7 +111,7 @@ pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::Demo(args) => demo::run(args, env, io),
         // Every refusal of it is about what was asked for, or what was found: nothing was written.
         Command::Init(args) => {
-            init::run(args, env, io.out, io.err).map_err(|e| Misuse(format!("{e:#}")).into())
+            init::run(args, env, io.out, io.err).map_err(|e| UsageError(format!("{e:#}")).into())
         }
         Command::Uninstall(args) => uninstall::run(args, env, io),
         Command::Doctor(args) => doctor::run(args, env, io),
@@ -127,13 +128,13 @@ pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     }
 }
 
-/// Somebody asked for something that cannot be: exit code 2, where a failure is 1.
+/// Wrong use: exit code 2, whereas a failure is 1.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Misuse(pub String);
+pub struct UsageError(pub String);
 
 fn failure_code(error: &anyhow::Error) -> u8 {
-    if error.is::<Misuse>() { 2 } else { 1 }
+    if error.is::<UsageError>() { 2 } else { 1 }
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Io, Misuse, render};
+use super::{Io, UsageError, render};
 use crate::app::operator::OPERATOR;
 use crate::platform::Env;
 use crate::store::redis::acl::{HASH, Role};
@@ -55,17 +55,17 @@ struct AclArgs {
 }
 
 #[derive(Serialize)]
-struct User {
+struct AclUser {
     user: String,
     role: &'static str,
     rules: String,
     commands: Vec<&'static str>,
 }
 
-impl User {
+impl AclUser {
     fn new(user: &str, role: Role, tenant: &str) -> anyhow::Result<Self> {
         if user.is_empty() || user.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return Err(Misuse(format!("{user:?} cannot be the name of a user of Redis")).into());
+            return Err(UsageError(format!("{user:?} cannot be the name of a user of Redis")).into());
         }
         let name = if role == Role::Hook { "hook" } else { "operator" };
         Ok(Self { user: user.to_owned(), role: name, rules: role.rules(tenant), commands: role.commands() })
@@ -84,14 +84,14 @@ pub fn run(args: &RedisArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     };
     if !crate::config::is_name(&tenant) {
         let allowed = "1 to 64 letters, digits, \"-\", \"_\" and \".\"";
-        return Err(Misuse(format!("{tenant:?} cannot be a tenant's name: it has {allowed}")).into());
+        return Err(UsageError(format!("{tenant:?} cannot be a tenant's name: it has {allowed}")).into());
     }
     if args.hook_user == args.operator {
-        return Err(Misuse("the hooks' user and the operator's must be two".into()).into());
+        return Err(UsageError("the hooks' user and the operator's must be two".into()).into());
     }
     let users = [
-        User::new(&args.hook_user, Role::Hook, &tenant)?,
-        User::new(&args.operator, Role::Operator, &tenant)?,
+        AclUser::new(&args.hook_user, Role::Hook, &tenant)?,
+        AclUser::new(&args.operator, Role::Operator, &tenant)?,
     ];
     if args.json {
         render::json(io.out, &users)?;

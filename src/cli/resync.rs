@@ -2,13 +2,13 @@
 
 use anstyle::{AnsiColor, Style};
 
-use super::attended::refuse_in_agent;
+use super::person_only::refuse_in_agent;
 use super::render::counted;
 use super::{Io, render, select, status};
-use crate::app::brief::grouped;
+use crate::app::messages::grouped;
 use crate::app::operation_ledger::FILE;
 use crate::app::operator;
-use crate::app::resync::{self, Resynced};
+use crate::app::resync::{self, ResyncReport};
 use crate::platform::Env;
 
 /// Read every transcript of this machine again, from its start, into the store.
@@ -34,8 +34,8 @@ pub struct ResyncArgs {
 /// It runs in an agent's shell; a configuration or a store that cannot be used.
 pub fn run(args: &ResyncArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     refuse_in_agent(env, "fusebox resync")?;
-    let (mut opened, _) = select::open(env, io.err).map_err(select::unchanged)?;
-    let bar = select::bar("reading transcripts");
+    let (mut opened, _) = select::open_as_is(env, io.err).map_err(select::with_unchanged)?;
+    let bar = select::progress_bar("reading transcripts");
     let resynced = resync::resync(env, &opened.config, &mut opened.store, |done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
@@ -52,7 +52,7 @@ pub fn run(args: &ResyncArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     }
     if resynced.operations_denied > 0 {
         let (count, config) = (resynced.operations_denied, &opened.config);
-        let why = operator::refusal(config, "fusebox resync");
+        let why = operator::denied_text(config, "fusebox resync");
         let (missing, are) = (counted(count, "decision"), if count == 1 { "is" } else { "are" });
         // Whoever may decide has to read them here: an operator's own account has a ledger of its own.
         let ledger = env.state_dir().map_or_else(|| FILE.into(), |dir| dir.join(FILE)).display().to_string();
@@ -61,8 +61,8 @@ pub fn run(args: &ResyncArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     Ok(u8::from(!resynced.incomplete.is_empty() || resynced.operations_denied > 0))
 }
 
-fn show(resynced: &Resynced, io: &mut Io) -> anyhow::Result<()> {
-    let Resynced { sessions, requests, requests_added, operations, operations_added, .. } = resynced;
+fn show(resynced: &ResyncReport, io: &mut Io) -> anyhow::Result<()> {
+    let ResyncReport { sessions, requests, requests_added, operations, operations_added, .. } = resynced;
     writeln!(
         io.out,
         "Re-read {}: {} requests, {} of them missing from the store until now.",
@@ -81,5 +81,5 @@ fn show(resynced: &Resynced, io: &mut Io) -> anyhow::Result<()> {
     if resynced.budgets.is_empty() {
         writeln!(io.out, "No budget's count has changed.")?;
     }
-    status::recovering(&resynced.store, io)
+    status::print_recovering(&resynced.store, io)
 }

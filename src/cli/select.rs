@@ -1,42 +1,42 @@
-//! Which session is meant, and a store that is ready to be asked.
+//! Selects a session, and opens a store that is up to date.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::Misuse;
+use super::UsageError;
 use crate::agents;
 use crate::app::open_store::StoreLocation;
 use crate::app::operation_ledger::OperationLedger;
 use crate::app::session::Notices;
 use crate::app::store_access::{self, StoreAccess, Unavailable};
-use crate::app::{ancestry, backfill, recovery};
+use crate::app::{backfill, process_tree, recovery};
 use crate::config::Config;
 use crate::platform::Env;
 use crate::store::SessionRow;
 
 /// A configuration, and the store that it names.
-pub struct Opened<'a> {
+pub struct ConfiguredStore<'a> {
     /// The configuration.
     pub config: Config,
     /// The store.
     pub store: StoreAccess<'a>,
 }
 
-/// The store for commands that concern no session in particular: the configuration is that of the working folder. A store
-/// that lost data is filled first, and told what hooks could not tell it.
+/// Opens the store of the working folder's configuration. A store that lost data is refilled first, and data of hooks that could
+/// not reach it is recorded.
 ///
 /// # Errors
 /// The configuration cannot be used, or the store cannot be opened.
-pub fn store<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<Opened<'a>> {
-    let (mut opened, is_rebuilding) = open(env, err)?;
+pub fn open_current<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<ConfiguredStore<'a>> {
+    let (mut opened, is_rebuilding) = open_as_is(env, err)?;
     if is_rebuilding {
-        for warning in fill(env, &opened.config).person {
+        for warning in rebuild(env, &opened.config).person {
             writeln!(err, "{warning}")?;
         }
     } else if let Some(dir) = env.state_dir() {
         // Decisions are not tied to a session, so no session's hook would notice that one is missing.
-        let ledger = OperationLedger::of(&dir, &opened.config);
+        let ledger = OperationLedger::new(&dir, &opened.config);
         match opened.store.call(|store| ledger.replay(store, None)) {
             // Whoever asks next would wait as long.
             Err(error) if error.is_out_of_reach() => return Err(error.into()),
@@ -45,24 +45,27 @@ pub fn store<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<O
             }
             _ => {}
         }
-        opened.store.wake();
+        opened.store.retry_now();
     }
-    for warning in backfill::read_on_owing(env, &opened.config)?.person {
+    for warning in backfill::catch_up_unsent(env, &opened.config)?.person {
         writeln!(err, "{warning}")?;
     }
     Ok(opened)
 }
 
-/// The same, with a store that may have lost data: whether it is to be filled.
+/// The same, without refilling the store. Returns whether it must be refilled.
 ///
 /// # Errors
 /// The configuration cannot be used, or the store cannot be opened.
-pub fn open<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<(Opened<'a>, bool)> {
+pub fn open_as_is<'a>(
+    env: &'a Env,
+    err: &mut dyn std::io::Write,
+) -> anyhow::Result<(ConfiguredStore<'a>, bool)> {
     let config = configuration(env)?;
     let mut store = StoreAccess::for_command(env, &config);
     let is_rebuilding = |store: &mut StoreAccess| {
         store.call(|store| {
-            recovery::look_for_loss(env, store)?;
+            recovery::detect_loss(env, store)?;
             store.is_rebuilding()
         })
     };
@@ -78,7 +81,7 @@ pub fn open<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::Result<(O
     for warning in store.take_warnings() {
         writeln!(err, "{warning}")?;
     }
-    Ok((Opened { config, store }, answer?))
+    Ok((ConfiguredStore { config, store }, answer?))
 }
 
 /// The configuration of the working folder.
@@ -89,19 +92,19 @@ pub fn configuration(env: &Env) -> anyhow::Result<Config> {
     let loaded = crate::config::load(env, Some(&agents::project_dir(env, &env.cwd)));
     if !loaded.is_usable() {
         let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
-        return Err(Misuse(problems.join("\n")).into());
+        return Err(UsageError(problems.join("\n")).into());
     }
     Ok(loaded.config)
 }
 
-/// Says of a command that was to change something, and found no store, that it has not.
-pub fn unchanged(error: anyhow::Error) -> anyhow::Error {
+/// Adds "nothing was changed" to the error of a command that could not reach the store.
+pub fn with_unchanged(error: anyhow::Error) -> anyhow::Error {
     if error.is::<Unavailable>() { error.context("nothing was changed") } else { error }
 }
 
-/// Fills a store that lost what it knew, and shows how far that is.
-fn fill(env: &Env, config: &Config) -> Notices {
-    let bar = bar("rebuilding the store");
+/// Refills a store that lost its data, with a progress bar.
+fn rebuild(env: &Env, config: &Config) -> Notices {
+    let bar = progress_bar("rebuilding the store");
     let notices = backfill::rebuild(env, config, None, |done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
@@ -110,8 +113,8 @@ fn fill(env: &Env, config: &Config) -> Notices {
     notices
 }
 
-/// A bar that says how many sessions are done of something that takes long.
-pub fn bar(what: &str) -> ProgressBar {
+/// A progress bar that counts sessions.
+pub fn progress_bar(what: &str) -> ProgressBar {
     // Drawn on standard error, and only where that is a terminal.
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let template = format!("{what} {{wide_bar}} {{pos}}/{{len}} sessions {{eta}}");
@@ -130,25 +133,25 @@ pub fn sessions(store: &mut StoreAccess) -> store_access::Result<Vec<SessionRow>
     store.call(|store| store.sessions())
 }
 
-/// Reads on in every session that is not known to be complete, so that a list shows the numbers of now.
+/// Catches up on every session that is not complete, so that lists show current numbers.
 ///
 /// # Errors
 /// The store is out of reach, or warnings cannot be written. (A session that cannot be read does not keep the others from being
 /// listed.)
-pub fn read_on(
+pub fn catch_up(
     env: &Env,
     config: &Config,
     rows: &[SessionRow],
     err: &mut dyn std::io::Write,
 ) -> anyhow::Result<()> {
-    read_on_in(env, config, rows.iter().filter(|row| !row.complete), err)
+    catch_up_in(env, config, rows.iter().filter(|row| !row.complete), err)
 }
 
-/// Reads on in these sessions.
+/// Catches up on these sessions.
 ///
 /// # Errors
 /// The store is out of reach, or warnings cannot be written.
-pub fn read_on_in<'r>(
+pub fn catch_up_in<'r>(
     env: &Env,
     config: &Config,
     rows: impl Iterator<Item = &'r SessionRow>,
@@ -156,9 +159,9 @@ pub fn read_on_in<'r>(
 ) -> anyhow::Result<()> {
     let location = StoreLocation::new(config);
     for row in rows {
-        let (mut ctx, recorded) = backfill::read_on(env, row, u64::MAX);
+        let (mut ctx, recorded) = backfill::catch_up(env, row, u64::MAX);
         if let Some(failure) = &recorded.failure {
-            ctx.notices.tell(failure);
+            ctx.notices.warn_person(failure);
         }
         for warning in ctx.take_warnings() {
             writeln!(err, "{warning}")?;
@@ -178,9 +181,9 @@ pub fn read_on_in<'r>(
 ///
 /// # Errors
 /// There is none, or there are several.
-pub fn named<'r>(rows: &'r [SessionRow], id: &str) -> anyhow::Result<&'r SessionRow> {
+pub fn find_session<'r>(rows: &'r [SessionRow], id: &str) -> anyhow::Result<&'r SessionRow> {
     if id.is_empty() {
-        return Err(Misuse("the session's id is empty: give one, or the beginning of one".into()).into());
+        return Err(UsageError("the session's id is empty: give one, or the beginning of one".into()).into());
     }
     if let Some(row) = rows.iter().find(|row| row.session.id == id) {
         return Ok(row);
@@ -189,12 +192,14 @@ pub fn named<'r>(rows: &'r [SessionRow], id: &str) -> anyhow::Result<&'r Session
     match (begins.next(), begins.next()) {
         (Some(row), None) => Ok(row),
         (None, _) => {
-            Err(Misuse(format!("no session {id} is known; `fusebox status --all` lists them")).into())
+            Err(UsageError(format!("no session {id} is known; `fusebox status --all` lists them")).into())
         }
         (Some(a), Some(b)) => {
             let (a, b) = (&a.session.id, &b.session.id);
-            Err(Misuse(format!("several sessions begin with {id}, such as {a} and {b}: give more of the id"))
-                .into())
+            Err(UsageError(format!(
+                "several sessions begin with {id}, such as {a} and {b}: give more of the id"
+            ))
+            .into())
         }
     }
 }
@@ -203,20 +208,24 @@ pub fn named<'r>(rows: &'r [SessionRow], id: &str) -> anyhow::Result<&'r Session
 ///
 /// # Errors
 /// None or several are live: it must be named.
-pub fn one<'r>(rows: &'r [SessionRow], id: Option<&str>, env: &Env) -> anyhow::Result<&'r SessionRow> {
+pub fn session_or_live<'r>(
+    rows: &'r [SessionRow],
+    id: Option<&str>,
+    env: &Env,
+) -> anyhow::Result<&'r SessionRow> {
     if let Some(id) = id {
-        return named(rows, id);
+        return find_session(rows, id);
     }
-    let live: Vec<&SessionRow> = rows.iter().filter(|row| ancestry::is_live(row, env.now)).collect();
+    let live: Vec<&SessionRow> = rows.iter().filter(|row| process_tree::is_live(row, env.now)).collect();
     match live[..] {
         [only] => Ok(only),
-        [] => Err(Misuse(
+        [] => Err(UsageError(
             "no session is live: name one with --session (`fusebox status --all` lists them)".into(),
         )
         .into()),
         _ => {
             let ids: Vec<&str> = live.iter().map(|row| row.session.id.as_str()).collect();
-            Err(Misuse(format!("several sessions are live: name one with --session: {}", ids.join(", ")))
+            Err(UsageError(format!("several sessions are live: name one with --session: {}", ids.join(", ")))
                 .into())
         }
     }

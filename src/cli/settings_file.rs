@@ -8,10 +8,10 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::settings_text::{around_hooks, cut_hooks, replace_hooks};
 use crate::agents::claude::hook_entries;
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
@@ -35,27 +35,20 @@ pub enum Removal {
     Text(String),
 }
 
-/// Where the hooks stand in the text.
-#[derive(Deserialize)]
-struct Raw<'a> {
-    #[serde(borrow)]
-    hooks: Option<&'a RawValue>,
-}
-
-/// What must hold of the settings before they are touched. `_rest` makes these objects and nothing else: serde reads a
+/// The shape that settings must have before they are changed. `_rest` makes sure that these are objects: serde would read a
 /// struct from a list, too.
 #[derive(Deserialize)]
 #[serde(expecting = "an object")]
-struct Checked {
+struct ValidSettings {
     #[serde(default, rename = "hooks")]
-    _hooks: std::collections::BTreeMap<String, Vec<Group>>,
+    _hooks: std::collections::BTreeMap<String, Vec<HookGroup>>,
     #[serde(flatten)]
     _rest: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
 #[serde(expecting = "an object with a list `hooks`")]
-struct Group {
+struct HookGroup {
     #[serde(rename = "hooks")]
     _hooks: Vec<Map<String, Value>>,
     #[serde(flatten)]
@@ -68,7 +61,7 @@ impl SettingsFile {
     /// # Errors
     /// It cannot be read, is not JSON, or its `hooks` have not the client's shape: says where, and what to do.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let path = follow(path)?;
+        let path = resolve_links(path)?;
         let text = match fs::read(&path) {
             Ok(bytes) => Some(String::from_utf8(bytes).map_err(|_| not_usable(&path, "it is not UTF-8"))?),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -76,9 +69,9 @@ impl SettingsFile {
         };
         let settings = match text.as_deref().filter(|text| !text.trim().is_empty()) {
             None => Map::new(),
-            Some(text) => serde_json::from_str::<Checked>(text)
+            Some(text) => serde_json::from_str::<ValidSettings>(text)
                 .and_then(|_| serde_json::from_str(text))
-                .map_err(|error| not_usable(&path, &in_words(&error)))?,
+                .map_err(|error| not_usable(&path, &describe_error(&error)))?,
         };
         Ok(Self { path, text, settings })
     }
@@ -111,7 +104,7 @@ impl SettingsFile {
         if *hooks == self.hooks() {
             return Ok(None);
         }
-        let text = splice(self.text(), hooks)?;
+        let text = replace_hooks(self.text(), hooks)?;
         let mut meant = self.settings.clone();
         meant.insert("hooks".into(), hooks.clone().into());
         let says: Value = serde_json::from_str(&text)?;
@@ -119,9 +112,9 @@ impl SettingsFile {
         Ok(Some(text))
     }
 
-    /// What is to be done so that the file says of Fusebox what it said before `init`: nothing. Where it is just what
-    /// `init` made of a backup beside it, the backup's bytes are meant; where it is what `init` made of nothing, the file
-    /// goes; else the entries go, and all else stays to the byte.
+    /// How to remove Fusebox from the file. If the file is exactly what `init` made of a backup beside it, the backup's bytes are
+    /// restored; if it is what `init` made of nothing, the file is removed; else only the entries are removed, and every other
+    /// byte stays.
     ///
     /// # Errors
     /// The text would not say what is meant.
@@ -132,9 +125,9 @@ impl SettingsFile {
         }
         let backups = self.backups();
         let before = |text: &&String| {
-            self.of_text(text).is_some_and(|file| {
-                hook_entries::of_fusebox(&file.hooks(), env).is_empty()
-                    && filled(&file.hooks()) == filled(&hooks)
+            self.with_text(text).is_some_and(|file| {
+                hook_entries::fusebox_entries(&file.hooks(), env).is_empty()
+                    && nonempty_events(&file.hooks()) == nonempty_events(&hooks)
                     && self.is_made_of(text)
             })
         };
@@ -146,7 +139,7 @@ impl SettingsFile {
         }
         // A key that was there before `init`, empty, is no harm either way.
         let had_hooks =
-            backups.iter().filter_map(|text| self.of_text(text)).any(|file| file.get("hooks").is_some());
+            backups.iter().filter_map(|text| self.with_text(text)).any(|file| file.get("hooks").is_some());
         if !hooks.is_empty() || had_hooks {
             return Ok(self.with_hooks(&hooks)?.map_or(Removal::Nothing, Removal::Text));
         }
@@ -160,7 +153,7 @@ impl SettingsFile {
 
     /// Whether the file is `text` with other hooks, to the byte. (How those are written is `init`'s matter.)
     fn is_made_of(&self, text: &str) -> bool {
-        let made = splice(text, &self.hooks());
+        let made = replace_hooks(text, &self.hooks());
         made.is_ok_and(|made| {
             around_hooks(&made).is_some_and(|around| Some(around) == around_hooks(self.text()))
         })
@@ -178,8 +171,8 @@ impl SettingsFile {
         paths.iter().rev().filter_map(|path| fs::read_to_string(path).ok()).collect()
     }
 
-    /// The same file with another text, if that is one of settings.
-    fn of_text(&self, text: &str) -> Option<Self> {
+    /// The same file with another text, if that is valid settings.
+    fn with_text(&self, text: &str) -> Option<Self> {
         let settings = if text.trim().is_empty() { Map::new() } else { serde_json::from_str(text).ok()? };
         Some(Self { path: self.path.clone(), text: Some(text.to_owned()), settings })
     }
@@ -264,8 +257,8 @@ fn create_new(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Where a path leads.
-fn follow(path: &Path) -> anyhow::Result<PathBuf> {
+/// A path with symbolic links resolved.
+fn resolve_links(path: &Path) -> anyhow::Result<PathBuf> {
     match fs::canonicalize(path) {
         Ok(target) => Ok(target),
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -283,111 +276,22 @@ fn not_usable(path: &Path, problem: &str) -> anyhow::Error {
     )
 }
 
-/// Where first, then what: `line 3, column 5: expected value`.
-fn in_words(error: &serde_json::Error) -> String {
+/// `line 3, column 5: expected value`.
+fn describe_error(error: &serde_json::Error) -> String {
     let what = error.to_string();
     let what = what.split(" at line ").next().unwrap_or_default();
     format!("line {}, column {}: {what}", error.line(), error.column())
 }
 
-/// `text` with `hooks` in place of the hooks that it has, or as its last key.
-fn splice(text: &str, hooks: &Map<String, Value>) -> anyhow::Result<String> {
-    let text = if text.trim().is_empty() { "{}\n" } else { text };
-    let indent = indent_of(text);
-    let hooks = render(hooks, indent)?;
-    if let Some((before, after)) = around_hooks(text) {
-        return Ok([before, &hooks, after].concat());
-    }
-    let end = text.rfind('}').context("settings are an object")?;
-    let before = text[..end].trim_end();
-    let comma = if before.ends_with('{') { "" } else { "," };
-    Ok(format!("{before}{comma}\n{indent}\"hooks\": {hooks}\n{}", &text[end..]))
-}
-
-/// The events that have any hooks.
-fn filled(hooks: &Map<String, Value>) -> Map<String, Value> {
+/// The events that have hooks.
+fn nonempty_events(hooks: &Map<String, Value>) -> Map<String, Value> {
     let is_filled = |groups: &Value| groups.as_array().is_none_or(|groups| !groups.is_empty());
     hooks.iter().filter(|(_, groups)| is_filled(groups)).map(|(e, g)| (e.clone(), g.clone())).collect()
-}
-
-/// What stands before and after the value of `hooks`.
-fn around_hooks(text: &str) -> Option<(&str, &str)> {
-    let raw: Raw = serde_json::from_str(text).ok()?;
-    let value = raw.hooks.map(RawValue::get)?;
-    let start = value.as_ptr().addr() - text.as_ptr().addr();
-    Some((&text[..start], &text[start + value.len()..]))
-}
-
-/// `text` without its key `hooks`, and without the comma that this key needed.
-fn cut_hooks(text: &str) -> anyhow::Result<String> {
-    let (before, after) = around_hooks(text).context("there are no hooks")?;
-    // Only white space and a colon stand between a key and its value.
-    let key = before.rfind("\"hooks\"").context("the key is not written plainly")?;
-    let before_key = before[..key].trim_end();
-    if let Some(before) = before_key.strip_suffix(',') {
-        return Ok([before, after].concat());
-    }
-    match after.trim_start().strip_prefix(',') {
-        Some(after) => Ok([&before[..key], after.trim_start()].concat()),
-        None => Ok([before_key, after.trim_start()].concat()),
-    }
-}
-
-/// What a file indents by: the space before its first key; two spaces where that does not say.
-fn indent_of(text: &str) -> &str {
-    let first = text.lines().find_map(|line| {
-        let indent = &line[..line.len() - line.trim_start().len()];
-        (!indent.is_empty() && line.trim_start().starts_with('"')).then_some(indent)
-    });
-    first.unwrap_or("  ")
-}
-
-/// The value of a key at the top level.
-fn render(hooks: &Map<String, Value>, indent: &str) -> anyhow::Result<String> {
-    let mut bytes = Vec::new();
-    let pretty = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
-    hooks.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, pretty))?;
-    Ok(String::from_utf8(bytes)?.replace('\n', &format!("\n{indent}")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    fn spliced(text: &str) -> String {
-        let Value::Object(hooks) = json!({"Stop": []}) else { unreachable!() };
-        splice(text, &hooks).unwrap()
-    }
-
-    #[test]
-    fn only_hooks_change() {
-        let old =
-            "{\n    \"b\": [1,  2.50],\n    \"hooks\": {\"Stop\": [{\"hooks\": []}]},\n\n    \"a\": 1e3}";
-        let new =
-            "{\n    \"b\": [1,  2.50],\n    \"hooks\": {\n        \"Stop\": []\n    },\n\n    \"a\": 1e3}";
-        assert_eq!(spliced(old), new);
-    }
-
-    #[test]
-    fn hooks_come_last() {
-        assert_eq!(spliced(""), "{\n  \"hooks\": {\n    \"Stop\": []\n  }\n}\n");
-        assert_eq!(spliced("{ }"), "{\n  \"hooks\": {\n    \"Stop\": []\n  }\n}");
-        let tabs = "{\n\t\"a\": \"}\"\n}\n\n";
-        assert_eq!(spliced(tabs), "{\n\t\"a\": \"}\",\n\t\"hooks\": {\n\t\t\"Stop\": []\n\t}\n}\n\n");
-    }
-
-    #[test]
-    fn hooks_are_cut_out_with_their_comma() {
-        for (text, left) in [
-            ("{\n  \"a\": 1,\n  \"hooks\": {}\n}\n", "{\n  \"a\": 1\n}\n"),
-            ("{\n  \"hooks\": {},\n  \"a\": 1\n}\n", "{\n  \"a\": 1\n}\n"),
-            ("{ \"hooks\" : {\"x\": []} }", "{}"),
-            ("{\"s\":\"\\\"hooks\\\"\",\"hooks\":{},\"b\":2}", "{\"s\":\"\\\"hooks\\\"\",\"b\":2}"),
-        ] {
-            assert_eq!(cut_hooks(text).unwrap(), left);
-        }
-    }
 
     #[test]
     fn what_somebody_else_wrote_meanwhile_stays() {

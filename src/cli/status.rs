@@ -3,10 +3,10 @@
 use anstyle::{AnsiColor, Style};
 
 use super::render::{self, counted, table};
-use super::{Io, remembered, select};
-use crate::app::ancestry;
-use crate::app::brief::grouped;
+use super::{Io, last_known, select};
 use crate::app::last_known::LastKnown;
+use crate::app::messages::grouped;
+use crate::app::process_tree;
 use crate::app::report;
 use crate::app::status::SessionStatus;
 use crate::app::store_status::StoreStatus;
@@ -39,7 +39,7 @@ pub struct StatusArgs {
 }
 
 /// A session, and where it stands.
-pub struct Report {
+pub struct SessionReport {
     /// The session.
     pub row: SessionRow,
     /// As scripts read it.
@@ -53,9 +53,9 @@ pub struct Report {
 /// # Errors
 /// No such session, a configuration or a store that cannot be used.
 pub fn run(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    let reports = match ask(args, env, io) {
+    let reports = match query_store(args, env, io) {
         Ok(reports) => reports,
-        Err(error) => remember(args, &remembered::known(env, error, io)?, env)?,
+        Err(error) => query_last_known(args, &last_known::read_last_known(env, error, io)?, env)?,
     };
     if args.json {
         let list: Vec<&SessionStatus> = reports.iter().map(|report| &report.status).collect();
@@ -76,42 +76,42 @@ pub fn run(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
             show(report, env, io)?;
         }
         if let Some(report) = reports.first() {
-            recovering(&report.status.store, io)?;
+            print_recovering(&report.status.store, io)?;
         }
     }
     let stopped = reports.iter().any(|report| report.status.stopped);
     Ok(if args.check && stopped { 3 } else { 0 })
 }
 
-/// By the store, once everything that was written was read.
-fn ask(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<Vec<Report>> {
-    let mut opened = select::store(env, io.err)?;
+/// From the store, after all transcripts were read.
+fn query_store(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<Vec<SessionReport>> {
+    let mut opened = select::open_current(env, io.err)?;
     let rows = select::sessions(&mut opened.store)?;
-    let named = args.session.as_deref().map(|id| select::named(&rows, id)).transpose()?;
-    let chosen = chosen(args, named, &rows, env);
+    let named = args.session.as_deref().map(|id| select::find_session(&rows, id)).transpose()?;
+    let chosen = sessions_to_show(args, named, &rows, env);
     // First, because what one session used counts in the budgets that others share with it.
     let read = rows.iter().filter(|row| !row.complete || chosen.contains(row));
-    select::read_on_in(env, &opened.config, read, io.err)?;
+    select::catch_up_in(env, &opened.config, read, io.err)?;
     let mut reports = Vec::new();
     for row in chosen {
-        let (status, states) = report::session(env, row)?;
-        reports.push(Report { row: row.clone(), status, states });
+        let (status, states) = report::session_status(env, row)?;
+        reports.push(SessionReport { row: row.clone(), status, states });
     }
     Ok(reports)
 }
 
-/// By what this machine knows.
-fn remember(args: &StatusArgs, known: &LastKnown, env: &Env) -> anyhow::Result<Vec<Report>> {
+/// From what this machine knows.
+fn query_last_known(args: &StatusArgs, known: &LastKnown, env: &Env) -> anyhow::Result<Vec<SessionReport>> {
     let rows = known.rows();
-    let named = args.session.as_deref().map(|id| remembered::named(&rows, id)).transpose()?;
+    let named = args.session.as_deref().map(|id| last_known::find_session(&rows, id)).transpose()?;
     let of = |row: &SessionRow| {
-        known.session(row).map(|(status, states)| Report { row: row.clone(), status, states })
+        known.session(row).map(|(status, states)| SessionReport { row: row.clone(), status, states })
     };
-    Ok(chosen(args, named, &rows, env).into_iter().filter_map(of).collect())
+    Ok(sessions_to_show(args, named, &rows, env).into_iter().filter_map(of).collect())
 }
 
 /// The sessions to show: the one named, all, or the live ones, else the last one.
-fn chosen<'r>(
+fn sessions_to_show<'r>(
     args: &StatusArgs,
     named: Option<&'r SessionRow>,
     rows: &'r [SessionRow],
@@ -121,15 +121,16 @@ fn chosen<'r>(
         Some(row) => vec![row],
         None if args.all => rows.iter().collect(),
         None => {
-            let live: Vec<&SessionRow> = rows.iter().filter(|row| ancestry::is_live(row, env.now)).collect();
+            let live: Vec<&SessionRow> =
+                rows.iter().filter(|row| process_tree::is_live(row, env.now)).collect();
             if live.is_empty() { rows.iter().take(1).collect() } else { live }
         }
     }
 }
 
-fn show(Report { row, status, states }: &Report, env: &Env, io: &mut Io) -> anyhow::Result<()> {
+fn show(SessionReport { row, status, states }: &SessionReport, env: &Env, io: &mut Io) -> anyhow::Result<()> {
     let (bold, dim) = (Style::new().bold(), Style::new().dimmed());
-    let state = match (status.stopped, ancestry::is_live(row, env.now)) {
+    let state = match (status.stopped, process_tree::is_live(row, env.now)) {
         (true, _) => {
             let red = Style::new().fg_color(Some(AnsiColor::Red.into())).bold();
             format!("{red}stopped{red:#}")
@@ -162,7 +163,7 @@ fn show(Report { row, status, states }: &Report, env: &Env, io: &mut Io) -> anyh
     for line in table::budgets(states).lines() {
         writeln!(io.out, "  {line}")?;
     }
-    for line in remembered::meanwhile(status, states) {
+    for line in last_known::offline_notes(status, states) {
         writeln!(io.out, "  {dim}{line}{dim:#}")?;
     }
     for state in states.iter().filter(|s| s.window.end.is_some()) {
@@ -172,8 +173,8 @@ fn show(Report { row, status, states }: &Report, env: &Env, io: &mut Io) -> anyh
     Ok(())
 }
 
-/// Says so while machines have still to fill the store.
-pub fn recovering(store: &StoreStatus, io: &mut Io) -> anyhow::Result<()> {
+/// Prints a notice while machines have not refilled the store yet.
+pub fn print_recovering(store: &StoreStatus, io: &mut Io) -> anyhow::Result<()> {
     let StoreStatus { kind, recovering, .. } = store;
     if recovering.is_empty() {
         return Ok(());

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::attended::refuse_in_agent;
 use super::line_diff::diff;
+use super::person_only::refuse_in_agent;
 use super::settings_file::{Removal, SettingsFile};
-use super::settings_place::SettingsPlace;
-use super::{Io, Misuse};
+use super::settings_scope::SettingsScope;
+use super::{Io, UsageError};
 use crate::app::installation::Installation;
 use crate::app::operation_ledger;
 use crate::platform::Env;
@@ -28,7 +28,7 @@ Examples:
 )]
 pub struct UninstallArgs {
     #[command(flatten)]
-    place: SettingsPlace,
+    place: SettingsScope,
     /// Also remove the store, the journal and the caches
     #[arg(long)]
     purge: bool,
@@ -44,7 +44,7 @@ pub struct UninstallArgs {
 }
 
 /// What was done, or would be.
-struct Done {
+struct FileReport {
     file: PathBuf,
     /// The text before and after; `None` after: the file goes.
     change: Option<(String, Option<String>)>,
@@ -59,15 +59,15 @@ pub fn run(args: &UninstallArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     if !args.dry_run {
         refuse_in_agent(env, "fusebox uninstall")?;
     }
-    let stored = if args.purge { stored(env) } else { Vec::new() };
+    let stored = if args.purge { stored_paths(env) } else { Vec::new() };
     if args.purge && !args.dry_run && !args.yes {
         confirm(&stored, io)?;
     }
     // Read first: where one cannot be changed, none is.
-    let removals = removals(args, env).map_err(|error| Misuse(format!("{error:#}")))?;
+    let removals = removals(args, env).map_err(|error| UsageError(format!("{error:#}")))?;
     let mut done = Vec::new();
     for (file, removal) in removals {
-        done.push(take_out(&file, removal, args.dry_run, env)?);
+        done.push(unregister(&file, removal, args.dry_run, env)?);
     }
     let mut purged = Vec::new();
     for path in stored {
@@ -79,7 +79,7 @@ pub fn run(args: &UninstallArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     if args.json {
         writeln!(io.out, "{:#}", to_json(&done, &purged, args.dry_run))?;
     } else {
-        write!(io.out, "{}", report(&done, &purged, args, env))?;
+        write!(io.out, "{}", summary(&done, &purged, args, env))?;
     }
     Ok(0)
 }
@@ -90,10 +90,10 @@ fn removals(args: &UninstallArgs, env: &Env) -> anyhow::Result<Vec<(SettingsFile
         let removal = file.without_fusebox(env)?;
         Ok((file, removal))
     };
-    files(args, env)?.iter().map(removal).collect()
+    settings_files(args, env)?.iter().map(removal).collect()
 }
 
-fn take_out(file: &SettingsFile, removal: Removal, dry_run: bool, env: &Env) -> anyhow::Result<Done> {
+fn unregister(file: &SettingsFile, removal: Removal, dry_run: bool, env: &Env) -> anyhow::Result<FileReport> {
     let path = file.path().to_owned();
     let before = file.text().to_owned();
     let (change, backup) = match removal {
@@ -109,11 +109,11 @@ fn take_out(file: &SettingsFile, removal: Removal, dry_run: bool, env: &Env) -> 
             (Some((before, Some(text))), backup)
         }
     };
-    Ok(Done { file: path, change, backup })
+    Ok(FileReport { file: path, change, backup })
 }
 
 /// The settings files to look at.
-fn files(args: &UninstallArgs, env: &Env) -> anyhow::Result<Vec<PathBuf>> {
+fn settings_files(args: &UninstallArgs, env: &Env) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = vec![args.place.file(env)?];
     let recorded = env.state_dir().and_then(|dir| Installation::read(&dir)).map(|known| known.settings_file);
     if !args.place.is_named() {
@@ -124,7 +124,7 @@ fn files(args: &UninstallArgs, env: &Env) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// Fusebox's own files in its folders, and the folders.
-fn stored(env: &Env) -> Vec<PathBuf> {
+fn stored_paths(env: &Env) -> Vec<PathBuf> {
     let in_state = |name: &str| {
         name.starts_with("state.db")
             || name.starts_with("journal.jsonl")
@@ -133,14 +133,14 @@ fn stored(env: &Env) -> Vec<PathBuf> {
     let in_cache = |name: &str| name.starts_with("guardrails-");
     let mut found = Vec::new();
     if let Some(dir) = env.state_dir() {
-        found.extend(of_folder(&dir, in_state));
+        found.extend(own_paths(&dir, in_state));
     }
-    found.extend(of_folder(&env.cache_dir(), in_cache));
+    found.extend(own_paths(&env.cache_dir(), in_cache));
     found
 }
 
 /// A folder that is a link, or somebody else's, is left alone.
-fn of_folder(dir: &Path, is_ours: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+fn own_paths(dir: &Path, is_ours: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     if !dir.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
         return Vec::new();
     }
@@ -166,7 +166,7 @@ fn remove(path: &Path) -> anyhow::Result<()> {
 }
 
 fn confirm(stored: &[PathBuf], io: &mut Io) -> anyhow::Result<()> {
-    let refuse = |why: &str| Err(Misuse(format!("{why}. Nothing was changed")).into());
+    let refuse = |why: &str| Err(UsageError(format!("{why}. Nothing was changed")).into());
     if !std::io::stdin().is_terminal() {
         return refuse(
             "--purge asks before it removes anything, and there is no terminal to ask at: add --yes",
@@ -185,7 +185,7 @@ fn confirm(stored: &[PathBuf], io: &mut Io) -> anyhow::Result<()> {
     }
 }
 
-fn to_json(done: &[Done], purged: &[PathBuf], dry_run: bool) -> Value {
+fn to_json(done: &[FileReport], purged: &[PathBuf], dry_run: bool) -> Value {
     let text = |path: &PathBuf| path.to_string_lossy().into_owned();
     let files: Vec<Value> = done
         .iter()
@@ -201,9 +201,9 @@ fn to_json(done: &[Done], purged: &[PathBuf], dry_run: bool) -> Value {
     json!({"dry_run": dry_run, "files": files, "purged": purged.iter().map(text).collect::<Vec<_>>()})
 }
 
-fn report(done: &[Done], purged: &[PathBuf], args: &UninstallArgs, env: &Env) -> String {
+fn summary(done: &[FileReport], purged: &[PathBuf], args: &UninstallArgs, env: &Env) -> String {
     let mut text = String::new();
-    for Done { file, change, backup } in done {
+    for FileReport { file, change, backup } in done {
         let path = file.display();
         match (change, args.dry_run) {
             (None, _) => text += &format!("No hook of Fusebox in {path}\n"),

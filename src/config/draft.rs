@@ -1,124 +1,130 @@
-//! The configuration as the layers build it up: every value with its source, later layers over earlier ones, the
-//! project's word only where it tightens, and the managed file's bounds at the end.
+//! The configuration as the layers build it up: every value with its source, later layers over earlier ones, the project's
+//! values only where they tighten, and the managed file's bounds at the end.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::field::{self, BUDGET, ByProject, Field, HARD_LIMIT, Rule, SETTINGS, TABLES};
-use super::file::{Entry, Layer, Stated};
+use super::field::{self, BUDGET, Field, HARD_LIMIT, ProjectPolicy, SETTINGS, Strictness, TABLES};
+use super::file::{Assignment, BudgetTable, Layer};
 use super::source::{Problem, Source};
-use super::value::{Kind, Raw};
+use super::value::{RawValue, ValueKind};
+use super::variable::variable_for;
 use crate::domain::breaker::policy::Preset;
 
-/// The budget that is there without any configuration.
+/// The budget that exists without any configuration.
 pub(super) const SESSION: &str = "session";
 
 /// The budget of a declared task type. Without a `limit` of its own it has that of the type.
 pub(super) const TASK: &str = "task";
 
 /// More budgets than this would make every hook slow, and a slow hook lets calls through.
-const MOST_BUDGETS: usize = 64;
+const MAX_BUDGETS: usize = 64;
 
-/// A value and who said so.
+/// A value and its source.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Held {
-    /// In the one form that [`Kind::parse`] makes.
+pub(super) struct SourcedValue {
+    /// Normalized by [`ValueKind::parse`].
     pub value: Value,
-    /// Who said it.
+    /// Where it came from.
     pub source: Source,
 }
 
-/// A budget in the making: only what was said; all else has its default.
+/// A budget under construction: only the keys that were set. All others have their defaults.
 #[derive(Clone, Debug)]
-pub(super) struct Record {
+pub(super) struct BudgetDraft {
     /// Unique name.
     pub name: String,
-    held: BTreeMap<&'static str, Held>,
+    values: BTreeMap<&'static str, SourcedValue>,
 }
 
-/// The configuration in the making.
+/// The configuration under construction.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
-    settings: BTreeMap<String, Held>,
-    budgets: Vec<Record>,
+    settings: BTreeMap<String, SourcedValue>,
+    budgets: Vec<BudgetDraft>,
     /// The declared task type.
-    pub task_type: Option<Held>,
+    pub task_type: Option<SourcedValue>,
     /// What was refused so far.
     pub problems: Vec<Problem>,
-    /// Numbers for throttling: who asked for them, where, by which key.
-    throttled: Vec<(Source, Option<usize>, String)>,
+    /// Renamed keys that were set under their old names.
+    pub notes: Vec<Problem>,
+    /// Numbers for throttling that were set: source, line and key.
+    throttle_keys: Vec<(Source, Option<usize>, String)>,
 }
 
-impl Record {
+impl BudgetDraft {
     fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), held: BTreeMap::new() }
+        Self { name: name.to_owned(), values: BTreeMap::new() }
     }
 
-    /// The value of a key: said, or the default.
-    pub fn get(&self, field: &Field) -> Held {
-        let default = || Held { value: (field.default)(), source: Source::Default };
-        self.held.get(field.name).cloned().unwrap_or_else(default)
+    /// The value of a key: set, or the default.
+    pub fn get(&self, field: &Field) -> SourcedValue {
+        let default = || SourcedValue { value: (field.default)(), source: Source::Default };
+        self.values.get(field.name).cloned().unwrap_or_else(default)
     }
 
     fn set(&mut self, field: &Field, value: Value, source: &Source) {
-        self.held.insert(field.name, Held { value, source: source.clone() });
+        self.values.insert(field.name, SourcedValue { value, source: source.clone() });
     }
 
-    fn stated_number(&self, key: &str) -> Option<u64> {
-        self.held.get(key)?.value.as_u64()
+    fn number(&self, key: &str) -> Option<u64> {
+        self.values.get(key)?.value.as_u64()
     }
 
     fn same_identity(&self, other: &Self) -> bool {
-        let mut identity = BUDGET.iter().filter(|field| field.rule == Rule::Identity);
+        let mut identity = BUDGET.iter().filter(|field| field.strictness == Strictness::Identity);
         identity.all(|field| self.get(field).value == other.get(field).value)
     }
 }
 
 impl Draft {
-    /// What holds without any configuration.
-    pub fn new(task_type: Option<Held>) -> Self {
-        let mut session = Record::new(SESSION);
-        session.held.insert("limit", Held { value: field::SESSION_LIMIT.into(), source: Source::Default });
+    /// The draft without any configuration.
+    pub fn new(task_type: Option<SourcedValue>) -> Self {
+        let mut session = BudgetDraft::new(SESSION);
+        session
+            .values
+            .insert("limit", SourcedValue { value: field::SESSION_LIMIT.into(), source: Source::Default });
         let types = field::TASK_TYPES.iter().map(|(name, limit)| {
-            (format!("task_type.{name}"), Held { value: (*limit).into(), source: Source::Default })
+            (format!("task_type.{name}"), SourcedValue { value: (*limit).into(), source: Source::Default })
         });
         Self {
             settings: types.collect(),
-            budgets: vec![session, Record::new(TASK)],
+            budgets: vec![session, BudgetDraft::new(TASK)],
             task_type,
             problems: Vec::new(),
-            throttled: Vec::new(),
+            notes: Vec::new(),
+            throttle_keys: Vec::new(),
         }
     }
 
-    /// The value of a key outside of budgets: said, or the default.
-    pub fn get(&self, field: &Field) -> Held {
-        self.at(field.name, field)
+    /// The value of a key outside of budgets: set, or the default.
+    pub fn get(&self, field: &Field) -> SourcedValue {
+        self.value_at(field.name, field)
     }
 
-    fn at(&self, key: &str, field: &Field) -> Held {
+    fn value_at(&self, key: &str, field: &Field) -> SourcedValue {
         let default = || match (field.default)() {
-            Value::Null if key.starts_with("breaker.") => field::by_preset(self.preset(), key),
+            Value::Null if key.starts_with("breaker.") => field::preset_default(self.preset(), key),
             value => value,
         };
-        let held = self.settings.get(key).cloned();
-        held.unwrap_or_else(|| Held { value: default(), source: Source::Default })
+        let current = self.settings.get(key).cloned();
+        current.unwrap_or_else(|| SourcedValue { value: default(), source: Source::Default })
     }
 
     /// The breaker's preset.
     pub fn preset(&self) -> Preset {
-        let named = self.settings.get("breaker.preset").and_then(|held| held.value.as_str());
+        let named = self.settings.get("breaker.preset").and_then(|current| current.value.as_str());
         let known = field::PRESETS.iter().find(|(name, _)| Some(*name) == named);
         known.map_or_else(Preset::default, |(_, preset)| *preset)
     }
 
-    /// Refuses numbers for throttling where nobody said what they are measured against: there is no limit that fits all.
+    /// Refuses numbers for throttling without the hard limit that they are measured against: no default would fit everyone.
     pub fn check_throttle(&mut self) {
         if self.settings.contains_key(HARD_LIMIT) {
             return;
         }
-        let problems = std::mem::take(&mut self.throttled).into_iter().map(|(source, line, key)| {
+        let problems = std::mem::take(&mut self.throttle_keys).into_iter().map(|(source, line, key)| {
             let message =
                 format!("needs {HARD_LIMIT}, which has no default: without it nothing is throttled");
             Problem::at(&source, line, &key, message)
@@ -127,121 +133,132 @@ impl Draft {
     }
 
     /// The limits of task types, by their keys.
-    pub fn task_types(&self) -> impl Iterator<Item = (&String, &Held)> {
+    pub fn task_types(&self) -> impl Iterator<Item = (&String, &SourcedValue)> {
         self.settings.iter().filter(|(key, _)| key.starts_with("task_type."))
     }
 
     /// All budgets, removed ones too.
-    pub fn budgets(&self) -> &[Record] {
+    pub fn budgets(&self) -> &[BudgetDraft] {
         &self.budgets
     }
 
     /// The names of all budgets, removed ones too.
     pub fn budget_names(&self) -> impl Iterator<Item = &str> {
-        self.budgets.iter().map(|record| record.name.as_str())
+        self.budgets.iter().map(|budget| budget.name.as_str())
     }
 
     /// The value of a budget's key. The limit of [`TASK`] may be that of the declared type; and no limit is above
     /// the hard limit, which may come from another layer.
-    pub fn budget_value(&self, record: &Record, field: &Field) -> Held {
-        let held = record.get(field);
+    pub fn budget_value(&self, budget: &BudgetDraft, field: &Field) -> SourcedValue {
+        let current = budget.get(field);
         if field.name != "limit" {
-            return held;
+            return current;
         }
         let limit = match &self.task_type {
-            Some(declared) if held.value.is_null() && record.name == TASK => {
+            Some(declared) if current.value.is_null() && budget.name == TASK => {
                 let key = format!("task_type.{}", declared.value.as_str().unwrap_or_default());
-                self.settings.get(&key).cloned().unwrap_or(held)
+                self.settings.get(&key).cloned().unwrap_or(current)
             }
-            _ => held,
+            _ => current,
         };
-        match record.held.get("hard_limit") {
+        match budget.values.get("hard_limit") {
             Some(hard) if hard.value.as_u64() < limit.value.as_u64() => hard.clone(),
             _ => limit,
         }
     }
 
-    /// Puts a layer over what there is.
+    /// Applies a layer on top of the earlier ones.
     pub fn apply(&mut self, layer: Layer) {
         self.problems.extend(layer.problems);
-        for stated in &layer.settings {
-            self.apply_setting(stated);
+        for assignment in &layer.settings {
+            let new_name = field::new_name(&assignment.key);
+            if new_name.is_some_and(|name| layer.settings.iter().any(|other| other.key == name)) {
+                self.note_renamed(assignment, "it is ignored, because both are set");
+            } else {
+                self.apply_setting(assignment);
+            }
         }
-        let mut seen: Vec<Raw> = Vec::new();
-        for entry in layer.budgets {
-            let again = seen.contains(&entry.name);
-            seen.push(entry.name.clone());
-            match self.apply_entry(&entry, again) {
+        let mut seen: Vec<RawValue> = Vec::new();
+        for table in layer.budgets {
+            let again = seen.contains(&table.name);
+            seen.push(table.name.clone());
+            match self.apply_budget(&table, again) {
                 Ok(()) => {}
                 Err(message) => {
-                    self.problems.push(Problem::at(&entry.source, entry.line, "budget.name", message));
+                    self.problems.push(Problem::at(&table.source, table.line, "budget.name", message));
                 }
             }
         }
     }
 
-    fn apply_setting(&mut self, stated: &Stated) {
-        let judged = match field::setting(&stated.key) {
-            Some(field) => judge(field, stated, &self.at(&stated.key, field), false),
-            None if TABLES.contains(&stated.key.as_str()) => {
-                Err(format!("must be a table, [{}] (found {})", stated.key, stated.raw))
+    fn apply_setting(&mut self, assignment: &Assignment) {
+        let key = field::new_name(&assignment.key).unwrap_or(&assignment.key);
+        let checked = match field::setting(key) {
+            Some(field) => check_assignment(field, assignment, &self.value_at(key, field), false),
+            None if TABLES.contains(&assignment.key.as_str()) => {
+                Err(format!("must be a table, [{}] (found {})", assignment.key, assignment.raw))
             }
-            None => Err(unknown_setting(&stated.key)),
+            None => Err(unknown_setting(&assignment.key)),
         };
-        match judged {
+        match checked {
             Ok(Some(value)) => {
-                if stated.key.starts_with("throttle.") {
-                    self.throttled.push((stated.source.clone(), stated.line, stated.key.clone()));
+                self.note_renamed(assignment, "the old name works in this version only");
+                let source = assignment.source.clone();
+                if key.starts_with("throttle.") {
+                    self.throttle_keys.push((source.clone(), assignment.line, key.to_owned()));
                 }
-                self.settings.insert(stated.key.clone(), Held { value, source: stated.source.clone() });
+                self.settings.insert(key.to_owned(), SourcedValue { value, source });
             }
             Ok(None) => {}
-            Err(message) => self.refuse(stated, "", message),
+            Err(message) => self.refuse(assignment, "", message),
         }
     }
 
-    /// Takes a budget's keys, those that are right. Where one that says what the budget is about is refused, none
-    /// is taken: a limit meant in dollars is no limit in tokens. `Err`: what is wrong with the budget's name.
-    fn apply_entry(&mut self, entry: &Entry, again: bool) -> Result<(), String> {
-        let name = Kind::Name.parse(&entry.name)?;
+    /// Takes the valid keys of a budget. If a key that defines what the budget counts is refused, none is taken: a limit meant
+    /// in dollars is not a limit in tokens. `Err`: what is wrong with the budget's name.
+    fn apply_budget(&mut self, table: &BudgetTable, again: bool) -> Result<(), String> {
+        let name = ValueKind::Name.parse(&table.name)?;
         let name = name.as_str().unwrap_or_default();
         if again {
             return Err(format!("must be given once in a file (found \"{name}\" again)"));
         }
-        let place = self.budgets.iter().position(|record| record.name == name);
-        if place.is_none() && self.budgets.len() >= MOST_BUDGETS {
+        let place = self.budgets.iter().position(|budget| budget.name == name);
+        if place.is_none() && self.budgets.len() >= MAX_BUDGETS {
             return Err(format!(
-                "must not add to the {MOST_BUDGETS} budgets that there are, which is the most"
+                "must not add to the {MAX_BUDGETS} budgets that there are, which is the most"
             ));
         }
-        let old = place.map_or_else(|| Record::new(name), |i| self.budgets[i].clone());
+        let old = place.map_or_else(|| BudgetDraft::new(name), |i| self.budgets[i].clone());
         let mut new = old.clone();
         let prefix = format!("budget.{name}.");
         let mut sound = true;
-        for stated in &entry.keys {
-            let Some(field) = field::of_budget(&stated.key) else {
-                self.refuse(stated, &prefix, unknown_in_budget(&stated.key));
+        for assignment in &table.keys {
+            let Some(field) = field::budget_field(&assignment.key) else {
+                self.refuse(assignment, &prefix, unknown_in_budget(&assignment.key));
                 // In a new budget the key may have been meant for what it is about.
                 sound &= place.is_some();
                 continue;
             };
-            let held = self.budget_value(&old, field);
-            match judge(field, stated, &held, place.is_none()) {
-                Ok(Some(value)) => new.set(field, value, &stated.source),
+            let current = self.budget_value(&old, field);
+            match check_assignment(field, assignment, &current, place.is_none()) {
+                Ok(Some(value)) => new.set(field, value, &assignment.source),
                 Ok(None) => {}
                 Err(message) => {
-                    let repeated = field.kind.parse(&stated.raw).is_ok_and(|value| value == held.value);
-                    sound &= repeated || !matches!(field.rule, Rule::Identity) && field.kind != Kind::Later;
-                    self.refuse(stated, &prefix, message);
+                    let repeated =
+                        field.kind.parse(&assignment.raw).is_ok_and(|value| value == current.value);
+                    sound &= repeated
+                        || !matches!(field.strictness, Strictness::Identity)
+                            && field.kind != ValueKind::Reserved;
+                    self.refuse(assignment, &prefix, message);
                 }
             }
         }
-        self.check_limits(entry, &prefix, &old, &mut new);
-        if place.is_none() && new.stated_number("limit").is_none() {
-            if !entry.keys.iter().any(|stated| stated.key == "limit") {
+        self.check_limits(table, &prefix, &old, &mut new);
+        if place.is_none() && new.number("limit").is_none() {
+            if !table.keys.iter().any(|assignment| assignment.key == "limit") {
                 let message = "is required for a new budget: must be a whole number";
                 let key = format!("{prefix}limit");
-                self.problems.push(Problem::at(&entry.source, entry.line, &key, message));
+                self.problems.push(Problem::at(&table.source, table.line, &key, message));
             }
             sound = false;
         }
@@ -254,77 +271,95 @@ impl Draft {
     }
 
     /// Refuses a hard limit below the limit, or the limit where only that was stated.
-    fn check_limits(&mut self, entry: &Entry, prefix: &str, old: &Record, new: &mut Record) {
-        let (Some(limit), Some(hard)) = (new.stated_number("limit"), new.stated_number("hard_limit")) else {
+    fn check_limits(&mut self, table: &BudgetTable, prefix: &str, old: &BudgetDraft, new: &mut BudgetDraft) {
+        let (Some(limit), Some(hard)) = (new.number("limit"), new.number("hard_limit")) else {
             return;
         };
-        let taken = |key: &str| new.held.get(key) != old.held.get(key);
-        let stated = |key: &str| entry.keys.iter().rfind(|stated| stated.key == key && taken(key));
-        let (blamed, message) = match (stated("hard_limit"), stated("limit")) {
+        let taken = |key: &str| new.values.get(key) != old.values.get(key);
+        let find = |key: &str| table.keys.iter().rfind(|assignment| assignment.key == key && taken(key));
+        let (blamed, message) = match (find("hard_limit"), find("limit")) {
             (Some(blamed), _) => (blamed, format!("must be at least the limit, {limit} (found {hard})")),
             (_, Some(blamed)) => (blamed, format!("must be at most the hard_limit, {hard} (found {limit})")),
             _ => return,
         };
         if hard < limit {
             self.refuse(blamed, prefix, message);
-            new.held.retain(|key, _| *key != blamed.key);
-            new.held.extend(old.held.get_key_value(blamed.key.as_str()).map(|(k, v)| (*k, v.clone())));
+            new.values.retain(|key, _| *key != blamed.key);
+            new.values.extend(old.values.get_key_value(blamed.key.as_str()).map(|(k, v)| (*k, v.clone())));
         }
     }
 
-    fn refuse(&mut self, stated: &Stated, prefix: &str, message: String) {
-        let key = format!("{prefix}{}", stated.key);
-        self.problems.push(Problem::at(&stated.source, stated.line, &key, message));
+    /// Adds a note about a key that was set under its old name.
+    fn note_renamed(&mut self, assignment: &Assignment, consequence: &str) {
+        let Assignment { key, source, line, .. } = assignment;
+        let Some(new) = field::new_name(key) else { return };
+        let new = match source {
+            Source::Variable(_) | Source::ProjectVariable(_) => variable_for(new),
+            _ => format!("{new}, at the top level"),
+        };
+        self.notes.push(Problem::at(source, *line, key, format!("is now {new}; {consequence}")));
     }
 
-    /// Holds the configuration to what the managed file said, which `managed` (the draft as it left that layer)
-    /// still has: its values, or stricter ones. Of a budget that it names, also the keys it leaves out: a limit
-    /// would be worth nothing if `mode` or `match` were free.
-    pub fn hold_to(&mut self, managed: &Self) {
-        let by_managed = |held: &Held| matches!(held.source, Source::Managed(_));
-        for (key, bound) in managed.settings.iter().filter(|(_, held)| by_managed(held)) {
+    fn refuse(&mut self, assignment: &Assignment, prefix: &str, message: String) {
+        let key = format!("{prefix}{}", assignment.key);
+        self.problems.push(Problem::at(&assignment.source, assignment.line, &key, message));
+    }
+
+    /// Bounds the configuration by the managed file: its values hold, or stricter ones. `managed` is the draft as that layer
+    /// left it. For a budget that it names, the keys it leaves out are bounded, too: a limit would be worthless if `mode` or
+    /// `match` were free.
+    pub fn bound_by(&mut self, managed: &Self) {
+        let by_managed = |value: &SourcedValue| matches!(value.source, Source::Managed(_));
+        for (key, bound) in managed.settings.iter().filter(|(_, value)| by_managed(value)) {
             let Some(field) = field::setting(key) else { continue };
-            if field.stricter(&self.at(key, field).value, &bound.value) == bound.value {
+            if field.stricter(&self.value_at(key, field).value, &bound.value) == bound.value {
                 self.settings.insert(key.clone(), bound.clone());
             }
         }
         for bound in &managed.budgets {
-            let Some(source) = bound.held.values().find(|held| by_managed(held)).map(|held| &held.source)
+            let Some(source) =
+                bound.values.values().find(|value| by_managed(value)).map(|value| &value.source)
             else {
                 continue;
             };
-            let Some(record) = self.budgets.iter_mut().find(|record| record.name == bound.name) else {
+            let Some(budget) = self.budgets.iter_mut().find(|budget| budget.name == bound.name) else {
                 continue;
             };
-            if !record.same_identity(bound) {
-                *record = bound.clone();
+            if !budget.same_identity(bound) {
+                *budget = bound.clone();
                 continue;
             }
             for field in &BUDGET {
-                // A default limit is no bound: it is only what held before anyone spoke.
-                let said = bound.held.get(field.name).filter(|held| by_managed(held));
-                let limit = said.map_or_else(|| (field.default)(), |held| held.value.clone());
-                let now = record.get(field).value;
+                // A default limit is no bound.
+                let said = bound.values.get(field.name).filter(|value| by_managed(value));
+                let limit = said.map_or_else(|| (field.default)(), |value| value.value.clone());
+                let now = budget.get(field).value;
                 let value = field.stricter(&now, &limit);
                 if value != now {
-                    record.set(field, value, source);
+                    budget.set(field, value, source);
                 }
             }
         }
     }
 }
 
-/// The value to take, if it is right and whoever says so may; `None` where a later layer has spoken already.
-/// `fresh`: the budget is a new one, which the project may shape as it likes.
-fn judge(field: &Field, stated: &Stated, held: &Held, fresh: bool) -> Result<Option<Value>, String> {
-    let by_project = stated.source.is_project();
+/// Checks the value and whether its source may set it. `None`: a later layer has set the key already. `is_new`: the budget is
+/// new, so the project may shape it as it likes.
+fn check_assignment(
+    field: &Field,
+    assignment: &Assignment,
+    current: &SourcedValue,
+    is_new: bool,
+) -> Result<Option<Value>, String> {
+    let by_project = assignment.source.is_project();
     let may = match field.project {
-        ByProject::Never => field.kind == Kind::Later,
-        ByProject::InNew => fresh,
-        ByProject::Tighten => true,
+        ProjectPolicy::Never => field.kind == ValueKind::Reserved,
+        ProjectPolicy::InNew => is_new,
+        ProjectPolicy::Tighten => true,
     };
     if by_project && !may {
-        let tightened = |name: &&str| field::of_budget(name).is_some_and(|f| f.project == ByProject::Tighten);
+        let tightened =
+            |name: &&str| field::budget_field(name).is_some_and(|f| f.project == ProjectPolicy::Tighten);
         let allowed: Vec<&str> = field::supported(&BUDGET).filter(tightened).collect();
         return Err(format!(
             "may not be set by the project, which may add budgets, and tighten in others: {}; and the numbers of [breaker] and \
@@ -332,11 +367,11 @@ fn judge(field: &Field, stated: &Stated, held: &Held, fresh: bool) -> Result<Opt
             allowed.join(", ")
         ));
     }
-    let value = field.kind.parse(&stated.raw)?;
-    if by_project && !fresh {
-        field.tightens(&held.value, &value)?;
+    let value = field.kind.parse(&assignment.raw)?;
+    if by_project && !is_new {
+        field.tightens(&current.value, &value)?;
         // Variables are a later layer than the project's file. A value repeated stays whose it was.
-        if matches!(held.source, Source::Variable(_)) || held.value == value {
+        if matches!(current.source, Source::Variable(_)) || current.value == value {
             return Ok(None);
         }
     }
@@ -346,10 +381,10 @@ fn judge(field: &Field, stated: &Stated, held: &Held, fresh: bool) -> Result<Opt
 fn unknown_setting(key: &str) -> String {
     let tables = ["budget".to_owned(), "task_type.<type>".to_owned()];
     let known: Vec<String> = field::supported(&SETTINGS).map(str::to_owned).chain(tables).collect();
-    field::unknown("unknown key", key, &known.iter().map(String::as_str).collect::<Vec<_>>())
+    field::unknown_name("unknown key", key, &known.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 fn unknown_in_budget(key: &str) -> String {
     let known: Vec<&str> = ["name"].into_iter().chain(field::supported(&BUDGET)).collect();
-    field::unknown("unknown key", key, &known)
+    field::unknown_name("unknown key", key, &known)
 }

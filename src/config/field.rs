@@ -1,40 +1,40 @@
-//! Every key: what it takes, its default, what "stricter" means for it, and whether the project may tighten it.
+//! The table of all keys: their kinds of values, defaults, what "stricter" means, and whether the project may tighten them.
 
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 use strsim::levenshtein;
 
-use super::Show;
-use super::value::{Kind, MOST, ascending};
+use super::PromptLineMode;
+use super::value::{MAX_NUMBER, ValueKind, ascending};
 use crate::domain::breaker::policy::{self, Preset};
 use crate::domain::breaker::rules::RULES;
 use crate::domain::budget::{Mode, OnLimit, Scope, StoreDown, Unit};
 use crate::domain::window::Period;
 
-/// What makes one value of a key stricter than another.
+/// Which of two values of a key is stricter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rule {
-    /// Nothing: a free choice.
+pub(super) enum Strictness {
+    /// Neither: a free choice.
     Free,
-    /// Nothing: it says what a budget is about. With another value the budget's numbers would mean something else.
+    /// Neither: the key defines what a budget counts. With another value the budget's numbers would mean something else.
     Identity,
-    /// The lower number; none is the highest.
+    /// The lower number; no value counts as the highest.
     Lower,
-    /// The later one in the list of [`Kind::OneOf`], and true.
+    /// The later one in the list of [`ValueKind::OneOf`], and true over false.
     Later,
-    /// The one that holds all of the other.
+    /// The one that contains all of the other.
     Superset,
 }
 
-/// What the project's word is worth for a key.
+/// Whether the project may set a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ByProject {
-    /// Nothing.
+pub(super) enum ProjectPolicy {
+    /// No.
     Never,
-    /// It counts in a budget that the project adds.
+    /// Only in a budget that the project adds.
     InNew,
-    /// It counts there, and where it is stricter than what holds.
+    /// In a budget that it adds, and elsewhere if the value is stricter than the current one.
     Tighten,
 }
 
@@ -42,12 +42,12 @@ pub(super) enum ByProject {
 pub(super) struct Field {
     /// `store.tenant`, or in a budget `limit`.
     pub name: &'static str,
-    /// What it takes.
-    pub kind: Kind,
-    /// What is stricter.
-    pub rule: Rule,
-    /// What the project may do with it.
-    pub project: ByProject,
+    /// The values that it takes.
+    pub kind: ValueKind,
+    /// Which values are stricter.
+    pub strictness: Strictness,
+    /// Whether the project may set it.
+    pub project: ProjectPolicy,
     /// The built-in value; null: none.
     pub default: fn() -> Value,
 }
@@ -55,11 +55,11 @@ pub(super) struct Field {
 impl Field {
     /// The stricter of two values; where there is no such thing, `bound`.
     pub fn stricter(&self, value: &Value, bound: &Value) -> Value {
-        let value_wins = match self.rule {
-            Rule::Free | Rule::Identity => false,
-            Rule::Lower => value.as_u64().unwrap_or(u64::MAX) < bound.as_u64().unwrap_or(u64::MAX),
-            Rule::Later => self.rank(value) > self.rank(bound),
-            Rule::Superset => return union(value, bound),
+        let value_wins = match self.strictness {
+            Strictness::Free | Strictness::Identity => false,
+            Strictness::Lower => value.as_u64().unwrap_or(u64::MAX) < bound.as_u64().unwrap_or(u64::MAX),
+            Strictness::Later => self.rank(value) > self.rank(bound),
+            Strictness::Superset => return union(value, bound),
         };
         if value_wins { value.clone() } else { bound.clone() }
     }
@@ -69,12 +69,12 @@ impl Field {
         if self.stricter(old, new) == *new {
             return Ok(());
         }
-        Err(match (self.rule, self.kind) {
-            (Rule::Lower, _) => format!("may only be lowered by the project, from {old} (found {new})"),
-            (Rule::Superset, _) => {
+        Err(match (self.strictness, self.kind) {
+            (Strictness::Lower, _) => format!("may only be lowered by the project, from {old} (found {new})"),
+            (Strictness::Superset, _) => {
                 format!("may only be added to by the project: must keep {old} (found {new})")
             }
-            (_, Kind::OneOf(names, _)) => {
+            (_, ValueKind::OneOf(names, _)) => {
                 let stricter = names.get(self.rank(old)..).unwrap_or_default().join(" or ");
                 format!("may only be made stricter by the project: must be {stricter} (found {new})")
             }
@@ -84,7 +84,7 @@ impl Field {
 
     fn rank(&self, value: &Value) -> usize {
         match (self.kind, value) {
-            (Kind::OneOf(names, _), _) => names.iter().position(|name| value == name).unwrap_or(0),
+            (ValueKind::OneOf(names, _), _) => names.iter().position(|name| value == name).unwrap_or(0),
             (_, value) => usize::from(*value == true),
         }
     }
@@ -114,36 +114,46 @@ pub(super) const MODES: [(&str, Mode); 2] = [("shadow", Mode::Shadow), ("enforce
 pub(super) const STORE_DOWN: [(&str, StoreDown); 3] =
     [("allow", StoreDown::Allow), ("local", StoreDown::Local), ("deny", StoreDown::Deny)];
 
-const SCOPES: Kind = Kind::OneOf(&names(Scope::ALL), &["platform", "chain", "task"]);
-const SHOWS: Kind = Kind::OneOf(&names(Show::ALL), &[]);
-const NAMED_PRESETS: Kind = Kind::OneOf(&names(PRESETS), &[]);
-const NAMED_MODES: Kind = Kind::OneOf(&names(MODES), &[]);
-const UNITS: Kind = Kind::OneOf(&names(Unit::ALL), &["usd", "percent"]);
+const SCOPES: ValueKind = ValueKind::OneOf(&names(Scope::ALL), &["platform", "chain", "task"]);
+const PROMPT_LINE_MODES: ValueKind = ValueKind::OneOf(&names(PromptLineMode::ALL), &[]);
+const NAMED_PRESETS: ValueKind = ValueKind::OneOf(&names(PRESETS), &[]);
+const NAMED_MODES: ValueKind = ValueKind::OneOf(&names(MODES), &[]);
+const UNITS: ValueKind = ValueKind::OneOf(&names(Unit::ALL), &["usd", "percent"]);
 
-const fn field(name: &'static str, kind: Kind, rule: Rule, default: fn() -> Value) -> Field {
-    Field { name, kind, rule, project: ByProject::Never, default }
+const fn field(name: &'static str, kind: ValueKind, strictness: Strictness, default: fn() -> Value) -> Field {
+    Field { name, kind, strictness, project: ProjectPolicy::Never, default }
 }
 
-const fn in_new(name: &'static str, kind: Kind, rule: Rule, default: fn() -> Value) -> Field {
-    Field { name, kind, rule, project: ByProject::InNew, default }
+const fn in_new(
+    name: &'static str,
+    kind: ValueKind,
+    strictness: Strictness,
+    default: fn() -> Value,
+) -> Field {
+    Field { name, kind, strictness, project: ProjectPolicy::InNew, default }
 }
 
-const fn tightened(name: &'static str, kind: Kind, rule: Rule, default: fn() -> Value) -> Field {
-    Field { name, kind, rule, project: ByProject::Tighten, default }
+const fn tightenable(
+    name: &'static str,
+    kind: ValueKind,
+    strictness: Strictness,
+    default: fn() -> Value,
+) -> Field {
+    Field { name, kind, strictness, project: ProjectPolicy::Tighten, default }
 }
 
-const fn later(name: &'static str) -> Field {
-    field(name, Kind::Later, Rule::Free, || Value::Null)
+const fn reserved(name: &'static str) -> Field {
+    field(name, ValueKind::Reserved, Strictness::Free, || Value::Null)
 }
 
 /// The tables of a file, apart from `[[budget]]`.
 pub(super) const TABLES: [&str; 6] = ["store", "brief", "alerts", "task_type", "throttle", "breaker"];
 
-/// What throttling is measured against.
+/// The hard limit that throttling is measured against.
 pub(super) const HARD_LIMIT: &str = "throttle.hard_limit_tokens";
 
 /// The highest count of the breaker and of throttling.
-const MOST_CALLS: u64 = 1_000_000;
+const MAX_CALLS: u64 = 1_000_000;
 
 /// Presets of the breaker, mildest first.
 pub(super) const PRESETS: [(&str, Preset); 3] = Preset::ALL;
@@ -152,37 +162,41 @@ pub(super) const PRESETS: [(&str, Preset); 3] = Preset::ALL;
 /// default is none, the preset has one.
 pub(super) static SETTINGS: LazyLock<Vec<Field>> = LazyLock::new(|| {
     let mut all = vec![
-        field("enabled", Kind::Flag, Rule::Later, || json!(true)),
-        field("store.tenant", Kind::Name, Rule::Free, || json!(super::DEFAULT_TENANT)),
-        field("store.team", Kind::Name, Rule::Free, || Value::Null),
-        field("store.redis_url", Kind::Redis, Rule::Free, || Value::Null),
-        field("store.redis_password_file", Kind::Text, Rule::Free, || Value::Null),
-        field("store.redis_timeout_ms", Kind::Whole(1_000), Rule::Free, || json!(300)),
-        field("brief.show", SHOWS, Rule::Free, || json!("always")),
-        field("alerts.command", Kind::Words, Rule::Free, || json!([])),
-        tightened(HARD_LIMIT, Kind::Whole(MOST), Rule::Lower, || Value::Null),
-        tightened("throttle.max_concurrency", Kind::Whole(MOST_CALLS), Rule::Lower, || json!(4)),
-        tightened("throttle.max_depth", Kind::Whole(MOST_CALLS), Rule::Lower, || json!(5)),
-        tightened("throttle.max_total", Kind::Whole(MOST_CALLS), Rule::Lower, || json!(200)),
-        tightened("breaker.enabled", Kind::Flag, Rule::Later, || json!(true)),
-        tightened("breaker.preset", NAMED_PRESETS, Rule::Later, || json!("standard")),
-        tightened("breaker.mode", NAMED_MODES, Rule::Later, || json!("enforce")),
+        field("enabled", ValueKind::Flag, Strictness::Later, || json!(true)),
+        field("prompt_line", PROMPT_LINE_MODES, Strictness::Free, || json!("always")),
+        field("store.tenant", ValueKind::Name, Strictness::Free, || json!(super::DEFAULT_TENANT)),
+        field("store.team", ValueKind::Name, Strictness::Free, || Value::Null),
+        field("store.redis_url", ValueKind::Redis, Strictness::Free, || Value::Null),
+        field("store.redis_password_file", ValueKind::Text, Strictness::Free, || Value::Null),
+        field("store.redis_timeout_ms", ValueKind::Whole(1_000), Strictness::Free, || json!(300)),
+        field("alerts.command", ValueKind::Words, Strictness::Free, || json!([])),
+        tightenable(HARD_LIMIT, ValueKind::Whole(MAX_NUMBER), Strictness::Lower, || Value::Null),
+        tightenable("throttle.max_concurrency", ValueKind::Whole(MAX_CALLS), Strictness::Lower, || json!(4)),
+        tightenable("throttle.max_depth", ValueKind::Whole(MAX_CALLS), Strictness::Lower, || json!(5)),
+        tightenable("throttle.max_total", ValueKind::Whole(MAX_CALLS), Strictness::Lower, || json!(200)),
+        tightenable("breaker.enabled", ValueKind::Flag, Strictness::Later, || json!(true)),
+        tightenable("breaker.preset", NAMED_PRESETS, Strictness::Later, || json!("standard")),
+        tightenable("breaker.mode", NAMED_MODES, Strictness::Later, || json!("enforce")),
     ];
     all.extend(
-        RULES.iter().map(|rule| tightened(rule.key, Kind::Count(MOST_CALLS), Rule::Lower, || Value::Null)),
+        RULES.iter().map(|rule| {
+            tightenable(rule.key, ValueKind::Count(MAX_CALLS), Strictness::Lower, || Value::Null)
+        }),
     );
     all.extend([
-        tightened("breaker.tell_iterations", Kind::Count(MOST_CALLS), Rule::Lower, || Value::Null),
-        tightened("breaker.ignore_outcome", Kind::Flag, Rule::Later, || Value::Null),
-        tightened("breaker.wrap_up", Kind::Whole(1000), Rule::Lower, || json!(policy::WRAP_UP)),
-        field("breaker.cooldown_seconds", Kind::Count(MOST_CALLS), Rule::Free, || json!("off")),
-        later("platform"),
+        tightenable("breaker.tell_iterations", ValueKind::Count(MAX_CALLS), Strictness::Lower, || {
+            Value::Null
+        }),
+        tightenable("breaker.ignore_outcome", ValueKind::Flag, Strictness::Later, || Value::Null),
+        tightenable("breaker.wrap_up", ValueKind::Whole(1000), Strictness::Lower, || json!(policy::WRAP_UP)),
+        field("breaker.cooldown_seconds", ValueKind::Count(MAX_CALLS), Strictness::Free, || json!("off")),
+        reserved("platform"),
     ]);
     all
 });
 
-/// What a preset has for a key of the breaker that nobody set.
-pub(super) fn by_preset(preset: Preset, key: &str) -> Value {
+/// The value of a preset for a key of the breaker that was not set.
+pub(super) fn preset_default(preset: Preset, key: &str) -> Value {
     match key {
         "breaker.ignore_outcome" => json!(preset == Preset::Strict),
         _ => policy::preset_number(preset, key).map_or_else(|| json!("off"), Value::from),
@@ -191,30 +205,35 @@ pub(super) fn by_preset(preset: Preset, key: &str) -> Value {
 
 /// The keys of a budget, apart from `name`, with what a new budget has.
 pub(super) static BUDGET: [Field; 14] = [
-    field("enabled", Kind::Flag, Rule::Later, || json!(true)),
-    in_new("scope", SCOPES, Rule::Identity, || json!("session")),
-    in_new("match", Kind::Text, Rule::Identity, || json!("*")),
-    in_new("unit", UNITS, Rule::Identity, || json!("tokens")),
-    in_new("count", Kind::Classes, Rule::Identity, || json!(["input", "output", "cache_write"])),
-    tightened("limit", Kind::Whole(MOST), Rule::Lower, || Value::Null),
-    tightened("hard_limit", Kind::Whole(MOST), Rule::Lower, || Value::Null),
-    in_new("window", Kind::OneOf(&names(Period::ALL), &["plan_5h", "plan_week"]), Rule::Identity, || {
-        json!("lifetime")
+    field("enabled", ValueKind::Flag, Strictness::Later, || json!(true)),
+    in_new("scope", SCOPES, Strictness::Identity, || json!("session")),
+    in_new("match", ValueKind::Text, Strictness::Identity, || json!("*")),
+    in_new("unit", UNITS, Strictness::Identity, || json!("tokens")),
+    in_new("count", ValueKind::Classes, Strictness::Identity, || json!(["input", "output", "cache_write"])),
+    tightenable("limit", ValueKind::Whole(MAX_NUMBER), Strictness::Lower, || Value::Null),
+    tightenable("hard_limit", ValueKind::Whole(MAX_NUMBER), Strictness::Lower, || Value::Null),
+    in_new(
+        "window",
+        ValueKind::OneOf(&names(Period::ALL), &["plan_5h", "plan_week"]),
+        Strictness::Identity,
+        || json!("lifetime"),
+    ),
+    in_new("timezone", ValueKind::Zone, Strictness::Identity, || json!("UTC")),
+    tightenable("thresholds", ValueKind::Fractions, Strictness::Superset, || json!([0.5, 0.8, 0.9, 1.0])),
+    tightenable("on_limit", ValueKind::OneOf(&names(ON_LIMIT), &["downgrade"]), Strictness::Later, || {
+        json!("pause")
     }),
-    in_new("timezone", Kind::Zone, Rule::Identity, || json!("UTC")),
-    tightened("thresholds", Kind::Fractions, Rule::Superset, || json!([0.5, 0.8, 0.9, 1.0])),
-    tightened("on_limit", Kind::OneOf(&names(ON_LIMIT), &["downgrade"]), Rule::Later, || json!("pause")),
-    tightened("wrap_up", Kind::Whole(1000), Rule::Lower, || json!(1)),
-    in_new("store_down", Kind::OneOf(&names(STORE_DOWN), &[]), Rule::Later, || json!("local")),
-    tightened("mode", Kind::OneOf(&names(MODES), &[]), Rule::Later, || json!("enforce")),
+    tightenable("wrap_up", ValueKind::Whole(1000), Strictness::Lower, || json!(1)),
+    in_new("store_down", ValueKind::OneOf(&names(STORE_DOWN), &[]), Strictness::Later, || json!("local")),
+    tightenable("mode", ValueKind::OneOf(&names(MODES), &[]), Strictness::Later, || json!("enforce")),
 ];
 
-static ANCHOR: Field = later("anchor");
+static ANCHOR: Field = reserved("anchor");
 
 /// Any key of `[task_type]`: a type of task and its limit in tokens.
-static TASK_TYPE: Field = field("task_type", Kind::Whole(MOST), Rule::Lower, || Value::Null);
+static TASK_TYPE: Field = field("task_type", ValueKind::Whole(MAX_NUMBER), Strictness::Lower, || Value::Null);
 
-/// The limit of the budget that is there without any configuration.
+/// The limit of the budget that exists without any configuration.
 pub(super) const SESSION_LIMIT: u64 = 1_000_000;
 
 /// Limits in tokens of declared task types.
@@ -227,26 +246,36 @@ pub(super) const TASK_TYPES: [(&str, u64); 6] = [
     ("docs", 40_000),
 ];
 
+/// Keys that were renamed, with their new names. The old ones still work in this version, with a note.
+pub(super) const RENAMED: [(&str, &str); 1] = [("brief.show", "prompt_line")];
+
+/// The new name of a renamed key.
+pub(super) fn new_name(key: &str) -> Option<&'static str> {
+    RENAMED.iter().find(|(old, _)| *old == key).map(|(_, new)| *new)
+}
+
 /// The key of this path, outside of budgets.
 pub(super) fn setting(path: &str) -> Option<&'static Field> {
     match path.strip_prefix("task_type.") {
-        Some(name) => Kind::Name.parse(&super::value::Raw::Text(name.into())).ok().map(|_| &TASK_TYPE),
+        Some(name) => {
+            ValueKind::Name.parse(&super::value::RawValue::Text(name.into())).ok().map(|_| &TASK_TYPE)
+        }
         None => SETTINGS.iter().find(|field| field.name == path),
     }
 }
 
 /// The key of a budget of this name.
-pub(super) fn of_budget(name: &str) -> Option<&'static Field> {
+pub(super) fn budget_field(name: &str) -> Option<&'static Field> {
     BUDGET.iter().chain([&ANCHOR]).find(|field| field.name == name)
 }
 
-/// The names of keys that this version takes.
+/// The names of the keys that this version supports.
 pub(super) fn supported(fields: &[Field]) -> impl Iterator<Item = &'static str> + '_ {
-    fields.iter().filter(|field| field.kind != Kind::Later).map(|field| field.name)
+    fields.iter().filter(|field| field.kind != ValueKind::Reserved).map(|field| field.name)
 }
 
-/// What a message about an unknown key says: the nearest known one, if near, and all that there are.
-pub(super) fn unknown(what: &str, key: &str, known: &[&str]) -> String {
+/// The text about an unknown name: the nearest known one, if any is near, and all known ones.
+pub(super) fn unknown_name(what: &str, key: &str, known: &[&str]) -> String {
     let near = known.iter().map(|name| (levenshtein(key, name), name)).filter(|(d, _)| *d <= 2).min();
     let hint = near.map(|(_, name)| format!("did you mean {name}? ")).unwrap_or_default();
     format!("{what}; {hint}allowed: {}", known.join(", "))

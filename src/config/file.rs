@@ -1,4 +1,4 @@
-//! One configuration file → what it states, each with its line.
+//! Reads a configuration file into assignments, each with its line.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -8,67 +8,67 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::field::TABLES;
-use super::source::{Problem, Source, shown};
-use super::value::Raw;
+use super::source::{Problem, Source, printable};
+use super::value::RawValue;
 
 /// Larger files are refused: parsing them would take a hook past its deadline.
-const MOST_BYTES: u64 = 128 * 1024;
+const MAX_BYTES: u64 = 128 * 1024;
 
-/// What one layer states, not yet judged.
+/// What one layer sets, not yet checked.
 #[derive(Debug, Default)]
 pub(super) struct Layer {
     /// Keys outside of budgets.
-    pub settings: Vec<Stated>,
+    pub settings: Vec<Assignment>,
     /// Budgets, in the order of the file.
-    pub budgets: Vec<Entry>,
+    pub budgets: Vec<BudgetTable>,
     /// What kept parts of it from being read.
     pub problems: Vec<Problem>,
 }
 
-/// A key with a value, as written.
+/// A key and its value, as written.
 #[derive(Clone, Debug)]
-pub(super) struct Stated {
+pub(super) struct Assignment {
     /// `store.tenant`, or within a budget `limit`.
     pub key: String,
     /// Its value.
-    pub raw: Raw,
-    /// Where it stands.
+    pub raw: RawValue,
+    /// Its source.
     pub source: Source,
     /// The line of the key there.
     pub line: Option<usize>,
 }
 
-/// What a layer states about one budget.
+/// A `[[budget]]` of a layer.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct BudgetTable {
     /// The name as written.
-    pub name: Raw,
-    /// Where it stands.
+    pub name: RawValue,
+    /// Its source.
     pub source: Source,
     /// Line of the name.
     pub line: Option<usize>,
     /// Everything else.
-    pub keys: Vec<Stated>,
+    pub keys: Vec<Assignment>,
 }
 
 impl Problem {
     /// A refusal of something at a line, or of the whole.
     pub(super) fn at(source: &Source, line: Option<usize>, key: &str, message: impl Into<String>) -> Self {
-        Self { source: source.clone(), line, key: shown(key, 100), message: message.into() }
+        Self { source: source.clone(), line, key: printable(key, 100), message: message.into() }
     }
 }
 
-/// Reads `path`. A file that is not there states nothing.
+/// Reads `path`. A missing file sets nothing.
 pub(super) fn read(path: &Path, source: &Source) -> Layer {
-    let text = match read_text(path, MOST_BYTES) {
+    let text = match read_text(path, MAX_BYTES) {
         Ok(text) => text.unwrap_or_default(),
         Err(message) => return Layer::refused(Problem::at(source, None, "", message)),
     };
     match DeTable::parse(&text) {
-        Ok(table) => Reading { text: &text, source, layer: Layer::default() }.top(table.get_ref()),
+        Ok(table) => LayerReader { text: &text, source, layer: Layer::default() }.read_layer(table.get_ref()),
         Err(error) => {
             let line = error.span().map(|span| line_of(&text, span.start));
-            let message = format!("is not valid TOML: {}", shown(error.message(), 200));
+            let message = format!("is not valid TOML: {}", printable(error.message(), 200));
             Layer::refused(Problem::at(source, line, "", message))
         }
     }
@@ -76,7 +76,7 @@ pub(super) fn read(path: &Path, source: &Source) -> Layer {
 
 /// The text of a file; `None` where there is none. Anything but a regular file is refused unread, as reading it
 /// might never end.
-pub(super) fn read_text(path: &Path, most: u64) -> Result<Option<String>, String> {
+pub(super) fn read_text(path: &Path, max_bytes: u64) -> Result<Option<String>, String> {
     if path == Path::new("/dev/null") {
         return Ok(None);
     }
@@ -90,8 +90,10 @@ pub(super) fn read_text(path: &Path, most: u64) -> Result<Option<String>, String
         Err(error) => return failed(error),
     }
     let mut bytes = Vec::new();
-    match File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes)) {
-        Ok(_) if bytes.len() as u64 > most => Err(format!("is too large: must be at most {most} bytes")),
+    match File::open(path).and_then(|file| file.take(max_bytes + 1).read_to_end(&mut bytes)) {
+        Ok(_) if bytes.len() as u64 > max_bytes => {
+            Err(format!("is too large: must be at most {max_bytes} bytes"))
+        }
         Ok(_) => String::from_utf8(bytes).map(Some).map_err(|_| "is no UTF-8 text".into()),
         Err(error) => failed(error),
     }
@@ -108,14 +110,14 @@ impl Layer {
     }
 }
 
-struct Reading<'a> {
+struct LayerReader<'a> {
     text: &'a str,
     source: &'a Source,
     layer: Layer,
 }
 
-impl Reading<'_> {
-    fn top(mut self, table: &DeTable<'_>) -> Layer {
+impl LayerReader<'_> {
+    fn read_layer(mut self, table: &DeTable<'_>) -> Layer {
         for (key, value) in table {
             let name = key.get_ref().as_ref();
             match value.get_ref() {
@@ -128,32 +130,32 @@ impl Reading<'_> {
                     self.layer.problems.push(Problem::at(self.source, line, name, message));
                 }
                 DeValue::Table(inner) if TABLES.contains(&name) => {
-                    let stated = self.table(inner, &format!("{name}."));
-                    self.layer.settings.extend(stated);
+                    let assignment = self.table(inner, &format!("{name}."));
+                    self.layer.settings.extend(assignment);
                 }
                 _ => {
-                    let stated = self.stated(name.to_owned(), key.span().start, value);
-                    self.layer.settings.push(stated);
+                    let assignment = self.assignment(name.to_owned(), key.span().start, value);
+                    self.layer.settings.push(assignment);
                 }
             }
         }
-        self.layer.settings.sort_by_key(|stated| stated.line);
+        self.layer.settings.sort_by_key(|assignment| assignment.line);
         self.layer
     }
 
-    fn table(&self, table: &DeTable<'_>, prefix: &str) -> Vec<Stated> {
-        let stated = |(key, value): (&Spanned<_>, _)| {
+    fn table(&self, table: &DeTable<'_>, prefix: &str) -> Vec<Assignment> {
+        let assignment = |(key, value): (&Spanned<_>, _)| {
             let key: &Spanned<std::borrow::Cow<'_, str>> = key;
-            self.stated(format!("{prefix}{}", key.get_ref()), key.span().start, value)
+            self.assignment(format!("{prefix}{}", key.get_ref()), key.span().start, value)
         };
-        let mut all: Vec<Stated> = table.iter().map(stated).collect();
-        all.sort_by_key(|stated| stated.line);
+        let mut all: Vec<Assignment> = table.iter().map(assignment).collect();
+        all.sort_by_key(|assignment| assignment.line);
         all
     }
 
-    fn stated(&self, key: String, at: usize, value: &Spanned<DeValue<'_>>) -> Stated {
+    fn assignment(&self, key: String, at: usize, value: &Spanned<DeValue<'_>>) -> Assignment {
         let line = Some(line_of(self.text, at));
-        Stated { key, raw: Raw::of(value.get_ref()), source: self.source.clone(), line }
+        Assignment { key, raw: RawValue::from_toml(value.get_ref()), source: self.source.clone(), line }
     }
 
     fn budget(&mut self, item: &Spanned<DeValue<'_>>) {
@@ -166,8 +168,8 @@ impl Reading<'_> {
         let (names, keys): (Vec<_>, Vec<_>) =
             self.table(table, "").into_iter().partition(|s| s.key == "name");
         match names.into_iter().next() {
-            Some(Stated { raw, source, line, .. }) => {
-                self.layer.budgets.push(Entry { name: raw, source, line, keys });
+            Some(Assignment { raw, source, line, .. }) => {
+                self.layer.budgets.push(BudgetTable { name: raw, source, line, keys });
             }
             None => self.layer.problems.push(Problem::at(
                 self.source,

@@ -4,15 +4,15 @@
 //! project's file, which may only tighten. In the end the managed file bounds the result. (What a variable says,
 //! the project's file does not change; a variable that the project's settings name counts as the project's.)
 //!
-//! `place` says where the files are, `file` and `variable` read what is stated, with line or name; `field` is the
-//! table of all keys, `value` the kinds of values they take; `draft` puts layer upon layer, and `effective` makes
-//! the configuration of the result. `stamp` tells whether anything changed since, without reading.
+//! `paths` locates the files, `file` and `variable` read assignments from them and from variables; `field` is the table of all
+//! keys, `value` the kinds of values they take; `draft` applies layer upon layer, and `effective` makes the configuration from
+//! the result. `stamp` detects changes without reading.
 
 mod draft;
 mod effective;
 mod field;
 mod file;
-mod place;
+mod paths;
 pub mod redis_address;
 mod source;
 mod stamp;
@@ -26,26 +26,26 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use self::draft::{Draft, Held};
+use self::draft::{Draft, SourcedValue};
 use self::file::Layer;
-pub use self::place::project_file;
-pub use self::place::{Place, places};
-use self::place::{shown_path, user_file};
-pub use self::source::{Effective, Problem, Source, shown};
+pub use self::paths::project_file;
+pub use self::paths::{PathInfo, paths};
+use self::paths::{display_path, user_file};
+pub use self::source::{EffectiveValue, Problem, Source, printable};
 pub use self::stamp::Stamp;
 pub use self::value::is_name;
-use self::value::{Kind, Raw};
-use self::variable::ByProject;
+use self::value::{RawValue, ValueKind};
+use self::variable::ProjectVariables;
 use crate::agents::project_settings;
 use crate::domain::breaker::policy::Policy;
 use crate::domain::budget::Budget;
 use crate::domain::throttle::Throttling;
 use crate::platform::Env;
 
-/// Where no tenant is named.
+/// The tenant if none is set.
 pub const DEFAULT_TENANT: &str = "default";
 
-/// What holds. Kept in the session cache as the last good configuration.
+/// The configuration in force. Kept in the session cache as the last good one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
     /// `false`: hooks do nothing and say nothing.
@@ -60,7 +60,8 @@ pub struct Config {
     /// Budgets in force, by unique names.
     pub budgets: Vec<Budget>,
     /// When the prompt line is shown.
-    pub brief: Show,
+    #[serde(rename = "brief")]
+    pub prompt_line: PromptLineMode,
     /// Command that is run with each alert on its standard input; empty: none.
     pub alert_command: Vec<String>,
     /// The declared task type (`FUSEBOX_TASK_TYPE`).
@@ -72,7 +73,7 @@ pub struct Config {
     pub throttle: Option<Throttling>,
 }
 
-/// Where the shared store is.
+/// The connection to the shared store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RedisConfig {
     /// Its address, without a password.
@@ -84,14 +85,14 @@ pub struct RedisConfig {
 }
 
 impl Default for Config {
-    /// What holds without any configuration: one budget.
+    /// The configuration without any file or variable: one budget.
     fn default() -> Self {
         Draft::new(None).config().unwrap_or_else(|_| Self::none())
     }
 }
 
 impl Config {
-    /// What holds where no configuration could be made, which a problem says: nothing is done.
+    /// The configuration if none could be made (a problem says so): Fusebox does nothing.
     fn none() -> Self {
         Self {
             enabled: false,
@@ -99,7 +100,7 @@ impl Config {
             team: None,
             redis: None,
             budgets: Vec::new(),
-            brief: Show::Never,
+            prompt_line: PromptLineMode::Never,
             alert_command: Vec::new(),
             task_type: None,
             breaker: Policy::default(),
@@ -111,7 +112,7 @@ impl Config {
 /// When the prompt line is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Show {
+pub enum PromptLineMode {
     /// With every prompt.
     Always,
     /// From a budget's first threshold on.
@@ -120,51 +121,54 @@ pub enum Show {
     Never,
 }
 
-impl Show {
+impl PromptLineMode {
     /// Every choice with the name it has in the configuration.
     pub const ALL: [(&'static str, Self); 3] =
         [("always", Self::Always), ("past_threshold", Self::PastThreshold), ("never", Self::Never)];
 }
 
-/// A configuration, and how it came about.
+/// A configuration, with sources, problems and notes.
 #[derive(Clone, Debug)]
-pub struct Loaded {
-    /// What holds. Where there are problems: everything else that was said, on top of the defaults and within the
-    /// managed file's bounds.
+pub struct LoadedConfig {
+    /// The configuration. If there are problems: everything else that was set, on top of the defaults and within the managed
+    /// file's bounds.
     pub config: Config,
     /// Every value of it.
-    pub values: Vec<Effective>,
+    pub values: Vec<EffectiveValue>,
     /// What was refused.
     pub problems: Vec<Problem>,
-    /// What was taken, and does not do what was meant.
+    /// Settings that were taken, but have no effect or not the intended one.
     pub warnings: Vec<Problem>,
+    /// Settings that were taken under an old name.
+    pub notes: Vec<Problem>,
     /// The state of files and variables before they were read.
     pub stamp: Stamp,
 }
 
-impl Loaded {
-    /// Whether it may be used: nothing was refused, except of the project's, which is left out.
+impl LoadedConfig {
+    /// Whether it can be used: nothing was refused, except settings of the project, which are ignored.
     pub fn is_usable(&self) -> bool {
         self.problems.iter().all(|problem| problem.source.is_project())
     }
 }
 
-/// Reads files and variables. What cannot be read or is wrong becomes a [`Problem`].
-pub fn load(env: &Env, project_dir: Option<&Path>) -> Loaded {
-    load_bounded_by(env, project_dir, Path::new(place::MANAGED))
+/// Reads files and variables. Whatever is unreadable or wrong becomes a [`Problem`].
+pub fn load(env: &Env, project_dir: Option<&Path>) -> LoadedConfig {
+    load_with_managed(env, project_dir, Path::new(paths::MANAGED_FILE))
 }
 
 /// The same, with another managed file.
-fn load_bounded_by(env: &Env, project_dir: Option<&Path>, managed: &Path) -> Loaded {
+fn load_with_managed(env: &Env, project_dir: Option<&Path>, managed: &Path) -> LoadedConfig {
     // Before reading: a change in between must show as a difference.
-    let stamp = Stamp::bounded_by(env, project_dir, managed);
+    let stamp = Stamp::with_managed(env, project_dir, managed);
     let settings = project_dir.map(project_settings).into_iter().flatten().collect::<Vec<_>>();
-    let by_project = ByProject::of(settings.iter().map(|path| (path.as_path(), shown_path(env, path))));
+    let by_project =
+        ProjectVariables::read(settings.iter().map(|path| (path.as_path(), display_path(env, path))));
 
     let (task_type, refused) = declared_task_type(env, &by_project);
     let mut draft = Draft::new(task_type);
     draft.problems.extend(refused);
-    draft.apply(file::read(managed, &Source::Managed(shown_path(env, managed))));
+    draft.apply(file::read(managed, &Source::Managed(display_path(env, managed))));
     let bounds = draft.clone();
 
     draft.apply(user_layer(env, &by_project));
@@ -173,32 +177,32 @@ fn load_bounded_by(env: &Env, project_dir: Option<&Path>, managed: &Path) -> Loa
     draft.apply(variables.own);
     if let Some(dir) = project_dir {
         let path = project_file(dir);
-        draft.apply(file::read(&path, &Source::Project(shown_path(env, &path))));
+        draft.apply(file::read(&path, &Source::Project(display_path(env, &path))));
         draft.problems.extend(by_project.problems());
     }
     draft.apply(variables.project);
     draft.apply(variable::read_pending(&variables.pending, &by_project, &draft));
-    draft.hold_to(&bounds);
+    draft.bound_by(&bounds);
     draft.check_task_type();
     draft.check_throttle();
     draft.check_windows();
 
-    // With the project's word for the home, the stamp looked at the wrong files.
+    // If the project sets HOME, the stamp looked at the wrong files.
     let stamp = if by_project.names("HOME") { Stamp::NEVER } else { stamp };
     let config = draft.config().unwrap_or_else(|problem| {
         draft.problems.push(problem);
         Config::none()
     });
     let (values, warnings) = (draft.values(), draft.warnings());
-    Loaded { config, values, problems: draft.problems, warnings, stamp }
+    LoadedConfig { config, values, problems: draft.problems, warnings, notes: draft.notes, stamp }
 }
 
 /// The user's file; one that `FUSEBOX_CONFIG` names must be there.
-fn user_layer(env: &Env, by_project: &ByProject) -> Layer {
+fn user_layer(env: &Env, by_project: &ProjectVariables) -> Layer {
     let Some(path) = user_file(env, |name| by_project.names(name)) else {
         return Layer::default();
     };
-    let shown = shown_path(env, &path);
+    let shown = display_path(env, &path);
     let mut layer = file::read(&path, &Source::User(shown.clone()));
     let named = env.var("FUSEBOX_CONFIG").is_some() && !by_project.names("FUSEBOX_CONFIG");
     if named && !path.exists() {
@@ -209,14 +213,14 @@ fn user_layer(env: &Env, by_project: &ByProject) -> Layer {
     layer
 }
 
-fn declared_task_type(env: &Env, by_project: &ByProject) -> (Option<Held>, Option<Problem>) {
+fn declared_task_type(env: &Env, by_project: &ProjectVariables) -> (Option<SourcedValue>, Option<Problem>) {
     const NAME: &str = "FUSEBOX_TASK_TYPE";
     let Some(text) = env.var(NAME) else {
         return (None, None);
     };
     let source = by_project.source(NAME);
-    match Kind::Name.parse(&Raw::Variable(text.to_owned())) {
-        Ok(value) => (Some(Held { value, source }), None),
+    match ValueKind::Name.parse(&RawValue::Variable(text.to_owned())) {
+        Ok(value) => (Some(SourcedValue { value, source }), None),
         Err(message) => (None, Some(Problem::at(&source, None, "", message))),
     }
 }

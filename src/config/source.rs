@@ -1,4 +1,4 @@
-//! Where a value came from, and what is wrong with one that was refused.
+//! The source of a value, and the problem with one that was refused.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Whether it is the project's word: it may only tighten, and what is wrong with it is left out, not fatal.
+    /// Whether it is the project's: it may only tighten, and its errors are ignored, not fatal.
     pub fn is_project(&self) -> bool {
         matches!(self, Self::Project(_) | Self::ProjectVariable(_))
     }
@@ -69,7 +69,7 @@ impl fmt::Display for Problem {
 
 /// A value in force.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Effective {
+pub struct EffectiveValue {
     /// The key, such as `budget.session.limit`.
     pub key: String,
     /// The value; null: none.
@@ -78,9 +78,9 @@ pub struct Effective {
     pub source: Source,
 }
 
-/// Text of others as it may be shown: on one line, without control characters, cut to `most` characters.
-pub fn shown(text: &str, most: usize) -> String {
-    let cut: String = text.chars().take(most).collect();
+/// Foreign text made safe for display: on one line, without control characters, cut to `max` characters.
+pub fn printable(text: &str, max: usize) -> String {
+    let cut: String = text.chars().take(max).collect();
     let dots = if cut.len() < text.len() { "…" } else { "" };
     let plain = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     cut.chars().map(plain).chain([dots.to_owned()]).collect()

@@ -1,4 +1,4 @@
-//! Whether the configuration may have changed: known by looking at files, without reading any.
+//! Detects whether the configuration may have changed, without reading any file.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::place::{self, MANAGED};
+use super::paths::{self, MANAGED_FILE};
 use crate::platform::Env;
 
 /// Fingerprint of everything that [`load`](super::load) looks at: of each file its path and whether, when and at
@@ -16,16 +16,16 @@ use crate::platform::Env;
 pub struct Stamp(u64);
 
 impl Stamp {
-    /// Equal to no stamp that [`Stamp::of`] makes: forces the configuration to be read each time.
+    /// Equal to no stamp that [`Stamp::current`] makes: forces the configuration to be read each time.
     pub const NEVER: Self = Self(0);
 
-    /// The stamp now.
-    pub fn of(env: &Env, project_dir: Option<&Path>) -> Self {
-        Self::bounded_by(env, project_dir, Path::new(MANAGED))
+    /// The current stamp.
+    pub fn current(env: &Env, project_dir: Option<&Path>) -> Self {
+        Self::with_managed(env, project_dir, Path::new(MANAGED_FILE))
     }
 
     /// The same, with another managed file.
-    pub(super) fn bounded_by(env: &Env, project_dir: Option<&Path>, managed: &Path) -> Self {
+    pub(super) fn with_managed(env: &Env, project_dir: Option<&Path>, managed: &Path) -> Self {
         // Compared with what the same program wrote; another version's stamp only means that all is read once more.
         let mut hash = DefaultHasher::new();
         let mut add = |part: &[u8]| part.hash(&mut hash);
@@ -36,7 +36,7 @@ impl Stamp {
         }
         // Two lists of parts follow one another: this keeps a path from being taken for a variable.
         add(b"");
-        for path in place::looked_at(env, project_dir, managed) {
+        for path in paths::candidate_files(env, project_dir, managed) {
             add(path.as_os_str().as_encoded_bytes());
             match std::fs::metadata(&path) {
                 Ok(found) => {

@@ -1,34 +1,34 @@
-//! Values as written, the kinds of values that keys take, and what a refusal says.
+//! Values as written, the kinds of values that keys take, and the text of a refusal.
 
 use serde_json::{Value, json};
 use toml::de::DeValue;
 
-use super::source::shown;
+use super::source::printable;
 use crate::config::redis_address::Address;
 use crate::zoneinfo::{self, ZoneError};
 
 /// The largest number that every reader holds exactly: JSON in a browser and Redis' scripts count in doubles.
-pub(super) const MOST: u64 = (1 << 53) - 1;
+pub(super) const MAX_NUMBER: u64 = (1 << 53) - 1;
 
 /// More thresholds than this would make every hook slow, for no use.
-const MOST_THRESHOLDS: usize = 32;
+const MAX_THRESHOLDS: usize = 32;
 
-/// What switches a count off.
+/// The value that switches a count off.
 pub(super) const OFF: &str = "off";
 
 /// Longest name or text.
-const MOST_CHARS: usize = 200;
+const MAX_CHARS: usize = 200;
 
 const CLASSES: [&str; 4] = ["input", "output", "cache_write", "cache_read"];
 
-/// A value as written, before anyone knows what its key takes.
+/// A value as written, not yet checked against its key.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Raw {
+pub(super) enum RawValue {
     Flag(bool),
     Whole(i128),
     Fraction(f64),
     Text(String),
-    List(Vec<Raw>),
+    List(Vec<RawValue>),
     Table,
     /// A date, or a number beyond all bounds.
     Other(String),
@@ -36,9 +36,9 @@ pub(super) enum Raw {
     Variable(String),
 }
 
-impl Raw {
+impl RawValue {
     /// A value of a TOML file.
-    pub fn of(value: &DeValue<'_>) -> Self {
+    pub fn from_toml(value: &DeValue<'_>) -> Self {
         match value {
             DeValue::Boolean(flag) => Self::Flag(*flag),
             DeValue::String(text) => Self::Text(text.to_string()),
@@ -48,7 +48,7 @@ impl Raw {
                 n.as_str().parse().map_or_else(|_| Self::Other(n.to_string()), Self::Fraction)
             }
             DeValue::Datetime(date) => Self::Other(date.to_string()),
-            DeValue::Array(list) => Self::List(list.iter().map(|v| Self::of(v.get_ref())).collect()),
+            DeValue::Array(list) => Self::List(list.iter().map(|v| Self::from_toml(v.get_ref())).collect()),
             DeValue::Table(_) => Self::Table,
         }
     }
@@ -99,25 +99,25 @@ impl Raw {
     }
 }
 
-impl std::fmt::Display for Raw {
-    /// As a refusal quotes it.
+impl std::fmt::Display for RawValue {
+    /// As quoted in a refusal.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Flag(flag) => write!(f, "{flag}"),
             Self::Whole(n) => write!(f, "{n}"),
             Self::Fraction(n) => write!(f, "{n}"),
-            Self::Text(text) | Self::Variable(text) => write!(f, "\"{}\"", shown(text, 60)),
+            Self::Text(text) | Self::Variable(text) => write!(f, "\"{}\"", printable(text, 60)),
             Self::List(list) if list.is_empty() => f.write_str("an empty list"),
             Self::List(_) => f.write_str("a list"),
             Self::Table => f.write_str("a table"),
-            Self::Other(text) => f.write_str(&shown(text, 60)),
+            Self::Other(text) => f.write_str(&printable(text, 60)),
         }
     }
 }
 
-/// What a key takes.
+/// The kind of values that a key takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     /// `true` or `false`.
     Flag,
     /// A whole number from 0 to this.
@@ -141,12 +141,12 @@ pub(super) enum Kind {
     /// Where Redis is.
     Redis,
     /// Nothing yet: this version does not support the key.
-    Later,
+    Reserved,
 }
 
-impl Kind {
-    /// The value in its one form: lists sorted, without repetition. Else what is wrong and what is allowed.
-    pub fn parse(self, raw: &Raw) -> Result<Value, String> {
+impl ValueKind {
+    /// Normalizes the value: lists are sorted and without duplicates. `Err`: what is wrong and what is allowed.
+    pub fn parse(self, raw: &RawValue) -> Result<Value, String> {
         match self {
             Self::Flag => raw.flag().map(Value::from).ok_or_else(|| self.refuse(raw)),
             Self::Whole(most) => {
@@ -179,43 +179,43 @@ impl Kind {
             Self::Classes => self.classes(raw),
             Self::Words => self.words(raw),
             Self::Redis => redis_url(raw.text().ok_or_else(|| self.refuse(raw))?),
-            Self::Later => Err("is not supported yet: leave it out".into()),
+            Self::Reserved => Err("is not supported yet: leave it out".into()),
         }
     }
 
-    /// What the key takes, for people.
+    /// What the key takes, as a text.
     pub fn allowed(self) -> String {
         match self {
             Self::Flag => "must be true or false".into(),
             Self::Whole(most) => format!("must be a whole number from 0 to {most}"),
             Self::Count(most) => format!("must be a whole number from 1 to {most}, or \"{OFF}\""),
             Self::Name => "must be a name of 1 to 64 letters, digits, \"-\", \"_\" and \".\"".into(),
-            Self::Text => format!("must be a text of 1 to {MOST_CHARS} characters on one line"),
+            Self::Text => format!("must be a text of 1 to {MAX_CHARS} characters on one line"),
             Self::OneOf(names, _) => format!("must be one of {}", names.join(", ")),
             Self::Zone => "must be an IANA time zone such as UTC or Europe/Berlin".into(),
-            Self::Fractions => format!("must be a list of at most {MOST_THRESHOLDS} numbers from 0 to 1"),
+            Self::Fractions => format!("must be a list of at most {MAX_THRESHOLDS} numbers from 0 to 1"),
             Self::Classes => format!("must be a list of one or more of {}", CLASSES.join(", ")),
             Self::Words => "must be a list of texts: a command and its arguments, or empty for none".into(),
             Self::Redis => "must be the address of Redis, such as redis://127.0.0.1:6379/0".into(),
-            Self::Later => "is not supported yet".into(),
+            Self::Reserved => "is not supported yet".into(),
         }
     }
 
-    fn refuse(self, found: &Raw) -> String {
+    fn refuse(self, found: &RawValue) -> String {
         format!("{} (found {found})", self.allowed())
     }
 
-    fn fractions(self, raw: &Raw) -> Result<Value, String> {
+    fn fractions(self, raw: &RawValue) -> Result<Value, String> {
         let list = raw.list().ok_or_else(|| self.refuse(raw))?;
-        if list.len() > MOST_THRESHOLDS {
+        if list.len() > MAX_THRESHOLDS {
             return Err(format!("{} (found {})", self.allowed(), list.len()));
         }
-        let fraction = |item: &Raw| item.number().filter(|n| (0.0..=1.0).contains(n));
+        let fraction = |item: &RawValue| item.number().filter(|n| (0.0..=1.0).contains(n));
         let numbers = list.iter().map(|item| fraction(item).ok_or_else(|| self.refuse(item)));
         Ok(ascending(numbers.collect::<Result<Vec<f64>, _>>()?))
     }
 
-    fn classes(self, raw: &Raw) -> Result<Value, String> {
+    fn classes(self, raw: &RawValue) -> Result<Value, String> {
         let list = raw.list().filter(|list| !list.is_empty()).ok_or_else(|| self.refuse(raw))?;
         if let Some(stranger) = list.iter().find(|item| !item.text().is_some_and(|t| CLASSES.contains(&t))) {
             return Err(self.refuse(stranger));
@@ -224,18 +224,18 @@ impl Kind {
         Ok(json!(CLASSES.iter().filter(named).collect::<Vec<_>>()))
     }
 
-    fn words(self, raw: &Raw) -> Result<Value, String> {
+    fn words(self, raw: &RawValue) -> Result<Value, String> {
         let list = raw.list().ok_or_else(|| self.refuse(raw))?;
         let words = list.iter().map(|item| item.text().ok_or_else(|| self.refuse(item)));
         let words = words.collect::<Result<Vec<&str>, _>>()?;
         match words.first() {
-            Some(&"") => Err(self.refuse(&Raw::Text(String::new()))),
+            Some(&"") => Err(self.refuse(&RawValue::Text(String::new()))),
             _ => Ok(json!(words)),
         }
     }
 }
 
-/// An address of Redis. A password would come into caches and into what is shown: it has a file of its own.
+/// An address of Redis. Passwords are refused, because the address is cached and shown: they belong in a file of their own.
 fn redis_url(text: &str) -> Result<Value, String> {
     let address = Address::parse(text).map_err(|error| error.to_string())?;
     if address.has_password() {
@@ -246,7 +246,7 @@ fn redis_url(text: &str) -> Result<Value, String> {
     Ok(text.trim().into())
 }
 
-/// Fractions in their one form: ascending, each once.
+/// Normalized fractions: ascending, each once.
 pub(super) fn ascending(mut numbers: Vec<f64>) -> Value {
     // Adding 0.0 makes -0.0 and 0.0 one number.
     numbers.iter_mut().for_each(|n| *n += 0.0);
@@ -262,5 +262,5 @@ pub fn is_name(text: &str) -> bool {
 }
 
 fn is_line(text: &str) -> bool {
-    (1..=MOST_CHARS).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+    (1..=MAX_CHARS).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }

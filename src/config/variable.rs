@@ -1,4 +1,4 @@
-//! `FUSEBOX_*` variables → what they state; and which of them, and of the folders, the project's settings name.
+//! Reads `FUSEBOX_*` variables into assignments, and finds out which variables the project's settings name.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,16 +6,16 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::draft::Draft;
-use super::field::{BUDGET, Field, SETTINGS, supported, unknown};
-use super::file::{Entry, Layer, Stated, read_text};
+use super::field::{BUDGET, Field, RENAMED, SETTINGS, supported, unknown_name};
+use super::file::{Assignment, BudgetTable, Layer, read_text};
 use super::source::{Problem, Source};
-use super::value::{Kind, Raw};
+use super::value::{RawValue, ValueKind};
 use crate::platform::Env;
 
 const PREFIX: &str = "FUSEBOX_";
 
-/// Variables of the program that are no configuration values.
-const NO_VALUES: [&str; 7] = [
+/// Variables of the program that are not settings.
+const NOT_SETTINGS: [&str; 7] = [
     "FUSEBOX_CONFIG",
     "FUSEBOX_STATE_DIR",
     "FUSEBOX_CACHE_DIR",
@@ -25,31 +25,31 @@ const NO_VALUES: [&str; 7] = [
     "FUSEBOX_CHAIN",
 ];
 
-/// Variables that choose the user's configuration file. Named by the project's settings, they do not count.
-pub(super) const CHOOSES_CONFIG: [&str; 3] = ["FUSEBOX_CONFIG", "XDG_CONFIG_HOME", "HOME"];
+/// Variables that locate the user's configuration file. They are ignored if the project's settings name them.
+pub(super) const CONFIG_LOCATION: [&str; 3] = ["FUSEBOX_CONFIG", "XDG_CONFIG_HOME", "HOME"];
 
-/// Variables that choose where is counted, and for whom.
-const CHOOSES_COUNTS: [&str; 5] =
+/// Variables that determine where and for whom is counted.
+const COUNT_LOCATION: [&str; 5] =
     ["FUSEBOX_STATE_DIR", "XDG_STATE_HOME", "FUSEBOX_CACHE_DIR", "FUSEBOX_USER", "USER"];
 
-const MOST_SETTINGS_BYTES: u64 = 4 << 20;
+const MAX_SETTINGS_BYTES: u64 = 4 << 20;
 
 /// The variables that a project's settings files name.
 #[derive(Debug, Default)]
-pub(super) struct ByProject {
+pub(super) struct ProjectVariables {
     named: BTreeSet<String>,
     /// Files that could not be read: they may name any variable.
     unread: Vec<Problem>,
 }
 
-impl ByProject {
-    /// Reads the client's settings files, each with the name it is shown by. In one that cannot be understood, any
-    /// variable that its text mentions counts as named.
-    pub fn of<'a>(files: impl IntoIterator<Item = (&'a Path, String)>) -> Self {
+impl ProjectVariables {
+    /// Reads the client's settings files, each with its display name. In a file that cannot be parsed, every variable that its
+    /// text mentions counts as named.
+    pub fn read<'a>(files: impl IntoIterator<Item = (&'a Path, String)>) -> Self {
         let mut found = Self::default();
         for (path, shown) in files {
-            match read_text(path, MOST_SETTINGS_BYTES) {
-                Ok(text) => found.named.extend(text.map(|text| named(&text)).unwrap_or_default()),
+            match read_text(path, MAX_SETTINGS_BYTES) {
+                Ok(text) => found.named.extend(text.map(|text| named_variables(&text)).unwrap_or_default()),
                 Err(message) => {
                     found.unread.push(Problem::at(&Source::Project(shown), None, "", message));
                 }
@@ -71,7 +71,7 @@ impl ByProject {
         }
     }
 
-    /// What is to be said about folders and files that the project's settings choose.
+    /// The problems with folders and files that the project's settings choose.
     pub fn problems(&self) -> Vec<Problem> {
         let say = |names: &[&str], message: &str| -> Vec<Problem> {
             let named = names.iter().filter(|name| self.named.contains(**name));
@@ -81,22 +81,25 @@ impl ByProject {
         };
         let config = "set by the project's settings, which may not choose the configuration: ignored";
         let counts = "set by the project's settings, which should not choose where, or for whom, is counted";
-        [self.unread.clone(), say(&CHOOSES_CONFIG, config), say(&CHOOSES_COUNTS, counts)].concat()
+        [self.unread.clone(), say(&CONFIG_LOCATION, config), say(&COUNT_LOCATION, counts)].concat()
     }
 }
 
-fn named(settings: &str) -> Vec<String> {
+fn named_variables(settings: &str) -> Vec<String> {
     match serde_json::from_str::<Value>(settings) {
         Ok(value) => value["env"].as_object().map(|env| env.keys().cloned().collect()).unwrap_or_default(),
         Err(_) => {
             let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
             let words = settings.split(|c| !word(c));
-            words.filter(|w| w.starts_with(PREFIX) || CHOOSES_CONFIG.contains(w)).map(str::to_owned).collect()
+            words
+                .filter(|w| w.starts_with(PREFIX) || CONFIG_LOCATION.contains(w))
+                .map(str::to_owned)
+                .collect()
         }
     }
 }
 
-/// What the variables set, each with its source.
+/// The assignments by variables.
 #[derive(Debug, Default)]
 pub(super) struct Variables {
     /// The person's.
@@ -107,10 +110,10 @@ pub(super) struct Variables {
     pub pending: Vec<(String, String)>,
 }
 
-/// Sorts the variables by the keys that they mean. `draft` says which budgets there are.
-pub(super) fn read(env: &Env, by_project: &ByProject, draft: &Draft) -> Variables {
+/// Reads the variables. `draft` says which budgets there are.
+pub(super) fn read(env: &Env, by_project: &ProjectVariables, draft: &Draft) -> Variables {
     let mut found = Variables::default();
-    for (name, value) in env.vars.iter().filter(|(name, value)| is_value(name) && !value.is_empty()) {
+    for (name, value) in env.vars.iter().filter(|(name, value)| is_setting(name) && !value.is_empty()) {
         let source = by_project.source(name);
         let rest = &name[PREFIX.len()..];
         if rest.starts_with("BUDGET_") {
@@ -121,10 +124,10 @@ pub(super) fn read(env: &Env, by_project: &ByProject, draft: &Draft) -> Variable
             continue;
         }
         let layer = if source.is_project() { &mut found.project } else { &mut found.own };
-        match key_of(rest) {
+        match setting_key(rest) {
             Some(key) => {
-                let raw = Raw::Variable(value.clone());
-                layer.settings.push(Stated { key, raw, source, line: None });
+                let raw = RawValue::Variable(value.clone());
+                layer.settings.push(Assignment { key, raw, source, line: None });
             }
             None => layer.problems.push(Problem::at(&source, None, "", unknown_variable(name))),
         }
@@ -132,8 +135,12 @@ pub(super) fn read(env: &Env, by_project: &ByProject, draft: &Draft) -> Variable
     found
 }
 
-/// What the pending variables state, now that the project's budgets are there.
-pub(super) fn read_pending(pending: &[(String, String)], by_project: &ByProject, draft: &Draft) -> Layer {
+/// Reads the pending variables, once the project's budgets are there.
+pub(super) fn read_pending(
+    pending: &[(String, String)],
+    by_project: &ProjectVariables,
+    draft: &Draft,
+) -> Layer {
     let mut layer = Layer::default();
     for (name, value) in pending {
         let source = by_project.source(name);
@@ -153,8 +160,8 @@ pub(super) fn read_pending(pending: &[(String, String)], by_project: &ByProject,
 }
 
 impl Layer {
-    /// Adds a budget's key; says whether there is such a budget and key. Where names make a variable ambiguous
-    /// (budgets `a` and `a-hard`: A_HARD_LIMIT), the budget with the shortest name is meant.
+    /// Adds a budget's key. Returns whether there is such a budget and key. If a variable is ambiguous (budgets `a` and
+    /// `a-hard`: A_HARD_LIMIT), the budget with the shortest name is meant.
     fn budget_key(&mut self, variable: &str, value: &str, source: &Source, draft: &Draft) -> bool {
         let rest = variable.strip_prefix("FUSEBOX_BUDGET_").unwrap_or_default();
         let key_for = |budget: &str| {
@@ -165,25 +172,25 @@ impl Layer {
         let Some((budget, key)) = meant.min_by_key(|(budget, _)| budget.len()) else {
             return false;
         };
-        let raw = Raw::Variable(value.to_owned());
-        let stated = Stated { key: key.to_owned(), raw, source: source.clone(), line: None };
-        let same = |entry: &&mut Entry| entry.name == Raw::Text(budget.to_owned());
+        let raw = RawValue::Variable(value.to_owned());
+        let assignment = Assignment { key: key.to_owned(), raw, source: source.clone(), line: None };
+        let same = |entry: &&mut BudgetTable| entry.name == RawValue::Text(budget.to_owned());
         match self.budgets.iter_mut().find(same) {
-            Some(entry) => entry.keys.push(stated),
-            None => self.budgets.push(Entry {
-                name: Raw::Text(budget.to_owned()),
+            Some(entry) => entry.keys.push(assignment),
+            None => self.budgets.push(BudgetTable {
+                name: RawValue::Text(budget.to_owned()),
                 source: source.clone(),
                 line: None,
-                keys: vec![stated],
+                keys: vec![assignment],
             }),
         }
         true
     }
 }
 
-fn is_value(name: &str) -> bool {
+fn is_setting(name: &str) -> bool {
     name.starts_with(PREFIX)
-        && !NO_VALUES.contains(&name)
+        && !NOT_SETTINGS.contains(&name)
         && !name.starts_with("FUSEBOX_TEST_")
         && !name.starts_with("FUSEBOX_REQUIRE_")
 }
@@ -192,24 +199,32 @@ fn variable_part(name: &str) -> String {
     name.to_ascii_uppercase().replace(['-', '.'], "_")
 }
 
+/// The variable that sets a key outside of budgets.
+pub(super) fn variable_for(key: &str) -> String {
+    format!("{PREFIX}{}", variable_part(key))
+}
+
 /// The key outside of budgets that `STORE_TENANT` means.
-fn key_of(rest: &str) -> Option<String> {
+fn setting_key(rest: &str) -> Option<String> {
     if let Some(task_type) = rest.strip_prefix("TASK_TYPE_") {
         return Some(format!("task_type.{}", task_type.to_ascii_lowercase()));
+    }
+    if let Some((old, _)) = RENAMED.iter().find(|(old, _)| variable_part(old) == rest) {
+        return Some((*old).to_owned());
     }
     let fits = |field: &&Field| {
         let part = variable_part(field.name);
         let within = || rest.strip_prefix(&part).is_some_and(|key| key.starts_with('_'));
-        part == rest || (field.kind == Kind::Later && within())
+        part == rest || (field.kind == ValueKind::Reserved && within())
     };
     SETTINGS.iter().find(fits).map(|field| field.name.to_owned())
 }
 
 fn unknown_variable(name: &str) -> String {
-    let keys = supported(&SETTINGS).map(|key| format!("{PREFIX}{}", variable_part(key)));
+    let keys = supported(&SETTINGS).map(variable_for);
     let known: Vec<String> = keys
         .chain(["FUSEBOX_BUDGET_<NAME>_<KEY>".into(), "FUSEBOX_TASK_TYPE_<TYPE>".into()])
-        .chain(NO_VALUES.map(str::to_owned))
+        .chain(NOT_SETTINGS.map(str::to_owned))
         .collect();
-    unknown("unknown variable", name, &known.iter().map(String::as_str).collect::<Vec<_>>())
+    unknown_name("unknown variable", name, &known.iter().map(String::as_str).collect::<Vec<_>>())
 }

@@ -1,4 +1,4 @@
-//! `[alerts] command`: the person's own program is told of each alert, once it was shown.
+//! `[alerts] command`: the person's own program, started for each alert once it was shown.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -27,8 +27,8 @@ pub fn run(command: &[String], alerts: &[BudgetAlert], events: &[Event]) -> Vec<
             None => Ok(()),
         }
     };
-    let alerts = alerts.iter().map(|alert| serde_json::to_string(&AlertStatus::raised(alert)));
-    let events = events.iter().map(|event| serde_json::to_string(&EventStatus::of(event)));
+    let alerts = alerts.iter().map(|alert| serde_json::to_string(&AlertStatus::from_alert(alert)));
+    let events = events.iter().map(|event| serde_json::to_string(&EventStatus::from_event(event)));
     let failed = |error: std::io::Error| format!("alerts.command {program}: {error}");
     alerts
         .chain(events)

@@ -1,6 +1,6 @@
-//! The journal: what went wrong in hooks, where nobody would see it. A line a failure, JSON, in the state folder.
+//! The journal: failures in hooks, which nobody would see otherwise. One line of JSON per failure, in the state folder.
 //!
-//! It holds no prompts, no tool input and no tool output: names, paths and error texts of the system only.
+//! It contains no prompts, no tool input and no tool output, only names, paths and error texts of the system.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ use crate::platform::files;
 /// Name of the file.
 pub const FILE: &str = "journal.jsonl";
 
-/// When the file is larger, it becomes the old one (`journal.jsonl.1`) and a new one is begun.
+/// A larger file is renamed to `journal.jsonl.1`, and a new one is started.
 const MAX_BYTES: u64 = 256 * 1024;
 
 /// One failure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct JournalEntry {
     /// When.
     pub at: Timestamp,
     /// Which hook.
@@ -34,13 +34,13 @@ pub fn path(state_dir: &Path) -> PathBuf {
 
 /// One line.
 pub fn line(at: Timestamp, hook: &str, problem: &str) -> Vec<u8> {
-    let entry = Entry { at, hook: hook.into(), problem: problem.chars().take(2000).collect() };
+    let entry = JournalEntry { at, hook: hook.into(), problem: problem.chars().take(2000).collect() };
     let mut line = serde_json::to_vec(&entry).unwrap_or_default();
     line.push(b'\n');
     line
 }
 
-/// Appends lines. Failures are let go: there is nowhere left to tell them.
+/// Appends lines. Failures are ignored: there is nowhere left to report them.
 pub fn append(state_dir: &Path, lines: &[u8]) {
     let path = path(state_dir);
     if std::fs::metadata(&path).is_ok_and(|m| m.len() > MAX_BYTES) {
@@ -57,7 +57,7 @@ pub fn append(state_dir: &Path, lines: &[u8]) {
 }
 
 /// The entries, oldest first; lines that cannot be read are left out.
-pub fn read(state_dir: &Path) -> Vec<Entry> {
+pub fn read(state_dir: &Path) -> Vec<JournalEntry> {
     let text = std::fs::read_to_string(path(state_dir)).unwrap_or_default();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }

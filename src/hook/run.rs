@@ -10,40 +10,40 @@ use std::os::fd::AsFd;
 use super::{alert_command, journal};
 use crate::agents::answer::Reply;
 use crate::agents::hook::Hook;
-use crate::agents::{self, Heard, NotUnderstood};
-use crate::app::handlers::{self, Handled};
+use crate::agents::{self, InvalidPayload, ParsedEvent};
+use crate::app::handlers::{self, HandlerOutput};
 use crate::app::session::SessionContext;
 use crate::platform::{Env, deadline};
 
-/// Bytes of standard input that are read at most. Tool results can be large; more than this is no hook payload.
-const MAX_INPUT: u64 = 64 * 1024 * 1024;
+/// The most bytes of standard input that are read. Tool results can be large; more than this is not a hook payload.
+const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Runs a hook executable. Never returns a failure, and does not return at all: what is left (closing the database,
-/// freeing memory) is the kernel's work. Rust's runtime has opened `/dev/null` in place of closed standard streams before, and
+/// Runs a hook executable. It never fails, and never returns: the rest (closing the database, freeing memory) is left to the
+/// kernel. Rust's runtime has opened `/dev/null` in place of closed standard streams before, and
 /// made a closed pipe an error instead of a signal.
 pub fn run(hook: Hook) -> ! {
-    deadline::begin();
-    let env = Env::of_process();
+    deadline::arm();
+    let env = Env::from_process();
     if let Some(dir) = env.state_dir() {
         let late = format!("not done within {} ms", deadline::DEADLINE_MS);
-        deadline::last_words(&journal::path(&dir), journal::line(env.now, hook.name(), &late));
+        deadline::set_late_entry(&journal::path(&dir), journal::line(env.now, hook.name(), &late));
     }
     let for_panic = env.clone();
     std::panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map_or_else(String::new, |l| format!("{}:{}", l.file(), l.line()));
-        note(&for_panic, hook, &[format!("panic at {place}")]);
+        log_problems(&for_panic, hook, &[format!("panic at {place}")]);
         deadline::exit_now(0);
     }));
     let input = read_input().unwrap_or_else(|error| {
-        note(&env, hook, &[format!("standard input cannot be read: {error}")]);
+        log_problems(&env, hook, &[format!("standard input cannot be read: {error}")]);
         deadline::exit_now(0)
     });
     let text = String::from_utf8_lossy(&input);
-    let Answered { mut ctx, reply, handled } = match answer(hook, &env, &text) {
+    let HandledEvent { mut ctx, reply, output } = match handle_payload(hook, &env, &text) {
         Ok(Some(answered)) => answered,
         Ok(None) => deadline::exit_now(0),
-        Err(NotUnderstood) => {
-            note(&env, hook, &[format!("not understood: {} bytes on standard input", input.len())]);
+        Err(InvalidPayload) => {
+            log_problems(&env, hook, &[format!("not understood: {} bytes on standard input", input.len())]);
             deadline::exit_now(0)
         }
     };
@@ -53,84 +53,88 @@ pub fn run(hook: Hook) -> ! {
     // The only place that a decision becomes an exit code.
     let code = if reply.blocks && shown { 2 } else { 0 };
     // The answer is out: what is left has a deadline of its own, and the answer's exit code.
-    deadline::begin_upkeep(code);
+    deadline::arm_for_maintenance(code);
     if shown {
-        confirm(&mut ctx, &handled);
+        confirm(&mut ctx, &output);
     }
     // First: upkeep may meet the deadline.
-    note(&env, hook, &ctx.take_journal());
-    let tidied = ctx.store.tidy(hook == Hook::SessionEvent);
-    ctx.notices.swallow(tidied);
-    note(&env, hook, &ctx.take_journal());
+    log_problems(&env, hook, &ctx.take_journal());
+    let tidied = ctx.store.maintain(hook == Hook::SessionEvent);
+    ctx.notices.log_failure(tidied);
+    log_problems(&env, hook, &ctx.take_journal());
     deadline::exit_now(code)
 }
 
-/// Notes that what the answer shows was shown, and tells the person's own program.
-fn confirm(ctx: &mut SessionContext, handled: &Handled) {
-    if handled.alerts.is_empty() && handled.events.is_empty() {
+/// Marks alerts and events as shown, and runs the person's own program for them.
+fn confirm(ctx: &mut SessionContext, output: &HandlerOutput) {
+    if output.alerts.is_empty() && output.events.is_empty() {
         return;
     }
-    let alerts: Vec<i64> = handled.alerts.iter().map(|alert| alert.id).collect();
-    let events: Vec<i64> = handled.events.iter().map(|event| event.id).collect();
+    let alerts: Vec<i64> = output.alerts.iter().map(|alert| alert.id).collect();
+    let events: Vec<i64> = output.events.iter().map(|event| event.id).collect();
     let confirmed = ctx.store.call(|store| store.confirm_shown(&alerts, &events));
-    ctx.notices.swallow(confirmed);
-    let failed = alert_command::run(&ctx.config.alert_command, &handled.alerts, &handled.events);
+    ctx.notices.log_failure(confirmed);
+    let failed = alert_command::run(&ctx.config.alert_command, &output.alerts, &output.events);
     ctx.notices.journal.extend(failed);
 }
 
-/// Standard input, to its end or to [`MAX_INPUT`]. As a file: `Stdin` takes a stream that cannot be read for an empty one.
+/// Standard input, to its end or to [`MAX_INPUT_BYTES`]. As a file: `Stdin` takes a stream that cannot be read for an empty one.
 fn read_input() -> io::Result<Vec<u8>> {
     let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     // With room for a usual payload: else the library begins with reads of 32 bytes.
     let mut input = Vec::with_capacity(16 * 1024);
-    stdin.take(MAX_INPUT).read_to_end(&mut input)?;
+    stdin.take(MAX_INPUT_BYTES).read_to_end(&mut input)?;
     Ok(input)
 }
 
-/// Writes all of it; whether that worked. The standard library discards what is written to a stream that is not open for
+/// Writes everything. Returns whether that worked. The standard library discards what is written to a stream that is not open for
 /// writing, and reports success: the decision is to hold then, too.
 fn write_all(mut to: impl Write, bytes: &[u8]) -> bool {
     to.write_all(bytes).and_then(|()| to.flush()).is_ok()
 }
 
-fn note(env: &Env, hook: Hook, problems: &[String]) {
+fn log_problems(env: &Env, hook: Hook, problems: &[String]) {
     if let Some(dir) = env.state_dir().filter(|_| !problems.is_empty()) {
         let lines: Vec<u8> = problems.iter().flat_map(|p| journal::line(env.now, hook.name(), p)).collect();
         journal::append(&dir, &lines);
     }
 }
 
-/// One event, handled: the reply, and what is left to do once it is written.
-pub struct Answered<'a> {
+/// A handled event: the reply, and what is left to do once it is written.
+pub struct HandledEvent<'a> {
     /// The session.
     pub ctx: SessionContext<'a>,
     /// What to write.
     pub reply: Reply,
     /// What the reply shows.
-    pub handled: Handled,
+    pub output: HandlerOutput,
 }
 
-/// Answers one payload; `None`: an event that this executable has nothing to say about. Streams are the caller's, so that
-/// this can be run in process.
+/// Handles one payload; `None`: an event that this executable does not handle. The caller owns the streams, so that this can
+/// run in process.
 ///
 /// # Errors
-/// It is no payload.
-pub fn answer<'a>(hook: Hook, env: &'a Env, text: &str) -> Result<Option<Answered<'a>>, NotUnderstood> {
+/// It is not a payload.
+pub fn handle_payload<'a>(
+    hook: Hook,
+    env: &'a Env,
+    text: &str,
+) -> Result<Option<HandledEvent<'a>>, InvalidPayload> {
     for agent in agents::ALL {
-        match agent.event(hook, text, env.now) {
+        match agent.parse_event(hook, text, env.now) {
             Ok(None) => return Ok(None),
-            Ok(Some(heard)) => return Ok(Some(answer_to(env, heard))),
-            Err(NotUnderstood) => {}
+            Ok(Some(heard)) => return Ok(Some(handle_event(env, heard))),
+            Err(InvalidPayload) => {}
         }
     }
-    Err(NotUnderstood)
+    Err(InvalidPayload)
 }
 
-/// Answers an event, as its agent understands it.
-pub fn answer_to<'a>(env: &'a Env, Heard { name, event }: Heard) -> Answered<'a> {
+/// Handles an event, and encodes the answer for its agent.
+pub fn handle_event<'a>(env: &'a Env, ParsedEvent { name, event }: ParsedEvent) -> HandledEvent<'a> {
     let client = event.source.client;
     let mut ctx = SessionContext::for_event(env, event.source);
-    let handled = handlers::handle(&mut ctx, event.kind);
-    let reply = client.reply(&name, handled.answer.clone());
-    Answered { ctx, reply, handled }
+    let output = handlers::handle(&mut ctx, event.kind);
+    let reply = client.reply(&name, output.answer.clone());
+    HandledEvent { ctx, reply, output }
 }

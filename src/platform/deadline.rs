@@ -13,20 +13,20 @@ use std::sync::atomic::{AtomicI32, Ordering};
 /// A hook's whole time, in milliseconds. The client's own limit is 2 s (`timeout` in its settings).
 pub const DEADLINE_MS: i64 = 1_500;
 
-/// What the work after the answer may take, in milliseconds.
-const AFTER_MS: i64 = 400;
+/// The time for the work after the answer, in milliseconds.
+const MAINTENANCE_MS: i64 = 400;
 
-/// No answer was written yet.
+/// No answer has been written yet.
 const NO_ANSWER: i32 = -1;
 
-/// What the signal handler exits with: the code of the answer, once that is out.
+/// The exit code of the signal handler: that of the answer, once it is written.
 static EXIT_CODE: AtomicI32 = AtomicI32::new(NO_ANSWER);
 
-/// What the signal handler writes, and where: made ready beforehand, because a handler may not allocate.
-static LAST_WORDS: OnceLock<(CString, Vec<u8>)> = OnceLock::new();
+/// The journal entry that the signal handler writes, and its file: prepared beforehand, because a handler may not allocate.
+static LATE_ENTRY: OnceLock<(CString, Vec<u8>)> = OnceLock::new();
 
-/// From now on the process exits with 0 after [`DEADLINE_MS`], whatever it is doing.
-pub fn begin() {
+/// Arms the deadline: the process exits with 0 after [`DEADLINE_MS`], whatever it is doing.
+pub fn arm() {
     // SAFETY: plain system calls with valid arguments; `sigaction` gets a zeroed and then filled structure, and the handler
     // calls only functions that are safe in a handler.
     unsafe {
@@ -39,10 +39,10 @@ pub fn begin() {
         libc::sigaddset(&raw mut alarm, libc::SIGALRM);
         libc::sigprocmask(libc::SIG_UNBLOCK, &raw const alarm, std::ptr::null_mut());
     }
-    arm(DEADLINE_MS);
+    set_timer(DEADLINE_MS);
 }
 
-fn arm(ms: i64) {
+fn set_timer(ms: i64) {
     let time = libc::timeval { tv_sec: ms / 1000, tv_usec: (ms % 1000 * 1000) as _ };
     let timer = libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: time };
     // SAFETY: a valid timer; the old one is not asked for.
@@ -51,17 +51,17 @@ fn arm(ms: i64) {
     }
 }
 
-/// What to leave in the journal when the deadline comes.
-pub fn last_words(journal: &Path, line: Vec<u8>) {
+/// Sets the journal entry to write when the deadline passes.
+pub fn set_late_entry(journal: &Path, line: Vec<u8>) {
     if let Ok(path) = CString::new(journal.as_os_str().as_bytes()) {
-        let _ = LAST_WORDS.set((path, line));
+        let _ = LATE_ENTRY.set((path, line));
     }
 }
 
-/// The answer is out: a deadline for what is left to do, which ends the process with `code`.
-pub fn begin_upkeep(code: i32) {
+/// Arms a new deadline for the maintenance after the answer. It ends the process with `code`.
+pub fn arm_for_maintenance(code: i32) {
     EXIT_CODE.store(code, Ordering::Relaxed);
-    arm(AFTER_MS);
+    set_timer(MAINTENANCE_MS);
 }
 
 /// Ends the process at once with `code`: no destructors, no flushing, nothing that could fail.
@@ -74,7 +74,7 @@ extern "C" fn on_deadline(_signal: i32) {
     // SAFETY: open, write and _exit are safe in a handler; the statics were set before and never change.
     unsafe {
         let code = EXIT_CODE.load(Ordering::Relaxed);
-        if let Some((path, line)) = LAST_WORDS.get().filter(|_| code == NO_ANSWER) {
+        if let Some((path, line)) = LATE_ENTRY.get().filter(|_| code == NO_ANSWER) {
             let file = libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_APPEND | libc::O_NOFOLLOW);
             if file >= 0 {
                 libc::write(file, line.as_ptr().cast(), line.len());

@@ -1,4 +1,4 @@
-//! The process seen once: variables, folders, user. Everything else takes what it needs as arguments.
+//! The environment of the process, read once: variables, folders, user. Everything else takes what it needs as arguments.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,15 +8,15 @@ use super::system;
 use crate::domain::message::MessageKey;
 use crate::domain::time::Timestamp;
 
-/// Beginnings of the names of variables that are looked at. The others, secrets among them, are not even kept.
+/// Prefixes of the variables that are read. The others, secrets among them, are not even kept.
 const PREFIXES: [&str; 6] = ["FUSEBOX_", "CLAUDE", "XDG_", "HOME", "USER", "PATH"];
 
-/// Whether a variable is one that is looked at.
-pub(super) fn is_known(name: &str) -> bool {
+/// Whether a variable is one that is read.
+pub(super) fn is_read(name: &str) -> bool {
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// What the process found when it started.
+/// The environment of the process when it started.
 #[derive(Clone, Debug)]
 pub struct Env {
     /// The wall clock at the start.
@@ -30,11 +30,11 @@ pub struct Env {
 }
 
 impl Env {
-    /// Reads the process. The one place that looks at the clock and at variables.
+    /// Reads the environment. The only place that reads the clock and the variables.
     #[allow(clippy::disallowed_methods)]
-    pub fn of_process() -> Self {
+    pub fn from_process() -> Self {
         let vars = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok().filter(|name| is_known(name))?, value)))
+            .filter_map(|(name, value)| Some((name.into_string().ok().filter(|name| is_read(name))?, value)))
             .filter_map(|(name, value)| Some((name, value.into_string().ok()?)))
             .collect();
         Self { now: clock(), vars, cwd: std::env::current_dir().unwrap_or_else(|_| "/".into()), uid: uid() }
@@ -96,13 +96,13 @@ pub fn program_dir() -> Option<PathBuf> {
 /// In builds with the feature `test-clock` only.
 #[cfg(feature = "test-clock")]
 #[allow(clippy::disallowed_methods)]
-pub fn is_tests(pid: u32) -> bool {
+pub fn is_test_runner(pid: u32) -> bool {
     std::env::var("TESTED_BY_PID").is_ok_and(|tests| tests == pid.to_string())
 }
 
 /// Always false outside test builds.
 #[cfg(not(feature = "test-clock"))]
-pub const fn is_tests(_pid: u32) -> bool {
+pub const fn is_test_runner(_pid: u32) -> bool {
     false
 }
 

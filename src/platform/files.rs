@@ -15,16 +15,16 @@ pub fn private() -> OpenOptions {
     options
 }
 
-/// Options that read, and do not wait at a pipe for who writes into it.
-pub fn without_waiting() -> OpenOptions {
+/// Options that read, and do not wait for the writer of a pipe.
+pub fn nonblocking() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(libc::O_NONBLOCK);
     options
 }
 
-/// Whether it is known that a path leads where it says: neither it nor a folder in it is a symbolic link.
-pub fn is_straight(path: &Path) -> bool {
-    system::is_straight(path)
+/// Whether a path is known to contain no symbolic link, neither itself nor a folder in it.
+pub fn has_no_symlinks(path: &Path) -> bool {
+    system::has_no_symlinks(path)
 }
 
 /// Puts `new` in the place of `old`, atomically; `old` may stand in the place of `new` then.

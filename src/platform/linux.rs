@@ -16,7 +16,7 @@ const TICKS_PER_SECOND: u64 = 100;
 
 /// By fields 2, 4 and 22 of `/proc/<pid>/stat`; the name may hold anything.
 pub fn process(pid: u32) -> Option<Process> {
-    let text = std::fs::read_to_string(of(pid, "stat")).ok()?;
+    let text = std::fs::read_to_string(proc_path(pid, "stat")).ok()?;
     let (start, rest) = text.rsplit_once(')')?;
     let name = start.split_once('(')?.1.to_owned();
     let fields: Vec<&str> = rest.split_whitespace().collect();
@@ -25,22 +25,22 @@ pub fn process(pid: u32) -> Option<Process> {
 }
 
 pub fn program(pid: u32) -> Option<PathBuf> {
-    let program = std::fs::read_link(of(pid, "exe")).ok()?;
+    let program = std::fs::read_link(proc_path(pid, "exe")).ok()?;
     let text = program.to_string_lossy();
     // One that was replaced while it runs.
     Some(text.strip_suffix(" (deleted)").map_or_else(|| program.clone(), PathBuf::from))
 }
 
 pub fn arguments(pid: u32) -> Vec<Vec<u8>> {
-    words(&std::fs::read(of(pid, "cmdline")).unwrap_or_default())
+    split_at_nul(&std::fs::read(proc_path(pid, "cmdline")).unwrap_or_default())
 }
 
 pub fn variables(pid: u32) -> Vec<Vec<u8>> {
-    words(&std::fs::read(of(pid, "environ")).unwrap_or_default())
+    split_at_nul(&std::fs::read(proc_path(pid, "environ")).unwrap_or_default())
 }
 
 pub fn has_terminal(pid: u32) -> bool {
-    let input = std::fs::read_link(of(pid, "fd/0")).unwrap_or_default();
+    let input = std::fs::read_link(proc_path(pid, "fd/0")).unwrap_or_default();
     input.starts_with("/dev/pts") || input.to_str().is_some_and(|path| path.starts_with("/dev/tty"))
 }
 
@@ -66,9 +66,9 @@ pub fn user(uid: u32) -> Option<(String, PathBuf)> {
     Some((row[0].to_owned(), row[5].into()))
 }
 
-/// Whether a path has no symbolic link in it, as far as one question tells: it, or the folder that it would be made in,
-/// can be opened without following any. (Where the kernel does not know the question: no.)
-pub fn is_straight(path: &Path) -> bool {
+/// Whether a path contains no symbolic link, tested with one system call: it, or the folder that it would be created in, can be
+/// opened without following any. (False if the kernel does not know the call.)
+pub fn has_no_symlinks(path: &Path) -> bool {
     let opens = |path: &Path| {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         rustix::fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS).map(drop)
@@ -79,11 +79,11 @@ pub fn is_straight(path: &Path) -> bool {
     }
 }
 
-fn of(pid: u32, file: &str) -> PathBuf {
+fn proc_path(pid: u32, file: &str) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}/{file}"))
 }
 
-fn words(text: &[u8]) -> Vec<Vec<u8>> {
+fn split_at_nul(text: &[u8]) -> Vec<Vec<u8>> {
     // Each has a zero at its end; a word may be empty.
     let text = text.strip_suffix(&[0]).unwrap_or(text);
     text.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()

@@ -147,6 +147,6 @@ pub fn user(uid: u32) -> Option<(String, PathBuf)> {
 }
 
 /// Whether a path leads where it says, in these very letters: file systems here take upper case for lower case.
-pub fn is_straight(path: &Path) -> bool {
+pub fn has_no_symlinks(path: &Path) -> bool {
     path.canonicalize().is_ok_and(|real| real.as_os_str() == path.as_os_str())
 }

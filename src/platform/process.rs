@@ -49,7 +49,7 @@ pub fn arguments(pid: u32) -> Vec<Vec<u8>> {
 pub fn variables(pid: u32) -> BTreeMap<String, String> {
     let all = system::variables(pid);
     let pairs = all.iter().filter_map(|pair| std::str::from_utf8(pair).ok()?.split_once('='));
-    let known = pairs.filter(|(name, _)| env::is_known(name));
+    let known = pairs.filter(|(name, _)| env::is_read(name));
     known.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 

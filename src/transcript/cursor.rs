@@ -1,4 +1,4 @@
-//! Reading on in a transcript: from the last offset, whole lines only, at most so many bytes a call.
+//! Reads what is new in a transcript: from the last offset, whole lines only, a limited number of bytes at a time.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
@@ -83,7 +83,7 @@ impl Position {
     }
 
     /// Whether the date of every line matters now.
-    pub fn dates_wanted(&self) -> bool {
+    pub fn needs_dates(&self) -> bool {
         !self.open_totals.is_empty()
     }
 
@@ -102,9 +102,9 @@ impl Position {
     }
 }
 
-/// What a reading found.
+/// What was new in a file.
 #[derive(Debug, Default)]
-pub struct Reading {
+pub struct NewFacts {
     /// What the new lines say.
     pub facts: Vec<Fact>,
     /// Bytes read.
@@ -113,29 +113,30 @@ pub struct Reading {
     pub complete: bool,
 }
 
-/// Reads on from `position`, at most about `max_bytes` (one line always fits). A file that does not exist yet is
-/// empty, and so is what is no file. An unfinished last line waits for the next call; a file that shrank or was replaced starts again from 0.
+/// Reads what is new since `position`, at most about `max_bytes` (one line always fits). A file that does not exist yet counts
+/// as empty, and so does anything that is not a regular file. An unfinished last line is left for the next call; a file that
+/// shrank or was replaced is read again from its start.
 ///
 /// # Errors
 /// The file cannot be opened or read.
-pub fn read_on(
+pub fn read_new(
     transcripts: &dyn Transcripts,
     path: &Path,
     position: &mut Position,
     max_bytes: u64,
     now: Timestamp,
-) -> std::io::Result<Reading> {
+) -> std::io::Result<NewFacts> {
     // The path comes from outside: opening a pipe would wait for a writer.
-    let mut file = match files::without_waiting().open(path) {
+    let mut file = match files::nonblocking().open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Reading { complete: true, ..Reading::default() });
+            return Ok(NewFacts { complete: true, ..NewFacts::default() });
         }
         Err(e) => return Err(e),
     };
     let meta = file.metadata()?;
     if !meta.is_file() {
-        return Ok(Reading { complete: true, ..Reading::default() });
+        return Ok(NewFacts { complete: true, ..NewFacts::default() });
     }
     let replaced = meta.ino() != position.inode || meta.len() < position.offset;
     if replaced || (meta.len() > position.offset && !is_line_end(&mut file, position.offset)?) {
@@ -143,10 +144,10 @@ pub fn read_on(
         position.inode = meta.ino();
     }
     if meta.len() == position.offset {
-        return Ok(Reading { complete: true, ..Reading::default() });
+        return Ok(NewFacts { complete: true, ..NewFacts::default() });
     }
     file.seek(SeekFrom::Start(position.offset))?;
-    let mut reading = Reading::default();
+    let mut reading = NewFacts::default();
     let mut buffer = Vec::new();
     let chunk = CHUNK.min(usize::try_from(max_bytes).unwrap_or(CHUNK));
     let mut unfinished = 0; // bytes at the front of the buffer that are an unfinished line

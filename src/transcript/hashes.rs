@@ -71,16 +71,16 @@ mod tests {
     use super::*;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
-    struct Kept(#[serde(with = "super")] VecDeque<u64>);
+    struct HashList(#[serde(with = "super")] VecDeque<u64>);
 
     proptest! {
         #[test]
         fn what_is_written_is_read(hashes in proptest::collection::vec_deque(any::<u64>(), 0..5)) {
             let numbers = serde_json::to_string(&hashes).unwrap();
-            let text = serde_json::to_string(&Kept(hashes.clone())).unwrap();
+            let text = serde_json::to_string(&HashList(hashes.clone())).unwrap();
             prop_assert_eq!(text.len(), 2 + DIGITS * hashes.len());
-            prop_assert_eq!(serde_json::from_str::<Kept>(&text).unwrap(), Kept(hashes.clone()));
-            prop_assert_eq!(serde_json::from_str::<Kept>(&numbers).unwrap(), Kept(hashes));
+            prop_assert_eq!(serde_json::from_str::<HashList>(&text).unwrap(), HashList(hashes.clone()));
+            prop_assert_eq!(serde_json::from_str::<HashList>(&numbers).unwrap(), HashList(hashes));
         }
     }
 
@@ -95,7 +95,7 @@ mod tests {
             "{}",
             r#"["a"]"#,
         ] {
-            assert!(serde_json::from_str::<Kept>(text).is_err(), "{text}");
+            assert!(serde_json::from_str::<HashList>(text).is_err(), "{text}");
         }
     }
 }

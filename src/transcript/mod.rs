@@ -1,4 +1,4 @@
-//! Transcripts: what is new in a session's files. What their lines say is for the agent that writes them.
+//! Transcripts: reading what is new in a session's files. The meaning of their lines is up to the agent that writes them.
 //!
 //! The transcript is the log of record. Nothing here depends on an offset for correctness: reading again from the
 //! start yields the same facts, and facts merge.
@@ -6,7 +6,7 @@
 pub mod cursor;
 mod hashes;
 pub mod search;
-pub mod words;
+pub mod word_search;
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ pub enum Fact {
     Origin(String),
 }
 
-/// How an agent writes its transcripts: files of lines.
+/// The format of an agent's transcripts, which are files of lines.
 pub trait Transcripts: Sync {
     /// The transcripts of all sessions on this machine, with their sessions.
     fn all(&self, env: &Env) -> Vec<(String, PathBuf)>;
@@ -46,16 +46,16 @@ pub trait Transcripts: Sync {
     fn files(&self, transcript: &Path) -> Vec<TranscriptFile>;
 
     /// The file of one subagent; `None`: its id is none.
-    fn file_of(&self, transcript: &Path, agent: &str) -> Option<TranscriptFile>;
+    fn agent_file(&self, transcript: &Path, agent: &str) -> Option<TranscriptFile>;
 
-    /// What the agent noted about the subagent that writes a file.
-    fn note_of(&self, file: &TranscriptFile) -> Option<AgentNote>;
+    /// What the agent recorded about the subagent that writes a file.
+    fn agent_note(&self, file: &TranscriptFile) -> Option<AgentNote>;
 
-    /// The folder that the session of this transcript began in.
-    fn folder(&self, transcript: &Path) -> Option<PathBuf>;
+    /// The folder that the session of this transcript started in.
+    fn working_folder(&self, transcript: &Path) -> Option<PathBuf>;
 
     /// The tool call with this id in a file; `None` where it is not, or the file cannot be read.
-    fn call(&self, file: &Path, id: &str) -> Option<FoundCall>;
+    fn find_call(&self, file: &Path, id: &str) -> Option<FoundCall>;
 
     /// Who speaks in a line, if it is not a person, nor the agent to a person.
     fn speaker(&self, line: &[u8]) -> Option<Speaker>;
@@ -70,7 +70,7 @@ pub struct TranscriptFile {
     pub agent: Option<String>,
 }
 
-/// What an agent notes about a subagent.
+/// What an agent records about a subagent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AgentNote {
     /// Its type.

@@ -12,8 +12,7 @@ const PROJECT: &str = "project/.claude/fusebox.toml";
 /// A configuration of many values, of which none is a default.
 const RICH: &str = r#"
 enabled = true
-[brief]
-show = "past_threshold"
+prompt_line = "past_threshold"
 [alerts]
 command = ["sh", "-c", "echo \"it's\" > /dev/null"]
 [task_type]
@@ -283,6 +282,27 @@ fn the_verdict_says_what_is_wrong_and_which_files_are_read() {
     let ran = home.fusebox(&["config", "check"]);
     assert_eq!(ran.code, 2);
     assert!(ran.stdout.contains("settings that the project may not change were ignored"), "{ran:?}");
+}
+
+/// A key under its old name is no mistake: it is noted where the configuration is looked at, and nowhere else.
+#[test]
+fn an_old_name_is_noted_and_works() {
+    let home = Home::new();
+    home.configure("[brief]\nshow = \"never\"\n");
+    let ran = home.fusebox(&["config", "check"]);
+    assert!(ran.code == 0 && ran.stdout.starts_with("The configuration is valid.\n"), "{ran:?}");
+    assert!(ran.stderr.starts_with("note: "), "{ran:?}");
+    assert!(ran.stderr.contains("config.toml:2: brief.show: is now prompt_line"), "{ran:?}");
+    let checked = home.fusebox(&["config", "check", "--json"]).json();
+    assert_eq!(checked["notes"][0]["key"], "brief.show");
+    assert_eq!((&checked["usable"], &checked["warnings"]), (&json!(true), &json!([])));
+
+    let prompt = home.hook("UserPromptSubmit", "s", json!({"prompt": "go"}));
+    assert_eq!((prompt.stdout.as_str(), prompt.stderr.as_str()), ("", ""), "{prompt:?}");
+    home.configure("prompt_line = \"always\"\n");
+    let prompt = home.hook("UserPromptSubmit", "s", json!({"prompt": "go"}));
+    assert!(prompt.stdout.contains("Session budget: "), "{prompt:?}");
+    assert_eq!(home.fusebox(&["config", "check"]).stderr, "");
 }
 
 /// A password file that does nothing is said before the store refuses a login for it.

@@ -1,6 +1,6 @@
 //! A real Claude Code client under guard: what is counted is what was served, and the bound holds.
 
-use fusebox::agents::claude::registration::{EVENTS, entry, is_known};
+use fusebox::agents::claude::registration::{EVENTS, entry, is_supported};
 use fusebox::agents::hook::Hook;
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ pub fn hooks(version: Version) -> Value {
     let version = version.name().parse().ok();
     let events = EVENTS
         .iter()
-        .filter(|(event, _)| is_known(event, version))
+        .filter(|(event, _)| is_supported(event, version))
         .map(|(event, hook)| ((*event).to_owned(), group(*hook)));
     json!({"hooks": events.collect::<serde_json::Map<_, _>>()})
 }

@@ -111,7 +111,7 @@ impl Home {
         let vars = command
             .get_envs()
             .filter_map(|(name, value)| Some((name.to_string_lossy().into_owned(), of(value)?)));
-        Env { vars: vars.collect(), cwd: self.path("project"), ..Env::of_process() }
+        Env { vars: vars.collect(), cwd: self.path("project"), ..Env::from_process() }
     }
 
     /// Runs an executable with `input` on its standard input.

@@ -12,7 +12,7 @@ use fusebox::agents::Agent as _;
 use fusebox::agents::capability::Guarantee;
 use fusebox::agents::hook::Hook;
 use fusebox::domain::time::Timestamp;
-use fusebox::hook::run::answer_to;
+use fusebox::hook::run::handle_event;
 use fusebox::platform::{self, Env};
 use tempfile::TempDir;
 
@@ -57,8 +57,9 @@ impl User {
             project.display(),
             self.calls
         );
-        let heard = Otto.event(hook, &input, env.now).expect("a payload").expect("an event of this hook");
-        String::from_utf8(answer_to(&env, heard).reply.stdout).unwrap()
+        let heard =
+            Otto.parse_event(hook, &input, env.now).expect("a payload").expect("an event of this hook");
+        String::from_utf8(handle_event(&env, heard).reply.stdout).unwrap()
     }
 
     /// A response that asks for a command, which runs unless the hook denies it.
@@ -115,10 +116,10 @@ fn it_cannot_change_what_guards_it() {
 
 #[test]
 fn the_executable_that_is_registered_for_an_event_answers_it() {
-    for (event, hook) in Otto.registered() {
+    for (event, hook) in Otto.registered_hooks() {
         let input = format!("otto={event}\nsession=s\ntool=sh\nline=ls");
         for other in Hook::ALL {
-            let heard = Otto.event(other, &input, platform::clock()).expect("a payload");
+            let heard = Otto.parse_event(other, &input, platform::clock()).expect("a payload");
             assert_eq!(heard.is_some(), other == *hook, "{event} {other:?}");
         }
     }

@@ -42,7 +42,7 @@ pub fn project_settings(project_dir: &Path) -> [PathBuf; 2] {
 }
 
 /// Folders and files with settings: the administrator's, the user's, and those of these projects.
-pub fn settings(env: &Env, projects: &[&Path]) -> (Vec<PathBuf>, Vec<PathBuf>) {
+pub fn settings_paths(env: &Env, projects: &[&Path]) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let user = user_dir(env).map(|dir| dir.join("settings.json"));
     // Where a client with fewer variables looks.
     let usual = env.home().map(|home| home.join(CLIENT.folder).join("settings.json"));

@@ -1,105 +1,104 @@
-//! Fusebox's entries among all the others in the `hooks` of a settings file: put in, taken out, checked.
+//! Adds, removes and checks Fusebox's entries in the `hooks` of a settings file.
 //!
-//! What is not Fusebox's keeps its place and its content.
+//! Entries of others keep their place and their content.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::registration::{EVENTS, entry, is_known, program};
+use super::registration::{EVENTS, entry, is_supported, program};
 use super::version::ClientVersion;
 use crate::agents::hook::Hook;
 use crate::platform::Env;
 
 /// Types of hooks that Claude Code 2.1.330 knows.
-const TYPES: [&str; 5] = ["command", "prompt", "agent", "http", "mcp_tool"];
+const HOOK_TYPES: [&str; 5] = ["command", "prompt", "agent", "http", "mcp_tool"];
 
-/// Something of Fusebox's that stood in the settings otherwise than it should.
+/// An entry of Fusebox that was replaced or removed, because it was not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replaced {
-    /// The event that it stood at.
+pub struct ReplacedEntry {
+    /// Its event.
     pub event: String,
     /// The program that it called.
     pub program: String,
-    /// The matcher that it was limited to, where it was.
+    /// The matcher that limited it, if there was one.
     pub matcher: Option<String>,
 }
 
-/// An entry of Fusebox as it stands in the settings.
+/// An entry of Fusebox in the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// The event that it stands at.
+pub struct RegisteredEntry {
+    /// Its event.
     pub event: String,
     /// The program that it calls, with the home folder in place of `~` or `$HOME`.
     pub program: String,
-    /// The matcher that it is limited to, where it is.
+    /// The matcher that limits it, if there is one.
     pub matcher: Option<String>,
     /// The entry.
     pub entry: Value,
 }
 
-/// Every entry of Fusebox, in their order.
-pub fn of_fusebox(hooks: &Map<String, Value>, env: &Env) -> Vec<Found> {
+/// All entries of Fusebox, in order.
+pub fn fusebox_entries(hooks: &Map<String, Value>, env: &Env) -> Vec<RegisteredEntry> {
     let mut found = Vec::new();
     for (event, groups) in hooks {
         for group in groups.as_array().into_iter().flatten() {
             for entry in group["hooks"].as_array().into_iter().flatten() {
-                let Some(program) = program_of_ours(entry, env) else { continue };
+                let Some(program) = fusebox_program(entry, env) else { continue };
                 let program =
-                    path_of(&program, env).map_or(program, |path| path.to_string_lossy().into_owned());
-                let (event, matcher, entry) = (event.clone(), limit(group), entry.clone());
-                found.push(Found { event, program, matcher, entry });
+                    program_path(&program, env).map_or(program, |path| path.to_string_lossy().into_owned());
+                let (event, matcher, entry) = (event.clone(), narrowing_matcher(group), entry.clone());
+                found.push(RegisteredEntry { event, program, matcher, entry });
             }
         }
     }
     found
 }
 
-/// Registers every hook from `bin_dir` that a client of this version knows, once and for all matchers. Entries of Fusebox that are there already are
-/// brought up to date in their place; one that is limited to some tools, and one too many, goes. Answers with what
-/// was there and changed.
+/// Registers every hook from `bin_dir` that a client of this version knows, once and without a matcher. Existing entries of
+/// Fusebox are updated in place; duplicates, and entries limited to some tools, are removed. Returns what was changed.
 pub fn register(
     hooks: &mut Map<String, Value>,
     bin_dir: &Path,
     version: Option<ClientVersion>,
     env: &Env,
-) -> Vec<Replaced> {
-    let events = || EVENTS.iter().filter(|(event, _)| is_known(event, version));
+) -> Vec<ReplacedEntry> {
+    let events = || EVENTS.iter().filter(|(event, _)| is_supported(event, version));
     let wanted = |event: &str| events().find(|(e, _)| *e == event).map(|(_, hook)| entry(*hook, bin_dir));
     for (event, _) in events() {
         hooks.entry(*event).or_insert_with(|| json!([]));
     }
-    settle(hooks, &wanted, env)
+    set_entries(hooks, &wanted, env)
 }
 
-/// Takes every entry of Fusebox out. Answers with what was there.
-pub fn unregister(hooks: &mut Map<String, Value>, env: &Env) -> Vec<Replaced> {
-    settle(hooks, &|_| None, env)
+/// Removes all entries of Fusebox. Returns what was there.
+pub fn unregister(hooks: &mut Map<String, Value>, env: &Env) -> Vec<ReplacedEntry> {
+    set_entries(hooks, &|_| None, env)
 }
 
-/// Leaves exactly the wanted entry of Fusebox at each event.
-fn settle(
+/// Leaves exactly the wanted entry of Fusebox at each event. Returns what was replaced.
+fn set_entries(
     hooks: &mut Map<String, Value>,
     wanted: &dyn Fn(&str) -> Option<Value>,
     env: &Env,
-) -> Vec<Replaced> {
+) -> Vec<ReplacedEntry> {
     let mut replaced = Vec::new();
     hooks.retain(|event, groups| {
         let Some(groups) = groups.as_array_mut() else { return true };
         let (was_empty, mut wanted) = (groups.is_empty(), wanted(event));
         let is_wanted = wanted.is_some();
         groups.retain_mut(|group| {
-            let matcher = limit(group);
+            let matcher = narrowing_matcher(group);
             let Some(entries) = group.get_mut("hooks").and_then(Value::as_array_mut) else { return true };
             let before = entries.len();
             entries.retain_mut(|found| {
-                let Some(program) = program_of_ours(found, env) else { return true };
+                let Some(program) = fusebox_program(found, env) else { return true };
                 let place = if matcher.is_none() { wanted.take() } else { None };
                 if place.as_ref() == Some(found) {
                     return true;
                 }
-                replaced.push(Replaced { event: event.clone(), program, matcher: matcher.clone() });
+                replaced.push(ReplacedEntry { event: event.clone(), program, matcher: matcher.clone() });
                 let stays = place.is_some();
                 *found = place.unwrap_or_default();
                 stays
@@ -112,24 +111,23 @@ fn settle(
     replaced
 }
 
-/// The matcher of a group, where it does not stand for everything.
-fn limit(group: &Value) -> Option<String> {
+/// The matcher of a group, unless it matches everything.
+fn narrowing_matcher(group: &Value) -> Option<String> {
     let matcher = group.get("matcher")?.as_str()?;
     (!matches!(matcher, "" | "*")).then(|| matcher.to_owned())
 }
 
-/// The program of an entry that calls Fusebox.
-fn program_of_ours(entry: &Value, env: &Env) -> Option<String> {
+/// The program of an entry, if it is one of Fusebox's.
+fn fusebox_program(entry: &Value, env: &Env) -> Option<String> {
     let program = program(entry)?;
-    Hook::by_file_name(&program)?;
+    Hook::from_file_name(&program)?;
     is_fusebox(&program, env).then_some(program)
 }
 
-/// Whether a program with the name of one of our executables is one. Others may use such a name: a file that is there
-/// must know of Fusebox; one that is not (any more) is ours by its name; one whose place only the client knows
-/// (`$CLAUDE_PROJECT_DIR/…`) is left alone.
+/// Whether a program with the name of one of our executables is ours. Others may use such a name, so an existing file must
+/// mention Fusebox; a missing file counts as ours; one whose path only the client knows (`$CLAUDE_PROJECT_DIR/…`) does not.
 fn is_fusebox(program: &str, env: &Env) -> bool {
-    let Some(path) = path_of(program, env) else { return false };
+    let Some(path) = program_path(program, env) else { return false };
     match fs::metadata(&path) {
         Ok(meta) if meta.is_file() => {
             fs::read(&path).map_or(true, |bytes| memchr::memmem::find(&bytes, b"fusebox").is_some())
@@ -139,8 +137,8 @@ fn is_fusebox(program: &str, env: &Env) -> bool {
     }
 }
 
-/// The file that a program in the settings is; `None`: only the client knows.
-fn path_of(program: &str, env: &Env) -> Option<PathBuf> {
+/// The path of a program in the settings; `None`: only the client knows it.
+fn program_path(program: &str, env: &Env) -> Option<PathBuf> {
     let in_home = ["~/", "$HOME/", "${HOME}/"].iter().find_map(|start| program.strip_prefix(start));
     match in_home {
         Some(rest) => Some(env.home().unwrap_or_default().join(rest)),
@@ -150,7 +148,7 @@ fn path_of(program: &str, env: &Env) -> Option<PathBuf> {
     }
 }
 
-/// Entries, whoever's, for which the client drops every hook of the file, silently, in print mode.
+/// Entries of anyone that make the client silently drop all hooks of the file in print mode.
 pub fn fatal_entries(hooks: &Map<String, Value>) -> Vec<String> {
     let mut found = Vec::new();
     for (event, groups) in hooks {
@@ -158,7 +156,7 @@ pub fn fatal_entries(hooks: &Map<String, Value>) -> Vec<String> {
             for (h, entry) in group["hooks"].as_array().into_iter().flatten().enumerate() {
                 let place = format!("hooks.{event}[{g}].hooks[{h}]");
                 let kind = &entry["type"];
-                if !kind.as_str().is_some_and(|kind| TYPES.contains(&kind)) {
+                if !kind.as_str().is_some_and(|kind| HOOK_TYPES.contains(&kind)) {
                     found.push(format!("{place}: Claude Code 2.1.330 knows no hook of type {kind}"));
                 }
                 let timeout = &entry["timeout"];

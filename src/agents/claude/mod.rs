@@ -21,8 +21,8 @@ use self::payload::Payload;
 use super::answer::{Answer, Reply};
 use super::capability::Capabilities;
 use super::hook::Hook;
-use super::tool::Reached;
-use super::{Agent, Heard, Inherited, NotUnderstood};
+use super::tool::ToolTarget;
+use super::{Agent, InheritedEnv, InvalidPayload, ParsedEvent};
 use crate::domain::protection::Client;
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
@@ -42,46 +42,46 @@ impl Agent for ClaudeCode {
             transcripts: true,
             asks_before_tools: true,
             ends_turns: true,
-            tells_batches: true,
+            reports_batches: true,
             asks_before_prompts: true,
             names_subagents: true,
         }
     }
 
-    fn registered(&self) -> &'static [(&'static str, Hook)] {
+    fn registered_hooks(&self) -> &'static [(&'static str, Hook)] {
         &registration::EVENTS
     }
 
-    fn event<'p>(
+    fn parse_event<'p>(
         &self,
         hook: Hook,
         input: &'p str,
         now: Timestamp,
-    ) -> Result<Option<Heard<'p>>, NotUnderstood> {
-        let payload = Payload::parse(input).ok_or(NotUnderstood)?;
+    ) -> Result<Option<ParsedEvent<'p>>, InvalidPayload> {
+        let payload = Payload::parse(input).ok_or(InvalidPayload)?;
         let name = payload.event_name().to_owned();
         let event = payload.into_event(now).filter(|event| hook.handles(&event.kind));
-        Ok(event.map(|event| Heard { name, event }))
+        Ok(event.map(|event| ParsedEvent { name, event }))
     }
 
     fn reply(&self, event: &str, answer: Answer) -> Reply {
         Reply { stdout: Output::bytes(event, &answer), ..Reply::default() }
     }
 
-    fn reaches(&self, tool: &str, input: &str) -> Reached {
-        tools::reaches(tool, input)
+    fn tool_target(&self, tool: &str, input: &str) -> ToolTarget {
+        tools::target(tool, input)
     }
 
     fn transcripts(&self) -> Option<&'static dyn Transcripts> {
-        Some(&transcript::Lines)
+        Some(&transcript::ClaudeTranscripts)
     }
 
-    fn guarded(&self) -> &'static Client {
+    fn protected_client(&self) -> &'static Client {
         &guard::CLIENT
     }
 
-    fn settings(&self, env: &Env, projects: &[&Path]) -> (Vec<PathBuf>, Vec<PathBuf>) {
-        guard::settings(env, projects)
+    fn settings_paths(&self, env: &Env, projects: &[&Path]) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        guard::settings_paths(env, projects)
     }
 
     fn project_dir(&self, env: &Env) -> Option<PathBuf> {
@@ -96,19 +96,19 @@ impl Agent for ClaudeCode {
         process::is_client(pid)
     }
 
-    fn inherited(&self, variables: &dyn Fn(&str) -> Option<String>) -> Inherited {
-        process::inherited(variables)
+    fn inherited_env(&self, variables: &dyn Fn(&str) -> Option<String>) -> InheritedEnv {
+        process::inherited_env(variables)
     }
 
     fn is_attended(&self, env: &Env) -> bool {
         process::is_attended(env)
     }
 
-    fn named_client(&self, env: &Env) -> Option<u32> {
-        process::named(env)
+    fn named_client_pid(&self, env: &Env) -> Option<u32> {
+        process::named_client_pid(env)
     }
 
-    fn caller<'a>(&self, env: &Env, ancestors: &'a [Process]) -> Option<&'a Process> {
-        process::caller(env, ancestors)
+    fn calling_process<'a>(&self, env: &Env, ancestors: &'a [Process]) -> Option<&'a Process> {
+        process::calling_process(env, ancestors)
     }
 }

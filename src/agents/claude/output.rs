@@ -23,12 +23,12 @@ pub struct Output {
     #[serde(skip_serializing_if = "Option::is_none")]
     system_message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hook_specific_output: Option<Specific>,
+    hook_specific_output: Option<HookSpecificOutput>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Specific {
+struct HookSpecificOutput {
     hook_event_name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     permission_decision: Option<&'static str>,
@@ -45,7 +45,8 @@ impl Output {
     pub fn new(event: &str, answer: &Answer) -> Option<Self> {
         let join = |parts: &[String]| (!parts.is_empty()).then(|| parts.join("\n"));
         let mut output = Self { system_message: join(&answer.message), ..Self::default() };
-        let mut specific = Specific { additional_context: join(&answer.context), ..Specific::default() };
+        let mut specific =
+            HookSpecificOutput { additional_context: join(&answer.context), ..HookSpecificOutput::default() };
         match &answer.decision {
             Decision::Allow => {}
             Decision::Deny { reason } => {
@@ -74,8 +75,9 @@ impl Output {
                 specific.suppress_original_prompt = Some(true);
             }
         }
-        if specific != Specific::default() {
-            output.hook_specific_output = Some(Specific { hook_event_name: event.to_owned(), ..specific });
+        if specific != HookSpecificOutput::default() {
+            output.hook_specific_output =
+                Some(HookSpecificOutput { hook_event_name: event.to_owned(), ..specific });
         }
         (output != Self::default()).then_some(output)
     }

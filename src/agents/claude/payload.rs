@@ -134,14 +134,14 @@ impl<'p> Payload<'p> {
             agent: self.agent_id.take().filter(|agent| !agent.is_empty()),
             agent_type: self.agent_type.take(),
         };
-        let kind = self.kind(source.cwd.as_deref(), now)?;
+        let kind = self.into_kind(source.cwd.as_deref(), now)?;
         Some(HookEvent { source, kind })
     }
 
-    fn kind(self, cwd: Option<&Path>, now: Timestamp) -> Option<EventKind<'p>> {
+    fn into_kind(self, cwd: Option<&Path>, now: Timestamp) -> Option<EventKind<'p>> {
         let event = self.hook_event_name.clone().unwrap_or_default();
         Some(match event.as_str() {
-            "PreToolUse" => EventKind::BeforeTool(self.into_call().request()),
+            "PreToolUse" => EventKind::BeforeTool(self.into_call().into_request()),
             event @ ("PostToolUse" | "PostToolUseFailure") => {
                 let failed = event == "PostToolUseFailure";
                 let call = self.into_call();
@@ -180,7 +180,7 @@ impl<'p> Payload<'p> {
 }
 
 impl<'p> ToolCall<'p> {
-    fn request(self) -> ToolRequest<'p> {
+    fn into_request(self) -> ToolRequest<'p> {
         let spawns = self.spawns();
         ToolRequest {
             id: self.tool_use_id,
@@ -213,7 +213,7 @@ impl<'p> ToolCall<'p> {
         // Only a shell's result depends on the folder.
         let folder =
             cwd.filter(|_| tool == tools::SHELL).map(|cwd| cwd.to_string_lossy()).unwrap_or_default();
-        let call = tools::call(call_id(&id), tool, &input, &result, failed, &folder);
+        let call = tools::finished_call(call_id(&id), tool, &input, &result, failed, &folder);
         let call = Call { interrupted: self.is_interrupt.unwrap_or(false), ..call };
         Some(FinishedCall { named: NamedCall { call, tool: tool.to_owned() }, excerpt: excerpt(&input) })
     }

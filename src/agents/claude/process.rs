@@ -1,36 +1,36 @@
 //! Processes of the client, and what it says in variables about the session.
 
-use crate::agents::Inherited;
+use crate::agents::InheritedEnv;
 use crate::platform::Env;
 use crate::platform::process::{self, Process};
 
-/// Set for everything that a client starts.
-const MARK: &str = "CLAUDECODE";
+/// The variable that is set for everything that a client starts.
+const INSIDE_VAR: &str = "CLAUDECODE";
 
-/// The session that something was started in.
-const SESSION: &str = "CLAUDE_CODE_SESSION_ID";
+/// The variable with the session that a process was started in.
+const SESSION_VAR: &str = "CLAUDE_CODE_SESSION_ID";
 
-/// The client's process, for hooks.
-const PID: &str = "CLAUDE_PID";
+/// The variable with the client's process id, for hooks.
+const PID_VAR: &str = "CLAUDE_PID";
 
-/// Programs that start others: no client.
+/// Programs that start others, and are not clients.
 const SHELLS: [&str; 6] = ["sh", "bash", "dash", "zsh", "ksh", "fish"];
 
 /// The client process that called this hook: the nearest ancestor that is no shell, unless `CLAUDE_PID` names one
 /// further up (hooks behind a wrapper). That variable can be set by anybody, in 2.1.197 to anything: it counts only for
 /// an ancestor with no other client before it.
-pub fn caller<'a>(env: &Env, ancestors: &'a [Process]) -> Option<&'a Process> {
+pub fn calling_process<'a>(env: &Env, ancestors: &'a [Process]) -> Option<&'a Process> {
     let nearest = ancestors.iter().find(|a| !SHELLS.contains(&a.name.as_str())).or(ancestors.first())?;
-    let named = named(env).and_then(|pid| ancestors.iter().position(|a| a.pid == pid));
+    let named = named_client_pid(env).and_then(|pid| ancestors.iter().position(|a| a.pid == pid));
     match named {
         Some(place) if !ancestors[..place].iter().any(|a| is_client(a.pid)) => Some(&ancestors[place]),
         _ => Some(nearest),
     }
 }
 
-/// The client that variables name.
-pub fn named(env: &Env) -> Option<u32> {
-    env.var(PID).and_then(|pid| pid.parse().ok())
+/// The client's process id that the variables name.
+pub fn named_client_pid(env: &Env) -> Option<u32> {
+    env.var(PID_VAR).and_then(|pid| pid.parse().ok())
 }
 
 /// Whether a process is a client, by the program that it runs: `claude`, a version of it in a folder of versions, or a
@@ -46,10 +46,10 @@ pub fn is_client(pid: u32) -> bool {
         || process::arguments(pid).get(1).is_some_and(is_script)
 }
 
-/// What a client said in the variables of something that it started.
-pub fn inherited(variables: &dyn Fn(&str) -> Option<String>) -> Inherited {
-    let is_inside = variables(MARK).is_some();
-    Inherited { is_inside, session: variables(SESSION).filter(|id| is_inside && !id.is_empty()) }
+/// What a process inherited from a client in its environment.
+pub fn inherited_env(variables: &dyn Fn(&str) -> Option<String>) -> InheritedEnv {
+    let is_inside = variables(INSIDE_VAR).is_some();
+    InheritedEnv { is_inside, session: variables(SESSION_VAR).filter(|id| is_inside && !id.is_empty()) }
 }
 
 /// Whether a person sits at the terminal of the session that a hook was called in, according to its variables.

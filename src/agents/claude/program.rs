@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::version::ClientVersion;
 
-/// How long `claude --version` may take: far longer than it does on a busy machine.
-const LIMIT: Duration = Duration::from_secs(10);
+/// How long to wait for `claude --version`: far longer than it takes on a busy machine.
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// How often to look whether it is done.
+/// How often to check whether it is done.
 const POLL: Duration = Duration::from_millis(10);
 
 /// The program that `claude` is on this `PATH`.
@@ -24,7 +24,7 @@ fn is_program(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-/// The version that a client says it is.
+/// The client's version, as it reports it.
 ///
 /// # Errors
 /// It cannot be run, takes too long, or answers with something else: says so.
@@ -32,7 +32,7 @@ pub fn version(program: &Path) -> Result<ClientVersion, String> {
     let mut command = Command::new(program);
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(|error| error.to_string())?;
-    let end = Instant::now() + LIMIT;
+    let end = Instant::now() + MAX_WAIT;
     let status = loop {
         match child.try_wait().map_err(|error| error.to_string())? {
             Some(status) => break status,
@@ -40,7 +40,7 @@ pub fn version(program: &Path) -> Result<ClientVersion, String> {
             None => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(format!("--version did not end within {} s", LIMIT.as_secs()));
+                return Err(format!("--version did not end within {} s", MAX_WAIT.as_secs()));
             }
         }
     };

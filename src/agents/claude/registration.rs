@@ -1,6 +1,6 @@
-//! Which event calls which executable, and how that is written in the client's settings.
+//! Which event calls which executable, and the form of an entry in the client's settings.
 //!
-//! The one table of it: `init`, `uninstall`, `doctor` and the example file's test read it here.
+//! This is the only such table: `init`, `uninstall`, `doctor` and the test of the example file use it.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::version::ClientVersion;
 use crate::agents::hook::Hook;
 
-/// Every event that Fusebox wants to hear of, with the executable that answers it.
+/// Every event that Fusebox handles, with the executable for it.
 pub const EVENTS: [(&str, Hook); 12] = [
     ("PreToolUse", Hook::PreToolUse),
     ("PostToolUse", Hook::PostToolUse),
@@ -25,13 +25,14 @@ pub const EVENTS: [(&str, Hook); 12] = [
     ("PostModelSwitch", Hook::SessionEvent),
 ];
 
-/// Events that older clients do not know: with the first version that is known to know it. In print mode an unknown event
-/// does no harm; in a terminal the client asks about it at every start (2.1.197).
-const NEWER: [(&str, ClientVersion); 1] = [("PostModelSwitch", ClientVersion(2, 1, 330))];
+/// Events that older clients do not know, with the first version that does. In print mode an unknown event does no harm; in a
+/// terminal the client asks about it at every start (2.1.197).
+const NEWER_EVENTS: [(&str, ClientVersion); 1] = [("PostModelSwitch", ClientVersion(2, 1, 330))];
 
-/// Whether a client of this version knows an event. `None`: a version that is not known is taken for a new one.
-pub fn is_known(event: &str, version: Option<ClientVersion>) -> bool {
-    let newer = NEWER.iter().any(|(name, since)| *name == event && version.is_some_and(|v| v < *since));
+/// Whether a client of this version knows an event. `None`: an unknown version counts as a new one.
+pub fn is_supported(event: &str, version: Option<ClientVersion>) -> bool {
+    let newer =
+        NEWER_EVENTS.iter().any(|(name, since)| *name == event && version.is_some_and(|v| v < *since));
     !newer
 }
 
@@ -88,7 +89,7 @@ mod tests {
     use super::*;
 
     fn shell(command: &str) -> Option<Hook> {
-        Hook::by_file_name(&program(&json!({"type": "command", "command": command}))?)
+        Hook::from_file_name(&program(&json!({"type": "command", "command": command}))?)
     }
 
     #[test]
@@ -119,7 +120,7 @@ mod tests {
     fn programs_of_exec_form() {
         let exec = json!({"type": "command", "command": "/my tools/session-event", "args": ["x"]});
         assert_eq!(program(&exec).as_deref(), Some("/my tools/session-event"));
-        assert_eq!(Hook::by_file_name("/my tools/session-event"), Some(Hook::SessionEvent));
+        assert_eq!(Hook::from_file_name("/my tools/session-event"), Some(Hook::SessionEvent));
         assert_eq!(program(&json!({"type": "http", "url": "http://localhost/pre-tool-use"})), None);
     }
 }

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use crate::domain::breaker::outcome::Says;
 
-/// What searches say that found nothing.
-const NOTHING: [&str; 5] = [
+/// Results of searches without a match, and of commands without output.
+const EMPTY_RESULTS: [&str; 5] = [
     "No matches found",
     "No files found",
     "Found 0 total occurrences across 0 files.",
@@ -13,14 +13,16 @@ const NOTHING: [&str; 5] = [
     "No content",
 ];
 
-/// How a result begins where a call only started something.
-const STARTED: [&str; 3] = ["Command running in background", "Async agent launched", "async_launched"];
+/// Beginnings of the result of a call that only started something.
+const STARTED_PREFIXES: [&str; 3] =
+    ["Command running in background", "Async agent launched", "async_launched"];
 
-/// How the result of a call that a hook of Fusebox denied begins.
-const DENIED: [&str; 2] = ["hook error: Fusebox", "hook error: ["];
+/// Beginnings of the result of a call that a hook of Fusebox denied.
+const DENIED_PREFIXES: [&str; 2] = ["hook error: Fusebox", "hook error: ["];
 
-/// How a failure begins.
-const FAILED: [&str; 4] = ["<tool_use_error>", "Error: ", "InputValidationError", "Permission to use"];
+/// Beginnings of a failure.
+const FAILED_PREFIXES: [&str; 4] =
+    ["<tool_use_error>", "Error: ", "InputValidationError", "Permission to use"];
 
 /// A result reduced to text: what the tool printed or returned, whatever object it came in. (The same result is an object
 /// in one event and text in another.)
@@ -29,7 +31,7 @@ pub fn text(result: &Value) -> String {
     match result {
         Value::String(text) => return text.clone(),
         Value::Null => return String::new(),
-        Value::Array(blocks) => return join(blocks),
+        Value::Array(blocks) => return join_blocks(blocks),
         _ => {}
     }
     if let Some(stdout) = field("stdout") {
@@ -45,7 +47,7 @@ pub fn text(result: &Value) -> String {
         return content.to_owned();
     }
     if let Some(blocks) = result.get("content").and_then(Value::as_array) {
-        return join(blocks);
+        return join_blocks(blocks);
     }
     if let Some(status) = field("status").filter(|_| result.get("agentId").is_some()) {
         return status.to_owned();
@@ -53,7 +55,7 @@ pub fn text(result: &Value) -> String {
     result.to_string()
 }
 
-fn join(blocks: &[Value]) -> String {
+fn join_blocks(blocks: &[Value]) -> String {
     let text = |block: &Value| {
         block.get("text").and_then(Value::as_str).map_or_else(|| block.to_string(), str::to_owned)
     };
@@ -62,36 +64,36 @@ fn join(blocks: &[Value]) -> String {
 
 /// What a result says.
 pub fn says(text: &str) -> Says {
-    if NOTHING.contains(&text.trim()) {
+    if EMPTY_RESULTS.contains(&text.trim()) {
         return Says::Nothing;
     }
-    match STARTED.iter().any(|start| text.starts_with(start)) {
+    match STARTED_PREFIXES.iter().any(|start| text.starts_with(start)) {
         true => Says::Started,
         false => Says::Something,
     }
 }
 
-/// Whether a result says that the call failed, where no event does.
-pub fn reads_failed(text: &str) -> bool {
+/// Whether a result looks like a failure, if no event says so.
+pub fn looks_failed(text: &str) -> bool {
     let exit = text
         .strip_prefix("Exit code ")
         .and_then(|rest| rest.bytes().next())
         .is_some_and(|b| b.is_ascii_digit() && b != b'0');
-    exit || FAILED.iter().any(|start| text.starts_with(start))
+    exit || FAILED_PREFIXES.iter().any(|start| text.starts_with(start))
 }
 
-/// Whether this says of something in the background that it ended badly.
-pub fn says_dead(text: &str) -> bool {
+/// Whether a result reports a background task that ended badly.
+pub fn reports_dead_task(text: &str) -> bool {
     ["<status>failed</status>", "<status>killed</status>", "<status>error</status>"]
         .iter()
         .any(|said| text.contains(said))
 }
 
-/// Whether this is what the client makes of a denial of Fusebox: then no tool ran, and it is no call of the agent's.
+/// Whether a result is the client's text for a denial of Fusebox: no tool ran, so it does not count as a call.
 pub fn is_own_denial(text: &str) -> bool {
     let head = &text[..text.floor_char_boundary(400)];
     match head.find("Fusebox:") {
-        Some(at) => at == 0 || DENIED.iter().any(|begin| head[..at + 8].contains(begin)),
+        Some(at) => at == 0 || DENIED_PREFIXES.iter().any(|begin| head[..at + 8].contains(begin)),
         None => false,
     }
 }
@@ -115,8 +117,8 @@ mod tests {
 
     #[test]
     fn what_results_say() {
-        assert!(reads_failed("Exit code 1\nno") && reads_failed("<tool_use_error>x"));
-        assert!(!reads_failed("Exit code 0") && !reads_failed("ok"));
+        assert!(looks_failed("Exit code 1\nno") && looks_failed("<tool_use_error>x"));
+        assert!(!looks_failed("Exit code 0") && !looks_failed("ok"));
         assert_eq!(says("No files found\n"), Says::Nothing);
         assert_eq!(says("Command running in background with ID: b1"), Says::Started);
         assert_eq!(says("ok"), Says::Something);

@@ -1,10 +1,10 @@
-//! The client's tools: what their calls do, for the breaker and for the guard of Fusebox's own files.
+//! The client's tools: what their calls do, for the breaker and for the protection of Fusebox's own files.
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::results;
-use crate::agents::tool::Reached;
+use crate::agents::tool::ToolTarget;
 use crate::domain::breaker::action::{Action, Likeness};
 use crate::domain::breaker::call::Call;
 use crate::domain::breaker::effect::Effect;
@@ -16,15 +16,15 @@ pub const SHELL: &str = "Bash";
 /// Tools that change files.
 const EDITORS: [&str; 4] = ["Edit", "Write", "MultiEdit", "NotebookEdit"];
 
-/// Tools that look whether something in the background is done.
+/// Tools that check whether a background task is done.
 const WAITERS: [&str; 8] =
     ["BashOutput", "TaskOutput", "AgentOutput", "AgentOutputTool", "Monitor", "Sleep", "TaskGet", "TaskList"];
 
 /// Tools that start subagents. (Older clients call the tool `Task`.)
-const STARTERS: [&str; 2] = ["Agent", "Task"];
+const AGENT_STARTERS: [&str; 2] = ["Agent", "Task"];
 
 /// Tools that change no file and run no command.
-const QUIET: [&str; 17] = [
+const HARMLESS: [&str; 17] = [
     "Read",
     "Grep",
     "Glob",
@@ -57,16 +57,23 @@ struct FileInput {
 
 /// Whether a tool starts subagents.
 pub fn starts_agent(tool: &str) -> bool {
-    STARTERS.contains(&tool)
+    AGENT_STARTERS.contains(&tool)
 }
 
-/// A call that is over, as the breaker knows it. `failed`: what the event says; where it says nothing, the result is asked.
-/// `folder`: where it ran.
-pub fn call(id: u32, tool: &str, input: &Value, result: &str, failed: Option<bool>, folder: &str) -> Call {
-    let failed = failed.unwrap_or_else(|| results::reads_failed(result));
+/// A finished call, for the breaker. `failed`: what the event says; if it says nothing, the result decides. `folder`: where it
+/// ran.
+pub fn finished_call(
+    id: u32,
+    tool: &str,
+    input: &Value,
+    result: &str,
+    failed: Option<bool>,
+    folder: &str,
+) -> Call {
+    let failed = failed.unwrap_or_else(|| results::looks_failed(result));
     let outcome = |failed| Outcome::of(result, results::says(result), failed, folder);
     // Nobody waits for what is known to be dead, under whatever id it died.
-    if WAITERS.contains(&tool) && results::says_dead(result) {
+    if WAITERS.contains(&tool) && results::reports_dead_task(result) {
         let outcome = Outcome { failed: true, ..outcome(failed) };
         return Call::new(id, tool, input, &Action::default(), outcome);
     }
@@ -80,8 +87,8 @@ fn action(tool: &str, input: &Value) -> Action {
     let (essence, likeness) = match (tool, input) {
         (tool, _) if EDITORS.contains(&tool) => as_is(Likeness::Exact),
         (SHELL, Value::Object(_)) => (input["command"].clone(), Likeness::Command),
-        ("Read", Value::Object(_)) => (only(input, &["file_path", "pages"]), Likeness::Exact),
-        ("Grep" | "Glob", Value::Object(_)) => (only(input, &["pattern", "path"]), Likeness::Exact),
+        ("Read", Value::Object(_)) => (select_fields(input, &["file_path", "pages"]), Likeness::Exact),
+        ("Grep" | "Glob", Value::Object(_)) => (select_fields(input, &["pattern", "path"]), Likeness::Exact),
         ("WebFetch", Value::Object(_)) => (input["url"].clone(), Likeness::Text),
         ("WebSearch", Value::Object(_)) => (input["query"].clone(), Likeness::Words),
         _ => as_is(Likeness::Code),
@@ -105,25 +112,25 @@ fn effect(tool: &str, input: &Value) -> Effect {
     name.map_or(Effect::Looks, |(_, name)| Effect::of_name(name))
 }
 
-/// The fields that say what a call is about.
-fn only(input: &Value, names: &[&str]) -> Value {
+/// Only these fields of an input.
+fn select_fields(input: &Value, names: &[&str]) -> Value {
     names.iter().map(|name| input.get(name).cloned().unwrap_or_default()).collect()
 }
 
-/// What a call that is asked for could change. `input`: JSON.
-pub fn reaches(tool: &str, input: &str) -> Reached {
-    if QUIET.contains(&tool) {
-        return Reached::Nothing;
+/// What a requested call could change. `input`: JSON.
+pub fn target(tool: &str, input: &str) -> ToolTarget {
+    if HARMLESS.contains(&tool) {
+        return ToolTarget::Nothing;
     }
     if tool == SHELL {
         let input = serde_json::from_str::<ShellInput>(input).ok();
-        return input.map_or(Reached::Nothing, |input| Reached::Command(input.command));
+        return input.map_or(ToolTarget::Nothing, |input| ToolTarget::Command(input.command));
     }
     if EDITORS.contains(&tool) {
         let input = serde_json::from_str::<FileInput>(input).ok();
-        return input.map_or(Reached::Nothing, |input| Reached::File(input.file_path));
+        return input.map_or(ToolTarget::Nothing, |input| ToolTarget::File(input.file_path));
     }
-    Reached::Unknown
+    ToolTarget::Unknown
 }
 
 #[cfg(test)]
@@ -145,7 +152,7 @@ mod tests {
     #[test]
     fn cosmetics_change_the_signature_and_not_the_shape() {
         let bash = |command: &str, description: &str| json!({"command": command, "description": description});
-        let shape = |input: &Value| call(1, "Bash", input, "", None, "").shape;
+        let shape = |input: &Value| finished_call(1, "Bash", input, "", None, "").shape;
         let plain = bash("npm test -- --run", "Run the tests");
         for other in [
             bash("npm  test  -- --run", "Run the tests again"),
@@ -167,10 +174,10 @@ mod tests {
 
     #[test]
     fn what_calls_could_change() {
-        assert_eq!(reaches("Read", r#"{"file_path": "/a"}"#), Reached::Nothing);
-        assert_eq!(reaches("Bash", r#"{"command": "ls"}"#), Reached::Command("ls".into()));
-        assert_eq!(reaches("NotebookEdit", r#"{"notebook_path": "/a"}"#), Reached::File("/a".into()));
-        assert_eq!(reaches("Write", "{}"), Reached::Nothing);
-        assert_eq!(reaches("mcp__x__run", "{}"), Reached::Unknown);
+        assert_eq!(target("Read", r#"{"file_path": "/a"}"#), ToolTarget::Nothing);
+        assert_eq!(target("Bash", r#"{"command": "ls"}"#), ToolTarget::Command("ls".into()));
+        assert_eq!(target("NotebookEdit", r#"{"notebook_path": "/a"}"#), ToolTarget::File("/a".into()));
+        assert_eq!(target("Write", "{}"), ToolTarget::Nothing);
+        assert_eq!(target("mcp__x__run", "{}"), ToolTarget::Unknown);
     }
 }

@@ -1,11 +1,12 @@
 //! After all tool calls of a response: the last gate before the next request. Near a limit it waits for the response's line.
 
-use super::{FRESH_MS, Handled, Quotes, answer, judge};
+use super::{FRESH_MS, HandlerOutput, answer, judge};
 use crate::agents::event::FinishedCall;
+use crate::app::messages::Excerpts;
 use crate::app::record::record;
 use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::{SessionContext, caller};
-use crate::app::throttle::alive;
+use crate::app::throttle::alive_slot;
 use crate::app::transcript_reader::{Awaited, ReadScope};
 use crate::domain::throttle::SlotEvent;
 use crate::domain::verdict::{Moment, near_limit};
@@ -16,28 +17,28 @@ pub fn handle(
     ids: &[String],
     calls: Vec<FinishedCall>,
     spawning: Vec<u64>,
-) -> Handled {
+) -> HandlerOutput {
     let near = near_limit(ctx.known_states(), &ctx.cache.sizes, &ctx.caller());
     let waits = near || !ctx.cache.ladder.is_empty() || !ctx.is_fresh(FRESH_MS);
     let lines = Awaited::tools(ids.iter().map(String::as_str));
     // The main agent's batch may have held subagents.
     let scope = if near || ctx.source.agent.is_none() { ReadScope::All } else { ReadScope::Caller };
-    let mut slots = alive(ctx);
+    let mut slot_events = alive_slot(ctx);
     if !spawning.is_empty() {
-        slots.push(SlotEvent::Settled { calls: spawning });
+        slot_events.push(SlotEvent::Settled { calls: spawning });
     }
-    let quotes: Quotes = calls.iter().map(FinishedCall::quote).collect();
+    let excerpts: Excerpts = calls.iter().map(FinishedCall::signed_excerpt).collect();
     let calls = calls.into_iter().map(|call| call.named).collect();
     let mut plan = RecordPlan {
         awaited: if waits { lines.clone() } else { Awaited::Nothing },
         scope,
         observation: Observation::Response(calls),
-        slots,
+        slot_events,
         ..RecordPlan::for_caller(true)
     };
     let mut recorded = record(ctx, &plan);
     let mut cache = ctx.lock_cache();
-    recorded.keep(ctx, &mut cache);
+    recorded.update_cache(ctx, &mut cache);
     // What the cache knew before may be two responses old: for calls that the client rejects, this is the only hook.
     let is_near = near_limit(&recorded.states, &cache.sizes, &caller(&ctx.source, &cache.models, None));
     if is_near && !waits {
@@ -49,8 +50,8 @@ pub fn handle(
         recorded.alerts.splice(..0, earlier.alerts);
         recorded.events.splice(..0, earlier.events);
         cache = ctx.lock_cache();
-        recorded.keep(ctx, &mut cache);
+        recorded.update_cache(ctx, &mut cache);
     }
     let verdict = judge(ctx, cache, &recorded, &plan.observation, None, Moment::AfterBatch);
-    answer(ctx, recorded, &verdict, &quotes)
+    answer(ctx, recorded, &verdict, &excerpts)
 }

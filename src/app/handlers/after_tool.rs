@@ -1,29 +1,36 @@
 //! After a tool call: record what is new, warn, stop where the session is stopped already.
 
-use super::{Handled, Quotes, answer, record_and_judge};
+use super::{HandlerOutput, answer, record_and_judge};
 use crate::agents::event::FinishedCall;
+use crate::app::messages::Excerpts;
 use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::SessionContext;
-use crate::app::throttle::alive;
+use crate::app::throttle::alive_slot;
 use crate::domain::throttle::SlotEvent;
 use crate::domain::verdict::Moment;
 use crate::transcript::Fact;
 
 /// A tool call is over. `slot`: what it says about the subagent that it started.
-pub fn handle(ctx: &mut SessionContext, call: Option<FinishedCall>, slot: Option<SlotEvent>) -> Handled {
-    let slots = alive(ctx).into_iter().chain(slot).collect();
-    let plan = RecordPlan { slots, ..RecordPlan::for_caller(true) };
+pub fn handle(
+    ctx: &mut SessionContext,
+    call: Option<FinishedCall>,
+    slot: Option<SlotEvent>,
+) -> HandlerOutput {
+    let slot_events = alive_slot(ctx).into_iter().chain(slot).collect();
+    let plan = RecordPlan { slot_events, ..RecordPlan::for_caller(true) };
     record_call(ctx, plan, call, Moment::AfterCall)
 }
 
 /// A tool call of the plain protocol is over. That has no event between two requests, so the agent is held back here.
-pub fn handle_lone(
+pub fn handle_single(
     ctx: &mut SessionContext,
     charge: Option<Box<Fact>>,
     call: Option<FinishedCall>,
-) -> Handled {
-    let plan =
-        RecordPlan { extra: charge.into_iter().map(|fact| *fact).collect(), ..RecordPlan::for_caller(true) };
+) -> HandlerOutput {
+    let plan = RecordPlan {
+        extra_facts: charge.into_iter().map(|fact| *fact).collect(),
+        ..RecordPlan::for_caller(true)
+    };
     record_call(ctx, plan, call, Moment::BeforeCall)
 }
 
@@ -32,10 +39,10 @@ fn record_call(
     plan: RecordPlan,
     call: Option<FinishedCall>,
     moment: Moment,
-) -> Handled {
-    let quotes: Quotes = call.iter().map(FinishedCall::quote).collect();
+) -> HandlerOutput {
+    let excerpts: Excerpts = call.iter().map(FinishedCall::signed_excerpt).collect();
     let calls = call.into_iter().map(|call| call.named).collect();
     let plan = RecordPlan { observation: Observation::Calls(calls), ..plan };
     let (recorded, verdict) = record_and_judge(ctx, &plan, None, moment);
-    answer(ctx, recorded, &verdict, &quotes)
+    answer(ctx, recorded, &verdict, &excerpts)
 }

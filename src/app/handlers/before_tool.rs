@@ -1,39 +1,40 @@
 //! Before a tool call: may it run? Answered from the session's cache while nothing is near a limit; the store is asked
 //! before any denial.
 
-use super::{FRESH_MS, Handled, Quotes, decision, record_and_judge};
+use super::{FRESH_MS, HandlerOutput, decision, record_and_judge};
 use crate::agents::answer::Answer;
 use crate::agents::event::{ToolRequest, call_id};
+use crate::app::messages::{Excerpts, verdicts};
 use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::{SessionContext, caller};
 use crate::app::transcript_reader::{Awaited, ReadScope};
-use crate::app::{brief, protect, throttle};
+use crate::app::{protect, throttle};
 use crate::domain::event::{Denial, Event, Reason, What};
 use crate::domain::verdict::{self, Moment, Verdict, Why, near_limit};
 use crate::transcript::tool_hash;
 
 /// Decides whether the call may run. Budgets and breakers come first: what they stop stays stopped.
-pub fn handle(ctx: &mut SessionContext, request: &ToolRequest) -> Handled {
-    let mut verdict = budgets_and_breaker(ctx, request);
+pub fn handle(ctx: &mut SessionContext, request: &ToolRequest) -> HandlerOutput {
+    let mut verdict = judge_budgets_and_breaker(ctx, request);
     if verdict == Verdict::Allow
         && let Some(input) = request.input.as_deref().filter(|_| !request.tool.is_empty())
-        && let Some(reason) = protect::protects(ctx, &request.tool, input)
+        && let Some(reason) = protect::protection_reason(ctx, &request.tool, input)
     {
         verdict = Verdict::DenyCall(Why::Protected(reason));
     }
     let message = ctx.take_warnings();
     if verdict == Verdict::Allow {
-        return Handled { answer: Answer { message, ..Answer::default() }, ..Handled::default() };
+        return HandlerOutput { answer: Answer { message, ..Answer::default() }, ..HandlerOutput::default() };
     }
-    note_denial(ctx, &verdict, request);
-    let quotes: Quotes = vec![request.quote()];
-    Handled {
-        answer: Answer { decision: decision(ctx, &verdict, &quotes), message, ..Answer::default() },
-        ..Handled::default()
+    record_denial(ctx, &verdict, request);
+    let excerpts = Excerpts::from_iter([request.signed_excerpt()]);
+    HandlerOutput {
+        answer: Answer { decision: decision(ctx, &verdict, &excerpts), message, ..Answer::default() },
+        ..HandlerOutput::default()
     }
 }
 
-fn budgets_and_breaker(ctx: &mut SessionContext, request: &ToolRequest) -> Verdict {
+fn judge_budgets_and_breaker(ctx: &mut SessionContext, request: &ToolRequest) -> Verdict {
     let spawns = request.spawns.as_deref();
     let fresh = ctx.is_fresh(FRESH_MS);
     let (near, held) = {
@@ -41,8 +42,8 @@ fn budgets_and_breaker(ctx: &mut SessionContext, request: &ToolRequest) -> Verdi
         (near_limit(states, &ctx.cache.sizes, &caller), verdict::is_held(states, &caller))
     };
     let circuit = ctx.config.breaker.enabled && ctx.cache.circuit(ctx.agent()).is_some();
-    let slots = throttle::requested_slot(ctx, request);
-    if fresh && !near && !held && !circuit && slots.is_empty() && ctx.cache.ladder.is_empty() {
+    let slot_events = throttle::requested_slot(ctx, request);
+    if fresh && !near && !held && !circuit && slot_events.is_empty() && ctx.cache.ladder.is_empty() {
         return Verdict::Allow;
     }
     let awaited = match &request.id {
@@ -56,16 +57,16 @@ fn budgets_and_breaker(ctx: &mut SessionContext, request: &ToolRequest) -> Verdi
         Some(id) if circuit || !fresh => Observation::Asks(call_id(id)),
         _ => Observation::Nothing,
     };
-    let plan = RecordPlan { awaited, scope, observation, slots, ..RecordPlan::for_caller(false) };
+    let plan = RecordPlan { awaited, scope, observation, slot_events, ..RecordPlan::for_caller(false) };
     let (recorded, verdict) = record_and_judge(ctx, &plan, spawns, Moment::BeforeCall);
     if let Some(failure) = &recorded.failure {
-        ctx.notices.tell(failure);
+        ctx.notices.warn_person(failure);
     }
     verdict
 }
 
-/// Keeps why a call is denied, with the numbers of the moment, for `fusebox explain`.
-fn note_denial(ctx: &mut SessionContext, verdict: &Verdict, request: &ToolRequest) {
+/// Records why a call is denied, with the numbers of that moment, for `fusebox explain`.
+fn record_denial(ctx: &mut SessionContext, verdict: &Verdict, request: &ToolRequest) {
     let (why, stopped) = match verdict {
         Verdict::Deny { why, .. } | Verdict::DenyCall(why) => (why, false),
         Verdict::Stop(why) => (why, true),
@@ -75,7 +76,7 @@ fn note_denial(ctx: &mut SessionContext, verdict: &Verdict, request: &ToolReques
         Why::Budget(state) => Reason::budget(state),
         Why::Circuit(trip) | Why::Probing(trip) => Reason::Circuit(trip.clone()),
         Why::Crowded(crowded) => Reason::Throttle(*crowded),
-        Why::Protected(reason) => Reason::Protection { protected: brief::reaches_for(reason) },
+        Why::Protected(reason) => Reason::Protection { protected: verdicts::protected_effect(reason) },
     };
     let Some(id) = &request.id else { return };
     let denial = Denial { call: tool_hash(id), tool: request.tool.clone(), stopped, reason };
@@ -87,5 +88,5 @@ fn note_denial(ctx: &mut SessionContext, verdict: &Verdict, request: &ToolReques
         what: What::CallDenied(denial),
     };
     let noted = ctx.store.call(|store| store.note(&event));
-    ctx.notices.swallow(noted);
+    ctx.notices.log_failure(noted);
 }

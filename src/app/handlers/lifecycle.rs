@@ -1,7 +1,8 @@
 //! A session starts, changes its model, is compacted, or ends.
 
-use super::{Handled, Quotes, answer};
-use crate::app::record::record_and_keep;
+use super::{HandlerOutput, answer};
+use crate::app::messages::Excerpts;
+use crate::app::record::record_and_cache;
 use crate::app::record_plan::RecordPlan;
 use crate::app::session::SessionContext;
 use crate::app::{backfill, presence};
@@ -9,36 +10,36 @@ use crate::domain::verdict::Verdict;
 use crate::store::cache_file::CacheFile;
 
 /// A session started, was resumed, forked, cleared or compacted.
-pub fn session_start(ctx: &mut SessionContext, model: Option<String>) -> Handled {
-    use_model(ctx, model);
-    presence::note(ctx, false);
-    let recorded = record_and_keep(ctx, &RecordPlan::for_session(true));
-    backfill::read_on_others(ctx);
+pub fn session_start(ctx: &mut SessionContext, model: Option<String>) -> HandlerOutput {
+    set_main_model(ctx, model);
+    presence::record_presence(ctx, false);
+    let recorded = record_and_cache(ctx, &RecordPlan::for_session(true));
+    backfill::catch_up_others(ctx);
     CacheFile::sweep(&ctx.env.cache_dir(), ctx.env.now);
-    answer(ctx, recorded, &Verdict::Allow, &Quotes::new())
+    answer(ctx, recorded, &Verdict::Allow, &Excerpts::default())
 }
 
 /// The person chose another model.
-pub fn model_switched(ctx: &mut SessionContext, model: Option<String>) -> Handled {
-    use_model(ctx, model);
-    Handled::default()
+pub fn model_switched(ctx: &mut SessionContext, model: Option<String>) -> HandlerOutput {
+    set_main_model(ctx, model);
+    HandlerOutput::default()
 }
 
 /// The conversation was compacted: reads what is there.
-pub fn compacted(ctx: &mut SessionContext) -> Handled {
-    record_and_keep(ctx, &RecordPlan::for_session(false));
-    Handled::default()
+pub fn compacted(ctx: &mut SessionContext) -> HandlerOutput {
+    record_and_cache(ctx, &RecordPlan::for_session(false));
+    HandlerOutput::default()
 }
 
 /// The session ended: reads what is there, and notes it.
-pub fn session_end(ctx: &mut SessionContext) -> Handled {
-    record_and_keep(ctx, &RecordPlan::for_session(false));
-    presence::note(ctx, true);
-    Handled::default()
+pub fn session_end(ctx: &mut SessionContext) -> HandlerOutput {
+    record_and_cache(ctx, &RecordPlan::for_session(false));
+    presence::record_presence(ctx, true);
+    HandlerOutput::default()
 }
 
-/// What holds the old model back does not hold the new one.
-fn use_model(ctx: &mut SessionContext, model: Option<String>) {
+/// Sets the main agent's model: budgets of the old one no longer hold it back.
+fn set_main_model(ctx: &mut SessionContext, model: Option<String>) {
     let Some(model) = model.filter(|model| !model.is_empty()) else { return };
     let mut cache = ctx.lock_cache();
     cache.models_seen.insert(model.clone());

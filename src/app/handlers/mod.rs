@@ -11,7 +11,7 @@ mod prompt;
 mod prompt_command;
 mod turn_end;
 
-use super::brief;
+use super::messages::{Excerpts, notices, verdicts};
 use super::record::{Recorded, record};
 use super::record_plan::{Observation, RecordPlan};
 use super::session::{self, SessionContext};
@@ -23,32 +23,29 @@ use crate::domain::verdict::{self, Breaker, Moment, Snapshot, Verdict, Why};
 use crate::store::cache_file::LockedCache;
 use crate::store::session_cache::SessionCache;
 
-/// How old the cache's answer may be before the store is asked.
+/// How old a cached answer of the store may be.
 pub const FRESH_MS: i64 = 60_000;
 
-/// What one event came to.
+/// What a handler returns.
 #[derive(Clone, Debug, Default)]
-pub struct Handled {
+pub struct HandlerOutput {
     /// The answer to the client.
     pub answer: Answer,
-    /// Alerts that the answer shows: to be confirmed once it is written.
+    /// Alerts in the answer, to be confirmed once it is written.
     pub alerts: Vec<BudgetAlert>,
-    /// Events that it tells: likewise.
+    /// Events in the answer, likewise.
     pub events: Vec<Event>,
 }
 
-/// Excerpts of the inputs of calls, by the calls' signatures: for the answer to the client only.
-type Quotes = Vec<(String, String)>;
-
 /// Handles one event of a session.
-pub fn handle(ctx: &mut SessionContext, event: EventKind) -> Handled {
+pub fn handle(ctx: &mut SessionContext, event: EventKind) -> HandlerOutput {
     if !ctx.config.enabled {
-        return Handled::default();
+        return HandlerOutput::default();
     }
     match event {
         EventKind::BeforeTool(request) => before_tool::handle(ctx, &request),
         EventKind::AfterTool { call, slot } => after_tool::handle(ctx, call, slot),
-        EventKind::AfterLoneTool { charge, call } => after_tool::handle_lone(ctx, charge, call),
+        EventKind::AfterSingleTool { charge, call } => after_tool::handle_single(ctx, charge, call),
         EventKind::AfterBatch { ids, calls, spawning } => after_batch::handle(ctx, &ids, calls, spawning),
         EventKind::Prompt { prompt, may_command } => prompt::handle(ctx, &prompt, may_command),
         EventKind::SessionStart { model } => lifecycle::session_start(ctx, model),
@@ -59,8 +56,8 @@ pub fn handle(ctx: &mut SessionContext, event: EventKind) -> Handled {
     }
 }
 
-/// Judges by what was recorded and kept in the locked cache, moves the escalation that the session's hooks share, and saves
-/// the cache. `spawns`: the type of subagent that the call would start.
+/// Judges by what was recorded into the locked cache, advances the escalation that the session's hooks share, and saves the
+/// cache. `spawns`: the type of subagent that the call would start.
 fn judge(
     ctx: &mut SessionContext,
     mut locked: LockedCache,
@@ -103,40 +100,45 @@ fn record_and_judge(
 ) -> (Recorded, Verdict) {
     let mut recorded = record(ctx, plan);
     let mut cache = ctx.lock_cache();
-    recorded.keep(ctx, &mut cache);
+    recorded.update_cache(ctx, &mut cache);
     let verdict = judge(ctx, cache, &recorded, &plan.observation, spawns, moment);
     (recorded, verdict)
 }
 
-/// The decision that a verdict comes to, in words.
-fn decision(ctx: &SessionContext, verdict: &Verdict, quotes: &Quotes) -> Decision {
+/// The decision for a verdict, with its text.
+fn decision(ctx: &SessionContext, verdict: &Verdict, excerpts: &Excerpts) -> Decision {
     match verdict {
         Verdict::Allow | Verdict::WrapUp(_) => Decision::Allow,
-        Verdict::Deny { why, left } => Decision::Deny { reason: brief::denial(why, *left, quotes) },
-        Verdict::DenyCall(why) => Decision::Deny { reason: brief::call_denial(why, quotes) },
+        Verdict::Deny { why, left } => Decision::Deny { reason: verdicts::denial(why, *left, excerpts) },
+        Verdict::DenyCall(why) => Decision::Deny { reason: verdicts::call_denial(why, excerpts) },
         Verdict::Stop(why) => Decision::Stop {
-            for_person: brief::stop(why, ctx.source.client.is_attended(ctx.env), quotes),
-            for_agent: brief::stop(why, false, quotes),
+            for_person: verdicts::stop_reason(why, ctx.source.client.is_attended(ctx.env), excerpts),
+            for_agent: verdicts::stop_reason(why, false, excerpts),
         },
-        Verdict::Block(why) => {
-            Decision::Block { reason: brief::stop(why, ctx.source.client.is_attended(ctx.env), quotes) }
-        }
+        Verdict::Block(why) => Decision::Block {
+            reason: verdicts::stop_reason(why, ctx.source.client.is_attended(ctx.env), excerpts),
+        },
     }
 }
 
-/// The answer to an event that may speak: the decision, alerts, notices, what the breaker did.
-fn answer(ctx: &mut SessionContext, recorded: Recorded, verdict: &Verdict, quotes: &Quotes) -> Handled {
-    let mut answer = Answer { decision: decision(ctx, verdict, quotes), ..Answer::default() };
-    for line in brief::alert_lines(&recorded.alerts) {
+/// The answer to an event that may show texts: the decision, alerts, notices and events.
+fn answer(
+    ctx: &mut SessionContext,
+    recorded: Recorded,
+    verdict: &Verdict,
+    excerpts: &Excerpts,
+) -> HandlerOutput {
+    let mut answer = Answer { decision: decision(ctx, verdict, excerpts), ..Answer::default() };
+    for line in notices::alert_lines(&recorded.alerts) {
         answer.context.push(line.clone());
         answer.message.push(line);
     }
     if let Some(failure) = &recorded.failure {
-        ctx.notices.tell(failure);
+        ctx.notices.warn_person(failure);
     }
     answer.message.append(&mut ctx.take_warnings());
     for event in &recorded.events {
-        let Some(line) = brief::event_line(event, quotes) else { continue };
+        let Some(line) = notices::event_line(event, excerpts) else { continue };
         // An agent that is told to close its work is told why.
         let is_said =
             matches!((verdict, &event.what), (Verdict::WrapUp(Why::Circuit(_)), What::CircuitOpened(_)));
@@ -146,7 +148,7 @@ fn answer(ctx: &mut SessionContext, recorded: Recorded, verdict: &Verdict, quote
         answer.message.push(line);
     }
     if let Verdict::WrapUp(why) = verdict {
-        answer.context.push(brief::wrap_up(why, quotes));
+        answer.context.push(verdicts::wrap_up_request(why, excerpts));
     }
-    Handled { answer, alerts: recorded.alerts, events: recorded.events }
+    HandlerOutput { answer, alerts: recorded.alerts, events: recorded.events }
 }

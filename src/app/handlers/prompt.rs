@@ -1,9 +1,9 @@
 //! A prompt came in: it is answered by Fusebox, blocked, or goes to the model with a line that says where the budget stands.
 
-use super::{Handled, Quotes, answer, prompt_command, record_and_judge};
+use super::{HandlerOutput, answer, prompt_command, record_and_judge};
 use crate::agents::answer::{Answer, Decision};
 use crate::agents::event::Prompt;
-use crate::app::brief;
+use crate::app::messages::{Excerpts, notices, replies};
 use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::SessionContext;
 use crate::domain::breaker::asked::repetitions;
@@ -11,15 +11,15 @@ use crate::domain::prompt_command::parse;
 use crate::domain::verdict::{Moment, Verdict};
 
 /// A prompt came in. `may_command`: whether this protocol has prompt commands.
-pub fn handle(ctx: &mut SessionContext, prompt: &Prompt, may_command: bool) -> Handled {
+pub fn handle(ctx: &mut SessionContext, prompt: &Prompt, may_command: bool) -> HandlerOutput {
     if let Some(command) = parse(&prompt.text).filter(|_| may_command) {
         let text = match command {
-            Ok(command) => prompt_command::obey(ctx, &command, prompt),
-            Err(problem) => format!("Fusebox: {problem}.\n{}", brief::prompt_commands()),
+            Ok(command) => prompt_command::execute(ctx, &command, prompt),
+            Err(problem) => format!("Fusebox: {problem}.\n{}", replies::prompt_command_help()),
         };
         let message = ctx.take_warnings();
         let answer = Answer { decision: Decision::Reply { text }, message, ..Answer::default() };
-        return Handled { answer, ..Handled::default() };
+        return HandlerOutput { answer, ..HandlerOutput::default() };
     }
     // A prompt that the client made itself does not start the breaker afresh.
     let observation = match prompt.is_client_made() {
@@ -28,13 +28,13 @@ pub fn handle(ctx: &mut SessionContext, prompt: &Prompt, may_command: bool) -> H
     };
     let plan = RecordPlan { observation, ..RecordPlan::for_session(true) };
     let (recorded, verdict) = record_and_judge(ctx, &plan, None, Moment::Prompt);
-    let mut lines = brief::prompt_lines(&recorded.states, &ctx.source.session, ctx.config.brief);
+    let mut lines = notices::prompt_lines(&recorded.states, &ctx.source.session, ctx.config.prompt_line);
     if let Some(breaker) = &recorded.circuit {
-        lines.extend(brief::circuit_line(breaker, &ctx.config.breaker, ctx.config.brief));
+        lines.extend(notices::circuit_line(breaker, &ctx.config.breaker, ctx.config.prompt_line));
     }
-    let mut handled = answer(ctx, recorded, &verdict, &Quotes::new());
+    let mut output = answer(ctx, recorded, &verdict, &Excerpts::default());
     if verdict == Verdict::Allow && !lines.is_empty() {
-        handled.answer.context.insert(0, lines.join("\n"));
+        output.answer.context.insert(0, lines.join("\n"));
     }
-    handled
+    output
 }

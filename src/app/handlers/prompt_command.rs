@@ -1,10 +1,10 @@
 //! Prompts that Fusebox answers itself, without a model call: status, extend, reset, help.
 
 use crate::agents::event::Prompt;
-use crate::app::brief;
-use crate::app::human_check::{Unattended, ensure_person};
-use crate::app::operate::{self, Done, Refusal, Request, What};
-use crate::app::record::record_and_keep;
+use crate::app::human_check::{NotAPerson, ensure_person};
+use crate::app::messages::{self, replies};
+use crate::app::operate::{self, AppliedOperation, BudgetChange, OperationRequest, Refusal};
+use crate::app::record::record_and_cache;
 use crate::app::record_plan::RecordPlan;
 use crate::app::session::SessionContext;
 use crate::domain::budget::{Budget, BudgetState, Scope};
@@ -15,17 +15,17 @@ use crate::domain::verdict;
 
 /// How long the same words decide the same thing once, in milliseconds: 2.1.330 puts a prompt that was answered back into
 /// its input box, where another Enter sends it again, under another id.
-const ONCE_MS: i64 = 60_000;
+const REPEAT_WINDOW_MS: i64 = 60_000;
 
-/// Carries out a command, or says why not; answers the text for the person.
-pub fn obey(ctx: &mut SessionContext, command: &PromptCommand, prompt: &Prompt) -> String {
+/// Executes a command. Returns the text for the person, which says why if it was refused.
+pub fn execute(ctx: &mut SessionContext, command: &PromptCommand, prompt: &Prompt) -> String {
     if *command == PromptCommand::Help {
-        return brief::prompt_commands();
+        return replies::prompt_command_help();
     }
     // A person waits for the answer, not for hooks: the store is asked even if it did not answer lately.
-    ctx.store.wake();
+    ctx.store.retry_now();
     // First: what is decided is decided by the numbers of now.
-    let recorded = record_and_keep(ctx, &RecordPlan::for_session(false));
+    let recorded = record_and_cache(ctx, &RecordPlan::for_session(false));
     if let Some(problem) = recorded.failure {
         return match command.decides() {
             true => format!("Fusebox: nothing was changed: {problem}"),
@@ -35,50 +35,50 @@ pub fn obey(ctx: &mut SessionContext, command: &PromptCommand, prompt: &Prompt) 
     let states = recorded.states;
     // With a store that answers: it knows who started which client.
     let person = if command.decides() { ensure_person(ctx, prompt) } else { Ok(()) };
-    let (name, what, reason) = match command {
-        PromptCommand::Status | PromptCommand::Help => return standing(ctx, &states),
+    let (name, change, reason) = match command {
+        PromptCommand::Status | PromptCommand::Help => return session_summary(ctx, &states),
         PromptCommand::Acknowledge { reason } => return acknowledge(ctx, person, reason),
         PromptCommand::Extend { budget, amount, unit, reason } => {
-            (budget, What::Extend { amount: *amount, unit: *unit }, reason)
+            (budget, BudgetChange::Extend { amount: *amount, unit: *unit }, reason)
         }
-        PromptCommand::Reset { budget, reason } => (budget, What::Reset, reason),
+        PromptCommand::Reset { budget, reason } => (budget, BudgetChange::Reset, reason),
     };
-    let decided = decide(ctx, name.as_deref(), what, reason, prompt, person, &states);
-    decided.unwrap_or_else(|refusal| format!("Fusebox: nothing was changed: {refusal}"))
+    let answer = change_budget(ctx, name.as_deref(), change, reason, prompt, person, &states);
+    answer.unwrap_or_else(|refusal| format!("Fusebox: nothing was changed: {refusal}"))
 }
 
-fn decide(
+fn change_budget(
     ctx: &mut SessionContext,
     name: Option<&str>,
-    what: What,
+    change: BudgetChange,
     reason: &str,
     prompt: &Prompt,
-    person: Result<(), Unattended>,
+    person: Result<(), NotAPerson>,
     states: &[BudgetState],
 ) -> Result<String, Refusal> {
-    let (budget, value) = meant(ctx, name, states)?;
+    let (budget, value) = resolve_budget(ctx, name, states)?;
     let once = prompt.id.as_ref().map(|id| format!("prompt {} {id}", ctx.source.session));
-    let request = Request {
+    let request = OperationRequest {
         budget: budget.name.clone(),
         value,
-        what,
+        change,
         reason: reason.to_owned(),
         actor: ctx.env.user(),
-        once: once.unwrap_or_default(),
+        idempotency_key: once.unwrap_or_default(),
     };
     if let Err(why) = person {
-        return Ok(elsewhere(why, &budget, &request));
+        return Ok(terminal_instructions(why, &budget, &request));
     }
-    if was_just_decided(ctx, &request)? {
-        return Ok(done_already(ctx, states));
+    if is_repeated(ctx, &request)? {
+        return Ok(already_done_text(ctx, states));
     }
     let done = operate::operate(ctx.env, &ctx.config, &mut ctx.store, &request)?;
     ctx.notices.journal.extend(done.warnings.iter().cloned());
-    Ok(if done.is_new() { carried_out(ctx, &done) } else { done_already(ctx, states) })
+    Ok(if done.is_new() { success_text(ctx, &done) } else { already_done_text(ctx, states) })
 }
 
 /// Every open breaker of the session may try one call.
-fn acknowledge(ctx: &mut SessionContext, person: Result<(), Unattended>, reason: &str) -> String {
+fn acknowledge(ctx: &mut SessionContext, person: Result<(), NotAPerson>, reason: &str) -> String {
     let session = ctx.source.session.clone();
     if let Err(why) = person {
         return format!(
@@ -95,36 +95,36 @@ fn acknowledge(ctx: &mut SessionContext, person: Result<(), Unattended>, reason:
     }
 }
 
-/// Whether the last decision about this value was the same one, in the same words, within [`ONCE_MS`].
-fn was_just_decided(ctx: &mut SessionContext, request: &Request) -> Result<bool, Refusal> {
+/// Whether the last decision about this value was the same one, in the same words, within [`REPEAT_WINDOW_MS`].
+fn is_repeated(ctx: &mut SessionContext, request: &OperationRequest) -> Result<bool, Refusal> {
     let operations = ctx.store.call(|store| store.operations(Some(&request.budget)))?;
     let Some(last) = operations.iter().rfind(|last| last.value == request.value) else { return Ok(false) };
-    let same = match (last.decision, request.what) {
-        (Decision::Extend { amount }, What::Extend { amount: again, .. }) => amount == again,
-        (Decision::Reset { .. }, What::Reset) => true,
+    let same = match (last.decision, request.change) {
+        (Decision::Extend { amount }, BudgetChange::Extend { amount: again, .. }) => amount == again,
+        (Decision::Reset { .. }, BudgetChange::Reset) => true,
         _ => false,
     };
     // One of a later time was made under another clock.
-    let lately = last.at <= ctx.env.now && ctx.env.now.millis_since(last.at) < ONCE_MS;
+    let lately = last.at <= ctx.env.now && ctx.env.now.millis_since(last.at) < REPEAT_WINDOW_MS;
     Ok(same && last.reason == request.reason && lately)
 }
 
-fn done_already(ctx: &mut SessionContext, states: &[BudgetState]) -> String {
-    format!("Fusebox: this was done already. {}", standing(ctx, states))
+fn already_done_text(ctx: &mut SessionContext, states: &[BudgetState]) -> String {
+    format!("Fusebox: this was done already. {}", session_summary(ctx, states))
 }
 
-/// Where the session stands, for the person who asks.
-fn standing(ctx: &mut SessionContext, states: &[BudgetState]) -> String {
+/// The session's totals and budgets, for the person who asks.
+fn session_summary(ctx: &mut SessionContext, states: &[BudgetState]) -> String {
     let session = ctx.source.session.clone();
     let total = ctx.store.call(|store| store.session_total(&session));
-    let total = ctx.notices.swallow(total).flatten();
-    let mut lines = vec![brief::session_line(total.as_ref())];
-    lines.extend(states.iter().map(|state| brief::budget_line(state, &session)));
+    let total = ctx.notices.log_failure(total).flatten();
+    let mut lines = vec![replies::session_line(total.as_ref())];
+    lines.extend(states.iter().map(|state| replies::budget_line(state, &session)));
     lines.join("\n")
 }
 
-/// The budget and the value that are meant: the named budget's, else what holds the session back, else its own.
-fn meant(
+/// Which budget and value a command means: the named budget, else the one that blocks the session, else the session's own.
+fn resolve_budget(
     ctx: &SessionContext,
     name: Option<&str>,
     states: &[BudgetState],
@@ -139,7 +139,7 @@ fn meant(
             _ => "session",
         },
     };
-    let budget = operate::find(&ctx.config.budgets, name)?.clone();
+    let budget = operate::find_budget(&ctx.config.budgets, name)?.clone();
     if let Some(state) = of(name) {
         return Ok((budget, state.value.clone()));
     }
@@ -151,7 +151,7 @@ fn meant(
     }
     match &values[..] {
         [value] => Ok((budget, value.clone())),
-        _ => Err(Refusal::Unclear {
+        _ => Err(Refusal::AmbiguousValue {
             name: name.to_owned(),
             scope: budget.scope.name(),
             values: values.join(", "),
@@ -159,23 +159,23 @@ fn meant(
     }
 }
 
-/// What a carried out decision comes to, and what still stands in the way.
-fn carried_out(ctx: &mut SessionContext, done: &Done) -> String {
-    let after = done.after.as_ref().map_or_else(|| "deleted".to_owned(), brief::share);
-    let what = brief::decision(&done.operation.decision);
-    let mut text = format!("Fusebox: budget {} {what}: {after}.", done.operation.budget);
+/// What was changed, and what still blocks the session.
+fn success_text(ctx: &mut SessionContext, done: &AppliedOperation) -> String {
+    let after = done.after.as_ref().map_or_else(|| "deleted".to_owned(), messages::share);
+    let operation = replies::describe_operation(&done.operation.decision);
+    let mut text = format!("Fusebox: budget {} {operation}: {after}.", done.operation.budget);
     let (watches, now) = (ctx.watches(&ctx.session()), ctx.env.now);
     let states = ctx.store.call(|store| store.states(&watches, now));
-    let Some(states) = ctx.notices.swallow(states) else { return text };
+    let Some(states) = ctx.notices.log_failure(states) else { return text };
     match verdict::blocking(&states, &ctx.caller()).last() {
-        Some(state) => text += &format!(" {}", brief::still_held(state)),
+        Some(state) => text += &format!(" {}", replies::still_blocked(state)),
         None => text += " The session may go on: send your next prompt.",
     }
     text
 }
 
-/// What is answered where no person can be told to have asked: how one does it.
-fn elsewhere(why: Unattended, budget: &Budget, request: &Request) -> String {
+/// The answer if it is not certain that a person asked: the command to run in a terminal.
+fn terminal_instructions(why: NotAPerson, budget: &Budget, request: &OperationRequest) -> String {
     let command = request.command(budget);
     format!(
         "Fusebox: this prompt was not carried out, and nothing was changed: {why}. A person runs in a terminal: {command}"

@@ -1,6 +1,7 @@
 //! The main agent ended its turn, or a subagent ended. There may be no later hook, so this one waits for the last line.
 
-use super::{Handled, Quotes, answer, record_and_judge};
+use super::{HandlerOutput, answer, record_and_judge};
+use crate::app::messages::Excerpts;
 use crate::app::record_plan::RecordPlan;
 use crate::app::session::SessionContext;
 use crate::app::transcript_reader::Awaited;
@@ -8,13 +9,13 @@ use crate::domain::throttle::SlotEvent;
 use crate::domain::verdict::Moment;
 
 /// A turn ended. `last_text`: what the agent said last.
-pub fn handle(ctx: &mut SessionContext, last_text: Option<&str>) -> Handled {
+pub fn handle(ctx: &mut SessionContext, last_text: Option<&str>) -> HandlerOutput {
     let stopped = ctx.source.agent.clone().filter(|_| ctx.config.throttle.is_some());
-    let slots = stopped.map(|agent| SlotEvent::Stopped { agent }).into_iter().collect();
-    let plan = RecordPlan { awaited: Awaited::text(last_text), slots, ..RecordPlan::for_session(true) };
+    let slot_events = stopped.map(|agent| SlotEvent::Stopped { agent }).into_iter().collect();
+    let plan = RecordPlan { awaited: Awaited::text(last_text), slot_events, ..RecordPlan::for_session(true) };
     let (recorded, verdict) = record_and_judge(ctx, &plan, None, Moment::TurnEnd);
-    let mut handled = answer(ctx, recorded, &verdict, &Quotes::new());
+    let mut output = answer(ctx, recorded, &verdict, &Excerpts::default());
     // Context at these events would make the model go on.
-    handled.answer.context.clear();
-    handled
+    output.answer.context.clear();
+    output
 }

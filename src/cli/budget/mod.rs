@@ -5,12 +5,13 @@ mod target;
 
 use serde::Serialize;
 
-use self::target::{Target, refused, resolve};
+use self::target::{BudgetTarget, refusal_error, resolve};
 use super::render::{self, table};
-use super::select::Opened;
-use super::{Io, attended, remembered, select};
-use crate::app::brief::{share, still_held};
-use crate::app::operate::{self, Done, Request, What};
+use super::select::ConfiguredStore;
+use super::{Io, last_known, person_only, select};
+use crate::app::messages::replies::still_blocked;
+use crate::app::messages::share;
+use crate::app::operate::{self, AppliedOperation, BudgetChange, OperationRequest};
 use crate::app::report;
 use crate::app::status::{BudgetStatus, OperationStatus};
 use crate::app::store_status::StoreStatus;
@@ -50,7 +51,7 @@ enum Command {
   fusebox budget show daily --json")]
     Show {
         #[command(flatten)]
-        target: Target,
+        target: BudgetTarget,
     },
     /// Raise a budget's limit for one value, in its current window.
     #[command(after_help = "Examples:
@@ -58,54 +59,54 @@ enum Command {
   fusebox budget extend daily --value alice --requests 50 --reason \"release day\"")]
     Extend {
         #[command(flatten)]
-        target: Target,
+        target: BudgetTarget,
         #[command(flatten)]
-        amount: Amount,
+        amount: AmountArgs,
         #[command(flatten)]
-        why: Why,
+        why: ReasonArg,
     },
     /// Start again from zero: earlier use no longer counts, and earlier extensions end.
     #[command(after_help = "Examples:
   fusebox budget reset session --reason \"new task in the same session\"")]
     Reset {
         #[command(flatten)]
-        target: Target,
+        target: BudgetTarget,
         #[command(flatten)]
-        why: Why,
+        why: ReasonArg,
     },
     /// Stop applying a budget to one value, in its current window.
     #[command(after_help = "Examples:
   fusebox budget delete daily --value alice --reason \"on call tonight\"")]
     Delete {
         #[command(flatten)]
-        target: Target,
+        target: BudgetTarget,
         #[command(flatten)]
-        why: Why,
+        why: ReasonArg,
     },
 }
 
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
-struct Amount {
+struct AmountArgs {
     /// Tokens to add, such as 200000, 200_000, 200k or 1M.
-    #[arg(long, value_name = "N", value_parser = units)]
+    #[arg(long, value_name = "N", value_parser = parse_units)]
     tokens: Option<u64>,
     /// Requests to add.
-    #[arg(long, value_name = "N", value_parser = units)]
+    #[arg(long, value_name = "N", value_parser = parse_units)]
     requests: Option<u64>,
     /// Tool calls to add.
-    #[arg(long, value_name = "N", value_parser = units)]
+    #[arg(long, value_name = "N", value_parser = parse_units)]
     tool_calls: Option<u64>,
 }
 
 #[derive(Debug, clap::Args)]
-struct Why {
+struct ReasonArg {
     /// Why: kept with the decision.
     #[arg(long)]
     reason: String,
 }
 
-fn units(text: &str) -> Result<u64, String> {
+fn parse_units(text: &str) -> Result<u64, String> {
     parse_amount(text).ok_or_else(|| "give a whole number, such as 200000, 200_000, 200k or 1M".to_owned())
 }
 
@@ -119,32 +120,42 @@ pub fn run(args: &BudgetArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::Show { target } => show::run(target, env, io),
         Command::Extend { target, amount, why } => {
             let (amount, unit) = match amount {
-                Amount { requests: Some(n), .. } => (*n, Unit::Requests),
-                Amount { tool_calls: Some(n), .. } => (*n, Unit::ToolCalls),
-                Amount { tokens, .. } => (tokens.unwrap_or(0), Unit::Tokens),
+                AmountArgs { requests: Some(n), .. } => (*n, Unit::Requests),
+                AmountArgs { tool_calls: Some(n), .. } => (*n, Unit::ToolCalls),
+                AmountArgs { tokens, .. } => (tokens.unwrap_or(0), Unit::Tokens),
             };
-            decide("fusebox budget extend", target, What::Extend { amount, unit: Some(unit) }, why, env, io)
+            decide(
+                "fusebox budget extend",
+                target,
+                BudgetChange::Extend { amount, unit: Some(unit) },
+                why,
+                env,
+                io,
+            )
         }
-        Command::Reset { target, why } => decide("fusebox budget reset", target, What::Reset, why, env, io),
+        Command::Reset { target, why } => {
+            decide("fusebox budget reset", target, BudgetChange::Reset, why, env, io)
+        }
         Command::Delete { target, why } => {
-            decide("fusebox budget delete", target, What::Delete, why, env, io)
+            decide("fusebox budget delete", target, BudgetChange::Delete, why, env, io)
         }
     }
 }
 
 fn list(all: bool, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    let (states, stores) = match ask(all, env, io) {
+    let (states, stores) = match query_store(all, env, io) {
         Ok(states) => (states, Vec::new()),
         Err(error) => {
-            let known = remembered::known(env, error, io)?.budgets(&select::configuration(env)?, all);
+            let known =
+                last_known::read_last_known(env, error, io)?.budgets(&select::configuration(env)?, all);
             known.into_iter().map(|known| (known.state, known.store)).unzip()
         }
     };
     if json {
         // Of an answer of now there is nothing more to say.
         let stores = stores.into_iter().map(Some).chain(std::iter::repeat(None));
-        let of = |(state, store): (&BudgetState, Option<StoreStatus>)| Listed {
-            budget: BudgetStatus::of(state),
+        let of = |(state, store): (&BudgetState, Option<StoreStatus>)| BudgetJson {
+            budget: BudgetStatus::from_state(state),
             store,
         };
         render::json(io.out, &states.iter().zip(stores).map(of).collect::<Vec<_>>())?;
@@ -156,17 +167,17 @@ fn list(all: bool, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// Every budget by the store, once everything that was written was read.
-fn ask(all: bool, env: &Env, io: &mut Io) -> anyhow::Result<Vec<BudgetState>> {
-    let Opened { config, mut store } = select::store(env, io.err)?;
+/// Every budget, after all transcripts were read.
+fn query_store(all: bool, env: &Env, io: &mut Io) -> anyhow::Result<Vec<BudgetState>> {
+    let ConfiguredStore { config, mut store } = select::open_current(env, io.err)?;
     let rows = select::sessions(&mut store)?;
-    select::read_on(env, &config, &rows, io.err)?;
-    Ok(report::budgets(&config, &mut store, &rows, all, env.now)?)
+    select::catch_up(env, &config, &rows, io.err)?;
+    Ok(report::budget_states(&config, &mut store, &rows, all, env.now)?)
 }
 
-/// A budget as scripts read it, and the store where that is out of reach.
+/// A budget as JSON, and the store if that is out of reach.
 #[derive(Serialize)]
-struct Listed {
+struct BudgetJson {
     #[serde(flatten)]
     budget: BudgetStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -174,7 +185,7 @@ struct Listed {
 }
 
 #[derive(Serialize)]
-struct Decided {
+struct OperationJson {
     operation: OperationStatus,
     before: Option<BudgetStatus>,
     after: Option<BudgetStatus>,
@@ -182,25 +193,25 @@ struct Decided {
 
 fn decide(
     command: &str,
-    target: &Target,
-    what: What,
-    why: &Why,
+    target: &BudgetTarget,
+    change: BudgetChange,
+    why: &ReasonArg,
     env: &Env,
     io: &mut Io,
 ) -> anyhow::Result<u8> {
-    attended::refuse_in_agent(env, command)?;
-    let (Opened { config, mut store }, budget, value) =
-        resolve(target, env, io).map_err(select::unchanged)?;
-    let request = Request {
+    person_only::refuse_in_agent(env, command)?;
+    let (ConfiguredStore { config, mut store }, budget, value) =
+        resolve(target, env, io).map_err(select::with_unchanged)?;
+    let request = OperationRequest {
         budget: budget.name,
         value,
-        what,
+        change,
         reason: why.reason.clone(),
         actor: env.user(),
-        once: String::new(),
+        idempotency_key: String::new(),
     };
-    let done = operate::operate(env, &config, &mut store, &request).map_err(refused)?;
-    let Done { operation, before, after, warnings } = done;
+    let done = operate::operate(env, &config, &mut store, &request).map_err(refusal_error)?;
+    let AppliedOperation { operation, before, after, warnings } = done;
     for warning in warnings {
         writeln!(io.err, "fusebox: {warning}")?;
     }
@@ -212,16 +223,17 @@ fn decide(
         )?;
     }
     if target.json {
-        let (before, after) = (before.as_ref().map(BudgetStatus::of), after.as_ref().map(BudgetStatus::of));
-        let operation = OperationStatus::of(&operation);
-        render::json(io.out, &Decided { operation, before, after })?;
+        let (before, after) =
+            (before.as_ref().map(BudgetStatus::from_state), after.as_ref().map(BudgetStatus::from_state));
+        let operation = OperationStatus::from_operation(&operation);
+        render::json(io.out, &OperationJson { operation, before, after })?;
         return Ok(0);
     }
     let of = |state: &Option<BudgetState>| state.as_ref().map_or("deleted".to_owned(), share);
     writeln!(io.out, "{} ({} {})", request.budget, budget.scope.name(), request.value)?;
     writeln!(io.out, "  {} → {}", of(&before), of(&after))?;
     if let Some(state) = after.filter(BudgetState::blocks) {
-        writeln!(io.err, "{}", still_held(&state))?;
+        writeln!(io.err, "{}", still_blocked(&state))?;
     }
     Ok(0)
 }

@@ -3,11 +3,12 @@
 use anstyle::Style;
 use serde::Serialize;
 
-use super::super::select::{self, Opened};
-use super::super::{Io, alerts, remembered, render};
-use super::target::{Meant, Target, meant, resolve};
-use crate::app::brief::{decision, grouped, share};
+use super::super::select::{self, ConfiguredStore};
+use super::super::{Io, alerts, last_known, render};
+use super::target::{BudgetTarget, ResolvedBudget, resolve, resolve_among};
 use crate::app::last_known::LastKnown;
+use crate::app::messages::replies::describe_operation;
+use crate::app::messages::{grouped, share};
 use crate::app::operate;
 use crate::app::status::{AlertStatus, BudgetStatus, OperationStatus};
 use crate::app::store_status::StoreStatus;
@@ -18,8 +19,8 @@ use crate::domain::operation::Operation;
 use crate::platform::Env;
 use crate::store::{SessionRow, Watch};
 
-/// What is known of one budget.
-struct Found {
+/// The details of one budget.
+struct BudgetDetails {
     budget: Budget,
     value: String,
     /// `None`: it was deleted.
@@ -30,9 +31,9 @@ struct Found {
     store: Option<StoreStatus>,
 }
 
-/// The same, as scripts read it.
+/// The same as JSON.
 #[derive(Serialize)]
-struct Shown {
+struct BudgetDetailsJson {
     budget: Option<BudgetStatus>,
     operations: Option<Vec<OperationStatus>>,
     alerts: Option<Vec<AlertStatus>>,
@@ -44,26 +45,29 @@ struct Shown {
 ///
 /// # Errors
 /// No such budget or value, a store that cannot be used.
-pub fn run(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    let found = match ask(target, env, io) {
+pub fn run(target: &BudgetTarget, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let found = match query_store(target, env, io) {
         Ok(found) => found,
-        Err(error) => {
-            remember(target, &remembered::known(env, error, io)?, &select::configuration(env)?, env)?
-        }
+        Err(error) => query_last_known(
+            target,
+            &last_known::read_last_known(env, error, io)?,
+            &select::configuration(env)?,
+            env,
+        )?,
     };
     if target.json {
         let (operations, alerts) = found.history.as_ref().map(|(o, a)| (&o[..], &a[..])).unzip();
-        let shown = Shown {
-            budget: found.state.as_ref().map(BudgetStatus::of),
-            operations: operations.map(|all| all.iter().map(OperationStatus::of).collect()),
-            alerts: alerts.map(|all| all.iter().map(AlertStatus::of).collect()),
+        let shown = BudgetDetailsJson {
+            budget: found.state.as_ref().map(BudgetStatus::from_state),
+            operations: operations.map(|all| all.iter().map(OperationStatus::from_operation).collect()),
+            alerts: alerts.map(|all| all.iter().map(AlertStatus::from_record).collect()),
             store: found.store,
         };
         render::json(io.out, &shown)?;
         return Ok(0);
     }
     match &found.state {
-        Some(state) => details(state, io)?,
+        Some(state) => print_state(state, io)?,
         None => {
             let (name, scope) = (&found.budget.name, found.budget.scope.name());
             writeln!(io.out, "Budget {name} was deleted for {scope} {}.", found.value)?;
@@ -78,7 +82,7 @@ pub fn run(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         return Ok(0);
     };
     for operation in operations {
-        let what = decision(&operation.decision);
+        let what = describe_operation(&operation.decision);
         let Operation { at, actor, reason, .. } = operation;
         writeln!(io.out, "  {}  {what} by {actor}: {reason}", at.to_rfc3339())?;
     }
@@ -95,33 +99,38 @@ pub fn run(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// By the store.
-fn ask(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<Found> {
-    let (Opened { mut store, .. }, budget, value) = resolve(target, env, io)?;
+/// From the store.
+fn query_store(target: &BudgetTarget, env: &Env, io: &mut Io) -> anyhow::Result<BudgetDetails> {
+    let (ConfiguredStore { mut store, .. }, budget, value) = resolve(target, env, io)?;
     let watch = Watch { budget: budget.clone(), value: value.clone() };
-    let state = operate::state(&mut store, &watch, env.now)?;
+    let state = operate::budget_state(&mut store, &watch, env.now)?;
     let start = budget.window.at(env.now).start;
     let name = budget.name.as_str();
     let (mut operations, mut alerts) =
         store.call(|store| Ok((store.operations(Some(name))?, store.alerts()?)))?;
     operations.retain(|o| o.value == value && o.window_start == start);
     alerts.retain(|a| a.alert.budget == name && a.alert.value == value && a.alert.window_start == start);
-    Ok(Found { budget, value, state, history: Some((operations, alerts)), store: None })
+    Ok(BudgetDetails { budget, value, state, history: Some((operations, alerts)), store: None })
 }
 
-/// By what this machine knows.
-fn remember(target: &Target, known: &LastKnown, own: &Config, env: &Env) -> anyhow::Result<Found> {
+/// From what this machine knows.
+fn query_last_known(
+    target: &BudgetTarget,
+    known: &LastKnown,
+    own: &Config,
+    env: &Env,
+) -> anyhow::Result<BudgetDetails> {
     let rows = known.rows();
     if let Some(id) = &target.session {
-        remembered::named(&rows, id)?;
+        last_known::find_session(&rows, id)?;
     }
     let config_of = |row: &SessionRow| known.config(row).unwrap_or(own).clone();
-    let Meant { budget, value, .. } = meant(target, &rows, own, config_of, env)?;
+    let ResolvedBudget { budget, value, .. } = resolve_among(target, &rows, own, config_of, env)?;
     let found = known.budget(&Watch { budget: budget.clone(), value: value.clone() });
-    Ok(Found { budget, value, state: Some(found.state), history: None, store: Some(found.store) })
+    Ok(BudgetDetails { budget, value, state: Some(found.state), history: None, store: Some(found.store) })
 }
 
-fn details(state: &BudgetState, io: &mut Io) -> anyhow::Result<()> {
+fn print_state(state: &BudgetState, io: &mut Io) -> anyhow::Result<()> {
     let bold = Style::new().bold();
     let BudgetState { budget, value, .. } = state;
     writeln!(io.out, "{bold}{}{bold:#}  {} {value}", budget.name, budget.scope.name())?;

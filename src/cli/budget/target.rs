@@ -1,11 +1,11 @@
-//! Which budget is meant, and for which value.
+//! Selects a budget and a value of its scope.
 
-use super::super::select::{self, Opened};
-use super::super::{Io, Misuse};
+use super::super::select::{self, ConfiguredStore};
+use super::super::{Io, UsageError};
 use crate::agents;
 use crate::app::operate::{self, Refusal};
 use crate::app::session::SessionContext;
-use crate::app::{ancestry, backfill, operator};
+use crate::app::{backfill, operator, process_tree};
 use crate::config::Config;
 use crate::domain::budget::{Budget, Scope};
 use crate::platform::Env;
@@ -13,7 +13,7 @@ use crate::store::SessionRow;
 
 /// Which budget, for which value.
 #[derive(Debug, clap::Args)]
-pub struct Target {
+pub struct BudgetTarget {
     /// Name of the budget.
     pub name: String,
     /// The session, for a budget of scope session: an id or the beginning of one. Default: the only live one.
@@ -32,26 +32,26 @@ pub struct Target {
 /// # Errors
 /// No such budget or value, a store that cannot be used.
 pub fn resolve<'a>(
-    target: &Target,
+    target: &BudgetTarget,
     env: &'a Env,
     io: &mut Io,
-) -> anyhow::Result<(Opened<'a>, Budget, String)> {
-    let mut opened = select::store(env, io.err)?;
+) -> anyhow::Result<(ConfiguredStore<'a>, Budget, String)> {
+    let mut opened = select::open_current(env, io.err)?;
     let rows = select::sessions(&mut opened.store)?;
     // A session's budgets are those of its own project's configuration; the login is that of whoever asks.
     let config_of = |row: &SessionRow| SessionContext::for_session(env, &row.session).config;
-    let Meant { row, budget, value } = meant(target, &rows, &opened.config, config_of, env)?;
+    let ResolvedBudget { row, budget, value } = resolve_among(target, &rows, &opened.config, config_of, env)?;
     if let Some(row) = row {
-        let mut ctx = backfill::read_on(env, row, u64::MAX).0;
-        operator::log_in(&mut ctx, &opened.config);
-        return Ok((Opened { config: ctx.config, store: ctx.store }, budget, value));
+        let mut ctx = backfill::catch_up(env, row, u64::MAX).0;
+        operator::use_own_login(&mut ctx, &opened.config);
+        return Ok((ConfiguredStore { config: ctx.config, store: ctx.store }, budget, value));
     }
-    select::read_on(env, &opened.config, &rows, io.err)?;
+    select::catch_up(env, &opened.config, &rows, io.err)?;
     Ok((opened, budget, value))
 }
 
 /// A budget that somebody named.
-pub struct Meant<'r> {
+pub struct ResolvedBudget<'r> {
     /// The session whose configuration it stands in; `None`: it is that of the working folder.
     pub row: Option<&'r SessionRow>,
     /// The budget.
@@ -64,61 +64,62 @@ pub struct Meant<'r> {
 ///
 /// # Errors
 /// No such budget or value.
-pub fn meant<'r>(
-    target: &Target,
+pub fn resolve_among<'r>(
+    target: &BudgetTarget,
     rows: &'r [SessionRow],
     own: &Config,
     config_of: impl Fn(&SessionRow) -> Config,
     env: &Env,
-) -> anyhow::Result<Meant<'r>> {
+) -> anyhow::Result<ResolvedBudget<'r>> {
     if let Some(id) = &target.session {
-        let row = select::named(rows, id)?;
-        let budget = find(&config_of(row), &target.name)?;
+        let row = select::find_session(rows, id)?;
+        let budget = find_budget(&config_of(row), &target.name)?;
         if budget.scope != Scope::Session {
-            return Err(by_value(&budget));
+            return Err(needs_value(&budget));
         }
-        return Ok(Meant { row: Some(row), budget, value: row.session.id.clone() });
+        return Ok(ResolvedBudget { row: Some(row), budget, value: row.session.id.clone() });
     }
     let known = own.budgets.iter().find(|b| b.name == target.name).cloned();
     // A live session's project may have one of that name. Where none is meant, the name is what is wrong.
-    if known.is_none() && target.value.as_ref().is_none_or(|value| select::named(rows, value).is_err()) {
-        let mut of_others = rows.iter().filter(|row| ancestry::is_live(row, env.now)).map(&config_of);
-        if !of_others.any(|config| find(&config, &target.name).is_ok()) {
-            find(own, &target.name)?;
+    if known.is_none() && target.value.as_ref().is_none_or(|value| select::find_session(rows, value).is_err())
+    {
+        let mut of_others = rows.iter().filter(|row| process_tree::is_live(row, env.now)).map(&config_of);
+        if !of_others.any(|config| find_budget(&config, &target.name).is_ok()) {
+            find_budget(own, &target.name)?;
         }
     }
     if known.as_ref().is_none_or(|b| b.scope == Scope::Session) {
-        let row = select::one(rows, target.value.as_deref(), env)?;
-        let budget = find(&config_of(row), &target.name)?;
-        return Ok(Meant { row: Some(row), budget, value: row.session.id.clone() });
+        let row = select::session_or_live(rows, target.value.as_deref(), env)?;
+        let budget = find_budget(&config_of(row), &target.name)?;
+        return Ok(ResolvedBudget { row: Some(row), budget, value: row.session.id.clone() });
     }
-    let budget = find(own, &target.name)?;
+    let budget = find_budget(own, &target.name)?;
     let value = match (&target.value, budget.scope, &own.team) {
         (Some(value), ..) => value.clone(),
         (None, Scope::User, _) => env.user(),
         (None, Scope::Team, Some(team)) => team.clone(),
-        (None, Scope::Project, _) => {
-            crate::app::project::of(&agents::project_dir(env, &env.cwd)).to_string_lossy().into_owned()
-        }
-        (None, ..) => return Err(by_value(&budget)),
+        (None, Scope::Project, _) => crate::app::project::project_root(&agents::project_dir(env, &env.cwd))
+            .to_string_lossy()
+            .into_owned(),
+        (None, ..) => return Err(needs_value(&budget)),
     };
-    Ok(Meant { row: None, budget, value })
+    Ok(ResolvedBudget { row: None, budget, value })
 }
 
-fn by_value(budget: &Budget) -> anyhow::Error {
+fn needs_value(budget: &Budget) -> anyhow::Error {
     let (name, scope) = (&budget.name, budget.scope.name());
-    Misuse(format!("budget {name} counts by {scope}: name one with --value")).into()
+    UsageError(format!("budget {name} counts by {scope}: name one with --value")).into()
 }
 
-fn find(config: &Config, name: &str) -> anyhow::Result<Budget> {
-    Ok(operate::find(&config.budgets, name).map_err(refused)?.clone())
+fn find_budget(config: &Config, name: &str) -> anyhow::Result<Budget> {
+    Ok(operate::find_budget(&config.budgets, name).map_err(refusal_error)?.clone())
 }
 
 /// A refusal is wrong use, unless the store failed.
-pub fn refused(refusal: Refusal) -> anyhow::Error {
+pub fn refusal_error(refusal: Refusal) -> anyhow::Error {
     match refusal {
         Refusal::Store(error) => error.into(),
         Refusal::Denied(problem) => anyhow::anyhow!("nothing was changed: {problem}"),
-        other => Misuse(other.to_string()).into(),
+        other => UsageError(other.to_string()).into(),
     }
 }

@@ -9,13 +9,13 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 
 use crate::agents;
-use crate::cli::{Io, Misuse, attended, render};
+use crate::cli::{Io, UsageError, person_only, render};
 use crate::config;
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
 
-const USER: &str = include_str!("starter_user.toml");
-const PROJECT: &str = include_str!("starter_project.toml");
+const USER_FILE: &str = include_str!("starter_user.toml");
+const PROJECT_FILE: &str = include_str!("starter_project.toml");
 
 /// Write a starting configuration file: all settings with their defaults, explained.
 #[derive(Debug, clap::Args)]
@@ -41,7 +41,7 @@ pub struct InitArgs {
 }
 
 #[derive(Serialize)]
-struct Written {
+struct WrittenJson {
     path: PathBuf,
     backup: Option<PathBuf>,
 }
@@ -51,14 +51,14 @@ struct Written {
 /// # Errors
 /// The file is there already, or cannot be written. Nothing was changed.
 pub fn run(args: &InitArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    let text = if args.project { PROJECT } else { USER };
+    let text = if args.project { PROJECT_FILE } else { USER_FILE };
     if args.dry_run {
         write!(io.out, "{text}")?;
         return Ok(0);
     }
-    attended::refuse_in_agent(env, "fusebox config init")?;
+    person_only::refuse_in_agent(env, "fusebox config init")?;
     let what = if args.project { "project_file" } else { "user_file" };
-    let places = config::places(env, &agents::project_dir(env, &env.cwd));
+    let places = config::paths(env, &agents::project_dir(env, &env.cwd));
     let place = places.into_iter().find(|place| place.what == what);
     let path =
         place.context("there is no home folder. Set HOME, or FUSEBOX_CONFIG to a file of your own")?.path;
@@ -66,7 +66,7 @@ pub fn run(args: &InitArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let path = fs::canonicalize(&path).unwrap_or(path);
     let backup = write_new(&path, text, args.force, env.now)?;
     if args.json {
-        render::json(io.out, &Written { path, backup })?;
+        render::json(io.out, &WrittenJson { path, backup })?;
         return Ok(0);
     }
     writeln!(io.out, "Written  {}", path.display())?;
@@ -95,7 +95,7 @@ fn write_new(path: &Path, text: &str, force: bool, now: Timestamp) -> anyhow::Re
         Ok(_) if !force => {
             let way = "--force replaces it and keeps a backup, --dry-run prints what would be written";
             return Err(
-                Misuse(format!("{} already exists: {way}. Nothing was changed", path.display())).into()
+                UsageError(format!("{} already exists: {way}. Nothing was changed", path.display())).into()
             );
         }
         Ok(_) => Some(back_up(path, now).map_err(failed)?),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Io;
 use super::render::{self, table};
 use crate::agents;
-use crate::config::{self, Effective, Loaded, Place, Problem};
+use crate::config::{self, EffectiveValue, LoadedConfig, PathInfo, Problem};
 use crate::platform::Env;
 
 /// Write, check and show the configuration.
@@ -58,21 +58,22 @@ pub fn run(args: &ConfigArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 }
 
 #[derive(Serialize)]
-struct Checked {
+struct CheckJson {
     usable: bool,
-    values: Vec<Effective>,
+    values: Vec<EffectiveValue>,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
-    places: Vec<Place>,
+    notes: Vec<Problem>,
+    places: Vec<PathInfo>,
 }
 
-fn check(loaded: Loaded, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    let places = config::places(env, &agents::project_dir(env, &env.cwd));
+fn check(loaded: LoadedConfig, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let places = config::paths(env, &agents::project_dir(env, &env.cwd));
     let code = exit_code(&loaded);
     if json {
         let usable = loaded.is_usable();
-        let Loaded { values, problems, warnings, .. } = loaded;
-        render::json(io.out, &Checked { usable, values, problems, warnings, places })?;
+        let LoadedConfig { values, problems, warnings, notes, .. } = loaded;
+        render::json(io.out, &CheckJson { usable, values, problems, warnings, notes, places })?;
         return Ok(code);
     }
     let verdict = match (loaded.is_usable(), code) {
@@ -84,37 +85,40 @@ fn check(loaded: Loaded, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u
         (false, _) => "The configuration cannot be used.",
     };
     writeln!(io.out, "{verdict}\n")?;
-    let mut rows = table::plain(&["WHAT", "WHERE", ""], &[]);
-    for Place { what, shown, exists, .. } in &places {
+    let mut rows = table::new_table(&["WHAT", "WHERE", ""], &[]);
+    for PathInfo { what, shown, exists, .. } in &places {
         rows.add_row([what.replace('_', " "), shown.clone(), if *exists { "" } else { "missing" }.into()]);
     }
     rows.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
-    write!(io.out, "{}", table::trimmed(&rows))?;
-    tell(&loaded, io)?;
+    write!(io.out, "{}", table::to_trimmed_text(&rows))?;
+    print_problems(&loaded, io)?;
     Ok(code)
 }
 
 #[derive(Serialize)]
-struct Shown<'a> {
-    values: &'a [Effective],
+struct ShowJson<'a> {
+    values: &'a [EffectiveValue],
 }
 
-fn show(loaded: &Loaded, json: bool, io: &mut Io) -> anyhow::Result<u8> {
+fn show(loaded: &LoadedConfig, json: bool, io: &mut Io) -> anyhow::Result<u8> {
     if json {
-        render::json(io.out, &Shown { values: &loaded.values })?;
+        render::json(io.out, &ShowJson { values: &loaded.values })?;
     } else {
         write!(io.out, "{}", show::as_toml(&loaded.values))?;
     }
-    tell(loaded, io)?;
+    print_problems(loaded, io)?;
     Ok(exit_code(loaded))
 }
 
-fn exit_code(loaded: &Loaded) -> u8 {
+fn exit_code(loaded: &LoadedConfig) -> u8 {
     if loaded.problems.is_empty() { 0 } else { 2 }
 }
 
-/// What was refused, and what that means; and what does not do what was meant.
-fn tell(loaded: &Loaded, io: &mut Io) -> anyhow::Result<()> {
+/// Prints notes, warnings and problems, and what happens until the problems are fixed.
+fn print_problems(loaded: &LoadedConfig, io: &mut Io) -> anyhow::Result<()> {
+    for note in &loaded.notes {
+        writeln!(io.err, "note: {note}")?;
+    }
     for warning in &loaded.warnings {
         writeln!(io.err, "warning: {warning}")?;
     }

@@ -5,15 +5,15 @@ use std::fmt::Write;
 use anstyle::Style;
 use serde_json::Value;
 
-use crate::config::Effective;
+use crate::config::EffectiveValue;
 
 /// Comments begin in one column, but for values that are longer than this.
-const WIDEST: usize = 56;
+const MAX_ALIGNED: usize = 56;
 
 /// The values of one table, by their names there.
 struct Section<'v> {
     heading: Heading<'v>,
-    values: Vec<(&'v str, &'v Effective)>,
+    values: Vec<(&'v str, &'v EffectiveValue)>,
 }
 
 #[derive(PartialEq)]
@@ -24,11 +24,11 @@ enum Heading<'v> {
 }
 
 /// The values as TOML.
-pub fn as_toml(values: &[Effective]) -> String {
+pub fn as_toml(values: &[EffectiveValue]) -> String {
     let mut text = String::new();
     let declared = values.iter().find(|value| value.key == "declared task type");
-    if let Some(Effective { value, source, .. }) = declared {
-        let _ = writeln!(text, "# The declared task type is {} ({source}).", toml(value));
+    if let Some(EffectiveValue { value, source, .. }) = declared {
+        let _ = writeln!(text, "# The declared task type is {} ({source}).", to_toml(value));
     }
     let task_type = declared.and_then(|declared| declared.value.as_str()).unwrap_or_default();
     let of_type = values.iter().find(|value| value.key == format!("task_type.{task_type}"));
@@ -38,7 +38,7 @@ pub fn as_toml(values: &[Effective]) -> String {
     text
 }
 
-fn sections(values: &[Effective]) -> Vec<Section<'_>> {
+fn sections(values: &[EffectiveValue]) -> Vec<Section<'_>> {
     let mut sections: Vec<Section> = Vec::new();
     for value in values.iter().filter(|value| value.key != "declared task type") {
         let of_budget = value.key.strip_prefix("budget.").and_then(|rest| rest.rsplit_once('.'));
@@ -68,19 +68,19 @@ impl Section<'_> {
                 return;
             }
             (Heading::Budget(name), _) => {
-                _ = writeln!(text, "\n[[budget]]\nname = {}", toml(&Value::from(*name)));
+                _ = writeln!(text, "\n[[budget]]\nname = {}", to_toml(&Value::from(*name)));
             }
         }
-        let stated = |(key, of): &(&str, &Effective)| match &of.value {
+        let stated = |(key, of): &(&str, &EffectiveValue)| match &of.value {
             Value::Null => format!("# {key}: none"),
             // As a key of the budget it would hold for every session, whatever its type.
             value if of.key == "budget.task.limit" && by_type == Some(value) => {
                 format!("# {key}: {value}, by the task type")
             }
-            value => format!("{key} = {}", toml(value)),
+            value => format!("{key} = {}", to_toml(value)),
         };
         let lines: Vec<String> = self.values.iter().map(stated).collect();
-        let width = lines.iter().map(|line| line.chars().count()).filter(|width| *width <= WIDEST).max();
+        let width = lines.iter().map(|line| line.chars().count()).filter(|width| *width <= MAX_ALIGNED).max();
         for (line, (_, of)) in lines.iter().zip(&self.values) {
             let _ = writeln!(text, "{line:<0$}  {dim}# {1}{dim:#}", width.unwrap_or(0), of.source);
         }
@@ -88,6 +88,6 @@ impl Section<'_> {
 }
 
 /// A value as TOML writes it.
-fn toml(value: &Value) -> String {
+fn to_toml(value: &Value) -> String {
     toml::Value::try_from(value).map(|value| value.to_string()).unwrap_or_default()
 }

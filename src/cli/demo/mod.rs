@@ -1,10 +1,10 @@
 //! `fusebox demo`: a captured session, sent through the real hook executables, in a temporary folder.
 
-mod stage;
+mod session;
 
 use anstyle::{AnsiColor, Style};
 
-use self::stage::Stage;
+use self::session::DemoSession;
 use super::Io;
 use crate::platform::Env;
 
@@ -28,36 +28,36 @@ pub struct DemoArgs {
 /// # Errors
 /// The hook executables are missing, or do not answer as they should.
 pub fn run(args: &DemoArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    let mut stage = Stage::new(env, LIMIT)?;
+    let mut demo = DemoSession::new(env, LIMIT)?;
     heading(io, "1  Metering", "a budget of 5,000 tokens, in a folder of its own")?;
-    stage.session_start(io)?;
-    stage.prompt("please do the basic thing", io)?;
+    demo.session_start(io)?;
+    demo.prompt("please do the basic thing", io)?;
 
     heading(io, "2  Warning", "said once for each threshold, to the agent and to you")?;
-    stage.response("the agent runs a command", io)?;
-    stage.response("it reads a file", io)?;
-    stage.response("it goes on", io)?;
+    demo.response("the agent runs a command", io)?;
+    demo.response("it reads a file", io)?;
+    demo.response("it goes on", io)?;
 
     heading(io, "3  Denial", "over the limit: tool calls are denied, with a reason and a way on")?;
-    stage.response("and on", io)?;
+    demo.response("and on", io)?;
 
     heading(io, "4  Extension", "a person decides, in a terminal of their own")?;
-    stage.fusebox(&["budget", "extend", "session", "--tokens", "1000", "--reason", "nearly done"], io)?;
-    stage.prompt("go on", io)?;
-    stage.response("the agent works again", io)?;
+    demo.fusebox(&["budget", "extend", "session", "--tokens", "1000", "--reason", "nearly done"], io)?;
+    demo.prompt("go on", io)?;
+    demo.response("the agent works again", io)?;
 
     heading(io, "5  Stop", "an agent that ignores a denial is stopped after one more response")?;
-    stage.response("it loops", io)?;
-    stage.response("over the limit again", io)?;
-    stage.response("it ignores the denial", io)?;
-    stage.prompt("and another prompt", io)?;
+    demo.response("it loops", io)?;
+    demo.response("over the limit again", io)?;
+    demo.response("it ignores the denial", io)?;
+    demo.prompt("and another prompt", io)?;
 
     heading(io, "6  Status", "what `fusebox status` shows")?;
-    stage.fusebox(&["status", "--session", stage::SESSION], io)?;
+    demo.fusebox(&["status", "--session", session::SESSION], io)?;
     let next = "Next: `fusebox init` registers the hooks; README.md says how to set budgets.";
     writeln!(io.out, "\n{next}")?;
     if args.keep {
-        writeln!(io.out, "Kept: {}", stage.keep().display())?;
+        writeln!(io.out, "Kept: {}", demo.keep().display())?;
     }
     Ok(0)
 }

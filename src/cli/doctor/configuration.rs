@@ -24,6 +24,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
         let fix = "do as it says, or take it out of the configuration";
         found.push(Finding::warning(warning.to_string(), fix));
     }
+    found.extend(loaded.notes.iter().map(|note| Finding::note(note.to_string())));
     let config = &loaded.config;
     if !config.enabled {
         found.push(Finding::problem("enabled is false: hooks do nothing", "set enabled = true"));

@@ -9,10 +9,10 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use super::finding::Finding;
-use super::survey::{Entry, Survey};
+use super::survey::{HookEntry, Survey};
 
 /// How long a command may take: far longer than the client waits, so that a slow machine is no finding.
-const LIMIT: Duration = Duration::from_secs(10);
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// How often to look whether it is done.
 const POLL: Duration = Duration::from_millis(5);
@@ -30,7 +30,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     if before.is_empty() || after.is_empty() || prompts.is_empty() {
         return vec![Finding::problem("not tested: no hook that denies is registered", "run `fusebox init`")];
     }
-    match prove(survey, &before, &after, &prompts) {
+    match try_denial(survey, &before, &after, &prompts) {
         Ok(()) => vec![Finding::ok(
             "past its limit, a session's tool call was denied, its turn stopped, its prompt blocked",
         )],
@@ -41,12 +41,16 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     }
 }
 
-fn prove(survey: &Survey, before: &[&Entry], after: &[&Entry], prompts: &[&Entry]) -> anyhow::Result<()> {
-    let stage = Stage::new(survey)?;
+fn try_denial(
+    survey: &Survey,
+    before: &[&HookEntry],
+    after: &[&HookEntry],
+    prompts: &[&HookEntry],
+) -> anyhow::Result<()> {
+    let test = TestSession::new(survey)?;
     for entry in before {
-        let answer =
-            stage.call(entry, json!({"tool_name": "Bash", "tool_input": {}, "tool_use_id": CALL}))?;
-        stage.expect(
+        let answer = test.call(entry, json!({"tool_name": "Bash", "tool_input": {}, "tool_use_id": CALL}))?;
+        test.expect(
             entry,
             &answer,
             answer["hookSpecificOutput"]["permissionDecision"] == "deny",
@@ -56,24 +60,24 @@ fn prove(survey: &Survey, before: &[&Entry], after: &[&Entry], prompts: &[&Entry
     // One response to close its work, then no more.
     let batch = || json!({"tool_calls": [{"tool_name": "Bash", "tool_input": {}, "tool_use_id": CALL}]});
     for entry in after {
-        let answers = [stage.call(entry, batch())?, stage.call(entry, batch())?];
+        let answers = [test.call(entry, batch())?, test.call(entry, batch())?];
         let stopped = answers.iter().any(|answer| answer["continue"] == false);
-        stage.expect(entry, &answers[1], stopped, "a stop")?;
+        test.expect(entry, &answers[1], stopped, "a stop")?;
     }
     for entry in prompts {
-        let answer = stage.call(entry, json!({"prompt": "go on"}))?;
-        stage.expect(entry, &answer, answer["decision"] == "block", "a block")?;
+        let answer = test.call(entry, json!({"prompt": "go on"}))?;
+        test.expect(entry, &answer, answer["decision"] == "block", "a block")?;
     }
     Ok(())
 }
 
-/// A session of its own, in a folder that goes when the proof is done.
-struct Stage<'a> {
+/// A session for the test, in a temporary folder.
+struct TestSession<'a> {
     survey: &'a Survey<'a>,
     folder: tempfile::TempDir,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> TestSession<'a> {
     fn new(survey: &'a Survey) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("fusebox-doctor-").tempdir()?;
         std::fs::create_dir(folder.path().join("project"))?;
@@ -94,7 +98,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Calls an entry as the client does; answers what it wrote.
-    fn call(&self, entry: &Entry, fields: Value) -> anyhow::Result<Value> {
+    fn call(&self, entry: &HookEntry, fields: Value) -> anyhow::Result<Value> {
         let mut payload = json!({
             "session_id": SESSION, "transcript_path": self.path("transcript.jsonl"), "cwd": self.path("project"),
             "hook_event_name": entry.event, "permission_mode": "default",
@@ -112,8 +116,8 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn run(&self, entry: &Entry, input: &[u8]) -> anyhow::Result<Vec<u8>> {
-        let mut command = command_of(&entry.entry);
+    fn run(&self, entry: &HookEntry, input: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let mut command = entry_command(&entry.entry);
         for name in self.survey.env.vars.keys().filter(|name| name.starts_with("FUSEBOX_")) {
             command.env_remove(name);
         }
@@ -130,7 +134,7 @@ impl<'a> Stage<'a> {
         command.stdin(std::fs::File::open(self.path("input"))?);
         command.stdout(std::fs::File::create(self.path("output"))?).stderr(Stdio::null());
         let mut child = command.current_dir(self.path("project")).spawn()?;
-        let end = Instant::now() + LIMIT;
+        let end = Instant::now() + MAX_WAIT;
         let status = loop {
             if let Some(status) = child.try_wait()? {
                 break status;
@@ -138,7 +142,7 @@ impl<'a> Stage<'a> {
             if Instant::now() >= end {
                 child.kill()?;
                 child.wait()?;
-                bail!("did not end within {} s", LIMIT.as_secs());
+                bail!("did not end within {} s", MAX_WAIT.as_secs());
             }
             std::thread::sleep(POLL);
         };
@@ -148,7 +152,7 @@ impl<'a> Stage<'a> {
         Ok(std::fs::read(self.path("output"))?)
     }
 
-    fn expect(&self, entry: &Entry, answer: &Value, is_met: bool, what: &str) -> anyhow::Result<()> {
+    fn expect(&self, entry: &HookEntry, answer: &Value, is_met: bool, what: &str) -> anyhow::Result<()> {
         if is_met {
             return Ok(());
         }
@@ -160,7 +164,7 @@ impl<'a> Stage<'a> {
 }
 
 /// The command of an entry: itself in exec form, by a shell otherwise.
-fn command_of(entry: &Value) -> Command {
+fn entry_command(entry: &Value) -> Command {
     let line = entry["command"].as_str().unwrap_or_default();
     match entry.get("args").and_then(Value::as_array) {
         Some(arguments) => {

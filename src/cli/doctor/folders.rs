@@ -7,7 +7,7 @@ use super::finding::Finding;
 use super::survey::Survey;
 
 /// Variables that choose a folder, or the configuration.
-const CHOOSING: [&str; 7] = [
+const LOCATION_VARIABLES: [&str; 7] = [
     "FUSEBOX_STATE_DIR",
     "FUSEBOX_CACHE_DIR",
     "FUSEBOX_CONFIG",
@@ -19,7 +19,7 @@ const CHOOSING: [&str; 7] = [
 
 /// Compares the folders that `init` recorded, and those that settings set, with this process's own.
 pub fn check(survey: &Survey) -> Vec<Finding> {
-    let mut found = elsewhere(survey);
+    let mut found = other_folders(survey);
     found.extend(set_by_settings(survey));
     found.extend(unfit_cache(&survey.env.cache_dir(), survey.env.uid));
     if found.is_empty() {
@@ -33,7 +33,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     found
 }
 
-fn elsewhere(survey: &Survey) -> Vec<Finding> {
+fn other_folders(survey: &Survey) -> Vec<Finding> {
     let Some(known) = &survey.installation else {
         let found = "`fusebox init` left no record in this terminal's state folder";
         return vec![Finding::warning(
@@ -66,7 +66,7 @@ fn set_by_settings(survey: &Survey) -> Vec<Finding> {
     for layer in &survey.layers {
         let variables = layer.get("env").and_then(serde_json::Value::as_object).into_iter().flatten();
         for (name, value) in variables {
-            let chooses = CHOOSING.contains(&name.as_str());
+            let chooses = LOCATION_VARIABLES.contains(&name.as_str());
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             if !(chooses || name.starts_with("FUSEBOX_")) || survey.env.var(name) == Some(&value) {
                 continue;

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::finding::Finding;
-use super::survey::{Entry, Layer, Survey};
+use super::survey::{HookEntry, SettingsLayer, Survey};
 use crate::agents;
 use crate::agents::claude::hook_entries;
-use crate::agents::claude::registration::{TIMEOUT_SECONDS, is_known};
+use crate::agents::claude::registration::{TIMEOUT_SECONDS, is_supported};
 use crate::cli::render::counted;
 use crate::platform::deadline::DEADLINE_MS;
 
@@ -16,10 +16,10 @@ use crate::platform::deadline::DEADLINE_MS;
 pub fn check(survey: &Survey) -> Vec<Finding> {
     let mut found: Vec<Finding> = survey.layers.iter().flat_map(unreadable).collect();
     found.extend(turned_off(survey));
-    found.extend(survey.layers.iter().flat_map(fatal));
+    found.extend(survey.layers.iter().flat_map(fatal_entries));
     found.extend(missing(survey));
-    found.extend(survey.entries.iter().flat_map(odd));
-    found.extend(doubled(survey));
+    found.extend(survey.entries.iter().flat_map(entry_problems));
+    found.extend(duplicates(survey));
     if found.is_empty() {
         let mut layers: Vec<&str> = survey.entries.iter().map(|e| e.layer).collect();
         layers.dedup();
@@ -34,7 +34,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
 }
 
 /// A file that cannot be understood is passed over by the client, with all hooks in it.
-fn unreadable(layer: &Layer) -> Option<Finding> {
+fn unreadable(layer: &SettingsLayer) -> Option<Finding> {
     let error = layer.settings.as_ref().err()?;
     // The message is one for who wanted to change the file.
     let error = error.trim_end_matches(". Nothing was changed");
@@ -44,7 +44,7 @@ fn unreadable(layer: &Layer) -> Option<Finding> {
 /// The last layer that says something about it counts (seen with 2.1.197 and 2.1.330).
 fn turned_off(survey: &Survey) -> Vec<Finding> {
     let mut found = Vec::new();
-    let says = |layer: &&Layer| layer.get("disableAllHooks").is_some();
+    let says = |layer: &&SettingsLayer| layer.get("disableAllHooks").is_some();
     if let Some(layer) = survey.layers.iter().rfind(says)
         && layer.get("disableAllHooks") == Some(&Value::Bool(true))
     {
@@ -71,7 +71,7 @@ fn turned_off(survey: &Survey) -> Vec<Finding> {
     found
 }
 
-fn fatal(layer: &Layer) -> Vec<Finding> {
+fn fatal_entries(layer: &SettingsLayer) -> Vec<Finding> {
     let path = layer.path.display();
     let of = |entry: String| {
         let found = format!("{path}: {entry}; in print mode the client then drops all hooks of the file");
@@ -81,7 +81,8 @@ fn fatal(layer: &Layer) -> Vec<Finding> {
 }
 
 fn missing(survey: &Survey) -> Option<Finding> {
-    let wanted = agents::DEFAULT.registered().iter().filter(|(event, _)| is_known(event, survey.version()));
+    let wanted =
+        agents::DEFAULT.registered_hooks().iter().filter(|(event, _)| is_supported(event, survey.version()));
     let missing: Vec<&str> = wanted
         .filter(|(event, hook)| !survey.entries.iter().any(|e| e.event == *event && e.hook == *hook))
         .map(|(event, _)| *event)
@@ -98,7 +99,7 @@ fn missing(survey: &Survey) -> Option<Finding> {
 }
 
 /// What keeps a registered hook from doing its work.
-fn odd(entry: &Entry) -> Vec<Finding> {
+fn entry_problems(entry: &HookEntry) -> Vec<Finding> {
     let mut found = Vec::new();
     let place = format!("{} at {} ({} settings)", entry.hook.name(), entry.event, entry.layer);
     let again = "run `fusebox init`, which brings the entry up to date";
@@ -127,20 +128,20 @@ fn odd(entry: &Entry) -> Vec<Finding> {
         _ => {}
     }
     let by = entry.event.as_str();
-    if !agents::DEFAULT.registered().iter().any(|(event, hook)| *event == by && *hook == entry.hook) {
+    if !agents::DEFAULT.registered_hooks().iter().any(|(event, hook)| *event == by && *hook == entry.hook) {
         found.push(Finding::warning(format!("{place} answers no such event"), again));
     }
     found
 }
 
 /// Two entries that differ run twice: the second one only costs time.
-fn doubled(survey: &Survey) -> Vec<Finding> {
-    let mut places: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
+fn duplicates(survey: &Survey) -> Vec<Finding> {
+    let mut places: BTreeMap<&str, Vec<&HookEntry>> = BTreeMap::new();
     for entry in &survey.entries {
         places.entry(&entry.event).or_default().push(entry);
     }
     let twice = places.into_iter().filter(|(_, entries)| entries.len() > 1);
-    let of = |(event, entries): (&str, Vec<&Entry>)| {
+    let of = |(event, entries): (&str, Vec<&HookEntry>)| {
         let layers: Vec<&str> = entries.iter().map(|e| e.layer).collect();
         let found = format!("registered {} times at {event} ({} settings)", entries.len(), layers.join(", "));
         Finding::warning(found, "take one of them out (`fusebox uninstall`, with --project or --local)")

@@ -11,7 +11,7 @@ use crate::hook::journal;
 const RECENT_MS: i64 = 24 * 3600 * 1000;
 
 /// How many kinds are shown.
-const MOST: usize = 5;
+const MAX_KINDS: usize = 5;
 
 /// Reads the journal: failures of the last day by kind, the most frequent first.
 pub fn check(survey: &Survey) -> Vec<Finding> {
@@ -31,7 +31,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     }
     let mut kinds: Vec<_> = kinds.into_iter().collect();
     kinds.sort_by(|a, b| b.1.cmp(&a.1));
-    let more = kinds.len().saturating_sub(MOST);
+    let more = kinds.len().saturating_sub(MAX_KINDS);
     let path = journal::path(&dir);
     let fix = format!(
         "each was passed over by the hook, which let the agent go on; all of them: {}",
@@ -43,7 +43,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
             fix.clone(),
         )
     };
-    let mut found: Vec<Finding> = kinds.into_iter().take(MOST).map(of).collect();
+    let mut found: Vec<Finding> = kinds.into_iter().take(MAX_KINDS).map(of).collect();
     if more > 0 {
         found.push(Finding::note(format!(
             "{} of failures in {}",

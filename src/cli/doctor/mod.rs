@@ -71,13 +71,13 @@ const CHECKS: [Check; 10] = [
 ];
 
 #[derive(Serialize)]
-struct Report {
+struct DoctorReport {
     holds: bool,
-    findings: Vec<Reported>,
+    findings: Vec<CheckFinding>,
 }
 
 #[derive(Serialize)]
-struct Reported {
+struct CheckFinding {
     check: &'static str,
     #[serde(flatten)]
     finding: Finding,
@@ -93,15 +93,15 @@ pub fn run(args: &DoctorArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     if !project.is_dir() {
         let message =
             format!("{}: there is no such folder; name the project's with --dir", project.display());
-        return Err(super::Misuse(message).into());
+        return Err(super::UsageError(message).into());
     }
-    let survey = Survey::of(env, &project, args.client.as_deref());
+    let survey = Survey::collect(env, &project, args.client.as_deref());
     let found = |(name, check): &Check| {
-        check(&survey).into_iter().map(|finding| Reported { check: name, finding }).collect::<Vec<_>>()
+        check(&survey).into_iter().map(|finding| CheckFinding { check: name, finding }).collect::<Vec<_>>()
     };
-    let findings: Vec<Reported> = CHECKS.iter().flat_map(found).collect();
+    let findings: Vec<CheckFinding> = CHECKS.iter().flat_map(found).collect();
     let holds = findings.iter().all(|reported| reported.finding.severity < Severity::Problem);
-    let report = Report { holds, findings };
+    let report = DoctorReport { holds, findings };
     if args.json {
         render::json(io.out, &report)?;
     } else {
@@ -125,10 +125,10 @@ fn wrapped(text: &str, less: usize) -> Vec<Cow<'_, str>> {
     textwrap::wrap(text, options.break_words(false))
 }
 
-fn show(report: &Report, io: &mut Io) -> anyhow::Result<()> {
+fn show(report: &DoctorReport, io: &mut Io) -> anyhow::Result<()> {
     let (bold, dim) = (Style::new().bold(), Style::new().dimmed());
     let mut last = "";
-    for Reported { check, finding } in &report.findings {
+    for CheckFinding { check, finding } in &report.findings {
         let (sign, style) = sign(finding.severity);
         let label = if *check == last { "" } else { check };
         last = check;

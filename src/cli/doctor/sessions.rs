@@ -12,7 +12,7 @@ use crate::app::session_files;
 use crate::cli::render::counted;
 
 /// How fresh a transcript must be for its session to be at work.
-const FRESH: Duration = Duration::from_secs(600);
+const ACTIVE: Duration = Duration::from_secs(600);
 
 /// Transcripts that changed lately, of sessions that the store does not know.
 pub fn check(survey: &Survey) -> Vec<Finding> {
@@ -22,7 +22,8 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     let known: BTreeSet<String> = rows.into_iter().map(|row| row.session.id).collect();
     // One with a cache has hooks, which could not reach the store.
     let is_known = |id: &str| known.contains(id) || session_files::has_cache(survey.env, id);
-    let stray: Vec<PathBuf> = fresh(survey).into_iter().filter(|path| !is_known(&session_of(path))).collect();
+    let stray: Vec<PathBuf> =
+        active_transcripts(survey).into_iter().filter(|path| !is_known(&session_of(path))).collect();
     let Some(first) = stray.first() else { return Vec::new() };
     let found =
         format!("no hook reported {} at work, such as {}", counted(stray.len(), "session"), first.display());
@@ -33,11 +34,11 @@ fn session_of(path: &std::path::Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn fresh(survey: &Survey) -> Vec<PathBuf> {
+fn active_transcripts(survey: &Survey) -> Vec<PathBuf> {
     let is_fresh = |path: &PathBuf| {
         let changed =
             std::fs::metadata(path).and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-        changed.elapsed().is_ok_and(|age| age < FRESH)
+        changed.elapsed().is_ok_and(|age| age < ACTIVE)
     };
-    agents::transcripts(survey.env).into_iter().map(|(_, path)| path).filter(is_fresh).collect()
+    agents::all_transcripts(survey.env).into_iter().map(|(_, path)| path).filter(is_fresh).collect()
 }

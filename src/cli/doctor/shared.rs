@@ -4,26 +4,26 @@ use std::collections::BTreeSet;
 
 use super::finding::Finding;
 use super::survey::Survey;
-use crate::app::brief::grouped;
+use crate::app::messages::grouped;
 use crate::app::open_store;
 use crate::app::operation_ledger::OperationLedger;
 use crate::app::operator;
-use crate::app::recount::{self, Difference, Recount};
 use crate::app::store_access::StoreAccess;
+use crate::app::verify::{self, Difference, Verification};
 use crate::cli::render::counted;
 use crate::config::redis_address::Address;
-use crate::config::{Config, RedisConfig, shown};
+use crate::config::{Config, RedisConfig, printable};
 use crate::store::redis::acl::Rights;
 use crate::store::{Recover, Store};
 
 /// What Redis does when its memory is full, as it should be.
-const KEEPS_ALL: &str = "noeviction";
+const NO_EVICTION: &str = "noeviction";
 
 /// How many records that cannot be read are named.
-const NAMED: usize = 3;
+const MAX_NAMED: usize = 3;
 
 /// Characters of a name that are shown.
-const LONGEST: usize = 120;
+const MAX_NAME_CHARS: usize = 120;
 
 /// Looks at the server, at what the user may do, and at what is counted; nothing where the store is the embedded one.
 pub fn check(survey: &Survey) -> Vec<Finding> {
@@ -39,18 +39,20 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
         ));
     }
     // That it does not answer is another check's matter.
-    let Ok(mut store) = open_store::shared(survey.env, redis, &config.tenant, None) else { return found };
+    let Ok(mut store) = open_store::open_shared(survey.env, redis, &config.tenant, None) else {
+        return found;
+    };
     let Ok(rights) = store.rights() else { return found };
-    found.extend(of_rights(&rights, &address, config));
-    found.extend(of_memory(&rights));
+    found.extend(rights_findings(&rights, &address, config));
+    found.extend(memory_finding(&rights));
     if rights.records && store.is_rebuilding().is_ok_and(|is_rebuilding| !is_rebuilding) {
-        found.extend(of_ledger(survey, &mut store, redis));
-        found.extend(of_counts(survey));
+        found.extend(ledger_finding(survey, &mut store, redis));
+        found.extend(count_findings(survey));
     }
     found
 }
 
-fn of_rights(rights: &Rights, address: &Address, config: &Config) -> Vec<Finding> {
+fn rights_findings(rights: &Rights, address: &Address, config: &Config) -> Vec<Finding> {
     let (user, tenant) = (address.user().unwrap_or("default"), &config.tenant);
     let who = format!("{address}, tenant {tenant}: user {user}");
     match (rights.records, rights.decides) {
@@ -68,12 +70,12 @@ fn of_rights(rights: &Rights, address: &Address, config: &Config) -> Vec<Finding
     }
 }
 
-fn of_memory(rights: &Rights) -> Option<Finding> {
+fn memory_finding(rights: &Rights) -> Option<Finding> {
     match rights.when_full.as_deref() {
-        Some(KEEPS_ALL) => None,
+        Some(NO_EVICTION) => None,
         Some(policy) => Some(Finding::warning(
             format!("when its memory is full, the server throws keys away ({policy}): counts are forgotten"),
-            format!("set maxmemory-policy {KEEPS_ALL} in redis.conf"),
+            format!("set maxmemory-policy {NO_EVICTION} in redis.conf"),
         )),
         None => Some(Finding::note(
             "this user may not read maxmemory-policy, which says what happens when the memory is full; run `fusebox doctor` as the operator to check it",
@@ -81,13 +83,13 @@ fn of_memory(rights: &Rights) -> Option<Finding> {
     }
 }
 
-/// Decisions of this machine that the store does not know.
-fn of_ledger(survey: &Survey, store: &mut dyn Store, redis: &RedisConfig) -> Option<Finding> {
+/// The finding about operations of this machine that the store lacks.
+fn ledger_finding(survey: &Survey, store: &mut dyn Store, redis: &RedisConfig) -> Option<Finding> {
     let config = &survey.loaded.config;
-    let entries = OperationLedger::of(&survey.env.state_dir()?, config).read().ok()?;
+    let entries = OperationLedger::new(&survey.env.state_dir()?, config).read().ok()?;
     let known = store.operations(None).ok()?;
     let missing = entries.iter().filter(|e| known.iter().all(|known| known.id != e.operation.id)).count();
-    let command = operator::command(config, "fusebox resync");
+    let command = operator::operator_command(config, "fusebox resync");
     (missing > 0).then(|| {
         Finding::warning(
             format!("{} of this machine are missing in {}", counted(missing, "decision"), redis.url),
@@ -96,26 +98,26 @@ fn of_ledger(survey: &Survey, store: &mut dyn Store, redis: &RedisConfig) -> Opt
     })
 }
 
-fn of_counts(survey: &Survey) -> Vec<Finding> {
+fn count_findings(survey: &Survey) -> Vec<Finding> {
     let config = &survey.loaded.config;
     let mut store = StoreAccess::for_command(survey.env, config);
-    let found = match recount::recount(survey.env, config, &mut store) {
+    let found = match verify::verify(survey.env, config, &mut store) {
         Ok(found) => found,
         Err(error) => {
             let problem = format!("counts cannot be compared: {error}");
             return vec![Finding::warning(problem, "run `fusebox doctor` again")];
         }
     };
-    let Recount { sessions, left_out, less, more, counters } = &found;
+    let Verification { sessions, left_out, undercounted, overcounted, counters } = &found;
     let mut findings = Vec::new();
-    let wrong: Vec<&Difference> = less.iter().chain(counters).collect();
+    let wrong: Vec<&Difference> = undercounted.iter().chain(counters).collect();
     if let Some(said) = differences(&wrong) {
         let problem = format!("counters do not agree with the transcripts: {said}");
         let fix = "run `fusebox resync`; if they still differ, have an administrator delete the tenant's keys that hooks write \
                     (…:d:*), which are filled again. If it happens again, somebody is changing them: change the hooks' password";
         findings.push(Finding::problem(problem, fix));
     }
-    if let Some(said) = differences(&more.iter().collect::<Vec<_>>()) {
+    if let Some(said) = differences(&overcounted.iter().collect::<Vec<_>>()) {
         let warning = format!("the store counts more than the transcripts say: {said}");
         let fix = "nothing to do if transcripts were deleted or a session also ran on another machine; otherwise somebody changed the store: change the hooks' password";
         findings.push(Finding::warning(warning, fix));
@@ -127,16 +129,20 @@ fn of_counts(survey: &Survey) -> Vec<Finding> {
         findings.push(Finding::ok(format!("counts agree with the transcripts of {sessions}{rest}")));
     }
     // Counting has read all of it.
-    findings.extend(of_damaged(&store.call(|store| store.damaged()).unwrap_or_default()));
+    findings.extend(damage_finding(&store.call(|store| store.damaged()).unwrap_or_default()));
     findings
 }
 
-/// What could not be read.
-fn of_damaged(names: &BTreeSet<String>) -> Option<Finding> {
+/// The finding about records that could not be read.
+fn damage_finding(names: &BTreeSet<String>) -> Option<Finding> {
     // Anybody who may write there can have written anything.
-    let first: Vec<String> = names.iter().take(NAMED).map(|name| shown(name, LONGEST)).collect();
-    let more =
-        if names.len() > NAMED { format!(", and {} more", names.len() - NAMED) } else { String::new() };
+    let first: Vec<String> =
+        names.iter().take(MAX_NAMED).map(|name| printable(name, MAX_NAME_CHARS)).collect();
+    let more = if names.len() > MAX_NAMED {
+        format!(", and {} more", names.len() - MAX_NAMED)
+    } else {
+        String::new()
+    };
     let records = counted(names.len(), "record");
     let were = if names.len() == 1 { "was" } else { "were" };
     (!names.is_empty()).then(|| {
@@ -148,11 +154,11 @@ fn of_damaged(names: &BTreeSet<String>) -> Option<Finding> {
     })
 }
 
-/// The first of what differs, and how much there is more.
+/// The first difference, and the number of others.
 fn differences(all: &[&Difference]) -> Option<String> {
     let first = all.first()?;
-    let Difference { what, unit, stored, counted } = first;
+    let Difference { subject, unit, stored, counted } = first;
     let more = if all.len() > 1 { format!(", and {} more", all.len() - 1) } else { String::new() };
     let (stored, counted) = (grouped(*stored), grouped(*counted));
-    Some(format!("{what}: {stored} {unit} in the store, {counted} by counting anew{more}"))
+    Some(format!("{subject}: {stored} {unit} in the store, {counted} by counting anew{more}"))
 }

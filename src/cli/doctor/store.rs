@@ -44,14 +44,14 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
             }
         }
     }
-    found.extend(set_aside(&dir));
+    found.extend(quarantined(&dir));
     found
 }
 
-fn set_aside(dir: &Path) -> Option<Finding> {
+fn quarantined(dir: &Path) -> Option<Finding> {
     let names = std::fs::read_dir(dir).ok()?.flatten().map(|entry| entry.file_name());
     let mut aside: Vec<String> =
-        names.filter_map(|name| name.into_string().ok()).filter(|name| is_aside(name)).collect();
+        names.filter_map(|name| name.into_string().ok()).filter(|name| is_quarantined(name)).collect();
     aside.sort();
     let last = aside.last()?;
     let found = format!(
@@ -62,6 +62,6 @@ fn set_aside(dir: &Path) -> Option<Finding> {
     Some(Finding::note(format!("{found}; alerts and acknowledgements of that time are lost")))
 }
 
-fn is_aside(name: &str) -> bool {
+fn is_quarantined(name: &str) -> bool {
     name.starts_with("state.db.corrupt") && !name.ends_with("-wal") && !name.ends_with("-shm")
 }

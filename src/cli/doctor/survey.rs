@@ -1,4 +1,4 @@
-//! What the checks look at: the client's settings, layer by layer, and Fusebox's entries in them.
+//! The input of the checks: the client's settings, layer by layer, and Fusebox's entries in them.
 
 use std::path::{Path, PathBuf};
 
@@ -10,11 +10,11 @@ use crate::agents::claude::{hook_entries, program};
 use crate::agents::hook::Hook;
 use crate::app::installation::Installation;
 use crate::cli::settings_file::SettingsFile;
-use crate::config::{self, Loaded};
+use crate::config::{self, LoadedConfig};
 use crate::platform::Env;
 
 /// A settings file of the client. Later layers win where they say the same thing; hooks of all of them run.
-pub struct Layer {
+pub struct SettingsLayer {
     /// `user`, `project`, `local` or `managed`.
     pub name: &'static str,
     /// Where it is.
@@ -23,7 +23,7 @@ pub struct Layer {
     pub settings: Result<SettingsFile, String>,
 }
 
-impl Layer {
+impl SettingsLayer {
     fn read(name: &'static str, path: PathBuf) -> Self {
         let settings = SettingsFile::read(&path).map_err(|error| format!("{error:#}"));
         Self { name, path, settings }
@@ -41,7 +41,7 @@ impl Layer {
 }
 
 /// An entry of the settings that calls one of Fusebox's executables.
-pub struct Entry {
+pub struct HookEntry {
     /// The layer that it stands in.
     pub layer: &'static str,
     /// The event that it stands at.
@@ -56,33 +56,33 @@ pub struct Entry {
     pub entry: Value,
 }
 
-/// Everything that the checks look at, read once.
+/// The input of all checks, read once.
 pub struct Survey<'a> {
     /// This process.
     pub env: &'a Env,
     /// The layers, earliest first.
-    pub layers: Vec<Layer>,
+    pub layers: Vec<SettingsLayer>,
     /// Fusebox's entries in all of them.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<HookEntry>,
     /// What `init` recorded.
     pub installation: Option<Installation>,
     /// The configuration in the project.
-    pub loaded: Loaded,
+    pub loaded: LoadedConfig,
     /// The client, and the version that it says it is; `None`: there is none on the `PATH`.
     pub client: Option<(PathBuf, Result<ClientVersion, String>)>,
 }
 
 impl<'a> Survey<'a> {
-    /// Looks at everything. `client`: another one than the `claude` on the `PATH`.
-    pub fn of(env: &'a Env, project: &Path, client: Option<&Path>) -> Self {
+    /// Reads everything. `client`: another client than the `claude` on the `PATH`.
+    pub fn collect(env: &'a Env, project: &Path, client: Option<&Path>) -> Self {
         let mut layers = Vec::new();
         if let Some(dir) = guard::user_dir(env) {
-            layers.push(Layer::read("user", dir.join("settings.json")));
+            layers.push(SettingsLayer::read("user", dir.join("settings.json")));
         }
         let [shared, local] = guard::project_settings(project);
-        layers.push(Layer::read("project", shared));
-        layers.push(Layer::read("local", local));
-        layers.extend(managed().into_iter().map(|path| Layer::read("managed", path)));
+        layers.push(SettingsLayer::read("project", shared));
+        layers.push(SettingsLayer::read("local", local));
+        layers.extend(managed_files().into_iter().map(|path| SettingsLayer::read("managed", path)));
         let entries = layers.iter().flat_map(|layer| entries(layer, env)).collect();
         let client = client
             .map(Path::to_owned)
@@ -104,7 +104,7 @@ impl<'a> Survey<'a> {
     }
 }
 
-fn managed() -> Vec<PathBuf> {
+fn managed_files() -> Vec<PathBuf> {
     let dir = guard::managed_dir();
     let more = std::fs::read_dir(dir.join("managed-settings.d")).into_iter().flatten().flatten();
     let mut more: Vec<PathBuf> = more.map(|entry| entry.path()).collect();
@@ -112,12 +112,12 @@ fn managed() -> Vec<PathBuf> {
     std::iter::once(dir.join("managed-settings.json")).chain(more).collect()
 }
 
-fn entries(layer: &Layer, env: &Env) -> Vec<Entry> {
-    let ours = hook_entries::of_fusebox(&layer.hooks(), env);
-    let entry = |found: hook_entries::Found| {
-        let hook = Hook::by_file_name(&found.program)?;
-        let hook_entries::Found { event, program, matcher, entry } = found;
-        Some(Entry { layer: layer.name, event, hook, program, matcher, entry })
+fn entries(layer: &SettingsLayer, env: &Env) -> Vec<HookEntry> {
+    let ours = hook_entries::fusebox_entries(&layer.hooks(), env);
+    let entry = |found: hook_entries::RegisteredEntry| {
+        let hook = Hook::from_file_name(&found.program)?;
+        let hook_entries::RegisteredEntry { event, program, matcher, entry } = found;
+        Some(HookEntry { layer: layer.name, event, hook, program, matcher, entry })
     };
     ours.into_iter().filter_map(entry).collect()
 }

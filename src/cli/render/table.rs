@@ -4,11 +4,11 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Row, Table};
 
 use super::bar;
-use crate::app::brief::{grouped, percent, share};
+use crate::app::messages::{grouped, percent, share};
 use crate::domain::budget::{BudgetState, Mode, Scope};
 
 /// A table without lines; columns named in `right` are aligned to the right.
-pub fn plain(header: &[&str], right: &[&str]) -> Table {
+pub fn new_table(header: &[&str], right: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(Row::from(header.to_vec()));
     for (column, name) in table.column_iter_mut().zip(header) {
@@ -22,11 +22,12 @@ pub fn plain(header: &[&str], right: &[&str]) -> Table {
 
 /// Budgets: one a row where the terminal is wide enough, else two lines each.
 pub fn budgets(states: &[BudgetState]) -> String {
-    let mut table = plain(&["BUDGET", "OF", "", "%", "USED", "LIMIT", "", "STATUS"], &["%", "USED", "LIMIT"]);
+    let mut table =
+        new_table(&["BUDGET", "OF", "", "%", "USED", "LIMIT", "", "STATUS"], &["%", "USED", "LIMIT"]);
     for state in states {
         table.add_row([
-            Cell::new(short(&state.budget.name, 24)),
-            Cell::new(short(value(state.budget.scope, &state.value), 16)),
+            Cell::new(truncate(&state.budget.name, 24)),
+            Cell::new(truncate(short_value(state.budget.scope, &state.value), 16)),
             Cell::new(bar::bar(state.utilization())),
             Cell::new(percent(state)),
             Cell::new(grouped(state.used)),
@@ -35,14 +36,14 @@ pub fn budgets(states: &[BudgetState]) -> String {
             Cell::new(status(state)),
         ]);
     }
-    fitting(&mut table).unwrap_or_else(|| lines(states))
+    fit_to_terminal(&mut table).unwrap_or_else(|| lines(states))
 }
 
 /// A table as text, where the terminal is wide enough for it: wrapped cells are worse to read than two lines.
-pub fn fitting(table: &mut Table) -> Option<String> {
+pub fn fit_to_terminal(table: &mut Table) -> Option<String> {
     let terminal = table.width().map_or(usize::MAX, usize::from);
     table.set_content_arrangement(ContentArrangement::Disabled);
-    let text = trimmed(table);
+    let text = to_trimmed_text(table);
     let widest = anstream::adapter::strip_str(&text).to_string().lines().map(|l| l.chars().count()).max();
     // Room for two columns of indentation.
     widest.is_none_or(|widest| widest + 2 <= terminal).then_some(text)
@@ -54,7 +55,7 @@ fn lines(states: &[BudgetState]) -> String {
         let share = format!("{}  {}", bar::bar(state.utilization()), share(state));
         format!(
             "{name} ({scope} {})  {status}\n  {share}\n",
-            short(value(state.budget.scope, &state.value), 24)
+            truncate(short_value(state.budget.scope, &state.value), 24)
         )
     };
     states.iter().map(of).collect()
@@ -66,12 +67,12 @@ fn status(state: &BudgetState) -> String {
 }
 
 /// A table as text, without the blanks at the ends of its lines.
-pub fn trimmed(table: &Table) -> String {
+pub fn to_trimmed_text(table: &Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
 /// The value of a budget's scope, as a person names it: a session by the beginning of its id, a project by its folder.
-pub fn value(scope: Scope, value: &str) -> &str {
+pub fn short_value(scope: Scope, value: &str) -> &str {
     match scope {
         Scope::Session => value.char_indices().nth(8).map_or(value, |(end, _)| &value[..end]),
         Scope::Project => value.rsplit('/').next().unwrap_or_default(),
@@ -80,7 +81,7 @@ pub fn value(scope: Scope, value: &str) -> &str {
 }
 
 /// `text`, cut to `width` characters.
-pub fn short(text: &str, width: usize) -> String {
+pub fn truncate(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Case, PROJECT, USER};
-use crate::config::{Config, Show, Source};
+use crate::config::{Config, PromptLineMode, Source};
 use crate::domain::budget::{Classes, Mode, OnLimit, Scope, StoreDown, Unit};
 use crate::domain::window::{Period, WindowRule};
 
@@ -27,7 +27,10 @@ fn without_configuration_there_is_one_budget() {
     assert_eq!((session.on_limit, session.wrap_up, session.mode), (OnLimit::Pause, 1, Mode::Enforce));
     assert_eq!(session.store_down, StoreDown::Local);
     let config = &loaded.config;
-    assert_eq!((config.enabled, config.brief, config.tenant.as_str()), (true, Show::Always, "default"));
+    assert_eq!(
+        (config.enabled, config.prompt_line, config.tenant.as_str()),
+        (true, PromptLineMode::Always, "default")
+    );
     assert_eq!((&config.team, &config.task_type, config.alert_command.len()), (&None, &None, 0));
     assert_eq!(*config, Config::default());
     assert!(loaded.values.iter().all(|v| v.source == Source::Default));
@@ -39,6 +42,7 @@ fn the_user_file_sets_every_key() {
     let loaded = Case::user(
         r#"
 enabled = false
+prompt_line = "past_threshold"
 [store]
 tenant = "acme"
 team = "core"
@@ -57,8 +61,6 @@ on_limit = "stop"
 wrap_up = 3
 store_down = "deny"
 mode = "shadow"
-[brief]
-show = "past_threshold"
 [alerts]
 command = ["notify-send", "fusebox, at the limit"]
 [task_type]
@@ -67,7 +69,7 @@ planning = 30_000
     )
     .good();
     let config = &loaded.config;
-    assert_eq!((config.enabled, config.brief), (false, Show::PastThreshold));
+    assert_eq!((config.enabled, config.prompt_line), (false, PromptLineMode::PastThreshold));
     assert_eq!((config.tenant.as_str(), config.team.as_deref()), ("acme", Some("core")));
     assert_eq!(config.alert_command, ["notify-send", "fusebox, at the limit"]);
     assert_eq!(loaded.names(), ["session", "repo"]);
@@ -136,7 +138,7 @@ fn variables_win_over_the_files() {
         Case::user("enabled = true\n[store]\ntenant = \"a\"\n[[budget]]\nname = \"per-day.x\"\nlimit = 9\n")
             .project("[[budget]]\nname = \"session\"\nlimit = 10\n")
             .var("FUSEBOX_ENABLED", "0")
-            .var("FUSEBOX_BRIEF_SHOW", "never")
+            .var("FUSEBOX_PROMPT_LINE", "never")
             .var("FUSEBOX_STORE_TENANT", "b")
             .var("FUSEBOX_STORE_TEAM", "t")
             .var("FUSEBOX_ALERTS_COMMAND", "say, alert")
@@ -147,7 +149,7 @@ fn variables_win_over_the_files() {
             .var("FUSEBOX_TASK_TYPE_PLANNING", "7");
     let loaded = case.good();
     let config = &loaded.config;
-    assert_eq!((config.enabled, config.brief), (false, Show::Never));
+    assert_eq!((config.enabled, config.prompt_line), (false, PromptLineMode::Never));
     assert_eq!((config.tenant.as_str(), config.team.as_deref()), ("b", Some("t")));
     assert_eq!(config.alert_command, ["say", "alert"]);
     assert_eq!(loaded.budget("session").limit, 50_000);
@@ -180,7 +182,7 @@ fn other_variables_of_the_program_are_no_values() {
         .var("FUSEBOX_CHAIN", "c")
         .var("FUSEBOX_TEST_X", "1")
         .var("FUSEBOX_REQUIRE_REDIS", "1")
-        .var("FUSEBOX_BRIEF_SHOW", "")
+        .var("FUSEBOX_PROMPT_LINE", "")
         .var("FUSE", "1");
     assert_eq!(case.good().value("store.team"), (json!("own"), Source::User("~/own.toml".into())));
 }

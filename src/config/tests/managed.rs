@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Case, MANAGED};
-use crate::config::{Show, Source};
+use crate::config::{PromptLineMode, Source};
 use crate::domain::budget::{Mode, OnLimit, Scope, StoreDown};
 
 fn managed() -> Source {
@@ -68,16 +68,19 @@ fn a_hard_limit_alone_bounds_the_limit() {
 #[test]
 fn other_keys_hold_as_they_are() {
     let managed =
-        "enabled = true\nbrief.show = \"always\"\n[store]\ntenant = \"acme\"\n[task_type]\ndocs = 9\n";
+        "enabled = true\nprompt_line = \"always\"\n[store]\ntenant = \"acme\"\n[task_type]\ndocs = 9\n";
     let case =
-        Case::user("enabled = false\nbrief.show = \"never\"\n[store]\ntenant = \"me\"\nteam = \"mine\"\n")
+        Case::user("enabled = false\nprompt_line = \"never\"\n[store]\ntenant = \"me\"\nteam = \"mine\"\n")
             .managed(managed)
             .var("FUSEBOX_ENABLED", "false")
             .var("FUSEBOX_TASK_TYPE_DOCS", "10")
             .var("FUSEBOX_TASK_TYPE", "docs");
     let loaded = case.good();
     let config = &loaded.config;
-    assert_eq!((config.enabled, config.brief, config.tenant.as_str()), (true, Show::Always, "acme"));
+    assert_eq!(
+        (config.enabled, config.prompt_line, config.tenant.as_str()),
+        (true, PromptLineMode::Always, "acme")
+    );
     assert_eq!((config.team.as_deref(), loaded.budget("task").limit), (Some("mine"), 9));
 }
 

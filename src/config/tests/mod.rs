@@ -4,6 +4,7 @@ mod layers;
 mod managed;
 mod project;
 mod refusals;
+mod renamed;
 mod stamp;
 mod tightening;
 
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Loaded, Source, Stamp, load_bounded_by};
+use super::{LoadedConfig, Source, Stamp, load_with_managed};
 use crate::domain::budget::Budget;
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
@@ -82,12 +83,12 @@ impl Case {
         self.with("~/work/.claude/settings.json", &settings.to_string()).var(name, value)
     }
 
-    fn load(&self) -> Loaded {
-        load_bounded_by(&self.env, Some(&self.path("~/work")), &self.path(MANAGED))
+    fn load(&self) -> LoadedConfig {
+        load_with_managed(&self.env, Some(&self.path("~/work")), &self.path(MANAGED))
     }
 
     fn stamp(&self) -> Stamp {
-        Stamp::bounded_by(&self.env, Some(&self.path("~/work")), &self.path(MANAGED))
+        Stamp::with_managed(&self.env, Some(&self.path("~/work")), &self.path(MANAGED))
     }
 
     /// What is refused, line by line.
@@ -96,13 +97,13 @@ impl Case {
     }
 
     /// The configuration, of which nothing was refused.
-    fn good(&self) -> Loaded {
+    fn good(&self) -> LoadedConfig {
         assert_eq!(self.refusals(), [] as [String; 0]);
         self.load()
     }
 }
 
-impl Loaded {
+impl LoadedConfig {
     fn budget(&self, name: &str) -> &Budget {
         self.config.budgets.iter().find(|b| b.name == name).unwrap()
     }

@@ -98,6 +98,7 @@ fn keys_outside_of_budgets_are_refused() {
         "enabled = true",
         "store.tenant = \"x\"",
         "store.team = \"x\"",
+        "prompt_line = \"never\"",
         "brief.show = \"never\"",
         "alerts.command = [\"sh\"]",
         "task_type.planning = 1",

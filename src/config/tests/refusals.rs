@@ -97,7 +97,7 @@ fn values_outside_of_budgets() {
         ("store.team = \"\"", 1, format!("store.team: {name} (found \"\")")),
         ("store = 1", 1, "store: must be a table, [store] (found 1)".into()),
         ("[[store]]", 1, "store: must be a table, [store] (found a list)".into()),
-        ("[brief]\nshow = 1", 2, "brief.show: must be one of always, past_threshold, never (found 1)".into()),
+        ("prompt_line = 1", 1, "prompt_line: must be one of always, past_threshold, never (found 1)".into()),
         ("[alerts]\ncommand = \"say\"", 2, format!("alerts.command: {words} (found \"say\")")),
         ("[alerts]\ncommand = [1]", 2, format!("alerts.command: {words} (found 1)")),
         ("[alerts]\ncommand = [\"\"]", 2, format!("alerts.command: {words} (found \"\")")),
@@ -154,8 +154,8 @@ fn what_later_versions_will_do_is_named_so() {
 
 #[test]
 fn unknown_keys_name_the_known_ones() {
-    const KEYS: &str = "enabled, store.tenant, store.team, store.redis_url, store.redis_password_file, \
-        store.redis_timeout_ms, brief.show, alerts.command, throttle.hard_limit_tokens, \
+    const KEYS: &str = "enabled, prompt_line, store.tenant, store.team, store.redis_url, store.redis_password_file, \
+        store.redis_timeout_ms, alerts.command, throttle.hard_limit_tokens, \
          throttle.max_concurrency, throttle.max_depth, throttle.max_total, breaker.enabled, \
          breaker.preset, breaker.mode, breaker.max_repeats, breaker.max_cycles, \
          breaker.max_failures, breaker.max_recurrences, breaker.max_same_outcomes, \
@@ -165,7 +165,7 @@ fn unknown_keys_name_the_known_ones() {
     let cases = [
         ("enabeld = true", format!("enabeld: unknown key; did you mean enabled? allowed: {KEYS}")),
         ("[stores]\ntenant = \"a\"", format!("stores: unknown key; allowed: {KEYS}")),
-        ("brief.shown = 1", format!("brief.shown: unknown key; did you mean brief.show? allowed: {KEYS}")),
+        ("prompt_lime = 1", format!("prompt_lime: unknown key; did you mean prompt_line? allowed: {KEYS}")),
         ("task_type.\"a b\" = 1", format!("task_type.a b: unknown key; allowed: {KEYS}")),
         ("\"a\\nb\" = 1", format!("a\\nb: unknown key; allowed: {KEYS}")),
     ];
@@ -287,7 +287,7 @@ fn variables() {
         refused("FUSEBOX_ENABLE", "1"),
         "FUSEBOX_ENABLE: unknown variable; did you mean FUSEBOX_ENABLED? allowed: FUSEBOX_ENABLED, \
          FUSEBOX_STORE_TENANT, FUSEBOX_STORE_TEAM, FUSEBOX_STORE_REDIS_URL, \
-         FUSEBOX_STORE_REDIS_PASSWORD_FILE, FUSEBOX_STORE_REDIS_TIMEOUT_MS, FUSEBOX_BRIEF_SHOW, FUSEBOX_ALERTS_COMMAND, \
+         FUSEBOX_STORE_REDIS_PASSWORD_FILE, FUSEBOX_STORE_REDIS_TIMEOUT_MS, FUSEBOX_PROMPT_LINE, FUSEBOX_ALERTS_COMMAND, \
          FUSEBOX_THROTTLE_HARD_LIMIT_TOKENS, FUSEBOX_THROTTLE_MAX_CONCURRENCY, \
          FUSEBOX_THROTTLE_MAX_DEPTH, FUSEBOX_THROTTLE_MAX_TOTAL, FUSEBOX_BREAKER_ENABLED, \
          FUSEBOX_BREAKER_PRESET, FUSEBOX_BREAKER_MODE, FUSEBOX_BREAKER_MAX_REPEATS, \

@@ -9,7 +9,7 @@ const SETTINGS: [&str; 2] = ["~/work/.claude/settings.json", "~/work/.claude/set
 
 #[test]
 fn it_is_that_of_the_load_while_nothing_changes() {
-    let case = Case::user("enabled = true\n").project("").managed("").var("FUSEBOX_BRIEF_SHOW", "never");
+    let case = Case::user("enabled = true\n").project("").managed("").var("FUSEBOX_PROMPT_LINE", "never");
     assert_eq!(case.load().stamp, case.stamp());
     let before = case.stamp();
     case.write("~/work/other.toml", "x");

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::Case;
-use crate::config::Loaded;
+use crate::config::LoadedConfig;
 
 const USER: &str = r#"
 [[budget]]
@@ -105,7 +105,7 @@ fn file() -> impl Strategy<Value = String> {
         "alerts.command = [\"sh\"]\n",
         "task_type.docs = 9e9\n",
         "task_type.docs = 90000000\n",
-        "brief.show = \"never\"\n",
+        "prompt_line = \"never\"\n",
         "budget = 1\n",
         "= broken\n",
     ]);
@@ -126,7 +126,7 @@ fn variable() -> impl Strategy<Value = (String, String)> {
 }
 
 /// Everything that would be looser in `after` than in `before`.
-fn looser(before: &Loaded, after: &Loaded) -> Vec<String> {
+fn looser(before: &LoadedConfig, after: &LoadedConfig) -> Vec<String> {
     let mut found = Vec::new();
     let mut check = |right: bool, what: String| {
         if !right {
@@ -135,7 +135,10 @@ fn looser(before: &Loaded, after: &Loaded) -> Vec<String> {
     };
     let (old, new) = (&before.config, &after.config);
     check(new.enabled == old.enabled && new.tenant == old.tenant && new.team == old.team, "settings".into());
-    check(new.brief == old.brief && new.alert_command == old.alert_command, "brief or alerts".into());
+    check(
+        new.prompt_line == old.prompt_line && new.alert_command == old.alert_command,
+        "prompt line or alerts".into(),
+    );
     for old in &old.budgets {
         let Some(new) = new.budgets.iter().find(|new| new.name == old.name) else {
             check(false, format!("{} is gone", old.name));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fusebox::agents::claude::transcript::Lines;
+use fusebox::agents::claude::transcript::ClaudeTranscripts;
 use fusebox::domain::budget::{Budget, Classes, Mode, OnLimit, Scope, StoreDown, Unit};
 use fusebox::domain::operation::{Decision, Operation};
 use fusebox::domain::time::Timestamp;
@@ -13,7 +13,7 @@ use fusebox::domain::window::{Period, WindowRule};
 use fusebox::store::sqlite::SqliteStore;
 use fusebox::store::{Applied, Batch, Decide, Query, Record, Session, Watch};
 use fusebox::transcript::Fact;
-use fusebox::transcript::cursor::{Position, read_on};
+use fusebox::transcript::cursor::{Position, read_new};
 use fusebox::zoneinfo;
 use tempfile::TempDir;
 
@@ -242,7 +242,9 @@ impl Reader {
 
     /// What the file says beyond what was read.
     pub fn facts(&mut self) -> Vec<Fact> {
-        read_on(&Lines, &self.path, &mut self.position, u64::MAX, NOW).expect("a readable transcript").facts
+        read_new(&ClaudeTranscripts, &self.path, &mut self.position, u64::MAX, NOW)
+            .expect("a readable transcript")
+            .facts
     }
 
     /// Reads on and records.
@@ -264,7 +266,7 @@ impl Files {
     pub fn read(transcript: &Path) -> Self {
         let stem = transcript.file_stem().and_then(|s| s.to_str()).expect("a session id").to_owned();
         let root = transcript.parent().expect("a folder");
-        let listed = fusebox::agents::files(transcript);
+        let listed = fusebox::agents::transcript_files(transcript);
         let read = |path: &Path| {
             let name = path.strip_prefix(root).expect("below the scenario's folder").to_owned();
             (name, fs::read(path).expect("a fixture"))

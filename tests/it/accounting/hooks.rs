@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use fusebox::agents::event::EventSource;
 use fusebox::agents::hook::Hook;
-use fusebox::app::record::{Recorded, record_and_keep};
+use fusebox::app::record::{Recorded, record_and_cache};
 use fusebox::app::record_plan::RecordPlan;
 use fusebox::app::session::SessionContext;
 use fusebox::domain::time::Timestamp;
-use fusebox::hook::run::answer;
+use fusebox::hook::run::handle_payload;
 use fusebox::platform::Env;
 use fusebox::store::sqlite::FILE;
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ impl Home {
     fn meter(&mut self) -> Recorded {
         self.now = self.now.plus_millis(1000);
         let env = self.env();
-        record_and_keep(&mut SessionContext::for_event(&env, self.source()), &RecordPlan::for_session(true))
+        record_and_cache(&mut SessionContext::for_event(&env, self.source()), &RecordPlan::for_session(true))
     }
 
     #[track_caller]
@@ -197,7 +197,7 @@ fn hooks_at_the_same_time_count_once() {
             for _ in 0..8 {
                 scope.spawn(|| {
                     let env = home.env();
-                    let metered = record_and_keep(
+                    let metered = record_and_cache(
                         &mut SessionContext::for_event(&env, home.source()),
                         &RecordPlan::for_caller(true),
                     );
@@ -228,7 +228,7 @@ fn captured_payloads_charge_nothing_by_themselves() {
         fields.insert("transcript_path".into(), json!(home.path("none.jsonl")));
         fields.insert("cwd".into(), json!(home.path("project")));
         for hook in hooks {
-            if let Some(mut answered) = answer(hook, &env, &payload.to_string()).expect("a payload") {
+            if let Some(mut answered) = handle_payload(hook, &env, &payload.to_string()).expect("a payload") {
                 assert!(!answered.reply.blocks, "{:?} {hook:?}", file.file_name());
                 let notes = answered.ctx.take_journal();
                 assert!(notes.is_empty(), "{notes:?}");
@@ -249,7 +249,7 @@ fn captured_payloads_charge_nothing_by_themselves() {
 fn the_seeds_own_payload_is_charged_once() {
     let home = Home::new();
     let env = home.env();
-    let send = |payload: &Value| answer(Hook::PostToolUse, &env, &payload.to_string()).is_ok();
+    let send = |payload: &Value| handle_payload(Hook::PostToolUse, &env, &payload.to_string()).is_ok();
     let usage = json!({"usage": {"input_tokens": 30, "output_tokens": 12}});
     let named =
         json!({"sessionId": "s", "tool": "Bash", "arguments": {}, "response": usage, "call_id": "c1"});
@@ -281,8 +281,8 @@ fn a_hook_without_time_gets_on_by_a_slice_and_nothing_is_counted_twice() {
         home.now = home.now.plus_millis(1000);
         let env = home.env();
         let slice = 4096;
-        let metering = RecordPlan { slice, max_ms, ..RecordPlan::for_session(true) };
-        let metered = record_and_keep(&mut SessionContext::for_event(&env, home.source()), &metering);
+        let metering = RecordPlan { slice_bytes: slice, max_ms, ..RecordPlan::for_session(true) };
+        let metered = record_and_cache(&mut SessionContext::for_event(&env, home.source()), &metering);
         assert!(metered.is_stored());
         (metered.states[0].used, metered.complete)
     };
@@ -300,8 +300,8 @@ fn a_hook_without_time_gets_on_by_a_slice_and_nothing_is_counted_twice() {
     while used < 200 * 15 {
         home.now = home.now.plus_millis(1000);
         let env = home.env();
-        let metering = RecordPlan { slice: 4096, max_ms: Some(0), ..RecordPlan::for_session(true) };
-        let metered = record_and_keep(&mut SessionContext::for_event(&env, home.source()), &metering);
+        let metering = RecordPlan { slice_bytes: 4096, max_ms: Some(0), ..RecordPlan::for_session(true) };
+        let metered = record_and_cache(&mut SessionContext::for_event(&env, home.source()), &metering);
         assert!(metered.states[0].used > used, "each call gets on");
         used = metered.states[0].used;
         calls += 1;
@@ -317,8 +317,8 @@ fn what_is_read_in_slices_counts_whole_while_the_store_is_out_of_reach() {
     home.says(&lines);
     fs::write(home.path("state"), b"in the way").expect("a file");
     let env = home.env();
-    let metering = RecordPlan { slice: 4096, max_ms: None, ..RecordPlan::for_session(true) };
-    let metered = record_and_keep(&mut SessionContext::for_event(&env, home.source()), &metering);
+    let metering = RecordPlan { slice_bytes: 4096, max_ms: None, ..RecordPlan::for_session(true) };
+    let metered = record_and_cache(&mut SessionContext::for_event(&env, home.source()), &metering);
     assert_eq!((metered.is_stored(), metered.states[0].used), (false, 200 * 15));
     fs::remove_file(home.path("state")).expect("out of the way");
     home.now = home.now.plus_millis(5000);

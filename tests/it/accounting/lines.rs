@@ -235,8 +235,8 @@ fn lines_of_hundreds_of_kilobytes() {
 
 #[test]
 fn a_reading_is_bounded_and_carried_on() {
-    use fusebox::agents::claude::transcript::Lines;
-    use fusebox::transcript::cursor::read_on;
+    use fusebox::agents::claude::transcript::ClaudeTranscripts;
+    use fusebox::transcript::cursor::read_new;
     let filler = json!({"type": "attachment", "text": "y".repeat(100_000)});
     let values: Vec<Value> =
         (0..40).flat_map(|i| [filler.clone(), response(&format!("m{i}"), i, TEN)]).collect();
@@ -247,7 +247,8 @@ fn a_reading_is_bounded_and_carried_on() {
     let mut book = Book::watched(&["s"]);
     let mut readings = 0;
     loop {
-        let reading = read_on(&Lines, &path, &mut reader.position, 500_000, NOW).expect("readable");
+        let reading =
+            read_new(&ClaudeTranscripts, &path, &mut reader.position, 500_000, NOW).expect("readable");
         assert!(reading.bytes < 1_000_000, "{}", reading.bytes);
         book.apply(&session("s"), &reading.facts);
         readings += 1;

@@ -5,11 +5,11 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use fusebox::agents::claude::transcript::Lines;
+use fusebox::agents::claude::transcript::ClaudeTranscripts;
 use fusebox::domain::message::{Message, Source};
 use fusebox::domain::time::Timestamp;
 use fusebox::transcript::Fact;
-use fusebox::transcript::cursor::{Position, read_on};
+use fusebox::transcript::cursor::{Position, read_new};
 use serde_json::{Value, json};
 
 use super::mutate::mutated;
@@ -43,7 +43,7 @@ fn captured() -> Vec<Vec<Vec<u8>>> {
 fn facts_of(path: &Path, bytes: &[u8]) -> (Vec<Fact>, Position) {
     fs::write(path, bytes).unwrap();
     let mut position = Position::start(None, "main".into());
-    let reading = read_on(&Lines, path, &mut position, u64::MAX, NOW).unwrap();
+    let reading = read_new(&ClaudeTranscripts, path, &mut position, u64::MAX, NOW).unwrap();
     assert!(reading.complete);
     (reading.facts, position)
 }
@@ -128,7 +128,7 @@ fn a_file_says_the_same_in_whatever_slices_it_comes_and_is_read() {
             file.write_all(&bytes[written..written + part]).unwrap();
             written += part;
             let most = random.within(1, 9_000);
-            facts.extend(read_on(&Lines, &path, &mut position, most, NOW).unwrap().facts);
+            facts.extend(read_new(&ClaudeTranscripts, &path, &mut position, most, NOW).unwrap().facts);
             // What is known of a file goes through the session's cache.
             position = serde_json::from_value(json!(position)).unwrap();
         }

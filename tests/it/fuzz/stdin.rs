@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::Path;
 
 use fusebox::agents::hook::Hook;
-use fusebox::hook::run::answer;
+use fusebox::hook::run::handle_payload;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -104,7 +104,7 @@ fn fuzz_in_process(hook: Hook, all: usize) {
         for _ in 0..2_500.min(all - done) {
             let input = mutated(&mut random, &corpus);
             let call = AssertUnwindSafe(|| {
-                let answered = answer(hook, &env, &String::from_utf8_lossy(&input));
+                let answered = handle_payload(hook, &env, &String::from_utf8_lossy(&input));
                 let understood = answered.is_ok();
                 let reply = answered.ok().flatten().map(|answered| answered.reply);
                 (reply.unwrap_or_default(), understood)

@@ -84,7 +84,8 @@ impl Prepared {
 fn named(called: &Called, id: &mut u32) -> NamedCall {
     *id += 1;
     let failed = called.failed || called.refused;
-    let call = tools::call(*id, &called.tool, &called.input, &called.result, Some(failed), &called.cwd);
+    let call =
+        tools::finished_call(*id, &called.tool, &called.input, &called.result, Some(failed), &called.cwd);
     NamedCall { call, tool: called.tool.clone() }
 }
 

@@ -6,9 +6,9 @@ use super::{home_at, now, respond, used};
 use crate::harness::{Home, message};
 use crate::redis::{Manner, Options, Proxy, Server};
 
-const BUDGETS: &str = "[[budget]]\nname = \"session\"\nlimit = 1_000_000\n\
+const BUDGETS: &str = "prompt_line = \"always\"\n[[budget]]\nname = \"session\"\nlimit = 1_000_000\n\
                        [[budget]]\nname = \"models\"\nscope = \"model\"\nlimit = 1_000_000\nwindow = \"month\"\n\
-                       thresholds = [0.00001]\n[brief]\nshow = \"always\"\n";
+                       thresholds = [0.00001]\n";
 
 /// A server that can go away, and a session with 300 tokens that it knows of.
 struct Stage {
@@ -141,7 +141,7 @@ fn another_configuration_comes_in_between() {
     let Some(stage) = Stage::new() else { return };
     stage.go_away();
     respond(&stage.home, "s", 4..=10);
-    stage.home.configure(&BUDGETS.replace("[brief]", "[[budget]]\nname = \"more\"\nlimit = 2_000\n[brief]"));
+    stage.home.configure(&format!("{BUDGETS}[[budget]]\nname = \"more\"\nlimit = 2_000\n"));
     respond(&stage.home, "s", 11..=11);
     assert_eq!(stage.said("Session budget"), "1,100");
     // What the store answered did not say how much of it was before.

@@ -12,7 +12,7 @@ use crate::redis::{Manner, Options, Proxy, Server};
 
 /// One budget of a thousand tokens, which says nothing before its limit.
 const THOUSAND: &str =
-    "[[budget]]\nname = \"session\"\nlimit = 1_000\nthresholds = [1.0]\n[brief]\nshow = \"never\"\n";
+    "prompt_line = \"never\"\n[[budget]]\nname = \"session\"\nlimit = 1_000\nthresholds = [1.0]\n";
 
 fn ask(home: &Home) -> Ran {
     home.hook("PreToolUse", "s", json!({"tool_name": "Bash", "tool_input": {"command": "ls"}}))

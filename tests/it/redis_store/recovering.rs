@@ -4,7 +4,7 @@ use redis::Value;
 use serde_json::json;
 
 use fusebox::agents::event::EventSource;
-use fusebox::app::record::record_and_keep;
+use fusebox::app::record::record_and_cache;
 use fusebox::app::record_plan::RecordPlan;
 use fusebox::app::session::SessionContext;
 use fusebox::platform::clock;
@@ -257,12 +257,12 @@ fn rolled_back_between_two_hooks(home: &Home, roll_back: impl FnOnce()) {
     let mut line = message(4, 90, 10);
     (line["isSidechain"], line["agentId"]) = (json!(true), json!("a1"));
     home.append(&home.agent_transcript("s", "a1"), &[line]);
-    let recorded = record_and_keep(&mut first, &RecordPlan::for_caller(false));
+    let recorded = record_and_cache(&mut first, &RecordPlan::for_caller(false));
     assert!(recorded.is_stored() && recorded.complete, "{recorded:?}");
     drop(first);
     roll_back();
     home.append(&home.transcript("s"), &[message(5, 90, 10)]);
-    let recorded = record_and_keep(&mut second, &RecordPlan::for_caller(false));
+    let recorded = record_and_cache(&mut second, &RecordPlan::for_caller(false));
     assert!(recorded.is_stored() && recorded.complete, "{recorded:?}");
     let found = home.fusebox(&["resync", "--json"]).json();
     assert_eq!(found["requests_added"], 1, "{found}");

@@ -8,8 +8,8 @@ use fusebox::agents::answer::{Answer, Decision, Reply};
 use fusebox::agents::capability::Capabilities;
 use fusebox::agents::event::{EventKind, EventSource, FinishedCall, HookEvent, ToolRequest, call_id};
 use fusebox::agents::hook::Hook;
-use fusebox::agents::tool::Reached;
-use fusebox::agents::{Agent, Heard, NotUnderstood};
+use fusebox::agents::tool::ToolTarget;
+use fusebox::agents::{Agent, InvalidPayload, ParsedEvent};
 use fusebox::domain::breaker::action::{Action, Likeness};
 use fusebox::domain::breaker::call::Call;
 use fusebox::domain::breaker::circuit::NamedCall;
@@ -52,19 +52,19 @@ impl Agent for Otto {
         Capabilities { transcripts: true, asks_before_tools: true, ..Capabilities::default() }
     }
 
-    fn registered(&self) -> &'static [(&'static str, Hook)] {
+    fn registered_hooks(&self) -> &'static [(&'static str, Hook)] {
         &[("asks", Hook::PreToolUse), ("did", Hook::PostToolUse)]
     }
 
-    fn event<'p>(
+    fn parse_event<'p>(
         &self,
         hook: Hook,
         input: &'p str,
         _now: Timestamp,
-    ) -> Result<Option<Heard<'p>>, NotUnderstood> {
+    ) -> Result<Option<ParsedEvent<'p>>, InvalidPayload> {
         let fields: BTreeMap<&str, &str> = input.lines().filter_map(|line| line.split_once('=')).collect();
         let field = |name: &str| fields.get(name).copied();
-        let (name, session) = field("otto").zip(field("session")).ok_or(NotUnderstood)?;
+        let (name, session) = field("otto").zip(field("session")).ok_or(InvalidPayload)?;
         let source = EventSource {
             client: &Otto,
             session: session.to_owned(),
@@ -100,7 +100,7 @@ impl Agent for Otto {
             _ => return Ok(None),
         };
         let event = HookEvent { source, kind };
-        Ok(hook.handles(&event.kind).then(|| Heard { name: name.to_owned(), event }))
+        Ok(hook.handles(&event.kind).then(|| ParsedEvent { name: name.to_owned(), event }))
     }
 
     fn reply(&self, _event: &str, answer: Answer) -> Reply {
@@ -114,19 +114,19 @@ impl Agent for Otto {
         Reply { stdout: (word + &hints).into_bytes(), ..Reply::default() }
     }
 
-    fn reaches(&self, tool: &str, input: &str) -> Reached {
-        if tool == "sh" { Reached::Command(input.to_owned()) } else { Reached::Unknown }
+    fn tool_target(&self, tool: &str, input: &str) -> ToolTarget {
+        if tool == "sh" { ToolTarget::Command(input.to_owned()) } else { ToolTarget::Unknown }
     }
 
     fn transcripts(&self) -> Option<&'static dyn Transcripts> {
         Some(&Table)
     }
 
-    fn guarded(&self) -> &'static Client {
+    fn protected_client(&self) -> &'static Client {
         &CLIENT
     }
 
-    fn settings(&self, env: &Env, _projects: &[&Path]) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    fn settings_paths(&self, env: &Env, _projects: &[&Path]) -> (Vec<PathBuf>, Vec<PathBuf>) {
         (Vec::new(), env.home().map(|home| home.join(".otto/otto.ini")).into_iter().collect())
     }
 
@@ -134,7 +134,7 @@ impl Agent for Otto {
         env.path_var("OTTO_PROJECT")
     }
 
-    fn caller<'a>(&self, _env: &Env, ancestors: &'a [Process]) -> Option<&'a Process> {
+    fn calling_process<'a>(&self, _env: &Env, ancestors: &'a [Process]) -> Option<&'a Process> {
         ancestors.first()
     }
 }
@@ -174,19 +174,19 @@ impl Transcripts for Table {
         vec![TranscriptFile { path: transcript.to_owned(), agent: None }]
     }
 
-    fn file_of(&self, _transcript: &Path, _agent: &str) -> Option<TranscriptFile> {
+    fn agent_file(&self, _transcript: &Path, _agent: &str) -> Option<TranscriptFile> {
         None
     }
 
-    fn note_of(&self, _file: &TranscriptFile) -> Option<AgentNote> {
+    fn agent_note(&self, _file: &TranscriptFile) -> Option<AgentNote> {
         None
     }
 
-    fn folder(&self, _transcript: &Path) -> Option<PathBuf> {
+    fn working_folder(&self, _transcript: &Path) -> Option<PathBuf> {
         None
     }
 
-    fn call(&self, _file: &Path, _id: &str) -> Option<FoundCall> {
+    fn find_call(&self, _file: &Path, _id: &str) -> Option<FoundCall> {
         None
     }
 

@@ -33,7 +33,7 @@ conformance!(
 
 /// A call of a shell command that came to nothing.
 fn named(id: u32, command: &str) -> NamedCall {
-    let call = tools::call(id, "Bash", &json!({"command": command}), "no", None, "");
+    let call = tools::finished_call(id, "Bash", &json!({"command": command}), "no", None, "");
     NamedCall { call, tool: "Bash".into() }
 }
 

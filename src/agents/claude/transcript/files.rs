@@ -17,7 +17,7 @@ pub fn subagents_dir(transcript: &Path) -> PathBuf {
 
 /// All files of the session with this transcript, the main one first; those that do not exist are left out, except
 /// the main one.
-pub fn of_session(transcript: &Path) -> Vec<TranscriptFile> {
+pub fn session_files(transcript: &Path) -> Vec<TranscriptFile> {
     let mut agents = Vec::new();
     collect(&subagents_dir(transcript), MAX_DEPTH, &mut agents);
     agents.sort();
@@ -26,7 +26,7 @@ pub fn of_session(transcript: &Path) -> Vec<TranscriptFile> {
 }
 
 /// The file of one subagent, where it usually lies; found by name in a workflow's folder otherwise.
-pub fn of_agent(transcript: &Path, agent: &str) -> Option<TranscriptFile> {
+pub fn agent_file(transcript: &Path, agent: &str) -> Option<TranscriptFile> {
     // The id comes from outside: it names a file, never a path.
     if !is_plain_id(agent) {
         return None;
@@ -36,7 +36,7 @@ pub fn of_agent(transcript: &Path, agent: &str) -> Option<TranscriptFile> {
     if usual.path.is_file() {
         return Some(usual);
     }
-    of_session(transcript).into_iter().find(|f| f.agent.as_deref() == Some(agent)).or(Some(usual))
+    session_files(transcript).into_iter().find(|f| f.agent.as_deref() == Some(agent)).or(Some(usual))
 }
 
 /// What the client notes beside an agent's transcript (`agent-<id>.meta.json`).
@@ -80,7 +80,7 @@ pub fn find(env: &Env, session: &str) -> Option<PathBuf> {
 }
 
 /// The first folder that a transcript names.
-pub fn folder(transcript: &Path) -> Option<PathBuf> {
+pub fn working_folder(transcript: &Path) -> Option<PathBuf> {
     let file = BufReader::new(std::fs::File::open(transcript).ok()?);
     let lines = file.lines().map_while(Result::ok).take(50);
     let cwd = |line: String| -> Option<PathBuf> {

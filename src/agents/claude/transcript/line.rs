@@ -69,7 +69,7 @@ pub fn facts(line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec
     // needed only to close a client's total.
     let interesting = [&b"\"usage\""[..], b"compact_boundary", b"cost-state"];
     let relevant = interesting.iter().any(|word| search::bytes(word, line).is_some());
-    if !relevant && !position.dates_wanted() {
+    if !relevant && !position.needs_dates() {
         if let Some(at) = quick_timestamp(line) {
             position.last_at = Some(at);
         }

@@ -3,7 +3,7 @@
 pub mod calls;
 pub mod files;
 mod line;
-mod words;
+mod speaker;
 
 use std::path::{Path, PathBuf};
 
@@ -12,10 +12,10 @@ use crate::platform::Env;
 use crate::transcript::cursor::Position;
 use crate::transcript::{AgentNote, Fact, FoundCall, Speaker, TranscriptFile, Transcripts};
 
-/// How the client writes its transcripts.
-pub struct Lines;
+/// The format of the client's transcripts.
+pub struct ClaudeTranscripts;
 
-impl Transcripts for Lines {
+impl Transcripts for ClaudeTranscripts {
     fn all(&self, env: &Env) -> Vec<(String, PathBuf)> {
         files::all(env)
     }
@@ -33,26 +33,26 @@ impl Transcripts for Lines {
     }
 
     fn files(&self, transcript: &Path) -> Vec<TranscriptFile> {
-        files::of_session(transcript)
+        files::session_files(transcript)
     }
 
-    fn file_of(&self, transcript: &Path, agent: &str) -> Option<TranscriptFile> {
-        files::of_agent(transcript, agent)
+    fn agent_file(&self, transcript: &Path, agent: &str) -> Option<TranscriptFile> {
+        files::agent_file(transcript, agent)
     }
 
-    fn note_of(&self, file: &TranscriptFile) -> Option<AgentNote> {
+    fn agent_note(&self, file: &TranscriptFile) -> Option<AgentNote> {
         files::agent_note(file)
     }
 
-    fn folder(&self, transcript: &Path) -> Option<PathBuf> {
-        files::folder(transcript)
+    fn working_folder(&self, transcript: &Path) -> Option<PathBuf> {
+        files::working_folder(transcript)
     }
 
-    fn call(&self, file: &Path, id: &str) -> Option<FoundCall> {
+    fn find_call(&self, file: &Path, id: &str) -> Option<FoundCall> {
         calls::find(file, id)
     }
 
     fn speaker(&self, line: &[u8]) -> Option<Speaker> {
-        words::speaker(line)
+        speaker::speaker(line)
     }
 }

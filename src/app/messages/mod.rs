@@ -1,0 +1,112 @@
+//! The texts that the agent and the person see. [`verdicts`]: why a call, a turn or a prompt is held back. [`notices`]: the
+//! prompt line, alerts and events. [`replies`]: answers to a person's commands. This file has what they share.
+
+pub mod notices;
+pub mod replies;
+pub mod verdicts;
+
+use crate::domain::breaker::circuit::Trip;
+use crate::domain::breaker::policy::Policy;
+use crate::domain::breaker::rules;
+use crate::domain::budget::{BudgetState, Scope, Unit};
+
+/// Excerpts of tool inputs, by the signatures of the calls. Used in the answer to the client, never stored.
+#[derive(Clone, Debug, Default)]
+pub struct Excerpts(Vec<(String, String)>);
+
+impl FromIterator<(String, String)> for Excerpts {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(excerpts: I) -> Self {
+        Self(excerpts.into_iter().collect())
+    }
+}
+
+impl Excerpts {
+    /// The excerpt for the call with this signature.
+    fn get(&self, signature: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == signature).map(|(_, input)| input.as_str())
+    }
+}
+
+/// `1,234,567`.
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `82.31%`.
+pub fn percent(state: &BudgetState) -> String {
+    format!("{:.2}%", state.utilization() * 100.0)
+}
+
+/// `X / Y tokens (Z%)`.
+pub fn share(state: &BudgetState) -> String {
+    let (used, limit) = (grouped(state.used), grouped(state.limit()));
+    format!("{used} / {limit} {} ({})", state.budget.unit.noun(), percent(state))
+}
+
+/// `12/1000`, or `12` where there is no limit.
+pub fn iterations(iterations: u64, policy: &Policy) -> String {
+    match policy.limits.get("iterations") {
+        Some(limit) => format!("{iterations}/{limit}"),
+        None => iterations.to_string(),
+    }
+}
+
+/// Says what a breaker tripped on, and what the agent could do instead.
+fn circuit_open(trip: &Trip, excerpts: &Excerpts) -> String {
+    let instead = match trip.rule.as_str() {
+        "iterations" => "Report to the person what is done and what is left.",
+        "endless_wait" => "What is waited for may never come: say so, and ask.",
+        "failing_storm" | "same_failure" => "Find out why it fails, or ask the person.",
+        _ => "Do something else, or ask the person.",
+    };
+    format!("Fusebox: the circuit breaker is open: {}. {instead}", trip_details(trip, excerpts))
+}
+
+/// What a rule counted: `the same call with the same result, 5 times in a row (Bash, "make test"; trips at 5)`.
+fn trip_details(trip: &Trip, excerpts: &Excerpts) -> String {
+    let count = trip.count.to_string();
+    // A later version's rule is known by its name only.
+    let says = rules::named(&trip.rule)
+        .map_or_else(|| format!("{}: {count}", trip.rule), |rule| rule.says.replace("{n}", &count));
+    let input = excerpts
+        .get(&trip.signature)
+        .map_or_else(|| format!(", signature {}", trip.signature), |input| format!(", \"{input}\""));
+    format!("{says} ({}{input}; trips at {})", trip.tool, trip.limit)
+}
+
+/// Why a breaker tripped, without an excerpt of the input.
+pub fn trip_summary(trip: &Trip) -> String {
+    trip_details(trip, &Excerpts::default())
+}
+
+/// The command that extends a budget by `amount`.
+pub fn extend_command(name: &str, scope: Scope, value: &str, unit: Unit, amount: &str) -> String {
+    let (of, unit) = (target_options(scope, value), unit.name().replace('_', "-"));
+    format!("fusebox budget extend {name}{of} --{unit} {amount} --reason \"…\"")
+}
+
+/// The command that resets a budget.
+pub fn reset_command(name: &str, scope: Scope, value: &str) -> String {
+    format!("fusebox budget reset {name}{} --reason \"…\"", target_options(scope, value))
+}
+
+/// The command that stops applying a budget to a value.
+pub fn delete_command(name: &str, scope: Scope, value: &str) -> String {
+    format!("fusebox budget delete {name}{} --reason \"…\"", target_options(scope, value))
+}
+
+/// The options that select a value of a scope.
+fn target_options(scope: Scope, value: &str) -> String {
+    match scope {
+        Scope::Session => format!(" --session {value}"),
+        _ => format!(" --value '{value}'"),
+    }
+}

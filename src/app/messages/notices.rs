@@ -1,0 +1,125 @@
+//! The prompt line, alerts, and what the breaker and the throttle did.
+
+use std::collections::BTreeMap;
+
+use super::{Excerpts, circuit_open, extend_command, grouped, iterations, share, trip_details};
+use crate::config::PromptLineMode;
+use crate::domain::alert::BudgetAlert;
+use crate::domain::breaker::circuit::CircuitBreaker;
+use crate::domain::breaker::policy::Policy;
+use crate::domain::budget::{BudgetState, Mode, OnLimit, Scope, Status};
+use crate::domain::event::{Event, Turn, What};
+
+/// The budget lines shown with a prompt: the session's own budgets as `mode` says, others once they have passed a threshold.
+pub fn prompt_lines(states: &[BudgetState], session: &str, mode: PromptLineMode) -> Vec<String> {
+    let mut lines = Vec::new();
+    for state in states {
+        let own = state.budget.scope == Scope::Session && state.value == session;
+        let past = state.status() > Status::Active;
+        let shown = match mode {
+            PromptLineMode::Never => false,
+            PromptLineMode::PastThreshold => past,
+            PromptLineMode::Always => own || past,
+        };
+        if !shown {
+            continue;
+        }
+        let note = match state.status() {
+            Status::Paused | Status::Exhausted => format!(", {}", state.status().name()),
+            _ => String::new(),
+        };
+        let label = match (own, state.budget.name.as_str()) {
+            (true, "session") => "Session budget".to_owned(),
+            (true, name) => format!("Session budget {name}"),
+            (false, name) => format!("Budget {name} ({} {})", state.budget.scope.name(), state.value),
+        };
+        lines.push(format!("{label}: {}{note}", share(state)));
+    }
+    lines
+}
+
+/// The breaker's line for a prompt: `Circuit breaker: closed (12/1000 iterations)`. A prompt resets the breaker; `before` is
+/// its state until then.
+pub fn circuit_line(before: &CircuitBreaker, policy: &Policy, mode: PromptLineMode) -> Option<String> {
+    let shown = match mode {
+        PromptLineMode::Never => false,
+        PromptLineMode::PastThreshold => before.phase.trip().is_some(),
+        PromptLineMode::Always => true,
+    };
+    shown.then(|| {
+        let was = before
+            .phase
+            .trip()
+            .map_or_else(String::new, |trip| format!(", was {}: {}", before.phase.name(), trip.rule));
+        format!("Circuit breaker: closed ({} iterations{was})", iterations(before.iterations, policy))
+    })
+}
+
+/// One line for each budget and value with alerts: only the highest alert is shown when several thresholds were passed.
+pub fn alert_lines(alerts: &[BudgetAlert]) -> Vec<String> {
+    let mut highest: BTreeMap<(&str, &str), &BudgetAlert> = BTreeMap::new();
+    for alert in alerts {
+        let of = highest.entry((&alert.budget, &alert.value)).or_insert(alert);
+        if (alert.threshold, alert.used) >= (of.threshold, of.used) {
+            *of = alert;
+        }
+    }
+    highest.into_values().map(alert_line).collect()
+}
+
+fn alert_line(highest: &BudgetAlert) -> String {
+    let BudgetAlert { budget, used, limit, unit, .. } = highest;
+    let percent = if *limit == 0 { 100.0 } else { *used as f64 / *limit as f64 * 100.0 };
+    let shadow = if highest.mode == Mode::Shadow { " (shadow)" } else { "" };
+    let share = format!("{} of {} {}", grouped(*used), grouped(*limit), unit.noun());
+    let then = match (highest.status() >= Status::Paused, highest.mode, highest.on_limit) {
+        (false, _, _) => String::new(),
+        (true, Mode::Shadow, OnLimit::Warn) | (true, Mode::Enforce, OnLimit::Warn) => {
+            " It is over its limit.".into()
+        }
+        (true, Mode::Shadow, OnLimit::Pause) => " It would have paused here.".into(),
+        (true, Mode::Shadow, OnLimit::Stop) => " It would have stopped here.".into(),
+        (true, Mode::Enforce, _) => {
+            let way = extend_command(budget, highest.scope, &highest.value, *unit, "N");
+            format!(" It is over its limit: tool calls are denied from here on. To go on: {way}")
+        }
+    };
+    format!("Fusebox: budget {budget}{shadow} has used {percent:.2}%: {share}.{then}")
+}
+
+/// The line for an event; `None` if it is not shown.
+pub fn event_line(event: &Event, excerpts: &Excerpts) -> Option<String> {
+    let limits = |turn: &Turn| format!("{:.2}% of throttle.hard_limit_tokens are used", turn.usage_percent);
+    Some(match &event.what {
+        What::CircuitWarning(trip) if trip.rule == "iterations" => format!(
+            "Fusebox: {} calls since the last prompt; the circuit breaker trips at {}. Come to an end, or say what is left.",
+            trip.count, trip.limit
+        ),
+        What::CircuitWarning(trip) => format!(
+            "Fusebox: this looks like a loop: {}. Once it has tripped, tool calls are denied. Do something else.",
+            trip_details(trip, excerpts)
+        ),
+        What::CircuitOpened(trip) => circuit_open(trip, excerpts),
+        What::CircuitWouldOpen(trip) => {
+            format!(
+                "Fusebox (shadow): the circuit breaker would have tripped: {}.",
+                trip_details(trip, excerpts)
+            )
+        }
+        What::CircuitHalfOpened(_) => {
+            "Fusebox: the circuit breaker is half-open: one call shows whether it goes better.".into()
+        }
+        What::CircuitClosed(_) => "Fusebox: the circuit breaker is closed again.".into(),
+        What::ConcurrencyThrottled(turn) => {
+            format!(
+                "Fusebox: subagents work one at a time from here on ({} before): {}.",
+                turn.from,
+                limits(turn)
+            )
+        }
+        What::ConcurrencyRestored(turn) => {
+            format!("Fusebox: {} subagents may work at the same time again: {}.", turn.to, limits(turn))
+        }
+        What::CircuitDecided { .. } | What::CallDenied(_) => return None,
+    })
+}

@@ -1,0 +1,62 @@
+//! Answers to a person who asks for numbers or changes a budget.
+
+use super::{grouped, share};
+use crate::domain::budget::{BudgetState, Scope, Status};
+use crate::domain::operation::Decision;
+use crate::domain::prompt_command::USAGE;
+use crate::store::SessionTotal;
+
+/// What was done to a budget, as part of a sentence.
+pub fn describe_operation(decision: &Decision) -> String {
+    match decision {
+        Decision::Extend { amount } => format!("extended by {}", grouped(*amount)),
+        Decision::Reset { .. } => "reset".to_owned(),
+        Decision::Delete => "deleted".to_owned(),
+    }
+}
+
+/// What is still missing when a budget blocks even after it was changed.
+pub fn still_blocked(state: &BudgetState) -> String {
+    let name = &state.budget.name;
+    if state.status() == Status::Exhausted {
+        return format!("Budget {name} is past its hard limit still: reset it, or raise hard_limit.");
+    }
+    let missing = grouped((state.used - state.limit()).saturating_add(1));
+    let noun = state.budget.unit.noun();
+    format!("Budget {name} still holds the agent back: {missing} more {noun} are needed.")
+}
+
+/// The commands that a person can send as a prompt.
+pub fn prompt_command_help() -> String {
+    let width = USAGE.iter().map(|(usage, _)| usage.len()).max().unwrap_or_default();
+    let lines = USAGE.iter().map(|(usage, says)| format!("  {usage:width$}  {says}"));
+    let head = "Fusebox answers these prompts itself, without a model call:".to_owned();
+    std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n")
+}
+
+/// The session's totals.
+pub fn session_line(total: Option<&SessionTotal>) -> String {
+    let Some(total) = total else { return "Nothing was counted in this session yet.".to_owned() };
+    let usage = total.amount.usage;
+    let parts = [
+        (usage.input, "input"),
+        (usage.output, "output"),
+        (usage.cache_write_5m.saturating_add(usage.cache_write_1h), "cache writes"),
+        (usage.cache_read, "cache reads"),
+    ];
+    let parts = parts.map(|(n, class)| format!("{} {class}", grouped(n))).join(" · ");
+    let number = |n: u64, noun| format!("{} {noun}{}", grouped(n), if n == 1 { "" } else { "s" });
+    let (requests, calls) = (total.amount.requests, total.amount.tool_calls);
+    format!("This session: tokens: {parts}; {}, {}", number(requests, "request"), number(calls, "tool call"))
+}
+
+/// The state of one budget.
+pub fn budget_line(state: &BudgetState, session: &str) -> String {
+    let of = match state.budget.scope {
+        Scope::Session if state.value == session => String::new(),
+        scope => format!(" ({} {})", scope.name(), state.value),
+    };
+    let until =
+        state.window.end.map_or_else(String::new, |end| format!(", starts afresh at {}", end.to_rfc3339()));
+    format!("  {}{of}: {}, {}{until}", state.budget.name, share(state), state.status().name())
+}

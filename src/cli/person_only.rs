@@ -1,0 +1,27 @@
+//! Commands that change what guards an agent are for people only.
+
+use super::UsageError;
+use crate::agents;
+use crate::app::process_tree;
+use crate::platform::Env;
+
+/// Lets a command that changes something run only outside an agent's shell; `command` is named as it is typed. A
+/// tripwire, not a wall: the agent runs as the same user.
+///
+/// # Errors
+/// The process was started by a Claude Code client: `CLAUDECODE` is set, or one is among its ancestors.
+pub fn refuse_in_agent(env: &Env, command: &str) -> anyhow::Result<()> {
+    let variable = |name: &str| env.vars.get(name).filter(|value| !value.is_empty()).cloned();
+    let sign = if agents::ALL.iter().any(|agent| agent.inherited_env(&variable).is_inside) {
+        "CLAUDECODE is set"
+    } else if process_tree::is_under_client() {
+        "a Claude Code client started it"
+    } else {
+        return Ok(());
+    };
+    let refusal = format!(
+        "`{command}` does not run inside an agent's shell ({sign}): it changes what guards the agent. Nothing was \
+         changed; a person can run it in a terminal of their own, that no agent started"
+    );
+    Err(UsageError(refusal).into())
+}

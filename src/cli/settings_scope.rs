@@ -1,0 +1,49 @@
+//! Selects one of the client's settings files.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use crate::agents::claude::guard;
+use crate::platform::Env;
+
+/// The settings file that is meant.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct SettingsScope {
+    /// In your settings, for every project (the default)
+    #[arg(long, group = "scope")]
+    pub user: bool,
+    /// In the project's shared settings, .claude/settings.json
+    #[arg(long, group = "scope")]
+    pub project: bool,
+    /// In your settings for the project, .claude/settings.local.json
+    #[arg(long, group = "scope")]
+    pub local: bool,
+    /// The project's folder [default: the current one]
+    #[arg(long, value_name = "DIR", requires = "scope", conflicts_with = "user")]
+    pub dir: Option<PathBuf>,
+}
+
+impl SettingsScope {
+    /// Whether one was named.
+    pub fn is_named(&self) -> bool {
+        self.user || self.project || self.local
+    }
+
+    /// The file.
+    ///
+    /// # Errors
+    /// There is no such project, or no home.
+    pub fn file(&self, env: &Env) -> anyhow::Result<PathBuf> {
+        let project = env.cwd.join(self.dir.as_deref().unwrap_or(Path::new("")));
+        if self.dir.is_some() && !project.is_dir() {
+            bail!("{}: there is no such folder. Nothing was changed", project.display());
+        }
+        if self.project || self.local {
+            let [shared, local] = guard::project_settings(&project);
+            return Ok(if self.local { local } else { shared });
+        }
+        let dir = guard::user_dir(env).context("there is no home folder. Set HOME or CLAUDE_CONFIG_DIR")?;
+        Ok(env.cwd.join(dir).join("settings.json"))
+    }
+}

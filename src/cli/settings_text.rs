@@ -1,0 +1,107 @@
+//! Inserts, replaces and removes the `hooks` in the text of a settings file, without changing a byte of the rest.
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+/// The raw value of `hooks`, to find its position in the text.
+#[derive(Deserialize)]
+struct HooksValue<'a> {
+    #[serde(borrow)]
+    hooks: Option<&'a RawValue>,
+}
+
+/// Replaces the `hooks` of `text`, or adds them as its last key.
+pub(super) fn replace_hooks(text: &str, hooks: &Map<String, Value>) -> anyhow::Result<String> {
+    let text = if text.trim().is_empty() { "{}\n" } else { text };
+    let indent = indent_of(text);
+    let hooks = render(hooks, indent)?;
+    if let Some((before, after)) = around_hooks(text) {
+        return Ok([before, &hooks, after].concat());
+    }
+    let end = text.rfind('}').context("settings are an object")?;
+    let before = text[..end].trim_end();
+    let comma = if before.ends_with('{') { "" } else { "," };
+    Ok(format!("{before}{comma}\n{indent}\"hooks\": {hooks}\n{}", &text[end..]))
+}
+
+/// The text before and after the value of `hooks`.
+pub(super) fn around_hooks(text: &str) -> Option<(&str, &str)> {
+    let raw: HooksValue = serde_json::from_str(text).ok()?;
+    let value = raw.hooks.map(RawValue::get)?;
+    let start = value.as_ptr().addr() - text.as_ptr().addr();
+    Some((&text[..start], &text[start + value.len()..]))
+}
+
+/// Removes the key `hooks`, and the comma that it needed.
+pub(super) fn cut_hooks(text: &str) -> anyhow::Result<String> {
+    let (before, after) = around_hooks(text).context("there are no hooks")?;
+    // Only white space and a colon stand between a key and its value.
+    let key = before.rfind("\"hooks\"").context("the key is not written plainly")?;
+    let before_key = before[..key].trim_end();
+    if let Some(before) = before_key.strip_suffix(',') {
+        return Ok([before, after].concat());
+    }
+    match after.trim_start().strip_prefix(',') {
+        Some(after) => Ok([&before[..key], after.trim_start()].concat()),
+        None => Ok([before_key, after.trim_start()].concat()),
+    }
+}
+
+/// The indentation of a file: the space before its first key, else two spaces.
+fn indent_of(text: &str) -> &str {
+    let first = text.lines().find_map(|line| {
+        let indent = &line[..line.len() - line.trim_start().len()];
+        (!indent.is_empty() && line.trim_start().starts_with('"')).then_some(indent)
+    });
+    first.unwrap_or("  ")
+}
+
+/// The value of a key at the top level.
+fn render(hooks: &Map<String, Value>, indent: &str) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    let pretty = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
+    hooks.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, pretty))?;
+    Ok(String::from_utf8(bytes)?.replace('\n', &format!("\n{indent}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn spliced(text: &str) -> String {
+        let Value::Object(hooks) = json!({"Stop": []}) else { unreachable!() };
+        replace_hooks(text, &hooks).unwrap()
+    }
+
+    #[test]
+    fn only_hooks_change() {
+        let old =
+            "{\n    \"b\": [1,  2.50],\n    \"hooks\": {\"Stop\": [{\"hooks\": []}]},\n\n    \"a\": 1e3}";
+        let new =
+            "{\n    \"b\": [1,  2.50],\n    \"hooks\": {\n        \"Stop\": []\n    },\n\n    \"a\": 1e3}";
+        assert_eq!(spliced(old), new);
+    }
+
+    #[test]
+    fn hooks_come_last() {
+        assert_eq!(spliced(""), "{\n  \"hooks\": {\n    \"Stop\": []\n  }\n}\n");
+        assert_eq!(spliced("{ }"), "{\n  \"hooks\": {\n    \"Stop\": []\n  }\n}");
+        let tabs = "{\n\t\"a\": \"}\"\n}\n\n";
+        assert_eq!(spliced(tabs), "{\n\t\"a\": \"}\",\n\t\"hooks\": {\n\t\t\"Stop\": []\n\t}\n}\n\n");
+    }
+
+    #[test]
+    fn hooks_are_cut_out_with_their_comma() {
+        for (text, left) in [
+            ("{\n  \"a\": 1,\n  \"hooks\": {}\n}\n", "{\n  \"a\": 1\n}\n"),
+            ("{\n  \"hooks\": {},\n  \"a\": 1\n}\n", "{\n  \"a\": 1\n}\n"),
+            ("{ \"hooks\" : {\"x\": []} }", "{}"),
+            ("{\"s\":\"\\\"hooks\\\"\",\"hooks\":{},\"b\":2}", "{\"s\":\"\\\"hooks\\\"\",\"b\":2}"),
+        ] {
+            assert_eq!(cut_hooks(text).unwrap(), left);
+        }
+    }
+}
