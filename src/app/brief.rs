@@ -8,12 +8,12 @@ use crate::domain::breaker::circuit::{CircuitBreaker, Trip};
 use crate::domain::breaker::policy::Policy;
 use crate::domain::breaker::rules;
 use crate::domain::budget::{BudgetState, Mode, OnLimit, Scope, Status, Unit};
-use crate::domain::event::{Event, Turn, What};
-use crate::domain::operation::Decision;
+use crate::domain::event::{ConcurrencyChange, Event, EventData};
+use crate::domain::operation::OperationKind;
 use crate::domain::prompt_command::USAGE;
-use crate::domain::protection::{Kind, Reason};
-use crate::domain::throttle::Crowded;
-use crate::domain::verdict::Why;
+use crate::domain::protection::{ProtectedKind, ProtectionReason};
+use crate::domain::throttle::SlotDenied;
+use crate::domain::verdict::HoldReason;
 use crate::store::SessionTotal;
 
 /// `1,234,567`.
@@ -104,7 +104,7 @@ fn alert_line(highest: &BudgetAlert) -> String {
 pub type Quotes = [(String, String)];
 
 /// Why a tool call is denied, and what to do: for the agent. `left`: responses that it may still make.
-pub fn denial(why: &Why, left: u32, quotes: &Quotes) -> String {
+pub fn denial(why: &HoldReason, left: u32, quotes: &Quotes) -> String {
     let close = match left {
         0 => "Do not call tools any more.".to_owned(),
         1 => "You have one more response: close your work in it without calling tools; say what is done and what is \
@@ -115,41 +115,45 @@ pub fn denial(why: &Why, left: u32, quotes: &Quotes) -> String {
         ),
     };
     match why {
-        Why::Budget(state) => format!("{} Tool calls are denied. {close} {}", over(state), way_on(state)),
-        Why::Circuit(trip) => format!("{} Tool calls are denied. {close}", tripped(trip, quotes)),
-        Why::Probing(_) | Why::Crowded(_) | Why::Protected(_) => call_denial(why, quotes),
+        HoldReason::Budget(state) => {
+            format!("{} Tool calls are denied. {close} {}", over(state), way_on(state))
+        }
+        HoldReason::Circuit(trip) => format!("{} Tool calls are denied. {close}", tripped(trip, quotes)),
+        HoldReason::Probing(_) | HoldReason::SlotDenied(_) | HoldReason::Protected(_) => {
+            call_denial(why, quotes)
+        }
     }
 }
 
 /// Why this one call is denied: for the agent that wanted to make it.
-pub fn call_denial(why: &Why, quotes: &Quotes) -> String {
+pub fn call_denial(why: &HoldReason, quotes: &Quotes) -> String {
     match why {
-        Why::Budget(state) => {
+        HoldReason::Budget(state) => {
             format!("{} Subagents of this type are not started; go on without. {}", over(state), way_on(state))
         }
-        Why::Circuit(trip) => tripped(trip, quotes),
-        Why::Probing(_) => "Fusebox: the circuit breaker is half-open: one call at a time shows whether it goes better. Wait \
+        HoldReason::Circuit(trip) => tripped(trip, quotes),
+        HoldReason::Probing(_) => "Fusebox: the circuit breaker is half-open: one call at a time shows whether it goes better. Wait \
                             for the result of the other call before you make this one."
             .to_owned(),
-        Why::Crowded(crowded) => format!("Fusebox: {}", too_many(*crowded)),
-        Why::Protected(reason) => protection(reason),
+        HoldReason::SlotDenied(crowded) => format!("Fusebox: {}", too_many(*crowded)),
+        HoldReason::Protected(reason) => protection(reason),
     }
 }
 
-fn too_many(crowded: Crowded) -> String {
+fn too_many(crowded: SlotDenied) -> String {
     match crowded {
-        Crowded::Concurrency { live, throttled: true, .. } => format!(
+        SlotDenied::Concurrency { live, throttled: true, .. } => format!(
             "tokens run low, so subagents work one at a time, and {live} work already. Start the next one when that has ended, \
              or do the work yourself."
         ),
-        Crowded::Concurrency { live, max, .. } => format!(
+        SlotDenied::Concurrency { live, max, .. } => format!(
             "{live} subagents work already, and at most {max} may at the same time. Start the next one when one of them has \
              ended, or do the work yourself."
         ),
-        Crowded::Depth { max, .. } => {
+        SlotDenied::Depth { max, .. } => {
             format!("subagents may be nested {max} deep, and this one would be deeper. Do the work yourself.")
         }
-        Crowded::Total { max } => {
+        SlotDenied::Total { max } => {
             format!(
                 "this session has started {max} subagents, which is all that it may. Do the work yourself."
             )
@@ -158,25 +162,31 @@ fn too_many(crowded: Crowded) -> String {
 }
 
 /// What a call would do to Fusebox itself.
-pub fn reaches_for(reason: &Reason) -> String {
+pub fn reaches_for(reason: &ProtectionReason) -> String {
     match reason {
-        Reason::Place(Kind::State) => "it would change Fusebox's store or journal".to_owned(),
-        Reason::Place(Kind::Cache) => "it would change Fusebox's session caches".to_owned(),
-        Reason::Place(Kind::Configuration) => "it would change Fusebox's configuration".to_owned(),
-        Reason::Place(Kind::Registration) => {
+        ProtectionReason::Path(ProtectedKind::State) => {
+            "it would change Fusebox's store or journal".to_owned()
+        }
+        ProtectionReason::Path(ProtectedKind::Cache) => "it would change Fusebox's session caches".to_owned(),
+        ProtectionReason::Path(ProtectedKind::Configuration) => {
+            "it would change Fusebox's configuration".to_owned()
+        }
+        ProtectionReason::Path(ProtectedKind::Registration) => {
             "it would change the settings in which Fusebox's hooks are registered".to_owned()
         }
-        Reason::Place(Kind::Executable) => "it would change Fusebox's executables".to_owned(),
-        Reason::Command(command) => format!("`{command}` decides what guards you"),
-        Reason::Hooks => "it would end Fusebox's hooks, or run them by hand".to_owned(),
-        Reason::Client => {
+        ProtectionReason::Path(ProtectedKind::Executable) => {
+            "it would change Fusebox's executables".to_owned()
+        }
+        ProtectionReason::Command(command) => format!("`{command}` decides what guards you"),
+        ProtectionReason::Hooks => "it would end Fusebox's hooks, or run them by hand".to_owned(),
+        ProtectionReason::Client => {
             "it would start a client that Fusebox does not guard as it guards this one".to_owned()
         }
     }
 }
 
 /// Why such a call is denied: for the agent.
-fn protection(reason: &Reason) -> String {
+fn protection(reason: &ProtectionReason) -> String {
     let what = reaches_for(reason);
     format!(
         "Fusebox: this call is denied: {what}. That is for a person to do, in a terminal of their own: say what you need \
@@ -185,11 +195,13 @@ fn protection(reason: &Reason) -> String {
 }
 
 /// What the agent is told after a response that may be its last but one.
-pub fn wrap_up(why: &Why, quotes: &Quotes) -> String {
+pub fn wrap_up(why: &HoldReason, quotes: &Quotes) -> String {
     let over = match why {
-        Why::Budget(state) => over(state),
-        Why::Circuit(trip) => tripped(trip, quotes),
-        Why::Probing(_) | Why::Crowded(_) | Why::Protected(_) => return call_denial(why, quotes),
+        HoldReason::Budget(state) => over(state),
+        HoldReason::Circuit(trip) => tripped(trip, quotes),
+        HoldReason::Probing(_) | HoldReason::SlotDenied(_) | HoldReason::Protected(_) => {
+            return call_denial(why, quotes);
+        }
     };
     format!(
         "{over} Tool calls are denied from here on. Close your work now without calling tools: say what is done and what is \
@@ -199,10 +211,10 @@ pub fn wrap_up(why: &Why, quotes: &Quotes) -> String {
 
 /// Why a turn was stopped, or a prompt not answered: for the person. `attended`: one sits at this session's terminal,
 /// and can go on by a prompt. (The agent is not told of prompts: it could not send one, and would only try.)
-pub fn stop(why: &Why, attended: bool, quotes: &Quotes) -> String {
+pub fn stop(why: &HoldReason, attended: bool, quotes: &Quotes) -> String {
     let state = match why {
-        Why::Budget(state) => state,
-        Why::Circuit(trip) => {
+        HoldReason::Budget(state) => state,
+        HoldReason::Circuit(trip) => {
             let way = match attended {
                 true => "Send a prompt to go on",
                 false => {
@@ -211,7 +223,9 @@ pub fn stop(why: &Why, attended: bool, quotes: &Quotes) -> String {
             };
             return format!("{} The turn was stopped. {way}.", tripped(trip, quotes));
         }
-        Why::Probing(_) | Why::Crowded(_) | Why::Protected(_) => return call_denial(why, quotes),
+        HoldReason::Probing(_) | HoldReason::SlotDenied(_) | HoldReason::Protected(_) => {
+            return call_denial(why, quotes);
+        }
     };
     let text = format!("{} {}", over(state), way_on(state));
     if !attended {
@@ -240,8 +254,8 @@ fn tripped(trip: &Trip, quotes: &Quotes) -> String {
 fn counted(trip: &Trip, quotes: &Quotes) -> String {
     let count = trip.count.to_string();
     // A later version's rule is known by its name only.
-    let says = rules::named(&trip.rule)
-        .map_or_else(|| format!("{}: {count}", trip.rule), |rule| rule.says.replace("{n}", &count));
+    let says = rules::by_name(&trip.rule)
+        .map_or_else(|| format!("{}: {count}", trip.rule), |rule| rule.description.replace("{n}", &count));
     let quoted = quotes.iter().find(|(signature, _)| *signature == trip.signature);
     let input = quoted
         .map_or_else(|| format!(", signature {}", trip.signature), |(_, input)| format!(", \"{input}\""));
@@ -255,35 +269,37 @@ pub fn trip(trip: &Trip) -> String {
 
 /// What is said of an event; `None`: nothing.
 pub fn event_line(event: &Event, quotes: &Quotes) -> Option<String> {
-    let limits = |turn: &Turn| format!("{:.2}% of throttle.hard_limit_tokens are used", turn.usage_percent);
-    Some(match &event.what {
-        What::CircuitWarning(trip) if trip.rule == "iterations" => format!(
+    let limits = |turn: &ConcurrencyChange| {
+        format!("{:.2}% of throttle.hard_limit_tokens are used", turn.usage_percent)
+    };
+    Some(match &event.data {
+        EventData::CircuitWarning(trip) if trip.rule == "iterations" => format!(
             "Fusebox: {} calls since the last prompt; the circuit breaker trips at {}. Come to an end, or say what is left.",
             trip.count, trip.limit
         ),
-        What::CircuitWarning(trip) => format!(
+        EventData::CircuitWarning(trip) => format!(
             "Fusebox: this looks like a loop: {}. Once it has tripped, tool calls are denied. Do something else.",
             counted(trip, quotes)
         ),
-        What::CircuitOpened(trip) => tripped(trip, quotes),
-        What::CircuitWouldOpen(trip) => {
+        EventData::CircuitOpened(trip) => tripped(trip, quotes),
+        EventData::CircuitWouldOpen(trip) => {
             format!("Fusebox (shadow): the circuit breaker would have tripped: {}.", counted(trip, quotes))
         }
-        What::CircuitHalfOpened(_) => {
+        EventData::CircuitHalfOpened(_) => {
             "Fusebox: the circuit breaker is half-open: one call shows whether it goes better.".into()
         }
-        What::CircuitClosed(_) => "Fusebox: the circuit breaker is closed again.".into(),
-        What::ConcurrencyThrottled(turn) => {
+        EventData::CircuitClosed(_) => "Fusebox: the circuit breaker is closed again.".into(),
+        EventData::ConcurrencyThrottled(turn) => {
             format!(
                 "Fusebox: subagents work one at a time from here on ({} before): {}.",
                 turn.from,
                 limits(turn)
             )
         }
-        What::ConcurrencyRestored(turn) => {
+        EventData::ConcurrencyRestored(turn) => {
             format!("Fusebox: {} subagents may work at the same time again: {}.", turn.to, limits(turn))
         }
-        What::CircuitDecided { .. } | What::CallDenied(_) => return None,
+        EventData::CircuitDecided { .. } | EventData::CallDenied(_) => return None,
     })
 }
 
@@ -360,11 +376,11 @@ pub fn deletion(name: &str, scope: Scope, value: &str) -> String {
 }
 
 /// What was decided, as part of a sentence.
-pub fn decision(decision: &Decision) -> String {
+pub fn decision(decision: &OperationKind) -> String {
     match decision {
-        Decision::Extend { amount } => format!("extended by {}", grouped(*amount)),
-        Decision::Reset { .. } => "reset".to_owned(),
-        Decision::Delete => "deleted".to_owned(),
+        OperationKind::Extend { amount } => format!("extended by {}", grouped(*amount)),
+        OperationKind::Reset { .. } => "reset".to_owned(),
+        OperationKind::Delete => "deleted".to_owned(),
     }
 }
 

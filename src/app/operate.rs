@@ -8,11 +8,11 @@ use crate::domain::breaker::circuit::Trip;
 use crate::domain::budget::{Budget, BudgetState, Scope, Status, Unit};
 use crate::domain::event::CircuitDecision;
 use crate::domain::message::MessageKey;
-use crate::domain::operation::{Decision, Operation};
+use crate::domain::operation::{Operation, OperationKind};
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
 use crate::store::cache_file::CacheFile;
-use crate::store::{Watch, shared_names};
+use crate::store::{BudgetKey, shared_names};
 
 /// Why a decision cannot be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -232,23 +232,23 @@ pub fn operate(
         let Budget { name, scope, matches, .. } = budget;
         return Err(Refusal::NotCounted { name, scope: scope.name(), value: request.value.clone(), matches });
     }
-    let watch = Watch { budget: budget.clone(), value: request.value.clone() };
+    let watch = BudgetKey { budget: budget.clone(), value: request.value.clone() };
     let now = env.now;
     let before = state(store, &watch, now)?;
     let decision = match request.what {
         What::Extend { amount, unit } => {
             let state = before.as_ref().ok_or_else(|| Refusal::Deleted(budget.name.clone()))?;
             allow_extension(state, amount, unit)?;
-            Decision::Extend { amount }
+            OperationKind::Extend { amount }
         }
-        What::Reset => Decision::Reset { baseline: now },
-        What::Delete => Decision::Delete,
+        What::Reset => OperationKind::Reset { baseline: now },
+        What::Delete => OperationKind::Delete,
     };
     let window = budget.window.at(now);
     let at = moment(store, request, now)?;
     let operation = Operation { at, ..record_of(request, decision, window.start, now) };
-    let around = before.clone().unwrap_or_else(|| BudgetState::fresh(&budget, &request.value, window));
-    let after = match store.call(|store| store.operate(&operation, &around)) {
+    let around = before.clone().unwrap_or_else(|| BudgetState::new(&budget, &request.value, window));
+    let after = match store.call(|store| store.add_operation(&operation, &around)) {
         Ok(after) => after,
         Err(error) if error.is_denied() => {
             // A user that may not decide can still record: hooks need not wait for the store.
@@ -287,16 +287,21 @@ fn moment(store: &mut StoreAccess, request: &Request, now: Timestamp) -> Result<
     Ok(last.map_or(now, |last| now.max(last.plus_millis(1))))
 }
 
-fn record_of(request: &Request, decision: Decision, window_start: Timestamp, now: Timestamp) -> Operation {
+fn record_of(
+    request: &Request,
+    decision: OperationKind,
+    window_start: Timestamp,
+    now: Timestamp,
+) -> Operation {
     let (at, pid) = (now.0.to_string(), std::process::id().to_string());
     let once = [request.once.as_str(), &at, &pid];
     // With a token of its own a request is the same one whenever it is asked for.
     let once = if request.once.is_empty() { &once[..] } else { &once[..1] };
     let named = [decision.name(), &request.budget, &request.value];
-    let id = format!("{:?}", MessageKey::of(&[&named, once].concat()));
+    let id = format!("{:?}", MessageKey::from_parts(&[&named, once].concat()));
     Operation {
         id,
-        decision,
+        kind: decision,
         budget: request.budget.clone(),
         value: request.value.clone(),
         window_start,
@@ -312,7 +317,7 @@ fn record_of(request: &Request, decision: Decision, window_start: Timestamp, now
 /// The store cannot be read.
 pub fn state(
     store: &mut StoreAccess,
-    watch: &Watch,
+    watch: &BudgetKey,
     now: Timestamp,
 ) -> Result<Option<BudgetState>, Unavailable> {
     let watches = std::slice::from_ref(watch);

@@ -8,8 +8,10 @@ use super::session::SessionContext;
 use crate::agents;
 use crate::agents::tool::Reached;
 use crate::config;
-use crate::domain::protection::place::Place;
-use crate::domain::protection::{self, Finding, Kind, Reach, Reason, Surroundings, Touch, has_marker};
+use crate::domain::protection::protected_path::ProtectedPath;
+use crate::domain::protection::{
+    self, ChangeExtent, PathChange, ProtectedKind, ProtectionReason, ShellContext, Suspicion, has_marker,
+};
 use crate::platform::{self, files};
 
 /// The executables.
@@ -20,7 +22,7 @@ const EXECUTABLES: [&str; 6] =
 const MAX_SETTINGS: u64 = 1 << 20;
 
 /// What stands against a call of `tool` with `input` (JSON), because it would change what guards the agent.
-pub fn protects(ctx: &SessionContext, tool: &str, input: &str) -> Option<Reason> {
+pub fn protects(ctx: &SessionContext, tool: &str, input: &str) -> Option<ProtectionReason> {
     if !ctx.config.enabled {
         return None;
     }
@@ -28,36 +30,37 @@ pub fn protects(ctx: &SessionContext, tool: &str, input: &str) -> Option<Reason>
     let home = ctx.env.home().unwrap_or_else(|| "/".into());
     let cwd = ctx.source.cwd.as_deref().unwrap_or(&ctx.env.cwd);
     let (home, cwd) = (home.to_string_lossy(), cwd.to_string_lossy());
-    let at = Surroundings { vars: &ctx.env.vars, home: &home, cwd: &cwd, client };
+    let at = ShellContext { vars: &ctx.env.vars, home: &home, cwd: &cwd, client };
     // What may say that something is ours: not all that a file is filled with.
     let (found, said) = match ctx.source.client.reaches(tool, input) {
-        Reached::Command(command) => (protection::of_shell(&command, at), command),
-        Reached::File(path) => (protection::of_file(&path, input, at), path),
-        Reached::Unknown if client.is_meant(input) => (of_other(tool, input, at), input.to_owned()),
+        Reached::Command(command) => (protection::check_command(&command, at), command),
+        Reached::File(path) => (protection::check_file_change(&path, input, at), path),
+        Reached::Unknown if client.is_mentioned(input) => (of_other(tool, input, at), input.to_owned()),
         Reached::Unknown | Reached::Nothing => return None,
     };
     if found.is_empty() {
         return None;
     }
-    let named = client.is_meant(&said);
+    let named = client.is_mentioned(&said);
     let mut eyes = Eyes { ctx, named, places: None, real: None };
     found.iter().find_map(|finding| eyes.reason(finding))
 }
 
 /// Everything that is protected here.
-fn protected(ctx: &SessionContext) -> Vec<Place> {
+fn protected(ctx: &SessionContext) -> Vec<ProtectedPath> {
     let own = ctx.env;
     let cwd = ctx.source.cwd.as_deref().unwrap_or(&own.cwd);
     let text = |path: PathBuf| own.cwd.join(path).to_string_lossy().into_owned();
-    let folder = |path: PathBuf, kind| Place::folder(text(path), kind);
-    let file = |path: PathBuf, kind| Place::file(text(path), kind);
-    let (configuration, settings) = (Kind::Configuration, Kind::Registration);
-    let mut places = vec![folder(own.cache_dir(), Kind::Cache), folder("/etc/fusebox".into(), configuration)];
-    places.extend(own.state_dir().map(|dir| folder(dir, Kind::State)));
+    let folder = |path: PathBuf, kind| ProtectedPath::folder(text(path), kind);
+    let file = |path: PathBuf, kind| ProtectedPath::file(text(path), kind);
+    let (configuration, settings) = (ProtectedKind::Configuration, ProtectedKind::Registration);
+    let mut places =
+        vec![folder(own.cache_dir(), ProtectedKind::Cache), folder("/etc/fusebox".into(), configuration)];
+    places.extend(own.state_dir().map(|dir| folder(dir, ProtectedKind::State)));
     places.extend(own.user_config().map(|path| file(path, configuration)));
     if let Some(home) = own.home() {
         // Where a terminal, or a client with fewer variables, looks.
-        places.push(folder(home.join(".local/state/fusebox"), Kind::State));
+        places.push(folder(home.join(".local/state/fusebox"), ProtectedKind::State));
         places.push(folder(home.join(".config/fusebox"), configuration));
     }
     let project = agents::project_dir(own, cwd);
@@ -68,13 +71,13 @@ fn protected(ctx: &SessionContext) -> Vec<Place> {
     places.extend(folders.into_iter().map(|path| folder(path, settings)));
     places.extend(files.into_iter().map(|path| file(path, settings)));
     if let Some(bin) = platform::program_dir() {
-        places.extend(EXECUTABLES.map(|name| file(bin.join(name), Kind::Executable)));
+        places.extend(EXECUTABLES.map(|name| file(bin.join(name), ProtectedKind::Executable)));
     }
     places
 }
 
 /// Tools of servers, and tools that came later: what their input calls a command, or a path.
-fn of_other(tool: &str, input: &str, at: Surroundings) -> Vec<Finding> {
+fn of_other(tool: &str, input: &str, at: ShellContext) -> Vec<Suspicion> {
     const COMMANDS: [&str; 4] = ["command", "cmd", "script", "code"];
     const PATHS: [&str; 7] = ["path", "file_path", "filename", "file", "destination", "source", "target"];
     const READS: [&str; 8] = ["read", "get", "list", "search", "find", "view", "info", "show"];
@@ -85,9 +88,9 @@ fn of_other(tool: &str, input: &str, at: Surroundings) -> Vec<Finding> {
     for (name, value) in &fields {
         let Some(text) = value.as_str() else { continue };
         if COMMANDS.contains(&name.as_str()) {
-            found.extend(protection::of_shell(text, at));
+            found.extend(protection::check_command(text, at));
         } else if PATHS.contains(&name.as_str()) && !reads {
-            found.extend(protection::of_file(text, input, at));
+            found.extend(protection::check_file_change(text, input, at));
         }
     }
     found
@@ -98,27 +101,27 @@ struct Eyes<'g, 'e> {
     ctx: &'g SessionContext<'e>,
     /// Whether the call names anything that sounds like ours.
     named: bool,
-    places: Option<Vec<Place>>,
+    places: Option<Vec<ProtectedPath>>,
     /// The same, with symbolic links followed.
-    real: Option<Vec<Place>>,
+    real: Option<Vec<ProtectedPath>>,
 }
 
 impl Eyes<'_, '_> {
-    fn reason(&mut self, finding: &Finding) -> Option<Reason> {
+    fn reason(&mut self, finding: &Suspicion) -> Option<ProtectionReason> {
         match finding {
-            Finding::Says(reason) => Some(reason.clone()),
-            Finding::Touch(touch) => self.kind_of(touch).map(Reason::Place),
-            Finding::Runs { path, command } => {
-                self.is_executable(path, |name| name == "fusebox").then_some(Reason::Command(command))
+            Suspicion::Forbidden(reason) => Some(reason.clone()),
+            Suspicion::PathChanged(touch) => self.kind_of(touch).map(ProtectionReason::Path),
+            Suspicion::ProgramRun { path, command } => self
+                .is_executable(path, |name| name == "fusebox")
+                .then_some(ProtectionReason::Command(command)),
+            Suspicion::HookStarted(path) => {
+                self.is_executable(path, |name| name != "fusebox").then_some(ProtectionReason::Hooks)
             }
-            Finding::Feeds(path) => {
-                self.is_executable(path, |name| name != "fusebox").then_some(Reason::Hooks)
-            }
-            Finding::Settings(path) => {
+            Suspicion::ClientSettings(path) => {
                 use std::io::Read;
                 let mut text = String::new();
                 std::fs::File::open(path).ok()?.take(MAX_SETTINGS).read_to_string(&mut text).ok()?;
-                self.ctx.source.client.guarded().is_loosened_by(&text).then_some(Reason::Client)
+                self.ctx.source.client.guarded().is_weakened_by(&text).then_some(ProtectionReason::Client)
             }
         }
     }
@@ -127,26 +130,32 @@ impl Eyes<'_, '_> {
         if !path.contains('/') {
             return true;
         }
-        let touch = Touch { path: path.to_owned(), reach: Reach::Itself, names: Vec::new(), surely: true };
-        let is_one = |place: &Place| {
-            place.kind == Kind::Executable
-                && place.is_touched(&touch)
+        let touch = PathChange {
+            path: path.to_owned(),
+            extent: ChangeExtent::Itself,
+            names: Vec::new(),
+            is_certain: true,
+        };
+        let is_one = |place: &ProtectedPath| {
+            place.kind == ProtectedKind::Executable
+                && place.is_changed_by(&touch)
                 && Path::new(&place.path).file_name().and_then(|n| n.to_str()).is_some_and(&wanted)
         };
         if self.places().iter().any(is_one) {
             return true;
         }
         let Some(touch) = led(&touch) else { return false };
-        self.real().iter().any(|place| place.kind == Kind::Executable && place.is_touched(&touch))
+        self.real().iter().any(|place| place.kind == ProtectedKind::Executable && place.is_changed_by(&touch))
     }
 
-    fn kind_of(&mut self, touch: &Touch) -> Option<Kind> {
-        let touched =
-            |places: &[Place], touch: &Touch| places.iter().find(|p| p.is_touched(touch)).map(|p| p.kind);
+    fn kind_of(&mut self, touch: &PathChange) -> Option<ProtectedKind> {
+        let touched = |places: &[ProtectedPath], touch: &PathChange| {
+            places.iter().find(|p| p.is_changed_by(touch)).map(|p| p.kind)
+        };
         if let Some(kind) = touched(self.places(), touch) {
             return Some(kind);
         }
-        if !touch.surely && !self.named {
+        if !touch.is_certain && !self.named {
             return None;
         }
         let led = led(touch)?;
@@ -157,13 +166,13 @@ impl Eyes<'_, '_> {
         touched(self.real(), &led)
     }
 
-    fn places(&mut self) -> &[Place] {
+    fn places(&mut self) -> &[ProtectedPath] {
         self.places.get_or_insert_with(|| protected(self.ctx))
     }
 
-    fn real(&mut self) -> &[Place] {
+    fn real(&mut self) -> &[ProtectedPath] {
         if self.real.is_none() {
-            let real = |place: &Place| Place { path: follow(&place.path), ..place.clone() };
+            let real = |place: &ProtectedPath| ProtectedPath { path: follow(&place.path), ..place.clone() };
             let real = self.places().iter().map(real).collect();
             self.real = Some(real);
         }
@@ -172,8 +181,8 @@ impl Eyes<'_, '_> {
 }
 
 /// The same with the symbolic links in its path followed, up to the first pattern.
-fn led(touch: &Touch) -> Option<Touch> {
-    touch.path.starts_with('/').then(|| Touch { path: follow(&touch.path), ..touch.clone() })
+fn led(touch: &PathChange) -> Option<PathChange> {
+    touch.path.starts_with('/').then(|| PathChange { path: follow(&touch.path), ..touch.clone() })
 }
 
 /// Where a path leads; what does not exist, or is a pattern, stays as it is.

@@ -39,7 +39,7 @@ use self::variable::ByProject;
 use crate::agents::project_settings;
 use crate::domain::breaker::policy::Policy;
 use crate::domain::budget::Budget;
-use crate::domain::throttle::Throttling;
+use crate::domain::throttle::ThrottleLimits;
 use crate::platform::Env;
 
 /// Where no tenant is named.
@@ -69,7 +69,7 @@ pub struct Config {
     #[serde(default, skip_serializing_if = "Policy::is_default")]
     pub breaker: Policy,
     /// How subagents are throttled; `None`: they are not.
-    pub throttle: Option<Throttling>,
+    pub throttle: Option<ThrottleLimits>,
 }
 
 /// Where the shared store is.

@@ -7,7 +7,7 @@ use super::window::WindowRule;
 
 /// A family of counters: one for every value of `scope` and every window of `rule`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Spec {
+pub struct CounterFamily {
     /// Counted over.
     pub scope: Scope,
     /// Starts afresh by.
@@ -18,7 +18,7 @@ pub struct Spec {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CounterKey {
     /// Its family.
-    pub spec: Spec,
+    pub family: CounterFamily,
     /// The value of the scope.
     pub value: String,
     /// Start of the window.
@@ -30,7 +30,7 @@ pub struct CounterKey {
 /// To whom a session is charged, and with it the messages that it brings first. Noted when the session is first seen;
 /// empty where it has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Home {
+pub struct Attribution {
     /// Its project.
     pub project: String,
     /// Its user.
@@ -41,7 +41,7 @@ pub struct Home {
     pub task_type: String,
 }
 
-impl Home {
+impl Attribution {
     /// Its value in a scope; `None`: not the session decides in that scope.
     pub fn value(&self, scope: Scope) -> Option<&str> {
         match scope {
@@ -56,27 +56,27 @@ impl Home {
 
 /// Who a message is charged to, besides its own model and agent type.
 #[derive(Clone, Debug)]
-pub struct Bearers<'a> {
+pub struct ChargeTargets<'a> {
     /// Sessions in whose files it stands, and the sessions that started those.
     pub sessions: Vec<&'a str>,
     /// Home of the session that it was first read for.
-    pub home: &'a Home,
+    pub attribution: &'a Attribution,
 }
 
 /// The counters of one family that `message` belongs to: scope values, and the window of its first moment.
 /// A message without a value in that scope (no task type, say) belongs to none.
-pub fn values<'a>(
-    spec: &Spec,
+pub fn charged_values<'a>(
+    family: &CounterFamily,
     message: &'a Message,
-    bearers: &Bearers<'a>,
+    targets: &ChargeTargets<'a>,
     watched_from: Option<Timestamp>,
 ) -> Vec<&'a str> {
-    let mut values = match spec.scope {
-        Scope::Session => bearers.sessions.clone(),
-        Scope::History if watched_from.is_some_and(|from| message.at < from) => bearers.sessions.clone(),
+    let mut values = match family.scope {
+        Scope::Session => targets.sessions.clone(),
+        Scope::History if watched_from.is_some_and(|from| message.at < from) => targets.sessions.clone(),
         Scope::History => Vec::new(),
         Scope::Project | Scope::User | Scope::Team | Scope::TaskType => {
-            bearers.home.value(spec.scope).into_iter().collect()
+            targets.attribution.value(family.scope).into_iter().collect()
         }
         Scope::Model => vec![message.model.as_str()],
         Scope::AgentType => vec![message.agent_type.as_str()],

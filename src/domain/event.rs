@@ -4,9 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::breaker::circuit::{Change, Trip};
+use super::breaker::circuit::{CircuitChange, Trip};
 use super::budget::{BudgetState, Unit};
-use super::throttle::Crowded;
+use super::throttle::SlotDenied;
 use super::time::Timestamp;
 
 /// Something that happened.
@@ -23,13 +23,13 @@ pub struct Event {
     pub at: Timestamp,
     /// What.
     #[serde(flatten)]
-    pub what: What,
+    pub data: EventData,
 }
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum What {
+pub enum EventData {
     /// One more repetition, and the breaker trips.
     CircuitWarning(Trip),
     /// The breaker tripped.
@@ -52,9 +52,9 @@ pub enum What {
         trip: Option<Trip>,
     },
     /// From here on fewer subagents work at the same time.
-    ConcurrencyThrottled(Turn),
+    ConcurrencyThrottled(ConcurrencyChange),
     /// As many as before may work again.
-    ConcurrencyRestored(Turn),
+    ConcurrencyRestored(ConcurrencyChange),
     /// A call was denied.
     CallDenied(Denial),
 }
@@ -71,7 +71,7 @@ pub enum CircuitDecision {
 
 /// A change of how many subagents may work at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Turn {
+pub struct ConcurrencyChange {
     /// Before.
     pub from: u32,
     /// From here on.
@@ -90,13 +90,13 @@ pub struct Denial {
     /// Whether the turn was stopped with it.
     pub stopped: bool,
     /// Why.
-    pub reason: Reason,
+    pub reason: DenialReason,
 }
 
 /// Why a call was denied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "snake_case")]
-pub enum Reason {
+pub enum DenialReason {
     /// A budget.
     Budget {
         /// Its name.
@@ -115,7 +115,7 @@ pub enum Reason {
     /// The circuit breaker.
     Circuit(Trip),
     /// There were too many subagents.
-    Throttle(Crowded),
+    Throttle(SlotDenied),
     /// It reached for the guard itself.
     Protection {
         /// What is protected.
@@ -123,9 +123,9 @@ pub enum Reason {
     },
 }
 
-impl Reason {
+impl DenialReason {
     /// The budget as it stood.
-    pub fn budget(state: &BudgetState) -> Self {
+    pub fn from_budget(state: &BudgetState) -> Self {
         Self::Budget {
             budget: state.budget.name.clone(),
             value: state.value.clone(),
@@ -137,15 +137,15 @@ impl Reason {
     }
 }
 
-impl What {
+impl EventData {
     /// The event that a change of a breaker is.
-    pub fn of(change: Change) -> Self {
+    pub fn from_change(change: CircuitChange) -> Self {
         match change {
-            Change::Warned(trip) => Self::CircuitWarning(trip),
-            Change::Opened(trip) => Self::CircuitOpened(trip),
-            Change::WouldOpen(trip) => Self::CircuitWouldOpen(trip),
-            Change::HalfOpened(trip) => Self::CircuitHalfOpened(trip),
-            Change::Closed(trip) => Self::CircuitClosed(trip),
+            CircuitChange::Warned(trip) => Self::CircuitWarning(trip),
+            CircuitChange::Opened(trip) => Self::CircuitOpened(trip),
+            CircuitChange::WouldOpen(trip) => Self::CircuitWouldOpen(trip),
+            CircuitChange::HalfOpened(trip) => Self::CircuitHalfOpened(trip),
+            CircuitChange::Closed(trip) => Self::CircuitClosed(trip),
         }
     }
 

@@ -18,40 +18,40 @@ use crate::transcript::is_plain_id;
 
 /// The files of one cache: itself, the one that becomes it next, the lock, what is remembered of a shared store, and the mark
 /// that it [owes](SessionCache::owes) the store something.
-const PARTS: [&str; 5] = ["json", "new", "lock", "redis", OWES];
+const PARTS: [&str; 5] = ["json", "new", "lock", "redis", UNREPORTED];
 
 /// The mark's. It is a file of its own: whoever looks for such caches need not read all that there are.
-const OWES: &str = "owes";
+const UNREPORTED: &str = "owes";
 
 /// For how long a cache is kept that nobody writes: 30 days.
-const KEPT_MS: i64 = 30 * 24 * 3600 * 1000;
+const RETENTION_MS: i64 = 30 * 24 * 3600 * 1000;
 
 /// Bytes that a cache is expected to have at most: for more, memory is asked for as it is read.
-const USUAL: u64 = 64 * 1024;
+const EXPECTED_BYTES: u64 = 64 * 1024;
 
 /// How many are deleted at a time.
-const SWEPT: usize = 100;
+const MAX_SWEPT: usize = 100;
 
 /// The file of one session's cache.
 #[derive(Clone, Debug)]
 pub struct CacheFile {
     path: PathBuf,
     /// What was read last, as it stood in the file: what still stands there need not be taken apart again.
-    seen: RefCell<Option<(Vec<u8>, Box<SessionCache>)>>,
+    last_read: RefCell<Option<(Vec<u8>, Box<SessionCache>)>>,
 }
 
 impl CacheFile {
     /// The cache of `session` in `dir`. The id comes from outside: one that is no plain name is hashed.
-    pub fn of(dir: &Path, session: &str) -> Self {
+    pub fn for_session(dir: &Path, session: &str) -> Self {
         let name = match is_plain_id(session) {
             true => session.to_owned(),
-            false => format!("{:016x}", MessageKey::of(&["session", session]).short()),
+            false => format!("{:016x}", MessageKey::from_parts(&["session", session]).short()),
         };
         Self::at(dir.join(format!("guardrails-{name}.json")))
     }
 
     fn at(path: PathBuf) -> Self {
-        Self { path, seen: RefCell::new(None) }
+        Self { path, last_read: RefCell::new(None) }
     }
 
     /// All caches in `dir`.
@@ -65,11 +65,11 @@ impl CacheFile {
     }
 
     /// The caches in `dir` that [owe](SessionCache::owes) the store something.
-    pub fn owing(dir: &Path) -> Vec<Box<SessionCache>> {
+    pub fn with_unreported_data(dir: &Path) -> Vec<Box<SessionCache>> {
         let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
-        let marked = entries.filter(|path| path.extension().is_some_and(|e| e == OWES));
+        let marked = entries.filter(|path| path.extension().is_some_and(|e| e == UNREPORTED));
         let of = |mark: PathBuf| Self::at(mark.with_extension("json")).read();
-        marked.filter_map(of).filter(|cache| cache.owes()).collect()
+        marked.filter_map(of).filter(|cache| cache.has_unreported_data()).collect()
     }
 
     /// Deletes the caches that nobody has written for [`KEPT_MS`], some at a time: what they say can be read again.
@@ -87,8 +87,8 @@ impl CacheFile {
                 *at = (*at).max(meta.mtime().saturating_mul(1000));
             }
         }
-        let old = written.into_iter().filter(|(_, at)| now.millis_since(Timestamp(*at)) > KEPT_MS);
-        for (path, _) in old.take(SWEPT) {
+        let old = written.into_iter().filter(|(_, at)| now.millis_since(Timestamp(*at)) > RETENTION_MS);
+        for (path, _) in old.take(MAX_SWEPT) {
             let lock = File::open(path.with_extension("lock"));
             // Whoever holds the lock is about to write it.
             if lock.is_ok_and(|lock| fs2::FileExt::try_lock_exclusive(&lock).is_err()) {
@@ -109,18 +109,18 @@ impl CacheFile {
     pub fn read(&self) -> Option<Box<SessionCache>> {
         check_private(self.dir()).ok()?;
         let (bytes, cache) = self.read_current()?;
-        self.seen.replace(Some((bytes, cache.clone())));
+        self.last_read.replace(Some((bytes, cache.clone())));
         Some(cache)
     }
 
     /// What stands there, and what it means. Whoever calls has looked at the folder.
     fn read_current(&self) -> Option<(Vec<u8>, Box<SessionCache>)> {
         let (file, size) = self.open_current()?;
-        let mut bytes = Vec::with_capacity(size.min(USUAL) as usize);
+        let mut bytes = Vec::with_capacity(size.min(EXPECTED_BYTES) as usize);
         file.take(size).read_to_end(&mut bytes).ok()?;
-        match self.seen.take() {
+        match self.last_read.take() {
             Some((seen, cache)) if seen == bytes => Some((seen, cache)),
-            _ => SessionCache::read(&bytes).map(|cache| (bytes, cache)),
+            _ => SessionCache::from_bytes(&bytes).map(|cache| (bytes, cache)),
         }
     }
 
@@ -150,8 +150,8 @@ impl CacheFile {
         let read = is_private.then(|| self.read_current()).flatten();
         let (before, mut cache) = read.map_or_else(Default::default, |(bytes, cache)| (Some(bytes), cache));
         cache.version = VERSION;
-        let owed = cache.owes();
-        LockedCache { path: self.path.clone(), lock, before, owed, cache }
+        let owed = cache.has_unreported_data();
+        LockedCache { path: self.path.clone(), lock, before, had_unreported_data: owed, cache }
     }
 
     fn lock_file(&self) -> std::io::Result<File> {
@@ -178,7 +178,7 @@ pub struct LockedCache {
     /// What stood in the file.
     before: Option<Vec<u8>>,
     /// Whether it owed the store something.
-    owed: bool,
+    had_unreported_data: bool,
     cache: Box<SessionCache>,
 }
 
@@ -188,13 +188,13 @@ impl LockedCache {
     /// # Errors
     /// The folder is not private, or cannot be written: the changes are lost.
     pub fn save(self) -> (Box<SessionCache>, std::io::Result<()>) {
-        let Self { path, lock, before, owed, mut cache } = self;
+        let Self { path, lock, before, had_unreported_data: owed, mut cache } = self;
         let written = lock.and_then(|_lock| {
-            let bytes = cache.written()?;
+            let bytes = cache.to_bytes()?;
             if before.as_ref() == Some(&bytes) {
                 return Ok(());
             }
-            let (owes, mark) = (cache.owes(), path.with_extension(OWES));
+            let (owes, mark) = (cache.has_unreported_data(), path.with_extension(UNREPORTED));
             // The mark is there before what it stands for, and as long.
             if owes && !owed {
                 files::private().create(true).truncate(false).write(true).open(&mark)?;

@@ -15,7 +15,7 @@ pub trait Decide {
     ///
     /// # Errors
     /// It was not recorded.
-    fn operate(&mut self, operation: &Operation, state: &BudgetState) -> Result<Option<BudgetState>>;
+    fn add_operation(&mut self, operation: &Operation, state: &BudgetState) -> Result<Option<BudgetState>>;
 
     /// A person (`by`, with a reason) decides about the breakers of a session: of one agent, or of all. Answers those that it
     /// changed, with why they had tripped, if they had.

@@ -1,6 +1,6 @@
 //! Querying: where budgets stand, and lists of what was recorded.
 
-use super::batch::{CircuitRow, Watch};
+use super::batch::{BudgetKey, CircuitRow};
 use super::error::Result;
 use super::session::{ClientProcess, SessionRow, SessionTotal};
 use crate::domain::alert::AlertRecord;
@@ -28,13 +28,13 @@ pub trait Query {
     ///
     /// # Errors
     /// The store cannot be read.
-    fn states(&mut self, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>>;
+    fn states(&mut self, budgets: &[BudgetKey], now: Timestamp) -> Result<Vec<BudgetState>>;
 
     /// Where budgets stood just before a moment, by the messages that are known now; deleted ones are left out.
     ///
     /// # Errors
     /// The store cannot be read.
-    fn states_before(&mut self, watches: &[Watch], moment: Timestamp) -> Result<Vec<BudgetState>>;
+    fn states_before(&mut self, budgets: &[BudgetKey], moment: Timestamp) -> Result<Vec<BudgetState>>;
 
     /// Events, oldest first: of a session, about the call with this hash, or all.
     ///

@@ -18,7 +18,7 @@ pub trait Record {
     ///
     /// # Errors
     /// The store is out of reach; it would not answer either.
-    fn reach(&mut self) -> Result<()> {
+    fn connect(&mut self) -> Result<()> {
         Ok(())
     }
 
@@ -33,25 +33,25 @@ pub trait Record {
     ///
     /// # Errors
     /// It was not noted.
-    fn note(&mut self, event: &Event) -> Result<()>;
+    fn record_event(&mut self, event: &Event) -> Result<()>;
 
     /// Notes that a session was seen (`ended`: that it ended then).
     ///
     /// # Errors
     /// It was not noted.
-    fn see(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()>;
+    fn touch_session(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()>;
 
     /// Notes that all of a session was read, and that nothing more can come, unless it was seen after `seen`.
     ///
     /// # Errors
     /// It was not noted.
-    fn complete(&mut self, session: &str, seen: Timestamp) -> Result<()>;
+    fn mark_complete(&mut self, session: &str, seen: Timestamp) -> Result<()>;
 
     /// Does upkeep that can wait until the answer is out. `idle`: the agent is not at work, so more of it. A server does its own.
     ///
     /// # Errors
     /// It was not done, and is left to the next one.
-    fn tidy(&mut self, _idle: bool) -> Result<()> {
+    fn maintain(&mut self, _idle: bool) -> Result<()> {
         Ok(())
     }
 }

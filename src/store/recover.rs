@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
-use super::batch::Watch;
+use super::batch::BudgetKey;
+use super::batch_sequence::BatchSequence;
 use super::error::Result;
-use super::own::Own;
 use crate::domain::time::Timestamp;
 
 /// Tells one store from another, says what it lacks, and replaces a damaged one.
@@ -14,7 +14,7 @@ pub trait Recover {
     ///
     /// # Errors
     /// The store cannot be read.
-    fn epoch(&mut self) -> Result<String>;
+    fn store_id(&mut self) -> Result<String>;
 
     /// Whether the store lost what it knew, and is still to be filled from the transcripts of this machine.
     ///
@@ -33,7 +33,7 @@ pub trait Recover {
     ///
     /// # Errors
     /// The store cannot be read.
-    fn recovering(&mut self, now: Timestamp) -> Result<Vec<String>>;
+    fn rebuilding_machines(&mut self, now: Timestamp) -> Result<Vec<String>>;
 
     /// Makes another store of one that went back in time (a restored copy, a log that lost its end): with another epoch,
     /// to be filled from the transcripts. One that is not called `epoch` any more is left as it is. Answers what it is
@@ -41,7 +41,7 @@ pub trait Recover {
     ///
     /// # Errors
     /// It was not done.
-    fn renew(&mut self, epoch: &str) -> Result<String>;
+    fn reset_store(&mut self, store_id: &str) -> Result<String>;
 
     /// How many batches of each session the store recorded (see [`Applied::sequence`](super::Applied::sequence)).
     ///
@@ -53,7 +53,7 @@ pub trait Recover {
     ///
     /// # Errors
     /// The store cannot be read.
-    fn own_batches(&mut self) -> Result<HashMap<String, Own>> {
+    fn batch_sequences(&mut self) -> Result<HashMap<String, BatchSequence>> {
         Ok(HashMap::new())
     }
 
@@ -62,7 +62,7 @@ pub trait Recover {
     ///
     /// # Errors
     /// Some counters keep their old values.
-    fn count_anew(&mut self, _watches: &[Watch], _now: Timestamp) -> Result<()> {
+    fn recount(&mut self, _watches: &[BudgetKey], _now: Timestamp) -> Result<()> {
         Ok(())
     }
 
@@ -70,7 +70,7 @@ pub trait Recover {
     ///
     /// # Errors
     /// The store cannot be read.
-    fn damaged(&mut self) -> Result<BTreeSet<String>> {
+    fn damaged_records(&mut self) -> Result<BTreeSet<String>> {
         Ok(BTreeSet::new())
     }
 
@@ -78,20 +78,20 @@ pub trait Recover {
     ///
     /// # Errors
     /// The store cannot be read.
-    fn installed(&mut self) -> Result<Option<Timestamp>>;
+    fn installed_at(&mut self) -> Result<Option<Timestamp>>;
 
     /// Notes the installation; a later one changes nothing.
     ///
     /// # Errors
     /// It was not noted.
-    fn install(&mut self, now: Timestamp) -> Result<()>;
+    fn note_installation(&mut self, now: Timestamp) -> Result<()>;
 
     /// Gives up a store that turned out to be damaged: keeps it under another name, and answers where. The next opening
     /// begins a new one. `None`: there was nothing to give up; a shared store is others' too, who can say more of it.
     ///
     /// # Errors
     /// It could not be renamed.
-    fn set_aside(self: Box<Self>, _now: Timestamp) -> std::io::Result<Option<PathBuf>> {
+    fn quarantine(self: Box<Self>, _now: Timestamp) -> std::io::Result<Option<PathBuf>> {
         Ok(None)
     }
 }

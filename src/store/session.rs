@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::counter::Home;
+use crate::domain::counter::Attribution;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 
@@ -42,8 +42,8 @@ pub struct Session {
 
 impl Session {
     /// To whom it is charged.
-    pub fn home(&self) -> Home {
-        Home {
+    pub fn attribution(&self) -> Attribution {
+        Attribution {
             project: self.project.clone(),
             user: self.user.clone(),
             team: self.team.clone(),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::domain::breaker::outcome::Says;
+use crate::domain::breaker::outcome::ResultContent;
 
 /// What searches say that found nothing.
 const NOTHING: [&str; 5] = [
@@ -61,13 +61,13 @@ fn join(blocks: &[Value]) -> String {
 }
 
 /// What a result says.
-pub fn says(text: &str) -> Says {
+pub fn says(text: &str) -> ResultContent {
     if NOTHING.contains(&text.trim()) {
-        return Says::Nothing;
+        return ResultContent::Nothing;
     }
     match STARTED.iter().any(|start| text.starts_with(start)) {
-        true => Says::Started,
-        false => Says::Something,
+        true => ResultContent::Started,
+        false => ResultContent::Something,
     }
 }
 
@@ -117,9 +117,9 @@ mod tests {
     fn what_results_say() {
         assert!(reads_failed("Exit code 1\nno") && reads_failed("<tool_use_error>x"));
         assert!(!reads_failed("Exit code 0") && !reads_failed("ok"));
-        assert_eq!(says("No files found\n"), Says::Nothing);
-        assert_eq!(says("Command running in background with ID: b1"), Says::Started);
-        assert_eq!(says("ok"), Says::Something);
+        assert_eq!(says("No files found\n"), ResultContent::Nothing);
+        assert_eq!(says("Command running in background with ID: b1"), ResultContent::Started);
+        assert_eq!(says("ok"), ResultContent::Something);
     }
 
     #[test]

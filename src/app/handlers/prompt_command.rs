@@ -9,7 +9,7 @@ use crate::app::record_plan::RecordPlan;
 use crate::app::session::SessionContext;
 use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::event::CircuitDecision;
-use crate::domain::operation::Decision;
+use crate::domain::operation::OperationKind;
 use crate::domain::prompt_command::PromptCommand;
 use crate::domain::verdict;
 
@@ -99,9 +99,9 @@ fn acknowledge(ctx: &mut SessionContext, person: Result<(), Unattended>, reason:
 fn was_just_decided(ctx: &mut SessionContext, request: &Request) -> Result<bool, Refusal> {
     let operations = ctx.store.call(|store| store.operations(Some(&request.budget)))?;
     let Some(last) = operations.iter().rfind(|last| last.value == request.value) else { return Ok(false) };
-    let same = match (last.decision, request.what) {
-        (Decision::Extend { amount }, What::Extend { amount: again, .. }) => amount == again,
-        (Decision::Reset { .. }, What::Reset) => true,
+    let same = match (last.kind, request.what) {
+        (OperationKind::Extend { amount }, What::Extend { amount: again, .. }) => amount == again,
+        (OperationKind::Reset { .. }, What::Reset) => true,
         _ => false,
     };
     // One of a later time was made under another clock.
@@ -162,7 +162,7 @@ fn meant(
 /// What a carried out decision comes to, and what still stands in the way.
 fn carried_out(ctx: &mut SessionContext, done: &Done) -> String {
     let after = done.after.as_ref().map_or_else(|| "deleted".to_owned(), brief::share);
-    let what = brief::decision(&done.operation.decision);
+    let what = brief::decision(&done.operation.kind);
     let mut text = format!("Fusebox: budget {} {what}: {after}.", done.operation.budget);
     let (watches, now) = (ctx.watches(&ctx.session()), ctx.env.now);
     let states = ctx.store.call(|store| store.states(&watches, now));

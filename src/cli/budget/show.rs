@@ -16,7 +16,7 @@ use crate::domain::alert::AlertRecord;
 use crate::domain::budget::{Budget, BudgetState};
 use crate::domain::operation::Operation;
 use crate::platform::Env;
-use crate::store::{SessionRow, Watch};
+use crate::store::{BudgetKey, SessionRow};
 
 /// What is known of one budget.
 struct Found {
@@ -78,7 +78,7 @@ pub fn run(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         return Ok(0);
     };
     for operation in operations {
-        let what = decision(&operation.decision);
+        let what = decision(&operation.kind);
         let Operation { at, actor, reason, .. } = operation;
         writeln!(io.out, "  {}  {what} by {actor}: {reason}", at.to_rfc3339())?;
     }
@@ -98,7 +98,7 @@ pub fn run(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 /// By the store.
 fn ask(target: &Target, env: &Env, io: &mut Io) -> anyhow::Result<Found> {
     let (Opened { mut store, .. }, budget, value) = resolve(target, env, io)?;
-    let watch = Watch { budget: budget.clone(), value: value.clone() };
+    let watch = BudgetKey { budget: budget.clone(), value: value.clone() };
     let state = operate::state(&mut store, &watch, env.now)?;
     let start = budget.window.at(env.now).start;
     let name = budget.name.as_str();
@@ -117,7 +117,7 @@ fn remember(target: &Target, known: &LastKnown, own: &Config, env: &Env) -> anyh
     }
     let config_of = |row: &SessionRow| known.config(row).unwrap_or(own).clone();
     let Meant { budget, value, .. } = meant(target, &rows, own, config_of, env)?;
-    let found = known.budget(&Watch { budget: budget.clone(), value: value.clone() });
+    let found = known.budget(&BudgetKey { budget: budget.clone(), value: value.clone() });
     Ok(Found { budget, value, state: Some(found.state), history: None, store: Some(found.store) })
 }
 

@@ -127,7 +127,7 @@ fn of_counts(survey: &Survey) -> Vec<Finding> {
         findings.push(Finding::ok(format!("counts agree with the transcripts of {sessions}{rest}")));
     }
     // Counting has read all of it.
-    findings.extend(of_damaged(&store.call(|store| store.damaged()).unwrap_or_default()));
+    findings.extend(of_damaged(&store.call(|store| store.damaged_records()).unwrap_or_default()));
     findings
 }
 

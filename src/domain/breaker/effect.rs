@@ -2,7 +2,7 @@
 
 /// What a call is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Effect {
+pub enum CallEffect {
     /// It looks at something, or tries something.
     #[default]
     Looks,
@@ -114,9 +114,9 @@ const CHANGING: [&str; 64] = [
 /// Options that make a checker write.
 const WRITING: [&str; 6] = [" --fix", " --write", " --in-place", " -w ", " --update-snapshot", " --apply"];
 
-impl Effect {
+impl CallEffect {
     /// What a tool is for of which only the name is known: by the words in it.
-    pub fn of_name(name: &str) -> Self {
+    pub fn from_tool_name(name: &str) -> Self {
         let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
         match (has(&WAITING_NAMES), has(&ACTING_NAMES)) {
             (true, _) => Self::Waits,
@@ -126,7 +126,7 @@ impl Effect {
     }
 
     /// What a shell's command line is for: one that waits anywhere waits, whatever else it does.
-    pub fn of_command(line: &str) -> Self {
+    pub fn from_command(line: &str) -> Self {
         let (mut changes, mut waits) = (redirects(line), false);
         for command in line.split([';', '|', '&', '\n', '(', '`']) {
             let command = words(command);
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_commands_are_for() {
-        let of = Effect::of_command;
+        let of = CallEffect::from_command;
         for command in [
             "sleep 5 && curl x",
             "watch -n1 ls",
@@ -193,7 +193,7 @@ mod tests {
             "until curl x; do sleep 1; done",
             "for i in 1 2; do sleep 1; done",
         ] {
-            assert_eq!(of(command), Effect::Waits, "{command}");
+            assert_eq!(of(command), CallEffect::Waits, "{command}");
         }
         for command in [
             "sed -i s/a/b/ f",
@@ -204,7 +204,7 @@ mod tests {
             "ruff check --fix",
             "ls 2> err.txt",
         ] {
-            assert_eq!(of(command), Effect::Changes, "{command}");
+            assert_eq!(of(command), CallEffect::Changes, "{command}");
         }
         for command in [
             "ls",
@@ -216,10 +216,10 @@ mod tests {
             "mvn test",
             "git log --grep 'a => b'",
         ] {
-            assert_eq!(of(command), Effect::Looks, "{command}");
+            assert_eq!(of(command), CallEffect::Looks, "{command}");
         }
-        assert_eq!(Effect::of_name("wait_for"), Effect::Waits);
-        assert_eq!(Effect::of_name("click"), Effect::Changes);
-        assert_eq!(Effect::of_name("snapshot"), Effect::Looks);
+        assert_eq!(CallEffect::from_tool_name("wait_for"), CallEffect::Waits);
+        assert_eq!(CallEffect::from_tool_name("click"), CallEffect::Changes);
+        assert_eq!(CallEffect::from_tool_name("snapshot"), CallEffect::Looks);
     }
 }

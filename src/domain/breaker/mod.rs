@@ -5,16 +5,16 @@
 //! numbers.
 
 pub mod action;
-pub mod asked;
 pub mod call;
 pub mod circuit;
 pub mod effect;
-mod finding;
 mod fingerprint;
 pub mod history;
 pub mod outcome;
 pub mod policy;
+pub mod repeated_text;
+pub mod repetitions;
+mod rule_match;
 pub mod rules;
-pub mod said;
 pub mod signature;
 pub mod volatile;

@@ -5,7 +5,7 @@
 
 /// What a text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Of {
+pub enum TextKind {
     /// The input of a call. Ids stay: they say what the call is about.
     Input,
     /// The result of a call.
@@ -92,7 +92,7 @@ const TEMPORARY: [&str; 5] =
     ["/tmp/", "/var/tmp/", "/var/folders/", "/private/tmp/", "/private/var/folders/"];
 
 /// `text` without what is volatile in it, and with every run of white space as one space.
-pub fn strip(text: &str, of: Of) -> String {
+pub fn strip(text: &str, of: TextKind) -> String {
     let bytes = text.as_bytes();
     let class = |at: usize| bytes.get(at).map_or(BREAK, |byte| CLASSES[usize::from(*byte)]);
     let mut out = String::with_capacity(text.len());
@@ -218,8 +218,8 @@ fn next_word(after: &str) -> &str {
 }
 
 /// Appends one word without what is volatile in it. `opened`: it stands in square brackets, or after an equals sign.
-fn push_plain(out: &mut String, word: &str, last: &str, next: &str, opened: bool, of: Of) {
-    let outcome = of == Of::Outcome;
+fn push_plain(out: &mut String, word: &str, last: &str, next: &str, opened: bool, of: TextKind) {
+    let outcome = of == TextKind::Outcome;
     if let Some(start) = TEMPORARY.iter().find(|start| word.starts_with(**start)) {
         if outcome {
             out.push_str(GONE);
@@ -385,7 +385,7 @@ mod tests {
             ("#5 2.31 E: no", "#5 3.14 E: no"),
             ("a   b\n\nc", "a b c"),
         ] {
-            assert_eq!(strip(one, Of::Outcome), strip(other, Of::Outcome), "{one}");
+            assert_eq!(strip(one, TextKind::Outcome), strip(other, TextKind::Outcome), "{one}");
         }
     }
 
@@ -401,14 +401,15 @@ mod tests {
             ("v1.2.3", "v1.2.4"),
             ("deadbeef", "feedface"),
         ] {
-            assert_ne!(strip(one, Of::Outcome), strip(other, Of::Outcome), "{one}");
+            assert_ne!(strip(one, TextKind::Outcome), strip(other, TextKind::Outcome), "{one}");
         }
     }
 
     #[test]
     fn ids_in_inputs_stay_and_attempts_go() {
-        let same =
-            |one: &str, other: &str| strip(&command(one), Of::Input) == strip(&command(other), Of::Input);
+        let same = |one: &str, other: &str| {
+            strip(&command(one), TextKind::Input) == strip(&command(other), TextKind::Input)
+        };
         assert!(same("curl 'host/x?_=17'", "curl 'host/x?_=18'"));
         assert!(same("run > /tmp/out.a8f3c2d1", "run > /tmp/out.b9e4d3c2"));
         assert!(same("make # try 1", "make # once more"));

@@ -195,7 +195,7 @@ pub const PREFIXES: &[(&str, &str, usize)] = &[
 ];
 
 /// Programs that take command lines as text, and run or type them.
-pub const TYPISTS: &[&str] = &[
+pub const TEXT_RUNNERS: &[&str] = &[
     "tmux",
     "screen",
     "ssh",

@@ -5,15 +5,15 @@ use serde::de::DeserializeOwned;
 
 use super::super::{CLAIM_MS, Result, StoreError};
 use super::meta;
-use super::operations::Standing;
+use super::operations::WatchedBudget;
 use crate::domain::alert::{Acknowledgement, AlertRecord, BudgetAlert};
 use crate::domain::budget::BudgetState;
 use crate::domain::time::Timestamp;
 
 /// Stores the thresholds that this step crossed.
-pub fn raise(db: &Connection, standing: &Standing, after: &BudgetState, now: Timestamp) -> Result<()> {
-    for threshold in after.crossed(standing.before.used) {
-        let alert = BudgetAlert::of(after, threshold, now);
+pub fn raise(db: &Connection, watched: &WatchedBudget, after: &BudgetState, now: Timestamp) -> Result<()> {
+    for threshold in after.crossed(watched.before.used) {
+        let alert = BudgetAlert::new(after, threshold, now);
         let text = serde_json::to_string(&alert).map_err(|e| StoreError::Damaged(e.to_string()))?;
         db.execute(
             "INSERT OR IGNORE INTO alerts (budget, value, window_start, threshold, in_force, since, alert, claimed_until, \

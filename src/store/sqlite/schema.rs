@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::Connection;
 
-use super::standings;
+use super::agent_state_rows;
 use crate::store::{Result, StoreError};
 
 /// Numbered migrations; the number of those applied stands in `user_version`.
@@ -29,8 +29,8 @@ pub fn version(db: &Connection) -> Result<usize> {
 pub fn migrate(db: &Connection, from: usize, to: usize) -> Result<()> {
     for (number, migration) in MIGRATIONS.iter().enumerate().take(to).skip(from) {
         db.execute_batch(migration)?;
-        if number + 1 == standings::VERSION {
-            standings::take_over(db)?;
+        if number + 1 == agent_state_rows::VERSION {
+            agent_state_rows::migrate_rows(db)?;
         }
         db.execute_batch(&format!("PRAGMA user_version={}", number + 1))?;
     }

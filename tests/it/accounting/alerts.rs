@@ -6,19 +6,20 @@ use std::sync::Barrier;
 
 use fusebox::domain::alert::BudgetAlert;
 use fusebox::domain::budget::{Budget, Scope, Unit};
-use fusebox::domain::message::{Message, MessageKey, Source};
-use fusebox::domain::operation::Decision;
+use fusebox::domain::message::{Message, MessageKey, UsageSource};
+use fusebox::domain::operation::OperationKind;
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::{Period, WindowRule, Zone};
 use fusebox::store::sqlite::{FILE, SqliteStore};
-use fusebox::store::{Applied, Batch, Record, Watch};
+use fusebox::store::{Applied, Batch, BudgetKey, Record};
 use fusebox::transcript::Fact;
 
 use super::book::{Book, NOW, budget, open, session};
 
 fn charge(id: usize, tokens: u64, at: Timestamp) -> Fact {
-    let mut message = Message::new(MessageKey::of(&["test", &id.to_string()]), Source::Response, at);
+    let mut message =
+        Message::new(MessageKey::from_parts(&["test", &id.to_string()]), UsageSource::Response, at);
     message.recorded = Usage { input: tokens, ..Usage::default() };
     (message.stopped, message.model) = (true, "sonnet".into());
     Fact::Message(message)
@@ -37,16 +38,16 @@ struct Ask<'a> {
 }
 
 fn ask(store: &mut SqliteStore, ask: Ask) -> Applied {
-    let watches = [Watch { budget: ask.budget.clone(), value: "s".into() }];
+    let watches = [BudgetKey { budget: ask.budget.clone(), value: "s".into() }];
     let (session, facts) = (session("s"), ask.facts);
     let batch = Batch {
         session: &session,
         facts,
-        watches: &watches,
+        budgets: &watches,
         alert: ask.alert,
         claim: ask.claim,
         seen: ask.now,
-        observed: None,
+        observation: None,
         now: ask.now,
     };
     store.apply(&batch).expect("recorded")
@@ -190,7 +191,7 @@ fn after_a_reset_thresholds_fire_again() {
     let mut book = Book::new();
     let budget = hundred();
     assert_eq!(spend(&mut book.store, &budget, 1, 85), [0.5, 0.8]);
-    book.operate("r", &budget, "s", Decision::Reset { baseline: NOW.plus_millis(1) }, NOW);
+    book.operate("r", &budget, "s", OperationKind::Reset { baseline: NOW.plus_millis(1) }, NOW);
     let later = |store: &mut SqliteStore, id, tokens| {
         let facts = [charge(id, tokens, NOW.plus_millis(10))];
         let applied = ask(
@@ -211,7 +212,7 @@ fn after_an_extension_those_above_the_new_utilization_fire() {
     let mut book = Book::new();
     let budget = hundred();
     assert_eq!(spend(&mut book.store, &budget, 1, 95), [0.5, 0.8, 0.9]);
-    book.operate("e", &budget, "s", Decision::Extend { amount: 10 }, NOW);
+    book.operate("e", &budget, "s", OperationKind::Extend { amount: 10 }, NOW);
     // 95 of 110: past 80 % of it already, which nobody needs to hear again; 99 is 90 %.
     assert_eq!(spend(&mut book.store, &budget, 2, 1), [0.0; 0]);
     assert_eq!(spend(&mut book.store, &budget, 3, 3), [0.9]);
@@ -225,7 +226,7 @@ fn an_alert_that_nobody_saw_is_void_after_an_operation() {
     let budget = hundred();
     let facts = [charge(1, 95, NOW)];
     ask(&mut book.store, Ask { budget: &budget, facts: &facts, alert: true, claim: false, now: NOW });
-    book.operate("e", &budget, "s", Decision::Extend { amount: 900 }, NOW);
+    book.operate("e", &budget, "s", OperationKind::Extend { amount: 900 }, NOW);
     assert_eq!(spend(&mut book.store, &budget, 2, 1), [0.0; 0], "96 of 1,000 is nothing to warn of");
 }
 

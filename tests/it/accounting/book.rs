@@ -5,13 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fusebox::agents::claude::transcript::Lines;
-use fusebox::domain::budget::{Budget, Classes, Mode, OnLimit, Scope, StoreDown, Unit};
-use fusebox::domain::operation::{Decision, Operation};
+use fusebox::domain::budget::{Budget, Mode, OnLimit, Scope, StoreDown, TokenClasses, Unit};
+use fusebox::domain::operation::{Operation, OperationKind};
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::{Period, WindowRule};
 use fusebox::store::sqlite::SqliteStore;
-use fusebox::store::{Applied, Batch, Decide, Query, Record, Session, Watch};
+use fusebox::store::{Applied, Batch, BudgetKey, Decide, Query, Record, Session};
 use fusebox::transcript::Fact;
 use fusebox::transcript::cursor::{Position, read_on};
 use fusebox::zoneinfo;
@@ -70,7 +70,7 @@ pub fn budget(name: &str, scope: Scope, unit: Unit, limit: u64) -> Budget {
         scope,
         matches: "*".into(),
         unit,
-        count: Classes::FRESH,
+        count: TokenClasses::FRESH,
         limit,
         hard_limit: None,
         window: WindowRule::LIFETIME,
@@ -83,13 +83,13 @@ pub fn budget(name: &str, scope: Scope, unit: Unit, limit: u64) -> Budget {
 }
 
 /// One budget for each part of a counter.
-pub fn parts(scope: Scope, rule: &WindowRule, value: &str) -> Vec<Watch> {
-    let none = Classes { input: false, output: false, cache_write: false, cache_read: false };
+pub fn parts(scope: Scope, rule: &WindowRule, value: &str) -> Vec<BudgetKey> {
+    let none = TokenClasses { input: false, output: false, cache_write: false, cache_read: false };
     let classes = [
-        Classes { input: true, ..none },
-        Classes { output: true, ..none },
-        Classes { cache_write: true, ..none },
-        Classes { cache_read: true, ..none },
+        TokenClasses { input: true, ..none },
+        TokenClasses { output: true, ..none },
+        TokenClasses { cache_write: true, ..none },
+        TokenClasses { cache_read: true, ..none },
     ];
     let token = |(i, count)| Budget {
         count,
@@ -101,7 +101,7 @@ pub fn parts(scope: Scope, rule: &WindowRule, value: &str) -> Vec<Watch> {
         let name = format!("{}-{name}", scope.name());
         budgets.push(Budget { window: rule.clone(), ..budget(&name, scope, unit, 1) });
     }
-    budgets.into_iter().map(|budget| Watch { budget, value: value.into() }).collect()
+    budgets.into_iter().map(|budget| BudgetKey { budget, value: value.into() }).collect()
 }
 
 /// A session of the test's user.
@@ -184,12 +184,19 @@ impl Book {
     }
 
     /// A person's decision about a budget.
-    pub fn operate(&mut self, id: &str, budget: &Budget, value: &str, decision: Decision, now: Timestamp) {
-        let watch = [Watch { budget: budget.clone(), value: value.into() }];
+    pub fn operate(
+        &mut self,
+        id: &str,
+        budget: &Budget,
+        value: &str,
+        decision: OperationKind,
+        now: Timestamp,
+    ) {
+        let watch = [BudgetKey { budget: budget.clone(), value: value.into() }];
         let state = apply(&mut self.store, &session("watcher"), &[], &watch, now).states.remove(0);
         let operation = Operation {
             id: id.into(),
-            decision,
+            kind: decision,
             budget: budget.name.clone(),
             value: value.into(),
             window_start: state.window.start,
@@ -197,7 +204,7 @@ impl Book {
             actor: "ann".into(),
             at: now,
         };
-        self.store.operate(&operation, &state).expect("the store records an operation");
+        self.store.add_operation(&operation, &state).expect("the store records an operation");
     }
 }
 
@@ -209,10 +216,19 @@ pub fn apply(
     store: &mut SqliteStore,
     session: &Session,
     facts: &[Fact],
-    watches: &[Watch],
+    watches: &[BudgetKey],
     now: Timestamp,
 ) -> Applied {
-    let batch = Batch { session, facts, watches, alert: true, claim: false, seen: now, observed: None, now };
+    let batch = Batch {
+        session,
+        facts,
+        budgets: watches,
+        alert: true,
+        claim: false,
+        seen: now,
+        observation: None,
+        now,
+    };
     store.apply(&batch).expect("the store records a batch")
 }
 

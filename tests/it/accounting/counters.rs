@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fusebox::domain::budget::{Budget, Scope, Unit};
-use fusebox::domain::message::{Message, MessageKey, Source};
-use fusebox::domain::operation::Decision;
+use fusebox::domain::message::{Message, MessageKey, UsageSource};
+use fusebox::domain::operation::OperationKind;
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::{Period, WindowRule, Zone};
@@ -39,7 +39,7 @@ prop_compose! {
         (line, chars) in (0..3u64, 0..200u64),
         agent in any::<bool>(),
     ) -> Seen {
-        let mut message = Message::new(MessageKey([key; 16]), Source::Response, Timestamp(at));
+        let mut message = Message::new(MessageKey([key; 16]), UsageSource::Response, Timestamp(at));
         // As of one message: the model and the agent are the same on every line.
         message.model = ["haiku", "sonnet"][usize::from(key % 2)].into();
         if key % 3 == 0 && agent {
@@ -189,8 +189,8 @@ proptest! {
         let budgets: Vec<Budget> = parts(Scope::Session, &rule, "s0").into_iter().map(|w| w.budget).collect();
         for budget in &budgets {
             let name = &budget.name;
-            book.operate(&format!("e-{name}"), budget, "s0", Decision::Extend { amount: extend }, now);
-            let reset = Decision::Reset { baseline: Timestamp(baseline) };
+            book.operate(&format!("e-{name}"), budget, "s0", OperationKind::Extend { amount: extend }, now);
+            let reset = OperationKind::Reset { baseline: Timestamp(baseline) };
             book.operate(&format!("r-{name}"), budget, "s0", reset, now);
             // The same operation, replayed.
             book.operate(&format!("r-{name}"), budget, "s0", reset, now);
@@ -212,7 +212,7 @@ proptest! {
 }
 
 fn said(key: u8, at: i64, input: u64) -> Fact {
-    let mut message = Message::new(MessageKey([key; 16]), Source::Response, Timestamp(at));
+    let mut message = Message::new(MessageKey([key; 16]), UsageSource::Response, Timestamp(at));
     message.recorded = Usage { input, output: 2, ..Usage::default() };
     (message.stopped, message.model) = (true, "sonnet".into());
     Fact::Message(message)
@@ -242,7 +242,7 @@ fn the_first_moment_of_a_window_and_of_a_reset_counts() {
     );
     assert_eq!(used(&mut book), 11);
     for watch in parts(Scope::Session, &day, "s0") {
-        let reset = Decision::Reset { baseline: Timestamp(DAY + 7) };
+        let reset = OperationKind::Reset { baseline: Timestamp(DAY + 7) };
         book.operate(&watch.budget.name, &watch.budget, "s0", reset, Timestamp(DAY));
     }
     assert_eq!(used(&mut book), 1);
@@ -253,10 +253,10 @@ fn the_first_moment_of_a_window_and_of_a_reset_counts() {
 #[test]
 fn what_came_before_the_installation_is_history() {
     let mut book = Book::watched(&["s"]);
-    book.store.install(Timestamp(1000)).expect("noted");
-    book.store.install(Timestamp(9000)).expect("a later one changes nothing");
+    book.store.note_installation(Timestamp(1000)).expect("noted");
+    book.store.note_installation(Timestamp(9000)).expect("a later one changes nothing");
     let budget = super::book::budget("session", Scope::Session, Unit::Tokens, 100);
-    let watch = [fusebox::store::Watch { budget: budget.clone(), value: "s".into() }];
+    let watch = [fusebox::store::BudgetKey { budget: budget.clone(), value: "s".into() }];
     let facts = [said(1, 500, 500), said(2, 1000, 30)];
     let applied = super::book::apply(&mut book.store, &session("s"), &facts, &watch, Timestamp(2000));
     let state = &applied.states[0];
@@ -265,7 +265,8 @@ fn what_came_before_the_installation_is_history() {
     assert!(applied.alerts.is_empty());
     // Added up anew it is the same.
     let renamed = WindowRule { zone: zone("Asia/Tokyo"), ..WindowRule::LIFETIME };
-    let watch = [fusebox::store::Watch { budget: Budget { window: renamed, ..budget }, value: "s".into() }];
+    let watch =
+        [fusebox::store::BudgetKey { budget: Budget { window: renamed, ..budget }, value: "s".into() }];
     let applied = super::book::apply(&mut book.store, &session("s"), &[], &watch, Timestamp(2000));
     assert_eq!((applied.states[0].used, applied.states[0].history), (534, 502));
 }
@@ -275,16 +276,16 @@ fn a_deleted_budget_is_left_out_until_it_is_reset() {
     let mut book = Book::new();
     let budget = super::book::budget("session", Scope::Session, Unit::Tokens, 100);
     let states = |book: &mut Book| {
-        let watch = [fusebox::store::Watch { budget: budget.clone(), value: "s".into() }];
+        let watch = [fusebox::store::BudgetKey { budget: budget.clone(), value: "s".into() }];
         let facts = [said(1, 500, 40)];
         super::book::apply(&mut book.store, &session("s"), &facts, &watch, Timestamp(2000)).states
     };
     assert_eq!(states(&mut book)[0].used, 42);
-    book.operate("d", &budget, "s", Decision::Delete, Timestamp(2000));
+    book.operate("d", &budget, "s", OperationKind::Delete, Timestamp(2000));
     assert!(states(&mut book).is_empty());
     let reset = fusebox::domain::operation::Operation {
         id: "r".into(),
-        decision: Decision::Reset { baseline: Timestamp(400) },
+        kind: OperationKind::Reset { baseline: Timestamp(400) },
         budget: "session".into(),
         value: "s".into(),
         window_start: Timestamp(i64::MIN),
@@ -302,7 +303,7 @@ fn a_deleted_budget_is_left_out_until_it_is_reset() {
         operations: 0,
         since: None,
     };
-    book.store.operate(&reset, &state).expect("recorded");
+    book.store.add_operation(&reset, &state).expect("recorded");
     assert_eq!(states(&mut book)[0].used, 42);
     assert_eq!(book.store.operations(Some("session")).expect("listed").len(), 2);
     assert_eq!(book.store.operations(Some("other")).expect("listed").len(), 0);
@@ -313,11 +314,11 @@ fn a_child_is_charged_to_its_parents_too_from_when_it_was_one() {
     let mut book = Book::watched(&["child", "parent", "grandparent"]);
     book.apply(&session("grandparent"), &[]);
     let parent = Session { parent: Some("grandparent".into()), ..session("parent") };
-    book.store.see(&parent, Timestamp(0), false).expect("noted");
+    book.store.touch_session(&parent, Timestamp(0), false).expect("noted");
     let child = Session { parent: Some("parent".into()), ..session("child") };
     // It has a past of its own.
     book.apply(&session("child"), &[said(1, 50, 5)]);
-    book.store.see(&child, Timestamp(100), false).expect("noted");
+    book.store.touch_session(&child, Timestamp(100), false).expect("noted");
     book.apply(&child, &[said(2, 200, 10), said(1, 50, 5)]);
     book.apply(&parent, &[said(3, 300, 100)]);
     let inputs = ["child", "parent", "grandparent"].map(|id| book.lifetime(Scope::Session, id)[0]);

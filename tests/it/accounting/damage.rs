@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 
-use fusebox::domain::message::{Message, MessageKey, Source};
+use fusebox::domain::message::{Message, MessageKey, UsageSource};
 use fusebox::domain::usage::Usage;
 use fusebox::store::sqlite::{FILE, SqliteStore};
 use fusebox::store::{Batch, Query, Record, Recover, StoreError};
@@ -14,7 +14,8 @@ use super::book::{Book, NOW, open, session};
 
 fn facts(count: usize) -> Vec<Fact> {
     let fact = |id: usize| {
-        let mut message = Message::new(MessageKey::of(&["test", &id.to_string()]), Source::Response, NOW);
+        let mut message =
+            Message::new(MessageKey::from_parts(&["test", &id.to_string()]), UsageSource::Response, NOW);
         message.recorded = Usage { input: 1, ..Usage::default() };
         (message.stopped, message.model) = (true, "sonnet".into());
         Fact::Message(message)
@@ -53,18 +54,18 @@ fn use_it(dir: &Path) -> SqliteStore {
     let batch = Batch {
         session: &session,
         facts: &facts,
-        watches: &[],
+        budgets: &[],
         alert: true,
         claim: false,
         seen: NOW,
-        observed: None,
+        observation: None,
         now: NOW,
     };
     match store.apply(&batch) {
         Ok(_) => store,
         Err(error) => {
             assert!(error.is_corrupt(), "{error}");
-            Box::new(store).set_aside(NOW).expect("set aside");
+            Box::new(store).quarantine(NOW).expect("set aside");
             let mut store = open(dir);
             store.apply(&batch).expect("a new store works");
             store
@@ -94,7 +95,7 @@ fn a_file_that_is_no_database_is_set_aside() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         fs::write(dir.path().join(FILE), garbage).expect("garbage");
         let opened = SqliteStore::open(dir.path(), NOW).expect("a store");
-        let aside = opened.set_aside.expect("said so");
+        let aside = opened.quarantined.expect("said so");
         assert_eq!(fs::read(&aside).expect("kept"), garbage);
         assert_eq!(aside, dir.path().join(format!("{FILE}.corrupt-{}", NOW.0)));
         check(dir.path(), garbage);
@@ -106,7 +107,7 @@ fn an_empty_file_becomes_a_database() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     fs::write(dir.path().join(FILE), b"").expect("a file");
     let opened = SqliteStore::open(dir.path(), NOW).expect("a store");
-    assert_eq!(opened.set_aside, None);
+    assert_eq!(opened.quarantined, None);
     use_it(dir.path());
     assert_eq!(set_aside(dir.path()).len(), 0);
 }
@@ -142,7 +143,7 @@ fn a_database_with_flipped_bytes_is_set_aside() {
             // A page that no record looked at is found by who asks, and is dealt with in the same way.
             assert!(error.is_corrupt(), "page {page}: {error}");
             Box::new(store)
-                .set_aside(NOW)
+                .quarantine(NOW)
                 .expect("the file can be renamed")
                 .expect("it is the one that was opened");
             store = use_it(dir.path());
@@ -160,12 +161,12 @@ fn a_database_with_flipped_bytes_is_set_aside() {
 fn a_database_that_somebody_else_replaced_is_not_set_aside() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let old = open(dir.path());
-    let replaced = Box::new(open(dir.path())).set_aside(NOW).expect("set aside");
+    let replaced = Box::new(open(dir.path())).quarantine(NOW).expect("set aside");
     assert!(replaced.is_some());
     let mut new = open(dir.path());
     super::book::apply(&mut new, &session("s"), &facts(3), &[], NOW);
     // Its database is not there any more: the new one stays.
-    assert_eq!(Box::new(old).set_aside(NOW.plus_millis(1)).expect("nothing to do"), None);
+    assert_eq!(Box::new(old).quarantine(NOW.plus_millis(1)).expect("nothing to do"), None);
     assert_eq!(open(dir.path()).session_total("s").expect("answers").expect("known").amount.usage.input, 3);
 }
 
@@ -184,7 +185,7 @@ fn many_that_find_a_damaged_file_at_once_agree_on_one_new_store() {
                 move || {
                     barrier.wait();
                     let mut store = SqliteStore::open(dir, NOW.plus_millis(i as i64)).expect("a store").store;
-                    super::book::apply(&mut store, &session("s"), &all[i..=i], &[], NOW).epoch
+                    super::book::apply(&mut store, &session("s"), &all[i..=i], &[], NOW).store_id
                 }
             };
             let threads: Vec<_> = (0..THREADS).map(|i| scope.spawn(run(i))).collect();
@@ -253,8 +254,8 @@ fn what_one_store_recorded_another_finds() {
     let mut second = open(dir.path());
     let again = super::book::apply(&mut second, &session("s"), &facts(4), &[], NOW);
     assert_eq!((applied.sequence, again.sequence), (1, 2));
-    assert_eq!(applied.epoch, again.epoch);
+    assert_eq!(applied.store_id, again.store_id);
     assert_eq!(second.session_total("s").expect("answers").expect("known").amount.requests, 4);
     let elsewhere = Book::new().apply(&session("s"), &[]);
-    assert_ne!(elsewhere.epoch, applied.epoch, "another store is another one");
+    assert_ne!(elsewhere.store_id, applied.store_id, "another store is another one");
 }

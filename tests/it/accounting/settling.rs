@@ -257,7 +257,7 @@ fn a_childs_rest_is_its_parents_too() {
     let child = fusebox::store::Session { parent: Some("parent".into()), ..session("s") };
     // Seen before its messages: what a session held before it became a child is its own.
     let born = fusebox::domain::time::Timestamp::parse(&at(0)).expect("a date");
-    fusebox::store::Record::see(&mut book.store, &child, born, false).expect("noted");
+    fusebox::store::Record::touch_session(&mut book.store, &child, born, false).expect("noted");
     for facts in Files::made("s", &main, &[]).facts_by_line(dir.path()) {
         book.apply(&child, &facts);
     }

@@ -1,6 +1,6 @@
 //! Alerts: raised in the step that crosses a threshold, once, and kept until a person takes notice.
 
-use fusebox::domain::alert::{Acknowledgement, AlertRecord, BudgetAlert, Level};
+use fusebox::domain::alert::{Acknowledgement, AlertLevel, AlertRecord, BudgetAlert};
 use fusebox::domain::budget::{Budget, Mode, OnLimit, Scope, Unit};
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::window::Period;
@@ -86,7 +86,7 @@ fn an_alert_has_every_part(backend: &dyn Backend) {
         value: "ann".into(),
         window_start: every(Period::Day).at(NOW).start,
         threshold: 0.333_333,
-        level: Level::Info,
+        level: AlertLevel::Info,
         used: 1,
         limit: 3,
         unit: Unit::Requests,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier};
 use fusebox::app::operator::with_user;
 use fusebox::config::redis_address::Address;
 use fusebox::store::redis::acl::Role;
-use fusebox::store::redis::{Place, RedisStore};
+use fusebox::store::redis::{RedisLocation, RedisStore};
 use fusebox::store::shared_names;
 use fusebox::store::sqlite::SqliteStore;
 use fusebox::store::{Session, Store};
@@ -108,12 +108,12 @@ impl Redis {
     /// A handle as a process on another machine would have.
     pub fn open_on(&self, machine: &str) -> RedisStore {
         let url = with_user(&self.server.socket_url(), &format!("operator-{}", self.tenant));
-        RedisStore::new(Place {
+        RedisStore::new(RedisLocation {
             address: Address::parse(&url).expect("the address of a socket").with_password(PASSWORD),
             wait: WAIT,
             tenant: format!("tenant-{}", self.tenant),
-            machine: shared_names::machine(machine, Path::new("/state")),
-            memory: Some(self.memory.path().join(self.tenant.to_string())),
+            machine: shared_names::machine_id(machine, Path::new("/state")),
+            read_cache: Some(self.memory.path().join(self.tenant.to_string())),
         })
     }
 }
@@ -141,7 +141,7 @@ impl Backend for Redis {
     }
 
     fn kept(&self, session: &Session) -> Session {
-        shared_names::shared(session)
+        shared_names::shared_session(session)
     }
 
     fn name(&self) -> &'static str {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use fusebox::domain::budget::{Budget, Scope};
 use fusebox::domain::message::Message;
-use fusebox::domain::operation::{Decision, Operation};
+use fusebox::domain::operation::{Operation, OperationKind};
 use fusebox::domain::time::Timestamp;
 use fusebox::store::Store;
 use fusebox::transcript::Fact;
@@ -62,11 +62,11 @@ fn mute(store: &mut dyn Store, facts: &[Fact]) {
     assert_eq!(step.apply(store).alerts, []);
 }
 
-fn operate(store: &mut dyn Store, id: &str, decision: Decision) {
+fn operate(store: &mut dyn Store, id: &str, decision: OperationKind) {
     let before = state(store, &hundred(), "s", NOW).expect("a budget");
     let operation = Operation {
         id: id.into(),
-        decision,
+        kind: decision,
         budget: before.budget.name.clone(),
         value: "s".into(),
         window_start: before.window.start,
@@ -74,7 +74,7 @@ fn operate(store: &mut dyn Store, id: &str, decision: Decision) {
         actor: "ann".into(),
         at: NOW,
     };
-    store.operate(&operation, &before).expect("recorded");
+    store.add_operation(&operation, &before).expect("recorded");
 }
 
 fn claimed_until_confirmed(backend: &dyn Backend) {
@@ -170,16 +170,16 @@ fn a_hook_that_was_faster_holds_its_claim(backend: &dyn Backend) {
 fn void_after_an_extension(backend: &dyn Backend) {
     let store = &mut *backend.open();
     mute(store, &charge("a", 95));
-    operate(store, "e", Decision::Extend { amount: 900 });
+    operate(store, "e", OperationKind::Extend { amount: 900 });
     assert_eq!(show(store, &charge("b", 1), NOW), [0.0; 0], "96 of 1,000 is nothing to warn of");
     assert_eq!(store.alerts().expect("an answer").len(), 3, "it stays on record");
 }
 
 fn not_void_after_an_extension_that_was_known(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    operate(store, "e", Decision::Extend { amount: 100 });
+    operate(store, "e", OperationKind::Extend { amount: 100 });
     mute(store, &charge("a", 110));
-    operate(store, "e", Decision::Extend { amount: 100 });
+    operate(store, "e", OperationKind::Extend { amount: 100 });
     assert_eq!(
         show(store, &charge("b", 1), NOW),
         [0.5],
@@ -190,7 +190,7 @@ fn not_void_after_an_extension_that_was_known(backend: &dyn Backend) {
 fn above_the_new_utilization_after_an_extension(backend: &dyn Backend) {
     let store = &mut *backend.open();
     assert_eq!(show(store, &charge("a", 95), NOW), [0.5, 0.8, 0.9]);
-    operate(store, "e", Decision::Extend { amount: 10 });
+    operate(store, "e", OperationKind::Extend { amount: 10 });
     // 95 of 110: past 80 % of it already, which nobody needs to hear again; 99 is 90 %.
     assert_eq!(show(store, &charge("b", 1), NOW), [0.0; 0]);
     assert_eq!(show(store, &charge("c", 3), NOW), [0.9]);
@@ -204,7 +204,7 @@ fn anew_after_a_reset(backend: &dyn Backend) {
     assert_eq!(show(store, &charge("a", 85), NOW), [0.5, 0.8]);
     for (n, reset) in ["r1", "r2"].iter().enumerate() {
         let baseline = NOW.plus_millis(1 + n as i64 * 1000);
-        operate(store, reset, Decision::Reset { baseline });
+        operate(store, reset, OperationKind::Reset { baseline });
         let spend = |tokens: u64| {
             let message = response(&format!("{reset}-{tokens}"), tokens);
             facts([Message { at: baseline, ..message }])

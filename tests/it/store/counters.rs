@@ -241,12 +241,12 @@ fn counted_anew_they_are_what_they_were(backend: &dyn Backend) {
     };
     Step::of(&session).facts(&facts([message.clone()])).watching(&watches).apply(store);
     assert_eq!(used(store), vec![10; watches.len()]);
-    store.count_anew(&watches, NOW).unwrap();
+    store.recount(&watches, NOW).unwrap();
     assert_eq!(used(store), vec![10; watches.len()]);
     // And they are moved on from there.
     let next = Message { key: response("b", 0).key, ..message };
     Step::of(&session).facts(&facts([next])).watching(&watches).apply(store);
     assert_eq!(used(store), vec![20; watches.len()]);
-    store.count_anew(&watches, NOW).unwrap();
+    store.recount(&watches, NOW).unwrap();
     assert_eq!(used(store), vec![20; watches.len()]);
 }

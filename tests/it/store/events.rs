@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use fusebox::domain::breaker::circuit::{Seen, Trip};
+use fusebox::domain::breaker::circuit::{CircuitInput, Trip};
 use fusebox::domain::breaker::policy::Policy;
-use fusebox::domain::event::{Denial, Event, Reason, What};
+use fusebox::domain::event::{Denial, DenialReason, Event, EventData};
 use fusebox::domain::time::Timestamp;
-use fusebox::store::{Observed, Store};
+use fusebox::store::{AgentObservation, Store};
 
 use super::backend::{Backend, at_once};
 use super::facts::{NOW, second};
@@ -24,27 +24,33 @@ conformance!(
     noted_by_many_at_once,
 );
 
-fn event(id: &str, agent: &str, what: What) -> Event {
-    Event { id: 0, session: id.into(), agent: agent.into(), at: NOW, what }
+fn event(id: &str, agent: &str, what: EventData) -> Event {
+    Event { id: 0, session: id.into(), agent: agent.into(), at: NOW, data: what }
 }
 
-fn opened(count: u32) -> What {
-    What::CircuitOpened(Trip { rule: "same_call".into(), count, limit: 5, at: second(-1), ..Trip::default() })
+fn opened(count: u32) -> EventData {
+    EventData::CircuitOpened(Trip {
+        rule: "same_call".into(),
+        count,
+        limit: 5,
+        at: second(-1),
+        ..Trip::default()
+    })
 }
 
-fn denied(call: u64) -> What {
+fn denied(call: u64) -> EventData {
     let protected = "the \"settings\"".to_owned();
-    What::CallDenied(Denial {
+    EventData::CallDenied(Denial {
         call,
         tool: "Edit".into(),
         stopped: true,
-        reason: Reason::Protection { protected },
+        reason: DenialReason::Protection { protected },
     })
 }
 
 fn step<'a>(id: &str, agent: &'a str, policy: &'a Policy, now: Timestamp) -> Step<'a> {
-    let calls = Some((policy, Seen::Nothing, 0));
-    Step::of(&session(id)).observing(Observed { agent, calls, prompt: None, throttle: None }).at(now)
+    let calls = Some((policy, CircuitInput::Nothing, 0));
+    Step::of(&session(id)).observing(AgentObservation { agent, calls, prompt: None, slots: None }).at(now)
 }
 
 /// The numbers of what a hook of this agent gets to tell.
@@ -54,7 +60,7 @@ fn told(store: &mut dyn Store, id: &str, agent: &str, now: Timestamp) -> Vec<i64
 }
 
 fn note(store: &mut dyn Store, event: &Event) -> i64 {
-    store.note(event).expect("noted");
+    store.record_event(event).expect("noted");
     store.events(None, None).expect("an answer").last().expect("an event").id
 }
 
@@ -148,7 +154,7 @@ fn a_denial_is_no_news(backend: &dyn Backend) {
 fn noted_by_many_at_once(backend: &dyn Backend) {
     at_once(backend, 8, |thread, store| {
         for n in 0..5 {
-            store.note(&event(&format!("s{thread}"), "", denied(n))).expect("noted");
+            store.record_event(&event(&format!("s{thread}"), "", denied(n))).expect("noted");
         }
     });
     let store = &mut *backend.open();

@@ -60,9 +60,9 @@ fn a_parent_bears_what_its_child_brings(backend: &dyn Backend) {
 fn so_do_the_parents_of_parents(backend: &dyn Backend) {
     let store = &mut *backend.open();
     let ids: Vec<String> = (0..16).map(|n| format!("s{n}")).collect();
-    store.see(&session("s0"), second(0), false).expect("noted");
+    store.touch_session(&session("s0"), second(0), false).expect("noted");
     for pair in ids.windows(2) {
-        store.see(&child(&pair[1], &pair[0]), second(0), false).expect("noted");
+        store.touch_session(&child(&pair[1], &pair[0]), second(0), false).expect("noted");
     }
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     assert_eq!(each(store, &ids), [0; 16]);
@@ -76,8 +76,8 @@ fn so_do_the_parents_of_parents(backend: &dyn Backend) {
 
 fn from_when_on_each_of_them_was_one(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    store.see(&child("c", "p"), second(0), false).expect("noted");
-    store.see(&child("p", "g"), second(100), false).expect("noted");
+    store.touch_session(&child("c", "p"), second(0), false).expect("noted");
+    store.touch_session(&child("p", "g"), second(100), false).expect("noted");
     record(store, "c", &[at("a", -1, 1), at("b", 50, 2), at("d", 100, 4)]);
     assert_eq!(each(store, &["g", "p", "c"]), [4, 6, 7]);
     agree(store, &["g", "p", "c"]);
@@ -97,17 +97,17 @@ fn what_was_there_before_is_the_childs_own(backend: &dyn Backend) {
 fn a_session_resumed_inside_another_is_its_child_from_then_on(backend: &dyn Backend) {
     let store = &mut *backend.open();
     for parent in ["p", "q"] {
-        store.see(&session(parent), second(0), false).expect("noted");
+        store.touch_session(&session(parent), second(0), false).expect("noted");
     }
     record(store, "c", &[at("a", 0, 1)]);
-    store.see(&child("c", "p"), second(100), false).expect("noted");
+    store.touch_session(&child("c", "p"), second(100), false).expect("noted");
     record(store, "c", &[at("a", 0, 1), at("b", 50, 2), at("c", 100, 4)]);
     assert_eq!(each(store, &["p", "c"]), [4, 7]);
     // Seen again in the same place: nothing begins anew.
-    store.see(&child("c", "p"), second(200), false).expect("noted");
+    store.touch_session(&child("c", "p"), second(200), false).expect("noted");
     record(store, "c", &[at("d", 150, 8)]);
     assert_eq!(each(store, &["p", "c"]), [12, 15]);
-    store.see(&child("c", "q"), second(300), false).expect("noted");
+    store.touch_session(&child("c", "q"), second(300), false).expect("noted");
     record(store, "c", &[at("e", 300, 16)]);
     assert_eq!(each(store, &["p", "q", "c"]), [12, 16, 31], "a child of the last one");
     let parent = store.session("c").expect("an answer").expect("a session").session.parent;
@@ -120,8 +120,8 @@ fn a_batch_does_not_change_the_parent(backend: &dyn Backend) {
     record(store, "c", &[at("a", 0, 1)]);
     Step::of(&child("c", "p")).facts(&[at("b", 1, 2)]).apply(store);
     assert_eq!(each(store, &["p", "c"]), [0, 3]);
-    store.see(&child("c", "p"), second(2), false).expect("noted");
-    store.see(&session("c"), second(3), false).expect("noted");
+    store.touch_session(&child("c", "p"), second(2), false).expect("noted");
+    store.touch_session(&session("c"), second(3), false).expect("noted");
     record(store, "c", &[at("d", 4, 4)]);
     assert_eq!(each(store, &["p", "c"]), [4, 7], "who does not know the parent does not end it");
 }
@@ -129,7 +129,7 @@ fn a_batch_does_not_change_the_parent(backend: &dyn Backend) {
 fn nobody_is_ones_own_parent(backend: &dyn Backend) {
     let store = &mut *backend.open();
     Step::of(&child("s", "s")).facts(&[at("a", 0, 10)]).apply(store);
-    store.see(&child("s", "s"), second(1), false).expect("noted");
+    store.touch_session(&child("s", "s"), second(1), false).expect("noted");
     record(store, "s", &[at("b", 2, 5)]);
     assert_eq!(each(store, &["s"]), [15]);
     assert_eq!(store.session("s").expect("an answer").expect("a session").session.parent, None);
@@ -138,7 +138,7 @@ fn nobody_is_ones_own_parent(backend: &dyn Backend) {
 fn a_loop_of_parents_ends(backend: &dyn Backend) {
     let store = &mut *backend.open();
     for (id, parent) in [("a", "b"), ("b", "c"), ("c", "a")] {
-        store.see(&child(id, parent), second(0), false).expect("noted");
+        store.touch_session(&child(id, parent), second(0), false).expect("noted");
     }
     assert_eq!(each(store, &["a", "b", "c"]), [0; 3]);
     for (n, id) in ["a", "b", "c"].iter().enumerate() {
@@ -166,7 +166,9 @@ fn a_stub_becomes_a_session(backend: &dyn Backend) {
     let store = &mut *backend.open();
     Step::of(&child("c", "p")).facts(&[at("a", 0, 10)]).apply(store);
     let transcript = Some("/tmp/p.jsonl".into());
-    store.see(&Session { transcript: transcript.clone(), ..session("p") }, second(1), false).expect("noted");
+    store
+        .touch_session(&Session { transcript: transcript.clone(), ..session("p") }, second(1), false)
+        .expect("noted");
     assert_eq!(record(store, "p", &[at("b", 1, 5)]).sequence, 1, "its first batch");
     let parent = store.session("p").expect("an answer").expect("a session");
     let expected = backend.kept(&Session { transcript, ..session("p") });
@@ -251,7 +253,7 @@ fn what_a_session_is_charged_to_stays(backend: &dyn Backend) {
         ..session("s")
     };
     Step::of(&moved).facts(&[at("b", 1, 5)]).apply(store);
-    store.see(&moved, second(2), false).expect("noted");
+    store.touch_session(&moved, second(2), false).expect("noted");
     record(store, "s", &[at("c", 2, 1)]);
     assert_eq!((used(store, Scope::Project, "/project"), used(store, Scope::Project, "/q")), (16, 0));
     for (scope, value) in [(Scope::User, "bea"), (Scope::Team, "core"), (Scope::TaskType, "t")] {
@@ -278,7 +280,7 @@ fn a_project_found_late_is_charged_with_all(backend: &dyn Backend) {
 
 fn a_message_of_parent_and_child_counts_once_in_both(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    store.see(&child("c", "p"), second(0), false).expect("noted");
+    store.touch_session(&child("c", "p"), second(0), false).expect("noted");
     assert_eq!(each(store, &["p", "c"]), [0, 0]);
     for id in ["c", "p", "c", "p"] {
         record(store, id, &[at("a", 1, 10)]);

@@ -41,14 +41,14 @@ fn a_client_is_known_on_its_own_machine() {
     let Some((_backend, mut first, mut second)) = two_machines() else { return };
     let client = Some(ClientProcess { pid: 7, started: 8 });
     let seen = Session { client, ..session("s") };
-    first.see(&seen, NOW, false).expect("seen");
+    first.touch_session(&seen, NOW, false).expect("seen");
     Step::of(&Session { id: "t".into(), ..seen.clone() }).apply(&mut first);
     for id in ["s", "t"] {
         let of =
             |store: &mut RedisStore| store.session(id).expect("an answer").expect("a session").session.client;
         assert_eq!((of(&mut first), of(&mut second)), (client, None), "{id}");
     }
-    second.see(&seen, NOW, false).expect("seen");
+    second.touch_session(&seen, NOW, false).expect("seen");
     assert_eq!(second.session("s").expect("an answer").expect("a session").session.client, client);
     assert_eq!(first.session("s").expect("an answer").expect("a session").session.client, None);
 }

@@ -2,7 +2,7 @@
 
 use fusebox::domain::budget::{Budget, Scope};
 use fusebox::domain::message::Message;
-use fusebox::domain::operation::{Decision, Operation};
+use fusebox::domain::operation::{Operation, OperationKind};
 use fusebox::store::Session;
 
 use super::backend::Backend;
@@ -47,7 +47,7 @@ fn budgets_are_kept_apart(backend: &dyn Backend) {
         assert_eq!(before.extension, 0, "{name:?} {value:?}");
         let operation = Operation {
             id: format!("o{n}"),
-            decision: Decision::Extend { amount: 10 },
+            kind: OperationKind::Extend { amount: 10 },
             budget: (*name).into(),
             value: (*value).into(),
             window_start: before.window.start,
@@ -55,7 +55,7 @@ fn budgets_are_kept_apart(backend: &dyn Backend) {
             actor: "ann".into(),
             at: NOW,
         };
-        let after = store.operate(&operation, &before).expect("recorded").expect("not deleted");
+        let after = store.add_operation(&operation, &before).expect("recorded").expect("not deleted");
         assert_eq!(after.extension, 10, "{name:?} {value:?}");
         assert_eq!(store.operations(None).expect("an answer").last(), Some(&operation));
     }

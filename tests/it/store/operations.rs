@@ -1,10 +1,10 @@
 //! Operations: what a person decided about a budget, for one value in one window.
 
 use fusebox::domain::budget::{Budget, BudgetState, Scope, Status};
-use fusebox::domain::operation::{Decision, Operation};
+use fusebox::domain::operation::{Operation, OperationKind};
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::window::Period;
-use fusebox::store::{Store, Watch};
+use fusebox::store::{BudgetKey, Store};
 use fusebox::transcript::Fact;
 
 use super::backend::{Backend, at_once};
@@ -39,10 +39,10 @@ fn hundred() -> Budget {
 }
 
 /// A decision about a budget as it stands at a moment, in the window of that moment.
-fn operation(id: &str, budget: &Budget, value: &str, decision: Decision, at: Timestamp) -> Operation {
+fn operation(id: &str, budget: &Budget, value: &str, decision: OperationKind, at: Timestamp) -> Operation {
     Operation {
         id: id.into(),
-        decision,
+        kind: decision,
         budget: budget.name.clone(),
         value: value.into(),
         window_start: budget.window.at(at).start,
@@ -53,17 +53,17 @@ fn operation(id: &str, budget: &Budget, value: &str, decision: Decision, at: Tim
 }
 
 /// Decides about the hundred tokens of session `s`.
-fn decide(store: &mut dyn Store, id: &str, decision: Decision, at: Timestamp) -> Option<BudgetState> {
-    let before = BudgetState::fresh(&hundred(), "s", hundred().window.at(at));
-    store.operate(&operation(id, &hundred(), "s", decision, at), &before).expect("recorded")
+fn decide(store: &mut dyn Store, id: &str, decision: OperationKind, at: Timestamp) -> Option<BudgetState> {
+    let before = BudgetState::new(&hundred(), "s", hundred().window.at(at));
+    store.add_operation(&operation(id, &hundred(), "s", decision, at), &before).expect("recorded")
 }
 
-fn extend(amount: u64) -> Decision {
-    Decision::Extend { amount }
+fn extend(amount: u64) -> OperationKind {
+    OperationKind::Extend { amount }
 }
 
-fn reset(n: i64) -> Decision {
-    Decision::Reset { baseline: second(n) }
+fn reset(n: i64) -> OperationKind {
+    OperationKind::Reset { baseline: second(n) }
 }
 
 fn stands(store: &mut dyn Store) -> Option<BudgetState> {
@@ -88,7 +88,7 @@ fn the_same_id_counts_once(backend: &dyn Backend) {
     decide(store, "e", extend(50), NOW);
     let again = decide(store, "e", extend(50), second(9)).expect("not deleted");
     assert_eq!((again.extension, again.operations), (50, 1));
-    let other = decide(&mut *backend.open(), "e", Decision::Delete, second(10)).expect("not deleted");
+    let other = decide(&mut *backend.open(), "e", OperationKind::Delete, second(10)).expect("not deleted");
     assert_eq!((other.extension, other.operations), (50, 1), "whatever it says the second time");
     let kept = store.operations(None).expect("an answer");
     assert_eq!(kept, [operation("e", &hundred(), "s", extend(50), NOW)]);
@@ -168,7 +168,7 @@ fn told_again_they_count_by_their_dates(backend: &dyn Backend) {
 
 fn a_reset_of_history(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    store.install(second(0)).expect("noted");
+    store.note_installation(second(0)).expect("noted");
     record(store, "s", &[at("a", -10, 30), at("b", 10, 20)]);
     let before = stands(store).expect("not deleted");
     assert_eq!((before.used, before.history, before.limit()), (50, 30, 130));
@@ -182,7 +182,7 @@ fn a_deleted_budget_is_left_out(backend: &dyn Backend) {
     let store = &mut *backend.open();
     record(store, "s", &[at("a", 0, 10)]);
     assert_eq!(stands(store).map(|state| state.used), Some(10));
-    assert_eq!(decide(store, "d", Decision::Delete, second(1)), None);
+    assert_eq!(decide(store, "d", OperationKind::Delete, second(1)), None);
     assert_eq!(stands(store), None);
     assert_eq!(decide(store, "e", extend(10), second(2)), None, "an extension does not bring it back");
     let both = [watch(&hundred(), "s"), watch(&hundred(), "t"), watch(&budget(Scope::User, 1), "ann")];
@@ -197,7 +197,7 @@ fn a_reset_brings_a_deleted_budget_back(backend: &dyn Backend) {
     let store = &mut *backend.open();
     record(store, "s", &[at("a", 0, 10)]);
     stands(store);
-    decide(store, "d", Decision::Delete, second(1));
+    decide(store, "d", OperationKind::Delete, second(1));
     record(store, "s", &[at("b", 2, 20), at("c", 5, 40)]);
     let after = decide(store, "r", reset(4), second(6)).expect("it is back");
     assert_eq!((after.used, after.operations), (40, 2));
@@ -226,24 +226,24 @@ fn of_one_window_only(backend: &dyn Backend) {
     let tomorrow = NOW.plus_millis(86_400_000);
     let before = state(store, &day, "ann", NOW).expect("not deleted");
     let extended = operation("e", &day, "ann", extend(50), NOW);
-    assert_eq!(store.operate(&extended, &before).expect("recorded").expect("there").limit(), 150);
-    let deleted = operation("d", &day, "ann", Decision::Delete, second(1));
-    assert_eq!(store.operate(&deleted, &before).expect("recorded"), None);
+    assert_eq!(store.add_operation(&extended, &before).expect("recorded").expect("there").limit(), 150);
+    let deleted = operation("d", &day, "ann", OperationKind::Delete, second(1));
+    assert_eq!(store.add_operation(&deleted, &before).expect("recorded"), None);
     let fresh = state(store, &day, "ann", tomorrow).expect("another day");
     assert_eq!((fresh.limit(), fresh.operations), (100, 0));
     // A baseline of before the window counts from the window's start.
     record(store, "s", &[at("a", 0, 1), at("b", 86_400, 2)]);
     let early = operation("r", &day, "ann", reset(-5), tomorrow);
-    assert_eq!(store.operate(&early, &fresh).expect("recorded").expect("there").used, 2);
+    assert_eq!(store.add_operation(&early, &fresh).expect("recorded").expect("there").used, 2);
 }
 
-fn before(store: &mut dyn Store, watches: &[Watch], n: i64) -> Vec<BudgetState> {
+fn before(store: &mut dyn Store, watches: &[BudgetKey], n: i64) -> Vec<BudgetState> {
     store.states_before(watches, second(n)).expect("an answer")
 }
 
 fn where_budgets_stood_before(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    store.install(second(-50)).expect("noted");
+    store.note_installation(second(-50)).expect("noted");
     record(store, "s", &[at("z", -60, 100), at("a", 0, 1), at("b", 10, 2), at("c", 20, 4)]);
     let day = Budget { window: every(Period::Day), ..budget(Scope::User, 100) };
     let watches = [watch(&hundred(), "s"), watch(&day, "ann"), watch(&hundred(), "nobody")];
@@ -271,7 +271,7 @@ fn operations_before_a_moment(backend: &dyn Backend) {
     record(store, "s", &[at("a", 0, 1), at("b", 10, 2), at("c", 20, 4)]);
     decide(store, "e", extend(50), second(5));
     decide(store, "r", reset(10), second(15));
-    decide(store, "d", Decision::Delete, second(25));
+    decide(store, "d", OperationKind::Delete, second(25));
     let mut stood = |n| {
         let states = before(store, &watches, n);
         states.first().map(|state| (state.used, state.extension, state.operations))
@@ -290,12 +290,12 @@ fn listed_in_their_order(backend: &dyn Backend) {
     let made = [
         operation("z", &hundred(), "s", extend(u64::MAX), second(9)),
         operation("y", &user, "ann", reset(3), second(5)),
-        operation("x", &hundred(), "t", Decision::Delete, second(7)),
+        operation("x", &hundred(), "t", OperationKind::Delete, second(7)),
     ];
     for operation in &made {
         let of = if operation.budget == "user" { &user } else { &hundred() };
-        let before = BudgetState::fresh(of, &operation.value, of.window.at(NOW));
-        store.operate(operation, &before).expect("recorded");
+        let before = BudgetState::new(of, &operation.value, of.window.at(NOW));
+        store.add_operation(operation, &before).expect("recorded");
     }
     assert_eq!(store.operations(None).expect("an answer"), made, "in the order in which they were recorded");
     let of_sessions = [made[0].clone(), made[2].clone()];

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fusebox::domain::budget::{Budget, BudgetState, Scope};
-use fusebox::domain::message::{Message, MessageKey, Source};
+use fusebox::domain::message::{Message, MessageKey, UsageSource};
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::window::Period;
-use fusebox::store::{SessionTotal, Store, Watch};
+use fusebox::store::{BudgetKey, SessionTotal, Store};
 use fusebox::transcript::Fact;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -38,7 +38,7 @@ fn reading() -> impl Strategy<Value = Fact> {
         |((id, model, agent, hours), (i, o, r), (stopped, error), (visible, tools))| {
             let (agent, agent_type) =
                 [(None, "main"), (Some("x"), ""), (Some("x"), "Explore"), (Some("y"), "worker")][agent];
-            let key = MessageKey::of(&["message", &id.to_string()]);
+            let key = MessageKey::from_parts(&["message", &id.to_string()]);
             let message = Message {
                 model: ["", "haiku", "sonnet"][model].into(),
                 agent: agent.map(str::to_owned),
@@ -48,7 +48,7 @@ fn reading() -> impl Strategy<Value = Fact> {
                 error_followed: error,
                 visible,
                 tools,
-                ..Message::new(key, Source::Response, second(3600 * (hours * 5 - 10)))
+                ..Message::new(key, UsageSource::Response, second(3600 * (hours * 5 - 10)))
             };
             // As the reader of lines hands it over.
             Fact::Message(message.forget_lines())
@@ -66,7 +66,7 @@ fn ways() -> impl Strategy<Value = Way> {
 }
 
 /// A budget for each scope in windows of two kinds.
-fn watches() -> Vec<Watch> {
+fn watches() -> Vec<BudgetKey> {
     let values: BTreeMap<Scope, &[&str]> = BTreeMap::from([
         (Scope::Session, &SESSIONS[..]),
         (Scope::Project, &["/project"]),
@@ -97,9 +97,9 @@ fn outcome(store: &mut dyn Store) -> Outcome {
 fn begin(store: &mut dyn Store) {
     let early = Timestamp(NOW.0 - 7 * 86_400_000);
     for known in [session("a"), session("b"), child("c", "a")] {
-        store.see(&known, early, false).expect("noted");
+        store.touch_session(&known, early, false).expect("noted");
     }
-    store.install(second(-3600 * 6)).expect("noted");
+    store.note_installation(second(-3600 * 6)).expect("noted");
 }
 
 /// Each session's facts in one batch.
@@ -163,12 +163,12 @@ fn messages_in_any_order(backend: &dyn Backend) {
 
 fn totals_in_any_order(backend: &dyn Backend) {
     let whole = (0..6u32, 1..50u64, 2..9u64, 0..50u64).prop_map(|(id, i, o, r)| {
-        let key = MessageKey::of(&["message", &id.to_string()]);
+        let key = MessageKey::from_parts(&["message", &id.to_string()]);
         // Of one message every line says the same but how far it came.
         let at = second(i64::from(id) * 100);
         let (model, recorded, tools) = ("sonnet".to_owned(), usage(i, o, r), BTreeSet::new());
         let message =
-            Message { model, recorded, tools, stopped: true, ..Message::new(key, Source::Response, at) };
+            Message { model, recorded, tools, stopped: true, ..Message::new(key, UsageSource::Response, at) };
         Fact::Message(message)
     });
     let summary = (0..3i64, 0..90u64)
@@ -183,9 +183,10 @@ fn totals_in_any_order(backend: &dyn Backend) {
 /// Found by the property above: two totals of a run that say as much, and not the same.
 fn totals_that_say_as_much(backend: &dyn Backend) {
     let sum = |i, o, r| total(1, usage(i, o, r), second(100), Some(second(160)));
-    let key = MessageKey::of(&["message", "m"]);
+    let key = MessageKey::from_parts(&["message", "m"]);
     let (model, recorded) = ("sonnet".to_owned(), usage(1, 2, 0));
-    let said = Message { model, recorded, stopped: true, ..Message::new(key, Source::Response, second(200)) };
+    let said =
+        Message { model, recorded, stopped: true, ..Message::new(key, UsageSource::Response, second(200)) };
     let told = |totals: [Fact; 2]| {
         let [first, second] = totals;
         [(0, first), (0, Fact::Message(said.clone())), (0, second)]

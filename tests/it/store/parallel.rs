@@ -135,7 +135,7 @@ fn growth_found_by_all(backend: &dyn Backend) {
 fn children_of_one_parent(backend: &dyn Backend) {
     at_once(backend, HOOKS, |hook, store| {
         let child = child(&format!("c{hook}"), "p");
-        store.see(&child, NOW, false).expect("noted");
+        store.touch_session(&child, NOW, false).expect("noted");
         for n in 0..EACH {
             Step::of(&child).facts(&[charge(format!("{hook}-{n}"), 1)]).apply(store);
         }

@@ -284,7 +284,7 @@ fn a_rest_books_to_the_window_of_the_line_before_it(backend: &dyn Backend) {
 fn a_childs_rest_is_its_parents_too(backend: &dyn Backend) {
     let store = &mut *backend.open();
     // Seen before its messages: what a session held before it became a child is its own.
-    store.see(&child("s", "p"), second(0), false).expect("noted");
+    store.touch_session(&child("s", "p"), second(0), false).expect("noted");
     moved(store, Scope::Session, "p");
     for fact in [line("a", 1, usage(100, 10, 0)).1, ends(1, usage(130, 13, 0), 1, None).1] {
         Step::of(&session("s")).facts(&[fact]).apply(store);

@@ -1,10 +1,10 @@
 //! Batches, budgets and questions, in as many words as a test needs.
 
-use fusebox::domain::budget::{Budget, BudgetState, Classes, Mode, OnLimit, Scope, StoreDown, Unit};
+use fusebox::domain::budget::{Budget, BudgetState, Mode, OnLimit, Scope, StoreDown, TokenClasses, Unit};
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::{Period, WindowRule, Zone};
-use fusebox::store::{Applied, Batch, Observed, Session, Store, Watch};
+use fusebox::store::{AgentObservation, Applied, Batch, BudgetKey, Session, Store};
 use fusebox::transcript::Fact;
 
 use super::facts::NOW;
@@ -31,7 +31,7 @@ pub fn budget(scope: Scope, limit: u64) -> Budget {
         scope,
         matches: "*".into(),
         unit: Unit::Tokens,
-        count: Classes::FRESH,
+        count: TokenClasses::FRESH,
         limit,
         hard_limit: None,
         window: WindowRule::LIFETIME,
@@ -44,19 +44,19 @@ pub fn budget(scope: Scope, limit: u64) -> Budget {
 }
 
 /// A budget for one value.
-pub fn watch(budget: &Budget, value: &str) -> Watch {
-    Watch { budget: budget.clone(), value: value.into() }
+pub fn watch(budget: &Budget, value: &str) -> BudgetKey {
+    BudgetKey { budget: budget.clone(), value: value.into() }
 }
 
 /// One batch to be recorded: at first an empty one of a session at [`NOW`], which may raise alerts and shows none.
 pub struct Step<'a> {
     session: Session,
     facts: Vec<Fact>,
-    watches: Vec<Watch>,
+    watches: Vec<BudgetKey>,
     alert: bool,
     claim: bool,
     seen: Option<Timestamp>,
-    observed: Option<Observed<'a>>,
+    observed: Option<AgentObservation<'a>>,
     now: Timestamp,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Step<'a> {
         Self { facts: facts.to_vec(), ..self }
     }
 
-    pub fn watching(self, watches: &[Watch]) -> Self {
+    pub fn watching(self, watches: &[BudgetKey]) -> Self {
         Self { watches: watches.to_vec(), ..self }
     }
 
@@ -89,7 +89,7 @@ impl<'a> Step<'a> {
         Self { seen: Some(seen), ..self }
     }
 
-    pub fn observing(self, observed: Observed<'a>) -> Self {
+    pub fn observing(self, observed: AgentObservation<'a>) -> Self {
         Self { observed: Some(observed), ..self }
     }
 
@@ -101,11 +101,11 @@ impl<'a> Step<'a> {
         let batch = Batch {
             session: &self.session,
             facts: &self.facts,
-            watches: &self.watches,
+            budgets: &self.watches,
             alert: self.alert,
             claim: self.claim,
             seen: self.seen.unwrap_or(self.now),
-            observed: self.observed,
+            observation: self.observed,
             now: self.now,
         };
         store.apply(&batch).expect("the store records a batch")
@@ -137,13 +137,13 @@ pub fn counted(
     value: &str,
     now: Timestamp,
 ) -> [u64; 6] {
-    let none = Classes { input: false, output: false, cache_write: false, cache_read: false };
+    let none = TokenClasses { input: false, output: false, cache_write: false, cache_read: false };
     let of = |unit, count| watch(&Budget { unit, count, window: rule.clone(), ..budget(scope, 1) }, value);
     let watches = [
-        of(Unit::Tokens, Classes { input: true, ..none }),
-        of(Unit::Tokens, Classes { output: true, ..none }),
-        of(Unit::Tokens, Classes { cache_write: true, ..none }),
-        of(Unit::Tokens, Classes { cache_read: true, ..none }),
+        of(Unit::Tokens, TokenClasses { input: true, ..none }),
+        of(Unit::Tokens, TokenClasses { output: true, ..none }),
+        of(Unit::Tokens, TokenClasses { cache_write: true, ..none }),
+        of(Unit::Tokens, TokenClasses { cache_read: true, ..none }),
         of(Unit::Requests, none),
         of(Unit::ToolCalls, none),
     ];

@@ -146,7 +146,7 @@ fn counted_anew_it_is_what_it_was(backend: &dyn Backend) {
     Step::of(&of("a", "ann", "core")).facts(&[at("m", 0, 10)]).watching(&watches).apply(store);
     Step::of(&of("b", "bea", "web")).facts(&[at("m", 0, 10), at("n", 0, 3)]).watching(&watches).apply(store);
     assert_eq!(used(store), [10, 3]);
-    store.count_anew(&watches, NOW).expect("counted");
+    store.recount(&watches, NOW).expect("counted");
     assert_eq!(used(store), [10, 3]);
     Step::of(&of("b", "bea", "web")).facts(&[at("m", 0, 20)]).apply(store);
     assert_eq!(used(store), [20, 3], "growth found elsewhere goes home");

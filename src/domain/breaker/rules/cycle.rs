@@ -12,9 +12,9 @@ pub(super) static RULE: Rule = Rule {
     name: "cycle",
     key: "breaker.max_cycles",
     presets: [Some(8), Some(4), Some(4)],
-    says: "a cycle of 2 to 5 calls or responses with the same results, {n} times in a row",
+    description: "a cycle of 2 to 5 calls or responses with the same results, {n} times in a row",
     source: "Gemini CLI, OpenHands",
-    repeats: true,
+    counts_repetitions: true,
     count: |view| count(view, false),
     warns: one_before,
 };
@@ -28,7 +28,7 @@ pub(super) fn count(view: &View, patient: bool) -> u32 {
         let cycle = &rounds[start..];
         let calls = || cycle.iter().copied().flatten();
         let distinct = calls().any(|call| calls().next().is_some_and(|first| !view.same(call, first)));
-        if !distinct || calls().any(Call::is_patient) != patient {
+        if !distinct || calls().any(Call::is_waiting) != patient {
             return 0;
         }
         let repeats =

@@ -7,9 +7,9 @@ pub(super) static RULE: Rule = Rule {
     name: "same_text",
     key: "breaker.max_texts",
     presets: [Some(20), Some(10), Some(10)],
-    says: "the same words before calls that change nothing, {n} times in a row",
+    description: "the same words before calls that change nothing, {n} times in a row",
     source: "Gemini CLI",
-    repeats: false,
+    counts_repetitions: false,
     count,
     warns: one_before,
 };

@@ -13,7 +13,7 @@ use super::time::Timestamp;
 /// What holds an agent back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Cause {
+pub enum HoldCause {
     /// A budget.
     Budget {
         /// Name of the budget.
@@ -34,9 +34,9 @@ pub enum Cause {
     },
 }
 
-impl Cause {
+impl HoldCause {
     /// The cause that `state` is.
-    pub fn of(state: &BudgetState) -> Self {
+    pub fn from_budget(state: &BudgetState) -> Self {
         Self::Budget {
             budget: state.budget.name.clone(),
             value: state.value.clone(),
@@ -51,26 +51,26 @@ impl Cause {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
     /// What.
-    pub cause: Cause,
+    pub cause: HoldCause,
     /// Responses that it leaves to close the work.
     pub wrap_up: u32,
     /// Whether the turn is stopped at once.
-    pub at_once: bool,
+    pub stops_at_once: bool,
 }
 
 impl Hold {
     /// The hold that a budget is, which is past its limit.
-    pub fn of(state: &BudgetState) -> Self {
-        let at_once = state.budget.on_limit == OnLimit::Stop;
-        Self { cause: Cause::of(state), wrap_up: state.budget.wrap_up, at_once }
+    pub fn from_budget(state: &BudgetState) -> Self {
+        let stops_at_once = state.budget.on_limit == OnLimit::Stop;
+        Self { cause: HoldCause::from_budget(state), wrap_up: state.budget.wrap_up, stops_at_once }
     }
 }
 
 /// Where one agent stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rung {
+pub struct EscalationLevel {
     /// Why.
-    pub cause: Cause,
+    pub cause: HoldCause,
     /// Responses that it may still make to close its work.
     pub left: u32,
     /// A call of it was denied, or it was told to close its work: the turn is cut short.
@@ -82,11 +82,11 @@ pub struct Rung {
 /// The agents of a session, by id; the main agent's is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Ladder(BTreeMap<String, Rung>);
+pub struct Escalation(BTreeMap<String, EscalationLevel>);
 
 /// What an agent may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum Restriction {
     /// This call is denied; the agent may go on to close its work.
     Deny {
         /// Responses left after the one that made this call.
@@ -97,12 +97,12 @@ pub enum Step {
 }
 
 /// Key of the main agent.
-pub const MAIN: &str = "";
+pub const MAIN_AGENT: &str = "";
 
-impl Ladder {
+impl Escalation {
     /// Whether the main agent was stopped by its breaker, as it was begun anew so often.
     pub fn is_stopped_by_breaker(&self, epoch: u32) -> bool {
-        self.stopped() == Some(&Cause::Breaker { epoch })
+        self.stopped() == Some(&HoldCause::Breaker { epoch })
     }
 
     /// Whether nobody is held back.
@@ -112,75 +112,75 @@ impl Ladder {
 
     /// Nothing holds `agent` back. `budgets`: whether one still holds somebody else back.
     pub fn release(&mut self, agent: &str, budgets: bool) {
-        self.0.retain(|of, rung| match rung.cause {
-            Cause::Budget { .. } => budgets,
-            Cause::Breaker { .. } => of != agent,
+        self.0.retain(|of, level| match level.cause {
+            HoldCause::Budget { .. } => budgets,
+            HoldCause::Breaker { .. } => of != agent,
         });
     }
 
     /// The cause that stopped the session, if one did.
-    pub fn stopped(&self) -> Option<&Cause> {
-        self.0.get(MAIN).filter(|rung| rung.stopped).map(|rung| &rung.cause)
+    pub fn stopped(&self) -> Option<&HoldCause> {
+        self.0.get(MAIN_AGENT).filter(|level| level.stopped).map(|level| &level.cause)
     }
 
     /// Where `agent` stands. `held`: all that holds it back, the strictest last. A rung stays while its cause is among
     /// them: two budgets past their limits do not refill each other's allowance.
-    fn rung(&mut self, agent: &str, held: &[Hold]) -> Option<&mut Rung> {
+    fn level(&mut self, agent: &str, held: &[Hold]) -> Option<&mut EscalationLevel> {
         let strictest = held.last()?;
-        let holds = |cause: &Cause| held.iter().any(|hold| hold.cause == *cause);
+        let holds = |cause: &HoldCause| held.iter().any(|hold| hold.cause == *cause);
         // A stopped main agent is a stopped session: its subagents have nothing to close their work for.
         let session_stopped = self.stopped().is_some_and(holds);
-        let at_once = held.iter().any(|hold| hold.at_once);
-        let fresh = || Rung {
+        let stops_at_once = held.iter().any(|hold| hold.stops_at_once);
+        let fresh = || EscalationLevel {
             cause: strictest.cause.clone(),
             left: strictest.wrap_up,
             cut_short: false,
             stopped: false,
         };
-        let rung = self.0.entry(agent.to_owned()).or_insert_with(fresh);
-        if !holds(&rung.cause) {
-            *rung = fresh();
+        let level = self.0.entry(agent.to_owned()).or_insert_with(fresh);
+        if !holds(&level.cause) {
+            *level = fresh();
         }
-        rung.stopped |= session_stopped || at_once;
-        Some(rung)
+        level.stopped |= session_stopped || stops_at_once;
+        Some(level)
     }
 
     /// `agent` calls a tool while it is held back.
-    pub fn call(&mut self, agent: &str, held: &[Hold]) -> Option<Step> {
-        let rung = self.rung(agent, held)?;
-        rung.cut_short = true;
-        Some(if rung.stopped { Step::Stop } else { Step::Deny { left: rung.left } })
+    pub fn on_call(&mut self, agent: &str, held: &[Hold]) -> Option<Restriction> {
+        let level = self.level(agent, held)?;
+        level.cut_short = true;
+        Some(if level.stopped { Restriction::Stop } else { Restriction::Deny { left: level.left } })
     }
 
     /// All calls of one response of `agent` are over, and the next request would go out: one response less is left.
     /// `None`: it may make it.
-    pub fn batch(&mut self, agent: &str, held: &[Hold]) -> Option<Step> {
-        let rung = self.rung(agent, held)?;
-        rung.cut_short = true;
-        if !rung.stopped && rung.left > 0 {
-            rung.left -= 1;
+    pub fn on_batch(&mut self, agent: &str, held: &[Hold]) -> Option<Restriction> {
+        let level = self.level(agent, held)?;
+        level.cut_short = true;
+        if !level.stopped && level.left > 0 {
+            level.left -= 1;
             return None;
         }
-        rung.stopped = true;
-        Some(Step::Stop)
+        level.stopped = true;
+        Some(Restriction::Stop)
     }
 
     /// One call of `agent` is over: it stops here only if it was stopped already.
-    pub fn after_call(&mut self, agent: &str, held: &[Hold]) -> Option<Step> {
-        self.rung(agent, held)?.stopped.then_some(Step::Stop)
+    pub fn on_call_end(&mut self, agent: &str, held: &[Hold]) -> Option<Restriction> {
+        self.level(agent, held)?.stopped.then_some(Restriction::Stop)
     }
 
     /// The main agent ended its turn. If its work was cut short, the session counts as stopped.
-    pub fn turn_ended(&mut self, held: &[Hold]) {
-        if let Some(rung) = self.rung(MAIN, held) {
-            rung.stopped |= rung.cut_short;
+    pub fn on_turn_end(&mut self, held: &[Hold]) {
+        if let Some(level) = self.level(MAIN_AGENT, held) {
+            level.stopped |= level.cut_short;
         }
     }
 
     /// A prompt is not answered: nothing more is done in this session.
-    pub fn prompt_blocked(&mut self, held: &[Hold]) {
-        if let Some(rung) = self.rung(MAIN, held) {
-            rung.stopped = true;
+    pub fn on_blocked_prompt(&mut self, held: &[Hold]) {
+        if let Some(level) = self.level(MAIN_AGENT, held) {
+            level.stopped = true;
         }
     }
 }

@@ -5,7 +5,7 @@ use super::rules::{RULES, Rule, View};
 
 /// What a rule found.
 #[derive(Clone, Copy)]
-pub struct Finding {
+pub struct RuleMatch {
     /// The rule.
     pub rule: &'static Rule,
     /// What it counted.
@@ -15,18 +15,19 @@ pub struct Finding {
 }
 
 /// What the rules that are on found: the first that trips, else the first that warns.
-pub fn find(view: &View, policy: &Policy) -> (Option<Finding>, Vec<Finding>) {
+pub fn match_rules(view: &View, policy: &Policy) -> (Option<RuleMatch>, Vec<RuleMatch>) {
     let mut warned = Vec::new();
     for rule in RULES {
         let Some(limit) = policy.limit(rule) else { continue };
-        let limit = if rule.repeats { limit.saturating_add(view.asked) } else { limit };
+        let limit =
+            if rule.counts_repetitions { limit.saturating_add(view.requested_repetitions) } else { limit };
         let count = (rule.count)(view);
-        let finding = Finding { rule, count, limit };
+        let rule_match = RuleMatch { rule, count, limit };
         if count >= limit {
-            return (Some(finding), warned);
+            return (Some(rule_match), warned);
         }
         if (rule.warns)(limit, policy.tell_iterations).is_some_and(|warn| count >= warn) {
-            warned.push(finding);
+            warned.push(rule_match);
         }
     }
     (None, warned)

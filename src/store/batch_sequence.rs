@@ -5,32 +5,32 @@ use serde::{Deserialize, Serialize};
 
 /// The batches of a session that one machine recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Own {
+pub struct BatchSequence {
     /// The machine; empty where there is one only.
     pub machine: String,
     /// How many they are.
     pub batches: u64,
 }
 
-impl Own {
+impl BatchSequence {
     /// So many, as a store has them.
-    pub const fn of(machine: String, batches: u64) -> Self {
+    pub const fn new(machine: String, batches: u64) -> Self {
         Self { machine, batches }
     }
 
     /// Whether some are missing of those that are `known`. Of another machine's nothing is known.
-    pub fn lacks(&self, known: &Self) -> bool {
+    pub fn is_behind(&self, known: &Self) -> bool {
         !self.machine.is_empty() && self.machine == known.machine && self.batches < known.batches
     }
 
     /// What a store has to answer to the next batch, at least.
     #[must_use]
     pub fn next(&self) -> Self {
-        Self::of(self.machine.clone(), self.batches + 1)
+        Self::new(self.machine.clone(), self.batches + 1)
     }
 
     /// Takes over what a store answered: answers to parallel hooks come in any order.
-    pub fn learn(&mut self, answer: &Self) {
+    pub fn update(&mut self, answer: &Self) {
         if answer.machine != self.machine || answer.batches > self.batches {
             *self = answer.clone();
         }
@@ -41,22 +41,22 @@ impl Own {
 mod tests {
     use super::*;
 
-    fn own(machine: &str, batches: u64) -> Own {
-        Own::of(machine.into(), batches)
+    fn own(machine: &str, batches: u64) -> BatchSequence {
+        BatchSequence::new(machine.into(), batches)
     }
 
     #[test]
     fn only_batches_of_the_same_machine_can_be_missing() {
-        let mut known = Own::default();
-        assert!(!own("a", 1).lacks(&known.next()), "nothing is known yet");
-        known.learn(&own("a", 3));
-        known.learn(&own("a", 2));
+        let mut known = BatchSequence::default();
+        assert!(!own("a", 1).is_behind(&known.next()), "nothing is known yet");
+        known.update(&own("a", 3));
+        known.update(&own("a", 2));
         assert_eq!((known.machine.as_str(), known.batches), ("a", 3));
-        assert!(!own("a", 4).lacks(&known.next()));
-        assert!(own("a", 3).lacks(&known.next()), "one was counted that is not there");
-        assert!(!own("b", 1).lacks(&known.next()));
-        assert!(!own("", 0).lacks(&own("", 1)), "the embedded store has one number for all");
-        known.learn(&own("b", 1));
+        assert!(!own("a", 4).is_behind(&known.next()));
+        assert!(own("a", 3).is_behind(&known.next()), "one was counted that is not there");
+        assert!(!own("b", 1).is_behind(&known.next()));
+        assert!(!own("", 0).is_behind(&own("", 1)), "the embedded store has one number for all");
+        known.update(&own("b", 1));
         assert_eq!(known, own("b", 1));
     }
 }

@@ -1,15 +1,15 @@
 //! Circuit breakers and slots: read, changed by what was seen, kept, within the step that records it. The same for every
-//! store: a store only finds and keeps [`Standings`].
+//! store: a store only finds and keeps [`AgentStates`].
 
-use super::{CircuitRow, Observed, Result, StoreError, Throttled};
+use super::{AgentObservation, CircuitRow, Result, SlotObservation, StoreError};
 use crate::domain::breaker::circuit::{CircuitBreaker, Trip};
 use crate::domain::breaker::history::CallHistory;
-use crate::domain::event::{CircuitDecision, Event, Turn, What};
-use crate::domain::throttle::{Crowded, Slots};
+use crate::domain::event::{CircuitDecision, ConcurrencyChange, Event, EventData};
+use crate::domain::throttle::{SlotDenied, Slots};
 use crate::domain::time::Timestamp;
 
 /// What is kept of one session besides its messages, by name: a text and some bytes.
-pub trait Standings {
+pub trait AgentStates {
     /// The session's id.
     fn session(&self) -> &str;
 
@@ -17,13 +17,13 @@ pub trait Standings {
     fn get(&mut self, name: &str) -> Result<Option<(String, Vec<u8>)>>;
 
     /// Keeps it.
-    fn put(&mut self, name: &str, standing: &str, calls: &[u8]) -> Result<()>;
+    fn put(&mut self, name: &str, text: &str, calls: &[u8]) -> Result<()>;
 
     /// Everything, by name.
     fn all(&mut self) -> Result<Vec<(String, String, Vec<u8>)>>;
 
     /// Keeps an event. `known`: nobody has to be told.
-    fn note(&mut self, event: &Event, known: bool) -> Result<()>;
+    fn record_event(&mut self, event: &Event, known: bool) -> Result<()>;
 }
 
 /// The name of a session's slots.
@@ -35,41 +35,41 @@ const CIRCUIT: &str = "circuit ";
 /// Takes in what was seen of an agent; answers its breaker, and whether there is news to tell. A person's prompt begins all
 /// of the session's anew, and is answered with the main agent's as it stood before.
 pub fn observe(
-    of: &mut impl Standings,
-    seen: &Observed,
+    states: &mut impl AgentStates,
+    seen: &AgentObservation,
     now: Timestamp,
 ) -> Result<(Option<CircuitBreaker>, bool)> {
     if let Some(asked) = seen.prompt {
         let mut before = CircuitBreaker::default();
-        for (agent, known) in breakers(of)? {
-            let mut breaker = known.clone();
+        for (agent, stored) in breakers(states)? {
+            let mut breaker = stored.clone();
             if agent == seen.agent {
-                before = known;
+                before = stored;
             }
-            if let Some(trip) = breaker.prompted(asked) {
-                let event = event(of, &agent, What::CircuitClosed(trip), now);
-                of.note(&event, true)?;
+            if let Some(trip) = breaker.on_prompt(asked) {
+                let event = event(states, &agent, EventData::CircuitClosed(trip), now);
+                states.record_event(&event, true)?;
             }
-            write(of, &agent, &breaker)?;
+            write(states, &agent, &breaker)?;
         }
         if asked > 0 && before == CircuitBreaker::default() {
             let mut breaker = CircuitBreaker::default();
-            breaker.prompted(asked);
-            write(of, seen.agent, &breaker)?;
+            breaker.on_prompt(asked);
+            write(states, seen.agent, &breaker)?;
         }
         return Ok((Some(before), false));
     }
-    let Some((policy, what, same_texts)) = seen.calls else { return Ok((None, false)) };
-    let known = read(of, seen.agent)?.unwrap_or_default();
-    let mut breaker = known.clone();
-    let changes = breaker.observe(what, policy, same_texts, now);
+    let Some((policy, input, same_texts)) = seen.calls else { return Ok((None, false)) };
+    let stored = read(states, seen.agent)?.unwrap_or_default();
+    let mut breaker = stored.clone();
+    let changes = breaker.observe(input, policy, same_texts, now);
     let is_news = !changes.is_empty();
     for change in changes {
-        let event = event(of, seen.agent, What::of(change), now);
-        of.note(&event, false)?;
+        let event = event(states, seen.agent, EventData::from_change(change), now);
+        states.record_event(&event, false)?;
     }
-    if breaker != known {
-        write(of, seen.agent, &breaker)?;
+    if breaker != stored {
+        write(states, seen.agent, &breaker)?;
     }
     Ok((Some(breaker), is_news))
 }
@@ -77,50 +77,54 @@ pub fn observe(
 /// Takes in what was seen of subagents, at `used` tokens; answers why one may not start, and whether there is news to
 /// tell.
 pub fn throttle(
-    of: &mut impl Standings,
-    throttled: &Throttled,
+    states: &mut impl AgentStates,
+    observation: &SlotObservation,
     used: u64,
     now: Timestamp,
-) -> Result<(Option<Crowded>, bool)> {
-    let known = slots(of)?;
-    let mut slots = known.clone();
-    slots.expire(now, throttled.client_since);
-    let turned = slots.turn(&throttled.policy, used);
-    let mut crowded = None;
-    for event in throttled.events {
-        if let Err(why) = slots.observe(event, &throttled.policy, used, now) {
-            crowded = Some(why);
+) -> Result<(Option<SlotDenied>, bool)> {
+    let stored = slots(states)?;
+    let mut slots = stored.clone();
+    slots.expire(now, observation.client_since);
+    let changed = slots.update_concurrency(&observation.limits, used);
+    let mut denied = None;
+    for event in observation.events {
+        if let Err(why) = slots.observe(event, &observation.limits, used, now) {
+            denied = Some(why);
         }
     }
-    if let Some((from, to)) = turned {
-        let turn = Turn { from, to, usage_percent: throttled.policy.usage_percent(used) };
-        let what = if to < from { What::ConcurrencyThrottled(turn) } else { What::ConcurrencyRestored(turn) };
-        let event = event(of, "", what, now);
-        of.note(&event, false)?;
+    if let Some((from, to)) = changed {
+        let change = ConcurrencyChange { from, to, usage_percent: observation.limits.usage_percent(used) };
+        let data = if to < from {
+            EventData::ConcurrencyThrottled(change)
+        } else {
+            EventData::ConcurrencyRestored(change)
+        };
+        let event = event(states, "", data, now);
+        states.record_event(&event, false)?;
     }
-    if slots != known {
-        of.put(SLOTS, &json(&slots)?, &[])?;
+    if slots != stored {
+        states.put(SLOTS, &json(&slots)?, &[])?;
     }
-    Ok((crowded, turned.is_some()))
+    Ok((denied, changed.is_some()))
 }
 
 /// The slots of a session.
-pub fn slots(of: &mut impl Standings) -> Result<Slots> {
-    let text = of.get(SLOTS)?.map(|(text, _)| text);
+pub fn slots(states: &mut impl AgentStates) -> Result<Slots> {
+    let text = states.get(SLOTS)?.map(|(text, _)| text);
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
 
 /// A person decides about the breakers of a session: of one agent, or of all. Answers those that it changed, with why they
 /// had tripped.
 pub fn decide(
-    of: &mut impl Standings,
+    states: &mut impl AgentStates,
     agent: Option<&str>,
     decision: CircuitDecision,
     (by, reason): (&str, &str),
     now: Timestamp,
 ) -> Result<Vec<(String, Option<Trip>)>> {
     let mut done = Vec::new();
-    for (of_agent, mut breaker) in breakers(of)? {
+    for (of_agent, mut breaker) in breakers(states)? {
         if agent.is_some_and(|agent| of_agent != agent) {
             continue;
         }
@@ -131,19 +135,19 @@ pub fn decide(
             },
             CircuitDecision::Reset => breaker.reset(),
         };
-        write(of, &of_agent, &breaker)?;
+        write(states, &of_agent, &breaker)?;
         let (by, reason) = (by.to_owned(), reason.to_owned());
-        let what = What::CircuitDecided { decision, by, reason, trip: trip.clone() };
-        let event = event(of, &of_agent, what, now);
-        of.note(&event, true)?;
+        let data = EventData::CircuitDecided { decision, by, reason, trip: trip.clone() };
+        let event = event(states, &of_agent, data, now);
+        states.record_event(&event, true)?;
         done.push((of_agent, trip));
     }
     Ok(done)
 }
 
 /// The breakers of a session, by agent.
-pub fn breakers(of: &mut impl Standings) -> Result<Vec<(String, CircuitBreaker)>> {
-    let all = of.all()?.into_iter();
+pub fn breakers(states: &mut impl AgentStates) -> Result<Vec<(String, CircuitBreaker)>> {
+    let all = states.all()?.into_iter();
     Ok(all
         .filter_map(|(name, text, calls)| Some((agent_of(&name)?.to_owned(), breaker(&text, &calls))))
         .collect())
@@ -169,16 +173,16 @@ pub fn breaker(text: &str, calls: &[u8]) -> CircuitBreaker {
     breaker.with_history(CallHistory::from_bytes(calls))
 }
 
-fn event(of: &impl Standings, agent: &str, what: What, at: Timestamp) -> Event {
-    Event { id: 0, session: of.session().to_owned(), agent: agent.to_owned(), at, what }
+fn event(states: &impl AgentStates, agent: &str, data: EventData, at: Timestamp) -> Event {
+    Event { id: 0, session: states.session().to_owned(), agent: agent.to_owned(), at, data }
 }
 
-fn read(of: &mut impl Standings, agent: &str) -> Result<Option<CircuitBreaker>> {
-    Ok(of.get(&format!("{CIRCUIT}{agent}"))?.map(|(text, calls)| breaker(&text, &calls)))
+fn read(states: &mut impl AgentStates, agent: &str) -> Result<Option<CircuitBreaker>> {
+    Ok(states.get(&format!("{CIRCUIT}{agent}"))?.map(|(text, calls)| breaker(&text, &calls)))
 }
 
-fn write(of: &mut impl Standings, agent: &str, breaker: &CircuitBreaker) -> Result<()> {
-    of.put(&format!("{CIRCUIT}{agent}"), &json(breaker)?, &breaker.history.to_bytes())
+fn write(states: &mut impl AgentStates, agent: &str, breaker: &CircuitBreaker) -> Result<()> {
+    states.put(&format!("{CIRCUIT}{agent}"), &json(breaker)?, &breaker.history.to_bytes())
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String> {
