@@ -10,7 +10,7 @@ use fusebox::domain::usage::{Amount, Usage};
 use fusebox::domain::window::{Period, Window, WindowRule};
 use proptest::prelude::*;
 
-use super::book::{NOW, budget};
+use super::test_store::{NOW, budget};
 
 fn state(limit: u64, used: u64) -> BudgetState {
     let budget = Budget { hard_limit: None, ..budget("b", Scope::Session, Unit::Tokens, limit) };

@@ -26,7 +26,7 @@ pub trait Backend: Sync {
     fn fresh(&self) -> Box<dyn Backend>;
 
     /// What it keeps of a session: a shared store is not told where files lie.
-    fn kept(&self, session: &Session) -> Session {
+    fn as_stored(&self, session: &Session) -> Session {
         session.clone()
     }
 
@@ -35,14 +35,14 @@ pub trait Backend: Sync {
 }
 
 /// A backend that tests can begin with.
-pub trait Begin: Backend + Sized {
+pub trait EmptyBackend: Backend + Sized {
     /// An empty store; `None` where there is none to be had on this machine, and that was said.
-    fn begin() -> Option<Self>;
+    fn empty() -> Option<Self>;
 }
 
 /// Runs a test on an empty store of this kind, where there is one to be had.
-pub fn check<B: Begin>(test: fn(&dyn Backend)) {
-    if let Some(backend) = B::begin() {
+pub fn check<B: EmptyBackend>(test: fn(&dyn Backend)) {
+    if let Some(backend) = B::empty() {
         test(&backend);
     }
 }
@@ -75,8 +75,8 @@ pub fn at_once<T: Send>(
 /// The embedded store, in a folder of its own.
 pub struct Sqlite(TempDir);
 
-impl Begin for Sqlite {
-    fn begin() -> Option<Self> {
+impl EmptyBackend for Sqlite {
+    fn empty() -> Option<Self> {
         Some(Self(tempfile::tempdir().expect("a temporary folder")))
     }
 }
@@ -87,7 +87,7 @@ impl Backend for Sqlite {
     }
 
     fn fresh(&self) -> Box<dyn Backend> {
-        Box::new(Self::begin().expect("another one"))
+        Box::new(Self::empty().expect("another one"))
     }
 
     fn name(&self) -> &'static str {
@@ -101,7 +101,7 @@ pub struct Redis {
     server: Arc<Server>,
     tenants: Arc<AtomicUsize>,
     tenant: usize,
-    memory: Arc<TempDir>,
+    read_caches: Arc<TempDir>,
 }
 
 impl Redis {
@@ -113,17 +113,17 @@ impl Redis {
             wait: WAIT,
             tenant: format!("tenant-{}", self.tenant),
             machine: shared_names::machine_id(machine, Path::new("/state")),
-            read_cache: Some(self.memory.path().join(self.tenant.to_string())),
+            read_cache: Some(self.read_caches.path().join(self.tenant.to_string())),
         })
     }
 }
 
-impl Begin for Redis {
-    fn begin() -> Option<Self> {
+impl EmptyBackend for Redis {
+    fn empty() -> Option<Self> {
         let server = Arc::new(Server::start()?);
         users::add(&server, "operator-0", Role::Operator, "tenant-0");
         let memory = Arc::new(tempfile::tempdir().expect("a temporary folder"));
-        Some(Self { server, tenants: Arc::default(), tenant: 0, memory })
+        Some(Self { server, tenants: Arc::default(), tenant: 0, read_caches: memory })
     }
 }
 
@@ -136,11 +136,11 @@ impl Backend for Redis {
         let tenant = self.tenants.fetch_add(1, Ordering::SeqCst) + 1;
         let name = format!("operator-{tenant}");
         users::add(&self.server, &name, Role::Operator, &format!("tenant-{tenant}"));
-        let (server, tenants, memory) = (self.server.clone(), self.tenants.clone(), self.memory.clone());
-        Box::new(Self { server, tenants, tenant, memory })
+        let (server, tenants, memory) = (self.server.clone(), self.tenants.clone(), self.read_caches.clone());
+        Box::new(Self { server, tenants, tenant, read_caches: memory })
     }
 
-    fn kept(&self, session: &Session) -> Session {
+    fn as_stored(&self, session: &Session) -> Session {
         shared_names::shared_session(session)
     }
 

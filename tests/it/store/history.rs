@@ -6,8 +6,8 @@ use fusebox::domain::window::Period;
 use fusebox::store::Store;
 
 use super::backend::{Backend, at_once};
+use super::batch_builder::{BatchBuilder, budget, budget_key, child, every, record, session, state};
 use super::facts::{NOW, facts, said, second, usage};
-use super::step::{Step, budget, child, every, record, session, state, watch};
 
 conformance!(
     none_without_an_installation,
@@ -86,8 +86,9 @@ fn an_earlier_date_makes_history(backend: &dyn Backend) {
 fn of_sessions_only(backend: &dyn Backend) {
     let store = &mut *backend.open();
     store.note_installation(second(0)).expect("noted");
-    let watches = [watch(&budget(Scope::User, 100), "ann"), watch(&budget(Scope::Project, 100), "/project")];
-    let step = Step::of(&session("s")).facts(&facts([at("a", -5, 30)])).watching(&watches);
+    let budgets =
+        [budget_key(&budget(Scope::User, 100), "ann"), budget_key(&budget(Scope::Project, 100), "/project")];
+    let step = BatchBuilder::new(&session("s")).facts(&facts([at("a", -5, 30)])).for_budgets(&budgets);
     let stand: Vec<_> = step.apply(store).states.iter().map(|s| (s.used, s.history)).collect();
     assert_eq!(stand, [(30, 0), (30, 0)]);
 }
@@ -106,16 +107,16 @@ fn of_parents_too(backend: &dyn Backend) {
     let store = &mut *backend.open();
     store.note_installation(second(0)).expect("noted");
     store.touch_session(&child("c", "s"), second(-50), false).expect("noted");
-    Step::of(&child("c", "s")).facts(&facts([at("a", -5, 30), at("b", 5, 20)])).apply(store);
+    BatchBuilder::new(&child("c", "s")).facts(&facts([at("a", -5, 30), at("b", 5, 20)])).apply(store);
     assert_eq!((hundred(store).used, hundred(store).history), (50, 30));
 }
 
 fn thresholds_are_of_the_raised_limit(backend: &dyn Backend) {
     let store = &mut *backend.open();
     store.note_installation(second(0)).expect("noted");
-    let watches = [watch(&budget(Scope::Session, 100), "s")];
+    let budgets = [budget_key(&budget(Scope::Session, 100), "s")];
     let mut spend = |message| {
-        let step = Step::of(&session("s")).facts(&facts([message])).watching(&watches).claiming();
+        let step = BatchBuilder::new(&session("s")).facts(&facts([message])).for_budgets(&budgets).claiming();
         step.apply(store).alerts.iter().map(|a| (a.threshold, a.used, a.limit)).collect::<Vec<_>>()
     };
     // 60 of 100 came before: half of 160 is 80.

@@ -6,8 +6,8 @@ use fusebox::domain::operation::{Operation, OperationKind};
 use fusebox::store::Session;
 
 use super::backend::Backend;
+use super::batch_builder::{BatchBuilder, budget, session, state, used};
 use super::facts::{NOW, by_agent, facts, response};
-use super::step::{Step, budget, session, state, used};
 
 conformance!(values_are_kept_apart, budgets_are_kept_apart, sessions_keep_their_spelling);
 
@@ -23,7 +23,7 @@ fn values_are_kept_apart(backend: &dyn Backend) {
         let [project, user, team, task_type] = std::array::from_fn(|_| name.clone());
         let of = Session { project, user, team, task_type, ..session(&name) };
         let message = by_agent(response(&format!("m{n}"), amount(n)), "x", &name);
-        Step::of(&of).facts(&facts([Message { model: name, ..message }])).apply(store);
+        BatchBuilder::new(&of).facts(&facts([Message { model: name, ..message }])).apply(store);
     }
     for (scope, of_scope) in Scope::ALL {
         for (n, name) in ODD.iter().enumerate() {
@@ -33,7 +33,7 @@ fn values_are_kept_apart(backend: &dyn Backend) {
     // Counted from now on, no longer added up.
     for (n, name) in ODD.iter().enumerate() {
         let of = session(name);
-        Step::of(&of).facts(&facts([response(&format!("more{n}"), 1 << 20)])).apply(store);
+        BatchBuilder::new(&of).facts(&facts([response(&format!("more{n}"), 1 << 20)])).apply(store);
         assert_eq!(used(store, Scope::Session, name), amount(n) + (1 << 20), "{name:?}");
         assert_eq!(used(store, Scope::User, name), amount(n) + (1 << 20), "{name:?}");
     }
@@ -72,8 +72,11 @@ fn sessions_keep_their_spelling(backend: &dyn Backend) {
             task_type: name.into(),
             ..session(name)
         };
-        Step::of(&of).apply(store);
-        assert_eq!(store.session(name).expect("an answer").expect("a session").session, backend.kept(&of));
+        BatchBuilder::new(&of).apply(store);
+        assert_eq!(
+            store.session(name).expect("an answer").expect("a session").session,
+            backend.as_stored(&of)
+        );
     }
     assert_eq!(store.sessions().expect("an answer").len(), ODD.len());
     assert_eq!(store.sequences().expect("an answer").len(), ODD.len());

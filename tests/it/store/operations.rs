@@ -8,8 +8,8 @@ use fusebox::store::{BudgetKey, Store};
 use fusebox::transcript::Fact;
 
 use super::backend::{Backend, at_once};
+use super::batch_builder::{BatchBuilder, budget, budget_key, every, record, session, state, used};
 use super::facts::{NOW, said, second, usage};
-use super::step::{Step, budget, every, record, session, state, used, watch};
 
 conformance!(
     an_extension_raises_the_limit,
@@ -39,10 +39,10 @@ fn hundred() -> Budget {
 }
 
 /// A decision about a budget as it stands at a moment, in the window of that moment.
-fn operation(id: &str, budget: &Budget, value: &str, decision: OperationKind, at: Timestamp) -> Operation {
+fn operation(id: &str, budget: &Budget, value: &str, kind: OperationKind, at: Timestamp) -> Operation {
     Operation {
         id: id.into(),
-        kind: decision,
+        kind: kind,
         budget: budget.name.clone(),
         value: value.into(),
         window_start: budget.window.at(at).start,
@@ -53,9 +53,9 @@ fn operation(id: &str, budget: &Budget, value: &str, decision: OperationKind, at
 }
 
 /// Decides about the hundred tokens of session `s`.
-fn decide(store: &mut dyn Store, id: &str, decision: OperationKind, at: Timestamp) -> Option<BudgetState> {
+fn decide(store: &mut dyn Store, id: &str, kind: OperationKind, at: Timestamp) -> Option<BudgetState> {
     let before = BudgetState::new(&hundred(), "s", hundred().window.at(at));
-    store.add_operation(&operation(id, &hundred(), "s", decision, at), &before).expect("recorded")
+    store.add_operation(&operation(id, &hundred(), "s", kind, at), &before).expect("recorded")
 }
 
 fn extend(amount: u64) -> OperationKind {
@@ -79,7 +79,7 @@ fn an_extension_raises_the_limit(backend: &dyn Backend) {
     assert_eq!(stands(store), Some(after));
     let after = decide(store, "e2", extend(7), NOW).expect("not deleted");
     assert_eq!((after.limit(), after.extension, after.operations, after.since), (157, 57, 2, None));
-    let applied = Step::of(&session("s")).watching(&[watch(&hundred(), "s")]).apply(store);
+    let applied = BatchBuilder::new(&session("s")).for_budgets(&[budget_key(&hundred(), "s")]).apply(store);
     assert_eq!(applied.states, [after]);
 }
 
@@ -110,8 +110,8 @@ fn a_reset_that_is_known_before_the_session(backend: &dyn Backend) {
     decide(store, "r", reset(10), second(15));
     let other = Budget { name: "other".into(), ..hundred() };
     for (n, sum) in [(20, 4), (30, 8)] {
-        let step = Step::of(&session("s")).facts(&[at(&format!("at {n}"), n, 4)]);
-        let applied = step.watching(&[watch(&hundred(), "s"), watch(&other, "s")]).apply(store);
+        let step = BatchBuilder::new(&session("s")).facts(&[at(&format!("at {n}"), n, 4)]);
+        let applied = step.for_budgets(&[budget_key(&hundred(), "s"), budget_key(&other, "s")]).apply(store);
         assert_eq!(applied.states.iter().map(|state| state.used).collect::<Vec<_>>(), [sum, sum]);
     }
 }
@@ -185,8 +185,13 @@ fn a_deleted_budget_is_left_out(backend: &dyn Backend) {
     assert_eq!(decide(store, "d", OperationKind::Delete, second(1)), None);
     assert_eq!(stands(store), None);
     assert_eq!(decide(store, "e", extend(10), second(2)), None, "an extension does not bring it back");
-    let both = [watch(&hundred(), "s"), watch(&hundred(), "t"), watch(&budget(Scope::User, 1), "ann")];
-    let applied = Step::of(&session("s")).facts(&[at("b", 1, 200)]).watching(&both).claiming().apply(store);
+    let both = [
+        budget_key(&hundred(), "s"),
+        budget_key(&hundred(), "t"),
+        budget_key(&budget(Scope::User, 1), "ann"),
+    ];
+    let applied =
+        BatchBuilder::new(&session("s")).facts(&[at("b", 1, 200)]).for_budgets(&both).claiming().apply(store);
     let left: Vec<_> = applied.states.iter().map(|state| (state.value.as_str(), state.used)).collect();
     assert_eq!(left, [("t", 0), ("ann", 210)]);
     assert!(applied.alerts.iter().all(|alert| alert.value == "ann"), "it raises nothing any more");
@@ -237,8 +242,8 @@ fn of_one_window_only(backend: &dyn Backend) {
     assert_eq!(store.add_operation(&early, &fresh).expect("recorded").expect("there").used, 2);
 }
 
-fn before(store: &mut dyn Store, watches: &[BudgetKey], n: i64) -> Vec<BudgetState> {
-    store.states_before(watches, second(n)).expect("an answer")
+fn before(store: &mut dyn Store, budgets: &[BudgetKey], n: i64) -> Vec<BudgetState> {
+    store.states_before(budgets, second(n)).expect("an answer")
 }
 
 fn where_budgets_stood_before(backend: &dyn Backend) {
@@ -246,34 +251,34 @@ fn where_budgets_stood_before(backend: &dyn Backend) {
     store.note_installation(second(-50)).expect("noted");
     record(store, "s", &[at("z", -60, 100), at("a", 0, 1), at("b", 10, 2), at("c", 20, 4)]);
     let day = Budget { window: every(Period::Day), ..budget(Scope::User, 100) };
-    let watches = [watch(&hundred(), "s"), watch(&day, "ann"), watch(&hundred(), "nobody")];
+    let budgets = [budget_key(&hundred(), "s"), budget_key(&day, "ann"), budget_key(&hundred(), "nobody")];
     for (n, stood) in [(-60, 0), (-59, 100), (0, 100), (1, 101), (10, 101), (11, 103), (86_400, 107)] {
-        let states = before(store, &watches[..1], n);
+        let states = before(store, &budgets[..1], n);
         assert_eq!(
             (states[0].used, states[0].history),
             (stood, if n > -60 { 100 } else { 0 }),
             "before {n} s"
         );
     }
-    let states = before(store, &watches, 11);
+    let states = before(store, &budgets, 11);
     let stood: Vec<_> = states.iter().map(|state| (state.budget.name.as_str(), state.used)).collect();
     assert_eq!(stood, [("session", 103), ("user", 103), ("session", 0)]);
-    assert_eq!(before(store, &watches[1..2], 86_400)[0].used, 0, "the next day began");
+    assert_eq!(before(store, &budgets[1..2], 86_400)[0].used, 0, "the next day began");
     // By what is known now: a message that came late counts where it belongs.
     record(store, "s", &[at("d", 5, 8)]);
-    assert_eq!(before(store, &watches[..1], 6)[0].used, 109);
+    assert_eq!(before(store, &budgets[..1], 6)[0].used, 109);
     assert_eq!(stands(store).expect("not deleted").used, 115);
 }
 
 fn operations_before_a_moment(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    let watches = [watch(&hundred(), "s")];
+    let budgets = [budget_key(&hundred(), "s")];
     record(store, "s", &[at("a", 0, 1), at("b", 10, 2), at("c", 20, 4)]);
     decide(store, "e", extend(50), second(5));
     decide(store, "r", reset(10), second(15));
     decide(store, "d", OperationKind::Delete, second(25));
     let mut stood = |n| {
-        let states = before(store, &watches, n);
+        let states = before(store, &budgets, n);
         states.first().map(|state| (state.used, state.extension, state.operations))
     };
     assert_eq!(stood(5), Some((1, 0, 0)), "just before the extension");

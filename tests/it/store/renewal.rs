@@ -8,8 +8,8 @@ use fusebox::domain::window::WindowRule;
 use fusebox::store::Store;
 
 use super::backend::{Backend, at_once};
+use super::batch_builder::{BatchBuilder, budget, budget_key, record, running_counter, session, state};
 use super::facts::{NOW, facts, response};
-use super::step::{Step, budget, moved, record, session, state, watch};
 
 conformance!(
     one_epoch_for_all_handles,
@@ -94,9 +94,9 @@ fn renewed_once_by_many_at_once(backend: &dyn Backend) {
 fn renewed_it_counts_the_same(backend: &dyn Backend) {
     let store = &mut *backend.open();
     store.note_installation(NOW.plus_millis(-1)).expect("noted");
-    let watches = [watch(&budget(Scope::Session, 100), "s")];
-    Step::of(&session("s")).facts(&facts([response("a", 60)])).watching(&watches).apply(store);
-    let stood = BudgetState::new(&watches[0].budget, "s", WindowRule::LIFETIME.at(NOW));
+    let budgets = [budget_key(&budget(Scope::Session, 100), "s")];
+    BatchBuilder::new(&session("s")).facts(&facts([response("a", 60)])).for_budgets(&budgets).apply(store);
+    let stood = BudgetState::new(&budgets[0].budget, "s", WindowRule::LIFETIME.at(NOW));
     let operation = Operation {
         id: "e".into(),
         kind: OperationKind::Extend { amount: 50 },
@@ -111,7 +111,7 @@ fn renewed_it_counts_the_same(backend: &dyn Backend) {
     let known = |store: &mut dyn Store| {
         let stands = state(store, &budget(Scope::Session, 100), "s", NOW);
         let counts = [(Scope::Session, "s"), (Scope::User, "ann"), (Scope::Model, "sonnet")];
-        let counts = counts.map(|(scope, value)| moved(store, scope, value));
+        let counts = counts.map(|(scope, value)| running_counter(store, scope, value));
         let alerts = store.alerts().expect("an answer");
         let operations = store.operations(None).expect("an answer");
         (
@@ -129,6 +129,6 @@ fn renewed_it_counts_the_same(backend: &dyn Backend) {
     assert_eq!(known(store), before);
     // Everything is read once more, and nothing counts twice.
     record(store, "s", &facts([response("a", 60), response("b", 5)]));
-    assert_eq!(moved(store, Scope::Session, "s"), [65, 0, 0, 0, 2, 0]);
-    assert_eq!(moved(store, Scope::User, "ann"), [65, 0, 0, 0, 2, 0]);
+    assert_eq!(running_counter(store, Scope::Session, "s"), [65, 0, 0, 0, 2, 0]);
+    assert_eq!(running_counter(store, Scope::User, "ann"), [65, 0, 0, 0, 2, 0]);
 }

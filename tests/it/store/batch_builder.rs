@@ -44,38 +44,47 @@ pub fn budget(scope: Scope, limit: u64) -> Budget {
 }
 
 /// A budget for one value.
-pub fn watch(budget: &Budget, value: &str) -> BudgetKey {
+pub fn budget_key(budget: &Budget, value: &str) -> BudgetKey {
     BudgetKey { budget: budget.clone(), value: value.into() }
 }
 
 /// One batch to be recorded: at first an empty one of a session at [`NOW`], which may raise alerts and shows none.
-pub struct Step<'a> {
+pub struct BatchBuilder<'a> {
     session: Session,
     facts: Vec<Fact>,
-    watches: Vec<BudgetKey>,
+    budgets: Vec<BudgetKey>,
     alert: bool,
     claim: bool,
     seen: Option<Timestamp>,
-    observed: Option<AgentObservation<'a>>,
+    observation: Option<AgentObservation<'a>>,
     now: Timestamp,
 }
 
-impl<'a> Step<'a> {
-    pub fn of(session: &Session) -> Self {
-        let (session, facts, watches) = (session.clone(), Vec::new(), Vec::new());
-        Self { session, facts, watches, alert: true, claim: false, seen: None, observed: None, now: NOW }
+impl<'a> BatchBuilder<'a> {
+    pub fn new(session: &Session) -> Self {
+        let (session, facts, budgets) = (session.clone(), Vec::new(), Vec::new());
+        Self {
+            session,
+            facts,
+            budgets: budgets,
+            alert: true,
+            claim: false,
+            seen: None,
+            observation: None,
+            now: NOW,
+        }
     }
 
     pub fn facts(self, facts: &[Fact]) -> Self {
         Self { facts: facts.to_vec(), ..self }
     }
 
-    pub fn watching(self, watches: &[BudgetKey]) -> Self {
-        Self { watches: watches.to_vec(), ..self }
+    pub fn for_budgets(self, budgets: &[BudgetKey]) -> Self {
+        Self { budgets: budgets.to_vec(), ..self }
     }
 
     /// It may raise no alerts.
-    pub fn silent(self) -> Self {
+    pub fn without_alerts(self) -> Self {
         Self { alert: false, ..self }
     }
 
@@ -85,12 +94,12 @@ impl<'a> Step<'a> {
     }
 
     /// Its session was seen at another time than now.
-    pub fn seen(self, seen: Timestamp) -> Self {
+    pub fn seen_at(self, seen: Timestamp) -> Self {
         Self { seen: Some(seen), ..self }
     }
 
-    pub fn observing(self, observed: AgentObservation<'a>) -> Self {
-        Self { observed: Some(observed), ..self }
+    pub fn with_observation(self, observed: AgentObservation<'a>) -> Self {
+        Self { observation: Some(observed), ..self }
     }
 
     pub fn at(self, now: Timestamp) -> Self {
@@ -101,11 +110,11 @@ impl<'a> Step<'a> {
         let batch = Batch {
             session: &self.session,
             facts: &self.facts,
-            budgets: &self.watches,
+            budgets: &self.budgets,
             alert: self.alert,
             claim: self.claim,
             seen: self.seen.unwrap_or(self.now),
-            observation: self.observed,
+            observation: self.observation,
             now: self.now,
         };
         store.apply(&batch).expect("the store records a batch")
@@ -114,12 +123,12 @@ impl<'a> Step<'a> {
 
 /// Records facts of a session of the test's user.
 pub fn record(store: &mut dyn Store, id: &str, facts: &[Fact]) -> Applied {
-    Step::of(&session(id)).facts(facts).apply(store)
+    BatchBuilder::new(&session(id)).facts(facts).apply(store)
 }
 
 /// Where one budget stands; `None`: it was deleted.
 pub fn state(store: &mut dyn Store, budget: &Budget, value: &str, now: Timestamp) -> Option<BudgetState> {
-    let states = store.states(&[watch(budget, value)], now).expect("the store answers");
+    let states = store.states(&[budget_key(budget, value)], now).expect("the store answers");
     assert!(states.len() <= 1, "one answer to one question");
     states.into_iter().next()
 }
@@ -130,7 +139,7 @@ pub fn used(store: &mut dyn Store, scope: Scope, value: &str) -> u64 {
 }
 
 /// What a counter holds, in parts: input, output, cache writes, cache reads, requests, tool calls.
-pub fn counted(
+pub fn counter_parts(
     store: &mut dyn Store,
     scope: Scope,
     rule: &WindowRule,
@@ -138,8 +147,9 @@ pub fn counted(
     now: Timestamp,
 ) -> [u64; 6] {
     let none = TokenClasses { input: false, output: false, cache_write: false, cache_read: false };
-    let of = |unit, count| watch(&Budget { unit, count, window: rule.clone(), ..budget(scope, 1) }, value);
-    let watches = [
+    let of =
+        |unit, count| budget_key(&Budget { unit, count, window: rule.clone(), ..budget(scope, 1) }, value);
+    let budgets = [
         of(Unit::Tokens, TokenClasses { input: true, ..none }),
         of(Unit::Tokens, TokenClasses { output: true, ..none }),
         of(Unit::Tokens, TokenClasses { cache_write: true, ..none }),
@@ -147,25 +157,25 @@ pub fn counted(
         of(Unit::Requests, none),
         of(Unit::ToolCalls, none),
     ];
-    let states = store.states(&watches, now).expect("the store answers");
+    let states = store.states(&budgets, now).expect("the store answers");
     let parts: Vec<u64> = states.iter().map(|state| state.used).collect();
     parts.try_into().expect("six budgets")
 }
 
 /// The counter of all times that is moved batch by batch, once somebody asked for it.
-pub fn moved(store: &mut dyn Store, scope: Scope, value: &str) -> [u64; 6] {
-    counted(store, scope, &WindowRule::LIFETIME, value, NOW)
+pub fn running_counter(store: &mut dyn Store, scope: Scope, value: &str) -> [u64; 6] {
+    counter_parts(store, scope, &WindowRule::LIFETIME, value, NOW)
 }
 
 /// The same added up anew, at least where nobody asked for it before: another zone makes no other window of all times,
 /// but another counter.
-pub fn added_up(store: &mut dyn Store, scope: Scope, value: &str) -> [u64; 6] {
+pub fn recounted(store: &mut dyn Store, scope: Scope, value: &str) -> [u64; 6] {
     let zone = fusebox::zoneinfo::zone("Asia/Tokyo").expect("tzdata is installed");
-    counted(store, scope, &WindowRule { period: Period::Lifetime, zone }, value, NOW)
+    counter_parts(store, scope, &WindowRule { period: Period::Lifetime, zone }, value, NOW)
 }
 
 /// Tokens by class of all that is charged to a session, and how many of its messages are estimates.
-pub fn total_of(store: &mut dyn Store, id: &str) -> (Usage, u64) {
+pub fn session_usage(store: &mut dyn Store, id: &str) -> (Usage, u64) {
     let total = store.session_total(id).expect("the store answers").unwrap_or_default();
     (total.amount.usage, total.estimated_messages)
 }
