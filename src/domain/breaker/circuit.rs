@@ -9,93 +9,17 @@ use super::super::budget::Mode;
 use super::super::time::Timestamp;
 use super::call::Call;
 use super::history::CallHistory;
+pub use super::phase::{Phase, Probe, Trip};
 use super::policy::Policy;
 use super::rule_match::{RuleMatch, match_rules};
 use super::rules::View;
+pub use super::transition::{CircuitChange, CircuitInput, NamedCall};
 
 /// How long a probe may take before another call may be one: longer than the longest command that a client allows.
 const PROBE_MS: i64 = 15 * 60 * 1000;
 
 /// How many warnings are remembered.
 const MAX_REPORTED: usize = 16;
-
-/// A call, with the name of its tool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedCall {
-    /// The call.
-    pub call: Call,
-    /// Its tool.
-    pub tool: String,
-}
-
-/// Why a breaker tripped, or nearly: what is stored and listed of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trip {
-    /// The rule.
-    pub rule: String,
-    /// The tool of the last call.
-    pub tool: String,
-    /// What the rule counted.
-    pub count: u32,
-    /// The count at which it trips.
-    pub limit: u32,
-    /// The first twelve hexadecimal digits of the last call's signature.
-    pub signature: String,
-    /// Calls since a person's last prompt.
-    pub call: u64,
-    /// When. (An event has a time of its own.)
-    #[serde(rename = "tripped")]
-    pub at: Timestamp,
-}
-
-/// The one call that is let through while the breaker is half-open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Probe {
-    /// Short form of its id.
-    pub call: u32,
-    /// Until when no other may be one.
-    pub until: Timestamp,
-}
-
-/// Where a breaker stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-pub enum Phase {
-    /// Calls are let through.
-    #[default]
-    Closed,
-    /// It tripped: calls are denied.
-    Open {
-        /// Why.
-        trip: Trip,
-    },
-    /// It may be better now: one call is let through, to see.
-    HalfOpen {
-        /// Why it tripped.
-        trip: Trip,
-        /// The call that was let through.
-        probe: Option<Probe>,
-    },
-}
-
-impl Phase {
-    /// The name that people and JSON see: `closed`, `open`, `half_open`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Open { .. } => "open",
-            Self::HalfOpen { .. } => "half_open",
-        }
-    }
-
-    /// Why it tripped; `None`: it is closed.
-    pub fn trip(&self) -> Option<&Trip> {
-        match self {
-            Self::Closed => None,
-            Self::Open { trip } | Self::HalfOpen { trip, .. } => Some(trip),
-        }
-    }
-}
 
 /// The breaker of one agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,34 +48,6 @@ pub struct CircuitBreaker {
 #[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_zero(count: &u32) -> bool {
     *count == 0
-}
-
-/// What was seen of an agent.
-#[derive(Clone, Copy, Debug)]
-pub enum CircuitInput<'a> {
-    /// Nothing new.
-    Nothing,
-    /// It wants to make this call.
-    CallRequested(u32),
-    /// These calls are over, others of the same response may go on.
-    CallsEnded(&'a [NamedCall]),
-    /// A response is over: all of its calls.
-    ResponseEnded(&'a [NamedCall]),
-}
-
-/// What became of a breaker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CircuitChange {
-    /// One more repetition, and it trips.
-    Warned(Trip),
-    /// It tripped.
-    Opened(Trip),
-    /// Would have tripped (shadow mode).
-    WouldOpen(Trip),
-    /// It let time pass, and lets a probe through.
-    HalfOpened(Trip),
-    /// The probe was good.
-    Closed(Trip),
 }
 
 impl CircuitBreaker {

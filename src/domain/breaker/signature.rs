@@ -4,6 +4,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::action::{Action, InputComparison};
+use super::comments::{without_block_comments, without_shell_comments};
 use super::fingerprint::Fingerprint;
 use super::volatile::{self, TextKind};
 
@@ -37,10 +38,10 @@ pub fn shape(tool: &str, action: &Action) -> u32 {
     let plain = |text: &str| volatile::strip(text, TextKind::Input);
     let text: &dyn Fn(&str) -> String = match action.comparison {
         InputComparison::Exact => &str::to_owned,
-        InputComparison::Command => &|text| in_any_order(&plain(&volatile::command(text))),
+        InputComparison::Command => &|text| in_any_order(&plain(&without_shell_comments(text))),
         InputComparison::Text => &plain,
         InputComparison::Words => &|text| in_any_order(&plain(text)),
-        InputComparison::Code => &|text| plain(&volatile::without_comments(text)),
+        InputComparison::Code => &|text| plain(&without_block_comments(text)),
     };
     digest(tool, &action.relevant_input, text)
 }
