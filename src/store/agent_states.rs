@@ -30,7 +30,7 @@ pub trait AgentStates {
 const SLOTS: &str = "slots";
 
 /// What the names of breakers begin with.
-const CIRCUIT: &str = "circuit ";
+const CIRCUIT_PREFIX: &str = "circuit ";
 
 /// Takes in what was seen of an agent; answers its breaker, and whether there is news to tell. A person's prompt begins all
 /// of the session's anew, and is answered with the main agent's as it stood before.
@@ -47,29 +47,29 @@ pub fn observe(
                 before = stored;
             }
             if let Some(trip) = breaker.on_prompt(asked) {
-                let event = event(states, &agent, EventData::CircuitClosed(trip), now);
+                let event = new_event(states, &agent, EventData::CircuitClosed(trip), now);
                 states.record_event(&event, true)?;
             }
-            write(states, &agent, &breaker)?;
+            write_breaker(states, &agent, &breaker)?;
         }
         if asked > 0 && before == CircuitBreaker::default() {
             let mut breaker = CircuitBreaker::default();
             breaker.on_prompt(asked);
-            write(states, seen.agent, &breaker)?;
+            write_breaker(states, seen.agent, &breaker)?;
         }
         return Ok((Some(before), false));
     }
     let Some((policy, input, same_texts)) = seen.calls else { return Ok((None, false)) };
-    let stored = read(states, seen.agent)?.unwrap_or_default();
+    let stored = read_breaker(states, seen.agent)?.unwrap_or_default();
     let mut breaker = stored.clone();
     let changes = breaker.observe(input, policy, same_texts, now);
     let is_news = !changes.is_empty();
     for change in changes {
-        let event = event(states, seen.agent, EventData::from_change(change), now);
+        let event = new_event(states, seen.agent, EventData::from_change(change), now);
         states.record_event(&event, false)?;
     }
     if breaker != stored {
-        write(states, seen.agent, &breaker)?;
+        write_breaker(states, seen.agent, &breaker)?;
     }
     Ok((Some(breaker), is_news))
 }
@@ -99,7 +99,7 @@ pub fn throttle(
         } else {
             EventData::ConcurrencyRestored(change)
         };
-        let event = event(states, "", data, now);
+        let event = new_event(states, "", data, now);
         states.record_event(&event, false)?;
     }
     if slots != stored {
@@ -135,10 +135,10 @@ pub fn decide(
             },
             CircuitDecision::Reset => breaker.reset(),
         };
-        write(states, &of_agent, &breaker)?;
+        write_breaker(states, &of_agent, &breaker)?;
         let (by, reason) = (by.to_owned(), reason.to_owned());
         let data = EventData::CircuitDecided { decision, by, reason, trip: trip.clone() };
-        let event = event(states, &of_agent, data, now);
+        let event = new_event(states, &of_agent, data, now);
         states.record_event(&event, true)?;
         done.push((of_agent, trip));
     }
@@ -149,40 +149,42 @@ pub fn decide(
 pub fn breakers(states: &mut impl AgentStates) -> Result<Vec<(String, CircuitBreaker)>> {
     let all = states.all()?.into_iter();
     Ok(all
-        .filter_map(|(name, text, calls)| Some((agent_of(&name)?.to_owned(), breaker(&text, &calls))))
+        .filter_map(|(name, text, calls)| {
+            Some((agent_of_name(&name)?.to_owned(), parse_breaker(&text, &calls)))
+        })
         .collect())
 }
 
 /// The agent whose breaker is kept under this name.
-pub fn agent_of(name: &str) -> Option<&str> {
-    name.strip_prefix(CIRCUIT)
+pub fn agent_of_name(name: &str) -> Option<&str> {
+    name.strip_prefix(CIRCUIT_PREFIX)
 }
 
 /// The breakers among what is kept of a session: name, text and bytes of each.
-pub fn circuits(session: &str, kept: impl Iterator<Item = (String, String, Vec<u8>)>) -> Vec<CircuitRow> {
+pub fn circuit_rows(session: &str, kept: impl Iterator<Item = (String, String, Vec<u8>)>) -> Vec<CircuitRow> {
     let row = |(name, text, calls): (String, String, Vec<u8>)| {
-        let agent = agent_of(&name)?.to_owned();
-        Some(CircuitRow { session: session.to_owned(), agent, breaker: breaker(&text, &calls) })
+        let agent = agent_of_name(&name)?.to_owned();
+        Some(CircuitRow { session: session.to_owned(), agent, breaker: parse_breaker(&text, &calls) })
     };
     kept.filter_map(row).collect()
 }
 
 /// A breaker as it is kept. What cannot be read begins anew: it is no reason to give up a store.
-pub fn breaker(text: &str, calls: &[u8]) -> CircuitBreaker {
+pub fn parse_breaker(text: &str, calls: &[u8]) -> CircuitBreaker {
     let breaker: CircuitBreaker = serde_json::from_str(text).unwrap_or_default();
     breaker.with_history(CallHistory::from_bytes(calls))
 }
 
-fn event(states: &impl AgentStates, agent: &str, data: EventData, at: Timestamp) -> Event {
+fn new_event(states: &impl AgentStates, agent: &str, data: EventData, at: Timestamp) -> Event {
     Event { id: 0, session: states.session().to_owned(), agent: agent.to_owned(), at, data }
 }
 
-fn read(states: &mut impl AgentStates, agent: &str) -> Result<Option<CircuitBreaker>> {
-    Ok(states.get(&format!("{CIRCUIT}{agent}"))?.map(|(text, calls)| breaker(&text, &calls)))
+fn read_breaker(states: &mut impl AgentStates, agent: &str) -> Result<Option<CircuitBreaker>> {
+    Ok(states.get(&format!("{CIRCUIT_PREFIX}{agent}"))?.map(|(text, calls)| parse_breaker(&text, &calls)))
 }
 
-fn write(states: &mut impl AgentStates, agent: &str, breaker: &CircuitBreaker) -> Result<()> {
-    states.put(&format!("{CIRCUIT}{agent}"), &json(breaker)?, &breaker.history.to_bytes())
+fn write_breaker(states: &mut impl AgentStates, agent: &str, breaker: &CircuitBreaker) -> Result<()> {
+    states.put(&format!("{CIRCUIT_PREFIX}{agent}"), &json(breaker)?, &breaker.history.to_bytes())
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String> {

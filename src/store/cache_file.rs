@@ -18,7 +18,7 @@ use crate::transcript::is_plain_id;
 
 /// The files of one cache: itself, the one that becomes it next, the lock, what is remembered of a shared store, and the mark
 /// that it [owes](SessionCache::owes) the store something.
-const PARTS: [&str; 5] = ["json", "new", "lock", "redis", UNREPORTED];
+const EXTENSIONS: [&str; 5] = ["json", "new", "lock", "redis", UNREPORTED];
 
 /// The mark's. It is a file of its own: whoever looks for such caches need not read all that there are.
 const UNREPORTED: &str = "owes";
@@ -81,7 +81,7 @@ impl CacheFile {
         for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
             let path = entry.path();
             let of_ours = entry.file_name().to_string_lossy().starts_with("guardrails-")
-                && path.extension().is_some_and(|e| PARTS.iter().any(|part| e == *part));
+                && path.extension().is_some_and(|e| EXTENSIONS.iter().any(|part| e == *part));
             if let Some(meta) = entry.metadata().ok().filter(|_| of_ours) {
                 let at = written.entry(path.with_extension("json")).or_insert(i64::MIN);
                 *at = (*at).max(meta.mtime().saturating_mul(1000));
@@ -94,7 +94,7 @@ impl CacheFile {
             if lock.is_ok_and(|lock| fs2::FileExt::try_lock_exclusive(&lock).is_err()) {
                 continue;
             }
-            for part in PARTS {
+            for part in EXTENSIONS {
                 let _ = std::fs::remove_file(path.with_extension(part));
             }
         }

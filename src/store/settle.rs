@@ -52,7 +52,7 @@ fn settle<R: LedgerRows>(ledger: &mut Ledger<'_, R>, changed_at: Timestamp) -> R
 /// Settles the other sessions in whose files something stands that changed here, where no total is of the ledger's session.
 fn settle_others<R: LedgerRows>(ledger: &mut Ledger<'_, R>) -> Result<()> {
     let (mut open, session) = (BTreeMap::new(), ledger.session.clone());
-    open_holders(ledger, &session, &mut open)?;
+    add_holders(ledger, &session, &mut open)?;
     settle_all(ledger, open)
 }
 
@@ -63,13 +63,13 @@ fn settle_all<R: LedgerRows>(
     for _ in 0..MAX_SESSIONS {
         let Some((session, at)) = open.pop_first() else { break };
         ledger.for_session(session.clone(), |ledger| settle_session(ledger, at))?;
-        open_holders(ledger, &session, &mut open)?;
+        add_holders(ledger, &session, &mut open)?;
     }
     Ok(())
 }
 
 /// The sessions besides this one whose totals may cover what changed are to be settled, too.
-fn open_holders<R: LedgerRows>(
+fn add_holders<R: LedgerRows>(
     ledger: &mut Ledger<'_, R>,
     session: &R::Session,
     open: &mut BTreeMap<R::Session, Timestamp>,
@@ -99,7 +99,7 @@ fn settle_session<R: LedgerRows>(ledger: &mut Ledger<'_, R>, changed_at: Timesta
                 own.extend(ledger.message(&run)?);
             }
         }
-        let elsewhere = of_origins(ledger, model, &own)?;
+        let elsewhere = origin_messages(ledger, model, &own)?;
         let settled = settlement::settle(ledger.session_hash(), &of_model, own.clone(), &elsewhere);
         // What is named after a run belongs to every session with a total of it, changed or not.
         for message in settled.iter().filter(|m| m.source == UsageSource::Unlisted || !own.contains(m)) {
@@ -111,7 +111,7 @@ fn settle_session<R: LedgerRows>(ledger: &mut Ledger<'_, R>, changed_at: Timesta
 
 /// What a fork's total holds of the sessions that it was forked from, and its own files do not: their subagents. A fork
 /// begins with the last total that its origin had written; what that covers is meant, up to the fork's own beginning.
-fn of_origins<R: LedgerRows>(
+fn origin_messages<R: LedgerRows>(
     ledger: &mut Ledger<'_, R>,
     model: &str,
     own: &[Message],

@@ -13,16 +13,16 @@ pub enum CallEffect {
 }
 
 /// Parts of the names of other servers' tools that wait.
-const WAITING_NAMES: [&str; 4] = ["wait", "poll", "sleep", "monitor"];
+const WAITING_TOOLS: [&str; 4] = ["wait", "poll", "sleep", "monitor"];
 
 /// Parts of the names of other servers' tools that do something.
-const ACTING_NAMES: [&str; 14] = [
+const CHANGING_TOOLS: [&str; 14] = [
     "navigate", "click", "type", "fill", "press", "select", "create", "update", "write", "delete", "insert",
     "execute", "send", "upload",
 ];
 
 /// Commands that wait, or that ask how far something is: the first words.
-const WAITING: [&str; 18] = [
+const WAITING_COMMANDS: [&str; 18] = [
     "sleep",
     "watch",
     "wait",
@@ -44,7 +44,7 @@ const WAITING: [&str; 18] = [
 ];
 
 /// Commands that change files or the state of the project: the first words.
-const CHANGING: [&str; 64] = [
+const CHANGING_COMMANDS: [&str; 64] = [
     "sed -i",
     "perl -i",
     "perl -pi",
@@ -112,13 +112,14 @@ const CHANGING: [&str; 64] = [
 ];
 
 /// Options that make a checker write.
-const WRITING: [&str; 6] = [" --fix", " --write", " --in-place", " -w ", " --update-snapshot", " --apply"];
+const WRITING_OPTIONS: [&str; 6] =
+    [" --fix", " --write", " --in-place", " -w ", " --update-snapshot", " --apply"];
 
 impl CallEffect {
     /// What a tool is for of which only the name is known: by the words in it.
     pub fn from_tool_name(name: &str) -> Self {
         let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
-        match (has(&WAITING_NAMES), has(&ACTING_NAMES)) {
+        match (has(&WAITING_TOOLS), has(&CHANGING_TOOLS)) {
             (true, _) => Self::Waits,
             (_, true) => Self::Changes,
             _ => Self::Looks,
@@ -129,16 +130,17 @@ impl CallEffect {
     pub fn from_command(line: &str) -> Self {
         let (mut changes, mut waits) = (redirects(line), false);
         for command in line.split([';', '|', '&', '\n', '(', '`']) {
-            let command = words(command);
+            let command = strip_prefix_words(command);
             let begins = |with: &&str| {
                 command
                     .strip_prefix(*with)
                     .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
             };
-            waits |=
-                WAITING.iter().any(begins) || command.contains(" --watch") || command.contains(" --retry");
-            changes |= CHANGING.iter().any(begins)
-                || WRITING.iter().any(|word| format!("{command} ").contains(word));
+            waits |= WAITING_COMMANDS.iter().any(begins)
+                || command.contains(" --watch")
+                || command.contains(" --retry");
+            changes |= CHANGING_COMMANDS.iter().any(begins)
+                || WRITING_OPTIONS.iter().any(|word| format!("{command} ").contains(word));
         }
         match (waits, changes) {
             (true, _) => Self::Waits,
@@ -149,7 +151,7 @@ impl CallEffect {
 }
 
 /// A command without what stands before its program: assignments, `sudo`, `time`, shell keywords.
-fn words(command: &str) -> String {
+fn strip_prefix_words(command: &str) -> String {
     let words = command.split_whitespace();
     let before = |word: &&str| {
         let is_assignment = word

@@ -11,7 +11,7 @@ const ATTEMPTS: [&str; 9] =
     ["attempt", "try", "retry", "iteration", "round", "take", "nonce", "pass", "limit"];
 
 /// A number after one of these names something that is new each time.
-const NUMBERED: [&str; 17] = [
+const NUMBERED_NAMES: [&str; 17] = [
     "pid",
     "ppid",
     "process",
@@ -75,7 +75,7 @@ const UNITS: [&str; 33] = [
     "ops/sec",
 ];
 
-const TEMPORARY: [&str; 5] =
+const TEMPORARY_FOLDERS: [&str; 5] =
     ["/tmp/", "/var/tmp/", "/var/folders/", "/private/tmp/", "/private/var/folders/"];
 
 /// Appends one word without what is volatile in it. `opened`: it stands in square brackets, or after an equals sign.
@@ -88,7 +88,7 @@ pub(super) fn push_stable(
     kind: TextKind,
 ) {
     let is_outcome = kind == TextKind::Outcome;
-    if let Some(start) = TEMPORARY.iter().find(|start| word.starts_with(**start)) {
+    if let Some(start) = TEMPORARY_FOLDERS.iter().find(|start| word.starts_with(**start)) {
         if is_outcome {
             out.push_str(PLACEHOLDER);
         } else {
@@ -116,7 +116,7 @@ pub(super) fn push_stable(
                 && ((decimal
                     && (last.starts_with('#')
                         || UNITS.contains(&next)
-                        || last_is(&NUMBERED)
+                        || last_is(&NUMBERED_NAMES)
                         || last_ends(&MEASURES)))
                     || (digits && (number.len() < bare.len() || (opened && number.len() >= 3)))
                     || is_duration(bare)))
@@ -144,8 +144,8 @@ pub(super) fn push_stable(
 
 /// Appends a word whose parts that look like ids (hexadecimal, with a digit, at least `most` of them; or letters and digits
 /// mixed at random) are taken out.
-fn push_without_ids(out: &mut String, word: &str, most: usize) {
-    if word.len() < most || !word.bytes().any(|b| b.is_ascii_digit()) {
+fn push_without_ids(out: &mut String, word: &str, min_length: usize) {
+    if word.len() < min_length || !word.bytes().any(|b| b.is_ascii_digit()) {
         out.push_str(word);
         return;
     }
@@ -154,9 +154,9 @@ fn push_without_ids(out: &mut String, word: &str, most: usize) {
     for part in word.split_inclusive(is_joint) {
         let name = part.trim_end_matches(is_joint);
         let hex = name.strip_prefix("0x").unwrap_or(name);
-        let letters = hex.bytes().fold(0, |all, byte| all | letter(byte));
+        let letters = hex.bytes().fold(0, |all, byte| all | byte_class(byte));
         let has = |any: u8| letters & any != 0;
-        let is_hex = hex.len() >= most && !has(NO_HEX);
+        let is_hex = hex.len() >= min_length && !has(NO_HEX);
         let mixed = hex.len() >= 8 && has(LOWER) && has(UPPER);
         if has(FIGURE) && ((is_hex && (has(LOWER | UPPER) || name.starts_with("0x"))) || mixed) {
             gone += 1;
@@ -179,7 +179,7 @@ const UPPER: u8 = 4;
 const NO_HEX: u8 = 8;
 
 /// What a byte is, to an id.
-fn letter(byte: u8) -> u8 {
+fn byte_class(byte: u8) -> u8 {
     match byte {
         b'0'..=b'9' => FIGURE,
         b'a'..=b'f' => LOWER,

@@ -57,7 +57,7 @@ pub fn search(analysis: &mut Analysis, code: &str) -> bool {
     let lower = code.to_lowercase();
     let writes = WRITES.iter().any(|mark| lower.contains(mark));
     let runs = RUNS.iter().any(|mark| lower.contains(mark));
-    let words = words(code);
+    let words = split_words(code);
     if runs {
         find_commands(analysis, &words);
     }
@@ -70,10 +70,10 @@ pub fn search(analysis: &mut Analysis, code: &str) -> bool {
 
 /// Command lines that stand in `text`, wherever they begin.
 pub fn command_lines(analysis: &mut Analysis, text: &str) {
-    find_commands(analysis, &words(text));
+    find_commands(analysis, &split_words(text));
 }
 
-fn words(code: &str) -> Vec<&str> {
+fn split_words(code: &str) -> Vec<&str> {
     let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '/' | '~' | '-' | '$' | '@' | '=');
     code.split(|c| !part(c)).filter(|word| !word.is_empty()).collect()
 }

@@ -49,7 +49,7 @@ impl Parser {
                 '$' if self.peek(1) == Some('\'') => {
                     bare = false;
                     self.at += 2;
-                    word.push_str(&self.ansi());
+                    word.push_str(&self.ansi_quoted());
                     continue;
                 }
                 '$' if self.peek(1) == Some('"') => self.at += 1,
@@ -125,7 +125,7 @@ impl Parser {
     }
 
     /// `$'…'`, after the first quote.
-    fn ansi(&mut self) -> String {
+    fn ansi_quoted(&mut self) -> String {
         let mut text = String::new();
         while let Some(c) = self.peek(0) {
             self.at += 1;
@@ -137,7 +137,7 @@ impl Parser {
                 continue;
             }
             let kind = self.peek(0).unwrap_or('\\');
-            let (radix, most) = match kind {
+            let (radix, max_digits) = match kind {
                 'x' => (16, 2),
                 'u' => (16, 4),
                 'U' => (16, 8),
@@ -156,7 +156,7 @@ impl Parser {
             self.at += usize::from(radix == 16);
             let digits: String = self.text[self.at.min(self.text.len())..]
                 .iter()
-                .take(most)
+                .take(max_digits)
                 .take_while(|c| c.is_digit(radix))
                 .collect();
             self.at += digits.len();

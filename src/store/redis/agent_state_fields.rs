@@ -25,7 +25,7 @@ impl AgentStates for RedisAgentStates<'_, '_> {
 
     fn get(&mut self, name: &str) -> Result<Option<(String, Vec<u8>)>> {
         let key = self.work.keys.states(self.id);
-        Ok(self.work.get_record(&key, name).and_then(bytes_of))
+        Ok(self.work.get_record(&key, name).and_then(decode_calls))
     }
 
     fn put(&mut self, name: &str, text: &str, calls: &[u8]) -> Result<()> {
@@ -44,12 +44,12 @@ impl AgentStates for RedisAgentStates<'_, '_> {
     }
 }
 
-fn bytes_of((text, calls): (String, String)) -> Option<(String, Vec<u8>)> {
+fn decode_calls((text, calls): (String, String)) -> Option<(String, Vec<u8>)> {
     Some((text, hex::decode(calls).ok()?))
 }
 
 /// Name, text and bytes of what is kept under a name; `None`: it cannot be read, and begins anew.
 pub fn parse_state(name: String, text: &[u8]) -> Option<(String, String, Vec<u8>)> {
-    let (text, calls) = bytes_of(serde_json::from_slice(text).ok()?)?;
+    let (text, calls) = decode_calls(serde_json::from_slice(text).ok()?)?;
     Some((name, text, calls))
 }

@@ -23,7 +23,7 @@ macro_rules! names {
     ($($(#[$doc:meta])* $function:ident($($part:ident)?) = $name:literal;)*) => {
         impl Keys {
             $($(#[$doc])* pub fn $function(&self $(, $part: &str)?) -> String {
-                self.of(&[$name $(, $part)?])
+                self.key(&[$name $(, $part)?])
             })*
         }
     };
@@ -105,7 +105,7 @@ impl Keys {
         key.strip_prefix(&self.prefix).is_some_and(|name| name.starts_with("d:message:"))
     }
 
-    fn of(&self, parts: &[&str]) -> String {
+    fn key(&self, parts: &[&str]) -> String {
         let mut key = self.prefix.clone();
         parts.iter().for_each(|part| key.extend(utf8_percent_encode(part, ENCODED)));
         key
@@ -115,32 +115,32 @@ impl Keys {
     /// family is counted. If it was forgotten and registered again, its counters get new names, so no gap is in them.
     pub fn counter(&self, family: &str, registered: i64, value: &str, start: i64) -> String {
         let (registered, start) = (registered.to_string(), start.to_string());
-        self.of(&["d:counter:", family, "|", &registered, "|", &start, "|", value])
+        self.key(&["d:counter:", family, "|", &registered, "|", &start, "|", value])
     }
 
     /// The session of a client process on a machine.
     pub fn client(&self, machine: &str, client: ClientProcess) -> String {
         let (pid, started) = (client.pid.to_string(), client.started.to_string());
-        self.of(&["d:client:", machine, ":", &pid, ":", &started])
+        self.key(&["d:client:", machine, ":", &pid, ":", &started])
     }
 
     /// Exists where an alert was raised.
     pub fn raised(&self, parts: &[&str]) -> String {
-        self.of(&["d:raised:", &hash(parts)])
+        self.key(&["d:raised:", &short_hash(parts)])
     }
 
     /// The alerts that nobody has shown, of a budget, a value and a window.
     pub fn unshown(&self, parts: &[&str]) -> String {
-        self.of(&["d:unshown:", &hash(parts)])
+        self.key(&["d:unshown:", &short_hash(parts)])
     }
 
     /// The operations on a value of a budget in a window, as JSON.
     pub fn operations(&self, budget: &str, value: &str, start: Timestamp) -> String {
         let (length, start) = (budget.len().to_string(), start.0.to_string());
-        self.of(&["o:operations:", &length, ":", budget, "|", &start, "|", value])
+        self.key(&["o:operations:", &length, ":", budget, "|", &start, "|", value])
     }
 }
 
-fn hash(parts: &[&str]) -> String {
+fn short_hash(parts: &[&str]) -> String {
     format!("{:016x}", MessageKey::from_parts(parts).short())
 }

@@ -46,7 +46,7 @@ impl LedgerRows for UnitOfWork<'_> {
         key: &MessageKey,
         lineage: &[ChargedSession<String>],
     ) -> Result<Option<StoredMessage<Self>>> {
-        let Some(stored) = self.stored(key).cloned() else { return Ok(None) };
+        let Some(stored) = self.message(key).cloned() else { return Ok(None) };
         let attribution = match lineage.iter().find(|charged| charged.key == stored.h) {
             Some(charged) => charged.attribution.clone(),
             None => self.session_record(&stored.h).unwrap_or_default().session.attribution(),
@@ -59,28 +59,28 @@ impl LedgerRows for UnitOfWork<'_> {
     }
 
     fn insert_message(&mut self, message: &Message, session: &String) -> Result<MessageKey> {
-        self.put_stored(MessageRecord::new(message, session));
+        self.put_message(MessageRecord::new(message, session));
         Ok(message.key)
     }
 
     fn update_message(&mut self, key: &MessageKey, message: &Message) -> Result<()> {
-        let Some(mut stored) = self.stored(key).cloned() else { return Ok(()) };
+        let Some(mut stored) = self.message(key).cloned() else { return Ok(()) };
         stored.set(message);
         for session in &stored.s {
             self.list_message(session, message);
         }
-        self.put_stored(stored);
+        self.put_message(stored);
         Ok(())
     }
 
     fn attach(&mut self, key: &MessageKey, message: &Message, charged: &String, own: bool) -> Result<()> {
-        let Some(mut stored) = self.stored(key).cloned() else { return Ok(()) };
+        let Some(mut stored) = self.message(key).cloned() else { return Ok(()) };
         stored.s.push(charged.clone());
         if own {
             stored.o.push(charged.clone());
         }
         self.list_message(charged, message);
-        self.put_stored(stored);
+        self.put_message(stored);
         Ok(())
     }
 
@@ -127,7 +127,7 @@ impl LedgerRows for UnitOfWork<'_> {
     }
 
     fn settling_holders(&mut self, key: &MessageKey, session: &String) -> Result<Vec<String>> {
-        let holders = self.stored(key).map(|stored| stored.o.clone()).unwrap_or_default();
+        let holders = self.message(key).map(|stored| stored.o.clone()).unwrap_or_default();
         let mut settling = Vec::new();
         for holder in holders.into_iter().filter(|id| id != session) {
             if !self.totals(&holder)?.is_empty() {

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::RedisStore;
 use super::agent_state_fields::{Hash, RedisAgentStates, parse_state};
-use super::scripts::{command, parsed, read};
+use super::scripts::{command, decode, parse};
 use super::session_record::SessionRecord;
 use crate::domain::alert::{Acknowledgement, AlertRecord, BudgetAlert};
 use crate::domain::budget::{BudgetState, Scope};
@@ -65,7 +65,7 @@ impl Query for RedisStore {
         let all = self.hashes(sessions.iter().map(|id| self.keys.states(id)).collect())?;
         let of = |(session, kept): (&String, Hash)| {
             let kept = kept.into_iter().filter_map(|(name, text)| parse_state(name, &text));
-            agent_states::circuits(session, kept)
+            agent_states::circuit_rows(session, kept)
         };
         Ok(sessions.iter().zip(all).flat_map(of).collect())
     }
@@ -191,8 +191,8 @@ impl RedisStore {
             let mut session = Session { id: id.clone(), ..charged.session };
             // Process ids mean something on their own machine only.
             session.client = session.client.filter(|_| charged.machine.as_ref() == Some(&self.machine));
-            let times = read::<Vec<Option<Vec<u8>>>>(times)?.into_iter();
-            let mut times = times.map(|text| parsed(&text?).map(Timestamp));
+            let times = decode::<Vec<Option<Vec<u8>>>>(times)?.into_iter();
+            let mut times = times.map(|text| parse(&text?).map(Timestamp));
             let mut time = || times.next().flatten();
             let (last_seen, ended, complete) = (time().unwrap_or_default(), time(), time().is_some());
             rows.push(SessionRow { session, last_seen, ended, complete });
@@ -203,7 +203,7 @@ impl RedisStore {
     /// The hashes under these keys.
     fn hashes(&mut self, keys: Vec<String>) -> Result<Vec<Hash>> {
         let get: Vec<_> = keys.iter().map(|key| command(&["HGETALL", key])).collect();
-        self.scripts.commands(&self.keys, &get)?.into_iter().map(read).collect()
+        self.scripts.commands(&self.keys, &get)?.into_iter().map(decode).collect()
     }
 
     /// The records under these keys; what is no JSON is noted as damaged.
@@ -211,7 +211,7 @@ impl RedisStore {
         let get: Vec<_> = keys.iter().map(|key| command(&["GET", key])).collect();
         let mut records = Vec::new();
         for (key, reply) in keys.into_iter().zip(self.scripts.commands(&self.keys, &get)?) {
-            let bytes: Option<Vec<u8>> = read(reply)?;
+            let bytes: Option<Vec<u8>> = decode(reply)?;
             let record = bytes.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok());
             if bytes.is_some() && record.is_none() {
                 self.damaged.insert(key);

@@ -6,7 +6,7 @@ use super::RedisStore;
 use super::agent_state_fields::RedisAgentStates;
 use super::alerts;
 use super::counters::{CounterNames, resolve};
-use super::scripts::{STEP, command, parsed, read};
+use super::scripts::{STEP, command, decode, parse};
 use super::session_record::{intern, touch_session};
 use super::step::{CounterRead, MovedCounters, Step, StepResult, parse_counts};
 use super::unit_of_work::UnitOfWork;
@@ -116,7 +116,7 @@ impl Record for RedisStore {
         let mut shown = Vec::new();
         for ((name, id, _), claim) in claims.iter().zip(self.scripts.commands(&self.keys, &get)?) {
             // Machine, end, list: see announce.lua.
-            let claim: Option<String> = read(claim)?;
+            let claim: Option<String> = decode(claim)?;
             let list = claim.as_ref().and_then(|claim| claim.splitn(3, ' ').nth(2));
             shown.extend(list.map(|list| command(&[name, list, &id.to_string()])));
         }
@@ -194,7 +194,7 @@ impl RedisStore {
             let made = make(&mut work)?;
             let (step, after) = work.finish()?;
             let arguments = step.arguments(&self.keys, session, &self.machine)?;
-            match StepResult::read(self.scripts.run(STEP, &self.keys, &arguments)?, &step)? {
+            match StepResult::parse(self.scripts.run(STEP, &self.keys, &arguments)?, &step)? {
                 Err(found) => self.cache.extend(found),
                 Ok(done) => {
                     // Of messages, the last ones are of use to the next step.
@@ -323,7 +323,7 @@ fn tokens_used(work: &mut UnitOfWork, meter: &WatchedBudget, changes: &CounterCh
     let mut of_meter = Vec::new();
     for (at, counter) in &meter.counters {
         let CounterRead { key, since, .. } = work.step.counters[*at].clone();
-        let held: Option<CounterDelta> = work.get(&key, &since).and_then(|text| parsed(&text));
+        let held: Option<CounterDelta> = work.get(&key, &since).and_then(|text| parse(&text));
         let before = held.unwrap_or_default().amount();
         of_meter.push((counter.family.scope, changes.counter_change(counter).apply_to(&before)));
     }

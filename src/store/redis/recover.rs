@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use redis::Value;
 
 use super::agent_state_fields::Hash;
-use super::scripts::{command, parsed, read};
+use super::scripts::{command, decode, parse};
 use super::session_record::touch_machine;
 use super::unit_of_work::UnitOfWork;
 use super::{DECISIONS_S, RETENTION_S, RedisStore};
@@ -22,7 +22,7 @@ impl Recover for RedisStore {
     }
 
     fn is_rebuilding(&mut self) -> Result<bool> {
-        let Some(store_id) = self.marked()? else { return Ok(false) };
+        let Some(store_id) = self.store_to_fill()? else { return Ok(false) };
         let filled = self.keys.filled(&store_id);
         Ok(self.scripts.command::<u64>(&self.keys, &["SISMEMBER", &filled, &self.machine])? == 0)
     }
@@ -50,12 +50,12 @@ impl Recover for RedisStore {
     }
 
     fn rebuilding_machines(&mut self, now: Timestamp) -> Result<Vec<String>> {
-        let Some(store_id) = self.marked()? else { return Ok(Vec::new()) };
+        let Some(store_id) = self.store_to_fill()? else { return Ok(Vec::new()) };
         let since = now.plus_millis(-RETENTION_S * 1000).0.to_string();
         let seen = command(&["ZRANGEBYSCORE", &self.keys.machines(), &since, "+inf"]);
         let filled = command(&["SMEMBERS", &self.keys.filled(&store_id)]);
         let replies = self.scripts.commands(&self.keys, &[seen, filled])?;
-        let (mut seen, filled): (Vec<String>, Vec<String>) = read(Value::Array(replies))?;
+        let (mut seen, filled): (Vec<String>, Vec<String>) = decode(Value::Array(replies))?;
         seen.retain(|machine| !filled.contains(machine));
         seen.sort();
         Ok(seen)
@@ -75,12 +75,12 @@ impl Recover for RedisStore {
     }
 
     fn sequences(&mut self) -> Result<HashMap<String, u64>> {
-        self.batches("sequence")
+        self.batch_counts("sequence")
     }
 
     fn batch_sequences(&mut self) -> Result<HashMap<String, BatchSequence>> {
         let machine = self.machine.clone();
-        let all = self.batches(&format!("sequence:{machine}"))?.into_iter();
+        let all = self.batch_counts(&format!("sequence:{machine}"))?.into_iter();
         Ok(all.map(|(id, batches)| (id, BatchSequence::new(machine.clone(), batches))).collect())
     }
 
@@ -98,7 +98,7 @@ impl Recover for RedisStore {
 
     fn installed_at(&mut self) -> Result<Option<Timestamp>> {
         let text: Option<Vec<u8>> = self.scripts.command(&self.keys, &["GET", &self.keys.installed()])?;
-        Ok(text.and_then(|text| parsed(&text)).map(Timestamp))
+        Ok(text.and_then(|text| parse(&text)).map(Timestamp))
     }
 
     fn note_installation(&mut self, now: Timestamp) -> Result<()> {
@@ -109,21 +109,21 @@ impl Recover for RedisStore {
 
 impl RedisStore {
     /// The id of the store, where it is to be filled.
-    fn marked(&mut self) -> Result<Option<String>> {
+    fn store_to_fill(&mut self) -> Result<Option<String>> {
         let ask = [self.keys.rebuilding(), self.keys.store_id()].map(|key| command(&["GET", &key]));
         let replies = self.scripts.commands(&self.keys, &ask)?;
-        let (mark, store_id): (Option<Vec<u8>>, Option<Vec<u8>>) = read(Value::Array(replies))?;
+        let (mark, store_id): (Option<Vec<u8>>, Option<Vec<u8>>) = decode(Value::Array(replies))?;
         let store_id = store_id.filter(|store_id| mark.as_ref() == Some(store_id));
         Ok(store_id.map(|store_id| String::from_utf8_lossy(&store_id).into_owned()))
     }
 
     /// A number of each session's batches.
-    fn batches(&mut self, field: &str) -> Result<HashMap<String, u64>> {
+    fn batch_counts(&mut self, field: &str) -> Result<HashMap<String, u64>> {
         let ids = self.session_ids()?;
         let commands: Vec<_> = ids.iter().map(|id| command(&["HGET", &self.keys.live(id), field])).collect();
         let mut all = HashMap::new();
         for (id, reply) in ids.into_iter().zip(self.scripts.commands(&self.keys, &commands)?) {
-            let number = read::<Option<Vec<u8>>>(reply)?.and_then(|text| parsed(&text));
+            let number = decode::<Option<Vec<u8>>>(reply)?.and_then(|text| parse(&text));
             all.insert(id, number.unwrap_or(0));
         }
         Ok(all)

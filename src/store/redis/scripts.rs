@@ -59,7 +59,7 @@ impl Scripts {
         arguments: &[impl AsRef<[u8]>],
     ) -> Result<T> {
         let arguments: Vec<&[u8]> = arguments.iter().map(AsRef::as_ref).collect();
-        read(self.connect()?.run(script, &[keys.store_id().as_bytes()], &arguments)?)
+        decode(self.connect()?.run(script, &[keys.store_id().as_bytes()], &arguments)?)
     }
 
     /// Commands, in their order; what each answers. Those whose replies fit into one reply are of one moment.
@@ -82,7 +82,7 @@ impl Scripts {
 
     /// One command; what it answers.
     pub fn command<T: FromRedisValue>(&mut self, keys: &Keys, words: &[&str]) -> Result<T> {
-        read(self.commands(keys, &[command(words)])?.pop().unwrap_or(Value::Nil))
+        decode(self.commands(keys, &[command(words)])?.pop().unwrap_or(Value::Nil))
     }
 }
 
@@ -92,13 +92,13 @@ pub fn command(words: &[&str]) -> Vec<String> {
 }
 
 /// What a reply is.
-pub fn read<T: FromRedisValue>(reply: Value) -> Result<T> {
+pub fn decode<T: FromRedisValue>(reply: Value) -> Result<T> {
     // The error repeats the reply.
     redis::from_redis_value(reply)
         .map_err(|_| StoreError::Damaged("Redis answered what Fusebox does not understand".into()))
 }
 
 /// What the text of a stored value stands for; `None`: it cannot be read.
-pub fn parsed<T: FromStr>(text: &[u8]) -> Option<T> {
+pub fn parse<T: FromStr>(text: &[u8]) -> Option<T> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }

@@ -117,7 +117,7 @@ pub type ScriptReply = (Vec<(usize, Option<Vec<u8>>)>, u64, u64, u64, Vec<(Strin
 
 impl StepResult {
     /// Parses the reply to `step`: its result, or the current values of the fields that differ.
-    pub fn read(reply: ScriptReply, step: &Step) -> Result<std::result::Result<Self, FieldValues>> {
+    pub fn parse(reply: ScriptReply, step: &Step) -> Result<std::result::Result<Self, FieldValues>> {
         let (differing, sequence, of_machine, news, counters, unchecked) = reply;
         if !differing.is_empty() {
             let places: Vec<_> = step.expected.keys().collect();

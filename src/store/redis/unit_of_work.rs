@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::keys::Keys;
 use super::ledger::MessageRecord;
 use super::read_cache::ReadCache;
-use super::scripts::{Scripts, command, parsed, read};
+use super::scripts::{Scripts, command, decode, parse};
 use super::session_record::SessionRecord;
 use super::step::{FieldKey, FieldValues, Step};
 use crate::domain::event::Event;
@@ -55,7 +55,7 @@ impl<'a> UnitOfWork<'a> {
 
     /// The number in a field.
     pub fn get_number(&mut self, key: &str, field: &str) -> Option<i64> {
-        parsed(&self.get(key, field)?)
+        parse(&self.get(key, field)?)
     }
 
     /// The JSON in a field. What cannot be read is quarantined, and counts as missing.
@@ -110,7 +110,7 @@ impl<'a> UnitOfWork<'a> {
         let live = self.keys.live(session);
         let replies =
             self.scripts.commands(self.keys, &[command(&["HGET", &live, "sequence"]), command(words)])?;
-        let (sequence, reply) = read(Value::Array(replies))?;
+        let (sequence, reply) = decode(Value::Array(replies))?;
         self.step.expected.insert((live, "sequence".into()), sequence);
         Ok(reply)
     }
@@ -132,7 +132,7 @@ impl<'a> UnitOfWork<'a> {
     }
 
     /// A message as it stands, or as this step leaves it.
-    pub fn stored(&mut self, key: &MessageKey) -> Option<&MessageRecord> {
+    pub fn message(&mut self, key: &MessageKey) -> Option<&MessageRecord> {
         if !self.messages.contains_key(key) {
             let at = self.keys.message(&key.hex());
             let stored: Option<MessageRecord> = self.get_record(&at, "");
@@ -143,7 +143,7 @@ impl<'a> UnitOfWork<'a> {
     }
 
     /// Replaces a message.
-    pub fn put_stored(&mut self, stored: MessageRecord) {
+    pub fn put_message(&mut self, stored: MessageRecord) {
         let key = stored.d.key;
         self.changed.retain(|changed| *changed != key);
         self.changed.push(key);
@@ -170,7 +170,7 @@ impl<'a> UnitOfWork<'a> {
         let get: Vec<_> = keys.iter().map(|key| command(&["GET", key])).collect();
         let mut found = BTreeMap::new();
         for (key, reply) in keys.iter().zip(self.scripts.commands(self.keys, &get)?) {
-            let Some(bytes) = read::<Option<Vec<u8>>>(reply)? else { continue };
+            let Some(bytes) = decode::<Option<Vec<u8>>>(reply)? else { continue };
             match serde_json::from_slice::<MessageRecord>(&bytes) {
                 Ok(stored) => drop(found.insert(stored.d.key, stored)),
                 Err(_) => self.quarantine(key, "", &bytes),
@@ -187,9 +187,9 @@ impl<'a> UnitOfWork<'a> {
         let is_wrong = |stored: &MessageRecord| stored.c != CounterDelta::from_amount(&stored.d.amount());
         for MessageRecord { d: message, .. } in self.messages_of(session)?.into_iter().filter(is_wrong) {
             // Taken for given as it is, where another session's hook changes it meanwhile.
-            if let Some(mut stored) = self.stored(&message.key).cloned() {
+            if let Some(mut stored) = self.message(&message.key).cloned() {
                 stored.set(&stored.d.clone());
-                self.put_stored(stored);
+                self.put_message(stored);
             }
         }
         Ok(())

@@ -91,9 +91,9 @@ pub fn circuits(db: &Connection, session: Option<i64>) -> Result<Vec<CircuitRow>
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let name: String = row.get(1)?;
-        let Some(agent) = agent_states::agent_of(&name) else { continue };
+        let Some(agent) = agent_states::agent_of_name(&name) else { continue };
         let calls = row.get_ref(3)?.as_blob().unwrap_or_default();
-        let breaker = agent_states::breaker(&row.get::<_, String>(2)?, calls);
+        let breaker = agent_states::parse_breaker(&row.get::<_, String>(2)?, calls);
         found.push(CircuitRow { session: row.get(0)?, agent: agent.to_owned(), breaker });
     }
     Ok(found)

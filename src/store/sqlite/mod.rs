@@ -53,7 +53,7 @@ pub struct SqliteStore {
 }
 
 /// What opening found.
-pub struct Opened {
+pub struct OpenedStore {
     /// The store.
     pub store: SqliteStore,
     /// Where a corrupt database was set aside; the new one is empty, to be filled from the transcripts.
@@ -66,7 +66,7 @@ impl SqliteStore {
     ///
     /// # Errors
     /// The folder or the file cannot be used: says which, and what to do.
-    pub fn open(dir: &Path, now: Timestamp) -> Result<Opened> {
+    pub fn open(dir: &Path, now: Timestamp) -> Result<OpenedStore> {
         Self::open_after(dir, now, || None)
     }
 
@@ -79,7 +79,7 @@ impl SqliteStore {
         dir: &Path,
         now: Timestamp,
         installed: impl FnOnce() -> Option<Timestamp>,
-    ) -> Result<Opened> {
+    ) -> Result<OpenedStore> {
         let path = dir.join(FILE);
         // Beside others: no database is made, changed or replaced meanwhile. The side files are found by name, so nobody
         // may be half way through opening one database while another is put in its place; and SQLite does not wait for
@@ -87,7 +87,7 @@ impl SqliteStore {
         let shared = lock(dir, lock_shared);
         let first = match Self::connect(&path) {
             Ok((store, version)) if version >= schema::VERSION => {
-                return Ok(Opened { store, quarantined: None });
+                return Ok(OpenedStore { store, quarantined: None });
             }
             // Closed, or the next one would wait for it.
             Ok((store, _)) => {
@@ -113,7 +113,7 @@ impl SqliteStore {
             other => (other, None),
         };
         let store = store.map_err(|error| unusable(&path, &error.to_string()))?;
-        Ok(Opened { store, quarantined: set_aside })
+        Ok(OpenedStore { store, quarantined: set_aside })
     }
 
     /// Opens the file; answers the version of its schema too.
@@ -161,9 +161,9 @@ impl SqliteStore {
 
     /// Copies the write-ahead log into the database and empties it, if it is longer than `most` bytes and nobody is
     /// reading or writing.
-    fn empty_log(&mut self, most: u64) -> Result<()> {
+    fn empty_log(&mut self, max_bytes: u64) -> Result<()> {
         let log = std::fs::metadata(format!("{}-wal", self.path.display()));
-        if log.map_or(0, |meta| meta.len()) <= most {
+        if log.map_or(0, |meta| meta.len()) <= max_bytes {
             return Ok(());
         }
         let db = &self.connection;

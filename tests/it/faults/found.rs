@@ -167,7 +167,7 @@ fn a_status_counts_what_other_sessions_have_not_reported_yet() {
 struct RunningHook(std::process::Child);
 
 impl RunningHook {
-    fn of(home: &Home, event: &str) -> Self {
+    fn start(home: &Home, event: &str) -> Self {
         let payload = home.payload(event, "s", json!({"source": "resume"})).to_string();
         fs::write(home.path("payload"), payload).unwrap();
         // Replaced by `cat`, it stays the same process.
@@ -198,13 +198,13 @@ fn a_session_that_goes_on_under_another_client_is_live_whatever_became_of_its_st
         let list = home.fusebox(&["budget", "list", "--json"]).json();
         list.as_array().unwrap().iter().any(|b| b["value"] == "s")
     };
-    let first = RunningHook::of(&home, "SessionStart");
+    let first = RunningHook::start(&home, "SessionStart");
     assert!(is_live());
     drop(first);
     assert!(!is_live());
     // Its SessionStart never came through.
     home.append(&home.transcript("s"), &[message(1, 100, 10)]);
-    let _second = RunningHook::of(&home, "PostToolUse");
+    let _second = RunningHook::start(&home, "PostToolUse");
     assert!(is_live());
 }
 
