@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::budget::{BudgetState, Mode, OnLimit, Scope, Status, Unit};
 use super::time::Timestamp;
 
-/// How urgent an alert is. Source of the bounds: below 0.7 info, below 0.9 warning, else critical.
+/// How urgent an alert is: below 0.7 of the limit info, below 0.9 warning, else critical.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertLevel {
@@ -94,27 +94,27 @@ impl BudgetAlert {
     }
 }
 
-/// A person took notice of an alert.
+/// A person's acknowledgement of an alert.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acknowledgement {
     /// Who.
     pub by: String,
     /// When.
     pub at: Timestamp,
-    /// Why, where they said so.
+    /// Why, if they gave a reason.
     pub reason: Option<String>,
 }
 
-/// A stored alert, and what became of it.
+/// A stored alert with its acknowledgement.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlertRecord {
     /// The alert.
     pub alert: BudgetAlert,
-    /// Who took notice of it; `None`: nobody yet.
+    /// Who acknowledged it; `None`: nobody yet.
     pub acknowledged: Option<Acknowledgement>,
 }
 
-/// Which alerts are meant: those that all of this is true of.
+/// Selects alerts: those that meet all conditions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AlertFilter {
     /// Of this budget.
@@ -130,7 +130,7 @@ pub struct AlertFilter {
 }
 
 impl AlertFilter {
-    /// Whether this alert is meant.
+    /// Whether this alert is selected.
     pub fn matches(&self, record: &AlertRecord) -> bool {
         let alert = &record.alert;
         let of_session = |id: &String| alert.scope == Scope::Session && alert.value == *id;

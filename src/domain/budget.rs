@@ -41,7 +41,7 @@ impl Unit {
     }
 }
 
-/// The largest amount that a person can give: past it, a number in JSON is no longer exact.
+/// The largest amount that a person can enter: past it, a number in JSON is no longer exact.
 const MAX_AMOUNT: u64 = 1 << 53;
 
 /// An amount of units as people write it: `200000`, `200_000`, `200,000`, `200k`, `1M`.
@@ -149,7 +149,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// In place of one that somebody else holds: it is for no value at all, so nobody has a state of it.
+    /// Stands for a budget that is stored elsewhere. It applies to no value, so it has no state.
     pub const fn placeholder() -> Self {
         Self {
             name: String::new(),
@@ -168,7 +168,7 @@ impl Budget {
         }
     }
 
-    /// Whether this stands in place of one that somebody else holds.
+    /// Whether this stands for a budget that is stored elsewhere.
     pub fn is_placeholder(&self) -> bool {
         *self == Self::placeholder()
     }
@@ -182,7 +182,7 @@ impl Budget {
         }
     }
 
-    /// The families of counters that it looks at.
+    /// The families of counters that it reads.
     pub fn counters(&self) -> Vec<CounterFamily> {
         let of = |scope| CounterFamily { scope, rule: self.window.clone() };
         match self.scope {
@@ -192,7 +192,7 @@ impl Budget {
     }
 }
 
-/// Where a budget stands. Derived from used, limit and thresholds, never stored: so it cannot disagree with them.
+/// The status of a budget. Derived from used, limit and thresholds and never stored, so it cannot disagree with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -247,7 +247,7 @@ impl BudgetState {
         Self { budget, value, window, used: 0, extension: 0, history: 0, operations: 0, since: None }
     }
 
-    /// The same, by what people decided about it.
+    /// The state, adjusted by what people decided about it.
     pub fn adjusted(self, adjustment: &Adjustment) -> Self {
         Self {
             extension: adjustment.extension,
@@ -257,7 +257,7 @@ impl BudgetState {
         }
     }
 
-    /// The same, with what its counters (see [`Budget::counters`]) hold.
+    /// The state, with the values of its counters (see [`Budget::counters`]).
     pub fn with_counters(mut self, counters: impl IntoIterator<Item = (Scope, Amount)>) -> Self {
         for (scope, amount) in counters {
             let units = self.budget.measure(&amount);
@@ -320,7 +320,7 @@ impl BudgetState {
         self.budget.thresholds.iter().filter(at).copied().collect()
     }
 
-    /// Whether tool calls are to be held back: at the limit, enforced, and with something to do at the limit.
+    /// Whether it blocks tool calls: it is at the limit, enforced, and does more than warn.
     pub fn blocks(&self) -> bool {
         self.budget.mode == Mode::Enforce
             && self.budget.on_limit != OnLimit::Warn

@@ -1,4 +1,4 @@
-//! Counters: what one value of a scope used in one window. Budgets are views on counters.
+//! Counters: what one value of a scope used in one window. Budgets read counters.
 
 use super::message::Message;
 use super::scope::Scope;
@@ -8,9 +8,9 @@ use super::window::WindowRule;
 /// A family of counters: one for every value of `scope` and every window of `rule`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CounterFamily {
-    /// Counted over.
+    /// The scope.
     pub scope: Scope,
-    /// Starts afresh by.
+    /// When the count starts afresh.
     pub rule: WindowRule,
 }
 
@@ -27,8 +27,8 @@ pub struct CounterKey {
     pub since: Timestamp,
 }
 
-/// To whom a session is charged, and with it the messages that it brings first. Noted when the session is first seen;
-/// empty where it has none.
+/// To whom a session, and each message that it brings first, is charged. Decided when the session is first seen; empty
+/// parts mean none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attribution {
     /// Its project.
@@ -42,7 +42,7 @@ pub struct Attribution {
 }
 
 impl Attribution {
-    /// Its value in a scope; `None`: not the session decides in that scope.
+    /// Its value in a scope; `None`: the session does not decide that scope.
     pub fn value(&self, scope: Scope) -> Option<&str> {
         match scope {
             Scope::Project => Some(&self.project),
@@ -59,7 +59,7 @@ impl Attribution {
 pub struct ChargeTargets<'a> {
     /// Sessions in whose files it stands, and the sessions that started those.
     pub sessions: Vec<&'a str>,
-    /// Home of the session that it was first read for.
+    /// The attribution of the session that it was first read for.
     pub attribution: &'a Attribution,
 }
 

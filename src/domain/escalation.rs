@@ -1,7 +1,7 @@
-//! How far each agent of a session was told off: the state behind deny, wrap-up and stop.
+//! How far each agent of a session was escalated: the state behind deny, wrap-up and stop.
 //!
-//! Every entry names its cause and holds only while that cause holds. An extension, a reset, a new window or a
-//! changed limit is another cause, or none: the ladder begins anew.
+//! Every level names its cause and lasts only as long as that cause. An extension, a reset, a new window or a changed
+//! limit is another cause, or none: the escalation starts again.
 
 use std::collections::BTreeMap;
 
@@ -29,13 +29,13 @@ pub enum HoldCause {
     },
     /// The agent's circuit breaker.
     Breaker {
-        /// How often a person began it anew.
+        /// How often it was restarted.
         epoch: u32,
     },
 }
 
 impl HoldCause {
-    /// The cause that `state` is.
+    /// The cause for a budget in this state.
     pub fn from_budget(state: &BudgetState) -> Self {
         Self::Budget {
             budget: state.budget.name.clone(),
@@ -59,14 +59,14 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// The hold that a budget is, which is past its limit.
+    /// The hold of a budget that is past its limit.
     pub fn from_budget(state: &BudgetState) -> Self {
         let stops_at_once = state.budget.on_limit == OnLimit::Stop;
         Self { cause: HoldCause::from_budget(state), wrap_up: state.budget.wrap_up, stops_at_once }
     }
 }
 
-/// Where one agent stands.
+/// How far one agent was escalated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EscalationLevel {
     /// Why.
@@ -79,12 +79,12 @@ pub struct EscalationLevel {
     pub stopped: bool,
 }
 
-/// The agents of a session, by id; the main agent's is empty.
+/// The levels of a session's agents, by id; the main agent's id is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Escalation(BTreeMap<String, EscalationLevel>);
 
-/// What an agent may do.
+/// What happens to an agent that is held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restriction {
     /// This call is denied; the agent may go on to close its work.
@@ -100,7 +100,7 @@ pub enum Restriction {
 pub const MAIN_AGENT: &str = "";
 
 impl Escalation {
-    /// Whether the main agent was stopped by its breaker, as it was begun anew so often.
+    /// Whether the main agent was stopped by its breaker in this epoch.
     pub fn is_stopped_by_breaker(&self, epoch: u32) -> bool {
         self.stopped() == Some(&HoldCause::Breaker { epoch })
     }
@@ -110,7 +110,7 @@ impl Escalation {
         self.0.is_empty()
     }
 
-    /// Nothing holds `agent` back. `budgets`: whether one still holds somebody else back.
+    /// Nothing holds `agent` back. `budgets`: whether a budget still holds another agent back.
     pub fn release(&mut self, agent: &str, budgets: bool) {
         self.0.retain(|of, level| match level.cause {
             HoldCause::Budget { .. } => budgets,
@@ -123,7 +123,7 @@ impl Escalation {
         self.0.get(MAIN_AGENT).filter(|level| level.stopped).map(|level| &level.cause)
     }
 
-    /// Where `agent` stands. `held`: all that holds it back, the strictest last. A rung stays while its cause is among
+    /// The level of `agent`. `held`: all that holds it back, the strictest last. A level stays while its cause is among
     /// them: two budgets past their limits do not refill each other's allowance.
     fn level(&mut self, agent: &str, held: &[Hold]) -> Option<&mut EscalationLevel> {
         let strictest = held.last()?;
@@ -152,8 +152,8 @@ impl Escalation {
         Some(if level.stopped { Restriction::Stop } else { Restriction::Deny { left: level.left } })
     }
 
-    /// All calls of one response of `agent` are over, and the next request would go out: one response less is left.
-    /// `None`: it may make it.
+    /// All calls of one response of `agent` are over, and the next request would go out: uses up one response.
+    /// `None`: the agent may go on.
     pub fn on_batch(&mut self, agent: &str, held: &[Hold]) -> Option<Restriction> {
         let level = self.level(agent, held)?;
         level.cut_short = true;
@@ -165,7 +165,7 @@ impl Escalation {
         Some(Restriction::Stop)
     }
 
-    /// One call of `agent` is over: it stops here only if it was stopped already.
+    /// One call of `agent` is over: it stops only if it was stopped already.
     pub fn on_call_end(&mut self, agent: &str, held: &[Hold]) -> Option<Restriction> {
         self.level(agent, held)?.stopped.then_some(Restriction::Stop)
     }

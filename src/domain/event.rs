@@ -1,4 +1,4 @@
-//! What happened to an agent besides its budgets: its breaker moved, subagents were throttled, a call was denied.
+//! Events of an agent besides its budgets: its breaker changed, subagents were throttled, a call was denied.
 //!
 //! Names, counts and hashes only: no input of a call and no result is in an event.
 
@@ -30,7 +30,7 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum EventData {
-    /// One more repetition, and the breaker trips.
+    /// One more repetition would trip the breaker.
     CircuitWarning(Trip),
     /// The breaker tripped.
     CircuitOpened(Trip),
@@ -38,7 +38,7 @@ pub enum EventData {
     CircuitWouldOpen(Trip),
     /// Its cooldown is over, or a person acknowledged it: one call is let through.
     CircuitHalfOpened(Trip),
-    /// It closed: the probe was good, or a person began anew.
+    /// It closed: the probe succeeded, or a person reset it.
     CircuitClosed(Trip),
     /// A person decided about a breaker.
     CircuitDecided {
@@ -63,9 +63,9 @@ pub enum EventData {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CircuitDecision {
-    /// It may show with one call whether it goes better.
+    /// One call may show whether it works now.
     Acknowledge,
-    /// It begins anew.
+    /// It is closed.
     Reset,
 }
 
@@ -116,7 +116,7 @@ pub enum DenialReason {
     Circuit(Trip),
     /// There were too many subagents.
     Throttle(SlotDenied),
-    /// It reached for the guard itself.
+    /// It would have changed Fusebox itself.
     Protection {
         /// What is protected.
         protected: String,
@@ -124,7 +124,7 @@ pub enum DenialReason {
 }
 
 impl DenialReason {
-    /// The budget as it stood.
+    /// The budget in its current state.
     pub fn from_budget(state: &BudgetState) -> Self {
         Self::Budget {
             budget: state.budget.name.clone(),
@@ -138,7 +138,7 @@ impl DenialReason {
 }
 
 impl EventData {
-    /// The event that a change of a breaker is.
+    /// The event for a change of a breaker.
     pub fn from_change(change: CircuitChange) -> Self {
         match change {
             CircuitChange::Warned(trip) => Self::CircuitWarning(trip),
@@ -149,7 +149,7 @@ impl EventData {
         }
     }
 
-    /// Whether somebody is to be told: what a person decided, they know.
+    /// Whether the agent is to be told: persons know what they decided.
     pub fn is_news(&self) -> bool {
         !matches!(self, Self::CircuitDecided { .. } | Self::CallDenied(_))
     }

@@ -14,12 +14,12 @@ use super::usage::{Amount, Usage};
 /// Visible characters that make one token, where a stream was cut and no count is known.
 pub const CHARS_PER_TOKEN: u64 = 4;
 
-/// What a message is known by: 16 bytes of a SHA-256. Ids themselves are not kept.
+/// Identifies a message: 16 bytes of a SHA-256. Ids themselves are not kept.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MessageKey(pub [u8; 16]);
 
 impl MessageKey {
-    /// The key of what these parts name. Parts are separated, so `["a", "b"]` and `["ab"]` differ.
+    /// The key made of these parts. Parts are separated, so `["a", "b"]` and `["ab"]` differ.
     pub fn from_parts(parts: &[&str]) -> Self {
         let mut hash = Sha256::new();
         for part in parts {

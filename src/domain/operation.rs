@@ -1,10 +1,10 @@
-//! What a person decided about a budget: records, replayable under their id.
+//! Decisions of persons about budgets, recorded so that they can be replayed under their ids.
 
 use serde::{Deserialize, Serialize};
 
 use super::time::Timestamp;
 
-/// What was decided.
+/// What a person decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "kind")]
 pub enum OperationKind {
@@ -55,7 +55,7 @@ pub struct Operation {
     pub at: Timestamp,
 }
 
-/// What all operations on one value in one window come to.
+/// The combined result of all operations on one value in one window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Adjustment {
     /// Units added to the limit since the last reset.
@@ -69,7 +69,7 @@ pub struct Adjustment {
 }
 
 impl Adjustment {
-    /// Adds up `decisions`, in their order.
+    /// Combines operations, in their order.
     pub fn from_operations(kinds: impl IntoIterator<Item = OperationKind>) -> Self {
         kinds.into_iter().fold(Self::default(), |sum, kind| {
             let sum = Self { count: sum.count + 1, ..sum };

@@ -71,7 +71,7 @@ fn settle_one(session: u64, total: &ClientTotal, messages: &mut [Message], elsew
     }
 }
 
-/// What stands on lines of a message; for a compaction, which has none, what it is charged with.
+/// The tokens on the lines of a message; for a compaction, which has none, what it is charged with.
 fn listed_usage(message: &Message) -> Usage {
     match message.source {
         UsageSource::Response => message.recorded,
@@ -79,7 +79,7 @@ fn listed_usage(message: &Message) -> Usage {
     }
 }
 
-/// What a run and a model are known by.
+/// Identifies a run and a model.
 pub fn run_key(total: &ClientTotal) -> MessageKey {
     MessageKey::from_parts(&["run", &total.run.to_string(), &total.model])
 }

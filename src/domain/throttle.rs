@@ -1,7 +1,7 @@
 //! Throttling: how many subagents may work at the same time, how deep they may be nested, and how many there may be in all.
 //!
-//! A slot is a lease: taken when a subagent is asked for, tied to it once it is known, given back when it ends, and freed
-//! after a time when nobody says so. All of it is one value that a store changes in one atomic step.
+//! A slot is a lease: taken when a subagent is requested, bound to it once it is known, released when it ends, and expired
+//! after a while otherwise. It is one value that a store changes in one atomic step.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,13 +10,13 @@ use super::time::Timestamp;
 /// Percent of the hard limit from which on subagents work one at a time. Source: the project's seed.
 pub const TOKEN_THROTTLE_THRESHOLD_PERCENT: u64 = 90;
 
-/// How long a slot is kept that nobody renews: longer than the longest command that a client allows, and a response.
+/// How long a slot lasts without renewal: longer than the longest command that a client allows, and a response.
 const LEASE_MS: i64 = 30 * 60 * 1000;
 
-/// How often a slot is renewed by the hooks of its agent.
+/// How often hooks renew the slot of their agent.
 const RENEWAL_MS: i64 = 5 * 60 * 1000;
 
-/// What is allowed.
+/// The limits on subagents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThrottleLimits {
     /// Fresh tokens of a session, of which [`TOKEN_THROTTLE_THRESHOLD_PERCENT`] begin to throttle.
@@ -49,7 +49,7 @@ impl ThrottleLimits {
 /// One slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
-    /// Short form of the id of the call that asked for it.
+    /// Short form of the id of the call that requested it.
     call: u64,
     /// The subagent, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,7 +68,7 @@ pub struct Slots {
     live: Vec<Slot>,
     /// Subagents so far.
     pub total: u32,
-    /// How many may work at the same time, as it was said last; `None`: nothing was said yet.
+    /// How many may work at the same time, as last reported; `None`: nothing was reported yet.
     #[serde(rename = "said")]
     pub reported_concurrency: Option<u32>,
 }
@@ -100,10 +100,10 @@ pub enum SlotDenied {
     },
 }
 
-/// What was seen of the subagents of a session.
+/// What was observed of the subagents of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SlotEvent {
-    /// A call asks for one, which would be so deep.
+    /// A call requests one, which would be nested so deep.
     Requested {
         /// The call.
         call: u64,
@@ -122,7 +122,7 @@ pub enum SlotEvent {
         /// The call.
         call: u64,
     },
-    /// All calls of a response are over; those that were bound to an agent go on.
+    /// All calls of a response are over, except those in the background.
     ResponseEnded {
         /// The calls.
         calls: Vec<u64>,
@@ -147,7 +147,7 @@ impl Slots {
         u32::try_from(self.live.len()).unwrap_or(u32::MAX)
     }
 
-    /// Frees the slots that nobody renewed, and those of before `client_since`: of a client that is gone.
+    /// Frees the slots that were not renewed, and those from before `client_since`: their client is gone.
     pub fn expire(&mut self, now: Timestamp, client_since: Option<Timestamp>) {
         let is_kept = |slot: &Slot| {
             // One of a later time was taken under another clock.
@@ -157,7 +157,7 @@ impl Slots {
         self.live.retain(is_kept);
     }
 
-    /// Takes in what was seen; `Err`: a subagent may not start.
+    /// Applies what was observed; `Err`: a subagent may not start.
     ///
     /// # Errors
     /// Why it may not.
@@ -238,7 +238,7 @@ impl Slots {
         Ok(())
     }
 
-    /// How many may work at the same time now, if that is another number than was said last: from, to.
+    /// How many may work at the same time now, if that differs from what was last reported: from, to.
     pub fn update_concurrency(&mut self, limits: &ThrottleLimits, used: u64) -> Option<(u32, u32)> {
         let to = limits.concurrency(used);
         let from = self.reported_concurrency.unwrap_or(limits.max_concurrency);

@@ -1,4 +1,4 @@
-//! The one place that decides: what the budgets mean for a call, a response or a prompt.
+//! The one place that decides what budgets and breakers mean for a call, a response or a prompt.
 
 use super::breaker::circuit::{Phase, Trip};
 use super::budget::{BudgetState, OnLimit, Scope, Status, Unit};
@@ -44,7 +44,7 @@ pub enum HoldReason {
     Circuit(Trip),
     /// The agent's breaker is half-open, and another call is the one that is let through.
     Probing(Trip),
-    /// There are too many subagents.
+    /// The subagent gets no slot.
     SlotDenied(SlotDenied),
     /// It would change what guards the agent.
     Protected(protection::ProtectionReason),
@@ -53,7 +53,7 @@ pub enum HoldReason {
 /// What is to happen.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// Nothing stands against it.
+    /// It may go on.
     Allow,
     /// It may go on, but is held back: it should close its work.
     WrapUp(HoldReason),
@@ -72,16 +72,16 @@ pub enum Verdict {
     Block(HoldReason),
 }
 
-/// The breaker of the caller, as it stands.
+/// The state of the caller's breaker.
 #[derive(Clone, Copy, Debug)]
 pub struct BreakerState<'a> {
-    /// Where it stands.
+    /// Its state.
     pub phase: &'a Phase,
-    /// How often it was begun anew.
+    /// How often it was restarted.
     pub epoch: u32,
     /// Whether the call that asks is let through by it.
     pub admits: bool,
-    /// Responses that it leaves to close the work.
+    /// Responses that it leaves for closing the work.
     pub wrap_up: u32,
 }
 
@@ -109,7 +109,7 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-/// Whether a budget concerns the caller: a model's or an agent type's only who is of it; all others everybody.
+/// Whether a budget concerns the caller: one of a model or an agent type concerns only callers of it, all others everybody.
 pub fn concerns(state: &BudgetState, caller: &Caller) -> bool {
     match state.budget.scope {
         Scope::Model => state.value == caller.model,
@@ -135,12 +135,12 @@ pub fn blocking_spawn<'a>(states: &'a [BudgetState], caller: &Caller) -> Option<
     states.iter().find(|s| s.blocks() && of_type(s))
 }
 
-/// Whether anything stands against the caller, or against the subagent that it wants to start.
+/// Whether anything holds back the caller, or the subagent that it wants to start.
 pub fn is_held(states: &[BudgetState], caller: &Caller) -> bool {
     !blocking(states, caller).is_empty() || blocking_spawn(states, caller).is_some()
 }
 
-/// Decides, and moves the ladder.
+/// Decides, and updates the escalation.
 pub fn judge(snapshot: &Snapshot, escalation: &mut Escalation, caller: &Caller, moment: Moment) -> Verdict {
     let budgets = blocking(snapshot.states, caller);
     // A budget is the stricter one: a person's prompt ends the other.
@@ -202,7 +202,7 @@ fn judge_prompt(
     }
 }
 
-/// What stands against this one call of a caller that is not held back.
+/// Judges one call of a caller that is not held back.
 fn judge_call(snapshot: &Snapshot, caller: &Caller) -> Verdict {
     if let Some(BreakerState { phase: Phase::HalfOpen { trip, .. }, admits: false, .. }) = snapshot.breaker {
         return Verdict::DenyCall(HoldReason::Probing(trip.clone()));
@@ -213,7 +213,7 @@ fn judge_call(snapshot: &Snapshot, caller: &Caller) -> Verdict {
     snapshot.slot_denied.map_or(Verdict::Allow, |denied| Verdict::DenyCall(HoldReason::SlotDenied(denied)))
 }
 
-/// What is known of the size of responses, to tell how close a limit is.
+/// The sizes of responses so far, to tell how close a limit is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ResponseSizes {
     /// The largest response so far, class by class.
@@ -225,7 +225,7 @@ pub struct ResponseSizes {
 }
 
 impl ResponseSizes {
-    /// What is known after `later`, too.
+    /// Adds later sizes.
     #[must_use]
     pub fn merge(self, later: Self) -> Self {
         Self {

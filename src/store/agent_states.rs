@@ -1,5 +1,5 @@
-//! Circuit breakers and slots: read, changed by what was seen, kept, within the step that records it. The same for every
-//! store: a store only finds and keeps [`AgentStates`].
+//! Circuit breakers and slots: read, changed by observations and written, within the step that records them. The same for
+//! every store: a store only reads and writes [`AgentStates`].
 
 use super::{AgentObservation, CircuitRow, Result, SlotObservation, StoreError};
 use crate::domain::breaker::circuit::{CircuitBreaker, Trip};
@@ -8,32 +8,32 @@ use crate::domain::event::{CircuitDecision, ConcurrencyChange, Event, EventData}
 use crate::domain::throttle::{SlotDenied, Slots};
 use crate::domain::time::Timestamp;
 
-/// What is kept of one session besides its messages, by name: a text and some bytes.
+/// The breakers and slots of one session. Each has a name, a text, and bytes with the history of calls.
 pub trait AgentStates {
     /// The session's id.
     fn session(&self) -> &str;
 
-    /// What is kept under a name.
+    /// The state with this name.
     fn get(&mut self, name: &str) -> Result<Option<(String, Vec<u8>)>>;
 
-    /// Keeps it.
+    /// Writes a state.
     fn put(&mut self, name: &str, text: &str, calls: &[u8]) -> Result<()>;
 
-    /// Everything, by name.
+    /// All states, by name.
     fn all(&mut self) -> Result<Vec<(String, String, Vec<u8>)>>;
 
-    /// Keeps an event. `known`: nobody has to be told.
+    /// Records an event. `known`: nobody has to be told.
     fn record_event(&mut self, event: &Event, known: bool) -> Result<()>;
 }
 
 /// The name of a session's slots.
 const SLOTS: &str = "slots";
 
-/// What the names of breakers begin with.
+/// The beginning of the names of breakers.
 const CIRCUIT_PREFIX: &str = "circuit ";
 
-/// Takes in what was seen of an agent; answers its breaker, and whether there is news to tell. A person's prompt begins all
-/// of the session's anew, and is answered with the main agent's as it stood before.
+/// Applies what was observed of an agent; returns its breaker, and whether there is news to report. A person's prompt resets
+/// all breakers of the session, and returns the main agent's as it was before.
 pub fn observe(
     states: &mut impl AgentStates,
     seen: &AgentObservation,
@@ -74,8 +74,8 @@ pub fn observe(
     Ok((Some(breaker), is_news))
 }
 
-/// Takes in what was seen of subagents, at `used` tokens; answers why one may not start, and whether there is news to
-/// tell.
+/// Applies what was observed of subagents, at `used` tokens; returns why one may not start, and whether there is news to
+/// report.
 pub fn throttle(
     states: &mut impl AgentStates,
     observation: &SlotObservation,
@@ -114,8 +114,8 @@ pub fn slots(states: &mut impl AgentStates) -> Result<Slots> {
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
 
-/// A person decides about the breakers of a session: of one agent, or of all. Answers those that it changed, with why they
-/// had tripped.
+/// A person decides about the breakers of a session: of one agent, or of all. Returns those that changed, with why they had
+/// tripped.
 pub fn decide(
     states: &mut impl AgentStates,
     agent: Option<&str>,
@@ -155,12 +155,12 @@ pub fn breakers(states: &mut impl AgentStates) -> Result<Vec<(String, CircuitBre
         .collect())
 }
 
-/// The agent whose breaker is kept under this name.
+/// The agent whose breaker has this name.
 pub fn agent_of_name(name: &str) -> Option<&str> {
     name.strip_prefix(CIRCUIT_PREFIX)
 }
 
-/// The breakers among what is kept of a session: name, text and bytes of each.
+/// The breakers among the states of a session: name, text and bytes of each.
 pub fn circuit_rows(session: &str, kept: impl Iterator<Item = (String, String, Vec<u8>)>) -> Vec<CircuitRow> {
     let row = |(name, text, calls): (String, String, Vec<u8>)| {
         let agent = agent_of_name(&name)?.to_owned();
@@ -169,7 +169,7 @@ pub fn circuit_rows(session: &str, kept: impl Iterator<Item = (String, String, V
     kept.filter_map(row).collect()
 }
 
-/// A breaker as it is kept. What cannot be read begins anew: it is no reason to give up a store.
+/// Parses a stored breaker. An unreadable one is reset: it is no reason to give up a store.
 pub fn parse_breaker(text: &str, calls: &[u8]) -> CircuitBreaker {
     let breaker: CircuitBreaker = serde_json::from_str(text).unwrap_or_default();
     breaker.with_history(CallHistory::from_bytes(calls))

@@ -1,5 +1,5 @@
-//! How many batches of a session one machine recorded. A store that was rolled back and then counted batches of other
-//! machines has as many as it had, or more; the number of one's own tells that some are missing.
+//! How many batches of a session one machine recorded. If a store was rolled back and then got batches of other machines, its
+//! total may look right; the number of this machine's own batches shows that some are missing.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,23 +13,23 @@ pub struct BatchSequence {
 }
 
 impl BatchSequence {
-    /// So many, as a store has them.
+    /// The number of batches of a machine.
     pub const fn new(machine: String, batches: u64) -> Self {
         Self { machine, batches }
     }
 
-    /// Whether some are missing of those that are `known`. Of another machine's nothing is known.
+    /// Whether batches are missing that are `known`. Nothing is known of another machine's.
     pub fn is_behind(&self, known: &Self) -> bool {
         !self.machine.is_empty() && self.machine == known.machine && self.batches < known.batches
     }
 
-    /// What a store has to answer to the next batch, at least.
+    /// The least that a store must answer to the next batch.
     #[must_use]
     pub fn next(&self) -> Self {
         Self::new(self.machine.clone(), self.batches + 1)
     }
 
-    /// Takes over what a store answered: answers to parallel hooks come in any order.
+    /// Takes over a store's answer: answers to parallel hooks come in any order.
     pub fn update(&mut self, answer: &Self) {
         if answer.machine != self.machine || answer.batches > self.batches {
             *self = answer.clone();

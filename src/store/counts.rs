@@ -1,7 +1,7 @@
-//! What counters hold and are moved by, class by class, and the one text that stores keep of it.
+//! The values of counters and their changes, class by class, and the text in which stores keep them.
 //!
-//! A new class is a field of [`CounterDelta`] and a name in [`CLASSES`]: everything that must know it fails to compile, or
-//! to pass the tests below, until it does.
+//! A new class is a field of [`CounterDelta`] and a name in [`CLASSES`]; code that misses it fails to compile or to pass the
+//! tests below.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +17,7 @@ pub const CLASSES: [&str; 7] =
 /// The counts in the order of [`CLASSES`], for texts and JSON.
 type CountRow = [i64; CLASSES.len()];
 
-/// Signed counts by class: what a counter holds, or is moved by. In JSON an array in the order of [`CLASSES`].
+/// Signed counts by class: the value of a counter, or a change of it. In JSON an array in the order of [`CLASSES`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "CountRow", into = "CountRow")]
 pub struct CounterDelta {
@@ -38,7 +38,7 @@ pub struct CounterDelta {
 }
 
 impl CounterDelta {
-    /// An amount, as something that is added.
+    /// The change that adds an amount.
     pub fn from_amount(amount: &Amount) -> Self {
         let Amount { usage, requests, tool_calls } = *amount;
         let Usage { input, output, cache_write_5m, cache_write_1h, cache_read } = usage;
@@ -54,7 +54,7 @@ impl CounterDelta {
         }
     }
 
-    /// What a counter that holds this has used; never below 0.
+    /// The amount of a counter with this value; never below 0.
     pub fn amount(self) -> Amount {
         let Self { input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls } = self;
         let unsigned = |count: i64| u64::try_from(count).unwrap_or(0);
@@ -73,7 +73,7 @@ impl CounterDelta {
         *self = self.zip(other, |a, b| a + b);
     }
 
-    /// The same, taken away.
+    /// The opposite change.
     #[must_use]
     pub fn negated(&self) -> Self {
         self.zip(self, |n, _| -n)
@@ -85,12 +85,12 @@ impl CounterDelta {
         self.zip(other, |a, b| a + b)
     }
 
-    /// Whether it moves nothing.
+    /// Whether it changes nothing.
     pub fn is_zero(&self) -> bool {
         *self == Self::default()
     }
 
-    /// `amount`, moved by this.
+    /// `amount` after this change.
     pub fn apply_to(&self, amount: &Amount) -> Amount {
         Self::from_amount(amount).plus(self).amount()
     }
@@ -138,7 +138,7 @@ impl fmt::Display for CounterDelta {
     }
 }
 
-/// A text is no list of counts.
+/// A text that is not a list of counts.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} is no list of {count} counts", count = CLASSES.len())]
 pub struct InvalidCounts(String);

@@ -1,4 +1,4 @@
-//! Why a store could not answer: kinds that callers act on, whatever the store.
+//! Why a store could not answer, in kinds that callers act on, whatever the store.
 //!
 //! Each store turns its own errors into these, in its own folder.
 
@@ -36,20 +36,20 @@ pub enum StoreError {
 pub struct BackendError {
     /// What it means to a caller.
     pub kind: BackendErrorKind,
-    /// The error as the database or the server has it. No source, or whoever prints all causes says it twice.
+    /// The error of the database or the server. Not a source, or printing all causes would print it twice.
     pub error: Box<dyn std::error::Error + Send + Sync>,
 }
 
 /// What a failure of a database or a server means to a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackendErrorKind {
-    /// Whoever is logged in may not do this.
+    /// The user is not allowed to do this.
     Denied,
     /// What is stored is damaged.
     Corrupt,
     /// It cannot be reached, or did not answer in time.
     Unreachable,
-    /// Others use it now.
+    /// It is busy with other users.
     Busy,
     /// Anything else.
     Other,
@@ -64,7 +64,7 @@ impl StoreError {
         Self::Backend(BackendError { kind, error: error.into() })
     }
 
-    /// Whether whoever is logged in may not do this: the store itself is well.
+    /// Whether the user is not allowed to do this: the store itself works.
     pub fn is_denied(&self) -> bool {
         self.is_backend(BackendErrorKind::Denied)
     }
@@ -74,7 +74,7 @@ impl StoreError {
         self.is_backend(BackendErrorKind::Unreachable)
     }
 
-    /// Whether the store is damaged: it must be set aside, nothing will make it work again.
+    /// Whether the store is damaged beyond repair: it must be quarantined.
     pub fn is_corrupt(&self) -> bool {
         matches!(self, Self::Damaged(_)) || self.is_backend(BackendErrorKind::Corrupt)
     }
@@ -85,5 +85,5 @@ impl StoreError {
     }
 }
 
-/// What the store answers.
+/// The result of a store.
 pub type Result<T> = std::result::Result<T, StoreError>;

@@ -1,6 +1,6 @@
-//! The ledger: messages go in merged with what is known of them, and move the counters by the difference.
+//! The ledger: messages are merged with what is stored of them, and change the counters by the difference.
 //!
-//! The same for every store: a store only finds and keeps [`Records`].
+//! The same for every store: a store only reads and writes [`LedgerRows`].
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -12,16 +12,16 @@ use crate::domain::counter::{self, Attribution, ChargeTargets, CounterFamily, Co
 use crate::domain::message::{ClientTotal, Message, MessageKey};
 use crate::domain::time::Timestamp;
 
-/// One session that is charged for what another brings.
+/// A session that is charged for the messages of a session.
 #[derive(Clone, Debug)]
 pub struct ChargedSession<S> {
-    /// What the store calls it.
+    /// Its key in the store.
     pub key: S,
     /// The client's session id.
     pub session: String,
-    /// From when on: it bears what is dated later.
+    /// It is charged for messages from this moment on.
     pub since: Timestamp,
-    /// To whom it is itself charged.
+    /// To whom it is charged itself.
     pub attribution: Attribution,
 }
 
@@ -32,18 +32,18 @@ impl<S> ChargedSession<S> {
     }
 }
 
-/// A session, and its parent with the moment from which on that one bears what it brings.
+/// A session, and its parent with the moment from which on the parent is charged, too.
 pub type WithParent<S> = (ChargedSession<S>, Option<(S, Timestamp)>);
 
-/// Since ever.
+/// The earliest moment.
 pub const MIN_TIME: Timestamp = Timestamp(i64::MIN);
 
-/// How many sessions bear what one brings, at most.
+/// How many sessions are charged for the messages of one, at most.
 const MAX_LINEAGE: usize = 16;
 
-/// A stored message, and who is charged for it.
+/// A stored message, and to whom it is charged.
 pub struct StoredMessage<R: LedgerRows + ?Sized> {
-    /// What the store calls it.
+    /// Its key in the store.
     pub key: R::Message,
     /// To whom it is charged.
     pub attribution: Attribution,
@@ -53,27 +53,27 @@ pub struct StoredMessage<R: LedgerRows + ?Sized> {
     pub sessions: Vec<String>,
 }
 
-/// What a store finds and keeps for the ledger, within one atomic step.
+/// What a store reads and writes for the ledger, within one atomic step.
 pub trait LedgerRows {
-    /// What the store calls a session.
+    /// The store's key of a session.
     type Session: Clone + Ord;
-    /// What the store calls a message.
+    /// The store's key of a message.
     type Message: Clone;
 
-    /// What is known under a key. `lineage`: sessions whose homes are known already.
+    /// Finds a message. `lineage`: sessions whose attributions are known already.
     fn find_message(
         &mut self,
         key: &MessageKey,
         lineage: &[ChargedSession<Self::Session>],
     ) -> Result<Option<StoredMessage<Self>>>;
 
-    /// Keeps a message that `session` brought first.
+    /// Inserts a message that `session` brought first.
     fn insert_message(&mut self, message: &Message, session: &Self::Session) -> Result<Self::Message>;
 
-    /// Keeps what became of a message.
+    /// Updates a message.
     fn update_message(&mut self, key: &Self::Message, message: &Message) -> Result<()>;
 
-    /// A message counts in a session, too. `own`: it stands in the session's files.
+    /// Makes a message count in a further session. `own`: it is in that session's files.
     fn attach(
         &mut self,
         key: &Self::Message,
@@ -82,10 +82,10 @@ pub trait LedgerRows {
         own: bool,
     ) -> Result<()>;
 
-    /// A session as one that bears what it brings (since ever), and its parent, with the moment from which on that one does.
+    /// A session, charged for all its messages, and its parent, with the moment from which on the parent is charged.
     fn charged_session(&mut self, session: &Self::Session) -> Result<WithParent<Self::Session>>;
 
-    /// Who bears what a session brings: itself, its parent, the parent's parent …; bounded, so that a loop cannot hang a hook.
+    /// Who is charged for a session: itself, its parent, the parent's parent …; bounded, so that a loop cannot hang a hook.
     fn lineage(&mut self, session: &Self::Session) -> Result<Vec<ChargedSession<Self::Session>>> {
         let mut line: Vec<ChargedSession<Self::Session>> = Vec::new();
         let mut next = Some((session.clone(), MIN_TIME));
@@ -99,11 +99,11 @@ pub trait LedgerRows {
         Ok(line)
     }
 
-    /// Notes that a session was forked from `origin` (its id), and that totals of both may cover what both hold.
+    /// Notes that a session was forked from `origin` (its id): totals of both may cover what both hold.
     fn note_origin(&mut self, session: &Self::Session, origin: &str) -> Result<()>;
 
-    /// Notes a client's total. The same total again (2.1.330 writes it twice on `/clear`) ends where the last one ends; one
-    /// that was closed stays closed.
+    /// Notes a client's total. The same total again (2.1.330 writes it twice on `/clear`) ends where the last one ends, and a
+    /// closed one stays closed.
     fn note_total(&mut self, session: &Self::Session, total: &ClientTotal) -> Result<()>;
 
     /// The totals of a session.
@@ -118,7 +118,7 @@ pub trait LedgerRows {
     /// The sessions that this one was forked from.
     fn origins_of(&mut self, session: &Self::Session) -> Result<Vec<Self::Session>>;
 
-    /// The other sessions in whose files a message stands, if they have totals.
+    /// The other sessions that have totals and whose files hold this message.
     fn settling_holders(
         &mut self,
         key: &Self::Message,
@@ -126,18 +126,18 @@ pub trait LedgerRows {
     ) -> Result<Vec<Self::Session>>;
 }
 
-/// Whether a message comes to counters, or leaves them.
+/// Whether a message is added to counters, or removed from them.
 #[derive(Clone, Copy)]
 enum Direction {
     In,
     Out,
 }
 
-/// The messages of one batch, going in.
+/// Records the messages of one batch.
 pub struct Ledger<'a, R: LedgerRows> {
-    /// Where they go.
+    /// Where they are stored.
     pub rows: &'a mut R,
-    /// The session in whose files they stand.
+    /// The session whose files hold them.
     pub session: R::Session,
     families: &'a CounterFamilies,
     installed: Option<Timestamp>,
@@ -148,7 +148,7 @@ pub struct Ledger<'a, R: LedgerRows> {
 }
 
 impl<'a, R: LedgerRows> Ledger<'a, R> {
-    /// A ledger for what a session brings. `installed`: what is dated before is its history.
+    /// A ledger for the messages of a session. `installed`: messages before this moment are its history.
     pub fn new(
         rows: &'a mut R,
         families: &'a CounterFamilies,
@@ -160,32 +160,32 @@ impl<'a, R: LedgerRows> Ledger<'a, R> {
         Self { rows, session, families, installed, lineage, changes, shared }
     }
 
-    /// What changed in the counters.
+    /// The changes of counters.
     pub fn into_changes(self) -> CounterChanges {
         self.changes
     }
 
-    /// Merges one message in. Answers how the message is dated.
+    /// Merges one message in. Returns its date.
     pub(super) fn merge(&mut self, seen: &Message) -> Result<Timestamp> {
         self.put(seen, |known| known.clone().merge(seen))
     }
 
-    /// Puts a message of the session in place of what is known of it.
+    /// Replaces a message of the session.
     pub fn replace(&mut self, message: &Message) -> Result<()> {
         self.put(message, |_| message.clone()).map(drop)
     }
 
-    /// What is known under a key.
+    /// The stored message with this key.
     pub fn message(&mut self, key: &MessageKey) -> Result<Option<Message>> {
         Ok(self.rows.find_message(key, &self.lineage)?.map(|known| known.message))
     }
 
-    /// What the session is called in [`Message::exact`].
+    /// The session's key in [`Message::exact`].
     pub fn session_hash(&self) -> u64 {
         MessageKey::from_parts(&["session", &self.lineage[0].session]).short()
     }
 
-    /// Works on another session for a while.
+    /// Works on another session.
     pub fn for_session<T>(
         &mut self,
         session: R::Session,
@@ -207,8 +207,8 @@ impl<'a, R: LedgerRows> Ledger<'a, R> {
         std::mem::take(&mut self.shared)
     }
 
-    /// Puts in `new`, or what `update` makes of the message that is known under its key. Answers how it is dated then: a later
-    /// line of a message does not make it a later one.
+    /// Stores `new`, or what `update` makes of the stored message with its key. Returns its date then: a later line of a
+    /// message does not change its date.
     fn put(&mut self, new: &Message, update: impl FnOnce(&Message) -> Message) -> Result<Timestamp> {
         let lineage = Rc::clone(&self.lineage);
         let known = self.rows.find_message(&new.key, &lineage)?;
@@ -236,7 +236,7 @@ impl<'a, R: LedgerRows> Ledger<'a, R> {
             self.rows.attach(&key, &new, &other.key, other.key == self.session)?;
         }
         if let Some(known) = &known {
-            // That another session holds it, too, changes nothing for the others.
+            // A further session alone changes nothing for the others.
             if known.message != new && known.sessions.len() + new_sessions.len() > 1 {
                 self.shared.push((key, new.at));
             }
@@ -271,8 +271,8 @@ impl<'a, R: LedgerRows> Ledger<'a, R> {
     }
 }
 
-/// Every family that was ever counted, by name. All are kept up, whatever the configuration of this process says:
-/// another project's may count them.
+/// Every family that was ever counted, by name. All are updated, whatever the configuration of this process says: another
+/// project's may count them.
 #[derive(Debug, Default)]
 pub struct CounterFamilies(Vec<(String, CounterFamily)>);
 
@@ -281,7 +281,7 @@ pub fn family_name(family: &CounterFamily) -> String {
     format!("{} {}", family.scope.name(), family.rule)
 }
 
-/// The family of that name; `None`: a later version's.
+/// The family with that name; `None`: one of a later version.
 fn parse_family(name: &str) -> Option<CounterFamily> {
     let (scope, rule) = name.split_once(' ')?;
     let mut known = Scope::ALL.into_iter().map(|(_, scope)| scope).chain([Scope::History]);
@@ -295,7 +295,7 @@ impl CounterFamilies {
         Self(names.into_iter().filter_map(|name| Some((name.clone(), parse_family(name)?))).collect())
     }
 
-    /// Takes in what is wanted; answers the names that are new.
+    /// Adds families; returns the names of new ones.
     pub fn register(&mut self, wanted: impl IntoIterator<Item = CounterFamily>) -> Vec<String> {
         let mut new = Vec::new();
         for family in wanted {
@@ -313,8 +313,8 @@ impl CounterFamilies {
     }
 }
 
-/// The counters of a family, a value and a window that a message moves, and the message's date: those that count only
-/// since a later moment stay.
+/// The counters of a family, a value and a window that a message changes, and its date: counters that start later do not
+/// change.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CounterMove {
     /// The family.
@@ -327,23 +327,23 @@ pub struct CounterMove {
     pub at: i64,
 }
 
-/// What a batch changes, by counter and by the date of the message.
+/// The changes of a batch, by counter and by date of the message.
 #[derive(Debug, Default)]
 pub struct CounterChanges(BTreeMap<CounterMove, CounterDelta>);
 
 impl CounterChanges {
-    /// Counters of the window that starts at `start` are moved by `change`, at `at`.
+    /// Adds a change of the counters of one window, by a message of this date.
     fn add(&mut self, family: &str, value: &str, start: Timestamp, at: Timestamp, change: &CounterDelta) {
         let (family, value) = (family.to_owned(), value.to_owned());
         self.0.entry(CounterMove { family, value, start: start.0, at: at.0 }).or_default().add(change);
     }
 
-    /// What is to be moved, and by how much.
+    /// All changes that are not zero.
     pub fn iter(&self) -> impl Iterator<Item = (&CounterMove, &CounterDelta)> {
         self.0.iter().filter(|(_, change)| !change.is_zero())
     }
 
-    /// What this batch adds to one counter.
+    /// The change of one counter.
     pub fn counter_change(&self, key: &CounterKey) -> CounterDelta {
         let family = family_name(&key.family);
         let mut sum = CounterDelta::default();

@@ -1,8 +1,8 @@
-//! Counting on while the store is out of reach: what each file has brought since the store last answered.
+//! Counting while the store is out of reach: what each file added since the store last answered.
 //!
-//! What a file brought is one sum from where the store's answer ends to where the file was read, so whoever read further
-//! knows better, and two hooks that read the same lines count them once. Only the last messages of an agent are kept as
-//! such: their next lines may still say more. However long the store is away, a hook reads what is new.
+//! A file's delta is one sum from the end of the store's answer to the position of the reader. So the hook that read further
+//! wins, and two hooks that read the same lines count them once. Only the last messages of an agent are kept in full, since
+//! their next lines may add to them. However long the store is away, a hook reads only what is new.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,10 +16,10 @@ use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 use crate::transcript::cursor::Position;
 
-/// How many of an agent's messages may still grow: lines of a message follow each other.
+/// How many of an agent's messages may still grow: the lines of a message follow each other.
 const MAX_OPEN_MESSAGES: usize = 3;
 
-/// What hooks counted by themselves, and of which answer of the store they went on.
+/// What hooks counted while the store was out of reach, and the answer of the store that they started from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OfflineCounts {
@@ -29,44 +29,44 @@ pub struct OfflineCounts {
     pub states: Vec<BudgetState>,
     /// The configuration.
     pub stamp: Option<Stamp>,
-    /// The store, and the number of its answer.
+    /// The id of the store, and the number of its answer.
     pub since: (String, u64),
-    /// What each file brought.
+    /// What each file added.
     pub files: BTreeMap<PathBuf, FileDelta>,
 }
 
-/// What one file brought since the store last answered.
+/// What one file added since the store last answered.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FileDelta {
     /// How far it was read.
     pub position: Position,
-    /// What is in the store's answer already, although it was read (again).
+    /// What the store's answer contains already.
     known: KnownFile,
-    /// By agent: a parent's file may hold lines of its subagents.
+    /// By agent, since a parent's file may hold lines of its subagents.
     by_agent: BTreeMap<String, AgentCounts>,
 }
 
-/// What the store had of a file.
+/// What the store's answer contains of a file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KnownFile {
-    /// The last response, whose further lines say the same once more.
+    /// The last response, whose further lines repeat it.
     pub message: Option<MessageKey>,
-    /// Everything by then: of a file that was replaced, and is read from its start.
+    /// Everything up to then, for a file that was replaced and is read from its start.
     pub until: Option<Timestamp>,
 }
 
-/// What an agent's messages come to.
+/// The counts of one agent's messages.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct AgentCounts {
-    /// The last messages.
+    /// The last messages, which may still grow.
     open: Vec<Message>,
-    /// Those before.
+    /// The sums of those before.
     closed: Vec<BudgetTally>,
 }
 
-/// What was counted for a budget's value in a window.
+/// The count for one value of a budget in a window.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct BudgetTally {
     budget: String,
@@ -83,18 +83,18 @@ impl BudgetTally {
 }
 
 impl OfflineCounts {
-    /// Whether this goes on from that answer of the store, under this configuration.
+    /// Whether this started from that answer of the store, under this configuration.
     pub fn continues(&self, store_id: &str, sequence: u64, stamp: Stamp) -> bool {
         self.stamp == Some(stamp) && self.since.0 == store_id && self.since.1 == sequence
     }
 
-    /// Whether every file was counted for these budgets: a new model brings new ones, and so does a new day.
+    /// Whether every file was counted for these budgets: a new model or a new day brings new ones.
     pub fn covers(&self, states: &[BudgetState]) -> bool {
         let mut parts = self.files.values().flat_map(|file| file.by_agent.values());
         parts.all(|part| states.iter().all(|state| part.tally(state).is_some()))
     }
 
-    /// Takes over what is further on in another count that goes on from the same answer.
+    /// Merges another count that started from the same answer: for each file, the one that read further wins.
     pub fn merge(&mut self, other: Self) {
         for (path, file) in other.files {
             match self.files.get(&path) {
@@ -106,7 +106,7 @@ impl OfflineCounts {
         }
     }
 
-    /// Lets the budgets stand as they do by this and by what was said `besides`, going on from `states`.
+    /// Updates the budgets: `states` plus all files plus `besides`.
     pub fn update_states(&mut self, states: &[BudgetState], besides: &FileDelta) {
         self.states = states.iter().map(|state| self.counted_state(state.clone(), besides)).collect();
     }
@@ -115,7 +115,7 @@ impl OfflineCounts {
         let all = || self.files.values().chain([besides]);
         let agents: BTreeSet<&String> = all().flat_map(|file| file.by_agent.keys()).collect();
         let used = |agent: &&String| {
-            // Two files that hold lines of the same agent say the same, one of them perhaps less of it.
+            // Two files with lines of the same agent say the same, but one may say less of it.
             let of_files = all().filter_map(|file| file.by_agent.get(*agent));
             of_files.map(|part| state.budget.measure(&part.amount(&state))).max().unwrap_or(0)
         };
@@ -125,7 +125,7 @@ impl OfflineCounts {
     }
 }
 
-/// A budget as hooks hold to it that count by themselves.
+/// The state of a budget while the store is out of reach, according to its `store_down`.
 pub fn offline_state(state: BudgetState) -> BudgetState {
     let used = match state.budget.store_down {
         StoreDown::Local => state.used,
@@ -136,12 +136,12 @@ pub fn offline_state(state: BudgetState) -> BudgetState {
 }
 
 impl FileDelta {
-    /// Nothing yet beyond what the store had.
+    /// An empty delta beyond what the store has.
     pub fn new(known: KnownFile) -> Self {
         Self { known, ..Self::default() }
     }
 
-    /// Adds what was read on, up to `position`, for the budgets of `states`.
+    /// Adds messages that were read, up to `position`, for the budgets of `states`.
     pub fn add(
         &mut self,
         messages: impl IntoIterator<Item = Message>,

@@ -1,4 +1,4 @@
-//! Sessions as stores know them.
+//! Sessions, as stores know them.
 
 use std::path::PathBuf;
 
@@ -66,11 +66,11 @@ pub struct SessionRow {
     pub complete: bool,
 }
 
-/// What a session used in all.
+/// The total of a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SessionTotal {
     /// Everything charged to it.
     pub amount: Amount,
-    /// Messages whose charge is an estimate.
+    /// Messages with an estimated charge.
     pub estimated_messages: u64,
 }

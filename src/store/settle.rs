@@ -1,5 +1,5 @@
-//! Recording facts in the ledger. The client's totals of a session are kept, and applied anew whenever something that
-//! they cover changes.
+//! Recording facts in the ledger. The client's totals of a session are stored, and applied again whenever something that they
+//! cover changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ impl<R: LedgerRows> Ledger<'_, R> {
         for fact in facts {
             match fact {
                 Fact::Message(message) => {
-                    // One that is known already, too: what a store had lost of it, a list say, is whole again.
+                    // Known messages, too: that restores lists that the store lost.
                     let at = self.merge(message)?;
                     earliest = Some(earliest.map_or(at, |e: Timestamp| e.min(at)));
                 }
@@ -49,7 +49,7 @@ fn settle<R: LedgerRows>(ledger: &mut Ledger<'_, R>, changed_at: Timestamp) -> R
     settle_all(ledger, open)
 }
 
-/// Settles the other sessions in whose files something stands that changed here, where no total is of the ledger's session.
+/// Settles the other sessions whose files hold messages that changed here, where the ledger's session has no total.
 fn settle_others<R: LedgerRows>(ledger: &mut Ledger<'_, R>) -> Result<()> {
     let (mut open, session) = (BTreeMap::new(), ledger.session.clone());
     add_holders(ledger, &session, &mut open)?;
@@ -68,7 +68,7 @@ fn settle_all<R: LedgerRows>(
     Ok(())
 }
 
-/// The sessions besides this one whose totals may cover what changed are to be settled, too.
+/// Adds the other sessions whose totals may cover what changed.
 fn add_holders<R: LedgerRows>(
     ledger: &mut Ledger<'_, R>,
     session: &R::Session,
@@ -109,8 +109,8 @@ fn settle_session<R: LedgerRows>(ledger: &mut Ledger<'_, R>, changed_at: Timesta
     Ok(())
 }
 
-/// What a fork's total holds of the sessions that it was forked from, and its own files do not: their subagents. A fork
-/// begins with the last total that its origin had written; what that covers is meant, up to the fork's own beginning.
+/// The messages of origins (their subagents' above all) that a fork's total covers and its own files do not hold. A fork
+/// begins with the last total of its origin, so these are the messages that this total covers, up to the start of the fork.
 fn origin_messages<R: LedgerRows>(
     ledger: &mut Ledger<'_, R>,
     model: &str,

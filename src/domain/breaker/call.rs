@@ -1,4 +1,4 @@
-//! One tool call as the breaker knows it: hashes and marks, nothing of what was said.
+//! One tool call as the breaker knows it: hashes and flags, none of its text.
 
 use serde_json::Value;
 
@@ -15,28 +15,28 @@ pub const CALL_BYTES: usize = 24;
 pub struct Call {
     /// Short form of its `tool_use` id.
     pub id: u32,
-    /// Beginning of the SHA-256 over tool and input.
+    /// The first bytes of the SHA-256 over tool and input.
     pub signature: ToolSignature,
-    /// The same for calls that differ in looks only.
+    /// Equal for calls that differ in appearance only.
     pub shape: u32,
-    /// The same for all calls of a tool.
+    /// Equal for all calls of a tool.
     pub tool: u16,
-    /// The same for calls about the same things: the paths and names in their inputs.
+    /// Equal for calls about the same things: the paths and names in their inputs.
     pub subject: u16,
     /// How it came out.
     pub outcome: Outcome,
     /// What it was for.
     pub effect: CallEffect,
-    /// A person broke it off: it says nothing about the agent.
+    /// A person interrupted it: it says nothing about the agent.
     pub interrupted: bool,
     /// Whether its response is known to be over.
     pub closed: bool,
-    /// The response that made it, counted round and round.
+    /// The number of the response that made it, which wraps around.
     pub round: u8,
 }
 
 impl Call {
-    /// A call of `tool` with this id and input, which does `action` and came out so.
+    /// A call of `tool` with this id, input, action and outcome.
     pub fn new(id: u32, tool: &str, input: &Value, action: &Action, outcome: Outcome) -> Self {
         let signature = ToolSignature::new(tool, input);
         let (shape, effect) = (shape(tool, action), action.effect);
@@ -52,13 +52,12 @@ impl Call {
         }
     }
 
-    /// Whether that is a call at all, which could be repeated: every client's has a name and an input.
+    /// Whether the call can be told from others: it has a name and an input.
     pub fn is_identifiable(tool: &str, input: &Value) -> bool {
         !tool.is_empty() && !input.is_null()
     }
 
-    /// Whether repeating it is no sign of a loop before it was repeated far more often: it waits, or a service is out of
-    /// order.
+    /// Whether it may be repeated far more often before that is a loop: it waits, or a service is out of order.
     pub fn is_waiting(&self) -> bool {
         self.effect == CallEffect::Waits || self.outcome.outage
     }

@@ -1,7 +1,7 @@
 //! The breaker of one agent: closed, open, half-open, and what moves it from one to the other.
 //!
-//! All of it is one value that a store changes in one atomic step: six hooks at once come to the same as one after the
-//! other. The epoch counts what a person decided: what was begun before that cannot undo it.
+//! It is one value that a store changes in one atomic step, so parallel hooks come to the same result as hooks in sequence.
+//! The epoch counts the decisions of persons: whatever began before one cannot undo it.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,10 +15,10 @@ use super::rule_match::{RuleMatch, match_rules};
 use super::rules::View;
 pub use super::transition::{CircuitChange, CircuitInput, NamedCall};
 
-/// How long a probe may take before another call may be one: longer than the longest command that a client allows.
+/// How long a probe may take before another call may become one: longer than the longest command that a client allows.
 const PROBE_MS: i64 = 15 * 60 * 1000;
 
-/// How many warnings are remembered.
+/// How many reported warnings are remembered.
 const MAX_REPORTED: usize = 16;
 
 /// The breaker of one agent.
@@ -27,17 +27,17 @@ const MAX_REPORTED: usize = 16;
 pub struct CircuitBreaker {
     /// Where it stands.
     pub phase: Phase,
-    /// How often a person began it anew.
+    /// How often it was restarted.
     pub epoch: u32,
     /// Calls since a person's last prompt.
     pub iterations: u64,
     /// How many repetitions the person asked for in the last prompt.
     #[serde(rename = "asked", skip_serializing_if = "is_zero")]
     requested_repetitions: u32,
-    /// Whether the client says when a response is over.
+    /// Whether the client reports the ends of responses.
     #[serde(rename = "batches", skip_serializing_if = "std::ops::Not::not")]
     reports_responses: bool,
-    /// What was said already: rules, with the shape of the call.
+    /// What was reported already: rules, with the shape of the call.
     #[serde(rename = "told", skip_serializing_if = "Vec::is_empty")]
     reported: Vec<(String, u32)>,
     /// The last calls.
@@ -51,7 +51,7 @@ fn is_zero(count: &u32) -> bool {
 }
 
 impl CircuitBreaker {
-    /// Takes in what was seen. `same_texts`: how often the agent's last text was said running.
+    /// Applies what was observed. `same_texts`: how often in a row the agent said its last text.
     pub fn observe(
         &mut self,
         input: CircuitInput,
@@ -88,14 +88,14 @@ impl CircuitBreaker {
         changes
     }
 
-    /// The same, with this history: the two are stored apart.
+    /// The breaker with this history, which is stored separately.
     #[must_use]
     pub fn with_history(mut self, history: CallHistory) -> Self {
         self.history = history;
         self
     }
 
-    /// Whether this call may be made, as far as the breaker goes.
+    /// Whether the breaker lets this call through.
     pub fn admits(&self, call: Option<u32>) -> bool {
         match &self.phase {
             Phase::Closed => true,
@@ -104,8 +104,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// A person took notice: one call may show whether it goes better now. Answers why it had tripped; `None`: it is not
-    /// open.
+    /// A person acknowledged the trip: one call may show whether it works now. Returns the trip; `None`: it is not open.
     pub fn acknowledge(&mut self) -> Option<Trip> {
         let Phase::Open { trip } = &self.phase else { return None };
         let trip = trip.clone();
@@ -113,14 +112,14 @@ impl CircuitBreaker {
         Some(trip)
     }
 
-    /// A person begins it anew. Answers why it had tripped, if it had.
+    /// A person resets it. Returns why it had tripped, if it had.
     pub fn reset(&mut self) -> Option<Trip> {
         let trip = self.phase.trip().cloned();
         self.restart(Phase::Closed);
         trip
     }
 
-    /// A person sent a prompt, which asks for so many repetitions. Answers why it had tripped, if it had.
+    /// A person sent a prompt, which asks for so many repetitions. Returns why it had tripped, if it had.
     pub fn on_prompt(&mut self, requested_repetitions: u32) -> Option<Trip> {
         let trip = self.reset();
         self.requested_repetitions = requested_repetitions;
@@ -224,7 +223,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// Notes that something is said; answers whether it is said for the first time.
+    /// Remembers a report; returns whether it is the first.
     fn report_once(&mut self, what: &str, shape: u32) -> bool {
         if self.reported.iter().any(|(known, of)| known == what && *of == shape) {
             return false;

@@ -1,6 +1,6 @@
-//! What kind of thing a call does: looks, changes something, waits.
+//! What a call does: it looks, changes something or waits.
 
-/// What a call is for.
+/// What a call does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CallEffect {
     /// It looks at something, or tries something.
@@ -8,7 +8,7 @@ pub enum CallEffect {
     Looks,
     /// It changes a file, or the state of the project: after it the same call may come out differently.
     Changes,
-    /// It waits for something: it is meant to be repeated with the same result for a while.
+    /// It waits for something: it may be repeated with the same result for a while.
     Waits,
 }
 
@@ -116,7 +116,7 @@ const WRITING_OPTIONS: [&str; 6] =
     [" --fix", " --write", " --in-place", " -w ", " --update-snapshot", " --apply"];
 
 impl CallEffect {
-    /// What a tool is for of which only the name is known: by the words in it.
+    /// What a tool does, judged by the words in its name.
     pub fn from_tool_name(name: &str) -> Self {
         let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
         match (has(&WAITING_TOOLS), has(&CHANGING_TOOLS)) {
@@ -126,7 +126,7 @@ impl CallEffect {
         }
     }
 
-    /// What a shell's command line is for: one that waits anywhere waits, whatever else it does.
+    /// What a shell's command line does: it waits if any part of it waits.
     pub fn from_command(line: &str) -> Self {
         let (mut changes, mut waits) = (redirects(line), false);
         for command in line.split([';', '|', '&', '\n', '(', '`']) {

@@ -1,5 +1,5 @@
-//! Short hashes of texts, to tell equal ones from others: nobody has to be kept from making two alike, since who wants to
-//! look different can as well be different. (What a call is known by is a SHA-256, see `signature`.)
+//! Short hashes that tell texts apart. They need not resist collisions: an agent that wants to evade the breaker can simply
+//! vary its calls. (Calls are identified by a SHA-256, see `signature`.)
 
 use std::hash::Hasher;
 

@@ -63,7 +63,7 @@ impl CallHistory {
         &self.calls
     }
 
-    /// Whether this call is known.
+    /// Whether this call is in the history.
     pub fn contains(&self, id: u32) -> bool {
         self.calls.iter().any(|call| call.id == id)
     }
@@ -170,7 +170,7 @@ impl CallHistory {
         if self.calls.len() == CAPACITY { usize::from(self.forgotten) } else { 0 }
     }
 
-    /// `more` places on from the oldest in the ring.
+    /// The position that lies `more` places after the oldest one in the ring.
     fn ring_index(&self, more: usize) -> usize {
         (usize::from(self.forgotten) + more) % CAPACITY
     }

@@ -6,26 +6,26 @@ use super::volatile::{self, TextKind};
 /// Bytes of a result that are looked at, from its start and from its end.
 const END_BYTES: usize = 32 * 1024;
 
-/// Bytes of a result that says something.
+/// The shortest distinctive result, in bytes.
 const MIN_DISTINCTIVE_BYTES: usize = 40;
 
-/// Bytes of a failure in which an outage is looked for.
+/// Bytes of a failure that are searched for signs of an outage.
 const OUTAGE_HEAD_BYTES: usize = 2 * 1024;
 
 /// How a call came out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// What is known of the result: equal for results that differ in volatile parts only. Four bytes of a hash.
+    /// Four bytes of a hash, equal for results that differ in volatile parts only.
     pub hash: u32,
     /// Whether it failed.
     pub failed: bool,
-    /// Whether it says enough to be recognised wherever it comes from: "ok" and "no matches" come from everywhere.
+    /// Whether the result is long enough to be recognised: "ok" and "no matches" are common.
     pub distinctive: bool,
-    /// Whether it failed because somebody's service was out of order or overloaded: that is no loop, waiting helps.
+    /// Whether it failed because a service was down or overloaded: that is no loop, waiting helps.
     pub outage: bool,
 }
 
-/// What services say that are overloaded or out of order.
+/// What services answer that are overloaded or down.
 const OUTAGES: [&str; 14] = [
     "429",
     "529",
@@ -43,7 +43,7 @@ const OUTAGES: [&str; 14] = [
     "mcp error -32000",
 ];
 
-/// What a result says, as its agent words it.
+/// What a result contains, as its agent words it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ResultContent {
     /// Something.
@@ -56,8 +56,7 @@ pub enum ResultContent {
 }
 
 impl Outcome {
-    /// The outcome of a call whose result reads `text`, in the folder `place`: the same command in another folder is
-    /// another thing.
+    /// The outcome of a call with this result, made in the folder `place`: elsewhere the same command is another call.
     pub fn new(text: &str, says: ResultContent, failed: bool, place: &str) -> Self {
         let mut hash = Fingerprint::default();
         hash.add(&[u8::from(failed)]);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::time::Timestamp;
 
-/// Why a breaker tripped, or nearly: what is stored and listed of it.
+/// Why a breaker tripped or warned, as it is stored and listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trip {
     /// The rule.
@@ -29,11 +29,11 @@ pub struct Trip {
 pub struct Probe {
     /// Short form of its id.
     pub call: u32,
-    /// Until when no other may be one.
+    /// Until when no other call may become the probe.
     pub until: Timestamp,
 }
 
-/// Where a breaker stands.
+/// The state of a breaker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Phase {
@@ -45,7 +45,7 @@ pub enum Phase {
         /// Why.
         trip: Trip,
     },
-    /// It may be better now: one call is let through, to see.
+    /// One call is let through, to see whether it works now.
     HalfOpen {
         /// Why it tripped.
         trip: Trip,

@@ -1,24 +1,23 @@
-//! What an agent says beside its calls, as far as it says the same again and again.
+//! Texts that an agent says again and again beside its calls.
 
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::Fingerprint;
 
-/// Letters that a text has at least to be compared: "Next." and "Let me continue." are said by everybody.
+/// The shortest text that is compared, in letters: "Next." and "Let me continue." are common.
 const MIN_LETTERS: usize = 30;
 
-/// The last text of an agent, and how often it was said running. A shortcut, like the offset of a file: read again, it
-/// comes to the same.
+/// The last text of an agent, and how often it was said in a row. Derived from the transcript, like the offset of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepeatedText {
     /// Hash of its letters.
     text: u32,
-    /// How often.
+    /// How often it was said in a row.
     pub times: u32,
 }
 
 impl RepeatedText {
-    /// Takes in a text. Numbers, punctuation and case do not count.
+    /// Adds a text. Numbers, punctuation and case do not count.
     pub fn observe(&mut self, text: &str) {
         let mut letters = String::with_capacity(text.len());
         for word in text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()) {

@@ -1,5 +1,4 @@
-//! How often a person asked for something to be done: "run it 20 times" is an order, and no loop. Of the prompt only that
-//! number is kept.
+//! How many repetitions a prompt asks for: "run it 20 times" is an order, not a loop. Only the number is kept.
 
 /// More than this is a figure of speech.
 const MAX_REPETITIONS: u32 = 1_000;

@@ -1,9 +1,9 @@
-//! What the rules find under a policy.
+//! Matching a history against the rules of a policy.
 
 use super::policy::Policy;
 use super::rules::{RULES, Rule, View};
 
-/// What a rule found.
+/// A rule that matched.
 #[derive(Clone, Copy)]
 pub struct RuleMatch {
     /// The rule.
@@ -14,7 +14,7 @@ pub struct RuleMatch {
     pub limit: u32,
 }
 
-/// What the rules that are on found: the first that trips, else the first that warns.
+/// Checks the enabled rules: the first that trips, and those before it that warn.
 pub fn match_rules(view: &View, policy: &Policy) -> (Option<RuleMatch>, Vec<RuleMatch>) {
     let mut warned = Vec::new();
     for rule in RULES {

@@ -1,4 +1,4 @@
-//! What a tool call is known by: a SHA-256 over the tool's name and its input.
+//! What identifies a tool call: a SHA-256 over the tool's name and its input.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -33,7 +33,8 @@ impl ToolSignature {
     }
 }
 
-/// What is the same for calls that differ in looks only, as the action's [`Likeness`] says.
+/// A hash that is equal for calls whose differences are ignored by the action's
+/// [`comparison`](Action::comparison).
 pub fn shape(tool: &str, action: &Action) -> u32 {
     let plain = |text: &str| volatile::strip(text, TextKind::Input);
     let text: &dyn Fn(&str) -> String = match action.comparison {
@@ -46,12 +47,12 @@ pub fn shape(tool: &str, action: &Action) -> u32 {
     digest(tool, &action.relevant_input, text)
 }
 
-/// What is the same for all calls of a tool.
+/// A hash of the tool's name.
 pub fn tool_name_hash(tool: &str) -> u16 {
     Fingerprint::from_text(tool).to_u16()
 }
 
-/// What is the same for calls about the same things: a hash of the paths, files and numbered names in an input.
+/// A hash of the paths, files and numbered names in an input: equal for calls about the same things.
 pub fn subject_hash(input: &Value) -> u16 {
     let mut things = Vec::new();
     collect_things(input, &mut things);

@@ -12,12 +12,12 @@ pub struct NamedCall {
     pub tool: String,
 }
 
-/// What was seen of an agent.
+/// What was observed of an agent.
 #[derive(Clone, Copy, Debug)]
 pub enum CircuitInput<'a> {
     /// Nothing new.
     Nothing,
-    /// It wants to make this call.
+    /// It is about to make this call.
     CallRequested(u32),
     /// These calls are over, others of the same response may go on.
     CallsEnded(&'a [NamedCall]),
@@ -25,17 +25,17 @@ pub enum CircuitInput<'a> {
     ResponseEnded(&'a [NamedCall]),
 }
 
-/// What became of a breaker.
+/// A change of a breaker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CircuitChange {
-    /// One more repetition, and it trips.
+    /// One more repetition would trip it.
     Warned(Trip),
     /// It tripped.
     Opened(Trip),
     /// Would have tripped (shadow mode).
     WouldOpen(Trip),
-    /// It let time pass, and lets a probe through.
+    /// Its cooldown is over, and it lets a probe through.
     HalfOpened(Trip),
-    /// The probe was good.
+    /// The probe succeeded.
     Closed(Trip),
 }

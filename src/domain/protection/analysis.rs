@@ -1,5 +1,5 @@
-//! What is known while a shell's text is read: variables, the folder, files that were written on the way; and what was
-//! found.
+//! The state while a shell's text is analysed: variables, the folder, files that were written on the way, and the suspicions
+//! so far.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use super::tables::STARTUP_FILES;
 use super::text::{self, UNKNOWN, file_name};
 use super::{ChangeExtent, MAX_TEXT, PathChange, ProtectedKind, ProtectionReason, ShellContext, Suspicion};
 
-/// The most findings that are kept.
+/// How many suspicions are kept.
 const MAX_SUSPICIONS: usize = 256;
 
 /// A command with its redirections.
@@ -21,7 +21,7 @@ pub struct SimpleCommand {
     pub outputs: Vec<String>,
 }
 
-/// Everything that reading a text needs to remember.
+/// The state of an analysis.
 pub struct Analysis<'a> {
     /// Where the text would run.
     pub context: ShellContext<'a>,
@@ -29,7 +29,7 @@ pub struct Analysis<'a> {
     pub cwd: String,
     /// Texts of files that were written on the way, by path.
     pub files: BTreeMap<String, String>,
-    /// What was found.
+    /// The suspicions so far.
     pub suspicions: Vec<Suspicion>,
     /// How many texts are being read in each other.
     pub depth: usize,
@@ -43,7 +43,7 @@ pub struct Analysis<'a> {
 }
 
 impl<'a> Analysis<'a> {
-    /// Nothing has happened yet.
+    /// The state before the first command.
     pub fn new(whole: &'a str, at: ShellContext<'a>) -> Self {
         Self {
             context: at,
@@ -63,7 +63,7 @@ impl<'a> Analysis<'a> {
         self.variables.insert(name.to_owned(), value.to_owned());
     }
 
-    /// A variable's value, or the mark of what is not known.
+    /// A variable's value, or the marker of an unknown one.
     pub fn variable(&mut self, name: &str) -> String {
         let known = self.variables.get(name).or_else(|| self.context.vars.get(name)).cloned();
         let known = known.filter(|value| self.spend(value.len()));
@@ -74,43 +74,43 @@ impl<'a> Analysis<'a> {
         }
     }
 
-    /// Whether `characters` more may be looked at. If not, what they say stays unknown.
+    /// Whether `characters` more may be analysed. If not, they stay unknown.
     pub fn spend(&mut self, characters: usize) -> bool {
         let enough = self.chars_left >= characters;
         self.chars_left = self.chars_left.saturating_sub(characters);
         enough
     }
 
-    /// Remembers what was written into a file.
+    /// Remembers the text of a file that was written.
     pub fn remember_file(&mut self, path: &str, text: &str) {
         if self.spend(text.len()) {
             self.files.insert(self.resolve_path(path), text.to_owned());
         }
     }
 
-    /// A path as it is meant here.
+    /// The absolute path, without `.` and `..`.
     pub fn resolve_path(&self, path: &str) -> String {
         text::normalize(&self.cwd, path)
     }
 
-    /// Notes something.
+    /// Adds a suspicion.
     pub fn report(&mut self, suspicion: Suspicion) {
         if self.suspicions.len() < MAX_SUSPICIONS && !self.suspicions.contains(&suspicion) {
             self.suspicions.push(suspicion);
         }
     }
 
-    /// Notes something that needs no further look.
+    /// Adds something that is forbidden without further checks.
     pub fn forbid(&mut self, reason: ProtectionReason) {
         self.report(Suspicion::Forbidden(reason));
     }
 
-    /// Notes that a path is changed.
+    /// Adds a change of a path.
     pub fn change_path(&mut self, path: &str, extent: ChangeExtent, is_certain: bool) {
         self.change_files_named(path, extent, is_certain, Vec::new());
     }
 
-    /// The same, of the files below it that have one of `names`.
+    /// Adds a change of the files below a path that have one of `names`.
     pub fn change_files_named(
         &mut self,
         path: &str,
@@ -125,7 +125,7 @@ impl<'a> Analysis<'a> {
         }
     }
 
-    /// Notes that a file is written; `content`: with what, as far as that is known.
+    /// Adds that a file is written; `content`: as far as it is known.
     pub fn write_file(&mut self, path: &str, content: &str) {
         for path in text::alternatives(path) {
             let path = self.resolve_path(&path);

@@ -1,15 +1,15 @@
-//! Clients that a call starts: with this session's variables and hooks, or around them?
+//! Clients that a call starts: with or without this session's variables and hooks.
 
 use super::analysis::Analysis;
 use super::text::file_name;
 use super::{ProtectionReason, Suspicion};
 
-/// How a client is called and started, as the agent's folder says it.
+/// How a client is named and started, as the agent's folder defines it.
 #[derive(Debug)]
 pub struct Client {
-    /// What its program is called.
+    /// The name of its program.
     pub program: &'static str,
-    /// How words begin that name its package, for a program that runs packages.
+    /// The beginning of its package's name, for programs that run packages.
     pub package_prefix: &'static str,
     /// Parts of the paths under which its package is installed.
     pub package_paths: &'static [&'static str],
@@ -23,7 +23,7 @@ pub struct Client {
     pub sources_option: (&'static str, &'static str),
     /// The option that gives it other settings: JSON, or a file.
     pub settings_option: &'static str,
-    /// What stands in settings that turn its hooks off.
+    /// The setting that turns its hooks off.
     pub hooks_off_setting: &'static str,
     /// The folder of its settings, in a project and in the home.
     pub settings_folder: &'static str,
@@ -31,7 +31,7 @@ pub struct Client {
     pub settings_file: &'static str,
     /// The beginning of the name of the files in which an administrator decides.
     pub managed_file: &'static str,
-    /// What its variables begin with.
+    /// The beginning of the names of its variables.
     pub variable_prefix: &'static str,
 }
 
@@ -42,12 +42,12 @@ const RUNNERS: [&str; 8] = ["npx", "bunx", "pnpm", "yarn", "npm", "node", "bun",
 const FOLDERS: [&str; 3] = ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"];
 
 impl Client {
-    /// Whether a variable changes what guards a client.
+    /// Whether a variable changes how a client is guarded.
     pub fn is_guard_variable(&self, name: &str) -> bool {
         name.starts_with("FUSEBOX_") || FOLDERS.contains(&name) || self.variables.contains(&name)
     }
 
-    /// Whether a program is one: by its name, or its package's.
+    /// Whether a program starts it, by its own name or its package's.
     pub fn is_started_by(&self, program: &str, arguments: &[String]) -> bool {
         let has = |word: &str, parts: &[&str]| parts.iter().any(|part| word.contains(part));
         let package = |word: &str| word.starts_with(self.package_prefix) || has(word, self.package_paths);
@@ -58,7 +58,7 @@ impl Client {
         }
     }
 
-    /// Whether settings turn hooks off, or set variables of Fusebox's.
+    /// Whether settings turn hooks off, or set variables of Fusebox.
     pub fn is_weakened_by(&self, settings: &str) -> bool {
         settings.contains(self.hooks_off_setting) || settings.contains("FUSEBOX_")
     }
@@ -87,7 +87,7 @@ impl Client {
     }
 }
 
-/// Looks at the start of a client; `changed`: variables that are not this session's.
+/// Checks the start of a client; `changed`: variables that differ from this session's.
 pub fn check_start<'n>(
     analysis: &mut Analysis,
     arguments: &[String],

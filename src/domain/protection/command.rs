@@ -96,7 +96,7 @@ impl Analysis<'_> {
         self.run_tool(name, arguments, input)
     }
 
-    /// The command behind a prefix, and the variables that the prefix changes.
+    /// Returns the command after a prefix such as `env`, and adds the variables that the prefix changes.
     fn strip_prefix_program(
         &mut self,
         name: &str,
@@ -139,7 +139,7 @@ impl Analysis<'_> {
         rest.cloned().collect()
     }
 
-    /// Fusebox's own executables, under whatever name.
+    /// Checks whether Fusebox's own executables are run, under whatever name.
     fn check_own_program(&mut self, program: &str, arguments: &[String]) {
         let name = file_name(program);
         if name == "fusebox" {
@@ -235,7 +235,7 @@ impl Analysis<'_> {
         }
     }
 
-    /// Programs that run or type a command line that they are given as text.
+    /// Analyses the text that a program runs or types as command lines.
     pub(super) fn run_text(&mut self, name: &str, arguments: &[String], input: &str) {
         let quiet = match name {
             "tmux" => !arguments.iter().any(|word| {

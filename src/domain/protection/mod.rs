@@ -2,8 +2,8 @@
 //! commands that decide something. A tripwire: it reads what is plainly there, and runs nothing.
 //!
 //! A shell's text is read as a shell would (`shell`), each command for what it does (`command`, `tool`); text in other
-//! languages is searched (`code`). What comes out are [`Finding`]s; whether a path among them is a protected one is
-//! for [`place`] to say, and for who can follow symbolic links.
+//! languages is searched (`code`). The results are [`Suspicion`]s; whether a path among them is protected is decided by
+//! [`protected_path`], after the caller has followed symbolic links.
 
 mod analysis;
 mod client;
@@ -31,17 +31,17 @@ use self::shell::Parser;
 /// What is protected, or what a call must not do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProtectionReason {
-    /// A file or folder is changed.
+    /// A protected file or folder is changed.
     Path(ProtectedKind),
     /// A command that decides something; as it would be typed.
     Command(&'static str),
     /// Fusebox's hooks are ended, or fed by hand.
     Hooks,
-    /// A client is started that the guard would not hold.
+    /// A client is started without its guard.
     Client,
 }
 
-/// What a protected place is.
+/// What a protected path is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtectedKind {
     /// The folder with the store and the journal.
@@ -56,7 +56,7 @@ pub enum ProtectedKind {
     Executable,
 }
 
-/// Something that a call does, to be looked at further.
+/// Something that a call does and that must be checked further.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Suspicion {
     /// A path is written, moved or removed.
@@ -72,24 +72,24 @@ pub enum Suspicion {
     HookStarted(String),
     /// A client is started with these settings.
     ClientSettings(String),
-    /// Nothing more needs to be known.
+    /// It is forbidden without further checks.
     Forbidden(ProtectionReason),
 }
 
-/// A path that a call changes.
+/// A change that a call makes to a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathChange {
     /// Absolute and plain, or beginning with what is not known; may hold patterns ([`has_marker`]).
     pub path: String,
-    /// What of the tree is changed with it.
+    /// How much is changed with it.
     pub extent: ChangeExtent,
     /// Where not empty: only files with one of these names, below it.
     pub names: Vec<String>,
-    /// Whether that it is changed is certain: then symbolic links are followed, whatever it is called.
+    /// Whether the change is certain: then symbolic links are followed, whatever the path is called.
     pub is_certain: bool,
 }
 
-/// What is changed with a path.
+/// How much is changed with a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeExtent {
     /// Itself alone.
@@ -100,7 +100,7 @@ pub enum ChangeExtent {
     Tree,
 }
 
-/// The process that would run a shell's text.
+/// The context in which a shell's text would run.
 #[derive(Clone, Copy, Debug)]
 pub struct ShellContext<'a> {
     /// Its variables, as far as they are known.
@@ -116,7 +116,7 @@ pub struct ShellContext<'a> {
 /// The longest text that is read. What is longer is read to here.
 const MAX_TEXT: usize = 256 << 10;
 
-/// What the text of a shell would do.
+/// Analyses the text of a shell.
 pub fn check_command(text: &str, at: ShellContext) -> Vec<Suspicion> {
     let text: String = text.chars().take(MAX_TEXT).collect();
     let mut analysis = Analysis::new(&text, at);
@@ -124,7 +124,7 @@ pub fn check_command(text: &str, at: ShellContext) -> Vec<Suspicion> {
     analysis.suspicions
 }
 
-/// What it means that a tool changes the file `path`; `text`: all that the call says.
+/// Checks a tool's change of the file `path`; `text`: all text of the call.
 pub fn check_file_change(path: &str, text: &str, at: ShellContext) -> Vec<Suspicion> {
     let mut analysis = Analysis::new(text, at);
     let path = match path.strip_prefix('~') {

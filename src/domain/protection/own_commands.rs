@@ -1,4 +1,4 @@
-//! Fusebox's own command lines: which of them decide something.
+//! Fusebox's own commands: which of them decide something.
 
 use super::text::has_marker;
 
@@ -23,7 +23,7 @@ const DECIDING: [(&[&str], &str); 17] = [
     (&["purge"], "fusebox purge"),
 ];
 
-/// The first words of commands that only look.
+/// The first words of commands that only read.
 const READ_ONLY: [&str; 14] = [
     "status",
     "doctor",
@@ -76,7 +76,7 @@ pub fn deciding_command(arguments: &[String]) -> Option<&'static str> {
     None
 }
 
-/// The same for a program that is not known: only what is plainly a command.
+/// The same for an unknown program: only an exact command counts.
 pub fn plain_deciding_command(arguments: &[String]) -> Option<&'static str> {
     let two = |(command, _): &&(&[&str], &str)| {
         command.len() == 2

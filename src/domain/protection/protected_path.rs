@@ -1,9 +1,9 @@
-//! Protected places, and whether a path that is changed is one of them.
+//! Protected paths, and whether a change affects them.
 
 use super::text::{UNKNOWN, file_name, part_fits};
 use super::{ChangeExtent, PathChange, ProtectedKind};
 
-/// Something that agents keep their hands off.
+/// A file or folder that agents must not change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProtectedPath {
     /// Absolute and plain.
@@ -50,7 +50,7 @@ impl ProtectedPath {
         reached && (change.names.is_empty() || self.folder || change.names.iter().any(|n| part_fits(n, name)))
     }
 
-    /// Where the beginning of a path is not known: its end, as far as that says which file is meant.
+    /// Where the beginning of a path is unknown: whether its end identifies this path.
     fn matches_end_of(&self, theirs: &[&str]) -> bool {
         let telling = |name: &str| {
             matches!(

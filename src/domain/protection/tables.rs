@@ -194,7 +194,7 @@ pub const PREFIXES: &[(&str, &str, usize)] = &[
     ("nocorrect", "", 0),
 ];
 
-/// Programs that take command lines as text, and run or type them.
+/// Programs that run or type command lines that they get as text.
 pub const TEXT_RUNNERS: &[&str] = &[
     "tmux",
     "screen",

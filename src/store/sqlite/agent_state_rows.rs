@@ -1,4 +1,4 @@
-//! What is kept of sessions besides their messages: breakers and slots, by name.
+//! Breakers and slots of sessions, as rows with names.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -9,7 +9,7 @@ use crate::domain::breaker::history::CallHistory;
 use crate::domain::event::Event;
 use crate::domain::message::MessageKey;
 
-/// What is kept of one session.
+/// The breakers and slots of one session.
 pub struct SqliteAgentStates<'a> {
     /// The database.
     pub db: &'a Connection,
@@ -58,10 +58,10 @@ impl AgentStates for SqliteAgentStates<'_> {
     }
 }
 
-/// The version of the schema that brought ids.
+/// The version of the schema that introduced ids.
 pub const VERSION: usize = 4;
 
-/// Takes over what version 3 of the schema kept, which had no ids, and no ring of calls.
+/// Migrates the rows of version 3 of the schema, which had no ids, and no ring of calls.
 pub fn migrate_rows(db: &Connection) -> Result<()> {
     let mut query = db.prepare("SELECT session, name, standing, calls FROM standings_of_3")?;
     let mut rows = query.query(())?;

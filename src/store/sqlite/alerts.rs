@@ -33,7 +33,7 @@ pub fn raise(db: &Connection, watched: &WatchedBudget, after: &BudgetState, now:
     Ok(())
 }
 
-/// Alerts of these budgets that nobody has shown and nobody is about to show.
+/// Claims the alerts of these budgets that were neither shown nor claimed.
 pub fn claim(db: &Connection, states: &[BudgetState], now: Timestamp) -> Result<Vec<BudgetAlert>> {
     let mut query = db.prepare_cached(
         "SELECT id, alert FROM alerts WHERE budget = ? AND value = ? AND window_start = ? AND shown = 0 \
@@ -57,7 +57,7 @@ pub fn claim(db: &Connection, states: &[BudgetState], now: Timestamp) -> Result<
     Ok(claimed)
 }
 
-/// Notes that these alerts reached a person.
+/// Marks these alerts as shown.
 pub fn confirm_shown(db: &Connection, alerts: &[i64]) -> Result<()> {
     for id in alerts {
         db.execute("UPDATE alerts SET shown = 1 WHERE id = ?", [id])?;
@@ -81,7 +81,7 @@ pub fn alerts(db: &Connection) -> Result<Vec<AlertRecord>> {
     Ok(all)
 }
 
-/// Acknowledges those of `alerts` that nobody has; answers which they were.
+/// Acknowledges those of `alerts` that are not acknowledged yet; returns which they are.
 pub fn acknowledge(db: &Connection, alerts: &[i64], acknowledgement: &Acknowledgement) -> Result<Vec<i64>> {
     let text = serde_json::to_string(acknowledgement).map_err(|e| StoreError::Damaged(e.to_string()))?;
     let mut note = db.prepare("UPDATE alerts SET acknowledged = ? WHERE id = ? AND acknowledged IS NULL")?;

@@ -1,4 +1,4 @@
-//! Counters: looked up, added up where they are missing, moved by what a batch changes.
+//! Counters: read, computed where they are missing, changed by batches.
 
 use rusqlite::{Connection, Row, params};
 
@@ -31,7 +31,7 @@ pub fn amount(row: &Row) -> rusqlite::Result<Amount> {
     Ok(counts.amount())
 }
 
-/// The families that are known, and those that are wanted, which are noted where they are new.
+/// The known families, and those that are wanted, which are registered if they are new.
 pub fn register_families(
     db: &Connection,
     meta: &StoreMeta,
@@ -107,7 +107,7 @@ pub fn add_up(
     Ok(row)
 }
 
-/// Moves the counters: those of the window, and those of it that count only since a reset before the message.
+/// Changes the counters: those of the window, and those of it that count only since a reset before the message.
 pub fn write(db: &Connection, changes: &CounterChanges) -> Result<()> {
     for (moved, change) in changes.iter() {
         let CounterMove { family, value, start, at } = moved;

@@ -5,7 +5,7 @@ use rusqlite::{Error, ErrorCode};
 use crate::store::StoreError;
 use crate::store::error::BackendErrorKind;
 
-/// SQLite's error, as people read it.
+/// An error of SQLite, as people read it.
 #[derive(Debug, thiserror::Error)]
 #[error("store: {0}")]
 struct SqliteError(#[source] Error);

@@ -1,4 +1,4 @@
-//! Events: stored in the step that makes them, told once by a hook of the agent that they are about.
+//! Events: stored in the step that makes them, reported once by a hook of the agent that they are about.
 
 use rusqlite::{Connection, params};
 
@@ -7,7 +7,7 @@ use super::meta;
 use crate::domain::event::Event;
 use crate::domain::time::Timestamp;
 
-/// For how long events are kept: 90 days.
+/// How long events are kept: 90 days.
 const RETENTION_MS: i64 = 90 * 24 * 3600 * 1000;
 
 /// Stores an event. `known`: nobody has to be told.
@@ -26,7 +26,7 @@ pub fn record_event(db: &Connection, event: &Event, known: bool) -> Result<()> {
     Ok(())
 }
 
-/// Events of an agent that nobody has told and nobody is about to tell. (What concerns the whole session is told to the
+/// Claims the events of an agent that were neither reported nor claimed. (Events of the whole session are reported to the
 /// main agent.)
 pub fn claim(db: &Connection, session: &str, agent: &str, now: Timestamp) -> Result<Vec<Event>> {
     let latest = now.plus_millis(2 * CLAIM_MS).0;
@@ -40,7 +40,7 @@ pub fn claim(db: &Connection, session: &str, agent: &str, now: Timestamp) -> Res
     Ok(claimed)
 }
 
-/// Notes that these events were told.
+/// Marks these events as reported.
 pub fn confirm_shown(db: &Connection, events: &[i64]) -> Result<()> {
     for id in events {
         db.execute("UPDATE events SET untold = NULL WHERE id = ?", [id])?;
@@ -71,7 +71,7 @@ fn query_events(db: &Connection, sql: &str, parameters: impl rusqlite::Params) -
     Ok(all)
 }
 
-/// Forgets what is old.
+/// Deletes old events.
 pub fn sweep(db: &Connection, now: Timestamp) -> Result<()> {
     db.execute("DELETE FROM events WHERE at < ?", [now.plus_millis(-RETENTION_MS).0])?;
     Ok(())

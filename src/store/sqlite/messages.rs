@@ -1,4 +1,4 @@
-//! Recording a batch: messages are merged with what is known of them, counters move by the difference.
+//! Recording a batch: messages are merged with what is stored of them, counters change by the difference.
 
 use std::collections::BTreeSet;
 
@@ -64,7 +64,7 @@ pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
     Ok(Applied { states, alerts, events, circuit, slot_denied, store_id, sequence, batch_sequence })
 }
 
-/// The tables of messages and of what is known of sessions, as the ledger sees them.
+/// The tables of messages and sessions, for the ledger.
 pub struct Tables<'a>(pub &'a Connection);
 
 impl LedgerRows for Tables<'_> {
@@ -237,7 +237,7 @@ pub fn row(row: &Row) -> Result<Message> {
     }
 }
 
-/// What the columns do not say: kept for messages that may still change in other ways than growing.
+/// What no column holds: stored for messages that may still change in other ways than growing.
 #[derive(Serialize, Deserialize)]
 struct MessageDetail {
     recorded: Usage,

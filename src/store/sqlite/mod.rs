@@ -56,7 +56,7 @@ pub struct SqliteStore {
 pub struct OpenedStore {
     /// The store.
     pub store: SqliteStore,
-    /// Where a corrupt database was set aside; the new one is empty, to be filled from the transcripts.
+    /// Where a corrupt database was quarantined; the new one is empty, to be filled from the transcripts.
     pub quarantined: Option<PathBuf>,
 }
 
@@ -101,11 +101,11 @@ impl SqliteStore {
         };
         drop(shared);
         make_private_dir(dir)?;
-        // Alone: what is missing is made, what is old migrated, what is corrupt set aside.
+        // Alone: what is missing is made, what is old migrated, what is corrupt quarantined.
         let _lock = lock(dir, lock_exclusive)
             .map_err(|e| unusable(&path, &first.map_or_else(|| e.to_string(), |first| first.to_string())))?;
         let installed = installed();
-        let (store, set_aside) = match Self::make(&path, installed) {
+        let (store, quarantined) = match Self::make(&path, installed) {
             Err(error) if error.is_corrupt() => {
                 let aside = quarantine(&path, now).map_err(|e| unusable(&path, &e.to_string()))?;
                 (Self::make(&path, installed), Some(aside))
@@ -113,7 +113,7 @@ impl SqliteStore {
             other => (other, None),
         };
         let store = store.map_err(|error| unusable(&path, &error.to_string()))?;
-        Ok(OpenedStore { store, quarantined: set_aside })
+        Ok(OpenedStore { store, quarantined })
     }
 
     /// Opens the file; answers the version of its schema too.
@@ -159,7 +159,7 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Copies the write-ahead log into the database and empties it, if it is longer than `most` bytes and nobody is
+    /// Copies the write-ahead log into the database and empties it, if it is longer than `max_bytes` and nobody is
     /// reading or writing.
     fn empty_log(&mut self, max_bytes: u64) -> Result<()> {
         let log = std::fs::metadata(format!("{}-wal", self.path.display()));

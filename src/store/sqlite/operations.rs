@@ -1,4 +1,4 @@
-//! Operations, and where a watched budget stands before and after a batch.
+//! Operations, and the states of watched budgets before and after a batch.
 
 use rusqlite::{Connection, params};
 
@@ -12,7 +12,7 @@ use crate::domain::operation::{Operation, OperationKind};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 
-/// A watched budget before the batch, with the counters that it looks at.
+/// A watched budget before the batch, with its counters.
 pub struct WatchedBudget {
     /// The budget before the batch.
     pub before: BudgetState,
@@ -30,7 +30,7 @@ impl WatchedBudget {
     }
 }
 
-/// Where the watched budgets stand now; deleted ones are left out.
+/// The watched budgets now; deleted ones are left out.
 pub fn watched_budgets(
     db: &Connection,
     budgets: &[&BudgetKey],
@@ -55,7 +55,7 @@ pub fn watched_budgets(
     Ok(watched)
 }
 
-/// Where the watched budgets stand, without recording anything.
+/// The states of budgets now.
 pub fn states(db: &Connection, budgets: &[BudgetKey], now: Timestamp) -> Result<Vec<BudgetState>> {
     let meta = meta::read(db)?;
     counters::register_families(db, &meta, budgets.iter().flat_map(|key| key.budget.counters()))?;
@@ -63,7 +63,7 @@ pub fn states(db: &Connection, budgets: &[BudgetKey], now: Timestamp) -> Result<
     Ok(watched_budgets(db, &budgets, now, &meta)?.into_iter().map(|s| s.before).collect())
 }
 
-/// Where the watched budgets stood just before a moment.
+/// The states of budgets just before a moment.
 pub fn states_before(db: &Connection, budgets: &[BudgetKey], moment: Timestamp) -> Result<Vec<BudgetState>> {
     let meta = meta::read(db)?;
     let mut states = Vec::new();

@@ -1,4 +1,4 @@
-//! Sessions: who they are charged to, when they were seen, what they used.
+//! Sessions: to whom they are charged, when they were seen, what they used.
 
 use std::collections::HashMap;
 
@@ -74,7 +74,7 @@ pub fn session_of_client(db: &Connection, client: ClientProcess) -> Result<Optio
     Ok(db.query_row(sql, params![client.pid, started], |r| r.get(0)).optional()?)
 }
 
-/// What a session used in all.
+/// The total of a session.
 pub fn session_total(db: &Connection, session: &str) -> Result<Option<SessionTotal>> {
     let Some(id) = session_number(db, session)? else { return Ok(None) };
     let sums = sums("m");
@@ -102,7 +102,7 @@ pub fn session_number(db: &Connection, session: &str) -> Result<Option<i64>> {
     Ok(query.query_row([session], |r| r.get(0)).optional()?)
 }
 
-/// A session of which a batch is recorded.
+/// The session of a batch.
 pub struct BatchSession {
     /// Its number.
     pub id: i64,
@@ -110,11 +110,11 @@ pub struct BatchSession {
     pub sequence: u64,
     /// Whether there is a client's total of it, or a fork of it.
     pub settles: bool,
-    /// Who bears what it brings.
+    /// Who is charged for it.
     pub lineage: Vec<ChargedSession<i64>>,
 }
 
-/// The number of `session`, which is noted when it is new. It was seen at `seen`: after its end that wakes it.
+/// Finds `session`, or inserts it. It was seen at `seen`: if that is after its end, it is active again.
 pub fn intern(db: &Connection, session: &Session, seen: Timestamp) -> Result<BatchSession> {
     // One statement for all that is asked of a session: each one that a hook prepares costs as much as running it.
     let mut query = db.prepare_cached(
@@ -150,8 +150,8 @@ pub fn intern(db: &Connection, session: &Session, seen: Timestamp) -> Result<Bat
     Ok(known)
 }
 
-/// Charges a session to its project, which was not known when its files were first read: by who found them without any
-/// line that names it. What it brought by then is added up anew.
+/// Charges a session to its project, which was unknown when its files were first read. The project's counters are computed
+/// again.
 fn charge(db: &Connection, id: i64, session: &Session) -> Result<()> {
     db.execute("UPDATE sessions SET project = ? WHERE id = ?", params![session.project, id])?;
     db.execute("DELETE FROM counters WHERE spec LIKE 'project %' AND value = ?", [&session.project])?;
@@ -224,7 +224,7 @@ pub fn touch_session(db: &Connection, session: &Session, now: Timestamp, ended: 
     Ok(())
 }
 
-/// Notes that all of a session was read that was not seen after `seen`.
+/// Marks a session as completely read, unless it was seen after `seen`.
 pub fn mark_complete(db: &Connection, session: &str, seen: Timestamp) -> Result<()> {
     let sql = "UPDATE sessions SET complete = 1 WHERE session = ? AND last_seen <= ?";
     db.execute(sql, params![session, seen.0])?;
@@ -249,7 +249,7 @@ pub fn charged_session(db: &Connection, id: i64) -> Result<WithParent<i64>> {
     })?)
 }
 
-/// Counts a batch of a session: answers its number.
+/// Counts a batch of a session; returns its number.
 pub fn next_sequence(db: &Connection, session: &BatchSession) -> Result<u64> {
     // The number was read in this transaction: RETURNING it would cost twice as much.
     let sequence = session.sequence + 1;

@@ -1,5 +1,5 @@
-//! The traits of a store, as SQLite has them. Each method runs the statements of its subject in one step; those stand
-//! under the same name in the file of that subject.
+//! The traits of a store, for SQLite. Each method runs the statements of its subject in one step; they are in the file of that
+//! subject.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -190,7 +190,7 @@ impl Recover for SqliteStore {
         self.write(|db| meta::note_installation(db, now))
     }
 
-    /// Renames its file, unless another process has put a new one in its place already.
+    /// Renames its file, unless another process has replaced it already.
     fn quarantine(self: Box<Self>, now: Timestamp) -> std::io::Result<Option<PathBuf>> {
         let Self { connection, path, file, .. } = *self;
         drop(connection);

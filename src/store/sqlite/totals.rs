@@ -1,4 +1,4 @@
-//! The clients' own totals, as they are kept.
+//! The clients' own totals, as they are stored.
 
 use rusqlite::{Connection, params};
 
