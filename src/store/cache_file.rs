@@ -124,7 +124,7 @@ impl CacheFile {
         }
     }
 
-    /// Opens it so that nobody writes to it (see [`write`]); returns its size, too.
+    /// Opens it so that nobody writes to it (see [`write()`]); returns its size, too.
     fn open_current(&self) -> Option<(File, u64)> {
         for _ in 0..8 {
             let file = files::private().read(true).open(&self.path).ok()?;

@@ -12,9 +12,7 @@ pub type Hash = BTreeMap<String, Vec<u8>>;
 
 /// The breakers and slots of one session.
 pub struct RedisAgentStates<'s, 'w> {
-    /// The step.
     pub work: &'s mut UnitOfWork<'w>,
-    /// The session's id.
     pub id: &'s str,
 }
 

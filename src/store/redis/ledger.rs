@@ -9,31 +9,31 @@ use crate::store::Result;
 use crate::store::counts::CounterDelta;
 use crate::store::ledger::{ChargedSession, LedgerRows, MIN_TIME, StoredMessage, WithParent};
 
-/// A message as it is stored. `counters.lua` reads it.
+/// A message as it is stored; `counters.lua` reads it. Its holders are the sessions whose files it is in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MessageRecord {
-    /// The session that first brought it.
-    pub h: String,
-    /// The sessions that it counts in.
-    pub s: Vec<String>,
-    /// Those of them in whose files it stands.
-    pub o: Vec<String>,
-    /// What it counts.
-    pub c: CounterDelta,
-    /// The message.
-    pub d: Message,
+    #[serde(rename = "h")]
+    pub first_session: String,
+    #[serde(rename = "s")]
+    pub sessions: Vec<String>,
+    #[serde(rename = "o")]
+    pub holders: Vec<String>,
+    #[serde(rename = "c")]
+    pub counts: CounterDelta,
+    #[serde(rename = "d")]
+    pub message: Message,
 }
 
 impl MessageRecord {
     /// A message that nobody has seen before, brought by a session; it counts in none yet.
     pub fn new(message: &Message, session: &str) -> Self {
-        let c = CounterDelta::from_amount(&message.amount());
-        Self { h: session.to_owned(), s: Vec::new(), o: Vec::new(), c, d: message.clone() }
+        let (counts, sessions, holders) = (CounterDelta::from_amount(&message.amount()), vec![], vec![]);
+        Self { first_session: session.to_owned(), sessions, holders, counts, message: message.clone() }
     }
 
     /// Replaces the message.
     pub fn set(&mut self, message: &Message) {
-        (self.c, self.d) = (CounterDelta::from_amount(&message.amount()), message.clone());
+        (self.counts, self.message) = (CounterDelta::from_amount(&message.amount()), message.clone());
     }
 }
 
@@ -47,15 +47,15 @@ impl LedgerRows for UnitOfWork<'_> {
         lineage: &[ChargedSession<String>],
     ) -> Result<Option<StoredMessage<Self>>> {
         let Some(stored) = self.message(key).cloned() else { return Ok(None) };
-        let attribution = match lineage.iter().find(|charged| charged.key == stored.h) {
+        let attribution = match lineage.iter().find(|charged| charged.key == stored.first_session) {
             Some(charged) => charged.attribution.clone(),
-            None => self.session_record(&stored.h).unwrap_or_default().session.attribution(),
+            None => self.session_record(&stored.first_session).unwrap_or_default().session.attribution(),
         };
         // Restores a lost list from what is read again.
-        for session in &stored.s {
-            self.list_message(session, &stored.d);
+        for session in &stored.sessions {
+            self.list_message(session, &stored.message);
         }
-        Ok(Some(StoredMessage { key: *key, attribution, message: stored.d, sessions: stored.s }))
+        Ok(Some(StoredMessage { key: *key, attribution, message: stored.message, sessions: stored.sessions }))
     }
 
     fn insert_message(&mut self, message: &Message, session: &String) -> Result<MessageKey> {
@@ -66,7 +66,7 @@ impl LedgerRows for UnitOfWork<'_> {
     fn update_message(&mut self, key: &MessageKey, message: &Message) -> Result<()> {
         let Some(mut stored) = self.message(key).cloned() else { return Ok(()) };
         stored.set(message);
-        for session in &stored.s {
+        for session in &stored.sessions {
             self.list_message(session, message);
         }
         self.put_message(stored);
@@ -75,9 +75,9 @@ impl LedgerRows for UnitOfWork<'_> {
 
     fn attach(&mut self, key: &MessageKey, message: &Message, charged: &String, own: bool) -> Result<()> {
         let Some(mut stored) = self.message(key).cloned() else { return Ok(()) };
-        stored.s.push(charged.clone());
+        stored.sessions.push(charged.clone());
         if own {
-            stored.o.push(charged.clone());
+            stored.holders.push(charged.clone());
         }
         self.list_message(charged, message);
         self.put_message(stored);
@@ -115,7 +115,8 @@ impl LedgerRows for UnitOfWork<'_> {
 
     fn own_messages(&mut self, session: &String, model: &str) -> Result<Vec<Message>> {
         let all = self.messages_of(session)?.into_iter();
-        Ok(all.filter(|stored| stored.o.contains(session) && stored.d.model == model).map(|s| s.d).collect())
+        let is_own = |m: &MessageRecord| m.holders.contains(session) && m.message.model == model;
+        Ok(all.filter(is_own).map(|stored| stored.message).collect())
     }
 
     fn forks_of(&mut self, session: &String) -> Result<Vec<String>> {
@@ -127,7 +128,7 @@ impl LedgerRows for UnitOfWork<'_> {
     }
 
     fn settling_holders(&mut self, key: &MessageKey, session: &String) -> Result<Vec<String>> {
-        let holders = self.message(key).map(|stored| stored.o.clone()).unwrap_or_default();
+        let holders = self.message(key).map(|stored| stored.holders.clone()).unwrap_or_default();
         let mut settling = Vec::new();
         for holder in holders.into_iter().filter(|id| id != session) {
             if !self.totals(&holder)?.is_empty() {

@@ -111,8 +111,8 @@ impl Query for RedisStore {
         }
         let mut total = SessionTotal::default();
         for stored in self.in_step(session, |work| work.messages_of(session))? {
-            total.amount = total.amount.plus(stored.c.amount());
-            total.estimated_messages += u64::from(stored.d.is_estimated());
+            total.amount = total.amount.plus(stored.counts.amount());
+            total.estimated_messages += u64::from(stored.message.is_estimated());
         }
         Ok(Some(total))
     }

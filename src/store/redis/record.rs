@@ -304,9 +304,9 @@ fn charge_project(
     record.session.project = hash_project(&batch.session.project);
     let project = &record.session.project;
     let mut counters: Vec<String> = Vec::new();
-    for record in work.messages_of(id)?.iter().filter(|record| record.h == *id) {
+    for stored in work.messages_of(id)?.iter().filter(|stored| stored.first_session == *id) {
         for (name, family) in families.iter().filter(|(_, family)| family.scope == Scope::Project) {
-            counters.push(names.key(work.keys, name, project, family.rule.at(record.d.at).start.0));
+            counters.push(names.key(work.keys, name, project, family.rule.at(stored.message.at).start.0));
         }
     }
     counters.sort();

@@ -136,7 +136,7 @@ impl<'a> UnitOfWork<'a> {
         if !self.messages.contains_key(key) {
             let at = self.keys.message(&key.hex());
             let stored: Option<MessageRecord> = self.get_record(&at, "");
-            let is_it = |stored: &MessageRecord| stored.d.key == *key;
+            let is_it = |stored: &MessageRecord| stored.message.key == *key;
             self.messages.insert(*key, stored.filter(is_it).map(Box::new));
         }
         self.messages.get(key).and_then(Option::as_deref)
@@ -144,7 +144,7 @@ impl<'a> UnitOfWork<'a> {
 
     /// Replaces a message.
     pub fn put_message(&mut self, stored: MessageRecord) {
-        let key = stored.d.key;
+        let key = stored.message.key;
         self.changed.retain(|changed| *changed != key);
         self.changed.push(key);
         self.messages.insert(key, Some(Box::new(stored)));
@@ -172,23 +172,23 @@ impl<'a> UnitOfWork<'a> {
         for (key, reply) in keys.iter().zip(self.scripts.commands(self.keys, &get)?) {
             let Some(bytes) = decode::<Option<Vec<u8>>>(reply)? else { continue };
             match serde_json::from_slice::<MessageRecord>(&bytes) {
-                Ok(stored) => drop(found.insert(stored.d.key, stored)),
+                Ok(stored) => drop(found.insert(stored.message.key, stored)),
                 Err(_) => self.quarantine(key, "", &bytes),
             }
         }
         // Those that this step only looked at may be missing in the list, which it makes whole.
         let seen = self.messages.values().filter_map(Option::as_deref);
-        found.extend(seen.map(|stored| (stored.d.key, stored.clone())));
-        Ok(found.into_values().filter(|stored| stored.s.iter().any(|id| id == session)).collect())
+        found.extend(seen.map(|stored| (stored.message.key, stored.clone())));
+        Ok(found.into_values().filter(|stored| stored.sessions.iter().any(|id| id == session)).collect())
     }
 
     /// Corrects the counts that are stored beside the messages of a session, for scripts.
     pub fn correct_counts(&mut self, session: &str) -> Result<()> {
-        let is_wrong = |stored: &MessageRecord| stored.c != CounterDelta::from_amount(&stored.d.amount());
-        for MessageRecord { d: message, .. } in self.messages_of(session)?.into_iter().filter(is_wrong) {
+        let is_wrong = |m: &MessageRecord| m.counts != CounterDelta::from_amount(&m.message.amount());
+        for MessageRecord { message, .. } in self.messages_of(session)?.into_iter().filter(is_wrong) {
             // Taken for given as it is, where another session's hook changes it meanwhile.
             if let Some(mut stored) = self.message(&message.key).cloned() {
-                stored.set(&stored.d.clone());
+                stored.set(&stored.message.clone());
                 self.put_message(stored);
             }
         }

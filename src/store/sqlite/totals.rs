@@ -43,7 +43,7 @@ fn to_text(usage: &Usage) -> String {
     counts.map(|count| to_sql(count).to_string()).join(",")
 }
 
-/// What [`text`] wrote.
+/// Parses what [`to_text`] wrote.
 fn from_text(text: &str) -> Result<Usage> {
     let damaged = || StoreError::Damaged(format!("{text} is no list of tokens by class"));
     let counts = text.split(',').map(|part| part.parse().map(from_sql));
