@@ -26,7 +26,7 @@ pub fn match_rules(view: &View, policy: &Policy) -> (Option<RuleMatch>, Vec<Rule
         if count >= limit {
             return (Some(rule_match), warned);
         }
-        if (rule.warns)(limit, policy.tell_iterations).is_some_and(|warn| count >= warn) {
+        if (rule.warning_at)(limit, policy.tell_iterations).is_some_and(|warn| count >= warn) {
             warned.push(rule_match);
         }
     }

@@ -122,7 +122,7 @@ impl TestStore {
         Self { dir, sqlite: store }
     }
 
-    /// A book whose counters exist from the start, so that they are moved, not added up.
+    /// A store whose counters exist from the start, so that they are changed by batches, not computed.
     pub fn with_counters(sessions: &[&str]) -> Self {
         let mut store = Self::new();
         for id in sessions {
@@ -348,7 +348,7 @@ impl Dice {
     }
 }
 
-/// The ways in which a set of sessions may come to be recorded.
+/// The orders in which a set of sessions may be read and recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadOrder {
     /// Each file at once.
@@ -377,7 +377,7 @@ pub const READ_ORDERS: [ReadOrder; 7] = [
     ReadOrder::Shuffled,
 ];
 
-/// Records `sessions` in a new book.
+/// Records `sessions` in a new store.
 pub fn record(sessions: &[SessionFiles], way: ReadOrder, seed: u64) -> TestStore {
     let ids: Vec<&str> = sessions.iter().map(|s| s.id.as_str()).collect();
     let mut store = TestStore::with_counters(&ids);

@@ -35,7 +35,7 @@ use crate::rig::this_test;
 use shared::{ServerFaults, SharedServer};
 use world::World;
 
-/// Says what a run did when it fails.
+/// Prints what a run did, if it fails.
 struct FailureReport {
     seed: u64,
     world: World,

@@ -100,10 +100,10 @@ pub const SHARED_STEPS: [(u64, Step); 23] = [
     (3, World::resync),
 ];
 
-/// What may happen to what the server knows.
+/// What may happen to the data of the server.
 #[derive(Clone, Copy)]
 pub struct ServerFaults {
-    /// It may lose what it knew.
+    /// It may lose data.
     pub may_lose: bool,
     /// Records may be lost, damaged, or replaced by false ones.
     pub may_spoil: bool,
@@ -113,7 +113,7 @@ pub struct ServerFaults {
 pub struct SharedServer {
     pub server: Server,
     pub faults: ServerFaults,
-    /// Since numbers may be wrong: the days in whose windows they were mended. `None`: there was never a reason for doubt.
+    /// The days in whose windows numbers were fixed, since they may be wrong. `None`: they were never in doubt.
     pub fixed_days: Option<BTreeSet<i64>>,
     pub stands_still: bool,
     pub copied: bool,

@@ -1,5 +1,5 @@
 //! The step in which the server's records are lost, damaged, or replaced by false ones, as by somebody who has the hooks'
-//! password; and how that is mended.
+//! password; and how that is fixed.
 //!
 //! Left out: what somebody says who knows the records and lies well. A message that claims more than any transcript here
 //! cannot be told from one of another machine's, and a session that is charged to somebody else stays so.
@@ -13,7 +13,7 @@ use crate::redis::bytes;
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
-/// How a record is kept.
+/// The Redis type of a record.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum RecordType {
     Text,

@@ -67,7 +67,7 @@ limit = 80
 on_limit = "warn"
 "#;
 
-/// What became of a decision that a person asked for.
+/// The outcome of a decision that a person asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecisionOutcome {
     /// The command said that it was done.
@@ -94,9 +94,9 @@ pub struct World {
     /// When Fusebox was installed.
     pub installed: i64,
     pub serial: u64,
-    /// What was asked for, by its reason.
+    /// The decisions that were asked for, by their reasons.
     pub decisions: BTreeMap<String, DecisionOutcome>,
-    /// How often each line was said: by hooks that surely noted it, and by others.
+    /// How often each alert was shown: by hooks that surely recorded it, and by others.
     pub shown_alerts: BTreeMap<String, (usize, usize)>,
     /// A disk is full or read-only.
     pub failing: bool,
@@ -107,7 +107,7 @@ pub struct World {
     pub ran: (usize, usize),
 }
 
-/// A call of a hook that is made ready.
+/// A hook that is prepared to run.
 pub struct PreparedHook {
     pub session: usize,
     command: Command,
@@ -116,16 +116,16 @@ pub struct PreparedHook {
     description: String,
 }
 
-/// What a hook did.
+/// A finished run of a hook.
 pub struct HookRun {
     pub session: usize,
     pub killed: bool,
-    /// It had so much time that its deadline cannot have cut it short.
+    /// It was so fast that no deadline can have cut it short.
     pub is_uncut: bool,
     stdout: String,
 }
 
-/// Far less than a hook's deadline and the one of its upkeep.
+/// The longest run that surely was not cut short: far less than a hook's deadline and the one of its maintenance.
 const MAX_UNCUT: Duration = Duration::from_millis(350);
 
 impl World {
@@ -247,7 +247,7 @@ impl World {
         command
     }
 
-    /// Makes a call of a hook ready.
+    /// Prepares a run of a hook.
     pub fn prepare_hook(
         &mut self,
         session: usize,

@@ -25,7 +25,7 @@ pub trait Backend: Sync {
     /// Another store of this kind, empty.
     fn fresh(&self) -> Box<dyn Backend>;
 
-    /// What it keeps of a session: a shared store is not told where files lie.
+    /// A session as it is stored: a shared store does not know paths.
     fn as_stored(&self, session: &Session) -> Session {
         session.clone()
     }
@@ -34,7 +34,7 @@ pub trait Backend: Sync {
     fn name(&self) -> &'static str;
 }
 
-/// A backend that tests can begin with.
+/// A backend that can start empty.
 pub trait EmptyBackend: Backend + Sized {
     /// An empty store; `None` where there is none to be had on this machine, and that was said.
     fn empty() -> Option<Self>;

@@ -1,4 +1,4 @@
-//! Batches, budgets and questions, in as many words as a test needs.
+//! Short ways to write batches, budgets and queries in tests.
 
 use fusebox::domain::budget::{Budget, BudgetState, Mode, OnLimit, Scope, StoreDown, TokenClasses, Unit};
 use fusebox::domain::time::Timestamp;
@@ -48,7 +48,7 @@ pub fn budget_key(budget: &Budget, value: &str) -> BudgetKey {
     BudgetKey { budget: budget.clone(), value: value.into() }
 }
 
-/// One batch to be recorded: at first an empty one of a session at [`NOW`], which may raise alerts and shows none.
+/// Builds a batch: at first an empty one of a session at [`NOW`], which may raise alerts and claims none.
 pub struct BatchBuilder<'a> {
     session: Session,
     facts: Vec<Fact>,
@@ -138,7 +138,7 @@ pub fn used(store: &mut dyn Store, scope: Scope, value: &str) -> u64 {
     state(store, &budget(scope, 1), value, NOW).expect("no deleted budget").used
 }
 
-/// What a counter holds, in parts: input, output, cache writes, cache reads, requests, tool calls.
+/// The parts of a counter: input, output, cache writes, cache reads, requests, tool calls.
 pub fn counter_parts(
     store: &mut dyn Store,
     scope: Scope,
@@ -162,13 +162,13 @@ pub fn counter_parts(
     parts.try_into().expect("six budgets")
 }
 
-/// The counter of all times that is moved batch by batch, once somebody asked for it.
+/// The lifetime counter, which batches change once it was read for the first time.
 pub fn running_counter(store: &mut dyn Store, scope: Scope, value: &str) -> [u64; 6] {
     counter_parts(store, scope, &WindowRule::LIFETIME, value, NOW)
 }
 
-/// The same added up anew, at least where nobody asked for it before: another zone makes no other window of all times,
-/// but another counter.
+/// The same, computed from the messages when it is read for the first time: another zone makes no other lifetime, but another
+/// counter.
 pub fn recounted(store: &mut dyn Store, scope: Scope, value: &str) -> [u64; 6] {
     let zone = fusebox::zoneinfo::zone("Asia/Tokyo").expect("tzdata is installed");
     counter_parts(store, scope, &WindowRule { period: Period::Lifetime, zone }, value, NOW)

@@ -21,7 +21,7 @@ conformance!(messages_in_any_order, totals_in_any_order, totals_that_say_as_much
 /// The sessions in whose files facts stand; `c` is a child of `a`.
 const SESSIONS: [&str; 3] = ["a", "b", "c"];
 
-/// A fact, and the number of its session.
+/// A fact, with the index of its session.
 type SessionFact = (usize, Fact);
 
 /// How facts are recorded: for each a place in the order, the handle that records it, and whether a batch ends with it.
@@ -88,7 +88,7 @@ fn budget_keys() -> Vec<BudgetKey> {
         .collect()
 }
 
-/// What a store says in the end.
+/// The state of a store in the end.
 type StoreState = (Vec<BudgetState>, Vec<Option<SessionTotal>>);
 
 fn store_state(store: &mut dyn Store) -> StoreState {

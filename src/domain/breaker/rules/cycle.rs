@@ -1,6 +1,6 @@
 //! A few responses that come again and again, with the same calls and the same outcomes.
 
-use super::{Rule, View, one_before};
+use super::{Rule, View, warn_one_before};
 use crate::domain::breaker::call::Call;
 
 /// The longest cycle, in responses.
@@ -16,7 +16,7 @@ pub(super) static RULE: Rule = Rule {
     source: "Gemini CLI, OpenHands",
     counts_repetitions: true,
     count: |view| count(view, false),
-    warns: one_before,
+    warning_at: warn_one_before,
 };
 
 /// How often the last cycle was run through in a row; `patient`: of cycles that wait for something, else of the others.

@@ -1,6 +1,6 @@
 //! The same call that fails, although other calls stand between, and nothing changed since.
 
-use super::{Rule, View, one_before};
+use super::{Rule, View, warn_one_before};
 
 /// Source: OpenHands (3 identical errors) and Cline; one more here. An edit in between is an attempt to fix it, a pause
 /// is waiting for somebody else to.
@@ -12,7 +12,7 @@ pub(super) static RULE: Rule = Rule {
     source: "OpenHands, Cline",
     counts_repetitions: true,
     count,
-    warns: one_before,
+    warning_at: warn_one_before,
 };
 
 fn count(view: &View) -> u32 {

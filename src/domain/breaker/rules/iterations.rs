@@ -12,5 +12,5 @@ pub(super) static RULE: Rule = Rule {
     source: "the project's seed; the number from real sessions",
     counts_repetitions: false,
     count: |view| u32::try_from(view.iterations).unwrap_or(u32::MAX),
-    warns: |limit, told| told.filter(|n| *n < limit),
+    warning_at: |limit, warned_from| warned_from.filter(|n| *n < limit),
 };

@@ -79,7 +79,7 @@ pub struct Rule {
     /// Whether it counts repetitions: a person who asks for twenty runs gets twenty runs.
     pub counts_repetitions: bool,
     /// The count at which the agent is warned, for a limit and the iterations after which it is told.
-    pub warns: fn(u32, Option<u32>) -> Option<u32>,
+    pub warning_at: fn(u32, Option<u32>) -> Option<u32>,
 }
 
 /// Every rule, the most telling first: the first that trips is the reason.
@@ -102,6 +102,6 @@ pub fn by_name(name: &str) -> Option<&'static Rule> {
 }
 
 /// One repetition before the limit.
-fn one_before(limit: u32, _: Option<u32>) -> Option<u32> {
+fn warn_one_before(limit: u32, _: Option<u32>) -> Option<u32> {
     Some(limit.saturating_sub(1)).filter(|n| *n > 1)
 }

@@ -13,7 +13,7 @@ pub(super) static RULE: Rule = Rule {
     source: "field reports",
     counts_repetitions: false,
     count,
-    warns: |limit, _| Some(limit / 2).filter(|n| *n > 1),
+    warning_at: |limit, _| Some(limit / 2).filter(|n| *n > 1),
 };
 
 fn count(view: &View) -> u32 {

@@ -1,6 +1,6 @@
 //! The same call with the same outcome that comes back and back between others, while nothing changes.
 
-use super::{Rule, View, one_before};
+use super::{Rule, View, warn_one_before};
 
 /// How many calls back it looks.
 const WINDOW: usize = 30;
@@ -15,7 +15,7 @@ pub(super) static RULE: Rule = Rule {
     source: "Crush, Qwen Code",
     counts_repetitions: true,
     count,
-    warns: one_before,
+    warning_at: warn_one_before,
 };
 
 fn count(view: &View) -> u32 {

@@ -1,6 +1,6 @@
 //! The same call with the same outcome, several times in a row.
 
-use super::{Rule, View, one_before};
+use super::{Rule, View, warn_one_before};
 
 /// Source: the project's seed (5 duplicates); Gemini CLI and Cline trip at 5, too. With the outcome: identity of the call
 /// alone stops a quarter of harmless sequences (28 of 108 measured), most of them polling.
@@ -12,7 +12,7 @@ pub(super) static RULE: Rule = Rule {
     source: "the project's seed; Gemini CLI, Cline",
     counts_repetitions: true,
     count,
-    warns: one_before,
+    warning_at: warn_one_before,
 };
 
 fn count(view: &View) -> u32 {

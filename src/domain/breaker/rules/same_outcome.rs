@@ -1,6 +1,6 @@
 //! Different calls of one tool that all come to the same, while nothing changes.
 
-use super::{Rule, View, one_before};
+use super::{Rule, View, warn_one_before};
 
 /// How many calls back it looks.
 const WINDOW: usize = 30;
@@ -16,7 +16,7 @@ pub(super) static RULE: Rule = Rule {
     source: "our own corpus",
     counts_repetitions: true,
     count,
-    warns: one_before,
+    warning_at: warn_one_before,
 };
 
 fn count(view: &View) -> u32 {

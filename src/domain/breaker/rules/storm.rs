@@ -1,6 +1,6 @@
 //! Failures in a row, of any kind.
 
-use super::{Rule, View, one_before};
+use super::{Rule, View, warn_one_before};
 
 /// Source: real sessions, in which no turn had more than 9 in a row; Cline stops at 3 mistakes in a row, far too early for
 /// someone who explores.
@@ -12,7 +12,7 @@ pub(super) static RULE: Rule = Rule {
     source: "Cline; the number from real sessions",
     counts_repetitions: false,
     count,
-    warns: one_before,
+    warning_at: warn_one_before,
 };
 
 fn count(view: &View) -> u32 {

@@ -1,6 +1,6 @@
 //! The same call that fails in the same way again and again, whatever is changed in between.
 
-use super::{Rule, View, one_before};
+use super::{Rule, View, warn_one_before};
 
 /// Source: our own corpus: edit after edit, and the same error. Three times as many as without a change: some errors take
 /// many attempts.
@@ -12,7 +12,7 @@ pub(super) static RULE: Rule = Rule {
     source: "our own corpus",
     counts_repetitions: true,
     count,
-    warns: one_before,
+    warning_at: warn_one_before,
 };
 
 fn count(view: &View) -> u32 {

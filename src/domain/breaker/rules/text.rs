@@ -1,6 +1,6 @@
 //! The agent says the same again and again, while nothing changes.
 
-use super::{Rule, View, one_before};
+use super::{Rule, View, warn_one_before};
 
 /// Source: Gemini CLI (repetition of content); over whole texts here, and only while the calls beside them change nothing.
 pub(super) static RULE: Rule = Rule {
@@ -11,7 +11,7 @@ pub(super) static RULE: Rule = Rule {
     source: "Gemini CLI",
     counts_repetitions: false,
     count,
-    warns: one_before,
+    warning_at: warn_one_before,
 };
 
 fn count(view: &View) -> u32 {
