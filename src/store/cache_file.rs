@@ -120,7 +120,7 @@ impl CacheFile {
         file.take(size).read_to_end(&mut bytes).ok()?;
         match self.last_read.take() {
             Some((seen, cache)) if seen == bytes => Some((seen, cache)),
-            _ => SessionCache::from_bytes(&bytes).map(|cache| (bytes, cache)),
+            _ => SessionCache::decode(&bytes).map(|cache| (bytes, cache)),
         }
     }
 
@@ -190,7 +190,7 @@ impl LockedCache {
     pub fn save(self) -> (Box<SessionCache>, std::io::Result<()>) {
         let Self { path, lock, before, had_unreported_data: owed, mut cache } = self;
         let written = lock.and_then(|_lock| {
-            let bytes = cache.to_bytes()?;
+            let bytes = cache.encode()?;
             if before.as_ref() == Some(&bytes) {
                 return Ok(());
             }

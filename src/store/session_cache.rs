@@ -113,7 +113,7 @@ pub struct CachedCircuit {
 
 impl SessionCache {
     /// The content of the file.
-    pub(super) fn to_bytes(&mut self) -> std::io::Result<Vec<u8>> {
+    pub(super) fn encode(&mut self) -> std::io::Result<Vec<u8>> {
         let known = self.config.as_ref().map_or(&[][..], |config| &config.budgets);
         let mut held = Vec::with_capacity(self.states.len());
         for state in &mut self.states {
@@ -131,8 +131,8 @@ impl SessionCache {
         Ok(bytes?)
     }
 
-    /// Parses what [`Self::to_bytes`] made; `None`: it is damaged, or has another format.
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Box<Self>> {
+    /// Parses what [`Self::encode`] made; `None`: it is damaged, or has another format.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Box<Self>> {
         let read = serde_json::from_slice(bytes).ok();
         let mut cache: Box<Self> = read.or_else(|| Self::read_without_configuration(bytes))?;
         if cache.version != VERSION {
@@ -253,24 +253,24 @@ mod tests {
         let config = Some(Config { budgets, ..Config::default() });
         let mut cache = SessionCache { version: VERSION, states, config, ..SessionCache::default() };
         let before = cache.clone();
-        let bytes = cache.to_bytes().unwrap();
+        let bytes = cache.encode().unwrap();
         assert_eq!(cache, before);
         let text = String::from_utf8(bytes.clone()).unwrap();
         assert_eq!(text.matches("\"thresholds\"").count(), 3, "{text}");
-        assert_eq!(*SessionCache::from_bytes(&bytes).unwrap(), before);
+        assert_eq!(*SessionCache::decode(&bytes).unwrap(), before);
         // One that says of fewer which they are, or names what is not there, is not believed.
         for numbers in ["[1,0]", "[1,0,7]"] {
             let text = text.replace("\"budgets\":[1,0,0]", &format!("\"budgets\":{numbers}"));
-            assert!(text.contains(numbers) && SessionCache::from_bytes(text.as_bytes()).is_none(), "{text}");
+            assert!(text.contains(numbers) && SessionCache::decode(text.as_bytes()).is_none(), "{text}");
         }
         let counted = OfflineCounts { states: before.states.clone(), ..OfflineCounts::default() };
         let mut counting = SessionCache { offline_counts: Some(counted), ..before.clone() };
-        let mut file: serde_json::Value = serde_json::from_slice(&counting.to_bytes().unwrap()).unwrap();
-        assert!(SessionCache::from_bytes(file.to_string().as_bytes()).is_some());
+        let mut file: serde_json::Value = serde_json::from_slice(&counting.encode().unwrap()).unwrap();
+        assert!(SessionCache::decode(file.to_string().as_bytes()).is_some());
         file["counted"]["states"][1].as_object_mut().unwrap().remove("budget").unwrap();
-        assert!(SessionCache::from_bytes(file.to_string().as_bytes()).is_none());
+        assert!(SessionCache::decode(file.to_string().as_bytes()).is_none());
         // An earlier version's, where each state had its own.
         let earlier = serde_json::to_vec(&before).unwrap();
-        assert_eq!(*SessionCache::from_bytes(&earlier).unwrap(), before);
+        assert_eq!(*SessionCache::decode(&earlier).unwrap(), before);
     }
 }

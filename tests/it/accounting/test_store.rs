@@ -219,16 +219,8 @@ pub fn apply(
     budgets: &[BudgetKey],
     now: Timestamp,
 ) -> Applied {
-    let batch = Batch {
-        session,
-        facts,
-        budgets: budgets,
-        alert: true,
-        claim: false,
-        seen: now,
-        observation: None,
-        now,
-    };
+    let batch =
+        Batch { session, facts, budgets, alert: true, claim: false, seen: now, observation: None, now };
     store.apply(&batch).expect("the store records a batch")
 }
 

@@ -63,16 +63,7 @@ pub struct BatchBuilder<'a> {
 impl<'a> BatchBuilder<'a> {
     pub fn new(session: &Session) -> Self {
         let (session, facts, budgets) = (session.clone(), Vec::new(), Vec::new());
-        Self {
-            session,
-            facts,
-            budgets: budgets,
-            alert: true,
-            claim: false,
-            seen: None,
-            observation: None,
-            now: NOW,
-        }
+        Self { session, facts, budgets, alert: true, claim: false, seen: None, observation: None, now: NOW }
     }
 
     pub fn facts(self, facts: &[Fact]) -> Self {

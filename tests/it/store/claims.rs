@@ -67,7 +67,7 @@ fn decide(store: &mut dyn Store, id: &str, kind: OperationKind) {
     let before = state(store, &hundred(), "s", NOW).expect("a budget");
     let operation = Operation {
         id: id.into(),
-        kind: kind,
+        kind,
         budget: before.budget.name.clone(),
         value: "s".into(),
         window_start: before.window.start,

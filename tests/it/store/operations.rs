@@ -42,7 +42,7 @@ fn hundred() -> Budget {
 fn operation(id: &str, budget: &Budget, value: &str, kind: OperationKind, at: Timestamp) -> Operation {
     Operation {
         id: id.into(),
-        kind: kind,
+        kind,
         budget: budget.name.clone(),
         value: value.into(),
         window_start: budget.window.at(at).start,
