@@ -24,15 +24,15 @@ use std::time::{Duration, Instant};
 use fusebox::agents::claude::tools;
 use fusebox::config::Config;
 use fusebox::config::redis_address::Address;
-use fusebox::domain::breaker::circuit::{NamedCall, Seen};
+use fusebox::domain::breaker::circuit::{CircuitInput, NamedCall};
 use fusebox::domain::breaker::policy::Policy;
 use fusebox::domain::budget::{Budget, Scope, Unit};
-use fusebox::domain::message::{Message, MessageKey, Source};
+use fusebox::domain::message::{Message, MessageKey, UsageSource};
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::{Period, WindowRule, Zone};
 use fusebox::platform::clock;
-use fusebox::store::redis::{Place, RedisStore};
-use fusebox::store::{Batch, Observed, Query, Record, Session, Watch};
+use fusebox::store::redis::{RedisLocation, RedisStore};
+use fusebox::store::{AgentObservation, Batch, BudgetKey, Query, Record, Session};
 use fusebox::transcript::Fact;
 use serde_json::json;
 
@@ -221,16 +221,16 @@ fn quantile(all: &[Duration], at: f64) -> f64 {
 
 fn store(url: &str, memory: Option<&Path>) -> RedisStore {
     let wait = Duration::from_secs(10);
-    RedisStore::new(Place {
+    RedisStore::new(RedisLocation {
         address: Address::parse(url).unwrap(),
         wait,
         tenant: "team".into(),
         machine: "bench".into(),
-        memory: memory.map(Path::to_owned),
+        read_cache: memory.map(Path::to_owned),
     })
 }
 
-fn watch(scope: Scope, period: Period, value: &str) -> Watch {
+fn watch(scope: Scope, period: Period, value: &str) -> BudgetKey {
     let budget = Budget {
         name: scope.name().into(),
         scope,
@@ -238,20 +238,20 @@ fn watch(scope: Scope, period: Period, value: &str) -> Watch {
         limit: 1 << 50,
         ..Config::default().budgets[0].clone()
     };
-    Watch { budget, value: value.into() }
+    BudgetKey { budget, value: value.into() }
 }
 
 /// Records one response of a session, as a hook does; how long that took.
 fn record(url: &str, memory: &Path, session: usize, n: usize) -> Duration {
     let id = format!("session-{session}");
     let now = clock();
-    let key = MessageKey::of(&["message", &id, &n.to_string()]);
+    let key = MessageKey::from_parts(&["message", &id, &n.to_string()]);
     let recorded = Usage { input: TOKENS, ..Usage::default() };
     let message = Message {
         model: "sonnet".into(),
         recorded,
         stopped: true,
-        ..Message::new(key, Source::Response, now)
+        ..Message::new(key, UsageSource::Response, now)
     };
     let input = json!({"command": format!("step {n} of {id}")});
     let call = tools::finished_call(
@@ -271,15 +271,15 @@ fn record(url: &str, memory: &Path, session: usize, n: usize) -> Duration {
         .apply(&Batch {
             session: &of,
             facts: &[Fact::Message(message)],
-            watches: &watches,
+            budgets: &watches,
             alert: true,
             claim: true,
             seen: now,
-            observed: Some(Observed {
+            observation: Some(AgentObservation {
                 agent: "",
-                calls: Some((&policy, Seen::Calls(&calls), 0)),
+                calls: Some((&policy, CircuitInput::CallsEnded(&calls), 0)),
                 prompt: None,
-                throttle: None,
+                slots: None,
             }),
             now,
         })

@@ -110,7 +110,7 @@ impl ToolRequest<'_> {
     pub fn signed_excerpt(&self) -> (String, String) {
         let input = self.input.as_deref().and_then(|input| serde_json::from_str::<Value>(input).ok());
         let input = input.unwrap_or_default();
-        (ToolSignature::of(&self.tool, &input).hex(), excerpt(&input))
+        (ToolSignature::new(&self.tool, &input).hex(), excerpt(&input))
     }
 }
 

@@ -20,7 +20,7 @@ use super::tool::ToolTarget;
 use super::{Agent, InvalidPayload, ParsedEvent};
 use crate::domain::breaker::call::Call;
 use crate::domain::breaker::circuit::NamedCall;
-use crate::domain::message::{Message, MessageKey, Source};
+use crate::domain::message::{Message, MessageKey, UsageSource};
 use crate::domain::protection::Client;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
@@ -159,7 +159,7 @@ impl PlainPayload {
         let id = self.id().map_or_else(|| unique_id(now), str::to_owned);
         let tool = self.text("tool").or(self.text("tool_name")).unwrap_or_default();
         let input = self.rest.get("arguments").or(self.rest.get("tool_input"));
-        let input = input.filter(|input| Call::is_one(tool, input))?;
+        let input = input.filter(|input| Call::is_identifiable(tool, input))?;
         let result = results::text(self.response.get("output").unwrap_or(&self.response));
         let failed = self.response.get("error").map(|error| !error.is_null()).filter(|failed| *failed);
         let call = tools::finished_call(call_id(&id), tool, input, &result, failed, "");
@@ -177,10 +177,10 @@ impl PlainPayload {
         };
         let id = self.id();
         let key = match id {
-            Some(id) => MessageKey::of(&["call", &self.session, id]),
-            None => MessageKey::of(&["payload", payload]),
+            Some(id) => MessageKey::from_parts(&["call", &self.session, id]),
+            None => MessageKey::from_parts(&["payload", payload]),
         };
-        let mut message = Message::new(key, Source::Response, now);
+        let mut message = Message::new(key, UsageSource::Response, now);
         message.model = self.response["model"].as_str().or(self.text("model")).unwrap_or_default().to_owned();
         message.recorded = Usage {
             input: count("input_tokens"),

@@ -148,7 +148,7 @@ fn record_session<'a>(
         RecordPlan { max_bytes, max_ms, seen_at: Some(row.last_seen), ..RecordPlan::for_session(false) };
     let recorded = record::record_and_cache(&mut ctx, &plan);
     if over && !row.complete && recorded.is_stored() && recorded.complete {
-        let noted = ctx.store.call(|store| store.complete(&row.session.id, row.last_seen));
+        let noted = ctx.store.call(|store| store.mark_complete(&row.session.id, row.last_seen));
         ctx.notices.log_failure(noted);
     }
     (ctx, recorded)
@@ -175,7 +175,7 @@ pub fn rebuild(
     let started = Stopwatch::start();
     let mut notices = Notices::default();
     let mut store = StoreAccess::for_command(env, config);
-    let epoch = store.call(|store| store.epoch());
+    let epoch = store.call(|store| store.store_id());
     let Some(epoch) = notices.log_failure(epoch) else { return notices };
     // Before the transcripts: a budget that was extended must not look used up.
     let ledger = env.state_dir().map(|dir| OperationLedger::new(&dir, config));
@@ -192,8 +192,8 @@ pub fn rebuild(
         if for_ms.is_some_and(|ms| started.ms() > ms) {
             return notices;
         }
-        let cache = CacheFile::of(&env.cache_dir(), session).read().unwrap_or_default();
-        if cache.epoch == epoch && session_files::is_fully_read(&cache, transcript) {
+        let cache = CacheFile::for_session(&env.cache_dir(), session).read().unwrap_or_default();
+        if cache.store_id == epoch && session_files::is_fully_read(&cache, transcript) {
             continue;
         }
         let row = session_files::session_row(env, session, transcript);
@@ -206,7 +206,7 @@ pub fn rebuild(
     progress(transcripts.len(), transcripts.len());
     // It may have been lost once more meanwhile.
     store.retry_now();
-    if filled && store.call(|store| store.epoch()).is_ok_and(|now| now == epoch) {
+    if filled && store.call(|store| store.store_id()).is_ok_and(|now| now == epoch) {
         let noted = store.call(|store| store.set_rebuilding(false));
         notices.log_failure(noted);
     }

@@ -7,7 +7,7 @@ use super::status::BudgetStatus;
 use super::store_access::{self, StoreAccess};
 use crate::agents;
 use crate::agents::event::call_id;
-use crate::domain::event::{Reason, What};
+use crate::domain::event::{DenialReason, EventData};
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
 use crate::store::SessionRow;
@@ -29,7 +29,7 @@ pub struct Explanation {
     /// `denied`, `stopped` (denied, and the turn ended) or `let_through`.
     pub decision: &'static str,
     /// Why, with the numbers of that moment; `null`: there was no reason to deny it.
-    pub reason: Option<Reason>,
+    pub reason: Option<DenialReason>,
     /// The budgets as they stood at that moment.
     pub budgets: Vec<BudgetStatus>,
     /// Its number among the calls since a person's last prompt; `null`: the breaker was reset since then, or has dropped the
@@ -50,8 +50,8 @@ pub fn explain_call(
     id: &str,
 ) -> store_access::Result<Option<Explanation>> {
     let events = store.call(|store| store.events(None, Some(tool_hash(id))))?;
-    let denied = events.into_iter().rev().find_map(|event| match event.what {
-        What::CallDenied(denial) => Some((event.session, event.agent, event.at, denial)),
+    let denied = events.into_iter().rev().find_map(|event| match event.data {
+        EventData::CallDenied(denial) => Some((event.session, event.agent, event.at, denial)),
         _ => None,
     });
     if let Some((session, agent, at, denial)) = denied {
@@ -94,7 +94,7 @@ fn explanation(
     id: &str,
     call: &LocatedCall,
     decision: &'static str,
-    reason: Option<Reason>,
+    reason: Option<DenialReason>,
 ) -> store_access::Result<Explanation> {
     let (mut ctx, _) = backfill::catch_up(env, call.session, u64::MAX);
     let session = ctx.session();

@@ -16,15 +16,15 @@ use super::{offline, presence, process_tree, report, session_files};
 use crate::config::Config;
 use crate::domain::breaker::circuit::CircuitBreaker;
 use crate::domain::budget::{BudgetState, Scope};
-use crate::domain::ladder::MAIN;
+use crate::domain::escalation::MAIN_AGENT;
 use crate::domain::message::{Message, MessageKey};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 use crate::platform::Env;
 use crate::store::cache_file::CacheFile;
-use crate::store::counted::{as_held, counts};
+use crate::store::offline_counts::{counts, offline_state};
 use crate::store::session_cache::SessionCache;
-use crate::store::{Session, SessionRow, SessionTotal, Watch};
+use crate::store::{BudgetKey, Session, SessionRow, SessionTotal};
 
 /// What this machine knows of a shared store that is out of reach.
 pub struct LastKnown<'a> {
@@ -94,7 +94,7 @@ impl<'a> LastKnown<'a> {
         let cache = &known.ctx.cache;
         let watches = known.ctx.watches(&known.session);
         let states: Vec<BudgetState> = watches.iter().map(|watch| self.budget(watch).state).collect();
-        let held: Vec<BudgetState> = states.iter().cloned().map(as_held).collect();
+        let held: Vec<BudgetState> = states.iter().cloned().map(offline_state).collect();
         let policy = known.ctx.config.breaker;
         let circuit = |agent: &str| {
             let open = cache.circuit(agent).map(|breaker| CircuitStatus::new(breaker, &policy));
@@ -102,7 +102,7 @@ impl<'a> LastKnown<'a> {
             // How many calls there were is not in the cache.
             open.unwrap_or(CircuitStatus { iterations: None, ..closed })
         };
-        let agents = cache.circuits.keys().filter(|agent| policy.enabled && *agent != MAIN);
+        let agents = cache.circuits.keys().filter(|agent| policy.enabled && *agent != MAIN_AGENT);
         let of_agent = |agent: &String| (agent.clone(), AgentStatus { circuit: circuit(agent) });
         let total = self.total_from_transcripts(&known.row);
         let status = SessionStatus {
@@ -112,11 +112,11 @@ impl<'a> LastKnown<'a> {
             tool_calls: total.amount.tool_calls,
             estimated_messages: total.estimated_messages,
             budgets: states.iter().map(BudgetStatus::from_state).collect(),
-            circuit: policy.enabled.then(|| circuit(MAIN)),
+            circuit: policy.enabled.then(|| circuit(MAIN_AGENT)),
             agents: agents.map(of_agent).collect(),
             throttle: None,
             stopped: report::is_stopped(cache, &held),
-            store: StoreStatus::out_of_reach(&self.failure, &cache.epoch, known.as_of()),
+            store: StoreStatus::out_of_reach(&self.failure, &cache.store_id, known.as_of()),
         };
         Some((status, states))
     }
@@ -146,7 +146,7 @@ impl<'a> LastKnown<'a> {
                 values.sort();
             }
             found.extend(
-                values.into_iter().map(|value| self.budget(&Watch { budget: budget.clone(), value })),
+                values.into_iter().map(|value| self.budget(&BudgetKey { budget: budget.clone(), value })),
             );
         }
         found
@@ -154,7 +154,7 @@ impl<'a> LastKnown<'a> {
 
     /// One budget: the newest of the store's answers to this machine's sessions, plus what all of them used since. Each message
     /// counts once, even if several files contain it.
-    pub fn budget(&self, watch: &Watch) -> KnownBudget {
+    pub fn budget(&self, watch: &BudgetKey) -> KnownBudget {
         let now = self.env.now;
         let answers = self.sessions.iter().filter_map(|known| {
             offline::last_answer(&known.ctx.cache, watch, now).map(|state| (known, state))
@@ -162,10 +162,10 @@ impl<'a> LastKnown<'a> {
         // Numbers of batches order the answers to one session only.
         let newest = answers.max_by_key(|(known, state)| (known.ctx.cache.written, state.used));
         let (mut state, store) = match newest {
-            Some((known, state)) => (state, (known.ctx.cache.epoch.as_str(), known.as_of())),
+            Some((known, state)) => (state, (known.ctx.cache.store_id.as_str(), known.as_of())),
             None => {
                 let window = watch.budget.window.at(now);
-                (BudgetState::fresh(&watch.budget, &watch.value, window), ("", None))
+                (BudgetState::new(&watch.budget, &watch.value, window), ("", None))
             }
         };
         let charged = self.sessions.iter().filter(|known| known.is_charged(watch));
@@ -196,8 +196,9 @@ impl<'a> KnownSession<'a> {
         let mut ctx = SessionContext::for_session(env, &cache.session);
         let messages = offline::unacknowledged(&mut ctx);
         let written = cache.session.transcript.as_deref().map(session_files::last_written);
-        let untold = cache.untold.as_ref().map(|untold| untold.since);
-        let seen = [Some(cache.written), cache.counted.as_ref().map(|c| c.at), cache.ended, untold, written];
+        let untold = cache.unreported.as_ref().map(|untold| untold.since);
+        let seen =
+            [Some(cache.written), cache.offline_counts.as_ref().map(|c| c.at), cache.ended, untold, written];
         let last_seen = seen.into_iter().flatten().max().unwrap_or_default();
         let row =
             SessionRow { session: cache.session.clone(), last_seen, ended: cache.ended, complete: false };
@@ -209,17 +210,17 @@ impl<'a> KnownSession<'a> {
         Some(self.ctx.cache.written).filter(|written| *written != Timestamp::default())
     }
 
-    fn is_charged(&self, watch: &Watch) -> bool {
+    fn is_charged(&self, watch: &BudgetKey) -> bool {
         self.ctx.scope_values(&self.session, watch.budget.scope).contains(&watch.value)
     }
 
     /// The messages for a budget that the store has not acknowledged.
-    fn unacknowledged(&self, watch: &Watch) -> impl Iterator<Item = (MessageKey, &Message)> {
+    fn unacknowledged(&self, watch: &BudgetKey) -> impl Iterator<Item = (MessageKey, &Message)> {
         let cache = &self.ctx.cache;
         // A fork begins with what its parent has brought already, for all but the session itself.
         let is_own = watch.budget.scope == Scope::Session && watch.value == self.session.id;
-        let began = cache.untold.as_ref().map(|untold| untold.since);
-        let since = began.filter(|_| cache.epoch.is_empty() && !is_own);
+        let began = cache.unreported.as_ref().map(|untold| untold.since);
+        let since = began.filter(|_| cache.store_id.is_empty() && !is_own);
         let messages = self.messages.iter().map(|(key, message)| (*key, message));
         messages.filter(move |(_, message)| since.is_none_or(|since| message.at >= since))
     }

@@ -11,22 +11,22 @@ use crate::config::{Config, Stamp};
 use crate::domain::budget::{Budget, BudgetState};
 use crate::domain::message::{Message, MessageKey};
 use crate::domain::time::Timestamp;
-use crate::store::counted::{Brought, Counted, Known};
+use crate::store::offline_counts::{FileDelta, KnownFile, OfflineCounts};
 use crate::store::session_cache::SessionCache;
-use crate::store::{Session, Watch};
+use crate::store::{BudgetKey, Session};
 use crate::transcript::Fact;
 use crate::transcript::cursor::Position;
 
 /// What one hook counted without the store, starting from the store's last answer.
 #[derive(Debug)]
 pub(super) struct HookCount {
-    counted: Counted,
+    counted: OfflineCounts,
     /// The budgets, as of the store's last answer.
     answered_states: Vec<BudgetState>,
     /// How far the files had been read for that answer.
     answered_positions: Positions,
     /// Charges that come from this hook's input, not from a file: not kept.
-    extra: Brought,
+    extra: FileDelta,
     stamp: Stamp,
     /// The session, and the configuration in force, for a cache that knows neither: the store has never answered.
     session: Session,
@@ -41,9 +41,9 @@ pub(super) fn count(
     progress: &mut ReadProgress,
 ) -> HookCount {
     let session = ctx.session();
-    let answered_positions = ctx.cache.answered().clone();
-    let (epoch, sequence, stamp) = (ctx.cache.epoch.clone(), ctx.cache.sequence, ctx.stamp);
-    let known = ctx.cache.counted.take().filter(|known| known.goes_on(&epoch, sequence, stamp));
+    let answered_positions = ctx.cache.answered_positions().clone();
+    let (epoch, sequence, stamp) = (ctx.cache.store_id.clone(), ctx.cache.sequence, ctx.stamp);
+    let known = ctx.cache.offline_counts.take().filter(|known| known.continues(&epoch, sequence, stamp));
     let mut counted = known.unwrap_or_default();
     (counted.at, counted.stamp, counted.since) = (ctx.env.now, Some(stamp), (epoch, sequence));
     let mut awaited = awaited;
@@ -56,7 +56,7 @@ pub(super) fn count(
         let is_last = progress.advance(&delta);
         ctx.cache.learn(&delta.facts);
         let answered_states = last_answers(&ctx.cache, &ctx.watches(&session), ctx.env.now);
-        if !counted.knows(&answered_states) {
+        if !counted.covers(&answered_states) {
             // There is a new budget: all is counted again, for all of them.
             counted.files.clear();
             progress.restart();
@@ -68,10 +68,10 @@ pub(super) fn count(
             add_file(&mut counted, &answered_positions, &path, messages, *position, &answered_states);
         }
         if is_last {
-            let mut extra = Brought::default();
+            let mut extra = FileDelta::default();
             let facts = plan.extra_facts.iter().cloned().filter_map(into_message);
-            extra.read_on(facts, Position::default(), &answered_states);
-            counted.count(&answered_states, &extra);
+            extra.add(facts, Position::default(), &answered_states);
+            counted.update_states(&answered_states, &extra);
             let config = ctx.config.clone();
             return HookCount { counted, answered_states, answered_positions, extra, stamp, session, config };
         }
@@ -92,12 +92,12 @@ impl HookCount {
             // Not yet known to have this client: whoever can tell the store does so.
             cache.session = Session { client: None, ..session };
         }
-        let (epoch, sequence) = (&cache.epoch, cache.sequence);
-        if counted.goes_on(epoch, sequence, stamp) && *cache.answered() == answered_positions {
-            let other = cache.counted.take().filter(|other| other.goes_on(epoch, sequence, stamp));
-            other.into_iter().for_each(|other| counted.take_over(other));
-            counted.count(&answered_states, &extra);
-            cache.counted = Some(counted.clone());
+        let (epoch, sequence) = (&cache.store_id, cache.sequence);
+        if counted.continues(epoch, sequence, stamp) && *cache.answered_positions() == answered_positions {
+            let other = cache.offline_counts.take().filter(|other| other.continues(epoch, sequence, stamp));
+            other.into_iter().for_each(|other| counted.merge(other));
+            counted.update_states(&answered_states, &extra);
+            cache.offline_counts = Some(counted.clone());
             if cache.stamp.is_none() {
                 // For processes that catch up on this session. Its own hooks compare the stamp of an answer.
                 cache.config = Some(config);
@@ -109,7 +109,7 @@ impl HookCount {
 
 /// Adds the messages of a file.
 fn add_file(
-    counted: &mut Counted,
+    counted: &mut OfflineCounts,
     answered_positions: &Positions,
     path: &Path,
     messages: Vec<Message>,
@@ -123,22 +123,22 @@ fn add_file(
     let file = counted.files.entry(path.to_owned()).or_default();
     if file.position.starts != position.starts || file.position == Position::default() {
         // Read from where the store's answer ends; or another file, which begins with what was answered.
-        *file = Brought::beyond(known_part(answered.map(Box::as_ref), &position));
+        *file = FileDelta::new(known_part(answered.map(Box::as_ref), &position));
     }
-    file.read_on(messages, position, states);
+    file.add(messages, position, states);
 }
 
 /// The part of a file, read up to `position`, that the store already had.
-fn known_part(answered: Option<&Position>, position: &Position) -> Known {
-    answered.map_or_else(Known::default, |known| match known.starts == position.starts {
-        true => Known { message: known.last_message, until: None },
-        false => Known { message: None, until: known.last_message_at },
+fn known_part(answered: Option<&Position>, position: &Position) -> KnownFile {
+    answered.map_or_else(KnownFile::default, |known| match known.starts == position.starts {
+        true => KnownFile { message: known.last_message, until: None },
+        false => KnownFile { message: None, until: known.last_message_at },
     })
 }
 
 /// The messages of a session that the store has not acknowledged, read from its transcripts. Nothing is kept.
 pub(super) fn unacknowledged(ctx: &mut SessionContext) -> BTreeMap<MessageKey, Message> {
-    let answered_positions = ctx.cache.answered().clone();
+    let answered_positions = ctx.cache.answered_positions().clone();
     let (mut positions, mut messages) = (answered_positions.clone(), BTreeMap::<MessageKey, Message>::new());
     loop {
         let mut delta = ctx.read_new(positions, ReadScope::All, &Awaited::Nothing, SLICE_BYTES);
@@ -146,7 +146,7 @@ pub(super) fn unacknowledged(ctx: &mut SessionContext) -> BTreeMap<MessageKey, M
         for (path, found) in messages_by_file(&mut delta) {
             let Some(position) = delta.positions.get(&path) else { continue };
             let known = known_part(answered_positions.get(&path).map(Box::as_ref), position);
-            for message in found.into_iter().filter(|message| !known.holds(message)) {
+            for message in found.into_iter().filter(|message| !known.includes(message)) {
                 let merged = match messages.remove(&message.key) {
                     Some(known) => known.merge(&message),
                     None => message,
@@ -162,13 +162,14 @@ pub(super) fn unacknowledged(ctx: &mut SessionContext) -> BTreeMap<MessageKey, M
 }
 
 /// The watched budgets as the store last answered for them, under the configuration of now.
-fn last_answers(cache: &SessionCache, watches: &[Watch], now: Timestamp) -> Vec<BudgetState> {
-    let fresh = |watch: &Watch| BudgetState::fresh(&watch.budget, &watch.value, watch.budget.window.at(now));
+fn last_answers(cache: &SessionCache, watches: &[BudgetKey], now: Timestamp) -> Vec<BudgetState> {
+    let fresh =
+        |watch: &BudgetKey| BudgetState::new(&watch.budget, &watch.value, watch.budget.window.at(now));
     watches.iter().map(|watch| last_answer(cache, watch, now).unwrap_or_else(|| fresh(watch))).collect()
 }
 
 /// A budget as the store last answered for it, under the configuration of now; `None`: it never did.
-pub(super) fn last_answer(cache: &SessionCache, watch: &Watch, now: Timestamp) -> Option<BudgetState> {
+pub(super) fn last_answer(cache: &SessionCache, watch: &BudgetKey, now: Timestamp) -> Option<BudgetState> {
     let (budget, value) = (&watch.budget, &watch.value);
     let counts = |b: &Budget| (b.scope, b.unit, b.count, b.window.clone());
     let known = cache.states.iter().find(|s| s.budget.name == budget.name && s.value == *value)?;
@@ -199,5 +200,5 @@ fn in_current_window(state: &BudgetState, now: Timestamp) -> BudgetState {
         return state.clone();
     }
     let window = state.budget.window.at(now);
-    BudgetState::fresh(&state.budget, &state.value, window)
+    BudgetState::new(&state.budget, &state.value, window)
 }

@@ -7,7 +7,7 @@ use super::installation::Installation;
 use crate::config::redis_address::Address;
 use crate::config::{Config, RedisConfig};
 use crate::platform::{Env, machine_name};
-use crate::store::redis::{Place, RedisStore};
+use crate::store::redis::{RedisLocation, RedisStore};
 use crate::store::shared_names;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
@@ -76,7 +76,7 @@ fn open_embedded(env: &Env) -> crate::store::Result<(SqliteStore, Option<String>
     })?;
     let installed = || Installation::read(&dir).map(|known| known.installed_at);
     let opened = SqliteStore::open_after(&dir, env.now, installed)?;
-    Ok((opened.store, opened.set_aside.as_deref().map(corrupt_store_text)))
+    Ok((opened.store, opened.quarantined.as_deref().map(corrupt_store_text)))
 }
 
 /// The shared store that a configuration names.
@@ -106,12 +106,12 @@ pub fn open_shared(
         })?;
         address = address.with_password(password.trim_end_matches(['\r', '\n']));
     }
-    Ok(RedisStore::new(Place {
+    Ok(RedisStore::new(RedisLocation {
         address,
         wait: Duration::from_millis(redis.timeout_ms),
         tenant: tenant.to_owned(),
-        machine: shared_names::machine(&machine_name(), &env.state_dir().unwrap_or_default()),
-        memory: session_cache.map(|path| path.with_extension("redis")),
+        machine: shared_names::machine_id(&machine_name(), &env.state_dir().unwrap_or_default()),
+        read_cache: session_cache.map(|path| path.with_extension("redis")),
     }))
 }
 

@@ -8,11 +8,11 @@ use crate::domain::breaker::circuit::Trip;
 use crate::domain::budget::{Budget, BudgetState, Scope, Status, Unit};
 use crate::domain::event::CircuitDecision;
 use crate::domain::message::MessageKey;
-use crate::domain::operation::{Decision, Operation};
+use crate::domain::operation::{Operation, OperationKind};
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
 use crate::store::cache_file::CacheFile;
-use crate::store::{Watch, shared_names};
+use crate::store::{BudgetKey, shared_names};
 
 /// Why an operation cannot be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -232,23 +232,23 @@ pub fn operate(
         let Budget { name, scope, matches, .. } = budget;
         return Err(Refusal::NotCounted { name, scope: scope.name(), value: request.value.clone(), matches });
     }
-    let watch = Watch { budget: budget.clone(), value: request.value.clone() };
+    let watch = BudgetKey { budget: budget.clone(), value: request.value.clone() };
     let now = env.now;
     let before = budget_state(store, &watch, now)?;
     let decision = match request.change {
         BudgetChange::Extend { amount, unit } => {
             let state = before.as_ref().ok_or_else(|| Refusal::Deleted(budget.name.clone()))?;
             check_extension(state, amount, unit)?;
-            Decision::Extend { amount }
+            OperationKind::Extend { amount }
         }
-        BudgetChange::Reset => Decision::Reset { baseline: now },
-        BudgetChange::Delete => Decision::Delete,
+        BudgetChange::Reset => OperationKind::Reset { baseline: now },
+        BudgetChange::Delete => OperationKind::Delete,
     };
     let window = budget.window.at(now);
     let at = next_operation_time(store, request, now)?;
     let operation = Operation { at, ..new_operation(request, decision, window.start, now) };
-    let around = before.clone().unwrap_or_else(|| BudgetState::fresh(&budget, &request.value, window));
-    let after = match store.call(|store| store.operate(&operation, &around)) {
+    let around = before.clone().unwrap_or_else(|| BudgetState::new(&budget, &request.value, window));
+    let after = match store.call(|store| store.add_operation(&operation, &around)) {
         Ok(after) => after,
         Err(error) if error.is_denied() => {
             // A user that may not decide can still record: hooks need not wait for the store.
@@ -293,7 +293,7 @@ fn next_operation_time(
 
 fn new_operation(
     request: &OperationRequest,
-    decision: Decision,
+    decision: OperationKind,
     window_start: Timestamp,
     now: Timestamp,
 ) -> Operation {
@@ -302,10 +302,10 @@ fn new_operation(
     // With a token of its own a request is the same one whenever it is asked for.
     let once = if request.idempotency_key.is_empty() { &once[..] } else { &once[..1] };
     let named = [decision.name(), &request.budget, &request.value];
-    let id = format!("{:?}", MessageKey::of(&[&named, once].concat()));
+    let id = format!("{:?}", MessageKey::from_parts(&[&named, once].concat()));
     Operation {
         id,
-        decision,
+        kind: decision,
         budget: request.budget.clone(),
         value: request.value.clone(),
         window_start,
@@ -321,7 +321,7 @@ fn new_operation(
 /// The store cannot be read.
 pub fn budget_state(
     store: &mut StoreAccess,
-    watch: &Watch,
+    watch: &BudgetKey,
     now: Timestamp,
 ) -> Result<Option<BudgetState>, Unavailable> {
     let watches = std::slice::from_ref(watch);

@@ -134,7 +134,7 @@ impl OperationLedger {
                 break;
             }
             let window = budget.window.at(operation.at);
-            match store.operate(operation, &BudgetState::fresh(budget, &operation.value, window)) {
+            match store.add_operation(operation, &BudgetState::new(budget, &operation.value, window)) {
                 Err(error) if error.is_denied() => {
                     replayed.denied = missing.len() - replayed.added;
                     break;

@@ -2,7 +2,7 @@
 
 use super::session::SessionContext;
 use super::{process_tree, store_access};
-use crate::store::session_cache::{SessionCache, Untold};
+use crate::store::session_cache::{SessionCache, UnreportedSession};
 use crate::store::{self, Session, SessionRow, Store};
 
 /// How many ancestors of a session are followed.
@@ -32,7 +32,7 @@ pub(super) fn record_presence(ctx: &mut SessionContext, ended: bool) {
         session.parent = ctx.notices.log_failure(parent).unwrap_or_else(inherited).or(known);
     }
     let ancestors = ctx.store.call(|store| {
-        store.see(&session, now, ended)?;
+        store.touch_session(&session, now, ended)?;
         ancestor_sessions(&session.id, store)
     });
     let ancestors = ctx.notices.log_failure(ancestors);
@@ -41,12 +41,15 @@ pub(super) fn record_presence(ctx: &mut SessionContext, ended: bool) {
     match ancestors {
         Some(ancestors) => {
             (cache.session, cache.ancestors) = (session, ancestors);
-            cache.untold = None;
+            cache.unreported = None;
         }
         None => {
-            let before = cache.untold.take().unwrap_or(Untold { since: now, ..Untold::default() });
+            let before = cache
+                .unreported
+                .take()
+                .unwrap_or(UnreportedSession { since: now, ..UnreportedSession::default() });
             let client = session.client.or(before.client);
-            cache.untold = Some(Untold { client, parent: session.parent.clone(), ..before });
+            cache.unreported = Some(UnreportedSession { client, parent: session.parent.clone(), ..before });
             if cache.session.id != session.id {
                 // By its client it is noticed that the store knows it.
                 cache.session = Session { client: None, ..session };
@@ -58,7 +61,7 @@ pub(super) fn record_presence(ctx: &mut SessionContext, ended: bool) {
 
 /// The session with the changes that have not reached the store yet.
 pub(super) fn with_unsent_changes(cache: &SessionCache, row: &SessionRow) -> SessionRow {
-    let Some(untold) = &cache.untold else { return row.clone() };
+    let Some(untold) = &cache.unreported else { return row.clone() };
     let parent = untold.parent.clone().or_else(|| row.session.parent.clone());
     let client = untold.client.or(row.session.client);
     SessionRow {
@@ -75,7 +78,7 @@ pub(super) fn with_unsent_changes(cache: &SessionCache, row: &SessionRow) -> Ses
 /// # Errors
 /// The store gave no answer; the cache remembers it.
 pub(super) fn send_presence(ctx: &mut SessionContext, row: &SessionRow) -> store_access::Result<()> {
-    let Some(untold) = ctx.cache.untold.clone() else { return Ok(()) };
+    let Some(untold) = ctx.cache.unreported.clone() else { return Ok(()) };
     let SessionRow { session: Session { client, parent, .. }, last_seen, ended, .. } = row.clone();
     let session = Session { client, parent, ..ctx.session() };
     let ancestors = ctx.store.call(|store| {
@@ -83,14 +86,14 @@ pub(super) fn send_presence(ctx: &mut SessionContext, row: &SessionRow) -> store
         // On another machine it may have gone on.
         let went_on = known.zip(ended).is_some_and(|(known, ended)| ended < known.last_seen);
         if !went_on {
-            store.see(&session, ended.unwrap_or(last_seen), ended.is_some())?;
+            store.touch_session(&session, ended.unwrap_or(last_seen), ended.is_some())?;
         }
         ancestor_sessions(&session.id, store)
     })?;
     let mut cache = ctx.lock_cache();
     // Not what its own hooks have seen since.
-    if cache.untold.as_ref() == Some(&untold) && cache.ended == ended {
-        cache.untold = None;
+    if cache.unreported.as_ref() == Some(&untold) && cache.ended == ended {
+        cache.unreported = None;
         (cache.session, cache.ancestors) = (session, ancestors);
     }
     ctx.save_cache(cache);

@@ -8,8 +8,10 @@ use super::session::SessionContext;
 use crate::agents;
 use crate::agents::tool::ToolTarget;
 use crate::config;
-use crate::domain::protection::place::Place;
-use crate::domain::protection::{self, Finding, Kind, Reach, Reason, Surroundings, Touch, has_marker};
+use crate::domain::protection::protected_path::ProtectedPath;
+use crate::domain::protection::{
+    self, ChangeExtent, PathChange, ProtectedKind, ProtectionReason, ShellContext, Suspicion, has_marker,
+};
 use crate::platform::{self, files};
 
 /// The executables.
@@ -20,7 +22,7 @@ const EXECUTABLES: [&str; 6] =
 const MAX_SETTINGS_BYTES: u64 = 1 << 20;
 
 /// Why a call of `tool` with `input` (JSON) must be denied: it would change what guards the agent.
-pub fn protection_reason(ctx: &SessionContext, tool: &str, input: &str) -> Option<Reason> {
+pub fn protection_reason(ctx: &SessionContext, tool: &str, input: &str) -> Option<ProtectionReason> {
     if !ctx.config.enabled {
         return None;
     }
@@ -28,12 +30,12 @@ pub fn protection_reason(ctx: &SessionContext, tool: &str, input: &str) -> Optio
     let home = ctx.env.home().unwrap_or_else(|| "/".into());
     let cwd = ctx.source.cwd.as_deref().unwrap_or(&ctx.env.cwd);
     let (home, cwd) = (home.to_string_lossy(), cwd.to_string_lossy());
-    let at = Surroundings { vars: &ctx.env.vars, home: &home, cwd: &cwd, client };
+    let at = ShellContext { vars: &ctx.env.vars, home: &home, cwd: &cwd, client };
     // The text that may mention Fusebox: without the content written to a file.
     let (found, said) = match ctx.source.client.tool_target(tool, input) {
-        ToolTarget::Command(command) => (protection::of_shell(&command, at), command),
-        ToolTarget::File(path) => (protection::of_file(&path, input, at), path),
-        ToolTarget::Unknown if client.is_meant(input) => {
+        ToolTarget::Command(command) => (protection::check_command(&command, at), command),
+        ToolTarget::File(path) => (protection::check_file_change(&path, input, at), path),
+        ToolTarget::Unknown if client.is_mentioned(input) => {
             (findings_of_other_tool(tool, input, at), input.to_owned())
         }
         ToolTarget::Unknown | ToolTarget::Nothing => return None,
@@ -41,25 +43,26 @@ pub fn protection_reason(ctx: &SessionContext, tool: &str, input: &str) -> Optio
     if found.is_empty() {
         return None;
     }
-    let mentions_fusebox = client.is_meant(&said);
+    let mentions_fusebox = client.is_mentioned(&said);
     let mut paths = ProtectedPaths { ctx, mentions_fusebox, places: None, resolved: None };
     found.iter().find_map(|finding| paths.reason(finding))
 }
 
 /// All protected places on this machine.
-fn protected_places(ctx: &SessionContext) -> Vec<Place> {
+fn protected_places(ctx: &SessionContext) -> Vec<ProtectedPath> {
     let own = ctx.env;
     let cwd = ctx.source.cwd.as_deref().unwrap_or(&own.cwd);
     let text = |path: PathBuf| own.cwd.join(path).to_string_lossy().into_owned();
-    let folder = |path: PathBuf, kind| Place::folder(text(path), kind);
-    let file = |path: PathBuf, kind| Place::file(text(path), kind);
-    let (configuration, settings) = (Kind::Configuration, Kind::Registration);
-    let mut places = vec![folder(own.cache_dir(), Kind::Cache), folder("/etc/fusebox".into(), configuration)];
-    places.extend(own.state_dir().map(|dir| folder(dir, Kind::State)));
+    let folder = |path: PathBuf, kind| ProtectedPath::folder(text(path), kind);
+    let file = |path: PathBuf, kind| ProtectedPath::file(text(path), kind);
+    let (configuration, settings) = (ProtectedKind::Configuration, ProtectedKind::Registration);
+    let mut places =
+        vec![folder(own.cache_dir(), ProtectedKind::Cache), folder("/etc/fusebox".into(), configuration)];
+    places.extend(own.state_dir().map(|dir| folder(dir, ProtectedKind::State)));
     places.extend(own.user_config().map(|path| file(path, configuration)));
     if let Some(home) = own.home() {
         // Where a terminal, or a client with fewer variables, looks.
-        places.push(folder(home.join(".local/state/fusebox"), Kind::State));
+        places.push(folder(home.join(".local/state/fusebox"), ProtectedKind::State));
         places.push(folder(home.join(".config/fusebox"), configuration));
     }
     let project = agents::project_dir(own, cwd);
@@ -70,13 +73,13 @@ fn protected_places(ctx: &SessionContext) -> Vec<Place> {
     places.extend(folders.into_iter().map(|path| folder(path, settings)));
     places.extend(files.into_iter().map(|path| file(path, settings)));
     if let Some(bin) = platform::program_dir() {
-        places.extend(EXECUTABLES.map(|name| file(bin.join(name), Kind::Executable)));
+        places.extend(EXECUTABLES.map(|name| file(bin.join(name), ProtectedKind::Executable)));
     }
     places
 }
 
 /// Findings for MCP tools and tools unknown to this version, by the fields of their input that name commands or paths.
-fn findings_of_other_tool(tool: &str, input: &str, at: Surroundings) -> Vec<Finding> {
+fn findings_of_other_tool(tool: &str, input: &str, at: ShellContext) -> Vec<Suspicion> {
     const COMMANDS: [&str; 4] = ["command", "cmd", "script", "code"];
     const PATHS: [&str; 7] = ["path", "file_path", "filename", "file", "destination", "source", "target"];
     const READS: [&str; 8] = ["read", "get", "list", "search", "find", "view", "info", "show"];
@@ -87,9 +90,9 @@ fn findings_of_other_tool(tool: &str, input: &str, at: Surroundings) -> Vec<Find
     for (name, value) in &fields {
         let Some(text) = value.as_str() else { continue };
         if COMMANDS.contains(&name.as_str()) {
-            found.extend(protection::of_shell(text, at));
+            found.extend(protection::check_command(text, at));
         } else if PATHS.contains(&name.as_str()) && !reads {
-            found.extend(protection::of_file(text, input, at));
+            found.extend(protection::check_file_change(text, input, at));
         }
     }
     found
@@ -100,27 +103,32 @@ struct ProtectedPaths<'g, 'e> {
     ctx: &'g SessionContext<'e>,
     /// Whether the call mentions Fusebox or the client.
     mentions_fusebox: bool,
-    places: Option<Vec<Place>>,
+    places: Option<Vec<ProtectedPath>>,
     /// The same, with symbolic links resolved.
-    resolved: Option<Vec<Place>>,
+    resolved: Option<Vec<ProtectedPath>>,
 }
 
 impl ProtectedPaths<'_, '_> {
-    fn reason(&mut self, finding: &Finding) -> Option<Reason> {
+    fn reason(&mut self, finding: &Suspicion) -> Option<ProtectionReason> {
         match finding {
-            Finding::Says(reason) => Some(reason.clone()),
-            Finding::Touch(touch) => self.kind_of(touch).map(Reason::Place),
-            Finding::Runs { path, command } => {
-                self.is_executable(path, |name| name == "fusebox").then_some(Reason::Command(command))
+            Suspicion::Forbidden(reason) => Some(reason.clone()),
+            Suspicion::PathChanged(touch) => self.kind_of(touch).map(ProtectionReason::Path),
+            Suspicion::ProgramRun { path, command } => self
+                .is_executable(path, |name| name == "fusebox")
+                .then_some(ProtectionReason::Command(command)),
+            Suspicion::HookStarted(path) => {
+                self.is_executable(path, |name| name != "fusebox").then_some(ProtectionReason::Hooks)
             }
-            Finding::Feeds(path) => {
-                self.is_executable(path, |name| name != "fusebox").then_some(Reason::Hooks)
-            }
-            Finding::Settings(path) => {
+            Suspicion::ClientSettings(path) => {
                 use std::io::Read;
                 let mut text = String::new();
                 std::fs::File::open(path).ok()?.take(MAX_SETTINGS_BYTES).read_to_string(&mut text).ok()?;
-                self.ctx.source.client.protected_client().is_loosened_by(&text).then_some(Reason::Client)
+                self.ctx
+                    .source
+                    .client
+                    .protected_client()
+                    .is_weakened_by(&text)
+                    .then_some(ProtectionReason::Client)
             }
         }
     }
@@ -129,26 +137,34 @@ impl ProtectedPaths<'_, '_> {
         if !path.contains('/') {
             return true;
         }
-        let touch = Touch { path: path.to_owned(), reach: Reach::Itself, names: Vec::new(), surely: true };
-        let is_one = |place: &Place| {
-            place.kind == Kind::Executable
-                && place.is_touched(&touch)
+        let touch = PathChange {
+            path: path.to_owned(),
+            extent: ChangeExtent::Itself,
+            names: Vec::new(),
+            is_certain: true,
+        };
+        let is_one = |place: &ProtectedPath| {
+            place.kind == ProtectedKind::Executable
+                && place.is_changed_by(&touch)
                 && Path::new(&place.path).file_name().and_then(|n| n.to_str()).is_some_and(&wanted)
         };
         if self.places().iter().any(is_one) {
             return true;
         }
         let Some(touch) = resolve_touch(&touch) else { return false };
-        self.resolved().iter().any(|place| place.kind == Kind::Executable && place.is_touched(&touch))
+        self.resolved()
+            .iter()
+            .any(|place| place.kind == ProtectedKind::Executable && place.is_changed_by(&touch))
     }
 
-    fn kind_of(&mut self, touch: &Touch) -> Option<Kind> {
-        let touched =
-            |places: &[Place], touch: &Touch| places.iter().find(|p| p.is_touched(touch)).map(|p| p.kind);
+    fn kind_of(&mut self, touch: &PathChange) -> Option<ProtectedKind> {
+        let touched = |places: &[ProtectedPath], touch: &PathChange| {
+            places.iter().find(|p| p.is_changed_by(touch)).map(|p| p.kind)
+        };
         if let Some(kind) = touched(self.places(), touch) {
             return Some(kind);
         }
-        if !touch.surely && !self.mentions_fusebox {
+        if !touch.is_certain && !self.mentions_fusebox {
             return None;
         }
         let led = resolve_touch(touch)?;
@@ -159,13 +175,14 @@ impl ProtectedPaths<'_, '_> {
         touched(self.resolved(), &led)
     }
 
-    fn places(&mut self) -> &[Place] {
+    fn places(&mut self) -> &[ProtectedPath] {
         self.places.get_or_insert_with(|| protected_places(self.ctx))
     }
 
-    fn resolved(&mut self) -> &[Place] {
+    fn resolved(&mut self) -> &[ProtectedPath] {
         if self.resolved.is_none() {
-            let real = |place: &Place| Place { path: resolve_links(&place.path), ..place.clone() };
+            let real =
+                |place: &ProtectedPath| ProtectedPath { path: resolve_links(&place.path), ..place.clone() };
             let real = self.places().iter().map(real).collect();
             self.resolved = Some(real);
         }
@@ -174,8 +191,8 @@ impl ProtectedPaths<'_, '_> {
 }
 
 /// The same touch, with the symbolic links in its path resolved up to the first pattern.
-fn resolve_touch(touch: &Touch) -> Option<Touch> {
-    touch.path.starts_with('/').then(|| Touch { path: resolve_links(&touch.path), ..touch.clone() })
+fn resolve_touch(touch: &PathChange) -> Option<PathChange> {
+    touch.path.starts_with('/').then(|| PathChange { path: resolve_links(&touch.path), ..touch.clone() })
 }
 
 /// A path with symbolic links resolved; parts that do not exist, or are patterns, stay as they are.

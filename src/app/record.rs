@@ -11,12 +11,12 @@ use super::throttle::throttle_input;
 use super::transcript_reader::{Awaited, Positions, TranscriptDelta, text_repetitions};
 use super::{offline, presence, recovery};
 use crate::domain::alert::BudgetAlert;
-use crate::domain::breaker::circuit::{CircuitBreaker, Seen};
+use crate::domain::breaker::circuit::{CircuitBreaker, CircuitInput};
 use crate::domain::budget::BudgetState;
 use crate::domain::event::Event;
-use crate::domain::throttle::Crowded;
+use crate::domain::throttle::SlotDenied;
 use crate::store::session_cache::SessionCache;
-use crate::store::{Applied, Batch, Observed, Own, Session, Watch};
+use crate::store::{AgentObservation, Applied, Batch, BatchSequence, BudgetKey, Session};
 
 /// What is known after recording.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ pub struct Recorded {
     /// The caller's breaker, where it was observed; with a prompt, as it stood before.
     pub circuit: Option<CircuitBreaker>,
     /// Why the subagent that is asked for may not start.
-    pub crowded: Option<Crowded>,
+    pub crowded: Option<SlotDenied>,
     /// Why the store gave no answer, if it gave none: the session's hooks then count on from its last answer.
     pub failure: Option<Unavailable>,
     /// Whether the ends of the files were reached.
@@ -143,7 +143,7 @@ fn send_batch(
     delta: &TranscriptDelta,
     is_last: bool,
 ) -> store_access::Result<Applied> {
-    let watches: Vec<Watch> = ctx.watches(session);
+    let watches: Vec<BudgetKey> = ctx.watches(session);
     let now = ctx.env.now;
     let mut facts = std::borrow::Cow::Borrowed(&delta.facts[..]);
     if is_last && !plan.extra_facts.is_empty() {
@@ -156,28 +156,28 @@ fn send_batch(
         let seen = match &plan.observation {
             _ if !policy.enabled => None,
             Observation::Nothing | Observation::Prompt(_) => None,
-            Observation::Asks(call) => Some(Seen::Asks(*call)),
-            Observation::Calls(calls) => Some(Seen::Calls(calls)),
-            Observation::Response(calls) => Some(Seen::Response(calls)),
+            Observation::Asks(call) => Some(CircuitInput::CallRequested(*call)),
+            Observation::Calls(calls) => Some(CircuitInput::CallsEnded(calls)),
+            Observation::Response(calls) => Some(CircuitInput::ResponseEnded(calls)),
         };
-        Observed {
+        AgentObservation {
             agent: &agent,
             calls: seen.map(|seen| (&policy, seen, said)),
             prompt: match plan.observation {
                 Observation::Prompt(repetitions) if policy.enabled => Some(repetitions),
                 _ => None,
             },
-            throttle: throttle_input(&ctx.config, session, &plan.slot_events, now),
+            slots: throttle_input(&ctx.config, session, &plan.slot_events, now),
         }
     });
     let batch = Batch {
         session,
         facts: &facts,
-        watches: &watches,
+        budgets: &watches,
         alert: true,
         claim: plan.claim_alerts && is_last,
         seen: plan.seen_at.unwrap_or(now),
-        observed,
+        observation: observed,
         now,
     };
     ctx.store.call(|store| store.apply(&batch))
@@ -196,7 +196,7 @@ impl Recorded {
             alerts,
             events,
             circuit: applied.circuit.clone(),
-            crowded: applied.crowded,
+            crowded: applied.slot_denied,
             failure: None,
             complete: delta.complete,
             pending: Pending::Answer(Box::new(StoreAnswer {
@@ -216,7 +216,7 @@ impl Recorded {
     /// Updates the session's cache, which the caller has locked. The budgets may have moved on by then: other hooks count,
     /// too, while the store is out of reach.
     pub fn update_cache(&mut self, ctx: &SessionContext, cache: &mut SessionCache) {
-        cache.take_learned(&ctx.cache);
+        cache.merge_learned(&ctx.cache);
         match std::mem::take(&mut self.pending) {
             Pending::Learned => {}
             Pending::Offline(count) => self.states = count.update_cache(cache),
@@ -229,19 +229,19 @@ impl StoreAnswer {
     /// Updates the session's cache with the answer.
     fn update_cache(self, ctx: &SessionContext, cache: &mut SessionCache) {
         let Self { session, positions, applied, ends_circuits } = self;
-        if cache.epoch != applied.epoch {
+        if cache.store_id != applied.store_id {
             cache.positions.clear();
-            (cache.sequence, cache.own) = (0, Own::default());
-            cache.epoch.clone_from(&applied.epoch);
+            (cache.sequence, cache.batch_sequence) = (0, BatchSequence::default());
+            cache.store_id.clone_from(&applied.store_id);
         }
-        cache.own.learn(&applied.own);
-        cache.advance(positions);
-        cache.counted = None;
+        cache.batch_sequence.update(&applied.batch_sequence);
+        cache.advance_positions(positions);
+        cache.offline_counts = None;
         cache.lost.clear();
         cache.session = session;
-        cache.told = ctx.cache.told.or(cache.told.take());
+        cache.reported_config = ctx.cache.reported_config.or(cache.reported_config.take());
         if let Some(breaker) = &applied.circuit {
-            cache.note_circuit(ctx.agent(), applied.sequence, breaker);
+            cache.update_circuit(ctx.agent(), applied.sequence, breaker);
         }
         if ends_circuits {
             cache.circuits.clear();

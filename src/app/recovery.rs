@@ -6,7 +6,7 @@ use super::session::SessionContext;
 use super::store_access;
 use crate::platform::Env;
 use crate::store::cache_file::CacheFile;
-use crate::store::session_cache::{LACKING, SessionCache};
+use crate::store::session_cache::{STALE, SessionCache};
 use crate::store::{Applied, Store};
 
 /// Milliseconds that a hook spends on replaying operations at most.
@@ -23,10 +23,10 @@ const EMPTIED: &str =
 /// Whether the store lost data of this session: it is another store than the one that the files were read for, or it went back
 /// in time (a restored copy, a log that lost its end).
 pub(super) fn lost_data(cache: &SessionCache, applied: &Applied) -> bool {
-    !cache.epoch.is_empty()
-        && (applied.epoch != cache.epoch
+    !cache.store_id.is_empty()
+        && (applied.store_id != cache.store_id
             || applied.sequence <= cache.sequence
-            || applied.own.lacks(&cache.own.next()))
+            || applied.batch_sequence.is_behind(&cache.batch_sequence.next()))
 }
 
 /// Marks the store as incomplete, and lets this session be read again from its start.
@@ -34,15 +34,15 @@ pub(super) fn lost_data(cache: &SessionCache, applied: &Applied) -> bool {
 /// # Errors
 /// The store gave no answer; the next hook finds the mark.
 pub(super) fn begin_recovery(ctx: &mut SessionContext, applied: &Applied) -> store_access::Result<()> {
-    let known_as = ctx.cache.epoch.clone();
+    let known_as = ctx.cache.store_id.clone();
     // First, so that the next hook finds it if this process ends here: the store has one batch more by now.
     let mut cache = ctx.lock_cache();
-    if cache.epoch == known_as {
-        cache.sequence = LACKING;
+    if cache.store_id == known_as {
+        cache.sequence = STALE;
     }
     ctx.save_cache(cache);
-    let is_known = applied.epoch == known_as;
-    let epoch = ctx.store.call(|store| mark_loss(store, &applied.epoch, is_known))?;
+    let is_known = applied.store_id == known_as;
+    let epoch = ctx.store.call(|store| mark_loss(store, &applied.store_id, is_known))?;
     // The embedded store is this machine's: whoever lost it knows.
     if ctx.store.is_shared() {
         let what = if is_known { WENT_BACK } else { EMPTIED };
@@ -58,7 +58,8 @@ pub(super) fn begin_recovery(ctx: &mut SessionContext, applied: &Applied) -> sto
     }
     // Not removed: what a parallel hook knows of the old store must not count as further on.
     cache.positions.values_mut().for_each(|position| position.restart());
-    (cache.epoch, cache.sequence, cache.own) = (epoch, applied.sequence, applied.own.clone());
+    (cache.store_id, cache.sequence, cache.batch_sequence) =
+        (epoch, applied.sequence, applied.batch_sequence.clone());
     ctx.save_cache(cache);
     Ok(())
 }
@@ -80,7 +81,7 @@ pub(super) fn replay_decisions(ctx: &mut SessionContext) -> store_access::Result
 /// `is_known`: it is the store that was there before, and went back in time. Otherwise it is one that was made anew.
 fn mark_loss(store: &mut dyn Store, epoch: &str, is_known: bool) -> crate::store::Result<String> {
     if is_known {
-        return store.renew(epoch);
+        return store.reset_store(epoch);
     }
     store.set_rebuilding(true)?;
     Ok(epoch.to_owned())
@@ -93,21 +94,21 @@ fn mark_loss(store: &mut dyn Store, epoch: &str, is_known: bool) -> crate::store
 /// The store cannot be used.
 pub fn detect_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<()> {
     // The caches first: what hooks record meanwhile is no loss.
-    let of_session = |cache: &SessionCache| cache.session.transcript.is_some() && !cache.epoch.is_empty();
+    let of_session = |cache: &SessionCache| cache.session.transcript.is_some() && !cache.store_id.is_empty();
     let caches = CacheFile::all(&env.cache_dir()).into_iter().filter_map(|file| file.read());
     let caches = caches.filter(|cache| of_session(cache)).map(|cache| {
-        let SessionCache { session, epoch, sequence, own, .. } = *cache;
+        let SessionCache { session, store_id: epoch, sequence, batch_sequence: own, .. } = *cache;
         (session.id, epoch, sequence, own)
     });
     let caches: Vec<_> = caches.collect();
-    let epoch = store.epoch()?;
+    let epoch = store.store_id()?;
     // A store that was emptied need not be missed by any cache.
     send_installation(env, store);
-    let (sequences, owned) = (store.sequences()?, store.own_batches()?);
+    let (sequences, owned) = (store.sequences()?, store.batch_sequences()?);
     for (id, known_as, sequence, own) in caches {
         let is_known = known_as == epoch;
         let is_behind = sequences.get(&id).is_none_or(|known| *known < sequence)
-            || owned.get(&id).is_some_and(|known| known.lacks(&own));
+            || owned.get(&id).is_some_and(|known| known.is_behind(&own));
         if !is_known || is_behind {
             mark_loss(store, &epoch, is_known)?;
             break;
@@ -119,10 +120,10 @@ pub fn detect_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<()>
 /// Tells a store when Fusebox was installed here, unless it knows: what a session used before that is its history, and raises
 /// its limit. A user who may only record cannot, and continues without.
 pub fn send_installation(env: &Env, store: &mut dyn Store) {
-    if store.installed().is_ok_and(|known| known.is_some()) {
+    if store.installed_at().is_ok_and(|known| known.is_some()) {
         return;
     }
     if let Some(known) = env.state_dir().and_then(|dir| Installation::read(&dir)) {
-        let _ = store.install(known.installed_at);
+        let _ = store.note_installation(known.installed_at);
     }
 }

@@ -9,11 +9,11 @@ use super::{backfill, process_tree};
 use crate::config::Config;
 use crate::domain::breaker::circuit::CircuitBreaker;
 use crate::domain::budget::{BudgetState, Scope};
-use crate::domain::ladder::{Cause, MAIN};
+use crate::domain::escalation::{HoldCause, MAIN_AGENT};
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
 use crate::store::session_cache::SessionCache;
-use crate::store::{CircuitRow, SessionRow, Watch};
+use crate::store::{BudgetKey, CircuitRow, SessionRow};
 
 /// Reads a session to its end, and returns its status.
 ///
@@ -37,7 +37,7 @@ pub fn session_status(
     let main = circuits.iter().find(|row| row.agent.is_empty()).map(circuit);
     let of_agents = circuits.iter().filter(|row| policy.enabled && !row.agent.is_empty());
     let throttle = ctx.config.throttle.map(|throttling| {
-        let max = slots.said.unwrap_or(throttling.max_concurrency);
+        let max = slots.reported_concurrency.unwrap_or(throttling.max_concurrency);
         ThrottleStatus {
             live: slots.live(),
             max,
@@ -65,9 +65,9 @@ pub fn session_status(
 
 /// Whether a session is stopped by a cause that still holds, given these budgets.
 pub(super) fn is_stopped(cache: &SessionCache, states: &[BudgetState]) -> bool {
-    let Some(cause) = cache.ladder.stopped() else { return false };
-    let holds = |s: &BudgetState| s.blocks() && Cause::of(s) == *cause;
-    let circuit = cache.circuit(MAIN).map(|breaker| Cause::Breaker { epoch: breaker.epoch });
+    let Some(cause) = cache.escalation.stopped() else { return false };
+    let holds = |s: &BudgetState| s.blocks() && HoldCause::from_budget(s) == *cause;
+    let circuit = cache.circuit(MAIN_AGENT).map(|breaker| HoldCause::Breaker { epoch: breaker.epoch });
     states.iter().any(holds) || circuit.as_ref() == Some(cause)
 }
 
@@ -94,7 +94,7 @@ pub fn budget_states(
         };
         let glob = WildMatch::new(&budget.matches);
         let fits = values.into_iter().filter(|value| glob.matches(value));
-        watches.extend(fits.map(|value| Watch { budget: budget.clone(), value }));
+        watches.extend(fits.map(|value| BudgetKey { budget: budget.clone(), value }));
     }
     store.call(|store| store.states(&watches, now))
 }

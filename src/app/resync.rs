@@ -71,7 +71,7 @@ pub fn resync(
     let now = env.now;
     let transcripts = session_files::transcripts(env);
     let ids: BTreeSet<String> = transcripts.keys().cloned().collect();
-    let epoch = store.call(|store| store.epoch())?;
+    let epoch = store.call(|store| store.store_id())?;
     let before = stored_counts(config, store, &ids, now)?;
     // Before the transcripts: a budget that was extended must not look used up.
     let ledger = env.state_dir().map(|dir| OperationLedger::new(&dir, config));
@@ -92,13 +92,13 @@ pub fn resync(
     }
     progress(transcripts.len(), transcripts.len());
     // It may have been lost meanwhile.
-    if incomplete.is_empty() && store.call(|store| store.epoch())? == epoch {
+    if incomplete.is_empty() && store.call(|store| store.store_id())? == epoch {
         store.call(|store| store.set_rebuilding(false))?;
     }
     // Counters can be wrong on their own where others write them, too.
     let rows = store.call(|store| store.sessions())?;
     let watches = verify::budget_keys(config, store, &rows, |id| ids.contains(id), now)?;
-    store.call(|store| store.count_anew(&watches, now))?;
+    store.call(|store| store.recount(&watches, now))?;
     let after = stored_counts(config, store, &ids, now)?;
     let changed = |((name, value), (unit, after)): (&(String, String), &(Unit, u64))| {
         let before = before.budgets.get(&(name.clone(), value.clone())).map_or(0, |(_, used)| *used);

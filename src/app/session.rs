@@ -15,10 +15,10 @@ use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::verdict::Caller;
 use crate::platform::Env;
 use crate::store::cache_file::{CacheFile, LockedCache};
-use crate::store::counted::Counted;
+use crate::store::offline_counts::OfflineCounts;
 use crate::store::session_cache::SessionCache;
 use crate::store::shared_names::shared_value;
-use crate::store::{Session, Watch};
+use crate::store::{BudgetKey, Session};
 
 /// What to report besides the answer.
 #[derive(Debug, Default)]
@@ -84,7 +84,7 @@ pub struct SessionContext<'a> {
 impl<'a> SessionContext<'a> {
     /// The session that an event comes from. Reads the cache, and the configuration where it changed.
     pub fn for_event(env: &'a Env, source: EventSource) -> Self {
-        let file = CacheFile::of(&env.cache_dir(), &source.session);
+        let file = CacheFile::for_session(&env.cache_dir(), &source.session);
         let mut cache = file.read().unwrap_or_default();
         let project = agents::project_dir(env, source.cwd.as_deref().unwrap_or(&env.cwd));
         let stamp = Stamp::current(env, Some(&project));
@@ -101,7 +101,7 @@ impl<'a> SessionContext<'a> {
     /// A session that somebody else looks at: a command, or another session's hook. The configuration is the one that the
     /// session's own hooks had; the variables and the project of this process are not theirs.
     pub fn for_session(env: &'a Env, session: &Session) -> Self {
-        let file = CacheFile::of(&env.cache_dir(), &session.id);
+        let file = CacheFile::for_session(&env.cache_dir(), &session.id);
         let mut cache = file.read().unwrap_or_default();
         if cache.session.id != session.id {
             cache.session = session.clone();
@@ -110,7 +110,7 @@ impl<'a> SessionContext<'a> {
             // A shared store does not know where files lie.
             cache.session = session_files::with_local_paths(env, &cache.session);
         }
-        let counted_with = cache.counted.as_ref().and_then(|counted| counted.stamp);
+        let counted_with = cache.offline_counts.as_ref().and_then(|counted| counted.stamp);
         let (config, stamp) = cache.config.clone().zip(cache.stamp.or(counted_with)).unwrap_or_else(|| {
             let project = Path::new(&cache.session.project);
             (config::load(env, Some(project)).config, Stamp::current(env, Some(project)))
@@ -172,8 +172,8 @@ impl<'a> SessionContext<'a> {
     }
 
     /// What hooks counted by themselves, as long as the store is not asked.
-    fn counted_offline(&self) -> Option<&Counted> {
-        self.cache.counted.as_ref().filter(|_| self.store.is_backing_off())
+    fn counted_offline(&self) -> Option<&OfflineCounts> {
+        self.cache.offline_counts.as_ref().filter(|_| self.store.is_backing_off())
     }
 
     /// Whether the budgets that are known can be trusted without asking: written by a hook of this session at most
@@ -239,14 +239,14 @@ impl<'a> SessionContext<'a> {
     }
 
     /// The budgets that concern this session, for every value that they count it under.
-    pub fn watches(&self, session: &Session) -> Vec<Watch> {
-        let of = |budget: &Budget| -> Vec<Watch> {
+    pub fn watches(&self, session: &Session) -> Vec<BudgetKey> {
+        let of = |budget: &Budget| -> Vec<BudgetKey> {
             let glob = WildMatch::new(&budget.matches);
             let fits = self
                 .scope_values(session, budget.scope)
                 .into_iter()
                 .filter(|v| !v.is_empty() && glob.matches(v));
-            fits.map(|value| Watch { budget: budget.clone(), value }).collect()
+            fits.map(|value| BudgetKey { budget: budget.clone(), value }).collect()
         };
         self.config.budgets.iter().flat_map(of).collect()
     }
@@ -256,7 +256,7 @@ impl<'a> SessionContext<'a> {
         match scope {
             Scope::Session => std::iter::once(&session.id).chain(&self.cache.ancestors).cloned().collect(),
             Scope::Project | Scope::User | Scope::Team | Scope::TaskType => {
-                session.home().value(scope).map(str::to_owned).into_iter().collect()
+                session.attribution().value(scope).map(str::to_owned).into_iter().collect()
             }
             Scope::Model => self.cache.models_seen.iter().cloned().collect(),
             Scope::AgentType => self.cache.agent_types.iter().cloned().collect(),
@@ -313,8 +313,8 @@ fn usable_config(
         Some(last) => (last, "the last good one stays in force"),
         None => (loaded.config, "its invalid settings are ignored"),
     };
-    if cache.told.as_ref() != Some(stamp) {
-        cache.told = Some(*stamp);
+    if cache.reported_config.as_ref() != Some(stamp) {
+        cache.reported_config = Some(*stamp);
         let first = problems.first().map_or("", String::as_str);
         notices.person.push(format!("Fusebox: the configuration cannot be used, {kept}. {first}"));
     }

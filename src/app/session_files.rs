@@ -41,7 +41,7 @@ pub fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
 
 /// A session as its cache or its transcript describes it; the store need not know it.
 pub fn session_row(env: &Env, session: &str, transcript: &Path) -> SessionRow {
-    let cache = CacheFile::of(&env.cache_dir(), session).read().unwrap_or_default();
+    let cache = CacheFile::for_session(&env.cache_dir(), session).read().unwrap_or_default();
     let (session, ended) = match cache.session.id == session {
         true => (cache.session, cache.ended),
         false => (unknown_session(env, session, transcript), None),
@@ -51,13 +51,13 @@ pub fn session_row(env: &Env, session: &str, transcript: &Path) -> SessionRow {
 
 /// Whether a session's hooks have run on this machine, and said where its transcript is.
 pub fn has_cache(env: &Env, session: &str) -> bool {
-    let cached = CacheFile::of(&env.cache_dir(), session).read();
+    let cached = CacheFile::for_session(&env.cache_dir(), session).read();
     cached.is_some_and(|cache| cache.session.transcript.is_some())
 }
 
 /// The sessions with data that never reached the store at this location. It may not even know them.
 pub fn unsent(env: &Env, location: &StoreLocation) -> Vec<SessionRow> {
-    let caches = CacheFile::owing(&env.cache_dir()).into_iter();
+    let caches = CacheFile::with_unreported_data(&env.cache_dir()).into_iter();
     // With another store they have to do when somebody uses that one.
     let of_store =
         |cache: &SessionCache| cache.config.as_ref().is_none_or(|config| location.is_same_store(config));
@@ -71,7 +71,7 @@ pub fn unsent(env: &Env, location: &StoreLocation) -> Vec<SessionRow> {
 
 /// When a session was last recorded: each time its cache is written.
 pub fn last_recorded(env: &Env, session: &str) -> Option<SystemTime> {
-    std::fs::metadata(CacheFile::of(&env.cache_dir(), session).path()).ok()?.modified().ok()
+    std::fs::metadata(CacheFile::for_session(&env.cache_dir(), session).path()).ok()?.modified().ok()
 }
 
 /// Whether all of a transcript was read, and of its subagents' files.

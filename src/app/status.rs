@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use super::messages;
 use super::store_status::StoreStatus;
-use crate::domain::alert::{AlertRecord, BudgetAlert, Level};
+use crate::domain::alert::{AlertLevel, AlertRecord, BudgetAlert};
 use crate::domain::breaker::circuit::CircuitBreaker;
 use crate::domain::breaker::policy::Policy;
 use crate::domain::budget::{BudgetState, Mode, OnLimit, Scope, Unit};
-use crate::domain::event::{Event, What};
-use crate::domain::operation::{Decision, Operation};
+use crate::domain::event::{Event, EventData};
+use crate::domain::operation::{Operation, OperationKind};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
 
@@ -175,7 +175,7 @@ pub struct AlertStatus {
     /// When it was raised (RFC 3339, UTC).
     pub at: String,
     /// How urgent.
-    pub level: Level,
+    pub level: AlertLevel,
     /// Name of the budget.
     pub budget: String,
     /// Scope of the budget.
@@ -213,13 +213,13 @@ pub struct EventStatus {
     pub agent: String,
     /// What happened; times in it are milliseconds since 1970.
     #[serde(flatten)]
-    pub what: What,
+    pub what: EventData,
 }
 
 impl EventStatus {
     /// The status of an event.
     pub fn from_event(event: &Event) -> Self {
-        let Event { id, session, agent, at, what } = event.clone();
+        let Event { id, session, agent, at, data: what } = event.clone();
         Self { id, at: at.to_rfc3339(), session, agent, what }
     }
 }
@@ -294,13 +294,13 @@ pub struct OperationStatus {
 impl OperationStatus {
     /// The status of a recorded decision.
     pub fn from_operation(operation: &Operation) -> Self {
-        let amount = match operation.decision {
-            Decision::Extend { amount } => Some(amount),
-            Decision::Reset { .. } | Decision::Delete => None,
+        let amount = match operation.kind {
+            OperationKind::Extend { amount } => Some(amount),
+            OperationKind::Reset { .. } | OperationKind::Delete => None,
         };
         Self {
             id: operation.id.clone(),
-            kind: operation.decision.name(),
+            kind: operation.kind.name(),
             amount,
             budget: operation.budget.clone(),
             value: operation.value.clone(),

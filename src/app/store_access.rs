@@ -170,7 +170,7 @@ impl<'a> StoreAccess<'a> {
                 store
             }
         };
-        store.reach()?;
+        store.connect()?;
         Ok(&mut **self.store.insert(store))
     }
 
@@ -213,13 +213,13 @@ impl<'a> StoreAccess<'a> {
         if self.store.is_none() {
             return Ok(());
         }
-        self.call(|store| store.tidy(idle))
+        self.call(|store| store.maintain(idle))
     }
 
     /// Quarantines a store that turned out to be damaged after it was opened (opening reads one page only). Returns what
     /// happened to it.
     fn quarantine(&mut self) -> String {
-        match self.store.take().map(|store| store.set_aside(self.env.now)) {
+        match self.store.take().map(|store| store.quarantine(self.env.now)) {
             Some(Ok(Some(aside))) => corrupt_store_text(&aside),
             Some(Err(error)) => format!("the corrupt store cannot be set aside: {error}"),
             Some(Ok(None)) | None => "another process has set it aside".to_owned(),

@@ -35,7 +35,7 @@ impl StoreStatus {
                 StoreKind::Embedded => "embedded",
                 StoreKind::Shared => "redis",
             };
-            let (epoch, recovering) = (store.epoch()?, store.recovering(now)?);
+            let (epoch, recovering) = (store.store_id()?, store.rebuilding_machines(now)?);
             Ok(Self { kind, epoch, recovering, reachable: true, error: None, as_of: None })
         })
     }

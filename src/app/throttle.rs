@@ -7,11 +7,11 @@ use super::session::SessionContext;
 use crate::agents;
 use crate::agents::event::ToolRequest;
 use crate::config::Config;
-use crate::domain::budget::{Budget, Classes, Mode, OnLimit, Scope, StoreDown, Unit};
-use crate::domain::throttle::{SlotEvent, Throttling};
+use crate::domain::budget::{Budget, Mode, OnLimit, Scope, StoreDown, TokenClasses, Unit};
+use crate::domain::throttle::{SlotEvent, ThrottleLimits};
 use crate::domain::time::Timestamp;
 use crate::domain::window::WindowRule;
-use crate::store::{Session, Throttled, Watch};
+use crate::store::{BudgetKey, Session, SlotObservation};
 use crate::transcript::{AgentNote, tool_hash};
 
 /// The input for throttling; `None`: subagents are not throttled.
@@ -20,11 +20,11 @@ pub(super) fn throttle_input<'e>(
     session: &Session,
     events: &'e [SlotEvent],
     now: Timestamp,
-) -> Option<Throttled<'e>> {
+) -> Option<SlotObservation<'e>> {
     let policy = config.throttle?;
     let client_since = session.client.and_then(|client| process_tree::agents_started_after(client, now));
-    let meter = Watch { budget: token_meter(&policy), value: session.id.clone() };
-    Some(Throttled { policy, events, client_since, meter })
+    let meter = BudgetKey { budget: token_meter(&policy), value: session.id.clone() };
+    Some(SlotObservation { limits: policy, events, client_since, meter })
 }
 
 /// The slot event of a call that asks for a subagent.
@@ -32,7 +32,7 @@ pub(super) fn requested_slot(ctx: &SessionContext, request: &ToolRequest) -> Vec
     let id = request.id.as_ref().filter(|_| request.spawns.is_some() && ctx.config.throttle.is_some());
     let Some(id) = id else { return Vec::new() };
     let depth = caller_note(ctx).map_or(0, |note| note.depth.unwrap_or(1)) + 1;
-    vec![SlotEvent::Asked { call: tool_hash(id), depth }]
+    vec![SlotEvent::Requested { call: tool_hash(id), depth }]
 }
 
 /// The slot event that says that the calling subagent is at work.
@@ -41,7 +41,7 @@ pub(super) fn alive_slot(ctx: &SessionContext) -> Vec<SlotEvent> {
         return Vec::new();
     };
     let call = caller_note(ctx).and_then(|note| note.tool_use_id).map(|id| tool_hash(&id));
-    vec![SlotEvent::Alive { agent, call }]
+    vec![SlotEvent::AgentActive { agent, call }]
 }
 
 /// What the client noted about the calling subagent; empty where it noted nothing.
@@ -55,13 +55,13 @@ fn caller_note(ctx: &SessionContext) -> Option<AgentNote> {
 }
 
 /// Counts a session's fresh tokens against the hard limit. It is not a configured budget: it neither warns nor blocks.
-fn token_meter(policy: &Throttling) -> Budget {
+fn token_meter(policy: &ThrottleLimits) -> Budget {
     Budget {
         name: "[throttle]".to_owned(),
         scope: Scope::Session,
         matches: "*".to_owned(),
         unit: Unit::Tokens,
-        count: Classes::FRESH,
+        count: TokenClasses::FRESH,
         limit: policy.hard_limit_tokens,
         hard_limit: None,
         window: WindowRule::LIFETIME,

@@ -11,11 +11,11 @@ use super::{backfill, process_tree, report, session_files};
 use crate::agents;
 use crate::config::Config;
 use crate::domain::budget::Scope;
-use crate::domain::counter::Home;
+use crate::domain::counter::Attribution;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 use crate::platform::Env;
-use crate::store::{SessionRow, SessionTotal, Watch};
+use crate::store::{BudgetKey, SessionRow, SessionTotal};
 
 /// Bytes of transcripts to read at most, most recent first.
 const MAX_BYTES: u64 = 512 * 1024 * 1024;
@@ -111,13 +111,13 @@ pub fn budget_keys(
     rows: &[SessionRow],
     is_meant: impl Fn(&str) -> bool,
     now: Timestamp,
-) -> Result<Vec<Watch>> {
+) -> Result<Vec<BudgetKey>> {
     let states = report::budget_states(config, store, rows, true, now)?;
-    let mut all: Vec<Watch> =
-        states.into_iter().map(|state| Watch { budget: state.budget, value: state.value }).collect();
+    let mut all: Vec<BudgetKey> =
+        states.into_iter().map(|state| BudgetKey { budget: state.budget, value: state.value }).collect();
     // What a session is charged to may not have been seen in the window yet: a counter can be there all the same.
-    let meant: Vec<Home> =
-        rows.iter().filter(|row| is_meant(&row.session.id)).map(|row| row.session.home()).collect();
+    let meant: Vec<Attribution> =
+        rows.iter().filter(|row| is_meant(&row.session.id)).map(|row| row.session.attribution()).collect();
     for budget in &config.budgets {
         let glob = WildMatch::new(&budget.matches);
         let values: BTreeSet<String> = match budget.scope {
@@ -127,8 +127,8 @@ pub fn budget_keys(
             scope => meant.iter().filter_map(|home| home.value(scope).map(str::to_owned)).collect(),
         };
         let new = values.into_iter().filter(|value| !value.is_empty() && glob.matches(value));
-        let new = new.map(|value| Watch { budget: budget.clone(), value });
-        let new: Vec<Watch> = new.filter(|watch| !all.contains(watch)).collect();
+        let new = new.map(|value| BudgetKey { budget: budget.clone(), value });
+        let new: Vec<BudgetKey> = new.filter(|watch| !all.contains(watch)).collect();
         all.extend(new);
     }
     all.retain(|watch| match watch.budget.scope {
@@ -183,7 +183,11 @@ fn difference(
 }
 
 /// The difference between a budget's counter and the sum of its messages, if there is one.
-fn counter_difference(store: &mut StoreAccess, watch: &Watch, now: Timestamp) -> Result<Option<Difference>> {
+fn counter_difference(
+    store: &mut StoreAccess,
+    watch: &BudgetKey,
+    now: Timestamp,
+) -> Result<Option<Difference>> {
     let end = watch.budget.window.at(now).end.unwrap_or(now.plus_millis(LIFETIME_MS));
     let moment = Timestamp(end.0 - 1);
     let watches = std::slice::from_ref(watch);

@@ -14,7 +14,7 @@ use crate::app::operator;
 use crate::app::status::AlertStatus;
 use crate::app::store_access::{self, StoreAccess};
 use crate::config::Config;
-use crate::domain::alert::{Acknowledgement, AlertFilter, AlertRecord, Level};
+use crate::domain::alert::{Acknowledgement, AlertFilter, AlertLevel, AlertRecord};
 use crate::domain::budget::Mode;
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
@@ -89,13 +89,14 @@ struct Filter {
     session: Option<String>,
     /// Only alerts of this level: info below 70 % of the limit, warning below 90 %, else critical.
     #[arg(long, value_parser = level_parser())]
-    level: Option<Level>,
+    level: Option<AlertLevel>,
 }
 
-fn level_parser() -> impl TypedValueParser<Value = Level> {
-    let parser = PossibleValuesParser::new(Level::ALL.map(|(name, _)| name));
-    parser
-        .map(|name| Level::ALL.iter().find(|(n, _)| *n == name).map_or(Level::Critical, |(_, level)| *level))
+fn level_parser() -> impl TypedValueParser<Value = AlertLevel> {
+    let parser = PossibleValuesParser::new(AlertLevel::ALL.map(|(name, _)| name));
+    parser.map(|name| {
+        AlertLevel::ALL.iter().find(|(n, _)| *n == name).map_or(AlertLevel::Critical, |(_, level)| *level)
+    })
 }
 
 /// `2026-11-01`, `2026-11-01T12:00:00Z`, `2026-11-01T13:00:00+01:00`.
@@ -115,7 +116,7 @@ pub fn run(args: &AlertsArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
             let records = all_alerts(&mut opened.store)?;
             let filter =
                 AlertFilter { acknowledged: *all, ..filter.resolve(&opened.config, &rows, &records)? };
-            let mut found: Vec<&AlertRecord> = records.iter().filter(|r| filter.lets_through(r)).collect();
+            let mut found: Vec<&AlertRecord> = records.iter().filter(|r| filter.matches(r)).collect();
             let there = found.len();
             found.truncate(if *limit == 0 { there } else { *limit });
             list(&found, &filter, *json, io)?;
@@ -140,7 +141,7 @@ pub fn run(args: &AlertsArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
             let meant = if ids.is_empty() {
                 let filter =
                     AlertFilter { before: *before, ..filter.resolve(&opened.config, &rows, &records)? };
-                records.iter().filter(|r| filter.lets_through(r)).map(|r| r.alert.id).collect()
+                records.iter().filter(|r| filter.matches(r)).map(|r| r.alert.id).collect()
             } else {
                 check_ids(ids, &records)?
             };
@@ -291,11 +292,11 @@ fn percent(record: &AlertRecord) -> String {
     format!("{}%", (record.alert.threshold * 10_000.0).round() / 100.0)
 }
 
-fn coloured(level: Level) -> String {
+fn coloured(level: AlertLevel) -> String {
     let style = match level {
-        Level::Info => Style::new(),
-        Level::Warning => Style::new().fg_color(Some(AnsiColor::Yellow.into())),
-        Level::Critical => Style::new().fg_color(Some(AnsiColor::Red.into())).bold(),
+        AlertLevel::Info => Style::new(),
+        AlertLevel::Warning => Style::new().fg_color(Some(AnsiColor::Yellow.into())),
+        AlertLevel::Critical => Style::new().fg_color(Some(AnsiColor::Red.into())).bold(),
     };
     format!("{style}{}{style:#}", level.name())
 }

@@ -13,7 +13,7 @@ use crate::app::status::{CircuitStatus, EventStatus};
 use crate::app::store_access::{self, StoreAccess};
 use crate::domain::breaker::circuit::Phase;
 use crate::domain::breaker::policy::Policy;
-use crate::domain::event::{CircuitDecision, What};
+use crate::domain::event::{CircuitDecision, EventData};
 use crate::platform::Env;
 use crate::store::{CircuitRow, SessionRow};
 
@@ -162,7 +162,7 @@ fn show(target: &CircuitTarget, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let listed = circuits_json(&rows, &policy);
     let events = store.call(|store| store.events(Some(&row.session.id), None))?;
     let is_meant = |event: &EventStatus| {
-        !matches!(event.what, What::ConcurrencyThrottled(_) | What::ConcurrencyRestored(_))
+        !matches!(event.what, EventData::ConcurrencyThrottled(_) | EventData::ConcurrencyRestored(_))
             && target.agent().is_none_or(|agent| event.agent == agent)
     };
     let events: Vec<EventStatus> = events.iter().map(EventStatus::from_event).filter(is_meant).collect();
@@ -187,25 +187,25 @@ fn show(target: &CircuitTarget, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 }
 
 /// An event as one line.
-fn event_line(what: &What) -> String {
+fn event_line(what: &EventData) -> String {
     match what {
-        What::CircuitWarning(trip) => format!("warned: {}", messages::trip_summary(trip)),
-        What::CircuitOpened(trip) => format!("opened: {}", messages::trip_summary(trip)),
-        What::CircuitWouldOpen(trip) => format!("would have opened: {}", messages::trip_summary(trip)),
-        What::CircuitHalfOpened(_) => "half-open: its cooldown is over".into(),
-        What::CircuitClosed(_) => "closed".into(),
-        What::CircuitDecided { decision, by, reason, .. } => {
+        EventData::CircuitWarning(trip) => format!("warned: {}", messages::trip_summary(trip)),
+        EventData::CircuitOpened(trip) => format!("opened: {}", messages::trip_summary(trip)),
+        EventData::CircuitWouldOpen(trip) => format!("would have opened: {}", messages::trip_summary(trip)),
+        EventData::CircuitHalfOpened(_) => "half-open: its cooldown is over".into(),
+        EventData::CircuitClosed(_) => "closed".into(),
+        EventData::CircuitDecided { decision, by, reason, .. } => {
             let done = match decision {
                 CircuitDecision::Acknowledge => "acknowledged",
                 CircuitDecision::Reset => "reset",
             };
             format!("{done} by {by}: {reason}")
         }
-        What::CallDenied(denial) => {
+        EventData::CallDenied(denial) => {
             let stopped = if denial.stopped { ", and the turn stopped" } else { "" };
             format!("a call of {} was denied{stopped}", denial.tool)
         }
-        What::ConcurrencyThrottled(turn) | What::ConcurrencyRestored(turn) => {
+        EventData::ConcurrencyThrottled(turn) | EventData::ConcurrencyRestored(turn) => {
             format!("{} → {} subagents at the same time", turn.from, turn.to)
         }
     }

@@ -6,8 +6,8 @@ use super::render;
 use super::{Io, UsageError, select};
 use crate::app::explain::{self, Explanation};
 use crate::app::messages::{self, grouped};
-use crate::domain::event::Reason;
-use crate::domain::throttle::Crowded;
+use crate::domain::event::DenialReason;
+use crate::domain::throttle::SlotDenied;
 use crate::platform::Env;
 
 /// Explain why a tool call was denied or let through, with the numbers of that moment.
@@ -79,22 +79,24 @@ fn show(explanation: &Explanation, io: &mut Io) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn reason_line(reason: &Reason) -> String {
+fn reason_line(reason: &DenialReason) -> String {
     match reason {
-        Reason::Budget { budget, used, limit, unit, status, .. } => {
+        DenialReason::Budget { budget, used, limit, unit, status, .. } => {
             format!("budget {budget} was {status}: {} / {} {}", grouped(*used), grouped(*limit), unit.noun())
         }
-        Reason::Circuit(trip) => format!("the circuit breaker was open: {}", messages::trip_summary(trip)),
-        Reason::Throttle(Crowded::Concurrency { live, max, throttled }) => {
+        DenialReason::Circuit(trip) => {
+            format!("the circuit breaker was open: {}", messages::trip_summary(trip))
+        }
+        DenialReason::Throttle(SlotDenied::Concurrency { live, max, throttled }) => {
             let low = if *throttled { ", because tokens ran low" } else { "" };
             format!("{live} subagents worked, and {max} might at the same time{low}")
         }
-        Reason::Throttle(Crowded::Depth { depth, max }) => {
+        DenialReason::Throttle(SlotDenied::Depth { depth, max }) => {
             format!("the subagent would have been nested {depth} deep, and {max} is the most")
         }
-        Reason::Throttle(Crowded::Total { max }) => {
+        DenialReason::Throttle(SlotDenied::Total { max }) => {
             format!("the session had started {max} subagents, which is the most")
         }
-        Reason::Protection { protected } => format!("it reached for the guard itself: {protected}"),
+        DenialReason::Protection { protected } => format!("it reached for the guard itself: {protected}"),
     }
 }

@@ -166,10 +166,10 @@ fn record_installation(
     make_private_dir(&state_dir)?;
     // A store that was lost and made anew must not count all that went before as history.
     let noted = Installation::read(&state_dir).map(|i| i.installed_at);
-    let installed_at = store.installed()?.or(noted).unwrap_or(env.now);
-    match store.install(installed_at) {
+    let installed_at = store.installed_at()?.or(noted).unwrap_or(env.now);
+    match store.note_installation(installed_at) {
         // The first one counts, and hooks record without it.
-        Err(error) if error.is_denied() && store.installed()?.is_none() => {
+        Err(error) if error.is_denied() && store.installed_at()?.is_none() => {
             let command = operator::operator_command(&config, "fusebox init");
             writeln!(
                 err,

@@ -10,8 +10,8 @@ use super::source::{EffectiveValue, Problem, Source};
 use super::value::{OFF, ValueKind};
 use super::{Config, PromptLineMode, RedisConfig};
 use crate::domain::breaker::policy::{Limits, Policy};
-use crate::domain::budget::{Budget, Classes, Scope, Unit};
-use crate::domain::throttle::Throttling;
+use crate::domain::budget::{Budget, Scope, TokenClasses, Unit};
+use crate::domain::throttle::ThrottleLimits;
 use crate::domain::window::{Period, WindowRule};
 use crate::zoneinfo;
 
@@ -141,7 +141,7 @@ impl Draft {
     fn breaker(&self) -> Result<Policy, Problem> {
         let count = |key: &str| self.checked(key).optional(CheckedValue::number);
         let mut refused = None;
-        let limits = Limits::of(|rule| {
+        let limits = Limits::from_fn(|rule| {
             count(rule.key).unwrap_or_else(|problem| {
                 refused = Some(problem);
                 None
@@ -161,11 +161,11 @@ impl Draft {
         }
     }
 
-    fn throttle(&self) -> Result<Option<Throttling>, Problem> {
+    fn throttle(&self) -> Result<Option<ThrottleLimits>, Problem> {
         let Some(hard_limit_tokens) = self.checked(HARD_LIMIT).optional(CheckedValue::number)? else {
             return Ok(None);
         };
-        Ok(Some(Throttling {
+        Ok(Some(ThrottleLimits {
             hard_limit_tokens,
             max_concurrency: self.checked("throttle.max_concurrency").number()?,
             max_depth: self.checked("throttle.max_depth").number()?,
@@ -304,9 +304,9 @@ impl CheckedValue {
     }
 }
 
-fn classes(names: &[String]) -> Classes {
+fn classes(names: &[String]) -> TokenClasses {
     let has = |name: &str| names.iter().any(|n| n == name);
-    Classes {
+    TokenClasses {
         input: has("input"),
         output: has("output"),
         cache_write: has("cache_write"),

@@ -39,7 +39,7 @@ use self::variable::ProjectVariables;
 use crate::agents::project_settings;
 use crate::domain::breaker::policy::Policy;
 use crate::domain::budget::Budget;
-use crate::domain::throttle::Throttling;
+use crate::domain::throttle::ThrottleLimits;
 use crate::platform::Env;
 
 /// The tenant if none is set.
@@ -70,7 +70,7 @@ pub struct Config {
     #[serde(default, skip_serializing_if = "Policy::is_default")]
     pub breaker: Policy,
     /// How subagents are throttled; `None`: they are not.
-    pub throttle: Option<Throttling>,
+    pub throttle: Option<ThrottleLimits>,
 }
 
 /// The connection to the shared store.

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::budget::{BudgetState, Mode, OnLimit, Scope, Status, Unit};
 use super::time::Timestamp;
 
-/// How urgent an alert is. Source of the bounds: below 0.7 info, below 0.9 warning, else critical.
+/// How urgent an alert is: below 0.7 of the limit info, below 0.9 warning, else critical.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Level {
+pub enum AlertLevel {
     /// Worth knowing.
     Info,
     /// Worth acting on.
@@ -17,7 +17,7 @@ pub enum Level {
     Critical,
 }
 
-impl Level {
+impl AlertLevel {
     /// Every level with its name, mildest first.
     pub const ALL: [(&'static str, Self); 3] =
         [("info", Self::Info), ("warning", Self::Warning), ("critical", Self::Critical)];
@@ -28,7 +28,7 @@ impl Level {
     }
 
     /// The level of a threshold, a fraction of the limit.
-    pub fn of(threshold: f64) -> Self {
+    pub fn from_threshold(threshold: f64) -> Self {
         match threshold {
             t if t < 0.7 => Self::Info,
             t if t < 0.9 => Self::Warning,
@@ -53,7 +53,7 @@ pub struct BudgetAlert {
     /// The threshold crossed, a fraction of the limit.
     pub threshold: f64,
     /// How urgent.
-    pub level: Level,
+    pub level: AlertLevel,
     /// Used when it was crossed, in units.
     pub used: u64,
     /// Limit in force when it was crossed, in units.
@@ -70,7 +70,7 @@ pub struct BudgetAlert {
 
 impl BudgetAlert {
     /// The alert for `threshold` of `state`.
-    pub fn of(state: &BudgetState, threshold: f64, at: Timestamp) -> Self {
+    pub fn new(state: &BudgetState, threshold: f64, at: Timestamp) -> Self {
         Self {
             id: 0,
             budget: state.budget.name.clone(),
@@ -78,7 +78,7 @@ impl BudgetAlert {
             value: state.value.clone(),
             window_start: state.window.start,
             threshold,
-            level: Level::of(threshold),
+            level: AlertLevel::from_threshold(threshold),
             used: state.used,
             limit: state.limit(),
             unit: state.budget.unit,
@@ -94,27 +94,27 @@ impl BudgetAlert {
     }
 }
 
-/// A person took notice of an alert.
+/// A person's acknowledgement of an alert.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acknowledgement {
     /// Who.
     pub by: String,
     /// When.
     pub at: Timestamp,
-    /// Why, where they said so.
+    /// Why, if they gave a reason.
     pub reason: Option<String>,
 }
 
-/// A stored alert, and what became of it.
+/// A stored alert with its acknowledgement.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlertRecord {
     /// The alert.
     pub alert: BudgetAlert,
-    /// Who took notice of it; `None`: nobody yet.
+    /// Who acknowledged it; `None`: nobody yet.
     pub acknowledged: Option<Acknowledgement>,
 }
 
-/// Which alerts are meant: those that all of this is true of.
+/// Selects alerts: those that meet all conditions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AlertFilter {
     /// Of this budget.
@@ -122,7 +122,7 @@ pub struct AlertFilter {
     /// Of budgets that count this session.
     pub session: Option<String>,
     /// Of this level.
-    pub level: Option<Level>,
+    pub level: Option<AlertLevel>,
     /// Raised before this moment.
     pub before: Option<Timestamp>,
     /// Acknowledged ones too.
@@ -130,8 +130,8 @@ pub struct AlertFilter {
 }
 
 impl AlertFilter {
-    /// Whether this alert is meant.
-    pub fn lets_through(&self, record: &AlertRecord) -> bool {
+    /// Whether this alert is selected.
+    pub fn matches(&self, record: &AlertRecord) -> bool {
         let alert = &record.alert;
         let of_session = |id: &String| alert.scope == Scope::Session && alert.value == *id;
         self.budget.as_ref().is_none_or(|name| alert.budget == *name)

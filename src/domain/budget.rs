@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::counter::Spec;
-use super::operation::Effect;
+use super::counter::CounterFamily;
+use super::operation::Adjustment;
 pub use super::scope::Scope;
 use super::time::Timestamp;
 use super::usage::{Amount, Usage};
@@ -41,8 +41,8 @@ impl Unit {
     }
 }
 
-/// The largest amount that a person can give: past it, a number in JSON is no longer exact.
-const MOST: u64 = 1 << 53;
+/// The largest amount that a person can enter: past it, a number in JSON is no longer exact.
+const MAX_AMOUNT: u64 = 1 << 53;
 
 /// An amount of units as people write it: `200000`, `200_000`, `200,000`, `200k`, `1M`.
 pub fn parse_amount(text: &str) -> Option<u64> {
@@ -51,12 +51,12 @@ pub fn parse_amount(text: &str) -> Option<u64> {
         Some(digits) => (digits, 1_000),
         None => plain.strip_suffix('M').map_or((plain.as_str(), 1), |digits| (digits, 1_000_000)),
     };
-    digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).filter(|n| *n <= MOST)
+    digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).filter(|n| *n <= MAX_AMOUNT)
 }
 
 /// Token classes that a budget in tokens counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Classes {
+pub struct TokenClasses {
     /// Fresh input.
     pub input: bool,
     /// Output.
@@ -67,12 +67,12 @@ pub struct Classes {
     pub cache_read: bool,
 }
 
-impl Classes {
+impl TokenClasses {
     /// Fresh tokens: input, output and cache writes.
     pub const FRESH: Self = Self { input: true, output: true, cache_write: true, cache_read: false };
 
     /// The tokens of these classes.
-    pub fn of(self, usage: Usage) -> u64 {
+    pub fn tokens(self, usage: Usage) -> u64 {
         let pick = |on: bool, n: u64| if on { n } else { 0 };
         pick(self.input, usage.input)
             .saturating_add(pick(self.output, usage.output))
@@ -128,7 +128,7 @@ pub struct Budget {
     /// What it counts.
     pub unit: Unit,
     /// Token classes, for a budget in tokens.
-    pub count: Classes,
+    pub count: TokenClasses,
     /// From here on it is paused, in units.
     pub limit: u64,
     /// From here on it is exhausted and cannot be extended; `None`: never.
@@ -149,14 +149,14 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// In place of one that somebody else holds: it is for no value at all, so nobody has a state of it.
-    pub const fn elsewhere() -> Self {
+    /// Stands for a budget that is stored elsewhere. It applies to no value, so it has no state.
+    pub const fn placeholder() -> Self {
         Self {
             name: String::new(),
             scope: Scope::Session,
             matches: String::new(),
             unit: Unit::Tokens,
-            count: Classes::FRESH,
+            count: TokenClasses::FRESH,
             limit: 0,
             hard_limit: None,
             window: WindowRule::LIFETIME,
@@ -168,23 +168,23 @@ impl Budget {
         }
     }
 
-    /// Whether this stands in place of one that somebody else holds.
-    pub fn is_elsewhere(&self) -> bool {
-        *self == Self::elsewhere()
+    /// Whether this stands for a budget that is stored elsewhere.
+    pub fn is_placeholder(&self) -> bool {
+        *self == Self::placeholder()
     }
 
     /// What this budget counts of `amount`.
     pub fn measure(&self, amount: &Amount) -> u64 {
         match self.unit {
-            Unit::Tokens => self.count.of(amount.usage),
+            Unit::Tokens => self.count.tokens(amount.usage),
             Unit::Requests => amount.requests,
             Unit::ToolCalls => amount.tool_calls,
         }
     }
 
-    /// The families of counters that it looks at.
-    pub fn counters(&self) -> Vec<Spec> {
-        let of = |scope| Spec { scope, rule: self.window.clone() };
+    /// The families of counters that it reads.
+    pub fn counters(&self) -> Vec<CounterFamily> {
+        let of = |scope| CounterFamily { scope, rule: self.window.clone() };
         match self.scope {
             Scope::Session => vec![of(Scope::Session), of(Scope::History)],
             scope => vec![of(scope)],
@@ -192,7 +192,7 @@ impl Budget {
     }
 }
 
-/// Where a budget stands. Derived from used, limit and thresholds, never stored: so it cannot disagree with them.
+/// The status of a budget. Derived from used, limit and thresholds and never stored, so it cannot disagree with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -221,8 +221,8 @@ impl Status {
 /// A budget for one value of its scope, at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BudgetState {
-    /// The budget as configured. Left out in JSON where it [is elsewhere](Budget::is_elsewhere).
-    #[serde(default = "Budget::elsewhere", skip_serializing_if = "Budget::is_elsewhere")]
+    /// The budget as configured. Left out in JSON where it [is a placeholder](Budget::is_placeholder).
+    #[serde(default = "Budget::placeholder", skip_serializing_if = "Budget::is_placeholder")]
     pub budget: Budget,
     /// The value of the scope, such as a session id.
     pub value: String,
@@ -242,18 +242,23 @@ pub struct BudgetState {
 
 impl BudgetState {
     /// A budget for one value in a window in which nothing was counted or decided yet.
-    pub fn fresh(budget: &Budget, value: &str, window: Window) -> Self {
+    pub fn new(budget: &Budget, value: &str, window: Window) -> Self {
         let (budget, value) = (budget.clone(), value.to_owned());
         Self { budget, value, window, used: 0, extension: 0, history: 0, operations: 0, since: None }
     }
 
-    /// The same, by what people decided about it.
-    pub fn decided(self, effect: &Effect) -> Self {
-        Self { extension: effect.extension, operations: effect.count, since: effect.since, ..self }
+    /// The state, adjusted by what people decided about it.
+    pub fn adjusted(self, adjustment: &Adjustment) -> Self {
+        Self {
+            extension: adjustment.extension,
+            operations: adjustment.count,
+            since: adjustment.since,
+            ..self
+        }
     }
 
-    /// The same, with what its counters (see [`Budget::counters`]) hold.
-    pub fn counting(mut self, counters: impl IntoIterator<Item = (Scope, Amount)>) -> Self {
+    /// The state, with the values of its counters (see [`Budget::counters`]).
+    pub fn with_counters(mut self, counters: impl IntoIterator<Item = (Scope, Amount)>) -> Self {
         for (scope, amount) in counters {
             let units = self.budget.measure(&amount);
             match scope {
@@ -315,7 +320,7 @@ impl BudgetState {
         self.budget.thresholds.iter().filter(at).copied().collect()
     }
 
-    /// Whether tool calls are to be held back: at the limit, enforced, and with something to do at the limit.
+    /// Whether it blocks tool calls: it is at the limit, enforced, and does more than warn.
     pub fn blocks(&self) -> bool {
         self.budget.mode == Mode::Enforce
             && self.budget.on_limit != OnLimit::Warn

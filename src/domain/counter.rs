@@ -1,4 +1,4 @@
-//! Counters: what one value of a scope used in one window. Budgets are views on counters.
+//! Counters: what one value of a scope used in one window. Budgets read counters.
 
 use super::message::Message;
 use super::scope::Scope;
@@ -7,10 +7,10 @@ use super::window::WindowRule;
 
 /// A family of counters: one for every value of `scope` and every window of `rule`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Spec {
-    /// Counted over.
+pub struct CounterFamily {
+    /// The scope.
     pub scope: Scope,
-    /// Starts afresh by.
+    /// When the count starts afresh.
     pub rule: WindowRule,
 }
 
@@ -18,7 +18,7 @@ pub struct Spec {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CounterKey {
     /// Its family.
-    pub spec: Spec,
+    pub family: CounterFamily,
     /// The value of the scope.
     pub value: String,
     /// Start of the window.
@@ -27,10 +27,10 @@ pub struct CounterKey {
     pub since: Timestamp,
 }
 
-/// To whom a session is charged, and with it the messages that it brings first. Noted when the session is first seen;
-/// empty where it has none.
+/// To whom a session, and each message that it brings first, is charged. Decided when the session is first seen; empty
+/// parts mean none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Home {
+pub struct Attribution {
     /// Its project.
     pub project: String,
     /// Its user.
@@ -41,8 +41,8 @@ pub struct Home {
     pub task_type: String,
 }
 
-impl Home {
-    /// Its value in a scope; `None`: not the session decides in that scope.
+impl Attribution {
+    /// Its value in a scope; `None`: the session does not decide that scope.
     pub fn value(&self, scope: Scope) -> Option<&str> {
         match scope {
             Scope::Project => Some(&self.project),
@@ -56,27 +56,27 @@ impl Home {
 
 /// Who a message is charged to, besides its own model and agent type.
 #[derive(Clone, Debug)]
-pub struct Bearers<'a> {
+pub struct ChargeTargets<'a> {
     /// Sessions in whose files it stands, and the sessions that started those.
     pub sessions: Vec<&'a str>,
-    /// Home of the session that it was first read for.
-    pub home: &'a Home,
+    /// The attribution of the session that it was first read for.
+    pub attribution: &'a Attribution,
 }
 
 /// The counters of one family that `message` belongs to: scope values, and the window of its first moment.
 /// A message without a value in that scope (no task type, say) belongs to none.
-pub fn values<'a>(
-    spec: &Spec,
+pub fn charged_values<'a>(
+    family: &CounterFamily,
     message: &'a Message,
-    bearers: &Bearers<'a>,
+    targets: &ChargeTargets<'a>,
     watched_from: Option<Timestamp>,
 ) -> Vec<&'a str> {
-    let mut values = match spec.scope {
-        Scope::Session => bearers.sessions.clone(),
-        Scope::History if watched_from.is_some_and(|from| message.at < from) => bearers.sessions.clone(),
+    let mut values = match family.scope {
+        Scope::Session => targets.sessions.clone(),
+        Scope::History if watched_from.is_some_and(|from| message.at < from) => targets.sessions.clone(),
         Scope::History => Vec::new(),
         Scope::Project | Scope::User | Scope::Team | Scope::TaskType => {
-            bearers.home.value(spec.scope).into_iter().collect()
+            targets.attribution.value(family.scope).into_iter().collect()
         }
         Scope::Model => vec![message.model.as_str()],
         Scope::AgentType => vec![message.agent_type.as_str()],

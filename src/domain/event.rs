@@ -1,12 +1,12 @@
-//! What happened to an agent besides its budgets: its breaker moved, subagents were throttled, a call was denied.
+//! Events of an agent besides its budgets: its breaker changed, subagents were throttled, a call was denied.
 //!
 //! Names, counts and hashes only: no input of a call and no result is in an event.
 
 use serde::{Deserialize, Serialize};
 
-use super::breaker::circuit::{Change, Trip};
+use super::breaker::circuit::{CircuitChange, Trip};
 use super::budget::{BudgetState, Unit};
-use super::throttle::Crowded;
+use super::throttle::SlotDenied;
 use super::time::Timestamp;
 
 /// Something that happened.
@@ -23,14 +23,14 @@ pub struct Event {
     pub at: Timestamp,
     /// What.
     #[serde(flatten)]
-    pub what: What,
+    pub data: EventData,
 }
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum What {
-    /// One more repetition, and the breaker trips.
+pub enum EventData {
+    /// One more repetition would trip the breaker.
     CircuitWarning(Trip),
     /// The breaker tripped.
     CircuitOpened(Trip),
@@ -38,7 +38,7 @@ pub enum What {
     CircuitWouldOpen(Trip),
     /// Its cooldown is over, or a person acknowledged it: one call is let through.
     CircuitHalfOpened(Trip),
-    /// It closed: the probe was good, or a person began anew.
+    /// It closed: the probe succeeded, or a person reset it.
     CircuitClosed(Trip),
     /// A person decided about a breaker.
     CircuitDecided {
@@ -52,9 +52,9 @@ pub enum What {
         trip: Option<Trip>,
     },
     /// From here on fewer subagents work at the same time.
-    ConcurrencyThrottled(Turn),
+    ConcurrencyThrottled(ConcurrencyChange),
     /// As many as before may work again.
-    ConcurrencyRestored(Turn),
+    ConcurrencyRestored(ConcurrencyChange),
     /// A call was denied.
     CallDenied(Denial),
 }
@@ -63,15 +63,15 @@ pub enum What {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CircuitDecision {
-    /// It may show with one call whether it goes better.
+    /// One call may show whether it works now.
     Acknowledge,
-    /// It begins anew.
+    /// It is closed.
     Reset,
 }
 
 /// A change of how many subagents may work at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Turn {
+pub struct ConcurrencyChange {
     /// Before.
     pub from: u32,
     /// From here on.
@@ -90,13 +90,13 @@ pub struct Denial {
     /// Whether the turn was stopped with it.
     pub stopped: bool,
     /// Why.
-    pub reason: Reason,
+    pub reason: DenialReason,
 }
 
 /// Why a call was denied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "snake_case")]
-pub enum Reason {
+pub enum DenialReason {
     /// A budget.
     Budget {
         /// Its name.
@@ -115,17 +115,17 @@ pub enum Reason {
     /// The circuit breaker.
     Circuit(Trip),
     /// There were too many subagents.
-    Throttle(Crowded),
-    /// It reached for the guard itself.
+    Throttle(SlotDenied),
+    /// It would have changed Fusebox itself.
     Protection {
         /// What is protected.
         protected: String,
     },
 }
 
-impl Reason {
-    /// The budget as it stood.
-    pub fn budget(state: &BudgetState) -> Self {
+impl DenialReason {
+    /// The budget in its current state.
+    pub fn from_budget(state: &BudgetState) -> Self {
         Self::Budget {
             budget: state.budget.name.clone(),
             value: state.value.clone(),
@@ -137,19 +137,19 @@ impl Reason {
     }
 }
 
-impl What {
-    /// The event that a change of a breaker is.
-    pub fn of(change: Change) -> Self {
+impl EventData {
+    /// The event for a change of a breaker.
+    pub fn from_change(change: CircuitChange) -> Self {
         match change {
-            Change::Warned(trip) => Self::CircuitWarning(trip),
-            Change::Opened(trip) => Self::CircuitOpened(trip),
-            Change::WouldOpen(trip) => Self::CircuitWouldOpen(trip),
-            Change::HalfOpened(trip) => Self::CircuitHalfOpened(trip),
-            Change::Closed(trip) => Self::CircuitClosed(trip),
+            CircuitChange::Warned(trip) => Self::CircuitWarning(trip),
+            CircuitChange::Opened(trip) => Self::CircuitOpened(trip),
+            CircuitChange::WouldOpen(trip) => Self::CircuitWouldOpen(trip),
+            CircuitChange::HalfOpened(trip) => Self::CircuitHalfOpened(trip),
+            CircuitChange::Closed(trip) => Self::CircuitClosed(trip),
         }
     }
 
-    /// Whether somebody is to be told: what a person decided, they know.
+    /// Whether the agent is to be told: persons know what they decided.
     pub fn is_news(&self) -> bool {
         !matches!(self, Self::CircuitDecided { .. } | Self::CallDenied(_))
     }

@@ -14,13 +14,13 @@ use super::usage::{Amount, Usage};
 /// Visible characters that make one token, where a stream was cut and no count is known.
 pub const CHARS_PER_TOKEN: u64 = 4;
 
-/// What a message is known by: 16 bytes of a SHA-256. Ids themselves are not kept.
+/// Identifies a message: 16 bytes of a SHA-256. Ids themselves are not kept.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MessageKey(pub [u8; 16]);
 
 impl MessageKey {
-    /// The key of what these parts name. Parts are separated, so `["a", "b"]` and `["ab"]` differ.
-    pub fn of(parts: &[&str]) -> Self {
+    /// The key made of these parts. Parts are separated, so `["a", "b"]` and `["ab"]` differ.
+    pub fn from_parts(parts: &[&str]) -> Self {
         let mut hash = Sha256::new();
         for part in parts {
             hash.update((part.len() as u64).to_le_bytes());
@@ -51,7 +51,7 @@ impl std::fmt::Debug for MessageKey {
 /// Where the numbers of a message come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Source {
+pub enum UsageSource {
     /// Lines of the response itself.
     Response,
     /// A `compact_boundary` line: compaction's own call stands on no other line.
@@ -66,7 +66,7 @@ pub struct Message {
     /// What it is known by.
     pub key: MessageKey,
     /// Where its numbers come from.
-    pub source: Source,
+    pub source: UsageSource,
     /// The model that answered; of several names the smallest, so that the order of reading does not matter.
     pub model: String,
     /// The subagent that it answered to; `None` for the main agent.
@@ -96,7 +96,7 @@ pub struct Message {
 
 impl Message {
     /// A message of which nothing is known but its key and source.
-    pub fn new(key: MessageKey, source: Source, at: Timestamp) -> Self {
+    pub fn new(key: MessageKey, source: UsageSource, at: Timestamp) -> Self {
         Self {
             key,
             source,
@@ -152,36 +152,36 @@ impl Message {
     /// Whether the stream was cut: no reason to stop on any line, or an API error followed and the output is what
     /// the stream's start said (2.1.330 writes a reason to stop even then).
     pub fn is_cut(&self) -> bool {
-        self.source == Source::Response
+        self.source == UsageSource::Response
             && (!self.stopped || (self.error_followed && self.recorded.output <= 1))
     }
 
     /// Whether what is charged is an estimate.
     pub fn is_estimated(&self) -> bool {
         match self.source {
-            Source::Response => self.usage() != self.recorded,
-            Source::Compaction => self.exact.is_empty(),
-            Source::Unlisted => false,
+            UsageSource::Response => self.usage() != self.recorded,
+            UsageSource::Compaction => self.exact.is_empty(),
+            UsageSource::Unlisted => false,
         }
     }
 
     /// The tokens charged.
     pub fn usage(&self) -> Usage {
         match self.source {
-            Source::Response if self.is_cut() && self.settled.is_empty() => {
+            UsageSource::Response if self.is_cut() && self.settled.is_empty() => {
                 let visible = self.visible.values().sum::<u64>() / CHARS_PER_TOKEN;
                 Usage { output: self.recorded.output.max(visible), ..self.recorded }
             }
-            Source::Compaction if self.exact.is_empty() && self.share.is_empty() => self.recorded,
-            Source::Compaction if self.exact.is_empty() => largest(&self.share),
-            Source::Compaction | Source::Unlisted => largest(&self.exact),
-            Source::Response => self.recorded,
+            UsageSource::Compaction if self.exact.is_empty() && self.share.is_empty() => self.recorded,
+            UsageSource::Compaction if self.exact.is_empty() => largest(&self.share),
+            UsageSource::Compaction | UsageSource::Unlisted => largest(&self.exact),
+            UsageSource::Response => self.recorded,
         }
     }
 
     /// What this message adds to a counter.
     pub fn amount(&self) -> Amount {
-        let requests = u64::from(self.source != Source::Unlisted);
+        let requests = u64::from(self.source != UsageSource::Unlisted);
         Amount { usage: self.usage(), requests, tool_calls: self.tools.len() as u64 }
     }
 }

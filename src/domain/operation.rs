@@ -1,13 +1,13 @@
-//! What a person decided about a budget: records, replayable under their id.
+//! Decisions of persons about budgets, recorded so that they can be replayed under their ids.
 
 use serde::{Deserialize, Serialize};
 
 use super::time::Timestamp;
 
-/// What was decided.
+/// What a person decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "kind")]
-pub enum Decision {
+pub enum OperationKind {
     /// The limit is raised by so many units.
     Extend {
         /// Units.
@@ -22,7 +22,7 @@ pub enum Decision {
     Delete,
 }
 
-impl Decision {
+impl OperationKind {
     /// `extend`, `reset` or `delete`.
     pub fn name(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ pub struct Operation {
     pub id: String,
     /// What was decided.
     #[serde(flatten)]
-    pub decision: Decision,
+    pub kind: OperationKind,
     /// Name of the budget.
     pub budget: String,
     /// Value of its scope.
@@ -55,9 +55,9 @@ pub struct Operation {
     pub at: Timestamp,
 }
 
-/// What all operations on one value in one window come to.
+/// The combined result of all operations on one value in one window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Effect {
+pub struct Adjustment {
     /// Units added to the limit since the last reset.
     pub extension: u64,
     /// Moment of the last reset.
@@ -68,19 +68,19 @@ pub struct Effect {
     pub count: u32,
 }
 
-impl Effect {
-    /// Adds up `decisions`, in their order.
-    pub fn of(decisions: impl IntoIterator<Item = Decision>) -> Self {
-        decisions.into_iter().fold(Self::default(), |sum, decision| {
+impl Adjustment {
+    /// Combines operations, in their order.
+    pub fn from_operations(kinds: impl IntoIterator<Item = OperationKind>) -> Self {
+        kinds.into_iter().fold(Self::default(), |sum, kind| {
             let sum = Self { count: sum.count + 1, ..sum };
-            match decision {
-                Decision::Extend { amount } => {
+            match kind {
+                OperationKind::Extend { amount } => {
                     Self { extension: sum.extension.saturating_add(amount), ..sum }
                 }
-                Decision::Reset { baseline } => {
+                OperationKind::Reset { baseline } => {
                     Self { extension: 0, since: Some(baseline), deleted: false, ..sum }
                 }
-                Decision::Delete => Self { deleted: true, ..sum },
+                OperationKind::Delete => Self { deleted: true, ..sum },
             }
         })
     }

@@ -8,7 +8,7 @@ use super::budget::{Unit, parse_amount};
 pub const PREFIX: &str = "fusebox:";
 
 /// Characters of a reason that are kept.
-const MOST_REASON: usize = 500;
+const MAX_REASON_CHARS: usize = 500;
 
 /// How the commands are written.
 pub const USAGE: [(&str, &str); 5] = [
@@ -79,16 +79,16 @@ fn command(line: &str) -> Result<PromptCommand, String> {
         "status" => Err("status stands alone".into()),
         "extend" => extend(rest),
         "reset" => reset(rest),
-        "ack" => match because(rest)? {
+        "ack" => match split_reason(rest)? {
             (words, reason) if words.is_empty() => Ok(PromptCommand::Acknowledge { reason }),
-            (words, _) => Err(format!("\"{}\" is one word too many", shown(words[0]))),
+            (words, _) => Err(format!("\"{}\" is one word too many", quoted(words[0]))),
         },
-        _ => Err(format!("there is no command \"{}\"", shown(name))),
+        _ => Err(format!("there is no command \"{}\"", quoted(name))),
     }
 }
 
 fn extend(rest: &str) -> Result<PromptCommand, String> {
-    let (words, reason) = because(rest)?;
+    let (words, reason) = split_reason(rest)?;
     let amounts: Vec<Option<u64>> = words.iter().map(|word| parse_amount(word)).collect();
     // A budget may have a name that reads as a number.
     let (budget, place) = match amounts[..] {
@@ -102,7 +102,7 @@ fn extend(rest: &str) -> Result<PromptCommand, String> {
             let named = words.join(" ").to_ascii_lowercase();
             let unit = Unit::ALL.into_iter().find(|(name, unit)| *name == named || unit.noun() == named);
             let nouns = || Unit::ALL.map(|(_, unit)| unit.noun()).join(", ");
-            Some(unit.ok_or_else(|| format!("\"{}\" is no unit: {}", shown(&named), nouns()))?.1)
+            Some(unit.ok_or_else(|| format!("\"{}\" is no unit: {}", quoted(&named), nouns()))?.1)
         }
     };
     let amount = amounts[place].unwrap_or_default();
@@ -110,16 +110,16 @@ fn extend(rest: &str) -> Result<PromptCommand, String> {
 }
 
 fn reset(rest: &str) -> Result<PromptCommand, String> {
-    let (words, reason) = because(rest)?;
+    let (words, reason) = split_reason(rest)?;
     match words[..] {
         [] => Ok(PromptCommand::Reset { budget: None, reason }),
         [budget] => Ok(PromptCommand::Reset { budget: Some(budget.to_owned()), reason }),
-        [_, word, ..] => Err(format!("\"{}\" is one word too many", shown(word))),
+        [_, word, ..] => Err(format!("\"{}\" is one word too many", quoted(word))),
     }
 }
 
 /// The words before `because`, and the reason after it.
-fn because(rest: &str) -> Result<(Vec<&str>, String), String> {
+fn split_reason(rest: &str) -> Result<(Vec<&str>, String), String> {
     let mut words = Vec::new();
     let mut left = rest.trim();
     while !left.is_empty() {
@@ -134,11 +134,11 @@ fn because(rest: &str) -> Result<(Vec<&str>, String), String> {
     if left.is_empty() {
         return Err("a reason is required: … because REASON".into());
     }
-    Ok((words, left.chars().take(MOST_REASON).collect()))
+    Ok((words, left.chars().take(MAX_REASON_CHARS).collect()))
 }
 
 /// A word as an answer quotes it.
-fn shown(word: &str) -> String {
+fn quoted(word: &str) -> String {
     word.chars().filter(|c| !c.is_control()).take(40).collect()
 }
 

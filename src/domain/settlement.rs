@@ -3,7 +3,7 @@
 //! The result is a function of what is recorded: it is worked out anew from all totals whenever one of them, or a
 //! message that one covers, changes. So it does not depend on the order of recording.
 
-use super::message::{ClientTotal, Message, MessageKey, Source};
+use super::message::{ClientTotal, Message, MessageKey, UsageSource};
 use super::usage::Usage;
 
 /// `own`, the messages of one session's files and of one model, as the session's totals for that model leave them.
@@ -27,7 +27,7 @@ pub fn settle(
         message.settled.remove(&session);
     }
     for total in &totals {
-        let unlisted = unlisted(total);
+        let unlisted = unlisted_message(total);
         match messages.iter_mut().find(|m| m.key == unlisted.key) {
             Some(known) => known.at = known.at.min(unlisted.at),
             None => messages.push(unlisted),
@@ -44,9 +44,9 @@ fn settle_one(session: u64, total: &ClientTotal, messages: &mut [Message], elsew
     let run = run_key(total);
     let covers = |m: &Message| total.until.is_none_or(|until| m.at < until) || m.key == run;
     let sum = |usages: &mut dyn Iterator<Item = Usage>| usages.fold(Usage::default(), Usage::plus);
-    let others = sum(&mut elsewhere.iter().filter(|m| covers(m)).map(listed_of));
+    let others = sum(&mut elsewhere.iter().filter(|m| covers(m)).map(listed_usage));
     let mut covered: Vec<&mut Message> = messages.iter_mut().filter(|m| covers(m)).collect();
-    let responses = covered.iter().filter(|m| m.source == Source::Response);
+    let responses = covered.iter().filter(|m| m.source == UsageSource::Response);
     let listed = sum(&mut responses.map(|m| m.recorded)).plus(others);
     // A total that does not even cover the lines (a run that lost its earlier total) says nothing.
     if !total.usage.covers(listed) {
@@ -56,12 +56,12 @@ fn settle_one(session: u64, total: &ClientTotal, messages: &mut [Message], elsew
         response.settled.insert(session);
     }
     let mut rest = total.usage.saturating_minus(listed);
-    let last = covered.iter().filter(|m| m.source == Source::Compaction).map(|m| m.key).next_back();
-    for earlier in covered.iter_mut().filter(|m| m.source == Source::Compaction || m.key == run) {
+    let last = covered.iter().filter(|m| m.source == UsageSource::Compaction).map(|m| m.key).next_back();
+    for earlier in covered.iter_mut().filter(|m| m.source == UsageSource::Compaction || m.key == run) {
         if earlier.key == last.unwrap_or(run) {
             continue;
         }
-        if earlier.source == Source::Compaction && earlier.exact.is_empty() {
+        if earlier.source == UsageSource::Compaction && earlier.exact.is_empty() {
             earlier.share.entry(session).or_insert(earlier.recorded.min(rest));
         }
         rest = rest.saturating_minus(earlier.usage());
@@ -71,23 +71,23 @@ fn settle_one(session: u64, total: &ClientTotal, messages: &mut [Message], elsew
     }
 }
 
-/// What stands on lines of a message; for a compaction, which has none, what it is charged with.
-fn listed_of(message: &Message) -> Usage {
+/// The tokens on the lines of a message; for a compaction, which has none, what it is charged with.
+fn listed_usage(message: &Message) -> Usage {
     match message.source {
-        Source::Response => message.recorded,
-        Source::Compaction | Source::Unlisted => message.usage(),
+        UsageSource::Response => message.recorded,
+        UsageSource::Compaction | UsageSource::Unlisted => message.usage(),
     }
 }
 
-/// What a run and a model are known by.
+/// Identifies a run and a model.
 pub fn run_key(total: &ClientTotal) -> MessageKey {
-    MessageKey::of(&["run", &total.run.to_string(), &total.model])
+    MessageKey::from_parts(&["run", &total.run.to_string(), &total.model])
 }
 
 /// The message that takes what stands on no line where there was no compaction. Every session with a total of the run
 /// has it, be it empty: a fork continues its parent's run, and finds there what its parent's total left over.
-fn unlisted(total: &ClientTotal) -> Message {
-    let mut unlisted = Message::new(run_key(total), Source::Unlisted, total.at);
+fn unlisted_message(total: &ClientTotal) -> Message {
+    let mut unlisted = Message::new(run_key(total), UsageSource::Unlisted, total.at);
     unlisted.model.clone_from(&total.model);
     unlisted.stopped = true;
     unlisted

@@ -1,7 +1,7 @@
 //! Throttling: how many subagents may work at the same time, how deep they may be nested, and how many there may be in all.
 //!
-//! A slot is a lease: taken when a subagent is asked for, tied to it once it is known, given back when it ends, and freed
-//! after a time when nobody says so. All of it is one value that a store changes in one atomic step.
+//! A slot is a lease: taken when a subagent is requested, bound to it once it is known, released when it ends, and expired
+//! after a while otherwise. It is one value that a store changes in one atomic step.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,15 +10,15 @@ use super::time::Timestamp;
 /// Percent of the hard limit from which on subagents work one at a time. Source: the project's seed.
 pub const TOKEN_THROTTLE_THRESHOLD_PERCENT: u64 = 90;
 
-/// How long a slot is kept that nobody renews: longer than the longest command that a client allows, and a response.
+/// How long a slot lasts without renewal: longer than the longest command that a client allows, and a response.
 const LEASE_MS: i64 = 30 * 60 * 1000;
 
-/// How often a slot is renewed by the hooks of its agent.
-const RENEWED_MS: i64 = 5 * 60 * 1000;
+/// How often hooks renew the slot of their agent.
+const RENEWAL_MS: i64 = 5 * 60 * 1000;
 
-/// What is allowed.
+/// The limits on subagents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Throttling {
+pub struct ThrottleLimits {
     /// Fresh tokens of a session, of which [`TOKEN_THROTTLE_THRESHOLD_PERCENT`] begin to throttle.
     pub hard_limit_tokens: u64,
     /// Subagents at the same time.
@@ -29,7 +29,7 @@ pub struct Throttling {
     pub max_total: u32,
 }
 
-impl Throttling {
+impl ThrottleLimits {
     /// How many subagents may work at the same time, at `used` fresh tokens.
     pub fn concurrency(&self, used: u64) -> u32 {
         let percent = u128::from(TOKEN_THROTTLE_THRESHOLD_PERCENT);
@@ -49,7 +49,7 @@ impl Throttling {
 /// One slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
-    /// Short form of the id of the call that asked for it.
+    /// Short form of the id of the call that requested it.
     call: u64,
     /// The subagent, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,14 +68,15 @@ pub struct Slots {
     live: Vec<Slot>,
     /// Subagents so far.
     pub total: u32,
-    /// How many may work at the same time, as it was said last; `None`: nothing was said yet.
-    pub said: Option<u32>,
+    /// How many may work at the same time, as last reported; `None`: nothing was reported yet.
+    #[serde(rename = "said")]
+    pub reported_concurrency: Option<u32>,
 }
 
 /// Why a subagent may not start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Crowded {
+pub enum SlotDenied {
     /// As many as may work do.
     Concurrency {
         /// How many work.
@@ -99,40 +100,40 @@ pub enum Crowded {
     },
 }
 
-/// What was seen of the subagents of a session.
+/// What was observed of the subagents of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SlotEvent {
-    /// A call asks for one, which would be so deep.
-    Asked {
+    /// A call requests one, which would be nested so deep.
+    Requested {
         /// The call.
         call: u64,
         /// How deep.
         depth: u32,
     },
     /// The call goes on as this agent, in the background.
-    Bound {
+    MovedToBackground {
         /// The call.
         call: u64,
         /// The agent.
         agent: String,
     },
     /// The call is over.
-    Ended {
+    CallEnded {
         /// The call.
         call: u64,
     },
-    /// All calls of a response are over; those that were bound to an agent go on.
-    Settled {
+    /// All calls of a response are over, except those in the background.
+    ResponseEnded {
         /// The calls.
         calls: Vec<u64>,
     },
     /// An agent ended.
-    Stopped {
+    AgentEnded {
         /// The agent.
         agent: String,
     },
     /// An agent does something.
-    Alive {
+    AgentActive {
         /// The agent.
         agent: String,
         /// The call that started it, where that is known.
@@ -146,7 +147,7 @@ impl Slots {
         u32::try_from(self.live.len()).unwrap_or(u32::MAX)
     }
 
-    /// Frees the slots that nobody renewed, and those of before `client_since`: of a client that is gone.
+    /// Frees the slots that were not renewed, and those from before `client_since`: their client is gone.
     pub fn expire(&mut self, now: Timestamp, client_since: Option<Timestamp>) {
         let is_kept = |slot: &Slot| {
             // One of a later time was taken under another clock.
@@ -156,36 +157,36 @@ impl Slots {
         self.live.retain(is_kept);
     }
 
-    /// Takes in what was seen; `Err`: a subagent may not start.
+    /// Applies what was observed; `Err`: a subagent may not start.
     ///
     /// # Errors
     /// Why it may not.
     pub fn observe(
         &mut self,
         event: &SlotEvent,
-        policy: &Throttling,
+        limits: &ThrottleLimits,
         used: u64,
         now: Timestamp,
-    ) -> Result<(), Crowded> {
+    ) -> Result<(), SlotDenied> {
         match event {
-            SlotEvent::Asked { call, depth } => return self.ask(*call, *depth, policy, used, now),
-            SlotEvent::Bound { call, agent } => {
+            SlotEvent::Requested { call, depth } => return self.request(*call, *depth, limits, used, now),
+            SlotEvent::MovedToBackground { call, agent } => {
                 if let Some(slot) = self.live.iter_mut().find(|slot| slot.call == *call) {
                     (slot.agent, slot.in_background, slot.at) = (Some(agent.clone()), true, now);
                 }
             }
-            SlotEvent::Ended { call } => self.live.retain(|slot| slot.call != *call),
-            SlotEvent::Settled { calls } => {
+            SlotEvent::CallEnded { call } => self.live.retain(|slot| slot.call != *call),
+            SlotEvent::ResponseEnded { calls } => {
                 self.live.retain(|slot| slot.in_background || !calls.contains(&slot.call));
             }
-            SlotEvent::Stopped { agent } => self.live.retain(|slot| slot.agent.as_ref() != Some(agent)),
-            SlotEvent::Alive { agent, call } => {
+            SlotEvent::AgentEnded { agent } => self.live.retain(|slot| slot.agent.as_ref() != Some(agent)),
+            SlotEvent::AgentActive { agent, call } => {
                 let is_its =
                     |slot: &Slot| slot.agent.as_ref() == Some(agent) || call.is_some_and(|c| slot.call == c);
                 let has_open = self.live.iter().any(|slot| slot.agent.is_none());
                 match self.live.iter_mut().find(|slot| is_its(slot)) {
                     Some(slot) => {
-                        if now.millis_since(slot.at) >= RENEWED_MS {
+                        if now.millis_since(slot.at) >= RENEWAL_MS {
                             slot.at = now;
                         }
                         if slot.agent.is_none() {
@@ -207,29 +208,29 @@ impl Slots {
         Ok(())
     }
 
-    fn ask(
+    fn request(
         &mut self,
         call: u64,
         depth: u32,
-        policy: &Throttling,
+        limits: &ThrottleLimits,
         used: u64,
         now: Timestamp,
-    ) -> Result<(), Crowded> {
+    ) -> Result<(), SlotDenied> {
         if self.live.iter().any(|slot| slot.call == call) {
             return Ok(());
         }
-        if depth > policy.max_depth {
-            return Err(Crowded::Depth { depth, max: policy.max_depth });
+        if depth > limits.max_depth {
+            return Err(SlotDenied::Depth { depth, max: limits.max_depth });
         }
-        if self.total >= policy.max_total {
-            return Err(Crowded::Total { max: policy.max_total });
+        if self.total >= limits.max_total {
+            return Err(SlotDenied::Total { max: limits.max_total });
         }
-        let max = policy.concurrency(used);
+        let max = limits.concurrency(used);
         if self.live() >= max {
-            return Err(Crowded::Concurrency {
+            return Err(SlotDenied::Concurrency {
                 live: self.live(),
                 max,
-                throttled: max < policy.max_concurrency,
+                throttled: max < limits.max_concurrency,
             });
         }
         self.total += 1;
@@ -237,11 +238,11 @@ impl Slots {
         Ok(())
     }
 
-    /// How many may work at the same time now, if that is another number than was said last: from, to.
-    pub fn turn(&mut self, policy: &Throttling, used: u64) -> Option<(u32, u32)> {
-        let to = policy.concurrency(used);
-        let from = self.said.unwrap_or(policy.max_concurrency);
-        self.said = Some(to);
+    /// How many may work at the same time now, if that differs from what was last reported: from, to.
+    pub fn update_concurrency(&mut self, limits: &ThrottleLimits, used: u64) -> Option<(u32, u32)> {
+        let to = limits.concurrency(used);
+        let from = self.reported_concurrency.unwrap_or(limits.max_concurrency);
+        self.reported_concurrency = Some(to);
         (from != to).then_some((from, to))
     }
 }
@@ -252,55 +253,58 @@ mod tests {
 
     use super::*;
 
-    const POLICY: Throttling =
-        Throttling { hard_limit_tokens: 1000, max_concurrency: 3, max_depth: 2, max_total: 6 };
+    const LIMITS: ThrottleLimits =
+        ThrottleLimits { hard_limit_tokens: 1000, max_concurrency: 3, max_depth: 2, max_total: 6 };
 
-    fn ask(slots: &mut Slots, call: u64, used: u64) -> Result<(), Crowded> {
-        slots.observe(&SlotEvent::Asked { call, depth: 1 }, &POLICY, used, Timestamp(0))
+    fn ask(slots: &mut Slots, call: u64, used: u64) -> Result<(), SlotDenied> {
+        slots.observe(&SlotEvent::Requested { call, depth: 1 }, &LIMITS, used, Timestamp(0))
     }
 
     #[test]
     fn one_at_a_time_from_ninety_percent_on() {
-        assert_eq!([0, 899, 900, 2000].map(|used| POLICY.concurrency(used)), [3, 3, 1, 1]);
-        assert_eq!(POLICY.usage_percent(912), 91.2);
+        assert_eq!([0, 899, 900, 2000].map(|used| LIMITS.concurrency(used)), [3, 3, 1, 1]);
+        assert_eq!(LIMITS.usage_percent(912), 91.2);
         let mut slots = Slots::default();
-        assert_eq!(slots.turn(&POLICY, 100), None);
-        assert_eq!(slots.turn(&POLICY, 950), Some((3, 1)));
-        assert_eq!(slots.turn(&POLICY, 960), None);
+        assert_eq!(slots.update_concurrency(&LIMITS, 100), None);
+        assert_eq!(slots.update_concurrency(&LIMITS, 950), Some((3, 1)));
+        assert_eq!(slots.update_concurrency(&LIMITS, 960), None);
         ask(&mut slots, 1, 950).unwrap();
-        let crowded = Crowded::Concurrency { live: 1, max: 1, throttled: true };
-        assert_eq!(ask(&mut slots, 2, 950), Err(crowded));
-        assert_eq!(slots.turn(&POLICY, 10), Some((1, 3)));
+        let denied = SlotDenied::Concurrency { live: 1, max: 1, throttled: true };
+        assert_eq!(ask(&mut slots, 2, 950), Err(denied));
+        assert_eq!(slots.update_concurrency(&LIMITS, 10), Some((1, 3)));
         ask(&mut slots, 2, 10).unwrap();
     }
 
     #[test]
     fn depth_and_total() {
         let mut slots = Slots::default();
-        let deep = SlotEvent::Asked { call: 1, depth: 3 };
-        assert_eq!(slots.observe(&deep, &POLICY, 0, Timestamp(0)), Err(Crowded::Depth { depth: 3, max: 2 }));
+        let deep = SlotEvent::Requested { call: 1, depth: 3 };
+        assert_eq!(
+            slots.observe(&deep, &LIMITS, 0, Timestamp(0)),
+            Err(SlotDenied::Depth { depth: 3, max: 2 })
+        );
         for call in 0..6 {
             ask(&mut slots, call, 0).unwrap();
-            slots.observe(&SlotEvent::Ended { call }, &POLICY, 0, Timestamp(0)).unwrap();
+            slots.observe(&SlotEvent::CallEnded { call }, &LIMITS, 0, Timestamp(0)).unwrap();
         }
-        assert_eq!(ask(&mut slots, 7, 0), Err(Crowded::Total { max: 6 }));
+        assert_eq!(ask(&mut slots, 7, 0), Err(SlotDenied::Total { max: 6 }));
     }
 
     #[test]
     fn background_agents_keep_theirs_until_they_stop() {
         let mut slots = Slots::default();
         ask(&mut slots, 1, 0).unwrap();
-        let see =
-            |slots: &mut Slots, event: SlotEvent| slots.observe(&event, &POLICY, 0, Timestamp(1)).unwrap();
-        see(&mut slots, SlotEvent::Bound { call: 1, agent: "a".into() });
-        see(&mut slots, SlotEvent::Settled { calls: vec![1] });
+        let observe =
+            |slots: &mut Slots, event: SlotEvent| slots.observe(&event, &LIMITS, 0, Timestamp(1)).unwrap();
+        observe(&mut slots, SlotEvent::MovedToBackground { call: 1, agent: "a".into() });
+        observe(&mut slots, SlotEvent::ResponseEnded { calls: vec![1] });
         assert_eq!(slots.live(), 1);
-        see(&mut slots, SlotEvent::Stopped { agent: "b".into() });
-        see(&mut slots, SlotEvent::Stopped { agent: "a".into() });
-        see(&mut slots, SlotEvent::Stopped { agent: "a".into() });
+        observe(&mut slots, SlotEvent::AgentEnded { agent: "b".into() });
+        observe(&mut slots, SlotEvent::AgentEnded { agent: "a".into() });
+        observe(&mut slots, SlotEvent::AgentEnded { agent: "a".into() });
         assert_eq!(slots.live(), 0);
         // Resumed: it takes one again.
-        see(&mut slots, SlotEvent::Alive { agent: "a".into(), call: None });
+        observe(&mut slots, SlotEvent::AgentActive { agent: "a".into(), call: None });
         assert_eq!((slots.live(), slots.total), (1, 1));
         slots.expire(Timestamp(2), None);
         assert_eq!(slots.live(), 1);
@@ -324,13 +328,13 @@ mod tests {
             let mut slots = Slots::default();
             for (call, what, used) in steps {
                 let event = match what {
-                    0 | 1 => SlotEvent::Asked { call, depth: 1 },
-                    2 => SlotEvent::Bound { call, agent: format!("a{call}") },
-                    _ => SlotEvent::Settled { calls: vec![call] },
+                    0 | 1 => SlotEvent::Requested { call, depth: 1 },
+                    2 => SlotEvent::MovedToBackground { call, agent: format!("a{call}") },
+                    _ => SlotEvent::ResponseEnded { calls: vec![call] },
                 };
                 let before = slots.live();
-                let done = slots.observe(&event, &POLICY, used, Timestamp(0));
-                prop_assert!(slots.live() <= before.max(POLICY.concurrency(used)));
+                let done = slots.observe(&event, &LIMITS, used, Timestamp(0));
+                prop_assert!(slots.live() <= before.max(LIMITS.concurrency(used)));
                 prop_assert!(done.is_ok() || slots.live() == before);
             }
         }

@@ -19,12 +19,12 @@ pub struct Usage {
 
 /// The most tokens of one class that are believed of one response: a million times the largest context. Sums of
 /// larger numbers would not fit what a database can add up, and a counter that cannot be read guards nothing.
-const MOST: u64 = 1 << 40;
+const MAX_TOKENS: u64 = 1 << 40;
 
 impl Usage {
     /// The same, with what cannot be true cut down.
     pub fn capped(self) -> Self {
-        self.zip(self, |n, _| n.min(MOST))
+        self.zip(self, |n, _| n.min(MAX_TOKENS))
     }
 
     fn zip(self, other: Self, f: impl Fn(u64, u64) -> u64) -> Self {

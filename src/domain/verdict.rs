@@ -1,10 +1,10 @@
-//! The one place that decides: what the budgets mean for a call, a response or a prompt.
+//! The one place that decides what budgets and breakers mean for a call, a response or a prompt.
 
 use super::breaker::circuit::{Phase, Trip};
 use super::budget::{BudgetState, OnLimit, Scope, Status, Unit};
-use super::ladder::{Cause, Hold, Ladder, Step};
+use super::escalation::{Escalation, Hold, HoldCause, Restriction};
 use super::protection;
-use super::throttle::Crowded;
+use super::throttle::SlotDenied;
 use super::usage::Usage;
 
 /// Who asks.
@@ -37,51 +37,51 @@ pub enum Moment {
 
 /// Why something is held back.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Why {
+pub enum HoldReason {
     /// A budget is past its limit.
     Budget(BudgetState),
     /// The agent's breaker is open.
     Circuit(Trip),
     /// The agent's breaker is half-open, and another call is the one that is let through.
     Probing(Trip),
-    /// There are too many subagents.
-    Crowded(Crowded),
+    /// The subagent gets no slot.
+    SlotDenied(SlotDenied),
     /// It would change what guards the agent.
-    Protected(protection::Reason),
+    Protected(protection::ProtectionReason),
 }
 
 /// What is to happen.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// Nothing stands against it.
+    /// It may go on.
     Allow,
     /// It may go on, but is held back: it should close its work.
-    WrapUp(Why),
+    WrapUp(HoldReason),
     /// This call is denied; so many responses are left after the one that made it.
     Deny {
         /// Why.
-        why: Why,
+        reason: HoldReason,
         /// Responses left.
         left: u32,
     },
     /// This one call is denied; the caller is not held back.
-    DenyCall(Why),
+    DenyCall(HoldReason),
     /// The turn ends.
-    Stop(Why),
+    Stop(HoldReason),
     /// The prompt is not answered.
-    Block(Why),
+    Block(HoldReason),
 }
 
-/// The breaker of the caller, as it stands.
+/// The state of the caller's breaker.
 #[derive(Clone, Copy, Debug)]
-pub struct Breaker<'a> {
-    /// Where it stands.
+pub struct BreakerState<'a> {
+    /// Its state.
     pub phase: &'a Phase,
-    /// How often it was begun anew.
+    /// How often it was restarted.
     pub epoch: u32,
     /// Whether the call that asks is let through by it.
     pub admits: bool,
-    /// Responses that it leaves to close the work.
+    /// Responses that it leaves for closing the work.
     pub wrap_up: u32,
 }
 
@@ -91,16 +91,16 @@ pub struct Snapshot<'a> {
     /// The budgets.
     pub states: &'a [BudgetState],
     /// The caller's breaker; `None`: there is none.
-    pub breaker: Option<Breaker<'a>>,
+    pub breaker: Option<BreakerState<'a>>,
     /// Why the subagent that is asked for may not start.
-    pub crowded: Option<Crowded>,
+    pub slot_denied: Option<SlotDenied>,
     /// Whether a prompt is a person's, as far as can be told at once.
     pub by_person: bool,
 }
 
 impl<'a> Snapshot<'a> {
     /// The trip of an open breaker.
-    fn open(&self) -> Option<(&'a Trip, Breaker<'a>)> {
+    fn open_breaker(&self) -> Option<(&'a Trip, BreakerState<'a>)> {
         let breaker = self.breaker?;
         match breaker.phase {
             Phase::Open { trip } => Some((trip, breaker)),
@@ -109,7 +109,7 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-/// Whether a budget concerns the caller: a model's or an agent type's only who is of it; all others everybody.
+/// Whether a budget concerns the caller: one of a model or an agent type concerns only callers of it, all others everybody.
 pub fn concerns(state: &BudgetState, caller: &Caller) -> bool {
     match state.budget.scope {
         Scope::Model => state.value == caller.model,
@@ -135,80 +135,87 @@ pub fn blocking_spawn<'a>(states: &'a [BudgetState], caller: &Caller) -> Option<
     states.iter().find(|s| s.blocks() && of_type(s))
 }
 
-/// Whether anything stands against the caller, or against the subagent that it wants to start.
+/// Whether anything holds back the caller, or the subagent that it wants to start.
 pub fn is_held(states: &[BudgetState], caller: &Caller) -> bool {
     !blocking(states, caller).is_empty() || blocking_spawn(states, caller).is_some()
 }
 
-/// Decides, and moves the ladder.
-pub fn judge(known: &Snapshot, ladder: &mut Ladder, caller: &Caller, moment: Moment) -> Verdict {
-    let budgets = blocking(known.states, caller);
+/// Decides, and updates the escalation.
+pub fn judge(snapshot: &Snapshot, escalation: &mut Escalation, caller: &Caller, moment: Moment) -> Verdict {
+    let budgets = blocking(snapshot.states, caller);
     // A budget is the stricter one: a person's prompt ends the other.
-    let open = known.open();
+    let open = snapshot.open_breaker();
     let circuit = open.map(|(_, breaker)| {
-        let cause = Cause::Breaker { epoch: breaker.epoch };
-        Hold { cause, wrap_up: breaker.wrap_up, at_once: false }
+        let cause = HoldCause::Breaker { epoch: breaker.epoch };
+        Hold { cause, wrap_up: breaker.wrap_up, stops_at_once: false }
     });
-    let holds: Vec<Hold> = circuit.into_iter().chain(budgets.iter().map(|state| Hold::of(state))).collect();
-    let why = match (budgets.last(), open) {
-        (Some(state), _) => Why::Budget((*state).clone()),
-        (None, Some((trip, _))) => Why::Circuit(trip.clone()),
+    let holds: Vec<Hold> =
+        circuit.into_iter().chain(budgets.iter().map(|state| Hold::from_budget(state))).collect();
+    let reason = match (budgets.last(), open) {
+        (Some(state), _) => HoldReason::Budget((*state).clone()),
+        (None, Some((trip, _))) => HoldReason::Circuit(trip.clone()),
         (None, None) => {
             // Another agent may still be held back by a budget of its model or type.
-            ladder.release(caller.agent, known.states.iter().any(BudgetState::blocks));
-            return if moment == Moment::BeforeCall { this_call(known, caller) } else { Verdict::Allow };
+            escalation.release(caller.agent, snapshot.states.iter().any(BudgetState::blocks));
+            return if moment == Moment::BeforeCall { judge_call(snapshot, caller) } else { Verdict::Allow };
         }
     };
-    let step = match moment {
-        Moment::BeforeCall => ladder.call(caller.agent, &holds),
-        Moment::AfterCall => ladder.after_call(caller.agent, &holds),
-        Moment::AfterBatch => match ladder.batch(caller.agent, &holds) {
-            None => return Verdict::WrapUp(why),
+    let restriction = match moment {
+        Moment::BeforeCall => escalation.on_call(caller.agent, &holds),
+        Moment::AfterCall => escalation.on_call_end(caller.agent, &holds),
+        Moment::AfterBatch => match escalation.on_batch(caller.agent, &holds) {
+            None => return Verdict::WrapUp(reason),
             stop => stop,
         },
-        Moment::Prompt => return at_prompt(known, ladder, &holds, why),
+        Moment::Prompt => return judge_prompt(snapshot, escalation, &holds, reason),
         Moment::TurnEnd => {
             if caller.agent.is_empty() {
-                ladder.turn_ended(&holds);
+                escalation.on_turn_end(&holds);
             }
             None
         }
     };
-    match step {
+    match restriction {
         None => Verdict::Allow,
-        Some(Step::Deny { left }) => Verdict::Deny { why, left },
-        Some(Step::Stop) => Verdict::Stop(why),
+        Some(Restriction::Deny { left }) => Verdict::Deny { reason, left },
+        Some(Restriction::Stop) => Verdict::Stop(reason),
     }
 }
 
 /// A prompt while something holds the main agent back: a breaker blocks it only where it has stopped the session and no
 /// person sent it, such as a background agent that wakes it up.
-fn at_prompt(known: &Snapshot, ladder: &mut Ladder, holds: &[Hold], why: Why) -> Verdict {
-    let stopped = known.open().is_some_and(|(_, breaker)| ladder.is_stopped_by_breaker(breaker.epoch));
-    match why {
-        Why::Budget(_) => {
-            ladder.prompt_blocked(holds);
-            Verdict::Block(why)
+fn judge_prompt(
+    snapshot: &Snapshot,
+    escalation: &mut Escalation,
+    holds: &[Hold],
+    reason: HoldReason,
+) -> Verdict {
+    let stopped =
+        snapshot.open_breaker().is_some_and(|(_, breaker)| escalation.is_stopped_by_breaker(breaker.epoch));
+    match reason {
+        HoldReason::Budget(_) => {
+            escalation.on_blocked_prompt(holds);
+            Verdict::Block(reason)
         }
-        _ if stopped && !known.by_person => Verdict::Block(why),
+        _ if stopped && !snapshot.by_person => Verdict::Block(reason),
         _ => Verdict::Allow,
     }
 }
 
-/// What stands against this one call of a caller that is not held back.
-fn this_call(known: &Snapshot, caller: &Caller) -> Verdict {
-    if let Some(Breaker { phase: Phase::HalfOpen { trip, .. }, admits: false, .. }) = known.breaker {
-        return Verdict::DenyCall(Why::Probing(trip.clone()));
+/// Judges one call of a caller that is not held back.
+fn judge_call(snapshot: &Snapshot, caller: &Caller) -> Verdict {
+    if let Some(BreakerState { phase: Phase::HalfOpen { trip, .. }, admits: false, .. }) = snapshot.breaker {
+        return Verdict::DenyCall(HoldReason::Probing(trip.clone()));
     }
-    if let Some(state) = blocking_spawn(known.states, caller) {
-        return Verdict::DenyCall(Why::Budget(state.clone()));
+    if let Some(state) = blocking_spawn(snapshot.states, caller) {
+        return Verdict::DenyCall(HoldReason::Budget(state.clone()));
     }
-    known.crowded.map_or(Verdict::Allow, |crowded| Verdict::DenyCall(Why::Crowded(crowded)))
+    snapshot.slot_denied.map_or(Verdict::Allow, |denied| Verdict::DenyCall(HoldReason::SlotDenied(denied)))
 }
 
-/// What is known of the size of responses, to tell how close a limit is.
+/// The sizes of responses so far, to tell how close a limit is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Sizes {
+pub struct ResponseSizes {
     /// The largest response so far, class by class.
     pub largest: Usage,
     /// All tokens of the last response: after a cache expiry the next one writes all of it anew.
@@ -217,10 +224,10 @@ pub struct Sizes {
     pub most_calls: u64,
 }
 
-impl Sizes {
-    /// What is known after `later`, too.
+impl ResponseSizes {
+    /// Adds later sizes.
     #[must_use]
-    pub fn and(self, later: Self) -> Self {
+    pub fn merge(self, later: Self) -> Self {
         Self {
             largest: self.largest.max(later.largest),
             last_context: if later.last_context > 0 { later.last_context } else { self.last_context },
@@ -231,11 +238,11 @@ impl Sizes {
 
 /// Whether the next response may cross a limit that concerns the caller. Then it is worth waiting for the line of
 /// the response that is being acted on. Where nothing was counted yet, nothing is known: that is near too.
-pub fn near_limit(states: &[BudgetState], sizes: &Sizes, caller: &Caller) -> bool {
+pub fn near_limit(states: &[BudgetState], sizes: &ResponseSizes, caller: &Caller) -> bool {
     let near = |state: &BudgetState| {
         let budget = &state.budget;
         let next = match budget.unit {
-            Unit::Tokens => budget.count.of(sizes.largest).max(sizes.last_context),
+            Unit::Tokens => budget.count.tokens(sizes.largest).max(sizes.last_context),
             Unit::Requests => 1,
             Unit::ToolCalls => sizes.most_calls.max(1),
         };

@@ -47,11 +47,11 @@ impl Period {
 
 /// A time zone: its IANA name, and the rules of its clocks. Zones of one name are equal.
 #[derive(Clone, Debug)]
-pub struct Zone(Option<Arc<Named>>);
+pub struct Zone(Option<Arc<NamedZone>>);
 
 /// A zone other than UTC.
 #[derive(Debug)]
-struct Named {
+struct NamedZone {
     name: String,
     rules: TimeZone,
 }
@@ -68,7 +68,7 @@ impl Zone {
     /// It is not a valid TZif file.
     pub fn from_tzif(name: &str, bytes: &[u8]) -> Result<Self, TzError> {
         let rules = TimeZone::from_tz_data(bytes)?;
-        Ok(Self(Some(Arc::new(Named { name: name.to_owned(), rules }))))
+        Ok(Self(Some(Arc::new(NamedZone { name: name.to_owned(), rules }))))
     }
 
     /// The IANA name.
@@ -78,7 +78,7 @@ impl Zone {
 
     /// By how many seconds its clocks are ahead of UTC at a Unix time.
     fn offset(&self, unix_time: i64) -> i64 {
-        let Some(Named { rules, .. }) = self.0.as_deref() else { return 0 };
+        let Some(NamedZone { rules, .. }) = self.0.as_deref() else { return 0 };
         let found = rules.find_local_time_type(unix_time).ok().or_else(|| {
             // A file may end with its last change of the clocks, and say nothing about the time after it.
             let last = rules.as_ref().transitions().last()?;
@@ -92,7 +92,7 @@ impl Zone {
     /// comes twice (an overlap) it is the earlier one, so that no moment is in two days.
     fn first_moment(&self, date: NaiveDate) -> i64 {
         let wall = date.and_time(NaiveTime::MIN).and_utc().timestamp();
-        let Some(Named { rules, .. }) = self.0.as_deref() else { return wall };
+        let Some(NamedZone { rules, .. }) = self.0.as_deref() else { return wall };
         let (month, day) = (date.month() as u8, date.day() as u8);
         let found = DateTime::find(date.year(), month, day, 0, 0, 0, 0, rules.as_ref());
         let first = found.ok().and_then(|found| found.earliest());

@@ -115,5 +115,5 @@ pub fn uid() -> u32 {
 /// one image differ at least in their names.
 pub fn machine_name() -> String {
     let [id, name] = system::machine();
-    format!("{:016x}", MessageKey::of(&["machine", &id, &name]).short())
+    format!("{:016x}", MessageKey::from_parts(&["machine", &id, &name]).short())
 }

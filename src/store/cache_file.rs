@@ -1,6 +1,6 @@
 //! The session cache: one small file a session, `guardrails-<session>.json`, that hooks share.
 //!
-//! It can be deleted at any time: what it says can be read again.
+//! It can be deleted at any time: everything in it can be read again.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,42 +16,42 @@ use crate::domain::time::Timestamp;
 use crate::platform::files;
 use crate::transcript::is_plain_id;
 
-/// The files of one cache: itself, the one that becomes it next, the lock, what is remembered of a shared store, and the mark
-/// that it [owes](SessionCache::owes) the store something.
-const PARTS: [&str; 5] = ["json", "new", "lock", "redis", OWES];
+/// The extensions of one cache's files: the cache, its replacement, the lock, the read cache of a shared store, and the mark
+/// of [unreported data](SessionCache::has_unreported_data).
+const EXTENSIONS: [&str; 5] = ["json", "new", "lock", "redis", UNREPORTED];
 
-/// The mark's. It is a file of its own: whoever looks for such caches need not read all that there are.
-const OWES: &str = "owes";
+/// The extension of the mark: a file of its own, so that such caches are found without reading all of them.
+const UNREPORTED: &str = "owes";
 
-/// For how long a cache is kept that nobody writes: 30 days.
-const KEPT_MS: i64 = 30 * 24 * 3600 * 1000;
+/// How long a cache is kept that is not written: 30 days.
+const RETENTION_MS: i64 = 30 * 24 * 3600 * 1000;
 
-/// Bytes that a cache is expected to have at most: for more, memory is asked for as it is read.
-const USUAL: u64 = 64 * 1024;
+/// The expected size of a cache: a larger one makes the buffer grow.
+const EXPECTED_BYTES: u64 = 64 * 1024;
 
-/// How many are deleted at a time.
-const SWEPT: usize = 100;
+/// How many caches are deleted at a time.
+const MAX_SWEPT: usize = 100;
 
 /// The file of one session's cache.
 #[derive(Clone, Debug)]
 pub struct CacheFile {
     path: PathBuf,
-    /// What was read last, as it stood in the file: what still stands there need not be taken apart again.
-    seen: RefCell<Option<(Vec<u8>, Box<SessionCache>)>>,
+    /// The content that was read last, and its value: an unchanged file is not parsed again.
+    last_read: RefCell<Option<(Vec<u8>, Box<SessionCache>)>>,
 }
 
 impl CacheFile {
-    /// The cache of `session` in `dir`. The id comes from outside: one that is no plain name is hashed.
-    pub fn of(dir: &Path, session: &str) -> Self {
+    /// The cache of `session` in `dir`. The id comes from outside: it is hashed unless it is a plain name.
+    pub fn for_session(dir: &Path, session: &str) -> Self {
         let name = match is_plain_id(session) {
             true => session.to_owned(),
-            false => format!("{:016x}", MessageKey::of(&["session", session]).short()),
+            false => format!("{:016x}", MessageKey::from_parts(&["session", session]).short()),
         };
         Self::at(dir.join(format!("guardrails-{name}.json")))
     }
 
     fn at(path: PathBuf) -> Self {
-        Self { path, seen: RefCell::new(None) }
+        Self { path, last_read: RefCell::new(None) }
     }
 
     /// All caches in `dir`.
@@ -64,15 +64,15 @@ impl CacheFile {
         entries.filter(is_cache).map(Self::at).collect()
     }
 
-    /// The caches in `dir` that [owe](SessionCache::owes) the store something.
-    pub fn owing(dir: &Path) -> Vec<Box<SessionCache>> {
+    /// The caches in `dir` with [unreported data](SessionCache::has_unreported_data).
+    pub fn with_unreported_data(dir: &Path) -> Vec<Box<SessionCache>> {
         let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
-        let marked = entries.filter(|path| path.extension().is_some_and(|e| e == OWES));
+        let marked = entries.filter(|path| path.extension().is_some_and(|e| e == UNREPORTED));
         let of = |mark: PathBuf| Self::at(mark.with_extension("json")).read();
-        marked.filter_map(of).filter(|cache| cache.owes()).collect()
+        marked.filter_map(of).filter(|cache| cache.has_unreported_data()).collect()
     }
 
-    /// Deletes the caches that nobody has written for [`KEPT_MS`], some at a time: what they say can be read again.
+    /// Deletes the caches that were not written for [`RETENTION_MS`], some at a time: they can be read again.
     pub fn sweep(dir: &Path, now: Timestamp) {
         if check_private(dir).is_err() {
             return;
@@ -81,20 +81,20 @@ impl CacheFile {
         for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
             let path = entry.path();
             let of_ours = entry.file_name().to_string_lossy().starts_with("guardrails-")
-                && path.extension().is_some_and(|e| PARTS.iter().any(|part| e == *part));
+                && path.extension().is_some_and(|e| EXTENSIONS.iter().any(|part| e == *part));
             if let Some(meta) = entry.metadata().ok().filter(|_| of_ours) {
                 let at = written.entry(path.with_extension("json")).or_insert(i64::MIN);
                 *at = (*at).max(meta.mtime().saturating_mul(1000));
             }
         }
-        let old = written.into_iter().filter(|(_, at)| now.millis_since(Timestamp(*at)) > KEPT_MS);
-        for (path, _) in old.take(SWEPT) {
+        let old = written.into_iter().filter(|(_, at)| now.millis_since(Timestamp(*at)) > RETENTION_MS);
+        for (path, _) in old.take(MAX_SWEPT) {
             let lock = File::open(path.with_extension("lock"));
-            // Whoever holds the lock is about to write it.
+            // Its lock is held: it is about to be written.
             if lock.is_ok_and(|lock| fs2::FileExt::try_lock_exclusive(&lock).is_err()) {
                 continue;
             }
-            for part in PARTS {
+            for part in EXTENSIONS {
                 let _ = std::fs::remove_file(path.with_extension(part));
             }
         }
@@ -105,26 +105,26 @@ impl CacheFile {
         &self.path
     }
 
-    /// Reads it; `None` when there is none, or none that can be believed.
+    /// Reads it; `None` when there is none, or it cannot be trusted.
     pub fn read(&self) -> Option<Box<SessionCache>> {
         check_private(self.dir()).ok()?;
         let (bytes, cache) = self.read_current()?;
-        self.seen.replace(Some((bytes, cache.clone())));
+        self.last_read.replace(Some((bytes, cache.clone())));
         Some(cache)
     }
 
-    /// What stands there, and what it means. Whoever calls has looked at the folder.
+    /// The content and its value. The caller has checked the folder.
     fn read_current(&self) -> Option<(Vec<u8>, Box<SessionCache>)> {
         let (file, size) = self.open_current()?;
-        let mut bytes = Vec::with_capacity(size.min(USUAL) as usize);
+        let mut bytes = Vec::with_capacity(size.min(EXPECTED_BYTES) as usize);
         file.take(size).read_to_end(&mut bytes).ok()?;
-        match self.seen.take() {
+        match self.last_read.take() {
             Some((seen, cache)) if seen == bytes => Some((seen, cache)),
-            _ => SessionCache::read(&bytes).map(|cache| (bytes, cache)),
+            _ => SessionCache::decode(&bytes).map(|cache| (bytes, cache)),
         }
     }
 
-    /// Opens it so that nobody writes to it: see [`write`]. And how large it is.
+    /// Opens it so that nobody writes to it (see [`write()`]); returns its size, too.
     fn open_current(&self) -> Option<(File, u64)> {
         for _ in 0..8 {
             let file = files::private().read(true).open(&self.path).ok()?;
@@ -132,7 +132,7 @@ impl CacheFile {
                 continue;
             }
             let (current, meta) = (std::fs::symlink_metadata(&self.path).ok()?, file.metadata().ok()?);
-            // It may have become the spare one before it was locked.
+            // It may have become the spare file before it was locked.
             if current.ino() == meta.ino() {
                 return Some((file, meta.len()));
             }
@@ -141,8 +141,8 @@ impl CacheFile {
     }
 
     /// Locks it, and reads what other processes wrote in the meantime. The lock is held until the result is saved or
-    /// dropped: never across a call of the store. Where the folder is not private, or cannot be written, the result still
-    /// holds what could be read; saving it fails then.
+    /// dropped, never across a call of the store. If the folder is not private or not writable, the result holds what could
+    /// be read, and saving fails.
     pub fn lock(&self) -> LockedCache {
         let lock = self.lock_file();
         // lock_file() already checked the folder.
@@ -150,8 +150,8 @@ impl CacheFile {
         let read = is_private.then(|| self.read_current()).flatten();
         let (before, mut cache) = read.map_or_else(Default::default, |(bytes, cache)| (Some(bytes), cache));
         cache.version = VERSION;
-        let owed = cache.owes();
-        LockedCache { path: self.path.clone(), lock, before, owed, cache }
+        let owed = cache.has_unreported_data();
+        LockedCache { path: self.path.clone(), lock, before, had_unreported_data: owed, cache }
     }
 
     fn lock_file(&self) -> std::io::Result<File> {
@@ -175,27 +175,27 @@ impl CacheFile {
 pub struct LockedCache {
     path: PathBuf,
     lock: std::io::Result<File>,
-    /// What stood in the file.
+    /// The content of the file before.
     before: Option<Vec<u8>>,
-    /// Whether it owed the store something.
-    owed: bool,
+    /// Whether it had unreported data.
+    had_unreported_data: bool,
     cache: Box<SessionCache>,
 }
 
 impl LockedCache {
-    /// Writes it, where it changed, and gives the lock back. Answers the cache as it is then.
+    /// Writes it if it changed, and releases the lock. Returns the cache.
     ///
     /// # Errors
     /// The folder is not private, or cannot be written: the changes are lost.
     pub fn save(self) -> (Box<SessionCache>, std::io::Result<()>) {
-        let Self { path, lock, before, owed, mut cache } = self;
+        let Self { path, lock, before, had_unreported_data: owed, mut cache } = self;
         let written = lock.and_then(|_lock| {
-            let bytes = cache.written()?;
+            let bytes = cache.encode()?;
             if before.as_ref() == Some(&bytes) {
                 return Ok(());
             }
-            let (owes, mark) = (cache.owes(), path.with_extension(OWES));
-            // The mark is there before what it stands for, and as long.
+            let (owes, mark) = (cache.has_unreported_data(), path.with_extension(UNREPORTED));
+            // The mark exists before the data, and as long as the data.
             if owes && !owed {
                 files::private().create(true).truncate(false).write(true).open(&mark)?;
             }
@@ -223,9 +223,8 @@ impl DerefMut for LockedCache {
     }
 }
 
-/// Writes the spare file, and lets it change places with the current one. Neither is made or deleted each time,
-/// which took twice as long as all the rest here. A reader keeps a shared lock on what it reads: a spare file that
-/// somebody opened while it was current is left to them.
+/// Writes the spare file and swaps it with the current one. Creating or deleting a file each time would take twice as long.
+/// A reader holds a shared lock on the file that it reads; if that is the spare one, a new spare file is made.
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let spare = path.with_extension("new");
     let open = || files::private().create(true).truncate(false).write(true).open(&spare);
@@ -247,7 +246,7 @@ pub(super) fn lock_exclusive(file: &File) -> std::io::Result<()> {
     fs2::FileExt::lock_exclusive(file)
 }
 
-/// The same, beside others that hold it so.
+/// The same, for a shared lock.
 pub(super) fn lock_shared(file: &File) -> std::io::Result<()> {
     fs2::FileExt::lock_shared(file)
 }

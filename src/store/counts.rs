@@ -1,7 +1,7 @@
-//! What counters hold and are moved by, class by class, and the one text that stores keep of it.
+//! The values of counters and their changes, class by class, and the text in which stores keep them.
 //!
-//! A new class is a field of [`CounterDelta`] and a name in [`CLASSES`]: everything that must know it fails to compile, or
-//! to pass the tests below, until it does.
+//! A new class is a field of [`CounterDelta`] and a name in [`CLASSES`]; code that misses it fails to compile or to pass the
+//! tests below.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,11 +15,11 @@ pub const CLASSES: [&str; 7] =
     ["input", "output", "cache_write_5m", "cache_write_1h", "cache_read", "requests", "tool_calls"];
 
 /// The counts in the order of [`CLASSES`], for texts and JSON.
-type Row = [i64; CLASSES.len()];
+type CountRow = [i64; CLASSES.len()];
 
-/// Signed counts by class: what a counter holds, or is moved by. In JSON an array in the order of [`CLASSES`].
+/// Signed counts by class: the value of a counter, or a change of it. In JSON an array in the order of [`CLASSES`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Row", into = "Row")]
+#[serde(from = "CountRow", into = "CountRow")]
 pub struct CounterDelta {
     /// Tokens, neither written to nor read from the prompt cache.
     pub input: i64,
@@ -38,8 +38,8 @@ pub struct CounterDelta {
 }
 
 impl CounterDelta {
-    /// An amount, as something that is added.
-    pub fn of(amount: &Amount) -> Self {
+    /// The change that adds an amount.
+    pub fn from_amount(amount: &Amount) -> Self {
         let Amount { usage, requests, tool_calls } = *amount;
         let Usage { input, output, cache_write_5m, cache_write_1h, cache_read } = usage;
         let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
@@ -54,7 +54,7 @@ impl CounterDelta {
         }
     }
 
-    /// What a counter that holds this has used; never below 0.
+    /// The amount of a counter with this value; never below 0.
     pub fn amount(self) -> Amount {
         let Self { input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls } = self;
         let unsigned = |count: i64| u64::try_from(count).unwrap_or(0);
@@ -73,7 +73,7 @@ impl CounterDelta {
         *self = self.zip(other, |a, b| a + b);
     }
 
-    /// The same, taken away.
+    /// The opposite change.
     #[must_use]
     pub fn negated(&self) -> Self {
         self.zip(self, |n, _| -n)
@@ -85,14 +85,14 @@ impl CounterDelta {
         self.zip(other, |a, b| a + b)
     }
 
-    /// Whether it moves nothing.
+    /// Whether it changes nothing.
     pub fn is_zero(&self) -> bool {
         *self == Self::default()
     }
 
-    /// `amount`, moved by this.
+    /// `amount` after this change.
     pub fn apply_to(&self, amount: &Amount) -> Amount {
-        Self::of(amount).plus(self).amount()
+        Self::from_amount(amount).plus(self).amount()
     }
 
     fn zip(&self, other: &Self, f: impl Fn(i64, i64) -> i64) -> Self {
@@ -109,14 +109,14 @@ impl CounterDelta {
     }
 }
 
-impl From<Row> for CounterDelta {
-    fn from(row: Row) -> Self {
+impl From<CountRow> for CounterDelta {
+    fn from(row: CountRow) -> Self {
         let [input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls] = row;
         Self { input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls }
     }
 }
 
-impl From<CounterDelta> for Row {
+impl From<CounterDelta> for CountRow {
     fn from(counts: CounterDelta) -> Self {
         let CounterDelta { input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls } =
             counts;
@@ -128,7 +128,7 @@ impl fmt::Display for CounterDelta {
     /// The text that stores keep: `1,2,3,4,5,6,7`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut buffer = itoa::Buffer::new();
-        for (place, count) in Row::from(*self).into_iter().enumerate() {
+        for (place, count) in CountRow::from(*self).into_iter().enumerate() {
             if place > 0 {
                 f.write_str(",")?;
             }
@@ -138,21 +138,21 @@ impl fmt::Display for CounterDelta {
     }
 }
 
-/// A text is no list of counts.
+/// A text that is not a list of counts.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} is no list of {count} counts", count = CLASSES.len())]
-pub struct NoCounts(String);
+pub struct InvalidCounts(String);
 
 impl FromStr for CounterDelta {
-    type Err = NoCounts;
+    type Err = InvalidCounts;
 
     /// Reads what [`fmt::Display`] writes.
-    fn from_str(text: &str) -> Result<Self, NoCounts> {
-        let mut row = Row::default();
+    fn from_str(text: &str) -> Result<Self, InvalidCounts> {
+        let mut row = CountRow::default();
         let mut parts = text.split(',');
         for count in &mut row {
             let part = parts.next().and_then(|part| part.parse().ok());
-            *count = part.ok_or_else(|| NoCounts(text.to_owned()))?;
+            *count = part.ok_or_else(|| InvalidCounts(text.to_owned()))?;
         }
         Ok(row.into())
     }
@@ -177,11 +177,11 @@ mod tests {
         let usage = Usage { input: 1, output: 2, cache_write_5m: 3, cache_write_1h: 4, cache_read: 5 };
         let amount = Amount { usage, requests: 6, tool_calls: 7 };
         let named = serde_json::to_value(amount).expect("JSON");
-        let row = Row::from(CounterDelta::of(&amount));
+        let row = CountRow::from(CounterDelta::from_amount(&amount));
         for (name, count) in CLASSES.iter().zip(row) {
             let found = named.get(name).or_else(|| named["usage"].get(name));
             assert_eq!(found.and_then(serde_json::Value::as_i64), Some(count), "{name}");
         }
-        assert_eq!(CounterDelta::of(&amount).amount(), amount);
+        assert_eq!(CounterDelta::from_amount(&amount).amount(), amount);
     }
 }

@@ -8,16 +8,16 @@ use crate::domain::event::CircuitDecision;
 use crate::domain::operation::Operation;
 use crate::domain::time::Timestamp;
 
-/// Takes decisions of people, each with who made it and why.
+/// Records the decisions of people, each with who made it and why.
 pub trait Decide {
-    /// Records an operation; one with a known id changes nothing. Answers where its budget, which stood at `state`, stands
-    /// then; `None` when it is deleted.
+    /// Records an operation; one with a known id changes nothing. `state`: its budget before. Returns the budget after it;
+    /// `None` when it is deleted.
     ///
     /// # Errors
     /// It was not recorded.
-    fn operate(&mut self, operation: &Operation, state: &BudgetState) -> Result<Option<BudgetState>>;
+    fn add_operation(&mut self, operation: &Operation, state: &BudgetState) -> Result<Option<BudgetState>>;
 
-    /// A person (`by`, with a reason) decides about the breakers of a session: of one agent, or of all. Answers those that it
+    /// A person (`by`, with a reason) decides about the breakers of a session: of one agent, or of all. Returns those that
     /// changed, with why they had tripped, if they had.
     ///
     /// # Errors
@@ -31,8 +31,8 @@ pub trait Decide {
         now: Timestamp,
     ) -> Result<Vec<(String, Option<Trip>)>>;
 
-    /// Notes that a person has taken notice of these alerts; those that were acknowledged already, or are not there, stay
-    /// as they are. Answers which were acknowledged now.
+    /// Acknowledges these alerts, except those that are acknowledged already or do not exist. Returns which were acknowledged
+    /// now.
     ///
     /// # Errors
     /// None was acknowledged.

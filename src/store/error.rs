@@ -1,4 +1,4 @@
-//! Why a store could not answer: kinds that callers act on, whatever the store.
+//! Why a store could not answer, in kinds that callers act on, whatever the store.
 //!
 //! Each store turns its own errors into these, in its own folder.
 
@@ -35,21 +35,21 @@ pub enum StoreError {
 #[error("{error}")]
 pub struct BackendError {
     /// What it means to a caller.
-    pub kind: Failing,
-    /// The error as the database or the server has it. No source, or whoever prints all causes says it twice.
+    pub kind: BackendErrorKind,
+    /// The error of the database or the server. Not a source, or printing all causes would print it twice.
     pub error: Box<dyn std::error::Error + Send + Sync>,
 }
 
 /// What a failure of a database or a server means to a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failing {
-    /// Whoever is logged in may not do this.
+pub enum BackendErrorKind {
+    /// The user is not allowed to do this.
     Denied,
     /// What is stored is damaged.
     Corrupt,
     /// It cannot be reached, or did not answer in time.
     Unreachable,
-    /// Others use it now.
+    /// It is busy with other users.
     Busy,
     /// Anything else.
     Other,
@@ -57,30 +57,33 @@ pub enum Failing {
 
 impl StoreError {
     /// A failure of the database or the server.
-    pub(super) fn backend(kind: Failing, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub(super) fn backend(
+        kind: BackendErrorKind,
+        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
         Self::Backend(BackendError { kind, error: error.into() })
     }
 
-    /// Whether whoever is logged in may not do this: the store itself is well.
+    /// Whether the user is not allowed to do this: the store itself works.
     pub fn is_denied(&self) -> bool {
-        self.is_backend(Failing::Denied)
+        self.is_backend(BackendErrorKind::Denied)
     }
 
     /// Whether it cannot be reached, or did not answer in time: the next question would wait as long.
     pub fn is_out_of_reach(&self) -> bool {
-        self.is_backend(Failing::Unreachable)
+        self.is_backend(BackendErrorKind::Unreachable)
     }
 
-    /// Whether the store is damaged: it must be set aside, nothing will make it work again.
+    /// Whether the store is damaged beyond repair: it must be quarantined.
     pub fn is_corrupt(&self) -> bool {
-        matches!(self, Self::Damaged(_)) || self.is_backend(Failing::Corrupt)
+        matches!(self, Self::Damaged(_)) || self.is_backend(BackendErrorKind::Corrupt)
     }
 
     /// Whether it is a failure of this kind.
-    pub(super) fn is_backend(&self, kind: Failing) -> bool {
+    pub(super) fn is_backend(&self, kind: BackendErrorKind) -> bool {
         matches!(self, Self::Backend(error) if error.kind == kind)
     }
 }
 
-/// What the store answers.
+/// The result of a store.
 pub type Result<T> = std::result::Result<T, StoreError>;

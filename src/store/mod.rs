@@ -4,14 +4,15 @@
 //! them. A counter is a sum over messages, kept so that nobody has to add them up; where it is missing it is added up.
 //! Everything that one hook records goes in with one [`Record::apply`], which happens whole or not at all.
 
+mod agent_states;
 mod batch;
+mod batch_sequence;
 pub mod cache_file;
-pub mod counted;
 pub mod counts;
 mod decide;
 mod error;
 mod ledger;
-mod own;
+pub mod offline_counts;
 mod query;
 mod record;
 mod recover;
@@ -21,12 +22,11 @@ pub mod session_cache;
 mod settle;
 pub mod shared_names;
 pub mod sqlite;
-mod standing;
 
-pub use self::batch::{Applied, Batch, CircuitRow, Observed, Throttled, Watch};
+pub use self::batch::{AgentObservation, Applied, Batch, BudgetKey, CircuitRow, SlotObservation};
+pub use self::batch_sequence::BatchSequence;
 pub use self::decide::Decide;
 pub use self::error::{Result, StoreError};
-pub use self::own::Own;
 pub use self::query::{Query, StoreKind};
 pub use self::record::Record;
 pub use self::recover::Recover;

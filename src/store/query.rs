@@ -1,6 +1,6 @@
-//! Querying: where budgets stand, and lists of what was recorded.
+//! Querying: the states of budgets, and lists of what was recorded.
 
-use super::batch::{CircuitRow, Watch};
+use super::batch::{BudgetKey, CircuitRow};
 use super::error::Result;
 use super::session::{ClientProcess, SessionRow, SessionTotal};
 use crate::domain::alert::AlertRecord;
@@ -19,22 +19,22 @@ pub enum StoreKind {
     Shared,
 }
 
-/// Answers questions. Recorded data is not changed; missing counters may be added up and kept.
+/// Reads recorded data without changing it; missing counters may be computed and stored.
 pub trait Query {
     /// What kind of store this is.
     fn kind(&self) -> StoreKind;
 
-    /// Where budgets stand, without recording anything; deleted ones are left out.
+    /// The states of budgets; deleted ones are left out.
     ///
     /// # Errors
     /// The store cannot be read.
-    fn states(&mut self, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>>;
+    fn states(&mut self, budgets: &[BudgetKey], now: Timestamp) -> Result<Vec<BudgetState>>;
 
-    /// Where budgets stood just before a moment, by the messages that are known now; deleted ones are left out.
+    /// The states of budgets just before a moment, by the messages that are known now; deleted ones are left out.
     ///
     /// # Errors
     /// The store cannot be read.
-    fn states_before(&mut self, watches: &[Watch], moment: Timestamp) -> Result<Vec<BudgetState>>;
+    fn states_before(&mut self, budgets: &[BudgetKey], moment: Timestamp) -> Result<Vec<BudgetState>>;
 
     /// Events, oldest first: of a session, about the call with this hash, or all.
     ///
@@ -66,7 +66,7 @@ pub trait Query {
     /// The store cannot be read.
     fn operations(&mut self, budget: Option<&str>) -> Result<Vec<Operation>>;
 
-    /// What a session used in all; `None` when the store does not know it.
+    /// The total of a session; `None` when the store does not know it.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -90,8 +90,8 @@ pub trait Query {
     /// The store cannot be read.
     fn session_of_client(&mut self, client: ClientProcess) -> Result<Option<String>>;
 
-    /// The values that budgets of this scope were counted for since a moment, to the minute at least: windows begin with
-    /// whole ones.
+    /// The values that budgets of this scope were counted for since a moment. Precise to the minute: windows start on whole
+    /// minutes.
     ///
     /// # Errors
     /// The store cannot be read.

@@ -1,4 +1,4 @@
-//! Recording: what hooks and readers of transcripts put into a store.
+//! Recording: what hooks and readers of transcripts write.
 
 use super::batch::{Applied, Batch};
 use super::error::Result;
@@ -6,52 +6,52 @@ use super::session::Session;
 use crate::domain::event::Event;
 use crate::domain::time::Timestamp;
 
-/// Records what was seen: messages, sessions, events.
+/// Records messages, sessions and events.
 pub trait Record {
-    /// Records a batch, in one atomic step, and answers for the watched budgets.
+    /// Records a batch, in one atomic step, and returns the states of its budgets.
     ///
     /// # Errors
     /// Nothing was recorded.
     fn apply(&mut self, batch: &Batch) -> Result<Applied>;
 
-    /// Begins to connect, where that takes time: the server gets ready while files are read.
+    /// Begins to connect, where that takes time: it goes on while files are read.
     ///
     /// # Errors
     /// The store is out of reach; it would not answer either.
-    fn reach(&mut self) -> Result<()> {
+    fn connect(&mut self) -> Result<()> {
         Ok(())
     }
 
-    /// Notes that these alerts reached a person, and that these events were told; the rest of the claim is given back after
-    /// its time.
+    /// Confirms that these alerts were shown and these events reported. Other claimed ones can be claimed again after a
+    /// while.
     ///
     /// # Errors
-    /// They may be shown once more.
+    /// They may be shown again.
     fn confirm_shown(&mut self, alerts: &[i64], events: &[i64]) -> Result<()>;
 
-    /// Notes an event of its session.
+    /// Records an event.
     ///
     /// # Errors
-    /// It was not noted.
-    fn note(&mut self, event: &Event) -> Result<()>;
+    /// It was not recorded.
+    fn record_event(&mut self, event: &Event) -> Result<()>;
 
-    /// Notes that a session was seen (`ended`: that it ended then).
+    /// Records that a session was seen (`ended`: that it ended then).
     ///
     /// # Errors
-    /// It was not noted.
-    fn see(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()>;
+    /// It was not recorded.
+    fn touch_session(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()>;
 
-    /// Notes that all of a session was read, and that nothing more can come, unless it was seen after `seen`.
+    /// Marks a session as completely read, unless it was seen after `seen`.
     ///
     /// # Errors
-    /// It was not noted.
-    fn complete(&mut self, session: &str, seen: Timestamp) -> Result<()>;
+    /// It was not marked.
+    fn mark_complete(&mut self, session: &str, seen: Timestamp) -> Result<()>;
 
-    /// Does upkeep that can wait until the answer is out. `idle`: the agent is not at work, so more of it. A server does its own.
+    /// Does maintenance that can wait until the hook has answered. `idle`: the agent is not working, so it may take longer.
     ///
     /// # Errors
-    /// It was not done, and is left to the next one.
-    fn tidy(&mut self, _idle: bool) -> Result<()> {
+    /// It was not done, and is left to the next process.
+    fn maintain(&mut self, _idle: bool) -> Result<()> {
         Ok(())
     }
 }

@@ -1,47 +1,45 @@
-//! Recovering: knowing that a store lost data, and filling it again from the transcripts.
+//! Recovering: noticing that a store lost data, and filling it again from the transcripts.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
-use super::batch::Watch;
+use super::batch::BudgetKey;
+use super::batch_sequence::BatchSequence;
 use super::error::Result;
-use super::own::Own;
 use crate::domain::time::Timestamp;
 
-/// Tells one store from another, says what it lacks, and replaces a damaged one.
+/// Identifies a store, finds what it lacks, and replaces a damaged one.
 pub trait Recover {
-    /// Which store this is (see [`Applied::epoch`](super::Applied::epoch)).
+    /// The id of the store (see [`Applied::store_id`](super::Applied::store_id)).
     ///
     /// # Errors
     /// The store cannot be read.
-    fn epoch(&mut self) -> Result<String>;
+    fn store_id(&mut self) -> Result<String>;
 
-    /// Whether the store lost what it knew, and is still to be filled from the transcripts of this machine.
+    /// Whether the store lost data, and this machine has not filled it again yet.
     ///
     /// # Errors
     /// The store cannot be read.
     fn is_rebuilding(&mut self) -> Result<bool>;
 
-    /// Notes that the store is to be filled from the transcripts (a shared one: by every machine), or that this machine
-    /// has done so.
+    /// Marks the store as to be filled from the transcripts (a shared one: by every machine), or this machine as done.
     ///
     /// # Errors
-    /// It was not noted.
+    /// It was not marked.
     fn set_rebuilding(&mut self, rebuilding: bool) -> Result<()>;
 
-    /// The machines that were seen lately, and have not filled the store yet (see [`Recover::is_rebuilding`]).
+    /// The machines that were seen lately and have not filled the store yet (see [`Recover::is_rebuilding`]).
     ///
     /// # Errors
     /// The store cannot be read.
-    fn recovering(&mut self, now: Timestamp) -> Result<Vec<String>>;
+    fn rebuilding_machines(&mut self, now: Timestamp) -> Result<Vec<String>>;
 
-    /// Makes another store of one that went back in time (a restored copy, a log that lost its end): with another epoch,
-    /// to be filled from the transcripts. One that is not called `epoch` any more is left as it is. Answers what it is
-    /// called then.
+    /// Gives a new id to a store that went back in time (a restored copy, a log that lost its end), to be filled from the
+    /// transcripts. Does nothing if its id is no longer `store_id`. Returns its id then.
     ///
     /// # Errors
     /// It was not done.
-    fn renew(&mut self, epoch: &str) -> Result<String>;
+    fn reset_store(&mut self, store_id: &str) -> Result<String>;
 
     /// How many batches of each session the store recorded (see [`Applied::sequence`](super::Applied::sequence)).
     ///
@@ -49,49 +47,50 @@ pub trait Recover {
     /// The store cannot be read.
     fn sequences(&mut self) -> Result<HashMap<String, u64>>;
 
-    /// How many batches of each session this machine recorded, where there are others (see [`Applied::own`](super::Applied::own)).
+    /// How many batches of each session this machine recorded, where there are other machines (see
+    /// [`Applied::batch_sequence`](super::Applied::batch_sequence)).
     ///
     /// # Errors
     /// The store cannot be read.
-    fn own_batches(&mut self) -> Result<HashMap<String, Own>> {
+    fn batch_sequences(&mut self) -> Result<HashMap<String, BatchSequence>> {
         Ok(HashMap::new())
     }
 
-    /// Adds up anew, from the messages, what these budgets count. (What a store keeps by itself cannot differ from that; a
-    /// shared one can be written by others.)
+    /// Computes the counters of these budgets again from the messages. (Only those of a shared store can differ: others can
+    /// write it.)
     ///
     /// # Errors
     /// Some counters keep their old values.
-    fn count_anew(&mut self, _watches: &[Watch], _now: Timestamp) -> Result<()> {
+    fn recount(&mut self, _watches: &[BudgetKey], _now: Timestamp) -> Result<()> {
         Ok(())
     }
 
-    /// The names of records that could not be read: they were set aside, or left out of what this store answered.
+    /// The names of records that could not be read: they were quarantined, or left out of answers.
     ///
     /// # Errors
     /// The store cannot be read.
-    fn damaged(&mut self) -> Result<BTreeSet<String>> {
+    fn damaged_records(&mut self) -> Result<BTreeSet<String>> {
         Ok(BTreeSet::new())
     }
 
-    /// When Fusebox was installed: what a session held before counts as its history.
+    /// When Fusebox was installed: earlier messages of a session count as its history.
     ///
     /// # Errors
     /// The store cannot be read.
-    fn installed(&mut self) -> Result<Option<Timestamp>>;
+    fn installed_at(&mut self) -> Result<Option<Timestamp>>;
 
-    /// Notes the installation; a later one changes nothing.
+    /// Records the time of the installation, once.
     ///
     /// # Errors
-    /// It was not noted.
-    fn install(&mut self, now: Timestamp) -> Result<()>;
+    /// It was not recorded.
+    fn note_installation(&mut self, now: Timestamp) -> Result<()>;
 
-    /// Gives up a store that turned out to be damaged: keeps it under another name, and answers where. The next opening
-    /// begins a new one. `None`: there was nothing to give up; a shared store is others' too, who can say more of it.
+    /// Quarantines a damaged store: keeps it under another name, and returns where. The next opening begins a new one.
+    /// `None`: there was nothing to do; a shared store is never quarantined.
     ///
     /// # Errors
     /// It could not be renamed.
-    fn set_aside(self: Box<Self>, _now: Timestamp) -> std::io::Result<Option<PathBuf>> {
+    fn quarantine(self: Box<Self>, _now: Timestamp) -> std::io::Result<Option<PathBuf>> {
         Ok(None)
     }
 }

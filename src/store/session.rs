@@ -1,10 +1,10 @@
-//! Sessions as stores know them.
+//! Sessions, as stores know them.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::counter::Home;
+use crate::domain::counter::Attribution;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 
@@ -42,8 +42,8 @@ pub struct Session {
 
 impl Session {
     /// To whom it is charged.
-    pub fn home(&self) -> Home {
-        Home {
+    pub fn attribution(&self) -> Attribution {
+        Attribution {
             project: self.project.clone(),
             user: self.user.clone(),
             team: self.team.clone(),
@@ -66,11 +66,11 @@ pub struct SessionRow {
     pub complete: bool,
 }
 
-/// What a session used in all.
+/// The total of a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SessionTotal {
     /// Everything charged to it.
     pub amount: Amount,
-    /// Messages whose charge is an estimate.
+    /// Messages with an estimated charge.
     pub estimated_messages: u64,
 }

@@ -1,29 +1,29 @@
-//! What the hooks of one session tell each other, as a value. [`cache_file`](super::cache_file) is its file.
+//! What the hooks of one session share, as a value. [`cache_file`](super::cache_file) is its file.
 //!
-//! It holds what pre-tool-use needs to answer without the store, how far the transcripts were read, and the ladder.
-//! It can be deleted at any time: what it says can be read again.
+//! It holds what pre-tool-use needs to answer without the store, how far the transcripts were read, and the escalation.
+//! It can be deleted at any time: everything in it can be read again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::counted::Counted;
-use super::{ClientProcess, Own, Session};
+use super::offline_counts::OfflineCounts;
+use super::{BatchSequence, ClientProcess, Session};
 use crate::config::{Config, Stamp};
 use crate::domain::breaker::circuit::{CircuitBreaker, Phase};
 use crate::domain::breaker::history::CallHistory;
 use crate::domain::budget::{Budget, BudgetState};
-use crate::domain::ladder::Ladder;
+use crate::domain::escalation::Escalation;
 use crate::domain::time::Timestamp;
-use crate::domain::verdict::Sizes;
+use crate::domain::verdict::ResponseSizes;
 use crate::transcript::Fact;
 use crate::transcript::cursor::Position;
 
-/// Format of the file; another one is not read.
+/// Format of the file; files of another format are not read.
 pub(super) const VERSION: u32 = 1;
 
-/// What hooks of one session tell each other.
+/// What the hooks of one session share.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SessionCache {
@@ -33,28 +33,30 @@ pub struct SessionCache {
     pub written: Timestamp,
     /// Fingerprint of the configuration that `config` was read from.
     pub stamp: Option<Stamp>,
-    /// The budgets as the store last answered.
+    /// The budgets, by the store's last answer.
     pub states: Vec<BudgetState>,
-    /// Who was told what.
-    pub ladder: Ladder,
-    /// What is known of the size of responses.
-    pub sizes: Sizes,
+    /// How far each agent was escalated.
+    #[serde(rename = "ladder")]
+    pub escalation: Escalation,
+    /// The sizes of responses so far.
+    pub sizes: ResponseSizes,
     /// The model that answered last, by agent; the main agent's key is empty.
     pub models: BTreeMap<String, String>,
     /// Models seen.
     pub models_seen: BTreeSet<String>,
     /// Agent types seen.
     pub agent_types: BTreeSet<String>,
-    /// In the file, of the states whose budget is one of the configuration's, which: it stands there once.
+    /// In the file: for each state whose budget is in the configuration, the budget's index there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     budgets: Vec<usize>,
-    /// The last good configuration; without a `stamp`, that of `counted`: the store has never answered.
+    /// The last good configuration; without a `stamp`, that of `offline_counts`: the store has never answered.
     pub config: Option<Config>,
-    /// The configuration whose problems a person was told.
-    pub told: Option<Stamp>,
+    /// The configuration whose problems were reported.
+    #[serde(rename = "told")]
+    pub reported_config: Option<Stamp>,
     /// The session.
     pub session: Session,
-    /// Breakers that are not closed, by agent; closed ones only where an older answer might still come.
+    /// Breakers that are not closed, by agent; closed ones only where an older answer may still arrive.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub circuits: BTreeMap<String, CachedCircuit>,
     /// The sessions that it was started in, innermost first: their session budgets hold for it too.
@@ -62,34 +64,36 @@ pub struct SessionCache {
     /// When the session ended, as far as its hooks say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<Timestamp>,
-    /// What the store was not told of the session's start or end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub untold: Option<Untold>,
-    /// Which store the positions were read for.
-    pub epoch: String,
-    /// Number of the batch that `states` answers; [`LACKING`] if the store lacks some, and was not told so yet.
+    /// The session's start or end, if it was not reported to the store.
+    #[serde(rename = "untold", skip_serializing_if = "Option::is_none")]
+    pub unreported: Option<UnreportedSession>,
+    /// The id of the store that the positions were read for.
+    #[serde(rename = "epoch")]
+    pub store_id: String,
+    /// Number of the batch that `states` answers; [`STALE`] if the store lacks batches and was not marked yet.
     pub sequence: u64,
-    /// The batches of this machine that the store answered to have.
-    pub own: Own,
-    /// Until when the store, which did not answer, is not asked again: each hook would wait for it anew.
+    /// The batches of this machine that the store has, by its answers.
+    #[serde(rename = "own")]
+    pub batch_sequence: BatchSequence,
+    /// Until when the store is not asked again after it did not answer: each hook would wait for it.
     pub store_asleep_until: Option<Timestamp>,
-    /// What hooks counted by themselves, while the store is out of reach.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub counted: Option<Counted>,
-    /// How far each transcript file was read; always acknowledged by the store.
+    /// What hooks counted while the store is out of reach.
+    #[serde(rename = "counted", skip_serializing_if = "Option::is_none")]
+    pub offline_counts: Option<OfflineCounts>,
+    /// How far each transcript file was read and recorded in the store.
     pub positions: BTreeMap<PathBuf, Box<Position>>,
-    /// How far a store had acknowledged them that was lost, as long as `states` are its answer.
+    /// The positions in a store that was lost, as long as `states` are its answer.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub lost: BTreeMap<PathBuf, Box<Position>>,
 }
 
-/// Stands for the number of a batch that no store has: whoever asks one next finds that it lacks some.
-pub const LACKING: u64 = u64::MAX;
+/// A batch number that no store reaches: the next hook finds that the store lacks batches.
+pub const STALE: u64 = u64::MAX;
 
-/// That a session was there, while the store was out of reach.
+/// A session that was not reported, because the store was out of reach.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Untold {
+pub struct UnreportedSession {
     /// Since when.
     pub since: Timestamp,
     /// Its client.
@@ -98,37 +102,37 @@ pub struct Untold {
     pub parent: Option<String>,
 }
 
-/// The breaker of an agent, as the store last answered.
+/// The breaker of an agent, by the store's last answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CachedCircuit {
-    /// Number of the batch that this answers.
+    /// Number of the answered batch.
     pub sequence: u64,
-    /// Where it stands, without its history.
+    /// Its state, without its history.
     pub breaker: CircuitBreaker,
 }
 
 impl SessionCache {
-    /// What stands in the file.
-    pub(super) fn written(&mut self) -> std::io::Result<Vec<u8>> {
+    /// The content of the file.
+    pub(super) fn encode(&mut self) -> std::io::Result<Vec<u8>> {
         let known = self.config.as_ref().map_or(&[][..], |config| &config.budgets);
         let mut held = Vec::with_capacity(self.states.len());
         for state in &mut self.states {
             if let Some(number) = known.iter().position(|budget| *budget == state.budget) {
                 self.budgets.push(number);
-                held.push(std::mem::replace(&mut state.budget, Budget::elsewhere()));
+                held.push(std::mem::replace(&mut state.budget, Budget::placeholder()));
             }
         }
         let bytes = serde_json::to_vec(self);
         let mut held = held.into_iter();
-        for state in self.states.iter_mut().filter(|state| state.budget.is_elsewhere()) {
-            state.budget = held.next().unwrap_or_else(Budget::elsewhere);
+        for state in self.states.iter_mut().filter(|state| state.budget.is_placeholder()) {
+            state.budget = held.next().unwrap_or_else(Budget::placeholder);
         }
         self.budgets.clear();
         Ok(bytes?)
     }
 
-    /// What [`Self::written`] made; `None`: what no version wrote, or another one did.
-    pub(super) fn read(bytes: &[u8]) -> Option<Box<Self>> {
+    /// Parses what [`Self::encode`] made; `None`: it is damaged, or has another format.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Box<Self>> {
         let read = serde_json::from_slice(bytes).ok();
         let mut cache: Box<Self> = read.or_else(|| Self::read_without_configuration(bytes))?;
         if cache.version != VERSION {
@@ -136,28 +140,31 @@ impl SessionCache {
         }
         let mut numbers = std::mem::take(&mut cache.budgets).into_iter();
         let known = cache.config.as_ref().map_or(&[][..], |config| &config.budgets);
-        for state in cache.states.iter_mut().filter(|state| state.budget.is_elsewhere()) {
+        for state in cache.states.iter_mut().filter(|state| state.budget.is_placeholder()) {
             state.budget = known.get(numbers.next()?)?.clone();
         }
-        // What hooks counted by themselves says of each which it is of.
-        let mut counted = cache.counted.iter().flat_map(|counted| &counted.states);
-        counted.all(|state| !state.budget.is_elsewhere()).then_some(cache)
+        // Offline counts always hold their budgets.
+        let mut counted = cache.offline_counts.iter().flat_map(|counted| &counted.states);
+        counted.all(|state| !state.budget.is_placeholder()).then_some(cache)
     }
 
-    /// Whether the store lacks something of the session. Its own hooks bring it; where none come any more, whoever reads on in
-    /// others does.
-    pub fn owes(&self) -> bool {
-        self.session.transcript.is_some() && (self.counted.is_some() || self.untold.is_some())
+    /// Whether the store lacks data of the session. Its own hooks report that; if none come any more, hooks of other sessions
+    /// do.
+    pub fn has_unreported_data(&self) -> bool {
+        self.session.transcript.is_some() && (self.offline_counts.is_some() || self.unreported.is_some())
     }
 
-    /// Learns from what was read what later hooks need to know: sizes of responses, models, agent types.
+    /// Learns from facts what later hooks need: sizes of responses, models, agent types.
     pub fn learn(&mut self, facts: &[Fact]) {
         for fact in facts {
             let Fact::Message(message) = fact else { continue };
             let usage = message.recorded;
             let calls = message.tools.len() as u64;
-            self.sizes =
-                self.sizes.and(Sizes { largest: usage, last_context: usage.total(), most_calls: calls });
+            self.sizes = self.sizes.merge(ResponseSizes {
+                largest: usage,
+                last_context: usage.total(),
+                most_calls: calls,
+            });
             if !message.model.is_empty() {
                 self.models_seen.insert(message.model.clone());
                 self.models.insert(message.agent.clone().unwrap_or_default(), message.model.clone());
@@ -168,16 +175,16 @@ impl SessionCache {
         }
     }
 
-    /// Takes over what another copy has learned.
-    pub fn take_learned(&mut self, other: &Self) {
-        self.sizes = self.sizes.and(other.sizes);
+    /// Merges what another copy has learned.
+    pub fn merge_learned(&mut self, other: &Self) {
+        self.sizes = self.sizes.merge(other.sizes);
         self.models.extend(other.models.clone());
         self.models_seen.extend(other.models_seen.iter().cloned());
         self.agent_types.extend(other.agent_types.iter().cloned());
     }
 
-    /// Takes over positions that are further on.
-    pub fn advance(&mut self, read: BTreeMap<PathBuf, Box<Position>>) {
+    /// Takes over positions that are further ahead.
+    pub fn advance_positions(&mut self, read: BTreeMap<PathBuf, Box<Position>>) {
         for (path, position) in read {
             match self.positions.get(&path) {
                 Some(old) if !old.is_behind(&position) => {}
@@ -188,8 +195,8 @@ impl SessionCache {
         }
     }
 
-    /// The rest of a cache whose configuration cannot be read any more: this machine lost the files of a time zone. The store
-    /// is asked where the budgets stand then.
+    /// The rest of a cache whose configuration cannot be read any more, because this machine lost the files of a time zone.
+    /// The store is asked for the budgets then.
     fn read_without_configuration(bytes: &[u8]) -> Option<Box<Self>> {
         let mut fields: serde_json::Map<_, _> = serde_json::from_slice(bytes).ok()?;
         for name in ["config", "stamp", "states", "budgets", "counted"] {
@@ -198,13 +205,13 @@ impl SessionCache {
         serde_json::from_value(fields.into()).ok()
     }
 
-    /// How far the files were read for the answer that `states` are.
-    pub fn answered(&self) -> &BTreeMap<PathBuf, Box<Position>> {
+    /// How far the files were read for the answer in `states`.
+    pub fn answered_positions(&self) -> &BTreeMap<PathBuf, Box<Position>> {
         if self.lost.is_empty() { &self.positions } else { &self.lost }
     }
 
-    /// Takes over what the store answered of an agent's breaker.
-    pub fn note_circuit(&mut self, agent: &str, sequence: u64, breaker: &CircuitBreaker) {
+    /// Takes over an agent's breaker from an answer of the store.
+    pub fn update_circuit(&mut self, agent: &str, sequence: u64, breaker: &CircuitBreaker) {
         let known = self.circuits.get(agent).map_or(0, |known| known.sequence);
         if sequence < known {
             return;
@@ -217,7 +224,7 @@ impl SessionCache {
         self.circuits.insert(agent.to_owned(), CachedCircuit { sequence, breaker });
     }
 
-    /// The breaker of an agent, where it is not closed.
+    /// The breaker of an agent, if it is not closed.
     pub fn circuit(&self, agent: &str) -> Option<&CircuitBreaker> {
         self.circuits.get(agent).map(|known| &known.breaker).filter(|breaker| breaker.phase != Phase::Closed)
     }
@@ -230,10 +237,10 @@ mod tests {
 
     #[test]
     fn a_budget_stands_once_in_the_file() {
-        let named = |name: &str, limit| Budget { name: name.into(), limit, ..Budget::elsewhere() };
+        let named = |name: &str, limit| Budget { name: name.into(), limit, ..Budget::placeholder() };
         let state = |budget: Budget, value: &str| {
             let window = WindowRule::LIFETIME.at(Timestamp(0));
-            BudgetState::fresh(&budget, value, window)
+            BudgetState::new(&budget, value, window)
         };
         let budgets = vec![named("a", 1), named("b", 2)];
         let states = vec![
@@ -246,24 +253,24 @@ mod tests {
         let config = Some(Config { budgets, ..Config::default() });
         let mut cache = SessionCache { version: VERSION, states, config, ..SessionCache::default() };
         let before = cache.clone();
-        let bytes = cache.written().unwrap();
+        let bytes = cache.encode().unwrap();
         assert_eq!(cache, before);
         let text = String::from_utf8(bytes.clone()).unwrap();
         assert_eq!(text.matches("\"thresholds\"").count(), 3, "{text}");
-        assert_eq!(*SessionCache::read(&bytes).unwrap(), before);
+        assert_eq!(*SessionCache::decode(&bytes).unwrap(), before);
         // One that says of fewer which they are, or names what is not there, is not believed.
         for numbers in ["[1,0]", "[1,0,7]"] {
             let text = text.replace("\"budgets\":[1,0,0]", &format!("\"budgets\":{numbers}"));
-            assert!(text.contains(numbers) && SessionCache::read(text.as_bytes()).is_none(), "{text}");
+            assert!(text.contains(numbers) && SessionCache::decode(text.as_bytes()).is_none(), "{text}");
         }
-        let counted = Counted { states: before.states.clone(), ..Counted::default() };
-        let mut counting = SessionCache { counted: Some(counted), ..before.clone() };
-        let mut file: serde_json::Value = serde_json::from_slice(&counting.written().unwrap()).unwrap();
-        assert!(SessionCache::read(file.to_string().as_bytes()).is_some());
+        let counted = OfflineCounts { states: before.states.clone(), ..OfflineCounts::default() };
+        let mut counting = SessionCache { offline_counts: Some(counted), ..before.clone() };
+        let mut file: serde_json::Value = serde_json::from_slice(&counting.encode().unwrap()).unwrap();
+        assert!(SessionCache::decode(file.to_string().as_bytes()).is_some());
         file["counted"]["states"][1].as_object_mut().unwrap().remove("budget").unwrap();
-        assert!(SessionCache::read(file.to_string().as_bytes()).is_none());
+        assert!(SessionCache::decode(file.to_string().as_bytes()).is_none());
         // An earlier version's, where each state had its own.
         let earlier = serde_json::to_vec(&before).unwrap();
-        assert_eq!(*SessionCache::read(&earlier).unwrap(), before);
+        assert_eq!(*SessionCache::decode(&earlier).unwrap(), before);
     }
 }

@@ -1,11 +1,11 @@
-//! Recording facts in the ledger. The client's totals of a session are kept, and applied anew whenever something that
-//! they cover changes.
+//! Recording facts in the ledger. The client's totals of a session are stored, and applied again whenever something that they
+//! cover changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Result;
-use super::ledger::{Ledger, Records};
-use crate::domain::message::{ClientTotal, Message, MessageKey, Source};
+use super::ledger::{Ledger, LedgerRows};
+use crate::domain::message::{ClientTotal, Message, MessageKey, UsageSource};
 use crate::domain::settlement;
 use crate::domain::time::Timestamp;
 use crate::transcript::Fact;
@@ -13,20 +13,20 @@ use crate::transcript::Fact;
 /// How many sessions one change is followed to: a fork's totals cover what its parent's say of a compaction.
 const MAX_SESSIONS: usize = 64;
 
-impl<R: Records> Ledger<'_, R> {
+impl<R: LedgerRows> Ledger<'_, R> {
     /// Records the facts. `settles`: there are totals already that they may be covered by.
     pub fn record(&mut self, facts: &[Fact], mut settles: bool) -> Result<()> {
         let mut earliest = None;
         for fact in facts {
             match fact {
                 Fact::Message(message) => {
-                    // One that is known already, too: what a store had lost of it, a list say, is whole again.
-                    let at = self.message(message)?;
+                    // Known messages, too: that restores lists that the store lost.
+                    let at = self.merge(message)?;
                     earliest = Some(earliest.map_or(at, |e: Timestamp| e.min(at)));
                 }
-                Fact::Origin(origin) => self.records.note_origin(&self.home, origin)?,
+                Fact::Origin(origin) => self.rows.note_origin(&self.session, origin)?,
                 Fact::Total(total) => {
-                    self.records.note_total(&self.home, total)?;
+                    self.rows.note_total(&self.session, total)?;
                     settles = true;
                     earliest = Some(Timestamp(i64::MIN));
                 }
@@ -41,41 +41,41 @@ impl<R: Records> Ledger<'_, R> {
 
 /// Settles the ledger's session, where a total covers a message dated from `changed_at` on, and then the sessions whose
 /// totals cover what that changed.
-fn settle<R: Records>(ledger: &mut Ledger<'_, R>, changed_at: Timestamp) -> Result<()> {
-    let mut open = BTreeMap::from([(ledger.home.clone(), changed_at)]);
+fn settle<R: LedgerRows>(ledger: &mut Ledger<'_, R>, changed_at: Timestamp) -> Result<()> {
+    let mut open = BTreeMap::from([(ledger.session.clone(), changed_at)]);
     // What came into these files stands in no file of their forks, and is in their totals all the same.
-    let home = ledger.home.clone();
-    open.extend(ledger.records.forks_of(&home)?.into_iter().map(|fork| (fork, changed_at)));
+    let session = ledger.session.clone();
+    open.extend(ledger.rows.forks_of(&session)?.into_iter().map(|fork| (fork, changed_at)));
     settle_all(ledger, open)
 }
 
-/// Settles the other sessions in whose files something stands that changed here, where no total is of the ledger's session.
-fn settle_others<R: Records>(ledger: &mut Ledger<'_, R>) -> Result<()> {
-    let (mut open, home) = (BTreeMap::new(), ledger.home.clone());
-    open_holders(ledger, &home, &mut open)?;
+/// Settles the other sessions whose files hold messages that changed here, where the ledger's session has no total.
+fn settle_others<R: LedgerRows>(ledger: &mut Ledger<'_, R>) -> Result<()> {
+    let (mut open, session) = (BTreeMap::new(), ledger.session.clone());
+    add_holders(ledger, &session, &mut open)?;
     settle_all(ledger, open)
 }
 
-fn settle_all<R: Records>(
+fn settle_all<R: LedgerRows>(
     ledger: &mut Ledger<'_, R>,
     mut open: BTreeMap<R::Session, Timestamp>,
 ) -> Result<()> {
     for _ in 0..MAX_SESSIONS {
         let Some((session, at)) = open.pop_first() else { break };
-        ledger.within(session.clone(), |ledger| settle_session(ledger, at))?;
-        open_holders(ledger, &session, &mut open)?;
+        ledger.for_session(session.clone(), |ledger| settle_session(ledger, at))?;
+        add_holders(ledger, &session, &mut open)?;
     }
     Ok(())
 }
 
-/// The sessions besides this one whose totals may cover what changed are to be settled, too.
-fn open_holders<R: Records>(
+/// Adds the other sessions whose totals may cover what changed.
+fn add_holders<R: LedgerRows>(
     ledger: &mut Ledger<'_, R>,
     session: &R::Session,
     open: &mut BTreeMap<R::Session, Timestamp>,
 ) -> Result<()> {
     for (message, at) in ledger.take_shared() {
-        for other in ledger.records.settling_holders(&message, session)? {
+        for other in ledger.rows.settling_holders(&message, session)? {
             let earliest = open.entry(other).or_insert(at);
             *earliest = at.min(*earliest);
         }
@@ -83,48 +83,51 @@ fn open_holders<R: Records>(
     Ok(())
 }
 
-fn settle_session<R: Records>(ledger: &mut Ledger<'_, R>, changed_at: Timestamp) -> Result<()> {
-    let home = ledger.home.clone();
-    let totals = ledger.records.totals(&home)?;
+fn settle_session<R: LedgerRows>(ledger: &mut Ledger<'_, R>, changed_at: Timestamp) -> Result<()> {
+    let session = ledger.session.clone();
+    let totals = ledger.rows.totals(&session)?;
     if totals.iter().all(|t| t.until.is_some_and(|until| changed_at >= until)) {
         return Ok(());
     }
     let models: BTreeSet<&str> = totals.iter().map(|t| t.model.as_str()).collect();
     for model in models {
         let of_model: Vec<ClientTotal> = totals.iter().filter(|t| t.model == model).cloned().collect();
-        let mut own = ledger.records.own_messages(&home, model)?;
+        let mut own = ledger.rows.own_messages(&session, model)?;
         let runs: BTreeSet<MessageKey> = of_model.iter().map(settlement::run_key).collect();
         for run in runs {
             if own.iter().all(|m| m.key != run) {
-                own.extend(ledger.get(&run)?);
+                own.extend(ledger.message(&run)?);
             }
         }
-        let elsewhere = of_origins(ledger, model, &own)?;
-        let settled = settlement::settle(ledger.session_number(), &of_model, own.clone(), &elsewhere);
+        let elsewhere = origin_messages(ledger, model, &own)?;
+        let settled = settlement::settle(ledger.session_hash(), &of_model, own.clone(), &elsewhere);
         // What is named after a run belongs to every session with a total of it, changed or not.
-        for message in settled.iter().filter(|m| m.source == Source::Unlisted || !own.contains(m)) {
+        for message in settled.iter().filter(|m| m.source == UsageSource::Unlisted || !own.contains(m)) {
             ledger.replace(message)?;
         }
     }
     Ok(())
 }
 
-/// What a fork's total holds of the sessions that it was forked from, and its own files do not: their subagents. A fork
-/// begins with the last total that its origin had written; what that covers is meant, up to the fork's own beginning.
-fn of_origins<R: Records>(ledger: &mut Ledger<'_, R>, model: &str, own: &[Message]) -> Result<Vec<Message>> {
-    let home = ledger.home.clone();
+/// The messages of origins (their subagents' above all) that a fork's total covers and its own files do not hold. A fork
+/// begins with the last total of its origin, so these are the messages that this total covers, up to the start of the fork.
+fn origin_messages<R: LedgerRows>(
+    ledger: &mut Ledger<'_, R>,
+    model: &str,
+    own: &[Message],
+) -> Result<Vec<Message>> {
+    let session = ledger.session.clone();
     let mut seen: BTreeSet<MessageKey> = own.iter().map(|m| m.key).collect();
     let mut elsewhere = Vec::new();
-    for origin in ledger.records.origins_of(&home)? {
-        let theirs = ledger.records.own_messages(&origin, model)?;
+    for origin in ledger.rows.origins_of(&session)? {
+        let theirs = ledger.rows.own_messages(&origin, model)?;
         let common: BTreeSet<MessageKey> = theirs.iter().map(|m| m.key).collect();
         let begin = own.iter().filter(|m| !common.contains(&m.key)).map(|m| m.at).min();
         let begin = begin.unwrap_or(Timestamp(i64::MAX));
-        let written =
-            ledger.records.totals(&origin)?.into_iter().filter(|t| t.model == model && t.at < begin);
+        let written = ledger.rows.totals(&origin)?.into_iter().filter(|t| t.model == model && t.at < begin);
         let Some(base) = written.max_by_key(|t| (t.usage.total(), t.at)) else { continue };
         let covered = |m: &Message| m.at < begin && base.until.is_none_or(|until| m.at < until);
-        let missing = theirs.into_iter().filter(|m| covered(m) && m.source != Source::Unlisted);
+        let missing = theirs.into_iter().filter(|m| covered(m) && m.source != UsageSource::Unlisted);
         elsewhere.extend(missing.filter(|m| seen.insert(m.key)));
     }
     Ok(elsewhere)

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::breaker::said::Said;
+use crate::domain::breaker::repeated_text::RepeatedText;
 use crate::domain::message::{ClientTotal, MessageKey};
 use crate::domain::time::Timestamp;
 use crate::platform::files;
@@ -53,7 +53,7 @@ pub struct Position {
     /// Hash of the last text that the agent wrote.
     pub last_text: Option<u64>,
     /// How often it wrote the same running.
-    pub said: Said,
+    pub said: RepeatedText,
     /// The last `tool_use` ids, shortened: tells whether the line of a call was read.
     #[serde(with = "hashes")]
     pub recent_tools: VecDeque<u64>,

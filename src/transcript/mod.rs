@@ -101,12 +101,12 @@ pub enum Speaker {
 
 /// What a text of the agent is known by: to recognise it, not to keep it.
 pub fn text_hash(text: &str) -> u64 {
-    MessageKey::of(&["text", text.trim()]).short()
+    MessageKey::from_parts(&["text", text.trim()]).short()
 }
 
 /// What the id of a tool call is known by.
 pub fn tool_hash(id: &str) -> u64 {
-    MessageKey::of(&["tool", id]).short()
+    MessageKey::from_parts(&["tool", id]).short()
 }
 
 /// Whether an id from outside may stand in a file name.

@@ -1,7 +1,6 @@
 //! Accounting: what transcripts say is counted exactly once, in whatever order and portions it is read.
 
 mod alerts;
-mod book;
 mod captured;
 mod counters;
 mod damage;
@@ -10,6 +9,7 @@ mod lines;
 mod merging;
 mod naive;
 mod settling;
+mod test_store;
 mod values;
 mod windows;
 mod written;

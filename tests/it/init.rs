@@ -39,7 +39,7 @@ fn registers_where_nothing_is() {
     assert_eq!(record["binaries"].as_array().unwrap().len(), Hook::ALL.len());
     assert_eq!(record["version"], env!("CARGO_PKG_VERSION"));
     let mut store = SqliteStore::open(&home.at("state"), Timestamp(0)).unwrap().store;
-    let installed = store.installed().unwrap().unwrap();
+    let installed = store.installed_at().unwrap().unwrap();
     assert_eq!(record["installed_at"], installed.to_rfc3339());
 }
 
@@ -351,7 +351,7 @@ fn a_later_init_renews_the_paths_and_keeps_the_time() {
     assert_eq!(record["installed_at"], "2026-01-02T03:04:05Z");
     assert_eq!(record["binaries"][0], home.at("three/pre-tool-use").to_str().unwrap());
     let mut store = SqliteStore::open(&home.at("state"), Timestamp(0)).unwrap().store;
-    assert_eq!(store.installed().unwrap(), Timestamp::parse("2026-01-02T03:04:05Z"));
+    assert_eq!(store.installed_at().unwrap(), Timestamp::parse("2026-01-02T03:04:05Z"));
 }
 
 /// A program that calls itself this version of the client.

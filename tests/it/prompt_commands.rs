@@ -243,7 +243,13 @@ fn variables_alone_make_no_person() {
 fn a_program_that_is_no_client_has_no_commands() {
     let home = over();
     let (_terminal, line) = terminal();
-    let ran = prompt_of(&home, &payload(&home, EXTEND, json!({})), &starter(&home.path(""), "other"), None, line.into());
+    let ran = prompt_of(
+        &home,
+        &payload(&home, EXTEND, json!({})),
+        &starter(&home.path(""), "other"),
+        None,
+        line.into(),
+    );
     assert_refused(&home, &ran, "no client in a terminal");
 }
 

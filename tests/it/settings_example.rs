@@ -64,7 +64,7 @@ fn client(version: Version, api: &Api) -> Client {
 /// Asserts that every hook did its work: before and after the tool call, at the prompt, at start and end.
 #[track_caller]
 fn assert_guarded(client: &Client, run: &Outcome) {
-    let cache = CacheFile::of(&client.root().join("cache"), &run.session);
+    let cache = CacheFile::for_session(&client.root().join("cache"), &run.session);
     assert!(cache.read().is_some(), "no session cache: {run:#?}");
     let state = client.state_home().join("fusebox");
     let mut store = SqliteStore::open(&state, Timestamp(0)).unwrap().store;

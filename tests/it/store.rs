@@ -25,6 +25,7 @@ use backends;
 
 mod alerts;
 mod backend;
+mod batch_builder;
 mod breaker;
 mod claims;
 mod counters;
@@ -42,6 +43,5 @@ mod renewal;
 mod sessions;
 mod settling;
 mod settling_forks;
-mod step;
 mod teams;
 mod throttling;

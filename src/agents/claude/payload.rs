@@ -202,7 +202,7 @@ impl<'p> ToolCall<'p> {
         };
         let parse =
             |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
-        let input = parse(self.tool_input).filter(|input| Call::is_one(tool, input))?;
+        let input = parse(self.tool_input).filter(|input| Call::is_identifiable(tool, input))?;
         let result = match &self.error {
             Some(error) => error.clone(),
             None => results::text(&parse(self.tool_response).unwrap_or_default()),
@@ -226,8 +226,8 @@ impl<'p> ToolCall<'p> {
             self.tool_response.and_then(|raw| serde_json::from_str::<AgentResponse>(raw.get()).ok());
         let launched = response.filter(|response| response.status == "async_launched");
         Some(match launched.and_then(|response| response.agent_id) {
-            Some(agent) => SlotEvent::Bound { call, agent },
-            None => SlotEvent::Ended { call },
+            Some(agent) => SlotEvent::MovedToBackground { call, agent },
+            None => SlotEvent::CallEnded { call },
         })
     }
 

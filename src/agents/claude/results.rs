@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::domain::breaker::outcome::Says;
+use crate::domain::breaker::outcome::ResultContent;
 
 /// Results of searches without a match, and of commands without output.
 const EMPTY_RESULTS: [&str; 5] = [
@@ -63,13 +63,13 @@ fn join_blocks(blocks: &[Value]) -> String {
 }
 
 /// What a result says.
-pub fn says(text: &str) -> Says {
+pub fn says(text: &str) -> ResultContent {
     if EMPTY_RESULTS.contains(&text.trim()) {
-        return Says::Nothing;
+        return ResultContent::Nothing;
     }
     match STARTED_PREFIXES.iter().any(|start| text.starts_with(start)) {
-        true => Says::Started,
-        false => Says::Something,
+        true => ResultContent::Started,
+        false => ResultContent::Something,
     }
 }
 
@@ -119,9 +119,9 @@ mod tests {
     fn what_results_say() {
         assert!(looks_failed("Exit code 1\nno") && looks_failed("<tool_use_error>x"));
         assert!(!looks_failed("Exit code 0") && !looks_failed("ok"));
-        assert_eq!(says("No files found\n"), Says::Nothing);
-        assert_eq!(says("Command running in background with ID: b1"), Says::Started);
-        assert_eq!(says("ok"), Says::Something);
+        assert_eq!(says("No files found\n"), ResultContent::Nothing);
+        assert_eq!(says("Command running in background with ID: b1"), ResultContent::Started);
+        assert_eq!(says("ok"), ResultContent::Something);
     }
 
     #[test]

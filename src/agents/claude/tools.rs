@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use super::results;
 use crate::agents::tool::ToolTarget;
-use crate::domain::breaker::action::{Action, Likeness};
+use crate::domain::breaker::action::{Action, InputComparison};
 use crate::domain::breaker::call::Call;
-use crate::domain::breaker::effect::Effect;
+use crate::domain::breaker::effect::CallEffect;
 use crate::domain::breaker::outcome::Outcome;
 
 /// The tool that runs commands.
@@ -71,7 +71,7 @@ pub fn finished_call(
     folder: &str,
 ) -> Call {
     let failed = failed.unwrap_or_else(|| results::looks_failed(result));
-    let outcome = |failed| Outcome::of(result, results::says(result), failed, folder);
+    let outcome = |failed| Outcome::new(result, results::says(result), failed, folder);
     // Nobody waits for what is known to be dead, under whatever id it died.
     if WAITERS.contains(&tool) && results::reports_dead_task(result) {
         let outcome = Outcome { failed: true, ..outcome(failed) };
@@ -85,31 +85,36 @@ fn action(tool: &str, input: &Value) -> Action {
     let effect = effect(tool, input);
     let as_is = |likeness| (input.clone(), likeness);
     let (essence, likeness) = match (tool, input) {
-        (tool, _) if EDITORS.contains(&tool) => as_is(Likeness::Exact),
-        (SHELL, Value::Object(_)) => (input["command"].clone(), Likeness::Command),
-        ("Read", Value::Object(_)) => (select_fields(input, &["file_path", "pages"]), Likeness::Exact),
-        ("Grep" | "Glob", Value::Object(_)) => (select_fields(input, &["pattern", "path"]), Likeness::Exact),
-        ("WebFetch", Value::Object(_)) => (input["url"].clone(), Likeness::Text),
-        ("WebSearch", Value::Object(_)) => (input["query"].clone(), Likeness::Words),
-        _ => as_is(Likeness::Code),
+        (tool, _) if EDITORS.contains(&tool) => as_is(InputComparison::Exact),
+        (SHELL, Value::Object(_)) => (input["command"].clone(), InputComparison::Command),
+        ("Read", Value::Object(_)) => (select_fields(input, &["file_path", "pages"]), InputComparison::Exact),
+        ("Grep" | "Glob", Value::Object(_)) => {
+            (select_fields(input, &["pattern", "path"]), InputComparison::Exact)
+        }
+        ("WebFetch", Value::Object(_)) => (input["url"].clone(), InputComparison::Text),
+        ("WebSearch", Value::Object(_)) => (input["query"].clone(), InputComparison::Words),
+        _ => as_is(InputComparison::Code),
     };
-    Action { effect, essence, likeness }
+    Action { effect, relevant_input: essence, comparison: likeness }
 }
 
-fn effect(tool: &str, input: &Value) -> Effect {
+fn effect(tool: &str, input: &Value) -> CallEffect {
     if EDITORS.contains(&tool) {
-        return Effect::Changes;
+        return CallEffect::Changes;
     }
     if WAITERS.contains(&tool) {
-        return Effect::Waits;
+        return CallEffect::Waits;
     }
     if tool == SHELL {
-        return input.get("command").and_then(Value::as_str).map_or(Effect::Looks, Effect::of_command);
+        return input
+            .get("command")
+            .and_then(Value::as_str)
+            .map_or(CallEffect::Looks, CallEffect::from_command);
     }
     // Another server's tool: `mcp__<server>__<tool>`.
     let name = tool.to_ascii_lowercase();
     let name = name.strip_prefix("mcp__").and_then(|rest| rest.split_once("__"));
-    name.map_or(Effect::Looks, |(_, name)| Effect::of_name(name))
+    name.map_or(CallEffect::Looks, |(_, name)| CallEffect::from_tool_name(name))
 }
 
 /// Only these fields of an input.
@@ -142,11 +147,11 @@ mod tests {
 
     #[test]
     fn what_calls_are_for() {
-        assert_eq!(effect("Edit", &json!({})), Effect::Changes);
-        assert_eq!(effect("BashOutput", &json!({})), Effect::Waits);
-        assert_eq!(effect("mcp__browser__wait_for", &json!({})), Effect::Waits);
-        assert_eq!(effect("Bash", &json!({"command": "sed -i s/a/b/ f"})), Effect::Changes);
-        assert_eq!(effect("Bash", &json!({"command": 5})), Effect::Looks);
+        assert_eq!(effect("Edit", &json!({})), CallEffect::Changes);
+        assert_eq!(effect("BashOutput", &json!({})), CallEffect::Waits);
+        assert_eq!(effect("mcp__browser__wait_for", &json!({})), CallEffect::Waits);
+        assert_eq!(effect("Bash", &json!({"command": "sed -i s/a/b/ f"})), CallEffect::Changes);
+        assert_eq!(effect("Bash", &json!({"command": 5})), CallEffect::Looks);
     }
 
     #[test]
@@ -159,7 +164,7 @@ mod tests {
             bash("npm test -- --run # attempt 3", "x"),
             json!({"command": "npm test -- --run", "timeout": 5000}),
         ] {
-            assert_ne!(ToolSignature::of("Bash", &plain), ToolSignature::of("Bash", &other), "{other}");
+            assert_ne!(ToolSignature::new("Bash", &plain), ToolSignature::new("Bash", &other), "{other}");
             assert_eq!(shape(&plain), shape(&other), "{other}");
         }
         for (one, other) in [

@@ -19,13 +19,13 @@ pub fn handle(
     spawning: Vec<u64>,
 ) -> HandlerOutput {
     let near = near_limit(ctx.known_states(), &ctx.cache.sizes, &ctx.caller());
-    let waits = near || !ctx.cache.ladder.is_empty() || !ctx.is_fresh(FRESH_MS);
+    let waits = near || !ctx.cache.escalation.is_empty() || !ctx.is_fresh(FRESH_MS);
     let lines = Awaited::tools(ids.iter().map(String::as_str));
     // The main agent's batch may have held subagents.
     let scope = if near || ctx.source.agent.is_none() { ReadScope::All } else { ReadScope::Caller };
     let mut slot_events = alive_slot(ctx);
     if !spawning.is_empty() {
-        slot_events.push(SlotEvent::Settled { calls: spawning });
+        slot_events.push(SlotEvent::ResponseEnded { calls: spawning });
     }
     let excerpts: Excerpts = calls.iter().map(FinishedCall::signed_excerpt).collect();
     let calls = calls.into_iter().map(|call| call.named).collect();

@@ -9,8 +9,8 @@ use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::{SessionContext, caller};
 use crate::app::transcript_reader::{Awaited, ReadScope};
 use crate::app::{protect, throttle};
-use crate::domain::event::{Denial, Event, Reason, What};
-use crate::domain::verdict::{self, Moment, Verdict, Why, near_limit};
+use crate::domain::event::{Denial, DenialReason, Event, EventData};
+use crate::domain::verdict::{self, HoldReason, Moment, Verdict, near_limit};
 use crate::transcript::tool_hash;
 
 /// Decides whether the call may run. Budgets and breakers come first: what they stop stays stopped.
@@ -20,7 +20,7 @@ pub fn handle(ctx: &mut SessionContext, request: &ToolRequest) -> HandlerOutput 
         && let Some(input) = request.input.as_deref().filter(|_| !request.tool.is_empty())
         && let Some(reason) = protect::protection_reason(ctx, &request.tool, input)
     {
-        verdict = Verdict::DenyCall(Why::Protected(reason));
+        verdict = Verdict::DenyCall(HoldReason::Protected(reason));
     }
     let message = ctx.take_warnings();
     if verdict == Verdict::Allow {
@@ -43,7 +43,7 @@ fn judge_budgets_and_breaker(ctx: &mut SessionContext, request: &ToolRequest) ->
     };
     let circuit = ctx.config.breaker.enabled && ctx.cache.circuit(ctx.agent()).is_some();
     let slot_events = throttle::requested_slot(ctx, request);
-    if fresh && !near && !held && !circuit && slot_events.is_empty() && ctx.cache.ladder.is_empty() {
+    if fresh && !near && !held && !circuit && slot_events.is_empty() && ctx.cache.escalation.is_empty() {
         return Verdict::Allow;
     }
     let awaited = match &request.id {
@@ -68,15 +68,17 @@ fn judge_budgets_and_breaker(ctx: &mut SessionContext, request: &ToolRequest) ->
 /// Records why a call is denied, with the numbers of that moment, for `fusebox explain`.
 fn record_denial(ctx: &mut SessionContext, verdict: &Verdict, request: &ToolRequest) {
     let (why, stopped) = match verdict {
-        Verdict::Deny { why, .. } | Verdict::DenyCall(why) => (why, false),
+        Verdict::Deny { reason: why, .. } | Verdict::DenyCall(why) => (why, false),
         Verdict::Stop(why) => (why, true),
         Verdict::Allow | Verdict::WrapUp(_) | Verdict::Block(_) => return,
     };
     let reason = match why {
-        Why::Budget(state) => Reason::budget(state),
-        Why::Circuit(trip) | Why::Probing(trip) => Reason::Circuit(trip.clone()),
-        Why::Crowded(crowded) => Reason::Throttle(*crowded),
-        Why::Protected(reason) => Reason::Protection { protected: verdicts::protected_effect(reason) },
+        HoldReason::Budget(state) => DenialReason::from_budget(state),
+        HoldReason::Circuit(trip) | HoldReason::Probing(trip) => DenialReason::Circuit(trip.clone()),
+        HoldReason::SlotDenied(crowded) => DenialReason::Throttle(*crowded),
+        HoldReason::Protected(reason) => {
+            DenialReason::Protection { protected: verdicts::protected_effect(reason) }
+        }
     };
     let Some(id) = &request.id else { return };
     let denial = Denial { call: tool_hash(id), tool: request.tool.clone(), stopped, reason };
@@ -85,8 +87,8 @@ fn record_denial(ctx: &mut SessionContext, verdict: &Verdict, request: &ToolRequ
         session: ctx.source.session.clone(),
         agent: ctx.agent().to_owned(),
         at: ctx.env.now,
-        what: What::CallDenied(denial),
+        data: EventData::CallDenied(denial),
     };
-    let noted = ctx.store.call(|store| store.note(&event));
+    let noted = ctx.store.call(|store| store.record_event(&event));
     ctx.notices.log_failure(noted);
 }

@@ -18,8 +18,8 @@ use super::session::{self, SessionContext};
 use crate::agents::answer::{Answer, Decision};
 use crate::agents::event::EventKind;
 use crate::domain::alert::BudgetAlert;
-use crate::domain::event::{Event, What};
-use crate::domain::verdict::{self, Breaker, Moment, Snapshot, Verdict, Why};
+use crate::domain::event::{Event, EventData};
+use crate::domain::verdict::{self, BreakerState, HoldReason, Moment, Snapshot, Verdict};
 use crate::store::cache_file::LockedCache;
 use crate::store::session_cache::SessionCache;
 
@@ -72,21 +72,21 @@ fn judge(
         _ => None,
     };
     let cache: &mut SessionCache = &mut locked;
-    let SessionCache { ladder, models, circuits, .. } = cache;
+    let SessionCache { escalation: ladder, models, circuits, .. } = cache;
     let caller = session::caller(&ctx.source, models, spawns);
-    let breaker = circuits.get(caller.agent).filter(|_| policy.enabled).map(|known| Breaker {
+    let breaker = circuits.get(caller.agent).filter(|_| policy.enabled).map(|known| BreakerState {
         phase: &known.breaker.phase,
         epoch: known.breaker.epoch,
         admits: known.breaker.admits(asks),
         wrap_up: policy.wrap_up,
     });
     let by_person = matches!(observation, Observation::Prompt(_));
-    let snapshot = Snapshot { states: &recorded.states, breaker, crowded: recorded.crowded, by_person };
+    let snapshot = Snapshot { states: &recorded.states, breaker, slot_denied: recorded.crowded, by_person };
     let verdict = verdict::judge(&snapshot, ladder, &caller, moment);
     let is_saved = ctx.save_cache(locked);
     match verdict {
         // No later hook would know that the agent was told, and it would be told again and again.
-        Verdict::Deny { why, .. } | Verdict::WrapUp(why) if !is_saved => Verdict::Stop(why),
+        Verdict::Deny { reason: why, .. } | Verdict::WrapUp(why) if !is_saved => Verdict::Stop(why),
         verdict => verdict,
     }
 }
@@ -109,7 +109,9 @@ fn record_and_judge(
 fn decision(ctx: &SessionContext, verdict: &Verdict, excerpts: &Excerpts) -> Decision {
     match verdict {
         Verdict::Allow | Verdict::WrapUp(_) => Decision::Allow,
-        Verdict::Deny { why, left } => Decision::Deny { reason: verdicts::denial(why, *left, excerpts) },
+        Verdict::Deny { reason: why, left } => {
+            Decision::Deny { reason: verdicts::denial(why, *left, excerpts) }
+        }
         Verdict::DenyCall(why) => Decision::Deny { reason: verdicts::call_denial(why, excerpts) },
         Verdict::Stop(why) => Decision::Stop {
             for_person: verdicts::stop_reason(why, ctx.source.client.is_attended(ctx.env), excerpts),
@@ -140,8 +142,10 @@ fn answer(
     for event in &recorded.events {
         let Some(line) = notices::event_line(event, excerpts) else { continue };
         // An agent that is told to close its work is told why.
-        let is_said =
-            matches!((verdict, &event.what), (Verdict::WrapUp(Why::Circuit(_)), What::CircuitOpened(_)));
+        let is_said = matches!(
+            (verdict, &event.data),
+            (Verdict::WrapUp(HoldReason::Circuit(_)), EventData::CircuitOpened(_))
+        );
         if !is_said {
             answer.context.push(line.clone());
         }

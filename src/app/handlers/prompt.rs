@@ -6,7 +6,7 @@ use crate::agents::event::Prompt;
 use crate::app::messages::{Excerpts, notices, replies};
 use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::SessionContext;
-use crate::domain::breaker::asked::repetitions;
+use crate::domain::breaker::repetitions::requested_repetitions;
 use crate::domain::prompt_command::parse;
 use crate::domain::verdict::{Moment, Verdict};
 
@@ -24,7 +24,7 @@ pub fn handle(ctx: &mut SessionContext, prompt: &Prompt, may_command: bool) -> H
     // A prompt that the client made itself does not start the breaker afresh.
     let observation = match prompt.is_client_made() {
         true => Observation::Nothing,
-        false => Observation::Prompt(repetitions(&prompt.text)),
+        false => Observation::Prompt(requested_repetitions(&prompt.text)),
     };
     let plan = RecordPlan { observation, ..RecordPlan::for_session(true) };
     let (recorded, verdict) = record_and_judge(ctx, &plan, None, Moment::Prompt);

@@ -9,7 +9,7 @@ use crate::app::record_plan::RecordPlan;
 use crate::app::session::SessionContext;
 use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::event::CircuitDecision;
-use crate::domain::operation::Decision;
+use crate::domain::operation::OperationKind;
 use crate::domain::prompt_command::PromptCommand;
 use crate::domain::verdict;
 
@@ -99,9 +99,9 @@ fn acknowledge(ctx: &mut SessionContext, person: Result<(), NotAPerson>, reason:
 fn is_repeated(ctx: &mut SessionContext, request: &OperationRequest) -> Result<bool, Refusal> {
     let operations = ctx.store.call(|store| store.operations(Some(&request.budget)))?;
     let Some(last) = operations.iter().rfind(|last| last.value == request.value) else { return Ok(false) };
-    let same = match (last.decision, request.change) {
-        (Decision::Extend { amount }, BudgetChange::Extend { amount: again, .. }) => amount == again,
-        (Decision::Reset { .. }, BudgetChange::Reset) => true,
+    let same = match (last.kind, request.change) {
+        (OperationKind::Extend { amount }, BudgetChange::Extend { amount: again, .. }) => amount == again,
+        (OperationKind::Reset { .. }, BudgetChange::Reset) => true,
         _ => false,
     };
     // One of a later time was made under another clock.
@@ -162,7 +162,7 @@ fn resolve_budget(
 /// What was changed, and what still blocks the session.
 fn success_text(ctx: &mut SessionContext, done: &AppliedOperation) -> String {
     let after = done.after.as_ref().map_or_else(|| "deleted".to_owned(), messages::share);
-    let operation = replies::describe_operation(&done.operation.decision);
+    let operation = replies::describe_operation(&done.operation.kind);
     let mut text = format!("Fusebox: budget {} {operation}: {after}.", done.operation.budget);
     let (watches, now) = (ctx.watches(&ctx.session()), ctx.env.now);
     let states = ctx.store.call(|store| store.states(&watches, now));

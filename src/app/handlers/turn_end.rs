@@ -11,7 +11,7 @@ use crate::domain::verdict::Moment;
 /// A turn ended. `last_text`: what the agent said last.
 pub fn handle(ctx: &mut SessionContext, last_text: Option<&str>) -> HandlerOutput {
     let stopped = ctx.source.agent.clone().filter(|_| ctx.config.throttle.is_some());
-    let slot_events = stopped.map(|agent| SlotEvent::Stopped { agent }).into_iter().collect();
+    let slot_events = stopped.map(|agent| SlotEvent::AgentEnded { agent }).into_iter().collect();
     let plan = RecordPlan { awaited: Awaited::text(last_text), slot_events, ..RecordPlan::for_session(true) };
     let (recorded, verdict) = record_and_judge(ctx, &plan, None, Moment::TurnEnd);
     let mut output = answer(ctx, recorded, &verdict, &Excerpts::default());

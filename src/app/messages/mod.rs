@@ -63,26 +63,26 @@ pub fn iterations(iterations: u64, policy: &Policy) -> String {
 fn circuit_open(trip: &Trip, excerpts: &Excerpts) -> String {
     let instead = match trip.rule.as_str() {
         "iterations" => "Report to the person what is done and what is left.",
-        "endless_wait" => "What is waited for may never come: say so, and ask.",
+        "endless_wait" => "EventData is waited for may never come: say so, and ask.",
         "failing_storm" | "same_failure" => "Find out why it fails, or ask the person.",
         _ => "Do something else, or ask the person.",
     };
     format!("Fusebox: the circuit breaker is open: {}. {instead}", trip_details(trip, excerpts))
 }
 
-/// What a rule counted: `the same call with the same result, 5 times in a row (Bash, "make test"; trips at 5)`.
+/// EventData a rule counted: `the same call with the same result, 5 times in a row (Bash, "make test"; trips at 5)`.
 fn trip_details(trip: &Trip, excerpts: &Excerpts) -> String {
     let count = trip.count.to_string();
     // A later version's rule is known by its name only.
-    let says = rules::named(&trip.rule)
-        .map_or_else(|| format!("{}: {count}", trip.rule), |rule| rule.says.replace("{n}", &count));
+    let says = rules::by_name(&trip.rule)
+        .map_or_else(|| format!("{}: {count}", trip.rule), |rule| rule.description.replace("{n}", &count));
     let input = excerpts
         .get(&trip.signature)
         .map_or_else(|| format!(", signature {}", trip.signature), |input| format!(", \"{input}\""));
     format!("{says} ({}{input}; trips at {})", trip.tool, trip.limit)
 }
 
-/// Why a breaker tripped, without an excerpt of the input.
+/// HoldReason a breaker tripped, without an excerpt of the input.
 pub fn trip_summary(trip: &Trip) -> String {
     trip_details(trip, &Excerpts::default())
 }

@@ -8,7 +8,7 @@ use crate::domain::alert::BudgetAlert;
 use crate::domain::breaker::circuit::CircuitBreaker;
 use crate::domain::breaker::policy::Policy;
 use crate::domain::budget::{BudgetState, Mode, OnLimit, Scope, Status};
-use crate::domain::event::{Event, Turn, What};
+use crate::domain::event::{ConcurrencyChange, Event, EventData};
 
 /// The budget lines shown with a prompt: the session's own budgets as `mode` says, others once they have passed a threshold.
 pub fn prompt_lines(states: &[BudgetState], session: &str, mode: PromptLineMode) -> Vec<String> {
@@ -89,37 +89,39 @@ fn alert_line(highest: &BudgetAlert) -> String {
 
 /// The line for an event; `None` if it is not shown.
 pub fn event_line(event: &Event, excerpts: &Excerpts) -> Option<String> {
-    let limits = |turn: &Turn| format!("{:.2}% of throttle.hard_limit_tokens are used", turn.usage_percent);
-    Some(match &event.what {
-        What::CircuitWarning(trip) if trip.rule == "iterations" => format!(
+    let limits = |turn: &ConcurrencyChange| {
+        format!("{:.2}% of throttle.hard_limit_tokens are used", turn.usage_percent)
+    };
+    Some(match &event.data {
+        EventData::CircuitWarning(trip) if trip.rule == "iterations" => format!(
             "Fusebox: {} calls since the last prompt; the circuit breaker trips at {}. Come to an end, or say what is left.",
             trip.count, trip.limit
         ),
-        What::CircuitWarning(trip) => format!(
+        EventData::CircuitWarning(trip) => format!(
             "Fusebox: this looks like a loop: {}. Once it has tripped, tool calls are denied. Do something else.",
             trip_details(trip, excerpts)
         ),
-        What::CircuitOpened(trip) => circuit_open(trip, excerpts),
-        What::CircuitWouldOpen(trip) => {
+        EventData::CircuitOpened(trip) => circuit_open(trip, excerpts),
+        EventData::CircuitWouldOpen(trip) => {
             format!(
                 "Fusebox (shadow): the circuit breaker would have tripped: {}.",
                 trip_details(trip, excerpts)
             )
         }
-        What::CircuitHalfOpened(_) => {
+        EventData::CircuitHalfOpened(_) => {
             "Fusebox: the circuit breaker is half-open: one call shows whether it goes better.".into()
         }
-        What::CircuitClosed(_) => "Fusebox: the circuit breaker is closed again.".into(),
-        What::ConcurrencyThrottled(turn) => {
+        EventData::CircuitClosed(_) => "Fusebox: the circuit breaker is closed again.".into(),
+        EventData::ConcurrencyThrottled(turn) => {
             format!(
                 "Fusebox: subagents work one at a time from here on ({} before): {}.",
                 turn.from,
                 limits(turn)
             )
         }
-        What::ConcurrencyRestored(turn) => {
+        EventData::ConcurrencyRestored(turn) => {
             format!("Fusebox: {} subagents may work at the same time again: {}.", turn.to, limits(turn))
         }
-        What::CircuitDecided { .. } | What::CallDenied(_) => return None,
+        EventData::CircuitDecided { .. } | EventData::CallDenied(_) => return None,
     })
 }

@@ -2,20 +2,20 @@
 
 use super::{grouped, share};
 use crate::domain::budget::{BudgetState, Scope, Status};
-use crate::domain::operation::Decision;
+use crate::domain::operation::OperationKind;
 use crate::domain::prompt_command::USAGE;
 use crate::store::SessionTotal;
 
-/// What was done to a budget, as part of a sentence.
-pub fn describe_operation(decision: &Decision) -> String {
+/// EventData was done to a budget, as part of a sentence.
+pub fn describe_operation(decision: &OperationKind) -> String {
     match decision {
-        Decision::Extend { amount } => format!("extended by {}", grouped(*amount)),
-        Decision::Reset { .. } => "reset".to_owned(),
-        Decision::Delete => "deleted".to_owned(),
+        OperationKind::Extend { amount } => format!("extended by {}", grouped(*amount)),
+        OperationKind::Reset { .. } => "reset".to_owned(),
+        OperationKind::Delete => "deleted".to_owned(),
     }
 }
 
-/// What is still missing when a budget blocks even after it was changed.
+/// EventData is still missing when a budget blocks even after it was changed.
 pub fn still_blocked(state: &BudgetState) -> String {
     let name = &state.budget.name;
     if state.status() == Status::Exhausted {

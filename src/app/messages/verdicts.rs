@@ -1,13 +1,13 @@
-//! Why a call, a turn or a prompt is held back, and what to do about it.
+//! HoldReason a call, a turn or a prompt is held back, and what to do about it.
 
 use super::{Excerpts, circuit_open, extend_command, reset_command, share};
 use crate::domain::budget::{BudgetState, Scope, Status};
-use crate::domain::protection::{Kind, Reason};
-use crate::domain::throttle::Crowded;
-use crate::domain::verdict::Why;
+use crate::domain::protection::{ProtectedKind, ProtectionReason};
+use crate::domain::throttle::SlotDenied;
+use crate::domain::verdict::HoldReason;
 
 /// Tells the agent why its tool calls are denied, and what to do. `left`: responses that it may still make.
-pub fn denial(why: &Why, left: u32, excerpts: &Excerpts) -> String {
+pub fn denial(why: &HoldReason, left: u32, excerpts: &Excerpts) -> String {
     let close = match left {
         0 => "Do not call tools any more.".to_owned(),
         1 => "You have one more response: close your work in it without calling tools; say what is done and what is \
@@ -18,44 +18,48 @@ pub fn denial(why: &Why, left: u32, excerpts: &Excerpts) -> String {
         ),
     };
     match why {
-        Why::Budget(state) => {
+        HoldReason::Budget(state) => {
             format!("{} Tool calls are denied. {close} {}", budget_reached(state), how_to_continue(state))
         }
-        Why::Circuit(trip) => format!("{} Tool calls are denied. {close}", circuit_open(trip, excerpts)),
-        Why::Probing(_) | Why::Crowded(_) | Why::Protected(_) => call_denial(why, excerpts),
+        HoldReason::Circuit(trip) => {
+            format!("{} Tool calls are denied. {close}", circuit_open(trip, excerpts))
+        }
+        HoldReason::Probing(_) | HoldReason::SlotDenied(_) | HoldReason::Protected(_) => {
+            call_denial(why, excerpts)
+        }
     }
 }
 
 /// Tells the agent why this one call is denied.
-pub fn call_denial(why: &Why, excerpts: &Excerpts) -> String {
+pub fn call_denial(why: &HoldReason, excerpts: &Excerpts) -> String {
     match why {
-        Why::Budget(state) => {
+        HoldReason::Budget(state) => {
             let (reached, step) = (budget_reached(state), how_to_continue(state));
             format!("{reached} Subagents of this type are not started; go on without. {step}")
         }
-        Why::Circuit(trip) => circuit_open(trip, excerpts),
-        Why::Probing(_) => "Fusebox: the circuit breaker is half-open: one call at a time shows whether it goes better. Wait \
+        HoldReason::Circuit(trip) => circuit_open(trip, excerpts),
+        HoldReason::Probing(_) => "Fusebox: the circuit breaker is half-open: one call at a time shows whether it goes better. Wait \
                             for the result of the other call before you make this one."
             .to_owned(),
-        Why::Crowded(crowded) => format!("Fusebox: {}", slot_denial(*crowded)),
-        Why::Protected(reason) => protection_denial(reason),
+        HoldReason::SlotDenied(crowded) => format!("Fusebox: {}", slot_denial(*crowded)),
+        HoldReason::Protected(reason) => protection_denial(reason),
     }
 }
 
-fn slot_denial(crowded: Crowded) -> String {
+fn slot_denial(crowded: SlotDenied) -> String {
     match crowded {
-        Crowded::Concurrency { live, throttled: true, .. } => format!(
+        SlotDenied::Concurrency { live, throttled: true, .. } => format!(
             "tokens run low, so subagents work one at a time, and {live} work already. Start the next one when that has ended, \
              or do the work yourself."
         ),
-        Crowded::Concurrency { live, max, .. } => format!(
+        SlotDenied::Concurrency { live, max, .. } => format!(
             "{live} subagents work already, and at most {max} may at the same time. Start the next one when one of them has \
              ended, or do the work yourself."
         ),
-        Crowded::Depth { max, .. } => {
+        SlotDenied::Depth { max, .. } => {
             format!("subagents may be nested {max} deep, and this one would be deeper. Do the work yourself.")
         }
-        Crowded::Total { max } => {
+        SlotDenied::Total { max } => {
             format!(
                 "this session has started {max} subagents, which is all that it may. Do the work yourself."
             )
@@ -63,26 +67,32 @@ fn slot_denial(crowded: Crowded) -> String {
     }
 }
 
-/// What a protected call would do to Fusebox itself.
-pub fn protected_effect(reason: &Reason) -> String {
+/// EventData a protected call would do to Fusebox itself.
+pub fn protected_effect(reason: &ProtectionReason) -> String {
     match reason {
-        Reason::Place(Kind::State) => "it would change Fusebox's store or journal".to_owned(),
-        Reason::Place(Kind::Cache) => "it would change Fusebox's session caches".to_owned(),
-        Reason::Place(Kind::Configuration) => "it would change Fusebox's configuration".to_owned(),
-        Reason::Place(Kind::Registration) => {
+        ProtectionReason::Path(ProtectedKind::State) => {
+            "it would change Fusebox's store or journal".to_owned()
+        }
+        ProtectionReason::Path(ProtectedKind::Cache) => "it would change Fusebox's session caches".to_owned(),
+        ProtectionReason::Path(ProtectedKind::Configuration) => {
+            "it would change Fusebox's configuration".to_owned()
+        }
+        ProtectionReason::Path(ProtectedKind::Registration) => {
             "it would change the settings in which Fusebox's hooks are registered".to_owned()
         }
-        Reason::Place(Kind::Executable) => "it would change Fusebox's executables".to_owned(),
-        Reason::Command(command) => format!("`{command}` decides what guards you"),
-        Reason::Hooks => "it would end Fusebox's hooks, or run them by hand".to_owned(),
-        Reason::Client => {
+        ProtectionReason::Path(ProtectedKind::Executable) => {
+            "it would change Fusebox's executables".to_owned()
+        }
+        ProtectionReason::Command(command) => format!("`{command}` decides what guards you"),
+        ProtectionReason::Hooks => "it would end Fusebox's hooks, or run them by hand".to_owned(),
+        ProtectionReason::Client => {
             "it would start a client that Fusebox does not guard as it guards this one".to_owned()
         }
     }
 }
 
 /// Tells the agent why a protected call is denied.
-fn protection_denial(reason: &Reason) -> String {
+fn protection_denial(reason: &ProtectionReason) -> String {
     let effect = protected_effect(reason);
     format!(
         "Fusebox: this call is denied: {effect}. That is for a person to do, in a terminal of their own: say what you need \
@@ -91,11 +101,13 @@ fn protection_denial(reason: &Reason) -> String {
 }
 
 /// Asks the agent to close its work: sent after a response that may be its last but one.
-pub fn wrap_up_request(why: &Why, excerpts: &Excerpts) -> String {
+pub fn wrap_up_request(why: &HoldReason, excerpts: &Excerpts) -> String {
     let reached = match why {
-        Why::Budget(state) => budget_reached(state),
-        Why::Circuit(trip) => circuit_open(trip, excerpts),
-        Why::Probing(_) | Why::Crowded(_) | Why::Protected(_) => return call_denial(why, excerpts),
+        HoldReason::Budget(state) => budget_reached(state),
+        HoldReason::Circuit(trip) => circuit_open(trip, excerpts),
+        HoldReason::Probing(_) | HoldReason::SlotDenied(_) | HoldReason::Protected(_) => {
+            return call_denial(why, excerpts);
+        }
     };
     format!(
         "{reached} Tool calls are denied from here on. Close your work now without calling tools: say what is done and what is \
@@ -105,10 +117,10 @@ pub fn wrap_up_request(why: &Why, excerpts: &Excerpts) -> String {
 
 /// Tells the person why a turn was stopped or a prompt was blocked. `attended`: a person sits at this session's terminal
 /// and can continue with a prompt. (The agent is not told about prompts: it cannot send one, and would only try.)
-pub fn stop_reason(why: &Why, attended: bool, excerpts: &Excerpts) -> String {
+pub fn stop_reason(why: &HoldReason, attended: bool, excerpts: &Excerpts) -> String {
     let state = match why {
-        Why::Budget(state) => state,
-        Why::Circuit(trip) => {
+        HoldReason::Budget(state) => state,
+        HoldReason::Circuit(trip) => {
             let way = match attended {
                 true => "Send a prompt to go on",
                 false => {
@@ -117,7 +129,9 @@ pub fn stop_reason(why: &Why, attended: bool, excerpts: &Excerpts) -> String {
             };
             return format!("{} The turn was stopped. {way}.", circuit_open(trip, excerpts));
         }
-        Why::Probing(_) | Why::Crowded(_) | Why::Protected(_) => return call_denial(why, excerpts),
+        HoldReason::Probing(_) | HoldReason::SlotDenied(_) | HoldReason::Protected(_) => {
+            return call_denial(why, excerpts);
+        }
     };
     let text = format!("{} {}", budget_reached(state), how_to_continue(state));
     if !attended {

@@ -17,7 +17,7 @@ use crate::domain::alert::AlertRecord;
 use crate::domain::budget::{Budget, BudgetState};
 use crate::domain::operation::Operation;
 use crate::platform::Env;
-use crate::store::{SessionRow, Watch};
+use crate::store::{BudgetKey, SessionRow};
 
 /// The details of one budget.
 struct BudgetDetails {
@@ -82,7 +82,7 @@ pub fn run(target: &BudgetTarget, env: &Env, io: &mut Io) -> anyhow::Result<u8> 
         return Ok(0);
     };
     for operation in operations {
-        let what = describe_operation(&operation.decision);
+        let what = describe_operation(&operation.kind);
         let Operation { at, actor, reason, .. } = operation;
         writeln!(io.out, "  {}  {what} by {actor}: {reason}", at.to_rfc3339())?;
     }
@@ -102,7 +102,7 @@ pub fn run(target: &BudgetTarget, env: &Env, io: &mut Io) -> anyhow::Result<u8> 
 /// From the store.
 fn query_store(target: &BudgetTarget, env: &Env, io: &mut Io) -> anyhow::Result<BudgetDetails> {
     let (ConfiguredStore { mut store, .. }, budget, value) = resolve(target, env, io)?;
-    let watch = Watch { budget: budget.clone(), value: value.clone() };
+    let watch = BudgetKey { budget: budget.clone(), value: value.clone() };
     let state = operate::budget_state(&mut store, &watch, env.now)?;
     let start = budget.window.at(env.now).start;
     let name = budget.name.as_str();
@@ -126,7 +126,7 @@ fn query_last_known(
     }
     let config_of = |row: &SessionRow| known.config(row).unwrap_or(own).clone();
     let ResolvedBudget { budget, value, .. } = resolve_among(target, &rows, own, config_of, env)?;
-    let found = known.budget(&Watch { budget: budget.clone(), value: value.clone() });
+    let found = known.budget(&BudgetKey { budget: budget.clone(), value: value.clone() });
     Ok(BudgetDetails { budget, value, state: Some(found.state), history: None, store: Some(found.store) })
 }
 

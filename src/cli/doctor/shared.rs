@@ -129,7 +129,7 @@ fn count_findings(survey: &Survey) -> Vec<Finding> {
         findings.push(Finding::ok(format!("counts agree with the transcripts of {sessions}{rest}")));
     }
     // Counting has read all of it.
-    findings.extend(damage_finding(&store.call(|store| store.damaged()).unwrap_or_default()));
+    findings.extend(damage_finding(&store.call(|store| store.damaged_records()).unwrap_or_default()));
     findings
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Case, PROJECT, USER};
 use crate::config::{Config, PromptLineMode, Source};
-use crate::domain::budget::{Classes, Mode, OnLimit, Scope, StoreDown, Unit};
+use crate::domain::budget::{Mode, OnLimit, Scope, StoreDown, TokenClasses, Unit};
 use crate::domain::window::{Period, WindowRule};
 
 fn user() -> Source {
@@ -20,7 +20,10 @@ fn without_configuration_there_is_one_budget() {
     let loaded = Case::new().good();
     assert_eq!(loaded.names(), ["session"]);
     let session = loaded.budget("session");
-    assert_eq!((session.scope, session.unit, session.count), (Scope::Session, Unit::Tokens, Classes::FRESH));
+    assert_eq!(
+        (session.scope, session.unit, session.count),
+        (Scope::Session, Unit::Tokens, TokenClasses::FRESH)
+    );
     assert_eq!((session.matches.as_str(), session.limit, session.hard_limit), ("*", 1_000_000, None));
     assert_eq!(session.window, WindowRule::LIFETIME);
     assert_eq!(session.thresholds, [0.5, 0.8, 0.9, 1.0]);
@@ -79,7 +82,7 @@ planning = 30_000
         (Scope::Project, "github.com/*", Unit::Requests)
     );
     assert_eq!((repo.limit, repo.hard_limit, repo.wrap_up), (1000, Some(2000), 3));
-    assert_eq!(repo.count, Classes { cache_write: false, ..Classes::FRESH });
+    assert_eq!(repo.count, TokenClasses { cache_write: false, ..TokenClasses::FRESH });
     assert_eq!(repo.window.to_string(), "day@Europe/Berlin");
     assert_eq!(repo.thresholds, [0.25, 1.0]);
     assert_eq!((repo.on_limit, repo.mode), (OnLimit::Stop, Mode::Shadow));

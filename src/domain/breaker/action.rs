@@ -2,32 +2,31 @@
 
 use serde_json::Value;
 
-use super::effect::Effect;
+use super::effect::CallEffect;
 
 /// What a tool call does.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Action {
     /// What it is for.
-    pub effect: Effect,
+    pub effect: CallEffect,
     /// The part of its input that says what it is about.
-    pub essence: Value,
-    /// What that may differ in, and the call still be the same.
-    pub likeness: Likeness,
+    pub relevant_input: Value,
+    /// How that is compared with the input of another call.
+    pub comparison: InputComparison,
 }
 
-/// What the inputs of two calls may differ in, and the calls still be the same. (Where the difference matters, they come out
-/// differently.)
+/// Which differences between the inputs of two calls are ignored. (Where one matters, the outcomes differ.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Likeness {
-    /// In nothing.
+pub enum InputComparison {
+    /// None.
     Exact,
-    /// A shell's command line: in comments, spaces, an attempt's number, the order of options.
+    /// For a shell's command line: comments, spaces, numbers of attempts, the order of options.
     Command,
-    /// A text: in spaces and an attempt's number.
+    /// For a text: spaces and numbers of attempts.
     Text,
-    /// Search words: in their order, too.
+    /// For search words: their order, too.
     Words,
-    /// Anything else: in comments, too.
+    /// For anything else: comments, too.
     #[default]
     Code,
 }

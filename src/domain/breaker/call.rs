@@ -1,80 +1,79 @@
-//! One tool call as the breaker knows it: hashes and marks, nothing of what was said.
+//! One tool call as the breaker knows it: hashes and flags, none of its text.
 
 use serde_json::Value;
 
 use super::action::Action;
-use super::effect::Effect;
+use super::effect::CallEffect;
 use super::outcome::Outcome;
-use super::signature::{ToolSignature, about, shape, tool_mark};
+use super::signature::{ToolSignature, shape, subject_hash, tool_name_hash};
 
 /// Bytes of a call in a stored history.
-pub const BYTES: usize = 24;
+pub const CALL_BYTES: usize = 24;
 
 /// A call that is over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Call {
     /// Short form of its `tool_use` id.
     pub id: u32,
-    /// Beginning of the SHA-256 over tool and input.
+    /// The first bytes of the SHA-256 over tool and input.
     pub signature: ToolSignature,
-    /// The same for calls that differ in looks only.
+    /// Equal for calls that differ in appearance only.
     pub shape: u32,
-    /// The same for all calls of a tool.
+    /// Equal for all calls of a tool.
     pub tool: u16,
-    /// The same for calls about the same things: the paths and names in their inputs.
-    pub about: u16,
+    /// Equal for calls about the same things: the paths and names in their inputs.
+    pub subject: u16,
     /// How it came out.
     pub outcome: Outcome,
     /// What it was for.
-    pub effect: Effect,
-    /// A person broke it off: it says nothing about the agent.
+    pub effect: CallEffect,
+    /// A person interrupted it: it says nothing about the agent.
     pub interrupted: bool,
     /// Whether its response is known to be over.
     pub closed: bool,
-    /// The response that made it, counted round and round.
+    /// The number of the response that made it, which wraps around.
     pub round: u8,
 }
 
 impl Call {
-    /// A call of `tool` with this id and input, which does `action` and came out so.
+    /// A call of `tool` with this id, input, action and outcome.
     pub fn new(id: u32, tool: &str, input: &Value, action: &Action, outcome: Outcome) -> Self {
-        let signature = ToolSignature::of(tool, input);
+        let signature = ToolSignature::new(tool, input);
         let (shape, effect) = (shape(tool, action), action.effect);
         Self {
             id,
             signature,
             shape,
-            tool: tool_mark(tool),
-            about: about(input),
+            tool: tool_name_hash(tool),
+            subject: subject_hash(input),
             outcome,
             effect,
             ..Self::default()
         }
     }
 
-    /// Whether that is a call at all, which could be repeated: every client's has a name and an input.
-    pub fn is_one(tool: &str, input: &Value) -> bool {
+    /// Whether the call can be told from others: it has a name and an input.
+    pub fn is_identifiable(tool: &str, input: &Value) -> bool {
         !tool.is_empty() && !input.is_null()
     }
 
-    /// Whether repeating it is no sign of a loop before it was repeated far more often: it waits, or a service is out of
-    /// order.
-    pub fn is_patient(&self) -> bool {
-        self.effect == Effect::Waits || self.outcome.outage
+    /// Whether it may be repeated far more often before that is a loop: it waits, or a service is out of order.
+    pub fn is_waiting(&self) -> bool {
+        self.effect == CallEffect::Waits || self.outcome.outage
     }
 
     /// As a store keeps it.
-    pub fn to_bytes(self) -> [u8; BYTES] {
+    pub fn to_bytes(self) -> [u8; CALL_BYTES] {
         let marks = [
             self.outcome.failed,
             self.outcome.outage,
-            self.effect == Effect::Changes,
-            self.effect == Effect::Waits,
+            self.effect == CallEffect::Changes,
+            self.effect == CallEffect::Waits,
             self.interrupted,
             self.closed,
-            self.outcome.telling,
+            self.outcome.distinctive,
         ];
-        let mut bytes = [0; BYTES];
+        let mut bytes = [0; CALL_BYTES];
         bytes[..4].copy_from_slice(&self.id.to_le_bytes());
         bytes[4..10].copy_from_slice(&self.signature.0);
         bytes[10..14].copy_from_slice(&self.shape.to_le_bytes());
@@ -82,12 +81,12 @@ impl Call {
         bytes[18] = marks.iter().enumerate().fold(0, |all, (i, mark)| all | (u8::from(*mark) << i));
         bytes[19] = self.round;
         bytes[20..22].copy_from_slice(&self.tool.to_le_bytes());
-        bytes[22..].copy_from_slice(&self.about.to_le_bytes());
+        bytes[22..].copy_from_slice(&self.subject.to_le_bytes());
         bytes
     }
 
     /// What [`Self::to_bytes`] made.
-    pub fn from_bytes(bytes: &[u8; BYTES]) -> Self {
+    pub fn from_bytes(bytes: &[u8; CALL_BYTES]) -> Self {
         let four = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let mark = |i: u8| bytes[18] & (1 << i) != 0;
         let mut signature = ToolSignature::default();
@@ -96,17 +95,17 @@ impl Call {
             id: four(0),
             signature,
             shape: four(10),
-            outcome: Outcome { hash: four(14), failed: mark(0), outage: mark(1), telling: mark(6) },
+            outcome: Outcome { hash: four(14), failed: mark(0), outage: mark(1), distinctive: mark(6) },
             effect: match (mark(2), mark(3)) {
-                (true, _) => Effect::Changes,
-                (_, true) => Effect::Waits,
-                _ => Effect::Looks,
+                (true, _) => CallEffect::Changes,
+                (_, true) => CallEffect::Waits,
+                _ => CallEffect::Looks,
             },
             interrupted: mark(4),
             closed: mark(5),
             round: bytes[19],
             tool: u16::from_le_bytes([bytes[20], bytes[21]]),
-            about: u16::from_le_bytes([bytes[22], bytes[23]]),
+            subject: u16::from_le_bytes([bytes[22], bytes[23]]),
         }
     }
 }

@@ -1,101 +1,25 @@
 //! The breaker of one agent: closed, open, half-open, and what moves it from one to the other.
 //!
-//! All of it is one value that a store changes in one atomic step: six hooks at once come to the same as one after the
-//! other. The epoch counts what a person decided: what was begun before that cannot undo it.
+//! It is one value that a store changes in one atomic step, so parallel hooks come to the same result as hooks in sequence.
+//! The epoch counts the decisions of persons: whatever began before one cannot undo it.
 
 use serde::{Deserialize, Serialize};
 
 use super::super::budget::Mode;
 use super::super::time::Timestamp;
 use super::call::Call;
-use super::finding::{Finding, find};
 use super::history::CallHistory;
+pub use super::phase::{Phase, Probe, Trip};
 use super::policy::Policy;
+use super::rule_match::{RuleMatch, match_rules};
 use super::rules::View;
+pub use super::transition::{CircuitChange, CircuitInput, NamedCall};
 
-/// How long a probe may take before another call may be one: longer than the longest command that a client allows.
+/// How long a probe may take before another call may become one: longer than the longest command that a client allows.
 const PROBE_MS: i64 = 15 * 60 * 1000;
 
-/// How many warnings are remembered.
-const TOLD: usize = 16;
-
-/// A call, with the name of its tool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedCall {
-    /// The call.
-    pub call: Call,
-    /// Its tool.
-    pub tool: String,
-}
-
-/// Why a breaker tripped, or nearly: what is stored and listed of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trip {
-    /// The rule.
-    pub rule: String,
-    /// The tool of the last call.
-    pub tool: String,
-    /// What the rule counted.
-    pub count: u32,
-    /// The count at which it trips.
-    pub limit: u32,
-    /// The first twelve hexadecimal digits of the last call's signature.
-    pub signature: String,
-    /// Calls since a person's last prompt.
-    pub call: u64,
-    /// When. (An event has a time of its own.)
-    #[serde(rename = "tripped")]
-    pub at: Timestamp,
-}
-
-/// The one call that is let through while the breaker is half-open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Probe {
-    /// Short form of its id.
-    pub call: u32,
-    /// Until when no other may be one.
-    pub until: Timestamp,
-}
-
-/// Where a breaker stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-pub enum Phase {
-    /// Calls are let through.
-    #[default]
-    Closed,
-    /// It tripped: calls are denied.
-    Open {
-        /// Why.
-        trip: Trip,
-    },
-    /// It may be better now: one call is let through, to see.
-    HalfOpen {
-        /// Why it tripped.
-        trip: Trip,
-        /// The call that was let through.
-        probe: Option<Probe>,
-    },
-}
-
-impl Phase {
-    /// The name that people and JSON see: `closed`, `open`, `half_open`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Open { .. } => "open",
-            Self::HalfOpen { .. } => "half_open",
-        }
-    }
-
-    /// Why it tripped; `None`: it is closed.
-    pub fn trip(&self) -> Option<&Trip> {
-        match self {
-            Self::Closed => None,
-            Self::Open { trip } | Self::HalfOpen { trip, .. } => Some(trip),
-        }
-    }
-}
+/// How many reported warnings are remembered.
+const MAX_REPORTED: usize = 16;
 
 /// The breaker of one agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,65 +27,45 @@ impl Phase {
 pub struct CircuitBreaker {
     /// Where it stands.
     pub phase: Phase,
-    /// How often a person began it anew.
+    /// How often it was restarted.
     pub epoch: u32,
     /// Calls since a person's last prompt.
     pub iterations: u64,
     /// How many repetitions the person asked for in the last prompt.
-    #[serde(skip_serializing_if = "is_none")]
-    asked: u32,
-    /// Whether the client says when a response is over.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    batches: bool,
-    /// What was said already: rules, with the shape of the call.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    told: Vec<(String, u32)>,
+    #[serde(rename = "asked", skip_serializing_if = "is_zero")]
+    requested_repetitions: u32,
+    /// Whether the client reports the ends of responses.
+    #[serde(rename = "batches", skip_serializing_if = "std::ops::Not::not")]
+    reports_responses: bool,
+    /// What was reported already: rules, with the shape of the call.
+    #[serde(rename = "told", skip_serializing_if = "Vec::is_empty")]
+    reported: Vec<(String, u32)>,
     /// The last calls.
     #[serde(skip)]
     pub history: CallHistory,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)]
-fn is_none(asked: &u32) -> bool {
-    *asked == 0
-}
-
-/// What was seen of an agent.
-#[derive(Clone, Copy, Debug)]
-pub enum Seen<'a> {
-    /// Nothing new.
-    Nothing,
-    /// It wants to make this call.
-    Asks(u32),
-    /// These calls are over, others of the same response may go on.
-    Calls(&'a [NamedCall]),
-    /// A response is over: all of its calls.
-    Response(&'a [NamedCall]),
-}
-
-/// What became of a breaker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// One more repetition, and it trips.
-    Warned(Trip),
-    /// It tripped.
-    Opened(Trip),
-    /// Would have tripped (shadow mode).
-    WouldOpen(Trip),
-    /// It let time pass, and lets a probe through.
-    HalfOpened(Trip),
-    /// The probe was good.
-    Closed(Trip),
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl CircuitBreaker {
-    /// Takes in what was seen. `same_texts`: how often the agent's last text was said running.
-    pub fn observe(&mut self, seen: Seen, policy: &Policy, same_texts: u32, now: Timestamp) -> Vec<Change> {
-        let (named, over) = match seen {
-            Seen::Nothing => return Vec::new(),
-            Seen::Asks(call) => return self.ask(call, policy, now).into_iter().collect(),
-            Seen::Calls(named) => (named, false),
-            Seen::Response(named) => (named, true),
+    /// Applies what was observed. `same_texts`: how often in a row the agent said its last text.
+    pub fn observe(
+        &mut self,
+        input: CircuitInput,
+        policy: &Policy,
+        same_texts: u32,
+        now: Timestamp,
+    ) -> Vec<CircuitChange> {
+        let (named, over) = match input {
+            CircuitInput::Nothing => return Vec::new(),
+            CircuitInput::CallRequested(call) => {
+                return self.on_call_requested(call, policy, now).into_iter().collect();
+            }
+            CircuitInput::CallsEnded(named) => (named, false),
+            CircuitInput::ResponseEnded(named) => (named, true),
         };
         let mut changes = Vec::new();
         for NamedCall { call, .. } in named {
@@ -169,29 +73,29 @@ impl CircuitBreaker {
                 continue;
             }
             self.iterations += 1;
-            changes.extend(self.probed(call, now));
+            changes.extend(self.on_probe_ended(call, now));
         }
-        self.batches |= over;
-        match (over, self.batches) {
+        self.reports_responses |= over;
+        match (over, self.reports_responses) {
             (true, _) => self.history.close(&named.iter().map(|named| named.call.id).collect::<Vec<_>>()),
             // The end of the response is still to come, and says which calls were made together.
             (false, true) => return changes,
             (false, false) => self.history.close_each(),
         }
         if self.phase == Phase::Closed && !named.is_empty() {
-            self.judge(named, policy, same_texts, now, &mut changes);
+            self.apply_rules(named, policy, same_texts, now, &mut changes);
         }
         changes
     }
 
-    /// The same, with this history: the two are stored apart.
+    /// The breaker with this history, which is stored separately.
     #[must_use]
     pub fn with_history(mut self, history: CallHistory) -> Self {
         self.history = history;
         self
     }
 
-    /// Whether this call may be made, as far as the breaker goes.
+    /// Whether the breaker lets this call through.
     pub fn admits(&self, call: Option<u32>) -> bool {
         match &self.phase {
             Phase::Closed => true,
@@ -200,43 +104,43 @@ impl CircuitBreaker {
         }
     }
 
-    /// A person took notice: one call may show whether it goes better now. Answers why it had tripped; `None`: it is not
-    /// open.
+    /// A person acknowledged the trip: one call may show whether it works now. Returns the trip; `None`: it is not open.
     pub fn acknowledge(&mut self) -> Option<Trip> {
         let Phase::Open { trip } = &self.phase else { return None };
         let trip = trip.clone();
-        self.begin_anew(Phase::HalfOpen { trip: trip.clone(), probe: None });
+        self.restart(Phase::HalfOpen { trip: trip.clone(), probe: None });
         Some(trip)
     }
 
-    /// A person begins it anew. Answers why it had tripped, if it had.
+    /// A person resets it. Returns why it had tripped, if it had.
     pub fn reset(&mut self) -> Option<Trip> {
         let trip = self.phase.trip().cloned();
-        self.begin_anew(Phase::Closed);
+        self.restart(Phase::Closed);
         trip
     }
 
-    /// A person sent a prompt, which asks for so many repetitions. Answers why it had tripped, if it had.
-    pub fn prompted(&mut self, asked: u32) -> Option<Trip> {
+    /// A person sent a prompt, which asks for so many repetitions. Returns why it had tripped, if it had.
+    pub fn on_prompt(&mut self, requested_repetitions: u32) -> Option<Trip> {
         let trip = self.reset();
-        self.asked = asked;
+        self.requested_repetitions = requested_repetitions;
         trip
     }
 
-    fn begin_anew(&mut self, phase: Phase) {
-        let (epoch, batches, asked) = (self.epoch + 1, self.batches, self.asked);
-        *self = Self { phase, epoch, batches, asked, ..Self::default() };
+    fn restart(&mut self, phase: Phase) {
+        let (epoch, reports_responses, requested_repetitions) =
+            (self.epoch + 1, self.reports_responses, self.requested_repetitions);
+        *self = Self { phase, epoch, reports_responses, requested_repetitions, ..Self::default() };
     }
 
     /// A call is about to be made: it may become the probe.
-    fn ask(&mut self, call: u32, policy: &Policy, now: Timestamp) -> Option<Change> {
+    fn on_call_requested(&mut self, call: u32, policy: &Policy, now: Timestamp) -> Option<CircuitChange> {
         let mut change = None;
         if let (Phase::Open { trip }, Some(seconds)) = (&self.phase, policy.cooldown)
             && now.millis_since(trip.at) >= i64::from(seconds) * 1000
         {
             let trip = trip.clone();
-            self.begin_anew(Phase::HalfOpen { trip: trip.clone(), probe: None });
-            change = Some(Change::HalfOpened(trip));
+            self.restart(Phase::HalfOpen { trip: trip.clone(), probe: None });
+            change = Some(CircuitChange::HalfOpened(trip));
         }
         if let Phase::HalfOpen { probe, .. } = &mut self.phase {
             let until = now.plus_millis(PROBE_MS);
@@ -251,76 +155,81 @@ impl CircuitBreaker {
     }
 
     /// A call is over: it may have been the probe.
-    fn probed(&mut self, call: &Call, now: Timestamp) -> Option<Change> {
+    fn on_probe_ended(&mut self, call: &Call, now: Timestamp) -> Option<CircuitChange> {
         let Phase::HalfOpen { trip, probe: Some(probe) } = &self.phase else { return None };
         if probe.call != call.id {
             return None;
         }
         let mut trip = trip.clone();
         if !call.outcome.failed && call.signature.hex() != trip.signature {
-            self.begin_anew(Phase::Closed);
-            return Some(Change::Closed(trip));
+            self.restart(Phase::Closed);
+            return Some(CircuitChange::Closed(trip));
         }
         (trip.at, trip.call) = (now, self.iterations);
         self.phase = Phase::Open { trip: trip.clone() };
-        Some(Change::Opened(trip))
+        Some(CircuitChange::Opened(trip))
     }
 
-    fn judge(
+    fn apply_rules(
         &mut self,
         named: &[NamedCall],
         policy: &Policy,
         same_texts: u32,
         now: Timestamp,
-        changes: &mut Vec<Change>,
+        changes: &mut Vec<CircuitChange>,
     ) {
         let rounds = self.history.rounds();
         let Some(last) = rounds.calls().last().copied() else { return };
         let ignore_outcome = policy.ignore_outcome;
-        let view =
-            View { rounds, iterations: self.iterations, same_texts, ignore_outcome, asked: self.asked };
+        let view = View {
+            rounds,
+            iterations: self.iterations,
+            same_texts,
+            ignore_outcome,
+            requested_repetitions: self.requested_repetitions,
+        };
         let tool = named.iter().find(|named| named.call.signature == last.signature).or(named.last());
-        let trip = |finding: &Finding| Trip {
-            rule: finding.rule.name.to_owned(),
+        let trip = |rule_match: &RuleMatch| Trip {
+            rule: rule_match.rule.name.to_owned(),
             tool: tool.map(|named| named.tool.clone()).unwrap_or_default(),
-            count: finding.count,
-            limit: finding.limit,
+            count: rule_match.count,
+            limit: rule_match.limit,
             signature: last.signature.hex(),
             call: self.iterations,
             at: now,
         };
-        let (tripped, warned) = find(&view, policy);
+        let (tripped, warned) = match_rules(&view, policy);
         let warnings: Vec<(&'static str, Trip)> = warned.iter().map(|f| (f.rule.name, trip(f))).collect();
-        let tripped = tripped.map(|finding| trip(&finding));
+        let tripped = tripped.map(|rule_match| trip(&rule_match));
         match tripped {
             Some(trip) if policy.mode == Mode::Enforce => {
                 self.phase = Phase::Open { trip: trip.clone() };
-                changes.push(Change::Opened(trip));
+                changes.push(CircuitChange::Opened(trip));
             }
             Some(trip) => {
-                if self.tell(&format!("{}!", trip.rule), last.shape) {
-                    changes.push(Change::WouldOpen(trip));
+                if self.report_once(&format!("{}!", trip.rule), last.shape) {
+                    changes.push(CircuitChange::WouldOpen(trip));
                 }
             }
             None => {
                 for (rule, warning) in warnings {
                     // Said once in a turn, whatever the last call is.
                     let shape = if rule == "iterations" { 0 } else { last.shape };
-                    if policy.mode == Mode::Enforce && self.tell(rule, shape) {
-                        changes.push(Change::Warned(warning));
+                    if policy.mode == Mode::Enforce && self.report_once(rule, shape) {
+                        changes.push(CircuitChange::Warned(warning));
                     }
                 }
             }
         }
     }
 
-    /// Notes that something is said; answers whether it is said for the first time.
-    fn tell(&mut self, what: &str, shape: u32) -> bool {
-        if self.told.iter().any(|(known, of)| known == what && *of == shape) {
+    /// Remembers a report; returns whether it is the first.
+    fn report_once(&mut self, what: &str, shape: u32) -> bool {
+        if self.reported.iter().any(|(known, of)| known == what && *of == shape) {
             return false;
         }
-        self.told.push((what.to_owned(), shape));
-        self.told.drain(..self.told.len().saturating_sub(TOLD));
+        self.reported.push((what.to_owned(), shape));
+        self.reported.drain(..self.reported.len().saturating_sub(MAX_REPORTED));
         true
     }
 }
@@ -329,29 +238,34 @@ impl CircuitBreaker {
 mod tests {
     use serde_json::json;
 
-    use super::super::action::{Action, Likeness};
-    use super::super::outcome::{Outcome, Says};
+    use super::super::action::{Action, InputComparison};
+    use super::super::outcome::{Outcome, ResultContent};
     use super::super::policy::Preset;
     use super::*;
 
     fn named(id: u32, command: &str, result: &str) -> NamedCall {
-        let action = Action { essence: json!(command), likeness: Likeness::Command, ..Action::default() };
-        let outcome = Outcome::of(result, Says::Something, result.starts_with("Exit code"), "");
+        let action = Action {
+            relevant_input: json!(command),
+            comparison: InputComparison::Command,
+            ..Action::default()
+        };
+        let outcome = Outcome::new(result, ResultContent::Something, result.starts_with("Exit code"), "");
         let call = Call::new(id, "run", &json!({"command": command}), &action, outcome);
         NamedCall { call, tool: "run".into() }
     }
 
-    fn respond(breaker: &mut CircuitBreaker, id: u32, command: &str, result: &str) -> Vec<Change> {
+    fn respond(breaker: &mut CircuitBreaker, id: u32, command: &str, result: &str) -> Vec<CircuitChange> {
         let call = named(id, command, result);
-        breaker.observe(Seen::Response(&[call]), &Policy::default(), 0, Timestamp(i64::from(id)))
+        breaker.observe(CircuitInput::ResponseEnded(&[call]), &Policy::default(), 0, Timestamp(i64::from(id)))
     }
 
     fn tripped() -> CircuitBreaker {
         let mut breaker = CircuitBreaker::default();
-        let changes: Vec<Vec<Change>> = (1..=5).map(|id| respond(&mut breaker, id, "make", "no")).collect();
-        assert!(matches!(&changes[3][..], [Change::Warned(trip)] if trip.count == 4), "{changes:?}");
+        let changes: Vec<Vec<CircuitChange>> =
+            (1..=5).map(|id| respond(&mut breaker, id, "make", "no")).collect();
+        assert!(matches!(&changes[3][..], [CircuitChange::Warned(trip)] if trip.count == 4), "{changes:?}");
         assert!(
-            matches!(&changes[4][..], [Change::Opened(trip)] if trip.count == 5 && trip.rule == "same_call")
+            matches!(&changes[4][..], [CircuitChange::Opened(trip)] if trip.count == 5 && trip.rule == "same_call")
         );
         breaker
     }
@@ -364,10 +278,10 @@ mod tests {
         assert_eq!((trip.tool.as_str(), trip.call), ("run", 5));
         assert_eq!(breaker.acknowledge(), None);
         let policy = Policy::default();
-        assert!(breaker.observe(Seen::Asks(6), &policy, 0, Timestamp(10)).is_empty());
-        assert!(breaker.observe(Seen::Asks(7), &policy, 0, Timestamp(11)).is_empty());
+        assert!(breaker.observe(CircuitInput::CallRequested(6), &policy, 0, Timestamp(10)).is_empty());
+        assert!(breaker.observe(CircuitInput::CallRequested(7), &policy, 0, Timestamp(11)).is_empty());
         assert!(breaker.admits(Some(6)) && !breaker.admits(Some(7)) && !breaker.admits(None));
-        assert!(matches!(&respond(&mut breaker, 6, "ls", "a")[..], [Change::Closed(_)]));
+        assert!(matches!(&respond(&mut breaker, 6, "ls", "a")[..], [CircuitChange::Closed(_)]));
         assert_eq!(breaker.phase, Phase::Closed);
     }
 
@@ -376,14 +290,14 @@ mod tests {
         for (command, result) in [("make", "yes"), ("ls", "Exit code 1")] {
             let mut breaker = tripped();
             breaker.acknowledge();
-            breaker.observe(Seen::Asks(6), &Policy::default(), 0, Timestamp(10));
+            breaker.observe(CircuitInput::CallRequested(6), &Policy::default(), 0, Timestamp(10));
             assert!(
-                matches!(&respond(&mut breaker, 6, command, result)[..], [Change::Opened(_)]),
+                matches!(&respond(&mut breaker, 6, command, result)[..], [CircuitChange::Opened(_)]),
                 "{command}"
             );
             let mut breaker = tripped();
             breaker.acknowledge();
-            breaker.observe(Seen::Asks(6), &Policy::default(), 0, Timestamp(10));
+            breaker.observe(CircuitInput::CallRequested(6), &Policy::default(), 0, Timestamp(10));
             breaker.reset();
             assert!(respond(&mut breaker, 6, command, result).is_empty());
             assert_eq!((breaker.phase.name(), breaker.epoch), ("closed", 2));
@@ -395,11 +309,11 @@ mod tests {
         let mut breaker = tripped();
         breaker.acknowledge();
         let policy = Policy::default();
-        breaker.observe(Seen::Asks(6), &policy, 0, Timestamp(10));
-        breaker.observe(Seen::Asks(7), &policy, 0, Timestamp(10 + PROBE_MS));
+        breaker.observe(CircuitInput::CallRequested(6), &policy, 0, Timestamp(10));
+        breaker.observe(CircuitInput::CallRequested(7), &policy, 0, Timestamp(10 + PROBE_MS));
         assert!(breaker.admits(Some(7)));
         // A clock that went back makes no lease for ever.
-        breaker.observe(Seen::Asks(8), &policy, 0, Timestamp(-PROBE_MS));
+        breaker.observe(CircuitInput::CallRequested(8), &policy, 0, Timestamp(-PROBE_MS));
         assert!(breaker.admits(Some(8)));
     }
 
@@ -407,10 +321,10 @@ mod tests {
     fn after_its_cooldown_it_lets_a_probe_through() {
         let policy = Policy { cooldown: Some(60), ..Policy::default() };
         let mut breaker = tripped();
-        breaker.observe(Seen::Asks(6), &policy, 0, Timestamp(59_000));
+        breaker.observe(CircuitInput::CallRequested(6), &policy, 0, Timestamp(59_000));
         assert!(!breaker.admits(Some(6)));
-        let changes = breaker.observe(Seen::Asks(6), &policy, 0, Timestamp(60_005));
-        assert!(matches!(&changes[..], [Change::HalfOpened(_)]) && breaker.admits(Some(6)));
+        let changes = breaker.observe(CircuitInput::CallRequested(6), &policy, 0, Timestamp(60_005));
+        assert!(matches!(&changes[..], [CircuitChange::HalfOpened(_)]) && breaker.admits(Some(6)));
     }
 
     #[test]
@@ -420,9 +334,9 @@ mod tests {
         let mut changes = Vec::new();
         for id in 1..=9 {
             let call = named(id, "make", "no");
-            changes.extend(breaker.observe(Seen::Response(&[call]), &policy, 0, Timestamp(0)));
+            changes.extend(breaker.observe(CircuitInput::ResponseEnded(&[call]), &policy, 0, Timestamp(0)));
         }
-        assert!(matches!(&changes[..], [Change::WouldOpen(trip)] if trip.count == 5), "{changes:?}");
+        assert!(matches!(&changes[..], [CircuitChange::WouldOpen(trip)] if trip.count == 5), "{changes:?}");
         assert!(breaker.admits(Some(10)));
     }
 
@@ -432,13 +346,13 @@ mod tests {
         let calls: Vec<NamedCall> = (1..=5).map(|id| named(id, "make", "no")).collect();
         let last = calls.iter().map(|call| {
             breaker.observe(
-                Seen::Calls(std::slice::from_ref(call)),
-                &Policy::of(Preset::Standard),
+                CircuitInput::CallsEnded(std::slice::from_ref(call)),
+                &Policy::from_preset(Preset::Standard),
                 0,
                 Timestamp(0),
             )
         });
-        assert!(matches!(last.last().as_deref(), Some([Change::Opened(_)])));
+        assert!(matches!(last.last().as_deref(), Some([CircuitChange::Opened(_)])));
     }
 
     #[test]
@@ -449,11 +363,20 @@ mod tests {
         for call in &calls {
             assert!(
                 breaker
-                    .observe(Seen::Calls(std::slice::from_ref(call)), &Policy::default(), 0, Timestamp(0))
+                    .observe(
+                        CircuitInput::CallsEnded(std::slice::from_ref(call)),
+                        &Policy::default(),
+                        0,
+                        Timestamp(0)
+                    )
                     .is_empty()
             );
         }
-        assert!(breaker.observe(Seen::Response(&calls), &Policy::default(), 0, Timestamp(0)).is_empty());
+        assert!(
+            breaker
+                .observe(CircuitInput::ResponseEnded(&calls), &Policy::default(), 0, Timestamp(0))
+                .is_empty()
+        );
         assert_eq!(breaker.iterations, 10);
     }
 }

@@ -1,28 +1,28 @@
-//! What kind of thing a call does: looks, changes something, waits.
+//! What a call does: it looks, changes something or waits.
 
-/// What a call is for.
+/// What a call does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Effect {
+pub enum CallEffect {
     /// It looks at something, or tries something.
     #[default]
     Looks,
     /// It changes a file, or the state of the project: after it the same call may come out differently.
     Changes,
-    /// It waits for something: it is meant to be repeated with the same result for a while.
+    /// It waits for something: it may be repeated with the same result for a while.
     Waits,
 }
 
 /// Parts of the names of other servers' tools that wait.
-const WAITING_NAMES: [&str; 4] = ["wait", "poll", "sleep", "monitor"];
+const WAITING_TOOLS: [&str; 4] = ["wait", "poll", "sleep", "monitor"];
 
 /// Parts of the names of other servers' tools that do something.
-const ACTING_NAMES: [&str; 14] = [
+const CHANGING_TOOLS: [&str; 14] = [
     "navigate", "click", "type", "fill", "press", "select", "create", "update", "write", "delete", "insert",
     "execute", "send", "upload",
 ];
 
 /// Commands that wait, or that ask how far something is: the first words.
-const WAITING: [&str; 18] = [
+const WAITING_COMMANDS: [&str; 18] = [
     "sleep",
     "watch",
     "wait",
@@ -44,7 +44,7 @@ const WAITING: [&str; 18] = [
 ];
 
 /// Commands that change files or the state of the project: the first words.
-const CHANGING: [&str; 64] = [
+const CHANGING_COMMANDS: [&str; 64] = [
     "sed -i",
     "perl -i",
     "perl -pi",
@@ -112,33 +112,35 @@ const CHANGING: [&str; 64] = [
 ];
 
 /// Options that make a checker write.
-const WRITING: [&str; 6] = [" --fix", " --write", " --in-place", " -w ", " --update-snapshot", " --apply"];
+const WRITING_OPTIONS: [&str; 6] =
+    [" --fix", " --write", " --in-place", " -w ", " --update-snapshot", " --apply"];
 
-impl Effect {
-    /// What a tool is for of which only the name is known: by the words in it.
-    pub fn of_name(name: &str) -> Self {
+impl CallEffect {
+    /// What a tool does, judged by the words in its name.
+    pub fn from_tool_name(name: &str) -> Self {
         let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
-        match (has(&WAITING_NAMES), has(&ACTING_NAMES)) {
+        match (has(&WAITING_TOOLS), has(&CHANGING_TOOLS)) {
             (true, _) => Self::Waits,
             (_, true) => Self::Changes,
             _ => Self::Looks,
         }
     }
 
-    /// What a shell's command line is for: one that waits anywhere waits, whatever else it does.
-    pub fn of_command(line: &str) -> Self {
+    /// What a shell's command line does: it waits if any part of it waits.
+    pub fn from_command(line: &str) -> Self {
         let (mut changes, mut waits) = (redirects(line), false);
         for command in line.split([';', '|', '&', '\n', '(', '`']) {
-            let command = words(command);
+            let command = strip_prefix_words(command);
             let begins = |with: &&str| {
                 command
                     .strip_prefix(*with)
                     .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
             };
-            waits |=
-                WAITING.iter().any(begins) || command.contains(" --watch") || command.contains(" --retry");
-            changes |= CHANGING.iter().any(begins)
-                || WRITING.iter().any(|word| format!("{command} ").contains(word));
+            waits |= WAITING_COMMANDS.iter().any(begins)
+                || command.contains(" --watch")
+                || command.contains(" --retry");
+            changes |= CHANGING_COMMANDS.iter().any(begins)
+                || WRITING_OPTIONS.iter().any(|word| format!("{command} ").contains(word));
         }
         match (waits, changes) {
             (true, _) => Self::Waits,
@@ -149,7 +151,7 @@ impl Effect {
 }
 
 /// A command without what stands before its program: assignments, `sudo`, `time`, shell keywords.
-fn words(command: &str) -> String {
+fn strip_prefix_words(command: &str) -> String {
     let words = command.split_whitespace();
     let before = |word: &&str| {
         let is_assignment = word
@@ -185,7 +187,7 @@ mod tests {
 
     #[test]
     fn what_commands_are_for() {
-        let of = Effect::of_command;
+        let of = CallEffect::from_command;
         for command in [
             "sleep 5 && curl x",
             "watch -n1 ls",
@@ -193,7 +195,7 @@ mod tests {
             "until curl x; do sleep 1; done",
             "for i in 1 2; do sleep 1; done",
         ] {
-            assert_eq!(of(command), Effect::Waits, "{command}");
+            assert_eq!(of(command), CallEffect::Waits, "{command}");
         }
         for command in [
             "sed -i s/a/b/ f",
@@ -204,7 +206,7 @@ mod tests {
             "ruff check --fix",
             "ls 2> err.txt",
         ] {
-            assert_eq!(of(command), Effect::Changes, "{command}");
+            assert_eq!(of(command), CallEffect::Changes, "{command}");
         }
         for command in [
             "ls",
@@ -216,10 +218,10 @@ mod tests {
             "mvn test",
             "git log --grep 'a => b'",
         ] {
-            assert_eq!(of(command), Effect::Looks, "{command}");
+            assert_eq!(of(command), CallEffect::Looks, "{command}");
         }
-        assert_eq!(Effect::of_name("wait_for"), Effect::Waits);
-        assert_eq!(Effect::of_name("click"), Effect::Changes);
-        assert_eq!(Effect::of_name("snapshot"), Effect::Looks);
+        assert_eq!(CallEffect::from_tool_name("wait_for"), CallEffect::Waits);
+        assert_eq!(CallEffect::from_tool_name("click"), CallEffect::Changes);
+        assert_eq!(CallEffect::from_tool_name("snapshot"), CallEffect::Looks);
     }
 }

@@ -1,5 +1,5 @@
-//! Short hashes of texts, to tell equal ones from others: nobody has to be kept from making two alike, since who wants to
-//! look different can as well be different. (What a call is known by is a SHA-256, see `signature`.)
+//! Short hashes that tell texts apart. They need not resist collisions: an agent that wants to evade the breaker can simply
+//! vary its calls. (Calls are identified by a SHA-256, see `signature`.)
 
 use std::hash::Hasher;
 
@@ -11,7 +11,7 @@ pub struct Fingerprint(SipHasher13);
 
 impl Fingerprint {
     /// The hash of one text.
-    pub fn of(text: &str) -> Self {
+    pub fn from_text(text: &str) -> Self {
         let mut whole = Self::default();
         whole.add(text.as_bytes());
         whole
@@ -23,13 +23,13 @@ impl Fingerprint {
     }
 
     /// Four bytes of it.
-    pub fn four(&self) -> u32 {
+    pub fn to_u32(&self) -> u32 {
         let [a, b, c, d, ..] = self.0.finish().to_le_bytes();
         u32::from_le_bytes([a, b, c, d])
     }
 
     /// Two bytes of it.
-    pub fn two(&self) -> u16 {
+    pub fn to_u16(&self) -> u16 {
         let [a, b, ..] = self.0.finish().to_le_bytes();
         u16::from_le_bytes([a, b])
     }

@@ -3,7 +3,7 @@
 //! The order in which hooks of parallel calls come does not matter: the calls of a response are a set. A response is over
 //! when the client says so (`PostToolBatch`), or when a call of the next one is seen.
 
-use super::call::{BYTES, Call};
+use super::call::{CALL_BYTES, Call};
 
 /// How many calls are kept.
 pub const CAPACITY: usize = 100;
@@ -63,15 +63,15 @@ impl CallHistory {
         &self.calls
     }
 
-    /// Whether this call is known.
-    pub fn knows(&self, id: u32) -> bool {
+    /// Whether this call is in the history.
+    pub fn contains(&self, id: u32) -> bool {
         self.calls.iter().any(|call| call.id == id)
     }
 
     /// Adds a call to the response that goes on, among the others of it in the order of their ids. A known one changes
     /// nothing: answers whether it is new.
     pub fn add(&mut self, call: Call) -> bool {
-        if self.knows(call.id) {
+        if self.contains(call.id) {
             return false;
         }
         let open = self.calls.iter().rposition(|known| known.closed).map_or(0, |last| last + 1);
@@ -83,7 +83,7 @@ impl CallHistory {
         // The newest stay.
         let surplus = self.calls.len().saturating_sub(CAPACITY);
         self.calls.drain(..surplus);
-        self.forgotten = self.round(surplus) as u8;
+        self.forgotten = self.ring_index(surplus) as u8;
         true
     }
 
@@ -152,16 +152,16 @@ impl CallHistory {
     /// What [`Self::to_bytes`] made; what is no whole call at the end is left out.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let Some((forgotten, ring)) = bytes.split_first() else { return Self::default() };
-        let mut history = Self::in_order(ring);
-        history.forgotten = history.round(usize::from(*forgotten)) as u8;
+        let mut history = Self::from_ordered_bytes(ring);
+        history.forgotten = history.ring_index(usize::from(*forgotten)) as u8;
         let first = history.first_in_ring();
         history.calls.rotate_left(first);
         history
     }
 
     /// The calls that these bytes hold one after the other, as stores kept them before there was a ring.
-    pub fn in_order(bytes: &[u8]) -> Self {
-        let calls = bytes.chunks_exact(BYTES).take(CAPACITY).filter_map(|chunk| chunk.try_into().ok());
+    pub fn from_ordered_bytes(bytes: &[u8]) -> Self {
+        let calls = bytes.chunks_exact(CALL_BYTES).take(CAPACITY).filter_map(|chunk| chunk.try_into().ok());
         Self { calls: calls.map(Call::from_bytes).collect(), forgotten: 0 }
     }
 
@@ -170,8 +170,8 @@ impl CallHistory {
         if self.calls.len() == CAPACITY { usize::from(self.forgotten) } else { 0 }
     }
 
-    /// `more` places on from the oldest in the ring.
-    fn round(&self, more: usize) -> usize {
+    /// The position that lies `more` places after the oldest one in the ring.
+    fn ring_index(&self, more: usize) -> usize {
         (usize::from(self.forgotten) + more) % CAPACITY
     }
 }
@@ -187,7 +187,7 @@ mod tests {
 
     fn call(id: u32) -> Call {
         let input = json!({"command": format!("c{id}")});
-        let action = Action { essence: input.clone(), ..Action::default() };
+        let action = Action { relevant_input: input.clone(), ..Action::default() };
         Call::new(id, "run", &input, &action, Outcome::default())
     }
 
@@ -211,7 +211,7 @@ mod tests {
         fn any_bytes_are_a_history(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let history = CallHistory::from_bytes(&bytes);
             history.rounds();
-            prop_assert_eq!(history.calls().len(), bytes.len().saturating_sub(1) / BYTES);
+            prop_assert_eq!(history.calls().len(), bytes.len().saturating_sub(1) / CALL_BYTES);
             prop_assert_eq!(CallHistory::from_bytes(&history.to_bytes()), history);
         }
     }
@@ -235,11 +235,11 @@ mod tests {
             history.close(&[id]);
         }
         assert_eq!(history.calls().len(), CAPACITY);
-        assert!(history.knows(249) && history.knows(150) && !history.knows(149));
+        assert!(history.contains(249) && history.contains(150) && !history.contains(149));
         let before = history.to_bytes();
         assert_eq!(CallHistory::from_bytes(&before), history);
         history.add(call(250));
         let moved = before.iter().zip(history.to_bytes()).filter(|(b, a)| *b != a).count();
-        assert!(moved <= 1 + BYTES, "{moved} bytes of the ring changed for one call");
+        assert!(moved <= 1 + CALL_BYTES, "{moved} bytes of the ring changed for one call");
     }
 }

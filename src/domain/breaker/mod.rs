@@ -5,16 +5,20 @@
 //! numbers.
 
 pub mod action;
-pub mod asked;
 pub mod call;
 pub mod circuit;
+mod comments;
 pub mod effect;
-mod finding;
 mod fingerprint;
 pub mod history;
 pub mod outcome;
+mod phase;
 pub mod policy;
+pub mod repeated_text;
+pub mod repetitions;
+mod rule_match;
 pub mod rules;
-pub mod said;
 pub mod signature;
+mod transition;
 pub mod volatile;
+mod volatile_word;

@@ -1,31 +1,31 @@
 //! How a call came out: reduced to text, without what is volatile, as a hash.
 
 use super::fingerprint::Fingerprint;
-use super::volatile::{self, Of};
+use super::volatile::{self, TextKind};
 
 /// Bytes of a result that are looked at, from its start and from its end.
-const EACH_END: usize = 32 * 1024;
+const END_BYTES: usize = 32 * 1024;
 
-/// Bytes of a result that says something.
-const TELLING: usize = 40;
+/// The shortest distinctive result, in bytes.
+const MIN_DISTINCTIVE_BYTES: usize = 40;
 
-/// Bytes of a failure in which an outage is looked for.
-const HEAD: usize = 2 * 1024;
+/// Bytes of a failure that are searched for signs of an outage.
+const OUTAGE_HEAD_BYTES: usize = 2 * 1024;
 
 /// How a call came out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// What is known of the result: equal for results that differ in volatile parts only. Four bytes of a hash.
+    /// Four bytes of a hash, equal for results that differ in volatile parts only.
     pub hash: u32,
     /// Whether it failed.
     pub failed: bool,
-    /// Whether it says enough to be recognised wherever it comes from: "ok" and "no matches" come from everywhere.
-    pub telling: bool,
-    /// Whether it failed because somebody's service was out of order or overloaded: that is no loop, waiting helps.
+    /// Whether the result is long enough to be recognised: "ok" and "no matches" are common.
+    pub distinctive: bool,
+    /// Whether it failed because a service was down or overloaded: that is no loop, waiting helps.
     pub outage: bool,
 }
 
-/// What services say that are overloaded or out of order.
+/// What services answer that are overloaded or down.
 const OUTAGES: [&str; 14] = [
     "429",
     "529",
@@ -43,9 +43,9 @@ const OUTAGES: [&str; 14] = [
     "mcp error -32000",
 ];
 
-/// What a result says, as its agent words it.
+/// What a result contains, as its agent words it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Says {
+pub enum ResultContent {
     /// Something.
     #[default]
     Something,
@@ -56,25 +56,24 @@ pub enum Says {
 }
 
 impl Outcome {
-    /// The outcome of a call whose result reads `text`, in the folder `place`: the same command in another folder is
-    /// another thing.
-    pub fn of(text: &str, says: Says, failed: bool, place: &str) -> Self {
+    /// The outcome of a call with this result, made in the folder `place`: elsewhere the same command is another call.
+    pub fn new(text: &str, says: ResultContent, failed: bool, place: &str) -> Self {
         let mut hash = Fingerprint::default();
         hash.add(&[u8::from(failed)]);
         hash.add(place.as_bytes());
         hash.add(&[0]);
         let (head, tail) = ends(text);
         let stripped = match says {
-            Says::Nothing => String::new(),
-            _ => volatile::strip(head, Of::Outcome),
+            ResultContent::Nothing => String::new(),
+            _ => volatile::strip(head, TextKind::Outcome),
         };
         hash.add(stripped.as_bytes());
         if !tail.is_empty() {
             hash.add(&(text.len() as u64).to_le_bytes());
-            hash.add(volatile::strip(tail, Of::Outcome).as_bytes());
+            hash.add(volatile::strip(tail, TextKind::Outcome).as_bytes());
         }
-        let telling = stripped.len() >= TELLING && says != Says::Started;
-        Self { hash: hash.four(), failed, telling, outage: is_outage(text, failed) }
+        let telling = stripped.len() >= MIN_DISTINCTIVE_BYTES && says != ResultContent::Started;
+        Self { hash: hash.to_u32(), failed, distinctive: telling, outage: is_outage(text, failed) }
     }
 }
 
@@ -83,7 +82,7 @@ fn is_outage(text: &str, failed: bool) -> bool {
     if !failed && text.len() > 400 {
         return false;
     }
-    let head = text[..text.floor_char_boundary(HEAD)].to_ascii_lowercase();
+    let head = text[..text.floor_char_boundary(OUTAGE_HEAD_BYTES)].to_ascii_lowercase();
     OUTAGES.iter().any(|said| match said.bytes().all(|b| b.is_ascii_digit()) {
         true => head.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == *said),
         false => head.contains(said),
@@ -91,10 +90,10 @@ fn is_outage(text: &str, failed: bool) -> bool {
 }
 
 fn ends(text: &str) -> (&str, &str) {
-    if text.len() <= 2 * EACH_END {
+    if text.len() <= 2 * END_BYTES {
         return (text, "");
     }
-    let (end, start) = (text.floor_char_boundary(EACH_END), text.ceil_char_boundary(text.len() - EACH_END));
+    let (end, start) = (text.floor_char_boundary(END_BYTES), text.ceil_char_boundary(text.len() - END_BYTES));
     (&text[..end], &text[start..])
 }
 
@@ -104,12 +103,12 @@ mod tests {
 
     #[test]
     fn failures_outages_places() {
-        let of = |text: &str| Outcome::of(text, Says::Something, true, "/p");
+        let of = |text: &str| Outcome::new(text, ResultContent::Something, true, "/p");
         assert!(of("HTTP 429 Too Many Requests").outage && of("Exit code 22\ncurl: 503").outage);
         assert!(!of("Exit code 1\n1429 errors").outage);
-        let passed = |text: &str| Outcome::of(text, Says::Something, false, "/p");
+        let passed = |text: &str| Outcome::new(text, ResultContent::Something, false, "/p");
         assert!(passed("503").outage && !passed(&format!("see {} rate limit", "x".repeat(500))).outage);
-        assert_ne!(of("x").hash, Outcome::of("x", Says::Something, true, "/q").hash);
+        assert_ne!(of("x").hash, Outcome::new("x", ResultContent::Something, true, "/q").hash);
         assert_ne!(of("x").hash, passed("x").hash);
         assert_eq!(of("done in 3s").hash, of("done in 5s").hash);
         let long = |c: &str| format!("{}{}", "é".repeat(40_000), c);

@@ -26,13 +26,13 @@ impl Preset {
         [("relaxed", Self::Relaxed), ("standard", Self::Standard), ("strict", Self::Strict)];
 
     /// What this preset has of three numbers, in the order of [`Self::ALL`].
-    pub fn of<T: Copy>(self, numbers: [T; 3]) -> T {
+    pub fn pick<T: Copy>(self, numbers: [T; 3]) -> T {
         numbers[self as usize]
     }
 
     /// Iterations after which the agent is told, before the limit.
     pub fn tell_iterations(self) -> u32 {
-        self.of([1_000, 200, 40])
+        self.pick([1_000, 200, 40])
     }
 }
 
@@ -46,7 +46,7 @@ pub struct Limits([Option<u32>; RULES.len()]);
 
 impl Limits {
     /// What `limit` says of each rule.
-    pub fn of(limit: impl FnMut(&Rule) -> Option<u32>) -> Self {
+    pub fn from_fn(limit: impl FnMut(&Rule) -> Option<u32>) -> Self {
         Self(RULES.map(limit))
     }
 
@@ -66,7 +66,7 @@ impl Serialize for Limits {
 impl<'de> Deserialize<'de> for Limits {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let limits = BTreeMap::<String, u32>::deserialize(from)?;
-        Ok(Self::of(|rule| limits.get(rule.name).copied()))
+        Ok(Self::from_fn(|rule| limits.get(rule.name).copied()))
     }
 }
 
@@ -92,12 +92,12 @@ pub struct Policy {
 
 impl Policy {
     /// The policy of a preset, as it is.
-    pub fn of(preset: Preset) -> Self {
+    pub fn from_preset(preset: Preset) -> Self {
         Self {
             enabled: true,
             mode: Mode::Enforce,
             ignore_outcome: preset == Preset::Strict,
-            limits: Limits::of(|rule| preset.of(rule.presets)),
+            limits: Limits::from_fn(|rule| preset.pick(rule.presets)),
             tell_iterations: Some(preset.tell_iterations()),
             wrap_up: WRAP_UP,
             cooldown: None,
@@ -119,12 +119,12 @@ impl Policy {
 pub fn preset_number(preset: Preset, key: &str) -> Option<u32> {
     match key {
         "breaker.tell_iterations" => Some(preset.tell_iterations()),
-        _ => RULES.iter().find(|rule| rule.key == key).and_then(|rule| preset.of(rule.presets)),
+        _ => RULES.iter().find(|rule| rule.key == key).and_then(|rule| preset.pick(rule.presets)),
     }
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self::of(Preset::Standard)
+        Self::from_preset(Preset::Standard)
     }
 }

@@ -1,28 +1,29 @@
-//! What a tool call is known by: a SHA-256 over the tool's name and its input.
+//! What identifies a tool call: a SHA-256 over the tool's name and its input.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::action::{Action, Likeness};
+use super::action::{Action, InputComparison};
+use super::comments::{without_block_comments, without_shell_comments};
 use super::fingerprint::Fingerprint;
-use super::volatile::{self, Of};
+use super::volatile::{self, TextKind};
 
 /// Hexadecimal digits of a signature that are stored and shown.
-pub const SHOWN: usize = 12;
+pub const SHOWN_DIGITS: usize = 12;
 
 /// The first six bytes of a SHA-256: what is kept of a signature.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ToolSignature(pub [u8; SHOWN / 2]);
+pub struct ToolSignature(pub [u8; SHOWN_DIGITS / 2]);
 
 impl ToolSignature {
     /// The signature of a call: its tool, and its input as canonical JSON (keys sorted, no spaces).
-    pub fn of(tool: &str, input: &Value) -> Self {
+    pub fn new(tool: &str, input: &Value) -> Self {
         let mut hash = Sha256::new();
         hash.update((tool.len() as u64).to_le_bytes());
         hash.update(tool);
         hash.update(json(input, &str::to_owned));
-        let mut prefix = [0; SHOWN / 2];
-        prefix.copy_from_slice(&hash.finalize()[..SHOWN / 2]);
+        let mut prefix = [0; SHOWN_DIGITS / 2];
+        prefix.copy_from_slice(&hash.finalize()[..SHOWN_DIGITS / 2]);
         Self(prefix)
     }
 
@@ -32,31 +33,32 @@ impl ToolSignature {
     }
 }
 
-/// What is the same for calls that differ in looks only, as the action's [`Likeness`] says.
+/// A hash that is equal for calls whose differences are ignored by the action's
+/// [`comparison`](Action::comparison).
 pub fn shape(tool: &str, action: &Action) -> u32 {
-    let plain = |text: &str| volatile::strip(text, Of::Input);
-    let text: &dyn Fn(&str) -> String = match action.likeness {
-        Likeness::Exact => &str::to_owned,
-        Likeness::Command => &|text| in_any_order(&plain(&volatile::command(text))),
-        Likeness::Text => &plain,
-        Likeness::Words => &|text| in_any_order(&plain(text)),
-        Likeness::Code => &|text| plain(&volatile::without_comments(text)),
+    let plain = |text: &str| volatile::strip(text, TextKind::Input);
+    let text: &dyn Fn(&str) -> String = match action.comparison {
+        InputComparison::Exact => &str::to_owned,
+        InputComparison::Command => &|text| in_any_order(&plain(&without_shell_comments(text))),
+        InputComparison::Text => &plain,
+        InputComparison::Words => &|text| in_any_order(&plain(text)),
+        InputComparison::Code => &|text| plain(&without_block_comments(text)),
     };
-    digest(tool, &action.essence, text)
+    digest(tool, &action.relevant_input, text)
 }
 
-/// What is the same for all calls of a tool.
-pub fn tool_mark(tool: &str) -> u16 {
-    Fingerprint::of(tool).two()
+/// A hash of the tool's name.
+pub fn tool_name_hash(tool: &str) -> u16 {
+    Fingerprint::from_text(tool).to_u16()
 }
 
-/// What is the same for calls about the same things: a hash of the paths, files and numbered names in an input.
-pub fn about(input: &Value) -> u16 {
+/// A hash of the paths, files and numbered names in an input: equal for calls about the same things.
+pub fn subject_hash(input: &Value) -> u16 {
     let mut things = Vec::new();
     collect_things(input, &mut things);
     things.sort_unstable();
     things.dedup();
-    Fingerprint::of(&things.join(" ")).two()
+    Fingerprint::from_text(&things.join(" ")).to_u16()
 }
 
 fn collect_things<'v>(value: &'v Value, things: &mut Vec<&'v str>) {
@@ -84,10 +86,10 @@ fn in_any_order(text: &str) -> String {
 }
 
 fn digest(tool: &str, input: &Value, text: &dyn Fn(&str) -> String) -> u32 {
-    let mut hash = Fingerprint::of(tool);
+    let mut hash = Fingerprint::from_text(tool);
     hash.add(&[0]);
     hash.add(json(input, text).as_bytes());
-    hash.four()
+    hash.to_u32()
 }
 
 /// Canonical JSON, as [`canonical`] makes it.
@@ -135,13 +137,13 @@ mod tests {
     fn the_order_of_keys_does_not_matter() {
         let (one, other) =
             (json!({"a": 1, "b": {"x": 1, "y": [2]}}), json!({"b": {"y": [2], "x": 1}, "a": 1}));
-        assert_eq!(ToolSignature::of("T", &one), ToolSignature::of("T", &other));
-        assert_ne!(ToolSignature::of("T", &one), ToolSignature::of("U", &one));
-        assert_ne!(ToolSignature::of("T", &json!([1, 2])), ToolSignature::of("T", &json!([2, 1])));
+        assert_eq!(ToolSignature::new("T", &one), ToolSignature::new("T", &other));
+        assert_ne!(ToolSignature::new("T", &one), ToolSignature::new("U", &one));
+        assert_ne!(ToolSignature::new("T", &json!([1, 2])), ToolSignature::new("T", &json!([2, 1])));
         assert_ne!(
-            ToolSignature::of("T", &json!({"a": ["b", "c"]})),
-            ToolSignature::of("T", &json!({"a": ["b,c"]}))
+            ToolSignature::new("T", &json!({"a": ["b", "c"]})),
+            ToolSignature::new("T", &json!({"a": ["b,c"]}))
         );
-        assert_eq!(ToolSignature::of("T", &one).hex().len(), SHOWN);
+        assert_eq!(ToolSignature::new("T", &one).hex().len(), SHOWN_DIGITS);
     }
 }

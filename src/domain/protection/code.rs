@@ -1,9 +1,9 @@
 //! Text in other languages, searched for Fusebox's names beside words that write or run something.
 
+use super::analysis::Analysis;
 use super::tables::HOOKS;
-use super::text::base;
-use super::world::World;
-use super::{Client, Reach, Reason, own};
+use super::text::file_name;
+use super::{ChangeExtent, Client, ProtectionReason, own_commands};
 
 /// What stands in code that changes files; in lower case.
 const WRITES: [&str; 36] = [
@@ -46,57 +46,60 @@ const WRITES: [&str; 36] = [
 ];
 
 /// What stands in code that takes whole folders away.
-const CLEARS: [&str; 6] = ["rmtree", "rename", "move", "rmsync", "rm(", "rm -"];
+const REMOVES_TREES: [&str; 6] = ["rmtree", "rename", "move", "rmsync", "rm(", "rm -"];
 
 /// What stands in code that runs programs.
 const RUNS: [&str; 10] =
     ["system", "exec", "spawn", "subprocess", "popen", "run(", "call(", "`", "check_output", "shell"];
 
 /// Looks at `code`. Returns whether it writes anything.
-pub fn search(world: &mut World, code: &str) -> bool {
+pub fn search(analysis: &mut Analysis, code: &str) -> bool {
     let lower = code.to_lowercase();
     let writes = WRITES.iter().any(|mark| lower.contains(mark));
     let runs = RUNS.iter().any(|mark| lower.contains(mark));
-    let words = words(code);
+    let words = split_words(code);
     if runs {
-        run(world, &words);
+        find_commands(analysis, &words);
     }
     if writes || runs {
-        let clears = CLEARS.iter().any(|mark| lower.contains(mark));
-        touch(world, &words, if clears { Reach::Children } else { Reach::Itself });
+        let clears = REMOVES_TREES.iter().any(|mark| lower.contains(mark));
+        change_paths(analysis, &words, if clears { ChangeExtent::Children } else { ChangeExtent::Itself });
     }
     writes
 }
 
 /// Command lines that stand in `text`, wherever they begin.
-pub fn command_lines(world: &mut World, text: &str) {
-    run(world, &words(text));
+pub fn command_lines(analysis: &mut Analysis, text: &str) {
+    find_commands(analysis, &split_words(text));
 }
 
-fn words(code: &str) -> Vec<&str> {
+fn split_words(code: &str) -> Vec<&str> {
     let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '/' | '~' | '-' | '$' | '@' | '=');
     code.split(|c| !part(c)).filter(|word| !word.is_empty()).collect()
 }
 
-fn run(world: &mut World, words: &[&str]) {
+fn find_commands(analysis: &mut Analysis, words: &[&str]) {
     for (at, word) in words.iter().enumerate() {
         let rest = &words[at + 1..words.len().min(at + 9)];
-        match base(word) {
+        match file_name(word) {
             "fusebox" => {
                 let rest: Vec<String> = rest.iter().map(|w| (*w).to_owned()).collect();
-                if let Some(command) = own::deciding(&rest) {
-                    world.say(Reason::Command(command));
+                if let Some(command) = own_commands::deciding_command(&rest) {
+                    analysis.forbid(ProtectionReason::Command(command));
                 }
             }
-            "pkill" | "killall" | "kill" if rest.iter().any(|w| HOOKS.contains(&base(w))) => {
-                world.say(Reason::Hooks);
+            "pkill" | "killall" | "kill" if rest.iter().any(|w| HOOKS.contains(&file_name(w))) => {
+                analysis.forbid(ProtectionReason::Hooks);
             }
-            name if name == world.at.client.program => {
-                let client = world.at.client;
-                let changed =
-                    |w: &&str| w.starts_with("FUSEBOX_") || *w == client.off || client.variables.contains(w);
+            name if name == analysis.context.client.program => {
+                let client = analysis.context.client;
+                let changed = |w: &&str| {
+                    w.starts_with("FUSEBOX_")
+                        || *w == client.hooks_off_setting
+                        || client.variables.contains(w)
+                };
                 if words.iter().any(changed) {
-                    world.say(Reason::Client);
+                    analysis.forbid(ProtectionReason::Client);
                 }
             }
             _ => {}
@@ -105,8 +108,8 @@ fn run(world: &mut World, words: &[&str]) {
 }
 
 /// Paths, whole or in parts that the code joins.
-fn touch(world: &mut World, words: &[&str], reach: Reach) {
-    let home = world.at.home.to_owned();
+fn change_paths(analysis: &mut Analysis, words: &[&str], extent: ChangeExtent) {
+    let home = analysis.context.home.to_owned();
     for at in 0..words.len().min(4096) {
         let mut path = String::new();
         for part in words[at..].iter().take(5) {
@@ -115,24 +118,24 @@ fn touch(world: &mut World, words: &[&str], reach: Reach) {
             }
             path.push_str(part.trim_start_matches("$HOME/"));
             // Only what ends like one of ours is worth a finding.
-            if !is_ours(part, world.at.client) {
+            if !is_ours(part, analysis.context.client) {
                 continue;
             }
             let path = path.strip_prefix('~').unwrap_or(&path);
-            world.touch(path, reach, false);
+            analysis.change_path(path, extent, false);
             // It may be the end of a path that the code begins with the home, or with its folder.
-            world.touch(&format!("{home}/{path}"), reach, false);
+            analysis.change_path(&format!("{home}/{path}"), extent, false);
             if path.starts_with('/') {
-                world.touch(&format!(".{path}"), reach, false);
+                analysis.change_path(&format!(".{path}"), extent, false);
             }
         }
     }
 }
 
 fn is_ours(part: &str, client: &Client) -> bool {
-    let name = base(part);
+    let name = file_name(part);
     let ours = ["state.db", "guardrails-", "journal.jsonl", "fusebox", "config.toml"];
-    let theirs = [client.settings_file, client.managed_file, client.folder];
+    let theirs = [client.settings_file, client.managed_file, client.settings_folder];
     HOOKS.contains(&name)
         || ours.into_iter().chain(theirs).any(|beginning| name.starts_with(beginning))
         || (part.starts_with(['/', '~', '$']) && part.len() > 4)

@@ -1,45 +1,45 @@
 //! What one command does with its words.
 
+use super::analysis::{Analysis, SimpleCommand};
 use super::shell::Parser;
-use super::tables::{HOOKS, INTERPRETERS, PREFIXES, SHELLS, TYPISTS};
-use super::text::{UNKNOWN, alternatives, base};
-use super::world::{Simple, World};
-use super::{Finding, Reach, Reason, child, code, own};
+use super::tables::{HOOKS, INTERPRETERS, PREFIXES, SHELLS, TEXT_RUNNERS};
+use super::text::{UNKNOWN, alternatives, file_name};
+use super::{ChangeExtent, ProtectionReason, Suspicion, client, code, own_commands};
 
 /// How many programs may run each other (`env nohup timeout …`).
 pub(super) const MAX_PREFIXES: usize = 16;
 
-impl World<'_> {
+impl Analysis<'_> {
     /// Runs a command, as far as that can be told from its words. Returns what it prints, as far as that is known.
-    pub(super) fn run(&mut self, simple: Simple) -> String {
-        let mut words: Vec<String> = simple.words.iter().flat_map(|word| alternatives(word)).collect();
+    pub(super) fn run(&mut self, command: SimpleCommand) -> String {
+        let mut words: Vec<String> = command.words.iter().flat_map(|word| alternatives(word)).collect();
         let assigned = words.iter().take_while(|word| assignment(word).is_some()).count();
         // A value may be a list in braces of its own making.
-        let lists: Vec<String> = simple.words.iter().take(assigned).cloned().collect();
+        let lists: Vec<String> = command.words.iter().take(assigned).cloned().collect();
         words.drain(..assigned.min(words.len()));
         let mut changed = Vec::new();
         for (name, value) in lists.iter().filter_map(|word| assignment(word)) {
             if words.is_empty() {
-                self.set(name, value);
+                self.set_variable(name, value);
             }
             changed.push(name.to_owned());
         }
-        let input = simple.input.unwrap_or_default();
+        let input = command.input.unwrap_or_default();
         let printed = match words.split_first() {
-            Some((program, arguments)) => self.program(program, arguments, &input, changed, MAX_PREFIXES),
+            Some((program, arguments)) => self.run_program(program, arguments, &input, changed, MAX_PREFIXES),
             None => input.clone(),
         };
-        for output in &simple.outputs {
+        for output in &command.outputs {
             if output.starts_with("/dev/") && !output.starts_with("/dev/shm/") {
                 continue;
             }
-            self.write(output, &printed);
-            self.keep(output, &printed);
+            self.write_file(output, &printed);
+            self.remember_file(output, &printed);
         }
         printed
     }
 
-    pub(super) fn program(
+    pub(super) fn run_program(
         &mut self,
         program: &str,
         arguments: &[String],
@@ -47,16 +47,16 @@ impl World<'_> {
         mut changed: Vec<String>,
         left: usize,
     ) -> String {
-        let name = base(program);
+        let name = file_name(program);
         if name == "command" && arguments.first().is_some_and(|word| word == "-v" || word == "-V") {
-            return self.tool("which", &arguments[1..], input);
+            return self.run_tool("which", &arguments[1..], input);
         }
         if let Some((_, options, before)) =
             PREFIXES.iter().find(|(prefix, ..)| *prefix == name).filter(|_| left > 0)
         {
-            let inner = self.prefixed(name, arguments, options, *before, &mut changed);
-            if TYPISTS.contains(&name) {
-                self.typist(name, arguments, input);
+            let inner = self.strip_prefix_program(name, arguments, options, *before, &mut changed);
+            if TEXT_RUNNERS.contains(&name) {
+                self.run_text(name, arguments, input);
             }
             if name == "xargs" && inner.is_empty() {
                 return input.to_owned();
@@ -73,31 +73,31 @@ impl World<'_> {
                 }
                 let program =
                     if program == "{}" { input.split_whitespace().next().unwrap_or("{}") } else { program };
-                return self.program(program, &arguments, "", changed, left - 1);
+                return self.run_program(program, &arguments, "", changed, left - 1);
             }
-            return self.program(program, &arguments, input, changed, left - 1);
+            return self.run_program(program, &arguments, input, changed, left - 1);
         }
-        self.own(program, arguments);
-        if self.at.client.is_started_by(program, arguments) {
+        self.check_own_program(program, arguments);
+        if self.context.client.is_started_by(program, arguments) {
             let names: Vec<String> = changed.into_iter().chain(self.exported.clone()).collect();
-            child::check(self, arguments, &names);
+            client::check_start(self, arguments, &names);
             return String::new();
         }
         if SHELLS.contains(&name) {
-            return self.shell(arguments, input);
+            return self.run_shell(arguments, input);
         }
         if let Some((_, options)) = INTERPRETERS.iter().find(|(known, _)| is_version_of(name, known)) {
-            self.interpreter(name, options, arguments, input);
+            self.run_interpreter(name, options, arguments, input);
             return if name.ends_with("awk") { input.to_owned() } else { String::new() };
         }
-        if let Some(text) = self.files.get(&self.place(program)).cloned() {
+        if let Some(text) = self.files.get(&self.resolve_path(program)).cloned() {
             return Parser::new(&text).run(self);
         }
-        self.tool(name, arguments, input)
+        self.run_tool(name, arguments, input)
     }
 
-    /// The command behind a prefix, and the variables that the prefix changes.
-    fn prefixed(
+    /// Returns the command after a prefix such as `env`, and adds the variables that the prefix changes.
+    fn strip_prefix_program(
         &mut self,
         name: &str,
         arguments: &[String],
@@ -139,28 +139,28 @@ impl World<'_> {
         rest.cloned().collect()
     }
 
-    /// Fusebox's own executables, under whatever name.
-    fn own(&mut self, program: &str, arguments: &[String]) {
-        let name = base(program);
+    /// Checks whether Fusebox's own executables are run, under whatever name.
+    fn check_own_program(&mut self, program: &str, arguments: &[String]) {
+        let name = file_name(program);
         if name == "fusebox" {
-            if let Some(command) = own::deciding(arguments) {
-                self.say(Reason::Command(command));
+            if let Some(command) = own_commands::deciding_command(arguments) {
+                self.forbid(ProtectionReason::Command(command));
             }
         } else if program.contains([UNKNOWN, '/'])
-            && let Some(command) = own::plainly_deciding(arguments)
+            && let Some(command) = own_commands::plain_deciding_command(arguments)
         {
             match program.contains(UNKNOWN) {
-                true => self.say(Reason::Command(command)),
-                false => self.find(Finding::Runs { path: self.place(program), command }),
+                true => self.forbid(ProtectionReason::Command(command)),
+                false => self.report(Suspicion::ProgramRun { path: self.resolve_path(program), command }),
             }
         }
         if HOOKS.contains(&name) && !arguments.iter().any(|word| word == "--version") {
-            let path = if program.contains('/') { self.place(program) } else { name.to_owned() };
-            self.find(Finding::Feeds(path));
+            let path = if program.contains('/') { self.resolve_path(program) } else { name.to_owned() };
+            self.report(Suspicion::HookStarted(path));
         }
     }
 
-    fn shell(&mut self, arguments: &[String], input: &str) -> String {
+    fn run_shell(&mut self, arguments: &[String], input: &str) -> String {
         let mut rest = arguments.iter();
         let mut from_input = true;
         let mut printed = String::new();
@@ -177,7 +177,7 @@ impl World<'_> {
                 break;
             } else if !option {
                 from_input = false;
-                if let Some(text) = self.files.get(&self.place(word)).cloned() {
+                if let Some(text) = self.files.get(&self.resolve_path(word)).cloned() {
                     printed = Parser::new(&text).run(self);
                 }
                 break;
@@ -189,7 +189,7 @@ impl World<'_> {
         printed
     }
 
-    fn interpreter(&mut self, name: &str, options: &[&str], arguments: &[String], input: &str) {
+    fn run_interpreter(&mut self, name: &str, options: &[&str], arguments: &[String], input: &str) {
         let awk = name.ends_with("awk");
         let mut code: Vec<&str> = Vec::new();
         let mut others: Vec<&String> = Vec::new();
@@ -214,7 +214,7 @@ impl World<'_> {
         if awk && !others.is_empty() {
             code.push(others.remove(0));
         }
-        let written = others.first().and_then(|script| self.files.get(&self.place(script))).cloned();
+        let written = others.first().and_then(|script| self.files.get(&self.resolve_path(script))).cloned();
         // A module that only reads.
         let reads = arguments.windows(2).any(|w| w[0] == "-m" && w[1] == "json.tool") && others.len() < 3;
         let inline = !code.is_empty() || written.is_some();
@@ -228,15 +228,15 @@ impl World<'_> {
             code::command_lines(self, if code.contains("system") { &code } else { "" });
         }
         // A script that is not known may do anything to what it is given.
-        let reach =
+        let extent =
             if in_place || writes { Some(true) } else { (!inline && !reads && !awk).then_some(false) };
-        if let Some(surely) = reach {
-            others.iter().for_each(|word| self.touch(word, Reach::Itself, surely));
+        if let Some(is_certain) = extent {
+            others.iter().for_each(|word| self.change_path(word, ChangeExtent::Itself, is_certain));
         }
     }
 
-    /// Programs that run or type a command line that they are given as text.
-    pub(super) fn typist(&mut self, name: &str, arguments: &[String], input: &str) {
+    /// Analyses the text that a program runs or types as command lines.
+    pub(super) fn run_text(&mut self, name: &str, arguments: &[String], input: &str) {
         let quiet = match name {
             "tmux" => !arguments.iter().any(|word| {
                 let word = word.as_str();
@@ -269,7 +269,8 @@ impl World<'_> {
         code::command_lines(self, input);
         if matches!(name, "at" | "batch" | "crontab" | "parallel") {
             Parser::new(input).run(self);
-            let written = arguments.iter().filter_map(|path| self.files.get(&self.place(path)).cloned());
+            let written =
+                arguments.iter().filter_map(|path| self.files.get(&self.resolve_path(path)).cloned());
             for text in written.collect::<Vec<_>>() {
                 code::command_lines(self, &text);
             }

@@ -2,48 +2,48 @@
 //! commands that decide something. A tripwire: it reads what is plainly there, and runs nothing.
 //!
 //! A shell's text is read as a shell would (`shell`), each command for what it does (`command`, `tool`); text in other
-//! languages is searched (`code`). What comes out are [`Finding`]s; whether a path among them is a protected one is
-//! for [`place`] to say, and for who can follow symbolic links.
+//! languages is searched (`code`). The results are [`Suspicion`]s; whether a path among them is protected is decided by
+//! [`protected_path`], after the caller has followed symbolic links.
 
-mod child;
+mod analysis;
+mod client;
 mod code;
 mod command;
-mod own;
-pub mod place;
+mod own_commands;
+pub mod protected_path;
 mod shell;
 mod tables;
 mod text;
 mod tool;
 mod word;
-mod world;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
-pub use child::Client;
+pub use client::Client;
 pub use text::has_marker;
 
+use self::analysis::Analysis;
 use self::shell::Parser;
-use self::world::World;
 
 /// What is protected, or what a call must not do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// A file or folder is changed.
-    Place(Kind),
+pub enum ProtectionReason {
+    /// A protected file or folder is changed.
+    Path(ProtectedKind),
     /// A command that decides something; as it would be typed.
     Command(&'static str),
     /// Fusebox's hooks are ended, or fed by hand.
     Hooks,
-    /// A client is started that the guard would not hold.
+    /// A client is started without its guard.
     Client,
 }
 
-/// What a protected place is.
+/// What a protected path is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ProtectedKind {
     /// The folder with the store and the journal.
     State,
     /// The folder of the session caches.
@@ -56,42 +56,42 @@ pub enum Kind {
     Executable,
 }
 
-/// Something that a call does, to be looked at further.
+/// Something that a call does and that must be checked further.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finding {
+pub enum Suspicion {
     /// A path is written, moved or removed.
-    Touch(Touch),
+    PathChanged(PathChange),
     /// The program at this path runs with the words of a command that decides something.
-    Runs {
+    ProgramRun {
         /// Where it is.
         path: String,
         /// The command, as it would be typed.
         command: &'static str,
     },
     /// A hook executable is started by the call, from this path.
-    Feeds(String),
+    HookStarted(String),
     /// A client is started with these settings.
-    Settings(String),
-    /// Nothing more needs to be known.
-    Says(Reason),
+    ClientSettings(String),
+    /// It is forbidden without further checks.
+    Forbidden(ProtectionReason),
 }
 
-/// A path that a call changes.
+/// A change that a call makes to a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Touch {
+pub struct PathChange {
     /// Absolute and plain, or beginning with what is not known; may hold patterns ([`has_marker`]).
     pub path: String,
-    /// What of the tree is changed with it.
-    pub reach: Reach,
+    /// How much is changed with it.
+    pub extent: ChangeExtent,
     /// Where not empty: only files with one of these names, below it.
     pub names: Vec<String>,
-    /// Whether that it is changed is certain: then symbolic links are followed, whatever it is called.
-    pub surely: bool,
+    /// Whether the change is certain: then symbolic links are followed, whatever the path is called.
+    pub is_certain: bool,
 }
 
-/// What is changed with a path.
+/// How much is changed with a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum ChangeExtent {
     /// Itself alone.
     Itself,
     /// What lies in it, too.
@@ -100,9 +100,9 @@ pub enum Reach {
     Tree,
 }
 
-/// The process that would run a shell's text.
+/// The context in which a shell's text would run.
 #[derive(Clone, Copy, Debug)]
-pub struct Surroundings<'a> {
+pub struct ShellContext<'a> {
     /// Its variables, as far as they are known.
     pub vars: &'a BTreeMap<String, String>,
     /// The home.
@@ -116,21 +116,21 @@ pub struct Surroundings<'a> {
 /// The longest text that is read. What is longer is read to here.
 const MAX_TEXT: usize = 256 << 10;
 
-/// What the text of a shell would do.
-pub fn of_shell(text: &str, at: Surroundings) -> Vec<Finding> {
+/// Analyses the text of a shell.
+pub fn check_command(text: &str, at: ShellContext) -> Vec<Suspicion> {
     let text: String = text.chars().take(MAX_TEXT).collect();
-    let mut world = World::new(&text, at);
-    Parser::new(&text).run(&mut world);
-    world.found
+    let mut analysis = Analysis::new(&text, at);
+    Parser::new(&text).run(&mut analysis);
+    analysis.suspicions
 }
 
-/// What it means that a tool changes the file `path`; `text`: all that the call says.
-pub fn of_file(path: &str, text: &str, at: Surroundings) -> Vec<Finding> {
-    let mut world = World::new(text, at);
+/// Checks a tool's change of the file `path`; `text`: all text of the call.
+pub fn check_file_change(path: &str, text: &str, at: ShellContext) -> Vec<Suspicion> {
+    let mut analysis = Analysis::new(text, at);
     let path = match path.strip_prefix('~') {
         Some(rest) if rest.starts_with('/') => format!("{}{rest}", at.home),
         _ => path.to_owned(),
     };
-    world.write(&path, text);
-    world.found
+    analysis.write_file(&path, text);
+    analysis.suspicions
 }

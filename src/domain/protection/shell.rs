@@ -1,8 +1,8 @@
 //! A shell's text, read as far as it says which commands run with which words. Lenient: what a shell would refuse is
 //! read on as it comes.
 
+use super::analysis::{Analysis, SimpleCommand};
 use super::text::{BRACES, SPLIT, UNKNOWN};
-use super::world::{Simple, World};
 
 /// How deep lists, substitutions and scripts in words may lie in each other.
 pub(super) const MAX_DEPTH: usize = 24;
@@ -28,13 +28,13 @@ impl Parser {
     }
 
     /// Reads all of it. Returns what it would print, as far as that is known.
-    pub fn run(&mut self, world: &mut World) -> String {
-        if world.depth >= MAX_DEPTH || !world.spend(self.text.len()) {
+    pub fn run(&mut self, analysis: &mut Analysis) -> String {
+        if analysis.depth >= MAX_DEPTH || !analysis.spend(self.text.len()) {
             return String::new();
         }
-        world.depth += 1;
-        let printed = self.list(world, false);
-        world.depth -= 1;
+        analysis.depth += 1;
+        let printed = self.list(analysis, false);
+        analysis.depth -= 1;
         printed
     }
 
@@ -47,7 +47,7 @@ impl Parser {
     }
 
     /// Commands up to the end, or to the parenthesis that closes them.
-    pub(super) fn list(&mut self, world: &mut World, in_parentheses: bool) -> String {
+    pub(super) fn list(&mut self, analysis: &mut Analysis, in_parentheses: bool) -> String {
         let outer_cases = std::mem::take(&mut self.cases);
         let mut printed: Vec<String> = Vec::new();
         let mut piped = None;
@@ -60,7 +60,7 @@ impl Parser {
                     self.line_end();
                     piped = None;
                 }
-                '&' if self.peek(1) == Some('>') => printed.push(self.simple(world, None)),
+                '&' if self.peek(1) == Some('>') => printed.push(self.simple(analysis, None)),
                 ';' | '&' => {
                     self.at += 1;
                     piped = None;
@@ -84,17 +84,17 @@ impl Parser {
                 '(' if self.peek(1) == Some('(') => self.arithmetic(),
                 '(' => {
                     self.at += 1;
-                    let cwd = world.cwd.clone();
-                    if world.depth < MAX_DEPTH {
-                        world.depth += 1;
-                        printed.push(self.list(world, true));
-                        world.depth -= 1;
+                    let cwd = analysis.cwd.clone();
+                    if analysis.depth < MAX_DEPTH {
+                        analysis.depth += 1;
+                        printed.push(self.list(analysis, true));
+                        analysis.depth -= 1;
                     }
-                    world.cwd = cwd;
+                    analysis.cwd = cwd;
                 }
                 _ => {
                     let before = self.at;
-                    printed.push(self.simple(world, piped.take()));
+                    printed.push(self.simple(analysis, piped.take()));
                     // Whatever it was: go on.
                     self.at = self.at.max(before + usize::from(self.at == before));
                 }
@@ -139,30 +139,30 @@ impl Parser {
     }
 
     /// One command with its redirections, up to what ends it.
-    fn simple(&mut self, world: &mut World, piped: Option<String>) -> String {
-        let mut simple = Simple { input: piped, ..Simple::default() };
+    fn simple(&mut self, analysis: &mut Analysis, piped: Option<String>) -> String {
+        let mut command = SimpleCommand { input: piped, ..SimpleCommand::default() };
         loop {
             match self.peek(0) {
                 Some(' ' | '\t' | '\r') => self.at += 1,
                 Some('\\') if self.peek(1) == Some('\n') => self.at += 2,
-                Some('>' | '<') if self.peek(1) != Some('(') => self.redirection(world, &mut simple),
+                Some('>' | '<') if self.peek(1) != Some('(') => self.redirection(analysis, &mut command),
                 Some('&') if self.peek(1) == Some('>') => {
                     self.at += 1;
-                    self.redirection(world, &mut simple);
+                    self.redirection(analysis, &mut command);
                 }
-                Some('(') if simple.words.len() == 1 => {
+                Some('(') if command.words.len() == 1 => {
                     // A function's name: what it does is read as if it ran.
                     self.at += 1;
                     self.blank_lines();
                     self.at += usize::from(self.peek(0) == Some(')'));
-                    simple.words.clear();
+                    command.words.clear();
                     self.blank_lines();
                 }
                 None | Some('\n' | ';' | '&' | '|' | ')' | '(') => break,
                 Some('#') => self.comment(),
                 Some(_) => {
-                    let (word, bare) = self.word(world);
-                    if bare && simple.words.is_empty() && self.reserved(world, &word) {
+                    let (word, bare) = self.word(analysis);
+                    if bare && command.words.is_empty() && self.reserved(analysis, &word) {
                         if word == "[[" {
                             return String::new();
                         }
@@ -176,41 +176,41 @@ impl Parser {
                     }
                     if self.peek(0) == Some('(') && word.ends_with('=') {
                         self.at += 1;
-                        let values = self.words_until(world, ')');
-                        simple.words.push(format!("{word}{}", one_of(&values)));
+                        let values = self.words_until(analysis, ')');
+                        command.words.push(format!("{word}{}", one_of(&values)));
                         continue;
                     }
-                    simple
+                    command
                         .words
                         .extend(word.split(SPLIT).filter(|w| !w.is_empty() || !bare).map(str::to_owned));
                 }
             }
         }
-        world.run(simple)
+        analysis.run(command)
     }
 
     /// Takes a reserved word with what belongs to it. `false`: it is none.
-    fn reserved(&mut self, world: &mut World, word: &str) -> bool {
+    fn reserved(&mut self, analysis: &mut Analysis, word: &str) -> bool {
         match word {
             "fi" | "done" | "}" => {}
             "esac" => self.cases = self.cases.saturating_sub(1),
             "case" => {
-                self.words_until_word(world, "in");
+                self.words_until_word(analysis, "in");
                 self.cases += 1;
             }
             "for" | "select" => {
                 self.blanks();
-                let (name, _) = self.word(world);
+                let (name, _) = self.word(analysis);
                 self.blanks();
-                let mut values = self.words_until(world, '\n');
+                let mut values = self.words_until(analysis, '\n');
                 if values.first().is_some_and(|first| first == "in") {
                     values.remove(0);
                 }
-                world.set(&name, &one_of(&values));
+                analysis.set_variable(&name, &one_of(&values));
             }
             "function" => {
                 self.blanks();
-                self.word(world);
+                self.word(analysis);
             }
             "[[" => {
                 while self.peek(0).is_some() && !self.is_next("]]") && self.peek(0) != Some('\n') {
@@ -230,7 +230,7 @@ impl Parser {
     }
 
     /// Words up to `end`, which is taken, or to what ends a command, which is not.
-    fn words_until(&mut self, world: &mut World, end: char) -> Vec<String> {
+    fn words_until(&mut self, analysis: &mut Analysis, end: char) -> Vec<String> {
         let mut words = Vec::new();
         while let Some(c) = self.peek(0) {
             match c {
@@ -241,34 +241,34 @@ impl Parser {
                 ' ' | '\t' => self.at += 1,
                 '\n' if end == ')' => self.at += 1,
                 '\n' | ';' | '&' | '|' | ')' | '<' | '>' | '(' => break,
-                _ => words.push(self.word(world).0.replace(SPLIT, " ")),
+                _ => words.push(self.word(analysis).0.replace(SPLIT, " ")),
             }
         }
         words
     }
 
-    fn words_until_word(&mut self, world: &mut World, end: &str) {
+    fn words_until_word(&mut self, analysis: &mut Analysis, end: &str) {
         while let Some(c) = self.peek(0) {
             match c {
                 ' ' | '\t' | '\n' => self.at += 1,
                 ';' | '&' | '|' | ')' | '<' | '>' | '(' => break,
-                _ if self.word(world).0 == end => break,
+                _ if self.word(analysis).0 == end => break,
                 _ => {}
             }
         }
     }
 
     /// `>`, `>>`, `<`, `<<`, `<<<`, `>&` and their like.
-    fn redirection(&mut self, world: &mut World, simple: &mut Simple) {
+    fn redirection(&mut self, analysis: &mut Analysis, command: &mut SimpleCommand) {
         if self.is_next("<<<") {
             self.at += 3;
             self.blanks();
-            simple.input = Some(self.word(world).0.replace(SPLIT, " "));
+            command.input = Some(self.word(analysis).0.replace(SPLIT, " "));
             return;
         }
         if self.is_next("<<") {
             self.at += 2;
-            simple.input = Some(self.here_document(world));
+            command.input = Some(self.here_document(analysis));
             return;
         }
         let writes = self.peek(0) == Some('>') || self.peek(1) == Some('>');
@@ -281,28 +281,29 @@ impl Parser {
         if self.peek(0).is_none_or(|c| matches!(c, '\n' | ';' | '&' | '|' | ')')) {
             return;
         }
-        let (target, _) = self.word(world);
+        let (target, _) = self.word(analysis);
         let number = target.chars().all(|c| c.is_ascii_digit() || c == '-');
         match (writes, duplicates && number) {
             (_, true) => {}
-            (true, false) => simple.outputs.push(target),
+            (true, false) => command.outputs.push(target),
             (false, false) => {
-                simple.input = world.files.get(&world.place(&target)).cloned().or(simple.input.take());
+                command.input =
+                    analysis.files.get(&analysis.resolve_path(&target)).cloned().or(command.input.take());
             }
         }
     }
 
     /// The body stands behind the line.
-    fn here_document(&mut self, world: &mut World) -> String {
+    fn here_document(&mut self, analysis: &mut Analysis) -> String {
         // Each is looked for to the end of the text.
-        if !world.spend((self.text.len() - self.at.min(self.text.len())) / 16) {
+        if !analysis.spend((self.text.len() - self.at.min(self.text.len())) / 16) {
             return String::new();
         }
         let indented = self.peek(0) == Some('-');
         self.at += usize::from(indented);
         self.blanks();
         let from = self.at.min(self.text.len());
-        let delimiter = self.word(world).0;
+        let delimiter = self.word(analysis).0;
         // A backslash at the end stands for a character that is not there.
         self.at = self.at.min(self.text.len());
         let quoted = self.text[from..self.at].iter().any(|c| matches!(c, '\'' | '"' | '\\'));
@@ -327,12 +328,12 @@ impl Parser {
         let body: String = self.text[begin.min(end)..end].iter().collect();
         let after = if end < self.text.len() { (line_end(end) + 1).min(self.text.len()) } else { end };
         self.skip = Some((newline, after));
-        if quoted || world.depth >= MAX_DEPTH {
+        if quoted || analysis.depth >= MAX_DEPTH {
             return body;
         }
-        world.depth += 1;
-        let expanded = Self::new(&body).quoted(world, None);
-        world.depth -= 1;
+        analysis.depth += 1;
+        let expanded = Self::new(&body).quoted(analysis, None);
+        analysis.depth -= 1;
         expanded
     }
 }

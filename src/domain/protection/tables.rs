@@ -194,8 +194,8 @@ pub const PREFIXES: &[(&str, &str, usize)] = &[
     ("nocorrect", "", 0),
 ];
 
-/// Programs that take command lines as text, and run or type them.
-pub const TYPISTS: &[&str] = &[
+/// Programs that run or type command lines that they get as text.
+pub const TEXT_RUNNERS: &[&str] = &[
     "tmux",
     "screen",
     "ssh",

@@ -4,42 +4,44 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::place::Place;
-use super::{Client, Finding, Kind, Reach, Reason, Surroundings, Touch, of_shell};
+use super::protected_path::ProtectedPath;
+use super::{
+    ChangeExtent, Client, PathChange, ProtectedKind, ProtectionReason, ShellContext, Suspicion, check_command,
+};
 
 /// A client that there is not: nothing here depends on one.
 static CLIENT: Client = Client {
     program: "agent",
-    package: "@some/agent",
+    package_prefix: "@some/agent",
     package_paths: &["/some-agent/"],
     version_paths: &[],
     variables: &["AGENT_HOME"],
-    bare: &["--bare"],
-    sources: ("--from", "user"),
-    settings: "--settings",
-    off: "noHooks",
-    folder: ".agent",
+    hookless_options: &["--bare"],
+    sources_option: ("--from", "user"),
+    settings_option: "--settings",
+    hooks_off_setting: "noHooks",
+    settings_folder: ".agent",
     settings_file: "settings",
     managed_file: "managed",
-    prefix: "AGENT",
+    variable_prefix: "AGENT",
 };
 
-fn read(text: &str) -> Vec<Finding> {
+fn read(text: &str) -> Vec<Suspicion> {
     let vars = BTreeMap::from([("HOME".to_owned(), "/home/a".to_owned())]);
-    of_shell(text, Surroundings { vars: &vars, home: "/home/a", cwd: "/home/a/p", client: &CLIENT })
+    check_command(text, ShellContext { vars: &vars, home: "/home/a", cwd: "/home/a/p", client: &CLIENT })
 }
 
 /// The paths that are changed.
 fn touched(text: &str) -> Vec<String> {
-    let path = |finding| match finding {
-        Finding::Touch(touch) => Some(touch.path),
+    let path = |suspicion| match suspicion {
+        Suspicion::PathChanged(change) => Some(change.path),
         _ => None,
     };
     read(text).into_iter().filter_map(path).collect()
 }
 
 fn decides(text: &str) -> bool {
-    read(text).iter().any(|finding| matches!(finding, Finding::Says(Reason::Command(_))))
+    read(text).iter().any(|suspicion| matches!(suspicion, Suspicion::Forbidden(ProtectionReason::Command(_))))
 }
 
 #[test]
@@ -90,18 +92,18 @@ fn text_that_is_only_said_is_no_command() {
 
 #[test]
 fn a_place_is_touched_as_far_as_a_command_reaches() {
-    let file = Place::file("/home/a/.agent/settings.json", Kind::Registration);
-    let touch = |path: &str, reach| {
-        let touch = Touch { path: path.into(), reach, names: vec![], surely: true };
-        file.is_touched(&touch)
+    let file = ProtectedPath::file("/home/a/.agent/settings.json", ProtectedKind::Registration);
+    let changes = |path: &str, extent| {
+        let change = PathChange { path: path.into(), extent, names: vec![], is_certain: true };
+        file.is_changed_by(&change)
     };
-    assert!(touch("/home/a/.agent/settings.json", Reach::Itself));
-    assert!(!touch("/home/a/.agent/settings.json/x", Reach::Itself));
-    assert!(!touch("/home/a/.agent", Reach::Itself));
-    assert!(touch("/home/a/.agent", Reach::Children));
-    assert!(!touch("/home/a", Reach::Children));
-    assert!(touch("/home/a", Reach::Tree));
-    assert!(!touch("/home/b", Reach::Tree));
+    assert!(changes("/home/a/.agent/settings.json", ChangeExtent::Itself));
+    assert!(!changes("/home/a/.agent/settings.json/x", ChangeExtent::Itself));
+    assert!(!changes("/home/a/.agent", ChangeExtent::Itself));
+    assert!(changes("/home/a/.agent", ChangeExtent::Children));
+    assert!(!changes("/home/a", ChangeExtent::Children));
+    assert!(changes("/home/a", ChangeExtent::Tree));
+    assert!(!changes("/home/b", ChangeExtent::Tree));
 }
 
 #[test]

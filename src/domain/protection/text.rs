@@ -51,7 +51,7 @@ pub fn alternatives(word: &str) -> Vec<String> {
 }
 
 /// A path without `.`, `..` and doubled slashes, absolute unless its beginning is not known.
-pub fn plain(cwd: &str, path: &str) -> String {
+pub fn normalize(cwd: &str, path: &str) -> String {
     let whole = if path.starts_with(['/', UNKNOWN]) { path.to_owned() } else { format!("{cwd}/{path}") };
     let mut parts: Vec<&str> = Vec::new();
     for part in whole.split('/') {
@@ -69,7 +69,7 @@ pub fn plain(cwd: &str, path: &str) -> String {
 }
 
 /// The last part of a path.
-pub fn base(path: &str) -> &str {
+pub fn file_name(path: &str) -> &str {
     path.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
 }
 

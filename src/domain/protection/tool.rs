@@ -1,27 +1,27 @@
 //! What programs do with the files that they are given: what shells bring along, and common tools.
 
+use super::analysis::Analysis;
 use super::command::{MAX_PREFIXES, assignment};
 use super::shell::Parser;
-use super::tables::{COPIERS, GIT_WRITERS, HOOKS, READERS, SHELLS, TYPISTS, WRITERS};
-use super::text::{ANY, ONE, UNKNOWN, base};
-use super::world::World;
-use super::{Reach, Reason};
+use super::tables::{COPIERS, GIT_WRITERS, HOOKS, READERS, SHELLS, TEXT_RUNNERS, WRITERS};
+use super::text::{ANY, ONE, UNKNOWN, file_name};
+use super::{ChangeExtent, ProtectionReason};
 
-impl World<'_> {
+impl Analysis<'_> {
     /// Runs a program that runs no other. Returns what it prints, as far as that is known.
-    pub(super) fn tool(&mut self, name: &str, arguments: &[String], input: &str) -> String {
+    pub(super) fn run_tool(&mut self, name: &str, arguments: &[String], input: &str) -> String {
         let paths = || arguments.iter().filter(|word| !word.starts_with('-') || word.len() == 1);
         match name {
             "cd" | "pushd" => {
-                let to = paths().next().cloned().unwrap_or_else(|| self.at.home.to_owned());
-                self.cwd = if to == "-" { UNKNOWN.to_string() } else { self.place(&to) };
+                let to = paths().next().cloned().unwrap_or_else(|| self.context.home.to_owned());
+                self.cwd = if to == "-" { UNKNOWN.to_string() } else { self.resolve_path(&to) };
             }
             "popd" => self.cwd = UNKNOWN.to_string(),
             "export" | "declare" | "typeset" | "readonly" | "local" | "set" | "unset" => {
                 for word in paths() {
                     let (variable, value) = assignment(word).unwrap_or((word, ""));
                     if word.contains('=') {
-                        self.set(variable, value);
+                        self.set_variable(variable, value);
                     }
                     if name != "local" && name != "set" {
                         self.exported.insert(variable.to_owned());
@@ -35,7 +35,8 @@ impl World<'_> {
                 }
             }
             "source" | "." => {
-                if let Some(text) = paths().next().and_then(|path| self.files.get(&self.place(path))).cloned()
+                if let Some(text) =
+                    paths().next().and_then(|path| self.files.get(&self.resolve_path(path))).cloned()
                 {
                     return Parser::new(&text).run(self);
                 }
@@ -54,14 +55,14 @@ impl World<'_> {
             "printf" => return printf(arguments),
             "cat" => {
                 let texts =
-                    paths().map(|path| self.files.get(&self.place(path)).cloned().unwrap_or_default());
+                    paths().map(|path| self.files.get(&self.resolve_path(path)).cloned().unwrap_or_default());
                 let text = texts.collect::<Vec<_>>().join("\n");
                 return if text.trim().is_empty() { input.to_owned() } else { text };
             }
             "tee" => {
                 for path in paths() {
-                    self.write(path, input);
-                    self.keep(path, input);
+                    self.write_file(path, input);
+                    self.remember_file(path, input);
                 }
                 return input.to_owned();
             }
@@ -74,7 +75,7 @@ impl World<'_> {
             "kill" | "pkill" | "killall" | "skill" | "killall5" | "fuser" => {
                 let ours = |word: &&str| HOOKS.iter().chain(&["fusebox"]).any(|own| word.contains(own));
                 if arguments.iter().flat_map(|word| word.split_whitespace()).any(|word| ours(&word)) {
-                    self.say(Reason::Hooks);
+                    self.forbid(ProtectionReason::Hooks);
                 }
             }
             "git" => self.git(arguments),
@@ -91,27 +92,27 @@ impl World<'_> {
             "cargo" => {
                 let named = arguments.iter().any(|word| word == "fusebox");
                 if named && arguments.iter().any(|word| word == "uninstall" || word == "install") {
-                    self.touch(&format!("{UNKNOWN}/fusebox"), Reach::Itself, true);
+                    self.change_path(&format!("{UNKNOWN}/fusebox"), ChangeExtent::Itself, true);
                 }
             }
             "dd" => {
                 let out = arguments.iter().filter_map(|word| word.strip_prefix("of="));
-                out.for_each(|path| self.touch(path, Reach::Itself, true));
+                out.for_each(|path| self.change_path(path, ChangeExtent::Itself, true));
             }
             "sed" => {
                 let short = |w: &String| w.starts_with('-') && !w.starts_with("--") && w.contains('i');
                 if arguments.iter().any(|w| short(w) || w.starts_with("--in-place")) {
-                    paths().for_each(|path| self.touch(path, Reach::Itself, true));
+                    paths().for_each(|path| self.change_path(path, ChangeExtent::Itself, true));
                 }
             }
             "yq" => {
                 if arguments.iter().any(|word| word == "-i" || word == "--inplace") {
-                    paths().for_each(|path| self.touch(path, Reach::Itself, true));
+                    paths().for_each(|path| self.change_path(path, ChangeExtent::Itself, true));
                 }
             }
             "prettier" => {
                 if arguments.iter().any(|word| word == "--write" || word == "-w") {
-                    paths().for_each(|path| self.touch(path, Reach::Itself, true));
+                    paths().for_each(|path| self.change_path(path, ChangeExtent::Itself, true));
                 }
             }
             "vim" | "nvim" | "vi" if arguments.iter().any(|word| word == "-R") => {}
@@ -121,7 +122,7 @@ impl World<'_> {
                     w == "--output" || (w.starts_with('-') && !w.starts_with("--") && w.ends_with(['o', 'O']))
                 };
                 for pair in arguments.windows(2).filter(|pair| out(&pair[0])) {
-                    self.touch(&pair[1], Reach::Itself, true);
+                    self.change_path(&pair[1], ChangeExtent::Itself, true);
                 }
             }
             "sqlite3" => {
@@ -131,24 +132,24 @@ impl World<'_> {
                         path.split('?').next().unwrap_or(path).to_owned()
                     };
                     let paths = paths().filter(|word| !word.contains("mode=ro"));
-                    paths.for_each(|path| self.touch(&file(path), Reach::Itself, true));
+                    paths.for_each(|path| self.change_path(&file(path), ChangeExtent::Itself, true));
                 }
             }
             "tar" | "unzip" | "bsdtar" | "7z" | "cpio" | "zip" => self.archive(name, arguments),
             name if COPIERS.contains(&name) => self.copy(name, arguments),
-            name if WRITERS.contains(&name) => self.change(name, arguments),
+            name if WRITERS.contains(&name) => self.change_paths(name, arguments),
             name if READERS.contains(&name) => {}
             _ => {
-                if TYPISTS.contains(&name) {
-                    self.typist(name, arguments, input);
+                if TEXT_RUNNERS.contains(&name) {
+                    self.run_text(name, arguments, input);
                 }
                 for word in arguments {
                     let value = word.split_once('=').map_or(word.as_str(), |(_, value)| value);
                     // A plain word is no path of ours, unless it is called like one: most calls end here.
-                    let path =
-                        value.contains(['/', '.', ANY, ONE, UNKNOWN]) || self.at.client.is_meant(value);
+                    let path = value.contains(['/', '.', ANY, ONE, UNKNOWN])
+                        || self.context.client.is_mentioned(value);
                     if path && !value.starts_with('-') {
-                        self.touch(value, Reach::Itself, false);
+                        self.change_path(value, ChangeExtent::Itself, false);
                     }
                 }
             }
@@ -157,41 +158,41 @@ impl World<'_> {
     }
 
     /// `rm`, `mv`, `chmod` and their like.
-    fn change(&mut self, name: &str, arguments: &[String]) {
+    fn change_paths(&mut self, name: &str, arguments: &[String]) {
         let has = |short: &[char], long: &str| {
             let short = |w: &String| !w.starts_with("--") && w.starts_with('-') && w.contains(short);
             arguments.iter().any(|w| short(w) || w == long)
         };
-        let reach = match name {
-            "mv" | "trash" => Reach::Tree,
+        let extent = match name {
+            "mv" | "trash" => ChangeExtent::Tree,
             // Through a link to a folder everything in it can be reached.
-            "ln" => Reach::Children,
-            "rm" if has(&['r', 'R'], "--recursive") => Reach::Tree,
-            "chmod" | "chown" | "chgrp" | "setfacl" if has(&['R'], "--recursive") => Reach::Children,
-            _ => Reach::Itself,
+            "ln" => ChangeExtent::Children,
+            "rm" if has(&['r', 'R'], "--recursive") => ChangeExtent::Tree,
+            "chmod" | "chown" | "chgrp" | "setfacl" if has(&['R'], "--recursive") => ChangeExtent::Children,
+            _ => ChangeExtent::Itself,
         };
         let paths: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
         let moves_into = name == "mv" && paths.len() > 1;
         for (at, path) in paths.iter().enumerate() {
             let last = moves_into && at + 1 == paths.len();
-            self.touch(path, if last { Reach::Itself } else { reach }, true);
+            self.change_path(path, if last { ChangeExtent::Itself } else { extent }, true);
         }
         if moves_into {
-            self.touch_inside(&paths, Reach::Tree, false);
+            self.change_inside(&paths, ChangeExtent::Tree, false);
         }
     }
 
     /// The last path is a folder, perhaps: then the others are known by their names in it. `contents`: with a slash at
     /// its end, what is in a folder is meant.
-    fn touch_inside(&mut self, paths: &[&String], reach: Reach, contents: bool) {
+    fn change_inside(&mut self, paths: &[&String], extent: ChangeExtent, contents: bool) {
         let Some((to, from)) = paths.split_last() else { return };
         for path in from {
-            let name = match base(path) {
+            let name = match file_name(path) {
                 "." | "" => ANY.to_string(),
                 _ if contents && path.ends_with('/') => ANY.to_string(),
                 name => name.to_owned(),
             };
-            self.touch(&format!("{to}/{name}"), reach, true);
+            self.change_path(&format!("{to}/{name}"), extent, true);
         }
     }
 
@@ -208,16 +209,16 @@ impl World<'_> {
         let recursive = arguments
             .iter()
             .any(|w| w.starts_with('-') && !w.starts_with("--") && w.contains(['r', 'R', 'a']));
-        let reach = if recursive { Reach::Tree } else { Reach::Itself };
+        let extent = if recursive { ChangeExtent::Tree } else { ChangeExtent::Itself };
         if let Some(to) = paths.last() {
             let mirrors = name == "rsync" && arguments.iter().any(|word| word.starts_with("--del"));
-            self.touch(to, if mirrors { Reach::Tree } else { Reach::Itself }, true);
-            let text = paths.first().and_then(|from| self.files.get(&self.place(from))).cloned();
+            self.change_path(to, if mirrors { ChangeExtent::Tree } else { ChangeExtent::Itself }, true);
+            let text = paths.first().and_then(|from| self.files.get(&self.resolve_path(from))).cloned();
             if let Some(text) = text {
-                self.keep(to, &text);
+                self.remember_file(to, &text);
             }
         }
-        self.touch_inside(&paths, reach, name == "rsync");
+        self.change_inside(&paths, extent, name == "rsync");
     }
 
     fn archive(&mut self, name: &str, arguments: &[String]) {
@@ -226,12 +227,12 @@ impl World<'_> {
         if creates {
             let file = arguments.iter().position(|w| w.starts_with('-') && w.ends_with('f') || w == letters);
             let file = file.and_then(|at| arguments.get(at + 1));
-            file.into_iter().for_each(|path| self.touch(path, Reach::Itself, true));
+            file.into_iter().for_each(|path| self.change_path(path, ChangeExtent::Itself, true));
             return;
         }
         let folder = arguments.windows(2).find(|w| matches!(w[0].as_str(), "-C" | "-d" | "--directory"));
         if let Some(pair) = folder {
-            self.touch(&pair[1], Reach::Children, true);
+            self.change_path(&pair[1], ChangeExtent::Children, true);
         }
     }
 
@@ -240,17 +241,22 @@ impl World<'_> {
         let mut rest = arguments.iter();
         while let Some(word) = rest.next() {
             match word.as_str() {
-                "-C" => folder = rest.next().map(|path| self.place(path)).unwrap_or(folder),
+                "-C" => folder = rest.next().map(|path| self.resolve_path(path)).unwrap_or(folder),
                 "-c" | "--git-dir" | "--work-tree" => drop(rest.next()),
                 option if option.starts_with('-') => {}
                 verb if GIT_WRITERS.contains(&verb) => {
                     let outer = std::mem::replace(&mut self.cwd, folder.clone());
                     // The whole folder: only where it is one of ours.
                     if matches!(verb, "clean" | "stash" | "reset" | "checkout" | "restore") {
-                        self.touch(&folder, Reach::Itself, true);
+                        self.change_path(&folder, ChangeExtent::Itself, true);
                     }
-                    let reach = if verb == "rm" || verb == "mv" { Reach::Tree } else { Reach::Children };
-                    rest.filter(|word| !word.starts_with('-')).for_each(|path| self.touch(path, reach, true));
+                    let extent = if verb == "rm" || verb == "mv" {
+                        ChangeExtent::Tree
+                    } else {
+                        ChangeExtent::Children
+                    };
+                    rest.filter(|word| !word.starts_with('-'))
+                        .for_each(|path| self.change_path(path, extent, true));
                     self.cwd = outer;
                     return;
                 }
@@ -264,7 +270,7 @@ impl World<'_> {
             .windows(2)
             .filter(|w| matches!(w[0].as_str(), "-name" | "-iname" | "-path" | "-wholename"));
         let glob = |name: &str| name.replace('*', &ANY.to_string());
-        let names: Vec<String> = names.map(|w| glob(base(&w[1]))).collect();
+        let names: Vec<String> = names.map(|w| glob(file_name(&w[1]))).collect();
         let mut deletes = arguments.iter().any(|word| word == "-delete");
         let mut changes = deletes;
         let exec = arguments
@@ -277,10 +283,10 @@ impl World<'_> {
                 let known = |name: &str| {
                     READERS.contains(&name) || name == "sed" && !inner.iter().any(|w| w.starts_with("-i"))
                 };
-                let name = base(program);
+                let name = file_name(program);
                 deletes |= matches!(name, "rm" | "unlink" | "shred" | "truncate" | "mv");
                 changes |= !known(name) && !SHELLS.contains(&name);
-                self.program(program, arguments, "", vec![], MAX_PREFIXES);
+                self.run_program(program, arguments, "", vec![], MAX_PREFIXES);
             }
         }
         let roots: Vec<&String> = arguments.iter().take_while(|w| !w.starts_with(['-', '(', '!'])).collect();
@@ -288,8 +294,9 @@ impl World<'_> {
         let roots = if roots.is_empty() { vec![&here] } else { roots };
         if changes {
             // What goes through whole trees, and does not delete, means the files of the project.
-            let reach = if deletes || !names.is_empty() { Reach::Tree } else { Reach::Children };
-            roots.iter().for_each(|root| self.touch_names(root, reach, true, names.clone()));
+            let extent =
+                if deletes || !names.is_empty() { ChangeExtent::Tree } else { ChangeExtent::Children };
+            roots.iter().for_each(|root| self.change_files_named(root, extent, true, names.clone()));
         }
         let mut printed = Vec::new();
         for root in roots {

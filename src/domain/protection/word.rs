@@ -1,12 +1,12 @@
 //! Words of a shell's text: quotes, patterns, lists in braces, and what is put in for variables and commands.
 
+use super::analysis::Analysis;
 use super::shell::{MAX_DEPTH, Parser};
 use super::text::{ANY, BRACES, ONE, SPLIT, UNKNOWN};
-use super::world::World;
 
 impl Parser {
     /// A word; the second value: none of it was quoted.
-    pub(super) fn word(&mut self, world: &mut World) -> (String, bool) {
+    pub(super) fn word(&mut self, analysis: &mut Analysis) -> (String, bool) {
         let [open, comma, close] = BRACES;
         let (mut word, mut bare, mut braces) = (String::new(), true, 0_usize);
         let begin = self.at;
@@ -15,9 +15,9 @@ impl Parser {
             match c {
                 '<' | '>' if at_start && self.peek(1) == Some('(') => {
                     self.at += 2;
-                    let printed = self.nested(world);
-                    let path = format!("/dev/fd/{}", 60 + world.files.len());
-                    world.files.insert(path.clone(), printed);
+                    let printed = self.nested(analysis);
+                    let path = format!("/dev/fd/{}", 60 + analysis.files.len());
+                    analysis.files.insert(path.clone(), printed);
                     word.push_str(&path);
                     continue;
                 }
@@ -37,7 +37,7 @@ impl Parser {
                 '"' => {
                     bare = false;
                     self.at += 1;
-                    word.push_str(&self.quoted(world, Some('"')));
+                    word.push_str(&self.quoted(analysis, Some('"')));
                     continue;
                 }
                 '\\' => {
@@ -49,19 +49,19 @@ impl Parser {
                 '$' if self.peek(1) == Some('\'') => {
                     bare = false;
                     self.at += 2;
-                    word.push_str(&self.ansi());
+                    word.push_str(&self.ansi_quoted());
                     continue;
                 }
                 '$' if self.peek(1) == Some('"') => self.at += 1,
                 '$' | '`' => {
                     let split = |c: char| if c.is_whitespace() { SPLIT } else { c };
-                    word.extend(self.substitution(world).chars().map(split));
+                    word.extend(self.substitution(analysis).chars().map(split));
                     continue;
                 }
                 '~' if (at_start || word.ends_with('='))
                     && self.peek(1).is_none_or(|c| !c.is_alphanumeric()) =>
                 {
-                    word.push_str(world.at.home);
+                    word.push_str(analysis.context.home);
                 }
                 '*' => word.push(ANY),
                 '?' => word.push(ONE),
@@ -98,7 +98,7 @@ impl Parser {
     }
 
     /// Text in which only `$`, backticks and some backslashes mean something, up to `end`, which is taken.
-    pub(super) fn quoted(&mut self, world: &mut World, end: Option<char>) -> String {
+    pub(super) fn quoted(&mut self, analysis: &mut Analysis, end: Option<char>) -> String {
         let mut text = String::new();
         while let Some(c) = self.peek(0) {
             match c {
@@ -114,7 +114,7 @@ impl Parser {
                     }
                     self.at += 2;
                 }
-                '$' | '`' => text.push_str(&self.substitution(world)),
+                '$' | '`' => text.push_str(&self.substitution(analysis)),
                 c => {
                     text.push(c);
                     self.at += 1;
@@ -125,7 +125,7 @@ impl Parser {
     }
 
     /// `$'…'`, after the first quote.
-    fn ansi(&mut self) -> String {
+    fn ansi_quoted(&mut self) -> String {
         let mut text = String::new();
         while let Some(c) = self.peek(0) {
             self.at += 1;
@@ -137,7 +137,7 @@ impl Parser {
                 continue;
             }
             let kind = self.peek(0).unwrap_or('\\');
-            let (radix, most) = match kind {
+            let (radix, max_digits) = match kind {
                 'x' => (16, 2),
                 'u' => (16, 4),
                 'U' => (16, 8),
@@ -156,7 +156,7 @@ impl Parser {
             self.at += usize::from(radix == 16);
             let digits: String = self.text[self.at.min(self.text.len())..]
                 .iter()
-                .take(most)
+                .take(max_digits)
                 .take_while(|c| c.is_digit(radix))
                 .collect();
             self.at += digits.len();
@@ -166,7 +166,7 @@ impl Parser {
     }
 
     /// What stands for `$…` or `` `…` ``.
-    fn substitution(&mut self, world: &mut World) -> String {
+    fn substitution(&mut self, analysis: &mut Analysis) -> String {
         if self.peek(0) == Some('`') {
             self.at += 1;
             let mut script = String::new();
@@ -181,8 +181,8 @@ impl Parser {
                     c => script.push(c),
                 }
             }
-            let printed = Self::new(&script).run(world);
-            return printed_or_unknown(world, &printed);
+            let printed = Self::new(&script).run(analysis);
+            return printed_or_unknown(analysis, &printed);
         }
         self.at += 1;
         match self.peek(0) {
@@ -192,16 +192,16 @@ impl Parser {
             }
             Some('(') => {
                 self.at += 1;
-                let printed = self.nested(world);
-                printed_or_unknown(world, &printed)
+                let printed = self.nested(analysis);
+                printed_or_unknown(analysis, &printed)
             }
             Some('{') => {
                 self.at += 1;
-                self.parameter(world)
+                self.parameter(analysis)
             }
             Some(c) if c.is_ascii_alphabetic() || c == '_' => {
                 let name = self.name();
-                world.value(&name)
+                analysis.variable(&name)
             }
             Some(c) if c.is_ascii_digit() || matches!(c, '@' | '*' | '#' | '?' | '$' | '!' | '-') => {
                 self.at += 1;
@@ -212,15 +212,15 @@ impl Parser {
     }
 
     /// A list in parentheses, in a shell of its own.
-    fn nested(&mut self, world: &mut World) -> String {
-        if world.depth >= MAX_DEPTH {
+    fn nested(&mut self, analysis: &mut Analysis) -> String {
+        if analysis.depth >= MAX_DEPTH {
             return String::new();
         }
-        world.depth += 1;
-        let cwd = world.cwd.clone();
-        let printed = self.list(world, true);
-        world.cwd = cwd;
-        world.depth -= 1;
+        analysis.depth += 1;
+        let cwd = analysis.cwd.clone();
+        let printed = self.list(analysis, true);
+        analysis.cwd = cwd;
+        analysis.depth -= 1;
         printed
     }
 
@@ -232,7 +232,7 @@ impl Parser {
     }
 
     /// `${…}`, after the brace.
-    fn parameter(&mut self, world: &mut World) -> String {
+    fn parameter(&mut self, analysis: &mut Analysis) -> String {
         let name = self.name();
         let mut more = String::new();
         let mut depth = 1;
@@ -248,12 +248,12 @@ impl Parser {
             }
             more.push(c);
         }
-        let value = world.value(&name);
+        let value = analysis.variable(&name);
         match more.trim_start_matches(':').chars().next() {
             None => value,
             Some('-' | '=') if value.contains(UNKNOWN) => {
                 let default = more.trim_start_matches(':')[1..].to_owned();
-                Self::new(&default).quoted(world, None)
+                Self::new(&default).quoted(analysis, None)
             }
             Some('-' | '=' | '?') => value,
             Some(_) => UNKNOWN.to_string(),
@@ -261,8 +261,8 @@ impl Parser {
     }
 }
 
-fn printed_or_unknown(world: &mut World, printed: &str) -> String {
-    match printed.is_empty() || !world.spend(printed.len()) {
+fn printed_or_unknown(analysis: &mut Analysis, printed: &str) -> String {
+    match printed.is_empty() || !analysis.spend(printed.len()) {
         true => UNKNOWN.to_string(),
         false => printed.trim_end().to_owned(),
     }

@@ -9,14 +9,14 @@ use crate::store::Result;
 pub const HASH: &str = "SHA256-OF-THE-PASSWORD";
 
 /// What goes over a connection: scripts by their hash, a database by its number, a slot of a cluster that moves.
-const CONNECTION: &str = "evalsha script|load select";
+const LINK_COMMANDS: &str = "evalsha script|load select";
 
 /// What the scripts call when hooks record, and when somebody looks.
-const RECORD: &str = "exists expire get hdel hget hgetall hmget hset hsetnx hvals lrange sadd set sismember smembers \
+const RECORD_COMMANDS: &str = "exists expire get hdel hget hgetall hmget hset hsetnx hvals lrange sadd set sismember smembers \
     srem type zadd zrange zrangebyscore zremrangebyscore zrevrange zscore";
 
 /// What is called besides when a person decides, or looks at the server.
-const DECIDE: &str = "info rpush";
+const DECIDE_COMMANDS: &str = "info rpush";
 
 /// What a user may do with a tenant's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,16 +30,16 @@ pub enum Role {
 impl Role {
     /// The commands of Redis that it needs, as its ACL names them, in their order.
     pub fn commands(self) -> Vec<&'static str> {
-        let more = if self == Self::Operator { DECIDE } else { "" };
+        let more = if self == Self::Operator { DECIDE_COMMANDS } else { "" };
         let mut all: Vec<_> =
-            [CONNECTION, RECORD, more].iter().flat_map(|some| some.split_whitespace()).collect();
+            [LINK_COMMANDS, RECORD_COMMANDS, more].iter().flat_map(|some| some.split_whitespace()).collect();
         all.sort_unstable();
         all
     }
 
     /// The rules of a user in this role, as `ACL SETUSER` takes them; [`HASH`] stands for the password.
     pub fn rules(self, tenant: &str) -> String {
-        let keys = Keys::of_tenant(tenant);
+        let keys = Keys::for_tenant(tenant);
         let (data, decided) = (keys.data_prefix(), keys.decided_prefix());
         let decided = match self {
             Self::Hook => format!("%R~{decided}*"),
@@ -65,7 +65,7 @@ impl RedisStore {
     /// What the user that is logged in may do. Fails where the server cannot be asked.
     pub fn rights(&mut self) -> Result<Rights> {
         let (data, decided) = (self.keys.data_prefix(), self.keys.decided_prefix());
-        let arguments = [&data, &decided, RECORD, DECIDE];
+        let arguments = [&data, &decided, RECORD_COMMANDS, DECIDE_COMMANDS];
         let (records, decides, when_full) = self.scripts.run(RIGHTS, &self.keys, &arguments)?;
         Ok(Rights { records, decides, when_full })
     }

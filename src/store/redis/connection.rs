@@ -8,14 +8,14 @@ mod link;
 
 use std::time::Duration;
 
-pub use failure::{Failure, Kind};
+pub use failure::{Failure, FailureKind};
 use link::Link;
 use redis::{ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value};
 
 use crate::config::redis_address::{self as address, Address, Login, Node, Topology};
 
-/// How often a cluster may send one request to another node.
-const MOVES: u32 = 3;
+/// How often one request may be redirected to another node.
+const MAX_REDIRECTS: u32 = 3;
 
 /// A connection. After a failure the next call connects anew.
 pub struct Connection {
@@ -26,16 +26,15 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Begins to connect, and to log in; `wait` limits that, and each reply. Where the address names one server only, the first
-    /// script says whether that can be reached.
+    /// Begins to connect and log in, at most for `wait`. With one server, the first script tells whether it can be reached.
     pub fn open(address: &Address, wait: Duration) -> Result<Self, Failure> {
         let mut connection = Self { address: address.clone(), wait, link: None };
         connection.link = Some(connection.connect()?);
         Ok(connection)
     }
 
-    /// Runs a script, which a server that does not know it is taught, on the node that it is for: another one, or a master that
-    /// became a replica, says that it is not. When the connection broke, the script may have run.
+    /// Runs a script on the node that has the keys, loading it where the server does not know it. Follows redirects, and asks
+    /// the sentinels again when the master became a replica. If the connection broke, the script may have run.
     pub fn run(&mut self, script: &str, keys: &[&[u8]], args: &[&[u8]]) -> Result<Value, Failure> {
         let mut call = redis::cmd("EVALSHA");
         call.arg(redis::Script::new(script).get_hash()).arg(keys.len()).arg(keys).arg(args);
@@ -48,10 +47,10 @@ impl Connection {
             };
             let reply = ask(&mut link, &call, script);
             let next = match &self.address.topology {
-                _ if moves >= MOVES => None,
+                _ if moves >= MAX_REDIRECTS => None,
                 Topology::Sentinel { master } if is_error(&reply, ServerErrorKind::ReadOnly) => {
                     // Sentinels are asked once.
-                    moves = MOVES;
+                    moves = MAX_REDIRECTS;
                     Some(self.connect_master(master, self.wait)?)
                 }
                 _ => {
@@ -59,7 +58,7 @@ impl Connection {
                 }
             };
             let Some(next) = next else {
-                let reply = reply.map_err(|error| Failure::of(&link.node, &error));
+                let reply = reply.map_err(|error| Failure::from_error(&link.node, &error));
                 self.link = Some(link).filter(|link| !link.is_broken);
                 return reply;
             };
@@ -67,8 +66,7 @@ impl Connection {
         }
     }
 
-    /// The node that has the keys, as `host:port`, where it is not the one that the address starts at. Begin there next time,
-    /// by [`Address::with_node`].
+    /// The node that has the keys, as `host:port`, unless the address starts there; pass it to [`Address::with_node`].
     pub fn moved_to(&self) -> Option<String> {
         let node =
             self.link.as_ref().map(|link| &link.node).filter(|node| Some(*node) != self.address.first());
@@ -101,11 +99,11 @@ impl Connection {
         let mut link = Link::begin(sentinel, tls.as_ref(), greeting(sentinel_login), wait, wait)?;
         let mut question = redis::cmd("SENTINEL");
         let question = question.arg("GET-MASTER-ADDR-BY-NAME").arg(master).get_packed_command();
-        let answer = link.ask(&question).map_err(|error| Failure::of(sentinel, &error))?;
+        let answer = link.ask(&question).map_err(|error| Failure::from_error(sentinel, &error))?;
         let node = redis::from_redis_value::<(String, u16)>(answer);
-        let unknown =
-            || Failure::new(Kind::Other, sentinel, format!("this sentinel knows no master {master:?}"));
-        node.map(|(host, port)| Node::Tcp { host, port }).map_err(|_| unknown())
+        let problem = format!("this sentinel knows no master {master:?}");
+        let unknown = |_| Failure::new(FailureKind::Other, sentinel, problem);
+        node.map(|(host, port)| Node::Tcp { host, port }).map_err(unknown)
     }
 
     fn open_node(&self, node: &Node, wait: Duration) -> Result<Link, Failure> {
@@ -122,7 +120,7 @@ impl Connection {
         Link::begin(node, tls.as_ref(), greeting, wait, self.wait)
     }
 
-    /// What is made of the first of these nodes with which it can be; each gets an equal share of the wait.
+    /// The first successful attempt on these nodes; each gets an equal share of the wait.
     fn first_of<T>(
         &self,
         nodes: &[&Node],
@@ -130,7 +128,7 @@ impl Connection {
         attempt: impl Fn(&Node, Duration) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let share = wait / u32::try_from(nodes.len()).unwrap_or(u32::MAX).max(1);
-        let mut made = Err(Failure::new(Kind::Unreachable, &self.address, "it names no server"));
+        let mut made = Err(Failure::new(FailureKind::Unreachable, &self.address, "it names no server"));
         for node in nodes {
             made = attempt(node, share);
             if made.is_ok() {

@@ -2,88 +2,93 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::charged::Charged;
-use super::workspace::Workspace;
+use super::session_record::SessionRecord;
+use super::unit_of_work::UnitOfWork;
 use crate::domain::message::{ClientTotal, Message, MessageKey};
 use crate::store::Result;
 use crate::store::counts::CounterDelta;
-use crate::store::ledger::{Bearer, EVER, Known, Parented, Records};
+use crate::store::ledger::{ChargedSession, LedgerRows, MIN_TIME, StoredMessage, WithParent};
 
-/// A message as it is kept; `counters.lua` reads it.
+/// A message as it is stored; `counters.lua` reads it. Its holders are the sessions whose files it is in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Stored {
-    /// The session that first brought it.
-    pub h: String,
-    /// The sessions that it counts in.
-    pub s: Vec<String>,
-    /// Those of them in whose files it stands.
-    pub o: Vec<String>,
-    /// What it counts.
-    pub c: CounterDelta,
-    /// The message.
-    pub d: Message,
+pub struct MessageRecord {
+    #[serde(rename = "h")]
+    pub first_session: String,
+    #[serde(rename = "s")]
+    pub sessions: Vec<String>,
+    #[serde(rename = "o")]
+    pub holders: Vec<String>,
+    #[serde(rename = "c")]
+    pub counts: CounterDelta,
+    #[serde(rename = "d")]
+    pub message: Message,
 }
 
-impl Stored {
+impl MessageRecord {
     /// A message that nobody has seen before, brought by a session; it counts in none yet.
-    pub fn of(message: &Message, home: &str) -> Self {
-        let c = CounterDelta::of(&message.amount());
-        Self { h: home.to_owned(), s: Vec::new(), o: Vec::new(), c, d: message.clone() }
+    pub fn new(message: &Message, session: &str) -> Self {
+        let (counts, sessions, holders) = (CounterDelta::from_amount(&message.amount()), vec![], vec![]);
+        Self { first_session: session.to_owned(), sessions, holders, counts, message: message.clone() }
     }
 
-    /// Lets it be this reading of the message.
+    /// Replaces the message.
     pub fn set(&mut self, message: &Message) {
-        (self.c, self.d) = (CounterDelta::of(&message.amount()), message.clone());
+        (self.counts, self.message) = (CounterDelta::from_amount(&message.amount()), message.clone());
     }
 }
 
-impl Records for Workspace<'_> {
+impl LedgerRows for UnitOfWork<'_> {
     type Session = String;
     type Message = MessageKey;
 
-    fn known(&mut self, key: &MessageKey, lineage: &[Bearer<String>]) -> Result<Option<Known<Self>>> {
-        let Some(stored) = self.stored(key).cloned() else { return Ok(None) };
-        let home = match lineage.iter().find(|bearer| bearer.key == stored.h) {
-            Some(bearer) => bearer.home.clone(),
-            None => self.charged(&stored.h).unwrap_or_default().session.home(),
+    fn find_message(
+        &mut self,
+        key: &MessageKey,
+        lineage: &[ChargedSession<String>],
+    ) -> Result<Option<StoredMessage<Self>>> {
+        let Some(stored) = self.message(key).cloned() else { return Ok(None) };
+        let attribution = match lineage.iter().find(|charged| charged.key == stored.first_session) {
+            Some(charged) => charged.attribution.clone(),
+            None => self.session_record(&stored.first_session).unwrap_or_default().session.attribution(),
         };
-        // A list that was lost is made anew from what is read again.
-        for session in &stored.s {
-            self.list_message(session, &stored.d);
+        // Restores a lost list from what is read again.
+        for session in &stored.sessions {
+            self.list_message(session, &stored.message);
         }
-        Ok(Some(Known { key: *key, home, message: stored.d, sessions: stored.s }))
+        Ok(Some(StoredMessage { key: *key, attribution, message: stored.message, sessions: stored.sessions }))
     }
 
-    fn insert(&mut self, message: &Message, home: &String) -> Result<MessageKey> {
-        self.put_stored(Stored::of(message, home));
+    fn insert_message(&mut self, message: &Message, session: &String) -> Result<MessageKey> {
+        self.put_message(MessageRecord::new(message, session));
         Ok(message.key)
     }
 
-    fn update(&mut self, key: &MessageKey, message: &Message) -> Result<()> {
-        let Some(mut stored) = self.stored(key).cloned() else { return Ok(()) };
+    fn update_message(&mut self, key: &MessageKey, message: &Message) -> Result<()> {
+        let Some(mut stored) = self.message(key).cloned() else { return Ok(()) };
         stored.set(message);
-        for session in &stored.s {
+        for session in &stored.sessions {
             self.list_message(session, message);
         }
-        self.put_stored(stored);
+        self.put_message(stored);
         Ok(())
     }
 
-    fn join(&mut self, key: &MessageKey, message: &Message, bearer: &String, own: bool) -> Result<()> {
-        let Some(mut stored) = self.stored(key).cloned() else { return Ok(()) };
-        stored.s.push(bearer.clone());
+    fn attach(&mut self, key: &MessageKey, message: &Message, charged: &String, own: bool) -> Result<()> {
+        let Some(mut stored) = self.message(key).cloned() else { return Ok(()) };
+        stored.sessions.push(charged.clone());
         if own {
-            stored.o.push(bearer.clone());
+            stored.holders.push(charged.clone());
         }
-        self.list_message(bearer, message);
-        self.put_stored(stored);
+        self.list_message(charged, message);
+        self.put_message(stored);
         Ok(())
     }
 
-    fn bearer(&mut self, session: &String) -> Result<Parented<String>> {
-        let Charged { session: of, parent_since, .. } = self.charged(session).unwrap_or_default();
-        let bearer = Bearer { key: session.clone(), session: session.clone(), since: EVER, home: of.home() };
-        Ok((bearer, of.parent.map(|parent| (parent, parent_since.unwrap_or(EVER)))))
+    fn charged_session(&mut self, session: &String) -> Result<WithParent<String>> {
+        let SessionRecord { session: own, parent_since, .. } =
+            self.session_record(session).unwrap_or_default();
+        let charged = ChargedSession::new(session.clone(), session.clone(), own.attribution());
+        Ok((charged, own.parent.map(|parent| (parent, parent_since.unwrap_or(MIN_TIME)))))
     }
 
     fn note_origin(&mut self, session: &String, origin: &str) -> Result<()> {
@@ -105,12 +110,13 @@ impl Records for Workspace<'_> {
 
     fn totals(&mut self, session: &String) -> Result<Vec<ClientTotal>> {
         let key = self.keys.totals(session);
-        Ok(self.record(&key, "").unwrap_or_default())
+        Ok(self.get_record(&key, "").unwrap_or_default())
     }
 
     fn own_messages(&mut self, session: &String, model: &str) -> Result<Vec<Message>> {
         let all = self.messages_of(session)?.into_iter();
-        Ok(all.filter(|stored| stored.o.contains(session) && stored.d.model == model).map(|s| s.d).collect())
+        let is_own = |m: &MessageRecord| m.holders.contains(session) && m.message.model == model;
+        Ok(all.filter(is_own).map(|stored| stored.message).collect())
     }
 
     fn forks_of(&mut self, session: &String) -> Result<Vec<String>> {
@@ -122,7 +128,7 @@ impl Records for Workspace<'_> {
     }
 
     fn settling_holders(&mut self, key: &MessageKey, session: &String) -> Result<Vec<String>> {
-        let holders = self.stored(key).map(|stored| stored.o.clone()).unwrap_or_default();
+        let holders = self.message(key).map(|stored| stored.holders.clone()).unwrap_or_default();
         let mut settling = Vec::new();
         for holder in holders.into_iter().filter(|id| id != session) {
             if !self.totals(&holder)?.is_empty() {

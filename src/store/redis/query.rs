@@ -5,18 +5,19 @@ use std::collections::BTreeSet;
 use serde::de::DeserializeOwned;
 
 use super::RedisStore;
-use super::charged::Charged;
-use super::scripts::{command, parsed, read};
-use super::standings::{self, Hash, OfSession};
+use super::agent_state_fields::{Hash, RedisAgentStates, parse_state};
+use super::scripts::{command, decode, parse};
+use super::session_record::SessionRecord;
 use crate::domain::alert::{Acknowledgement, AlertRecord, BudgetAlert};
 use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::event::Event;
 use crate::domain::operation::Operation;
 use crate::domain::throttle::Slots;
 use crate::domain::time::Timestamp;
-use crate::store::shared_names::Shared;
+use crate::store::shared_names::SharedNames;
 use crate::store::{
-    CircuitRow, ClientProcess, Query, Result, Session, SessionRow, SessionTotal, StoreKind, Watch, standing,
+    BudgetKey, CircuitRow, ClientProcess, Query, Result, Session, SessionRow, SessionTotal, StoreKind,
+    agent_states,
 };
 
 /// Members of a sorted set that are fetched at once.
@@ -27,21 +28,21 @@ impl Query for RedisStore {
         StoreKind::Shared
     }
 
-    fn states(&mut self, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>> {
-        let watches = Shared::of(watches);
-        let (_, done, outcome) = self.step(None, &watches.watches, now)?;
-        let states = outcome.watched.iter().map(|watched| watched.by(&done.counters));
-        Ok(watches.named_here(states.collect()))
+    fn states(&mut self, budgets: &[BudgetKey], now: Timestamp) -> Result<Vec<BudgetState>> {
+        let names = SharedNames::new(budgets);
+        let (_, done, outcome) = self.step(None, &names.budgets, now)?;
+        let states = outcome.watched.iter().map(|watched| watched.state_by(&done.counters));
+        Ok(names.with_local_names(states.collect()))
     }
 
-    fn states_before(&mut self, watches: &[Watch], moment: Timestamp) -> Result<Vec<BudgetState>> {
-        self.added_up(watches, moment, Some(moment), false)
+    fn states_before(&mut self, budgets: &[BudgetKey], moment: Timestamp) -> Result<Vec<BudgetState>> {
+        self.recounted_states(budgets, moment, Some(moment), false)
     }
 
     fn events(&mut self, session: Option<&str>, call: Option<u64>) -> Result<Vec<Event>> {
         let sessions = match session {
             Some(session) => vec![session.to_owned()],
-            None => self.scripts.command(&self.keys, &["SMEMBERS", &self.keys.evented()])?,
+            None => self.scripts.command(&self.keys, &["SMEMBERS", &self.keys.sessions_with_events()])?,
         };
         let mut all = Vec::new();
         let kept = self.hashes(sessions.iter().map(|id| self.keys.events(id)).collect())?;
@@ -51,7 +52,7 @@ impl Query for RedisStore {
             let id = id.parse().unwrap_or(0);
             all.extend(event.map(|event| Event { id, ..event }));
         }
-        all.retain(|event| call.is_none() || event.what.call() == call);
+        all.retain(|event| call.is_none() || event.data.call() == call);
         all.sort_by_key(|event| event.id);
         Ok(all)
     }
@@ -61,16 +62,16 @@ impl Query for RedisStore {
             Some(session) => vec![session.to_owned()],
             None => self.session_ids()?,
         };
-        let all = self.hashes(sessions.iter().map(|id| self.keys.standings(id)).collect())?;
+        let all = self.hashes(sessions.iter().map(|id| self.keys.states(id)).collect())?;
         let of = |(session, kept): (&String, Hash)| {
-            let kept = kept.into_iter().filter_map(|(name, text)| standings::read(name, &text));
-            standing::circuits(session, kept)
+            let kept = kept.into_iter().filter_map(|(name, text)| parse_state(name, &text));
+            agent_states::circuit_rows(session, kept)
         };
         Ok(sessions.iter().zip(all).flat_map(of).collect())
     }
 
     fn slots(&mut self, session: &str) -> Result<Slots> {
-        self.in_step(session, |workspace| standing::slots(&mut OfSession { workspace, id: session }))
+        self.in_step(session, |work| agent_states::slots(&mut RedisAgentStates { work, id: session }))
     }
 
     fn alerts(&mut self) -> Result<Vec<AlertRecord>> {
@@ -88,7 +89,7 @@ impl Query for RedisStore {
     }
 
     fn operations(&mut self, budget: Option<&str>) -> Result<Vec<Operation>> {
-        let operated = self.keys.operated();
+        let operated = self.keys.operation_log();
         let entries: Vec<Vec<u8>> = self.scripts.command(&self.keys, &["LRANGE", &operated, "0", "-1"])?;
         let entries =
             entries.iter().filter_map(|entry| serde_json::from_slice::<(String, String)>(entry).ok());
@@ -109,9 +110,9 @@ impl Query for RedisStore {
             return Ok(None);
         }
         let mut total = SessionTotal::default();
-        for stored in self.in_step(session, |workspace| workspace.messages_of(session))? {
-            total.amount = total.amount.plus(stored.c.amount());
-            total.estimated_messages += u64::from(stored.d.is_estimated());
+        for stored in self.in_step(session, |work| work.messages_of(session))? {
+            total.amount = total.amount.plus(stored.counts.amount());
+            total.estimated_messages += u64::from(stored.message.is_estimated());
         }
         Ok(Some(total))
     }
@@ -148,7 +149,7 @@ impl Query for RedisStore {
         if matches!(scope, Scope::Session | Scope::History) {
             return Ok(rows.map(|row| row.session.id).collect());
         }
-        let values = rows.filter_map(|row| row.session.home().value(scope).map(str::to_owned));
+        let values = rows.filter_map(|row| row.session.attribution().value(scope).map(str::to_owned));
         let values: BTreeSet<String> = values.filter(|value| !value.is_empty()).collect();
         Ok(values.into_iter().collect())
     }
@@ -178,7 +179,7 @@ impl RedisStore {
     }
 
     fn rows(&mut self, ids: &[String]) -> Result<Vec<SessionRow>> {
-        let charged = self.records::<Charged>(ids.iter().map(|id| self.keys.session(id)).collect())?;
+        let charged = self.records::<SessionRecord>(ids.iter().map(|id| self.keys.session(id)).collect())?;
         let times =
             ids.iter().map(|id| command(&["HMGET", &self.keys.live(id), "seen", "ended", "complete"]));
         let times = self.scripts.commands(&self.keys, &times.collect::<Vec<_>>())?;
@@ -186,12 +187,12 @@ impl RedisStore {
         for ((id, charged), times) in ids.iter().zip(charged).zip(times) {
             // One whose record cannot be read is a session all the same.
             let is_damaged = self.damaged.contains(&self.keys.session(id));
-            let Some(charged) = charged.or_else(|| is_damaged.then(Charged::default)) else { continue };
+            let Some(charged) = charged.or_else(|| is_damaged.then(SessionRecord::default)) else { continue };
             let mut session = Session { id: id.clone(), ..charged.session };
             // Process ids mean something on their own machine only.
             session.client = session.client.filter(|_| charged.machine.as_ref() == Some(&self.machine));
-            let times = read::<Vec<Option<Vec<u8>>>>(times)?.into_iter();
-            let mut times = times.map(|text| parsed(&text?).map(Timestamp));
+            let times = decode::<Vec<Option<Vec<u8>>>>(times)?.into_iter();
+            let mut times = times.map(|text| parse(&text?).map(Timestamp));
             let mut time = || times.next().flatten();
             let (last_seen, ended, complete) = (time().unwrap_or_default(), time(), time().is_some());
             rows.push(SessionRow { session, last_seen, ended, complete });
@@ -202,7 +203,7 @@ impl RedisStore {
     /// The hashes under these keys.
     fn hashes(&mut self, keys: Vec<String>) -> Result<Vec<Hash>> {
         let get: Vec<_> = keys.iter().map(|key| command(&["HGETALL", key])).collect();
-        self.scripts.commands(&self.keys, &get)?.into_iter().map(read).collect()
+        self.scripts.commands(&self.keys, &get)?.into_iter().map(decode).collect()
     }
 
     /// The records under these keys; what is no JSON is noted as damaged.
@@ -210,7 +211,7 @@ impl RedisStore {
         let get: Vec<_> = keys.iter().map(|key| command(&["GET", key])).collect();
         let mut records = Vec::new();
         for (key, reply) in keys.into_iter().zip(self.scripts.commands(&self.keys, &get)?) {
-            let bytes: Option<Vec<u8>> = read(reply)?;
+            let bytes: Option<Vec<u8>> = decode(reply)?;
             let record = bytes.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok());
             if bytes.is_some() && record.is_none() {
                 self.damaged.insert(key);

@@ -1,109 +1,111 @@
-//! Recording: a step is made by what is known, and done if that is so; else made again by how it is.
+//! Recording: a step is prepared from cached values and done if they are current, otherwise prepared again.
 
 use std::collections::BTreeSet;
 
 use super::RedisStore;
+use super::agent_state_fields::RedisAgentStates;
 use super::alerts;
-use super::charged::{intern, see};
-use super::counters::{Naming, decided};
-use super::scripts::{STEP, command, parsed, read};
-use super::standings::OfSession;
-use super::step::{Done, Moved, Step, Wanted, counts};
-use super::workspace::Workspace;
+use super::counters::{CounterNames, resolve};
+use super::scripts::{STEP, command, decode, parse};
+use super::session_record::{intern, touch_session};
+use super::step::{CounterRead, MovedCounters, Step, StepResult, parse_counts};
+use super::unit_of_work::UnitOfWork;
 use crate::domain::breaker::circuit::CircuitBreaker;
 use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::counter::CounterKey;
 use crate::domain::event::Event;
-use crate::domain::throttle::Crowded;
+use crate::domain::throttle::SlotDenied;
 use crate::domain::time::Timestamp;
+use crate::store::agent_states;
 use crate::store::counts::CounterDelta;
-use crate::store::ledger::{Changes, Ledger, Records, Specs};
-use crate::store::shared_names::{Shared, hashed};
-use crate::store::{Applied, Batch, Own, Record, Result, Session, StoreError, Watch, standing};
+use crate::store::ledger::{CounterChanges, CounterFamilies, Ledger, LedgerRows};
+use crate::store::shared_names::{SharedNames, hash_project};
+use crate::store::{Applied, Batch, BatchSequence, BudgetKey, Record, Result, Session, StoreError};
 
-/// How often a step is made again: each time one of somebody else was done, of the same session mostly.
-const ROUNDS: usize = 64;
+/// How often a step is tried: each failure means that another step was done meanwhile, mostly of the same session.
+const MAX_TRIES: usize = 64;
 
-/// A watched budget, and which of the wanted counters are its.
-pub struct Watched {
+/// A watched budget, with the positions of its counters in the step.
+pub struct WatchedBudget {
     /// Where it stands, but for what is counted.
     pub state: BudgetState,
     counters: Vec<(usize, CounterKey)>,
 }
 
-impl Watched {
-    /// The number of the counter that says what is used.
-    pub fn own(&self) -> usize {
-        self.counters.iter().find(|(_, key)| key.spec.scope != Scope::History).map_or(0, |(at, _)| *at)
+impl WatchedBudget {
+    /// The position of the counter that says what is used.
+    pub fn used_counter(&self) -> usize {
+        self.counters.iter().find(|(_, key)| key.family.scope != Scope::History).map_or(0, |(at, _)| *at)
     }
 
-    /// Where it stands by what its counters hold.
-    pub fn by(&self, counted: &[(CounterDelta, CounterDelta)]) -> BudgetState {
-        let counts = self.counters.iter().map(|(at, key)| (key.spec.scope, counted[*at].1.amount()));
-        self.state.clone().counting(counts)
+    /// Where it stands according to its counters.
+    pub fn state_by(&self, counted: &[(CounterDelta, CounterDelta)]) -> BudgetState {
+        let counts = self.counters.iter().map(|(at, key)| (key.family.scope, counted[*at].1.amount()));
+        self.state.clone().with_counters(counts)
     }
 
     /// What an earlier step moved of it: what its counter held before, and where it stood then. `now`: where it stands.
-    pub fn moved(
+    pub fn earlier_state(
         &self,
-        wanted: &[Wanted],
-        moved: &Moved,
+        wanted: &[CounterRead],
+        moved: &MovedCounters,
         now: &BudgetState,
     ) -> Option<(CounterDelta, BudgetState)> {
         let of = |at: usize| moved.get(&wanted[at].name());
-        let (before, _) = of(self.own())?;
-        let after = self
-            .counters
-            .iter()
-            .filter_map(|(at, key)| Some((key.spec.scope, counts(&of(*at)?.1).ok()?.amount())));
-        Some((counts(before).ok()?, now.clone().counting(after.collect::<Vec<_>>())))
+        let (before, _) = of(self.used_counter())?;
+        let after = |(at, key): &(usize, CounterKey)| {
+            Some((key.family.scope, parse_counts(&of(*at)?.1).ok()?.amount()))
+        };
+        let after = self.counters.iter().filter_map(after);
+        Some((parse_counts(before).ok()?, now.clone().with_counters(after.collect::<Vec<_>>())))
     }
 }
 
-/// What a step comes to, once it is done.
-pub struct Outcome {
+/// What a step returns to its caller, once it is done.
+#[derive(Default)]
+pub struct StepOutcome {
     /// The watched budgets.
-    pub watched: Vec<Watched>,
-    epoch: String,
+    pub watched: Vec<WatchedBudget>,
+    store_id: String,
     circuit: Option<CircuitBreaker>,
-    crowded: Option<Crowded>,
+    slot_denied: Option<SlotDenied>,
     /// A project had to be noted first, and that is all that this step does.
     is_preparation: bool,
 }
 
 impl Record for RedisStore {
     fn apply(&mut self, batch: &Batch) -> Result<Applied> {
-        let watches = Shared::of(batch.watches);
-        let (step, done, outcome) = self.step(Some(batch), &watches.watches, batch.now)?;
-        let states: Vec<_> = outcome.watched.iter().map(|watched| watched.by(&done.counters)).collect();
+        let names = SharedNames::new(batch.budgets);
+        let (step, done, outcome) = self.step(Some(batch), &names.budgets, batch.now)?;
+        let states: Vec<_> = outcome.watched.iter().map(|watched| watched.state_by(&done.counters)).collect();
         // The step is done, whatever becomes of this: the next one is answered what was not looked at.
         let announced = self.announce(batch, &step, &done, &outcome, &states);
-        let watched: BTreeSet<String> = step.counters.iter().map(Wanted::name).collect();
+        let watched: BTreeSet<String> = step.counters.iter().map(CounterRead::name).collect();
         let is_checked = done.unchecked.iter().all(|moved| moved.keys().all(|name| watched.contains(name)));
         if batch.alert && announced.is_ok() && is_checked {
-            self.memory.checked = Some((outcome.epoch.clone(), done.sequence));
+            self.cache.checked = Some((outcome.store_id.clone(), done.sequence));
         }
         let (alerts, events) = announced.unwrap_or_default();
-        self.memory.node = self.scripts.node().or(self.memory.node.take());
-        self.memory.write_down();
+        self.cache.node = self.scripts.node().or(self.cache.node.take());
+        self.cache.save();
         let alerts = alerts.into_iter().map(|mut alert| {
-            alert.value = watches.name_here(&alert.value);
+            alert.value = names.local_name(&alert.value);
             alert
         });
         Ok(Applied {
             alerts: alerts.collect(),
             events,
             circuit: outcome.circuit,
-            crowded: outcome.crowded,
-            epoch: outcome.epoch,
+            slot_denied: outcome.slot_denied,
+            store_id: outcome.store_id,
             sequence: done.sequence,
-            own: Own::of(self.machine.clone(), done.of_machine),
-            states: watches.named_here(states),
+            batch_sequence: BatchSequence::new(self.machine.clone(), done.of_machine),
+            states: names.with_local_names(states),
         })
     }
 
-    fn reach(&mut self) -> Result<()> {
-        self.scripts.reach().map(drop)
+    fn connect(&mut self) -> Result<()> {
+        self.scripts.connect().map(drop)
     }
 
     fn confirm_shown(&mut self, alerts: &[i64], events: &[i64]) -> Result<()> {
@@ -114,40 +116,39 @@ impl Record for RedisStore {
         let mut shown = Vec::new();
         for ((name, id, _), claim) in claims.iter().zip(self.scripts.commands(&self.keys, &get)?) {
             // Machine, end, list: see announce.lua.
-            let claim: Option<String> = read(claim)?;
+            let claim: Option<String> = decode(claim)?;
             let list = claim.as_ref().and_then(|claim| claim.splitn(3, ' ').nth(2));
             shown.extend(list.map(|list| command(&[name, list, &id.to_string()])));
         }
         self.scripts.commands(&self.keys, &shown).map(drop)
     }
 
-    fn note(&mut self, event: &Event) -> Result<()> {
-        self.in_step(&event.session, |workspace| workspace.note(event, event.what.is_news()))
+    fn record_event(&mut self, event: &Event) -> Result<()> {
+        self.in_step(&event.session, |work| work.record_event(event, event.data.is_news()))
     }
 
-    fn see(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
-        self.in_step(&session.id, |workspace| see(workspace, session, now, ended))?;
+    fn touch_session(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
+        self.in_step(&session.id, |work| touch_session(work, session, now, ended))?;
         // What counts in a session must be known for as long as it goes on.
         let (keys, id) = (&self.keys, &session.id);
-        let listed: Vec<String> =
-            self.scripts.command(keys, &["ZRANGE", &keys.messages_of(id), "0", "-1"])?;
-        let mut all: Vec<String> = listed.iter().map(|hex| keys.message(hex)).collect();
-        all.extend([keys.epoch(), keys.families(), keys.messages_of(id), keys.session(id), keys.live(id)]);
-        all.extend([keys.standings(id), keys.totals(id), keys.settles(id), keys.forks(id), keys.origins(id)]);
-        let ttl = super::KEPT_S.to_string();
+        let hexes: Vec<String> = self.scripts.command(keys, &["ZRANGE", &keys.messages_of(id), "0", "-1"])?;
+        let mut all: Vec<String> = hexes.iter().map(|hex| keys.message(hex)).collect();
+        all.extend([keys.store_id(), keys.families(), keys.messages_of(id), keys.session(id), keys.live(id)]);
+        all.extend([keys.states(id), keys.totals(id), keys.settles(id), keys.forks(id), keys.origins(id)]);
+        let ttl = super::RETENTION_S.to_string();
         let commands: Vec<_> = all.iter().map(|key| command(&["EXPIRE", key, &ttl])).collect();
         self.scripts.commands(keys, &commands).map(drop)
     }
 
-    fn complete(&mut self, session: &str, seen: Timestamp) -> Result<()> {
+    fn mark_complete(&mut self, session: &str, seen: Timestamp) -> Result<()> {
         let live = self.keys.live(session);
-        self.in_step(session, |workspace| {
+        self.in_step(session, |work| {
             // Whether all of it was read is known where its files are.
-            let machine = workspace.charged(session).and_then(|charged| charged.machine);
-            if machine.is_none_or(|machine| machine == workspace.machine)
-                && workspace.number_at(&live, "seen").is_some_and(|last| last <= seen.0)
+            let machine = work.session_record(session).and_then(|charged| charged.machine);
+            if machine.is_none_or(|machine| machine == work.machine)
+                && work.get_number(&live, "seen").is_some_and(|last| last <= seen.0)
             {
-                workspace.put(&live, "complete", "1");
+                work.put(&live, "complete", "1");
             }
             Ok(())
         })
@@ -159,48 +160,48 @@ impl RedisStore {
     pub(super) fn step(
         &mut self,
         batch: Option<&Batch>,
-        watches: &[Watch],
+        budgets: &[BudgetKey],
         now: Timestamp,
-    ) -> Result<(Step, Done, Outcome)> {
-        let (session, checked) = (batch.map_or("", |batch| &batch.session.id), self.memory.checked.clone());
+    ) -> Result<(Step, StepResult, StepOutcome)> {
+        let (session, checked) = (batch.map_or("", |batch| &batch.session.id), self.cache.checked.clone());
         loop {
-            let made = |workspace: &mut Workspace| make(workspace, batch, watches, now, checked.clone());
-            let (outcome, step, done) = self.done(session, made)?;
+            let make = |work: &mut UnitOfWork| prepare(work, batch, budgets, now, checked.clone());
+            let (outcome, step, done) = self.run_step(session, make)?;
             if outcome.is_preparation {
                 continue;
             }
             for (wanted, (_, after)) in step.counters.iter().zip(&done.counters) {
                 let place = (wanted.key.clone(), wanted.since.clone());
-                if step.given.contains_key(&place) {
-                    self.memory.learn([(place, Some(after.to_string().into_bytes()))].into());
+                if step.expected.contains_key(&place) {
+                    self.cache.extend([(place, Some(after.to_string().into_bytes()))].into());
                 }
             }
             if batch.is_some() {
-                self.memory.retain(|place| step.given.contains_key(place) || self.keys.is_message(&place.0));
+                self.cache.retain(|key| step.expected.contains_key(key) || self.keys.is_message(&key.0));
             }
             return Ok((step, done, outcome));
         }
     }
 
-    /// Makes a step and does it, again until what it takes for given is so: what was made, the step, what came of it.
-    fn done<T>(
+    /// Prepares a step and runs it, until all that it expects is so. Returns what was prepared, the step and its result.
+    fn run_step<T>(
         &mut self,
         session: &str,
-        make: impl Fn(&mut Workspace) -> Result<T>,
-    ) -> Result<(T, Step, Done)> {
-        for _ in 0..ROUNDS {
-            let mut workspace = Workspace::new(&self.keys, &self.machine, &self.memory, &mut self.scripts);
-            let made = make(&mut workspace)?;
-            let (step, after) = workspace.finish()?;
+        make: impl Fn(&mut UnitOfWork) -> Result<T>,
+    ) -> Result<(T, Step, StepResult)> {
+        for _ in 0..MAX_TRIES {
+            let mut work = UnitOfWork::new(&self.keys, &self.machine, &self.cache, &mut self.scripts);
+            let made = make(&mut work)?;
+            let (step, after) = work.finish()?;
             let arguments = step.arguments(&self.keys, session, &self.machine)?;
-            match Done::read(self.scripts.run(STEP, &self.keys, &arguments)?, &step)? {
-                Err(found) => self.memory.learn(found),
+            match StepResult::parse(self.scripts.run(STEP, &self.keys, &arguments)?, &step)? {
+                Err(found) => self.cache.extend(found),
                 Ok(done) => {
                     // Of messages, the last ones are of use to the next step.
                     if after.keys().any(|(key, _)| self.keys.is_message(key)) {
-                        self.memory.retain(|(key, _)| !self.keys.is_message(key));
+                        self.cache.retain(|(key, _)| !self.keys.is_message(key));
                     }
-                    self.memory.learn(after);
+                    self.cache.extend(after);
                     return Ok((made, step, done));
                 }
             }
@@ -208,127 +209,124 @@ impl RedisStore {
         Err(StoreError::Contended)
     }
 
-    pub(super) fn in_step<T>(
-        &mut self,
-        session: &str,
-        make: impl Fn(&mut Workspace) -> Result<T>,
-    ) -> Result<T> {
-        self.done(session, make).map(|(made, ..)| made)
+    pub(super) fn in_step<T>(&mut self, id: &str, make: impl Fn(&mut UnitOfWork) -> Result<T>) -> Result<T> {
+        self.run_step(id, make).map(|(made, ..)| made)
     }
 }
 
-/// Makes a step.
-fn make(
-    workspace: &mut Workspace,
+/// Prepares a step.
+fn prepare(
+    work: &mut UnitOfWork,
     batch: Option<&Batch>,
-    watches: &[Watch],
+    budgets: &[BudgetKey],
     now: Timestamp,
     checked: Option<(String, u64)>,
-) -> Result<Outcome> {
-    let keys = workspace.keys;
-    let epoch = super::recover::epoch_of(workspace);
-    let mut naming = Naming::of(workspace);
-    let observed = batch.and_then(|batch| batch.observed.as_ref());
-    let throttle = observed.and_then(|seen| seen.throttle.as_ref());
-    let watches: Vec<&Watch> = watches.iter().chain(throttle.map(|throttled| &throttled.meter)).collect();
-    let mut specs = Specs::of(naming.families.keys());
-    let new = specs.want(watches.iter().flat_map(|watch| watch.budget.counters()));
+) -> Result<StepOutcome> {
+    let keys = work.keys;
+    let store_id = super::recover::store_id(work);
+    let mut names = CounterNames::read(work);
+    let observation = batch.and_then(|batch| batch.observation.as_ref());
+    let slots = observation.and_then(|seen| seen.slots.as_ref());
+    let budgets: Vec<&BudgetKey> = budgets.iter().chain(slots.map(|slots| &slots.meter)).collect();
+    let mut families = CounterFamilies::from_names(names.families.keys());
+    let new = families.register(budgets.iter().flat_map(|key| key.budget.counters()));
     if !new.is_empty() {
-        naming.families.extend(new.into_iter().map(|name| (name, now.0)));
-        workspace.put_record(&keys.families(), "", &naming.families)?;
+        names.families.extend(new.into_iter().map(|name| (name, now.0)));
+        work.put_record(&keys.families(), "", &names.families)?;
     }
-    let mut outcome =
-        Outcome { watched: Vec::new(), epoch, circuit: None, crowded: None, is_preparation: false };
+    let mut outcome = StepOutcome { store_id, ..StepOutcome::default() };
     if let Some(batch) = batch
-        && charge_project(workspace, batch, &specs, &naming)?
+        && charge_project(work, batch, &families, &names)?
     {
-        return Ok(Outcome { is_preparation: true, ..outcome });
+        return Ok(StepOutcome { is_preparation: true, ..outcome });
     }
     let changes = match batch {
-        None => Changes::default(),
+        None => CounterChanges::default(),
         Some(batch) => {
             let session = batch.session.id.clone();
-            intern(workspace, batch.session, batch.seen)?;
-            let lineage = workspace.lineage(&session)?;
-            let settles = workspace.at(&keys.settles(&session), "").is_some();
-            let mut ledger = Ledger::new(workspace, &specs, naming.installed, session, lineage);
+            intern(work, batch.session, batch.seen)?;
+            let lineage = work.lineage(&session)?;
+            let settles = work.get(&keys.settles(&session), "").is_some();
+            let mut ledger = Ledger::new(work, &families, names.installed, session, lineage);
             ledger.record(batch.facts, settles)?;
             ledger.into_changes()
         }
     };
     for (moved, change) in changes.iter() {
-        let key = naming.key(keys, &moved.spec, &moved.value, moved.start);
-        workspace.step.moves.entry(key).or_default().push((moved.at, *change));
+        let key = names.key(keys, &moved.family, &moved.value, moved.start);
+        work.step.moves.entry(key).or_default().push((moved.at, *change));
     }
-    for watch in watches {
-        let Some((state, counters)) = decided(workspace, watch, now, None) else { continue };
-        let mut of_watch = Vec::new();
-        for key in counters {
-            let wanted = naming.wanted(keys, &key, state.window.end);
-            of_watch.push((workspace.step.counters.len(), key));
-            workspace.step.counters.push(wanted);
+    for key in budgets {
+        let Some((state, counters)) = resolve(work, key, now, None) else { continue };
+        let mut of_budget = Vec::new();
+        for counter in counters {
+            let wanted = names.counter_read(keys, &counter, state.window.end);
+            of_budget.push((work.step.counters.len(), counter));
+            work.step.counters.push(wanted);
         }
-        outcome.watched.push(Watched { state, counters: of_watch });
+        outcome.watched.push(WatchedBudget { state, counters: of_budget });
     }
     let Some(batch) = batch else { return Ok(outcome) };
-    if let Some(seen) = observed {
+    if let Some(seen) = observation {
         let id = &batch.session.id;
-        (outcome.circuit, _) = standing::observe(&mut OfSession { workspace, id }, seen, now)?;
-        if let Some(throttled) = throttle
+        (outcome.circuit, _) = agent_states::observe(&mut RedisAgentStates { work, id }, seen, now)?;
+        if let Some(slots) = slots
             && let Some(meter) = outcome.watched.pop()
         {
-            let used = used_by(workspace, &meter, &changes);
-            (outcome.crowded, _) =
-                standing::throttle(&mut OfSession { workspace, id }, throttled, used, now)?;
+            let used = tokens_used(work, &meter, &changes);
+            (outcome.slot_denied, _) =
+                agent_states::throttle(&mut RedisAgentStates { work, id }, slots, used, now)?;
         }
     }
-    let step = &mut workspace.step;
+    let step = &mut work.step;
     step.seen = Some(batch.seen.0);
-    step.checked =
-        batch.alert.then_some(checked.filter(|(epoch, _)| *epoch == outcome.epoch).map_or(0, |(_, n)| n));
+    step.checked = batch
+        .alert
+        .then_some(checked.filter(|(store_id, _)| *store_id == outcome.store_id).map_or(0, |(_, n)| n));
     if batch.claim {
-        step.unshown = outcome.watched.iter().map(|watched| alerts::unshown(keys, &watched.state)).collect();
-        step.agent = observed.map(|seen| seen.agent.to_owned());
+        step.unshown =
+            outcome.watched.iter().map(|watched| alerts::unshown_key(keys, &watched.state)).collect();
+        step.agent = observation.map(|seen| seen.agent.to_owned());
     }
     Ok(outcome)
 }
 
-/// Charges a session to its project, where that was not known before: counters of that project are added up anew, with what
-/// the session brought by then. Whether there was anything to do.
-fn charge_project(workspace: &mut Workspace, batch: &Batch, specs: &Specs, naming: &Naming) -> Result<bool> {
+/// Charges a session to its project once that is known, and drops the counters that miss it. Whether there was a change.
+fn charge_project(
+    work: &mut UnitOfWork,
+    batch: &Batch,
+    families: &CounterFamilies,
+    names: &CounterNames,
+) -> Result<bool> {
     let id = &batch.session.id;
-    let Some(mut charged) = workspace.charged(id).filter(|known| known.session.project.is_empty()) else {
-        return Ok(false);
-    };
-    if batch.session.project.is_empty() {
-        return Ok(false);
-    }
-    charged.session.project = hashed(&batch.session.project);
-    let project = &charged.session.project;
+    let record = work.session_record(id).filter(|record| record.session.project.is_empty());
+    let Some(mut record) = record.filter(|_| !batch.session.project.is_empty()) else { return Ok(false) };
+    record.session.project = hash_project(&batch.session.project);
+    let project = &record.session.project;
     let mut counters: Vec<String> = Vec::new();
-    for stored in workspace.messages_of(id)?.iter().filter(|stored| stored.h == *id) {
-        for (name, spec) in specs.iter().filter(|(_, spec)| spec.scope == Scope::Project) {
-            counters.push(naming.key(workspace.keys, name, project, spec.rule.at(stored.d.at).start.0));
+    for stored in work.messages_of(id)?.iter().filter(|stored| stored.first_session == *id) {
+        for (name, family) in families.iter().filter(|(_, family)| family.scope == Scope::Project) {
+            counters.push(names.key(work.keys, name, project, family.rule.at(stored.message.at).start.0));
         }
     }
     counters.sort();
     counters.dedup();
     // By a command that hooks need anyway.
-    counters.iter().for_each(|key| workspace.write(&["EXPIRE", key, "0"]));
-    let key = workspace.keys.session(id);
-    workspace.put_record(&key, "", &charged)?;
+    counters.iter().for_each(|key| work.write(&["EXPIRE", key, "0"]));
+    let key = work.keys.session(id);
+    work.put_record(&key, "", &record)?;
     Ok(true)
 }
 
 /// The tokens that throttling goes by, after this step, which takes what the counters hold before it for given.
-fn used_by(workspace: &mut Workspace, meter: &Watched, changes: &Changes) -> u64 {
+fn tokens_used(work: &mut UnitOfWork, meter: &WatchedBudget, changes: &CounterChanges) -> u64 {
     let mut of_meter = Vec::new();
     for (at, counter) in &meter.counters {
-        let Wanted { key, since, .. } = workspace.step.counters[*at].clone();
-        let held: Option<CounterDelta> = workspace.at(&key, &since).and_then(|text| parsed(&text));
+        let CounterRead { key, since, .. } = work.step.counters[*at].clone();
+        let held: Option<CounterDelta> = work.get(&key, &since).and_then(|text| parse(&text));
         let before = held.unwrap_or_default().amount();
-        of_meter.push((counter.spec.scope, changes.of(counter).apply_to(&before)));
+        of_meter.push((counter.family.scope, changes.counter_change(counter).apply_to(&before)));
     }
-    let state = meter.state.clone().counting(of_meter);
+    let state = meter.state.clone().with_counters(of_meter);
     state.used.saturating_sub(state.history)
 }

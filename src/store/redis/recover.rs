@@ -1,149 +1,148 @@
 //! A store that lost what it knew, and the machines that fill it again: each has transcripts that no other one has.
 //!
-//! A mark names the store that is to be filled; the machines that have read everything for that one are in a set. A mark
-//! of another name is of a store that is no more.
+//! A mark holds the id of the store to fill; a set holds the machines that are done. A mark with another id is obsolete.
 
 use std::collections::{BTreeSet, HashMap};
 
 use redis::Value;
 
-use super::charged::see_machine;
-use super::scripts::{command, parsed, read};
-use super::standings::Hash;
-use super::workspace::Workspace;
-use super::{DECIDED_S, KEPT_S, RedisStore};
+use super::agent_state_fields::Hash;
+use super::scripts::{command, decode, parse};
+use super::session_record::touch_machine;
+use super::unit_of_work::UnitOfWork;
+use super::{DECISIONS_S, RETENTION_S, RedisStore};
 use crate::domain::budget::Scope;
 use crate::domain::time::Timestamp;
 use crate::platform::clock;
-use crate::store::{Own, Recover, Result, Watch};
+use crate::store::{BatchSequence, BudgetKey, Recover, Result};
 
 impl Recover for RedisStore {
-    fn epoch(&mut self) -> Result<String> {
-        self.in_step("", |workspace| Ok(epoch_of(workspace)))
+    fn store_id(&mut self) -> Result<String> {
+        self.in_step("", |work| Ok(store_id(work)))
     }
 
     fn is_rebuilding(&mut self) -> Result<bool> {
-        let Some(epoch) = self.marked()? else { return Ok(false) };
-        let filled = self.keys.filled(&epoch);
+        let Some(store_id) = self.store_to_fill()? else { return Ok(false) };
+        let filled = self.keys.filled(&store_id);
         Ok(self.scripts.command::<u64>(&self.keys, &["SISMEMBER", &filled, &self.machine])? == 0)
     }
 
     fn set_rebuilding(&mut self, rebuilding: bool) -> Result<()> {
         let (mark, now) = (self.keys.rebuilding(), clock());
-        self.in_step("", |workspace| {
-            let epoch = epoch_of(workspace);
-            let (filled, machines) = (workspace.keys.filled(&epoch), workspace.keys.machines());
-            let machine = workspace.machine;
-            match (rebuilding, workspace.at(&mark, "")) {
+        self.in_step("", |work| {
+            let store_id = store_id(work);
+            let (filled, machines) = (work.keys.filled(&store_id), work.keys.machines());
+            let machine = work.machine;
+            match (rebuilding, work.get(&mark, "")) {
                 (true, _) => {
-                    workspace.put(&mark, "", epoch);
-                    workspace.write(&["SREM", &filled, machine]);
-                    see_machine(workspace, now);
+                    work.put(&mark, "", store_id);
+                    work.write(&["SREM", &filled, machine]);
+                    touch_machine(work, now);
                 }
-                (false, Some(marked)) if marked == epoch.as_bytes() => {
-                    workspace.write(&["SADD", &filled, machine]);
+                (false, Some(marked)) if marked == store_id.as_bytes() => {
+                    work.write(&["SADD", &filled, machine]);
                 }
                 // A write that changes nothing: who asks for it wants to know whether it can.
-                (false, _) => workspace.write(&["ZADD", &machines, "XX", "GT", "0", machine]),
+                (false, _) => work.write(&["ZADD", &machines, "XX", "GT", "0", machine]),
             }
             Ok(())
         })
     }
 
-    fn recovering(&mut self, now: Timestamp) -> Result<Vec<String>> {
-        let Some(epoch) = self.marked()? else { return Ok(Vec::new()) };
-        let since = now.plus_millis(-KEPT_S * 1000).0.to_string();
+    fn rebuilding_machines(&mut self, now: Timestamp) -> Result<Vec<String>> {
+        let Some(store_id) = self.store_to_fill()? else { return Ok(Vec::new()) };
+        let since = now.plus_millis(-RETENTION_S * 1000).0.to_string();
         let seen = command(&["ZRANGEBYSCORE", &self.keys.machines(), &since, "+inf"]);
-        let filled = command(&["SMEMBERS", &self.keys.filled(&epoch)]);
+        let filled = command(&["SMEMBERS", &self.keys.filled(&store_id)]);
         let replies = self.scripts.commands(&self.keys, &[seen, filled])?;
-        let (mut seen, filled): (Vec<String>, Vec<String>) = read(Value::Array(replies))?;
+        let (mut seen, filled): (Vec<String>, Vec<String>) = decode(Value::Array(replies))?;
         seen.retain(|machine| !filled.contains(machine));
         seen.sort();
         Ok(seen)
     }
 
-    fn renew(&mut self, epoch: &str) -> Result<String> {
-        let (key, mark, new) = (self.keys.epoch(), self.keys.rebuilding(), new_epoch());
-        self.in_step("", |workspace| {
-            let is = epoch_of(workspace);
-            if is != epoch {
-                return Ok(is);
+    fn reset_store(&mut self, store_id: &str) -> Result<String> {
+        let (key, mark, new) = (self.keys.store_id(), self.keys.rebuilding(), new_store_id());
+        self.in_step("", |work| {
+            let current = self::store_id(work);
+            if current != store_id {
+                return Ok(current);
             }
-            workspace.put(&key, "", new.clone());
-            workspace.put(&mark, "", new.clone());
+            work.put(&key, "", new.clone());
+            work.put(&mark, "", new.clone());
             Ok(new.clone())
         })
     }
 
     fn sequences(&mut self) -> Result<HashMap<String, u64>> {
-        self.batches("sequence")
+        self.batch_counts("sequence")
     }
 
-    fn own_batches(&mut self) -> Result<HashMap<String, Own>> {
+    fn batch_sequences(&mut self) -> Result<HashMap<String, BatchSequence>> {
         let machine = self.machine.clone();
-        let all = self.batches(&format!("sequence:{machine}"))?.into_iter();
-        Ok(all.map(|(id, batches)| (id, Own::of(machine.clone(), batches))).collect())
+        let all = self.batch_counts(&format!("sequence:{machine}"))?.into_iter();
+        Ok(all.map(|(id, batches)| (id, BatchSequence::new(machine.clone(), batches))).collect())
     }
 
-    fn count_anew(&mut self, watches: &[Watch], now: Timestamp) -> Result<()> {
-        for watch in watches.iter().filter(|watch| watch.budget.scope == Scope::Session) {
-            self.in_step(&watch.value, |workspace| workspace.correct_counts(&watch.value))?;
+    fn recount(&mut self, budgets: &[BudgetKey], now: Timestamp) -> Result<()> {
+        for key in budgets.iter().filter(|key| key.budget.scope == Scope::Session) {
+            self.in_step(&key.value, |work| work.correct_counts(&key.value))?;
         }
-        self.added_up(watches, now, None, true).map(drop)
+        self.recounted_states(budgets, now, None, true).map(drop)
     }
 
-    fn damaged(&mut self) -> Result<BTreeSet<String>> {
+    fn damaged_records(&mut self) -> Result<BTreeSet<String>> {
         let set_aside: Hash = self.scripts.command(&self.keys, &["HGETALL", &self.keys.damaged()])?;
         Ok(set_aside.into_keys().chain(self.damaged.iter().cloned()).collect())
     }
 
-    fn installed(&mut self) -> Result<Option<Timestamp>> {
+    fn installed_at(&mut self) -> Result<Option<Timestamp>> {
         let text: Option<Vec<u8>> = self.scripts.command(&self.keys, &["GET", &self.keys.installed()])?;
-        Ok(text.and_then(|text| parsed(&text)).map(Timestamp))
+        Ok(text.and_then(|text| parse(&text)).map(Timestamp))
     }
 
-    fn install(&mut self, now: Timestamp) -> Result<()> {
-        let (key, now, ttl) = (self.keys.installed(), now.0.to_string(), (10 * DECIDED_S).to_string());
+    fn note_installation(&mut self, now: Timestamp) -> Result<()> {
+        let (key, now, ttl) = (self.keys.installed(), now.0.to_string(), (10 * DECISIONS_S).to_string());
         self.scripts.command(&self.keys, &["SET", &key, &now, "NX", "EX", &ttl])
     }
 }
 
 impl RedisStore {
-    /// The name of the store, where it is to be filled.
-    fn marked(&mut self) -> Result<Option<String>> {
-        let ask = [self.keys.rebuilding(), self.keys.epoch()].map(|key| command(&["GET", &key]));
+    /// The id of the store, where it is to be filled.
+    fn store_to_fill(&mut self) -> Result<Option<String>> {
+        let ask = [self.keys.rebuilding(), self.keys.store_id()].map(|key| command(&["GET", &key]));
         let replies = self.scripts.commands(&self.keys, &ask)?;
-        let (mark, epoch): (Option<Vec<u8>>, Option<Vec<u8>>) = read(Value::Array(replies))?;
-        let epoch = epoch.filter(|epoch| mark.as_ref() == Some(epoch));
-        Ok(epoch.map(|epoch| String::from_utf8_lossy(&epoch).into_owned()))
+        let (mark, store_id): (Option<Vec<u8>>, Option<Vec<u8>>) = decode(Value::Array(replies))?;
+        let store_id = store_id.filter(|store_id| mark.as_ref() == Some(store_id));
+        Ok(store_id.map(|store_id| String::from_utf8_lossy(&store_id).into_owned()))
     }
 
     /// A number of each session's batches.
-    fn batches(&mut self, field: &str) -> Result<HashMap<String, u64>> {
+    fn batch_counts(&mut self, field: &str) -> Result<HashMap<String, u64>> {
         let ids = self.session_ids()?;
         let commands: Vec<_> = ids.iter().map(|id| command(&["HGET", &self.keys.live(id), field])).collect();
         let mut all = HashMap::new();
         for (id, reply) in ids.into_iter().zip(self.scripts.commands(&self.keys, &commands)?) {
-            let number = read::<Option<Vec<u8>>>(reply)?.and_then(|text| parsed(&text));
+            let number = decode::<Option<Vec<u8>>>(reply)?.and_then(|text| parse(&text));
             all.insert(id, number.unwrap_or(0));
         }
         Ok(all)
     }
 }
 
-/// What the store is called, which gets a name where it has none.
-pub fn epoch_of(workspace: &mut Workspace) -> String {
-    let key = workspace.keys.epoch();
-    if let Some(epoch) = workspace.at(&key, "") {
-        return String::from_utf8_lossy(&epoch).into_owned();
+/// The id of the store, which gets one where it has none.
+pub fn store_id(work: &mut UnitOfWork) -> String {
+    let key = work.keys.store_id();
+    if let Some(store_id) = work.get(&key, "") {
+        return String::from_utf8_lossy(&store_id).into_owned();
     }
-    let epoch = new_epoch();
-    workspace.put(&key, "", epoch.clone());
-    epoch
+    let store_id = new_store_id();
+    work.put(&key, "", store_id.clone());
+    store_id
 }
 
-/// A name for a store that nobody has named.
-fn new_epoch() -> String {
+/// A new random id.
+fn new_store_id() -> String {
     use std::hash::{BuildHasher, Hasher};
     format!("{:016x}", std::collections::hash_map::RandomState::new().build_hasher().finish())
 }

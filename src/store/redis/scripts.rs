@@ -20,7 +20,7 @@ pub const RIGHTS: &str = include_str!("rights.lua");
 const COMMANDS: &str = include_str!("commands.lua");
 
 /// How many commands are sent at once: Redis does nothing else meanwhile.
-const MOST_COMMANDS: usize = 500;
+const MAX_COMMANDS: usize = 500;
 
 /// How scripts reach Redis.
 pub struct Scripts {
@@ -43,7 +43,7 @@ impl Scripts {
     }
 
     /// Begins to connect.
-    pub fn reach(&mut self) -> Result<&mut Connection> {
+    pub fn connect(&mut self) -> Result<&mut Connection> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => Connection::open(&self.address, self.wait)?,
@@ -59,7 +59,7 @@ impl Scripts {
         arguments: &[impl AsRef<[u8]>],
     ) -> Result<T> {
         let arguments: Vec<&[u8]> = arguments.iter().map(AsRef::as_ref).collect();
-        read(self.reach()?.run(script, &[keys.epoch().as_bytes()], &arguments)?)
+        decode(self.connect()?.run(script, &[keys.store_id().as_bytes()], &arguments)?)
     }
 
     /// Commands, in their order; what each answers. Those whose replies fit into one reply are of one moment.
@@ -67,7 +67,7 @@ impl Scripts {
         let mut replies = Vec::with_capacity(commands.len());
         while replies.len() < commands.len() {
             let mut arguments = Vec::new();
-            for words in commands[replies.len()..].iter().take(MOST_COMMANDS) {
+            for words in commands[replies.len()..].iter().take(MAX_COMMANDS) {
                 arguments.push(words.len().to_string());
                 arguments.extend_from_slice(words);
             }
@@ -82,7 +82,7 @@ impl Scripts {
 
     /// One command; what it answers.
     pub fn command<T: FromRedisValue>(&mut self, keys: &Keys, words: &[&str]) -> Result<T> {
-        read(self.commands(keys, &[command(words)])?.pop().unwrap_or(Value::Nil))
+        decode(self.commands(keys, &[command(words)])?.pop().unwrap_or(Value::Nil))
     }
 }
 
@@ -92,13 +92,13 @@ pub fn command(words: &[&str]) -> Vec<String> {
 }
 
 /// What a reply is.
-pub fn read<T: FromRedisValue>(reply: Value) -> Result<T> {
+pub fn decode<T: FromRedisValue>(reply: Value) -> Result<T> {
     // The error repeats the reply.
     redis::from_redis_value(reply)
         .map_err(|_| StoreError::Damaged("Redis answered what Fusebox does not understand".into()))
 }
 
 /// What the text of a stored value stands for; `None`: it cannot be read.
-pub fn parsed<T: FromStr>(text: &[u8]) -> Option<T> {
+pub fn parse<T: FromStr>(text: &[u8]) -> Option<T> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }

@@ -7,10 +7,10 @@ local step = cjson.decode(ARGV[1])
 local at = 1
 
 -- A reply holds at most so many bytes of what differs: the rest is looked at in the next round.
-local MOST_BYTES = 4000000
+local MAX_BYTES = 4000000
 
 -- How many steps of a session are kept, whose thresholds nobody is known to have looked for.
-local MOST_UNCHECKED = 64
+local MAX_UNCHECKED = 64
 
 local differs, bytes = {}, 0
 for i, place in ipairs(step.given) do
@@ -21,7 +21,7 @@ for i, place in ipairs(step.given) do
   end
   local found
   if field == '' then found = call('GET', key) else found = call('HGET', key, field) end
-  if found ~= expected and bytes < MOST_BYTES then
+  if found ~= expected and bytes < MAX_BYTES then
     differs[#differs + 1] = { i, found }
     bytes = bytes + (found and #found or 0)
   end
@@ -112,7 +112,7 @@ if step.alerts then
   for i = 1, #known, 2 do
     local number = number_of(known[i]) or 0
     -- Where nobody can say so, it was answered often enough.
-    if number <= step.checked or number <= sequence - MOST_UNCHECKED then
+    if number <= step.checked or number <= sequence - MAX_UNCHECKED then
       write('HDEL', session.unchecked, known[i])
     else
       unchecked[#unchecked + 1] = known[i + 1]

@@ -5,15 +5,15 @@ use serde::de::DeserializeOwned;
 
 use super::super::{CLAIM_MS, Result, StoreError};
 use super::meta;
-use super::operations::Standing;
+use super::operations::WatchedBudget;
 use crate::domain::alert::{Acknowledgement, AlertRecord, BudgetAlert};
 use crate::domain::budget::BudgetState;
 use crate::domain::time::Timestamp;
 
 /// Stores the thresholds that this step crossed.
-pub fn raise(db: &Connection, standing: &Standing, after: &BudgetState, now: Timestamp) -> Result<()> {
-    for threshold in after.crossed(standing.before.used) {
-        let alert = BudgetAlert::of(after, threshold, now);
+pub fn raise(db: &Connection, watched: &WatchedBudget, after: &BudgetState, now: Timestamp) -> Result<()> {
+    for threshold in after.crossed(watched.before.used) {
+        let alert = BudgetAlert::new(after, threshold, now);
         let text = serde_json::to_string(&alert).map_err(|e| StoreError::Damaged(e.to_string()))?;
         db.execute(
             "INSERT OR IGNORE INTO alerts (budget, value, window_start, threshold, in_force, since, alert, claimed_until, \
@@ -33,7 +33,7 @@ pub fn raise(db: &Connection, standing: &Standing, after: &BudgetState, now: Tim
     Ok(())
 }
 
-/// Alerts of these budgets that nobody has shown and nobody is about to show.
+/// Claims the alerts of these budgets that were neither shown nor claimed.
 pub fn claim(db: &Connection, states: &[BudgetState], now: Timestamp) -> Result<Vec<BudgetAlert>> {
     let mut query = db.prepare_cached(
         "SELECT id, alert FROM alerts WHERE budget = ? AND value = ? AND window_start = ? AND shown = 0 \
@@ -57,7 +57,7 @@ pub fn claim(db: &Connection, states: &[BudgetState], now: Timestamp) -> Result<
     Ok(claimed)
 }
 
-/// Notes that these alerts reached a person.
+/// Marks these alerts as shown.
 pub fn confirm_shown(db: &Connection, alerts: &[i64]) -> Result<()> {
     for id in alerts {
         db.execute("UPDATE alerts SET shown = 1 WHERE id = ?", [id])?;
@@ -81,7 +81,7 @@ pub fn alerts(db: &Connection) -> Result<Vec<AlertRecord>> {
     Ok(all)
 }
 
-/// Acknowledges those of `alerts` that nobody has; answers which they were.
+/// Acknowledges those of `alerts` that are not acknowledged yet; returns which they are.
 pub fn acknowledge(db: &Connection, alerts: &[i64], acknowledgement: &Acknowledgement) -> Result<Vec<i64>> {
     let text = serde_json::to_string(acknowledgement).map_err(|e| StoreError::Damaged(e.to_string()))?;
     let mut note = db.prepare("UPDATE alerts SET acknowledged = ? WHERE id = ? AND acknowledged IS NULL")?;

@@ -1,13 +1,13 @@
-//! Counters: looked up, added up where they are missing, moved by what a batch changes.
+//! Counters: read, computed where they are missing, changed by batches.
 
 use rusqlite::{Connection, Row, params};
 
-use super::super::counts::{CLASSES, CounterDelta, NoCounts};
-use super::super::ledger::{Changes, Moved, Specs, family};
+use super::super::counts::{CLASSES, CounterDelta, InvalidCounts};
+use super::super::ledger::{CounterChanges, CounterFamilies, CounterMove, family_name};
 use super::super::{Result, StoreError};
-use super::meta::{self, FAMILY, Meta};
+use super::meta::{self, FAMILY, StoreMeta};
 use crate::domain::budget::Scope;
-use crate::domain::counter::{CounterKey, Spec};
+use crate::domain::counter::{CounterFamily, CounterKey};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 
@@ -31,23 +31,27 @@ pub fn amount(row: &Row) -> rusqlite::Result<Amount> {
     Ok(counts.amount())
 }
 
-/// The families that are known, and those that are wanted, which are noted where they are new.
-pub fn specs(db: &Connection, meta: &Meta, wanted: impl IntoIterator<Item = Spec>) -> Result<Specs> {
-    let mut specs = Specs::of(&meta.families);
-    for name in specs.want(wanted) {
+/// The known families, and those that are wanted, which are registered if they are new.
+pub fn register_families(
+    db: &Connection,
+    meta: &StoreMeta,
+    wanted: impl IntoIterator<Item = CounterFamily>,
+) -> Result<CounterFamilies> {
+    let mut families = CounterFamilies::from_names(&meta.families);
+    for name in families.register(wanted) {
         meta::mark(db, &format!("{FAMILY}{name}"), true)?;
     }
-    Ok(specs)
+    Ok(families)
 }
 
 /// The rows of one window: since when they count, and what.
-fn rows(db: &Connection, spec: &str, value: &str, start: i64) -> Result<Vec<(i64, CounterDelta)>> {
+fn rows(db: &Connection, family: &str, value: &str, start: i64) -> Result<Vec<(i64, CounterDelta)>> {
     let mut query =
         db.prepare_cached("SELECT since, amount FROM counters WHERE spec=? AND value=? AND start=?")?;
-    let rows = query.query_map(params![spec, value, start], |r| Ok((r.get(0)?, r.get::<_, String>(1)?)))?;
+    let rows = query.query_map(params![family, value, start], |r| Ok((r.get(0)?, r.get::<_, String>(1)?)))?;
     rows.map(|row| {
         let (since, text) = row?;
-        let counts = text.parse().map_err(|error: NoCounts| StoreError::Damaged(error.to_string()))?;
+        let counts = text.parse().map_err(|error: InvalidCounts| StoreError::Damaged(error.to_string()))?;
         Ok((since, counts))
     })
     .collect()
@@ -60,16 +64,16 @@ pub fn get(
     end: Option<Timestamp>,
     installed: Option<Timestamp>,
 ) -> Result<Amount> {
-    let spec = family(&key.spec);
+    let family = family_name(&key.family);
     let found =
-        rows(db, &spec, &key.value, key.start.0)?.into_iter().find(|(since, _)| *since == key.since.0);
+        rows(db, &family, &key.value, key.start.0)?.into_iter().find(|(since, _)| *since == key.since.0);
     if let Some((_, counts)) = found {
         return Ok(counts.amount());
     }
     let sum = add_up(db, key, end, installed)?;
     db.execute(
         "INSERT INTO counters (spec, value, start, since, amount) VALUES (?,?,?,?,?)",
-        params![spec, key.value, key.start.0, key.since.0, CounterDelta::of(&sum).to_string()],
+        params![family, key.value, key.start.0, key.since.0, CounterDelta::from_amount(&sum).to_string()],
     )?;
     Ok(sum)
 }
@@ -82,7 +86,7 @@ pub fn add_up(
     installed: Option<Timestamp>,
 ) -> Result<Amount> {
     // Columns are called as their scopes.
-    let (scope, name) = (key.spec.scope, key.spec.scope.name());
+    let (scope, name) = (key.family.scope, key.family.scope.name());
     let (from, matches) = match scope {
         Scope::Session | Scope::History => (
             "memberships JOIN messages m ON m.id = memberships.message",
@@ -103,14 +107,14 @@ pub fn add_up(
     Ok(row)
 }
 
-/// Moves the counters: those of the window, and those of it that count only since a reset before the message.
-pub fn write(db: &Connection, changes: &Changes) -> Result<()> {
+/// Changes the counters: those of the window, and those of it that count only since a reset before the message.
+pub fn write(db: &Connection, changes: &CounterChanges) -> Result<()> {
     for (moved, change) in changes.iter() {
-        let Moved { spec, value, start, at } = moved;
-        for (since, mut counts) in rows(db, spec, value, *start)?.into_iter().filter(|(s, _)| s <= at) {
+        let CounterMove { family, value, start, at } = moved;
+        for (since, mut counts) in rows(db, family, value, *start)?.into_iter().filter(|(s, _)| s <= at) {
             counts.add(change);
             let sql = "UPDATE counters SET amount=? WHERE spec=? AND value=? AND start=? AND since=?";
-            db.prepare_cached(sql)?.execute(params![counts.to_string(), spec, value, start, since])?;
+            db.prepare_cached(sql)?.execute(params![counts.to_string(), family, value, start, since])?;
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Events: stored in the step that makes them, told once by a hook of the agent that they are about.
+//! Events: stored in the step that makes them, reported once by a hook of the agent that they are about.
 
 use rusqlite::{Connection, params};
 
@@ -7,31 +7,31 @@ use super::meta;
 use crate::domain::event::Event;
 use crate::domain::time::Timestamp;
 
-/// For how long events are kept: 90 days.
-const KEPT_MS: i64 = 90 * 24 * 3600 * 1000;
+/// How long events are kept: 90 days.
+const RETENTION_MS: i64 = 90 * 24 * 3600 * 1000;
 
 /// Stores an event. `known`: nobody has to be told.
-pub fn note(db: &Connection, event: &Event, known: bool) -> Result<()> {
+pub fn record_event(db: &Connection, event: &Event, known: bool) -> Result<()> {
     let text = serde_json::to_string(event).map_err(|e| StoreError::Damaged(e.to_string()))?;
-    let known = known || !event.what.is_news();
+    let known = known || !event.data.is_news();
     // Hashes are unsigned, and SQLite's numbers are not: the same bits.
-    let call = event.what.call().map(u64::cast_signed);
+    let call = event.data.call().map(u64::cast_signed);
     db.execute(
         "INSERT INTO events (call, at, event, untold) VALUES (?,?,?,?)",
         params![call, event.at.0, text, (!known).then_some(0)],
     )?;
     if !known {
-        meta::mark(db, meta::UNTOLD, true)?;
+        meta::mark(db, meta::UNTOLD_EVENTS, true)?;
     }
     Ok(())
 }
 
-/// Events of an agent that nobody has told and nobody is about to tell. (What concerns the whole session is told to the
+/// Claims the events of an agent that were neither reported nor claimed. (Events of the whole session are reported to the
 /// main agent.)
 pub fn claim(db: &Connection, session: &str, agent: &str, now: Timestamp) -> Result<Vec<Event>> {
     let latest = now.plus_millis(2 * CLAIM_MS).0;
     let sql = "SELECT id, event FROM events WHERE untold NOT BETWEEN ? AND ? ORDER BY id";
-    let mut claimed = found(db, sql, params![now.0 + 1, latest])?;
+    let mut claimed = query_events(db, sql, params![now.0 + 1, latest])?;
     claimed.retain(|event| event.session == session && event.agent == agent);
     for event in &claimed {
         let until = now.plus_millis(CLAIM_MS).0;
@@ -40,13 +40,13 @@ pub fn claim(db: &Connection, session: &str, agent: &str, now: Timestamp) -> Res
     Ok(claimed)
 }
 
-/// Notes that these events were told.
+/// Marks these events as reported.
 pub fn confirm_shown(db: &Connection, events: &[i64]) -> Result<()> {
     for id in events {
         db.execute("UPDATE events SET untold = NULL WHERE id = ?", [id])?;
     }
     if !db.query_row("SELECT EXISTS (SELECT 1 FROM events WHERE untold IS NOT NULL)", (), |r| r.get(0))? {
-        meta::mark(db, meta::UNTOLD, false)?;
+        meta::mark(db, meta::UNTOLD_EVENTS, false)?;
     }
     Ok(())
 }
@@ -54,12 +54,12 @@ pub fn confirm_shown(db: &Connection, events: &[i64]) -> Result<()> {
 /// Events, oldest first: of a session, about a call, or all.
 pub fn events(db: &Connection, session: Option<&str>, call: Option<u64>) -> Result<Vec<Event>> {
     let sql = "SELECT id, event FROM events WHERE ?1 IS NULL OR call = ?1 ORDER BY id";
-    let mut all = found(db, sql, [call.map(u64::cast_signed)])?;
+    let mut all = query_events(db, sql, [call.map(u64::cast_signed)])?;
     all.retain(|event| session.is_none_or(|session| event.session == session));
     Ok(all)
 }
 
-fn found(db: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<Event>> {
+fn query_events(db: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<Event>> {
     let mut query = db.prepare(sql)?;
     let rows = query.query_map(parameters, |r| Ok((r.get(0)?, r.get::<_, String>(1)?)))?;
     let mut all = Vec::new();
@@ -71,8 +71,8 @@ fn found(db: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Resul
     Ok(all)
 }
 
-/// Forgets what is old.
+/// Deletes old events.
 pub fn sweep(db: &Connection, now: Timestamp) -> Result<()> {
-    db.execute("DELETE FROM events WHERE at < ?", [now.plus_millis(-KEPT_MS).0])?;
+    db.execute("DELETE FROM events WHERE at < ?", [now.plus_millis(-RETENTION_MS).0])?;
     Ok(())
 }

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use crate::domain::time::Timestamp;
 use crate::store::{Result, StoreError};
 
-/// What the names of databases begin with that were set aside.
-const ASIDE: &str = "state.db.corrupt";
+/// The beginning of the names of quarantined databases.
+const QUARANTINE_PREFIX: &str = "state.db.corrupt";
 
 /// Device and inode; `None` where there is no file.
 pub(super) type FileId = Option<(u64, u64)>;
 
-/// Which file stands there.
+/// The identity of the file at a path.
 pub(super) fn file_id(path: &Path) -> FileId {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
@@ -25,12 +25,13 @@ pub(super) fn lock(dir: &Path, how: fn(&File) -> std::io::Result<()>) -> std::io
     Ok(dir)
 }
 
-/// Renames a corrupt database and its side files: they are kept, never overwritten.
-pub(super) fn move_aside(path: &Path, now: Timestamp) -> std::io::Result<PathBuf> {
+/// Quarantines a corrupt database with its side files: they are renamed, never overwritten.
+pub(super) fn quarantine(path: &Path, now: Timestamp) -> std::io::Result<PathBuf> {
     let named = |suffix: &str| PathBuf::from(format!("{}{suffix}", path.display()));
     let called = |name: String| path.with_file_name(name);
-    let aside = (0..).map(|n| called(format!("{ASIDE}-{}", now.0 + n))).find(|name| !name.exists());
-    let aside = aside.unwrap_or_else(|| called(ASIDE.to_owned()));
+    let aside =
+        (0..).map(|n| called(format!("{QUARANTINE_PREFIX}-{}", now.0 + n))).find(|name| !name.exists());
+    let aside = aside.unwrap_or_else(|| called(QUARANTINE_PREFIX.to_owned()));
     // The log first: a new database must not find that of the old one.
     for suffix in ["-wal", "-shm"] {
         if named(suffix).exists() {
@@ -41,10 +42,10 @@ pub(super) fn move_aside(path: &Path, now: Timestamp) -> std::io::Result<PathBuf
     Ok(aside)
 }
 
-/// Whether a database stood here before that was corrupt.
-pub(super) fn has_set_aside(path: &Path) -> bool {
+/// Whether a corrupt database was quarantined here before.
+pub(super) fn has_quarantined(path: &Path) -> bool {
     let entries = path.parent().and_then(|dir| std::fs::read_dir(dir).ok());
-    let is_aside = |name: std::ffi::OsString| name.to_string_lossy().starts_with(ASIDE);
+    let is_aside = |name: std::ffi::OsString| name.to_string_lossy().starts_with(QUARANTINE_PREFIX);
     entries.into_iter().flatten().flatten().any(|entry| is_aside(entry.file_name()))
 }
 

@@ -1,4 +1,4 @@
-//! Recording a batch: messages are merged with what is known of them, counters move by the difference.
+//! Recording a batch: messages are merged with what is stored of them, counters change by the difference.
 
 use std::collections::BTreeSet;
 
@@ -6,87 +6,92 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use serde::{Deserialize, Serialize};
 
 use super::super::counts::{CLASSES, CounterDelta};
-use super::super::ledger::{Bearer, Known, Ledger, Parented, Records};
-use super::super::{Applied, Batch, Own, Result, StoreError, Watch, standing};
+use super::super::ledger::{ChargedSession, Ledger, LedgerRows, StoredMessage, WithParent};
+use super::super::{Applied, Batch, BatchSequence, BudgetKey, Result, StoreError, agent_states};
+use super::agent_state_rows::SqliteAgentStates;
 use super::counters;
-use super::standings::OfSession;
 use super::{alerts, events, meta, operations, sessions, totals};
-use crate::domain::message::{ClientTotal, Message, MessageKey, Source};
+use crate::domain::message::{ClientTotal, Message, MessageKey, UsageSource};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Amount, Usage};
 
 /// One atomic step: record the facts, move the counters, raise the alerts, answer for the watched budgets.
 pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
     let meta = meta::read(db)?;
-    let observed = batch.observed.as_ref();
-    let meter = observed.and_then(|seen| seen.throttle.as_ref()).map(|throttled| &throttled.meter);
-    let watches: Vec<&Watch> = batch.watches.iter().chain(meter).collect();
-    let specs = counters::specs(db, &meta, watches.iter().flat_map(|w| w.budget.counters()))?;
+    let observation = batch.observation.as_ref();
+    let meter = observation.and_then(|seen| seen.slots.as_ref()).map(|slots| &slots.meter);
+    let budgets: Vec<&BudgetKey> = batch.budgets.iter().chain(meter).collect();
+    let families =
+        counters::register_families(db, &meta, budgets.iter().flat_map(|key| key.budget.counters()))?;
     let mut session = sessions::intern(db, batch.session, batch.seen)?;
-    let before = operations::standings(db, &watches, batch.now, &meta)?;
+    let before = operations::watched_budgets(db, &budgets, batch.now, &meta)?;
     let (mut tables, lineage) = (Tables(db), std::mem::take(&mut session.lineage));
-    let mut ledger = Ledger::new(&mut tables, &specs, meta.installed, session.id, lineage);
+    let mut ledger = Ledger::new(&mut tables, &families, meta.installed, session.id, lineage);
     ledger.record(batch.facts, session.settles)?;
     let changes = ledger.into_changes();
     counters::write(db, &changes)?;
     let mut states: Vec<_> = before.iter().map(|s| s.after(&changes)).collect();
     if batch.alert {
-        for (standing, state) in before.iter().zip(&states) {
-            alerts::raise(db, standing, state, batch.now)?;
+        for (watched, state) in before.iter().zip(&states) {
+            alerts::raise(db, watched, state, batch.now)?;
         }
     }
     let raised = before.iter().zip(&states).any(|(b, s)| !s.crossed(b.before.used).is_empty());
-    let alerts = if batch.claim && (meta.unshown || raised) {
+    let alerts = if batch.claim && (meta.has_unshown_alerts || raised) {
         alerts::claim(db, &states, batch.now)?
     } else {
         Vec::new()
     };
     // The last one is no budget: it only says how far the tokens of the session are.
     let used = meter.and_then(|_| states.pop()).map_or(0, |state| state.used.saturating_sub(state.history));
-    let mut standings = OfSession { db, number: session.id, id: &batch.session.id };
-    let (mut circuit, mut crowded, mut is_news) = (None, None, meta.untold);
-    if let Some(seen) = observed {
-        let (breaker, news) = standing::observe(&mut standings, seen, batch.now)?;
+    let mut agent_states = SqliteAgentStates { db, number: session.id, id: &batch.session.id };
+    let (mut circuit, mut slot_denied, mut is_news) = (None, None, meta.has_untold_events);
+    if let Some(seen) = observation {
+        let (breaker, news) = agent_states::observe(&mut agent_states, seen, batch.now)?;
         (circuit, is_news) = (breaker, is_news || news);
-        if let Some(throttled) = &seen.throttle {
-            let (refused, news) = standing::throttle(&mut standings, throttled, used, batch.now)?;
-            (crowded, is_news) = (refused, is_news || news);
+        if let Some(slots) = &seen.slots {
+            let (denied, news) = agent_states::throttle(&mut agent_states, slots, used, batch.now)?;
+            (slot_denied, is_news) = (denied, is_news || news);
         }
     }
     let mut events = Vec::new();
-    if let Some(seen) = observed.filter(|_| batch.claim && is_news) {
+    if let Some(seen) = observation.filter(|_| batch.claim && is_news) {
         events = events::claim(db, &batch.session.id, seen.agent, batch.now)?;
     }
-    let sequence = sessions::advance(db, &session)?;
+    let sequence = sessions::next_sequence(db, &session)?;
     // Of one machine: all batches are its own.
-    let (epoch, own) = (meta.epoch, Own::of(String::new(), sequence));
-    Ok(Applied { states, alerts, events, circuit, crowded, epoch, sequence, own })
+    let (store_id, batch_sequence) = (meta.store_id, BatchSequence::new(String::new(), sequence));
+    Ok(Applied { states, alerts, events, circuit, slot_denied, store_id, sequence, batch_sequence })
 }
 
-/// The tables of messages and of what is known of sessions, as the ledger sees them.
+/// The tables of messages and sessions, for the ledger.
 pub struct Tables<'a>(pub &'a Connection);
 
-impl Records for Tables<'_> {
+impl LedgerRows for Tables<'_> {
     type Session = i64;
     type Message = i64;
 
-    fn known(&mut self, key: &MessageKey, lineage: &[Bearer<i64>]) -> Result<Option<Known<Self>>> {
+    fn find_message(
+        &mut self,
+        key: &MessageKey,
+        lineage: &[ChargedSession<i64>],
+    ) -> Result<Option<StoredMessage<Self>>> {
         let sql = format!("SELECT {COLUMNS}, id, home FROM messages WHERE key = ?");
         let mut query = self.0.prepare_cached(&sql)?;
         let found = query.query_row([&key.0[..]], |r| Ok((row(r), r.get("id")?, r.get("home")?)));
-        let Some((message, id, home)) = found.optional()? else { return Ok(None) };
+        let Some((message, id, first)) = found.optional()? else { return Ok(None) };
         let mut query = self.0.prepare_cached(
             "SELECT s.session FROM memberships m JOIN sessions s ON s.id = m.session WHERE m.message = ?",
         )?;
         let sessions = query.query_map([id], |r| r.get(0))?.collect::<rusqlite::Result<_>>()?;
-        let home = match lineage.iter().find(|bearer| bearer.key == home) {
-            Some(bearer) => bearer.home.clone(),
-            None => sessions::home(self.0, home)?,
+        let attribution = match lineage.iter().find(|charged| charged.key == first) {
+            Some(charged) => charged.attribution.clone(),
+            None => sessions::attribution(self.0, first)?,
         };
-        Ok(Some(Known { key: id, home, message: message?, sessions }))
+        Ok(Some(StoredMessage { key: id, attribution, message: message?, sessions }))
     }
 
-    fn insert(&mut self, message: &Message, home: &i64) -> Result<i64> {
+    fn insert_message(&mut self, message: &Message, session: &i64) -> Result<i64> {
         let classes = CLASSES.join(", ");
         let values = CLASSES.map(|class| format!(":{class}")).join(", ");
         let sql = format!(
@@ -94,18 +99,18 @@ impl Records for Tables<'_> {
              VALUES (:key, :source, :home, :model, :agent, :agent_type, :at, :estimated, :tools, :detail, {values})"
         );
         let CounterDelta { input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls } =
-            CounterDelta::of(&message.amount());
+            CounterDelta::from_amount(&message.amount());
         self.0.prepare_cached(&sql)?.execute(named_params! {
             ":key": &message.key.0[..],
             ":source": message.source as i64,
-            ":home": home,
+            ":home": session,
             ":model": message.model,
             ":agent": message.agent,
             ":agent_type": message.agent_type,
             ":at": message.at.0,
             ":estimated": message.is_estimated(),
             ":tools": tools_to_blob(&message.tools),
-            ":detail": Detail::of(message)?,
+            ":detail": MessageDetail::encode(message)?,
             ":input": input,
             ":output": output,
             ":cache_write_5m": cache_write_5m,
@@ -117,14 +122,14 @@ impl Records for Tables<'_> {
         Ok(self.0.last_insert_rowid())
     }
 
-    fn update(&mut self, id: &i64, message: &Message) -> Result<()> {
+    fn update_message(&mut self, id: &i64, message: &Message) -> Result<()> {
         let set = CLASSES.map(|class| format!("{class}=:{class}")).join(", ");
         let sql = format!(
             "UPDATE messages SET {set}, model=:model, agent=:agent, agent_type=:agent_type, at=:at, \
              estimated=:estimated, tools=:tools, detail=:detail WHERE id=:id"
         );
         let CounterDelta { input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls } =
-            CounterDelta::of(&message.amount());
+            CounterDelta::from_amount(&message.amount());
         self.0.prepare_cached(&sql)?.execute(named_params! {
             ":input": input,
             ":output": output,
@@ -139,20 +144,20 @@ impl Records for Tables<'_> {
             ":at": message.at.0,
             ":estimated": message.is_estimated(),
             ":tools": tools_to_blob(&message.tools),
-            ":detail": Detail::of(message)?,
+            ":detail": MessageDetail::encode(message)?,
             ":id": id,
         })?;
         Ok(())
     }
 
-    fn join(&mut self, id: &i64, _: &Message, bearer: &i64, own: bool) -> Result<()> {
+    fn attach(&mut self, id: &i64, _: &Message, charged: &i64, own: bool) -> Result<()> {
         let sql = "INSERT OR IGNORE INTO memberships (message, session, own) VALUES (?, ?, ?)";
-        self.0.prepare_cached(sql)?.execute(params![id, bearer, own])?;
+        self.0.prepare_cached(sql)?.execute(params![id, charged, own])?;
         Ok(())
     }
 
-    fn bearer(&mut self, session: &i64) -> Result<Parented<i64>> {
-        sessions::bearer(self.0, *session)
+    fn charged_session(&mut self, session: &i64) -> Result<WithParent<i64>> {
+        sessions::charged_session(self.0, *session)
     }
 
     fn note_origin(&mut self, session: &i64, origin: &str) -> Result<()> {
@@ -167,7 +172,7 @@ impl Records for Tables<'_> {
     }
 
     fn totals(&mut self, session: &i64) -> Result<Vec<ClientTotal>> {
-        totals::of(self.0, *session)
+        totals::session_totals(self.0, *session)
     }
 
     fn own_messages(&mut self, session: &i64, model: &str) -> Result<Vec<Message>> {
@@ -215,9 +220,9 @@ pub fn row(row: &Row) -> Result<Message> {
     let amount: Amount = counters::amount(row)?;
     let key: [u8; 16] = row.get("key")?;
     let source = match row.get::<_, i64>("source")? {
-        0 => Source::Response,
-        1 => Source::Compaction,
-        _ => Source::Unlisted,
+        0 => UsageSource::Response,
+        1 => UsageSource::Compaction,
+        _ => UsageSource::Unlisted,
     };
     let mut message = Message::new(MessageKey(key), source, Timestamp(row.get("at")?));
     message.model = row.get("model")?;
@@ -228,13 +233,13 @@ pub fn row(row: &Row) -> Result<Message> {
     message.stopped = true;
     match row.get::<_, Option<String>>("detail")? {
         None => Ok(message),
-        Some(detail) => Detail::read(&detail).map(|detail| detail.put(message)),
+        Some(detail) => MessageDetail::decode(&detail).map(|detail| detail.apply_to(message)),
     }
 }
 
-/// What the columns do not say: kept for messages that may still change in other ways than growing.
+/// What no column holds: stored for messages that may still change in other ways than growing.
 #[derive(Serialize, Deserialize)]
-struct Detail {
+struct MessageDetail {
     recorded: Usage,
     stopped: bool,
     error_followed: bool,
@@ -244,13 +249,13 @@ struct Detail {
     visible: Vec<(u64, u64)>,
 }
 
-impl Detail {
-    fn of(message: &Message) -> Result<Option<String>> {
+impl MessageDetail {
+    fn encode(message: &Message) -> Result<Option<String>> {
         let plain = message.stopped
             && !message.error_followed
             && message.settled.is_empty()
             && message.visible.is_empty();
-        if plain && message.source == Source::Response {
+        if plain && message.source == UsageSource::Response {
             return Ok(None);
         }
         let detail = Self {
@@ -265,11 +270,11 @@ impl Detail {
         serde_json::to_string(&detail).map(Some).map_err(|e| StoreError::Damaged(e.to_string()))
     }
 
-    fn read(text: &str) -> Result<Self> {
+    fn decode(text: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|e| StoreError::Damaged(format!("messages.detail: {e}")))
     }
 
-    fn put(self, message: Message) -> Message {
+    fn apply_to(self, message: Message) -> Message {
         Message {
             recorded: self.recorded,
             stopped: self.stopped,

@@ -1,48 +1,48 @@
-//! What there is one of in a store: its epoch, the installation, and marks of what it holds at all.
+//! What exists once in a store: its id, the time of installation, and marks of what it contains.
 
 use rusqlite::Connection;
 
 use super::super::Result;
 use crate::domain::time::Timestamp;
 
-/// What every batch asks first.
+/// What every batch reads first.
 #[derive(Default)]
-pub struct Meta {
-    /// Which store this is.
-    pub epoch: String,
+pub struct StoreMeta {
+    /// The id of the store.
+    pub store_id: String,
     /// When Fusebox was installed.
     pub installed: Option<Timestamp>,
-    /// Whether there are operations at all: where there are none, nobody has to look.
-    pub operations: bool,
-    /// Whether there may be alerts that nobody has shown.
-    pub unshown: bool,
-    /// Whether there may be events that nobody has told.
-    pub untold: bool,
+    /// Whether there are any operations.
+    pub has_operations: bool,
+    /// Whether there may be alerts that were not shown yet.
+    pub has_unshown_alerts: bool,
+    /// Whether there may be events that were not reported yet.
+    pub has_untold_events: bool,
     /// Names of the families of counters that were ever counted.
     pub families: Vec<String>,
 }
 
-/// What the names of rows begin with that name a family of counters.
+/// The beginning of the names of rows for families of counters.
 pub const FAMILY: &str = "family ";
 
-/// The mark of a store that lost what it knew, and is still to be filled.
+/// The mark of a store that lost data and is still to be filled.
 pub const REBUILDING: &str = "rebuilding";
 
-/// The mark of events that nobody has told.
-pub const UNTOLD: &str = "untold";
+/// The mark of events that were not reported yet.
+pub const UNTOLD_EVENTS: &str = "untold";
 
 /// Reads it.
-pub fn read(db: &Connection) -> Result<Meta> {
+pub fn read(db: &Connection) -> Result<StoreMeta> {
     let mut query = db.prepare_cached("SELECT name, value FROM meta")?;
     let mut rows = query.query(())?;
-    let mut meta = Meta::default();
+    let mut meta = StoreMeta::default();
     while let Some(row) = rows.next()? {
         match row.get_ref(0)?.as_str().unwrap_or_default() {
-            "epoch" => meta.epoch = row.get(1)?,
+            "epoch" => meta.store_id = row.get(1)?,
             "installed" => meta.installed = Some(Timestamp(row.get(1)?)),
-            "operations" => meta.operations = true,
-            "unshown" => meta.unshown = true,
-            UNTOLD => meta.untold = true,
+            "operations" => meta.has_operations = true,
+            "unshown" => meta.has_unshown_alerts = true,
+            UNTOLD_EVENTS => meta.has_untold_events = true,
             other => meta.families.extend(other.strip_prefix(FAMILY).map(str::to_owned)),
         }
     }
@@ -58,8 +58,8 @@ pub fn mark(db: &Connection, kind: &str, there: bool) -> Result<()> {
     Ok(())
 }
 
-/// Notes the installation; a later one changes nothing.
-pub fn install(db: &Connection, now: Timestamp) -> Result<()> {
+/// Records the time of the installation, once.
+pub fn note_installation(db: &Connection, now: Timestamp) -> Result<()> {
     let noted = db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('installed', ?)", [now.0])?;
     if noted > 0 {
         // What counted as history without it is added up anew.
@@ -68,19 +68,19 @@ pub fn install(db: &Connection, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// Whether the store lost what it knew, and is still to be filled from the transcripts.
+/// Whether the store lost data and is still to be filled from the transcripts.
 pub fn is_rebuilding(db: &Connection) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM meta WHERE name = ?)";
     Ok(db.query_row(sql, [REBUILDING], |r| r.get(0))?)
 }
 
-/// Makes another store of one that went back in time: it gets a new epoch, so that everybody reads on from the start,
-/// and its sums are added up anew, which may be of another moment than the messages. One that is not called `epoch` any
-/// more was renewed already. Answers what it is called now.
-pub fn renew(db: &Connection, epoch: &str) -> Result<String> {
+/// Resets a store that went back in time: it gets a new id, so that everybody reads from the start, and its counters, which
+/// may be of another moment than the messages, are computed again. One whose id is no longer `store_id` was reset already.
+/// Returns its id now.
+pub fn reset_store(db: &Connection, store_id: &str) -> Result<String> {
     let is_old = "name = 'epoch' AND value = ?";
     let sql = format!("UPDATE meta SET value = lower(hex(randomblob(8))) WHERE {is_old}");
-    if db.execute(&sql, [epoch])? > 0 {
+    if db.execute(&sql, [store_id])? > 0 {
         db.execute("DELETE FROM counters", ())?;
         mark(db, REBUILDING, true)?;
     }

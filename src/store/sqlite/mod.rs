@@ -1,5 +1,6 @@
 //! The embedded store: one SQLite file, `state.db`, in the state folder.
 
+mod agent_state_rows;
 mod alerts;
 mod counters;
 mod error;
@@ -10,7 +11,6 @@ mod meta;
 mod operations;
 mod schema;
 mod sessions;
-mod standings;
 mod store;
 mod totals;
 
@@ -20,10 +20,10 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use self::files::{FileId, file_id, has_set_aside, lock, make_private_file, move_aside, unusable};
+use self::files::{FileId, file_id, has_quarantined, lock, make_private_file, quarantine, unusable};
 use super::Result;
 use super::cache_file::{lock_exclusive, lock_shared};
-use super::error::Failing;
+use super::error::BackendErrorKind;
 use crate::domain::time::Timestamp;
 
 pub use files::make_private_dir;
@@ -53,11 +53,11 @@ pub struct SqliteStore {
 }
 
 /// What opening found.
-pub struct Opened {
+pub struct OpenedStore {
     /// The store.
     pub store: SqliteStore,
-    /// Where a corrupt database was set aside; the new one is empty, to be filled from the transcripts.
-    pub set_aside: Option<PathBuf>,
+    /// Where a corrupt database was quarantined; the new one is empty, to be filled from the transcripts.
+    pub quarantined: Option<PathBuf>,
 }
 
 impl SqliteStore {
@@ -66,7 +66,7 @@ impl SqliteStore {
     ///
     /// # Errors
     /// The folder or the file cannot be used: says which, and what to do.
-    pub fn open(dir: &Path, now: Timestamp) -> Result<Opened> {
+    pub fn open(dir: &Path, now: Timestamp) -> Result<OpenedStore> {
         Self::open_after(dir, now, || None)
     }
 
@@ -79,7 +79,7 @@ impl SqliteStore {
         dir: &Path,
         now: Timestamp,
         installed: impl FnOnce() -> Option<Timestamp>,
-    ) -> Result<Opened> {
+    ) -> Result<OpenedStore> {
         let path = dir.join(FILE);
         // Beside others: no database is made, changed or replaced meanwhile. The side files are found by name, so nobody
         // may be half way through opening one database while another is put in its place; and SQLite does not wait for
@@ -87,31 +87,33 @@ impl SqliteStore {
         let shared = lock(dir, lock_shared);
         let first = match Self::connect(&path) {
             Ok((store, version)) if version >= schema::VERSION => {
-                return Ok(Opened { store, set_aside: None });
+                return Ok(OpenedStore { store, quarantined: None });
             }
             // Closed, or the next one would wait for it.
             Ok((store, _)) => {
                 drop(store);
                 None
             }
-            Err(error) if error.is_backend(Failing::Busy) => return Err(unusable(&path, &error.to_string())),
+            Err(error) if error.is_backend(BackendErrorKind::Busy) => {
+                return Err(unusable(&path, &error.to_string()));
+            }
             Err(error) => Some(error),
         };
         drop(shared);
         make_private_dir(dir)?;
-        // Alone: what is missing is made, what is old migrated, what is corrupt set aside.
+        // Alone: what is missing is made, what is old migrated, what is corrupt quarantined.
         let _lock = lock(dir, lock_exclusive)
             .map_err(|e| unusable(&path, &first.map_or_else(|| e.to_string(), |first| first.to_string())))?;
         let installed = installed();
-        let (store, set_aside) = match Self::make(&path, installed) {
+        let (store, quarantined) = match Self::make(&path, installed) {
             Err(error) if error.is_corrupt() => {
-                let aside = move_aside(&path, now).map_err(|e| unusable(&path, &e.to_string()))?;
+                let aside = quarantine(&path, now).map_err(|e| unusable(&path, &e.to_string()))?;
                 (Self::make(&path, installed), Some(aside))
             }
             other => (other, None),
         };
         let store = store.map_err(|error| unusable(&path, &error.to_string()))?;
-        Ok(Opened { store, set_aside })
+        Ok(OpenedStore { store, quarantined })
     }
 
     /// Opens the file; answers the version of its schema too.
@@ -138,7 +140,7 @@ impl SqliteStore {
     }
 
     fn migrate(&mut self, installed: Option<Timestamp>) -> Result<()> {
-        let lost = installed.is_some() || has_set_aside(&self.path);
+        let lost = installed.is_some() || has_quarantined(&self.path);
         // WAL is a property of the file: set once, not at every opening.
         let db = &mut self.connection;
         // So is the size of its pages, and before that.
@@ -151,17 +153,17 @@ impl SqliteStore {
         // In the same step: who is killed here leaves no new store that takes itself for the first one.
         if version == 0 && lost {
             meta::mark(&tx, meta::REBUILDING, true)?;
-            installed.map_or(Ok(()), |installed| meta::install(&tx, installed))?;
+            installed.map_or(Ok(()), |installed| meta::note_installation(&tx, installed))?;
         }
         tx.commit()?;
         Ok(())
     }
 
-    /// Copies the write-ahead log into the database and empties it, if it is longer than `most` bytes and nobody is
+    /// Copies the write-ahead log into the database and empties it, if it is longer than `max_bytes` and nobody is
     /// reading or writing.
-    fn empty_log(&mut self, most: u64) -> Result<()> {
+    fn empty_log(&mut self, max_bytes: u64) -> Result<()> {
         let log = std::fs::metadata(format!("{}-wal", self.path.display()));
-        if log.map_or(0, |meta| meta.len()) <= most {
+        if log.map_or(0, |meta| meta.len()) <= max_bytes {
             return Ok(());
         }
         let db = &self.connection;
@@ -188,10 +190,12 @@ impl SqliteStore {
     /// failure without a cause of its own, the schema is looked at.
     fn checked<T>(&self, done: Result<T>) -> Result<T> {
         match done {
-            Err(error) if error.is_backend(Failing::Other) => Err(match schema::check(&self.connection) {
-                Err(damage) if damage.is_corrupt() => damage,
-                _ => error,
-            }),
+            Err(error) if error.is_backend(BackendErrorKind::Other) => {
+                Err(match schema::check(&self.connection) {
+                    Err(damage) if damage.is_corrupt() => damage,
+                    _ => error,
+                })
+            }
             done => done,
         }
     }

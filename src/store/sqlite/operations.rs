@@ -1,81 +1,88 @@
-//! Operations, and where a watched budget stands before and after a batch.
+//! Operations, and the states of watched budgets before and after a batch.
 
 use rusqlite::{Connection, params};
 
-use super::super::ledger::{Changes, family};
-use super::super::{Result, StoreError, Watch};
+use super::super::ledger::{CounterChanges, family_name};
+use super::super::{BudgetKey, Result, StoreError};
 use super::counters;
-use super::meta::{self, Meta};
+use super::meta::{self, StoreMeta};
 use crate::domain::budget::BudgetState;
 use crate::domain::counter::CounterKey;
-use crate::domain::operation::{Decision, Operation};
+use crate::domain::operation::{Operation, OperationKind};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 
-/// A watched budget before the batch, with the counters that it looks at.
-pub struct Standing {
+/// A watched budget before the batch, with its counters.
+pub struct WatchedBudget {
     /// The budget before the batch.
     pub before: BudgetState,
     counters: Vec<(CounterKey, Amount)>,
 }
 
-impl Standing {
+impl WatchedBudget {
     /// The same budget after the batch.
-    pub fn after(&self, changes: &Changes) -> BudgetState {
-        let moved =
-            self.counters.iter().map(|(key, amount)| (key.spec.scope, changes.of(key).apply_to(amount)));
-        self.before.clone().counting(moved)
+    pub fn after(&self, changes: &CounterChanges) -> BudgetState {
+        let moved = self
+            .counters
+            .iter()
+            .map(|(key, amount)| (key.family.scope, changes.counter_change(key).apply_to(amount)));
+        self.before.clone().with_counters(moved)
     }
 }
 
-/// Where the watched budgets stand now; deleted ones are left out.
-pub fn standings(db: &Connection, watches: &[&Watch], now: Timestamp, meta: &Meta) -> Result<Vec<Standing>> {
-    let mut standings = Vec::with_capacity(watches.len());
-    for watch in watches {
-        let operations = match meta.operations {
-            true => of_window(db, watch, now)?,
+/// The watched budgets now; deleted ones are left out.
+pub fn watched_budgets(
+    db: &Connection,
+    budgets: &[&BudgetKey],
+    now: Timestamp,
+    meta: &StoreMeta,
+) -> Result<Vec<WatchedBudget>> {
+    let mut watched = Vec::with_capacity(budgets.len());
+    for key in budgets {
+        let operations = match meta.has_operations {
+            true => window_operations(db, key, now)?,
             false => Vec::new(),
         };
-        let Some((state, counters)) = watch.decided(now, operations) else { continue };
+        let Some((state, counters)) = key.resolve(now, operations) else { continue };
         let mut found = Vec::new();
-        for key in counters {
-            let amount = counters::get(db, &key, state.window.end, meta.installed)?;
-            found.push((key, amount));
+        for counter in counters {
+            let amount = counters::get(db, &counter, state.window.end, meta.installed)?;
+            found.push((counter, amount));
         }
-        let before = state.counting(found.iter().map(|(key, amount)| (key.spec.scope, *amount)));
-        standings.push(Standing { before, counters: found });
+        let before = state.with_counters(found.iter().map(|(key, amount)| (key.family.scope, *amount)));
+        watched.push(WatchedBudget { before, counters: found });
     }
-    Ok(standings)
+    Ok(watched)
 }
 
-/// Where the watched budgets stand, without recording anything.
-pub fn states(db: &Connection, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>> {
+/// The states of budgets now.
+pub fn states(db: &Connection, budgets: &[BudgetKey], now: Timestamp) -> Result<Vec<BudgetState>> {
     let meta = meta::read(db)?;
-    counters::specs(db, &meta, watches.iter().flat_map(|w| w.budget.counters()))?;
-    let watches: Vec<&Watch> = watches.iter().collect();
-    Ok(standings(db, &watches, now, &meta)?.into_iter().map(|s| s.before).collect())
+    counters::register_families(db, &meta, budgets.iter().flat_map(|key| key.budget.counters()))?;
+    let budgets: Vec<&BudgetKey> = budgets.iter().collect();
+    Ok(watched_budgets(db, &budgets, now, &meta)?.into_iter().map(|s| s.before).collect())
 }
 
-/// Where the watched budgets stood just before a moment.
-pub fn states_before(db: &Connection, watches: &[Watch], moment: Timestamp) -> Result<Vec<BudgetState>> {
+/// The states of budgets just before a moment.
+pub fn states_before(db: &Connection, budgets: &[BudgetKey], moment: Timestamp) -> Result<Vec<BudgetState>> {
     let meta = meta::read(db)?;
     let mut states = Vec::new();
-    for watch in watches {
-        let mut operations = of_window(db, watch, moment)?;
+    for key in budgets {
+        let mut operations = window_operations(db, key, moment)?;
         operations.retain(|operation| operation.at < moment);
-        let Some((state, counters)) = watch.decided(moment, operations) else { continue };
+        let Some((state, counters)) = key.resolve(moment, operations) else { continue };
         let mut found = Vec::new();
-        for key in counters {
-            found.push((key.spec.scope, counters::add_up(db, &key, Some(moment), meta.installed)?));
+        for counter in counters {
+            found.push((counter.family.scope, counters::add_up(db, &counter, Some(moment), meta.installed)?));
         }
-        states.push(state.counting(found));
+        states.push(state.with_counters(found));
     }
     Ok(states)
 }
 
 /// The operations on a budget in the window of `now`.
-fn of_window(db: &Connection, watch: &Watch, now: Timestamp) -> Result<Vec<Operation>> {
-    let Watch { budget, value } = watch;
+fn window_operations(db: &Connection, key: &BudgetKey, now: Timestamp) -> Result<Vec<Operation>> {
+    let BudgetKey { budget, value } = key;
     let mut query = db.prepare_cached(
         "SELECT operation FROM operations WHERE budget = ? AND value = ? AND window_start = ? ORDER BY seq",
     )?;
@@ -90,7 +97,7 @@ fn parse(text: &str) -> Result<Operation> {
 
 /// Records an operation; one with a known id changes nothing. Thresholds that the budget is already past under its
 /// new limit do not fire again: `state` is the budget after the operation. A deleted budget loses its counters.
-pub fn operate(db: &Connection, operation: &Operation, state: &BudgetState) -> Result<()> {
+pub fn add_operation(db: &Connection, operation: &Operation, state: &BudgetState) -> Result<()> {
     let text = serde_json::to_string(operation).map_err(|e| StoreError::Damaged(e.to_string()))?;
     let noted = db.execute(
         "INSERT OR IGNORE INTO operations (id, budget, value, window_start, operation) VALUES (?,?,?,?,?)",
@@ -105,11 +112,11 @@ pub fn operate(db: &Connection, operation: &Operation, state: &BudgetState) -> R
         "UPDATE alerts SET shown = 1 WHERE budget = ? AND value = ? AND window_start = ? AND shown = 0",
         params![operation.budget, operation.value, operation.window_start.0],
     )?;
-    if operation.decision == Decision::Delete {
-        for spec in state.budget.counters() {
+    if operation.kind == OperationKind::Delete {
+        for family in state.budget.counters() {
             db.execute(
                 "DELETE FROM counters WHERE spec = ? AND value = ? AND start = ?",
-                params![family(&spec), state.value, state.window.start.0],
+                params![family_name(&family), state.value, state.window.start.0],
             )?;
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::Connection;
 
-use super::standings;
+use super::agent_state_rows;
 use crate::store::{Result, StoreError};
 
 /// Numbered migrations; the number of those applied stands in `user_version`.
@@ -29,8 +29,8 @@ pub fn version(db: &Connection) -> Result<usize> {
 pub fn migrate(db: &Connection, from: usize, to: usize) -> Result<()> {
     for (number, migration) in MIGRATIONS.iter().enumerate().take(to).skip(from) {
         db.execute_batch(migration)?;
-        if number + 1 == standings::VERSION {
-            standings::take_over(db)?;
+        if number + 1 == agent_state_rows::VERSION {
+            agent_state_rows::migrate_rows(db)?;
         }
         db.execute_batch(&format!("PRAGMA user_version={}", number + 1))?;
     }
@@ -70,7 +70,7 @@ fn columns(db: &Connection) -> Result<BTreeSet<(String, String)>> {
 mod tests {
     use super::*;
 
-    fn of(version: usize) -> Connection {
+    fn database_at(version: usize) -> Connection {
         let db = Connection::open_in_memory().expect("a database");
         migrate(&db, 0, version).expect("migrated");
         db
@@ -79,25 +79,25 @@ mod tests {
     #[test]
     fn each_version_is_whole() {
         for number in 0..=VERSION {
-            check(&of(number)).expect("whole");
+            check(&database_at(number)).expect("whole");
         }
     }
 
     #[test]
     fn a_lost_table_and_a_lost_column_are_damage() {
-        let db = of(VERSION);
+        let db = database_at(VERSION);
         db.execute_batch("DROP TABLE operations").expect("dropped");
         let error = check(&db).expect_err("a table is missing");
         assert!(error.is_corrupt() && error.to_string().contains("operations"), "{error}");
 
-        let db = of(VERSION);
+        let db = database_at(VERSION);
         db.execute_batch("ALTER TABLE sessions DROP COLUMN team").expect("dropped");
         assert!(check(&db).expect_err("a column is missing").is_corrupt());
     }
 
     #[test]
     fn a_later_version_may_have_another_schema() {
-        let db = of(VERSION);
+        let db = database_at(VERSION);
         db.execute_batch("DROP TABLE operations; PRAGMA user_version=99").expect("changed");
         check(&db).expect("not known to be damaged");
     }

@@ -1,27 +1,27 @@
-//! Sessions: who they are charged to, when they were seen, what they used.
+//! Sessions: to whom they are charged, when they were seen, what they used.
 
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::super::ledger::{Bearer, EVER, Parented, Records};
+use super::super::ledger::{ChargedSession, LedgerRows, MIN_TIME, WithParent};
 use super::super::{ClientProcess, Result, Session, SessionRow, SessionTotal};
 use super::counters::{amount, sums};
 use super::from_sql;
 use super::messages::Tables;
-use crate::domain::counter::Home;
+use crate::domain::counter::Attribution;
 use crate::domain::time::Timestamp;
 
 /// `last_seen` is written at most once in so many milliseconds: it serves people, and a write costs a page.
-const SEEN_EVERY_MS: i64 = 10_000;
+const SEEN_INTERVAL_MS: i64 = 10_000;
 
 const COLUMNS: &str = "s.session, s.transcript, s.project, s.user, s.team, s.task_type, \
      (SELECT p.session FROM sessions p WHERE p.id = s.parent), s.client_pid, s.client_started, s.last_seen, s.ended, \
      s.complete";
 
 /// Reads the columns `project, user, team, task_type` from `first` on.
-fn home_at(row: &Row, first: usize) -> rusqlite::Result<Home> {
-    Ok(Home {
+fn attribution_at(row: &Row, first: usize) -> rusqlite::Result<Attribution> {
+    Ok(Attribution {
         project: row.get(first)?,
         user: row.get(first + 1)?,
         team: row.get(first + 2)?,
@@ -34,7 +34,7 @@ fn row(row: &Row) -> rusqlite::Result<SessionRow> {
         (Some(pid), Some(started)) => Some(ClientProcess { pid, started: from_sql(started) }),
         _ => None,
     };
-    let Home { project, user, team, task_type } = home_at(row, 2)?;
+    let Attribution { project, user, team, task_type } = attribution_at(row, 2)?;
     let session = Session {
         id: row.get(0)?,
         transcript: row.get::<_, Option<String>>(1)?.map(Into::into),
@@ -74,9 +74,9 @@ pub fn session_of_client(db: &Connection, client: ClientProcess) -> Result<Optio
     Ok(db.query_row(sql, params![client.pid, started], |r| r.get(0)).optional()?)
 }
 
-/// What a session used in all.
+/// The total of a session.
 pub fn session_total(db: &Connection, session: &str) -> Result<Option<SessionTotal>> {
-    let Some(id) = number(db, session)? else { return Ok(None) };
+    let Some(id) = session_number(db, session)? else { return Ok(None) };
     let sums = sums("m");
     let sql = format!(
         "SELECT {sums}, SUM(m.estimated) AS estimated FROM memberships JOIN messages m ON m.id = memberships.message \
@@ -97,25 +97,25 @@ pub fn sequences(db: &Connection) -> Result<HashMap<String, u64>> {
 }
 
 /// The number of a session.
-pub fn number(db: &Connection, session: &str) -> Result<Option<i64>> {
+pub fn session_number(db: &Connection, session: &str) -> Result<Option<i64>> {
     let mut query = db.prepare_cached("SELECT id FROM sessions WHERE session = ?")?;
     Ok(query.query_row([session], |r| r.get(0)).optional()?)
 }
 
-/// A session of which a batch is recorded.
-pub struct Known {
+/// The session of a batch.
+pub struct BatchSession {
     /// Its number.
     pub id: i64,
     /// How many batches of it were recorded before.
     pub sequence: u64,
     /// Whether there is a client's total of it, or a fork of it.
     pub settles: bool,
-    /// Who bears what it brings.
-    pub lineage: Vec<Bearer<i64>>,
+    /// Who is charged for it.
+    pub lineage: Vec<ChargedSession<i64>>,
 }
 
-/// The number of `session`, which is noted when it is new. It was seen at `seen`: after its end that wakes it.
-pub fn intern(db: &Connection, session: &Session, seen: Timestamp) -> Result<Known> {
+/// Finds `session`, or inserts it. It was seen at `seen`: if that is after its end, it is active again.
+pub fn intern(db: &Connection, session: &Session, seen: Timestamp) -> Result<BatchSession> {
     // One statement for all that is asked of a session: each one that a hook prepares costs as much as running it.
     let mut query = db.prepare_cached(
         "SELECT id, sequence, settles, last_seen, complete OR ended IS NOT NULL, parent, project, user, team, \
@@ -124,24 +124,24 @@ pub fn intern(db: &Connection, session: &Session, seen: Timestamp) -> Result<Kno
     let known = query
         .query_row([&session.id], |r| {
             let (id, sequence, settles) = (r.get(0)?, from_sql(r.get(1)?), r.get(2)?);
-            let bearer = Bearer { key: id, session: session.id.clone(), since: EVER, home: home_at(r, 6)? };
-            let known = Known { id, sequence, settles, lineage: vec![bearer] };
+            let charged = ChargedSession::new(id, session.id.clone(), attribution_at(r, 6)?);
+            let known = BatchSession { id, sequence, settles, lineage: vec![charged] };
             Ok((known, r.get::<_, i64>(3)?, r.get::<_, bool>(4)?, r.get::<_, Option<i64>>(5)?))
         })
         .optional()?;
     let Some((mut known, last_seen, ended, parent)) = known else {
         let id = insert(db, session, seen)?;
         let settles = db.query_row("SELECT settles FROM sessions WHERE id = ?", [id], |r| r.get(0))?;
-        return Ok(Known { id, sequence: 0, settles, lineage: Tables(db).lineage(&id)? });
+        return Ok(BatchSession { id, sequence: 0, settles, lineage: Tables(db).lineage(&id)? });
     };
-    if known.lineage[0].home.project.is_empty() && !session.project.is_empty() {
+    if known.lineage[0].attribution.project.is_empty() && !session.project.is_empty() {
         charge(db, known.id, session)?;
-        known.lineage[0].home.project.clone_from(&session.project);
+        known.lineage[0].attribution.project.clone_from(&session.project);
     }
     if parent.is_some() {
         known.lineage = Tables(db).lineage(&known.id)?;
     }
-    if (ended && last_seen < seen.0) || last_seen + SEEN_EVERY_MS < seen.0 {
+    if (ended && last_seen < seen.0) || last_seen + SEEN_INTERVAL_MS < seen.0 {
         db.execute(
             "UPDATE sessions SET last_seen = MAX(last_seen, ?), ended = NULL, complete = 0 WHERE id = ?",
             params![seen.0, known.id],
@@ -150,8 +150,8 @@ pub fn intern(db: &Connection, session: &Session, seen: Timestamp) -> Result<Kno
     Ok(known)
 }
 
-/// Charges a session to its project, which was not known when its files were first read: by who found them without any
-/// line that names it. What it brought by then is added up anew.
+/// Charges a session to its project, which was unknown when its files were first read. The project's counters are computed
+/// again.
 fn charge(db: &Connection, id: i64, session: &Session) -> Result<()> {
     db.execute("UPDATE sessions SET project = ? WHERE id = ?", params![session.project, id])?;
     db.execute("DELETE FROM counters WHERE spec LIKE 'project %' AND value = ?", [&session.project])?;
@@ -186,7 +186,7 @@ fn insert(db: &Connection, session: &Session, now: Timestamp) -> Result<i64> {
 
 /// The number of a parent that no hook has reported yet: it is charged to whom its child is charged to.
 fn intern_stub(db: &Connection, parent: &str, child: &Session, now: Timestamp) -> Result<i64> {
-    match number(db, parent)? {
+    match session_number(db, parent)? {
         Some(id) => Ok(id),
         None => {
             let stub =
@@ -198,7 +198,7 @@ fn intern_stub(db: &Connection, parent: &str, child: &Session, now: Timestamp) -
 
 /// Notes that a session was seen: its client (a resumed session has a new one), its transcript, its end. What it is
 /// charged to stays.
-pub fn see(db: &Connection, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
+pub fn touch_session(db: &Connection, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
     let id = intern(db, session, now)?.id;
     db.execute(
         "UPDATE sessions SET transcript = COALESCE(?, transcript), client_pid = COALESCE(?, client_pid), \
@@ -224,33 +224,33 @@ pub fn see(db: &Connection, session: &Session, now: Timestamp, ended: bool) -> R
     Ok(())
 }
 
-/// Notes that all of a session was read that was not seen after `seen`.
-pub fn complete(db: &Connection, session: &str, seen: Timestamp) -> Result<()> {
+/// Marks a session as completely read, unless it was seen after `seen`.
+pub fn mark_complete(db: &Connection, session: &str, seen: Timestamp) -> Result<()> {
     let sql = "UPDATE sessions SET complete = 1 WHERE session = ? AND last_seen <= ?";
     db.execute(sql, params![session, seen.0])?;
     Ok(())
 }
 
 /// To whom a session is charged.
-pub fn home(db: &Connection, id: i64) -> Result<Home> {
+pub fn attribution(db: &Connection, id: i64) -> Result<Attribution> {
     let mut query = db.prepare_cached("SELECT project, user, team, task_type FROM sessions WHERE id = ?")?;
-    Ok(query.query_row([id], |r| home_at(r, 0))?)
+    Ok(query.query_row([id], |r| attribution_at(r, 0))?)
 }
 
 /// A session, and its parent.
-pub fn bearer(db: &Connection, id: i64) -> Result<Parented<i64>> {
+pub fn charged_session(db: &Connection, id: i64) -> Result<WithParent<i64>> {
     let mut query = db.prepare_cached(
         "SELECT session, project, user, team, task_type, parent, parent_since FROM sessions WHERE id = ?",
     )?;
     Ok(query.query_row([id], |r| {
-        let bearer = Bearer { key: id, session: r.get(0)?, since: EVER, home: home_at(r, 1)? };
-        let since = r.get::<_, Option<i64>>(6)?.map_or(EVER, Timestamp);
-        Ok((bearer, r.get::<_, Option<i64>>(5)?.map(|parent| (parent, since))))
+        let charged = ChargedSession::new(id, r.get(0)?, attribution_at(r, 1)?);
+        let since = r.get::<_, Option<i64>>(6)?.map_or(MIN_TIME, Timestamp);
+        Ok((charged, r.get::<_, Option<i64>>(5)?.map(|parent| (parent, since))))
     })?)
 }
 
-/// Counts a batch of a session: answers its number.
-pub fn advance(db: &Connection, session: &Known) -> Result<u64> {
+/// Counts a batch of a session; returns its number.
+pub fn next_sequence(db: &Connection, session: &BatchSession) -> Result<u64> {
     // The number was read in this transaction: RETURNING it would cost twice as much.
     let sequence = session.sequence + 1;
     let mut count = db.prepare_cached("UPDATE sessions SET sequence = ? WHERE id = ?")?;

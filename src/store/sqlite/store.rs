@@ -1,14 +1,14 @@
-//! The traits of a store, as SQLite has them. Each method runs the statements of its subject in one step; those stand
-//! under the same name in the file of that subject.
+//! The traits of a store, for SQLite. Each method runs the statements of its subject in one step; they are in the file of that
+//! subject.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::files::{file_id, lock, move_aside};
-use super::standings::OfSession;
+use super::agent_state_rows::SqliteAgentStates;
+use super::files::{file_id, lock, quarantine};
 use super::{
-    LOG_BYTES, LOG_BYTES_IDLE, SqliteStore, alerts, counters, events, messages, meta, operations, sessions,
-    standings,
+    LOG_BYTES, LOG_BYTES_IDLE, SqliteStore, agent_state_rows, alerts, counters, events, messages, meta,
+    operations, sessions,
 };
 use crate::domain::alert::{Acknowledgement, AlertRecord};
 use crate::domain::breaker::circuit::Trip;
@@ -18,11 +18,11 @@ use crate::domain::operation::Operation;
 use crate::domain::throttle::Slots;
 use crate::domain::time::Timestamp;
 use crate::platform::machine_name;
+use crate::store::agent_states;
 use crate::store::cache_file::lock_exclusive;
-use crate::store::standing;
 use crate::store::{
-    Applied, Batch, CircuitRow, ClientProcess, Decide, Query, Record, Recover, Result, Session, SessionRow,
-    SessionTotal, StoreKind, Watch,
+    Applied, Batch, BudgetKey, CircuitRow, ClientProcess, Decide, Query, Record, Recover, Result, Session,
+    SessionRow, SessionTotal, StoreKind,
 };
 
 impl Record for SqliteStore {
@@ -42,32 +42,32 @@ impl Record for SqliteStore {
         })
     }
 
-    fn note(&mut self, event: &Event) -> Result<()> {
-        self.write(|db| events::note(db, event, false))
+    fn record_event(&mut self, event: &Event) -> Result<()> {
+        self.write(|db| events::record_event(db, event, false))
     }
 
-    fn see(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
+    fn touch_session(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
         self.write(|db| {
-            sessions::see(db, session, now, ended)?;
+            sessions::touch_session(db, session, now, ended)?;
             events::sweep(db, now)
         })
     }
 
-    fn complete(&mut self, session: &str, seen: Timestamp) -> Result<()> {
-        self.write(|db| sessions::complete(db, session, seen))
+    fn mark_complete(&mut self, session: &str, seen: Timestamp) -> Result<()> {
+        self.write(|db| sessions::mark_complete(db, session, seen))
     }
 
-    fn tidy(&mut self, idle: bool) -> Result<()> {
+    fn maintain(&mut self, idle: bool) -> Result<()> {
         self.empty_log(if idle { LOG_BYTES_IDLE } else { LOG_BYTES })
     }
 }
 
 impl Decide for SqliteStore {
-    fn operate(&mut self, operation: &Operation, state: &BudgetState) -> Result<Option<BudgetState>> {
-        let watch = [Watch { budget: state.budget.clone(), value: state.value.clone() }];
+    fn add_operation(&mut self, operation: &Operation, state: &BudgetState) -> Result<Option<BudgetState>> {
+        let key = [BudgetKey { budget: state.budget.clone(), value: state.value.clone() }];
         self.write(|db| {
-            operations::operate(db, operation, state)?;
-            Ok(operations::states(db, &watch, operation.at)?.pop())
+            operations::add_operation(db, operation, state)?;
+            Ok(operations::states(db, &key, operation.at)?.pop())
         })
     }
 
@@ -79,10 +79,14 @@ impl Decide for SqliteStore {
         by: (&str, &str),
         now: Timestamp,
     ) -> Result<Vec<(String, Option<Trip>)>> {
-        self.write(|db| match sessions::number(db, session)? {
-            Some(number) => {
-                standing::decide(&mut OfSession { db, number, id: session }, agent, decision, by, now)
-            }
+        self.write(|db| match sessions::session_number(db, session)? {
+            Some(number) => agent_states::decide(
+                &mut SqliteAgentStates { db, number, id: session },
+                agent,
+                decision,
+                by,
+                now,
+            ),
             None => Ok(Vec::new()),
         })
     }
@@ -97,13 +101,13 @@ impl Query for SqliteStore {
         StoreKind::Embedded
     }
 
-    fn states(&mut self, watches: &[Watch], now: Timestamp) -> Result<Vec<BudgetState>> {
+    fn states(&mut self, budgets: &[BudgetKey], now: Timestamp) -> Result<Vec<BudgetState>> {
         // A write: counters that are missing are added up, and kept.
-        self.write(|db| operations::states(db, watches, now))
+        self.write(|db| operations::states(db, budgets, now))
     }
 
-    fn states_before(&mut self, watches: &[Watch], moment: Timestamp) -> Result<Vec<BudgetState>> {
-        self.read(|db| operations::states_before(db, watches, moment))
+    fn states_before(&mut self, budgets: &[BudgetKey], moment: Timestamp) -> Result<Vec<BudgetState>> {
+        self.read(|db| operations::states_before(db, budgets, moment))
     }
 
     fn events(&mut self, session: Option<&str>, call: Option<u64>) -> Result<Vec<Event>> {
@@ -111,15 +115,15 @@ impl Query for SqliteStore {
     }
 
     fn circuits(&mut self, session: Option<&str>) -> Result<Vec<CircuitRow>> {
-        self.read(|db| match session.map(|id| sessions::number(db, id)).transpose()? {
+        self.read(|db| match session.map(|id| sessions::session_number(db, id)).transpose()? {
             Some(None) => Ok(Vec::new()),
-            number => standings::circuits(db, number.flatten()),
+            number => agent_state_rows::circuits(db, number.flatten()),
         })
     }
 
     fn slots(&mut self, session: &str) -> Result<Slots> {
-        self.read(|db| match sessions::number(db, session)? {
-            Some(number) => standing::slots(&mut OfSession { db, number, id: session }),
+        self.read(|db| match sessions::session_number(db, session)? {
+            Some(number) => agent_states::slots(&mut SqliteAgentStates { db, number, id: session }),
             None => Ok(Slots::default()),
         })
     }
@@ -154,8 +158,8 @@ impl Query for SqliteStore {
 }
 
 impl Recover for SqliteStore {
-    fn epoch(&mut self) -> Result<String> {
-        self.read(|db| Ok(meta::read(db)?.epoch))
+    fn store_id(&mut self) -> Result<String> {
+        self.read(|db| Ok(meta::read(db)?.store_id))
     }
 
     fn is_rebuilding(&mut self) -> Result<bool> {
@@ -166,34 +170,34 @@ impl Recover for SqliteStore {
         self.write(|db| meta::mark(db, meta::REBUILDING, rebuilding))
     }
 
-    fn recovering(&mut self, _now: Timestamp) -> Result<Vec<String>> {
+    fn rebuilding_machines(&mut self, _now: Timestamp) -> Result<Vec<String>> {
         Ok(if self.is_rebuilding()? { vec![machine_name()] } else { Vec::new() })
     }
 
-    fn renew(&mut self, epoch: &str) -> Result<String> {
-        self.write(|db| meta::renew(db, epoch))
+    fn reset_store(&mut self, store_id: &str) -> Result<String> {
+        self.write(|db| meta::reset_store(db, store_id))
     }
 
     fn sequences(&mut self) -> Result<HashMap<String, u64>> {
         self.read(sessions::sequences)
     }
 
-    fn installed(&mut self) -> Result<Option<Timestamp>> {
+    fn installed_at(&mut self) -> Result<Option<Timestamp>> {
         self.read(|db| Ok(meta::read(db)?.installed))
     }
 
-    fn install(&mut self, now: Timestamp) -> Result<()> {
-        self.write(|db| meta::install(db, now))
+    fn note_installation(&mut self, now: Timestamp) -> Result<()> {
+        self.write(|db| meta::note_installation(db, now))
     }
 
-    /// Renames its file, unless another process has put a new one in its place already.
-    fn set_aside(self: Box<Self>, now: Timestamp) -> std::io::Result<Option<PathBuf>> {
+    /// Renames its file, unless another process has replaced it already.
+    fn quarantine(self: Box<Self>, now: Timestamp) -> std::io::Result<Option<PathBuf>> {
         let Self { connection, path, file, .. } = *self;
         drop(connection);
         let _lock = lock(path.parent().unwrap_or(&path), lock_exclusive)?;
         if file.is_none() || file_id(&path) != file {
             return Ok(None);
         }
-        move_aside(&path, now).map(Some)
+        quarantine(&path, now).map(Some)
     }
 }

@@ -1,4 +1,4 @@
-//! The clients' own totals, as they are kept.
+//! The clients' own totals, as they are stored.
 
 use rusqlite::{Connection, params};
 
@@ -16,19 +16,19 @@ pub fn note(db: &Connection, session: i64, total: &ClientTotal) -> Result<()> {
          until = COALESCE(MAX(until, excluded.until), until, excluded.until)",
     )?;
     let until = total.until.map(|t| t.0);
-    insert.execute(params![session, total.run, total.model, text(&total.usage), total.at.0, until])?;
+    insert.execute(params![session, total.run, total.model, to_text(&total.usage), total.at.0, until])?;
     db.execute("UPDATE sessions SET settles = 1 WHERE id = ?", [session])?;
     Ok(())
 }
 
 /// The totals of a session.
-pub fn of(db: &Connection, session: i64) -> Result<Vec<ClientTotal>> {
+pub fn session_totals(db: &Connection, session: i64) -> Result<Vec<ClientTotal>> {
     let mut query =
         db.prepare_cached("SELECT run, model, usage, at, until FROM client_totals WHERE session = ?")?;
     let mut rows = query.query([session])?;
     let mut totals = Vec::new();
     while let Some(row) = rows.next()? {
-        let usage = usage(&row.get::<_, String>(2)?)?;
+        let usage = from_text(&row.get::<_, String>(2)?)?;
         let until = row.get::<_, Option<i64>>(4)?.map(Timestamp);
         let (run, model, at) = (row.get(0)?, row.get(1)?, Timestamp(row.get(3)?));
         totals.push(ClientTotal { run, model, usage, at, until });
@@ -37,14 +37,14 @@ pub fn of(db: &Connection, session: i64) -> Result<Vec<ClientTotal>> {
 }
 
 /// Tokens by class as a total keeps them: `1,2,3,4,5`.
-fn text(usage: &Usage) -> String {
+fn to_text(usage: &Usage) -> String {
     let Usage { input, output, cache_write_5m, cache_write_1h, cache_read } = *usage;
     let counts = [input, output, cache_write_5m, cache_write_1h, cache_read];
     counts.map(|count| to_sql(count).to_string()).join(",")
 }
 
-/// What [`text`] wrote.
-fn usage(text: &str) -> Result<Usage> {
+/// Parses what [`to_text`] wrote.
+fn from_text(text: &str) -> Result<Usage> {
     let damaged = || StoreError::Damaged(format!("{text} is no list of tokens by class"));
     let counts = text.split(',').map(|part| part.parse().map(from_sql));
     let counts: Vec<u64> = counts.collect::<std::result::Result<_, _>>().map_err(|_| damaged())?;

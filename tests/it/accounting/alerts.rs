@@ -6,19 +6,20 @@ use std::sync::Barrier;
 
 use fusebox::domain::alert::BudgetAlert;
 use fusebox::domain::budget::{Budget, Scope, Unit};
-use fusebox::domain::message::{Message, MessageKey, Source};
-use fusebox::domain::operation::Decision;
+use fusebox::domain::message::{Message, MessageKey, UsageSource};
+use fusebox::domain::operation::OperationKind;
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::{Period, WindowRule, Zone};
 use fusebox::store::sqlite::{FILE, SqliteStore};
-use fusebox::store::{Applied, Batch, Record, Watch};
+use fusebox::store::{Applied, Batch, BudgetKey, Record};
 use fusebox::transcript::Fact;
 
-use super::book::{Book, NOW, budget, open, session};
+use super::test_store::{NOW, TestStore, budget, open, session};
 
 fn charge(id: usize, tokens: u64, at: Timestamp) -> Fact {
-    let mut message = Message::new(MessageKey::of(&["test", &id.to_string()]), Source::Response, at);
+    let mut message =
+        Message::new(MessageKey::from_parts(&["test", &id.to_string()]), UsageSource::Response, at);
     message.recorded = Usage { input: tokens, ..Usage::default() };
     (message.stopped, message.model) = (true, "sonnet".into());
     Fact::Message(message)
@@ -28,7 +29,7 @@ fn hundred() -> Budget {
     budget("session", Scope::Session, Unit::Tokens, 100)
 }
 
-struct Ask<'a> {
+struct Charge<'a> {
     budget: &'a Budget,
     facts: &'a [Fact],
     alert: bool,
@@ -36,17 +37,17 @@ struct Ask<'a> {
     now: Timestamp,
 }
 
-fn ask(store: &mut SqliteStore, ask: Ask) -> Applied {
-    let watches = [Watch { budget: ask.budget.clone(), value: "s".into() }];
+fn apply_charge(store: &mut SqliteStore, ask: Charge) -> Applied {
+    let budgets = [BudgetKey { budget: ask.budget.clone(), value: "s".into() }];
     let (session, facts) = (session("s"), ask.facts);
     let batch = Batch {
         session: &session,
         facts,
-        watches: &watches,
+        budgets: &budgets,
         alert: ask.alert,
         claim: ask.claim,
         seen: ask.now,
-        observed: None,
+        observation: None,
         now: ask.now,
     };
     store.apply(&batch).expect("recorded")
@@ -54,7 +55,7 @@ fn ask(store: &mut SqliteStore, ask: Ask) -> Applied {
 
 fn spend(store: &mut SqliteStore, budget: &Budget, id: usize, tokens: u64) -> Vec<f64> {
     let facts = [charge(id, tokens, NOW)];
-    let applied = ask(store, Ask { budget, facts: &facts, alert: true, claim: true, now: NOW });
+    let applied = apply_charge(store, Charge { budget, facts: &facts, alert: true, claim: true, now: NOW });
     let ids: Vec<i64> = applied.alerts.iter().map(|a| a.id).collect();
     store.confirm_shown(&ids, &[]).expect("confirmed");
     applied.alerts.iter().map(|a| a.threshold).collect()
@@ -91,8 +92,10 @@ fn sixteen_at_once_store_each_threshold_once() {
                 let mut shown = Vec::new();
                 for i in 0..EACH {
                     let facts = [charge(thread * EACH + i, 1, NOW)];
-                    let applied =
-                        ask(&mut store, Ask { budget, facts: &facts, alert: true, claim: true, now: NOW });
+                    let applied = apply_charge(
+                        &mut store,
+                        Charge { budget, facts: &facts, alert: true, claim: true, now: NOW },
+                    );
                     let ids: Vec<i64> = applied.alerts.iter().map(|a| a.id).collect();
                     store.confirm_shown(&ids, &[]).expect("confirmed");
                     shown.extend(ids);
@@ -113,7 +116,8 @@ fn sixteen_at_once_store_each_threshold_once() {
     assert_eq!((shown.len(), distinct.len()), (4, 4), "each shown once");
     let mut store = open(dir.path());
     assert_eq!(
-        ask(&mut store, Ask { budget: &budget, facts: &[], alert: true, claim: true, now: NOW }).states[0]
+        apply_charge(&mut store, Charge { budget: &budget, facts: &[], alert: true, claim: true, now: NOW })
+            .states[0]
             .used,
         192
     );
@@ -121,11 +125,12 @@ fn sixteen_at_once_store_each_threshold_once() {
 
 #[test]
 fn a_claim_that_is_not_confirmed_comes_back() {
-    let mut book = Book::new();
+    let mut store = TestStore::new();
     let budget = hundred();
     let mut claim = |millis: i64, facts: &[Fact]| {
         let now = NOW.plus_millis(millis);
-        let applied = ask(&mut book.store, Ask { budget: &budget, facts, alert: true, claim: true, now });
+        let applied =
+            apply_charge(&mut store.sqlite, Charge { budget: &budget, facts, alert: true, claim: true, now });
         applied.alerts.iter().map(|a| a.threshold).collect::<Vec<_>>()
     };
     assert_eq!(claim(0, &[charge(1, 60, NOW)]), [0.5]);
@@ -138,126 +143,145 @@ fn a_claim_that_is_not_confirmed_comes_back() {
 
 #[test]
 fn one_that_cannot_speak_leaves_alerts_to_the_next() {
-    let mut book = Book::new();
+    let mut store = TestStore::new();
     let budget = hundred();
     let facts = [charge(1, 60, NOW)];
-    let applied =
-        ask(&mut book.store, Ask { budget: &budget, facts: &facts, alert: true, claim: false, now: NOW });
+    let applied = apply_charge(
+        &mut store.sqlite,
+        Charge { budget: &budget, facts: &facts, alert: true, claim: false, now: NOW },
+    );
     assert!(applied.alerts.is_empty());
-    assert_eq!(spend(&mut book.store, &budget, 2, 1), [0.5]);
-    assert_eq!(spend(&mut book.store, &budget, 3, 1), [0.0; 0], "shown once");
+    assert_eq!(spend(&mut store.sqlite, &budget, 2, 1), [0.5]);
+    assert_eq!(spend(&mut store.sqlite, &budget, 3, 1), [0.0; 0], "shown once");
 }
 
 #[test]
 fn a_jump_stores_every_threshold_between() {
-    let mut book = Book::new();
+    let mut store = TestStore::new();
     let budget = hundred();
-    assert_eq!(spend(&mut book.store, &budget, 1, 85), [0.5, 0.8]);
-    assert_eq!(spend(&mut book.store, &budget, 2, 400), [0.9, 1.0]);
-    assert_eq!(spend(&mut book.store, &budget, 3, 400), [0.0; 0]);
-    let used: Vec<u64> = stored(book.dir.path()).iter().map(|a| a.3.used).collect();
+    assert_eq!(spend(&mut store.sqlite, &budget, 1, 85), [0.5, 0.8]);
+    assert_eq!(spend(&mut store.sqlite, &budget, 2, 400), [0.9, 1.0]);
+    assert_eq!(spend(&mut store.sqlite, &budget, 3, 400), [0.0; 0]);
+    let used: Vec<u64> = stored(store.dir.path()).iter().map(|a| a.3.used).collect();
     assert_eq!(used, [85, 85, 485, 485]);
 }
 
 #[test]
 fn an_import_raises_nothing_then_or_later() {
-    let mut book = Book::new();
+    let mut store = TestStore::new();
     let budget = hundred();
     let facts = [charge(1, 85, NOW)];
-    ask(&mut book.store, Ask { budget: &budget, facts: &facts, alert: false, claim: true, now: NOW });
-    assert_eq!(stored(book.dir.path()).len(), 0);
-    assert_eq!(spend(&mut book.store, &budget, 2, 6), [0.9]);
+    apply_charge(
+        &mut store.sqlite,
+        Charge { budget: &budget, facts: &facts, alert: false, claim: true, now: NOW },
+    );
+    assert_eq!(stored(store.dir.path()).len(), 0);
+    assert_eq!(spend(&mut store.sqlite, &budget, 2, 6), [0.9]);
 }
 
 #[test]
 fn a_lifetime_begins_before_every_date() {
-    let mut book = Book::new();
+    let mut store = TestStore::new();
     let budget = hundred();
-    assert_eq!(spend(&mut book.store, &budget, 1, 50), [0.5]);
-    let alerts = stored(book.dir.path());
+    assert_eq!(spend(&mut store.sqlite, &budget, 1, 50), [0.5]);
+    let alerts = stored(store.dir.path());
     assert_eq!((alerts[0].0, alerts[0].3.window_start), (i64::MIN, Timestamp(i64::MIN)));
     assert_eq!(alerts[0].2, 100);
     // What is dated before 1970 counts too.
     let facts = [charge(2, 30, Timestamp(-1_000_000))];
-    let applied =
-        ask(&mut book.store, Ask { budget: &budget, facts: &facts, alert: true, claim: true, now: NOW });
+    let applied = apply_charge(
+        &mut store.sqlite,
+        Charge { budget: &budget, facts: &facts, alert: true, claim: true, now: NOW },
+    );
     assert_eq!(applied.states[0].used, 80);
     assert_eq!(applied.alerts[0].threshold, 0.8);
 }
 
 #[test]
 fn after_a_reset_thresholds_fire_again() {
-    let mut book = Book::new();
+    let mut store = TestStore::new();
     let budget = hundred();
-    assert_eq!(spend(&mut book.store, &budget, 1, 85), [0.5, 0.8]);
-    book.operate("r", &budget, "s", Decision::Reset { baseline: NOW.plus_millis(1) }, NOW);
+    assert_eq!(spend(&mut store.sqlite, &budget, 1, 85), [0.5, 0.8]);
+    store.add_operation("r", &budget, "s", OperationKind::Reset { baseline: NOW.plus_millis(1) }, NOW);
     let later = |store: &mut SqliteStore, id, tokens| {
         let facts = [charge(id, tokens, NOW.plus_millis(10))];
-        let applied = ask(
+        let applied = apply_charge(
             store,
-            Ask { budget: &budget, facts: &facts, alert: true, claim: true, now: NOW.plus_millis(10) },
+            Charge { budget: &budget, facts: &facts, alert: true, claim: true, now: NOW.plus_millis(10) },
         );
         let ids: Vec<i64> = applied.alerts.iter().map(|a| a.id).collect();
         store.confirm_shown(&ids, &[]).expect("confirmed");
         (applied.states[0].used, applied.alerts.iter().map(|a| a.threshold).collect::<Vec<_>>())
     };
-    assert_eq!(later(&mut book.store, 2, 49), (49, vec![]));
-    assert_eq!(later(&mut book.store, 3, 2), (51, vec![0.5]));
-    assert_eq!(stored(book.dir.path()).len(), 3);
+    assert_eq!(later(&mut store.sqlite, 2, 49), (49, vec![]));
+    assert_eq!(later(&mut store.sqlite, 3, 2), (51, vec![0.5]));
+    assert_eq!(stored(store.dir.path()).len(), 3);
 }
 
 #[test]
 fn after_an_extension_those_above_the_new_utilization_fire() {
-    let mut book = Book::new();
+    let mut store = TestStore::new();
     let budget = hundred();
-    assert_eq!(spend(&mut book.store, &budget, 1, 95), [0.5, 0.8, 0.9]);
-    book.operate("e", &budget, "s", Decision::Extend { amount: 10 }, NOW);
+    assert_eq!(spend(&mut store.sqlite, &budget, 1, 95), [0.5, 0.8, 0.9]);
+    store.add_operation("e", &budget, "s", OperationKind::Extend { amount: 10 }, NOW);
     // 95 of 110: past 80 % of it already, which nobody needs to hear again; 99 is 90 %.
-    assert_eq!(spend(&mut book.store, &budget, 2, 1), [0.0; 0]);
-    assert_eq!(spend(&mut book.store, &budget, 3, 3), [0.9]);
-    assert_eq!(spend(&mut book.store, &budget, 4, 11), [1.0]);
-    assert_eq!(stored(book.dir.path()).iter().map(|a| a.2).collect::<Vec<_>>(), [100, 100, 100, 110, 110]);
+    assert_eq!(spend(&mut store.sqlite, &budget, 2, 1), [0.0; 0]);
+    assert_eq!(spend(&mut store.sqlite, &budget, 3, 3), [0.9]);
+    assert_eq!(spend(&mut store.sqlite, &budget, 4, 11), [1.0]);
+    assert_eq!(stored(store.dir.path()).iter().map(|a| a.2).collect::<Vec<_>>(), [100, 100, 100, 110, 110]);
 }
 
 #[test]
 fn an_alert_that_nobody_saw_is_void_after_an_operation() {
-    let mut book = Book::new();
+    let mut store = TestStore::new();
     let budget = hundred();
     let facts = [charge(1, 95, NOW)];
-    ask(&mut book.store, Ask { budget: &budget, facts: &facts, alert: true, claim: false, now: NOW });
-    book.operate("e", &budget, "s", Decision::Extend { amount: 900 }, NOW);
-    assert_eq!(spend(&mut book.store, &budget, 2, 1), [0.0; 0], "96 of 1,000 is nothing to warn of");
+    apply_charge(
+        &mut store.sqlite,
+        Charge { budget: &budget, facts: &facts, alert: true, claim: false, now: NOW },
+    );
+    store.add_operation("e", &budget, "s", OperationKind::Extend { amount: 900 }, NOW);
+    assert_eq!(spend(&mut store.sqlite, &budget, 2, 1), [0.0; 0], "96 of 1,000 is nothing to warn of");
 }
 
 #[test]
 fn each_window_has_alerts_of_its_own() {
-    let mut book = Book::new();
+    let mut store = TestStore::new();
     let day = WindowRule { period: Period::Day, zone: Zone::utc() };
     let budget = Budget { window: day, ..hundred() };
-    assert_eq!(spend(&mut book.store, &budget, 1, 60), [0.5]);
+    assert_eq!(spend(&mut store.sqlite, &budget, 1, 60), [0.5]);
     let tomorrow = NOW.plus_millis(86_400_000);
     let facts = [charge(2, 60, tomorrow)];
-    let applied =
-        ask(&mut book.store, Ask { budget: &budget, facts: &facts, alert: true, claim: true, now: tomorrow });
+    let applied = apply_charge(
+        &mut store.sqlite,
+        Charge { budget: &budget, facts: &facts, alert: true, claim: true, now: tomorrow },
+    );
     assert_eq!(applied.alerts.iter().map(|a| a.threshold).collect::<Vec<_>>(), [0.5]);
     // A charge of yesterday, found late, moves yesterday's counter only.
     let facts = [charge(3, 40, NOW)];
-    let applied =
-        ask(&mut book.store, Ask { budget: &budget, facts: &facts, alert: true, claim: true, now: tomorrow });
+    let applied = apply_charge(
+        &mut store.sqlite,
+        Charge { budget: &budget, facts: &facts, alert: true, claim: true, now: tomorrow },
+    );
     assert_eq!((applied.states[0].used, applied.alerts.len()), (60, 0));
 }
 
 #[test]
 fn two_hooks_never_claim_the_same_alert() {
-    let mut book = Book::new();
+    let mut store = TestStore::new();
     let budget = hundred();
     let facts = [charge(1, 100, NOW)];
-    ask(&mut book.store, Ask { budget: &budget, facts: &facts, alert: true, claim: false, now: NOW });
+    apply_charge(
+        &mut store.sqlite,
+        Charge { budget: &budget, facts: &facts, alert: true, claim: false, now: NOW },
+    );
     let claimed: Vec<i64> = std::thread::scope(|scope| {
         let run = || {
-            let mut store = open(book.dir.path());
-            let applied =
-                ask(&mut store, Ask { budget: &budget, facts: &[], alert: true, claim: true, now: NOW });
+            let mut store = open(store.dir.path());
+            let applied = apply_charge(
+                &mut store,
+                Charge { budget: &budget, facts: &[], alert: true, claim: true, now: NOW },
+            );
             applied.alerts.iter().map(|a| a.id).collect::<Vec<_>>()
         };
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(run)).collect();

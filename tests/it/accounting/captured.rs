@@ -4,24 +4,24 @@ use std::path::{Path, PathBuf};
 
 use fusebox::domain::budget::Scope;
 
-use super::book::{Files, Sum, WAYS, Way, record, seen};
-use super::naive::Naive;
+use super::naive::NaiveCount;
+use super::test_store::{READ_ORDERS, ReadOrder, SessionFiles, Sum, as_counter, record};
 
 /// A captured session with its truth: tokens (input, output, cache writes of 5 minutes and 1 hour, cache reads),
 /// requests and tool calls, estimated messages.
-struct Truth {
+struct ExpectedSession {
     session: &'static str,
     sum: Sum,
     estimated: u64,
 }
 
-const fn truth(session: &'static str, sum: Sum, estimated: u64) -> Truth {
-    Truth { session, sum, estimated }
+const fn expected(session: &'static str, sum: Sum, estimated: u64) -> ExpectedSession {
+    ExpectedSession { session, sum, estimated }
 }
 
 struct Scenario {
     folder: &'static str,
-    sessions: &'static [Truth],
+    sessions: &'static [ExpectedSession],
 }
 
 /// Counted by a Python script over the files, each `message.id` once, and checked against the client's last
@@ -30,7 +30,7 @@ struct Scenario {
 const SCENARIOS: &[Scenario] = &[
     Scenario {
         folder: "simple",
-        sessions: &[truth(
+        sessions: &[expected(
             "67393810-3473-4bd3-b05f-e73c943b62e9",
             Sum::tokens(1280, 137, 2300, 1000, 51200).calls(3, 2),
             0,
@@ -38,7 +38,7 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         folder: "parallel-tools",
-        sessions: &[truth(
+        sessions: &[expected(
             "56b312ba-9e8b-4949-b4c6-7dd9141cfc8e",
             Sum::tokens(1230, 397, 3000, 0, 15000).calls(2, 6),
             0,
@@ -46,7 +46,7 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         folder: "slow-stream",
-        sessions: &[truth(
+        sessions: &[expected(
             "7364f8da-038e-4488-8071-d68504e35666",
             Sum::tokens(1230, 197, 3000, 0, 15000).calls(2, 2),
             0,
@@ -54,7 +54,7 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         folder: "subagents",
-        sessions: &[truth(
+        sessions: &[expected(
             "810f5143-ebb9-469c-bff2-bab2ce83d0c9",
             Sum::tokens(4749, 694, 7600, 0, 39700).calls(13, 9),
             0,
@@ -63,25 +63,25 @@ const SCENARIOS: &[Scenario] = &[
     Scenario {
         folder: "api-errors",
         sessions: &[
-            truth("169a4265-1240-4094-b3b1-56d46d83ecca", Sum::tokens(210, 25, 0, 0, 0).calls(2, 1), 0),
+            expected("169a4265-1240-4094-b3b1-56d46d83ecca", Sum::tokens(210, 25, 0, 0, 0).calls(2, 1), 0),
             // Cut after 48 visible characters and recorded as 1; the client counted 14 for it.
-            truth("35a92878-d458-4dfe-ae45-164905157b30", Sum::tokens(270, 21, 0, 0, 0).calls(2, 1), 0),
-            truth("a2df06b8-e8e5-4670-8ae6-d9d1b9fd38e3", Sum::tokens(11, 3, 0, 0, 0).calls(1, 0), 0),
-            truth("e2fd4456-6ff7-4a2e-9b51-eb38af7903c1", Sum::tokens(0, 0, 0, 0, 0), 0),
-            truth("e3d31221-8f17-433d-b1aa-7b385a66f617", Sum::tokens(120, 6, 0, 0, 0).calls(1, 0), 0),
+            expected("35a92878-d458-4dfe-ae45-164905157b30", Sum::tokens(270, 21, 0, 0, 0).calls(2, 1), 0),
+            expected("a2df06b8-e8e5-4670-8ae6-d9d1b9fd38e3", Sum::tokens(11, 3, 0, 0, 0).calls(1, 0), 0),
+            expected("e2fd4456-6ff7-4a2e-9b51-eb38af7903c1", Sum::tokens(0, 0, 0, 0, 0), 0),
+            expected("e3d31221-8f17-433d-b1aa-7b385a66f617", Sum::tokens(120, 6, 0, 0, 0).calls(1, 0), 0),
         ],
     },
     Scenario {
         folder: "resume-continue-fork",
         sessions: &[
-            truth("a0a0f16b-4535-4c02-a239-ee2ed2caba0a", Sum::tokens(510, 65, 0, 0, 0).calls(5, 2), 0),
-            truth("638e932d-17ed-482e-a0b6-a862681359d4", Sum::tokens(721, 98, 0, 0, 0).calls(7, 3), 0),
-            truth("918ddf11-d5e4-41e4-8f6e-32a7f86a83bb", Sum::tokens(107, 18, 0, 0, 0).calls(1, 0), 0),
+            expected("a0a0f16b-4535-4c02-a239-ee2ed2caba0a", Sum::tokens(510, 65, 0, 0, 0).calls(5, 2), 0),
+            expected("638e932d-17ed-482e-a0b6-a862681359d4", Sum::tokens(721, 98, 0, 0, 0).calls(7, 3), 0),
+            expected("918ddf11-d5e4-41e4-8f6e-32a7f86a83bb", Sum::tokens(107, 18, 0, 0, 0).calls(1, 0), 0),
         ],
     },
     Scenario {
         folder: "compact-manual",
-        sessions: &[truth(
+        sessions: &[expected(
             "8e159abe-8a96-4c17-8a4c-6629b613ed91",
             Sum::tokens(4624, 357, 0, 0, 777).calls(4, 1),
             0,
@@ -89,7 +89,7 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         folder: "compact-auto",
-        sessions: &[truth(
+        sessions: &[expected(
             "2e4e487d-8b4d-4f4a-8aac-4de41da21fdc",
             Sum::tokens(4825, 380, 96300, 0, 401_777).calls(6, 3),
             0,
@@ -98,17 +98,17 @@ const SCENARIOS: &[Scenario] = &[
     Scenario {
         folder: "interactive-clear-compact-agents",
         sessions: &[
-            truth(
+            expected(
                 "f0690006-b173-469e-b9cf-52cacaee7435",
                 Sum::tokens(7921, 633, 2500, 0, 19677).calls(11, 5),
                 0,
             ),
-            truth("ac0f0a2b-6ced-4c2c-9553-b96bba8100c1", Sum::tokens(11, 3, 0, 0, 0).calls(1, 0), 0),
+            expected("ac0f0a2b-6ced-4c2c-9553-b96bba8100c1", Sum::tokens(11, 3, 0, 0, 0).calls(1, 0), 0),
         ],
     },
     Scenario {
         folder: "hook-stopped",
-        sessions: &[truth(
+        sessions: &[expected(
             "eaa7bc1a-06d9-4f84-92a4-6597c3d870cc",
             Sum::tokens(1200, 185, 3000, 0, 15000).calls(1, 2),
             0,
@@ -116,7 +116,7 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         folder: "2.1.197-simple",
-        sessions: &[truth(
+        sessions: &[expected(
             "da35092c-6da9-4746-aef3-f54b3866bf33",
             Sum::tokens(1280, 137, 2300, 1000, 51200).calls(3, 2),
             0,
@@ -124,7 +124,7 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         folder: "2.1.197-subagents",
-        sessions: &[truth(
+        sessions: &[expected(
             "816324ab-06e3-4117-afdb-13397b03b1b8",
             Sum::tokens(4749, 694, 7600, 0, 39700).calls(13, 9),
             0,
@@ -133,12 +133,12 @@ const SCENARIOS: &[Scenario] = &[
     Scenario {
         folder: "2.1.197-api-errors",
         sessions: &[
-            truth("f66e95f0-2c5e-4805-8c80-046d5b7d9010", Sum::tokens(210, 25, 0, 0, 0).calls(2, 1), 0),
-            truth("04bf5de5-ddda-4c1a-b5ae-58a989224ff0", Sum::tokens(120, 6, 0, 0, 0).calls(1, 0), 0),
+            expected("f66e95f0-2c5e-4805-8c80-046d5b7d9010", Sum::tokens(210, 25, 0, 0, 0).calls(2, 1), 0),
+            expected("04bf5de5-ddda-4c1a-b5ae-58a989224ff0", Sum::tokens(120, 6, 0, 0, 0).calls(1, 0), 0),
             // No cost-state: 48 visible characters ÷ 4 = 12 for the cut message, 7 for the other.
-            truth("e1a18f01-0d03-49d7-8932-777cba17a305", Sum::tokens(270, 19, 0, 0, 0).calls(2, 1), 1),
-            truth("d66d06a9-56d3-488d-adb2-b6f9e956c1f8", Sum::tokens(0, 0, 0, 0, 0), 0),
-            truth("98471853-d23e-4eb6-9de9-7233595a14bc", Sum::tokens(0, 0, 0, 0, 0), 0),
+            expected("e1a18f01-0d03-49d7-8932-777cba17a305", Sum::tokens(270, 19, 0, 0, 0).calls(2, 1), 1),
+            expected("d66d06a9-56d3-488d-adb2-b6f9e956c1f8", Sum::tokens(0, 0, 0, 0, 0), 0),
+            expected("98471853-d23e-4eb6-9de9-7233595a14bc", Sum::tokens(0, 0, 0, 0, 0), 0),
         ],
     },
 ];
@@ -152,9 +152,9 @@ fn fixtures() -> PathBuf {
 }
 
 impl Scenario {
-    fn files(&self) -> Vec<Files> {
-        let path = |t: &Truth| fixtures().join(self.folder).join(format!("{}.jsonl", t.session));
-        self.sessions.iter().map(|t| Files::read(&path(t))).collect()
+    fn files(&self) -> Vec<SessionFiles> {
+        let path = |t: &ExpectedSession| fixtures().join(self.folder).join(format!("{}.jsonl", t.session));
+        self.sessions.iter().map(|t| SessionFiles::read(&path(t))).collect()
     }
 
     fn user(&self) -> Sum {
@@ -164,17 +164,17 @@ impl Scenario {
         }
     }
 
-    fn check(&self, way: Way, seed: u64) {
+    fn check(&self, way: ReadOrder, seed: u64) {
         let files = self.files();
-        let mut book = record(&files, way, seed);
+        let mut store = record(&files, way, seed);
         let told = |what: &str| format!("{} of {}, {way:?}, seed {seed}", what, self.folder);
         for truth in self.sessions {
-            assert_eq!(book.total(truth.session), (truth.sum, truth.estimated), "{}", told(truth.session));
-            let counter = book.lifetime(Scope::Session, truth.session);
-            assert_eq!(counter, seen(truth.sum), "{}", told("session counter"));
+            assert_eq!(store.total(truth.session), (truth.sum, truth.estimated), "{}", told(truth.session));
+            let counter = store.lifetime_counter(Scope::Session, truth.session);
+            assert_eq!(counter, as_counter(truth.sum), "{}", told("session counter"));
         }
         for (scope, value) in [(Scope::User, "ann"), (Scope::Project, "/project")] {
-            assert_eq!(book.lifetime(scope, value), seen(self.user()), "{}", told(value));
+            assert_eq!(store.lifetime_counter(scope, value), as_counter(self.user()), "{}", told(value));
         }
     }
 }
@@ -201,7 +201,12 @@ fn every_captured_session_is_in_the_table() {
 fn the_second_counter_agrees_with_the_table() {
     for scenario in SCENARIOS {
         for (files, truth) in scenario.files().iter().zip(scenario.sessions) {
-            assert_eq!(Naive::of(files).charged(), (truth.sum, truth.estimated), "{}", truth.session);
+            assert_eq!(
+                NaiveCount::from_files(files).charged(),
+                (truth.sum, truth.estimated),
+                "{}",
+                truth.session
+            );
         }
     }
 }
@@ -209,7 +214,7 @@ fn the_second_counter_agrees_with_the_table() {
 #[test]
 fn captured_sessions_count_the_same_in_every_way_of_reading() {
     for scenario in SCENARIOS {
-        for way in WAYS {
+        for way in READ_ORDERS {
             scenario.check(way, 7);
         }
     }
@@ -219,8 +224,8 @@ fn captured_sessions_count_the_same_in_every_way_of_reading() {
 fn random_pieces_and_orders_change_nothing() {
     for scenario in SCENARIOS {
         for seed in 1..=6 {
-            scenario.check(Way::Pieces, seed * 7919);
-            scenario.check(Way::Shuffled, seed * 104_729);
+            scenario.check(ReadOrder::Pieces, seed * 7919);
+            scenario.check(ReadOrder::Shuffled, seed * 104_729);
         }
     }
 }
@@ -229,16 +234,16 @@ fn random_pieces_and_orders_change_nothing() {
 fn models_are_counted_apart_and_agents_by_type() {
     let scenario = SCENARIOS.iter().find(|s| s.folder == "2.1.197-subagents").expect("a scenario");
     let files = scenario.files();
-    let naive = Naive::of_all(&files);
-    let mut book = record(&files, Way::Pieces, 5);
+    let naive = NaiveCount::from_sessions(&files);
+    let mut store = record(&files, ReadOrder::Pieces, 5);
     let models = naive.models();
     assert_eq!(models.len(), 2, "{models:?}");
     for model in models {
-        let tokens = seen(naive.listed(&model));
-        assert_eq!(book.lifetime(Scope::Model, &model)[..4], tokens[..4], "{model}");
+        let tokens = as_counter(naive.listed(&model));
+        assert_eq!(store.lifetime_counter(Scope::Model, &model)[..4], tokens[..4], "{model}");
     }
     // Main: (1200, 285), (100, 60), (30, 12), (40, 9), by hand.
-    let main = book.lifetime(Scope::AgentType, "main");
+    let main = store.lifetime_counter(Scope::AgentType, "main");
     assert_eq!(main, [1370, 366, 3500, 33000, 4, 4]);
 }
 
@@ -248,12 +253,12 @@ fn a_fork_and_its_parent_can_be_read_in_any_order() {
     let files = scenario.files();
     let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     for order in orders {
-        let files: Vec<Files> = order.iter().map(|i| files[*i].clone()).collect();
-        let mut book = record(&files, Way::Lines, 1);
+        let files: Vec<SessionFiles> = order.iter().map(|i| files[*i].clone()).collect();
+        let mut store = record(&files, ReadOrder::Lines, 1);
         for truth in scenario.sessions {
-            assert_eq!(book.total(truth.session).0, truth.sum, "{order:?}");
+            assert_eq!(store.total(truth.session).0, truth.sum, "{order:?}");
         }
-        assert_eq!(book.lifetime(Scope::User, "ann"), seen(FORKED_USER), "{order:?}");
+        assert_eq!(store.lifetime_counter(Scope::User, "ann"), as_counter(FORKED_USER), "{order:?}");
     }
 }
 
@@ -261,7 +266,7 @@ fn a_fork_and_its_parent_can_be_read_in_any_order() {
 fn a_fork_is_charged_its_history_even_if_its_parent_is_never_read() {
     let scenario = SCENARIOS.iter().find(|s| s.folder == "resume-continue-fork").expect("a scenario");
     let fork = vec![scenario.files().remove(1)];
-    let mut book = record(&fork, Way::Pieces, 3);
-    assert_eq!(book.total(&fork[0].id).0, scenario.sessions[1].sum);
-    assert_eq!(book.lifetime(Scope::User, "ann"), seen(scenario.sessions[1].sum));
+    let mut store = record(&fork, ReadOrder::Pieces, 3);
+    assert_eq!(store.total(&fork[0].id).0, scenario.sessions[1].sum);
+    assert_eq!(store.lifetime_counter(Scope::User, "ann"), as_counter(scenario.sessions[1].sum));
 }

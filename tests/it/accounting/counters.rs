@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fusebox::domain::budget::{Budget, Scope, Unit};
-use fusebox::domain::message::{Message, MessageKey, Source};
-use fusebox::domain::operation::Decision;
+use fusebox::domain::message::{Message, MessageKey, UsageSource};
+use fusebox::domain::operation::OperationKind;
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::{Period, WindowRule, Zone};
@@ -12,8 +12,8 @@ use fusebox::store::{Decide, Query, Record, Recover, Session};
 use fusebox::transcript::Fact;
 use proptest::prelude::*;
 
-use super::book::{Book, parts, session};
 use super::merging::usage;
+use super::test_store::{TestStore, part_budgets, session};
 
 const DAY: i64 = 86_400_000;
 
@@ -22,7 +22,7 @@ const SESSIONS: [(&str, &str, &str); 3] =
     [("s0", "ann", "/one"), ("s1", "bob", "/two"), ("s2", "ann", "/two")];
 
 #[derive(Clone, Debug)]
-struct Seen {
+struct Reading {
     session: usize,
     message: Message,
 }
@@ -38,8 +38,8 @@ prop_compose! {
         stopped in any::<bool>(),
         (line, chars) in (0..3u64, 0..200u64),
         agent in any::<bool>(),
-    ) -> Seen {
-        let mut message = Message::new(MessageKey([key; 16]), Source::Response, Timestamp(at));
+    ) -> Reading {
+        let mut message = Message::new(MessageKey([key; 16]), UsageSource::Response, Timestamp(at));
         // As of one message: the model and the agent are the same on every line.
         message.model = ["haiku", "sonnet"][usize::from(key % 2)].into();
         if key % 3 == 0 && agent {
@@ -50,7 +50,7 @@ prop_compose! {
         message.tools = tools;
         message.stopped = stopped;
         message.visible = BTreeMap::from([(line, chars)]);
-        Seen { session, message: message.forget_lines() }
+        Reading { session, message: message.forget_lines() }
     }
 }
 
@@ -59,7 +59,7 @@ prop_compose! {
 struct Recount(BTreeMap<MessageKey, (Message, BTreeSet<usize>, usize)>);
 
 impl Recount {
-    fn add(&mut self, seen: &Seen) {
+    fn add(&mut self, seen: &Reading) {
         let fresh = (seen.message.clone(), BTreeSet::new(), seen.session);
         let (message, sessions, _) = self.0.entry(seen.message.key).or_insert(fresh);
         *message = message.clone().merge(&seen.message);
@@ -86,7 +86,7 @@ impl Recount {
     }
 }
 
-fn of(index: usize) -> Session {
+fn nth_session(index: usize) -> Session {
     let (id, user, project) = SESSIONS[index];
     Session { id: id.into(), user: user.into(), project: project.into(), ..Session::default() }
 }
@@ -100,7 +100,7 @@ fn zone(name: &str) -> Zone {
 
 /// Every counter that the test looks at, in the book and in the recount.
 fn compare(
-    book: &mut Book,
+    store: &mut TestStore,
     recount: &Recount,
     rule: &WindowRule,
     now: Timestamp,
@@ -108,23 +108,23 @@ fn compare(
     let window = rule.at(now);
     for (i, (id, _, _)) in SESSIONS.iter().enumerate() {
         let expected = recount.sum(|m, sessions, _| window.contains(m.at) && sessions.contains(&i));
-        prop_assert_eq!(book.counter(Scope::Session, rule, id, now), expected, "{} {}", id, rule);
+        prop_assert_eq!(store.counter(Scope::Session, rule, id, now), expected, "{} {}", id, rule);
     }
     for user in ["ann", "bob"] {
         let expected = recount.sum(|m, _, home| window.contains(m.at) && SESSIONS[home].1 == user);
-        prop_assert_eq!(book.counter(Scope::User, rule, user, now), expected, "{} {}", user, rule);
+        prop_assert_eq!(store.counter(Scope::User, rule, user, now), expected, "{} {}", user, rule);
     }
     for project in ["/one", "/two"] {
         let expected = recount.sum(|m, _, home| window.contains(m.at) && SESSIONS[home].2 == project);
-        prop_assert_eq!(book.counter(Scope::Project, rule, project, now), expected, "{} {}", project, rule);
+        prop_assert_eq!(store.counter(Scope::Project, rule, project, now), expected, "{} {}", project, rule);
     }
     for model in ["haiku", "sonnet"] {
         let expected = recount.sum(|m, _, _| window.contains(m.at) && m.model == model);
-        prop_assert_eq!(book.counter(Scope::Model, rule, model, now), expected, "{} {}", model, rule);
+        prop_assert_eq!(store.counter(Scope::Model, rule, model, now), expected, "{} {}", model, rule);
     }
     for kind in ["main", "Explore"] {
         let expected = recount.sum(|m, _, _| window.contains(m.at) && m.agent_type == kind);
-        prop_assert_eq!(book.counter(Scope::AgentType, rule, kind, now), expected, "{} {}", kind, rule);
+        prop_assert_eq!(store.counter(Scope::AgentType, rule, kind, now), expected, "{} {}", kind, rule);
     }
     Ok(())
 }
@@ -140,32 +140,32 @@ proptest! {
         now in 0..4 * DAY,
         watch_from in 0..10usize,
     ) {
-        let mut book = Book::new();
+        let mut store = TestStore::new();
         let mut recount = Recount::default();
         let (rule, now) = (WindowRule { period, zone: zone(name) }, Timestamp(now));
         for (i, batch) in batches.iter().enumerate() {
             // Some counters exist from the start, others are added up later: it must make no difference.
             if i == watch_from {
-                compare(&mut book, &recount, &rule, now)?;
+                compare(&mut store, &recount, &rule, now)?;
             }
             // A batch is of one session; its readings of others go in singly.
             let home = batch[0].session;
-            let (own, others): (Vec<&Seen>, Vec<&Seen>) = batch.iter().partition(|s| s.session == home);
+            let (own, others): (Vec<&Reading>, Vec<&Reading>) = batch.iter().partition(|s| s.session == home);
             let facts: Vec<Fact> = own.iter().map(|s| Fact::Message(s.message.clone())).collect();
-            book.apply(&of(home), &facts);
+            store.apply(&nth_session(home), &facts);
             own.iter().for_each(|s| recount.add(s));
             for seen in others {
-                book.apply(&of(seen.session), &[Fact::Message(seen.message.clone())]);
+                store.apply(&nth_session(seen.session), &[Fact::Message(seen.message.clone())]);
                 recount.add(seen);
             }
         }
-        compare(&mut book, &recount, &rule, now)?;
-        compare(&mut book, &recount, &WindowRule::LIFETIME, now)?;
+        compare(&mut store, &recount, &rule, now)?;
+        compare(&mut store, &recount, &WindowRule::LIFETIME, now)?;
         // All of it once more changes nothing.
         for seen in batches.iter().flatten().rev() {
-            book.apply(&of(seen.session), &[Fact::Message(seen.message.clone())]);
+            store.apply(&nth_session(seen.session), &[Fact::Message(seen.message.clone())]);
         }
-        compare(&mut book, &recount, &rule, now)?;
+        compare(&mut store, &recount, &rule, now)?;
     }
 
     #[test]
@@ -178,25 +178,25 @@ proptest! {
     ) {
         let now = Timestamp(4 * DAY - 1);
         let rule = WindowRule { period, zone: Zone::utc() };
-        let mut book = Book::new();
+        let mut store = TestStore::new();
         let mut recount = Recount::default();
-        let watch = |book: &mut Book| book.counter(Scope::Session, &rule, "s0", now);
-        watch(&mut book);
+        let used = |store: &mut TestStore| store.counter(Scope::Session, &rule, "s0", now);
+        used(&mut store);
         for seen in &early {
-            book.apply(&of(seen.session), &[Fact::Message(seen.message.clone())]);
+            store.apply(&nth_session(seen.session), &[Fact::Message(seen.message.clone())]);
             recount.add(seen);
         }
-        let budgets: Vec<Budget> = parts(Scope::Session, &rule, "s0").into_iter().map(|w| w.budget).collect();
+        let budgets: Vec<Budget> = part_budgets(Scope::Session, &rule, "s0").into_iter().map(|w| w.budget).collect();
         for budget in &budgets {
             let name = &budget.name;
-            book.operate(&format!("e-{name}"), budget, "s0", Decision::Extend { amount: extend }, now);
-            let reset = Decision::Reset { baseline: Timestamp(baseline) };
-            book.operate(&format!("r-{name}"), budget, "s0", reset, now);
+            store.add_operation(&format!("e-{name}"), budget, "s0", OperationKind::Extend { amount: extend }, now);
+            let reset = OperationKind::Reset { baseline: Timestamp(baseline) };
+            store.add_operation(&format!("r-{name}"), budget, "s0", reset, now);
             // The same operation, replayed.
-            book.operate(&format!("r-{name}"), budget, "s0", reset, now);
+            store.add_operation(&format!("r-{name}"), budget, "s0", reset, now);
         }
         for seen in &late {
-            book.apply(&of(seen.session), &[Fact::Message(seen.message.clone())]);
+            store.apply(&nth_session(seen.session), &[Fact::Message(seen.message.clone())]);
             recount.add(seen);
         }
         let window = rule.at(now);
@@ -204,15 +204,15 @@ proptest! {
         let expected = recount.sum(|m, sessions, _| {
             m.at >= from && window.contains(m.at) && sessions.contains(&0)
         });
-        prop_assert_eq!(watch(&mut book), expected);
+        prop_assert_eq!(used(&mut store), expected);
         // Another value of the same budget was not reset.
         let other = recount.sum(|m, sessions, _| window.contains(m.at) && sessions.contains(&1));
-        prop_assert_eq!(book.counter(Scope::Session, &rule, "s1", now), other);
+        prop_assert_eq!(store.counter(Scope::Session, &rule, "s1", now), other);
     }
 }
 
 fn said(key: u8, at: i64, input: u64) -> Fact {
-    let mut message = Message::new(MessageKey([key; 16]), Source::Response, Timestamp(at));
+    let mut message = Message::new(MessageKey([key; 16]), UsageSource::Response, Timestamp(at));
     message.recorded = Usage { input, output: 2, ..Usage::default() };
     (message.stopped, message.model) = (true, "sonnet".into());
     Fact::Message(message)
@@ -221,70 +221,72 @@ fn said(key: u8, at: i64, input: u64) -> Fact {
 #[test]
 fn a_message_found_to_be_older_moves_to_its_window() {
     let day = WindowRule { period: Period::Day, zone: Zone::utc() };
-    let mut book = Book::new();
-    let used = |book: &mut Book, at| book.counter(Scope::Session, &day, "s0", Timestamp(at))[0];
-    assert_eq!((used(&mut book, 0), used(&mut book, DAY)), (0, 0));
-    book.apply(&of(0), &[said(1, DAY + 5, 10)]);
-    assert_eq!((used(&mut book, 0), used(&mut book, DAY)), (0, 10));
-    book.apply(&of(0), &[said(1, 5, 10)]);
-    assert_eq!((used(&mut book, 0), used(&mut book, DAY)), (10, 0));
+    let mut store = TestStore::new();
+    let used = |store: &mut TestStore, at| store.counter(Scope::Session, &day, "s0", Timestamp(at))[0];
+    assert_eq!((used(&mut store, 0), used(&mut store, DAY)), (0, 0));
+    store.apply(&nth_session(0), &[said(1, DAY + 5, 10)]);
+    assert_eq!((used(&mut store, 0), used(&mut store, DAY)), (0, 10));
+    store.apply(&nth_session(0), &[said(1, 5, 10)]);
+    assert_eq!((used(&mut store, 0), used(&mut store, DAY)), (10, 0));
 }
 
 #[test]
 fn the_first_moment_of_a_window_and_of_a_reset_counts() {
     let day = WindowRule { period: Period::Day, zone: Zone::utc() };
-    let mut book = Book::new();
-    let used = |book: &mut Book| book.counter(Scope::Session, &day, "s0", Timestamp(DAY))[0];
-    assert_eq!(used(&mut book), 0);
-    book.apply(
-        &of(0),
+    let mut store = TestStore::new();
+    let used = |store: &mut TestStore| store.counter(Scope::Session, &day, "s0", Timestamp(DAY))[0];
+    assert_eq!(used(&mut store), 0);
+    store.apply(
+        &nth_session(0),
         &[said(1, DAY, 10), said(2, DAY - 1, 100), said(3, 2 * DAY - 1, 1), said(4, 2 * DAY, 1000)],
     );
-    assert_eq!(used(&mut book), 11);
-    for watch in parts(Scope::Session, &day, "s0") {
-        let reset = Decision::Reset { baseline: Timestamp(DAY + 7) };
-        book.operate(&watch.budget.name, &watch.budget, "s0", reset, Timestamp(DAY));
+    assert_eq!(used(&mut store), 11);
+    for budgets in part_budgets(Scope::Session, &day, "s0") {
+        let reset = OperationKind::Reset { baseline: Timestamp(DAY + 7) };
+        store.add_operation(&budgets.budget.name, &budgets.budget, "s0", reset, Timestamp(DAY));
     }
-    assert_eq!(used(&mut book), 1);
-    book.apply(&of(0), &[said(5, DAY + 7, 20), said(6, DAY + 6, 200)]);
-    assert_eq!(used(&mut book), 21);
+    assert_eq!(used(&mut store), 1);
+    store.apply(&nth_session(0), &[said(5, DAY + 7, 20), said(6, DAY + 6, 200)]);
+    assert_eq!(used(&mut store), 21);
 }
 
 #[test]
 fn what_came_before_the_installation_is_history() {
-    let mut book = Book::watched(&["s"]);
-    book.store.install(Timestamp(1000)).expect("noted");
-    book.store.install(Timestamp(9000)).expect("a later one changes nothing");
-    let budget = super::book::budget("session", Scope::Session, Unit::Tokens, 100);
-    let watch = [fusebox::store::Watch { budget: budget.clone(), value: "s".into() }];
+    let mut store = TestStore::with_counters(&["s"]);
+    store.sqlite.note_installation(Timestamp(1000)).expect("noted");
+    store.sqlite.note_installation(Timestamp(9000)).expect("a later one changes nothing");
+    let budget = super::test_store::budget("session", Scope::Session, Unit::Tokens, 100);
+    let budgets = [fusebox::store::BudgetKey { budget: budget.clone(), value: "s".into() }];
     let facts = [said(1, 500, 500), said(2, 1000, 30)];
-    let applied = super::book::apply(&mut book.store, &session("s"), &facts, &watch, Timestamp(2000));
+    let applied =
+        super::test_store::apply(&mut store.sqlite, &session("s"), &facts, &budgets, Timestamp(2000));
     let state = &applied.states[0];
     assert_eq!((state.used, state.history, state.limit()), (534, 502, 602));
     // Replaying an old message raises no alert: the limit rises with it.
     assert!(applied.alerts.is_empty());
     // Added up anew it is the same.
     let renamed = WindowRule { zone: zone("Asia/Tokyo"), ..WindowRule::LIFETIME };
-    let watch = [fusebox::store::Watch { budget: Budget { window: renamed, ..budget }, value: "s".into() }];
-    let applied = super::book::apply(&mut book.store, &session("s"), &[], &watch, Timestamp(2000));
+    let budgets =
+        [fusebox::store::BudgetKey { budget: Budget { window: renamed, ..budget }, value: "s".into() }];
+    let applied = super::test_store::apply(&mut store.sqlite, &session("s"), &[], &budgets, Timestamp(2000));
     assert_eq!((applied.states[0].used, applied.states[0].history), (534, 502));
 }
 
 #[test]
 fn a_deleted_budget_is_left_out_until_it_is_reset() {
-    let mut book = Book::new();
-    let budget = super::book::budget("session", Scope::Session, Unit::Tokens, 100);
-    let states = |book: &mut Book| {
-        let watch = [fusebox::store::Watch { budget: budget.clone(), value: "s".into() }];
+    let mut store = TestStore::new();
+    let budget = super::test_store::budget("session", Scope::Session, Unit::Tokens, 100);
+    let states = |store: &mut TestStore| {
+        let budgets = [fusebox::store::BudgetKey { budget: budget.clone(), value: "s".into() }];
         let facts = [said(1, 500, 40)];
-        super::book::apply(&mut book.store, &session("s"), &facts, &watch, Timestamp(2000)).states
+        super::test_store::apply(&mut store.sqlite, &session("s"), &facts, &budgets, Timestamp(2000)).states
     };
-    assert_eq!(states(&mut book)[0].used, 42);
-    book.operate("d", &budget, "s", Decision::Delete, Timestamp(2000));
-    assert!(states(&mut book).is_empty());
+    assert_eq!(states(&mut store)[0].used, 42);
+    store.add_operation("d", &budget, "s", OperationKind::Delete, Timestamp(2000));
+    assert!(states(&mut store).is_empty());
     let reset = fusebox::domain::operation::Operation {
         id: "r".into(),
-        decision: Decision::Reset { baseline: Timestamp(400) },
+        kind: OperationKind::Reset { baseline: Timestamp(400) },
         budget: "session".into(),
         value: "s".into(),
         window_start: Timestamp(i64::MIN),
@@ -302,25 +304,25 @@ fn a_deleted_budget_is_left_out_until_it_is_reset() {
         operations: 0,
         since: None,
     };
-    book.store.operate(&reset, &state).expect("recorded");
-    assert_eq!(states(&mut book)[0].used, 42);
-    assert_eq!(book.store.operations(Some("session")).expect("listed").len(), 2);
-    assert_eq!(book.store.operations(Some("other")).expect("listed").len(), 0);
+    store.sqlite.add_operation(&reset, &state).expect("recorded");
+    assert_eq!(states(&mut store)[0].used, 42);
+    assert_eq!(store.sqlite.operations(Some("session")).expect("listed").len(), 2);
+    assert_eq!(store.sqlite.operations(Some("other")).expect("listed").len(), 0);
 }
 
 #[test]
 fn a_child_is_charged_to_its_parents_too_from_when_it_was_one() {
-    let mut book = Book::watched(&["child", "parent", "grandparent"]);
-    book.apply(&session("grandparent"), &[]);
+    let mut store = TestStore::with_counters(&["child", "parent", "grandparent"]);
+    store.apply(&session("grandparent"), &[]);
     let parent = Session { parent: Some("grandparent".into()), ..session("parent") };
-    book.store.see(&parent, Timestamp(0), false).expect("noted");
+    store.sqlite.touch_session(&parent, Timestamp(0), false).expect("noted");
     let child = Session { parent: Some("parent".into()), ..session("child") };
     // It has a past of its own.
-    book.apply(&session("child"), &[said(1, 50, 5)]);
-    book.store.see(&child, Timestamp(100), false).expect("noted");
-    book.apply(&child, &[said(2, 200, 10), said(1, 50, 5)]);
-    book.apply(&parent, &[said(3, 300, 100)]);
-    let inputs = ["child", "parent", "grandparent"].map(|id| book.lifetime(Scope::Session, id)[0]);
+    store.apply(&session("child"), &[said(1, 50, 5)]);
+    store.sqlite.touch_session(&child, Timestamp(100), false).expect("noted");
+    store.apply(&child, &[said(2, 200, 10), said(1, 50, 5)]);
+    store.apply(&parent, &[said(3, 300, 100)]);
+    let inputs = ["child", "parent", "grandparent"].map(|id| store.lifetime_counter(Scope::Session, id)[0]);
     assert_eq!(inputs, [15, 110, 110]);
-    assert_eq!(book.lifetime(Scope::User, "ann")[0], 115);
+    assert_eq!(store.lifetime_counter(Scope::User, "ann")[0], 115);
 }

@@ -4,17 +4,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 
-use fusebox::domain::message::{Message, MessageKey, Source};
+use fusebox::domain::message::{Message, MessageKey, UsageSource};
 use fusebox::domain::usage::Usage;
 use fusebox::store::sqlite::{FILE, SqliteStore};
 use fusebox::store::{Batch, Query, Record, Recover, StoreError};
 use fusebox::transcript::Fact;
 
-use super::book::{Book, NOW, open, session};
+use super::test_store::{NOW, TestStore, open, session};
 
 fn facts(count: usize) -> Vec<Fact> {
     let fact = |id: usize| {
-        let mut message = Message::new(MessageKey::of(&["test", &id.to_string()]), Source::Response, NOW);
+        let mut message =
+            Message::new(MessageKey::from_parts(&["test", &id.to_string()]), UsageSource::Response, NOW);
         message.recorded = Usage { input: 1, ..Usage::default() };
         (message.stopped, message.model) = (true, "sonnet".into());
         Fact::Message(message)
@@ -28,7 +29,7 @@ const PAGE: usize = 1024;
 /// A database of some pages, all in the main file.
 fn filled(dir: &Path) -> Vec<u8> {
     let mut store = open(dir);
-    super::book::apply(&mut store, &session("s"), &facts(400), &[], NOW);
+    super::test_store::apply(&mut store, &session("s"), &facts(400), &[], NOW);
     drop(store);
     let db = rusqlite::Connection::open(dir.join(FILE)).expect("the database");
     let moved: (i64, i64, i64) = db
@@ -39,7 +40,7 @@ fn filled(dir: &Path) -> Vec<u8> {
     fs::read(dir.join(FILE)).expect("the database file")
 }
 
-fn set_aside(dir: &Path) -> Vec<PathBuf> {
+fn quarantined(dir: &Path) -> Vec<PathBuf> {
     let files = fs::read_dir(dir).expect("the folder").flatten().map(|f| f.path());
     let mut aside: Vec<PathBuf> = files.filter(|f| f.to_string_lossy().contains("corrupt-")).collect();
     aside.sort();
@@ -47,24 +48,24 @@ fn set_aside(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Opens a damaged store and records in it; the first record may fail, and is then tried once more.
-fn use_it(dir: &Path) -> SqliteStore {
+fn open_and_use(dir: &Path) -> SqliteStore {
     let mut store = SqliteStore::open(dir, NOW).expect("a store").store;
     let (session, facts) = (session("s"), facts(500));
     let batch = Batch {
         session: &session,
         facts: &facts,
-        watches: &[],
+        budgets: &[],
         alert: true,
         claim: false,
         seen: NOW,
-        observed: None,
+        observation: None,
         now: NOW,
     };
     match store.apply(&batch) {
         Ok(_) => store,
         Err(error) => {
             assert!(error.is_corrupt(), "{error}");
-            Box::new(store).set_aside(NOW).expect("set aside");
+            Box::new(store).quarantine(NOW).expect("set aside");
             let mut store = open(dir);
             store.apply(&batch).expect("a new store works");
             store
@@ -74,10 +75,10 @@ fn use_it(dir: &Path) -> SqliteStore {
 
 #[track_caller]
 fn check(dir: &Path, damaged: &[u8]) {
-    let mut store = use_it(dir);
+    let mut store = open_and_use(dir);
     let total = store.session_total("s").expect("the store answers").expect("known");
     assert_eq!(total.amount.usage.input, 500);
-    let aside = set_aside(dir);
+    let aside = quarantined(dir);
     let kept: Vec<&PathBuf> = aside
         .iter()
         .filter(|f| !f.to_string_lossy().ends_with("-wal") && !f.to_string_lossy().ends_with("-shm"))
@@ -94,7 +95,7 @@ fn a_file_that_is_no_database_is_set_aside() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         fs::write(dir.path().join(FILE), garbage).expect("garbage");
         let opened = SqliteStore::open(dir.path(), NOW).expect("a store");
-        let aside = opened.set_aside.expect("said so");
+        let aside = opened.quarantined.expect("said so");
         assert_eq!(fs::read(&aside).expect("kept"), garbage);
         assert_eq!(aside, dir.path().join(format!("{FILE}.corrupt-{}", NOW.0)));
         check(dir.path(), garbage);
@@ -106,9 +107,9 @@ fn an_empty_file_becomes_a_database() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     fs::write(dir.path().join(FILE), b"").expect("a file");
     let opened = SqliteStore::open(dir.path(), NOW).expect("a store");
-    assert_eq!(opened.set_aside, None);
-    use_it(dir.path());
-    assert_eq!(set_aside(dir.path()).len(), 0);
+    assert_eq!(opened.quarantined, None);
+    open_and_use(dir.path());
+    assert_eq!(quarantined(dir.path()).len(), 0);
 }
 
 #[test]
@@ -137,20 +138,20 @@ fn a_database_with_flipped_bytes_is_set_aside() {
         let start = page * PAGE + if page == 0 { 100 } else { 0 };
         bytes[start..start + 12].iter_mut().for_each(|b| *b ^= 0xff);
         fs::write(dir.path().join(FILE), &bytes).expect("damaged");
-        let mut store = use_it(dir.path());
+        let mut store = open_and_use(dir.path());
         let total = store.session_total("s").or_else(|error| {
             // A page that no record looked at is found by who asks, and is dealt with in the same way.
             assert!(error.is_corrupt(), "page {page}: {error}");
             Box::new(store)
-                .set_aside(NOW)
+                .quarantine(NOW)
                 .expect("the file can be renamed")
                 .expect("it is the one that was opened");
-            store = use_it(dir.path());
+            store = open_and_use(dir.path());
             store.session_total("s")
         });
         let total = total.expect("the store answers").expect("known");
         assert_eq!(total.amount.usage.input, 500, "page {page}");
-        found += set_aside(dir.path()).len().min(1);
+        found += quarantined(dir.path()).len().min(1);
     }
     // An index that no record touches can go unnoticed; most cannot.
     assert!(found * 2 > pages, "{found} of {pages}");
@@ -160,12 +161,12 @@ fn a_database_with_flipped_bytes_is_set_aside() {
 fn a_database_that_somebody_else_replaced_is_not_set_aside() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let old = open(dir.path());
-    let replaced = Box::new(open(dir.path())).set_aside(NOW).expect("set aside");
+    let replaced = Box::new(open(dir.path())).quarantine(NOW).expect("set aside");
     assert!(replaced.is_some());
     let mut new = open(dir.path());
-    super::book::apply(&mut new, &session("s"), &facts(3), &[], NOW);
+    super::test_store::apply(&mut new, &session("s"), &facts(3), &[], NOW);
     // Its database is not there any more: the new one stays.
-    assert_eq!(Box::new(old).set_aside(NOW.plus_millis(1)).expect("nothing to do"), None);
+    assert_eq!(Box::new(old).quarantine(NOW.plus_millis(1)).expect("nothing to do"), None);
     assert_eq!(open(dir.path()).session_total("s").expect("answers").expect("known").amount.usage.input, 3);
 }
 
@@ -184,16 +185,16 @@ fn many_that_find_a_damaged_file_at_once_agree_on_one_new_store() {
                 move || {
                     barrier.wait();
                     let mut store = SqliteStore::open(dir, NOW.plus_millis(i as i64)).expect("a store").store;
-                    super::book::apply(&mut store, &session("s"), &all[i..=i], &[], NOW).epoch
+                    super::test_store::apply(&mut store, &session("s"), &all[i..=i], &[], NOW).store_id
                 }
             };
             let threads: Vec<_> = (0..THREADS).map(|i| scope.spawn(run(i))).collect();
             threads.into_iter().map(|t| t.join().expect("no panic")).collect()
         });
         assert!(epochs.iter().all(|e| *e == epochs[0]), "round {round}: {epochs:?}");
-        assert_eq!(set_aside(dir.path()).len(), 1, "round {round}");
-        let mut book = Book { store: open(dir.path()), dir };
-        assert_eq!(book.total("s").0.requests, THREADS as u64, "round {round}");
+        assert_eq!(quarantined(dir.path()).len(), 1, "round {round}");
+        let mut store = TestStore { sqlite: open(dir.path()), dir };
+        assert_eq!(store.total("s").0.requests, THREADS as u64, "round {round}");
     }
 }
 
@@ -249,12 +250,12 @@ fn the_stores_folder_is_private() {
 fn what_one_store_recorded_another_finds() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut first = open(dir.path());
-    let applied = super::book::apply(&mut first, &session("s"), &facts(3), &[], NOW);
+    let applied = super::test_store::apply(&mut first, &session("s"), &facts(3), &[], NOW);
     let mut second = open(dir.path());
-    let again = super::book::apply(&mut second, &session("s"), &facts(4), &[], NOW);
+    let again = super::test_store::apply(&mut second, &session("s"), &facts(4), &[], NOW);
     assert_eq!((applied.sequence, again.sequence), (1, 2));
-    assert_eq!(applied.epoch, again.epoch);
+    assert_eq!(applied.store_id, again.store_id);
     assert_eq!(second.session_total("s").expect("answers").expect("known").amount.requests, 4);
-    let elsewhere = Book::new().apply(&session("s"), &[]);
-    assert_ne!(elsewhere.epoch, applied.epoch, "another store is another one");
+    let elsewhere = TestStore::new().apply(&session("s"), &[]);
+    assert_ne!(elsewhere.store_id, applied.store_id, "another store is another one");
 }

@@ -16,7 +16,7 @@ use fusebox::store::sqlite::FILE;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::book::{Book, NOW, Sum, append, open};
+use super::test_store::{NOW, Sum, TestStore, append, open};
 use super::written::response;
 
 /// A user's folders, and a session in them.
@@ -52,7 +52,7 @@ impl Home {
     }
 
     /// One hook: reads on and records.
-    fn meter(&mut self) -> Recorded {
+    fn record(&mut self) -> Recorded {
         self.now = self.now.plus_millis(1000);
         let env = self.env();
         record_and_cache(&mut SessionContext::for_event(&env, self.source()), &RecordPlan::for_session(true))
@@ -60,12 +60,12 @@ impl Home {
 
     #[track_caller]
     fn used(&mut self) -> u64 {
-        let metered = self.meter();
+        let metered = self.record();
         assert!(metered.is_stored(), "the store answered");
         metered.states[0].used
     }
 
-    fn says(&self, lines: &[Value]) {
+    fn append_lines(&self, lines: &[Value]) {
         let path = self.path("s.jsonl");
         if !path.exists() {
             fs::write(&path, b"").expect("a transcript");
@@ -74,8 +74,9 @@ impl Home {
     }
 
     fn total(&self) -> Sum {
-        let mut book = Book { store: open(&self.path("state")), dir: tempfile::tempdir().expect("a folder") };
-        book.total("s").0
+        let mut store =
+            TestStore { sqlite: open(&self.path("state")), dir: tempfile::tempdir().expect("a folder") };
+        store.total("s").0
     }
 }
 
@@ -90,9 +91,9 @@ fn copy(from: &Path, to: &Path) {
 fn each_hook_reads_on_where_the_last_one_ended() {
     let mut home = Home::new();
     assert_eq!(home.used(), 0, "no transcript yet");
-    home.says(&[response("a", 1, TEN)]);
+    home.append_lines(&[response("a", 1, TEN)]);
     assert_eq!(home.used(), 15);
-    home.says(&[response("b", 2, TEN), response("c", 3, TEN)]);
+    home.append_lines(&[response("b", 2, TEN), response("c", 3, TEN)]);
     assert_eq!(home.used(), 45);
     assert_eq!(home.used(), 45);
 }
@@ -101,7 +102,7 @@ fn each_hook_reads_on_where_the_last_one_ended() {
 fn a_lost_cache_changes_nothing() {
     let mut home = Home::new();
     for i in 0..5 {
-        home.says(&[response(&format!("m{i}"), i, TEN)]);
+        home.append_lines(&[response(&format!("m{i}"), i, TEN)]);
         assert_eq!(home.used(), 15 * (i as u64 + 1));
         fs::remove_dir_all(home.path("cache")).expect("the cache was there");
     }
@@ -111,10 +112,10 @@ fn a_lost_cache_changes_nothing() {
 #[test]
 fn a_lost_store_is_filled_again() {
     let mut home = Home::new();
-    home.says(&[response("a", 1, TEN), response("b", 2, TEN)]);
+    home.append_lines(&[response("a", 1, TEN), response("b", 2, TEN)]);
     assert_eq!(home.used(), 30);
     fs::remove_dir_all(home.path("state")).expect("the store was there");
-    home.says(&[response("c", 3, TEN)]);
+    home.append_lines(&[response("c", 3, TEN)]);
     assert_eq!(home.used(), 45);
     assert_eq!(home.total(), Sum::tokens(30, 15, 0, 0, 0).calls(3, 0));
 }
@@ -123,18 +124,18 @@ fn a_lost_store_is_filled_again() {
 fn a_store_that_went_back_in_time_is_filled_again() {
     // A restored copy, or a log whose last pages a power failure took.
     let mut home = Home::new();
-    home.says(&[response("a", 1, TEN)]);
+    home.append_lines(&[response("a", 1, TEN)]);
     assert_eq!(home.used(), 15);
     copy(&home.path("state"), &home.path("old"));
-    home.says(&[response("b", 2, TEN)]);
+    home.append_lines(&[response("b", 2, TEN)]);
     assert_eq!(home.used(), 30);
-    home.says(&[response("c", 3, TEN)]);
+    home.append_lines(&[response("c", 3, TEN)]);
     assert_eq!(home.used(), 45);
     fs::remove_dir_all(home.path("state")).expect("the store was there");
     copy(&home.path("old"), &home.path("state"));
-    home.says(&[response("d", 4, TEN)]);
+    home.append_lines(&[response("d", 4, TEN)]);
     assert_eq!(home.used(), 60);
-    home.says(&[response("e", 5, TEN)]);
+    home.append_lines(&[response("e", 5, TEN)]);
     assert_eq!(home.used(), 75);
     assert_eq!(home.total(), Sum::tokens(50, 25, 0, 0, 0).calls(5, 0));
 }
@@ -142,7 +143,7 @@ fn a_store_that_went_back_in_time_is_filled_again() {
 #[test]
 fn a_store_damaged_between_two_hooks_is_filled_again() {
     let mut home = Home::new();
-    home.says(&[response("a", 1, TEN), response("b", 2, TEN)]);
+    home.append_lines(&[response("a", 1, TEN), response("b", 2, TEN)]);
     assert_eq!(home.used(), 30);
     let file = home.path("state").join(FILE);
     let messages = {
@@ -157,9 +158,9 @@ fn a_store_damaged_between_two_hooks_is_filled_again() {
     // Not the schema, which is read when the store is opened.
     bytes[messages].fill(0xa5);
     fs::write(&file, &bytes).expect("damaged");
-    home.says(&[response("c", 3, TEN)]);
+    home.append_lines(&[response("c", 3, TEN)]);
     // This one finds the damage, and counts by itself; the next one has a new store.
-    let metered = home.meter();
+    let metered = home.record();
     assert_eq!((metered.is_stored(), metered.states[0].used), (false, 45));
     assert_eq!(home.used(), 45);
     assert_eq!(home.total(), Sum::tokens(30, 15, 0, 0, 0).calls(3, 0));
@@ -168,18 +169,18 @@ fn a_store_damaged_between_two_hooks_is_filled_again() {
 #[test]
 fn while_the_store_is_out_of_reach_the_count_goes_on() {
     let mut home = Home::new();
-    home.says(&[response("a", 1, TEN)]);
+    home.append_lines(&[response("a", 1, TEN)]);
     assert_eq!(home.used(), 15);
     fs::rename(home.path("state"), home.path("away")).expect("moved");
     fs::write(home.path("state"), b"in the way").expect("a file");
     for (i, used) in [(2, 30), (3, 45)] {
-        home.says(&[response(&format!("m{i}"), i, TEN)]);
-        let metered = home.meter();
+        home.append_lines(&[response(&format!("m{i}"), i, TEN)]);
+        let metered = home.record();
         assert_eq!((metered.is_stored(), metered.states[0].used), (false, used));
     }
     fs::remove_file(home.path("state")).expect("out of the way");
     fs::rename(home.path("away"), home.path("state")).expect("back");
-    assert!(!home.meter().is_stored(), "for a while it is not asked again");
+    assert!(!home.record().is_stored(), "for a while it is not asked again");
     home.now = home.now.plus_millis(5000);
     assert_eq!(home.used(), 45);
     assert_eq!(home.total().requests, 3);
@@ -191,7 +192,7 @@ fn hooks_at_the_same_time_count_once() {
     home.used();
     for round in 0..5 {
         let lines: Vec<Value> = (0..4).map(|i| response(&format!("m{round}-{i}"), i, TEN)).collect();
-        home.says(&lines);
+        home.append_lines(&lines);
         home.now = home.now.plus_millis(1000);
         std::thread::scope(|scope| {
             for _ in 0..8 {
@@ -276,7 +277,7 @@ fn the_seeds_own_payload_is_charged_once() {
 fn a_hook_without_time_gets_on_by_a_slice_and_nothing_is_counted_twice() {
     let mut home = Home::new();
     let lines: Vec<Value> = (0..200).map(|i| response(&format!("m{i}"), i, TEN)).collect();
-    home.says(&lines);
+    home.append_lines(&lines);
     let mut meter = |max_ms| {
         home.now = home.now.plus_millis(1000);
         let env = home.env();
@@ -314,7 +315,7 @@ fn a_hook_without_time_gets_on_by_a_slice_and_nothing_is_counted_twice() {
 fn what_is_read_in_slices_counts_whole_while_the_store_is_out_of_reach() {
     let mut home = Home::new();
     let lines: Vec<Value> = (0..200).map(|i| response(&format!("m{i}"), i, TEN)).collect();
-    home.says(&lines);
+    home.append_lines(&lines);
     fs::write(home.path("state"), b"in the way").expect("a file");
     let env = home.env();
     let metering = RecordPlan { slice_bytes: 4096, max_ms: None, ..RecordPlan::for_session(true) };

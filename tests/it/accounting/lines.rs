@@ -6,7 +6,7 @@ use std::path::Path;
 use fusebox::domain::budget::Scope;
 use serde_json::{Value, json};
 
-use super::book::{Book, NOW, Reader, Sum, append, session};
+use super::test_store::{NOW, Reader, Sum, TestStore, append, session};
 use super::written::{at, response};
 
 /// What a transcript of these bytes comes to: tokens by class, requests, tool calls; and estimated messages.
@@ -14,11 +14,11 @@ fn count(bytes: &[u8]) -> (Sum, u64) {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("s.jsonl");
     fs::write(&path, bytes).expect("a transcript");
-    let mut book = Book::watched(&["s"]);
-    Reader::new(&session("s"), &path).record(&mut book.store);
+    let mut store = TestStore::with_counters(&["s"]);
+    Reader::new(&session("s"), &path).record(&mut store.sqlite);
     // What was counted must be there for budgets too.
-    let (sum, estimated) = book.total("s");
-    assert_eq!(book.lifetime(Scope::Session, "s"), super::book::seen(sum));
+    let (sum, estimated) = store.total("s");
+    assert_eq!(store.lifetime_counter(Scope::Session, "s"), super::test_store::as_counter(sum));
     (sum, estimated)
 }
 
@@ -210,17 +210,17 @@ fn progress_lines_count_once_with_the_agents_own_file() {
     fs::write(&main_path, lines(&main)).expect("a transcript");
     fs::write(&agent_path, lines(std::slice::from_ref(&inner))).expect("a transcript");
     for backwards in [false, true] {
-        let mut book = Book::watched(&["s"]);
+        let mut store = TestStore::with_counters(&["s"]);
         let mut paths = [&main_path, &agent_path];
         if backwards {
             paths.reverse();
         }
         for path in paths {
-            Reader::new(&session("s"), path).record(&mut book.store);
+            Reader::new(&session("s"), path).record(&mut store.sqlite);
         }
-        assert_eq!(book.total("s"), expected);
+        assert_eq!(store.total("s"), expected);
         // It is the agent's, not the main agent's.
-        assert_eq!(book.lifetime(Scope::AgentType, "main"), [10, 5, 0, 0, 1, 0]);
+        assert_eq!(store.lifetime_counter(Scope::AgentType, "main"), [10, 5, 0, 0, 1, 0]);
     }
 }
 
@@ -244,20 +244,20 @@ fn a_reading_is_bounded_and_carried_on() {
     let path = dir.path().join("s.jsonl");
     fs::write(&path, lines(&values)).expect("a transcript");
     let mut reader = Reader::new(&session("s"), &path);
-    let mut book = Book::watched(&["s"]);
+    let mut store = TestStore::with_counters(&["s"]);
     let mut readings = 0;
     loop {
         let reading =
             read_new(&ClaudeTranscripts, &path, &mut reader.position, 500_000, NOW).expect("readable");
         assert!(reading.bytes < 1_000_000, "{}", reading.bytes);
-        book.apply(&session("s"), &reading.facts);
+        store.apply(&session("s"), &reading.facts);
         readings += 1;
         if reading.complete {
             break;
         }
     }
     assert!(readings > 4, "{readings}");
-    assert_eq!(book.total("s").0, Sum::tokens(400, 200, 0, 0, 0).calls(40, 0));
+    assert_eq!(store.total("s").0, Sum::tokens(400, 200, 0, 0, 0).calls(40, 0));
 }
 
 #[test]
@@ -315,18 +315,18 @@ fn huge_numbers_neither_overflow_nor_break_what_follows() {
         assert!(total.matches(huge).count() == 3, "{total}");
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("s.jsonl");
-        let mut book = Book::watched(&["s"]);
+        let mut store = TestStore::with_counters(&["s"]);
         fs::write(&path, text + &total + "\n").expect("a transcript");
         let mut reader = Reader::new(&session("s"), &path);
-        reader.record(&mut book.store);
-        let before = book.total("s").0;
+        reader.record(&mut store.sqlite);
+        let before = store.total("s").0;
         assert!(before.input > 1_000_000_000, "{huge}: {before:?}");
         append(&path, &lines(&[response("p", 9, TEN)]));
-        reader.record(&mut book.store);
-        let after = book.total("s").0;
+        reader.record(&mut store.sqlite);
+        let after = store.total("s").0;
         assert_eq!((after.output, after.requests), (before.output + 5, before.requests + 1), "{huge}");
-        book.lifetime(Scope::Session, "s");
-        book.lifetime(Scope::User, "ann");
+        store.lifetime_counter(Scope::Session, "s");
+        store.lifetime_counter(Scope::User, "ann");
     }
 }
 
@@ -335,19 +335,19 @@ fn an_unfinished_last_line_waits() {
     let line = response("m", 1, TEN).to_string();
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("s.jsonl");
-    let mut book = Book::watched(&["s"]);
+    let mut store = TestStore::with_counters(&["s"]);
     let mut reader = Reader::new(&session("s"), &path);
-    reader.record(&mut book.store);
+    reader.record(&mut store.sqlite);
     assert_eq!(reader.position.offset, 0, "a file that is not there yet is empty");
     fs::write(&path, &line[..200]).expect("a transcript");
-    reader.record(&mut book.store);
-    assert_eq!((book.total("s").0, reader.position.offset), (Sum::default(), 0));
+    reader.record(&mut store.sqlite);
+    assert_eq!((store.total("s").0, reader.position.offset), (Sum::default(), 0));
     append(&path, &line.as_bytes()[200..]);
-    reader.record(&mut book.store);
-    assert_eq!(book.total("s").0, Sum::default(), "whole JSON, but no line yet");
+    reader.record(&mut store.sqlite);
+    assert_eq!(store.total("s").0, Sum::default(), "whole JSON, but no line yet");
     append(&path, b"\n");
-    reader.record(&mut book.store);
-    assert_eq!(book.total("s"), once());
+    reader.record(&mut store.sqlite);
+    assert_eq!(store.total("s"), once());
     assert_eq!(reader.position.offset, line.len() as u64 + 1);
 }
 
@@ -360,52 +360,52 @@ fn write(path: &Path, values: &[Value]) {
 fn a_file_that_shrank_is_read_again() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("s.jsonl");
-    let mut book = Book::watched(&["s"]);
+    let mut store = TestStore::with_counters(&["s"]);
     let mut reader = Reader::new(&session("s"), &path);
     write(&path, &[response("a", 1, TEN), response("b", 2, TEN)]);
-    reader.record(&mut book.store);
+    reader.record(&mut store.sqlite);
     write(&path, &[response("c", 3, TEN)]);
-    reader.record(&mut book.store);
-    assert_eq!(book.total("s").0.requests, 3, "what was charged stays charged");
+    reader.record(&mut store.sqlite);
+    assert_eq!(store.total("s").0.requests, 3, "what was charged stays charged");
     append(&path, &lines(&[response("d", 4, TEN), response("e", 5, TEN)]));
-    reader.record(&mut book.store);
-    assert_eq!(book.total("s").0, Sum::tokens(50, 25, 0, 0, 0).calls(5, 0));
+    reader.record(&mut store.sqlite);
+    assert_eq!(store.total("s").0, Sum::tokens(50, 25, 0, 0, 0).calls(5, 0));
     write(&path, &[]);
-    reader.record(&mut book.store);
+    reader.record(&mut store.sqlite);
     append(&path, &lines(&[response("f", 6, TEN)]));
-    reader.record(&mut book.store);
-    assert_eq!(book.total("s").0.requests, 6);
+    reader.record(&mut store.sqlite);
+    assert_eq!(store.total("s").0.requests, 6);
 }
 
 #[test]
 fn a_file_rewritten_between_two_readings_is_read_again() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("s.jsonl");
-    let mut book = Book::watched(&["s"]);
+    let mut store = TestStore::with_counters(&["s"]);
     let mut reader = Reader::new(&session("s"), &path);
     write(&path, &[response("a", 1, TEN)]);
-    reader.record(&mut book.store);
+    reader.record(&mut store.sqlite);
     // Longer than before, so its size does not give it away; the old end lies inside a line.
     let mut long = response("b", 2, TEN);
     long["cwd"] = "/a/longer/folder".into();
     write(&path, &[long, response("c", 3, TEN)]);
-    reader.record(&mut book.store);
-    assert_eq!(book.total("s").0.requests, 3);
+    reader.record(&mut store.sqlite);
+    assert_eq!(store.total("s").0.requests, 3);
 }
 
 #[test]
 fn a_replaced_file_is_read_from_its_start() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let (path, new) = (dir.path().join("s.jsonl"), dir.path().join("new"));
-    let mut book = Book::watched(&["s"]);
+    let mut store = TestStore::with_counters(&["s"]);
     let mut reader = Reader::new(&session("s"), &path);
     write(&path, &[response("a", 1, TEN)]);
-    reader.record(&mut book.store);
+    reader.record(&mut store.sqlite);
     // Same length, so only the inode tells.
     write(&new, &[response("b", 1, TEN)]);
     fs::rename(&new, &path).expect("replaced");
-    reader.record(&mut book.store);
-    assert_eq!(book.total("s").0, TEN.plus(TEN).calls(2, 0));
+    reader.record(&mut store.sqlite);
+    assert_eq!(store.total("s").0, TEN.plus(TEN).calls(2, 0));
     assert_eq!(reader.position.starts, 2);
 }
 
@@ -414,7 +414,7 @@ fn a_file_that_grows_while_it_is_read() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("s.jsonl");
     fs::write(&path, b"").expect("a transcript");
-    let mut book = Book::watched(&["s"]);
+    let mut store = TestStore::with_counters(&["s"]);
     let mut reader = Reader::new(&session("s"), &path);
     const MESSAGES: i64 = 3000;
     std::thread::scope(|scope| {
@@ -424,12 +424,12 @@ fn a_file_that_grows_while_it_is_read() {
             }
         });
         while !writer.is_finished() {
-            reader.record(&mut book.store);
+            reader.record(&mut store.sqlite);
         }
     });
-    reader.record(&mut book.store);
+    reader.record(&mut store.sqlite);
     let n = MESSAGES as u64;
-    assert_eq!(book.total("s").0, Sum::tokens(10 * n, 5 * n, 0, 0, 0).calls(n, 0));
+    assert_eq!(store.total("s").0, Sum::tokens(10 * n, 5 * n, 0, 0, 0).calls(n, 0));
 }
 
 #[test]
@@ -441,11 +441,11 @@ fn a_line_without_a_date_takes_that_of_the_line_before() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("s.jsonl");
     fs::write(&path, lines(&[super::written::dated(0), undated.clone()])).expect("a transcript");
-    let mut book = Book::watched(&["s"]);
-    Reader::new(&session("s"), &path).record(&mut book.store);
+    let mut store = TestStore::with_counters(&["s"]);
+    Reader::new(&session("s"), &path).record(&mut store.sqlite);
     let day = WindowRule { period: Period::Day, zone: Zone::utc() };
     let on = Timestamp::parse(&at(0)).expect("a date");
-    assert_eq!(book.counter(Scope::Session, &day, "s", on)[..2], [10, 5]);
+    assert_eq!(store.counter(Scope::Session, &day, "s", on)[..2], [10, 5]);
     // Without any date in the file it is charged now.
     assert_eq!(count(&lines(&[undated])), once());
 }

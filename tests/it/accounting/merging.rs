@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fusebox::domain::message::{Message, MessageKey, Source};
+use fusebox::domain::message::{Message, MessageKey, UsageSource};
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::Usage;
 use proptest::prelude::*;
@@ -24,7 +24,7 @@ fn usages() -> impl Strategy<Value = BTreeMap<u64, Usage>> {
 }
 
 /// What one reading may say of the message with one key.
-fn reading(source: Source) -> impl Strategy<Value = Message> {
+fn reading(source: UsageSource) -> impl Strategy<Value = Message> {
     let agent = prop_oneof![
         Just((None, "main".to_owned())),
         (0..3u8, 0..3u8).prop_map(|(agent, kind)| {
@@ -63,7 +63,7 @@ fn reading(source: Source) -> impl Strategy<Value = Message> {
 }
 
 fn readings() -> impl Strategy<Value = Vec<Message>> {
-    prop_oneof![Just(Source::Response), Just(Source::Compaction), Just(Source::Unlisted)]
+    prop_oneof![Just(UsageSource::Response), Just(UsageSource::Compaction), Just(UsageSource::Unlisted)]
         .prop_flat_map(|source| prop::collection::vec(reading(source), 1..7))
 }
 
@@ -115,7 +115,8 @@ proptest! {
 
 #[test]
 fn each_line_of_a_message_adds_what_it_knows() {
-    let base = Message::new(MessageKey::of(&["message", "m", "r"]), Source::Response, Timestamp(9));
+    let base =
+        Message::new(MessageKey::from_parts(&["message", "m", "r"]), UsageSource::Response, Timestamp(9));
     let first = Message {
         recorded: Usage { input: 10, output: 1, ..Usage::default() },
         visible: BTreeMap::from([(1, 40)]),
@@ -142,7 +143,7 @@ fn each_line_of_a_message_adds_what_it_knows() {
 
 #[test]
 fn keys_keep_their_parts_apart() {
-    assert_ne!(MessageKey::of(&["a", "b"]), MessageKey::of(&["ab"]));
-    assert_ne!(MessageKey::of(&["a", "b"]), MessageKey::of(&["b", "a"]));
-    assert_ne!(MessageKey::of(&["", "a"]), MessageKey::of(&["a", ""]));
+    assert_ne!(MessageKey::from_parts(&["a", "b"]), MessageKey::from_parts(&["ab"]));
+    assert_ne!(MessageKey::from_parts(&["a", "b"]), MessageKey::from_parts(&["b", "a"]));
+    assert_ne!(MessageKey::from_parts(&["", "a"]), MessageKey::from_parts(&["a", ""]));
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::book::{Files, Sum};
+use super::test_store::{SessionFiles, Sum};
 
 #[derive(Default)]
 struct Response {
@@ -17,7 +17,7 @@ struct Response {
 
 /// What stands in some files.
 #[derive(Default)]
-pub struct Naive {
+pub struct NaiveCount {
     responses: BTreeMap<(String, String), Response>,
     blocks: BTreeSet<String>,
     tools: BTreeSet<String>,
@@ -30,21 +30,21 @@ fn n(v: &Value) -> u64 {
     v.as_u64().unwrap_or(0)
 }
 
-impl Naive {
-    pub fn of(files: &Files) -> Self {
+impl NaiveCount {
+    pub fn from_files(files: &SessionFiles) -> Self {
         let mut found = Self::default();
         found.read(files);
         found
     }
 
     /// Several sessions together: copies in forks count once.
-    pub fn of_all(sessions: &[Files]) -> Self {
+    pub fn from_sessions(sessions: &[SessionFiles]) -> Self {
         let mut found = Self::default();
         sessions.iter().for_each(|files| found.read(files));
         found
     }
 
-    fn read(&mut self, files: &Files) {
+    fn read(&mut self, files: &SessionFiles) {
         for (_, bytes) in &files.files {
             let mut last = None;
             for line in String::from_utf8_lossy(bytes).lines() {

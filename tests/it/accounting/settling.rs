@@ -4,7 +4,9 @@ use serde_json::Value;
 
 use fusebox::domain::budget::Scope;
 
-use super::book::{Book, Files, NOW, Sum, WAYS, Way, record, seen, session};
+use super::test_store::{
+    NOW, READ_ORDERS, ReadOrder, SessionFiles, Sum, TestStore, as_counter, record, session,
+};
 use super::written::{at, boundary, cut, dated, lines, response, total};
 
 const fn t(input: u64, output: u64, read: u64) -> Sum {
@@ -13,21 +15,21 @@ const fn t(input: u64, output: u64, read: u64) -> Sum {
 
 /// Checks the tokens of sessions, and the tokens of their user, in every way of reading and many random ones.
 #[track_caller]
-fn check(sessions: &[Files], truths: &[Sum], user: Sum) {
-    let random = (1..=12).flat_map(|n| [(Way::Shuffled, n * 7919), (Way::Pieces, n * 104_729)]);
-    for (way, seed) in WAYS.map(|way| (way, 7)).into_iter().chain(random) {
-        let mut book = record(sessions, way, seed);
+fn check(sessions: &[SessionFiles], truths: &[Sum], user: Sum) {
+    let random = (1..=12).flat_map(|n| [(ReadOrder::Shuffled, n * 7919), (ReadOrder::Pieces, n * 104_729)]);
+    for (way, seed) in READ_ORDERS.map(|way| (way, 7)).into_iter().chain(random) {
+        let mut store = record(sessions, way, seed);
         for (files, truth) in sessions.iter().zip(truths) {
-            let found = book.lifetime(Scope::Session, &files.id);
-            assert_eq!(found[..4], seen(*truth)[..4], "session {}, {way:?}, seed {seed}", files.id);
+            let found = store.lifetime_counter(Scope::Session, &files.id);
+            assert_eq!(found[..4], as_counter(*truth)[..4], "session {}, {way:?}, seed {seed}", files.id);
         }
-        let found = book.lifetime(Scope::User, "ann");
-        assert_eq!(found[..4], seen(user)[..4], "user, {way:?}, seed {seed}");
+        let found = store.lifetime_counter(Scope::User, "ann");
+        assert_eq!(found[..4], as_counter(user)[..4], "user, {way:?}, seed {seed}");
     }
 }
 
-fn one(main: &[String], agent: &[String]) -> Vec<Files> {
-    vec![Files::made("s", main, agent)]
+fn one(main: &[String], agent: &[String]) -> Vec<SessionFiles> {
+    vec![SessionFiles::from_lines("s", main, agent)]
 }
 
 #[test]
@@ -76,12 +78,12 @@ fn a_compaction_is_an_estimate_until_a_total_covers_it() {
     let open =
         lines([response("a", 1, t(100, 10, 500)), boundary("c1", 2, 610), response("b", 3, t(1, 1, 0))]);
     check(&one(&open, &[]), &[t(101, 11, 1110)], t(101, 11, 1110));
-    let mut book = record(&one(&open, &[]), Way::Whole, 1);
-    assert_eq!(book.total("s").1, 1);
+    let mut store = record(&one(&open, &[]), ReadOrder::Whole, 1);
+    assert_eq!(store.total("s").1, 1);
     let settled = [open, lines([total(1, t(4422, 332, 1277))])].concat();
     check(&one(&settled, &[]), &[t(4422, 332, 1277)], t(4422, 332, 1277));
-    let mut book = record(&one(&settled, &[]), Way::Whole, 1);
-    assert_eq!(book.total("s").1, 0);
+    let mut store = record(&one(&settled, &[]), ReadOrder::Whole, 1);
+    assert_eq!(store.total("s").1, 0);
 }
 
 #[test]
@@ -109,8 +111,8 @@ fn a_total_after_each_compaction_settles_each() {
         total(1, t(9200, 920, 90)),
     ]);
     check(&one(&main, &[]), &[t(9200, 920, 90)], t(9200, 920, 90));
-    let mut book = record(&one(&main, &[]), Way::Whole, 1);
-    assert_eq!(book.total("s").1, 0);
+    let mut store = record(&one(&main, &[]), ReadOrder::Whole, 1);
+    assert_eq!(store.total("s").1, 0);
 }
 
 #[test]
@@ -160,7 +162,7 @@ fn a_fork_after_a_compaction_shares_it() {
     let before = lines([response("a", 1, t(100, 10, 0)), boundary("c1", 2, 110)]);
     let parent = [before.clone(), lines([response("b", 3, t(7, 1, 0)), total(1, t(4107, 311, 70))])].concat();
     let fork = [before, lines([response("x", 9, t(20, 2, 0)), total(1, t(4120, 312, 70))])].concat();
-    let sessions = [Files::made("p", &parent, &[]), Files::made("f", &fork, &[])];
+    let sessions = [SessionFiles::from_lines("p", &parent, &[]), SessionFiles::from_lines("f", &fork, &[])];
     check(&sessions, &[t(4107, 311, 70), t(4120, 312, 70)], t(4127, 313, 70));
 }
 
@@ -170,7 +172,7 @@ fn a_fork_whose_parent_settles_first_goes_on_from_there() {
     let parent = [before.clone(), lines([total(1, t(4100, 310, 70))])].concat();
     // No total of its own as yet: what the parent's says of the compaction holds here too.
     let fork = [before, lines([response("x", 9, t(20, 2, 0))])].concat();
-    let sessions = [Files::made("p", &parent, &[]), Files::made("f", &fork, &[])];
+    let sessions = [SessionFiles::from_lines("p", &parent, &[]), SessionFiles::from_lines("f", &fork, &[])];
     check(&sessions, &[t(4100, 310, 70), t(4120, 312, 70)], t(4120, 312, 70));
 }
 
@@ -184,7 +186,7 @@ fn compactions_in_both_branches_come_to_both_totals() {
         lines([response("x", 31, t(20, 2, 0)), boundary("cf", 32, 88), total(1, t(9120, 712, 150))]);
     let parent = [before.clone(), first, in_parent].concat();
     let fork = [before, in_fork].concat();
-    let sessions = [Files::made("p", &parent, &[]), Files::made("f", &fork, &[])];
+    let sessions = [SessionFiles::from_lines("p", &parent, &[]), SessionFiles::from_lines("f", &fork, &[])];
     // Together: the parent's, and what the fork adds to the 4,100 that it began with.
     let user = t(8107 + 9120 - 4100, 611 + 712 - 310, 140 + 150 - 70);
     check(&sessions, &[t(8107, 611, 140), t(9120, 712, 150)], user);
@@ -197,7 +199,7 @@ fn an_unlisted_rest_of_the_parent_is_not_the_forks_again() {
     let fork =
         [before, lines([response("x", 31, t(20, 2, 0)), boundary("cf", 32, 88), total(1, t(950, 95, 30))])]
             .concat();
-    let sessions = [Files::made("p", &parent, &[]), Files::made("f", &fork, &[])];
+    let sessions = [SessionFiles::from_lines("p", &parent, &[]), SessionFiles::from_lines("f", &fork, &[])];
     check(&sessions, &[t(130, 13, 3), t(950, 95, 30)], t(950, 95, 30));
 }
 
@@ -210,16 +212,16 @@ fn a_total_names_each_model_apart() {
         serde_json::json!({"inputTokens": 75, "outputTokens": 8, "cacheReadInputTokens": 1});
     let main = lines([response("a", 1, t(100, 10, 0)), haiku, both]);
     check(&one(&main, &[]), &[t(205, 21, 1)], t(205, 21, 1));
-    let mut book = record(&one(&main, &[]), Way::Lines, 1);
-    assert_eq!(book.lifetime(Scope::Model, "haiku")[..4], [75, 8, 0, 1]);
-    assert_eq!(book.lifetime(Scope::Model, "sonnet")[..4], [130, 13, 0, 0]);
+    let mut store = record(&one(&main, &[]), ReadOrder::Lines, 1);
+    assert_eq!(store.lifetime_counter(Scope::Model, "haiku")[..4], [75, 8, 0, 1]);
+    assert_eq!(store.lifetime_counter(Scope::Model, "sonnet")[..4], [130, 13, 0, 0]);
 }
 
 #[test]
 fn a_forked_capture_with_compactions_in_both_branches() {
     let root =
         std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/transcripts/compact-auto");
-    let captured = Files::read(&root.join("2e4e487d-8b4d-4f4a-8aac-4de41da21fdc.jsonl"));
+    let captured = SessionFiles::read(&root.join("2e4e487d-8b4d-4f4a-8aac-4de41da21fdc.jsonl"));
     let text = String::from_utf8(captured.files[0].1.clone()).expect("UTF-8");
     let all: Vec<String> = text.lines().map(str::to_owned).collect();
     // The fork copies everything up to the first total (line 70), and is compacted once more; its client knew the
@@ -230,7 +232,7 @@ fn a_forked_capture_with_compactions_in_both_branches() {
     let usage = end["modelUsage"]["sonnet"].take();
     end["modelUsage"] = serde_json::json!({ model: usage });
     let fork = [copied, lines([boundary("cf", 5, 30_113), end])].concat();
-    let sessions = [captured, Files::made("f", &fork, &[])];
+    let sessions = [captured, SessionFiles::from_lines("f", &fork, &[])];
     let parent = Sum::tokens(4825, 380, 96_300, 0, 401_777);
     let forked = Sum::tokens(9000, 700, 96_200, 0, 372_000);
     let user = Sum::tokens(4825 + 9000 - 4723, 380 + 700 - 367, 96_300, 0, 401_777 + 372_000 - 371_777);
@@ -242,25 +244,25 @@ fn an_unlisted_rest_books_to_the_window_of_the_line_before_it() {
     use fusebox::domain::time::Timestamp;
     use fusebox::domain::window::{Period, WindowRule, Zone};
     let main = lines([response("a", 1, t(100, 10, 0)), total(1, t(130, 13, 0))]);
-    let mut book = record(&one(&main, &[]), Way::Lines, 1);
+    let mut store = record(&one(&main, &[]), ReadOrder::Lines, 1);
     let day = WindowRule { period: Period::Day, zone: Zone::utc() };
     let on = Timestamp::parse(&at(0)).expect("a date");
-    assert_eq!(book.counter(Scope::Session, &day, "s", on)[..2], [130, 13]);
-    assert_eq!(book.counter(Scope::Session, &day, "s", NOW)[..2], [0, 0]);
+    assert_eq!(store.counter(Scope::Session, &day, "s", on)[..2], [130, 13]);
+    assert_eq!(store.counter(Scope::Session, &day, "s", NOW)[..2], [0, 0]);
 }
 
 #[test]
 fn a_childs_rest_is_its_parents_too() {
     let main = lines([response("a", 1, t(100, 10, 0)), total(1, t(130, 13, 0))]);
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let mut book = Book::watched(&["s", "parent"]);
+    let mut store = TestStore::with_counters(&["s", "parent"]);
     let child = fusebox::store::Session { parent: Some("parent".into()), ..session("s") };
     // Seen before its messages: what a session held before it became a child is its own.
     let born = fusebox::domain::time::Timestamp::parse(&at(0)).expect("a date");
-    fusebox::store::Record::see(&mut book.store, &child, born, false).expect("noted");
-    for facts in Files::made("s", &main, &[]).facts_by_line(dir.path()) {
-        book.apply(&child, &facts);
+    fusebox::store::Record::touch_session(&mut store.sqlite, &child, born, false).expect("noted");
+    for facts in SessionFiles::from_lines("s", &main, &[]).facts_by_line(dir.path()) {
+        store.apply(&child, &facts);
     }
-    assert_eq!(book.lifetime(Scope::Session, "parent")[..2], [130, 13]);
-    assert_eq!(book.lifetime(Scope::User, "ann")[..2], [130, 13]);
+    assert_eq!(store.lifetime_counter(Scope::Session, "parent")[..2], [130, 13]);
+    assert_eq!(store.lifetime_counter(Scope::User, "ann")[..2], [130, 13]);
 }

@@ -1,16 +1,16 @@
 //! Budgets, alerts and operations as values: levels, thresholds, JSON.
 
-use fusebox::domain::alert::{BudgetAlert, Level};
+use fusebox::domain::alert::{AlertLevel, BudgetAlert};
 use fusebox::domain::budget::{
-    Budget, BudgetState, Classes, Mode, OnLimit, Scope, Status, StoreDown, Unit, threshold_units,
+    Budget, BudgetState, Mode, OnLimit, Scope, Status, StoreDown, TokenClasses, Unit, threshold_units,
 };
-use fusebox::domain::operation::{Decision, Effect, Operation};
+use fusebox::domain::operation::{Adjustment, Operation, OperationKind};
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::{Amount, Usage};
 use fusebox::domain::window::{Period, Window, WindowRule};
 use proptest::prelude::*;
 
-use super::book::{NOW, budget};
+use super::test_store::{NOW, budget};
 
 fn state(limit: u64, used: u64) -> BudgetState {
     let budget = Budget { hard_limit: None, ..budget("b", Scope::Session, Unit::Tokens, limit) };
@@ -110,8 +110,8 @@ fn the_smallest_count_at_a_threshold() {
 
 #[test]
 fn levels_by_threshold() {
-    let levels = [0.5, 0.69, 0.7, 0.89, 0.9, 1.0].map(Level::of);
-    use Level::{Critical, Info, Warning};
+    let levels = [0.5, 0.69, 0.7, 0.89, 0.9, 1.0].map(AlertLevel::from_threshold);
+    use AlertLevel::{Critical, Info, Warning};
     assert_eq!(levels, [Info, Info, Warning, Warning, Critical, Critical]);
 }
 
@@ -121,7 +121,7 @@ fn what_a_budget_measures() {
     let amount = Amount { usage, requests: 7, tool_calls: 9 };
     let mut b = budget("b", Scope::Session, Unit::Tokens, 1);
     assert_eq!(b.measure(&amount), 1111);
-    b.count = Classes { input: false, output: false, cache_write: false, cache_read: true };
+    b.count = TokenClasses { input: false, output: false, cache_write: false, cache_read: true };
     assert_eq!(b.measure(&amount), 10_000);
     b.unit = Unit::Requests;
     assert_eq!(b.measure(&amount), 7);
@@ -131,15 +131,15 @@ fn what_a_budget_measures() {
 
 #[test]
 fn decisions_add_up_in_their_order() {
-    let extend = |amount| Decision::Extend { amount };
-    let reset = Decision::Reset { baseline: Timestamp(5) };
-    let effect = Effect::of([extend(10), extend(20)]);
+    let extend = |amount| OperationKind::Extend { amount };
+    let reset = OperationKind::Reset { baseline: Timestamp(5) };
+    let effect = Adjustment::from_operations([extend(10), extend(20)]);
     assert_eq!((effect.extension, effect.since, effect.deleted, effect.count), (30, None, false, 2));
-    let effect = Effect::of([extend(10), reset, extend(1)]);
+    let effect = Adjustment::from_operations([extend(10), reset, extend(1)]);
     assert_eq!((effect.extension, effect.since, effect.count), (1, Some(Timestamp(5)), 3));
-    assert!(Effect::of([reset, Decision::Delete]).deleted);
-    assert!(!Effect::of([Decision::Delete, reset]).deleted);
-    assert_eq!(Effect::of([extend(u64::MAX), extend(1)]).extension, u64::MAX);
+    assert!(Adjustment::from_operations([reset, OperationKind::Delete]).deleted);
+    assert!(!Adjustment::from_operations([OperationKind::Delete, reset]).deleted);
+    assert_eq!(Adjustment::from_operations([extend(u64::MAX), extend(1)]).extension, u64::MAX);
 }
 
 fn thresholds() -> impl Strategy<Value = Vec<f64>> {
@@ -171,7 +171,7 @@ prop_compose! {
             scope: scope.1,
             matches,
             unit: unit.1,
-            count: Classes { input, output, cache_write, cache_read },
+            count: TokenClasses { input, output, cache_write, cache_read },
             limit,
             hard_limit,
             window: WindowRule { period, zone: fusebox::zoneinfo::zone(zone).expect("tzdata is installed") },
@@ -215,24 +215,24 @@ proptest! {
 
     #[test]
     fn alerts_survive_json(state in any_state(), threshold in 0..=1_000_000u32, id in any::<i64>(), at in any::<i64>()) {
-        let alert = BudgetAlert { id, ..BudgetAlert::of(&state, f64::from(threshold) / 1e6, Timestamp(at)) };
+        let alert = BudgetAlert { id, ..BudgetAlert::new(&state, f64::from(threshold) / 1e6, Timestamp(at)) };
         prop_assert_eq!(round_trip(&alert), alert);
     }
 
     #[test]
     fn operations_survive_json(
         texts in prop::array::uniform5(".{0,10}"),
-        decision in prop_oneof![
-            any::<u64>().prop_map(|amount| Decision::Extend { amount }),
-            any::<i64>().prop_map(|at| Decision::Reset { baseline: Timestamp(at) }),
-            Just(Decision::Delete),
+        kind in prop_oneof![
+            any::<u64>().prop_map(|amount| OperationKind::Extend { amount }),
+            any::<i64>().prop_map(|at| OperationKind::Reset { baseline: Timestamp(at) }),
+            Just(OperationKind::Delete),
         ],
         start in prop_oneof![Just(i64::MIN), any::<i64>()],
         at in any::<i64>(),
     ) {
         let [id, budget, value, reason, actor] = texts;
         let window_start = Timestamp(start);
-        let operation = Operation { id, decision, budget, value, window_start, reason, actor, at: Timestamp(at) };
+        let operation = Operation { id, kind, budget, value, window_start, reason, actor, at: Timestamp(at) };
         prop_assert_eq!(round_trip(&operation), operation);
     }
 

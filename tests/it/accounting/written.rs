@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::book::Sum;
+use super::test_store::Sum;
 
 /// A time of the day on which these sessions take place, in seconds from 10:00.
 pub fn at(second: i64) -> String {

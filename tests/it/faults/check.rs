@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::Datelike;
 use serde_json::Value;
 
-use super::count::{Count, Counted, Message};
-use super::world::{Asked, World};
+use super::count::{Count, CountedSession, Message};
+use super::world::{DecisionOutcome, World};
 
 /// A budget of [`CONFIGURATION`](super::world::CONFIGURATION), or of the shared one.
 #[derive(Clone, Copy)]
@@ -25,7 +25,7 @@ pub enum Window {
     Month,
 }
 
-const USUAL: &[f64] = &[0.5, 0.8, 0.9, 1.0];
+const DEFAULT_THRESHOLDS: &[f64] = &[0.5, 0.8, 0.9, 1.0];
 
 const fn budget(
     name: &'static str,
@@ -38,15 +38,15 @@ const fn budget(
 }
 
 const BUDGETS: [Budget; 8] = [
-    budget("session", "session", Window::Lifetime, 60_000, USUAL),
+    budget("session", "session", Window::Lifetime, 60_000, DEFAULT_THRESHOLDS),
     budget("calls", "session", Window::Lifetime, 30, &[0.25, 0.5, 1.0]),
     budget("daily", "user", Window::Hours(24), 200_000, &[0.1, 0.3, 0.5, 0.7, 0.9]),
     budget("ever", "user", Window::Lifetime, 2_000_000, &[0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0]),
-    budget("reads", "model", Window::Lifetime, 300_000, USUAL),
-    budget("agents", "agent_type", Window::Lifetime, 80, USUAL),
+    budget("reads", "model", Window::Lifetime, 300_000, DEFAULT_THRESHOLDS),
+    budget("agents", "agent_type", Window::Lifetime, 80, DEFAULT_THRESHOLDS),
     // The first on one machine only, where projects have one name; the second on a shared store.
-    budget("hours", "project", Window::Hours(5), 50, USUAL),
-    budget("monthly", "user", Window::Month, 900_000, USUAL),
+    budget("hours", "project", Window::Hours(5), 50, DEFAULT_THRESHOLDS),
+    budget("monthly", "user", Window::Month, 900_000, DEFAULT_THRESHOLDS),
 ];
 
 impl Budget {
@@ -86,14 +86,14 @@ impl Budget {
 
 /// What a person's decisions come to.
 #[derive(Default)]
-pub struct Decided {
+pub struct BudgetDecisions {
     extension: u64,
     since: Option<i64>,
     deleted: bool,
 }
 
 /// Decisions by budget, value and start of the window.
-pub type Decisions = BTreeMap<(String, String, i64), Decided>;
+pub type Decisions = BTreeMap<(String, String, i64), BudgetDecisions>;
 
 impl World {
     /// The budgets there are. On a shared store only those of sessions are without an end.
@@ -125,7 +125,7 @@ impl World {
                 self.hook(session, "PostToolUse", None, None);
             }
         }
-        let (decided, count) = (self.decided(), self.count());
+        let (decided, count) = (self.decisions_by_budget(), self.count());
         self.check_numbers(0, &count, &decided);
         // Who can speak says what is left to say.
         for session in 0..self.sessions.len() {
@@ -171,12 +171,12 @@ impl World {
     }
 
     pub fn count(&self) -> Count {
-        let sessions = self.sessions.iter().filter(|s| s.has_written()).map(|session| Counted {
+        let sessions = self.sessions.iter().filter(|s| s.has_written()).map(|session| CountedSession {
             id: &session.id,
             transcript: session.transcript.clone(),
             project: session.project.canonicalize().unwrap().to_string_lossy().into_owned(),
         });
-        Count::of(&sessions.collect::<Vec<_>>())
+        Count::from_sessions(&sessions.collect::<Vec<_>>())
     }
 
     /// Whether all of the database is whole.
@@ -205,33 +205,41 @@ impl World {
     }
 
     /// The decisions that the store knows: each that was carried out, once, and none that was not.
-    pub fn decided(&mut self) -> Decisions {
+    pub fn decisions_by_budget(&mut self) -> Decisions {
         let mut decided = Decisions::new();
         let mut seen = BTreeSet::new();
         for operation in self.operations() {
             let reason = operation["reason"].as_str().unwrap().to_owned();
             assert!(seen.insert(reason.clone()), "{reason} is recorded twice");
-            let asked = self.asked.get_mut(&reason).unwrap_or_else(|| panic!("nobody asked for {operation}"));
-            assert_ne!(*asked, Asked::Refused, "{operation}");
+            let asked =
+                self.decisions.get_mut(&reason).unwrap_or_else(|| panic!("nobody asked for {operation}"));
+            assert_ne!(*asked, DecisionOutcome::Refused, "{operation}");
             // A store that is still damaged somewhere may yet be given up.
             // What a killed command did is not yet in its machine's ledger, maybe.
-            let stays_open = self.shared.is_some() && *asked == Asked::Unknown;
-            *asked = if self.damaged || stays_open { Asked::Unknown } else { Asked::Done };
+            let stays_open = self.shared.is_some() && *asked == DecisionOutcome::Unknown;
+            *asked =
+                if self.damaged || stays_open { DecisionOutcome::Unknown } else { DecisionOutcome::Done };
             let of = |name: &str| operation[name].as_str().unwrap().to_owned();
             let key = (of("budget"), of("value"), operation["window_start"].as_i64().unwrap());
             let sum = decided.entry(key).or_default();
             match operation["kind"].as_str() {
                 Some("extend") => sum.extension += operation["amount"].as_u64().unwrap(),
                 Some("reset") => {
-                    *sum = Decided { since: operation["baseline"].as_i64(), ..Decided::default() };
+                    *sum = BudgetDecisions {
+                        since: operation["baseline"].as_i64(),
+                        ..BudgetDecisions::default()
+                    };
                 }
                 _ => sum.deleted = true,
             }
         }
-        for (reason, asked) in &mut self.asked {
-            assert!(*asked != Asked::Done || seen.contains(reason), "{reason} was carried out, and is lost");
-            if *asked == Asked::Unknown && !seen.contains(reason) && self.shared.is_none() {
-                *asked = Asked::Refused;
+        for (reason, asked) in &mut self.decisions {
+            assert!(
+                *asked != DecisionOutcome::Done || seen.contains(reason),
+                "{reason} was carried out, and is lost"
+            );
+            if *asked == DecisionOutcome::Unknown && !seen.contains(reason) && self.shared.is_none() {
+                *asked = DecisionOutcome::Refused;
             }
         }
         decided
@@ -309,7 +317,7 @@ impl World {
         let budget = self.budget(said["name"].as_str().unwrap());
         let value = said["value"].as_str().unwrap();
         let start = budget.start(now);
-        let none = Decided::default();
+        let none = BudgetDecisions::default();
         let decided = decided.get(&(budget.name.to_owned(), value.to_owned(), start)).unwrap_or(&none);
         let since = decided.since.unwrap_or(start).max(start);
         let counted = |m: &&Message| budget.counts(m, value) && m.at >= since && budget.start(m.at) == start;

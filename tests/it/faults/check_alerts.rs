@@ -30,7 +30,7 @@ impl Alert {
     }
 
     /// How it begins when it is said.
-    fn said(&self) -> String {
+    fn shown_text(&self) -> String {
         let (used, limit) = (self.number("used"), self.number("limit"));
         let percent = if limit == 0 { 100.0 } else { used as f64 / limit as f64 * 100.0 };
         let unit = self.text("unit").replace('_', " ");
@@ -78,24 +78,24 @@ impl World {
                 format!("{parts:?} {}", alert.since)
             };
             assert!(stored.insert(what("threshold")), "stored twice: {alert:?}");
-            sayable.entry(alert.said()).or_default().insert(what("used"));
+            sayable.entry(alert.shown_text()).or_default().insert(what("used"));
         }
-        for (line, (sure, _)) in &self.said {
+        for (line, (sure, _)) in &self.shown_alerts {
             // What comes after the numbers is advice.
             let known = sayable.iter().find(|(said, _)| line.starts_with(said.as_str()));
             let most = known.map_or(0, |(_, of)| of.len());
             assert!(*sure <= most, "said {sure} times, stored {most} times: {line}");
         }
-        self.check_said(&alerts);
+        self.check_shown(&alerts);
         // What is mended was not used just now: that raises nothing.
-        if self.shared.as_ref().is_none_or(|shared| !shared.harms.spoils) {
+        if self.shared.as_ref().is_none_or(|shared| !shared.faults.may_spoil) {
             self.check_stored(&alerts, count);
         }
     }
 
     /// Everything that is noted as shown was said, or something higher of the same budget and value; and nothing that
     /// a live session can say is left.
-    fn check_said(&self, alerts: &[Alert]) {
+    fn check_shown(&self, alerts: &[Alert]) {
         let of = |operation: &Value, name: &str| operation[name].as_str().unwrap().to_owned();
         let decided = self.operations();
         let decided: BTreeSet<(String, String, i64)> = decided
@@ -114,7 +114,7 @@ impl World {
                 let same = ["budget", "value"].iter().all(|name| a.json[name] == alert.json[name]);
                 same && a.number("used") >= alert.number("used")
             };
-            let was_said = |a: &Alert| self.said.keys().any(|line| line.starts_with(&a.said()));
+            let was_said = |a: &Alert| self.shown_alerts.keys().any(|line| line.starts_with(&a.shown_text()));
             assert!(!alert.shown || alerts.iter().filter(higher).any(was_said), "never said: {alert:?}");
             let budget = self.budget(alert.text("budget"));
             let speaks = |session: &Session| match budget.scope {

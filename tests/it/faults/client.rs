@@ -150,7 +150,7 @@ impl Session {
             };
             self.line(&file, &json!({
                 "type": "assistant", "uuid": format!("line-{serial}-{block}"), "requestId": format!("req_{serial}"),
-                "sessionId": self.id, "timestamp": text_of(now + i64::try_from(block).unwrap()),
+                "sessionId": self.id, "timestamp": rfc3339(now + i64::try_from(block).unwrap()),
                 "isSidechain": agent.is_some(),
                 "message": {
                     "id": format!("msg_{serial}"), "role": "assistant", "model": model, "stop_reason": stop,
@@ -164,14 +164,14 @@ impl Session {
             if random.chance(20) {
                 // A tool's result: no usage, and only a date to tell.
                 self.line(&file, &json!({"type": "user", "uuid": format!("result-{serial}-{block}"),
-                    "sessionId": self.id, "timestamp": text_of(now), "message": {"role": "user", "content": "done"}}));
+                    "sessionId": self.id, "timestamp": rfc3339(now), "message": {"role": "user", "content": "done"}}));
             }
         }
         if kind == "failed" {
             self.line(
                 &file,
                 &json!({"type": "assistant", "uuid": format!("error-{serial}"), "sessionId": self.id,
-                "timestamp": text_of(now + 9), "isApiErrorMessage": true,
+                "timestamp": rfc3339(now + 9), "isApiErrorMessage": true,
                 "message": {"id": format!("error-{serial}"), "model": "<synthetic>", "content": [],
                     "usage": {"input_tokens": 0, "output_tokens": 0}}}),
             );
@@ -181,7 +181,7 @@ impl Session {
     /// A compaction.
     pub fn compact(&mut self, random: &mut Random, serial: u64, now: i64) {
         let line = json!({"type": "system", "subtype": "compact_boundary", "uuid": format!("compact-{serial}"),
-            "sessionId": self.id, "timestamp": text_of(now),
+            "sessionId": self.id, "timestamp": rfc3339(now),
             "compactMetadata": {"trigger": "auto", "preTokens": random.within(100, 9000)}});
         self.line(&self.transcript.clone(), &line);
         self.compacted = true;
@@ -250,6 +250,6 @@ pub fn append(file: &Path, bytes: &[u8]) {
 }
 
 /// A moment as lines say it.
-pub fn text_of(ms: i64) -> String {
+pub fn rfc3339(ms: i64) -> String {
     chrono::DateTime::from_timestamp_millis(ms).unwrap().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 pub type Tokens = [u64; 5];
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kind {
+pub enum MessageKind {
     #[default]
     Response,
     Compaction,
@@ -21,7 +21,7 @@ pub enum Kind {
 /// One message, as its lines say.
 #[derive(Clone, Debug, Default)]
 pub struct Message {
-    pub kind: Kind,
+    pub kind: MessageKind,
     pub model: String,
     pub agent_type: String,
     pub at: i64,
@@ -45,16 +45,19 @@ impl Message {
         let [input, output, short, long, read] = self.recorded;
         let cut = !self.stopped || (self.error_followed && output <= 1);
         let seen = self.visible.values().sum::<u64>() / 4;
-        let output =
-            if cut && !self.settled && self.kind == Kind::Response { output.max(seen) } else { output };
+        let output = if cut && !self.settled && self.kind == MessageKind::Response {
+            output.max(seen)
+        } else {
+            output
+        };
         [input, output, short, long, read]
     }
 
     pub fn is_estimated(&self) -> bool {
         match self.kind {
-            Kind::Response => self.tokens() != self.recorded,
-            Kind::Compaction => self.exact.is_none(),
-            Kind::Unlisted => false,
+            MessageKind::Response => self.tokens() != self.recorded,
+            MessageKind::Compaction => self.exact.is_none(),
+            MessageKind::Unlisted => false,
         }
     }
 
@@ -64,12 +67,12 @@ impl Message {
     }
 
     pub fn requests(&self) -> u64 {
-        u64::from(self.kind != Kind::Unlisted)
+        u64::from(self.kind != MessageKind::Unlisted)
     }
 }
 
 /// A session whose files are counted.
-pub struct Counted<'a> {
+pub struct CountedSession<'a> {
     pub id: &'a str,
     pub transcript: PathBuf,
     pub project: String,
@@ -82,7 +85,7 @@ pub struct Count {
 }
 
 impl Count {
-    pub fn of(sessions: &[Counted]) -> Self {
+    pub fn from_sessions(sessions: &[CountedSession]) -> Self {
         let mut count = Self::default();
         for session in sessions {
             let mut totals = BTreeMap::new();
@@ -100,7 +103,7 @@ impl Count {
         &mut self,
         file: &Path,
         agent_type: &str,
-        session: &Counted,
+        session: &CountedSession,
         totals: &mut BTreeMap<String, (String, i64, Tokens)>,
     ) {
         let bytes = fs::read(file).unwrap_or_default();
@@ -122,13 +125,14 @@ impl Count {
                 Some("assistant") => {
                     let key = format!("{} {}", line["message"]["id"], line["requestId"]);
                     let model = line["message"]["model"].as_str().unwrap().to_owned();
-                    self.put(&key, Kind::Response, &model, agent_type, last_at, session)
+                    self.put(&key, MessageKind::Response, &model, agent_type, last_at, session)
                         .response(&line, uuid);
                     (last, last_model) = (Some(key), model);
                 }
                 Some("system") if line["subtype"] == "compact_boundary" => {
                     let read = line["compactMetadata"]["preTokens"].as_u64().unwrap();
-                    let known = self.put(uuid, Kind::Compaction, &last_model, agent_type, last_at, session);
+                    let known =
+                        self.put(uuid, MessageKind::Compaction, &last_model, agent_type, last_at, session);
                     known.recorded[4] = known.recorded[4].max(read);
                 }
                 Some("cost-state") => {
@@ -152,11 +156,11 @@ impl Count {
     fn put(
         &mut self,
         key: &str,
-        kind: Kind,
+        kind: MessageKind,
         model: &str,
         agent_type: &str,
         at: i64,
-        session: &Counted,
+        session: &CountedSession,
     ) -> &mut Message {
         let known = self.messages.entry(key.to_owned()).or_insert_with(|| Message {
             kind,
@@ -178,13 +182,13 @@ impl Count {
 
     /// A client's own total, of a session that is no fork, has none, and was compacted once at most: what it says
     /// beyond the lines is the compaction's, else stands on no line at all.
-    fn settle(&mut self, session: &Counted, model: &str, run: &str, at: i64, total: Tokens) {
+    fn settle(&mut self, session: &CountedSession, model: &str, run: &str, at: i64, total: Tokens) {
         let of_model = |m: &&mut Message| m.model == model && m.sessions.contains(session.id);
         let mut rest = total;
         let mut compaction = None;
         for message in self.messages.values_mut().filter(of_model) {
             match message.kind {
-                Kind::Response => {
+                MessageKind::Response => {
                     message.settled = true;
                     rest.iter_mut().zip(message.recorded).for_each(|(rest, listed)| *rest -= listed);
                 }
@@ -195,7 +199,7 @@ impl Count {
             Some(message) => message.exact = Some(rest),
             None => {
                 let key = format!("run {run} {model}");
-                self.put(&key, Kind::Unlisted, model, "main", at, session).exact = Some(rest);
+                self.put(&key, MessageKind::Unlisted, model, "main", at, session).exact = Some(rest);
             }
         }
     }

@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::world::{Asked, World};
+use super::world::{DecisionOutcome, World};
 
 impl World {
     fn caches(&self, machine: usize) -> Vec<PathBuf> {
-        let files =
-            fs::read_dir(self.at(machine).path("cache")).into_iter().flatten().map(|e| e.unwrap().path());
+        let files = fs::read_dir(self.home_of(machine).path("cache"))
+            .into_iter()
+            .flatten()
+            .map(|e| e.unwrap().path());
         let is_cache = |f: &PathBuf| f.extension().is_some_and(|e| e == "json" || e == "redis");
         let mut caches: Vec<PathBuf> = files.filter(is_cache).collect();
         caches.sort();
@@ -34,7 +36,7 @@ impl World {
             (2, "all deleted"),
         ]);
         self.note(format!("cache {name} on {machine}: {how}"));
-        let copy = self.at(machine).path("copies").join(&name);
+        let copy = self.home_of(machine).path("copies").join(&name);
         match how {
             "deleted" => fs::remove_file(&cache).unwrap(),
             "truncated" => fs::write(&cache, &bytes[..self.random.below(bytes.len())]).unwrap(),
@@ -47,7 +49,7 @@ impl World {
                     Err(_) => return fs::write(&copy, &bytes).unwrap(),
                 }
             }
-            _ => empty_folder(&self.at(machine).path("cache")),
+            _ => empty_folder(&self.home_of(machine).path("cache")),
         }
         for session in self.sessions.iter_mut().filter(|session| session.machine == machine) {
             session.in_cache &= how != "all deleted" && name != format!("guardrails-{}.json", session.id);
@@ -98,9 +100,9 @@ impl World {
         }
         self.damaged = true;
         // What the store knew to have been said it may say again.
-        self.said.values_mut().for_each(|(sure, unsure)| *unsure += std::mem::take(sure));
-        for asked in self.asked.values_mut().filter(|asked| **asked == Asked::Done) {
-            *asked = Asked::Unknown;
+        self.shown_alerts.values_mut().for_each(|(sure, unsure)| *unsure += std::mem::take(sure));
+        for asked in self.decisions.values_mut().filter(|asked| **asked == DecisionOutcome::Done) {
+            *asked = DecisionOutcome::Unknown;
         }
         self.sessions.iter_mut().for_each(|session| session.in_store = false);
     }

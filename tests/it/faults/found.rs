@@ -164,10 +164,10 @@ fn a_status_counts_what_other_sessions_have_not_reported_yet() {
 }
 
 /// A client that called a hook, and lives until it is dropped: a shell, which tells its own process id.
-struct Caller(std::process::Child);
+struct RunningHook(std::process::Child);
 
-impl Caller {
-    fn of(home: &Home, event: &str) -> Self {
+impl RunningHook {
+    fn start(home: &Home, event: &str) -> Self {
         let payload = home.payload(event, "s", json!({"source": "resume"})).to_string();
         fs::write(home.path("payload"), payload).unwrap();
         // Replaced by `cat`, it stays the same process.
@@ -184,7 +184,7 @@ impl Caller {
     }
 }
 
-impl Drop for Caller {
+impl Drop for RunningHook {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -198,13 +198,13 @@ fn a_session_that_goes_on_under_another_client_is_live_whatever_became_of_its_st
         let list = home.fusebox(&["budget", "list", "--json"]).json();
         list.as_array().unwrap().iter().any(|b| b["value"] == "s")
     };
-    let first = Caller::of(&home, "SessionStart");
+    let first = RunningHook::start(&home, "SessionStart");
     assert!(is_live());
     drop(first);
     assert!(!is_live());
     // Its SessionStart never came through.
     home.append(&home.transcript("s"), &[message(1, 100, 10)]);
-    let _second = Caller::of(&home, "PostToolUse");
+    let _second = RunningHook::start(&home, "PostToolUse");
     assert!(is_live());
 }
 

@@ -32,16 +32,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::rig::this_test;
-use shared::{Harms, Shared};
+use shared::{ServerFaults, SharedServer};
 use world::World;
 
-/// Says what a run did when it fails.
-struct Teller {
+/// Prints what a run did, if it fails.
+struct FailureReport {
     seed: u64,
     world: World,
 }
 
-impl Drop for Teller {
+impl Drop for FailureReport {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let from = self.world.log.len().saturating_sub(3000);
@@ -50,7 +50,7 @@ impl Drop for Teller {
                 .iter()
                 .enumerate()
                 .for_each(|(n, step)| eprintln!("{:5} {step}", from + n));
-            self.world.tell_differences();
+            self.world.print_differences();
             eprintln!(
                 "--- again: FUSEBOX_TEST_SEED={} cargo test --features test-clock --test it faults",
                 self.seed
@@ -61,7 +61,7 @@ impl Drop for Teller {
 
 fn run(seed: u64, steps: usize, world: World) {
     let started = Instant::now();
-    let mut teller = Teller { seed, world };
+    let mut teller = FailureReport { seed, world };
     let world = &mut teller.world;
     world.begin();
     for step in 1..=steps {
@@ -124,7 +124,8 @@ fn machines_that_share_a_store_lose_and_repeat_nothing() {
         return crate::rig::skip("the fault run moves the clock: it needs the feature test-clock");
     }
     namespace::with_mounts(this_test!(), || {
-        let harms = |seed: u64| Harms { losses: seed % 2 == 1, spoils: matches!(seed % 4, 1 | 2) };
-        run_seeds((2, 200), |seed| Some(World::sharing(seed, Shared::start(harms(seed))?)));
+        let harms =
+            |seed: u64| ServerFaults { may_lose: seed % 2 == 1, may_spoil: matches!(seed % 4, 1 | 2) };
+        run_seeds((2, 200), |seed| Some(World::sharing(seed, SharedServer::start(harms(seed))?)));
     });
 }

@@ -42,7 +42,7 @@ pub fn with_mounts(path: &str, body: impl FnOnce()) {
 }
 
 /// Has a command run on a machine of this name, as far as programs can tell: for who may make namespaces.
-pub fn called(command: &mut Command, machine: &str) {
+pub fn set_host_name(command: &mut Command, machine: &str) {
     let name = machine.as_bytes().to_vec();
     // SAFETY: two system calls between fork and exec, on bytes that were made before.
     unsafe {

@@ -39,7 +39,7 @@ impl World {
     /// The server loses what it knew, or goes back to what it knew earlier.
     pub fn lose(&mut self) {
         let shared = self.shared.as_mut().unwrap();
-        if self.failing || !shared.harms.losses {
+        if self.failing || !shared.faults.may_lose {
             return;
         }
         let how = self.random.weighted(&[(2, "flushed"), (2, "started empty"), (3, "went back")]);
@@ -68,10 +68,10 @@ impl World {
         self.note(format!("the server {how}"));
         if how == "went back" {
             // Between two hooks of a session nobody notices.
-            self.doubt();
+            self.mark_doubtful();
         }
         // What the store knew to have been said it may say again.
-        self.said.values_mut().for_each(|(sure, unsure)| *unsure += std::mem::take(sure));
+        self.shown_alerts.values_mut().for_each(|(sure, unsure)| *unsure += std::mem::take(sure));
         self.sessions.iter_mut().for_each(|session| session.in_store = false);
     }
 

@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use super::steps::EVENTS;
-use super::world::{Called, Ready, World};
+use super::world::{HookRun, PreparedHook, World};
 use crate::killed::At;
 
 /// Stops at system calls after which a command that reads everything is over, about.
-const MOST_STOPS: usize = 6000;
+const MAX_STOPS: usize = 6000;
 
 impl World {
     /// `fusebox resync` on a machine; maybe the server fails, or has lost what it knew, just before.
@@ -22,7 +22,7 @@ impl World {
             "whole" => self.resync_whole(machine),
             "killed" => {
                 // As often soon after it began as late.
-                let most = MOST_STOPS >> self.random.below(5);
+                let most = MAX_STOPS >> self.random.below(5);
                 let at = At { stops: self.random.below(most), instructions: 0 };
                 self.note(format!("resync on {machine}, killed at {}", at.stops));
                 let (code, output, _) = self.fusebox_on(machine, &["resync", "--json"], Some(at));
@@ -49,15 +49,15 @@ impl World {
     /// On all machines at once, while hooks go on.
     fn resync_beside_hooks(&mut self) {
         self.note("resync on all machines, beside hooks:");
-        let mut ready: Vec<Ready> = Vec::new();
+        let mut ready: Vec<PreparedHook> = Vec::new();
         for _ in 0..6 {
             let Some(session) = self.any_live() else { break };
             let event = self.random.weighted(&EVENTS);
-            ready.push(self.ready(session, event, None, None));
+            ready.push(self.prepare_hook(session, event, None, None));
         }
         let commands: Vec<_> =
-            (0..self.machines()).map(|machine| self.person(machine, &["resync", "--json"])).collect();
-        let (ran, called): (Vec<_>, Vec<Called>) = std::thread::scope(|scope| {
+            (0..self.machines()).map(|machine| self.person_command(machine, &["resync", "--json"])).collect();
+        let (ran, called): (Vec<_>, Vec<HookRun>) = std::thread::scope(|scope| {
             let persons: Vec<_> = commands
                 .into_iter()
                 .map(|mut command| scope.spawn(move || crate::harness::run(&mut command, b"")))
@@ -66,7 +66,7 @@ impl World {
             let persons = persons.into_iter().map(|person| person.join().expect("it runs")).collect();
             (persons, hooks.into_iter().map(|hook| hook.join().expect("a hook broke the contract")).collect())
         });
-        called.iter().for_each(|called| self.heard(called));
+        called.iter().for_each(|called| self.remember(called));
         for (machine, ran) in ran.into_iter().enumerate() {
             self.check_resync(machine, Some(ran.code), &ran.stdout, &ran.stderr);
         }

@@ -100,30 +100,36 @@ pub const SHARED_STEPS: [(u64, Step); 23] = [
     (3, World::resync),
 ];
 
-/// What may happen to what the server knows.
+/// What may happen to the data of the server.
 #[derive(Clone, Copy)]
-pub struct Harms {
-    /// It may lose what it knew.
-    pub losses: bool,
+pub struct ServerFaults {
+    /// It may lose data.
+    pub may_lose: bool,
     /// Records may be lost, damaged, or replaced by false ones.
-    pub spoils: bool,
+    pub may_spoil: bool,
 }
 
 /// The server, and what may happen to it.
-pub struct Shared {
+pub struct SharedServer {
     pub server: Server,
-    pub harms: Harms,
-    /// Since numbers may be wrong: the days in whose windows they were mended. `None`: there was never a reason for doubt.
-    pub mended: Option<BTreeSet<i64>>,
+    pub faults: ServerFaults,
+    /// The days in whose windows numbers were fixed, since they may be wrong. `None`: they were never in doubt.
+    pub fixed_days: Option<BTreeSet<i64>>,
     pub stands_still: bool,
     pub copied: bool,
 }
 
-impl Shared {
+impl SharedServer {
     /// A server that writes down all that it does, so that it knows it again after it was killed; `None`, said loudly,
     /// where there is no Redis.
-    pub fn start(harms: Harms) -> Option<Self> {
-        Some(Self { server: logging().start()?, harms, mended: None, stands_still: false, copied: false })
+    pub fn start(harms: ServerFaults) -> Option<Self> {
+        Some(Self {
+            server: logging().start()?,
+            faults: harms,
+            fixed_days: None,
+            stands_still: false,
+            copied: false,
+        })
     }
 
     pub fn log(&self) -> PathBuf {
@@ -161,13 +167,13 @@ impl Shared {
         };
         let alerts = self.keys("d:alert:*").into_iter().filter(|key| !key.ends_with(":claim"));
         let mut alerts: Vec<Alert> = alerts.map(alert).collect();
-        self.tell_resets(&mut alerts);
+        self.apply_resets(&mut alerts);
         alerts
     }
 
     /// An alert is raised again after a reset, and does not say after which: as many times as there were resets it is taken
     /// to be another one.
-    fn tell_resets(&self, alerts: &mut [Alert]) {
+    fn apply_resets(&self, alerts: &mut [Alert]) {
         let place = |json: &Value| ["budget", "value", "window_start"].map(|name| json[name].to_string());
         let mut resets: BTreeMap<_, i64> = BTreeMap::new();
         for operation in self.operations().iter().filter(|operation| operation["kind"] == "reset") {
@@ -242,8 +248,8 @@ impl World {
         let id = self.sessions[origin].id.clone();
         self.note(format!("{id} is resumed on {machine}"));
         let project = self.sessions[origin].project.file_name().unwrap().to_owned();
-        let project = self.at(machine).path(&project.to_string_lossy());
-        let transcript = self.at(machine).transcript(&id);
+        let project = self.home_of(machine).path(&project.to_string_lossy());
+        let transcript = self.home_of(machine).transcript(&id);
         let origin = &mut self.sessions[origin];
         origin.related = true;
         let (related, compacted) = (true, origin.compacted);
@@ -262,7 +268,7 @@ impl World {
         self.note("checkpoint");
         self.heal();
         self.pass();
-        self.fix();
+        self.fix_counters();
         // A session that neither the store nor a cache remembers is known again with its next hook.
         for session in 0..self.sessions.len() {
             let of = &self.sessions[session];
@@ -274,7 +280,7 @@ impl World {
             self.answer(machine, &["status", "--all", "--json"]);
         }
         self.installed = self.shared.as_ref().unwrap().installed().expect("when it was installed is known");
-        let (decided, count) = (self.decided(), self.count());
+        let (decided, count) = (self.decisions_by_budget(), self.count());
         for machine in 0..self.machines() {
             self.note(format!("numbers on {machine}"));
             self.check_numbers(machine, &count, &decided);
@@ -292,7 +298,7 @@ impl World {
 
 impl World {
     /// For who reads of a drift: which messages the store has otherwise than the transcripts.
-    pub fn tell_differences(&self) {
+    pub fn print_differences(&self) {
         let Some(shared) = self.shared.as_ref().filter(|_| !self.failing) else { return };
         let of = |m: &Message| {
             let counts = [&m.tokens()[..], &[m.requests(), m.tools.len() as u64]].concat();

@@ -1,5 +1,5 @@
 //! The step in which the server's records are lost, damaged, or replaced by false ones, as by somebody who has the hooks'
-//! password; and how that is mended.
+//! password; and how that is fixed.
 //!
 //! Left out: what somebody says who knows the records and lies well. A message that claims more than any transcript here
 //! cannot be told from one of another machine's, and a session that is charged to somebody else stays so.
@@ -13,9 +13,9 @@ use crate::redis::bytes;
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
-/// How a record is kept.
+/// The Redis type of a record.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kept {
+enum RecordType {
     Text,
     Hash,
     Ranked,
@@ -23,27 +23,27 @@ enum Kept {
 }
 
 /// What numbers depend on, and how often it is spoiled.
-const KINDS: [(u64, (&str, Kept)); 15] = [
-    (8, ("message:", Kept::Text)),
-    (5, ("messages:", Kept::Ranked)),
-    (3, ("session:", Kept::Text)),
-    (4, ("live:", Kept::Hash)),
-    (2, ("sessions", Kept::Ranked)),
-    (6, ("counter:", Kept::Hash)),
-    (2, ("families", Kept::Text)),
-    (1, ("values", Kept::Ranked)),
-    (2, ("totals:", Kept::Text)),
-    (1, ("forks:", Kept::Set)),
-    (1, ("origins:", Kept::Set)),
-    (1, ("settles:", Kept::Text)),
-    (1, ("standings:", Kept::Hash)),
-    (1, ("machines", Kept::Ranked)),
-    (2, ("unchecked:", Kept::Hash)),
+const KINDS: [(u64, (&str, RecordType)); 15] = [
+    (8, ("message:", RecordType::Text)),
+    (5, ("messages:", RecordType::Ranked)),
+    (3, ("session:", RecordType::Text)),
+    (4, ("live:", RecordType::Hash)),
+    (2, ("sessions", RecordType::Ranked)),
+    (6, ("counter:", RecordType::Hash)),
+    (2, ("families", RecordType::Text)),
+    (1, ("values", RecordType::Ranked)),
+    (2, ("totals:", RecordType::Text)),
+    (1, ("forks:", RecordType::Set)),
+    (1, ("origins:", RecordType::Set)),
+    (1, ("settles:", RecordType::Text)),
+    (1, ("standings:", RecordType::Hash)),
+    (1, ("machines", RecordType::Ranked)),
+    (2, ("unchecked:", RecordType::Hash)),
 ];
 
-impl Kept {
+impl RecordType {
     /// What may become of a record of this kind, and how often it does.
-    fn fates(self, kind: &str) -> &'static [(u64, &'static str)] {
+    fn damages(self, kind: &str) -> &'static [(u64, &'static str)] {
         match (self, kind) {
             (_, "message:") => &[
                 (2, "lost"),
@@ -87,26 +87,26 @@ impl Kept {
 impl World {
     /// Some records are spoiled.
     pub fn spoil(&mut self) {
-        if self.failing || !self.shared.as_ref().is_some_and(|shared| shared.harms.spoils) {
+        if self.failing || !self.shared.as_ref().is_some_and(|shared| shared.faults.may_spoil) {
             return;
         }
         for _ in 0..self.random.within(1, 4) {
             let (kind, kept) = self.random.weighted(&KINDS);
-            let fate = self.random.weighted(kept.fates(kind));
+            let fate = self.random.weighted(kept.damages(kind));
             let pattern = if kind.ends_with(':') { format!("d:{kind}*") } else { format!("d:{kind}") };
             let keys = self.shared.as_ref().unwrap().keys(&pattern);
-            if keys.is_empty() || spared(&format!("{kind} {fate}")) {
+            if keys.is_empty() || is_spared(&format!("{kind} {fate}")) {
                 continue;
             }
             let key = self.random.pick(&keys).clone();
             let part = match kept {
-                Kept::Text => self.spoil_text(&key, fate, &keys),
-                Kept::Hash => self.spoil_hash(&key, fate),
-                Kept::Ranked | Kept::Set => self.spoil_list(&key, fate, kept),
+                RecordType::Text => self.spoil_text(&key, fate, &keys),
+                RecordType::Hash => self.spoil_hash(&key, fate),
+                RecordType::Ranked | RecordType::Set => self.spoil_list(&key, fate, kept),
             };
             if let Some(part) = part {
                 self.note(format!("{key} {part}: {fate}"));
-                self.doubt();
+                self.mark_doubtful();
             }
         }
     }
@@ -140,8 +140,8 @@ impl World {
                 message["c"] = json!(self.counts());
                 message.to_string().into_bytes()
             }
-            "less" => less(serde_json::from_slice(&known).ok()?)?.to_string().into_bytes(),
-            _ => nonsense(fate).into(),
+            "less" => with_less_usage(serde_json::from_slice(&known).ok()?)?.to_string().into_bytes(),
+            _ => garbage(fate).into(),
         };
         self.set(&[b"SET", key.as_bytes(), &new, b"KEEPTTL"]);
         (new != known).then(String::new)
@@ -172,18 +172,18 @@ impl World {
                 let is_less = self.random.chance(60);
                 if is_less { known.saturating_sub(by) } else { known + by }.to_string()
             }
-            _ => nonsense(fate).into(),
+            _ => garbage(fate).into(),
         };
         self.ask_server(&["HSET", key, &field, &new]);
         Some(format!("{field} is {new:?}"))
     }
 
-    fn spoil_list(&mut self, key: &str, fate: &str, kept: Kept) -> Option<String> {
+    fn spoil_list(&mut self, key: &str, fate: &str, kept: RecordType) -> Option<String> {
         if fate == "lost" {
             self.ask_server(&["DEL", key]);
             return Some(String::new());
         }
-        let ranked = kept == Kept::Ranked;
+        let ranked = kept == RecordType::Ranked;
         let members = if ranked { ["ZRANGE", key, "0", "-1"].to_vec() } else { vec!["SMEMBERS", key] };
         let members = self.lines(&members);
         let member = if members.is_empty() { return None } else { self.random.pick(&members).clone() };
@@ -226,29 +226,29 @@ impl World {
     }
 
     /// Numbers may be wrong until everything was read again, and what the store knew to have been said it may say again.
-    pub fn doubt(&mut self) {
-        self.said.values_mut().for_each(|(sure, unsure)| *unsure += std::mem::take(sure));
-        self.shared.as_mut().unwrap().mended = Some(BTreeSet::new());
+    pub fn mark_doubtful(&mut self) {
+        self.shown_alerts.values_mut().for_each(|(sure, unsure)| *unsure += std::mem::take(sure));
+        self.shared.as_mut().unwrap().fixed_days = Some(BTreeSet::new());
     }
 
     /// Who doubts the store reads everything again, on each machine. That mends the windows of now: where the clock went to
     /// others since, it is done again.
-    pub fn fix(&mut self) {
+    pub fn fix_counters(&mut self) {
         let days: BTreeSet<i64> =
             (0..self.machines()).map(|machine| self.now(machine).div_euclid(DAY_MS)).collect();
-        if self.shared.as_ref().unwrap().mended.as_ref().is_none_or(|mended| days.is_subset(mended)) {
+        if self.shared.as_ref().unwrap().fixed_days.as_ref().is_none_or(|mended| days.is_subset(mended)) {
             return;
         }
         // What one machine brings moves what another one has mended, where their clocks are in different windows.
         for _ in 0..days.len() {
             (0..self.machines()).for_each(|machine| self.resync_whole(machine));
         }
-        self.shared.as_mut().unwrap().mended.as_mut().unwrap().extend(days);
+        self.shared.as_mut().unwrap().fixed_days.as_mut().unwrap().extend(days);
     }
 }
 
 /// Something that is no record.
-fn nonsense(fate: &str) -> &str {
+fn garbage(fate: &str) -> &str {
     match fate {
         "empty" => "",
         "a list" => "[]",
@@ -258,7 +258,7 @@ fn nonsense(fate: &str) -> &str {
 }
 
 /// A message of which less is known: `None` where that changes nothing.
-fn less(message: Value) -> Option<Value> {
+fn with_less_usage(message: Value) -> Option<Value> {
     let mut new = message.clone();
     let halve = |usage: &mut Value| {
         let classes = usage.as_object_mut().into_iter().flatten();
@@ -275,7 +275,7 @@ fn less(message: Value) -> Option<Value> {
 }
 
 /// The kinds and fates that are spared, as `FUSEBOX_TEST_SPARE` names them: `live: x,message: less`.
-fn spared(what: &str) -> bool {
+fn is_spared(what: &str) -> bool {
     let spared = std::env::var("FUSEBOX_TEST_SPARE").unwrap_or_default();
     spared.split(',').any(|part| !part.is_empty() && what.starts_with(part))
 }

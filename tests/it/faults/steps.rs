@@ -6,9 +6,9 @@ use std::fs;
 use serde_json::Value;
 
 use super::client::{AGENT_TYPES, MODELS, Process, Session, append};
-use super::count::{Count, Counted, Kind};
+use super::count::{Count, CountedSession, MessageKind};
 use super::shared::SHARED_STEPS;
-use super::world::{Asked, Called, World};
+use super::world::{DecisionOutcome, HookRun, World};
 use crate::killed::At;
 
 const HOUR_MS: i64 = 3600 * 1000;
@@ -134,21 +134,21 @@ impl World {
             let session = if self.random.chance(60) { first } else { self.any_live().unwrap_or(first) };
             let (event, agent) = (self.random.weighted(&EVENTS), self.any_agent(session));
             let kill = self.random.chance(25).then(|| self.kill_at());
-            ready.push(self.ready(session, event, agent, kill));
+            ready.push(self.prepare_hook(session, event, agent, kill));
         }
         for _ in 0..3 {
             let agent = self.any_agent(first);
             let (serial, now) = (self.serial(), self.now_of(first));
             self.sessions[first].respond(&mut self.random, agent, serial, now);
         }
-        let called: Vec<Called> = std::thread::scope(|scope| {
+        let called: Vec<HookRun> = std::thread::scope(|scope| {
             let calls: Vec<_> = ready.into_iter().map(|ready| scope.spawn(|| ready.call())).collect();
             let (random, session) = (&mut self.random, &mut self.sessions[first]);
             (0..20).for_each(|_| session.flush(Some(random)));
             session.flush(None);
             calls.into_iter().map(|call| call.join().expect("a hook broke the contract")).collect()
         });
-        called.iter().for_each(|called| self.heard(called));
+        called.iter().for_each(|called| self.remember(called));
     }
 
     pub fn start(&mut self) {
@@ -158,9 +158,9 @@ impl World {
         let id = format!("session-{}", self.serial());
         let machine = self.any_machine();
         let project = format!("project-{}", self.random.below(2));
-        let project = self.at(machine).path(&project);
+        let project = self.home_of(machine).path(&project);
         self.note(format!("{id} starts on {machine}"));
-        let transcript = self.at(machine).transcript(&id);
+        let transcript = self.home_of(machine).transcript(&id);
         self.sessions.push(Session::new(&id, project, transcript).on(machine));
         if self.random.chance(80) {
             let kill = self.random.chance(20).then(|| self.kill_at());
@@ -179,8 +179,8 @@ impl World {
         let machine = self.any_machine();
         self.note(format!("{id} is forked from {} on {machine}", self.sessions[origin].id));
         let project = self.sessions[origin].project.file_name().unwrap().to_owned();
-        let project = self.at(machine).path(&project.to_string_lossy());
-        let transcript = self.at(machine).transcript(&id);
+        let project = self.home_of(machine).path(&project.to_string_lossy());
+        let transcript = self.home_of(machine).transcript(&id);
         let origin = &mut self.sessions[origin];
         origin.related = true;
         let mut fork = Session::new(&id, project, transcript).on(machine);
@@ -225,11 +225,12 @@ impl World {
     /// The total is what the lines say, and some more for the compaction and for cut streams.
     fn write_total(&mut self, session: usize) {
         let of = &self.sessions[session];
-        let counted = [Counted { id: &of.id, transcript: of.transcript.clone(), project: String::new() }];
+        let counted =
+            [CountedSession { id: &of.id, transcript: of.transcript.clone(), project: String::new() }];
         let mut totals: BTreeMap<String, [u64; 5]> = BTreeMap::new();
-        for message in Count::of(&counted).messages.values().filter(|m| !m.model.is_empty()) {
+        for message in Count::from_sessions(&counted).messages.values().filter(|m| !m.model.is_empty()) {
             let more = match message.kind {
-                Kind::Response => message.listed(),
+                MessageKind::Response => message.listed(),
                 _ => {
                     [self.random.within(0, 90), self.random.within(0, 900), 0, 0, self.random.within(0, 9000)]
                 }
@@ -365,16 +366,16 @@ impl World {
         ));
         let (code, _, errors) = self.fusebox_on(machine, &arguments, kill);
         let asked = match code {
-            None => Asked::Unknown,
+            None => DecisionOutcome::Unknown,
             // A server that stood still does later what it was asked for.
-            Some(code) if self.failing && self.shared.is_some() && code != 0 => Asked::Unknown,
+            Some(code) if self.failing && self.shared.is_some() && code != 0 => DecisionOutcome::Unknown,
             // It goes with a damaged store, once the damage is found.
-            Some(0) if self.damaged => Asked::Unknown,
-            Some(0) => Asked::Done,
-            Some(_) => Asked::Refused,
+            Some(0) if self.damaged => DecisionOutcome::Unknown,
+            Some(0) => DecisionOutcome::Done,
+            Some(_) => DecisionOutcome::Refused,
         };
         self.note(format!("  {asked:?} {}", errors.trim()));
-        self.asked.insert(reason, asked);
+        self.decisions.insert(reason, asked);
     }
 }
 
@@ -382,7 +383,7 @@ impl World {
 fn front(serial: u64, now: i64, session: &Session) -> Vec<u8> {
     let line = serde_json::json!({
         "type": "assistant", "uuid": format!("line-{serial}"), "requestId": format!("req_{serial}"),
-        "sessionId": session.id, "cwd": session.project, "timestamp": super::client::text_of(now),
+        "sessionId": session.id, "cwd": session.project, "timestamp": super::client::rfc3339(now),
         "message": {"id": format!("msg_{serial}"), "role": "assistant", "model": MODELS[0], "stop_reason": "end_turn",
             "content": [{"type": "text", "text": "first"}],
             "usage": {"input_tokens": 20, "output_tokens": 30, "cache_creation_input_tokens": 0,

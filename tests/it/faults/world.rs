@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::client::Session;
 use super::namespace::{self, Disk};
-use super::shared::{SHARED_CONFIGURATION, Shared, TENANT};
+use super::shared::{SHARED_CONFIGURATION, SharedServer, TENANT};
 use crate::harness::{self, Home, hook_of};
 use crate::killed::{At, run_killed_at};
 use crate::random::Random;
@@ -67,9 +67,9 @@ limit = 80
 on_limit = "warn"
 "#;
 
-/// What became of a decision that a person asked for.
+/// The outcome of a decision that a person asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum DecisionOutcome {
     /// The command said that it was done.
     Done,
     /// The command said that it was not.
@@ -86,7 +86,7 @@ pub struct World {
     /// The other machines.
     pub others: Vec<Home>,
     /// What they share.
-    pub shared: Option<Shared>,
+    pub shared: Option<SharedServer>,
     pub random: Random,
     pub sessions: Vec<Session>,
     /// Milliseconds that each machine's clock is off.
@@ -94,10 +94,10 @@ pub struct World {
     /// When Fusebox was installed.
     pub installed: i64,
     pub serial: u64,
-    /// What was asked for, by its reason.
-    pub asked: BTreeMap<String, Asked>,
-    /// How often each line was said: by hooks that surely noted it, and by others.
-    pub said: BTreeMap<String, (usize, usize)>,
+    /// The decisions that were asked for, by their reasons.
+    pub decisions: BTreeMap<String, DecisionOutcome>,
+    /// How often each alert was shown: by hooks that surely recorded it, and by others.
+    pub shown_alerts: BTreeMap<String, (usize, usize)>,
     /// A disk is full or read-only.
     pub failing: bool,
     /// The store was damaged since the last checkpoint.
@@ -107,51 +107,51 @@ pub struct World {
     pub ran: (usize, usize),
 }
 
-/// A call of a hook that is made ready.
-pub struct Ready {
+/// A hook that is prepared to run.
+pub struct PreparedHook {
     pub session: usize,
     command: Command,
     input: Vec<u8>,
     kill: Option<At>,
-    what: String,
+    description: String,
 }
 
-/// What a hook did.
-pub struct Called {
+/// A finished run of a hook.
+pub struct HookRun {
     pub session: usize,
     pub killed: bool,
-    /// It had so much time that its deadline cannot have cut it short.
-    pub whole: bool,
+    /// It was so fast that no deadline can have cut it short.
+    pub is_uncut: bool,
     stdout: String,
 }
 
-/// Far less than a hook's deadline and the one of its upkeep.
-const WHOLE: Duration = Duration::from_millis(350);
+/// The longest run that surely was not cut short: far less than a hook's deadline and the one of its maintenance.
+const MAX_UNCUT: Duration = Duration::from_millis(350);
 
 impl World {
     pub fn new(seed: u64, with_disks: bool) -> Self {
-        let home = furnished(Home::new(), CONFIGURATION);
+        let home = with_projects(Home::new(), CONFIGURATION);
         let disks = with_disks.then(|| ["state", "cache"].map(|name| Disk::mount(&home.path(name))));
-        Self::of(seed, home, disks)
+        Self::with_homes(seed, home, disks)
     }
 
     /// Two machines on one shared store.
-    pub fn sharing(seed: u64, shared: Shared) -> Self {
+    pub fn sharing(seed: u64, shared: SharedServer) -> Self {
         let home = || {
             let home = Home::new()
                 .var("FUSEBOX_STORE_REDIS_URL", &shared.server.socket_url())
                 .var("FUSEBOX_STORE_TENANT", TENANT);
-            furnished(home, SHARED_CONFIGURATION)
+            with_projects(home, SHARED_CONFIGURATION)
         };
         let (first, second) = (home(), home());
-        let mut world = Self::of(seed, first, None);
+        let mut world = Self::with_homes(seed, first, None);
         (world.others, world.offsets) = (vec![second], vec![0, 0]);
         world.shared = Some(shared);
         world.jump(1, 0);
         world
     }
 
-    fn of(seed: u64, home: Home, disks: Option<[Disk; 2]>) -> Self {
+    fn with_homes(seed: u64, home: Home, disks: Option<[Disk; 2]>) -> Self {
         let mut world = Self {
             disks,
             home,
@@ -162,8 +162,8 @@ impl World {
             offsets: vec![0],
             installed: 0,
             serial: 0,
-            asked: BTreeMap::new(),
-            said: BTreeMap::new(),
+            decisions: BTreeMap::new(),
+            shown_alerts: BTreeMap::new(),
             failing: false,
             damaged: false,
             log: vec![],
@@ -184,7 +184,7 @@ impl World {
     }
 
     /// The home of a machine.
-    pub fn at(&self, machine: usize) -> &Home {
+    pub fn home_of(&self, machine: usize) -> &Home {
         machine.checked_sub(1).map_or(&self.home, |other| &self.others[other])
     }
 
@@ -220,7 +220,7 @@ impl World {
         while near(self.now(machine), 5 * 3600 * 1000) || near(self.now(machine), 24 * 3600 * 1000) {
             self.offsets[machine] += MARGIN;
         }
-        std::fs::write(self.at(machine).path("clock"), self.offsets[machine].to_string()).unwrap();
+        std::fs::write(self.home_of(machine).path("clock"), self.offsets[machine].to_string()).unwrap();
     }
 
     /// A session whose client runs.
@@ -231,9 +231,9 @@ impl World {
 
     /// A command on a machine, as a session's client, or a person in its project, would start it.
     fn command(&self, program: &str, machine: usize, session: Option<usize>) -> Command {
-        let mut command = self.at(machine).command(program);
+        let mut command = self.home_of(machine).command(program);
         if machine > 0 {
-            namespace::called(&mut command, &format!("machine-{machine}"));
+            namespace::set_host_name(&mut command, &format!("machine-{machine}"));
         }
         if self.shared.is_some() && program == "fusebox" {
             // The machine that runs the tests may be busy.
@@ -247,8 +247,14 @@ impl World {
         command
     }
 
-    /// Makes a call of a hook ready.
-    pub fn ready(&mut self, session: usize, event: &str, agent: Option<usize>, kill: Option<At>) -> Ready {
+    /// Prepares a run of a hook.
+    pub fn prepare_hook(
+        &mut self,
+        session: usize,
+        event: &str,
+        agent: Option<usize>,
+        kill: Option<At>,
+    ) -> PreparedHook {
         let random = &mut self.random;
         let of = &self.sessions[session];
         let tool = if random.chance(90) { of.last_tool.clone() } else { "toolu_unknown".to_owned() };
@@ -267,7 +273,7 @@ impl World {
         }
         fields["transcript_path"] = json!(of.transcript);
         fields["cwd"] = json!(of.project);
-        let input = self.at(of.machine).payload(event, &of.id, fields).to_string().into_bytes();
+        let input = self.home_of(of.machine).payload(event, &of.id, fields).to_string().into_bytes();
         let what = format!(
             "{event} of {}{}{}{}",
             of.id,
@@ -276,23 +282,23 @@ impl World {
             kill.map_or(String::new(), |at| format!(", killed at {}+{}", at.stops, at.instructions))
         );
         let command = self.command(hook_of(event), of.machine, Some(session));
-        Ready { session, command, input, kill, what }
+        PreparedHook { session, command, input, kill, description: what }
     }
 
     /// Calls a hook.
     pub fn hook(&mut self, session: usize, event: &str, agent: Option<usize>, kill: Option<At>) {
-        let ready = self.ready(session, event, agent, kill);
-        self.note(ready.what.clone());
+        let ready = self.prepare_hook(session, event, agent, kill);
+        self.note(ready.description.clone());
         let called = ready.call();
-        self.heard(&called);
+        self.remember(&called);
     }
 
     /// Remembers what a hook did.
-    pub fn heard(&mut self, called: &Called) {
+    pub fn remember(&mut self, called: &HookRun) {
         self.ran.0 += 1;
         self.ran.1 += usize::from(called.killed);
         // A store that is damaged is given up by who finds that, with what it knew by then.
-        let sure = called.whole && !called.killed && !self.failing && !self.damaged;
+        let sure = called.is_uncut && !called.killed && !self.failing && !self.damaged;
         if sure {
             self.sessions[called.session].in_store = true;
             self.sessions[called.session].in_cache = true;
@@ -302,7 +308,7 @@ impl World {
             let id = self.sessions[called.session].id.clone();
             self.note(format!("  {id} says{}: {line}", if sure { "" } else { " perhaps" }));
             if let Some(alert) = line.strip_prefix("Fusebox: budget ") {
-                let told = self.said.entry(alert.to_owned()).or_default();
+                let told = self.shown_alerts.entry(alert.to_owned()).or_default();
                 if sure {
                     told.0 += 1
                 } else {
@@ -324,7 +330,7 @@ impl World {
         arguments: &[&str],
         kill: Option<At>,
     ) -> (Option<i32>, String, String) {
-        let mut command = self.person(machine, arguments);
+        let mut command = self.person_command(machine, arguments);
         match kill {
             Some(at) => {
                 let killed = run_killed_at(command, b"", at);
@@ -338,7 +344,7 @@ impl World {
     }
 
     /// `fusebox` with arguments, as a person on a machine would start it: who waits longer than a hook does.
-    pub fn person(&self, machine: usize, arguments: &[&str]) -> Command {
+    pub fn person_command(&self, machine: usize, arguments: &[&str]) -> Command {
         let mut command = self.command("fusebox", machine, None);
         command.args(arguments).env("FUSEBOX_STORE_REDIS_TIMEOUT_MS", "1000");
         command
@@ -351,7 +357,7 @@ impl World {
 }
 
 /// A home with a clock, a configuration and projects.
-fn furnished(home: Home, configuration: &str) -> Home {
+fn with_projects(home: Home, configuration: &str) -> Home {
     let clock = home.path("clock");
     let home = home.var("FUSEBOX_TEST_CLOCK", &clock.to_string_lossy());
     home.configure(configuration);
@@ -361,11 +367,11 @@ fn furnished(home: Home, configuration: &str) -> Home {
     home
 }
 
-impl Ready {
+impl PreparedHook {
     /// Calls the hook, and holds it to the contract: exit code 0, nothing on standard error, and nothing or one answer
     /// in JSON on standard output.
-    pub fn call(self) -> Called {
-        let Self { session, mut command, input, kill, what } = self;
+    pub fn call(self) -> HookRun {
+        let Self { session, mut command, input, kill, description: what } = self;
         let started = Instant::now();
         let (killed, stdout) = match kill {
             Some(at) => {
@@ -387,6 +393,6 @@ impl Ready {
             let known = |name: &String| FIELDS.contains(&name.as_str());
             assert!(answer.as_object().is_some_and(|fields| fields.keys().all(known)), "{what}: {stdout}");
         }
-        Called { session, killed, whole: started.elapsed() < WHOLE, stdout }
+        HookRun { session, killed, is_uncut: started.elapsed() < MAX_UNCUT, stdout }
     }
 }

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use fusebox::agents::claude::transcript::ClaudeTranscripts;
-use fusebox::domain::message::{Message, Source};
+use fusebox::domain::message::{Message, UsageSource};
 use fusebox::domain::time::Timestamp;
 use fusebox::transcript::Fact;
 use fusebox::transcript::cursor::{Position, read_new};
@@ -53,7 +53,8 @@ fn facts_of(path: &Path, bytes: &[u8]) -> (Vec<Fact>, Position) {
 fn responses(facts: &[Fact]) -> BTreeMap<String, usize> {
     let mut found = BTreeMap::new();
     for fact in facts {
-        if let Fact::Message(m @ Message { source: Source::Response, error_followed: false, .. }) = fact {
+        if let Fact::Message(m @ Message { source: UsageSource::Response, error_followed: false, .. }) = fact
+        {
             *found.entry(format!("{m:?}")).or_default() += 1;
         }
     }

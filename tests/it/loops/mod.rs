@@ -6,11 +6,11 @@ mod recorded;
 use std::collections::BTreeMap;
 
 use fusebox::agents::claude::tools;
-use fusebox::domain::breaker::asked::repetitions;
-use fusebox::domain::breaker::circuit::{Change, CircuitBreaker, NamedCall, Seen, Trip};
+use fusebox::domain::breaker::circuit::{CircuitBreaker, CircuitChange, CircuitInput, NamedCall, Trip};
 use fusebox::domain::breaker::policy::{Limits, Policy, Preset};
+use fusebox::domain::breaker::repeated_text::RepeatedText;
+use fusebox::domain::breaker::repetitions::requested_repetitions;
 use fusebox::domain::breaker::rules::{RULES, Rule};
-use fusebox::domain::breaker::said::Said;
 use fusebox::domain::time::Timestamp;
 
 use corpus::{Called, Event, Sequence};
@@ -30,14 +30,14 @@ enum Step {
 
 impl Prepared {
     fn of(sequence: Sequence) -> Self {
-        let mut said: BTreeMap<String, Said> = BTreeMap::new();
+        let mut said: BTreeMap<String, RepeatedText> = BTreeMap::new();
         let (mut id, mut steps) = (0, Vec::new());
         for event in &sequence.events {
             match event {
-                Event::Prompt(text) => steps.push(Step::Prompt(repetitions(text))),
+                Event::Prompt(text) => steps.push(Step::Prompt(requested_repetitions(text))),
                 Event::Response { agent, say, calls } => {
                     let said = said.entry(agent.clone()).or_default();
-                    say.iter().for_each(|text| said.hear(text));
+                    say.iter().for_each(|text| said.observe(text));
                     let named = calls.iter().map(|called| named(called, &mut id)).collect();
                     let ran = calls.iter().map(|called| !called.refused).collect();
                     steps.push(Step::Response(agent.clone(), said.times, named, ran));
@@ -53,17 +53,24 @@ impl Prepared {
         let mut agents: BTreeMap<&str, CircuitBreaker> = BTreeMap::from([("", CircuitBreaker::default())]);
         for step in &self.steps {
             match step {
-                Step::Prompt(asked) => agents.values_mut().for_each(|breaker| drop(breaker.prompted(*asked))),
+                Step::Prompt(asked) => {
+                    agents.values_mut().for_each(|breaker| drop(breaker.on_prompt(*asked)))
+                }
                 Step::Response(agent, times, named, ran) => {
                     let breaker = agents.entry(agent).or_default();
                     let mut changes = Vec::new();
                     for (call, _) in named.iter().zip(ran).filter(|(_, ran)| **ran) {
-                        let seen = Seen::Calls(std::slice::from_ref(call));
+                        let seen = CircuitInput::CallsEnded(std::slice::from_ref(call));
                         changes.extend(breaker.observe(seen, policy, *times, Timestamp(0)));
                     }
-                    changes.extend(breaker.observe(Seen::Response(named), policy, *times, Timestamp(0)));
+                    changes.extend(breaker.observe(
+                        CircuitInput::ResponseEnded(named),
+                        policy,
+                        *times,
+                        Timestamp(0),
+                    ));
                     let opened = |change| match change {
-                        Change::Opened(trip) => Some(trip),
+                        CircuitChange::Opened(trip) => Some(trip),
                         _ => None,
                     };
                     if let Some(trip) = changes.into_iter().find_map(opened) {
@@ -91,8 +98,8 @@ fn named(called: &Called, id: &mut u32) -> NamedCall {
 
 /// Only this rule.
 fn alone(rule: &Rule, preset: Preset) -> Policy {
-    let only = |other: &Rule| preset.of(other.presets).filter(|_| other.name == rule.name);
-    Policy { limits: Limits::of(only), ..Policy::of(preset) }
+    let only = |other: &Rule| preset.pick(other.presets).filter(|_| other.name == rule.name);
+    Policy { limits: Limits::from_fn(only), ..Policy::from_preset(preset) }
 }
 
 /// The sequences of a folder, held against every rule and preset: prints the table, answers how many loops there are, which
@@ -112,7 +119,7 @@ fn confusion(folder: &str) -> (usize, Vec<String>, Vec<String>) {
     for rule in RULES {
         row(rule.name, &|preset| alone(rule, preset));
     }
-    row("all", &Policy::of);
+    row("all", &Policy::from_preset);
     println!("of {} loops and {} harmless sequences", loops.len(), harmless.len());
 
     let standard = Policy::default();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use fusebox::config::redis_address::Address;
-use fusebox::store::redis::connection::{Connection, Failure, Kind};
+use fusebox::store::redis::connection::{Connection, Failure, FailureKind};
 use redis::Value;
 
 use super::{Manner, Options, PATIENCE, Proxy, SHORT, Server, WAIT, call, connect, failure, free_port, open};
@@ -12,7 +12,7 @@ use super::{Manner, Options, PATIENCE, Proxy, SHORT, Server, WAIT, call, connect
 macro_rules! assert_kind {
     ($kind:ident, $failure:expr) => {{
         let failure = $failure;
-        assert!(failure.kind == Kind::$kind, "{failure:?}");
+        assert!(failure.kind == FailureKind::$kind, "{failure:?}");
     }};
 }
 
@@ -89,7 +89,7 @@ fn a_bad_network_is_unreachable() {
     for manner in manners {
         proxy.behave(manner.clone());
         let failure = failure(&proxy.url(), SHORT);
-        assert!(failure.kind == Kind::Unreachable, "{manner:?}: {failure:?}");
+        assert!(failure.kind == FailureKind::Unreachable, "{manner:?}: {failure:?}");
     }
     proxy.behave(Manner::Delay(pause));
     assert_eq!(call(&mut open(&proxy.url()), &["EXISTS", "none"]), Ok(Value::Int(0)));
@@ -148,7 +148,8 @@ fn lengths_that_no_memory_holds_end_in_time() {
         for length in ["4000000000", "9223372036854775807", "4611686018427387904", "-7"] {
             proxy.behave(Manner::Last(format!("{kind}{length}\r\n+x\r\n").into()));
             let answer = call(&mut open(&proxy.url()), &["DBSIZE"]);
-            let is_fine = matches!(answer, Err(Failure { kind: Kind::Unreachable | Kind::Garbage, .. }));
+            let is_fine =
+                matches!(answer, Err(Failure { kind: FailureKind::Unreachable | FailureKind::Garbage, .. }));
             assert!(is_fine || length == "-7", "{kind}{length}: {answer:?}");
         }
     }
@@ -205,7 +206,7 @@ fn a_server_says_what_it_cannot_do() {
 
     let own = "return redis.error_reply('EPOCH another one')";
     let failure = connection.run(own, &[], &[]).unwrap_err();
-    assert!(failure.kind == Kind::Other && failure.problem.starts_with("EPOCH "), "{failure:?}");
+    assert!(failure.kind == FailureKind::Other && failure.problem.starts_with("EPOCH "), "{failure:?}");
     let failure = call(&mut connection, &["NOSUCH", "hidden-value"]).unwrap_err();
     assert!(!format!("{failure} {failure:?}").contains("hidden-value"), "{failure:?}");
     let broken = "this is no Lua";

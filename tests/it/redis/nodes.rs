@@ -1,7 +1,7 @@
 //! Clusters that send requests on, and sentinels that know the master.
 
 use fusebox::config::redis_address::Address;
-use fusebox::store::redis::connection::{Connection, Failure, Kind};
+use fusebox::store::redis::connection::{Connection, Failure, FailureKind};
 use redis::Value;
 
 use super::{Cluster, Manner, Options, Proxy, Server, WAIT, call, connect, failure, free_port, open};
@@ -37,7 +37,7 @@ fn a_cluster_sends_a_script_to_the_node_that_has_its_keys() {
     owner.command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to]);
     let mut connection = connect(&address, WAIT).unwrap();
     let moving = connection.run(script, &[b"{tag}new"], &[]).unwrap_err();
-    assert!(moving.kind == Kind::NotReady && moving.problem.contains("is moving"), "{moving:?}");
+    assert!(moving.kind == FailureKind::NotReady && moving.problem.contains("is moving"), "{moving:?}");
     assert_eq!(connection.run(script, &[b"{tag}n"], &[]), Ok(Value::Int(4)));
     assert_eq!(other.text(&["CLUSTER", "COUNTKEYSINSLOT", &slot]), "0");
 }
@@ -48,7 +48,7 @@ fn a_cluster_without_slots_is_not_ready() {
         Options::default().set("cluster-enabled", "yes").set("cluster-port", &free_port().to_string());
     let Some(server) = options.start() else { return };
     let failure = failure(&server.url(), WAIT);
-    assert!(failure.kind == Kind::NotReady, "{failure:?}");
+    assert!(failure.kind == FailureKind::NotReady, "{failure:?}");
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn nodes_that_send_in_circles_are_given_up() {
     for word in ["MOVED", "ASK"] {
         proxy.behave(Manner::Answer(format!("-{word} 1 127.0.0.1:{}\r\n", proxy.port()).into()));
         let failure = failure(&proxy.url(), WAIT);
-        assert!(failure.kind == Kind::NotReady, "{failure:?}");
+        assert!(failure.kind == FailureKind::NotReady, "{failure:?}");
         assert!(proxy.take().connections <= 5);
     }
     // Without a host it is the same one.
@@ -91,7 +91,7 @@ fn sentinels_know_the_master_also_after_it_changed() {
     assert_eq!(remembering.run(script, &[b"n"], &[]), Ok(Value::Int(2)));
     assert_eq!(remembering.moved_to(), Some(format!("127.0.0.1:{port}")));
     let lost = connection.run(script, &[b"n"], &[]);
-    assert!(matches!(lost, Err(Failure { kind: Kind::Unreachable, .. })), "{lost:?}");
+    assert!(matches!(lost, Err(Failure { kind: FailureKind::Unreachable, .. })), "{lost:?}");
     assert_eq!(connection.run(script, &[b"n"], &[]), Ok(Value::Int(3)));
     assert_eq!(connection.moved_to(), Some(format!("127.0.0.1:{port}")));
     let unknown = url.replace("/main", "/other");

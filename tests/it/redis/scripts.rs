@@ -1,6 +1,6 @@
 //! Scripts and commands on one server.
 
-use fusebox::store::redis::connection::{Failure, Kind};
+use fusebox::store::redis::connection::{Failure, FailureKind};
 use redis::Value;
 
 use super::{Server, call, open, text};
@@ -26,7 +26,7 @@ fn a_server_that_forgot_a_script_learns_it_again() {
     assert_eq!(connection.run(script, &[b"n"], &[b"1"]), Ok(Value::Int(2)));
     server.restart();
     let answer = connection.run(script, &[b"n"], &[b"1"]);
-    assert!(matches!(answer, Err(Failure { kind: Kind::Unreachable, .. })), "{answer:?}");
+    assert!(matches!(answer, Err(Failure { kind: FailureKind::Unreachable, .. })), "{answer:?}");
     assert_eq!(connection.run(script, &[b"n"], &[b"1"]), Ok(Value::Int(1)));
 }
 

@@ -1,6 +1,6 @@
 //! TLS: trusted, not trusted, with a client's certificate, and where one side does not speak it.
 
-use fusebox::store::redis::connection::{Failure, Kind};
+use fusebox::store::redis::connection::{Failure, FailureKind};
 use redis::Value;
 
 use super::{Options, SHORT, WAIT, call, failure, open};
@@ -28,20 +28,20 @@ fn who_is_not_trusted_gets_nothing() {
     let failure_of = |url: &str| failure(url, WAIT);
     let failed = failure_of(&elsewhere);
     assert!(
-        failed.kind == Kind::Garbage && failed.problem.contains("invalid peer certificate"),
+        failed.kind == FailureKind::Garbage && failed.problem.contains("invalid peer certificate"),
         "{failed:?}"
     );
     let missing = failure_of(&server.tls_url().replace("ca.pem", "none.pem"));
-    assert!(missing.kind == Kind::Certificates && missing.problem.contains("none.pem"), "{missing:?}");
+    assert!(missing.kind == FailureKind::Certificates && missing.problem.contains("none.pem"), "{missing:?}");
     let not_pem = failure_of(&server.tls_url().replace("ca.pem", "redis.conf"));
-    assert!(not_pem.kind == Kind::Certificates, "{not_pem:?}");
+    assert!(not_pem.kind == FailureKind::Certificates, "{not_pem:?}");
 }
 
 #[test]
 fn a_client_shows_its_certificate() {
     let Some(server) = Options::default().tls().set("tls-auth-clients", "yes").start() else { return };
     let refused = failure(&server.tls_url(), WAIT);
-    assert!(matches!(refused.kind, Kind::Garbage | Kind::Unreachable), "{refused:?}");
+    assert!(matches!(refused.kind, FailureKind::Garbage | FailureKind::Unreachable), "{refused:?}");
     let url =
         format!("{}&cert={}&key={}", server.tls_url(), server.path("client.pem"), server.path("client.key"));
     assert_eq!(call(&mut open(&url), &["DBSIZE"]), Ok(Value::Int(0)));
@@ -52,8 +52,8 @@ fn both_sides_must_speak_tls() {
     let Some(server) = Options::default().tls().start() else { return };
     let plain = server.tls_url().split('?').next().unwrap().replace("rediss", "redis");
     let failed = failure(&plain, WAIT);
-    assert!(matches!(failed.kind, Kind::Garbage | Kind::Unreachable), "{failed:?}");
+    assert!(matches!(failed.kind, FailureKind::Garbage | FailureKind::Unreachable), "{failed:?}");
     let url = format!("rediss://127.0.0.1:{}?ca={}", server.port(), server.path("ca.pem"));
     let failed = failure(&url, SHORT);
-    assert!(matches!(failed.kind, Kind::Garbage | Kind::Unreachable), "{failed:?}");
+    assert!(matches!(failed.kind, FailureKind::Garbage | FailureKind::Unreachable), "{failed:?}");
 }

@@ -1,7 +1,7 @@
 //! TLS with clusters and sentinels: whoever is sent on goes on with TLS, and believes nobody by another name.
 
 use fusebox::config::redis_address::Address;
-use fusebox::store::redis::connection::{Connection, Failure, Kind};
+use fusebox::store::redis::connection::{Connection, Failure, FailureKind};
 use redis::Value;
 use tempfile::TempDir;
 
@@ -20,7 +20,7 @@ fn certificates(hosts: &[&str]) -> (TempDir, String) {
 }
 
 fn is_not_believed(failed: &Failure, server: &str) {
-    let Failure { kind: Kind::Garbage, server: found, problem } = failed else { panic!("{failed:?}") };
+    let Failure { kind: FailureKind::Garbage, server: found, problem } = failed else { panic!("{failed:?}") };
     assert_eq!(found, server);
     assert!(problem.contains("certificate"), "{problem}");
 }

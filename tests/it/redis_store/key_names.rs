@@ -1,14 +1,14 @@
 //! Names of keys, as whoever looks at the server sees them: no control character of a name that others chose is in them.
 
 use fusebox::config::redis_address::Address;
-use fusebox::domain::budget::{Budget, Classes, Mode, OnLimit, Scope, StoreDown, Unit};
-use fusebox::domain::message::{ClientTotal, Message, MessageKey, Source};
-use fusebox::domain::operation::{Decision, Operation};
+use fusebox::domain::budget::{Budget, Mode, OnLimit, Scope, StoreDown, TokenClasses, Unit};
+use fusebox::domain::message::{ClientTotal, Message, MessageKey, UsageSource};
+use fusebox::domain::operation::{Operation, OperationKind};
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::WindowRule;
 use fusebox::platform::clock;
-use fusebox::store::redis::{Place, RedisStore};
-use fusebox::store::{Batch, Decide, Query, Record, Session, Watch};
+use fusebox::store::redis::{RedisLocation, RedisStore};
+use fusebox::store::{Batch, BudgetKey, Decide, Query, Record, Session};
 use fusebox::transcript::Fact;
 use redis::Value;
 
@@ -18,13 +18,13 @@ use crate::redis::{Server, WAIT, bytes};
 const ODD: &str = "a\nb\r\u{1b}[31m\u{7f}\u{9b}31mä%0A";
 
 /// A budget of each scope, for the odd value.
-fn watches() -> Vec<Watch> {
+fn watches() -> Vec<BudgetKey> {
     let of = |(name, scope): (&str, Scope)| Budget {
         name: name.into(),
         scope,
         matches: "*".into(),
         unit: Unit::Tokens,
-        count: Classes::FRESH,
+        count: TokenClasses::FRESH,
         limit: 1_000,
         hard_limit: None,
         window: WindowRule::LIFETIME,
@@ -34,7 +34,7 @@ fn watches() -> Vec<Watch> {
         mode: Mode::Enforce,
         store_down: StoreDown::Local,
     };
-    Scope::ALL.map(|scope| Watch { budget: of(scope), value: ODD.into() }).into()
+    Scope::ALL.map(|scope| BudgetKey { budget: of(scope), value: ODD.into() }).into()
 }
 
 #[test]
@@ -42,12 +42,12 @@ fn no_control_character_is_in_a_key() {
     let Some(server) = Server::start() else { return };
     let url = server.socket_url();
     let watches = watches();
-    let mut store = RedisStore::new(Place {
+    let mut store = RedisStore::new(RedisLocation {
         address: Address::parse(&url).unwrap(),
         wait: WAIT,
         tenant: "acme".into(),
         machine: "machine".into(),
-        memory: None,
+        read_cache: None,
     });
     let odd = || ODD.to_owned();
     let session = Session {
@@ -67,27 +67,27 @@ fn no_control_character_is_in_a_key() {
         agent_type: odd(),
         recorded,
         stopped: true,
-        ..Message::new(MessageKey::of(&[ODD]), Source::Response, now)
+        ..Message::new(MessageKey::from_parts(&[ODD]), UsageSource::Response, now)
     };
     let total = ClientTotal { run: 1, model: odd(), usage: recorded, at: now, until: None };
     let facts = [Fact::Message(message), Fact::Total(total), Fact::Origin(format!("{ODD} origin"))];
     let batch = Batch {
         session: &session,
         facts: &facts,
-        watches: &watches,
+        budgets: &watches,
         alert: true,
         claim: true,
         seen: now,
-        observed: None,
+        observation: None,
         now,
     };
     let applied = store.apply(&batch).unwrap();
     assert!(applied.states.iter().all(|state| state.used == 900), "{applied:?}");
-    store.see(&session, now, false).unwrap();
+    store.touch_session(&session, now, false).unwrap();
     for (n, state) in applied.states.iter().enumerate() {
         let operation = Operation {
             id: format!("o{n}"),
-            decision: Decision::Extend { amount: 10 },
+            kind: OperationKind::Extend { amount: 10 },
             budget: state.budget.name.clone(),
             value: odd(),
             window_start: state.window.start,
@@ -95,7 +95,7 @@ fn no_control_character_is_in_a_key() {
             actor: odd(),
             at: now,
         };
-        assert!(store.operate(&operation, state).unwrap().is_some());
+        assert!(store.add_operation(&operation, state).unwrap().is_some());
     }
     // The script that adds up finds what was kept under such names.
     for key in keys(&server).into_iter().filter(|key| contains(key, b":d:counter:")) {

@@ -1,7 +1,7 @@
 //! Several machines and one store that is to be filled again: each of them by itself.
 
 use fusebox::config::redis_address::Address;
-use fusebox::store::redis::{Place, RedisStore};
+use fusebox::store::redis::{RedisLocation, RedisStore};
 use fusebox::store::{Record, Recover, Session};
 
 use crate::redis::{Server, WAIT};
@@ -11,12 +11,12 @@ use fusebox::platform::clock;
 /// A machine's handle on the store of one tenant.
 fn of(server: &Server, machine: &str) -> RedisStore {
     let address = Address::parse(&server.socket_url()).unwrap();
-    RedisStore::new(Place {
+    RedisStore::new(RedisLocation {
         address,
         wait: WAIT,
         tenant: "acme".into(),
         machine: machine.into(),
-        memory: None,
+        read_cache: None,
     })
 }
 
@@ -26,7 +26,7 @@ fn name(machine: &str) -> String {
 }
 
 fn see(store: &mut RedisStore, session: &str, at: Timestamp) {
-    store.see(&Session { id: session.into(), ..Session::default() }, at, false).unwrap();
+    store.touch_session(&Session { id: session.into(), ..Session::default() }, at, false).unwrap();
 }
 
 #[test]
@@ -36,19 +36,19 @@ fn each_machine_fills_its_own_part() {
     let now = clock();
     see(a, "s", now);
     see(b, "t", now);
-    let epoch = a.epoch().unwrap();
-    let renewed = a.renew(&epoch).unwrap();
-    assert_eq!(a.recovering(now).unwrap(), [name("a"), name("b")]);
+    let epoch = a.store_id().unwrap();
+    let renewed = a.reset_store(&epoch).unwrap();
+    assert_eq!(a.rebuilding_machines(now).unwrap(), [name("a"), name("b")]);
     a.set_rebuilding(false).unwrap();
     assert_eq!((a.is_rebuilding().unwrap(), b.is_rebuilding().unwrap()), (false, true));
-    assert_eq!(a.recovering(now).unwrap(), [name("b")]);
+    assert_eq!(a.rebuilding_machines(now).unwrap(), [name("b")]);
     // The other one finds out later, and marks it once more: that is its own business.
     b.set_rebuilding(true).unwrap();
     assert_eq!((a.is_rebuilding().unwrap(), b.is_rebuilding().unwrap()), (false, true));
     b.set_rebuilding(false).unwrap();
-    assert_eq!(b.recovering(now).unwrap(), [""; 0]);
+    assert_eq!(b.rebuilding_machines(now).unwrap(), [""; 0]);
     // Of another store everybody reads again.
-    b.renew(&renewed).unwrap();
+    b.reset_store(&renewed).unwrap();
     assert_eq!((a.is_rebuilding().unwrap(), b.is_rebuilding().unwrap()), (true, true));
 }
 
@@ -60,11 +60,11 @@ fn a_machine_that_nobody_has_seen_for_long_is_not_waited_for() {
     let days = |n: i64| now.plus_millis(n * 24 * 3600 * 1000);
     see(b, "t", days(-39));
     see(a, "s", now);
-    let epoch = a.epoch().unwrap();
-    a.renew(&epoch).unwrap();
+    let epoch = a.store_id().unwrap();
+    a.reset_store(&epoch).unwrap();
     a.set_rebuilding(false).unwrap();
-    assert_eq!(a.recovering(now).unwrap(), [name("b")]);
-    assert_eq!(a.recovering(days(2)).unwrap(), [""; 0]);
+    assert_eq!(a.rebuilding_machines(now).unwrap(), [name("b")]);
+    assert_eq!(a.rebuilding_machines(days(2)).unwrap(), [""; 0]);
     see(a, "s", days(2));
     assert_eq!(server.text(&["ZRANGE", "fusebox:{acme}:d:machines", "0", "-1"]), name("a"));
 }
@@ -76,10 +76,10 @@ fn a_machine_that_finds_an_emptied_store_is_known_from_then_on() {
     see(a, "s", clock());
     server.command(&["FLUSHALL"]);
     b.set_rebuilding(true).unwrap();
-    assert_eq!(a.recovering(clock()).unwrap(), [name("b")]);
+    assert_eq!(a.rebuilding_machines(clock()).unwrap(), [name("b")]);
     a.set_rebuilding(true).unwrap();
     b.set_rebuilding(false).unwrap();
-    assert_eq!(a.recovering(clock()).unwrap(), [name("a")]);
+    assert_eq!(a.rebuilding_machines(clock()).unwrap(), [name("a")]);
     // Every key ends by itself.
     for key in server.text(&["KEYS", "*"]).lines() {
         assert_ne!(server.text(&["TTL", key]), "-1", "{key}");

@@ -95,5 +95,8 @@ pub(super) fn replay(test: &str, body: impl FnOnce()) {
     MODE.set(Mode::Replay(clients.map(<[_]>::to_vec).collect()));
     body();
     let Mode::Replay(rest) = mem::take(&mut MODE.take()) else { panic!("another mode") };
-    assert!(rest.is_empty(), "the recording holds more clients than the test: make it anew with tests/record");
+    assert!(
+        rest.is_empty(),
+        "the recording holds more clients than the test: make it anew with tests/record"
+    );
 }

@@ -73,7 +73,10 @@ impl Player {
             match self.moments.pop_front() {
                 Some(Moment::Hook(call)) => self.call(&call, env),
                 Some(Moment::Mark(mark)) => {
-                    assert_eq!(mark.what, what, "the recording is of another test; make it anew: tests/record");
+                    assert_eq!(
+                        mark.what, what,
+                        "the recording is of another test; make it anew: tests/record"
+                    );
                     apply(&self.root, &mark.files);
                     for call in &mark.calls {
                         self.calls.retain(|old| old.order != call.order);

@@ -164,7 +164,12 @@ impl Running {
             }
             thread::sleep(Duration::from_millis(10));
         };
-        Outcome::new(status.code(), timed_out, transcripts::read(&self.stdout), transcripts::read(&self.stderr))
+        Outcome::new(
+            status.code(),
+            timed_out,
+            transcripts::read(&self.stdout),
+            transcripts::read(&self.stderr),
+        )
     }
 }
 

@@ -5,7 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::api::Served;
-use super::recording::{Files, HookCall, Mark, Moment, changes, client_files, read_folder, shorten_message, shorten_stdout, without_root};
+use super::recording::{
+    Files, HookCall, Mark, Moment, changes, client_files, read_folder, shorten_message, shorten_stdout,
+    without_root,
+};
 
 /// Where `tests/recorder/record` puts the calls of hooks, in the client's throw-away folder.
 const CALLS: &str = "hooks";
@@ -33,7 +36,8 @@ impl Recorder {
         self.take_calls();
         mark.files = changes(&mut self.files, client_files(&self.root));
         let known = |call: &Served| self.calls.iter().any(|old| old == call);
-        let shortened = |call: &Served| Served { last_message: shorten_message(&call.last_message), ..call.clone() };
+        let shortened =
+            |call: &Served| Served { last_message: shorten_message(&call.last_message), ..call.clone() };
         mark.calls = calls.iter().filter(|call| !known(call)).map(shortened).collect();
         if let Some((_, stdout, _)) = &mut mark.outcome {
             *stdout = shorten_stdout(stdout);

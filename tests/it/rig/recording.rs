@@ -138,8 +138,7 @@ fn read_file(root: &Path, path: &Path, files: &mut Files) {
 /// A transcript without the client's own prompts and descriptions of tools, which are long, and not ours to keep. Nobody
 /// reads them in lines of these types.
 fn shorten_transcript(text: &str) -> String {
-    const TYPES: [&str; 5] =
-        ["attachment", "api-request", "api-request-shape", "api-request-blob", "system"];
+    const TYPES: [&str; 5] = ["attachment", "api-request", "api-request-shape", "api-request-blob", "system"];
     let shortened = |line: &str| match serde_json::from_str::<Value>(line) {
         Ok(value) if TYPES.iter().any(|t| value["type"] == *t) => shorten(value, 2).to_string(),
         _ => line.to_owned(),
@@ -192,8 +191,11 @@ pub(super) fn changes(before: &mut Files, now: Files) -> Vec<FileChange> {
             continue;
         }
         let added = old.and_then(|old| text.strip_prefix(old.as_str()));
-        let change =
-            FileChange { path: path.clone(), appended: added.is_some(), text: added.unwrap_or(&text).to_owned() };
+        let change = FileChange {
+            path: path.clone(),
+            appended: added.is_some(),
+            text: added.unwrap_or(&text).to_owned(),
+        };
         changes.push(change);
         before.insert(path, text);
     }

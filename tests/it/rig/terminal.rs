@@ -160,7 +160,9 @@ impl Terminal {
     fn ask(&self, args: &[&str]) -> Output {
         match &self.place {
             Place::Tmux { socket, .. } => tmux(&self.env, socket).args(args).output().expect("run tmux"),
-            Place::Recording(_) => Output { status: Default::default(), stdout: Vec::new(), stderr: Vec::new() },
+            Place::Recording(_) => {
+                Output { status: Default::default(), stdout: Vec::new(), stderr: Vec::new() }
+            }
         }
     }
 }

@@ -10,12 +10,12 @@ use fusebox::agents::event::{EventKind, EventSource, FinishedCall, HookEvent, To
 use fusebox::agents::hook::Hook;
 use fusebox::agents::tool::ToolTarget;
 use fusebox::agents::{Agent, InvalidPayload, ParsedEvent};
-use fusebox::domain::breaker::action::{Action, Likeness};
+use fusebox::domain::breaker::action::{Action, InputComparison};
 use fusebox::domain::breaker::call::Call;
 use fusebox::domain::breaker::circuit::NamedCall;
-use fusebox::domain::breaker::effect::Effect;
-use fusebox::domain::breaker::outcome::{Outcome, Says};
-use fusebox::domain::message::{Message, MessageKey, Source};
+use fusebox::domain::breaker::effect::CallEffect;
+use fusebox::domain::breaker::outcome::{Outcome, ResultContent};
+use fusebox::domain::message::{Message, MessageKey, UsageSource};
 use fusebox::domain::protection::Client;
 use fusebox::domain::time::Timestamp;
 use fusebox::platform::Env;
@@ -29,18 +29,18 @@ pub struct Otto;
 
 static CLIENT: Client = Client {
     program: "otto",
-    package: "@otto/otto",
+    package_prefix: "@otto/otto",
     package_paths: &[],
     version_paths: &[],
     variables: &["OTTO_HOME"],
-    bare: &["--alone"],
-    sources: ("--from", "home"),
-    settings: "--with",
-    off: "no_hooks",
-    folder: ".otto",
+    hookless_options: &["--alone"],
+    sources_option: ("--from", "home"),
+    settings_option: "--with",
+    hooks_off_setting: "no_hooks",
+    settings_folder: ".otto",
     settings_file: "otto.ini",
     managed_file: "managed.ini",
-    prefix: "OTTO",
+    variable_prefix: "OTTO",
 };
 
 impl Agent for Otto {
@@ -84,11 +84,11 @@ impl Agent for Otto {
             "did" => {
                 let result = field("result").unwrap_or_default();
                 let action = Action {
-                    effect: Effect::of_command(line),
-                    essence: json!(line),
-                    likeness: Likeness::Command,
+                    effect: CallEffect::from_command(line),
+                    relevant_input: json!(line),
+                    comparison: InputComparison::Command,
                 };
-                let outcome = Outcome::of(result, Says::Something, field("code") != Some("0"), "");
+                let outcome = Outcome::new(result, ResultContent::Something, field("code") != Some("0"), "");
                 let id = call_id(field("call").unwrap_or_default());
                 let call = Call::new(id, tool, &json!(line), &action, outcome);
                 let named = NamedCall { call, tool: tool.to_owned() };
@@ -159,7 +159,7 @@ impl Transcripts for Table {
         let text = String::from_utf8_lossy(line);
         let cells: Vec<&str> = text.split('\t').collect();
         let [number, model, call, input, output] = cells[..] else { return };
-        let mut message = Message::new(MessageKey::of(&["otto", number]), Source::Response, now);
+        let mut message = Message::new(MessageKey::from_parts(&["otto", number]), UsageSource::Response, now);
         message.agent_type = "main".into();
         message.model = model.to_owned();
         message.recorded.input = input.parse().unwrap_or(0);

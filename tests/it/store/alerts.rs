@@ -1,6 +1,6 @@
 //! Alerts: raised in the step that crosses a threshold, once, and kept until a person takes notice.
 
-use fusebox::domain::alert::{Acknowledgement, AlertRecord, BudgetAlert, Level};
+use fusebox::domain::alert::{Acknowledgement, AlertLevel, AlertRecord, BudgetAlert};
 use fusebox::domain::budget::{Budget, Mode, OnLimit, Scope, Unit};
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::window::Period;
@@ -8,8 +8,8 @@ use fusebox::store::Store;
 use fusebox::transcript::Fact;
 
 use super::backend::{Backend, at_once};
+use super::batch_builder::{BatchBuilder, budget, budget_key, every, session};
 use super::facts::{NOW, cut, facts, response, said, second, usage};
-use super::step::{Step, budget, every, session, watch};
 
 conformance!(
     raised_by_the_charge_that_crosses,
@@ -33,8 +33,8 @@ fn charge(id: &str, tokens: u64) -> Vec<Fact> {
 
 /// Spends tokens in session `s`, under these budgets.
 fn spend(store: &mut dyn Store, budgets: &[&Budget], facts: &[Fact], now: Timestamp) {
-    let watches: Vec<_> = budgets.iter().map(|budget| watch(budget, "s")).collect();
-    Step::of(&session("s")).facts(facts).watching(&watches).at(now).apply(store);
+    let budgets: Vec<_> = budgets.iter().map(|budget| budget_key(budget, "s")).collect();
+    BatchBuilder::new(&session("s")).facts(facts).for_budgets(&budgets).at(now).apply(store);
 }
 
 fn hundred() -> Budget {
@@ -75,7 +75,8 @@ fn an_alert_has_every_part(backend: &dyn Backend) {
         thresholds: vec![0.333_333],
         ..budget(Scope::User, 3)
     };
-    let step = Step::of(&session("s")).facts(&charge("a", 1)).watching(&[watch(&calls, "ann")]);
+    let step =
+        BatchBuilder::new(&session("s")).facts(&charge("a", 1)).for_budgets(&[budget_key(&calls, "ann")]);
     step.at(second(7)).apply(store);
     let mut all = store.alerts().expect("an answer");
     let record = all.remove(0);
@@ -86,7 +87,7 @@ fn an_alert_has_every_part(backend: &dyn Backend) {
         value: "ann".into(),
         window_start: every(Period::Day).at(NOW).start,
         threshold: 0.333_333,
-        level: Level::Info,
+        level: AlertLevel::Info,
         used: 1,
         limit: 3,
         unit: Unit::Requests,
@@ -100,8 +101,12 @@ fn an_alert_has_every_part(backend: &dyn Backend) {
 
 fn an_import_raises_none_then_or_later(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    let watches = [watch(&hundred(), "s")];
-    Step::of(&session("s")).facts(&charge("a", 85)).watching(&watches).silent().apply(store);
+    let budgets = [budget_key(&hundred(), "s")];
+    BatchBuilder::new(&session("s"))
+        .facts(&charge("a", 85))
+        .for_budgets(&budgets)
+        .without_alerts()
+        .apply(store);
     assert_eq!(raised(store), []);
     spend(store, &[&hundred()], &charge("b", 6), NOW);
     assert_eq!(raised(store), [(0.9, 91)]);
@@ -120,21 +125,22 @@ fn sixteen_at_once_raise_each_once(backend: &dyn Backend) {
 
 fn raised_once_though_use_fell_in_between(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    let watch = [&hundred()];
-    spend(store, &watch, &facts([cut("a", second(0), 0, 1, 240)]), NOW);
+    let budget = [&hundred()];
+    spend(store, &budget, &facts([cut("a", second(0), 0, 1, 240)]), NOW);
     assert_eq!(raised(store), [(0.5, 60)]);
-    spend(store, &watch, &facts([said("a", second(0), usage(0, 2, 0))]), NOW);
-    spend(store, &watch, &charge("b", 70), NOW);
+    spend(store, &budget, &facts([said("a", second(0), usage(0, 2, 0))]), NOW);
+    spend(store, &budget, &charge("b", 70), NOW);
     assert_eq!(raised(store), [(0.5, 60)], "it was told already");
-    spend(store, &watch, &charge("c", 10), NOW);
+    spend(store, &budget, &charge("c", 10), NOW);
     assert_eq!(raised(store), [(0.5, 60), (0.8, 82)]);
 }
 
 fn each_value_has_its_own(backend: &dyn Backend) {
     let store = &mut *backend.open();
     for id in ["a", "b"] {
-        let step = Step::of(&session(id)).facts(&charge(id, 60));
-        step.watching(&[watch(&hundred(), id), watch(&budget(Scope::User, 200), "ann")]).apply(store);
+        let step = BatchBuilder::new(&session(id)).facts(&charge(id, 60));
+        step.for_budgets(&[budget_key(&hundred(), id), budget_key(&budget(Scope::User, 200), "ann")])
+            .apply(store);
     }
     let all = store.alerts().expect("an answer");
     let values: Vec<_> = all.iter().rev().map(|r| (r.alert.value.as_str(), r.alert.used)).collect();

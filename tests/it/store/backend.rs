@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier};
 use fusebox::app::operator::with_user;
 use fusebox::config::redis_address::Address;
 use fusebox::store::redis::acl::Role;
-use fusebox::store::redis::{Place, RedisStore};
+use fusebox::store::redis::{RedisLocation, RedisStore};
 use fusebox::store::shared_names;
 use fusebox::store::sqlite::SqliteStore;
 use fusebox::store::{Session, Store};
@@ -25,8 +25,8 @@ pub trait Backend: Sync {
     /// Another store of this kind, empty.
     fn fresh(&self) -> Box<dyn Backend>;
 
-    /// What it keeps of a session: a shared store is not told where files lie.
-    fn kept(&self, session: &Session) -> Session {
+    /// A session as it is stored: a shared store does not know paths.
+    fn as_stored(&self, session: &Session) -> Session {
         session.clone()
     }
 
@@ -34,15 +34,15 @@ pub trait Backend: Sync {
     fn name(&self) -> &'static str;
 }
 
-/// A backend that tests can begin with.
-pub trait Begin: Backend + Sized {
+/// A backend that can start empty.
+pub trait EmptyBackend: Backend + Sized {
     /// An empty store; `None` where there is none to be had on this machine, and that was said.
-    fn begin() -> Option<Self>;
+    fn empty() -> Option<Self>;
 }
 
 /// Runs a test on an empty store of this kind, where there is one to be had.
-pub fn check<B: Begin>(test: fn(&dyn Backend)) {
-    if let Some(backend) = B::begin() {
+pub fn check<B: EmptyBackend>(test: fn(&dyn Backend)) {
+    if let Some(backend) = B::empty() {
         test(&backend);
     }
 }
@@ -75,8 +75,8 @@ pub fn at_once<T: Send>(
 /// The embedded store, in a folder of its own.
 pub struct Sqlite(TempDir);
 
-impl Begin for Sqlite {
-    fn begin() -> Option<Self> {
+impl EmptyBackend for Sqlite {
+    fn empty() -> Option<Self> {
         Some(Self(tempfile::tempdir().expect("a temporary folder")))
     }
 }
@@ -87,7 +87,7 @@ impl Backend for Sqlite {
     }
 
     fn fresh(&self) -> Box<dyn Backend> {
-        Box::new(Self::begin().expect("another one"))
+        Box::new(Self::empty().expect("another one"))
     }
 
     fn name(&self) -> &'static str {
@@ -101,29 +101,29 @@ pub struct Redis {
     server: Arc<Server>,
     tenants: Arc<AtomicUsize>,
     tenant: usize,
-    memory: Arc<TempDir>,
+    read_caches: Arc<TempDir>,
 }
 
 impl Redis {
     /// A handle as a process on another machine would have.
     pub fn open_on(&self, machine: &str) -> RedisStore {
         let url = with_user(&self.server.socket_url(), &format!("operator-{}", self.tenant));
-        RedisStore::new(Place {
+        RedisStore::new(RedisLocation {
             address: Address::parse(&url).expect("the address of a socket").with_password(PASSWORD),
             wait: WAIT,
             tenant: format!("tenant-{}", self.tenant),
-            machine: shared_names::machine(machine, Path::new("/state")),
-            memory: Some(self.memory.path().join(self.tenant.to_string())),
+            machine: shared_names::machine_id(machine, Path::new("/state")),
+            read_cache: Some(self.read_caches.path().join(self.tenant.to_string())),
         })
     }
 }
 
-impl Begin for Redis {
-    fn begin() -> Option<Self> {
+impl EmptyBackend for Redis {
+    fn empty() -> Option<Self> {
         let server = Arc::new(Server::start()?);
         users::add(&server, "operator-0", Role::Operator, "tenant-0");
         let memory = Arc::new(tempfile::tempdir().expect("a temporary folder"));
-        Some(Self { server, tenants: Arc::default(), tenant: 0, memory })
+        Some(Self { server, tenants: Arc::default(), tenant: 0, read_caches: memory })
     }
 }
 
@@ -136,12 +136,12 @@ impl Backend for Redis {
         let tenant = self.tenants.fetch_add(1, Ordering::SeqCst) + 1;
         let name = format!("operator-{tenant}");
         users::add(&self.server, &name, Role::Operator, &format!("tenant-{tenant}"));
-        let (server, tenants, memory) = (self.server.clone(), self.tenants.clone(), self.memory.clone());
-        Box::new(Self { server, tenants, tenant, memory })
+        let (server, tenants, memory) = (self.server.clone(), self.tenants.clone(), self.read_caches.clone());
+        Box::new(Self { server, tenants, tenant, read_caches: memory })
     }
 
-    fn kept(&self, session: &Session) -> Session {
-        shared_names::shared(session)
+    fn as_stored(&self, session: &Session) -> Session {
+        shared_names::shared_session(session)
     }
 
     fn name(&self) -> &'static str {

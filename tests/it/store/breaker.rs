@@ -1,17 +1,17 @@
 //! Circuit breakers: what parallel hooks saw of an agent comes to one history, and moves its breaker once.
 
 use fusebox::agents::claude::tools;
-use fusebox::domain::breaker::circuit::{CircuitBreaker, NamedCall, Phase, Seen};
+use fusebox::domain::breaker::circuit::{CircuitBreaker, CircuitInput, NamedCall, Phase};
 use fusebox::domain::breaker::policy::Policy;
 use fusebox::domain::budget::Mode;
-use fusebox::domain::event::{CircuitDecision, Event, What};
+use fusebox::domain::event::{CircuitDecision, Event, EventData};
 use fusebox::domain::time::Timestamp;
-use fusebox::store::{Applied, CircuitRow, Observed, Store};
+use fusebox::store::{AgentObservation, Applied, CircuitRow, Store};
 use serde_json::json;
 
 use super::backend::{Backend, at_once};
+use super::batch_builder::{BatchBuilder, session};
 use super::facts::{NOW, second};
-use super::step::{Step, session};
 
 conformance!(
     parallel_calls_come_to_one_history,
@@ -32,28 +32,33 @@ conformance!(
 );
 
 /// A call of a shell command that came to nothing.
-fn named(id: u32, command: &str) -> NamedCall {
+fn named_call(id: u32, command: &str) -> NamedCall {
     let call = tools::finished_call(id, "Bash", &json!({"command": command}), "no", None, "");
     NamedCall { call, tool: "Bash".into() }
 }
 
 /// One hook of an agent of this session, which can tell events.
-fn hook(store: &mut dyn Store, id: &str, observed: Observed, now: Timestamp) -> Applied {
-    Step::of(&session(id)).observing(observed).claiming().at(now).apply(store)
+fn hook(store: &mut dyn Store, id: &str, observed: AgentObservation, now: Timestamp) -> Applied {
+    BatchBuilder::new(&session(id)).with_observation(observed).claiming().at(now).apply(store)
 }
 
-fn calls<'a>(agent: &'a str, policy: &'a Policy, seen: Seen<'a>) -> Observed<'a> {
-    Observed { agent, calls: Some((policy, seen, 0)), prompt: None, throttle: None }
+fn observation<'a>(agent: &'a str, policy: &'a Policy, seen: CircuitInput<'a>) -> AgentObservation<'a> {
+    AgentObservation { agent, calls: Some((policy, seen, 0)), prompt: None, slots: None }
 }
 
-fn prompt(asked: u32) -> Observed<'static> {
-    Observed { agent: "", calls: None, prompt: Some(asked), throttle: None }
+fn prompt(asked: u32) -> AgentObservation<'static> {
+    AgentObservation { agent: "", calls: None, prompt: Some(asked), slots: None }
 }
 
 /// A response with one call is over.
 fn respond(store: &mut dyn Store, id: &str, agent: &str, call: u32, command: &str) -> Applied {
     let policy = Policy::default();
-    hook(store, id, calls(agent, &policy, Seen::Response(&[named(call, command)])), NOW)
+    hook(
+        store,
+        id,
+        observation(agent, &policy, CircuitInput::ResponseEnded(&[named_call(call, command)])),
+        NOW,
+    )
 }
 
 /// An agent makes the same call until the breaker opens: answers what its hooks were given to tell.
@@ -67,13 +72,13 @@ fn breaker(store: &mut dyn Store, id: &str, agent: &str) -> CircuitBreaker {
 }
 
 fn kinds(events: &[Event]) -> Vec<&'static str> {
-    let kind = |event: &Event| match event.what {
-        What::CircuitWarning(_) => "warning",
-        What::CircuitOpened(_) => "opened",
-        What::CircuitWouldOpen(_) => "would open",
-        What::CircuitHalfOpened(_) => "half-opened",
-        What::CircuitClosed(_) => "closed",
-        What::CircuitDecided { .. } => "decided",
+    let kind = |event: &Event| match event.data {
+        EventData::CircuitWarning(_) => "warning",
+        EventData::CircuitOpened(_) => "opened",
+        EventData::CircuitWouldOpen(_) => "would open",
+        EventData::CircuitHalfOpened(_) => "half-opened",
+        EventData::CircuitClosed(_) => "closed",
+        EventData::CircuitDecided { .. } => "decided",
         _ => "other",
     };
     events.iter().map(kind).collect()
@@ -81,9 +86,11 @@ fn kinds(events: &[Event]) -> Vec<&'static str> {
 
 fn parallel_calls_come_to_one_history(backend: &dyn Backend) {
     let policy = Policy::default();
-    let all: Vec<NamedCall> = (1..=12).map(|id| named(id, &format!("make t{}", id % 5))).collect();
+    let all: Vec<NamedCall> = (1..=12).map(|id| named_call(id, &format!("make t{}", id % 5))).collect();
     let store = &mut *backend.open();
-    let end = |store: &mut dyn Store, id| hook(store, id, calls("", &policy, Seen::Response(&all)), NOW);
+    let end = |store: &mut dyn Store, id| {
+        hook(store, id, observation("", &policy, CircuitInput::ResponseEnded(&all)), NOW)
+    };
     // From the first end of a response on it is known that the client says so.
     for id in ["parallel", "ordered"] {
         respond(store, id, "", 99, "ls");
@@ -91,13 +98,20 @@ fn parallel_calls_come_to_one_history(backend: &dyn Backend) {
     at_once(backend, 12, |thread, store| {
         // Backwards, and some of them by two hooks.
         for call in [11 - thread, thread / 2] {
-            let seen = Seen::Calls(std::slice::from_ref(&all[call]));
-            Step::of(&session("parallel")).observing(calls("", &policy, seen)).apply(store);
+            let seen = CircuitInput::CallsEnded(std::slice::from_ref(&all[call]));
+            BatchBuilder::new(&session("parallel"))
+                .with_observation(observation("", &policy, seen))
+                .apply(store);
         }
     });
     end(store, "parallel");
     for call in &all {
-        hook(store, "ordered", calls("", &policy, Seen::Calls(std::slice::from_ref(call))), NOW);
+        hook(
+            store,
+            "ordered",
+            observation("", &policy, CircuitInput::CallsEnded(std::slice::from_ref(call))),
+            NOW,
+        );
     }
     end(store, "ordered");
     let (parallel, ordered) = (breaker(store, "parallel", ""), breaker(store, "ordered", ""));
@@ -108,10 +122,10 @@ fn parallel_calls_come_to_one_history(backend: &dyn Backend) {
 
 fn the_same_call_counts_once(backend: &dyn Backend) {
     let policy = Policy::default();
-    let same = [named(7, "make")];
+    let same = [named_call(7, "make")];
     at_once(backend, 16, |_, store| {
-        let seen = calls("", &policy, Seen::Calls(&same));
-        Step::of(&session("s")).observing(seen).apply(store);
+        let seen = observation("", &policy, CircuitInput::CallsEnded(&same));
+        BatchBuilder::new(&session("s")).with_observation(seen).apply(store);
     });
     let breaker = breaker(&mut *backend.open(), "s", "");
     assert_eq!((breaker.iterations, breaker.history.calls().len()), (1, 1));
@@ -121,9 +135,9 @@ fn kept_between_hooks(backend: &dyn Backend) {
     let first = respond(&mut *backend.open(), "s", "", 1, "make");
     let kept = breaker(&mut *backend.open(), "s", "");
     assert_eq!(first.circuit, Some(kept.clone()));
-    assert!(kept.history.knows(1) && kept.iterations == 1);
+    assert!(kept.history.contains(1) && kept.iterations == 1);
     let second = respond(&mut *backend.open(), "s", "", 2, "make").circuit.expect("observed");
-    assert!(second.history.knows(1) && second.history.knows(2) && second.iterations == 2);
+    assert!(second.history.contains(1) && second.history.contains(2) && second.iterations == 2);
 }
 
 fn the_last_hundred_are_kept(backend: &dyn Backend) {
@@ -139,10 +153,10 @@ fn the_last_hundred_are_kept(backend: &dyn Backend) {
 
 fn answered_where_it_was_observed(backend: &dyn Backend) {
     let (store, policy) = (&mut *backend.open(), Policy::default());
-    assert_eq!(Step::of(&session("s")).apply(store).circuit, None);
-    let unseen = Observed { agent: "", calls: None, prompt: None, throttle: None };
+    assert_eq!(BatchBuilder::new(&session("s")).apply(store).circuit, None);
+    let unseen = AgentObservation { agent: "", calls: None, prompt: None, slots: None };
     assert_eq!(hook(store, "s", unseen, NOW).circuit, None);
-    let nothing = hook(store, "s", calls("", &policy, Seen::Nothing), NOW);
+    let nothing = hook(store, "s", observation("", &policy, CircuitInput::Nothing), NOW);
     assert_eq!(nothing.circuit, Some(CircuitBreaker::default()));
     assert_eq!(store.circuits(None).expect("an answer"), [], "nothing to keep");
 }
@@ -152,21 +166,21 @@ fn a_loop_trips_it_and_is_told_once(backend: &dyn Backend) {
     let told = trip(store, "s", "");
     // The warning was never confirmed, so it is still claimed while the next is told.
     assert_eq!(kinds(&told), ["warning", "opened"]);
-    let What::CircuitOpened(trip) = &told[1].what else { panic!("{told:?}") };
+    let EventData::CircuitOpened(trip) = &told[1].data else { panic!("{told:?}") };
     assert_eq!((trip.count, trip.limit, trip.call, trip.tool.as_str(), trip.at), (5, 5, 5, "Bash", NOW));
     assert_eq!(breaker(store, "s", "").phase, Phase::Open { trip: trip.clone() });
     assert_eq!(store.events(Some("s"), None).expect("an answer"), told);
     let ids: Vec<i64> = told.iter().map(|event| event.id).collect();
     store.confirm_shown(&[], &ids).expect("confirmed");
-    let later = hook(store, "s", calls("", &Policy::default(), Seen::Nothing), second(3600));
+    let later = hook(store, "s", observation("", &Policy::default(), CircuitInput::Nothing), second(3600));
     assert_eq!(later.events, []);
 }
 
 fn tripped_once_by_many_at_once(backend: &dyn Backend) {
     let policy = Policy::default();
     let told = at_once(backend, 16, |thread, store| {
-        let call = named(thread as u32 + 1, "make");
-        let seen = calls("", &policy, Seen::Response(std::slice::from_ref(&call)));
+        let call = named_call(thread as u32 + 1, "make");
+        let seen = observation("", &policy, CircuitInput::ResponseEnded(std::slice::from_ref(&call)));
         kinds(&hook(store, "s", seen, NOW).events)
     });
     let mut told = told.concat();
@@ -192,8 +206,8 @@ fn listed_by_session(backend: &dyn Backend) {
     for (id, agent) in [("a", "y"), ("a", ""), ("b", "x"), ("a", "x")] {
         respond(store, id, agent, 1, "make");
     }
-    store.see(&session("a"), second(10), false).expect("noted");
-    store.see(&session("b"), second(20), false).expect("noted");
+    store.touch_session(&session("a"), second(10), false).expect("noted");
+    store.touch_session(&session("b"), second(20), false).expect("noted");
     let names =
         |rows: Vec<CircuitRow>| -> Vec<_> { rows.into_iter().map(|row| (row.session, row.agent)).collect() };
     let of = |id: &str, agent: &str| (id.to_owned(), agent.to_owned());
@@ -207,7 +221,7 @@ fn acknowledged_it_lets_one_call_through(backend: &dyn Backend) {
     let (store, policy) = (&mut *backend.open(), Policy::default());
     trip(store, "s", "");
     let ask = |store: &mut dyn Store, call| {
-        hook(store, "s", calls("", &policy, Seen::Asks(call)), NOW)
+        hook(store, "s", observation("", &policy, CircuitInput::CallRequested(call)), NOW)
             .circuit
             .expect("observed")
             .admits(Some(call))
@@ -227,8 +241,8 @@ fn decided_about_one_agent_or_all(backend: &dyn Backend) {
         trip(store, "s", agent);
     }
     respond(store, "s", "z", 1, "make");
-    let mut decide = |id: &str, agent: Option<&str>, decision| -> Vec<(String, Option<u32>)> {
-        let done = store.decide_circuit(id, agent, decision, ("ann", "because"), NOW).expect("decided");
+    let mut decide = |id: &str, agent: Option<&str>, kind| -> Vec<(String, Option<u32>)> {
+        let done = store.decide_circuit(id, agent, kind, ("ann", "because"), NOW).expect("decided");
         done.into_iter().map(|(agent, trip)| (agent, trip.map(|trip| trip.count))).collect()
     };
     use CircuitDecision::{Acknowledge, Reset};
@@ -254,12 +268,12 @@ fn a_decision_is_on_record(backend: &dyn Backend) {
     let events = store.events(Some("s"), None).expect("an answer");
     let last = events.last().expect("an event");
     assert_eq!((last.session.as_str(), last.agent.as_str(), last.at), ("s", "x", second(9)));
-    let What::CircuitDecided { decision, by, reason, trip } = &last.what else { panic!("{last:?}") };
+    let EventData::CircuitDecided { decision, by, reason, trip } = &last.data else { panic!("{last:?}") };
     assert_eq!((*decision, by.as_str(), reason.as_str()), (CircuitDecision::Reset, "ann", "it's fine"));
     assert_eq!(trip.as_ref().map(|trip| trip.count), Some(5));
     // What a person decided, they know; what was said before is still unconfirmed.
     let policy = Policy::default();
-    let told = hook(store, "s", calls("x", &policy, Seen::Nothing), second(3600)).events;
+    let told = hook(store, "s", observation("x", &policy, CircuitInput::Nothing), second(3600)).events;
     assert_eq!(kinds(&told), ["warning", "opened"]);
 }
 
@@ -282,7 +296,8 @@ fn a_prompt_begins_all_anew(backend: &dyn Backend) {
     assert_eq!(breaker(store, "t", "").phase.name(), "open", "another session's");
     let closed: Vec<Event> = store.events(Some("s"), None).expect("an answer");
     assert_eq!(kinds(&closed[closed.len() - 2..]), ["closed", "closed"]);
-    let told = hook(store, "s", calls("", &Policy::default(), Seen::Nothing), second(3600)).events;
+    let told =
+        hook(store, "s", observation("", &Policy::default(), CircuitInput::Nothing), second(3600)).events;
     assert!(!kinds(&told).contains(&"closed"), "who sent the prompt knows: {told:?}");
 }
 
@@ -298,7 +313,15 @@ fn a_shadow_only_says_so(backend: &dyn Backend) {
     let store = &mut *backend.open();
     let policy = Policy { mode: Mode::Shadow, ..Policy::default() };
     let told: Vec<Event> = (1..=9)
-        .flat_map(|id| hook(store, "s", calls("", &policy, Seen::Response(&[named(id, "make")])), NOW).events)
+        .flat_map(|id| {
+            hook(
+                store,
+                "s",
+                observation("", &policy, CircuitInput::ResponseEnded(&[named_call(id, "make")])),
+                NOW,
+            )
+            .events
+        })
         .collect();
     assert_eq!(kinds(&told), ["would open"]);
     assert_eq!(breaker(store, "s", "").phase, Phase::Closed);

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use fusebox::domain::budget::{Budget, Scope};
 use fusebox::domain::message::Message;
-use fusebox::domain::operation::{Decision, Operation};
+use fusebox::domain::operation::{Operation, OperationKind};
 use fusebox::domain::time::Timestamp;
 use fusebox::store::Store;
 use fusebox::transcript::Fact;
 
 use super::backend::{Backend, at_once};
+use super::batch_builder::{BatchBuilder, budget, budget_key, session, state};
 use super::facts::{NOW, facts, response};
-use super::step::{Step, budget, session, state, watch};
 
 conformance!(
     claimed_until_confirmed,
@@ -40,7 +40,8 @@ fn charge(id: &str, tokens: u64) -> Vec<Fact> {
 
 /// Thresholds of what a hook of session `s` gets to show, with their numbers.
 fn claim(store: &mut dyn Store, facts: &[Fact], now: Timestamp) -> Vec<(f64, i64)> {
-    let step = Step::of(&session("s")).facts(facts).watching(&[watch(&hundred(), "s")]).claiming();
+    let step =
+        BatchBuilder::new(&session("s")).facts(facts).for_budgets(&[budget_key(&hundred(), "s")]).claiming();
     step.at(now).apply(store).alerts.iter().map(|alert| (alert.threshold, alert.id)).collect()
 }
 
@@ -57,16 +58,16 @@ fn show(store: &mut dyn Store, facts: &[Fact], now: Timestamp) -> Vec<f64> {
 }
 
 /// Records facts as a hook that can show nothing.
-fn mute(store: &mut dyn Store, facts: &[Fact]) {
-    let step = Step::of(&session("s")).facts(facts).watching(&[watch(&hundred(), "s")]);
+fn record_silently(store: &mut dyn Store, facts: &[Fact]) {
+    let step = BatchBuilder::new(&session("s")).facts(facts).for_budgets(&[budget_key(&hundred(), "s")]);
     assert_eq!(step.apply(store).alerts, []);
 }
 
-fn operate(store: &mut dyn Store, id: &str, decision: Decision) {
+fn decide(store: &mut dyn Store, id: &str, kind: OperationKind) {
     let before = state(store, &hundred(), "s", NOW).expect("a budget");
     let operation = Operation {
         id: id.into(),
-        decision,
+        kind,
         budget: before.budget.name.clone(),
         value: "s".into(),
         window_start: before.window.start,
@@ -74,7 +75,7 @@ fn operate(store: &mut dyn Store, id: &str, decision: Decision) {
         actor: "ann".into(),
         at: NOW,
     };
-    store.operate(&operation, &before).expect("recorded");
+    store.add_operation(&operation, &before).expect("recorded");
 }
 
 fn claimed_until_confirmed(backend: &dyn Backend) {
@@ -103,8 +104,8 @@ fn given_back_after_its_time(backend: &dyn Backend) {
 
 fn who_cannot_show_leaves_it_to_the_next(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    mute(store, &charge("a", 60));
-    mute(store, &charge("b", 1));
+    record_silently(store, &charge("a", 60));
+    record_silently(store, &charge("b", 1));
     let other = &mut *backend.open();
     assert_eq!(show(other, &charge("c", 1), NOW), [0.5]);
     assert_eq!(show(store, &charge("d", 1), NOW), [0.0; 0]);
@@ -112,20 +113,20 @@ fn who_cannot_show_leaves_it_to_the_next(backend: &dyn Backend) {
 
 fn of_the_watched_budgets_only(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    let both = [watch(&hundred(), "s"), watch(&budget(Scope::User, 100), "ann")];
-    Step::of(&session("s")).facts(&charge("a", 60)).watching(&both).apply(store);
-    let claimed = Step::of(&session("t")).watching(&both[1..]).claiming().apply(store).alerts;
+    let both = [budget_key(&hundred(), "s"), budget_key(&budget(Scope::User, 100), "ann")];
+    BatchBuilder::new(&session("s")).facts(&charge("a", 60)).for_budgets(&both).apply(store);
+    let claimed = BatchBuilder::new(&session("t")).for_budgets(&both[1..]).claiming().apply(store).alerts;
     let names: Vec<_> = claimed.iter().map(|alert| (alert.budget.as_str(), alert.value.as_str())).collect();
     assert_eq!(names, [("user", "ann")]);
-    let other = [watch(&hundred(), "t")];
-    assert_eq!(Step::of(&session("t")).watching(&other).claiming().apply(store).alerts, []);
+    let other = [budget_key(&hundred(), "t")];
+    assert_eq!(BatchBuilder::new(&session("t")).for_budgets(&other).claiming().apply(store).alerts, []);
     assert_eq!(thresholds(&claim(store, &[], NOW)), [0.5]);
 }
 
 fn oldest_first(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    mute(store, &charge("a", 60));
-    mute(store, &charge("b", 30));
+    record_silently(store, &charge("a", 60));
+    record_silently(store, &charge("b", 30));
     let claimed = claim(store, &charge("c", 10), NOW);
     assert_eq!(thresholds(&claimed), [0.5, 0.8, 0.9, 1.0]);
     assert!(claimed.windows(2).all(|pair| pair[0].1 < pair[1].1), "{claimed:?}");
@@ -135,7 +136,7 @@ fn oldest_first(backend: &dyn Backend) {
 
 fn many_at_once_show_each_once(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    mute(store, &charge("a", 49));
+    record_silently(store, &charge("a", 49));
     let shown: Vec<i64> = at_once(backend, 16, |thread, store| {
         let mut shown = Vec::new();
         for n in 0..4 {
@@ -169,17 +170,17 @@ fn a_hook_that_was_faster_holds_its_claim(backend: &dyn Backend) {
 
 fn void_after_an_extension(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    mute(store, &charge("a", 95));
-    operate(store, "e", Decision::Extend { amount: 900 });
+    record_silently(store, &charge("a", 95));
+    decide(store, "e", OperationKind::Extend { amount: 900 });
     assert_eq!(show(store, &charge("b", 1), NOW), [0.0; 0], "96 of 1,000 is nothing to warn of");
     assert_eq!(store.alerts().expect("an answer").len(), 3, "it stays on record");
 }
 
 fn not_void_after_an_extension_that_was_known(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    operate(store, "e", Decision::Extend { amount: 100 });
-    mute(store, &charge("a", 110));
-    operate(store, "e", Decision::Extend { amount: 100 });
+    decide(store, "e", OperationKind::Extend { amount: 100 });
+    record_silently(store, &charge("a", 110));
+    decide(store, "e", OperationKind::Extend { amount: 100 });
     assert_eq!(
         show(store, &charge("b", 1), NOW),
         [0.5],
@@ -190,7 +191,7 @@ fn not_void_after_an_extension_that_was_known(backend: &dyn Backend) {
 fn above_the_new_utilization_after_an_extension(backend: &dyn Backend) {
     let store = &mut *backend.open();
     assert_eq!(show(store, &charge("a", 95), NOW), [0.5, 0.8, 0.9]);
-    operate(store, "e", Decision::Extend { amount: 10 });
+    decide(store, "e", OperationKind::Extend { amount: 10 });
     // 95 of 110: past 80 % of it already, which nobody needs to hear again; 99 is 90 %.
     assert_eq!(show(store, &charge("b", 1), NOW), [0.0; 0]);
     assert_eq!(show(store, &charge("c", 3), NOW), [0.9]);
@@ -204,7 +205,7 @@ fn anew_after_a_reset(backend: &dyn Backend) {
     assert_eq!(show(store, &charge("a", 85), NOW), [0.5, 0.8]);
     for (n, reset) in ["r1", "r2"].iter().enumerate() {
         let baseline = NOW.plus_millis(1 + n as i64 * 1000);
-        operate(store, reset, Decision::Reset { baseline });
+        decide(store, reset, OperationKind::Reset { baseline });
         let spend = |tokens: u64| {
             let message = response(&format!("{reset}-{tokens}"), tokens);
             facts([Message { at: baseline, ..message }])
@@ -227,7 +228,7 @@ fn confirming_what_is_not_there_does_nothing(backend: &dyn Backend) {
     let store = &mut *backend.open();
     store.confirm_shown(&[], &[]).expect("nothing to do");
     store.confirm_shown(&[1, 77], &[2]).expect("nothing to do");
-    mute(store, &charge("a", 60));
+    record_silently(store, &charge("a", 60));
     store.confirm_shown(&[999_999], &[999_999]).expect("nothing to do");
     assert_eq!(thresholds(&claim(store, &[], NOW)), [0.5]);
 }

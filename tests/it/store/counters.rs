@@ -8,8 +8,11 @@ use fusebox::store::{Session, Store};
 use fusebox::zoneinfo;
 
 use super::backend::Backend;
+use super::batch_builder::{
+    BatchBuilder, budget, budget_key, counter_parts, every, record, recounted, running_counter, session,
+    state, used,
+};
 use super::facts::{NOW, by_agent, facts, response, said, second, usage};
-use super::step::{Step, added_up, budget, counted, every, moved, record, session, state, used, watch};
 
 conformance!(
     every_scope_has_a_value,
@@ -47,18 +50,18 @@ fn every_scope_has_a_value(backend: &dyn Backend) {
     let (session, message, values) = full();
     let others = Scope::ALL.map(|(_, scope)| scope);
     for (scope, value) in values {
-        assert_eq!(moved(store, scope, value), [0; 6], "{scope:?}");
+        assert_eq!(running_counter(store, scope, value), [0; 6], "{scope:?}");
     }
     for scope in others {
-        assert_eq!(moved(store, scope, "other"), [0; 6], "{scope:?}");
+        assert_eq!(running_counter(store, scope, "other"), [0; 6], "{scope:?}");
     }
-    Step::of(&session).facts(&facts([message])).apply(store);
+    BatchBuilder::new(&session).facts(&facts([message])).apply(store);
     for (scope, value) in values {
-        assert_eq!(moved(store, scope, value), [10, 0, 0, 0, 1, 0], "{scope:?}");
-        assert_eq!(added_up(store, scope, value), [10, 0, 0, 0, 1, 0], "{scope:?}");
+        assert_eq!(running_counter(store, scope, value), [10, 0, 0, 0, 1, 0], "{scope:?}");
+        assert_eq!(recounted(store, scope, value), [10, 0, 0, 0, 1, 0], "{scope:?}");
     }
     for scope in others {
-        assert_eq!(moved(store, scope, "other"), [0; 6], "{scope:?}");
+        assert_eq!(running_counter(store, scope, "other"), [0; 6], "{scope:?}");
     }
 }
 
@@ -70,8 +73,9 @@ fn every_window_has_a_start_and_an_end(backend: &dyn Backend) {
             let window = rule.at(NOW);
             let end = window.end.expect("it ends");
             let times = [window.start.plus_millis(-1), window.start, end.plus_millis(-1), end];
-            let ask =
-                |store: &mut dyn Store| times.map(|at| counted(store, Scope::Session, &rule, name, at)[0]);
+            let ask = |store: &mut dyn Store| {
+                times.map(|at| counter_parts(store, Scope::Session, &rule, name, at)[0])
+            };
             if asked_before {
                 assert_eq!(ask(store), [0; 4], "{name}");
             }
@@ -89,8 +93,9 @@ fn midnight_is_where_the_zone_says(backend: &dyn Backend) {
     let zones = ["UTC", "Asia/Tokyo", "America/New_York"].map(|name| zoneinfo::zone(name).unwrap());
     let hours = [-13, -11, -8, -6, -1, 2, 4, 13, 16, 18];
     let days = zones.map(|zone| WindowRule { period: Period::Day, zone });
-    let ask =
-        |store: &mut dyn Store| days.each_ref().map(|rule| counted(store, Scope::User, rule, "ann", NOW)[4]);
+    let ask = |store: &mut dyn Store| {
+        days.each_ref().map(|rule| counter_parts(store, Scope::User, rule, "ann", NOW)[4])
+    };
     assert_eq!(ask(store), [0; 3]);
     for hour in hours {
         record(store, "s", &facts([said(&format!("h{hour}"), second(3600 * hour), usage(1, 0, 0))]));
@@ -103,15 +108,15 @@ fn midnight_is_where_the_zone_says(backend: &dyn Backend) {
 fn asked_for_later_it_is_added_up(backend: &dyn Backend) {
     let store = &mut *backend.open();
     let (session, message, values) = full();
-    Step::of(&session).facts(&facts([message])).apply(store);
+    BatchBuilder::new(&session).facts(&facts([message])).apply(store);
     for (scope, value) in values {
         let budget = Budget { window: every(Period::Month), ..budget(scope, 100) };
-        let applied = Step::of(&session).watching(&[watch(&budget, value)]).apply(store);
+        let applied = BatchBuilder::new(&session).for_budgets(&[budget_key(&budget, value)]).apply(store);
         assert_eq!(applied.states[0].used, 10, "{scope:?}, asked with a batch");
         assert_eq!(used(store, scope, value), 10, "{scope:?}, asked without");
     }
     let more = Message { model: "opus".into(), ..by_agent(response("b", 5), "x", "Explore") };
-    Step::of(&session).facts(&facts([more])).apply(store);
+    BatchBuilder::new(&session).facts(&facts([more])).apply(store);
     for (scope, value) in values {
         assert_eq!(used(store, scope, value), 15, "{scope:?}, moved from then on");
     }
@@ -123,23 +128,23 @@ fn kept_up_by_batches_that_do_not_watch_it(backend: &dyn Backend) {
     for (scope, value) in values {
         assert_eq!(used(asks, scope, value), 0);
     }
-    let own = [watch(&budget(Scope::Session, 1), "s")];
-    Step::of(&session).facts(&facts([message])).watching(&own).apply(records);
+    let own = [budget_key(&budget(Scope::Session, 1), "s")];
+    BatchBuilder::new(&session).facts(&facts([message])).for_budgets(&own).apply(records);
     for (scope, value) in values {
         assert_eq!(used(asks, scope, value), 10, "{scope:?}");
-        assert_eq!(added_up(asks, scope, value)[0], 10, "{scope:?}");
+        assert_eq!(recounted(asks, scope, value)[0], 10, "{scope:?}");
     }
 }
 
 fn answers_are_of_after_the_batch(backend: &dyn Backend) {
     let store = &mut *backend.open();
     let (session, message, values) = full();
-    let watches = values.map(|(scope, value)| watch(&budget(scope, 100), value));
-    let applied = Step::of(&session).facts(&facts([message])).watching(&watches).apply(store);
+    let budgets = values.map(|(scope, value)| budget_key(&budget(scope, 100), value));
+    let applied = BatchBuilder::new(&session).facts(&facts([message])).for_budgets(&budgets).apply(store);
     assert_eq!(applied.states.iter().map(|state| state.used).collect::<Vec<_>>(), [10; 7]);
-    assert_eq!(store.states(&watches, NOW).expect("an answer"), applied.states);
+    assert_eq!(store.states(&budgets, NOW).expect("an answer"), applied.states);
     let state = &applied.states[0];
-    assert_eq!((&state.budget, state.value.as_str()), (&watches[0].budget, "s"));
+    assert_eq!((&state.budget, state.value.as_str()), (&budgets[0].budget, "s"));
     assert_eq!((state.extension, state.history, state.operations, state.since), (0, 0, 0, None));
     assert_eq!(state.window, WindowRule::LIFETIME.at(NOW));
 }
@@ -150,19 +155,20 @@ fn answers_come_in_the_order_of_the_questions(backend: &dyn Backend) {
         record(store, id, &facts([response(id, 10 + n as u64)]));
     }
     let asked = ["c", "a", "nobody", "b", "a"];
-    let watches = asked.map(|id| watch(&budget(Scope::Session, 100), id));
-    let states = store.states(&watches, NOW).expect("an answer");
+    let budgets = asked.map(|id| budget_key(&budget(Scope::Session, 100), id));
+    let states = store.states(&budgets, NOW).expect("an answer");
     let answers: Vec<_> = states.iter().map(|state| (state.value.as_str(), state.used)).collect();
     assert_eq!(answers, [("c", 12), ("a", 10), ("nobody", 0), ("b", 11), ("a", 10)]);
-    let applied = Step::of(&session("a")).watching(&watches).apply(store);
+    let applied = BatchBuilder::new(&session("a")).for_budgets(&budgets).apply(store);
     assert_eq!(applied.states, states);
 }
 
 fn an_earlier_date_moves_a_message_to_another_window(backend: &dyn Backend) {
     let store = &mut *backend.open();
     let (rule, yesterday) = (every(Period::Day), NOW.plus_millis(-86_400_000));
-    let days =
-        |store: &mut dyn Store| [yesterday, NOW].map(|at| counted(store, Scope::User, &rule, "ann", at)[0]);
+    let days = |store: &mut dyn Store| {
+        [yesterday, NOW].map(|at| counter_parts(store, Scope::User, &rule, "ann", at)[0])
+    };
     assert_eq!(days(store), [0, 0]);
     record(store, "s", &facts([said("a", NOW, usage(10, 0, 0))]));
     assert_eq!(days(store), [0, 10]);
@@ -177,24 +183,28 @@ fn before_the_epoch_is_a_time_too(backend: &dyn Backend) {
     let store = &mut *backend.open();
     let at = Timestamp(-1);
     for rule in Period::ALL.map(|(_, period)| every(period)) {
-        assert_eq!(counted(store, Scope::Session, &rule, "s", at)[0], 0);
+        assert_eq!(counter_parts(store, Scope::Session, &rule, "s", at)[0], 0);
     }
     record(store, "s", &facts([said("a", at, usage(10, 0, 0)), said("b", Timestamp(0), usage(5, 0, 0))]));
     for (period, stands) in
         [(Period::Lifetime, 15), (Period::FiveHours, 10), (Period::Day, 10), (Period::Month, 10)]
     {
-        assert_eq!(counted(store, Scope::Session, &every(period), "s", at)[0], stands, "{period:?}");
+        assert_eq!(counter_parts(store, Scope::Session, &every(period), "s", at)[0], stands, "{period:?}");
     }
     // The first Thursday of 1970 shares its week with the last days of 1969.
-    assert_eq!(counted(store, Scope::Session, &every(Period::Week), "s", at)[0], 15);
+    assert_eq!(counter_parts(store, Scope::Session, &every(Period::Week), "s", at)[0], 15);
 }
 
 fn a_late_message_counts_in_its_own_window(backend: &dyn Backend) {
     let store = &mut *backend.open();
     let day = Budget { window: every(Period::Day), ..budget(Scope::User, 100) };
     let tomorrow = NOW.plus_millis(86_400_000);
-    let step =
-        |late| Step::of(&session("s")).facts(&facts([late])).watching(&[watch(&day, "ann")]).at(tomorrow);
+    let step = |late| {
+        BatchBuilder::new(&session("s"))
+            .facts(&facts([late]))
+            .for_budgets(&[budget_key(&day, "ann")])
+            .at(tomorrow)
+    };
     assert_eq!(step(said("a", NOW, usage(10, 0, 0))).apply(store).states[0].used, 0);
     assert_eq!(step(said("b", tomorrow, usage(5, 0, 0))).apply(store).states[0].used, 5);
     assert_eq!(state(store, &day, "ann", NOW).expect("a budget").used, 10);
@@ -216,9 +226,9 @@ fn questions_of_one_batch_are_answered_apart(backend: &dyn Backend) {
     let (small, large) =
         (budget(Scope::User, 20), Budget { name: "large".into(), ..budget(Scope::User, 200) });
     let day = Budget { window: every(Period::Day), ..small.clone() };
-    let watches = [watch(&small, "ann"), watch(&large, "ann"), watch(&day, "ann")];
+    let budgets = [budget_key(&small, "ann"), budget_key(&large, "ann"), budget_key(&day, "ann")];
     let both = facts([response("a", 10), said("b", NOW.plus_millis(-86_400_000), usage(10, 0, 0))]);
-    let states = Step::of(&session("s")).facts(&both).watching(&watches).apply(store).states;
+    let states = BatchBuilder::new(&session("s")).facts(&both).for_budgets(&budgets).apply(store).states;
     let stand: Vec<_> = states.iter().map(|s| (s.used, s.limit(), s.status().name())).collect();
     assert_eq!(stand, [(20, 20, "paused"), (20, 200, "active"), (10, 20, "warning")]);
 }
@@ -229,24 +239,24 @@ fn counted_anew_they_are_what_they_were(backend: &dyn Backend) {
     let windows = [every(Period::Day), every(Period::Month), WindowRule::LIFETIME];
     let budgets =
         values.iter().flat_map(|(scope, value)| windows.clone().map(|window| (*scope, *value, window)));
-    let watches: Vec<_> = budgets
+    let budgets: Vec<_> = budgets
         .filter(|(scope, _, window)| *scope == Scope::Session || *window != WindowRule::LIFETIME)
         .map(|(scope, value, window)| {
             let name = format!("{} {}", scope.name(), window.period.name());
-            watch(&Budget { name, window, ..budget(scope, 1000) }, value)
+            budget_key(&Budget { name, window, ..budget(scope, 1000) }, value)
         })
         .collect();
     let used = |store: &mut dyn Store| -> Vec<u64> {
-        store.states(&watches, NOW).unwrap().iter().map(|state| state.used).collect()
+        store.states(&budgets, NOW).unwrap().iter().map(|state| state.used).collect()
     };
-    Step::of(&session).facts(&facts([message.clone()])).watching(&watches).apply(store);
-    assert_eq!(used(store), vec![10; watches.len()]);
-    store.count_anew(&watches, NOW).unwrap();
-    assert_eq!(used(store), vec![10; watches.len()]);
+    BatchBuilder::new(&session).facts(&facts([message.clone()])).for_budgets(&budgets).apply(store);
+    assert_eq!(used(store), vec![10; budgets.len()]);
+    store.recount(&budgets, NOW).unwrap();
+    assert_eq!(used(store), vec![10; budgets.len()]);
     // And they are moved on from there.
     let next = Message { key: response("b", 0).key, ..message };
-    Step::of(&session).facts(&facts([next])).watching(&watches).apply(store);
-    assert_eq!(used(store), vec![20; watches.len()]);
-    store.count_anew(&watches, NOW).unwrap();
-    assert_eq!(used(store), vec![20; watches.len()]);
+    BatchBuilder::new(&session).facts(&facts([next])).for_budgets(&budgets).apply(store);
+    assert_eq!(used(store), vec![20; budgets.len()]);
+    store.recount(&budgets, NOW).unwrap();
+    assert_eq!(used(store), vec![20; budgets.len()]);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fusebox::domain::message::{ClientTotal, Message, MessageKey, Source};
+use fusebox::domain::message::{ClientTotal, Message, MessageKey, UsageSource};
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::Usage;
 use fusebox::transcript::Fact;
@@ -22,9 +22,9 @@ pub fn usage(input: u64, output: u64, cache_read: u64) -> Usage {
 
 /// A whole response of the main agent, of so many fresh tokens, at [`NOW`].
 pub fn response(id: &str, input: u64) -> Message {
-    let key = MessageKey::of(&["message", id, "request"]);
+    let key = MessageKey::from_parts(&["message", id, "request"]);
     let (model, recorded) = ("sonnet".to_owned(), usage(input, 0, 0));
-    Message { model, recorded, stopped: true, ..Message::new(key, Source::Response, NOW) }
+    Message { model, recorded, stopped: true, ..Message::new(key, UsageSource::Response, NOW) }
 }
 
 /// The same at another time, with these tokens.
@@ -45,9 +45,9 @@ pub fn by_agent(message: Message, agent: &str, agent_type: &str) -> Message {
 
 /// A compaction of a conversation of `before` tokens.
 pub fn compaction(id: &str, at: Timestamp, before: u64) -> Message {
-    let key = MessageKey::of(&["line", id]);
+    let key = MessageKey::from_parts(&["line", id]);
     let (model, recorded) = ("sonnet".to_owned(), usage(0, 0, before));
-    Message { model, recorded, stopped: true, ..Message::new(key, Source::Compaction, at) }
+    Message { model, recorded, stopped: true, ..Message::new(key, UsageSource::Compaction, at) }
 }
 
 /// The client's total for the model `sonnet` of a run, after a line at `at`, and before one at `until`.

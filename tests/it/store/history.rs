@@ -6,8 +6,8 @@ use fusebox::domain::window::Period;
 use fusebox::store::Store;
 
 use super::backend::{Backend, at_once};
+use super::batch_builder::{BatchBuilder, budget, budget_key, child, every, record, session, state};
 use super::facts::{NOW, facts, said, second, usage};
-use super::step::{Step, budget, child, every, record, session, state, watch};
 
 conformance!(
     none_without_an_installation,
@@ -31,7 +31,7 @@ fn hundred(store: &mut dyn Store) -> BudgetState {
 
 fn none_without_an_installation(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    assert_eq!(store.installed().expect("an answer"), None);
+    assert_eq!(store.installed_at().expect("an answer"), None);
     record(store, "s", &facts([at("a", -100, 30)]));
     let stands = hundred(store);
     assert_eq!((stands.used, stands.history, stands.limit()), (30, 0, 100));
@@ -39,19 +39,19 @@ fn none_without_an_installation(backend: &dyn Backend) {
 
 fn installed_once(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    at_once(backend, 8, |n, store| store.install(second(n as i64)).expect("noted"));
-    let first = store.installed().expect("an answer").expect("installed");
+    at_once(backend, 8, |n, store| store.note_installation(second(n as i64)).expect("noted"));
+    let first = store.installed_at().expect("an answer").expect("installed");
     assert!((0..8).any(|n| first == second(n)), "{first:?}");
-    store.install(second(-50)).expect("noted");
-    store.install(second(50)).expect("noted");
-    assert_eq!(store.installed().expect("an answer"), Some(first));
-    assert_eq!(backend.open().installed().expect("an answer"), Some(first));
+    store.note_installation(second(-50)).expect("noted");
+    store.note_installation(second(50)).expect("noted");
+    assert_eq!(store.installed_at().expect("an answer"), Some(first));
+    assert_eq!(backend.open().installed_at().expect("an answer"), Some(first));
 }
 
 fn before_the_installation_is_history(backend: &dyn Backend) {
     for asked_before in [true, false] {
         let store = &mut *backend.fresh().open();
-        store.install(second(0)).expect("noted");
+        store.note_installation(second(0)).expect("noted");
         if asked_before {
             assert_eq!(hundred(store).history, 0);
         }
@@ -66,7 +66,7 @@ fn an_installation_noted_late_counts_anew(backend: &dyn Backend) {
     let store = &mut *backend.open();
     record(store, "s", &facts([at("a", -100, 30), at("b", 5, 20)]));
     assert_eq!(hundred(store).history, 0);
-    store.install(second(0)).expect("noted");
+    store.note_installation(second(0)).expect("noted");
     assert_eq!((hundred(store).used, hundred(store).history), (50, 30));
     record(store, "s", &facts([at("c", -50, 7)]));
     assert_eq!((hundred(store).used, hundred(store).history), (57, 37));
@@ -74,7 +74,7 @@ fn an_installation_noted_late_counts_anew(backend: &dyn Backend) {
 
 fn an_earlier_date_makes_history(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    store.install(second(0)).expect("noted");
+    store.note_installation(second(0)).expect("noted");
     record(store, "s", &facts([at("a", 5, 30)]));
     assert_eq!((hundred(store).used, hundred(store).history), (30, 0));
     record(store, "s", &facts([at("a", -5, 20)]));
@@ -85,16 +85,17 @@ fn an_earlier_date_makes_history(backend: &dyn Backend) {
 
 fn of_sessions_only(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    store.install(second(0)).expect("noted");
-    let watches = [watch(&budget(Scope::User, 100), "ann"), watch(&budget(Scope::Project, 100), "/project")];
-    let step = Step::of(&session("s")).facts(&facts([at("a", -5, 30)])).watching(&watches);
+    store.note_installation(second(0)).expect("noted");
+    let budgets =
+        [budget_key(&budget(Scope::User, 100), "ann"), budget_key(&budget(Scope::Project, 100), "/project")];
+    let step = BatchBuilder::new(&session("s")).facts(&facts([at("a", -5, 30)])).for_budgets(&budgets);
     let stand: Vec<_> = step.apply(store).states.iter().map(|s| (s.used, s.history)).collect();
     assert_eq!(stand, [(30, 0), (30, 0)]);
 }
 
 fn of_a_window_as_well(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    store.install(second(0)).expect("noted");
+    store.note_installation(second(0)).expect("noted");
     record(store, "s", &facts([at("a", -86_400, 10), at("b", -5, 20), at("c", 5, 40)]));
     let day = Budget { window: every(Period::Day), ..budget(Scope::Session, 100) };
     let stands = state(store, &day, "s", NOW).expect("a budget");
@@ -104,18 +105,18 @@ fn of_a_window_as_well(backend: &dyn Backend) {
 
 fn of_parents_too(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    store.install(second(0)).expect("noted");
-    store.see(&child("c", "s"), second(-50), false).expect("noted");
-    Step::of(&child("c", "s")).facts(&facts([at("a", -5, 30), at("b", 5, 20)])).apply(store);
+    store.note_installation(second(0)).expect("noted");
+    store.touch_session(&child("c", "s"), second(-50), false).expect("noted");
+    BatchBuilder::new(&child("c", "s")).facts(&facts([at("a", -5, 30), at("b", 5, 20)])).apply(store);
     assert_eq!((hundred(store).used, hundred(store).history), (50, 30));
 }
 
 fn thresholds_are_of_the_raised_limit(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    store.install(second(0)).expect("noted");
-    let watches = [watch(&budget(Scope::Session, 100), "s")];
+    store.note_installation(second(0)).expect("noted");
+    let budgets = [budget_key(&budget(Scope::Session, 100), "s")];
     let mut spend = |message| {
-        let step = Step::of(&session("s")).facts(&facts([message])).watching(&watches).claiming();
+        let step = BatchBuilder::new(&session("s")).facts(&facts([message])).for_budgets(&budgets).claiming();
         step.apply(store).alerts.iter().map(|a| (a.threshold, a.used, a.limit)).collect::<Vec<_>>()
     };
     // 60 of 100 came before: half of 160 is 80.

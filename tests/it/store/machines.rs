@@ -5,24 +5,31 @@ use fusebox::domain::time::Timestamp;
 use fusebox::store::redis::RedisStore;
 use fusebox::store::{ClientProcess, Query, Record, Session};
 
-use super::backend::{Begin, Redis};
+use super::backend::{EmptyBackend, Redis};
+use super::batch_builder::{BatchBuilder, budget, budget_key, session};
 use super::facts::{NOW, facts, response};
-use super::step::{Step, budget, session, watch};
 
 const HOUR_MS: i64 = 3_600_000;
 
 /// One store, by the hands of two machines; `None` where there is no Redis.
 fn two_machines() -> Option<(Redis, RedisStore, RedisStore)> {
-    let backend = Redis::begin()?;
+    let backend = Redis::empty()?;
     let (first, second) = (backend.open_on("first"), backend.open_on("second"));
     Some((backend, first, second))
 }
 
 /// How many alerts of the user's budget a hook gets to show.
 fn claim(store: &mut RedisStore, id: &str, tokens: u64, now: Timestamp) -> usize {
-    let watches = [watch(&budget(Scope::User, 100), "ann")];
+    let budgets = [budget_key(&budget(Scope::User, 100), "ann")];
     let facts = facts([response(id, tokens)]);
-    Step::of(&session(id)).facts(&facts).watching(&watches).claiming().at(now).apply(store).alerts.len()
+    BatchBuilder::new(&session(id))
+        .facts(&facts)
+        .for_budgets(&budgets)
+        .claiming()
+        .at(now)
+        .apply(store)
+        .alerts
+        .len()
 }
 
 #[test]
@@ -41,14 +48,14 @@ fn a_client_is_known_on_its_own_machine() {
     let Some((_backend, mut first, mut second)) = two_machines() else { return };
     let client = Some(ClientProcess { pid: 7, started: 8 });
     let seen = Session { client, ..session("s") };
-    first.see(&seen, NOW, false).expect("seen");
-    Step::of(&Session { id: "t".into(), ..seen.clone() }).apply(&mut first);
+    first.touch_session(&seen, NOW, false).expect("seen");
+    BatchBuilder::new(&Session { id: "t".into(), ..seen.clone() }).apply(&mut first);
     for id in ["s", "t"] {
         let of =
             |store: &mut RedisStore| store.session(id).expect("an answer").expect("a session").session.client;
         assert_eq!((of(&mut first), of(&mut second)), (client, None), "{id}");
     }
-    second.see(&seen, NOW, false).expect("seen");
+    second.touch_session(&seen, NOW, false).expect("seen");
     assert_eq!(second.session("s").expect("an answer").expect("a session").session.client, client);
     assert_eq!(first.session("s").expect("an answer").expect("a session").session.client, None);
 }

@@ -9,8 +9,10 @@ use fusebox::store::{SessionTotal, Store};
 use fusebox::transcript::Fact;
 
 use super::backend::Backend;
+use super::batch_builder::{
+    BatchBuilder, budget, budget_key, record, recounted, running_counter, session, session_usage, used,
+};
 use super::facts::{by_agent, cut, facts, response, said, second, usage};
-use super::step::{Step, added_up, budget, moved, record, session, total_of, used, watch};
 
 conformance!(
     counted_once,
@@ -35,8 +37,8 @@ fn counted_once(backend: &dyn Backend) {
     for _ in 0..3 {
         record(store, "s", &again);
     }
-    assert_eq!(moved(store, Scope::Session, "s"), [15, 0, 0, 0, 2, 0]);
-    assert_eq!(added_up(store, Scope::User, "ann"), [15, 0, 0, 0, 2, 0]);
+    assert_eq!(running_counter(store, Scope::Session, "s"), [15, 0, 0, 0, 2, 0]);
+    assert_eq!(recounted(store, Scope::User, "ann"), [15, 0, 0, 0, 2, 0]);
 }
 
 fn counted_once_across_handles(backend: &dyn Backend) {
@@ -45,8 +47,8 @@ fn counted_once_across_handles(backend: &dyn Backend) {
         record(one, "s", &facts([response("a", 10)]));
         record(other, "s", &facts([response("a", 10), response("b", 5)]));
     }
-    assert_eq!(moved(one, Scope::Session, "s"), [15, 0, 0, 0, 2, 0]);
-    assert_eq!(moved(other, Scope::Session, "s"), [15, 0, 0, 0, 2, 0]);
+    assert_eq!(running_counter(one, Scope::Session, "s"), [15, 0, 0, 0, 2, 0]);
+    assert_eq!(running_counter(other, Scope::Session, "s"), [15, 0, 0, 0, 2, 0]);
 }
 
 fn readings_in_any_order(backend: &dyn Backend) {
@@ -59,22 +61,24 @@ fn readings_in_any_order(backend: &dyn Backend) {
             Message { tools: BTreeSet::from([2]), ..cut(&key, second(1), 100, 2, 80) },
             Message { model: "haiku".into(), ..said(&key, second(2), usage(100, 33, 9)) },
         ];
-        moved(store, Scope::Session, &id);
+        running_counter(store, Scope::Session, &id);
         for i in order {
             record(store, &id, &facts([readings[*i].clone()]));
         }
-        assert_eq!(moved(store, Scope::Session, &id), [100, 33, 0, 9, 1, 2], "{order:?}");
-        assert_eq!(total_of(store, &id), (usage(100, 33, 9), 0), "{order:?}");
+        assert_eq!(running_counter(store, Scope::Session, &id), [100, 33, 0, 9, 1, 2], "{order:?}");
+        assert_eq!(session_usage(store, &id), (usage(100, 33, 9), 0), "{order:?}");
     }
-    assert_eq!(moved(store, Scope::Model, "haiku"), [600, 198, 0, 54, 6, 12]);
-    assert_eq!(moved(store, Scope::Model, "sonnet"), [0; 6]);
+    assert_eq!(running_counter(store, Scope::Model, "haiku"), [600, 198, 0, 54, 6, 12]);
+    assert_eq!(running_counter(store, Scope::Model, "sonnet"), [0; 6]);
 }
 
 fn growth_moves_by_the_difference(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    let watches = [watch(&budget(Scope::Session, 100), "s"), watch(&budget(Scope::User, 100), "ann")];
+    let budgets =
+        [budget_key(&budget(Scope::Session, 100), "s"), budget_key(&budget(Scope::User, 100), "ann")];
     for (tokens, stands) in [(10, 10), (25, 25), (25, 25), (7, 25), (26, 26)] {
-        let step = Step::of(&session("s")).facts(&facts([response("a", tokens)])).watching(&watches);
+        let step =
+            BatchBuilder::new(&session("s")).facts(&facts([response("a", tokens)])).for_budgets(&budgets);
         let after: Vec<u64> = step.apply(store).states.iter().map(|state| state.used).collect();
         assert_eq!(after, [stands, stands], "after a reading of {tokens}");
     }
@@ -84,22 +88,22 @@ fn each_class_keeps_its_largest(backend: &dyn Backend) {
     let store = &mut *backend.open();
     let first = Usage { input: 10, output: 1, cache_write_5m: 7, cache_write_1h: 0, cache_read: 90 };
     let other = Usage { input: 5, output: 20, cache_write_5m: 3, cache_write_1h: 4, cache_read: 80 };
-    moved(store, Scope::Session, "s");
+    running_counter(store, Scope::Session, "s");
     record(store, "s", &facts([said("a", second(0), first)]));
     record(store, "s", &facts([said("a", second(0), other)]));
-    assert_eq!(moved(store, Scope::Session, "s"), [10, 20, 11, 90, 1, 0]);
-    assert_eq!(added_up(store, Scope::Session, "s"), [10, 20, 11, 90, 1, 0]);
+    assert_eq!(running_counter(store, Scope::Session, "s"), [10, 20, 11, 90, 1, 0]);
+    assert_eq!(recounted(store, Scope::Session, "s"), [10, 20, 11, 90, 1, 0]);
 }
 
 fn tool_calls_are_a_set(backend: &dyn Backend) {
     let store = &mut *backend.open();
     let calls = |ids: &[u64]| Message { tools: ids.iter().copied().collect(), ..response("a", 1) };
-    moved(store, Scope::Session, "s");
+    running_counter(store, Scope::Session, "s");
     for (ids, stands) in [(&[u64::MAX, 2][..], 2), (&[2], 2), (&[0, 2, 1 << 63], 4), (&[], 4)] {
         record(store, "s", &facts([calls(ids)]));
-        assert_eq!(moved(store, Scope::Session, "s")[5], stands, "after {ids:?}");
+        assert_eq!(running_counter(store, Scope::Session, "s")[5], stands, "after {ids:?}");
     }
-    assert_eq!(added_up(store, Scope::Session, "s")[5], 4);
+    assert_eq!(recounted(store, Scope::Session, "s")[5], 4);
 }
 
 fn one_model_only(backend: &dyn Backend) {
@@ -126,12 +130,12 @@ fn a_subagent_wins_over_main(backend: &dyn Backend) {
 
 fn a_cut_stream_is_an_estimate(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    moved(store, Scope::Session, "s");
+    running_counter(store, Scope::Session, "s");
     record(store, "s", &facts([cut("a", second(0), 50, 1, 400)]));
-    assert_eq!(total_of(store, "s"), (usage(50, 100, 0), 1));
+    assert_eq!(session_usage(store, "s"), (usage(50, 100, 0), 1));
     record(store, "s", &facts([said("a", second(1), usage(50, 33, 0))]));
-    assert_eq!(total_of(store, "s"), (usage(50, 33, 0), 0), "its own count wins, be it smaller");
-    assert_eq!(moved(store, Scope::Session, "s")[..2], [50, 33]);
+    assert_eq!(session_usage(store, "s"), (usage(50, 33, 0), 0), "its own count wins, be it smaller");
+    assert_eq!(running_counter(store, Scope::Session, "s")[..2], [50, 33]);
 }
 
 fn lines_of_a_cut_stream_add_up(backend: &dyn Backend) {
@@ -139,7 +143,11 @@ fn lines_of_a_cut_stream_add_up(backend: &dyn Backend) {
     let lines = [(1, 40, 10), (2, 40, 20), (1, 40, 20), (1, 44, 21), (1, 8, 21)];
     for (line, visible, output) in lines {
         record(store, "s", &facts([cut("a", second(0), 50, line, visible)]));
-        assert_eq!(total_of(store, "s"), (usage(50, output, 0), 1), "line {line} of {visible} characters");
+        assert_eq!(
+            session_usage(store, "s"),
+            (usage(50, output, 0), 1),
+            "line {line} of {visible} characters"
+        );
     }
 }
 
@@ -152,7 +160,7 @@ fn an_error_makes_a_stream_a_cut_one(backend: &dyn Backend) {
         for i in order {
             record(store, "s", &facts([[&ended, &error][i].clone()]));
         }
-        assert_eq!(total_of(store, "s"), (usage(50, 100, 0), 1), "{order:?}");
+        assert_eq!(session_usage(store, "s"), (usage(50, 100, 0), 1), "{order:?}");
     }
 }
 
@@ -170,17 +178,17 @@ fn sums_beyond_what_a_fraction_holds(backend: &dyn Backend) {
     // The most that is believed of a response, odd: past 10¹⁴ in all, where numbers that are kept as fractions with
     // fourteen digits go wrong.
     let most = (1 << 40) - 1;
-    moved(store, Scope::User, "ann");
+    running_counter(store, Scope::User, "ann");
     for part in 0..4 {
         let messages: Vec<Fact> =
             (0..32).map(|n| Fact::Message(response(&format!("{part}-{n}"), most))).collect();
         record(store, "s", &messages);
     }
-    assert_eq!(moved(store, Scope::User, "ann")[0], 128 * most);
-    assert_eq!(added_up(store, Scope::User, "ann")[0], 128 * most);
+    assert_eq!(running_counter(store, Scope::User, "ann")[0], 128 * most);
+    assert_eq!(recounted(store, Scope::User, "ann")[0], 128 * most);
     record(store, "s", &facts([response("one more", 1)]));
     assert_eq!(used(store, Scope::User, "ann"), 128 * most + 1);
-    assert_eq!(total_of(store, "s").0.input, 128 * most + 1);
+    assert_eq!(session_usage(store, "s").0.input, 128 * most + 1);
 }
 
 fn a_session_total_has_every_part(backend: &dyn Backend) {

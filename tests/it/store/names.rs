@@ -2,12 +2,12 @@
 
 use fusebox::domain::budget::{Budget, Scope};
 use fusebox::domain::message::Message;
-use fusebox::domain::operation::{Decision, Operation};
+use fusebox::domain::operation::{Operation, OperationKind};
 use fusebox::store::Session;
 
 use super::backend::Backend;
+use super::batch_builder::{BatchBuilder, budget, session, state, used};
 use super::facts::{NOW, by_agent, facts, response};
-use super::step::{Step, budget, session, state, used};
 
 conformance!(values_are_kept_apart, budgets_are_kept_apart, sessions_keep_their_spelling);
 
@@ -23,7 +23,7 @@ fn values_are_kept_apart(backend: &dyn Backend) {
         let [project, user, team, task_type] = std::array::from_fn(|_| name.clone());
         let of = Session { project, user, team, task_type, ..session(&name) };
         let message = by_agent(response(&format!("m{n}"), amount(n)), "x", &name);
-        Step::of(&of).facts(&facts([Message { model: name, ..message }])).apply(store);
+        BatchBuilder::new(&of).facts(&facts([Message { model: name, ..message }])).apply(store);
     }
     for (scope, of_scope) in Scope::ALL {
         for (n, name) in ODD.iter().enumerate() {
@@ -33,7 +33,7 @@ fn values_are_kept_apart(backend: &dyn Backend) {
     // Counted from now on, no longer added up.
     for (n, name) in ODD.iter().enumerate() {
         let of = session(name);
-        Step::of(&of).facts(&facts([response(&format!("more{n}"), 1 << 20)])).apply(store);
+        BatchBuilder::new(&of).facts(&facts([response(&format!("more{n}"), 1 << 20)])).apply(store);
         assert_eq!(used(store, Scope::Session, name), amount(n) + (1 << 20), "{name:?}");
         assert_eq!(used(store, Scope::User, name), amount(n) + (1 << 20), "{name:?}");
     }
@@ -47,7 +47,7 @@ fn budgets_are_kept_apart(backend: &dyn Backend) {
         assert_eq!(before.extension, 0, "{name:?} {value:?}");
         let operation = Operation {
             id: format!("o{n}"),
-            decision: Decision::Extend { amount: 10 },
+            kind: OperationKind::Extend { amount: 10 },
             budget: (*name).into(),
             value: (*value).into(),
             window_start: before.window.start,
@@ -55,7 +55,7 @@ fn budgets_are_kept_apart(backend: &dyn Backend) {
             actor: "ann".into(),
             at: NOW,
         };
-        let after = store.operate(&operation, &before).expect("recorded").expect("not deleted");
+        let after = store.add_operation(&operation, &before).expect("recorded").expect("not deleted");
         assert_eq!(after.extension, 10, "{name:?} {value:?}");
         assert_eq!(store.operations(None).expect("an answer").last(), Some(&operation));
     }
@@ -72,8 +72,11 @@ fn sessions_keep_their_spelling(backend: &dyn Backend) {
             task_type: name.into(),
             ..session(name)
         };
-        Step::of(&of).apply(store);
-        assert_eq!(store.session(name).expect("an answer").expect("a session").session, backend.kept(&of));
+        BatchBuilder::new(&of).apply(store);
+        assert_eq!(
+            store.session(name).expect("an answer").expect("a session").session,
+            backend.as_stored(&of)
+        );
     }
     assert_eq!(store.sessions().expect("an answer").len(), ODD.len());
     assert_eq!(store.sequences().expect("an answer").len(), ODD.len());

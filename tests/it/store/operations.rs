@@ -1,15 +1,15 @@
 //! Operations: what a person decided about a budget, for one value in one window.
 
 use fusebox::domain::budget::{Budget, BudgetState, Scope, Status};
-use fusebox::domain::operation::{Decision, Operation};
+use fusebox::domain::operation::{Operation, OperationKind};
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::window::Period;
-use fusebox::store::{Store, Watch};
+use fusebox::store::{BudgetKey, Store};
 use fusebox::transcript::Fact;
 
 use super::backend::{Backend, at_once};
+use super::batch_builder::{BatchBuilder, budget, budget_key, every, record, session, state, used};
 use super::facts::{NOW, said, second, usage};
-use super::step::{Step, budget, every, record, session, state, used, watch};
 
 conformance!(
     an_extension_raises_the_limit,
@@ -39,10 +39,10 @@ fn hundred() -> Budget {
 }
 
 /// A decision about a budget as it stands at a moment, in the window of that moment.
-fn operation(id: &str, budget: &Budget, value: &str, decision: Decision, at: Timestamp) -> Operation {
+fn operation(id: &str, budget: &Budget, value: &str, kind: OperationKind, at: Timestamp) -> Operation {
     Operation {
         id: id.into(),
-        decision,
+        kind,
         budget: budget.name.clone(),
         value: value.into(),
         window_start: budget.window.at(at).start,
@@ -53,17 +53,17 @@ fn operation(id: &str, budget: &Budget, value: &str, decision: Decision, at: Tim
 }
 
 /// Decides about the hundred tokens of session `s`.
-fn decide(store: &mut dyn Store, id: &str, decision: Decision, at: Timestamp) -> Option<BudgetState> {
-    let before = BudgetState::fresh(&hundred(), "s", hundred().window.at(at));
-    store.operate(&operation(id, &hundred(), "s", decision, at), &before).expect("recorded")
+fn decide(store: &mut dyn Store, id: &str, kind: OperationKind, at: Timestamp) -> Option<BudgetState> {
+    let before = BudgetState::new(&hundred(), "s", hundred().window.at(at));
+    store.add_operation(&operation(id, &hundred(), "s", kind, at), &before).expect("recorded")
 }
 
-fn extend(amount: u64) -> Decision {
-    Decision::Extend { amount }
+fn extend(amount: u64) -> OperationKind {
+    OperationKind::Extend { amount }
 }
 
-fn reset(n: i64) -> Decision {
-    Decision::Reset { baseline: second(n) }
+fn reset(n: i64) -> OperationKind {
+    OperationKind::Reset { baseline: second(n) }
 }
 
 fn stands(store: &mut dyn Store) -> Option<BudgetState> {
@@ -79,7 +79,7 @@ fn an_extension_raises_the_limit(backend: &dyn Backend) {
     assert_eq!(stands(store), Some(after));
     let after = decide(store, "e2", extend(7), NOW).expect("not deleted");
     assert_eq!((after.limit(), after.extension, after.operations, after.since), (157, 57, 2, None));
-    let applied = Step::of(&session("s")).watching(&[watch(&hundred(), "s")]).apply(store);
+    let applied = BatchBuilder::new(&session("s")).for_budgets(&[budget_key(&hundred(), "s")]).apply(store);
     assert_eq!(applied.states, [after]);
 }
 
@@ -88,7 +88,7 @@ fn the_same_id_counts_once(backend: &dyn Backend) {
     decide(store, "e", extend(50), NOW);
     let again = decide(store, "e", extend(50), second(9)).expect("not deleted");
     assert_eq!((again.extension, again.operations), (50, 1));
-    let other = decide(&mut *backend.open(), "e", Decision::Delete, second(10)).expect("not deleted");
+    let other = decide(&mut *backend.open(), "e", OperationKind::Delete, second(10)).expect("not deleted");
     assert_eq!((other.extension, other.operations), (50, 1), "whatever it says the second time");
     let kept = store.operations(None).expect("an answer");
     assert_eq!(kept, [operation("e", &hundred(), "s", extend(50), NOW)]);
@@ -110,8 +110,8 @@ fn a_reset_that_is_known_before_the_session(backend: &dyn Backend) {
     decide(store, "r", reset(10), second(15));
     let other = Budget { name: "other".into(), ..hundred() };
     for (n, sum) in [(20, 4), (30, 8)] {
-        let step = Step::of(&session("s")).facts(&[at(&format!("at {n}"), n, 4)]);
-        let applied = step.watching(&[watch(&hundred(), "s"), watch(&other, "s")]).apply(store);
+        let step = BatchBuilder::new(&session("s")).facts(&[at(&format!("at {n}"), n, 4)]);
+        let applied = step.for_budgets(&[budget_key(&hundred(), "s"), budget_key(&other, "s")]).apply(store);
         assert_eq!(applied.states.iter().map(|state| state.used).collect::<Vec<_>>(), [sum, sum]);
     }
 }
@@ -168,7 +168,7 @@ fn told_again_they_count_by_their_dates(backend: &dyn Backend) {
 
 fn a_reset_of_history(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    store.install(second(0)).expect("noted");
+    store.note_installation(second(0)).expect("noted");
     record(store, "s", &[at("a", -10, 30), at("b", 10, 20)]);
     let before = stands(store).expect("not deleted");
     assert_eq!((before.used, before.history, before.limit()), (50, 30, 130));
@@ -182,11 +182,16 @@ fn a_deleted_budget_is_left_out(backend: &dyn Backend) {
     let store = &mut *backend.open();
     record(store, "s", &[at("a", 0, 10)]);
     assert_eq!(stands(store).map(|state| state.used), Some(10));
-    assert_eq!(decide(store, "d", Decision::Delete, second(1)), None);
+    assert_eq!(decide(store, "d", OperationKind::Delete, second(1)), None);
     assert_eq!(stands(store), None);
     assert_eq!(decide(store, "e", extend(10), second(2)), None, "an extension does not bring it back");
-    let both = [watch(&hundred(), "s"), watch(&hundred(), "t"), watch(&budget(Scope::User, 1), "ann")];
-    let applied = Step::of(&session("s")).facts(&[at("b", 1, 200)]).watching(&both).claiming().apply(store);
+    let both = [
+        budget_key(&hundred(), "s"),
+        budget_key(&hundred(), "t"),
+        budget_key(&budget(Scope::User, 1), "ann"),
+    ];
+    let applied =
+        BatchBuilder::new(&session("s")).facts(&[at("b", 1, 200)]).for_budgets(&both).claiming().apply(store);
     let left: Vec<_> = applied.states.iter().map(|state| (state.value.as_str(), state.used)).collect();
     assert_eq!(left, [("t", 0), ("ann", 210)]);
     assert!(applied.alerts.iter().all(|alert| alert.value == "ann"), "it raises nothing any more");
@@ -197,7 +202,7 @@ fn a_reset_brings_a_deleted_budget_back(backend: &dyn Backend) {
     let store = &mut *backend.open();
     record(store, "s", &[at("a", 0, 10)]);
     stands(store);
-    decide(store, "d", Decision::Delete, second(1));
+    decide(store, "d", OperationKind::Delete, second(1));
     record(store, "s", &[at("b", 2, 20), at("c", 5, 40)]);
     let after = decide(store, "r", reset(4), second(6)).expect("it is back");
     assert_eq!((after.used, after.operations), (40, 2));
@@ -226,54 +231,54 @@ fn of_one_window_only(backend: &dyn Backend) {
     let tomorrow = NOW.plus_millis(86_400_000);
     let before = state(store, &day, "ann", NOW).expect("not deleted");
     let extended = operation("e", &day, "ann", extend(50), NOW);
-    assert_eq!(store.operate(&extended, &before).expect("recorded").expect("there").limit(), 150);
-    let deleted = operation("d", &day, "ann", Decision::Delete, second(1));
-    assert_eq!(store.operate(&deleted, &before).expect("recorded"), None);
+    assert_eq!(store.add_operation(&extended, &before).expect("recorded").expect("there").limit(), 150);
+    let deleted = operation("d", &day, "ann", OperationKind::Delete, second(1));
+    assert_eq!(store.add_operation(&deleted, &before).expect("recorded"), None);
     let fresh = state(store, &day, "ann", tomorrow).expect("another day");
     assert_eq!((fresh.limit(), fresh.operations), (100, 0));
     // A baseline of before the window counts from the window's start.
     record(store, "s", &[at("a", 0, 1), at("b", 86_400, 2)]);
     let early = operation("r", &day, "ann", reset(-5), tomorrow);
-    assert_eq!(store.operate(&early, &fresh).expect("recorded").expect("there").used, 2);
+    assert_eq!(store.add_operation(&early, &fresh).expect("recorded").expect("there").used, 2);
 }
 
-fn before(store: &mut dyn Store, watches: &[Watch], n: i64) -> Vec<BudgetState> {
-    store.states_before(watches, second(n)).expect("an answer")
+fn before(store: &mut dyn Store, budgets: &[BudgetKey], n: i64) -> Vec<BudgetState> {
+    store.states_before(budgets, second(n)).expect("an answer")
 }
 
 fn where_budgets_stood_before(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    store.install(second(-50)).expect("noted");
+    store.note_installation(second(-50)).expect("noted");
     record(store, "s", &[at("z", -60, 100), at("a", 0, 1), at("b", 10, 2), at("c", 20, 4)]);
     let day = Budget { window: every(Period::Day), ..budget(Scope::User, 100) };
-    let watches = [watch(&hundred(), "s"), watch(&day, "ann"), watch(&hundred(), "nobody")];
+    let budgets = [budget_key(&hundred(), "s"), budget_key(&day, "ann"), budget_key(&hundred(), "nobody")];
     for (n, stood) in [(-60, 0), (-59, 100), (0, 100), (1, 101), (10, 101), (11, 103), (86_400, 107)] {
-        let states = before(store, &watches[..1], n);
+        let states = before(store, &budgets[..1], n);
         assert_eq!(
             (states[0].used, states[0].history),
             (stood, if n > -60 { 100 } else { 0 }),
             "before {n} s"
         );
     }
-    let states = before(store, &watches, 11);
+    let states = before(store, &budgets, 11);
     let stood: Vec<_> = states.iter().map(|state| (state.budget.name.as_str(), state.used)).collect();
     assert_eq!(stood, [("session", 103), ("user", 103), ("session", 0)]);
-    assert_eq!(before(store, &watches[1..2], 86_400)[0].used, 0, "the next day began");
+    assert_eq!(before(store, &budgets[1..2], 86_400)[0].used, 0, "the next day began");
     // By what is known now: a message that came late counts where it belongs.
     record(store, "s", &[at("d", 5, 8)]);
-    assert_eq!(before(store, &watches[..1], 6)[0].used, 109);
+    assert_eq!(before(store, &budgets[..1], 6)[0].used, 109);
     assert_eq!(stands(store).expect("not deleted").used, 115);
 }
 
 fn operations_before_a_moment(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    let watches = [watch(&hundred(), "s")];
+    let budgets = [budget_key(&hundred(), "s")];
     record(store, "s", &[at("a", 0, 1), at("b", 10, 2), at("c", 20, 4)]);
     decide(store, "e", extend(50), second(5));
     decide(store, "r", reset(10), second(15));
-    decide(store, "d", Decision::Delete, second(25));
+    decide(store, "d", OperationKind::Delete, second(25));
     let mut stood = |n| {
-        let states = before(store, &watches, n);
+        let states = before(store, &budgets, n);
         states.first().map(|state| (state.used, state.extension, state.operations))
     };
     assert_eq!(stood(5), Some((1, 0, 0)), "just before the extension");
@@ -290,12 +295,12 @@ fn listed_in_their_order(backend: &dyn Backend) {
     let made = [
         operation("z", &hundred(), "s", extend(u64::MAX), second(9)),
         operation("y", &user, "ann", reset(3), second(5)),
-        operation("x", &hundred(), "t", Decision::Delete, second(7)),
+        operation("x", &hundred(), "t", OperationKind::Delete, second(7)),
     ];
     for operation in &made {
         let of = if operation.budget == "user" { &user } else { &hundred() };
-        let before = BudgetState::fresh(of, &operation.value, of.window.at(NOW));
-        store.operate(operation, &before).expect("recorded");
+        let before = BudgetState::new(of, &operation.value, of.window.at(NOW));
+        store.add_operation(operation, &before).expect("recorded");
     }
     assert_eq!(store.operations(None).expect("an answer"), made, "in the order in which they were recorded");
     let of_sessions = [made[0].clone(), made[2].clone()];

@@ -4,28 +4,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fusebox::domain::budget::{Budget, BudgetState, Scope};
-use fusebox::domain::message::{Message, MessageKey, Source};
+use fusebox::domain::message::{Message, MessageKey, UsageSource};
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::window::Period;
-use fusebox::store::{SessionTotal, Store, Watch};
+use fusebox::store::{BudgetKey, SessionTotal, Store};
 use fusebox::transcript::Fact;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::backend::Backend;
+use super::batch_builder::{BatchBuilder, budget, budget_key, child, every, record, session};
 use super::facts::{NOW, compaction, second, total, usage};
-use super::step::{Step, budget, child, every, record, session, watch};
 
 conformance!(messages_in_any_order, totals_in_any_order, totals_that_say_as_much);
 
 /// The sessions in whose files facts stand; `c` is a child of `a`.
 const SESSIONS: [&str; 3] = ["a", "b", "c"];
 
-/// A fact, and the number of its session.
-type Told = (usize, Fact);
+/// A fact, with the index of its session.
+type SessionFact = (usize, Fact);
 
 /// How facts are recorded: for each a place in the order, the handle that records it, and whether a batch ends with it.
-type Way = Vec<(u32, usize, bool)>;
+type Schedule = Vec<(u32, usize, bool)>;
 
 /// What one reading may say of one of a few messages.
 fn reading() -> impl Strategy<Value = Fact> {
@@ -38,7 +38,7 @@ fn reading() -> impl Strategy<Value = Fact> {
         |((id, model, agent, hours), (i, o, r), (stopped, error), (visible, tools))| {
             let (agent, agent_type) =
                 [(None, "main"), (Some("x"), ""), (Some("x"), "Explore"), (Some("y"), "worker")][agent];
-            let key = MessageKey::of(&["message", &id.to_string()]);
+            let key = MessageKey::from_parts(&["message", &id.to_string()]);
             let message = Message {
                 model: ["", "haiku", "sonnet"][model].into(),
                 agent: agent.map(str::to_owned),
@@ -48,7 +48,7 @@ fn reading() -> impl Strategy<Value = Fact> {
                 error_followed: error,
                 visible,
                 tools,
-                ..Message::new(key, Source::Response, second(3600 * (hours * 5 - 10)))
+                ..Message::new(key, UsageSource::Response, second(3600 * (hours * 5 - 10)))
             };
             // As the reader of lines hands it over.
             Fact::Message(message.forget_lines())
@@ -57,16 +57,19 @@ fn reading() -> impl Strategy<Value = Fact> {
 }
 
 /// Some facts of so many sessions.
-fn told(sessions: usize, fact: impl Strategy<Value = Fact>) -> impl Strategy<Value = Vec<Told>> {
+fn session_facts(
+    sessions: usize,
+    fact: impl Strategy<Value = Fact>,
+) -> impl Strategy<Value = Vec<SessionFact>> {
     prop::collection::vec((0..sessions, fact), 1..24)
 }
 
-fn ways() -> impl Strategy<Value = Way> {
+fn schedules() -> impl Strategy<Value = Schedule> {
     prop::collection::vec((any::<u32>(), 0..3usize, any::<bool>()), 24)
 }
 
 /// A budget for each scope in windows of two kinds.
-fn watches() -> Vec<Watch> {
+fn budget_keys() -> Vec<BudgetKey> {
     let values: BTreeMap<Scope, &[&str]> = BTreeMap::from([
         (Scope::Session, &SESSIONS[..]),
         (Scope::Project, &["/project"]),
@@ -80,16 +83,16 @@ fn watches() -> Vec<Watch> {
     values
         .iter()
         .flat_map(|(scope, values)| {
-            budgets(*scope).into_iter().flat_map(|b| values.iter().map(move |v| watch(&b, v)))
+            budgets(*scope).into_iter().flat_map(|b| values.iter().map(move |v| budget_key(&b, v)))
         })
         .collect()
 }
 
-/// What a store says in the end.
-type Outcome = (Vec<BudgetState>, Vec<Option<SessionTotal>>);
+/// The state of a store in the end.
+type StoreState = (Vec<BudgetState>, Vec<Option<SessionTotal>>);
 
-fn outcome(store: &mut dyn Store) -> Outcome {
-    let states = store.states(&watches(), NOW).expect("an answer");
+fn store_state(store: &mut dyn Store) -> StoreState {
+    let states = store.states(&budget_keys(), NOW).expect("an answer");
     (states, SESSIONS.map(|id| store.session_total(id).expect("an answer")).to_vec())
 }
 
@@ -97,23 +100,23 @@ fn outcome(store: &mut dyn Store) -> Outcome {
 fn begin(store: &mut dyn Store) {
     let early = Timestamp(NOW.0 - 7 * 86_400_000);
     for known in [session("a"), session("b"), child("c", "a")] {
-        store.see(&known, early, false).expect("noted");
+        store.touch_session(&known, early, false).expect("noted");
     }
-    store.install(second(-3600 * 6)).expect("noted");
+    store.note_installation(second(-3600 * 6)).expect("noted");
 }
 
 /// Each session's facts in one batch.
-fn at_one_go(backend: &dyn Backend, told: &[Told]) -> Outcome {
+fn in_one_batch(backend: &dyn Backend, told: &[SessionFact]) -> StoreState {
     let store = &mut *backend.fresh().open();
     begin(store);
     for (n, id) in SESSIONS.iter().enumerate() {
         let facts: Vec<Fact> = told.iter().filter(|(of, _)| *of == n).map(|(_, fact)| fact.clone()).collect();
         record(store, id, &facts);
     }
-    outcome(store)
+    store_state(store)
 }
 
-fn in_pieces(backend: &dyn Backend, told: &[Told], way: &Way) -> Outcome {
+fn in_pieces(backend: &dyn Backend, told: &[SessionFact], way: &Schedule) -> StoreState {
     let backend = backend.fresh();
     let mut handles: Vec<Box<dyn Store>> = (0..3).map(|_| backend.open()).collect();
     begin(&mut *handles[0]);
@@ -125,26 +128,26 @@ fn in_pieces(backend: &dyn Backend, told: &[Told], way: &Way) -> Outcome {
         if *ends {
             let facts = std::mem::take(&mut pending[*of]);
             // Counters that are asked for half way are moved from then on.
-            Step::of(&session(SESSIONS[*of]))
+            BatchBuilder::new(&session(SESSIONS[*of]))
                 .facts(&facts)
-                .watching(&watches())
+                .for_budgets(&budget_keys())
                 .apply(&mut *handles[*handle]);
         }
     }
     for (id, facts) in SESSIONS.iter().zip(pending) {
         record(&mut *handles[1], id, &facts);
     }
-    outcome(&mut *handles[2])
+    store_state(&mut *handles[2])
 }
 
-fn compare(backend: &dyn Backend, facts: impl Strategy<Value = Vec<Told>>) {
+fn compare(backend: &dyn Backend, facts: impl Strategy<Value = Vec<SessionFact>>) {
     let mut runner = TestRunner::new(Config {
         failure_persistence: None,
         max_shrink_iters: 3000,
         ..Config::with_cases(32)
     });
-    let same = |(told, way): (Vec<Told>, Way)| {
-        let (pieces, whole) = (in_pieces(backend, &told, &way), at_one_go(backend, &told));
+    let same = |(told, way): (Vec<SessionFact>, Schedule)| {
+        let (pieces, whole) = (in_pieces(backend, &told, &way), in_one_batch(backend, &told));
         for (piece, whole) in pieces.0.iter().zip(&whole.0) {
             let [piece, whole] = [piece, whole].map(|state| (state.used, state.history));
             prop_assert_eq!(piece, whole);
@@ -152,23 +155,23 @@ fn compare(backend: &dyn Backend, facts: impl Strategy<Value = Vec<Told>>) {
         prop_assert_eq!(pieces.1, whole.1);
         Ok(())
     };
-    if let Err(error) = runner.run(&(facts, ways()), same) {
+    if let Err(error) = runner.run(&(facts, schedules()), same) {
         panic!("{}: {error}", backend.name());
     }
 }
 
 fn messages_in_any_order(backend: &dyn Backend) {
-    compare(backend, told(SESSIONS.len(), reading()));
+    compare(backend, session_facts(SESSIONS.len(), reading()));
 }
 
 fn totals_in_any_order(backend: &dyn Backend) {
     let whole = (0..6u32, 1..50u64, 2..9u64, 0..50u64).prop_map(|(id, i, o, r)| {
-        let key = MessageKey::of(&["message", &id.to_string()]);
+        let key = MessageKey::from_parts(&["message", &id.to_string()]);
         // Of one message every line says the same but how far it came.
         let at = second(i64::from(id) * 100);
         let (model, recorded, tools) = ("sonnet".to_owned(), usage(i, o, r), BTreeSet::new());
         let message =
-            Message { model, recorded, tools, stopped: true, ..Message::new(key, Source::Response, at) };
+            Message { model, recorded, tools, stopped: true, ..Message::new(key, UsageSource::Response, at) };
         Fact::Message(message)
     });
     let summary = (0..3i64, 0..90u64)
@@ -177,20 +180,21 @@ fn totals_in_any_order(backend: &dyn Backend) {
         let until = (!open).then(|| second(at * 100 + 60));
         total(1, usage(i, o, r), second(at * 100), until)
     });
-    compare(backend, told(1, prop_oneof![4 => whole, 1 => summary, 2 => sum]));
+    compare(backend, session_facts(1, prop_oneof![4 => whole, 1 => summary, 2 => sum]));
 }
 
 /// Found by the property above: two totals of a run that say as much, and not the same.
 fn totals_that_say_as_much(backend: &dyn Backend) {
     let sum = |i, o, r| total(1, usage(i, o, r), second(100), Some(second(160)));
-    let key = MessageKey::of(&["message", "m"]);
+    let key = MessageKey::from_parts(&["message", "m"]);
     let (model, recorded) = ("sonnet".to_owned(), usage(1, 2, 0));
-    let said = Message { model, recorded, stopped: true, ..Message::new(key, Source::Response, second(200)) };
+    let said =
+        Message { model, recorded, stopped: true, ..Message::new(key, UsageSource::Response, second(200)) };
     let told = |totals: [Fact; 2]| {
         let [first, second] = totals;
         [(0, first), (0, Fact::Message(said.clone())), (0, second)]
     };
     let (one, other) = (sum(5, 35, 207), sum(87, 49, 111));
     let [forth, back] = [told([one.clone(), other.clone()]), told([other, one])];
-    assert_eq!(at_one_go(backend, &forth), at_one_go(backend, &back));
+    assert_eq!(in_one_batch(backend, &forth), in_one_batch(backend, &back));
 }

@@ -6,8 +6,8 @@ use fusebox::domain::throttle::Slots;
 use fusebox::store::{ClientProcess, Session, SessionRow, Store};
 
 use super::backend::Backend;
+use super::batch_builder::{BatchBuilder, child, record, session, used};
 use super::facts::{NOW, by_agent, facts, said, second, usage};
-use super::step::{Step, child, record, session, used};
 
 conformance!(
     of_an_unknown_session_nothing_is_known,
@@ -50,14 +50,14 @@ fn of_an_unknown_session_nothing_is_known(backend: &dyn Backend) {
     assert_eq!(store.circuits(Some("s")).expect("an answer"), []);
     assert_eq!(store.events(Some("s"), None).expect("an answer"), []);
     assert!(store.sequences().expect("an answer").is_empty());
-    store.complete("s", NOW).expect("nothing to note");
+    store.mark_complete("s", NOW).expect("nothing to note");
     assert_eq!(store.session("s").expect("an answer"), None);
 }
 
 fn a_batch_notes_its_session(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    Step::of(&whole("s")).seen(second(-9)).apply(store);
-    let session = backend.kept(&whole("s"));
+    BatchBuilder::new(&whole("s")).seen_at(second(-9)).apply(store);
+    let session = backend.as_stored(&whole("s"));
     let expected = SessionRow { session, last_seen: second(-9), ended: None, complete: false };
     assert_eq!(row(store, "s"), expected);
     assert_eq!(row(&mut *backend.open(), "s"), expected);
@@ -65,8 +65,8 @@ fn a_batch_notes_its_session(backend: &dyn Backend) {
 
 fn seeing_notes_a_session(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    store.see(&whole("s"), NOW, false).expect("noted");
-    let session = backend.kept(&whole("s"));
+    store.touch_session(&whole("s"), NOW, false).expect("noted");
+    let session = backend.as_stored(&whole("s"));
     let expected = SessionRow { session, last_seen: NOW, ended: None, complete: false };
     assert_eq!(row(store, "s"), expected);
     assert_eq!(store.session_total("s").expect("an answer").map(|t| t.amount.requests), Some(0));
@@ -74,46 +74,46 @@ fn seeing_notes_a_session(backend: &dyn Backend) {
 
 fn a_resumed_session_has_a_new_client(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    store.see(&whole("s"), NOW, false).expect("noted");
+    store.touch_session(&whole("s"), NOW, false).expect("noted");
     let client = Some(ClientProcess { pid: 8, started: 1 });
     let resumed = Session { client, transcript: Some("/tmp/other.jsonl".into()), ..session("s") };
-    store.see(&resumed, second(1), false).expect("noted");
+    store.touch_session(&resumed, second(1), false).expect("noted");
     // What it is charged to, and its parent, stay.
     let expected = Session { client, transcript: resumed.transcript.clone(), ..whole("s") };
-    assert_eq!(row(store, "s").session, backend.kept(&expected));
-    store.see(&session("s"), second(2), false).expect("noted");
-    assert_eq!(row(store, "s").session, backend.kept(&expected), "who knows less takes nothing away");
+    assert_eq!(row(store, "s").session, backend.as_stored(&expected));
+    store.touch_session(&session("s"), second(2), false).expect("noted");
+    assert_eq!(row(store, "s").session, backend.as_stored(&expected), "who knows less takes nothing away");
 }
 
 fn last_seen_never_goes_back(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    store.see(&session("s"), second(100), false).expect("noted");
-    store.see(&session("s"), second(50), false).expect("noted");
-    Step::of(&session("s")).at(second(20)).apply(store);
+    store.touch_session(&session("s"), second(100), false).expect("noted");
+    store.touch_session(&session("s"), second(50), false).expect("noted");
+    BatchBuilder::new(&session("s")).at(second(20)).apply(store);
     assert_eq!(row(store, "s").last_seen, second(100));
-    Step::of(&session("s")).at(second(200)).apply(store);
+    BatchBuilder::new(&session("s")).at(second(200)).apply(store);
     assert_eq!(row(store, "s").last_seen, second(200));
 }
 
 fn an_end_is_noted_and_undone(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    store.see(&session("s"), second(0), false).expect("noted");
-    store.see(&session("s"), second(1), true).expect("noted");
+    store.touch_session(&session("s"), second(0), false).expect("noted");
+    store.touch_session(&session("s"), second(1), true).expect("noted");
     assert_eq!(row(store, "s").ended, Some(second(1)));
-    store.see(&session("s"), second(2), false).expect("noted");
+    store.touch_session(&session("s"), second(2), false).expect("noted");
     assert_eq!((row(store, "s").ended, row(store, "s").last_seen), (None, second(2)));
-    store.see(&session("s"), second(3), true).expect("noted");
-    Step::of(&session("s")).at(second(4)).apply(store);
+    store.touch_session(&session("s"), second(3), true).expect("noted");
+    BatchBuilder::new(&session("s")).at(second(4)).apply(store);
     assert_eq!(row(store, "s").ended, None, "its own hooks wake it");
     assert_eq!(row(store, "s").last_seen, second(4));
 }
 
 fn who_reads_on_does_not_wake_a_session(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    store.see(&session("s"), second(1), true).expect("noted");
+    store.touch_session(&session("s"), second(1), true).expect("noted");
     let late = facts([said("a", second(0), usage(10, 0, 0))]);
-    Step::of(&session("s")).facts(&late).seen(second(1)).at(second(3600)).apply(store);
-    let session = backend.kept(&session("s"));
+    BatchBuilder::new(&session("s")).facts(&late).seen_at(second(1)).at(second(3600)).apply(store);
+    let session = backend.as_stored(&session("s"));
     let expected = SessionRow { session, last_seen: second(1), ended: Some(second(1)), complete: false };
     assert_eq!(row(store, "s"), expected);
     assert_eq!(used(store, Scope::Session, "s"), 10);
@@ -121,24 +121,24 @@ fn who_reads_on_does_not_wake_a_session(backend: &dyn Backend) {
 
 fn complete_unless_seen_later(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    store.see(&session("s"), second(100), true).expect("noted");
-    store.complete("s", second(99)).expect("nothing to note");
+    store.touch_session(&session("s"), second(100), true).expect("noted");
+    store.mark_complete("s", second(99)).expect("nothing to note");
     assert!(!row(store, "s").complete, "it was seen since");
-    store.complete("s", second(100)).expect("noted");
+    store.mark_complete("s", second(100)).expect("noted");
     assert!(row(store, "s").complete);
-    Step::of(&session("s")).seen(second(100)).at(second(3600)).apply(store);
+    BatchBuilder::new(&session("s")).seen_at(second(100)).at(second(3600)).apply(store);
     assert!(row(store, "s").complete, "read on, not awake");
-    Step::of(&session("s")).at(second(101)).apply(store);
+    BatchBuilder::new(&session("s")).at(second(101)).apply(store);
     assert!(!row(store, "s").complete, "awake");
-    store.complete("s", second(101)).expect("noted");
-    store.see(&session("s"), second(102), true).expect("noted");
+    store.mark_complete("s", second(101)).expect("noted");
+    store.touch_session(&session("s"), second(102), true).expect("noted");
     assert!(!row(store, "s").complete, "more may have come before it ended again");
 }
 
 fn last_seen_first(backend: &dyn Backend) {
     let store = &mut *backend.open();
     let mut order = |seen: &[(&str, i64)]| -> Vec<String> {
-        seen.iter().for_each(|(id, n)| store.see(&session(id), second(*n), false).expect("noted"));
+        seen.iter().for_each(|(id, n)| store.touch_session(&session(id), second(*n), false).expect("noted"));
         store.sessions().expect("an answer").into_iter().map(|row| row.session.id).collect()
     };
     assert_eq!(order(&[("a", 10), ("b", 30), ("c", 20)]), ["b", "c", "a"]);
@@ -149,7 +149,7 @@ fn the_session_of_a_client(backend: &dyn Backend) {
     let store = &mut *backend.open();
     let mut see = |id: &str, pid, started, n| {
         let client = Some(ClientProcess { pid, started });
-        store.see(&Session { client, ..session(id) }, second(n), false).expect("noted");
+        store.touch_session(&Session { client, ..session(id) }, second(n), false).expect("noted");
     };
     see("a", 7, 1, 0);
     see("b", 7, 2, 1);
@@ -169,7 +169,7 @@ fn each_session_has_a_sequence(backend: &dyn Backend) {
     let mut batches =
         |ids: &[&str]| -> Vec<u64> { ids.iter().map(|id| record(store, id, &[]).sequence).collect() };
     assert_eq!(batches(&["a", "b", "a", "a", "b"]), [1, 1, 2, 3, 2]);
-    store.see(&session("a"), NOW, true).expect("noted");
+    store.touch_session(&session("a"), NOW, true).expect("noted");
     used(store, Scope::Session, "a");
     let sequences = store.sequences().expect("an answer");
     assert_eq!((sequences["a"], sequences["b"]), (3, 2));
@@ -188,11 +188,11 @@ fn values_that_were_counted(backend: &dyn Backend) {
     let by =
         |id: &str, n, model: &str| Message { model: model.into(), ..said(id, second(n), usage(1, 0, 0)) };
     let old = facts([by("a", -1000, "opus"), by_agent(by("b", -1000, ""), "x", "Explore")]);
-    Step::of(&of("old", "zoe")).facts(&old).at(second(-1000)).apply(store);
+    BatchBuilder::new(&of("old", "zoe")).facts(&old).at(second(-1000)).apply(store);
     let new = facts([by("c", 0, "haiku"), by_agent(by("d", 0, "haiku"), "y", "")]);
-    Step::of(&of("new", "ann")).facts(&new).apply(store);
+    BatchBuilder::new(&of("new", "ann")).facts(&new).apply(store);
     let untyped = Session { team: String::new(), task_type: String::new(), ..of("more", "ann") };
-    Step::of(&untyped).at(second(5)).apply(store);
+    BatchBuilder::new(&untyped).at(second(5)).apply(store);
     let mut values = |scope, n: i64| store.values(scope, second(n)).expect("an answer");
     assert_eq!(values(Scope::Session, -1000), ["more", "new", "old"]);
     assert_eq!(values(Scope::Session, 0), ["more", "new"]);
@@ -201,7 +201,7 @@ fn values_that_were_counted(backend: &dyn Backend) {
         assert_eq!(values(scope, -1000), ["ann", "zoe"], "{scope:?}");
         assert_eq!(values(scope, -999), ["ann"], "{scope:?}");
     }
-    let mut projects = ["/ann", "/zoe"].map(|name| backend.kept(&of(name, &name[1..])).project);
+    let mut projects = ["/ann", "/zoe"].map(|name| backend.as_stored(&of(name, &name[1..])).project);
     projects.sort();
     assert_eq!(values(Scope::Project, -1000), projects);
     assert_eq!(
@@ -216,11 +216,11 @@ fn upkeep_changes_nothing(backend: &dyn Backend) {
     let store = &mut *backend.open();
     for n in 0..50 {
         record(store, "s", &facts([said(&format!("m{n}"), second(n), usage(1, 0, 0))]));
-        store.tidy(n % 2 == 0).expect("done");
+        store.maintain(n % 2 == 0).expect("done");
     }
-    let before = (store.sessions().expect("rows"), store.epoch().expect("an epoch"));
-    store.tidy(true).expect("done");
-    assert_eq!((store.sessions().expect("rows"), store.epoch().expect("an epoch")), before);
+    let before = (store.sessions().expect("rows"), store.store_id().expect("an epoch"));
+    store.maintain(true).expect("done");
+    assert_eq!((store.sessions().expect("rows"), store.store_id().expect("an epoch")), before);
     assert_eq!(used(store, Scope::Session, "s"), 50);
     assert_eq!(used(&mut *backend.open(), Scope::Session, "s"), 50);
 }

@@ -10,8 +10,10 @@ use fusebox::store::Store;
 use fusebox::transcript::Fact;
 
 use super::backend::Backend;
+use super::batch_builder::{
+    BatchBuilder, child, counter_parts, every, record, recounted, running_counter, session, session_usage,
+};
 use super::facts::{NOW, by_agent, compaction, cut, facts, said, second, total, usage};
-use super::step::{Step, added_up, child, counted, every, moved, record, session, total_of};
 use crate::random::Random;
 
 conformance!(
@@ -33,19 +35,19 @@ conformance!(
 );
 
 /// A fact and the session in whose files it stands.
-pub type Told = (&'static str, Fact);
+pub type SessionFact = (&'static str, Fact);
 
 /// A message of a session.
-pub fn of(session: &'static str, message: Message) -> Told {
+pub fn fact_of(session: &'static str, message: Message) -> SessionFact {
     (session, Fact::Message(message))
 }
 
 /// Records what is told in many orders, each in a store of its own, and checks what sessions come to, how many estimates
 /// each has then, and what their user comes to.
 #[track_caller]
-pub fn check(backend: &dyn Backend, told: &[Told], truths: &[(&str, Usage, u64)], user: Usage) {
-    let straight: Vec<Told> = told.to_vec();
-    let backwards: Vec<Told> = told.iter().rev().cloned().collect();
+pub fn check(backend: &dyn Backend, told: &[SessionFact], truths: &[(&str, Usage, u64)], user: Usage) {
+    let straight: Vec<SessionFact> = told.to_vec();
+    let backwards: Vec<SessionFact> = told.iter().rev().cloned().collect();
     let mut orders = vec![straight, backwards];
     orders.extend((1..=6).map(|seed| shuffled(told, seed)));
     for (n, order) in orders.iter().enumerate() {
@@ -53,17 +55,21 @@ pub fn check(backend: &dyn Backend, told: &[Told], truths: &[(&str, Usage, u64)]
         let ids = truths.iter().map(|truth| truth.0);
         if n % 2 == 0 {
             for id in ids.clone() {
-                moved(store, Scope::Session, id);
+                running_counter(store, Scope::Session, id);
             }
-            moved(store, Scope::User, "ann");
+            running_counter(store, Scope::User, "ann");
         }
-        in_portions(store, order, if n < 2 { 1 } else { n });
+        record_in_portions(store, order, if n < 2 { 1 } else { n });
         for (id, sum, estimates) in truths {
-            assert_eq!(total_of(store, id), (*sum, *estimates), "session {id} in order {n}");
-            assert_eq!(moved(store, Scope::Session, id)[..4], parts(*sum), "counter of {id} in order {n}");
+            assert_eq!(session_usage(store, id), (*sum, *estimates), "session {id} in order {n}");
+            assert_eq!(
+                running_counter(store, Scope::Session, id)[..4],
+                parts(*sum),
+                "counter of {id} in order {n}"
+            );
         }
-        assert_eq!(moved(store, Scope::User, "ann")[..4], parts(user), "user in order {n}");
-        assert_eq!(added_up(store, Scope::User, "ann")[..4], parts(user), "user added up in order {n}");
+        assert_eq!(running_counter(store, Scope::User, "ann")[..4], parts(user), "user in order {n}");
+        assert_eq!(recounted(store, Scope::User, "ann")[..4], parts(user), "user added up in order {n}");
     }
 }
 
@@ -72,9 +78,9 @@ fn parts(sum: Usage) -> [u64; 4] {
 }
 
 /// The same in another order; some of it comes twice.
-fn shuffled(told: &[Told], seed: u64) -> Vec<Told> {
+fn shuffled(told: &[SessionFact], seed: u64) -> Vec<SessionFact> {
     let mut random = Random::new(seed);
-    let mut order: Vec<Told> = told.to_vec();
+    let mut order: Vec<SessionFact> = told.to_vec();
     order.extend(told.iter().filter(|_| random.chance(30)).cloned());
     for i in (1..order.len()).rev() {
         order.swap(i, random.below(i + 1));
@@ -83,7 +89,7 @@ fn shuffled(told: &[Told], seed: u64) -> Vec<Told> {
 }
 
 /// Records facts in batches of at most so many that stand together.
-fn in_portions(store: &mut dyn Store, told: &[Told], most: usize) {
+fn record_in_portions(store: &mut dyn Store, told: &[SessionFact], most: usize) {
     for run in told.chunk_by(|one, other| one.0 == other.0) {
         for portion in run.chunks(most) {
             let facts: Vec<Fact> = portion.iter().map(|(_, fact)| fact.clone()).collect();
@@ -93,15 +99,15 @@ fn in_portions(store: &mut dyn Store, told: &[Told], most: usize) {
 }
 
 /// A whole response of session `s`.
-fn line(id: &str, n: i64, sum: Usage) -> Told {
-    of("s", said(id, second(n), sum))
+fn line(id: &str, n: i64, sum: Usage) -> SessionFact {
+    fact_of("s", said(id, second(n), sum))
 }
 
-fn ends(run: i64, sum: Usage, after: i64, before: Option<i64>) -> Told {
+fn total_between(run: i64, sum: Usage, after: i64, before: Option<i64>) -> SessionFact {
     ("s", total(run, sum, second(after), before.map(second)))
 }
 
-fn settles(backend: &dyn Backend, told: &[Told], sum: Usage, estimates: u64) {
+fn settles(backend: &dyn Backend, told: &[SessionFact], sum: Usage, estimates: u64) {
     check(backend, told, &[("s", sum, estimates)], sum);
 }
 
@@ -109,20 +115,20 @@ fn what_stands_on_no_line_is_charged_once(backend: &dyn Backend) {
     let sum = usage(130, 13, 3);
     settles(
         backend,
-        &[line("a", 1, usage(100, 10, 0)), ends(1, sum, 1, None), ends(1, sum, 1, None)],
+        &[line("a", 1, usage(100, 10, 0)), total_between(1, sum, 1, None), total_between(1, sum, 1, None)],
         sum,
         0,
     );
 }
 
 fn an_agents_file_before_or_after_the_total(backend: &dyn Backend) {
-    let agents = |id: &str, n, sum| of("s", by_agent(said(id, second(n), sum), "x", "Explore"));
+    let agents = |id: &str, n, sum| fact_of("s", by_agent(said(id, second(n), sum), "x", "Explore"));
     let told = [
         line("a", 1, usage(100, 10, 0)),
         line("b", 9, usage(50, 5, 0)),
         agents("c", 3, usage(200, 20, 0)),
         agents("d", 5, usage(100, 10, 7)),
-        ends(1, usage(450, 45, 7), 9, None),
+        total_between(1, usage(450, 45, 7), 9, None),
     ];
     settles(backend, &told, usage(450, 45, 7), 0);
 }
@@ -130,23 +136,23 @@ fn an_agents_file_before_or_after_the_total(backend: &dyn Backend) {
 fn a_resumed_session_goes_on_from_its_total(backend: &dyn Backend) {
     let mut told = vec![
         line("a", 1, usage(100, 10, 0)),
-        ends(1, usage(130, 13, 0), 1, Some(20)),
+        total_between(1, usage(130, 13, 0), 1, Some(20)),
         line("b", 21, usage(40, 4, 0)),
         line("c", 22, usage(40, 4, 9)),
     ];
     settles(backend, &told, usage(210, 21, 9), 0);
-    told.push(ends(1, usage(215, 26, 9), 22, None));
+    told.push(total_between(1, usage(215, 26, 9), 22, None));
     settles(backend, &told, usage(215, 26, 9), 0);
 }
 
 fn a_compaction_is_an_estimate_until_a_total_covers_it(backend: &dyn Backend) {
     let mut told = vec![
         line("a", 1, usage(100, 10, 500)),
-        of("s", compaction("c1", second(2), 610)),
+        fact_of("s", compaction("c1", second(2), 610)),
         line("b", 3, usage(1, 1, 0)),
     ];
     settles(backend, &told, usage(101, 11, 1110), 1);
-    told.push(ends(1, usage(4422, 332, 1277), 3, None));
+    told.push(total_between(1, usage(4422, 332, 1277), 3, None));
     settles(backend, &told, usage(4422, 332, 1277), 0);
 }
 
@@ -154,10 +160,10 @@ fn two_compactions_in_one_run_come_to_the_total(backend: &dyn Backend) {
     // The estimate of the first is more than both read together.
     let told = [
         line("a", 1, usage(100, 10, 0)),
-        of("s", compaction("c1", second(2), 5000)),
+        fact_of("s", compaction("c1", second(2), 5000)),
         line("b", 3, usage(100, 10, 0)),
-        of("s", compaction("c2", second(4), 4000)),
-        ends(1, usage(9000, 700, 600), 4, None),
+        fact_of("s", compaction("c2", second(4), 4000)),
+        total_between(1, usage(9000, 700, 600), 4, None),
     ];
     settles(backend, &told, usage(9000, 700, 600), 1);
 }
@@ -165,11 +171,11 @@ fn two_compactions_in_one_run_come_to_the_total(backend: &dyn Backend) {
 fn a_total_after_each_compaction_settles_each(backend: &dyn Backend) {
     let told = [
         line("a", 1, usage(100, 10, 0)),
-        of("s", compaction("c1", second(2), 5000)),
-        ends(1, usage(4100, 310, 70), 2, Some(10)),
+        fact_of("s", compaction("c1", second(2), 5000)),
+        total_between(1, usage(4100, 310, 70), 2, Some(10)),
         line("b", 11, usage(100, 10, 0)),
-        of("s", compaction("c2", second(12), 4000)),
-        ends(1, usage(9200, 920, 90), 12, None),
+        fact_of("s", compaction("c2", second(12), 4000)),
+        total_between(1, usage(9200, 920, 90), 12, None),
     ];
     settles(backend, &told, usage(9200, 920, 90), 0);
 }
@@ -177,10 +183,10 @@ fn a_total_after_each_compaction_settles_each(backend: &dyn Backend) {
 fn a_rest_is_not_charged_again_with_a_later_compaction(backend: &dyn Backend) {
     let told = [
         line("a", 1, usage(100, 10, 0)),
-        ends(1, usage(130, 13, 0), 1, Some(20)),
-        of("s", compaction("c1", second(21), 111)),
+        total_between(1, usage(130, 13, 0), 1, Some(20)),
+        fact_of("s", compaction("c1", second(21), 111)),
         line("b", 22, usage(40, 4, 0)),
-        ends(1, usage(900, 90, 80), 22, None),
+        total_between(1, usage(900, 90, 80), 22, None),
     ];
     settles(backend, &told, usage(900, 90, 80), 0);
 }
@@ -188,24 +194,24 @@ fn a_rest_is_not_charged_again_with_a_later_compaction(backend: &dyn Backend) {
 fn a_total_that_does_not_cover_the_lines_says_nothing(backend: &dyn Backend) {
     let told = [
         line("a", 1, usage(100, 10, 0)),
-        of("s", compaction("c1", second(2), 110)),
+        fact_of("s", compaction("c1", second(2), 110)),
         line("b", 3, usage(10, 1, 0)),
-        ends(9, usage(60, 6, 6), 3, None),
+        total_between(9, usage(60, 6, 6), 3, None),
     ];
     settles(backend, &told, usage(110, 11, 110), 1);
     // Only what an agent said makes the total too small: it may be read last.
     let told = [
         line("a", 1, usage(100, 10, 0)),
-        ends(9, usage(160, 16, 6), 1, None),
-        of("s", by_agent(said("b", second(3), usage(200, 20, 0)), "x", "Explore")),
+        total_between(9, usage(160, 16, 6), 1, None),
+        fact_of("s", by_agent(said("b", second(3), usage(200, 20, 0)), "x", "Explore")),
     ];
     settles(backend, &told, usage(300, 30, 0), 0);
 }
 
 fn a_total_replaces_the_estimate_of_a_cut_stream(backend: &dyn Backend) {
-    let mut told = vec![line("a", 1, usage(100, 10, 0)), of("s", cut("b", second(2), 50, 1, 400))];
+    let mut told = vec![line("a", 1, usage(100, 10, 0)), fact_of("s", cut("b", second(2), 50, 1, 400))];
     settles(backend, &told, usage(150, 110, 0), 1);
-    told.push(ends(1, usage(150, 42, 0), 2, None));
+    told.push(total_between(1, usage(150, 42, 0), 2, None));
     settles(backend, &told, usage(150, 42, 0), 0);
 }
 
@@ -213,10 +219,10 @@ fn a_total_does_not_settle_what_came_after_it(backend: &dyn Backend) {
     // The compaction leaves room in the total: it would seem to cover the agent's cut stream too.
     let told = [
         line("a", 1, usage(100, 10, 0)),
-        of("s", compaction("c1", second(2), 110)),
-        ends(1, usage(4100, 310, 70), 2, Some(20)),
+        fact_of("s", compaction("c1", second(2), 110)),
+        total_between(1, usage(4100, 310, 70), 2, Some(20)),
         line("b", 30, usage(10, 1, 0)),
-        of("s", by_agent(cut("c", second(25), 50, 1, 400), "x", "")),
+        fact_of("s", by_agent(cut("c", second(25), 50, 1, 400), "x", "")),
     ];
     settles(backend, &told, usage(4160, 411, 70), 1);
 }
@@ -225,9 +231,9 @@ fn a_total_that_was_closed_stays_closed(backend: &dyn Backend) {
     // The same total three times: open, closed, and read once more by one who saw only the beginning of the file.
     let told = [
         line("a", 1, usage(100, 10, 0)),
-        ends(1, usage(130, 13, 0), 1, None),
-        ends(1, usage(130, 13, 0), 1, Some(20)),
-        ends(1, usage(130, 13, 0), 1, None),
+        total_between(1, usage(130, 13, 0), 1, None),
+        total_between(1, usage(130, 13, 0), 1, Some(20)),
+        total_between(1, usage(130, 13, 0), 1, None),
         line("b", 21, usage(20, 2, 0)),
     ];
     settles(backend, &told, usage(150, 15, 0), 0);
@@ -237,9 +243,9 @@ fn a_covered_message_that_grows_later_is_no_rest(backend: &dyn Backend) {
     // A subagent's response that began before the total, and of which the last line is dated after it.
     let told = [
         line("a", 1, usage(100, 10, 0)),
-        of("s", by_agent(said("b", second(50), usage(10, 1, 0)), "x", "Explore")),
-        ends(1, usage(110, 40, 0), 50, Some(65)),
-        of("s", by_agent(said("b", second(70), usage(10, 30, 0)), "x", "Explore")),
+        fact_of("s", by_agent(said("b", second(50), usage(10, 1, 0)), "x", "Explore")),
+        total_between(1, usage(110, 40, 0), 50, Some(65)),
+        fact_of("s", by_agent(said("b", second(70), usage(10, 30, 0)), "x", "Explore")),
         line("c", 65, usage(7, 7, 7)),
     ];
     settles(backend, &told, usage(117, 47, 7), 0);
@@ -256,25 +262,26 @@ fn each_model_is_settled_apart(backend: &dyn Backend) {
     let of_haiku = Message { model: "haiku".into(), ..said("h", second(2), usage(70, 7, 0)) };
     let told = [
         line("a", 1, usage(100, 10, 0)),
-        of("s", of_haiku),
-        ends(1, usage(130, 13, 0), 2, None),
+        fact_of("s", of_haiku),
+        total_between(1, usage(130, 13, 0), 2, None),
         ("s", haiku),
     ];
     settles(backend, &told, usage(205, 21, 1), 0);
     let store = &mut *backend.open();
-    moved(store, Scope::Model, "haiku");
-    in_portions(store, &told, 2);
-    assert_eq!(moved(store, Scope::Model, "haiku")[..4], [75, 8, 0, 1]);
-    assert_eq!(moved(store, Scope::Model, "sonnet")[..4], [130, 13, 0, 0]);
+    running_counter(store, Scope::Model, "haiku");
+    record_in_portions(store, &told, 2);
+    assert_eq!(running_counter(store, Scope::Model, "haiku")[..4], [75, 8, 0, 1]);
+    assert_eq!(running_counter(store, Scope::Model, "sonnet")[..4], [130, 13, 0, 0]);
     // The rest stands for no request of its own.
-    assert_eq!(moved(store, Scope::Model, "haiku")[4..], [1, 0]);
+    assert_eq!(running_counter(store, Scope::Model, "haiku")[4..], [1, 0]);
 }
 
 fn a_rest_books_to_the_window_of_the_line_before_it(backend: &dyn Backend) {
     let store = &mut *backend.open();
     let (yesterday, day) = (NOW.plus_millis(-86_400_000), every(Period::Day));
-    let on =
-        |store: &mut dyn Store, at: Timestamp| counted(store, Scope::Session, &day, "s", at)[..2].to_vec();
+    let on = |store: &mut dyn Store, at: Timestamp| {
+        counter_parts(store, Scope::Session, &day, "s", at)[..2].to_vec()
+    };
     assert_eq!((on(store, yesterday), on(store, NOW)), (vec![0, 0], vec![0, 0]));
     record(store, "s", &facts([said("a", yesterday, usage(100, 10, 0))]));
     record(store, "s", &[total(1, usage(130, 13, 0), yesterday, None)]);
@@ -284,13 +291,13 @@ fn a_rest_books_to_the_window_of_the_line_before_it(backend: &dyn Backend) {
 fn a_childs_rest_is_its_parents_too(backend: &dyn Backend) {
     let store = &mut *backend.open();
     // Seen before its messages: what a session held before it became a child is its own.
-    store.see(&child("s", "p"), second(0), false).expect("noted");
-    moved(store, Scope::Session, "p");
-    for fact in [line("a", 1, usage(100, 10, 0)).1, ends(1, usage(130, 13, 0), 1, None).1] {
-        Step::of(&session("s")).facts(&[fact]).apply(store);
+    store.touch_session(&child("s", "p"), second(0), false).expect("noted");
+    running_counter(store, Scope::Session, "p");
+    for fact in [line("a", 1, usage(100, 10, 0)).1, total_between(1, usage(130, 13, 0), 1, None).1] {
+        BatchBuilder::new(&session("s")).facts(&[fact]).apply(store);
     }
     for (scope, value) in [(Scope::Session, "p"), (Scope::Session, "s"), (Scope::User, "ann")] {
-        assert_eq!(moved(store, scope, value)[..2], [130, 13], "{value}");
-        assert_eq!(added_up(store, scope, value)[..2], [130, 13], "{value}");
+        assert_eq!(running_counter(store, scope, value)[..2], [130, 13], "{value}");
+        assert_eq!(recounted(store, scope, value)[..2], [130, 13], "{value}");
     }
 }

@@ -6,7 +6,7 @@ use fusebox::transcript::Fact;
 
 use super::backend::Backend;
 use super::facts::{by_agent, compaction, said, second, total, usage};
-use super::settling::{Told, check, of};
+use super::settling::{SessionFact, check, fact_of};
 
 conformance!(
     a_fork_after_a_compaction_shares_it,
@@ -21,8 +21,8 @@ conformance!(
 );
 
 /// What stands in the files of these sessions, all of it in each.
-fn in_files_of<const N: usize>(sessions: &[&'static str], messages: [Message; N]) -> Vec<Told> {
-    let of_session = |id: &&'static str| messages.clone().map(|message| of(id, message));
+fn in_files_of<const N: usize>(sessions: &[&'static str], messages: [Message; N]) -> Vec<SessionFact> {
+    let of_session = |id: &&'static str| messages.clone().map(|message| fact_of(id, message));
     sessions.iter().flat_map(of_session).collect()
 }
 
@@ -30,12 +30,12 @@ fn line(id: &str, n: i64, sum: Usage) -> Message {
     said(id, second(n), sum)
 }
 
-fn origin(fork: &'static str, origin: &str) -> Told {
+fn origin(fork: &'static str, origin: &str) -> SessionFact {
     (fork, Fact::Origin(origin.into()))
 }
 
 /// The beginning that origin `p` and fork `f` share: a response and a compaction.
-fn shared() -> Vec<Told> {
+fn shared() -> Vec<SessionFact> {
     let copied = [line("a", 1, usage(100, 10, 0)), compaction("c1", second(2), 110)];
     let mut told = in_files_of(&["p", "f"], copied);
     told.push(origin("f", "p"));
@@ -45,9 +45,9 @@ fn shared() -> Vec<Told> {
 fn a_fork_after_a_compaction_shares_it(backend: &dyn Backend) {
     let mut told = shared();
     told.extend([
-        of("p", line("b", 3, usage(7, 1, 0))),
+        fact_of("p", line("b", 3, usage(7, 1, 0))),
         ("p", total(1, usage(4107, 311, 70), second(3), None)),
-        of("f", line("x", 9, usage(20, 2, 0))),
+        fact_of("f", line("x", 9, usage(20, 2, 0))),
         ("f", total(1, usage(4120, 312, 70), second(9), None)),
     ]);
     let truths = [("p", usage(4107, 311, 70), 0), ("f", usage(4120, 312, 70), 0)];
@@ -59,7 +59,7 @@ fn a_fork_whose_origin_settles_first_goes_on_from_there(backend: &dyn Backend) {
     told.extend([
         ("p", total(1, usage(4100, 310, 70), second(2), None)),
         // No total of its own as yet: what its origin's says of the compaction holds here too.
-        of("f", line("x", 9, usage(20, 2, 0))),
+        fact_of("f", line("x", 9, usage(20, 2, 0))),
     ]);
     let truths = [("p", usage(4100, 310, 70), 0), ("f", usage(4120, 312, 70), 0)];
     check(backend, &told, &truths, usage(4120, 312, 70));
@@ -69,12 +69,12 @@ fn compactions_in_both_branches_come_to_both_totals(backend: &dyn Backend) {
     let mut told = shared();
     told.extend([
         ("p", total(1, usage(4100, 310, 70), second(2), Some(second(20)))),
-        of("p", line("b", 21, usage(7, 1, 0))),
-        of("p", compaction("cp", second(22), 99)),
+        fact_of("p", line("b", 21, usage(7, 1, 0))),
+        fact_of("p", compaction("cp", second(22), 99)),
         ("p", total(1, usage(8107, 611, 140), second(22), None)),
         // Forked before that, with the first total.
-        of("f", line("x", 11, usage(20, 2, 0))),
-        of("f", compaction("cf", second(12), 88)),
+        fact_of("f", line("x", 11, usage(20, 2, 0))),
+        fact_of("f", compaction("cf", second(12), 88)),
         ("f", total(1, usage(9120, 712, 150), second(12), None)),
     ]);
     let truths = [("p", usage(8107, 611, 140), 0), ("f", usage(9120, 712, 150), 0)];
@@ -86,8 +86,8 @@ fn a_rest_of_the_origin_is_not_the_forks_again(backend: &dyn Backend) {
     let mut told = in_files_of(&["p", "f"], [line("a", 1, usage(100, 10, 0))]);
     told.extend([
         ("p", total(1, usage(130, 13, 3), second(1), None)),
-        of("f", line("x", 31, usage(20, 2, 0))),
-        of("f", compaction("cf", second(32), 88)),
+        fact_of("f", line("x", 31, usage(20, 2, 0))),
+        fact_of("f", compaction("cf", second(32), 88)),
         ("f", total(1, usage(950, 95, 30), second(32), None)),
     ]);
     let truths = [("p", usage(130, 13, 3), 0), ("f", usage(950, 95, 30), 0)];
@@ -98,9 +98,9 @@ fn a_forks_total_holds_its_origins_subagents(backend: &dyn Backend) {
     let mut told = in_files_of(&["p", "f"], [line("a", 1, usage(100, 10, 0))]);
     told.extend([
         origin("f", "p"),
-        of("p", by_agent(line("b", 2, usage(50, 5, 0)), "x", "Explore")),
+        fact_of("p", by_agent(line("b", 2, usage(50, 5, 0)), "x", "Explore")),
         ("p", total(1, usage(150, 15, 0), second(2), None)),
-        of("f", line("x", 31, usage(20, 2, 0))),
+        fact_of("f", line("x", 31, usage(20, 2, 0))),
         // All three: the subagent's response stands in none of the fork's files, and is no rest of it.
         ("f", total(1, usage(170, 17, 0), second(31), None)),
     ]);
@@ -113,9 +113,9 @@ fn a_forks_total_holds_what_came_after_its_point_in_its_origin(backend: &dyn Bac
     told.extend([
         origin("f", "p"),
         // After the point that the fork begins at, and before it was made.
-        of("p", line("b", 2, usage(50, 5, 0))),
+        fact_of("p", line("b", 2, usage(50, 5, 0))),
         ("p", total(1, usage(160, 16, 1), second(2), None)),
-        of("f", line("x", 31, usage(20, 2, 0))),
+        fact_of("f", line("x", 31, usage(20, 2, 0))),
         ("f", total(1, usage(180, 18, 1), second(31), None)),
     ]);
     let truths = [("p", usage(160, 16, 1), 0), ("f", usage(130, 13, 1), 0)];
@@ -129,8 +129,8 @@ fn a_total_of_the_origin_reaches_the_fork_of_a_fork(backend: &dyn Backend) {
         origin("f", "p"),
         origin("g", "f"),
         ("p", total(1, usage(4100, 310, 70), second(2), None)),
-        of("f", line("x", 9, usage(20, 2, 0))),
-        of("g", line("y", 19, usage(1, 1, 1))),
+        fact_of("f", line("x", 9, usage(20, 2, 0))),
+        fact_of("g", line("y", 19, usage(1, 1, 1))),
     ]);
     let truths =
         [("p", usage(4100, 310, 70), 0), ("f", usage(4120, 312, 70), 0), ("g", usage(4101, 311, 71), 0)];
@@ -138,11 +138,11 @@ fn a_total_of_the_origin_reaches_the_fork_of_a_fork(backend: &dyn Backend) {
 }
 
 /// A response that stands in both, whole in the files of `f` only, and a total of `p`.
-fn read_more_of_in_f() -> Vec<Told> {
+fn read_more_of_in_f() -> Vec<SessionFact> {
     vec![
-        of("p", line("a", 1, usage(100, 10, 0))),
+        fact_of("p", line("a", 1, usage(100, 10, 0))),
         ("p", total(1, usage(130, 30, 3), second(1), None)),
-        of("f", line("a", 1, usage(100, 25, 0))),
+        fact_of("f", line("a", 1, usage(100, 25, 0))),
     ]
 }
 

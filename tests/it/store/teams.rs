@@ -6,9 +6,11 @@ use fusebox::store::redis::RedisStore;
 use fusebox::store::{Session, Store};
 use fusebox::transcript::Fact;
 
-use super::backend::{Backend, Begin, Redis, at_once};
+use super::backend::{Backend, EmptyBackend, Redis, at_once};
+use super::batch_builder::{
+    BatchBuilder, budget, budget_key, child, every, recounted, running_counter, session, state, used,
+};
 use super::facts::{NOW, facts, response, said, second, usage};
-use super::step::{Step, added_up, budget, child, every, moved, session, state, used, watch};
 
 conformance!(
     members_count_together_and_once,
@@ -21,7 +23,7 @@ conformance!(
 );
 
 /// A session of a member of a team.
-fn of(id: &str, user: &str, team: &str) -> Session {
+fn team_session(id: &str, user: &str, team: &str) -> Session {
     Session { user: user.into(), team: team.into(), ..session(id) }
 }
 
@@ -40,14 +42,20 @@ fn members_count_together_and_once(backend: &dyn Backend) {
         if asked_before {
             assert_eq!((used(store, Scope::Team, "core"), used(store, Scope::Team, "web")), (0, 0));
         }
-        Step::of(&of("a", "ann", "core")).facts(&[at("m", 0, 10), at("n", 1, 1)]).apply(store);
+        BatchBuilder::new(&team_session("a", "ann", "core"))
+            .facts(&[at("m", 0, 10), at("n", 1, 1)])
+            .apply(store);
         // A fork of it, by another member, and one of another team.
-        Step::of(&of("b", "bea", "core")).facts(&[at("m", 0, 10), at("o", 2, 2)]).apply(store);
-        Step::of(&of("c", "cid", "web")).facts(&[at("m", 0, 12), at("p", 3, 4)]).apply(store);
+        BatchBuilder::new(&team_session("b", "bea", "core"))
+            .facts(&[at("m", 0, 10), at("o", 2, 2)])
+            .apply(store);
+        BatchBuilder::new(&team_session("c", "cid", "web"))
+            .facts(&[at("m", 0, 12), at("p", 3, 4)])
+            .apply(store);
         assert_eq!((used(store, Scope::Team, "core"), used(store, Scope::Team, "web")), (15, 4));
         for (team, tokens, requests) in [("core", 15, 3), ("web", 4, 1)] {
-            assert_eq!(moved(store, Scope::Team, team), [tokens, 0, 0, 0, requests, 0], "{team}");
-            assert_eq!(added_up(store, Scope::Team, team), [tokens, 0, 0, 0, requests, 0], "{team}");
+            assert_eq!(running_counter(store, Scope::Team, team), [tokens, 0, 0, 0, requests, 0], "{team}");
+            assert_eq!(recounted(store, Scope::Team, team), [tokens, 0, 0, 0, requests, 0], "{team}");
         }
         assert_eq!(store.values(Scope::Team, second(-1)).expect("an answer"), ["core", "web"]);
     }
@@ -55,14 +63,15 @@ fn members_count_together_and_once(backend: &dyn Backend) {
 
 fn each_threshold_of_a_team_is_raised_once(backend: &dyn Backend) {
     let [here, there] = &mut [backend.open(), backend.open()];
-    let watches = [watch(&monthly(100), "core")];
+    let budgets = [budget_key(&monthly(100), "core")];
     let spend = |store: &mut dyn Store, session: &Session, id: &str, tokens: u64| {
-        let step = Step::of(session).facts(&facts([response(id, tokens)])).watching(&watches).claiming();
+        let step =
+            BatchBuilder::new(session).facts(&facts([response(id, tokens)])).for_budgets(&budgets).claiming();
         let applied = step.apply(store);
         store.confirm_shown(&applied.alerts.iter().map(|a| a.id).collect::<Vec<_>>(), &[]).expect("noted");
         applied.alerts.iter().map(|alert| (alert.threshold, alert.value.clone())).collect::<Vec<_>>()
     };
-    let (ann, bea) = (of("a", "ann", "core"), of("b", "bea", "core"));
+    let (ann, bea) = (team_session("a", "ann", "core"), team_session("b", "bea", "core"));
     let core = |thresholds: &[f64]| thresholds.iter().map(|t| (*t, "core".to_owned())).collect::<Vec<_>>();
     assert_eq!(spend(&mut **here, &ann, "1", 40), []);
     assert_eq!(spend(&mut **there, &bea, "2", 40), core(&[0.5, 0.8]));
@@ -77,15 +86,15 @@ fn each_threshold_of_a_team_is_raised_once(backend: &dyn Backend) {
 fn many_members_at_once(backend: &dyn Backend) {
     let budget = monthly(160);
     at_once(backend, 16, |n, store| {
-        let member = of(&format!("s{n}"), &format!("u{n}"), "core");
+        let member = team_session(&format!("s{n}"), &format!("u{n}"), "core");
         for m in 0..10 {
             let facts = facts([response(&format!("{n}-{m}"), 1), response("shared", 16)]);
-            Step::of(&member).facts(&facts).watching(&[watch(&budget, "core")]).apply(store);
+            BatchBuilder::new(&member).facts(&facts).for_budgets(&[budget_key(&budget, "core")]).apply(store);
         }
     });
     let store = &mut *backend.open();
     assert_eq!(state(store, &budget, "core", NOW).expect("a budget").used, 176);
-    assert_eq!(added_up(store, Scope::Team, "core"), [176, 0, 0, 0, 161, 0]);
+    assert_eq!(recounted(store, Scope::Team, "core"), [176, 0, 0, 0, 161, 0]);
     let mut raised: Vec<f64> =
         store.alerts().expect("an answer").iter().map(|record| record.alert.threshold).collect();
     raised.sort_by(f64::total_cmp);
@@ -95,23 +104,23 @@ fn many_members_at_once(backend: &dyn Backend) {
 fn who_has_no_team_counts_for_none(backend: &dyn Backend) {
     let store = &mut *backend.open();
     assert_eq!(used(store, Scope::Team, "core"), 0);
-    Step::of(&session("s")).facts(&[at("m", 0, 10)]).apply(store);
+    BatchBuilder::new(&session("s")).facts(&[at("m", 0, 10)]).apply(store);
     // Somebody names a team in the middle of the session, whose team was noted when it was first seen.
-    Step::of(&of("s", "ann", "core")).facts(&[at("n", 1, 5)]).apply(store);
+    BatchBuilder::new(&team_session("s", "ann", "core")).facts(&[at("n", 1, 5)]).apply(store);
     assert_eq!((used(store, Scope::Team, "core"), used(store, Scope::User, "ann")), (0, 15));
-    assert_eq!(added_up(store, Scope::Team, "core"), [0; 6]);
+    assert_eq!(recounted(store, Scope::Team, "core"), [0; 6]);
     assert_eq!(store.values(Scope::Team, second(-1)).expect("an answer"), [""; 0]);
     assert_eq!(store.session("s").expect("an answer").expect("a session").session.team, "");
 }
 
 fn a_child_counts_for_its_own_team(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    let parent = of("p", "ann", "core");
-    Step::of(&parent).facts(&[at("m", 0, 10)]).apply(store);
+    let parent = team_session("p", "ann", "core");
+    BatchBuilder::new(&parent).facts(&[at("m", 0, 10)]).apply(store);
     let own = Session { team: "core".into(), ..child("c", "p") };
-    Step::of(&own).facts(&[at("n", 1, 5)]).apply(store);
+    BatchBuilder::new(&own).facts(&[at("n", 1, 5)]).apply(store);
     let others = Session { team: "web".into(), ..child("d", "p") };
-    Step::of(&others).facts(&[at("o", 1, 1)]).apply(store);
+    BatchBuilder::new(&others).facts(&[at("o", 1, 1)]).apply(store);
     assert_eq!((used(store, Scope::Team, "core"), used(store, Scope::Team, "web")), (15, 1));
     assert_eq!(used(store, Scope::Session, "p"), 16);
 }
@@ -119,15 +128,15 @@ fn a_child_counts_for_its_own_team(backend: &dyn Backend) {
 /// A store that was lost, and read again by others first.
 fn recorded_anew_in_another_order_it_is_the_same(backend: &dyn Backend) {
     let told = [
-        (of("a", "ann", "core"), [at("m", 0, 10), at("n", 1, 1)]),
-        (of("b", "bea", "core"), [at("m", 0, 12), at("o", 2, 2)]),
-        (of("c", "cid", "web"), [at("p", 0, 4), at("q", 2, 8)]),
+        (team_session("a", "ann", "core"), [at("m", 0, 10), at("n", 1, 1)]),
+        (team_session("b", "bea", "core"), [at("m", 0, 12), at("o", 2, 2)]),
+        (team_session("c", "cid", "web"), [at("p", 0, 4), at("q", 2, 8)]),
     ];
     for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
         let store = &mut *backend.fresh().open();
         for n in order {
             let (session, facts) = &told[n];
-            Step::of(session).facts(facts).apply(store);
+            BatchBuilder::new(session).facts(facts).apply(store);
         }
         assert_eq!(
             (used(store, Scope::Team, "core"), used(store, Scope::Team, "web")),
@@ -139,31 +148,38 @@ fn recorded_anew_in_another_order_it_is_the_same(backend: &dyn Backend) {
 
 fn counted_anew_it_is_what_it_was(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    let watches = [watch(&monthly(100), "core"), watch(&monthly(100), "web")];
+    let budgets = [budget_key(&monthly(100), "core"), budget_key(&monthly(100), "web")];
     let used = |store: &mut dyn Store| -> Vec<u64> {
-        store.states(&watches, NOW).expect("an answer").iter().map(|state| state.used).collect()
+        store.states(&budgets, NOW).expect("an answer").iter().map(|state| state.used).collect()
     };
-    Step::of(&of("a", "ann", "core")).facts(&[at("m", 0, 10)]).watching(&watches).apply(store);
-    Step::of(&of("b", "bea", "web")).facts(&[at("m", 0, 10), at("n", 0, 3)]).watching(&watches).apply(store);
+    BatchBuilder::new(&team_session("a", "ann", "core"))
+        .facts(&[at("m", 0, 10)])
+        .for_budgets(&budgets)
+        .apply(store);
+    BatchBuilder::new(&team_session("b", "bea", "web"))
+        .facts(&[at("m", 0, 10), at("n", 0, 3)])
+        .for_budgets(&budgets)
+        .apply(store);
     assert_eq!(used(store), [10, 3]);
-    store.count_anew(&watches, NOW).expect("counted");
+    store.recount(&budgets, NOW).expect("counted");
     assert_eq!(used(store), [10, 3]);
-    Step::of(&of("b", "bea", "web")).facts(&[at("m", 0, 20)]).apply(store);
+    BatchBuilder::new(&team_session("b", "bea", "web")).facts(&[at("m", 0, 20)]).apply(store);
     assert_eq!(used(store), [20, 3], "growth found elsewhere goes home");
 }
 
 #[test]
 fn it_counts_once_on_two_machines() {
-    let Some(backend) = Redis::begin() else { return };
+    let Some(backend) = Redis::empty() else { return };
     let mut first = backend.open_on("first");
     let mut second = backend.open_on("second");
-    let watches = [watch(&monthly(100), "core")];
+    let budgets = [budget_key(&monthly(100), "core")];
     let spend = |store: &mut RedisStore, session: &Session, id: &str, tokens: u64| {
-        let step = Step::of(session).facts(&facts([response(id, tokens)])).watching(&watches).claiming();
+        let step =
+            BatchBuilder::new(session).facts(&facts([response(id, tokens)])).for_budgets(&budgets).claiming();
         let applied = step.apply(store);
         (applied.states[0].used, applied.alerts.len())
     };
-    let (ann, bea) = (of("a", "ann", "core"), of("b", "bea", "core"));
+    let (ann, bea) = (team_session("a", "ann", "core"), team_session("b", "bea", "core"));
     assert_eq!(spend(&mut first, &ann, "1", 45), (45, 0));
     assert_eq!(spend(&mut second, &bea, "1", 45), (45, 0), "the same response, read on the other machine");
     assert_eq!(spend(&mut second, &bea, "2", 10), (55, 1));

@@ -1,15 +1,15 @@
 //! Throttling: subagents take slots, as many as are allowed and no more, whoever asks at the same time.
 
 use fusebox::domain::budget::{Budget, Scope};
-use fusebox::domain::event::{Turn, What};
-use fusebox::domain::throttle::{Crowded, SlotEvent, Throttling};
+use fusebox::domain::event::{ConcurrencyChange, EventData};
+use fusebox::domain::throttle::{SlotDenied, SlotEvent, ThrottleLimits};
 use fusebox::domain::time::Timestamp;
-use fusebox::store::{Applied, Observed, Store, Throttled};
+use fusebox::store::{AgentObservation, Applied, SlotObservation, Store};
 use fusebox::transcript::Fact;
 
 use super::backend::{Backend, at_once};
+use super::batch_builder::{BatchBuilder, budget, budget_key, session};
 use super::facts::{NOW, facts, response, said, second, usage};
-use super::step::{Step, budget, session, watch};
 
 conformance!(
     as_many_as_are_allowed,
@@ -24,11 +24,11 @@ conformance!(
     slots_that_nobody_renews_are_free,
 );
 
-const POLICY: Throttling =
-    Throttling { hard_limit_tokens: 1000, max_concurrency: 3, max_depth: 2, max_total: 20 };
+const LIMITS: ThrottleLimits =
+    ThrottleLimits { hard_limit_tokens: 1000, max_concurrency: 3, max_depth: 2, max_total: 20 };
 
 /// What a hook of session `id` saw of subagents, together with what it read.
-struct Look<'a> {
+struct SlotHook<'a> {
     id: &'a str,
     events: &'a [SlotEvent],
     facts: &'a [Fact],
@@ -36,33 +36,36 @@ struct Look<'a> {
     now: Timestamp,
 }
 
-impl<'a> Look<'a> {
-    fn of(events: &'a [SlotEvent]) -> Self {
+impl<'a> SlotHook<'a> {
+    fn new(events: &'a [SlotEvent]) -> Self {
         Self { id: "s", events, facts: &[], client_since: None, now: NOW }
     }
 
     fn apply(self, store: &mut dyn Store) -> Applied {
         let meter =
             Budget { name: "[throttle]".into(), thresholds: Vec::new(), ..budget(Scope::Session, 1000) };
-        let throttle = Throttled {
-            policy: POLICY,
+        let throttle = SlotObservation {
+            limits: LIMITS,
             events: self.events,
             client_since: self.client_since,
-            meter: watch(&meter, self.id),
+            meter: budget_key(&meter, self.id),
         };
-        let observed = Observed { agent: "", calls: None, prompt: None, throttle: Some(throttle) };
-        let watches = [watch(&budget(Scope::User, 50), "ann")];
-        let step = Step::of(&session(self.id)).facts(self.facts).watching(&watches).observing(observed);
+        let observed = AgentObservation { agent: "", calls: None, prompt: None, slots: Some(throttle) };
+        let budgets = [budget_key(&budget(Scope::User, 50), "ann")];
+        let step = BatchBuilder::new(&session(self.id))
+            .facts(self.facts)
+            .for_budgets(&budgets)
+            .with_observation(observed);
         step.claiming().at(self.now).apply(store)
     }
 }
 
-fn asked(call: u64) -> [SlotEvent; 1] {
-    [SlotEvent::Asked { call, depth: 1 }]
+fn requested(call: u64) -> [SlotEvent; 1] {
+    [SlotEvent::Requested { call, depth: 1 }]
 }
 
-fn full(live: u32, max: u32) -> Option<Crowded> {
-    Some(Crowded::Concurrency { live, max, throttled: max < POLICY.max_concurrency })
+fn full(live: u32, max: u32) -> Option<SlotDenied> {
+    Some(SlotDenied::Concurrency { live, max, throttled: max < LIMITS.max_concurrency })
 }
 
 fn live(store: &mut dyn Store, id: &str) -> (u32, u32) {
@@ -72,86 +75,90 @@ fn live(store: &mut dyn Store, id: &str) -> (u32, u32) {
 
 fn as_many_as_are_allowed(backend: &dyn Backend) {
     for call in 1..=3 {
-        assert_eq!(Look::of(&asked(call)).apply(&mut *backend.open()).crowded, None);
+        assert_eq!(SlotHook::new(&requested(call)).apply(&mut *backend.open()).slot_denied, None);
     }
     let store = &mut *backend.open();
-    assert_eq!(Look::of(&asked(4)).apply(store).crowded, full(3, 3));
-    assert_eq!(Look::of(&asked(2)).apply(store).crowded, None, "it has one already");
+    assert_eq!(SlotHook::new(&requested(4)).apply(store).slot_denied, full(3, 3));
+    assert_eq!(SlotHook::new(&requested(2)).apply(store).slot_denied, None, "it has one already");
     assert_eq!(live(store, "s"), (3, 3));
 }
 
 fn exactly_as_many_at_once(backend: &dyn Backend) {
-    let crowded = at_once(backend, 16, |thread, store| Look::of(&asked(thread as u64)).apply(store).crowded);
+    let crowded = at_once(backend, 16, |thread, store| {
+        SlotHook::new(&requested(thread as u64)).apply(store).slot_denied
+    });
     assert_eq!(crowded.iter().filter(|crowded| crowded.is_none()).count(), 3, "{crowded:?}");
     assert_eq!(live(&mut *backend.open(), "s"), (3, 3));
 }
 
 fn a_slot_that_is_given_back_is_free(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    (1..=3).for_each(|call| drop(Look::of(&asked(call)).apply(store)));
-    Look::of(&[SlotEvent::Bound { call: 1, agent: "x".into() }]).apply(store);
-    Look::of(&[SlotEvent::Settled { calls: vec![1, 2] }]).apply(store);
+    (1..=3).for_each(|call| drop(SlotHook::new(&requested(call)).apply(store)));
+    SlotHook::new(&[SlotEvent::MovedToBackground { call: 1, agent: "x".into() }]).apply(store);
+    SlotHook::new(&[SlotEvent::ResponseEnded { calls: vec![1, 2] }]).apply(store);
     assert_eq!(live(store, "s"), (2, 3), "who works on in the background keeps it");
-    Look::of(&[SlotEvent::Ended { call: 3 }, SlotEvent::Stopped { agent: "x".into() }]).apply(store);
+    SlotHook::new(&[SlotEvent::CallEnded { call: 3 }, SlotEvent::AgentEnded { agent: "x".into() }])
+        .apply(store);
     assert_eq!(live(store, "s"), (0, 3));
-    Look::of(&[SlotEvent::Alive { agent: "y".into(), call: Some(u64::MAX) }]).apply(store);
+    SlotHook::new(&[SlotEvent::AgentActive { agent: "y".into(), call: Some(u64::MAX) }]).apply(store);
     assert_eq!(live(store, "s"), (1, 3));
-    Look::of(&[SlotEvent::Ended { call: u64::MAX }]).apply(store);
+    SlotHook::new(&[SlotEvent::CallEnded { call: u64::MAX }]).apply(store);
     assert_eq!(live(store, "s"), (0, 3));
 }
 
 fn each_session_has_its_own(backend: &dyn Backend) {
     let store = &mut *backend.open();
     for call in 1..=3 {
-        Look::of(&asked(call)).apply(store);
+        SlotHook::new(&requested(call)).apply(store);
     }
-    assert_eq!(Look { id: "t", ..Look::of(&asked(4)) }.apply(store).crowded, None);
+    assert_eq!(SlotHook { id: "t", ..SlotHook::new(&requested(4)) }.apply(store).slot_denied, None);
     assert_eq!((live(store, "s"), live(store, "t")), ((3, 3), (1, 1)));
 }
 
 fn in_all_and_in_depth(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    let deep = [SlotEvent::Asked { call: 99, depth: 3 }];
-    assert_eq!(Look::of(&deep).apply(store).crowded, Some(Crowded::Depth { depth: 3, max: 2 }));
+    let deep = [SlotEvent::Requested { call: 99, depth: 3 }];
+    assert_eq!(SlotHook::new(&deep).apply(store).slot_denied, Some(SlotDenied::Depth { depth: 3, max: 2 }));
     for call in 0..20 {
-        let [asked] = asked(call);
-        assert_eq!(Look::of(&[asked, SlotEvent::Ended { call }]).apply(store).crowded, None);
+        let [asked] = requested(call);
+        assert_eq!(SlotHook::new(&[asked, SlotEvent::CallEnded { call }]).apply(store).slot_denied, None);
     }
-    assert_eq!(Look::of(&asked(20)).apply(store).crowded, Some(Crowded::Total { max: 20 }));
+    assert_eq!(SlotHook::new(&requested(20)).apply(store).slot_denied, Some(SlotDenied::Total { max: 20 }));
 }
 
 fn one_at_a_time_when_tokens_run_low(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    let turned = |applied: &Applied| -> Vec<What> {
-        applied.events.iter().filter(|event| event.agent.is_empty()).map(|event| event.what.clone()).collect()
+    let turned = |applied: &Applied| -> Vec<EventData> {
+        applied.events.iter().filter(|event| event.agent.is_empty()).map(|event| event.data.clone()).collect()
     };
     let spend = |id: &str, tokens, call, store: &mut dyn Store| {
-        Look { facts: &facts([response(id, tokens)]), ..Look::of(&asked(call)) }.apply(store)
+        SlotHook { facts: &facts([response(id, tokens)]), ..SlotHook::new(&requested(call)) }.apply(store)
     };
     assert_eq!(turned(&spend("a", 899, 1, store)), []);
     let low = spend("b", 1, 2, store);
-    let turn = Turn { from: 3, to: 1, usage_percent: 90.0 };
-    assert_eq!(turned(&low), [What::ConcurrencyThrottled(turn)], "by the tokens of this very batch");
-    assert_eq!(low.crowded, full(1, 1));
+    let turn = ConcurrencyChange { from: 3, to: 1, usage_percent: 90.0 };
+    assert_eq!(turned(&low), [EventData::ConcurrencyThrottled(turn)], "by the tokens of this very batch");
+    assert_eq!(low.slot_denied, full(1, 1));
     let ids: Vec<i64> = low.events.iter().map(|event| event.id).collect();
     store.confirm_shown(&[], &ids).expect("confirmed");
     let still = spend("c", 100, 3, store);
-    assert_eq!((turned(&still), still.crowded), (vec![], full(1, 1)), "told once");
+    assert_eq!((turned(&still), still.slot_denied), (vec![], full(1, 1)), "told once");
     assert_eq!(store.events(Some("s"), None).expect("an answer").len(), 1);
 }
 
 fn what_came_before_the_installation_does_not_throttle(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    store.install(second(0)).expect("noted");
+    store.note_installation(second(0)).expect("noted");
     let before = facts([said("a", second(-10), usage(5000, 0, 0)), said("b", second(1), usage(10, 0, 0))]);
-    let applied = Look { facts: &before, ..Look::of(&asked(1)) }.apply(store);
-    assert_eq!((applied.crowded, applied.events.len()), (None, 0));
-    assert_eq!(Look::of(&asked(2)).apply(store).crowded, None);
+    let applied = SlotHook { facts: &before, ..SlotHook::new(&requested(1)) }.apply(store);
+    assert_eq!((applied.slot_denied, applied.events.len()), (None, 0));
+    assert_eq!(SlotHook::new(&requested(2)).apply(store).slot_denied, None);
 }
 
 fn the_meter_is_no_budget(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    let applied = Look { facts: &facts([response("a", 2000)]), ..Look::of(&asked(1)) }.apply(store);
+    let applied =
+        SlotHook { facts: &facts([response("a", 2000)]), ..SlotHook::new(&requested(1)) }.apply(store);
     let names: Vec<_> = applied.states.iter().map(|state| (state.budget.name.as_str(), state.used)).collect();
     assert_eq!(names, [("user", 2000)]);
     assert!(applied.alerts.iter().all(|alert| alert.budget == "user"));
@@ -159,21 +166,27 @@ fn the_meter_is_no_budget(backend: &dyn Backend) {
 
 fn slots_of_a_client_that_is_gone_are_free(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    (1..=3).for_each(|call| drop(Look::of(&asked(call)).apply(store)));
-    let another = asked(4);
-    let look = Look { client_since: Some(NOW), now: second(10), ..Look::of(&another) };
-    assert_eq!(look.apply(store).crowded, full(3, 3));
-    let look = Look { client_since: Some(second(5)), now: second(10), ..Look::of(&another) };
-    assert_eq!(look.apply(store).crowded, None);
+    (1..=3).for_each(|call| drop(SlotHook::new(&requested(call)).apply(store)));
+    let another = requested(4);
+    let look = SlotHook { client_since: Some(NOW), now: second(10), ..SlotHook::new(&another) };
+    assert_eq!(look.apply(store).slot_denied, full(3, 3));
+    let look = SlotHook { client_since: Some(second(5)), now: second(10), ..SlotHook::new(&another) };
+    assert_eq!(look.apply(store).slot_denied, None);
     assert_eq!(live(store, "s"), (1, 4));
 }
 
 fn slots_that_nobody_renews_are_free(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    (1..=3).for_each(|call| drop(Look::of(&asked(call)).apply(store)));
-    Look { now: second(20 * 60), ..Look::of(&[SlotEvent::Alive { agent: "x".into(), call: Some(1) }]) }
-        .apply(store);
+    (1..=3).for_each(|call| drop(SlotHook::new(&requested(call)).apply(store)));
+    SlotHook {
+        now: second(20 * 60),
+        ..SlotHook::new(&[SlotEvent::AgentActive { agent: "x".into(), call: Some(1) }])
+    }
+    .apply(store);
     assert_eq!(live(store, "s"), (3, 3));
-    assert_eq!(Look { now: second(31 * 60), ..Look::of(&asked(4)) }.apply(store).crowded, None);
+    assert_eq!(
+        SlotHook { now: second(31 * 60), ..SlotHook::new(&requested(4)) }.apply(store).slot_denied,
+        None
+    );
     assert_eq!(live(store, "s"), (2, 4), "the one that showed life, and the new one");
 }

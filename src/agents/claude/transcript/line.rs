@@ -13,7 +13,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::domain::message::{ClientTotal, Message, MessageKey, Source};
+use crate::domain::message::{ClientTotal, Message, MessageKey, UsageSource};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
 
@@ -125,7 +125,7 @@ fn response(line: &Object, at: Timestamp, agent: Option<String>, position: &mut 
     let model = text(&message, "model").unwrap_or_default();
     let is_error = line.get("isApiErrorMessage").is_some_and(|v| v.get() == "true");
     if model == "<synthetic>" || is_error {
-        let mut cut = Message::new(position.last_message?, Source::Response, position.last_message_at?);
+        let mut cut = Message::new(position.last_message?, UsageSource::Response, position.last_message_at?);
         cut.error_followed = true;
         (cut.agent, cut.agent_type) = owner(position.agent.clone(), position);
         return Some(Fact::Message(cut));
@@ -133,23 +133,23 @@ fn response(line: &Object, at: Timestamp, agent: Option<String>, position: &mut 
     let recorded = usage(&object(message.get("usage")?.get())?);
     let uuid = text(line, "uuid");
     let key = match (text(&message, "id"), text(line, "requestId")) {
-        (Some(id), Some(request)) => MessageKey::of(&["message", &id, &request]),
-        (Some(id), None) => MessageKey::of(&["message", &id]),
-        (None, Some(request)) => MessageKey::of(&["request", &request]),
-        (None, None) => MessageKey::of(&["line", uuid.as_deref()?]),
+        (Some(id), Some(request)) => MessageKey::from_parts(&["message", &id, &request]),
+        (Some(id), None) => MessageKey::from_parts(&["message", &id]),
+        (None, Some(request)) => MessageKey::from_parts(&["request", &request]),
+        (None, None) => MessageKey::from_parts(&["line", uuid.as_deref()?]),
     };
-    let mut found = Message::new(key, Source::Response, at);
+    let mut found = Message::new(key, UsageSource::Response, at);
     (found.agent, found.agent_type) = owner(agent, position);
     found.recorded = recorded;
     found.stopped = text(&message, "stop_reason").is_some();
     if let Some(content) = message.get("content") {
         let content = Content::read(content);
-        let line_id = MessageKey::of(&["line", uuid.as_deref().unwrap_or_default()]).short();
+        let line_id = MessageKey::from_parts(&["line", uuid.as_deref().unwrap_or_default()]).short();
         found.visible.insert(line_id, content.visible);
         found.tools = content.tools.iter().map(|id| tool_hash(id)).collect();
         position.note_tools(found.tools.iter().copied());
         if let Some(text) = content.text {
-            position.said.hear(&text);
+            position.said.observe(&text);
             position.last_text = Some(text_hash(&text));
         }
     }
@@ -172,8 +172,8 @@ fn owner(agent: Option<String>, position: &Position) -> (Option<String>, String)
 
 /// A compaction: the call that wrote the summary, estimated as a reading of the whole context from the cache.
 fn compaction(line: &Object, at: Timestamp, position: &Position) -> Option<Fact> {
-    let key = MessageKey::of(&["line", &text(line, "uuid")?]);
-    let mut found = Message::new(key, Source::Compaction, at);
+    let key = MessageKey::from_parts(&["line", &text(line, "uuid")?]);
+    let mut found = Message::new(key, UsageSource::Compaction, at);
     (found.agent, found.agent_type) = owner(position.agent.clone(), position);
     found.model.clone_from(&position.last_model);
     let before = line.get("compactMetadata").and_then(|m| object(m.get()));

@@ -1,6 +1,6 @@
 //! A few responses that come again and again, with the same calls and the same outcomes.
 
-use super::{Rule, View, one_before};
+use super::{Rule, View, warn_one_before};
 use crate::domain::breaker::call::Call;
 
 /// The longest cycle, in responses.
@@ -12,11 +12,11 @@ pub(super) static RULE: Rule = Rule {
     name: "cycle",
     key: "breaker.max_cycles",
     presets: [Some(8), Some(4), Some(4)],
-    says: "a cycle of 2 to 5 calls or responses with the same results, {n} times in a row",
+    description: "a cycle of 2 to 5 calls or responses with the same results, {n} times in a row",
     source: "Gemini CLI, OpenHands",
-    repeats: true,
+    counts_repetitions: true,
     count: |view| count(view, false),
-    warns: one_before,
+    warning_at: warn_one_before,
 };
 
 /// How often the last cycle was run through in a row; `patient`: of cycles that wait for something, else of the others.
@@ -28,7 +28,7 @@ pub(super) fn count(view: &View, patient: bool) -> u32 {
         let cycle = &rounds[start..];
         let calls = || cycle.iter().copied().flatten();
         let distinct = calls().any(|call| calls().next().is_some_and(|first| !view.same(call, first)));
-        if !distinct || calls().any(Call::is_patient) != patient {
+        if !distinct || calls().any(Call::is_waiting) != patient {
             return 0;
         }
         let repeats =

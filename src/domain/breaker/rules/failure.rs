@@ -1,6 +1,6 @@
 //! The same call that fails, although other calls stand between, and nothing changed since.
 
-use super::{Rule, View, one_before};
+use super::{Rule, View, warn_one_before};
 
 /// Source: OpenHands (3 identical errors) and Cline; one more here. An edit in between is an attempt to fix it, a pause
 /// is waiting for somebody else to.
@@ -8,19 +8,19 @@ pub(super) static RULE: Rule = Rule {
     name: "same_failure",
     key: "breaker.max_failures",
     presets: [Some(8), Some(4), Some(4)],
-    says: "the same call failing in the same way {n} times, with no change since",
+    description: "the same call failing in the same way {n} times, with no change since",
     source: "OpenHands, Cline",
-    repeats: true,
+    counts_repetitions: true,
     count,
-    warns: one_before,
+    warning_at: warn_one_before,
 };
 
 fn count(view: &View) -> u32 {
     let Some(last) = view.calls().last() else { return 0 };
-    if !last.outcome.failed || last.is_patient() {
+    if !last.outcome.failed || last.is_waiting() {
         return 0;
     }
     let since = view.since_change();
-    let pause = since.iter().rposition(|call| call.is_patient()).map_or(0, |i| i + 1);
+    let pause = since.iter().rposition(|call| call.is_waiting()).map_or(0, |i| i + 1);
     since[pause..].iter().filter(|call| call.outcome.failed && view.same(call, last)).count() as u32
 }

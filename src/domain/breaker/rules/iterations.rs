@@ -8,9 +8,9 @@ pub(super) static RULE: Rule = Rule {
     name: "iterations",
     key: "breaker.max_iterations",
     presets: [Some(5_000), Some(1_000), Some(50)],
-    says: "{n} calls since a person's last prompt",
+    description: "{n} calls since a person's last prompt",
     source: "the project's seed; the number from real sessions",
-    repeats: false,
+    counts_repetitions: false,
     count: |view| u32::try_from(view.iterations).unwrap_or(u32::MAX),
-    warns: |limit, told| told.filter(|n| *n < limit),
+    warning_at: |limit, warned_from| warned_from.filter(|n| *n < limit),
 };

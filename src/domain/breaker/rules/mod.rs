@@ -15,7 +15,7 @@ mod stuck;
 mod text;
 
 use super::call::Call;
-use super::effect::Effect;
+use super::effect::CallEffect;
 use super::history::Rounds;
 
 /// What a rule looks at. (Most rules can say by a glance that there is nothing: [`View::since_change`] looks at all pairs.)
@@ -31,7 +31,7 @@ pub struct View {
     /// Whether calls are the same that came out differently.
     pub ignore_outcome: bool,
     /// How many repetitions the person asked for.
-    pub asked: u32,
+    pub requested_repetitions: u32,
 }
 
 impl View {
@@ -53,8 +53,8 @@ impl View {
             let is_new = || !before().any(|before| before.outcome == call.outcome);
             !call.outcome.failed
                 && match call.effect {
-                    Effect::Changes => is_new(),
-                    Effect::Looks | Effect::Waits => before().next().is_some() && is_new(),
+                    CallEffect::Changes => is_new(),
+                    CallEffect::Looks | CallEffect::Waits => before().next().is_some() && is_new(),
                 }
         };
         let last = self.calls().iter().enumerate().rposition(|(i, call)| is_change(i, call));
@@ -71,15 +71,15 @@ pub struct Rule {
     /// The number in the presets relaxed, standard, strict; `None`: off.
     pub presets: [Option<u32>; 3],
     /// What it counts, for people; `{n}` stands for the number.
-    pub says: &'static str,
+    pub description: &'static str,
     /// Where the rule, or its number, comes from.
     pub source: &'static str,
     /// What it counts.
     pub count: fn(&View) -> u32,
     /// Whether it counts repetitions: a person who asks for twenty runs gets twenty runs.
-    pub repeats: bool,
+    pub counts_repetitions: bool,
     /// The count at which the agent is warned, for a limit and the iterations after which it is told.
-    pub warns: fn(u32, Option<u32>) -> Option<u32>,
+    pub warning_at: fn(u32, Option<u32>) -> Option<u32>,
 }
 
 /// Every rule, the most telling first: the first that trips is the reason.
@@ -97,11 +97,11 @@ pub static RULES: [&Rule; 10] = [
 ];
 
 /// The rule of this name.
-pub fn named(name: &str) -> Option<&'static Rule> {
+pub fn by_name(name: &str) -> Option<&'static Rule> {
     RULES.iter().copied().find(|rule| rule.name == name)
 }
 
 /// One repetition before the limit.
-fn one_before(limit: u32, _: Option<u32>) -> Option<u32> {
+fn warn_one_before(limit: u32, _: Option<u32>) -> Option<u32> {
     Some(limit.saturating_sub(1)).filter(|n| *n > 1)
 }

@@ -9,16 +9,16 @@ pub(super) static RULE: Rule = Rule {
     name: "endless_wait",
     key: "breaker.max_polls",
     presets: [Some(100), Some(50), Some(25)],
-    says: "the same waiting call, or the same cycle with one, with the same result, {n} times in a row",
+    description: "the same waiting call, or the same cycle with one, with the same result, {n} times in a row",
     source: "field reports",
-    repeats: false,
+    counts_repetitions: false,
     count,
-    warns: |limit, _| Some(limit / 2).filter(|n| *n > 1),
+    warning_at: |limit, _| Some(limit / 2).filter(|n| *n > 1),
 };
 
 fn count(view: &View) -> u32 {
     let same =
-        view.calls().last().filter(|call| call.is_patient()).map_or(0, |last| {
+        view.calls().last().filter(|call| call.is_waiting()).map_or(0, |last| {
             view.calls().iter().rev().take_while(|call| view.same(call, last)).count() as u32
         });
     same.max(cycle::count(view, true))

@@ -1,6 +1,6 @@
 //! The same call with the same outcome that comes back and back between others, while nothing changes.
 
-use super::{Rule, View, one_before};
+use super::{Rule, View, warn_one_before};
 
 /// How many calls back it looks.
 const WINDOW: usize = 30;
@@ -11,21 +11,21 @@ pub(super) static RULE: Rule = Rule {
     name: "recurrence",
     key: "breaker.max_recurrences",
     presets: [Some(16), Some(8), Some(8)],
-    says: "the same call with the same result, {n} times among the last 30, with no change in between",
+    description: "the same call with the same result, {n} times among the last 30, with no change in between",
     source: "Crush, Qwen Code",
-    repeats: true,
+    counts_repetitions: true,
     count,
-    warns: one_before,
+    warning_at: warn_one_before,
 };
 
 fn count(view: &View) -> u32 {
-    let Some(last) = view.calls().last().filter(|call| !call.is_patient()) else { return 0 };
+    let Some(last) = view.calls().last().filter(|call| !call.is_waiting()) else { return 0 };
     let recent = &view.calls()[view.calls().len().saturating_sub(WINDOW)..];
     if recent.iter().filter(|call| view.same(call, last)).count() < 2 {
         return 1;
     }
     let since = view.since_change();
     let recent = &since[since.len().saturating_sub(WINDOW)..];
-    let pause = recent.iter().rposition(|call| call.is_patient()).map_or(0, |i| i + 1);
+    let pause = recent.iter().rposition(|call| call.is_waiting()).map_or(0, |i| i + 1);
     recent[pause..].iter().filter(|call| view.same(call, last)).count() as u32
 }

@@ -1,6 +1,6 @@
 //! The same call with the same outcome, several times in a row.
 
-use super::{Rule, View, one_before};
+use super::{Rule, View, warn_one_before};
 
 /// Source: the project's seed (5 duplicates); Gemini CLI and Cline trip at 5, too. With the outcome: identity of the call
 /// alone stops a quarter of harmless sequences (28 of 108 measured), most of them polling.
@@ -8,14 +8,14 @@ pub(super) static RULE: Rule = Rule {
     name: "same_call",
     key: "breaker.max_repeats",
     presets: [Some(10), Some(5), Some(5)],
-    says: "the same call with the same result, {n} times in a row",
+    description: "the same call with the same result, {n} times in a row",
     source: "the project's seed; Gemini CLI, Cline",
-    repeats: true,
+    counts_repetitions: true,
     count,
-    warns: one_before,
+    warning_at: warn_one_before,
 };
 
 fn count(view: &View) -> u32 {
-    let Some(last) = view.calls().last().filter(|call| !call.is_patient()) else { return 0 };
+    let Some(last) = view.calls().last().filter(|call| !call.is_waiting()) else { return 0 };
     view.calls().iter().rev().take_while(|call| view.same(call, last)).count() as u32
 }

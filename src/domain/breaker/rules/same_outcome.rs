@@ -1,6 +1,6 @@
 //! Different calls of one tool that all come to the same, while nothing changes.
 
-use super::{Rule, View, one_before};
+use super::{Rule, View, warn_one_before};
 
 /// How many calls back it looks.
 const WINDOW: usize = 30;
@@ -12,25 +12,25 @@ pub(super) static RULE: Rule = Rule {
     name: "same_outcome",
     key: "breaker.max_same_outcomes",
     presets: [Some(16), Some(8), Some(8)],
-    says: "the same long result from calls of one tool about the same things, {n} times among the last 30, with no change in between",
+    description: "the same long result from calls of one tool about the same things, {n} times among the last 30, with no change in between",
     source: "our own corpus",
-    repeats: true,
+    counts_repetitions: true,
     count,
-    warns: one_before,
+    warning_at: warn_one_before,
 };
 
 fn count(view: &View) -> u32 {
-    let Some(last) = view.calls().last().filter(|call| call.outcome.telling && !call.is_patient()) else {
+    let Some(last) = view.calls().last().filter(|call| call.outcome.distinctive && !call.is_waiting()) else {
         return 0;
     };
     let same = |call: &&super::Call| {
-        call.tool == last.tool && call.about == last.about && call.outcome.hash == last.outcome.hash
+        call.tool == last.tool && call.subject == last.subject && call.outcome.hash == last.outcome.hash
     };
     if view.calls()[view.calls().len().saturating_sub(WINDOW)..].iter().filter(same).count() < 2 {
         return 1;
     }
     let since = view.since_change();
     let recent = &since[since.len().saturating_sub(WINDOW)..];
-    let pause = recent.iter().rposition(super::Call::is_patient).map_or(0, |i| i + 1);
+    let pause = recent.iter().rposition(super::Call::is_waiting).map_or(0, |i| i + 1);
     recent[pause..].iter().filter(same).count() as u32
 }

@@ -1,6 +1,6 @@
 //! Failures in a row, of any kind.
 
-use super::{Rule, View, one_before};
+use super::{Rule, View, warn_one_before};
 
 /// Source: real sessions, in which no turn had more than 9 in a row; Cline stops at 3 mistakes in a row, far too early for
 /// someone who explores.
@@ -8,15 +8,15 @@ pub(super) static RULE: Rule = Rule {
     name: "failing_storm",
     key: "breaker.max_failing_storm",
     presets: [Some(30), Some(15), Some(15)],
-    says: "{n} failing calls in a row",
+    description: "{n} failing calls in a row",
     source: "Cline; the number from real sessions",
-    repeats: false,
+    counts_repetitions: false,
     count,
-    warns: one_before,
+    warning_at: warn_one_before,
 };
 
 fn count(view: &View) -> u32 {
     // Waiting, and a service out of order, neither count nor end the row.
-    let counted = view.calls().iter().rev().filter(|call| !call.is_patient());
+    let counted = view.calls().iter().rev().filter(|call| !call.is_waiting());
     counted.take_while(|call| call.outcome.failed).count() as u32
 }

@@ -1,6 +1,6 @@
 //! The same call that fails in the same way again and again, whatever is changed in between.
 
-use super::{Rule, View, one_before};
+use super::{Rule, View, warn_one_before};
 
 /// Source: our own corpus: edit after edit, and the same error. Three times as many as without a change: some errors take
 /// many attempts.
@@ -8,15 +8,15 @@ pub(super) static RULE: Rule = Rule {
     name: "stuck",
     key: "breaker.max_stuck",
     presets: [Some(24), Some(12), Some(12)],
-    says: "the same call failing in the same way {n} times, although things were changed in between",
+    description: "the same call failing in the same way {n} times, although things were changed in between",
     source: "our own corpus",
-    repeats: true,
+    counts_repetitions: true,
     count,
-    warns: one_before,
+    warning_at: warn_one_before,
 };
 
 fn count(view: &View) -> u32 {
-    let Some(last) = view.calls().last().filter(|call| call.outcome.failed && !call.is_patient()) else {
+    let Some(last) = view.calls().last().filter(|call| call.outcome.failed && !call.is_waiting()) else {
         return 0;
     };
     let of_its_kind = view.calls().iter().rev().filter(|call| call.shape == last.shape);

@@ -1,17 +1,17 @@
 //! The agent says the same again and again, while nothing changes.
 
-use super::{Rule, View, one_before};
+use super::{Rule, View, warn_one_before};
 
 /// Source: Gemini CLI (repetition of content); over whole texts here, and only while the calls beside them change nothing.
 pub(super) static RULE: Rule = Rule {
     name: "same_text",
     key: "breaker.max_texts",
     presets: [Some(20), Some(10), Some(10)],
-    says: "the same words before calls that change nothing, {n} times in a row",
+    description: "the same words before calls that change nothing, {n} times in a row",
     source: "Gemini CLI",
-    repeats: false,
+    counts_repetitions: false,
     count,
-    warns: one_before,
+    warning_at: warn_one_before,
 };
 
 fn count(view: &View) -> u32 {

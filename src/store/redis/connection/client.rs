@@ -9,7 +9,7 @@ use redis::{
     TlsCertificates,
 };
 
-use super::failure::{Failure, Kind};
+use super::failure::{Failure, FailureKind};
 use crate::config::redis_address::{Node, TlsFiles};
 
 /// What a file with certificates has in it.
@@ -26,20 +26,20 @@ pub fn client(node: &Node, tls: Option<&TlsFiles>) -> Result<Client, Failure> {
     };
     // Without CLIENT SETINFO, which a hook's user may not send.
     let quiet = RedisConnectionInfo::default().set_skip_set_lib_name();
-    let unusable = |error: RedisError| Failure::of(node, &error);
+    let unusable = |error: RedisError| Failure::from_error(node, &error);
     let info = address.into_connection_info().map_err(unusable)?;
     let info = info.set_redis_settings(quiet).set_tcp_settings(TcpSettings::default().set_nodelay(true));
     match tls {
         None => Client::open(info).map_err(unusable),
         Some(files) => Client::build_with_tls(info, certificates(node, files)?)
-            .map_err(|error| Failure::new(Kind::Certificates, node, error.to_string())),
+            .map_err(|error| Failure::new(FailureKind::Certificates, node, error.to_string())),
     }
 }
 
 fn certificates(node: &Node, files: &TlsFiles) -> Result<TlsCertificates, Failure> {
     let read = |path: &PathBuf| {
         let unreadable =
-            |error| Failure::new(Kind::Certificates, node, format!("{}: {error}", path.display()));
+            |error| Failure::new(FailureKind::Certificates, node, format!("{}: {error}", path.display()));
         fs::read(path).map_err(unreadable)
     };
     let root_cert = files.ca.as_ref().map(read).transpose()?;
@@ -48,7 +48,7 @@ fn certificates(node: &Node, files: &TlsFiles) -> Result<TlsCertificates, Failur
         && !String::from_utf8_lossy(pem).contains(CERTIFICATE)
     {
         let problem = format!("no certificate authority in {}", path.display());
-        return Err(Failure::new(Kind::Certificates, node, problem));
+        return Err(Failure::new(FailureKind::Certificates, node, problem));
     }
     let client_tls = match (&files.certificate, &files.key) {
         (Some(chain), Some(key)) => {

@@ -9,13 +9,13 @@ use redis::{ErrorKind, RedisError};
 
 use crate::config::redis_address::Node;
 use crate::store::StoreError;
-use crate::store::error::Failing;
+use crate::store::error::BackendErrorKind;
 
 /// Why Redis did not answer as it should. Holds neither passwords nor values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// What it means to a caller.
-    pub kind: Kind,
+    pub kind: FailureKind,
     /// Which server.
     pub server: String,
     /// What happened, or what the server says.
@@ -24,7 +24,7 @@ pub struct Failure {
 
 /// What a failure means to a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FailureKind {
     /// The server cannot be reached, or did not answer in time. What was sent may have run.
     Unreachable,
     /// The login failed, or is missing.
@@ -49,6 +49,7 @@ pub enum Kind {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use FailureKind as Kind;
         let text = match self.kind {
             Kind::Unreachable => {
                 "cannot be reached: {}. Start Redis, or check store.redis_url and the network."
@@ -75,27 +76,29 @@ impl Error for Failure {}
 
 impl Failure {
     /// A failure of this kind.
-    pub fn new(kind: Kind, server: impl fmt::Display, problem: impl Into<String>) -> Self {
+    pub fn new(kind: FailureKind, server: impl fmt::Display, problem: impl Into<String>) -> Self {
         Self { kind, server: server.to_string(), problem: problem.into() }
     }
 
     /// What an error of the library means, or of the server behind it.
-    pub(super) fn of(node: &Node, error: &RedisError) -> Self {
+    pub(super) fn from_error(node: &Node, error: &RedisError) -> Self {
         let replies = error.clone().into_server_errors();
         if let Some((_, reply)) = replies.as_ref().and_then(|replies| replies.first()) {
-            return Self::of_reply(node, reply.code(), reply.details().unwrap_or_default());
+            return Self::from_reply(node, reply.code(), reply.details().unwrap_or_default());
         }
         match (error.kind(), error.detail()) {
             (ErrorKind::Parse, _) => {
-                Self::new(Kind::Garbage, node, "it does not speak the protocol of Redis")
+                Self::new(FailureKind::Garbage, node, "it does not speak the protocol of Redis")
             }
             // A client's certificate that its key is not for.
-            (ErrorKind::InvalidClientConfig, Some(detail)) => Self::new(Kind::Certificates, node, detail),
-            _ => Self::of_io(node, error),
+            (ErrorKind::InvalidClientConfig, Some(detail)) => {
+                Self::new(FailureKind::Certificates, node, detail)
+            }
+            _ => Self::from_io(node, error),
         }
     }
 
-    fn of_io(node: &Node, error: &RedisError) -> Self {
+    fn from_io(node: &Node, error: &RedisError) -> Self {
         use io::ErrorKind as Io;
         // The library keeps it in an `Arc`.
         let inner = error.source().and_then(|source| source.downcast_ref::<Arc<dyn Error + Send + Sync>>());
@@ -106,13 +109,16 @@ impl Failure {
             Some(Io::UnexpectedEof | Io::ConnectionReset | Io::BrokenPipe) => {
                 "it closed the connection".into()
             }
-            Some(Io::InvalidData) => return Self::new(Kind::Garbage, node, format!("TLS failed ({error})")),
+            Some(Io::InvalidData) => {
+                return Self::new(FailureKind::Garbage, node, format!("TLS failed ({error})"));
+            }
             _ => error.to_string(),
         };
-        Self::new(Kind::Unreachable, node, problem)
+        Self::new(FailureKind::Unreachable, node, problem)
     }
 
-    fn of_reply(node: &Node, code: &str, detail: &str) -> Self {
+    fn from_reply(node: &Node, code: &str, detail: &str) -> Self {
+        use FailureKind as Kind;
         let begins = |starts: &[&str]| starts.iter().any(|start| detail.starts_with(start));
         let kind = match code {
             "NOAUTH" | "WRONGPASS" => Kind::Auth,
@@ -140,10 +146,10 @@ impl Failure {
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         let kind = match failure.kind {
-            Kind::Denied => Failing::Denied,
-            Kind::Unreachable => Failing::Unreachable,
-            Kind::NotReady => Failing::Busy,
-            _ => Failing::Other,
+            FailureKind::Denied => BackendErrorKind::Denied,
+            FailureKind::Unreachable => BackendErrorKind::Unreachable,
+            FailureKind::NotReady => BackendErrorKind::Busy,
+            _ => BackendErrorKind::Other,
         };
         Self::backend(kind, failure)
     }

@@ -31,8 +31,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// Begins to connect, and to send the commands of the greeting, for which `to_connect` is the limit; the caller need not
-    /// wait for that before it [asks](Self::ask). `wait`: for each reply.
+    /// Begins to connect and send the greeting, at most for `to_connect`; the caller can [ask](Self::ask) at once.
     pub fn begin(
         node: &Node,
         tls: Option<&TlsFiles>,
@@ -57,7 +56,7 @@ impl Link {
             }
         };
         let started = thread::Builder::new().name("redis".into()).spawn(talk);
-        started.map_err(|error| Failure::of(node, &error.into()))?;
+        started.map_err(|error| Failure::from_error(node, &error.into()))?;
         let (node, to_connect) = (node.clone(), Some(to_connect));
         Ok(Self { node, is_broken: false, to_connect, wait, requests, replies })
     }
@@ -65,7 +64,7 @@ impl Link {
     /// Waits until it is connected.
     pub fn connected(mut self) -> Result<Self, Failure> {
         match self.to_connect.take().map(|limit| self.reply(limit)) {
-            Some(Err(error)) => Err(Failure::of(&self.node, &error)),
+            Some(Err(error)) => Err(Failure::from_error(&self.node, &error)),
             _ => Ok(self),
         }
     }

@@ -5,13 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fusebox::agents::claude::transcript::ClaudeTranscripts;
-use fusebox::domain::budget::{Budget, Classes, Mode, OnLimit, Scope, StoreDown, Unit};
-use fusebox::domain::operation::{Decision, Operation};
+use fusebox::domain::budget::{Budget, Mode, OnLimit, Scope, StoreDown, TokenClasses, Unit};
+use fusebox::domain::operation::{Operation, OperationKind};
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::{Period, WindowRule};
 use fusebox::store::sqlite::SqliteStore;
-use fusebox::store::{Applied, Batch, Decide, Query, Record, Session, Watch};
+use fusebox::store::{Applied, Batch, BudgetKey, Decide, Query, Record, Session};
 use fusebox::transcript::Fact;
 use fusebox::transcript::cursor::{Position, read_new};
 use fusebox::zoneinfo;
@@ -53,13 +53,13 @@ impl Sum {
         }
     }
 
-    pub fn of_usage(u: Usage) -> Self {
+    pub fn from_usage(u: Usage) -> Self {
         Self::tokens(u.input, u.output, u.cache_write_5m, u.cache_write_1h, u.cache_read)
     }
 }
 
 /// A counter as budgets see it: a budget has one class for both kinds of cache writes.
-pub fn seen(sum: Sum) -> [u64; 6] {
+pub fn as_counter(sum: Sum) -> [u64; 6] {
     [sum.input, sum.output, sum.write_5m + sum.write_1h, sum.read, sum.requests, sum.tools]
 }
 
@@ -70,7 +70,7 @@ pub fn budget(name: &str, scope: Scope, unit: Unit, limit: u64) -> Budget {
         scope,
         matches: "*".into(),
         unit,
-        count: Classes::FRESH,
+        count: TokenClasses::FRESH,
         limit,
         hard_limit: None,
         window: WindowRule::LIFETIME,
@@ -83,13 +83,13 @@ pub fn budget(name: &str, scope: Scope, unit: Unit, limit: u64) -> Budget {
 }
 
 /// One budget for each part of a counter.
-pub fn parts(scope: Scope, rule: &WindowRule, value: &str) -> Vec<Watch> {
-    let none = Classes { input: false, output: false, cache_write: false, cache_read: false };
+pub fn part_budgets(scope: Scope, rule: &WindowRule, value: &str) -> Vec<BudgetKey> {
+    let none = TokenClasses { input: false, output: false, cache_write: false, cache_read: false };
     let classes = [
-        Classes { input: true, ..none },
-        Classes { output: true, ..none },
-        Classes { cache_write: true, ..none },
-        Classes { cache_read: true, ..none },
+        TokenClasses { input: true, ..none },
+        TokenClasses { output: true, ..none },
+        TokenClasses { cache_write: true, ..none },
+        TokenClasses { cache_read: true, ..none },
     ];
     let token = |(i, count)| Budget {
         count,
@@ -101,7 +101,7 @@ pub fn parts(scope: Scope, rule: &WindowRule, value: &str) -> Vec<Watch> {
         let name = format!("{}-{name}", scope.name());
         budgets.push(Budget { window: rule.clone(), ..budget(&name, scope, unit, 1) });
     }
-    budgets.into_iter().map(|budget| Watch { budget, value: value.into() }).collect()
+    budgets.into_iter().map(|budget| BudgetKey { budget, value: value.into() }).collect()
 }
 
 /// A session of the test's user.
@@ -110,46 +110,46 @@ pub fn session(id: &str) -> Session {
 }
 
 /// A store in a folder of its own.
-pub struct Book {
+pub struct TestStore {
     pub dir: TempDir,
-    pub store: SqliteStore,
+    pub sqlite: SqliteStore,
 }
 
-impl Book {
+impl TestStore {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let store = open(dir.path());
-        Self { dir, store }
+        Self { dir, sqlite: store }
     }
 
-    /// A book whose counters exist from the start, so that they are moved, not added up.
-    pub fn watched(sessions: &[&str]) -> Self {
-        let mut book = Self::new();
+    /// A store whose counters exist from the start, so that they are changed by batches, not computed.
+    pub fn with_counters(sessions: &[&str]) -> Self {
+        let mut store = Self::new();
         for id in sessions {
             for (scope, value) in [(Scope::Session, *id), (Scope::User, "ann"), (Scope::Project, "/project")]
             {
-                book.counter(scope, &WindowRule::LIFETIME, value, NOW);
+                store.counter(scope, &WindowRule::LIFETIME, value, NOW);
             }
         }
-        book
+        store
     }
 
     pub fn apply(&mut self, session: &Session, facts: &[Fact]) -> Applied {
-        apply(&mut self.store, session, facts, &[], NOW)
+        apply(&mut self.sqlite, session, facts, &[], NOW)
     }
 
     /// What a counter holds now.
     pub fn counter(&mut self, scope: Scope, rule: &WindowRule, value: &str, now: Timestamp) -> [u64; 6] {
-        let watches = parts(scope, rule, value);
+        let budgets = part_budgets(scope, rule, value);
         let watcher = Session { project: "/watcher".into(), user: "watcher".into(), ..session("watcher") };
-        let states = apply(&mut self.store, &watcher, &[], &watches, now).states;
+        let states = apply(&mut self.sqlite, &watcher, &[], &budgets, now).states;
         let used: Vec<u64> = states.iter().map(|s| s.used).collect();
         used.try_into().expect("six budgets")
     }
 
     /// A counter that was moved batch by batch; the same added up anew must say the same.
     #[track_caller]
-    pub fn lifetime(&mut self, scope: Scope, value: &str) -> [u64; 6] {
+    pub fn lifetime_counter(&mut self, scope: Scope, value: &str) -> [u64; 6] {
         let moved = self.counter(scope, &WindowRule::LIFETIME, value, NOW);
         // Another zone makes no other window, but another family of counters: it has to be added up.
         let zones = ["Asia/Tokyo", "Asia/Seoul", "Asia/Manila", "Asia/Dhaka", "Asia/Tehran"];
@@ -174,22 +174,29 @@ impl Book {
     /// What a session used, and how many of its messages are estimates.
     #[track_caller]
     pub fn total(&mut self, id: &str) -> (Sum, u64) {
-        let total = self.store.session_total(id).expect("the store answers").unwrap_or_default();
+        let total = self.sqlite.session_total(id).expect("the store answers").unwrap_or_default();
         let sum = Sum {
             requests: total.amount.requests,
             tools: total.amount.tool_calls,
-            ..Sum::of_usage(total.amount.usage)
+            ..Sum::from_usage(total.amount.usage)
         };
         (sum, total.estimated_messages)
     }
 
     /// A person's decision about a budget.
-    pub fn operate(&mut self, id: &str, budget: &Budget, value: &str, decision: Decision, now: Timestamp) {
-        let watch = [Watch { budget: budget.clone(), value: value.into() }];
-        let state = apply(&mut self.store, &session("watcher"), &[], &watch, now).states.remove(0);
+    pub fn add_operation(
+        &mut self,
+        id: &str,
+        budget: &Budget,
+        value: &str,
+        decision: OperationKind,
+        now: Timestamp,
+    ) {
+        let budgets = [BudgetKey { budget: budget.clone(), value: value.into() }];
+        let state = apply(&mut self.sqlite, &session("watcher"), &[], &budgets, now).states.remove(0);
         let operation = Operation {
             id: id.into(),
-            decision,
+            kind: decision,
             budget: budget.name.clone(),
             value: value.into(),
             window_start: state.window.start,
@@ -197,7 +204,7 @@ impl Book {
             actor: "ann".into(),
             at: now,
         };
-        self.store.operate(&operation, &state).expect("the store records an operation");
+        self.sqlite.add_operation(&operation, &state).expect("the store records an operation");
     }
 }
 
@@ -209,10 +216,11 @@ pub fn apply(
     store: &mut SqliteStore,
     session: &Session,
     facts: &[Fact],
-    watches: &[Watch],
+    budgets: &[BudgetKey],
     now: Timestamp,
 ) -> Applied {
-    let batch = Batch { session, facts, watches, alert: true, claim: false, seen: now, observed: None, now };
+    let batch =
+        Batch { session, facts, budgets, alert: true, claim: false, seen: now, observation: None, now };
     store.apply(&batch).expect("the store records a batch")
 }
 
@@ -256,12 +264,12 @@ impl Reader {
 
 /// A session's files, as bytes: the main one first.
 #[derive(Clone, Debug)]
-pub struct Files {
+pub struct SessionFiles {
     pub id: String,
     pub files: Vec<(PathBuf, Vec<u8>)>,
 }
 
-impl Files {
+impl SessionFiles {
     /// A session's captured files.
     pub fn read(transcript: &Path) -> Self {
         let stem = transcript.file_stem().and_then(|s| s.to_str()).expect("a session id").to_owned();
@@ -275,7 +283,7 @@ impl Files {
     }
 
     /// A session made of lines: those of the main agent, and of one subagent where there are any.
-    pub fn made(id: &str, main: &[String], agent: &[String]) -> Self {
+    pub fn from_lines(id: &str, main: &[String], agent: &[String]) -> Self {
         let join = |lines: &[String]| lines.iter().flat_map(|l| [l.as_bytes(), b"\n"].concat()).collect();
         let mut files = vec![(PathBuf::from(format!("{id}.jsonl")), join(main))];
         if !agent.is_empty() {
@@ -334,9 +342,9 @@ impl Dice {
     }
 }
 
-/// The ways in which a set of sessions may come to be recorded.
+/// The orders in which a set of sessions may be read and recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum ReadOrder {
     /// Each file at once.
     Whole,
     /// Each line in a batch of its own.
@@ -353,53 +361,60 @@ pub enum Way {
     Shuffled,
 }
 
-pub const WAYS: [Way; 7] =
-    [Way::Whole, Way::Lines, Way::Pieces, Way::Again, Way::Backwards, Way::TwoStores, Way::Shuffled];
+pub const READ_ORDERS: [ReadOrder; 7] = [
+    ReadOrder::Whole,
+    ReadOrder::Lines,
+    ReadOrder::Pieces,
+    ReadOrder::Again,
+    ReadOrder::Backwards,
+    ReadOrder::TwoStores,
+    ReadOrder::Shuffled,
+];
 
-/// Records `sessions` in a new book.
-pub fn record(sessions: &[Files], way: Way, seed: u64) -> Book {
+/// Records `sessions` in a new store.
+pub fn record(sessions: &[SessionFiles], way: ReadOrder, seed: u64) -> TestStore {
     let ids: Vec<&str> = sessions.iter().map(|s| s.id.as_str()).collect();
-    let mut book = Book::watched(&ids);
+    let mut store = TestStore::with_counters(&ids);
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut dice = Dice(seed | 1);
     let contents = sessions.iter().flat_map(|s| s.files.iter().map(|(_, bytes)| bytes));
     let readers = |dir: &Path| sessions.iter().flat_map(|s| s.readers(dir)).collect::<Vec<_>>();
     match way {
-        Way::Whole => {
+        ReadOrder::Whole => {
             for (mut reader, bytes) in readers(dir.path()).into_iter().zip(contents) {
                 append(&reader.path, bytes);
-                reader.record(&mut book.store);
+                reader.record(&mut store.sqlite);
             }
         }
-        Way::Lines => {
+        ReadOrder::Lines => {
             for (mut reader, bytes) in readers(dir.path()).into_iter().zip(contents) {
                 for line in bytes.split_inclusive(|b| *b == b'\n') {
                     append(&reader.path, line);
-                    reader.record(&mut book.store);
+                    reader.record(&mut store.sqlite);
                 }
             }
         }
-        Way::Again => {
+        ReadOrder::Again => {
             for (mut reader, bytes) in readers(dir.path()).into_iter().zip(contents) {
                 let lines: Vec<&[u8]> = bytes.split_inclusive(|b| *b == b'\n').collect();
                 // Every line would make reading quadratic: by eighths, and at the end once more.
                 for portion in lines.chunks(lines.len().div_ceil(8).max(1)) {
                     append(&reader.path, &portion.concat());
                     reader.restart();
-                    reader.record(&mut book.store);
+                    reader.record(&mut store.sqlite);
                 }
                 reader.restart();
-                reader.record(&mut book.store);
+                reader.record(&mut store.sqlite);
             }
         }
-        Way::Backwards => {
+        ReadOrder::Backwards => {
             let files: Vec<_> = readers(dir.path()).into_iter().zip(contents).collect();
             for (mut reader, bytes) in files.into_iter().rev() {
                 append(&reader.path, bytes);
-                reader.record(&mut book.store);
+                reader.record(&mut store.sqlite);
             }
         }
-        Way::Pieces => {
+        ReadOrder::Pieces => {
             let mut files: Vec<_> = readers(dir.path()).into_iter().zip(contents).map(|f| (f, 0)).collect();
             while !files.is_empty() {
                 let chosen = dice.below(files.len());
@@ -407,14 +422,14 @@ pub fn record(sessions: &[Files], way: Way, seed: u64) -> Book {
                 let end = bytes.len().min(*done + 1 + dice.below(6000));
                 append(&reader.path, &bytes[*done..end]);
                 *done = end;
-                reader.record(&mut book.store);
+                reader.record(&mut store.sqlite);
                 if end == bytes.len() {
                     files.swap_remove(chosen);
                 }
             }
         }
-        Way::TwoStores => {
-            let mut other = open(book.dir.path());
+        ReadOrder::TwoStores => {
+            let mut other = open(store.dir.path());
             let files: Vec<_> = readers(dir.path()).into_iter().zip(contents).collect();
             let mut twins: Vec<Reader> =
                 files.iter().map(|(r, _)| Reader::new(&r.session, &r.path)).collect();
@@ -425,19 +440,19 @@ pub fn record(sessions: &[Files], way: Way, seed: u64) -> Book {
                     append(&reader.path, &bytes[done..end]);
                     done = end;
                     match dice.below(3) {
-                        0 => reader.record(&mut book.store),
+                        0 => reader.record(&mut store.sqlite),
                         1 => twin.record(&mut other),
                         _ => {
-                            reader.record(&mut book.store);
+                            reader.record(&mut store.sqlite);
                             twin.record(&mut other);
                         }
                     }
                 }
-                reader.record(&mut book.store);
+                reader.record(&mut store.sqlite);
             }
             twins.iter_mut().for_each(|twin| twin.record(&mut other));
         }
-        Way::Shuffled => {
+        ReadOrder::Shuffled => {
             let mut all: Vec<(Session, Vec<Fact>)> = Vec::new();
             for files in sessions {
                 let facts = files.facts_by_line(dir.path()).into_iter().filter(|f| !f.is_empty());
@@ -451,13 +466,13 @@ pub fn record(sessions: &[Files], way: Way, seed: u64) -> Book {
                 by_session.entry(session.id.clone()).or_default().extend(facts);
                 if dice.below(2) == 0 {
                     let facts = by_session.remove(&session.id).unwrap_or_default();
-                    book.apply(&session, &facts);
+                    store.apply(&session, &facts);
                 }
             }
             for (id, facts) in by_session {
-                book.apply(&session(&id), &facts);
+                store.apply(&session(&id), &facts);
             }
         }
     }
-    book
+    store
 }

@@ -1,8 +1,7 @@
-//! How often a person asked for something to be done: "run it 20 times" is an order, and no loop. Of the prompt only that
-//! number is kept.
+//! How many repetitions a prompt asks for: "run it 20 times" is an order, not a loop. Only the number is kept.
 
 /// More than this is a figure of speech.
-const MOST: u32 = 1_000;
+const MAX_REPETITIONS: u32 = 1_000;
 
 /// What is counted: nouns after a number.
 const REPETITIONS: [&str; 13] = [
@@ -39,7 +38,7 @@ const NUMBERS: [(&str, u32); 14] = [
 ];
 
 /// How many repetitions a prompt asks for; 0: none.
-pub fn repetitions(prompt: &str) -> u32 {
+pub fn requested_repetitions(prompt: &str) -> u32 {
     let words: Vec<String> = prompt
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
@@ -47,7 +46,7 @@ pub fn repetitions(prompt: &str) -> u32 {
         .collect();
     let number = |word: &str| {
         let named = || NUMBERS.iter().find(|(name, _)| *name == word).map(|(_, n)| *n);
-        word.parse().ok().or_else(named).filter(|n| *n <= MOST)
+        word.parse().ok().or_else(named).filter(|n| *n <= MAX_REPETITIONS)
     };
     let asked = words.iter().enumerate().filter_map(|(i, word)| {
         // "20 times", "20x", "ten more runs", "twenty separate test runs".
@@ -77,7 +76,7 @@ mod tests {
             ("try 3 times, then 15 runs", 15),
             ("", 0),
         ] {
-            assert_eq!(repetitions(prompt), asked, "{prompt}");
+            assert_eq!(requested_repetitions(prompt), asked, "{prompt}");
         }
     }
 }

@@ -1,34 +1,33 @@
-//! What an agent says beside its calls, as far as it says the same again and again.
+//! Texts that an agent says again and again beside its calls.
 
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::Fingerprint;
 
-/// Letters that a text has at least to be compared: "Next." and "Let me continue." are said by everybody.
-const LETTERS: usize = 30;
+/// The shortest text that is compared, in letters: "Next." and "Let me continue." are common.
+const MIN_LETTERS: usize = 30;
 
-/// The last text of an agent, and how often it was said running. A shortcut, like the offset of a file: read again, it
-/// comes to the same.
+/// The last text of an agent, and how often it was said in a row. Derived from the transcript, like the offset of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Said {
+pub struct RepeatedText {
     /// Hash of its letters.
     text: u32,
-    /// How often.
+    /// How often it was said in a row.
     pub times: u32,
 }
 
-impl Said {
-    /// Takes in a text. Numbers, punctuation and case do not count.
-    pub fn hear(&mut self, text: &str) {
+impl RepeatedText {
+    /// Adds a text. Numbers, punctuation and case do not count.
+    pub fn observe(&mut self, text: &str) {
         let mut letters = String::with_capacity(text.len());
         for word in text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()) {
             letters.extend(word.chars().flat_map(char::to_lowercase));
             letters.push(' ');
         }
-        if letters.len() < LETTERS {
+        if letters.len() < MIN_LETTERS {
             return;
         }
-        let text = Fingerprint::of(&letters).four();
+        let text = Fingerprint::from_text(&letters).to_u32();
         let times = if text == self.text { self.times.saturating_add(1) } else { 1 };
         *self = Self { text, times };
     }
@@ -40,16 +39,16 @@ mod tests {
 
     #[test]
     fn the_same_words_running() {
-        let mut said = Said::default();
+        let mut said = RepeatedText::default();
         for text in [
             "Attempt 1: I will fix the import of the parser now.",
             "attempt 2 – I will fix the import of the parser now!",
             "Next.",
         ] {
-            said.hear(text);
+            said.observe(text);
         }
         assert_eq!(said.times, 2);
-        said.hear("Something else altogether, which was not said before.");
+        said.observe("Something else altogether, which was not said before.");
         assert_eq!(said.times, 1);
     }
 }

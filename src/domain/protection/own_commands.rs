@@ -1,4 +1,4 @@
-//! Fusebox's own command lines: which of them decide something.
+//! Fusebox's own commands: which of them decide something.
 
 use super::text::has_marker;
 
@@ -23,8 +23,8 @@ const DECIDING: [(&[&str], &str); 17] = [
     (&["purge"], "fusebox purge"),
 ];
 
-/// The first words of commands that only look.
-const LOOKING: [&str; 14] = [
+/// The first words of commands that only read.
+const READ_ONLY: [&str; 14] = [
     "status",
     "doctor",
     "demo",
@@ -45,20 +45,20 @@ const LOOKING: [&str; 14] = [
 const HARMLESS: [&str; 5] = ["--help", "-h", "--version", "-V", "--dry-run"];
 
 /// The command that decides something, if `arguments` of `fusebox` make one.
-pub fn deciding(arguments: &[String]) -> Option<&'static str> {
+pub fn deciding_command(arguments: &[String]) -> Option<&'static str> {
     let before_text = arguments.iter().take_while(|word| *word != "--");
     if before_text.clone().any(|word| HARMLESS.contains(&word.as_str())) {
         return None;
     }
     let words: Vec<&str> = arguments.iter().map(String::as_str).filter(|w| !w.starts_with('-')).collect();
     for at in 0..words.len() {
-        if LOOKING.contains(&words[at]) {
+        if READ_ONLY.contains(&words[at]) {
             return None;
         }
-        let deciding = DECIDING.iter().find(|(command, _)| {
+        let command = DECIDING.iter().find(|(command, _)| {
             command.iter().enumerate().all(|(i, part)| words.get(at + i).is_some_and(|word| word == part))
         });
-        if let Some((_, shown)) = deciding {
+        if let Some((_, shown)) = command {
             return Some(shown);
         }
         let group = matches!(words[at], "budget" | "alerts" | "circuit" | "config" | "redis");
@@ -76,12 +76,12 @@ pub fn deciding(arguments: &[String]) -> Option<&'static str> {
     None
 }
 
-/// The same for a program that is not known: only what is plainly a command.
-pub fn plainly_deciding(arguments: &[String]) -> Option<&'static str> {
+/// The same for an unknown program: only an exact command counts.
+pub fn plain_deciding_command(arguments: &[String]) -> Option<&'static str> {
     let two = |(command, _): &&(&[&str], &str)| {
         command.len() == 2
             && command.iter().zip(arguments).all(|(part, word)| part == word)
             && arguments.len() >= 2
     };
-    DECIDING.iter().find(two).map(|(_, shown)| *shown).filter(|_| deciding(arguments).is_some())
+    DECIDING.iter().find(two).map(|(_, shown)| *shown).filter(|_| deciding_command(arguments).is_some())
 }

@@ -1,8 +1,8 @@
-//! Counting on while the store is out of reach: what each file has brought since the store last answered.
+//! Counting while the store is out of reach: what each file added since the store last answered.
 //!
-//! What a file brought is one sum from where the store's answer ends to where the file was read, so whoever read further
-//! knows better, and two hooks that read the same lines count them once. Only the last messages of an agent are kept as
-//! such: their next lines may still say more. However long the store is away, a hook reads what is new.
+//! A file's delta is one sum from the end of the store's answer to the position of the reader. So the hook that read further
+//! wins, and two hooks that read the same lines count them once. Only the last messages of an agent are kept in full, since
+//! their next lines may add to them. However long the store is away, a hook reads only what is new.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,59 +16,59 @@ use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 use crate::transcript::cursor::Position;
 
-/// How many of an agent's messages may still grow: lines of a message follow each other.
-const OPEN: usize = 3;
+/// How many of an agent's messages may still grow: the lines of a message follow each other.
+const MAX_OPEN_MESSAGES: usize = 3;
 
-/// What hooks counted by themselves, and of which answer of the store they went on.
+/// What hooks counted while the store was out of reach, and the answer of the store that they started from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Counted {
+pub struct OfflineCounts {
     /// When.
     pub at: Timestamp,
     /// The budgets.
     pub states: Vec<BudgetState>,
     /// The configuration.
     pub stamp: Option<Stamp>,
-    /// The store, and the number of its answer.
+    /// The id of the store, and the number of its answer.
     pub since: (String, u64),
-    /// What each file brought.
-    pub files: BTreeMap<PathBuf, Brought>,
+    /// What each file added.
+    pub files: BTreeMap<PathBuf, FileDelta>,
 }
 
-/// What one file brought since the store last answered.
+/// What one file added since the store last answered.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Brought {
+pub struct FileDelta {
     /// How far it was read.
     pub position: Position,
-    /// What is in the store's answer already, although it was read (again).
-    known: Known,
-    /// By agent: a parent's file may hold lines of its subagents.
-    by_agent: BTreeMap<String, Part>,
+    /// What the store's answer contains already.
+    known: KnownFile,
+    /// By agent, since a parent's file may hold lines of its subagents.
+    by_agent: BTreeMap<String, AgentCounts>,
 }
 
-/// What the store had of a file.
+/// What the store's answer contains of a file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Known {
-    /// The last response, whose further lines say the same once more.
+pub struct KnownFile {
+    /// The last response, whose further lines repeat it.
     pub message: Option<MessageKey>,
-    /// Everything by then: of a file that was replaced, and is read from its start.
+    /// Everything up to then, for a file that was replaced and is read from its start.
     pub until: Option<Timestamp>,
 }
 
-/// What an agent's messages come to.
+/// The counts of one agent's messages.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Part {
-    /// The last messages.
+struct AgentCounts {
+    /// The last messages, which may still grow.
     open: Vec<Message>,
-    /// Those before.
-    closed: Vec<Tally>,
+    /// The sums of those before.
+    closed: Vec<BudgetTally>,
 }
 
-/// What was counted for a budget's value in a window.
+/// The count for one value of a budget in a window.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Tally {
+struct BudgetTally {
     budget: String,
     value: String,
     /// Since when: the window's start, or the last reset.
@@ -76,26 +76,26 @@ struct Tally {
     amount: Amount,
 }
 
-impl Tally {
-    fn is_of(&self, state: &BudgetState) -> bool {
-        self.from == from(state) && self.budget == state.budget.name && self.value == state.value
+impl BudgetTally {
+    fn matches(&self, state: &BudgetState) -> bool {
+        self.from == counted_since(state) && self.budget == state.budget.name && self.value == state.value
     }
 }
 
-impl Counted {
-    /// Whether this goes on from that answer of the store, under this configuration.
-    pub fn goes_on(&self, epoch: &str, sequence: u64, stamp: Stamp) -> bool {
-        self.stamp == Some(stamp) && self.since.0 == epoch && self.since.1 == sequence
+impl OfflineCounts {
+    /// Whether this started from that answer of the store, under this configuration.
+    pub fn continues(&self, store_id: &str, sequence: u64, stamp: Stamp) -> bool {
+        self.stamp == Some(stamp) && self.since.0 == store_id && self.since.1 == sequence
     }
 
-    /// Whether every file was counted for these budgets: a new model brings new ones, and so does a new day.
-    pub fn knows(&self, states: &[BudgetState]) -> bool {
+    /// Whether every file was counted for these budgets: a new model or a new day brings new ones.
+    pub fn covers(&self, states: &[BudgetState]) -> bool {
         let mut parts = self.files.values().flat_map(|file| file.by_agent.values());
         parts.all(|part| states.iter().all(|state| part.tally(state).is_some()))
     }
 
-    /// Takes over what is further on in another count that goes on from the same answer.
-    pub fn take_over(&mut self, other: Self) {
+    /// Merges another count that started from the same answer: for each file, the one that read further wins.
+    pub fn merge(&mut self, other: Self) {
         for (path, file) in other.files {
             match self.files.get(&path) {
                 Some(known) if !known.position.is_behind(&file.position) => {}
@@ -106,27 +106,27 @@ impl Counted {
         }
     }
 
-    /// Lets the budgets stand as they do by this and by what was said `besides`, going on from `states`.
-    pub fn count(&mut self, states: &[BudgetState], besides: &Brought) {
-        self.states = states.iter().map(|state| self.counted_on(state.clone(), besides)).collect();
+    /// Updates the budgets: `states` plus all files plus `besides`.
+    pub fn update_states(&mut self, states: &[BudgetState], besides: &FileDelta) {
+        self.states = states.iter().map(|state| self.counted_state(state.clone(), besides)).collect();
     }
 
-    fn counted_on(&self, mut state: BudgetState, besides: &Brought) -> BudgetState {
+    fn counted_state(&self, mut state: BudgetState, besides: &FileDelta) -> BudgetState {
         let all = || self.files.values().chain([besides]);
         let agents: BTreeSet<&String> = all().flat_map(|file| file.by_agent.keys()).collect();
         let used = |agent: &&String| {
-            // Two files that hold lines of the same agent say the same, one of them perhaps less of it.
+            // Two files with lines of the same agent say the same, but one may say less of it.
             let of_files = all().filter_map(|file| file.by_agent.get(*agent));
             of_files.map(|part| state.budget.measure(&part.amount(&state))).max().unwrap_or(0)
         };
         let used = agents.iter().map(used).fold(state.used, u64::saturating_add);
         state.used = used;
-        as_held(state)
+        offline_state(state)
     }
 }
 
-/// A budget as hooks hold to it that count by themselves.
-pub fn as_held(state: BudgetState) -> BudgetState {
+/// The state of a budget while the store is out of reach, according to its `store_down`.
+pub fn offline_state(state: BudgetState) -> BudgetState {
     let used = match state.budget.store_down {
         StoreDown::Local => state.used,
         StoreDown::Allow => 0,
@@ -135,21 +135,21 @@ pub fn as_held(state: BudgetState) -> BudgetState {
     BudgetState { used, ..state }
 }
 
-impl Brought {
-    /// Nothing yet beyond what the store had.
-    pub fn beyond(known: Known) -> Self {
+impl FileDelta {
+    /// An empty delta beyond what the store has.
+    pub fn new(known: KnownFile) -> Self {
         Self { known, ..Self::default() }
     }
 
-    /// Adds what was read on, up to `position`, for the budgets of `states`.
-    pub fn read_on(
+    /// Adds messages that were read, up to `position`, for the budgets of `states`.
+    pub fn add(
         &mut self,
         messages: impl IntoIterator<Item = Message>,
         position: Position,
         states: &[BudgetState],
     ) {
         for message in messages {
-            if !self.known.holds(&message) {
+            if !self.known.includes(&message) {
                 let agent = message.agent.clone().unwrap_or_default();
                 self.by_agent.entry(agent).or_default().add(message, states);
             }
@@ -158,37 +158,42 @@ impl Brought {
     }
 }
 
-impl Known {
+impl KnownFile {
     /// Whether a message is in the store's answer already.
-    pub fn holds(&self, message: &Message) -> bool {
+    pub fn includes(&self, message: &Message) -> bool {
         self.message == Some(message.key) || self.until.is_some_and(|until| message.at <= until)
     }
 }
 
-impl Part {
+impl AgentCounts {
     fn add(&mut self, message: Message, states: &[BudgetState]) {
         for state in states {
             if self.tally(state).is_none() {
                 let (budget, value) = (state.budget.name.clone(), state.value.clone());
-                self.closed.push(Tally { budget, value, from: from(state), amount: Amount::default() });
+                self.closed.push(BudgetTally {
+                    budget,
+                    value,
+                    from: counted_since(state),
+                    amount: Amount::default(),
+                });
             }
         }
         match self.open.iter_mut().find(|known| known.key == message.key) {
             Some(known) => *known = known.clone().merge(&message),
             None => self.open.push(message),
         }
-        if self.open.len() > OPEN {
+        if self.open.len() > MAX_OPEN_MESSAGES {
             let message = self.open.remove(0);
             for state in states.iter().filter(|state| counts(state, &message)) {
-                if let Some(tally) = self.closed.iter_mut().find(|tally| tally.is_of(state)) {
+                if let Some(tally) = self.closed.iter_mut().find(|tally| tally.matches(state)) {
                     tally.amount = tally.amount.plus(message.amount());
                 }
             }
         }
     }
 
-    fn tally(&self, state: &BudgetState) -> Option<&Tally> {
-        self.closed.iter().find(|tally| tally.is_of(state))
+    fn tally(&self, state: &BudgetState) -> Option<&BudgetTally> {
+        self.closed.iter().find(|tally| tally.matches(state))
     }
 
     fn amount(&self, state: &BudgetState) -> Amount {
@@ -198,7 +203,7 @@ impl Part {
     }
 }
 
-fn from(state: &BudgetState) -> Timestamp {
+fn counted_since(state: &BudgetState) -> Timestamp {
     state.since.map_or(state.window.start, |since| since.max(state.window.start))
 }
 
@@ -209,5 +214,5 @@ pub fn counts(state: &BudgetState, message: &Message) -> bool {
         Scope::AgentType => message.agent_type == state.value,
         _ => true,
     };
-    value && state.window.contains(message.at) && message.at >= from(state)
+    value && state.window.contains(message.at) && message.at >= counted_since(state)
 }

@@ -1,16 +1,16 @@
-//! What is kept of sessions besides their messages: breakers and slots, by name.
+//! Breakers and slots of sessions, as rows with names.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::super::standing::{self, Standings};
+use super::super::agent_states::{self, AgentStates};
 use super::super::{CircuitRow, Result};
 use super::events;
 use crate::domain::breaker::history::CallHistory;
 use crate::domain::event::Event;
 use crate::domain::message::MessageKey;
 
-/// What is kept of one session.
-pub struct OfSession<'a> {
+/// The breakers and slots of one session.
+pub struct SqliteAgentStates<'a> {
     /// The database.
     pub db: &'a Connection,
     /// The session's number.
@@ -19,7 +19,7 @@ pub struct OfSession<'a> {
     pub id: &'a str,
 }
 
-impl Standings for OfSession<'_> {
+impl AgentStates for SqliteAgentStates<'_> {
     fn session(&self) -> &str {
         self.id
     }
@@ -27,19 +27,19 @@ impl Standings for OfSession<'_> {
     fn get(&mut self, name: &str) -> Result<Option<(String, Vec<u8>)>> {
         let mut query = self.db.prepare_cached("SELECT standing, calls FROM standings WHERE id=?")?;
         let row = query.query_row([key(self.number, name)], |r| {
-            let standing = r.get_ref(0)?.as_str().unwrap_or_default().to_owned();
-            Ok((standing, r.get_ref(1)?.as_blob().unwrap_or_default().to_vec()))
+            let text = r.get_ref(0)?.as_str().unwrap_or_default().to_owned();
+            Ok((text, r.get_ref(1)?.as_blob().unwrap_or_default().to_vec()))
         });
         Ok(row.optional()?)
     }
 
-    fn put(&mut self, name: &str, standing: &str, calls: &[u8]) -> Result<()> {
+    fn put(&mut self, name: &str, text: &str, calls: &[u8]) -> Result<()> {
         let (db, key) = (self.db, key(self.number, name));
         // An update of a row that keeps its length writes the pages that change, and moves none.
         let mut update = db.prepare_cached("UPDATE standings SET standing=?,calls=? WHERE id=?")?;
-        if update.execute(params![standing, calls, key])? == 0 {
+        if update.execute(params![text, calls, key])? == 0 {
             let sql = "INSERT INTO standings VALUES (?,?,?,?,?)";
-            db.execute(sql, params![key, self.number, name, standing, calls])?;
+            db.execute(sql, params![key, self.number, name, text, calls])?;
         }
         Ok(())
     }
@@ -53,23 +53,23 @@ impl Standings for OfSession<'_> {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    fn note(&mut self, event: &Event, known: bool) -> Result<()> {
-        events::note(self.db, event, known)
+    fn record_event(&mut self, event: &Event, known: bool) -> Result<()> {
+        events::record_event(self.db, event, known)
     }
 }
 
-/// The version of the schema that brought ids.
+/// The version of the schema that introduced ids.
 pub const VERSION: usize = 4;
 
-/// Takes over what version 3 of the schema kept, which had no ids, and no ring of calls.
-pub fn take_over(db: &Connection) -> Result<()> {
+/// Migrates the rows of version 3 of the schema, which had no ids, and no ring of calls.
+pub fn migrate_rows(db: &Connection) -> Result<()> {
     let mut query = db.prepare("SELECT session, name, standing, calls FROM standings_of_3")?;
     let mut rows = query.query(())?;
     while let Some(row) = rows.next()? {
-        let (session, name, standing): (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let calls = CallHistory::in_order(row.get_ref(3)?.as_blob().unwrap_or_default()).to_bytes();
+        let (session, name, text): (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let calls = CallHistory::from_ordered_bytes(row.get_ref(3)?.as_blob().unwrap_or_default()).to_bytes();
         let sql = "INSERT INTO standings VALUES (?,?,?,?,?)";
-        db.execute(sql, params![key(session, &name), session, name, standing, calls])?;
+        db.execute(sql, params![key(session, &name), session, name, text, calls])?;
     }
     drop(rows);
     drop(query);
@@ -78,7 +78,7 @@ pub fn take_over(db: &Connection) -> Result<()> {
 }
 
 fn key(session: i64, name: &str) -> i64 {
-    MessageKey::of(&["standing", &session.to_string(), name]).short().cast_signed()
+    MessageKey::from_parts(&["standing", &session.to_string(), name]).short().cast_signed()
 }
 
 /// The breakers of a session; of all without one.
@@ -91,9 +91,9 @@ pub fn circuits(db: &Connection, session: Option<i64>) -> Result<Vec<CircuitRow>
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let name: String = row.get(1)?;
-        let Some(agent) = standing::agent_of(&name) else { continue };
+        let Some(agent) = agent_states::agent_of_name(&name) else { continue };
         let calls = row.get_ref(3)?.as_blob().unwrap_or_default();
-        let breaker = standing::breaker(&row.get::<_, String>(2)?, calls);
+        let breaker = agent_states::parse_breaker(&row.get::<_, String>(2)?, calls);
         found.push(CircuitRow { session: row.get(0)?, agent: agent.to_owned(), breaker });
     }
     Ok(found)

@@ -1,10 +1,10 @@
-//! Batches, budgets and questions, in as many words as a test needs.
+//! Short ways to write batches, budgets and queries in tests.
 
-use fusebox::domain::budget::{Budget, BudgetState, Classes, Mode, OnLimit, Scope, StoreDown, Unit};
+use fusebox::domain::budget::{Budget, BudgetState, Mode, OnLimit, Scope, StoreDown, TokenClasses, Unit};
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::{Period, WindowRule, Zone};
-use fusebox::store::{Applied, Batch, Observed, Session, Store, Watch};
+use fusebox::store::{AgentObservation, Applied, Batch, BudgetKey, Session, Store};
 use fusebox::transcript::Fact;
 
 use super::facts::NOW;
@@ -31,7 +31,7 @@ pub fn budget(scope: Scope, limit: u64) -> Budget {
         scope,
         matches: "*".into(),
         unit: Unit::Tokens,
-        count: Classes::FRESH,
+        count: TokenClasses::FRESH,
         limit,
         hard_limit: None,
         window: WindowRule::LIFETIME,
@@ -44,38 +44,38 @@ pub fn budget(scope: Scope, limit: u64) -> Budget {
 }
 
 /// A budget for one value.
-pub fn watch(budget: &Budget, value: &str) -> Watch {
-    Watch { budget: budget.clone(), value: value.into() }
+pub fn budget_key(budget: &Budget, value: &str) -> BudgetKey {
+    BudgetKey { budget: budget.clone(), value: value.into() }
 }
 
-/// One batch to be recorded: at first an empty one of a session at [`NOW`], which may raise alerts and shows none.
-pub struct Step<'a> {
+/// Builds a batch: at first an empty one of a session at [`NOW`], which may raise alerts and claims none.
+pub struct BatchBuilder<'a> {
     session: Session,
     facts: Vec<Fact>,
-    watches: Vec<Watch>,
+    budgets: Vec<BudgetKey>,
     alert: bool,
     claim: bool,
     seen: Option<Timestamp>,
-    observed: Option<Observed<'a>>,
+    observation: Option<AgentObservation<'a>>,
     now: Timestamp,
 }
 
-impl<'a> Step<'a> {
-    pub fn of(session: &Session) -> Self {
-        let (session, facts, watches) = (session.clone(), Vec::new(), Vec::new());
-        Self { session, facts, watches, alert: true, claim: false, seen: None, observed: None, now: NOW }
+impl<'a> BatchBuilder<'a> {
+    pub fn new(session: &Session) -> Self {
+        let (session, facts, budgets) = (session.clone(), Vec::new(), Vec::new());
+        Self { session, facts, budgets, alert: true, claim: false, seen: None, observation: None, now: NOW }
     }
 
     pub fn facts(self, facts: &[Fact]) -> Self {
         Self { facts: facts.to_vec(), ..self }
     }
 
-    pub fn watching(self, watches: &[Watch]) -> Self {
-        Self { watches: watches.to_vec(), ..self }
+    pub fn for_budgets(self, budgets: &[BudgetKey]) -> Self {
+        Self { budgets: budgets.to_vec(), ..self }
     }
 
     /// It may raise no alerts.
-    pub fn silent(self) -> Self {
+    pub fn without_alerts(self) -> Self {
         Self { alert: false, ..self }
     }
 
@@ -85,12 +85,12 @@ impl<'a> Step<'a> {
     }
 
     /// Its session was seen at another time than now.
-    pub fn seen(self, seen: Timestamp) -> Self {
+    pub fn seen_at(self, seen: Timestamp) -> Self {
         Self { seen: Some(seen), ..self }
     }
 
-    pub fn observing(self, observed: Observed<'a>) -> Self {
-        Self { observed: Some(observed), ..self }
+    pub fn with_observation(self, observed: AgentObservation<'a>) -> Self {
+        Self { observation: Some(observed), ..self }
     }
 
     pub fn at(self, now: Timestamp) -> Self {
@@ -101,11 +101,11 @@ impl<'a> Step<'a> {
         let batch = Batch {
             session: &self.session,
             facts: &self.facts,
-            watches: &self.watches,
+            budgets: &self.budgets,
             alert: self.alert,
             claim: self.claim,
             seen: self.seen.unwrap_or(self.now),
-            observed: self.observed,
+            observation: self.observation,
             now: self.now,
         };
         store.apply(&batch).expect("the store records a batch")
@@ -114,12 +114,12 @@ impl<'a> Step<'a> {
 
 /// Records facts of a session of the test's user.
 pub fn record(store: &mut dyn Store, id: &str, facts: &[Fact]) -> Applied {
-    Step::of(&session(id)).facts(facts).apply(store)
+    BatchBuilder::new(&session(id)).facts(facts).apply(store)
 }
 
 /// Where one budget stands; `None`: it was deleted.
 pub fn state(store: &mut dyn Store, budget: &Budget, value: &str, now: Timestamp) -> Option<BudgetState> {
-    let states = store.states(&[watch(budget, value)], now).expect("the store answers");
+    let states = store.states(&[budget_key(budget, value)], now).expect("the store answers");
     assert!(states.len() <= 1, "one answer to one question");
     states.into_iter().next()
 }
@@ -129,43 +129,44 @@ pub fn used(store: &mut dyn Store, scope: Scope, value: &str) -> u64 {
     state(store, &budget(scope, 1), value, NOW).expect("no deleted budget").used
 }
 
-/// What a counter holds, in parts: input, output, cache writes, cache reads, requests, tool calls.
-pub fn counted(
+/// The parts of a counter: input, output, cache writes, cache reads, requests, tool calls.
+pub fn counter_parts(
     store: &mut dyn Store,
     scope: Scope,
     rule: &WindowRule,
     value: &str,
     now: Timestamp,
 ) -> [u64; 6] {
-    let none = Classes { input: false, output: false, cache_write: false, cache_read: false };
-    let of = |unit, count| watch(&Budget { unit, count, window: rule.clone(), ..budget(scope, 1) }, value);
-    let watches = [
-        of(Unit::Tokens, Classes { input: true, ..none }),
-        of(Unit::Tokens, Classes { output: true, ..none }),
-        of(Unit::Tokens, Classes { cache_write: true, ..none }),
-        of(Unit::Tokens, Classes { cache_read: true, ..none }),
+    let none = TokenClasses { input: false, output: false, cache_write: false, cache_read: false };
+    let of =
+        |unit, count| budget_key(&Budget { unit, count, window: rule.clone(), ..budget(scope, 1) }, value);
+    let budgets = [
+        of(Unit::Tokens, TokenClasses { input: true, ..none }),
+        of(Unit::Tokens, TokenClasses { output: true, ..none }),
+        of(Unit::Tokens, TokenClasses { cache_write: true, ..none }),
+        of(Unit::Tokens, TokenClasses { cache_read: true, ..none }),
         of(Unit::Requests, none),
         of(Unit::ToolCalls, none),
     ];
-    let states = store.states(&watches, now).expect("the store answers");
+    let states = store.states(&budgets, now).expect("the store answers");
     let parts: Vec<u64> = states.iter().map(|state| state.used).collect();
     parts.try_into().expect("six budgets")
 }
 
-/// The counter of all times that is moved batch by batch, once somebody asked for it.
-pub fn moved(store: &mut dyn Store, scope: Scope, value: &str) -> [u64; 6] {
-    counted(store, scope, &WindowRule::LIFETIME, value, NOW)
+/// The lifetime counter, which batches change once it was read for the first time.
+pub fn running_counter(store: &mut dyn Store, scope: Scope, value: &str) -> [u64; 6] {
+    counter_parts(store, scope, &WindowRule::LIFETIME, value, NOW)
 }
 
-/// The same added up anew, at least where nobody asked for it before: another zone makes no other window of all times,
-/// but another counter.
-pub fn added_up(store: &mut dyn Store, scope: Scope, value: &str) -> [u64; 6] {
+/// The same, computed from the messages when it is read for the first time: another zone makes no other lifetime, but another
+/// counter.
+pub fn recounted(store: &mut dyn Store, scope: Scope, value: &str) -> [u64; 6] {
     let zone = fusebox::zoneinfo::zone("Asia/Tokyo").expect("tzdata is installed");
-    counted(store, scope, &WindowRule { period: Period::Lifetime, zone }, value, NOW)
+    counter_parts(store, scope, &WindowRule { period: Period::Lifetime, zone }, value, NOW)
 }
 
 /// Tokens by class of all that is charged to a session, and how many of its messages are estimates.
-pub fn total_of(store: &mut dyn Store, id: &str) -> (Usage, u64) {
+pub fn session_usage(store: &mut dyn Store, id: &str) -> (Usage, u64) {
     let total = store.session_total(id).expect("the store answers").unwrap_or_default();
     (total.amount.usage, total.estimated_messages)
 }

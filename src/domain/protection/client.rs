@@ -1,16 +1,16 @@
-//! Clients that a call starts: with this session's variables and hooks, or around them?
+//! Clients that a call starts: with or without this session's variables and hooks.
 
-use super::text::base;
-use super::world::World;
-use super::{Finding, Reason};
+use super::analysis::Analysis;
+use super::text::file_name;
+use super::{ProtectionReason, Suspicion};
 
-/// How a client is called and started, as the agent's folder says it.
+/// How a client is named and started, as the agent's folder defines it.
 #[derive(Debug)]
 pub struct Client {
-    /// What its program is called.
+    /// The name of its program.
     pub program: &'static str,
-    /// How words begin that name its package, for a program that runs packages.
-    pub package: &'static str,
+    /// The beginning of its package's name, for programs that run packages.
+    pub package_prefix: &'static str,
     /// Parts of the paths under which its package is installed.
     pub package_paths: &'static [&'static str],
     /// Parts of the paths under which its versions are installed.
@@ -18,21 +18,21 @@ pub struct Client {
     /// Variables that say where it finds its hooks.
     pub variables: &'static [&'static str],
     /// Options that start it without its hooks.
-    pub bare: &'static [&'static str],
+    pub hookless_options: &'static [&'static str],
     /// The option that says which settings it reads, and the source that its hooks are in.
-    pub sources: (&'static str, &'static str),
+    pub sources_option: (&'static str, &'static str),
     /// The option that gives it other settings: JSON, or a file.
-    pub settings: &'static str,
-    /// What stands in settings that turn its hooks off.
-    pub off: &'static str,
+    pub settings_option: &'static str,
+    /// The setting that turns its hooks off.
+    pub hooks_off_setting: &'static str,
     /// The folder of its settings, in a project and in the home.
-    pub folder: &'static str,
+    pub settings_folder: &'static str,
     /// The beginning of the names of its settings files there.
     pub settings_file: &'static str,
     /// The beginning of the name of the files in which an administrator decides.
     pub managed_file: &'static str,
-    /// What its variables begin with.
-    pub prefix: &'static str,
+    /// The beginning of the names of its variables.
+    pub variable_prefix: &'static str,
 }
 
 /// Programs that run packages.
@@ -42,35 +42,35 @@ const RUNNERS: [&str; 8] = ["npx", "bunx", "pnpm", "yarn", "npm", "node", "bun",
 const FOLDERS: [&str; 3] = ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"];
 
 impl Client {
-    /// Whether a variable changes what guards a client.
-    pub fn is_deciding(&self, name: &str) -> bool {
+    /// Whether a variable changes how a client is guarded.
+    pub fn is_guard_variable(&self, name: &str) -> bool {
         name.starts_with("FUSEBOX_") || FOLDERS.contains(&name) || self.variables.contains(&name)
     }
 
-    /// Whether a program is one: by its name, or its package's.
+    /// Whether a program starts it, by its own name or its package's.
     pub fn is_started_by(&self, program: &str, arguments: &[String]) -> bool {
         let has = |word: &str, parts: &[&str]| parts.iter().any(|part| word.contains(part));
-        let package = |word: &str| word.starts_with(self.package) || has(word, self.package_paths);
-        match base(program) {
+        let package = |word: &str| word.starts_with(self.package_prefix) || has(word, self.package_paths);
+        match file_name(program) {
             name if name == self.program => true,
             name if RUNNERS.contains(&name) => arguments.iter().take(4).any(|word| package(word)),
             _ => package(program) || has(program, self.version_paths),
         }
     }
 
-    /// Whether settings turn hooks off, or set variables of Fusebox's.
-    pub fn is_loosened_by(&self, settings: &str) -> bool {
-        settings.contains(self.off) || settings.contains("FUSEBOX_")
+    /// Whether settings turn hooks off, or set variables of Fusebox.
+    pub fn is_weakened_by(&self, settings: &str) -> bool {
+        settings.contains(self.hooks_off_setting) || settings.contains("FUSEBOX_")
     }
 
     /// Whether anything in `text` could name something of Fusebox's, or of the client's settings; quotes and backslashes,
     /// which a shell takes away, do not hide it.
-    pub fn is_meant(&self, text: &str) -> bool {
+    pub fn is_mentioned(&self, text: &str) -> bool {
         let needles = [
             self.program,
-            self.prefix,
+            self.variable_prefix,
             self.settings_file,
-            self.off,
+            self.hooks_off_setting,
             "fusebox",
             "FUSEBOX",
             "state.db",
@@ -87,11 +87,15 @@ impl Client {
     }
 }
 
-/// Looks at the start of a client; `changed`: variables that are not this session's.
-pub fn check<'n>(world: &mut World, arguments: &[String], changed: impl IntoIterator<Item = &'n String>) {
-    let client = world.at.client;
-    if changed.into_iter().any(|name| client.is_deciding(name) || name == "*") {
-        world.say(Reason::Client);
+/// Checks the start of a client; `changed`: variables that differ from this session's.
+pub fn check_start<'n>(
+    analysis: &mut Analysis,
+    arguments: &[String],
+    changed: impl IntoIterator<Item = &'n String>,
+) {
+    let client = analysis.context.client;
+    if changed.into_iter().any(|name| client.is_guard_variable(name) || name == "*") {
+        analysis.forbid(ProtectionReason::Client);
     }
     for (at, word) in arguments.iter().enumerate() {
         let (option, value) = match word.split_once('=') {
@@ -99,17 +103,17 @@ pub fn check<'n>(world: &mut World, arguments: &[String], changed: impl IntoIter
             None => (word.as_str(), arguments.get(at + 1).cloned()),
         };
         let value = value.unwrap_or_default();
-        let (sources, needed) = client.sources;
+        let (sources, needed) = client.sources_option;
         let reads_hooks = || value.split(',').any(|source| source.trim() == needed);
-        let is_loosened = option == client.settings && client.is_loosened_by(&value);
-        if client.bare.contains(&option) || (option == sources && !reads_hooks()) || is_loosened {
-            world.say(Reason::Client);
-        } else if option == client.settings && !value.trim_start().starts_with('{') {
-            let path = world.place(&value);
-            match world.files.get(&path) {
-                Some(text) if client.is_loosened_by(text) => world.say(Reason::Client),
+        let is_loosened = option == client.settings_option && client.is_weakened_by(&value);
+        if client.hookless_options.contains(&option) || (option == sources && !reads_hooks()) || is_loosened {
+            analysis.forbid(ProtectionReason::Client);
+        } else if option == client.settings_option && !value.trim_start().starts_with('{') {
+            let path = analysis.resolve_path(&value);
+            match analysis.files.get(&path) {
+                Some(text) if client.is_weakened_by(text) => analysis.forbid(ProtectionReason::Client),
                 Some(_) => {}
-                None => world.find(Finding::Settings(path)),
+                None => analysis.report(Suspicion::ClientSettings(path)),
             }
         }
     }

@@ -1,36 +1,36 @@
-//! Protected places, and whether a path that is changed is one of them.
+//! Protected paths, and whether a change affects them.
 
-use super::text::{UNKNOWN, base, part_fits};
-use super::{Kind, Reach, Touch};
+use super::text::{UNKNOWN, file_name, part_fits};
+use super::{ChangeExtent, PathChange, ProtectedKind};
 
-/// Something that agents keep their hands off.
+/// A file or folder that agents must not change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ProtectedPath {
     /// Absolute and plain.
     pub path: String,
     /// What it is.
-    pub kind: Kind,
+    pub kind: ProtectedKind,
     /// Whether everything in it is protected with it.
     pub folder: bool,
 }
 
-impl Place {
+impl ProtectedPath {
     /// A file.
-    pub fn file(path: impl Into<String>, kind: Kind) -> Self {
+    pub fn file(path: impl Into<String>, kind: ProtectedKind) -> Self {
         Self { path: path.into(), kind, folder: false }
     }
 
     /// A folder, with all that is in it.
-    pub fn folder(path: impl Into<String>, kind: Kind) -> Self {
+    pub fn folder(path: impl Into<String>, kind: ProtectedKind) -> Self {
         Self { path: path.into(), kind, folder: true }
     }
 
     /// Whether `touch` changes it.
-    pub fn is_touched(&self, touch: &Touch) -> bool {
+    pub fn is_changed_by(&self, change: &PathChange) -> bool {
         let own: Vec<&str> = parts(&self.path).collect();
-        let theirs: Vec<&str> = parts(&touch.path).collect();
-        if theirs.first().is_some_and(|first| first.contains(UNKNOWN)) && !touch.path.starts_with('/') {
-            return self.ends_like(&theirs);
+        let theirs: Vec<&str> = parts(&change.path).collect();
+        if theirs.first().is_some_and(|first| first.contains(UNKNOWN)) && !change.path.starts_with('/') {
+            return self.matches_end_of(&theirs);
         }
         if !theirs.iter().zip(&own).all(|(part, name)| part_fits(part, name)) {
             return false;
@@ -41,17 +41,17 @@ impl Place {
         if theirs.len() > own.len() {
             return false;
         }
-        let reached = match touch.reach {
-            Reach::Itself => false,
-            Reach::Children => theirs.len() + 1 == own.len(),
-            Reach::Tree => true,
+        let reached = match change.extent {
+            ChangeExtent::Itself => false,
+            ChangeExtent::Children => theirs.len() + 1 == own.len(),
+            ChangeExtent::Tree => true,
         };
-        let name = base(&self.path);
-        reached && (touch.names.is_empty() || self.folder || touch.names.iter().any(|n| part_fits(n, name)))
+        let name = file_name(&self.path);
+        reached && (change.names.is_empty() || self.folder || change.names.iter().any(|n| part_fits(n, name)))
     }
 
-    /// Where the beginning of a path is not known: its end, as far as that says which file is meant.
-    fn ends_like(&self, theirs: &[&str]) -> bool {
+    /// Where the beginning of a path is unknown: whether its end identifies this path.
+    fn matches_end_of(&self, theirs: &[&str]) -> bool {
         let telling = |name: &str| {
             matches!(
                 name,
@@ -68,7 +68,7 @@ impl Place {
         let Some(last) = known.last().filter(|last| !last.contains(UNKNOWN)) else { return false };
         let shared = known.len().min(own.len());
         let fits = known.iter().rev().zip(own.iter().rev()).all(|(part, name)| part_fits(part, name));
-        (fits && (shared > 1 || (*last == base(&self.path) && telling(last) && !self.folder)))
+        (fits && (shared > 1 || (*last == file_name(&self.path) && telling(last) && !self.folder)))
             || (self.folder
                 && known.len() > 1
                 && known[..known.len() - 1].ends_with(&own[own.len().saturating_sub(2)..]))

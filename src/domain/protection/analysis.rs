@@ -1,0 +1,153 @@
+//! The state while a shell's text is analysed: variables, the folder, files that were written on the way, and the suspicions
+//! so far.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::tables::STARTUP_FILES;
+use super::text::{self, UNKNOWN, file_name};
+use super::{ChangeExtent, MAX_TEXT, PathChange, ProtectedKind, ProtectionReason, ShellContext, Suspicion};
+
+/// How many suspicions are kept.
+const MAX_SUSPICIONS: usize = 256;
+
+/// A command with its redirections.
+#[derive(Clone, Debug, Default)]
+pub struct SimpleCommand {
+    /// Assignments before it, its name, its arguments; lists in braces not yet taken apart.
+    pub words: Vec<String>,
+    /// What comes in on standard input, as far as that is known.
+    pub input: Option<String>,
+    /// Files that its output goes to.
+    pub outputs: Vec<String>,
+}
+
+/// The state of an analysis.
+pub struct Analysis<'a> {
+    /// Where the text would run.
+    pub context: ShellContext<'a>,
+    /// Working folder now.
+    pub cwd: String,
+    /// Texts of files that were written on the way, by path.
+    pub files: BTreeMap<String, String>,
+    /// The suspicions so far.
+    pub suspicions: Vec<Suspicion>,
+    /// How many texts are being read in each other.
+    pub depth: usize,
+    /// Names of variables that were changed for programs that start from here on.
+    pub exported: BTreeSet<String>,
+    /// All of the call's text.
+    pub text: &'a str,
+    variables: BTreeMap<String, String>,
+    /// Characters that may still be read, or put in for variables: a few lines can stand for any number of them.
+    chars_left: usize,
+}
+
+impl<'a> Analysis<'a> {
+    /// The state before the first command.
+    pub fn new(whole: &'a str, at: ShellContext<'a>) -> Self {
+        Self {
+            context: at,
+            cwd: at.cwd.to_owned(),
+            files: BTreeMap::new(),
+            suspicions: Vec::new(),
+            depth: 0,
+            exported: BTreeSet::new(),
+            text: whole,
+            variables: BTreeMap::new(),
+            chars_left: 4 * MAX_TEXT,
+        }
+    }
+
+    /// Sets a variable.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.variables.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// A variable's value, or the marker of an unknown one.
+    pub fn variable(&mut self, name: &str) -> String {
+        let known = self.variables.get(name).or_else(|| self.context.vars.get(name)).cloned();
+        let known = known.filter(|value| self.spend(value.len()));
+        match name {
+            "PWD" => self.cwd.clone(),
+            "HOME" => known.unwrap_or_else(|| self.context.home.to_owned()),
+            _ => known.unwrap_or_else(|| UNKNOWN.to_string()),
+        }
+    }
+
+    /// Whether `characters` more may be analysed. If not, they stay unknown.
+    pub fn spend(&mut self, characters: usize) -> bool {
+        let enough = self.chars_left >= characters;
+        self.chars_left = self.chars_left.saturating_sub(characters);
+        enough
+    }
+
+    /// Remembers the text of a file that was written.
+    pub fn remember_file(&mut self, path: &str, text: &str) {
+        if self.spend(text.len()) {
+            self.files.insert(self.resolve_path(path), text.to_owned());
+        }
+    }
+
+    /// The absolute path, without `.` and `..`.
+    pub fn resolve_path(&self, path: &str) -> String {
+        text::normalize(&self.cwd, path)
+    }
+
+    /// Adds a suspicion.
+    pub fn report(&mut self, suspicion: Suspicion) {
+        if self.suspicions.len() < MAX_SUSPICIONS && !self.suspicions.contains(&suspicion) {
+            self.suspicions.push(suspicion);
+        }
+    }
+
+    /// Adds something that is forbidden without further checks.
+    pub fn forbid(&mut self, reason: ProtectionReason) {
+        self.report(Suspicion::Forbidden(reason));
+    }
+
+    /// Adds a change of a path.
+    pub fn change_path(&mut self, path: &str, extent: ChangeExtent, is_certain: bool) {
+        self.change_files_named(path, extent, is_certain, Vec::new());
+    }
+
+    /// Adds a change of the files below a path that have one of `names`.
+    pub fn change_files_named(
+        &mut self,
+        path: &str,
+        extent: ChangeExtent,
+        is_certain: bool,
+        names: Vec<String>,
+    ) {
+        for path in text::alternatives(path) {
+            let change =
+                PathChange { path: self.resolve_path(&path), extent, names: names.clone(), is_certain };
+            self.report(Suspicion::PathChanged(change));
+        }
+    }
+
+    /// Adds that a file is written; `content`: as far as it is known.
+    pub fn write_file(&mut self, path: &str, content: &str) {
+        for path in text::alternatives(path) {
+            let path = self.resolve_path(&path);
+            let name = file_name(&path);
+            if STARTUP_FILES.contains(&name)
+                && (content.contains("FUSEBOX_") || self.text.contains("FUSEBOX_"))
+            {
+                self.forbid(ProtectionReason::Client);
+            }
+            // Settings of other places than this session's.
+            let client = self.context.client;
+            let settings = name.starts_with(client.settings_file)
+                && path.contains(&format!("/{}/", client.settings_folder));
+            if settings && self.text.contains(client.hooks_off_setting) {
+                self.forbid(ProtectionReason::Path(ProtectedKind::Registration));
+            }
+            self.report(Suspicion::PathChanged(PathChange {
+                path,
+                extent: ChangeExtent::Itself,
+                names: vec![],
+                is_certain: true,
+            }));
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What the last step of a session read, in a file beside the session's cache, so that the next step need not read it. No
+//! count depends on it: the script checks everything that a step expects.
+
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::step::{FieldKey, FieldValues};
+use crate::platform::files;
+
+/// What is known of the store's fields.
+#[derive(Debug, Default)]
+pub struct ReadCache {
+    fields: FieldValues,
+    /// An address, and the node that has the keys there, where it is not the first one.
+    pub node: Option<(String, String)>,
+    /// The store, and the number of the session's last step whose thresholds were looked for.
+    pub checked: Option<(String, u64)>,
+    path: Option<PathBuf>,
+}
+
+/// The content of the file.
+#[derive(Default, Serialize, Deserialize)]
+struct SavedCache {
+    node: Option<(String, String)>,
+    checked: Option<(String, u64)>,
+    known: Vec<(String, String, Option<String>)>,
+}
+
+impl ReadCache {
+    /// Loads the file at `path`; empty where it is missing or cannot be read.
+    pub fn load(path: Option<PathBuf>) -> Self {
+        let read = path.as_ref().and_then(|path| fs::read(path).ok()).unwrap_or_default();
+        let SavedCache { node, checked, known } = serde_json::from_slice(&read).unwrap_or_default();
+        let known = known.into_iter();
+        let known = known.map(|(key, field, value)| ((key, field), value.map(String::into_bytes)));
+        Self { fields: known.collect(), node, checked, path }
+    }
+
+    /// The last known value of a field; `None` where nothing is known.
+    pub fn get(&self, place: &FieldKey) -> Option<Vec<u8>> {
+        self.fields.get(place).cloned().flatten()
+    }
+
+    /// Adds or replaces values.
+    pub fn extend(&mut self, found: FieldValues) {
+        self.fields.extend(found);
+    }
+
+    /// Forgets all fields except those that `stay`.
+    pub fn retain(&mut self, stays: impl Fn(&FieldKey) -> bool) {
+        self.fields.retain(|place, _| stays(place));
+    }
+
+    /// Saves it for the session's next hook, which reads everything again if that fails.
+    pub fn save(&self) {
+        let _ = self.path.as_ref().map(|path| self.save_to(path));
+    }
+
+    fn save_to(&self, path: &Path) -> std::io::Result<()> {
+        let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
+        let known = self.fields.iter();
+        let known = known.map(|((key, field), value)| (key.clone(), field.clone(), value.as_ref().map(text)));
+        let written =
+            SavedCache { node: self.node.clone(), checked: self.checked.clone(), known: known.collect() };
+        let bytes = serde_json::to_vec(&written)?;
+        let file = files::private().write(true).create(true).truncate(false).open(path)?;
+        // Overwritten: some file systems flush truncated files at once. The reader or the script notices a torn file.
+        file.write_all_at(&bytes, 0)?;
+        file.set_len(bytes.len() as u64)
+    }
+}
