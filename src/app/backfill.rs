@@ -156,8 +156,8 @@ fn record_session<'a>(
 
 /// The states of a session's budgets, as other machines recorded them.
 fn states_from_store(ctx: &mut SessionContext) -> Recorded {
-    let (watches, now) = (ctx.watches(&ctx.session()), ctx.env.now);
-    match ctx.store.call(|store| store.states(&watches, now)) {
+    let (budget_keys, now) = (ctx.budget_keys(&ctx.session()), ctx.env.now);
+    match ctx.store.call(|store| store.states(&budget_keys, now)) {
         Ok(states) => Recorded { states, complete: true, ..Recorded::default() },
         Err(error) => Recorded { failure: Some(error), ..Recorded::default() },
     }

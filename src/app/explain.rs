@@ -98,10 +98,10 @@ fn explanation(
 ) -> store_access::Result<Explanation> {
     let (mut ctx, _) = backfill::catch_up(env, call.session, u64::MAX);
     let session = ctx.session();
-    let watches = ctx.watches(&session);
-    let (states, circuits) = ctx
-        .store
-        .call(|store| Ok((store.states_before(&watches, call.at)?, store.circuits(Some(&session.id))?)))?;
+    let budget_keys = ctx.budget_keys(&session);
+    let (states, circuits) = ctx.store.call(|store| {
+        Ok((store.states_before(&budget_keys, call.at)?, store.circuits(Some(&session.id))?))
+    })?;
     let breaker = circuits.into_iter().find(|row| row.agent == call.agent).map(|row| row.breaker);
     let iteration = breaker.and_then(|breaker| {
         let calls = breaker.history.calls();

@@ -92,8 +92,8 @@ impl<'a> LastKnown<'a> {
     pub fn session(&self, row: &SessionRow) -> Option<(SessionStatus, Vec<BudgetState>)> {
         let known = self.known(row)?;
         let cache = &known.ctx.cache;
-        let watches = known.ctx.watches(&known.session);
-        let states: Vec<BudgetState> = watches.iter().map(|watch| self.budget(watch).state).collect();
+        let budget_keys = known.ctx.budget_keys(&known.session);
+        let states: Vec<BudgetState> = budget_keys.iter().map(|watch| self.budget(watch).state).collect();
         let held: Vec<BudgetState> = states.iter().cloned().map(offline_state).collect();
         let policy = known.ctx.config.breaker;
         let circuit = |agent: &str| {
@@ -196,9 +196,14 @@ impl<'a> KnownSession<'a> {
         let mut ctx = SessionContext::for_session(env, &cache.session);
         let messages = offline::unacknowledged(&mut ctx);
         let written = cache.session.transcript.as_deref().map(session_files::last_written);
-        let untold = cache.unreported.as_ref().map(|untold| untold.since);
-        let seen =
-            [Some(cache.written), cache.offline_counts.as_ref().map(|c| c.at), cache.ended, untold, written];
+        let unreported = cache.unreported.as_ref().map(|unreported| unreported.since);
+        let seen = [
+            Some(cache.written),
+            cache.offline_counts.as_ref().map(|c| c.at),
+            cache.ended,
+            unreported,
+            written,
+        ];
         let last_seen = seen.into_iter().flatten().max().unwrap_or_default();
         let row =
             SessionRow { session: cache.session.clone(), last_seen, ended: cache.ended, complete: false };
@@ -219,7 +224,7 @@ impl<'a> KnownSession<'a> {
         let cache = &self.ctx.cache;
         // A fork begins with what its parent has brought already, for all but the session itself.
         let is_own = watch.budget.scope == Scope::Session && watch.value == self.session.id;
-        let began = cache.unreported.as_ref().map(|untold| untold.since);
+        let began = cache.unreported.as_ref().map(|unreported| unreported.since);
         let since = began.filter(|_| cache.store_id.is_empty() && !is_own);
         let messages = self.messages.iter().map(|(key, message)| (*key, message));
         messages.filter(move |(_, message)| since.is_none_or(|since| message.at >= since))

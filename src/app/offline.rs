@@ -55,16 +55,16 @@ pub(super) fn count(
         awaited = &Awaited::Nothing;
         let is_last = progress.advance(&delta);
         ctx.cache.learn(&delta.facts);
-        let answered_states = last_answers(&ctx.cache, &ctx.watches(&session), ctx.env.now);
+        let answered_states = last_answers(&ctx.cache, &ctx.budget_keys(&session), ctx.env.now);
         if !counted.covers(&answered_states) {
             // There is a new budget: all is counted again, for all of them.
             counted.files.clear();
             progress.restart();
             continue;
         }
-        let mut brought = messages_by_file(&mut delta);
+        let mut by_file = messages_by_file(&mut delta);
         for (path, position) in delta.positions {
-            let messages = brought.remove(&path).unwrap_or_default();
+            let messages = by_file.remove(&path).unwrap_or_default();
             add_file(&mut counted, &answered_positions, &path, messages, *position, &answered_states);
         }
         if is_last {
@@ -162,10 +162,10 @@ pub(super) fn unacknowledged(ctx: &mut SessionContext) -> BTreeMap<MessageKey, M
 }
 
 /// The watched budgets as the store last answered for them, under the configuration of now.
-fn last_answers(cache: &SessionCache, watches: &[BudgetKey], now: Timestamp) -> Vec<BudgetState> {
+fn last_answers(cache: &SessionCache, budget_keys: &[BudgetKey], now: Timestamp) -> Vec<BudgetState> {
     let fresh =
         |watch: &BudgetKey| BudgetState::new(&watch.budget, &watch.value, watch.budget.window.at(now));
-    watches.iter().map(|watch| last_answer(cache, watch, now).unwrap_or_else(|| fresh(watch))).collect()
+    budget_keys.iter().map(|watch| last_answer(cache, watch, now).unwrap_or_else(|| fresh(watch))).collect()
 }
 
 /// A budget as the store last answered for it, under the configuration of now; `None`: it never did.

@@ -324,8 +324,8 @@ pub fn budget_state(
     watch: &BudgetKey,
     now: Timestamp,
 ) -> Result<Option<BudgetState>, Unavailable> {
-    let watches = std::slice::from_ref(watch);
-    Ok(store.call(|store| store.states(watches, now))?.pop())
+    let budget_keys = std::slice::from_ref(watch);
+    Ok(store.call(|store| store.states(budget_keys, now))?.pop())
 }
 
 fn check_extension(state: &BudgetState, amount: u64, unit: Option<Unit>) -> Result<(), Refusal> {

@@ -61,9 +61,9 @@ pub(super) fn record_presence(ctx: &mut SessionContext, ended: bool) {
 
 /// The session with the changes that have not reached the store yet.
 pub(super) fn with_unsent_changes(cache: &SessionCache, row: &SessionRow) -> SessionRow {
-    let Some(untold) = &cache.unreported else { return row.clone() };
-    let parent = untold.parent.clone().or_else(|| row.session.parent.clone());
-    let client = untold.client.or(row.session.client);
+    let Some(unreported) = &cache.unreported else { return row.clone() };
+    let parent = unreported.parent.clone().or_else(|| row.session.parent.clone());
+    let client = unreported.client.or(row.session.client);
     SessionRow {
         session: Session { client, parent, ..row.session.clone() },
         last_seen: cache.ended.map_or(row.last_seen, |ended| ended.max(row.last_seen)),
@@ -78,7 +78,7 @@ pub(super) fn with_unsent_changes(cache: &SessionCache, row: &SessionRow) -> Ses
 /// # Errors
 /// The store gave no answer; the cache remembers it.
 pub(super) fn send_presence(ctx: &mut SessionContext, row: &SessionRow) -> store_access::Result<()> {
-    let Some(untold) = ctx.cache.unreported.clone() else { return Ok(()) };
+    let Some(unreported) = ctx.cache.unreported.clone() else { return Ok(()) };
     let SessionRow { session: Session { client, parent, .. }, last_seen, ended, .. } = row.clone();
     let session = Session { client, parent, ..ctx.session() };
     let ancestors = ctx.store.call(|store| {
@@ -92,7 +92,7 @@ pub(super) fn send_presence(ctx: &mut SessionContext, row: &SessionRow) -> store
     })?;
     let mut cache = ctx.lock_cache();
     // Not what its own hooks have seen since.
-    if cache.unreported.as_ref() == Some(&untold) && cache.ended == ended {
+    if cache.unreported.as_ref() == Some(&unreported) && cache.ended == ended {
         cache.unreported = None;
         (cache.session, cache.ancestors) = (session, ancestors);
     }

@@ -30,7 +30,7 @@ pub struct Recorded {
     /// The caller's breaker, where it was observed; with a prompt, as it stood before.
     pub circuit: Option<CircuitBreaker>,
     /// Why the subagent that is asked for may not start.
-    pub crowded: Option<SlotDenied>,
+    pub slot_denied: Option<SlotDenied>,
     /// Why the store gave no answer, if it gave none: the session's hooks then count on from its last answer.
     pub failure: Option<Unavailable>,
     /// Whether the ends of the files were reached.
@@ -143,7 +143,7 @@ fn send_batch(
     delta: &TranscriptDelta,
     is_last: bool,
 ) -> store_access::Result<Applied> {
-    let watches: Vec<BudgetKey> = ctx.watches(session);
+    let budget_keys: Vec<BudgetKey> = ctx.budget_keys(session);
     let now = ctx.env.now;
     let mut facts = std::borrow::Cow::Borrowed(&delta.facts[..]);
     if is_last && !plan.extra_facts.is_empty() {
@@ -173,7 +173,7 @@ fn send_batch(
     let batch = Batch {
         session,
         facts: &facts,
-        budgets: &watches,
+        budgets: &budget_keys,
         alert: true,
         claim: plan.claim_alerts && is_last,
         seen: plan.seen_at.unwrap_or(now),
@@ -196,7 +196,7 @@ impl Recorded {
             alerts,
             events,
             circuit: applied.circuit.clone(),
-            crowded: applied.slot_denied,
+            slot_denied: applied.slot_denied,
             failure: None,
             complete: delta.complete,
             pending: Pending::Answer(Box::new(StoreAnswer {

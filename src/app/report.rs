@@ -83,7 +83,7 @@ pub fn budget_states(
     all: bool,
     now: Timestamp,
 ) -> store_access::Result<Vec<BudgetState>> {
-    let mut watches = Vec::new();
+    let mut budget_keys = Vec::new();
     for budget in &config.budgets {
         let values = match budget.scope {
             Scope::Session => {
@@ -94,7 +94,7 @@ pub fn budget_states(
         };
         let glob = WildMatch::new(&budget.matches);
         let fits = values.into_iter().filter(|value| glob.matches(value));
-        watches.extend(fits.map(|value| BudgetKey { budget: budget.clone(), value }));
+        budget_keys.extend(fits.map(|value| BudgetKey { budget: budget.clone(), value }));
     }
-    store.call(|store| store.states(&watches, now))
+    store.call(|store| store.states(&budget_keys, now))
 }

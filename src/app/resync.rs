@@ -97,8 +97,8 @@ pub fn resync(
     }
     // Counters can be wrong on their own where others write them, too.
     let rows = store.call(|store| store.sessions())?;
-    let watches = verify::budget_keys(config, store, &rows, |id| ids.contains(id), now)?;
-    store.call(|store| store.recount(&watches, now))?;
+    let budget_keys = verify::budget_keys(config, store, &rows, |id| ids.contains(id), now)?;
+    store.call(|store| store.recount(&budget_keys, now))?;
     let after = stored_counts(config, store, &ids, now)?;
     let changed = |((name, value), (unit, after)): (&(String, String), &(Unit, u64))| {
         let before = before.budgets.get(&(name.clone(), value.clone())).map_or(0, |(_, used)| *used);

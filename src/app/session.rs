@@ -239,7 +239,7 @@ impl<'a> SessionContext<'a> {
     }
 
     /// The budgets that concern this session, for every value that they count it under.
-    pub fn watches(&self, session: &Session) -> Vec<BudgetKey> {
+    pub fn budget_keys(&self, session: &Session) -> Vec<BudgetKey> {
         let of = |budget: &Budget| -> Vec<BudgetKey> {
             let glob = WildMatch::new(&budget.matches);
             let fits = self

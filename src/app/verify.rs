@@ -190,11 +190,11 @@ fn counter_difference(
 ) -> Result<Option<Difference>> {
     let end = watch.budget.window.at(now).end.unwrap_or(now.plus_millis(LIFETIME_MS));
     let moment = Timestamp(end.0 - 1);
-    let watches = std::slice::from_ref(watch);
+    let budget_keys = std::slice::from_ref(watch);
     let mut last = None;
     for _ in 0..ATTEMPTS {
-        let kept = store.call(|store| store.states(watches, now))?.pop();
-        let summed = store.call(|store| store.states_before(watches, moment))?.pop();
+        let kept = store.call(|store| store.states(budget_keys, now))?.pop();
+        let summed = store.call(|store| store.states_before(budget_keys, moment))?.pop();
         let (Some(kept), Some(summed)) = (kept, summed) else { return Ok(None) };
         if (kept.used, kept.history) == (summed.used, summed.history) {
             return Ok(None);

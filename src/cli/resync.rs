@@ -70,8 +70,8 @@ fn show(resynced: &ResyncReport, io: &mut Io) -> anyhow::Result<()> {
         grouped(*requests),
         grouped(*requests_added)
     )?;
-    let told = counted(*operations, "decision");
-    writeln!(io.out, "Sent {told} again: {operations_added} of them had been missing.")?;
+    let resent = counted(*operations, "decision");
+    writeln!(io.out, "Sent {resent} again: {operations_added} of them had been missing.")?;
     for budget in &resynced.budgets {
         let (before, after) = (grouped(budget.before), grouped(budget.after));
         let (name, value, unit) = (&budget.name, &budget.value, budget.unit.noun());

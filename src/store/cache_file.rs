@@ -194,13 +194,13 @@ impl LockedCache {
             if before.as_ref() == Some(&bytes) {
                 return Ok(());
             }
-            let (owes, mark) = (cache.has_unreported_data(), path.with_extension(UNREPORTED));
+            let (has_unreported, mark) = (cache.has_unreported_data(), path.with_extension(UNREPORTED));
             // The mark exists before the data, and as long as the data.
-            if owes && !owed {
+            if has_unreported && !owed {
                 files::private().create(true).truncate(false).write(true).open(&mark)?;
             }
             write(&path, &bytes)?;
-            if owed && !owes {
+            if owed && !has_unreported {
                 let _ = std::fs::remove_file(&mark);
             }
             Ok(())

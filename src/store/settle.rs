@@ -99,8 +99,8 @@ fn settle_session<R: LedgerRows>(ledger: &mut Ledger<'_, R>, changed_at: Timesta
                 own.extend(ledger.message(&run)?);
             }
         }
-        let elsewhere = origin_messages(ledger, model, &own)?;
-        let settled = settlement::settle(ledger.session_hash(), &of_model, own.clone(), &elsewhere);
+        let in_origins = origin_messages(ledger, model, &own)?;
+        let settled = settlement::settle(ledger.session_hash(), &of_model, own.clone(), &in_origins);
         // What is named after a run belongs to every session with a total of it, changed or not.
         for message in settled.iter().filter(|m| m.source == UsageSource::Unlisted || !own.contains(m)) {
             ledger.replace(message)?;
@@ -118,7 +118,7 @@ fn origin_messages<R: LedgerRows>(
 ) -> Result<Vec<Message>> {
     let session = ledger.session.clone();
     let mut seen: BTreeSet<MessageKey> = own.iter().map(|m| m.key).collect();
-    let mut elsewhere = Vec::new();
+    let mut in_origins = Vec::new();
     for origin in ledger.rows.origins_of(&session)? {
         let theirs = ledger.rows.own_messages(&origin, model)?;
         let common: BTreeSet<MessageKey> = theirs.iter().map(|m| m.key).collect();
@@ -128,7 +128,7 @@ fn origin_messages<R: LedgerRows>(
         let Some(base) = written.max_by_key(|t| (t.usage.total(), t.at)) else { continue };
         let covered = |m: &Message| m.at < begin && base.until.is_none_or(|until| m.at < until);
         let missing = theirs.into_iter().filter(|m| covered(m) && m.source != UsageSource::Unlisted);
-        elsewhere.extend(missing.filter(|m| seen.insert(m.key)));
+        in_origins.extend(missing.filter(|m| seen.insert(m.key)));
     }
-    Ok(elsewhere)
+    Ok(in_origins)
 }

@@ -75,7 +75,7 @@ fn record_denial(ctx: &mut SessionContext, verdict: &Verdict, request: &ToolRequ
     let reason = match why {
         HoldReason::Budget(state) => DenialReason::from_budget(state),
         HoldReason::Circuit(trip) | HoldReason::Probing(trip) => DenialReason::Circuit(trip.clone()),
-        HoldReason::SlotDenied(crowded) => DenialReason::Throttle(*crowded),
+        HoldReason::SlotDenied(slot_denied) => DenialReason::Throttle(*slot_denied),
         HoldReason::Protected(reason) => {
             DenialReason::Protection { protected: verdicts::protected_effect(reason) }
         }

@@ -72,7 +72,7 @@ fn judge(
         _ => None,
     };
     let cache: &mut SessionCache = &mut locked;
-    let SessionCache { escalation: ladder, models, circuits, .. } = cache;
+    let SessionCache { escalation, models, circuits, .. } = cache;
     let caller = session::caller(&ctx.source, models, spawns);
     let breaker = circuits.get(caller.agent).filter(|_| policy.enabled).map(|known| BreakerState {
         phase: &known.breaker.phase,
@@ -81,8 +81,9 @@ fn judge(
         wrap_up: policy.wrap_up,
     });
     let by_person = matches!(observation, Observation::Prompt(_));
-    let snapshot = Snapshot { states: &recorded.states, breaker, slot_denied: recorded.crowded, by_person };
-    let verdict = verdict::judge(&snapshot, ladder, &caller, moment);
+    let snapshot =
+        Snapshot { states: &recorded.states, breaker, slot_denied: recorded.slot_denied, by_person };
+    let verdict = verdict::judge(&snapshot, escalation, &caller, moment);
     let is_saved = ctx.save_cache(locked);
     match verdict {
         // No later hook would know that the agent was told, and it would be told again and again.

@@ -145,7 +145,7 @@ fn resolve_budget(
     }
     let session = ctx.session();
     let mut values: Vec<String> =
-        ctx.watches(&session).into_iter().filter(|w| w.budget.name == name).map(|w| w.value).collect();
+        ctx.budget_keys(&session).into_iter().filter(|w| w.budget.name == name).map(|w| w.value).collect();
     if budget.scope == Scope::Session {
         values.retain(|value| *value == session.id);
     }
@@ -164,8 +164,8 @@ fn success_text(ctx: &mut SessionContext, done: &AppliedOperation) -> String {
     let after = done.after.as_ref().map_or_else(|| "deleted".to_owned(), messages::share);
     let operation = replies::describe_operation(&done.operation.kind);
     let mut text = format!("Fusebox: budget {} {operation}: {after}.", done.operation.budget);
-    let (watches, now) = (ctx.watches(&ctx.session()), ctx.env.now);
-    let states = ctx.store.call(|store| store.states(&watches, now));
+    let (budget_keys, now) = (ctx.budget_keys(&ctx.session()), ctx.env.now);
+    let states = ctx.store.call(|store| store.states(&budget_keys, now));
     let Some(states) = ctx.notices.log_failure(states) else { return text };
     match verdict::blocking(&states, &ctx.caller()).last() {
         Some(state) => text += &format!(" {}", replies::still_blocked(state)),

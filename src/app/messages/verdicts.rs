@@ -41,13 +41,13 @@ pub fn call_denial(why: &HoldReason, excerpts: &Excerpts) -> String {
         HoldReason::Probing(_) => "Fusebox: the circuit breaker is half-open: one call at a time shows whether it goes better. Wait \
                             for the result of the other call before you make this one."
             .to_owned(),
-        HoldReason::SlotDenied(crowded) => format!("Fusebox: {}", slot_denial(*crowded)),
+        HoldReason::SlotDenied(slot_denied) => format!("Fusebox: {}", slot_denial(*slot_denied)),
         HoldReason::Protected(reason) => protection_denial(reason),
     }
 }
 
-fn slot_denial(crowded: SlotDenied) -> String {
-    match crowded {
+fn slot_denial(slot_denied: SlotDenied) -> String {
+    match slot_denied {
         SlotDenied::Concurrency { live, throttled: true, .. } => format!(
             "tokens run low, so subagents work one at a time, and {live} work already. Start the next one when that has ended, \
              or do the work yourself."

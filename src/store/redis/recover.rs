@@ -92,8 +92,8 @@ impl Recover for RedisStore {
     }
 
     fn damaged_records(&mut self) -> Result<BTreeSet<String>> {
-        let set_aside: Hash = self.scripts.command(&self.keys, &["HGETALL", &self.keys.damaged()])?;
-        Ok(set_aside.into_keys().chain(self.damaged.iter().cloned()).collect())
+        let damaged: Hash = self.scripts.command(&self.keys, &["HGETALL", &self.keys.damaged()])?;
+        Ok(damaged.into_keys().chain(self.damaged.iter().cloned()).collect())
     }
 
     fn installed_at(&mut self) -> Result<Option<Timestamp>> {
