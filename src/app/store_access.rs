@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::open_store::{StoreLocation, corrupt_store_text};
 use crate::config::Config;
 use crate::domain::time::Timestamp;
-use crate::platform::{Env, Stopwatch};
+use crate::platform::{Env, Stopwatch, test_patience};
 use crate::store::cache_file::CacheFile;
 use crate::store::{Store, StoreError};
 
@@ -107,7 +107,7 @@ impl<'a> StoreAccess<'a> {
         back_off_until: Option<Timestamp>,
     ) -> Self {
         let access = Self::for_session(env, config, cache, back_off_until);
-        Self { ms_left: access.is_shared().then_some(HOOK_MS), ..access }
+        Self { ms_left: access.is_shared().then_some(HOOK_MS * i64::from(test_patience())), ..access }
     }
 
     /// Whether several machines share the store.

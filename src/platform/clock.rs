@@ -40,3 +40,17 @@ fn test_offset() -> i64 {
 const fn test_offset() -> i64 {
     0
 }
+
+/// The factor by which tests extend deadlines and time limits (`FUSEBOX_TEST_PATIENCE`), so that a busy machine does not fail
+/// those that are about something else. In builds with the feature `test-clock` only.
+#[cfg(feature = "test-clock")]
+#[allow(clippy::disallowed_methods)]
+pub fn test_patience() -> u32 {
+    std::env::var("FUSEBOX_TEST_PATIENCE").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1)
+}
+
+/// Always 1 outside test builds.
+#[cfg(not(feature = "test-clock"))]
+pub const fn test_patience() -> u32 {
+    1
+}

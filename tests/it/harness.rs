@@ -4,18 +4,20 @@ use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fusebox::platform::Env;
 use serde_json::{Value, json};
 
-/// The factor for hooks' deadlines of 1.5 s, except in tests that are about these: far more than any hook takes, even if all
-/// cores are busy.
+/// The factor for hooks' deadlines and for the time that Redis has to answer, except in tests that are about these: far more
+/// than either takes, even if all cores are busy.
 pub const PATIENCE: &str = "40";
 
 /// A home that is gone when the test is over.
 pub struct Home {
     folder: tempfile::TempDir,
     vars: Vec<(String, String)>,
+    is_hurried: AtomicBool,
 }
 
 /// What an executable did.
@@ -62,13 +64,19 @@ impl Home {
             vars.push(("FUSEBOX_STORE_REDIS_URL".into(), url));
             vars.push(("FUSEBOX_STORE_TENANT".into(), tenant));
         }
-        Self { folder, vars }
+        Self { folder, vars, is_hurried: AtomicBool::new(false) }
     }
 
     /// With a variable.
     pub fn var(mut self, name: &str, value: &str) -> Self {
         self.vars.push((name.into(), value.into()));
         self
+    }
+
+    /// From now on hooks have no more time than those that people run, and Redis must answer as fast: for tests of what
+    /// hangs. `false` ends it.
+    pub fn hurry(&self, yes: bool) {
+        self.is_hurried.store(yes, Ordering::Relaxed);
     }
 
     /// A place in it.
@@ -101,7 +109,7 @@ impl Home {
             .env("TMPDIR", self.folder.path())
             .env("USER", "tester")
             .env("TESTED_BY_PID", std::process::id().to_string())
-            .env("FUSEBOX_TEST_PATIENCE", PATIENCE);
+            .env("FUSEBOX_TEST_PATIENCE", if self.is_hurried.load(Ordering::Relaxed) { "1" } else { PATIENCE });
         command.env("CLAUDE_CONFIG_DIR", self.path("claude")).env("CLAUDE_PROJECT_DIR", self.path("project"));
         command.env("XDG_CONFIG_HOME", self.path("config"));
         command.env("FUSEBOX_STATE_DIR", self.path("state")).env("FUSEBOX_CACHE_DIR", self.path("cache"));

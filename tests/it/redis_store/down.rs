@@ -248,6 +248,7 @@ fn a_window_that_is_over_starts_afresh() {
 fn it_is_waited_for_once() {
     let Stage { _server, proxy, home } = Stage::new();
     let home = home.var("FUSEBOX_STORE_REDIS_TIMEOUT_MS", "300");
+    home.hurry(true);
     for words in [&["status", "--all"][..], &["budget", "list", "--all"], &["budget", "show", "all"]] {
         // Gone from the start, or after it said that it lost nothing.
         for manner in [Manner::Hang, Manner::Leave(1), Manner::Leave(3), Manner::Leave(6)] {

@@ -45,6 +45,7 @@ impl Stage {
         assert!(respond(home, "s", 1..=3).is_silent());
         assert_eq!(home.journal(), "", "{problem}");
         spoil(server, proxy);
+        home.hurry(true);
         // What is not recorded now is counted here.
         assert!(respond(home, "s", 4..=5).is_silent(), "{problem}");
         let journal = home.journal();
@@ -60,6 +61,7 @@ impl Stage {
         assert_eq!(proxy.take().connections, 0, "{problem}: nobody asks for a while");
         assert_eq!(noted(home), 1, "{problem}: {}", home.journal());
         fix(server, proxy);
+        home.hurry(false);
         home.wake_store("s");
         respond(home, "s", 12..=12);
         assert_eq!(used(home, "s", "session").0, 1200, "{problem}");
@@ -115,6 +117,7 @@ fn slow_at_each_step() {
     let Stage { server: _server, proxy, home } = plain(LONG);
     respond(&home, "s", 1..=3);
     proxy.behave(Manner::Delay(Duration::from_millis(150)));
+    home.hurry(true);
     assert!(home.hook("SessionStart", "s", json!({"source": "resume"})).is_silent());
     let journal = home.journal();
     assert!(noted(&home) == 1 && journal.contains("the store answers, but so slowly"), "{journal}");
@@ -122,6 +125,7 @@ fn slow_at_each_step() {
     respond(&home, "s", 4..=4);
     assert_eq!(proxy.take().connections, 0);
     proxy.behave(Manner::Pass);
+    home.hurry(false);
     home.wake_store("s");
     assert_eq!(used(&home, "s", "session").0, 400);
 }
