@@ -101,6 +101,7 @@ impl Home {
 
     /// Any command, the same way.
     pub fn furnish(&self, mut command: Command) -> Command {
+        let patience = if self.is_hurried.load(Ordering::Relaxed) { "1" } else { PATIENCE };
         command
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
@@ -109,7 +110,7 @@ impl Home {
             .env("TMPDIR", self.folder.path())
             .env("USER", "tester")
             .env("TESTED_BY_PID", std::process::id().to_string())
-            .env("FUSEBOX_TEST_PATIENCE", if self.is_hurried.load(Ordering::Relaxed) { "1" } else { PATIENCE });
+            .env("FUSEBOX_TEST_PATIENCE", patience);
         command.env("CLAUDE_CONFIG_DIR", self.path("claude")).env("CLAUDE_PROJECT_DIR", self.path("project"));
         command.env("XDG_CONFIG_HOME", self.path("config"));
         command.env("FUSEBOX_STATE_DIR", self.path("state")).env("FUSEBOX_CACHE_DIR", self.path("cache"));
