@@ -117,7 +117,7 @@ fn slow_at_each_step() {
     proxy.behave(Manner::Delay(Duration::from_millis(150)));
     assert!(home.hook("SessionStart", "s", json!({"source": "resume"})).is_silent());
     let journal = home.journal();
-    assert!(noted(&home) == 1 && journal.contains("the store answers, but so slowly"), "{journal}");
+    assert!(noted(&home) == 1 && journal.contains("the store answers too slowly"), "{journal}");
     proxy.take();
     respond(&home, "s", 4..=4);
     assert_eq!(proxy.take().connections, 0);
@@ -143,7 +143,7 @@ fn garbage() {
 fn an_answer_to_another_question() {
     let Some(stage) = plain(LONG) else { return };
     let answer = Manner::Answer(b"+OK\r\n".into());
-    stage.goes_through("what Fusebox does not understand", move |_, p| p.behave(answer.clone()), pass);
+    stage.goes_through("Fusebox does not understand", move |_, p| p.behave(answer.clone()), pass);
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn full() {
     let limit = |bytes: &'static str| {
         move |server: &Server, _: &Proxy| drop(server.command(&["CONFIG", "SET", "maxmemory", bytes]))
     };
-    stage.goes_through("takes no more data", limit("1"), limit("0"));
+    stage.goes_through("is full", limit("1"), limit("0"));
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_key_of_another_type() {
     // What is counted and not looked at is counted all the same.
     let types =
         "[[budget]]\nname = \"types\"\nscope = \"agent_type\"\nlimit = 1_000_000\nwindow = \"month\"\n";
-    let all = format!("{types}{THOUSAND}");
+    let all = format!("{THOUSAND}{types}");
     home.configure(&all);
     home.hook("SessionStart", "s", json!({"source": "startup"}));
     // Past the limit, for alerts to be there too.
