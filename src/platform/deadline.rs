@@ -43,12 +43,26 @@ pub fn arm() {
 }
 
 fn set_timer(ms: i64) {
+    let ms = ms * test_patience();
     let time = libc::timeval { tv_sec: ms / 1000, tv_usec: (ms % 1000 * 1000) as _ };
     let timer = libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: time };
     // SAFETY: a valid timer; the old one is not asked for.
     unsafe {
         libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut());
     }
+}
+
+/// The factor by which tests extend the deadlines (`FUSEBOX_TEST_PATIENCE`), so that a busy machine does not fail those that
+/// are about something else. In builds with the feature `test-clock` only.
+#[cfg(feature = "test-clock")]
+#[allow(clippy::disallowed_methods)]
+fn test_patience() -> i64 {
+    std::env::var("FUSEBOX_TEST_PATIENCE").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1)
+}
+
+#[cfg(not(feature = "test-clock"))]
+const fn test_patience() -> i64 {
+    1
 }
 
 /// Sets the journal entry to write when the deadline passes.

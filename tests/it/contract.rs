@@ -203,7 +203,7 @@ fn a_reader_that_goes_away_is_no_failure() {
 
 #[test]
 fn the_deadline_holds() {
-    let home = Home::new();
+    let home = Home::new().var("FUSEBOX_TEST_PATIENCE", "1");
     for hook in HOOKS {
         // Standard input that never ends; and with every signal blocked, as a parent may leave it.
         let mut command = home.command(hook);
@@ -236,7 +236,7 @@ fn the_deadline_holds() {
 
 #[test]
 fn the_deadline_holds_for_an_answer_that_nobody_reads() {
-    let home = Home::new();
+    let home = Home::new().var("FUSEBOX_TEST_PATIENCE", "1");
     let budget = |n| format!("[[budget]]\nname = \"budget-{n:02}-{}\"\nlimit = 1_000_000\n", "x".repeat(50));
     home.configure(&(0..100).map(budget).collect::<String>());
     home.append(&home.transcript("s"), &[message(1, 100, 1)]);

@@ -8,6 +8,10 @@ use std::process::{Command, Output, Stdio};
 use fusebox::platform::Env;
 use serde_json::{Value, json};
 
+/// The factor for hooks' deadlines of 1.5 s, except in tests that are about these: far more than any hook takes, even if all
+/// cores are busy.
+pub const PATIENCE: &str = "40";
+
 /// A home that is gone when the test is over.
 pub struct Home {
     folder: tempfile::TempDir,
@@ -96,7 +100,8 @@ impl Home {
             // What a killed command leaves behind goes with the home.
             .env("TMPDIR", self.folder.path())
             .env("USER", "tester")
-            .env("TESTED_BY_PID", std::process::id().to_string());
+            .env("TESTED_BY_PID", std::process::id().to_string())
+            .env("FUSEBOX_TEST_PATIENCE", PATIENCE);
         command.env("CLAUDE_CONFIG_DIR", self.path("claude")).env("CLAUDE_PROJECT_DIR", self.path("project"));
         command.env("XDG_CONFIG_HOME", self.path("config"));
         command.env("FUSEBOX_STATE_DIR", self.path("state")).env("FUSEBOX_CACHE_DIR", self.path("cache"));

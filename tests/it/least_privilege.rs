@@ -21,15 +21,15 @@ struct Shared {
 
 impl Shared {
     /// `None` where there is no Redis, which was said.
-    fn start() -> Option<Self> {
+    fn start() -> Self {
         Self::with(|home| home)
     }
 
     /// The same, with more in the home.
-    fn with(furnish: impl FnOnce(Home) -> Home) -> Option<Self> {
+    fn with(furnish: impl FnOnce(Home) -> Home) -> Self {
         let printed = Home::new().fusebox(&["redis", "acl", "--tenant", TENANT]);
         assert_eq!(printed.code, 0, "{printed:?}");
-        let server = users::serve(&users::with_password(&printed.stdout))?;
+        let server = users::serve(&users::with_password(&printed.stdout));
         let password = server.path("password");
         std::fs::write(&password, format!("{PASSWORD}\n")).unwrap();
         let home = Home::new()
@@ -42,7 +42,7 @@ impl Shared {
             ("FUSEBOX_STORE_REDIS_URL".to_owned(), url),
             ("FUSEBOX_STORE_REDIS_PASSWORD_FILE".to_owned(), password),
         ];
-        Some(Self { server, home: furnish(home), operator })
+        Self { server, home: furnish(home), operator }
     }
 
     /// `fusebox` as the operator, on the same machine.

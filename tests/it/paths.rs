@@ -182,9 +182,6 @@ fn a_reset_lifts_a_stop(version: Version) {
 }
 
 fn a_new_window_lifts_a_stop(version: Version) {
-    if !cfg!(feature = "test-clock") {
-        return crate::rig::skip("a new window needs the feature test-clock");
-    }
     let script = (0..7).fold(Script::new(), |script, _| script.main(step(0)));
     let api = Api::start(script.main(Turn::text("Done.")));
     let client = guarded(version, &api, 1_000_000);

@@ -23,7 +23,7 @@ pub use cluster::Cluster;
 use fusebox::config::redis_address::Address;
 use fusebox::store::redis::connection::{Connection, Failure};
 pub use proxy::{Manner, Proxy, Seen};
-pub use server::{Options, PATIENCE, Server, bytes, free_port, skip, text};
+pub use server::{Options, PATIENCE, Server, bytes, free_port, text};
 
 /// A wait that no test on a busy machine runs into.
 pub const WAIT: Duration = PATIENCE;

@@ -39,7 +39,7 @@ fn is_denied(ran: &Ran) -> bool {
 
 #[test]
 fn a_hook_is_one_request_and_one_reply() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let proxy = Proxy::to(&server);
     let home = sharing(&proxy.url());
     home.hook("SessionStart", "s", json!({"source": "startup"}));
@@ -65,7 +65,7 @@ fn a_hook_is_one_request_and_one_reply() {
 
 #[test]
 fn a_server_that_forgets_the_script_is_taught_it() {
-    let Some(mut server) = Server::start() else { return };
+    let mut server = Server::start();
     let home = sharing(&server.url());
     call(&home, "s", 0, 10);
     server.text(&["SCRIPT", "FLUSH"]);
@@ -81,7 +81,7 @@ fn a_server_that_forgets_the_script_is_taught_it() {
 
 #[test]
 fn of_a_cluster_the_right_node_is_asked_from_the_second_hook_on() {
-    let Some(cluster) = Cluster::start() else { return };
+    let cluster = Cluster::start();
     node_is_remembered(&cluster, |other| other.url().replace("redis://", "redis+cluster://"));
 }
 
@@ -89,7 +89,7 @@ fn of_a_cluster_the_right_node_is_asked_from_the_second_hook_on() {
 fn of_a_cluster_with_tls_the_right_node_is_asked_from_the_second_hook_on() {
     let certificates = tempfile::tempdir().unwrap();
     Certificates::write(certificates.path());
-    let Some(cluster) = Cluster::start_with_tls(certificates.path()) else { return };
+    let cluster = Cluster::start_with_tls(certificates.path());
     let ca = certificates.path().join("ca.pem");
     node_is_remembered(&cluster, |other| {
         format!("rediss+cluster://localhost:{}?ca={}", other.client_port(), ca.display())
@@ -120,7 +120,7 @@ fn node_is_remembered(cluster: &Cluster, url: impl Fn(&Server) -> String) {
 
 #[test]
 fn one_budget_holds_on_two_machines() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let [here, there] = [(); 2].map(|()| sharing(&server.url()));
     for home in [&here, &there] {
         home.configure(MONTH);
@@ -153,7 +153,7 @@ fn one_budget_holds_on_two_machines() {
 
 #[test]
 fn one_budget_of_a_team_holds_for_its_members_on_two_machines() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let [ann, bea] = ["ann", "bea"].map(|user| sharing(&server.url()).var("FUSEBOX_USER", user));
     let cid = sharing(&server.url()).var("FUSEBOX_USER", "cid").var("FUSEBOX_STORE_TEAM", "web");
     for home in [&ann, &bea, &cid] {
@@ -204,7 +204,7 @@ fn one_budget_of_a_team_holds_for_its_members_on_two_machines() {
 /// Records as versions before wrote them, which knew no teams.
 #[test]
 fn records_without_a_team_are_still_read() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let home = sharing(&server.url());
     call(&home, "s", 0, 10);
     let key = "fusebox:{team}:d:session:s";

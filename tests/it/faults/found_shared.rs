@@ -10,8 +10,8 @@ use crate::harness::{Home, message};
 use crate::redis::Server;
 
 /// Homes on one shared store, with a budget of the user's.
-fn homes<const N: usize>() -> Option<(Server, [Home; N])> {
-    let server = logging().start()?;
+fn homes<const N: usize>() -> (Server, [Home; N]) {
+    let server = logging().start();
     let home = |_| {
         let home = Home::new().var("FUSEBOX_STORE_REDIS_URL", &server.socket_url());
         let home = home.var("FUSEBOX_STORE_TENANT", "found");
@@ -21,7 +21,7 @@ fn homes<const N: usize>() -> Option<(Server, [Home; N])> {
         home
     };
     let homes = std::array::from_fn(home);
-    Some((server, homes))
+    (server, homes)
 }
 
 fn works(home: &Home, session: &str, n: usize) {
@@ -40,7 +40,7 @@ fn budget(status: &Value, name: &str) -> Value {
 
 #[test]
 fn what_was_held_before_the_installation_stays_history_after_a_flush() {
-    let Some((server, [home])) = homes() else { return };
+    let (server, [home]) = homes();
     home.append(&home.transcript("s"), &[message(1, 100, 10)]);
     assert_eq!(home.fusebox(&["init"]).code, 0);
     let history = |home: &Home| budget(&home.status("s"), "session")["history"].clone();
@@ -52,7 +52,7 @@ fn what_was_held_before_the_installation_stays_history_after_a_flush() {
 
 #[test]
 fn who_reads_everything_again_says_when_fusebox_was_installed() {
-    let Some((server, [home])) = homes() else { return };
+    let (server, [home]) = homes();
     home.append(&home.transcript("s"), &[message(1, 100, 10)]);
     assert_eq!(home.fusebox(&["init"]).code, 0);
     assert!(home.hook("PostToolUse", "s", json!({})).is_silent());
@@ -63,7 +63,7 @@ fn who_reads_everything_again_says_when_fusebox_was_installed() {
 
 #[test]
 fn a_session_whose_cache_is_lost_is_found_by_its_transcript() {
-    let Some((_server, [home])) = homes() else { return };
+    let (_server, [home]) = homes();
     works(&home, "s", 1);
     fs::remove_dir_all(home.path("cache")).unwrap();
     home.append(&home.transcript("s"), &[message(2, 100, 10)]);
@@ -72,7 +72,7 @@ fn a_session_whose_cache_is_lost_is_found_by_its_transcript() {
 
 #[test]
 fn who_asked_before_the_transcript_was_there_reads_it_later() {
-    let Some((_server, [home])) = homes() else { return };
+    let (_server, [home]) = homes();
     assert!(home.hook("SessionStart", "s", json!({"source": "startup"})).is_silent());
     fs::remove_dir_all(home.path("cache")).unwrap();
     assert_eq!(budget(&home.status("s"), "ever")["used"], 0);
@@ -83,7 +83,7 @@ fn who_asked_before_the_transcript_was_there_reads_it_later() {
 
 #[test]
 fn another_machine_does_not_say_that_nothing_more_can_come() {
-    let Some((_server, [here, there])) = homes() else { return };
+    let (_server, [here, there]) = homes();
     works(&here, "s", 1);
     assert!(here.hook("SessionEnd", "s", json!({})).is_silent());
     here.append(&here.transcript("s"), &[message(2, 100, 10)]);
@@ -98,7 +98,7 @@ fn another_machine_does_not_say_that_nothing_more_can_come() {
 
 #[test]
 fn who_only_asks_does_not_hide_that_the_store_went_back() {
-    let Some((mut server, [here, there])) = homes() else { return };
+    let (mut server, [here, there]) = homes();
     works(&here, "s", 1);
     let (log, copy) = (server.path("appendonlydir"), server.path("copy"));
     copy_folder(log.as_ref(), copy.as_ref());
@@ -117,11 +117,9 @@ fn who_only_asks_does_not_hide_that_the_store_went_back() {
 
 /// Of a window in which nobody has been seen yet.
 #[test]
+#[cfg_attr(not(feature = "test-clock"), ignore = "needs the feature test-clock")]
 fn a_false_counter_of_a_window_that_has_just_begun_is_mended() {
-    if !cfg!(feature = "test-clock") {
-        return crate::rig::skip("a month goes by: it needs the feature test-clock");
-    }
-    let Some((server, [home])) = homes() else { return };
+    let (server, [home]) = homes();
     works(&home, "s", 1);
     let clock = home.path("clock");
     fs::write(&clock, (40_i64 * 24 * 3600 * 1000).to_string()).unwrap();
@@ -140,7 +138,7 @@ fn a_false_counter_of_a_window_that_has_just_begun_is_mended() {
 /// What a total says beyond the lines is not all of it, where the list of what stands on lines is lost.
 #[test]
 fn a_total_is_settled_by_what_is_read_with_it() {
-    let Some((server, [home])) = homes() else { return };
+    let (server, [home]) = homes();
     works(&home, "s", 1);
     let model = message(1, 1, 1)["message"]["model"].as_str().unwrap().to_owned();
     let usage = json!({"inputTokens": 150, "outputTokens": 10, "cacheCreationInputTokens": 0,

@@ -14,7 +14,7 @@ use crate::harness::{Home, message};
 
 #[test]
 fn a_store_that_hangs_ends_no_hook_otherwise_than_in_silence() {
-    let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "10");
+    let home = Home::new().var("FUSEBOX_TEST_PATIENCE", "1").var("FUSEBOX_BUDGET_SESSION_LIMIT", "10");
     home.append(&home.transcript("s"), &[message(1, 100, 1)]);
     fs::create_dir_all(home.path("state")).unwrap();
     fs::write(home.path("state/journal.jsonl"), b"").unwrap();
@@ -37,7 +37,7 @@ fn a_store_that_hangs_ends_no_hook_otherwise_than_in_silence() {
 
 #[test]
 fn a_client_that_does_not_read_holds_no_hook() {
-    let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "10");
+    let home = Home::new().var("FUSEBOX_TEST_PATIENCE", "1").var("FUSEBOX_BUDGET_SESSION_LIMIT", "10");
     home.append(&home.transcript("s"), &[message(1, 100, 1)]);
     let (unread, mut full) = std::io::pipe().unwrap();
     let descriptor = full.as_raw_fd();
@@ -61,7 +61,7 @@ fn a_client_that_does_not_read_holds_no_hook() {
 
 #[test]
 fn a_transcript_that_is_a_pipe_is_not_waited_for() {
-    let home = Home::new();
+    let home = Home::new().var("FUSEBOX_TEST_PATIENCE", "1");
     let pipe = home.path("pipe.jsonl");
     let name = std::ffi::CString::new(pipe.to_str().unwrap()).unwrap();
     // SAFETY: a C string that outlives the call.
@@ -76,11 +76,9 @@ fn a_transcript_that_is_a_pipe_is_not_waited_for() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "test-clock"), ignore = "needs the feature test-clock")]
 fn a_clock_that_goes_back_while_a_hook_waits_does_not_prolong_the_wait() {
-    if !cfg!(feature = "test-clock") {
-        return crate::rig::skip("the clock is moved: it needs the feature test-clock");
-    }
-    let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "10");
+    let home = Home::new().var("FUSEBOX_TEST_PATIENCE", "1").var("FUSEBOX_BUDGET_SESSION_LIMIT", "10");
     let clock = home.path("clock");
     let home = home.var("FUSEBOX_TEST_CLOCK", &clock.to_string_lossy());
     home.append(&home.transcript("s"), &[message(1, 100, 1)]);

@@ -130,7 +130,8 @@ const MAX_UNCUT: Duration = Duration::from_millis(350);
 
 impl World {
     pub fn new(seed: u64, with_disks: bool) -> Self {
-        let home = with_projects(Home::new(), CONFIGURATION);
+        // Its hooks have their own deadlines: some are meant to be cut short.
+        let home = with_projects(Home::new().var("FUSEBOX_TEST_PATIENCE", "1"), CONFIGURATION);
         let disks = with_disks.then(|| ["state", "cache"].map(|name| Disk::mount(&home.path(name))));
         Self::with_homes(seed, home, disks)
     }
@@ -139,6 +140,7 @@ impl World {
     pub fn sharing(seed: u64, shared: SharedServer) -> Self {
         let home = || {
             let home = Home::new()
+                .var("FUSEBOX_TEST_PATIENCE", "1")
                 .var("FUSEBOX_STORE_REDIS_URL", &shared.server.socket_url())
                 .var("FUSEBOX_STORE_TENANT", TENANT);
             with_projects(home, SHARED_CONFIGURATION)

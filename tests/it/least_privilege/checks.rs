@@ -11,7 +11,7 @@ const S: &str = "s";
 /// What cannot be mended one by one is filled anew, once an administrator has let the server forget it.
 #[test]
 fn a_session_without_its_messages_is_found_and_filled_anew() {
-    let Some(shared) = used() else { return };
+    let shared = used();
     shared.raw("fusebox-hook", &["ZREMRANGEBYSCORE", "fusebox:{acme}:d:messages:s", "-inf", "+inf"]);
     let report = doctor(&shared.home);
     assert_says(
@@ -30,7 +30,7 @@ fn a_session_without_its_messages_is_found_and_filled_anew() {
 /// An account that only looks is none of those that have to fill a store that was lost.
 #[test]
 fn looking_leaves_a_store_that_is_being_filled_alone() {
-    let Some(shared) = used() else { return };
+    let shared = used();
     shared.server.command(&["FLUSHALL"]);
     shared.home.hook("PostToolUse", S, json!({}));
     let recovering = |home: &Home| home.status(S)["store"]["recovering"].clone();
@@ -49,15 +49,15 @@ fn findings(report: &Value) -> Vec<(String, String, String)> {
 }
 
 /// A home with a session of some messages, and the hooks registered.
-fn used() -> Option<Shared> {
-    let shared = Shared::start()?;
+fn used() -> Shared {
+    let shared = Shared::start();
     let home = &shared.home;
     assert_eq!(shared.operator(&["init"]).code, 0);
     home.append(&home.transcript(S), &[message(1, 100, 10), message(2, 200, 20)]);
     home.hook("SessionStart", S, json!({"source": "startup"}));
     home.hook("PostToolUse", S, json!({}));
     home.fusebox(&["status", "--session", S]);
-    Some(shared)
+    shared
 }
 
 fn doctor(home: &Home) -> Value {
@@ -74,7 +74,7 @@ fn assert_says(all: &[(String, String, String)], severity: &str, found: &str, fi
 
 #[test]
 fn it_says_who_asks_and_what_they_may() {
-    let Some(shared) = used() else { return };
+    let shared = used();
     let report = doctor(&shared.home);
     assert_eq!(report["holds"], true, "{report:#}");
     let all = findings(&report);
@@ -100,7 +100,7 @@ fn it_says_who_asks_and_what_they_may() {
 
 #[test]
 fn the_default_user_of_an_open_server_can_do_everything() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let home = Home::new().var("FUSEBOX_STORE_REDIS_URL", &server.socket_url());
     let all = findings(&home.fusebox(&["doctor", "--json"]).json());
     assert_says(&all, "ok", "user default can record and decide", "");
@@ -130,7 +130,7 @@ fn what_goes_in_the_clear_is_warned_of() {
 /// Whoever has the hooks' password can write what hooks write. It is found, and mended.
 #[test]
 fn falsified_counts_are_found_and_mended() {
-    let Some(shared) = used() else { return };
+    let shared = used();
     let home = &shared.home;
     let key = |part: &str| {
         let all = shared.everything();
@@ -188,7 +188,7 @@ fn falsified_counts_are_found_and_mended() {
 /// What cannot be read is named until somebody has looked at it; and the name of a record is whatever somebody wrote.
 #[test]
 fn records_that_cannot_be_read_are_named() {
-    let Some(shared) = used() else { return };
+    let shared = used();
     let damaged = "fusebox:{acme}:d:damaged";
     let keys = shared.everything().into_iter().map(|(key, _)| key);
     let mut messages: Vec<String> = keys.filter(|key| key.contains(":message:")).collect();
@@ -217,7 +217,7 @@ fn records_that_cannot_be_read_are_named() {
 
 #[test]
 fn decisions_that_are_missing_are_named() {
-    let Some(shared) = used() else { return };
+    let shared = used();
     let extend = ["budget", "extend", "session", "--session", S, "--tokens", "5000", "--reason", "x"];
     assert_eq!(shared.operator(&extend).code, 0);
     for (key, _) in shared.decided() {
@@ -232,7 +232,7 @@ fn decisions_that_are_missing_are_named() {
 
 #[test]
 fn an_evicting_server_is_one_with_room_too() {
-    let Some(server) = Options::default().set("maxmemory-policy", "volatile-ttl").start() else { return };
+    let server = Options::default().set("maxmemory-policy", "volatile-ttl").start();
     let home = Home::new().var("FUSEBOX_STORE_REDIS_URL", &server.socket_url());
     let all = findings(&home.fusebox(&["doctor", "--json"]).json());
     assert_says(&all, "warning", "volatile-ttl", "noeviction");

@@ -9,15 +9,15 @@ use crate::terminal::prompt_from;
 const S: &str = "s";
 
 /// With a session that used 1,100 tokens of 1,000.
-fn over() -> Option<Shared> {
+fn over() -> Shared {
     let furnish = |home: Home| {
         home.var("FUSEBOX_BUDGET_SESSION_LIMIT", "1000").var("CLAUDE_CODE_SESSION_ATTENDED", "1")
     };
-    let shared = Shared::with(furnish)?;
+    let shared = Shared::with(furnish);
     shared.home.append(&shared.home.transcript(S), &[message(1, 1000, 100)]);
     shared.home.hook("SessionStart", S, json!({"source": "startup"}));
     shared.home.hook("PostToolUse", S, json!({}));
-    Some(shared)
+    shared
 }
 
 fn budget(shared: &Shared) -> Value {
@@ -34,7 +34,7 @@ fn is_denied(ran: &Ran) -> bool {
 
 #[test]
 fn hooks_record_warn_and_deny() {
-    let Some(shared) = over() else { return };
+    let shared = over();
     let home = &shared.home;
     assert_eq!((&budget(&shared)["used"], &budget(&shared)["status"]), (&json!(1100), &json!("paused")));
     assert!(is_denied(&home.hook("PreToolUse", S, call(9))));
@@ -50,7 +50,7 @@ fn hooks_trip_the_breaker_and_throttle() {
     let furnish = |home: Home| {
         home.var("FUSEBOX_THROTTLE_HARD_LIMIT_TOKENS", "1000000").var("FUSEBOX_THROTTLE_MAX_CONCURRENCY", "1")
     };
-    let Some(shared) = Shared::with(furnish) else { return };
+    let shared = Shared::with(furnish);
     let home = &shared.home;
     for n in 1..=5 {
         assert!(home.hook("PreToolUse", S, call(n)).is_silent());
@@ -81,7 +81,7 @@ fn hooks_trip_the_breaker_and_throttle() {
 
 #[test]
 fn hooks_fill_a_store_that_lost_everything() {
-    let Some(shared) = over() else { return };
+    let shared = over();
     let home = &shared.home;
     shared.server.command(&["FLUSHALL"]);
     home.append(&home.transcript(S), &[message(2, 10, 1)]);
@@ -95,7 +95,7 @@ fn hooks_fill_a_store_that_lost_everything() {
 /// The ledger of a machine knows what an operator decided there; hooks may not tell it, and the rest is filled all the same.
 #[test]
 fn decisions_that_redis_lost_are_told_by_the_operator() {
-    let Some(shared) = over() else { return };
+    let shared = over();
     let home = &shared.home;
     let extend = ["budget", "extend", "session", "--session", S, "--tokens", "5000", "--reason", "x"];
     assert_eq!(shared.operator(&extend).code, 0);
@@ -135,7 +135,7 @@ fn decisions() -> [Vec<&'static str>; 4] {
 
 #[test]
 fn a_hooks_user_decides_nothing_and_is_told_who_can() {
-    let Some(shared) = over() else { return };
+    let shared = over();
     let home = &shared.home;
     let (before, kept) = (budget(&shared), shared.everything());
     for decision in decisions() {
@@ -165,7 +165,7 @@ fn a_hooks_user_decides_nothing_and_is_told_who_can() {
 
 #[test]
 fn an_operator_decides_by_the_same_commands() {
-    let Some(shared) = over() else { return };
+    let shared = over();
     let home = &shared.home;
     for decision in decisions() {
         let ran = shared.operator(&decision);
@@ -186,7 +186,7 @@ fn an_operator_decides_by_the_same_commands() {
 
 #[test]
 fn a_prompt_of_a_hooks_user_is_answered_with_the_operators_command() {
-    let Some(shared) = over() else { return };
+    let shared = over();
     let home = &shared.home;
     for (prompt, command) in [
         (
@@ -212,7 +212,7 @@ fn a_prompt_of_a_hooks_user_is_answered_with_the_operators_command() {
 
 #[test]
 fn by_itself_a_hooks_user_reaches_nothing_else_either() {
-    let Some(shared) = over() else { return };
+    let shared = over();
     shared.operator(&["budget", "extend", "session", "--session", S, "--tokens", "5000", "--reason", "x"]);
     let decided = shared.decided();
     let (operations, _) = decided.iter().find(|(key, _)| key.contains(":operations:")).unwrap();
@@ -258,7 +258,7 @@ fn by_itself_a_hooks_user_reaches_nothing_else_either() {
 
 #[test]
 fn init_goes_on_without_noting_the_installation() {
-    let Some(shared) = Shared::start() else { return };
+    let shared = Shared::start();
     let home = &shared.home;
     let ran = home.fusebox(&["init"]);
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -283,7 +283,7 @@ fn init_goes_on_without_noting_the_installation() {
 /// Whichever right is missing, hooks stay silent, and nothing is half done: a step is there as a whole, or not at all.
 #[test]
 fn who_may_not_do_all_of_a_step_does_none_of_it() {
-    let Some(shared) = over() else { return };
+    let shared = over();
     let home = &shared.home;
     let stored = || {
         let mut all = shared.everything();

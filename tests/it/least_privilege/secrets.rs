@@ -95,7 +95,7 @@ fn redis_holds_no_words_and_no_paths() {
     let furnish = |home: Home| {
         home.var("FUSEBOX_THROTTLE_HARD_LIMIT_TOKENS", "1000000").var("FUSEBOX_THROTTLE_MAX_CONCURRENCY", "1")
     };
-    let Some(shared) = Shared::with(furnish) else { return };
+    let shared = Shared::with(furnish);
     let home = &shared.home;
     home.configure(
         "[[budget]]\nname = \"session\"\nlimit = 1000\n\

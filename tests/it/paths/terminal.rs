@@ -12,9 +12,6 @@ fn with_budgets(client: Client, toml: &str) -> Client {
 }
 
 fn a_new_window_lets_an_open_terminal_go_on(version: Version) {
-    if !cfg!(feature = "test-clock") {
-        return crate::rig::skip("a new window needs the feature test-clock");
-    }
     let api = Api::start(Script::new().main(step(0)).loop_last_main());
     let client = guarded(version, &api, 1_000_000);
     let hours = "[[budget]]\nname = \"hours\"\nscope = \"user\"\nwindow = \"5h\"\nlimit = 1000\n";

@@ -15,22 +15,22 @@ pub struct Cluster {
 
 impl Cluster {
     /// Starts one; `None`, said loudly, where there is no Redis.
-    pub fn start() -> Option<Self> {
+    pub fn start() -> Self {
         Self::start_with(&Options::default())
     }
 
     /// Starts one of nodes that speak TLS, among each other, too; the certificates lie in a folder.
-    pub fn start_with_tls(certificates: &Path) -> Option<Self> {
+    pub fn start_with_tls(certificates: &Path) -> Self {
         Self::start_with(&Options::default().tls_with(certificates).set("tls-cluster", "yes"))
     }
 
-    fn start_with(options: &Options) -> Option<Self> {
+    fn start_with(options: &Options) -> Self {
         let node = || {
             let options =
                 options.clone().set("cluster-enabled", "yes").set("cluster-port", &free_port().to_string());
             options.set("cluster-node-timeout", "5000").start()
         };
-        let nodes = [node()?, node()?, node()?];
+        let nodes = [node(), node(), node()];
         let bounds = [0, SLOTS / 3, SLOTS / 3 * 2, SLOTS];
         for (i, server) in nodes.iter().enumerate() {
             let (first, last) = (bounds[i].to_string(), (bounds[i + 1] - 1).to_string());
@@ -48,7 +48,7 @@ impl Cluster {
                 info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
             });
         }
-        Some(Self { nodes: nodes.into() })
+        Self { nodes: nodes.into() }
     }
 
     /// The node that has a key, and a node that has not.

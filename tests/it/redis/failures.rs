@@ -27,7 +27,7 @@ fn a_server_that_is_not_there_is_unreachable() {
 
 #[test]
 fn a_server_that_stands_still_is_given_up() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     server.stop();
     for url in [server.url(), server.socket_url()] {
         let failure = failure(&url, SHORT);
@@ -73,7 +73,7 @@ fn a_server_with_a_full_queue_is_given_up() {
 
 #[test]
 fn a_bad_network_is_unreachable() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let proxy = Proxy::to(&server);
     let pause = Duration::from_millis(10);
     let manners = [
@@ -97,7 +97,7 @@ fn a_bad_network_is_unreachable() {
 
 #[test]
 fn a_login_that_is_not_answered_is_given_up() {
-    let Some(server) = Options::default().password("right").start() else { return };
+    let server = Options::default().password("right").start();
     let proxy = Proxy::to(&server);
     for manner in [Manner::Hang, Manner::Trickle(b"+almost ".into(), Duration::from_millis(10))] {
         proxy.behave(manner);
@@ -111,7 +111,7 @@ fn a_login_that_is_not_answered_is_given_up() {
 
 #[test]
 fn a_connection_that_broke_is_made_anew() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let proxy = Proxy::to(&server);
     let mut connection = open(&proxy.url());
     assert_eq!(call(&mut connection, &["DBSIZE"]), Ok(Value::Int(0)));
@@ -122,7 +122,7 @@ fn a_connection_that_broke_is_made_anew() {
 
 #[test]
 fn what_does_not_speak_redis_is_garbage() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let proxy = Proxy::to(&server);
     let answers: [&[u8]; 8] = [
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
@@ -142,7 +142,7 @@ fn what_does_not_speak_redis_is_garbage() {
 
 #[test]
 fn lengths_that_no_memory_holds_end_in_time() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let proxy = Proxy::to(&server);
     for kind in ['*', '$', '%', '~', '>', '|', '=', '!'] {
         for length in ["4000000000", "9223372036854775807", "4611686018427387904", "-7"] {
@@ -157,13 +157,13 @@ fn lengths_that_no_memory_holds_end_in_time() {
 
 #[test]
 fn logins_fail_by_themselves() {
-    let Some(server) = Options::default().password("right").start() else { return };
+    let server = Options::default().password("right").start();
     for url in [server.url().replace(":right@", ""), server.url().replace("right", "wrong")] {
         let failure = failure(&url, WAIT);
         assert!(!format!("{failure} {failure:?}").contains("wrong@"), "{failure:?}");
         assert_kind!(Auth, failure);
     }
-    let Some(open) = Server::start() else { return };
+    let open = Server::start();
     assert_kind!(Auth, failure(&open.url().replace("//", "//:needless@"), WAIT));
     assert_kind!(Auth, failure(&open.url().replace("//", "//nobody:needless@"), WAIT));
 }
@@ -172,7 +172,7 @@ fn logins_fail_by_themselves() {
 fn a_user_without_rights_is_denied() {
     let users = "user default on nopass ~* &* +@all\nuser reader on >pw ~* +get +evalsha +script\n\
                  user other on >pw ~other:* +@all\n";
-    let Some(server) = Options::default().acl(users).start() else { return };
+    let server = Options::default().acl(users).start();
     let as_user = |user: &str| server.url().replace("//", &format!("//{user}:pw@"));
     assert_kind!(Denied, failure(&as_user("reader"), WAIT));
     assert_kind!(Denied, failure(&as_user("other"), WAIT));
@@ -189,7 +189,7 @@ fn a_user_without_rights_is_denied() {
 
 #[test]
 fn a_server_says_what_it_cannot_do() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let mut connection = open(&server.url());
     server.command(&["LPUSH", "n", "hidden-value"]);
     assert_kind!(WrongType, failure(&server.url(), WAIT));
@@ -215,7 +215,7 @@ fn a_server_says_what_it_cannot_do() {
 
 #[test]
 fn a_server_that_is_busy_with_a_script_is_not_ready() {
-    let Some(server) = Options::default().set("busy-reply-threshold", "1").start() else { return };
+    let server = Options::default().set("busy-reply-threshold", "1").start();
     let endless = "while true do end";
     std::thread::scope(|scope| {
         let running = scope.spawn(|| open(&server.url()).run(endless, &[], &[]));
@@ -228,7 +228,7 @@ fn a_server_that_is_busy_with_a_script_is_not_ready() {
 
 #[test]
 fn replies_of_troubled_servers_are_understood() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let proxy = Proxy::to(&server);
     let fail = |answer: &str| {
         proxy.behave(Manner::Answer(answer.into()));

@@ -10,7 +10,7 @@ const COUNT: &str = "return redis.call('INCR', KEYS[1])";
 
 #[test]
 fn a_cluster_sends_a_script_to_the_node_that_has_its_keys() {
-    let Some(cluster) = Cluster::start() else { return };
+    let cluster = Cluster::start();
     let script = COUNT;
     let (owner, other) = cluster.owner_and_other("{tag}n");
     let dead = free_port();
@@ -46,14 +46,14 @@ fn a_cluster_sends_a_script_to_the_node_that_has_its_keys() {
 fn a_cluster_without_slots_is_not_ready() {
     let options =
         Options::default().set("cluster-enabled", "yes").set("cluster-port", &free_port().to_string());
-    let Some(server) = options.start() else { return };
+    let server = options.start();
     let failure = failure(&server.url(), WAIT);
     assert!(failure.kind == FailureKind::NotReady, "{failure:?}");
 }
 
 #[test]
 fn nodes_that_send_in_circles_are_given_up() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let proxy = Proxy::to(&server);
     for word in ["MOVED", "ASK"] {
         proxy.behave(Manner::Answer(format!("-{word} 1 127.0.0.1:{}\r\n", proxy.port()).into()));
@@ -70,10 +70,10 @@ fn nodes_that_send_in_circles_are_given_up() {
 
 #[test]
 fn sentinels_know_the_master_also_after_it_changed() {
-    let Some(first) = Server::start() else { return };
-    let Some(second) = Options::default().replica_of(&first).start() else { return };
+    let first = Server::start();
+    let second = Options::default().replica_of(&first).start();
     second.wait_for(&["INFO", "replication"], |info| info.contains("master_link_status:up"));
-    let Some(sentinel) = Options::default().sentinel_of(&first, "127.0.0.1").start() else { return };
+    let sentinel = Options::default().sentinel_of(&first, "127.0.0.1").start();
     hurry(&sentinel);
     let url = format!("redis+sentinel://127.0.0.1:{},127.0.0.1:{}/main", free_port(), sentinel.port());
     let address = Address::parse(&url).unwrap();

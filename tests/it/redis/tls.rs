@@ -7,7 +7,7 @@ use super::{Options, SHORT, WAIT, call, failure, open};
 
 #[test]
 fn a_server_with_tls_is_trusted_by_its_authority() {
-    let Some(server) = Options::default().tls().password("pw").start() else { return };
+    let server = Options::default().tls().password("pw").start();
     let script = "return redis.call('INCR', KEYS[1])";
     let mut connection = open(&format!("{}&db=2", server.tls_url()));
     assert_eq!(connection.run(script, &[b"n"], &[]), Ok(Value::Int(1)));
@@ -22,8 +22,8 @@ fn a_server_with_tls_is_trusted_by_its_authority() {
 
 #[test]
 fn who_is_not_trusted_gets_nothing() {
-    let Some(server) = Options::default().tls().start() else { return };
-    let Some(other) = Options::default().tls().start() else { return };
+    let server = Options::default().tls().start();
+    let other = Options::default().tls().start();
     let elsewhere = server.tls_url().replace(&server.path("ca.pem"), &other.path("ca.pem"));
     let failure_of = |url: &str| failure(url, WAIT);
     let failed = failure_of(&elsewhere);
@@ -39,7 +39,7 @@ fn who_is_not_trusted_gets_nothing() {
 
 #[test]
 fn a_client_shows_its_certificate() {
-    let Some(server) = Options::default().tls().set("tls-auth-clients", "yes").start() else { return };
+    let server = Options::default().tls().set("tls-auth-clients", "yes").start();
     let refused = failure(&server.tls_url(), WAIT);
     assert!(matches!(refused.kind, FailureKind::Garbage | FailureKind::Unreachable), "{refused:?}");
     let url =
@@ -49,7 +49,7 @@ fn a_client_shows_its_certificate() {
 
 #[test]
 fn both_sides_must_speak_tls() {
-    let Some(server) = Options::default().tls().start() else { return };
+    let server = Options::default().tls().start();
     let plain = server.tls_url().split('?').next().unwrap().replace("rediss", "redis");
     let failed = failure(&plain, WAIT);
     assert!(matches!(failed.kind, FailureKind::Garbage | FailureKind::Unreachable), "{failed:?}");

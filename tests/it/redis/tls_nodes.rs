@@ -28,7 +28,7 @@ fn is_not_believed(failed: &Failure, server: &str) {
 #[test]
 fn a_cluster_sends_on_to_a_node_with_tls() {
     let (dir, trusting) = certificates(&["localhost", "127.0.0.1"]);
-    let Some(cluster) = Cluster::start_with_tls(dir.path()) else { return };
+    let cluster = Cluster::start_with_tls(dir.path());
     let script = COUNT;
     let (owner, other) = cluster.owner_and_other("{tag}n");
     let url = format!("rediss+cluster://localhost:{}{trusting}", other.client_port());
@@ -46,7 +46,7 @@ fn a_cluster_sends_on_to_a_node_with_tls() {
 #[test]
 fn a_node_must_be_called_what_its_certificate_says() {
     let (dir, trusting) = certificates(&["localhost"]);
-    let Some(cluster) = Cluster::start_with_tls(dir.path()) else { return };
+    let cluster = Cluster::start_with_tls(dir.path());
     let script = COUNT;
     let (owner, other) = cluster.owner_and_other("n");
     let url = format!("rediss+cluster://localhost:{}{trusting}", other.client_port());
@@ -74,20 +74,20 @@ fn a_node_must_be_called_what_its_certificate_says() {
 }
 
 /// A master, its replica, and a sentinel that knows them by this host.
-fn watched(dir: &TempDir, host: &str) -> Option<[Server; 3]> {
+fn watched(dir: &TempDir, host: &str) -> [Server; 3] {
     let options = || Options::default().tls_with(dir.path()).set("tls-replication", "yes");
-    let first = options().start()?;
-    let second = options().replica_of(&first).start()?;
+    let first = options().start();
+    let second = options().replica_of(&first).start();
     second.wait_for(&["INFO", "replication"], |info| info.contains("master_link_status:up"));
     let named = options().set("sentinel resolve-hostnames", "yes").set("sentinel announce-hostnames", "yes");
-    let sentinel = named.sentinel_of(&first, host).start()?;
-    Some([first, second, sentinel])
+    let sentinel = named.sentinel_of(&first, host).start();
+    [first, second, sentinel]
 }
 
 #[test]
 fn sentinels_and_masters_speak_tls() {
     let (dir, trusting) = certificates(&["localhost", "127.0.0.1"]);
-    let Some([first, second, sentinel]) = watched(&dir, "127.0.0.1") else { return };
+    let [first, second, sentinel] = watched(&dir, "127.0.0.1");
     hurry(&sentinel);
     let url = format!("rediss+sentinel://localhost:{}/main{trusting}", sentinel.client_port());
     let address = Address::parse(&url).unwrap();
@@ -108,7 +108,7 @@ fn sentinels_and_masters_speak_tls() {
 fn a_master_must_be_called_what_its_certificate_says() {
     let (dir, trusting) = certificates(&["localhost"]);
     for (host, is_believed) in [("127.0.0.1", false), ("localhost", true)] {
-        let Some([first, _second, sentinel]) = watched(&dir, host) else { return };
+        let [first, _second, sentinel] = watched(&dir, host);
         let url = format!("rediss+sentinel://localhost:{}/main{trusting}", sentinel.client_port());
         let named = format!("{host}:{}", first.client_port());
         match connect(&Address::parse(&url).unwrap(), WAIT) {

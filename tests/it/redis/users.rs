@@ -24,6 +24,6 @@ pub fn with_password(lines: &str) -> String {
 }
 
 /// A server with these users, besides the default one, with which tests look into it.
-pub fn serve(lines: &str) -> Option<Server> {
+pub fn serve(lines: &str) -> Server {
     Options::default().acl(&format!("user default on nopass ~* &* +@all\n{lines}")).start()
 }

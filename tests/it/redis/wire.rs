@@ -20,7 +20,7 @@ fn sha1(script: &str) -> String {
 
 #[test]
 fn a_known_script_is_one_request_and_one_reply() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let script = "return ARGV[1]";
     assert_eq!(server.text(&["SCRIPT", "LOAD", script]), sha1(script));
     let proxy = Proxy::to(&server);
@@ -35,7 +35,7 @@ fn a_known_script_is_one_request_and_one_reply() {
 
 #[test]
 fn a_script_that_is_not_known_is_loaded_and_called_again() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let proxy = Proxy::to(&server);
     let script = "return 7";
     assert_eq!(open(&proxy.url()).run(script, &[], &[]), Ok(Value::Int(7)));
@@ -46,7 +46,7 @@ fn a_script_that_is_not_known_is_loaded_and_called_again() {
 
 #[test]
 fn a_login_and_a_database_are_one_request_before_the_first() {
-    let Some(server) = Options::default().password("secret").start() else { return };
+    let server = Options::default().password("secret").start();
     let proxy = Proxy::to(&server);
     let url = proxy.url().replace("//", "//:secret@");
     let script = "return 7";
@@ -60,7 +60,7 @@ fn a_login_and_a_database_are_one_request_before_the_first() {
 
 #[test]
 fn nothing_runs_in_another_database_than_the_one_that_was_named() {
-    let Some(server) = Options::default().set("databases", "2").start() else { return };
+    let server = Options::default().set("databases", "2").start();
     let proxy = Proxy::to(&server);
     let failure = super::failure(&format!("{}/5", proxy.url()), super::WAIT);
     assert!(failure.to_string().contains("DB index is out of range"), "{failure}");

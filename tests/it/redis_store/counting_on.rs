@@ -18,13 +18,13 @@ struct Stage {
 }
 
 impl Stage {
-    fn new() -> Option<Self> {
-        let server = Options::default().start()?;
+    fn new() -> Self {
+        let server = Options::default().start();
         let proxy = Proxy::to(&server);
         let home = home_at(&proxy.url());
         home.configure(BUDGETS);
         respond(&home, "s", 1..=3);
-        Some(Self { server, proxy, home })
+        Self { server, proxy, home }
     }
 
     fn go_away(&self) {
@@ -87,7 +87,7 @@ fn of_agent(n: usize, agent: &str) -> Value {
 
 #[test]
 fn each_hook_reads_what_is_new_however_long_it_takes() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     stage.go_away();
     let size = || stage.cache().to_string().len();
     respond(&stage.home, "s", 4..=40);
@@ -106,7 +106,7 @@ fn each_hook_reads_what_is_new_however_long_it_takes() {
 
 #[test]
 fn a_message_that_goes_on_over_several_hooks() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     stage.go_away();
     for output in [10, 10, 500, 700] {
         let mut line = of_now(4);
@@ -122,7 +122,7 @@ fn a_message_that_goes_on_over_several_hooks() {
 
 #[test]
 fn another_model_comes_in_between() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     stage.go_away();
     respond(&stage.home, "s", 4..=10);
     let mut other = of_now(11);
@@ -138,7 +138,7 @@ fn another_model_comes_in_between() {
 
 #[test]
 fn another_configuration_comes_in_between() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     stage.go_away();
     respond(&stage.home, "s", 4..=10);
     stage.home.configure(&format!("{BUDGETS}[[budget]]\nname = \"more\"\nlimit = 2_000\n"));
@@ -151,7 +151,7 @@ fn another_configuration_comes_in_between() {
 
 #[test]
 fn what_is_configured_in_between_holds() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     let ask = || stage.home.hook("PreToolUse", "s", json!({"tool_name": "Bash", "tool_input": {}}));
     let limit = |limit: &str| stage.home.configure(&BUDGETS.replace("limit = 1_000_000", limit));
     limit("store_down = \"deny\"\nlimit = 2_000_000");
@@ -173,7 +173,7 @@ fn what_is_configured_in_between_holds() {
 
 #[test]
 fn agents_at_the_same_time_count_together_and_once() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     stage.go_away();
     let home = &stage.home;
     for round in 0..4 {
@@ -198,7 +198,7 @@ fn agents_at_the_same_time_count_together_and_once() {
 /// Older clients write what subagents do into their parent's file, too.
 #[test]
 fn lines_of_subagents_in_two_files_count_once() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     stage.go_away();
     for round in 0..3 {
         // Interleaved, and each said again later.
@@ -217,7 +217,7 @@ fn lines_of_subagents_in_two_files_count_once() {
 /// The store knows its first line, and was gone at its next one.
 #[test]
 fn a_message_that_began_before() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     stage.go_away();
     stage.append(&[of_now(3)]);
     respond(&stage.home, "s", 4..=4);
@@ -227,7 +227,7 @@ fn a_message_that_began_before() {
 
 #[test]
 fn a_file_that_is_written_anew() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     for n in 20..=28 {
         stage.append_of("a1", n);
     }
@@ -249,7 +249,7 @@ fn a_file_that_is_written_anew() {
 #[test]
 fn a_store_that_lost_everything_and_is_gone() {
     for answers in 0..12 {
-        let Some(stage) = Stage::new() else { return };
+        let stage = Stage::new();
         stage.server.command(&["FLUSHALL"]);
         stage.proxy.behave(Manner::Leave(answers));
         respond(&stage.home, "s", 4..=4);

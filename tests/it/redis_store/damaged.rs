@@ -69,7 +69,7 @@ fn is_mended(server: &Server, home: &Home, set_aside: &[(String, &str)]) {
 
 /// Puts what is no record at a key.
 fn damage(pattern: &str) {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let home = begun(&server);
     let key = key(&server, pattern);
     server.command(&["SET", &key, BAD, "KEEPTTL"]);
@@ -94,7 +94,7 @@ fn decisions_that_are_no_json() {
 #[test]
 fn a_session_of_another_shape() {
     for bad in ["[]", r#"{"h":1}"#] {
-        let Some(server) = Server::start() else { return };
+        let server = Server::start();
         let home = begun(&server);
         let key = key(&server, "d:session:s");
         server.command(&["SET", &key, bad, "KEEPTTL"]);
@@ -105,7 +105,7 @@ fn a_session_of_another_shape() {
 #[test]
 fn a_counter_that_is_no_list_of_counts() {
     for bad in ["x", "", "1,2", "99999999999999999999,0,0,0,0,0,0", "nan,0,0,0,0,0,0"] {
-        let Some(server) = Server::start() else { return };
+        let server = Server::start();
         let home = begun(&server);
         let key = key(&server, "d:counter:session*|s");
         let since = server.text(&["HKEYS", &key]);
@@ -117,7 +117,7 @@ fn a_counter_that_is_no_list_of_counts() {
 /// It is taken for 0: who knows a higher number finds that the store lacks something, and reads everything again.
 #[test]
 fn a_number_of_batches_that_is_none() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let home = begun(&server);
     for field in server.text(&["HKEYS", "fusebox:{acme}:d:live:s"]).lines() {
         server.command(&["HSET", "fusebox:{acme}:d:live:s", field, "x"]);
@@ -129,7 +129,7 @@ fn a_number_of_batches_that_is_none() {
 #[test]
 fn numbers_that_are_none_everywhere() {
     for bad in ["nan", "inf", "1e300", "0x10"] {
-        let Some(server) = Server::start() else { return };
+        let server = Server::start();
         let home = begun(&server);
         for field in server.text(&["HKEYS", "fusebox:{acme}:d:live:s"]).lines() {
             server.command(&["HSET", "fusebox:{acme}:d:live:s", field, bad]);
@@ -141,7 +141,7 @@ fn numbers_that_are_none_everywhere() {
 /// The list of what counts in a session is made anew from what is read again.
 #[test]
 fn a_list_of_messages_that_is_lost() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let home = home_at(&server.socket_url());
     home.configure(BUDGETS);
     assert!(respond(&home, "s", 1..=100).is_silent());
@@ -160,7 +160,7 @@ fn a_list_of_messages_that_is_lost() {
 /// A model's budget is looked at, too, in a window in which nothing was counted for it.
 #[test]
 fn a_false_count_in_a_window_without_messages() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let home = home_at(&server.socket_url());
     home.configure("[[budget]]\nname = \"models\"\nscope = \"model\"\nlimit = 1_000_000\nwindow = \"day\"\n");
     let clock = home.path("clock");

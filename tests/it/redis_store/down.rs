@@ -18,8 +18,8 @@ struct Stage {
 }
 
 impl Stage {
-    fn new() -> Option<Self> {
-        let server = Server::start()?;
+    fn new() -> Self {
+        let server = Server::start();
         let proxy = Proxy::to(&server);
         let home = home_at(&proxy.url());
         home.configure(BUDGETS);
@@ -27,7 +27,7 @@ impl Stage {
             home.hook("SessionStart", session, json!({"source": "startup"}));
             respond(&home, session, messages);
         }
-        Some(Self { _server: server, proxy, home })
+        Self { _server: server, proxy, home }
     }
 
     fn go_away(&self) {
@@ -66,7 +66,7 @@ fn used(budgets: &Value, name: &str) -> u64 {
 
 #[test]
 fn a_session_by_what_was_last_known_and_read_since() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     let before = stage.home.status("s");
     assert_eq!((&before["store"]["reachable"], &before["store"]["as_of"]), (&json!(true), &Value::Null));
     stage.go_away();
@@ -110,7 +110,7 @@ fn a_session_by_what_was_last_known_and_read_since() {
 
 #[test]
 fn every_session_and_every_budget() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     stage.go_away();
     respond(&stage.home, "s", 4..=5);
     stage.home.hook("SessionStart", "u", json!({"source": "startup"}));
@@ -152,7 +152,7 @@ fn every_session_and_every_budget() {
 
 #[test]
 fn a_session_that_was_stopped_meanwhile() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     stage.go_away();
     let check = |session: &str| stage.home.fusebox(&["status", "--session", session, "--json", "--check"]);
     respond(&stage.home, "s", 4..=4);
@@ -169,7 +169,7 @@ fn a_session_that_was_stopped_meanwhile() {
 
 #[test]
 fn what_is_not_known() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     stage.go_away();
     for words in [&["status", "--session", "zz"][..], &["budget", "show", "session", "--session", "zz"]] {
         let ran = stage.home.fusebox(words);
@@ -191,7 +191,7 @@ fn what_is_not_known() {
 
 #[test]
 fn nothing_is_decided() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     stage.go_away();
     let why = ["--reason", "a test"];
     for words in [
@@ -212,7 +212,7 @@ fn nothing_is_decided() {
 /// What a fork copies from its parent counts for everybody once, whether the store has it already or not.
 #[test]
 fn a_fork_brings_what_is_new() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     stage.go_away();
     respond(&stage.home, "s", 4..=5);
     let lines = std::fs::read_to_string(stage.home.transcript("s")).unwrap();
@@ -233,7 +233,7 @@ fn a_window_that_is_over_starts_afresh() {
     if !cfg!(feature = "test-clock") {
         return;
     }
-    let Some(Stage { _server, proxy, home }) = Stage::new() else { return };
+    let Stage { _server, proxy, home } = Stage::new();
     let clock = home.path("clock");
     let home = home.var("FUSEBOX_TEST_CLOCK", &clock.to_string_lossy());
     proxy.behave(Manner::CutRequests);
@@ -246,7 +246,7 @@ fn a_window_that_is_over_starts_afresh() {
 /// One that takes connections and answers nothing is waited for once, however many sessions there are.
 #[test]
 fn it_is_waited_for_once() {
-    let Some(Stage { _server, proxy, home }) = Stage::new() else { return };
+    let Stage { _server, proxy, home } = Stage::new();
     let home = home.var("FUSEBOX_STORE_REDIS_TIMEOUT_MS", "300");
     for words in [&["status", "--all"][..], &["budget", "list", "--all"], &["budget", "show", "all"]] {
         // Gone from the start, or after it said that it lost nothing.
@@ -265,7 +265,7 @@ fn it_is_waited_for_once() {
 
 #[test]
 fn no_password_is_shown() {
-    let Some(server) = Options::default().password("secret").start() else { return };
+    let server = Options::default().password("secret").start();
     let home = home_at(&server.url().replace(":secret@", ""));
     let file = home.path("password");
     std::fs::write(&file, "secret").unwrap();
@@ -282,7 +282,7 @@ fn no_password_is_shown() {
 /// What a budget does without the store is said where it stands.
 #[test]
 fn a_budget_that_does_otherwise_without_the_store() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     let all = "name = \"all\"\nstore_down = \"allow\"";
     let session = "name = \"session\"\nstore_down = \"deny\"";
     stage.home.configure(&BUDGETS.replace("name = \"all\"", all).replace("name = \"session\"", session));

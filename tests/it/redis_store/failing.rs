@@ -31,12 +31,12 @@ struct Stage {
 }
 
 impl Stage {
-    fn of(options: Options, timeout: &str, url: impl Fn(&Proxy) -> String) -> Option<Self> {
-        let server = options.start()?;
+    fn of(options: Options, timeout: &str, url: impl Fn(&Proxy) -> String) -> Self {
+        let server = options.start();
         let proxy = Proxy::to(&server);
         let home = home_at(&url(&proxy)).var("FUSEBOX_STORE_REDIS_TIMEOUT_MS", timeout);
         home.configure(THOUSAND);
-        Some(Self { server, proxy, home })
+        Self { server, proxy, home }
     }
 
     /// From a store that works to one that fails (`spoil`), and back (`fix`): what is said of it is `problem`.
@@ -73,7 +73,7 @@ impl Stage {
 /// Times that a healthy server keeps on a busy machine.
 const LONG: &str = "1000";
 
-fn plain(timeout: &str) -> Option<Stage> {
+fn plain(timeout: &str) -> Stage {
     Stage::of(Options::default(), timeout, Proxy::url)
 }
 
@@ -83,7 +83,7 @@ fn pass(_: &Server, proxy: &Proxy) {
 
 #[test]
 fn out_of_reach() {
-    let Some(stage) = plain(LONG) else { return };
+    let stage = plain(LONG);
     stage.goes_through(
         "cannot be reached: it closed the connection",
         |_, p| p.behave(Manner::CutRequests),
@@ -94,7 +94,7 @@ fn out_of_reach() {
 /// What was sent was recorded, and nobody heard so.
 #[test]
 fn cut_off_before_the_answer() {
-    let Some(stage) = plain(LONG) else { return };
+    let stage = plain(LONG);
     stage.goes_through(
         "cannot be reached: it closed the connection",
         |_, p| p.behave(Manner::CutReplies),
@@ -104,7 +104,7 @@ fn cut_off_before_the_answer() {
 
 #[test]
 fn slow() {
-    let Some(stage) = plain("400") else { return };
+    let stage = plain("400");
     let pause = Duration::from_millis(900);
     stage.goes_through("no answer in time", |_, p| p.behave(Manner::Delay(pause)), pass);
 }
@@ -112,7 +112,7 @@ fn slow() {
 /// Each answer comes in time, and all of them together would take longer than a hook may.
 #[test]
 fn slow_at_each_step() {
-    let Some(Stage { server: _server, proxy, home }) = plain(LONG) else { return };
+    let Stage { server: _server, proxy, home } = plain(LONG);
     respond(&home, "s", 1..=3);
     proxy.behave(Manner::Delay(Duration::from_millis(150)));
     assert!(home.hook("SessionStart", "s", json!({"source": "resume"})).is_silent());
@@ -128,27 +128,27 @@ fn slow_at_each_step() {
 
 #[test]
 fn hanging() {
-    let Some(stage) = plain("400") else { return };
+    let stage = plain("400");
     stage.goes_through("no answer in time", |server, _| server.stop(), |server, _| server.cont());
 }
 
 #[test]
 fn garbage() {
-    let Some(stage) = plain(LONG) else { return };
+    let stage = plain(LONG);
     let answer = Manner::Answer(b"HTTP/1.1 400 Bad Request\r\n\r\n".into());
     stage.goes_through("is not the Redis that was expected", move |_, p| p.behave(answer.clone()), pass);
 }
 
 #[test]
 fn an_answer_to_another_question() {
-    let Some(stage) = plain(LONG) else { return };
+    let stage = plain(LONG);
     let answer = Manner::Answer(b"+OK\r\n".into());
     stage.goes_through("Fusebox does not understand", move |_, p| p.behave(answer.clone()), pass);
 }
 
 #[test]
 fn full() {
-    let Some(stage) = plain(LONG) else { return };
+    let stage = plain(LONG);
     let limit = |bytes: &'static str| {
         move |server: &Server, _: &Proxy| drop(server.command(&["CONFIG", "SET", "maxmemory", bytes]))
     };
@@ -157,7 +157,7 @@ fn full() {
 
 #[test]
 fn read_only() {
-    let Some(stage) = plain(LONG) else { return };
+    let stage = plain(LONG);
     stage.goes_through(
         "is a read-only replica",
         |server, _| drop(server.command(&["REPLICAOF", "127.0.0.1", "1"])),
@@ -169,7 +169,7 @@ fn read_only() {
 fn another_password() {
     let users = "user default on nopass ~* &* +@all\nuser hooks on >right ~* &* +@all\n";
     let as_user = |proxy: &Proxy| proxy.url().replace("//", "//hooks@");
-    let Some(server) = Options::default().acl(users).start() else { return };
+    let server = Options::default().acl(users).start();
     let proxy = Proxy::to(&server);
     let home = home_at(&as_user(&proxy));
     let file = home.path("password");
@@ -187,7 +187,7 @@ fn another_password() {
 /// Where other data stands under each of the keys in turn, a step is done whole or not at all.
 #[test]
 fn a_key_of_another_type() {
-    let Some(Stage { server, proxy: _proxy, home }) = plain(LONG) else { return };
+    let Stage { server, proxy: _proxy, home } = plain(LONG);
     home.fusebox(&["init"]);
     // What is counted and not looked at is counted all the same.
     let types =
@@ -239,7 +239,7 @@ fn a_key_of_another_type() {
 
 #[test]
 fn asked_again_after_a_while() {
-    let Some(Stage { server: _server, proxy, home }) = plain(LONG) else { return };
+    let Stage { server: _server, proxy, home } = plain(LONG);
     let clock = home.path("clock");
     let home = home.var("FUSEBOX_TEST_CLOCK", &clock.to_string_lossy());
     respond(&home, "s", 1..=3);
@@ -255,7 +255,7 @@ fn asked_again_after_a_while() {
 #[test]
 fn as_the_budget_says() {
     for (how, denied) in [("local", false), ("allow", false), ("deny", true)] {
-        let Some(Stage { server: _server, proxy, home }) = plain(LONG) else { return };
+        let Stage { server: _server, proxy, home } = plain(LONG);
         home.configure(&THOUSAND.replace("limit", &format!("store_down = \"{how}\"\nlimit")));
         respond(&home, "s", 1..=3);
         proxy.behave(Manner::CutRequests);

@@ -48,7 +48,7 @@ fn is_exact(home: &Home, s: u64, t: u64) {
 
 #[test]
 fn emptied() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let home = begun(&server);
     server.command(&["FLUSHALL"]);
     assert!(respond(&home, "s", 4..=4).is_silent());
@@ -64,7 +64,7 @@ fn emptied() {
 
 #[test]
 fn emptied_and_filled_by_hooks_alone() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let home = begun(&server);
     server.command(&["FLUSHALL"]);
     // Of a session that was not there before: the others' transcripts are read all the same.
@@ -79,7 +79,7 @@ fn emptied_and_filled_by_hooks_alone() {
 /// A session whose client was killed, and whose cache is gone: another one's hooks read on in it.
 #[test]
 fn read_on_by_others() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let home = begun(&server);
     home.append(&home.transcript("s"), &[message(4, 90, 10)]);
     std::fs::remove_dir_all(home.path("cache")).unwrap();
@@ -89,7 +89,7 @@ fn read_on_by_others() {
 
 #[test]
 fn restarted_empty() {
-    let Some(mut server) = Server::start() else { return };
+    let mut server = Server::start();
     let home = begun(&server);
     server.kill();
     assert!(respond(&home, "s", 4..=4).is_silent());
@@ -103,7 +103,7 @@ fn restarted_empty() {
 
 #[test]
 fn failed_over_to_a_replica_that_lagged_behind() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let home = begun(&server);
     let behind = copy(&server);
     let epoch = home.status("s")["store"]["epoch"].clone();
@@ -124,7 +124,7 @@ fn failed_over_to_a_replica_that_lagged_behind() {
 /// A decision alone, of which no session can know that it was lost.
 #[test]
 fn a_decision_that_the_replica_did_not_get() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let home = begun(&server);
     for (n, hooks) in [true, false].into_iter().enumerate() {
         let behind = copy(&server);
@@ -144,7 +144,7 @@ fn a_decision_that_the_replica_did_not_get() {
 /// Who asks for numbers notices, before any hook does.
 #[test]
 fn a_loss_that_no_hook_has_seen() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let home = begun(&server);
     let behind = copy(&server);
     respond(&home, "t", 23..=24);
@@ -158,7 +158,7 @@ fn a_loss_that_no_hook_has_seen() {
 /// Two homes, as of two users' machines: each fills its part, when it comes.
 #[test]
 fn each_home_fills_its_own_part() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let (a, b) = (begun(&server), home_at(&server.socket_url()));
     b.configure(BUDGETS);
     respond(&b, "b", 31..=34);
@@ -173,7 +173,7 @@ fn each_home_fills_its_own_part() {
 /// Who asks elsewhere does not hide from a session's own hooks that the store lost something.
 #[test]
 fn asked_for_elsewhere() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let (a, b) = (begun(&server), home_at(&server.socket_url()));
     b.configure(BUDGETS);
     respond(&b, "b", 31..=31);
@@ -192,7 +192,7 @@ fn asked_for_elsewhere() {
 
 #[test]
 fn while_a_machine_is_missing_the_status_says_so() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let home = begun(&server);
     let now = clock().0.to_string();
     server.command(&["ZADD", "fusebox:{acme}:d:machines", &now, "elsewhere:1000"]);
@@ -215,7 +215,7 @@ fn while_a_machine_is_missing_the_status_says_so() {
 /// other one's transcript, which is older, cannot tell.
 #[test]
 fn gone_back_while_the_session_went_on_elsewhere() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     for asks in [false, true] {
         let (here, there) = (begun(&server), home_at(&server.socket_url()));
         there.configure(BUDGETS);
@@ -267,7 +267,7 @@ fn rolled_back_between_two_hooks(home: &Home, roll_back: impl FnOnce()) {
 
 #[test]
 fn what_no_number_tells_is_healed_by_resync() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let home = begun(&server);
     let behind = copy(&server);
     rolled_back_between_two_hooks(&home, || {

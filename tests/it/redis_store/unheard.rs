@@ -17,14 +17,14 @@ struct Stage {
 }
 
 impl Stage {
-    fn new() -> Option<Self> {
-        let server = Server::start()?;
+    fn new() -> Self {
+        let server = Server::start();
         let proxy = Proxy::to(&server);
         let home = home_at(&proxy.url());
         home.configure(BUDGETS);
         start(&home, "s");
         respond(&home, "s", 1..=3);
-        Some(Self { server, proxy, home })
+        Self { server, proxy, home }
     }
 
     fn go_away(&self) {
@@ -75,7 +75,7 @@ fn listed(home: &Home, session: &str) -> Option<Value> {
 
 #[test]
 fn another_sessions_start_tells_of_it() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     stage.go_away();
     live_through(&stage.home, "t", 21..=24);
     assert_eq!(marks(&stage.home), ["guardrails-t.owes"]);
@@ -91,7 +91,7 @@ fn another_sessions_start_tells_of_it() {
 
 #[test]
 fn a_command_tells_of_it() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     stage.go_away();
     live_through(&stage.home, "t", 21..=24);
     stage.come_back();
@@ -111,7 +111,7 @@ fn a_command_tells_of_it() {
 
 #[test]
 fn resync_tells_of_it() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     stage.go_away();
     live_through(&stage.home, "t", 21..=24);
     stage.come_back();
@@ -124,7 +124,7 @@ fn resync_tells_of_it() {
 /// All of it was known, and it went on while the store was away.
 #[test]
 fn resumed_for_as_long() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     live_through(&stage.home, "t", 21..=22);
     let settle = || stage.home.fusebox(&["status", "--all"]);
     let complete = || stage.server.text(&["HEXISTS", "fusebox:{acme}:d:live:t", "complete"]) == "1";
@@ -144,7 +144,7 @@ fn resumed_for_as_long() {
 /// The store heard that it began, and no more of it.
 #[test]
 fn only_its_start_was_heard() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     start(&stage.home, "t");
     stage.go_away();
     respond(&stage.home, "t", 21..=24);
@@ -158,7 +158,7 @@ fn only_its_start_was_heard() {
 /// It ended here, and went on where the store was there to hear of it: it is live.
 #[test]
 fn it_went_on_elsewhere() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     stage.go_away();
     live_through(&stage.home, "t", 21..=22);
     stage.come_back();
@@ -175,7 +175,7 @@ fn it_went_on_elsewhere() {
 /// A start tells of some, and the next one of the rest.
 #[test]
 fn a_start_does_not_take_long_however_many_there_are() {
-    let Some(stage) = Stage::new() else { return };
+    let stage = Stage::new();
     stage.go_away();
     for n in 0..10 {
         live_through(&stage.home, &format!("t{n}"), n + 20..=n + 20);
@@ -197,7 +197,7 @@ fn a_start_does_not_take_long_however_many_there_are() {
 /// Its variables were its own: it is charged to whom it was charged to then, by the dates of its messages.
 #[test]
 fn it_is_charged_as_its_hooks_saw_it() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let proxy = Proxy::to(&server);
     let of =
         |home: Home| home.var("FUSEBOX_STORE_REDIS_URL", &proxy.url()).var("FUSEBOX_STORE_TENANT", "acme");

@@ -219,6 +219,12 @@ impl Shared {
         }
     }
 
+    /// Plays the next hook of the recording; false when the test has to do something first.
+    #[track_caller]
+    pub fn play_hook(&self, env: &BTreeMap<String, String>) -> bool {
+        self.drive().player().expect("a recording").play_hook(env)
+    }
+
     /// Plays the recording, if there is one, until the test has what it waits for.
     #[track_caller]
     pub fn play(&self, what: &str, env: &BTreeMap<String, String>) -> Option<Mark> {

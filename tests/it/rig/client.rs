@@ -18,6 +18,7 @@ use super::prompt::Prompt;
 use super::terminal::Terminal;
 use super::transcripts;
 use super::version::Version;
+use crate::harness::PATIENCE;
 
 /// The model asked for unless a test says otherwise.
 pub const MODEL: &str = "claude-sonnet-4-5-20250929";
@@ -92,6 +93,7 @@ impl Client {
             env.insert("FUSEBOX_TEST_HOOKS".into(), text(real_hooks()));
         }
         env.insert("FUSEBOX_TEST_CLOCK".into(), text(at("clock")));
+        env.insert("FUSEBOX_TEST_PATIENCE".into(), PATIENCE.into());
         let client = Self {
             // A recording needs none.
             program: version.program().unwrap_or_default(),

@@ -23,8 +23,6 @@ mod transcripts;
 mod usage;
 mod version;
 
-use std::io::Write;
-
 pub use api::{Api, Served};
 pub use client::{Client, MODEL};
 pub use netns::in_netns;
@@ -36,11 +34,3 @@ pub use transcripts::{Count, count, lines};
 pub use usage::Usage;
 pub use version::Version;
 pub(crate) use version::{client_tests, with_client, with_recording};
-
-/// Notes that a test was skipped; fails it when `FUSEBOX_REQUIRE_CLIENT` is 1.
-pub fn skip(why: &str) {
-    let required = std::env::var_os("FUSEBOX_REQUIRE_CLIENT").is_some_and(|v| v == "1");
-    assert!(!required, "FUSEBOX_REQUIRE_CLIENT=1, but {why}");
-    // Not eprintln: the test harness would keep it to itself.
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
-}

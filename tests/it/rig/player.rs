@@ -93,6 +93,15 @@ impl Player {
         }
     }
 
+    /// Calls the next hook; false when a mark comes first.
+    #[track_caller]
+    pub fn play_hook(&mut self, env: &BTreeMap<String, String>) -> bool {
+        let next = self.moments.pop_front_if(|moment| matches!(moment, Moment::Hook(_)));
+        let Some(Moment::Hook(call)) = next else { return false };
+        self.call(&call, env);
+        true
+    }
+
     #[track_caller]
     fn call(&mut self, call: &HookCall, env: &BTreeMap<String, String>) {
         apply(&self.root, &call.files);

@@ -154,7 +154,10 @@ fn shorten(value: Value, depth: usize) -> Value {
             fields.into_iter().map(|(name, value)| (name, shorten(value, depth - 1))).collect()
         }
         value => match value.to_string().len() {
-            size if size > LONG => format!("({size} bytes)").into(),
+            size if size > LONG => {
+                let start: String = value.as_str().unwrap_or_default().chars().take(LONG / 2).collect();
+                format!("{start} ({size} bytes)").into()
+            }
             _ => value,
         },
     }

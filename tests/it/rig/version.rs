@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{drive, in_netns, skip};
+use super::{drive, in_netns};
 
 /// A version of the client. What tests expect of each is in `tests/fixtures/README.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,13 +56,20 @@ impl Version {
     }
 }
 
-/// Runs `body` with a client of this version in a loopback-only namespace, or says loudly that it did not: the client
-/// is missing. `path` is the test's full path.
+/// Runs `body` with a client of this version in a loopback-only namespace. `path` is the test's full path.
+#[track_caller]
 pub fn with_client(path: &str, version: Version, body: fn(Version)) {
-    if version.program().is_none() {
-        return skip(&format!("{path}: no client {0}: run tests/install-client {0}", version.name()));
-    }
+    require_client(version);
     in_netns(path, || body(version));
+}
+
+#[track_caller]
+fn require_client(version: Version) {
+    assert!(
+        version.program().is_some(),
+        "Claude Code {0} is not installed: run tests/install-client {0}, or leave these tests out (-- --skip ::live_)",
+        version.name()
+    );
 }
 
 /// Runs `body` with the recording of a client of this version. With `FUSEBOX_TEST_CLIENTS=live` the real client takes its
@@ -71,45 +78,51 @@ pub fn with_recording(path: &str, version: Version, body: fn(Version)) {
     match std::env::var("FUSEBOX_TEST_CLIENTS").as_deref() {
         Ok("live") => with_client(path, version, body),
         Ok("record") => {
-            assert!(version.program().is_some(), "no client {0}: tests/install-client {0}", version.name());
+            require_client(version);
             in_netns(path, || drive::record(path, || body(version)));
         }
         _ => drive::replay(path, || body(version)),
     }
 }
 
-/// Makes tests of functions that take a version: one for each client, `NAME::v2_1_330` and so on.
+/// Makes tests of functions that take a version: one for each client.
 ///
-/// * `live`: always with the real client: processes, terminals and time are what is tested.
-/// * `recorded`: with recordings of it ([`with_recording`]).
-/// * `facts`: with the real client, and about it alone: a version does not change, so they run by hand (`tests/record`,
+/// * `live`: always with the real client, since processes, terminals or races are what is tested (`NAME::live_v2_1_330`).
+/// * `recorded`: with a recording of it, see [`with_recording`] (`NAME::v2_1_330`).
+/// * `facts`: with the real client, and about it alone. A version does not change, so these run by hand (`tests/record`,
 ///   `tests/long`), and are reported as ignored otherwise.
-/// * `newest`: like `facts`, for the newest client only.
+/// * `newest`: like `facts`, for the newest client only (`NAME::live_newest`).
 macro_rules! client_tests {
     (live: $($test:ident),+ $(,)?) => {
-        $crate::rig::client_tests!(@all with_client, [], $($test),+);
+        $(mod $test {
+            $crate::rig::client_tests!(@one with_client, [], $test, live_v2_1_197, V2_1_197);
+            $crate::rig::client_tests!(@one with_client, [], $test, live_v2_1_330, V2_1_330);
+            $crate::rig::client_tests!(@one with_client, [], $test, live_v2_1_332, V2_1_332);
+        })+
     };
     (recorded: $($test:ident),+ $(,)?) => {
-        $crate::rig::client_tests!(@all with_recording, [], $($test),+);
+        $(mod $test {
+            $crate::rig::client_tests!(@one with_recording, [], $test, v2_1_197, V2_1_197);
+            $crate::rig::client_tests!(@one with_recording, [], $test, v2_1_330, V2_1_330);
+            $crate::rig::client_tests!(@one with_recording, [], $test, v2_1_332, V2_1_332);
+        })+
     };
     (facts: $($test:ident),+ $(,)?) => {
-        $crate::rig::client_tests!(@all with_client, [ignore = "about the client: tests/long"], $($test),+);
+        $(mod $test {
+            $crate::rig::client_tests!(@one with_client, [ignore = "about the client alone: tests/long"], $test, live_v2_1_197, V2_1_197);
+            $crate::rig::client_tests!(@one with_client, [ignore = "about the client alone: tests/long"], $test, live_v2_1_330, V2_1_330);
+            $crate::rig::client_tests!(@one with_client, [ignore = "about the client alone: tests/long"], $test, live_v2_1_332, V2_1_332);
+        })+
     };
     (newest: $($test:ident),+ $(,)?) => {
         $(mod $test {
-            $crate::rig::client_tests!(@one with_client, [ignore = "about the client: tests/long"], $test, newest, NEWEST);
-        })+
-    };
-    (@all $with:ident, $attribute:tt, $($test:ident),+) => {
-        $(mod $test {
-            $crate::rig::client_tests!(@one $with, $attribute, $test, v2_1_197, V2_1_197);
-            $crate::rig::client_tests!(@one $with, $attribute, $test, v2_1_330, V2_1_330);
-            $crate::rig::client_tests!(@one $with, $attribute, $test, v2_1_332, V2_1_332);
+            $crate::rig::client_tests!(@one with_client, [ignore = "about the client alone: tests/long"], $test, live_newest, NEWEST);
         })+
     };
     (@one $with:ident, [$($attribute:meta)?], $test:ident, $name:ident, $version:ident) => {
         #[test]
         $(#[$attribute])?
+        #[cfg_attr(not(feature = "test-clock"), ignore = "needs the feature test-clock")]
         fn $name() {
             let version = $crate::rig::Version::$version;
             $crate::rig::$with($crate::rig::this_test!(), version, super::$test);
