@@ -42,7 +42,10 @@ fn what_is_wrong_is_said_with_what_is_allowed() {
         ("redis://:6379", "has no host"),
         ("redis://host:0", "port of host"),
         ("redis://host:65536", "1 to 65535"),
-        ("redis://host/zero", "database in the Redis address must be a number, as in redis://host:6379/0 (found \"zero\")"),
+        (
+            "redis://host/zero",
+            "database in the Redis address must be a number, as in redis://host:6379/0 (found \"zero\")",
+        ),
         ("redis://host?db=-1", "must be a number"),
         ("redis://[::1", "IPv6"),
         ("redis://ho st", "cannot be read"),
