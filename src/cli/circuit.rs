@@ -202,7 +202,9 @@ fn event_line(what: &EventData) -> String {
         }
         EventData::CallDenied(denial) => {
             let stopped = if denial.stopped { ", and the turn stopped" } else { "" };
-            format!("a call of {} was denied{stopped}", denial.tool)
+            // A client may have named none.
+            let tool = if denial.tool.is_empty() { String::new() } else { format!("{} ", denial.tool) };
+            format!("a {tool}call was denied{stopped}")
         }
         EventData::ConcurrencyThrottled(turn) | EventData::ConcurrencyRestored(turn) => {
             format!("{} → {} subagents at once", turn.from, turn.to)

@@ -246,7 +246,7 @@ impl InitReport<'_> {
         let path = self.file.path().display();
         match &self.text {
             None => format!("Nothing would change in {path}\n"),
-            Some(text) => format!("This would change in {path}\n\n{}", diff(self.file.text(), text)),
+            Some(text) => format!("Changes to {path}:\n\n{}", diff(self.file.text(), text)),
         }
     }
 

@@ -65,13 +65,13 @@ fn show(resynced: &ResyncReport, io: &mut Io) -> anyhow::Result<()> {
     let ResyncReport { sessions, requests, requests_added, operations, operations_added, .. } = resynced;
     writeln!(
         io.out,
-        "Re-read {}: {} requests, {} of them were missing from the store.",
+        "Re-read {}: {} requests, {} of them missing from the store.",
         counted(*sessions, "session"),
         grouped(*requests),
         grouped(*requests_added)
     )?;
     let resent = counted(*operations, "decision");
-    writeln!(io.out, "Sent {resent} again: {operations_added} of them were missing from the store.")?;
+    writeln!(io.out, "Sent {resent} again, {operations_added} of them missing from the store.")?;
     for budget in &resynced.budgets {
         let (before, after) = (grouped(budget.before), grouped(budget.after));
         let (name, value, unit) = (&budget.name, &budget.value, budget.unit.noun());

@@ -207,7 +207,7 @@ fn summary(done: &[FileReport], purged: &[PathBuf], args: &UninstallArgs, env: &
             (None, _) => text += &format!("No Fusebox hooks in {path}\n"),
             (Some((before, after)), true) => {
                 let after = after.as_deref().unwrap_or_default();
-                text += &format!("This would change in {path}\n\n{}\n", diff(before, after));
+                text += &format!("Changes to {path}:\n\n{}\n", diff(before, after));
             }
             (Some((_, None)), false) => text += &format!("Removed {path}, which contained nothing else\n"),
             (Some((_, Some(_))), false) => text += &format!("Hooks removed from {path}\n"),

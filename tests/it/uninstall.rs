@@ -105,7 +105,7 @@ fn a_dry_run_only_shows() {
     fusebox(&home, &["init"]);
     let before = read(&home);
     let shown = fusebox(&home, &["uninstall", "--dry-run", "--purge"]);
-    assert!(shown.contains("This would change in") && shown.contains("\"hooks\": {"), "{shown}");
+    assert!(shown.contains("Changes to ") && shown.contains("\"hooks\": {"), "{shown}");
     assert!(shown.contains("Would remove") && shown.contains("state.db"), "{shown}");
     assert_eq!(read(&home), before);
     assert!(home.path("state/state.db").exists());
