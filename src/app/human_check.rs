@@ -28,30 +28,30 @@ const POLL: Duration = Duration::from_millis(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAPerson {
     /// Print mode, or no client in a terminal that calls.
-    #[error("no person attends this session (print mode, or no client in a terminal)")]
+    #[error("nobody attends this session (print mode, or the client is not in a terminal)")]
     NoTerminal,
     /// The client was started by an agent.
-    #[error("this client was started inside another one")]
+    #[error("this client was started inside another client")]
     Nested,
     /// A subagent was prompted.
-    #[error("it was sent to a subagent")]
+    #[error("the prompt was sent to a subagent")]
     Subagent,
     /// The client says that it made the prompt itself, or the words went through its queue.
     #[error(
-        "it came through the client's queue, like scheduled tasks and messages from other sessions. If you typed it while \
+        "the prompt came through the client's queue, like scheduled tasks and messages from other sessions. If you typed it while \
          the agent was working, wait until the agent is idle and send it again in other words"
     )]
     Queued,
     /// The agent wrote these words into a tool call.
     #[error(
-        "the agent itself wrote these words into a tool call. If you wrote them, send the command again with a different reason"
+        "the agent itself wrote these words in a tool call. If you wrote them, send the command again with a different reason"
     )]
     Agent,
     /// The transcript cannot be searched for the words.
     #[error("the transcript cannot be searched for these words")]
     Unreadable,
     /// There is more transcript than can be searched in time.
-    #[error("the transcript is too long to be searched for these words in time")]
+    #[error("the transcript is too long to search for these words in time")]
     TooLong,
 }
 

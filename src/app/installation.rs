@@ -64,6 +64,6 @@ mod rfc3339 {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
         let text = String::deserialize(from)?;
-        Timestamp::parse(&text).ok_or_else(|| D::Error::custom("no RFC 3339 time"))
+        Timestamp::parse(&text).ok_or_else(|| D::Error::custom("not an RFC 3339 time"))
     }
 }

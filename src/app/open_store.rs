@@ -101,7 +101,7 @@ pub fn open_shared(
             unusable(
                 file,
                 error.to_string(),
-                "Make the file readable by your user, or fix store.redis_password_file",
+                "Make the file readable for your user, or fix store.redis_password_file",
             )
         })?;
         address = address.with_password(password.trim_end_matches(['\r', '\n']));

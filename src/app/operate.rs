@@ -18,7 +18,7 @@ use crate::store::{BudgetKey, shared_names};
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// No budget of that name.
-    #[error("there is no budget {name}; there are: {known}")]
+    #[error("no budget named {name}; budgets: {known}")]
     UnknownBudget {
         /// The name given.
         name: String,
@@ -38,12 +38,10 @@ pub enum Refusal {
         matches: String,
     },
     /// The amount is 0.
-    #[error("the amount must be more than 0")]
+    #[error("the amount must be greater than 0")]
     NoAmount,
     /// No breaker that could be decided about.
-    #[error(
-        "no circuit breaker of session {session} is open{of}; `fusebox circuit list` lists those that are"
-    )]
+    #[error("session {session} has no open circuit breaker{of}; `fusebox circuit list` lists the open ones")]
     NotOpen {
         /// The session.
         session: String,
@@ -51,10 +49,10 @@ pub enum Refusal {
         of: String,
     },
     /// The reason is empty.
-    #[error("a reason is needed: --reason \"why\"")]
+    #[error("a reason is required: --reason \"why\"")]
     NoReason,
     /// The unit is another one.
-    #[error("budget {name} counts {unit}: give --{option} N")]
+    #[error("budget {name} counts {unit}: use --{option} N")]
     WrongUnit {
         /// The budget.
         name: String,
@@ -77,10 +75,10 @@ pub enum Refusal {
         hard: u64,
     },
     /// The budget was deleted for this value and window.
-    #[error("budget {0} was deleted for this value; `fusebox budget reset {0}` brings it back")]
+    #[error("budget {0} was deleted for this value; `fusebox budget reset {0}` restores it")]
     Deleted(String),
     /// The budget has several values here, or none.
-    #[error("budget {name} counts by {scope}, and this session has {}: use `fusebox budget` in a terminal, with --value",
+    #[error("budget {name} counts by {scope} (values of this session: {}): use `fusebox budget` with --value in a terminal",
         if .values.is_empty() { "none" } else { .values })]
     AmbiguousValue {
         /// The budget.
@@ -262,7 +260,7 @@ pub fn operate(
     if let Some(dir) = env.state_dir()
         && let Err(error) = OperationLedger::new(&dir, config).append(&budget, &operation)
     {
-        warnings.push(format!("the decision is recorded, but not in this machine's ledger: {error}"));
+        warnings.push(format!("the decision was recorded, but not in this machine's ledger: {error}"));
     }
     // What the sessions' caches say was true before: their next hooks ask the store.
     for file in CacheFile::all(&env.cache_dir()) {

@@ -118,7 +118,7 @@ impl OperationLedger {
         let (entries, complete) = self.read_all().map_err(|error| store::StoreError::Unusable {
             path: self.path.clone(),
             problem: error.to_string(),
-            remedy: "Make it readable for you: it holds what was decided about budgets".into(),
+            remedy: "Make it readable for your user: it records the decisions about budgets".into(),
         })?;
         let mut replayed = ReplayOutcome { known: entries.len(), added: 0, denied: 0, complete };
         if entries.is_empty() {

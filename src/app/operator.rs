@@ -28,7 +28,7 @@ fn shell_quoted(word: &str) -> String {
 /// The text for a person who may record in the shared store, but not decide.
 pub fn denied_text(config: &Config, denied: &str) -> String {
     let command = operator_command(config, denied);
-    format!("this user of Redis may record, but not decide. Whoever may decide runs in a terminal: {command}")
+    format!("this Redis user may record, but not decide. An operator can run in a terminal: {command}")
 }
 
 /// Uses the login of `own` for a session's store from now on, if both name the same store: the session's hooks may only record

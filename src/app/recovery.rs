@@ -13,12 +13,11 @@ use crate::store::{Applied, Store};
 const HOOK_MS: i64 = 400;
 
 /// Journal text: a shared store has an earlier state than before.
-const WENT_BACK: &str =
-    "the store went back in time (a restored copy, or a replica that lagged behind took over)";
+const WENT_BACK: &str = "the store went back in time (a copy was restored, or a lagging replica took over)";
 
 /// Journal text: a shared store has another name than before.
 const EMPTIED: &str =
-    "the store does not know this session any more (it was emptied, or renewed by another machine)";
+    "the store no longer knows this session (it was emptied, or renewed by another machine)";
 
 /// Whether the store lost data of this session: it is another store than the one that the files were read for, or it went back
 /// in time (a restored copy, a log that lost its end).
@@ -46,7 +45,7 @@ pub(super) fn begin_recovery(ctx: &mut SessionContext, applied: &Applied) -> sto
     // The embedded store is this machine's: whoever lost it knows.
     if ctx.store.is_shared() {
         let what = if is_known { WENT_BACK } else { EMPTIED };
-        ctx.notices.journal.push(format!("{what}: everything is read again from the transcripts"));
+        ctx.notices.journal.push(format!("{what}: reading everything again from the transcripts"));
     }
     // Before the transcripts: a budget that was extended must not look used up.
     let replayed = replay_decisions(ctx);

@@ -87,7 +87,10 @@ pub fn resync(
         let (mut ctx, recorded) = backfill::reread(env, &row);
         if !(recorded.is_stored() && recorded.complete) {
             let why = recorded.failure.map(|error| error.to_string()).or_else(|| ctx.take_journal().pop());
-            incomplete.insert(session.clone(), why.unwrap_or_else(|| "its end was not reached".into()));
+            incomplete.insert(
+                session.clone(),
+                why.unwrap_or_else(|| "the end of the transcript was not reached".into()),
+            );
         }
     }
     progress(transcripts.len(), transcripts.len());

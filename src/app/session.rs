@@ -316,7 +316,7 @@ fn usable_config(
     if cache.reported_config.as_ref() != Some(stamp) {
         cache.reported_config = Some(*stamp);
         let first = problems.first().map_or("", String::as_str);
-        notices.person.push(format!("Fusebox: the configuration cannot be used, {kept}. {first}"));
+        notices.person.push(format!("Fusebox: the configuration cannot be used; {kept}. {first}"));
     }
     config
 }

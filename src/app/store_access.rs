@@ -20,7 +20,7 @@ const HOOK_MS: i64 = 600;
 #[derive(Debug, thiserror::Error)]
 pub enum Unavailable {
     /// It failed a short while ago, and is not contacted again yet. With the failure, if this process saw it.
-    #[error("{}", .0.as_deref().unwrap_or("the store did not answer a short while ago; it is asked again in a few seconds"))]
+    #[error("{}", .0.as_deref().unwrap_or("the store did not answer recently; Fusebox will retry in a few seconds"))]
     BackingOff(Option<String>),
     /// It failed.
     #[error(transparent)]
@@ -179,8 +179,8 @@ impl<'a> StoreAccess<'a> {
         let Some(left) = &mut self.ms_left else { return };
         *left -= ms;
         if *left < 0 {
-            let slow = "the store answers, but so slowly that a hook cannot wait for it. Look at what keeps it busy, or at \
-                        the network";
+            let slow =
+                "the store answers too slowly for a hook to wait. Check what keeps it busy, and the network";
             self.notes.push(slow.into());
             self.failure = Some(slow.into());
             self.back_off_until = Some(self.env.now.plus_millis(BACK_OFF_MS));

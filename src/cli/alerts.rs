@@ -20,7 +20,7 @@ use crate::domain::time::Timestamp;
 use crate::platform::Env;
 use crate::store::SessionRow;
 
-/// List and acknowledge alerts: a budget that passed a threshold.
+/// List and acknowledge alerts: budgets that passed a threshold.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   fusebox alerts list --level critical
@@ -53,24 +53,24 @@ enum Command {
     },
     /// Acknowledge alerts: note that you have seen them.
     #[command(
-        after_help = "An alert is raised once for each threshold, window and limit in force, acknowledged or not. An alert must match \
-all options that are given. Examples:
+        after_help = "Each threshold is raised once per window and limit in force, whether acknowledged or not. An alert must \
+match all the options that you give. Examples:
   fusebox alerts ack 12
   fusebox alerts ack --level info --before 2026-11-01T12:00:00Z --reason \"old\""
     )]
     Ack {
-        /// Numbers of alerts, as listed.
+        /// IDs of alerts, as listed.
         #[arg(value_name = "ID", conflicts_with_all = ["all", "budget", "session", "level", "before"])]
         ids: Vec<i64>,
-        /// Every alert that is not acknowledged yet.
+        /// All unacknowledged alerts.
         #[arg(long, conflicts_with_all = ["budget", "session", "level", "before"])]
         all: bool,
         #[command(flatten)]
         filter: Filter,
-        /// Only alerts raised before this moment: a date (its beginning in UTC), or a time in RFC 3339.
+        /// Only alerts raised before this time: a date (its start in UTC), or an RFC 3339 time.
         #[arg(long, value_name = "TIME", value_parser = parse_time)]
         before: Option<Timestamp>,
-        /// Why: kept with the acknowledgement.
+        /// The reason, stored with the acknowledgement.
         #[arg(long)]
         reason: Option<String>,
         /// Write JSON.
@@ -84,10 +84,10 @@ struct Filter {
     /// Only alerts of this budget.
     #[arg(long, value_name = "NAME")]
     budget: Option<String>,
-    /// Only alerts of this session's budgets: an id or the beginning of one.
+    /// Only alerts of this session's budgets: a session id, or the beginning of one.
     #[arg(long, value_name = "ID")]
     session: Option<String>,
-    /// Only alerts of this level: info below 70 % of the limit, warning below 90 %, else critical.
+    /// Only alerts of this level: info below 70% of the limit, warning below 90%, otherwise critical.
     #[arg(long, value_parser = level_parser())]
     level: Option<AlertLevel>,
 }
@@ -102,7 +102,7 @@ fn level_parser() -> impl TypedValueParser<Value = AlertLevel> {
 /// `2026-11-01`, `2026-11-01T12:00:00Z`, `2026-11-01T13:00:00+01:00`.
 fn parse_time(text: &str) -> Result<Timestamp, String> {
     let found = Timestamp::parse(text).or_else(|| Timestamp::parse(&format!("{text}T00:00:00Z")));
-    found.ok_or_else(|| "give a date such as 2026-11-01, or a time such as 2026-11-01T12:00:00Z".to_owned())
+    found.ok_or_else(|| "use a date such as 2026-11-01, or a time such as 2026-11-01T12:00:00Z".to_owned())
 }
 
 /// Runs it.
@@ -122,14 +122,14 @@ pub fn run(args: &AlertsArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
             list(&found, &filter, *json, io)?;
             if found.len() < there {
                 let shown = found.len();
-                writeln!(io.err, "The newest {shown} of {there}; --limit 0 lists all.")?;
+                writeln!(io.err, "Showing the newest {shown} of {there}; --limit 0 lists all.")?;
             }
             Ok(0)
         }
         Command::Ack { ids, all, filter, before, reason, json } => {
             person_only::refuse_in_agent(env, "fusebox alerts ack")?;
             if ids.is_empty() && !all && before.is_none() && filter.is_empty() {
-                let way = "name the alerts: ids, --all, --budget, --session, --level or --before";
+                let way = "choose alerts by ID, --all, --budget, --session, --level or --before";
                 return Err(UsageError(format!("{way}; `fusebox alerts list` lists them")).into());
             }
             let find = |io: &mut Io| {
@@ -182,7 +182,7 @@ impl Filter {
             known.dedup();
             if !known.contains(&name.as_str()) {
                 let known = known.join(", ");
-                return Err(UsageError(format!("there is no budget {name}; there are: {known}")).into());
+                return Err(UsageError(format!("no budget named {name}; budgets: {known}")).into());
             }
         }
         Ok(AlertFilter {
@@ -218,7 +218,7 @@ fn check_ids(ids: &[i64], records: &[AlertRecord]) -> anyhow::Result<Vec<i64>> {
     }
     let strange = strange.join(", ");
     let refusal =
-        format!("there is no alert {strange}; `fusebox alerts list --all` lists them. Nothing was changed");
+        format!("no alert {strange}; `fusebox alerts list --all` lists all alerts. Nothing was changed");
     Err(UsageError(refusal).into())
 }
 
@@ -229,7 +229,7 @@ fn list(found: &[&AlertRecord], filter: &AlertFilter, json: bool, io: &mut Io) -
     if found.is_empty() {
         let text = match filter.acknowledged {
             true => "No alerts.",
-            false => "No unacknowledged alerts; --all lists the others, too.",
+            false => "No unacknowledged alerts; --all includes acknowledged ones.",
         };
         writeln!(io.out, "{text}")?;
         return Ok(());
@@ -317,9 +317,9 @@ fn report(done: &AcknowledgedJson, json: bool, io: &mut Io) -> anyhow::Result<u8
     let alerts = |n: usize| if n == 1 { "1 alert".to_owned() } else { format!("{n} alerts") };
     match (done.acknowledged.len(), done.already.len()) {
         (0, 0) => writeln!(io.out, "There is nothing to acknowledge.")?,
-        (0, n) => writeln!(io.out, "Acknowledged already: {}.", alerts(n))?,
+        (0, n) => writeln!(io.out, "Already acknowledged: {}.", alerts(n))?,
         (n, 0) => writeln!(io.out, "Acknowledged: {}.", alerts(n))?,
-        (n, m) => writeln!(io.out, "Acknowledged: {}; already before: {m}.", alerts(n))?,
+        (n, m) => writeln!(io.out, "Acknowledged: {}; already acknowledged: {m}.", alerts(n))?,
     }
     Ok(0)
 }

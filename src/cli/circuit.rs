@@ -17,7 +17,7 @@ use crate::domain::event::{CircuitDecision, EventData};
 use crate::platform::Env;
 use crate::store::{CircuitRow, SessionRow};
 
-/// List, show, acknowledge and reset circuit breakers, which stop agents that go round in circles.
+/// List, show, acknowledge and reset circuit breakers, which stop agents that loop.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   fusebox circuit list
@@ -31,7 +31,7 @@ pub struct CircuitArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// List the breakers that are open or half-open, of the session seen last first.
+    /// List the breakers that are open or half-open; the most recent session comes first.
     #[command(after_help = "Examples:
   fusebox circuit list
   fusebox circuit list --all --json")]
@@ -43,7 +43,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show the breakers of a session, and what became of them.
+    /// Show the breakers of a session and their history.
     #[command(after_help = "Examples:
   fusebox circuit show --session 3f2a
   fusebox circuit show --agent main --json")]
@@ -51,23 +51,23 @@ enum Command {
         #[command(flatten)]
         target: CircuitTarget,
     },
-    /// Let an open breaker try one call: it closes if that succeeds and differs.
+    /// Let an open breaker try one call: it closes if that call succeeds and is a different one.
     #[command(after_help = "Examples:
   fusebox circuit ack --reason \"the server is up again\"")]
     Ack {
         #[command(flatten)]
         target: CircuitTarget,
-        /// Why: kept with the decision.
+        /// The reason, stored with the decision.
         #[arg(long)]
         reason: String,
     },
-    /// Close a breaker, and forget what it counted.
+    /// Close a breaker and clear its counts.
     #[command(after_help = "Examples:
   fusebox circuit reset --session 3f2a --reason \"a new approach\"")]
     Reset {
         #[command(flatten)]
         target: CircuitTarget,
-        /// Why: kept with the decision.
+        /// The reason, stored with the decision.
         #[arg(long)]
         reason: String,
     },
@@ -75,7 +75,7 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct CircuitTarget {
-    /// The session: an id or the beginning of one. Default: the only live one.
+    /// The session: an id, or the beginning of one. Default: the only live session.
     #[arg(long, value_name = "ID")]
     session: Option<String>,
     /// The subagent, or `main`. Default: all agents of the session.
@@ -145,9 +145,9 @@ fn list(all: bool, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     if json {
         render::json(io.out, &listed)?;
     } else if listed.is_empty() {
-        writeln!(io.out, "No circuit breaker is open.")?;
+        io.line("No circuit breaker is open.")?;
     } else {
-        write!(io.out, "{}", circuit_table(&listed))?;
+        circuit_table(&listed).lines().try_for_each(|line| io.line(line))?;
     }
     Ok(0)
 }
@@ -170,18 +170,17 @@ fn show(target: &CircuitTarget, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         return render::json(io.out, &SessionCircuitsJson { circuits: listed, events }).map(|()| 0);
     }
     if listed.is_empty() {
-        writeln!(
-            io.out,
-            "No calls of session {} were counted yet: its breakers are closed.",
+        io.line(&format!(
+            "No calls of session {} have been counted yet: its breakers are closed.",
             row.session.id
-        )?;
+        ))?;
     } else {
-        write!(io.out, "{}", circuit_table(&listed))?;
+        circuit_table(&listed).lines().try_for_each(|line| io.line(line))?;
     }
     let dim = Style::new().dimmed();
     for event in &events {
         let agent = if event.agent.is_empty() { "main" } else { &event.agent };
-        writeln!(io.out, "{dim}{}{dim:#}  {agent}: {}", event.at, event_line(&event.what))?;
+        io.line(&format!("{dim}{}{dim:#}  {agent}: {}", event.at, event_line(&event.what)))?;
     }
     Ok(0)
 }
@@ -203,10 +202,12 @@ fn event_line(what: &EventData) -> String {
         }
         EventData::CallDenied(denial) => {
             let stopped = if denial.stopped { ", and the turn stopped" } else { "" };
-            format!("a call of {} was denied{stopped}", denial.tool)
+            // A client may have named none.
+            let tool = if denial.tool.is_empty() { String::new() } else { format!("{} ", denial.tool) };
+            format!("a {tool}call was denied{stopped}")
         }
         EventData::ConcurrencyThrottled(turn) | EventData::ConcurrencyRestored(turn) => {
-            format!("{} → {} subagents at the same time", turn.from, turn.to)
+            format!("{} → {} subagents at once", turn.from, turn.to)
         }
     }
 }
@@ -249,10 +250,10 @@ fn decide(
         let agent = if one.agent.is_empty() { "the main agent" } else { &one.agent };
         let was = one.rule.as_ref().map_or_else(String::new, |rule| format!(" (it had tripped on {rule})"));
         let now = match decision {
-            CircuitDecision::Acknowledge => "half-open: the next call shows whether it goes better",
+            CircuitDecision::Acknowledge => "half-open: the next call is a test",
             CircuitDecision::Reset => "closed",
         };
-        writeln!(io.out, "The circuit breaker of {agent} in session {id} is {now}{was}.")?;
+        io.line(&format!("The circuit breaker of {agent} in session {id} is {now}{was}."))?;
     }
     Ok(0)
 }

@@ -10,9 +10,9 @@ use crate::domain::event::DenialReason;
 use crate::domain::throttle::SlotDenied;
 use crate::platform::Env;
 
-/// Explain why a tool call was denied or let through, with the numbers of that moment.
+/// Explain why a tool call was denied or let through, with the numbers at that moment.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The id is in the transcript, and begins with toolu_. Examples:
+#[command(after_help = "The id is in the transcript and begins with toolu_. Examples:
   fusebox explain toolu_01ABC
   fusebox explain toolu_01ABC --json")]
 pub struct ExplainArgs {
@@ -33,7 +33,7 @@ pub fn run(args: &ExplainArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let rows = select::sessions(&mut store)?;
     let Some(explanation) = explain::explain_call(env, &mut store, &rows, args.id.trim())? else {
         let text = format!(
-            "no known session made a call with the id {}; ids of calls are in the transcript",
+            "no known session made a call with the id {}; the ids of calls are in the transcript",
             args.id
         );
         return Err(UsageError(text).into());
@@ -55,26 +55,26 @@ fn show(explanation: &Explanation, io: &mut Io) -> anyhow::Result<()> {
         "stopped" => "denied, and the turn stopped",
         other => other,
     };
-    writeln!(io.out, "{bold}{tool}{bold:#} {call}  {style}{done}{style:#}")?;
+    io.line(&format!("{bold}{tool}{bold:#} {call}  {style}{done}{style:#}"))?;
     let agent = if agent.is_empty() { "the main agent" } else { agent };
-    writeln!(io.out, "  {dim}{at}, {agent} of session {session}{dim:#}")?;
+    io.line(&format!("  {dim}{at}, {agent} of session {session}{dim:#}"))?;
     let why = match &explanation.reason {
-        None => "nothing stood against it".to_owned(),
+        None => "nothing blocked it".to_owned(),
         Some(reason) => reason_line(reason),
     };
-    writeln!(io.out, "  {why}")?;
+    io.line(&format!("  {why}"))?;
     if let Some(iteration) = explanation.iteration {
-        let most = explanation.max_iterations.map_or_else(String::new, |most| format!(" of at most {most}"));
-        writeln!(io.out, "  call {iteration}{most} since the last prompt")?;
+        let max =
+            explanation.max_iterations.map_or_else(String::new, |max| format!(" (the maximum is {max})"));
+        io.line(&format!("  call {iteration} since the last prompt{max}"))?;
     }
     for budget in &explanation.budgets {
         let (used, limit) = (grouped(budget.used), grouped(budget.limit));
         let percent = budget.utilization * 100.0;
-        writeln!(
-            io.out,
-            "  budget {} then: {used} / {limit} {} ({percent:.2}%), {}",
+        io.line(&format!(
+            "  budget {} at that moment: {used} / {limit} {} ({percent:.2}%), {}",
             budget.name, budget.unit, budget.status
-        )?;
+        ))?;
     }
     Ok(())
 }
@@ -88,15 +88,15 @@ fn reason_line(reason: &DenialReason) -> String {
             format!("the circuit breaker was open: {}", messages::trip_summary(trip))
         }
         DenialReason::Throttle(SlotDenied::Concurrency { live, max, throttled }) => {
-            let low = if *throttled { ", because tokens ran low" } else { "" };
-            format!("{live} subagents worked, and {max} might at the same time{low}")
+            let low = if *throttled { " because tokens were running low" } else { "" };
+            format!("{live} subagents were running (the maximum is {max}{low})")
         }
         DenialReason::Throttle(SlotDenied::Depth { depth, max }) => {
-            format!("the subagent would have been nested {depth} deep, and {max} is the most")
+            format!("the subagent would have been nested {depth} deep (the maximum is {max})")
         }
         DenialReason::Throttle(SlotDenied::Total { max }) => {
-            format!("the session had started {max} subagents, which is the most")
+            format!("the session had started {max} subagents, which is the maximum")
         }
-        DenialReason::Protection { protected } => format!("it reached for the guard itself: {protected}"),
+        DenialReason::Protection { protected } => format!("only a person may do this: {protected}"),
     }
 }

@@ -23,27 +23,27 @@ use crate::domain::time::Timestamp;
 use crate::platform::Env;
 use crate::store::sqlite::make_private_dir;
 
-/// Registers the hooks in Claude Code's settings.
+/// Register the hooks in Claude Code's settings.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(
-    after_help = "The settings file is backed up first, and everything else in it stays. Running it again changes nothing.
+    after_help = "The settings file is backed up first, and everything else in it stays. Running the command again changes nothing.
 
 Examples:
   fusebox init --dry-run
   fusebox init
-  fusebox init --project --dir ~/work/project   in that project's shared settings"
+  fusebox init --project --dir ~/work/project   in its shared settings"
 )]
 pub struct InitArgs {
-    /// Which settings file
+    /// The settings file
     #[command(flatten)]
     pub place: SettingsScope,
-    /// Where the hook executables are [default: the folder of this program]
+    /// The folder with the hook executables [default: the folder of this program]
     #[arg(long, value_name = "DIR")]
     pub bin_dir: Option<PathBuf>,
-    /// The client that the hooks are for [default: the claude on the PATH]
+    /// The client for the hooks [default: the claude on the PATH]
     #[arg(long, value_name = "PROGRAM")]
     pub client: Option<PathBuf>,
-    /// Show what would change, and change nothing
+    /// Show what would change without changing anything
     #[arg(long)]
     pub dry_run: bool,
     /// Write JSON
@@ -62,7 +62,7 @@ impl InitArgs {
                 bail!("{}: {problem}. Nothing was changed", program.display())
             }
             Err(problem) => {
-                writeln!(err, "fusebox: warning: {}: {problem}; taken for a new version", program.display())?;
+                writeln!(err, "fusebox: warning: {}: {problem}; assuming a new version", program.display())?;
                 Ok(None)
             }
         }
@@ -128,7 +128,7 @@ pub fn run(args: &InitArgs, env: &Env, out: &mut dyn Write, err: &mut dyn Write)
 /// Refuses a folder in which an executable is missing, or cannot be run: the client would pass over it in silence.
 fn check_binaries(dir: &Path) -> anyhow::Result<()> {
     if dir.to_str().is_none() {
-        bail!("{}: settings can only name a folder in UTF-8. Move the executables elsewhere", dir.display());
+        bail!("{}: the path of the folder must be UTF-8. Move the executables elsewhere", dir.display());
     }
     let mut bad = Vec::new();
     for name in Hook::ALL.map(|hook| hook.name()) {
@@ -173,8 +173,8 @@ fn record_installation(
             let command = operator::operator_command(&config, "fusebox init");
             writeln!(
                 err,
-                "fusebox: warning: the shared store does not know when Fusebox was installed, and this user of Redis may only \
-                 record: what sessions held before counts as used. Whoever may decide runs once: {command}"
+                "fusebox: warning: the shared store does not know when Fusebox was installed, and this Redis user may only \
+                 record: what sessions used before counts against their limits. An operator should run once: {command}"
             )?;
         }
         Err(error) if error.is_denied() => {}
@@ -201,12 +201,14 @@ fn warnings(file: &SettingsFile, hooks: &Map<String, Value>, replaced: &[Replace
         lines.push(format!("disableAllHooks is true in {path}: no hook runs until it is removed"));
     }
     for entry in hook_entries::fatal_entries(hooks) {
-        lines.push(format!("{path}: {entry}; in print mode Claude Code then drops all hooks of the file"));
+        lines.push(format!("{path}: {entry}; in print mode, Claude Code then ignores all hooks in the file"));
     }
     for old in replaced {
         if let Some(matcher) = &old.matcher {
             let (program, event) = (&old.program, &old.event);
-            lines.push(format!("{program} was limited to \"{matcher}\" at {event}; Fusebox has to see all"));
+            lines.push(format!(
+                "{program} was limited to \"{matcher}\" at {event}; Fusebox needs to see everything"
+            ));
         }
     }
     lines
@@ -244,13 +246,13 @@ impl InitReport<'_> {
         let path = self.file.path().display();
         match &self.text {
             None => format!("Nothing would change in {path}\n"),
-            Some(text) => format!("This would change in {path}\n\n{}", diff(self.file.text(), text)),
+            Some(text) => format!("Changes to {path}:\n\n{}", diff(self.file.text(), text)),
         }
     }
 
     fn summary(&self, args: &InitArgs, replaced: &[ReplacedEntry]) -> String {
         let path = self.file.path().display();
-        let Some(_) = &self.text else { return format!("Already registered in {path}; nothing to change\n") };
+        let Some(_) = &self.text else { return format!("Already registered in {path}; nothing changed\n") };
         let mut text = format!("Hooks registered in {path}\n\n");
         for hook in Hook::ALL {
             let events: Vec<_> = events_of(hook).filter(|event| is_supported(event, self.client)).collect();
@@ -270,8 +272,8 @@ impl InitReport<'_> {
             text += &format!("Replaced  {program}\n");
         }
         if args.place.project {
-            text += "\nThis file is often committed, and the folder is one of this machine; --local keeps it to yourself.\n";
+            text += "\nThis file is often committed, but the folder is on this machine; --local keeps the change to yourself.\n";
         }
-        text + "\nNext: start a new Claude Code session, then look at it with `fusebox status`.\n"
+        text + "\nNext: start a new Claude Code session, then check it with `fusebox status`.\n"
     }
 }

@@ -37,8 +37,8 @@ pub fn read_last_known<'a>(env: &'a Env, error: anyhow::Error, io: &mut Io) -> a
 pub fn find_session<'r>(rows: &'r [SessionRow], id: &str) -> anyhow::Result<&'r SessionRow> {
     if !id.is_empty() && !rows.iter().any(|row| row.session.id.starts_with(id)) {
         let problem = format!(
-            "no session {id} in this machine's caches, and the store is out of reach. Ask on the machine where it ran, or again \
-             when the store is back"
+            "no session {id} in this machine's caches, and the store is unreachable. Run this on the machine where the session \
+             ran, or again when the store is back"
         );
         return Err(UsageError(problem).into());
     }
@@ -51,7 +51,7 @@ pub fn offline_notes(status: &SessionStatus, states: &[BudgetState]) -> Vec<Stri
         return Vec::new();
     }
     let as_of = match &status.store.as_of {
-        Some(at) => format!("numbers: from the store at {at}, plus this machine's use since"),
+        Some(at) => format!("numbers: from the store at {at}, plus this machine's use since then"),
         None => "numbers: counted on this machine only; when the store last answered is unknown".to_owned(),
     };
     let by_budget = states.iter().filter_map(|state| {
@@ -59,10 +59,10 @@ pub fn offline_notes(status: &SessionStatus, states: &[BudgetState]) -> Vec<Stri
         match state.budget.store_down {
             StoreDown::Local => None,
             StoreDown::Allow => Some(format!(
-                "{name} is not enforced while the store is out of reach (store_down = \"allow\")"
+                "{name} is not enforced while the store is unreachable (store_down = \"allow\")"
             )),
             StoreDown::Deny => Some(format!(
-                "{name} denies every call while the store is out of reach (store_down = \"deny\")"
+                "{name} denies every call while the store is unreachable (store_down = \"deny\")"
             )),
         }
     });

@@ -10,13 +10,13 @@ use clap_mangen::roff::{Roff, roman};
 
 use super::Io;
 
-/// Print the manual page, or write all of them into a folder.
+/// Print the manual page, or write one for each command into a folder.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   fusebox man | man -l -
   fusebox man ~/.local/share/man/man1")]
 pub struct ManArgs {
-    /// A folder for one page per command; it is created if missing.
+    /// The folder for one page per command, created if missing.
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -24,19 +24,22 @@ pub struct ManArgs {
 /// Exit codes, for every page.
 const EXIT: [(&str, &str); 4] = [
     ("0", "Done."),
-    ("1", "It failed; doctor: the guard would not hold."),
-    ("2", "Wrong use, or refused; config check and config show: something in the configuration is refused."),
-    ("3", "status --check: a session was stopped by a budget that still holds it."),
+    ("1", "It failed; doctor: the hooks would not stop an agent."),
+    (
+        "2",
+        "Wrong usage, or refused; config check and config show: something in the configuration is refused.",
+    ),
+    ("3", "status --check: a session was stopped by a budget or its circuit breaker, and is still blocked."),
 ];
 
 /// Files, for the first page.
 const FILES: [(&str, &str); 6] = [
     ("~/.config/fusebox/config.toml", "Your configuration."),
-    (".claude/fusebox.toml", "The project's, which may only tighten."),
-    ("/etc/fusebox/config.toml", "The managed one, which bounds the others."),
+    (".claude/fusebox.toml", "The project's configuration, which may only tighten settings."),
+    ("/etc/fusebox/config.toml", "The managed configuration, which bounds the others."),
     ("~/.local/state/fusebox/state.db", "The embedded store."),
-    ("~/.local/state/fusebox/journal.jsonl", "What went wrong in hooks."),
-    ("/tmp/fusebox-UID", "The sessions' caches."),
+    ("~/.local/state/fusebox/journal.jsonl", "Failures in hooks."),
+    ("/tmp/fusebox-UID", "The session caches."),
 ];
 
 /// Runs it.
@@ -53,7 +56,7 @@ pub fn run(args: &ManArgs, command: Command, io: &mut Io) -> anyhow::Result<u8> 
     };
     fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     let written = write_all(&command, dir)?;
-    writeln!(io.out, "{written} pages written into {}", dir.display())?;
+    writeln!(io.out, "{written} pages written to {}", dir.display())?;
     Ok(0)
 }
 

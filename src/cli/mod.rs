@@ -29,17 +29,18 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use self::render::wrap;
 use crate::platform::Env;
 
-/// Budgets for Claude Code: metered, warned, stopped.
+/// Budgets, quotas and a circuit breaker for Claude Code.
 #[derive(Debug, Parser)]
 #[command(name = "fusebox", version, max_term_width = 110, arg_required_else_help = true)]
 #[command(after_help = "Examples:
   fusebox demo                                see what it does
   fusebox init                                register the hooks
-  fusebox doctor                              would the guard hold?
-  fusebox status                              where the live session stands
-  fusebox status --session ID --json --check  for scripts: 3 when it was stopped
+  fusebox doctor                              check that the hooks work
+  fusebox status                              show the live session
+  fusebox status --session ID --json --check  exit code 3 if it was stopped
   fusebox budget extend session --tokens 200000 --reason \"nearly done\"")]
 pub struct Cli {
     #[command(subcommand)]
@@ -48,31 +49,31 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show what Fusebox does, with a captured session, in a temporary folder.
+    /// Show what Fusebox does, with a recorded session, in a temporary folder.
     Demo(demo::DemoArgs),
     /// Register the hooks in Claude Code's settings.
     Init(init::InitArgs),
-    /// Take the hooks out of Claude Code's settings, and leave the rest as it was.
+    /// Remove the hooks from Claude Code's settings; everything else stays.
     Uninstall(uninstall::UninstallArgs),
     /// Check that the hooks work, and say what to fix.
     Doctor(doctor::DoctorArgs),
-    /// Show where sessions and their budgets stand.
+    /// Show sessions and their budgets.
     Status(status::StatusArgs),
-    /// Read every transcript of this machine again, from its start, into the store.
+    /// Read every transcript of this machine into the store again, from its start.
     Resync(resync::ResyncArgs),
     /// List, show, extend, reset and delete budgets.
     Budget(budget::BudgetArgs),
-    /// List and acknowledge alerts: a budget that passed a threshold.
+    /// List and acknowledge alerts: budgets that passed a threshold.
     Alerts(alerts::AlertsArgs),
-    /// List, show, acknowledge and reset circuit breakers, which stop agents that go round in circles
+    /// List, show, acknowledge and reset circuit breakers, which stop agents that loop
     Circuit(circuit::CircuitArgs),
-    /// Explain why a tool call was denied or let through, with the numbers of that moment.
+    /// Explain why a tool call was denied or let through, with the numbers at that moment.
     Explain(explain::ExplainArgs),
     /// Write, check and show the configuration.
     Config(config::ConfigArgs),
     /// Print the Redis users that a shared store needs.
     Redis(redis::RedisArgs),
-    /// Print the manual page, or write all of them into a folder.
+    /// Print the manual page, or write one for each command into a folder.
     Man(man::ManArgs),
     /// Print a completion script for a shell.
     Completions(completions::CompletionsArgs),
@@ -84,6 +85,17 @@ pub struct Io<'a> {
     pub out: &'a mut dyn Write,
     /// For everything else.
     pub err: &'a mut dyn Write,
+}
+
+impl Io<'_> {
+    /// Writes one line for people. A terminal that is too narrow for it gets several.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn line(&mut self, line: &str) -> std::io::Result<()> {
+        let Some(columns) = wrap::columns() else { return writeln!(self.out, "{line}") };
+        wrap::lines(line, columns).iter().try_for_each(|part| writeln!(self.out, "{part}"))
+    }
 }
 
 /// Runs the command line of this process.

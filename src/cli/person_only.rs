@@ -20,8 +20,8 @@ pub fn refuse_in_agent(env: &Env, command: &str) -> anyhow::Result<()> {
         return Ok(());
     };
     let refusal = format!(
-        "`{command}` does not run inside an agent's shell ({sign}): it changes what guards the agent. Nothing was \
-         changed; a person can run it in a terminal of their own, that no agent started"
+        "`{command}` does not run inside an agent's shell ({sign}): it changes what limits the agent. Nothing was \
+         changed; a person can run it in a terminal that no agent started"
     );
     Err(UsageError(refusal).into())
 }

@@ -13,7 +13,7 @@ const HOOK_USER: &str = "fusebox-hook";
 /// Prepare Redis as the shared store of several machines.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  fusebox redis acl --tenant acme > users.acl    write the passwords' hashes into it, then let Redis read it
+  fusebox redis acl --tenant acme > users.acl   then add the password hashes
   fusebox redis acl --tenant acme --json")]
 pub struct RedisArgs {
     #[command(subcommand)]
@@ -22,17 +22,17 @@ pub struct RedisArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Print the Redis users that Fusebox needs, as lines of an ACL file: one that can only record, and one that can decide.
+    /// Print the Redis users that Fusebox needs, as lines of an ACL file: one can only record, the other can also decide.
     Acl(AclArgs),
 }
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The hooks' user can record; it can read what people decided (extensions, resets, acknowledged alerts, the time of \
-the installation), and change none of it. The operator's user can decide, too. Each reaches the keys of its tenant only, and no \
-command that is not needed. Put the hash of a password where it says so: printf %s \"$PASSWORD\" | sha256sum
+    after_help = "The hooks' user can record. It can read, but not change, what people decided (extensions, resets, acknowledged \
+alerts, the time of the installation). The operator's user can also decide. Each has access to only the keys of its tenant and the \
+commands that it needs. Replace each placeholder with the hash of a password: printf %s \"$PASSWORD\" | sha256sum
 
-The lines are those of an ACL file; what follows \"user\" is what ACL SETUSER takes. Redis 7.0 or later, or Valkey.
+Each line can go into an ACL file; the part after \"user\" is what ACL SETUSER takes. Requires Redis 7.0 or later, or Valkey.
 
 Examples:
   fusebox redis acl --tenant acme > users.acl
@@ -43,10 +43,10 @@ struct AclArgs {
     /// The tenant [default: store.tenant of the configuration]
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
-    /// What the hooks' user is called.
+    /// The name of the hooks' user.
     #[arg(long, value_name = "NAME", default_value = HOOK_USER)]
     hook_user: String,
-    /// What the operator's user is called.
+    /// The name of the operator's user.
     #[arg(long, value_name = "NAME", default_value = OPERATOR)]
     operator: String,
     /// Write JSON.
@@ -65,7 +65,7 @@ struct AclUser {
 impl AclUser {
     fn new(user: &str, role: Role, tenant: &str) -> anyhow::Result<Self> {
         if user.is_empty() || user.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return Err(UsageError(format!("{user:?} cannot be the name of a user of Redis")).into());
+            return Err(UsageError(format!("{user:?} is not a valid name for a Redis user")).into());
         }
         let name = if role == Role::Hook { "hook" } else { "operator" };
         Ok(Self { user: user.to_owned(), role: name, rules: role.rules(tenant), commands: role.commands() })
@@ -84,10 +84,12 @@ pub fn run(args: &RedisArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     };
     if !crate::config::is_name(&tenant) {
         let allowed = "1 to 64 letters, digits, \"-\", \"_\" and \".\"";
-        return Err(UsageError(format!("{tenant:?} cannot be a tenant's name: it has {allowed}")).into());
+        return Err(UsageError(format!("{tenant:?} is not a valid tenant name: use {allowed}")).into());
     }
     if args.hook_user == args.operator {
-        return Err(UsageError("the hooks' user and the operator's must be two".into()).into());
+        return Err(
+            UsageError("the hooks' user and the operator's user must have different names".into()).into()
+        );
     }
     let users = [
         AclUser::new(&args.hook_user, Role::Hook, &tenant)?,
@@ -98,10 +100,10 @@ pub fn run(args: &RedisArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         return Ok(0);
     }
     // Beside the lines: a server takes no comments in an ACL file.
-    writeln!(io.err, "# Tenant {tenant}. Write the hash of each password for {HASH}.")?;
+    writeln!(io.err, "# Tenant {tenant}. Replace {HASH} with the hash of each password.")?;
     for (user, can) in users.iter().zip([
-        "records for hooks, and cannot extend, reset, delete or acknowledge",
-        "decides, too; for people",
+        "records for hooks; cannot extend, reset, delete or acknowledge",
+        "can also decide; for people",
     ]) {
         writeln!(io.err, "# {}: {can}", user.user)?;
         writeln!(io.out, "user {} {}", user.user, user.rules)?;

@@ -11,12 +11,12 @@ use crate::app::operator;
 use crate::app::resync::{self, ResyncReport};
 use crate::platform::Env;
 
-/// Read every transcript of this machine again, from its start, into the store.
+/// Read every transcript of this machine into the store again, from its start.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Nothing counts twice, however often it is read. What people decided about budgets on this machine is \
-sent again, too. After a loss, hooks do all this on their own; the command is for anyone who wants to be sure. Exit code 1: something could \
-not be read or recorded.
+    after_help = "Nothing counts twice, however often it is read. Decisions that were made about budgets on this machine are \
+sent again, too. Hooks recover from a loss by themselves; use this command if you want to be sure. Exit code 1: something could not be \
+read or recorded.
 
 Examples:
   fusebox resync
@@ -48,7 +48,7 @@ pub fn run(args: &ResyncArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         show(&resynced, io)?;
     }
     for (session, why) in &resynced.incomplete {
-        writeln!(io.err, "fusebox: session {session} was not read to its end: {why}")?;
+        writeln!(io.err, "fusebox: session {session} was not read to the end: {why}")?;
     }
     if resynced.operations_denied > 0 {
         let (count, config) = (resynced.operations_denied, &opened.config);
@@ -56,7 +56,7 @@ pub fn run(args: &ResyncArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         let (missing, are) = (counted(count, "decision"), if count == 1 { "is" } else { "are" });
         // Whoever may decide has to read them here: an operator's own account has a ledger of its own.
         let ledger = env.state_dir().map_or_else(|| FILE.into(), |dir| dir.join(FILE)).display().to_string();
-        writeln!(io.err, "fusebox: {missing} of {ledger} {are} missing in the store still: {why}")?;
+        writeln!(io.err, "fusebox: {missing} of {ledger} {are} still missing from the store: {why}")?;
     }
     Ok(u8::from(!resynced.incomplete.is_empty() || resynced.operations_denied > 0))
 }
@@ -65,13 +65,13 @@ fn show(resynced: &ResyncReport, io: &mut Io) -> anyhow::Result<()> {
     let ResyncReport { sessions, requests, requests_added, operations, operations_added, .. } = resynced;
     writeln!(
         io.out,
-        "Re-read {}: {} requests, {} of them missing from the store until now.",
+        "Re-read {}: {} requests, {} of them missing from the store.",
         counted(*sessions, "session"),
         grouped(*requests),
         grouped(*requests_added)
     )?;
     let resent = counted(*operations, "decision");
-    writeln!(io.out, "Sent {resent} again: {operations_added} of them had been missing.")?;
+    writeln!(io.out, "Sent {resent} again, {operations_added} of them missing from the store.")?;
     for budget in &resynced.budgets {
         let (before, after) = (grouped(budget.before), grouped(budget.after));
         let (name, value, unit) = (&budget.name, &budget.value, budget.unit.noun());
@@ -79,7 +79,7 @@ fn show(resynced: &ResyncReport, io: &mut Io) -> anyhow::Result<()> {
         writeln!(io.out, "  {bold}{name}{bold:#} {value}: {before} → {after} {unit}")?;
     }
     if resynced.budgets.is_empty() {
-        writeln!(io.out, "No budget's count has changed.")?;
+        writeln!(io.out, "No budget's count changed.")?;
     }
     status::print_recovering(&resynced.store, io)
 }

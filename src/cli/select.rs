@@ -183,7 +183,10 @@ pub fn catch_up_in<'r>(
 /// There is none, or there are several.
 pub fn find_session<'r>(rows: &'r [SessionRow], id: &str) -> anyhow::Result<&'r SessionRow> {
     if id.is_empty() {
-        return Err(UsageError("the session's id is empty: give one, or the beginning of one".into()).into());
+        return Err(UsageError(
+            "the session id is empty: name a session by its id, or the beginning of it".into(),
+        )
+        .into());
     }
     if let Some(row) = rows.iter().find(|row| row.session.id == id) {
         return Ok(row);
@@ -192,12 +195,12 @@ pub fn find_session<'r>(rows: &'r [SessionRow], id: &str) -> anyhow::Result<&'r 
     match (begins.next(), begins.next()) {
         (Some(row), None) => Ok(row),
         (None, _) => {
-            Err(UsageError(format!("no session {id} is known; `fusebox status --all` lists them")).into())
+            Err(UsageError(format!("unknown session {id}; `fusebox status --all` lists all sessions")).into())
         }
         (Some(a), Some(b)) => {
             let (a, b) = (&a.session.id, &b.session.id);
             Err(UsageError(format!(
-                "several sessions begin with {id}, such as {a} and {b}: give more of the id"
+                "several session ids begin with {id}, such as {a} and {b}: use more characters of the id"
             ))
             .into())
         }
@@ -220,7 +223,7 @@ pub fn session_or_live<'r>(
     match live[..] {
         [only] => Ok(only),
         [] => Err(UsageError(
-            "no session is live: name one with --session (`fusebox status --all` lists them)".into(),
+            "no session is live: name one with --session (`fusebox status --all` lists all sessions)".into(),
         )
         .into()),
         _ => {

@@ -147,7 +147,7 @@ impl SettingsFile {
         let mut meant = self.settings.clone();
         meant.shift_remove("hooks");
         let says: Value = serde_json::from_str(&text)?;
-        ensure!(says == Value::from(meant), "{}: its hooks cannot be taken out", self.path.display());
+        ensure!(says == Value::from(meant), "{}: its hooks cannot be removed", self.path.display());
         Ok(Removal::Text(text))
     }
 
@@ -191,7 +191,7 @@ impl SettingsFile {
         let latest = fs::read(&self.path).ok();
         ensure!(
             latest.as_deref() == self.text.as_deref().map(str::as_bytes),
-            "{} was changed just now by somebody else. Run this again",
+            "{} was just changed by another program. Run this again",
             self.path.display()
         );
         Ok(())
@@ -203,7 +203,7 @@ impl SettingsFile {
     /// # Errors
     /// The file was not replaced: it cannot be, or somebody changed it since it was read.
     pub fn replace(&self, text: &str, now: Timestamp) -> anyhow::Result<Option<PathBuf>> {
-        let dir = self.path.parent().context("a settings file is in a folder")?;
+        let dir = self.path.parent().context("the settings file has no folder")?;
         fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
         self.ensure_unchanged()?;
         let backup = match &self.text {
@@ -262,7 +262,7 @@ fn resolve_links(path: &Path) -> anyhow::Result<PathBuf> {
     match fs::canonicalize(path) {
         Ok(target) => Ok(target),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            ensure!(!path.is_symlink(), "{} is a link to nothing. Nothing was changed", path.display());
+            ensure!(!path.is_symlink(), "{} is a dangling link. Nothing was changed", path.display());
             Ok(path.to_owned())
         }
         Err(error) => bail!("{}: {error}. Nothing was changed", path.display()),

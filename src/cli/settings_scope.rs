@@ -10,16 +10,16 @@ use crate::platform::Env;
 /// The settings file that is meant.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct SettingsScope {
-    /// In your settings, for every project (the default)
+    /// Use your settings, for every project (the default)
     #[arg(long, group = "scope")]
     pub user: bool,
-    /// In the project's shared settings, .claude/settings.json
+    /// Use the project's shared settings, .claude/settings.json
     #[arg(long, group = "scope")]
     pub project: bool,
-    /// In your settings for the project, .claude/settings.local.json
+    /// Use your settings for the project, .claude/settings.local.json
     #[arg(long, group = "scope")]
     pub local: bool,
-    /// The project's folder [default: the current one]
+    /// The project's folder [default: the current folder]
     #[arg(long, value_name = "DIR", requires = "scope", conflicts_with = "user")]
     pub dir: Option<PathBuf>,
 }
@@ -37,7 +37,7 @@ impl SettingsScope {
     pub fn file(&self, env: &Env) -> anyhow::Result<PathBuf> {
         let project = env.cwd.join(self.dir.as_deref().unwrap_or(Path::new("")));
         if self.dir.is_some() && !project.is_dir() {
-            bail!("{}: there is no such folder. Nothing was changed", project.display());
+            bail!("{}: no such folder. Nothing was changed", project.display());
         }
         if self.project || self.local {
             let [shared, local] = guard::project_settings(&project);

@@ -20,7 +20,7 @@ pub(super) fn replace_hooks(text: &str, hooks: &Map<String, Value>) -> anyhow::R
     if let Some((before, after)) = around_hooks(text) {
         return Ok([before, &hooks, after].concat());
     }
-    let end = text.rfind('}').context("settings are an object")?;
+    let end = text.rfind('}').context("settings must be an object")?;
     let before = text[..end].trim_end();
     let comma = if before.ends_with('{') { "" } else { "," };
     Ok(format!("{before}{comma}\n{indent}\"hooks\": {hooks}\n{}", &text[end..]))
@@ -36,9 +36,9 @@ pub(super) fn around_hooks(text: &str) -> Option<(&str, &str)> {
 
 /// Removes the key `hooks`, and the comma that it needed.
 pub(super) fn cut_hooks(text: &str) -> anyhow::Result<String> {
-    let (before, after) = around_hooks(text).context("there are no hooks")?;
+    let (before, after) = around_hooks(text).context("no hooks")?;
     // Only white space and a colon stand between a key and its value.
-    let key = before.rfind("\"hooks\"").context("the key is not written plainly")?;
+    let key = before.rfind("\"hooks\"").context("the key `hooks` is written with escapes")?;
     let before_key = before[..key].trim_end();
     if let Some(before) = before_key.strip_suffix(',') {
         return Ok([before, after].concat());

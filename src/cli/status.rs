@@ -14,26 +14,28 @@ use crate::domain::budget::BudgetState;
 use crate::platform::Env;
 use crate::store::SessionRow;
 
-/// Show where sessions and their budgets stand.
+/// Show sessions and their budgets.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Transcripts are read to their ends first, so the numbers are current.
+#[command(
+    after_help = "Transcripts are first read to the end, so the numbers are current. A stopped `claude -p` exits 0: check with --check.
 
 Examples:
-  fusebox status                          the live sessions, else the last one
-  fusebox status --session 3f2a           one session, by the beginning of its id
+  fusebox status                          live sessions, or the most recent one
+  fusebox status --session 3f2a           one session, by the start of its id
   fusebox status --session ID --json      for scripts
-  fusebox status --session ID --check     exit code 3 when it was stopped (a stopped `claude -p` exits 0)")]
+  fusebox status --session ID --check     exit code 3 if it was stopped"
+)]
 pub struct StatusArgs {
     /// A session id, or the beginning of one.
     #[arg(long, value_name = "ID")]
     session: Option<String>,
-    /// Every known session.
+    /// Show all known sessions.
     #[arg(long, conflicts_with = "session")]
     all: bool,
-    /// Write JSON: an object with --session, else a list of them.
+    /// Write JSON: an object with --session, otherwise a list.
     #[arg(long)]
     json: bool,
-    /// Exit with 3 when a session shown was stopped by a budget or its circuit breaker, and is still held.
+    /// Exit with 3 if a session shown was stopped by a budget or its circuit breaker, and is still blocked.
     #[arg(long)]
     check: bool,
 }
@@ -64,10 +66,7 @@ pub fn run(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
             _ => render::json(io.out, &list)?,
         }
     } else if reports.is_empty() {
-        writeln!(
-            io.out,
-            "No sessions yet. Start a Claude Code session; `fusebox init` registers the hooks that it needs."
-        )?;
+        io.line("No sessions yet. Start a Claude Code session; `fusebox init` registers the hooks that Fusebox needs.")?;
     } else {
         for (i, report) in reports.iter().enumerate() {
             if i > 0 {
@@ -148,27 +147,26 @@ fn show(SessionReport { row, status, states }: &SessionReport, env: &Env, io: &m
         ("cache reads", t.cache_read),
     ];
     let named = |(name, n): &(&str, u64)| format!("{} {name}", grouped(*n));
-    writeln!(io.out, "  tokens: {}", tokens.iter().map(named).collect::<Vec<_>>().join(" · "))?;
+    io.line(&format!("  tokens: {}", tokens.iter().map(named).collect::<Vec<_>>().join(" · ")))?;
     writeln!(io.out, "  {} requests · {} tool calls", grouped(status.requests), grouped(status.tool_calls))?;
     if status.estimated_messages > 0 {
         let n = status.estimated_messages;
-        writeln!(
-            io.out,
-            "  {dim}{n} of the messages are estimates: cut streams, or compactions not totalled yet{dim:#}"
-        )?;
+        io.line(&format!(
+            "  {dim}{n} of the messages are estimates: streams that were cut off, or compactions without a total yet{dim:#}"
+        ))?;
     }
     for line in circuit_lines(status) {
-        writeln!(io.out, "  {line}")?;
+        io.line(&format!("  {line}"))?;
     }
     for line in table::budgets(states).lines() {
         writeln!(io.out, "  {line}")?;
     }
     for line in last_known::offline_notes(status, states) {
-        writeln!(io.out, "  {dim}{line}{dim:#}")?;
+        io.line(&format!("  {dim}{line}{dim:#}"))?;
     }
     for state in states.iter().filter(|s| s.window.end.is_some()) {
         let end = state.window.end.map(|end| end.to_rfc3339()).unwrap_or_default();
-        writeln!(io.out, "  {dim}{} starts afresh at {end}{dim:#}", state.budget.name)?;
+        writeln!(io.out, "  {dim}{} resets at {end}{dim:#}", state.budget.name)?;
     }
     Ok(())
 }
@@ -181,12 +179,9 @@ pub fn print_recovering(store: &StoreStatus, io: &mut Io) -> anyhow::Result<()> 
     }
     let yellow = Style::new().fg_color(Some(AnsiColor::Yellow.into())).bold();
     let (machines, have) = (recovering.join(", "), if recovering.len() == 1 { "has" } else { "have" });
-    writeln!(
-        io.out,
-        "{yellow}recovering{yellow:#}: the {kind} store lost something, and {} {have} not read their transcripts \
-         again ({machines}): `fusebox status` there does it. Shared budgets may count too little until then",
-        counted(recovering.len(), "machine")
-    )?;
+    io.line(&format!("{yellow}recovering{yellow:#}: the {kind} store lost something, and {} {have} not read their transcripts \
+         again ({machines}). Run `fusebox status` there. Shared budgets may count too little until then",
+        counted(recovering.len(), "machine")))?;
     Ok(())
 }
 
@@ -206,11 +201,8 @@ fn circuit_lines(status: &SessionStatus) -> Vec<String> {
         })
         .collect();
     if let Some(throttle) = status.throttle {
-        let low = if throttle.throttled { ", because tokens run low" } else { "" };
-        lines.push(format!(
-            "subagents: {} at work, at most {} at the same time{low}",
-            throttle.live, throttle.max
-        ));
+        let low = if throttle.throttled { " because tokens are running low" } else { "" };
+        lines.push(format!("subagents: {} running, at most {} at once{low}", throttle.live, throttle.max));
     }
     lines
 }

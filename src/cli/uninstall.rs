@@ -14,17 +14,17 @@ use crate::app::installation::Installation;
 use crate::app::operation_ledger;
 use crate::platform::Env;
 
-/// Take the hooks out of Claude Code's settings, and leave the rest as it was.
+/// Remove the hooks from Claude Code's settings; everything else stays.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(
-    after_help = "Without --user, --project or --local: your settings, and the file that `fusebox init` registered the hooks in last. \
-Settings that were not changed since `init` get their old bytes back; in others only Fusebox's entries go.
+    after_help = "Without --user, --project or --local, this covers your settings and the file in which `fusebox init` last registered \
+the hooks. A file that has not changed since `init` is restored byte for byte; from others, only Fusebox's entries are removed.
 
 Examples:
   fusebox uninstall --dry-run
   fusebox uninstall
   fusebox uninstall --project --dir ~/work/project
-  fusebox uninstall --purge --yes        the store, the journal and the caches too"
+  fusebox uninstall --purge --yes        also the store, the journal, the caches"
 )]
 pub struct UninstallArgs {
     #[command(flatten)]
@@ -35,7 +35,7 @@ pub struct UninstallArgs {
     /// Do not ask before --purge
     #[arg(long, requires = "purge")]
     yes: bool,
-    /// Show what would change, and change nothing
+    /// Show what would change without changing anything
     #[arg(long)]
     dry_run: bool,
     /// Write JSON
@@ -168,14 +168,12 @@ fn remove(path: &Path) -> anyhow::Result<()> {
 fn confirm(stored: &[PathBuf], io: &mut Io) -> anyhow::Result<()> {
     let refuse = |why: &str| Err(UsageError(format!("{why}. Nothing was changed")).into());
     if !std::io::stdin().is_terminal() {
-        return refuse(
-            "--purge asks before it removes anything, and there is no terminal to ask at: add --yes",
-        );
+        return refuse("--purge asks before it removes anything, but there is no terminal; add --yes");
     }
     for path in stored {
         writeln!(io.err, "  {}", path.display())?;
     }
-    write!(io.err, "Remove these, with all that was counted and decided? [y/N] ")?;
+    write!(io.err, "Remove these, with everything that was counted and decided? [y/N] ")?;
     io.err.flush()?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
@@ -206,13 +204,13 @@ fn summary(done: &[FileReport], purged: &[PathBuf], args: &UninstallArgs, env: &
     for FileReport { file, change, backup } in done {
         let path = file.display();
         match (change, args.dry_run) {
-            (None, _) => text += &format!("No hook of Fusebox in {path}\n"),
+            (None, _) => text += &format!("No Fusebox hooks in {path}\n"),
             (Some((before, after)), true) => {
                 let after = after.as_deref().unwrap_or_default();
-                text += &format!("This would change in {path}\n\n{}\n", diff(before, after));
+                text += &format!("Changes to {path}:\n\n{}\n", diff(before, after));
             }
-            (Some((_, None)), false) => text += &format!("Removed {path}, which held nothing else\n"),
-            (Some((_, Some(_))), false) => text += &format!("Hooks taken out of {path}\n"),
+            (Some((_, None)), false) => text += &format!("Removed {path}, which contained nothing else\n"),
+            (Some((_, Some(_))), false) => text += &format!("Hooks removed from {path}\n"),
         }
         if let Some(backup) = backup {
             text += &format!("Backup    {}\n", backup.display());
@@ -227,7 +225,7 @@ fn summary(done: &[FileReport], purged: &[PathBuf], args: &UninstallArgs, env: &
             [env.state_dir(), Some(env.cache_dir())].into_iter().flatten().filter(|dir| dir.exists());
         let kept: Vec<String> = folders.map(|dir| dir.display().to_string()).collect();
         if !kept.is_empty() {
-            text += &format!("Kept      {} (--purge removes what was counted)\n", kept.join(", "));
+            text += &format!("Kept      {} (--purge removes them)\n", kept.join(", "));
         }
     }
     if let Some(config) = env.user_config().filter(|path| path.exists()) {
@@ -236,5 +234,5 @@ fn summary(done: &[FileReport], purged: &[PathBuf], args: &UninstallArgs, env: &
     if args.dry_run {
         return text;
     }
-    text + "\nSessions that run still call the hooks until they end. `cargo uninstall fusebox` removes the programs.\n"
+    text + "\nRunning sessions still call the hooks until they end. `cargo uninstall fusebox` removes the programs.\n"
 }

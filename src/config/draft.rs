@@ -202,7 +202,7 @@ impl Draft {
         };
         match checked {
             Ok(Some(value)) => {
-                self.note_renamed(assignment, "the old name works in this version only");
+                self.note_renamed(assignment, "the old name works only in this version");
                 let source = assignment.source.clone();
                 if key.starts_with("throttle.") {
                     self.throttle_keys.push((source.clone(), assignment.line, key.to_owned()));
@@ -220,13 +220,11 @@ impl Draft {
         let name = ValueKind::Name.parse(&table.name)?;
         let name = name.as_str().unwrap_or_default();
         if again {
-            return Err(format!("must be given once in a file (found \"{name}\" again)"));
+            return Err(format!("must be unique in a file (found \"{name}\" again)"));
         }
         let place = self.budgets.iter().position(|budget| budget.name == name);
         if place.is_none() && self.budgets.len() >= MAX_BUDGETS {
-            return Err(format!(
-                "must not add to the {MAX_BUDGETS} budgets that there are, which is the most"
-            ));
+            return Err(format!("must not add to {MAX_BUDGETS} budgets, the maximum"));
         }
         let old = place.map_or_else(|| BudgetDraft::new(name), |i| self.budgets[i].clone());
         let mut new = old.clone();
@@ -362,8 +360,7 @@ fn check_assignment(
             |name: &&str| field::budget_field(name).is_some_and(|f| f.project == ProjectPolicy::Tighten);
         let allowed: Vec<&str> = field::supported(&BUDGET).filter(tightened).collect();
         return Err(format!(
-            "may not be set by the project, which may add budgets, and tighten in others: {}; and the numbers of [breaker] and \
-             [throttle]",
+            "cannot be set by the project, which may only add budgets, and tighten existing ones ({}), [breaker] and [throttle]",
             allowed.join(", ")
         ));
     }

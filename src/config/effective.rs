@@ -66,11 +66,9 @@ impl Draft {
         let sourced = self.get(setting(key)?);
         let file = sourced.value.as_str()?;
         let message = if self.setting("store.redis_url").is_null() {
-            "is not used without store.redis_url".to_owned()
+            "has no effect without store.redis_url".to_owned()
         } else if !Path::new(file).is_absolute() {
-            format!(
-                "hooks run in a project's folder, and would not find {file}: give the whole path, from / on"
-            )
+            format!("should be an absolute path: hooks run in the project's folder and would not find {file}")
         } else {
             return None;
         };
@@ -88,7 +86,7 @@ impl Draft {
         let warn = |budget: &BudgetDraft| {
             let source = budget_field("scope").map_or(Source::Default, |field| budget.get(field).source);
             let key = format!("budget.{}.scope", budget.name);
-            let message = "counts nothing without store.team: name your team in your own file ([store] team = \"…\") or in \
+            let message = "counts nothing without store.team: set your team in your own file ([store] team = \"…\") or in \
                            FUSEBOX_STORE_TEAM (an account that only decides needs none)";
             Problem::at(&source, None, &key, message)
         };
@@ -297,7 +295,7 @@ impl CheckedValue {
 
     fn type_error(&self) -> Problem {
         let message = format!(
-            "passed the checks, and cannot be used: this is a bug in Fusebox (found {})",
+            "passed the checks but cannot be used: this is a bug in Fusebox (found {})",
             self.sourced.value
         );
         Problem::at(&self.sourced.source, None, &self.key, message)

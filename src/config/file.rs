@@ -94,7 +94,7 @@ pub(super) fn read_text(path: &Path, max_bytes: u64) -> Result<Option<String>, S
         Ok(_) if bytes.len() as u64 > max_bytes => {
             Err(format!("is too large: must be at most {max_bytes} bytes"))
         }
-        Ok(_) => String::from_utf8(bytes).map(Some).map_err(|_| "is no UTF-8 text".into()),
+        Ok(_) => String::from_utf8(bytes).map(Some).map_err(|_| "is not UTF-8".into()),
         Err(error) => failed(error),
     }
 }

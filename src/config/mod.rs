@@ -206,7 +206,7 @@ fn user_layer(env: &Env, by_project: &ProjectVariables) -> Layer {
     let mut layer = file::read(&path, &Source::User(shown.clone()));
     let named = env.var("FUSEBOX_CONFIG").is_some() && !by_project.names("FUSEBOX_CONFIG");
     if named && !path.exists() {
-        let message = format!("must name a file that is there (found \"{shown}\")");
+        let message = format!("must name an existing file (found \"{shown}\")");
         let source = Source::Variable("FUSEBOX_CONFIG".into());
         layer.problems.push(Problem::at(&source, None, "", message));
     }

@@ -13,12 +13,10 @@ const OPTIONS: &str = "ca, cert, key, db, user, password, sentinel_user, sentine
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// It does not begin with one of the schemes.
-    #[error(
-        "a Redis address begins with redis://, rediss:// or unix://, this one does not. Allowed: {FORMS}"
-    )]
+    #[error("the Redis address must begin with redis://, rediss:// or unix://. Allowed: {FORMS}")]
     Scheme,
     /// There is no host in it, or a comma too much.
-    #[error("the Redis address names no host. Allowed: {FORMS}")]
+    #[error("the Redis address has no host. Allowed: {FORMS}")]
     NoHost,
     /// A port is not a number from 1 to 65535.
     #[error("the port of {host} in the Redis address is not a number from 1 to 65535")]
@@ -28,13 +26,11 @@ pub enum AddressError {
     },
     /// A host cannot be read.
     #[error(
-        "a host in the Redis address cannot be read. An IPv6 address stands in brackets: redis://[::1]:6379"
+        "a host in the Redis address cannot be read. Write IPv6 addresses in brackets: redis://[::1]:6379"
     )]
     Host,
     /// There is an @ behind the host, most likely because of a password that ends early.
-    #[error(
-        "an @ stands behind the host in the Redis address: write / ? # % in a password as %2F %3F %23 %25"
-    )]
+    #[error("the Redis address has an @ after the host: in a password, write / ? # % as %2F %3F %23 %25")]
     Password,
     /// A percent sign does not start an encoded character, or the characters are not UTF-8.
     #[error("the {part} in the Redis address is not percent-encoded UTF-8: write a percent sign as %25")]
@@ -43,19 +39,21 @@ pub enum AddressError {
         part: &'static str,
     },
     /// The database is not a number.
-    #[error("the database in the Redis address is {found:?}; allowed is a number, as in redis://host:6379/0")]
+    #[error(
+        "the database in the Redis address must be a number, as in redis://host:6379/0 (found {found:?})"
+    )]
     Database {
         /// What stands there.
         found: String,
     },
     /// Clusters have no databases.
-    #[error("a Redis cluster has no database but 0: leave it out of the address")]
+    #[error("a Redis cluster has only database 0: remove the database from the address")]
     ClusterDatabase,
     /// Sentinels need the name of what they watch.
-    #[error("the Redis address names sentinels but no master: redis+sentinel://host:26379/mymaster")]
+    #[error("the Redis address names sentinels but no master, as in redis+sentinel://host:26379/mymaster")]
     NoMaster,
     /// A socket needs a path.
-    #[error("the Redis address names no absolute path of a socket: unix:///path/to/socket")]
+    #[error("the Redis address needs the absolute path of a socket, as in unix:///path/to/socket")]
     NoSocket,
     /// An option is not known.
     #[error("the Redis address has the unknown option {name:?}. Allowed: {OPTIONS}")]
@@ -64,10 +62,10 @@ pub enum AddressError {
         name: String,
     },
     /// An option for TLS without TLS.
-    #[error("the Redis address names files for TLS but does not use it: write rediss:// for redis://")]
+    #[error("the Redis address names files for TLS but does not use TLS: use rediss:// instead of redis://")]
     NotTls,
     /// Half a client's certificate.
-    #[error("the Redis address names only one of cert and key: a client's certificate needs both")]
+    #[error("the Redis address names only one of cert and key: a client certificate needs both")]
     HalfCertificate,
 }
 

@@ -179,7 +179,7 @@ impl ValueKind {
             Self::Classes => self.classes(raw),
             Self::Words => self.words(raw),
             Self::Redis => redis_url(raw.text().ok_or_else(|| self.refuse(raw))?),
-            Self::Reserved => Err("is not supported yet: leave it out".into()),
+            Self::Reserved => Err("is not supported yet: remove it".into()),
         }
     }
 
@@ -190,12 +190,12 @@ impl ValueKind {
             Self::Whole(most) => format!("must be a whole number from 0 to {most}"),
             Self::Count(most) => format!("must be a whole number from 1 to {most}, or \"{OFF}\""),
             Self::Name => "must be a name of 1 to 64 letters, digits, \"-\", \"_\" and \".\"".into(),
-            Self::Text => format!("must be a text of 1 to {MAX_CHARS} characters on one line"),
+            Self::Text => format!("must be a string of 1 to {MAX_CHARS} characters on one line"),
             Self::OneOf(names, _) => format!("must be one of {}", names.join(", ")),
             Self::Zone => "must be an IANA time zone such as UTC or Europe/Berlin".into(),
             Self::Fractions => format!("must be a list of at most {MAX_THRESHOLDS} numbers from 0 to 1"),
             Self::Classes => format!("must be a list of one or more of {}", CLASSES.join(", ")),
-            Self::Words => "must be a list of texts: a command and its arguments, or empty for none".into(),
+            Self::Words => "must be a list of strings: a command and its arguments, or empty for none".into(),
             Self::Redis => "must be the address of Redis, such as redis://127.0.0.1:6379/0".into(),
             Self::Reserved => "is not supported yet".into(),
         }

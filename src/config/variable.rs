@@ -80,7 +80,8 @@ impl ProjectVariables {
                 .collect()
         };
         let config = "set by the project's settings, which may not choose the configuration: ignored";
-        let counts = "set by the project's settings, which should not choose where, or for whom, is counted";
+        let counts =
+            "set by the project's settings, which should not choose where, or for whom, Fusebox counts";
         [self.unread.clone(), say(&CONFIG_LOCATION, config), say(&COUNT_LOCATION, counts)].concat()
     }
 }
@@ -148,7 +149,7 @@ pub(super) fn read_pending(
             let budgets: Vec<String> = draft.budget_names().map(variable_part).collect();
             let keys: Vec<String> = supported(&BUDGET).map(variable_part).collect();
             let message = format!(
-                "names no key of a budget: must be {PREFIX}BUDGET_<NAME>_<KEY> with one of the names {} and one of \
+                "is not a key of a budget: must be {PREFIX}BUDGET_<NAME>_<KEY> with one of the names {} and one of \
                  the keys {}",
                 budgets.join(", "),
                 keys.join(", ")

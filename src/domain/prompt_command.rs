@@ -12,14 +12,14 @@ const MAX_REASON_CHARS: usize = 500;
 
 /// How the commands are written.
 pub const USAGE: [(&str, &str); 5] = [
-    ("fusebox: status", "where this session and its budgets stand"),
+    ("fusebox: status", "show this session and its budgets"),
     (
         "fusebox: extend [BUDGET] AMOUNT because REASON",
         "raise a limit, such as: extend session 50k because …",
     ),
-    ("fusebox: reset [BUDGET] because REASON", "what was used until now no longer counts"),
-    ("fusebox: ack because REASON", "the circuit breaker may try one call, to see whether it goes better"),
-    ("fusebox: help", "this list"),
+    ("fusebox: reset [BUDGET] because REASON", "start the budget again from zero"),
+    ("fusebox: ack because REASON", "let an open circuit breaker try one test call"),
+    ("fusebox: help", "show this list"),
 ];
 
 /// A command.
@@ -76,14 +76,14 @@ fn command(line: &str) -> Result<PromptCommand, String> {
     match name.to_ascii_lowercase().as_str() {
         "status" if rest.trim().is_empty() => Ok(PromptCommand::Status),
         "" | "help" => Ok(PromptCommand::Help),
-        "status" => Err("status stands alone".into()),
+        "status" => Err("status takes no arguments".into()),
         "extend" => extend(rest),
         "reset" => reset(rest),
         "ack" => match split_reason(rest)? {
             (words, reason) if words.is_empty() => Ok(PromptCommand::Acknowledge { reason }),
-            (words, _) => Err(format!("\"{}\" is one word too many", quoted(words[0]))),
+            (words, _) => Err(format!("unexpected word \"{}\"", quoted(words[0]))),
         },
-        _ => Err(format!("there is no command \"{}\"", quoted(name))),
+        _ => Err(format!("unknown command \"{}\"", quoted(name))),
     }
 }
 
@@ -102,7 +102,7 @@ fn extend(rest: &str) -> Result<PromptCommand, String> {
             let named = words.join(" ").to_ascii_lowercase();
             let unit = Unit::ALL.into_iter().find(|(name, unit)| *name == named || unit.noun() == named);
             let nouns = || Unit::ALL.map(|(_, unit)| unit.noun()).join(", ");
-            Some(unit.ok_or_else(|| format!("\"{}\" is no unit: {}", quoted(&named), nouns()))?.1)
+            Some(unit.ok_or_else(|| format!("unknown unit \"{}\"; units: {}", quoted(&named), nouns()))?.1)
         }
     };
     let amount = amounts[place].unwrap_or_default();
@@ -114,7 +114,7 @@ fn reset(rest: &str) -> Result<PromptCommand, String> {
     match words[..] {
         [] => Ok(PromptCommand::Reset { budget: None, reason }),
         [budget] => Ok(PromptCommand::Reset { budget: Some(budget.to_owned()), reason }),
-        [_, word, ..] => Err(format!("\"{}\" is one word too many", quoted(word))),
+        [_, word, ..] => Err(format!("unexpected word \"{}\"", quoted(word))),
     }
 }
 
@@ -188,18 +188,18 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         for (prompt, said) in [
-            ("fusebox: stop", "no command \"stop\""),
-            ("fusebox: status now", "stands alone"),
+            ("fusebox: stop", "unknown command \"stop\""),
+            ("fusebox: status now", "no arguments"),
             ("fusebox: extend session 50k", "reason"),
             ("fusebox: extend session 50k because", "reason"),
             ("fusebox: extend because x", "amount"),
             ("fusebox: extend session because x", "amount"),
             ("fusebox: extend session -5 because x", "amount"),
             ("fusebox: extend session 1e3 because x", "amount"),
-            ("fusebox: extend session 50k apples because x", "no unit"),
+            ("fusebox: extend session 50k apples because x", "unknown unit"),
             ("fusebox: extend a b 50k because x", "amount"),
-            ("fusebox: reset a b because x", "too many"),
-            ("fusebox: ack it because x", "too many"),
+            ("fusebox: reset a b because x", "unexpected word \"b\""),
+            ("fusebox: ack it because x", "unexpected word \"it\""),
             ("fusebox: ack", "reason"),
         ] {
             let Some(Err(error)) = parse(prompt) else { panic!("{prompt}: {:?}", parse(prompt)) };

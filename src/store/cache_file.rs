@@ -265,13 +265,13 @@ fn check_private(dir: &Path) -> std::io::Result<()> {
         Err(std::io::Error::new(ErrorKind::PermissionDenied, format!("{}: {what}; {hint}", dir.display())))
     };
     if !meta.is_dir() {
-        return refuse("is no folder (a symbolic link is not followed)");
+        return refuse("is not a folder (symbolic links are not followed)");
     }
     if meta.uid() != crate::platform::uid() {
         return refuse("belongs to another user");
     }
     if meta.mode() & 0o022 != 0 {
-        return refuse("can be written by others");
+        return refuse("is writable by others");
     }
     Ok(())
 }

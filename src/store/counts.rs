@@ -140,7 +140,7 @@ impl fmt::Display for CounterDelta {
 
 /// A text that is not a list of counts.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} is no list of {count} counts", count = CLASSES.len())]
+#[error("{0} is not a list of {count} counts", count = CLASSES.len())]
 pub struct InvalidCounts(String);
 
 impl FromStr for CounterDelta {

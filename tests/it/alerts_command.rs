@@ -141,7 +141,7 @@ fn many_are_acknowledged_at_once() {
     let said = home.fusebox(&["alerts", "ack", "--all"]);
     assert_eq!((said.code, said.stdout.as_str()), (0, "There is nothing to acknowledge.\n"));
     let said = home.fusebox(&["alerts", "ack", &all[0].to_string(), &all[1].to_string()]);
-    assert_eq!((said.code, said.stdout.as_str()), (0, "Acknowledged already: 2 alerts.\n"));
+    assert_eq!((said.code, said.stdout.as_str()), (0, "Already acknowledged: 2 alerts.\n"));
 }
 
 #[test]
@@ -151,13 +151,13 @@ fn what_cannot_be_meant_is_refused_and_changes_nothing() {
     let ack = |arguments: &[&str]| home.fusebox(&[&["alerts", "ack"], arguments].concat());
     let id = ids(&list(&home, &[]))[0].to_string();
     refused(&ack(&[]), "--all");
-    refused(&ack(&[&id, "77"]), "there is no alert 77");
-    refused(&ack(&["--budget", "sesion"]), "there are: session");
-    refused(&ack(&["--session", "x"]), "no session x");
+    refused(&ack(&[&id, "77"]), "no alert 77");
+    refused(&ack(&["--budget", "sesion"]), "budgets: session");
+    refused(&ack(&["--session", "x"]), "unknown session x");
     refused(&ack(&["--before", "yesterday"]), "2026-11-01");
     refused(&ack(&["--level", "loud"]), "critical");
     refused(&ack(&["--all", &id]), "cannot be used with");
-    refused(&home.fusebox(&["alerts", "list", "--budget", "sesion"]), "there are: session");
+    refused(&home.fusebox(&["alerts", "list", "--budget", "sesion"]), "budgets: session");
     assert_eq!(list(&home, &[]).len(), 1);
 
     let home = home.var("CLAUDECODE", "1");

@@ -150,7 +150,7 @@ fn twelve_parallel_subagents_never_exceed_the_cap(version: Version) {
     let run = client.prompt("fan out").run().ok();
     let (all, most) = crowd(&client);
     assert!(most <= 3 && all >= 3, "{all} in all, {most} at the same time");
-    assert!(api.was_told("at most 3 may at the same time"));
+    assert!(api.was_told("at most 3 may run at once"));
     let throttle = status(&client, &run.session)["throttle"].clone();
     assert_eq!(
         (&throttle["live"], &throttle["max"], &throttle["throttled"]),
@@ -178,7 +178,7 @@ fn at_ninety_percent_they_work_one_at_a_time(version: Version) {
     let run = client.prompt("fan out").run().ok();
     let (all, most) = crowd(&client);
     assert_eq!((all, most), (1, 1));
-    assert!(api.was_told("one at a time"));
+    assert!(api.was_told("only one subagent may run at a time"));
     let throttle = status(&client, &run.session)["throttle"].clone();
     assert_eq!((&throttle["max"], &throttle["throttled"]), (&json!(1), &json!(true)));
     assert_eq!(journal(&client), "");

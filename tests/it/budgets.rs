@@ -47,15 +47,15 @@ fn each_threshold_is_said_once_and_a_jump_says_one_thing() {
     }
     let at: Vec<usize> = said.iter().map(|(n, _)| *n).collect();
     assert_eq!(at, [5, 8, 9, 10], "{said:?}");
-    assert_eq!(said[0].1, "Fusebox: budget session has used 50.00%: 500 of 1,000 tokens.");
+    assert_eq!(said[0].1, "Fusebox: session budget is 50.00% used: 500 of 1,000 tokens.");
     assert_eq!(
         said[3].1,
-        "Fusebox: budget session has used 100.00%: 1,000 of 1,000 tokens. It is over its limit."
+        "Fusebox: session budget is 100.00% used: 1,000 of 1,000 tokens. It is over its limit."
     );
 
     home.append(&home.transcript("t"), &[message(100, 950, 0)]);
     let jump = post(&home, "t").json();
-    assert_eq!(jump["systemMessage"], "Fusebox: budget session has used 95.00%: 950 of 1,000 tokens.");
+    assert_eq!(jump["systemMessage"], "Fusebox: session budget is 95.00% used: 950 of 1,000 tokens.");
     assert_eq!(
         jump["hookSpecificOutput"]["additionalContext"], jump["systemMessage"],
         "the agent is told too"
@@ -66,7 +66,7 @@ fn each_threshold_is_said_once_and_a_jump_says_one_thing() {
 #[test]
 fn warn_and_shadow_never_hold_back() {
     for (key, value, says) in
-        [("ON_LIMIT", "warn", "over its limit"), ("MODE", "shadow", "would have paused")]
+        [("ON_LIMIT", "warn", "over its limit"), ("MODE", "shadow", "would have paused the session")]
     {
         let home = Home::new()
             .var("FUSEBOX_BUDGET_SESSION_LIMIT", "100")
@@ -100,7 +100,10 @@ fn the_ladder_denies_lets_close_and_stops() {
     let wrap_up = batch(1).json();
     assert!(wrap_up["continue"].is_null());
     assert!(
-        wrap_up["hookSpecificOutput"]["additionalContext"].as_str().unwrap().contains("Close your work now")
+        wrap_up["hookSpecificOutput"]["additionalContext"]
+            .as_str()
+            .unwrap()
+            .contains("Finish your work without calling tools")
     );
     assert!(denied(&pre(&home, "s", 2)));
     let stop = batch(2).json();
@@ -127,7 +130,7 @@ fn the_ladder_denies_lets_close_and_stops() {
         home.fusebox(&["budget", "extend", "session", "--session", "s", "--tokens", n, "--reason", "r"])
     };
     let small = extend("10");
-    assert!(small.code == 0 && small.stderr.contains("392 more tokens are needed"), "{small:?}");
+    assert!(small.code == 0 && small.stderr.contains("at least 392 more tokens"), "{small:?}");
     assert!(denied(&pre(&home, "s", 2)));
     assert_eq!(extend("1000").code, 0);
     assert!(pre(&home, "s", 2).is_silent());
@@ -196,7 +199,7 @@ fn a_users_budget_holds_across_sessions_and_shows_past_a_threshold() {
     assert!(denied(&pre(&home, "s", 1)) || denied(&pre(&home, "t", 3)));
     let prompt = home.hook("UserPromptSubmit", "s", json!({"prompt": "x"})).json();
     assert_eq!(prompt["decision"], "block", "the other session is held back too");
-    assert!(prompt["reason"].as_str().unwrap().contains("starts afresh at"), "{prompt}");
+    assert!(prompt["reason"].as_str().unwrap().contains("resets at"), "{prompt}");
     let ran = home.fusebox(&["budget", "extend", "monthly", "--tokens", "1000", "--reason", "r"]);
     assert!(ran.code == 0 && ran.stdout.contains("(user tester)"), "{ran:?}");
     assert!(pre(&home, "s", 1).is_silent());
@@ -307,15 +310,15 @@ fn decisions_need_a_reason_a_person_and_a_session() {
     refused(&["budget", "extend", "session", "--session", "s", "--tokens", "5", "--reason", " "], "reason");
     refused(
         &["budget", "extend", "session", "--session", "s", "--tokens", "0", "--reason", "r"],
-        "more than 0",
+        "greater than 0",
     );
     refused(&["budget", "extend", "session", "--session", "s", "--tokens", "-5", "--reason", "r"], "-5");
     refused(&["budget", "extend", "session", "--session", "s", "--reason", "r"], "--tokens");
     refused(
         &["budget", "extend", "nosuch", "--session", "s", "--tokens", "5", "--reason", "r"],
-        "there are: session",
+        "budgets: session",
     );
-    refused(&["budget", "reset", "session", "--session", "zzz", "--reason", "r"], "no session zzz");
+    refused(&["budget", "reset", "session", "--session", "zzz", "--reason", "r"], "unknown session zzz");
     assert_eq!(home.status("s")["budgets"][0]["limit"], 1_000_000, "nothing was changed");
 
     let mut inside = home.command("fusebox");
@@ -331,7 +334,7 @@ fn decisions_need_a_reason_a_person_and_a_session() {
         "r",
     ]);
     let ran = crate::harness::run(&mut inside, b"");
-    assert!(ran.code == 2 && ran.stderr.contains("a terminal of their own"), "{ran:?}");
+    assert!(ran.code == 2 && ran.stderr.contains("a terminal that no agent started"), "{ran:?}");
     let mut inside = home.command("fusebox");
     inside.env("CLAUDECODE", "1").args(["status", "--session", "s"]);
     assert_eq!(crate::harness::run(&mut inside, b"").code, 0, "looking is for everybody");
@@ -398,7 +401,7 @@ fn status_of_nothing_and_of_an_unknown_session() {
     let ran = home.fusebox(&["status"]);
     assert!(ran.code == 0 && ran.stdout.contains("No sessions yet"), "{ran:?}");
     let ran = home.fusebox(&["status", "--session", "x"]);
-    assert!(ran.code == 2 && ran.stderr.contains("no session x is known"), "{ran:?}");
+    assert!(ran.code == 2 && ran.stderr.contains("unknown session x"), "{ran:?}");
     assert_eq!(home.fusebox(&["status", "--json"]).json(), json!([]));
     assert_eq!(home.fusebox(&["budget", "list", "--json"]).json(), json!([]));
 }

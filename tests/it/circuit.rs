@@ -77,13 +77,13 @@ fn a_loop_is_warned_denied_and_stopped() {
     let [before, _, opened] = respond(&home, 5, "make test", "error: no rule");
     assert!(before.is_silent());
     let context = opened.json()["hookSpecificOutput"]["additionalContext"].to_string();
-    assert!(context.contains("circuit breaker is open") && context.contains("Close your work"), "{context}");
+    assert!(context.contains("circuit breaker is open") && context.contains("Finish your work"), "{context}");
 
     let [denied, _, stopped] = respond(&home, 6, "ls", "a");
     let reason = denied.json()["hookSpecificOutput"]["permissionDecisionReason"].to_string();
     assert!(
         reason.contains("the same call with the same result, 5 times in a row")
-            && reason.contains("Do something else"),
+            && reason.contains("Try something else"),
         "{reason}"
     );
     assert_eq!(stopped.json()["continue"], false);
@@ -145,7 +145,7 @@ fn acknowledged_it_tries_one_call() {
     let home = Home::new();
     trip(&home);
     let refused = home.fusebox(&["circuit", "ack", "--session", S, "--reason", " "]);
-    assert_eq!((refused.code, refused.stderr.contains("a reason is needed")), (2, true));
+    assert_eq!((refused.code, refused.stderr.contains("a reason is required")), (2, true));
     let done = home.fusebox(&["circuit", "ack", "--session", S, "--reason", "fixed"]);
     assert!(done.code == 0 && done.stdout.contains("half-open"), "{done:?}");
     assert_eq!(home.fusebox(&["circuit", "ack", "--session", S, "--reason", "again"]).code, 2);
@@ -180,7 +180,10 @@ fn a_bad_probe_opens_it_again_and_a_reset_closes_it() {
     let in_agent = Home::new().var("CLAUDECODE", "1");
     for command in ["ack", "reset"] {
         let refused = in_agent.fusebox(&["circuit", command, "--session", S, "--reason", "x"]);
-        assert!(refused.code == 2 && refused.stderr.contains("terminal of their own"), "{refused:?}");
+        assert!(
+            refused.code == 2 && refused.stderr.contains("in a terminal that no agent started"),
+            "{refused:?}"
+        );
     }
 }
 

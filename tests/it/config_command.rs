@@ -160,7 +160,7 @@ fn a_budget_that_was_taken_away_stays_away() {
     let home = Home::new();
     home.configure("[[budget]]\nname = \"session\"\nenabled = false\n[[budget]]\nname = \"x\"\nenabled = false\nlimit = 5\n");
     let toml = shown(&home);
-    assert!(toml.contains("# budget x is taken away"), "{toml}");
+    assert!(toml.contains("# budget x is removed"), "{toml}");
     home.configure(&toml);
     let off = |key: &str, value: &Value| key == "budget.session.enabled" && *value == json!(false);
     assert!(values(&home).iter().any(|(key, value)| off(key, value)), "{toml}");
@@ -310,9 +310,17 @@ fn an_old_name_is_noted_and_works() {
 fn a_password_file_that_cannot_be_used_is_warned_about() {
     let url = "redis_url = \"unix:///nowhere\"\n";
     let cases = [
-        (url, "password", "hooks run in a project's folder, and would not find password"),
-        (url, "~/password", "hooks run in a project's folder, and would not find ~/password"),
-        ("", "/no/such/file", "is not used without store.redis_url"),
+        (
+            url,
+            "password",
+            "should be an absolute path: hooks run in the project's folder and would not find password",
+        ),
+        (
+            url,
+            "~/password",
+            "should be an absolute path: hooks run in the project's folder and would not find ~/password",
+        ),
+        ("", "/no/such/file", "has no effect without store.redis_url"),
     ];
     for (url, file, said) in cases {
         let home = Home::new();

@@ -73,7 +73,7 @@ fn later_hooks_killed_at_every_step_lose_and_repeat_nothing() {
     assert_eq!(status["budgets"][0]["used"], 100 * (messages + 1));
     // An alert is said at least once, whenever hooks are killed; where none is, exactly once (tested elsewhere).
     for share in ["80.", "90.", "100."] {
-        assert!(said.contains(&format!("has used {share}")), "{said}");
+        assert!(said.contains(&format!("session budget is {share}")), "{said}");
     }
     let shown = home.fusebox(&["budget", "show", "session", "--session", "s", "--json"]).json();
     assert_eq!(shown["alerts"].as_array().unwrap().len(), 4, "each threshold is stored once");

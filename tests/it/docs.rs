@@ -225,8 +225,8 @@ fn what_the_project_may_is_what_stands_in_the_tables() {
     std::fs::create_dir_all(home.path("project/.claude")).unwrap();
     std::fs::write(home.path("project/.claude/fusebox.toml"), "enabled = false\n").unwrap();
     let said = home.fusebox(&["config", "check"]).stderr;
-    let list = said.trim().rsplit("tighten in others: ").next().unwrap();
-    let (list, tables) = list.split_once("; and the numbers of ").unwrap();
+    let list = said.trim().rsplit("tighten existing ones (").next().unwrap();
+    let (list, tables) = list.split_once("), ").unwrap();
     let program: BTreeSet<&str> = list.split(", ").collect();
     let rows = [page(CONFIGURATION).table("settings"), page(CONFIGURATION).table("budgets")].concat();
     let tighten =

@@ -96,13 +96,13 @@ fn people_see_what_to_do() {
         ran.stdout.contains("✗ hooks         no hook is registered\n                → run `fusebox init`"),
         "{ran:?}"
     );
-    assert!(ran.stdout.ends_with("The guard would not hold. 2 problems, 1 warning.\n"), "{ran:?}");
+    assert!(ran.stdout.ends_with("The hooks would not stop an agent. 2 problems, 1 warning.\n"), "{ran:?}");
     assert!(ran.stdout.lines().all(|line| line.chars().count() <= 80), "{ran:?}");
     let ran = registered().fusebox(&["doctor"]);
-    assert!(ran.stdout.ends_with("The guard holds. 0 problems, 0 warnings.\n"), "{ran:?}");
+    assert!(ran.stdout.ends_with("The hooks work. 0 problems, 0 warnings.\n"), "{ran:?}");
     let ran = home.fusebox(&["doctor", "--dir", "nowhere"]);
     assert_eq!(ran.code, 2);
-    assert!(ran.stderr.contains("there is no such folder"), "{ran:?}");
+    assert!(ran.stderr.contains("no such folder"), "{ran:?}");
 }
 
 /// Lines are as wide as the terminal lets them be, and as one of 80 columns where they go elsewhere; words are never cut.
@@ -118,7 +118,7 @@ fn lines_keep_to_the_terminal() {
     let within = |columns: usize| {
         let command = format!("stty rows 24 cols {columns}; exec {} doctor", program_path("fusebox"));
         let ran = run(home.furnish(Command::new("script")).args(["-qec", &command, "/dev/null"]), b"");
-        assert!(ran.stdout.contains("The guard holds."), "{ran:?}");
+        assert!(ran.stdout.contains("The hooks work."), "{ran:?}");
         ran.stdout
     };
     let piped = home.fusebox(&["doctor"]).stdout;
@@ -139,7 +139,7 @@ fn missing_executables_are_found() {
         all["hooks"]["PreToolUse"][0]["hooks"][0]["command"] = json!(home.path("gone/pre-tool-use"));
     });
     assert_found(&home, "executables", "problem", "gone/pre-tool-use: No such file");
-    assert_found(&home, "denial", "problem", "was not held");
+    assert_found(&home, "denial", "problem", "was not stopped");
 
     let home = registered();
     let copy = home.path("bin/pre-tool-use");
@@ -171,7 +171,7 @@ fn hooks_that_are_missing_limited_or_not_waited_for_are_found() {
             "note",
             "timeout of 60 s, not 2 s",
         ),
-        (|all| all["hooks"]["Stop"][0]["hooks"][0]["type"] = json!("comand"), "problem", "drops all hooks"),
+        (|all| all["hooks"]["Stop"][0]["hooks"][0]["type"] = json!("comand"), "problem", "ignores all hooks"),
         (|all| all["disableAllHooks"] = json!(true), "problem", "disableAllHooks is true"),
     ];
     for (with, severity, text) in cases {
@@ -186,7 +186,7 @@ fn hooks_that_are_missing_limited_or_not_waited_for_are_found() {
         &json!({"hooks": {"Stop": own, "Notification": own}}).to_string(),
     );
     assert_found(&home, "hooks", "warning", "registered 2 times at Stop (user, local settings)");
-    assert_found(&home, "hooks", "warning", "answers no such event");
+    assert_found(&home, "hooks", "warning", "does not handle this event");
 }
 
 #[test]
@@ -219,11 +219,11 @@ fn settings_that_are_no_json_are_found() {
 fn a_command_that_does_not_deny_is_found() {
     for (text, said) in [
         ("exit 0 # fusebox", "answered nothing"),
-        ("exit 1 # fusebox", "ended with exit status: 1"),
-        ("echo hello # fusebox", "something else than JSON"),
+        ("exit 1 # fusebox", "failed (exit status: 1)"),
+        ("echo hello # fusebox", "did not answer with JSON"),
         (
             "echo '{\"hookSpecificOutput\":{\"permissionDecision\":\"allow\"}}' # fusebox",
-            "in place of a denial",
+            "instead of a denial",
         ),
     ] {
         let home = registered();
@@ -244,7 +244,7 @@ fn a_command_that_does_not_deny_is_found() {
 #[test]
 fn other_folders_than_the_hooks_are_found() {
     let home = registered().var("FUSEBOX_CACHE_DIR", "/nowhere/cache");
-    assert_found(&home, "folders", "warning", "the cache folder here is /nowhere/cache, and was");
+    assert_found(&home, "folders", "warning", "the cache folder is /nowhere/cache in this terminal, but was");
     let home = registered();
     change(&home, |all| all["env"] = json!({"FUSEBOX_STATE_DIR": "/other", "FUSEBOX_ENABLED": "0"}));
     assert_found(&home, "folders", "problem", "sets FUSEBOX_STATE_DIR=/other for the hooks");
@@ -258,13 +258,13 @@ fn an_unfit_cache_folder_is_found() {
     let home = registered();
     fs::create_dir(home.path("cache")).unwrap();
     fs::set_permissions(home.path("cache"), Permissions::from_mode(0o755)).unwrap();
-    assert_found(&home, "folders", "problem", "can be read by others");
+    assert_found(&home, "folders", "problem", "is readable by others");
     fs::remove_dir(home.path("cache")).unwrap();
     symlink(home.path("project"), home.path("cache")).unwrap();
     assert_found(&home, "folders", "problem", "is a symbolic link");
     fs::remove_file(home.path("cache")).unwrap();
     fs::write(home.path("cache"), "").unwrap();
-    assert_found(&home, "folders", "problem", "is no folder");
+    assert_found(&home, "folders", "problem", "is not a folder");
 }
 
 #[test]
@@ -274,8 +274,8 @@ fn a_store_that_cannot_be_used_or_was_lost_is_found() {
     fs::remove_file(home.path("state/state.db-wal")).unwrap();
     fs::write(home.path("state/state.db"), vec![b'x'; 8192]).unwrap();
     assert_found(&home, "store", "warning", "the store was corrupt");
-    assert_found(&home, "store", "warning", "being filled from the transcripts");
-    assert_found(&home, "store", "note", "set aside: 1 corrupt store, the last as");
+    assert_found(&home, "store", "warning", "being refilled from the transcripts");
+    assert_found(&home, "store", "note", "set aside: 1 corrupt store, the latest as");
     assert_eq!(home.fusebox(&["status"]).code, 0);
     assert_eq!(found(&doctor(&home), "store", "ok").len(), 1);
 
@@ -293,7 +293,7 @@ fn journalled_failures_are_found() {
     assert_found(&home, "journal", "warning", "pre-tool-use failed 2 times, last at");
     let old = json!({"at": 1, "hook": "post-tool-use", "problem": "long ago"});
     fs::write(home.path("state/journal.jsonl"), format!("{old}\nnot json\n")).unwrap();
-    assert_eq!(found(&doctor(&home), "journal", "ok"), ["no failure in the last 24 hours, 1 older"]);
+    assert_eq!(found(&doctor(&home), "journal", "ok"), ["no failures in the last 24 hours, 1 older"]);
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn what_the_configuration_gives_away_is_found() {
     home.configure("[[budget]]\nname = \"session\"\nlimit = -1\n");
     assert_found(&home, "configuration", "problem", "limit");
     home.configure("[[budget]]\nname = \"session\"\nmode = \"shadow\"\n");
-    assert_found(&home, "configuration", "problem", "no budget holds anybody back");
+    assert_found(&home, "configuration", "problem", "no budget stops an agent");
     home.configure("enabled = false\n");
     assert_found(&home, "configuration", "problem", "hooks do nothing");
     home.configure("");
@@ -318,10 +318,10 @@ fn what_the_configuration_gives_away_is_found() {
 #[test]
 fn the_clients_version_is_judged() {
     for (printed, severity, text) in [
-        ("2.1.330 (Claude Code)", "ok", "is 2.1.330, which is tested"),
-        ("2.1.332 (Claude Code)", "ok", "is 2.1.332, which is tested"),
-        ("2.1.250 (Claude Code)", "ok", "between versions that are tested"),
-        ("2.1.42 (Claude Code)", "problem", "versions before 2.1.197 are not known to honour stops"),
+        ("2.1.330 (Claude Code)", "ok", "is 2.1.330, a tested version"),
+        ("2.1.332 (Claude Code)", "ok", "is 2.1.332, a tested version"),
+        ("2.1.250 (Claude Code)", "ok", "between tested versions"),
+        ("2.1.42 (Claude Code)", "problem", "versions before 2.1.197 are not known to obey stops"),
         ("9.0.0 (Claude Code)", "note", "newer than 2.1.332"),
         ("hello", "warning", "--version printed \"hello\""),
     ] {
@@ -345,7 +345,7 @@ fn the_clients_version_is_judged() {
 fn a_session_that_no_hook_reported_is_found() {
     let home = registered();
     home.append(&home.transcript("s"), &[message(1, 1, 1)]);
-    assert_found(&home, "sessions", "warning", "no hook reported 1 session at work");
+    assert_found(&home, "sessions", "warning", "no hook has reported 1 active session");
     home.hook("PostToolUse", "s", json!({}));
     assert_eq!(found(&doctor(&home), "sessions", "warning"), Vec::<String>::new());
 }

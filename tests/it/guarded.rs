@@ -138,7 +138,7 @@ fn a_looping_model_is_warned_denied_and_stopped(version: Version) {
     let again = client.prompt("and again").resume(&run.session).run();
     assert_eq!(again.code, Some(0));
     assert_eq!(api.count("main"), 5);
-    assert!(again.stdout.contains("To go on, a person runs in a terminal"), "{}", again.stdout);
+    assert!(again.stdout.contains("To continue, a person runs in a terminal"), "{}", again.stdout);
 
     // A person extends; the session goes on.
     let (code, text) = fusebox(
@@ -229,7 +229,7 @@ fn an_agent_that_closes_its_work_keeps_its_answer(version: Version) {
     assert_eq!(run.text(), "Two of three are done; the third is left.");
     assert_eq!(api.count("main"), 4);
     // The denial's reason reached the model.
-    assert!(api.was_told("close your work"), "{:?}", api.calls());
+    assert!(api.was_told("finish your work"), "{:?}", api.calls());
     let status = status(&client, &run.session);
     assert_eq!(tokens(&status), api.loop_usage());
     assert_eq!(status["stopped"], true, "its work was cut short");

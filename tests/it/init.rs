@@ -172,7 +172,7 @@ fn follows_a_link() {
     fs::create_dir_all(home.at("dotfiles")).unwrap();
     fs::create_dir_all(home.at("claude")).unwrap();
     symlink("../dotfiles/settings.json", home.file()).unwrap();
-    home.init([]).refused(&["settings.json is a link to nothing"]);
+    home.init([]).refused(&["settings.json is a dangling link"]);
 
     fs::write(home.at("dotfiles/settings.json"), "{}").unwrap();
     home.init([]).ok();
@@ -264,7 +264,7 @@ fn scopes() {
     assert_eq!(hooks("project/sub/.claude/settings.json"), ours);
     assert!(!home.file().exists());
 
-    home.init(["--project", "--dir", "nowhere"]).refused(&["nowhere: there is no such folder"]);
+    home.init(["--project", "--dir", "nowhere"]).refused(&["nowhere: no such folder"]);
     for args in [["--user", "--local"], ["--dir", "sub"]] {
         assert_eq!(home.init(args).code, Some(2), "{args:?}");
     }
@@ -294,7 +294,7 @@ fn not_in_an_agents_shell() {
     home.init_with(&[("CLAUDECODE", "1")], &[]).refused(&[
         "`fusebox init`",
         "a person",
-        "terminal of their own",
+        "terminal that no agent started",
     ]);
     assert_eq!(home.text(), "{}");
     assert!(!home.at("state").exists());
@@ -395,7 +395,7 @@ fn a_client_that_does_not_say_its_version() {
     // One that is only found, and not named, stops nobody.
     let path = format!("{}:/usr/bin:/bin", home.at("odd").display());
     let ran = home.init_with(&[("PATH", &path)], &[]);
-    assert!(ran.stderr.contains("taken for a new version"), "{ran:?}");
+    assert!(ran.stderr.contains("assuming a new version"), "{ran:?}");
     assert_eq!(home.json()["hooks"], registered(bin_dir()));
 }
 

@@ -49,7 +49,7 @@ fn installed_guarded_extended_and_removed(version: Version) {
     );
     client.prompt("go on").resume(&session).run();
     assert!(api.count("main") > stopped_at, "it goes on");
-    assert!(done(&client, &["doctor", "--client", &program]).contains("The guard holds."));
+    assert!(done(&client, &["doctor", "--client", &program]).contains("The hooks work."));
 
     done(&client, &["uninstall", "--purge", "--yes"]);
     // (The client has written settings of its own into the file meanwhile.)

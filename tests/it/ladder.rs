@@ -60,7 +60,7 @@ fn whoever_is_told_to_close_its_work_counts_as_stopped() {
     batch(&home, 1);
     // A response that nobody saw coming: no call is denied, the agent is told at the batch, and obeys.
     home.append(&home.transcript("s"), &[message(2, 5000, 0)]);
-    assert!(batch(&home, 2).stdout.contains("Close your work now"));
+    assert!(batch(&home, 2).stdout.contains("Finish your work without calling tools"));
     home.hook("Stop", "s", json!({"last_assistant_message": ""}));
     assert_eq!(home.fusebox(&["status", "--session", "s", "--check"]).code, 3);
 }
@@ -208,7 +208,7 @@ fn two_budgets_that_cross_at_once_are_both_told() {
     let said = home.hook("PostToolUse", "s", json!({})).json();
     let said = said["systemMessage"].as_str().unwrap();
     assert!(
-        said.contains("budget session has used 60.00%") && said.contains("budget few has used 100.00%"),
+        said.contains("session budget is 60.00% used") && said.contains("budget few is 100.00% used"),
         "{said}"
     );
     assert!(home.hook("PostToolUse", "s", json!({})).is_silent());

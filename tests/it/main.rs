@@ -13,6 +13,7 @@ mod clock;
 mod config_command;
 mod contract;
 mod crashes;
+mod demo;
 mod docs;
 mod doctor;
 mod faults;

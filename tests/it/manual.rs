@@ -26,6 +26,18 @@ pub fn commands(home: &Home, path: &[String]) -> Vec<Vec<String>> {
 }
 
 #[test]
+fn each_example_fits_one_line_of_a_terminal() {
+    let home = Home::new().var("COLUMNS", "110");
+    for path in commands(&home, &[]) {
+        let words: Vec<&str> = path.iter().map(String::as_str).collect();
+        let help = home.fusebox(&[&words[..], &["--help"]].concat()).stdout;
+        let examples = help.lines().filter(|line| line.starts_with("  fusebox "));
+        let long: Vec<&str> = examples.filter(|line| line.chars().count() > 80).collect();
+        assert_eq!(long, [] as [&str; 0]);
+    }
+}
+
+#[test]
 fn each_command_has_a_page_that_renders_without_warnings() {
     let home = Home::new();
     let dir = home.path("share/man1");

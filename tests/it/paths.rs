@@ -301,12 +301,12 @@ fn a_terminal_session_is_stopped_and_interrupted(version: Version) {
     terminal.wait("nterrupted");
     assert_eq!(tokens(&only(&client)), api.loop_usage(), "an interrupted turn is counted");
     terminal.enter("loop");
-    terminal.wait("To go on, a person runs in a terminal");
+    terminal.wait("To continue, a person runs in a terminal");
     terminal.wait_for("the stop", || only(&client)["stopped"] == true);
     let stopped_at = api.count("main");
     assert_bound(version, "a loop in a terminal", &api, 1_000, 1);
     terminal.enter("again");
-    terminal.wait("Or here, as a prompt");
+    terminal.wait("Or send this prompt");
     assert_eq!(api.count("main"), stopped_at, "after a stop, none");
     assert_eq!(tokens(&only(&client)), api.loop_usage());
     assert_eq!(journal(&client), "");

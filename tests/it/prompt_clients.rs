@@ -40,7 +40,7 @@ fn a_person_extends_in_the_terminal_and_goes_on(version: Version) {
     let counted = || tokens(&status(&client, &session(&client))) == api.loop_usage();
     terminal.wait_for("the end of the turn", counted);
     terminal.enter("more work");
-    terminal.wait("Or here, as a prompt: fusebox: extend session N because");
+    terminal.wait("Or send this prompt: fusebox: extend session N because");
     terminal.enter("fusebox: status");
     terminal.wait("session: 600 / 500 tokens (120.00%), paused");
     terminal.enter(EXTEND);
@@ -65,12 +65,12 @@ fn print_mode_answers_with_the_command_line(version: Version) {
     let first = client.prompt("work").run().ok();
     for prompt in [EXTEND, "fusebox: reset because the tests say so"] {
         let run = client.prompt(prompt).resume(&first.session).run();
-        assert!(run.stdout.contains("fusebox budget"), "{}", run.stdout);
-        assert!(run.stdout.contains("nothing was changed"), "{}", run.stdout);
+        assert!(api.showed(&run.stdout, "fusebox budget"), "{}", run.stdout);
+        assert!(api.showed(&run.stdout, "nothing was changed"), "{}", run.stdout);
     }
     // A file is no better.
     let run = client.prompt("").resume(&first.session).stdin(EXTEND).run();
-    assert!(run.stdout.contains("nothing was changed"), "{}", run.stdout);
+    assert!(api.showed(&run.stdout, "nothing was changed"), "{}", run.stdout);
     assert_eq!(api.count("main"), 1);
     assert_eq!(decisions(&client, &first.session), Vec::<Value>::new());
     assert_eq!(status(&client, &first.session)["budgets"][0]["limit"], 500);
@@ -108,7 +108,8 @@ fn what_an_agent_schedules_is_no_persons(version: Version) {
     let terminal = client.terminal(&[]);
     terminal.enter("schedule it");
     terminal.wait("it is scheduled");
-    terminal.wait_long("this prompt was not carried out");
+    terminal.wait_as("this prompt was not carried out", "operation blocked by hook");
+    assert!(api.showed(&terminal.screen(), "nothing was changed"));
     let session = session(&client);
     assert_eq!(decisions(&client, &session), Vec::<Value>::new());
     assert_eq!(api.count("main"), 2);

@@ -60,7 +60,7 @@ fn a_person_extends_by_a_prompt_and_goes_on() {
 
     let said = reply(&person(&home, EXTEND));
     assert!(said.contains("extended by 50,000: 1,100 / 51,000 tokens (2.16%)"), "{said}");
-    assert!(said.contains("may go on"), "{said}");
+    assert!(said.contains("can continue"), "{said}");
     assert_eq!(budget(&home, "session")["limit"], 51_000);
     let [decision] = &decisions(&home, "session")[..] else { panic!("one decision") };
     assert_eq!(decision["reason"], "the migration needs it");
@@ -84,7 +84,7 @@ fn the_same_words_count_once_for_a_while() {
     // The client called its hook again; the person pressed Enter again on what stood in the box still.
     for id in ["p-1", "p-2"] {
         let said = sent(id, EXTEND);
-        assert!(said.contains("done already") && said.contains("1,100 / 51,000"), "{said}");
+        assert!(said.contains("already done") && said.contains("1,100 / 51,000"), "{said}");
     }
     assert_eq!(decisions(&home, "session").len(), 1);
     assert!(sent("p-3", &format!("{EXTEND} badly")).contains("1,100 / 101,000"));
@@ -94,7 +94,7 @@ fn the_same_words_count_once_for_a_while() {
     // Much later the same words are another decision; the same prompt never is.
     std::fs::write(&clock, "600000").unwrap();
     let said = sent("p-1", EXTEND);
-    assert!(said.contains("done already") && said.contains("1,100 / 101,000"), "{said}");
+    assert!(said.contains("already done") && said.contains("1,100 / 101,000"), "{said}");
     assert!(sent("p-4", EXTEND).contains("1,100 / 151,000"));
     assert_eq!(decisions(&home, "session").len(), 3);
 }
@@ -117,7 +117,10 @@ fn the_budget_that_holds_the_session_is_meant_where_none_is_named() {
     // Both are over; `session` further than `few`, which is just reached.
     let said = reply(&person(&home, "fusebox: extend 200 because x"));
     assert!(said.contains("budget session extended by 200: 1,100 / 1,200"), "{said}");
-    assert!(said.contains("Budget few still holds the agent back: 1 more requests"), "{said}");
+    assert!(
+        said.contains("Budget few still blocks the agent. Extend it by at least 1 more requests"),
+        "{said}"
+    );
     let next = |prompt: &str, id: &str| {
         reply(&prompt_from(&home, &payload(&home, prompt, json!({"prompt_id": id})), None))
     };
@@ -142,12 +145,12 @@ fn what_cannot_be_is_refused_with_its_reason() {
     let home = over().var("FUSEBOX_BUDGET_SESSION_HARD_LIMIT", "1200");
     for (prompt, said) in [
         ("fusebox: extend session 50k because x", "at most 200 (its hard limit is 1200)"),
-        ("fusebox: extend nightly 50k because x", "no budget nightly; there are: session"),
+        ("fusebox: extend nightly 50k because x", "no budget named nightly; budgets: session"),
         ("fusebox: extend session 5 requests because x", "counts tokens"),
-        ("fusebox: extend session 0 because x", "more than 0"),
+        ("fusebox: extend session 0 because x", "greater than 0"),
         ("fusebox: extend session 50k", "a reason is required"),
         ("fusebox: extend session lots because x", "needs an amount"),
-        ("fusebox: stop", "no command \"stop\""),
+        ("fusebox: stop", "unknown command \"stop\""),
     ] {
         let answer = reply(&person(&home, prompt));
         assert!(answer.contains(said), "{prompt}: {answer}");
@@ -223,7 +226,7 @@ fn print_mode_has_no_commands() {
     for (name, value) in [("CLAUDE_CODE_SESSION_ATTENDED", "0"), ("CLAUDE_CODE_ENTRYPOINT", "sdk-cli")] {
         let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "1000").var(name, value);
         home.append(&home.transcript("s"), &[message(1, 1000, 100)]);
-        assert_refused(&home, &person(&home, EXTEND), "no person attends");
+        assert_refused(&home, &person(&home, EXTEND), "nobody attends");
     }
     // A client of version 2.1.197 in a terminal.
     let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "1000").var("CLAUDE_CODE_ENTRYPOINT", "cli");
@@ -236,7 +239,7 @@ fn variables_alone_make_no_person() {
     let home = over().var("CLAUDE_CODE_ENTRYPOINT", "cli");
     let prompt = payload(&home, EXTEND, json!({}));
     let ran = prompt_of(&home, &prompt, &starter(&home.path(""), "claude"), None, Stdio::null());
-    assert_refused(&home, &ran, "no client in a terminal");
+    assert_refused(&home, &ran, "the client is not in a terminal");
 }
 
 #[test]
@@ -250,7 +253,7 @@ fn a_program_that_is_no_client_has_no_commands() {
         None,
         line.into(),
     );
-    assert_refused(&home, &ran, "no client in a terminal");
+    assert_refused(&home, &ran, "the client is not in a terminal");
 }
 
 #[test]
@@ -339,7 +342,7 @@ fn words_that_an_agent_put_into_a_tool_call_are_its_own() {
         let home = over();
         let file = if subagent { home.agent_transcript("s", "a1") } else { home.transcript("s") };
         home.append(&file, &[line]);
-        assert_refused(&home, &person(&home, EXTEND), "wrote these words into a tool call");
+        assert_refused(&home, &person(&home, EXTEND), "wrote these words in a tool call");
     }
     // What it only said, a person may take up.
     let home = over();

@@ -219,7 +219,7 @@ fn a_denial_says_what_is_protected_and_who_may() {
         let ran = world.call("Bash", &json!({ "command": command }));
         let said = ran.json()["hookSpecificOutput"]["permissionDecisionReason"].as_str().unwrap().to_owned();
         assert!(
-            said.contains(what) && said.contains("a person to do, in a terminal of their own"),
+            said.contains(what) && said.contains("Only a person may do that, in their own terminal"),
             "{command}: {said}"
         );
     }

@@ -79,7 +79,7 @@ fn warning_exhaustion_and_extension() {
     assert!(over.stderr.contains("1,230 / 1,000 tokens (123.00%)"), "{over:?}");
     let blocked = home.run("pre-tool-use", pre);
     assert_eq!((blocked.code, blocked.stdout.as_str()), (2, ""));
-    assert!(blocked.stderr.contains("paused"), "{blocked:?}");
+    assert!(blocked.stderr.contains("budget reached"), "{blocked:?}");
     let prompt = home.run("prompt-submit", br#"{"sessionId":"seed","prompt":"hi"}"#);
     assert_eq!(prompt.code, 2, "{prompt:?}");
 

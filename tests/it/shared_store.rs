@@ -76,7 +76,7 @@ fn a_server_that_forgets_the_script_is_taught_it() {
     server.restart();
     call(&home, "s", 2, 10);
     assert_eq!(home.status("s")["tokens"]["input"], 30);
-    assert!(home.journal().contains("everything is read again"), "{}", home.journal());
+    assert!(home.journal().contains("reading everything again"), "{}", home.journal());
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn one_budget_holds_on_two_machines() {
     assert_eq!(alerts[0], alerts[1]);
     assert_eq!(alerts[0].as_array().unwrap().len(), 2, "one for each threshold in all: {}", alerts[0]);
     let said = |part: &str| told.iter().filter(|ran| ran.stdout.contains(part)).count();
-    assert_eq!((said("user has used 60.00%"), said("user has used 110.00%")), (1, 1), "{told:?}");
+    assert_eq!((said("user is 60.00% used"), said("user is 110.00% used")), (1, 1), "{told:?}");
     for home in [&here, &there] {
         let all = home.fusebox(&["status", "--all", "--json"]).json();
         let ids: Vec<&str> = all.as_array().unwrap().iter().filter_map(|s| s["session"].as_str()).collect();
@@ -169,7 +169,7 @@ fn one_budget_of_a_team_holds_for_its_members_on_two_machines() {
     told.push(call(&ann, "a", 3, 1));
     assert!(is_denied(&next_call(&ann, "a", 4)), "and here, once the store was asked");
     let said = |part: &str| told.iter().filter(|ran| ran.stdout.contains(part)).count();
-    assert_eq!((said("team has used 60.00%"), said("team has used 110.00%")), (1, 1), "{told:?}");
+    assert_eq!((said("team is 60.00% used"), said("team is 110.00% used")), (1, 1), "{told:?}");
     // Another team has a count of its own.
     call(&cid, "c", 5, 1);
     assert!(!is_denied(&next_call(&cid, "c", 6)));

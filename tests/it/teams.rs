@@ -51,10 +51,7 @@ fn it_counts_what_is_on_this_machine_and_holds_all_of_it_back() {
     // A fork begins with the same lines.
     home.append(&home.transcript("b"), &[message(1, 400, 0)]);
     let half = respond(&home, "b", 2, 200);
-    assert_eq!(
-        half.json()["systemMessage"],
-        "Fusebox: budget together has used 60.00%: 600 of 1,000 tokens."
-    );
+    assert_eq!(half.json()["systemMessage"], "Fusebox: budget together is 60.00% used: 600 of 1,000 tokens.");
     assert!(!is_denied(&home, "a", 1));
     respond(&home, "b", 3, 400);
     respond(&home, "a", 4, 1);
@@ -101,7 +98,7 @@ fn without_a_team_the_budget_counts_nothing_and_a_person_hears_which_key_is_miss
     let home = Home::new();
     home.configure(BUDGET);
     let warning = "warning: ~/config/fusebox/config.toml: budget.together.scope: counts nothing without store.team: \
-                   name your team in your own file ([store] team = \"…\") or in FUSEBOX_STORE_TEAM (an account that only \
+                   set your team in your own file ([store] team = \"…\") or in FUSEBOX_STORE_TEAM (an account that only \
                    decides needs none)\n";
     for command in ["check", "show"] {
         let ran = home.fusebox(&["config", command]);
@@ -118,7 +115,7 @@ fn without_a_team_the_budget_counts_nothing_and_a_person_hears_which_key_is_miss
     respond(&home, "a", 1, 5000);
     assert!(!is_denied(&home, "a", 1));
     let unnamed = home.fusebox(&["budget", "show", "together"]);
-    assert!(unnamed.code == 2 && unnamed.stderr.contains("name one with --value"), "{unnamed:?}");
+    assert!(unnamed.code == 2 && unnamed.stderr.contains("name the team with --value"), "{unnamed:?}");
     let list = home.fusebox(&["budget", "list", "--json"]).json().to_string();
     assert!(!list.contains("together"), "{list}");
 
@@ -144,12 +141,12 @@ fn a_name_that_is_not_known_is_said() {
         }
         for more in [&[][..], &["--value", "core"]] {
             let ran = extend("togeter", more);
-            let said = "fusebox: there is no budget togeter; there are: session, together";
+            let said = "fusebox: no budget named togeter; budgets: session, together";
             assert!(ran.code == 2 && ran.stderr.starts_with(said), "{more:?}: {ran:?}");
         }
     }
     let ran = extend("together", &["--value", "cor"]);
-    let said = "fusebox: nothing has been counted for team cor in this window: mind how it is written\n";
+    let said = "fusebox: nothing has been counted for team cor in this window: check the spelling\n";
     assert_eq!((ran.code, ran.stderr.as_str()), (0, said), "{ran:?}");
     let ran = extend("together", &["--value", "core"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
@@ -169,7 +166,7 @@ fn the_project_cannot_choose_the_team() {
     respond(&home, "a", 1, 100);
     assert_eq!(team_of(&home, "a").as_deref(), Some("core"));
     let ran = home.fusebox(&["config", "check"]);
-    assert_eq!((ran.code, ran.stderr.matches("store.team: may not be set by the project").count()), (2, 2));
+    assert_eq!((ran.code, ran.stderr.matches("store.team: cannot be set by the project").count()), (2, 2));
 }
 
 /// As version 4 kept it: without teams, in the store and in the cache.

@@ -86,14 +86,17 @@ fn from_ninety_percent_on_one_at_a_time_and_back_below() {
     assert!(home.hook("PostToolUse", S, json!({})).is_silent(), "said once");
     assert!(ask(&home, "t1", json!({})).is_silent());
     let denied = ask(&home, "t2", json!({}));
-    assert!(is_denied(&denied) && denied.stdout.contains("one at a time"), "{denied:?}");
+    assert!(
+        is_denied(&denied) && denied.stdout.contains("only one subagent may run at a time"),
+        "{denied:?}"
+    );
     assert_eq!(throttle(&home), json!({"live": 1, "max": 1, "throttled": true, "total": 1}));
 
     // The limit is raised: the usage is below 90 % again.
     let raised = home.var("FUSEBOX_THROTTLE_HARD_LIMIT_TOKENS", "10000");
     let said = raised.hook("PostToolUse", S, json!({}));
     assert!(
-        said.stdout.contains("2 subagents may work at the same time again") && said.stdout.contains("9.00%"),
+        said.stdout.contains("up to 2 subagents may run at once again") && said.stdout.contains("9.00%"),
         "{said:?}"
     );
     assert!(ask(&raised, "t2", json!({})).is_silent());
@@ -129,7 +132,7 @@ fn depth_and_total_are_bounded() {
     meta("a2", 2);
     assert!(ask(&home, "t1", json!({"agent_id": "a1"})).is_silent());
     let deep = ask(&home, "t2", json!({"agent_id": "a2"}));
-    assert!(is_denied(&deep) && deep.stdout.contains("nested 2 deep"), "{deep:?}");
+    assert!(is_denied(&deep) && deep.stdout.contains("nested at most 2 deep"), "{deep:?}");
     for id in ["t3", "t4"] {
         over(&home, "PostToolUse", "t1", Value::Null);
         assert!(ask(&home, id, json!({})).is_silent());

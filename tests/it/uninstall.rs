@@ -48,7 +48,7 @@ fn init_and_uninstall_change_nothing() {
         fusebox(&home, &["init"]);
         assert_ne!(read(&home), settings);
         let said = fusebox(&home, &["uninstall"]);
-        assert!(said.contains("Hooks taken out of") && said.contains("Backup"), "{said}");
+        assert!(said.contains("Hooks removed from") && said.contains("Backup"), "{said}");
         assert_eq!(read(&home), settings);
         // And again, with hooks of another place in between.
         fusebox(&home, &["init"]);
@@ -65,9 +65,9 @@ fn a_file_that_init_made_goes() {
     let home = Home::new();
     fusebox(&home, &["init"]);
     let said = fusebox(&home, &["uninstall"]);
-    assert!(said.contains("which held nothing else"), "{said}");
+    assert!(said.contains("which contained nothing else"), "{said}");
     assert!(!file(&home).exists());
-    assert!(fusebox(&home, &["uninstall"]).contains("No hook of Fusebox in"));
+    assert!(fusebox(&home, &["uninstall"]).contains("No Fusebox hooks in"));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_dry_run_only_shows() {
     fusebox(&home, &["init"]);
     let before = read(&home);
     let shown = fusebox(&home, &["uninstall", "--dry-run", "--purge"]);
-    assert!(shown.contains("This would change in") && shown.contains("\"hooks\": {"), "{shown}");
+    assert!(shown.contains("Changes to ") && shown.contains("\"hooks\": {"), "{shown}");
     assert!(shown.contains("Would remove") && shown.contains("state.db"), "{shown}");
     assert_eq!(read(&home), before);
     assert!(home.path("state/state.db").exists());
@@ -156,7 +156,7 @@ fn purging_removes_what_is_fuseboxs_and_nothing_else() {
     symlink(home.path("project"), home.path("cache/guardrails-link.json")).unwrap();
     let ran = home.fusebox(&["uninstall", "--purge"]);
     assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.stderr.contains("no terminal to ask at: add --yes"), "{ran:?}");
+    assert!(ran.stderr.contains("there is no terminal; add --yes"), "{ran:?}");
     assert!(file(&home).exists(), "nothing was changed");
 
     let said = fusebox(&home, &["uninstall", "--purge", "--yes"]);

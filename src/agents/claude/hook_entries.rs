@@ -157,11 +157,11 @@ pub fn fatal_entries(hooks: &Map<String, Value>) -> Vec<String> {
                 let place = format!("hooks.{event}[{g}].hooks[{h}]");
                 let kind = &entry["type"];
                 if !kind.as_str().is_some_and(|kind| HOOK_TYPES.contains(&kind)) {
-                    found.push(format!("{place}: Claude Code 2.1.330 knows no hook of type {kind}"));
+                    found.push(format!("{place}: Claude Code 2.1.330 has no hook type {kind}"));
                 }
                 let timeout = &entry["timeout"];
                 if !timeout.is_null() && !timeout.as_f64().is_some_and(|t| t > 0.0) {
-                    found.push(format!("{place}: the timeout {timeout} is no number of seconds"));
+                    found.push(format!("{place}: the timeout {timeout} is not a number of seconds"));
                 }
             }
         }

@@ -40,7 +40,7 @@ pub fn version(program: &Path) -> Result<ClientVersion, String> {
             None => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(format!("--version did not end within {} s", MAX_WAIT.as_secs()));
+                return Err(format!("--version did not finish within {} s", MAX_WAIT.as_secs()));
             }
         }
     };
@@ -50,7 +50,7 @@ pub fn version(program: &Path) -> Result<ClientVersion, String> {
     }
     let first: String = text.lines().next().unwrap_or_default().chars().take(60).collect();
     if !status.success() {
-        return Err(format!("--version ended with {status}"));
+        return Err(format!("--version failed ({status})"));
     }
     text.parse().map_err(|()| format!("--version printed \"{first}\""))
 }

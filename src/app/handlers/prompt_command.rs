@@ -82,14 +82,13 @@ fn acknowledge(ctx: &mut SessionContext, person: Result<(), NotAPerson>, reason:
     let session = ctx.source.session.clone();
     if let Err(why) = person {
         return format!(
-            "Fusebox: this prompt was not carried out, and nothing was changed: {why}. A person runs in a terminal: fusebox \
-             circuit ack --session {session} --reason \"…\""
+            "Fusebox: nothing was changed: {why}. A person can run in a terminal: fusebox circuit ack --session {session} --reason \"…\""
         );
     }
     let decision = CircuitDecision::Acknowledge;
     match operate::decide_circuit(ctx.env, &mut ctx.store, &session, None, decision, reason) {
-        Ok(_) => "Fusebox: acknowledged. The circuit breaker lets one call through, and closes if that goes well. (Any \
-                  prompt of yours begins it anew.)"
+        Ok(_) => "Fusebox: acknowledged. The circuit breaker lets one test call through, and closes if that succeeds. (Your \
+                  next prompt to the agent closes it in any case.)"
             .to_owned(),
         Err(refusal) => format!("Fusebox: nothing was changed: {refusal}"),
     }
@@ -110,7 +109,7 @@ fn is_repeated(ctx: &mut SessionContext, request: &OperationRequest) -> Result<b
 }
 
 fn already_done_text(ctx: &mut SessionContext, states: &[BudgetState]) -> String {
-    format!("Fusebox: this was done already. {}", session_summary(ctx, states))
+    format!("Fusebox: this was already done. {}", session_summary(ctx, states))
 }
 
 /// The session's totals and budgets, for the person who asks.
@@ -169,7 +168,7 @@ fn success_text(ctx: &mut SessionContext, done: &AppliedOperation) -> String {
     let Some(states) = ctx.notices.log_failure(states) else { return text };
     match verdict::blocking(&states, &ctx.caller()).last() {
         Some(state) => text += &format!(" {}", replies::still_blocked(state)),
-        None => text += " The session may go on: send your next prompt.",
+        None => text += " The session can continue: send your next prompt.",
     }
     text
 }
@@ -177,7 +176,5 @@ fn success_text(ctx: &mut SessionContext, done: &AppliedOperation) -> String {
 /// The answer if it is not certain that a person asked: the command to run in a terminal.
 fn terminal_instructions(why: NotAPerson, budget: &Budget, request: &OperationRequest) -> String {
     let command = request.command(budget);
-    format!(
-        "Fusebox: this prompt was not carried out, and nothing was changed: {why}. A person runs in a terminal: {command}"
-    )
+    format!("Fusebox: nothing was changed: {why}. A person can run in a terminal: {command}")
 }

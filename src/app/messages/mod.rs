@@ -45,6 +45,11 @@ pub fn percent(state: &BudgetState) -> String {
     format!("{:.2}%", state.utilization() * 100.0)
 }
 
+/// `session budget` for the built-in budget, otherwise `budget NAME`.
+pub fn label(name: &str) -> String {
+    if name == "session" { "session budget".to_owned() } else { format!("budget {name}") }
+}
+
 /// `X / Y tokens (Z%)`.
 pub fn share(state: &BudgetState) -> String {
     let (used, limit) = (grouped(state.used), grouped(state.limit()));
@@ -62,15 +67,15 @@ pub fn iterations(iterations: u64, policy: &Policy) -> String {
 /// Says what a breaker tripped on, and what the agent could do instead.
 fn circuit_open(trip: &Trip, excerpts: &Excerpts) -> String {
     let instead = match trip.rule.as_str() {
-        "iterations" => "Report to the person what is done and what is left.",
-        "endless_wait" => "EventData is waited for may never come: say so, and ask.",
+        "iterations" => "Tell the person what is done and what is left.",
+        "endless_wait" => "What you are waiting for may never happen. Say so, and ask the person.",
         "failing_storm" | "same_failure" => "Find out why it fails, or ask the person.",
-        _ => "Do something else, or ask the person.",
+        _ => "Try something else, or ask the person.",
     };
     format!("Fusebox: the circuit breaker is open: {}. {instead}", trip_details(trip, excerpts))
 }
 
-/// EventData a rule counted: `the same call with the same result, 5 times in a row (Bash, "make test"; trips at 5)`.
+/// What a rule counted: `the same call with the same result, 5 times in a row (Bash, "make test"; trips at 5)`.
 fn trip_details(trip: &Trip, excerpts: &Excerpts) -> String {
     let count = trip.count.to_string();
     // A later version's rule is known by its name only.
@@ -82,7 +87,7 @@ fn trip_details(trip: &Trip, excerpts: &Excerpts) -> String {
     format!("{says} ({}{input}; trips at {})", trip.tool, trip.limit)
 }
 
-/// HoldReason a breaker tripped, without an excerpt of the input.
+/// Why a breaker tripped, without an excerpt of the input.
 pub fn trip_summary(trip: &Trip) -> String {
     trip_details(trip, &Excerpts::default())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Excerpts, circuit_open, extend_command, grouped, iterations, share, trip_details};
+use super::{Excerpts, circuit_open, extend_command, grouped, iterations, label, share, trip_details};
 use crate::config::PromptLineMode;
 use crate::domain::alert::BudgetAlert;
 use crate::domain::breaker::circuit::CircuitBreaker;
@@ -71,34 +71,39 @@ fn alert_line(highest: &BudgetAlert) -> String {
     let BudgetAlert { budget, used, limit, unit, .. } = highest;
     let percent = if *limit == 0 { 100.0 } else { *used as f64 / *limit as f64 * 100.0 };
     let shadow = if highest.mode == Mode::Shadow { " (shadow)" } else { "" };
-    let share = format!("{} of {} {}", grouped(*used), grouped(*limit), unit.noun());
+    let (label, share) =
+        (label(budget), format!("{} of {} {}", grouped(*used), grouped(*limit), unit.noun()));
     let then = match (highest.status() >= Status::Paused, highest.mode, highest.on_limit) {
         (false, _, _) => String::new(),
         (true, Mode::Shadow, OnLimit::Warn) | (true, Mode::Enforce, OnLimit::Warn) => {
             " It is over its limit.".into()
         }
-        (true, Mode::Shadow, OnLimit::Pause) => " It would have paused here.".into(),
-        (true, Mode::Shadow, OnLimit::Stop) => " It would have stopped here.".into(),
+        (true, Mode::Shadow, OnLimit::Pause) => {
+            " In enforce mode it would have paused the session here.".into()
+        }
+        (true, Mode::Shadow, OnLimit::Stop) => {
+            " In enforce mode it would have stopped the session here.".into()
+        }
         (true, Mode::Enforce, _) => {
             let way = extend_command(budget, highest.scope, &highest.value, *unit, "N");
-            format!(" It is over its limit: tool calls are denied from here on. To go on: {way}")
+            format!(" It is over its limit. Tool calls are now denied. To continue: {way}")
         }
     };
-    format!("Fusebox: budget {budget}{shadow} has used {percent:.2}%: {share}.{then}")
+    format!("Fusebox: {label}{shadow} is {percent:.2}% used: {share}.{then}")
 }
 
 /// The line for an event; `None` if it is not shown.
 pub fn event_line(event: &Event, excerpts: &Excerpts) -> Option<String> {
     let limits = |turn: &ConcurrencyChange| {
-        format!("{:.2}% of throttle.hard_limit_tokens are used", turn.usage_percent)
+        format!("{:.2}% of throttle.hard_limit_tokens is used", turn.usage_percent)
     };
     Some(match &event.data {
         EventData::CircuitWarning(trip) if trip.rule == "iterations" => format!(
-            "Fusebox: {} calls since the last prompt; the circuit breaker trips at {}. Come to an end, or say what is left.",
+            "Fusebox: {} calls since the last prompt; the circuit breaker trips at {}. Finish your work, or say what is left.",
             trip.count, trip.limit
         ),
         EventData::CircuitWarning(trip) => format!(
-            "Fusebox: this looks like a loop: {}. Once it has tripped, tool calls are denied. Do something else.",
+            "Fusebox: this looks like a loop: {}. If the circuit breaker trips, tool calls are denied. Try something else.",
             trip_details(trip, excerpts)
         ),
         EventData::CircuitOpened(trip) => circuit_open(trip, excerpts),
@@ -109,18 +114,14 @@ pub fn event_line(event: &Event, excerpts: &Excerpts) -> Option<String> {
             )
         }
         EventData::CircuitHalfOpened(_) => {
-            "Fusebox: the circuit breaker is half-open: one call shows whether it goes better.".into()
+            "Fusebox: the circuit breaker is half-open: one test call is let through.".into()
         }
         EventData::CircuitClosed(_) => "Fusebox: the circuit breaker is closed again.".into(),
         EventData::ConcurrencyThrottled(turn) => {
-            format!(
-                "Fusebox: subagents work one at a time from here on ({} before): {}.",
-                turn.from,
-                limits(turn)
-            )
+            format!("Fusebox: subagents now run one at a time ({} before): {}.", turn.from, limits(turn))
         }
         EventData::ConcurrencyRestored(turn) => {
-            format!("Fusebox: {} subagents may work at the same time again: {}.", turn.to, limits(turn))
+            format!("Fusebox: up to {} subagents may run at once again: {}.", turn.to, limits(turn))
         }
         EventData::CircuitDecided { .. } | EventData::CallDenied(_) => return None,
     })

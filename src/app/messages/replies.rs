@@ -6,7 +6,7 @@ use crate::domain::operation::OperationKind;
 use crate::domain::prompt_command::USAGE;
 use crate::store::SessionTotal;
 
-/// EventData was done to a budget, as part of a sentence.
+/// What was done to a budget, as part of a sentence.
 pub fn describe_operation(decision: &OperationKind) -> String {
     match decision {
         OperationKind::Extend { amount } => format!("extended by {}", grouped(*amount)),
@@ -15,15 +15,15 @@ pub fn describe_operation(decision: &OperationKind) -> String {
     }
 }
 
-/// EventData is still missing when a budget blocks even after it was changed.
+/// What is still missing when a budget blocks even after it was changed.
 pub fn still_blocked(state: &BudgetState) -> String {
     let name = &state.budget.name;
     if state.status() == Status::Exhausted {
-        return format!("Budget {name} is past its hard limit still: reset it, or raise hard_limit.");
+        return format!("Budget {name} is still past its hard limit: reset it, or raise hard_limit.");
     }
     let missing = grouped((state.used - state.limit()).saturating_add(1));
     let noun = state.budget.unit.noun();
-    format!("Budget {name} still holds the agent back: {missing} more {noun} are needed.")
+    format!("Budget {name} still blocks the agent. Extend it by at least {missing} more {noun}.")
 }
 
 /// The commands that a person can send as a prompt.
@@ -36,7 +36,7 @@ pub fn prompt_command_help() -> String {
 
 /// The session's totals.
 pub fn session_line(total: Option<&SessionTotal>) -> String {
-    let Some(total) = total else { return "Nothing was counted in this session yet.".to_owned() };
+    let Some(total) = total else { return "Nothing has been counted in this session yet.".to_owned() };
     let usage = total.amount.usage;
     let parts = [
         (usage.input, "input"),
@@ -56,7 +56,6 @@ pub fn budget_line(state: &BudgetState, session: &str) -> String {
         Scope::Session if state.value == session => String::new(),
         scope => format!(" ({} {})", scope.name(), state.value),
     };
-    let until =
-        state.window.end.map_or_else(String::new, |end| format!(", starts afresh at {}", end.to_rfc3339()));
+    let until = state.window.end.map_or_else(String::new, |end| format!(", resets at {}", end.to_rfc3339()));
     format!("  {}{of}: {}, {}{until}", state.budget.name, share(state), state.status().name())
 }

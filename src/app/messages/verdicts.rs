@@ -1,6 +1,6 @@
-//! HoldReason a call, a turn or a prompt is held back, and what to do about it.
+//! Why a call, a turn or a prompt is held back, and what to do about it.
 
-use super::{Excerpts, circuit_open, extend_command, reset_command, share};
+use super::{Excerpts, circuit_open, extend_command, label, reset_command, share};
 use crate::domain::budget::{BudgetState, Scope, Status};
 use crate::domain::protection::{ProtectedKind, ProtectionReason};
 use crate::domain::throttle::SlotDenied;
@@ -9,12 +9,13 @@ use crate::domain::verdict::HoldReason;
 /// Tells the agent why its tool calls are denied, and what to do. `left`: responses that it may still make.
 pub fn denial(why: &HoldReason, left: u32, excerpts: &Excerpts) -> String {
     let close = match left {
-        0 => "Do not call tools any more.".to_owned(),
-        1 => "You have one more response: close your work in it without calling tools; say what is done and what is \
+        0 => "Do not call any more tools.".to_owned(),
+        1 => "You have one more response: use it to finish your work without calling tools, and say what is done and what is \
               left."
             .to_owned(),
         n => format!(
-            "You have {n} more responses: close your work without calling tools; say what is done and what is left."
+            "You have {n} more responses: use them to finish your work without calling tools, and say what is done and what is \
+             left."
         ),
     };
     match why {
@@ -35,11 +36,11 @@ pub fn call_denial(why: &HoldReason, excerpts: &Excerpts) -> String {
     match why {
         HoldReason::Budget(state) => {
             let (reached, step) = (budget_reached(state), how_to_continue(state));
-            format!("{reached} Subagents of this type are not started; go on without. {step}")
+            format!("{reached} Subagents of this type are not started: continue without them. {step}")
         }
         HoldReason::Circuit(trip) => circuit_open(trip, excerpts),
-        HoldReason::Probing(_) => "Fusebox: the circuit breaker is half-open: one call at a time shows whether it goes better. Wait \
-                            for the result of the other call before you make this one."
+        HoldReason::Probing(_) => "Fusebox: the circuit breaker is half-open: only one test call is let through. Wait for its result \
+                            before you make this call."
             .to_owned(),
         HoldReason::SlotDenied(slot_denied) => format!("Fusebox: {}", slot_denial(*slot_denied)),
         HoldReason::Protected(reason) => protection_denial(reason),
@@ -49,25 +50,25 @@ pub fn call_denial(why: &HoldReason, excerpts: &Excerpts) -> String {
 fn slot_denial(slot_denied: SlotDenied) -> String {
     match slot_denied {
         SlotDenied::Concurrency { live, throttled: true, .. } => format!(
-            "tokens run low, so subagents work one at a time, and {live} work already. Start the next one when that has ended, \
-             or do the work yourself."
+            "tokens are running low, so only one subagent may run at a time; running now: {live}. Start the next one when none \
+             is running, or do the work yourself."
         ),
         SlotDenied::Concurrency { live, max, .. } => format!(
-            "{live} subagents work already, and at most {max} may at the same time. Start the next one when one of them has \
+            "{live} subagents are already running, and at most {max} may run at once. Start the next one when one of them has \
              ended, or do the work yourself."
         ),
         SlotDenied::Depth { max, .. } => {
-            format!("subagents may be nested {max} deep, and this one would be deeper. Do the work yourself.")
+            format!(
+                "subagents may be nested at most {max} deep, and this one would be deeper. Do the work yourself."
+            )
         }
         SlotDenied::Total { max } => {
-            format!(
-                "this session has started {max} subagents, which is all that it may. Do the work yourself."
-            )
+            format!("this session has started {max} subagents, which is the maximum. Do the work yourself.")
         }
     }
 }
 
-/// EventData a protected call would do to Fusebox itself.
+/// What a protected call would do to Fusebox itself.
 pub fn protected_effect(reason: &ProtectionReason) -> String {
     match reason {
         ProtectionReason::Path(ProtectedKind::State) => {
@@ -83,10 +84,10 @@ pub fn protected_effect(reason: &ProtectionReason) -> String {
         ProtectionReason::Path(ProtectedKind::Executable) => {
             "it would change Fusebox's executables".to_owned()
         }
-        ProtectionReason::Command(command) => format!("`{command}` decides what guards you"),
-        ProtectionReason::Hooks => "it would end Fusebox's hooks, or run them by hand".to_owned(),
+        ProtectionReason::Command(command) => format!("`{command}` changes what limits you"),
+        ProtectionReason::Hooks => "it would stop Fusebox's hooks, or run them by hand".to_owned(),
         ProtectionReason::Client => {
-            "it would start a client that Fusebox does not guard as it guards this one".to_owned()
+            "it would start a client that Fusebox does not guard in the same way as this one".to_owned()
         }
     }
 }
@@ -95,12 +96,12 @@ pub fn protected_effect(reason: &ProtectionReason) -> String {
 fn protection_denial(reason: &ProtectionReason) -> String {
     let effect = protected_effect(reason);
     format!(
-        "Fusebox: this call is denied: {effect}. That is for a person to do, in a terminal of their own: say what you need \
-         and why, and go on without it. Reading is allowed."
+        "Fusebox: this call is denied: {effect}. Only a person may do that, in their own terminal. Say what you need and why, \
+         and continue without it. Reading is allowed."
     )
 }
 
-/// Asks the agent to close its work: sent after a response that may be its last but one.
+/// Asks the agent to finish its work: sent after a response that may be its last but one.
 pub fn wrap_up_request(why: &HoldReason, excerpts: &Excerpts) -> String {
     let reached = match why {
         HoldReason::Budget(state) => budget_reached(state),
@@ -110,8 +111,7 @@ pub fn wrap_up_request(why: &HoldReason, excerpts: &Excerpts) -> String {
         }
     };
     format!(
-        "{reached} Tool calls are denied from here on. Close your work now without calling tools: say what is done and what is \
-         left."
+        "{reached} Tool calls are now denied. Finish your work without calling tools, and say what is done and what is left."
     )
 }
 
@@ -122,9 +122,9 @@ pub fn stop_reason(why: &HoldReason, attended: bool, excerpts: &Excerpts) -> Str
         HoldReason::Budget(state) => state,
         HoldReason::Circuit(trip) => {
             let way = match attended {
-                true => "Send a prompt to go on",
+                true => "Send a prompt to continue",
                 false => {
-                    "A person goes on with a prompt, or in a terminal with: fusebox circuit ack --reason \"…\""
+                    "To continue, a person sends a prompt, or runs in a terminal: fusebox circuit ack --reason \"…\""
                 }
             };
             return format!("{} The turn was stopped. {way}.", circuit_open(trip, excerpts));
@@ -142,28 +142,29 @@ pub fn stop_reason(why: &HoldReason, attended: bool, excerpts: &Excerpts) -> Str
         Status::Exhausted => format!("fusebox: reset {name} because …"),
         _ => format!("fusebox: extend {name} N because …"),
     };
-    format!("{text}\nOr here, as a prompt: {prompt}")
+    format!("{text}\nOr send this prompt: {prompt}")
 }
 
 fn budget_reached(state: &BudgetState) -> String {
     let of = match state.budget.scope {
         Scope::Session => String::new(),
-        scope => format!(" of {} {}", scope.name(), state.value),
+        scope => format!(" ({} {})", scope.name(), state.value),
     };
-    format!("Fusebox: budget {}{of} is {}: {}.", state.budget.name, state.status().name(), share(state))
+    let reached = if state.status() == Status::Exhausted { "exhausted" } else { "reached" };
+    format!("Fusebox: {}{of} {reached}: {}.", label(&state.budget.name), share(state))
 }
 
 /// How a person can continue: in a terminal of their own, because the command refuses in the agent's shell.
 fn how_to_continue(state: &BudgetState) -> String {
     let BudgetState { budget, value, .. } = state;
     let until = match state.window.end {
-        Some(end) => format!(" (it starts afresh at {})", end.to_rfc3339()),
-        None => String::new(),
+        Some(end) => format!("It resets at {}. To continue before that", end.to_rfc3339()),
+        None => "To continue".to_owned(),
     };
     let step = match state.status() {
         Status::Exhausted => reset_command(&budget.name, budget.scope, value),
         _ => extend_command(&budget.name, budget.scope, value, budget.unit, "N"),
     };
-    let or = if state.budget.scope == Scope::Model { ", or chooses another model" } else { "" };
-    format!("To go on, a person runs in a terminal: {step}{until}{or}")
+    let or = if state.budget.scope == Scope::Model { "chooses another model, or " } else { "" };
+    format!("{until}, a person {or}runs in a terminal: {step}")
 }

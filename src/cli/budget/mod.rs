@@ -45,7 +45,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show one budget: numbers, alerts, decisions.
+    /// Show the numbers, alerts and decisions of one budget.
     #[command(after_help = "Examples:
   fusebox budget show session --session 3f2a
   fusebox budget show daily --json")]
@@ -101,13 +101,13 @@ struct AmountArgs {
 
 #[derive(Debug, clap::Args)]
 struct ReasonArg {
-    /// Why: kept with the decision.
+    /// The reason, stored with the decision.
     #[arg(long)]
     reason: String,
 }
 
 fn parse_units(text: &str) -> Result<u64, String> {
-    parse_amount(text).ok_or_else(|| "give a whole number, such as 200000, 200_000, 200k or 1M".to_owned())
+    parse_amount(text).ok_or_else(|| "use a whole number, such as 200000, 200_000, 200k or 1M".to_owned())
 }
 
 /// Runs it.
@@ -160,7 +160,7 @@ fn list(all: bool, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         };
         render::json(io.out, &states.iter().zip(stores).map(of).collect::<Vec<_>>())?;
     } else if states.is_empty() {
-        writeln!(io.out, "Nothing is counted at the moment; --all lists sessions that have ended too.")?;
+        writeln!(io.out, "Nothing is being counted; --all includes sessions that have ended.")?;
     } else {
         write!(io.out, "{}", table::budgets(&states))?;
     }
@@ -219,7 +219,7 @@ fn decide(
         let (scope, value) = (budget.scope.name(), &request.value);
         writeln!(
             io.err,
-            "fusebox: nothing has been counted for {scope} {value} in this window: mind how it is written"
+            "fusebox: nothing has been counted for {scope} {value} in this window: check the spelling"
         )?;
     }
     if target.json {

@@ -70,21 +70,20 @@ pub fn run(target: &BudgetTarget, env: &Env, io: &mut Io) -> anyhow::Result<u8> 
         Some(state) => print_state(state, io)?,
         None => {
             let (name, scope) = (&found.budget.name, found.budget.scope.name());
-            writeln!(io.out, "Budget {name} was deleted for {scope} {}.", found.value)?;
+            io.line(&format!("Budget {name} was deleted for {scope} {}.", found.value))?;
         }
     }
     let Some((operations, records)) = &found.history else {
         let dim = Style::new().dimmed();
-        writeln!(
-            io.out,
-            "  {dim}decisions and alerts: not available while the store is out of reach{dim:#}"
-        )?;
+        io.line(&format!(
+            "  {dim}decisions and alerts: not available while the store is unreachable{dim:#}"
+        ))?;
         return Ok(0);
     };
     for operation in operations {
         let what = describe_operation(&operation.kind);
         let Operation { at, actor, reason, .. } = operation;
-        writeln!(io.out, "  {}  {what} by {actor}: {reason}", at.to_rfc3339())?;
+        io.line(&format!("  {}  {what} by {actor}: {reason}", at.to_rfc3339()))?;
     }
     for record in records.iter().rev() {
         let alert = &record.alert;
@@ -94,7 +93,7 @@ pub fn run(target: &BudgetTarget, env: &Env, io: &mut Io) -> anyhow::Result<u8> 
             Some(acknowledgement) => alerts::acknowledged(acknowledgement),
             None => format!("not acknowledged (alert {})", alert.id),
         };
-        writeln!(io.out, "  {at}  passed {percent}% of {limit} ({used} used), {acknowledged}")?;
+        io.line(&format!("  {at}  passed {percent}% of {limit} ({used} used), {acknowledged}"))?;
     }
     Ok(0)
 }
@@ -133,24 +132,24 @@ fn query_last_known(
 fn print_state(state: &BudgetState, io: &mut Io) -> anyhow::Result<()> {
     let bold = Style::new().bold();
     let BudgetState { budget, value, .. } = state;
-    writeln!(io.out, "{bold}{}{bold:#}  {} {value}", budget.name, budget.scope.name())?;
+    io.line(&format!("{bold}{}{bold:#}  {} {value}", budget.name, budget.scope.name()))?;
     let bar = render::bar::bar(state.utilization());
-    writeln!(io.out, "  {bar}  {}  {}", share(state), render::bar::status(state.status()))?;
+    io.line(&format!("  {bar}  {}  {}", share(state), render::bar::status(state.status())))?;
     let mut parts = vec![format!("configured limit {}", grouped(budget.limit))];
     if state.extension > 0 {
         parts.push(format!("extended by {}", grouped(state.extension)));
     }
     if state.history > 0 {
-        parts.push(format!("raised by {} held before Fusebox was installed", grouped(state.history)));
+        parts.push(format!("raised by {} used before Fusebox was installed", grouped(state.history)));
     }
     if let Some(hard) = state.hard_limit() {
         parts.push(format!("hard limit {}", grouped(hard)));
     }
-    writeln!(io.out, "  {}", parts.join(" · "))?;
+    io.line(&format!("  {}", parts.join(" · ")))?;
     let window = match state.window.end {
-        Some(end) => format!("{}, starts afresh at {}", budget.window.period.name(), end.to_rfc3339()),
+        Some(end) => format!("{}, resets at {}", budget.window.period.name(), end.to_rfc3339()),
         None => "lifetime".to_owned(),
     };
-    writeln!(io.out, "  window {window}")?;
+    io.line(&format!("  window {window}"))?;
     Ok(())
 }

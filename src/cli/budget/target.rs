@@ -14,9 +14,9 @@ use crate::store::SessionRow;
 /// Which budget, for which value.
 #[derive(Debug, clap::Args)]
 pub struct BudgetTarget {
-    /// Name of the budget.
+    /// The name of the budget.
     pub name: String,
-    /// The session, for a budget of scope session: an id or the beginning of one. Default: the only live one.
+    /// The session, for a budget of scope session: an id, or the beginning of one. Default: the only live session.
     #[arg(long, value_name = "ID")]
     pub session: Option<String>,
     /// The value of the budget's scope, such as a user, a team or a project. Default: your own.
@@ -108,7 +108,7 @@ pub fn resolve_among<'r>(
 
 fn needs_value(budget: &Budget) -> anyhow::Error {
     let (name, scope) = (&budget.name, budget.scope.name());
-    UsageError(format!("budget {name} counts by {scope}: name one with --value")).into()
+    UsageError(format!("budget {name} counts by {scope}: name the {scope} with --value")).into()
 }
 
 fn find_budget(config: &Config, name: &str) -> anyhow::Result<Budget> {

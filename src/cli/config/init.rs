@@ -21,7 +21,7 @@ const PROJECT_FILE: &str = include_str!("starter_project.toml");
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "As written, the file changes nothing. An existing file is never overwritten without --force, which keeps it \
-beside the new one. Examples:
+as a backup beside the new one. Examples:
   fusebox config init
   fusebox config init --project --dry-run"
 )]
@@ -29,10 +29,10 @@ pub struct InitArgs {
     /// Write the project's file, .claude/fusebox.toml, with the settings that a project may change.
     #[arg(long)]
     project: bool,
-    /// Replace an existing file, and keep it under another name.
+    /// Replace an existing file, and keep it as a backup.
     #[arg(long)]
     force: bool,
-    /// Print the file and write nothing.
+    /// Print the file instead of writing it.
     #[arg(long)]
     dry_run: bool,
     /// Write JSON.
@@ -79,7 +79,7 @@ pub fn run(args: &InitArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 
 /// Writes a file that is not there; with `force`, moves the one that is there out of the way first, and answers where to.
 fn write_new(path: &Path, text: &str, force: bool, now: Timestamp) -> anyhow::Result<Option<PathBuf>> {
-    let dir = path.parent().with_context(|| format!("{} is no file", path.display()))?;
+    let dir = path.parent().with_context(|| format!("{} is not a file", path.display()))?;
     let failed = |error: std::io::Error| anyhow::anyhow!("{}: {error}. Nothing was changed", path.display());
     fs::create_dir_all(dir).map_err(failed)?;
     // The mode of a new file, less the process's umask: a project's file is for everybody who works there.
@@ -91,9 +91,9 @@ fn write_new(path: &Path, text: &str, force: bool, now: Timestamp) -> anyhow::Re
     let backup = match &there {
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => bail!("{}: {error}. Nothing was changed", path.display()),
-        Ok(found) if !found.is_file() => bail!("{} is no file. Nothing was changed", path.display()),
+        Ok(found) if !found.is_file() => bail!("{} is not a file. Nothing was changed", path.display()),
         Ok(_) if !force => {
-            let way = "--force replaces it and keeps a backup, --dry-run prints what would be written";
+            let way = "--force replaces it and keeps a backup; --dry-run prints what would be written";
             return Err(
                 UsageError(format!("{} already exists: {way}. Nothing was changed", path.display())).into()
             );
@@ -103,7 +103,7 @@ fn write_new(path: &Path, text: &str, force: bool, now: Timestamp) -> anyhow::Re
     // Not over one that somebody else has written meanwhile.
     if let Err(error) = new.persist_noclobber(path) {
         let kept =
-            backup.map(|backup| format!(" (the old file is {})", backup.display())).unwrap_or_default();
+            backup.map(|backup| format!(" (the old file is now {})", backup.display())).unwrap_or_default();
         bail!("{}: {}{kept}", path.display(), error.error);
     }
     Ok(backup)

@@ -13,7 +13,7 @@ use crate::platform::Env;
 
 /// Write, check and show the configuration.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The configuration is that of the working folder's project. Examples:
+#[command(after_help = "The configuration is that of the project in the working folder. Examples:
   fusebox config init
   fusebox config check
   fusebox config show")]
@@ -26,17 +26,17 @@ pub struct ConfigArgs {
 enum Command {
     /// Write a starting configuration file: all settings with their defaults, explained.
     Init(init::InitArgs),
-    /// Check the configuration; exit code 2 when something in it is refused.
-    #[command(after_help = "Also lists the files that are read, and the folders in use. Example:
+    /// Check the configuration; exit code 2 if something in it is refused.
+    #[command(after_help = "Also lists the files that are read and the folders in use. Example:
   fusebox config check --json | jq '.places[] | select(.exists)'")]
     Check {
         /// Write JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Print the configuration in force as TOML, each value with its source; exit code 2 when something was refused.
-    #[command(after_help = "What is printed can be used as a configuration file. Example:
-  fusebox config show --json | jq '.values[] | select(.source.kind != \"default\")'")]
+    /// Print the configuration in force as TOML, each value with its source; exit code 2 if something in it is refused.
+    #[command(after_help = "The output can be used as a configuration file. Example:
+  fusebox config show --json | jq '.values[] | select(.source.kind == \"user\")'")]
     Show {
         /// Write JSON.
         #[arg(long)]
@@ -128,7 +128,7 @@ fn print_problems(loaded: &LoadedConfig, io: &mut Io) -> anyhow::Result<()> {
     if !loaded.is_usable() {
         writeln!(
             io.err,
-            "Until this is fixed, hooks go on with the last good configuration; without one, with what is valid of this."
+            "Until this is fixed, hooks use the last good configuration or, without one, the valid settings of this one."
         )?;
     }
     Ok(())

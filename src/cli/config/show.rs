@@ -64,7 +64,7 @@ impl Section<'_> {
             (Heading::Table(table), _) => _ = writeln!(text, "\n[{table}]"),
             // Of a budget that was taken away nothing else is known: written as a new one, it would lack its limit.
             (Heading::Budget(name), [(_, off)]) if *name != "session" => {
-                _ = writeln!(text, "\n{dim}# budget {name} is taken away: {}{dim:#}", off.source);
+                _ = writeln!(text, "\n{dim}# budget {name} is removed: {}{dim:#}", off.source);
                 return;
             }
             (Heading::Budget(name), _) => {
@@ -75,7 +75,7 @@ impl Section<'_> {
             Value::Null => format!("# {key}: none"),
             // As a key of the budget it would hold for every session, whatever its type.
             value if of.key == "budget.task.limit" && by_type == Some(value) => {
-                format!("# {key}: {value}, by the task type")
+                format!("# {key}: {value}, from the task type")
             }
             value => format!("{key} = {}", to_toml(value)),
         };

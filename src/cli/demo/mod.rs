@@ -11,14 +11,14 @@ use crate::platform::Env;
 /// The session's budget in the demo, in tokens.
 const LIMIT: u64 = 5_000;
 
-/// Show what Fusebox does, with a captured session, in a temporary folder.
+/// Show what Fusebox does, with a recorded session, in a temporary folder.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Everything happens in a temporary folder, which is removed at the end. Your own settings, sessions \
 and budgets are not touched."
 )]
 pub struct DemoArgs {
-    /// Keep the temporary folder, and say where it is.
+    /// Keep the temporary folder, and print its path.
     #[arg(long)]
     keep: bool,
 }
@@ -33,15 +33,15 @@ pub fn run(args: &DemoArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     demo.session_start(io)?;
     demo.prompt("please do the basic thing", io)?;
 
-    heading(io, "2  Warning", "said once for each threshold, to the agent and to you")?;
+    heading(io, "2  Warning", "once for each threshold, to the agent and to you")?;
     demo.response("the agent runs a command", io)?;
     demo.response("it reads a file", io)?;
-    demo.response("it goes on", io)?;
+    demo.response("it continues", io)?;
 
-    heading(io, "3  Denial", "over the limit: tool calls are denied, with a reason and a way on")?;
-    demo.response("and on", io)?;
+    heading(io, "3  Denial", "over the limit: tool calls are denied, and the agent is told why")?;
+    demo.response("it continues", io)?;
 
-    heading(io, "4  Extension", "a person decides, in a terminal of their own")?;
+    heading(io, "4  Extension", "a person decides, in their own terminal")?;
     demo.fusebox(&["budget", "extend", "session", "--tokens", "1000", "--reason", "nearly done"], io)?;
     demo.prompt("go on", io)?;
     demo.response("the agent works again", io)?;
@@ -54,7 +54,7 @@ pub fn run(args: &DemoArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 
     heading(io, "6  Status", "what `fusebox status` shows")?;
     demo.fusebox(&["status", "--session", session::SESSION], io)?;
-    let next = "Next: `fusebox init` registers the hooks; README.md says how to set budgets.";
+    let next = "Next: `fusebox init` registers the hooks; README.md explains how to set budgets.";
     writeln!(io.out, "\n{next}")?;
     if args.keep {
         writeln!(io.out, "Kept: {}", demo.keep().display())?;

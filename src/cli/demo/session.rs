@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::app::messages::grouped;
 use crate::cli::Io;
+use crate::cli::render::wrap;
 use crate::platform::Env;
 
 /// The session's id.
@@ -19,7 +20,7 @@ pub const SESSION: &str = "67393810-3473-4bd3-b05f-e73c943b62e9";
 const CAPTURED: &str = include_str!("captured.jsonl");
 
 /// Columns of a quoted text: with its indentation it fits a terminal of 80.
-const WIDTH: usize = 72;
+const WIDTH: usize = 74;
 
 /// The session.
 pub struct DemoSession {
@@ -100,7 +101,9 @@ impl DemoSession {
         let text =
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         for line in text.lines() {
-            writeln!(io.out, "    {line}")?;
+            for part in wrap::lines(line, WIDTH) {
+                writeln!(io.out, "    {part}")?;
+            }
         }
         if !output.status.success() {
             bail!("fusebox {} failed", shown.join(" "));
@@ -155,12 +158,11 @@ impl DemoSession {
         }
         let output = child.wait_with_output()?;
         if !output.status.success() {
-            bail!("{program} ended with {}", output.status);
+            bail!("{program} failed: {}", output.status);
         }
         let answer: Value = match output.stdout.is_empty() {
             true => json!({}),
-            false => serde_json::from_slice(&output.stdout)
-                .context("a hook answered with something else than JSON")?,
+            false => serde_json::from_slice(&output.stdout).context("a hook did not answer with JSON")?,
         };
         show(event, &answer, io)?;
         Ok(answer)
@@ -201,7 +203,7 @@ fn show(event: &str, answer: &Value, io: &mut Io) -> anyhow::Result<()> {
     for (style, label, text) in said {
         if let Some(text) = text.as_str() {
             writeln!(io.out, "    {event} {style}{label}{style:#}:")?;
-            for line in textwrap::wrap(text, WIDTH) {
+            for line in wrap::lines(text, WIDTH) {
                 writeln!(io.out, "      {line}")?;
             }
         }

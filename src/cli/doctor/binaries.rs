@@ -29,7 +29,7 @@ fn problem(program: &Path) -> Option<Finding> {
     let fix = "build and install them (`cargo install --locked --path .`), then run `fusebox init`";
     match std::fs::metadata(program) {
         Err(error) => Some(Finding::problem(format!("{shown}: {error}"), fix)),
-        Ok(meta) if !meta.is_file() => Some(Finding::problem(format!("{shown} is no file"), fix)),
+        Ok(meta) if !meta.is_file() => Some(Finding::problem(format!("{shown} is not a file"), fix)),
         Ok(meta) if meta.permissions().mode() & 0o111 == 0 => {
             Some(Finding::problem(format!("{shown} is not executable"), format!("chmod +x '{shown}'")))
         }

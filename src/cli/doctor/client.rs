@@ -14,7 +14,7 @@ const TESTED: [ClientVersion; 3] =
 pub fn check(survey: &Survey) -> Vec<Finding> {
     let Some((program, version)) = &survey.client else {
         return vec![Finding::note(
-            "no claude on the PATH: its version cannot be checked (--client names it)",
+            "no claude on the PATH, so its version cannot be checked (use --client to name it)",
         )];
     };
     let shown = program.display();
@@ -22,19 +22,19 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     let found = match version {
         Err(problem) => Finding::warning(format!("{shown}: {problem}"), "name the client with --client"),
         Ok(version) if *version < oldest => Finding::problem(
-            format!("{shown} is {version}; versions before {oldest} are not known to honour stops"),
+            format!("{shown} is {version}; versions before {oldest} are not known to obey stops"),
             format!("update the client to {oldest} or later"),
         ),
         Ok(version) if *version > newest => {
-            Finding::note(format!("{shown} is {version}, newer than {newest}, the newest that was tested"))
+            Finding::note(format!("{shown} is {version}, newer than {newest}, the newest tested version"))
         }
         Ok(version) if TESTED.contains(version) => {
-            Finding::ok(format!("{shown} is {version}, which is tested"))
+            Finding::ok(format!("{shown} is {version}, a tested version"))
         }
-        Ok(version) => Finding::ok(format!("{shown} is {version}, between versions that are tested")),
+        Ok(version) => Finding::ok(format!("{shown} is {version}, between tested versions")),
     };
     let guaranteed = match version {
-        Ok(version) if *version > newest => Some(guarantees("expected, as this version was not tested")),
+        Ok(version) if *version > newest => Some(guarantees("expected (this version was not tested)")),
         Ok(version) if *version >= oldest => Some(guarantees("guaranteed")),
         _ => None,
     };

@@ -9,19 +9,18 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     let loaded = &survey.loaded;
     let mut found = Vec::new();
     for problem in &loaded.problems {
-        let fix =
-            "`fusebox config check` shows all of it; until it is fixed, hooks go on with the last good one";
+        let fix = "`fusebox config check` shows all problems; until they are fixed, hooks use the last good configuration";
         let text = problem.to_string();
         found.push(match problem.source.is_project() {
             true => Finding::warning(
-                format!("{text} (left out)"),
-                "the project may only tighten; fix its file, or your settings",
+                format!("{text} (ignored)"),
+                "the project may only tighten settings; fix its file, or your settings",
             ),
             false => Finding::problem(text, fix),
         });
     }
     for warning in &loaded.warnings {
-        let fix = "do as it says, or take it out of the configuration";
+        let fix = "follow the message, or remove the setting from the configuration";
         found.push(Finding::warning(warning.to_string(), fix));
     }
     found.extend(loaded.notes.iter().map(|note| Finding::note(note.to_string())));
@@ -33,9 +32,9 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     let acts = |b: &&Budget| b.mode == Mode::Enforce && b.on_limit != OnLimit::Warn && counts(b);
     let acting: Vec<&str> = config.budgets.iter().filter(acts).map(|b| b.name.as_str()).collect();
     if acting.is_empty() {
-        let fix = "give one mode = \"enforce\" and on_limit = \"pause\" or \"stop\"";
+        let fix = "set mode = \"enforce\" and on_limit = \"pause\" or \"stop\" for one of them";
         found.push(Finding::problem(
-            "no budget holds anybody back: all only warn, are in shadow mode, or count nothing",
+            "no budget stops an agent: all of them only warn, are in shadow mode, or count nothing",
             fix,
         ));
     }
@@ -47,7 +46,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
         )));
     }
     if found.iter().all(|f| f.fix.is_none()) && !acting.is_empty() {
-        found.insert(0, Finding::ok(format!("usable; budgets that act: {}", acting.join(", "))));
+        found.insert(0, Finding::ok(format!("usable; budgets that stop an agent: {}", acting.join(", "))));
     }
     found
 }

@@ -32,11 +32,11 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     }
     match try_denial(survey, &before, &after, &prompts) {
         Ok(()) => vec![Finding::ok(
-            "past its limit, a session's tool call was denied, its turn stopped, its prompt blocked",
+            "for a session past its limit, a tool call was denied, the turn stopped, and a prompt blocked",
         )],
         Err(error) => vec![Finding::problem(
-            format!("a session past its limit was not held: {error:#}"),
-            "look at the command named; `fusebox init` registers the executables beside this program",
+            format!("a session past its limit was not stopped: {error:#}"),
+            "check the command named above; `fusebox init` registers the executables beside this program",
         )],
     }
 }
@@ -111,8 +111,9 @@ impl<'a> TestSession<'a> {
             self.run(entry, payload.to_string().as_bytes()).with_context(|| format!("`{command}`"))?;
         match output.trim_ascii() {
             [] => Ok(Value::Null),
-            text => serde_json::from_slice(text)
-                .with_context(|| format!("`{command}` answered something else than JSON")),
+            text => {
+                serde_json::from_slice(text).with_context(|| format!("`{command}` did not answer with JSON"))
+            }
         }
     }
 
@@ -142,12 +143,12 @@ impl<'a> TestSession<'a> {
             if Instant::now() >= end {
                 child.kill()?;
                 child.wait()?;
-                bail!("did not end within {} s", MAX_WAIT.as_secs());
+                bail!("did not finish within {} s", MAX_WAIT.as_secs());
             }
             std::thread::sleep(POLL);
         };
         if !status.success() {
-            bail!("ended with {status}: the client passes over that");
+            bail!("failed ({status}): the client ignores that");
         }
         Ok(std::fs::read(self.path("output"))?)
     }
@@ -159,7 +160,7 @@ impl<'a> TestSession<'a> {
         let command = entry.entry["command"].as_str().unwrap_or_default();
         let shown: String = answer.to_string().chars().take(200).collect();
         let answered = if answer.is_null() { "nothing".to_owned() } else { shown };
-        bail!("`{command}` at {} answered {answered} in place of {what}", entry.event)
+        bail!("`{command}` at {} answered {answered} instead of {what}", entry.event)
     }
 }
 

@@ -36,10 +36,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
 fn other_folders(survey: &Survey) -> Vec<Finding> {
     let Some(known) = &survey.installation else {
         let found = "`fusebox init` left no record in this terminal's state folder";
-        return vec![Finding::warning(
-            found,
-            "run `fusebox init`, with the variables that the client is started with",
-        )];
+        return vec![Finding::warning(found, "run `fusebox init` with the same variables as the client")];
     };
     let env = survey.env;
     let absolute = |path: Option<PathBuf>| path.map(|path| env.cwd.join(path));
@@ -51,10 +48,14 @@ fn other_folders(survey: &Survey) -> Vec<Finding> {
     let differs = pairs.into_iter().filter(|(_, then, now)| then != now);
     let shown = |path: &Option<PathBuf>| path.as_deref().unwrap_or(Path::new("none")).display().to_string();
     let of = |(what, then, now): (&str, Option<PathBuf>, Option<PathBuf>)| {
-        let found = format!("the {what} here is {}, and was {} at `fusebox init`", shown(&now), shown(&then));
+        let found = format!(
+            "the {what} is {} in this terminal, but was {} at `fusebox init`",
+            shown(&now),
+            shown(&then)
+        );
         Finding::warning(
             found,
-            "set FUSEBOX_* and XDG_* alike for the client and for this terminal, or run `fusebox init` again",
+            "set the same FUSEBOX_* and XDG_* variables for the client and this terminal, or run `fusebox init` again",
         )
     };
     differs.map(of).collect()
@@ -72,7 +73,7 @@ fn set_by_settings(survey: &Survey) -> Vec<Finding> {
                 continue;
             }
             let text = format!(
-                "{} sets {name}={value} for the hooks, and this terminal has another value",
+                "{} sets {name}={value} for the hooks, but this terminal has another value",
                 layer.path.display()
             );
             let fix = format!("remove it there, or export {name}={value} in this terminal too");
@@ -84,7 +85,7 @@ fn set_by_settings(survey: &Survey) -> Vec<Finding> {
 
 fn unfit_cache(dir: &Path, uid: u32) -> Option<Finding> {
     let shown = dir.display();
-    let fix = "remove it, or set FUSEBOX_CACHE_DIR to a folder of your own (mode 0700): without its cache a session is stopped at the \
+    let fix = "remove it, or set FUSEBOX_CACHE_DIR to a folder of your own (mode 0700): without its cache, a session is stopped at the \
                 limit without a wrap-up";
     let meta = match std::fs::symlink_metadata(dir) {
         Ok(meta) => meta,
@@ -95,13 +96,13 @@ fn unfit_cache(dir: &Path, uid: u32) -> Option<Finding> {
     let problem = if meta.is_symlink() {
         "is a symbolic link"
     } else if !meta.is_dir() {
-        "is no folder"
+        "is not a folder"
     } else if meta.uid() != uid {
-        "belongs to somebody else"
+        "belongs to another user"
     } else if meta.permissions().mode() & 0o077 != 0 {
-        "can be read by others"
+        "is readable by others"
     } else if tempfile::tempfile_in(dir).is_err() {
-        "cannot be written"
+        "is not writable"
     } else {
         return None;
     };

@@ -38,7 +38,7 @@ fn unreadable(layer: &SettingsLayer) -> Option<Finding> {
     let error = layer.settings.as_ref().err()?;
     // The message is one for who wanted to change the file.
     let error = error.trim_end_matches(". Nothing was changed");
-    Some(Finding::problem(error, "fix the file: the client passes over settings that it cannot read"))
+    Some(Finding::problem(error, "fix the file: the client ignores settings that it cannot read"))
 }
 
 /// The last layer that says something about it counts (seen with 2.1.197 and 2.1.330).
@@ -74,7 +74,7 @@ fn turned_off(survey: &Survey) -> Vec<Finding> {
 fn fatal_entries(layer: &SettingsLayer) -> Vec<Finding> {
     let path = layer.path.display();
     let of = |entry: String| {
-        let found = format!("{path}: {entry}; in print mode the client then drops all hooks of the file");
+        let found = format!("{path}: {entry}; in print mode, the client then ignores all hooks in the file");
         Finding::problem(found, "fix or remove that entry")
     };
     hook_entries::fatal_entries(&layer.hooks()).into_iter().map(of).collect()
@@ -102,7 +102,7 @@ fn missing(survey: &Survey) -> Option<Finding> {
 fn entry_problems(entry: &HookEntry) -> Vec<Finding> {
     let mut found = Vec::new();
     let place = format!("{} at {} ({} settings)", entry.hook.name(), entry.event, entry.layer);
-    let again = "run `fusebox init`, which brings the entry up to date";
+    let again = "run `fusebox init` to update the entry";
     if let Some(matcher) = &entry.matcher {
         found.push(Finding::problem(format!("{place} is limited to \"{matcher}\""), again));
     }
@@ -129,7 +129,7 @@ fn entry_problems(entry: &HookEntry) -> Vec<Finding> {
     }
     let by = entry.event.as_str();
     if !agents::DEFAULT.registered_hooks().iter().any(|(event, hook)| *event == by && *hook == entry.hook) {
-        found.push(Finding::warning(format!("{place} answers no such event"), again));
+        found.push(Finding::warning(format!("{place} does not handle this event"), again));
     }
     found
 }
@@ -144,7 +144,7 @@ fn duplicates(survey: &Survey) -> Vec<Finding> {
     let of = |(event, entries): (&str, Vec<&HookEntry>)| {
         let layers: Vec<&str> = entries.iter().map(|e| e.layer).collect();
         let found = format!("registered {} times at {event} ({} settings)", entries.len(), layers.join(", "));
-        Finding::warning(found, "take one of them out (`fusebox uninstall`, with --project or --local)")
+        Finding::warning(found, "remove one of them (`fusebox uninstall` with --project or --local)")
     };
     twice.map(of).collect()
 }

@@ -22,7 +22,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
         entries.into_iter().partition(|e| now.millis_since(e.at) < RECENT_MS);
     if recent.is_empty() {
         let old = if old.is_empty() { String::new() } else { format!(", {} older", old.len()) };
-        return vec![Finding::ok(format!("no failure in the last 24 hours{old}"))];
+        return vec![Finding::ok(format!("no failures in the last 24 hours{old}"))];
     }
     let mut kinds: BTreeMap<(String, String), (usize, String)> = BTreeMap::new();
     for entry in recent {
@@ -34,7 +34,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     let more = kinds.len().saturating_sub(MAX_KINDS);
     let path = journal::path(&dir);
     let fix = format!(
-        "each was passed over by the hook, which let the agent go on; all of them: {}",
+        "the hook ignored each failure and let the agent continue; all failures are in {}",
         path.display()
     );
     let of = |((hook, problem), (times, last)): ((String, String), (usize, String))| {

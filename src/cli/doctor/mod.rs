@@ -24,25 +24,25 @@ use serde::Serialize;
 use self::finding::{Finding, Severity};
 use self::survey::Survey;
 use super::Io;
-use super::render::{self, counted};
+use super::render::{self, counted, wrap};
 use crate::agents;
 use crate::platform::Env;
 
 /// Check that the hooks work, and say what to fix.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Looks at the executables, the hooks in every layer of the settings, the folders, the store, the journal, the \
-configuration and the client; and proves one denial by running the registered commands in a temporary folder.
+    after_help = "Checks the executables, the hooks in every layer of the settings, the folders, the store, the journal, the \
+configuration and the client, and tests a denial by running the registered commands in a temporary folder.
 
-Exit code: 0 when the guard holds (warnings and notes included), 1 when it would not.
+Exit code: 0 if the hooks work (even with warnings and notes), 1 if they would not stop an agent.
 
 Examples:
   fusebox doctor
-  fusebox doctor --dir ~/work/project           with that project's settings and configuration
+  fusebox doctor --dir ~/work/project           with that project's settings
   fusebox doctor --json | jq '.findings[] | select(.severity == \"problem\")'"
 )]
 pub struct DoctorArgs {
-    /// The project's folder [default: the current one]
+    /// The project's folder [default: the current folder]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// The client [default: the claude on the PATH]
@@ -91,8 +91,7 @@ pub fn run(args: &DoctorArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let project = agents::project_dir(env, &env.cwd);
     let project = args.dir.as_ref().map_or(project, |dir| env.cwd.join(dir));
     if !project.is_dir() {
-        let message =
-            format!("{}: there is no such folder; name the project's with --dir", project.display());
+        let message = format!("{}: no such folder; name the project's folder with --dir", project.display());
         return Err(super::UsageError(message).into());
     }
     let survey = Survey::collect(env, &project, args.client.as_deref());
@@ -113,16 +112,12 @@ pub fn run(args: &DoctorArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 /// Columns that stand before a text.
 const INDENTATION: usize = 16;
 
-/// Columns where there is no terminal.
-const WIDTH: usize = 80;
-
-/// Lines of a text as wide as the terminal lets them be. Words stay whole: commands, paths and addresses are to be copied.
+/// Lines of a text as wide as the terminal lets them be.
 fn wrapped(text: &str, less: usize) -> Vec<Cow<'_, str>> {
-    let columns = terminal_size::terminal_size_of(std::io::stdout())
-        .map_or(WIDTH, |(columns, _)| usize::from(columns.0));
-    let width = columns.saturating_sub(INDENTATION + less).max(40);
-    let options = textwrap::Options::new(width).word_splitter(textwrap::WordSplitter::NoHyphenation);
-    textwrap::wrap(text, options.break_words(false))
+    wrap::lines(
+        text,
+        wrap::columns().unwrap_or(wrap::DEFAULT_COLUMNS).saturating_sub(INDENTATION + less).max(40),
+    )
 }
 
 fn show(report: &DoctorReport, io: &mut Io) -> anyhow::Result<()> {
@@ -151,7 +146,7 @@ fn show(report: &DoctorReport, io: &mut Io) -> anyhow::Result<()> {
     let problems = counted(count(Severity::Problem), "problem");
     let warnings = counted(count(Severity::Warning), "warning");
     let (_, style) = sign(if report.holds { Severity::Ok } else { Severity::Problem });
-    let verdict = if report.holds { "The guard holds." } else { "The guard would not hold." };
+    let verdict = if report.holds { "The hooks work." } else { "The hooks would not stop an agent." };
     writeln!(io.out, "\n{style}{verdict}{style:#} {problems}, {warnings}.")?;
     Ok(())
 }

@@ -25,9 +25,12 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     let stray: Vec<PathBuf> =
         active_transcripts(survey).into_iter().filter(|path| !is_known(&session_of(path))).collect();
     let Some(first) = stray.first() else { return Vec::new() };
-    let found =
-        format!("no hook reported {} at work, such as {}", counted(stray.len(), "session"), first.display());
-    vec![Finding::warning(found, "start them anew: a session takes its hooks from the settings at its start")]
+    let found = format!(
+        "no hook has reported {}, such as {}",
+        counted(stray.len(), "active session"),
+        first.display()
+    );
+    vec![Finding::warning(found, "restart them: a session reads its hooks from the settings at its start")]
 }
 
 fn session_of(path: &std::path::Path) -> String {

@@ -34,7 +34,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     let in_the_clear = address.in_the_clear();
     if !in_the_clear.is_empty() {
         found.push(Finding::warning(
-            format!("passwords and counts go to {} in the clear", in_the_clear.join(", ")),
+            format!("passwords and counts go to {} unencrypted", in_the_clear.join(", ")),
             "use TLS: rediss:// in store.redis_url",
         ));
     }
@@ -57,16 +57,16 @@ fn rights_findings(rights: &Rights, address: &Address, config: &Config) -> Vec<F
     let who = format!("{address}, tenant {tenant}: user {user}");
     match (rights.records, rights.decides) {
         (false, _) => vec![Finding::problem(
-            format!("{who} may not do all that hooks need"),
-            "give it the rights that `fusebox redis acl` prints",
+            format!("{who} lacks rights that hooks need"),
+            "give the user the rights that `fusebox redis acl` prints",
         )],
         (true, true) => vec![
             Finding::ok(format!("{who} can record and decide")),
             Finding::note(
-                "hooks need not be able to extend and to reset: `fusebox redis acl` prints a user that only records",
+                "hooks do not need the right to extend and reset: `fusebox redis acl` prints a user that can only record",
             ),
         ],
-        (true, false) => vec![Finding::ok(format!("{who} can record, and cannot decide"))],
+        (true, false) => vec![Finding::ok(format!("{who} can record, but not decide"))],
     }
 }
 
@@ -74,11 +74,11 @@ fn memory_finding(rights: &Rights) -> Option<Finding> {
     match rights.when_full.as_deref() {
         Some(NO_EVICTION) => None,
         Some(policy) => Some(Finding::warning(
-            format!("when its memory is full, the server throws keys away ({policy}): counts are forgotten"),
+            format!("when its memory is full, the server evicts keys ({policy}), and counts are lost"),
             format!("set maxmemory-policy {NO_EVICTION} in redis.conf"),
         )),
         None => Some(Finding::note(
-            "this user may not read maxmemory-policy, which says what happens when the memory is full; run `fusebox doctor` as the operator to check it",
+            "this user may not read maxmemory-policy, which decides what happens when the memory is full; run `fusebox doctor` as the operator to check it",
         )),
     }
 }
@@ -92,8 +92,8 @@ fn ledger_finding(survey: &Survey, store: &mut dyn Store, redis: &RedisConfig) -
     let command = operator::operator_command(config, "fusebox resync");
     (missing > 0).then(|| {
         Finding::warning(
-            format!("{} of this machine are missing in {}", counted(missing, "decision"), redis.url),
-            format!("whoever may decide runs in a terminal: {command}"),
+            format!("{} of this machine missing from {}", counted(missing, "decision"), redis.url),
+            format!("an operator can run in a terminal: {command}"),
         )
     })
 }
@@ -112,21 +112,21 @@ fn count_findings(survey: &Survey) -> Vec<Finding> {
     let mut findings = Vec::new();
     let wrong: Vec<&Difference> = undercounted.iter().chain(counters).collect();
     if let Some(said) = differences(&wrong) {
-        let problem = format!("counters do not agree with the transcripts: {said}");
+        let problem = format!("counts differ from the transcripts: {said}");
         let fix = "run `fusebox resync`; if they still differ, have an administrator delete the tenant's keys that hooks write \
-                    (…:d:*), which are filled again. If it happens again, somebody is changing them: change the hooks' password";
+                    (…:d:*), which are then refilled. If it happens again, somebody is changing them: change the hooks' password";
         findings.push(Finding::problem(problem, fix));
     }
     if let Some(said) = differences(&overcounted.iter().collect::<Vec<_>>()) {
-        let warning = format!("the store counts more than the transcripts say: {said}");
+        let warning = format!("the store counts more than the transcripts: {said}");
         let fix = "nothing to do if transcripts were deleted or a session also ran on another machine; otherwise somebody changed the store: change the hooks' password";
         findings.push(Finding::warning(warning, fix));
     }
     if findings.is_empty() {
         let rest =
-            if *left_out == 0 { String::new() } else { format!("; {left_out} older ones were not read") };
+            if *left_out == 0 { String::new() } else { format!("; {left_out} older sessions were not read") };
         let sessions = counted(*sessions, "session");
-        findings.push(Finding::ok(format!("counts agree with the transcripts of {sessions}{rest}")));
+        findings.push(Finding::ok(format!("counts match the transcripts of {sessions}{rest}")));
     }
     // Counting has read all of it.
     findings.extend(damage_finding(&store.call(|store| store.damaged_records()).unwrap_or_default()));
@@ -148,8 +148,8 @@ fn damage_finding(names: &BTreeSet<String>) -> Option<Finding> {
     (!names.is_empty()).then(|| {
         Finding::warning(
             format!("{records} in Redis could not be read and {were} set aside: {}{more}", first.join(", ")),
-            "run `fusebox resync`, which counts anew from the transcripts, and look at what was set aside: the hash …:d:damaged, \
-             which can be deleted then. If it comes again, somebody writes there: change the hooks' password",
+            "run `fusebox resync`, which counts again from the transcripts. Look at what was set aside in the hash …:d:damaged, \
+             then delete the hash. If it happens again, somebody writes there: change the hooks' password",
         )
     })
 }
@@ -160,5 +160,5 @@ fn differences(all: &[&Difference]) -> Option<String> {
     let Difference { subject, unit, stored, counted } = first;
     let more = if all.len() > 1 { format!(", and {} more", all.len() - 1) } else { String::new() };
     let (stored, counted) = (grouped(*stored), grouped(*counted));
-    Some(format!("{subject}: {stored} {unit} in the store, {counted} by counting anew{more}"))
+    Some(format!("{subject}: {stored} {unit} in the store, {counted} when counted again{more}"))
 }

@@ -27,17 +27,17 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
         Err(error) => found.push(Finding::problem(
             error.to_string(),
             match is_shared {
-                true => "fix it as it says; until then hooks count in their caches only",
+                true => "follow the message; until then, hooks count only in their caches",
                 false => {
-                    "make the state folder writable and free some space; until then hooks count in their caches only"
+                    "make the state folder writable and free some space; until then, hooks count only in their caches"
                 }
             },
         )),
         Ok((sessions, rebuilding, warning)) => {
             found.extend(warning.map(|warning| Finding::warning(warning, "run `fusebox status`")));
             if rebuilding {
-                let said = "the store lost what it knew and is being filled from the transcripts";
-                found.push(Finding::warning(said, "run `fusebox status`, which finishes it"));
+                let said = "the store lost its data and is being refilled from the transcripts";
+                found.push(Finding::warning(said, "run `fusebox status` to finish"));
             }
             if found.is_empty() {
                 found.push(Finding::ok(format!("writable, {} known", counted(sessions, "session"))));
@@ -55,11 +55,11 @@ fn quarantined(dir: &Path) -> Option<Finding> {
     aside.sort();
     let last = aside.last()?;
     let found = format!(
-        "set aside: {}, the last as {}",
+        "set aside: {}, the latest as {}",
         counted(aside.len(), "corrupt store"),
         dir.join(last).display()
     );
-    Some(Finding::note(format!("{found}; alerts and acknowledgements of that time are lost")))
+    Some(Finding::note(format!("{found}; the alerts and acknowledgements in it are lost")))
 }
 
 fn is_quarantined(name: &str) -> bool {

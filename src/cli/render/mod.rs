@@ -1,7 +1,8 @@
-//! How things look in a terminal: bars and tables. JSON is written by the commands themselves.
+//! How things look in a terminal: bars, tables and wrapped text. JSON is written by the commands themselves.
 
 pub mod bar;
 pub mod table;
+pub mod wrap;
 
 use std::io::Write;
 

@@ -195,7 +195,7 @@ fn a_budget_over_teams_without_a_team_is_warned_about() {
     let text = "[[budget]]\nname = \"t\"\nscope = \"team\"\nlimit = 5\n";
     let case = Case::user(text).project("[[budget]]\nname = \"p\"\nscope = \"team\"\nlimit = 5\n");
     let warned: Vec<String> = case.good().warnings.iter().map(ToString::to_string).collect();
-    let message = "counts nothing without store.team: name your team in your own file ([store] team = \"…\") or in \
+    let message = "counts nothing without store.team: set your team in your own file ([store] team = \"…\") or in \
                    FUSEBOX_STORE_TEAM (an account that only decides needs none)";
     let expected =
         [format!("{USER}: budget.t.scope: {message}"), format!("{PROJECT}: budget.p.scope: {message}")];

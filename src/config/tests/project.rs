@@ -38,8 +38,8 @@ fn tightening_counts() {
 
 #[test]
 fn loosening_is_refused_and_the_rest_kept() {
-    let allowed = "may not be set by the project, which may add budgets, and tighten in others: limit, hard_limit, \
-                   thresholds, on_limit, wrap_up, mode; and the numbers of [breaker] and [throttle]";
+    let allowed = "cannot be set by the project, which may only add budgets, and tighten existing ones (limit, hard_limit, \
+                   thresholds, on_limit, wrap_up, mode), [breaker] and [throttle]";
     let cases = [
         ("limit = 150", "limit: may only be lowered by the project, from 100 (found 150)"),
         ("hard_limit = 300", "hard_limit: may only be lowered by the project, from 200 (found 300)"),
@@ -239,7 +239,8 @@ fn the_project_cannot_choose_the_configuration() {
 fn folders_that_the_settings_choose_are_named() {
     for name in ["FUSEBOX_STATE_DIR", "FUSEBOX_CACHE_DIR", "FUSEBOX_USER", "XDG_STATE_HOME"] {
         let case = Case::new().project_var(name, "/x");
-        let message = "set by the project's settings, which should not choose where, or for whom, is counted";
+        let message =
+            "set by the project's settings, which should not choose where, or for whom, Fusebox counts";
         assert_eq!(case.refusals(), [format!("{name} (in the project's settings): {message}")]);
         assert!(case.load().is_usable());
     }

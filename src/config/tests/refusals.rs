@@ -62,8 +62,8 @@ fn values_of_a_budget() {
         ("store_down = \"x\"", "store_down: must be one of allow, local, deny (found \"x\")".into()),
         ("wrap_up = 1001", "wrap_up: must be a whole number from 0 to 1000 (found 1001)".into()),
         ("enabled = 1", "enabled: must be true or false (found 1)".into()),
-        ("match = \"\"", "match: must be a text of 1 to 200 characters on one line (found \"\")".into()),
-        ("match = {}", "match: must be a text of 1 to 200 characters on one line (found a table)".into()),
+        ("match = \"\"", "match: must be a string of 1 to 200 characters on one line (found \"\")".into()),
+        ("match = {}", "match: must be a string of 1 to 200 characters on one line (found a table)".into()),
         ("count = []", format!("count: {CLASSES} (found an empty list)")),
         ("count = [\"input\", \"thought\"]", format!("count: {CLASSES} (found \"thought\")")),
         (
@@ -76,7 +76,7 @@ fn values_of_a_budget() {
             "unit = \"usd\"",
             "unit: \"usd\" is not supported yet; must be one of tokens, requests, tool_calls".into(),
         ),
-        ("anchor = \"plan\"", "anchor: is not supported yet: leave it out".into()),
+        ("anchor = \"plan\"", "anchor: is not supported yet: remove it".into()),
     ];
     for (line, message) in cases {
         assert_eq!(of_budget(line), at(4, &format!("budget.b.{message}")), "{line}");
@@ -90,7 +90,7 @@ fn zone(found: &str) -> String {
 #[test]
 fn values_outside_of_budgets() {
     let name = "must be a name of 1 to 64 letters, digits, \"-\", \"_\" and \".\"";
-    let words = "must be a list of texts: a command and its arguments, or empty for none";
+    let words = "must be a list of strings: a command and its arguments, or empty for none";
     let cases = [
         ("\nenabled = \"yes\"", 2, "enabled: must be true or false (found \"yes\")".into()),
         ("[store]\ntenant = \"{a}\"", 2, format!("store.tenant: {name} (found \"{{a}}\")")),
@@ -143,7 +143,7 @@ fn numbers_of_the_breaker() {
 fn what_later_versions_will_do_is_named_so() {
     let cases = [("[[platform]]\nname = \"gemini\"", 1, "platform")];
     for (text, line, key) in cases {
-        let message = format!("{key}: is not supported yet: leave it out");
+        let message = format!("{key}: is not supported yet: remove it");
         assert_eq!(Case::user(text).refusals(), at(line, &message));
     }
     let name = "FUSEBOX_PLATFORM_NAME";
@@ -189,7 +189,7 @@ fn budgets_without_what_they_need() {
         (
             "[[budget]]\nname = \"a\"\nlimit = 1\n[[budget]]\nname = \"a\"\nlimit = 2",
             5,
-            "budget.name: must be given once in a file (found \"a\" again)".into(),
+            "budget.name: must be unique in a file (found \"a\" again)".into(),
         ),
         (
             "[[budget]]\nname = \"a\"\nwrap_up = 2",
@@ -231,7 +231,7 @@ fn a_limit_above_the_hard_limit_of_an_earlier_layer() {
 fn too_many_budgets() {
     let one = |i| format!("[[budget]]\nname = \"b{i}\"\nlimit = 1\n");
     let text: String = (0..63).map(one).collect();
-    let message = "budget.name: must not add to the 64 budgets that there are, which is the most";
+    let message = "budget.name: must not add to 64 budgets, the maximum";
     assert_eq!(Case::user(&text).refusals(), at(62 * 3 + 2, message));
 }
 
@@ -255,14 +255,14 @@ fn text_that_is_no_toml() {
 fn files_that_cannot_be_read() {
     let case = Case::new();
     case.write(USER, b"enabled = \"\xff\"");
-    assert_eq!(case.refusals(), [format!("{USER}: is no UTF-8 text")]);
+    assert_eq!(case.refusals(), [format!("{USER}: is not UTF-8")]);
     let large = Case::user(&"# comment\n".repeat(20_000));
     assert_eq!(large.refusals(), [format!("{USER}: is too large: must be at most 131072 bytes")]);
     let folder = Case::new().with(&format!("{USER}/file"), "");
     assert_eq!(folder.refusals(), [format!("{USER}: cannot be read: must be a regular file")]);
     assert!(!folder.load().is_usable());
     let named = Case::new().var("FUSEBOX_CONFIG", "gone.toml");
-    assert_eq!(named.refusals(), ["FUSEBOX_CONFIG: must name a file that is there (found \"~/gone.toml\")"]);
+    assert_eq!(named.refusals(), ["FUSEBOX_CONFIG: must name an existing file (found \"~/gone.toml\")"]);
     Case::new().var("FUSEBOX_CONFIG", "/dev/null").good();
 }
 
@@ -286,8 +286,8 @@ fn variables() {
     assert_eq!(
         refused("FUSEBOX_ENABLE", "1"),
         "FUSEBOX_ENABLE: unknown variable; did you mean FUSEBOX_ENABLED? allowed: FUSEBOX_ENABLED, \
-         FUSEBOX_STORE_TENANT, FUSEBOX_STORE_TEAM, FUSEBOX_STORE_REDIS_URL, \
-         FUSEBOX_STORE_REDIS_PASSWORD_FILE, FUSEBOX_STORE_REDIS_TIMEOUT_MS, FUSEBOX_PROMPT_LINE, FUSEBOX_ALERTS_COMMAND, \
+         FUSEBOX_PROMPT_LINE, FUSEBOX_STORE_TENANT, FUSEBOX_STORE_TEAM, FUSEBOX_STORE_REDIS_URL, \
+         FUSEBOX_STORE_REDIS_PASSWORD_FILE, FUSEBOX_STORE_REDIS_TIMEOUT_MS, FUSEBOX_ALERTS_COMMAND, \
          FUSEBOX_THROTTLE_HARD_LIMIT_TOKENS, FUSEBOX_THROTTLE_MAX_CONCURRENCY, \
          FUSEBOX_THROTTLE_MAX_DEPTH, FUSEBOX_THROTTLE_MAX_TOTAL, FUSEBOX_BREAKER_ENABLED, \
          FUSEBOX_BREAKER_PRESET, FUSEBOX_BREAKER_MODE, FUSEBOX_BREAKER_MAX_REPEATS, \
@@ -305,7 +305,7 @@ fn variables() {
         assert_eq!(
             refused(name, "1"),
             format!(
-                "{name}: names no key of a budget: must be FUSEBOX_BUDGET_<NAME>_<KEY> with one of the names SESSION, \
+                "{name}: is not a key of a budget: must be FUSEBOX_BUDGET_<NAME>_<KEY> with one of the names SESSION, \
                  TASK and one of the keys {keys}"
             )
         );

@@ -19,7 +19,7 @@ fn the_old_key_and_the_old_variable_still_work() {
     let loaded = case.good();
     assert_eq!(loaded.config.prompt_line, PromptLineMode::Never);
     assert_eq!(loaded.value("prompt_line"), (json!("never"), Source::User(USER.into())));
-    assert_eq!(notes(&case), [format!("{USER}:3: {IN_FILE}; the old name works in this version only")]);
+    assert_eq!(notes(&case), [format!("{USER}:3: {IN_FILE}; the old name works only in this version")]);
     assert_eq!(loaded.warnings, []);
 
     let case = case.var("FUSEBOX_BRIEF_SHOW", "past_threshold");
@@ -28,7 +28,7 @@ fn the_old_key_and_the_old_variable_still_work() {
     assert_eq!(loaded.value("prompt_line").1, Source::Variable("FUSEBOX_BRIEF_SHOW".into()));
     assert_eq!(
         notes(&case)[1],
-        format!("FUSEBOX_BRIEF_SHOW: {IN_VARIABLE}; the old name works in this version only")
+        format!("FUSEBOX_BRIEF_SHOW: {IN_VARIABLE}; the old name works only in this version")
     );
 }
 
@@ -51,7 +51,7 @@ fn a_later_layer_wins_whatever_name_it_uses() {
     // The managed file bounds the key under both names.
     let case = Case::user("prompt_line = \"never\"\n").managed("brief.show = \"always\"\n");
     assert_eq!(case.good().config.prompt_line, PromptLineMode::Always);
-    assert_eq!(notes(&case), [format!("{MANAGED}:1: {IN_FILE}; the old name works in this version only")]);
+    assert_eq!(notes(&case), [format!("{MANAGED}:1: {IN_FILE}; the old name works only in this version")]);
 }
 
 #[test]

@@ -101,7 +101,7 @@ impl Connection {
         let question = question.arg("GET-MASTER-ADDR-BY-NAME").arg(master).get_packed_command();
         let answer = link.ask(&question).map_err(|error| Failure::from_error(sentinel, &error))?;
         let node = redis::from_redis_value::<(String, u16)>(answer);
-        let problem = format!("this sentinel knows no master {master:?}");
+        let problem = format!("this sentinel does not know the master {master:?}");
         let unknown = |_| Failure::new(FailureKind::Other, sentinel, problem);
         node.map(|(host, port)| Node::Tcp { host, port }).map_err(unknown)
     }
@@ -128,7 +128,7 @@ impl Connection {
         attempt: impl Fn(&Node, Duration) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let share = wait / u32::try_from(nodes.len()).unwrap_or(u32::MAX).max(1);
-        let mut made = Err(Failure::new(FailureKind::Unreachable, &self.address, "it names no server"));
+        let mut made = Err(Failure::new(FailureKind::Unreachable, &self.address, "it names no servers"));
         for node in nodes {
             made = attempt(node, share);
             if made.is_ok() {

@@ -95,7 +95,7 @@ pub fn command(words: &[&str]) -> Vec<String> {
 pub fn decode<T: FromRedisValue>(reply: Value) -> Result<T> {
     // The error repeats the reply.
     redis::from_redis_value(reply)
-        .map_err(|_| StoreError::Damaged("Redis answered what Fusebox does not understand".into()))
+        .map_err(|_| StoreError::Damaged("Fusebox does not understand the answer of Redis".into()))
 }
 
 /// What the text of a stored value stands for; `None`: it cannot be read.

@@ -136,5 +136,5 @@ impl StepResult {
 /// The counts that a text stands for.
 pub fn parse_counts(text: &str) -> Result<CounterDelta> {
     text.parse()
-        .map_err(|_| StoreError::Damaged(format!("Redis answered {text}, which is no list of counts")))
+        .map_err(|_| StoreError::Damaged(format!("Redis answered {text}, which is not a list of counts")))
 }

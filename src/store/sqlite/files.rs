@@ -70,6 +70,7 @@ pub(super) fn unusable(path: &Path, problem: &str) -> StoreError {
     StoreError::Unusable {
         path: path.to_owned(),
         problem: problem.to_owned(),
-        remedy: "Make it readable and writable for you, or set FUSEBOX_STATE_DIR to a folder that is".into(),
+        remedy: "Make it readable and writable for your user, or set FUSEBOX_STATE_DIR to a folder that is"
+            .into(),
     }
 }

@@ -51,7 +51,7 @@ pub fn check(db: &Connection) -> Result<()> {
     let found = columns(db)?;
     match columns(&whole)?.iter().find(|column| !found.contains(*column)) {
         Some((table, column)) => {
-            Err(StoreError::Damaged(format!("there is no {column} in the table {table}")))
+            Err(StoreError::Damaged(format!("the table {table} has no column {column}")))
         }
         None => Ok(()),
     }

@@ -45,7 +45,7 @@ fn to_text(usage: &Usage) -> String {
 
 /// Parses what [`to_text`] wrote.
 fn from_text(text: &str) -> Result<Usage> {
-    let damaged = || StoreError::Damaged(format!("{text} is no list of tokens by class"));
+    let damaged = || StoreError::Damaged(format!("{text} is not a list of tokens by class"));
     let counts = text.split(',').map(|part| part.parse().map(from_sql));
     let counts: Vec<u64> = counts.collect::<std::result::Result<_, _>>().map_err(|_| damaged())?;
     let [input, output, cache_write_5m, cache_write_1h, cache_read] = counts[..] else {

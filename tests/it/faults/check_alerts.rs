@@ -34,12 +34,11 @@ impl Alert {
         let (used, limit) = (self.number("used"), self.number("limit"));
         let percent = if limit == 0 { 100.0 } else { used as f64 / limit as f64 * 100.0 };
         let unit = self.text("unit").replace('_', " ");
-        format!(
-            "{} has used {percent:.2}%: {} of {} {unit}.",
-            self.text("budget"),
-            grouped(used),
-            grouped(limit)
-        )
+        let label = match self.text("budget") {
+            "session" => "session budget".to_owned(),
+            name => format!("budget {name}"),
+        };
+        format!("{label} is {percent:.2}% used: {} of {} {unit}.", grouped(used), grouped(limit))
     }
 }
 

@@ -150,7 +150,7 @@ fn an_alert_that_was_claimed_under_another_clock_is_shown() {
     assert_eq!(db.execute("UPDATE alerts SET claimed_until = 4102444800000", ()).unwrap(), 1);
     drop(db);
     let said = home.hook("PostToolUse", "s", json!({})).stdout;
-    assert!(said.contains("has used 55.00%"), "{said}");
+    assert!(said.contains("is 55.00% used"), "{said}");
     assert!(home.hook("PostToolUse", "s", json!({})).is_silent());
 }
 

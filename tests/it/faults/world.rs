@@ -310,7 +310,7 @@ impl World {
         for line in said["systemMessage"].as_str().unwrap_or_default().lines() {
             let id = self.sessions[called.session].id.clone();
             self.note(format!("  {id} says{}: {line}", if sure { "" } else { " perhaps" }));
-            if let Some(alert) = line.strip_prefix("Fusebox: budget ") {
+            if let Some(alert) = line.strip_prefix("Fusebox: ").filter(|line| line.contains("% used: ")) {
                 let told = self.shown_alerts.entry(alert.to_owned()).or_default();
                 if sure {
                     told.0 += 1

@@ -17,14 +17,14 @@ fn a_session_without_its_messages_is_found_and_filled_anew() {
     assert_says(
         &findings(&report),
         "problem",
-        "session s: 0 tokens in the store, 350 by",
+        "session s: 0 tokens in the store, 350 when counted again",
         "delete the tenant's keys",
     );
     for (key, _) in shared.everything().iter().filter(|(key, _)| key.starts_with("fusebox:{acme}:d:")) {
         shared.server.command(&["DEL", key]);
     }
     assert_eq!(shared.home.status(S)["budgets"][0]["used"], 330);
-    assert_says(&findings(&doctor(&shared.home)), "ok", "counts agree", "");
+    assert_says(&findings(&doctor(&shared.home)), "ok", "counts match", "");
 }
 
 /// An account that only looks is none of those that have to fill a store that was lost.
@@ -78,24 +78,24 @@ fn it_says_who_asks_and_what_they_may() {
     let report = doctor(&shared.home);
     assert_eq!(report["holds"], true, "{report:#}");
     let all = findings(&report);
-    assert_says(&all, "ok", "tenant acme: user fusebox-hook can record, and cannot decide", "");
-    assert_says(&all, "ok", "counts agree with the transcripts of 1 session", "");
+    assert_says(&all, "ok", "tenant acme: user fusebox-hook can record, but not decide", "");
+    assert_says(&all, "ok", "counts match the transcripts of 1 session", "");
     assert_says(&all, "note", "may not read maxmemory-policy", "");
     assert_eq!(all.len(), 3, "{all:#?}");
 
     let all = findings(&shared.operator(&["doctor", "--json"]).json());
     assert_says(&all, "ok", "user fusebox-operator can record and decide", "");
-    assert_says(&all, "note", "hooks need not be able to extend", "");
+    assert_says(&all, "note", "hooks do not need the right to extend", "");
     assert_eq!(all.len(), 3, "{all:#?}");
 
     shared.server.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
     let all = findings(&shared.operator(&["doctor", "--json"]).json());
-    assert_says(&all, "warning", "throws keys away (allkeys-lru)", "maxmemory-policy noeviction");
+    assert_says(&all, "warning", "evicts keys (allkeys-lru)", "maxmemory-policy noeviction");
 
     shared.server.command(&["ACL", "SETUSER", "fusebox-hook", "-hset"]);
     let report = doctor(&shared.home);
     assert_eq!(report["holds"], false);
-    assert_says(&findings(&report), "problem", "may not do all that hooks need", "fusebox redis acl");
+    assert_says(&findings(&report), "problem", "lacks rights that hooks need", "fusebox redis acl");
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn what_goes_in_the_clear_is_warned_of() {
             Home::new().var("FUSEBOX_STORE_REDIS_URL", url).var("FUSEBOX_STORE_REDIS_TIMEOUT_MS", "50");
         findings(&home.fusebox(&["doctor", "--json"]).json())
     };
-    assert_says(&of(&url), "warning", "in the clear", "rediss://");
+    assert_says(&of(&url), "warning", "unencrypted", "rediss://");
     let fine = [
         "rediss://redis.invalid",
         &format!("redis://127.0.0.1:{}", free_port()),
@@ -152,7 +152,7 @@ fn falsified_counts_are_found_and_mended() {
     for (words, said) in [
         (
             &["HSET", &counter, &since, "1,0,0,0,0,1,0"][..],
-            "budget session of s: 1 tokens in the store, 330 by counting anew",
+            "budget session of s: 1 tokens in the store, 330 when counted again",
         ),
         (&["SET", &record, &lowered], "session s: "),
         (&["SET", &record, "", "PX", "1"], "session s: "),
@@ -165,12 +165,12 @@ fn falsified_counts_are_found_and_mended() {
         let report = doctor(home);
         assert_eq!(report["holds"], false, "{words:?}: {report:#}");
         let all = findings(&report);
-        assert_says(&all, "problem", "counters do not agree with the transcripts: ", "run `fusebox resync`");
+        assert_says(&all, "problem", "counts differ from the transcripts: ", "run `fusebox resync`");
         assert_says(&all, "problem", said, "");
         let ran = home.fusebox(&["resync"]);
         assert_eq!(ran.code, 0, "{ran:?}");
         let report = doctor(home);
-        assert_says(&findings(&report), "ok", "counts agree", "");
+        assert_says(&findings(&report), "ok", "counts match", "");
         assert_eq!(
             (&report["holds"], &home.status(S)["budgets"][0]["used"]),
             (&json!(true), &json!(330)),
@@ -181,7 +181,7 @@ fn falsified_counts_are_found_and_mended() {
     std::fs::write(home.transcript(S), format!("{}\n", message(1, 100, 10))).unwrap();
     home.hook("SessionEnd", S, json!({"reason": "other"}));
     let report = doctor(home);
-    assert_says(&findings(&report), "warning", "counts more than the transcripts say: session s", "deleted");
+    assert_says(&findings(&report), "warning", "counts more than the transcripts: session s", "deleted");
     assert_eq!(report["holds"], true, "{report:#}");
 }
 
@@ -202,7 +202,7 @@ fn records_that_cannot_be_read_are_named() {
     assert_says(&findings(&doctor(&shared.home)), "warning", &both, fix);
     assert_eq!(shared.home.fusebox(&["resync"]).code, 0);
     let all = findings(&doctor(&shared.home));
-    assert_says(&all, "warning", &both, "can be deleted");
+    assert_says(&all, "warning", &both, "delete the hash");
     assert!(all.iter().all(|(severity, ..)| severity != "problem"), "{all:#?}");
     assert_eq!(shared.server.text(&["HGET", damaged, first]), "no JSON");
     for name in ["a", "a\u{1b}[31m\nb", "c"] {
@@ -224,7 +224,7 @@ fn decisions_that_are_missing_are_named() {
         shared.server.command(&["DEL", &key]);
     }
     let all = findings(&doctor(&shared.home));
-    assert_says(&all, "warning", "1 decision of this machine are missing", "fusebox-operator@");
+    assert_says(&all, "warning", "1 decision of this machine missing", "fusebox-operator@");
     assert_says(&all, "warning", "missing", "fusebox resync");
     assert_eq!(shared.operator(&["resync"]).code, 0);
     assert!(findings(&doctor(&shared.home)).iter().all(|(severity, ..)| severity != "warning"));

@@ -110,7 +110,7 @@ fn decisions_that_redis_lost_are_told_by_the_operator() {
     assert!(
         ran.code == 1
             && ran.stderr.starts_with("fusebox: 1 decision of /")
-            && ran.stderr.contains("operations.jsonl is missing"),
+            && ran.stderr.contains("operations.jsonl is still missing"),
         "{ran:?}"
     );
     assert!(
@@ -202,10 +202,7 @@ fn a_prompt_of_a_hooks_user_is_answered_with_the_operators_command() {
         );
         let ran = prompt_from(home, &payload, None);
         let reason = ran.json()["reason"].as_str().unwrap().to_owned();
-        assert!(
-            reason.starts_with("Fusebox: nothing was changed: this user of Redis may record"),
-            "{reason}"
-        );
+        assert!(reason.starts_with("Fusebox: nothing was changed: this Redis user may record"), "{reason}");
         assert!(reason.contains("FUSEBOX_STORE_REDIS_URL=unix://fusebox-operator@/"), "{reason}");
         assert!(reason.contains(command), "{reason}");
     }

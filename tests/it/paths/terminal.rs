@@ -20,7 +20,7 @@ fn a_new_window_lets_an_open_terminal_go_on(version: Version) {
     terminal.enter("loop");
     terminal.wait_for("the stop", || only(&client)["stopped"] == true);
     terminal.enter("again");
-    terminal.wait("Or here, as a prompt");
+    terminal.wait_as("Or here, as a prompt", "fusebox: extend hours N because");
     let (stopped_at, ran_then) = (api.count("main"), ran(&client));
     // Hooks read the clock; the client's own, which dates its lines, stays: they are of the window before.
     client.move_clock(5 * 3600 * 1000);

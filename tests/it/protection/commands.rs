@@ -60,7 +60,10 @@ fn a_command_that_decides_refuses_under_a_client_whatever_its_variables_say() {
         let refused =
             ran.stdout.ends_with("code 2\n") && ran.stderr.contains("a Claude Code client started it");
         assert_eq!(refused, refuses, "{words}: {ran:?}");
-        assert!(!refuses || ran.stderr.contains("a person can run it in a terminal of their own"), "{ran:?}");
+        assert!(
+            !refuses || ran.stderr.contains("a person can run it in a terminal that no agent started"),
+            "{ran:?}"
+        );
         // Which program it is tells, and not that there is one.
         let ran = under(&other);
         assert!(!ran.stderr.contains("inside an agent's shell"), "{words}: {ran:?}");

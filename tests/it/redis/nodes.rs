@@ -96,7 +96,7 @@ fn sentinels_know_the_master_also_after_it_changed() {
     assert_eq!(connection.moved_to(), Some(format!("127.0.0.1:{port}")));
     let unknown = url.replace("/main", "/other");
     let failure = failure(&unknown, WAIT);
-    assert!(failure.to_string().contains("knows no master \"other\""), "{failure}");
+    assert!(failure.to_string().contains("does not know the master \"other\""), "{failure}");
 }
 
 /// Lets a sentinel look around ten times a second, not every ten seconds.

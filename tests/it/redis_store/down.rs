@@ -1,4 +1,4 @@
-//! `status` and `budget` while the store is out of reach: by what this machine last knew, and they say so.
+//! `status` and `budget` while the store is unreachable: by what this machine last knew, and they say so.
 
 use serde_json::{Value, json};
 
@@ -175,7 +175,7 @@ fn what_is_not_known() {
         let ran = stage.home.fusebox(words);
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran:?}");
         assert!(
-            ran.stderr.contains("no session zz in this machine's caches, and the store is out of reach"),
+            ran.stderr.contains("no session zz in this machine's caches, and the store is unreachable"),
             "{ran:?}"
         );
     }
@@ -291,9 +291,9 @@ fn a_budget_that_does_otherwise_without_the_store() {
     stage.go_away();
     respond(&stage.home, "s", 5..=5);
     let ran = stage.home.fusebox(&["status", "--session", "s"]);
-    assert!(ran.stdout.contains("session denies every call while the store is out of reach"), "{ran:?}");
+    assert!(ran.stdout.contains("session denies every call while the store is unreachable"), "{ran:?}");
     assert!(
-        ran.stdout.contains("all is not enforced while the store is out of reach")
+        ran.stdout.contains("all is not enforced while the store is unreachable")
             && ran.stdout.contains("500"),
         "{ran:?}"
     );

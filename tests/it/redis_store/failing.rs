@@ -120,7 +120,7 @@ fn slow_at_each_step() {
     home.hurry(true);
     assert!(home.hook("SessionStart", "s", json!({"source": "resume"})).is_silent());
     let journal = home.journal();
-    assert!(noted(&home) == 1 && journal.contains("the store answers, but so slowly"), "{journal}");
+    assert!(noted(&home) == 1 && journal.contains("the store answers too slowly"), "{journal}");
     proxy.take();
     respond(&home, "s", 4..=4);
     assert_eq!(proxy.take().connections, 0);
@@ -147,7 +147,7 @@ fn garbage() {
 fn an_answer_to_another_question() {
     let stage = plain(LONG);
     let answer = Manner::Answer(b"+OK\r\n".into());
-    stage.goes_through("what Fusebox does not understand", move |_, p| p.behave(answer.clone()), pass);
+    stage.goes_through("Fusebox does not understand", move |_, p| p.behave(answer.clone()), pass);
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn full() {
     let limit = |bytes: &'static str| {
         move |server: &Server, _: &Proxy| drop(server.command(&["CONFIG", "SET", "maxmemory", bytes]))
     };
-    stage.goes_through("takes no more data", limit("1"), limit("0"));
+    stage.goes_through("is full", limit("1"), limit("0"));
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn finds_what_is_missing(home: &Home) {
     };
     assert_ne!(shown("s"), shown("unread"));
     let said = home.fusebox(&["resync"]).stdout;
-    assert!(said.contains("Re-read 2 sessions") && said.contains("No budget's count has changed."), "{said}");
+    assert!(said.contains("Re-read 2 sessions") && said.contains("No budget's count changed."), "{said}");
     let refused =
         home.furnish(home.command("fusebox")).arg("resync").env("CLAUDECODE", "1").output().unwrap();
     assert_eq!(refused.status.code(), Some(2));

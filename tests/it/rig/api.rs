@@ -174,6 +174,15 @@ impl Api {
         self.calls().iter().any(|call| call.last_message.contains(words))
     }
 
+    /// Whether a person saw these words in `output`, the client's. (In a recording, which has the words of its time: whether a
+    /// hook says them now.)
+    pub fn showed(&self, output: &str, words: &str) -> bool {
+        match self.shared.drive().player() {
+            Some(player) => player.was_told(words),
+            None => output.contains(words),
+        }
+    }
+
     /// Waits until `ready` says so of the calls; false when that did not happen in time.
     pub fn wait_until(&self, limit: Duration, ready: impl Fn(&[Served]) -> bool) -> bool {
         self.shared.wait_until(limit, ready)

@@ -78,10 +78,11 @@ impl Terminal {
         self.wait_within(LIMIT, &format!("{texts:?}"), || self.shows(texts));
     }
 
-    /// Waits for a text that takes its time, such as what the client does every full minute.
+    /// Waits for a text that may take its time, such as what the client does every full minute. `name`: the text that was on
+    /// the screen when this was recorded.
     #[track_caller]
-    pub fn wait_long(&self, text: &str) {
-        self.wait_within(2 * LIMIT, &format!("{text:?}"), || self.shows(text));
+    pub fn wait_as(&self, name: &str, text: &str) {
+        self.wait_within(2 * LIMIT, &format!("{name:?}"), || self.shows(text));
     }
 
     /// Waits until a condition outside the screen holds, e.g. on the API's calls.

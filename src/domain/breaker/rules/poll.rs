@@ -9,7 +9,7 @@ pub(super) static RULE: Rule = Rule {
     name: "endless_wait",
     key: "breaker.max_polls",
     presets: [Some(100), Some(50), Some(25)],
-    description: "the same waiting call, or the same cycle with one, with the same result, {n} times in a row",
+    description: "the same waiting call, or a cycle that contains one, with the same result, {n} times in a row",
     source: "field reports",
     counts_repetitions: false,
     count,

@@ -12,7 +12,7 @@ pub(super) static RULE: Rule = Rule {
     name: "same_outcome",
     key: "breaker.max_same_outcomes",
     presets: [Some(16), Some(8), Some(8)],
-    description: "the same long result from calls of one tool about the same things, {n} times among the last 30, with no change in between",
+    description: "the same long result from calls of one tool on the same subject, {n} times among the last 30, with no change in between",
     source: "our own corpus",
     counts_repetitions: true,
     count,

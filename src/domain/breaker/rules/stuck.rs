@@ -8,7 +8,7 @@ pub(super) static RULE: Rule = Rule {
     name: "stuck",
     key: "breaker.max_stuck",
     presets: [Some(24), Some(12), Some(12)],
-    description: "the same call failing in the same way {n} times, although things were changed in between",
+    description: "the same call failing in the same way {n} times, even though things changed in between",
     source: "our own corpus",
     counts_repetitions: true,
     count,

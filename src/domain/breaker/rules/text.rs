@@ -7,7 +7,7 @@ pub(super) static RULE: Rule = Rule {
     name: "same_text",
     key: "breaker.max_texts",
     presets: [Some(20), Some(10), Some(10)],
-    description: "the same words before calls that change nothing, {n} times in a row",
+    description: "the same text before calls that change nothing, {n} times in a row",
     source: "Gemini CLI",
     counts_repetitions: false,
     count,

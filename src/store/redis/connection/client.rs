@@ -47,7 +47,7 @@ fn certificates(node: &Node, files: &TlsFiles) -> Result<TlsCertificates, Failur
     if let (Some(path), Some(pem)) = (&files.ca, &root_cert)
         && !String::from_utf8_lossy(pem).contains(CERTIFICATE)
     {
-        let problem = format!("no certificate authority in {}", path.display());
+        let problem = format!("no CA certificate in {}", path.display());
         return Err(Failure::new(FailureKind::Certificates, node, problem));
     }
     let client_tls = match (&files.certificate, &files.key) {

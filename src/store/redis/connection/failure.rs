@@ -54,19 +54,21 @@ impl fmt::Display for Failure {
             Kind::Unreachable => {
                 "cannot be reached: {}. Start Redis, or check store.redis_url and the network."
             }
-            Kind::Auth => "refuses the login: {}. Check user and password file under [store].",
+            Kind::Auth => "refuses the login: {}. Check the user and the password file under [store].",
             Kind::Denied => "denies this: {}. Give the user the rights that `fusebox redis acl` prints.",
             Kind::ReadOnly => {
                 "is a read-only replica: {}. Put the master or the sentinels in store.redis_url."
             }
-            Kind::Full => "takes no more data: {}. Give it more room (maxmemory, disk).",
-            Kind::NotReady => "is not ready: {}. Wait, or look at the server.",
-            Kind::WrongType => "holds other data under a key of Fusebox: {}. Set another database or tenant.",
+            Kind::Full => "is full: {}. Give it more memory or disk space.",
+            Kind::NotReady => "is not ready: {}. Wait, or check the server.",
+            Kind::WrongType => "holds other data under a key of Fusebox: {}. Use another database or tenant.",
             Kind::Garbage => {
                 "is not the Redis that was expected: {}. Check host, port and TLS in store.redis_url."
             }
-            Kind::Certificates => "cannot be reached by TLS: {}. Check ca, cert and key in store.redis_url.",
-            Kind::Other => "answers with an error: {}. Look at the server's log.",
+            Kind::Certificates => {
+                "cannot be reached over TLS: {}. Check ca, cert and key in store.redis_url."
+            }
+            Kind::Other => "answers with an error: {}. Check the server's log.",
         };
         write!(f, "Redis at {} {}", self.server, text.replacen("{}", &self.problem, 1))
     }
@@ -88,7 +90,7 @@ impl Failure {
         }
         match (error.kind(), error.detail()) {
             (ErrorKind::Parse, _) => {
-                Self::new(FailureKind::Garbage, node, "it does not speak the protocol of Redis")
+                Self::new(FailureKind::Garbage, node, "it does not speak the Redis protocol")
             }
             // A client's certificate that its key is not for.
             (ErrorKind::InvalidClientConfig, Some(detail)) => {
