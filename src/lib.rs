@@ -16,7 +16,7 @@
 //! 2. `hook/run.rs` reads standard input once, under the hook's deadline. It keeps the hook contract: on any failure it
 //!    prints nothing, exits with 0 and writes a line to the journal; exit code 2 is for a decision of the plain
 //!    protocol.
-//! 3. Each of [`agents::ALL`] is asked whether it recognizes the input: `agents/claude/payload.rs` parses it into a
+//! 3. Each of [`agents::ALL`] is asked whether it recognises the input: `agents/claude/payload.rs` parses it into a
 //!    [`HookEvent`](agents::event::HookEvent).
 //! 4. `app/session.rs` reads the session's cache, and the configuration if it changed. All steps share its
 //!    [`SessionContext`](app::session::SessionContext).

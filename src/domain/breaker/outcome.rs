@@ -19,7 +19,7 @@ pub struct Outcome {
     pub hash: u32,
     /// Whether the call failed.
     pub failed: bool,
-    /// Whether the result is long enough to be recognized: "ok" and "no matches" are common.
+    /// Whether the result is long enough to be recognised: "ok" and "no matches" are common.
     pub distinctive: bool,
     /// Whether the call failed because a service was down or overloaded. Retrying is then no loop.
     pub outage: bool,
