@@ -28,7 +28,8 @@ pub enum ZoneError {
 
 /// The time zone of an IANA name. A process reads each file once.
 ///
-/// # Errors This system does not have the zone.
+/// # Errors
+/// This system does not have the zone.
 pub fn zone(name: &str) -> Result<Zone, ZoneError> {
     static ZONES: Mutex<BTreeMap<String, Zone>> = Mutex::new(BTreeMap::new());
     if name == Zone::utc().name() {

@@ -46,7 +46,8 @@ pub trait Agent: Sync {
 
     /// Parses the event on standard input; `None` if this executable does not handle it.
     ///
-    /// # Errors The input is not a payload of this agent.
+    /// # Errors
+    /// The input is not a payload of this agent.
     fn parse_event<'p>(
         &self,
         hook: Hook,

@@ -160,7 +160,8 @@ impl Slots {
 
     /// Applies an observation.
     ///
-    /// # Errors The subagent may not start; says why.
+    /// # Errors
+    /// The subagent may not start; says why.
     pub fn observe(
         &mut self,
         event: &SlotEvent,

@@ -64,7 +64,8 @@ impl Zone {
 
     /// Parses the zone of this name from a TZif file.
     ///
-    /// # Errors The file is not valid TZif.
+    /// # Errors
+    /// The file is not valid TZif.
     pub fn from_tzif(name: &str, bytes: &[u8]) -> Result<Self, TzError> {
         let rules = TimeZone::from_tz_data(bytes)?;
         Ok(Self(Some(Arc::new(NamedZone { name: name.to_owned(), rules }))))

@@ -32,7 +32,8 @@ pub fn has_no_symlinks(path: &Path) -> bool {
 /// A plain rename over a file makes ext4 flush the new one to disk, which takes as long as starting a process.
 /// Exchanging the two files does not, and a cache need not survive a power failure.
 ///
-/// # Errors Neither worked; both files are unchanged.
+/// # Errors
+/// Neither worked; both files are unchanged.
 pub fn replace(new: &Path, old: &Path) -> std::io::Result<()> {
     // Fall back to a rename if `old` does not exist, or the file system cannot exchange files.
     renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE).or_else(|_| std::fs::rename(new, old))

@@ -117,7 +117,8 @@ pub struct NewFacts {
 /// regular file, counts as empty. An unfinished last line is left for the next call. A file that shrank or was replaced
 /// is read from its start.
 ///
-/// # Errors The file cannot be opened or read.
+/// # Errors
+/// The file cannot be opened or read.
 pub fn read_new(
     transcripts: &dyn Transcripts,
     path: &Path,

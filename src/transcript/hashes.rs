@@ -22,7 +22,8 @@ pub fn serialize<S: Serializer>(hashes: &VecDeque<u64>, serializer: S) -> Result
 
 /// For `#[serde(with)]`.
 ///
-/// # Errors The value is neither such a string nor a list of numbers.
+/// # Errors
+/// The value is neither such a string nor a list of numbers.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<VecDeque<u64>, D::Error> {
     struct Hashes;
     impl<'de> Visitor<'de> for Hashes {

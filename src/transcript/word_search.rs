@@ -45,7 +45,8 @@ impl WordSearch {
 
     /// Searches the new part of `file`, which need not exist yet. An unfinished last line is searched again next time.
     ///
-    /// # Errors `is_over` returned true before the end was reached, or the file cannot be searched.
+    /// # Errors
+    /// `is_over` returned true before the end was reached, or the file cannot be searched.
     pub fn search(
         &mut self,
         file: &Path,

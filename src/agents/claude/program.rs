@@ -26,7 +26,8 @@ fn is_program(path: &Path) -> bool {
 
 /// The version that the client reports.
 ///
-/// # Errors It cannot be run, takes too long, or prints something else.
+/// # Errors
+/// It cannot be run, takes too long, or prints something else.
 pub fn version(program: &Path) -> Result<ClientVersion, String> {
     let mut command = Command::new(program);
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
