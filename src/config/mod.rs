@@ -54,7 +54,7 @@ pub struct Config {
     pub tenant: String,
     /// The person's team, which new sessions are charged to.
     pub team: Option<String>,
-    /// The shared store; `None`: the local one.
+    /// The shared store; `None`: the embedded one.
     #[serde(default)]
     pub redis: Option<RedisConfig>,
     /// Budgets in force, with unique names.

@@ -61,7 +61,7 @@ impl Env {
         named.or_else(|| system::user(self.uid).map(|(name, _)| name)).unwrap_or_else(|| self.uid.to_string())
     }
 
-    /// Folder of the local store and the journal: `FUSEBOX_STATE_DIR`, else `$XDG_STATE_HOME/fusebox`, else
+    /// Folder of the embedded store and the journal: `FUSEBOX_STATE_DIR`, else `$XDG_STATE_HOME/fusebox`, else
     /// `~/.local/state/fusebox`.
     pub fn state_dir(&self) -> Option<PathBuf> {
         self.path_var("FUSEBOX_STATE_DIR")
