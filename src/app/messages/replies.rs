@@ -6,7 +6,7 @@ use crate::domain::operation::OperationKind;
 use crate::domain::prompt_command::USAGE;
 use crate::store::SessionTotal;
 
-/// EventData was done to a budget, as part of a sentence.
+/// What was done to a budget, as part of a sentence.
 pub fn describe_operation(decision: &OperationKind) -> String {
     match decision {
         OperationKind::Extend { amount } => format!("extended by {}", grouped(*amount)),
@@ -15,7 +15,7 @@ pub fn describe_operation(decision: &OperationKind) -> String {
     }
 }
 
-/// EventData is still missing when a budget blocks even after it was changed.
+/// What else is needed if a budget still blocks after it was changed.
 pub fn still_blocked(state: &BudgetState) -> String {
     let name = &state.budget.name;
     if state.status() == Status::Exhausted {
