@@ -26,8 +26,8 @@ pub fn record_event(db: &Connection, event: &Event, known: bool) -> Result<()> {
     Ok(())
 }
 
-/// Claims the events of an agent that were neither reported nor claimed. (Events of the whole session are reported to the
-/// main agent.)
+/// Claims the events of an agent that were neither reported nor claimed. (Events of the whole session are reported to
+/// the main agent.)
 pub fn claim(db: &Connection, session: &str, agent: &str, now: Timestamp) -> Result<Vec<Event>> {
     let latest = now.plus_millis(2 * CLAIM_MS).0;
     let sql = "SELECT id, event FROM events WHERE untold NOT BETWEEN ? AND ? ORDER BY id";
