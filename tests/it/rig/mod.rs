@@ -1,9 +1,9 @@
-//! The test rig: a real Claude Code client against a scripted Messages API, on loopback only.
+//! The test rig: a real Claude Code client with a scripted Messages API, on loopback only.
 //!
-//! A test is a function that takes a `Version`, and is named in `client_tests!(..)`: then it runs with each client.
-//! Inside it `Api::start(Script)`, `Client::new(version, &api)` and `client.prompt("..").run()`.
+//! A test is a function that takes a `Version`; `client_tests!(..)` runs it with each client. It uses
+//! `Api::start(Script)`, `Client::new(version, &api)` and `client.prompt("..").run()`.
 
-// Each test uses some of it.
+// Each test uses only a part of it.
 #![allow(dead_code, unused_imports)]
 
 mod api;
@@ -37,10 +37,10 @@ pub use usage::Usage;
 pub use version::Version;
 pub(crate) use version::{client_tests, with_client, with_recording};
 
-/// Notes that a test was skipped; fails it when `FUSEBOX_REQUIRE_CLIENT` is 1.
+/// Reports a skipped test; fails it if `FUSEBOX_REQUIRE_CLIENT` is 1.
 pub fn skip(why: &str) {
     let required = std::env::var_os("FUSEBOX_REQUIRE_CLIENT").is_some_and(|v| v == "1");
     assert!(!required, "FUSEBOX_REQUIRE_CLIENT=1, but {why}");
-    // Not eprintln: the test harness would keep it to itself.
+    // Not eprintln, which the test harness captures.
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
