@@ -82,8 +82,8 @@ pub fn with_recording(path: &str, version: Version, body: fn(Version)) {
 ///
 /// * `live`: always with the real client, to test processes, terminals and time.
 /// * `recorded`: with recordings of it ([`with_recording`]).
-/// * `facts`: about the real client only. Since a version does not change, these run by hand (`tests/record`,
-///   `tests/long`), and are otherwise reported as ignored.
+/// * `facts`: about the real client only. Since a version does not change, these run by hand (`tests/record`), and are
+///   otherwise reported as ignored.
 /// * `newest`: like `facts`, for the newest client only.
 macro_rules! client_tests {
     (live: $($test:ident),+ $(,)?) => {
