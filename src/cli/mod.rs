@@ -105,7 +105,7 @@ pub fn main() -> ExitCode {
 /// Runs a parsed command line.
 ///
 /// # Errors
-/// The command failed; [`failure_code`] is its exit code.
+/// The command failed; `failure_code` is its exit code.
 pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     match &cli.command {
         Command::Demo(args) => demo::run(args, env, io),

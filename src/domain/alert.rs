@@ -117,13 +117,13 @@ pub struct AlertRecord {
 /// Selects the alerts that meet all conditions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AlertFilter {
-    /// Of this budget.
+    /// Only alerts of this budget.
     pub budget: Option<String>,
-    /// Of budgets that count this session.
+    /// Only alerts of budgets that count this session.
     pub session: Option<String>,
-    /// Of this level.
+    /// Only alerts of this level.
     pub level: Option<AlertLevel>,
-    /// Raised before this moment.
+    /// Only alerts raised before this moment.
     pub before: Option<Timestamp>,
     /// Whether to include acknowledged alerts.
     pub acknowledged: bool,

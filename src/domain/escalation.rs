@@ -66,7 +66,7 @@ impl Hold {
     }
 }
 
-/// How far one agent was escalated.
+/// How far one agent is escalated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EscalationLevel {
     /// The cause.

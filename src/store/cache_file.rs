@@ -72,7 +72,7 @@ impl CacheFile {
         marked.filter_map(of).filter(|cache| cache.has_unreported_data()).collect()
     }
 
-    /// Deletes caches not modified for [`RETENTION_MS`], a limited number per call. They can be read again.
+    /// Deletes caches not modified for `RETENTION_MS`, a limited number per call. They can be read again.
     pub fn sweep(dir: &Path, now: Timestamp) {
         if check_private(dir).is_err() {
             return;

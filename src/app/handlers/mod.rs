@@ -1,6 +1,6 @@
 //! Handles one event: read → record → judge → answer. Each kind of event has a file; shared code is here.
 //!
-//! A handler reads and records ([`record`](super::record)), and calls [`judge`] to decide. [`answer`] turns the verdict
+//! A handler reads and records ([`record`](super::record)), and calls `judge` to decide. `answer` turns the verdict
 //! into texts.
 
 mod after_batch;

@@ -1,6 +1,6 @@
 //! `fusebox doctor`: checks that the guard works.
 //!
-//! A check is one function in one file, and one line in [`CHECKS`].
+//! A check is one function in one file, and one line in `CHECKS`.
 
 mod binaries;
 mod client;

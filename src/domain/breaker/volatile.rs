@@ -5,7 +5,7 @@
 
 use super::volatile_word::push_stable;
 
-/// What a text is.
+/// The kind of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextKind {
     /// The input of a call. Ids stay: they say what the call is about.

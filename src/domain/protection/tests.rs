@@ -1,4 +1,4 @@
-//! What is read from shell text; and that no text is too much.
+//! Tests of the analysis of shell text, including that it handles any text.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! The shared store: Redis, for several machines with common budgets.
 //!
 //! A step is prepared by the same code as for the embedded store, from the values that the last step read
-//! ([`read_cache`]). A script checks that they are current and runs the step, or returns what differs.
+//! (`read_cache`). A script checks that they are current and runs the step, or returns what differs.
 
 pub mod acl;
 mod agent_state_fields;
