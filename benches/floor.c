@@ -1,2 +1,2 @@
-/* The floor: what starting any program costs. Does nothing; linked statically. */
+/* The floor: the cost of starting any program. Does nothing; linked statically. */
 int main(void) { return 0; }

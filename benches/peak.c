@@ -1,5 +1,5 @@
-/* Runs a program and prints its peak memory in KiB. A process of its own, and a tiny one: until it calls exec, a
-   spawned child counts as large as the process that spawned it. */
+/* Runs a program and prints its peak memory in KiB. In a tiny separate process, because until it calls exec, a spawned
+   child counts as large as its parent. */
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-//! After tool calls: meter, warn, stop.
+//! After tool calls: counts usage, warns, stops.
 
 use fusebox::agents::hook::Hook;
 use fusebox::hook::run::run;

@@ -1,4 +1,4 @@
-//! Before a tool call: may it run?
+//! Before a tool call: allows or denies it.
 
 use fusebox::agents::hook::Hook;
 use fusebox::hook::run::run;

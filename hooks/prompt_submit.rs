@@ -1,4 +1,4 @@
-//! A prompt came in: say where the budget stands.
+//! Before a prompt: reports the budget, answers prompt commands, blocks.
 
 use fusebox::agents::hook::Hook;
 use fusebox::hook::run::run;

@@ -1,4 +1,4 @@
-//! A session starts, ends or pauses: meter what no later hook would.
+//! A session starts, ends or pauses: counts what no later hook would.
 
 use fusebox::agents::hook::Hook;
 use fusebox::hook::run::run;

@@ -1,39 +1,42 @@
 //! Fusebox: budgets, quotas and a circuit breaker for Claude Code, as small hook executables.
 //!
-//! Layers, each importing only from those to its left:
-//! [`domain`] ← [`platform`] ← [`transcript`] ← [`agents`] ← [`config`] ← [`store`] ← [`app`] ← [`hook`] ← [`cli`]. `store` knows no agent.
-//! [`zoneinfo`] wraps the system's time zones, and stands beside `platform`. One exception: the text form of a window rule is
-//! parsed in `zoneinfo`, because that needs the zone files.
+//! Layers, each importing only from those to its left: [`domain`] ← [`platform`] ← [`transcript`] ← [`agents`] ←
+//! [`config`] ← [`store`] ← [`app`] ← [`hook`] ← [`cli`]. `store` does not import `agents`. [`zoneinfo`] wraps the
+//! system's time zones and is on the level of `platform`. It also parses the text form of a window rule, which needs
+//! the zone files.
 //!
-//! What differs between operating systems is in [`platform`]; what differs between coding agents is in [`agents`], with a folder
-//! for each. `tests/it/structure.rs` holds both, and the layers.
+//! Code that depends on the operating system is in [`platform`]; code that depends on the coding agent is in
+//! [`agents`], with a folder for each. `tests/it/structure.rs` checks these rules.
 //!
 //! # How an event is handled
 //!
 //! After a tool call, file by file:
 //!
 //! 1. `hooks/post_tool_use.rs` is one statement: it calls [`hook::run::run`].
-//! 2. `hook/run.rs` reads standard input once, under the hook's deadline. It keeps the hook contract: any failure ends in
-//!    silence, exit code 0 and a line in the journal; exit code 2 is for a decision of the plain protocol.
-//! 3. Each of [`agents::ALL`] is asked whether the input is its own: `agents/claude/payload.rs` parses it into a
+//! 2. `hook/run.rs` reads standard input once, under the hook's deadline. It keeps the hook contract: on any failure it
+//!    prints nothing, exits with 0 and writes a line to the journal; exit code 2 is for a decision of the plain
+//!    protocol.
+//! 3. Each of [`agents::ALL`] is asked whether it recognises the input: `agents/claude/payload.rs` parses it into a
 //!    [`HookEvent`](agents::event::HookEvent).
-//! 4. `app/session.rs` reads the session's cache, and the configuration where that changed. All steps share its
+//! 4. `app/session.rs` reads the session's cache, and the configuration if it changed. All steps share its
 //!    [`SessionContext`](app::session::SessionContext).
 //! 5. `app/handlers/mod.rs` dispatches the event to `app/handlers/after_tool.rs`, which builds a
 //!    [`RecordPlan`](app::record_plan::RecordPlan): what to record, and which files to read.
-//! 6. `app/record.rs` reads the new lines of the transcripts. Where the plan asks for it, it waits for a line to appear, and no
-//!    store is open meanwhile. Then it sends the new data to the store, in one [`Batch`](store::Batch) for each megabyte read.
-//! 7. `store/sqlite/messages.rs` (or `store/redis/record.rs`) records a batch in one atomic step, and returns the state of each
-//!    budget.
-//! 8. Back in `app/handlers/mod.rs`, the answer goes into the locked session cache, [`domain::verdict::judge`] decides, and the
-//!    cache is saved. The verdict becomes an [`Answer`](agents::answer::Answer), whose texts are in `app/messages`.
+//! 6. `app/record.rs` reads the new lines of the transcripts. If the plan asks for it, it waits for a line to appear,
+//!    with no store open meanwhile. Then it sends the new data to the store, in one [`Batch`](store::Batch) per
+//!    megabyte read.
+//! 7. `store/sqlite/messages.rs` (or `store/redis/record.rs`) records a batch in one atomic step, and returns the state
+//!    of each budget.
+//! 8. Back in `app/handlers/mod.rs`, the result goes into the locked session cache, [`domain::verdict::judge`] decides,
+//!    and the cache is saved. The verdict becomes an [`Answer`](agents::answer::Answer), with texts from
+//!    `app/messages`.
 //! 9. `agents/claude/output.rs` encodes the answer as the client's JSON, and `hook/run.rs` writes it once.
 //!
-//! After that, `hook/run.rs` marks the alerts as shown in the store, runs `alerts.command`, writes the journal, does
+//! Then `hook/run.rs` marks the alerts as shown in the store, runs `alerts.command`, writes the journal, does
 //! maintenance, and ends the process.
 //!
-//! Before a tool call the way is shorter: `app/handlers/before_tool.rs` answers from the cache alone while the cache is fresh,
-//! nothing is near a limit, no agent is held back, no breaker is open, and no subagent slot is asked for.
+//! Before a tool call the path is shorter: `app/handlers/before_tool.rs` answers from the cache alone if the cache is
+//! fresh, no limit is near, no agent is held back, no breaker is open, and no subagent slot is requested.
 
 pub mod agents;
 pub mod app;
@@ -46,13 +49,13 @@ pub mod store;
 pub mod transcript;
 pub mod zoneinfo;
 
-/// The global allocator of musl builds. musl's own makes a system call for almost every allocation; this one takes blocks of
-/// 1 MiB from it on demand.
+/// The global allocator of musl builds. musl's own makes a system call for almost every allocation; this one requests
+/// blocks of 1 MiB from it on demand.
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: talc::TalcLock<spinning_top::RawSpinlock, Blocks> =
     talc::TalcLock::new(Blocks::with_block_size(std::alloc::System, 1 << 20));
 
-/// Where [`ALLOCATOR`] takes its blocks from.
+/// The source of the blocks for [`ALLOCATOR`].
 #[cfg(target_env = "musl")]
 type Blocks = talc::source::GlobalAllocSource<std::alloc::System>;

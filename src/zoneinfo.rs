@@ -1,6 +1,6 @@
-//! Time zones by the system's files, and what needs them: reading a window rule from its text.
+//! Time zones from the system's files, and parsing of window rules, which need them.
 //!
-//! `$TZDIR` is not asked: an agent could move the windows of budgets by it.
+//! Ignores `$TZDIR`, which an agent could use to move the windows of budgets.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,17 +11,17 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::domain::window::{Period, WindowRule, Zone};
 
-/// Where systems keep their time zone files.
+/// Where systems keep time zone files.
 const FOLDERS: [&str; 4] =
     ["/usr/share/zoneinfo", "/usr/share/lib/zoneinfo", "/usr/lib/zoneinfo", "/etc/zoneinfo"];
 
-/// Why there is no such zone.
+/// Why a zone was not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ZoneError {
-    /// Its name is none of a zone that this system knows.
+    /// This system has no zone of this name.
     #[error("no such time zone")]
     Unknown,
-    /// This system knows no zones.
+    /// This system has no zone files.
     #[error("this machine has no time zone files: install tzdata")]
     NoFiles,
 }
@@ -29,7 +29,7 @@ pub enum ZoneError {
 /// The time zone of an IANA name. A process reads each file once.
 ///
 /// # Errors
-/// This system does not know it.
+/// This system does not have the zone.
 pub fn zone(name: &str) -> Result<Zone, ZoneError> {
     static ZONES: Mutex<BTreeMap<String, Zone>> = Mutex::new(BTreeMap::new());
     if name == Zone::utc().name() {
@@ -53,13 +53,13 @@ fn read_zone(name: &str) -> Option<Zone> {
     files.find_map(|bytes| Zone::from_tzif(name, &bytes).ok())
 }
 
-/// Whether any zones are installed: all of tzdata's packages have this one.
+/// Whether any zones are installed: every tzdata package contains this one.
 fn has_files() -> bool {
     FOLDERS.iter().any(|folder| Path::new(folder).join("Etc/UTC").exists())
 }
 
-/// Whether it can be the name of a zone, and leads nowhere else as a path. Zones that depend on the machine (`localtime`) or
-/// count leap seconds (`right/…`) are left out.
+/// Whether it can be the name of a zone and, as a path, stays in the folder. Zones that depend on the machine
+/// (`localtime`) or count leap seconds (`right/…`) are excluded.
 fn is_zone_name(name: &str) -> bool {
     let is_part = |part: &str| {
         part.starts_with(|c: char| c.is_ascii_alphanumeric())

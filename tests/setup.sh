@@ -1,11 +1,11 @@
-# What the scripts of this folder share: they source it. Installs Debian packages, and says what happens.
+# Functions shared by the scripts in this folder, which source this file.
 # shellcheck shell=bash
 
 say() { printf '\n== %s\n' "$*"; }
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
-# Installs Debian packages unless what they bring is there. Arguments: PROGRAM=PACKAGE, or /PATH=PACKAGE.
+# Installs Debian packages unless they are already there. Arguments: PROGRAM=PACKAGE, or /PATH=PACKAGE.
 need() {
   local pair brings missing=()
   for pair in "$@"; do
@@ -29,12 +29,12 @@ need() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 }
 
-# The C library's archive, which static executables are linked with.
+# The C library's archive, needed to link static executables.
 need_static_libc() {
   [ -e "$(cc -print-file-name=libc.a 2>/dev/null || echo /nowhere)" ] || need /nowhere=libc6-dev
 }
 
-# Hooks start fastest with musl (README, "Install"): what is installed so is what is tested, where Rust has it.
+# Hooks start fastest with musl (README, "Install"), so test that, if Rust has the target.
 use_musl() {
   local musl; musl="$(uname -m)-unknown-linux-musl"
   if rustup target add "$musl" >/dev/null 2>&1 && [ -d "$(rustc --print target-libdir --target "$musl")" ]; then

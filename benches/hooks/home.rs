@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 
 use crate::spawn::{self, Hook, Launch};
 
-/// What the ids of sessions begin with.
+/// Prefix of session ids.
 const SESSION: &str = "67393810-3473-4bd3-b05f-e73c943b";
 
 /// Folders of one user.
 pub struct Home {
     root: PathBuf,
     pub project: PathBuf,
-    /// The address of the shared store, and the tenant there; `None`: the embedded one.
+    /// The address of the shared store and its tenant; `None`: the embedded store.
     redis: Option<(String, String)>,
     /// Limit of a session's budget; `None`: the default.
     limit: Option<u64>,
@@ -30,7 +30,7 @@ impl Home {
         Self { root: root.to_owned(), project, redis: None, limit: None }
     }
 
-    /// The same, on the shared store at `url`, as this tenant.
+    /// The same, on the shared store at `url`, with this tenant.
     pub fn on_redis(self, url: &str, tenant: &str) -> Self {
         Self { redis: Some((url.to_owned(), tenant.to_owned())), ..self }
     }
@@ -40,7 +40,7 @@ impl Home {
         Self { limit: Some(limit), ..self }
     }
 
-    /// The environment of a hook: what the client sets, and the usual rest.
+    /// The environment of a hook: the client's variables, and the usual others.
     pub fn variables(&self) -> Vec<(&'static str, PathBuf)> {
         let mut variables = vec![
             ("HOME", self.root.clone()),
@@ -68,7 +68,7 @@ impl Home {
     }
 }
 
-/// What a message says.
+/// The content of a message.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Text {
     /// It calls a tool.
@@ -77,7 +77,7 @@ pub enum Text {
     Answer,
 }
 
-/// A session of that user.
+/// A session of the user.
 pub struct Session {
     pub home: Home,
     id: String,
@@ -91,7 +91,7 @@ impl Session {
         Self::numbered(0, home)
     }
 
-    /// The same; sessions of other numbers have other ids, and other messages.
+    /// The same; sessions with other numbers have other ids and messages.
     pub fn numbered(number: u64, home: Home) -> Self {
         let folder = home.root.join(".claude/projects/-project");
         fs::create_dir_all(&folder).unwrap();
@@ -104,7 +104,7 @@ impl Session {
         session
     }
 
-    /// Its id.
+    /// The session id.
     #[allow(dead_code, reason = "for the benchmark of the shared store")]
     pub fn id(&self) -> &str {
         &self.id
@@ -115,12 +115,12 @@ impl Session {
         self.home.root.join(format!("stdin-{}.json", self.id))
     }
 
-    /// How hooks of this session are started.
+    /// How to start a hook of this session.
     pub fn launch(&self) -> Launch {
         Launch { variables: self.home.variables(), folder: self.home.project.clone(), input: self.input() }
     }
 
-    /// The next message is not in the transcript yet: hooks that are about it find no line.
+    /// Omits the next message from the transcript: hooks about it find no line.
     pub fn hold_line_back(&mut self) {
         self.messages += 1;
     }
@@ -138,7 +138,7 @@ impl Session {
     fn write_input_naming(&self, event: &str, transcript: &Path) {
         let tool = json!({
             "tool_name": "Bash",
-            // Another one each time: the same again and again would trip the breaker.
+            // A new input each time: repetitions would trip the breaker.
             "tool_input": {"command": command(self.messages), "description": "Run the tests"},
             "tool_use_id": tool_id(self.messages),
         });
@@ -225,7 +225,7 @@ impl Session {
     /// Calls post-tool-use until everything is read.
     pub fn read_to_end(&self) {
         let len = fs::metadata(&self.transcript).unwrap().len();
-        // A hook reads 32 MB and gives up after 1.5 s; what it recorded stays.
+        // A hook reads 32 MB and stops after 1.5 s; what it recorded stays.
         for _ in 0..200 {
             self.call("PostToolUse");
             if self.offset() == Some(len) {
@@ -235,7 +235,7 @@ impl Session {
         panic!("{}: not read to its end, {:?} of {len} bytes", self.transcript.display(), self.offset());
     }
 
-    /// Calls a hook with `event`, not measured.
+    /// Calls a hook with `event`, without measuring.
     pub fn call(&self, event: &str) {
         let hook = match event {
             "SessionStart" => Hook::SessionEvent,
@@ -276,12 +276,12 @@ impl Session {
         fs::write(self.cache(), serde_json::to_vec(&cache).unwrap()).unwrap();
     }
 
-    /// What hooks noted that failed.
+    /// The failures recorded by hooks.
     pub fn journal(&self) -> String {
         fs::read_to_string(self.home.root.join("state/journal.jsonl")).unwrap_or_default()
     }
 
-    /// A hook that fails is silent, and fast: its row would say nothing. Panics if one did.
+    /// Panics if a hook failed: failures are silent and fast, and would invalidate the row.
     pub fn check(&self) {
         let journal = self.journal();
         assert!(journal.is_empty(), "hooks failed while they were measured:\n{journal}");
@@ -302,7 +302,7 @@ fn answer(message: u64) -> String {
     format!("All done, for the {message}th time.")
 }
 
-/// An assistant's line, whose tokens come nowhere near a limit.
+/// An assistant's line, with tokens far below any limit.
 fn message(id: &str, number: u64, text: Text) -> Value {
     let (content, reason) = match text {
         Text::Answer => (json!({"type": "text", "text": answer(number)}), "end_turn"),
@@ -324,7 +324,7 @@ fn message(id: &str, number: u64, text: Text) -> Value {
     )
 }
 
-/// A line with what every line carries.
+/// A line with the common fields.
 fn line(id: &str, number: u64, mut own: Value) -> Value {
     let (hours, minutes, seconds) = (number / 3600 % 24, number / 60 % 60, number % 60);
     let mut line = json!({
@@ -342,7 +342,7 @@ fn line(id: &str, number: u64, mut own: Value) -> Value {
     line
 }
 
-/// Text of about `bytes` bytes that differs with `seed`.
+/// Text of about `bytes` bytes that depends on `seed`.
 fn words(seed: u64, bytes: usize) -> String {
     const WORDS: [&str; 16] = [
         "cargo",

@@ -1,6 +1,6 @@
-//! What a hook costs, as a table: `cargo bench --bench hooks [-- --bin DIR | --runs N | --quick | --json]`.
+//! The cost of a hook, as a table: `cargo bench --bench hooks [-- --bin DIR | --runs N | --quick | --json]`.
 //!
-//! Machines are noisy, so no figure stands alone: each run of a hook is paired with one of a do-nothing program (the
+//! Machines are noisy, so figures are relative: each run of a hook is paired with a run of a do-nothing program (the
 //! floor) on the same standard input, all rows take turns, and medians are compared.
 #![allow(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot run must say where it stopped")]
@@ -18,22 +18,22 @@ use home::{Home, Session, Text};
 use spawn::{Hook, Tools};
 use table::{Row, Unit};
 
-/// The long session among the sessions.
+/// Index of the long session.
 const LONG: usize = 8;
 
-/// The session that names no transcript.
+/// Index of the session without a transcript.
 const WITHOUT_TRANSCRIPT: usize = 10;
 
-/// The session in whose store others are at work, too.
+/// Index of the session whose store is also used by others.
 const CROWDED: usize = 11;
 
-/// The first session on the shared store.
+/// Index of the first session on the shared store.
 const REDIS: usize = 12;
 
 /// The row of a batch with nothing new.
 const IDLE_BATCH: usize = 5;
 
-/// The row of a hook that has the store for itself.
+/// The row of a hook that has the store to itself.
 const ALONE: usize = 13;
 
 /// The row of a hook with the shared store.
@@ -42,21 +42,21 @@ const WITH_REDIS: usize = 16;
 /// Sessions that wait near their limits, in the store of [`CROWDED`].
 const OTHERS: u64 = 8;
 
-/// How long to let them start until all of them wait, which they do for 200 ms.
+/// Time until all of them wait, which they do for 200 ms.
 const START_UP: Duration = Duration::from_millis(60);
 
-/// What is prepared before each run, outside the measured time.
+/// Preparation before each run, not measured.
 #[derive(Clone, Copy, PartialEq)]
 enum Preparation {
     /// Nothing is new.
     Nothing,
-    /// One new message stands in the transcript.
+    /// One new message in the transcript.
     Line,
-    /// One new message stands in the transcript, and the other sessions of the store wait for lines of theirs.
+    /// One new message in the transcript, while the store's other sessions wait for lines.
     LineAndOthers,
     /// The transcript does not exist.
     NoTranscript,
-    /// The session's cache was written so many seconds ago.
+    /// The session's cache is this many seconds old.
     CacheAge(i64),
 }
 
@@ -67,7 +67,7 @@ enum Baseline {
     Row(usize),
 }
 
-/// One row that is measured by running a hook.
+/// One row, measured by running a hook.
 struct Subject {
     name: &'static str,
     hook: Hook,
@@ -82,11 +82,11 @@ struct Subject {
 }
 
 struct Options {
-    /// Where other executables are installed than those of this build.
+    /// A folder with other executables than those of this build.
     bin: Option<PathBuf>,
     runs: usize,
     json: bool,
-    /// Size of the large transcript.
+    /// Size of the large transcript, in bytes.
     large: u64,
     /// Messages in the long session.
     long: usize,
@@ -103,9 +103,9 @@ fn main() {
             .map(|name| Session::begin(home(name)))
             .collect();
     let mut long = Session::begin(home("long"));
-    // Call by call: what a long session leaves behind depends on how often the store was opened and written to.
+    // Call by call: the result of a long session depends on how often the store was opened and written.
     for call in 0..options.long {
-        // A person who says something now and then: no agent may make 10,000 calls by itself.
+        // Occasional prompts: an agent may not make 10,000 calls by itself.
         if call % 400 == 0 {
             long.call("UserPromptSubmit");
         }
@@ -126,7 +126,7 @@ fn main() {
             let on = |name: &str, url: &str| Session::begin(home(name).on_redis(url, name));
             let names = ["redis-pre", "redis-post", "redis-idle", "redis-batch"];
             sessions.extend(names.map(|name| on(name, &server.url())));
-            // One that answered, and is gone.
+            // A server that answered, and is gone.
             let gone = redis::Server::start(dir.path()).unwrap();
             sessions.push(on("redis-gone", &gone.url()));
         }
@@ -137,7 +137,7 @@ fn main() {
     }
     let mut order: Vec<usize> = (0..subjects.len()).collect();
     for run in 0..options.runs {
-        // Who runs just after a hook of its own kind finds the processor's caches warm: everybody does now and then.
+        // A hook that runs after one of its kind finds warm CPU caches, so shuffle the rows.
         shuffle(&mut order, run);
         for at in &order {
             let subject = &mut subjects[*at];
@@ -164,7 +164,7 @@ fn main() {
     }
 }
 
-/// A session that used 8 tokens of 10: another response would reach the limit.
+/// A session that used 8 of 10 tokens: another response would reach the limit.
 fn near_limit(number: u64, home: Home) -> Session {
     let mut session = Session::numbered(number, home.with_limit(10));
     session.append(1, Text::ToolCall);
@@ -172,7 +172,7 @@ fn near_limit(number: u64, home: Home) -> Session {
     session
 }
 
-/// Another order for each `seed`, the same ones at each benchmark.
+/// Shuffles by `seed`, reproducibly.
 fn shuffle(order: &mut [usize], seed: usize) {
     let mut state = (seed as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     for i in (1..order.len()).rev() {
@@ -192,7 +192,7 @@ fn options() -> Options {
             }
             "--quick" => (options.runs, options.large, options.long) = (40, 40 << 20, 1_000),
             "--json" => options.json = true,
-            "--bench" => {} // Cargo's own.
+            "--bench" => {} // Passed by cargo.
             other => panic!("{other}: there are --bin DIR, --runs N, --quick and --json"),
         }
     }
@@ -335,7 +335,7 @@ impl Subject {
             Preparation::Line if self.event == "Stop" => session.append(1, Text::Answer),
             Preparation::Line | Preparation::LineAndOthers => session.append(1, Text::ToolCall),
             Preparation::NoTranscript => {
-                // With a cache that is not fresh, hooks wait for lines.
+                // Without a fresh cache, hooks wait for lines.
                 session.age_cache(3600);
                 return session.write_input_without_transcript(self.event);
             }
@@ -347,7 +347,7 @@ impl Subject {
     fn run(&mut self, session: &mut Session, others: &mut [Session], tools: &Tools) {
         self.prepare(session);
         let launch = session.launch();
-        // What runs first after the preparation finds cold caches: that must not be the floor alone.
+        // The first program after the preparation finds cold caches: that must not always be the floor.
         spawn::time(&tools.floor, &launch);
         self.floor.push(spawn::time(&tools.floor, &launch));
         if let Some(floor) = &tools.musl_floor {
@@ -378,14 +378,14 @@ impl Subject {
         Row::ratio(format!("{} / {baseline_name}", self.name), base, &self.own, &self.musl_floor, self.target)
     }
 
-    /// One row of each kind is enough to see what memory a hook takes.
+    /// One row of each kind is enough to measure a hook's memory.
     fn measures_memory(&self) -> bool {
         matches!(self.baseline, Baseline::Floor)
             && !matches!(self.preparation, Preparation::Nothing | Preparation::CacheAge(1..))
     }
 }
 
-/// Starts a hook of each session that waits for a line which does not come.
+/// Starts a hook of each session that waits for a line that never comes.
 fn start_waiting(sessions: &mut [Session], tools: &Tools) -> Vec<Child> {
     let start = |session: &mut Session| {
         session.hold_line_back();

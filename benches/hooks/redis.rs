@@ -5,14 +5,14 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A server on a free port of loopback, without persistence; it ends with this value.
+/// A server on a free loopback port, without persistence; stopped when dropped.
 pub struct Server {
     child: Child,
     port: u16,
 }
 
 impl Server {
-    /// Starts one in `dir`; `None`: there is no redis-server on this machine.
+    /// Starts one in `dir`; `None` if redis-server is not installed.
     pub fn start(dir: &Path) -> Option<Self> {
         let port = free_port();
         let mut command = Command::new("redis-server");
@@ -42,7 +42,7 @@ impl Server {
         self.port
     }
 
-    /// A figure that it tells of itself.
+    /// A figure from the output of INFO.
     #[allow(dead_code, reason = "for the benchmark of the shared store")]
     pub fn info(&self, name: &str) -> f64 {
         let text = self.query(&["INFO"]);
@@ -51,7 +51,7 @@ impl Server {
         line.and_then(|figure| figure.trim().parse().ok()).unwrap_or_else(|| panic!("{name}: {text}"))
     }
 
-    /// How many scripts it ran.
+    /// How many scripts it has run.
     #[allow(dead_code, reason = "for the benchmark of the shared store")]
     pub fn calls(&self) -> f64 {
         let text = self.query(&["INFO", "commandstats"]);
@@ -68,7 +68,7 @@ impl Server {
         command.query(&mut client.get_connection().unwrap()).unwrap()
     }
 
-    /// Its address.
+    /// Its URL.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }

@@ -1,4 +1,4 @@
-//! Starting a program the way the client does, and how long it takes.
+//! Starts programs as the client does, and measures how long they take.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,9 @@ pub use fusebox::agents::hook::Hook;
 
 /// How a program is started.
 pub struct Launch {
-    /// All of its environment.
+    /// The whole environment.
     pub variables: Vec<(&'static str, PathBuf)>,
-    /// Its working folder.
+    /// The working folder.
     pub folder: PathBuf,
     /// The file on its standard input.
     pub input: PathBuf,
@@ -31,16 +31,16 @@ pub fn built(hook: Hook) -> &'static str {
 pub struct Tools {
     /// Does nothing.
     pub floor: PathBuf,
-    /// The same, with musl; `None`: there is no `musl-gcc`.
+    /// The same, with musl; `None` if `musl-gcc` is not installed.
     pub musl_floor: Option<PathBuf>,
     peak: PathBuf,
     hooks: PathBuf,
 }
 
 impl Tools {
-    /// Compiles the C programs into `dir`, and installs the hooks there (of this build, or those in `from`), as `cargo install`
-    /// does: by a copy. A file as the linker wrote it, here and there, lies in the page cache in small pieces, and its pages
-    /// take longer to map.
+    /// Compiles the C programs to `dir`, and installs the hooks there (of this build, or from `from`) by copying them,
+    /// like `cargo install`. The linker writes files at random offsets, so they are fragmented in the page cache and
+    /// slower to map.
     pub fn build(dir: &Path, from: Option<&Path>) -> Self {
         let compile = |compiler: &str, name: &str, program: &str| {
             let (source, program) = (format!("benches/{name}.c"), dir.join(program));
@@ -79,7 +79,7 @@ impl Tools {
     }
 }
 
-/// From before the spawn until the process is gone.
+/// The time from before the spawn until the process has exited.
 pub fn time(program: &Path, launch: &Launch) -> Duration {
     let mut command = command(program, launch);
     let start = Instant::now();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// What a row counts.
+/// The unit of a row.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Unit {
     /// A median over another median.
@@ -17,15 +17,15 @@ pub enum Unit {
 /// One figure.
 pub struct Row {
     name: String,
-    /// Median of what it is compared with, its own median and 99th percentile, in milliseconds.
+    /// In milliseconds: the baseline's median, and the row's own median and 99th percentile.
     times: Option<[f64; 3]>,
-    /// The ratio of the 10th percentiles: what a machine with nothing else to do would come close to.
+    /// The ratio of the 10th percentiles, which approximates an idle machine.
     quiet: Option<f64>,
-    /// Its median over that of a do-nothing program with musl.
+    /// Its median relative to that of a do-nothing program with musl.
     musl: Option<f64>,
     value: f64,
     unit: Unit,
-    /// What to reach.
+    /// The target.
     target: Option<f64>,
 }
 
@@ -51,7 +51,7 @@ impl Row {
         }
     }
 
-    /// A figure that stands alone.
+    /// A figure without a baseline.
     pub fn single(name: String, value: f64, unit: Unit, most: f64) -> Self {
         Self { name, times: None, quiet: None, musl: None, value, unit, target: Some(most) }
     }
@@ -72,7 +72,7 @@ fn quantile(times: &[Duration], part: f64) -> f64 {
     sorted[at].as_secs_f64() * 1e3
 }
 
-/// For people.
+/// The table as text.
 pub fn text(rows: &[Row], runs: usize) -> String {
     let mut out = format!(
         "{:<52} {:>8} {:>8} {:>8} {:>6} {:>6} {:>8}  {:<6}\n",
@@ -107,7 +107,7 @@ pub fn text(rows: &[Row], runs: usize) -> String {
     out
 }
 
-/// For programs.
+/// The table as JSON.
 pub fn json(rows: &[Row]) -> Value {
     let row = |row: &Row| {
         let [base, median, late] = row.times.map_or([None; 3], |t| t.map(Some));

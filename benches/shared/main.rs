@@ -1,8 +1,9 @@
-//! What one Redis carries: `cargo bench --bench shared [-- --bin DIR | --sessions N | --seconds N | --quick | --json]`.
+//! The capacity of one Redis: `cargo bench --bench shared [-- --bin DIR | --sessions N | --seconds N | --quick |
+//! --json]`.
 //!
-//! Each of the sessions records response after response, every one as a hook does: with a new connection, one new message,
-//! a call for the breaker, and two budgets: first without starting anything, so that two processors are enough to keep Redis
-//! busy, on networks of loopback; then by the executables, as many at once as there are processors, and one of each session.
+//! Each session records responses as hooks do, each with a new connection, one new message, a call for the breaker, and
+//! two budgets. First in process, so that two CPUs are enough to saturate Redis, on simulated networks; then with the
+//! executables, as many at once as there are CPUs, and one per session.
 #![allow(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot run must say where it stopped")]
 
@@ -40,24 +41,24 @@ use serde_json::json;
 const TOKENS: u64 = 7;
 
 struct Options {
-    /// Where other executables are installed than those of this build.
+    /// A folder with other executables than those of this build.
     bin: Option<PathBuf>,
     sessions: usize,
     seconds: u64,
     json: bool,
 }
 
-/// What came of one network.
+/// The results for one network.
 struct Load {
     round_trip: Duration,
     records: usize,
     took: Duration,
     latencies: Vec<Duration>,
-    /// Round trips, commands and bytes for each record.
+    /// Round trips, commands and bytes per record.
     trips: f64,
     commands: f64,
     bytes: f64,
-    /// Bytes of memory for each session, and for each record of it.
+    /// Bytes of memory per session, and per record.
     per_session: f64,
     per_record: f64,
 }
@@ -103,7 +104,7 @@ fn options() -> Options {
             "--seconds" => options.seconds = number(args.next()),
             "--quick" => options.seconds = 2,
             "--json" => options.json = true,
-            "--bench" => {} // Cargo's own.
+            "--bench" => {} // Passed by cargo.
             other => panic!("{other}: there are --bin DIR, --sessions N, --seconds N, --quick and --json"),
         }
     }
@@ -152,7 +153,7 @@ fn load(options: &Options, server: &redis::Server, round_trip: Duration, dir: &P
         ["used_memory", "total_commands_processed", "total_net_input_bytes", "total_net_output_bytes"]
             .map(|name| server.info(name));
     let each = |n: usize| (after[n] - before[n]) / records as f64;
-    // Nothing is lost, nothing counted twice.
+    // Nothing is lost or counted twice.
     let expected = TOKENS * (records + options.sessions) as u64;
     let used =
         store(&url, None).states(&[watch(Scope::User, Period::Month, "ann")], clock()).unwrap()[0].used;
@@ -170,7 +171,7 @@ fn load(options: &Options, server: &redis::Server, round_trip: Duration, dir: &P
     }
 }
 
-/// What came of executables.
+/// The results for executables.
 struct Hooks {
     at_once: usize,
     took: Vec<Duration>,
@@ -182,7 +183,7 @@ fn hooks(options: &Options, at_once: usize, dir: &Path) -> Hooks {
     let server = redis::Server::start(dir).expect("this benchmark needs redis-server");
     let processes::Processes { took, gave_up, all, sessions } =
         processes::run(&server.url(), "team", at_once, options.seconds, (dir, options.bin.as_deref()));
-    // Nothing is lost, nothing counted twice.
+    // Nothing is lost or counted twice.
     for (id, messages) in sessions {
         let mut of = watch(Scope::Session, Period::Lifetime, &id);
         of.budget.unit = Unit::Requests;
@@ -211,7 +212,7 @@ impl Hooks {
     }
 }
 
-/// Milliseconds that so many of all took at most.
+/// A quantile, in milliseconds.
 fn quantile(all: &[Duration], at: f64) -> f64 {
     let mut sorted = all.to_vec();
     sorted.sort();
@@ -241,7 +242,7 @@ fn watch(scope: Scope, period: Period, value: &str) -> BudgetKey {
     BudgetKey { budget, value: value.into() }
 }
 
-/// Records one response of a session, as a hook does; how long that took.
+/// Records one response of a session, as a hook does. Returns the duration.
 fn record(url: &str, memory: &Path, session: usize, n: usize) -> Duration {
     let id = format!("session-{session}");
     let now = clock();

@@ -1,4 +1,4 @@
-//! A network of loopback: whatever goes through arrives so much later, each way.
+//! A simulated network on loopback: delays all data each way.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A port behind which another one lies, half a `round_trip` away. It ends with the process.
+/// A port that forwards to another one with a delay of half a `round_trip` each way. It ends with the process.
 pub fn delayed_port(target: u16, round_trip: Duration) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -23,7 +23,7 @@ pub fn delayed_port(target: u16, round_trip: Duration) -> u16 {
     port
 }
 
-/// Carries bytes one way; what is under way does not hold up what comes after it.
+/// Forwards bytes one way; data in flight does not delay later data.
 fn carry(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
     let _ = to.set_nodelay(true);
     let (send, receive) = mpsc::channel::<(Instant, Vec<u8>)>();

@@ -1,4 +1,4 @@
-//! Hooks as the clients start them: executables, of many sessions at once, on one machine.
+//! Hooks started as by clients: executables of many sessions at once, on one machine.
 
 use std::path::Path;
 use std::sync::Barrier;
@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 use crate::home::{Home, Session, Text};
 use crate::spawn::{self, Hook, Tools};
 
-/// What came of it.
+/// The results.
 pub struct Processes {
-    /// From before each spawn until the process was gone.
+    /// The time of each, from before the spawn until the process has exited.
     pub took: Vec<Duration>,
-    /// How many of them gave up waiting for the server: what they could not record was recorded afterwards.
+    /// How many gave up waiting for the server. Their data was recorded later.
     pub gave_up: usize,
-    /// All of it.
+    /// The total time.
     pub all: Duration,
-    /// The sessions, and how many messages each has.
+    /// The sessions and their numbers of messages.
     pub sessions: Vec<(String, u64)>,
 }
 
-/// Lets `post-tool-use` (of this build, or the one in `bin`) record a new message of each of so many sessions again and again,
-/// for so long.
+/// Runs `post-tool-use` (of this build, or from `bin`) for this long, recording one new message after another in each
+/// of the sessions.
 pub fn run(
     url: &str,
     tenant: &str,
@@ -62,7 +62,7 @@ pub fn run(
     let is_wait = |line: &str| line.contains("in time") || line.contains("so slowly");
     assert!(journals.lines().all(is_wait), "hooks failed while they were measured:\n{journals}");
     if gave_up > 0 {
-        // The store is asked again after a while.
+        // The back-off of the store ends.
         std::thread::sleep(Duration::from_secs(6));
         sessions.iter().for_each(Session::read_to_end);
     }

@@ -1,4 +1,4 @@
-//! What a hook answers, as a value: the texts are finished, only the wire format is missing.
+//! The answer of a hook as a value: final texts, before encoding for the client.
 
 /// The answer to one event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,43 +11,43 @@ pub struct Answer {
     pub message: Vec<String>,
 }
 
-/// What is to happen.
+/// The decision about an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Decision {
-    /// It goes on.
+    /// Continue.
     #[default]
     Allow,
-    /// The tool call does not run; the agent may go on.
+    /// The tool call does not run; the agent may continue.
     Deny {
-        /// Why, for the agent.
+        /// The reason, for the agent.
         reason: String,
     },
-    /// The turn ends, and the tool call that is asked for does not run.
+    /// The turn ends, and a requested tool call does not run.
     Stop {
-        /// Why, for the person.
+        /// The reason, for the person.
         for_person: String,
-        /// Why, for the agent whose call it was.
+        /// The reason, for the agent that made the call.
         for_agent: String,
     },
     /// The prompt is not sent to the model.
     Block {
-        /// Why, for the person.
+        /// The reason, for the person.
         reason: String,
     },
-    /// The prompt is answered by Fusebox, in place of the model.
+    /// Fusebox answers the prompt instead of the model.
     Reply {
         /// The answer.
         text: String,
     },
 }
 
-/// What a hook writes and exits with.
+/// The output of a hook.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
     /// For standard output: JSON, or nothing.
     pub stdout: Vec<u8>,
-    /// For standard error: the reason of a block, or nothing.
+    /// For standard error: the reason for a block, or nothing.
     pub stderr: Vec<u8>,
-    /// Whether the call is blocked by the exit code (the plain protocol).
+    /// Whether the exit code blocks the call (the plain protocol).
     pub blocks: bool,
 }

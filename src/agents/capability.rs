@@ -3,39 +3,39 @@
 /// What an agent can do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
-    /// It writes every response into a file that hooks can read.
+    /// It writes every response to a file that hooks can read.
     pub transcripts: bool,
-    /// It asks before each tool call.
+    /// It runs a hook before each tool call.
     pub asks_before_tools: bool,
     /// A hook can end the turn.
     pub ends_turns: bool,
-    /// It says that all calls of a response are over, before the next request.
+    /// It reports that all calls of a response ended, before the next request.
     pub reports_batches: bool,
-    /// It asks before a prompt is sent.
+    /// It runs a hook before a prompt is sent.
     pub asks_before_prompts: bool,
-    /// It says which subagent an event is of.
+    /// It names the subagent of each event.
     pub names_subagents: bool,
 }
 
-/// What Fusebox guarantees with an agent.
+/// What Fusebox guarantees for an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Guarantee {
-    /// Every response counts once, to the token.
+    /// Every response is counted exactly once, with its exact tokens.
     Metered,
-    /// At a limit no tool runs any more.
+    /// At a limit, no tool runs.
     Denied,
     /// After the response that crosses a limit, each agent makes at most `wrap_up` + 1 more; after a stop, none.
     Stopped,
     /// While a session is paused, no prompt reaches the model.
     Paused,
-    /// An agent that repeats itself is detected, each subagent on its own.
+    /// Loops are detected, separately for each subagent.
     LoopsStopped,
     /// Subagents are throttled.
     Throttled,
 }
 
 impl Capabilities {
-    /// The guarantees that they allow. Source: `docs/guarantees.md`.
+    /// The guarantees that these capabilities allow. Source: `docs/guarantees.md`.
     pub fn guarantees(self) -> Vec<Guarantee> {
         let needs = [
             (Guarantee::Metered, self.transcripts),
@@ -50,7 +50,7 @@ impl Capabilities {
 }
 
 impl Guarantee {
-    /// What it says to a person.
+    /// The guarantee in words.
     pub fn text(self) -> &'static str {
         match self {
             Self::Metered => "every response in the transcript is counted once",

@@ -1,4 +1,4 @@
-//! The events that hooks are started for, as values.
+//! The events that hooks handle, as values.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::domain::breaker::signature::ToolSignature;
 use crate::domain::throttle::SlotEvent;
 use crate::transcript::{Fact, tool_hash};
 
-/// One event: where it comes from, and what happened.
+/// An event: its source and what happened.
 #[derive(Clone, Debug)]
 pub struct HookEvent<'p> {
     /// Session, agent and folders.
@@ -19,16 +19,16 @@ pub struct HookEvent<'p> {
     pub kind: EventKind<'p>,
 }
 
-/// Where an event comes from, as the client says.
+/// The source of an event, according to the client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventSource {
-    /// The agent whose session it is.
+    /// The session's coding agent.
     pub client: &'static dyn Agent,
-    /// The session.
+    /// The session id.
     pub session: String,
-    /// Its transcript.
+    /// The session's transcript.
     pub transcript: Option<PathBuf>,
-    /// The folder that the client works in.
+    /// The client's working folder.
     pub cwd: Option<PathBuf>,
     /// The subagent; `None`: the main agent.
     pub agent: Option<String>,
@@ -43,47 +43,47 @@ pub enum EventKind<'p> {
     BeforeTool(ToolRequest<'p>),
     /// A tool call succeeded or failed.
     AfterTool {
-        /// The call; `None`: a denial of Fusebox's own, or nothing that could be recognised.
+        /// The call; `None` if Fusebox itself denied it, or it cannot be identified.
         call: Option<FinishedCall>,
-        /// What it says about the subagent that it started, if it did.
+        /// What it says about the subagent that it started, if any.
         slot: Option<SlotEvent>,
     },
-    /// All tool calls of a response are over; the next request would go out now.
+    /// All tool calls of a response ended, before the next request.
     AfterBatch {
         /// The client's ids of all calls.
         ids: Vec<String>,
-        /// The calls.
+        /// The calls that can be identified.
         calls: Vec<FinishedCall>,
-        /// Hashes of the ids of those that start subagents.
+        /// Hashes of the ids of calls that start subagents.
         spawning: Vec<u64>,
     },
-    /// A tool call is over, and the client has no event between two requests (the plain protocol).
+    /// A tool call ended, and the client has no event between two requests (the plain protocol).
     AfterSingleTool {
-        /// What the response cost, where the payload says so.
+        /// The cost of the response, if the payload has it.
         charge: Option<Box<Fact>>,
         /// The call.
         call: Option<FinishedCall>,
     },
-    /// A prompt came in. `may_command`: whether it may be one that Fusebox answers itself.
+    /// A prompt was submitted.
     Prompt {
         /// The prompt.
         prompt: Prompt,
-        /// Whether this protocol has prompt commands.
+        /// Whether this protocol supports prompt commands.
         may_command: bool,
     },
     /// A session started, was resumed, forked, cleared or compacted.
     SessionStart {
-        /// The model of the session, where the event names it.
+        /// The session's model, if the event has it.
         model: Option<String>,
     },
-    /// The person chose another model.
+    /// The person selected another model.
     ModelSwitched {
-        /// The model from now on, where the event names it.
+        /// The new model, if the event has it.
         model: Option<String>,
     },
     /// The main agent ended its turn, or a subagent ended.
     TurnEnd {
-        /// What it said last.
+        /// The agent's last text.
         last_text: Option<String>,
     },
     /// The conversation was compacted.
@@ -92,21 +92,21 @@ pub enum EventKind<'p> {
     SessionEnd,
 }
 
-/// A tool call that is asked for.
+/// A requested tool call.
 #[derive(Clone, Debug, Default)]
 pub struct ToolRequest<'p> {
-    /// The client's id for it.
+    /// The client's id of the call.
     pub id: Option<String>,
     /// The tool.
     pub tool: String,
-    /// Its input, as JSON; `None`: the event has none.
+    /// Its input as JSON; `None` if the event has none.
     pub input: Option<std::borrow::Cow<'p, str>>,
-    /// The type of subagent that it would start, if it would.
+    /// The type of subagent to be started, if any.
     pub spawns: Option<String>,
 }
 
 impl ToolRequest<'_> {
-    /// The excerpt of the input, with the call's signature.
+    /// The call's signature and an excerpt of its input.
     pub fn signed_excerpt(&self) -> (String, String) {
         let input = self.input.as_deref().and_then(|input| serde_json::from_str::<Value>(input).ok());
         let input = input.unwrap_or_default();
@@ -114,17 +114,17 @@ impl ToolRequest<'_> {
     }
 }
 
-/// A tool call that is over.
+/// A finished tool call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FinishedCall {
-    /// The call, as the breaker knows it.
+    /// The call for the breaker.
     pub named: NamedCall,
-    /// Its input, shortened: for the answer to the client only, never stored.
+    /// An excerpt of its input: for the answer to the client only, never stored.
     pub excerpt: String,
 }
 
 impl FinishedCall {
-    /// The excerpt of the input, with the call's signature.
+    /// The call's signature and an excerpt of its input.
     pub fn signed_excerpt(&self) -> (String, String) {
         (self.named.call.signature.hex(), self.excerpt.clone())
     }
@@ -135,15 +135,15 @@ impl FinishedCall {
 pub struct Prompt {
     /// The text.
     pub text: String,
-    /// The client's id for it.
+    /// The client's id of the prompt.
     pub id: Option<String>,
-    /// Who made it, if the client says so.
+    /// Who wrote it, if the client says so.
     pub source: Option<String>,
 }
 
 impl Prompt {
-    /// Whether the client made it itself, because a background task or agent woke the session up. Such a prompt stands in
-    /// one of the client's tags as a whole.
+    /// Whether the client wrote the prompt itself, because a background task or agent woke the session. The whole of
+    /// such a prompt is in one of the client's tags.
     pub fn is_client_made(&self) -> bool {
         let text = self.text.trim();
         let tag = text.strip_prefix('<').and_then(|rest| rest.split_once('>')).map(|(tag, _)| tag);
@@ -154,14 +154,14 @@ impl Prompt {
     }
 }
 
-/// The number by which the breaker's history knows a call.
+/// The id of a call in the breaker's history.
 pub fn call_id(id: &str) -> u32 {
     tool_hash(id) as u32
 }
 
-/// The most telling part of an input, shortened, on one line.
+/// The most informative part of an input, shortened, on one line.
 pub fn excerpt(input: &Value) -> String {
-    /// Characters that are quoted.
+    /// Maximum length, in characters.
     const MAX: usize = 100;
     let telling = ["command", "file_path", "pattern", "url", "query", "prompt", "description"];
     let text = telling.iter().find_map(|name| input.get(name).and_then(Value::as_str));

@@ -2,21 +2,21 @@
 
 use super::event::EventKind;
 
-/// Which executable runs.
+/// A hook executable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
-    /// `pre-tool-use`: a tool call is asked for.
+    /// `pre-tool-use`: before a tool call.
     PreToolUse,
-    /// `post-tool-use`: tool calls are over.
+    /// `post-tool-use`: after tool calls.
     PostToolUse,
-    /// `prompt-submit`: a prompt came in.
+    /// `prompt-submit`: before a prompt.
     PromptSubmit,
-    /// `session-event`: a session begins or ends, a turn ends, a conversation was compacted, another model was chosen.
+    /// `session-event`: a session started or ended, a turn ended, a conversation was compacted, the model was switched.
     SessionEvent,
 }
 
 impl Hook {
-    /// The executables, each once.
+    /// All executables.
     pub const ALL: [Self; 4] = [Self::PreToolUse, Self::PostToolUse, Self::PromptSubmit, Self::SessionEvent];
 
     /// The executable's name.
@@ -29,7 +29,7 @@ impl Hook {
         }
     }
 
-    /// The executable with the file name of this program.
+    /// The executable with this file name.
     pub fn from_file_name(program: &str) -> Option<Self> {
         let name = program.rsplit('/').next().unwrap_or(program);
         Self::ALL.into_iter().find(|hook| hook.name() == name)

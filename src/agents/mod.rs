@@ -1,8 +1,8 @@
-//! What a coding agent is to Fusebox: an [`Agent`], with a folder of its own.
+//! Coding agents: each is an [`Agent`] with its own folder.
 //!
-//! [`event`] and [`answer`] are plain values, independent of any agent's wire format. [`claude`] knows Claude Code; [`plain`]
-//! is the protocol of other programs that call the hooks. `app` works with the values, and asks the agent that an event came
-//! from. To add an agent: a folder that implements [`Agent`], and a line in [`ALL`].
+//! [`event`] and [`answer`] are plain values, independent of any wire format. [`claude`] supports Claude Code;
+//! [`plain`] is the protocol of other programs that call the hooks. `app` works with these values and calls the agent
+//! that an event came from. To add an agent, add a folder that implements [`Agent`] and a line in [`ALL`].
 
 pub mod answer;
 pub mod capability;
@@ -27,28 +27,27 @@ use crate::platform::Env;
 use crate::platform::process::Process;
 use crate::transcript::{TranscriptFile, Transcripts};
 
-/// The agents that Fusebox knows, in the order in which they are asked whether standard input is theirs.
+/// The supported agents, in the order in which they are offered standard input.
 pub static ALL: [&dyn Agent; 2] = [&claude::ClaudeCode, &plain::Plain];
 
-/// The agent of sessions that nothing assigns to another one.
+/// The agent of sessions with no known agent.
 pub static DEFAULT: &dyn Agent = &claude::ClaudeCode;
 
-/// A coding agent: its hook protocol, its files, its tools and its processes. Methods with a default are optional: an agent need
-/// not implement what it does not have.
+/// A coding agent: its hook protocol, files, tools and processes. Methods with a default are for optional features.
 pub trait Agent: Sync {
-    /// What people call it.
+    /// Its display name.
     fn name(&self) -> &'static str;
 
-    /// What it can do.
+    /// Its capabilities.
     fn capabilities(&self) -> Capabilities;
 
-    /// The events that its hooks are registered for, by the agent's names, with the executable for each.
+    /// The events that its hooks are registered for, by the agent's names, and their executables.
     fn registered_hooks(&self) -> &'static [(&'static str, Hook)];
 
-    /// Parses the event on standard input; `None`: this executable does not handle it.
+    /// Parses the event on standard input; `None` if this executable does not handle it.
     ///
     /// # Errors
-    /// It is not a payload of this agent.
+    /// The input is not a payload of this agent.
     fn parse_event<'p>(
         &self,
         hook: Hook,
@@ -56,13 +55,13 @@ pub trait Agent: Sync {
         now: Timestamp,
     ) -> Result<Option<ParsedEvent<'p>>, InvalidPayload>;
 
-    /// Encodes the answer to an event of this name for the agent.
+    /// Encodes the answer to the event of this name.
     fn reply(&self, event: &str, answer: Answer) -> Reply;
 
     /// What a tool call could change. `input`: JSON.
     fn tool_target(&self, tool: &str, input: &str) -> ToolTarget;
 
-    /// The format of its transcripts; `None`: it has none.
+    /// The format of its transcripts, if it has any.
     fn transcripts(&self) -> Option<&'static dyn Transcripts> {
         None
     }
@@ -70,45 +69,45 @@ pub trait Agent: Sync {
     /// How its client is named and started, for the protection of Fusebox itself.
     fn protected_client(&self) -> &'static Client;
 
-    /// The folders and files with its settings, in these projects and elsewhere.
+    /// The folders and files with its settings, including those of these projects.
     fn settings_paths(&self, env: &Env, projects: &[&Path]) -> (Vec<PathBuf>, Vec<PathBuf>);
 
-    /// The project folder that a hook's variables name.
+    /// The project folder according to a hook's variables.
     fn project_dir(&self, _env: &Env) -> Option<PathBuf> {
         None
     }
 
-    /// Its settings files of a project, whose `env` becomes environment variables of hooks.
+    /// Its settings files of a project, whose `env` sets environment variables of hooks.
     fn project_settings(&self, _project: &Path) -> Vec<PathBuf> {
         Vec::new()
     }
 
-    /// Whether a process runs it.
+    /// Whether a process runs this agent.
     fn is_run_by(&self, _pid: u32) -> bool {
         false
     }
 
-    /// What a process inherited in its environment from a session of this agent.
+    /// What a process inherited from a session of this agent in its environment.
     fn inherited_env(&self, _variables: &dyn Fn(&str) -> Option<String>) -> InheritedEnv {
         InheritedEnv::default()
     }
 
-    /// Whether a person sits at the terminal of the session that called a hook, by the hook's variables: enough to mention the
-    /// prompt commands, not enough to execute one.
+    /// Whether, by a hook's variables, a person is at the terminal of the session: enough to mention prompt commands,
+    /// not enough to execute one.
     fn is_attended(&self, _env: &Env) -> bool {
         false
     }
 
-    /// The client's process id that a hook's variables name. Anybody can set them.
+    /// The client's process id according to a hook's variables. Anybody can set them.
     fn named_client_pid(&self, _env: &Env) -> Option<u32> {
         None
     }
 
-    /// The process that called a hook, by its variables and its ancestors, nearest first.
+    /// The process that called a hook, from its variables and its ancestors, nearest first.
     fn calling_process<'a>(&self, env: &Env, ancestors: &'a [Process]) -> Option<&'a Process>;
 }
 
-/// The transcripts of all sessions on this machine, with their sessions.
+/// All sessions on this machine and their transcripts.
 pub fn all_transcripts(env: &Env) -> Vec<(String, PathBuf)> {
     ALL.iter().filter_map(|agent| agent.transcripts()).flat_map(|transcripts| transcripts.all(env)).collect()
 }
@@ -123,12 +122,12 @@ pub fn find_transcript(env: &Env, session: &str) -> Option<PathBuf> {
     ALL.iter().find_map(|agent| agent.transcripts()?.find(env, session))
 }
 
-/// The project folder that the agents' variables name, else `fallback`.
+/// The project folder according to the agents' variables, else `fallback`.
 pub fn project_dir(env: &Env, fallback: &Path) -> PathBuf {
     ALL.iter().find_map(|agent| agent.project_dir(env)).unwrap_or_else(|| fallback.to_owned())
 }
 
-/// The settings files of a project, whose `env` becomes environment variables of hooks.
+/// The settings files of a project, whose `env` sets environment variables of hooks.
 pub fn project_settings(project: &Path) -> Vec<PathBuf> {
     ALL.iter().flat_map(|agent| agent.project_settings(project)).collect()
 }
@@ -139,7 +138,7 @@ pub fn agent_of_transcript(transcript: &Path) -> &'static dyn Agent {
     ALL.iter().find(owns).copied().unwrap_or(DEFAULT)
 }
 
-/// The format of a transcript: that of `agent`, or if it has none, of the agent that wrote the transcript.
+/// The format of a transcript: that of `agent`, else of the agent that wrote the transcript.
 pub fn transcript_format(transcript: &Path, agent: &dyn Agent) -> Option<&'static dyn Transcripts> {
     agent.transcripts().or_else(|| agent_of_transcript(transcript).transcripts())
 }
@@ -150,12 +149,12 @@ pub fn transcript_files(transcript: &Path) -> Vec<TranscriptFile> {
     transcripts.map(|transcripts| transcripts.files(transcript)).unwrap_or_default()
 }
 
-/// What a process inherits from an agent in its environment.
+/// What a process inherited from an agent in its environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InheritedEnv {
     /// Whether the process was started in a session.
     pub is_inside: bool,
-    /// That session, if it is named.
+    /// That session, if named.
     pub session: Option<String>,
 }
 

@@ -1,6 +1,6 @@
-//! The plain protocol, for programs other than Claude Code: `tool`, `arguments`, `response`, `sessionId`, no transcript.
-//! A response is charged from standard input: once per call id, else once per hash of the payload. A warning is context on
-//! standard output, a block is exit code 2 with the reason on standard error.
+//! The plain protocol, for programs other than Claude Code: `tool`, `arguments`, `response`, `sessionId`, no
+//! transcript. A response is charged from standard input: once per call id, else once per payload hash. A warning is
+//! context on standard output; a block is exit code 2 with the reason on standard error.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ use crate::platform::Env;
 use crate::platform::process::Process;
 use crate::transcript::{Fact, tool_hash};
 
-/// A program that calls the hooks by the plain protocol. It runs beside Claude Code, and names tools as that does.
+/// A program that calls the hooks by the plain protocol. It runs beside Claude Code and uses the same tool names.
 pub struct Plain;
 
 impl Agent for Plain {
@@ -40,7 +40,7 @@ impl Agent for Plain {
         Capabilities { asks_before_tools: true, asks_before_prompts: true, ..Capabilities::default() }
     }
 
-    /// Such a program starts the executables itself.
+    /// Such programs start the executables themselves.
     fn registered_hooks(&self) -> &'static [(&'static str, Hook)] {
         &[]
     }
@@ -61,7 +61,6 @@ impl Agent for Plain {
         Ok(Some(ParsedEvent { name: name.to_owned(), event }))
     }
 
-    /// A warning is context on standard output, a block is exit code 2 with the reason on standard error.
     fn reply(&self, event: &str, answer: Answer) -> Reply {
         match answer.decision {
             Decision::Deny { reason }
@@ -100,7 +99,7 @@ impl Agent for Plain {
     }
 }
 
-/// A payload of this protocol. It does not name its event: the executable says which one it is.
+/// A payload of this protocol. It does not name its event; the executable determines it.
 #[derive(Clone, Debug, Deserialize)]
 struct PlainPayload {
     #[serde(rename = "sessionId")]
@@ -112,22 +111,21 @@ struct PlainPayload {
 }
 
 impl PlainPayload {
-    /// Reads standard input; `None` for anything else. A payload that names a transcript is a real client's, and is never
-    /// charged from what it carries.
+    /// Parses standard input. A payload with a transcript is from a real client, and never accepted here.
     fn parse(text: &str) -> Option<Self> {
         let payload: Self = serde_json::from_str(text).ok()?;
         let usable = !payload.session.is_empty() && !payload.rest.contains_key("transcript_path");
         usable.then_some(payload)
     }
 
-    /// A tool call is about to run.
+    /// Before a tool call.
     fn before_tool(&self) -> HookEvent<'static> {
         let input = self.rest.get("arguments").map(|input| Cow::Owned(input.to_string()));
         let tool = self.text("tool").unwrap_or_default().to_owned();
         self.event(EventKind::BeforeTool(ToolRequest { id: None, tool, input, spawns: None }))
     }
 
-    /// A tool call is over. `text`: the payload, which identifies a charge that has no id.
+    /// After a tool call. `text`: the payload, which identifies a charge without an id.
     fn after_tool(&self, text: &str, now: Timestamp) -> HookEvent<'static> {
         self.event(EventKind::AfterSingleTool {
             charge: self.charge(text, now).map(Box::new),
@@ -135,7 +133,7 @@ impl PlainPayload {
         })
     }
 
-    /// A prompt came in.
+    /// A prompt was submitted.
     fn prompt(&self) -> HookEvent<'static> {
         let text = self.text("prompt").unwrap_or_default().to_owned();
         self.event(EventKind::Prompt { prompt: Prompt { text, ..Prompt::default() }, may_command: false })
@@ -154,7 +152,7 @@ impl PlainPayload {
         ["tool_use_id", "call_id", "callId", "id"].iter().find_map(|name| self.text(name))
     }
 
-    /// The call for the breaker, if it is one. One without an id is a call of its own each time, whatever it carries.
+    /// The call for the breaker, if it can be identified. Without an id, each is a new call, whatever its content.
     fn finished(&self, now: Timestamp) -> Option<FinishedCall> {
         let id = self.id().map_or_else(|| unique_id(now), str::to_owned);
         let tool = self.text("tool").or(self.text("tool_name")).unwrap_or_default();
@@ -166,7 +164,7 @@ impl PlainPayload {
         Some(FinishedCall { named: NamedCall { call, tool: tool.to_owned() }, excerpt: excerpt(input) })
     }
 
-    /// The charge, where the response says what it used.
+    /// The charge, if the response reports its usage.
     fn charge(&self, payload: &str, now: Timestamp) -> Option<Fact> {
         let places = [&self.response["usage"], &self.response["metadata"], &self.response];
         let has_usage = |v: &&&Value| ["input_tokens", "output_tokens"].iter().any(|n| v[*n].is_number());

@@ -5,10 +5,10 @@
 pub enum ToolTarget {
     /// Nothing on this machine.
     Nothing,
-    /// What this command line changes.
+    /// Whatever this command line changes.
     Command(String),
     /// The file at this path.
     File(String),
-    /// The tool is not known: its input is searched.
+    /// An unknown tool: its input is searched.
     Unknown,
 }

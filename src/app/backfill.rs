@@ -1,5 +1,5 @@
-//! Catching up on other sessions: reading what is new in those that are incomplete, those whose data never reached the store,
-//! and, after a store was lost, all of them.
+//! Catches up on other sessions: those that are incomplete, those with data that never reached the store, and, after a
+//! store was lost, all of them.
 
 use super::open_store::StoreLocation;
 use super::operation_ledger::OperationLedger;
@@ -14,21 +14,21 @@ use crate::platform::{Env, Stopwatch};
 use crate::store::SessionRow;
 use crate::store::cache_file::CacheFile;
 
-/// How long a session must have ended before all of it is taken to be on disk.
+/// How long after its end a session is assumed to be completely on disk, in milliseconds.
 const SETTLED_MS: i64 = 2_000;
 
 /// How many other sessions one hook catches up on.
 const MAX_HOOK_SESSIONS: usize = 8;
 
-/// Milliseconds that a hook spends on that.
+/// Time that a hook spends on catching up, in milliseconds.
 const HOOK_MS: i64 = 400;
 
-/// Bytes that a hook reads of each session.
+/// Bytes that a hook reads per session.
 const HOOK_BYTES_EACH: u64 = 4 * 1024 * 1024;
 
-/// Catches up, within bounds, on other sessions that are incomplete or whose data never reached the store. Runs when a session
-/// starts: a killed session runs no more hooks, `/clear` writes its total after the last hook, and a store that was out of
-/// reach until a session ended knows nothing of it.
+/// Catches up, within limits, on other sessions that are incomplete or have data that never reached the store. Called
+/// at the start of a session: a killed session runs no more hooks, `/clear` writes its total after the last hook, and a
+/// store that was unreachable until a session ended does not know that session.
 pub fn catch_up_others(ctx: &mut SessionContext) {
     let is_rebuilding = ctx.store.call(|store| store.is_rebuilding());
     if ctx.notices.log_failure(is_rebuilding) == Some(true) {
@@ -37,7 +37,7 @@ pub fn catch_up_others(ctx: &mut SessionContext) {
         ctx.notices.person.append(&mut said.person);
         return;
     }
-    // Decisions are not tied to a session, so no session's hook would notice that one is missing.
+    // Decisions belong to no session, so no session's hook would notice a missing one.
     if ctx.store.is_shared() {
         let replayed = recovery::replay_decisions(ctx);
         ctx.notices.log_failure(replayed);
@@ -45,7 +45,7 @@ pub fn catch_up_others(ctx: &mut SessionContext) {
     let rows = ctx.store.call(|store| store.sessions());
     let Some(rows) = ctx.notices.log_failure(rows) else { return };
     let own = &ctx.source.session;
-    // A shared store lists those of other machines too, and does not know where any lie.
+    // A shared store also lists sessions of other machines, and does not know where their files are.
     let here = ctx.store.is_shared().then(|| agents::transcripts_by_session(ctx.env));
     let is_here = |row: &SessionRow| {
         let id = &row.session.id;
@@ -56,7 +56,7 @@ pub fn catch_up_others(ctx: &mut SessionContext) {
     let incomplete = rows.iter().filter(|row| !is_unsent(row) && !row.complete && is_here(row));
     let mut others: Vec<&SessionRow> =
         incomplete.chain(&unsent).filter(|row| row.session.id != *own).collect();
-    // Those that were not read for the longest time come first, so that each gets its turn.
+    // Those not read for the longest time come first, so that each gets its turn.
     others.sort_by_cached_key(|row| (session_files::last_recorded(ctx.env, &row.session.id), row.last_seen));
     let started = Stopwatch::start();
     for row in others.into_iter().take(MAX_HOOK_SESSIONS) {
@@ -69,11 +69,11 @@ pub fn catch_up_others(ctx: &mut SessionContext) {
     }
 }
 
-/// Catches up on the sessions whose data never reached this store. Commands that show numbers need it, because the store may
-/// not even know these sessions. Returns what went wrong on the way.
+/// Catches up on the sessions with data that never reached this store. Commands that show numbers call this, because
+/// the store may not know these sessions at all. Returns what went wrong.
 ///
 /// # Errors
-/// The store is out of reach again.
+/// The store is unreachable again.
 pub fn catch_up_unsent(env: &Env, config: &Config) -> store_access::Result<Notices> {
     let mut notices = Notices::default();
     for row in session_files::unsent(env, &StoreLocation::new(config)) {
@@ -88,15 +88,15 @@ pub fn catch_up_unsent(env: &Env, config: &Config) -> store_access::Result<Notic
     Ok(notices)
 }
 
-/// Catches up on one session, and marks it complete when nothing more can come.
+/// Catches up on one session, and marks it complete if nothing more can come.
 pub fn catch_up<'a>(env: &'a Env, row: &SessionRow, max_bytes: u64) -> (SessionContext<'a>, Recorded) {
     let (mut ctx, recorded) = catch_up_within(env, row, max_bytes, None);
-    // A person waits for an answer, not for hooks.
+    // A person is waiting, not a hook.
     ctx.store.retry_now();
     (ctx, recorded)
 }
 
-/// The same, but starts nothing new after `max_ms` milliseconds.
+/// Like [`catch_up`], but starts nothing new after `max_ms` milliseconds.
 fn catch_up_within<'a>(
     env: &'a Env,
     row: &SessionRow,
@@ -106,14 +106,14 @@ fn catch_up_within<'a>(
     record_session(SessionContext::for_session(env, &row.session), row, max_bytes, max_ms)
 }
 
-/// Reads a whole session again, from its start.
+/// Reads a whole session again from its start.
 pub(super) fn reread<'a>(env: &'a Env, row: &SessionRow) -> (SessionContext<'a>, Recorded) {
     let mut ctx = SessionContext::for_session(env, &row.session);
-    // Not removed: what a parallel hook knows must not count as further on.
+    // Restarted, not removed: positions known to a parallel hook must not count as further ahead.
     let mut cache = ctx.lock_cache();
     cache.positions.values_mut().for_each(|position| position.restart());
     ctx.save_cache(cache);
-    // A session of which only the transcript is left is in no cache.
+    // A session with only a transcript has no cache.
     if ctx.cache.session.id != row.session.id {
         ctx.cache.session = row.session.clone();
     }
@@ -127,8 +127,8 @@ fn record_session<'a>(
     max_ms: Option<i64>,
 ) -> (SessionContext<'a>, Recorded) {
     ctx.store.retry_now();
-    // Of a session of another machine there is nothing to be read here; a batch of it would only look as if its own machine
-    // had recorded one.
+    // Files of another machine's session cannot be read here. A batch would only look as if its own machine had
+    // recorded one.
     if ctx.store.is_shared() && ctx.source.transcript.is_none() {
         let recorded = states_from_store(&mut ctx);
         return (ctx, recorded);
@@ -139,7 +139,7 @@ fn record_session<'a>(
         let recorded = Recorded { failure: Some(failure), ..Recorded::default() };
         return (ctx, recorded);
     }
-    // Asked before reading: what a client writes that still runs may come after it.
+    // Checked before reading: a running client may write more afterwards.
     let over = match row.ended {
         Some(ended) => ctx.env.now.millis_since(ended) > SETTLED_MS,
         None => !process_tree::is_live(row, ctx.env.now),
@@ -154,7 +154,7 @@ fn record_session<'a>(
     (ctx, recorded)
 }
 
-/// The states of a session's budgets, as other machines recorded them.
+/// The states of a session's budgets, as recorded by other machines.
 fn states_from_store(ctx: &mut SessionContext) -> Recorded {
     let (budget_keys, now) = (ctx.budget_keys(&ctx.session()), ctx.env.now);
     match ctx.store.call(|store| store.states(&budget_keys, now)) {
@@ -163,9 +163,9 @@ fn states_from_store(ctx: &mut SessionContext) -> Recorded {
     }
 }
 
-/// Refills a store that lost its data: reads every session that a cache or a transcript names from its start. `progress`
-/// receives the number of sessions done and the total. With `for_ms` it may stop early, and the next run continues. The store
-/// counts as filled (as far as this machine can fill it) once everything was read and recorded. Returns what went wrong.
+/// Refills a store that lost its data: reads every session with a cache or transcript from its start. `progress`
+/// receives the number of sessions done and the total. With `for_ms` it may stop early, and the next run continues. The
+/// store counts as refilled by this machine once everything was read and recorded. Returns what went wrong.
 pub fn rebuild(
     env: &Env,
     config: &Config,
@@ -177,7 +177,7 @@ pub fn rebuild(
     let mut store = StoreAccess::for_command(env, config);
     let epoch = store.call(|store| store.store_id());
     let Some(epoch) = notices.log_failure(epoch) else { return notices };
-    // Before the transcripts: a budget that was extended must not look used up.
+    // Before the transcripts: an extended budget must not look exhausted.
     let ledger = env.state_dir().map(|dir| OperationLedger::new(&dir, config));
     let replayed = store.call(|store| {
         recovery::send_installation(env, store);
@@ -204,7 +204,7 @@ pub fn rebuild(
         filled &= recorded.is_stored() && recorded.complete;
     }
     progress(transcripts.len(), transcripts.len());
-    // It may have been lost once more meanwhile.
+    // The store may have been lost again meanwhile.
     store.retry_now();
     if filled && store.call(|store| store.store_id()).is_ok_and(|now| now == epoch) {
         let noted = store.call(|store| store.set_rebuilding(false));

@@ -1,4 +1,4 @@
-//! Why a call was denied or let through, with the numbers of that moment.
+//! Explains why a call was denied or let through, with the numbers at that time.
 
 use serde::Serialize;
 
@@ -16,30 +16,30 @@ use crate::transcript::tool_hash;
 /// What happened to a call, and why.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Explanation {
-    /// The client's id for it.
+    /// The client's id of the call.
     pub call: String,
     /// The session.
     pub session: String,
-    /// The subagent; empty: the main agent.
+    /// The subagent; empty for the main agent.
     pub agent: String,
     /// The tool.
     pub tool: String,
-    /// When (RFC 3339, UTC).
+    /// When it was decided (RFC 3339, UTC).
     pub at: String,
     /// `denied`, `stopped` (denied, and the turn ended) or `let_through`.
     pub decision: &'static str,
-    /// Why, with the numbers of that moment; `null`: there was no reason to deny it.
+    /// The reason, with the numbers at that time; `null`: nothing denied it.
     pub reason: Option<DenialReason>,
-    /// The budgets as they stood at that moment.
+    /// The budgets at that time.
     pub budgets: Vec<BudgetStatus>,
-    /// Its number among the calls since a person's last prompt; `null`: the breaker was reset since then, or has dropped the
-    /// call from its history.
+    /// Number of the call since a person's last prompt; `null`: the breaker was reset since then, or dropped the call
+    /// from its history.
     pub iteration: Option<u64>,
-    /// The highest number allowed; `null`: no limit.
+    /// The maximum number; `null`: no limit.
     pub max_iterations: Option<u32>,
 }
 
-/// Explains the call with this id. `None`: no known session made it.
+/// Explains the call with this id. `None` if no known session made it.
 ///
 /// # Errors
 /// The store cannot be read.

@@ -1,8 +1,8 @@
-//! Whether a prompt is a person's: typed into a terminal of their own, and nobody else's words.
+//! Checks that a prompt is a person's: typed into a terminal, and not the words of anyone else.
 //!
-//! Scheduled tasks, messages of other sessions and background agents come through the same hook, and an agent can
-//! start a client of its own. So several things must hold; where one cannot be told, the prompt is not a person's.
-//! This check is not a security boundary: the agent runs as the same user. Source of the facts: `tests/fixtures/README.md`.
+//! Scheduled tasks, messages of other sessions and background agents use the same hook, and an agent can start a
+//! client. So several conditions must hold; if one cannot be checked, the prompt does not count as a person's. This
+//! check is not a security boundary: the agent runs as the same user. Source of the facts: `tests/fixtures/README.md`.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,20 +14,20 @@ use crate::agents::event::Prompt;
 use crate::transcript::word_search::{SearchError, WordSearch};
 use crate::transcript::{Speaker, Transcripts};
 
-/// How long to wait for the line that says that a prompt came through the client's queue: it is written when the hook
-/// has started already (20 to 60 ms later, seen; the client's lines take 170 ms at most).
+/// How long to wait for the line that says that a prompt came through the client's queue. It is written after the hook
+/// has started (20 to 60 ms later in tests; the client delays lines by 170 ms at most).
 const MAX_WAIT: Duration = Duration::from_millis(300);
 
-/// How long to search the transcripts at most.
+/// Maximum time to search the transcripts.
 const MAX_SEARCH: Duration = Duration::from_millis(700);
 
-/// How often to look.
+/// How often to check.
 const POLL: Duration = Duration::from_millis(10);
 
 /// Why a prompt does not count as a person's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAPerson {
-    /// Print mode, or no client in a terminal that calls.
+    /// Print mode, or no client in a terminal.
     #[error("nobody attends this session (print mode, or the client is not in a terminal)")]
     NoTerminal,
     /// The client was started by an agent.
@@ -36,7 +36,7 @@ pub enum NotAPerson {
     /// A subagent was prompted.
     #[error("the prompt was sent to a subagent")]
     Subagent,
-    /// The client says that it made the prompt itself, or the words went through its queue.
+    /// The client says that it wrote the prompt itself, or the words went through its queue.
     #[error(
         "the prompt came through the client's queue, like scheduled tasks and messages from other sessions. If you typed it while \
          the agent was working, wait until the agent is idle and send it again in other words"
@@ -55,10 +55,10 @@ pub enum NotAPerson {
     TooLong,
 }
 
-/// Makes sure that `prompt` is a person's.
+/// Checks that a person sent `prompt`.
 ///
 /// # Errors
-/// Why it is not, or cannot be told to be.
+/// Why it does not count as a person's.
 pub fn ensure_person(ctx: &mut SessionContext, prompt: &Prompt) -> Result<(), NotAPerson> {
     let began = Instant::now();
     if ctx.source.agent.is_some() {
@@ -67,7 +67,7 @@ pub fn ensure_person(ctx: &mut SessionContext, prompt: &Prompt) -> Result<(), No
     if prompt.source.as_deref().is_some_and(|source| source != "user") {
         return Err(NotAPerson::Queued);
     }
-    // Variables can be set in a project's settings: the process itself is asked, too.
+    // Variables can be set in a project's settings, so check the process as well.
     let agent = ctx.source.client;
     let client = process_tree::calling_client(ctx.env, agent).ok_or(NotAPerson::NoTerminal)?;
     if !agent.is_attended(ctx.env)
@@ -81,7 +81,7 @@ pub fn ensure_person(ctx: &mut SessionContext, prompt: &Prompt) -> Result<(), No
     if ctx.notices.log_failure(parent).flatten().is_some() || process_tree::is_nested(client) {
         return Err(NotAPerson::Nested);
     }
-    // Not held open while this hook waits for the transcript.
+    // Do not hold the store open while waiting for the transcript.
     ctx.store.close();
     let transcript = ctx.source.transcript.as_deref();
     let transcript = transcript.and_then(|path| Some((path, agents::transcript_format(path, agent)?)));

@@ -1,5 +1,5 @@
-//! What `init` recorded: when Fusebox was installed, and the paths that were in force then, so that a variable which a
-//! project sets later can be told from the person's own.
+//! What `init` recorded: the time of installation, and the paths in force then, to tell a variable set later by a
+//! project from the person's own.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub struct Installation {
     pub state_dir: PathBuf,
     /// Folder of the session caches.
     pub cache_dir: PathBuf,
-    /// The user's configuration file, whether there is one or not.
+    /// The user's configuration file, whether or not it exists.
     pub config: Option<PathBuf>,
     /// The settings file that the hooks were last registered in.
     pub settings_file: PathBuf,
@@ -32,15 +32,15 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// The record in a state folder; `None` when there is none that can be read.
+    /// The record in a state folder; `None` if it is missing or unreadable.
     pub fn read(state_dir: &Path) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(state_dir.join(FILE)).ok()?).ok()
     }
 
-    /// Writes the record into its state folder, which must exist, where it says something new.
+    /// Writes the record to its state folder, which must exist, if it changed.
     ///
     /// # Errors
-    /// It cannot be written; the old one is still there.
+    /// It cannot be written; the old one is unchanged.
     pub fn write(&self) -> std::io::Result<()> {
         if Self::read(&self.state_dir).as_ref() == Some(self) {
             return Ok(());

@@ -1,5 +1,5 @@
-//! What this machine knows while the shared store is out of reach: its last answers, from the session caches, and what the
-//! transcripts have added since.
+//! What this machine knows while the shared store is unreachable: its last answers, from the session caches, and what
+//! the transcripts have added since.
 //!
 //! Read-only: nothing is written, and the store is not contacted.
 
@@ -26,7 +26,7 @@ use crate::store::offline_counts::{counts, offline_state};
 use crate::store::session_cache::SessionCache;
 use crate::store::{BudgetKey, Session, SessionRow, SessionTotal};
 
-/// What this machine knows of a shared store that is out of reach.
+/// What this machine knows of an unreachable shared store.
 pub struct LastKnown<'a> {
     env: &'a Env,
     /// Why the store does not answer.
@@ -39,7 +39,7 @@ struct KnownSession<'a> {
     row: SessionRow,
     session: Session,
     ctx: SessionContext<'a>,
-    /// What the store has not acknowledged.
+    /// Messages that the store has not acknowledged.
     messages: BTreeMap<MessageKey, Message>,
 }
 
@@ -48,13 +48,13 @@ struct KnownSession<'a> {
 pub struct KnownBudget {
     /// The state.
     pub state: BudgetState,
-    /// The store that answered for it, and when; what this machine used since is in `state`.
+    /// The store that answered for it, and when. `state` includes what this machine used since.
     pub store: StoreStatus,
 }
 
 impl<'a> LastKnown<'a> {
-    /// What is known of the store that the configuration names, which does not answer because of `failure`. `None`: no session
-    /// cache says anything.
+    /// What is known of the configured store, which does not answer because of `failure`. `None` if no session cache
+    /// has any data.
     pub fn read(env: &'a Env, config: &Config, failure: String) -> Option<Self> {
         let location = StoreLocation::new(config);
         let caches = CacheFile::all(&env.cache_dir()).into_iter().filter_map(|file| file.read());
@@ -68,7 +68,7 @@ impl<'a> LastKnown<'a> {
         (!sessions.is_empty()).then_some(Self { env, failure, sessions })
     }
 
-    /// The sessions, last seen first.
+    /// The sessions, most recently seen first.
     pub fn rows(&self) -> Vec<SessionRow> {
         self.sessions.iter().map(|known| known.row.clone()).collect()
     }
@@ -78,7 +78,7 @@ impl<'a> LastKnown<'a> {
         &self.failure
     }
 
-    /// When the store last answered a hook of this machine, as far as the caches say.
+    /// When the store last answered a hook of this machine, according to the caches.
     pub fn as_of(&self) -> Option<Timestamp> {
         self.sessions.iter().filter_map(KnownSession::as_of).max()
     }
@@ -88,7 +88,7 @@ impl<'a> LastKnown<'a> {
         self.known(row).map(|known| &known.ctx.config)
     }
 
-    /// The status of a session. `None`: it is not known here.
+    /// The status of a session; `None` if it is unknown here.
     pub fn session(&self, row: &SessionRow) -> Option<(SessionStatus, Vec<BudgetState>)> {
         let known = self.known(row)?;
         let cache = &known.ctx.cache;
@@ -99,7 +99,7 @@ impl<'a> LastKnown<'a> {
         let circuit = |agent: &str| {
             let open = cache.circuit(agent).map(|breaker| CircuitStatus::new(breaker, &policy));
             let closed = CircuitStatus::new(&CircuitBreaker::default(), &policy);
-            // How many calls there were is not in the cache.
+            // The cache does not contain the number of calls.
             open.unwrap_or(CircuitStatus { iterations: None, ..closed })
         };
         let agents = cache.circuits.keys().filter(|agent| policy.enabled && *agent != MAIN_AGENT);
@@ -121,8 +121,8 @@ impl<'a> LastKnown<'a> {
         Some((status, states))
     }
 
-    /// Every budget of the configuration, for every value that sessions of this machine are counted under: live ones (all known
-    /// ones with `all`), and for other scopes those that were seen in the window.
+    /// Every budget of the configuration, for every value of this machine's sessions: live ones (all known ones with
+    /// `all`), and for other scopes those seen in the window.
     pub fn budgets(&self, config: &Config, all: bool) -> Vec<KnownBudget> {
         let mut found = Vec::new();
         for budget in &config.budgets {
@@ -152,14 +152,14 @@ impl<'a> LastKnown<'a> {
         found
     }
 
-    /// One budget: the newest of the store's answers to this machine's sessions, plus what all of them used since. Each message
-    /// counts once, even if several files contain it.
+    /// One budget: the newest of the store's answers to this machine's sessions, plus what all of them used since. Each
+    /// message counts once, even if several files contain it.
     pub fn budget(&self, watch: &BudgetKey) -> KnownBudget {
         let now = self.env.now;
         let answers = self.sessions.iter().filter_map(|known| {
             offline::last_answer(&known.ctx.cache, watch, now).map(|state| (known, state))
         });
-        // Numbers of batches order the answers to one session only.
+        // Sequence numbers only order the answers to one session.
         let newest = answers.max_by_key(|(known, state)| (known.ctx.cache.written, state.used));
         let (mut state, store) = match newest {
             Some((known, state)) => (state, (known.ctx.cache.store_id.as_str(), known.as_of())),
@@ -182,7 +182,7 @@ impl<'a> LastKnown<'a> {
         self.sessions.iter().find(|known| known.row.session.id == row.session.id)
     }
 
-    /// A session's total, from its transcripts: no cache has it.
+    /// A session's total, from its transcripts, since caches do not contain it.
     fn total_from_transcripts(&self, row: &SessionRow) -> SessionTotal {
         let Ok(temporary) = TemporaryStore::new(self.env) else { return SessionTotal::default() };
         temporary.read_session(row);
@@ -210,7 +210,7 @@ impl<'a> KnownSession<'a> {
         Self { row: presence::with_unsent_changes(cache, &row), session: ctx.session(), ctx, messages }
     }
 
-    /// When the store last answered it; `None`: never, or that is not known any more, because somebody has decided since.
+    /// When the store last answered it; `None` if never, or if a person's decision reset the time.
     fn as_of(&self) -> Option<Timestamp> {
         Some(self.ctx.cache.written).filter(|written| *written != Timestamp::default())
     }
@@ -222,7 +222,7 @@ impl<'a> KnownSession<'a> {
     /// The messages for a budget that the store has not acknowledged.
     fn unacknowledged(&self, watch: &BudgetKey) -> impl Iterator<Item = (MessageKey, &Message)> {
         let cache = &self.ctx.cache;
-        // A fork begins with what its parent has brought already, for all but the session itself.
+        // A fork starts with its parent's messages. They count as new only for budgets of the session itself.
         let is_own = watch.budget.scope == Scope::Session && watch.value == self.session.id;
         let began = cache.unreported.as_ref().map(|unreported| unreported.since);
         let since = began.filter(|_| cache.store_id.is_empty() && !is_own);

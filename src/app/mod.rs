@@ -1,8 +1,8 @@
-//! What Fusebox does, from the outside world's values to decisions.
+//! The application: turns events and commands into decisions.
 //!
-//! [`handlers`] handles a hook's event. [`session`], [`transcript_reader`], [`record`] and [`store_access`] are the steps of
-//! that; [`operate`], [`report`], [`last_known`], [`explain`], [`resync`] and [`verify`] are what commands do; [`status`] is the
-//! JSON that scripts read.
+//! [`handlers`] handles a hook's event, in the steps [`session`], [`transcript_reader`], [`record`] and
+//! [`store_access`]. Commands use [`operate`], [`report`], [`last_known`], [`explain`], [`resync`] and [`verify`];
+//! [`status`] is the JSON for scripts.
 
 pub mod backfill;
 pub mod explain;

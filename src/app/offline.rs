@@ -1,5 +1,5 @@
-//! While the store is out of reach, the session's hooks count by themselves. The positions that the store has acknowledged do
-//! not advance, so the store receives everything once it can be reached again.
+//! While the store is unreachable, the session's hooks count locally. The positions acknowledged by the store do not
+//! advance, so it receives everything once it is reachable again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::store::{BudgetKey, Session};
 use crate::transcript::Fact;
 use crate::transcript::cursor::Position;
 
-/// What one hook counted without the store, starting from the store's last answer.
+/// What one hook counted without the store, based on the store's last answer.
 #[derive(Debug)]
 pub(super) struct HookCount {
     counted: OfflineCounts,
@@ -25,15 +25,15 @@ pub(super) struct HookCount {
     answered_states: Vec<BudgetState>,
     /// How far the files had been read for that answer.
     answered_positions: Positions,
-    /// Charges that come from this hook's input, not from a file: not kept.
+    /// Charges from this hook's input, not from a file. Not stored.
     extra: FileDelta,
     stamp: Stamp,
-    /// The session, and the configuration in force, for a cache that knows neither: the store has never answered.
+    /// The session and the configuration, for a cache without them: the store has never answered.
     session: Session,
     config: Config,
 }
 
-/// Counts what is new in the files since the last hook that did, without the store.
+/// Counts what was added to the files since the last hook that did, without the store.
 pub(super) fn count(
     ctx: &mut SessionContext,
     plan: &RecordPlan,
@@ -57,7 +57,7 @@ pub(super) fn count(
         ctx.cache.learn(&delta.facts);
         let answered_states = last_answers(&ctx.cache, &ctx.budget_keys(&session), ctx.env.now);
         if !counted.covers(&answered_states) {
-            // There is a new budget: all is counted again, for all of them.
+            // There is a new budget: count everything again, for all of them.
             counted.files.clear();
             progress.restart();
             continue;
@@ -79,17 +79,17 @@ pub(super) fn count(
 }
 
 impl HookCount {
-    /// The budgets by this count.
+    /// The budgets according to this count.
     pub fn states(&self) -> &[BudgetState] {
         &self.counted.states
     }
 
-    /// Adds the count to what the session's other hooks have counted meanwhile, and returns the resulting budgets. If the store
-    /// has answered meanwhile, the count is dropped: the next hook starts from that answer.
+    /// Merges the count with those of the session's other hooks, and returns the resulting budgets. If the store has
+    /// answered meanwhile, the count is dropped: the next hook starts from that answer.
     pub fn update_cache(self, cache: &mut SessionCache) -> Vec<BudgetState> {
         let Self { mut counted, answered_states, answered_positions, extra, stamp, session, config } = self;
         if cache.session.id.is_empty() {
-            // Not yet known to have this client: whoever can tell the store does so.
+            // Without its client, so that a hook that can reach the store reports it.
             cache.session = Session { client: None, ..session };
         }
         let (epoch, sequence) = (&cache.store_id, cache.sequence);
@@ -122,7 +122,7 @@ fn add_file(
     }
     let file = counted.files.entry(path.to_owned()).or_default();
     if file.position.starts != position.starts || file.position == Position::default() {
-        // Read from where the store's answer ends; or another file, which begins with what was answered.
+        // Start where the store's answer ends; or it is another file, which starts with what was answered.
         *file = FileDelta::new(known_part(answered.map(Box::as_ref), &position));
     }
     file.add(messages, position, states);
@@ -136,7 +136,7 @@ fn known_part(answered: Option<&Position>, position: &Position) -> KnownFile {
     })
 }
 
-/// The messages of a session that the store has not acknowledged, read from its transcripts. Nothing is kept.
+/// The messages of a session that the store has not acknowledged, read from its transcripts. Nothing is stored.
 pub(super) fn unacknowledged(ctx: &mut SessionContext) -> BTreeMap<MessageKey, Message> {
     let answered_positions = ctx.cache.answered_positions().clone();
     let (mut positions, mut messages) = (answered_positions.clone(), BTreeMap::<MessageKey, Message>::new());
@@ -161,14 +161,14 @@ pub(super) fn unacknowledged(ctx: &mut SessionContext) -> BTreeMap<MessageKey, M
     }
 }
 
-/// The watched budgets as the store last answered for them, under the configuration of now.
+/// The watched budgets in the store's last answer, under the current configuration.
 fn last_answers(cache: &SessionCache, budget_keys: &[BudgetKey], now: Timestamp) -> Vec<BudgetState> {
     let fresh =
         |watch: &BudgetKey| BudgetState::new(&watch.budget, &watch.value, watch.budget.window.at(now));
     budget_keys.iter().map(|watch| last_answer(cache, watch, now).unwrap_or_else(|| fresh(watch))).collect()
 }
 
-/// A budget as the store last answered for it, under the configuration of now; `None`: it never did.
+/// A budget in the store's last answer, under the current configuration; `None` if there is none.
 pub(super) fn last_answer(cache: &SessionCache, watch: &BudgetKey, now: Timestamp) -> Option<BudgetState> {
     let (budget, value) = (&watch.budget, &watch.value);
     let counts = |b: &Budget| (b.scope, b.unit, b.count, b.window.clone());
@@ -194,7 +194,7 @@ fn into_message(fact: Fact) -> Option<Message> {
     }
 }
 
-/// Budgets whose window is over start afresh: what the cache knows of them is of an earlier window.
+/// Resets a budget whose window is over: the cached counts are for an earlier window.
 fn in_current_window(state: &BudgetState, now: Timestamp) -> BudgetState {
     if state.window.contains(now) {
         return state.clone();

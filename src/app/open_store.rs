@@ -1,4 +1,4 @@
-//! Opening a store: the embedded one, or the shared one that the configuration names.
+//! Opens a store: the embedded one, or the shared one that the configuration names.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::store::shared_names;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
 
-/// Where the store of a configuration is.
+/// The location of a configuration's store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreLocation {
     redis: Option<RedisConfig>,
@@ -25,12 +25,12 @@ impl StoreLocation {
         Self { redis: config.redis.clone(), tenant: config.tenant.clone() }
     }
 
-    /// Whether several machines share it.
+    /// Whether several machines may share it.
     pub fn is_shared(&self) -> bool {
         self.redis.is_some()
     }
 
-    /// Whether another configuration names the same store, whoever logs in there, and how long they wait.
+    /// Whether another configuration names the same store, ignoring logins and timeouts.
     pub fn is_same_store(&self, config: &Config) -> bool {
         let place = |redis: &RedisConfig| {
             let address = Address::parse(&redis.url).ok()?;
@@ -43,13 +43,13 @@ impl StoreLocation {
         }
     }
 
-    /// The tenant of a shared store; `None`: it is the embedded one.
+    /// The tenant of a shared store; `None` for the embedded one.
     pub fn tenant(&self) -> Option<&str> {
         self.is_shared().then_some(self.tenant.as_str())
     }
 
-    /// Opens the store. `session_cache`: the cache's file of the session that asks. The second value: what a person must hear
-    /// about it.
+    /// Opens the store. `session_cache`: the cache file of the calling session. The second result is a warning for the
+    /// person.
     ///
     /// # Errors
     /// The store cannot be used.
@@ -79,10 +79,10 @@ fn open_embedded(env: &Env) -> crate::store::Result<(SqliteStore, Option<String>
     Ok((opened.store, opened.quarantined.as_deref().map(corrupt_store_text)))
 }
 
-/// The shared store that a configuration names.
+/// The shared store of a configuration.
 ///
 /// # Errors
-/// Its address or its password's file cannot be read.
+/// Its address or its password file cannot be read.
 pub fn open_shared(
     env: &Env,
     redis: &RedisConfig,
@@ -115,7 +115,7 @@ pub fn open_shared(
     }))
 }
 
-/// The warning about a damaged store, which was kept as this file.
+/// The warning about a damaged store, which was kept under this name.
 pub(super) fn corrupt_store_text(aside: &Path) -> String {
     format!(
         "Fusebox: the store was corrupt. It was kept as {} and is being rebuilt from the transcripts and from the ledger \

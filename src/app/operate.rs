@@ -14,18 +14,18 @@ use crate::platform::Env;
 use crate::store::cache_file::CacheFile;
 use crate::store::{BudgetKey, shared_names};
 
-/// Why an operation cannot be carried out.
+/// Why an operation was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// No budget of that name.
+    /// There is no budget of that name.
     #[error("no budget named {name}; budgets: {known}")]
     UnknownBudget {
         /// The name given.
         name: String,
-        /// The names there are.
+        /// The known names.
         known: String,
     },
-    /// The budget counts other values.
+    /// The budget does not count this value.
     #[error("budget {name} does not count {scope} {value} (its match is {matches})")]
     NotCounted {
         /// The budget.
@@ -34,24 +34,24 @@ pub enum Refusal {
         scope: &'static str,
         /// The value given.
         value: String,
-        /// Its match.
+        /// Its pattern.
         matches: String,
     },
     /// The amount is 0.
     #[error("the amount must be greater than 0")]
     NoAmount,
-    /// No breaker that could be decided about.
+    /// No breaker is open.
     #[error("session {session} has no open circuit breaker{of}; `fusebox circuit list` lists the open ones")]
     NotOpen {
         /// The session.
         session: String,
-        /// Which agent was named.
+        /// The agent, as part of the message.
         of: String,
     },
     /// The reason is empty.
     #[error("a reason is required: --reason \"why\"")]
     NoReason,
-    /// The unit is another one.
+    /// The budget has another unit.
     #[error("budget {name} counts {unit}: use --{option} N")]
     WrongUnit {
         /// The budget.
@@ -61,7 +61,7 @@ pub enum Refusal {
         /// The option to use.
         option: String,
     },
-    /// The hard limit stands in the way.
+    /// The extension would exceed the hard limit.
     #[error(
         "budget {name} can be extended by at most {room} (its hard limit is {hard}); raise hard_limit in the configuration, or \
          reset the budget"
@@ -69,7 +69,7 @@ pub enum Refusal {
     HardLimit {
         /// The budget.
         name: String,
-        /// Units that are left until the hard limit.
+        /// Units left until the hard limit.
         room: u64,
         /// The hard limit in force.
         hard: u64,
@@ -77,7 +77,7 @@ pub enum Refusal {
     /// The budget was deleted for this value and window.
     #[error("budget {0} was deleted for this value; `fusebox budget reset {0}` restores it")]
     Deleted(String),
-    /// The budget has several values here, or none.
+    /// The budget has several values in the session, or none.
     #[error("budget {name} counts by {scope} (values of this session: {}): use `fusebox budget` with --value in a terminal",
         if .values.is_empty() { "none" } else { .values })]
     AmbiguousValue {
@@ -85,13 +85,13 @@ pub enum Refusal {
         name: String,
         /// Its scope.
         scope: &'static str,
-        /// The values that the session has.
+        /// The session's values.
         values: String,
     },
-    /// The store lets this user record, but not decide.
+    /// The store's user may record, but not decide.
     #[error("{0}")]
     Denied(String),
-    /// The store could not do it.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] Unavailable),
 }
@@ -103,34 +103,35 @@ pub struct OperationRequest {
     pub budget: String,
     /// Value of its scope.
     pub value: String,
-    /// What.
+    /// The change.
     pub change: BudgetChange,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// Who.
+    /// Who decided.
     pub actor: String,
-    /// What makes it one decision: the same one asked for twice counts once. Empty: each time is another one.
+    /// Identifies the decision: a repeated request with the same key counts once. Empty: every request is a new
+    /// decision.
     pub idempotency_key: String,
 }
 
-/// What to do.
+/// A change to a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BudgetChange {
-    /// Add units to the limit.
+    /// Adds units to the limit.
     Extend {
-        /// Units.
+        /// Units to add.
         amount: u64,
         /// The unit that the person named; `None`: the budget's.
         unit: Option<Unit>,
     },
-    /// Begin anew.
+    /// Starts counting again.
     Reset,
-    /// No longer apply.
+    /// Stops applying the budget.
     Delete,
 }
 
 impl OperationRequest {
-    /// The command line that makes this request.
+    /// The command line for this request.
     pub fn command(&self, budget: &Budget) -> String {
         let (name, scope, value) = (&budget.name, budget.scope, &self.value);
         match self.change {
@@ -148,16 +149,16 @@ impl OperationRequest {
 pub struct AppliedOperation {
     /// The record.
     pub operation: Operation,
-    /// The budget before; `None` when it was deleted.
+    /// The budget before; `None` if it was deleted.
     pub before: Option<BudgetState>,
-    /// The budget after; `None` when it is deleted.
+    /// The budget after; `None` if it is deleted.
     pub after: Option<BudgetState>,
-    /// What failed, although the operation is recorded.
+    /// What failed although the operation is recorded.
     pub warnings: Vec<String>,
 }
 
 impl AppliedOperation {
-    /// Whether it was recorded now. A repeated request changes nothing.
+    /// Whether it is new. A repeated request changes nothing.
     pub fn is_new(&self) -> bool {
         let count = |state: &Option<BudgetState>| state.as_ref().map(|state| state.operations);
         count(&self.before) != count(&self.after)
@@ -178,13 +179,13 @@ pub fn find_budget<'b>(budgets: &'b [Budget], name: &str) -> Result<&'b Budget, 
 /// A breaker that was acknowledged or reset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangedCircuit {
-    /// The subagent; empty: the main agent.
+    /// The subagent; empty for the main agent.
     pub agent: String,
-    /// Why it had tripped; `None`: it had not.
+    /// Why it had tripped, if it had.
     pub trip: Option<Trip>,
 }
 
-/// A person (`by`) decides about the breakers of a session: of one agent, or of all that are open.
+/// A person (`by`) decides about the breakers of one agent, or about all open ones of a session.
 ///
 /// # Errors
 /// None is open (to acknowledge), there is no reason, or the store cannot be written.
@@ -215,7 +216,7 @@ pub fn decide_circuit(
 /// Carries out a decision about a budget of this configuration.
 ///
 /// # Errors
-/// The reason why not; nothing was changed.
+/// Why it was refused; nothing was changed.
 pub fn operate(
     env: &Env,
     config: &Config,
@@ -249,20 +250,20 @@ pub fn operate(
     let after = match store.call(|store| store.add_operation(&operation, &around)) {
         Ok(after) => after,
         Err(error) if error.is_denied() => {
-            // A user that may not decide can still record: hooks need not wait for the store.
+            // A user that may not decide can still record, so hooks need no back-off.
             store.retry_now();
             return Err(Refusal::Denied(operator::denied_text(config, &request.command(&budget))));
         }
         Err(error) => return Err(error.into()),
     };
     let mut warnings = Vec::new();
-    // Into this machine's ledger, from which a store that loses the decision is told again.
+    // A store that loses the decision gets it again from this machine's ledger.
     if let Some(dir) = env.state_dir()
         && let Err(error) = OperationLedger::new(&dir, config).append(&budget, &operation)
     {
         warnings.push(format!("the decision was recorded, but not in this machine's ledger: {error}"));
     }
-    // What the sessions' caches say was true before: their next hooks ask the store.
+    // The caches are out of date: the sessions' next hooks must ask the store.
     for file in CacheFile::all(&env.cache_dir()) {
         let mut cache = file.lock();
         cache.written = Timestamp::default();
@@ -271,15 +272,15 @@ pub fn operate(
     Ok(AppliedOperation { operation, before, after, warnings })
 }
 
-/// The time of a new operation: now, but later than all earlier ones, whatever the clocks of other machines say. When
-/// operations are replayed, this is their order.
+/// The time of a new operation: now, but later than all earlier ones, whatever the clocks of other machines say.
+/// Replayed operations are ordered by time.
 fn next_operation_time(
     store: &mut StoreAccess,
     request: &OperationRequest,
     now: Timestamp,
 ) -> Result<Timestamp, Refusal> {
     let before = store.call(|store| store.operations(Some(&request.budget)))?;
-    // A shared store knows projects by their hashes.
+    // A shared store has hashed projects.
     let is_shared = store.is_shared();
     let is_of_value = |operation: &&Operation| {
         operation.value == request.value
@@ -297,7 +298,7 @@ fn new_operation(
 ) -> Operation {
     let (at, pid) = (now.0.to_string(), std::process::id().to_string());
     let once = [request.idempotency_key.as_str(), &at, &pid];
-    // With a token of its own a request is the same one whenever it is asked for.
+    // With an idempotency key, a request is the same one at any time.
     let once = if request.idempotency_key.is_empty() { &once[..] } else { &once[..1] };
     let named = [decision.name(), &request.budget, &request.value];
     let id = format!("{:?}", MessageKey::from_parts(&[&named, once].concat()));

@@ -1,7 +1,7 @@
-//! This machine's ledger of operations on budgets, from which a store that lost them is refilled.
+//! This machine's ledger of budget operations, from which a store that lost them is refilled.
 //!
-//! One line of JSON per operation, in the state folder. It only grows, because operations are few. For a shared store it holds
-//! the operations made on this machine; other machines have their own ledgers.
+//! One line of JSON per operation, in the state folder. It only grows, because operations are few. For a shared store,
+//! it contains the operations made on this machine; other machines have their own ledgers.
 
 use std::collections::HashSet;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -23,24 +23,24 @@ pub const FILE: &str = "operations.jsonl";
 /// An operation, and what is needed to record it again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LedgerEntry {
-    /// The tenant of the shared store that it was recorded in; `None`: the embedded one.
+    /// The tenant of the shared store that it was recorded in; `None` for the embedded one.
     pub tenant: Option<String>,
-    /// The budget as it was configured then.
+    /// The budget as configured at that time.
     pub budget: Budget,
     /// The decision.
     pub operation: Operation,
 }
 
-/// What replaying the ledger did.
+/// The result of replaying the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReplayOutcome {
     /// Operations in the ledger that belong to this store.
     pub known: usize,
-    /// Those of them that the store did not know.
+    /// Those that the store did not know.
     pub added: usize,
-    /// Those of them that this user may not record; an operator can.
+    /// Those that this user may not record, but an operator may.
     pub denied: usize,
-    /// Whether all is done that can be done here.
+    /// Whether everything that can be done on this machine is done.
     pub complete: bool,
 }
 
@@ -52,22 +52,22 @@ pub struct OperationLedger {
 }
 
 impl OperationLedger {
-    /// The ledger in `state_dir`, as far as it concerns the store that the configuration names.
+    /// The ledger in `state_dir`, limited to the store of this configuration.
     pub fn new(state_dir: &Path, config: &Config) -> Self {
         let tenant = StoreLocation::new(config).tenant().map(str::to_owned);
         Self { path: state_dir.join(FILE), tenant }
     }
 
-    /// The operations that belong to the store, oldest first, each once. Unreadable lines are skipped: the last one may be
-    /// torn.
+    /// The store's operations, oldest first, each once. Unreadable lines are skipped: the last one may be torn.
     ///
     /// # Errors
-    /// The file is there, and cannot be read.
+    /// The file exists, but cannot be read.
     pub fn read(&self) -> io::Result<Vec<LedgerEntry>> {
         Ok(self.read_all()?.0)
     }
 
-    /// The same, and whether all whole lines were understood: this machine may not have the files of a budget's time zone.
+    /// Like [`Self::read`]; also returns whether all whole lines were understood. This machine may lack a budget's time
+    /// zone file.
     fn read_all(&self) -> io::Result<(Vec<LedgerEntry>, bool)> {
         let bytes = match std::fs::read(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), true)),
@@ -85,7 +85,7 @@ impl OperationLedger {
         Ok((entries, understood))
     }
 
-    /// Appends an operation, and returns once it is on disk. Does nothing if it is there already.
+    /// Appends an operation, and returns once it is on disk. Does nothing if it is already there.
     ///
     /// # Errors
     /// It may not be there.
@@ -100,11 +100,11 @@ impl OperationLedger {
         let mut file = files::private().create(true).read(true).append(true).open(&self.path)?;
         let mut line = serde_json::to_vec(&entry)?;
         line.push(b'\n');
-        // Half a line, of a writer that was killed, must not swallow this one.
+        // A torn line, from a killed writer, must not swallow this one.
         if is_torn(&mut file)? {
             line.insert(0, b'\n');
         }
-        // One write: lines of several writers do not mix.
+        // One write, so that lines of several writers do not mix.
         file.write_all(&line)?;
         file.sync_all()?;
         std::fs::File::open(dir)?.sync_all()
@@ -113,7 +113,7 @@ impl OperationLedger {
     /// Records the operations that the store lacks. Starts nothing new after `for_ms` milliseconds.
     ///
     /// # Errors
-    /// The ledger cannot be read, or the store not be written.
+    /// The ledger cannot be read, or the store cannot be written.
     pub fn replay(&self, store: &mut dyn Store, for_ms: Option<i64>) -> store::Result<ReplayOutcome> {
         let (entries, complete) = self.read_all().map_err(|error| store::StoreError::Unusable {
             path: self.path.clone(),
@@ -147,7 +147,7 @@ impl OperationLedger {
     }
 }
 
-/// Whether the last line has no end.
+/// Whether the last line is incomplete.
 fn is_torn(file: &mut std::fs::File) -> io::Result<bool> {
     if file.metadata()?.len() == 0 {
         return Ok(false);

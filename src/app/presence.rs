@@ -1,15 +1,15 @@
-//! Records the presence of a session: its client, and the session that it was started in.
+//! Records the presence of a session: its client and its parent session.
 
 use super::session::SessionContext;
 use super::{process_tree, store_access};
 use crate::store::session_cache::{SessionCache, UnreportedSession};
 use crate::store::{self, Session, SessionRow, Store};
 
-/// How many ancestors of a session are followed.
+/// The maximum number of ancestors of a session.
 const MAX_ANCESTORS: usize = 16;
 
-/// Records the calling client if it is not the known one: the session was resumed, and its SessionStart did not get that far,
-/// or found no store. Detected by the variable that names the client, if that is the parent process, which costs nothing.
+/// Records the calling client if it changed: the session was resumed, and its SessionStart was interrupted or could not
+/// reach the store. Detected at no cost if the variable with the client's id names the parent process.
 pub(super) fn note_client_change(ctx: &mut SessionContext) {
     let calls = ctx.source.client.named_client_pid(ctx.env);
     let known = ctx.cache.session.client.map(|client| client.pid);
@@ -18,8 +18,8 @@ pub(super) fn note_client_change(ctx: &mut SessionContext) {
     }
 }
 
-/// Records that the session runs, with its client, or that it `ended`. If the store does not answer, the session's cache
-/// remembers it, and a later hook tries again.
+/// Records that the session is running, with its client, or that it `ended`. If the store does not answer, the
+/// session's cache keeps it, and a later hook tries again.
 pub(super) fn record_presence(ctx: &mut SessionContext, ended: bool) {
     let mut session = ctx.session();
     session.transcript = ctx.source.transcript.clone().or(session.transcript);
@@ -51,7 +51,7 @@ pub(super) fn record_presence(ctx: &mut SessionContext, ended: bool) {
             let client = session.client.or(before.client);
             cache.unreported = Some(UnreportedSession { client, parent: session.parent.clone(), ..before });
             if cache.session.id != session.id {
-                // By its client it is noticed that the store knows it.
+                // The client tells later hooks whether the store knows the session.
                 cache.session = Session { client: None, ..session };
             }
         }
@@ -59,7 +59,7 @@ pub(super) fn record_presence(ctx: &mut SessionContext, ended: bool) {
     ctx.save_cache(cache);
 }
 
-/// The session with the changes that have not reached the store yet.
+/// The session with changes that have not reached the store yet.
 pub(super) fn with_unsent_changes(cache: &SessionCache, row: &SessionRow) -> SessionRow {
     let Some(unreported) = &cache.unreported else { return row.clone() };
     let parent = unreported.parent.clone().or_else(|| row.session.parent.clone());
@@ -72,18 +72,17 @@ pub(super) fn with_unsent_changes(cache: &SessionCache, row: &SessionRow) -> Ses
     }
 }
 
-/// Sends the store what it does not know yet about a session that another process catches up on. `row`: the session as last
-/// seen.
+/// Sends the store what it lacks about a session that another process catches up on. `row`: the session as last seen.
 ///
 /// # Errors
-/// The store gave no answer; the cache remembers it.
+/// The store gave no answer; the cache keeps the data.
 pub(super) fn send_presence(ctx: &mut SessionContext, row: &SessionRow) -> store_access::Result<()> {
     let Some(unreported) = ctx.cache.unreported.clone() else { return Ok(()) };
     let SessionRow { session: Session { client, parent, .. }, last_seen, ended, .. } = row.clone();
     let session = Session { client, parent, ..ctx.session() };
     let ancestors = ctx.store.call(|store| {
         let known = store.session(&session.id)?;
-        // On another machine it may have gone on.
+        // The session may have continued on another machine.
         let went_on = known.zip(ended).is_some_and(|(known, ended)| ended < known.last_seen);
         if !went_on {
             store.touch_session(&session, ended.unwrap_or(last_seen), ended.is_some())?;
@@ -91,7 +90,7 @@ pub(super) fn send_presence(ctx: &mut SessionContext, row: &SessionRow) -> store
         ancestor_sessions(&session.id, store)
     })?;
     let mut cache = ctx.lock_cache();
-    // Not what its own hooks have seen since.
+    // Keep what its own hooks have recorded since.
     if cache.unreported.as_ref() == Some(&unreported) && cache.ended == ended {
         cache.unreported = None;
         (cache.session, cache.ancestors) = (session, ancestors);

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// The main worktree of the git repository that `dir` lies in, else `dir` itself. A linked worktree is its main
-/// worktree's project; a submodule is a project of its own. Reads files only: git is not started.
+/// The main worktree of the git repository that contains `dir`, else `dir` itself. A linked worktree belongs to its
+/// main worktree's project; a submodule is its own project. Only reads files, without starting git.
 pub fn project_root(dir: &Path) -> PathBuf {
     let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     for folder in dir.ancestors() {

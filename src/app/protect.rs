@@ -1,4 +1,5 @@
-//! Whether a tool call would change Fusebox itself: the protected paths of this machine, with symbolic links resolved.
+//! Whether a tool call would change Fusebox itself: checks it against the protected paths of this machine, with
+//! symbolic links resolved.
 
 use std::path::{Path, PathBuf};
 
@@ -14,11 +15,11 @@ use crate::domain::protection::{
 };
 use crate::platform::{self, files};
 
-/// The executables.
+/// Fusebox's executables.
 const EXECUTABLES: [&str; 6] =
     ["fusebox", "pre-tool-use", "post-tool-use", "prompt-submit", "session-event", "status-line"];
 
-/// Bytes of a settings file that are read.
+/// The maximum number of bytes read from a settings file.
 const MAX_SETTINGS_BYTES: u64 = 1 << 20;
 
 /// Why a call of `tool` with `input` (JSON) must be denied: it would change what guards the agent.
@@ -31,7 +32,7 @@ pub fn protection_reason(ctx: &SessionContext, tool: &str, input: &str) -> Optio
     let cwd = ctx.source.cwd.as_deref().unwrap_or(&ctx.env.cwd);
     let (home, cwd) = (home.to_string_lossy(), cwd.to_string_lossy());
     let at = ShellContext { vars: &ctx.env.vars, home: &home, cwd: &cwd, client };
-    // The text that may mention Fusebox: without the content written to a file.
+    // The text that may mention Fusebox, without content written to a file.
     let (found, said) = match ctx.source.client.tool_target(tool, input) {
         ToolTarget::Command(command) => (protection::check_command(&command, at), command),
         ToolTarget::File(path) => (protection::check_file_change(&path, input, at), path),
@@ -48,7 +49,7 @@ pub fn protection_reason(ctx: &SessionContext, tool: &str, input: &str) -> Optio
     found.iter().find_map(|finding| paths.reason(finding))
 }
 
-/// All protected places on this machine.
+/// All protected paths on this machine.
 fn protected_places(ctx: &SessionContext) -> Vec<ProtectedPath> {
     let own = ctx.env;
     let cwd = ctx.source.cwd.as_deref().unwrap_or(&own.cwd);
@@ -78,7 +79,7 @@ fn protected_places(ctx: &SessionContext) -> Vec<ProtectedPath> {
     places
 }
 
-/// Findings for MCP tools and tools unknown to this version, by the fields of their input that name commands or paths.
+/// Findings for MCP tools and unknown tools, from the fields of their input that contain commands or paths.
 fn findings_of_other_tool(tool: &str, input: &str, at: ShellContext) -> Vec<Suspicion> {
     const COMMANDS: [&str; 4] = ["command", "cmd", "script", "code"];
     const PATHS: [&str; 7] = ["path", "file_path", "filename", "file", "destination", "source", "target"];
@@ -98,13 +99,13 @@ fn findings_of_other_tool(tool: &str, input: &str, at: ShellContext) -> Vec<Susp
     found
 }
 
-/// The protected paths. They are listed, and symbolic links resolved, only when needed.
+/// The protected paths. Listed, and their symbolic links resolved, only when needed.
 struct ProtectedPaths<'g, 'e> {
     ctx: &'g SessionContext<'e>,
     /// Whether the call mentions Fusebox or the client.
     mentions_fusebox: bool,
     places: Option<Vec<ProtectedPath>>,
-    /// The same, with symbolic links resolved.
+    /// The protected paths with symbolic links resolved.
     resolved: Option<Vec<ProtectedPath>>,
 }
 
@@ -168,7 +169,7 @@ impl ProtectedPaths<'_, '_> {
             return None;
         }
         let led = resolve_touch(touch)?;
-        // No symbolic link, and no mention of Fusebox: the places need not be resolved.
+        // No symbolic link, and no mention of Fusebox: resolving the protected paths is unnecessary.
         if led.path == touch.path && !self.mentions_fusebox {
             return None;
         }
@@ -190,12 +191,12 @@ impl ProtectedPaths<'_, '_> {
     }
 }
 
-/// The same touch, with the symbolic links in its path resolved up to the first pattern.
+/// The same change, with symbolic links in its path resolved up to the first pattern.
 fn resolve_touch(touch: &PathChange) -> Option<PathChange> {
     touch.path.starts_with('/').then(|| PathChange { path: resolve_links(&touch.path), ..touch.clone() })
 }
 
-/// A path with symbolic links resolved; parts that do not exist, or are patterns, stay as they are.
+/// Resolves symbolic links in a path. Parts that do not exist, or are patterns, stay unchanged.
 fn resolve_links(path: &str) -> String {
     if files::has_no_symlinks(Path::new(path)) {
         return path.to_owned();

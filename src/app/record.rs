@@ -1,7 +1,7 @@
-//! Recording: what is new in a session's transcripts goes to the store, which answers where the budgets stand.
+//! Recording: sends new transcript data to the store, which returns the states of budgets.
 //!
-//! [`record`] reads, waits if asked to, and only then opens the store. Its result is not yet in the session's cache: the handler
-//! locks the cache, calls [`Recorded::update_cache`], judges, and saves.
+//! [`record`] reads, waits if asked to, and only then opens the store. Its result is not yet in the session's cache:
+//! the handler locks the cache, calls [`Recorded::update_cache`], judges, and saves.
 
 use super::offline::HookCount;
 use super::record_plan::{Observation, ReadProgress, RecordPlan};
@@ -18,35 +18,35 @@ use crate::domain::throttle::SlotDenied;
 use crate::store::session_cache::SessionCache;
 use crate::store::{AgentObservation, Applied, Batch, BatchSequence, BudgetKey, Session};
 
-/// What is known after recording.
+/// The result of recording.
 #[derive(Debug, Default)]
 pub struct Recorded {
     /// The budgets.
     pub states: Vec<BudgetState>,
-    /// Alerts to show; confirm them afterwards.
+    /// Alerts to show, and then confirm.
     pub alerts: Vec<BudgetAlert>,
-    /// Events to tell; confirm them afterwards.
+    /// Events to report, and then confirm.
     pub events: Vec<Event>,
-    /// The caller's breaker, where it was observed; with a prompt, as it stood before.
+    /// The caller's breaker, if it was observed; for a prompt, its state before.
     pub circuit: Option<CircuitBreaker>,
-    /// Why the subagent that is asked for may not start.
+    /// Why the requested subagent may not start.
     pub slot_denied: Option<SlotDenied>,
-    /// Why the store gave no answer, if it gave none: the session's hooks then count on from its last answer.
+    /// Why the store gave no answer, if so. The session's hooks then count locally from its last answer.
     pub failure: Option<Unavailable>,
     /// Whether the ends of the files were reached.
     pub complete: bool,
     pub(super) pending: Pending,
 }
 
-/// What is not yet in the session's cache.
+/// Changes not yet in the session's cache.
 #[derive(Debug, Default)]
 pub(super) enum Pending {
-    /// Only what was learned about models and sizes.
+    /// Only data about models and sizes.
     #[default]
     Learned,
     /// An answer of the store.
     Answer(Box<StoreAnswer>),
-    /// What this hook counted while the store is out of reach.
+    /// What this hook counted while the store is unreachable.
     Offline(Box<HookCount>),
 }
 
@@ -57,23 +57,23 @@ pub(super) struct StoreAnswer {
     /// How far the files were read for it.
     positions: Positions,
     applied: Applied,
-    /// A person's prompt was recorded: no breaker is open any more.
+    /// A person's prompt was recorded, so every breaker is reset.
     ends_circuits: bool,
 }
 
-/// Reads what is new, waits if asked to, and records.
+/// Reads new lines, waits if asked to, and records.
 pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
     let mut progress = ReadProgress::start(plan);
     if ctx.store.is_backing_off() {
         let count = offline::count(ctx, plan, &plan.awaited, &mut progress);
         return Recorded { failure: Some(Unavailable::BackingOff(None)), ..Recorded::offline(count) };
     }
-    // The budgets by a store that turned out to lack data: all is read again, once.
+    // The budgets from a store that lacks data: everything is read again, once.
     let mut recovering: Option<Vec<BudgetState>> = None;
     loop {
         let awaited = if recovering.is_some() { &Awaited::Nothing } else { &plan.awaited };
         if *awaited != Awaited::Nothing {
-            // Not held open while this hook waits.
+            // Do not hold the store open while waiting.
             ctx.store.close();
         }
         let delta = match !progress.is_first() && progress.is_out_of_time() {
@@ -94,7 +94,7 @@ pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
                     Some(states) => Recorded { states, ..Recorded::default() },
                     None => {
                         progress.restart();
-                        // It was waited for already.
+                        // The wait is already over.
                         Recorded::offline(offline::count(ctx, plan, &Awaited::Nothing, &mut progress))
                     }
                 };
@@ -102,7 +102,7 @@ pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
             }
         };
         if recovering.is_none() && recovery::lost_data(&ctx.cache, &applied) {
-            // Its alerts are not shown: it may not know of an extension. What still holds comes again.
+            // Do not show its alerts: it may lack an extension. Those still valid are raised again.
             let states = applied.states.clone();
             if let Err(error) = recovery::begin_recovery(ctx, &applied) {
                 ctx.notices.log(&error);
@@ -121,21 +121,21 @@ pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
     }
 }
 
-/// Records, and updates the session's cache: for events without a decision.
+/// Records, and updates the session's cache. For events without a decision.
 pub fn record_and_cache(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
     let mut recorded = record(ctx, plan);
     update_cache(ctx, &mut recorded);
     recorded
 }
 
-/// Updates the session's cache with what was recorded.
+/// Updates the session's cache with the result.
 fn update_cache(ctx: &mut SessionContext, recorded: &mut Recorded) {
     let mut cache = ctx.lock_cache();
     recorded.update_cache(ctx, &mut cache);
     ctx.save_cache(cache);
 }
 
-/// Sends one batch to the store, in one atomic step. The last batch of an event also carries the observation.
+/// Sends one batch to the store, in one atomic step. The last batch of an event also contains the observation.
 fn send_batch(
     ctx: &mut SessionContext,
     plan: &RecordPlan,
@@ -213,8 +213,8 @@ impl Recorded {
         self.failure.is_none()
     }
 
-    /// Updates the session's cache, which the caller has locked. The budgets may have moved on by then: other hooks count,
-    /// too, while the store is out of reach.
+    /// Updates the session's cache, which the caller has locked. The budgets may have changed meanwhile: other hooks
+    /// also count while the store is unreachable.
     pub fn update_cache(&mut self, ctx: &SessionContext, cache: &mut SessionCache) {
         cache.merge_learned(&ctx.cache);
         match std::mem::take(&mut self.pending) {

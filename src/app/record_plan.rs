@@ -1,4 +1,4 @@
-//! What an event wants read and recorded, and how far the reading has come.
+//! What an event wants read and recorded, and the progress of reading.
 
 use super::transcript_reader::{Awaited, ReadScope, TranscriptDelta};
 use crate::domain::breaker::circuit::NamedCall;
@@ -7,14 +7,14 @@ use crate::domain::time::Timestamp;
 use crate::platform::Stopwatch;
 use crate::transcript::Fact;
 
-/// Bytes that a hook reads at most; the next one carries on.
+/// The maximum number of bytes that a hook reads; the next one continues.
 pub const HOOK_BYTES: u64 = 32 * 1024 * 1024;
 
-/// Milliseconds after which a hook starts no further slice: a slow machine cannot record as much as it could read
-/// before the deadline, and what is not recorded by then is lost work.
+/// Time after which a hook starts no further slice, in milliseconds. A slow machine could read more before the deadline
+/// than it can record, and unrecorded data is lost work.
 pub const HOOK_READ_MS: i64 = 400;
 
-/// Bytes that are read, recorded and noted as read in one go: about 2,500 messages.
+/// Bytes that are read, recorded and marked as read at a time: about 2,500 messages.
 pub const SLICE_BYTES: u64 = 1024 * 1024;
 
 /// What an event says about the calling agent, besides its messages.
@@ -22,13 +22,13 @@ pub const SLICE_BYTES: u64 = 1024 * 1024;
 pub enum Observation {
     /// Nothing.
     Nothing,
-    /// It wants to make this call.
+    /// It requests this call.
     Asks(u32),
-    /// These calls are over.
+    /// These calls ended.
     Calls(Vec<NamedCall>),
-    /// A response is over: all of its calls.
+    /// A response ended, with all of its calls.
     Response(Vec<NamedCall>),
-    /// A person sent a prompt, which asks for so many repetitions.
+    /// A person sent a prompt that asks for this many repetitions.
     Prompt(u32),
 }
 
@@ -47,18 +47,18 @@ pub struct RecordPlan {
     pub observation: Observation,
     /// What it says about subagents.
     pub slot_events: Vec<SlotEvent>,
-    /// Bytes to read at most.
+    /// Maximum bytes to read.
     pub max_bytes: u64,
-    /// Bytes to record in one go: at most so much is held in memory, or lost when the process is killed.
+    /// Bytes per batch: the most held in memory, or lost if the process is killed.
     pub slice_bytes: u64,
-    /// Milliseconds after which no further slice is begun; `None`: not bounded.
+    /// Milliseconds after which no further slice is started; `None`: no limit.
     pub max_ms: Option<i64>,
     /// When the session was last seen, if another process catches up on it; `None`: now.
     pub seen_at: Option<Timestamp>,
 }
 
 impl RecordPlan {
-    /// What a hook records that reads the caller's files. `claim`: whether it can show alerts.
+    /// The plan of a hook that reads the caller's files. `claim`: whether it can show alerts.
     pub fn for_caller(claim: bool) -> Self {
         Self {
             scope: ReadScope::Caller,
@@ -74,7 +74,7 @@ impl RecordPlan {
         }
     }
 
-    /// What a hook records that reads all files of the session.
+    /// The plan of a hook that reads all files of the session.
     pub fn for_session(claim: bool) -> Self {
         Self { scope: ReadScope::All, ..Self::for_caller(claim) }
     }
@@ -88,7 +88,7 @@ pub struct ReadProgress<'p> {
 }
 
 impl<'p> ReadProgress<'p> {
-    /// Nothing was read yet.
+    /// Starts with nothing read.
     pub fn start(plan: &'p RecordPlan) -> Self {
         Self { plan, started: Stopwatch::start(), read: 0 }
     }
@@ -103,7 +103,7 @@ impl<'p> ReadProgress<'p> {
         self.plan.max_ms.is_some_and(|ms| self.started.ms() >= ms)
     }
 
-    /// Whether nothing was read yet: the first slice is always read, so that each hook makes progress.
+    /// Whether nothing was read yet. The first slice is always read, so that every hook makes progress.
     pub fn is_first(&self) -> bool {
         self.read == 0
     }

@@ -1,4 +1,4 @@
-//! Detecting that a store lost data, and sending it again what no transcript contains.
+//! Detects that a store lost data, and sends it what no transcript contains.
 
 use super::installation::Installation;
 use super::operation_ledger::OperationLedger;
@@ -9,18 +9,18 @@ use crate::store::cache_file::CacheFile;
 use crate::store::session_cache::{STALE, SessionCache};
 use crate::store::{Applied, Store};
 
-/// Milliseconds that a hook spends on replaying operations at most.
+/// Maximum time that a hook spends on replaying operations, in milliseconds.
 const HOOK_MS: i64 = 400;
 
-/// Journal text: a shared store has an earlier state than before.
+/// Journal text: a shared store is back in an earlier state.
 const WENT_BACK: &str = "the store went back in time (a copy was restored, or a lagging replica took over)";
 
-/// Journal text: a shared store has another name than before.
+/// Journal text: a shared store has a new id.
 const EMPTIED: &str =
     "the store no longer knows this session (it was emptied, or renewed by another machine)";
 
-/// Whether the store lost data of this session: it is another store than the one that the files were read for, or it went back
-/// in time (a restored copy, a log that lost its end).
+/// Whether the store lost data of this session: it is not the store that the files were read for, or it went back in
+/// time (a restored copy, a truncated log).
 pub(super) fn lost_data(cache: &SessionCache, applied: &Applied) -> bool {
     !cache.store_id.is_empty()
         && (applied.store_id != cache.store_id
@@ -28,13 +28,13 @@ pub(super) fn lost_data(cache: &SessionCache, applied: &Applied) -> bool {
             || applied.batch_sequence.is_behind(&cache.batch_sequence.next()))
 }
 
-/// Marks the store as incomplete, and lets this session be read again from its start.
+/// Marks the store as incomplete, and makes this session start again.
 ///
 /// # Errors
 /// The store gave no answer; the next hook finds the mark.
 pub(super) fn begin_recovery(ctx: &mut SessionContext, applied: &Applied) -> store_access::Result<()> {
     let known_as = ctx.cache.store_id.clone();
-    // First, so that the next hook finds it if this process ends here: the store has one batch more by now.
+    // First, so that the next hook detects it if this process dies here: the store already has one batch more.
     let mut cache = ctx.lock_cache();
     if cache.store_id == known_as {
         cache.sequence = STALE;
@@ -42,20 +42,20 @@ pub(super) fn begin_recovery(ctx: &mut SessionContext, applied: &Applied) -> sto
     ctx.save_cache(cache);
     let is_known = applied.store_id == known_as;
     let epoch = ctx.store.call(|store| mark_loss(store, &applied.store_id, is_known))?;
-    // The embedded store is this machine's: whoever lost it knows.
+    // Losing the embedded store is this machine's own affair, and already known.
     if ctx.store.is_shared() {
         let what = if is_known { WENT_BACK } else { EMPTIED };
         ctx.notices.journal.push(format!("{what}: reading everything again from the transcripts"));
     }
-    // Before the transcripts: a budget that was extended must not look used up.
+    // Before the transcripts: an extended budget must not look exhausted.
     let replayed = replay_decisions(ctx);
     ctx.notices.log_failure(replayed);
     let mut cache = ctx.lock_cache();
-    // Where another hook noticed it, too, the positions are those of its second reading already.
+    // If another hook detected it as well, the positions are already those of its second reading.
     if cache.lost.is_empty() {
         cache.lost = cache.positions.clone();
     }
-    // Not removed: what a parallel hook knows of the old store must not count as further on.
+    // Restarted, not removed: positions for the old store, known to a parallel hook, must not count as further ahead.
     cache.positions.values_mut().for_each(|position| position.restart());
     (cache.store_id, cache.sequence, cache.batch_sequence) =
         (epoch, applied.sequence, applied.batch_sequence.clone());
@@ -63,7 +63,7 @@ pub(super) fn begin_recovery(ctx: &mut SessionContext, applied: &Applied) -> sto
     Ok(())
 }
 
-/// Sends the operations of this machine, and its installation, to a store that lacks them.
+/// Sends this machine's operations, and its time of installation, to a store that lacks them.
 ///
 /// # Errors
 /// The store gave no answer.
@@ -77,7 +77,7 @@ pub(super) fn replay_decisions(ctx: &mut SessionContext) -> store_access::Result
     ctx.store.call(replay).map(drop)
 }
 
-/// `is_known`: it is the store that was there before, and went back in time. Otherwise it is one that was made anew.
+/// Marks the loss. `is_known`: the same store went back in time; otherwise it is a new one.
 fn mark_loss(store: &mut dyn Store, epoch: &str, is_known: bool) -> crate::store::Result<String> {
     if is_known {
         return store.reset_store(epoch);
@@ -86,13 +86,13 @@ fn mark_loss(store: &mut dyn Store, epoch: &str, is_known: bool) -> crate::store
     Ok(epoch.to_owned())
 }
 
-/// Checks whether the session caches know more than the store, and if so marks it to be refilled. Commands that show numbers
-/// need it: a session that the store has forgotten is in none of its lists.
+/// Checks whether the session caches know more than the store, and if so, marks the store to be refilled. Commands that
+/// show numbers call this, because lists do not contain sessions that the store lost.
 ///
 /// # Errors
 /// The store cannot be used.
 pub fn detect_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<()> {
-    // The caches first: what hooks record meanwhile is no loss.
+    // Read the caches first, so that batches recorded meanwhile do not look like a loss.
     let of_session = |cache: &SessionCache| cache.session.transcript.is_some() && !cache.store_id.is_empty();
     let caches = CacheFile::all(&env.cache_dir()).into_iter().filter_map(|file| file.read());
     let caches = caches.filter(|cache| of_session(cache)).map(|cache| {
@@ -101,7 +101,7 @@ pub fn detect_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<()>
     });
     let caches: Vec<_> = caches.collect();
     let epoch = store.store_id()?;
-    // A store that was emptied need not be missed by any cache.
+    // An emptied store may be missing from every cache.
     send_installation(env, store);
     let (sequences, owned) = (store.sequences()?, store.batch_sequences()?);
     for (id, known_as, sequence, own) in caches {
@@ -116,8 +116,8 @@ pub fn detect_loss(env: &Env, store: &mut dyn Store) -> crate::store::Result<()>
     Ok(())
 }
 
-/// Tells a store when Fusebox was installed here, unless it knows: what a session used before that is its history, and raises
-/// its limit. A user who may only record cannot, and continues without.
+/// Tells a store when Fusebox was installed here, unless it knows. What a session used before that is its history, and
+/// raises its limit. Does nothing for a user who may only record.
 pub fn send_installation(env: &Env, store: &mut dyn Store) {
     if store.installed_at().is_ok_and(|known| known.is_some()) {
         return;

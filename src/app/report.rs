@@ -63,7 +63,7 @@ pub fn session_status(
     Ok((status, recorded.states))
 }
 
-/// Whether a session is stopped by a cause that still holds, given these budgets.
+/// Whether a session is stopped by a cause that still applies, given these budgets.
 pub(super) fn is_stopped(cache: &SessionCache, states: &[BudgetState]) -> bool {
     let Some(cause) = cache.escalation.stopped() else { return false };
     let holds = |s: &BudgetState| s.blocks() && HoldCause::from_budget(s) == *cause;
@@ -71,8 +71,8 @@ pub(super) fn is_stopped(cache: &SessionCache, states: &[BudgetState]) -> bool {
     states.iter().any(holds) || circuit.as_ref() == Some(cause)
 }
 
-/// Every budget of the configuration, for every value that it counts: live sessions (all known ones with `all`), and
-/// for other scopes who was charged in the window.
+/// Every budget of the configuration, for every value: live sessions (all known ones with `all`), and for other scopes
+/// the values charged in the window.
 ///
 /// # Errors
 /// The store cannot be read.

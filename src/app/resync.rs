@@ -1,4 +1,4 @@
-//! Reads every transcript of this machine again, whether anything seems to be missing or not.
+//! Reads every transcript of this machine again, whether or not anything seems to be missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,30 +18,30 @@ use crate::platform::Env;
 pub struct ResyncReport {
     /// Sessions whose transcripts are on this machine.
     pub sessions: usize,
-    /// Those of them that could not be read and recorded to their ends, and why.
+    /// Sessions that could not be completely read and recorded, and why.
     pub incomplete: BTreeMap<String, String>,
-    /// Model responses that count in them.
+    /// Model responses in these sessions.
     pub requests: u64,
-    /// Those of them that the store did not know.
+    /// Those that the store did not know.
     pub requests_added: u64,
     /// Decisions in this machine's ledger.
     pub operations: usize,
-    /// Those of them that the store did not know.
+    /// Those that the store did not know.
     pub operations_added: usize,
-    /// Those of them that the store does not let this user record.
+    /// Those that the store's user may not record.
     pub operations_denied: usize,
-    /// Budgets whose count is another one now.
+    /// Budgets with a changed count.
     pub budgets: Vec<ChangedBudget>,
     /// The store.
     pub store: StoreStatus,
 }
 
-/// A budget whose count was not what the transcripts say.
+/// A budget whose count did not match the transcripts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ChangedBudget {
     /// Its name.
     pub name: String,
-    /// The value of its scope.
+    /// The scope value.
     pub value: String,
     /// What it counts.
     pub unit: Unit,
@@ -57,8 +57,8 @@ struct StoredCounts {
     budgets: BTreeMap<(String, String), (Unit, u64)>,
 }
 
-/// Reads every transcript of this machine from its start, and replays this machine's ledger. `progress` receives the number of
-/// sessions done and the total.
+/// Reads every transcript of this machine from its start, and replays this machine's ledger. `progress` receives the
+/// number of sessions done and the total.
 ///
 /// # Errors
 /// The store cannot be read or written, or the ledger cannot be read.
@@ -73,7 +73,7 @@ pub fn resync(
     let ids: BTreeSet<String> = transcripts.keys().cloned().collect();
     let epoch = store.call(|store| store.store_id())?;
     let before = stored_counts(config, store, &ids, now)?;
-    // Before the transcripts: a budget that was extended must not look used up.
+    // Before the transcripts: an extended budget must not look exhausted.
     let ledger = env.state_dir().map(|dir| OperationLedger::new(&dir, config));
     let replayed = store.call(|store| {
         recovery::send_installation(env, store);
@@ -94,11 +94,11 @@ pub fn resync(
         }
     }
     progress(transcripts.len(), transcripts.len());
-    // It may have been lost meanwhile.
+    // The store may have been lost meanwhile.
     if incomplete.is_empty() && store.call(|store| store.store_id())? == epoch {
         store.call(|store| store.set_rebuilding(false))?;
     }
-    // Counters can be wrong on their own where others write them, too.
+    // Counters can be wrong by themselves if others write to them.
     let rows = store.call(|store| store.sessions())?;
     let budget_keys = verify::budget_keys(config, store, &rows, |id| ids.contains(id), now)?;
     store.call(|store| store.recount(&budget_keys, now))?;
@@ -121,7 +121,7 @@ pub fn resync(
     })
 }
 
-/// The requests in these sessions, and the use of all budgets.
+/// The requests of these sessions, and the usage of all budgets.
 fn stored_counts(
     config: &Config,
     store: &mut StoreAccess,

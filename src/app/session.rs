@@ -1,4 +1,4 @@
-//! A session as one hook sees it: who calls, the configuration in force, the session's cache, its store.
+//! A session as seen by one hook: the caller, the configuration, the session's cache and its store.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,9 +23,9 @@ use crate::store::{BudgetKey, Session};
 /// What to report besides the answer.
 #[derive(Debug, Default)]
 pub struct Notices {
-    /// Failures that did not matter, for the journal.
+    /// Harmless failures, for the journal.
     pub journal: Vec<String>,
-    /// What a person must hear once.
+    /// Warnings for the person.
     pub person: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ impl Notices {
             .ok()
     }
 
-    /// Adds a failure of the store to the journal. A back-off is not logged: its cause was.
+    /// Adds a failure of the store to the journal. A back-off is not logged, since its cause was.
     pub fn log(&mut self, error: &Unavailable) {
         if !matches!(error, Unavailable::BackingOff(_)) {
             self.journal.push(error.to_string());
@@ -54,35 +54,35 @@ impl Notices {
         }
     }
 
-    /// Moves over the notices of another session, which this hook caught up on.
+    /// Moves the notices of another session, which this hook caught up on.
     pub fn append_from(&mut self, other: &mut SessionContext) {
         self.journal.extend(other.take_journal());
         self.person.extend(other.take_warnings());
     }
 }
 
-/// A session as one hook sees it.
+/// A session as seen by one hook.
 pub struct SessionContext<'a> {
-    /// The process.
+    /// The environment of the process.
     pub env: &'a Env,
-    /// Who calls.
+    /// The source of the event.
     pub source: EventSource,
     /// The configuration in force.
     pub config: Config,
-    /// Its fingerprint.
+    /// The fingerprint of the configuration.
     pub stamp: Stamp,
-    /// The session's cache as it was read or written last, and what this hook has learned since.
+    /// The session's cache as last read or written, and what this hook has learned since.
     pub cache: Box<SessionCache>,
-    /// Where the cache lies.
+    /// The file of the cache.
     pub cache_file: CacheFile,
     /// The store.
     pub store: StoreAccess<'a>,
-    /// What is to be said besides the answer.
+    /// What to report besides the answer.
     pub notices: Notices,
 }
 
 impl<'a> SessionContext<'a> {
-    /// The session that an event comes from. Reads the cache, and the configuration where it changed.
+    /// The session of an event. Reads the cache, and the configuration if it changed.
     pub fn for_event(env: &'a Env, source: EventSource) -> Self {
         let file = CacheFile::for_session(&env.cache_dir(), &source.session);
         let mut cache = file.read().unwrap_or_default();
@@ -98,8 +98,8 @@ impl<'a> SessionContext<'a> {
         Self { env, source, config, stamp, cache, cache_file: file, store, notices }
     }
 
-    /// A session that somebody else looks at: a command, or another session's hook. The configuration is the one that the
-    /// session's own hooks had; the variables and the project of this process are not theirs.
+    /// A session processed by another process: a command, or another session's hook. Uses the configuration of the
+    /// session's own hooks, because this process has other variables and another project.
     pub fn for_session(env: &'a Env, session: &Session) -> Self {
         let file = CacheFile::for_session(&env.cache_dir(), &session.id);
         let mut cache = file.read().unwrap_or_default();
@@ -107,7 +107,7 @@ impl<'a> SessionContext<'a> {
             cache.session = session.clone();
         }
         if cache.session.transcript.is_none() {
-            // A shared store does not know where files lie.
+            // A shared store has no local paths.
             cache.session = session_files::with_local_paths(env, &cache.session);
         }
         let counted_with = cache.offline_counts.as_ref().and_then(|counted| counted.stamp);
@@ -130,7 +130,7 @@ impl<'a> SessionContext<'a> {
         self
     }
 
-    /// Reads what is new in the session's transcripts, and logs which of them cannot be read.
+    /// Reads what is new in the session's transcripts, and logs unreadable files.
     pub fn read_new(
         &mut self,
         positions: Positions,
@@ -150,8 +150,8 @@ impl<'a> SessionContext<'a> {
         self.cache_file.lock()
     }
 
-    /// Writes a changed cache, and keeps a copy. Answers whether it was written; a failure is noted, and what the cache
-    /// should remember is forgotten.
+    /// Writes a changed cache, and keeps a copy. Returns whether it was written. A failure is logged, and the changes
+    /// are lost.
     pub fn save_cache(&mut self, mut locked: LockedCache) -> bool {
         locked.store_asleep_until = self.store.back_off_until();
         let (cache, written) = locked.save();
@@ -165,20 +165,18 @@ impl<'a> SessionContext<'a> {
         }
     }
 
-    /// The budgets as they are known without asking: as the store last answered, or as the session's hooks counted on
-    /// while it is out of reach.
+    /// The budgets known without asking the store: from its last answer, or as counted locally while it is unreachable.
     pub fn known_states(&self) -> &[BudgetState] {
         self.counted_offline().map_or(&self.cache.states, |counted| &counted.states)
     }
 
-    /// What hooks counted by themselves, as long as the store is not asked.
+    /// Local counts, while the store is in back-off.
     fn counted_offline(&self) -> Option<&OfflineCounts> {
         self.cache.offline_counts.as_ref().filter(|_| self.store.is_backing_off())
     }
 
-    /// Whether the budgets that are known can be trusted without asking: written by a hook of this session at most
-    /// `max_age_ms` ago, under this configuration, and in the windows of now; and the store has answered since, or is not
-    /// to be asked now.
+    /// Whether the known budgets can be trusted without asking the store. They must be at most `max_age_ms` old, and
+    /// match the current configuration and windows; and the store must have answered since, or be in back-off.
     pub fn is_fresh(&self, max_age_ms: i64) -> bool {
         let written = match self.counted_offline() {
             Some(counted) => counted.at,
@@ -197,17 +195,17 @@ impl<'a> SessionContext<'a> {
         caller(&self.source, &self.cache.models, None)
     }
 
-    /// The subagent that calls; empty: the main agent.
+    /// The calling subagent; empty for the main agent.
     pub fn agent(&self) -> &str {
         self.source.agent.as_deref().unwrap_or_default()
     }
 
-    /// The session's transcript, as the client says, or said before.
+    /// The session's transcript, from this or an earlier event.
     pub fn transcript(&self) -> Option<&Path> {
         self.source.transcript.as_deref().or(self.cache.session.transcript.as_deref())
     }
 
-    /// The session as the store is told of it.
+    /// The session as reported to the store.
     pub fn session(&self) -> Session {
         let known = &self.cache.session;
         let project_of = |dir: &Path| {
@@ -218,8 +216,8 @@ impl<'a> SessionContext<'a> {
             if known.transcript.is_none() || known.project.is_empty() {
                 session.transcript = known.transcript.clone().or_else(|| self.source.transcript.clone());
                 let here = self.source.cwd.as_deref().map(project_of);
-                // The project is unknown where only the session's files were found, without any line that names a folder;
-                // and a shared store knows projects by their hashes.
+                // The project is unknown if only the session's files were found, and no line has a folder. A shared
+                // store has hashed projects.
                 let is_it =
                     |p: &String| known.project.is_empty() || shared_value(Scope::Project, p) == known.project;
                 session.project = here.filter(is_it).unwrap_or(session.project);
@@ -238,7 +236,7 @@ impl<'a> SessionContext<'a> {
         }
     }
 
-    /// The budgets that concern this session, for every value that they count it under.
+    /// The budgets that concern this session, with its values.
     pub fn budget_keys(&self, session: &Session) -> Vec<BudgetKey> {
         let of = |budget: &Budget| -> Vec<BudgetKey> {
             let glob = WildMatch::new(&budget.matches);
@@ -251,7 +249,7 @@ impl<'a> SessionContext<'a> {
         self.config.budgets.iter().flat_map(of).collect()
     }
 
-    /// The values that budgets of a scope count this session under.
+    /// The values of this session in a scope.
     pub fn scope_values(&self, session: &Session, scope: Scope) -> Vec<String> {
         match scope {
             Scope::Session => std::iter::once(&session.id).chain(&self.cache.ancestors).cloned().collect(),
@@ -264,14 +262,14 @@ impl<'a> SessionContext<'a> {
         }
     }
 
-    /// All journal entries, each once.
+    /// All journal entries, without duplicates.
     pub fn take_journal(&mut self) -> Vec<String> {
         let mut notes = std::mem::take(&mut self.notices.journal);
         notes.extend(self.store.take_notes());
         notes
     }
 
-    /// All warnings for the person, each once.
+    /// All warnings for the person, without duplicates.
     pub fn take_warnings(&mut self) -> Vec<String> {
         let mut warnings = std::mem::take(&mut self.notices.person);
         warnings.extend(self.store.take_warnings());
@@ -279,7 +277,7 @@ impl<'a> SessionContext<'a> {
     }
 }
 
-/// The caller, as the verdict wants it. `models`: the model that answered last, by agent; `spawns`: the type of subagent that
+/// The caller, for the verdict. `models`: the model of the last response, by agent; `spawns`: the type of subagent that
 /// the call would start.
 pub fn caller<'c>(
     source: &'c EventSource,
@@ -291,13 +289,13 @@ pub fn caller<'c>(
         None => "main",
         Some(_) => source.agent_type.as_deref().unwrap_or_default(),
     };
-    // An agent that has not answered yet uses, as far as is known, the main agent's model.
+    // An agent without a response is assumed to use the main agent's model.
     let model = models.get(agent).or_else(|| models.get(""));
     Caller { agent, agent_type, model: model.map_or("", String::as_str), spawns }
 }
 
-/// The configuration to use. One that cannot be used leaves the last good one in force (where there is none, what is valid
-/// of it, within the bounds of a managed file); the person hears of it once for every change of the files.
+/// The configuration to use. If the new one is unusable, the last valid one stays in force (if there is none, the valid
+/// parts of the new one, within the bounds of the managed file). The person is told once per change of the files.
 fn usable_config(
     loaded: LoadedConfig,
     stamp: &Stamp,

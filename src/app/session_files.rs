@@ -1,4 +1,4 @@
-//! The sessions' files on this machine, and what they say about a session that the store does not know.
+//! The sessions' files on this machine, and what they say about sessions that the store does not know.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,8 +17,7 @@ use crate::store::shared_names::shared_value;
 use crate::store::{Session, SessionRow};
 use crate::transcript::is_plain_id;
 
-/// A stored session, with what a shared store does not know: the path of its transcript on this machine, and the path of its
-/// project.
+/// A stored session with local data that a shared store lacks: the paths of its transcript and of its project.
 pub fn with_local_paths(env: &Env, session: &Session) -> Session {
     let found = is_plain_id(&session.id).then(|| agents::find_transcript(env, &session.id)).flatten();
     let Some(transcript) = found else { return session.clone() };
@@ -28,7 +27,7 @@ pub fn with_local_paths(env: &Env, session: &Session) -> Session {
     Session { transcript: Some(transcript), project, ..session.clone() }
 }
 
-/// Every transcript that a cache names or that is in the client's folder, by session.
+/// Every transcript that is named by a cache or in a client's folder, by session.
 pub fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
     let mut found = agents::transcripts_by_session(env);
     for session in CacheFile::all(&env.cache_dir()).iter().filter_map(CacheFile::read).map(|c| c.session) {
@@ -39,7 +38,7 @@ pub fn transcripts(env: &Env) -> BTreeMap<String, PathBuf> {
     found
 }
 
-/// A session as its cache or its transcript describes it; the store need not know it.
+/// A session as described by its cache or its transcript; the store need not know it.
 pub fn session_row(env: &Env, session: &str, transcript: &Path) -> SessionRow {
     let cache = CacheFile::for_session(&env.cache_dir(), session).read().unwrap_or_default();
     let (session, ended) = match cache.session.id == session {
@@ -49,16 +48,16 @@ pub fn session_row(env: &Env, session: &str, transcript: &Path) -> SessionRow {
     SessionRow { session, last_seen: last_written(transcript), ended, complete: false }
 }
 
-/// Whether a session's hooks have run on this machine, and said where its transcript is.
+/// Whether a session's hooks have run on this machine, and recorded its transcript's path.
 pub fn has_cache(env: &Env, session: &str) -> bool {
     let cached = CacheFile::for_session(&env.cache_dir(), session).read();
     cached.is_some_and(|cache| cache.session.transcript.is_some())
 }
 
-/// The sessions with data that never reached the store at this location. It may not even know them.
+/// The sessions with data that never reached the store at this location, which may not know them at all.
 pub fn unsent(env: &Env, location: &StoreLocation) -> Vec<SessionRow> {
     let caches = CacheFile::with_unreported_data(&env.cache_dir()).into_iter();
-    // With another store they have to do when somebody uses that one.
+    // Sessions with another store are handled when that store is used.
     let of_store =
         |cache: &SessionCache| cache.config.as_ref().is_none_or(|config| location.is_same_store(config));
     let row = |cache: Box<SessionCache>| {
@@ -69,12 +68,12 @@ pub fn unsent(env: &Env, location: &StoreLocation) -> Vec<SessionRow> {
     caches.filter(|cache| of_store(cache)).filter_map(row).collect()
 }
 
-/// When a session was last recorded: each time its cache is written.
+/// When a session was last recorded, by the modification time of its cache.
 pub fn last_recorded(env: &Env, session: &str) -> Option<SystemTime> {
     std::fs::metadata(CacheFile::for_session(&env.cache_dir(), session).path()).ok()?.modified().ok()
 }
 
-/// Whether all of a transcript was read, and of its subagents' files.
+/// Whether a transcript and its subagents' files were read completely.
 pub fn is_fully_read(cache: &SessionCache, transcript: &Path) -> bool {
     agents::transcript_files(transcript).iter().all(|file| {
         let length = std::fs::metadata(&file.path).map_or(0, |m| m.len());
@@ -82,7 +81,7 @@ pub fn is_fully_read(cache: &SessionCache, transcript: &Path) -> bool {
     })
 }
 
-/// A session of which only the transcript is left: charged to the project that it names, and to the current user.
+/// A session with only a transcript: charged to the project in it, and to the current user.
 fn unknown_session(env: &Env, id: &str, transcript: &Path) -> Session {
     let project = project_in(transcript);
     let folder = (!project.is_empty()).then_some(Path::new(&project));
@@ -97,7 +96,7 @@ fn unknown_session(env: &Env, id: &str, transcript: &Path) -> Session {
     }
 }
 
-/// The project that a transcript names; empty: none.
+/// The project in a transcript; empty if none.
 fn project_in(transcript: &Path) -> String {
     let folder = agents::agent_of_transcript(transcript)
         .transcripts()
@@ -106,7 +105,7 @@ fn project_in(transcript: &Path) -> String {
     project.unwrap_or_default()
 }
 
-/// When a transcript was last written to, which is when its session was last seen, for all that is known.
+/// When a transcript was last modified, which approximates when its session was last seen.
 pub(super) fn last_written(transcript: &Path) -> Timestamp {
     let written = std::fs::metadata(transcript).and_then(|meta| meta.modified()).ok();
     let since = written.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());

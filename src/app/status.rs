@@ -1,4 +1,4 @@
-//! The JSON that scripts read: sessions, budgets, breakers, alerts, events and decisions.
+//! The JSON for scripts: sessions, budgets, breakers, alerts, events and decisions.
 
 use std::collections::BTreeMap;
 
@@ -26,17 +26,17 @@ pub struct SessionStatus {
     pub requests: u64,
     /// Tool calls.
     pub tool_calls: u64,
-    /// Messages whose charge is an estimate (cut streams, compactions that the client has not totalled yet).
+    /// Messages with an estimated charge (cut streams, compactions not yet in a client total).
     pub estimated_messages: u64,
-    /// The budgets that concern it.
+    /// The budgets that concern the session.
     pub budgets: Vec<BudgetStatus>,
-    /// The main agent's circuit breaker; `null`: it is switched off.
+    /// The main agent's circuit breaker; `null`: disabled.
     pub circuit: Option<CircuitStatus>,
-    /// Those of subagents, by their ids, as far as they have made calls.
+    /// Subagents with calls, by id.
     pub agents: BTreeMap<String, AgentStatus>,
-    /// Subagents at work; `null`: they are not throttled, or the store is out of reach.
+    /// Throttling of subagents; `null`: disabled, or the store is unreachable.
     pub throttle: Option<ThrottleStatus>,
-    /// Whether a budget or the breaker stopped it, and still blocks it.
+    /// Whether a budget or the breaker stopped the session, and still blocks it.
     pub stopped: bool,
     /// The store.
     pub store: StoreStatus,
@@ -54,23 +54,23 @@ pub struct AgentStatus {
 pub struct CircuitStatus {
     /// `closed`, `open` or `half_open`.
     pub state: &'static str,
-    /// Why it tripped, for people; `null`: it is closed.
+    /// Why it tripped, for people; `null` if closed.
     pub reason: Option<String>,
     /// The rule that tripped.
     pub rule: Option<String>,
-    /// Calls since a person's last prompt; `null`: only the store knows, and it is out of reach.
+    /// Calls since a person's last prompt; `null`: only the store knows, and it is unreachable.
     pub iterations: Option<u64>,
-    /// The highest number allowed; `null`: no limit.
+    /// The maximum number; `null`: no limit.
     pub max_iterations: Option<u32>,
-    /// Calls since a person's last prompt when it tripped.
+    /// Number of the call that tripped it, since a person's last prompt.
     pub tripped_at_call: Option<u64>,
-    /// The tool of the last call then.
+    /// The tool of that call.
     pub tool: Option<String>,
     /// What the rule counted.
     pub count: Option<u32>,
     /// The count at which it trips.
     pub limit: Option<u32>,
-    /// The first twelve hexadecimal digits of the last call's signature.
+    /// The first twelve hexadecimal digits of that call's signature.
     pub signature: Option<String>,
     /// When it tripped (RFC 3339, UTC).
     pub since: Option<String>,
@@ -96,16 +96,16 @@ impl CircuitStatus {
     }
 }
 
-/// Subagents at work.
+/// Throttling of subagents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ThrottleStatus {
-    /// How many work.
+    /// Subagents that are working.
     pub live: u32,
-    /// How many may work at the same time now.
+    /// How many may currently work at the same time.
     pub max: u32,
     /// Whether that is fewer than configured, because tokens run low.
     pub throttled: bool,
-    /// How many the session has started.
+    /// Subagents started by the session.
     pub total: u32,
 }
 
@@ -122,17 +122,17 @@ pub struct BudgetStatus {
     pub unit: &'static str,
     /// Window: `lifetime`, `day`, …
     pub window: &'static str,
-    /// Used in the window.
+    /// Units used in the window.
     pub used: u64,
     /// Limit in force.
     pub limit: u64,
     /// Hard limit in force, if there is one.
     pub hard_limit: Option<u64>,
-    /// Added by extensions: part of `limit`.
+    /// Units added by extensions; included in `limit`.
     pub extension: u64,
-    /// Held before Fusebox watched: part of `used` and of `limit`.
+    /// Units used before Fusebox watched; included in `used` and `limit`.
     pub history: u64,
-    /// Left until the limit.
+    /// Units left until the limit.
     pub remaining: u64,
     /// Used ÷ limit.
     pub utilization: f64,
@@ -167,14 +167,14 @@ impl BudgetStatus {
     }
 }
 
-/// An alert, as scripts read it: `alerts list`, `budget show`, and the person's command.
+/// An alert, in `alerts list`, `budget show` and for the person's command.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AlertStatus {
     /// Number in the store.
     pub id: i64,
     /// When it was raised (RFC 3339, UTC).
     pub at: String,
-    /// How urgent.
+    /// How urgent it is.
     pub level: AlertLevel,
     /// Name of the budget.
     pub budget: String,
@@ -182,34 +182,34 @@ pub struct AlertStatus {
     pub scope: Scope,
     /// Value of the scope.
     pub value: String,
-    /// Start of the window (RFC 3339, UTC); `null`: a lifetime.
+    /// Start of the window (RFC 3339, UTC); `null` for a lifetime.
     pub window_start: Option<String>,
     /// The threshold passed, a fraction of the limit.
     pub threshold: f64,
-    /// Used when it was passed.
+    /// Units used when it was passed.
     pub used: u64,
-    /// Limit in force then.
+    /// Limit in force at that time.
     pub limit: u64,
-    /// Unit of both.
+    /// Unit of `used` and `limit`.
     pub unit: Unit,
     /// `enforce` or `shadow`.
     pub mode: Mode,
     /// What the budget does at its limit.
     pub on_limit: OnLimit,
-    /// Who acknowledged it; `null`: nobody yet.
+    /// The acknowledgement, if any.
     pub acknowledged: Option<Acknowledged>,
 }
 
-/// An event, as scripts read it: `events` of a session, and the person's command.
+/// An event, in a session's `events` and for the person's command.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EventStatus {
     /// Number in the store.
     pub id: i64,
-    /// When (RFC 3339, UTC).
+    /// When it happened (RFC 3339, UTC).
     pub at: String,
     /// The session.
     pub session: String,
-    /// The subagent; empty: the main agent.
+    /// The subagent; empty for the main agent.
     pub agent: String,
     /// What happened; times in it are milliseconds since 1970.
     #[serde(flatten)]
@@ -224,14 +224,14 @@ impl EventStatus {
     }
 }
 
-/// Who acknowledged an alert.
+/// An acknowledgement of an alert.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Acknowledged {
-    /// Who.
+    /// Who acknowledged it.
     pub by: String,
     /// When (RFC 3339, UTC).
     pub at: String,
-    /// Why, where they said so.
+    /// The reason, if given.
     pub reason: Option<String>,
 }
 
@@ -246,7 +246,7 @@ impl AlertStatus {
         Self { acknowledged, ..Self::from_alert(&record.alert) }
     }
 
-    /// The status of an alert that was raised just now.
+    /// The status of a new alert.
     pub fn from_alert(alert: &BudgetAlert) -> Self {
         Self {
             id: alert.id,
@@ -267,27 +267,27 @@ impl AlertStatus {
     }
 }
 
-/// A decision, as scripts read it.
+/// A decision about a budget.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OperationStatus {
-    /// Unique.
+    /// Unique id.
     pub id: String,
     /// `extend`, `reset` or `delete`.
     pub kind: &'static str,
-    /// Units added, by `extend`.
+    /// Units added; only for `extend`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amount: Option<u64>,
     /// Name of the budget.
     pub budget: String,
-    /// Value of its scope.
+    /// Value of the scope.
     pub value: String,
-    /// Start of the window that it holds in (RFC 3339, UTC); `null`: a lifetime.
+    /// Start of the window that it applies to (RFC 3339, UTC); `null` for a lifetime.
     pub window_start: Option<String>,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// Who.
+    /// Who decided.
     pub actor: String,
-    /// When (RFC 3339, UTC).
+    /// When it was decided (RFC 3339, UTC).
     pub at: String,
 }
 
@@ -312,7 +312,7 @@ impl OperationStatus {
     }
 }
 
-/// `None` for a window without a beginning.
+/// `None` for a window without a start.
 fn window_start(start: Timestamp) -> Option<String> {
     (start.0 != i64::MIN).then(|| start.to_rfc3339())
 }

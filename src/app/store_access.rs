@@ -9,23 +9,23 @@ use crate::platform::{Env, Stopwatch, test_patience};
 use crate::store::cache_file::CacheFile;
 use crate::store::{Store, StoreError};
 
-/// How long hooks count locally after the store did not answer, in milliseconds.
+/// Duration of a back-off, in milliseconds.
 const BACK_OFF_MS: i64 = 5_000;
 
-/// Milliseconds that one hook spends on a shared store in all. Without this limit, a slow store could push the hook past its
-/// deadline, and the next hook would not know that.
+/// Total time that one hook spends on a shared store, in milliseconds. Without this limit, a slow store could push the
+/// hook past its deadline, and the next hook would not know.
 const HOOK_MS: i64 = 600;
 
 /// Why the store gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Unavailable {
-    /// It failed a short while ago, and is not contacted again yet. With the failure, if this process saw it.
+    /// It failed a short while ago, and is not contacted yet. Contains the failure, if this process saw it.
     #[error("{}", .0.as_deref().unwrap_or("the store did not answer recently; Fusebox will retry in a few seconds"))]
     BackingOff(Option<String>),
     /// It failed.
     #[error(transparent)]
     Failed(#[from] StoreError),
-    /// It was damaged, and was moved out of the way.
+    /// It was damaged, and was quarantined.
     #[error("{problem}; {outcome}")]
     Damaged {
         /// What is damaged.
@@ -36,7 +36,7 @@ pub enum Unavailable {
 }
 
 impl Unavailable {
-    /// Whether it cannot be reached, or does not answer in time.
+    /// Whether the store is unreachable, or did not answer in time.
     pub fn is_out_of_reach(&self) -> bool {
         match self {
             Self::BackingOff(_) => true,
@@ -45,20 +45,20 @@ impl Unavailable {
         }
     }
 
-    /// Whether the store works, but this user lacks the permission.
+    /// Whether the store works, but its user lacks permission.
     pub fn is_denied(&self) -> bool {
         matches!(self, Self::Failed(error) if error.is_denied())
     }
 }
 
-/// What the store answered.
+/// The result of a call to the store.
 pub type Result<T> = std::result::Result<T, Unavailable>;
 
-/// The store as one process uses it.
+/// One process's access to its store.
 pub struct StoreAccess<'a> {
     env: &'a Env,
     location: StoreLocation,
-    /// The session's cache file: the read cache of a shared store lies beside it.
+    /// The session's cache file. A shared store's read cache is beside it.
     session_cache: Option<PathBuf>,
     store: Option<Box<dyn Store>>,
     back_off_until: Option<Timestamp>,
@@ -66,14 +66,14 @@ pub struct StoreAccess<'a> {
     failure: Option<String>,
     /// Milliseconds that the store may still take; `None`: no limit.
     ms_left: Option<i64>,
-    /// For the journal: what went wrong although the store answered.
+    /// For the journal: problems although the store answered.
     notes: Vec<String>,
-    /// For the person: a damaged store was found when it was opened.
+    /// For the person: a damaged store was found at opening.
     warnings: Vec<String>,
 }
 
 impl<'a> StoreAccess<'a> {
-    /// The store that the configuration names, for a command: it waits as long as the store takes.
+    /// The configured store for a command, without a time limit.
     pub fn for_command(env: &'a Env, config: &Config) -> Self {
         Self {
             env,
@@ -88,7 +88,7 @@ impl<'a> StoreAccess<'a> {
         }
     }
 
-    /// The same, for a session with this cache. `back_off_until`: until when its hooks do not contact the store.
+    /// The store for a session with this cache. `back_off_until`: when the back-off of its hooks ends.
     pub fn for_session(
         env: &'a Env,
         config: &Config,
@@ -99,7 +99,7 @@ impl<'a> StoreAccess<'a> {
         Self { session_cache, back_off_until, ..Self::for_command(env, config) }
     }
 
-    /// The same, for a hook, which has little time for a store on another machine.
+    /// The store for a hook, which has little time for a remote store.
     pub fn for_hook(
         env: &'a Env,
         config: &Config,
@@ -110,30 +110,30 @@ impl<'a> StoreAccess<'a> {
         Self { ms_left: access.is_shared().then_some(HOOK_MS * i64::from(test_patience())), ..access }
     }
 
-    /// Whether several machines share the store.
+    /// Whether several machines may share the store.
     pub fn is_shared(&self) -> bool {
         self.location.is_shared()
     }
 
-    /// Whether the store did not answer a short while ago.
+    /// Whether the store is in back-off.
     pub fn is_backing_off(&self) -> bool {
         let (now, later) = (self.env.now, self.env.now.plus_millis(BACK_OFF_MS));
-        // A time further off was written under another clock.
+        // A time further off was set before the clock was set back.
         self.back_off_until.is_some_and(|until| now < until && until <= later)
     }
 
-    /// Until when the session's next hooks do not contact the store; `None`: its last answer was good.
+    /// When the back-off of the session's next hooks ends; `None` if the store answered last.
     pub fn back_off_until(&self) -> Option<Timestamp> {
         self.back_off_until
     }
 
-    /// Ends the back-off: a person waits for the answer.
+    /// Ends the back-off, because a person is waiting.
     pub fn retry_now(&mut self) {
         self.back_off_until = None;
     }
 
-    /// Calls the store, which is opened at first use. A failure starts a back-off. A damaged store is quarantined, and the
-    /// next call creates a new one.
+    /// Calls the store, which is opened at first use. A failure starts a back-off. A damaged store is quarantined, and
+    /// the next call creates a new one.
     ///
     /// # Errors
     /// The store gave no answer; nothing was recorded.
@@ -142,7 +142,7 @@ impl<'a> StoreAccess<'a> {
             return Err(Unavailable::BackingOff(self.failure.clone()));
         }
         self.back_off_until = None;
-        // Connecting has a limit of its own.
+        // Connecting has its own limit.
         let store = match self.ensure_open() {
             Ok(store) => store,
             Err(problem) => return Err(self.back_off(problem)),
@@ -153,7 +153,7 @@ impl<'a> StoreAccess<'a> {
                 self.spend_time(started.ms());
                 Ok(done)
             }
-            // A shared store is not set aside: other machines use it, too.
+            // A shared store is not quarantined: other machines use it, too.
             Err(problem) if problem.is_corrupt() && !self.is_shared() => {
                 Err(Unavailable::Damaged { problem, outcome: self.quarantine() })
             }
@@ -187,7 +187,7 @@ impl<'a> StoreAccess<'a> {
         }
     }
 
-    /// Starts a back-off. (A command's clock stands still: it asks again only after [`Self::retry_now`].)
+    /// Starts a back-off. (The clock of a command is fixed, so it asks again only after [`Self::retry_now`].)
     fn back_off(&mut self, problem: StoreError) -> Unavailable {
         self.failure = Some(problem.to_string());
         self.back_off_until = Some(self.env.now.plus_millis(BACK_OFF_MS));
@@ -205,7 +205,7 @@ impl<'a> StoreAccess<'a> {
         self.close();
     }
 
-    /// Lets the store do its maintenance, if it was used. `idle`: the agent is not at work.
+    /// Runs the store's maintenance, if it was used. `idle`: the agent is not working.
     ///
     /// # Errors
     /// It was not done, and is left to the next process.
@@ -216,8 +216,8 @@ impl<'a> StoreAccess<'a> {
         self.call(|store| store.maintain(idle))
     }
 
-    /// Quarantines a store that turned out to be damaged after it was opened (opening reads one page only). Returns what
-    /// happened to it.
+    /// Quarantines a store that turned out to be damaged after opening, which reads only one page. Returns what
+    /// happened.
     fn quarantine(&mut self) -> String {
         match self.store.take().map(|store| store.quarantine(self.env.now)) {
             Some(Ok(Some(aside))) => corrupt_store_text(&aside),
@@ -226,12 +226,12 @@ impl<'a> StoreAccess<'a> {
         }
     }
 
-    /// What a person must hear of the store, each once.
+    /// Takes the warnings for the person.
     pub fn take_warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
     }
 
-    /// What the journal must hear of the store, each once.
+    /// Takes the notes for the journal.
     pub fn take_notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
     }

@@ -1,4 +1,4 @@
-//! Where everything is kept, and whether all of it is there.
+//! The status of the store, and whether its data is complete.
 
 use serde::Serialize;
 
@@ -6,26 +6,26 @@ use super::store_access::{self, StoreAccess};
 use crate::domain::time::Timestamp;
 use crate::store::StoreKind;
 
-/// The store.
+/// The status of the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StoreStatus {
     /// `embedded` or `redis`.
     pub kind: &'static str,
-    /// Its name: one that lost everything has another one.
+    /// The store's id. A store that lost everything gets a new one.
     pub epoch: String,
-    /// The machines that have not read their transcripts again since it lost something. As long as there are any, budgets
-    /// over several sessions may count too little.
+    /// The machines that have not read their transcripts again since the store lost data. Until then, budgets over
+    /// several sessions may be too low.
     pub recovering: Vec<String>,
-    /// Whether it answered. Where it did not, this is what the session caches of this machine know.
+    /// Whether it answered. If not, the data comes from this machine's session caches.
     pub reachable: bool,
     /// Why it did not answer.
     pub error: Option<String>,
-    /// When it last answered (RFC 3339, UTC), where it does not now; `null`: now, or that is not known.
+    /// When it last answered (RFC 3339, UTC), if it does not now; `null`: now, or unknown.
     pub as_of: Option<String>,
 }
 
 impl StoreStatus {
-    /// The store, and who has still to fill it.
+    /// The status of the store, with the machines that still have to refill it.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -40,7 +40,7 @@ impl StoreStatus {
         })
     }
 
-    /// A shared store that does not answer now. `epoch`: which it was when it last did, at `as_of`.
+    /// A shared store that does not answer. `epoch`: its id at its last answer, at `as_of`.
     pub fn out_of_reach(error: &str, epoch: &str, as_of: Option<Timestamp>) -> Self {
         Self {
             kind: "redis",

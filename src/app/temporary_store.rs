@@ -12,12 +12,12 @@ use crate::store::{Session, SessionRow};
 pub(super) struct TemporaryStore {
     env: Env,
     config: Config,
-    /// Dropped last.
+    /// Must be dropped last.
     _folder: tempfile::TempDir,
 }
 
 impl TemporaryStore {
-    /// An empty one.
+    /// Creates an empty store.
     ///
     /// # Errors
     /// The folder cannot be created.
@@ -31,14 +31,14 @@ impl TemporaryStore {
         Ok(Self { env, config: Config { redis: None, ..Config::default() }, _folder: folder })
     }
 
-    /// Access to it.
+    /// Access to the store.
     pub fn access(&self) -> StoreAccess<'_> {
         StoreAccess::for_command(&self.env, &self.config)
     }
 
-    /// Reads a session from its start. Returns whether all of it was read.
+    /// Reads a session from its start. Returns whether everything was read.
     pub fn read_session(&self, row: &SessionRow) -> bool {
-        // By itself: what its children bring is theirs here.
+        // Without its parent, which is not charged for it here.
         let session = Session { parent: None, client: None, ..row.session.clone() };
         let ctx = SessionContext::for_session(&self.env, &session);
         let mut ctx = ctx.with_config(self.config.clone());

@@ -14,7 +14,7 @@ use crate::domain::window::WindowRule;
 use crate::store::{BudgetKey, Session, SlotObservation};
 use crate::transcript::{AgentNote, tool_hash};
 
-/// The input for throttling; `None`: subagents are not throttled.
+/// The input for throttling; `None` if subagents are not throttled.
 pub(super) fn throttle_input<'e>(
     config: &Config,
     session: &Session,
@@ -27,7 +27,7 @@ pub(super) fn throttle_input<'e>(
     Some(SlotObservation { limits: policy, events, client_since, meter })
 }
 
-/// The slot event of a call that asks for a subagent.
+/// The slot event of a call that requests a subagent.
 pub(super) fn requested_slot(ctx: &SessionContext, request: &ToolRequest) -> Vec<SlotEvent> {
     let id = request.id.as_ref().filter(|_| request.spawns.is_some() && ctx.config.throttle.is_some());
     let Some(id) = id else { return Vec::new() };
@@ -35,7 +35,7 @@ pub(super) fn requested_slot(ctx: &SessionContext, request: &ToolRequest) -> Vec
     vec![SlotEvent::Requested { call: tool_hash(id), depth }]
 }
 
-/// The slot event that says that the calling subagent is at work.
+/// The slot event for an active calling subagent.
 pub(super) fn alive_slot(ctx: &SessionContext) -> Vec<SlotEvent> {
     let Some(agent) = ctx.source.agent.clone().filter(|_| ctx.config.throttle.is_some()) else {
         return Vec::new();
@@ -44,7 +44,7 @@ pub(super) fn alive_slot(ctx: &SessionContext) -> Vec<SlotEvent> {
     vec![SlotEvent::AgentActive { agent, call }]
 }
 
-/// What the client noted about the calling subagent; empty where it noted nothing.
+/// What the client recorded about the calling subagent; empty if nothing.
 fn caller_note(ctx: &SessionContext) -> Option<AgentNote> {
     let agent = ctx.source.agent.as_ref()?;
     let note = |transcript: &Path| {
@@ -54,7 +54,7 @@ fn caller_note(ctx: &SessionContext) -> Option<AgentNote> {
     Some(ctx.transcript().and_then(note).unwrap_or_default())
 }
 
-/// Counts a session's fresh tokens against the hard limit. It is not a configured budget: it neither warns nor blocks.
+/// Counts a session's fresh tokens against the hard limit. Not a configured budget: it neither warns nor blocks.
 fn token_meter(policy: &ThrottleLimits) -> Budget {
     Budget {
         name: "[throttle]".to_owned(),

@@ -1,6 +1,6 @@
 //! Reads what is new in a session's transcripts, and waits for a line that the client is about to write.
 //!
-//! No store is involved: a hook that waits holds none open.
+//! No store is involved: a waiting hook holds none open.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,8 @@ use crate::platform::Stopwatch;
 use crate::transcript::cursor::{self, Position};
 use crate::transcript::{Fact, TranscriptFile, Transcripts, text_hash, tool_hash};
 
-/// How long a hook waits for a line. The client buffers lines for about 100 ms (at most 170 ms was seen).
+/// How long a hook waits for a line, in milliseconds. The client buffers lines for about 100 ms (at most 170 ms in
+/// tests).
 const MAX_WAIT_MS: i64 = 200;
 
 /// How often it checks.
@@ -27,7 +28,7 @@ pub type Positions = BTreeMap<PathBuf, Box<Position>>;
 pub enum ReadScope {
     /// The main transcript, and the calling agent's.
     Caller,
-    /// All of them.
+    /// All files.
     All,
 }
 
@@ -66,9 +67,9 @@ impl Awaited {
 /// What is new in the files.
 #[derive(Debug, Default)]
 pub struct TranscriptDelta {
-    /// What the new lines say.
+    /// The facts in the new lines.
     pub facts: Vec<Fact>,
-    /// The files that the facts come from, in order, with the number of facts of each.
+    /// The files of the facts, in order, with the number of facts from each.
     pub parts: Vec<(PathBuf, usize)>,
     /// How far each file was read.
     pub positions: Positions,
@@ -83,16 +84,16 @@ pub struct TranscriptDelta {
 /// Reads the transcripts of one session.
 #[derive(Clone, Copy, Debug)]
 pub struct TranscriptReader<'s> {
-    /// Who calls.
+    /// The source of the event.
     pub source: &'s EventSource,
-    /// The session's main transcript; `None`: it has none, and nothing is read.
+    /// The session's main transcript; `None` if it has none: nothing is read.
     pub transcript: Option<&'s Path>,
     /// The date for lines without one.
     pub now: Timestamp,
 }
 
 impl TranscriptReader<'_> {
-    /// Reads what is new since `positions`, at most `max_bytes`, repeatedly until the awaited line is there or the wait is
+    /// Reads the lines after `positions`, up to `max_bytes`, repeatedly until the awaited line is there or the wait is
     /// over. Does not wait for a file that does not exist.
     pub fn read_new(
         &self,
@@ -102,7 +103,8 @@ impl TranscriptReader<'_> {
         max_bytes: u64,
     ) -> TranscriptDelta {
         let mut delta = TranscriptDelta { positions, complete: true, ..TranscriptDelta::default() };
-        // Of whose session it is: a program may call the hooks by the plain protocol in another agent's session.
+        // Depends on the session's agent: a program may call the hooks by the plain protocol in another agent's
+        // session.
         let Some((transcript, transcripts)) = self
             .transcript
             .and_then(|path| Some((path, agents::transcript_format(path, self.source.client)?)))
@@ -137,7 +139,7 @@ impl TranscriptReader<'_> {
         }
     }
 
-    /// Reads what is new in one file. Returns the number of bytes read.
+    /// Reads the new part of one file. Returns the number of bytes read.
     fn read_new_in_file(
         &self,
         transcripts: &dyn Transcripts,
@@ -164,7 +166,7 @@ impl TranscriptReader<'_> {
         }
     }
 
-    /// The type of the agent that writes a file: as the event says, else as the client noted; empty: unknown.
+    /// The type of a file's agent: from the event, else as recorded by the client; empty if unknown.
     fn agent_type(&self, transcripts: &dyn Transcripts, file: &TranscriptFile) -> String {
         let Some(agent) = &file.agent else { return "main".to_owned() };
         let calls = self.source.agent.as_ref() == Some(agent);

@@ -1,4 +1,4 @@
-//! Verifies a shared store by counting again. Anyone with the hooks' password can write anything into it.
+//! Verifies a shared store by counting again: anyone with the hooks' password can write to it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,16 +17,16 @@ use crate::domain::usage::Amount;
 use crate::platform::Env;
 use crate::store::{BudgetKey, SessionRow, SessionTotal};
 
-/// Bytes of transcripts to read at most, most recent first.
+/// Maximum bytes of transcripts to read, most recent first.
 const MAX_BYTES: u64 = 512 * 1024 * 1024;
 
-/// With more sessions than this, budgets over all of them are not summed: Redis does nothing else meanwhile.
+/// With more sessions than this, budgets over all of them are not summed, because that blocks Redis.
 const MAX_SESSIONS: usize = 500;
 
-/// Milliseconds after which a lifetime is taken to be over.
+/// How far ahead a window without an end is counted, in milliseconds.
 const LIFETIME_MS: i64 = 10 * 366 * 24 * 3600 * 1000;
 
-/// How often a differing counter is read before it is reported: hooks record meanwhile.
+/// How often a differing counter is read before it is reported, because hooks record meanwhile.
 const ATTEMPTS: u32 = 3;
 
 /// The result of counting again.
@@ -34,30 +34,30 @@ const ATTEMPTS: u32 = 3;
 pub struct Verification {
     /// Sessions counted from their transcripts.
     pub sessions: usize,
-    /// Sessions of this machine that were left out, because there was too much to read.
+    /// Sessions of this machine that were skipped, because there was too much to read.
     pub left_out: usize,
     /// Where the store has less than the transcripts.
     pub undercounted: Vec<Difference>,
-    /// Where it has more; transcripts can be deleted, too.
+    /// Where the store has more. Transcripts may have been deleted.
     pub overcounted: Vec<Difference>,
-    /// Budgets whose counter is not the sum of their messages.
+    /// Budgets whose counter differs from the sum of its messages.
     pub counters: Vec<Difference>,
 }
 
 /// A count that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// What: `session ID`, or a budget and its value.
+    /// `session ID`, or a budget and its value.
     pub subject: String,
-    /// What is counted.
+    /// The unit.
     pub unit: &'static str,
     /// Units in the store.
     pub stored: u64,
-    /// Units by counting again.
+    /// Units counted again.
     pub counted: u64,
 }
 
-/// Counts this machine's sessions from their transcripts, and budgets from their messages. Records on the way what hooks have
+/// Counts this machine's sessions from their transcripts, and budgets from their messages. Also records what hooks have
 /// not recorded yet.
 ///
 /// # Errors
@@ -68,12 +68,12 @@ pub fn verify(env: &Env, config: &Config, store: &mut StoreAccess) -> Result<Ver
     let mut found = Verification { left_out, ..Verification::default() };
     let Ok(temporary) = TemporaryStore::new(env) else { return Ok(found) };
     let parents: BTreeSet<&str> = rows.iter().filter_map(|row| row.session.parent.as_deref()).collect();
-    // All first: what a fork counts depends on what the others hold.
+    // All before comparing: a fork's count depends on other sessions.
     let read: Vec<&(SessionRow, SessionRow)> =
         chosen.iter().filter(|(_, row)| temporary.read_session(row)).collect();
     let mut beside = temporary.access();
     for (known, row) in read {
-        // A failure of one session says nothing about the next.
+        // A failure for one session does not affect the next.
         beside.retry_now();
         let id = &row.session.id;
         let Ok(Some(counted)) = beside.call(|store| store.session_total(id)) else { continue };
@@ -87,7 +87,8 @@ pub fn verify(env: &Env, config: &Config, store: &mut StoreAccess) -> Result<Ver
             &counted,
             Amount::saturating_minus(counted.amount, stored.amount),
         ));
-        // A live one goes on meanwhile; a parent bears what its children bring; estimates need not stand in transcripts.
+        // A live session continues meanwhile, a parent is charged for its children, and estimates may not be in
+        // transcripts.
         let is_settled = !process_tree::is_live(known, env.now) && !parents.contains(id.as_str());
         if is_settled && stored.estimated_messages == counted.estimated_messages {
             let more = Amount::saturating_minus(stored.amount, counted.amount);
@@ -115,7 +116,7 @@ pub fn budget_keys(
     let states = report::budget_states(config, store, rows, true, now)?;
     let mut all: Vec<BudgetKey> =
         states.into_iter().map(|state| BudgetKey { budget: state.budget, value: state.value }).collect();
-    // What a session is charged to may not have been seen in the window yet: a counter can be there all the same.
+    // A session's value may not have been seen in the window yet, but its counter can exist.
     let meant: Vec<Attribution> =
         rows.iter().filter(|row| is_meant(&row.session.id)).map(|row| row.session.attribution()).collect();
     for budget in &config.budgets {
@@ -138,8 +139,8 @@ pub fn budget_keys(
     Ok(all)
 }
 
-/// The stored sessions whose transcripts are on this machine, each as the store and as this machine describes it, and the
-/// number that were left out.
+/// The stored sessions with transcripts on this machine, each as described by the store and by this machine, and the
+/// number of skipped ones.
 fn local_sessions(env: &Env, rows: &[SessionRow]) -> (Vec<(SessionRow, SessionRow)>, usize) {
     let transcripts = session_files::transcripts(env);
     let of = |row: &SessionRow| {
@@ -182,7 +183,7 @@ fn difference(
     Some(Difference { subject, unit, stored: of(&stored.amount), counted: of(&counted.amount) })
 }
 
-/// The difference between a budget's counter and the sum of its messages, if there is one.
+/// The difference between a budget's counter and the sum of its messages, if any.
 fn counter_difference(
     store: &mut StoreAccess,
     watch: &BudgetKey,

@@ -1,4 +1,4 @@
-//! `fusebox alerts`: list and acknowledge what budgets raised.
+//! `fusebox alerts`: lists and acknowledges alerts and events.
 
 use anstyle::{AnsiColor, Style};
 use clap::builder::PossibleValuesParser;
@@ -99,16 +99,16 @@ fn level_parser() -> impl TypedValueParser<Value = AlertLevel> {
     })
 }
 
-/// `2026-11-01`, `2026-11-01T12:00:00Z`, `2026-11-01T13:00:00+01:00`.
+/// Parses `2026-11-01`, `2026-11-01T12:00:00Z` or `2026-11-01T13:00:00+01:00`.
 fn parse_time(text: &str) -> Result<Timestamp, String> {
     let found = Timestamp::parse(text).or_else(|| Timestamp::parse(&format!("{text}T00:00:00Z")));
     found.ok_or_else(|| "use a date such as 2026-11-01, or a time such as 2026-11-01T12:00:00Z".to_owned())
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// No such alert, budget or session; a refused command; a store that cannot be used.
+/// Unknown alert, budget or session; a refused command; an unusable store.
 pub fn run(args: &AlertsArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     match &args.command {
         Command::List { all, filter, limit, json } => {
@@ -166,7 +166,7 @@ impl Filter {
         self.budget.is_none() && self.session.is_none() && self.level.is_none()
     }
 
-    /// The filter with whole names, which must be known: a misspelt one would find nothing, and look as if all was well.
+    /// The filter with full names. They must be known: a misspelt one would match nothing, and look as if all was well.
     fn resolve(
         &self,
         config: &Config,
@@ -194,7 +194,7 @@ impl Filter {
     }
 }
 
-/// The store of the working folder's configuration, once everything that was written was read.
+/// Opens the store of the working folder's configuration, and catches up on all sessions.
 fn open_current<'a>(env: &'a Env, io: &mut Io) -> anyhow::Result<(ConfiguredStore<'a>, Vec<SessionRow>)> {
     let mut opened = select::open_current(env, io.err)?;
     let rows = select::sessions(&mut opened.store)?;
@@ -206,7 +206,7 @@ fn all_alerts(store: &mut StoreAccess) -> store_access::Result<Vec<AlertRecord>>
     store.call(|store| store.alerts())
 }
 
-/// The ids, each once; all must be there.
+/// The ids without duplicates. All must exist.
 fn check_ids(ids: &[i64], records: &[AlertRecord]) -> anyhow::Result<Vec<i64>> {
     let mut ids = ids.to_vec();
     ids.sort_unstable();
@@ -236,7 +236,7 @@ fn list(found: &[&AlertRecord], filter: &AlertFilter, json: bool, io: &mut Io) -
     }
     const HEADER: [&str; 10] =
         ["ID", "AT", "LEVEL", "BUDGET", "OF", "PASSED", "USED", "LIMIT", "", "ACKNOWLEDGED"];
-    // Who acknowledged is a column only where somebody did.
+    // The last column is only shown if an alert was acknowledged.
     let columns = HEADER.len() - usize::from(found.iter().all(|r| r.acknowledged.is_none()));
     let mut rows = table::new_table(&HEADER[..columns], &["ID", "PASSED", "USED", "LIMIT"]);
     for record in found {
@@ -303,9 +303,9 @@ fn coloured(level: AlertLevel) -> String {
 
 #[derive(Serialize)]
 struct AcknowledgedJson {
-    /// Now.
+    /// Newly acknowledged.
     acknowledged: Vec<i64>,
-    /// Before.
+    /// Acknowledged before.
     already: Vec<i64>,
 }
 
@@ -324,7 +324,7 @@ fn report(done: &AcknowledgedJson, json: bool, io: &mut Io) -> anyhow::Result<u8
     Ok(0)
 }
 
-/// The command line that acknowledges these.
+/// The command line that acknowledges these alerts.
 fn ack_command(meant: &[i64], reason: Option<&str>) -> String {
     let ids: Vec<String> = meant.iter().map(i64::to_string).collect();
     let why = if reason.is_some() { " --reason \"…\"" } else { "" };

@@ -1,4 +1,4 @@
-//! `fusebox circuit`: list, show, acknowledge, reset.
+//! `fusebox circuit`: lists, shows, acknowledges and resets circuit breakers.
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::Cell;
@@ -87,7 +87,7 @@ struct CircuitTarget {
 }
 
 impl CircuitTarget {
-    /// The agent as it is stored.
+    /// The agent as stored.
     fn agent(&self) -> Option<&str> {
         self.agent.as_deref().map(|agent| if agent == "main" { "" } else { agent })
     }
@@ -118,10 +118,10 @@ struct SessionCircuitsJson {
     events: Vec<EventStatus>,
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// No such session, no breaker that is open, a refused command, a store that cannot be used.
+/// Unknown session, no open breaker, a refused command, an unusable store.
 pub fn run(args: &CircuitArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     match &args.command {
         Command::List { all, json } => list(*all, *json, env, io),
@@ -297,7 +297,7 @@ fn circuit_table(listed: &[CircuitJson]) -> String {
     table::fit_to_terminal(&mut table).unwrap_or_else(|| circuit_lines(listed))
 }
 
-/// Two lines each, where the terminal is narrow.
+/// Lines for a narrow terminal: two per breaker.
 fn circuit_lines(listed: &[CircuitJson]) -> String {
     let one = |CircuitJson { session, agent, circuit }: &CircuitJson| {
         let why = circuit.reason.as_ref().map_or_else(String::new, |reason| format!("\n  {reason}"));

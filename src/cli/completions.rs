@@ -1,4 +1,4 @@
-//! `fusebox completions SHELL`.
+//! `fusebox completions SHELL`: prints a completion script.
 
 use clap_complete::Shell;
 

@@ -1,4 +1,4 @@
-//! `fusebox explain`: why a call was denied or let through.
+//! `fusebox explain`: explains why a call was denied or let through.
 
 use anstyle::{AnsiColor, Style};
 
@@ -24,7 +24,7 @@ pub struct ExplainArgs {
     json: bool,
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
 /// No known session made the call, or the store cannot be used.

@@ -52,7 +52,7 @@ pub struct InitArgs {
 }
 
 impl InitArgs {
-    /// The version of the client that the hooks are for; `None` where there is none to ask.
+    /// The version of the client to register hooks for; `None` if no client was found.
     fn client_version(&self, env: &Env, err: &mut dyn Write) -> anyhow::Result<Option<ClientVersion>> {
         let found = self.client.clone().or_else(|| program::find(env.var("PATH").unwrap_or_default()));
         let Some(program) = found else { return Ok(None) };
@@ -68,10 +68,10 @@ impl InitArgs {
         }
     }
 
-    /// The folder of the hook executables, absolute.
+    /// The absolute path of the folder with the hook executables.
     fn bin_dir(&self, env: &Env) -> anyhow::Result<PathBuf> {
         let dir = match &self.bin_dir {
-            // Not resolved: a person may name a link that outlives an update.
+            // Do not resolve links: one may be meant to outlive an update.
             Some(dir) if dir.is_absolute() => dir.components().collect(),
             Some(dir) => {
                 let dir = env.cwd.join(dir);
@@ -89,10 +89,10 @@ impl InitArgs {
     }
 }
 
-/// Registers the hooks; the answer is the exit code.
+/// Registers the hooks. Returns the exit code.
 ///
 /// # Errors
-/// Something is missing or not as it should be: says what, and what to do. Nothing was registered.
+/// Something is missing or wrong; says what, and what to do. Nothing was registered.
 pub fn run(args: &InitArgs, env: &Env, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<u8> {
     if !args.dry_run {
         refuse_in_agent(env, "fusebox init")?;
@@ -111,7 +111,7 @@ pub fn run(args: &InitArgs, env: &Env, out: &mut dyn Write, err: &mut dyn Write)
     if args.dry_run {
         done.installed_at = env.state_dir().and_then(|dir| Installation::read(&dir)).map(|i| i.installed_at);
     } else {
-        // First: what a session held before the first hook is its history.
+        // Before the hooks are registered: usage before the first hook is history.
         done.installed_at = Some(record_installation(env, &file, &bin_dir, err)?);
         if let Some(text) = &done.text {
             done.backup = file.replace(text, env.now)?;
@@ -125,7 +125,7 @@ pub fn run(args: &InitArgs, env: &Env, out: &mut dyn Write, err: &mut dyn Write)
     Ok(0)
 }
 
-/// Refuses a folder in which an executable is missing, or cannot be run: the client would pass over it in silence.
+/// Refuses a folder in which an executable is missing or cannot be run: the client would silently skip it.
 fn check_binaries(dir: &Path) -> anyhow::Result<()> {
     if dir.to_str().is_none() {
         bail!("{}: the path of the folder must be UTF-8. Move the executables elsewhere", dir.display());
@@ -149,7 +149,7 @@ fn check_binaries(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Notes the installation in the store and in the state folder; answers with the time of the first one.
+/// Records the installation in the store and in the state folder. Returns the time of the first installation.
 fn record_installation(
     env: &Env,
     file: &SettingsFile,
@@ -162,13 +162,13 @@ fn record_installation(
         writeln!(err, "{warning}")?;
     }
     let state_dir = env.cwd.join(env.state_dir().context("there is no home folder. Set HOME")?);
-    // A shared store makes none.
+    // A shared store does not create the folder.
     make_private_dir(&state_dir)?;
-    // A store that was lost and made anew must not count all that went before as history.
+    // After a store was lost, earlier usage must not all count as history.
     let noted = Installation::read(&state_dir).map(|i| i.installed_at);
     let installed_at = store.installed_at()?.or(noted).unwrap_or(env.now);
     match store.note_installation(installed_at) {
-        // The first one counts, and hooks record without it.
+        // Only a warning, since hooks record without it. No warning if the first installation is already recorded.
         Err(error) if error.is_denied() && store.installed_at()?.is_none() => {
             let command = operator::operator_command(&config, "fusebox init");
             writeln!(
@@ -193,7 +193,7 @@ fn record_installation(
     Ok(installed_at)
 }
 
-/// What keeps the hooks from running, or ran otherwise until now.
+/// What keeps the hooks from running, or how they ran differently until now.
 fn warnings(file: &SettingsFile, hooks: &Map<String, Value>, replaced: &[ReplacedEntry]) -> Vec<String> {
     let path = file.path().display();
     let mut lines = Vec::new();
@@ -214,7 +214,7 @@ fn warnings(file: &SettingsFile, hooks: &Map<String, Value>, replaced: &[Replace
     lines
 }
 
-/// What was done, or would be.
+/// What was done, or would be done.
 struct InitReport<'a> {
     file: &'a SettingsFile,
     bin_dir: &'a Path,

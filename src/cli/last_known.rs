@@ -1,4 +1,4 @@
-//! Output while the shared store is out of reach: from this machine's session caches, with their age.
+//! Output while the shared store is unreachable: from this machine's session caches, with their age.
 
 use super::render::age;
 use super::{Io, UsageError, select};
@@ -9,10 +9,10 @@ use crate::domain::budget::{BudgetState, StoreDown};
 use crate::platform::Env;
 use crate::store::SessionRow;
 
-/// What this machine knows, if a command failed because the shared store does not answer. Prints a notice.
+/// What this machine knows, if a command failed because the shared store is unreachable. Prints a notice.
 ///
 /// # Errors
-/// It failed for another reason, or nothing is known.
+/// The command failed for another reason, or nothing is known.
 pub fn read_last_known<'a>(env: &'a Env, error: anyhow::Error, io: &mut Io) -> anyhow::Result<LastKnown<'a>> {
     let config = select::configuration(env)?;
     let known = match error.downcast_ref::<Unavailable>().filter(|_| config.redis.is_some()) {
@@ -30,10 +30,10 @@ pub fn read_last_known<'a>(env: &'a Env, error: anyhow::Error, io: &mut Io) -> a
     Ok(known)
 }
 
-/// The session with this id, or the only one whose id begins so, of those that this machine knows.
+/// The session with this id or unique id prefix, among those that this machine knows.
 ///
 /// # Errors
-/// There is none, or there are several.
+/// No session matches, or several do.
 pub fn find_session<'r>(rows: &'r [SessionRow], id: &str) -> anyhow::Result<&'r SessionRow> {
     if !id.is_empty() && !rows.iter().any(|row| row.session.id.starts_with(id)) {
         let problem = format!(
@@ -45,7 +45,7 @@ pub fn find_session<'r>(rows: &'r [SessionRow], id: &str) -> anyhow::Result<&'r 
     select::find_session(rows, id)
 }
 
-/// Notes about a session's budgets while the store is out of reach.
+/// Notes about a session's budgets while the store is unreachable.
 pub fn offline_notes(status: &SessionStatus, states: &[BudgetState]) -> Vec<String> {
     if status.store.reachable {
         return Vec::new();

@@ -1,12 +1,11 @@
-//! Two texts line by line: what a dry run shows.
+//! A line diff of two texts, for dry runs.
 
 use similar::{ChangeTag, TextDiff};
 
 /// Lines of context around a change.
 const CONTEXT: usize = 3;
 
-/// The differences of two texts: lines that go (`-`), that come (`+`) and a few around them; empty when there are
-/// none.
+/// The differences of two texts: removed lines (`-`), added lines (`+`) and some context. Empty if there are none.
 pub fn diff(old: &str, new: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
     let diff = TextDiff::from_slices(&old, &new);

@@ -1,4 +1,4 @@
-//! `fusebox man`: the manual pages, made of the commands' own help.
+//! `fusebox man`: writes the manual pages, from the help of the commands.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ const EXIT: [(&str, &str); 4] = [
     ("3", "status --check: a session was stopped by a budget or its circuit breaker, and is still blocked."),
 ];
 
-/// Files, for the first page.
+/// Files, for the main page.
 const FILES: [(&str, &str); 6] = [
     ("~/.config/fusebox/config.toml", "Your configuration."),
     (".claude/fusebox.toml", "The project's configuration, which may only tighten settings."),
@@ -42,12 +42,12 @@ const FILES: [(&str, &str); 6] = [
     ("/tmp/fusebox-UID", "The session caches."),
 ];
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
 /// A page cannot be written.
 pub fn run(args: &ManArgs, command: Command, io: &mut Io) -> anyhow::Result<u8> {
-    // Before it is built: else there were pages for `help` and all that it can be asked for.
+    // Before building, or there would be pages for `help` and its subcommands.
     let mut command = command.disable_help_subcommand(true);
     command.build();
     let Some(dir) = &args.dir else {
@@ -60,7 +60,7 @@ pub fn run(args: &ManArgs, command: Command, io: &mut Io) -> anyhow::Result<u8> 
     Ok(0)
 }
 
-/// Writes the page of a command, and those of the commands below it; answers how many.
+/// Writes the pages of a command and its subcommands. Returns their number.
 fn write_all(command: &Command, dir: &Path) -> anyhow::Result<usize> {
     let path = dir.join(format!("{}.1", name(command)));
     fs::write(&path, page(command)?).with_context(|| path.display().to_string())?;
@@ -90,7 +90,7 @@ fn page(command: &Command) -> anyhow::Result<Vec<u8>> {
         examples(&text.to_string(), &mut roff);
     }
     list("EXIT STATUS", &EXIT, &mut roff);
-    // The first command's page is the one that people look into.
+    // The main page is the one that people read.
     let is_first = name(command) == "fusebox";
     if is_first {
         list("FILES", &FILES, &mut roff);
@@ -99,7 +99,7 @@ fn page(command: &Command) -> anyhow::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// The text behind a command's help: sentences, and after `Examples:` command lines, which stay as they are.
+/// The text after a command's help: sentences, and after `Examples:`, command lines, which are not wrapped.
 fn examples(text: &str, roff: &mut Roff) {
     let is_example = |line: &&str| line.starts_with("  ");
     let said: Vec<&str> = text.lines().filter(|line| !is_example(line)).collect();

@@ -1,4 +1,4 @@
-//! The command line: one file for each command. Exit codes: 0 done, 1 failed, 2 wrong use or refused, 3 a session was
+//! The command line: one file per command. Exit codes: 0 success, 1 failure, 2 wrong use or refused, 3 a session is
 //! stopped (`status --check`).
 
 pub mod alerts;
@@ -79,11 +79,11 @@ enum Command {
     Completions(completions::CompletionsArgs),
 }
 
-/// The streams that a command writes to.
+/// The output streams of a command.
 pub struct Io<'a> {
-    /// For what was asked for.
+    /// For the result.
     pub out: &'a mut dyn Write,
-    /// For everything else.
+    /// For messages.
     pub err: &'a mut dyn Write,
 }
 
@@ -102,7 +102,7 @@ impl Io<'_> {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let env = Env::from_process();
-    // Colours where there is a terminal and no NO_COLOR; a closed pipe (`| head`) ends quietly.
+    // Colours only on a terminal without NO_COLOR; a closed pipe (`| head`) ends quietly.
     let (mut out, mut err) = (anstream::stdout(), anstream::stderr());
     match run(&cli, &env, &mut Io { out: &mut out, err: &mut err }) {
         Ok(code) => ExitCode::from(code),
@@ -117,11 +117,11 @@ pub fn main() -> ExitCode {
 /// Runs a parsed command line.
 ///
 /// # Errors
-/// What the command says; [`failure_code`] is its exit code.
+/// The command failed; `failure_code` is its exit code.
 pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     match &cli.command {
         Command::Demo(args) => demo::run(args, env, io),
-        // Every refusal of it is about what was asked for, or what was found: nothing was written.
+        // All errors of init are usage errors: nothing was written.
         Command::Init(args) => {
             init::run(args, env, io.out, io.err).map_err(|e| UsageError(format!("{e:#}")).into())
         }
@@ -140,7 +140,7 @@ pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     }
 }
 
-/// Wrong use: exit code 2, whereas a failure is 1.
+/// Wrong use: exit code 2 instead of 1.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct UsageError(pub String);

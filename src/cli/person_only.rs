@@ -5,11 +5,11 @@ use crate::agents;
 use crate::app::process_tree;
 use crate::platform::Env;
 
-/// Lets a command that changes something run only outside an agent's shell; `command` is named as it is typed. A
-/// tripwire, not a wall: the agent runs as the same user.
+/// Refuses to run `command` in an agent's shell. This is a tripwire, not a security boundary: the agent runs as the
+/// same user.
 ///
 /// # Errors
-/// The process was started by a Claude Code client: `CLAUDECODE` is set, or one is among its ancestors.
+/// The process was started by a Claude Code client: `CLAUDECODE` is set, or a client is among its ancestors.
 pub fn refuse_in_agent(env: &Env, command: &str) -> anyhow::Result<()> {
     let variable = |name: &str| env.vars.get(name).filter(|value| !value.is_empty()).cloned();
     let sign = if agents::ALL.iter().any(|agent| agent.inherited_env(&variable).is_inside) {

@@ -1,4 +1,4 @@
-//! `fusebox redis acl`: the users that the shared store is meant to be used with.
+//! `fusebox redis acl`: prints the recommended users of the shared store.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::app::operator::OPERATOR;
 use crate::platform::Env;
 use crate::store::redis::acl::{HASH, Role};
 
-/// The user of hooks, where nobody says otherwise.
+/// The default name of the hooks' user.
 const HOOK_USER: &str = "fusebox-hook";
 
 /// Prepare Redis as the shared store of several machines.
@@ -72,10 +72,10 @@ impl AclUser {
     }
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// A name that cannot be one.
+/// An invalid name.
 pub fn run(args: &RedisArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let Command::Acl(args) = &args.command;
     let tenant = match &args.tenant {
@@ -99,7 +99,7 @@ pub fn run(args: &RedisArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         render::json(io.out, &users)?;
         return Ok(0);
     }
-    // Beside the lines: a server takes no comments in an ACL file.
+    // On standard error: an ACL file cannot contain comments.
     writeln!(io.err, "# Tenant {tenant}. Replace {HASH} with the hash of each password.")?;
     for (user, can) in users.iter().zip([
         "records for hooks; cannot extend, reset, delete or acknowledge",

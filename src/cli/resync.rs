@@ -1,4 +1,4 @@
-//! `fusebox resync`: reads everything of this machine again, and says what was missing.
+//! `fusebox resync`: reads all data of this machine again, and reports what was missing.
 
 use anstyle::{AnsiColor, Style};
 
@@ -28,10 +28,10 @@ pub struct ResyncArgs {
     json: bool,
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// It runs in an agent's shell; a configuration or a store that cannot be used.
+/// It runs in an agent's shell, or the configuration or store cannot be used.
 pub fn run(args: &ResyncArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     refuse_in_agent(env, "fusebox resync")?;
     let (mut opened, _) = select::open_as_is(env, io.err).map_err(select::with_unchanged)?;
@@ -54,7 +54,7 @@ pub fn run(args: &ResyncArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         let (count, config) = (resynced.operations_denied, &opened.config);
         let why = operator::denied_text(config, "fusebox resync");
         let (missing, are) = (counted(count, "decision"), if count == 1 { "is" } else { "are" });
-        // Whoever may decide has to read them here: an operator's own account has a ledger of its own.
+        // A person who may decide must be able to read the file: an operator's own account has another ledger.
         let ledger = env.state_dir().map_or_else(|| FILE.into(), |dir| dir.join(FILE)).display().to_string();
         writeln!(io.err, "fusebox: {missing} of {ledger} {are} still missing from the store: {why}")?;
     }

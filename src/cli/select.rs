@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::platform::Env;
 use crate::store::SessionRow;
 
-/// A configuration, and the store that it names.
+/// A configuration and its store.
 pub struct ConfiguredStore<'a> {
     /// The configuration.
     pub config: Config,
@@ -23,8 +23,8 @@ pub struct ConfiguredStore<'a> {
     pub store: StoreAccess<'a>,
 }
 
-/// Opens the store of the working folder's configuration. A store that lost data is refilled first, and data of hooks that could
-/// not reach it is recorded.
+/// Opens the store of the working folder's configuration. First refills a store that lost data, and records data of
+/// hooks that could not reach it.
 ///
 /// # Errors
 /// The configuration cannot be used, or the store cannot be opened.
@@ -35,10 +35,10 @@ pub fn open_current<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::R
             writeln!(err, "{warning}")?;
         }
     } else if let Some(dir) = env.state_dir() {
-        // Decisions are not tied to a session, so no session's hook would notice that one is missing.
+        // Decisions belong to no session, so no session's hook would notice a missing one.
         let ledger = OperationLedger::new(&dir, &opened.config);
         match opened.store.call(|store| ledger.replay(store, None)) {
-            // Whoever asks next would wait as long.
+            // The next call would wait just as long.
             Err(error) if error.is_out_of_reach() => return Err(error.into()),
             Err(error) if !error.is_denied() => {
                 writeln!(err, "fusebox: this machine's ledger of decisions could not be replayed: {error}")?;
@@ -53,7 +53,7 @@ pub fn open_current<'a>(env: &'a Env, err: &mut dyn std::io::Write) -> anyhow::R
     Ok(opened)
 }
 
-/// The same, without refilling the store. Returns whether it must be refilled.
+/// Like [`open_current`], without refilling the store. Also returns whether it must be refilled.
 ///
 /// # Errors
 /// The configuration cannot be used, or the store cannot be opened.
@@ -69,7 +69,7 @@ pub fn open_as_is<'a>(
             store.is_rebuilding()
         })
     };
-    // A store that turns out to be damaged is set aside, and the next one is new.
+    // A damaged store was quarantined, and the next call creates a new one.
     let first = is_rebuilding(&mut store);
     let answer = match first {
         Err(Unavailable::Damaged { outcome, .. }) => {
@@ -102,7 +102,7 @@ pub fn with_unchanged(error: anyhow::Error) -> anyhow::Error {
     if error.is::<Unavailable>() { error.context("nothing was changed") } else { error }
 }
 
-/// Refills a store that lost its data, with a progress bar.
+/// Refills a store that lost data, with a progress bar.
 fn rebuild(env: &Env, config: &Config) -> Notices {
     let bar = progress_bar("rebuilding the store");
     let notices = backfill::rebuild(env, config, None, |done, all| {
@@ -115,7 +115,7 @@ fn rebuild(env: &Env, config: &Config) -> Notices {
 
 /// A progress bar that counts sessions.
 pub fn progress_bar(what: &str) -> ProgressBar {
-    // Drawn on standard error, and only where that is a terminal.
+    // On standard error, and only if that is a terminal.
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let template = format!("{what} {{wide_bar}} {{pos}}/{{len}} sessions {{eta}}");
     if let Ok(style) = ProgressStyle::with_template(&template) {
@@ -125,7 +125,7 @@ pub fn progress_bar(what: &str) -> ProgressBar {
     bar
 }
 
-/// The sessions that the store knows, last seen first.
+/// The stored sessions, most recently seen first.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -133,10 +133,10 @@ pub fn sessions(store: &mut StoreAccess) -> store_access::Result<Vec<SessionRow>
     store.call(|store| store.sessions())
 }
 
-/// Catches up on every session that is not complete, so that lists show current numbers.
+/// Catches up on every incomplete session, so that lists show current numbers.
 ///
 /// # Errors
-/// The store is out of reach, or warnings cannot be written. (A session that cannot be read does not keep the others from being
+/// The store is unreachable, or warnings cannot be written. (An unreadable session does not prevent others from being
 /// listed.)
 pub fn catch_up(
     env: &Env,
@@ -150,7 +150,7 @@ pub fn catch_up(
 /// Catches up on these sessions.
 ///
 /// # Errors
-/// The store is out of reach, or warnings cannot be written.
+/// The store is unreachable, or warnings cannot be written.
 pub fn catch_up_in<'r>(
     env: &Env,
     config: &Config,
@@ -166,7 +166,7 @@ pub fn catch_up_in<'r>(
         for warning in ctx.take_warnings() {
             writeln!(err, "{warning}")?;
         }
-        // The next one would wait as long for it. (A session's own configuration may name another one.)
+        // The next session would wait just as long for it. (A session's own configuration may name another store.)
         match recorded.failure {
             Some(failure) if failure.is_out_of_reach() && location.is_same_store(&ctx.config) => {
                 return Err(failure.into());
@@ -177,10 +177,10 @@ pub fn catch_up_in<'r>(
     Ok(())
 }
 
-/// The session with this id, or the only one whose id begins so.
+/// The session with this id or unique id prefix.
 ///
 /// # Errors
-/// There is none, or there are several.
+/// No session matches, or several do.
 pub fn find_session<'r>(rows: &'r [SessionRow], id: &str) -> anyhow::Result<&'r SessionRow> {
     if id.is_empty() {
         return Err(UsageError(
@@ -207,10 +207,10 @@ pub fn find_session<'r>(rows: &'r [SessionRow], id: &str) -> anyhow::Result<&'r 
     }
 }
 
-/// The session named, else the only live one.
+/// The named session, else the only live one.
 ///
 /// # Errors
-/// None or several are live: it must be named.
+/// No or several sessions are live, so one must be named.
 pub fn session_or_live<'r>(
     rows: &'r [SessionRow],
     id: Option<&str>,

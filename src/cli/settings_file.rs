@@ -1,6 +1,6 @@
-//! A settings file of the client: read, its `hooks` replaced and nothing else touched, backed up, written atomically.
+//! A settings file of the client: reads it, replaces its `hooks`, backs it up and writes it atomically.
 //!
-//! The file belongs to a person: outside of `hooks` not a byte of it changes.
+//! The file belongs to a person, so no byte outside `hooks` changes.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
@@ -16,7 +16,7 @@ use crate::agents::claude::hook_entries;
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
 
-/// A settings file as it was read.
+/// A settings file as read.
 #[derive(Clone, Debug)]
 pub struct SettingsFile {
     path: PathBuf,
@@ -24,19 +24,19 @@ pub struct SettingsFile {
     settings: Map<String, Value>,
 }
 
-/// How Fusebox's entries are taken out of a settings file.
+/// How to remove Fusebox's entries from a settings file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// There are none.
+    /// It has none.
     Nothing,
-    /// The file goes: `init` made it, and nothing else came into it.
+    /// Remove the file: `init` created it, and it has no other content.
     File,
-    /// This is the text without them.
+    /// Write this text, without the entries.
     Text(String),
 }
 
-/// The shape that settings must have before they are changed. `_rest` makes sure that these are objects: serde would read a
-/// struct from a list, too.
+/// The required structure of settings before a change. `_rest` ensures that these are objects: serde would also read a
+/// struct from a list.
 #[derive(Deserialize)]
 #[serde(expecting = "an object")]
 struct ValidSettings {
@@ -56,10 +56,10 @@ struct HookGroup {
 }
 
 impl SettingsFile {
-    /// Reads the file; one that is not there, or empty, is one without settings. A symbolic link is followed.
+    /// Reads the file. A missing or empty file has no settings. Follows symbolic links.
     ///
     /// # Errors
-    /// It cannot be read, is not JSON, or its `hooks` have not the client's shape: says where, and what to do.
+    /// It cannot be read, is not JSON, or its `hooks` have an invalid structure; says where, and what to do.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let path = resolve_links(path)?;
         let text = match fs::read(&path) {
@@ -76,30 +76,30 @@ impl SettingsFile {
         Ok(Self { path, text, settings })
     }
 
-    /// The file itself, links followed.
+    /// The path of the file, with links resolved.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The file's text; empty when there is none.
+    /// The file's text; empty if it does not exist.
     pub fn text(&self) -> &str {
         self.text.as_deref().unwrap_or_default()
     }
 
-    /// A setting at the top level.
+    /// A top-level setting.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.settings.get(key)
     }
 
-    /// Its hooks: event → groups.
+    /// Its hooks, as event → groups.
     pub fn hooks(&self) -> Map<String, Value> {
         self.get("hooks").and_then(Value::as_object).cloned().unwrap_or_default()
     }
 
-    /// The text with these hooks in place of its own; `None` when they are the same.
+    /// The text with these hooks instead of its own; `None` if they are equal.
     ///
     /// # Errors
-    /// The text would not say what is meant.
+    /// The new text would not have these hooks.
     pub fn with_hooks(&self, hooks: &Map<String, Value>) -> anyhow::Result<Option<String>> {
         if *hooks == self.hooks() {
             return Ok(None);
@@ -112,12 +112,12 @@ impl SettingsFile {
         Ok(Some(text))
     }
 
-    /// How to remove Fusebox from the file. If the file is exactly what `init` made of a backup beside it, the backup's bytes are
-    /// restored; if it is what `init` made of nothing, the file is removed; else only the entries are removed, and every other
-    /// byte stays.
+    /// How to remove Fusebox from the file. If `init` made the file from a backup beside it without other changes
+    /// since, the backup is restored; if `init` created it, it is removed; otherwise only the entries are removed, and
+    /// every other byte stays.
     ///
     /// # Errors
-    /// The text would not say what is meant.
+    /// The new text would not have the remaining hooks.
     pub fn without_fusebox(&self, env: &Env) -> anyhow::Result<Removal> {
         let mut hooks = self.hooks();
         if hook_entries::unregister(&mut hooks, env).is_empty() {
@@ -137,7 +137,7 @@ impl SettingsFile {
         if hooks.is_empty() && self.is_made_of("") {
             return Ok(Removal::File);
         }
-        // A key that was there before `init`, empty, is no harm either way.
+        // An empty `hooks` from before `init` is harmless.
         let had_hooks =
             backups.iter().filter_map(|text| self.with_text(text)).any(|file| file.get("hooks").is_some());
         if !hooks.is_empty() || had_hooks {
@@ -151,7 +151,7 @@ impl SettingsFile {
         Ok(Removal::Text(text))
     }
 
-    /// Whether the file is `text` with other hooks, to the byte. (How those are written is `init`'s matter.)
+    /// Whether the file is exactly `text` with other hooks, as `init` writes them.
     fn is_made_of(&self, text: &str) -> bool {
         let made = replace_hooks(text, &self.hooks());
         made.is_ok_and(|made| {
@@ -171,7 +171,7 @@ impl SettingsFile {
         paths.iter().rev().filter_map(|path| fs::read_to_string(path).ok()).collect()
     }
 
-    /// The same file with another text, if that is valid settings.
+    /// This file with another text, if that is valid.
     fn with_text(&self, text: &str) -> Option<Self> {
         let settings = if text.trim().is_empty() { Map::new() } else { serde_json::from_str(text).ok()? };
         Some(Self { path: self.path.clone(), text: Some(text.to_owned()), settings })
@@ -180,13 +180,13 @@ impl SettingsFile {
     /// Removes the file.
     ///
     /// # Errors
-    /// It cannot be removed, or somebody changed it since it was read.
+    /// It cannot be removed, or was changed since it was read.
     pub fn remove(&self) -> anyhow::Result<()> {
         self.ensure_unchanged()?;
         fs::remove_file(&self.path).with_context(|| self.path.display().to_string())
     }
 
-    /// Makes sure that nobody changed the file since it was read: the client writes it too.
+    /// Checks that the file was not changed since it was read: the client writes it as well.
     fn ensure_unchanged(&self) -> anyhow::Result<()> {
         let latest = fs::read(&self.path).ok();
         ensure!(
@@ -197,11 +197,10 @@ impl SettingsFile {
         Ok(())
     }
 
-    /// Writes `text` in the file's place and keeps the old one beside it; answers with the backup's path. Permission
-    /// bits and owner stay.
+    /// Replaces the file's text, and keeps a backup beside it. Returns the backup's path. Permissions and owner stay.
     ///
     /// # Errors
-    /// The file was not replaced: it cannot be, or somebody changed it since it was read.
+    /// The file was not replaced: that is impossible, or it was changed since it was read.
     pub fn replace(&self, text: &str, now: Timestamp) -> anyhow::Result<Option<PathBuf>> {
         let dir = self.path.parent().context("the settings file has no folder")?;
         fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
@@ -215,12 +214,12 @@ impl SettingsFile {
     }
 
     fn write(&self, dir: &Path, text: &str) -> std::io::Result<()> {
-        // The mode of a new file, less the process's umask, as if it were simply made.
+        // The default mode of a new file, less the umask.
         let mode = Permissions::from_mode(0o666);
         let mut new = tempfile::Builder::new().prefix(".settings-").permissions(mode).tempfile_in(dir)?;
         new.write_all(text.as_bytes())?;
         if let Ok(old) = fs::metadata(&self.path) {
-            // Only root can, and only root needs to.
+            // Only root can do this, and only root needs it.
             let _ = std::os::unix::fs::fchown(&new, Some(old.uid()), Some(old.gid()));
             new.as_file().set_permissions(old.permissions())?;
         }
@@ -229,7 +228,7 @@ impl SettingsFile {
         Ok(())
     }
 
-    /// Keeps `old` beside the file, under a name that nothing has yet.
+    /// Writes `old` beside the file, under an unused name.
     fn back_up(&self, old: &str, now: Timestamp) -> anyhow::Result<PathBuf> {
         let name = format!("{}.fusebox-backup-{}", self.path.display(), now.utc().format("%Y%m%dT%H%M%SZ"));
         let mut path = PathBuf::from(&name);
@@ -257,7 +256,7 @@ fn create_new(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// A path with symbolic links resolved.
+/// Resolves symbolic links in a path.
 fn resolve_links(path: &Path) -> anyhow::Result<PathBuf> {
     match fs::canonicalize(path) {
         Ok(target) => Ok(target),

@@ -25,15 +25,15 @@ pub struct SettingsScope {
 }
 
 impl SettingsScope {
-    /// Whether one was named.
+    /// Whether a file was selected explicitly.
     pub fn is_named(&self) -> bool {
         self.user || self.project || self.local
     }
 
-    /// The file.
+    /// The selected file.
     ///
     /// # Errors
-    /// There is no such project, or no home.
+    /// There is no such project, or no home folder.
     pub fn file(&self, env: &Env) -> anyhow::Result<PathBuf> {
         let project = env.cwd.join(self.dir.as_deref().unwrap_or(Path::new("")));
         if self.dir.is_some() && !project.is_dir() {

@@ -1,18 +1,18 @@
-//! Inserts, replaces and removes the `hooks` in the text of a settings file, without changing a byte of the rest.
+//! Inserts, replaces and removes `hooks` in the text of a settings file, leaving every other byte unchanged.
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// The raw value of `hooks`, to find its position in the text.
+/// The raw value of `hooks`, used to find its position in the text.
 #[derive(Deserialize)]
 struct HooksValue<'a> {
     #[serde(borrow)]
     hooks: Option<&'a RawValue>,
 }
 
-/// Replaces the `hooks` of `text`, or adds them as its last key.
+/// Replaces the `hooks` in `text`, or appends them as the last key.
 pub(super) fn replace_hooks(text: &str, hooks: &Map<String, Value>) -> anyhow::Result<String> {
     let text = if text.trim().is_empty() { "{}\n" } else { text };
     let indent = indent_of(text);
@@ -34,10 +34,10 @@ pub(super) fn around_hooks(text: &str) -> Option<(&str, &str)> {
     Some((&text[..start], &text[start + value.len()..]))
 }
 
-/// Removes the key `hooks`, and the comma that it needed.
+/// Removes the key `hooks` and its comma.
 pub(super) fn cut_hooks(text: &str) -> anyhow::Result<String> {
     let (before, after) = around_hooks(text).context("no hooks")?;
-    // Only white space and a colon stand between a key and its value.
+    // Only white space and a colon are between a key and its value.
     let key = before.rfind("\"hooks\"").context("the key `hooks` is written with escapes")?;
     let before_key = before[..key].trim_end();
     if let Some(before) = before_key.strip_suffix(',') {
@@ -49,7 +49,7 @@ pub(super) fn cut_hooks(text: &str) -> anyhow::Result<String> {
     }
 }
 
-/// The indentation of a file: the space before its first key, else two spaces.
+/// The indentation of a file: the white space before its first key, else two spaces.
 fn indent_of(text: &str) -> &str {
     let first = text.lines().find_map(|line| {
         let indent = &line[..line.len() - line.trim_start().len()];
@@ -58,7 +58,7 @@ fn indent_of(text: &str) -> &str {
     first.unwrap_or("  ")
 }
 
-/// The value of a key at the top level.
+/// The value of a top-level key.
 fn render(hooks: &Map<String, Value>, indent: &str) -> anyhow::Result<String> {
     let mut bytes = Vec::new();
     let pretty = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());

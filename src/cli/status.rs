@@ -1,4 +1,4 @@
-//! `fusebox status`: where sessions and their budgets stand.
+//! `fusebox status`: shows sessions and their budgets.
 
 use anstyle::{AnsiColor, Style};
 
@@ -40,20 +40,20 @@ pub struct StatusArgs {
     check: bool,
 }
 
-/// A session, and where it stands.
+/// A session and its status.
 pub struct SessionReport {
     /// The session.
     pub row: SessionRow,
-    /// As scripts read it.
+    /// The JSON for scripts.
     pub status: SessionStatus,
     /// Its budgets.
     pub states: Vec<BudgetState>,
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// No such session, a configuration or a store that cannot be used.
+/// Unknown session, an unusable configuration or store.
 pub fn run(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let reports = match query_store(args, env, io) {
         Ok(reports) => reports,
@@ -82,13 +82,13 @@ pub fn run(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     Ok(if args.check && stopped { 3 } else { 0 })
 }
 
-/// From the store, after all transcripts were read.
+/// The status from the store, after catching up on all sessions.
 fn query_store(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<Vec<SessionReport>> {
     let mut opened = select::open_current(env, io.err)?;
     let rows = select::sessions(&mut opened.store)?;
     let named = args.session.as_deref().map(|id| select::find_session(&rows, id)).transpose()?;
     let chosen = sessions_to_show(args, named, &rows, env);
-    // First, because what one session used counts in the budgets that others share with it.
+    // First, because budgets may be shared between sessions.
     let read = rows.iter().filter(|row| !row.complete || chosen.contains(row));
     select::catch_up_in(env, &opened.config, read, io.err)?;
     let mut reports = Vec::new();
@@ -99,7 +99,7 @@ fn query_store(args: &StatusArgs, env: &Env, io: &mut Io) -> anyhow::Result<Vec<
     Ok(reports)
 }
 
-/// From what this machine knows.
+/// The status that this machine knows.
 fn query_last_known(args: &StatusArgs, known: &LastKnown, env: &Env) -> anyhow::Result<Vec<SessionReport>> {
     let rows = known.rows();
     let named = args.session.as_deref().map(|id| last_known::find_session(&rows, id)).transpose()?;
@@ -109,7 +109,7 @@ fn query_last_known(args: &StatusArgs, known: &LastKnown, env: &Env) -> anyhow::
     Ok(sessions_to_show(args, named, &rows, env).into_iter().filter_map(of).collect())
 }
 
-/// The sessions to show: the one named, all, or the live ones, else the last one.
+/// The sessions to show: the named one, all, the live ones, or else the last one.
 fn sessions_to_show<'r>(
     args: &StatusArgs,
     named: Option<&'r SessionRow>,
@@ -171,7 +171,7 @@ fn show(SessionReport { row, status, states }: &SessionReport, env: &Env, io: &m
     Ok(())
 }
 
-/// Prints a notice while machines have not refilled the store yet.
+/// Prints a notice if some machines have not refilled the store yet.
 pub fn print_recovering(store: &StoreStatus, io: &mut Io) -> anyhow::Result<()> {
     let StoreStatus { kind, recovering, .. } = store;
     if recovering.is_empty() {
@@ -185,11 +185,11 @@ pub fn print_recovering(store: &StoreStatus, io: &mut Io) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// The circuit breakers, and subagents that are throttled.
+/// The main agent's circuit breaker, and those of subagents that are held back.
 fn circuit_lines(status: &SessionStatus) -> Vec<String> {
     let main = status.circuit.iter().map(|circuit| ("main", circuit));
     let agents = status.agents.iter().map(|(agent, of)| (agent.as_str(), &of.circuit));
-    // Of subagents those that are held back: there may be many.
+    // Only subagents that are held back: there may be many.
     let shown = main.chain(agents.filter(|(_, circuit)| circuit.state != "closed"));
     let mut lines: Vec<String> = shown
         .map(|(agent, circuit)| {

@@ -1,4 +1,4 @@
-//! `fusebox uninstall`: takes Fusebox out of the client's settings, and with --purge what it stored.
+//! `fusebox uninstall`: removes Fusebox from the client's settings, and with --purge its data.
 
 use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -43,18 +43,18 @@ pub struct UninstallArgs {
     json: bool,
 }
 
-/// What was done, or would be.
+/// What was done, or would be done.
 struct FileReport {
     file: PathBuf,
-    /// The text before and after; `None` after: the file goes.
+    /// The text before and after; `None`: the file is removed.
     change: Option<(String, Option<String>)>,
     backup: Option<PathBuf>,
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// A file is not as it should be: says which, and what to do.
+/// A file is not as expected; says which, and what to do.
 pub fn run(args: &UninstallArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     if !args.dry_run {
         refuse_in_agent(env, "fusebox uninstall")?;
@@ -63,7 +63,7 @@ pub fn run(args: &UninstallArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     if args.purge && !args.dry_run && !args.yes {
         confirm(&stored, io)?;
     }
-    // Read first: where one cannot be changed, none is.
+    // Read all first: if one cannot be changed, none is.
     let removals = removals(args, env).map_err(|error| UsageError(format!("{error:#}")))?;
     let mut done = Vec::new();
     for (file, removal) in removals {
@@ -112,7 +112,7 @@ fn unregister(file: &SettingsFile, removal: Removal, dry_run: bool, env: &Env) -
     Ok(FileReport { file: path, change, backup })
 }
 
-/// The settings files to look at.
+/// The settings files to check.
 fn settings_files(args: &UninstallArgs, env: &Env) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = vec![args.place.file(env)?];
     let recorded = env.state_dir().and_then(|dir| Installation::read(&dir)).map(|known| known.settings_file);
@@ -139,7 +139,7 @@ fn stored_paths(env: &Env) -> Vec<PathBuf> {
     found
 }
 
-/// A folder that is a link, or somebody else's, is left alone.
+/// Skips a folder that is a link or somebody else's.
 fn own_paths(dir: &Path, is_ours: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     if !dir.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
         return Vec::new();
@@ -155,7 +155,7 @@ fn own_paths(dir: &Path, is_ours: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     files
 }
 
-/// Removes a file, or a folder if nothing else is in it.
+/// Removes a file, or an empty folder.
 fn remove(path: &Path) -> anyhow::Result<()> {
     let removed = if path.is_dir() { std::fs::remove_dir(path) } else { std::fs::remove_file(path) };
     match removed {

@@ -1,5 +1,5 @@
-//! The configuration as the layers build it up: every value with its source, later layers over earlier ones, the project's
-//! values only where they tighten, and the managed file's bounds at the end.
+//! The configuration, built up layer by layer. Keeps the source of every value; later layers override earlier ones, the
+//! project may only tighten, and the managed file's bounds are applied last.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use super::value::{RawValue, ValueKind};
 use super::variable::variable_for;
 use crate::domain::breaker::policy::Preset;
 
-/// The budget that exists without any configuration.
+/// The default budget.
 pub(super) const SESSION: &str = "session";
 
-/// The budget of a declared task type. Without a `limit` of its own it has that of the type.
+/// The budget of a declared task type. Its default limit is that of the type.
 pub(super) const TASK: &str = "task";
 
-/// More budgets than this would make every hook slow, and a slow hook lets calls through.
+/// The maximum number of budgets. More would slow down every hook, and a slow hook lets calls through.
 const MAX_BUDGETS: usize = 64;
 
 /// A value and its source.
@@ -30,7 +30,7 @@ pub(super) struct SourcedValue {
     pub source: Source,
 }
 
-/// A budget under construction: only the keys that were set. All others have their defaults.
+/// A budget under construction. Keys that were not set have their defaults.
 #[derive(Clone, Debug)]
 pub(super) struct BudgetDraft {
     /// Unique name.
@@ -45,11 +45,11 @@ pub(super) struct Draft {
     budgets: Vec<BudgetDraft>,
     /// The declared task type.
     pub task_type: Option<SourcedValue>,
-    /// What was refused so far.
+    /// Values refused so far.
     pub problems: Vec<Problem>,
     /// Renamed keys that were set under their old names.
     pub notes: Vec<Problem>,
-    /// Numbers for throttling that were set: source, line and key.
+    /// Throttling limits that were set: source, line and key.
     throttle_keys: Vec<(Source, Option<usize>, String)>,
 }
 
@@ -58,7 +58,7 @@ impl BudgetDraft {
         Self { name: name.to_owned(), values: BTreeMap::new() }
     }
 
-    /// The value of a key: set, or the default.
+    /// The value of a key: as set, or the default.
     pub fn get(&self, field: &Field) -> SourcedValue {
         let default = || SourcedValue { value: (field.default)(), source: Source::Default };
         self.values.get(field.name).cloned().unwrap_or_else(default)
@@ -98,7 +98,7 @@ impl Draft {
         }
     }
 
-    /// The value of a key outside of budgets: set, or the default.
+    /// The value of a key outside budgets: as set, or the default.
     pub fn get(&self, field: &Field) -> SourcedValue {
         self.value_at(field.name, field)
     }
@@ -119,7 +119,8 @@ impl Draft {
         known.map_or_else(Preset::default, |(_, preset)| *preset)
     }
 
-    /// Refuses numbers for throttling without the hard limit that they are measured against: no default would fit everyone.
+    /// Refuses throttling limits without the hard limit that they refer to. It has no default, because none would fit
+    /// everyone.
     pub fn check_throttle(&mut self) {
         if self.settings.contains_key(HARD_LIMIT) {
             return;
@@ -132,23 +133,23 @@ impl Draft {
         self.problems.extend(problems);
     }
 
-    /// The limits of task types, by their keys.
+    /// The limits of task types, by key.
     pub fn task_types(&self) -> impl Iterator<Item = (&String, &SourcedValue)> {
         self.settings.iter().filter(|(key, _)| key.starts_with("task_type."))
     }
 
-    /// All budgets, removed ones too.
+    /// All budgets, including removed ones.
     pub fn budgets(&self) -> &[BudgetDraft] {
         &self.budgets
     }
 
-    /// The names of all budgets, removed ones too.
+    /// The names of all budgets, including removed ones.
     pub fn budget_names(&self) -> impl Iterator<Item = &str> {
         self.budgets.iter().map(|budget| budget.name.as_str())
     }
 
-    /// The value of a budget's key. The limit of [`TASK`] may be that of the declared type; and no limit is above
-    /// the hard limit, which may come from another layer.
+    /// The value of a budget's key. The limit of [`TASK`] may be that of the declared type. No limit exceeds the hard
+    /// limit, which may come from another layer.
     pub fn budget_value(&self, budget: &BudgetDraft, field: &Field) -> SourcedValue {
         let current = budget.get(field);
         if field.name != "limit" {
@@ -167,7 +168,7 @@ impl Draft {
         }
     }
 
-    /// Applies a layer on top of the earlier ones.
+    /// Applies a layer over the earlier ones.
     pub fn apply(&mut self, layer: Layer) {
         self.problems.extend(layer.problems);
         for assignment in &layer.settings {
@@ -214,8 +215,8 @@ impl Draft {
         }
     }
 
-    /// Takes the valid keys of a budget. If a key that defines what the budget counts is refused, none is taken: a limit meant
-    /// in dollars is not a limit in tokens. `Err`: what is wrong with the budget's name.
+    /// Takes the valid keys of a budget. If a key that defines what the budget counts is refused, takes none: a limit
+    /// meant in dollars is not a limit in tokens. `Err`: what is wrong with the budget's name.
     fn apply_budget(&mut self, table: &BudgetTable, again: bool) -> Result<(), String> {
         let name = ValueKind::Name.parse(&table.name)?;
         let name = name.as_str().unwrap_or_default();
@@ -233,7 +234,7 @@ impl Draft {
         for assignment in &table.keys {
             let Some(field) = field::budget_field(&assignment.key) else {
                 self.refuse(assignment, &prefix, unknown_in_budget(&assignment.key));
-                // In a new budget the key may have been meant for what it is about.
+                // In a new budget, the key may have been meant to define what it counts.
                 sound &= place.is_some();
                 continue;
             };
@@ -268,7 +269,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Refuses a hard limit below the limit, or the limit where only that was stated.
+    /// Refuses a hard limit below the limit; if only the limit was set here, refuses the limit.
     fn check_limits(&mut self, table: &BudgetTable, prefix: &str, old: &BudgetDraft, new: &mut BudgetDraft) {
         let (Some(limit), Some(hard)) = (new.number("limit"), new.number("hard_limit")) else {
             return;
@@ -303,9 +304,9 @@ impl Draft {
         self.problems.push(Problem::at(&assignment.source, assignment.line, &key, message));
     }
 
-    /// Bounds the configuration by the managed file: its values hold, or stricter ones. `managed` is the draft as that layer
-    /// left it. For a budget that it names, the keys it leaves out are bounded, too: a limit would be worthless if `mode` or
-    /// `match` were free.
+    /// Bounds the configuration by the managed file: its values, or stricter ones, apply. `managed` is the draft after
+    /// that layer. If it names a budget, the keys it omits there are bounded as well: a limit would be worthless if
+    /// `mode` or `match` were free.
     pub fn bound_by(&mut self, managed: &Self) {
         let by_managed = |value: &SourcedValue| matches!(value.source, Source::Managed(_));
         for (key, bound) in managed.settings.iter().filter(|(_, value)| by_managed(value)) {
@@ -328,7 +329,7 @@ impl Draft {
                 continue;
             }
             for field in &BUDGET {
-                // A default limit is no bound.
+                // A default limit is not a bound.
                 let said = bound.values.get(field.name).filter(|value| by_managed(value));
                 let limit = said.map_or_else(|| (field.default)(), |value| value.value.clone());
                 let now = budget.get(field).value;
@@ -341,8 +342,8 @@ impl Draft {
     }
 }
 
-/// Checks the value and whether its source may set it. `None`: a later layer has set the key already. `is_new`: the budget is
-/// new, so the project may shape it as it likes.
+/// Checks a value, and whether its source may set it. `None`: a later layer has already set the key. `is_new`: the
+/// budget is new, so the project may define it freely.
 fn check_assignment(
     field: &Field,
     assignment: &Assignment,
@@ -367,7 +368,7 @@ fn check_assignment(
     let value = field.kind.parse(&assignment.raw)?;
     if by_project && !is_new {
         field.tightens(&current.value, &value)?;
-        // Variables are a later layer than the project's file. A value repeated stays whose it was.
+        // Variables rank above the project's file. A repeated value keeps its first source.
         if matches!(current.source, Source::Variable(_)) || current.value == value {
             return Ok(None);
         }

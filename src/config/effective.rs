@@ -1,4 +1,4 @@
-//! From the finished draft to the configuration, and to every value with its source.
+//! Turns the finished draft into the configuration and the list of values with their sources.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::domain::window::{Period, WindowRule};
 use crate::zoneinfo;
 
 impl Draft {
-    /// Refuses a declared task type that has no number, unless a budget gives it one.
+    /// Refuses a declared task type without a limit, unless a budget sets one.
     pub(super) fn check_task_type(&mut self) {
         let Some(declared) = self.task_type.clone() else { return };
         let task = self.budgets().iter().find(|budget| budget.name == TASK);
@@ -30,8 +30,8 @@ impl Draft {
         self.problems.push(Problem::at(&declared.source, None, "", message));
     }
 
-    /// Refuses budgets without an end on a shared store, unless they count sessions: what it knows of responses expires, and
-    /// with it who could tell that one was counted.
+    /// Refuses budgets with a lifetime window on a shared store, unless they count sessions: the store forgets old
+    /// responses, and could no longer tell which were already counted.
     pub(super) fn check_windows(&mut self) {
         if self.setting("store.redis_url").is_null() {
             return;
@@ -53,14 +53,14 @@ impl Draft {
         self.problems.extend(problems);
     }
 
-    /// Settings that are allowed, but have no effect or not the intended one.
+    /// Settings that are allowed, but have no effect or an unintended one.
     pub(super) fn warnings(&self) -> Vec<Problem> {
         let mut all = self.budgets_without_team();
         all.extend(self.password_file_warning());
         all
     }
 
-    /// A password file that is not used, or that hooks would not find.
+    /// Warns of a password file that is not used, or that hooks would not find.
     fn password_file_warning(&self) -> Option<Problem> {
         let key = "store.redis_password_file";
         let sourced = self.get(setting(key)?);
@@ -75,7 +75,7 @@ impl Draft {
         Some(Problem::at(&sourced.source, None, key, &message))
     }
 
-    /// Budgets over teams if no team is set: they count nothing.
+    /// Warns of budgets for teams if no team is set: they count nothing.
     fn budgets_without_team(&self) -> Vec<Problem> {
         if !self.setting("store.team").is_null() {
             return Vec::new();
@@ -93,10 +93,10 @@ impl Draft {
         over_teams.map(warn).collect()
     }
 
-    /// Makes the configuration.
+    /// Builds the configuration.
     ///
     /// # Errors
-    /// A value is not what its key takes: it was checked, so this is an error in Fusebox.
+    /// A value has the wrong type. Values were checked before, so this is a bug in Fusebox.
     pub(super) fn config(&self) -> Result<Config, Problem> {
         let budgets = self.budgets().iter().filter(|budget| self.is_in_force(budget));
         Ok(Config {
@@ -171,12 +171,12 @@ impl Draft {
         }))
     }
 
-    /// Every value in force, in the order of the keys.
+    /// Every value in force, in key order.
     pub(super) fn values(&self) -> Vec<EffectiveValue> {
         let effective = |key: String, value: Value, source: Source| EffectiveValue { key, value, source };
         let supported = |field: &&Field| field.kind != ValueKind::Reserved;
         let mut all: Vec<EffectiveValue> = Vec::new();
-        // Numbers for throttling hold only with the one that has no default.
+        // Throttling limits apply only with the hard limit, which has no default.
         let throttled = !self.setting(HARD_LIMIT).is_null();
         let holds =
             |field: &&Field| throttled || field.name == HARD_LIMIT || !field.name.starts_with("throttle.");
@@ -194,7 +194,7 @@ impl Draft {
             let shown: &[Field] = match self.is_in_force(budget) {
                 true => &BUDGET,
                 false if budget.name == TASK => &[],
-                // Removed: that is all there is to say.
+                // A removed budget lists nothing else.
                 false => &BUDGET[..1],
             };
             for field in shown {
@@ -213,7 +213,7 @@ impl Draft {
         budget_field(key).map(|field| self.budget_value(budget, field).value).unwrap_or_default()
     }
 
-    /// Whether there is such a budget: it was not removed, and is not that of a task type where none is declared.
+    /// Whether the budget exists: it was not removed, and is not for a task type when none is declared.
     fn is_in_force(&self, budget: &BudgetDraft) -> bool {
         self.value_of(budget, "enabled") != false && !self.value_of(budget, "limit").is_null()
     }
@@ -246,8 +246,8 @@ impl Draft {
     }
 }
 
-/// The value of a key, which was checked when it was set. Reading it as another type is an error in Fusebox, and is reported as
-/// a problem with that key.
+/// The value of a key, checked when it was set. Reading it as another type is a bug in Fusebox, and is reported as a
+/// problem with that key.
 struct CheckedValue {
     key: String,
     sourced: SourcedValue,
@@ -280,7 +280,7 @@ impl CheckedValue {
         known.map(|(_, value)| *value).ok_or_else(|| self.type_error())
     }
 
-    /// The value by `read`; `None` if there is no value, or it is off.
+    /// The value converted by `read`; `None` if it is not set or off.
     fn optional<T>(&self, read: impl Fn(&Self) -> Result<T, Problem>) -> Result<Option<T>, Problem> {
         if self.sourced.value.is_null() || self.sourced.value == OFF {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! The table of all keys: their kinds of values, defaults, what "stricter" means, and whether the project may tighten them.
+//! The table of all keys: their types, defaults, which value is stricter, and whether the project may tighten them.
 
 use std::sync::LazyLock;
 
@@ -15,15 +15,15 @@ use crate::domain::window::Period;
 /// Which of two values of a key is stricter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Strictness {
-    /// Neither: a free choice.
+    /// Neither: the choice is free.
     Free,
-    /// Neither: the key defines what a budget counts. With another value the budget's numbers would mean something else.
+    /// Neither: the key defines what a budget counts. Another value would change the meaning of the budget's numbers.
     Identity,
-    /// The lower number; no value counts as the highest.
+    /// The lower number; an unset value counts as the highest.
     Lower,
-    /// The later one in the list of [`ValueKind::OneOf`], and true over false.
+    /// The later one in the list of [`ValueKind::OneOf`]; true over false.
     Later,
-    /// The one that contains all of the other.
+    /// The superset.
     Superset,
 }
 
@@ -34,26 +34,26 @@ pub(super) enum ProjectPolicy {
     Never,
     /// Only in a budget that the project adds.
     InNew,
-    /// In a budget that it adds, and elsewhere if the value is stricter than the current one.
+    /// In a budget that it adds; elsewhere only if the value is stricter than the current one.
     Tighten,
 }
 
-/// A key.
+/// A configuration key.
 pub(super) struct Field {
-    /// `store.tenant`, or in a budget `limit`.
+    /// `store.tenant`, or `limit` in a budget.
     pub name: &'static str,
-    /// The values that it takes.
+    /// The allowed values.
     pub kind: ValueKind,
-    /// Which values are stricter.
+    /// Which value is stricter.
     pub strictness: Strictness,
     /// Whether the project may set it.
     pub project: ProjectPolicy,
-    /// The built-in value; null: none.
+    /// The default value; null: none.
     pub default: fn() -> Value,
 }
 
 impl Field {
-    /// The stricter of two values; where there is no such thing, `bound`.
+    /// The stricter of two values; `bound` if neither is.
     pub fn stricter(&self, value: &Value, bound: &Value) -> Value {
         let value_wins = match self.strictness {
             Strictness::Free | Strictness::Identity => false,
@@ -64,7 +64,7 @@ impl Field {
         if value_wins { value.clone() } else { bound.clone() }
     }
 
-    /// Whether `new` is at least as strict as `old`; else what would be, for people.
+    /// Whether `new` is at least as strict as `old`. `Err`: which values would be, as text.
     pub fn tightens(&self, old: &Value, new: &Value) -> Result<(), String> {
         if self.stricter(old, new) == *new {
             return Ok(());
@@ -108,9 +108,9 @@ const fn names<T: Copy, const N: usize>(all: [(&'static str, T); N]) -> [&'stati
 /// What happens at the limit, mildest first.
 pub(super) const ON_LIMIT: [(&str, OnLimit); 3] =
     [("warn", OnLimit::Warn), ("pause", OnLimit::Pause), ("stop", OnLimit::Stop)];
-/// Whether a budget acts, mildest first.
+/// Whether a budget enforces its limit, mildest first.
 pub(super) const MODES: [(&str, Mode); 2] = [("shadow", Mode::Shadow), ("enforce", Mode::Enforce)];
-/// What happens without the store, mildest first.
+/// What happens while the store is unreachable, mildest first.
 pub(super) const STORE_DOWN: [(&str, StoreDown); 3] =
     [("allow", StoreDown::Allow), ("local", StoreDown::Local), ("deny", StoreDown::Deny)];
 
@@ -146,20 +146,20 @@ const fn reserved(name: &'static str) -> Field {
     field(name, ValueKind::Reserved, Strictness::Free, || Value::Null)
 }
 
-/// The tables of a file, apart from `[[budget]]`.
+/// The tables of a file, except `[[budget]]`.
 pub(super) const TABLES: [&str; 6] = ["store", "brief", "alerts", "task_type", "throttle", "breaker"];
 
-/// The hard limit that throttling is measured against.
+/// The key of the hard limit that throttling refers to.
 pub(super) const HARD_LIMIT: &str = "throttle.hard_limit_tokens";
 
-/// The highest count of the breaker and of throttling.
+/// The highest count for the breaker and throttling.
 const MAX_CALLS: u64 = 1_000_000;
 
 /// Presets of the breaker, mildest first.
 pub(super) const PRESETS: [(&str, Preset); 3] = Preset::ALL;
 
-/// The keys outside of budgets, apart from `task_type.*`. Those of the breaker's rules follow from the rules; where their
-/// default is none, the preset has one.
+/// The keys outside budgets, except `task_type.*`. Keys of breaker rules are derived from the rules; without a default
+/// here, the preset has one.
 pub(super) static SETTINGS: LazyLock<Vec<Field>> = LazyLock::new(|| {
     let mut all = vec![
         field("enabled", ValueKind::Flag, Strictness::Later, || json!(true)),
@@ -195,7 +195,7 @@ pub(super) static SETTINGS: LazyLock<Vec<Field>> = LazyLock::new(|| {
     all
 });
 
-/// The value of a preset for a key of the breaker that was not set.
+/// A preset's value for a breaker key that was not set.
 pub(super) fn preset_default(preset: Preset, key: &str) -> Value {
     match key {
         "breaker.ignore_outcome" => json!(preset == Preset::Strict),
@@ -203,7 +203,7 @@ pub(super) fn preset_default(preset: Preset, key: &str) -> Value {
     }
 }
 
-/// The keys of a budget, apart from `name`, with what a new budget has.
+/// The keys of a budget, except `name`, with their defaults.
 pub(super) static BUDGET: [Field; 14] = [
     field("enabled", ValueKind::Flag, Strictness::Later, || json!(true)),
     in_new("scope", SCOPES, Strictness::Identity, || json!("session")),
@@ -230,13 +230,13 @@ pub(super) static BUDGET: [Field; 14] = [
 
 static ANCHOR: Field = reserved("anchor");
 
-/// Any key of `[task_type]`: a type of task and its limit in tokens.
+/// Any key of `[task_type]`: the name of a task type and its limit in tokens.
 static TASK_TYPE: Field = field("task_type", ValueKind::Whole(MAX_NUMBER), Strictness::Lower, || Value::Null);
 
-/// The limit of the budget that exists without any configuration.
+/// The limit of the default budget.
 pub(super) const SESSION_LIMIT: u64 = 1_000_000;
 
-/// Limits in tokens of declared task types.
+/// Default limits of task types, in tokens.
 pub(super) const TASK_TYPES: [(&str, u64); 6] = [
     ("planning", 50_000),
     ("implement", 100_000),
@@ -246,7 +246,7 @@ pub(super) const TASK_TYPES: [(&str, u64); 6] = [
     ("docs", 40_000),
 ];
 
-/// Keys that were renamed, with their new names. The old ones still work in this version, with a note.
+/// Renamed keys: old and new name. The old names still work in this version, with a note.
 pub(super) const RENAMED: [(&str, &str); 1] = [("brief.show", "prompt_line")];
 
 /// The new name of a renamed key.
@@ -254,7 +254,7 @@ pub(super) fn new_name(key: &str) -> Option<&'static str> {
     RENAMED.iter().find(|(old, _)| *old == key).map(|(_, new)| *new)
 }
 
-/// The key of this path, outside of budgets.
+/// The key with this path, outside budgets.
 pub(super) fn setting(path: &str) -> Option<&'static Field> {
     match path.strip_prefix("task_type.") {
         Some(name) => {
@@ -264,7 +264,7 @@ pub(super) fn setting(path: &str) -> Option<&'static Field> {
     }
 }
 
-/// The key of a budget of this name.
+/// The key with this name, in a budget.
 pub(super) fn budget_field(name: &str) -> Option<&'static Field> {
     BUDGET.iter().chain([&ANCHOR]).find(|field| field.name == name)
 }
@@ -274,7 +274,7 @@ pub(super) fn supported(fields: &[Field]) -> impl Iterator<Item = &'static str> 
     fields.iter().filter(|field| field.kind != ValueKind::Reserved).map(|field| field.name)
 }
 
-/// The text about an unknown name: the nearest known one, if any is near, and all known ones.
+/// The message for an unknown name: the nearest known name, if one is near, and all known names.
 pub(super) fn unknown_name(what: &str, key: &str, known: &[&str]) -> String {
     let near = known.iter().map(|name| (levenshtein(key, name), name)).filter(|(d, _)| *d <= 2).min();
     let hint = near.map(|(_, name)| format!("did you mean {name}? ")).unwrap_or_default();

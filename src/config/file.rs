@@ -1,4 +1,4 @@
-//! Reads a configuration file into assignments, each with its line.
+//! Reads a configuration file into assignments with their lines.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -11,30 +11,30 @@ use super::field::TABLES;
 use super::source::{Problem, Source, printable};
 use super::value::RawValue;
 
-/// Larger files are refused: parsing them would take a hook past its deadline.
+/// Larger files are refused: parsing them would exceed a hook's deadline.
 const MAX_BYTES: u64 = 128 * 1024;
 
-/// What one layer sets, not yet checked.
+/// What one layer sets, before checks.
 #[derive(Debug, Default)]
 pub(super) struct Layer {
-    /// Keys outside of budgets.
+    /// Keys outside budgets.
     pub settings: Vec<Assignment>,
-    /// Budgets, in the order of the file.
+    /// Budgets, in file order.
     pub budgets: Vec<BudgetTable>,
-    /// What kept parts of it from being read.
+    /// Problems that prevented parts from being read.
     pub problems: Vec<Problem>,
 }
 
 /// A key and its value, as written.
 #[derive(Clone, Debug)]
 pub(super) struct Assignment {
-    /// `store.tenant`, or within a budget `limit`.
+    /// `store.tenant`, or `limit` in a budget.
     pub key: String,
     /// Its value.
     pub raw: RawValue,
     /// Its source.
     pub source: Source,
-    /// The line of the key there.
+    /// The line of the key.
     pub line: Option<usize>,
 }
 
@@ -45,14 +45,14 @@ pub(super) struct BudgetTable {
     pub name: RawValue,
     /// Its source.
     pub source: Source,
-    /// Line of the name.
+    /// The line of the name.
     pub line: Option<usize>,
     /// Everything else.
     pub keys: Vec<Assignment>,
 }
 
 impl Problem {
-    /// A refusal of something at a line, or of the whole.
+    /// A problem at a line, or with the whole.
     pub(super) fn at(source: &Source, line: Option<usize>, key: &str, message: impl Into<String>) -> Self {
         Self { source: source.clone(), line, key: printable(key, 100), message: message.into() }
     }
@@ -74,8 +74,8 @@ pub(super) fn read(path: &Path, source: &Source) -> Layer {
     }
 }
 
-/// The text of a file; `None` where there is none. Anything but a regular file is refused unread, as reading it
-/// might never end.
+/// The text of a file; `None` if it does not exist. Anything but a regular file is refused unread, as reading it might
+/// never end.
 pub(super) fn read_text(path: &Path, max_bytes: u64) -> Result<Option<String>, String> {
     if path == Path::new("/dev/null") {
         return Ok(None);

@@ -1,12 +1,12 @@
-//! Configuration: files and variables → one checked [`Config`], with the source of each value.
+//! Configuration: reads files and variables into one checked [`Config`], with the source of each value.
 //!
-//! Layers, later ones over earlier ones: built-in defaults; the managed file; the user's file; variables; the
-//! project's file, which may only tighten. In the end the managed file bounds the result. (What a variable says,
-//! the project's file does not change; a variable that the project's settings name counts as the project's.)
+//! Layers, each overriding those before it: built-in defaults, the managed file, the user's file, variables, and the
+//! project's file, which may only tighten. Finally, the managed file bounds the result. (The project's file does not
+//! override variables; a variable that the project's settings name counts as the project's.)
 //!
-//! `paths` locates the files, `file` and `variable` read assignments from them and from variables; `field` is the table of all
-//! keys, `value` the kinds of values they take; `draft` applies layer upon layer, and `effective` makes the configuration from
-//! the result. `stamp` detects changes without reading.
+//! `paths` locates the files; `file` and `variable` read assignments. `field` is the table of all keys, and `value`
+//! defines their types. `draft` applies the layers, and `effective` builds the configuration from the result. `stamp`
+//! detects changes without reading.
 
 mod draft;
 mod effective;
@@ -42,45 +42,45 @@ use crate::domain::budget::Budget;
 use crate::domain::throttle::ThrottleLimits;
 use crate::platform::Env;
 
-/// The tenant if none is set.
+/// The default tenant.
 pub const DEFAULT_TENANT: &str = "default";
 
-/// The configuration in force. Kept in the session cache as the last good one.
+/// The configuration in force. The session cache keeps the last valid one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
-    /// `false`: hooks do nothing and say nothing.
+    /// `false`: hooks do nothing.
     pub enabled: bool,
     /// Part of every key in the store.
     pub tenant: String,
-    /// The person's team: new sessions are charged to it.
+    /// The person's team, which new sessions are charged to.
     pub team: Option<String>,
     /// The shared store; `None`: the embedded one.
     #[serde(default)]
     pub redis: Option<RedisConfig>,
-    /// Budgets in force, by unique names.
+    /// Budgets in force, with unique names.
     pub budgets: Vec<Budget>,
     /// When the prompt line is shown.
     #[serde(rename = "brief")]
     pub prompt_line: PromptLineMode,
-    /// Command that is run with each alert on its standard input; empty: none.
+    /// Command that gets each alert on its standard input; empty: none.
     pub alert_command: Vec<String>,
     /// The declared task type (`FUSEBOX_TASK_TYPE`).
     pub task_type: Option<String>,
-    /// What the circuit breaker trips on. (In the cache only where it is not the default: each hook reads it.)
+    /// When the circuit breaker trips. (In the cache only if it is not the default, because each hook reads it.)
     #[serde(default, skip_serializing_if = "Policy::is_default")]
     pub breaker: Policy,
-    /// How subagents are throttled; `None`: they are not.
+    /// Limits on subagents; `None`: no throttling.
     pub throttle: Option<ThrottleLimits>,
 }
 
 /// The connection to the shared store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RedisConfig {
-    /// Its address, without a password.
+    /// The address, without a password.
     pub url: String,
     /// The file with the password.
     pub password_file: Option<String>,
-    /// Milliseconds to wait for a connection, and for each answer.
+    /// Timeout for connecting and for each reply, in milliseconds.
     pub timeout_ms: u64,
 }
 
@@ -92,7 +92,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The configuration if none could be made (a problem says so): Fusebox does nothing.
+    /// The configuration if none could be built (a problem says so): Fusebox does nothing.
     fn none() -> Self {
         Self {
             enabled: false,
@@ -115,51 +115,50 @@ impl Config {
 pub enum PromptLineMode {
     /// With every prompt.
     Always,
-    /// From a budget's first threshold on.
+    /// Once a budget reaches its first threshold.
     PastThreshold,
     /// Never.
     Never,
 }
 
 impl PromptLineMode {
-    /// Every choice with the name it has in the configuration.
+    /// Every choice and its name in the configuration.
     pub const ALL: [(&'static str, Self); 3] =
         [("always", Self::Always), ("past_threshold", Self::PastThreshold), ("never", Self::Never)];
 }
 
-/// A configuration, with sources, problems and notes.
+/// A configuration with sources, problems and notes.
 #[derive(Clone, Debug)]
 pub struct LoadedConfig {
-    /// The configuration. If there are problems: everything else that was set, on top of the defaults and within the managed
-    /// file's bounds.
+    /// The configuration. Refused values are left out; the managed file's bounds still apply.
     pub config: Config,
-    /// Every value of it.
+    /// Every value in it.
     pub values: Vec<EffectiveValue>,
-    /// What was refused.
+    /// Refused values.
     pub problems: Vec<Problem>,
-    /// Settings that were taken, but have no effect or not the intended one.
+    /// Settings that were accepted, but have no effect or an unintended one.
     pub warnings: Vec<Problem>,
-    /// Settings that were taken under an old name.
+    /// Settings that were accepted under an old name.
     pub notes: Vec<Problem>,
-    /// The state of files and variables before they were read.
+    /// The state of files and variables, taken before reading them.
     pub stamp: Stamp,
 }
 
 impl LoadedConfig {
-    /// Whether it can be used: nothing was refused, except settings of the project, which are ignored.
+    /// Whether it can be used: nothing was refused except the project's settings, which are ignored.
     pub fn is_usable(&self) -> bool {
         self.problems.iter().all(|problem| problem.source.is_project())
     }
 }
 
-/// Reads files and variables. Whatever is unreadable or wrong becomes a [`Problem`].
+/// Reads files and variables. Anything unreadable or wrong becomes a [`Problem`].
 pub fn load(env: &Env, project_dir: Option<&Path>) -> LoadedConfig {
     load_with_managed(env, project_dir, Path::new(paths::MANAGED_FILE))
 }
 
-/// The same, with another managed file.
+/// Like [`load`], with another managed file.
 fn load_with_managed(env: &Env, project_dir: Option<&Path>, managed: &Path) -> LoadedConfig {
-    // Before reading: a change in between must show as a difference.
+    // Taken before reading, so that a change in between is detected.
     let stamp = Stamp::with_managed(env, project_dir, managed);
     let settings = project_dir.map(project_settings).into_iter().flatten().collect::<Vec<_>>();
     let by_project =
@@ -173,7 +172,7 @@ fn load_with_managed(env: &Env, project_dir: Option<&Path>, managed: &Path) -> L
 
     draft.apply(user_layer(env, &by_project));
     let variables = variable::read(env, &by_project, &draft);
-    // Before the project's file, although later in rank: so nothing in the project can make them wrong.
+    // Applied before the project's file, although it ranks higher: then nothing in the project can invalidate it.
     draft.apply(variables.own);
     if let Some(dir) = project_dir {
         let path = project_file(dir);
@@ -187,7 +186,7 @@ fn load_with_managed(env: &Env, project_dir: Option<&Path>, managed: &Path) -> L
     draft.check_throttle();
     draft.check_windows();
 
-    // If the project sets HOME, the stamp looked at the wrong files.
+    // If the project sets HOME, the stamp covers the wrong files.
     let stamp = if by_project.names("HOME") { Stamp::NEVER } else { stamp };
     let config = draft.config().unwrap_or_else(|problem| {
         draft.problems.push(problem);
@@ -197,7 +196,7 @@ fn load_with_managed(env: &Env, project_dir: Option<&Path>, managed: &Path) -> L
     LoadedConfig { config, values, problems: draft.problems, warnings, notes: draft.notes, stamp }
 }
 
-/// The user's file; one that `FUSEBOX_CONFIG` names must be there.
+/// The user's file. If `FUSEBOX_CONFIG` names it, it must exist.
 fn user_layer(env: &Env, by_project: &ProjectVariables) -> Layer {
     let Some(path) = user_file(env, |name| by_project.names(name)) else {
         return Layer::default();

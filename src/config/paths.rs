@@ -1,4 +1,4 @@
-//! The paths of the configuration files, and of the folders in use.
+//! The paths of the configuration files and of the folders in use.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use super::variable::{CONFIG_LOCATION, ProjectVariables};
 use crate::agents::project_settings;
 use crate::platform::Env;
 
-/// The managed file: bounds all others.
+/// The managed file, which bounds all others.
 pub(super) const MANAGED_FILE: &str = "/etc/fusebox/config.toml";
 
 /// The project's file.
@@ -25,8 +25,8 @@ pub(super) fn user_file(env: &Env, ignored: impl Fn(&str) -> bool) -> Option<Pat
     trusted.user_config().map(|path| env.cwd.join(path))
 }
 
-/// Every file that may be read. The user's file can be in three places, depending on which variables the project's settings
-/// name; finding that out would mean reading them.
+/// Every file that may be read. The user's file can be in three places, depending on which variables the project's
+/// settings name; finding out would mean reading those settings.
 pub(super) fn candidate_files(env: &Env, project_dir: Option<&Path>, managed: &Path) -> Vec<PathBuf> {
     let ignored = [&[][..], &CONFIG_LOCATION[..1], &CONFIG_LOCATION[..2]];
     let users = ignored.iter().filter_map(|names| user_file(env, |name| names.contains(&name)));
@@ -46,14 +46,14 @@ pub struct PathInfo {
     pub what: &'static str,
     /// The absolute path.
     pub path: PathBuf,
-    /// The path for display, with `~` for the home.
+    /// The path for display, with `~` for the home folder.
     pub shown: String,
     /// Whether it exists.
     pub exists: bool,
 }
 
-/// The files of the configuration, and the folders in use. A user's file or a state folder is left out where there is no
-/// home to look for it in.
+/// The configuration files and the folders in use. The user's file and the state folder are omitted if there is no home
+/// folder.
 pub fn paths(env: &Env, project_dir: &Path) -> Vec<PathInfo> {
     let settings = project_settings(project_dir);
     let by_project = ProjectVariables::read(settings.iter().map(|path| (path.as_path(), String::new())));
@@ -71,7 +71,7 @@ pub fn paths(env: &Env, project_dir: &Path) -> Vec<PathInfo> {
     all.into_iter().filter_map(info).collect()
 }
 
-/// A path for display: `~` for the home.
+/// A path for display, with `~` for the home folder.
 pub(super) fn display_path(env: &Env, path: &Path) -> String {
     let short = env.home().filter(|home| home.parent().is_some());
     let short = short.and_then(|home| Some(Path::new("~").join(path.strip_prefix(home).ok()?)));

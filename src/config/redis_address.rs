@@ -1,4 +1,4 @@
-//! Where a Redis server, cluster or set of sentinels is, as one URL says it.
+//! Parses the URL of a Redis server, cluster or set of sentinels.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,13 +9,13 @@ const FORMS: &str = "redis://[user:password@]host:port/db, rediss:// (TLS), unix
                      redis+cluster://host:port,host:port, redis+sentinel://host:port,host:port/master/db";
 const OPTIONS: &str = "ca, cert, key, db, user, password, sentinel_user, sentinel_password";
 
-/// Why a URL is not an address. Holds no password.
+/// Why a URL is not a valid address. Contains no password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// It does not begin with one of the schemes.
+    /// It has no known scheme.
     #[error("the Redis address must begin with redis://, rediss:// or unix://. Allowed: {FORMS}")]
     Scheme,
-    /// There is no host in it, or a comma too much.
+    /// A host is missing.
     #[error("the Redis address has no host. Allowed: {FORMS}")]
     NoHost,
     /// A port is not a number from 1 to 65535.
@@ -24,18 +24,18 @@ pub enum AddressError {
         /// The host.
         host: String,
     },
-    /// A host cannot be read.
+    /// A host is invalid.
     #[error(
         "a host in the Redis address cannot be read. Write IPv6 addresses in brackets: redis://[::1]:6379"
     )]
     Host,
-    /// There is an @ behind the host, most likely because of a password that ends early.
+    /// There is an @ after the host, most likely because a password was not encoded.
     #[error("the Redis address has an @ after the host: in a password, write / ? # % as %2F %3F %23 %25")]
     Password,
-    /// A percent sign does not start an encoded character, or the characters are not UTF-8.
+    /// A percent sign does not start an encoded character, or the decoded text is not UTF-8.
     #[error("the {part} in the Redis address is not percent-encoded UTF-8: write a percent sign as %25")]
     Encoding {
-        /// Which part.
+        /// The part of the URL.
         part: &'static str,
     },
     /// The database is not a number.
@@ -43,47 +43,47 @@ pub enum AddressError {
         "the database in the Redis address must be a number, as in redis://host:6379/0 (found {found:?})"
     )]
     Database {
-        /// What stands there.
+        /// The text found.
         found: String,
     },
     /// Clusters have no databases.
     #[error("a Redis cluster has only database 0: remove the database from the address")]
     ClusterDatabase,
-    /// Sentinels need the name of what they watch.
+    /// Sentinels need the name of the master.
     #[error("the Redis address names sentinels but no master, as in redis+sentinel://host:26379/mymaster")]
     NoMaster,
     /// A socket needs a path.
     #[error("the Redis address needs the absolute path of a socket, as in unix:///path/to/socket")]
     NoSocket,
-    /// An option is not known.
+    /// An unknown option.
     #[error("the Redis address has the unknown option {name:?}. Allowed: {OPTIONS}")]
     Option {
         /// Its name.
         name: String,
     },
-    /// An option for TLS without TLS.
+    /// A TLS option without TLS.
     #[error("the Redis address names files for TLS but does not use TLS: use rediss:// instead of redis://")]
     NotTls,
-    /// Half a client's certificate.
+    /// Only half of a client certificate.
     #[error("the Redis address names only one of cert and key: a client certificate needs both")]
     HalfCertificate,
 }
 
-/// How the servers behind an address belong together.
+/// How the servers of an address are organised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Topology {
     /// One server.
     Standalone,
-    /// Nodes that share the keys.
+    /// Nodes that share the keys between them.
     Cluster,
-    /// Sentinels that know which server is the master.
+    /// Sentinels that know the current master.
     Sentinel {
-        /// The name of what they watch.
+        /// The name of the master.
         master: String,
     },
 }
 
-/// Where one server listens.
+/// The endpoint of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node {
     /// A host (name or IP address, without brackets) and a port.
@@ -97,23 +97,23 @@ pub enum Node {
     Unix(PathBuf),
 }
 
-/// Files for TLS. What is absent: the certificate authorities of the system, no client's certificate.
+/// Files for TLS. By default, the system's certificate authorities are trusted and there is no client certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// Certificates of the authorities to trust instead of the system's, PEM.
+    /// PEM file of the authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
-    /// The client's certificate chain, PEM.
+    /// PEM file of the client's certificate chain.
     pub certificate: Option<PathBuf>,
-    /// Its private key, PEM.
+    /// PEM file of its private key.
     pub key: Option<PathBuf>,
 }
 
-/// Who logs in. Shown without the password.
+/// A login. `Debug` omits the password.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Login {
     /// The user; `None`: the default one.
     pub user: Option<String>,
-    /// The password; `None`: no login.
+    /// The password; `None`: no authentication.
     pub password: Option<String>,
 }
 
@@ -124,7 +124,7 @@ impl fmt::Debug for Login {
     }
 }
 
-/// Where Redis is. Shown without passwords.
+/// The address of Redis. `Debug` omits passwords.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     pub(crate) topology: Topology,
@@ -133,15 +133,15 @@ pub struct Address {
     pub(crate) sentinel_login: Login,
     pub(crate) db: u32,
     pub(crate) tls: Option<TlsFiles>,
-    /// Where to start instead of at the first of `nodes`.
+    /// The node to connect to first, instead of the first of `nodes`.
     pub(crate) start: Option<Node>,
 }
 
 impl Address {
-    /// Reads a URL.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// It is none of the forms; the error says what is wrong and what is allowed.
+    /// It has none of the allowed forms; the error lists them.
     pub fn parse(url: &str) -> Result<Self, AddressError> {
         let url = url.trim();
         let (scheme, rest) = url.split_once("://").ok_or(AddressError::Scheme)?;
@@ -162,7 +162,7 @@ impl Address {
         };
         let (login, hosts) = match authority.rsplit_once('@') {
             Some((login, hosts)) => (read_login(login)?, hosts),
-            // What stands there may be half a password: nothing of it is shown.
+            // The text may be part of a password, so none of it is shown.
             None if !matches!(family, Family::Socket) && path.contains('@') => {
                 return Err(AddressError::Password);
             }
@@ -204,7 +204,7 @@ impl Address {
         Ok(address)
     }
 
-    /// Whether a password stands in it.
+    /// Whether it contains a password.
     pub fn has_password(&self) -> bool {
         self.login.password.is_some() || self.sentinel_login.password.is_some()
     }
@@ -216,25 +216,25 @@ impl Address {
         self
     }
 
-    /// The same servers, but starting at this node (`host:port`, as `moved_to` of a connection
-    /// answers it). What is not a node changes nothing.
+    /// The same servers, but starting at this node (`host:port`, from `moved_to` of a connection). Ignores an invalid
+    /// node.
     #[must_use]
     pub fn with_node(&self, node: &str) -> Self {
         Self { start: read_host(node, 6379).ok(), ..self.clone() }
     }
 
-    /// The same servers, without anybody's login.
+    /// The same servers without logins.
     pub(crate) fn without_login(self) -> Self {
         let (login, sentinel_login) = (Login::default(), Login::default());
         Self { login, sentinel_login, ..self }
     }
 
-    /// Who logs in, where the address or a password says; `None`: the default user.
+    /// The user who logs in; `None`: the default user.
     pub fn user(&self) -> Option<&str> {
         self.login.user.as_deref()
     }
 
-    /// The hosts that are not this machine and are spoken to without TLS.
+    /// The remote hosts that are connected to without TLS.
     pub fn in_the_clear(&self) -> Vec<String> {
         let is_remote = |node: &&Node| match node {
             Node::Unix(_) => false,
@@ -276,7 +276,7 @@ impl Address {
                 "password" | "pass" => self.login.password = Some(decoded(value, "password")?),
                 "sentinel_user" => self.sentinel_login.user = Some(decoded(value, "user")?),
                 "sentinel_password" => self.sentinel_login.password = Some(decoded(value, "password")?),
-                // The end of a password with a question mark in it is not shown either.
+                // It may be the end of a password with a question mark, so it is not shown.
                 _ if option.contains('@') => return Err(AddressError::Password),
                 _ => return Err(AddressError::Option { name: name.into() }),
             }
@@ -352,7 +352,8 @@ fn read_hosts(text: &str, default_port: u16) -> Result<Vec<Node>, AddressError> 
     text.split(',').map(|host| read_host(host.trim(), default_port)).collect()
 }
 
-/// Reads `host`, `host:port`, `[address]:port`, or an IPv6 address and a port as cluster nodes say it, without brackets.
+/// Parses `host`, `host:port`, `[address]:port`, or, as cluster nodes report it, an IPv6 address without brackets and a
+/// port.
 pub(crate) fn read_host(text: &str, default_port: u16) -> Result<Node, AddressError> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {

@@ -1,11 +1,11 @@
-//! The source of a value, and the problem with one that was refused.
+//! The source of a value, and problems with refused values.
 
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
 
-/// Where a value came from. Paths are as people see them, with `~` for the home.
+/// Where a value came from. Paths are for display, with `~` for the home folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(tag = "kind", content = "at", rename_all = "snake_case")]
 pub enum Source {
@@ -17,14 +17,14 @@ pub enum Source {
     Project(String),
     /// An environment variable, by name.
     Variable(String),
-    /// An environment variable that the project's settings name: worth no more than the project's file.
+    /// An environment variable that the project's settings name. Ranks like the project's file.
     ProjectVariable(String),
     /// The managed file, by path.
     Managed(String),
 }
 
 impl Source {
-    /// Whether it is the project's: it may only tighten, and its errors are ignored, not fatal.
+    /// Whether it is the project's: then it may only tighten, and its errors are ignored instead of fatal.
     pub fn is_project(&self) -> bool {
         matches!(self, Self::Project(_) | Self::ProjectVariable(_))
     }
@@ -40,16 +40,16 @@ impl fmt::Display for Source {
     }
 }
 
-/// A value that was refused.
+/// A refused value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// Where it was found.
     pub source: Source,
-    /// Line in that file, from 1.
+    /// Line in the file, from 1.
     pub line: Option<usize>,
-    /// The key, such as `budget.session.limit`; empty where the whole file or variable is meant.
+    /// The key, such as `budget.session.limit`; empty for a whole file or variable.
     pub key: String,
-    /// What is wrong and what is allowed, as one line.
+    /// What is wrong and what is allowed, on one line.
     pub message: String,
 }
 
@@ -78,7 +78,7 @@ pub struct EffectiveValue {
     pub source: Source,
 }
 
-/// Foreign text made safe for display: on one line, without control characters, cut to `max` characters.
+/// Makes foreign text safe for display: one line, no control characters, at most `max` characters.
 pub fn printable(text: &str, max: usize) -> String {
     let cut: String = text.chars().take(max).collect();
     let dots = if cut.len() < text.len() { "…" } else { "" };

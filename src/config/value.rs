@@ -1,4 +1,4 @@
-//! Values as written, the kinds of values that keys take, and the text of a refusal.
+//! Raw values, the types of values, and the texts of refusals.
 
 use serde_json::{Value, json};
 use toml::de::DeValue;
@@ -7,16 +7,16 @@ use super::source::printable;
 use crate::config::redis_address::Address;
 use crate::zoneinfo::{self, ZoneError};
 
-/// The largest number that every reader holds exactly: JSON in a browser and Redis' scripts count in doubles.
+/// The largest number that every reader represents exactly: JSON in browsers and Redis scripts use doubles.
 pub(super) const MAX_NUMBER: u64 = (1 << 53) - 1;
 
-/// More thresholds than this would make every hook slow, for no use.
+/// The maximum number of thresholds. More would slow down every hook, for no use.
 const MAX_THRESHOLDS: usize = 32;
 
-/// The value that switches a count off.
+/// The value that disables a count.
 pub(super) const OFF: &str = "off";
 
-/// Longest name or text.
+/// Maximum length of a name or text, in characters.
 const MAX_CHARS: usize = 200;
 
 const CLASSES: [&str; 4] = ["input", "output", "cache_write", "cache_read"];
@@ -30,9 +30,9 @@ pub(super) enum RawValue {
     Text(String),
     List(Vec<RawValue>),
     Table,
-    /// A date, or a number beyond all bounds.
+    /// A date, or a number out of range.
     Other(String),
-    /// The text of a variable: takes the type of its key; lists are separated by commas.
+    /// The text of a variable: converted to the type of its key; lists are separated by commas.
     Variable(String),
 }
 
@@ -115,20 +115,20 @@ impl std::fmt::Display for RawValue {
     }
 }
 
-/// The kind of values that a key takes.
+/// The type of a key's value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum ValueKind {
     /// `true` or `false`.
     Flag,
-    /// A whole number from 0 to this.
+    /// A whole number from 0 to the given one.
     Whole(u64),
-    /// A whole number from 1 to this, or `"off"`.
+    /// A whole number from 1 to the given one, or `"off"`.
     Count(u64),
-    /// A name: part of commands, of variables and of the store's keys.
+    /// A name, which is part of commands, variables and keys in the store.
     Name,
     /// Any text on one line.
     Text,
-    /// One of these, mildest first where that matters; and those that a later version will know.
+    /// One of the first list, mildest first if order matters. The second list is reserved for later versions.
     OneOf(&'static [&'static str], &'static [&'static str]),
     /// An IANA time zone.
     Zone,
@@ -138,14 +138,14 @@ pub(super) enum ValueKind {
     Classes,
     /// A command and its arguments; empty: none.
     Words,
-    /// Where Redis is.
+    /// The address of Redis.
     Redis,
-    /// Nothing yet: this version does not support the key.
+    /// None: this version does not support the key yet.
     Reserved,
 }
 
 impl ValueKind {
-    /// Normalizes the value: lists are sorted and without duplicates. `Err`: what is wrong and what is allowed.
+    /// Normalizes the value: lists are sorted and deduplicated. `Err`: what is wrong and what is allowed.
     pub fn parse(self, raw: &RawValue) -> Result<Value, String> {
         match self {
             Self::Flag => raw.flag().map(Value::from).ok_or_else(|| self.refuse(raw)),
@@ -183,7 +183,7 @@ impl ValueKind {
         }
     }
 
-    /// What the key takes, as a text.
+    /// The allowed values, as text.
     pub fn allowed(self) -> String {
         match self {
             Self::Flag => "must be true or false".into(),
@@ -235,7 +235,8 @@ impl ValueKind {
     }
 }
 
-/// An address of Redis. Passwords are refused, because the address is cached and shown: they belong in a file of their own.
+/// Checks an address of Redis. Passwords are refused, because the address is cached and displayed; they belong in a
+/// separate file.
 fn redis_url(text: &str) -> Result<Value, String> {
     let address = Address::parse(text).map_err(|error| error.to_string())?;
     if address.has_password() {
@@ -246,16 +247,16 @@ fn redis_url(text: &str) -> Result<Value, String> {
     Ok(text.trim().into())
 }
 
-/// Normalized fractions: ascending, each once.
+/// Sorts fractions and removes duplicates.
 pub(super) fn ascending(mut numbers: Vec<f64>) -> Value {
-    // Adding 0.0 makes -0.0 and 0.0 one number.
+    // Adding 0.0 turns -0.0 into 0.0.
     numbers.iter_mut().for_each(|n| *n += 0.0);
     numbers.sort_by(f64::total_cmp);
     numbers.dedup();
     json!(numbers)
 }
 
-/// Whether a text is a name as tenants and budgets have them.
+/// Whether a text is a valid name of a tenant or budget.
 pub fn is_name(text: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     text.len() <= 64 && text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(inner)

@@ -1,4 +1,4 @@
-//! Reads `FUSEBOX_*` variables into assignments, and finds out which variables the project's settings name.
+//! Reads `FUSEBOX_*` variables into assignments, and determines which variables the project's settings name.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::platform::Env;
 
 const PREFIX: &str = "FUSEBOX_";
 
-/// Variables of the program that are not settings.
+/// Variables that are not settings.
 const NOT_SETTINGS: [&str; 7] = [
     "FUSEBOX_CONFIG",
     "FUSEBOX_STATE_DIR",
@@ -25,10 +25,10 @@ const NOT_SETTINGS: [&str; 7] = [
     "FUSEBOX_CHAIN",
 ];
 
-/// Variables that locate the user's configuration file. They are ignored if the project's settings name them.
+/// Variables that locate the user's configuration file. Ignored if the project's settings name them.
 pub(super) const CONFIG_LOCATION: [&str; 3] = ["FUSEBOX_CONFIG", "XDG_CONFIG_HOME", "HOME"];
 
-/// Variables that determine where and for whom is counted.
+/// Variables that determine where, and for whom, usage is counted.
 const COUNT_LOCATION: [&str; 5] =
     ["FUSEBOX_STATE_DIR", "XDG_STATE_HOME", "FUSEBOX_CACHE_DIR", "FUSEBOX_USER", "USER"];
 
@@ -38,13 +38,13 @@ const MAX_SETTINGS_BYTES: u64 = 4 << 20;
 #[derive(Debug, Default)]
 pub(super) struct ProjectVariables {
     named: BTreeSet<String>,
-    /// Files that could not be read: they may name any variable.
+    /// Files that could not be read, and so may name any variable.
     unread: Vec<Problem>,
 }
 
 impl ProjectVariables {
-    /// Reads the client's settings files, each with its display name. In a file that cannot be parsed, every variable that its
-    /// text mentions counts as named.
+    /// Reads the client's settings files, each with its display name. If a file cannot be parsed, every variable
+    /// mentioned in its text counts as named.
     pub fn read<'a>(files: impl IntoIterator<Item = (&'a Path, String)>) -> Self {
         let mut found = Self::default();
         for (path, shown) in files {
@@ -71,7 +71,7 @@ impl ProjectVariables {
         }
     }
 
-    /// The problems with folders and files that the project's settings choose.
+    /// The problems with folders and files that the project's settings select.
     pub fn problems(&self) -> Vec<Problem> {
         let say = |names: &[&str], message: &str| -> Vec<Problem> {
             let named = names.iter().filter(|name| self.named.contains(**name));
@@ -100,25 +100,25 @@ fn named_variables(settings: &str) -> Vec<String> {
     }
 }
 
-/// The assignments by variables.
+/// The assignments from variables.
 #[derive(Debug, Default)]
 pub(super) struct Variables {
     /// The person's.
     pub own: Layer,
-    /// Those that the project's settings name.
+    /// The project's: variables that its settings name.
     pub project: Layer,
-    /// Variables of budgets that are not there yet: the project may add them.
+    /// Variables of budgets that do not exist yet, because the project may add them.
     pub pending: Vec<(String, String)>,
 }
 
-/// Reads the variables. `draft` says which budgets there are.
+/// Reads the variables. `draft` has the budgets so far.
 pub(super) fn read(env: &Env, by_project: &ProjectVariables, draft: &Draft) -> Variables {
     let mut found = Variables::default();
     for (name, value) in env.vars.iter().filter(|(name, value)| is_setting(name) && !value.is_empty()) {
         let source = by_project.source(name);
         let rest = &name[PREFIX.len()..];
         if rest.starts_with("BUDGET_") {
-            // The project's own are looked at once its budgets are there.
+            // The project's own are read once its budgets exist.
             if source.is_project() || !found.own.budget_key(name, value, &source, draft) {
                 found.pending.push((name.clone(), value.clone()));
             }
@@ -136,7 +136,7 @@ pub(super) fn read(env: &Env, by_project: &ProjectVariables, draft: &Draft) -> V
     found
 }
 
-/// Reads the pending variables, once the project's budgets are there.
+/// Reads the pending variables, once the project's budgets exist.
 pub(super) fn read_pending(
     pending: &[(String, String)],
     by_project: &ProjectVariables,
@@ -161,8 +161,8 @@ pub(super) fn read_pending(
 }
 
 impl Layer {
-    /// Adds a budget's key. Returns whether there is such a budget and key. If a variable is ambiguous (budgets `a` and
-    /// `a-hard`: A_HARD_LIMIT), the budget with the shortest name is meant.
+    /// Adds a key of a budget. Returns whether the budget and the key exist. If a variable is ambiguous (A_HARD_LIMIT
+    /// with budgets `a` and `a-hard`), the budget with the shortest name wins.
     fn budget_key(&mut self, variable: &str, value: &str, source: &Source, draft: &Draft) -> bool {
         let rest = variable.strip_prefix("FUSEBOX_BUDGET_").unwrap_or_default();
         let key_for = |budget: &str| {
@@ -200,12 +200,12 @@ fn variable_part(name: &str) -> String {
     name.to_ascii_uppercase().replace(['-', '.'], "_")
 }
 
-/// The variable that sets a key outside of budgets.
+/// The variable for a key outside budgets.
 pub(super) fn variable_for(key: &str) -> String {
     format!("{PREFIX}{}", variable_part(key))
 }
 
-/// The key outside of budgets that `STORE_TENANT` means.
+/// The key outside budgets for a variable such as `STORE_TENANT`.
 fn setting_key(rest: &str) -> Option<String> {
     if let Some(task_type) = rest.strip_prefix("TASK_TYPE_") {
         return Some(format!("task_type.{}", task_type.to_ascii_lowercase()));

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::budget::{BudgetState, Mode, OnLimit, Scope, Status, Unit};
 use super::time::Timestamp;
 
-/// How urgent an alert is: below 0.7 of the limit info, below 0.9 warning, else critical.
+/// How urgent an alert is: info below 0.7 of the limit, warning below 0.9, else critical.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertLevel {
@@ -18,11 +18,11 @@ pub enum AlertLevel {
 }
 
 impl AlertLevel {
-    /// Every level with its name, mildest first.
+    /// Every level and its name, mildest first.
     pub const ALL: [(&'static str, Self); 3] =
         [("info", Self::Info), ("warning", Self::Warning), ("critical", Self::Critical)];
 
-    /// The name that people and JSON see.
+    /// The name in output and JSON.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, level)| *level == self).map_or("critical", |(name, _)| name)
     }
@@ -37,7 +37,7 @@ impl AlertLevel {
     }
 }
 
-/// A budget crossed a threshold. One is stored for each budget, value, window, threshold and limit in force.
+/// A budget crossed a threshold. Stored once per budget, value, window, threshold and limit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BudgetAlert {
     /// Number in the store; 0 before it is stored.
@@ -52,15 +52,15 @@ pub struct BudgetAlert {
     pub window_start: Timestamp,
     /// The threshold crossed, a fraction of the limit.
     pub threshold: f64,
-    /// How urgent.
+    /// How urgent it is.
     pub level: AlertLevel,
-    /// Used when it was crossed, in units.
+    /// Units used when the threshold was crossed.
     pub used: u64,
-    /// Limit in force when it was crossed, in units.
+    /// Limit in force at that time, in units.
     pub limit: u64,
-    /// Unit of both.
+    /// Unit of `used` and `limit`.
     pub unit: Unit,
-    /// Whether the budget acts.
+    /// Whether the budget enforces its limit.
     pub mode: Mode,
     /// What the budget does at the limit.
     pub on_limit: OnLimit,
@@ -88,7 +88,7 @@ impl BudgetAlert {
         }
     }
 
-    /// The status that this threshold stands for.
+    /// The status that this alert reports.
     pub fn status(&self) -> Status {
         if self.used >= self.limit { Status::Paused } else { Status::Warning }
     }
@@ -97,11 +97,11 @@ impl BudgetAlert {
 /// A person's acknowledgement of an alert.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acknowledgement {
-    /// Who.
+    /// Who acknowledged it.
     pub by: String,
     /// When.
     pub at: Timestamp,
-    /// Why, if they gave a reason.
+    /// The reason, if given.
     pub reason: Option<String>,
 }
 
@@ -110,27 +110,27 @@ pub struct Acknowledgement {
 pub struct AlertRecord {
     /// The alert.
     pub alert: BudgetAlert,
-    /// Who acknowledged it; `None`: nobody yet.
+    /// The acknowledgement, if any.
     pub acknowledged: Option<Acknowledgement>,
 }
 
-/// Selects alerts: those that meet all conditions.
+/// Selects the alerts that meet all conditions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AlertFilter {
-    /// Of this budget.
+    /// Only alerts of this budget.
     pub budget: Option<String>,
-    /// Of budgets that count this session.
+    /// Only alerts of budgets that count this session.
     pub session: Option<String>,
-    /// Of this level.
+    /// Only alerts of this level.
     pub level: Option<AlertLevel>,
-    /// Raised before this moment.
+    /// Only alerts raised before this moment.
     pub before: Option<Timestamp>,
-    /// Acknowledged ones too.
+    /// Whether to include acknowledged alerts.
     pub acknowledged: bool,
 }
 
 impl AlertFilter {
-    /// Whether this alert is selected.
+    /// Whether the filter selects this alert.
     pub fn matches(&self, record: &AlertRecord) -> bool {
         let alert = &record.alert;
         let of_session = |id: &String| alert.scope == Scope::Session && alert.value == *id;

@@ -1,4 +1,4 @@
-//! Budgets as configured, and the state of one: used, limit, utilization, status.
+//! Budgets as configured, and their state: used, limit, utilization, status.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// Every unit with the name it has in the configuration.
+    /// Every unit and its name in the configuration.
     pub const ALL: [(&'static str, Self); 3] =
         [("tokens", Self::Tokens), ("requests", Self::Requests), ("tool_calls", Self::ToolCalls)];
 
@@ -31,7 +31,7 @@ impl Unit {
         Self::ALL.iter().find(|(_, u)| *u == self).map_or("tokens", |(n, _)| n)
     }
 
-    /// How a person reads it: `tokens`, `requests`, `tool calls`.
+    /// The name in text: `tokens`, `requests`, `tool calls`.
     pub fn noun(self) -> &'static str {
         match self {
             Self::Tokens => "tokens",
@@ -41,10 +41,10 @@ impl Unit {
     }
 }
 
-/// The largest amount that a person can enter: past it, a number in JSON is no longer exact.
+/// The largest amount accepted. Larger numbers are not exact in JSON.
 const MAX_AMOUNT: u64 = 1 << 53;
 
-/// An amount of units as people write it: `200000`, `200_000`, `200,000`, `200k`, `1M`.
+/// Parses an amount of units: `200000`, `200_000`, `200,000`, `200k`, `1M`.
 pub fn parse_amount(text: &str) -> Option<u64> {
     let plain = text.replace(['_', ','], "");
     let (digits, factor) = match plain.strip_suffix(['k', 'K']) {
@@ -54,7 +54,7 @@ pub fn parse_amount(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).filter(|n| *n <= MAX_AMOUNT)
 }
 
-/// Token classes that a budget in tokens counts.
+/// Token classes that a token budget counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TokenClasses {
     /// Fresh input.
@@ -63,7 +63,7 @@ pub struct TokenClasses {
     pub output: bool,
     /// Cache writes of both lifetimes.
     pub cache_write: bool,
-    /// Cache reads. Off by default: they repeat the same context on every call and would dwarf the rest.
+    /// Cache reads. Off by default: every call reads the same context again, which would dwarf the rest.
     pub cache_read: bool,
 }
 
@@ -81,38 +81,38 @@ impl TokenClasses {
     }
 }
 
-/// What happens at the limit.
+/// What happens when the limit is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnLimit {
     /// A warning only.
     Warn,
-    /// Tool calls are denied, the agent may close its work in `wrap_up` responses, then the turn is stopped.
+    /// Denies tool calls; after `wrap_up` more responses, stops the turn.
     Pause,
-    /// The turn is stopped at once.
+    /// Stops the turn at once.
     Stop,
 }
 
-/// Whether a budget acts or only says what it would have done.
+/// Whether a budget enforces its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Says what it would have done.
+    /// Only reports what it would have done.
     Shadow,
-    /// Acts.
+    /// Enforces the limit.
     Enforce,
 }
 
-/// What a budget does while its store is out of reach.
+/// What a budget does while its store is unreachable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreDown {
-    /// Every call is let through.
+    /// Allows every call.
     Allow,
-    /// The session cache goes on counting, and decides.
+    /// Decides by the counts in the session cache, which continue.
     #[default]
     Local,
-    /// Every call is denied.
+    /// Denies every call.
     Deny,
 }
 
@@ -123,33 +123,33 @@ pub struct Budget {
     pub name: String,
     /// What it counts over.
     pub scope: Scope,
-    /// Which values of the scope it applies to (glob with `*` and `?`); each value has a count of its own.
+    /// Which values of the scope it applies to (glob with `*` and `?`). Each value is counted separately.
     pub matches: String,
     /// What it counts.
     pub unit: Unit,
-    /// Token classes, for a budget in tokens.
+    /// Token classes that count, if the unit is tokens.
     pub count: TokenClasses,
-    /// From here on it is paused, in units.
+    /// At this many units the budget is paused.
     pub limit: u64,
-    /// From here on it is exhausted and cannot be extended; `None`: never.
+    /// At this many units the budget is exhausted and cannot be extended. `None`: no hard limit.
     pub hard_limit: Option<u64>,
-    /// When the count starts afresh.
+    /// When the count restarts.
     pub window: WindowRule,
-    /// Fractions of the limit that raise an alert, ascending, in 0–1.
+    /// Alert thresholds as fractions of the limit, ascending, in 0–1.
     pub thresholds: Vec<f64>,
     /// What happens at the limit.
     pub on_limit: OnLimit,
-    /// Responses allowed to each agent after the limit, to close its work (for `pause`).
+    /// Responses that each agent may still make past the limit, for `pause`.
     pub wrap_up: u32,
-    /// Whether it acts.
+    /// Whether it enforces the limit.
     pub mode: Mode,
-    /// What happens while the store is out of reach.
+    /// What happens while the store is unreachable.
     #[serde(default)]
     pub store_down: StoreDown,
 }
 
 impl Budget {
-    /// Stands for a budget that is stored elsewhere. It applies to no value, so it has no state.
+    /// Placeholder for a budget stored elsewhere. It applies to no value, so it has no state.
     pub const fn placeholder() -> Self {
         Self {
             name: String::new(),
@@ -168,12 +168,12 @@ impl Budget {
         }
     }
 
-    /// Whether this stands for a budget that is stored elsewhere.
+    /// Whether this is the [`placeholder`](Self::placeholder).
     pub fn is_placeholder(&self) -> bool {
         *self == Self::placeholder()
     }
 
-    /// What this budget counts of `amount`.
+    /// The units of `amount` that this budget counts.
     pub fn measure(&self, amount: &Amount) -> u64 {
         match self.unit {
             Unit::Tokens => self.count.tokens(amount.usage),
@@ -182,7 +182,7 @@ impl Budget {
         }
     }
 
-    /// The families of counters that it reads.
+    /// The counter families that this budget reads.
     pub fn counters(&self) -> Vec<CounterFamily> {
         let of = |scope| CounterFamily { scope, rule: self.window.clone() };
         match self.scope {
@@ -192,7 +192,8 @@ impl Budget {
     }
 }
 
-/// The status of a budget. Derived from used, limit and thresholds and never stored, so it cannot disagree with them.
+/// The status of a budget. Always derived from used, limit and thresholds, never stored, so it cannot disagree with
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -207,7 +208,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// The name that people and JSON see.
+    /// The name in output and JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -218,36 +219,36 @@ impl Status {
     }
 }
 
-/// A budget for one value of its scope, at one moment.
+/// The state of a budget for one value of its scope.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BudgetState {
-    /// The budget as configured. Left out in JSON where it [is a placeholder](Budget::is_placeholder).
+    /// The budget as configured. Omitted in JSON if it [is a placeholder](Budget::is_placeholder).
     #[serde(default = "Budget::placeholder", skip_serializing_if = "Budget::is_placeholder")]
     pub budget: Budget,
     /// The value of the scope, such as a session id.
     pub value: String,
-    /// The window in force.
+    /// The current window.
     pub window: Window,
-    /// What was counted in the window, since the last reset.
+    /// Units counted in this window since the last reset.
     pub used: u64,
-    /// What was added to the limit by extensions, in units.
+    /// Units added to the limit by extensions.
     pub extension: u64,
-    /// What the session held before Fusebox watched it, in units: part of `used`, and added to the limit.
+    /// Units that the session used before Fusebox watched it. Included in `used` and added to the limit.
     pub history: u64,
-    /// Operations on this value in this window: names the cause of a stop.
+    /// Operations on this value in this window. Part of the cause of a stop.
     pub operations: u32,
-    /// Last reset in this window.
+    /// Last reset in this window, if any.
     pub since: Option<Timestamp>,
 }
 
 impl BudgetState {
-    /// A budget for one value in a window in which nothing was counted or decided yet.
+    /// The state of a budget with nothing counted and no operations.
     pub fn new(budget: &Budget, value: &str, window: Window) -> Self {
         let (budget, value) = (budget.clone(), value.to_owned());
         Self { budget, value, window, used: 0, extension: 0, history: 0, operations: 0, since: None }
     }
 
-    /// The state, adjusted by what people decided about it.
+    /// Applies the operations on this value.
     pub fn adjusted(self, adjustment: &Adjustment) -> Self {
         Self {
             extension: adjustment.extension,
@@ -257,7 +258,7 @@ impl BudgetState {
         }
     }
 
-    /// The state, with the values of its counters (see [`Budget::counters`]).
+    /// Sets the counts from the counters listed by [`Budget::counters`].
     pub fn with_counters(mut self, counters: impl IntoIterator<Item = (Scope, Amount)>) -> Self {
         for (scope, amount) in counters {
             let units = self.budget.measure(&amount);
@@ -269,7 +270,7 @@ impl BudgetState {
         self
     }
 
-    /// The limit in force: configured, extended, and raised by history. At most the hard limit in force.
+    /// The limit in force: configured limit, extensions and history, capped at the hard limit in force.
     pub fn limit(&self) -> u64 {
         let raised = self.budget.limit.saturating_add(self.extension).saturating_add(self.history);
         self.hard_limit().map_or(raised, |hard| raised.min(hard))
@@ -280,12 +281,12 @@ impl BudgetState {
         self.budget.hard_limit.map(|hard| hard.saturating_add(self.history))
     }
 
-    /// What is left until the limit; 0 past it.
+    /// Units left until the limit; 0 past it.
     pub fn remaining(&self) -> u64 {
         self.limit().saturating_sub(self.used)
     }
 
-    /// Used ÷ limit; a limit of 0 counts as reached: 1 (see [`Self::status`]).
+    /// Used ÷ limit. 1 if the limit is 0, which counts as reached (see [`Self::status`]).
     pub fn utilization(&self) -> f64 {
         match self.limit() {
             0 => 1.0,
@@ -311,7 +312,7 @@ impl BudgetState {
         }
     }
 
-    /// Thresholds that lie in `before < threshold ≤ used`, ascending: those that this step crossed.
+    /// Thresholds in `before < threshold ≤ used`, ascending: those that this step crossed.
     pub fn crossed(&self, before: u64) -> Vec<f64> {
         let at = |t: &&f64| {
             let units = threshold_units(**t, self.limit());
@@ -320,7 +321,7 @@ impl BudgetState {
         self.budget.thresholds.iter().filter(at).copied().collect()
     }
 
-    /// Whether it blocks tool calls: it is at the limit, enforced, and does more than warn.
+    /// Whether it blocks tool calls: at its limit, enforced, and not only warning.
     pub fn blocks(&self) -> bool {
         self.budget.mode == Mode::Enforce
             && self.budget.on_limit != OnLimit::Warn
@@ -328,9 +329,9 @@ impl BudgetState {
     }
 }
 
-/// The smallest count that is at or past `threshold` (a fraction) of `limit`, at least 1.
+/// The smallest count at or past `threshold` (a fraction) of `limit`, at least 1.
 pub fn threshold_units(threshold: f64, limit: u64) -> u64 {
-    // In millionths: 0.55 × 100 in floating point is a little more than 55, and its ceiling 56.
+    // In millionths: in floating point, 0.55 × 100 is slightly above 55 and would round up to 56.
     let millionths = (threshold * 1e6).round() as u128;
     let units = (millionths * u128::from(limit)).div_ceil(1_000_000);
     u64::try_from(units).unwrap_or(u64::MAX).max(1)

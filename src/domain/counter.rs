@@ -1,4 +1,4 @@
-//! Counters: what one value of a scope used in one window. Budgets read counters.
+//! Counters: the usage of one value of a scope in one window. Budgets read counters.
 
 use super::message::Message;
 use super::scope::Scope;
@@ -10,39 +10,39 @@ use super::window::WindowRule;
 pub struct CounterFamily {
     /// The scope.
     pub scope: Scope,
-    /// When the count starts afresh.
+    /// When the count restarts.
     pub rule: WindowRule,
 }
 
 /// One counter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CounterKey {
-    /// Its family.
+    /// The family.
     pub family: CounterFamily,
     /// The value of the scope.
     pub value: String,
     /// Start of the window.
     pub start: Timestamp,
-    /// Messages before this moment do not count: the last reset, else the window's start.
+    /// Messages before this moment do not count: the last reset, else the start of the window.
     pub since: Timestamp,
 }
 
-/// To whom a session, and each message that it brings first, is charged. Decided when the session is first seen; empty
-/// parts mean none.
+/// What a session, and each message first read for it, is charged to. Fixed when the session is first seen. An empty
+/// part means none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attribution {
-    /// Its project.
+    /// The project.
     pub project: String,
-    /// Its user.
+    /// The user.
     pub user: String,
     /// The user's team.
     pub team: String,
-    /// Its declared task type.
+    /// The declared task type.
     pub task_type: String,
 }
 
 impl Attribution {
-    /// Its value in a scope; `None`: the session does not decide that scope.
+    /// The value for a scope. `None` if the session does not determine that scope.
     pub fn value(&self, scope: Scope) -> Option<&str> {
         match scope {
             Scope::Project => Some(&self.project),
@@ -54,17 +54,17 @@ impl Attribution {
     }
 }
 
-/// Who a message is charged to, besides its own model and agent type.
+/// What a message is charged to, besides its own model and agent type.
 #[derive(Clone, Debug)]
 pub struct ChargeTargets<'a> {
-    /// Sessions in whose files it stands, and the sessions that started those.
+    /// Sessions whose files contain the message, and their parent sessions.
     pub sessions: Vec<&'a str>,
-    /// The attribution of the session that it was first read for.
+    /// Attribution of the session that the message was first read for.
     pub attribution: &'a Attribution,
 }
 
-/// The counters of one family that `message` belongs to: scope values, and the window of its first moment.
-/// A message without a value in that scope (no task type, say) belongs to none.
+/// The counters of one family that `message` belongs to: the scope values and the window of its earliest time. None if
+/// the message has no value in that scope, such as a task type.
 pub fn charged_values<'a>(
     family: &CounterFamily,
     message: &'a Message,

@@ -1,7 +1,7 @@
-//! How far each agent of a session was escalated: the state behind deny, wrap-up and stop.
+//! How far each agent of a session is escalated: the state behind deny, wrap-up and stop.
 //!
 //! Every level names its cause and lasts only as long as that cause. An extension, a reset, a new window or a changed
-//! limit is another cause, or none: the escalation starts again.
+//! limit ends the cause or replaces it, so escalation restarts.
 
 use std::collections::BTreeMap;
 
@@ -18,18 +18,18 @@ pub enum HoldCause {
     Budget {
         /// Name of the budget.
         budget: String,
-        /// Value of its scope.
+        /// Value of the scope.
         value: String,
-        /// Start of its window.
+        /// Start of the window.
         window_start: Timestamp,
-        /// Operations on it so far.
+        /// Operations on the budget so far.
         operations: u32,
-        /// Limit as configured and extended. (What a session held before counts on both sides.)
+        /// Configured limit plus extensions. History is left out: it raises usage and limit alike.
         limit: u64,
     },
     /// The agent's circuit breaker.
     Breaker {
-        /// How often it was restarted.
+        /// How often the breaker was restarted.
         epoch: u32,
     },
 }
@@ -47,12 +47,12 @@ impl HoldCause {
     }
 }
 
-/// Something that holds an agent back now.
+/// Something that currently holds an agent back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
-    /// What.
+    /// The cause.
     pub cause: HoldCause,
-    /// Responses that it leaves to close the work.
+    /// Responses that it allows for wrapping up.
     pub wrap_up: u32,
     /// Whether the turn is stopped at once.
     pub stops_at_once: bool,
@@ -66,16 +66,16 @@ impl Hold {
     }
 }
 
-/// How far one agent was escalated.
+/// How far one agent is escalated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EscalationLevel {
-    /// Why.
+    /// The cause.
     pub cause: HoldCause,
-    /// Responses that it may still make to close its work.
+    /// Responses left for wrapping up.
     pub left: u32,
-    /// A call of it was denied, or it was told to close its work: the turn is cut short.
+    /// Whether a call was denied, or the agent was told to wrap up: the turn is cut short.
     pub cut_short: bool,
-    /// It was stopped.
+    /// Whether the agent was stopped.
     pub stopped: bool,
 }
 
@@ -87,12 +87,12 @@ pub struct Escalation(BTreeMap<String, EscalationLevel>);
 /// What happens to an agent that is held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restriction {
-    /// This call is denied; the agent may go on to close its work.
+    /// The call is denied; the agent may continue with its wrap-up.
     Deny {
-        /// Responses left after the one that made this call.
+        /// Responses left after the one with this call.
         left: u32,
     },
-    /// The turn ends.
+    /// The turn is stopped.
     Stop,
 }
 
@@ -105,12 +105,12 @@ impl Escalation {
         self.stopped() == Some(&HoldCause::Breaker { epoch })
     }
 
-    /// Whether nobody is held back.
+    /// Whether no agent is held back.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Nothing holds `agent` back. `budgets`: whether a budget still holds another agent back.
+    /// Releases `agent`. `budgets`: whether a budget still holds back another agent.
     pub fn release(&mut self, agent: &str, budgets: bool) {
         self.0.retain(|of, level| match level.cause {
             HoldCause::Budget { .. } => budgets,
@@ -123,12 +123,12 @@ impl Escalation {
         self.0.get(MAIN_AGENT).filter(|level| level.stopped).map(|level| &level.cause)
     }
 
-    /// The level of `agent`. `held`: all that holds it back, the strictest last. A level stays while its cause is among
-    /// them: two budgets past their limits do not refill each other's allowance.
+    /// The level of `agent`. `held`: everything that holds it back, the strictest last. The level stays while its cause
+    /// is still in `held`, so two exceeded budgets do not refill each other's allowance.
     fn level(&mut self, agent: &str, held: &[Hold]) -> Option<&mut EscalationLevel> {
         let strictest = held.last()?;
         let holds = |cause: &HoldCause| held.iter().any(|hold| hold.cause == *cause);
-        // A stopped main agent is a stopped session: its subagents have nothing to close their work for.
+        // If the main agent is stopped, so is the session: its subagents have nothing to wrap up for.
         let session_stopped = self.stopped().is_some_and(holds);
         let stops_at_once = held.iter().any(|hold| hold.stops_at_once);
         let fresh = || EscalationLevel {
@@ -145,15 +145,15 @@ impl Escalation {
         Some(level)
     }
 
-    /// `agent` calls a tool while it is held back.
+    /// `agent` calls a tool while held back.
     pub fn on_call(&mut self, agent: &str, held: &[Hold]) -> Option<Restriction> {
         let level = self.level(agent, held)?;
         level.cut_short = true;
         Some(if level.stopped { Restriction::Stop } else { Restriction::Deny { left: level.left } })
     }
 
-    /// All calls of one response of `agent` are over, and the next request would go out: uses up one response.
-    /// `None`: the agent may go on.
+    /// All calls of a response of `agent` ended, and the next request is about to be sent. Uses up one response. `None`
+    /// if the agent may continue.
     pub fn on_batch(&mut self, agent: &str, held: &[Hold]) -> Option<Restriction> {
         let level = self.level(agent, held)?;
         level.cut_short = true;
@@ -165,7 +165,7 @@ impl Escalation {
         Some(Restriction::Stop)
     }
 
-    /// One call of `agent` is over: it stops only if it was stopped already.
+    /// One call of `agent` ended. Stops only an agent that was already stopped.
     pub fn on_call_end(&mut self, agent: &str, held: &[Hold]) -> Option<Restriction> {
         self.level(agent, held)?.stopped.then_some(Restriction::Stop)
     }
@@ -177,7 +177,7 @@ impl Escalation {
         }
     }
 
-    /// A prompt is not answered: nothing more is done in this session.
+    /// A prompt was blocked, so the session counts as stopped.
     pub fn on_blocked_prompt(&mut self, held: &[Hold]) {
         if let Some(level) = self.level(MAIN_AGENT, held) {
             level.stopped = true;

@@ -1,6 +1,6 @@
-//! Events of an agent besides its budgets: its breaker changed, subagents were throttled, a call was denied.
+//! Events besides budget alerts: changes of a breaker, throttling, denied calls.
 //!
-//! Names, counts and hashes only: no input of a call and no result is in an event.
+//! Events contain names, counts and hashes only, never the input or result of a call.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,13 +15,13 @@ pub struct Event {
     /// Number in the store; 0 before it is stored.
     #[serde(default)]
     pub id: i64,
-    /// The session.
+    /// The session id.
     pub session: String,
-    /// The subagent; empty: the main agent.
+    /// The subagent id; empty for the main agent.
     pub agent: String,
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// What.
+    /// What happened.
     #[serde(flatten)]
     pub data: EventData,
 }
@@ -30,66 +30,66 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum EventData {
-    /// One more repetition would trip the breaker.
+    /// One more repetition trips the breaker.
     CircuitWarning(Trip),
     /// The breaker tripped.
     CircuitOpened(Trip),
     /// Would have tripped (shadow mode).
     CircuitWouldOpen(Trip),
-    /// Its cooldown is over, or a person acknowledged it: one call is let through.
+    /// The cooldown ended, or a person acknowledged the trip: one call is let through.
     CircuitHalfOpened(Trip),
-    /// It closed: the probe succeeded, or a person reset it.
+    /// The probe succeeded, or a person reset the breaker.
     CircuitClosed(Trip),
     /// A person decided about a breaker.
     CircuitDecided {
-        /// What.
+        /// The decision.
         decision: CircuitDecision,
-        /// Who.
+        /// Who decided.
         by: String,
-        /// Why.
+        /// The reason given.
         reason: String,
-        /// Why it had tripped, if it had.
+        /// Why the breaker had tripped, if it had.
         trip: Option<Trip>,
     },
-    /// From here on fewer subagents work at the same time.
+    /// Fewer subagents may work at the same time.
     ConcurrencyThrottled(ConcurrencyChange),
-    /// As many as before may work again.
+    /// The full number of subagents may work again.
     ConcurrencyRestored(ConcurrencyChange),
     /// A call was denied.
     CallDenied(Denial),
 }
 
-/// What a person decides about a breaker.
+/// A person's decision about a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CircuitDecision {
-    /// One call may show whether it works now.
+    /// Lets one call through, to see whether it works now.
     Acknowledge,
-    /// It is closed.
+    /// Closes the breaker.
     Reset,
 }
 
-/// A change of how many subagents may work at the same time.
+/// A change in how many subagents may work at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConcurrencyChange {
-    /// Before.
+    /// The number before.
     pub from: u32,
-    /// From here on.
+    /// The number from now on.
     pub to: u32,
     /// Used ÷ hard limit, in percent with two decimals.
     pub usage_percent: f64,
 }
 
-/// A call that was denied, and the numbers of that moment.
+/// A denied call, with the numbers at that time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Denial {
-    /// Hash of its id.
+    /// Hash of the call's id.
     pub call: u64,
-    /// Its tool.
+    /// The tool.
     pub tool: String,
-    /// Whether the turn was stopped with it.
+    /// Whether the turn was stopped as well.
     pub stopped: bool,
-    /// Why.
+    /// The reason.
     pub reason: DenialReason,
 }
 
@@ -99,24 +99,24 @@ pub struct Denial {
 pub enum DenialReason {
     /// A budget.
     Budget {
-        /// Its name.
+        /// Name of the budget.
         budget: String,
-        /// The value of its scope.
+        /// The scope value.
         value: String,
-        /// Used then.
+        /// Units used at that time.
         used: u64,
-        /// The limit in force then.
+        /// The limit at that time.
         limit: u64,
-        /// The unit of both.
+        /// The unit of `used` and `limit`.
         unit: Unit,
-        /// Its status then.
+        /// The budget's status at that time.
         status: String,
     },
     /// The circuit breaker.
     Circuit(Trip),
-    /// There were too many subagents.
+    /// Too many subagents.
     Throttle(SlotDenied),
-    /// It would have changed Fusebox itself.
+    /// The call would have changed Fusebox itself.
     Protection {
         /// What is protected.
         protected: String,
@@ -149,12 +149,12 @@ impl EventData {
         }
     }
 
-    /// Whether the agent is to be told: persons know what they decided.
+    /// Whether the agent should be told. Decisions are not news to the person who made them.
     pub fn is_news(&self) -> bool {
         !matches!(self, Self::CircuitDecided { .. } | Self::CallDenied(_))
     }
 
-    /// The call that it is about.
+    /// Hash of the id of the call that the event is about.
     pub fn call(&self) -> Option<u64> {
         match self {
             Self::CallDenied(denial) => Some(denial.call),

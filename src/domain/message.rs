@@ -1,7 +1,7 @@
-//! One model response, merged from everything that was ever read of it.
+//! One model response, merged from everything read about it.
 //!
-//! Every field of [`Message`] only grows under [`Message::merge`] (maximum, minimum, union, or), so the result does
-//! not depend on the order of reading, nor on how often a line was read. What is charged is derived from the fields.
+//! [`Message::merge`] only lets fields grow (maximum, minimum, union, or), so neither the order of reading nor repeated
+//! lines change the result. The charge is derived from the fields.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,15 +11,15 @@ use sha2::{Digest, Sha256};
 use super::time::Timestamp;
 use super::usage::{Amount, Usage};
 
-/// Visible characters that make one token, where a stream was cut and no count is known.
+/// Visible characters per token, used to estimate a cut stream with no known count.
 pub const CHARS_PER_TOKEN: u64 = 4;
 
-/// Identifies a message: 16 bytes of a SHA-256. Ids themselves are not kept.
+/// Identifies a message: 16 bytes of a SHA-256. The ids themselves are not kept.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MessageKey(pub [u8; 16]);
 
 impl MessageKey {
-    /// The key made of these parts. Parts are separated, so `["a", "b"]` and `["ab"]` differ.
+    /// The key made of these parts. `["a", "b"]` and `["ab"]` give different keys.
     pub fn from_parts(parts: &[&str]) -> Self {
         let mut hash = Sha256::new();
         for part in parts {
@@ -31,12 +31,12 @@ impl MessageKey {
         Self(key)
     }
 
-    /// Its 32 hexadecimal digits.
+    /// The key as 32 hexadecimal digits.
     pub fn hex(&self) -> String {
         hex::encode(self.0)
     }
 
-    /// Eight bytes of it, for sets of ids within one message.
+    /// The first eight bytes, for sets of ids within one message.
     pub fn short(&self) -> u64 {
         u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|i| self.0[i]))
     }
@@ -48,54 +48,54 @@ impl std::fmt::Debug for MessageKey {
     }
 }
 
-/// Where the numbers of a message come from.
+/// Where the usage of a message comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UsageSource {
     /// Lines of the response itself.
     Response,
-    /// A `compact_boundary` line: compaction's own call stands on no other line.
+    /// A `compact_boundary` line: the compaction's own call has no other line.
     Compaction,
-    /// What the client's `cost-state` counted, and no line accounts for.
+    /// Usage in the client's `cost-state` that no line accounts for.
     Unlisted,
 }
 
 /// One model response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// What it is known by.
+    /// Identifies the message.
     pub key: MessageKey,
-    /// Where its numbers come from.
+    /// Where its usage comes from.
     pub source: UsageSource,
-    /// The model that answered; of several names the smallest, so that the order of reading does not matter.
+    /// The model that answered. Of several names the smallest, so that the order of reading does not matter.
     pub model: String,
-    /// The subagent that it answered to; `None` for the main agent.
+    /// The subagent that it answered; `None` for the main agent.
     pub agent: Option<String>,
-    /// `main`, or the subagent's type; empty where that is not known.
+    /// `main`, or the subagent's type; empty if unknown.
     pub agent_type: String,
-    /// The earliest time on its lines: decides the window.
+    /// The earliest time on its lines. Decides the window.
     pub at: Timestamp,
-    /// The largest count in each class over its lines.
+    /// The largest count per class over its lines.
     pub recorded: Usage,
-    /// Some line says why it stopped.
+    /// Whether a line has a stop reason.
     pub stopped: bool,
-    /// A synthetic API-error line followed it.
+    /// Whether a synthetic API-error line followed.
     pub error_followed: bool,
-    /// The sessions of which the client's own total covers it: estimates no longer count.
+    /// Sessions whose client total covers it, so that no estimate is needed.
     pub settled: BTreeSet<u64>,
-    /// What the client's own totals say of it, by session: a fork and its parent may know different parts. Set by
-    /// settling, never by a line; not for responses.
+    /// What the client totals say about it, by session: a fork and its parent may know different parts. Set by
+    /// settling, never by a line; not used for responses.
     pub exact: BTreeMap<u64, Usage>,
-    /// What they leave for it of its estimate, by session, where no total speaks of it alone.
+    /// The part of its estimate that the client totals allow, by session, if no total covers it alone.
     pub share: BTreeMap<u64, Usage>,
-    /// Visible characters of each distinct line; kept only while the message may turn out to be cut.
+    /// Visible characters of each distinct line. Kept only while the message may turn out to be cut.
     pub visible: BTreeMap<u64, u64>,
-    /// Its distinct `tool_use` ids, shortened.
+    /// Hashes of its distinct `tool_use` ids.
     pub tools: BTreeSet<u64>,
 }
 
 impl Message {
-    /// A message of which nothing is known but its key and source.
+    /// A message with only its key, source and time known.
     pub fn new(key: MessageKey, source: UsageSource, at: Timestamp) -> Self {
         Self {
             key,
@@ -115,12 +115,13 @@ impl Message {
         }
     }
 
-    /// Adds what another reading says. Commutative, associative, idempotent.
+    /// Merges another reading. Commutative, associative, idempotent.
     pub fn merge(mut self, other: &Self) -> Self {
         if self.model.is_empty() || (!other.model.is_empty() && other.model < self.model) {
             self.model.clone_from(&other.model);
         }
-        // A subagent's line may also stand in its parent's file (progress lines): the agent wins over main.
+        // A subagent's line may also be in its parent's file (progress lines), so a known agent wins over the main
+        // agent.
         let agents = [&self, other].map(|m| (m.agent.clone(), m.agent_type.clone()));
         let known = agents.into_iter().filter(|(agent, _)| agent.is_some());
         if let Some((agent, agent_type)) = known.min_by_key(|(a, t)| (a.clone(), t.is_empty(), t.clone())) {
@@ -141,7 +142,7 @@ impl Message {
         self.forget_lines()
     }
 
-    /// Drops the characters of a message that cannot turn out to be cut any more.
+    /// Drops the character counts if the message can no longer turn out to be cut.
     pub fn forget_lines(mut self) -> Self {
         if self.stopped && self.recorded.output > 1 {
             self.visible.clear();
@@ -149,14 +150,14 @@ impl Message {
         self
     }
 
-    /// Whether the stream was cut: no reason to stop on any line, or an API error followed and the output is what
-    /// the stream's start said (2.1.330 writes a reason to stop even then).
+    /// Whether the stream was cut: no line has a stop reason, or an API error followed and the output is still the
+    /// count from the stream's start (2.1.330 writes a stop reason even then).
     pub fn is_cut(&self) -> bool {
         self.source == UsageSource::Response
             && (!self.stopped || (self.error_followed && self.recorded.output <= 1))
     }
 
-    /// Whether what is charged is an estimate.
+    /// Whether the charge is an estimate.
     pub fn is_estimated(&self) -> bool {
         match self.source {
             UsageSource::Response => self.usage() != self.recorded,
@@ -197,24 +198,24 @@ fn largest(by_session: &BTreeMap<u64, Usage>) -> Usage {
     by_session.values().fold(Usage::default(), |most, usage| most.max(*usage))
 }
 
-/// The client's own running total (`cost-state`): cumulative per model for one run of a client and its resumes, on
-/// a fork the parent's total included.
+/// The client's own running total (`cost-state`) per model, cumulative over one run of the client and its resumes. A
+/// fork's total includes its parent's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientTotal {
-    /// `startTime`: what the run is known by.
+    /// `startTime`: identifies the run.
     pub run: i64,
     /// The model.
     pub model: String,
     /// The total.
     pub usage: Usage,
-    /// The last dated line before it.
+    /// The last dated line before the total.
     pub at: Timestamp,
-    /// The first dated line after it: messages from here on are not in the total. `None`: nothing came after.
+    /// The first dated line after it. Later messages are not in the total. `None` if nothing followed.
     pub until: Option<Timestamp>,
 }
 
 impl ClientTotal {
-    /// Takes this total in among those of its session. The same one again ends where the last one ends; one that was closed
+    /// Adds this total to those of its session. A repeated total takes the end of the latest reading; once closed, it
     /// stays closed.
     pub fn join(&self, totals: &mut Vec<Self>) {
         let same =
@@ -226,7 +227,7 @@ impl ClientTotal {
             }
             None => totals.push(self.clone()),
         }
-        // Of two that say as much the last one counts: always the same, whoever was recorded first.
+        // Among equal totals the last one counts; sort so that it is the same one in any order of recording.
         totals.sort_by_key(|total| {
             let Usage { input, output, cache_write_5m, cache_write_1h, cache_read } = total.usage;
             (total.run, total.model.clone(), [input, output, cache_write_5m, cache_write_1h, cache_read])

@@ -1,6 +1,6 @@
-//! The rules of Fusebox as pure values and functions: no file, network, environment or clock in here.
+//! The rules of Fusebox as pure values and functions, without access to files, network, environment or clock.
 //!
-//! A message becomes an [`usage::Amount`], amounts add up in counters ([`counter`]), a counter seen against a
+//! A message becomes an [`usage::Amount`], amounts add up in counters ([`counter`]), a counter compared with a
 //! [`budget::Budget`] is a [`budget::BudgetState`], and [`verdict`] decides what a state means for a call.
 
 pub mod alert;

@@ -1,4 +1,4 @@
-//! Decisions of persons about budgets, recorded so that they can be replayed under their ids.
+//! Decisions of people about budgets. Each has an id, so replaying one has no further effect.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,17 +8,17 @@ use super::time::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "kind")]
 pub enum OperationKind {
-    /// The limit is raised by so many units.
+    /// Raises the limit.
     Extend {
-        /// Units.
+        /// Units to add.
         amount: u64,
     },
-    /// Charges dated before this moment no longer count; earlier extensions end.
+    /// Charges before this moment no longer count; earlier extensions end.
     Reset {
         /// The moment.
         baseline: Timestamp,
     },
-    /// The budget no longer applies to this value in this window, until it is reset.
+    /// The budget no longer applies to this value in this window, until a reset.
     Delete,
 }
 
@@ -36,22 +36,22 @@ impl OperationKind {
 /// A decision about one value of one budget, in one window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Operation {
-    /// Unique; the same operation recorded twice counts once.
+    /// Unique id. Recording the same operation twice counts once.
     pub id: String,
     /// What was decided.
     #[serde(flatten)]
     pub kind: OperationKind,
     /// Name of the budget.
     pub budget: String,
-    /// Value of its scope.
+    /// Value of the scope.
     pub value: String,
-    /// Start of the window that it holds in.
+    /// Start of the window that it applies to.
     pub window_start: Timestamp,
-    /// Why, in the words of the person.
+    /// The reason given.
     pub reason: String,
-    /// Who.
+    /// Who decided.
     pub actor: String,
-    /// When.
+    /// When it was decided.
     pub at: Timestamp,
 }
 
@@ -62,14 +62,14 @@ pub struct Adjustment {
     pub extension: u64,
     /// Moment of the last reset.
     pub since: Option<Timestamp>,
-    /// Whether the budget was deleted.
+    /// Whether the budget is deleted.
     pub deleted: bool,
-    /// How many operations there were.
+    /// Number of operations.
     pub count: u32,
 }
 
 impl Adjustment {
-    /// Combines operations, in their order.
+    /// Combines operations in order.
     pub fn from_operations(kinds: impl IntoIterator<Item = OperationKind>) -> Self {
         kinds.into_iter().fold(Self::default(), |sum, kind| {
             let sum = Self { count: sum.count + 1, ..sum };

@@ -1,16 +1,16 @@
 //! Commands that a person sends as a prompt: `fusebox: extend session 50k because the migration needs it`.
 //!
-//! Only what they say is told here; whether a person said it is `app::human_check`'s matter.
+//! This module only parses them. `app::human_check` decides whether a person sent one.
 
 use super::budget::{Unit, parse_amount};
 
-/// What a command begins with, in any case of letters.
+/// What a command starts with, in upper or lower case.
 pub const PREFIX: &str = "fusebox:";
 
-/// Characters of a reason that are kept.
+/// Maximum length of a stored reason, in characters.
 const MAX_REASON_CHARS: usize = 500;
 
-/// How the commands are written.
+/// The commands and their descriptions.
 pub const USAGE: [(&str, &str); 5] = [
     ("fusebox: status", "show this session and its budgets"),
     (
@@ -25,44 +25,44 @@ pub const USAGE: [(&str, &str); 5] = [
 /// A command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PromptCommand {
-    /// Say where the session stands.
+    /// Shows the state of the session.
     Status,
-    /// Say what commands there are.
+    /// Lists the commands.
     Help,
-    /// Raise a limit.
+    /// Raises a limit.
     Extend {
-        /// The budget; `None`: the one that holds the session back, else the session's.
+        /// The budget. `None`: the one that holds the session back, else the session's.
         budget: Option<String>,
         /// Units to add.
         amount: u64,
-        /// Their unit, where it was said.
+        /// Their unit, if given.
         unit: Option<Unit>,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// Take notice of an open circuit breaker.
+    /// Acknowledges an open circuit breaker.
     Acknowledge {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// Begin anew.
+    /// Resets a budget.
     Reset {
-        /// The budget, as above.
+        /// The budget, as in `Extend`.
         budget: Option<String>,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
 impl PromptCommand {
-    /// Whether it changes something: then a person must have sent it.
+    /// Whether it changes something, so that a person must have sent it.
     pub fn decides(&self) -> bool {
         matches!(self, Self::Extend { .. } | Self::Reset { .. } | Self::Acknowledge { .. })
     }
 }
 
-/// Reads a prompt. `None`: it is no command, because it does not begin with [`PREFIX`], or has more than one line.
-/// `Err`: it is one, and what is wrong with it.
+/// Parses a prompt. `None` if it is no command: it does not start with [`PREFIX`], or has several lines. `Err` explains
+/// what is wrong with a command.
 pub fn parse(prompt: &str) -> Option<Result<PromptCommand, String>> {
     let line = prompt.trim();
     let (start, rest) = line.split_at_checked(PREFIX.len())?;
@@ -90,7 +90,7 @@ fn command(line: &str) -> Result<PromptCommand, String> {
 fn extend(rest: &str) -> Result<PromptCommand, String> {
     let (words, reason) = split_reason(rest)?;
     let amounts: Vec<Option<u64>> = words.iter().map(|word| parse_amount(word)).collect();
-    // A budget may have a name that reads as a number.
+    // A budget name may look like a number.
     let (budget, place) = match amounts[..] {
         [_, Some(_), ..] => (Some(words[0].to_owned()), 1),
         [Some(_), ..] => (None, 0),
@@ -118,7 +118,7 @@ fn reset(rest: &str) -> Result<PromptCommand, String> {
     }
 }
 
-/// The words before `because`, and the reason after it.
+/// Splits at `because`: the words before it, and the reason after it.
 fn split_reason(rest: &str) -> Result<(Vec<&str>, String), String> {
     let mut words = Vec::new();
     let mut left = rest.trim();
@@ -137,7 +137,7 @@ fn split_reason(rest: &str) -> Result<(Vec<&str>, String), String> {
     Ok((words, left.chars().take(MAX_REASON_CHARS).collect()))
 }
 
-/// A word as an answer quotes it.
+/// A word as quoted in an answer.
 fn quoted(word: &str) -> String {
     word.chars().filter(|c| !c.is_control()).take(40).collect()
 }

@@ -14,20 +14,20 @@ pub enum Scope {
     User,
     /// The person's team (`store.team`).
     Team,
-    /// The model that answered.
+    /// The model.
     Model,
     /// `main`, or the type of the subagent.
     AgentType,
-    /// What the session was declared to be for (`FUSEBOX_TASK_TYPE`).
+    /// The declared purpose of the session (`FUSEBOX_TASK_TYPE`).
     TaskType,
-    /// What a session held before Fusebox watched it: counted apart, and added to that session's limits.
-    /// Not to be had in the configuration.
+    /// What a session used before Fusebox watched it. Counted separately and added to the session's limits. Not
+    /// available in the configuration.
     #[serde(skip_deserializing)]
     History,
 }
 
 impl Scope {
-    /// Every scope that the configuration may name.
+    /// Every scope that can be configured, and its name.
     pub const ALL: [(&'static str, Self); 7] = [
         ("session", Self::Session),
         ("project", Self::Project),

@@ -1,17 +1,19 @@
-//! Settling a session with the client's own totals: what stands on no line, and which estimates that replaces.
+//! Settles a session with the client's own totals: finds the usage that is on no line, and the estimates it replaces.
 //!
-//! The result is a function of what is recorded: it is worked out anew from all totals whenever one of them, or a
-//! message that one covers, changes. So it does not depend on the order of recording.
+//! Recomputed from all totals whenever a total, or a message that one covers, changes. The result depends only on what
+//! is recorded, not on the order.
 
 use super::message::{ClientTotal, Message, MessageKey, UsageSource};
 use super::usage::Usage;
 
-/// `own`, the messages of one session's files and of one model, as the session's totals for that model leave them.
-/// What a total says beyond the lines goes to the last compaction that it covers; without one, to a message named
-/// after the run. Earlier compactions keep what an earlier total said of them, or their estimate as far as the total
-/// allows it. `own` holds the messages named after the runs too, where they are known, whoever made them. `elsewhere`:
-/// messages that the totals hold and that stand in other sessions' files only (a fork's total holds its origin's
-/// subagents). `session`: the session's number in [`Message::exact`].
+/// Returns `own`, the messages of one model in one session's files, adjusted to the session's totals for that model.
+/// Usage beyond the lines goes to the last compaction that a total covers; without one, to a message named after the
+/// run. Earlier compactions keep what an earlier total gave them, or as much of their estimate as the total allows.
+///
+/// * `session`: the session's number in [`Message::exact`].
+/// * `own`: includes the messages named after the runs, if known, from any session.
+/// * `elsewhere`: messages that the totals include but that are only in other sessions' files. A fork's total includes
+///   its parent's subagents.
 pub fn settle(
     session: u64,
     totals: &[ClientTotal],
@@ -48,7 +50,7 @@ fn settle_one(session: u64, total: &ClientTotal, messages: &mut [Message], elsew
     let mut covered: Vec<&mut Message> = messages.iter_mut().filter(|m| covers(m)).collect();
     let responses = covered.iter().filter(|m| m.source == UsageSource::Response);
     let listed = sum(&mut responses.map(|m| m.recorded)).plus(others);
-    // A total that does not even cover the lines (a run that lost its earlier total) says nothing.
+    // A total smaller than the lines (a run that lost its earlier total) says nothing.
     if !total.usage.covers(listed) {
         return;
     }
@@ -71,7 +73,7 @@ fn settle_one(session: u64, total: &ClientTotal, messages: &mut [Message], elsew
     }
 }
 
-/// The tokens on the lines of a message; for a compaction, which has none, what it is charged with.
+/// The tokens on a message's lines. For a compaction, which has none, its charge.
 fn listed_usage(message: &Message) -> Usage {
     match message.source {
         UsageSource::Response => message.recorded,
@@ -84,8 +86,8 @@ pub fn run_key(total: &ClientTotal) -> MessageKey {
     MessageKey::from_parts(&["run", &total.run.to_string(), &total.model])
 }
 
-/// The message that takes what stands on no line where there was no compaction. Every session with a total of the run
-/// has it, be it empty: a fork continues its parent's run, and finds there what its parent's total left over.
+/// The message that takes usage on no line if there was no compaction. Every session with a total of the run has it,
+/// even if empty: a fork continues its parent's run and finds the rest of its parent's total there.
 fn unlisted_message(total: &ClientTotal) -> Message {
     let mut unlisted = Message::new(run_key(total), UsageSource::Unlisted, total.at);
     unlisted.model.clone_from(&total.model);

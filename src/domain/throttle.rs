@@ -1,31 +1,32 @@
-//! Throttling: how many subagents may work at the same time, how deep they may be nested, and how many there may be in all.
+//! Throttling: how many subagents may work at the same time, how deep they may be nested, and how many a session may
+//! start.
 //!
-//! A slot is a lease: taken when a subagent is requested, bound to it once it is known, released when it ends, and expired
-//! after a while otherwise. It is one value that a store changes in one atomic step.
+//! A slot is a lease: taken when a subagent is requested, bound to the subagent once its id is known, released when it
+//! ends, and otherwise expired. All slots of a session are one value that a store changes in one atomic step.
 
 use serde::{Deserialize, Serialize};
 
 use super::time::Timestamp;
 
-/// Percent of the hard limit from which on subagents work one at a time. Source: the project's seed.
+/// Percent of the hard limit at which subagents start to work one at a time. Source: the project's seed.
 pub const TOKEN_THROTTLE_THRESHOLD_PERCENT: u64 = 90;
 
-/// How long a slot lasts without renewal: longer than the longest command that a client allows, and a response.
+/// How long a slot lasts without renewal, in milliseconds: longer than the client's longest command plus a response.
 const LEASE_MS: i64 = 30 * 60 * 1000;
 
-/// How often hooks renew the slot of their agent.
+/// How often hooks renew their agent's slot, in milliseconds.
 const RENEWAL_MS: i64 = 5 * 60 * 1000;
 
 /// The limits on subagents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThrottleLimits {
-    /// Fresh tokens of a session, of which [`TOKEN_THROTTLE_THRESHOLD_PERCENT`] begin to throttle.
+    /// Fresh tokens per session. Throttling starts at [`TOKEN_THROTTLE_THRESHOLD_PERCENT`] of it.
     pub hard_limit_tokens: u64,
     /// Subagents at the same time.
     pub max_concurrency: u32,
-    /// Subagents inside of subagents: 1 is one that the main agent starts.
+    /// Nesting depth of subagents; 1: started by the main agent.
     pub max_depth: u32,
-    /// Subagents of a session in all.
+    /// Subagents per session.
     pub max_total: u32,
 }
 
@@ -49,12 +50,12 @@ impl ThrottleLimits {
 /// One slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
-    /// Short form of the id of the call that requested it.
+    /// Hash of the id of the call that requested it.
     call: u64,
     /// The subagent, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     agent: Option<String>,
-    /// The call is over, and the agent works on.
+    /// Whether the call ended while the agent continues.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     in_background: bool,
     /// When it was taken or renewed.
@@ -66,9 +67,9 @@ pub struct Slot {
 #[serde(default)]
 pub struct Slots {
     live: Vec<Slot>,
-    /// Subagents so far.
+    /// Subagents started so far.
     pub total: u32,
-    /// How many may work at the same time, as last reported; `None`: nothing was reported yet.
+    /// The last reported concurrency; `None`: nothing was reported yet.
     #[serde(rename = "said")]
     pub reported_concurrency: Option<u32>,
 }
@@ -77,52 +78,52 @@ pub struct Slots {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SlotDenied {
-    /// As many as may work do.
+    /// The maximum number of subagents is working.
     Concurrency {
-        /// How many work.
+        /// How many are working.
         live: u32,
-        /// How many may.
+        /// The maximum.
         max: u32,
-        /// Whether it is only one because tokens run low.
+        /// Whether the maximum is one because tokens run low.
         throttled: bool,
     },
     /// Nested too deep.
     Depth {
-        /// How deep it would be.
+        /// Its depth.
         depth: u32,
-        /// How deep is allowed.
+        /// The maximum depth.
         max: u32,
     },
     /// Too many in all.
     Total {
-        /// How many there may be.
+        /// The maximum number.
         max: u32,
     },
 }
 
-/// What was observed of the subagents of a session.
+/// An observation about the subagents of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SlotEvent {
-    /// A call requests one, which would be nested so deep.
+    /// A call requests a subagent.
     Requested {
         /// The call.
         call: u64,
-        /// How deep.
+        /// The subagent's depth.
         depth: u32,
     },
-    /// The call goes on as this agent, in the background.
+    /// The call continues in the background as this agent.
     MovedToBackground {
         /// The call.
         call: u64,
         /// The agent.
         agent: String,
     },
-    /// The call is over.
+    /// The call ended.
     CallEnded {
         /// The call.
         call: u64,
     },
-    /// All calls of a response are over, except those in the background.
+    /// All calls of a response ended, except those in the background.
     ResponseEnded {
         /// The calls.
         calls: Vec<u64>,
@@ -132,35 +133,35 @@ pub enum SlotEvent {
         /// The agent.
         agent: String,
     },
-    /// An agent does something.
+    /// An agent is active.
     AgentActive {
         /// The agent.
         agent: String,
-        /// The call that started it, where that is known.
+        /// The call that started it, if known.
         call: Option<u64>,
     },
 }
 
 impl Slots {
-    /// How many subagents work.
+    /// How many subagents are working.
     pub fn live(&self) -> u32 {
         u32::try_from(self.live.len()).unwrap_or(u32::MAX)
     }
 
-    /// Frees the slots that were not renewed, and those from before `client_since`: their client is gone.
+    /// Frees slots that were not renewed, and those from before `client_since`, whose client is gone.
     pub fn expire(&mut self, now: Timestamp, client_since: Option<Timestamp>) {
         let is_kept = |slot: &Slot| {
-            // One of a later time was taken under another clock.
+            // A slot from the future was taken before the clock was set back.
             let age = now.0.saturating_sub(slot.at.0).abs();
             age < LEASE_MS && client_since.is_none_or(|since| slot.at >= since)
         };
         self.live.retain(is_kept);
     }
 
-    /// Applies what was observed; `Err`: a subagent may not start.
+    /// Applies an observation.
     ///
     /// # Errors
-    /// Why it may not.
+    /// The subagent may not start; says why.
     pub fn observe(
         &mut self,
         event: &SlotEvent,
@@ -193,9 +194,9 @@ impl Slots {
                             slot.agent = Some(agent.clone());
                         }
                     }
-                    // Of an agent whose call is not known, one of these may be the slot.
+                    // If the agent's call is unknown, one of these may be its slot.
                     None if call.is_none() && has_open => {}
-                    // It was resumed, or its slot was freed too early: it works, so it counts.
+                    // The agent was resumed, or its slot expired too early: it is working, so it counts.
                     None => self.live.push(Slot {
                         call: call.unwrap_or(0),
                         agent: Some(agent.clone()),
@@ -238,7 +239,7 @@ impl Slots {
         Ok(())
     }
 
-    /// How many may work at the same time now, if that differs from what was last reported: from, to.
+    /// The change in how many subagents may work, since the last report: from, to.
     pub fn update_concurrency(&mut self, limits: &ThrottleLimits, used: u64) -> Option<(u32, u32)> {
         let to = limits.concurrency(used);
         let from = self.reported_concurrency.unwrap_or(limits.max_concurrency);
@@ -303,7 +304,7 @@ mod tests {
         observe(&mut slots, SlotEvent::AgentEnded { agent: "a".into() });
         observe(&mut slots, SlotEvent::AgentEnded { agent: "a".into() });
         assert_eq!(slots.live(), 0);
-        // Resumed: it takes one again.
+        // A resumed agent takes a slot again.
         observe(&mut slots, SlotEvent::AgentActive { agent: "a".into(), call: None });
         assert_eq!((slots.live(), slots.total), (1, 1));
         slots.expire(Timestamp(2), None);

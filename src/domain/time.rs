@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// Reads an RFC 3339 time such as `2026-11-22T02:27:50.025Z`; `None` when it is not one.
+    /// Parses an RFC 3339 time such as `2026-11-22T02:27:50.025Z`.
     pub fn parse(text: &str) -> Option<Self> {
         DateTime::parse_from_rfc3339(text).ok().map(|t| Self(t.timestamp_millis()))
     }
@@ -19,12 +19,12 @@ impl Timestamp {
         self.utc().to_rfc3339_opts(SecondsFormat::Secs, true)
     }
 
-    /// The same moment as a chrono value; a moment that chrono cannot hold becomes the epoch.
+    /// The same moment as a chrono value; the epoch if it is out of chrono's range.
     pub fn utc(self) -> DateTime<Utc> {
         DateTime::from_timestamp_millis(self.0).unwrap_or_default()
     }
 
-    /// This moment moved by `millis` (negative: earlier), clamped to what fits.
+    /// This moment moved by `millis` (negative: earlier), saturating.
     pub fn plus_millis(self, millis: i64) -> Self {
         Self(self.0.saturating_add(millis))
     }

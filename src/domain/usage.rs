@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Tokens of one or many model responses, by class. The classes are priced differently, so they are never mixed.
+/// Tokens of one or more model responses, by class. Classes have different prices, so they are never mixed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Usage {
     /// Tokens read by the model that were neither written to nor read from the prompt cache.
@@ -17,12 +17,12 @@ pub struct Usage {
     pub cache_read: u64,
 }
 
-/// The most tokens of one class that are believed of one response: a million times the largest context. Sums of
-/// larger numbers would not fit what a database can add up, and a counter that cannot be read guards nothing.
+/// The maximum believed for one class of one response: a million times the largest context. Larger sums would overflow
+/// in a database, and a counter that cannot be read guards nothing.
 const MAX_TOKENS: u64 = 1 << 40;
 
 impl Usage {
-    /// The same, with what cannot be true cut down.
+    /// The same usage, with impossible numbers capped.
     pub fn capped(self) -> Self {
         self.zip(self, |n, _| n.min(MAX_TOKENS))
     }
@@ -37,22 +37,22 @@ impl Usage {
         }
     }
 
-    /// The larger of both in every class: what several lines say of the same response.
+    /// The larger of both per class. Used for lines that describe the same response.
     pub fn max(self, other: Self) -> Self {
         self.zip(other, u64::max)
     }
 
-    /// The smaller of both in every class.
+    /// The smaller of both per class.
     pub fn min(self, other: Self) -> Self {
         self.zip(other, u64::min)
     }
 
-    /// The sum in every class.
+    /// The sum per class.
     pub fn plus(self, other: Self) -> Self {
         self.zip(other, u64::saturating_add)
     }
 
-    /// The difference in every class, never below 0.
+    /// The difference per class, never below 0.
     pub fn saturating_minus(self, other: Self) -> Self {
         self.zip(other, u64::saturating_sub)
     }
@@ -62,12 +62,12 @@ impl Usage {
         self.max(other) == self
     }
 
-    /// All classes together.
+    /// The sum of all classes.
     pub fn total(self) -> u64 {
         self.context().saturating_add(self.output)
     }
 
-    /// Everything that the model read: the size of the conversation at this response.
+    /// Everything the model read: the size of the conversation at this response.
     pub fn context(self) -> u64 {
         self.input
             .saturating_add(self.cache_write_5m)
@@ -83,7 +83,7 @@ pub struct Amount {
     pub usage: Usage,
     /// Model responses.
     pub requests: u64,
-    /// Distinct `tool_use` blocks in the transcripts.
+    /// Distinct `tool_use` blocks.
     pub tool_calls: u64,
 }
 
@@ -97,7 +97,7 @@ impl Amount {
         }
     }
 
-    /// The difference, never below 0 in any part.
+    /// The difference, never below 0.
     pub fn saturating_minus(self, other: Self) -> Self {
         Self {
             usage: self.usage.saturating_minus(other.usage),

@@ -1,4 +1,4 @@
-//! The one place that decides what budgets and breakers mean for a call, a response or a prompt.
+//! Decides what budgets and breakers mean for a call, a response or a prompt.
 
 use super::breaker::circuit::{Phase, Trip};
 use super::budget::{BudgetState, OnLimit, Scope, Status, Unit};
@@ -7,16 +7,16 @@ use super::protection;
 use super::throttle::SlotDenied;
 use super::usage::Usage;
 
-/// Who asks.
+/// The agent that the decision is about.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller<'a> {
     /// The subagent; empty for the main agent.
     pub agent: &'a str,
     /// `main`, or the subagent's type.
     pub agent_type: &'a str,
-    /// The model that answered it last; empty where that is not known.
+    /// The model of its last response; empty if unknown.
     pub model: &'a str,
-    /// The type of subagent that it wants to start, if that is what it asks for.
+    /// The type of subagent that it wants to start, if any.
     pub spawns: Option<&'a str>,
 }
 
@@ -27,7 +27,7 @@ pub enum Moment {
     BeforeCall,
     /// After a tool call.
     AfterCall,
-    /// After all calls of a response: the last moment before the next request.
+    /// After all calls of a response, before the next request.
     AfterBatch,
     /// A prompt came in.
     Prompt,
@@ -42,59 +42,59 @@ pub enum HoldReason {
     Budget(BudgetState),
     /// The agent's breaker is open.
     Circuit(Trip),
-    /// The agent's breaker is half-open, and another call is the one that is let through.
+    /// The agent's breaker is half-open, and its probe is another call.
     Probing(Trip),
-    /// The subagent gets no slot.
+    /// The subagent did not get a slot.
     SlotDenied(SlotDenied),
-    /// It would change what guards the agent.
+    /// The call would change what guards the agent.
     Protected(protection::ProtectionReason),
 }
 
-/// What is to happen.
+/// What should happen.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// It may go on.
+    /// Continue.
     Allow,
-    /// It may go on, but is held back: it should close its work.
+    /// Continue, but wrap up: something holds the agent back.
     WrapUp(HoldReason),
-    /// This call is denied; so many responses are left after the one that made it.
+    /// Deny this call.
     Deny {
-        /// Why.
+        /// The reason.
         reason: HoldReason,
-        /// Responses left.
+        /// Responses left after the one with this call.
         left: u32,
     },
-    /// This one call is denied; the caller is not held back.
+    /// Deny this call only; the caller is not held back.
     DenyCall(HoldReason),
-    /// The turn ends.
+    /// Stop the turn.
     Stop(HoldReason),
-    /// The prompt is not answered.
+    /// Block the prompt.
     Block(HoldReason),
 }
 
 /// The state of the caller's breaker.
 #[derive(Clone, Copy, Debug)]
 pub struct BreakerState<'a> {
-    /// Its state.
+    /// The phase.
     pub phase: &'a Phase,
     /// How often it was restarted.
     pub epoch: u32,
-    /// Whether the call that asks is let through by it.
+    /// Whether the breaker lets the current call through.
     pub admits: bool,
-    /// Responses that it leaves for closing the work.
+    /// Responses that it allows for wrapping up.
     pub wrap_up: u32,
 }
 
-/// What is known when it is decided.
+/// What is known at the time of the decision.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<'a> {
     /// The budgets.
     pub states: &'a [BudgetState],
-    /// The caller's breaker; `None`: there is none.
+    /// The caller's breaker, if there is one.
     pub breaker: Option<BreakerState<'a>>,
-    /// Why the subagent that is asked for may not start.
+    /// Why the requested subagent may not start.
     pub slot_denied: Option<SlotDenied>,
-    /// Whether a prompt is a person's, as far as can be told at once.
+    /// Whether the prompt is from a person, as far as can be told at once.
     pub by_person: bool,
 }
 
@@ -109,7 +109,7 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-/// Whether a budget concerns the caller: one of a model or an agent type concerns only callers of it, all others everybody.
+/// Whether a budget concerns the caller. Budgets of a model or an agent type concern only matching callers.
 pub fn concerns(state: &BudgetState, caller: &Caller) -> bool {
     match state.budget.scope {
         Scope::Model => state.value == caller.model,
@@ -118,7 +118,7 @@ pub fn concerns(state: &BudgetState, caller: &Caller) -> bool {
     }
 }
 
-/// The budgets that hold the caller back, the strictest last; of equals the one furthest past its limit.
+/// The budgets that hold the caller back, the strictest last; among equals, the one furthest past its limit.
 pub fn blocking<'a>(states: &'a [BudgetState], caller: &Caller) -> Vec<&'a BudgetState> {
     let mut held: Vec<&BudgetState> = states.iter().filter(|s| s.blocks() && concerns(s, caller)).collect();
     held.sort_by(|a, b| {
@@ -128,7 +128,7 @@ pub fn blocking<'a>(states: &'a [BudgetState], caller: &Caller) -> Vec<&'a Budge
     held
 }
 
-/// The budget that holds back the subagent that the caller wants to start.
+/// The budget that holds back the subagent to be started.
 pub fn blocking_spawn<'a>(states: &'a [BudgetState], caller: &Caller) -> Option<&'a BudgetState> {
     let spawns = caller.spawns?;
     let of_type = |s: &&BudgetState| s.budget.scope == Scope::AgentType && s.value == spawns;
@@ -143,7 +143,7 @@ pub fn is_held(states: &[BudgetState], caller: &Caller) -> bool {
 /// Decides, and updates the escalation.
 pub fn judge(snapshot: &Snapshot, escalation: &mut Escalation, caller: &Caller, moment: Moment) -> Verdict {
     let budgets = blocking(snapshot.states, caller);
-    // A budget is the stricter one: a person's prompt ends the other.
+    // A budget is stricter than a breaker, which a person's prompt resets.
     let open = snapshot.open_breaker();
     let circuit = open.map(|(_, breaker)| {
         let cause = HoldCause::Breaker { epoch: breaker.epoch };
@@ -155,7 +155,7 @@ pub fn judge(snapshot: &Snapshot, escalation: &mut Escalation, caller: &Caller, 
         (Some(state), _) => HoldReason::Budget((*state).clone()),
         (None, Some((trip, _))) => HoldReason::Circuit(trip.clone()),
         (None, None) => {
-            // Another agent may still be held back by a budget of its model or type.
+            // A budget of another model or type may still hold back another agent.
             escalation.release(caller.agent, snapshot.states.iter().any(BudgetState::blocks));
             return if moment == Moment::BeforeCall { judge_call(snapshot, caller) } else { Verdict::Allow };
         }
@@ -182,8 +182,8 @@ pub fn judge(snapshot: &Snapshot, escalation: &mut Escalation, caller: &Caller, 
     }
 }
 
-/// A prompt while something holds the main agent back: a breaker blocks it only where it has stopped the session and no
-/// person sent it, such as a background agent that wakes it up.
+/// A prompt while something holds the main agent back. A breaker blocks it only if it stopped the session and no person
+/// sent the prompt (a background agent that wakes the session, for example).
 fn judge_prompt(
     snapshot: &Snapshot,
     escalation: &mut Escalation,
@@ -213,19 +213,19 @@ fn judge_call(snapshot: &Snapshot, caller: &Caller) -> Verdict {
     snapshot.slot_denied.map_or(Verdict::Allow, |denied| Verdict::DenyCall(HoldReason::SlotDenied(denied)))
 }
 
-/// The sizes of responses so far, to tell how close a limit is.
+/// Sizes of the responses so far, to tell how close a limit is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ResponseSizes {
-    /// The largest response so far, class by class.
+    /// The largest response so far, per class.
     pub largest: Usage,
-    /// All tokens of the last response: after a cache expiry the next one writes all of it anew.
+    /// All tokens of the last response: after the cache expires, the next response writes all of it again.
     pub last_context: u64,
-    /// The most tool calls in one response.
+    /// The largest number of tool calls in one response.
     pub most_calls: u64,
 }
 
 impl ResponseSizes {
-    /// Adds later sizes.
+    /// Merges later sizes.
     #[must_use]
     pub fn merge(self, later: Self) -> Self {
         Self {
@@ -236,8 +236,8 @@ impl ResponseSizes {
     }
 }
 
-/// Whether the next response may cross a limit that concerns the caller. Then it is worth waiting for the line of
-/// the response that is being acted on. Where nothing was counted yet, nothing is known: that is near too.
+/// Whether the next response may cross a limit that concerns the caller; then waiting for the current response's line
+/// is worthwhile. True if nothing was counted yet.
 pub fn near_limit(states: &[BudgetState], sizes: &ResponseSizes, caller: &Caller) -> bool {
     let near = |state: &BudgetState| {
         let budget = &state.budget;

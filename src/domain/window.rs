@@ -1,4 +1,4 @@
-//! Budget windows: when a budget's count starts and ends, in any IANA time zone.
+//! Budget windows: when counting starts and ends, in any IANA time zone.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -11,26 +11,26 @@ use super::time::Timestamp;
 
 const FIVE_HOURS_MS: i64 = 5 * 3600 * 1000;
 
-/// How often a budget starts afresh.
+/// How often counting restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Period {
     /// Never.
     Lifetime,
-    /// Every five hours, counted from the Unix epoch: floor(unix time ÷ 18,000). A start at the first charge
-    /// would depend on the order of reading.
+    /// Every five hours since the Unix epoch: floor(unix time ÷ 18,000). Starting at the first charge would make the
+    /// window depend on the order of reading.
     #[serde(rename = "5h")]
     FiveHours,
     /// At local midnight.
     Day,
-    /// At local midnight of Monday (ISO week).
+    /// At local midnight on Monday (ISO week).
     Week,
-    /// At local midnight of the first day of the month.
+    /// At local midnight on the first day of the month.
     Month,
 }
 
 impl Period {
-    /// Every period with the name it has in the configuration.
+    /// Every period and its name in the configuration.
     pub const ALL: [(&'static str, Self); 5] = [
         ("lifetime", Self::Lifetime),
         ("5h", Self::FiveHours),
@@ -45,7 +45,7 @@ impl Period {
     }
 }
 
-/// A time zone: its IANA name, and the rules of its clocks. Zones of one name are equal.
+/// A time zone: its IANA name and offset rules. Zones with the same name are equal.
 #[derive(Clone, Debug)]
 pub struct Zone(Option<Arc<NamedZone>>);
 
@@ -57,15 +57,15 @@ struct NamedZone {
 }
 
 impl Zone {
-    /// UTC, which needs no file.
+    /// UTC, which needs no zone file.
     pub const fn utc() -> Self {
         Self(None)
     }
 
-    /// The zone of this name, by the content of its TZif file.
+    /// Parses the zone of this name from a TZif file.
     ///
     /// # Errors
-    /// It is not a valid TZif file.
+    /// The file is not valid TZif.
     pub fn from_tzif(name: &str, bytes: &[u8]) -> Result<Self, TzError> {
         let rules = TimeZone::from_tz_data(bytes)?;
         Ok(Self(Some(Arc::new(NamedZone { name: name.to_owned(), rules }))))
@@ -76,20 +76,20 @@ impl Zone {
         self.0.as_ref().map_or("UTC", |named| &named.name)
     }
 
-    /// By how many seconds its clocks are ahead of UTC at a Unix time.
+    /// Offset from UTC at a Unix time, in seconds.
     fn offset(&self, unix_time: i64) -> i64 {
         let Some(NamedZone { rules, .. }) = self.0.as_deref() else { return 0 };
         let found = rules.find_local_time_type(unix_time).ok().or_else(|| {
-            // A file may end with its last change of the clocks, and say nothing about the time after it.
+            // A file may end at its last transition, without a rule for later times.
             let last = rules.as_ref().transitions().last()?;
             rules.as_ref().local_time_types().get(last.local_time_type_index())
         });
         found.map_or(0, |local| i64::from(local.ut_offset()))
     }
 
-    /// The Unix time of the first moment of `date`. Where clocks skip midnight (a gap, which can be a day long, as in
-    /// Pacific/Apia 2011, and end at any second, as in Africa/Monrovia 1972) that is the moment after the gap; where midnight
-    /// comes twice (an overlap) it is the earlier one, so that no moment is in two days.
+    /// The Unix time at which `date` starts. If clocks skip midnight, that is the end of the gap, which can be a day
+    /// long (Pacific/Apia 2011) and end at any second (Africa/Monrovia 1972). If midnight occurs twice, it is the
+    /// earlier one, so no moment belongs to two days.
     fn first_moment(&self, date: NaiveDate) -> i64 {
         let wall = date.and_time(NaiveTime::MIN).and_utc().timestamp();
         let Some(NamedZone { rules, .. }) = self.0.as_deref() else { return wall };
@@ -119,7 +119,7 @@ impl Hash for Zone {
 pub struct WindowRule {
     /// How often the window starts.
     pub period: Period,
-    /// Where midnight is.
+    /// The time zone of midnight.
     pub zone: Zone,
 }
 
@@ -128,7 +128,7 @@ pub struct WindowRule {
 pub struct Window {
     /// First moment of the window.
     pub start: Timestamp,
-    /// First moment after it; `None` for a window that never ends.
+    /// First moment after it; `None` if the window never ends.
     pub end: Option<Timestamp>,
 }
 
@@ -140,10 +140,10 @@ impl Window {
 }
 
 impl WindowRule {
-    /// A window that never ends.
+    /// The window that never ends.
     pub const LIFETIME: Self = Self { period: Period::Lifetime, zone: Zone::utc() };
 
-    /// The window that `at` lies in.
+    /// The window that contains `at`.
     pub fn at(&self, at: Timestamp) -> Window {
         match self.period {
             Period::Lifetime => Window { start: Timestamp(i64::MIN), end: None },
@@ -160,14 +160,13 @@ impl WindowRule {
                 if at < end {
                     return Window { start: self.midnight(first), end: Some(end) };
                 }
-                // Clocks went back over a midnight that had passed: the old date is on them again, but its window is
-                // over.
+                // Clocks went back over midnight: the old date repeats, but its window is over.
                 Window { start: end, end: Some(self.midnight(self.dates(next).1)) }
             }
         }
     }
 
-    /// First date of the period that holds `date`, and first date of the next one.
+    /// First date of the period that contains `date`, and of the next period.
     fn dates(&self, date: NaiveDate) -> (NaiveDate, NaiveDate) {
         let days = |from: NaiveDate, n| from.checked_add_signed(Duration::days(n)).unwrap_or(from);
         match self.period {
@@ -184,14 +183,14 @@ impl WindowRule {
         }
     }
 
-    /// The first moment of `date` in the zone.
+    /// The first moment of `date` in this zone.
     fn midnight(&self, date: NaiveDate) -> Timestamp {
         Timestamp(self.zone.first_moment(date).saturating_mul(1000))
     }
 }
 
 impl std::fmt::Display for WindowRule {
-    /// `day@Europe/Berlin`: what a counter is filed under.
+    /// `day@Europe/Berlin`: the key of a counter.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}@{}", self.period.name(), self.zone.name())
     }

@@ -8,9 +8,8 @@ use crate::app::status::{AlertStatus, EventStatus};
 use crate::domain::alert::BudgetAlert;
 use crate::domain::event::Event;
 
-/// Starts `command` for each alert and each event, with it as one line of JSON on its standard input, and does not wait: it
-/// is in a process group of its own, so it outlives the hook and the client's time limit. Answers what could not be
-/// started.
+/// Starts `command` for each alert and event, with one line of JSON on its standard input, without waiting. It is in
+/// its own process group, so it outlives the hook and the client's time limit. Returns what could not be started.
 pub fn run(command: &[String], alerts: &[BudgetAlert], events: &[Event]) -> Vec<String> {
     let Some((program, arguments)) = command.split_first() else { return Vec::new() };
     let start = |line: String| -> std::io::Result<()> {
@@ -21,7 +20,7 @@ pub fn run(command: &[String], alerts: &[BudgetAlert], events: &[Event]) -> Vec<
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()?;
-        // Far less than a pipe holds: writing never waits for the reader.
+        // Far less than a pipe holds, so writing never blocks.
         match child.stdin.take() {
             Some(mut stdin) => stdin.write_all((line + "\n").as_bytes()),
             None => Ok(()),

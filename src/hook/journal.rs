@@ -1,6 +1,7 @@
-//! The journal: failures in hooks, which nobody would see otherwise. One line of JSON per failure, in the state folder.
+//! The journal of failures in hooks, which would otherwise go unnoticed. One line of JSON per failure, in the state
+//! folder.
 //!
-//! It contains no prompts, no tool input and no tool output, only names, paths and error texts of the system.
+//! It contains no prompts, tool input or tool output, only names, paths and the system's error texts.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -19,20 +20,20 @@ const MAX_BYTES: u64 = 256 * 1024;
 /// One failure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JournalEntry {
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// Which hook.
+    /// The hook.
     pub hook: String,
-    /// What.
+    /// The error.
     pub problem: String,
 }
 
-/// Where the journal is.
+/// The path of the journal.
 pub fn path(state_dir: &Path) -> PathBuf {
     state_dir.join(FILE)
 }
 
-/// One line.
+/// Formats one entry as a line.
 pub fn line(at: Timestamp, hook: &str, problem: &str) -> Vec<u8> {
     let entry = JournalEntry { at, hook: hook.into(), problem: problem.chars().take(2000).collect() };
     let mut line = serde_json::to_vec(&entry).unwrap_or_default();
@@ -40,7 +41,7 @@ pub fn line(at: Timestamp, hook: &str, problem: &str) -> Vec<u8> {
     line
 }
 
-/// Appends lines. Failures are ignored: there is nowhere left to report them.
+/// Appends lines. Ignores failures: there is nowhere left to report them.
 pub fn append(state_dir: &Path, lines: &[u8]) {
     let path = path(state_dir);
     if std::fs::metadata(&path).is_ok_and(|m| m.len() > MAX_BYTES) {
@@ -56,7 +57,7 @@ pub fn append(state_dir: &Path, lines: &[u8]) {
     }
 }
 
-/// The entries, oldest first; lines that cannot be read are left out.
+/// The entries, oldest first, without unreadable lines.
 pub fn read(state_dir: &Path) -> Vec<JournalEntry> {
     let text = std::fs::read_to_string(path(state_dir)).unwrap_or_default();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()

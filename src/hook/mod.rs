@@ -1,4 +1,4 @@
-//! The hook executables: one event in, one answer out, and never a failure that the client would notice.
+//! The hook executables: one event in, one answer out. The client never sees a failure.
 
 pub mod alert_command;
 pub mod journal;

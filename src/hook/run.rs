@@ -1,7 +1,7 @@
-//! One event: standard input → event → answer → one write → exit code. The hook contract is kept here.
+//! Handles one event: standard input → event → answer → one write → exit code. Keeps the hook contract.
 //!
-//! Whatever fails (garbage on standard input, a panic, the deadline, a store out of reach) ends in nothing on standard
-//! output, exit code 0 and a line in the journal. Exit code 2 is written in one place, for a decision.
+//! On any failure (invalid input, a panic, the deadline, an unreachable store), standard output stays empty, the exit
+//! code is 0, and the journal gets a line. Only one place sets exit code 2, for a decision.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -15,12 +15,12 @@ use crate::app::handlers::{self, HandlerOutput};
 use crate::app::session::SessionContext;
 use crate::platform::{Env, deadline};
 
-/// The most bytes of standard input that are read. Tool results can be large; more than this is not a hook payload.
+/// Maximum bytes of standard input. Tool results can be large, but more than this is not a hook payload.
 const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Runs a hook executable. It never fails, and never returns: the rest (closing the database, freeing memory) is left to the
-/// kernel. Rust's runtime has opened `/dev/null` in place of closed standard streams before, and
-/// made a closed pipe an error instead of a signal.
+/// Runs a hook executable. Never fails and never returns: cleanup (closing the database, freeing memory) is left to the
+/// kernel. Rust's runtime has already opened `/dev/null` for closed standard streams, and turned a closed pipe into an
+/// error instead of a signal.
 pub fn run(hook: Hook) -> ! {
     deadline::arm();
     let env = Env::from_process();
@@ -47,17 +47,17 @@ pub fn run(hook: Hook) -> ! {
             deadline::exit_now(0)
         }
     };
-    // The deadline holds here, too. A pipe takes up to 4 KB as a whole or not at all; of a longer answer, a client that does not
-    // read may get a part, and exit code 0. That is no decision: JSON that is cut off is plain text to the client.
+    // The deadline applies here, too. A pipe takes up to 4 KB atomically. If a longer answer is cut off, the client
+    // gets a part of it and exit code 0. That is no decision: the client treats incomplete JSON as plain text.
     let shown = write_all(io::stdout(), &reply.stdout) && write_all(io::stderr(), &reply.stderr);
-    // The only place that a decision becomes an exit code.
+    // The only place that turns a decision into an exit code.
     let code = if reply.blocks && shown { 2 } else { 0 };
-    // The answer is out: what is left has a deadline of its own, and the answer's exit code.
+    // The answer is written. The rest has its own deadline, which ends with the answer's exit code.
     deadline::arm_for_maintenance(code);
     if shown {
         confirm(&mut ctx, &output);
     }
-    // First: upkeep may meet the deadline.
+    // First, because maintenance may hit the deadline.
     log_problems(&env, hook, &ctx.take_journal());
     let tidied = ctx.store.maintain(hook == Hook::SessionEvent);
     ctx.notices.log_failure(tidied);
@@ -65,7 +65,7 @@ pub fn run(hook: Hook) -> ! {
     deadline::exit_now(code)
 }
 
-/// Marks alerts and events as shown, and runs the person's own program for them.
+/// Marks alerts and events as shown, and runs the person's program for them.
 fn confirm(ctx: &mut SessionContext, output: &HandlerOutput) {
     if output.alerts.is_empty() && output.events.is_empty() {
         return;
@@ -78,17 +78,17 @@ fn confirm(ctx: &mut SessionContext, output: &HandlerOutput) {
     ctx.notices.journal.extend(failed);
 }
 
-/// Standard input, to its end or to [`MAX_INPUT_BYTES`]. As a file: `Stdin` takes a stream that cannot be read for an empty one.
+/// Standard input, up to [`MAX_INPUT_BYTES`]. Read as a file: `Stdin` treats an unreadable stream as empty.
 fn read_input() -> io::Result<Vec<u8>> {
     let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-    // With room for a usual payload: else the library begins with reads of 32 bytes.
+    // With capacity for a usual payload: otherwise reading starts with 32 bytes.
     let mut input = Vec::with_capacity(16 * 1024);
     stdin.take(MAX_INPUT_BYTES).read_to_end(&mut input)?;
     Ok(input)
 }
 
-/// Writes everything. Returns whether that worked. The standard library discards what is written to a stream that is not open for
-/// writing, and reports success: the decision is to hold then, too.
+/// Writes everything. Returns whether it worked. The standard library reports success for a stream that is not open for
+/// writing, and discards the data: then the decision must hold, too.
 fn write_all(mut to: impl Write, bytes: &[u8]) -> bool {
     to.write_all(bytes).and_then(|()| to.flush()).is_ok()
 }
@@ -100,7 +100,7 @@ fn log_problems(env: &Env, hook: Hook, problems: &[String]) {
     }
 }
 
-/// A handled event: the reply, and what is left to do once it is written.
+/// A handled event: the reply, and the data for work after it.
 pub struct HandledEvent<'a> {
     /// The session.
     pub ctx: SessionContext<'a>,
@@ -110,11 +110,11 @@ pub struct HandledEvent<'a> {
     pub output: HandlerOutput,
 }
 
-/// Handles one payload; `None`: an event that this executable does not handle. The caller owns the streams, so that this can
+/// Handles one payload; `None` if this executable does not handle the event. The caller owns the streams, so this can
 /// run in process.
 ///
 /// # Errors
-/// It is not a payload.
+/// The input is not a payload.
 pub fn handle_payload<'a>(
     hook: Hook,
     env: &'a Env,

@@ -2,23 +2,24 @@
 
 use crate::domain::time::Timestamp;
 
-/// How long something takes, whatever becomes of the wall clock meanwhile. For waiting only.
+/// Measures elapsed time, independent of the wall clock. For waiting only.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(std::time::Instant);
 
 impl Stopwatch {
-    /// Starts now.
+    /// Starts a stopwatch.
     pub fn start() -> Self {
         Self(std::time::Instant::now())
     }
 
-    /// Milliseconds since its start.
+    /// Milliseconds since the start.
     pub fn ms(&self) -> i64 {
         i64::try_from(self.0.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 }
 
-/// The wall clock now. Decisions take [`Env::now`](super::Env::now); this is for who dates something itself, such as a test.
+/// The wall clock now. Decisions use [`Env::now`](super::Env::now); this is for code that dates things itself, such as
+/// tests.
 #[allow(clippy::disallowed_methods)]
 pub fn clock() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -26,8 +27,8 @@ pub fn clock() -> Timestamp {
     Timestamp(read.saturating_add(test_offset()))
 }
 
-/// Milliseconds by which tests move the clock: what the file says that `FUSEBOX_TEST_CLOCK` names. In builds with the
-/// feature `test-clock` only: else an agent could step around a budget by it.
+/// Milliseconds by which tests move the clock, read from the file that `FUSEBOX_TEST_CLOCK` names. Only in builds with
+/// the feature `test-clock`: otherwise an agent could use it to evade a budget.
 #[cfg(feature = "test-clock")]
 #[allow(clippy::disallowed_methods)]
 fn test_offset() -> i64 {

@@ -1,4 +1,4 @@
-//! The environment of the process, read once: variables, folders, user. Everything else takes what it needs as arguments.
+//! The environment of the process, read once: variables, folders, user. All other code gets it as arguments.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use super::system;
 use crate::domain::message::MessageKey;
 use crate::domain::time::Timestamp;
 
-/// Prefixes of the variables that are read. The others, secrets among them, are not even kept.
+/// Prefixes of the variables that are read. Others, which include secrets, are not kept.
 const PREFIXES: [&str; 6] = ["FUSEBOX_", "CLAUDE", "XDG_", "HOME", "USER", "PATH"];
 
-/// Whether a variable is one that is read.
+/// Whether a variable is read.
 pub(super) fn is_read(name: &str) -> bool {
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
@@ -19,18 +19,18 @@ pub(super) fn is_read(name: &str) -> bool {
 /// The environment of the process when it started.
 #[derive(Clone, Debug)]
 pub struct Env {
-    /// The wall clock at the start.
+    /// The wall clock at process start.
     pub now: Timestamp,
-    /// Environment variables that Fusebox knows; those that are not UTF-8 are left out.
+    /// Environment variables that Fusebox knows, except those that are not UTF-8.
     pub vars: BTreeMap<String, String>,
-    /// Working folder; `/` when there is none.
+    /// Working folder; `/` if there is none.
     pub cwd: PathBuf,
     /// Effective user id.
     pub uid: u32,
 }
 
 impl Env {
-    /// Reads the environment. The only place that reads the clock and the variables.
+    /// Reads the environment. The only place that reads the clock and the variables for decisions.
     #[allow(clippy::disallowed_methods)]
     pub fn from_process() -> Self {
         let vars = std::env::vars_os()
@@ -40,22 +40,22 @@ impl Env {
         Self { now: clock(), vars, cwd: std::env::current_dir().unwrap_or_else(|_| "/".into()), uid: uid() }
     }
 
-    /// A variable that is set and not empty.
+    /// A variable, if set and not empty.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.vars.get(name).map(String::as_str).filter(|v| !v.is_empty())
     }
 
-    /// A variable that names a path.
+    /// A variable with a path.
     pub fn path_var(&self, name: &str) -> Option<PathBuf> {
         self.var(name).map(PathBuf::from)
     }
 
-    /// The user's home: `HOME`, else what the passwd file says.
+    /// The user's home folder: `HOME`, else from the passwd file.
     pub fn home(&self) -> Option<PathBuf> {
         self.path_var("HOME").or_else(|| system::user(self.uid).map(|(_, home)| home))
     }
 
-    /// Who is working: `FUSEBOX_USER`, else `USER`, else the passwd name, else the user id.
+    /// The user's name: `FUSEBOX_USER`, else `USER`, else the passwd name, else the user id.
     pub fn user(&self) -> String {
         let named = self.var("FUSEBOX_USER").or_else(|| self.var("USER")).map(str::to_owned);
         named.or_else(|| system::user(self.uid).map(|(name, _)| name)).unwrap_or_else(|| self.uid.to_string())
@@ -85,15 +85,15 @@ impl Env {
     }
 }
 
-/// The folder that the program stands in: of the path that it was started with, because asking the system takes longer; of what
-/// that says where it was found by its name alone.
+/// The folder of the running program: from the path that it was started with, because asking the system is slower; from
+/// the system if it was started by name.
 pub fn program_dir() -> Option<PathBuf> {
     let started = std::env::args_os().next().map(PathBuf::from).filter(|path| path.is_absolute());
     started.or_else(|| std::env::current_exe().ok())?.parent().map(Path::to_owned)
 }
 
-/// Whether `pid` is the process that runs the tests, which an agent may have started: what is above it does not count.
-/// In builds with the feature `test-clock` only.
+/// Whether `pid` is the test runner, whose ancestors are ignored because an agent may have started it. Only in builds
+/// with the feature `test-clock`.
 #[cfg(feature = "test-clock")]
 #[allow(clippy::disallowed_methods)]
 pub fn is_test_runner(pid: u32) -> bool {
@@ -111,7 +111,7 @@ pub fn uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// What this machine is called among those that share a store: a hash of its id and its name. Boots keep it, copies of
+/// Identifies this machine among those that share a store: a hash of its id and its name. Survives reboots; copies of
 /// one image differ at least in their names.
 pub fn machine_name() -> String {
     let [id, name] = system::machine();

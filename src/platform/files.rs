@@ -1,4 +1,4 @@
-//! Opening and replacing files where somebody else may have put something in the way.
+//! Opens and replaces files safely where somebody else may have put something in their place.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -8,33 +8,33 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::system;
 
-/// Options that do not follow a symbolic link at the path's end, and make a file that only its owner can read.
+/// Options that do not follow a symbolic link at the end of the path, and create files only the owner can read.
 pub fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.mode(0o600).custom_flags(libc::O_NOFOLLOW);
     options
 }
 
-/// Options that read, and do not wait for the writer of a pipe.
+/// Options for reading that do not wait for the writer of a pipe.
 pub fn nonblocking() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(libc::O_NONBLOCK);
     options
 }
 
-/// Whether a path is known to contain no symbolic link, neither itself nor a folder in it.
+/// Whether a path is known to contain no symbolic link, including its folders.
 pub fn has_no_symlinks(path: &Path) -> bool {
     system::has_no_symlinks(path)
 }
 
-/// Puts `new` in the place of `old`, atomically; `old` may stand in the place of `new` then.
+/// Replaces `old` by `new` atomically; afterwards `old` may be in the place of `new`.
 ///
-/// A plain rename over a file makes ext4 write the new one to disk there and then, which takes as long as starting a
-/// process: a cache need not survive a power failure. Two files that change places are not held up.
+/// A plain rename over a file makes ext4 flush the new one to disk, which takes as long as starting a process.
+/// Exchanging the two files does not, and a cache need not survive a power failure.
 ///
 /// # Errors
-/// Neither could be done; both files are as they were.
+/// Neither worked; both files are unchanged.
 pub fn replace(new: &Path, old: &Path) -> std::io::Result<()> {
-    // Where there is no old one yet, or the file system cannot do it, a plain rename does.
+    // Fall back to a rename if `old` does not exist, or the file system cannot exchange files.
     renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE).or_else(|_| std::fs::rename(new, old))
 }

@@ -11,10 +11,10 @@ use super::process::Process;
 /// This system.
 pub const SYSTEM: System = System::Linux;
 
-/// What `started` counts in.
+/// The unit of `started`.
 const TICKS_PER_SECOND: u64 = 100;
 
-/// By fields 2, 4 and 22 of `/proc/<pid>/stat`; the name may hold anything.
+/// From fields 2, 4 and 22 of `/proc/<pid>/stat`; the name may contain any character.
 pub fn process(pid: u32) -> Option<Process> {
     let text = std::fs::read_to_string(proc_path(pid, "stat")).ok()?;
     let (start, rest) = text.rsplit_once(')')?;
@@ -27,7 +27,7 @@ pub fn process(pid: u32) -> Option<Process> {
 pub fn program(pid: u32) -> Option<PathBuf> {
     let program = std::fs::read_link(proc_path(pid, "exe")).ok()?;
     let text = program.to_string_lossy();
-    // One that was replaced while it runs.
+    // The program was replaced while running.
     Some(text.strip_suffix(" (deleted)").map_or_else(|| program.clone(), PathBuf::from))
 }
 
@@ -51,14 +51,14 @@ pub fn age_ms(started: u64) -> Option<i64> {
     Some(((up - started).max(0.0) * 1000.0) as i64)
 }
 
-/// What tells this machine from others: an id that boots keep, and its name.
+/// Identifies this machine: an id that survives reboots, and its name.
 pub fn machine() -> [String; 2] {
     ["/etc/machine-id", "/proc/sys/kernel/hostname"]
         .map(|path| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned())
 }
 
-/// Name and home of a user by the passwd file. Read as a file: the C library's look-up may load plug-ins, which a
-/// static program cannot.
+/// Name and home of a user from the passwd file. The C library's lookup may load plug-ins, which a static program
+/// cannot.
 pub fn user(uid: u32) -> Option<(String, PathBuf)> {
     let text = std::fs::read_to_string("/etc/passwd").ok()?;
     let mut rows = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
@@ -66,8 +66,8 @@ pub fn user(uid: u32) -> Option<(String, PathBuf)> {
     Some((row[0].to_owned(), row[5].into()))
 }
 
-/// Whether a path contains no symbolic link, tested with one system call: it, or the folder that it would be created in, can be
-/// opened without following any. (False if the kernel does not know the call.)
+/// Whether a path contains no symbolic link. One system call tries to open the path, or its parent folder, without
+/// following any. (False if the kernel does not support the call.)
 pub fn has_no_symlinks(path: &Path) -> bool {
     let opens = |path: &Path| {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -84,7 +84,7 @@ fn proc_path(pid: u32, file: &str) -> PathBuf {
 }
 
 fn split_at_nul(text: &[u8]) -> Vec<Vec<u8>> {
-    // Each has a zero at its end; a word may be empty.
+    // Each argument ends with a zero byte, and may be empty.
     let text = text.strip_suffix(&[0]).unwrap_or(text);
     text.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
 }

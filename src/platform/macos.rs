@@ -1,4 +1,4 @@
-//! macOS. Linked by `tests/cross`, and not run by any test.
+//! macOS. `tests/cross` links it; no test runs it.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
@@ -12,10 +12,10 @@ use super::process::Process;
 /// This system.
 pub const SYSTEM: System = System::MacOs;
 
-/// No terminal: `NODEV` of the system's headers.
+/// No terminal: `NODEV` in the system headers.
 const NO_DEVICE: u32 = u32::MAX;
 
-/// `started` is microseconds since 1970; 0 for another user's process, of which the system tells less.
+/// `started` is microseconds since 1970; 0 for another user's process, for which the system returns less.
 pub fn process(pid: u32) -> Option<Process> {
     let (parent, name, started) = match info(pid) {
         Some(info) => {
@@ -34,10 +34,10 @@ fn info(pid: u32) -> Option<libc::proc_bsdinfo> {
     ask(pid, libc::PROC_PIDTBSDINFO)
 }
 
-/// What the system says about a process; `flavor` says that it is a `T`.
+/// Asks the system about a process; `flavor` must be the one for `T`.
 fn ask<T>(pid: u32, flavor: c_int) -> Option<T> {
     let (pid, size) = (c_int::try_from(pid).ok()?, c_int::try_from(size_of::<T>()).ok()?);
-    // SAFETY: both structures that are asked for hold numbers only, and may be all zeros; the system writes at most `size`
+    // SAFETY: both structures contain only numbers, for which all zeros is valid; the system writes at most `size`
     // bytes.
     unsafe {
         let mut info: T = std::mem::zeroed();
@@ -46,18 +46,18 @@ fn ask<T>(pid: u32, flavor: c_int) -> Option<T> {
     }
 }
 
-/// The text of a field, up to its first zero.
+/// The text of a field, up to its first zero byte.
 fn text(letters: &[c_char]) -> String {
     let bytes: Vec<u8> =
         letters.iter().take_while(|letter| **letter != 0).map(|letter| *letter as u8).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A program that was replaced while it runs is known by the path that it was started with.
+/// If the program was replaced while running, returns the path it was started with.
 pub fn program(pid: u32) -> Option<PathBuf> {
     let mut path = [0_u8; libc::PROC_PIDPATHINFO_MAXSIZE as usize];
     let id = c_int::try_from(pid).ok()?;
-    // SAFETY: the system writes at most so many bytes.
+    // SAFETY: the system writes at most that many bytes.
     let length = unsafe { libc::proc_pidpath(id, path.as_mut_ptr().cast(), path.len() as u32) };
     match usize::try_from(length).ok().filter(|length| *length > 0) {
         Some(length) => Some(PathBuf::from(OsStr::from_bytes(path.get(..length)?))),
@@ -65,7 +65,7 @@ pub fn program(pid: u32) -> Option<PathBuf> {
     }
 }
 
-/// What a process was started with.
+/// How a process was started.
 struct StartedWith {
     program: PathBuf,
     arguments: Vec<Vec<u8>>,
@@ -80,13 +80,14 @@ pub fn variables(pid: u32) -> Vec<Vec<u8>> {
     started_with(pid).map(|found| found.variables).unwrap_or_default()
 }
 
-/// As `KERN_PROCARGS2` has it: the number of arguments, the program's path, zeros, and then the words, each with a zero at its
-/// end. (A first argument that is empty cannot be told from the zeros before it.) Only of processes of the same user.
+/// Format of `KERN_PROCARGS2`: the number of arguments, the program's path, zeros, then the words, each
+/// zero-terminated. (An empty first argument cannot be told from the zeros before it.) Only for processes of the same
+/// user.
 fn started_with(pid: u32) -> Option<StartedWith> {
     let mut name = [libc::CTL_KERN, libc::KERN_PROCARGS2, c_int::try_from(pid).ok()?];
     let mut size = 0;
     let mut ask = |to: *mut c_void, size: &mut usize| {
-        // SAFETY: a name of three numbers; the system writes at most `size` bytes, and nothing where `to` is null.
+        // SAFETY: the name has three numbers; the system writes at most `size` bytes, and nothing if `to` is null.
         let done = unsafe { libc::sysctl(name.as_mut_ptr(), 3, to, size, std::ptr::null_mut(), 0) };
         (done == 0).then_some(())
     };
@@ -113,13 +114,13 @@ pub fn age_ms(started: u64) -> Option<i64> {
     Some(age.max(0))
 }
 
-/// What tells this machine from others: the id that the system gave it; its name, which changes with the network here, only
-/// where there is none.
+/// Identifies this machine: the id assigned by the system, or, if there is none, the name, which changes with the
+/// network.
 pub fn machine() -> [String; 2] {
     let mut id = [0_u8; 16];
     let wait = libc::timespec { tv_sec: 1, tv_nsec: 0 };
     let mut name = [0_u8; 256];
-    // SAFETY: an id has 16 bytes; at most one byte less than the room is written for the name, so that a zero follows.
+    // SAFETY: an id has 16 bytes; the name gets at most one byte less than the buffer, so a zero follows.
     unsafe {
         if libc::gethostuuid(id.as_mut_ptr(), &raw const wait) == 0 {
             return [hex::encode(id), String::new()];
@@ -130,10 +131,10 @@ pub fn machine() -> [String; 2] {
     [String::new(), name.to_string_lossy().into_owned()]
 }
 
-/// Name and home of a user, as the system's directory has them.
+/// Name and home of a user from the directory service.
 pub fn user(uid: u32) -> Option<(String, PathBuf)> {
     let mut room = vec![0_u8; 16 * 1024];
-    // SAFETY: the entry may be all zeros; its texts lie in `room`, which outlives them.
+    // SAFETY: the entry may be all zeros; its strings point into `room`, which outlives them.
     unsafe {
         let mut entry: libc::passwd = std::mem::zeroed();
         let mut found = std::ptr::null_mut();
@@ -146,7 +147,7 @@ pub fn user(uid: u32) -> Option<(String, PathBuf)> {
     }
 }
 
-/// Whether a path leads where it says, in these very letters: file systems here take upper case for lower case.
+/// Whether a path is canonical, including upper and lower case: file systems here ignore case.
 pub fn has_no_symlinks(path: &Path) -> bool {
     path.canonicalize().is_ok_and(|real| real.as_os_str() == path.as_os_str())
 }

@@ -1,8 +1,8 @@
-//! The process and the system that it runs on: clock, variables, folders, other processes, opening files safely, the hook's
+//! The process and its operating system: clock, variables, folders, other processes, opening files safely, the hook's
 //! deadline.
 //!
-//! What differs between systems is in `linux.rs` and `macos.rs`, which have the same functions. All unsafe code of Fusebox is
-//! in this folder.
+//! Code that depends on the system is in `linux.rs` and `macos.rs`, which have the same functions. All unsafe code of
+//! Fusebox is in this folder.
 
 mod clock;
 pub mod deadline;

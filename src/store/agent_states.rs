@@ -1,5 +1,5 @@
-//! Circuit breakers and slots: read, changed by observations and written, within the step that records them. The same for
-//! every store: a store only reads and writes [`AgentStates`].
+//! Circuit breakers and slots: read, updated with observations and written in the step that records a batch. Shared by
+//! all stores, which only implement [`AgentStates`].
 
 use super::{AgentObservation, CircuitRow, Result, SlotObservation, StoreError};
 use crate::domain::breaker::circuit::{CircuitBreaker, Trip};
@@ -8,9 +8,9 @@ use crate::domain::event::{CircuitDecision, ConcurrencyChange, Event, EventData}
 use crate::domain::throttle::{SlotDenied, Slots};
 use crate::domain::time::Timestamp;
 
-/// The breakers and slots of one session. Each has a name, a text, and bytes with the history of calls.
+/// The breakers and slots of one session. Each has a name, a text, and bytes with the call history.
 pub trait AgentStates {
-    /// The session's id.
+    /// The session id.
     fn session(&self) -> &str;
 
     /// The state with this name.
@@ -22,18 +22,18 @@ pub trait AgentStates {
     /// All states, by name.
     fn all(&mut self) -> Result<Vec<(String, String, Vec<u8>)>>;
 
-    /// Records an event. `known`: nobody has to be told.
+    /// Records an event. `known`: it need not be reported.
     fn record_event(&mut self, event: &Event, known: bool) -> Result<()>;
 }
 
-/// The name of a session's slots.
+/// The name of the slots.
 const SLOTS: &str = "slots";
 
-/// The beginning of the names of breakers.
+/// Prefix of the names of breakers.
 const CIRCUIT_PREFIX: &str = "circuit ";
 
-/// Applies what was observed of an agent; returns its breaker, and whether there is news to report. A person's prompt resets
-/// all breakers of the session, and returns the main agent's as it was before.
+/// Applies observations of an agent. Returns its breaker, and whether there is news to report. A person's prompt resets
+/// all breakers of the session; then the main agent's breaker is returned as it was before.
 pub fn observe(
     states: &mut impl AgentStates,
     seen: &AgentObservation,
@@ -74,7 +74,7 @@ pub fn observe(
     Ok((Some(breaker), is_news))
 }
 
-/// Applies what was observed of subagents, at `used` tokens; returns why one may not start, and whether there is news to
+/// Applies observations of subagents, at `used` tokens. Returns why one may not start, and whether there is news to
 /// report.
 pub fn throttle(
     states: &mut impl AgentStates,
@@ -114,8 +114,8 @@ pub fn slots(states: &mut impl AgentStates) -> Result<Slots> {
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
 
-/// A person decides about the breakers of a session: of one agent, or of all. Returns those that changed, with why they had
-/// tripped.
+/// A person decides about the breakers of one agent, or of all agents of a session. Returns those that changed, and why
+/// they had tripped.
 pub fn decide(
     states: &mut impl AgentStates,
     agent: Option<&str>,
@@ -155,12 +155,12 @@ pub fn breakers(states: &mut impl AgentStates) -> Result<Vec<(String, CircuitBre
         .collect())
 }
 
-/// The agent whose breaker has this name.
+/// The agent of the breaker with this name.
 pub fn agent_of_name(name: &str) -> Option<&str> {
     name.strip_prefix(CIRCUIT_PREFIX)
 }
 
-/// The breakers among the states of a session: name, text and bytes of each.
+/// The breakers among the states of a session, given as name, text and bytes.
 pub fn circuit_rows(session: &str, kept: impl Iterator<Item = (String, String, Vec<u8>)>) -> Vec<CircuitRow> {
     let row = |(name, text, calls): (String, String, Vec<u8>)| {
         let agent = agent_of_name(&name)?.to_owned();
@@ -169,7 +169,7 @@ pub fn circuit_rows(session: &str, kept: impl Iterator<Item = (String, String, V
     kept.filter_map(row).collect()
 }
 
-/// Parses a stored breaker. An unreadable one is reset: it is no reason to give up a store.
+/// Parses a stored breaker. An unreadable one is reset; that does not make the store corrupt.
 pub fn parse_breaker(text: &str, calls: &[u8]) -> CircuitBreaker {
     let breaker: CircuitBreaker = serde_json::from_str(text).unwrap_or_default();
     breaker.with_history(CallHistory::from_bytes(calls))

@@ -1,4 +1,4 @@
-//! What one hook records, and what the store answers.
+//! What one hook records, and the store's answer.
 
 use super::batch_sequence::BatchSequence;
 use super::session::Session;
@@ -23,8 +23,8 @@ pub struct BudgetKey {
 }
 
 impl BudgetKey {
-    /// The state of the budget after these operations, not yet counted, and the counters to read; `None`: it is deleted.
-    /// `operations`: those in the window of `now`.
+    /// The state of the budget after these operations, not yet counted, and the counters to read. `None` if it is
+    /// deleted. `operations`: those in the window of `now`.
     pub fn resolve(
         &self,
         now: Timestamp,
@@ -32,7 +32,7 @@ impl BudgetKey {
     ) -> Option<(BudgetState, Vec<CounterKey>)> {
         let Self { budget, value } = self;
         let window = budget.window.at(now);
-        // Operations that are replayed after a loss are stored after newer ones.
+        // Operations restored after a loss may be stored after newer ones.
         operations.sort_by_key(|operation| operation.at);
         let effect = Adjustment::from_operations(operations.iter().map(|operation| operation.kind));
         if effect.deleted {
@@ -48,49 +48,49 @@ impl BudgetKey {
 /// What one hook records.
 #[derive(Debug)]
 pub struct Batch<'a> {
-    /// The session whose files hold the facts.
+    /// The session whose files contain the facts.
     pub session: &'a Session,
-    /// What was read.
+    /// The facts that were read.
     pub facts: &'a [Fact],
-    /// The budgets to answer for.
+    /// The budgets to return.
     pub budgets: &'a [BudgetKey],
-    /// Whether alerts may be raised (not for an import).
+    /// Whether to raise alerts (not for imports).
     pub alert: bool,
-    /// Whether the caller can show alerts now: it gets those that were not shown yet, and must
+    /// Whether the caller can show alerts now. It gets those not shown yet, and must
     /// [confirm](super::Record::confirm_shown) them.
     pub claim: bool,
-    /// When the session was last seen: now, for its own hooks. A process that reads another session passes that session's
-    /// time, so that it does not count as active.
+    /// When the session was last seen: now, for its own hooks. A process that reads another session passes that
+    /// session's time, so that the session does not count as active.
     pub seen: Timestamp,
-    /// What was observed of the calling agent.
+    /// Observations of the calling agent.
     pub observation: Option<AgentObservation<'a>>,
-    /// Now.
+    /// The current time.
     pub now: Timestamp,
 }
 
-/// What a hook observed of an agent, besides its messages.
+/// A hook's observations of an agent, besides its messages.
 #[derive(Clone, Debug)]
 pub struct AgentObservation<'a> {
-    /// The subagent; empty: the main agent.
+    /// The subagent; empty for the main agent.
     pub agent: &'a str,
-    /// For the breaker: its policy, what was observed, and how often in a row the agent said its last text.
+    /// For the breaker: its policy, the observation, and how many times in a row the agent wrote its last text.
     pub calls: Option<(&'a Policy, CircuitInput<'a>, u32)>,
-    /// A person sent a prompt, which asks for so many repetitions: every breaker of the session is reset.
+    /// A person sent a prompt that asks for this many repetitions: resets every breaker of the session.
     pub prompt: Option<u32>,
     /// For throttling.
     pub slots: Option<SlotObservation<'a>>,
 }
 
-/// What a hook observed of subagents.
+/// A hook's observations of subagents.
 #[derive(Clone, Debug)]
 pub struct SlotObservation<'a> {
     /// The limits.
     pub limits: ThrottleLimits,
-    /// What was observed.
+    /// The observations.
     pub events: &'a [SlotEvent],
-    /// When the session's client started: slots of an earlier client are free. `None`: not known.
+    /// When the session's client started; slots from before are freed. `None`: unknown.
     pub client_since: Option<Timestamp>,
-    /// Counts the tokens that throttling goes by.
+    /// The budget that counts the session's tokens for throttling.
     pub meter: BudgetKey,
 }
 
@@ -99,29 +99,29 @@ pub struct SlotObservation<'a> {
 pub struct CircuitRow {
     /// The session.
     pub session: String,
-    /// The subagent; empty: the main agent.
+    /// The subagent; empty for the main agent.
     pub agent: String,
-    /// Where it stands.
+    /// The breaker.
     pub breaker: CircuitBreaker,
 }
 
 /// The store's answer to a [`Batch`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Applied {
-    /// The budgets after the batch; deleted ones are left out.
+    /// The budgets after the batch, except deleted ones.
     pub states: Vec<BudgetState>,
     /// Alerts to show, oldest first.
     pub alerts: Vec<BudgetAlert>,
     /// Events to report to the agent, oldest first.
     pub events: Vec<Event>,
-    /// The agent's breaker, where it was observed.
+    /// The agent's breaker, if it was observed.
     pub circuit: Option<CircuitBreaker>,
-    /// Why the subagent that was asked for may not start.
+    /// Why the requested subagent may not start.
     pub slot_denied: Option<SlotDenied>,
-    /// The id of the store, which changes when the store is reset.
+    /// The id of the store. Changes when the store is reset.
     pub store_id: String,
-    /// How many batches of this session the store recorded, this one included: orders the answers to parallel hooks.
+    /// Batches of this session in the store, including this one: orders the answers to parallel hooks.
     pub sequence: u64,
-    /// How many of them this machine recorded.
+    /// Batches of this session from this machine.
     pub batch_sequence: BatchSequence,
 }

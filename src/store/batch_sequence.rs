@@ -1,35 +1,35 @@
-//! How many batches of a session one machine recorded. If a store was rolled back and then got batches of other machines, its
-//! total may look right; the number of this machine's own batches shows that some are missing.
+//! Counts the batches of a session from one machine. If a store is rolled back and then gets batches of other machines,
+//! its total may look right; the count of this machine's own batches shows that some are missing.
 
 use serde::{Deserialize, Serialize};
 
 /// The batches of a session that one machine recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchSequence {
-    /// The machine; empty where there is one only.
+    /// The machine; empty if there is only one.
     pub machine: String,
-    /// How many they are.
+    /// Their number.
     pub batches: u64,
 }
 
 impl BatchSequence {
-    /// The number of batches of a machine.
+    /// The number of batches from a machine.
     pub const fn new(machine: String, batches: u64) -> Self {
         Self { machine, batches }
     }
 
-    /// Whether batches are missing that are `known`. Nothing is known of another machine's.
+    /// Whether batches in `known` are missing. False if `known` is another machine's.
     pub fn is_behind(&self, known: &Self) -> bool {
         !self.machine.is_empty() && self.machine == known.machine && self.batches < known.batches
     }
 
-    /// The least that a store must answer to the next batch.
+    /// The minimum count in the answer to the next batch.
     #[must_use]
     pub fn next(&self) -> Self {
         Self::new(self.machine.clone(), self.batches + 1)
     }
 
-    /// Takes over a store's answer: answers to parallel hooks come in any order.
+    /// Adopts a store's answer, unless it is older: answers to parallel hooks arrive in any order.
     pub fn update(&mut self, answer: &Self) {
         if answer.machine != self.machine || answer.batches > self.batches {
             *self = answer.clone();

@@ -1,4 +1,4 @@
-//! The session cache: one small file a session, `guardrails-<session>.json`, that hooks share.
+//! The session cache: one small file per session, `guardrails-<session>.json`, shared by its hooks.
 //!
 //! It can be deleted at any time: everything in it can be read again.
 
@@ -16,32 +16,32 @@ use crate::domain::time::Timestamp;
 use crate::platform::files;
 use crate::transcript::is_plain_id;
 
-/// The extensions of one cache's files: the cache, its replacement, the lock, the read cache of a shared store, and the mark
-/// of [unreported data](SessionCache::has_unreported_data).
+/// The extensions of one cache's files: the cache, its spare file, the lock, the read cache of a shared store, and the
+/// mark of [unreported data](SessionCache::has_unreported_data).
 const EXTENSIONS: [&str; 5] = ["json", "new", "lock", "redis", UNREPORTED];
 
-/// The extension of the mark: a file of its own, so that such caches are found without reading all of them.
+/// The extension of the mark. It is a separate file, so that such caches are found without reading all of them.
 const UNREPORTED: &str = "owes";
 
-/// How long a cache is kept that is not written: 30 days.
+/// How long an unmodified cache is kept, in milliseconds (30 days).
 const RETENTION_MS: i64 = 30 * 24 * 3600 * 1000;
 
-/// The expected size of a cache: a larger one makes the buffer grow.
+/// The expected size of a cache; the buffer grows for larger ones.
 const EXPECTED_BYTES: u64 = 64 * 1024;
 
-/// How many caches are deleted at a time.
+/// How many caches are deleted per sweep.
 const MAX_SWEPT: usize = 100;
 
 /// The file of one session's cache.
 #[derive(Clone, Debug)]
 pub struct CacheFile {
     path: PathBuf,
-    /// The content that was read last, and its value: an unchanged file is not parsed again.
+    /// The last content read and its value: an unchanged file is not parsed again.
     last_read: RefCell<Option<(Vec<u8>, Box<SessionCache>)>>,
 }
 
 impl CacheFile {
-    /// The cache of `session` in `dir`. The id comes from outside: it is hashed unless it is a plain name.
+    /// The cache of `session` in `dir`. The id comes from outside, so it is hashed unless it is a plain name.
     pub fn for_session(dir: &Path, session: &str) -> Self {
         let name = match is_plain_id(session) {
             true => session.to_owned(),
@@ -72,7 +72,7 @@ impl CacheFile {
         marked.filter_map(of).filter(|cache| cache.has_unreported_data()).collect()
     }
 
-    /// Deletes the caches that were not written for [`RETENTION_MS`], some at a time: they can be read again.
+    /// Deletes caches not modified for `RETENTION_MS`, a limited number per call. They can be read again.
     pub fn sweep(dir: &Path, now: Timestamp) {
         if check_private(dir).is_err() {
             return;
@@ -90,7 +90,7 @@ impl CacheFile {
         let old = written.into_iter().filter(|(_, at)| now.millis_since(Timestamp(*at)) > RETENTION_MS);
         for (path, _) in old.take(MAX_SWEPT) {
             let lock = File::open(path.with_extension("lock"));
-            // Its lock is held: it is about to be written.
+            // A locked cache is about to be written.
             if lock.is_ok_and(|lock| fs2::FileExt::try_lock_exclusive(&lock).is_err()) {
                 continue;
             }
@@ -100,12 +100,12 @@ impl CacheFile {
         }
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Reads it; `None` when there is none, or it cannot be trusted.
+    /// Reads the cache; `None` if it is missing or cannot be trusted.
     pub fn read(&self) -> Option<Box<SessionCache>> {
         check_private(self.dir()).ok()?;
         let (bytes, cache) = self.read_current()?;
@@ -113,7 +113,7 @@ impl CacheFile {
         Some(cache)
     }
 
-    /// The content and its value. The caller has checked the folder.
+    /// The content and its value. The caller must have checked the folder.
     fn read_current(&self) -> Option<(Vec<u8>, Box<SessionCache>)> {
         let (file, size) = self.open_current()?;
         let mut bytes = Vec::with_capacity(size.min(EXPECTED_BYTES) as usize);
@@ -124,7 +124,7 @@ impl CacheFile {
         }
     }
 
-    /// Opens it so that nobody writes to it (see [`write()`]); returns its size, too.
+    /// Opens the file with a lock that keeps writers out (see [`write()`]). Also returns its size.
     fn open_current(&self) -> Option<(File, u64)> {
         for _ in 0..8 {
             let file = files::private().read(true).open(&self.path).ok()?;
@@ -132,7 +132,7 @@ impl CacheFile {
                 continue;
             }
             let (current, meta) = (std::fs::symlink_metadata(&self.path).ok()?, file.metadata().ok()?);
-            // It may have become the spare file before it was locked.
+            // The file may have become the spare one before it was locked.
             if current.ino() == meta.ino() {
                 return Some((file, meta.len()));
             }
@@ -140,9 +140,9 @@ impl CacheFile {
         None
     }
 
-    /// Locks it, and reads what other processes wrote in the meantime. The lock is held until the result is saved or
-    /// dropped, never across a call of the store. If the folder is not private or not writable, the result holds what could
-    /// be read, and saving fails.
+    /// Locks the cache, and reads what other processes wrote in the meantime. The lock is held until the result is
+    /// saved or dropped, but never during a call to the store. If the folder is not private or not writable, the result
+    /// holds what could be read, and saving fails.
     pub fn lock(&self) -> LockedCache {
         let lock = self.lock_file();
         // lock_file() already checked the folder.
@@ -170,20 +170,20 @@ impl CacheFile {
     }
 }
 
-/// A session's cache under its lock: nobody else changes it until it is saved or dropped.
+/// A locked session cache: no other process changes it until it is saved or dropped.
 #[derive(Debug)]
 pub struct LockedCache {
     path: PathBuf,
     lock: std::io::Result<File>,
-    /// The content of the file before.
+    /// The previous content of the file.
     before: Option<Vec<u8>>,
-    /// Whether it had unreported data.
+    /// Whether it had unreported data before.
     had_unreported_data: bool,
     cache: Box<SessionCache>,
 }
 
 impl LockedCache {
-    /// Writes it if it changed, and releases the lock. Returns the cache.
+    /// Writes the cache if it changed, and releases the lock. Returns the cache.
     ///
     /// # Errors
     /// The folder is not private, or cannot be written: the changes are lost.
@@ -195,7 +195,7 @@ impl LockedCache {
                 return Ok(());
             }
             let (has_unreported, mark) = (cache.has_unreported_data(), path.with_extension(UNREPORTED));
-            // The mark exists before the data, and as long as the data.
+            // Create the mark before the data is written, and delete it after.
             if has_unreported && !owed {
                 files::private().create(true).truncate(false).write(true).open(&mark)?;
             }
@@ -223,8 +223,8 @@ impl DerefMut for LockedCache {
     }
 }
 
-/// Writes the spare file and swaps it with the current one. Creating or deleting a file each time would take twice as long.
-/// A reader holds a shared lock on the file that it reads; if that is the spare one, a new spare file is made.
+/// Writes the spare file and swaps it with the current one. Creating or deleting a file each time would take twice as
+/// long. Readers hold a shared lock on the file they read; if that is the spare one, a new spare file is created.
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let spare = path.with_extension("new");
     let open = || files::private().create(true).truncate(false).write(true).open(&spare);
@@ -241,12 +241,12 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     files::replace(&spare, path)
 }
 
-/// Waits for the lock. fs2 has been quiet since 2018, so it stands behind this one function.
+/// Waits for the lock. The only use of fs2, which has had no release since 2018.
 pub(super) fn lock_exclusive(file: &File) -> std::io::Result<()> {
     fs2::FileExt::lock_exclusive(file)
 }
 
-/// The same, for a shared lock.
+/// Waits for a shared lock.
 pub(super) fn lock_shared(file: &File) -> std::io::Result<()> {
     fs2::FileExt::lock_shared(file)
 }
@@ -256,8 +256,8 @@ fn private_dir(dir: &Path) -> std::io::Result<()> {
     check_private(dir)
 }
 
-/// Refuses a cache folder that another user could have made or could write: it would decide for us. The default lies
-/// in `/tmp`, where anybody can make a folder first.
+/// Refuses a cache folder that another user could have created or could write to: its content affects decisions. The
+/// default is in `/tmp`, where anybody can create a folder.
 fn check_private(dir: &Path) -> std::io::Result<()> {
     let meta = std::fs::symlink_metadata(dir)?;
     let refuse = |what: &str| {

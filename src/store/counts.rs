@@ -1,7 +1,7 @@
-//! The values of counters and their changes, class by class, and the text in which stores keep them.
+//! Counter values and changes by class, and their stored text.
 //!
-//! A new class is a field of [`CounterDelta`] and a name in [`CLASSES`]; code that misses it fails to compile or to pass the
-//! tests below.
+//! To add a class, add a field to [`CounterDelta`] and a name to [`CLASSES`]; code that misses it fails to compile or
+//! fails the tests below.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,18 +10,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::usage::{Amount, Usage};
 
-/// The classes that are counted, in the order of the stored text. The SQL columns have the same names.
+/// The counted classes, in the order of the stored text. The SQL columns have the same names.
 pub const CLASSES: [&str; 7] =
     ["input", "output", "cache_write_5m", "cache_write_1h", "cache_read", "requests", "tool_calls"];
 
-/// The counts in the order of [`CLASSES`], for texts and JSON.
+/// Counts in the order of [`CLASSES`], for text and JSON.
 type CountRow = [i64; CLASSES.len()];
 
-/// Signed counts by class: the value of a counter, or a change of it. In JSON an array in the order of [`CLASSES`].
+/// Signed counts by class: the value of a counter, or a change to it. In JSON an array in the order of [`CLASSES`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "CountRow", into = "CountRow")]
 pub struct CounterDelta {
-    /// Tokens, neither written to nor read from the prompt cache.
+    /// Tokens neither written to nor read from the prompt cache.
     pub input: i64,
     /// Tokens that the model wrote.
     pub output: i64,
@@ -54,7 +54,7 @@ impl CounterDelta {
         }
     }
 
-    /// The amount of a counter with this value; never below 0.
+    /// The value as an amount, never below 0.
     pub fn amount(self) -> Amount {
         let Self { input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls } = self;
         let unsigned = |count: i64| u64::try_from(count).unwrap_or(0);
@@ -68,7 +68,7 @@ impl CounterDelta {
         Amount { usage, requests: unsigned(requests), tool_calls: unsigned(tool_calls) }
     }
 
-    /// Adds another one.
+    /// Adds another change.
     pub fn add(&mut self, other: &Self) {
         *self = self.zip(other, |a, b| a + b);
     }
@@ -125,7 +125,7 @@ impl From<CounterDelta> for CountRow {
 }
 
 impl fmt::Display for CounterDelta {
-    /// The text that stores keep: `1,2,3,4,5,6,7`.
+    /// The stored text: `1,2,3,4,5,6,7`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut buffer = itoa::Buffer::new();
         for (place, count) in CountRow::from(*self).into_iter().enumerate() {
@@ -138,7 +138,7 @@ impl fmt::Display for CounterDelta {
     }
 }
 
-/// A text that is not a list of counts.
+/// Text that is not a list of counts.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} is not a list of {count} counts", count = CLASSES.len())]
 pub struct InvalidCounts(String);
@@ -146,7 +146,7 @@ pub struct InvalidCounts(String);
 impl FromStr for CounterDelta {
     type Err = InvalidCounts;
 
-    /// Reads what [`fmt::Display`] writes.
+    /// Parses the output of [`fmt::Display`].
     fn from_str(text: &str) -> Result<Self, InvalidCounts> {
         let mut row = CountRow::default();
         let mut parts = text.split(',');

@@ -1,4 +1,4 @@
-//! Deciding: what people do about budgets, breakers and alerts.
+//! Decisions of people about budgets, breakers and alerts.
 
 use super::error::Result;
 use crate::domain::alert::Acknowledgement;
@@ -8,17 +8,17 @@ use crate::domain::event::CircuitDecision;
 use crate::domain::operation::Operation;
 use crate::domain::time::Timestamp;
 
-/// Records the decisions of people, each with who made it and why.
+/// Records decisions of people, with who made them and why.
 pub trait Decide {
-    /// Records an operation; one with a known id changes nothing. `state`: its budget before. Returns the budget after it;
-    /// `None` when it is deleted.
+    /// Records an operation. Does nothing if its id is known. `state`: its budget before. Returns the budget after it,
+    /// or `None` if deleted.
     ///
     /// # Errors
-    /// It was not recorded.
+    /// The operation was not recorded.
     fn add_operation(&mut self, operation: &Operation, state: &BudgetState) -> Result<Option<BudgetState>>;
 
-    /// A person (`by`, with a reason) decides about the breakers of a session: of one agent, or of all. Returns those that
-    /// changed, with why they had tripped, if they had.
+    /// A person (`by`, with a reason) decides about the breakers of one agent, or of all agents of a session. Returns
+    /// those that changed, and why they had tripped, if they had.
     ///
     /// # Errors
     /// Nothing was changed.
@@ -31,8 +31,7 @@ pub trait Decide {
         now: Timestamp,
     ) -> Result<Vec<(String, Option<Trip>)>>;
 
-    /// Acknowledges these alerts, except those that are acknowledged already or do not exist. Returns which were acknowledged
-    /// now.
+    /// Acknowledges these alerts, except unknown and acknowledged ones. Returns those newly acknowledged.
     ///
     /// # Errors
     /// None was acknowledged.

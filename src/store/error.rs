@@ -1,16 +1,16 @@
-//! Why a store could not answer, in kinds that callers act on, whatever the store.
+//! Why a store failed, in kinds that callers act on, independent of the store.
 //!
-//! Each store turns its own errors into these, in its own folder.
+//! Each store converts its own errors to these, in its own folder.
 
 use std::path::PathBuf;
 
-/// Why the store could not answer.
+/// Why the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A file or folder could not be used.
     #[error("{path}: {problem}. {remedy}")]
     Unusable {
-        /// Which.
+        /// Its path.
         path: PathBuf,
         /// What is wrong.
         problem: String,
@@ -34,22 +34,22 @@ pub enum StoreError {
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct BackendError {
-    /// What it means to a caller.
+    /// What the failure means to a caller.
     pub kind: BackendErrorKind,
-    /// The error of the database or the server. Not a source, or printing all causes would print it twice.
+    /// The underlying error. Not a `source`, or printing the chain would print it twice.
     pub error: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// What a failure of a database or a server means to a caller.
+/// What a backend failure means to a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackendErrorKind {
-    /// The user is not allowed to do this.
+    /// The user lacks permission.
     Denied,
-    /// What is stored is damaged.
+    /// Stored data is damaged.
     Corrupt,
-    /// It cannot be reached, or did not answer in time.
+    /// The server cannot be reached, or did not answer in time.
     Unreachable,
-    /// It is busy with other users.
+    /// Other users keep it busy.
     Busy,
     /// Anything else.
     Other,
@@ -64,12 +64,12 @@ impl StoreError {
         Self::Backend(BackendError { kind, error: error.into() })
     }
 
-    /// Whether the user is not allowed to do this: the store itself works.
+    /// Whether the user lacks permission; the store itself works.
     pub fn is_denied(&self) -> bool {
         self.is_backend(BackendErrorKind::Denied)
     }
 
-    /// Whether it cannot be reached, or did not answer in time: the next question would wait as long.
+    /// Whether the store is unreachable, or did not answer in time. Another call would wait just as long.
     pub fn is_out_of_reach(&self) -> bool {
         self.is_backend(BackendErrorKind::Unreachable)
     }

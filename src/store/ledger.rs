@@ -1,6 +1,6 @@
-//! The ledger: messages are merged with what is stored of them, and change the counters by the difference.
+//! The ledger: merges messages with the stored ones, and changes the counters by the difference.
 //!
-//! The same for every store: a store only reads and writes [`LedgerRows`].
+//! Shared by all stores, which only implement [`LedgerRows`].
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -19,33 +19,33 @@ pub struct ChargedSession<S> {
     pub key: S,
     /// The client's session id.
     pub session: String,
-    /// It is charged for messages from this moment on.
+    /// Messages before this moment are not charged to it.
     pub since: Timestamp,
-    /// To whom it is charged itself.
+    /// What the session itself is charged to.
     pub attribution: Attribution,
 }
 
 impl<S> ChargedSession<S> {
-    /// A session that is charged for all that it brings itself.
+    /// A session charged for all messages in its own files.
     pub fn new(key: S, session: String, attribution: Attribution) -> Self {
         Self { key, session, since: MIN_TIME, attribution }
     }
 }
 
-/// A session, and its parent with the moment from which on the parent is charged, too.
+/// A session, and its parent with the moment from which the parent is charged as well.
 pub type WithParent<S> = (ChargedSession<S>, Option<(S, Timestamp)>);
 
 /// The earliest moment.
 pub const MIN_TIME: Timestamp = Timestamp(i64::MIN);
 
-/// How many sessions are charged for the messages of one, at most.
+/// The maximum number of sessions that one message is charged to through parents.
 const MAX_LINEAGE: usize = 16;
 
-/// A stored message, and to whom it is charged.
+/// A stored message and its attribution.
 pub struct StoredMessage<R: LedgerRows + ?Sized> {
     /// Its key in the store.
     pub key: R::Message,
-    /// To whom it is charged.
+    /// What it is charged to.
     pub attribution: Attribution,
     /// The message.
     pub message: Message,
@@ -53,27 +53,27 @@ pub struct StoredMessage<R: LedgerRows + ?Sized> {
     pub sessions: Vec<String>,
 }
 
-/// What a store reads and writes for the ledger, within one atomic step.
+/// What a store reads and writes for the ledger, in one atomic step.
 pub trait LedgerRows {
     /// The store's key of a session.
     type Session: Clone + Ord;
     /// The store's key of a message.
     type Message: Clone;
 
-    /// Finds a message. `lineage`: sessions whose attributions are known already.
+    /// Finds a message. `lineage`: sessions with known attributions.
     fn find_message(
         &mut self,
         key: &MessageKey,
         lineage: &[ChargedSession<Self::Session>],
     ) -> Result<Option<StoredMessage<Self>>>;
 
-    /// Inserts a message that `session` brought first.
+    /// Inserts a message first read for `session`.
     fn insert_message(&mut self, message: &Message, session: &Self::Session) -> Result<Self::Message>;
 
     /// Updates a message.
     fn update_message(&mut self, key: &Self::Message, message: &Message) -> Result<()>;
 
-    /// Makes a message count in a further session. `own`: it is in that session's files.
+    /// Makes a message count in another session. `own`: it is in that session's files.
     fn attach(
         &mut self,
         key: &Self::Message,
@@ -82,10 +82,12 @@ pub trait LedgerRows {
         own: bool,
     ) -> Result<()>;
 
-    /// A session, charged for all its messages, and its parent, with the moment from which on the parent is charged.
+    /// A session, charged for all its messages, and its parent with the moment from which the parent is charged as
+    /// well.
     fn charged_session(&mut self, session: &Self::Session) -> Result<WithParent<Self::Session>>;
 
-    /// Who is charged for a session: itself, its parent, the parent's parent …; bounded, so that a loop cannot hang a hook.
+    /// The sessions charged for a session: itself, its parent, the parent's parent and so on. Bounded, so that a cycle
+    /// cannot hang a hook.
     fn lineage(&mut self, session: &Self::Session) -> Result<Vec<ChargedSession<Self::Session>>> {
         let mut line: Vec<ChargedSession<Self::Session>> = Vec::new();
         let mut next = Some((session.clone(), MIN_TIME));
@@ -99,11 +101,11 @@ pub trait LedgerRows {
         Ok(line)
     }
 
-    /// Notes that a session was forked from `origin` (its id): totals of both may cover what both hold.
+    /// Records that a session was forked from `origin` (its id): totals of both may cover the messages in both.
     fn note_origin(&mut self, session: &Self::Session, origin: &str) -> Result<()>;
 
-    /// Notes a client's total. The same total again (2.1.330 writes it twice on `/clear`) ends where the last one ends, and a
-    /// closed one stays closed.
+    /// Records a client total. A repeated total (2.1.330 writes it twice on `/clear`) takes the end of the latest
+    /// reading; once closed, it stays closed.
     fn note_total(&mut self, session: &Self::Session, total: &ClientTotal) -> Result<()>;
 
     /// The totals of a session.
@@ -118,7 +120,7 @@ pub trait LedgerRows {
     /// The sessions that this one was forked from.
     fn origins_of(&mut self, session: &Self::Session) -> Result<Vec<Self::Session>>;
 
-    /// The other sessions that have totals and whose files hold this message.
+    /// The other sessions with totals whose files contain this message.
     fn settling_holders(
         &mut self,
         key: &Self::Message,
@@ -135,20 +137,20 @@ enum Direction {
 
 /// Records the messages of one batch.
 pub struct Ledger<'a, R: LedgerRows> {
-    /// Where they are stored.
+    /// The storage.
     pub rows: &'a mut R,
-    /// The session whose files hold them.
+    /// The session whose files contain the messages.
     pub session: R::Session,
     families: &'a CounterFamilies,
     installed: Option<Timestamp>,
     lineage: Rc<[ChargedSession<R::Session>]>,
     changes: CounterChanges,
-    /// Changed messages that other sessions hold too, with their times.
+    /// Changed messages that are also in other sessions, with their times.
     shared: Vec<(R::Message, Timestamp)>,
 }
 
 impl<'a, R: LedgerRows> Ledger<'a, R> {
-    /// A ledger for the messages of a session. `installed`: messages before this moment are its history.
+    /// A ledger for the messages of a session. `installed`: earlier messages are its history.
     pub fn new(
         rows: &'a mut R,
         families: &'a CounterFamilies,
@@ -160,12 +162,12 @@ impl<'a, R: LedgerRows> Ledger<'a, R> {
         Self { rows, session, families, installed, lineage, changes, shared }
     }
 
-    /// The changes of counters.
+    /// The resulting changes of counters.
     pub fn into_changes(self) -> CounterChanges {
         self.changes
     }
 
-    /// Merges one message in. Returns its date.
+    /// Merges a message. Returns its date.
     pub(super) fn merge(&mut self, seen: &Message) -> Result<Timestamp> {
         self.put(seen, |known| known.clone().merge(seen))
     }
@@ -185,7 +187,7 @@ impl<'a, R: LedgerRows> Ledger<'a, R> {
         MessageKey::from_parts(&["session", &self.lineage[0].session]).short()
     }
 
-    /// Works on another session.
+    /// Runs `work` on another session.
     pub fn for_session<T>(
         &mut self,
         session: R::Session,
@@ -202,13 +204,13 @@ impl<'a, R: LedgerRows> Ledger<'a, R> {
         done
     }
 
-    /// Takes the changed messages that other sessions hold too.
+    /// Takes the changed messages that are also in other sessions.
     pub fn take_shared(&mut self) -> Vec<(R::Message, Timestamp)> {
         std::mem::take(&mut self.shared)
     }
 
-    /// Stores `new`, or what `update` makes of the stored message with its key. Returns its date then: a later line of a
-    /// message does not change its date.
+    /// Stores `new`, or the result of `update` on the stored message with its key. Returns the message's date, which
+    /// later lines do not change.
     fn put(&mut self, new: &Message, update: impl FnOnce(&Message) -> Message) -> Result<Timestamp> {
         let lineage = Rc::clone(&self.lineage);
         let known = self.rows.find_message(&new.key, &lineage)?;
@@ -229,14 +231,14 @@ impl<'a, R: LedgerRows> Ledger<'a, R> {
                 }
                 (known.key.clone(), known.attribution.clone())
             }
-            // The session that first brings a message decides to whom it is charged.
+            // The session that a message is first read for determines its attribution.
             None => (self.rows.insert_message(&new, &self.session)?, lineage[0].attribution.clone()),
         };
         for other in &new_sessions {
             self.rows.attach(&key, &new, &other.key, other.key == self.session)?;
         }
         if let Some(known) = &known {
-            // A further session alone changes nothing for the others.
+            // Merely adding a session does not affect the others.
             if known.message != new && known.sessions.len() + new_sessions.len() > 1 {
                 self.shared.push((key, new.at));
             }
@@ -271,8 +273,8 @@ impl<'a, R: LedgerRows> Ledger<'a, R> {
     }
 }
 
-/// Every family that was ever counted, by name. All are updated, whatever the configuration of this process says: another
-/// project's may count them.
+/// Every family ever counted, by name. All are updated, whatever the configuration of this process: another project may
+/// use them.
 #[derive(Debug, Default)]
 pub struct CounterFamilies(Vec<(String, CounterFamily)>);
 
@@ -281,7 +283,7 @@ pub fn family_name(family: &CounterFamily) -> String {
     format!("{} {}", family.scope.name(), family.rule)
 }
 
-/// The family with that name; `None`: one of a later version.
+/// The family of that name; `None` if a later version defined it.
 fn parse_family(name: &str) -> Option<CounterFamily> {
     let (scope, rule) = name.split_once(' ')?;
     let mut known = Scope::ALL.into_iter().map(|(_, scope)| scope).chain([Scope::History]);
@@ -295,7 +297,7 @@ impl CounterFamilies {
         Self(names.into_iter().filter_map(|name| Some((name.clone(), parse_family(name)?))).collect())
     }
 
-    /// Adds families; returns the names of new ones.
+    /// Adds families. Returns the names of new ones.
     pub fn register(&mut self, wanted: impl IntoIterator<Item = CounterFamily>) -> Vec<String> {
         let mut new = Vec::new();
         for family in wanted {
@@ -313,8 +315,8 @@ impl CounterFamilies {
     }
 }
 
-/// The counters of a family, a value and a window that a message changes, and its date: counters that start later do not
-/// change.
+/// Identifies the counters that a message changes: family, value and window, and the message's date. Counters that
+/// start after that date do not change.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CounterMove {
     /// The family.
@@ -327,18 +329,18 @@ pub struct CounterMove {
     pub at: i64,
 }
 
-/// The changes of a batch, by counter and by date of the message.
+/// The changes of a batch, by counter and message date.
 #[derive(Debug, Default)]
 pub struct CounterChanges(BTreeMap<CounterMove, CounterDelta>);
 
 impl CounterChanges {
-    /// Adds a change of the counters of one window, by a message of this date.
+    /// Adds a change by a message of this date to the counters of one window.
     fn add(&mut self, family: &str, value: &str, start: Timestamp, at: Timestamp, change: &CounterDelta) {
         let (family, value) = (family.to_owned(), value.to_owned());
         self.0.entry(CounterMove { family, value, start: start.0, at: at.0 }).or_default().add(change);
     }
 
-    /// All changes that are not zero.
+    /// All nonzero changes.
     pub fn iter(&self) -> impl Iterator<Item = (&CounterMove, &CounterDelta)> {
         self.0.iter().filter(|(_, change)| !change.is_zero())
     }

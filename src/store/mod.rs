@@ -1,8 +1,8 @@
 //! The store: messages, counters, alerts and operations.
 //!
-//! Its interface is four traits, by who needs them: [`Record`], [`Decide`], [`Query`], [`Recover`]; a [`Store`] is all of
-//! them. A counter is a sum over messages, kept so that nobody has to add them up; where it is missing it is added up.
-//! Everything that one hook records goes in with one [`Record::apply`], which happens whole or not at all.
+//! Its interface is four traits: [`Record`], [`Decide`], [`Query`], [`Recover`]; a [`Store`] has all of them. A counter
+//! is a cached sum over messages, and is computed if missing. Everything that one hook records goes into one
+//! [`Record::apply`], which is atomic.
 
 mod agent_states;
 mod batch;
@@ -32,11 +32,11 @@ pub use self::record::Record;
 pub use self::recover::Recover;
 pub use self::session::{ClientProcess, Session, SessionRow, SessionTotal};
 
-/// How long a hook may take between claiming an alert or an event and having shown it. A hook that dies in between gives
-/// it back by this; the hook's own deadline is shorter.
+/// How long a hook may take from claiming an alert or event to showing it, in milliseconds. If the hook dies, the claim
+/// expires. The hook's own deadline is shorter.
 const CLAIM_MS: i64 = 5_000;
 
-/// Where messages are recorded and budgets are counted: everything that a store can do.
+/// A complete store.
 pub trait Store: Record + Decide + Query + Recover {}
 
 impl<T: Record + Decide + Query + Recover> Store for T {}

@@ -1,8 +1,8 @@
-//! Counting while the store is out of reach: what each file added since the store last answered.
+//! Counts while the store is unreachable: what each file added since the store last answered.
 //!
-//! A file's delta is one sum from the end of the store's answer to the position of the reader. So the hook that read further
-//! wins, and two hooks that read the same lines count them once. Only the last messages of an agent are kept in full, since
-//! their next lines may add to them. However long the store is away, a hook reads only what is new.
+//! A file's delta is one sum, from the end of the store's answer to the reader's position. So the hook that read
+//! further wins, and lines read by two hooks count once. Only the last messages of an agent are kept in full, since
+//! later lines may add to them. However long the store is unreachable, a hook reads only new lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,20 +16,20 @@ use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 use crate::transcript::cursor::Position;
 
-/// How many of an agent's messages may still grow: the lines of a message follow each other.
+/// How many of an agent's messages may still grow: the lines of a message are close together.
 const MAX_OPEN_MESSAGES: usize = 3;
 
-/// What hooks counted while the store was out of reach, and the answer of the store that they started from.
+/// Counts while the store is unreachable, and the store's answer that they build on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OfflineCounts {
-    /// When.
+    /// When they were last updated.
     pub at: Timestamp,
     /// The budgets.
     pub states: Vec<BudgetState>,
-    /// The configuration.
+    /// Fingerprint of the configuration.
     pub stamp: Option<Stamp>,
-    /// The id of the store, and the number of its answer.
+    /// The id of the store, and the sequence number of its answer.
     pub since: (String, u64),
     /// What each file added.
     pub files: BTreeMap<PathBuf, FileDelta>,
@@ -39,11 +39,11 @@ pub struct OfflineCounts {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FileDelta {
-    /// How far it was read.
+    /// The position up to which the file was read.
     pub position: Position,
-    /// What the store's answer contains already.
+    /// What the store's answer already contains.
     known: KnownFile,
-    /// By agent, since a parent's file may hold lines of its subagents.
+    /// Counts by agent, since a parent's file may contain lines of its subagents.
     by_agent: BTreeMap<String, AgentCounts>,
 }
 
@@ -53,7 +53,7 @@ pub struct FileDelta {
 pub struct KnownFile {
     /// The last response, whose further lines repeat it.
     pub message: Option<MessageKey>,
-    /// Everything up to then, for a file that was replaced and is read from its start.
+    /// Everything up to this moment, if the file was replaced and is read from its start.
     pub until: Option<Timestamp>,
 }
 
@@ -62,16 +62,16 @@ pub struct KnownFile {
 struct AgentCounts {
     /// The last messages, which may still grow.
     open: Vec<Message>,
-    /// The sums of those before.
+    /// The sums of earlier messages.
     closed: Vec<BudgetTally>,
 }
 
-/// The count for one value of a budget in a window.
+/// The count for one value of a budget in one window.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct BudgetTally {
     budget: String,
     value: String,
-    /// Since when: the window's start, or the last reset.
+    /// Where counting starts: the window's start, or the last reset.
     from: Timestamp,
     amount: Amount,
 }
@@ -83,18 +83,18 @@ impl BudgetTally {
 }
 
 impl OfflineCounts {
-    /// Whether this started from that answer of the store, under this configuration.
+    /// Whether these counts build on that answer of the store, under this configuration.
     pub fn continues(&self, store_id: &str, sequence: u64, stamp: Stamp) -> bool {
         self.stamp == Some(stamp) && self.since.0 == store_id && self.since.1 == sequence
     }
 
-    /// Whether every file was counted for these budgets: a new model or a new day brings new ones.
+    /// Whether every file was counted for these budgets. A new model or a new day adds budgets.
     pub fn covers(&self, states: &[BudgetState]) -> bool {
         let mut parts = self.files.values().flat_map(|file| file.by_agent.values());
         parts.all(|part| states.iter().all(|state| part.tally(state).is_some()))
     }
 
-    /// Merges another count that started from the same answer: for each file, the one that read further wins.
+    /// Merges counts that build on the same answer: for each file, the one that read further wins.
     pub fn merge(&mut self, other: Self) {
         for (path, file) in other.files {
             match self.files.get(&path) {
@@ -106,7 +106,7 @@ impl OfflineCounts {
         }
     }
 
-    /// Updates the budgets: `states` plus all files plus `besides`.
+    /// Updates the budgets to `states` plus all files plus `besides`.
     pub fn update_states(&mut self, states: &[BudgetState], besides: &FileDelta) {
         self.states = states.iter().map(|state| self.counted_state(state.clone(), besides)).collect();
     }
@@ -115,7 +115,7 @@ impl OfflineCounts {
         let all = || self.files.values().chain([besides]);
         let agents: BTreeSet<&String> = all().flat_map(|file| file.by_agent.keys()).collect();
         let used = |agent: &&String| {
-            // Two files with lines of the same agent say the same, but one may say less of it.
+            // Lines of one agent in two files are the same, but one file may lack some.
             let of_files = all().filter_map(|file| file.by_agent.get(*agent));
             of_files.map(|part| state.budget.measure(&part.amount(&state))).max().unwrap_or(0)
         };
@@ -125,7 +125,7 @@ impl OfflineCounts {
     }
 }
 
-/// The state of a budget while the store is out of reach, according to its `store_down`.
+/// The state of a budget while the store is unreachable, according to its `store_down`.
 pub fn offline_state(state: BudgetState) -> BudgetState {
     let used = match state.budget.store_down {
         StoreDown::Local => state.used,
@@ -136,12 +136,12 @@ pub fn offline_state(state: BudgetState) -> BudgetState {
 }
 
 impl FileDelta {
-    /// An empty delta beyond what the store has.
+    /// An empty delta to what the store has.
     pub fn new(known: KnownFile) -> Self {
         Self { known, ..Self::default() }
     }
 
-    /// Adds messages that were read, up to `position`, for the budgets of `states`.
+    /// Adds messages read up to `position`, for the budgets of `states`.
     pub fn add(
         &mut self,
         messages: impl IntoIterator<Item = Message>,
@@ -159,7 +159,7 @@ impl FileDelta {
 }
 
 impl KnownFile {
-    /// Whether a message is in the store's answer already.
+    /// Whether a message is already in the store's answer.
     pub fn includes(&self, message: &Message) -> bool {
         self.message == Some(message.key) || self.until.is_some_and(|until| message.at <= until)
     }
@@ -207,7 +207,7 @@ fn counted_since(state: &BudgetState) -> Timestamp {
     state.since.map_or(state.window.start, |since| since.max(state.window.start))
 }
 
-/// Whether a budget counts a message that it is charged for.
+/// Whether a budget counts a message.
 pub fn counts(state: &BudgetState, message: &Message) -> bool {
     let value = match state.budget.scope {
         Scope::Model => message.model == state.value,

@@ -1,4 +1,4 @@
-//! Querying: the states of budgets, and lists of what was recorded.
+//! Queries: the states of budgets, and lists of recorded data.
 
 use super::batch::{BudgetKey, CircuitRow};
 use super::error::Result;
@@ -13,24 +13,24 @@ use crate::domain::time::Timestamp;
 /// The kind of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreKind {
-    /// A file of this machine: nobody else counts there.
+    /// A file on this machine, which only this machine counts in.
     Embedded,
-    /// A server that several machines use.
+    /// A server shared by several machines.
     Shared,
 }
 
-/// Reads recorded data without changing it; missing counters may be computed and stored.
+/// Reads recorded data without changing it. May compute and store missing counters.
 pub trait Query {
-    /// What kind of store this is.
+    /// The kind of this store.
     fn kind(&self) -> StoreKind;
 
-    /// The states of budgets; deleted ones are left out.
+    /// The states of budgets, except deleted ones.
     ///
     /// # Errors
     /// The store cannot be read.
     fn states(&mut self, budgets: &[BudgetKey], now: Timestamp) -> Result<Vec<BudgetState>>;
 
-    /// The states of budgets just before a moment, by the messages that are known now; deleted ones are left out.
+    /// The states of budgets just before a moment, from the messages known now, except deleted budgets.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -42,7 +42,7 @@ pub trait Query {
     /// The store cannot be read.
     fn events(&mut self, session: Option<&str>, call: Option<u64>) -> Result<Vec<Event>>;
 
-    /// Breakers, of the session seen last first: of one session, or all.
+    /// Breakers of one session or all, the most recently seen session first.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -60,19 +60,19 @@ pub trait Query {
     /// The store cannot be read.
     fn alerts(&mut self) -> Result<Vec<AlertRecord>>;
 
-    /// Operations on a budget, oldest first; all of them without a name.
+    /// Operations on a budget, or all, oldest first.
     ///
     /// # Errors
     /// The store cannot be read.
     fn operations(&mut self, budget: Option<&str>) -> Result<Vec<Operation>>;
 
-    /// The total of a session; `None` when the store does not know it.
+    /// The total of a session; `None` if the session is unknown.
     ///
     /// # Errors
     /// The store cannot be read.
     fn session_total(&mut self, session: &str) -> Result<Option<SessionTotal>>;
 
-    /// The sessions, last seen first.
+    /// The sessions, most recently seen first.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -90,8 +90,7 @@ pub trait Query {
     /// The store cannot be read.
     fn session_of_client(&mut self, client: ClientProcess) -> Result<Option<String>>;
 
-    /// The values that budgets of this scope were counted for since a moment. Precise to the minute: windows start on whole
-    /// minutes.
+    /// The values of this scope with charges since a moment. Precise to the minute: windows start on whole minutes.
     ///
     /// # Errors
     /// The store cannot be read.

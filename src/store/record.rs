@@ -1,4 +1,4 @@
-//! Recording: what hooks and readers of transcripts write.
+//! Recording: what hooks and transcript readers write.
 
 use super::batch::{Applied, Batch};
 use super::error::Result;
@@ -8,22 +8,21 @@ use crate::domain::time::Timestamp;
 
 /// Records messages, sessions and events.
 pub trait Record {
-    /// Records a batch, in one atomic step, and returns the states of its budgets.
+    /// Records a batch in one atomic step. Returns the states of its budgets.
     ///
     /// # Errors
     /// Nothing was recorded.
     fn apply(&mut self, batch: &Batch) -> Result<Applied>;
 
-    /// Begins to connect, where that takes time: it goes on while files are read.
+    /// Starts to connect, if that takes time, while the caller reads files.
     ///
     /// # Errors
-    /// The store is out of reach; it would not answer either.
+    /// The store is unreachable, so other calls would fail as well.
     fn connect(&mut self) -> Result<()> {
         Ok(())
     }
 
-    /// Confirms that these alerts were shown and these events reported. Other claimed ones can be claimed again after a
-    /// while.
+    /// Confirms that these alerts were shown and these events reported. Unconfirmed claims expire.
     ///
     /// # Errors
     /// They may be shown again.
@@ -32,13 +31,13 @@ pub trait Record {
     /// Records an event.
     ///
     /// # Errors
-    /// It was not recorded.
+    /// The event was not recorded.
     fn record_event(&mut self, event: &Event) -> Result<()>;
 
-    /// Records that a session was seen (`ended`: that it ended then).
+    /// Records that a session was seen, or (`ended`) that it ended.
     ///
     /// # Errors
-    /// It was not recorded.
+    /// Nothing was recorded.
     fn touch_session(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()>;
 
     /// Marks a session as completely read, unless it was seen after `seen`.
@@ -47,7 +46,7 @@ pub trait Record {
     /// It was not marked.
     fn mark_complete(&mut self, session: &str, seen: Timestamp) -> Result<()>;
 
-    /// Does maintenance that can wait until the hook has answered. `idle`: the agent is not working, so it may take longer.
+    /// Maintenance that can wait until the hook has answered. `idle`: the agent is not working, so it may take longer.
     ///
     /// # Errors
     /// It was not done, and is left to the next process.

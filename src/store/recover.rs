@@ -1,4 +1,4 @@
-//! Recovering: noticing that a store lost data, and filling it again from the transcripts.
+//! Recovery: detects that a store lost data, and refills it from the transcripts.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use super::batch_sequence::BatchSequence;
 use super::error::Result;
 use crate::domain::time::Timestamp;
 
-/// Identifies a store, finds what it lacks, and replaces a damaged one.
+/// Identifies a store, finds missing data, and replaces a damaged store.
 pub trait Recover {
     /// The id of the store (see [`Applied::store_id`](super::Applied::store_id)).
     ///
@@ -16,38 +16,38 @@ pub trait Recover {
     /// The store cannot be read.
     fn store_id(&mut self) -> Result<String>;
 
-    /// Whether the store lost data, and this machine has not filled it again yet.
+    /// Whether the store lost data that this machine has not refilled yet.
     ///
     /// # Errors
     /// The store cannot be read.
     fn is_rebuilding(&mut self) -> Result<bool>;
 
-    /// Marks the store as to be filled from the transcripts (a shared one: by every machine), or this machine as done.
+    /// Marks the store to be refilled from the transcripts (a shared one by every machine), or this machine as done.
     ///
     /// # Errors
     /// It was not marked.
     fn set_rebuilding(&mut self, rebuilding: bool) -> Result<()>;
 
-    /// The machines that were seen lately and have not filled the store yet (see [`Recover::is_rebuilding`]).
+    /// The machines seen recently that have not refilled the store yet (see [`Recover::is_rebuilding`]).
     ///
     /// # Errors
     /// The store cannot be read.
     fn rebuilding_machines(&mut self, now: Timestamp) -> Result<Vec<String>>;
 
-    /// Gives a new id to a store that went back in time (a restored copy, a log that lost its end), to be filled from the
-    /// transcripts. Does nothing if its id is no longer `store_id`. Returns its id then.
+    /// Gives a new id to a store that went back in time (a restored copy, a truncated log), so that it is refilled from
+    /// the transcripts. Does nothing if its id is no longer `store_id`. Returns its new id.
     ///
     /// # Errors
     /// It was not done.
     fn reset_store(&mut self, store_id: &str) -> Result<String>;
 
-    /// How many batches of each session the store recorded (see [`Applied::sequence`](super::Applied::sequence)).
+    /// The number of batches of each session in the store (see [`Applied::sequence`](super::Applied::sequence)).
     ///
     /// # Errors
     /// The store cannot be read.
     fn sequences(&mut self) -> Result<HashMap<String, u64>>;
 
-    /// How many batches of each session this machine recorded, where there are other machines (see
+    /// The number of batches of each session from this machine, if there are other machines (see
     /// [`Applied::batch_sequence`](super::Applied::batch_sequence)).
     ///
     /// # Errors
@@ -56,8 +56,8 @@ pub trait Recover {
         Ok(HashMap::new())
     }
 
-    /// Computes the counters of these budgets again from the messages. (Only those of a shared store can differ: others can
-    /// write it.)
+    /// Recomputes the counters of these budgets from the messages. (Only needed for a shared store, which others can
+    /// write to.)
     ///
     /// # Errors
     /// Some counters keep their old values.
@@ -65,7 +65,7 @@ pub trait Recover {
         Ok(())
     }
 
-    /// The names of records that could not be read: they were quarantined, or left out of answers.
+    /// The keys of unreadable records, which were quarantined or left out of answers.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -79,14 +79,14 @@ pub trait Recover {
     /// The store cannot be read.
     fn installed_at(&mut self) -> Result<Option<Timestamp>>;
 
-    /// Records the time of the installation, once.
+    /// Records the time of installation, once.
     ///
     /// # Errors
     /// It was not recorded.
     fn note_installation(&mut self, now: Timestamp) -> Result<()>;
 
-    /// Quarantines a damaged store: keeps it under another name, and returns where. The next opening begins a new one.
-    /// `None`: there was nothing to do; a shared store is never quarantined.
+    /// Quarantines a damaged store: renames it, and returns the new path. The next opening creates a new one. `None` if
+    /// there was nothing to do; a shared store is never quarantined.
     ///
     /// # Errors
     /// It could not be renamed.

@@ -1,4 +1,4 @@
-//! Sessions, as stores know them.
+//! Sessions as stored.
 
 use std::path::PathBuf;
 
@@ -8,40 +8,40 @@ use crate::domain::counter::Attribution;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 
-/// A client process, to find the session that started another one.
+/// A client process, used to find the parent of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientProcess {
     /// Process id.
     pub pid: u32,
-    /// Start time in clock ticks since boot: a process id is used again, the pair is not.
+    /// Start time in clock ticks since boot. Process ids are reused; the pair is unique.
     pub started: u64,
 }
 
-/// A session as a hook saw it.
+/// A session as seen by a hook.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Session {
     /// The client's session id.
     pub id: String,
     /// Its transcript.
     pub transcript: Option<PathBuf>,
-    /// The project that it is charged to. Decided when the session is first seen, like the next three: what was
-    /// charged must not move.
+    /// The project that it is charged to. This and the next three fields are fixed when the session is first seen, so
+    /// that charges do not move.
     pub project: String,
     /// The user that it is charged to.
     pub user: String,
-    /// The team that it is charged to, empty when none. (Caches of earlier versions say nothing of it.)
+    /// The team that it is charged to; empty if none. (Caches of earlier versions lack it.)
     #[serde(default)]
     pub team: String,
-    /// Declared task type, empty when none.
+    /// Declared task type; empty if none.
     pub task_type: String,
-    /// The session that started it.
+    /// Its parent session, if any.
     pub parent: Option<String>,
-    /// Its client.
+    /// Its client process.
     pub client: Option<ClientProcess>,
 }
 
 impl Session {
-    /// To whom it is charged.
+    /// What the session is charged to.
     pub fn attribution(&self) -> Attribution {
         Attribution {
             project: self.project.clone(),
@@ -52,24 +52,24 @@ impl Session {
     }
 }
 
-/// A session as the store lists it.
+/// A session as listed by the store.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SessionRow {
     /// The session.
     #[serde(flatten)]
     pub session: Session,
-    /// When a hook was last seen.
+    /// When a hook last saw it.
     pub last_seen: Timestamp,
     /// When it ended, if it did.
     pub ended: Option<Timestamp>,
-    /// Everything in its files was read after it ended, or after its client was gone.
+    /// Whether all its files were read after it ended, or after its client exited.
     pub complete: bool,
 }
 
 /// The total of a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SessionTotal {
-    /// Everything charged to it.
+    /// Everything charged to the session.
     pub amount: Amount,
     /// Messages with an estimated charge.
     pub estimated_messages: u64,

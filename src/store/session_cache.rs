@@ -1,6 +1,6 @@
-//! What the hooks of one session share, as a value. [`cache_file`](super::cache_file) is its file.
+//! State shared by the hooks of one session. [`cache_file`](super::cache_file) is its file.
 //!
-//! It holds what pre-tool-use needs to answer without the store, how far the transcripts were read, and the escalation.
+//! It contains what pre-tool-use needs to answer without the store, the positions in transcripts, and the escalation.
 //! It can be deleted at any time: everything in it can be read again.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,94 +20,94 @@ use crate::domain::verdict::ResponseSizes;
 use crate::transcript::Fact;
 use crate::transcript::cursor::Position;
 
-/// Format of the file; files of another format are not read.
+/// Version of the file format; other versions are not read.
 pub(super) const VERSION: u32 = 1;
 
-/// What the hooks of one session share.
+/// State shared by the hooks of one session.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SessionCache {
-    /// Format.
+    /// Version of the format.
     pub version: u32,
     /// When the store last answered.
     pub written: Timestamp,
     /// Fingerprint of the configuration that `config` was read from.
     pub stamp: Option<Stamp>,
-    /// The budgets, by the store's last answer.
+    /// The budgets in the store's last answer.
     pub states: Vec<BudgetState>,
-    /// How far each agent was escalated.
+    /// How far each agent is escalated.
     #[serde(rename = "ladder")]
     pub escalation: Escalation,
-    /// The sizes of responses so far.
+    /// Sizes of the responses so far.
     pub sizes: ResponseSizes,
-    /// The model that answered last, by agent; the main agent's key is empty.
+    /// The model of the last response, by agent; the main agent's key is empty.
     pub models: BTreeMap<String, String>,
     /// Models seen.
     pub models_seen: BTreeSet<String>,
     /// Agent types seen.
     pub agent_types: BTreeSet<String>,
-    /// In the file: for each state whose budget is in the configuration, the budget's index there.
+    /// Only in the file: for each state whose budget is in the configuration, its index there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     budgets: Vec<usize>,
-    /// The last good configuration; without a `stamp`, that of `offline_counts`: the store has never answered.
+    /// The last valid configuration. Without a `stamp`, it belongs to `offline_counts`: the store has never answered.
     pub config: Option<Config>,
-    /// The configuration whose problems were reported.
+    /// The configuration whose problems were already reported.
     #[serde(rename = "told")]
     pub reported_config: Option<Stamp>,
     /// The session.
     pub session: Session,
-    /// Breakers that are not closed, by agent; closed ones only where an older answer may still arrive.
+    /// Breakers that are not closed, by agent. Closed ones are kept only while an older answer may still arrive.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub circuits: BTreeMap<String, CachedCircuit>,
-    /// The sessions that it was started in, innermost first: their session budgets hold for it too.
+    /// The sessions that it was started in, innermost first. Their session budgets apply to it as well.
     pub ancestors: Vec<String>,
-    /// When the session ended, as far as its hooks say.
+    /// When the session ended, according to its hooks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<Timestamp>,
-    /// The session's start or end, if it was not reported to the store.
+    /// The session's start or end, if not yet reported to the store.
     #[serde(rename = "untold", skip_serializing_if = "Option::is_none")]
     pub unreported: Option<UnreportedSession>,
-    /// The id of the store that the positions were read for.
+    /// The id of the store that the positions belong to.
     #[serde(rename = "epoch")]
     pub store_id: String,
-    /// Number of the batch that `states` answers; [`STALE`] if the store lacks batches and was not marked yet.
+    /// Sequence number of the answer in `states`; [`STALE`] if the store lacks batches and was not marked yet.
     pub sequence: u64,
-    /// The batches of this machine that the store has, by its answers.
+    /// The batches of this machine in the store, by its answers.
     #[serde(rename = "own")]
     pub batch_sequence: BatchSequence,
-    /// Until when the store is not asked again after it did not answer: each hook would wait for it.
+    /// After a failure, the store is not called again before this moment: each hook would wait for it.
     pub store_asleep_until: Option<Timestamp>,
-    /// What hooks counted while the store is out of reach.
+    /// Counts while the store is unreachable.
     #[serde(rename = "counted", skip_serializing_if = "Option::is_none")]
     pub offline_counts: Option<OfflineCounts>,
     /// How far each transcript file was read and recorded in the store.
     pub positions: BTreeMap<PathBuf, Box<Position>>,
-    /// The positions in a store that was lost, as long as `states` are its answer.
+    /// Positions for a lost store, as long as `states` is its answer.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub lost: BTreeMap<PathBuf, Box<Position>>,
 }
 
-/// A batch number that no store reaches: the next hook finds that the store lacks batches.
+/// A sequence number that no store reaches, so that the next hook finds batches missing.
 pub const STALE: u64 = u64::MAX;
 
-/// A session that was not reported, because the store was out of reach.
+/// A session that was not reported, because the store was unreachable.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UnreportedSession {
-    /// Since when.
+    /// The first time that it was not reported.
     pub since: Timestamp,
-    /// Its client.
+    /// Its client process.
     pub client: Option<ClientProcess>,
-    /// The session that started it.
+    /// Its parent session.
     pub parent: Option<String>,
 }
 
-/// The breaker of an agent, by the store's last answer.
+/// The breaker of an agent in the store's last answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CachedCircuit {
-    /// Number of the answered batch.
+    /// Sequence number of the answer.
     pub sequence: u64,
-    /// Its state, without its history.
+    /// The breaker, without its history.
     pub breaker: CircuitBreaker,
 }
 
@@ -131,7 +131,7 @@ impl SessionCache {
         Ok(bytes?)
     }
 
-    /// Parses what [`Self::encode`] made; `None`: it is damaged, or has another format.
+    /// Parses the result of [`Self::encode`]; `None` if it is damaged, or has another version.
     pub(super) fn decode(bytes: &[u8]) -> Option<Box<Self>> {
         let read = serde_json::from_slice(bytes).ok();
         let mut cache: Box<Self> = read.or_else(|| Self::read_without_configuration(bytes))?;
@@ -143,18 +143,18 @@ impl SessionCache {
         for state in cache.states.iter_mut().filter(|state| state.budget.is_placeholder()) {
             state.budget = known.get(numbers.next()?)?.clone();
         }
-        // Offline counts always hold their budgets.
+        // Offline counts always contain their budgets.
         let mut counted = cache.offline_counts.iter().flat_map(|counted| &counted.states);
         counted.all(|state| !state.budget.is_placeholder()).then_some(cache)
     }
 
-    /// Whether the store lacks data of the session. Its own hooks report that; if none come any more, hooks of other sessions
-    /// do.
+    /// Whether the store lacks data of the session. If the session has no more hooks, hooks of other sessions report
+    /// it.
     pub fn has_unreported_data(&self) -> bool {
         self.session.transcript.is_some() && (self.offline_counts.is_some() || self.unreported.is_some())
     }
 
-    /// Learns from facts what later hooks need: sizes of responses, models, agent types.
+    /// Takes from facts what later hooks need: sizes of responses, models, agent types.
     pub fn learn(&mut self, facts: &[Fact]) {
         for fact in facts {
             let Fact::Message(message) = fact else { continue };
@@ -175,7 +175,7 @@ impl SessionCache {
         }
     }
 
-    /// Merges what another copy has learned.
+    /// Merges the same data from another copy.
     pub fn merge_learned(&mut self, other: &Self) {
         self.sizes = self.sizes.merge(other.sizes);
         self.models.extend(other.models.clone());
@@ -183,7 +183,7 @@ impl SessionCache {
         self.agent_types.extend(other.agent_types.iter().cloned());
     }
 
-    /// Takes over positions that are further ahead.
+    /// Adopts positions that are further ahead.
     pub fn advance_positions(&mut self, read: BTreeMap<PathBuf, Box<Position>>) {
         for (path, position) in read {
             match self.positions.get(&path) {
@@ -195,8 +195,8 @@ impl SessionCache {
         }
     }
 
-    /// The rest of a cache whose configuration cannot be read any more, because this machine lost the files of a time zone.
-    /// The store is asked for the budgets then.
+    /// Reads a cache without its configuration, if that is unreadable because this machine lost a time zone file. The
+    /// store is then asked for the budgets.
     fn read_without_configuration(bytes: &[u8]) -> Option<Box<Self>> {
         let mut fields: serde_json::Map<_, _> = serde_json::from_slice(bytes).ok()?;
         for name in ["config", "stamp", "states", "budgets", "counted"] {
@@ -205,12 +205,12 @@ impl SessionCache {
         serde_json::from_value(fields.into()).ok()
     }
 
-    /// How far the files were read for the answer in `states`.
+    /// Positions at the time of the answer in `states`.
     pub fn answered_positions(&self) -> &BTreeMap<PathBuf, Box<Position>> {
         if self.lost.is_empty() { &self.positions } else { &self.lost }
     }
 
-    /// Takes over an agent's breaker from an answer of the store.
+    /// Adopts an agent's breaker from an answer of the store.
     pub fn update_circuit(&mut self, agent: &str, sequence: u64, breaker: &CircuitBreaker) {
         let known = self.circuits.get(agent).map_or(0, |known| known.sequence);
         if sequence < known {
@@ -245,7 +245,7 @@ mod tests {
         let budgets = vec![named("a", 1), named("b", 2)];
         let states = vec![
             state(named("b", 2), "x"),
-            // As it was under another configuration.
+            // The budget as in another configuration.
             state(named("a", 9), "x"),
             state(named("a", 1), "x"),
             state(named("a", 1), "y"),
@@ -258,7 +258,7 @@ mod tests {
         let text = String::from_utf8(bytes.clone()).unwrap();
         assert_eq!(text.matches("\"thresholds\"").count(), 3, "{text}");
         assert_eq!(*SessionCache::decode(&bytes).unwrap(), before);
-        // One that says of fewer which they are, or names what is not there, is not believed.
+        // Rejects indexes that are too few or out of range.
         for numbers in ["[1,0]", "[1,0,7]"] {
             let text = text.replace("\"budgets\":[1,0,0]", &format!("\"budgets\":{numbers}"));
             assert!(text.contains(numbers) && SessionCache::decode(text.as_bytes()).is_none(), "{text}");
@@ -269,7 +269,7 @@ mod tests {
         assert!(SessionCache::decode(file.to_string().as_bytes()).is_some());
         file["counted"]["states"][1].as_object_mut().unwrap().remove("budget").unwrap();
         assert!(SessionCache::decode(file.to_string().as_bytes()).is_none());
-        // An earlier version's, where each state had its own.
+        // Earlier versions stored the budget in each state.
         let earlier = serde_json::to_vec(&before).unwrap();
         assert_eq!(*SessionCache::decode(&earlier).unwrap(), before);
     }

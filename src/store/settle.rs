@@ -1,5 +1,5 @@
-//! Recording facts in the ledger. The client's totals of a session are stored, and applied again whenever something that they
-//! cover changes.
+//! Records facts in the ledger. The client totals of a session are stored, and applied again whenever something that
+//! they cover changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,17 +10,17 @@ use crate::domain::settlement;
 use crate::domain::time::Timestamp;
 use crate::transcript::Fact;
 
-/// How many sessions one change is followed to: a fork's totals cover what its parent's say of a compaction.
+/// How many sessions a change is propagated to: a fork's totals cover what its parent's say about a compaction.
 const MAX_SESSIONS: usize = 64;
 
 impl<R: LedgerRows> Ledger<'_, R> {
-    /// Records the facts. `settles`: there are totals already that they may be covered by.
+    /// Records facts. `settles`: there are already totals that may cover them.
     pub fn record(&mut self, facts: &[Fact], mut settles: bool) -> Result<()> {
         let mut earliest = None;
         for fact in facts {
             match fact {
                 Fact::Message(message) => {
-                    // Known messages, too: that restores lists that the store lost.
+                    // Known messages are merged as well, which restores lists that the store lost.
                     let at = self.merge(message)?;
                     earliest = Some(earliest.map_or(at, |e: Timestamp| e.min(at)));
                 }
@@ -39,17 +39,17 @@ impl<R: LedgerRows> Ledger<'_, R> {
     }
 }
 
-/// Settles the ledger's session, where a total covers a message dated from `changed_at` on, and then the sessions whose
-/// totals cover what that changed.
+/// Settles the ledger's session, if a total covers a message dated `changed_at` or later, and then the sessions whose
+/// totals cover the changes.
 fn settle<R: LedgerRows>(ledger: &mut Ledger<'_, R>, changed_at: Timestamp) -> Result<()> {
     let mut open = BTreeMap::from([(ledger.session.clone(), changed_at)]);
-    // What came into these files stands in no file of their forks, and is in their totals all the same.
+    // New data in these files is not in the files of forks, but is in their totals.
     let session = ledger.session.clone();
     open.extend(ledger.rows.forks_of(&session)?.into_iter().map(|fork| (fork, changed_at)));
     settle_all(ledger, open)
 }
 
-/// Settles the other sessions whose files hold messages that changed here, where the ledger's session has no total.
+/// Settles the other sessions whose files contain messages changed here, if the ledger's session has no total.
 fn settle_others<R: LedgerRows>(ledger: &mut Ledger<'_, R>) -> Result<()> {
     let (mut open, session) = (BTreeMap::new(), ledger.session.clone());
     add_holders(ledger, &session, &mut open)?;
@@ -68,7 +68,7 @@ fn settle_all<R: LedgerRows>(
     Ok(())
 }
 
-/// Adds the other sessions whose totals may cover what changed.
+/// Adds the other sessions whose totals may cover the changes.
 fn add_holders<R: LedgerRows>(
     ledger: &mut Ledger<'_, R>,
     session: &R::Session,
@@ -101,7 +101,7 @@ fn settle_session<R: LedgerRows>(ledger: &mut Ledger<'_, R>, changed_at: Timesta
         }
         let in_origins = origin_messages(ledger, model, &own)?;
         let settled = settlement::settle(ledger.session_hash(), &of_model, own.clone(), &in_origins);
-        // What is named after a run belongs to every session with a total of it, changed or not.
+        // The message named after a run belongs to every session with a total of the run, changed or not.
         for message in settled.iter().filter(|m| m.source == UsageSource::Unlisted || !own.contains(m)) {
             ledger.replace(message)?;
         }
@@ -109,8 +109,8 @@ fn settle_session<R: LedgerRows>(ledger: &mut Ledger<'_, R>, changed_at: Timesta
     Ok(())
 }
 
-/// The messages of origins (their subagents' above all) that a fork's total covers and its own files do not hold. A fork
-/// begins with the last total of its origin, so these are the messages that this total covers, up to the start of the fork.
+/// Messages of the origins (mainly of their subagents) that a fork's total covers but its own files lack. A fork starts
+/// with the last total of its origin, so these are the messages that this total covers, up to the start of the fork.
 fn origin_messages<R: LedgerRows>(
     ledger: &mut Ledger<'_, R>,
     model: &str,

@@ -1,4 +1,4 @@
-//! Reads what is new in a transcript: from the last offset, whole lines only, a limited number of bytes at a time.
+//! Reads the new part of a transcript: from the last offset, whole lines only, with a limit on bytes.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
@@ -17,44 +17,44 @@ use super::hashes;
 use super::search;
 use super::{Fact, Transcripts};
 
-/// How much is read at once; a longer line makes the buffer grow.
+/// Bytes read at once; the buffer grows for longer lines.
 const CHUNK: usize = 256 * 1024;
 
-/// How many `tool_use` ids are remembered: more than a response has calls.
+/// How many `tool_use` ids are remembered: more than one response has calls.
 const RECENT_TOOLS: usize = 64;
 
-/// How far a file was read, and what the lines so far say about the next ones. A shortcut: with a new one the file
-/// is read again from its start, to the same result.
+/// How far a file was read, and what its lines say about later ones. Only a shortcut: starting again yields the same
+/// facts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Position {
-    /// Bytes read; always the end of a line.
+    /// Bytes read; always at the end of a line.
     pub offset: u64,
-    /// Which file this was: a replaced one is read from its start.
+    /// Inode of the file. A replaced file is read from its start.
     pub inode: u64,
-    /// How often reading began at the start: a later start counts for more than a larger offset.
+    /// How often reading restarted. A position after more restarts is newer, whatever the offsets.
     pub starts: u32,
-    /// The subagent whose file it is.
+    /// The subagent that the file belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
-    /// `main`, or the subagent's type; empty where that is not known.
+    /// `main`, or the subagent's type; empty if unknown.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub agent_type: String,
     /// The last date on a line.
     pub last_at: Option<Timestamp>,
     /// The last response.
     pub last_message: Option<MessageKey>,
-    /// When it came.
+    /// The time of the last response.
     pub last_message_at: Option<Timestamp>,
-    /// The model that answered last.
+    /// The model of the last response.
     pub last_model: String,
     /// All tokens of the last response: the size of the conversation.
     pub last_context: u64,
     /// Hash of the last text that the agent wrote.
     pub last_text: Option<u64>,
-    /// How often it wrote the same running.
+    /// How many times in a row it wrote the same text.
     pub said: RepeatedText,
-    /// The last `tool_use` ids, shortened: tells whether the line of a call was read.
+    /// Hashes of the last `tool_use` ids: tell whether the line of a call was read.
     #[serde(with = "hashes")]
     pub recent_tools: VecDeque<u64>,
     /// Sessions that lines were copied from.
@@ -66,23 +66,23 @@ pub struct Position {
 }
 
 impl Position {
-    /// The start of the file of `agent` (`None`: the main agent's).
+    /// The start of a file of `agent` (`None`: the main agent).
     pub fn start(agent: Option<String>, agent_type: String) -> Self {
         Self { agent, agent_type, ..Self::default() }
     }
 
-    /// Goes back to the start, which counts for more than any offset before.
+    /// Restarts at the beginning of the file. Counts as newer than any position before.
     pub fn restart(&mut self) {
         let fresh = Self::start(self.agent.take(), std::mem::take(&mut self.agent_type));
         *self = Self { starts: self.starts + 1, ..fresh };
     }
 
-    /// Whether `other` is further on in the same file.
+    /// Whether `other` is newer.
     pub fn is_behind(&self, other: &Self) -> bool {
         (self.starts, self.offset) < (other.starts, other.offset)
     }
 
-    /// Whether the date of every line matters now.
+    /// Whether the date of every line currently matters.
     pub fn needs_dates(&self) -> bool {
         !self.open_totals.is_empty()
     }
@@ -94,7 +94,7 @@ impl Position {
         self.recent_tools.drain(..surplus);
     }
 
-    /// A line dated `at` follows the open totals: what comes from here on is not in them.
+    /// A line dated `at` follows the open totals: they do not include later lines.
     pub fn close_totals(&mut self, at: Timestamp) -> Vec<ClientTotal> {
         let mut closed = std::mem::take(&mut self.open_totals);
         closed.iter_mut().for_each(|total| total.until = Some(at));
@@ -102,20 +102,20 @@ impl Position {
     }
 }
 
-/// What was new in a file.
+/// The new part of a file.
 #[derive(Debug, Default)]
 pub struct NewFacts {
-    /// What the new lines say.
+    /// The facts in the new lines.
     pub facts: Vec<Fact>,
     /// Bytes read.
     pub bytes: u64,
-    /// Whether the end of the file was reached (apart from an unfinished last line).
+    /// Whether the end of the file was reached, except for an unfinished last line.
     pub complete: bool,
 }
 
-/// Reads what is new since `position`, at most about `max_bytes` (one line always fits). A file that does not exist yet counts
-/// as empty, and so does anything that is not a regular file. An unfinished last line is left for the next call; a file that
-/// shrank or was replaced is read again from its start.
+/// Reads the lines after `position`, up to about `max_bytes` (at least one line). A missing file, or one that is not a
+/// regular file, counts as empty. An unfinished last line is left for the next call. A file that shrank or was replaced
+/// is read from its start.
 ///
 /// # Errors
 /// The file cannot be opened or read.
@@ -126,7 +126,7 @@ pub fn read_new(
     max_bytes: u64,
     now: Timestamp,
 ) -> std::io::Result<NewFacts> {
-    // The path comes from outside: opening a pipe would wait for a writer.
+    // The path comes from outside: opening a pipe would block until it has a writer.
     let mut file = match files::nonblocking().open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
@@ -150,7 +150,7 @@ pub fn read_new(
     let mut reading = NewFacts::default();
     let mut buffer = Vec::new();
     let chunk = CHUNK.min(usize::try_from(max_bytes).unwrap_or(CHUNK));
-    let mut unfinished = 0; // bytes at the front of the buffer that are an unfinished line
+    let mut unfinished = 0; // bytes of an unfinished line at the front of the buffer
     loop {
         let wanted =
             chunk.min(usize::try_from(meta.len().saturating_sub(position.offset)).unwrap_or(CHUNK)).max(4096);
@@ -161,7 +161,7 @@ pub fn read_new(
             break;
         }
         let filled = unfinished + got;
-        // The unfinished front holds no newline: it was searched before.
+        // The unfinished line was already searched for a newline.
         let (mut done, mut searched) = (0, unfinished);
         while let Some(end) = search::byte(b'\n', &buffer[searched..filled]).map(|i| i + searched) {
             transcripts.facts(&buffer[done..end], position, now, &mut reading.facts);
@@ -179,8 +179,8 @@ pub fn read_new(
     Ok(reading)
 }
 
-/// Whether a line ends right before `offset`. A file that was written anew can have its old inode and be longer: then
-/// the offset most likely lies inside a line.
+/// Whether a line ends right before `offset`. A rewritten file can have the same inode and be longer; then the offset
+/// most likely is within a line.
 fn is_line_end(file: &mut File, offset: u64) -> std::io::Result<bool> {
     let Some(last) = offset.checked_sub(1) else { return Ok(true) };
     file.seek(SeekFrom::Start(last))?;

@@ -1,5 +1,5 @@
-//! A list of hashes in JSON: one text of hexadecimal digits, 16 for each. A list of numbers was a third of reading a session's cache;
-//! such a one, of an earlier version, is still read.
+//! Serializes a list of hashes as one JSON string of hexadecimal digits, 16 per hash. Parsing a list of numbers took a
+//! third of the time to read a session's cache; lists from earlier versions are still read.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::fmt;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserializer, Serializer};
 
-/// Digits of a hash.
+/// Hexadecimal digits per hash.
 const DIGITS: usize = 16;
 
 /// For `#[serde(with)]`.
@@ -23,7 +23,7 @@ pub fn serialize<S: Serializer>(hashes: &VecDeque<u64>, serializer: S) -> Result
 /// For `#[serde(with)]`.
 ///
 /// # Errors
-/// It is neither such a text nor a list of numbers.
+/// The value is neither such a string nor a list of numbers.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<VecDeque<u64>, D::Error> {
     struct Hashes;
     impl<'de> Visitor<'de> for Hashes {

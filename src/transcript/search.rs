@@ -1,15 +1,15 @@
-//! Finding bytes in lines, without asking the processor what it can do.
+//! Finds bytes in lines, without detecting CPU features.
 //!
-//! `memchr` asks at its first use, to choose between vectors of 16 and of 32 bytes. The instruction that asks is caught
-//! by every hypervisor, and takes as long there as reading ten pages: for a hook that searches one line, by far the
-//! larger part. So what every processor of the kind can do is used at once.
+//! At its first use, `memchr` detects whether the CPU has 32-byte vectors. Hypervisors trap that instruction, which
+//! then takes as long as reading ten pages: most of the time of a hook that searches one line. This module only uses
+//! what every CPU of the architecture has.
 
-/// Where a byte stands first.
+/// Position of the first such byte.
 pub fn byte(byte: u8, text: &[u8]) -> Option<usize> {
     plain::byte(byte, text)
 }
 
-/// Where bytes stand first.
+/// Position of the first occurrence of `bytes`.
 pub fn bytes(bytes: &[u8], text: &[u8]) -> Option<usize> {
     plain::bytes(bytes, text)
 }
@@ -26,7 +26,7 @@ mod plain {
     pub fn bytes(bytes: &[u8], text: &[u8]) -> Option<usize> {
         match Finder::new(bytes) {
             Some(finder) if text.len() >= finder.min_haystack_len() => finder.find(text, bytes),
-            // Shorter than one step.
+            // Text shorter than one vector.
             _ if bytes.is_empty() => Some(0),
             _ => text.windows(bytes.len()).position(|window| window == bytes),
         }

@@ -1,4 +1,4 @@
-//! Searches transcripts for words, to find out whether anyone but a person said them.
+//! Searches transcripts for words, to find out whether anyone but a person wrote them.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
@@ -12,24 +12,24 @@ use crate::platform::files;
 /// Why a search failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SearchError {
-    /// There is too much to read.
+    /// There is too much to read in the time.
     TooLong,
     /// A file cannot be read, is not a regular file, or lost lines that were already searched.
     Unreadable,
 }
 
-/// The longest line that is searched, in bytes.
+/// The maximum length of a searched line, in bytes.
 const MAX_LINE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How many bytes are read between two checks of the time.
+/// Bytes read between two checks of the time.
 const TIME_CHECK_BYTES: u64 = 4 * 1024 * 1024;
 
-/// A search for words. It can be repeated, and continues where it ended.
+/// A search for words. It can be repeated, and continues where it stopped.
 #[derive(Clone)]
 pub struct WordSearch {
-    /// Who writes the transcripts.
+    /// The format of the transcripts.
     transcripts: &'static dyn Transcripts,
-    /// The words as they stand inside a JSON text.
+    /// The words as escaped in JSON.
     escaped: Vec<u8>,
     /// How far each file was searched.
     searched: BTreeMap<PathBuf, u64>,
@@ -43,7 +43,7 @@ impl WordSearch {
         Self { transcripts, escaped, searched: BTreeMap::new() }
     }
 
-    /// Searches what is new in `file`, which need not exist yet. An unfinished last line is searched again the next time.
+    /// Searches the new part of `file`, which need not exist yet. An unfinished last line is searched again next time.
     ///
     /// # Errors
     /// `is_over` returned true before the end was reached, or the file cannot be searched.
@@ -54,7 +54,7 @@ impl WordSearch {
     ) -> Result<Option<Speaker>, SearchError> {
         let unreadable = |_: std::io::Error| SearchError::Unreadable;
         let known = self.searched.get(file).copied();
-        // Opening a pipe would wait for a writer.
+        // Opening a pipe would block until it has a writer.
         let mut open = match files::nonblocking().open(file) {
             Err(error) if error.kind() == ErrorKind::NotFound && known.is_none() => return Ok(None),
             opened => opened.map_err(unreadable)?,

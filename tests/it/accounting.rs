@@ -1,4 +1,4 @@
-//! Accounting: what transcripts say is counted exactly once, in whatever order and portions it is read.
+//! Accounting: transcripts are counted exactly once, whatever the order and size of reads.
 
 mod alerts;
 mod captured;

@@ -1,4 +1,4 @@
-//! `fusebox alerts` from outside: what is listed, what acknowledging does, and what it does not.
+//! `fusebox alerts` from outside: what is listed, and the effects of acknowledging.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ fn home() -> Home {
     home
 }
 
-/// Session `session` uses `tokens` more, in message `n`.
+/// Uses `tokens` more in `session`, in message `n`.
 fn spend(home: &Home, session: &str, n: usize, tokens: u64) -> Ran {
     home.append(&home.transcript(session), &[message(n, tokens, 0)]);
     home.hook("PostToolUse", session, json!({}))
@@ -177,7 +177,7 @@ fn two_who_acknowledge_at_once_do_it_once() {
     assert_eq!(counts.iter().sum::<usize>(), 3, "{counts:?}");
 }
 
-/// A store that version 1 left behind, brought to life in this home.
+/// Restores a store of version 1 in this home.
 fn version_1(home: &Home) {
     let sql = include_str!("../fixtures/stores/version-1.sql");
     let sql = sql.replace("@CLAUDE@", home.path("claude").to_str().unwrap());

@@ -1,19 +1,19 @@
-//! Real clients that go round in circles, or fan out: what the breaker and throttling make of it.
+//! Real clients that loop or fan out, with the breaker and throttling.
 
 use serde_json::{Value, json};
 
 use crate::guarded::{fusebox, guarded, journal, ran, status};
 use crate::rig::{Api, Client, Script, Turn, Usage, Version, client_tests};
 
-/// A session that is far from any limit of its budget.
+/// A limit that the session does not come near.
 const PLENTY: u64 = 100_000_000;
 
-/// The same command with the same result, again and again.
+/// The same command with the same result.
 fn same() -> Turn {
     Turn::text("again").and_bash("echo x >> ran.txt; echo no rule to make target").usage(Usage::new(20, 10))
 }
 
-/// How many answers the API gave after the one with which the breaker tripped.
+/// How many answers the API gave after the one that tripped the breaker.
 fn calls_after_trip(api: &Api, tripped_at_response: usize) -> usize {
     api.count("main") - tripped_at_response
 }
@@ -32,14 +32,14 @@ fn a_loop_is_warned_denied_and_stopped(version: Version) {
     assert_eq!((&circuit["iterations"], &circuit["tripped_at_call"]), (&json!(5), &json!(5)));
     assert_eq!(fusebox(&client, &["status", "--session", &run.session, "--check"]).0, 3);
 
-    // A person's prompt starts afresh.
+    // A person's prompt resets the breaker.
     let again = client.prompt("and again").resume(&run.session).run();
     assert_eq!(again.result["terminal_reason"], "hook_stopped");
     assert_eq!(ran(&client), 10);
     assert_eq!(journal(&client), "");
 }
 
-/// A model that ignores every denial and calls something else each time.
+/// A model that ignores every denial and calls something different each time.
 fn a_model_that_ignores_every_denial_is_stopped(version: Version) {
     let other =
         Turn::text("on @N@").and_bash("echo @N@ >> ran.txt").and_tool("NoSuchTool", json!({"n": "@N@"}));
@@ -81,7 +81,7 @@ fn a_subagent_that_loops_is_stopped_alone(version: Version) {
     assert_eq!(journal(&client), "");
 }
 
-/// Polling whose result changes, paging, and parallel reads.
+/// Polling with changing results, paging, and parallel reads.
 fn work_that_gets_on_is_let_alone(version: Version) {
     let page = |n: u64| {
         Turn::tool("Read", json!({"file_path": "@PROJECT@/long.txt", "offset": n * 10 + 1, "limit": 10}))
@@ -105,7 +105,7 @@ fn work_that_gets_on_is_let_alone(version: Version) {
     assert_eq!(journal(&client), "");
 }
 
-/// Twelve subagents, each of which notes when it works.
+/// Twelve subagents, each of which records when it works.
 fn fan_out(background: bool) -> (Turn, Vec<(String, Vec<Turn>)>) {
     let names: Vec<String> = (0..12).map(|n| format!("w{n}")).collect();
     let turn = names.iter().fold(Turn::text("all at once"), |turn, name| turn.and_agent(name, background));
@@ -125,7 +125,7 @@ fn fanning_out(main: impl IntoIterator<Item = Turn>, work: Vec<(String, Vec<Turn
     Api::start(work.into_iter().fold(script, |script, (name, turns)| script.agent(&name, turns)))
 }
 
-/// How many subagents worked, and how many at the same time at most.
+/// How many subagents worked in total, and at most at the same time.
 fn crowd(client: &Client) -> (usize, i32) {
     let text = std::fs::read_to_string(client.project().join("live.txt")).unwrap_or_default();
     let (mut live, mut most, mut all) = (0, 0, 0);

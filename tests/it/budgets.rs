@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Home, Ran, message};
 
-/// Message `n` dated now, by `model`.
+/// Message `n` by `model`, dated now.
 fn now(n: usize, tokens: u64, model: &str) -> Value {
     let mut line = message(n, tokens, 0);
     line["timestamp"] =
@@ -92,7 +92,7 @@ fn the_ladder_denies_lets_close_and_stops() {
     let batch = |n: usize| {
         home.hook("PostToolBatch", "s", json!({"tool_calls": [{"tool_use_id": format!("toolu_{n}")}]}))
     };
-    // Parallel calls of one response are one response.
+    // Parallel calls belong to one response.
     for _ in 0..3 {
         let ran = pre(&home, "s", 1);
         assert!(denied(&ran) && ran.json()["continue"].is_null(), "{ran:?}");
@@ -114,7 +114,7 @@ fn the_ladder_denies_lets_close_and_stops() {
         assert_eq!(ran["continue"], false, "{event}");
         assert_eq!(ran["hookSpecificOutput"]["permissionDecision"] == "deny", event == "PreToolUse");
     }
-    // A subagent of a stopped session has nothing to close its work for.
+    // A subagent of a stopped session has nothing to wrap up for.
     let agent =
         home.hook("PreToolUse", "s", json!({"tool_use_id": "x", "agent_id": "a1", "agent_type": "Explore"}));
     assert_eq!(agent.json()["continue"], false);
@@ -125,7 +125,7 @@ fn the_ladder_denies_lets_close_and_stops() {
     assert_eq!(prompt["decision"], "block");
     assert_eq!(home.fusebox(&["status", "--session", "s", "--check"]).code, 3);
 
-    // Too small an extension changes nothing; a large one lifts the stop.
+    // Too small an extension changes nothing; a large enough one ends the stop.
     let extend = |n: &str| {
         home.fusebox(&["budget", "extend", "session", "--session", "s", "--tokens", n, "--reason", "r"])
     };
@@ -136,7 +136,7 @@ fn the_ladder_denies_lets_close_and_stops() {
     assert!(pre(&home, "s", 2).is_silent());
     assert!(batch(2).is_silent());
     assert_eq!(home.fusebox(&["status", "--session", "s", "--check"]).code, 0);
-    // The next time over the limit there is an allowance again.
+    // The next time over the limit, there is an allowance again.
     home.append(&home.transcript("s"), &[message(3, 5000, 0)]);
     post(&home, "s");
     assert!(denied(&pre(&home, "s", 3)));
@@ -455,7 +455,7 @@ fn the_status_object_has_the_promised_fields() {
 fn the_persons_command_is_told_of_alerts() {
     let home = Home::new();
     let told = home.path("told");
-    // A named pipe: reading it waits for the command, however late it comes.
+    // A named pipe: reading it waits for the command, however late.
     assert!(std::process::Command::new("mkfifo").arg(&told).status().unwrap().success());
     let command = format!("[\"/bin/sh\", \"-c\", \"cat > {}\"]", told.display());
     home.configure(&format!("[alerts]\ncommand = {command}\n[[budget]]\nname = \"session\"\nlimit = 1000\n"));
@@ -500,7 +500,7 @@ fn what_a_session_held_before_the_installation_raises_its_limit() {
     post(&home, "s");
     assert!(denied(&pre(&home, "s", 2)), "but has no more than others");
 
-    // A store that is lost knows it again.
+    // A lost store gets it back.
     std::fs::remove_file(home.path("state/state.db")).unwrap();
     for side in ["state.db-wal", "state.db-shm"] {
         let _ = std::fs::remove_file(home.path("state").join(side));

@@ -1,4 +1,4 @@
-//! The circuit breaker from outside: warned, denied, stopped, and the ways back.
+//! The circuit breaker from outside: warn, deny, stop, and the ways to reset it.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::harness::{Home, Ran};
 
 const S: &str = "s";
 
-/// One response with one call, as the client tells of it: before, after, and when the response is over.
+/// One response with one call: the hooks before it, after it, and at the end of the response.
 fn respond(home: &Home, id: u32, command: &str, result: &str) -> [Ran; 3] {
     respond_as(home, id, command, result, json!({}))
 }
@@ -49,7 +49,7 @@ fn prompt(home: &Home, text: &str) -> Ran {
     home.hook("UserPromptSubmit", S, json!({"prompt": text}))
 }
 
-/// Five times the same: the breaker is open.
+/// The same call five times: opens the breaker.
 fn trip(home: &Home) {
     for id in 1..=5 {
         respond(home, id, "make test", "error: no rule");
@@ -118,7 +118,7 @@ fn a_persons_prompt_starts_afresh_and_a_client_made_one_does_not() {
     let home = Home::new();
     trip(&home);
     let notification = "<task-notification>\n<task-id>a1</task-id>\n</task-notification>";
-    // Not stopped yet: background work may wake the agent up, whose calls are denied.
+    // Not stopped yet: background work may wake the agent, whose calls are denied.
     assert!(prompt(&home, notification).stdout.find("block").is_none());
     let [denied, _, stopped] = respond(&home, 6, "ls", "a");
     assert!(is_denied(&denied));
@@ -358,7 +358,7 @@ fn it_stays_open_in_a_store_of_the_version_before() {
     let before = home.status(S)["circuit"].clone();
     assert_eq!(before["state"], "open");
     let db = rusqlite::Connection::open(home.path("state/state.db")).unwrap();
-    // As version 3 kept it: without ids, and the calls in their order.
+    // The format of version 3: no ids, calls in order.
     db.execute_batch(
         "CREATE TABLE old (session, name, standing, calls, PRIMARY KEY (session, name)) WITHOUT ROWID;
          INSERT INTO old SELECT session, name, standing, CAST(substr(calls, 2) AS BLOB) FROM standings;

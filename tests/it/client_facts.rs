@@ -1,12 +1,12 @@
-//! What the real client does where the code relies on it, and captures left it open. A client that changes one of these
-//! breaks a test, not a user.
+//! Behaviour of the real client that the code relies on and captures do not show. If a client changes it, a test fails
+//! before a user notices.
 
 use serde_json::{Value, json};
 
 use crate::rig::{Api, Client, Script, Turn, Usage, Version, client_tests};
 
 /// Hooks that append a line to `facts` in the client's folder: the event, whether a person attends, and whether the
-/// transcript has the client's total already.
+/// transcript already has the client's total.
 fn witness(client: &Client) -> Value {
     let facts = client.root().join("facts");
     let script = format!(
@@ -49,7 +49,7 @@ fn in_print_mode_nobody_attends_and_the_total_is_there_at_the_end(version: Versi
     client.prompt("work").run().ok();
     let facts = facts(&client);
     assert!(facts.len() >= 7, "{facts:?}");
-    // 2.1.197 knows neither the variable nor totals.
+    // 2.1.197 has neither the variable nor totals.
     let (attended, totals) = if version.writes_totals() { ("0", 1) } else { ("", 0) };
     assert!(facts.iter().all(|f| f.contains(&format!("attended={attended} "))), "{facts:?}");
     assert!(facts.contains(&format!("SessionEnd attended={attended} totals={totals}")), "{facts:?}");

@@ -1,10 +1,10 @@
-//! The clock that tests can move, and that nobody else can.
+//! The clock that tests can move, and nobody else.
 
 use serde_json::json;
 
 use crate::harness::Home;
 
-/// Another year of every window.
+/// A year, in milliseconds: ends every window.
 const YEAR_MS: i64 = 365 * 24 * 3600 * 1000;
 
 #[test]

@@ -1,4 +1,4 @@
-//! `fusebox config` from outside: a file to begin with, the verdict, and what is in force as a file.
+//! `fusebox config` from outside: starter files, checks, and the configuration in force as a file.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::rig::this_test;
 const USER: &str = "config/fusebox/config.toml";
 const PROJECT: &str = "project/.claude/fusebox.toml";
 
-/// A configuration of many values, of which none is a default.
+/// A configuration with many values, none of them a default.
 const RICH: &str = r#"
 enabled = true
 prompt_line = "past_threshold"
@@ -53,8 +53,7 @@ fn read(home: &Home, file: &str) -> String {
     std::fs::read_to_string(home.path(file)).unwrap()
 }
 
-/// What a person does with a file to begin with: takes the signs away that switch settings off, and those of the
-/// examples.
+/// Uncomments the settings of a starter file, and of its examples, as a person would.
 fn switched_on(text: &str) -> String {
     let setting =
         |line: &str| line.starts_with("[[") || line.split_once(" = ").is_some_and(|(key, _)| is_key(key));
@@ -110,7 +109,7 @@ fn a_time_zone_is_one_that_the_system_knows() {
         home.configure(&format!(
             "[[budget]]\nname = \"d\"\nlimit = 5\nwindow = \"day\"\ntimezone = \"{zone}\"\n"
         ));
-        // An agent could set it, to move the windows of its budgets.
+        // An agent could set it to move the windows of its budgets.
         let folder = home.path("config").to_string_lossy().into_owned();
         let home = home.var("TZDIR", &folder);
         let ran = home.fusebox(&["config", "check"]);
@@ -284,7 +283,7 @@ fn the_verdict_says_what_is_wrong_and_which_files_are_read() {
     assert!(ran.stdout.contains("settings that the project may not change were ignored"), "{ran:?}");
 }
 
-/// A key under its old name is no mistake: it is noted where the configuration is looked at, and nowhere else.
+/// An old key is no error: it is noted where the configuration is checked or shown, and nowhere else.
 #[test]
 fn an_old_name_is_noted_and_works() {
     let home = Home::new();
@@ -305,7 +304,7 @@ fn an_old_name_is_noted_and_works() {
     assert_eq!(home.fusebox(&["config", "check"]).stderr, "");
 }
 
-/// A password file that does nothing is said before the store refuses a login for it.
+/// A warning about a useless password file comes before the store refuses a login.
 #[test]
 fn a_password_file_that_cannot_be_used_is_warned_about() {
     let url = "redis_url = \"unix:///nowhere\"\n";
@@ -335,7 +334,7 @@ fn a_password_file_that_cannot_be_used_is_warned_about() {
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
 }
 
-/// Keys and names that are reserved are refused by file, line and key: who sets one must not believe that it does something.
+/// Reserved keys and names are refused with file, line and key, so that nobody believes they have an effect.
 #[test]
 fn what_is_not_supported_yet_is_said_to_be() {
     let budget = |line: &str| format!("[[budget]]\nname = \"b\"\nlimit = 10\n{line}\n");

@@ -1,4 +1,4 @@
-//! The hook contract: whatever comes in, exit code 0 and silence, unless there is a decision.
+//! The hook contract: whatever the input, exit code 0 and no output unless there is a decision.
 
 use std::io::Write;
 use std::os::fd::AsRawFd;
@@ -56,7 +56,7 @@ fn garbage_on_standard_input_is_answered_with_silence() {
             assert!(ran.is_silent(), "{hook} on {shown}: {ran:?}");
         }
     }
-    // Nobody would see it otherwise: a client that speaks differently one day would switch the guard off.
+    // Otherwise it would go unnoticed: a client with a new protocol would disable the guard.
     assert!(home.journal().contains("not understood: 2 bytes"), "{}", home.journal());
 }
 
@@ -69,7 +69,7 @@ fn every_captured_payload_is_taken_and_breaks_nothing() {
         let text = std::fs::read_to_string(entry.path()).unwrap();
         let Ok(payload) = serde_json::from_str::<Value>(&text) else { continue };
         let Some(event) = payload["hook_event_name"].as_str() else { continue };
-        // To the hook it is registered for, and to all others, which have nothing to say.
+        // To the hook registered for it, and to all others, which do nothing.
         for hook in HOOKS {
             let ran = home.run(hook, text.as_bytes());
             assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{hook} on {:?}", entry.path());
@@ -133,7 +133,7 @@ fn a_session_id_is_never_a_path() {
     assert_eq!(names(""), ["cache", "project", "state"]);
 }
 
-/// Runs a hook by a shell, which redirects its streams so.
+/// Runs a hook through a shell with these redirections.
 fn redirected(home: &Home, hook: &str, redirections: &str, payload: &[u8]) -> crate::harness::Ran {
     let hook = home.command(hook);
     let mut command = std::process::Command::new("/bin/sh");
@@ -156,7 +156,7 @@ fn closed_streams_are_no_failure() {
         let ran = redirected(&home, hook_of(event), closed, payload.as_bytes());
         assert_eq!(ran.code, 0, "{event} {closed}: {ran:?}");
     }
-    // What was to be said went nowhere, least of all into a file.
+    // The output went nowhere, least of all into a file.
     for file in ["state/state.db", "cache/guardrails-s.json"] {
         let bytes = std::fs::read(home.path(file)).unwrap();
         assert!(!String::from_utf8_lossy(&bytes).contains("hookSpecificOutput"), "{file}");
@@ -178,7 +178,7 @@ fn streams_of_the_wrong_kind_are_no_failure() {
         assert!(ran.code == 0 && ran.is_silent(), "{unreadable}: {ran:?}");
     }
     assert_eq!(home.journal().matches("standard input cannot be read").count(), 2, "{}", home.journal());
-    // A decision by the exit code is one, whoever can read why.
+    // An exit code is a decision even if nobody can read the reason.
     let over = json!({"tool": "Bash", "arguments": {}, "sessionId": "seed", "tool_use_id": "a",
         "response": {"usage": {"input_tokens": 100, "output_tokens": 1}}});
     assert_eq!(home.run("post-tool-use", over.to_string().as_bytes()).code, 2);
@@ -206,7 +206,7 @@ fn the_deadline_holds() {
     let home = Home::new();
     home.hurry(true);
     for hook in HOOKS {
-        // Standard input that never ends; and with every signal blocked, as a parent may leave it.
+        // Endless standard input; and all signals blocked, as a parent may leave them.
         let mut command = home.command(hook);
         #[allow(unsafe_code)]
         // SAFETY: sigprocmask with a filled set is safe between fork and exec.
@@ -225,7 +225,7 @@ fn the_deadline_holds() {
         assert_eq!(output.status.code(), Some(0), "{hook}");
         assert!(output.stdout.is_empty(), "{hook}");
     }
-    // The state folder did not exist: there was nowhere to note it, and that is no failure either.
+    // The state folder does not exist, so there is no journal; that is no failure either.
     std::fs::create_dir_all(home.path("state")).unwrap();
     std::fs::write(home.path("state/journal.jsonl"), b"").unwrap();
     let mut child = home.command("post-tool-use").stdin(Stdio::piped()).spawn().unwrap();
@@ -249,7 +249,7 @@ fn the_deadline_holds_for_an_answer_that_nobody_reads() {
     // SAFETY: the descriptor is open, and the kernel checks the size.
     let size = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETPIPE_SZ, 4096) };
     assert_eq!(size, 4096);
-    // The deadline notes what it did in a journal that is there already.
+    // The deadline writes to a journal that already exists.
     std::fs::write(home.path("state/journal.jsonl"), b"").unwrap();
     let mut child = home.command("prompt-submit").stdin(Stdio::piped()).stdout(writer).spawn().unwrap();
     let payload = home.payload("UserPromptSubmit", "s", json!({"prompt": "go on"})).to_string();
@@ -318,7 +318,7 @@ fn a_locked_store_is_asked_by_one_hook_and_left_alone_by_the_next() {
         assert!(home.hook("PostToolUse", "s", json!({})).is_silent());
     }
     assert!((1..8).contains(&refused()), "not every hook waits: {}", home.journal());
-    // The count goes on meanwhile: as with a store that answers, from one hook after a response to the next.
+    // Counting continues meanwhile: each hook after a response counts, as with a store that answers.
     home.append(&home.transcript("s"), &[message(3, 900, 1)]);
     home.hook("PostToolUse", "s", json!({}));
     let denied = home.hook("PreToolUse", "s", json!({"tool_use_id": "toolu_3"})).json();
@@ -329,7 +329,7 @@ fn a_locked_store_is_asked_by_one_hook_and_left_alone_by_the_next() {
         let store = rusqlite::Connection::open(home.path("state/state.db")).unwrap();
         store.query_row("SELECT COUNT(*) FROM messages", (), |row| row.get::<_, i64>(0)).unwrap()
     };
-    // When the time is over hooks ask again, and a person's command asks at any time.
+    // After the back-off, hooks ask again; a person's command asks at any time.
     home.wake_store("s");
     home.hook("PostToolUse", "s", json!({}));
     assert_eq!(total(), 3);
@@ -365,7 +365,7 @@ fn disabled_means_nothing_is_done_and_nothing_said() {
 fn a_cache_folder_of_somebody_else_is_not_believed() {
     let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "10");
     home.append(&home.transcript("s"), &[message(1, 100, 1)]);
-    // A symbolic link where the folder should be, to one that others can write.
+    // The folder is a symbolic link to one that others can write to.
     std::fs::create_dir(home.path("elsewhere")).unwrap();
     std::os::unix::fs::symlink(home.path("elsewhere"), home.path("cache")).unwrap();
     let denied = home.hook("PreToolUse", "s", json!({"tool_use_id": "toolu_1"})).json();

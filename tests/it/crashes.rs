@@ -1,19 +1,18 @@
-//! Nothing is lost and nothing counted twice: hooks killed at every system call, sixteen at once, caches and stores
-//! that vanish.
+//! Nothing is lost or counted twice: hooks killed at every system call, sixteen at once, deleted caches and stores.
 
 use serde_json::json;
 
 use crate::harness::{Home, message};
 use crate::killed::{self, At, Killed};
 
-/// Kills a hook at its `n`-th stop at a system call. Answers whether it was killed, and what it had written.
+/// Kills a hook at its `n`-th stop at a system call. Returns whether it was killed, and its output.
 fn run_killed_at(home: &Home, program: &str, input: &[u8], n: usize) -> (bool, String) {
     let at = At { stops: n, instructions: 0 };
     let Killed { killed, stdout, .. } = killed::run_killed_at(home.command(program), input, at);
     (killed, stdout)
 }
 
-/// Calls `kill_at(n)` for n = 0, 1, 2 … until the hook ends before it can be killed; answers how often it was killed.
+/// Calls `kill_at(n)` for n = 0, 1, 2 … until the hook ends before it is killed. Returns how often it was killed.
 fn at_every_step(mut kill_at: impl FnMut(usize) -> bool) -> usize {
     (0..5_000).find(|n| !kill_at(*n)).expect("the hook never comes to its end")
 }
@@ -39,7 +38,7 @@ fn a_first_hook_killed_at_every_step_loses_nothing() {
 
 #[test]
 fn later_hooks_killed_at_every_step_lose_and_repeat_nothing() {
-    // 100 tokens a message; three thresholds of four are crossed after the killing.
+    // 100 tokens per message; three thresholds of four are crossed after the kills.
     let home = Home::new()
         .var("FUSEBOX_BUDGET_SESSION_LIMIT", "100000")
         .var("FUSEBOX_BUDGET_SESSION_ON_LIMIT", "warn");
@@ -53,8 +52,8 @@ fn later_hooks_killed_at_every_step_lose_and_repeat_nothing() {
         let payload = home.payload("PostToolUse", "s", json!({})).to_string();
         let (killed, output) = run_killed_at(&home, "post-tool-use", payload.as_bytes(), n);
         said += &output;
-        // One that is not killed follows each time: the write-ahead log is emptied by those that get that far, and with a
-        // longer log a hook takes more steps.
+        // A hook that is not killed follows each time: only those that get that far empty the write-ahead log, and a
+        // longer log means more steps.
         said += &home.hook("PostToolUse", "s", json!({})).stdout;
         killed
     });
@@ -71,7 +70,7 @@ fn later_hooks_killed_at_every_step_lose_and_repeat_nothing() {
     assert_eq!(status["tokens"]["output"], 40 * (messages as u64 + 1));
     assert_eq!(status["requests"], messages + 1);
     assert_eq!(status["budgets"][0]["used"], 100 * (messages + 1));
-    // An alert is said at least once, whenever hooks are killed; where none is, exactly once (tested elsewhere).
+    // An alert is shown at least once, whenever hooks are killed; without kills, exactly once (tested elsewhere).
     for share in ["80.", "90.", "100."] {
         assert!(said.contains(&format!("session budget is {share}")), "{said}");
     }
@@ -107,7 +106,7 @@ fn sixteen_hooks_at_once_count_each_message_once() {
                 scope.spawn(move || {
                     let mut said = String::new();
                     for round in 0..10 {
-                        // Everybody writes into the same transcript, as parallel subagents' parent does.
+                        // All write to the same transcript, as with parallel subagents.
                         home.append(&home.transcript("s"), &[message(worker * 10 + round, 60, 40)]);
                         let ran =
                             home.hook("PostToolUse", "s", json!({"tool_use_id": format!("toolu_{round}")}));
@@ -127,7 +126,7 @@ fn sixteen_hooks_at_once_count_each_message_once() {
     assert_eq!(status["budgets"][0]["used"], 16_000);
     let shown = home.fusebox(&["budget", "show", "session", "--session", "s", "--json"]).json();
     assert_eq!(shown["alerts"].as_array().unwrap().len(), 4);
-    // Said once each; two thresholds that one step jumps over are said as one.
+    // Each is shown once; if one step passes two thresholds, only one is.
     let lines = said.matches("\"systemMessage\"").count();
     assert!((1..=4).contains(&lines), "{said}");
     assert_eq!(home.journal(), "");
@@ -184,7 +183,7 @@ fn a_corrupt_store_is_set_aside_and_rebuilt_from_the_transcripts() {
     for session in ["s", "t"] {
         home.append(&home.transcript(session), &[message(1, 100, 10), message(2, 100, 10)]);
     }
-    // The same messages in both, so they count once for the user; and one more in `t` alone.
+    // The same messages in both sessions, which count once for the user; and one more only in `t`.
     home.append(&home.transcript("t"), &[message(3, 1000, 10)]);
     for session in ["s", "t"] {
         assert!(home.hook("PostToolUse", session, json!({})).is_silent());
@@ -217,7 +216,7 @@ fn a_corrupt_store_is_set_aside_and_rebuilt_from_the_transcripts() {
 #[test]
 fn a_state_folder_that_cannot_be_used_counts_locally_and_stays_silent() {
     let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "1000");
-    // A folder below a file: nobody can make it, not even root.
+    // A folder below a file: nobody can create it, not even root.
     std::fs::write(home.path("state"), b"in the way").unwrap();
     home.append(&home.transcript("s"), &[message(1, 400, 10)]);
     assert!(home.hook("PostToolUse", "s", json!({})).is_silent());
@@ -229,14 +228,14 @@ fn a_state_folder_that_cannot_be_used_counts_locally_and_stays_silent() {
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains("state") && ran.stderr.contains("FUSEBOX_STATE_DIR"), "{}", ran.stderr);
 
-    // Once the folder can be used, everything is counted, once.
+    // Once the folder is usable, everything is counted once.
     std::fs::remove_file(home.path("state")).unwrap();
     home.wake_store("s");
     home.hook("PostToolUse", "s", json!({}));
     assert_eq!(home.status("s")["tokens"]["input"], 1100);
 }
 
-/// What a query of one number answers.
+/// The result of a query for one number.
 fn number(home: &Home, sql: &str) -> i64 {
     let store = rusqlite::Connection::open(home.path("state/state.db")).unwrap();
     store.query_row(sql, (), |row| row.get(0)).unwrap()
@@ -251,7 +250,7 @@ fn sessions_that_never_said_they_ended_are_read_to_their_ends_each_in_its_turn()
         assert!(home.hook("PostToolUse", &session, json!({})).is_silent());
         home.append(&home.transcript(&session), &[message(100 + n, 10, 1)]);
     }
-    // Half of them have a client that no longer runs; of the others none is known, and they were last seen long ago.
+    // Half of them have a client that is not running; the others have none, and were last seen long ago.
     let store = rusqlite::Connection::open(home.path("state/state.db")).unwrap();
     store
         .execute_batch(
@@ -272,7 +271,7 @@ fn sessions_that_never_said_they_ended_are_read_to_their_ends_each_in_its_turn()
     let live: Vec<_> = live.as_array().unwrap().iter().map(|s| s["session"].clone()).collect();
     assert_eq!(live, ["new"]);
 
-    // One that goes on after all is read again.
+    // A session that continues after all is read again.
     home.append(&home.transcript("killed-1"), &[message(200, 10, 1)]);
     home.hook("PostToolUse", "killed-1", json!({}));
     assert_eq!(number(&home, "SELECT complete FROM sessions WHERE session = 'killed-1'"), 0);
@@ -304,13 +303,13 @@ fn a_store_is_rebuilding_until_everything_is_recorded() {
     assert_eq!(number(&home, "SELECT COUNT(*) FROM messages"), messages as i64);
 }
 
-/// The payload of a response that is over, whose only call came to the same as the ones before.
+/// The payload of a finished response, whose only call has the same outcome as the previous ones.
 fn again(home: &Home, id: usize) -> String {
     let call = json!({"tool_name": "Bash", "tool_input": {"command": "make"}, "tool_use_id": format!("toolu_{id}"), "tool_response": "no"});
     home.payload("PostToolBatch", "s", json!({"tool_calls": [call]})).to_string()
 }
 
-/// Every so many steps only: each of them takes a dozen processes, and the steps of the store are killed one by one above.
+/// Only every so many steps: each takes a dozen processes, and the store's steps are tested one by one above.
 const STRIDE: usize = 31;
 
 #[test]
@@ -322,7 +321,7 @@ fn a_hook_killed_on_its_way_to_a_trip_counts_the_call_once_and_trips() {
             home.run("post-tool-use", again(&home, id).as_bytes());
         }
         let (killed, before) = run_killed_at(&home, "post-tool-use", again(&home, 5).as_bytes(), n);
-        // The client goes on: the same response is told again by nobody, the next one is.
+        // The client continues: nobody reports the same response again, only the next one.
         let after = home.run("post-tool-use", again(&home, 5).as_bytes()).stdout;
         let circuit = home.status("s")["circuit"].clone();
         assert_eq!((&circuit["state"], &circuit["iterations"]), (&json!("open"), &json!(5)), "killed at {n}");
@@ -350,7 +349,7 @@ fn a_hook_killed_on_its_way_to_a_slot_takes_one_at_most() {
         let call = json!({"tool_name": "Agent", "tool_input": {"prompt": "x"}, "tool_use_id": "toolu_1"});
         let payload = home.payload("PreToolUse", "s", call.clone()).to_string();
         let (killed, _) = run_killed_at(&home, "pre-tool-use", payload.as_bytes(), n);
-        // A killed hook blocks nothing: the call runs, is asked for again by nobody, and gives its slot back.
+        // A killed hook blocks nothing: the call runs, is not requested again, and frees its slot.
         assert!(home.hook("PreToolUse", "s", call.clone()).is_silent(), "killed at {n}");
         let throttle = home.status("s")["throttle"].clone();
         assert_eq!((&throttle["live"], &throttle["total"]), (&json!(1), &json!(1)), "killed at {n}");

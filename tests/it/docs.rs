@@ -1,5 +1,5 @@
-//! The pages against the program: links lead somewhere, commands parse, configurations are taken, and every key and
-//! variable stands in its table, with its default.
+//! Checks the docs against the program: links work, commands parse, configurations are valid, and every key and
+//! variable is in its table, with its default.
 
 mod page;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use self::page::Page;
 use crate::harness::{Home, message};
 
-/// Other people's hosts that pages may lead to.
+/// External hosts that pages may link to.
 const HOSTS: [&str; 1] = ["semver.org"];
 
 const CONFIGURATION: &str = "docs/configuration.md";
@@ -35,7 +35,7 @@ fn pages() -> Vec<Page> {
     names.iter().map(|name| Page::read(root(), name)).collect()
 }
 
-/// A link that leads nowhere, and why; `None`: it leads somewhere.
+/// Why a link is broken; `None` if it works.
 fn broken(page: &Page, link: &str) -> Option<String> {
     if let Some((scheme, rest)) = link.split_once("://") {
         let host = rest.split('/').next().unwrap_or_default();
@@ -109,7 +109,7 @@ fn every_configuration_shown_is_taken() {
     assert!(seen >= 3, "{seen} configurations");
 }
 
-/// The command lines of `fusebox` in a line of shell.
+/// The `fusebox` command lines in a line of shell.
 fn commands(line: &str) -> Vec<Vec<String>> {
     let words = shlex::split(line).unwrap_or_else(|| panic!("no line of shell: {line}"));
     let parts = words.split(|word| ["|", "&&", ";"].contains(&word.as_str()));
@@ -167,14 +167,14 @@ fn keys(value: &Value) -> BTreeSet<String> {
     value.as_object().unwrap().keys().cloned().collect()
 }
 
-/// The values in force without any configuration: `limit` and its like as the built-in budget has them.
+/// The values in force without any configuration; `limit` and the like are those of the built-in budget.
 fn defaults() -> Vec<(String, Value)> {
     let shown = Home::new().fusebox(&["config", "show", "--json"]).json();
     let throttled = Home::new()
         .var("FUSEBOX_THROTTLE_HARD_LIMIT_TOKENS", "1")
         .fusebox(&["config", "show", "--json"])
         .json();
-    // The numbers for throttling hold only with the one that has no default.
+    // Throttling limits apply only with the hard limit, which has no default.
     let only_with_it = throttled["values"].as_array().unwrap().iter().filter(|v| {
         v["key"].as_str().unwrap().starts_with("throttle.") && v["key"] != "throttle.hard_limit_tokens"
     });
@@ -182,7 +182,7 @@ fn defaults() -> Vec<(String, Value)> {
     values.map(|v| (v["key"].as_str().unwrap().to_owned(), v["value"].clone())).collect()
 }
 
-/// A value as the pages write it: TOML in code, or `none`.
+/// A value as documented: TOML in code, or `none`.
 fn documented(cell: &page::Cell) -> Option<Value> {
     match (&cell.code[..], cell.text.as_str()) {
         ([], "none") => Some(Value::Null),
@@ -238,7 +238,7 @@ fn what_the_project_may_is_what_stands_in_the_tables() {
     assert!(in_tables.len() > 15, "{in_tables:?}");
 }
 
-/// Every variable that stands in the sources' code as a text of its own.
+/// Every variable in a string literal of the sources.
 fn read_by_sources(dir: &Path, found: &mut BTreeSet<String>) {
     const BEGINNINGS: [&str; 3] = ["FUSEBOX_", "CLAUDE", "XDG_"];
     for entry in dir.read_dir().unwrap() {
@@ -264,7 +264,7 @@ fn every_variable_stands_in_the_page() {
     let allowed: BTreeSet<String> = list.split(", ").map(str::to_owned).collect();
     let mut known = allowed.clone();
     read_by_sources(&root().join("src"), &mut known);
-    // Builds that people run do not look at it.
+    // Release builds ignore it.
     known.retain(|name| !name.starts_with("FUSEBOX_TEST_"));
     known.retain(|name| !name.starts_with("FUSEBOX_BUDGET_") || name.contains('<'));
     assert!(known.len() > 20, "{known:?}");
@@ -277,7 +277,7 @@ fn every_variable_stands_in_the_page() {
     let rows = configuration.table("variables");
     let documented: BTreeSet<&String> = rows.iter().flat_map(|row| &row[0].code).collect();
     assert!(allowed.iter().all(|name| documented.contains(name)), "{documented:?}");
-    // These are not Fusebox's own names: libraries and the system read them.
+    // Not Fusebox's own names: libraries and the system read them.
     let others = ["HOME", "USER", "PATH", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"];
     let strange: Vec<&&String> = documented
         .iter()

@@ -1,4 +1,4 @@
-//! `fusebox doctor`: green where the guard holds, and each thing that breaks it is found.
+//! `fusebox doctor`: passes if the guard works, and finds each problem that breaks it.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -24,14 +24,14 @@ fn doctor(home: &Home) -> Value {
     report
 }
 
-/// What a check found, with this severity.
+/// A check's findings of this severity.
 fn found(report: &Value, check: &str, severity: &str) -> Vec<String> {
     let all = report["findings"].as_array().unwrap().iter();
     let those = all.filter(|f| f["check"] == check && f["severity"] == severity);
     those.map(|f| f["found"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Asserts that there is such a finding, with a way to fix it, and that the guard holds or not.
+/// Asserts that there is such a finding with a fix, and that the exit code matches.
 #[track_caller]
 fn assert_found(home: &Home, check: &str, severity: &str, text: &str) {
     let report = doctor(home);
@@ -65,7 +65,7 @@ fn change(home: &Home, change: impl FnOnce(&mut Value)) {
     write(&home.path("claude/settings.json"), &all.to_string());
 }
 
-/// A program in the home, made of a script.
+/// A script in the home folder.
 fn script(home: &Home, name: &str, text: &str) -> String {
     let path = home.path(name);
     write(&path, &format!("#!/bin/sh\n{text}\n"));
@@ -81,7 +81,7 @@ fn a_fresh_installation_is_green() {
     for check in ["executables", "hooks", "denial", "folders", "store", "journal", "configuration"] {
         assert_eq!(found(&report, check, "ok").len(), 1, "{check}: {report:#}");
     }
-    // The proof leaves nothing behind where the person's sessions are counted.
+    // The check leaves nothing in the person's own store.
     assert_eq!(home.fusebox(&["status", "--all", "--json"]).json(), json!([]));
     assert!(!home.path("cache").exists() || fs::read_dir(home.path("cache")).unwrap().next().is_none());
     assert_eq!(home.journal(), "");
@@ -105,7 +105,7 @@ fn people_see_what_to_do() {
     assert!(ran.stderr.contains("no such folder"), "{ran:?}");
 }
 
-/// Lines are as wide as the terminal lets them be, and as one of 80 columns where they go elsewhere; words are never cut.
+/// Lines fit the terminal, or 80 columns without one; words are not split.
 #[test]
 fn lines_keep_to_the_terminal() {
     let home = registered().var("NO_COLOR", "1");
@@ -196,10 +196,10 @@ fn a_later_layer_has_the_last_word() {
     assert_found(&home, "hooks", "problem", "project/.claude/settings.json: no hook runs");
     write(&home.path("project/.claude/settings.local.json"), r#"{"disableAllHooks": false}"#);
     assert_eq!(doctor(&home)["holds"], true);
-    // Only an administrator's word keeps other hooks out.
+    // Only an administrator can exclude other hooks.
     change(&home, |all| all["allowManagedHooksOnly"] = json!(true));
     assert_eq!(doctor(&home)["holds"], true);
-    // Another project is not concerned.
+    // Another project is not affected.
     fs::write(home.path("project/.claude/settings.local.json"), "{}").unwrap();
     fs::create_dir_all(home.path("elsewhere")).unwrap();
     assert_eq!(doctor(&home)["holds"], false);
@@ -231,7 +231,7 @@ fn a_command_that_does_not_deny_is_found() {
         change(&home, |all| all["hooks"]["PreToolUse"][0]["hooks"][0]["command"] = json!(fake));
         assert_found(&home, "denial", "problem", said);
     }
-    // In shell form, behind variables and redirections, it is proven the same way.
+    // In shell form, with variables and redirections, it is checked in the same way.
     let home = registered();
     change(&home, |all| {
         let line = format!("X=1 '{}' 2>/dev/null", program_path("pre-tool-use"));
@@ -270,7 +270,7 @@ fn an_unfit_cache_folder_is_found() {
 #[test]
 fn a_store_that_cannot_be_used_or_was_lost_is_found() {
     let home = registered();
-    // The log as well: it holds whole pages.
+    // The log as well: it contains whole pages.
     fs::remove_file(home.path("state/state.db-wal")).unwrap();
     fs::write(home.path("state/state.db"), vec![b'x'; 8192]).unwrap();
     assert_found(&home, "store", "warning", "the store was corrupt");

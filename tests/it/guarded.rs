@@ -1,4 +1,4 @@
-//! A real Claude Code client under guard: what is counted is what was served, and the bound holds.
+//! A real Claude Code client with hooks: the count equals what was served, and the bound holds.
 
 use fusebox::agents::claude::registration::{EVENTS, entry, is_supported};
 use fusebox::agents::hook::Hook;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::rig::{Api, Client, Script, Turn, Usage, Version, client_tests};
 
-/// Every hook, in exec form, as `fusebox init` registers them for a client of this version.
+/// Every hook in exec form, as `fusebox init` registers them for a client of this version.
 pub fn hooks(version: Version) -> Value {
     let folder = Client::hooks();
     let group = |hook: Hook| {
@@ -23,7 +23,7 @@ pub fn hooks(version: Version) -> Value {
     json!({"hooks": events.collect::<serde_json::Map<_, _>>()})
 }
 
-/// A client with the hooks registered, and state and caches of its own.
+/// A client with hooks, and its own state and caches.
 pub fn guarded(version: Version, api: &Api, limit: u64) -> Client {
     let client = Client::new(version, api).settings(&hooks(version));
     let (state, cache) = (client.root().join("state"), client.root().join("cache"));
@@ -41,7 +41,7 @@ pub fn with_child(client: Client, version: Version) -> Client {
     client.env("CHILD", &program).env("CHILD_SETTINGS", &settings.to_string_lossy())
 }
 
-/// `fusebox` with `arguments`, as a person beside the client would run it: exit code and standard output.
+/// Runs `fusebox` with `arguments`, as a person beside the client would. Returns exit code and standard output.
 pub fn fusebox(client: &Client, arguments: &[&str]) -> (i32, String) {
     let output = client.command(env!("CARGO_BIN_EXE_fusebox")).args(arguments).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -66,12 +66,12 @@ pub fn tokens(status: &Value) -> Usage {
     )
 }
 
-/// What hooks could not do, if anything.
+/// The client's journal; empty if there were no failures.
 pub fn journal(client: &Client) -> String {
     std::fs::read_to_string(client.root().join("state/journal.jsonl")).unwrap_or_default()
 }
 
-/// A step of an agent that loops beside others.
+/// A turn of an agent that loops beside others.
 pub fn looping() -> Turn {
     Turn::text("on @N@").and_bash("echo @N@ >> ran.txt").usage(Usage::new(200, 50).cache(250, 0, 3000))
 }
@@ -80,7 +80,7 @@ pub fn step(n: u64) -> Turn {
     Turn::text("step @N@").and_bash("echo @N@ >> ran.txt").usage(Usage::new(100 + n, 50).cache(300, 0, 5000))
 }
 
-/// Lines that the loop's tool wrote: how often it really ran.
+/// Lines written by the loop's tool: how often it really ran.
 pub fn ran(client: &Client) -> usize {
     std::fs::read_to_string(client.project().join("ran.txt")).unwrap_or_default().lines().count()
 }
@@ -117,14 +117,14 @@ fn a_session_below_its_limit_is_counted_to_the_token(version: Version) {
 }
 
 fn a_looping_model_is_warned_denied_and_stopped(version: Version) {
-    // Fresh tokens of a step: 450 and a little. The limit falls into the fourth response.
+    // Each turn has slightly over 450 fresh tokens, so the fourth response crosses the limit.
     let api = Api::start(Script::new().main(step(0)).loop_last_main());
     let client = guarded(version, &api, 1_500);
     let run = client.prompt("loop").run();
 
     assert_eq!(run.code, Some(0));
     assert_eq!(run.result["terminal_reason"], "hook_stopped");
-    // 3 × 450 is below the limit, the 4th response crosses it; one more may close the work.
+    // 3 × 450 is below the limit, the 4th response crosses it, and one more is the wrap-up.
     assert_eq!(api.count("main"), 5, "the crossing response is the 4th, wrap-up one more");
     assert_bound(version, "a loop", &api, 1_500, 1);
     assert_eq!(ran(&client), 3, "no tool runs once the limit is crossed");
@@ -134,13 +134,13 @@ fn a_looping_model_is_warned_denied_and_stopped(version: Version) {
     assert_eq!(status["budgets"][0]["status"], "paused");
     assert_eq!(fusebox(&client, &["status", "--session", &run.session, "--check"]).0, 3);
 
-    // A prompt is blocked without a call.
+    // A prompt is blocked without an API call.
     let again = client.prompt("and again").resume(&run.session).run();
     assert_eq!(again.code, Some(0));
     assert_eq!(api.count("main"), 5);
     assert!(again.stdout.contains("To continue, a person runs in a terminal"), "{}", again.stdout);
 
-    // A person extends; the session goes on.
+    // A person extends the budget, and the session continues.
     let (code, text) = fusebox(
         &client,
         &["budget", "extend", "session", "--session", &run.session, "--tokens", "1000", "--reason", "more"],
@@ -153,13 +153,13 @@ fn a_looping_model_is_warned_denied_and_stopped(version: Version) {
     assert_eq!(journal(&client), "");
 }
 
-/// Asserts that each agent made at most `most` responses after the one that crossed `limit`, and notes how many the
-/// busiest one made: `docs/overspend-bound.md` shows the table.
+/// Asserts that each agent made at most `most` responses after the one that crossed `limit`, and logs the highest
+/// number, which `docs/overspend-bound.md` shows in a table.
 #[track_caller]
 pub fn assert_bound(version: Version, what: &str, api: &Api, limit: u64, most: usize) {
     let after = calls_after_crossing(api, limit);
     let seen = after.values().copied().max().unwrap_or(0);
-    // Not eprintln: the test harness would keep it to itself.
+    // Not eprintln, which the test harness captures.
     let row = format!("bound: {:<8} {what}: at most {most}, seen {seen}\n", version.name());
     let _ = std::io::Write::write_all(&mut std::io::stderr(), row.as_bytes());
     assert!(
@@ -169,7 +169,7 @@ pub fn assert_bound(version: Version, what: &str, api: &Api, limit: u64, most: u
     );
 }
 
-/// Calls of one kind after the response that crossed `limit` fresh tokens, in the order in which they were served.
+/// Calls per kind after the response that crossed `limit` fresh tokens, in serving order.
 fn calls_after_crossing(api: &Api, limit: u64) -> std::collections::BTreeMap<String, usize> {
     let (mut used, mut after) = (0, std::collections::BTreeMap::new());
     let mut calls: Vec<_> =
@@ -312,7 +312,7 @@ fn a_slow_stream_stays_within_the_bound(version: Version) {
 }
 
 fn a_client_inside_a_tool_call_charges_its_parent(version: Version) {
-    // The child's prompt is the script's agent "child": the marker tells its calls apart.
+    // The child's prompt belongs to the script's agent "child": the marker identifies its calls.
     let script = Script::new()
         .main(Turn::bash("\"$CHILD\" -p '[[agent:child]] work' --model claude-sonnet-4-5-20250929 --permission-mode bypassPermissions --settings \"$CHILD_SETTINGS\" < /dev/null").usage(Usage::new(400, 100)))
         .main(Turn::text("Done.").usage(Usage::new(30, 12)))
@@ -367,7 +367,7 @@ fn a_compaction_is_counted_although_no_line_says_so(version: Version) {
         assert_eq!(tokens(&status), Usage::new(101 + 11 + 13 + 4321, 50 + 12 + 14 + 321).cache(300, 0, 5777));
         assert_eq!(status["estimated_messages"], 0, "the client's own total settled it");
     } else {
-        // Estimated as a reading of the context, which the client takes for the last message's size.
+        // Estimated as one read of the context, whose size the client takes from the last message.
         assert_eq!(tokens(&status), Usage::new(101 + 11 + 13, 50 + 12 + 14).cache(300, 0, 5000 + 11 + 12));
         assert_eq!(status["estimated_messages"], 1);
     }
@@ -415,7 +415,7 @@ fn a_fork_counts_what_both_hold_once(version: Version) {
     client.prompt("/compact").resume(&first.session).run().ok();
     client.prompt("four").resume(&first.session).run().ok();
     assert_eq!(api.count("compact"), 2);
-    // 2.1.197 writes no total: estimated, as above.
+    // 2.1.197 writes no total, so it is estimated, as above.
     let compactions = if version.writes_totals() { 2 * (4321 + 321 + 777) } else { (15 + 16) + (11 + 12) };
     assert_eq!(mine(&client), total(api.loop_usage()) + compactions);
     assert_eq!(journal(&client), "");

@@ -1,4 +1,4 @@
-//! A throw-away home for the executables: state, caches, project, a transcript that tests write.
+//! A temporary home for the executables: state, caches, project, and a transcript written by tests.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 /// than either takes, even if all cores are busy.
 pub const PATIENCE: &str = "40";
 
-/// A home that is gone when the test is over.
+/// A temporary home, deleted when the test ends.
 pub struct Home {
     folder: tempfile::TempDir,
     vars: Vec<(String, String)>,
     is_hurried: AtomicBool,
 }
 
-/// What an executable did.
+/// The result of a run.
 #[derive(Debug, PartialEq)]
 pub struct Ran {
     /// Exit code.
@@ -46,19 +46,19 @@ impl Ran {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
-    /// Exit code 0 and silence.
+    /// Whether the exit code is 0 and there is no output.
     pub fn is_silent(&self) -> bool {
         *self == Self { code: 0, stdout: String::new(), stderr: String::new() }
     }
 }
 
 impl Home {
-    /// An empty one.
+    /// An empty home.
     pub fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("fusebox-it-").tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("project")).unwrap();
         let mut vars = Vec::new();
-        // All of this on a shared store: a try-out, since some tests are about the embedded one's file.
+        // Runs everything on a shared store. Experimental, since some tests are about the embedded store's file.
         if let Ok(url) = std::env::var("FUSEBOX_TEST_REDIS") {
             let tenant = folder.path().file_name().unwrap().to_string_lossy().into_owned();
             vars.push(("FUSEBOX_STORE_REDIS_URL".into(), url));
@@ -67,7 +67,7 @@ impl Home {
         Self { folder, vars, is_hurried: AtomicBool::new(false) }
     }
 
-    /// With a variable.
+    /// Sets a variable.
     pub fn var(mut self, name: &str, value: &str) -> Self {
         self.vars.push((name.into(), value.into()));
         self
@@ -79,7 +79,7 @@ impl Home {
         self.is_hurried.store(yes, Ordering::Relaxed);
     }
 
-    /// A place in it.
+    /// A path in the home.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -94,19 +94,19 @@ impl Home {
         self.path("claude/projects/-p").join(session).join("subagents").join(format!("agent-{agent}.jsonl"))
     }
 
-    /// A command in this home, with nothing of the tests' own environment.
+    /// A command in this home, without the tests' own environment.
     pub fn command(&self, program: &str) -> Command {
         self.furnish(Command::new(program_path(program)))
     }
 
-    /// Any command, the same way.
+    /// Prepares any command in the same way.
     pub fn furnish(&self, mut command: Command) -> Command {
         let patience = if self.is_hurried.load(Ordering::Relaxed) { "1" } else { PATIENCE };
         command
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("HOME", self.folder.path())
-            // What a killed command leaves behind goes with the home.
+            // Files left by a killed command are deleted with the home.
             .env("TMPDIR", self.folder.path())
             .env("USER", "tester")
             .env("TESTED_BY_PID", std::process::id().to_string())
@@ -118,7 +118,7 @@ impl Home {
         command
     }
 
-    /// The process as a hook in this home would find it, for what is tried in this one.
+    /// The environment of a hook in this home, for in-process tests.
     pub fn env(&self) -> Env {
         let of = |value: Option<&OsStr>| value.map(|v| v.to_string_lossy().into_owned());
         let command = self.command("pre-tool-use");
@@ -138,7 +138,7 @@ impl Home {
         self.run(hook_of(event), self.payload(event, session, fields).to_string().as_bytes())
     }
 
-    /// What the client would send.
+    /// The payload that the client would send.
     pub fn payload(&self, event: &str, session: &str, fields: Value) -> Value {
         let mut payload = json!({
             "session_id": session,
@@ -150,7 +150,7 @@ impl Home {
         payload
     }
 
-    /// `fusebox` with arguments.
+    /// Runs `fusebox` with arguments.
     pub fn fusebox(&self, arguments: &[&str]) -> Ran {
         run(self.command("fusebox").args(arguments), b"")
     }
@@ -162,11 +162,11 @@ impl Home {
         ran.json()
     }
 
-    /// Appends lines to a file, whose folder is made.
+    /// Appends lines to a file, creating its folder.
     pub fn append(&self, file: &Path, lines: &[Value]) {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
-        // One write: lines of several writers do not mix.
+        // One write, so that lines of several writers do not mix.
         let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
         file.write_all(text.as_bytes()).unwrap();
     }
@@ -177,7 +177,7 @@ impl Home {
         std::fs::write(self.path("config/fusebox/config.toml"), toml).unwrap();
     }
 
-    /// Lets the time be over in which hooks of `session` do not ask a store that did not answer.
+    /// Ends the back-off of the hooks of `session`.
     pub fn wake_store(&self, session: &str) {
         let file = self.path("cache").join(format!("guardrails-{session}.json"));
         let mut cache: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
@@ -186,7 +186,7 @@ impl Home {
         std::fs::write(&file, cache.to_string()).unwrap();
     }
 
-    /// What hooks could not do.
+    /// The content of the journal.
     pub fn journal(&self) -> String {
         std::fs::read_to_string(self.path("state/journal.jsonl")).unwrap_or_default()
     }
@@ -196,12 +196,12 @@ impl Home {
 pub fn run(command: &mut Command, input: &[u8]) -> Ran {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // A program that does not read its input closes the pipe: that is its right.
+    // A program that does not read its input may close the pipe.
     let _ = child.stdin.take().unwrap().write_all(input);
     Ran::of(&child.wait_with_output().unwrap())
 }
 
-/// Where a program of this package is.
+/// The path of one of this package's programs.
 pub fn program_path(name: &str) -> &'static str {
     match name {
         "fusebox" => env!("CARGO_BIN_EXE_fusebox"),
@@ -213,7 +213,7 @@ pub fn program_path(name: &str) -> &'static str {
     }
 }
 
-/// The hook that an event calls.
+/// The hook for an event.
 pub fn hook_of(event: &str) -> &'static str {
     match event {
         "PreToolUse" => "pre-tool-use",

@@ -1,4 +1,4 @@
-//! `fusebox init` from outside: exit code, both outputs, files.
+//! `fusebox init` from outside: exit code, output, files.
 
 mod home;
 
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use home::{Home, bin_dir};
 
-/// What init writes where there is nothing.
+/// What init writes to an empty file.
 pub fn registered(bin_dir: &Path) -> Value {
     let group = |hook| json!([{"hooks": [entry(hook, bin_dir)]}]);
     EVENTS.into_iter().map(|(event, hook)| (event.to_owned(), group(hook))).collect()
@@ -75,7 +75,7 @@ fn keeps_what_is_there() {
         all.extend(group.as_array().unwrap().clone());
         *groups = all.into();
     }
-    // As text: the order of keys counts.
+    // As text, because the order of keys matters.
     assert_eq!(home.json().to_string(), expected.to_string());
 
     let backups = home.backups();
@@ -232,7 +232,7 @@ fn warns_of_what_keeps_hooks_from_running() {
     let ran = home.init([]);
     assert_eq!(ran.code, Some(0));
     let lines: Vec<_> = ran.stderr.lines().collect();
-    // (allowManagedHooksOnly counts in managed settings only.)
+    // (allowManagedHooksOnly only counts in managed settings.)
     assert_eq!(lines.len(), 3, "{}", ran.stderr);
     assert!(lines[0].contains("disableAllHooks"));
     assert!(lines[1].contains("hooks.Stop[0].hooks[0]") && lines[1].contains("\"shell\""), "{}", lines[1]);
@@ -281,7 +281,7 @@ fn a_dry_run_only_shows() {
     assert_eq!((&said["changed"], &said["dry_run"]), (&json!(true), &json!(true)));
     assert_eq!(home.text(), "{\n  \"model\": \"opus\"\n}\n");
     assert!(home.backups().is_empty() && !home.at("state").exists());
-    // It changes nothing, so an agent may look.
+    // It changes nothing, so agents may run it.
     assert_eq!(home.init_with(&[("CLAUDECODE", "1")], &["--dry-run"]).code, Some(0));
 
     home.init([]).ok();
@@ -328,11 +328,11 @@ fn a_later_init_renews_the_paths_and_keeps_the_time() {
     let mut earlier = home.record();
     earlier["installed_at"] = "2026-01-02T03:04:05Z".into();
     fs::write(home.at("state/install.json"), earlier.to_string()).unwrap();
-    // The store is lost: the record still knows.
+    // The store is lost, but the record still has the time.
     for file in ["state.db", "state.db-wal", "state.db-shm"] {
         let _ = fs::remove_file(home.at("state").join(file));
     }
-    // Three changes in far less than a second: each backup is a file of its own.
+    // Three changes in far less than a second: each backup is a separate file.
     let texts: Vec<String> = ["one", "two", "three"]
         .into_iter()
         .map(|name| {
@@ -354,7 +354,7 @@ fn a_later_init_renews_the_paths_and_keeps_the_time() {
     assert_eq!(store.installed_at().unwrap(), Timestamp::parse("2026-01-02T03:04:05Z"));
 }
 
-/// A program that calls itself this version of the client.
+/// A program that reports this version of the client.
 fn client(home: &Home, folder: &str, script: &str) -> std::path::PathBuf {
     fs::create_dir_all(home.at(folder)).unwrap();
     let program = home.at(folder).join("claude");
@@ -374,7 +374,7 @@ fn an_older_client_gets_no_event_that_it_does_not_know() {
     assert_eq!(hooks["PostModelSwitch"], Value::Null, "in a terminal, 2.1.197 asks about it at every start");
     assert_eq!(hooks.as_object().unwrap().len(), EVENTS.len() - 1);
 
-    // The client is updated, and goes back.
+    // The client is updated, and downgraded again.
     home.init(["--client", new.to_str().unwrap()]).ok();
     assert_eq!(home.json()["hooks"], registered(bin_dir()));
     let path = format!("{}:/usr/bin:/bin", home.at("old").display());
@@ -392,7 +392,7 @@ fn a_client_that_does_not_say_its_version() {
     }
     let missing = home.at("nowhere");
     home.init_with(&[], &["--client", missing.to_str().unwrap()]).refused(&["nowhere"]);
-    // One that is only found, and not named, stops nobody.
+    // A client that is found, but not named, causes no error.
     let path = format!("{}:/usr/bin:/bin", home.at("odd").display());
     let ran = home.init_with(&[("PATH", &path)], &[]);
     assert!(ran.stderr.contains("assuming a new version"), "{ran:?}");

@@ -1,11 +1,11 @@
-//! From installation to removal, as README has it, with real clients.
+//! From installation to removal as in the README, with real clients.
 
 use serde_json::Value;
 
 use crate::guarded::{journal, step};
 use crate::rig::{Api, Client, Script, Version, client_tests};
 
-/// `fusebox`, as a person in a terminal runs it.
+/// Runs `fusebox` like a person in a terminal.
 fn fusebox(client: &Client, arguments: &[&str]) -> (i32, String) {
     let output = client.command(env!("CARGO_BIN_EXE_fusebox")).args(arguments).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
@@ -52,7 +52,7 @@ fn installed_guarded_extended_and_removed(version: Version) {
     assert!(done(&client, &["doctor", "--client", &program]).contains("The hooks work."));
 
     done(&client, &["uninstall", "--purge", "--yes"]);
-    // (The client has written settings of its own into the file meanwhile.)
+    // (The client has written its own settings to the file meanwhile.)
     let left: Value = serde_json::from_slice(&std::fs::read(&settings).unwrap()).unwrap();
     assert_eq!((&left["hooks"], &left["cleanupPeriodDays"]), (&Value::Null, &Value::from(30)));
     assert!(!state.exists() && !cache.exists());

@@ -1,30 +1,30 @@
-//! Executables that are killed (−9) at a chosen step.
+//! Kills executables (−9) at a chosen step.
 #![allow(unsafe_code)]
 
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
-/// Where a process is killed: at its `stops`-th stop at a system call (each one stops twice: before and after), and so
-/// many instructions later.
+/// When to kill a process: at its `stops`-th stop at a system call (each call stops before and after), plus a number of
+/// instructions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct At {
     pub stops: usize,
     pub instructions: usize,
 }
 
-/// What became of a process that was to be killed.
+/// The result of a process to be killed.
 #[derive(Debug)]
 pub struct Killed {
-    /// It was; else it had come to its end before.
+    /// Whether it was killed; otherwise it had already ended.
     pub killed: bool,
-    /// Its exit code, if it came to its end.
+    /// Its exit code, if it ended by itself.
     pub code: Option<i32>,
-    /// What it had written to standard output.
+    /// What it wrote to standard output.
     pub stdout: String,
 }
 
-/// Starts `command` so that it can be traced, and gives it its input.
+/// Starts `command` for tracing, with its input.
 fn traced(mut command: Command, input: &[u8]) -> Child {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     // SAFETY: ptrace(TRACEME) is safe between fork and exec.
@@ -39,17 +39,17 @@ fn traced(mut command: Command, input: &[u8]) -> Child {
     child
 }
 
-/// Runs `command` to its end; whether it slept on the way.
+/// Runs `command` to its end. Returns whether it slept.
 pub fn sleeps(command: Command, input: &[u8]) -> bool {
     #[allow(clippy::zombie_processes)] // waited for below, by its id
     let child = traced(command, input);
     let (pid, mut status, mut slept) = (child.id().cast_signed(), 0, false);
     let sleeping = [libc::SYS_clock_nanosleep, libc::SYS_nanosleep].map(|number| number.to_string());
-    // SAFETY: plain calls on the child that was just started; `status` outlives them.
+    // SAFETY: plain calls on the child just started; `status` outlives them.
     unsafe {
         libc::waitpid(pid, &raw mut status, 0);
         while !(libc::WIFEXITED(status) || libc::WIFSIGNALED(status)) {
-            // While it is stopped at a system call, this names the call.
+            // While it is stopped at a system call, this file names the call.
             let call = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
             slept |= sleeping.iter().any(|number| call.split(' ').next() == Some(number));
             libc::ptrace(libc::PTRACE_SYSCALL, pid, 0, 0);
@@ -69,7 +69,7 @@ pub fn run_killed_at(command: Command, input: &[u8], at: At) -> Killed {
     let mut status = 0;
     let ended = |status| libc::WIFEXITED(status) || libc::WIFSIGNALED(status);
     let mut killed = false;
-    // SAFETY: plain calls on the child that was just started; `status` outlives them.
+    // SAFETY: plain calls on the child just started; `status` outlives them.
     unsafe {
         libc::waitpid(pid, &raw mut status, 0);
         for step in steps {

@@ -1,4 +1,4 @@
-//! How agents are held back where it is not simple: several budgets at once, other folders, other models, subagents.
+//! Escalation in complex cases: several budgets at once, other folders, other models, subagents.
 
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ fn two_budgets_past_their_limits_do_not_refill_each_others_allowance() {
         home.append(&home.transcript("s"), &[message(n, 100, 0)]);
         home.hook("PostToolUse", "s", json!({}));
     }
-    // Now one, now the other is further past its limit.
+    // The two budgets alternate in being further past their limits.
     let mut allowed = 0;
     for n in 11..=20 {
         home.append(&home.transcript("s"), &[message(n, if n % 2 == 0 { 300 } else { 1 }, 0)]);
@@ -58,7 +58,7 @@ fn whoever_is_told_to_close_its_work_counts_as_stopped() {
     let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "1000");
     home.append(&home.transcript("s"), &[message(1, 10, 0)]);
     batch(&home, 1);
-    // A response that nobody saw coming: no call is denied, the agent is told at the batch, and obeys.
+    // An unexpected response: no call is denied; the agent is told at the batch, and obeys.
     home.append(&home.transcript("s"), &[message(2, 5000, 0)]);
     assert!(batch(&home, 2).stdout.contains("Finish your work without calling tools"));
     home.hook("Stop", "s", json!({"last_assistant_message": ""}));
@@ -94,7 +94,7 @@ fn status_knows_the_limits_that_the_hooks_had() {
     let ran = home.fusebox(&["status", "--session", "s", "--check", "--json"]);
     assert_eq!(ran.code, 3, "{ran:?}");
     assert_eq!(ran.json()["budgets"][0]["limit"], 1000);
-    // And a decision is about that limit.
+    // A decision also uses that limit.
     let ran = home.fusebox(&[
         "budget",
         "extend",
@@ -128,7 +128,7 @@ fn another_project_is_judged_by_its_own_configuration() {
     home.append(&home.transcript("in-b"), &[message(1, 100, 0)]);
     hook(&projects[1], "PostToolUse", "in-b");
     home.append(&home.transcript("in-b"), &[message(2, 5000, 0)]);
-    // A session in the strict project reads on in the other one.
+    // A session of the strict project continues in the other one.
     hook(&projects[0], "SessionStart", "in-a");
     assert!(
         hook(&projects[1], "PostToolUse", "in-b").is_silent(),

@@ -1,4 +1,4 @@
-//! An update: what the version before left behind (the store's file, a session's cache, the settings) goes on as it was.
+//! An update: data of the previous version (the store's file, a session's cache, the settings) remains valid.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use crate::harness::{Home, message};
 
-/// Tokens of the three responses that the version before counted.
+/// Tokens of the three responses counted by the previous version.
 const COUNTED: [(u64, u64); 3] = [(500, 50), (300, 0), (250, 0)];
 
-/// A home as the version before left it: store and cache from `fixtures/stores`, the settings that it ran with.
+/// A home from the previous version: store and cache from `fixtures/stores`, and its settings.
 fn updated() -> Home {
     let home = Home::new();
     home.configure("[[budget]]\nname = \"session\"\nlimit = 1000\non_limit = \"stop\"\n");
@@ -31,7 +31,7 @@ fn updated() -> Home {
     home
 }
 
-/// The folder of the caches, which only its owner may use.
+/// The folder of the caches, private to its owner.
 fn private_folder(home: &Home) {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().mode(0o700).create(home.path("cache")).unwrap();
@@ -78,7 +78,7 @@ fn the_configuration_in_the_cache_of_the_version_before_is_the_last_good_one() {
 fn counters_go_on_from_the_offsets_of_the_version_before() {
     let home = updated();
     let before = cache(&home);
-    // What was read is not read again: there, the first response is said to be larger now.
+    // Lines already read are not read again: the first response now claims to be larger.
     let text = std::fs::read_to_string(home.transcript("s")).unwrap();
     let other = text.replace("\"input_tokens\":500", "\"input_tokens\":900");
     assert!(other != text && other.len() == text.len(), "{text}");

@@ -1,4 +1,4 @@
-//! The users that `fusebox redis acl` prints, on a real server: hooks record as one, and only the other can decide.
+//! The users printed by `fusebox redis acl`, on a real server: hooks record as one, and only the other can decide.
 
 mod checks;
 mod decisions;
@@ -11,21 +11,21 @@ use crate::redis::{Server, text};
 
 const TENANT: &str = "acme";
 
-/// A server with the users of a tenant, and the home of a person whose hooks log in as the one that can only record.
+/// A server with a tenant's users, and the home of a person whose hooks log in as the one that can only record.
 struct Shared {
     server: Server,
     home: Home,
-    /// How an operator asks.
+    /// The variables of an operator.
     operator: [(String, String); 2],
 }
 
 impl Shared {
-    /// `None` where there is no Redis, which was said.
+    /// `None` if Redis is not installed, with a message.
     fn start() -> Self {
         Self::with(|home| home)
     }
 
-    /// The same, with more in the home.
+    /// The same, with a customised home.
     fn with(furnish: impl FnOnce(Home) -> Home) -> Self {
         let printed = Home::new().fusebox(&["redis", "acl", "--tenant", TENANT]);
         assert_eq!(printed.code, 0, "{printed:?}");
@@ -45,14 +45,14 @@ impl Shared {
         Self { server, home: furnish(home), operator }
     }
 
-    /// `fusebox` as the operator, on the same machine.
+    /// Runs `fusebox` as the operator, on the same machine.
     fn operator(&self, arguments: &[&str]) -> Ran {
         let mut command = self.home.command("fusebox");
         command.envs(self.operator.clone()).args(arguments);
         run(&mut command, b"")
     }
 
-    /// What a command comes to that a user sends by itself.
+    /// The reply to a command that a user sends directly.
     fn raw(&self, user: &str, words: &[&str]) -> String {
         let url = self.server.url().replace("//", &format!("//{user}:{PASSWORD}@"));
         let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
@@ -60,7 +60,7 @@ impl Shared {
         answer.map_or_else(|error: redis::RedisError| error.to_string(), |value| text(&value))
     }
 
-    /// Every key of the server, with its value, as text.
+    /// Every key of the server with its value, as text.
     fn everything(&self) -> Vec<(String, String)> {
         let keys = self.server.text(&["KEYS", "*"]);
         let value = |key: &str| {
@@ -78,7 +78,7 @@ impl Shared {
         keys.lines().filter(|key| !key.is_empty()).map(|key| (key.to_owned(), value(key))).collect()
     }
 
-    /// What people decided, as it is kept.
+    /// The stored decisions.
     fn decided(&self) -> Vec<(String, String)> {
         self.everything().into_iter().filter(|(key, _)| key.starts_with("fusebox:{acme}:o:")).collect()
     }

@@ -1,4 +1,4 @@
-//! The integration tests: one binary. Behaviour is proven from outside: standard input, files, exit codes, output,
+//! The integration tests, in one binary. They test behaviour from outside: standard input, files, exit codes, output,
 //! store.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]

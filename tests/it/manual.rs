@@ -1,4 +1,4 @@
-//! The manual pages and the completion scripts, which are made of the commands themselves.
+//! The manual pages and the completion scripts, which are generated from the commands.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ fn ran(program: &str, arguments: &[&str], input: &str) -> Option<Ran> {
     there.then(|| run(Command::new(program).args(arguments), input.as_bytes()))
 }
 
-/// Every command with the commands below it, as `--help` lists them: `["budget", "show"]`.
+/// Every command with its subcommands, as listed by `--help`: `["budget", "show"]`.
 pub fn commands(home: &Home, path: &[String]) -> Vec<Vec<String>> {
     let words: Vec<&str> = path.iter().map(String::as_str).collect();
     let help = home.fusebox(&[&words[..], &["--help"]].concat());

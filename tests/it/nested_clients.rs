@@ -1,11 +1,11 @@
-//! A client inside another one's tool call cannot hide from it.
+//! A client inside another client's tool call cannot hide from it.
 
 use serde_json::Value;
 
 use crate::guarded::{fusebox, guarded, status, tokens, with_child};
 use crate::rig::{Api, Script, Turn, Usage, Version, client_tests};
 
-/// 2.1.197 passes `CLAUDE_PID` on as somebody set it: here, to the outer client, as if the inner one were that one.
+/// 2.1.197 passes `CLAUDE_PID` on unchanged: here, set to the outer client, as if the inner one were that one.
 fn it_cannot_pass_for_its_parent(version: Version) {
     let start = "CLAUDE_PID=$PPID \"$CHILD\" -p '[[agent:child]] work' --model claude-sonnet-4-5-20250929 \
                  --permission-mode bypassPermissions --settings \"$CHILD_SETTINGS\" < /dev/null";

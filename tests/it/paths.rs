@@ -1,5 +1,5 @@
-//! The paths that sessions of real clients take, besides the plain one: what is counted is what was served, and a stop
-//! holds until what caused it is gone.
+//! Further paths of sessions of real clients: the count equals what was served, and a stop holds until its cause is
+//! gone.
 
 mod background;
 mod others;
@@ -88,7 +88,7 @@ fn a_cut_stream_is_estimated_from_what_is_seen(version: Version) {
     assert_eq!(got.input, 101 + 130 + again.input, "{status}");
     let rest = got.output - 50 - again.output;
     if version.writes_totals() {
-        // Its total says what the client takes it for, which is about the same.
+        // Its total has the client's estimate, which is about the same.
         assert!((seen..=seen + 1).contains(&rest), "{rest}: {status}");
         assert_eq!(status["estimated_messages"], 0, "{status}");
     } else {
@@ -151,7 +151,7 @@ fn a_fork_after_a_compaction_counts_it_once(version: Version) {
     let (input, output, read) = if version.writes_totals() { (4321, 321, 777) } else { (0, 0, 11 + 12) };
     let parent = Usage::new(101 + 11 + 19 + input, 50 + 12 + 20 + output).cache(300, 0, 5000 + read);
     assert_eq!(of(&first.session), parent);
-    // The client copies what is left after the compaction: the last message before it, and the summary.
+    // The client copies what remains after the compaction: the last message before it, and the summary.
     assert_eq!(of(&fork.session), Usage::new(11 + 15 + input, 12 + 16 + output).cache(0, 0, read));
     let (_, text) = fusebox(&client, &["budget", "list", "--all", "--json"]);
     let list: Value = serde_json::from_str(&text).unwrap();
@@ -197,19 +197,20 @@ fn a_new_window_lifts_a_stop(version: Version) {
     let stopped_at = api.count("main");
     client.prompt("again").resume(&run.session).run();
     assert_eq!(api.count("main"), stopped_at, "after a stop, none");
-    // Hooks read the clock; the client's own, which dates its lines, stays: they are of the window before.
+    // Moves the clock of hooks. The client's own clock, which dates its lines, stays: they belong to the previous
+    // window.
     client.move_clock(5 * 3600 * 1000);
     let run = client.prompt("again").resume(&run.session).run().ok();
     assert_eq!(run.text(), "Done.", "the new window lets it go on");
     assert_eq!(journal(&client), "");
 }
 
-/// Calls that only PostToolBatch sees: unknown tools and inputs that the client refuses.
+/// Calls that only PostToolBatch sees: unknown tools, and inputs that the client refuses.
 fn an_agent_whose_calls_are_all_refused_is_stopped_too(version: Version) {
     let turn = Turn::text("on @N@")
         .and_tool("NoSuchTool", json!({}))
         .and_tool("Read", json!({"path": 5}))
-        // Longer than the client keeps its lines back: the bound assumes no more.
+        // Longer than the client buffers its lines: the bound relies on that.
         .delay_ms(200)
         .usage(Usage::new(300, 100));
     let api = Api::start(Script::new().main(turn).loop_last_main());
@@ -230,7 +231,7 @@ fn a_looping_client_inside_a_tool_call_is_held_by_its_parents_budget(version: Ve
         .agent("child", [step(0)])
         .loop_last_agents();
     let api = Api::start(script);
-    // Its own count is still below that limit when its parent's, which holds both, is over.
+    // Its own count is still below the limit when its parent's, which includes both, is over.
     let client = with_child(guarded(version, &api, 3_000), version);
     let run = client.prompt("start another one").run();
     assert_eq!(run.code, Some(0));

@@ -1,4 +1,4 @@
-//! Prompts that Fusebox answers itself: what a person can do by them, and that nobody else can.
+//! Prompts that Fusebox answers itself: what a person can do with them, and that nobody else can.
 
 use std::process::Stdio;
 
@@ -9,7 +9,7 @@ use crate::terminal::{prompt_from, prompt_of, starter, terminal};
 
 const EXTEND: &str = "fusebox: extend session 50k because the migration needs it";
 
-/// A home whose session `s` used 1,100 tokens of 1,000.
+/// A home with a session `s` that used 1,100 of 1,000 tokens.
 fn over() -> Home {
     let home =
         Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "1000").var("CLAUDE_CODE_SESSION_ATTENDED", "1");
@@ -28,7 +28,7 @@ fn person(home: &Home, prompt: &str) -> Ran {
     prompt_from(home, &payload(home, prompt, json!({})), None)
 }
 
-/// The answer to a prompt that no model sees.
+/// The answer to a prompt that is not sent to the model.
 fn reply(ran: &Ran) -> String {
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
     let answer = ran.json();
@@ -81,7 +81,7 @@ fn the_same_words_count_once_for_a_while() {
     let sent = |id: &str, prompt: &str| {
         reply(&prompt_from(&home, &payload(&home, prompt, json!({"prompt_id": id})), None))
     };
-    // The client called its hook again; the person pressed Enter again on what stood in the box still.
+    // The client called its hook again; the person pressed Enter again on the text still in the box.
     for id in ["p-1", "p-2"] {
         let said = sent(id, EXTEND);
         assert!(said.contains("already done") && said.contains("1,100 / 51,000"), "{said}");
@@ -91,7 +91,7 @@ fn the_same_words_count_once_for_a_while() {
     if !cfg!(feature = "test-clock") {
         return;
     }
-    // Much later the same words are another decision; the same prompt never is.
+    // Much later, the same words are another decision; the same prompt never is.
     std::fs::write(&clock, "600000").unwrap();
     let said = sent("p-1", EXTEND);
     assert!(said.contains("already done") && said.contains("1,100 / 101,000"), "{said}");
@@ -114,7 +114,7 @@ fn the_budget_that_holds_the_session_is_meant_where_none_is_named() {
         "[[budget]]\nname = \"few\"\nunit = \"requests\"\nlimit = 1\n\
          [[budget]]\nname = \"mine\"\nscope = \"user\"\nlimit = 5000\n",
     );
-    // Both are over; `session` further than `few`, which is just reached.
+    // Both are over; `session` is further past its limit than `few`, which was just reached.
     let said = reply(&person(&home, "fusebox: extend 200 because x"));
     assert!(said.contains("budget session extended by 200: 1,100 / 1,200"), "{said}");
     assert!(
@@ -128,7 +128,7 @@ fn the_budget_that_holds_the_session_is_meant_where_none_is_named() {
         next("fusebox: extend 2 requests because x", "p-2")
             .contains("budget few extended by 2: 1 / 3 requests")
     );
-    // Nothing holds it now: the session's own. And any other by its name.
+    // Nothing holds it back now: the session's own budget. Any other one by name.
     assert!(
         next("fusebox: extend 100 because x", "p-3")
             .contains("budget session extended by 100: 1,100 / 1,300")
@@ -182,7 +182,7 @@ fn status_and_help_are_answered_everywhere() {
     for command in ["status", "extend", "reset", "help"] {
         assert!(reply(&help).contains(&format!("fusebox: {command}")), "{help:?}");
     }
-    // Asking is no prompt that was not answered: nobody is stopped by it.
+    // A question is not a blocked prompt: it stops nobody.
     let fresh = Home::new();
     let ran =
         fresh.run("prompt-submit", payload(&fresh, "fusebox: status", json!({})).to_string().as_bytes());
@@ -228,14 +228,14 @@ fn print_mode_has_no_commands() {
         home.append(&home.transcript("s"), &[message(1, 1000, 100)]);
         assert_refused(&home, &person(&home, EXTEND), "nobody attends");
     }
-    // A client of version 2.1.197 in a terminal.
+    // Client 2.1.197 in a terminal.
     let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "1000").var("CLAUDE_CODE_ENTRYPOINT", "cli");
     assert!(reply(&person(&home, EXTEND)).contains("extended by 50,000"));
 }
 
 #[test]
 fn variables_alone_make_no_person() {
-    // A project's settings can set them; the client reads from no terminal all the same.
+    // A project's settings can set them, but the client does not read from a terminal.
     let home = over().var("CLAUDE_CODE_ENTRYPOINT", "cli");
     let prompt = payload(&home, EXTEND, json!({}));
     let ran = prompt_of(&home, &prompt, &starter(&home.path(""), "claude"), None, Stdio::null());
@@ -262,7 +262,7 @@ fn without_a_transcript_nothing_is_known_of_the_words() {
     person(&home, "work");
     let ran = prompt_from(&home, &payload(&home, EXTEND, json!({"transcript_path": ""})), None);
     assert_refused(&home, &ran, "cannot be searched");
-    // Nor where there is something else in its place.
+    // Nor if there is something else in its place.
     std::fs::create_dir_all(home.transcript("s").with_extension("").join("subagents/agent-a1.jsonl"))
         .unwrap();
     assert_refused(&home, &person(&home, EXTEND), "cannot be searched");
@@ -274,12 +274,12 @@ fn a_client_inside_a_client_has_no_commands() {
     let claude = starter(&home.path(""), "claude");
     let ran = prompt_from(&home, &payload(&home, EXTEND, json!({})), Some(&claude));
     assert_refused(&home, &ran, "inside another");
-    // The same under another name is no client: the test sees the difference.
+    // Under another name it is no client: the test detects the difference.
     let other = starter(&home.path(""), "other");
     let ran = prompt_from(&home, &payload(&home, EXTEND, json!({})), Some(&other));
     assert!(reply(&ran).contains("extended by"), "{ran:?}");
 
-    // Started from an agent's shell, however far away that is by now.
+    // Started from an agent's shell, however indirectly.
     let home = over().var("CLAUDECODE", "1");
     assert_refused(&home, &person(&home, EXTEND), "inside another");
 }
@@ -315,7 +315,7 @@ fn a_line_of_the_queue_that_comes_late_is_waited_for() {
         json!({"type": "queue-operation", "operation": "enqueue", "sessionId": "s", "content": EXTEND});
     let ran = std::thread::scope(|scope| {
         let asked = scope.spawn(|| person(&home, EXTEND));
-        // The hook has metered, and searches next.
+        // The hook has recorded, and searches next.
         let cache = home.path("cache/guardrails-s.json");
         while !cache.exists() && !asked.is_finished() {
             std::thread::sleep(std::time::Duration::from_millis(1));
@@ -344,7 +344,7 @@ fn words_that_an_agent_put_into_a_tool_call_are_its_own() {
         home.append(&file, &[line]);
         assert_refused(&home, &person(&home, EXTEND), "wrote these words in a tool call");
     }
-    // What it only said, a person may take up.
+    // A person may use what the agent only said.
     let home = over();
     let mut said = message(2, 0, 0);
     said["message"]["content"] = json!([{"type": "text", "text": format!("You could send `{EXTEND}`.")}]);

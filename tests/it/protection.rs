@@ -1,5 +1,5 @@
-//! The tripwire: calls that would change what guards the agent are denied, calls that only look like it are not. Both
-//! corpora (`tests/protection`) go through the real executable.
+//! The tripwire: calls that would change what guards the agent are denied; calls that only look like it are not. Both
+//! corpora (`tests/protection`) are run through the real executable.
 
 mod commands;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Home, Ran, message, program_path, run};
 
-/// A call, and why it is labelled as it is.
+/// A call and the reason for its label.
 #[derive(Deserialize)]
 struct Entry {
     name: String,
@@ -21,14 +21,14 @@ struct Entry {
     why: String,
 }
 
-/// Where things are: as they are without any variable, or all of them somewhere else.
+/// The locations: the defaults without any variables, or all set by variables.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Layout {
     Usual,
     Moved,
 }
 
-/// A home with a guard installed in it, and a project with links to what is protected.
+/// A home with Fusebox installed, and a project with links to what is protected.
 struct World {
     home: Home,
     layout: Layout,
@@ -52,8 +52,8 @@ impl World {
             std::fs::write(file, "").unwrap();
         }
         std::fs::create_dir_all(world.bin()).unwrap();
-        // The one that runs is a copy: who it is tells it where the others are.
-        // By another process: a file that is open for writing anywhere cannot be run.
+        // A copy, because the running executable's path locates the others. Copied by another process: a file open for
+        // writing anywhere cannot be run.
         let copied = Command::new("cp").arg(program_path("pre-tool-use")).arg(world.bin()).status().unwrap();
         assert!(copied.success());
         for name in ["fusebox", "post-tool-use", "prompt-submit", "session-event"] {
@@ -95,7 +95,7 @@ impl World {
         self.home.path(".cargo/bin")
     }
 
-    /// An entry's input with the places of this home.
+    /// An entry's input with the paths of this home.
     fn fill(&self, value: &Value) -> Value {
         let places = [
             ("{HOME}", self.home.path("")),
@@ -123,7 +123,7 @@ impl World {
         self.command_of(&self.bin())
     }
 
-    /// The hook as it is started by its path in a folder.
+    /// The hook, started by its path in a folder.
     fn command_of(&self, bin: &Path) -> Command {
         let mut command = self.home.furnish(Command::new(bin.join("pre-tool-use")));
         match self.layout {
@@ -163,7 +163,7 @@ fn is_denial(ran: &Ran) -> bool {
         && ran.json()["hookSpecificOutput"]["permissionDecision"] == "deny"
 }
 
-/// The entries that came out otherwise than `wanted` says, by name.
+/// The names of the entries with an unexpected result.
 fn wrong(layout: Layout, entries: &[Entry], wanted: impl Fn(&Ran) -> bool) -> String {
     let world = World::new(layout);
     let failed = entries.iter().filter(|entry| !wanted(&world.call(&entry.tool, &entry.input)));
@@ -257,7 +257,7 @@ fn it_holds_while_budgets_are_fresh_and_not_where_fusebox_is_switched_off() {
     assert!(world.call("Bash", &reset).is_silent());
 }
 
-/// A client starts what the settings name, which may be a link: who deletes that, deletes the guard.
+/// The path in the settings may be a link: deleting it disables the guard.
 #[test]
 fn the_path_that_a_hook_is_started_by_is_protected() {
     let world = World::new(Layout::Usual);

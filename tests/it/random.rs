@@ -1,6 +1,6 @@
-//! Random numbers that a seed repeats.
+//! Random numbers, reproducible by seed.
 
-/// SplitMix64: small, and the same everywhere.
+/// SplitMix64: small and portable.
 pub struct Random(u64);
 
 impl Random {
@@ -26,17 +26,17 @@ impl Random {
         from + self.next() % (to - from + 1)
     }
 
-    /// True so many times in a hundred.
+    /// True with this probability, in percent.
     pub fn chance(&mut self, percent: u64) -> bool {
         self.next() % 100 < percent
     }
 
-    /// One of them.
+    /// A random element.
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len())]
     }
 
-    /// One of them; each comes as often as its weight says.
+    /// A random element, by weight.
     pub fn weighted<T: Copy>(&mut self, from: &[(u64, T)]) -> T {
         let mut at = self.next() % from.iter().map(|(weight, _)| weight).sum::<u64>();
         for (weight, one) in from {

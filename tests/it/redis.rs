@@ -1,7 +1,7 @@
-//! The connection to Redis, against real servers: `Server::start()`, and in front of it `Proxy::to(&server)` where the
-//! network is to count, or to fail.
+//! The connection to Redis, with real servers: `Server::start()`, with `Proxy::to(&server)` in front of it to count or
+//! break the traffic.
 
-// Each test uses some of the rig.
+// Each test uses only a part of the rig.
 #![allow(dead_code, unused_imports)]
 
 mod addresses;
@@ -25,31 +25,31 @@ use fusebox::store::redis::connection::{Connection, Failure};
 pub use proxy::{Manner, Proxy, Seen};
 pub use server::{Options, PATIENCE, Server, bytes, free_port, text};
 
-/// A wait that no test on a busy machine runs into.
+/// A timeout that no test reaches, even on a busy machine.
 pub const WAIT: Duration = PATIENCE;
 
-/// A connection to what a URL names.
+/// A connection to a URL.
 pub fn open(url: &str) -> Connection {
     Connection::open(&Address::parse(url).unwrap(), WAIT).unwrap()
 }
 
-/// A connection to this address, over which a first script ran.
+/// A connection to this address, after a first script ran over it.
 pub fn connect(address: &Address, wait: Duration) -> Result<Connection, Failure> {
     let mut connection = Connection::open(address, wait)?;
     connection.run("return 1", &[], &[])?;
     Ok(connection)
 }
 
-/// What a command answers.
+/// The reply to a command.
 pub fn call(connection: &mut Connection, words: &[&str]) -> Result<redis::Value, Failure> {
     let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
     connection.run("return redis.call(unpack(ARGV))", &[], &words)
 }
 
-/// A wait that a test is to run into.
+/// A timeout that tests are meant to reach.
 pub const SHORT: Duration = Duration::from_millis(100);
 
-/// What a request to what a URL names fails with, within this wait.
+/// The failure of a request to a URL, with this timeout.
 pub fn failure(url: &str, wait: Duration) -> Failure {
     let address = Address::parse(url).unwrap();
     let count = "return redis.call('INCR', KEYS[1])";

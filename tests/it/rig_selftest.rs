@@ -1,4 +1,4 @@
-//! The rig itself: the client alone, without any hook, uses what the scripted API served.
+//! Tests the rig itself: without hooks, the client uses what the scripted API served.
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ fn slow_stream(version: Version) {
     let client = Client::new(version, &api);
     client.prompt("slowly").run().ok();
 
-    // The final usage, not what the message began with.
+    // The final usage, not that at the start of the message.
     assert_eq!(client.count().usage, Usage::new(1230, 197));
     assert_eq!(client.count().tool_calls, 2);
 }
@@ -86,7 +86,7 @@ fn api_errors(version: Version) {
         .main(Turn::bash("echo x").usage(Usage::new(100, 20)))
         .main(Turn::text("text that is cut").usage(Usage::new(130, 40)).cut_before("message_delta"))
         .main(Turn::text("Done.").usage(Usage::new(140, 7)))
-        // 2.1.330 tries some more after a 400, leaving out this and that.
+        // 2.1.330 retries after a 400, leaving parts out.
         .main(Turn::error(400, "invalid_request_error", "no such thing"))
         .loop_last_main();
     let api = Api::start(script);
@@ -99,7 +99,7 @@ fn api_errors(version: Version) {
     let refused = client.prompt("one more").run();
     assert_eq!(refused.code, Some(1));
     assert_eq!(refused.result["is_error"], true);
-    // Of the cut message only the beginning is known: one output token in place of 40.
+    // Only the start of the cut message is known: one output token instead of 40.
     assert_eq!(client.count().usage, Usage::new(370, 28));
     assert_eq!(client.count().usage, api.loop_usage_seen());
 }
@@ -128,7 +128,7 @@ fn compaction(version: Version) {
     client.prompt("/compact be brief").resume(&run.session).run().ok();
 
     assert_eq!((api.count("main"), api.count("compact")), (1, 1));
-    // The compaction's own tokens are on no message, only in the client's closing account.
+    // The compaction's own tokens are on no message, only in the client's final total.
     assert_eq!(client.count().usage, Usage::new(100, 10));
     let all = lines(&client.transcripts()[0]);
     let account = all.iter().rfind(|l| l["type"] == "cost-state").expect("a cost-state line");
@@ -136,7 +136,7 @@ fn compaction(version: Version) {
 }
 
 fn hooks_and_order(version: Version) {
-    // The second answer waits for what the first one's tool leaves behind: no guess at times.
+    // The second answer waits for the first one's tool, so the order does not depend on timing.
     let script = Script::new()
         .main(Turn::bash("touch ready").and_text("go"))
         .main(Turn::text("Done.").until_file("@PROJECT@/ready"));
@@ -161,7 +161,7 @@ fn hooks_and_order(version: Version) {
 
 fn nothing_left_behind(version: Version) {
     let api = Api::start(Script::new().main(Turn::bash("echo @N@")).loop_last_main());
-    // A client without end, killed.
+    // An endless client, killed.
     let client = Client::new(version, &api);
     let root = client.root().to_owned();
     let running = client.prompt("loop").start();
@@ -171,7 +171,7 @@ fn nothing_left_behind(version: Version) {
     drop(client);
     assert!(!root.exists());
 
-    // A terminal that is closed on a client at work.
+    // A terminal closed while the client is working.
     let client = Client::new(version, &api);
     let root = client.root().to_owned();
     let terminal = client.terminal(&[]);

@@ -1,4 +1,4 @@
-//! Another agent is one folder: everything that is not about Claude Code works with it.
+//! Another agent takes only one folder: everything not specific to Claude Code works with it.
 
 mod agent;
 
@@ -45,7 +45,7 @@ impl User {
         self.dir.path().join(name)
     }
 
-    /// What the hook answers to an event.
+    /// The hook's answer to an event.
     fn hook(&mut self, hook: Hook, event: &str, more: &str) -> String {
         self.now = self.now.plus_millis(1000);
         let env =
@@ -62,7 +62,7 @@ impl User {
         String::from_utf8(handle_event(&env, heard).reply.stdout).unwrap()
     }
 
-    /// A response that asks for a command, which runs unless the hook denies it.
+    /// A response that requests a command, which runs unless the hook denies it.
     fn run(&mut self, line: &str, tokens: u64) -> String {
         self.calls += 1;
         let row = format!("{0}\totto-1\tc{0}\t{tokens}\t0\n", self.calls);

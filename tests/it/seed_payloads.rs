@@ -1,4 +1,4 @@
-//! The seed's own payloads: `tool`, `arguments`, `response`, `sessionId`; a block is exit code 2.
+//! The seed's payloads: `tool`, `arguments`, `response`, `sessionId`; a block is exit code 2.
 
 use serde_json::{Value, json};
 
@@ -101,7 +101,7 @@ fn warning_exhaustion_and_extension() {
     assert!(context.contains("Session budget: 1,230 / 1,500 tokens (82.00%)"), "{context}");
 }
 
-/// A program may call the hooks in a session of Claude Code, too: what its transcript brought since counts.
+/// A program may also call the hooks in a session of Claude Code: new transcript lines count.
 #[test]
 fn in_a_session_with_a_transcript_that_is_read_on() {
     let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "1000");

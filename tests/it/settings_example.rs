@@ -1,4 +1,4 @@
-//! The example file, and what a real client makes of the hooks: of that file's, and of those that `init` registered.
+//! The example file and the hooks registered by `init`, both with a real client.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::init::registered;
 use crate::rig::{Api, Client, Outcome, Script, Turn, Usage, Version, client_tests};
 
-/// Where the example says that the executables are.
+/// The folder of the executables in the example.
 const PLACEHOLDER: &str = "/usr/local/bin";
 
 fn bin_dir() -> &'static Path {
@@ -27,7 +27,7 @@ fn example() -> String {
 #[test]
 fn the_example_is_what_init_writes() {
     let example: Value = serde_json::from_str(&example()).unwrap();
-    // As text: order too.
+    // As text, because the order matters.
     assert_eq!(example.to_string(), json!({"hooks": registered(Path::new(PLACEHOLDER))}).to_string());
 }
 
@@ -61,7 +61,7 @@ fn client(version: Version, api: &Api) -> Client {
     client.env("FUSEBOX_CACHE_DIR", &cache)
 }
 
-/// Asserts that every hook did its work: before and after the tool call, at the prompt, at start and end.
+/// Asserts that every hook worked: before and after the tool call, at the prompt, at start and end.
 #[track_caller]
 fn assert_guarded(client: &Client, run: &Outcome) {
     let cache = CacheFile::for_session(&client.root().join("cache"), &run.session);
@@ -93,7 +93,7 @@ fn the_client_takes_the_example(version: Version) {
 fn the_client_takes_what_init_wrote(version: Version) {
     let api = Api::start(script());
     let client = client(version, &api);
-    // Executables in a folder whose name must not be quoted.
+    // Executables in a folder with a name that needs quoting.
     let bin = client.root().join("my $bin 'x'");
     fs::create_dir(&bin).unwrap();
     for name in ["pre-tool-use", "post-tool-use", "prompt-submit", "session-event"] {

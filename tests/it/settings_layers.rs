@@ -1,11 +1,11 @@
-//! Which settings files turn hooks off.
+//! Which settings files can disable hooks.
 
 use serde_json::{Value, json};
 
 use crate::guarded::hooks;
 use crate::rig::{Api, Client, Script, Turn, Version, client_tests};
 
-/// Whether the user's hooks run with these settings of the user, the project and the person in the project.
+/// Whether the user's hooks run with these user, project and local settings.
 fn run(version: Version, user: Value, project: Value, local: Value) -> bool {
     let api = Api::start(Script::new().main(Turn::text("Done.")));
     let mut settings = hooks(version);

@@ -1,4 +1,4 @@
-//! The shared store with the hooks: what goes over the wire, and two homes with one budget.
+//! The shared store with the hooks: the traffic, and two homes with one budget.
 
 use serde_json::{Value, json};
 
@@ -8,15 +8,15 @@ use crate::redis::{Cluster, Proxy, Server};
 
 const MONTH: &str = "[[budget]]\nname = \"user\"\nscope = \"user\"\nwindow = \"month\"\nlimit = 1000\nthresholds = [0.5, 1.0]\nwrap_up = 0\n";
 
-/// A home whose hooks share what `url` names.
+/// A home whose hooks use the store at `url`.
 fn sharing(url: &str) -> Home {
     Home::new().var("FUSEBOX_STORE_REDIS_URL", url).var("FUSEBOX_STORE_TENANT", "team")
 }
 
-/// A budget over a team.
+/// A team budget.
 const TEAM: &str = "[store]\nteam = \"core\"\n[[budget]]\nname = \"team\"\nscope = \"team\"\nwindow = \"month\"\nlimit = 1000\nthresholds = [0.5, 1.0]\nwrap_up = 0\n";
 
-/// A response with a call, told of after the call.
+/// A response with a call, and the hook after the call.
 fn call(home: &Home, session: &str, n: usize, tokens: u64) -> Ran {
     home.append(&home.transcript(session), &[message(n, tokens, 0)]);
     let call = json!({
@@ -26,7 +26,7 @@ fn call(home: &Home, session: &str, n: usize, tokens: u64) -> Ran {
     home.hook("PostToolUse", session, call)
 }
 
-/// What the call after that would be told.
+/// The hook before the next call.
 fn next_call(home: &Home, session: &str, n: usize) -> Ran {
     let call =
         json!({"tool_name": "Bash", "tool_input": {"command": "more"}, "tool_use_id": format!("toolu_{n}")});
@@ -72,7 +72,7 @@ fn a_server_that_forgets_the_script_is_taught_it() {
     call(&home, "s", 1, 10);
     assert_eq!(home.status("s")["tokens"]["input"], 20);
     assert_eq!(home.journal(), "");
-    // One that starts anew has lost the rest as well.
+    // A restarted server has also lost its data.
     server.restart();
     call(&home, "s", 2, 10);
     assert_eq!(home.status("s")["tokens"]["input"], 30);
@@ -96,7 +96,7 @@ fn of_a_cluster_with_tls_the_right_node_is_asked_from_the_second_hook_on() {
     });
 }
 
-/// By hooks whose address begins at a node that has not their keys.
+/// With hooks whose address starts at a node without their keys.
 fn node_is_remembered(cluster: &Cluster, url: impl Fn(&Server) -> String) {
     let (owner, other) = cluster.owner_and_other("fusebox:{team}:d:epoch");
     let home = sharing(&url(other));
@@ -111,7 +111,7 @@ fn node_is_remembered(cluster: &Cluster, url: impl Fn(&Server) -> String) {
     for n in 1..4 {
         call(&home, "s", n, 10);
     }
-    // The question itself is one.
+    // The query itself is one.
     assert_eq!(asked(other), before + 1);
     assert!(asked(owner) >= of_owner + 3);
     assert_eq!(home.status("s")["tokens"]["input"], 40);
@@ -127,7 +127,7 @@ fn one_budget_holds_on_two_machines() {
         home.hook("SessionStart", "a", json!({"source": "startup"}));
     }
     let mut told = vec![call(&here, "a", 0, 600)];
-    // A fork on the other machine begins with the same lines.
+    // A fork on the other machine starts with the same lines.
     there.append(&there.transcript("b"), &[message(0, 600, 0)]);
     told.push(call(&there, "b", 1, 300));
     assert!(!is_denied(&next_call(&there, "b", 2)), "900 of 1,000");
@@ -160,7 +160,7 @@ fn one_budget_of_a_team_holds_for_its_members_on_two_machines() {
         home.configure(TEAM);
     }
     let mut told = vec![call(&ann, "a", 0, 600)];
-    // A fork on the other machine begins with the same lines.
+    // A fork on the other machine starts with the same lines.
     bea.append(&bea.transcript("b"), &[message(0, 600, 0)]);
     told.push(call(&bea, "b", 1, 300));
     assert!(!is_denied(&next_call(&bea, "b", 2)), "900 of 1,000");
@@ -170,7 +170,7 @@ fn one_budget_of_a_team_holds_for_its_members_on_two_machines() {
     assert!(is_denied(&next_call(&ann, "a", 4)), "and here, once the store was asked");
     let said = |part: &str| told.iter().filter(|ran| ran.stdout.contains(part)).count();
     assert_eq!((said("team is 60.00% used"), said("team is 110.00% used")), (1, 1), "{told:?}");
-    // Another team has a count of its own.
+    // Another team has its own count.
     call(&cid, "c", 5, 1);
     assert!(!is_denied(&next_call(&cid, "c", 6)));
     let states = cid.fusebox(&["budget", "show", "team", "--json"]).json();
@@ -181,13 +181,13 @@ fn one_budget_of_a_team_holds_for_its_members_on_two_machines() {
     );
     let alerts = ann.fusebox(&["alerts", "list", "--json"]).json();
     assert_eq!(alerts.as_array().unwrap().len(), 2, "one for each threshold in all: {alerts}");
-    // One of the team decides for all of it.
+    // A member's decision applies to the whole team.
     let extend = ["budget", "extend", "team", "--tokens", "500", "--reason", "a test"];
     assert_eq!(ann.fusebox(&extend).code, 0);
     for (home, session) in [(&ann, "a"), (&bea, "b")] {
         assert!(!is_denied(&next_call(home, session, 7)), "{session}");
     }
-    // What is lost is read again on each machine, for the team.
+    // Lost data is read again on each machine, for the team.
     server.command(&["FLUSHALL"]);
     for home in [&ann, &bea] {
         std::fs::remove_dir_all(home.path("cache")).unwrap();
@@ -201,7 +201,7 @@ fn one_budget_of_a_team_holds_for_its_members_on_two_machines() {
     assert_eq!((bea.journal(), cid.journal()), (String::new(), String::new()));
 }
 
-/// Records as versions before wrote them, which knew no teams.
+/// Records of earlier versions, which had no teams.
 #[test]
 fn records_without_a_team_are_still_read() {
     let server = Server::start();

@@ -1,7 +1,7 @@
-//! The conformance suite of [`fusebox::store::Store`]: what every store must do, in whatever it keeps its rows.
+//! The conformance suite of [`fusebox::store::Store`]: what every store must do, whatever its storage.
 //!
-//! A test is a function that takes a `&dyn Backend`, and is named in `conformance!(..)`: then it runs on each backend, as
-//! `store::messages::counted_once::sqlite`. A further backend is one line of that macro.
+//! A test is a function that takes a `&dyn Backend`; `conformance!(..)` runs it on each backend, as
+//! `store::messages::counted_once::sqlite`. To add a backend, add a line to that macro.
 
 /// Makes a test of each function on each backend.
 macro_rules! conformance {

@@ -1,4 +1,4 @@
-//! Where things may stand in the code: the layers, the agent's words, the system's.
+//! Rules for the source: the layers, words about agents, and code for operating systems.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ fn files(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Lines of the files under `src`, apart from those below `except`, in which something stands.
+/// Matching lines of the files in `src`, except those in `except`.
 fn lines_with(except: &str, is_found: impl Fn(&str) -> bool) -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut all = Vec::new();
@@ -49,7 +49,7 @@ fn the_domain_knows_no_agent() {
 
 #[test]
 fn no_layer_imports_one_above_it() {
-    // Each with the folders that it must not know.
+    // Each layer with the folders that it must not import.
     let layers = [
         ("src/domain/", &["platform", "transcript", "agents", "config", "store", "app", "hook", "cli"][..]),
         ("src/platform/", &["transcript", "agents", "config", "store", "app", "hook", "cli"]),

@@ -1,11 +1,11 @@
-//! Budgets over a team with the embedded store: which sessions they count and hold back, what is said where no team is
-//! named, and stores and caches of the version before.
+//! Team budgets with the embedded store: which sessions they count and hold back, errors without a team, and data of
+//! the previous version.
 
 use serde_json::{Value, json};
 
 use crate::harness::{Home, Ran, message};
 
-/// A budget over the team, of 1,000 tokens.
+/// A team budget of 1,000 tokens.
 const BUDGET: &str =
     "[[budget]]\nname = \"together\"\nscope = \"team\"\nlimit = 1000\nthresholds = [0.5]\nwrap_up = 0\n";
 
@@ -26,14 +26,14 @@ fn is_denied(home: &Home, session: &str, n: usize) -> bool {
     !ran.stdout.is_empty() && ran.json()["hookSpecificOutput"]["permissionDecision"] == "deny"
 }
 
-/// The value and the use of the budget, as a person is shown it.
+/// The value and usage of the budget, as displayed.
 fn shown(home: &Home, arguments: &[&str]) -> (String, u64) {
     let ran = home.fusebox(&[&["budget", "show", "together", "--json"], arguments].concat());
     let budget = ran.json()["budget"].clone();
     (budget["value"].as_str().unwrap().to_owned(), budget["used"].as_u64().unwrap())
 }
 
-/// What a store keeps of a session's team; `None`: the column is not there.
+/// The stored team of a session; `None` if the column does not exist.
 fn team_of(home: &Home, session: &str) -> Option<String> {
     let db = rusqlite::Connection::open(home.path("state/state.db")).unwrap();
     db.query_row("SELECT team FROM sessions WHERE session = ?", [session], |row| row.get(0)).ok()
@@ -48,7 +48,7 @@ fn version(home: &Home) -> u32 {
 fn it_counts_what_is_on_this_machine_and_holds_all_of_it_back() {
     let home = home();
     assert!(respond(&home, "a", 1, 400).is_silent());
-    // A fork begins with the same lines.
+    // A fork starts with the same lines.
     home.append(&home.transcript("b"), &[message(1, 400, 0)]);
     let half = respond(&home, "b", 2, 200);
     assert_eq!(half.json()["systemMessage"], "Fusebox: budget together is 60.00% used: 600 of 1,000 tokens.");
@@ -127,7 +127,7 @@ fn without_a_team_the_budget_counts_nothing_and_a_person_hears_which_key_is_miss
     assert!(show.contains("team = \"core\"") && show.contains("# FUSEBOX_STORE_TEAM"), "{show}");
 }
 
-/// Whoever decides about a team may have mistyped the budget's name, or the team's.
+/// A person may have mistyped the name of the budget or the team.
 #[test]
 fn a_name_that_is_not_known_is_said() {
     let home = home();
@@ -169,7 +169,7 @@ fn the_project_cannot_choose_the_team() {
     assert_eq!((ran.code, ran.stderr.matches("store.team: cannot be set by the project").count()), (2, 2));
 }
 
-/// As version 4 kept it: without teams, in the store and in the cache.
+/// The format of version 4: without teams, in the store and in the cache.
 #[test]
 fn it_counts_on_in_a_store_of_the_version_before() {
     let home = Home::new();
@@ -194,7 +194,7 @@ fn it_counts_on_in_a_store_of_the_version_before() {
     let mine = home.status("old");
     let mine = mine["budgets"].as_array().unwrap().iter().find(|b| b["name"] == "mine").unwrap();
     assert_eq!(mine["used"], 700, "nothing was lost");
-    // An executable of that version that still runs notes sessions without the column.
+    // A running executable of that version inserts sessions without the column.
     let db = rusqlite::Connection::open(home.path("state/state.db")).unwrap();
     db.execute_batch(
         "INSERT INTO sessions (session, project, user, task_type, last_seen, sequence, complete, settles)

@@ -10,7 +10,7 @@ fn home(limit: &str) -> Home {
     Home::new().var("FUSEBOX_THROTTLE_HARD_LIMIT_TOKENS", limit).var("FUSEBOX_THROTTLE_MAX_CONCURRENCY", "2")
 }
 
-/// A call that asks for a subagent, of the agent that `from` names.
+/// A call that requests a subagent, by the agent in `from`.
 fn ask(home: &Home, id: &str, from: Value) -> Ran {
     let mut call = json!({"tool_name": "Agent", "tool_use_id": id, "tool_input": {"prompt": id, "subagent_type": "Explore"}});
     call.as_object_mut().unwrap().extend(from.as_object().unwrap().clone());
@@ -38,7 +38,7 @@ fn slots_are_taken_and_given_back_whichever_way_it_ends() {
     let third = ask(&home, "t3", none.clone());
     assert!(is_denied(&third) && third.stdout.contains("at most 2 may"), "{third:?}");
     assert_eq!(throttle(&home), json!({"live": 2, "max": 2, "throttled": false, "total": 2}));
-    // Done; failed; never run.
+    // Completed; failed; never run.
     over(&home, "PostToolUse", "t1", json!({"status": "completed", "content": []}));
     assert!(ask(&home, "t3", none.clone()).is_silent());
     over(&home, "PostToolUseFailure", "t2", Value::Null);
@@ -70,7 +70,7 @@ fn a_background_agent_holds_its_slot_until_it_stops() {
         home.hook("SubagentStop", S, json!({"agent_id": "a1", "agent_type": "Explore"}));
         assert_eq!(throttle(&home)["live"], 0);
     }
-    // Resumed, it takes one again.
+    // Resumed, it takes a slot again.
     home.hook("PostToolUse", S, json!({"agent_id": "a1", "tool_name": "Read", "tool_use_id": "r1", "tool_input": {}, "tool_response": "x"}));
     assert_eq!(throttle(&home)["live"], 1);
 }
@@ -92,7 +92,7 @@ fn from_ninety_percent_on_one_at_a_time_and_back_below() {
     );
     assert_eq!(throttle(&home), json!({"live": 1, "max": 1, "throttled": true, "total": 1}));
 
-    // The limit is raised: the usage is below 90 % again.
+    // With a higher limit, usage is below 90 % again.
     let raised = home.var("FUSEBOX_THROTTLE_HARD_LIMIT_TOKENS", "10000");
     let said = raised.hook("PostToolUse", S, json!({}));
     assert!(
@@ -176,7 +176,7 @@ fn twelve_that_ask_at_once_never_exceed_the_cap() {
 fn what_a_hook_could_not_tell_is_told_when_the_session_is_resumed() {
     let home = home("1000");
     home.append(&home.transcript(S), &[message(1, 950, 0)]);
-    // A hook before a call tells no events.
+    // A hook before a call reports no events.
     assert!(ask(&home, "t1", json!({})).is_silent());
     let told = home.hook("SessionStart", S, json!({"source": "resume"}));
     assert!(told.stdout.contains("one at a time"), "{told:?}");

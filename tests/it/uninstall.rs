@@ -1,4 +1,4 @@
-//! `fusebox uninstall`: settings are as they were before `init`, to the byte, and nothing of others goes.
+//! `fusebox uninstall`: restores settings byte by byte, and removes nothing of others.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Home, message, run};
 
-/// Settings as people keep them; none of them names Fusebox.
+/// Typical settings, without Fusebox.
 const SETTINGS: [&str; 9] = [
     "",
     "{}",
@@ -50,7 +50,7 @@ fn init_and_uninstall_change_nothing() {
         let said = fusebox(&home, &["uninstall"]);
         assert!(said.contains("Hooks removed from") && said.contains("Backup"), "{said}");
         assert_eq!(read(&home), settings);
-        // And again, with hooks of another place in between.
+        // And again, with hooks of another folder in between.
         fusebox(&home, &["init"]);
         let moved = read(&home).replace("/pre-tool-use", "/../debug/pre-tool-use");
         put(&home, &moved);
@@ -80,7 +80,7 @@ fn what_came_in_since_stays_to_the_byte() {
     fusebox(&home, &["uninstall"]);
     assert_eq!(read(&home), "{\n  \"a\":   2,\n  \"b\": [1,2]\n}\n");
 
-    // Where `init` made the file, too.
+    // Also if `init` created the file.
     let home = Home::new();
     fusebox(&home, &["init"]);
     let mut all: Value = serde_json::from_str(&read(&home)).unwrap();
@@ -120,7 +120,7 @@ fn the_file_that_init_used_is_found_again() {
     fusebox(&home, &["init", "--local"]);
     let local = home.path("project/.claude/settings.local.json");
     assert!(local.exists());
-    // From anywhere.
+    // From any folder.
     let ran = run(home.command("fusebox").arg("uninstall").current_dir("/"), b"");
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(!local.exists(), "{ran:?}");
@@ -172,7 +172,7 @@ fn purging_removes_what_is_fuseboxs_and_nothing_else() {
     assert!(home.path("project").exists() && home.path("config/fusebox/config.toml").exists());
     assert!(home.transcript("s").exists());
 
-    // Folders that hold nothing else go, too.
+    // Otherwise empty folders are removed as well.
     let home = Home::new();
     fusebox(&home, &["init"]);
     home.hook("UserPromptSubmit", "s", json!({"prompt": "x"}));

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::harness::{Home, hook_of, message};
 use crate::killed::sleeps;
 
-/// Waits until a process waits for a file's lock.
+/// Waits until a process is waiting for a file lock.
 fn until_blocked(process: u32) {
     let waits = |line: &str| {
         let mut words = line.split_whitespace();
@@ -40,7 +40,7 @@ fn a_hook_waits_for_a_line_before_it_opens_the_store() {
     let mut hook = hook.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     hook.stdin.take().unwrap().write_all(payload.to_string().as_bytes()).unwrap();
     until_blocked(hook.id());
-    // A hook that opened the store first would still find this line.
+    // A hook that opened the store first would also find this line.
     home.append(&transcript, &[message(2, 500, 1)]);
     drop(folder);
     assert!(hook.wait_with_output().unwrap().status.success());

@@ -1,4 +1,4 @@
-//! How the client is called and started, and where its settings are: what the guard of Fusebox's own files must know.
+//! How the client is named and started, and where its settings are, for the protection of Fusebox's own files.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ pub static CLIENT: Client = Client {
     variable_prefix: "CLAUDE",
 };
 
-/// The folder of the settings that an administrator decides.
+/// The folder of managed settings.
 pub fn managed_dir() -> &'static Path {
     Path::new(match SYSTEM {
         System::Linux => "/etc/claude-code",
@@ -30,21 +30,21 @@ pub fn managed_dir() -> &'static Path {
     })
 }
 
-/// The client's folder of settings and transcripts: `CLAUDE_CONFIG_DIR`, else `~/.claude`.
+/// The client's folder for settings and transcripts: `CLAUDE_CONFIG_DIR`, else `~/.claude`.
 pub fn user_dir(env: &Env) -> Option<PathBuf> {
     let named = env.var("CLAUDE_CONFIG_DIR").map(PathBuf::from);
     named.or_else(|| env.home().map(|home| home.join(CLIENT.settings_folder)))
 }
 
-/// The client's settings files of a project, whose `env` becomes environment variables.
+/// The client's settings files of a project, whose `env` sets environment variables.
 pub fn project_settings(project_dir: &Path) -> [PathBuf; 2] {
     ["settings.json", "settings.local.json"].map(|name| project_dir.join(CLIENT.settings_folder).join(name))
 }
 
-/// Folders and files with settings: the administrator's, the user's, and those of these projects.
+/// Folders and files with settings: managed, the user's, and those of these projects.
 pub fn settings_paths(env: &Env, projects: &[&Path]) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let user = user_dir(env).map(|dir| dir.join("settings.json"));
-    // Where a client with fewer variables looks.
+    // Where a client without `CLAUDE_CONFIG_DIR` looks.
     let usual = env.home().map(|home| home.join(CLIENT.settings_folder).join("settings.json"));
     let of_projects = projects.iter().flat_map(|dir| project_settings(dir));
     (vec![managed_dir().to_owned()], user.into_iter().chain(usual).chain(of_projects).collect())

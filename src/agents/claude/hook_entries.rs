@@ -1,6 +1,6 @@
 //! Adds, removes and checks Fusebox's entries in the `hooks` of a settings file.
 //!
-//! Entries of others keep their place and their content.
+//! Other entries are left unchanged and in place.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use super::version::ClientVersion;
 use crate::agents::hook::Hook;
 use crate::platform::Env;
 
-/// Types of hooks that Claude Code 2.1.330 knows.
+/// Hook types of Claude Code 2.1.330.
 const HOOK_TYPES: [&str; 5] = ["command", "prompt", "agent", "http", "mcp_tool"];
 
-/// An entry of Fusebox that was replaced or removed, because it was not as it should be.
+/// An incorrect entry of Fusebox that was replaced or removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplacedEntry {
     /// Its event.
     pub event: String,
-    /// The program that it called.
+    /// The program it called.
     pub program: String,
-    /// The matcher that limited it, if there was one.
+    /// Its matcher, if it had one.
     pub matcher: Option<String>,
 }
 
@@ -31,11 +31,11 @@ pub struct ReplacedEntry {
 pub struct RegisteredEntry {
     /// Its event.
     pub event: String,
-    /// The program that it calls, with the home folder in place of `~` or `$HOME`.
+    /// The program it calls, with `~` or `$HOME` expanded.
     pub program: String,
-    /// The matcher that limits it, if there is one.
+    /// Its matcher, if it has one.
     pub matcher: Option<String>,
-    /// The entry.
+    /// The whole entry.
     pub entry: Value,
 }
 
@@ -56,8 +56,8 @@ pub fn fusebox_entries(hooks: &Map<String, Value>, env: &Env) -> Vec<RegisteredE
     found
 }
 
-/// Registers every hook from `bin_dir` that a client of this version knows, once and without a matcher. Existing entries of
-/// Fusebox are updated in place; duplicates, and entries limited to some tools, are removed. Returns what was changed.
+/// Registers every hook from `bin_dir` that a client of this version supports, once and without a matcher. Updates
+/// existing entries of Fusebox in place; removes duplicates and entries with a matcher. Returns what changed.
 pub fn register(
     hooks: &mut Map<String, Value>,
     bin_dir: &Path,
@@ -72,12 +72,12 @@ pub fn register(
     set_entries(hooks, &wanted, env)
 }
 
-/// Removes all entries of Fusebox. Returns what was there.
+/// Removes all entries of Fusebox. Returns them.
 pub fn unregister(hooks: &mut Map<String, Value>, env: &Env) -> Vec<ReplacedEntry> {
     set_entries(hooks, &|_| None, env)
 }
 
-/// Leaves exactly the wanted entry of Fusebox at each event. Returns what was replaced.
+/// Leaves exactly the wanted entry of Fusebox for each event. Returns what was replaced.
 fn set_entries(
     hooks: &mut Map<String, Value>,
     wanted: &dyn Fn(&str) -> Option<Value>,
@@ -111,21 +111,22 @@ fn set_entries(
     replaced
 }
 
-/// The matcher of a group, unless it matches everything.
+/// The matcher of a group, unless it matches all tools.
 fn narrowing_matcher(group: &Value) -> Option<String> {
     let matcher = group.get("matcher")?.as_str()?;
     (!matches!(matcher, "" | "*")).then(|| matcher.to_owned())
 }
 
-/// The program of an entry, if it is one of Fusebox's.
+/// The program of an entry, if it is Fusebox's.
 fn fusebox_program(entry: &Value, env: &Env) -> Option<String> {
     let program = program(entry)?;
     Hook::from_file_name(&program)?;
     is_fusebox(&program, env).then_some(program)
 }
 
-/// Whether a program with the name of one of our executables is ours. Others may use such a name, so an existing file must
-/// mention Fusebox; a missing file counts as ours; one whose path only the client knows (`$CLAUDE_PROJECT_DIR/…`) does not.
+/// Whether a program named like one of our executables is ours. Others may use the same name, so an existing file must
+/// mention Fusebox. A missing file counts as ours; a path that only the client can resolve (`$CLAUDE_PROJECT_DIR/…`)
+/// does not.
 fn is_fusebox(program: &str, env: &Env) -> bool {
     let Some(path) = program_path(program, env) else { return false };
     match fs::metadata(&path) {
@@ -137,18 +138,18 @@ fn is_fusebox(program: &str, env: &Env) -> bool {
     }
 }
 
-/// The path of a program in the settings; `None`: only the client knows it.
+/// The path of a program in the settings; `None` if only the client can resolve it.
 fn program_path(program: &str, env: &Env) -> Option<PathBuf> {
     let in_home = ["~/", "$HOME/", "${HOME}/"].iter().find_map(|start| program.strip_prefix(start));
     match in_home {
         Some(rest) => Some(env.home().unwrap_or_default().join(rest)),
-        // A folder may have such a name; otherwise it is a variable, whose value only the client knows.
+        // A folder may contain a `$`; otherwise it is a variable that only the client knows.
         None if program.contains('$') && !env.cwd.join(program).is_file() => None,
         None => Some(env.cwd.join(program)),
     }
 }
 
-/// Entries of anyone that make the client silently drop all hooks of the file in print mode.
+/// Entries, of anyone, that make the client silently drop all hooks of the file in print mode.
 pub fn fatal_entries(hooks: &Map<String, Value>) -> Vec<String> {
     let mut found = Vec::new();
     for (event, groups) in hooks {

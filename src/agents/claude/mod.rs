@@ -1,4 +1,4 @@
-//! Claude Code: its payloads, the answers that it understands, its transcripts, tools, settings, versions and processes.
+//! Claude Code: its payloads, answers, transcripts, tools, settings, versions and processes.
 //!
 //! Source: the captured payloads in `tests/fixtures/hooks`, and `tests/fixtures/README.md`.
 

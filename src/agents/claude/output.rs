@@ -1,14 +1,14 @@
-//! Answer → what the client understands.
+//! Encodes answers for the client.
 //!
-//! A stop is said in the way that held on every client tried: PreToolUse denies **and** does not continue (the call
-//! would still run otherwise), the events after a call do not continue, a prompt is blocked. A Stop event is never
+//! A stop is encoded in the form that worked on every client tested: PreToolUse denies **and** does not continue
+//! (otherwise the call still runs), events after a call do not continue, a prompt is blocked. A Stop event is never
 //! blocked: that would wake the agent.
 
 use serde::Serialize;
 
 use crate::agents::answer::{Answer, Decision};
 
-/// An answer in JSON.
+/// An answer as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Output {
@@ -41,7 +41,7 @@ struct HookSpecificOutput {
 }
 
 impl Output {
-    /// The answer to `event`; `None`: nothing to say.
+    /// The answer to `event`; `None` if there is nothing to say.
     pub fn new(event: &str, answer: &Answer) -> Option<Self> {
         let join = |parts: &[String]| (!parts.is_empty()).then(|| parts.join("\n"));
         let mut output = Self { system_message: join(&answer.message), ..Self::default() };
@@ -60,7 +60,7 @@ impl Output {
                     specific.permission_decision = Some("deny");
                     specific.permission_decision_reason = Some(for_agent.clone());
                 }
-                // The turn is over: nobody is left to read it.
+                // The turn is over, so no agent would read it.
                 specific.additional_context = None;
             }
             Decision::Block { reason } => {
@@ -71,7 +71,7 @@ impl Output {
             Decision::Reply { text } => {
                 output.decision = Some("block");
                 output.reason = Some(text.clone());
-                // The person has just typed it.
+                // The person has just typed the prompt.
                 specific.suppress_original_prompt = Some(true);
             }
         }
@@ -82,7 +82,7 @@ impl Output {
         (output != Self::default()).then_some(output)
     }
 
-    /// The JSON that is written to standard output; empty: nothing to say.
+    /// The JSON for standard output; empty if there is nothing to say.
     pub fn bytes(event: &str, answer: &Answer) -> Vec<u8> {
         Self::new(event, answer).and_then(|output| serde_json::to_vec(&output).ok()).unwrap_or_default()
     }

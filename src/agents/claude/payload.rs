@@ -1,5 +1,5 @@
-//! Payload → event. Standard input is parsed once; unknown fields are ignored, and a field of an unexpected type counts as
-//! absent.
+//! Parses payloads into events. Standard input is parsed once; unknown fields are ignored, and a field of an unexpected
+//! type counts as absent.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::domain::throttle::SlotEvent;
 use crate::domain::time::Timestamp;
 use crate::transcript::tool_hash;
 
-/// A hook's standard input: the fields that are used, of all events.
+/// A hook's standard input: the fields used, of all events.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Payload<'p> {
     session_id: String,
@@ -34,8 +34,8 @@ pub struct Payload<'p> {
     #[serde(default, deserialize_with = "lenient")]
     agent_type: Option<String>,
 
-    // `PreToolUse`, `PostToolUse`, `PostToolUseFailure`: the fields of one `ToolCall`. (Serde cannot flatten raw values that
-    // are borrowed.)
+    // `PreToolUse`, `PostToolUse`, `PostToolUseFailure`: the fields of one `ToolCall`. (Serde cannot flatten borrowed
+    // raw values.)
     #[serde(default, deserialize_with = "lenient")]
     tool_use_id: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
@@ -58,23 +58,23 @@ pub struct Payload<'p> {
     prompt: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
     prompt_id: Option<String>,
-    /// Who made the prompt. 2.1.330 knows the field, and does not send it yet.
+    /// Who wrote the prompt. 2.1.330 knows the field, but does not send it yet.
     #[serde(default, deserialize_with = "lenient")]
     source: Option<String>,
 
     /// `SessionStart`: the model of the session.
     #[serde(default, deserialize_with = "lenient")]
     model: Option<String>,
-    /// `PostModelSwitch`: the model that was switched to.
+    /// `PostModelSwitch`: the new model.
     #[serde(default, deserialize_with = "lenient")]
     to_model: Option<String>,
 
-    /// `Stop`, `SubagentStop`: what the agent said last.
+    /// `Stop`, `SubagentStop`: the agent's last text.
     #[serde(default, deserialize_with = "lenient")]
     last_assistant_message: Option<String>,
 }
 
-/// One tool call, as events after it describe it.
+/// A finished tool call.
 #[derive(Clone, Debug, Default, Deserialize)]
 struct ToolCall<'p> {
     #[serde(default, deserialize_with = "lenient")]
@@ -85,21 +85,21 @@ struct ToolCall<'p> {
     tool_input: Option<&'p RawValue>,
     #[serde(borrow, default)]
     tool_response: Option<&'p RawValue>,
-    /// The error of a call that failed.
+    /// The error of a failed call.
     #[serde(default, deserialize_with = "lenient")]
     error: Option<String>,
-    /// Whether a person interrupted it.
+    /// Whether a person interrupted the call.
     #[serde(default, deserialize_with = "lenient")]
     is_interrupt: Option<bool>,
 }
 
-/// A value of the expected type; `None` for anything else.
+/// A value of the expected type; `None` otherwise.
 fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
     let raw = <&'de RawValue>::deserialize(from)?;
     Ok(serde_json::from_str(raw.get()).ok())
 }
 
-/// The response of the Agent tool, as far as it says whether the subagent goes on in the background.
+/// The response of the Agent tool: the fields that tell whether the subagent continues in the background.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct AgentResponse {
@@ -114,17 +114,17 @@ struct AgentInput {
 }
 
 impl<'p> Payload<'p> {
-    /// Reads standard input; `None`: no JSON object that names a session.
+    /// Parses standard input; `None` unless it is a JSON object with a session.
     pub fn parse(text: &'p str) -> Option<Self> {
         serde_json::from_str::<Self>(text).ok().filter(|payload| !payload.session_id.is_empty())
     }
 
-    /// The event's name; empty: it has none.
+    /// The event's name; empty if it has none.
     pub fn event_name(&self) -> &str {
         self.hook_event_name.as_deref().unwrap_or_default()
     }
 
-    /// The event; `None` for those that Fusebox has nothing to say about. `now` dates what has no id.
+    /// The event; `None` for events that Fusebox does not handle. `now` makes ids for calls without one.
     pub fn into_event(mut self, now: Timestamp) -> Option<HookEvent<'p>> {
         let source = EventSource {
             client: &super::ClaudeCode,
@@ -165,7 +165,7 @@ impl<'p> Payload<'p> {
             "SessionStart" => EventKind::SessionStart { model: self.to_model.or(self.model) },
             "PostModelSwitch" => EventKind::ModelSwitched { model: self.to_model.or(self.model) },
             "Stop" | "SubagentStop" => EventKind::TurnEnd { last_text: self.last_assistant_message },
-            // The last message of a failed turn is an error, which stands on no line that counts.
+            // The last message of a failed turn is an error, which is on no line that counts.
             "StopFailure" => EventKind::TurnEnd { last_text: None },
             "PostCompact" => EventKind::Compacted,
             "SessionEnd" => EventKind::SessionEnd,
@@ -190,11 +190,11 @@ impl<'p> ToolCall<'p> {
         }
     }
 
-    /// The call as the breaker knows it. `failed`: what the event says; `cwd`: the working folder. `None`: one of Fusebox's
-    /// own denials, or nothing that could be recognised.
+    /// The call for the breaker; `None` if it is one of Fusebox's own denials, or cannot be identified. `failed`: what
+    /// the event says; `cwd`: the working folder.
     fn finished(&self, failed: Option<bool>, cwd: Option<&Path>, now: Timestamp) -> Option<FinishedCall> {
         let tool = self.tool_name.as_deref()?;
-        // A call with an event of its own counts with or without an id. Of a response's calls only ids tell which are new.
+        // A call with its own event counts even without an id. In a batch, only ids tell which calls are new.
         let id = match (&self.tool_use_id, failed) {
             (Some(id), _) => id.clone(),
             (None, Some(_)) => unique_id(now),
@@ -210,7 +210,7 @@ impl<'p> ToolCall<'p> {
         if results::is_own_denial(&result) {
             return None;
         }
-        // Only a shell's result depends on the folder.
+        // Only the result of a shell depends on the folder.
         let folder =
             cwd.filter(|_| tool == tools::SHELL).map(|cwd| cwd.to_string_lossy()).unwrap_or_default();
         let call = tools::finished_call(call_id(&id), tool, &input, &result, failed, &folder);
@@ -218,7 +218,7 @@ impl<'p> ToolCall<'p> {
         Some(FinishedCall { named: NamedCall { call, tool: tool.to_owned() }, excerpt: excerpt(&input) })
     }
 
-    /// What the call says about the subagent that it started, now that it is over.
+    /// What the end of the call says about the subagent that it started.
     fn slot(&self) -> Option<SlotEvent> {
         self.starts_agent().then_some(())?;
         let call = tool_hash(self.tool_use_id.as_deref()?);
@@ -231,12 +231,12 @@ impl<'p> ToolCall<'p> {
         })
     }
 
-    /// Whether it starts a subagent.
+    /// Whether the call starts a subagent.
     fn starts_agent(&self) -> bool {
         self.tool_name.as_deref().is_some_and(tools::starts_agent)
     }
 
-    /// The type of subagent that it starts, if it does.
+    /// The type of subagent that the call starts, if any.
     fn spawns(&self) -> Option<String> {
         let input = self.tool_input.filter(|_| self.starts_agent())?;
         let named =
@@ -245,7 +245,7 @@ impl<'p> ToolCall<'p> {
     }
 }
 
-/// Stands in for the id of a call that has none: no other call has it.
+/// A unique id for a call without one.
 pub fn unique_id(now: Timestamp) -> String {
     format!("{} {}", now.0, std::process::id())
 }

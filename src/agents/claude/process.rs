@@ -1,24 +1,24 @@
-//! Processes of the client, and what it says in variables about the session.
+//! Processes of the client, and its variables about the session.
 
 use crate::agents::InheritedEnv;
 use crate::platform::Env;
 use crate::platform::process::{self, Process};
 
-/// The variable that is set for everything that a client starts.
+/// Set for every process that the client starts.
 const INSIDE_VAR: &str = "CLAUDECODE";
 
-/// The variable with the session that a process was started in.
+/// The session that a process was started in.
 const SESSION_VAR: &str = "CLAUDE_CODE_SESSION_ID";
 
-/// The variable with the client's process id, for hooks.
+/// The client's process id, set for hooks.
 const PID_VAR: &str = "CLAUDE_PID";
 
-/// Programs that start others, and are not clients.
+/// Shells, which may be between the client and the hook.
 const SHELLS: [&str; 6] = ["sh", "bash", "dash", "zsh", "ksh", "fish"];
 
-/// The client process that called this hook: the nearest ancestor that is no shell, unless `CLAUDE_PID` names one
-/// further up (hooks behind a wrapper). That variable can be set by anybody, in 2.1.197 to anything: it counts only for
-/// an ancestor with no other client before it.
+/// The client process that called this hook: the nearest ancestor that is not a shell, unless `CLAUDE_PID` names one
+/// further up (for hooks behind a wrapper). Anybody can set that variable, in 2.1.197 to anything, so it counts only
+/// for an ancestor with no other client before it.
 pub fn calling_process<'a>(env: &Env, ancestors: &'a [Process]) -> Option<&'a Process> {
     let nearest = ancestors.iter().find(|a| !SHELLS.contains(&a.name.as_str())).or(ancestors.first())?;
     let named = named_client_pid(env).and_then(|pid| ancestors.iter().position(|a| a.pid == pid));
@@ -28,18 +28,18 @@ pub fn calling_process<'a>(env: &Env, ancestors: &'a [Process]) -> Option<&'a Pr
     }
 }
 
-/// The client's process id that the variables name.
+/// The client's process id according to the variables.
 pub fn named_client_pid(env: &Env) -> Option<u32> {
     env.var(PID_VAR).and_then(|pid| pid.parse().ok())
 }
 
-/// Whether a process is a client, by the program that it runs: `claude`, a version of it in a folder of versions, or a
-/// script of its package.
+/// Whether a process is a client, judged by its program: `claude`, a version in a folder of versions, or a script of
+/// its package.
 pub fn is_client(pid: u32) -> bool {
     let program = process::program(pid).unwrap_or_default();
     let program = program.to_string_lossy();
     let is_script = |script: &Vec<u8>| memchr::memmem::find(script, b"/claude-code/").is_some();
-    // npm links `claude` to `@anthropic-ai/claude-code/bin/claude.exe`, on Linux too.
+    // npm links `claude` to `@anthropic-ai/claude-code/bin/claude.exe`, also on Linux.
     program.ends_with("/claude")
         || program.contains("/@anthropic-ai/claude-code")
         || program.contains("/claude/versions/")
@@ -52,11 +52,11 @@ pub fn inherited_env(variables: &dyn Fn(&str) -> Option<String>) -> InheritedEnv
     InheritedEnv { is_inside, session: variables(SESSION_VAR).filter(|id| is_inside && !id.is_empty()) }
 }
 
-/// Whether a person sits at the terminal of the session that a hook was called in, according to its variables.
+/// Whether a person is at the terminal of the session that called this hook, according to its variables.
 pub fn is_attended(env: &Env) -> bool {
     match env.var("CLAUDE_CODE_SESSION_ATTENDED") {
         Some(attended) => attended == "1",
-        // 2.1.197 does not set it, 2.1.330 does.
+        // 2.1.197 does not set the variable, 2.1.330 does.
         None => env.var("CLAUDE_CODE_ENTRYPOINT") == Some("cli"),
     }
 }

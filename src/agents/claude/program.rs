@@ -1,4 +1,4 @@
-//! The client on this machine: where it is, and which version.
+//! The installed client: its path and version.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use super::version::ClientVersion;
 
-/// How long to wait for `claude --version`: far longer than it takes on a busy machine.
+/// Timeout for `claude --version`: far longer than it takes on a busy machine.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// How often to check whether it is done.
+/// How often to check whether it has finished.
 const POLL: Duration = Duration::from_millis(10);
 
-/// The program that `claude` is on this `PATH`.
+/// The path of `claude` on this `PATH`.
 pub fn find(search_path: &str) -> Option<PathBuf> {
     let folders = std::env::split_paths(search_path);
     folders.map(|folder| folder.join("claude")).find(|program| is_program(program))
@@ -24,10 +24,10 @@ fn is_program(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-/// The client's version, as it reports it.
+/// The version that the client reports.
 ///
 /// # Errors
-/// It cannot be run, takes too long, or answers with something else: says so.
+/// It cannot be run, takes too long, or prints something else.
 pub fn version(program: &Path) -> Result<ClientVersion, String> {
     let mut command = Command::new(program);
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());

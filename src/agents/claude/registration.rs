@@ -1,4 +1,4 @@
-//! Which event calls which executable, and the form of an entry in the client's settings.
+//! Which executable handles each event, and the form of an entry in the client's settings.
 //!
 //! This is the only such table: `init`, `uninstall`, `doctor` and the test of the example file use it.
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::version::ClientVersion;
 use crate::agents::hook::Hook;
 
-/// Every event that Fusebox handles, with the executable for it.
+/// Every event that Fusebox handles, and its executable.
 pub const EVENTS: [(&str, Hook); 12] = [
     ("PreToolUse", Hook::PreToolUse),
     ("PostToolUse", Hook::PostToolUse),
@@ -25,34 +25,34 @@ pub const EVENTS: [(&str, Hook); 12] = [
     ("PostModelSwitch", Hook::SessionEvent),
 ];
 
-/// Events that older clients do not know, with the first version that does. In print mode an unknown event does no harm; in a
-/// terminal the client asks about it at every start (2.1.197).
+/// Events that older clients do not know, with the first version that does. In print mode an unknown event is harmless;
+/// in a terminal, the client asks about it at every start (2.1.197).
 const NEWER_EVENTS: [(&str, ClientVersion); 1] = [("PostModelSwitch", ClientVersion(2, 1, 330))];
 
-/// Whether a client of this version knows an event. `None`: an unknown version counts as a new one.
+/// Whether a client of this version knows an event. An unknown version counts as new.
 pub fn is_supported(event: &str, version: Option<ClientVersion>) -> bool {
     let newer =
         NEWER_EVENTS.iter().any(|(name, since)| *name == event && version.is_some_and(|v| v < *since));
     !newer
 }
 
-/// Seconds that the client waits for a hook. Its own deadline (1.5 s) comes first.
+/// Seconds that the client waits for a hook. The hook's own deadline (1.5 s) comes first.
 pub const TIMEOUT_SECONDS: u64 = 2;
 
-/// The events that call this executable.
+/// The events that an executable handles.
 pub fn events_of(hook: Hook) -> impl Iterator<Item = &'static str> {
     EVENTS.into_iter().filter(move |(_, h)| *h == hook).map(|(event, _)| event)
 }
 
-/// The entry that calls `hook` in the folder `bin_dir`. With `args` the client starts the program itself, without a
-/// shell: faster, and safe for any path.
+/// The entry that calls `hook` in the folder `bin_dir`. With `args`, the client starts the program without a shell:
+/// faster, and safe for any path.
 pub fn entry(hook: Hook, bin_dir: &Path) -> Value {
     let command = bin_dir.join(hook.name());
     json!({"type": "command", "command": command.to_string_lossy(), "args": [], "timeout": TIMEOUT_SECONDS})
 }
 
-/// The program that an entry of the settings starts, where it starts one: the command itself in exec form (with
-/// `args`), the first word of the command line in shell form.
+/// The program that an entry starts, if any: the command itself in exec form (with `args`), else the first word of the
+/// command line.
 pub fn program(entry: &Value) -> Option<String> {
     let command = entry.get("command")?.as_str()?;
     match entry.get("args") {
@@ -61,7 +61,7 @@ pub fn program(entry: &Value) -> Option<String> {
     }
 }
 
-/// The first word of a shell command line that is no assignment (`NAME=value`), without its quotes.
+/// The first word of a shell command line that is not an assignment (`NAME=value`), unquoted.
 fn first_word(line: &str) -> Option<String> {
     let mut rest = line.chars().peekable();
     loop {

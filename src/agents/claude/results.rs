@@ -1,10 +1,10 @@
-//! Results of the client's tools: reduced to text, and what that says.
+//! Reduces results of the client's tools to text, and interprets it.
 
 use serde_json::Value;
 
 use crate::domain::breaker::outcome::ResultContent;
 
-/// Results of searches without a match, and of commands without output.
+/// Results of searches without a match and of commands without output.
 const EMPTY_RESULTS: [&str; 5] = [
     "No matches found",
     "No files found",
@@ -13,19 +13,19 @@ const EMPTY_RESULTS: [&str; 5] = [
     "No content",
 ];
 
-/// Beginnings of the result of a call that only started something.
+/// Prefixes of the result of a call that only started something.
 const STARTED_PREFIXES: [&str; 3] =
     ["Command running in background", "Async agent launched", "async_launched"];
 
-/// Beginnings of the result of a call that a hook of Fusebox denied.
+/// Prefixes of the result of a call that a hook of Fusebox denied.
 const DENIED_PREFIXES: [&str; 2] = ["hook error: Fusebox", "hook error: ["];
 
-/// Beginnings of a failure.
+/// Prefixes of a failure.
 const FAILED_PREFIXES: [&str; 4] =
     ["<tool_use_error>", "Error: ", "InputValidationError", "Permission to use"];
 
-/// A result reduced to text: what the tool printed or returned, whatever object it came in. (The same result is an object
-/// in one event and text in another.)
+/// A result as text: what the tool printed or returned, without the enclosing object. (The same result is an object in
+/// one event and text in another.)
 pub fn text(result: &Value) -> String {
     let field = |name: &str| result.get(name).and_then(Value::as_str);
     match result {
@@ -62,7 +62,7 @@ fn join_blocks(blocks: &[Value]) -> String {
     blocks.iter().map(text).collect::<Vec<_>>().join("\n")
 }
 
-/// What a result says.
+/// What a result contains.
 pub fn says(text: &str) -> ResultContent {
     if EMPTY_RESULTS.contains(&text.trim()) {
         return ResultContent::Nothing;
@@ -73,7 +73,7 @@ pub fn says(text: &str) -> ResultContent {
     }
 }
 
-/// Whether a result looks like a failure, if no event says so.
+/// Whether a result looks like a failure. Used if no event says so.
 pub fn looks_failed(text: &str) -> bool {
     let exit = text
         .strip_prefix("Exit code ")
@@ -82,14 +82,14 @@ pub fn looks_failed(text: &str) -> bool {
     exit || FAILED_PREFIXES.iter().any(|start| text.starts_with(start))
 }
 
-/// Whether a result reports a background task that ended badly.
+/// Whether a result reports a background task that failed or was killed.
 pub fn reports_dead_task(text: &str) -> bool {
     ["<status>failed</status>", "<status>killed</status>", "<status>error</status>"]
         .iter()
         .any(|said| text.contains(said))
 }
 
-/// Whether a result is the client's text for a denial of Fusebox: no tool ran, so it does not count as a call.
+/// Whether a result is the client's text for a denial by Fusebox. No tool ran, so it does not count as a call.
 pub fn is_own_denial(text: &str) -> bool {
     let head = &text[..text.floor_char_boundary(400)];
     match head.find("Fusebox:") {

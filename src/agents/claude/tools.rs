@@ -1,4 +1,4 @@
-//! The client's tools: what their calls do, for the breaker and for the protection of Fusebox's own files.
+//! The effect of the client's tools, for the breaker and for the protection of Fusebox's own files.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -60,7 +60,7 @@ pub fn starts_agent(tool: &str) -> bool {
     AGENT_STARTERS.contains(&tool)
 }
 
-/// A finished call, for the breaker. `failed`: what the event says; if it says nothing, the result decides. `folder`: where it
+/// A finished call for the breaker. `failed`: what the event says; if nothing, the result decides. `folder`: where it
 /// ran.
 pub fn finished_call(
     id: u32,
@@ -72,7 +72,7 @@ pub fn finished_call(
 ) -> Call {
     let failed = failed.unwrap_or_else(|| results::looks_failed(result));
     let outcome = |failed| Outcome::new(result, results::says(result), failed, folder);
-    // Nobody waits for what is known to be dead, under whatever id it died.
+    // Nobody waits for a dead task, whatever its id.
     if WAITERS.contains(&tool) && results::reports_dead_task(result) {
         let outcome = Outcome { failed: true, ..outcome(failed) };
         return Call::new(id, tool, input, &Action::default(), outcome);
@@ -80,7 +80,7 @@ pub fn finished_call(
     Call::new(id, tool, input, &action(tool, input), outcome(failed))
 }
 
-/// What a call does. Where a file or a page is looked at, another window on it is the same call.
+/// What a call does. Reading another part of the same file or page is the same call.
 fn action(tool: &str, input: &Value) -> Action {
     let effect = effect(tool, input);
     let as_is = |likeness| (input.clone(), likeness);
@@ -111,13 +111,13 @@ fn effect(tool: &str, input: &Value) -> CallEffect {
             .and_then(Value::as_str)
             .map_or(CallEffect::Looks, CallEffect::from_command);
     }
-    // Another server's tool: `mcp__<server>__<tool>`.
+    // An MCP tool: `mcp__<server>__<tool>`.
     let name = tool.to_ascii_lowercase();
     let name = name.strip_prefix("mcp__").and_then(|rest| rest.split_once("__"));
     name.map_or(CallEffect::Looks, |(_, name)| CallEffect::from_tool_name(name))
 }
 
-/// Only these fields of an input.
+/// The input reduced to these fields.
 fn select_fields(input: &Value, names: &[&str]) -> Value {
     names.iter().map(|name| input.get(name).cloned().unwrap_or_default()).collect()
 }

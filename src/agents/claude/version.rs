@@ -1,4 +1,4 @@
-//! Versions of the client, and what differs between them.
+//! Versions of the client.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ pub struct ClientVersion(pub u32, pub u32, pub u32);
 impl FromStr for ClientVersion {
     type Err = ();
 
-    /// Reads what `claude --version` prints: `2.1.330 (Claude Code)`.
+    /// Parses the output of `claude --version`: `2.1.330 (Claude Code)`.
     fn from_str(text: &str) -> Result<Self, ()> {
         let first = text.split_whitespace().next().ok_or(())?;
         let mut parts = first.splitn(3, '.').map(|part| part.parse::<u32>());

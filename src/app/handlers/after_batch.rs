@@ -1,4 +1,5 @@
-//! After all tool calls of a response: the last gate before the next request. Near a limit it waits for the response's line.
+//! After all tool calls of a response: the last check before the next request. Near a limit, waits for the line of the
+//! response.
 
 use super::{FRESH_MS, HandlerOutput, answer, judge};
 use crate::agents::event::FinishedCall;
@@ -11,7 +12,7 @@ use crate::app::transcript_reader::{Awaited, ReadScope};
 use crate::domain::throttle::SlotEvent;
 use crate::domain::verdict::{Moment, near_limit};
 
-/// All calls of a response are over. `spawning`: hashes of the ids of those that start subagents.
+/// All calls of a response ended. `spawning`: hashes of the ids of those that start subagents.
 pub fn handle(
     ctx: &mut SessionContext,
     ids: &[String],
@@ -21,7 +22,7 @@ pub fn handle(
     let near = near_limit(ctx.known_states(), &ctx.cache.sizes, &ctx.caller());
     let waits = near || !ctx.cache.escalation.is_empty() || !ctx.is_fresh(FRESH_MS);
     let lines = Awaited::tools(ids.iter().map(String::as_str));
-    // The main agent's batch may have held subagents.
+    // The main agent's batch may include subagents.
     let scope = if near || ctx.source.agent.is_none() { ReadScope::All } else { ReadScope::Caller };
     let mut slot_events = alive_slot(ctx);
     if !spawning.is_empty() {
@@ -39,11 +40,11 @@ pub fn handle(
     let mut recorded = record(ctx, &plan);
     let mut cache = ctx.lock_cache();
     recorded.update_cache(ctx, &mut cache);
-    // What the cache knew before may be two responses old: for calls that the client rejects, this is the only hook.
+    // The cache may have been two responses old: if the client rejects the calls, this is the only hook.
     let is_near = near_limit(&recorded.states, &cache.sizes, &caller(&ctx.source, &cache.models, None));
     if is_near && !waits {
         ctx.save_cache(cache);
-        // Not held open while this hook waits.
+        // Do not hold the store open while waiting.
         ctx.store.close();
         plan = RecordPlan { awaited: lines, scope: ReadScope::All, ..plan };
         let earlier = std::mem::replace(&mut recorded, record(ctx, &plan));

@@ -1,4 +1,4 @@
-//! After a tool call: record what is new, warn, stop where the session is stopped already.
+//! After a tool call: records, warns, and stops if the session is already stopped.
 
 use super::{HandlerOutput, answer, record_and_judge};
 use crate::agents::event::FinishedCall;
@@ -10,7 +10,7 @@ use crate::domain::throttle::SlotEvent;
 use crate::domain::verdict::Moment;
 use crate::transcript::Fact;
 
-/// A tool call is over. `slot`: what it says about the subagent that it started.
+/// A tool call ended. `slot`: what it says about the subagent that it started.
 pub fn handle(
     ctx: &mut SessionContext,
     call: Option<FinishedCall>,
@@ -21,7 +21,7 @@ pub fn handle(
     record_call(ctx, plan, call, Moment::AfterCall)
 }
 
-/// A tool call of the plain protocol is over. That has no event between two requests, so the agent is held back here.
+/// A tool call of the plain protocol ended. There is no event between two requests, so the agent is held back here.
 pub fn handle_single(
     ctx: &mut SessionContext,
     charge: Option<Box<Fact>>,

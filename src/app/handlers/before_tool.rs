@@ -1,5 +1,5 @@
-//! Before a tool call: may it run? Answered from the session's cache while nothing is near a limit; the store is asked
-//! before any denial.
+//! Before a tool call: allows or denies it. Answered from the session's cache while no limit is near; the store is
+//! asked before any denial.
 
 use super::{FRESH_MS, HandlerOutput, decision, record_and_judge};
 use crate::agents::answer::Answer;
@@ -13,7 +13,7 @@ use crate::domain::event::{Denial, DenialReason, Event, EventData};
 use crate::domain::verdict::{self, HoldReason, Moment, Verdict, near_limit};
 use crate::transcript::tool_hash;
 
-/// Decides whether the call may run. Budgets and breakers come first: what they stop stays stopped.
+/// Decides whether the call may run. Budgets and breakers come first: a stop by them takes precedence.
 pub fn handle(ctx: &mut SessionContext, request: &ToolRequest) -> HandlerOutput {
     let mut verdict = judge_budgets_and_breaker(ctx, request);
     if verdict == Verdict::Allow
@@ -50,10 +50,10 @@ fn judge_budgets_and_breaker(ctx: &mut SessionContext, request: &ToolRequest) ->
         Some(id) if near || !fresh => Awaited::tools([id.as_str()]),
         _ => Awaited::Nothing,
     };
-    // An agent that waits for another one calls no hooks: near a limit everybody looks at all files.
+    // An agent that waits for another one calls no hooks, so near a limit every agent's hook reads all files.
     let scope = if near || held { ReadScope::All } else { ReadScope::Caller };
     let observation = match &request.id {
-        // A cache that was lost knows of no breaker.
+        // If the cache was lost, the breaker is unknown.
         Some(id) if circuit || !fresh => Observation::Asks(call_id(id)),
         _ => Observation::Nothing,
     };
@@ -65,7 +65,7 @@ fn judge_budgets_and_breaker(ctx: &mut SessionContext, request: &ToolRequest) ->
     verdict
 }
 
-/// Records why a call is denied, with the numbers of that moment, for `fusebox explain`.
+/// Records why a call is denied, with the current numbers, for `fusebox explain`.
 fn record_denial(ctx: &mut SessionContext, verdict: &Verdict, request: &ToolRequest) {
     let (why, stopped) = match verdict {
         Verdict::Deny { reason: why, .. } | Verdict::DenyCall(why) => (why, false),

@@ -1,4 +1,4 @@
-//! A session starts, changes its model, is compacted, or ends.
+//! A session starts, switches its model, is compacted, or ends.
 
 use super::{HandlerOutput, answer};
 use crate::app::messages::Excerpts;
@@ -19,26 +19,26 @@ pub fn session_start(ctx: &mut SessionContext, model: Option<String>) -> Handler
     answer(ctx, recorded, &Verdict::Allow, &Excerpts::default())
 }
 
-/// The person chose another model.
+/// The person selected another model.
 pub fn model_switched(ctx: &mut SessionContext, model: Option<String>) -> HandlerOutput {
     set_main_model(ctx, model);
     HandlerOutput::default()
 }
 
-/// The conversation was compacted: reads what is there.
+/// The conversation was compacted: records new lines.
 pub fn compacted(ctx: &mut SessionContext) -> HandlerOutput {
     record_and_cache(ctx, &RecordPlan::for_session(false));
     HandlerOutput::default()
 }
 
-/// The session ended: reads what is there, and notes it.
+/// The session ended: records new lines and the end.
 pub fn session_end(ctx: &mut SessionContext) -> HandlerOutput {
     record_and_cache(ctx, &RecordPlan::for_session(false));
     presence::record_presence(ctx, true);
     HandlerOutput::default()
 }
 
-/// Sets the main agent's model: budgets of the old one no longer hold it back.
+/// Sets the main agent's model: budgets of the old model no longer hold it back.
 fn set_main_model(ctx: &mut SessionContext, model: Option<String>) {
     let Some(model) = model.filter(|model| !model.is_empty()) else { return };
     let mut cache = ctx.lock_cache();

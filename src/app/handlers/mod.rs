@@ -1,7 +1,7 @@
-//! One event: read → record → judge → answer. A file per kind of event; what they share is here.
+//! Handles one event: read → record → judge → answer. Each kind of event has a file; shared code is here.
 //!
-//! A handler reads and records ([`record`](super::record)), and lets [`judge`] decide. [`answer`] turns the verdict
-//! into the answer's texts.
+//! A handler reads and records ([`record`](super::record)), and calls `judge` to decide. `answer` turns the verdict
+//! into texts.
 
 mod after_batch;
 mod after_tool;
@@ -23,17 +23,17 @@ use crate::domain::verdict::{self, BreakerState, HoldReason, Moment, Snapshot, V
 use crate::store::cache_file::LockedCache;
 use crate::store::session_cache::SessionCache;
 
-/// How old a cached answer of the store may be.
+/// The maximum age of a cached answer of the store, in milliseconds.
 pub const FRESH_MS: i64 = 60_000;
 
-/// What a handler returns.
+/// The result of a handler.
 #[derive(Clone, Debug, Default)]
 pub struct HandlerOutput {
     /// The answer to the client.
     pub answer: Answer,
-    /// Alerts in the answer, to be confirmed once it is written.
+    /// Alerts in the answer, to confirm once it is written.
     pub alerts: Vec<BudgetAlert>,
-    /// Events in the answer, likewise.
+    /// Events in the answer, to confirm once it is written.
     pub events: Vec<Event>,
 }
 
@@ -56,8 +56,8 @@ pub fn handle(ctx: &mut SessionContext, event: EventKind) -> HandlerOutput {
     }
 }
 
-/// Judges by what was recorded into the locked cache, advances the escalation that the session's hooks share, and saves the
-/// cache. `spawns`: the type of subagent that the call would start.
+/// Decides from the recorded data in the locked cache, updates the session's escalation, and saves the cache. `spawns`:
+/// the type of subagent that the call would start.
 fn judge(
     ctx: &mut SessionContext,
     mut locked: LockedCache,
@@ -86,13 +86,13 @@ fn judge(
     let verdict = verdict::judge(&snapshot, escalation, &caller, moment);
     let is_saved = ctx.save_cache(locked);
     match verdict {
-        // No later hook would know that the agent was told, and it would be told again and again.
+        // Unsaved, later hooks would not know that the agent was told, and would tell it again and again.
         Verdict::Deny { reason: why, .. } | Verdict::WrapUp(why) if !is_saved => Verdict::Stop(why),
         verdict => verdict,
     }
 }
 
-/// Records what the event says, and judges.
+/// Records the event, and decides.
 fn record_and_judge(
     ctx: &mut SessionContext,
     plan: &RecordPlan,
@@ -124,7 +124,7 @@ fn decision(ctx: &SessionContext, verdict: &Verdict, excerpts: &Excerpts) -> Dec
     }
 }
 
-/// The answer to an event that may show texts: the decision, alerts, notices and events.
+/// The answer to an event: the decision, alerts, notices and events.
 fn answer(
     ctx: &mut SessionContext,
     recorded: Recorded,
@@ -142,7 +142,7 @@ fn answer(
     answer.message.append(&mut ctx.take_warnings());
     for event in &recorded.events {
         let Some(line) = notices::event_line(event, excerpts) else { continue };
-        // An agent that is told to close its work is told why.
+        // The wrap-up request already contains the reason.
         let is_said = matches!(
             (verdict, &event.data),
             (Verdict::WrapUp(HoldReason::Circuit(_)), EventData::CircuitOpened(_))

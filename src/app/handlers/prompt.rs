@@ -1,4 +1,4 @@
-//! A prompt came in: it is answered by Fusebox, blocked, or goes to the model with a line that says where the budget stands.
+//! A prompt: answered by Fusebox, blocked, or sent to the model with a line about the budget.
 
 use super::{HandlerOutput, answer, prompt_command, record_and_judge};
 use crate::agents::answer::{Answer, Decision};
@@ -10,7 +10,7 @@ use crate::domain::breaker::repetitions::requested_repetitions;
 use crate::domain::prompt_command::parse;
 use crate::domain::verdict::{Moment, Verdict};
 
-/// A prompt came in. `may_command`: whether this protocol has prompt commands.
+/// Handles a prompt. `may_command`: whether this protocol supports prompt commands.
 pub fn handle(ctx: &mut SessionContext, prompt: &Prompt, may_command: bool) -> HandlerOutput {
     if let Some(command) = parse(&prompt.text).filter(|_| may_command) {
         let text = match command {
@@ -21,7 +21,7 @@ pub fn handle(ctx: &mut SessionContext, prompt: &Prompt, may_command: bool) -> H
         let answer = Answer { decision: Decision::Reply { text }, message, ..Answer::default() };
         return HandlerOutput { answer, ..HandlerOutput::default() };
     }
-    // A prompt that the client made itself does not start the breaker afresh.
+    // A prompt that the client wrote itself does not reset the breaker.
     let observation = match prompt.is_client_made() {
         true => Observation::Nothing,
         false => Observation::Prompt(requested_repetitions(&prompt.text)),

@@ -1,4 +1,4 @@
-//! Prompts that Fusebox answers itself, without a model call: status, extend, reset, help.
+//! Prompts that Fusebox answers itself, without a model call: status, help, extend, reset, acknowledge.
 
 use crate::agents::event::Prompt;
 use crate::app::human_check::{NotAPerson, ensure_person};
@@ -13,18 +13,18 @@ use crate::domain::operation::OperationKind;
 use crate::domain::prompt_command::PromptCommand;
 use crate::domain::verdict;
 
-/// How long the same words decide the same thing once, in milliseconds: 2.1.330 puts a prompt that was answered back into
-/// its input box, where another Enter sends it again, under another id.
+/// How long a repeated command counts as the same one, in milliseconds. 2.1.330 puts an answered prompt back into its
+/// input box, where another Enter sends it again under another id.
 const REPEAT_WINDOW_MS: i64 = 60_000;
 
-/// Executes a command. Returns the text for the person, which says why if it was refused.
+/// Executes a command. Returns the answer for the person, with the reason if it was refused.
 pub fn execute(ctx: &mut SessionContext, command: &PromptCommand, prompt: &Prompt) -> String {
     if *command == PromptCommand::Help {
         return replies::prompt_command_help();
     }
-    // A person waits for the answer, not for hooks: the store is asked even if it did not answer lately.
+    // A person is waiting: ask the store even during a back-off.
     ctx.store.retry_now();
-    // First: what is decided is decided by the numbers of now.
+    // Record first, so that the decision is based on current numbers.
     let recorded = record_and_cache(ctx, &RecordPlan::for_session(false));
     if let Some(problem) = recorded.failure {
         return match command.decides() {
@@ -33,7 +33,7 @@ pub fn execute(ctx: &mut SessionContext, command: &PromptCommand, prompt: &Promp
         };
     }
     let states = recorded.states;
-    // With a store that answers: it knows who started which client.
+    // After the store has answered: it knows who started which client.
     let person = if command.decides() { ensure_person(ctx, prompt) } else { Ok(()) };
     let (name, change, reason) = match command {
         PromptCommand::Status | PromptCommand::Help => return session_summary(ctx, &states),
@@ -77,7 +77,7 @@ fn change_budget(
     Ok(if done.is_new() { success_text(ctx, &done) } else { already_done_text(ctx, states) })
 }
 
-/// Every open breaker of the session may try one call.
+/// Acknowledges every open breaker of the session.
 fn acknowledge(ctx: &mut SessionContext, person: Result<(), NotAPerson>, reason: &str) -> String {
     let session = ctx.source.session.clone();
     if let Err(why) = person {
@@ -94,7 +94,7 @@ fn acknowledge(ctx: &mut SessionContext, person: Result<(), NotAPerson>, reason:
     }
 }
 
-/// Whether the last decision about this value was the same one, in the same words, within [`REPEAT_WINDOW_MS`].
+/// Whether the last decision about this value was the same one, with the same reason, within [`REPEAT_WINDOW_MS`].
 fn is_repeated(ctx: &mut SessionContext, request: &OperationRequest) -> Result<bool, Refusal> {
     let operations = ctx.store.call(|store| store.operations(Some(&request.budget)))?;
     let Some(last) = operations.iter().rfind(|last| last.value == request.value) else { return Ok(false) };
@@ -103,7 +103,7 @@ fn is_repeated(ctx: &mut SessionContext, request: &OperationRequest) -> Result<b
         (OperationKind::Reset { .. }, BudgetChange::Reset) => true,
         _ => false,
     };
-    // One of a later time was made under another clock.
+    // A decision from the future was made before the clock was set back.
     let lately = last.at <= ctx.env.now && ctx.env.now.millis_since(last.at) < REPEAT_WINDOW_MS;
     Ok(same && last.reason == request.reason && lately)
 }
@@ -112,7 +112,7 @@ fn already_done_text(ctx: &mut SessionContext, states: &[BudgetState]) -> String
     format!("Fusebox: this was already done. {}", session_summary(ctx, states))
 }
 
-/// The session's totals and budgets, for the person who asks.
+/// The session's totals and budgets.
 fn session_summary(ctx: &mut SessionContext, states: &[BudgetState]) -> String {
     let session = ctx.source.session.clone();
     let total = ctx.store.call(|store| store.session_total(&session));
@@ -122,7 +122,7 @@ fn session_summary(ctx: &mut SessionContext, states: &[BudgetState]) -> String {
     lines.join("\n")
 }
 
-/// Which budget and value a command means: the named budget, else the one that blocks the session, else the session's own.
+/// The budget and value of a command: the named budget, else the one that blocks the session, else the session's own.
 fn resolve_budget(
     ctx: &SessionContext,
     name: Option<&str>,

@@ -8,14 +8,14 @@ use crate::app::transcript_reader::Awaited;
 use crate::domain::throttle::SlotEvent;
 use crate::domain::verdict::Moment;
 
-/// A turn ended. `last_text`: what the agent said last.
+/// A turn ended. `last_text`: the agent's last text.
 pub fn handle(ctx: &mut SessionContext, last_text: Option<&str>) -> HandlerOutput {
     let stopped = ctx.source.agent.clone().filter(|_| ctx.config.throttle.is_some());
     let slot_events = stopped.map(|agent| SlotEvent::AgentEnded { agent }).into_iter().collect();
     let plan = RecordPlan { awaited: Awaited::text(last_text), slot_events, ..RecordPlan::for_session(true) };
     let (recorded, verdict) = record_and_judge(ctx, &plan, None, Moment::TurnEnd);
     let mut output = answer(ctx, recorded, &verdict, &Excerpts::default());
-    // Context at these events would make the model go on.
+    // Context at these events would make the model continue.
     output.answer.context.clear();
     output
 }

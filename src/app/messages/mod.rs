@@ -1,5 +1,5 @@
-//! The texts that the agent and the person see. [`verdicts`]: why a call, a turn or a prompt is held back. [`notices`]: the
-//! prompt line, alerts and events. [`replies`]: answers to a person's commands. This file has what they share.
+//! The texts for the agent and the person. [`verdicts`]: why a call, a turn or a prompt is held back. [`notices`]: the
+//! prompt line, alerts and events. [`replies`]: answers to a person's commands. This file has shared functions.
 
 pub mod notices;
 pub mod replies;
@@ -10,7 +10,7 @@ use crate::domain::breaker::policy::Policy;
 use crate::domain::breaker::rules;
 use crate::domain::budget::{BudgetState, Scope, Unit};
 
-/// Excerpts of tool inputs, by the signatures of the calls. Used in the answer to the client, never stored.
+/// Excerpts of tool inputs, by the signatures of calls. Used in the answer to the client, never stored.
 #[derive(Clone, Debug, Default)]
 pub struct Excerpts(Vec<(String, String)>);
 
@@ -21,7 +21,7 @@ impl FromIterator<(String, String)> for Excerpts {
 }
 
 impl Excerpts {
-    /// The excerpt for the call with this signature.
+    /// The excerpt of the call with this signature.
     fn get(&self, signature: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == signature).map(|(_, input)| input.as_str())
     }
@@ -56,7 +56,7 @@ pub fn share(state: &BudgetState) -> String {
     format!("{used} / {limit} {} ({})", state.budget.unit.noun(), percent(state))
 }
 
-/// `12/1000`, or `12` where there is no limit.
+/// `12/1000`, or `12` if there is no limit.
 pub fn iterations(iterations: u64, policy: &Policy) -> String {
     match policy.limits.get("iterations") {
         Some(limit) => format!("{iterations}/{limit}"),
@@ -78,7 +78,7 @@ fn circuit_open(trip: &Trip, excerpts: &Excerpts) -> String {
 /// What a rule counted: `the same call with the same result, 5 times in a row (Bash, "make test"; trips at 5)`.
 fn trip_details(trip: &Trip, excerpts: &Excerpts) -> String {
     let count = trip.count.to_string();
-    // A later version's rule is known by its name only.
+    // A rule of a later version has no description.
     let says = rules::by_name(&trip.rule)
         .map_or_else(|| format!("{}: {count}", trip.rule), |rule| rule.description.replace("{n}", &count));
     let input = excerpts

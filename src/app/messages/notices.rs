@@ -1,4 +1,4 @@
-//! The prompt line, alerts, and what the breaker and the throttle did.
+//! The prompt line, alerts, and events of the breaker and the throttle.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,8 @@ use crate::domain::breaker::policy::Policy;
 use crate::domain::budget::{BudgetState, Mode, OnLimit, Scope, Status};
 use crate::domain::event::{ConcurrencyChange, Event, EventData};
 
-/// The budget lines shown with a prompt: the session's own budgets as `mode` says, others once they have passed a threshold.
+/// The budget lines of a prompt: the session's own budgets according to `mode`, others once they have passed a
+/// threshold.
 pub fn prompt_lines(states: &[BudgetState], session: &str, mode: PromptLineMode) -> Vec<String> {
     let mut lines = Vec::new();
     for state in states {
@@ -38,8 +39,8 @@ pub fn prompt_lines(states: &[BudgetState], session: &str, mode: PromptLineMode)
     lines
 }
 
-/// The breaker's line for a prompt: `Circuit breaker: closed (12/1000 iterations)`. A prompt resets the breaker; `before` is
-/// its state until then.
+/// The breaker's line of a prompt: `Circuit breaker: closed (12/1000 iterations)`. `before`: its state before the
+/// prompt, which resets it.
 pub fn circuit_line(before: &CircuitBreaker, policy: &Policy, mode: PromptLineMode) -> Option<String> {
     let shown = match mode {
         PromptLineMode::Never => false,
@@ -55,7 +56,7 @@ pub fn circuit_line(before: &CircuitBreaker, policy: &Policy, mode: PromptLineMo
     })
 }
 
-/// One line for each budget and value with alerts: only the highest alert is shown when several thresholds were passed.
+/// One line per budget and value with alerts. If several thresholds were passed, only the highest is shown.
 pub fn alert_lines(alerts: &[BudgetAlert]) -> Vec<String> {
     let mut highest: BTreeMap<(&str, &str), &BudgetAlert> = BTreeMap::new();
     for alert in alerts {

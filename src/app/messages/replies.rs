@@ -15,7 +15,7 @@ pub fn describe_operation(decision: &OperationKind) -> String {
     }
 }
 
-/// What is still missing when a budget blocks even after it was changed.
+/// What else is needed if a budget still blocks after it was changed.
 pub fn still_blocked(state: &BudgetState) -> String {
     let name = &state.budget.name;
     if state.status() == Status::Exhausted {

@@ -101,7 +101,7 @@ fn protection_denial(reason: &ProtectionReason) -> String {
     )
 }
 
-/// Asks the agent to finish its work: sent after a response that may be its last but one.
+/// Asks the agent to finish its work, after a response that may be its last but one.
 pub fn wrap_up_request(why: &HoldReason, excerpts: &Excerpts) -> String {
     let reached = match why {
         HoldReason::Budget(state) => budget_reached(state),
@@ -115,7 +115,7 @@ pub fn wrap_up_request(why: &HoldReason, excerpts: &Excerpts) -> String {
     )
 }
 
-/// Tells the person why a turn was stopped or a prompt was blocked. `attended`: a person sits at this session's terminal
+/// Tells the person why a turn was stopped or a prompt was blocked. `attended`: a person is at this session's terminal
 /// and can continue with a prompt. (The agent is not told about prompts: it cannot send one, and would only try.)
 pub fn stop_reason(why: &HoldReason, attended: bool, excerpts: &Excerpts) -> String {
     let state = match why {
@@ -154,7 +154,7 @@ fn budget_reached(state: &BudgetState) -> String {
     format!("Fusebox: {}{of} {reached}: {}.", label(&state.budget.name), share(state))
 }
 
-/// How a person can continue: in a terminal of their own, because the command refuses in the agent's shell.
+/// How a person can continue: in their own terminal, because the command refuses to run in the agent's shell.
 fn how_to_continue(state: &BudgetState) -> String {
     let BudgetState { budget, value, .. } = state;
     let until = match state.window.end {

@@ -110,10 +110,10 @@ fn parse_units(text: &str) -> Result<u64, String> {
     parse_amount(text).ok_or_else(|| "use a whole number, such as 200000, 200_000, 200k or 1M".to_owned())
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// No such budget or value, a refused decision, a store that cannot be used.
+/// Unknown budget or value, a refused decision, an unusable store.
 pub fn run(args: &BudgetArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     match &args.command {
         Command::List { all, json } => list(*all, *json, env, io),
@@ -152,7 +152,7 @@ fn list(all: bool, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         }
     };
     if json {
-        // Of an answer of now there is nothing more to say.
+        // Current answers have no store status.
         let stores = stores.into_iter().map(Some).chain(std::iter::repeat(None));
         let of = |(state, store): (&BudgetState, Option<StoreStatus>)| BudgetJson {
             budget: BudgetStatus::from_state(state),
@@ -167,7 +167,7 @@ fn list(all: bool, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// Every budget, after all transcripts were read.
+/// Every budget, after catching up on all sessions.
 fn query_store(all: bool, env: &Env, io: &mut Io) -> anyhow::Result<Vec<BudgetState>> {
     let ConfiguredStore { config, mut store } = select::open_current(env, io.err)?;
     let rows = select::sessions(&mut store)?;
@@ -175,7 +175,7 @@ fn query_store(all: bool, env: &Env, io: &mut Io) -> anyhow::Result<Vec<BudgetSt
     Ok(report::budget_states(&config, &mut store, &rows, all, env.now)?)
 }
 
-/// A budget as JSON, and the store if that is out of reach.
+/// A budget as JSON, with the store's status if it is unreachable.
 #[derive(Serialize)]
 struct BudgetJson {
     #[serde(flatten)]

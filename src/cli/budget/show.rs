@@ -1,4 +1,4 @@
-//! `fusebox budget show`: one budget, with its alerts and decisions.
+//! `fusebox budget show`: shows one budget, with its alerts and decisions.
 
 use anstyle::Style;
 use serde::Serialize;
@@ -23,15 +23,15 @@ use crate::store::{BudgetKey, SessionRow};
 struct BudgetDetails {
     budget: Budget,
     value: String,
-    /// `None`: it was deleted.
+    /// `None` if it was deleted.
     state: Option<BudgetState>,
-    /// Decisions and alerts; `None`: they stand in the store alone, which is out of reach.
+    /// Decisions and alerts; `None` if the store is unreachable, since only it has them.
     history: Option<(Vec<Operation>, Vec<AlertRecord>)>,
-    /// The store, where it is out of reach.
+    /// The store's status, if it is unreachable.
     store: Option<StoreStatus>,
 }
 
-/// The same as JSON.
+/// The details as JSON.
 #[derive(Serialize)]
 struct BudgetDetailsJson {
     budget: Option<BudgetStatus>,
@@ -41,10 +41,10 @@ struct BudgetDetailsJson {
     store: Option<StoreStatus>,
 }
 
-/// Shows it.
+/// Runs the command.
 ///
 /// # Errors
-/// No such budget or value, a store that cannot be used.
+/// Unknown budget or value, an unusable store.
 pub fn run(target: &BudgetTarget, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let found = match query_store(target, env, io) {
         Ok(found) => found,
@@ -98,7 +98,7 @@ pub fn run(target: &BudgetTarget, env: &Env, io: &mut Io) -> anyhow::Result<u8> 
     Ok(0)
 }
 
-/// From the store.
+/// The details from the store.
 fn query_store(target: &BudgetTarget, env: &Env, io: &mut Io) -> anyhow::Result<BudgetDetails> {
     let (ConfiguredStore { mut store, .. }, budget, value) = resolve(target, env, io)?;
     let watch = BudgetKey { budget: budget.clone(), value: value.clone() };
@@ -112,7 +112,7 @@ fn query_store(target: &BudgetTarget, env: &Env, io: &mut Io) -> anyhow::Result<
     Ok(BudgetDetails { budget, value, state, history: Some((operations, alerts)), store: None })
 }
 
-/// From what this machine knows.
+/// The details that this machine knows.
 fn query_last_known(
     target: &BudgetTarget,
     known: &LastKnown,

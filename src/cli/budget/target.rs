@@ -27,10 +27,10 @@ pub struct BudgetTarget {
     pub json: bool,
 }
 
-/// The budget meant, for the value meant, with the configuration that it stands in.
+/// The budget and value that the options select, and the configuration that defines it.
 ///
 /// # Errors
-/// No such budget or value, a store that cannot be used.
+/// Unknown budget or value, an unusable store.
 pub fn resolve<'a>(
     target: &BudgetTarget,
     env: &'a Env,
@@ -38,7 +38,7 @@ pub fn resolve<'a>(
 ) -> anyhow::Result<(ConfiguredStore<'a>, Budget, String)> {
     let mut opened = select::open_current(env, io.err)?;
     let rows = select::sessions(&mut opened.store)?;
-    // A session's budgets are those of its own project's configuration; the login is that of whoever asks.
+    // A session's budgets are in its own project's configuration; the login is the caller's.
     let config_of = |row: &SessionRow| SessionContext::for_session(env, &row.session).config;
     let ResolvedBudget { row, budget, value } = resolve_among(target, &rows, &opened.config, config_of, env)?;
     if let Some(row) = row {
@@ -50,9 +50,9 @@ pub fn resolve<'a>(
     Ok((opened, budget, value))
 }
 
-/// A budget that somebody named.
+/// A budget selected by options.
 pub struct ResolvedBudget<'r> {
-    /// The session whose configuration it stands in; `None`: it is that of the working folder.
+    /// The session whose configuration defines it; `None`: the working folder's configuration.
     pub row: Option<&'r SessionRow>,
     /// The budget.
     pub budget: Budget,
@@ -60,10 +60,10 @@ pub struct ResolvedBudget<'r> {
     pub value: String,
 }
 
-/// Which budget is meant, by the sessions that are known and their configurations. `own`: that of the working folder.
+/// Selects a budget among the known sessions and their configurations. `own`: the working folder's.
 ///
 /// # Errors
-/// No such budget or value.
+/// Unknown budget or value.
 pub fn resolve_among<'r>(
     target: &BudgetTarget,
     rows: &'r [SessionRow],
@@ -80,7 +80,7 @@ pub fn resolve_among<'r>(
         return Ok(ResolvedBudget { row: Some(row), budget, value: row.session.id.clone() });
     }
     let known = own.budgets.iter().find(|b| b.name == target.name).cloned();
-    // A live session's project may have one of that name. Where none is meant, the name is what is wrong.
+    // A live session's project may define the budget. If no session is selected, the name is wrong.
     if known.is_none() && target.value.as_ref().is_none_or(|value| select::find_session(rows, value).is_err())
     {
         let mut of_others = rows.iter().filter(|row| process_tree::is_live(row, env.now)).map(&config_of);
@@ -115,7 +115,7 @@ fn find_budget(config: &Config, name: &str) -> anyhow::Result<Budget> {
     Ok(operate::find_budget(&config.budgets, name).map_err(refusal_error)?.clone())
 }
 
-/// A refusal is wrong use, unless the store failed.
+/// A refusal is a usage error, unless the store failed.
 pub fn refusal_error(refusal: Refusal) -> anyhow::Error {
     match refusal {
         Refusal::Store(error) => error.into(),

@@ -1,4 +1,4 @@
-//! `fusebox config init`: a file to begin with. As written it changes nothing: it says the defaults, in comments.
+//! `fusebox config init`: writes a starter file. It changes nothing, since all settings in it are comments.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -46,10 +46,10 @@ struct WrittenJson {
     backup: Option<PathBuf>,
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// The file is there already, or cannot be written. Nothing was changed.
+/// The file already exists, or cannot be written. Nothing was changed.
 pub fn run(args: &InitArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let text = if args.project { PROJECT_FILE } else { USER_FILE };
     if args.dry_run {
@@ -62,7 +62,7 @@ pub fn run(args: &InitArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let place = places.into_iter().find(|place| place.what == what);
     let path =
         place.context("there is no home folder. Set HOME, or FUSEBOX_CONFIG to a file of your own")?.path;
-    // A link is followed: it may lead into a folder that is kept elsewhere.
+    // Follow links: the file may be kept elsewhere.
     let path = fs::canonicalize(&path).unwrap_or(path);
     let backup = write_new(&path, text, args.force, env.now)?;
     if args.json {
@@ -77,12 +77,12 @@ pub fn run(args: &InitArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// Writes a file that is not there; with `force`, moves the one that is there out of the way first, and answers where to.
+/// Writes a new file. With `force`, an existing one is renamed first; returns its new path.
 fn write_new(path: &Path, text: &str, force: bool, now: Timestamp) -> anyhow::Result<Option<PathBuf>> {
     let dir = path.parent().with_context(|| format!("{} is not a file", path.display()))?;
     let failed = |error: std::io::Error| anyhow::anyhow!("{}: {error}. Nothing was changed", path.display());
     fs::create_dir_all(dir).map_err(failed)?;
-    // The mode of a new file, less the process's umask: a project's file is for everybody who works there.
+    // The default mode of a new file, less the umask: a project's file is for everybody who works there.
     let mode = fs::Permissions::from_mode(0o666);
     let new = tempfile::Builder::new().prefix(".fusebox-").permissions(mode).tempfile_in(dir);
     let mut new = new.map_err(failed)?;
@@ -100,7 +100,7 @@ fn write_new(path: &Path, text: &str, force: bool, now: Timestamp) -> anyhow::Re
         }
         Ok(_) => Some(back_up(path, now).map_err(failed)?),
     };
-    // Not over one that somebody else has written meanwhile.
+    // Not over a file written by somebody else meanwhile.
     if let Err(error) = new.persist_noclobber(path) {
         let kept =
             backup.map(|backup| format!(" (the old file is now {})", backup.display())).unwrap_or_default();
@@ -109,12 +109,12 @@ fn write_new(path: &Path, text: &str, force: bool, now: Timestamp) -> anyhow::Re
     Ok(backup)
 }
 
-/// Moves a file to a name that nothing has yet.
+/// Renames a file to an unused name.
 fn back_up(path: &Path, now: Timestamp) -> std::io::Result<PathBuf> {
     let name = format!("{}.fusebox-backup-{}", path.display(), now.utc().format("%Y%m%dT%H%M%SZ"));
     let names = std::iter::once(name.clone()).chain((2..).map(|n| format!("{name}-{n}")));
     for backup in names {
-        // A second name for the same file is refused where the name is taken; a rename would replace.
+        // A hard link fails if the name is taken; a rename would replace the other file.
         match fs::hard_link(path, &backup) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             linked => {

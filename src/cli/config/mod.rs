@@ -1,4 +1,4 @@
-//! `fusebox config`: writes a file to begin with, checks what there is, and shows what is in force.
+//! `fusebox config`: writes a starter file, and checks and shows the configuration.
 
 mod init;
 mod show;
@@ -44,10 +44,10 @@ enum Command {
     },
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// A file cannot be written; standard output cannot be written.
+/// A file or standard output cannot be written.
 pub fn run(args: &ConfigArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let loaded = || config::load(env, Some(&agents::project_dir(env, &env.cwd)));
     match &args.command {
@@ -114,7 +114,7 @@ fn exit_code(loaded: &LoadedConfig) -> u8 {
     if loaded.problems.is_empty() { 0 } else { 2 }
 }
 
-/// Prints notes, warnings and problems, and what happens until the problems are fixed.
+/// Prints notes, warnings and problems, and what applies until the problems are fixed.
 fn print_problems(loaded: &LoadedConfig, io: &mut Io) -> anyhow::Result<()> {
     for note in &loaded.notes {
         writeln!(io.err, "note: {note}")?;

@@ -1,4 +1,4 @@
-//! The configuration in force as a file: valid TOML that says the same again, with the source of each value beside it.
+//! The configuration in force as valid TOML with the same effect, with the source of each value beside it.
 
 use std::fmt::Write;
 
@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use crate::config::EffectiveValue;
 
-/// Comments begin in one column, but for values that are longer than this.
+/// Comments are aligned, except beside lines longer than this.
 const MAX_ALIGNED: usize = 56;
 
-/// The values of one table, by their names there.
+/// The values of one table, by name.
 struct Section<'v> {
     heading: Heading<'v>,
     values: Vec<(&'v str, &'v EffectiveValue)>,
@@ -23,7 +23,7 @@ enum Heading<'v> {
     Budget(&'v str),
 }
 
-/// The values as TOML.
+/// Formats the values as TOML.
 pub fn as_toml(values: &[EffectiveValue]) -> String {
     let mut text = String::new();
     let declared = values.iter().find(|value| value.key == "declared task type");
@@ -62,7 +62,7 @@ impl Section<'_> {
         match (&self.heading, &self.values[..]) {
             (Heading::Top, _) => {}
             (Heading::Table(table), _) => _ = writeln!(text, "\n[{table}]"),
-            // Of a budget that was taken away nothing else is known: written as a new one, it would lack its limit.
+            // Only the name of a removed budget is known: as a new budget, it would lack its limit.
             (Heading::Budget(name), [(_, off)]) if *name != "session" => {
                 _ = writeln!(text, "\n{dim}# budget {name} is removed: {}{dim:#}", off.source);
                 return;
@@ -73,7 +73,7 @@ impl Section<'_> {
         }
         let stated = |(key, of): &(&str, &EffectiveValue)| match &of.value {
             Value::Null => format!("# {key}: none"),
-            // As a key of the budget it would hold for every session, whatever its type.
+            // As a key of the budget, it would apply to every task type.
             value if of.key == "budget.task.limit" && by_type == Some(value) => {
                 format!("# {key}: {value}, from the task type")
             }
@@ -87,7 +87,7 @@ impl Section<'_> {
     }
 }
 
-/// A value as TOML writes it.
+/// A value in TOML syntax.
 fn to_toml(value: &Value) -> String {
     toml::Value::try_from(value).map(|value| value.to_string()).unwrap_or_default()
 }

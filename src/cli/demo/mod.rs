@@ -1,4 +1,4 @@
-//! `fusebox demo`: a captured session, sent through the real hook executables, in a temporary folder.
+//! `fusebox demo`: sends a captured session through the real hook executables, in a temporary folder.
 
 mod session;
 
@@ -23,10 +23,10 @@ pub struct DemoArgs {
     keep: bool,
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// The hook executables are missing, or do not answer as they should.
+/// The hook executables are missing, or do not answer as expected.
 pub fn run(args: &DemoArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let mut demo = DemoSession::new(env, LIMIT)?;
     heading(io, "1  Metering", "a budget of 5,000 tokens, in a folder of its own")?;

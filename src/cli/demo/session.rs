@@ -1,4 +1,4 @@
-//! The demo's session: a temporary home, a growing transcript, and hooks called as the client calls them.
+//! The demo's session: a temporary home folder, a growing transcript, and hooks called as the client calls them.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,16 +13,16 @@ use crate::cli::Io;
 use crate::cli::render::wrap;
 use crate::platform::Env;
 
-/// The session's id.
+/// The session id.
 pub const SESSION: &str = "67393810-3473-4bd3-b05f-e73c943b62e9";
 
 /// Assistant lines captured from a real client (2.1.330): a Bash call on two lines, a Read call, an answer.
 const CAPTURED: &str = include_str!("captured.jsonl");
 
-/// Columns of a quoted text: with its indentation it fits a terminal of 80.
+/// Width of quoted text, in columns. Fits a terminal of 80 with its indentation.
 const WIDTH: usize = 74;
 
-/// The session.
+/// The demo's session.
 pub struct DemoSession {
     folder: tempfile::TempDir,
     programs: PathBuf,
@@ -31,7 +31,7 @@ pub struct DemoSession {
 }
 
 impl DemoSession {
-    /// Creates the session. The hook executables are those beside the running program.
+    /// Creates the session. The hook executables must be beside the running program.
     pub fn new(env: &Env, limit: u64) -> anyhow::Result<Self> {
         let own = std::env::current_exe().context("the running program cannot be found")?;
         let programs = own.parent().unwrap_or(&env.cwd).to_owned();
@@ -40,7 +40,7 @@ impl DemoSession {
         Ok(Self { folder, programs, limit, responses: 0 })
     }
 
-    /// Keeps the folder.
+    /// Keeps the folder instead of deleting it.
     pub fn keep(self) -> PathBuf {
         self.folder.keep()
     }
@@ -72,7 +72,7 @@ impl DemoSession {
         self.event("prompt-submit", "UserPromptSubmit", json!({"prompt": text}), io).map(drop)
     }
 
-    /// The model answers with a tool call, which is made if the hooks let it.
+    /// The model answers with a tool call, which is made if the hooks allow it.
     pub fn response(&mut self, what: &str, io: &mut Io) -> anyhow::Result<()> {
         let (used, call) = self.write_response()?;
         say(io, &format!("{what}: a response of {} tokens", grouped(used)))?;
@@ -88,7 +88,7 @@ impl DemoSession {
         Ok(())
     }
 
-    /// Runs `fusebox` itself, as a person would.
+    /// Runs `fusebox` as a person would.
     pub fn fusebox(&self, arguments: &[&str], io: &mut Io) -> anyhow::Result<()> {
         let shown: Vec<String> = arguments
             .iter()
@@ -111,8 +111,8 @@ impl DemoSession {
         Ok(())
     }
 
-    /// Writes the next response into the transcript; answers its fresh tokens and the id of its tool call. After the
-    /// captured ones, the second is made again and again: an agent that loops.
+    /// Writes the next response to the transcript. Returns its fresh tokens and the id of its tool call. After the
+    /// captured responses, the second one is repeated: an agent in a loop.
     fn write_response(&mut self) -> anyhow::Result<(u64, String)> {
         let captured: Vec<Value> = CAPTURED.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
         let first = self.responses == 0;
@@ -139,7 +139,7 @@ impl DemoSession {
         Ok((used, call))
     }
 
-    /// Calls a hook as the client does, and shows what it answers.
+    /// Calls a hook as the client does, and shows its answer.
     fn event(&self, program: &str, event: &str, fields: Value, io: &mut Io) -> anyhow::Result<Value> {
         let mut payload = json!({
             "session_id": SESSION,
@@ -182,7 +182,7 @@ fn say(io: &mut Io, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One line for each thing that a hook said.
+/// Shows each part of an answer on one line.
 fn show(event: &str, answer: &Value, io: &mut Io) -> anyhow::Result<()> {
     let red = Style::new().fg_color(Some(AnsiColor::Red.into())).bold();
     let yellow = Style::new().fg_color(Some(AnsiColor::Yellow.into()));

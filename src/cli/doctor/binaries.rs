@@ -1,4 +1,4 @@
-//! Are the executables there, can they be run, and are they Fusebox's?
+//! Checks that the executables exist, can be run, and are Fusebox's.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use super::finding::Finding;
 use super::survey::Survey;
 use crate::cli::render::counted;
 
-/// Looks at what the settings name, and where they name nothing, at what `init` recorded.
+/// Checks the programs in the settings; without any, those that `init` recorded.
 pub fn check(survey: &Survey) -> Vec<Finding> {
     let mut programs: BTreeSet<PathBuf> = survey.entries.iter().map(|e| PathBuf::from(&e.program)).collect();
     if programs.is_empty() {

@@ -1,4 +1,4 @@
-//! Is the client one that is known to honour what the guard needs?
+//! Checks that the client is known to support what the guard needs.
 
 use super::finding::Finding;
 use super::survey::Survey;
@@ -6,11 +6,11 @@ use crate::agents;
 use crate::agents::capability::Guarantee;
 use crate::agents::claude::version::ClientVersion;
 
-/// Clients that the tests drive. What each does is in `tests/fixtures/README.md`.
+/// Clients that the tests use. Their differences are in `tests/fixtures/README.md`.
 const TESTED: [ClientVersion; 3] =
     [ClientVersion(2, 1, 197), ClientVersion(2, 1, 330), ClientVersion(2, 1, 332)];
 
-/// Compares the client's version with those that were tested.
+/// Compares the client's version with the tested ones.
 pub fn check(survey: &Survey) -> Vec<Finding> {
     let Some((program, version)) = &survey.client else {
         return vec![Finding::note(
@@ -41,7 +41,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     std::iter::once(found).chain(guaranteed).collect()
 }
 
-/// What Fusebox guarantees with the client; `how`: how surely.
+/// What Fusebox guarantees with the client; `how`: how certain it is.
 fn guarantees(how: &str) -> Finding {
     let agent = agents::DEFAULT;
     let all: Vec<&str> = agent.capabilities().guarantees().into_iter().map(Guarantee::text).collect();

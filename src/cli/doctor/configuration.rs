@@ -1,10 +1,10 @@
-//! Is there a configuration that can be used, what did the project say, and does any budget act?
+//! Checks the configuration, the project's settings, and whether any budget is enforced.
 
 use super::finding::Finding;
 use super::survey::Survey;
 use crate::domain::budget::{Budget, Mode, OnLimit, Scope};
 
-/// Looks at the configuration of the project.
+/// Checks the project's configuration.
 pub fn check(survey: &Survey) -> Vec<Finding> {
     let loaded = &survey.loaded;
     let mut found = Vec::new();

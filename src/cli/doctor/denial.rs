@@ -1,5 +1,5 @@
-//! Does the guard really hold? The registered commands are run as the client runs them, for a session that is past its
-//! limit, in a temporary folder: a tool call must be denied, the turn stopped, a prompt blocked.
+//! Checks that the guard works: runs the registered commands as the client does, for a session past its limit, in a
+//! temporary folder. A tool call must be denied, the turn stopped, and a prompt blocked.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,19 +11,19 @@ use serde_json::{Value, json};
 use super::finding::Finding;
 use super::survey::{HookEntry, Survey};
 
-/// How long a command may take: far longer than the client waits, so that a slow machine is no finding.
+/// Timeout of a command: far longer than the client waits, so that a slow machine is no finding.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// How often to look whether it is done.
+/// How often to check whether it has finished.
 const POLL: Duration = Duration::from_millis(5);
 
-/// One budget, which is crossed by the first response. The person's own configuration is another check's matter.
+/// One budget, which the first response exceeds. Another check covers the person's own configuration.
 const CONFIG: &str = "[[budget]]\nname = \"session\"\nlimit = 10\n";
 
 const SESSION: &str = "fusebox-doctor";
 const CALL: &str = "toolu_fusebox_doctor";
 
-/// Runs the commands that are registered at the three events that can hold an agent back.
+/// Runs the commands registered for the three events that can hold an agent back.
 pub fn check(survey: &Survey) -> Vec<Finding> {
     let at = |event: &str| survey.entries.iter().filter(move |e| e.event == event).collect::<Vec<_>>();
     let (before, after, prompts) = (at("PreToolUse"), at("PostToolBatch"), at("UserPromptSubmit"));
@@ -57,7 +57,7 @@ fn try_denial(
             "a denial",
         )?;
     }
-    // One response to close its work, then no more.
+    // One response to wrap up, then a stop.
     let batch = || json!({"tool_calls": [{"tool_name": "Bash", "tool_input": {}, "tool_use_id": CALL}]});
     for entry in after {
         let answers = [test.call(entry, batch())?, test.call(entry, batch())?];
@@ -97,7 +97,7 @@ impl<'a> TestSession<'a> {
         self.folder.path().join(name)
     }
 
-    /// Calls an entry as the client does; answers what it wrote.
+    /// Calls an entry as the client does. Returns its output.
     fn call(&self, entry: &HookEntry, fields: Value) -> anyhow::Result<Value> {
         let mut payload = json!({
             "session_id": SESSION, "transcript_path": self.path("transcript.jsonl"), "cwd": self.path("project"),
@@ -130,7 +130,7 @@ impl<'a> TestSession<'a> {
         ] {
             command.env(name, self.path(place));
         }
-        // Files, not pipes: nothing here can wait for the other side.
+        // Files, not pipes, so that neither side can block.
         std::fs::write(self.path("input"), input)?;
         command.stdin(std::fs::File::open(self.path("input"))?);
         command.stdout(std::fs::File::create(self.path("output"))?).stderr(Stdio::null());
@@ -164,7 +164,7 @@ impl<'a> TestSession<'a> {
     }
 }
 
-/// The command of an entry: itself in exec form, by a shell otherwise.
+/// The command of an entry: run directly in exec form, otherwise by a shell.
 fn entry_command(entry: &Value) -> Command {
     let line = entry["command"].as_str().unwrap_or_default();
     match entry.get("args").and_then(Value::as_array) {

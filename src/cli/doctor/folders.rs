@@ -1,4 +1,4 @@
-//! Do the hooks and this terminal use the same folders, and are those fit for use?
+//! Checks that the hooks and this terminal use the same folders, and that these are usable.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::finding::Finding;
 use super::survey::Survey;
 
-/// Variables that choose a folder, or the configuration.
+/// Variables that locate a folder or the configuration.
 const LOCATION_VARIABLES: [&str; 7] = [
     "FUSEBOX_STATE_DIR",
     "FUSEBOX_CACHE_DIR",
@@ -17,7 +17,7 @@ const LOCATION_VARIABLES: [&str; 7] = [
     "HOME",
 ];
 
-/// Compares the folders that `init` recorded, and those that settings set, with this process's own.
+/// Compares the folders recorded by `init`, and those set by settings, with this process's own.
 pub fn check(survey: &Survey) -> Vec<Finding> {
     let mut found = other_folders(survey);
     found.extend(set_by_settings(survey));
@@ -61,7 +61,7 @@ fn other_folders(survey: &Survey) -> Vec<Finding> {
     differs.map(of).collect()
 }
 
-/// Settings can set variables for hooks that this terminal does not have.
+/// Settings can set variables for hooks that this terminal lacks.
 fn set_by_settings(survey: &Survey) -> Vec<Finding> {
     let mut found = Vec::new();
     for layer in &survey.layers {
@@ -89,7 +89,7 @@ fn unfit_cache(dir: &Path, uid: u32) -> Option<Finding> {
                 limit without a wrap-up";
     let meta = match std::fs::symlink_metadata(dir) {
         Ok(meta) => meta,
-        // The first hook makes it.
+        // The first hook creates it.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
         Err(error) => return Some(Finding::problem(format!("{shown}: {error}"), fix)),
     };

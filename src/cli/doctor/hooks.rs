@@ -1,4 +1,4 @@
-//! Are all hooks registered, as they should be, and does nothing turn them off?
+//! Checks that all hooks are registered correctly, and that no setting disables them.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::agents::claude::registration::{TIMEOUT_SECONDS, is_supported};
 use crate::cli::render::counted;
 use crate::platform::deadline::DEADLINE_MS;
 
-/// Looks at every layer of the settings.
+/// Checks every layer of the settings.
 pub fn check(survey: &Survey) -> Vec<Finding> {
     let mut found: Vec<Finding> = survey.layers.iter().flat_map(unreadable).collect();
     found.extend(turned_off(survey));
@@ -33,15 +33,15 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     found
 }
 
-/// A file that cannot be understood is passed over by the client, with all hooks in it.
+/// The client skips an invalid file, with all its hooks.
 fn unreadable(layer: &SettingsLayer) -> Option<Finding> {
     let error = layer.settings.as_ref().err()?;
-    // The message is one for who wanted to change the file.
+    // This ending is for callers that change the file.
     let error = error.trim_end_matches(". Nothing was changed");
     Some(Finding::problem(error, "fix the file: the client ignores settings that it cannot read"))
 }
 
-/// The last layer that says something about it counts (seen with 2.1.197 and 2.1.330).
+/// The last layer with this setting wins (tested with 2.1.197 and 2.1.330).
 fn turned_off(survey: &Survey) -> Vec<Finding> {
     let mut found = Vec::new();
     let says = |layer: &&SettingsLayer| layer.get("disableAllHooks").is_some();
@@ -54,7 +54,7 @@ fn turned_off(survey: &Survey) -> Vec<Finding> {
             format!("remove it from {path}"),
         ));
     }
-    // Only a managed file's word counts for this one (seen with both).
+    // Only a managed file can set this one (tested with both versions).
     let managed = survey.layers.iter().filter(|layer| layer.name == "managed");
     let only = managed.filter(|layer| layer.get("allowManagedHooksOnly") == Some(&Value::Bool(true)));
     for layer in only {
@@ -98,7 +98,7 @@ fn missing(survey: &Survey) -> Option<Finding> {
     Some(Finding::problem(what, "run `fusebox init`"))
 }
 
-/// What keeps a registered hook from doing its work.
+/// What keeps a registered hook from working.
 fn entry_problems(entry: &HookEntry) -> Vec<Finding> {
     let mut found = Vec::new();
     let place = format!("{} at {} ({} settings)", entry.hook.name(), entry.event, entry.layer);
@@ -134,7 +134,7 @@ fn entry_problems(entry: &HookEntry) -> Vec<Finding> {
     found
 }
 
-/// Two entries that differ run twice: the second one only costs time.
+/// Two different entries both run: the second one only costs time.
 fn duplicates(survey: &Survey) -> Vec<Finding> {
     let mut places: BTreeMap<&str, Vec<&HookEntry>> = BTreeMap::new();
     for entry in &survey.entries {

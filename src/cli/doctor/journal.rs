@@ -1,4 +1,4 @@
-//! What went wrong in hooks, where nobody saw it.
+//! Reports failures of hooks, which would otherwise go unnoticed.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use super::survey::Survey;
 use crate::cli::render::counted;
 use crate::hook::journal;
 
-/// How far back failures count, in milliseconds: a day.
+/// How recent a reported failure must be, in milliseconds (a day).
 const RECENT_MS: i64 = 24 * 3600 * 1000;
 
-/// How many kinds are shown.
+/// How many kinds of failures are shown.
 const MAX_KINDS: usize = 5;
 
-/// Reads the journal: failures of the last day by kind, the most frequent first.
+/// Reports the last day's failures by kind, most frequent first.
 pub fn check(survey: &Survey) -> Vec<Finding> {
     let Some(dir) = survey.env.state_dir() else { return Vec::new() };
     let entries = journal::read(&dir);

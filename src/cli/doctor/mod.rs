@@ -1,6 +1,6 @@
-//! `fusebox doctor`: would the guard hold?
+//! `fusebox doctor`: checks that the guard works.
 //!
-//! A check is one function in one file, and one line in [`CHECKS`].
+//! A check is one function in one file, and one line in `CHECKS`.
 
 mod binaries;
 mod client;
@@ -53,10 +53,10 @@ pub struct DoctorArgs {
     json: bool,
 }
 
-/// A check: its name, and what it finds.
+/// A check: its name and function.
 type Check = (&'static str, fn(&Survey) -> Vec<Finding>);
 
-/// Every check, in the order in which it is shown.
+/// Every check, in display order.
 const CHECKS: [Check; 10] = [
     ("executables", binaries::check),
     ("hooks", hooks::check),
@@ -83,7 +83,7 @@ struct CheckFinding {
     finding: Finding,
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
 /// No such folder; the output cannot be written.
@@ -109,10 +109,10 @@ pub fn run(args: &DoctorArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     Ok(u8::from(!holds))
 }
 
-/// Columns that stand before a text.
+/// Columns before a text.
 const INDENTATION: usize = 16;
 
-/// Lines of a text as wide as the terminal lets them be.
+/// Wraps a text to the width of the terminal. Words are not split, so that commands, paths and addresses can be copied.
 fn wrapped(text: &str, less: usize) -> Vec<Cow<'_, str>> {
     wrap::lines(
         text,

@@ -1,4 +1,4 @@
-//! Are there sessions that no hook ever reported?
+//! Checks for sessions that no hook ever reported.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -11,16 +11,16 @@ use crate::app::open_store::StoreLocation;
 use crate::app::session_files;
 use crate::cli::render::counted;
 
-/// How fresh a transcript must be for its session to be at work.
+/// How recently the transcript of an active session was modified.
 const ACTIVE: Duration = Duration::from_secs(600);
 
-/// Transcripts that changed lately, of sessions that the store does not know.
+/// Reports recently modified transcripts of sessions that the store does not know.
 pub fn check(survey: &Survey) -> Vec<Finding> {
     let opened = StoreLocation::new(&survey.loaded.config).open(survey.env, None);
-    // That it does not answer is another check's matter.
+    // Another check reports an unreachable store.
     let Ok(rows) = opened.and_then(|(mut store, _)| store.sessions()) else { return Vec::new() };
     let known: BTreeSet<String> = rows.into_iter().map(|row| row.session.id).collect();
-    // One with a cache has hooks, which could not reach the store.
+    // A session with a cache has hooks, which could not reach the store.
     let is_known = |id: &str| known.contains(id) || session_files::has_cache(survey.env, id);
     let stray: Vec<PathBuf> =
         active_transcripts(survey).into_iter().filter(|path| !is_known(&session_of(path))).collect();

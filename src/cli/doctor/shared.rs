@@ -1,4 +1,4 @@
-//! Is the shared store set up as it should be, and does it say what the transcripts say?
+//! Checks that the shared store is set up correctly, and agrees with the transcripts.
 
 use std::collections::BTreeSet;
 
@@ -16,16 +16,16 @@ use crate::config::{Config, RedisConfig, printable};
 use crate::store::redis::acl::Rights;
 use crate::store::{Recover, Store};
 
-/// What Redis does when its memory is full, as it should be.
+/// The required memory policy of Redis.
 const NO_EVICTION: &str = "noeviction";
 
-/// How many records that cannot be read are named.
+/// How many unreadable records are named.
 const MAX_NAMED: usize = 3;
 
-/// Characters of a name that are shown.
+/// How much of a name is shown, in characters.
 const MAX_NAME_CHARS: usize = 120;
 
-/// Looks at the server, at what the user may do, and at what is counted; nothing where the store is the embedded one.
+/// Checks the server, the user's permissions and the counts. No findings for the embedded store.
 pub fn check(survey: &Survey) -> Vec<Finding> {
     let config = &survey.loaded.config;
     let Some(redis) = &config.redis else { return Vec::new() };
@@ -38,7 +38,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
             "use TLS: rediss:// in store.redis_url",
         ));
     }
-    // That it does not answer is another check's matter.
+    // Another check reports an unreachable store.
     let Ok(mut store) = open_store::open_shared(survey.env, redis, &config.tenant, None) else {
         return found;
     };
@@ -83,7 +83,7 @@ fn memory_finding(rights: &Rights) -> Option<Finding> {
     }
 }
 
-/// The finding about operations of this machine that the store lacks.
+/// Reports operations of this machine that the store lacks.
 fn ledger_finding(survey: &Survey, store: &mut dyn Store, redis: &RedisConfig) -> Option<Finding> {
     let config = &survey.loaded.config;
     let entries = OperationLedger::new(&survey.env.state_dir()?, config).read().ok()?;
@@ -128,14 +128,14 @@ fn count_findings(survey: &Survey) -> Vec<Finding> {
         let sessions = counted(*sessions, "session");
         findings.push(Finding::ok(format!("counts match the transcripts of {sessions}{rest}")));
     }
-    // Counting has read all of it.
+    // Counting has read all records.
     findings.extend(damage_finding(&store.call(|store| store.damaged_records()).unwrap_or_default()));
     findings
 }
 
-/// The finding about records that could not be read.
+/// Reports unreadable records.
 fn damage_finding(names: &BTreeSet<String>) -> Option<Finding> {
-    // Anybody who may write there can have written anything.
+    // The names are untrusted: anybody with access may have written anything.
     let first: Vec<String> =
         names.iter().take(MAX_NAMED).map(|name| printable(name, MAX_NAME_CHARS)).collect();
     let more = if names.len() > MAX_NAMED {

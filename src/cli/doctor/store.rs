@@ -1,4 +1,4 @@
-//! Can the store be written, and does it know everything?
+//! Checks that the store can be written, and is complete.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use super::survey::Survey;
 use crate::app::open_store::StoreLocation;
 use crate::cli::render::counted;
 
-/// Opens the store as hooks do, and writes what is there already.
+/// Opens the store as hooks do, and writes what is already there.
 pub fn check(survey: &Survey) -> Vec<Finding> {
     let Some(dir) = survey.env.state_dir() else {
         return vec![Finding::problem("there is no home folder", "set HOME, or FUSEBOX_STATE_DIR")];
@@ -16,7 +16,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     let is_shared = location.is_shared();
     let opened = location.open(survey.env, None).and_then(|(mut store, warning)| {
         let rebuilding = store.is_rebuilding()?;
-        // A write that changes nothing. Of a shared store that others fill, it would say that this machine has to, too.
+        // A write without effect. If other machines are refilling a shared store, it would add this machine to them.
         if !is_shared || !rebuilding {
             store.set_rebuilding(rebuilding)?;
         }

@@ -1,4 +1,4 @@
-//! The input of the checks: the client's settings, layer by layer, and Fusebox's entries in them.
+//! The input of the checks: the client's settings by layer, and Fusebox's entries in them.
 
 use std::path::{Path, PathBuf};
 
@@ -13,13 +13,13 @@ use crate::cli::settings_file::SettingsFile;
 use crate::config::{self, LoadedConfig};
 use crate::platform::Env;
 
-/// A settings file of the client. Later layers win where they say the same thing; hooks of all of them run.
+/// A settings file of the client. Later layers override earlier ones; hooks of all layers run.
 pub struct SettingsLayer {
     /// `user`, `project`, `local` or `managed`.
     pub name: &'static str,
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// What it says; `Err`: it cannot be read. A file that is not there says nothing.
+    /// Its settings; `Err` if it cannot be read. A missing file has no settings.
     pub settings: Result<SettingsFile, String>,
 }
 
@@ -29,7 +29,7 @@ impl SettingsLayer {
         Self { name, path, settings }
     }
 
-    /// A setting at the top level.
+    /// A top-level setting.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.settings.as_ref().ok()?.get(key)
     }
@@ -42,23 +42,23 @@ impl SettingsLayer {
 
 /// An entry of the settings that calls one of Fusebox's executables.
 pub struct HookEntry {
-    /// The layer that it stands in.
+    /// The layer of the entry.
     pub layer: &'static str,
-    /// The event that it stands at.
+    /// The event of the entry.
     pub event: String,
-    /// The executable that it means.
+    /// The executable that it calls.
     pub hook: Hook,
-    /// The program that it names.
+    /// The program as written.
     pub program: String,
-    /// The matcher that limits it, where one does.
+    /// Its matcher, if it has one.
     pub matcher: Option<String>,
-    /// The entry itself.
+    /// The whole entry.
     pub entry: Value,
 }
 
 /// The input of all checks, read once.
 pub struct Survey<'a> {
-    /// This process.
+    /// The environment of this process.
     pub env: &'a Env,
     /// The layers, earliest first.
     pub layers: Vec<SettingsLayer>,
@@ -68,12 +68,12 @@ pub struct Survey<'a> {
     pub installation: Option<Installation>,
     /// The configuration in the project.
     pub loaded: LoadedConfig,
-    /// The client, and the version that it says it is; `None`: there is none on the `PATH`.
+    /// The client and the version that it reports; `None` if there is none on the `PATH`.
     pub client: Option<(PathBuf, Result<ClientVersion, String>)>,
 }
 
 impl<'a> Survey<'a> {
-    /// Reads everything. `client`: another client than the `claude` on the `PATH`.
+    /// Reads everything. `client`: use this one instead of the `claude` on the `PATH`.
     pub fn collect(env: &'a Env, project: &Path, client: Option<&Path>) -> Self {
         let mut layers = Vec::new();
         if let Some(dir) = guard::user_dir(env) {
@@ -98,7 +98,7 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// The client's version, where it is known.
+    /// The client's version, if known.
     pub fn version(&self) -> Option<ClientVersion> {
         self.client.as_ref().and_then(|(_, version)| version.clone().ok())
     }

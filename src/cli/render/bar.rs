@@ -1,4 +1,4 @@
-//! Usage bars, coloured by how full they are.
+//! Usage bars, coloured by utilization.
 
 use anstyle::{AnsiColor, Color, Style};
 
@@ -7,7 +7,7 @@ use crate::domain::budget::Status;
 /// Width of a bar, in columns.
 const WIDTH: usize = 16;
 
-/// The colour of a utilization: green below 60 %, yellow below 80 %, orange below 95 %, red from there on.
+/// The colour of a utilization: green below 60 %, yellow below 80 %, orange below 95 %, else red.
 pub fn colour(utilization: f64) -> Style {
     let colour = match utilization {
         u if u < 0.60 => Color::Ansi(AnsiColor::Green),
@@ -18,7 +18,7 @@ pub fn colour(utilization: f64) -> Style {
     Style::new().fg_color(Some(colour))
 }
 
-/// A bar such as `████████░░░░`; any use at all shows as at least one block, and only a full one is full.
+/// A bar such as `████████░░░░`. Any usage shows at least one block; only a full bar has all.
 pub fn bar(utilization: f64) -> String {
     let blocks = (utilization.clamp(0.0, 1.0) * WIDTH as f64) as usize;
     let blocks = if utilization > 0.0 { blocks.max(1) } else { 0 };

@@ -1,4 +1,4 @@
-//! How things look in a terminal: bars, tables and wrapped text. JSON is written by the commands themselves.
+//! Terminal output: bars, tables and wrapped text. Commands write their own JSON.
 
 pub mod bar;
 pub mod table;
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::app::status::CircuitStatus;
 
-/// Writes a value as JSON for scripts, with a newline at its end.
+/// Writes a value as JSON, with a final newline.
 ///
 /// # Errors
 /// It cannot be written.
@@ -26,7 +26,7 @@ pub fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{ending}")
 }
 
-/// `40 s`, `3 min`, `5 h`, `2 days`: how long something is ago, in milliseconds.
+/// `40 s`, `3 min`, `5 h`, `2 days`: an age, given in milliseconds.
 pub fn age(ms: i64) -> String {
     let seconds = ms / 1000;
     match seconds {
@@ -37,7 +37,7 @@ pub fn age(ms: i64) -> String {
     }
 }
 
-/// The calls that a circuit breaker has counted, and how many there may be; `None`: that is not known.
+/// The calls counted by a circuit breaker, and their maximum; `None` if unknown.
 pub fn iterations(circuit: &CircuitStatus) -> Option<String> {
     let made = circuit.iterations?;
     Some(circuit.max_iterations.map_or_else(|| made.to_string(), |most| format!("{made}/{most}")))

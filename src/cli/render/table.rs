@@ -7,7 +7,7 @@ use super::bar;
 use crate::app::messages::{grouped, percent, share};
 use crate::domain::budget::{BudgetState, Mode, Scope};
 
-/// A table without lines; columns named in `right` are aligned to the right.
+/// A table without lines; columns named in `right` are right-aligned.
 pub fn new_table(header: &[&str], right: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(Row::from(header.to_vec()));
@@ -20,7 +20,7 @@ pub fn new_table(header: &[&str], right: &[&str]) -> Table {
     table
 }
 
-/// Budgets: one a row where the terminal is wide enough, else two lines each.
+/// A table of budgets if the terminal is wide enough, else two lines per budget.
 pub fn budgets(states: &[BudgetState]) -> String {
     let mut table =
         new_table(&["BUDGET", "OF", "", "%", "USED", "LIMIT", "", "STATUS"], &["%", "USED", "LIMIT"]);
@@ -39,13 +39,13 @@ pub fn budgets(states: &[BudgetState]) -> String {
     fit_to_terminal(&mut table).unwrap_or_else(|| lines(states))
 }
 
-/// A table as text, where the terminal is wide enough for it: wrapped cells are worse to read than two lines.
+/// A table as text, if it fits the terminal: wrapped cells are harder to read than two lines.
 pub fn fit_to_terminal(table: &mut Table) -> Option<String> {
     let terminal = table.width().map_or(usize::MAX, usize::from);
     table.set_content_arrangement(ContentArrangement::Disabled);
     let text = to_trimmed_text(table);
     let widest = anstream::adapter::strip_str(&text).to_string().lines().map(|l| l.chars().count()).max();
-    // Room for two columns of indentation.
+    // Two columns of indentation.
     widest.is_none_or(|widest| widest + 2 <= terminal).then_some(text)
 }
 
@@ -66,12 +66,12 @@ fn status(state: &BudgetState) -> String {
     format!("{}{shadow}", bar::status(state.status()))
 }
 
-/// A table as text, without the blanks at the ends of its lines.
+/// A table as text, without trailing spaces.
 pub fn to_trimmed_text(table: &Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
-/// The value of a budget's scope, as a person names it: a session by the beginning of its id, a project by its folder.
+/// The short form of a scope value: the start of a session id, the last folder of a project.
 pub fn short_value(scope: Scope, value: &str) -> &str {
     match scope {
         Scope::Session => value.char_indices().nth(8).map_or(value, |(end, _)| &value[..end]),
@@ -80,7 +80,7 @@ pub fn short_value(scope: Scope, value: &str) -> &str {
     }
 }
 
-/// `text`, cut to `width` characters.
+/// Cuts `text` to `width` characters.
 pub fn truncate(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();

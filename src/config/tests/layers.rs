@@ -1,4 +1,4 @@
-//! Defaults, the user's file, variables: which value holds, and where it says it came from.
+//! Defaults, the user's file, variables: which value applies, and its reported source.
 
 use serde_json::json;
 
@@ -202,7 +202,7 @@ fn a_budget_over_teams_without_a_team_is_warned_about() {
     assert_eq!(warned, expected);
     let loaded = case.var("FUSEBOX_STORE_TEAM", "core").good();
     assert_eq!((loaded.warnings.as_slice(), loaded.budget("t").scope), (&[][..], Scope::Team));
-    // Nothing that is not in force is warned about.
+    // No warnings about a budget that is not in force.
     let off = Case::user(&format!("{text}enabled = false\n")).good();
     assert_eq!(off.warnings, []);
     assert_eq!(Case::new().good().warnings, []);
@@ -228,7 +228,7 @@ fn the_table_and_the_budget_of_task_types_set_its_limit() {
     assert_eq!((loaded.budget("task").limit, loaded.value("budget.task.limit").1), (7, user()));
     assert_eq!(Case::user(table).var("FUSEBOX_TASK_TYPE", "spike").good().budget("task").limit, 8);
 
-    // What is said about the budget as such applies only where a type is declared.
+    // Settings of the budget itself apply only if a type is declared.
     let stop = format!("{table}[[budget]]\nname = \"task\"\non_limit = \"stop\"\n");
     assert_eq!(Case::user(&stop).good().names(), ["session"]);
     let loaded = Case::user(&stop).var("FUSEBOX_TASK_TYPE", "spike").good();

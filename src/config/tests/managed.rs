@@ -1,4 +1,4 @@
-//! The managed file: its values hold, or stricter ones.
+//! The managed file: its values, or stricter ones, apply.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! The configuration, tried with files in a temporary home.
+//! Tests of the configuration with files in a temporary home folder.
 
 mod layers;
 mod managed;
@@ -22,7 +22,7 @@ const USER: &str = "~/.config/fusebox/config.toml";
 const PROJECT: &str = "~/work/.claude/fusebox.toml";
 const MANAGED: &str = "~/etc/config.toml";
 
-/// A home with the user's file, a project in `~/work` and a managed file in `~/etc`.
+/// A home folder with the user's file, a project in `~/work` and a managed file in `~/etc`.
 struct Case {
     home: TempDir,
     env: Env,
@@ -40,7 +40,7 @@ impl Case {
         case
     }
 
-    /// A case with this file of the user's.
+    /// A case with this user's file.
     fn user(text: &str) -> Self {
         Self::new().with(USER, text)
     }
@@ -68,13 +68,13 @@ impl Case {
         self.with(MANAGED, text)
     }
 
-    /// A variable that comes with the person's environment.
+    /// Sets a variable in the person's environment.
     fn var(mut self, name: &str, value: &str) -> Self {
         self.env.vars.insert(name.into(), value.into());
         self
     }
 
-    /// A variable that the project's settings set.
+    /// Sets a variable in the project's settings.
     fn project_var(self, name: &str, value: &str) -> Self {
         let path = self.path("~/work/.claude/settings.json");
         let text = std::fs::read_to_string(path).unwrap_or_else(|_| "{}".into());
@@ -91,12 +91,12 @@ impl Case {
         Stamp::with_managed(&self.env, Some(&self.path("~/work")), &self.path(MANAGED))
     }
 
-    /// What is refused, line by line.
+    /// The problems, as lines.
     fn refusals(&self) -> Vec<String> {
         self.load().problems.iter().map(ToString::to_string).collect()
     }
 
-    /// The configuration, of which nothing was refused.
+    /// The configuration. Fails if anything was refused.
     fn good(&self) -> LoadedConfig {
         assert_eq!(self.refusals(), [] as [String; 0]);
         self.load()

@@ -1,4 +1,4 @@
-//! What the project's file and the variables that its settings name may do, and may not.
+//! What the project's file and the variables that its settings name may and may not do.
 
 use serde_json::json;
 
@@ -17,7 +17,7 @@ wrap_up = 3
 mode = "shadow"
 "#;
 
-/// The user's budget `b`, and the project's word for it in line 3.
+/// The user's budget `b`, with the project's change to it in line 3.
 fn case(line: &str) -> Case {
     Case::user(BUDGET).project(&format!("[[budget]]\nname = \"b\"\n{line}\n"))
 }
@@ -82,7 +82,7 @@ fn a_budget_that_means_something_else_is_left_out_whole() {
         assert_eq!(case.refusals().len(), 1, "{line}");
         assert_eq!(case.load().config, Case::user(BUDGET).good().config, "{line}");
     }
-    // The same thing said again is refused too, but the rest keeps its meaning.
+    // Repeating the same value is refused too, but the rest applies.
     let case = case("scope = \"session\"\nlimit = 1");
     assert_eq!((case.refusals().len(), case.load().budget("b").limit), (1, 1));
     for line in ["unit = \"usd\"", "anchor = \"plan\"", "scopes = \"user\""] {
@@ -129,7 +129,7 @@ fn the_breaker_and_throttling_may_be_tightened() {
     for (line, from) in [
         ("breaker.max_repeats = 10", "9"),
         ("breaker.max_repeats = \"off\"", "9"),
-        // Against the preset, where nobody said anything.
+        // Compared with the preset if nothing is set.
         ("breaker.max_cycles = 5", "4"),
         ("throttle.hard_limit_tokens = 101", "100"),
         ("breaker.preset = \"relaxed\"", "standard"),
@@ -256,7 +256,7 @@ fn a_task_type_of_the_project_adds_a_budget() {
 
 #[test]
 fn nothing_in_the_project_makes_the_users_word_wrong() {
-    // Each of these variables would be refused if it came after the project's file.
+    // Each of these variables would be refused if it were applied after the project's file.
     let case = Case::user("[[budget]]\nname = \"a\"\nlimit = 100\nhard_limit = 300\n")
         .var("FUSEBOX_BUDGET_A_LIMIT", "200")
         .var("FUSEBOX_BUDGET_A_HARD_LIMIT", "300")

@@ -1,9 +1,9 @@
-//! Everything that is refused, word for word: file, line, key, what is allowed, what was found.
+//! The exact text of every refusal: file, line, key, what is allowed, what was found.
 
 use super::{Case, USER};
 use crate::config::Source;
 
-/// What is refused of a budget `b` with `limit = 10` in line 3 and `line` in line 4.
+/// The refusals for a budget `b` with `limit = 10` in line 3 and `line` in line 4.
 fn of_budget(line: &str) -> Vec<String> {
     Case::user(&format!("[[budget]]\nname = \"b\"\nlimit = 10\n{line}\n")).refusals()
 }

@@ -1,4 +1,4 @@
-//! Keys under their old names: still taken, with a note.
+//! Old names of keys: still accepted, with a note.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use crate::config::{PromptLineMode, Source};
 const IN_FILE: &str = "brief.show: is now prompt_line, at the top level";
 const IN_VARIABLE: &str = "brief.show: is now FUSEBOX_PROMPT_LINE";
 
-/// The notes, line by line.
+/// The notes, as lines.
 fn notes(case: &Case) -> Vec<String> {
     case.good().notes.iter().map(ToString::to_string).collect()
 }
@@ -60,7 +60,7 @@ fn a_wrong_value_is_refused_under_the_name_it_was_given() {
     let message = "brief.show: must be one of always, past_threshold, never (found 1)";
     assert_eq!(case.refusals(), [format!("{USER}:2: {message}")]);
     assert_eq!(case.load().notes, []);
-    // A table without keys, as earlier versions of `fusebox config init` wrote it, is nothing to note.
+    // An empty table, as written by `fusebox config init` of earlier versions, needs no note.
     assert_eq!(notes(&Case::user("[brief]\n")), [] as [String; 0]);
     assert_eq!(notes(&Case::user("prompt_line = \"never\"\n")), [] as [String; 0]);
 }

@@ -1,4 +1,4 @@
-//! The stamp changes with every file and variable that counts, and with nothing else.
+//! The stamp changes with every relevant file and variable, and with nothing else.
 
 use std::fs::{File, FileTimes};
 

@@ -1,4 +1,4 @@
-//! Whatever a project says, in its file or through its settings, no budget gets looser.
+//! No project file or setting can loosen a budget.
 
 use proptest::prelude::*;
 
@@ -125,7 +125,7 @@ fn variable() -> impl Strategy<Value = (String, String)> {
     prop_oneof![4 => of_budget, 1 => other.prop_map(|(name, value)| (name, value.to_owned()))]
 }
 
-/// Everything that would be looser in `after` than in `before`.
+/// Everything that is looser in `after` than in `before`.
 fn looser(before: &LoadedConfig, after: &LoadedConfig) -> Vec<String> {
     let mut found = Vec::new();
     let mut check = |right: bool, what: String| {
@@ -164,7 +164,7 @@ fn case(file: &str, project_vars: &[(String, String)]) -> Case {
         .var("FUSEBOX_BUDGET_SESSION_WRAP_UP", "2")
         .var("FUSEBOX_TASK_TYPE", "docs")
         .project(file);
-    // A variable has one value: where the project names the person's, only the project's is to be seen.
+    // A variable has one value: if the project sets one of the person's variables, only its value is visible.
     let own = ["FUSEBOX_BUDGET_A_HARD_LIMIT", "FUSEBOX_BUDGET_SESSION_WRAP_UP"];
     let named = project_vars.iter().filter(|(name, _)| !own.contains(&name.as_str()));
     named.fold(case, |case, (name, value)| case.project_var(name, value))

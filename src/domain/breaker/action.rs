@@ -1,4 +1,4 @@
-//! What a tool call does. Tools have other names with each agent, so the agent's folder says it.
+//! What a tool call does. Tool names depend on the agent, so its folder decides.
 
 use serde_json::Value;
 
@@ -7,26 +7,26 @@ use super::effect::CallEffect;
 /// What a tool call does.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Action {
-    /// What it is for.
+    /// The purpose of the call.
     pub effect: CallEffect,
-    /// The part of its input that says what it is about.
+    /// The part of its input that says what the call is about.
     pub relevant_input: Value,
-    /// How that is compared with the input of another call.
+    /// How this part is compared with that of another call.
     pub comparison: InputComparison,
 }
 
-/// Which differences between the inputs of two calls are ignored. (Where one matters, the outcomes differ.)
+/// Which differences between the inputs of two calls are ignored. (If a difference matters, the outcomes differ.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum InputComparison {
     /// None.
     Exact,
-    /// For a shell's command line: comments, spaces, numbers of attempts, the order of options.
+    /// In a shell command line: comments, spaces, attempt numbers, the order of options.
     Command,
-    /// For a text: spaces and numbers of attempts.
+    /// In text: spaces and attempt numbers.
     Text,
-    /// For search words: their order, too.
+    /// In search words: also their order.
     Words,
-    /// For anything else: comments, too.
+    /// In anything else: also comments.
     #[default]
     Code,
 }

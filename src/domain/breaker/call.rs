@@ -1,4 +1,4 @@
-//! One tool call as the breaker knows it: hashes and flags, none of its text.
+//! One tool call as stored by the breaker: hashes and flags, no text.
 
 use serde_json::Value;
 
@@ -10,28 +10,28 @@ use super::signature::{ToolSignature, shape, subject_hash, tool_name_hash};
 /// Bytes of a call in a stored history.
 pub const CALL_BYTES: usize = 24;
 
-/// A call that is over.
+/// A finished call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Call {
-    /// Short form of its `tool_use` id.
+    /// Hash of its `tool_use` id.
     pub id: u32,
-    /// The first bytes of the SHA-256 over tool and input.
+    /// The first bytes of a SHA-256 of tool and input.
     pub signature: ToolSignature,
-    /// Equal for calls that differ in appearance only.
+    /// Equal for calls that differ only in form.
     pub shape: u32,
-    /// Equal for all calls of a tool.
+    /// Equal for calls of the same tool.
     pub tool: u16,
     /// Equal for calls about the same things: the paths and names in their inputs.
     pub subject: u16,
-    /// How it came out.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// What it was for.
+    /// Its purpose.
     pub effect: CallEffect,
-    /// A person interrupted it: it says nothing about the agent.
+    /// Whether a person interrupted it. It then says nothing about the agent.
     pub interrupted: bool,
-    /// Whether its response is known to be over.
+    /// Whether its response is known to have ended.
     pub closed: bool,
-    /// The number of the response that made it, which wraps around.
+    /// The number of its response; wraps around.
     pub round: u8,
 }
 
@@ -52,17 +52,17 @@ impl Call {
         }
     }
 
-    /// Whether the call can be told from others: it has a name and an input.
+    /// Whether the call can be told from others: it has a tool name and an input.
     pub fn is_identifiable(tool: &str, input: &Value) -> bool {
         !tool.is_empty() && !input.is_null()
     }
 
-    /// Whether it may be repeated far more often before that is a loop: it waits, or a service is out of order.
+    /// Whether far more repetitions are allowed: the call waits, or a service is down.
     pub fn is_waiting(&self) -> bool {
         self.effect == CallEffect::Waits || self.outcome.outage
     }
 
-    /// As a store keeps it.
+    /// The stored form.
     pub fn to_bytes(self) -> [u8; CALL_BYTES] {
         let marks = [
             self.outcome.failed,
@@ -85,7 +85,7 @@ impl Call {
         bytes
     }
 
-    /// What [`Self::to_bytes`] made.
+    /// Reads the result of [`Self::to_bytes`].
     pub fn from_bytes(bytes: &[u8; CALL_BYTES]) -> Self {
         let four = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let mark = |i: u8| bytes[18] & (1 << i) != 0;

@@ -1,7 +1,7 @@
-//! The breaker of one agent: closed, open, half-open, and what moves it from one to the other.
+//! The breaker of one agent, and its transitions between closed, open and half-open.
 //!
-//! It is one value that a store changes in one atomic step, so parallel hooks come to the same result as hooks in sequence.
-//! The epoch counts the decisions of persons: whatever began before one cannot undo it.
+//! It is one value that a store changes in one atomic step, so parallel hooks get the same result as sequential ones.
+//! The epoch counts decisions of people: whatever began before a decision cannot undo it.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,8 @@ use super::rule_match::{RuleMatch, match_rules};
 use super::rules::View;
 pub use super::transition::{CircuitChange, CircuitInput, NamedCall};
 
-/// How long a probe may take before another call may become one: longer than the longest command that a client allows.
+/// How long a probe may take before another call may become one, in milliseconds: longer than the client's longest
+/// command.
 const PROBE_MS: i64 = 15 * 60 * 1000;
 
 /// How many reported warnings are remembered.
@@ -25,22 +26,22 @@ const MAX_REPORTED: usize = 16;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CircuitBreaker {
-    /// Where it stands.
+    /// The current phase.
     pub phase: Phase,
     /// How often it was restarted.
     pub epoch: u32,
     /// Calls since a person's last prompt.
     pub iterations: u64,
-    /// How many repetitions the person asked for in the last prompt.
+    /// Repetitions that the last prompt asked for.
     #[serde(rename = "asked", skip_serializing_if = "is_zero")]
     requested_repetitions: u32,
-    /// Whether the client reports the ends of responses.
+    /// Whether the client reports the end of a response.
     #[serde(rename = "batches", skip_serializing_if = "std::ops::Not::not")]
     reports_responses: bool,
-    /// What was reported already: rules, with the shape of the call.
+    /// Warnings already reported: rule and shape of the call.
     #[serde(rename = "told", skip_serializing_if = "Vec::is_empty")]
     reported: Vec<(String, u32)>,
-    /// The last calls.
+    /// The most recent calls.
     #[serde(skip)]
     pub history: CallHistory,
 }
@@ -51,7 +52,7 @@ fn is_zero(count: &u32) -> bool {
 }
 
 impl CircuitBreaker {
-    /// Applies what was observed. `same_texts`: how often in a row the agent said its last text.
+    /// Applies an observation. `same_texts`: how many times in a row the agent wrote its last text.
     pub fn observe(
         &mut self,
         input: CircuitInput,
@@ -78,7 +79,7 @@ impl CircuitBreaker {
         self.reports_responses |= over;
         match (over, self.reports_responses) {
             (true, _) => self.history.close(&named.iter().map(|named| named.call.id).collect::<Vec<_>>()),
-            // The end of the response is still to come, and says which calls were made together.
+            // The end of the response is still to come, and says which calls belong together.
             (false, true) => return changes,
             (false, false) => self.history.close_each(),
         }
@@ -88,7 +89,7 @@ impl CircuitBreaker {
         changes
     }
 
-    /// The breaker with this history, which is stored separately.
+    /// Attaches the history, which is stored separately.
     #[must_use]
     pub fn with_history(mut self, history: CallHistory) -> Self {
         self.history = history;
@@ -104,7 +105,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// A person acknowledged the trip: one call may show whether it works now. Returns the trip; `None`: it is not open.
+    /// A person acknowledged the trip: one call may show whether it works now. Returns the trip, or `None` if not open.
     pub fn acknowledge(&mut self) -> Option<Trip> {
         let Phase::Open { trip } = &self.phase else { return None };
         let trip = trip.clone();
@@ -112,14 +113,14 @@ impl CircuitBreaker {
         Some(trip)
     }
 
-    /// A person resets it. Returns why it had tripped, if it had.
+    /// A person resets the breaker. Returns why it had tripped, if it had.
     pub fn reset(&mut self) -> Option<Trip> {
         let trip = self.phase.trip().cloned();
         self.restart(Phase::Closed);
         trip
     }
 
-    /// A person sent a prompt, which asks for so many repetitions. Returns why it had tripped, if it had.
+    /// A person sent a prompt that asks for this many repetitions. Returns why the breaker had tripped, if it had.
     pub fn on_prompt(&mut self, requested_repetitions: u32) -> Option<Trip> {
         let trip = self.reset();
         self.requested_repetitions = requested_repetitions;
@@ -132,7 +133,7 @@ impl CircuitBreaker {
         *self = Self { phase, epoch, reports_responses, requested_repetitions, ..Self::default() };
     }
 
-    /// A call is about to be made: it may become the probe.
+    /// A call is requested; it may become the probe.
     fn on_call_requested(&mut self, call: u32, policy: &Policy, now: Timestamp) -> Option<CircuitChange> {
         let mut change = None;
         if let (Phase::Open { trip }, Some(seconds)) = (&self.phase, policy.cooldown)
@@ -144,7 +145,7 @@ impl CircuitBreaker {
         }
         if let Phase::HalfOpen { probe, .. } = &mut self.phase {
             let until = now.plus_millis(PROBE_MS);
-            // One that ends later than one of now was made under another clock.
+            // A probe that ends later than a new one would was made before the clock was set back.
             let runs =
                 probe.is_some_and(|probe| now < probe.until && probe.until <= until && probe.call != call);
             if !runs {
@@ -154,7 +155,7 @@ impl CircuitBreaker {
         change
     }
 
-    /// A call is over: it may have been the probe.
+    /// A call ended; it may have been the probe.
     fn on_probe_ended(&mut self, call: &Call, now: Timestamp) -> Option<CircuitChange> {
         let Phase::HalfOpen { trip, probe: Some(probe) } = &self.phase else { return None };
         if probe.call != call.id {
@@ -213,7 +214,7 @@ impl CircuitBreaker {
             }
             None => {
                 for (rule, warning) in warnings {
-                    // Said once in a turn, whatever the last call is.
+                    // Reported once per turn, whatever the last call is.
                     let shape = if rule == "iterations" { 0 } else { last.shape };
                     if policy.mode == Mode::Enforce && self.report_once(rule, shape) {
                         changes.push(CircuitChange::Warned(warning));
@@ -223,7 +224,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// Remembers a report; returns whether it is the first.
+    /// Records a report. Returns whether it is the first.
     fn report_once(&mut self, what: &str, shape: u32) -> bool {
         if self.reported.iter().any(|(known, of)| known == what && *of == shape) {
             return false;
@@ -312,7 +313,7 @@ mod tests {
         breaker.observe(CircuitInput::CallRequested(6), &policy, 0, Timestamp(10));
         breaker.observe(CircuitInput::CallRequested(7), &policy, 0, Timestamp(10 + PROBE_MS));
         assert!(breaker.admits(Some(7)));
-        // A clock that went back makes no lease for ever.
+        // A clock set back does not extend a lease forever.
         breaker.observe(CircuitInput::CallRequested(8), &policy, 0, Timestamp(-PROBE_MS));
         assert!(breaker.admits(Some(8)));
     }

@@ -1,6 +1,6 @@
-//! Texts without their comments, which do not change what a call does.
+//! Removes comments, which do not change what a call does.
 
-/// A text without comments between `/*` and `*/`, as in queries.
+/// Removes comments between `/*` and `*/`, as in queries.
 pub fn without_block_comments(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -12,7 +12,7 @@ pub fn without_block_comments(text: &str) -> String {
     out + rest
 }
 
-/// A shell command without its comments.
+/// Removes the comments of a shell command.
 pub fn without_shell_comments(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let (mut quote, mut escaped, mut comment, mut before) = (None, false, false, ' ');

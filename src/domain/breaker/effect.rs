@@ -1,27 +1,27 @@
-//! What a call does: it looks, changes something or waits.
+//! Classifies calls: they look, change something or wait.
 
 /// What a call does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CallEffect {
-    /// It looks at something, or tries something.
+    /// Looks at or tries something.
     #[default]
     Looks,
-    /// It changes a file, or the state of the project: after it the same call may come out differently.
+    /// Changes a file or the state of the project: afterwards, the same call may have another outcome.
     Changes,
-    /// It waits for something: it may be repeated with the same result for a while.
+    /// Waits for something: may repeat with the same result for a while.
     Waits,
 }
 
-/// Parts of the names of other servers' tools that wait.
+/// Parts of the names of MCP tools that wait.
 const WAITING_TOOLS: [&str; 4] = ["wait", "poll", "sleep", "monitor"];
 
-/// Parts of the names of other servers' tools that do something.
+/// Parts of the names of MCP tools that change something.
 const CHANGING_TOOLS: [&str; 14] = [
     "navigate", "click", "type", "fill", "press", "select", "create", "update", "write", "delete", "insert",
     "execute", "send", "upload",
 ];
 
-/// Commands that wait, or that ask how far something is: the first words.
+/// First words of commands that wait or poll.
 const WAITING_COMMANDS: [&str; 18] = [
     "sleep",
     "watch",
@@ -43,7 +43,7 @@ const WAITING_COMMANDS: [&str; 18] = [
     "jobs",
 ];
 
-/// Commands that change files or the state of the project: the first words.
+/// First words of commands that change files or the state of the project.
 const CHANGING_COMMANDS: [&str; 64] = [
     "sed -i",
     "perl -i",
@@ -111,12 +111,12 @@ const CHANGING_COMMANDS: [&str; 64] = [
     "docker compose restart",
 ];
 
-/// Options that make a checker write.
+/// Options that make a linter or formatter write.
 const WRITING_OPTIONS: [&str; 6] =
     [" --fix", " --write", " --in-place", " -w ", " --update-snapshot", " --apply"];
 
 impl CallEffect {
-    /// What a tool does, judged by the words in its name.
+    /// Classifies a tool by the words in its name.
     pub fn from_tool_name(name: &str) -> Self {
         let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
         match (has(&WAITING_TOOLS), has(&CHANGING_TOOLS)) {
@@ -126,7 +126,7 @@ impl CallEffect {
         }
     }
 
-    /// What a shell's command line does: it waits if any part of it waits.
+    /// Classifies a shell command line. It waits if any part of it waits.
     pub fn from_command(line: &str) -> Self {
         let (mut changes, mut waits) = (redirects(line), false);
         for command in line.split([';', '|', '&', '\n', '(', '`']) {
@@ -150,7 +150,7 @@ impl CallEffect {
     }
 }
 
-/// A command without what stands before its program: assignments, `sudo`, `time`, shell keywords.
+/// A command without anything before its program: assignments, `sudo`, `time`, shell keywords.
 fn strip_prefix_words(command: &str) -> String {
     let words = command.split_whitespace();
     let before = |word: &&str| {
@@ -164,14 +164,14 @@ fn strip_prefix_words(command: &str) -> String {
     words.skip_while(before).collect::<Vec<_>>().join(" ")
 }
 
-/// Whether it writes into a file.
+/// Whether the command line redirects output to a file.
 fn redirects(line: &str) -> bool {
     let mut parts = line.split('>');
     let mut before = parts.next().unwrap_or_default();
     for after in parts {
         let target = after.trim_start();
         let is_stream = target.starts_with('&') || target.starts_with("/dev/null");
-        // `->`, `=>`, `<a>` are text; `2>` is a stream, `>>` has an empty part between.
+        // `->`, `=>` and `<a>` are text, `2>` is a stream, `>>` has an empty part between.
         let is_text = before.ends_with(['-', '=', '<']) || target.is_empty() || target.starts_with('=');
         if !is_stream && !is_text && (before.is_empty() || before.ends_with([' ', '2', '1', '"', '\''])) {
             return true;

@@ -1,11 +1,11 @@
-//! Short hashes that tell texts apart. They need not resist collisions: an agent that wants to evade the breaker can simply
-//! vary its calls. (Calls are identified by a SHA-256, see `signature`.)
+//! Short hashes that distinguish texts. They need not resist collisions: an agent that wants to evade the breaker can
+//! simply vary its calls. (Calls are identified by a SHA-256, see `signature`.)
 
 use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
-/// A hash over several parts.
+/// A hash of several parts.
 #[derive(Default)]
 pub struct Fingerprint(SipHasher13);
 
@@ -17,18 +17,18 @@ impl Fingerprint {
         whole
     }
 
-    /// Takes in a part.
+    /// Adds a part.
     pub fn add(&mut self, part: &[u8]) {
         self.0.write(part);
     }
 
-    /// Four bytes of it.
+    /// Four bytes of the hash.
     pub fn to_u32(&self) -> u32 {
         let [a, b, c, d, ..] = self.0.finish().to_le_bytes();
         u32::from_le_bytes([a, b, c, d])
     }
 
-    /// Two bytes of it.
+    /// Two bytes of the hash.
     pub fn to_u16(&self) -> u16 {
         let [a, b, ..] = self.0.finish().to_le_bytes();
         u16::from_le_bytes([a, b])

@@ -1,23 +1,23 @@
-//! The last calls of one agent, in responses: what the rules look at.
+//! The recent calls of one agent, grouped by response: the input of the rules.
 //!
-//! The order in which hooks of parallel calls come does not matter: the calls of a response are a set. A response is over
-//! when the client says so (`PostToolBatch`), or when a call of the next one is seen.
+//! The calls of a response are a set, so the order in which hooks of parallel calls run does not matter. A response
+//! ends when the client says so (`PostToolBatch`), or when a call of the next one is seen.
 
 use super::call::{CALL_BYTES, Call};
 
 /// How many calls are kept.
 pub const CAPACITY: usize = 100;
 
-/// The last calls of one agent.
+/// The recent calls of one agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallHistory {
     /// Oldest first.
     calls: Vec<Call>,
-    /// How many were forgotten, counted round and round: as a store keeps them, a call does not move while it is known.
+    /// How many calls were dropped, modulo the capacity. A stored call keeps its position in the ring.
     forgotten: u8,
 }
 
-/// Responses that are over. (In two lists: most have one call, and a list for each would take longer than all rules.)
+/// Finished responses. (Two lists: most responses have one call, and a list for each would cost more than all rules.)
 #[derive(Clone, Debug, Default)]
 pub struct Rounds {
     calls: Vec<Call>,
@@ -26,23 +26,23 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// The calls of all, one response after the other.
+    /// The calls of all responses, in order.
     pub fn calls(&self) -> &[Call] {
         &self.calls
     }
 
-    /// How many responses there are.
+    /// The number of responses.
     pub fn count(&self) -> usize {
         self.ends.len()
     }
 
-    /// The calls of each.
+    /// The calls of each response.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &[Call]> {
         let start = |n: usize| n.checked_sub(1).map_or(0, |before| self.ends[before]);
         (0..self.ends.len()).map(move |n| &self.calls[start(n)..self.ends[n]])
     }
 
-    /// A response ends here, if it has any calls.
+    /// Ends the current response, if it has any calls.
     fn end(&mut self) {
         let start = self.ends.last().copied().unwrap_or(0);
         if self.calls.len() > start + 1 {
@@ -68,8 +68,7 @@ impl CallHistory {
         self.calls.iter().any(|call| call.id == id)
     }
 
-    /// Adds a call to the response that goes on, among the others of it in the order of their ids. A known one changes
-    /// nothing: answers whether it is new.
+    /// Adds a call to the current response, sorted by id. Returns false, and changes nothing, if the call is known.
     pub fn add(&mut self, call: Call) -> bool {
         if self.contains(call.id) {
             return false;
@@ -77,17 +76,17 @@ impl CallHistory {
         let open = self.calls.iter().rposition(|known| known.closed).map_or(0, |last| last + 1);
         let place = self.calls[open..].partition_point(|known| known.id < call.id) + open;
         let round = self.next_round();
-        // Room for one: it is the only one, mostly, and a list that is full doubles.
+        // Reserve for one call: mostly it is the only one, and a full list would double.
         self.calls.reserve_exact(1);
         self.calls.insert(place, Call { closed: false, round, ..call });
-        // The newest stay.
+        // The newest calls stay.
         let surplus = self.calls.len().saturating_sub(CAPACITY);
         self.calls.drain(..surplus);
         self.forgotten = self.ring_index(surplus) as u8;
         true
     }
 
-    /// The response with these calls is over. Calls that were left open and are none of them belong to one before it.
+    /// The response with these calls ended. Other open calls belong to an earlier response.
     pub fn close(&mut self, ids: &[u32]) {
         let open = self.calls.iter().position(|call| !call.closed).unwrap_or(self.calls.len());
         let round = self.next_round();
@@ -100,7 +99,7 @@ impl CallHistory {
         }
     }
 
-    /// Every call is the only one of its response: for a client that does not say when a response is over.
+    /// Makes each open call its own response, for a client that does not report the end of a response.
     pub fn close_each(&mut self) {
         let open = self.calls.iter().position(|call| !call.closed).unwrap_or(self.calls.len());
         let mut round = self.next_round();
@@ -110,7 +109,7 @@ impl CallHistory {
         }
     }
 
-    /// Forgets all.
+    /// Removes all calls.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
@@ -119,8 +118,8 @@ impl CallHistory {
         self.calls.iter().rfind(|call| call.closed).map_or(0, |last| last.round.wrapping_add(1))
     }
 
-    /// The responses that are over, each as its calls in an order that does not depend on who came first; calls that a
-    /// response makes twice, and those that a person broke off, are left out.
+    /// The finished responses. Their calls are in an order that does not depend on which hook ran first; duplicates
+    /// within a response and interrupted calls are left out.
     pub fn rounds(&self) -> Rounds {
         let mut rounds = Rounds {
             calls: Vec::with_capacity(self.calls.len()),
@@ -140,7 +139,7 @@ impl CallHistory {
         rounds
     }
 
-    /// As a store keeps it: a ring, of which a new call changes one place, and where the oldest stands.
+    /// The stored form: the position of the oldest call and a ring, so that a new call changes one place.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![self.forgotten];
         let oldest = self.calls.len() - self.first_in_ring();
@@ -149,7 +148,7 @@ impl CallHistory {
         bytes
     }
 
-    /// What [`Self::to_bytes`] made; what is no whole call at the end is left out.
+    /// Reads the result of [`Self::to_bytes`]; ignores an incomplete call at the end.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let Some((forgotten, ring)) = bytes.split_first() else { return Self::default() };
         let mut history = Self::from_ordered_bytes(ring);
@@ -159,18 +158,18 @@ impl CallHistory {
         history
     }
 
-    /// The calls that these bytes hold one after the other, as stores kept them before there was a ring.
+    /// Reads calls stored in order, as stores did before the ring.
     pub fn from_ordered_bytes(bytes: &[u8]) -> Self {
         let calls = bytes.chunks_exact(CALL_BYTES).take(CAPACITY).filter_map(|chunk| chunk.try_into().ok());
         Self { calls: calls.map(Call::from_bytes).collect(), forgotten: 0 }
     }
 
-    /// Where the oldest call stands in the ring.
+    /// Position of the oldest call in the ring.
     fn first_in_ring(&self) -> usize {
         if self.calls.len() == CAPACITY { usize::from(self.forgotten) } else { 0 }
     }
 
-    /// The position that lies `more` places after the oldest one in the ring.
+    /// The ring position `more` places after the oldest call.
     fn ring_index(&self, more: usize) -> usize {
         (usize::from(self.forgotten) + more) % CAPACITY
     }

@@ -1,8 +1,7 @@
-//! The circuit breaker: does an agent get anywhere, or does it go round in circles?
+//! The circuit breaker: detects an agent that goes round in circles.
 //!
-//! What is known of a call stands in [`call`], made of its [`signature`], its [`outcome`] and its [`effect`]. Calls make a
-//! [`history`], the [`rules`] look at it, each for itself, and [`circuit`] draws the consequence. A [`policy`] has the
-//! numbers.
+//! A [`call`] has a [`signature`], an [`outcome`] and an [`effect`]. Calls make up a [`history`], which the [`rules`]
+//! check independently, and [`circuit`] acts on the result. A [`policy`] holds the limits.
 
 pub mod action;
 pub mod call;

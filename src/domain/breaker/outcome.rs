@@ -1,9 +1,9 @@
-//! How a call came out: reduced to text, without what is volatile, as a hash.
+//! The outcome of a call: the hash of its result as text, without volatile parts.
 
 use super::fingerprint::Fingerprint;
 use super::volatile::{self, TextKind};
 
-/// Bytes of a result that are looked at, from its start and from its end.
+/// Bytes of a result that are compared, at its start and at its end.
 const END_BYTES: usize = 32 * 1024;
 
 /// The shortest distinctive result, in bytes.
@@ -12,20 +12,20 @@ const MIN_DISTINCTIVE_BYTES: usize = 40;
 /// Bytes of a failure that are searched for signs of an outage.
 const OUTAGE_HEAD_BYTES: usize = 2 * 1024;
 
-/// How a call came out.
+/// The outcome of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Four bytes of a hash, equal for results that differ in volatile parts only.
+    /// Four bytes of a hash, equal for results that differ only in volatile parts.
     pub hash: u32,
-    /// Whether it failed.
+    /// Whether the call failed.
     pub failed: bool,
     /// Whether the result is long enough to be recognised: "ok" and "no matches" are common.
     pub distinctive: bool,
-    /// Whether it failed because a service was down or overloaded: that is no loop, waiting helps.
+    /// Whether the call failed because a service was down or overloaded. Retrying is then no loop.
     pub outage: bool,
 }
 
-/// What services answer that are overloaded or down.
+/// Signs of an overloaded or unavailable service.
 const OUTAGES: [&str; 14] = [
     "429",
     "529",
@@ -43,20 +43,21 @@ const OUTAGES: [&str; 14] = [
     "mcp error -32000",
 ];
 
-/// What a result contains, as its agent words it.
+/// What a result contains, in the words of its agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ResultContent {
-    /// Something.
+    /// Some content.
     #[default]
     Something,
-    /// Nothing: nothing was found, or printed.
+    /// No match or no output.
     Nothing,
-    /// That something was started: what comes of it is not known yet.
+    /// A notice that something was started; its outcome is not known yet.
     Started,
 }
 
 impl Outcome {
-    /// The outcome of a call with this result, made in the folder `place`: elsewhere the same command is another call.
+    /// The outcome of a call with this result. `place`: the folder it ran in; the same command elsewhere is another
+    /// call.
     pub fn new(text: &str, says: ResultContent, failed: bool, place: &str) -> Self {
         let mut hash = Fingerprint::default();
         hash.add(&[u8::from(failed)]);
@@ -77,7 +78,7 @@ impl Outcome {
     }
 }
 
-/// Whether a service was out of order. (What succeeded may speak of it and mean something else, unless it is short.)
+/// Whether a service was down. (A long result of a successful call may mention an outage without being one.)
 fn is_outage(text: &str, failed: bool) -> bool {
     if !failed && text.len() > 400 {
         return false;

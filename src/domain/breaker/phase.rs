@@ -1,4 +1,4 @@
-//! The state of a breaker: closed, open after a trip, or half-open with one call as a probe.
+//! The phase of a breaker: closed, open after a trip, or half-open with one call as a probe.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,9 +17,9 @@ pub struct Trip {
     pub limit: u32,
     /// The first twelve hexadecimal digits of the last call's signature.
     pub signature: String,
-    /// Calls since a person's last prompt.
+    /// Number of the call since a person's last prompt.
     pub call: u64,
-    /// When. (An event has a time of its own.)
+    /// When it tripped or warned. (An event has its own time.)
     #[serde(rename = "tripped")]
     pub at: Timestamp,
 }
@@ -27,22 +27,22 @@ pub struct Trip {
 /// The one call that is let through while the breaker is half-open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    /// Short form of its id.
+    /// Hash of the call's id.
     pub call: u32,
-    /// Until when no other call may become the probe.
+    /// Until this moment no other call may become the probe.
     pub until: Timestamp,
 }
 
-/// The state of a breaker.
+/// The phase of a breaker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Phase {
     /// Calls are let through.
     #[default]
     Closed,
-    /// It tripped: calls are denied.
+    /// Tripped: calls are denied.
     Open {
-        /// Why.
+        /// Why it tripped.
         trip: Trip,
     },
     /// One call is let through, to see whether it works now.
@@ -55,7 +55,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// The name that people and JSON see: `closed`, `open`, `half_open`.
+    /// The name in output and JSON: `closed`, `open`, `half_open`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Closed => "closed",
@@ -64,7 +64,7 @@ impl Phase {
         }
     }
 
-    /// Why it tripped; `None`: it is closed.
+    /// Why it tripped; `None` if it is closed.
     pub fn trip(&self) -> Option<&Trip> {
         match self {
             Self::Closed => None,

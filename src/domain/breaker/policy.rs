@@ -1,4 +1,4 @@
-//! The breaker's numbers.
+//! The limits of the breaker.
 
 use std::collections::BTreeMap;
 
@@ -7,50 +7,50 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::super::budget::Mode;
 use super::rules::{RULES, Rule};
 
-/// A set of numbers with a name.
+/// A named set of limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
-    /// For long mechanical work: everything later.
+    /// Higher limits, for long mechanical work.
     Relaxed,
     /// The default.
     #[default]
     Standard,
-    /// The numbers that the project grew from: 50 iterations, 5 duplicates, whatever they came to.
+    /// The project's original limits: 50 iterations, and 5 duplicates whatever their outcome.
     Strict,
 }
 
 impl Preset {
-    /// Every preset with the name it has in the configuration, mildest first.
+    /// Every preset and its name in the configuration, mildest first.
     pub const ALL: [(&'static str, Self); 3] =
         [("relaxed", Self::Relaxed), ("standard", Self::Standard), ("strict", Self::Strict)];
 
-    /// What this preset has of three numbers, in the order of [`Self::ALL`].
+    /// The value for this preset, from values in the order of [`Self::ALL`].
     pub fn pick<T: Copy>(self, numbers: [T; 3]) -> T {
         numbers[self as usize]
     }
 
-    /// Iterations after which the agent is told, before the limit.
+    /// Iterations after which the agent gets a notice, before the limit.
     pub fn tell_iterations(self) -> u32 {
         self.pick([1_000, 200, 40])
     }
 }
 
-/// Responses that an agent may still make once its breaker is open, where nobody says otherwise.
+/// Default number of responses that an agent may still make once its breaker is open.
 pub const WRAP_UP: u32 = 1;
 
-/// The counts at which the rules trip, in the order of [`RULES`]; `None`: off. In JSON by the names of the rules, so that
-/// another version's order does not matter.
+/// The counts at which the rules trip, in the order of [`RULES`]; `None`: off. In JSON they are keyed by rule name, so
+/// another version may have another order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits([Option<u32>; RULES.len()]);
 
 impl Limits {
-    /// What `limit` says of each rule.
+    /// Calls `limit` for each rule.
     pub fn from_fn(limit: impl FnMut(&Rule) -> Option<u32>) -> Self {
         Self(RULES.map(limit))
     }
 
-    /// The count at which the rule of this name trips; `None`: it is off, or there is none.
+    /// The count at which the rule of this name trips; `None` if it is off or unknown.
     pub fn get(&self, name: &str) -> Option<u32> {
         RULES.iter().position(|rule| rule.name == name).and_then(|i| self.0[i])
     }
@@ -70,28 +70,28 @@ impl<'de> Deserialize<'de> for Limits {
     }
 }
 
-/// What the breaker trips on.
+/// When the breaker trips.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Policy {
-    /// `false`: it does nothing, and says nothing.
+    /// `false`: the breaker does nothing and reports nothing.
     pub enabled: bool,
-    /// Whether it acts, or only says what it would have done.
+    /// Whether the breaker acts, or only reports what it would have done.
     pub mode: Mode,
-    /// Whether calls are the same that came out differently.
+    /// Whether calls with different outcomes count as the same.
     pub ignore_outcome: bool,
-    /// The rules that are on, with the count at which each trips.
+    /// The count at which each rule trips.
     pub limits: Limits,
-    /// Iterations after which the agent is told; `None`: never.
+    /// Iterations after which the agent gets a notice; `None`: never.
     pub tell_iterations: Option<u32>,
-    /// Responses that the agent may still make once the breaker is open, to close its work.
+    /// Responses that the agent may still make once the breaker is open.
     pub wrap_up: u32,
-    /// Seconds after which an open breaker lets a probe through by itself; `None`: a person has to acknowledge it.
+    /// Seconds after which an open breaker lets a probe through; `None`: only after a person acknowledges it.
     pub cooldown: Option<u32>,
 }
 
 impl Policy {
-    /// The policy of a preset, as it is.
+    /// The policy of a preset.
     pub fn from_preset(preset: Preset) -> Self {
         Self {
             enabled: true,
@@ -104,18 +104,18 @@ impl Policy {
         }
     }
 
-    /// Whether it is the one that holds without any configuration.
+    /// Whether this is the policy used without any configuration.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The count at which a rule trips; `None`: it is off.
+    /// The count at which a rule trips; `None` if it is off.
     pub fn limit(&self, rule: &Rule) -> Option<u32> {
         self.limits.get(rule.name)
     }
 }
 
-/// A number that a preset has for a key of the configuration; `None`: off, or not the preset's to say.
+/// A preset's number for a configuration key; `None` if it is off or not part of presets.
 pub fn preset_number(preset: Preset, key: &str) -> Option<u32> {
     match key {
         "breaker.tell_iterations" => Some(preset.tell_iterations()),

@@ -1,4 +1,4 @@
-//! Texts that an agent says again and again beside its calls.
+//! Texts that an agent repeats beside its calls.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,17 +7,17 @@ use super::fingerprint::Fingerprint;
 /// The shortest text that is compared, in letters: "Next." and "Let me continue." are common.
 const MIN_LETTERS: usize = 30;
 
-/// The last text of an agent, and how often it was said in a row. Derived from the transcript, like the offset of a file.
+/// The last text of an agent, and how many times in a row it was written. Derived from the transcript.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepeatedText {
     /// Hash of its letters.
     text: u32,
-    /// How often it was said in a row.
+    /// How many times in a row it was written.
     pub times: u32,
 }
 
 impl RepeatedText {
-    /// Adds a text. Numbers, punctuation and case do not count.
+    /// Adds a text. Digits, punctuation and case are ignored.
     pub fn observe(&mut self, text: &str) {
         let mut letters = String::with_capacity(text.len());
         for word in text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()) {

@@ -1,9 +1,9 @@
 //! How many repetitions a prompt asks for: "run it 20 times" is an order, not a loop. Only the number is kept.
 
-/// More than this is a figure of speech.
+/// Larger numbers are figures of speech.
 const MAX_REPETITIONS: u32 = 1_000;
 
-/// What is counted: nouns after a number.
+/// Nouns that are counted.
 const REPETITIONS: [&str; 13] = [
     "times",
     "runs",
@@ -37,7 +37,7 @@ const NUMBERS: [(&str, u32); 14] = [
     ("dozen", 12),
 ];
 
-/// How many repetitions a prompt asks for; 0: none.
+/// How many repetitions a prompt asks for; 0 if none.
 pub fn requested_repetitions(prompt: &str) -> u32 {
     let words: Vec<String> = prompt
         .split(|c: char| !c.is_alphanumeric())

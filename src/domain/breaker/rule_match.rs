@@ -8,13 +8,13 @@ use super::rules::{RULES, Rule, View};
 pub struct RuleMatch {
     /// The rule.
     pub rule: &'static Rule,
-    /// What it counted.
+    /// The current count.
     pub count: u32,
     /// The count at which it trips.
     pub limit: u32,
 }
 
-/// Checks the enabled rules: the first that trips, and those before it that warn.
+/// Checks the enabled rules. Returns the first that trips, and those before it that warn.
 pub fn match_rules(view: &View, policy: &Policy) -> (Option<RuleMatch>, Vec<RuleMatch>) {
     let mut warned = Vec::new();
     for rule in RULES {

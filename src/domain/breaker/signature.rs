@@ -1,4 +1,4 @@
-//! What identifies a tool call: a SHA-256 over the tool's name and its input.
+//! Identifies a tool call: a SHA-256 of the tool's name and its input.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -11,7 +11,7 @@ use super::volatile::{self, TextKind};
 /// Hexadecimal digits of a signature that are stored and shown.
 pub const SHOWN_DIGITS: usize = 12;
 
-/// The first six bytes of a SHA-256: what is kept of a signature.
+/// The first six bytes of a SHA-256.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ToolSignature(pub [u8; SHOWN_DIGITS / 2]);
 
@@ -27,14 +27,14 @@ impl ToolSignature {
         Self(prefix)
     }
 
-    /// Its twelve hexadecimal digits.
+    /// The signature as twelve hexadecimal digits.
     pub fn hex(self) -> String {
         hex::encode(self.0)
     }
 }
 
-/// A hash that is equal for calls whose differences are ignored by the action's
-/// [`comparison`](Action::comparison).
+/// A hash that is equal for calls with no difference, except those that the action's [`comparison`](Action::comparison)
+/// ignores.
 pub fn shape(tool: &str, action: &Action) -> u32 {
     let plain = |text: &str| volatile::strip(text, TextKind::Input);
     let text: &dyn Fn(&str) -> String = match action.comparison {
@@ -78,7 +78,7 @@ fn collect_things<'v>(value: &'v Value, things: &mut Vec<&'v str>) {
     }
 }
 
-/// The words of a text, sorted: options in another order mean the same.
+/// The words of a text, sorted: the order of options does not matter.
 fn in_any_order(text: &str) -> String {
     let mut words: Vec<&str> = text.split(' ').collect();
     words.sort_unstable();
@@ -92,14 +92,14 @@ fn digest(tool: &str, input: &Value, text: &dyn Fn(&str) -> String) -> u32 {
     hash.to_u32()
 }
 
-/// Canonical JSON, as [`canonical`] makes it.
+/// Canonical JSON, see [`canonical`].
 fn json(input: &Value, text: &dyn Fn(&str) -> String) -> String {
     let mut json = String::new();
     canonical(input, text, &mut json);
     json
 }
 
-/// Canonical JSON: keys sorted, no spaces. `text` may change what strings say.
+/// Canonical JSON: keys sorted, no spaces. `text` maps the content of strings.
 fn canonical(value: &Value, text: &dyn Fn(&str) -> String, out: &mut String) {
     match value {
         Value::Object(fields) => {

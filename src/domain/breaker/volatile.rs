@@ -1,11 +1,11 @@
-//! What changes from one run to the next though nothing else does: times, durations, numbers of attempts, ids, temporary
-//! paths. Taken out before two results, or two calls, are compared.
+//! Removes text that differs from run to run: times, durations, attempt numbers, ids, temporary paths. Used before
+//! comparing two results or two calls.
 //!
-//! Numbers stay otherwise: "3 of 10 pods ready" is not "4 of 10 pods ready", and page 3 is not page 4.
+//! Other numbers stay: "3 of 10 pods ready" differs from "4 of 10 pods ready", and page 3 from page 4.
 
 use super::volatile_word::push_stable;
 
-/// What a text is.
+/// The kind of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextKind {
     /// The input of a call. Ids stay: they say what the call is about.
@@ -14,15 +14,15 @@ pub enum TextKind {
     Outcome,
 }
 
-/// Between these, a word ends.
+/// These bytes end a word.
 const BREAKS: &[u8] = b"()[]{}<>\"'`,;=|&?";
 
-/// `text` without what is volatile in it, and with every run of white space as one space.
+/// `text` without its volatile parts, and with each run of white space as one space.
 pub fn strip(text: &str, kind: TextKind) -> String {
     let bytes = text.as_bytes();
     let class = |at: usize| bytes.get(at).map_or(BREAK, |byte| CLASSES[usize::from(*byte)]);
     let mut out = String::with_capacity(text.len());
-    // Most of a text stays as it is: what stands from `kept` on is copied when something else comes.
+    // Most text stays as it is: it is copied from `kept` on when something else comes.
     let (mut kept, mut last, mut at) = (0, 0..0, 0);
     while at < bytes.len() {
         let start = at;
@@ -34,11 +34,11 @@ pub fn strip(text: &str, kind: TextKind) -> String {
             }
             at += 1;
         }
-        // Only numbers, names with numbers, and temporary paths are ever taken out.
+        // Only numbers, names with numbers, and temporary paths are ever removed.
         if start < at && (has_digit || bytes[start] == b'/') {
-            // A break is one byte of ASCII, so a word ends where a character does.
+            // A break is one ASCII byte, so a word ends at a character boundary.
             let (word, after) = (&text[start..at], &text[at..]);
-            // `"elapsed":12` has its colon after the quotation mark.
+            // In `"elapsed":12`, the colon follows the quotation mark.
             let bare = word.trim_start_matches(':');
             out.push_str(&text[kept..at - bare.len()]);
             kept = at;
@@ -78,7 +78,7 @@ const BLANK: u8 = 1;
 const DIGIT: u8 = 2;
 const OTHER: u8 = 3;
 
-/// What each byte is: something that ends a word, white space, a digit, anything else.
+/// The class of each byte: word end, white space, digit, other.
 const CLASSES: [u8; 256] = {
     let mut classes = [OTHER; 256];
     let mut i = 0;

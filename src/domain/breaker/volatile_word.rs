@@ -1,16 +1,15 @@
-//! One word of a text without what is volatile in it: numbers of attempts, ids, times, measurements.
+//! Removes volatile text from one word: attempt numbers, ids, times, measurements.
 
 use super::volatile::TextKind;
 
-/// What stands in place of what was taken out.
+/// Replaces removed text.
 const PLACEHOLDER: &str = "~";
 
-/// A number after one of these says which attempt this is, or how much is shown at most. (Not after `seed`: a series over
-/// seeds is work.)
+/// A number after one of these is an attempt or a display limit. (Not after `seed`: a series over seeds is work.)
 const ATTEMPTS: [&str; 9] =
     ["attempt", "try", "retry", "iteration", "round", "take", "nonce", "pass", "limit"];
 
-/// A number after one of these names something that is new each time.
+/// A number after one of these names something new each time.
 const NUMBERED_NAMES: [&str; 17] = [
     "pid",
     "ppid",
@@ -31,10 +30,10 @@ const NUMBERED_NAMES: [&str; 17] = [
     "request-id",
 ];
 
-/// Ends of names of measurements.
+/// Endings of names of measurements.
 const MEASURES: [&str; 5] = ["ms", "_seconds", "duration", "tokens", "runtime"];
 
-/// Names of query parameters that defeat caches.
+/// Names of cache-busting query parameters.
 const CACHE_BUSTERS: [&str; 9] =
     ["_", "t", "ts", "cb", "nocache", "cachebust", "cache_bust", "rand", "timestamp"];
 
@@ -78,7 +77,7 @@ const UNITS: [&str; 33] = [
 const TEMPORARY_FOLDERS: [&str; 5] =
     ["/tmp/", "/var/tmp/", "/var/folders/", "/private/tmp/", "/private/var/folders/"];
 
-/// Appends one word without what is volatile in it. `opened`: it stands in square brackets, or after an equals sign.
+/// Appends one word without its volatile parts. `opened`: it follows a square bracket or an equals sign.
 pub(super) fn push_stable(
     out: &mut String,
     word: &str,
@@ -142,8 +141,8 @@ pub(super) fn push_stable(
     }
 }
 
-/// Appends a word whose parts that look like ids (hexadecimal, with a digit, at least `most` of them; or letters and digits
-/// mixed at random) are taken out.
+/// Appends a word without parts that look like ids: at least `min_length` hexadecimal characters with a digit, or
+/// letters and digits mixed at random.
 fn push_without_ids(out: &mut String, word: &str, min_length: usize) {
     if word.len() < min_length || !word.bytes().any(|b| b.is_ascii_digit()) {
         out.push_str(word);
@@ -166,7 +165,7 @@ fn push_without_ids(out: &mut String, word: &str, min_length: usize) {
         }
         out.push_str(&part[name.len()..]);
     }
-    // A UUID: its parts of four digits are taken out, too.
+    // In a UUID, the four-digit parts are removed as well.
     if gone >= 2 && word.len() == 36 {
         out.truncate(begin);
         out.push_str(PLACEHOLDER);
@@ -178,7 +177,7 @@ const LOWER: u8 = 2;
 const UPPER: u8 = 4;
 const NO_HEX: u8 = 8;
 
-/// What a byte is, to an id.
+/// The class of a byte in an id.
 fn byte_class(byte: u8) -> u8 {
     match byte {
         b'0'..=b'9' => FIGURE,

@@ -1,5 +1,4 @@
-//! The state while a shell's text is analysed: variables, the folder, files that were written on the way, and the suspicions
-//! so far.
+//! The state of analysing shell text: variables, working folder, files written so far, and suspicions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,38 +6,38 @@ use super::tables::STARTUP_FILES;
 use super::text::{self, UNKNOWN, file_name};
 use super::{ChangeExtent, MAX_TEXT, PathChange, ProtectedKind, ProtectionReason, ShellContext, Suspicion};
 
-/// How many suspicions are kept.
+/// The maximum number of suspicions kept.
 const MAX_SUSPICIONS: usize = 256;
 
 /// A command with its redirections.
 #[derive(Clone, Debug, Default)]
 pub struct SimpleCommand {
-    /// Assignments before it, its name, its arguments; lists in braces not yet taken apart.
+    /// Assignments, name and arguments, with brace lists not yet expanded.
     pub words: Vec<String>,
-    /// What comes in on standard input, as far as that is known.
+    /// Standard input, if known.
     pub input: Option<String>,
-    /// Files that its output goes to.
+    /// Files that output is redirected to.
     pub outputs: Vec<String>,
 }
 
 /// The state of an analysis.
 pub struct Analysis<'a> {
-    /// Where the text would run.
+    /// The context in which the text would run.
     pub context: ShellContext<'a>,
-    /// Working folder now.
+    /// The current working folder.
     pub cwd: String,
-    /// Texts of files that were written on the way, by path.
+    /// Text of files written so far, by path.
     pub files: BTreeMap<String, String>,
     /// The suspicions so far.
     pub suspicions: Vec<Suspicion>,
-    /// How many texts are being read in each other.
+    /// Nesting depth of the texts being read.
     pub depth: usize,
-    /// Names of variables that were changed for programs that start from here on.
+    /// Variables changed for the programs started from here on.
     pub exported: BTreeSet<String>,
-    /// All of the call's text.
+    /// The whole text of the call.
     pub text: &'a str,
     variables: BTreeMap<String, String>,
-    /// Characters that may still be read, or put in for variables: a few lines can stand for any number of them.
+    /// Characters that may still be read or substituted: a few lines can expand without limit.
     chars_left: usize,
 }
 
@@ -63,7 +62,7 @@ impl<'a> Analysis<'a> {
         self.variables.insert(name.to_owned(), value.to_owned());
     }
 
-    /// A variable's value, or the marker of an unknown one.
+    /// A variable's value, or the marker for unknown values.
     pub fn variable(&mut self, name: &str) -> String {
         let known = self.variables.get(name).or_else(|| self.context.vars.get(name)).cloned();
         let known = known.filter(|value| self.spend(value.len()));
@@ -81,7 +80,7 @@ impl<'a> Analysis<'a> {
         enough
     }
 
-    /// Remembers the text of a file that was written.
+    /// Remembers the text written to a file.
     pub fn remember_file(&mut self, path: &str, text: &str) {
         if self.spend(text.len()) {
             self.files.insert(self.resolve_path(path), text.to_owned());
@@ -100,7 +99,7 @@ impl<'a> Analysis<'a> {
         }
     }
 
-    /// Adds something that is forbidden without further checks.
+    /// Adds a suspicion that needs no further checks.
     pub fn forbid(&mut self, reason: ProtectionReason) {
         self.report(Suspicion::Forbidden(reason));
     }
@@ -125,7 +124,7 @@ impl<'a> Analysis<'a> {
         }
     }
 
-    /// Adds that a file is written; `content`: as far as it is known.
+    /// Adds a write to a file; `content`: as far as known.
     pub fn write_file(&mut self, path: &str, content: &str) {
         for path in text::alternatives(path) {
             let path = self.resolve_path(&path);
@@ -135,7 +134,7 @@ impl<'a> Analysis<'a> {
             {
                 self.forbid(ProtectionReason::Client);
             }
-            // Settings of other places than this session's.
+            // Settings outside this session's own.
             let client = self.context.client;
             let settings = name.starts_with(client.settings_file)
                 && path.contains(&format!("/{}/", client.settings_folder));

@@ -1,44 +1,44 @@
-//! Clients that a call starts: with or without this session's variables and hooks.
+//! Clients started by a call: with or without this session's variables and hooks.
 
 use super::analysis::Analysis;
 use super::text::file_name;
 use super::{ProtectionReason, Suspicion};
 
-/// How a client is named and started, as the agent's folder defines it.
+/// How a client is named and started. Defined in the agent's folder.
 #[derive(Debug)]
 pub struct Client {
-    /// The name of its program.
+    /// The name of the program.
     pub program: &'static str,
-    /// The beginning of its package's name, for programs that run packages.
+    /// Prefix of its package's name, for package runners.
     pub package_prefix: &'static str,
-    /// Parts of the paths under which its package is installed.
+    /// Parts of the paths of its package.
     pub package_paths: &'static [&'static str],
-    /// Parts of the paths under which its versions are installed.
+    /// Parts of the paths of its installed versions.
     pub version_paths: &'static [&'static str],
-    /// Variables that say where it finds its hooks.
+    /// Variables that determine where it finds its hooks.
     pub variables: &'static [&'static str],
     /// Options that start it without its hooks.
     pub hookless_options: &'static [&'static str],
-    /// The option that says which settings it reads, and the source that its hooks are in.
+    /// The option that selects settings sources, and the source that contains its hooks.
     pub sources_option: (&'static str, &'static str),
-    /// The option that gives it other settings: JSON, or a file.
+    /// The option that adds settings: JSON, or a file.
     pub settings_option: &'static str,
-    /// The setting that turns its hooks off.
+    /// The setting that disables its hooks.
     pub hooks_off_setting: &'static str,
-    /// The folder of its settings, in a project and in the home.
+    /// The name of its settings folder, in a project and in the home folder.
     pub settings_folder: &'static str,
-    /// The beginning of the names of its settings files there.
+    /// Prefix of the names of its settings files.
     pub settings_file: &'static str,
-    /// The beginning of the name of the files in which an administrator decides.
+    /// Prefix of the names of files with managed settings.
     pub managed_file: &'static str,
-    /// The beginning of the names of its variables.
+    /// Prefix of its variables.
     pub variable_prefix: &'static str,
 }
 
-/// Programs that run packages.
+/// Package runners.
 const RUNNERS: [&str; 8] = ["npx", "bunx", "pnpm", "yarn", "npm", "node", "bun", "pnpx"];
 
-/// Variables that say where a client finds its home, and Fusebox its files.
+/// Variables that determine where a client and Fusebox find their files.
 const FOLDERS: [&str; 3] = ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"];
 
 impl Client {
@@ -47,7 +47,7 @@ impl Client {
         name.starts_with("FUSEBOX_") || FOLDERS.contains(&name) || self.variables.contains(&name)
     }
 
-    /// Whether a program starts it, by its own name or its package's.
+    /// Whether a program starts the client, by its own name or its package's.
     pub fn is_started_by(&self, program: &str, arguments: &[String]) -> bool {
         let has = |word: &str, parts: &[&str]| parts.iter().any(|part| word.contains(part));
         let package = |word: &str| word.starts_with(self.package_prefix) || has(word, self.package_paths);
@@ -58,13 +58,13 @@ impl Client {
         }
     }
 
-    /// Whether settings turn hooks off, or set variables of Fusebox.
+    /// Whether settings disable hooks, or set variables of Fusebox.
     pub fn is_weakened_by(&self, settings: &str) -> bool {
         settings.contains(self.hooks_off_setting) || settings.contains("FUSEBOX_")
     }
 
-    /// Whether anything in `text` could name something of Fusebox's, or of the client's settings; quotes and backslashes,
-    /// which a shell takes away, do not hide it.
+    /// Whether `text` could name something of Fusebox's, or the client's settings. Ignores quotes and backslashes,
+    /// which a shell removes.
     pub fn is_mentioned(&self, text: &str) -> bool {
         let needles = [
             self.program,
@@ -79,7 +79,7 @@ impl Client {
             "prompt-submit",
             "session-event",
         ];
-        // Byte by byte: a faster search asks the processor what it can do first, which takes longer than all of this.
+        // Byte by byte: a faster search first detects CPU features, which takes longer than this whole loop.
         let quoting = |b: &u8| matches!(b, b'\'' | b'"' | b'\\');
         let bytes: Vec<u8> = text.bytes().filter(|b| !quoting(b)).collect();
         let begins = |at: usize| needles.iter().any(|needle| bytes[at..].starts_with(needle.as_bytes()));

@@ -1,11 +1,11 @@
-//! Text in other languages, searched for Fusebox's names beside words that write or run something.
+//! Searches code in other languages for Fusebox's names beside words that write or run something.
 
 use super::analysis::Analysis;
 use super::tables::HOOKS;
 use super::text::file_name;
 use super::{ChangeExtent, Client, ProtectionReason, own_commands};
 
-/// What stands in code that changes files; in lower case.
+/// Words in code that changes files, in lower case.
 const WRITES: [&str; 36] = [
     "write",
     ".dump(",
@@ -45,14 +45,14 @@ const WRITES: [&str; 36] = [
     "fs.cp",
 ];
 
-/// What stands in code that takes whole folders away.
+/// Words in code that removes or moves whole folders.
 const REMOVES_TREES: [&str; 6] = ["rmtree", "rename", "move", "rmsync", "rm(", "rm -"];
 
-/// What stands in code that runs programs.
+/// Words in code that runs programs.
 const RUNS: [&str; 10] =
     ["system", "exec", "spawn", "subprocess", "popen", "run(", "call(", "`", "check_output", "shell"];
 
-/// Looks at `code`. Returns whether it writes anything.
+/// Searches `code`. Returns whether it writes anything.
 pub fn search(analysis: &mut Analysis, code: &str) -> bool {
     let lower = code.to_lowercase();
     let writes = WRITES.iter().any(|mark| lower.contains(mark));
@@ -68,7 +68,7 @@ pub fn search(analysis: &mut Analysis, code: &str) -> bool {
     writes
 }
 
-/// Command lines that stand in `text`, wherever they begin.
+/// Analyses command lines in `text`, wherever they start.
 pub fn command_lines(analysis: &mut Analysis, text: &str) {
     find_commands(analysis, &split_words(text));
 }
@@ -107,7 +107,7 @@ fn find_commands(analysis: &mut Analysis, words: &[&str]) {
     }
 }
 
-/// Paths, whole or in parts that the code joins.
+/// Reports paths, whole or joined from parts.
 fn change_paths(analysis: &mut Analysis, words: &[&str], extent: ChangeExtent) {
     let home = analysis.context.home.to_owned();
     for at in 0..words.len().min(4096) {
@@ -117,13 +117,13 @@ fn change_paths(analysis: &mut Analysis, words: &[&str], extent: ChangeExtent) {
                 path.push('/');
             }
             path.push_str(part.trim_start_matches("$HOME/"));
-            // Only what ends like one of ours is worth a finding.
+            // Only a path that ends like one of ours is worth reporting.
             if !is_ours(part, analysis.context.client) {
                 continue;
             }
             let path = path.strip_prefix('~').unwrap_or(&path);
             analysis.change_path(path, extent, false);
-            // It may be the end of a path that the code begins with the home, or with its folder.
+            // It may be the end of a path that the code starts with the home folder, or a folder in it.
             analysis.change_path(&format!("{home}/{path}"), extent, false);
             if path.starts_with('/') {
                 analysis.change_path(&format!(".{path}"), extent, false);

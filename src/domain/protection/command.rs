@@ -1,4 +1,4 @@
-//! What one command does with its words.
+//! What one command does.
 
 use super::analysis::{Analysis, SimpleCommand};
 use super::shell::Parser;
@@ -6,15 +6,15 @@ use super::tables::{HOOKS, INTERPRETERS, PREFIXES, SHELLS, TEXT_RUNNERS};
 use super::text::{UNKNOWN, alternatives, file_name};
 use super::{ChangeExtent, ProtectionReason, Suspicion, client, code, own_commands};
 
-/// How many programs may run each other (`env nohup timeout …`).
+/// Maximum number of programs that run each other (`env nohup timeout …`).
 pub(super) const MAX_PREFIXES: usize = 16;
 
 impl Analysis<'_> {
-    /// Runs a command, as far as that can be told from its words. Returns what it prints, as far as that is known.
+    /// Runs a command, as far as its words tell. Returns its output, as far as known.
     pub(super) fn run(&mut self, command: SimpleCommand) -> String {
         let mut words: Vec<String> = command.words.iter().flat_map(|word| alternatives(word)).collect();
         let assigned = words.iter().take_while(|word| assignment(word).is_some()).count();
-        // A value may be a list in braces of its own making.
+        // Brace lists in values of assignments are not expanded.
         let lists: Vec<String> = command.words.iter().take(assigned).cloned().collect();
         words.drain(..assigned.min(words.len()));
         let mut changed = Vec::new();
@@ -64,7 +64,7 @@ impl Analysis<'_> {
             let Some((program, arguments)) = inner.split_first() else { return String::new() };
             let mut arguments = arguments.to_vec();
             if name == "xargs" {
-                // What comes through the pipe becomes arguments, or takes the place of a mark.
+                // Piped text becomes arguments, or replaces a placeholder.
                 let piped: Vec<String> = input.split_whitespace().map(str::to_owned).collect();
                 match arguments.iter().position(|word| word == "{}") {
                     Some(at) => drop(arguments.splice(at..=at, piped)),
@@ -139,7 +139,7 @@ impl Analysis<'_> {
         rest.cloned().collect()
     }
 
-    /// Checks whether Fusebox's own executables are run, under whatever name.
+    /// Checks whether one of Fusebox's own executables is run, under any name.
     fn check_own_program(&mut self, program: &str, arguments: &[String]) {
         let name = file_name(program);
         if name == "fusebox" {
@@ -167,7 +167,7 @@ impl Analysis<'_> {
         while let Some(word) = rest.next() {
             let option = word.starts_with(['-', '+']);
             if option && !word.starts_with("--") && word.contains('c') {
-                // The text is the next word that is no option.
+                // The script is the next word that is not an option.
                 let script = rest.by_ref().find(|word| !word.starts_with('-')).cloned().unwrap_or_default();
                 return Parser::new(&script).run(self);
             }
@@ -227,7 +227,7 @@ impl Analysis<'_> {
         if awk {
             code::command_lines(self, if code.contains("system") { &code } else { "" });
         }
-        // A script that is not known may do anything to what it is given.
+        // An unknown script may do anything with its arguments.
         let extent =
             if in_place || writes { Some(true) } else { (!inline && !reads && !awk).then_some(false) };
         if let Some(is_certain) = extent {
@@ -235,7 +235,7 @@ impl Analysis<'_> {
         }
     }
 
-    /// Analyses the text that a program runs or types as command lines.
+    /// Analyses text that a program runs or types as command lines.
     pub(super) fn run_text(&mut self, name: &str, arguments: &[String], input: &str) {
         let quiet = match name {
             "tmux" => !arguments.iter().any(|word| {
@@ -278,7 +278,7 @@ impl Analysis<'_> {
     }
 }
 
-/// Whether awk code sends output into a file: `>` before anything but a number.
+/// Whether awk code redirects output to a file: `>` before anything but a number.
 fn awk_writes(code: &str) -> bool {
     let after = code.split('>').skip(1).map(|rest| rest.trim_start_matches(['>', ' ']));
     after.into_iter().any(|rest| !rest.starts_with(|c: char| c.is_ascii_digit() || c == '='))
@@ -292,7 +292,7 @@ pub(super) fn assignment(word: &str) -> Option<(&str, &str)> {
     (first && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')).then_some((name, value))
 }
 
-/// `python3.12` is a `python3`.
+/// `python3.12` is a version of `python3`.
 fn is_version_of(name: &str, known: &str) -> bool {
     name == known
         || name.strip_prefix(known).is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == '.'))

@@ -1,9 +1,9 @@
-//! What a tool call would do to Fusebox itself: its store, caches, configuration, registration and executables, and the
-//! commands that decide something. A tripwire: it reads what is plainly there, and runs nothing.
+//! What a tool call would do to Fusebox itself: its store, caches, configuration, registration, executables, and the
+//! commands that change limits. This is a tripwire: it reads what is plainly there, and runs nothing.
 //!
-//! A shell's text is read as a shell would (`shell`), each command for what it does (`command`, `tool`); text in other
-//! languages is searched (`code`). The results are [`Suspicion`]s; whether a path among them is protected is decided by
-//! [`protected_path`], after the caller has followed symbolic links.
+//! Shell text is read as a shell would read it (`shell`), each command for what it does (`command`, `tool`); code in
+//! other languages is searched (`code`). The results are [`Suspicion`]s. [`protected_path`] decides whether a path
+//! among them is protected, after the caller has resolved symbolic links.
 
 mod analysis;
 mod client;
@@ -31,17 +31,17 @@ use self::shell::Parser;
 /// What is protected, or what a call must not do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProtectionReason {
-    /// A protected file or folder is changed.
+    /// Changes a protected file or folder.
     Path(ProtectedKind),
-    /// A command that decides something; as it would be typed.
+    /// Runs a command that only a person may run; contains the command as typed.
     Command(&'static str),
-    /// Fusebox's hooks are ended, or fed by hand.
+    /// Ends Fusebox's hooks, or runs them by hand.
     Hooks,
-    /// A client is started without its guard.
+    /// Starts a client without its guard.
     Client,
 }
 
-/// What a protected path is.
+/// The kind of a protected path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtectedKind {
     /// The folder with the store and the journal.
@@ -50,73 +50,73 @@ pub enum ProtectedKind {
     Cache,
     /// A configuration file.
     Configuration,
-    /// Settings of the client, where hooks are registered.
+    /// Settings of the client, which register the hooks.
     Registration,
     /// An executable.
     Executable,
 }
 
-/// Something that a call does and that must be checked further.
+/// A finding that needs further checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Suspicion {
     /// A path is written, moved or removed.
     PathChanged(PathChange),
-    /// The program at this path runs with the words of a command that decides something.
+    /// The program at this path runs with the words of a command that only a person may run.
     ProgramRun {
-        /// Where it is.
+        /// Its path.
         path: String,
-        /// The command, as it would be typed.
+        /// The command as typed.
         command: &'static str,
     },
-    /// A hook executable is started by the call, from this path.
+    /// The call starts a hook executable from this path.
     HookStarted(String),
-    /// A client is started with these settings.
+    /// The call starts a client with these settings.
     ClientSettings(String),
-    /// It is forbidden without further checks.
+    /// Forbidden without further checks.
     Forbidden(ProtectionReason),
 }
 
 /// A change that a call makes to a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathChange {
-    /// Absolute and plain, or beginning with what is not known; may hold patterns ([`has_marker`]).
+    /// Absolute and normalized, or with an unknown start; may contain patterns ([`has_marker`]).
     pub path: String,
-    /// How much is changed with it.
+    /// What the change includes.
     pub extent: ChangeExtent,
-    /// Where not empty: only files with one of these names, below it.
+    /// If not empty: only files with one of these names, below the path.
     pub names: Vec<String>,
-    /// Whether the change is certain: then symbolic links are followed, whatever the path is called.
+    /// Whether the change is certain. If so, symbolic links are resolved whatever the path's name is.
     pub is_certain: bool,
 }
 
-/// How much is changed with a path.
+/// What a change of a path includes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeExtent {
-    /// Itself alone.
+    /// The path only.
     Itself,
-    /// What lies in it, too.
+    /// Also its direct children.
     Children,
     /// Everything below it.
     Tree,
 }
 
-/// The context in which a shell's text would run.
+/// The context in which shell text would run.
 #[derive(Clone, Copy, Debug)]
 pub struct ShellContext<'a> {
-    /// Its variables, as far as they are known.
+    /// The known variables.
     pub vars: &'a BTreeMap<String, String>,
-    /// The home.
+    /// The home folder.
     pub home: &'a str,
-    /// Working folder.
+    /// The working folder.
     pub cwd: &'a str,
     /// The client that the agent runs in.
     pub client: &'static Client,
 }
 
-/// The longest text that is read. What is longer is read to here.
+/// The maximum length of text, in characters. The rest is ignored.
 const MAX_TEXT: usize = 256 << 10;
 
-/// Analyses the text of a shell.
+/// Analyses shell text.
 pub fn check_command(text: &str, at: ShellContext) -> Vec<Suspicion> {
     let text: String = text.chars().take(MAX_TEXT).collect();
     let mut analysis = Analysis::new(&text, at);

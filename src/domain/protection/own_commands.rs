@@ -1,8 +1,8 @@
-//! Fusebox's own commands: which of them decide something.
+//! Fusebox's own commands: which of them only a person may run.
 
 use super::text::has_marker;
 
-/// The commands that are a person's to run, by their words. What comes after them does not matter.
+/// The commands that only a person may run, by their first words.
 const DECIDING: [(&[&str], &str); 17] = [
     (&["budget", "extend"], "fusebox budget extend"),
     (&["budget", "reset"], "fusebox budget reset"),
@@ -23,7 +23,7 @@ const DECIDING: [(&[&str], &str); 17] = [
     (&["purge"], "fusebox purge"),
 ];
 
-/// The first words of commands that only read.
+/// First words of read-only commands.
 const READ_ONLY: [&str; 14] = [
     "status",
     "doctor",
@@ -41,10 +41,10 @@ const READ_ONLY: [&str; 14] = [
     "check",
 ];
 
-/// Options that keep any command from changing something.
+/// Options with which no command changes anything.
 const HARMLESS: [&str; 5] = ["--help", "-h", "--version", "-V", "--dry-run"];
 
-/// The command that decides something, if `arguments` of `fusebox` make one.
+/// The command that only a person may run, if `arguments` of `fusebox` make one.
 pub fn deciding_command(arguments: &[String]) -> Option<&'static str> {
     let before_text = arguments.iter().take_while(|word| *word != "--");
     if before_text.clone().any(|word| HARMLESS.contains(&word.as_str())) {

@@ -6,11 +6,11 @@ use super::{ChangeExtent, PathChange, ProtectedKind};
 /// A file or folder that agents must not change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProtectedPath {
-    /// Absolute and plain.
+    /// Absolute and normalized.
     pub path: String,
-    /// What it is.
+    /// What kind of path it is.
     pub kind: ProtectedKind,
-    /// Whether everything in it is protected with it.
+    /// Whether everything in it is protected as well.
     pub folder: bool,
 }
 
@@ -20,12 +20,12 @@ impl ProtectedPath {
         Self { path: path.into(), kind, folder: false }
     }
 
-    /// A folder, with all that is in it.
+    /// A folder with everything in it.
     pub fn folder(path: impl Into<String>, kind: ProtectedKind) -> Self {
         Self { path: path.into(), kind, folder: true }
     }
 
-    /// Whether `touch` changes it.
+    /// Whether `change` affects this path.
     pub fn is_changed_by(&self, change: &PathChange) -> bool {
         let own: Vec<&str> = parts(&self.path).collect();
         let theirs: Vec<&str> = parts(&change.path).collect();
@@ -50,7 +50,7 @@ impl ProtectedPath {
         reached && (change.names.is_empty() || self.folder || change.names.iter().any(|n| part_fits(n, name)))
     }
 
-    /// Where the beginning of a path is unknown: whether its end identifies this path.
+    /// For a path with an unknown start: whether its end identifies this path.
     fn matches_end_of(&self, theirs: &[&str]) -> bool {
         let telling = |name: &str| {
             matches!(

@@ -1,33 +1,33 @@
-//! A shell's text, read as far as it says which commands run with which words. Lenient: what a shell would refuse is
-//! read on as it comes.
+//! Reads shell text as far as needed to see which commands run with which words. Lenient: continues after syntax
+//! errors.
 
 use super::analysis::{Analysis, SimpleCommand};
 use super::text::{BRACES, SPLIT, UNKNOWN};
 
-/// How deep lists, substitutions and scripts in words may lie in each other.
+/// Maximum nesting of lists, substitutions and scripts in words.
 pub(super) const MAX_DEPTH: usize = 24;
 
-/// Words that only say how the command after them is run.
+/// Words that only affect how the following command runs.
 const LEADING: [&str; 11] =
     ["if", "then", "else", "elif", "do", "while", "until", "!", "time", "{", "coproc"];
 
-/// A reader of one text.
+/// A parser of one text.
 pub struct Parser {
     pub(super) text: Vec<char>,
     pub(super) at: usize,
-    /// Bodies of here-documents begin and end here: where a line ends, and the next one begins.
+    /// The range of here-document bodies to skip: from the end of a line to the start of the next.
     skip: Option<(usize, usize)>,
-    /// `case` lists that are open: in them a closing parenthesis ends a pattern.
+    /// Number of open `case` lists, in which a closing parenthesis ends a pattern.
     cases: usize,
 }
 
 impl Parser {
-    /// At the beginning of `text`.
+    /// A parser at the start of `text`.
     pub fn new(text: &str) -> Self {
         Self { text: text.chars().collect(), at: 0, skip: None, cases: 0 }
     }
 
-    /// Reads all of it. Returns what it would print, as far as that is known.
+    /// Reads the whole text. Returns its output, as far as known.
     pub fn run(&mut self, analysis: &mut Analysis) -> String {
         if analysis.depth >= MAX_DEPTH || !analysis.spend(self.text.len()) {
             return String::new();
@@ -46,7 +46,7 @@ impl Parser {
         word.chars().enumerate().all(|(i, c)| self.peek(i) == Some(c))
     }
 
-    /// Commands up to the end, or to the parenthesis that closes them.
+    /// Reads commands up to the end, or to the closing parenthesis.
     pub(super) fn list(&mut self, analysis: &mut Analysis, in_parentheses: bool) -> String {
         let outer_cases = std::mem::take(&mut self.cases);
         let mut printed: Vec<String> = Vec::new();
@@ -95,7 +95,7 @@ impl Parser {
                 _ => {
                     let before = self.at;
                     printed.push(self.simple(analysis, piped.take()));
-                    // Whatever it was: go on.
+                    // Always make progress.
                     self.at = self.at.max(before + usize::from(self.at == before));
                 }
             }
@@ -138,7 +138,7 @@ impl Parser {
         }
     }
 
-    /// One command with its redirections, up to what ends it.
+    /// Reads one command with its redirections.
     fn simple(&mut self, analysis: &mut Analysis, piped: Option<String>) -> String {
         let mut command = SimpleCommand { input: piped, ..SimpleCommand::default() };
         loop {
@@ -151,7 +151,7 @@ impl Parser {
                     self.redirection(analysis, &mut command);
                 }
                 Some('(') if command.words.len() == 1 => {
-                    // A function's name: what it does is read as if it ran.
+                    // A function definition: its body is read as if it ran.
                     self.at += 1;
                     self.blank_lines();
                     self.at += usize::from(self.peek(0) == Some(')'));
@@ -189,7 +189,7 @@ impl Parser {
         analysis.run(command)
     }
 
-    /// Takes a reserved word with what belongs to it. `false`: it is none.
+    /// Reads a reserved word with what belongs to it. `false` if it is not one.
     fn reserved(&mut self, analysis: &mut Analysis, word: &str) -> bool {
         match word {
             "fi" | "done" | "}" => {}
@@ -229,7 +229,7 @@ impl Parser {
         }
     }
 
-    /// Words up to `end`, which is taken, or to what ends a command, which is not.
+    /// Words up to `end`, which is consumed, or to the end of the command, which is not.
     fn words_until(&mut self, analysis: &mut Analysis, end: char) -> Vec<String> {
         let mut words = Vec::new();
         while let Some(c) = self.peek(0) {
@@ -258,7 +258,7 @@ impl Parser {
         }
     }
 
-    /// `>`, `>>`, `<`, `<<`, `<<<`, `>&` and their like.
+    /// Reads `>`, `>>`, `<`, `<<`, `<<<`, `>&` and the like.
     fn redirection(&mut self, analysis: &mut Analysis, command: &mut SimpleCommand) {
         if self.is_next("<<<") {
             self.at += 3;
@@ -293,9 +293,9 @@ impl Parser {
         }
     }
 
-    /// The body stands behind the line.
+    /// The body follows after the line.
     fn here_document(&mut self, analysis: &mut Analysis) -> String {
-        // Each is looked for to the end of the text.
+        // Each body is searched for up to the end of the text.
         if !analysis.spend((self.text.len() - self.at.min(self.text.len())) / 16) {
             return String::new();
         }
@@ -304,7 +304,7 @@ impl Parser {
         self.blanks();
         let from = self.at.min(self.text.len());
         let delimiter = self.word(analysis).0;
-        // A backslash at the end stands for a character that is not there.
+        // A final backslash escapes a character that does not exist.
         self.at = self.at.min(self.text.len());
         let quoted = self.text[from..self.at].iter().any(|c| matches!(c, '\'' | '"' | '\\'));
         let line_end =

@@ -1,6 +1,6 @@
-//! Programs by what they do with the files that they are given.
+//! Programs by what they do with their files.
 
-/// They read, or show, or say: what they are given stays as it is.
+/// They only read or print: their arguments stay unchanged.
 pub const READERS: &[&str] = &[
     "[",
     "[[",
@@ -113,20 +113,20 @@ pub const READERS: &[&str] = &[
     "view",
 ];
 
-/// They change every file that they are given.
+/// They change every file given.
 pub const WRITERS: &[&str] = &[
     "chattr", "chgrp", "chmod", "chown", "ed", "emacs", "ex", "ln", "nano", "nvim", "patch", "rm", "rmdir",
     "setfacl", "setfattr", "shred", "split", "sponge", "tee", "touch", "truncate", "unlink", "vi", "vim",
     "mv", "trash", "rename", "dos2unix", "micro", "code", "kak", "hx",
 ];
 
-/// They copy: the last path is the one that changes.
+/// They copy: only the last path changes.
 pub const COPIERS: &[&str] = &["cp", "install", "rsync", "scp", "link", "gcp"];
 
 /// Shells.
 pub const SHELLS: &[&str] = &["sh", "bash", "dash", "zsh", "ksh", "mksh", "fish", "ash", "rbash"];
 
-/// Other languages, with the options before a program's text.
+/// Interpreters, with the options that precede a program's text.
 pub const INTERPRETERS: &[(&str, &[&str])] = &[
     ("python", &["-c"]),
     ("python3", &["-c"]),
@@ -150,7 +150,7 @@ pub const INTERPRETERS: &[(&str, &[&str])] = &[
     ("mawk", &[]),
 ];
 
-/// Programs that run the program that they are given: options with a value, and how many words stand before it.
+/// Programs that run another program: their options with a value, and the number of words before that program.
 pub const PREFIXES: &[(&str, &str, usize)] = &[
     ("command", "", 0),
     ("builtin", "", 0),
@@ -194,7 +194,7 @@ pub const PREFIXES: &[(&str, &str, usize)] = &[
     ("nocorrect", "", 0),
 ];
 
-/// Programs that run or type command lines that they get as text.
+/// Programs that run or type command lines given as text.
 pub const TEXT_RUNNERS: &[&str] = &[
     "tmux",
     "screen",
@@ -234,11 +234,11 @@ pub const TEXT_RUNNERS: &[&str] = &[
     "env",
 ];
 
-/// Git's commands that change files of the working tree.
+/// Git commands that change files of the working tree.
 pub const GIT_WRITERS: &[&str] =
     &["checkout", "restore", "rm", "mv", "clean", "stash", "apply", "reset", "switch", "sparse-checkout"];
 
-/// What a shell reads when it starts.
+/// Files that a shell reads at start.
 pub const STARTUP_FILES: &[&str] = &[
     ".bashrc",
     ".bash_profile",
@@ -256,6 +256,6 @@ pub const STARTUP_FILES: &[&str] = &[
     "profile",
 ];
 
-/// The executables of the hooks.
+/// The hook executables.
 pub const HOOKS: &[&str] =
     &["pre-tool-use", "post-tool-use", "prompt-submit", "session-event", "status-line"];

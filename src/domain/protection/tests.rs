@@ -1,4 +1,4 @@
-//! What is read out of a shell's text; and that no text at all is too much.
+//! Tests of the analysis of shell text, including that it handles any text.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::{
     ChangeExtent, Client, PathChange, ProtectedKind, ProtectionReason, ShellContext, Suspicion, check_command,
 };
 
-/// A client that there is not: nothing here depends on one.
+/// A fictitious client: nothing here depends on a real one.
 static CLIENT: Client = Client {
     program: "agent",
     package_prefix: "@some/agent",
@@ -31,7 +31,7 @@ fn read(text: &str) -> Vec<Suspicion> {
     check_command(text, ShellContext { vars: &vars, home: "/home/a", cwd: "/home/a/p", client: &CLIENT })
 }
 
-/// The paths that are changed.
+/// The changed paths.
 fn touched(text: &str) -> Vec<String> {
     let path = |suspicion| match suspicion {
         Suspicion::PathChanged(change) => Some(change.path),

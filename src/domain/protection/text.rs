@@ -1,6 +1,6 @@
-//! Words of a shell with what is not known in them, and paths made of such words.
+//! Shell words with unknown parts, and paths made of such words.
 //!
-//! Patterns and unknown values are kept as characters of the private-use area, which no path that matters holds.
+//! Patterns and unknown values are characters of the private-use area, which no relevant path contains.
 
 use wildmatch::WildMatch;
 
@@ -8,28 +8,28 @@ use wildmatch::WildMatch;
 pub const ANY: char = '\u{E000}';
 /// `?`, `[…]`.
 pub const ONE: char = '\u{E001}';
-/// A value that is not known.
+/// An unknown value.
 pub const UNKNOWN: char = '\u{E002}';
-/// `{`, `,` and `}` of a list in braces.
+/// `{`, `,` and `}` of a brace list.
 pub const BRACES: [char; 3] = ['\u{E003}', '\u{E004}', '\u{E005}'];
-/// White space that separates words, from a value that was put in without quotes.
+/// White space that separates words, from an unquoted substitution.
 pub const SPLIT: char = '\u{E006}';
 
-/// The most words that a list in braces becomes.
+/// The maximum number of words that brace lists expand to.
 const MAX_ALTERNATIVES: usize = 64;
 
-/// Whether a word holds a pattern or something unknown.
+/// Whether a word contains a pattern or an unknown value.
 pub fn has_marker(text: &str) -> bool {
     text.contains([ANY, ONE, UNKNOWN])
 }
 
-/// The words that a word with lists in braces stands for.
+/// Expands the brace lists of a word.
 pub fn alternatives(word: &str) -> Vec<String> {
     let [open, comma, close] = BRACES;
     let mut done = Vec::new();
     let mut open_words = vec![word.to_owned()];
     while let Some(word) = open_words.pop() {
-        // The innermost list: its first closing brace, and the opening one before it.
+        // The innermost list: its first closing brace, and the opening brace before it.
         let end = word.find(close);
         let start = end.and_then(|end| word[..end].rfind(open));
         let (Some(start), Some(end)) = (start, end) else {
@@ -50,7 +50,7 @@ pub fn alternatives(word: &str) -> Vec<String> {
     done
 }
 
-/// A path without `.`, `..` and doubled slashes, absolute unless its beginning is not known.
+/// A path without `.`, `..` and doubled slashes; absolute unless its start is unknown.
 pub fn normalize(cwd: &str, path: &str) -> String {
     let whole = if path.starts_with(['/', UNKNOWN]) { path.to_owned() } else { format!("{cwd}/{path}") };
     let mut parts: Vec<&str> = Vec::new();
@@ -78,7 +78,7 @@ pub fn part_fits(part: &str, name: &str) -> bool {
     if !has_marker(part) {
         return part == name;
     }
-    // A pattern's star leaves hidden files out.
+    // A glob does not match hidden files.
     if name.starts_with('.') && part.starts_with([ANY, ONE]) {
         return false;
     }

@@ -1,4 +1,4 @@
-//! What programs do with the files that they are given: what shells bring along, and common tools.
+//! What programs do with their files: shell builtins and common tools.
 
 use super::analysis::Analysis;
 use super::command::{MAX_PREFIXES, assignment};
@@ -8,7 +8,7 @@ use super::text::{ANY, ONE, UNKNOWN, file_name};
 use super::{ChangeExtent, ProtectionReason};
 
 impl Analysis<'_> {
-    /// Runs a program that runs no other. Returns what it prints, as far as that is known.
+    /// Runs a program that runs no other. Returns its output, as far as known.
     pub(super) fn run_tool(&mut self, name: &str, arguments: &[String], input: &str) -> String {
         let paths = || arguments.iter().filter(|word| !word.starts_with('-') || word.len() == 1);
         match name {
@@ -66,7 +66,7 @@ impl Analysis<'_> {
                 }
                 return input.to_owned();
             }
-            // Where a program is, or which processes run it: not known, but its name is.
+            // The path of a program, or the processes running it: unknown, but its name is known.
             "which" | "type" | "whereis" => {
                 return paths().map(|word| format!("{UNKNOWN}/{word}")).collect::<Vec<_>>().join("\n");
             }
@@ -117,7 +117,7 @@ impl Analysis<'_> {
             }
             "vim" | "nvim" | "vi" if arguments.iter().any(|word| word == "-R") => {}
             "sort" | "curl" | "wget" => {
-                // `-so FILE`, too.
+                // Also `-so FILE`.
                 let out = |w: &str| {
                     w == "--output" || (w.starts_with('-') && !w.starts_with("--") && w.ends_with(['o', 'O']))
                 };
@@ -145,7 +145,7 @@ impl Analysis<'_> {
                 }
                 for word in arguments {
                     let value = word.split_once('=').map_or(word.as_str(), |(_, value)| value);
-                    // A plain word is no path of ours, unless it is called like one: most calls end here.
+                    // Most calls end here: a plain word is not one of our paths, unless it has such a name.
                     let path = value.contains(['/', '.', ANY, ONE, UNKNOWN])
                         || self.context.client.is_mentioned(value);
                     if path && !value.starts_with('-') {
@@ -157,7 +157,7 @@ impl Analysis<'_> {
         String::new()
     }
 
-    /// `rm`, `mv`, `chmod` and their like.
+    /// `rm`, `mv`, `chmod` and the like.
     fn change_paths(&mut self, name: &str, arguments: &[String]) {
         let has = |short: &[char], long: &str| {
             let short = |w: &String| !w.starts_with("--") && w.starts_with('-') && w.contains(short);
@@ -165,7 +165,7 @@ impl Analysis<'_> {
         };
         let extent = match name {
             "mv" | "trash" => ChangeExtent::Tree,
-            // Through a link to a folder everything in it can be reached.
+            // Everything in a folder can be reached through a link to it.
             "ln" => ChangeExtent::Children,
             "rm" if has(&['r', 'R'], "--recursive") => ChangeExtent::Tree,
             "chmod" | "chown" | "chgrp" | "setfacl" if has(&['R'], "--recursive") => ChangeExtent::Children,
@@ -182,8 +182,8 @@ impl Analysis<'_> {
         }
     }
 
-    /// The last path is a folder, perhaps: then the others are known by their names in it. `contents`: with a slash at
-    /// its end, what is in a folder is meant.
+    /// The last path may be a folder; then the others are known by their names in it. `contents`: a trailing slash
+    /// means the contents of a folder.
     fn change_inside(&mut self, paths: &[&String], extent: ChangeExtent, contents: bool) {
         let Some((to, from)) = paths.split_last() else { return };
         for path in from {
@@ -196,7 +196,7 @@ impl Analysis<'_> {
         }
     }
 
-    /// `cp`, `rsync` and their like.
+    /// `cp`, `rsync` and the like.
     fn copy(&mut self, name: &str, arguments: &[String]) {
         let mut paths: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
         // `-t FOLDER` comes first.
@@ -246,7 +246,7 @@ impl Analysis<'_> {
                 option if option.starts_with('-') => {}
                 verb if GIT_WRITERS.contains(&verb) => {
                     let outer = std::mem::replace(&mut self.cwd, folder.clone());
-                    // The whole folder: only where it is one of ours.
+                    // The whole working tree: relevant only if it is one of our folders.
                     if matches!(verb, "clean" | "stash" | "reset" | "checkout" | "restore") {
                         self.change_path(&folder, ChangeExtent::Itself, true);
                     }
@@ -293,7 +293,7 @@ impl Analysis<'_> {
         let here = ".".to_owned();
         let roots = if roots.is_empty() { vec![&here] } else { roots };
         if changes {
-            // What goes through whole trees, and does not delete, means the files of the project.
+            // Without deleting, a walk over a whole tree is assumed to be about the project's files.
             let extent =
                 if deletes || !names.is_empty() { ChangeExtent::Tree } else { ChangeExtent::Children };
             roots.iter().for_each(|root| self.change_files_named(root, extent, true, names.clone()));
@@ -312,7 +312,7 @@ impl Analysis<'_> {
     }
 }
 
-/// What `printf` prints: its format with the arguments put in.
+/// The output of `printf`: its format with the arguments filled in.
 fn printf(arguments: &[String]) -> String {
     let Some((format, values)) = arguments.split_first() else { return String::new() };
     let mut printed = format.replace("\\n", "\n");

@@ -1,11 +1,11 @@
-//! Words of a shell's text: quotes, patterns, lists in braces, and what is put in for variables and commands.
+//! Words of shell text: quotes, patterns, brace lists, and substitutions.
 
 use super::analysis::Analysis;
 use super::shell::{MAX_DEPTH, Parser};
 use super::text::{ANY, BRACES, ONE, SPLIT, UNKNOWN};
 
 impl Parser {
-    /// A word; the second value: none of it was quoted.
+    /// Reads a word. The second value is true if no part of it was quoted.
     pub(super) fn word(&mut self, analysis: &mut Analysis) -> (String, bool) {
         let [open, comma, close] = BRACES;
         let (mut word, mut bare, mut braces) = (String::new(), true, 0_usize);
@@ -97,7 +97,7 @@ impl Parser {
         (word, bare)
     }
 
-    /// Text in which only `$`, backticks and some backslashes mean something, up to `end`, which is taken.
+    /// Reads text in which only `$`, backticks and some backslashes are special, up to `end`, which is consumed.
     pub(super) fn quoted(&mut self, analysis: &mut Analysis, end: Option<char>) -> String {
         let mut text = String::new();
         while let Some(c) = self.peek(0) {
@@ -124,7 +124,7 @@ impl Parser {
         text
     }
 
-    /// `$'…'`, after the first quote.
+    /// Reads `$'…'`, after the first quote.
     fn ansi_quoted(&mut self) -> String {
         let mut text = String::new();
         while let Some(c) = self.peek(0) {
@@ -165,7 +165,7 @@ impl Parser {
         text
     }
 
-    /// What stands for `$…` or `` `…` ``.
+    /// The value of `$…` or `` `…` ``.
     fn substitution(&mut self, analysis: &mut Analysis) -> String {
         if self.peek(0) == Some('`') {
             self.at += 1;
@@ -211,7 +211,7 @@ impl Parser {
         }
     }
 
-    /// A list in parentheses, in a shell of its own.
+    /// Reads a list in parentheses, in its own subshell.
     fn nested(&mut self, analysis: &mut Analysis) -> String {
         if analysis.depth >= MAX_DEPTH {
             return String::new();
@@ -231,7 +231,7 @@ impl Parser {
         name
     }
 
-    /// `${…}`, after the brace.
+    /// Reads `${…}`, after the brace.
     fn parameter(&mut self, analysis: &mut Analysis) -> String {
         let name = self.name();
         let mut more = String::new();

@@ -1,34 +1,34 @@
-//! Least privilege: what the user of hooks needs in Redis, and what an operator's user needs besides.
+//! Least privilege: the permissions of the hooks' user in Redis, and the additional ones of an operator.
 
 use super::RedisStore;
 use super::keys::Keys;
 use super::scripts::RIGHTS;
 use crate::store::Result;
 
-/// What stands for the hash of a password: a server takes no line with it.
+/// Placeholder for the hash of a password; a server rejects it.
 pub const HASH: &str = "SHA256-OF-THE-PASSWORD";
 
-/// What goes over a connection: scripts by their hash, a database by its number, a slot of a cluster that moves.
+/// Commands of the connection: run scripts by hash, load them, select a database.
 const LINK_COMMANDS: &str = "evalsha script|load select";
 
-/// What the scripts call when hooks record, and when somebody looks.
+/// Commands that scripts call when hooks record or somebody queries.
 const RECORD_COMMANDS: &str = "exists expire get hdel hget hgetall hmget hset hsetnx hvals lrange sadd set sismember smembers \
     srem type zadd zrange zrangebyscore zremrangebyscore zrevrange zscore";
 
-/// What is called besides when a person decides, or looks at the server.
+/// Additional commands when a person decides or checks the server.
 const DECIDE_COMMANDS: &str = "info rpush";
 
-/// What a user may do with a tenant's keys.
+/// A user's role for a tenant's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Record; and read what people decided.
+    /// Records, and reads decisions.
     Hook,
-    /// Decide, too.
+    /// Also decides.
     Operator,
 }
 
 impl Role {
-    /// The commands of Redis that it needs, as its ACL names them, in their order.
+    /// The Redis commands of this role, sorted, with the names in ACLs.
     pub fn commands(self) -> Vec<&'static str> {
         let more = if self == Self::Operator { DECIDE_COMMANDS } else { "" };
         let mut all: Vec<_> =
@@ -37,7 +37,7 @@ impl Role {
         all
     }
 
-    /// The rules of a user in this role, as `ACL SETUSER` takes them; [`HASH`] stands for the password.
+    /// The rules of a user in this role for `ACL SETUSER`, with [`HASH`] in place of the password.
     pub fn rules(self, tenant: &str) -> String {
         let keys = Keys::for_tenant(tenant);
         let (data, decided) = (keys.data_prefix(), keys.decided_prefix());
@@ -50,19 +50,19 @@ impl Role {
     }
 }
 
-/// What the user that is logged in may do, as the server says.
+/// The permissions of the logged-in user, according to the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rights {
-    /// Record.
+    /// Whether it may record.
     pub records: bool,
-    /// Decide.
+    /// Whether it may decide.
     pub decides: bool,
-    /// What the server does when its memory is full; `None`: this user may not read it.
+    /// What the server does when its memory is full; `None` if the user may not read it.
     pub when_full: Option<String>,
 }
 
 impl RedisStore {
-    /// What the user that is logged in may do. Fails where the server cannot be asked.
+    /// The permissions of the logged-in user.
     pub fn rights(&mut self) -> Result<Rights> {
         let (data, decided) = (self.keys.data_prefix(), self.keys.decided_prefix());
         let arguments = [&data, &decided, RECORD_COMMANDS, DECIDE_COMMANDS];

@@ -1,6 +1,6 @@
--- Counters, added up from the messages; kept in place of what is there, where the caller says so (`keep`).
+-- Computes counters from the messages, and stores them if the caller asks for it (`keep`).
 --
--- KEYS[1]: the tenant's `epoch`. ARGV[1]: what is asked, as JSON (counters.rs).
+-- KEYS[1]: the tenant's `epoch`. ARGV[1]: the request as JSON (counters.rs).
 local ask, sums = cjson.decode(ARGV[1]), {}
 for i, wanted in ipairs(ask.counters) do
   sums[i] = add_up(ask, wanted)

@@ -1,4 +1,4 @@
-//! Breakers and slots of sessions: fields of one hash per session.
+//! Breakers and slots of sessions, as fields of one hash per session.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ fn decode_calls((text, calls): (String, String)) -> Option<(String, Vec<u8>)> {
     Some((text, hex::decode(calls).ok()?))
 }
 
-/// Name, text and bytes of what is kept under a name; `None`: it cannot be read, and begins anew.
+/// Name, text and bytes of a stored state; `None` if unreadable: it is then reset.
 pub fn parse_state(name: String, text: &[u8]) -> Option<(String, String, Vec<u8>)> {
     let (text, calls) = decode_calls(serde_json::from_slice(text).ok()?)?;
     Some((name, text, calls))

@@ -1,7 +1,8 @@
-//! Alerts: raised after the step that crossed a threshold, claimed by a hook that can show them, acknowledged by people.
+//! Alerts: raised after the step that crossed a threshold, claimed by a hook that can show them, acknowledged by
+//! people.
 //!
-//! A step returns its counters before and after; the thresholds in between are found here and raised with one more call. If a
-//! process dies before that, later steps of the session return what it moved until its thresholds are checked (`step.lua`).
+//! A step returns its counters before and after; the thresholds in between are found here, and raised with another
+//! call. If a process dies before that, later steps of the session return the same changes (`step.lua`).
 
 use std::collections::BTreeSet;
 
@@ -18,18 +19,18 @@ use crate::domain::budget::BudgetState;
 use crate::domain::event::Event;
 use crate::store::{Batch, CLAIM_MS, Result};
 
-/// The budget, the window and the value that an alert is about.
+/// The budget, window and value of an alert.
 fn alert_key(state: &BudgetState) -> [String; 3] {
     [state.budget.name.clone(), state.window.start.0.to_string(), state.value.clone()]
 }
 
-/// The list of a budget's alerts that nobody has shown.
+/// The key of a budget's alerts that were not shown.
 pub fn unshown_key(keys: &Keys, state: &BudgetState) -> String {
     keys.unshown(&alert_key(state).each_ref().map(String::as_str))
 }
 
 impl RedisStore {
-    /// Raises the thresholds that a step crossed, and claims what the caller can show: alerts and events, oldest first.
+    /// Raises alerts for the thresholds that a step crossed, and claims alerts and events to show, oldest first.
     pub(super) fn announce(
         &mut self,
         batch: &Batch,
@@ -60,7 +61,7 @@ impl RedisStore {
             return Ok((Vec::new(), Vec::new()));
         }
         let (keys, session) = (&self.keys, &batch.session.id);
-        // Milliseconds: now, the end of a claim, and the latest end of one that can be believed.
+        // In milliseconds: the end of a claim made now, and the latest plausible end of any claim.
         let [ends, latest] = [1, 2].map(|times| batch.now.plus_millis(times * CLAIM_MS).0);
         let ask = json!({
             "data_ttl": RETENTION_S, "decided_ttl": DECISIONS_S, "raise": raise, "show": step.unshown,
@@ -69,11 +70,11 @@ impl RedisStore {
             "alert": keys.alert(""), "alerts": keys.alerts(), "alert_number": keys.alert_number(),
             "machine": self.machine, "now": batch.now.0, "ends": ends, "latest": latest,
         });
-        // Ids with their records.
+        // Ids and their records.
         type Entries = Vec<(i64, Vec<u8>)>;
         let (shown, told): (Entries, Entries) = self.scripts.run(ANNOUNCE, keys, &[ask.to_string()])?;
         let (mut alerts, mut events) = (Vec::new(), Vec::new());
-        // What cannot be read, or a later version wrote, is nothing to show.
+        // Skip unreadable alerts, and those from a later version.
         for (id, text) in shown {
             alerts.extend(serde_json::from_slice(&text).map(|alert| BudgetAlert { id, ..alert }));
         }
@@ -83,7 +84,7 @@ impl RedisStore {
         Ok((alerts, events))
     }
 
-    /// The key that exists once this alert was raised: once per threshold, limit and reset.
+    /// The key that marks this alert as raised: once per threshold, limit and reset.
     fn raised_key(&self, state: &BudgetState, alert: &BudgetAlert) -> String {
         let [budget, start, value] = &alert_key(state);
         let millionths = (alert.threshold * 1e6).round().to_string();

@@ -1,7 +1,7 @@
--- Raises alerts, each once whoever else is here, and hands out alerts and events that nobody has shown: a claim holds for
--- some seconds, in which the caller shows them and says so; after that they are handed out again.
+-- Raises alerts, each only once, and claims alerts and events to show. The caller has some seconds to show and confirm
+-- them; after that, they can be claimed again.
 --
--- KEYS[1]: the tenant's `epoch`. ARGV[1]: what is asked, as JSON (alerts.rs).
+-- KEYS[1]: the tenant's `epoch`. ARGV[1]: the request as JSON (alerts.rs).
 local ask = cjson.decode(ARGV[1])
 
 local number, raised_now = number_of(call('GET', ask.alert_number)) or 0, {}
@@ -17,9 +17,8 @@ for _, alert in ipairs(ask.raise) do
 end
 if #raised_now > 0 then write('SET', ask.alert_number, number) end
 
--- Clocks of two machines cannot be compared: another one's claim ends by the server's. One of this machine that ends later
--- than one that begins now was made before the clock was set back, and is over.
--- What is claimed says in which list it stands, for who has shown it.
+-- Clocks of two machines cannot be compared, so another machine's claim ends by its TTL. A claim of this machine that
+-- ends later than a new one would is from before the clock was set back. A claim names its list, for the confirmation.
 local function claim(key, list)
   local owner, ends = string.match(call('GET', key) or '', '^(%S+) (%d+) ')
   local at = number_of(ends)

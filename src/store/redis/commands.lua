@@ -1,5 +1,5 @@
--- Several commands in one round trip, as one moment. KEYS[1]: the tenant's `epoch`. ARGV: for each command the number of its
--- words, and the words. Answers as many as fit into a reply; the caller asks for the rest again.
+-- Several commands in one atomic round trip. KEYS[1]: the tenant's `epoch`. ARGV: for each command, its number of words
+-- and the words. Returns as many replies as fit; the caller sends the rest again.
 local MAX_BYTES = 4000000
 
 local function size(reply)

@@ -1,6 +1,6 @@
-//! The connection to Redis, whatever the address names: one server, nodes of a cluster, or sentinels that know a master.
+//! A connection to any kind of address: one server, nodes of a cluster, or sentinels with a master.
 //!
-//! The library's client for clusters connects to all nodes for one request, and that for sentinels waits without limit.
+//! The crate's cluster client connects to all nodes for one request, and its sentinel client waits without limit.
 
 mod client;
 mod failure;
@@ -14,27 +14,27 @@ use redis::{ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value};
 
 use crate::config::redis_address::{self as address, Address, Login, Node, Topology};
 
-/// How often one request may be redirected to another node.
+/// The maximum number of redirects of one request.
 const MAX_REDIRECTS: u32 = 3;
 
-/// A connection. After a failure the next call connects anew.
+/// A connection. After a failure, the next call reconnects.
 pub struct Connection {
     address: Address,
-    /// For a connection, and for each reply.
+    /// Timeout for connecting, and for each reply.
     wait: Duration,
     link: Option<Link>,
 }
 
 impl Connection {
-    /// Begins to connect and log in, at most for `wait`. With one server, the first script tells whether it can be reached.
+    /// Starts to connect and log in, within `wait`. With one server, the first script tells whether it is reachable.
     pub fn open(address: &Address, wait: Duration) -> Result<Self, Failure> {
         let mut connection = Self { address: address.clone(), wait, link: None };
         connection.link = Some(connection.connect()?);
         Ok(connection)
     }
 
-    /// Runs a script on the node that has the keys, loading it where the server does not know it. Follows redirects, and asks
-    /// the sentinels again when the master became a replica. If the connection broke, the script may have run.
+    /// Runs a script on the node with the keys, loading it if the server does not know it. Follows redirects, and asks
+    /// the sentinels again if the master became a replica. If the connection broke, the script may have run.
     pub fn run(&mut self, script: &str, keys: &[&[u8]], args: &[&[u8]]) -> Result<Value, Failure> {
         let mut call = redis::cmd("EVALSHA");
         call.arg(redis::Script::new(script).get_hash()).arg(keys.len()).arg(keys).arg(args);
@@ -49,7 +49,7 @@ impl Connection {
             let next = match &self.address.topology {
                 _ if moves >= MAX_REDIRECTS => None,
                 Topology::Sentinel { master } if is_error(&reply, ServerErrorKind::ReadOnly) => {
-                    // Sentinels are asked once.
+                    // Ask the sentinels only once.
                     moves = MAX_REDIRECTS;
                     Some(self.connect_master(master, self.wait)?)
                 }
@@ -66,14 +66,14 @@ impl Connection {
         }
     }
 
-    /// The node that has the keys, as `host:port`, unless the address starts there; pass it to [`Address::with_node`].
+    /// The node with the keys, as `host:port`, unless the address starts there. Pass it to [`Address::with_node`].
     pub fn moved_to(&self) -> Option<String> {
         let node =
             self.link.as_ref().map(|link| &link.node).filter(|node| Some(*node) != self.address.first());
         node.map(Node::to_string)
     }
 
-    /// Connects to where the address starts, or to the next of its nodes that can be reached.
+    /// Connects to the first reachable node, in the address's order.
     fn connect(&self) -> Result<Link, Failure> {
         let Address { topology, start, nodes, .. } = &self.address;
         let Topology::Sentinel { master } = topology else {
@@ -87,7 +87,7 @@ impl Connection {
         known.map_or_else(|| self.connect_master(master, self.wait / 2), Ok)
     }
 
-    /// Connects to the master that the first sentinel names that answers.
+    /// Connects to the master named by the first sentinel that answers.
     fn connect_master(&self, master: &str, wait: Duration) -> Result<Link, Failure> {
         let sentinels: Vec<&Node> = self.address.nodes.iter().collect();
         let ask = |sentinel: &Node, wait| self.ask_sentinel(sentinel, master, wait);
@@ -113,14 +113,14 @@ impl Connection {
     fn begin_node(&self, node: &Node, wait: Duration) -> Result<Link, Failure> {
         let Address { login, db, tls, .. } = &self.address;
         let mut greeting = greeting(login);
-        // The library begins TLS with the first command, and who is not trusted is to be known when connecting.
+        // The crate starts TLS with the first command; a failed certificate check should show when connecting.
         if *db != 0 || tls.is_some() {
             greeting.cmd("SELECT").arg(db);
         }
         Link::begin(node, tls.as_ref(), greeting, wait, self.wait)
     }
 
-    /// The first successful attempt on these nodes; each gets an equal share of the wait.
+    /// The first successful attempt on these nodes. Each gets an equal share of the wait.
     fn first_of<T>(
         &self,
         nodes: &[&Node],
@@ -139,7 +139,7 @@ impl Connection {
     }
 }
 
-/// A login. The library could send it, too, but hides what the server says to it.
+/// A login. The crate could send it, but hides the server's error.
 fn greeting(login: &Login) -> Pipeline {
     let mut greeting = redis::pipe();
     if let Some(password) = &login.password {
@@ -148,7 +148,7 @@ fn greeting(login: &Login) -> Pipeline {
     greeting
 }
 
-/// Sends a call of a script. Where the server does not know that one, it is loaded, and the call sent again.
+/// Sends a script call. If the server does not know the script, loads it and sends the call again.
 fn ask(link: &mut Link, call: &[u8], script: &str) -> RedisResult<Value> {
     let reply = link.ask(call);
     if !is_error(&reply, ServerErrorKind::NoScript) {
@@ -162,8 +162,8 @@ fn is_error(reply: &RedisResult<Value>, kind: ServerErrorKind) -> bool {
     reply.as_ref().is_err_and(|error| error.kind() == ErrorKind::Server(kind))
 }
 
-/// Where `MOVED 3999 host:port` sends a request; without a host it is the one that said so. (`ASK` is not followed: keys that
-/// have not moved yet would look missing there.)
+/// The target of `MOVED 3999 host:port`; without a host, the node that replied. (Not `ASK`: unmoved keys would look
+/// missing.)
 fn redirect(reply: &RedisResult<Value>, from: &Node) -> Option<Node> {
     let (place, _) =
         reply.as_ref().err().filter(|_| is_error(reply, ServerErrorKind::Moved))?.redirect_node()?;

@@ -1,7 +1,7 @@
--- Counters, added up from the messages. Stands before each script that needs them, behind writes.lua. `ask`: what the script
--- was asked, with `data` (what keys begin with that hooks write), `damaged`, `classes` and `counters`.
+-- Computes counters from the messages. Included before each script that needs it, after writes.lua. `ask`: the request,
+-- with `data` (prefix of the keys that hooks write), `damaged`, `classes` and `counters`.
 
--- The numbers of a stored text; nil where it is none of a counter.
+-- Parses a stored counter; nil if invalid.
 local function counts(text, classes)
   local numbers = {}
   for part in string.gmatch(text .. ',', '([^,]*),') do
@@ -18,10 +18,10 @@ local function text_of(numbers)
   return table.concat(digits, ',')
 end
 
--- What cannot be read is kept for whoever looks into it.
+-- Keeps an unreadable value for inspection.
 local function set_aside(ask, name, text) write('HSETNX', ask.damaged, name, string.sub(text, 1, 1000)) end
 
--- A record; nil where there is none, or one that is no JSON.
+-- Reads a record; nil if it is missing or not JSON.
 local function record(ask, key)
   local text = call('GET', key)
   if not text then return nil end
@@ -30,12 +30,12 @@ local function record(ask, key)
   set_aside(ask, key, text)
 end
 
--- A name as part of a key (keys.rs).
+-- Encodes a name as part of a key (keys.rs).
 local function part(name)
   return (string.gsub(name, '[%c%%\128-\255]', function(c) return string.format('%%%02X', string.byte(c)) end))
 end
 
--- What a message counts; nil where its record is of another shape.
+-- The counts of a message; nil if its record has another structure.
 local function counted(message, classes)
   if type(message) ~= 'table' or type(message.c) ~= 'table' or type(message.s) ~= 'table' or type(message.d) ~= 'table' then
     return nil
@@ -47,8 +47,8 @@ local function counted(message, classes)
   return message.c
 end
 
--- What the messages come to for a counter. Messages are read where they may count: of a session that is charged to another
--- value none does, and a model or a type of agent was last counted for when `values` says.
+-- The sum of the messages for a counter. Reads only messages that may count: not those of sessions charged to another
+-- value, nor of a model or agent type last counted (`values`) before the window.
 local function add_up(ask, wanted)
   local scope, value, sum, sessions = wanted.scope, wanted.value, {}, {}
   for class = 1, ask.classes do sum[class] = 0 end
@@ -67,7 +67,7 @@ local function add_up(ask, wanted)
     for _, hex in ipairs(counts_here and call('ZRANGEBYSCORE', list, wanted.from, to) or {}) do
       local message = record(ask, ask.data .. 'message:' .. hex)
       local counts = counted(message, ask.classes)
-      -- Where it was brought first it counts for all but sessions: those are listed with it.
+      -- For other scopes than sessions, a message counts where it was first read; its sessions are listed in it.
       local is_of = counts and message.h == session and (not of_message or message.d[scope] == value)
       if counts and of_session then
         is_of = false

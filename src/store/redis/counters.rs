@@ -1,4 +1,4 @@
-//! Counters of budgets: which are wanted, and what they come to by the messages.
+//! Counters of budgets: which to read, and how to compute them from the messages.
 
 use std::collections::BTreeMap;
 
@@ -19,16 +19,16 @@ use crate::store::ledger::family_name;
 use crate::store::shared_names::SharedNames;
 use crate::store::{BudgetKey, Result};
 
-/// What the names of counters depend on, besides what they count.
+/// What the names of counters depend on, besides their key.
 pub struct CounterNames {
-    /// The families that are kept up, with the moment from which on they are: what was counted since is in their counters.
+    /// The maintained families, with the moment of registration: their counters include later charges.
     pub families: BTreeMap<String, i64>,
-    /// When Fusebox was installed, as far as is known: what was counted as history before that was known is none of it.
+    /// When Fusebox was installed, if known. Part of the name of history counters, since it changes what they count.
     pub installed: Option<Timestamp>,
 }
 
 impl CounterNames {
-    /// As a step reads it, which expects that it is still so.
+    /// Reads it; the step expects it to stay unchanged.
     pub fn read(work: &mut UnitOfWork) -> Self {
         let families = work.get_record(&work.keys.families(), "").unwrap_or_default();
         let installed = work.get_number(&work.keys.installed(), "").map(Timestamp);
@@ -46,7 +46,7 @@ impl CounterNames {
         }
     }
 
-    /// How scripts read a counter; `end`: of the messages that count.
+    /// How scripts read a counter. `end`: only earlier messages count.
     pub fn counter_read(&self, keys: &Keys, counter: &CounterKey, mut end: Option<Timestamp>) -> CounterRead {
         let CounterKey { family, value, start, since } = counter;
         if family.scope == Scope::History {
@@ -66,7 +66,8 @@ impl CounterNames {
 }
 
 impl RedisStore {
-    /// Budgets in the windows of `at`, by their messages: those before a moment, or all. `keep`: in place of their counters.
+    /// Budgets in the windows of `at`, computed from all messages, or those before a moment. `keep`: store the
+    /// counters.
     pub(super) fn recounted_states(
         &mut self,
         budgets: &[BudgetKey],
@@ -98,7 +99,7 @@ impl RedisStore {
     }
 }
 
-/// A budget by what people decided about it (before a moment, or ever), and its counters; `None`: it is deleted.
+/// A budget after people's decisions (all, or those before a moment), and its counters. `None` if it is deleted.
 pub fn resolve(
     work: &mut UnitOfWork,
     key: &BudgetKey,

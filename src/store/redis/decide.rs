@@ -1,4 +1,4 @@
-//! What people decide about budgets, breakers and alerts.
+//! Decisions of people about budgets, breakers and alerts.
 
 use super::RedisStore;
 use super::agent_state_fields::RedisAgentStates;
@@ -19,13 +19,13 @@ impl Decide for RedisStore {
         let operation = Operation { value: value.clone(), ..operation.clone() };
         let key = self.keys.operations(&operation.budget, &value, operation.window_start);
         let log = self.keys.operation_log();
-        // Alerts that nobody saw speak of a limit that is no longer in force.
+        // Alerts not shown yet refer to the old limit.
         let unshown = unshown_key(&self.keys, &BudgetState { value, ..state.clone() });
         self.in_step("", |work| {
             let mut known: Vec<Operation> = work.get_record(&key, "").unwrap_or_default();
             if known.iter().all(|known| known.id != operation.id) {
                 known.push(operation.clone());
-                // One that is told again after a loss comes after what was decided since.
+                // An operation restored after a loss may be older than the stored ones.
                 known.sort_by_key(|operation| operation.at);
                 work.put_record(&key, "", &known)?;
                 work.write(&["RPUSH", &log, &to_json(&(&key, &operation.id))?]);

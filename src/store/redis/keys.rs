@@ -1,7 +1,7 @@
-//! Names of keys. All of a tenant share one hash tag, so that one script reaches them on a cluster, too.
+//! Names of keys. All keys of a tenant share a hash tag, so that one script can access them on a cluster.
 //!
-//! What hooks write lies under `d:`; what only people decide under `o:`, which a hook's user need only be able to read.
-//! Session ids and values are percent-encoded, so that no control character reaches the logs of the server.
+//! Keys that hooks write are under `d:`; those that only people write are under `o:`, which the hooks' user need only
+//! read. Session ids and values are percent-encoded, so that no control character gets into the server's logs.
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
@@ -9,7 +9,7 @@ use crate::domain::message::MessageKey;
 use crate::domain::time::Timestamp;
 use crate::store::ClientProcess;
 
-/// What is encoded; `counters.lua` encodes the same.
+/// The encoded characters; `counters.lua` encodes the same.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 
 /// The keys of one tenant.
@@ -18,7 +18,7 @@ pub struct Keys {
     prefix: String,
 }
 
-/// Defines a function for each key, which may take a last part.
+/// Defines a function per key, with an optional last part.
 macro_rules! names {
     ($($(#[$doc:meta])* $function:ident($($part:ident)?) = $name:literal;)*) => {
         impl Keys {
@@ -30,51 +30,51 @@ macro_rules! names {
 }
 
 names! {
-    /// What the keys begin with that hooks write.
+    /// Prefix of keys that hooks write.
     data_prefix() = "d:";
-    /// What the keys begin with that only people write.
+    /// Prefix of keys that only people write.
     decided_prefix() = "o:";
-    /// Which store this is.
+    /// The id of the store.
     store_id() = "d:epoch";
-    /// The families of counters, with when they were first wanted, as JSON.
+    /// The counter families and when they were registered, as JSON.
     families() = "d:families";
-    /// The machines of the tenant (with a user each), by when they were seen.
+    /// The machines of the tenant (one per user), by when they were last seen.
     machines() = "d:machines";
-    /// The machines that have read everything for the store with this id.
+    /// The machines that have refilled the store with this id.
     filled(store_id) = "d:filled:";
-    /// Exists while a store is to be filled from transcripts: the id of that store.
+    /// The id of a store that has to be refilled from transcripts.
     rebuilding() = "d:rebuilding";
-    /// To whom a session is charged, as JSON.
+    /// A session and its attribution, as JSON.
     session(id) = "d:session:";
-    /// What changes of a session: batches recorded, when it was seen, whether it ended.
+    /// Changing data of a session: number of batches, last seen, ended.
     live(id) = "d:live:";
-    /// Exists where a client's total, or a fork, of a session is known.
+    /// Exists if the session or a fork of it has a client total.
     settles(id) = "d:settles:";
-    /// All sessions, by when they were seen.
+    /// All sessions, by when they were last seen.
     sessions() = "d:sessions";
-    /// A message, by its hexadecimal digits.
+    /// A message, by hexadecimal digits.
     message(hex) = "d:message:";
-    /// The messages that count in a session, by date.
+    /// The messages of a session, by date.
     messages_of(id) = "d:messages:";
-    /// The client's totals of a session, as JSON.
+    /// The client totals of a session, as JSON.
     totals(id) = "d:totals:";
-    /// The sessions that were forked from one.
+    /// The forks of a session.
     forks(origin) = "d:forks:";
-    /// The sessions that one was forked from.
+    /// The sessions that a session was forked from.
     origins(id) = "d:origins:";
-    /// Models and types of agents, by the latest date of a message that was counted for them.
+    /// Models and agent types, by the latest date of their messages.
     values() = "d:values";
     /// The breakers and slots of a session, by name.
     states(id) = "d:standings:";
     /// The events of a session, by number.
     events(id) = "d:events:";
-    /// The events that were not yet reported, with the agents that they are about.
+    /// The events not reported yet, with their agents.
     untold_events(id) = "d:untold:";
     /// The sessions that have events.
     sessions_with_events() = "d:evented";
     /// The number of the last event.
     event_number() = "d:event_number";
-    /// An event, by its number: only claims on it stand there.
+    /// Prefix of the claim on an event.
     event(number) = "d:event:";
     /// An alert, by its number, as JSON.
     alert(number) = "d:alert:";
@@ -82,15 +82,15 @@ names! {
     alerts() = "d:alerts";
     /// The number of the last alert.
     alert_number() = "d:alert_number";
-    /// What the last steps of a session moved, by their numbers: see `step.lua`.
+    /// The counter changes of a session's last steps, by step number: see `step.lua`.
     unchecked(id) = "d:unchecked:";
-    /// What could not be read and was quarantined: by key and field.
+    /// Quarantined values that could not be read, by key and field.
     damaged() = "d:damaged";
     /// When Fusebox was installed.
     installed() = "o:installed";
-    /// Who took notice of which alert.
+    /// Acknowledgements, by alert.
     acknowledged() = "o:acknowledged";
-    /// All operations, in their order: keys and ids.
+    /// All operations in order, as keys and ids.
     operation_log() = "o:operated";
 }
 
@@ -100,7 +100,7 @@ impl Keys {
         Self { prefix: format!("fusebox:{{{tenant}}}:") }
     }
 
-    /// Whether a key is a message's.
+    /// Whether this is the key of a message.
     pub fn is_message(&self, key: &str) -> bool {
         key.strip_prefix(&self.prefix).is_some_and(|name| name.starts_with("d:message:"))
     }
@@ -111,30 +111,30 @@ impl Keys {
         key
     }
 
-    /// The counters of a family, a value and a window, by the moment since which they count. `registered`: since when the
-    /// family is counted. If it was forgotten and registered again, its counters get new names, so no gap is in them.
+    /// The counters of a family, value and window, by the start of counting. `registered`: when the family was
+    /// registered. A family registered again gets new names, because its old counters have gaps.
     pub fn counter(&self, family: &str, registered: i64, value: &str, start: i64) -> String {
         let (registered, start) = (registered.to_string(), start.to_string());
         self.key(&["d:counter:", family, "|", &registered, "|", &start, "|", value])
     }
 
-    /// The session of a client process on a machine.
+    /// The session of a client process.
     pub fn client(&self, machine: &str, client: ClientProcess) -> String {
         let (pid, started) = (client.pid.to_string(), client.started.to_string());
         self.key(&["d:client:", machine, ":", &pid, ":", &started])
     }
 
-    /// Exists where an alert was raised.
+    /// Exists once an alert was raised.
     pub fn raised(&self, parts: &[&str]) -> String {
         self.key(&["d:raised:", &short_hash(parts)])
     }
 
-    /// The alerts that nobody has shown, of a budget, a value and a window.
+    /// The alerts of a budget, value and window that were not shown.
     pub fn unshown(&self, parts: &[&str]) -> String {
         self.key(&["d:unshown:", &short_hash(parts)])
     }
 
-    /// The operations on a value of a budget in a window, as JSON.
+    /// The operations on a budget's value in a window, as JSON.
     pub fn operations(&self, budget: &str, value: &str, start: Timestamp) -> String {
         let (length, start) = (budget.len().to_string(), start.0.to_string());
         self.key(&["o:operations:", &length, ":", budget, "|", &start, "|", value])

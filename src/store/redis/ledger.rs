@@ -1,4 +1,4 @@
-//! Messages, and what is known of sessions, as the ledger finds and keeps them within a step.
+//! Messages and session data, as the ledger reads and writes them in a step.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::store::Result;
 use crate::store::counts::CounterDelta;
 use crate::store::ledger::{ChargedSession, LedgerRows, MIN_TIME, StoredMessage, WithParent};
 
-/// A message as it is stored; `counters.lua` reads it. Its holders are the sessions whose files it is in.
+/// A message as stored; `counters.lua` reads it. `holders`: the sessions whose files contain it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MessageRecord {
     #[serde(rename = "h")]
@@ -25,7 +25,7 @@ pub struct MessageRecord {
 }
 
 impl MessageRecord {
-    /// A message that nobody has seen before, brought by a session; it counts in none yet.
+    /// A new message, first read for `session`. It does not count in any session yet.
     pub fn new(message: &Message, session: &str) -> Self {
         let (counts, sessions, holders) = (CounterDelta::from_amount(&message.amount()), vec![], vec![]);
         Self { first_session: session.to_owned(), sessions, holders, counts, message: message.clone() }
@@ -51,7 +51,7 @@ impl LedgerRows for UnitOfWork<'_> {
             Some(charged) => charged.attribution.clone(),
             None => self.session_record(&stored.first_session).unwrap_or_default().session.attribution(),
         };
-        // Restores a lost list from what is read again.
+        // Restores a lost list.
         for session in &stored.sessions {
             self.list_message(session, &stored.message);
         }

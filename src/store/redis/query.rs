@@ -1,4 +1,4 @@
-//! Where budgets stand, and lists of what was recorded. What cannot be read is left out, and named among what is damaged.
+//! The states of budgets, and lists of recorded data. Unreadable records are left out, and listed as damaged.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ use crate::store::{
     agent_states,
 };
 
-/// Members of a sorted set that are fetched at once.
+/// Members of a sorted set per request.
 const PAGE: usize = 1000;
 
 impl Query for RedisStore {
@@ -47,7 +47,7 @@ impl Query for RedisStore {
         let mut all = Vec::new();
         let kept = self.hashes(sessions.iter().map(|id| self.keys.events(id)).collect())?;
         for (id, text) in kept.into_iter().flatten() {
-            // One that a later version wrote is left to that one.
+            // Skip events from a later version.
             let event = serde_json::from_slice::<Event>(&text).ok();
             let id = id.parse().unwrap_or(0);
             all.extend(event.map(|event| Event { id, ..event }));
@@ -80,7 +80,7 @@ impl Query for RedisStore {
         let known: Hash = self.scripts.command(&self.keys, &["HGETALL", &self.keys.acknowledged()])?;
         let all = ids.iter().zip(alerts).filter_map(|(id, alert)| {
             let alert = BudgetAlert { id: id.parse().unwrap_or(0), ..alert? };
-            // An older one is of an alert that had this number before.
+            // An older acknowledgement is of an earlier alert with this number.
             let acknowledged = known.get(id).and_then(|text| serde_json::from_slice(text).ok());
             let acknowledged = acknowledged.filter(|known: &Acknowledgement| known.at >= alert.at);
             Some(AlertRecord { alert, acknowledged })
@@ -93,7 +93,7 @@ impl Query for RedisStore {
         let entries: Vec<Vec<u8>> = self.scripts.command(&self.keys, &["LRANGE", &operated, "0", "-1"])?;
         let entries =
             entries.iter().filter_map(|entry| serde_json::from_slice::<(String, String)>(entry).ok());
-        // One that was told again, after its record could not be read, stands there twice.
+        // An operation repeated because its record was unreadable is listed twice.
         let mut seen = BTreeSet::new();
         let entries: Vec<(String, String)> = entries.filter(|entry| seen.insert(entry.clone())).collect();
         let known = self.records::<Vec<Operation>>(entries.iter().map(|(key, _)| key.clone()).collect())?;
@@ -130,7 +130,7 @@ impl Query for RedisStore {
         let key = self.keys.client(&self.machine, client);
         let id: Option<String> = self.scripts.command(&self.keys, &["GET", &key])?;
         let Some(id) = id else { return Ok(None) };
-        // It may have been resumed in another client since.
+        // The session may have been resumed in another client.
         let is_there = self.session(&id)?.is_some_and(|row| row.session.client == Some(client));
         Ok(is_there.then_some(id))
     }
@@ -156,7 +156,7 @@ impl Query for RedisStore {
 }
 
 impl RedisStore {
-    /// The ids of all sessions, last seen first.
+    /// The ids of all sessions, most recently seen first.
     pub(super) fn session_ids(&mut self) -> Result<Vec<String>> {
         self.members(&self.keys.sessions())
     }
@@ -170,7 +170,7 @@ impl RedisStore {
             let is_last = page.len() < PAGE;
             all.extend(page);
             if is_last {
-                // Between two pages members move.
+                // Members can move between two pages.
                 let mut seen = BTreeSet::new();
                 all.retain(|member| seen.insert(member.clone()));
                 return Ok(all);
@@ -185,11 +185,11 @@ impl RedisStore {
         let times = self.scripts.commands(&self.keys, &times.collect::<Vec<_>>())?;
         let mut rows = Vec::new();
         for ((id, charged), times) in ids.iter().zip(charged).zip(times) {
-            // One whose record cannot be read is a session all the same.
+            // A session counts even if its record is unreadable.
             let is_damaged = self.damaged.contains(&self.keys.session(id));
             let Some(charged) = charged.or_else(|| is_damaged.then(SessionRecord::default)) else { continue };
             let mut session = Session { id: id.clone(), ..charged.session };
-            // Process ids mean something on their own machine only.
+            // Process ids are only valid on their own machine.
             session.client = session.client.filter(|_| charged.machine.as_ref() == Some(&self.machine));
             let times = decode::<Vec<Option<Vec<u8>>>>(times)?.into_iter();
             let mut times = times.map(|text| parse(&text?).map(Timestamp));
@@ -206,7 +206,7 @@ impl RedisStore {
         self.scripts.commands(&self.keys, &get)?.into_iter().map(decode).collect()
     }
 
-    /// The records under these keys; what is no JSON is noted as damaged.
+    /// The records under these keys. Those that are not JSON are recorded as damaged.
     fn records<T: DeserializeOwned>(&mut self, keys: Vec<String>) -> Result<Vec<Option<T>>> {
         let get: Vec<_> = keys.iter().map(|key| command(&["GET", key])).collect();
         let mut records = Vec::new();

@@ -1,5 +1,5 @@
-//! What the last step of a session read, in a file beside the session's cache, so that the next step need not read it. No
-//! count depends on it: the script checks everything that a step expects.
+//! What the last step of a session read, cached in a file so that the next step need not read it. Counts do not depend
+//! on it: the script checks everything that a step expects.
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::step::{FieldKey, FieldValues};
 use crate::platform::files;
 
-/// What is known of the store's fields.
+/// Cached values of the store's fields.
 #[derive(Debug, Default)]
 pub struct ReadCache {
     fields: FieldValues,
-    /// An address, and the node that has the keys there, where it is not the first one.
+    /// An address and the node with its keys, unless that is the first node.
     pub node: Option<(String, String)>,
-    /// The store, and the number of the session's last step whose thresholds were looked for.
+    /// The store, and the session's last step whose thresholds were checked.
     pub checked: Option<(String, u64)>,
     path: Option<PathBuf>,
 }
@@ -30,7 +30,7 @@ struct SavedCache {
 }
 
 impl ReadCache {
-    /// Loads the file at `path`; empty where it is missing or cannot be read.
+    /// Loads the file at `path`; empty if it is missing or unreadable.
     pub fn load(path: Option<PathBuf>) -> Self {
         let read = path.as_ref().and_then(|path| fs::read(path).ok()).unwrap_or_default();
         let SavedCache { node, checked, known } = serde_json::from_slice(&read).unwrap_or_default();
@@ -39,7 +39,7 @@ impl ReadCache {
         Self { fields: known.collect(), node, checked, path }
     }
 
-    /// The last known value of a field; `None` where nothing is known.
+    /// The cached value of a field; `None` if there is none.
     pub fn get(&self, place: &FieldKey) -> Option<Vec<u8>> {
         self.fields.get(place).cloned().flatten()
     }
@@ -49,12 +49,12 @@ impl ReadCache {
         self.fields.extend(found);
     }
 
-    /// Forgets all fields except those that `stay`.
+    /// Removes all fields except those for which `stays` is true.
     pub fn retain(&mut self, stays: impl Fn(&FieldKey) -> bool) {
         self.fields.retain(|place, _| stays(place));
     }
 
-    /// Saves it for the session's next hook, which reads everything again if that fails.
+    /// Saves the cache. If that fails, the session's next hook reads everything again.
     pub fn save(&self) {
         let _ = self.path.as_ref().map(|path| self.save_to(path));
     }
@@ -67,7 +67,7 @@ impl ReadCache {
             SavedCache { node: self.node.clone(), checked: self.checked.clone(), known: known.collect() };
         let bytes = serde_json::to_vec(&written)?;
         let file = files::private().write(true).create(true).truncate(false).open(path)?;
-        // Overwritten: some file systems flush truncated files at once. The reader or the script notices a torn file.
+        // Overwrite in place: some file systems flush truncated files. The reader or the script detects a torn file.
         file.write_all_at(&bytes, 0)?;
         file.set_len(bytes.len() as u64)
     }

@@ -1,4 +1,4 @@
-//! Recording: a step is prepared from cached values and done if they are current, otherwise prepared again.
+//! Recording: a step is prepared from cached values and run if they are current, otherwise prepared again.
 
 use std::collections::BTreeSet;
 
@@ -22,29 +22,29 @@ use crate::store::ledger::{CounterChanges, CounterFamilies, Ledger, LedgerRows};
 use crate::store::shared_names::{SharedNames, hash_project};
 use crate::store::{Applied, Batch, BatchSequence, BudgetKey, Record, Result, Session, StoreError};
 
-/// How often a step is tried: each failure means that another step was done meanwhile, mostly of the same session.
+/// How often a step is tried. Each failure means that another step ran meanwhile, mostly of the same session.
 const MAX_TRIES: usize = 64;
 
-/// A watched budget, with the positions of its counters in the step.
+/// A watched budget, and the indexes of its counters in the step.
 pub struct WatchedBudget {
-    /// Where it stands, but for what is counted.
+    /// Its state, without the counts.
     pub state: BudgetState,
     counters: Vec<(usize, CounterKey)>,
 }
 
 impl WatchedBudget {
-    /// The position of the counter that says what is used.
+    /// The index of the counter for `used`.
     pub fn used_counter(&self) -> usize {
         self.counters.iter().find(|(_, key)| key.family.scope != Scope::History).map_or(0, |(at, _)| *at)
     }
 
-    /// Where it stands according to its counters.
+    /// The state after this step.
     pub fn state_by(&self, counted: &[(CounterDelta, CounterDelta)]) -> BudgetState {
         let counts = self.counters.iter().map(|(at, key)| (key.family.scope, counted[*at].1.amount()));
         self.state.clone().with_counters(counts)
     }
 
-    /// What an earlier step moved of it: what its counter held before, and where it stood then. `now`: where it stands.
+    /// The change by an earlier step: the counter before it, and the state after it. `now`: the current state.
     pub fn earlier_state(
         &self,
         wanted: &[CounterRead],
@@ -61,7 +61,7 @@ impl WatchedBudget {
     }
 }
 
-/// What a step returns to its caller, once it is done.
+/// What a step returns to its caller.
 #[derive(Default)]
 pub struct StepOutcome {
     /// The watched budgets.
@@ -69,7 +69,7 @@ pub struct StepOutcome {
     store_id: String,
     circuit: Option<CircuitBreaker>,
     slot_denied: Option<SlotDenied>,
-    /// A project had to be noted first, and that is all that this step does.
+    /// Whether the step only charged the session to its project, and has to be repeated.
     is_preparation: bool,
 }
 
@@ -78,7 +78,7 @@ impl Record for RedisStore {
         let names = SharedNames::new(batch.budgets);
         let (step, done, outcome) = self.step(Some(batch), &names.budgets, batch.now)?;
         let states: Vec<_> = outcome.watched.iter().map(|watched| watched.state_by(&done.counters)).collect();
-        // The step is done, whatever becomes of this: the next one is answered what was not looked at.
+        // The step is done even if this fails: the next one returns the changes not checked yet.
         let announced = self.announce(batch, &step, &done, &outcome, &states);
         let watched: BTreeSet<String> = step.counters.iter().map(CounterRead::name).collect();
         let is_checked = done.unchecked.iter().all(|moved| moved.keys().all(|name| watched.contains(name)));
@@ -115,7 +115,7 @@ impl Record for RedisStore {
         let get: Vec<_> = claims.iter().map(|(.., key)| command(&["GET", key])).collect();
         let mut shown = Vec::new();
         for ((name, id, _), claim) in claims.iter().zip(self.scripts.commands(&self.keys, &get)?) {
-            // Machine, end, list: see announce.lua.
+            // Machine, end, list; see announce.lua.
             let claim: Option<String> = decode(claim)?;
             let list = claim.as_ref().and_then(|claim| claim.splitn(3, ' ').nth(2));
             shown.extend(list.map(|list| command(&[name, list, &id.to_string()])));
@@ -129,7 +129,7 @@ impl Record for RedisStore {
 
     fn touch_session(&mut self, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
         self.in_step(&session.id, |work| touch_session(work, session, now, ended))?;
-        // What counts in a session must be known for as long as it goes on.
+        // Keep everything that counts in a session for as long as the session is active.
         let (keys, id) = (&self.keys, &session.id);
         let hexes: Vec<String> = self.scripts.command(keys, &["ZRANGE", &keys.messages_of(id), "0", "-1"])?;
         let mut all: Vec<String> = hexes.iter().map(|hex| keys.message(hex)).collect();
@@ -143,7 +143,7 @@ impl Record for RedisStore {
     fn mark_complete(&mut self, session: &str, seen: Timestamp) -> Result<()> {
         let live = self.keys.live(session);
         self.in_step(session, |work| {
-            // Whether all of it was read is known where its files are.
+            // Only the machine with the files knows whether all were read.
             let machine = work.session_record(session).and_then(|charged| charged.machine);
             if machine.is_none_or(|machine| machine == work.machine)
                 && work.get_number(&live, "seen").is_some_and(|last| last <= seen.0)
@@ -156,7 +156,7 @@ impl Record for RedisStore {
 }
 
 impl RedisStore {
-    /// A step that records a batch, or only answers for watched budgets.
+    /// A step that records a batch, or only returns watched budgets.
     pub(super) fn step(
         &mut self,
         batch: Option<&Batch>,
@@ -183,7 +183,8 @@ impl RedisStore {
         }
     }
 
-    /// Prepares a step and runs it, until all that it expects is so. Returns what was prepared, the step and its result.
+    /// Prepares a step and runs it, until everything it expects is current. Returns the outcome, the step and its
+    /// result.
     fn run_step<T>(
         &mut self,
         session: &str,
@@ -197,7 +198,7 @@ impl RedisStore {
             match StepResult::parse(self.scripts.run(STEP, &self.keys, &arguments)?, &step)? {
                 Err(found) => self.cache.extend(found),
                 Ok(done) => {
-                    // Of messages, the last ones are of use to the next step.
+                    // The next step only needs the most recent messages.
                     if after.keys().any(|(key, _)| self.keys.is_message(key)) {
                         self.cache.retain(|(key, _)| !self.keys.is_message(key));
                     }
@@ -291,7 +292,7 @@ fn prepare(
     Ok(outcome)
 }
 
-/// Charges a session to its project once that is known, and drops the counters that miss it. Whether there was a change.
+/// Charges a session to its project once known, and drops the counters that lack it. Returns whether anything changed.
 fn charge_project(
     work: &mut UnitOfWork,
     batch: &Batch,
@@ -311,14 +312,14 @@ fn charge_project(
     }
     counters.sort();
     counters.dedup();
-    // By a command that hooks need anyway.
+    // EXPIRE, because hooks need that permission anyway.
     counters.iter().for_each(|key| work.write(&["EXPIRE", key, "0"]));
     let key = work.keys.session(id);
     work.put_record(&key, "", &record)?;
     Ok(true)
 }
 
-/// The tokens that throttling goes by, after this step, which takes what the counters hold before it for given.
+/// The tokens for throttling after this step, which expects the current counters to stay unchanged.
 fn tokens_used(work: &mut UnitOfWork, meter: &WatchedBudget, changes: &CounterChanges) -> u64 {
     let mut of_meter = Vec::new();
     for (at, counter) in &meter.counters {

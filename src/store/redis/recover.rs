@@ -1,6 +1,6 @@
-//! A store that lost what it knew, and the machines that fill it again: each has transcripts that no other one has.
+//! Refills a store that lost data. All machines take part, because each has its own transcripts.
 //!
-//! A mark holds the id of the store to fill; a set holds the machines that are done. A mark with another id is obsolete.
+//! A mark has the id of the store to refill, a set the machines that are done. A mark with another id is obsolete.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -42,7 +42,7 @@ impl Recover for RedisStore {
                 (false, Some(marked)) if marked == store_id.as_bytes() => {
                     work.write(&["SADD", &filled, machine]);
                 }
-                // A write that changes nothing: who asks for it wants to know whether it can.
+                // A write without effect, so that the caller learns whether it may write.
                 (false, _) => work.write(&["ZADD", &machines, "XX", "GT", "0", machine]),
             }
             Ok(())
@@ -108,7 +108,7 @@ impl Recover for RedisStore {
 }
 
 impl RedisStore {
-    /// The id of the store, where it is to be filled.
+    /// The id of the store, if it has to be refilled.
     fn store_to_fill(&mut self) -> Result<Option<String>> {
         let ask = [self.keys.rebuilding(), self.keys.store_id()].map(|key| command(&["GET", &key]));
         let replies = self.scripts.commands(&self.keys, &ask)?;
@@ -117,7 +117,7 @@ impl RedisStore {
         Ok(store_id.map(|store_id| String::from_utf8_lossy(&store_id).into_owned()))
     }
 
-    /// A number of each session's batches.
+    /// A batch count of each session.
     fn batch_counts(&mut self, field: &str) -> Result<HashMap<String, u64>> {
         let ids = self.session_ids()?;
         let commands: Vec<_> = ids.iter().map(|id| command(&["HGET", &self.keys.live(id), field])).collect();
@@ -130,7 +130,7 @@ impl RedisStore {
     }
 }
 
-/// The id of the store, which gets one where it has none.
+/// The id of the store, created if missing.
 pub fn store_id(work: &mut UnitOfWork) -> String {
     let key = work.keys.store_id();
     if let Some(store_id) = work.get(&key, "") {

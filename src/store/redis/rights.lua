@@ -1,10 +1,10 @@
--- What the user that is logged in may do. KEYS[1]: the tenant's `epoch`. ARGV: what keys begin with that hooks write, and
--- that people write; the commands that recording needs, and those that deciding needs besides.
+-- The permissions of the logged-in user. KEYS[1]: the tenant's `epoch`. ARGV: the prefixes of keys that hooks write and
+-- that people write; the commands for recording, and the additional ones for deciding.
 --
--- Answers 1 or 0 for recording and for deciding; and what the server does when its memory is full, where the user may know.
+-- Returns 1 or 0 for recording and for deciding, and the memory policy, if the user may read it.
 local data, decided = ARGV[1] .. 'x', ARGV[2] .. 'x'
 
--- Arguments that a command needs before its keys can be told.
+-- Arguments that commands need so that their keys can be determined.
 local more = { expire = { '1' }, hdel = { 'x' }, hget = { 'x' }, hmget = { 'x' }, hset = { 'x', '1' },
   hsetnx = { 'x', '1' }, lrange = { '0', '0' }, rpush = { 'x' }, sadd = { 'x' }, set = { '1' }, sismember = { 'x' },
   srem = { 'x' }, zadd = { '1', 'x' }, zrange = { '0', '0' }, zrangebyscore = { '0', '0' }, zremrangebyscore = { '0', '0' },

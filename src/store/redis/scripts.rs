@@ -1,4 +1,4 @@
-//! The scripts, over one connection that is opened at its first use.
+//! Runs scripts over one connection, which is opened at its first use.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::keys::Keys;
 use crate::config::redis_address::Address;
 use crate::store::{Result, StoreError};
 
-/// What each does stands in its file.
+/// Each is described in its file.
 pub const STEP: &str =
     concat!(include_str!("writes.lua"), include_str!("counters.lua"), include_str!("step.lua"));
 pub const ANNOUNCE: &str = concat!(include_str!("writes.lua"), include_str!("announce.lua"));
@@ -19,10 +19,10 @@ pub const ADD_UP: &str =
 pub const RIGHTS: &str = include_str!("rights.lua");
 const COMMANDS: &str = include_str!("commands.lua");
 
-/// How many commands are sent at once: Redis does nothing else meanwhile.
+/// Commands per request. Redis does nothing else meanwhile.
 const MAX_COMMANDS: usize = 500;
 
-/// How scripts reach Redis.
+/// The scripts and their connection.
 pub struct Scripts {
     address: Address,
     wait: Duration,
@@ -30,19 +30,19 @@ pub struct Scripts {
 }
 
 impl Scripts {
-    /// Scripts at this address, not connected yet. `node`: the one that [`Self::node`] answered last.
+    /// Scripts at this address, not connected yet. `node`: the last result of [`Self::node`].
     pub fn new(address: Address, wait: Duration, node: Option<&str>) -> Self {
         let address = node.map_or_else(|| address.clone(), |node| address.with_node(node));
         Self { address, wait, connection: None }
     }
 
-    /// The address, and the node that turned out to be the one to ask: see [`Connection::moved_to`].
+    /// The address, and the node with its keys: see [`Connection::moved_to`].
     pub fn node(&self) -> Option<(String, String)> {
         let node = self.connection.as_ref().and_then(Connection::moved_to)?;
         Some((self.address.to_string(), node))
     }
 
-    /// Begins to connect.
+    /// Starts to connect.
     pub fn connect(&mut self) -> Result<&mut Connection> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
@@ -51,7 +51,7 @@ impl Scripts {
         Ok(self.connection.insert(connection))
     }
 
-    /// Runs a script; what it answers.
+    /// Runs a script. Returns its reply.
     pub fn run<T: FromRedisValue>(
         &mut self,
         script: &'static str,
@@ -62,7 +62,7 @@ impl Scripts {
         decode(self.connect()?.run(script, &[keys.store_id().as_bytes()], &arguments)?)
     }
 
-    /// Commands, in their order; what each answers. Those whose replies fit into one reply are of one moment.
+    /// Runs commands in order. Returns their replies. Those that fit into one reply are atomic.
     pub fn commands(&mut self, keys: &Keys, commands: &[Vec<String>]) -> Result<Vec<Value>> {
         let mut replies = Vec::with_capacity(commands.len());
         while replies.len() < commands.len() {
@@ -80,7 +80,7 @@ impl Scripts {
         Ok(replies)
     }
 
-    /// One command; what it answers.
+    /// Runs one command. Returns its reply.
     pub fn command<T: FromRedisValue>(&mut self, keys: &Keys, words: &[&str]) -> Result<T> {
         decode(self.commands(keys, &[command(words)])?.pop().unwrap_or(Value::Nil))
     }
@@ -91,14 +91,14 @@ pub fn command(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// What a reply is.
+/// Converts a reply.
 pub fn decode<T: FromRedisValue>(reply: Value) -> Result<T> {
-    // The error repeats the reply.
+    // The original error contains the reply.
     redis::from_redis_value(reply)
         .map_err(|_| StoreError::Damaged("Fusebox does not understand the answer of Redis".into()))
 }
 
-/// What the text of a stored value stands for; `None`: it cannot be read.
+/// Parses a stored value; `None` if it is unreadable.
 pub fn parse<T: FromStr>(text: &[u8]) -> Option<T> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }

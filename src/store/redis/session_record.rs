@@ -1,4 +1,4 @@
-//! Records of sessions: to whom each is charged, decided when it is first seen.
+//! Records of sessions, with an attribution that is fixed when the session is first seen.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,15 +7,15 @@ use crate::domain::time::Timestamp;
 use crate::store::shared_names::shared_session;
 use crate::store::{Result, Session};
 
-/// A session as it is stored: to whom it is charged, and who started it. `counters.lua` reads it.
+/// A session as stored; `counters.lua` reads it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SessionRecord {
-    /// The session, as it is shared.
+    /// The session, as shared.
     #[serde(flatten)]
     pub session: Session,
-    /// From when on its parent is charged for it.
+    /// From when its parent is charged for it.
     pub parent_since: Option<Timestamp>,
-    /// The machine that its client runs on.
+    /// The machine of its client.
     pub machine: Option<String>,
 }
 
@@ -32,7 +32,7 @@ pub fn intern(work: &mut UnitOfWork, session: &Session, seen: Timestamp) -> Resu
     add_session(work, SessionRecord { session, parent_since, machine }, seen)
 }
 
-/// A parent that no hook has reported yet is charged to whom its child is charged to.
+/// A parent not reported yet by any hook is charged like its child.
 fn ensure_parent(work: &mut UnitOfWork, parent: &str, child: &Session, seen: Timestamp) -> Result<()> {
     if work.session_record(parent).is_some() {
         return Ok(());
@@ -50,7 +50,7 @@ fn add_session(work: &mut UnitOfWork, record: SessionRecord, seen: Timestamp) ->
     Ok(())
 }
 
-/// Notes that a session was seen: its client (a resumed session has a new one), its end. What it is charged to stays.
+/// Records that a session was seen: its client (new if the session was resumed), its end. Its attribution stays.
 pub fn touch_session(work: &mut UnitOfWork, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
     intern(work, session, now)?;
     let id = &session.id;
@@ -61,7 +61,7 @@ pub fn touch_session(work: &mut UnitOfWork, session: &Session, now: Timestamp, e
         (record.session.client, record.machine) = (Some(client), Some(work.machine.to_owned()));
         work.put(&key, "", id.clone());
     }
-    // An old session that is resumed inside another one is that one's child from now on: it is no way out.
+    // An old session resumed inside another one becomes its child, so it cannot evade that one's budget.
     if let Some(parent) = session.parent.clone().filter(|parent| parent != id) {
         ensure_parent(work, &parent, &shared_session(session), now)?;
         if record.session.parent.as_ref() != Some(&parent) {
@@ -83,7 +83,7 @@ pub fn touch_session(work: &mut UnitOfWork, session: &Session, now: Timestamp, e
     Ok(())
 }
 
-/// Notes that this machine was seen, and forgets those that were not seen for long.
+/// Records that this machine was seen, and removes those not seen for long.
 pub fn touch_machine(work: &mut UnitOfWork, now: Timestamp) {
     let (machines, machine) = (work.keys.machines(), work.machine);
     let old = now.plus_millis(-super::RETENTION_S * 1000).0.to_string();

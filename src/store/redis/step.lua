@@ -1,15 +1,15 @@
--- One atomic step. What the caller takes for given is looked at; if all of it is so, everything is written and counted,
--- and the caller hears what the counters held before and hold now. Else nothing is written, and it hears what differs.
+-- One atomic step. If every value that the caller expects is current, writes and counts everything, and returns the
+-- counters before and after. Otherwise writes nothing, and returns what differs.
 --
--- KEYS[1]: the tenant's `epoch`, which says to which node of a cluster this goes. ARGV[1]: the step as JSON (step.rs);
--- then the values that are taken for given, and the words of the writes, as they come.
+-- KEYS[1]: the tenant's `epoch`, which selects the cluster node. ARGV[1]: the step as JSON (step.rs); then the expected
+-- values, and the words of the writes.
 local step = cjson.decode(ARGV[1])
 local at = 1
 
--- A reply holds at most so many bytes of what differs: the rest is looked at in the next round.
+-- Maximum bytes of differing values in a reply; the rest is checked in the next round.
 local MAX_BYTES = 4000000
 
--- How many steps of a session are kept, whose thresholds nobody is known to have looked for.
+-- How many steps of a session are kept whose thresholds may be unchecked.
 local MAX_UNCHECKED = 64
 
 local differs, bytes = {}, 0
@@ -28,7 +28,7 @@ for i, place in ipairs(step.given) do
 end
 if #differs > 0 then return { differs, 0, 0, 0, {}, {} } end
 
--- Counters: a hash for each family, value and window; its fields say since when they count. Each is read once.
+-- Counters: a hash per family, value and window, with the start of counting as the field. Each is read once.
 local hashes = {}
 local function rows_of(key)
   if not hashes[key] then
@@ -39,7 +39,7 @@ local function rows_of(key)
   return hashes[key]
 end
 
--- One that is wanted and missing, or cannot be read, is added up.
+-- Compute counters that are missing or unreadable.
 local before = {}
 for i, wanted in ipairs(step.counters) do
   local rows = rows_of(wanted.key)
@@ -52,8 +52,7 @@ for i, wanted in ipairs(step.counters) do
   before[i] = rows[wanted.since]
 end
 
--- A message moves the counters of its window that count since a moment before it. One that is not kept is not missed: it
--- is added up when somebody wants it.
+-- A message changes the counters of its window that start before it. Missing counters are computed on demand.
 for _, move in ipairs(step.moves) do
   local rows, changed = rows_of(move.key), {}
   for since, text in pairs(rows) do
@@ -78,7 +77,7 @@ for _, count in ipairs(step.writes) do
   at = at + count
 end
 
--- What nobody has shown yet, of what the caller can show.
+-- Whether there is something to show.
 local session, is_unshown, is_untold = step.session, 0, 0
 if #step.unshown > 0 then is_unshown = call('EXISTS', unpack(step.unshown)) end
 if step.tell then
@@ -87,7 +86,7 @@ if step.tell then
   end
 end
 
--- A batch of the session: it was seen, and the batch gets a number, and one among those of this machine.
+-- A batch: the session was seen, and the batch gets a number in the session and on this machine.
 local sequence, of_machine = 0, 0
 if step.seen then
   local known = call('HMGET', session.live, 'seen', 'ended', 'complete', 'sequence', session.machine)
@@ -99,8 +98,8 @@ if step.seen then
   write('ZADD', session.sessions, 'GT', seen, session.id)
 end
 
--- Thresholds are looked for by the caller, which may die before it has. So what each step moved is kept until a later one
--- of the session says that this was done (`checked`), and answered to all in between.
+-- The caller checks thresholds, but may die before it does. So the changes of each step are kept, and returned by later
+-- steps, until one reports that they were checked (`checked`).
 local answers, moved, unchecked = {}, {}, {}
 for i, wanted in ipairs(step.counters) do
   local after = rows_of(wanted.key)[wanted.since]
@@ -111,7 +110,7 @@ if step.alerts then
   local known = call('HGETALL', session.unchecked)
   for i = 1, #known, 2 do
     local number = number_of(known[i]) or 0
-    -- Where nobody can say so, it was answered often enough.
+    -- Give up on old steps: nobody may ever check them.
     if number <= step.checked or number <= sequence - MAX_UNCHECKED then
       write('HDEL', session.unchecked, known[i])
     else

@@ -1,4 +1,4 @@
-//! One atomic step as `step.lua` reads it, and its reply.
+//! One atomic step as read by `step.lua`, and its reply.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,34 +10,34 @@ use super::{DECISIONS_S, RETENTION_S};
 use crate::store::counts::{CLASSES, CounterDelta};
 use crate::store::{Result, StoreError};
 
-/// A record (an empty field), or a field of a hash.
+/// A record (field is empty), or a field of a hash.
 pub type FieldKey = (String, String);
 
-/// The values of fields; `None`: there is none.
+/// The values of fields; `None` if missing.
 pub type FieldValues = BTreeMap<FieldKey, Option<Vec<u8>>>;
 
-/// What a step moved: by counter (key and moment), before and after.
+/// Counter changes by a step: by counter (key and start), before and after.
 pub type MovedCounters = BTreeMap<String, (String, String)>;
 
-/// A counter to read, and the messages to add up where it is missing.
+/// A counter to read, and the messages to compute it from if it is missing.
 #[derive(Clone, Debug, Serialize)]
 pub struct CounterRead {
     /// The hash of its family, value and window.
     pub key: String,
-    /// The moment since which it counts: its field.
+    /// Its field: the moment from which it counts.
     pub since: String,
     /// The scope.
     pub scope: &'static str,
     /// The value of the scope.
     pub value: String,
-    /// The first moment, and the one after the last.
+    /// The first moment, and the first after the last one.
     pub from: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
 }
 
 impl CounterRead {
-    /// What it is called among what a step [moved](MovedCounters).
+    /// Its name in [`MovedCounters`].
     pub fn name(&self) -> String {
         format!("{} {}", self.key, self.since)
     }
@@ -48,26 +48,26 @@ impl CounterRead {
 pub struct Step {
     /// The values that the step was prepared with.
     pub expected: FieldValues,
-    /// Commands that write, in their order.
+    /// Write commands, in order.
     pub writes: Vec<Vec<String>>,
-    /// The counters that the answer needs.
+    /// The counters to return.
     pub counters: Vec<CounterRead>,
-    /// Counters that move: by which counts, of messages of which moment.
+    /// Counter changes, with the dates of the messages.
     pub moves: BTreeMap<String, Vec<(i64, CounterDelta)>>,
-    /// Where thresholds are looked for: the number of the session's last step of which that was done.
+    /// If thresholds are checked: the session's last step for which this was done.
     pub checked: Option<u64>,
-    /// The lists of alerts that the caller can show; empty where it can show none.
+    /// The lists of alerts that the caller can show; empty if it cannot show any.
     pub unshown: Vec<String>,
-    /// The agent whose events the caller can tell.
+    /// The agent to which the caller can report events.
     pub agent: Option<String>,
-    /// The agents of whom it brings news.
+    /// The agents with new events.
     pub news: BTreeSet<String>,
-    /// When the session was seen, where this is a batch of it.
+    /// When the session was seen, if this is a batch.
     pub seen: Option<i64>,
 }
 
 impl Step {
-    /// Its arguments, for `step.lua`. `session`, `machine`: of whom it is.
+    /// The arguments for `step.lua`.
     pub fn arguments(&self, keys: &Keys, session: &str, machine: &str) -> Result<Vec<Vec<u8>>> {
         let given = self.expected.iter().map(|((key, field), value)| (key, field, value.is_some()));
         let change = |(at, counts): &(i64, CounterDelta)| {
@@ -78,7 +78,7 @@ impl Step {
             let changes: Vec<_> = changes.iter().map(change).collect();
             json!({"key": key, "changes": changes})
         });
-        // `given`: key, field, whether something is to be there. `writes`: the number of words of each.
+        // `given`: key, field, whether a value is expected. `writes`: the number of words of each.
         let head = json!({
             "data": keys.data_prefix(), "damaged": keys.damaged(), "data_ttl": RETENTION_S, "decided_ttl": DECISIONS_S,
             "classes": CLASSES.len(), "given": given.collect::<Vec<_>>(), "counters": self.counters,
@@ -97,22 +97,22 @@ impl Step {
     }
 }
 
-/// What a step did.
+/// The result of a step.
 #[derive(Debug, Default)]
 pub struct StepResult {
-    /// The counters that were read: before and after.
+    /// The counters read: before and after.
     pub counters: Vec<(CounterDelta, CounterDelta)>,
-    /// Steps of the session whose thresholds may not have been looked for.
+    /// Steps of the session whose thresholds may be unchecked.
     pub unchecked: Vec<MovedCounters>,
-    /// How many batches of the session were recorded, this one included.
+    /// Batches of the session in the store, including this one.
     pub sequence: u64,
-    /// How many of them this machine recorded.
+    /// Batches of the session from this machine.
     pub of_machine: u64,
-    /// Whether there may be something to show or to tell.
+    /// Whether there may be something to show or report.
     pub has_news: bool,
 }
 
-/// The script's reply: the fields that differ from what was expected (number, value), else the result of the step.
+/// The script's reply: the fields that differ from the expected values (number, value), else the result of the step.
 pub type ScriptReply = (Vec<(usize, Option<Vec<u8>>)>, u64, u64, u64, Vec<(String, String)>, Vec<Vec<u8>>);
 
 impl StepResult {
@@ -133,7 +133,7 @@ impl StepResult {
     }
 }
 
-/// The counts that a text stands for.
+/// Parses stored counts.
 pub fn parse_counts(text: &str) -> Result<CounterDelta> {
     text.parse()
         .map_err(|_| StoreError::Damaged(format!("Redis answered {text}, which is not a list of counts")))

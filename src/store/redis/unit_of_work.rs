@@ -1,4 +1,4 @@
-//! One step while it is prepared: what it reads, and what it writes.
+//! A step in preparation: what it reads and writes.
 
 use std::collections::BTreeMap;
 
@@ -17,10 +17,10 @@ use crate::domain::message::{Message, MessageKey};
 use crate::store::counts::CounterDelta;
 use crate::store::{Result, StoreError};
 
-/// Messages that stay cached for the next step, which is likely to read them: lines of a message follow each other.
+/// Messages cached for the next step, which is likely to read them: the lines of a message are close together.
 const MAX_CACHED: usize = 3;
 
-/// One step while it is prepared.
+/// A step in preparation.
 pub struct UnitOfWork<'a> {
     /// Names of keys.
     pub keys: &'a Keys,
@@ -30,20 +30,20 @@ pub struct UnitOfWork<'a> {
     cache: &'a ReadCache,
     scripts: &'a mut Scripts,
     written: BTreeMap<FieldKey, String>,
-    /// Messages that were looked at (`None`: there is none).
+    /// Messages that were read (`None`: missing).
     messages: BTreeMap<MessageKey, Option<Box<MessageRecord>>>,
     changed: Vec<MessageKey>,
     values: BTreeMap<String, i64>,
 }
 
 impl<'a> UnitOfWork<'a> {
-    /// A step that begins.
+    /// An empty step.
     pub fn new(keys: &'a Keys, machine: &'a str, cache: &'a ReadCache, scripts: &'a mut Scripts) -> Self {
         let (step, written, messages, changed, values) = Default::default();
         Self { keys, machine, step, cache, scripts, written, messages, changed, values }
     }
 
-    /// The cached value of a field. The step expects that it is still so.
+    /// The cached value of a field. The step expects it to be current.
     pub fn get(&mut self, key: &str, field: &str) -> Option<Vec<u8>> {
         let field = (key.to_owned(), field.to_owned());
         if let Some(value) = self.written.get(&field) {
@@ -58,7 +58,7 @@ impl<'a> UnitOfWork<'a> {
         parse(&self.get(key, field)?)
     }
 
-    /// The JSON in a field. What cannot be read is quarantined, and counts as missing.
+    /// The JSON in a field. An unreadable value is quarantined, and counts as missing.
     pub fn get_record<T: DeserializeOwned>(&mut self, key: &str, field: &str) -> Option<T> {
         let bytes = self.get(key, field)?;
         let read = serde_json::from_slice(&bytes).ok();
@@ -68,7 +68,7 @@ impl<'a> UnitOfWork<'a> {
         read
     }
 
-    /// Keeps a value that cannot be read, for a person to look at.
+    /// Keeps an unreadable value for inspection.
     fn quarantine(&mut self, key: &str, field: &str, bytes: &[u8]) {
         let text: String = String::from_utf8_lossy(bytes).chars().take(1000).collect();
         let damaged = self.keys.damaged();
@@ -86,12 +86,12 @@ impl<'a> UnitOfWork<'a> {
         Ok(())
     }
 
-    /// Adds a command that writes.
+    /// Adds a write command.
     pub fn write(&mut self, words: &[&str]) {
         self.step.writes.push(command(words));
     }
 
-    /// Keeps an event of a session. `is_news`: its agent has to be told.
+    /// Stores an event of a session. `is_news`: its agent should be told.
     pub fn record_event(&mut self, event: &Event, is_news: bool) -> Result<()> {
         let (last, session) = (self.keys.event_number(), &event.session);
         let number = (self.get_number(&last, "").unwrap_or(0) + 1).to_string();
@@ -105,7 +105,7 @@ impl<'a> UnitOfWork<'a> {
         Ok(())
     }
 
-    /// Runs a read command about a session, and expects that no batch of it is recorded until the step is done.
+    /// Runs a read command about a session, and expects that no batch of it is recorded before this step.
     pub fn query_session<T: FromRedisValue>(&mut self, session: &str, words: &[&str]) -> Result<T> {
         let live = self.keys.live(session);
         let replies =
@@ -115,7 +115,7 @@ impl<'a> UnitOfWork<'a> {
         Ok(reply)
     }
 
-    /// The members of a set that `session` has, those that this step adds included, without itself.
+    /// The members of a session's set, including those added by this step, without the session itself.
     pub fn members(&mut self, session: &str, key: &str) -> Result<Vec<String>> {
         let mut members: Vec<String> = self.query_session(session, &["SMEMBERS", key])?;
         let added = self.step.writes.iter().filter(|words| words[0] == "SADD" && words[1] == key);
@@ -126,12 +126,12 @@ impl<'a> UnitOfWork<'a> {
         Ok(members)
     }
 
-    /// To whom a session is charged.
+    /// The record of a session.
     pub fn session_record(&mut self, session: &str) -> Option<SessionRecord> {
         self.get_record(&self.keys.session(session), "")
     }
 
-    /// A message as it stands, or as this step leaves it.
+    /// A message as stored, or as changed by this step.
     pub fn message(&mut self, key: &MessageKey) -> Option<&MessageRecord> {
         if !self.messages.contains_key(key) {
             let at = self.keys.message(&key.hex());
@@ -150,7 +150,7 @@ impl<'a> UnitOfWork<'a> {
         self.messages.insert(key, Some(Box::new(stored)));
     }
 
-    /// Notes that a message counts in a session, and when something was last counted for its model and its agent's type.
+    /// Records that a message counts in a session, and when its model and agent type were last counted.
     pub fn list_message(&mut self, session: &str, message: &Message) {
         let (list, at) = (self.keys.messages_of(session), message.at.0.to_string());
         self.write(&["ZADD", &list, &at, &message.key.hex()]);
@@ -162,7 +162,7 @@ impl<'a> UnitOfWork<'a> {
         }
     }
 
-    /// The messages that count in a session, as this step leaves them.
+    /// The messages of a session, as changed by this step.
     pub fn messages_of(&mut self, session: &str) -> Result<Vec<MessageRecord>> {
         let list = self.keys.messages_of(session);
         let listed: Vec<String> = self.query_session(session, &["ZRANGE", &list, "0", "-1"])?;
@@ -176,17 +176,17 @@ impl<'a> UnitOfWork<'a> {
                 Err(_) => self.quarantine(key, "", &bytes),
             }
         }
-        // Those that this step only looked at may be missing in the list, which it makes whole.
+        // Include messages missing from the list; this step repairs it.
         let seen = self.messages.values().filter_map(Option::as_deref);
         found.extend(seen.map(|stored| (stored.message.key, stored.clone())));
         Ok(found.into_values().filter(|stored| stored.sessions.iter().any(|id| id == session)).collect())
     }
 
-    /// Corrects the counts that are stored beside the messages of a session, for scripts.
+    /// Corrects the stored counts of a session's messages, which scripts read.
     pub fn correct_counts(&mut self, session: &str) -> Result<()> {
         let is_wrong = |m: &MessageRecord| m.counts != CounterDelta::from_amount(&m.message.amount());
         for MessageRecord { message, .. } in self.messages_of(session)?.into_iter().filter(is_wrong) {
-            // Taken for given as it is, where another session's hook changes it meanwhile.
+            // The step then expects the message to be unchanged, in case another session's hook changes it meanwhile.
             if let Some(mut stored) = self.message(&message.key).cloned() {
                 stored.set(&stored.message.clone());
                 self.put_message(stored);
@@ -195,7 +195,7 @@ impl<'a> UnitOfWork<'a> {
         Ok(())
     }
 
-    /// The step, and the values that the next step may need.
+    /// The step, and values for the next one.
     pub fn finish(mut self) -> Result<(Step, FieldValues)> {
         let changed = std::mem::take(&mut self.changed);
         for key in &changed {

@@ -1,11 +1,10 @@
--- What a script writes: collected, checked, then written, because an error half way would leave half a step. This file
--- stands before each script that writes.
+-- Collects, checks, then runs writes: an error half way would leave half a step. Included before scripts that write.
 
--- Which kind of key a command is for; SET replaces any.
+-- The key type of each command; SET replaces any type.
 local KINDS = { HGET = 'hash', HGETALL = 'hash', HMGET = 'hash', HVALS = 'hash', HSET = 'hash', HSETNX = 'hash',
   HDEL = 'hash', ZADD = 'zset', ZREMRANGEBYSCORE = 'zset', SADD = 'set', SREM = 'set', RPUSH = 'list' }
 
--- A key that was read as some kind has that kind, or does not exist: reading another kind is an error.
+-- A key that was read has that type, or does not exist: reading another type is an error.
 local kinds = {}
 local function call(name, key, ...)
   local reply = redis.call(name, key, ...)
@@ -13,7 +12,7 @@ local function call(name, key, ...)
   return reply
 end
 
--- The whole number of a stored text; nil where it is none, or one that loses digits in Lua.
+-- Parses a stored integer; nil if it is invalid, or loses digits in Lua.
 local function number_of(text)
   local number = text and string.match(text, '^-?%d+$') and tonumber(text)
   return number and math.abs(number) < 2^53 and number or nil
@@ -22,8 +21,8 @@ end
 local writes = {}
 local function write(...) writes[#writes + 1] = { ... } end
 
--- Writes what was collected; each key that is written lives on from now. Answers an error, and has written nothing then,
--- where a key holds data of another kind, or the user may not do all of it.
+-- Runs the collected writes, and renews the TTL of each written key. Returns an error, without having written anything,
+-- if a key has another type, or the user may not run every command.
 local function commit(data_ttl, decided_ttl)
   local may, checked, living = redis.acl_check_cmd, {}, {}
   for _, words in ipairs(writes) do
@@ -44,7 +43,7 @@ local function commit(data_ttl, decided_ttl)
   end
   for _, words in ipairs(writes) do
     redis.call(unpack(words))
-    -- What has a life of its own keeps it.
+    -- Keys written with their own TTL keep it.
     if words[1] ~= 'SET' or words[4] ~= 'PX' then living[words[2]] = true end
   end
   for key in pairs(living) do

@@ -1,4 +1,4 @@
-//! Breakers and slots of sessions, as rows with names.
+//! Breakers and slots of sessions, as named rows.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -15,7 +15,7 @@ pub struct SqliteAgentStates<'a> {
     pub db: &'a Connection,
     /// The session's number.
     pub number: i64,
-    /// Its id.
+    /// The session id.
     pub id: &'a str,
 }
 
@@ -35,7 +35,7 @@ impl AgentStates for SqliteAgentStates<'_> {
 
     fn put(&mut self, name: &str, text: &str, calls: &[u8]) -> Result<()> {
         let (db, key) = (self.db, key(self.number, name));
-        // An update of a row that keeps its length writes the pages that change, and moves none.
+        // An update that keeps the row's length writes only the changed pages, and moves none.
         let mut update = db.prepare_cached("UPDATE standings SET standing=?,calls=? WHERE id=?")?;
         if update.execute(params![text, calls, key])? == 0 {
             let sql = "INSERT INTO standings VALUES (?,?,?,?,?)";
@@ -58,10 +58,10 @@ impl AgentStates for SqliteAgentStates<'_> {
     }
 }
 
-/// The version of the schema that introduced ids.
+/// The schema version that introduced ids.
 pub const VERSION: usize = 4;
 
-/// Migrates the rows of version 3 of the schema, which had no ids, and no ring of calls.
+/// Migrates the rows of schema version 3, which had neither ids nor a ring of calls.
 pub fn migrate_rows(db: &Connection) -> Result<()> {
     let mut query = db.prepare("SELECT session, name, standing, calls FROM standings_of_3")?;
     let mut rows = query.query(())?;
@@ -81,7 +81,7 @@ fn key(session: i64, name: &str) -> i64 {
     MessageKey::from_parts(&["standing", &session.to_string(), name]).short().cast_signed()
 }
 
-/// The breakers of a session; of all without one.
+/// The breakers of a session, or all.
 pub fn circuits(db: &Connection, session: Option<i64>) -> Result<Vec<CircuitRow>> {
     let mut query = db.prepare(
         "SELECT s.session, c.name, c.standing, c.calls FROM standings c JOIN sessions s ON s.id = c.session \

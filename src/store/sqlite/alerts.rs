@@ -10,7 +10,7 @@ use crate::domain::alert::{Acknowledgement, AlertRecord, BudgetAlert};
 use crate::domain::budget::BudgetState;
 use crate::domain::time::Timestamp;
 
-/// Stores the thresholds that this step crossed.
+/// Stores alerts for the thresholds that this step crossed.
 pub fn raise(db: &Connection, watched: &WatchedBudget, after: &BudgetState, now: Timestamp) -> Result<()> {
     for threshold in after.crossed(watched.before.used) {
         let alert = BudgetAlert::new(after, threshold, now);
@@ -40,8 +40,8 @@ pub fn claim(db: &Connection, states: &[BudgetState], now: Timestamp) -> Result<
          AND claimed_until NOT BETWEEN ? AND ? ORDER BY id",
     )?;
     let until = now.plus_millis(CLAIM_MS).0;
-    // A claim that ends much later than one of now was made under another clock, and is over. (Somewhat later: by a hook
-    // that started after this one, and was faster.)
+    // A claim that ends much later than a new one would was made before the clock was set back, and is void. (Slightly
+    // later: by a hook that started after this one, and was faster.)
     let latest = now.plus_millis(2 * CLAIM_MS).0;
     let mut claimed = Vec::new();
     for state in states {
@@ -81,7 +81,7 @@ pub fn alerts(db: &Connection) -> Result<Vec<AlertRecord>> {
     Ok(all)
 }
 
-/// Acknowledges those of `alerts` that are not acknowledged yet; returns which they are.
+/// Acknowledges those of `alerts` that are not acknowledged yet. Returns their ids.
 pub fn acknowledge(db: &Connection, alerts: &[i64], acknowledgement: &Acknowledgement) -> Result<Vec<i64>> {
     let text = serde_json::to_string(acknowledgement).map_err(|e| StoreError::Damaged(e.to_string()))?;
     let mut note = db.prepare("UPDATE alerts SET acknowledged = ? WHERE id = ? AND acknowledged IS NULL")?;

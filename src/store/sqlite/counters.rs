@@ -1,4 +1,4 @@
-//! Counters: read, computed where they are missing, changed by batches.
+//! Counters: read, computed if missing, changed by batches.
 
 use rusqlite::{Connection, Row, params};
 
@@ -11,12 +11,12 @@ use crate::domain::counter::{CounterFamily, CounterKey};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 
-/// The sums of the columns of an amount, called as they are, for [`amount`].
+/// SQL for the sums of an amount's columns, under the column names that [`amount`] reads.
 pub fn sums(table: &str) -> String {
     CLASSES.map(|class| format!("SUM({table}.{class}) AS {class}")).join(", ")
 }
 
-/// Reads the columns of an amount, by their names.
+/// Reads an amount's columns by name.
 pub fn amount(row: &Row) -> rusqlite::Result<Amount> {
     let count = |class: &str| row.get::<_, Option<i64>>(class).map(|n| n.unwrap_or(0));
     let counts = CounterDelta {
@@ -31,7 +31,7 @@ pub fn amount(row: &Row) -> rusqlite::Result<Amount> {
     Ok(counts.amount())
 }
 
-/// The known families, and those that are wanted, which are registered if they are new.
+/// The known families, and the wanted ones, which are registered if new.
 pub fn register_families(
     db: &Connection,
     meta: &StoreMeta,
@@ -44,7 +44,7 @@ pub fn register_families(
     Ok(families)
 }
 
-/// The rows of one window: since when they count, and what.
+/// The counters of one window: their start and value.
 fn rows(db: &Connection, family: &str, value: &str, start: i64) -> Result<Vec<(i64, CounterDelta)>> {
     let mut query =
         db.prepare_cached("SELECT since, amount FROM counters WHERE spec=? AND value=? AND start=?")?;
@@ -57,7 +57,7 @@ fn rows(db: &Connection, family: &str, value: &str, start: i64) -> Result<Vec<(i
     .collect()
 }
 
-/// One counter, read or added up. `end`: end of its window.
+/// Reads or computes one counter. `end`: end of its window.
 pub fn get(
     db: &Connection,
     key: &CounterKey,
@@ -78,14 +78,14 @@ pub fn get(
     Ok(sum)
 }
 
-/// Adds up a counter from the messages before `end`.
+/// Computes a counter from the messages before `end`.
 pub fn add_up(
     db: &Connection,
     key: &CounterKey,
     end: Option<Timestamp>,
     installed: Option<Timestamp>,
 ) -> Result<Amount> {
-    // Columns are called as their scopes.
+    // Columns are named after scopes.
     let (scope, name) = (key.family.scope, key.family.scope.name());
     let (from, matches) = match scope {
         Scope::Session | Scope::History => (
@@ -107,7 +107,7 @@ pub fn add_up(
     Ok(row)
 }
 
-/// Changes the counters: those of the window, and those of it that count only since a reset before the message.
+/// Changes the counters of each window, including those that count only since a reset before the message.
 pub fn write(db: &Connection, changes: &CounterChanges) -> Result<()> {
     for (moved, change) in changes.iter() {
         let CounterMove { family, value, start, at } = moved;
@@ -120,9 +120,9 @@ pub fn write(db: &Connection, changes: &CounterChanges) -> Result<()> {
     Ok(())
 }
 
-/// The values of `scope` that something was counted for since a moment.
+/// The values of `scope` with charges since a moment.
 pub fn values(db: &Connection, scope: Scope, since: Timestamp) -> Result<Vec<String>> {
-    // Columns are called as their scopes.
+    // Columns are named after scopes.
     let distinct = |from_since: &str| {
         let name = scope.name();
         format!("SELECT DISTINCT {name} FROM {from_since} >= ? AND {name} <> '' ORDER BY 1")

@@ -1,11 +1,11 @@
-//! What SQLite's errors mean, by their codes.
+//! Classifies SQLite's errors by code.
 
 use rusqlite::{Error, ErrorCode};
 
 use crate::store::StoreError;
 use crate::store::error::BackendErrorKind;
 
-/// An error of SQLite, as people read it.
+/// An SQLite error, as displayed.
 #[derive(Debug, thiserror::Error)]
 #[error("store: {0}")]
 struct SqliteError(#[source] Error);
@@ -18,7 +18,7 @@ impl From<Error> for StoreError {
 
 fn kind(error: &Error) -> BackendErrorKind {
     match error {
-        // Values of another kind than were written, in pages that look sound.
+        // A value has another type than was written, in a page that looks intact.
         Error::InvalidColumnType(..)
         | Error::FromSqlConversionFailure(..)
         | Error::IntegralValueOutOfRange(..)
@@ -26,7 +26,7 @@ fn kind(error: &Error) -> BackendErrorKind {
         _ => match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => BackendErrorKind::Corrupt,
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => BackendErrorKind::Busy,
-            // A lost table, too, has but the general code: see the schema.
+            // A missing table has only the generic code; the schema check detects it.
             _ => BackendErrorKind::Other,
         },
     }

@@ -1,4 +1,4 @@
-//! Events: stored in the step that makes them, reported once by a hook of the agent that they are about.
+//! Events: stored in the step that creates them, reported once by a hook of the agent that they are about.
 
 use rusqlite::{Connection, params};
 
@@ -7,14 +7,14 @@ use super::meta;
 use crate::domain::event::Event;
 use crate::domain::time::Timestamp;
 
-/// How long events are kept: 90 days.
+/// How long events are kept, in milliseconds (90 days).
 const RETENTION_MS: i64 = 90 * 24 * 3600 * 1000;
 
-/// Stores an event. `known`: nobody has to be told.
+/// Stores an event. `known`: it need not be reported.
 pub fn record_event(db: &Connection, event: &Event, known: bool) -> Result<()> {
     let text = serde_json::to_string(event).map_err(|e| StoreError::Damaged(e.to_string()))?;
     let known = known || !event.data.is_news();
-    // Hashes are unsigned, and SQLite's numbers are not: the same bits.
+    // Hashes are unsigned, SQLite's integers are signed: keep the bits.
     let call = event.data.call().map(u64::cast_signed);
     db.execute(
         "INSERT INTO events (call, at, event, untold) VALUES (?,?,?,?)",
@@ -26,8 +26,8 @@ pub fn record_event(db: &Connection, event: &Event, known: bool) -> Result<()> {
     Ok(())
 }
 
-/// Claims the events of an agent that were neither reported nor claimed. (Events of the whole session are reported to the
-/// main agent.)
+/// Claims the events of an agent that were neither reported nor claimed. (Events of the whole session are reported to
+/// the main agent.)
 pub fn claim(db: &Connection, session: &str, agent: &str, now: Timestamp) -> Result<Vec<Event>> {
     let latest = now.plus_millis(2 * CLAIM_MS).0;
     let sql = "SELECT id, event FROM events WHERE untold NOT BETWEEN ? AND ? ORDER BY id";
@@ -65,7 +65,7 @@ fn query_events(db: &Connection, sql: &str, parameters: impl rusqlite::Params) -
     let mut all = Vec::new();
     for row in rows {
         let (id, text) = row?;
-        // One that a later version wrote is left to that one.
+        // Skip events from a later version.
         all.extend(serde_json::from_str::<Event>(&text).map(|event| Event { id, ..event }));
     }
     Ok(all)

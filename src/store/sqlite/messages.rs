@@ -1,4 +1,4 @@
-//! Recording a batch: messages are merged with what is stored of them, counters change by the difference.
+//! Records a batch: merges messages with the stored ones, and changes counters by the difference.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::domain::message::{ClientTotal, Message, MessageKey, UsageSource};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Amount, Usage};
 
-/// One atomic step: record the facts, move the counters, raise the alerts, answer for the watched budgets.
+/// One atomic step: records the facts, updates the counters, raises the alerts, and returns the watched budgets.
 pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
     let meta = meta::read(db)?;
     let observation = batch.observation.as_ref();
@@ -42,7 +42,7 @@ pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
     } else {
         Vec::new()
     };
-    // The last one is no budget: it only says how far the tokens of the session are.
+    // The last one is not a budget: it only measures the session's tokens.
     let used = meter.and_then(|_| states.pop()).map_or(0, |state| state.used.saturating_sub(state.history));
     let mut agent_states = SqliteAgentStates { db, number: session.id, id: &batch.session.id };
     let (mut circuit, mut slot_denied, mut is_news) = (None, None, meta.has_untold_events);
@@ -59,12 +59,12 @@ pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
         events = events::claim(db, &batch.session.id, seen.agent, batch.now)?;
     }
     let sequence = sessions::next_sequence(db, &session)?;
-    // Of one machine: all batches are its own.
+    // On a single machine, all batches are its own.
     let (store_id, batch_sequence) = (meta.store_id, BatchSequence::new(String::new(), sequence));
     Ok(Applied { states, alerts, events, circuit, slot_denied, store_id, sequence, batch_sequence })
 }
 
-/// The tables of messages and sessions, for the ledger.
+/// The tables of messages and sessions, as rows of the ledger.
 pub struct Tables<'a>(pub &'a Connection);
 
 impl LedgerRows for Tables<'_> {
@@ -211,11 +211,11 @@ impl LedgerRows for Tables<'_> {
     }
 }
 
-/// The columns that [`row`] reads, by their names.
+/// The columns that [`row`] reads by name.
 pub const COLUMNS: &str = "input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls, key, source, \
      model, agent, agent_type, at, tools, detail";
 
-/// A stored message.
+/// Reads a stored message.
 pub fn row(row: &Row) -> Result<Message> {
     let amount: Amount = counters::amount(row)?;
     let key: [u8; 16] = row.get("key")?;
@@ -237,7 +237,7 @@ pub fn row(row: &Row) -> Result<Message> {
     }
 }
 
-/// What no column holds: stored for messages that may still change in other ways than growing.
+/// Data without a column, stored for messages that may still change other than by growing.
 #[derive(Serialize, Deserialize)]
 struct MessageDetail {
     recorded: Usage,

@@ -1,11 +1,11 @@
-//! What exists once in a store: its id, the time of installation, and marks of what it contains.
+//! Data that exists once per store: its id, the time of installation, and marks of what it contains.
 
 use rusqlite::Connection;
 
 use super::super::Result;
 use crate::domain::time::Timestamp;
 
-/// What every batch reads first.
+/// Data that every batch reads first.
 #[derive(Default)]
 pub struct StoreMeta {
     /// The id of the store.
@@ -18,20 +18,20 @@ pub struct StoreMeta {
     pub has_unshown_alerts: bool,
     /// Whether there may be events that were not reported yet.
     pub has_untold_events: bool,
-    /// Names of the families of counters that were ever counted.
+    /// Names of all counter families ever counted.
     pub families: Vec<String>,
 }
 
-/// The beginning of the names of rows for families of counters.
+/// Prefix of the rows of counter families.
 pub const FAMILY: &str = "family ";
 
-/// The mark of a store that lost data and is still to be filled.
+/// Marks a store that lost data and is not refilled yet.
 pub const REBUILDING: &str = "rebuilding";
 
-/// The mark of events that were not reported yet.
+/// Marks that there are events to report.
 pub const UNTOLD_EVENTS: &str = "untold";
 
-/// Reads it.
+/// Reads the metadata.
 pub fn read(db: &Connection) -> Result<StoreMeta> {
     let mut query = db.prepare_cached("SELECT name, value FROM meta")?;
     let mut rows = query.query(())?;
@@ -49,7 +49,7 @@ pub fn read(db: &Connection) -> Result<StoreMeta> {
     Ok(meta)
 }
 
-/// Notes that there is something of this kind (`operations`, `unshown`, [`REBUILDING`], a family), or that there is not.
+/// Sets or clears a mark: `operations`, `unshown`, [`REBUILDING`] or a family.
 pub fn mark(db: &Connection, kind: &str, there: bool) -> Result<()> {
     match there {
         true => db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES (?, 1)", [kind])?,
@@ -58,25 +58,25 @@ pub fn mark(db: &Connection, kind: &str, there: bool) -> Result<()> {
     Ok(())
 }
 
-/// Records the time of the installation, once.
+/// Records the time of installation, once.
 pub fn note_installation(db: &Connection, now: Timestamp) -> Result<()> {
     let noted = db.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('installed', ?)", [now.0])?;
     if noted > 0 {
-        // What counted as history without it is added up anew.
+        // History counted without it is recomputed.
         db.execute("DELETE FROM counters WHERE spec LIKE 'history %'", ())?;
     }
     Ok(())
 }
 
-/// Whether the store lost data and is still to be filled from the transcripts.
+/// Whether the store lost data and is not refilled yet.
 pub fn is_rebuilding(db: &Connection) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM meta WHERE name = ?)";
     Ok(db.query_row(sql, [REBUILDING], |r| r.get(0))?)
 }
 
-/// Resets a store that went back in time: it gets a new id, so that everybody reads from the start, and its counters, which
-/// may be of another moment than the messages, are computed again. One whose id is no longer `store_id` was reset already.
-/// Returns its id now.
+/// Resets a store that went back in time. It gets a new id, so that everybody reads from the start, and its counters
+/// are recomputed, because they may be out of step with the messages. Does nothing if its id is no longer `store_id`.
+/// Returns its new id.
 pub fn reset_store(db: &Connection, store_id: &str) -> Result<String> {
     let is_old = "name = 'epoch' AND value = ?";
     let sql = format!("UPDATE meta SET value = lower(hex(randomblob(8))) WHERE {is_old}");

@@ -31,65 +31,65 @@ pub use files::make_private_dir;
 /// Name of the database file.
 pub const FILE: &str = "state.db";
 
-/// How long to wait for another process that writes. One write takes about a millisecond.
+/// How long to wait for another writer. One write takes about a millisecond.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1000);
 
-/// Bytes of the write-ahead log from which on it is emptied after a hook, and at the end of a turn. Every process that
-/// finds nobody else there reads the whole log, page by page, so a short one saves time at each call; emptying it waits
-/// for the disk three times. A call writes 7 pages.
+/// Size of the write-ahead log, in bytes, at which it is emptied after a hook, and at the end of a turn. A process that
+/// has the database to itself reads the whole log page by page, so a short log speeds up each call; emptying it takes
+/// three fsyncs. A call writes 7 pages.
 const LOG_BYTES: u64 = 128 * PAGE_BYTES;
 const LOG_BYTES_IDLE: u64 = 64 * PAGE_BYTES;
 
-/// Bytes of a page of the database. A call changes a row here and there, and each page of those is summed and written
-/// to the log whole, and read and summed once more by the calls after it: so small ones.
+/// Page size of the database, in bytes. Small, because a call changes single rows, and whole pages are checksummed and
+/// written to the log, then read and checked again by later calls.
 const PAGE_BYTES: u64 = 1024;
 
 /// The embedded store.
 pub struct SqliteStore {
     connection: Connection,
     path: PathBuf,
-    /// The file that was opened: another one may stand in its place by now.
+    /// The file that was opened; the path may now have another one.
     file: FileId,
 }
 
-/// What opening found.
+/// The result of opening a store.
 pub struct OpenedStore {
     /// The store.
     pub store: SqliteStore,
-    /// Where a corrupt database was quarantined; the new one is empty, to be filled from the transcripts.
+    /// Path of the quarantined corrupt database; the new one is empty, to be refilled from the transcripts.
     pub quarantined: Option<PathBuf>,
 }
 
 impl SqliteStore {
-    /// Opens the store in `dir`, which is made where it does not exist. A file that is no database, or a corrupt one,
-    /// is renamed to `state.db.corrupt-<now>` and a new one begun.
+    /// Opens the store in `dir`, creating it if needed. A file that is not a database, or is corrupt, is renamed to
+    /// `state.db.corrupt-<now>`, and a new one is created.
     ///
     /// # Errors
-    /// The folder or the file cannot be used: says which, and what to do.
+    /// The folder or the file cannot be used; says which, and what to do.
     pub fn open(dir: &Path, now: Timestamp) -> Result<OpenedStore> {
         Self::open_after(dir, now, || None)
     }
 
-    /// The same. `installed`: when Fusebox was installed, as far as others than a store know: asked where a new database
-    /// is begun, which is one that was lost then.
+    /// Like [`Self::open`]. `installed` returns the time of installation known from other sources. It is called if a
+    /// new database is created; a time means that the old one was lost.
     ///
     /// # Errors
-    /// The folder or the file cannot be used: says which, and what to do.
+    /// The folder or the file cannot be used; says which, and what to do.
     pub fn open_after(
         dir: &Path,
         now: Timestamp,
         installed: impl FnOnce() -> Option<Timestamp>,
     ) -> Result<OpenedStore> {
         let path = dir.join(FILE);
-        // Beside others: no database is made, changed or replaced meanwhile. The side files are found by name, so nobody
-        // may be half way through opening one database while another is put in its place; and SQLite does not wait for
-        // its locks while it turns a new file into one with a log.
+        // Shared lock: no database is created, changed or replaced meanwhile. The side files are found by name, so
+        // nobody may replace a database while another process opens it; and SQLite does not wait for its locks while it
+        // switches a new file to WAL.
         let shared = lock(dir, lock_shared);
         let first = match Self::connect(&path) {
             Ok((store, version)) if version >= schema::VERSION => {
                 return Ok(OpenedStore { store, quarantined: None });
             }
-            // Closed, or the next one would wait for it.
+            // Close it first, or the next open would wait for it.
             Ok((store, _)) => {
                 drop(store);
                 None
@@ -101,7 +101,7 @@ impl SqliteStore {
         };
         drop(shared);
         make_private_dir(dir)?;
-        // Alone: what is missing is made, what is old migrated, what is corrupt quarantined.
+        // Exclusive lock: create what is missing, migrate what is old, quarantine what is corrupt.
         let _lock = lock(dir, lock_exclusive)
             .map_err(|e| unusable(&path, &first.map_or_else(|| e.to_string(), |first| first.to_string())))?;
         let installed = installed();
@@ -116,11 +116,11 @@ impl SqliteStore {
         Ok(OpenedStore { store, quarantined })
     }
 
-    /// Opens the file; answers the version of its schema too.
+    /// Opens the file. Also returns its schema version.
     fn connect(path: &Path) -> Result<(Self, usize)> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
-        // A checkpoint at close costs four fsyncs at every hook.
+        // A checkpoint at close would cost four fsyncs per hook.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.execute_batch("PRAGMA synchronous=NORMAL")?;
@@ -143,14 +143,14 @@ impl SqliteStore {
         let lost = installed.is_some() || has_quarantined(&self.path);
         // WAL is a property of the file: set once, not at every opening.
         let db = &mut self.connection;
-        // So is the size of its pages, and before that.
+        // So is the page size, which must be set first.
         db.execute_batch(&format!("PRAGMA page_size={PAGE_BYTES}"))?;
         db.query_row("PRAGMA journal_mode=WAL", (), |_| Ok(()))?;
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // Asked again under the lock: another process may have been faster.
+        // Read again under the lock: another process may have migrated it.
         let version = schema::version(&tx)?;
         schema::migrate(&tx, version, schema::VERSION)?;
-        // In the same step: who is killed here leaves no new store that takes itself for the first one.
+        // In the same transaction, so that a crash cannot leave a new store that does not know data was lost.
         if version == 0 && lost {
             meta::mark(&tx, meta::REBUILDING, true)?;
             installed.map_or(Ok(()), |installed| meta::note_installation(&tx, installed))?;
@@ -159,8 +159,8 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Copies the write-ahead log into the database and empties it, if it is longer than `max_bytes` and nobody is
-    /// reading or writing.
+    /// Copies the write-ahead log into the database and empties it, if it is longer than `max_bytes` and nobody reads
+    /// or writes.
     fn empty_log(&mut self, max_bytes: u64) -> Result<()> {
         let log = std::fs::metadata(format!("{}-wal", self.path.display()));
         if log.map_or(0, |meta| meta.len()) <= max_bytes {
@@ -168,26 +168,26 @@ impl SqliteStore {
         }
         let db = &self.connection;
         db.busy_timeout(Duration::ZERO)?;
-        // TRUNCATE, because anything less is forgotten: how much of the log was copied stands in memory, which the next
-        // hook begins anew, and the log would be copied at every commit and never begin again.
+        // TRUNCATE, because the progress of other checkpoints is only kept in memory, which is new in each hook: the
+        // log would be copied at every commit and never restart.
         db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
         db.busy_timeout(BUSY_TIMEOUT)?;
         Ok(())
     }
 
-    /// Reads.
+    /// Runs a read.
     fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         self.checked(work(&self.connection))
     }
 
-    /// One atomic step.
+    /// Runs one atomic step.
     fn write<T>(&mut self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let done = write(&mut self.connection, work);
         self.checked(done)
     }
 
-    /// What was done. SQLite has no code of its own for a table or column that is not there, which is damage: after a
-    /// failure without a cause of its own, the schema is looked at.
+    /// Checks a result. SQLite has no error code for a missing table or column, which is damage, so the schema is
+    /// checked after a generic failure.
     fn checked<T>(&self, done: Result<T>) -> Result<T> {
         match done {
             Err(error) if error.is_backend(BackendErrorKind::Other) => {
@@ -208,12 +208,12 @@ fn write<T>(db: &mut Connection, work: impl FnOnce(&Connection) -> Result<T>) ->
     Ok(done)
 }
 
-/// An unsigned count as SQLite keeps it.
+/// An unsigned count as an SQLite integer.
 fn to_sql(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// A stored count.
+/// A count from an SQLite integer.
 fn from_sql(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)
 }

@@ -12,7 +12,7 @@ use crate::domain::operation::{Operation, OperationKind};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 
-/// A watched budget before the batch, with its counters.
+/// A watched budget before the batch, and its counters.
 pub struct WatchedBudget {
     /// The budget before the batch.
     pub before: BudgetState,
@@ -30,7 +30,7 @@ impl WatchedBudget {
     }
 }
 
-/// The watched budgets now; deleted ones are left out.
+/// The watched budgets now, except deleted ones.
 pub fn watched_budgets(
     db: &Connection,
     budgets: &[&BudgetKey],
@@ -95,8 +95,8 @@ fn parse(text: &str) -> Result<Operation> {
     serde_json::from_str(text).map_err(|e| StoreError::Damaged(format!("operations: {e}")))
 }
 
-/// Records an operation; one with a known id changes nothing. Thresholds that the budget is already past under its
-/// new limit do not fire again: `state` is the budget after the operation. A deleted budget loses its counters.
+/// Records an operation. Does nothing if its id is known. Thresholds that the budget is already past under its new
+/// limit do not fire again: `state` is the budget after the operation. A deleted budget loses its counters.
 pub fn add_operation(db: &Connection, operation: &Operation, state: &BudgetState) -> Result<()> {
     let text = serde_json::to_string(operation).map_err(|e| StoreError::Damaged(e.to_string()))?;
     let noted = db.execute(
@@ -107,7 +107,7 @@ pub fn add_operation(db: &Connection, operation: &Operation, state: &BudgetState
         return Ok(());
     }
     meta::mark(db, "operations", true)?;
-    // Alerts that nobody saw speak of a limit that is no longer in force.
+    // Alerts not shown yet refer to the old limit.
     db.execute(
         "UPDATE alerts SET shown = 1 WHERE budget = ? AND value = ? AND window_start = ? AND shown = 0",
         params![operation.budget, operation.value, operation.window_start.0],
@@ -123,7 +123,7 @@ pub fn add_operation(db: &Connection, operation: &Operation, state: &BudgetState
     Ok(())
 }
 
-/// Operations on a budget, oldest first; all of them without a name.
+/// Operations on a budget, or all, oldest first.
 pub fn operations(db: &Connection, budget: Option<&str>) -> Result<Vec<Operation>> {
     let mut query =
         db.prepare("SELECT operation FROM operations WHERE ?1 IS NULL OR budget = ?1 ORDER BY seq")?;

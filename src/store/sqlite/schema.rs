@@ -1,4 +1,4 @@
-//! The schema: its numbered migrations, and whether a file still has what they made.
+//! The schema: its numbered migrations, and a check that a file is intact.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::agent_state_rows;
 use crate::store::{Result, StoreError};
 
-/// Numbered migrations; the number of those applied stands in `user_version`.
+/// Numbered migrations. `user_version` is the number of those applied.
 const MIGRATIONS: [&str; 5] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
@@ -19,7 +19,7 @@ const MIGRATIONS: [&str; 5] = [
 /// The version that this program writes.
 pub const VERSION: usize = MIGRATIONS.len();
 
-/// The version of a file; 0: there is nothing in it.
+/// The schema version of a file; 0 if it is empty.
 pub fn version(db: &Connection) -> Result<usize> {
     let version: u32 = db.query_row("PRAGMA user_version", (), |r| r.get(0))?;
     Ok(version as usize)
@@ -37,7 +37,7 @@ pub fn migrate(db: &Connection, from: usize, to: usize) -> Result<()> {
     Ok(())
 }
 
-/// Looks whether the file has all tables and columns that its version has. Of a later version's nothing is known.
+/// Checks that the file has all tables and columns of its version. Later versions are not checked.
 ///
 /// # Errors
 /// Some are missing, or the schema cannot be read: the file is damaged.
@@ -57,7 +57,7 @@ pub fn check(db: &Connection) -> Result<()> {
     }
 }
 
-/// Every column, by its table.
+/// Every table and column.
 fn columns(db: &Connection) -> Result<BTreeSet<(String, String)>> {
     let sql =
         "SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'";

@@ -1,4 +1,4 @@
-//! Sessions: to whom they are charged, when they were seen, what they used.
+//! Sessions: what they are charged to, when they were seen, what they used.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use super::messages::Tables;
 use crate::domain::counter::Attribution;
 use crate::domain::time::Timestamp;
 
-/// `last_seen` is written at most once in so many milliseconds: it serves people, and a write costs a page.
+/// Minimum interval between writes of `last_seen`, in milliseconds: it is only displayed, and a write costs a page.
 const SEEN_INTERVAL_MS: i64 = 10_000;
 
 const COLUMNS: &str = "s.session, s.transcript, s.project, s.user, s.team, s.task_type, \
@@ -53,7 +53,7 @@ fn row(row: &Row) -> rusqlite::Result<SessionRow> {
     })
 }
 
-/// The sessions, last seen first.
+/// The sessions, most recently seen first.
 pub fn sessions(db: &Connection) -> Result<Vec<SessionRow>> {
     let mut query =
         db.prepare(&format!("SELECT {COLUMNS} FROM sessions s ORDER BY s.last_seen DESC, s.id DESC"))?;
@@ -89,7 +89,7 @@ pub fn session_total(db: &Connection, session: &str) -> Result<Option<SessionTot
     Ok(Some(total))
 }
 
-/// How many batches of each session were recorded.
+/// The number of recorded batches of each session.
 pub fn sequences(db: &Connection) -> Result<HashMap<String, u64>> {
     let mut query = db.prepare("SELECT session, sequence FROM sessions")?;
     let rows = query.query_map((), |r| Ok((r.get(0)?, from_sql(r.get(1)?))))?;
@@ -106,17 +106,17 @@ pub fn session_number(db: &Connection, session: &str) -> Result<Option<i64>> {
 pub struct BatchSession {
     /// Its number.
     pub id: i64,
-    /// How many batches of it were recorded before.
+    /// Batches recorded before this one.
     pub sequence: u64,
-    /// Whether there is a client's total of it, or a fork of it.
+    /// Whether the session or a fork of it has a client total.
     pub settles: bool,
-    /// Who is charged for it.
+    /// The sessions charged for it.
     pub lineage: Vec<ChargedSession<i64>>,
 }
 
-/// Finds `session`, or inserts it. It was seen at `seen`: if that is after its end, it is active again.
+/// Finds `session`, or inserts it. `seen`: if later than its end, the session is active again.
 pub fn intern(db: &Connection, session: &Session, seen: Timestamp) -> Result<BatchSession> {
-    // One statement for all that is asked of a session: each one that a hook prepares costs as much as running it.
+    // One statement for everything about a session: preparing another would cost as much as running it.
     let mut query = db.prepare_cached(
         "SELECT id, sequence, settles, last_seen, complete OR ended IS NOT NULL, parent, project, user, team, \
          task_type FROM sessions WHERE session = ?",
@@ -150,8 +150,8 @@ pub fn intern(db: &Connection, session: &Session, seen: Timestamp) -> Result<Bat
     Ok(known)
 }
 
-/// Charges a session to its project, which was unknown when its files were first read. The project's counters are computed
-/// again.
+/// Charges a session to its project, which was unknown when its files were first read. The project's counters are
+/// recomputed.
 fn charge(db: &Connection, id: i64, session: &Session) -> Result<()> {
     db.execute("UPDATE sessions SET project = ? WHERE id = ?", params![session.project, id])?;
     db.execute("DELETE FROM counters WHERE spec LIKE 'project %' AND value = ?", [&session.project])?;
@@ -184,7 +184,7 @@ fn insert(db: &Connection, session: &Session, now: Timestamp) -> Result<i64> {
     Ok(db.last_insert_rowid())
 }
 
-/// The number of a parent that no hook has reported yet: it is charged to whom its child is charged to.
+/// The number of a parent. One not reported yet by any hook is charged like its child.
 fn intern_stub(db: &Connection, parent: &str, child: &Session, now: Timestamp) -> Result<i64> {
     match session_number(db, parent)? {
         Some(id) => Ok(id),
@@ -196,8 +196,8 @@ fn intern_stub(db: &Connection, parent: &str, child: &Session, now: Timestamp) -
     }
 }
 
-/// Notes that a session was seen: its client (a resumed session has a new one), its transcript, its end. What it is
-/// charged to stays.
+/// Records that a session was seen: its client (new if the session was resumed), its transcript, its end. Its
+/// attribution stays.
 pub fn touch_session(db: &Connection, session: &Session, now: Timestamp, ended: bool) -> Result<()> {
     let id = intern(db, session, now)?.id;
     db.execute(
@@ -213,7 +213,7 @@ pub fn touch_session(db: &Connection, session: &Session, now: Timestamp, ended: 
             id
         ],
     )?;
-    // An old session that is resumed inside another one is that one's child from now on: it is no way out.
+    // An old session resumed inside another one becomes its child, so it cannot evade that one's budget.
     if let Some(parent) = session.parent.as_deref().filter(|p| *p != session.id) {
         let parent = intern_stub(db, parent, session, now)?;
         db.execute(
@@ -231,7 +231,7 @@ pub fn mark_complete(db: &Connection, session: &str, seen: Timestamp) -> Result<
     Ok(())
 }
 
-/// To whom a session is charged.
+/// What a session is charged to.
 pub fn attribution(db: &Connection, id: i64) -> Result<Attribution> {
     let mut query = db.prepare_cached("SELECT project, user, team, task_type FROM sessions WHERE id = ?")?;
     Ok(query.query_row([id], |r| attribution_at(r, 0))?)
@@ -249,9 +249,9 @@ pub fn charged_session(db: &Connection, id: i64) -> Result<WithParent<i64>> {
     })?)
 }
 
-/// Counts a batch of a session; returns its number.
+/// Counts a batch of a session. Returns its number.
 pub fn next_sequence(db: &Connection, session: &BatchSession) -> Result<u64> {
-    // The number was read in this transaction: RETURNING it would cost twice as much.
+    // The number was read in this transaction; RETURNING it would cost twice as much.
     let sequence = session.sequence + 1;
     let mut count = db.prepare_cached("UPDATE sessions SET sequence = ? WHERE id = ?")?;
     count.execute(params![super::to_sql(sequence), session.id])?;

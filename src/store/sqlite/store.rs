@@ -1,5 +1,4 @@
-//! The traits of a store, for SQLite. Each method runs the statements of its subject in one step; they are in the file of that
-//! subject.
+//! Implements the store traits for SQLite. Each method runs the statements of one file in one step.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -102,7 +101,7 @@ impl Query for SqliteStore {
     }
 
     fn states(&mut self, budgets: &[BudgetKey], now: Timestamp) -> Result<Vec<BudgetState>> {
-        // A write: counters that are missing are added up, and kept.
+        // A write, because missing counters are computed and stored.
         self.write(|db| operations::states(db, budgets, now))
     }
 
@@ -190,7 +189,7 @@ impl Recover for SqliteStore {
         self.write(|db| meta::note_installation(db, now))
     }
 
-    /// Renames its file, unless another process has replaced it already.
+    /// Renames its file, unless another process has already replaced it.
     fn quarantine(self: Box<Self>, now: Timestamp) -> std::io::Result<Option<PathBuf>> {
         let Self { connection, path, file, .. } = *self;
         drop(connection);

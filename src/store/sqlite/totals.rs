@@ -1,4 +1,4 @@
-//! The clients' own totals, as they are stored.
+//! The stored client totals.
 
 use rusqlite::{Connection, params};
 
@@ -8,7 +8,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
 use crate::store::{Result, StoreError};
 
-/// Notes a total of a session. The same one again ends where the last one ends; one that was closed stays closed.
+/// Records a total of a session. A repeated total takes the end of the latest reading; once closed, it stays closed.
 pub fn note(db: &Connection, session: i64, total: &ClientTotal) -> Result<()> {
     let mut insert = db.prepare_cached(
         "INSERT INTO client_totals (session, run, model, usage, at, until) VALUES (?,?,?,?,?,?) \
@@ -36,14 +36,14 @@ pub fn session_totals(db: &Connection, session: i64) -> Result<Vec<ClientTotal>>
     Ok(totals)
 }
 
-/// Tokens by class as a total keeps them: `1,2,3,4,5`.
+/// Tokens by class as stored: `1,2,3,4,5`.
 fn to_text(usage: &Usage) -> String {
     let Usage { input, output, cache_write_5m, cache_write_1h, cache_read } = *usage;
     let counts = [input, output, cache_write_5m, cache_write_1h, cache_read];
     counts.map(|count| to_sql(count).to_string()).join(",")
 }
 
-/// Parses what [`to_text`] wrote.
+/// Parses the result of [`to_text`].
 fn from_text(text: &str) -> Result<Usage> {
     let damaged = || StoreError::Damaged(format!("{text} is not a list of tokens by class"));
     let counts = text.split(',').map(|part| part.parse().map(from_sql));

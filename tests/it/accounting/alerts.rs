@@ -1,4 +1,4 @@
-//! Alerts: each threshold is told once, whoever crosses it, and none is lost.
+//! Alerts: each threshold is reported once, whoever crosses it, and none is lost.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -61,7 +61,7 @@ fn spend(store: &mut SqliteStore, budget: &Budget, id: usize, tokens: u64) -> Ve
     applied.alerts.iter().map(|a| a.threshold).collect()
 }
 
-/// (window start, threshold in millionths, limit, alert) as they stand in the database.
+/// (window start, threshold in millionths, limit, alert) as stored in the database.
 fn stored(dir: &Path) -> Vec<(i64, i64, i64, BudgetAlert)> {
     let db = rusqlite::Connection::open(dir.join(FILE)).expect("the database");
     let sql = "SELECT window_start, threshold, in_force, alert FROM alerts ORDER BY id";
@@ -86,7 +86,7 @@ fn sixteen_at_once_store_each_threshold_once() {
         let run = |thread: usize| {
             let (budget, barrier, dir) = (&budget, &barrier, dir.path());
             move || {
-                // Also the first opening: nobody has made the database yet.
+                // Includes the first opening, which creates the database.
                 barrier.wait();
                 let mut store = open(dir);
                 let mut shown = Vec::new();
@@ -109,7 +109,7 @@ fn sixteen_at_once_store_each_threshold_once() {
     let alerts = stored(dir.path());
     let thresholds: Vec<i64> = alerts.iter().map(|a| a.1).collect();
     assert_eq!(thresholds, [500_000, 800_000, 900_000, 1_000_000]);
-    // 192: at 96, 154, 173 and 192, the very charge that crossed.
+    // Limit 192: the charges that crossed are at 96, 154, 173 and 192.
     let used: Vec<u64> = alerts.iter().map(|a| a.3.used).collect();
     assert_eq!(used, [96, 154, 173, 192]);
     let distinct: BTreeSet<i64> = shown.iter().copied().collect();
@@ -187,7 +187,7 @@ fn a_lifetime_begins_before_every_date() {
     let alerts = stored(store.dir.path());
     assert_eq!((alerts[0].0, alerts[0].3.window_start), (i64::MIN, Timestamp(i64::MIN)));
     assert_eq!(alerts[0].2, 100);
-    // What is dated before 1970 counts too.
+    // Dates before 1970 count as well.
     let facts = [charge(2, 30, Timestamp(-1_000_000))];
     let applied = apply_charge(
         &mut store.sqlite,
@@ -224,7 +224,7 @@ fn after_an_extension_those_above_the_new_utilization_fire() {
     let budget = hundred();
     assert_eq!(spend(&mut store.sqlite, &budget, 1, 95), [0.5, 0.8, 0.9]);
     store.add_operation("e", &budget, "s", OperationKind::Extend { amount: 10 }, NOW);
-    // 95 of 110: past 80 % of it already, which nobody needs to hear again; 99 is 90 %.
+    // 95 of 110 was already past 80 %, which is not reported again; 99 is 90 %.
     assert_eq!(spend(&mut store.sqlite, &budget, 2, 1), [0.0; 0]);
     assert_eq!(spend(&mut store.sqlite, &budget, 3, 3), [0.9]);
     assert_eq!(spend(&mut store.sqlite, &budget, 4, 11), [1.0]);
@@ -257,7 +257,7 @@ fn each_window_has_alerts_of_its_own() {
         Charge { budget: &budget, facts: &facts, alert: true, claim: true, now: tomorrow },
     );
     assert_eq!(applied.alerts.iter().map(|a| a.threshold).collect::<Vec<_>>(), [0.5]);
-    // A charge of yesterday, found late, moves yesterday's counter only.
+    // A late charge for yesterday changes only yesterday's counter.
     let facts = [charge(3, 40, NOW)];
     let applied = apply_charge(
         &mut store.sqlite,

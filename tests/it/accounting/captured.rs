@@ -1,4 +1,4 @@
-//! The captured transcripts, counted by the product, by hand and by a second counter, in every way of reading.
+//! The captured transcripts, counted by the product, by hand and by a second counter, for every order of reading.
 
 use std::path::{Path, PathBuf};
 
@@ -7,8 +7,8 @@ use fusebox::domain::budget::Scope;
 use super::naive::NaiveCount;
 use super::test_store::{READ_ORDERS, ReadOrder, SessionFiles, Sum, as_counter, record};
 
-/// A captured session with its truth: tokens (input, output, cache writes of 5 minutes and 1 hour, cache reads),
-/// requests and tool calls, estimated messages.
+/// A captured session with the expected tokens (input, output, cache writes of 5 minutes and 1 hour, cache reads),
+/// requests and tool calls, and estimated messages.
 struct ExpectedSession {
     session: &'static str,
     sum: Sum,
@@ -24,9 +24,9 @@ struct Scenario {
     sessions: &'static [ExpectedSession],
 }
 
-/// Counted by a Python script over the files, each `message.id` once, and checked against the client's last
-/// `cost-state` where there is one (2.1.330): they agree in every class, apart from what stands on no line: the
-/// compactions (which are the difference, one request each), and 13 output tokens of a cut stream.
+/// Counted by a Python script over the files, each `message.id` once, and compared with the client's last `cost-state`,
+/// if any (2.1.330). They agree in every class, apart from usage on no line: the compactions (which are the difference,
+/// one request each), and 13 output tokens of a cut stream.
 const SCENARIOS: &[Scenario] = &[
     Scenario {
         folder: "simple",
@@ -64,7 +64,7 @@ const SCENARIOS: &[Scenario] = &[
         folder: "api-errors",
         sessions: &[
             expected("169a4265-1240-4094-b3b1-56d46d83ecca", Sum::tokens(210, 25, 0, 0, 0).calls(2, 1), 0),
-            // Cut after 48 visible characters and recorded as 1; the client counted 14 for it.
+            // Cut after 48 visible characters and recorded as 1; the client counted 14.
             expected("35a92878-d458-4dfe-ae45-164905157b30", Sum::tokens(270, 21, 0, 0, 0).calls(2, 1), 0),
             expected("a2df06b8-e8e5-4670-8ae6-d9d1b9fd38e3", Sum::tokens(11, 3, 0, 0, 0).calls(1, 0), 0),
             expected("e2fd4456-6ff7-4a2e-9b51-eb38af7903c1", Sum::tokens(0, 0, 0, 0, 0), 0),
@@ -135,7 +135,7 @@ const SCENARIOS: &[Scenario] = &[
         sessions: &[
             expected("f66e95f0-2c5e-4805-8c80-046d5b7d9010", Sum::tokens(210, 25, 0, 0, 0).calls(2, 1), 0),
             expected("04bf5de5-ddda-4c1a-b5ae-58a989224ff0", Sum::tokens(120, 6, 0, 0, 0).calls(1, 0), 0),
-            // No cost-state: 48 visible characters ÷ 4 = 12 for the cut message, 7 for the other.
+            // No cost-state: 48 visible characters ÷ 4 = 12 for the cut message, 7 for the other one.
             expected("e1a18f01-0d03-49d7-8932-777cba17a305", Sum::tokens(270, 19, 0, 0, 0).calls(2, 1), 1),
             expected("d66d06a9-56d3-488d-adb2-b6f9e956c1f8", Sum::tokens(0, 0, 0, 0, 0), 0),
             expected("98471853-d23e-4eb6-9de9-7233595a14bc", Sum::tokens(0, 0, 0, 0, 0), 0),
@@ -143,8 +143,8 @@ const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// What the fork's scenario comes to for its user: the fork's copies count once.
-/// (510, 65) of the parent, then 105 + 106 and 16 + 17 of the fork, (107, 18) of the session after it.
+/// The user's total in the fork's scenario, where the fork's copies count once: (510, 65) of the parent, then 105 + 106
+/// and 16 + 17 of the fork, (107, 18) of the session after it.
 const FORKED_USER: Sum = Sum::tokens(828, 116, 0, 0, 0).calls(8, 3);
 
 fn fixtures() -> PathBuf {

@@ -1,4 +1,4 @@
-//! Counters against a naive recount: random messages, in random batches, in random sessions, in random order.
+//! Counters compared with a naive recount: random messages, batches, sessions and order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use super::test_store::{TestStore, part_budgets, session};
 
 const DAY: i64 = 86_400_000;
 
-/// What the test charges, and to whom: the sessions of two users and two projects; the third session was forked.
+/// The sessions, of two users and two projects; the third session is a fork.
 const SESSIONS: [(&str, &str, &str); 3] =
     [("s0", "ann", "/one"), ("s1", "bob", "/two"), ("s2", "ann", "/two")];
 
@@ -30,7 +30,7 @@ struct Reading {
 prop_compose! {
     fn seen()(
         session in 0..3usize,
-        // Few, so that many readings meet.
+        // Few keys, so that many readings merge.
         key in 0..6u8,
         at in 0..4 * DAY,
         recorded in usage(),
@@ -40,7 +40,7 @@ prop_compose! {
         agent in any::<bool>(),
     ) -> Reading {
         let mut message = Message::new(MessageKey([key; 16]), UsageSource::Response, Timestamp(at));
-        // As of one message: the model and the agent are the same on every line.
+        // Model and agent are the same on every line of a message.
         message.model = ["haiku", "sonnet"][usize::from(key % 2)].into();
         if key % 3 == 0 && agent {
             message.agent = Some("a1".into());
@@ -54,7 +54,7 @@ prop_compose! {
     }
 }
 
-/// The recount: everything that was ever seen, merged by a fold over all readings.
+/// The recount: all readings, merged by a fold.
 #[derive(Default)]
 struct Recount(BTreeMap<MessageKey, (Message, BTreeSet<usize>, usize)>);
 
@@ -98,7 +98,7 @@ fn zone(name: &str) -> Zone {
     fusebox::zoneinfo::zone(name).expect("tzdata is installed")
 }
 
-/// Every counter that the test looks at, in the book and in the recount.
+/// Compares every counter under test in the store and in the recount.
 fn compare(
     store: &mut TestStore,
     recount: &Recount,
@@ -144,11 +144,11 @@ proptest! {
         let mut recount = Recount::default();
         let (rule, now) = (WindowRule { period, zone: zone(name) }, Timestamp(now));
         for (i, batch) in batches.iter().enumerate() {
-            // Some counters exist from the start, others are added up later: it must make no difference.
+            // Some counters exist from the start, others are computed later: the result must be the same.
             if i == watch_from {
                 compare(&mut store, &recount, &rule, now)?;
             }
-            // A batch is of one session; its readings of others go in singly.
+            // A batch is for one session; readings of other sessions are recorded one by one.
             let home = batch[0].session;
             let (own, others): (Vec<&Reading>, Vec<&Reading>) = batch.iter().partition(|s| s.session == home);
             let facts: Vec<Fact> = own.iter().map(|s| Fact::Message(s.message.clone())).collect();
@@ -161,7 +161,7 @@ proptest! {
         }
         compare(&mut store, &recount, &rule, now)?;
         compare(&mut store, &recount, &WindowRule::LIFETIME, now)?;
-        // All of it once more changes nothing.
+        // Recording everything again changes nothing.
         for seen in batches.iter().flatten().rev() {
             store.apply(&nth_session(seen.session), &[Fact::Message(seen.message.clone())]);
         }
@@ -192,7 +192,7 @@ proptest! {
             store.add_operation(&format!("e-{name}"), budget, "s0", OperationKind::Extend { amount: extend }, now);
             let reset = OperationKind::Reset { baseline: Timestamp(baseline) };
             store.add_operation(&format!("r-{name}"), budget, "s0", reset, now);
-            // The same operation, replayed.
+            // The same operation again.
             store.add_operation(&format!("r-{name}"), budget, "s0", reset, now);
         }
         for seen in &late {
@@ -205,7 +205,7 @@ proptest! {
             m.at >= from && window.contains(m.at) && sessions.contains(&0)
         });
         prop_assert_eq!(used(&mut store), expected);
-        // Another value of the same budget was not reset.
+        // Another value of the budget was not reset.
         let other = recount.sum(|m, sessions, _| window.contains(m.at) && sessions.contains(&1));
         prop_assert_eq!(store.counter(Scope::Session, &rule, "s1", now), other);
     }
@@ -262,9 +262,9 @@ fn what_came_before_the_installation_is_history() {
         super::test_store::apply(&mut store.sqlite, &session("s"), &facts, &budgets, Timestamp(2000));
     let state = &applied.states[0];
     assert_eq!((state.used, state.history, state.limit()), (534, 502, 602));
-    // Replaying an old message raises no alert: the limit rises with it.
+    // Old messages raise no alert: they raise the limit as well.
     assert!(applied.alerts.is_empty());
-    // Added up anew it is the same.
+    // A recomputed counter is the same.
     let renamed = WindowRule { zone: zone("Asia/Tokyo"), ..WindowRule::LIFETIME };
     let budgets =
         [fusebox::store::BudgetKey { budget: Budget { window: renamed, ..budget }, value: "s".into() }];
@@ -317,7 +317,7 @@ fn a_child_is_charged_to_its_parents_too_from_when_it_was_one() {
     let parent = Session { parent: Some("grandparent".into()), ..session("parent") };
     store.sqlite.touch_session(&parent, Timestamp(0), false).expect("noted");
     let child = Session { parent: Some("parent".into()), ..session("child") };
-    // It has a past of its own.
+    // The child has its own history.
     store.apply(&session("child"), &[said(1, 50, 5)]);
     store.sqlite.touch_session(&child, Timestamp(100), false).expect("noted");
     store.apply(&child, &[said(2, 200, 10), said(1, 50, 5)]);

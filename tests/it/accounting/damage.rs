@@ -1,4 +1,4 @@
-//! A store that cannot be used: damaged files are set aside, unusable folders are named with what to do.
+//! Unusable stores: damaged files are quarantined; errors for unusable folders say what to do.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,10 +23,10 @@ fn facts(count: usize) -> Vec<Fact> {
     (0..count).map(fact).collect()
 }
 
-/// Bytes of a page.
+/// Page size, in bytes.
 const PAGE: usize = 1024;
 
-/// A database of some pages, all in the main file.
+/// A database of several pages, with everything in the main file.
 fn filled(dir: &Path) -> Vec<u8> {
     let mut store = open(dir);
     super::test_store::apply(&mut store, &session("s"), &facts(400), &[], NOW);
@@ -47,7 +47,7 @@ fn quarantined(dir: &Path) -> Vec<PathBuf> {
     aside
 }
 
-/// Opens a damaged store and records in it; the first record may fail, and is then tried once more.
+/// Opens a damaged store and records in it; retries once if the first record fails.
 fn open_and_use(dir: &Path) -> SqliteStore {
     let mut store = SqliteStore::open(dir, NOW).expect("a store").store;
     let (session, facts) = (session("s"), facts(500));
@@ -125,7 +125,7 @@ fn a_truncated_database_is_set_aside() {
 
 #[test]
 fn a_database_with_flipped_bytes_is_set_aside() {
-    // Every page after the first, each in a database of its own; the first holds header and schema.
+    // Damage every page after the first, each in a new database; the first contains header and schema.
     let dir = tempfile::tempdir().expect("a temporary folder");
     let whole = filled(dir.path());
     let pages = whole.len() / PAGE;
@@ -134,13 +134,13 @@ fn a_database_with_flipped_bytes_is_set_aside() {
     for page in 0..pages {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut bytes = whole.clone();
-        // The page's type and cell count, and some of its cells. Of the first page the header stays.
+        // The page's type and cell count, and some of its cells. Keep the header of the first page.
         let start = page * PAGE + if page == 0 { 100 } else { 0 };
         bytes[start..start + 12].iter_mut().for_each(|b| *b ^= 0xff);
         fs::write(dir.path().join(FILE), &bytes).expect("damaged");
         let mut store = open_and_use(dir.path());
         let total = store.session_total("s").or_else(|error| {
-            // A page that no record looked at is found by who asks, and is dealt with in the same way.
+            // Damage in a page that recording did not read is found by a query, and handled in the same way.
             assert!(error.is_corrupt(), "page {page}: {error}");
             Box::new(store)
                 .quarantine(NOW)
@@ -153,7 +153,7 @@ fn a_database_with_flipped_bytes_is_set_aside() {
         assert_eq!(total.amount.usage.input, 500, "page {page}");
         found += quarantined(dir.path()).len().min(1);
     }
-    // An index that no record touches can go unnoticed; most cannot.
+    // Damage in an index that recording does not use can go unnoticed; most damage cannot.
     assert!(found * 2 > pages, "{found} of {pages}");
 }
 
@@ -165,7 +165,7 @@ fn a_database_that_somebody_else_replaced_is_not_set_aside() {
     assert!(replaced.is_some());
     let mut new = open(dir.path());
     super::test_store::apply(&mut new, &session("s"), &facts(3), &[], NOW);
-    // Its database is not there any more: the new one stays.
+    // Its database was already replaced: the new one stays.
     assert_eq!(Box::new(old).quarantine(NOW.plus_millis(1)).expect("nothing to do"), None);
     assert_eq!(open(dir.path()).session_total("s").expect("answers").expect("known").amount.usage.input, 3);
 }
@@ -224,7 +224,7 @@ fn a_folder_that_cannot_be_made_is_named() {
 
 #[test]
 fn a_folder_that_cannot_be_written_is_named() {
-    // As root, permissions do not bind: /proc does.
+    // Permissions do not apply to root, but /proc is read-only for everybody.
     let (path, shown) = unusable(Path::new("/proc"));
     assert_eq!(path, Path::new("/proc").join(FILE));
     assert!(shown.contains("/proc"), "{shown}");

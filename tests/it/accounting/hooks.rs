@@ -1,4 +1,4 @@
-//! Hooks that meter one session: with their cache, without it, with a store that was lost or went back in time.
+//! Hooks that record one session: with their cache, without it, with a store that was lost or went back in time.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use super::test_store::{NOW, Sum, TestStore, append, open};
 use super::written::response;
 
-/// A user's folders, and a session in them.
+/// A user's folders with one session.
 struct Home {
     dir: TempDir,
     now: Timestamp,
@@ -51,7 +51,7 @@ impl Home {
         EventSource { session: "s".into(), transcript, cwd, ..EventSource::default() }
     }
 
-    /// One hook: reads on and records.
+    /// Runs one hook: reads and records.
     fn record(&mut self) -> Recorded {
         self.now = self.now.plus_millis(1000);
         let env = self.env();
@@ -122,7 +122,7 @@ fn a_lost_store_is_filled_again() {
 
 #[test]
 fn a_store_that_went_back_in_time_is_filled_again() {
-    // A restored copy, or a log whose last pages a power failure took.
+    // A restored copy, or a log that lost its last pages in a power failure.
     let mut home = Home::new();
     home.append_lines(&[response("a", 1, TEN)]);
     assert_eq!(home.used(), 15);
@@ -159,7 +159,7 @@ fn a_store_damaged_between_two_hooks_is_filled_again() {
     bytes[messages].fill(0xa5);
     fs::write(&file, &bytes).expect("damaged");
     home.append_lines(&[response("c", 3, TEN)]);
-    // This one finds the damage, and counts by itself; the next one has a new store.
+    // This hook finds the damage, and counts locally; the next one has a new store.
     let metered = home.record();
     assert_eq!((metered.is_stored(), metered.states[0].used), (false, 45));
     assert_eq!(home.used(), 45);
@@ -211,7 +211,7 @@ fn hooks_at_the_same_time_count_once() {
     assert_eq!(home.total(), Sum::tokens(200, 100, 0, 0, 0).calls(20, 0));
 }
 
-/// The payloads of real clients, sent to every executable: the session of each is their own business, the charge is not.
+/// The payloads of real clients, sent to every executable. Each has its own session, but nothing may be charged.
 #[test]
 fn captured_payloads_charge_nothing_by_themselves() {
     let payloads = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/hooks");
@@ -225,7 +225,7 @@ fn captured_payloads_charge_nothing_by_themselves() {
         let Some(fields) = payload.as_object_mut().filter(|f| f.contains_key("hook_event_name")) else {
             continue;
         };
-        // Where the client wrote is not here: a folder of the test's own stands for it.
+        // The client's own path does not exist here; use a folder of the test.
         fields.insert("transcript_path".into(), json!(home.path("none.jsonl")));
         fields.insert("cwd".into(), json!(home.path("project")));
         for hook in hooks {
@@ -259,12 +259,12 @@ fn the_seeds_own_payload_is_charged_once() {
         assert!(send(payload));
     }
     assert_eq!(home.total(), Sum::tokens(60, 24, 0, 0, 0).calls(2, 2));
-    // A real client's payload never is, whatever it carries.
+    // A real client's payload is never charged, whatever it contains.
     let mut real = named;
     real["transcript_path"] = json!(home.path("none.jsonl"));
     real["call_id"] = json!("c2");
     assert!(!send(&real));
-    // Nor do numbers that cannot be true break the store.
+    // Impossible numbers do not break the store.
     let mut huge = bare;
     huge["response"]["usage"]["input_tokens"] = json!(u64::MAX);
     assert!(send(&huge));
@@ -291,10 +291,10 @@ fn a_hook_without_time_gets_on_by_a_slice_and_nothing_is_counted_twice() {
     assert!(0 < first && first < 200 * 15 && !complete, "{first}");
     let (second, complete) = meter(Some(0));
     assert!(first < second && second < 200 * 15 && !complete, "{second}");
-    // With time enough the slices follow one another.
+    // With enough time, all slices are read.
     assert_eq!(meter(None), (200 * 15, true));
     assert_eq!(meter(Some(0)), (200 * 15, true));
-    // A store that was lost is filled in slices too.
+    // A lost store is refilled in slices as well.
     fs::remove_dir_all(home.path("state")).expect("the store was there");
     let mut used = 0;
     let mut calls = 0;

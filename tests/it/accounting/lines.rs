@@ -1,4 +1,4 @@
-//! Odd lines and odd files: what counts of them, and what they must not break.
+//! Unusual lines and files: what counts, and what they must not break.
 
 use std::fs;
 use std::path::Path;
@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use super::test_store::{NOW, Reader, Sum, TestStore, append, session};
 use super::written::{at, response};
 
-/// What a transcript of these bytes comes to: tokens by class, requests, tool calls; and estimated messages.
+/// The usage in a transcript of these bytes: tokens by class, requests, tool calls; and estimated messages.
 fn count(bytes: &[u8]) -> (Sum, u64) {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("s.jsonl");
     fs::write(&path, bytes).expect("a transcript");
     let mut store = TestStore::with_counters(&["s"]);
     Reader::new(&session("s"), &path).record(&mut store.sqlite);
-    // What was counted must be there for budgets too.
+    // Budgets must see the same counts.
     let (sum, estimated) = store.total("s");
     assert_eq!(store.lifetime_counter(Scope::Session, "s"), super::test_store::as_counter(sum));
     (sum, estimated)
@@ -41,7 +41,7 @@ fn without_a_request_id_the_message_id_is_the_key() {
     let mut null = first.clone();
     null["requestId"] = Value::Null;
     assert_eq!(count(&lines(&[first.clone(), second, null])), once());
-    // With one it is another response.
+    // With a request id, it is another response.
     assert_eq!(count(&lines(&[first, response("m", 2, TEN)])).0, TEN.plus(TEN).calls(2, 0));
 }
 
@@ -150,7 +150,7 @@ fn what_the_client_made_up_is_no_charge() {
     let mut error = response("n", 2, TEN);
     error["isApiErrorMessage"] = true.into();
     assert_eq!(count(&lines(&[synthetic.clone(), error.clone()])).0, Sum::default());
-    // Nor do they change a whole response before them.
+    // Nor do they change a complete response before them.
     assert_eq!(count(&lines(&[response("a", 0, TEN), synthetic, error.clone()])), once());
     error["isApiErrorMessage"] = false.into();
     assert_eq!(count(&lines(&[error])), once());
@@ -163,7 +163,7 @@ fn an_error_line_makes_a_response_cut_only_where_its_output_is_what_the_start_sa
     error["message"]["model"] = "<synthetic>".into();
     let mut cut = response("m", 1, Sum { output: 1, ..TEN });
     cut["message"]["content"][0]["text"] = "x".repeat(83).into();
-    // Recorded as stopped with one token: an answer of one token, until an error follows.
+    // Stopped with one token: an answer of one token, unless an error follows.
     assert_eq!(count(&lines(&[cut.clone()])), (Sum { output: 1, ..TEN }.calls(1, 0), 0));
     assert_eq!(count(&lines(&[cut.clone(), error.clone()])), (Sum { output: 20, ..TEN }.calls(1, 0), 1));
     // The characters of each line count once, however often it is read.
@@ -172,7 +172,7 @@ fn an_error_line_makes_a_response_cut_only_where_its_output_is_what_the_start_sa
     second["message"]["content"] = json!([{"type": "thinking", "thinking": "y".repeat(40)},
         {"type": "tool_use", "id": "t", "input": {"a": "b"}}]);
     let found = count(&lines(&[cut.clone(), second.clone(), cut, second, error]));
-    // 83 + 40 + 9 of {"a":"b"}, divided by four.
+    // 83 + 40 + 9 for {"a":"b"}, divided by four.
     assert_eq!(found, (Sum { output: 33, ..TEN }.calls(1, 1), 1));
 }
 
@@ -200,7 +200,7 @@ fn progress_lines_count_once_with_the_agents_own_file() {
     let main = [response("a", 1, TEN), progress("p1"), progress("p2")];
     let expected = (TEN.plus(TEN).calls(2, 1), 0);
     assert_eq!(count(&lines(&main)), expected);
-    // The envelope alone is no charge.
+    // The envelope alone costs nothing.
     let mut empty = progress("p3");
     empty["data"]["message"] = json!({"type": "user", "message": {"content": "usage"}});
     assert_eq!(count(&lines(&[response("a", 1, TEN), empty])), once());
@@ -219,7 +219,7 @@ fn progress_lines_count_once_with_the_agents_own_file() {
             Reader::new(&session("s"), path).record(&mut store.sqlite);
         }
         assert_eq!(store.total("s"), expected);
-        // It is the agent's, not the main agent's.
+        // It is charged to the subagent, not to the main agent.
         assert_eq!(store.lifetime_counter(Scope::AgentType, "main"), [10, 5, 0, 0, 1, 0]);
     }
 }
@@ -269,7 +269,7 @@ fn carriage_returns_empty_lines_and_garbage_between() {
     assert_eq!(count(format!("\n\n  \n{line}\n\n{next}\n\n").as_bytes()), both);
     let garbage = "{\"usage\":\n\"usage\"\n[\"usage\"]\n{\"message\":\"usage\"}\n{\"message\":{\"usage\":null}}\nnull\n";
     assert_eq!(count(format!("{line}\n{garbage}{next}\n").as_bytes()), both);
-    // Two writers that tore each other's lines: what is whole counts.
+    // Two writers that tore each other's lines: complete lines count.
     let torn = &line[..line.len() / 2];
     assert_eq!(count(format!("{torn}\n{line}\n{next}\n").as_bytes()), both);
 }
@@ -352,7 +352,7 @@ fn an_unfinished_last_line_waits() {
 }
 
 fn write(path: &Path, values: &[Value]) {
-    // In place, as a truncation does it: the inode stays.
+    // Truncated in place: the inode stays.
     fs::write(path, lines(values)).expect("a transcript");
 }
 
@@ -385,7 +385,7 @@ fn a_file_rewritten_between_two_readings_is_read_again() {
     let mut reader = Reader::new(&session("s"), &path);
     write(&path, &[response("a", 1, TEN)]);
     reader.record(&mut store.sqlite);
-    // Longer than before, so its size does not give it away; the old end lies inside a line.
+    // Longer than before, so the size does not reveal it; the old end is within a line.
     let mut long = response("b", 2, TEN);
     long["cwd"] = "/a/longer/folder".into();
     write(&path, &[long, response("c", 3, TEN)]);
@@ -401,7 +401,7 @@ fn a_replaced_file_is_read_from_its_start() {
     let mut reader = Reader::new(&session("s"), &path);
     write(&path, &[response("a", 1, TEN)]);
     reader.record(&mut store.sqlite);
-    // Same length, so only the inode tells.
+    // The same length, so only the inode reveals it.
     write(&new, &[response("b", 1, TEN)]);
     fs::rename(&new, &path).expect("replaced");
     reader.record(&mut store.sqlite);
@@ -446,6 +446,6 @@ fn a_line_without_a_date_takes_that_of_the_line_before() {
     let day = WindowRule { period: Period::Day, zone: Zone::utc() };
     let on = Timestamp::parse(&at(0)).expect("a date");
     assert_eq!(store.counter(Scope::Session, &day, "s", on)[..2], [10, 5]);
-    // Without any date in the file it is charged now.
+    // Without any date in the file, it is charged now.
     assert_eq!(count(&lines(&[undated])), once());
 }

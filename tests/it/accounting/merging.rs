@@ -1,4 +1,4 @@
-//! A message is the same whatever order its lines come in, and however often.
+//! A message is the same whatever the order and number of its lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ fn usages() -> impl Strategy<Value = BTreeMap<u64, Usage>> {
     prop::collection::btree_map(0..3u64, usage(), 0..3)
 }
 
-/// What one reading may say of the message with one key.
+/// A possible reading of the message with one key.
 fn reading(source: UsageSource) -> impl Strategy<Value = Message> {
     let agent = prop_oneof![
         Just((None, "main".to_owned())),
@@ -56,7 +56,7 @@ fn reading(source: UsageSource) -> impl Strategy<Value = Message> {
                 tools,
                 ..Message::new(MessageKey([1; 16]), source, Timestamp(at))
             }
-            // As the reader of lines hands it over.
+            // As returned by the line reader.
             .forget_lines()
         },
     )

@@ -1,4 +1,4 @@
-//! A second counter, written without any of the product's code: what the rules say of a session's files.
+//! A second counter, written without the product's code: applies the rules to a session's files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,14 +15,14 @@ struct Response {
     visible: usize,
 }
 
-/// What stands in some files.
+/// The usage in some files.
 #[derive(Default)]
 pub struct NaiveCount {
     responses: BTreeMap<(String, String), Response>,
     blocks: BTreeSet<String>,
     tools: BTreeSet<String>,
     compactions: BTreeMap<String, u64>,
-    /// The last total of the client, by model.
+    /// The client's last total, by model.
     totals: BTreeMap<String, Sum>,
 }
 
@@ -37,7 +37,7 @@ impl NaiveCount {
         found
     }
 
-    /// Several sessions together: copies in forks count once.
+    /// Counts several sessions together: copies in forks count once.
     pub fn from_sessions(sessions: &[SessionFiles]) -> Self {
         let mut found = Self::default();
         sessions.iter().for_each(|files| found.read(files));
@@ -114,8 +114,8 @@ impl NaiveCount {
         self.responses.values().filter(is_cut).collect()
     }
 
-    /// What is charged for these files alone, and how many messages are estimates: what the client's last totals say,
-    /// for models that they name; else the lines, with estimates for cut streams and compactions.
+    /// The charge for these files alone, and the number of estimated messages: the client's last totals for the models
+    /// in them, else the lines, with estimates for cut streams and compactions.
     pub fn charged(&self) -> (Sum, u64) {
         let mut sum = Sum::default()
             .calls((self.responses.len() + self.compactions.len()) as u64, self.tools.len() as u64);
@@ -139,7 +139,7 @@ impl NaiveCount {
         (sum, estimated)
     }
 
-    /// What the responses of one model add up to, by their lines alone.
+    /// The sum of the responses of one model, by their lines alone.
     pub fn listed(&self, model: &str) -> Sum {
         let of = self.responses.values().filter(|r| r.model == model);
         of.fold(Sum::default(), |sum, r| sum.plus(r.sum))

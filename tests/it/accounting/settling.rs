@@ -1,4 +1,4 @@
-//! The client's own totals: a session comes to what they say wherever they cover everything, however it is read.
+//! The client's own totals: a session's count equals them wherever they cover everything, however it is read.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ const fn t(input: u64, output: u64, read: u64) -> Sum {
     Sum::tokens(input, output, 0, 0, read)
 }
 
-/// Checks the tokens of sessions, and the tokens of their user, in every way of reading and many random ones.
+/// Checks the tokens of sessions and of their user, for every order of reading and many random ones.
 #[track_caller]
 fn check(sessions: &[SessionFiles], truths: &[Sum], user: Sum) {
     let random = (1..=12).flat_map(|n| [(ReadOrder::Shuffled, n * 7919), (ReadOrder::Pieces, n * 104_729)]);
@@ -117,7 +117,7 @@ fn a_total_after_each_compaction_settles_each() {
 
 #[test]
 fn a_total_that_does_not_cover_the_lines_says_nothing() {
-    // A client that was killed wrote no total, and its resume began counting at 0.
+    // A killed client wrote no total, and its resume started counting at 0.
     let main = lines([
         response("a", 1, t(100, 10, 0)),
         boundary("c1", 2, 110),
@@ -125,7 +125,7 @@ fn a_total_that_does_not_cover_the_lines_says_nothing() {
         total(9, t(60, 6, 6)),
     ]);
     check(&one(&main, &[]), &[t(110, 11, 110)], t(110, 11, 110));
-    // Only the agent's file makes the total too small: it may be read last.
+    // Only the agent's file makes the total too small, and it may be read last.
     let main = lines([response("a", 1, t(100, 10, 0)), total(9, t(160, 16, 6))]);
     let agent = lines([response("b", 3, t(200, 20, 0))]);
     check(&one(&main, &agent), &[t(300, 30, 0)], t(300, 30, 0));
@@ -145,7 +145,7 @@ fn a_total_replaces_the_estimate_of_a_cut_stream() {
 
 #[test]
 fn a_total_does_not_settle_what_came_after_it() {
-    // The compaction leaves room in the total: it would seem to cover the agent's cut stream too.
+    // The compaction leaves room in the total, which could seem to cover the agent's cut stream.
     let main = lines([
         response("a", 1, t(100, 10, 0)),
         boundary("c1", 2, 110),
@@ -170,7 +170,7 @@ fn a_fork_after_a_compaction_shares_it() {
 fn a_fork_whose_parent_settles_first_goes_on_from_there() {
     let before = lines([response("a", 1, t(100, 10, 0)), boundary("c1", 2, 110)]);
     let parent = [before.clone(), lines([total(1, t(4100, 310, 70))])].concat();
-    // No total of its own as yet: what the parent's says of the compaction holds here too.
+    // It has no total of its own yet: what the parent's says about the compaction applies here as well.
     let fork = [before, lines([response("x", 9, t(20, 2, 0))])].concat();
     let sessions = [SessionFiles::from_lines("p", &parent, &[]), SessionFiles::from_lines("f", &fork, &[])];
     check(&sessions, &[t(4100, 310, 70), t(4120, 312, 70)], t(4120, 312, 70));
@@ -187,7 +187,7 @@ fn compactions_in_both_branches_come_to_both_totals() {
     let parent = [before.clone(), first, in_parent].concat();
     let fork = [before, in_fork].concat();
     let sessions = [SessionFiles::from_lines("p", &parent, &[]), SessionFiles::from_lines("f", &fork, &[])];
-    // Together: the parent's, and what the fork adds to the 4,100 that it began with.
+    // Together: the parent's, and what the fork adds to the 4,100 that it started with.
     let user = t(8107 + 9120 - 4100, 611 + 712 - 310, 140 + 150 - 70);
     check(&sessions, &[t(8107, 611, 140), t(9120, 712, 150)], user);
 }
@@ -224,8 +224,8 @@ fn a_forked_capture_with_compactions_in_both_branches() {
     let captured = SessionFiles::read(&root.join("2e4e487d-8b4d-4f4a-8aac-4de41da21fdc.jsonl"));
     let text = String::from_utf8(captured.files[0].1.clone()).expect("UTF-8");
     let all: Vec<String> = text.lines().map(str::to_owned).collect();
-    // The fork copies everything up to the first total (line 70), and is compacted once more; its client knew the
-    // first total: (4,723, 367, 96,200, 371,777).
+    // The fork copies everything up to the first total (line 70), and is compacted again; its client knew the first
+    // total: (4,723, 367, 96,200, 371,777).
     let copied: Vec<String> = all[..69].to_vec();
     let model = "claude-sonnet-4-5-20250929";
     let mut end = total(1_795_315_817_771, Sum::tokens(9000, 700, 96_200, 0, 372_000));
@@ -257,7 +257,7 @@ fn a_childs_rest_is_its_parents_too() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut store = TestStore::with_counters(&["s", "parent"]);
     let child = fusebox::store::Session { parent: Some("parent".into()), ..session("s") };
-    // Seen before its messages: what a session held before it became a child is its own.
+    // Seen before its messages: what a session used before it became a child is its own.
     let born = fusebox::domain::time::Timestamp::parse(&at(0)).expect("a date");
     fusebox::store::Record::touch_session(&mut store.sqlite, &child, born, false).expect("noted");
     for facts in SessionFiles::from_lines("s", &main, &[]).facts_by_line(dir.path()) {

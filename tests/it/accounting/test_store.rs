@@ -1,4 +1,4 @@
-//! A store in a folder of its own, and readers that fill it the way hooks do.
+//! A store in its own folder, and readers that fill it as hooks do.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,10 +17,10 @@ use fusebox::transcript::cursor::{Position, read_new};
 use fusebox::zoneinfo;
 use tempfile::TempDir;
 
-/// A moment after everything that the captured transcripts hold.
+/// A moment after all captured transcripts.
 pub const NOW: Timestamp = Timestamp(1_795_400_000_000);
 
-/// What was counted: tokens by class, responses, tool calls.
+/// Counts: tokens by class, responses, tool calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum {
     pub input: u64,
@@ -58,7 +58,7 @@ impl Sum {
     }
 }
 
-/// A counter as budgets see it: a budget has one class for both kinds of cache writes.
+/// A counter as seen by budgets, which have one class for both kinds of cache writes.
 pub fn as_counter(sum: Sum) -> [u64; 6] {
     [sum.input, sum.output, sum.write_5m + sum.write_1h, sum.read, sum.requests, sum.tools]
 }
@@ -82,7 +82,7 @@ pub fn budget(name: &str, scope: Scope, unit: Unit, limit: u64) -> Budget {
     }
 }
 
-/// One budget for each part of a counter.
+/// One budget for each class of a counter.
 pub fn part_budgets(scope: Scope, rule: &WindowRule, value: &str) -> Vec<BudgetKey> {
     let none = TokenClasses { input: false, output: false, cache_write: false, cache_read: false };
     let classes = [
@@ -109,7 +109,7 @@ pub fn session(id: &str) -> Session {
     Session { id: id.into(), project: "/project".into(), user: "ann".into(), ..Session::default() }
 }
 
-/// A store in a folder of its own.
+/// A store in its own folder.
 pub struct TestStore {
     pub dir: TempDir,
     pub sqlite: SqliteStore,
@@ -122,7 +122,7 @@ impl TestStore {
         Self { dir, sqlite: store }
     }
 
-    /// A store whose counters exist from the start, so that they are changed by batches, not computed.
+    /// A store with counters from the start, which are changed by batches instead of computed.
     pub fn with_counters(sessions: &[&str]) -> Self {
         let mut store = Self::new();
         for id in sessions {
@@ -138,7 +138,7 @@ impl TestStore {
         apply(&mut self.sqlite, session, facts, &[], NOW)
     }
 
-    /// What a counter holds now.
+    /// The current value of a counter.
     pub fn counter(&mut self, scope: Scope, rule: &WindowRule, value: &str, now: Timestamp) -> [u64; 6] {
         let budgets = part_budgets(scope, rule, value);
         let watcher = Session { project: "/watcher".into(), user: "watcher".into(), ..session("watcher") };
@@ -147,11 +147,11 @@ impl TestStore {
         used.try_into().expect("six budgets")
     }
 
-    /// A counter that was moved batch by batch; the same added up anew must say the same.
+    /// A counter that was changed batch by batch. Checks that computing it gives the same result.
     #[track_caller]
     pub fn lifetime_counter(&mut self, scope: Scope, value: &str) -> [u64; 6] {
         let moved = self.counter(scope, &WindowRule::LIFETIME, value, NOW);
-        // Another zone makes no other window, but another family of counters: it has to be added up.
+        // Another zone is the same window, but another counter family, which has to be computed.
         let zones = ["Asia/Tokyo", "Asia/Seoul", "Asia/Manila", "Asia/Dhaka", "Asia/Tehran"];
         let mut rules = zones.into_iter().map(|zone| {
             let zone = zoneinfo::zone(zone).expect("tzdata is installed");
@@ -171,7 +171,7 @@ impl TestStore {
         known == 0
     }
 
-    /// What a session used, and how many of its messages are estimates.
+    /// The usage of a session, and the number of its estimated messages.
     #[track_caller]
     pub fn total(&mut self, id: &str) -> (Sum, u64) {
         let total = self.sqlite.session_total(id).expect("the store answers").unwrap_or_default();
@@ -224,7 +224,7 @@ pub fn apply(
     store.apply(&batch).expect("the store records a batch")
 }
 
-/// A transcript file and what a hook knows of it.
+/// A transcript file and the position of its reader.
 pub struct Reader {
     pub path: PathBuf,
     pub session: Session,
@@ -242,27 +242,27 @@ impl Reader {
         reader
     }
 
-    /// Forgets how far it read.
+    /// Restarts at the beginning of the file.
     pub fn restart(&mut self) {
         let kind = if self.agent.is_some() { "" } else { "main" };
         self.position = Position::start(self.agent.clone(), kind.into());
     }
 
-    /// What the file says beyond what was read.
+    /// The facts that were not read yet.
     pub fn facts(&mut self) -> Vec<Fact> {
         read_new(&ClaudeTranscripts, &self.path, &mut self.position, u64::MAX, NOW)
             .expect("a readable transcript")
             .facts
     }
 
-    /// Reads on and records.
+    /// Reads and records the rest.
     pub fn record(&mut self, store: &mut SqliteStore) {
         let facts = self.facts();
         apply(store, &self.session, &facts, &[], NOW);
     }
 }
 
-/// A session's files, as bytes: the main one first.
+/// The contents of a session's files, the main one first.
 #[derive(Clone, Debug)]
 pub struct SessionFiles {
     pub id: String,
@@ -282,7 +282,7 @@ impl SessionFiles {
         Self { id: stem, files: listed.iter().map(|f| read(&f.path)).collect() }
     }
 
-    /// A session made of lines: those of the main agent, and of one subagent where there are any.
+    /// A session made of lines of the main agent and, if not empty, of one subagent.
     pub fn from_lines(id: &str, main: &[String], agent: &[String]) -> Self {
         let join = |lines: &[String]| lines.iter().flat_map(|l| [l.as_bytes(), b"\n"].concat()).collect();
         let mut files = vec![(PathBuf::from(format!("{id}.jsonl")), join(main))];
@@ -292,7 +292,7 @@ impl SessionFiles {
         Self { id: id.into(), files }
     }
 
-    /// Readers of these files, empty as yet, in `dir`.
+    /// Readers of these files, which are created empty in `dir`.
     pub fn readers(&self, dir: &Path) -> Vec<Reader> {
         let session = session(&self.id);
         let reader = |(name, _): &(PathBuf, Vec<u8>)| {
@@ -304,7 +304,7 @@ impl SessionFiles {
         self.files.iter().map(reader).collect()
     }
 
-    /// Every line of every file as the facts that it says, read in order.
+    /// The facts of every line of every file, in order.
     pub fn facts_by_line(&self, dir: &Path) -> Vec<Vec<Fact>> {
         let mut facts = Vec::new();
         for (reader, (_, bytes)) in self.readers(dir).iter_mut().zip(&self.files) {
@@ -323,12 +323,12 @@ pub fn append(path: &Path, bytes: &[u8]) {
     file.write_all(bytes).expect("room for a transcript");
 }
 
-/// A reproducible series of numbers.
+/// A reproducible series of random numbers.
 pub struct Dice(pub u64);
 
 impl Dice {
     pub fn below(&mut self, n: usize) -> usize {
-        // xorshift64*: enough to mix orders, and the same everywhere.
+        // xorshift64*: good enough to shuffle, and portable.
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -347,17 +347,17 @@ impl Dice {
 pub enum ReadOrder {
     /// Each file at once.
     Whole,
-    /// Each line in a batch of its own.
+    /// Each line in its own batch.
     Lines,
-    /// Files that grow by pieces of random size, torn lines included, in turn.
+    /// Files that grow alternately by pieces of random size, including torn lines.
     Pieces,
-    /// Each line, reading from the start every time.
+    /// One line more each time, always from the start.
     Again,
     /// Subagents' files before the main one, the last session first.
     Backwards,
-    /// Two stores on one database, each reading everything, in turn.
+    /// Two stores on one database, alternately, each reading everything.
     TwoStores,
-    /// Lines in random order, in random batches; some come twice.
+    /// Lines in random order, in random batches; some occur twice.
     Shuffled,
 }
 
@@ -397,7 +397,7 @@ pub fn record(sessions: &[SessionFiles], way: ReadOrder, seed: u64) -> TestStore
         ReadOrder::Again => {
             for (mut reader, bytes) in readers(dir.path()).into_iter().zip(contents) {
                 let lines: Vec<&[u8]> = bytes.split_inclusive(|b| *b == b'\n').collect();
-                // Every line would make reading quadratic: by eighths, and at the end once more.
+                // Every line would take quadratic time, so restart after each eighth, and at the end.
                 for portion in lines.chunks(lines.len().div_ceil(8).max(1)) {
                     append(&reader.path, &portion.concat());
                     reader.restart();

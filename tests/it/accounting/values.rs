@@ -270,7 +270,7 @@ proptest! {
 
     #[test]
     fn a_threshold_is_reached_at_its_units_and_not_before(t in 1..=1_000_000u64, limit in 1..10_000_000u64) {
-        // In whole numbers: units × 10⁶ ≥ t × limit.
+        // In integers: units × 10⁶ ≥ t × limit.
         let units = threshold_units(t as f64 / 1e6, limit);
         prop_assert!(units * 1_000_000 >= t * limit);
         prop_assert!(units == 1 || (units - 1) * 1_000_000 < t * limit);

@@ -1,4 +1,4 @@
-//! Windows: each moment lies in one, and the next begins where one ends, in any zone.
+//! Windows: each moment belongs to one, and each starts where the previous one ends, in any zone.
 
 use chrono_tz::Tz;
 use fusebox::domain::time::Timestamp;
@@ -93,7 +93,7 @@ proptest! {
         zone in prop::sample::select(&chrono_tz::TZ_VARIANTS[..]),
         (_, period) in prop::sample::select(&Period::ALL[..]),
     ) {
-        // Debian has old names in a package of their own.
+        // Debian has old names in a separate package.
         let Ok(zone) = zoneinfo::zone(zone.name()) else { return Ok(()) };
         let rule = WindowRule { period, zone };
         prop_assert_eq!(rule.to_string().parse(), Ok(rule));
@@ -103,7 +103,7 @@ proptest! {
 #[test]
 fn days_begin_where_another_table_of_zones_has_another_date() {
     use chrono::TimeZone;
-    // What governments decided since may be in one of the tables only, and so may corrections of what was long ago.
+    // Recent decisions of governments, and corrections of old data, may be in only one of the tables.
     let (from, until) = (ms("2000-01-01T00:00:00Z"), ms("2022-01-01T00:00:00Z"));
     for zone in ZONES {
         let date = |at: Timestamp| zone.from_utc_datetime(&at.utc().naive_utc()).date_naive();
@@ -119,7 +119,7 @@ fn days_begin_where_another_table_of_zones_has_another_date() {
 
 #[test]
 fn windows_tile_time_around_every_change_of_the_clocks() {
-    // Random moments hardly ever hit the hours that matter: so all changes since 1970, in all zones of the table.
+    // Random moments rarely hit the relevant hours, so check all transitions since 1970, in all zones of the table.
     use chrono::{Offset, TimeZone};
     let offset = |zone: &Tz, at: i64| {
         zone.offset_from_utc_datetime(&Timestamp(at).utc().naive_utc()).fix().local_minus_utc()

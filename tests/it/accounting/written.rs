@@ -1,15 +1,15 @@
-//! Transcript lines made for a test: only the fields that count, in the client's shape.
+//! Transcript lines for tests: only the fields that count, in the client's format.
 
 use serde_json::{Value, json};
 
 use super::test_store::Sum;
 
-/// A time of the day on which these sessions take place, in seconds from 10:00.
+/// A time on the day of these sessions, in seconds from 10:00.
 pub fn at(second: i64) -> String {
     format!("2026-11-22T10:{:02}:{:02}.000Z", second / 60, second % 60)
 }
 
-/// `usage` as a response carries it.
+/// The `usage` of a response.
 pub fn usage(sum: Sum) -> Value {
     json!({
         "input_tokens": sum.input,
@@ -23,7 +23,7 @@ pub fn usage(sum: Sum) -> Value {
     })
 }
 
-/// A whole response on one line.
+/// A complete response on one line.
 pub fn response(id: &str, second: i64, sum: Sum) -> Value {
     json!({
         "type": "assistant", "uuid": format!("line-{id}"), "requestId": format!("req-{id}"), "timestamp": at(second),
@@ -42,7 +42,7 @@ pub fn cut(id: &str, second: i64, sum: Sum, visible: usize) -> Value {
     line
 }
 
-/// A line that only has a date.
+/// A line with only a date.
 pub fn dated(second: i64) -> Value {
     json!({"type": "queue-operation", "operation": "enqueue", "timestamp": at(second)})
 }
@@ -70,7 +70,7 @@ pub fn total(run: i64, sum: Sum) -> Value {
     })
 }
 
-/// Lines as they stand in a file.
+/// The lines of a file.
 pub fn lines<const N: usize>(values: [Value; N]) -> Vec<String> {
     values.iter().map(Value::to_string).collect()
 }

@@ -1,20 +1,20 @@
-//! One page of Markdown: its links, the anchors of its headings, its code and its tables.
+//! One Markdown page: its links, heading anchors, code and tables.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
 
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
-/// A page, taken apart.
+/// A parsed page.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// From the repository's root.
+    /// Relative to the root of the repository.
     pub name: PathBuf,
-    /// Where its links lead, as written.
+    /// The targets of its links, as written.
     pub links: Vec<String>,
-    /// What links may name behind `#`, by GitHub's rules.
+    /// Anchors of its headings, by GitHub's rules.
     pub anchors: BTreeSet<String>,
-    /// Code within sentences and cells.
+    /// Code in sentences and cells.
     pub codes: Vec<String>,
     blocks: Vec<(String, String)>,
     tables: Vec<(String, Vec<Row>)>,
@@ -26,7 +26,7 @@ pub type Row = Vec<Cell>;
 /// A cell: its text, and the pieces of code in it.
 #[derive(Clone, Debug, Default)]
 pub struct Cell {
-    /// All of it.
+    /// The whole text.
     pub text: String,
     /// The code.
     pub code: Vec<String>,
@@ -44,7 +44,7 @@ pub fn plain(path: &Path) -> PathBuf {
     })
 }
 
-/// A heading as GitHub names it: small letters, blanks as `-`, everything else left out.
+/// GitHub's anchor of a heading: lower case, spaces as `-`, everything else removed.
 fn anchor(heading: &str) -> String {
     let small = heading.to_lowercase();
     let kept = small.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
@@ -92,7 +92,7 @@ impl Page {
                 Event::Start(Tag::Table(_)) => page.tables.push((under.clone(), Vec::new())),
                 Event::Start(Tag::TableRow) => page.tables.last_mut().unwrap().1.push(Row::new()),
                 Event::Start(Tag::TableCell) => cell = Some(Cell::default()),
-                // The head is no row.
+                // The header is not a row.
                 Event::End(TagEnd::TableCell) => {
                     if let Some(row) = page.tables.last_mut().unwrap().1.last_mut() {
                         row.extend(cell.take());
@@ -124,7 +124,7 @@ impl Page {
         self.blocks.iter().filter(move |(of, _)| of == language).map(|(_, text)| text.as_str())
     }
 
-    /// The rows of the first table under a heading, which is named by its anchor.
+    /// The rows of the first table under a heading, given by its anchor.
     pub fn table(&self, heading: &str) -> Vec<Row> {
         let found = self.tables.iter().find(|(under, _)| under == heading);
         found.unwrap_or_else(|| panic!("no table under {heading}")).1.clone()

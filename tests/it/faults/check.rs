@@ -1,4 +1,4 @@
-//! Checkpoints: everything heals, and every number must be the one that the transcripts say.
+//! Checkpoints: everything heals, and every number must match the transcripts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,7 +44,7 @@ const BUDGETS: [Budget; 8] = [
     budget("ever", "user", Window::Lifetime, 2_000_000, &[0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0]),
     budget("reads", "model", Window::Lifetime, 300_000, DEFAULT_THRESHOLDS),
     budget("agents", "agent_type", Window::Lifetime, 80, DEFAULT_THRESHOLDS),
-    // The first on one machine only, where projects have one name; the second on a shared store.
+    // The first only on one machine, where a project has one name; the second only on a shared store.
     budget("hours", "project", Window::Hours(5), 50, DEFAULT_THRESHOLDS),
     budget("monthly", "user", Window::Month, 900_000, DEFAULT_THRESHOLDS),
 ];
@@ -71,7 +71,7 @@ impl Budget {
         }
     }
 
-    /// The start of the window that a moment lies in.
+    /// The start of the window that contains a moment.
     pub fn start(&self, at: i64) -> i64 {
         match self.window {
             Window::Lifetime => i64::MIN,
@@ -84,7 +84,7 @@ impl Budget {
     }
 }
 
-/// What a person's decisions come to.
+/// The combined result of a person's decisions.
 #[derive(Default)]
 pub struct BudgetDecisions {
     extension: u64,
@@ -96,7 +96,7 @@ pub struct BudgetDecisions {
 pub type Decisions = BTreeMap<(String, String, i64), BudgetDecisions>;
 
 impl World {
-    /// The budgets there are. On a shared store only those of sessions are without an end.
+    /// The budgets. On a shared store, only sessions have lifetime budgets.
     pub fn budgets(&self) -> [Budget; 8] {
         BUDGETS.map(|budget| match budget.window {
             Window::Lifetime if self.shared.is_some() && budget.scope != "session" => {
@@ -118,7 +118,7 @@ impl World {
         if self.damaged {
             self.settle_store();
         }
-        // A session that neither the store nor a cache remembers is known again with its next hook.
+        // A session known to neither the store nor a cache is known again with its next hook.
         for session in 0..self.sessions.len() {
             let of = &self.sessions[session];
             if !of.in_store && !of.in_cache && of.has_written() {
@@ -127,7 +127,7 @@ impl World {
         }
         let (decided, count) = (self.decisions_by_budget(), self.count());
         self.check_numbers(0, &count, &decided);
-        // Who can speak says what is left to say.
+        // Sessions that can show alerts show the remaining ones.
         for session in 0..self.sessions.len() {
             if self.sessions[session].is_live() {
                 self.hook(session, "UserPromptSubmit", None, None);
@@ -138,18 +138,18 @@ impl World {
         }
     }
 
-    /// What a machine says must be so.
+    /// Checks the numbers that a machine reports.
     pub fn check_numbers(&mut self, machine: usize, count: &Count, decided: &Decisions) {
         self.check_sessions(machine, count, decided);
         self.check_list(machine, count, decided);
     }
 
-    /// A damaged store is found by whoever meets the damage, who may fail and says so; then all is rebuilt.
+    /// A damaged store is found by whoever reads the damage, who may fail with an error; then everything is rebuilt.
     fn settle_store(&mut self) {
         let done = (0..4).any(|_| {
             let (code, _, errors) = self.fusebox(&["status", "--all", "--json"], None);
             self.note(format!("  status: {code:?} {}", errors.trim()));
-            // Commands read different pages: those that are asked later must not be the first to meet the damage.
+            // Commands read different pages; later ones must not be the first to find the damage.
             code == Some(0)
                 && [&["budget", "show", "ever", "--json"], &["budget", "list", "--all", "--json"]].iter().all(
                     |command| {
@@ -160,9 +160,9 @@ impl World {
                 )
         });
         assert!(done, "the store does not come back");
-        // What nobody has looked at yet may still be damaged, and is found later.
+        // Pages not read yet may still be damaged, and are found later.
         self.damaged = !self.is_sound();
-        // A person looks at what was set aside, and deletes it.
+        // A person inspects the quarantined files, and deletes them.
         for file in std::fs::read_dir(self.home.path("state")).unwrap().map(|f| f.unwrap().path()) {
             if file.to_string_lossy().contains("corrupt-") {
                 std::fs::remove_file(file).unwrap();
@@ -179,7 +179,7 @@ impl World {
         Count::from_sessions(&sessions.collect::<Vec<_>>())
     }
 
-    /// Whether all of the database is whole.
+    /// Whether the whole database is intact.
     fn is_sound(&self) -> bool {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;
         let db = rusqlite::Connection::open_with_flags(self.database(), flags).unwrap();
@@ -194,7 +194,7 @@ impl World {
         query.query_map((), |row| Ok(of(row))).unwrap().map(Result::unwrap).collect()
     }
 
-    /// Every decision that the store knows.
+    /// Every decision in the store.
     pub fn operations(&self) -> Vec<Value> {
         if let Some(shared) = &self.shared {
             return shared.operations();
@@ -204,7 +204,7 @@ impl World {
         stored.iter().map(|text| serde_json::from_str(text).unwrap()).collect()
     }
 
-    /// The decisions that the store knows: each that was carried out, once, and none that was not.
+    /// The decisions in the store. Checks that each completed one is there once, and no refused one.
     pub fn decisions_by_budget(&mut self) -> Decisions {
         let mut decided = Decisions::new();
         let mut seen = BTreeSet::new();
@@ -214,8 +214,8 @@ impl World {
             let asked =
                 self.decisions.get_mut(&reason).unwrap_or_else(|| panic!("nobody asked for {operation}"));
             assert_ne!(*asked, DecisionOutcome::Refused, "{operation}");
-            // A store that is still damaged somewhere may yet be given up.
-            // What a killed command did is not yet in its machine's ledger, maybe.
+            // A damaged store may still be replaced. A killed command's decision may be missing from its machine's
+            // ledger.
             let stays_open = self.shared.is_some() && *asked == DecisionOutcome::Unknown;
             *asked =
                 if self.damaged || stays_open { DecisionOutcome::Unknown } else { DecisionOutcome::Done };
@@ -245,7 +245,7 @@ impl World {
         decided
     }
 
-    /// What `fusebox` answers in JSON.
+    /// The JSON that `fusebox` prints.
     pub fn answer(&mut self, machine: usize, arguments: &[&str]) -> Value {
         let (code, output, errors) = self.fusebox_on(machine, arguments, None);
         assert_eq!(code, Some(0), "{arguments:?} on {machine}: {errors}");
@@ -300,7 +300,7 @@ impl World {
                     "session" => values.extend(message.sessions.clone()),
                     "model" => values.extend([message.model.clone()]),
                     "agent_type" => values.extend([message.agent_type.clone()]),
-                    // Who is listed of these was seen in the window: the clock may have gone back since.
+                    // The listed values were seen in the window: the clock may have been set back since.
                     _ => {}
                 }
             }

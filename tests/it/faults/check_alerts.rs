@@ -1,4 +1,4 @@
-//! Alerts at checkpoints: each is stored once and said once, and none is missing.
+//! Alerts at checkpoints: each is stored once and shown once, and none is missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +13,10 @@ use super::world::World;
 #[derive(Debug)]
 pub struct Alert {
     pub json: Value,
-    /// From when on it counts: a reset begins anew.
+    /// Where counting starts: later after a reset.
     pub since: i64,
     pub shown: bool,
-    /// A hook has it that did not show it, and whose time is not over.
+    /// A hook has claimed it but not shown it, and the claim has not expired.
     pub claimed: bool,
 }
 
@@ -29,7 +29,7 @@ impl Alert {
         self.json[name].as_u64().unwrap()
     }
 
-    /// How it begins when it is said.
+    /// How its text starts when shown.
     fn shown_text(&self) -> String {
         let (used, limit) = (self.number("used"), self.number("limit"));
         let percent = if limit == 0 { 100.0 } else { used as f64 / limit as f64 * 100.0 };
@@ -80,20 +80,20 @@ impl World {
             sayable.entry(alert.shown_text()).or_default().insert(what("used"));
         }
         for (line, (sure, _)) in &self.shown_alerts {
-            // What comes after the numbers is advice.
+            // Advice follows the numbers.
             let known = sayable.iter().find(|(said, _)| line.starts_with(said.as_str()));
             let most = known.map_or(0, |(_, of)| of.len());
             assert!(*sure <= most, "said {sure} times, stored {most} times: {line}");
         }
         self.check_shown(&alerts);
-        // What is mended was not used just now: that raises nothing.
+        // Repaired counts were not used just now, so they raise nothing.
         if self.shared.as_ref().is_none_or(|shared| !shared.faults.may_spoil) {
             self.check_stored(&alerts, count);
         }
     }
 
-    /// Everything that is noted as shown was said, or something higher of the same budget and value; and nothing that
-    /// a live session can say is left.
+    /// Every alert marked as shown was shown, or a higher one of the same budget and value; and no alert remains that a
+    /// live session can show.
     fn check_shown(&self, alerts: &[Alert]) {
         let of = |operation: &Value, name: &str| operation[name].as_str().unwrap().to_owned();
         let decided = self.operations();
@@ -104,7 +104,7 @@ impl World {
         let live = || self.sessions.iter().filter(|s| s.is_live());
         for alert in alerts {
             let start = alert.json["window_start"].as_i64().unwrap();
-            // A decision marks what nobody has seen as shown: it speaks of a limit that is no longer in force.
+            // A decision marks unseen alerts as shown, because they refer to the old limit.
             let key = (alert.text("budget").to_owned(), alert.text("value").to_owned(), start);
             if decided.contains(&key) {
                 continue;
@@ -126,7 +126,7 @@ impl World {
         }
     }
 
-    /// What a session or user used in all, under the limit that was configured, raised every alert up to it.
+    /// The total usage of a session or user, under the configured limit, raised every alert up to it.
     fn check_stored(&self, alerts: &[Alert], count: &Count) {
         let of = |operation: &Value, name: &str| operation[name].as_str().unwrap().to_owned();
         let decided: BTreeSet<String> =
@@ -142,8 +142,8 @@ impl World {
             };
             for value in values.iter().filter(|v| !decided.contains(&format!("{} {v}", budget.name))) {
                 let of = || count.messages.values().filter(|m| budget.counts(m, value));
-                // What was held before raises the limit, while it is read; and what a fork and its origin share may grow
-                // in a batch that answers for the other one only.
+                // History raises the limit while it is read; and messages shared by a fork and its origin may grow in a
+                // batch of the other one.
                 if budget.scope == "session" && of().any(|m| m.at < self.installed || m.sessions.len() > 1) {
                     continue;
                 }

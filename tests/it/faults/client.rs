@@ -1,4 +1,4 @@
-//! Clients that write transcripts: late, torn, in several lines a message, in forks, with compactions and totals.
+//! Clients that write transcripts: late, torn, with several lines per message, with forks, compactions and totals.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -13,12 +13,12 @@ use crate::random::Random;
 pub const MODELS: [&str; 3] = ["claude-large-1", "claude-middle-1", "claude-small-1"];
 pub const AGENT_TYPES: [&str; 3] = ["explorer", "reviewer", "writer"];
 
-/// A process that stands for a client: hooks see that it runs.
+/// A process that represents a client, so that hooks see a running one.
 pub struct Process(Child);
 
 impl Process {
     pub fn start() -> Self {
-        // It ends when its standard input does, so it never outlives the test.
+        // It ends with its standard input, so it never outlives the test.
         let child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         Self(child)
     }
@@ -48,14 +48,14 @@ pub struct Session {
     /// It was forked, or is a fork.
     pub related: bool,
     pub compacted: bool,
-    /// A client of it was killed: lines are lost.
+    /// One of its clients was killed: lines are lost.
     pub killed: bool,
     /// Its client wrote its total and is gone for good.
     pub retired: bool,
     /// The last tool call, and the last text.
     pub last_tool: String,
     pub last_text: String,
-    /// A hook came to its end while the store was there, and the store is still that one.
+    /// A hook completed while the store was there, and the store was not replaced since.
     pub in_store: bool,
     /// The same, and its cache was kept since.
     pub in_cache: bool,
@@ -88,12 +88,12 @@ impl Session {
         Self { machine, ..self }
     }
 
-    /// Whether its client runs.
+    /// Whether its client is running.
     pub fn is_live(&self) -> bool {
         self.client.is_some()
     }
 
-    /// Whether any of its files is there.
+    /// Whether any of its files exists.
     pub fn has_written(&self) -> bool {
         self.files().iter().any(|file| file.exists())
     }
@@ -108,7 +108,7 @@ impl Session {
         std::iter::once(self.transcript.clone()).chain(agents).collect()
     }
 
-    /// A subagent starts.
+    /// Starts a subagent.
     pub fn start_agent(&mut self, id: &str, agent_type: &str) {
         let meta = self.agent_file(id).with_extension("meta.json");
         fs::create_dir_all(meta.parent().unwrap()).unwrap();
@@ -116,7 +116,7 @@ impl Session {
         self.agents.push((id.into(), agent_type.into()));
     }
 
-    /// A response, in several lines: into the buffer of its file.
+    /// Adds a response of several lines to the buffer of its file.
     pub fn respond(&mut self, random: &mut Random, agent: Option<usize>, serial: u64, now: i64) {
         let file = agent.map_or_else(|| self.transcript.clone(), |a| self.agent_file(&self.agents[a].0));
         let model = *random.pick(&MODELS);
@@ -162,7 +162,7 @@ impl Session {
                 },
             }));
             if random.chance(20) {
-                // A tool's result: no usage, and only a date to tell.
+                // A tool result: no usage, only a date.
                 self.line(&file, &json!({"type": "user", "uuid": format!("result-{serial}-{block}"),
                     "sessionId": self.id, "timestamp": rfc3339(now), "message": {"role": "user", "content": "done"}}));
             }
@@ -178,7 +178,7 @@ impl Session {
         }
     }
 
-    /// A compaction.
+    /// Adds a compaction.
     pub fn compact(&mut self, random: &mut Random, serial: u64, now: i64) {
         let line = json!({"type": "system", "subtype": "compact_boundary", "uuid": format!("compact-{serial}"),
             "sessionId": self.id, "timestamp": rfc3339(now),
@@ -187,7 +187,7 @@ impl Session {
         self.compacted = true;
     }
 
-    /// The client's own total.
+    /// Adds the client's own total.
     pub fn total(&mut self, run: i64, models: &BTreeMap<String, [u64; 5]>) {
         let of = |t: &[u64; 5]| {
             json!({"inputTokens": t[0], "outputTokens": t[1], "cacheCreationInputTokens": t[2] + t[3],
@@ -207,7 +207,7 @@ impl Session {
         buffer.push(b'\n');
     }
 
-    /// Writes out what is buffered; `torn`: only a part of it, which ends anywhere.
+    /// Writes the buffer; `torn`: only a part of it, which may end anywhere.
     pub fn flush(&mut self, torn: Option<&mut Random>) {
         let mut torn = torn;
         for (file, buffer) in &mut self.buffers {
@@ -217,14 +217,14 @@ impl Session {
         }
     }
 
-    /// The client is killed: what it had not written is never written.
+    /// Kills the client: unwritten data is lost.
     pub fn kill(&mut self) {
         self.client = None;
         self.killed = true;
         self.buffers.clear();
     }
 
-    /// The lines of its transcript as a fork's client copies them.
+    /// The lines of its transcript as copied by a fork's client.
     pub fn copied(&self, fork: &str) -> Vec<u8> {
         let bytes = fs::read(&self.transcript).unwrap_or_default();
         let mut copy = Vec::new();
@@ -249,7 +249,7 @@ pub fn append(file: &Path, bytes: &[u8]) {
     file.write_all(bytes).unwrap();
 }
 
-/// A moment as lines say it.
+/// A time as in transcript lines.
 pub fn rfc3339(ms: i64) -> String {
     chrono::DateTime::from_timestamp_millis(ms).unwrap().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }

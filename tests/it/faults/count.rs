@@ -1,4 +1,4 @@
-//! The independent count: what the transcripts say, with none of the product's code.
+//! The independent count: the usage in the transcripts, without the product's code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,11 +14,11 @@ pub enum MessageKind {
     #[default]
     Response,
     Compaction,
-    /// What a client's total says beyond the lines.
+    /// Usage in a client's total beyond the lines.
     Unlisted,
 }
 
-/// One message, as its lines say.
+/// One message, according to its lines.
 #[derive(Clone, Debug, Default)]
 pub struct Message {
     pub kind: MessageKind,
@@ -61,7 +61,7 @@ impl Message {
         }
     }
 
-    /// The tokens that stand on its lines.
+    /// The tokens on its lines.
     pub fn listed(&self) -> Tokens {
         self.recorded
     }
@@ -78,7 +78,7 @@ pub struct CountedSession<'a> {
     pub project: String,
 }
 
-/// Everything that stands in the files of these sessions, each message once.
+/// The messages in the files of these sessions, each once.
 #[derive(Default)]
 pub struct Count {
     pub messages: BTreeMap<String, Message>,
@@ -107,7 +107,7 @@ impl Count {
         totals: &mut BTreeMap<String, (String, i64, Tokens)>,
     ) {
         let bytes = fs::read(file).unwrap_or_default();
-        // What comes after the last newline is no line yet.
+        // Text after the last newline is not a complete line.
         let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
         let (mut last, mut last_model, mut last_at) = (None, String::new(), 0);
         for line in bytes[..whole].split(|b| *b == b'\n') {
@@ -171,8 +171,8 @@ impl Count {
             ..Message::default()
         });
         known.at = known.at.min(at);
-        // A compaction has the model that answered before it, which need not be the same in each file that holds it: of
-        // several names the smallest counts.
+        // A compaction has the model of the response before it, which may differ between files that contain it: the
+        // smallest name counts.
         if known.model.is_empty() || !model.is_empty() && model < known.model.as_str() {
             model.clone_into(&mut known.model);
         }
@@ -180,8 +180,8 @@ impl Count {
         known
     }
 
-    /// A client's own total, of a session that is no fork, has none, and was compacted once at most: what it says
-    /// beyond the lines is the compaction's, else stands on no line at all.
+    /// A client's own total, of a session that is no fork, has none, and was compacted at most once. Usage beyond the
+    /// lines is the compaction's, or else unlisted.
     fn settle(&mut self, session: &CountedSession, model: &str, run: &str, at: i64, total: Tokens) {
         let of_model = |m: &&mut Message| m.model == model && m.sessions.contains(session.id);
         let mut rest = total;
@@ -236,7 +236,7 @@ impl Message {
     }
 }
 
-/// The files of a session, and whose they are: its transcript, and those of its subagents.
+/// The files of a session and their agents: its transcript, and those of its subagents.
 fn files(transcript: &Path) -> Vec<(PathBuf, String)> {
     let mut found = vec![(transcript.to_owned(), "main".to_owned())];
     let agents = fs::read_dir(transcript.with_extension("").join("subagents"));

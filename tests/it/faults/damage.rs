@@ -1,4 +1,4 @@
-//! What goes wrong with caches, the store and disks, and how it ends.
+//! Faults of caches, the store and disks, and how they end.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ impl World {
         caches
     }
 
-    /// One cache, or the folder of all of them.
+    /// Damages one cache, or the folder of all caches.
     pub fn damage_cache(&mut self) {
         let machine = self.any_machine();
         let caches = self.caches(machine);
@@ -56,7 +56,7 @@ impl World {
         }
     }
 
-    /// The database: what it knew of decisions may be gone with it, and a person is told so. All else comes back.
+    /// Damages the database. Decisions in it may be lost, and a person is told; everything else is restored.
     pub fn damage_store(&mut self) {
         if self.failing || !self.database().exists() {
             return;
@@ -85,7 +85,7 @@ impl World {
                 let page = self.random.below(pages);
                 let mut bytes = bytes;
                 let end = bytes.len().min((page + 1) * 1024);
-                // A page of no kind that there is.
+                // An invalid page type.
                 bytes[page * 1024..end].fill(0xee);
                 fs::write(self.database(), bytes).unwrap();
             }
@@ -94,12 +94,12 @@ impl World {
             }
             _ => {
                 empty_folder(&self.home.path("state"));
-                // Nobody else knows of the installation.
+                // Only the database knew the time of installation.
                 self.installed = i64::MIN;
             }
         }
         self.damaged = true;
-        // What the store knew to have been said it may say again.
+        // Alerts recorded as shown in the store may be shown again.
         self.shown_alerts.values_mut().for_each(|(sure, unsure)| *unsure += std::mem::take(sure));
         for asked in self.decisions.values_mut().filter(|asked| **asked == DecisionOutcome::Done) {
             *asked = DecisionOutcome::Unknown;
@@ -107,7 +107,7 @@ impl World {
         self.sessions.iter_mut().for_each(|session| session.in_store = false);
     }
 
-    /// A disk fills up, or cannot be written; or the journal cannot.
+    /// Fills a disk, or makes it or the journal read-only.
     pub fn fail_disk(&mut self) {
         let Some([state, cache]) = &self.disks else { return };
         if self.failing {
@@ -140,7 +140,7 @@ impl World {
         self.failing = true;
     }
 
-    /// All of that is over; and so is the time in which hooks leave a store alone.
+    /// Ends all faults and back-offs.
     pub fn heal(&mut self) {
         if !self.failing {
             return;
@@ -158,7 +158,7 @@ impl World {
         self.pass();
     }
 
-    /// Some seconds go by.
+    /// Lets some seconds pass.
     pub fn pass(&mut self) {
         for machine in 0..self.machines() {
             let by = self.random.within(6_000, 60_000).cast_signed();
@@ -167,7 +167,7 @@ impl World {
     }
 }
 
-/// Deletes what is in a folder, which may be a mount point.
+/// Empties a folder, which may be a mount point.
 fn empty_folder(folder: &std::path::Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().map(|e| e.unwrap().path()) {
         if entry.is_dir() { fs::remove_dir_all(entry).unwrap() } else { fs::remove_file(entry).unwrap() }

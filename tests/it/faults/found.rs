@@ -1,4 +1,4 @@
-//! What the fault run found, each by itself.
+//! Bugs found by the fault run, each as a separate test.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Home, message};
 
-/// Budgets of the user beside the session's.
+/// A user budget besides the session's.
 const EVER: &str = "[[budget]]\nname = \"ever\"\nscope = \"user\"\nlimit = 1000000\n";
 
 fn home() -> Home {
@@ -23,7 +23,7 @@ fn database(home: &Home) -> Connection {
     Connection::open(home.path("state/state.db")).unwrap()
 }
 
-/// Copies the state folder, or puts the copy in its place.
+/// Copies the state folder, or restores the copy.
 fn copy(from: &Path, to: &Path) {
     let _ = fs::remove_dir_all(to);
     fs::create_dir_all(to).unwrap();
@@ -32,7 +32,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A message in a session, and a hook that sees it.
+/// Appends a message to a session, and runs a hook that reads it.
 fn works(home: &Home, session: &str, n: usize) {
     home.append(&home.transcript(session), &[message(n, 100, 10)]);
     assert!(home.hook("PostToolUse", session, json!({})).is_silent());
@@ -53,12 +53,12 @@ fn sessions(home: &Home) -> Vec<(String, u64)> {
     all
 }
 
-/// What a budget says in a status.
+/// A budget in a status.
 fn budget<'s>(status: &'s Value, name: &str) -> &'s Value {
     status["budgets"].as_array().unwrap().iter().find(|b| b["name"] == name).unwrap()
 }
 
-/// Damages all pages of a table or an index: the database still opens.
+/// Damages all pages of a table or an index. The database still opens.
 fn damage(home: &Home, table: &str) {
     let db = database(home);
     let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
@@ -114,7 +114,7 @@ fn a_hook_that_finds_the_store_gone_back_in_time_tells_all_sessions() {
     works(&home, "t", 4);
     copy(&home.path("copy"), &home.path("state"));
     works(&home, "s", 5);
-    // The other one's hooks do not come; its cache says that all was read.
+    // The other session runs no hooks; its cache says that everything was read.
     home.hook("SessionStart", "new", json!({"source": "startup"}));
     let used =
         database(&home).query_row("SELECT SUM(input) FROM messages", (), |r| r.get::<_, i64>(0)).unwrap();
@@ -126,7 +126,7 @@ fn sums_that_are_older_or_newer_than_the_messages_are_added_up_anew() {
     let home = home();
     works(&home, "s", 1);
     works(&home, "s", 2);
-    // A log that lost its end in the middle of being copied back: some tables are of then, some of now.
+    // A log that lost its end during a checkpoint: some tables are older than others.
     let db = database(&home);
     db.execute_batch(
         "DELETE FROM memberships WHERE message = 2; DELETE FROM messages WHERE id = 2; UPDATE sessions SET sequence = 1",
@@ -144,7 +144,7 @@ fn sums_that_are_older_or_newer_than_the_messages_are_added_up_anew() {
 fn an_alert_that_was_claimed_under_another_clock_is_shown() {
     let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "200");
     home.append(&home.transcript("s"), &[message(1, 100, 10)]);
-    // Recorded by who cannot show it.
+    // Recorded by a hook that cannot show it.
     assert!(home.hook("PostCompact", "s", json!({})).is_silent());
     let db = database(&home);
     assert_eq!(db.execute("UPDATE alerts SET claimed_until = 4102444800000", ()).unwrap(), 1);
@@ -163,14 +163,14 @@ fn a_status_counts_what_other_sessions_have_not_reported_yet() {
     assert_eq!(budget(&home.status("s"), "ever")["used"], 1220);
 }
 
-/// A client that called a hook, and lives until it is dropped: a shell, which tells its own process id.
+/// A client that called a hook, and runs until dropped: a shell, which knows its own process id.
 struct RunningHook(std::process::Child);
 
 impl RunningHook {
     fn start(home: &Home, event: &str) -> Self {
         let payload = home.payload(event, "s", json!({"source": "resume"})).to_string();
         fs::write(home.path("payload"), payload).unwrap();
-        // Replaced by `cat`, it stays the same process.
+        // `exec cat` keeps the same process.
         let script = "export CLAUDE_PID=$$; \"$0\" < payload; echo; exec cat";
         let mut command = Command::new("sh");
         command.args(["-c", script, crate::harness::program_path(crate::harness::hook_of(event))]);
@@ -202,7 +202,7 @@ fn a_session_that_goes_on_under_another_client_is_live_whatever_became_of_its_st
     assert!(is_live());
     drop(first);
     assert!(!is_live());
-    // Its SessionStart never came through.
+    // Its SessionStart was lost.
     home.append(&home.transcript("s"), &[message(1, 100, 10)]);
     let _second = RunningHook::start(&home, "PostToolUse");
     assert!(is_live());
@@ -241,7 +241,7 @@ fn a_session_whose_files_name_no_project_yet_is_charged_to_the_one_that_its_hook
     let home = Home::new();
     home.configure("[[budget]]\nname = \"here\"\nscope = \"project\"\nlimit = 1000\n");
     home.append(&home.transcript("s"), &[message(1, 100, 10)]);
-    // A store to be filled, and nobody who knows the session.
+    // A store to be refilled, and nothing that knows the session.
     fs::create_dir_all(home.path("state")).unwrap();
     fs::write(home.path("state/state.db"), b"no database").unwrap();
     assert_eq!(home.fusebox(&["status", "--all"]).code, 0);
@@ -262,7 +262,7 @@ fn caches_that_nobody_writes_for_a_month_are_deleted() {
         works(&home, session, 2);
     }
     let of = |session: &str, part: &str| home.path("cache").join(format!("guardrails-{session}.{part}"));
-    // Sessions of a month ago were read to their ends.
+    // Sessions from a month ago were read completely.
     database(&home).execute("UPDATE sessions SET complete = 1, ended = last_seen", ()).unwrap();
     let then = std::time::SystemTime::now() - std::time::Duration::from_secs(31 * 24 * 3600);
     for session in ["old", "held"] {
@@ -280,7 +280,7 @@ fn caches_that_nobody_writes_for_a_month_are_deleted() {
         assert!(of("kept", part).exists() && of("held", part).exists(), "{part}");
     }
     assert!(home.path("cache/guardrails-notes.txt").exists());
-    // What the old one said is read again.
+    // The old session's data is read again.
     works(&home, "old", 3);
     assert_eq!(home.status("old")["tokens"]["input"], 300);
 }

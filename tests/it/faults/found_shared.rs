@@ -1,4 +1,4 @@
-//! What the fault run found of machines that share a store, as small as it can be told.
+//! Bugs found by the fault run on machines that share a store, as minimal tests.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use super::shared::logging;
 use crate::harness::{Home, message};
 use crate::redis::Server;
 
-/// Homes on one shared store, with a budget of the user's.
+/// Homes on one shared store, with a user budget.
 fn homes<const N: usize>() -> (Server, [Home; N]) {
     let server = logging().start();
     let home = |_| {
@@ -91,7 +91,7 @@ fn another_machine_does_not_say_that_nothing_more_can_come() {
     fs::write(&clock, "60000").unwrap();
     let there = there.var("FUSEBOX_TEST_CLOCK", &clock.to_string_lossy());
     assert_eq!(budget(&there.status("s"), "ever")["used"], 110, "it has not got the transcript");
-    // Not asked for by its name: read on because it is not complete.
+    // Not requested by name: read because it is incomplete.
     works(&here, "t", 3);
     assert_eq!(budget(&here.status("t"), "ever")["used"], 330);
 }
@@ -115,7 +115,7 @@ fn who_only_asks_does_not_hide_that_the_store_went_back() {
     assert_eq!(budget(&here.status("s"), "ever")["used"], 440);
 }
 
-/// Of a window in which nobody has been seen yet.
+/// In a window without any charge so far.
 #[test]
 #[cfg_attr(not(feature = "test-clock"), ignore = "needs the feature test-clock")]
 fn a_false_counter_of_a_window_that_has_just_begun_is_mended() {
@@ -135,7 +135,7 @@ fn a_false_counter_of_a_window_that_has_just_begun_is_mended() {
     assert_eq!(budget(&home.status("s"), "ever")["used"], 0);
 }
 
-/// What a total says beyond the lines is not all of it, where the list of what stands on lines is lost.
+/// Usage beyond the lines is wrong if the list of messages on lines was lost.
 #[test]
 fn a_total_is_settled_by_what_is_read_with_it() {
     let (server, [home]) = homes();

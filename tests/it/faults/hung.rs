@@ -1,4 +1,4 @@
-//! Whatever hangs, a hook ends by itself, with exit code 0; and nothing hangs that need not.
+//! Whatever hangs, a hook ends by itself, with exit code 0; and nothing hangs unnecessarily.
 #![allow(unsafe_code)]
 
 use std::fs::{self, File};
@@ -25,7 +25,7 @@ fn a_store_that_hangs_ends_no_hook_otherwise_than_in_silence() {
     home.append(&home.transcript("s"), &[message(1, 100, 1)]);
     fs::create_dir_all(home.path("state")).unwrap();
     fs::write(home.path("state/journal.jsonl"), b"").unwrap();
-    // As if another process were putting a new database in place, and never came to its end.
+    // As if another process was replacing the database, and never finished.
     let folder = File::open(home.path("state")).unwrap();
     folder.lock().unwrap();
     std::thread::scope(|scope| {
@@ -94,7 +94,7 @@ fn a_clock_that_goes_back_while_a_hook_waits_does_not_prolong_the_wait() {
         fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&clock).unwrap();
     let denied = std::thread::scope(|scope| {
         scope.spawn(|| {
-            // Each look at the clock finds it further back than the one before; one write, so that each finds a number.
+            // Each reading of the clock is earlier than the previous one. One write, so that each finds a number.
             for back in 1_000_000.. {
                 if over.load(Ordering::Relaxed) {
                     return;

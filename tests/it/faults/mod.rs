@@ -1,16 +1,16 @@
-//! The fault run: random steps over one home, or over machines that share a store, from a seed, against an independent
+//! The fault run: random steps from a seed, in one home or on machines that share a store, compared with an independent
 //! count.
 //!
-//! Clients write late, torn, twice and in forks; hooks are killed and run sixteen at a time; caches and databases are
-//! deleted and damaged; disks fill up and turn read-only; the clock jumps; persons decide meanwhile. At checkpoints the
-//! numbers must be those of the transcripts, in every class and window; a hook never fails, and an alert is said once.
+//! Clients write late, torn, duplicate and forked lines; hooks are killed and run sixteen at a time; caches and
+//! databases are deleted and damaged; disks fill up and turn read-only; the clock jumps; people make decisions
+//! meanwhile. At checkpoints, the numbers must match the transcripts in every class and window. A hook never fails, and
+//! an alert is shown once.
 //!
-//! `FUSEBOX_TEST_SEED=7` runs that seed, `FUSEBOX_TEST_SEEDS=20` the seeds 1 to 20, both with 1,000 steps
-//! (`FUSEBOX_TEST_STEPS=200`: with so many). `FUSEBOX_TEST_SPARE='live:,counter: x'` leaves those records alone, or spares them
-//! that.
+//! `FUSEBOX_TEST_SEED=7` runs that seed, `FUSEBOX_TEST_SEEDS=20` runs seeds 1 to 20, each with 1,000 steps (or
+//! `FUSEBOX_TEST_STEPS=200`). `FUSEBOX_TEST_SPARE='live:,counter: x'` exempts records from these kinds of damage.
 //!
-//! Left out, because it is inexact by design (README, "What is counted"): what a client's total says in a session that
-//! was forked, or compacted more than once, or went on after it.
+//! Not covered, because it is inexact by design (README, "What is counted"): client totals of a session that was
+//! forked, compacted more than once, or continued after the total.
 
 mod check;
 mod check_alerts;
@@ -81,7 +81,7 @@ fn run(seed: u64, steps: usize, world: World) {
     );
 }
 
-/// Runs the seeds that are asked for, else so many of so many steps.
+/// Runs the requested seeds, or the usual number of seeds and steps.
 fn run_seeds(usual: (u64, usize), world: impl Fn(u64) -> World + Sync) {
     let most = number("FUSEBOX_TEST_STEPS").unwrap_or(1000) as usize;
     let run_one = |seed, steps| run(seed, steps, world(seed));
@@ -111,7 +111,7 @@ fn random_faults_lose_and_repeat_nothing() {
     namespace::with_mounts(this_test!(), || run_seeds((3, 240), |seed| World::new(seed, true)));
 }
 
-/// With seeds of odd numbers the server loses what it knew, from time to time; with two of four single records are spoiled.
+/// With odd seeds, the server sometimes loses data; with two of four, single records are damaged.
 #[test]
 #[cfg_attr(not(feature = "test-clock"), ignore = "needs the feature test-clock")]
 fn machines_that_share_a_store_lose_and_repeat_nothing() {

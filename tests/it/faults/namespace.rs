@@ -1,5 +1,5 @@
-//! Small file systems of a test's own, in a mount namespace of its own: disks that fill up and folders that turn
-//! read-only, for root too.
+//! Small file systems in a separate mount namespace, for disks that fill up and folders that turn read-only, even for
+//! root.
 #![allow(unsafe_code)]
 
 use std::ffi::CString;
@@ -10,10 +10,10 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Set in the process that already is in the namespace.
+/// Set in the process that is already in the namespace.
 const MARKER: &str = "FUSEBOX_TEST_IN_MOUNT_NS";
 
-/// Runs `body` where file systems can be mounted that nobody else sees, by starting the test of this path anew there.
+/// Runs `body` where it can mount file systems that nobody else sees, by restarting the test of this path there.
 pub fn with_mounts(path: &str, body: impl FnOnce()) {
     if std::env::var_os(MARKER).is_some() {
         return body();
@@ -41,10 +41,10 @@ pub fn with_mounts(path: &str, body: impl FnOnce()) {
     let _ = std::io::stderr().write_all(&status.stderr);
 }
 
-/// Has a command run on a machine of this name, as far as programs can tell: for who may make namespaces.
+/// Runs a command with this host name. Requires permission to create namespaces.
 pub fn set_host_name(command: &mut Command, machine: &str) {
     let name = machine.as_bytes().to_vec();
-    // SAFETY: two system calls between fork and exec, on bytes that were made before.
+    // SAFETY: two system calls between fork and exec, on bytes that were prepared before.
     unsafe {
         command.pre_exec(move || {
             let done = libc::unshare(libc::CLONE_NEWUTS) == 0
@@ -54,16 +54,16 @@ pub fn set_host_name(command: &mut Command, machine: &str) {
     }
 }
 
-/// A small file system in memory, until it is dropped.
+/// A small file system in memory, until dropped.
 pub struct Disk {
     at: PathBuf,
 }
 
-/// How large one is.
+/// Its size, in bytes.
 const BYTES: usize = 24 * 1024 * 1024;
 
 impl Disk {
-    /// Mounts one at a folder, which is made.
+    /// Mounts one at a folder, which is created.
     pub fn mount(at: &Path) -> Self {
         std::fs::create_dir_all(at).unwrap();
         let disk = Self { at: at.to_owned() };
@@ -90,7 +90,7 @@ impl Disk {
         self.call(flags, Some(&format!("size={BYTES},mode=0700"))).unwrap();
     }
 
-    /// Fills it up, but for so many bytes.
+    /// Fills it except for `but` bytes.
     pub fn fill(&self, but: usize) {
         let mut file = std::fs::File::create(self.ballast()).unwrap();
         let block = [b'x'; 64 * 1024];
@@ -109,7 +109,7 @@ impl Disk {
         file.set_len(filled.saturating_sub(but) as u64).unwrap();
     }
 
-    /// Empties it again of what filled it.
+    /// Removes the fill.
     pub fn free(&self) {
         let _ = std::fs::remove_file(self.ballast());
     }

@@ -1,4 +1,4 @@
-//! What goes wrong with a shared server as a whole, and how it ends.
+//! Faults of a shared server as a whole, and how they end.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use super::world::World;
 use crate::redis::text;
 
 impl World {
-    /// The server stands still, pauses, is killed, forgets scripts.
+    /// Stops, pauses or kills the server, or flushes its scripts.
     pub fn break_server(&mut self) {
         if self.failing {
             return;
@@ -36,7 +36,7 @@ impl World {
         self.failing = !matches!(how, "forgets scripts" | "is killed and started again");
     }
 
-    /// The server loses what it knew, or goes back to what it knew earlier.
+    /// The server loses its data, or goes back to earlier data.
     pub fn lose(&mut self) {
         let shared = self.shared.as_mut().unwrap();
         if self.failing || !shared.faults.may_lose {
@@ -67,25 +67,25 @@ impl World {
         }
         self.note(format!("the server {how}"));
         if how == "went back" {
-            // Between two hooks of a session nobody notices.
+            // Between two hooks of a session, nobody notices.
             self.mark_doubtful();
         }
-        // What the store knew to have been said it may say again.
+        // Alerts recorded as shown in the store may be shown again.
         self.shown_alerts.values_mut().for_each(|(sure, unsure)| *unsure += std::mem::take(sure));
         self.sessions.iter_mut().for_each(|session| session.in_store = false);
     }
 
-    /// The server goes on.
+    /// Restores the server.
     pub fn heal_shared(&mut self) {
         let Some(shared) = &mut self.shared else { return };
         if std::mem::take(&mut shared.stands_still) {
             shared.server.cont();
         }
-        // One that was killed is not there.
+        // A killed server has no socket.
         if !PathBuf::from(shared.server.path("socket")).exists() {
             shared.server.restart();
         }
-        // While it pauses it does not answer.
+        // A paused server does not answer.
         assert_eq!(text(&shared.server.command(&["GET", "nothing"])), "nil");
     }
 }

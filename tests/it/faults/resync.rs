@@ -1,4 +1,4 @@
-//! The step in which a person reads everything of a machine again: whatever the server does, beside hooks, and killed.
+//! A person reads all data of a machine again: with server faults, beside hooks, and killed.
 
 use serde_json::Value;
 
@@ -6,11 +6,11 @@ use super::steps::EVENTS;
 use super::world::{HookRun, PreparedHook, World};
 use crate::killed::At;
 
-/// Stops at system calls after which a command that reads everything is over, about.
+/// Roughly the number of stops at system calls until a resync ends.
 const MAX_STOPS: usize = 6000;
 
 impl World {
-    /// `fusebox resync` on a machine; maybe the server fails, or has lost what it knew, just before.
+    /// Runs `fusebox resync` on a machine; the server may fail, or lose data, just before.
     pub fn resync(&mut self) {
         match self.random.weighted(&[(5, "nothing"), (2, "fails"), (2, "loses")]) {
             "fails" => self.break_server(),
@@ -21,7 +21,7 @@ impl World {
         match self.random.weighted(&[(4, "whole"), (5, "killed"), (2, "beside hooks")]) {
             "whole" => self.resync_whole(machine),
             "killed" => {
-                // As often soon after it began as late.
+                // As often soon after the start as late.
                 let most = MAX_STOPS >> self.random.below(5);
                 let at = At { stops: self.random.below(most), instructions: 0 };
                 self.note(format!("resync on {machine}, killed at {}", at.stops));
@@ -32,7 +32,7 @@ impl World {
         }
     }
 
-    /// `fusebox resync` on a machine.
+    /// Runs `fusebox resync` on a machine.
     pub fn resync_whole(&mut self, machine: usize) {
         self.note(format!("resync on {machine}"));
         let (code, output, errors) = self.fusebox_on(machine, &["resync", "--json"], None);
@@ -40,13 +40,13 @@ impl World {
         if code != Some(0) || self.failing {
             return;
         }
-        // Its transcripts need nobody else now.
+        // Its transcripts are completely read now.
         for session in self.sessions.iter_mut().filter(|s| s.machine == machine && s.has_written()) {
             session.in_store = true;
         }
     }
 
-    /// On all machines at once, while hooks go on.
+    /// On all machines at once, while hooks run.
     fn resync_beside_hooks(&mut self) {
         self.note("resync on all machines, beside hooks:");
         let mut ready: Vec<PreparedHook> = Vec::new();
@@ -72,7 +72,7 @@ impl World {
         }
     }
 
-    /// It does all of it where the server is well, else it says what it could not.
+    /// Checks that it completes with a working server, and otherwise reports what failed.
     fn check_resync(&mut self, machine: usize, code: Option<i32>, output: &str, errors: &str) {
         self.note(format!("  on {machine}: {code:?} {}", errors.trim()));
         assert!(matches!(code, None | Some(0)) || self.failing, "resync on {machine}: {code:?} {errors}");

@@ -1,4 +1,4 @@
-//! Machines that share a store: what it holds, what must be so in it, and sessions that go on elsewhere.
+//! Machines that share a store: its data, its invariants, and sessions that continue on another machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,7 +15,7 @@ use crate::redis::{Options, Server};
 
 pub const TENANT: &str = "faults";
 
-/// What every machine is configured with. No budget of a project: that has another name on each machine.
+/// The configuration of every machine. No project budget: a project's name differs between machines.
 pub const SHARED_CONFIGURATION: &str = r#"
 [store]
 redis_timeout_ms = 300
@@ -73,7 +73,7 @@ limit = 80
 on_limit = "warn"
 "#;
 
-/// How often each step comes.
+/// The weight of each step.
 pub const SHARED_STEPS: [(u64, Step); 23] = [
     (24, World::respond),
     (24, World::call),
@@ -100,7 +100,7 @@ pub const SHARED_STEPS: [(u64, Step); 23] = [
     (3, World::resync),
 ];
 
-/// What may happen to the data of the server.
+/// What may happen to the server's data.
 #[derive(Clone, Copy)]
 pub struct ServerFaults {
     /// It may lose data.
@@ -113,15 +113,15 @@ pub struct ServerFaults {
 pub struct SharedServer {
     pub server: Server,
     pub faults: ServerFaults,
-    /// The days in whose windows numbers were fixed, since they may be wrong. `None`: they were never in doubt.
+    /// Days in whose windows counters were repaired, since they may be wrong. `None`: never in doubt.
     pub fixed_days: Option<BTreeSet<i64>>,
     pub stands_still: bool,
     pub copied: bool,
 }
 
 impl SharedServer {
-    /// A server that writes down all that it does, so that it knows it again after it was killed; `None`, said loudly,
-    /// where there is no Redis.
+    /// A server with a log of all writes, so that it recovers after a kill. `None`, with a message, if Redis is not
+    /// installed.
     pub fn start(harms: ServerFaults) -> Self {
         Self {
             server: logging().start(),
@@ -140,7 +140,7 @@ impl SharedServer {
         self.server.path("copy").into()
     }
 
-    /// Its keys, in an order that a seed repeats.
+    /// Its keys, in a reproducible order.
     pub fn keys(&self, pattern: &str) -> Vec<String> {
         let found = self.server.text(&["KEYS", &format!("fusebox:{{{TENANT}}}:{pattern}")]);
         let mut keys: Vec<String> = found.lines().map(str::to_owned).collect();
@@ -148,13 +148,13 @@ impl SharedServer {
         keys
     }
 
-    /// Every decision that it knows.
+    /// Every decision on it.
     pub fn operations(&self) -> Vec<Value> {
         let lists = self.keys("o:operations:*").into_iter().map(|key| self.server.text(&["GET", &key]));
         lists.flat_map(|list| serde_json::from_str::<Vec<Value>>(&list).unwrap()).collect()
     }
 
-    /// Every alert that it knows.
+    /// Every alert on it.
     pub fn alerts(&self) -> Vec<Alert> {
         let lists = self.keys("d:unshown:*").into_iter().map(|key| self.server.text(&["SMEMBERS", &key]));
         let unshown: Vec<String> =
@@ -171,8 +171,8 @@ impl SharedServer {
         alerts
     }
 
-    /// An alert is raised again after a reset, and does not say after which: as many times as there were resets it is taken
-    /// to be another one.
+    /// An alert is raised again after a reset, without saying which. As many repetitions as there were resets count as
+    /// distinct.
     fn apply_resets(&self, alerts: &mut [Alert]) {
         let place = |json: &Value| ["budget", "value", "window_start"].map(|name| json[name].to_string());
         let mut resets: BTreeMap<_, i64> = BTreeMap::new();
@@ -190,12 +190,12 @@ impl SharedServer {
         }
     }
 
-    /// When it was told that Fusebox was installed.
+    /// The recorded time of installation.
     fn installed(&self) -> Option<i64> {
         self.server.text(&["GET", &format!("fusebox:{{{TENANT}}}:o:installed")]).parse().ok()
     }
 
-    /// What the store holds of each message: date, counts, and in which sessions.
+    /// What the store has of each message: date, counts and sessions.
     pub fn messages(&self) -> Vec<String> {
         let message = |key: String| {
             let text = self.server.text(&["GET", &key]);
@@ -214,7 +214,7 @@ impl SharedServer {
         self.keys("d:counter:*").into_iter().map(counter).collect()
     }
 
-    /// No key lives forever.
+    /// Every key expires.
     fn check_lives(&self) {
         let mut cursor = "0".to_owned();
         loop {
@@ -233,7 +233,7 @@ impl SharedServer {
 }
 
 impl World {
-    /// A session goes on on the other machine, from a copy of its transcript.
+    /// Continues a session on the other machine, from a copy of its transcript.
     pub fn resume_elsewhere(&mut self) {
         let is_there = |id: &str, machine| self.sessions.iter().any(|s| s.id == id && s.machine == machine);
         let ended = |s: &Session| {
@@ -263,13 +263,13 @@ impl World {
         }
     }
 
-    /// Everything heals, every machine reads everything, and then every number is the one that the transcripts say.
+    /// Heals everything, lets every machine read everything, and checks every number against the transcripts.
     pub fn shared_checkpoint(&mut self) {
         self.note("checkpoint");
         self.heal();
         self.pass();
         self.fix_counters();
-        // A session that neither the store nor a cache remembers is known again with its next hook.
+        // A session known to neither the store nor a cache is known again with its next hook.
         for session in 0..self.sessions.len() {
             let of = &self.sessions[session];
             if !of.in_store && !of.in_cache && of.has_written() {
@@ -285,7 +285,7 @@ impl World {
             self.note(format!("numbers on {machine}"));
             self.check_numbers(machine, &count, &decided);
         }
-        // Who can speak says what is left to say.
+        // Sessions that can show alerts show the remaining ones.
         for session in 0..self.sessions.len() {
             if self.sessions[session].is_live() {
                 self.hook(session, "UserPromptSubmit", None, None);
@@ -297,7 +297,7 @@ impl World {
 }
 
 impl World {
-    /// For who reads of a drift: which messages the store has otherwise than the transcripts.
+    /// For debugging: messages that differ between the store and the transcripts.
     pub fn print_differences(&self) {
         let Some(shared) = self.shared.as_ref().filter(|_| !self.failing) else { return };
         let of = |m: &Message| {
@@ -319,7 +319,7 @@ impl World {
     }
 }
 
-/// A server that writes down all that it does before it answers. (While it brings the log to disk, each second, it would not.)
+/// A server that logs each write before it answers. (Rewriting the log every second would prevent that.)
 pub fn logging() -> Options {
     let options = Options::default().set("appendonly", "yes").set("appendfsync", "no");
     options.set("auto-aof-rewrite-percentage", "0")

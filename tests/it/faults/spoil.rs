@@ -1,8 +1,8 @@
-//! The step in which the server's records are lost, damaged, or replaced by false ones, as by somebody who has the hooks'
-//! password; and how that is fixed.
+//! Records of the server are lost, damaged, or replaced by false ones, as by somebody with the hooks' password; and
+//! repaired.
 //!
-//! Left out: what somebody says who knows the records and lies well. A message that claims more than any transcript here
-//! cannot be told from one of another machine's, and a session that is charged to somebody else stays so.
+//! Not covered: plausible lies. A message that claims more than any transcript here could be another machine's, and a
+//! session charged to somebody else stays so.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ enum RecordType {
     Set,
 }
 
-/// What numbers depend on, and how often it is spoiled.
+/// Records that numbers depend on, with their weights.
 const KINDS: [(u64, (&str, RecordType)); 15] = [
     (8, ("message:", RecordType::Text)),
     (5, ("messages:", RecordType::Ranked)),
@@ -42,7 +42,7 @@ const KINDS: [(u64, (&str, RecordType)); 15] = [
 ];
 
 impl RecordType {
-    /// What may become of a record of this kind, and how often it does.
+    /// The possible damages of a record of this kind, with their weights.
     fn damages(self, kind: &str) -> &'static [(u64, &'static str)] {
         match (self, kind) {
             (_, "message:") => &[
@@ -85,7 +85,7 @@ impl RecordType {
 }
 
 impl World {
-    /// Some records are spoiled.
+    /// Damages some records.
     pub fn spoil(&mut self) {
         if self.failing || !self.shared.as_ref().is_some_and(|shared| shared.faults.may_spoil) {
             return;
@@ -121,7 +121,7 @@ impl World {
         lines
     }
 
-    /// Spoils a record; answers the part of it that is spoiled, `None` where nothing is.
+    /// Damages a record. Returns the damaged part, or `None` if there is none.
     fn spoil_text(&mut self, key: &str, fate: &str, keys: &[String]) -> Option<String> {
         let known = bytes(&self.shared.as_ref().unwrap().server.command(&["GET", key]));
         let new = match fate {
@@ -219,27 +219,27 @@ impl World {
         self.shared.as_ref().unwrap().server.command_of_bytes(words);
     }
 
-    /// Counts as nobody counted them.
+    /// Random false counts.
     fn counts(&mut self) -> [u64; 7] {
         let most = if self.random.chance(50) { 50_000 } else { 50 };
         std::array::from_fn(|_| self.random.within(0, most))
     }
 
-    /// Numbers may be wrong until everything was read again, and what the store knew to have been said it may say again.
+    /// Numbers may be wrong until everything was read again, and alerts recorded as shown may be shown again.
     pub fn mark_doubtful(&mut self) {
         self.shown_alerts.values_mut().for_each(|(sure, unsure)| *unsure += std::mem::take(sure));
         self.shared.as_mut().unwrap().fixed_days = Some(BTreeSet::new());
     }
 
-    /// Who doubts the store reads everything again, on each machine. That mends the windows of now: where the clock went to
-    /// others since, it is done again.
+    /// Reads everything again on each machine. This repairs the current windows; if clocks have moved to others since,
+    /// it is repeated.
     pub fn fix_counters(&mut self) {
         let days: BTreeSet<i64> =
             (0..self.machines()).map(|machine| self.now(machine).div_euclid(DAY_MS)).collect();
         if self.shared.as_ref().unwrap().fixed_days.as_ref().is_none_or(|mended| days.is_subset(mended)) {
             return;
         }
-        // What one machine brings moves what another one has mended, where their clocks are in different windows.
+        // If machines are in different windows, data from one changes what another one has repaired.
         for _ in 0..days.len() {
             (0..self.machines()).for_each(|machine| self.resync_whole(machine));
         }
@@ -247,7 +247,7 @@ impl World {
     }
 }
 
-/// Something that is no record.
+/// Text that is not a record.
 fn garbage(fate: &str) -> &str {
     match fate {
         "empty" => "",
@@ -257,7 +257,7 @@ fn garbage(fate: &str) -> &str {
     }
 }
 
-/// A message of which less is known: `None` where that changes nothing.
+/// A message with less usage; `None` if that changes nothing.
 fn with_less_usage(message: Value) -> Option<Value> {
     let mut new = message.clone();
     let halve = |usage: &mut Value| {
@@ -274,7 +274,7 @@ fn with_less_usage(message: Value) -> Option<Value> {
     (new != message).then_some(new)
 }
 
-/// The kinds and fates that are spared, as `FUSEBOX_TEST_SPARE` names them: `live: x,message: less`.
+/// The exempted kinds and damages, from `FUSEBOX_TEST_SPARE`: `live: x,message: less`.
 fn is_spared(what: &str) -> bool {
     let spared = std::env::var("FUSEBOX_TEST_SPARE").unwrap_or_default();
     spared.split(',').any(|part| !part.is_empty() && what.starts_with(part))

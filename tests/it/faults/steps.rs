@@ -1,4 +1,4 @@
-//! The steps of a run, each drawn by its weight.
+//! The steps of a run, drawn by weight.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +15,7 @@ const HOUR_MS: i64 = 3600 * 1000;
 
 pub type Step = fn(&mut World);
 
-/// How often each step comes.
+/// The weight of each step.
 const STEPS: [(u64, Step); 20] = [
     (24, World::respond),
     (24, World::call),
@@ -39,7 +39,7 @@ const STEPS: [(u64, Step); 20] = [
     (2, World::ask),
 ];
 
-/// What hooks are called for, and how often.
+/// The events of hooks, with their weights.
 pub const EVENTS: [(u64, &str); 8] = [
     (25, "PreToolUse"),
     (30, "PostToolUse"),
@@ -51,11 +51,11 @@ pub const EVENTS: [(u64, &str); 8] = [
     (4, "SessionStart"),
 ];
 
-/// Sessions at most: each is asked for at each checkpoint.
+/// Maximum number of sessions: each is queried at each checkpoint.
 const SESSIONS: usize = 24;
 
 impl World {
-    /// A session that is older than the installation, and the installation.
+    /// Creates a session older than the installation, and the installation.
     pub fn begin(&mut self) {
         self.start();
         let (serial, then) = (self.serial(), self.now(0) - HOUR_MS);
@@ -125,7 +125,7 @@ impl World {
         self.hook(session, event, agent, Some(at));
     }
 
-    /// Sixteen hooks at once, some of them killed, while clients go on writing.
+    /// Sixteen hooks at once, some of them killed, while clients keep writing.
     pub fn call_in_parallel(&mut self) {
         let Some(first) = self.any_live() else { return };
         self.note("sixteen at once:");
@@ -205,7 +205,7 @@ impl World {
         self.hook(session, "SessionStart", None, kill);
     }
 
-    /// A client says goodbye; one that was never forked may write its total then, and is gone for good.
+    /// A client exits; if the session was never forked, it may write its total and be gone for good.
     pub fn end(&mut self) {
         let Some(session) = self.any_live() else { return };
         let of = &mut self.sessions[session];
@@ -222,7 +222,7 @@ impl World {
         self.sessions[session].retired = retires;
     }
 
-    /// The total is what the lines say, and some more for the compaction and for cut streams.
+    /// The total is the sum of the lines, plus more for the compaction and for cut streams.
     fn write_total(&mut self, session: usize) {
         let of = &self.sessions[session];
         let counted =
@@ -273,7 +273,7 @@ impl World {
         self.sessions[session].start_agent(&id, agent_type);
     }
 
-    /// A file is written anew, or its lines once more.
+    /// Rewrites a file, or repeats its lines.
     pub fn replay(&mut self) {
         let Some(session) = self.any_live() else { return };
         let files = self.sessions[session].files();
@@ -298,7 +298,7 @@ impl World {
                 fs::write(&file, &bytes).unwrap();
             }
             _ => {
-                // The same file, longer, with other lines in front.
+                // The same file, longer, with other lines at the front.
                 let (serial, now) = (self.serial(), self.now_of(session));
                 let mut front = front(serial, now, &self.sessions[session]);
                 front.extend_from_slice(&bytes);
@@ -314,7 +314,7 @@ impl World {
         self.note(format!("the clock of {machine} moves by about {} h", by / HOUR_MS));
     }
 
-    /// A person asks for numbers; it does not matter whether they wait for the answer.
+    /// A person asks for numbers, and may not wait for the answer.
     pub fn ask(&mut self) {
         let kill = self.random.chance(40).then(|| At { stops: self.random.below(900), instructions: 0 });
         let machine = self.any_machine();
@@ -328,7 +328,7 @@ impl World {
         }
     }
 
-    /// A person decides.
+    /// A person makes a decision.
     pub fn decide(&mut self) {
         if self.sessions.is_empty() {
             return;
@@ -337,7 +337,7 @@ impl World {
         let of = &self.sessions[session];
         let (id, project) = (of.id.clone(), of.project.to_string_lossy().into_owned());
         let machine = self.any_machine();
-        // A project has another name on each machine: on a shared store it has no budget here.
+        // A project's name differs between machines, so there is no project budget on a shared store.
         let window = match self.shared {
             Some(_) => ("monthly", "--tokens", "--value", "tester"),
             None => ("hours", "--requests", "--value", project.as_str()),
@@ -367,9 +367,9 @@ impl World {
         let (code, _, errors) = self.fusebox_on(machine, &arguments, kill);
         let asked = match code {
             None => DecisionOutcome::Unknown,
-            // A server that stood still does later what it was asked for.
+            // A stopped server carries out requests later.
             Some(code) if self.failing && self.shared.is_some() && code != 0 => DecisionOutcome::Unknown,
-            // It goes with a damaged store, once the damage is found.
+            // It is lost with a damaged store once the damage is found.
             Some(0) if self.damaged => DecisionOutcome::Unknown,
             Some(0) => DecisionOutcome::Done,
             Some(_) => DecisionOutcome::Refused,
@@ -379,7 +379,7 @@ impl World {
     }
 }
 
-/// A whole message that comes before all others of a file.
+/// A complete message before all others of a file.
 fn front(serial: u64, now: i64, session: &Session) -> Vec<u8> {
     let line = serde_json::json!({
         "type": "assistant", "uuid": format!("line-{serial}"), "requestId": format!("req_{serial}"),

@@ -1,5 +1,5 @@
-//! Homes with their clients, clocks and disks: what a run acts on, and what it remembers. With a shared store there are
-//! several homes, each of them a machine.
+//! Homes with their clients, clocks and disks, and what a run records about them. On a shared store there are several
+//! homes, one per machine.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -67,36 +67,36 @@ limit = 80
 on_limit = "warn"
 "#;
 
-/// The outcome of a decision that a person asked for.
+/// The outcome of a requested decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecisionOutcome {
-    /// The command said that it was done.
+    /// The command succeeded.
     Done,
-    /// The command said that it was not.
+    /// The command failed.
     Refused,
-    /// The command was killed, or the store was damaged since: it was done or it was not.
+    /// The command was killed, or the store was damaged since: the decision may or may not be there.
     Unknown,
 }
 
 pub struct World {
-    // First: unmounted before the folder is deleted.
+    // First, so that it is unmounted before the folder is deleted.
     pub disks: Option<[Disk; 2]>,
     /// The first machine.
     pub home: Home,
     /// The other machines.
     pub others: Vec<Home>,
-    /// What they share.
+    /// The shared store.
     pub shared: Option<SharedServer>,
     pub random: Random,
     pub sessions: Vec<Session>,
-    /// Milliseconds that each machine's clock is off.
+    /// Clock offset of each machine, in milliseconds.
     pub offsets: Vec<i64>,
     /// When Fusebox was installed.
     pub installed: i64,
     pub serial: u64,
-    /// The decisions that were asked for, by their reasons.
+    /// The requested decisions, by reason.
     pub decisions: BTreeMap<String, DecisionOutcome>,
-    /// How often each alert was shown: by hooks that surely recorded it, and by others.
+    /// How often each alert was shown: by hooks that certainly recorded it, and by others.
     pub shown_alerts: BTreeMap<String, (usize, usize)>,
     /// A disk is full or read-only.
     pub failing: bool,
@@ -107,7 +107,7 @@ pub struct World {
     pub ran: (usize, usize),
 }
 
-/// A hook that is prepared to run.
+/// A prepared run of a hook.
 pub struct PreparedHook {
     pub session: usize,
     command: Command,
@@ -120,12 +120,12 @@ pub struct PreparedHook {
 pub struct HookRun {
     pub session: usize,
     pub killed: bool,
-    /// It was so fast that no deadline can have cut it short.
+    /// It was so fast that no deadline can have ended it.
     pub is_uncut: bool,
     stdout: String,
 }
 
-/// The longest run that surely was not cut short: far less than a hook's deadline and the one of its maintenance.
+/// The longest run that no deadline ended: far less than the deadlines of a hook and its maintenance.
 const MAX_UNCUT: Duration = Duration::from_millis(350);
 
 impl World {
@@ -181,7 +181,7 @@ impl World {
         self.offsets.len()
     }
 
-    /// One of the machines.
+    /// A random machine.
     pub fn any_machine(&mut self) -> usize {
         if self.machines() == 1 { 0 } else { self.random.below(self.machines()) }
     }
@@ -200,19 +200,19 @@ impl World {
         self.log.push(what.into());
     }
 
-    /// The time as hooks on a machine see it.
+    /// The time for hooks on a machine.
     pub fn now(&self, machine: usize) -> i64 {
         let real = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
         i64::try_from(real).unwrap() + self.offsets[machine]
     }
 
-    /// The time as a session's hooks see it.
+    /// The time for a session's hooks.
     pub fn now_of(&self, session: usize) -> i64 {
         self.now(self.sessions[session].machine)
     }
 
-    /// Moves a machine's clock by about `by` milliseconds: to where no window ends soon or began just now, so that a
-    /// count does not depend on how long a run takes.
+    /// Moves a machine's clock by about `by` milliseconds, to a time not close to the start or end of a window, so that
+    /// counts do not depend on the duration of a run.
     pub fn jump(&mut self, machine: usize, by: i64) {
         const MARGIN: i64 = 20 * 60 * 1000;
         self.offsets[machine] += by;
@@ -226,20 +226,20 @@ impl World {
         std::fs::write(self.home_of(machine).path("clock"), self.offsets[machine].to_string()).unwrap();
     }
 
-    /// A session whose client runs.
+    /// A random session with a running client.
     pub fn any_live(&mut self) -> Option<usize> {
         let live: Vec<usize> = (0..self.sessions.len()).filter(|i| self.sessions[*i].is_live()).collect();
         (!live.is_empty()).then(|| *self.random.pick(&live))
     }
 
-    /// A command on a machine, as a session's client, or a person in its project, would start it.
+    /// A command on a machine, as started by a session's client or a person in its project.
     fn command(&self, program: &str, machine: usize, session: Option<usize>) -> Command {
         let mut command = self.home_of(machine).command(program);
         if machine > 0 {
             namespace::set_host_name(&mut command, &format!("machine-{machine}"));
         }
         if self.shared.is_some() && program == "fusebox" {
-            // The machine that runs the tests may be busy.
+            // The test machine may be busy.
             command.env("FUSEBOX_STORE_REDIS_TIMEOUT_MS", "1000");
         }
         if let Some(session) = session {
@@ -296,11 +296,11 @@ impl World {
         self.remember(&called);
     }
 
-    /// Remembers what a hook did.
+    /// Records the effects of a hook.
     pub fn remember(&mut self, called: &HookRun) {
         self.ran.0 += 1;
         self.ran.1 += usize::from(called.killed);
-        // A store that is damaged is given up by who finds that, with what it knew by then.
+        // A damaged store is replaced when the damage is found, and loses its data.
         let sure = called.is_uncut && !called.killed && !self.failing && !self.damaged;
         if sure {
             self.sessions[called.session].in_store = true;
@@ -321,7 +321,7 @@ impl World {
         }
     }
 
-    /// `fusebox` with arguments: exit code, output and errors; no exit code when it was killed.
+    /// Runs `fusebox` with arguments. Returns exit code, output and errors; no exit code if it was killed.
     pub fn fusebox(&mut self, arguments: &[&str], kill: Option<At>) -> (Option<i32>, String, String) {
         self.fusebox_on(0, arguments, kill)
     }
@@ -346,20 +346,20 @@ impl World {
         }
     }
 
-    /// `fusebox` with arguments, as a person on a machine would start it: who waits longer than a hook does.
+    /// `fusebox` with arguments, as started by a person on a machine, who waits longer than a hook does.
     pub fn person_command(&self, machine: usize, arguments: &[&str]) -> Command {
         let mut command = self.command("fusebox", machine, None);
         command.args(arguments).env("FUSEBOX_STORE_REDIS_TIMEOUT_MS", "1000");
         command
     }
 
-    /// Where the database is.
+    /// The path of the database.
     pub fn database(&self) -> PathBuf {
         self.home.path("state/state.db")
     }
 }
 
-/// A home with a clock, a configuration and projects.
+/// Adds a clock, a configuration and projects to a home.
 fn with_projects(home: Home, configuration: &str) -> Home {
     let clock = home.path("clock");
     let home = home.var("FUSEBOX_TEST_CLOCK", &clock.to_string_lossy());
@@ -371,8 +371,8 @@ fn with_projects(home: Home, configuration: &str) -> Home {
 }
 
 impl PreparedHook {
-    /// Calls the hook, and holds it to the contract: exit code 0, nothing on standard error, and nothing or one answer
-    /// in JSON on standard output.
+    /// Calls the hook, and checks the contract: exit code 0, empty standard error, and nothing or one JSON answer on
+    /// standard output.
     pub fn call(self) -> HookRun {
         let Self { session, mut command, input, kill, description: what } = self;
         let started = Instant::now();

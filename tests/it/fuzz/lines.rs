@@ -1,4 +1,4 @@
-//! Mutated transcript lines: they break nothing, and change nothing that other lines say.
+//! Mutated transcript lines break nothing, and do not change what other lines say.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -39,7 +39,7 @@ fn captured() -> Vec<Vec<Vec<u8>>> {
     files.iter().map(lines).filter(|lines| !lines.is_empty()).collect()
 }
 
-/// Everything that a file says, read at once.
+/// The facts of a file read at once.
 fn facts_of(path: &Path, bytes: &[u8]) -> (Vec<Fact>, Position) {
     fs::write(path, bytes).unwrap();
     let mut position = Position::start(None, "main".into());
@@ -48,8 +48,8 @@ fn facts_of(path: &Path, bytes: &[u8]) -> (Vec<Fact>, Position) {
     (reading.facts, position)
 }
 
-/// The lines of responses, as far as they say it themselves: which response an error followed, and which model compacted,
-/// depends on the lines before.
+/// The responses in these facts, without what depends on earlier lines: which response an error followed, and the model
+/// of a compaction.
 fn responses(facts: &[Fact]) -> BTreeMap<String, usize> {
     let mut found = BTreeMap::new();
     for fact in facts {
@@ -61,7 +61,7 @@ fn responses(facts: &[Fact]) -> BTreeMap<String, usize> {
     found
 }
 
-/// Numbers that a sum cannot run over with.
+/// Numbers whose sum cannot overflow.
 fn check_bounds(facts: &[Fact]) {
     for fact in facts {
         let usage = match fact {
@@ -130,7 +130,7 @@ fn a_file_says_the_same_in_whatever_slices_it_comes_and_is_read() {
             written += part;
             let most = random.within(1, 9_000);
             facts.extend(read_new(&ClaudeTranscripts, &path, &mut position, most, NOW).unwrap().facts);
-            // What is known of a file goes through the session's cache.
+            // The position is stored in the session's cache.
             position = serde_json::from_value(json!(position)).unwrap();
         }
         assert_eq!(facts, at_once);
@@ -160,7 +160,7 @@ fn mutated_transcripts_are_recorded_and_asked_for() {
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
         let tokens = home.status("s")["tokens"].clone();
         assert!(tokens.as_object().unwrap().values().all(Value::is_u64), "{tokens}");
-        // Read once more, to the same result.
+        // Reading again gives the same result.
         fs::remove_dir_all(home.path("cache")).unwrap();
         home.hook("PostToolUse", "s", json!({}));
         assert_eq!(home.status("s")["tokens"], tokens);

@@ -1,13 +1,13 @@
-//! Inputs that nobody would send: on standard input of the hooks, and in transcripts.
+//! Invalid and unusual inputs: on standard input of the hooks, and in transcripts.
 //!
-//! `FUSEBOX_TEST_FUZZ=full` runs the full numbers: 1,000,000 inputs for each hook in process, 2,000 through each
-//! executable. `FUSEBOX_TEST_SEED` begins elsewhere.
+//! `FUSEBOX_TEST_FUZZ=full` runs the full numbers: 1,000,000 inputs per hook in process, 2,000 through each executable.
+//! `FUSEBOX_TEST_SEED` sets another seed.
 
 mod lines;
 mod mutate;
 mod stdin;
 
-/// How many inputs: of a part in the ordinary run, of the whole in the full one.
+/// The number of inputs: `part` in a normal run, `whole` in a full one.
 fn amount(part: usize, whole: usize) -> usize {
     if std::env::var("FUSEBOX_TEST_FUZZ").is_ok_and(|mode| mode == "full") { whole } else { part }
 }

@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use crate::random::Random;
 
-/// What stands in a text for something that a [`Value`] cannot hold.
+/// Placeholder in a text for what a [`Value`] cannot contain.
 const DEEP: &str = "@deep@";
 const HUGE: &str = "@huge@";
 const SURROGATE: &str = "@surrogate@";
 
-/// One of them, changed in some ways.
+/// A random value of the corpus, with some mutations.
 pub fn mutated(random: &mut Random, corpus: &[Value]) -> Vec<u8> {
     let mut value = random.pick(corpus).clone();
     for _ in 0..random.below(4) {
@@ -35,7 +35,7 @@ pub fn mutated(random: &mut Random, corpus: &[Value]) -> Vec<u8> {
     bytes
 }
 
-/// Changes one place of a value.
+/// Changes one place in a value.
 fn change(random: &mut Random, value: &mut Value) {
     let deeper = random.chance(60);
     match value {
@@ -104,7 +104,7 @@ fn odd_text(random: &mut Random) -> String {
     }
 }
 
-/// Says one field twice.
+/// Duplicates one field.
 fn duplicate(random: &mut Random, text: &mut String) {
     let name = *random.pick(&[
         "session_id",

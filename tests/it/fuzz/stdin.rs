@@ -1,4 +1,4 @@
-//! Whatever comes in on standard input: exit code 0, and silence or a valid answer; nothing is written elsewhere.
+//! Whatever is on standard input: exit code 0, no output or a valid answer, and no other files written.
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
@@ -16,8 +16,8 @@ use crate::random::Random;
 
 const HOOKS: [Hook; 4] = [Hook::PreToolUse, Hook::PostToolUse, Hook::PromptSubmit, Hook::SessionEvent];
 
-/// Payloads of the client and of the seed. Those for which a hook waits for a line of the transcript name one that is
-/// there, or none.
+/// Payloads of the client and of the plain protocol. Those for which a hook waits for a line name a line that exists,
+/// or none.
 fn corpus(home: &Home) -> Vec<Value> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/hooks");
     let mut corpus = vec![
@@ -42,14 +42,14 @@ fn corpus(home: &Home) -> Vec<Value> {
 }
 
 fn home() -> Home {
-    // A limit that warns only: a hook that waits for a line takes 200 ms each time.
+    // A limit that only warns: a hook that waits for a line takes 200 ms each time.
     let home =
         Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "20").var("FUSEBOX_BUDGET_SESSION_ON_LIMIT", "warn");
     home.append(&home.transcript("s"), &[message(1, 10, 1), message(2, 20, 1)]);
     home
 }
 
-/// Whether it is JSON at all. (A damaged byte within a text is odd, but the guard holds all the same.)
+/// Whether it is JSON. (An invalid byte within a text is unusual, but the guard still works.)
 fn is_json(input: &[u8]) -> bool {
     serde_json::from_str::<&RawValue>(&String::from_utf8_lossy(input)).is_ok()
 }
@@ -63,7 +63,7 @@ fn is_answer(stdout: &[u8]) -> bool {
     stdout.is_empty() || serde_json::from_slice(stdout).is_ok_and(is_known)
 }
 
-/// Nothing stands where it should not.
+/// Checks that there are no unexpected files.
 fn check_tree(home: &Home) {
     let names = |of: &Path| -> BTreeSet<String> {
         let entries = std::fs::read_dir(of).into_iter().flatten();
@@ -98,7 +98,7 @@ fn fuzz_in_process(hook: Hook, all: usize) {
     let mut random = Random::new(seed() + hook as u64 * 1000);
     let (mut done, mut silent) = (0, 0);
     while done < all {
-        // Sessions of all names come together: a new home now and then.
+        // Sessions with many names accumulate, so use a new home now and then.
         let home = home();
         let (env, corpus) = (home.env(), corpus(&home));
         for _ in 0..2_500.min(all - done) {

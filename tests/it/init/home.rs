@@ -1,4 +1,4 @@
-//! A throw-away home to run `fusebox init` in.
+//! A temporary home to run `fusebox init` in.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ pub fn bin_dir() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_fusebox")).parent().unwrap()
 }
 
-/// A throw-away home.
+/// A temporary home.
 pub struct Home {
     dir: TempDir,
 }
@@ -31,21 +31,21 @@ pub struct Ran {
 }
 
 impl Home {
-    /// An empty one.
+    /// An empty home.
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("fb init ").tempdir().unwrap();
         fs::create_dir(dir.path().join("project")).unwrap();
         Self { dir }
     }
 
-    /// A home whose user settings hold this.
+    /// A home with these user settings.
     pub fn with(settings: &str) -> Self {
         let home = Self::new();
         home.write(settings);
         home
     }
 
-    /// A path in it.
+    /// A path in the home.
     pub fn at(&self, path: &str) -> PathBuf {
         self.dir.path().join(path)
     }
@@ -79,12 +79,12 @@ impl Home {
         all
     }
 
-    /// What was recorded of the installation.
+    /// The recorded installation.
     pub fn record(&self) -> Value {
         serde_json::from_slice(&fs::read(self.at("state/install.json")).unwrap()).unwrap()
     }
 
-    /// Another folder of executables.
+    /// Another folder with executables.
     pub fn other_bin(&self, name: &str) -> PathBuf {
         let dir = self.at(name);
         fs::create_dir_all(&dir).unwrap();
@@ -122,14 +122,14 @@ impl Home {
 }
 
 impl Ran {
-    /// Standard output of a run without a complaint.
+    /// Standard output. Fails if there was an error.
     #[track_caller]
     pub fn ok(self) -> String {
         assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{}", self.stdout);
         self.stdout
     }
 
-    /// Exit code 2 and one line that says all of this.
+    /// Asserts exit code 2 and one line that contains all of these texts.
     #[track_caller]
     pub fn refused(self, says: &[&str]) {
         assert_eq!((self.code, self.stdout.as_str()), (Some(2), ""), "{}", self.stderr);

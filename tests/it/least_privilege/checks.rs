@@ -8,7 +8,7 @@ use crate::redis::{Options, Server, free_port};
 
 const S: &str = "s";
 
-/// What cannot be mended one by one is filled anew, once an administrator has let the server forget it.
+/// What cannot be repaired record by record is refilled, once an administrator has flushed the server.
 #[test]
 fn a_session_without_its_messages_is_found_and_filled_anew() {
     let shared = used();
@@ -27,7 +27,7 @@ fn a_session_without_its_messages_is_found_and_filled_anew() {
     assert_says(&findings(&doctor(&shared.home)), "ok", "counts match", "");
 }
 
-/// An account that only looks is none of those that have to fill a store that was lost.
+/// A read-only account does not have to refill a lost store.
 #[test]
 fn looking_leaves_a_store_that_is_being_filled_alone() {
     let shared = used();
@@ -41,14 +41,14 @@ fn looking_leaves_a_store_that_is_being_filled_alone() {
     assert_eq!(recovering(&shared.home), json!([]));
 }
 
-/// What the check found: severity, text, how to fix it.
+/// The check's findings: severity, text, fix.
 fn findings(report: &Value) -> Vec<(String, String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let all = report["findings"].as_array().unwrap().iter().filter(|f| f["check"] == "shared store");
     all.map(|f| (text(&f["severity"]), text(&f["found"]), text(&f["fix"]))).collect()
 }
 
-/// A home with a session of some messages, and the hooks registered.
+/// A home with a session with some messages, and registered hooks.
 fn used() -> Shared {
     let shared = Shared::start();
     let home = &shared.home;
@@ -127,7 +127,7 @@ fn what_goes_in_the_clear_is_warned_of() {
     }
 }
 
-/// Whoever has the hooks' password can write what hooks write. It is found, and mended.
+/// Anyone with the hooks' password can write what hooks write. That is detected and repaired.
 #[test]
 fn falsified_counts_are_found_and_mended() {
     let shared = used();
@@ -148,7 +148,7 @@ fn falsified_counts_are_found_and_mended() {
         *count = json!(0);
     }
     let lowered = lowered.to_string();
-    // The counter alone; a message that counts nothing; a message that is forgotten.
+    // The counter alone; a message that counts nothing; a forgotten message.
     for (words, said) in [
         (
             &["HSET", &counter, &since, "1,0,0,0,0,1,0"][..],
@@ -177,7 +177,7 @@ fn falsified_counts_are_found_and_mended() {
             "{words:?}"
         );
     }
-    // More than the transcripts say need not be a lie.
+    // More than in the transcripts need not be wrong.
     std::fs::write(home.transcript(S), format!("{}\n", message(1, 100, 10))).unwrap();
     home.hook("SessionEnd", S, json!({"reason": "other"}));
     let report = doctor(home);
@@ -185,7 +185,7 @@ fn falsified_counts_are_found_and_mended() {
     assert_eq!(report["holds"], true, "{report:#}");
 }
 
-/// What cannot be read is named until somebody has looked at it; and the name of a record is whatever somebody wrote.
+/// Unreadable records are named until somebody has inspected them; a record's name is untrusted text.
 #[test]
 fn records_that_cannot_be_read_are_named() {
     let shared = used();

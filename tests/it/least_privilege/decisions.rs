@@ -1,4 +1,4 @@
-//! What hooks can do as their user, what they cannot, and who can.
+//! What hooks can do with their user, what they cannot, and who can.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::terminal::prompt_from;
 
 const S: &str = "s";
 
-/// With a session that used 1,100 tokens of 1,000.
+/// A session that used 1,100 of 1,000 tokens.
 fn over() -> Shared {
     let furnish = |home: Home| {
         home.var("FUSEBOX_BUDGET_SESSION_LIMIT", "1000").var("CLAUDE_CODE_SESSION_ATTENDED", "1")
@@ -60,7 +60,7 @@ fn hooks_trip_the_breaker_and_throttle() {
         home.hook("PostToolBatch", S, json!({"tool_calls": [over]}));
     }
     assert_eq!(home.status(S)["circuit"]["state"], "open");
-    // A breaker lies among what hooks write: whoever is at a terminal decides about it under their user, too.
+    // Breakers are data of hooks, so a person at a terminal can decide about them with the hooks' user.
     let ran = home.fusebox(&["circuit", "ack", "--session", S, "--reason", "seen"]);
     assert_eq!(ran.code, 0, "{ran:?}");
 
@@ -92,7 +92,7 @@ fn hooks_fill_a_store_that_lost_everything() {
     assert!(!home.journal().contains("denies"), "{}", home.journal());
 }
 
-/// The ledger of a machine knows what an operator decided there; hooks may not tell it, and the rest is filled all the same.
+/// A machine's ledger has the operator's decisions there. Hooks may not replay them, but everything else is refilled.
 #[test]
 fn decisions_that_redis_lost_are_told_by_the_operator() {
     let shared = over();
@@ -126,7 +126,7 @@ fn decisions_that_redis_lost_are_told_by_the_operator() {
     assert!(!home.journal().contains("denies"), "{}", home.journal());
 }
 
-/// Every decision, as typed.
+/// Every command that decides, as typed.
 fn decisions() -> [Vec<&'static str>; 4] {
     let of = |what| vec!["budget", what, "session", "--session", S, "--reason", "because"];
     let extend = [of("extend"), vec!["--tokens", "5000"]].concat();
@@ -157,7 +157,7 @@ fn a_hooks_user_decides_nothing_and_is_told_who_can() {
     };
     assert_eq!(keys(shared.everything()), keys(kept), "nothing was begun");
     assert!(is_denied(&home.hook("PreToolUse", S, call(9))));
-    // The store is well: hooks go on asking it.
+    // The store works, so hooks keep calling it.
     home.append(&home.transcript(S), &[message(2, 10, 1)]);
     home.hook("PostToolUse", S, json!({}));
     assert_eq!((budget(&shared)["used"].clone(), home.journal()), (json!(1111), String::new()));
@@ -173,7 +173,7 @@ fn an_operator_decides_by_the_same_commands() {
     }
     assert_eq!(home.fusebox(&["alerts", "list", "--json"]).json(), json!([]));
     assert_eq!(home.status(S)["budgets"], json!([]), "it was deleted last");
-    // Hooks still log in as their own user.
+    // Hooks still log in with their own user.
     assert!(!is_denied(&home.hook("PreToolUse", S, call(9))));
     home.append(&home.transcript(S), &[message(2, 10, 1)]);
     home.hook("PostToolUse", S, json!({}));
@@ -275,12 +275,12 @@ fn init_goes_on_without_noting_the_installation() {
     let ran = shared.operator(&["init"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
     assert_eq!(shared.decided().len(), 1);
-    // Known now, on whichever machine.
+    // Now recorded, whatever the machine.
     let ran = home.fusebox(&["init"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
 }
 
-/// Whichever right is missing, hooks stay silent, and nothing is half done: a step is there as a whole, or not at all.
+/// Whichever permission is missing, hooks stay silent, and a step is recorded completely or not at all.
 #[test]
 fn who_may_not_do_all_of_a_step_does_none_of_it() {
     let shared = over();

@@ -64,7 +64,7 @@ fn a_line_without_a_password_is_taken_by_no_server() {
     assert_eq!(server.text(&["ACL", "GETUSER", "u"]), "nil");
 }
 
-/// The commands that a user may run and that no hook and no command has used.
+/// Finds commands that a user may run but no hook or command has used.
 #[test]
 fn no_command_is_allowed_that_is_not_used() {
     let shared = Shared::with(|home| home.var("FUSEBOX_THROTTLE_HARD_LIMIT_TOKENS", "1000000"));
@@ -76,7 +76,7 @@ fn no_command_is_allowed_that_is_not_used() {
         home.hook("SessionStart", session, json!({"source": "startup"}));
         home.hook("PostToolUse", session, json!({}));
     }
-    // Told later, and by another budget, what the first did not count.
+    // Replay, with another budget, what the first one did not count.
     home.configure(&format!(
         "{limit}[[budget]]\nname = \"models\"\nscope = \"model\"\nwindow = \"month\"\nlimit = 1000\n"
     ));
@@ -87,7 +87,7 @@ fn no_command_is_allowed_that_is_not_used() {
         "s",
         json!({"tool_name": "Agent", "tool_use_id": "a", "tool_input": {"prompt": "p"}}),
     );
-    // Lost, and filled again.
+    // Lost, and refilled.
     shared.server.command(&["FLUSHALL"]);
     home.hook("PostToolUse", "s", json!({}));
     home.hook("UserPromptSubmit", "s", json!({"prompt": "go on"}));
@@ -113,7 +113,7 @@ fn no_command_is_allowed_that_is_not_used() {
     shared.operator(&["doctor"]);
     shared.operator(&["budget", "extend", "session", "--session", "s", "--tokens", "900", "--reason", "x"]);
     shared.operator(&["alerts", "ack", "--all"]);
-    // The operator's: all of the hooks', and more.
+    // The operator's: those of the hooks and more.
     assert_eq!(unused(&users[1]), [] as [Value; 0]);
     assert!(!home.journal().contains("denies"), "{}", home.journal());
 }

@@ -1,4 +1,4 @@
-//! What Redis holds of a session: no words of anybody, no results, no paths.
+//! What Redis stores of a session: no prompts or other texts, no results, no paths.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::terminal::prompt_from;
 
 const S: &str = "0a1b2c3d-0000-4000-8000-000000000001";
 
-/// One line of a transcript, with words in it wherever a client writes some.
+/// A transcript line with text wherever a client writes some.
 fn line(n: usize, home: &Home) -> Vec<Value> {
     let cwd = home.path("project");
     let said = json!([
@@ -39,7 +39,7 @@ fn line(n: usize, home: &Home) -> Vec<Value> {
     ]
 }
 
-/// All that hooks and commands do, with words of people and paths in everything that they are given.
+/// Everything that hooks and commands do, with texts and paths in all inputs.
 fn use_everything(shared: &Shared) {
     let home = &shared.home;
     home.hook("SessionStart", S, json!({"source": "startup"}));
@@ -47,7 +47,7 @@ fn use_everything(shared: &Shared) {
     let call = |n: usize, tool: &str, input: Value| json!({"tool_name": tool, "tool_use_id": format!("toolu_{n}"), "tool_input": input});
     for n in 1..=6 {
         home.append(&home.transcript(S), &line(n, home));
-        // The same again and again: a loop, of which events and reasons are kept.
+        // A loop, from which events and reasons are stored.
         let bash =
             call(n, "Bash", json!({"command": "cat marker-input", "description": "marker-description"}));
         home.hook("PreToolUse", S, bash.clone());
@@ -62,7 +62,7 @@ fn use_everything(shared: &Shared) {
     let failed = json!({"tool_name": "Read", "tool_use_id": "toolu_21", "tool_input": {"file_path": "/marker-path"},
         "error": "marker-error"});
     home.hook("PostToolUseFailure", S, failed);
-    // Subagents, with a type and a prompt; and what one of them does.
+    // Subagents, with a type and a prompt, and their activity.
     let agent =
         json!({"prompt": "marker-task", "description": "marker-description", "subagent_type": "Explore"});
     home.hook("PreToolUse", S, call(30, "Agent", agent.clone()));
@@ -104,7 +104,7 @@ fn redis_holds_no_words_and_no_paths() {
     );
     use_everything(&shared);
     let all = shared.everything();
-    // It is a rich run, or the rest says nothing.
+    // Otherwise the run does not cover enough.
     for part in [
         ":message:",
         ":alert:",
@@ -128,7 +128,7 @@ fn redis_holds_no_words_and_no_paths() {
         let mut words = text.split(|c: char| c.is_whitespace() || "\"|,:".contains(c));
         assert!(!words.any(|word| word.starts_with('/')), "a path: {key}: {value}");
     }
-    // Each key goes by itself, and each is of this tenant.
+    // Each key expires, and belongs to this tenant.
     for (key, _) in &all {
         assert!(key.starts_with("fusebox:{acme}:"), "{key}");
         assert_ne!(shared.server.text(&["TTL", key]), "-1", "{key}");

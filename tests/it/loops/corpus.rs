@@ -1,4 +1,4 @@
-//! The labelled corpus in `tests/loops`, read and unrolled. What the keys mean stands in its README.
+//! The labelled corpus in `tests/loops`, parsed and unrolled. Its README explains the keys.
 
 use std::path::PathBuf;
 
@@ -8,39 +8,39 @@ use crate::random::Random;
 
 /// A labelled sequence.
 pub struct Sequence {
-    /// Unique.
+    /// Unique name.
     pub name: String,
     /// Whether a person would stop it.
     pub is_loop: bool,
-    /// Why it has its label.
+    /// The reason for its label.
     pub why: String,
-    /// The file that it stands in.
+    /// The file that it is in.
     pub file: String,
-    /// What happens, unrolled.
+    /// Its events, unrolled.
     pub events: Vec<Event>,
 }
 
-/// What happens.
+/// An event in a sequence.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A person's prompt.
     Prompt(String),
-    /// A response with its calls, all over.
+    /// A response with its finished calls.
     Response {
-        /// The subagent; empty: the main agent.
+        /// The subagent; empty for the main agent.
         agent: String,
-        /// What it said first.
+        /// Its text before the calls.
         say: Option<String>,
         /// Its calls.
         calls: Vec<Called>,
     },
     /// A client-made prompt.
     Notification,
-    /// A compaction, or an error of the API: nothing that a hook for calls sees.
+    /// A compaction or an API error, which hooks for calls do not see.
     Nothing,
 }
 
-/// A call and how it came out.
+/// A call and its outcome.
 #[derive(Clone, Debug)]
 pub struct Called {
     /// The tool.
@@ -57,7 +57,7 @@ pub struct Called {
     pub cwd: String,
 }
 
-/// Every sequence of a folder below `tests/loops`; its own with an empty name.
+/// Every sequence in a folder below `tests/loops`, or directly in it if the name is empty.
 pub fn all(folder: &str) -> Vec<Sequence> {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/loops").join(folder);
     let mut files: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
@@ -95,7 +95,7 @@ struct Unrolling {
 }
 
 impl Unrolling {
-    /// `rounds`: of the repeats around, the innermost last.
+    /// `rounds`: the counters of the enclosing repeats, the innermost last.
     fn steps(&mut self, steps: &[Value], rounds: &[usize]) {
         for step in steps {
             self.clock += 7;

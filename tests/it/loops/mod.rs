@@ -1,4 +1,4 @@
-//! The breaker held against the labelled corpus: real loops trip it, nothing else does.
+//! Tests the breaker with the labelled corpus: real loops trip it, nothing else does.
 
 mod corpus;
 mod recorded;
@@ -15,16 +15,16 @@ use fusebox::domain::time::Timestamp;
 
 use corpus::{Called, Event, Sequence};
 
-/// A sequence with what is known of its calls, worked out once.
+/// A sequence with its calls precomputed.
 struct Prepared {
     sequence: Sequence,
     steps: Vec<Step>,
 }
 
 enum Step {
-    /// A person's prompt, which asks for so many repetitions.
+    /// A person's prompt that asks for this many repetitions.
     Prompt(u32),
-    /// A response: its agent, how often its text was said running, its calls, and how many of them ran.
+    /// A response: its agent, how many times in a row its text was written, its calls, and which of them ran.
     Response(String, u32, Vec<NamedCall>, Vec<bool>),
 }
 
@@ -48,7 +48,7 @@ impl Prepared {
         Self { sequence, steps }
     }
 
-    /// What tripped first, if anything did.
+    /// The first trip, if any.
     fn judge(&self, policy: &Policy) -> Option<Trip> {
         let mut agents: BTreeMap<&str, CircuitBreaker> = BTreeMap::from([("", CircuitBreaker::default())]);
         for step in &self.steps {
@@ -96,14 +96,14 @@ fn named(called: &Called, id: &mut u32) -> NamedCall {
     NamedCall { call, tool: called.tool.clone() }
 }
 
-/// Only this rule.
+/// A policy with only this rule.
 fn alone(rule: &Rule, preset: Preset) -> Policy {
     let only = |other: &Rule| preset.pick(other.presets).filter(|_| other.name == rule.name);
     Policy { limits: Limits::from_fn(only), ..Policy::from_preset(preset) }
 }
 
-/// The sequences of a folder, held against every rule and preset: prints the table, answers how many loops there are, which
-/// of them `standard` missed, and what else it stopped.
+/// Runs the sequences of a folder with every rule and preset, and prints the table. Returns the number of loops, those
+/// that `standard` missed, and what else it stopped.
 fn confusion(folder: &str) -> (usize, Vec<String>, Vec<String>) {
     let all: Vec<Prepared> = corpus::all(folder).into_iter().map(Prepared::of).collect();
     let (loops, harmless): (Vec<&Prepared>, Vec<&Prepared>) = all.iter().partition(|s| s.sequence.is_loop);
@@ -139,12 +139,12 @@ fn standard_misses_at_most_one_loop_in_twenty_and_stops_nothing_else() {
     assert!(missed.len() * 20 <= loops, "{} of {loops} loops missed", missed.len());
 }
 
-/// By somebody who knew neither the rules nor the other set. At first sight 6 of 40 were missed and 3 of 50 stopped; what
-/// that showed went into the rules, so it is no longer unseen: it only keeps what was reached.
+/// Written by somebody who knew neither the rules nor the other set. At first 6 of 40 were missed and 3 of 50 stopped;
+/// the rules were changed after that, so the set is no longer unseen. It only guards against regressions.
 #[test]
 fn a_second_set_comes_out_no_worse_than_it_did() {
     let (loops, missed, stopped) = confusion("holdout");
     assert_eq!((loops, missed.len()), (40, 5), "{}", missed.join("\n"));
-    // 1,280 calls after one prompt: what `max_iterations` is for.
+    // 1,280 calls after one prompt, which is what `max_iterations` is for.
     assert!(stopped.len() == 1 && stopped[0].contains("iterations"), "{}", stopped.join("\n"));
 }

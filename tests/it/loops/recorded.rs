@@ -1,4 +1,4 @@
-//! Recorded sessions: nothing in them was a loop, so nothing trips.
+//! Recorded sessions without loops: nothing trips.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ fn transcripts(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// What happened by a transcript: responses with their calls and results, and prompts.
+/// The events in a transcript: responses with their calls and results, and prompts.
 fn read(path: &Path) -> Option<Sequence> {
     let text = String::from_utf8_lossy(&std::fs::read(path).ok()?).into_owned();
     let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
@@ -91,7 +91,7 @@ fn recorded_sessions_do_not_trip() {
     let mut files = Vec::new();
     transcripts(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/transcripts"), &mut files);
     assert!(files.len() > 10);
-    // Others that you have: a folder.
+    // A folder with further transcripts.
     if let Some(more) = std::env::var_os("FUSEBOX_TEST_TRANSCRIPTS") {
         transcripts(Path::new(&more), &mut files);
     }

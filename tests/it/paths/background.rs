@@ -1,4 +1,4 @@
-//! Background agents that come back and wake the session up.
+//! Background agents that return and wake the session.
 
 use super::{assert_counted, only, step};
 use crate::guarded::{guarded, status};

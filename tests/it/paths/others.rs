@@ -1,4 +1,4 @@
-//! Other people's hooks beside ours, in the same settings and in another layer: theirs go on working, ours win.
+//! Other hooks beside ours, in the same settings and in another layer: they keep working, and our denials win.
 
 use std::collections::BTreeSet;
 
@@ -8,14 +8,14 @@ use super::{assert_counted, step};
 use crate::guarded::{assert_bound, guarded, hooks, ran};
 use crate::rig::{Api, Client, Script, Turn, Version, client_tests};
 
-/// Somebody else's hook: a shell script, at these events.
+/// Another hook: a shell script, for these events.
 fn at<'a>(events: impl IntoIterator<Item = &'a str>, script: &str) -> Value {
     let entry = json!({"type": "command", "command": "/bin/sh", "args": ["-c", script], "timeout": 10});
     let groups = events.into_iter().map(|event| (event.to_owned(), json!([{"hooks": [entry]}])));
     json!({"hooks": groups.collect::<serde_json::Map<_, _>>()})
 }
 
-/// Ours, with theirs before them.
+/// Our hooks, with the others before them.
 fn beside(version: Version, theirs: &Value) -> Value {
     let mut settings = hooks(version);
     for (event, groups) in theirs["hooks"].as_object().unwrap() {
@@ -28,7 +28,7 @@ fn beside(version: Version, theirs: &Value) -> Value {
     settings
 }
 
-/// Where theirs stand: in the same file as ours, or in the user's.
+/// Where the other hooks are: in the same file as ours, or in the user's.
 #[derive(Clone, Copy, Debug)]
 enum Layer {
     Same,
@@ -84,7 +84,7 @@ fn what_others_rewrite_runs_until_the_limit(version: Version) {
     assert_counted(&client, &api, &run.session);
 }
 
-/// Slower than our own deadline: nobody waits for the other's hook but the client.
+/// Slower than our own deadline: only the client waits for the other hook.
 fn others_may_be_slow(version: Version) {
     let api = Api::start(Script::new().main(step(0)).loop_last_main());
     let slow = at(["PreToolUse", "PostToolBatch"], "sleep 2");

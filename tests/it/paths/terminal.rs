@@ -1,10 +1,10 @@
-//! Sessions in terminals: resumed, on another model, in another window.
+//! Sessions in terminals: resumed, with another model, in another window.
 
 use super::{all_sessions, only, step};
 use crate::guarded::{guarded, journal, ran, status, tokens};
 use crate::rig::{Api, Client, Script, Turn, Usage, Version, client_tests};
 
-/// The client with these budgets beside the session's.
+/// Adds these budgets to the client's configuration.
 fn with_budgets(client: Client, toml: &str) -> Client {
     let file = client.root().join("fusebox.toml");
     std::fs::write(&file, toml).unwrap();
@@ -20,9 +20,10 @@ fn a_new_window_lets_an_open_terminal_go_on(version: Version) {
     terminal.enter("loop");
     terminal.wait_for("the stop", || only(&client)["stopped"] == true);
     terminal.enter("again");
-    terminal.wait_as("Or here, as a prompt", "fusebox: extend hours N because");
+    terminal.wait("fusebox: extend hours N because");
     let (stopped_at, ran_then) = (api.count("main"), ran(&client));
-    // Hooks read the clock; the client's own, which dates its lines, stays: they are of the window before.
+    // Moves the clock of hooks. The client's own clock, which dates its lines, stays: they belong to the previous
+    // window.
     client.move_clock(5 * 3600 * 1000);
     terminal.enter("again");
     terminal.wait_for("the loop to go on", || api.count("main") >= stopped_at + 2 && ran(&client) > ran_then);
@@ -87,7 +88,7 @@ fn another_model_is_not_held_by_a_models_budget(version: Version) {
     }
     terminal.enter("again");
     if version == Version::V2_1_197 {
-        // No hook of it hears of the choice, and it writes it down too late: a new session is the way on.
+        // No hook reports the choice, and the client writes it too late: a new session is needed.
         blocked(2);
         terminal.enter("/clear");
         terminal.wait_for("the screen to clear", || !terminal.screen().contains("Original prompt"));

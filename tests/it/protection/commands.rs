@@ -1,4 +1,4 @@
-//! Commands that decide something: the tripwire knows all of them, and they refuse by themselves under a client.
+//! Commands that only a person may run: the tripwire knows all of them, and they refuse to run under a client.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use super::{Layout, World, is_denial};
 use crate::harness::{Home, program_path, run};
 use crate::terminal::starter;
 
-/// The words of each command in the table of commands, with what it needs, and whether it refuses in an agent's shell.
+/// The commands in the table of commands, with their required arguments, and whether each refuses in an agent's shell.
 fn commands() -> Vec<(String, bool)> {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/commands.md");
     let page = std::fs::read_to_string(page).unwrap();
@@ -64,7 +64,7 @@ fn a_command_that_decides_refuses_under_a_client_whatever_its_variables_say() {
             !refuses || ran.stderr.contains("a person can run it in a terminal that no agent started"),
             "{ran:?}"
         );
-        // Which program it is tells, and not that there is one.
+        // It depends on the program, not on its presence.
         let ran = under(&other);
         assert!(!ran.stderr.contains("inside an agent's shell"), "{words}: {ran:?}");
     }

@@ -1,4 +1,4 @@
-//! The forms of an address, and what is said of others.
+//! The forms of an address, and the errors for others.
 
 use fusebox::config::redis_address::{Address, AddressError};
 

@@ -1,4 +1,4 @@
-//! A certificate authority of the tests, with a server's and a client's certificate, as files.
+//! A test certificate authority with a server and a client certificate, as files.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ impl Certificates {
         Self::write_for(dir, &["localhost", "127.0.0.1"]);
     }
 
-    /// The same, with a server's certificate for these hosts.
+    /// The same, with a server certificate for these hosts.
     pub fn write_for(dir: &Path, hosts: &[&str]) {
         let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
         let mut params = named("authority", Vec::new());
@@ -30,7 +30,7 @@ impl Certificates {
     }
 }
 
-/// Each has a name of its own: one that is called as its issuer would pass for one that it signed itself.
+/// Each needs a different name: with its issuer's name, a certificate would count as self-signed.
 fn named(name: &str, hosts: Vec<String>) -> CertificateParams {
     let mut params = CertificateParams::new(hosts).unwrap();
     params.distinguished_name.push(DnType::CommonName, format!("Fusebox test {name}"));

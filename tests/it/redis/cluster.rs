@@ -1,25 +1,25 @@
-//! A cluster of three nodes, each with a third of the slots.
+//! A cluster of three nodes with a third of the slots each.
 
 use std::path::Path;
 
 use super::{Options, Server, free_port, text};
 
-/// The slots of all keys.
+/// The number of slots.
 pub const SLOTS: u16 = 16384;
 
 /// A running cluster.
 pub struct Cluster {
-    /// Its nodes: the first has the first third of the slots, and so on.
+    /// Its nodes, in the order of their slots.
     pub nodes: Vec<Server>,
 }
 
 impl Cluster {
-    /// Starts one; `None`, said loudly, where there is no Redis.
+    /// Starts a cluster; `None`, with a message, if Redis is not installed.
     pub fn start() -> Self {
         Self::start_with(&Options::default())
     }
 
-    /// Starts one of nodes that speak TLS, among each other, too; the certificates lie in a folder.
+    /// Starts a cluster that uses TLS, also between nodes, with the certificates in a folder.
     pub fn start_with_tls(certificates: &Path) -> Self {
         Self::start_with(&Options::default().tls_with(certificates).set("tls-cluster", "yes"))
     }
@@ -35,7 +35,7 @@ impl Cluster {
         for (i, server) in nodes.iter().enumerate() {
             let (first, last) = (bounds[i].to_string(), (bounds[i + 1] - 1).to_string());
             server.command(&["CLUSTER", "ADDSLOTSRANGE", &first, &last]);
-            // So that none of them claims the same epoch, which they would have to settle first.
+            // Distinct epochs, which the nodes would otherwise have to negotiate first.
             server.command(&["CLUSTER", "SET-CONFIG-EPOCH", &(i + 1).to_string()]);
         }
         for server in &nodes[1..] {
@@ -51,7 +51,7 @@ impl Cluster {
         Self { nodes: nodes.into() }
     }
 
-    /// The node that has a key, and a node that has not.
+    /// The node with a key, and another node.
     pub fn owner_and_other(&self, key: &str) -> (&Server, &Server) {
         let slot: u16 = text(&self.nodes[0].command(&["CLUSTER", "KEYSLOT", key])).parse().unwrap();
         let owner = usize::from((slot / (SLOTS / 3)).min(2));

@@ -1,4 +1,4 @@
-//! What fails, and as what.
+//! The kinds of failures.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ fn a_server_that_stands_still_is_given_up() {
         assert!(failure.to_string().contains("no answer in time"), "{failure}");
         assert_kind!(Unreachable, failure);
     }
-    // One that does not even read.
+    // A server that does not even read.
     let address = Address::parse(&server.url()).unwrap();
     let large = vec![b'x'; 30_000_000];
     let answer = connect(&address, SHORT).and_then(|mut c| c.run("return 1", &[], &[&large]));
@@ -43,7 +43,7 @@ fn a_server_that_stands_still_is_given_up() {
     assert_eq!(call(&mut open(&server.url()), &["ECHO", "1"]), Ok(Value::BulkString(b"1".into())));
 }
 
-/// A server that accepts no connections, as far as Linux lets them queue.
+/// A server with a full queue of connections, as far as Linux lets it fill up.
 #[test]
 fn a_server_with_a_full_queue_is_given_up() {
     use redis::io::tcp::socket2::{SockAddr, Socket, Type};
@@ -176,7 +176,7 @@ fn a_user_without_rights_is_denied() {
     let as_user = |user: &str| server.url().replace("//", &format!("//{user}:pw@"));
     assert_kind!(Denied, failure(&as_user("reader"), WAIT));
     assert_kind!(Denied, failure(&as_user("other"), WAIT));
-    // Within a script, too.
+    // Also in a script.
     let script = "return redis.call('SET', KEYS[1], 'x')";
     for user in ["reader", "other"] {
         let denied = open(&as_user(user)).run(script, &[b"n"], &[]).unwrap_err();

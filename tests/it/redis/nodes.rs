@@ -1,4 +1,4 @@
-//! Clusters that send requests on, and sentinels that know the master.
+//! Clusters that redirect requests, and sentinels that know the master.
 
 use fusebox::config::redis_address::Address;
 use fusebox::store::redis::connection::{Connection, Failure, FailureKind};
@@ -21,16 +21,16 @@ fn a_cluster_sends_a_script_to_the_node_that_has_its_keys() {
     let node = connection.moved_to().expect("it was sent on");
     assert_eq!(node, format!("127.0.0.1:{}", owner.port()));
 
-    // Who remembers the node begins there.
+    // A cached node is used first.
     let address = address.with_node(&node);
     let mut connection = connect(&address, WAIT).unwrap();
     assert_eq!(connection.run(script, &[b"{tag}n"], &[]), Ok(Value::Int(2)));
     assert_eq!(connection.moved_to(), None);
-    // And finds the others where it is gone.
+    // If it is gone, the others are used.
     let mut connection = connect(&address.with_node(&format!("127.0.0.1:{dead}")), WAIT).unwrap();
     assert_eq!(connection.run(script, &[b"{tag}n"], &[]), Ok(Value::Int(3)));
 
-    // While the slot moves, what is not there any more cannot be told from what never was: nothing is done then.
+    // While the slot moves, missing keys cannot be told from moved ones: nothing is done.
     let slot = owner.text(&["CLUSTER", "KEYSLOT", "{tag}"]);
     let (from, to) = (owner.text(&["CLUSTER", "MYID"]), other.text(&["CLUSTER", "MYID"]));
     other.command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from]);
@@ -61,7 +61,7 @@ fn nodes_that_send_in_circles_are_given_up() {
         assert!(failure.kind == FailureKind::NotReady, "{failure:?}");
         assert!(proxy.take().connections <= 5);
     }
-    // Without a host it is the same one.
+    // Without a host, it is the same node.
     proxy.behave(Manner::Answer(format!("-MOVED 1 :{}\r\n", server.port()).into()));
     let mut connection = open(&proxy.url());
     assert_eq!(call(&mut connection, &["DBSIZE"]), Ok(Value::Int(0)));
@@ -86,7 +86,7 @@ fn sentinels_know_the_master_also_after_it_changed() {
     let port = second.port().to_string();
     fail_over(&sentinel, &first, &second, &port);
 
-    // Who remembers the old master is sent to the new one, and who is connected to it loses that, and is, too.
+    // A cached old master leads to the new one; a connected client loses its connection, and follows as well.
     let mut remembering = connect(&address.with_node(&node), WAIT).unwrap();
     assert_eq!(remembering.run(script, &[b"n"], &[]), Ok(Value::Int(2)));
     assert_eq!(remembering.moved_to(), Some(format!("127.0.0.1:{port}")));
@@ -99,13 +99,13 @@ fn sentinels_know_the_master_also_after_it_changed() {
     assert!(failure.to_string().contains("does not know the master \"other\""), "{failure}");
 }
 
-/// Lets a sentinel look around ten times a second, not every ten seconds.
+/// Makes a sentinel check ten times per second instead of every ten seconds.
 pub fn hurry(sentinel: &Server) {
     let brisk = ["INFO-PERIOD", "100", "PING-PERIOD", "100", "ASK-PERIOD", "100", "PUBLISH-PERIOD", "100"];
     sentinel.command(&[&["SENTINEL", "DEBUG"][..], &brisk].concat());
 }
 
-/// Makes the replica, at this port, the master, once it has what the master counted.
+/// Promotes the replica at this port, once it has all of the master's data.
 pub fn fail_over(sentinel: &Server, first: &Server, second: &Server, port: &str) {
     second.wait_for(&["GET", "n"], |value| value == "1");
     sentinel.wait_for(&["SENTINEL", "REPLICAS", "main"], |replicas| replicas.contains("127.0.0.1"));

@@ -1,4 +1,4 @@
-//! A loopback proxy in front of a server: it counts what goes through, and is as bad a network or server as it is told.
+//! A loopback proxy in front of a server: it counts the traffic, and simulates bad networks and servers.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -9,40 +9,40 @@ use std::time::Duration;
 
 use super::Server;
 
-/// What the proxy does with what it is sent.
+/// What the proxy does with traffic.
 #[derive(Clone, Debug, Default)]
 pub enum Manner {
     /// Passes it on.
     #[default]
     Pass,
-    /// Passes it on, and holds every reply back so long.
+    /// Passes it on, with a delay before every reply.
     Delay(Duration),
-    /// Closes the connection, and passes nothing on.
+    /// Closes the connection instead of passing on a request.
     CutRequests,
-    /// Passes requests on, and closes the connection in place of the reply.
+    /// Passes requests on, and closes the connection instead of replying.
     CutReplies,
-    /// Passes requests on, and closes the connection after so many bytes of the reply.
+    /// Passes requests on, and closes the connection after this many bytes of the reply.
     CutAfter(usize),
-    /// Passes so many replies on, and is gone then.
+    /// Passes this many replies on, and then disappears.
     Leave(usize),
     /// Answers every request with this.
     Answer(Vec<u8>),
     /// Answers a request with this, and closes the connection.
     Last(Vec<u8>),
-    /// Answers every request with this, a byte at a time with so long between them, and over again.
+    /// Answers every request with this, repeatedly, with a pause after each byte.
     Trickle(Vec<u8>, Duration),
-    /// Takes everything and answers nothing.
+    /// Reads everything and answers nothing.
     Hang,
 }
 
-/// What went through.
+/// The traffic.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    /// Connections that were made.
+    /// Number of connections.
     pub connections: usize,
-    /// What the clients sent, one for each time that they sent without waiting for a reply.
+    /// What the clients sent, one item per message without a reply in between.
     pub requests: Vec<Vec<u8>>,
-    /// What they were sent, likewise.
+    /// What the server sent, likewise.
     pub replies: Vec<Vec<u8>>,
 }
 
@@ -58,7 +58,7 @@ impl Seen {
     }
 }
 
-/// A proxy; it ends with this value, and all its connections with it.
+/// A proxy, stopped with all its connections when dropped.
 pub struct Proxy {
     port: u16,
     shared: Arc<Shared>,
@@ -107,17 +107,17 @@ impl Proxy {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// From now on it behaves so.
+    /// Changes its behaviour.
     pub fn behave(&self, manner: Manner) {
         *lock(&self.shared.manner) = manner;
     }
 
-    /// What went through since the last time.
+    /// The traffic since the last call.
     pub fn take(&self) -> Seen {
         std::mem::take(&mut *lock(&self.shared.seen))
     }
 
-    /// Closes the connections that are there.
+    /// Closes the current connections.
     pub fn cut(&self) {
         for socket in lock(&self.shared.sockets).drain(..) {
             let _ = socket.shutdown(Shutdown::Both);
@@ -179,7 +179,7 @@ struct Connection {
     client: TcpStream,
     server: TcpStream,
     shared: Arc<Shared>,
-    /// The client sent something and was not answered yet.
+    /// The client is waiting for a reply.
     is_waiting: Mutex<bool>,
 }
 
@@ -253,7 +253,7 @@ impl Connection {
     }
 }
 
-/// Notes bytes as the end of the last message, or as a new one.
+/// Appends bytes to the last message, or starts a new one.
 fn note(messages: &mut Vec<Vec<u8>>, bytes: &[u8], goes_on: bool) {
     match messages.last_mut() {
         Some(last) if goes_on => last.extend_from_slice(bytes),

@@ -1,4 +1,4 @@
-//! A real Redis server for one test: in a folder of its own, on a free port and a socket, without persistence.
+//! A real Redis server for one test: in its own folder, on a free port and a socket, without persistence.
 
 use std::fs;
 use std::io::{self, Write};
@@ -14,10 +14,10 @@ use tempfile::TempDir;
 
 use super::certificates::Certificates;
 
-/// How long a server may take to do what it was told.
+/// Timeout for everything that a server is told to do.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a server is started with.
+/// The options of a server.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     settings: Vec<(String, String)>,
@@ -28,7 +28,7 @@ pub struct Options {
     is_sentinel: bool,
 }
 
-/// A running server; it ends with this value.
+/// A running server, stopped when dropped.
 pub struct Server {
     dir: TempDir,
     options: Options,
@@ -38,43 +38,43 @@ pub struct Server {
 }
 
 impl Options {
-    /// A line of the server's configuration.
+    /// Adds a line of configuration.
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.into(), value.into()));
         self
     }
 
-    /// The default user has a password.
+    /// Sets the default user's password.
     pub fn password(mut self, password: &str) -> Self {
         self.password = Some(password.into());
         self
     }
 
-    /// Users, as lines of an ACL file.
+    /// Adds users, as lines of an ACL file.
     pub fn acl(mut self, lines: &str) -> Self {
         self.acl = Some(lines.into());
         self
     }
 
-    /// It listens with TLS, too.
+    /// Also listens with TLS.
     pub fn tls(mut self) -> Self {
         self.tls = true;
         self
     }
 
-    /// The same, with the certificates in a folder, which several servers can share.
+    /// The same, with the certificates in a folder that several servers can share.
     pub fn tls_with(mut self, certificates: &Path) -> Self {
         self.certificates = Some(certificates.to_owned());
         self.tls()
     }
 
-    /// It copies another server.
+    /// Makes it a replica of another server.
     pub fn replica_of(self, server: &Server) -> Self {
         let port = server.client_port();
         self.set("replicaof", &format!("127.0.0.1 {port}")).set("repl-diskless-sync-delay", "0")
     }
 
-    /// It runs as a sentinel that watches a server, which it knows by this host, under the name `main`.
+    /// Makes it a sentinel that watches a server at this host, named `main`.
     pub fn sentinel_of(mut self, server: &Server, host: &str) -> Self {
         self.is_sentinel = true;
         self.set("sentinel monitor", &format!("main {host} {} 1", server.client_port()))
@@ -90,7 +90,7 @@ impl Options {
         );
         let dir = TempDir::with_prefix("fusebox-redis-").unwrap();
         let mut server = Server { dir, options: self, port: 0, tls_port: None, child: None };
-        // Somebody else may take a free port before the server does: then with another one.
+        // Another process may take the free port first: then try another one.
         for _ in 0..10 {
             server.port = free_port();
             server.tls_port = server.options.tls.then(free_port);
@@ -103,7 +103,7 @@ impl Options {
 }
 
 impl Server {
-    /// Starts one without a password.
+    /// Starts a server without a password.
     #[track_caller]
     pub fn start() -> Self {
         Options::default().start()
@@ -114,54 +114,54 @@ impl Server {
         self.port
     }
 
-    /// The port that others are told of: with TLS where it has that.
+    /// The port for other servers: the TLS port if there is one.
     pub fn client_port(&self) -> u16 {
         self.tls_port.unwrap_or(self.port)
     }
 
-    /// Its address on loopback.
+    /// Its URL on loopback.
     pub fn url(&self) -> String {
         format!("redis://{}127.0.0.1:{}", self.login(), self.port)
     }
 
-    /// The address of its socket.
+    /// The URL of its socket.
     pub fn socket_url(&self) -> String {
         format!("unix://{}{}", self.login(), self.path("socket"))
     }
 
-    /// Its address with TLS, trusting the authority of the tests.
+    /// Its TLS URL, with the authority of the tests.
     pub fn tls_url(&self) -> String {
         let port = self.tls_port.expect("started with Options::tls");
         format!("rediss://{}localhost:{port}?ca={}", self.login(), self.path("ca.pem"))
     }
 
-    /// A file in its folder.
+    /// The path of a file in its folder.
     pub fn path(&self, name: &str) -> String {
         self.dir.path().join(name).to_str().unwrap().to_owned()
     }
 
-    /// Sends a command, over its socket and as the default user; an error is in the value.
+    /// Sends a command over its socket as the default user; an error is in the value.
     pub fn command(&self, words: &[&str]) -> Value {
         self.try_command(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
-    /// The same, with words that need be no texts.
+    /// The same, with arbitrary bytes.
     pub fn command_of_bytes(&self, words: &[&[u8]]) -> Value {
         self.try_command(words).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// What a command answers, as text: of numbers their digits, of lists their items in lines.
+    /// The reply to a command as text: numbers as digits, list items on lines.
     pub fn text(&self, words: &[&str]) -> String {
         text(&self.command(words))
     }
 
-    /// Puts back what `DUMP` answered of a key.
+    /// Restores a key from the output of `DUMP`.
     pub fn restore(&self, key: &str, dumped: &[u8]) {
         let words: [&[u8]; 5] = [b"RESTORE", key.as_bytes(), b"0", dumped, b"REPLACE"];
         assert_eq!(self.try_command(&words).unwrap(), Value::Okay, "{key}");
     }
 
-    /// Ends it at once, and starts it again, empty, at the same addresses.
+    /// Kills it, and starts it again, empty, at the same addresses.
     pub fn restart(&mut self) {
         self.kill();
         assert!(
@@ -171,7 +171,7 @@ impl Server {
         );
     }
 
-    /// Ends it at once.
+    /// Kills it.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -180,17 +180,17 @@ impl Server {
         let _ = fs::remove_file(self.path("socket"));
     }
 
-    /// Lets it stand still: it takes connections, and answers nothing.
+    /// Stops the process: it accepts connections, and answers nothing.
     pub fn stop(&self) {
         self.signal("-STOP");
     }
 
-    /// Lets it go on.
+    /// Continues the process.
     pub fn cont(&self) {
         self.signal("-CONT");
     }
 
-    /// Waits until it answers a command as it should. A server that changes its part closes connections.
+    /// Waits until the reply to a command is as expected. A server that changes its role closes connections.
     pub fn wait_for(&self, words: &[&str], is_fine: impl Fn(&str) -> bool) {
         let since = Instant::now();
         loop {
@@ -230,10 +230,10 @@ impl Server {
         ask(&words.iter().map(AsRef::as_ref).collect::<Vec<_>>())
     }
 
-    /// Starts it, and waits until it answers; `false`: it ended.
+    /// Starts it, and waits until it answers; `false` if it exited.
     fn launch(&mut self) -> bool {
         fs::write(self.path("redis.conf"), self.configuration()).unwrap();
-        // It ends also where the test is killed. (More exactly: with the thread that starts it.)
+        // It also ends if the test is killed. (More exactly: with the thread that starts it.)
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", &program()]);
         command.arg(self.path("redis.conf")).args(self.options.is_sentinel.then_some("--sentinel"));
@@ -309,17 +309,17 @@ pub fn text(value: &Value) -> String {
     }
 }
 
-/// The server program: `FUSEBOX_TEST_REDIS_SERVER`, else `redis-server`. A server that does the same can stand in for it.
+/// The server program: `FUSEBOX_TEST_REDIS_SERVER`, else `redis-server`. Any compatible server works.
 fn program() -> String {
     std::env::var("FUSEBOX_TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".into())
 }
 
-/// The bytes of a value; none where it is something else.
+/// The bytes of a value; empty if it has another type.
 pub fn bytes(value: &Value) -> Vec<u8> {
     if let Value::BulkString(bytes) = value { bytes.clone() } else { Vec::new() }
 }
 
-/// A port on loopback that nobody has.
+/// A free port on loopback.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

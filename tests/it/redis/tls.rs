@@ -1,4 +1,4 @@
-//! TLS: trusted, not trusted, with a client's certificate, and where one side does not speak it.
+//! TLS: trusted, not trusted, with a client certificate, and with one side not using it.
 
 use fusebox::store::redis::connection::{Failure, FailureKind};
 use redis::Value;

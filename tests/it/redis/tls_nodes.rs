@@ -1,4 +1,4 @@
-//! TLS with clusters and sentinels: whoever is sent on goes on with TLS, and believes nobody by another name.
+//! TLS with clusters and sentinels: redirected connections also use TLS, and check the host's name.
 
 use fusebox::config::redis_address::Address;
 use fusebox::store::redis::connection::{Connection, Failure, FailureKind};
@@ -11,7 +11,7 @@ use super::{Cluster, Options, Server, WAIT, call, connect, failure};
 
 const COUNT: &str = "return redis.call('INCR', KEYS[1])";
 
-/// A folder of certificates for these hosts, and what an address says to trust them.
+/// A folder of certificates for these hosts, and the URL options to trust them.
 fn certificates(hosts: &[&str]) -> (TempDir, String) {
     let dir = TempDir::with_prefix("fusebox-tls-").unwrap();
     Certificates::write_for(dir.path(), hosts);
@@ -50,7 +50,7 @@ fn a_node_must_be_called_what_its_certificate_says() {
     let script = COUNT;
     let (owner, other) = cluster.owner_and_other("n");
     let url = format!("rediss+cluster://localhost:{}{trusting}", other.client_port());
-    // It calls its nodes by their IP addresses.
+    // It announces its nodes by IP address.
     let failed = failure(&url, WAIT);
     is_not_believed(&failed, &format!("127.0.0.1:{}", owner.client_port()));
 
@@ -67,7 +67,7 @@ fn a_node_must_be_called_what_its_certificate_says() {
     assert_eq!(connection.moved_to(), Some(named.clone()));
     let mut connection = connect(&address.with_node(&named), WAIT).unwrap();
     assert_eq!(connection.run(script, &[b"n"], &[]), Ok(Value::Int(2)));
-    // What is remembered is believed no more than what is configured.
+    // A cached node is trusted no more than a configured one.
     let mut connection = connect(&address.with_node(&format!("127.0.0.1:{port}")), WAIT).unwrap();
     assert_eq!(connection.run(script, &[b"n"], &[]), Ok(Value::Int(3)));
     assert_eq!(connection.moved_to(), Some(named));

@@ -1,5 +1,5 @@
-//! What goes over the wire: one request and one reply, before them a login and the choice of a database where the address
-//! has them, and nothing besides.
+//! The traffic: one request and one reply, preceded by a login and the selection of a database if the address has them,
+//! and nothing else.
 
 use redis::Value;
 
@@ -13,7 +13,7 @@ fn packed(words: &[&str]) -> Vec<u8> {
     command.get_packed_command()
 }
 
-/// The name by which a server knows a script.
+/// The hash by which a server knows a script.
 fn sha1(script: &str) -> String {
     redis::Script::new(script).get_hash().to_owned()
 }

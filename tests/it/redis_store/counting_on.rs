@@ -1,4 +1,4 @@
-//! While a store is out of reach the session's hooks count on: each reads what is new, and all of it counts once.
+//! While a store is unreachable, the session's hooks count locally: each reads what is new, and everything counts once.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ const BUDGETS: &str = "prompt_line = \"always\"\n[[budget]]\nname = \"session\"\
                        [[budget]]\nname = \"models\"\nscope = \"model\"\nlimit = 1_000_000\nwindow = \"month\"\n\
                        thresholds = [0.00001]\n";
 
-/// A server that can go away, and a session with 300 tokens that it knows of.
+/// A server that can go away, and a session with 300 tokens that it knows.
 struct Stage {
     server: Server,
     proxy: Proxy,
@@ -32,7 +32,7 @@ impl Stage {
         self.home.hook("PostToolUse", "s", json!({}));
     }
 
-    /// It answers again, and what it counts then is what the session brought.
+    /// The server returns; then its count must match the session.
     fn come_back(&self, tokens: u64) {
         self.proxy.behave(Manner::Pass);
         self.home.wake_store("s");
@@ -40,7 +40,7 @@ impl Stage {
         assert_eq!(used(&self.home, "s", "session").0, tokens);
     }
 
-    /// What a prompt is told of the budget of this label.
+    /// What a prompt shows for the budget with this label.
     fn said(&self, label: &str) -> String {
         let ran = self.home.hook("UserPromptSubmit", "s", json!({"prompt": "go on"}));
         let context = ran.json()["hookSpecificOutput"]["additionalContext"].as_str().unwrap().to_owned();
@@ -53,14 +53,14 @@ impl Stage {
         self.home.append(&self.home.transcript("s"), lines);
     }
 
-    /// What the session's hooks counted by themselves, of the budget `session`.
+    /// The session's local count for the budget `session`.
     fn counted(&self) -> u64 {
         let cache = self.cache();
         let states = cache["counted"]["states"].as_array().unwrap();
         states.iter().find(|state| state["budget"]["name"] == "session").unwrap()["used"].as_u64().unwrap()
     }
 
-    /// A message of a subagent, in its own file.
+    /// Appends a subagent's message to its own file.
     fn append_of(&self, agent: &str, n: usize) {
         self.home.append(&self.home.agent_transcript("s", agent), &[of_agent(n, agent)]);
     }
@@ -71,7 +71,7 @@ impl Stage {
     }
 }
 
-/// A message of now, of 100 tokens.
+/// A message dated now, of 100 tokens.
 fn of_now(n: usize) -> Value {
     let mut line = message(n, 90, 10);
     line["timestamp"] = now().into();
@@ -144,7 +144,7 @@ fn another_configuration_comes_in_between() {
     stage.home.configure(&format!("{BUDGETS}[[budget]]\nname = \"more\"\nlimit = 2_000\n"));
     respond(&stage.home, "s", 11..=11);
     assert_eq!(stage.said("Session budget"), "1,100");
-    // What the store answered did not say how much of it was before.
+    // The store's answer did not say how much was used before.
     assert_eq!(stage.said("Session budget more"), "800");
     stage.come_back(1100);
 }
@@ -165,7 +165,7 @@ fn what_is_configured_in_between_holds() {
     limit("limit = 500");
     respond(&stage.home, "s", 6..=6);
     assert!(ask().stdout.contains("600 / 500"), "{:?}", ask());
-    // In other units nothing is known of what was before.
+    // In another unit, earlier usage is unknown.
     limit("unit = \"requests\"\nlimit = 1_000_000");
     respond(&stage.home, "s", 7..=7);
     assert_eq!(stage.said("Session budget"), "4");
@@ -180,7 +180,7 @@ fn agents_at_the_same_time_count_together_and_once() {
         for (at, agent) in ["a1", "a2"].into_iter().enumerate() {
             stage.append_of(agent, 4 + round * 2 + at);
         }
-        // Each reads its own file; neither loses what the other one found.
+        // Each reads its own file; neither loses the other's counts.
         std::thread::scope(|scope| {
             for agent in ["a1", "a2"].into_iter().cycle().take(8) {
                 let call =
@@ -195,13 +195,13 @@ fn agents_at_the_same_time_count_together_and_once() {
     stage.come_back(1200);
 }
 
-/// Older clients write what subagents do into their parent's file, too.
+/// Older clients also write a subagent's lines to its parent's file.
 #[test]
 fn lines_of_subagents_in_two_files_count_once() {
     let stage = Stage::new();
     stage.go_away();
     for round in 0..3 {
-        // Interleaved, and each said again later.
+        // Interleaved, and each repeated later.
         let lines: Vec<Value> = (1..=5).map(|a| of_agent(10 * a + round, &format!("a{a}"))).collect();
         stage.append(&lines);
         for agent in 1..=5 {
@@ -214,7 +214,7 @@ fn lines_of_subagents_in_two_files_count_once() {
     stage.come_back(1800);
 }
 
-/// The store knows its first line, and was gone at its next one.
+/// The store knows the message's first line, and was unreachable at the next one.
 #[test]
 fn a_message_that_began_before() {
     let stage = Stage::new();
@@ -245,7 +245,7 @@ fn a_file_that_is_written_anew() {
     stage.come_back(1700);
 }
 
-/// The store was emptied, says so, and goes away after each of its answers.
+/// The store was emptied, reports it, and disappears after each of its answers.
 #[test]
 fn a_store_that_lost_everything_and_is_gone() {
     for answers in 0..12 {

@@ -1,5 +1,5 @@
-//! Records in Redis that cannot be read, are false or are lost: commands go on, what cannot be read is set aside, and
-//! `fusebox resync` counts anew from the transcripts.
+//! Unreadable, false or lost records in Redis: commands continue, unreadable ones are quarantined, and `fusebox resync`
+//! counts again from the transcripts.
 
 use serde_json::{Value, json};
 
@@ -7,15 +7,15 @@ use super::{home_at, respond, used};
 use crate::harness::Home;
 use crate::redis::Server;
 
-/// A budget of a session, and one of all of the user's.
+/// A session budget and a user budget.
 const BUDGETS: &str = "[[budget]]\nname = \"session\"\nlimit = 100_000\n\n[[budget]]\nname = \"all\"\nscope = \"user\"\nlimit = 1_000_000\nwindow = \"month\"\n";
 
-/// What is no record.
+/// An invalid record.
 const BAD: &str = r#"{"h":"s","c":[1,"#;
 
 const DAMAGED: &str = "fusebox:{acme}:d:damaged";
 
-/// A home with two sessions, of three messages and of two.
+/// A home with two sessions, of three and two messages.
 fn begun(server: &Server) -> Home {
     let home = home_at(&server.socket_url());
     home.configure(BUDGETS);
@@ -33,13 +33,14 @@ fn extend(home: &Home, tokens: u64) {
     assert_eq!(ran.code, 0, "{ran:?}");
 }
 
-/// A key of the server that holds this.
+/// A key of the server that contains this.
 fn key(server: &Server, pattern: &str) -> String {
     let keys = server.text(&["KEYS", &format!("fusebox:{{acme}}:{pattern}")]);
     keys.lines().min().unwrap_or_else(|| panic!("no {pattern}")).to_owned()
 }
 
-/// Everything works on damaged records, and after `resync` every number is right. `set_aside`: what is found there.
+/// Checks that everything works with damaged records, and that after `resync` every number is right. `set_aside`: the
+/// quarantined records.
 fn is_mended(server: &Server, home: &Home, set_aside: &[(String, &str)]) {
     for words in [&["status"][..], &["status", "--all", "--json"], &["budget", "list", "--all"]] {
         let ran = home.fusebox(words);
@@ -57,7 +58,7 @@ fn is_mended(server: &Server, home: &Home, set_aside: &[(String, &str)]) {
     let shown = home.fusebox(&["budget", "show", "session", "--session", "s", "--json"]).json();
     let amounts: Vec<&Value> = shown["operations"].as_array().unwrap().iter().map(|o| &o["amount"]).collect();
     assert_eq!(amounts, [5, 7], "each decision once, in their order");
-    // Once more: nothing is left to be mended.
+    // Again: nothing is left to repair.
     let again = home.fusebox(&["resync", "--json"]).json();
     assert_eq!((&again["requests_added"], &again["budgets"]), (&json!(0), &json!([])), "{again}");
     for (field, bad) in set_aside {
@@ -67,7 +68,7 @@ fn is_mended(server: &Server, home: &Home, set_aside: &[(String, &str)]) {
     assert_ne!(server.text(&["TTL", DAMAGED]), "-1");
 }
 
-/// Puts what is no record at a key.
+/// Sets a key to an invalid record.
 fn damage(pattern: &str) {
     let server = Server::start();
     let home = begun(&server);
@@ -114,7 +115,7 @@ fn a_counter_that_is_no_list_of_counts() {
     }
 }
 
-/// It is taken for 0: who knows a higher number finds that the store lacks something, and reads everything again.
+/// It counts as 0: a hook that knows a higher number detects lost data, and everything is read again.
 #[test]
 fn a_number_of_batches_that_is_none() {
     let server = Server::start();
@@ -125,7 +126,7 @@ fn a_number_of_batches_that_is_none() {
     is_mended(&server, &home, &[]);
 }
 
-/// Lua takes them for numbers, and Redis does not.
+/// Lua accepts them as numbers, Redis does not.
 #[test]
 fn numbers_that_are_none_everywhere() {
     for bad in ["nan", "inf", "1e300", "0x10"] {
@@ -138,7 +139,7 @@ fn numbers_that_are_none_everywhere() {
     }
 }
 
-/// The list of what counts in a session is made anew from what is read again.
+/// The list of a session's messages is rebuilt from the transcripts.
 #[test]
 fn a_list_of_messages_that_is_lost() {
     let server = Server::start();
@@ -157,7 +158,7 @@ fn a_list_of_messages_that_is_lost() {
     assert_eq!(server.text(&["ZCARD", "fusebox:{acme}:d:messages:s"]), "105");
 }
 
-/// A model's budget is looked at, too, in a window in which nothing was counted for it.
+/// A model's budget is also checked in a window without charges.
 #[test]
 fn a_false_count_in_a_window_without_messages() {
     let server = Server::start();

@@ -1,4 +1,4 @@
-//! `status` and `budget` while the store is unreachable: by what this machine last knew, and they say so.
+//! `status` and `budget` while the store is unreachable: they show what this machine last knew, and say so.
 
 use serde_json::{Value, json};
 
@@ -6,11 +6,11 @@ use super::{home_at, now, respond};
 use crate::harness::{Home, Ran, message};
 use crate::redis::{Manner, Options, Proxy, Server};
 
-/// A budget of a session, and one of all of the user's.
+/// A session budget and a user budget.
 const BUDGETS: &str = "[[budget]]\nname = \"session\"\nlimit = 1_000\nthresholds = [1.0]\nwrap_up = 0\n\n\
                        [[budget]]\nname = \"all\"\nscope = \"user\"\nlimit = 1_000_000\nwindow = \"day\"\n";
 
-/// A server that can go away, and a home with two sessions that it knows of: of 300 tokens and of 200.
+/// A server that can go away, and a home with two sessions that it knows: of 300 and 200 tokens.
 struct Stage {
     _server: Server,
     proxy: Proxy,
@@ -34,7 +34,7 @@ impl Stage {
         self.proxy.behave(Manner::CutRequests);
     }
 
-    /// What a command says on standard output, as JSON, while it says on standard error that this is not of now.
+    /// A command's output as JSON. Checks that standard error says that it is not current.
     fn remembered(&self, words: &[&str]) -> Value {
         let ran = self.home.fusebox(words);
         assert_eq!(ran.code, 0, "{ran:?}");
@@ -52,7 +52,7 @@ fn says_so(ran: &Ran) {
     assert!(lines[1..].iter().all(|line| line.chars().count() <= 80), "{ran:?}");
 }
 
-/// A message of now, of 100 tokens.
+/// A message dated now, of 100 tokens.
 fn of_now(n: usize) -> Value {
     let mut line = message(n, 90, 10);
     line["timestamp"] = now().into();
@@ -71,7 +71,7 @@ fn a_session_by_what_was_last_known_and_read_since() {
     assert_eq!((&before["store"]["reachable"], &before["store"]["as_of"]), (&json!(true), &Value::Null));
     stage.go_away();
     respond(&stage.home, "s", 4..=5);
-    // No hook has seen this one.
+    // No hook has seen this message.
     stage.home.append(&stage.home.transcript("t"), &[of_now(23)]);
     let caches = || {
         ["s", "t"].map(|id| std::fs::read(stage.home.path(&format!("cache/guardrails-{id}.json"))).unwrap())
@@ -120,7 +120,7 @@ fn every_session_and_every_budget() {
         all.as_array().unwrap().iter().map(|status| status["session"].as_str().unwrap()).collect();
     assert!(ids.len() == 3 && ["s", "t", "u"].iter().all(|id| ids.contains(id)), "{ids:?}");
     assert!(all.as_array().unwrap().iter().all(|status| used(&status["budgets"], "all") == 800), "{all}");
-    // One that the store never heard of.
+    // A session that the store never knew.
     let new = all.as_array().unwrap().iter().find(|status| status["session"] == "u").unwrap();
     assert_eq!((&new["store"]["as_of"], used(&new["budgets"], "session")), (&Value::Null, 100));
     let listed = stage.remembered(&["budget", "list", "--all", "--json"]);
@@ -209,7 +209,7 @@ fn nothing_is_decided() {
     }
 }
 
-/// What a fork copies from its parent counts for everybody once, whether the store has it already or not.
+/// What a fork copies from its parent counts once, whether or not the store already has it.
 #[test]
 fn a_fork_brings_what_is_new() {
     let stage = Stage::new();
@@ -243,14 +243,14 @@ fn a_window_that_is_over_starts_afresh() {
     assert_eq!((used(&shown(), "session"), used(&shown(), "all")), (300, 0));
 }
 
-/// One that takes connections and answers nothing is waited for once, however many sessions there are.
+/// If it accepts connections but does not answer, only one timeout passes, however many sessions there are.
 #[test]
 fn it_is_waited_for_once() {
     let Stage { _server, proxy, home } = Stage::new();
     let home = home.var("FUSEBOX_STORE_REDIS_TIMEOUT_MS", "300");
     home.hurry(true);
     for words in [&["status", "--all"][..], &["budget", "list", "--all"], &["budget", "show", "all"]] {
-        // Gone from the start, or after it said that it lost nothing.
+        // Unreachable from the start, or after it reported that it lost nothing.
         for manner in [Manner::Hang, Manner::Leave(1), Manner::Leave(3), Manner::Leave(6)] {
             proxy.behave(manner.clone());
             proxy.take();
@@ -280,7 +280,7 @@ fn no_password_is_shown() {
     assert!(!ran.stderr.contains("secret") && !ran.stdout.contains("secret"), "{ran:?}");
 }
 
-/// What a budget does without the store is said where it stands.
+/// A budget's `store_down` is shown with its state.
 #[test]
 fn a_budget_that_does_otherwise_without_the_store() {
     let stage = Stage::new();

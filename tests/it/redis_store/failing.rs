@@ -1,5 +1,5 @@
-//! A shared store that fails in every way that one can: hooks go on by themselves, do not ask again for a while, and
-//! everything counts once when it is back.
+//! A shared store that fails in every possible way: hooks count locally, back off, and everything counts once when it
+//! returns.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{home_at, respond, used};
 use crate::harness::{Home, Ran};
 use crate::redis::{Manner, Options, Proxy, Server};
 
-/// One budget of a thousand tokens, which says nothing before its limit.
+/// One budget of a thousand tokens, with no alert before its limit.
 const THOUSAND: &str =
     "prompt_line = \"never\"\n[[budget]]\nname = \"session\"\nlimit = 1_000\nthresholds = [1.0]\n";
 
@@ -18,12 +18,12 @@ fn ask(home: &Home) -> Ran {
     home.hook("PreToolUse", "s", json!({"tool_name": "Bash", "tool_input": {"command": "ls"}}))
 }
 
-/// Lines of the journal.
+/// The number of lines in the journal.
 fn noted(home: &Home) -> usize {
     home.journal().lines().count()
 }
 
-/// A server behind a proxy, and a home that is at it.
+/// A server behind a proxy, and a home that uses it.
 struct Stage {
     server: Server,
     proxy: Proxy,
@@ -39,14 +39,14 @@ impl Stage {
         Self { server, proxy, home }
     }
 
-    /// From a store that works to one that fails (`spoil`), and back (`fix`): what is said of it is `problem`.
+    /// From a store that works to one that fails (`spoil`), and back (`fix`); the journal says `problem`.
     fn goes_through(self, problem: &str, spoil: impl Fn(&Server, &Proxy), fix: impl Fn(&Server, &Proxy)) {
         let Self { server, proxy, home } = &self;
         assert!(respond(home, "s", 1..=3).is_silent());
         assert_eq!(home.journal(), "", "{problem}");
         spoil(server, proxy);
         home.hurry(true);
-        // What is not recorded now is counted here.
+        // Counted locally while it cannot be recorded.
         assert!(respond(home, "s", 4..=5).is_silent(), "{problem}");
         let journal = home.journal();
         assert!(noted(home) == 1 && journal.contains(problem), "{problem}: {journal}");
@@ -65,14 +65,14 @@ impl Stage {
         home.wake_store("s");
         respond(home, "s", 12..=12);
         assert_eq!(used(home, "s", "session").0, 1200, "{problem}");
-        // Nothing is left of it, in what sums are made of either.
+        // No trace remains, in the counters' inputs either.
         let resynced = home.fusebox(&["resync", "--json"]).json();
         assert_eq!((&resynced["requests_added"], &resynced["budgets"]), (&json!(0), &json!([])), "{problem}");
         assert!(ask(home).stdout.contains("1,200 / 1,000"), "{problem}: it holds");
     }
 }
 
-/// Times that a healthy server keeps on a busy machine.
+/// A timeout that a healthy server keeps on a busy machine.
 const LONG: &str = "1000";
 
 fn plain(timeout: &str) -> Stage {
@@ -93,7 +93,7 @@ fn out_of_reach() {
     );
 }
 
-/// What was sent was recorded, and nobody heard so.
+/// The request was recorded, but the reply was lost.
 #[test]
 fn cut_off_before_the_answer() {
     let stage = plain(LONG);
@@ -111,7 +111,7 @@ fn slow() {
     stage.goes_through("no answer in time", |_, p| p.behave(Manner::Delay(pause)), pass);
 }
 
-/// Each answer comes in time, and all of them together would take longer than a hook may.
+/// Each reply is in time, but all together take longer than a hook may.
 #[test]
 fn slow_at_each_step() {
     let Stage { server: _server, proxy, home } = plain(LONG);
@@ -188,32 +188,32 @@ fn another_password() {
     Stage { server, proxy, home }.goes_through("refuses the login", set(">changed"), set(">right"));
 }
 
-/// Where other data stands under each of the keys in turn, a step is done whole or not at all.
+/// With data of another type at each key in turn, a step is done completely or not at all.
 #[test]
 fn a_key_of_another_type() {
     let Stage { server, proxy: _proxy, home } = plain(LONG);
     home.fusebox(&["init"]);
-    // What is counted and not looked at is counted all the same.
+    // Counters that are not displayed count as well.
     let types =
         "[[budget]]\nname = \"types\"\nscope = \"agent_type\"\nlimit = 1_000_000\nwindow = \"month\"\n";
     let all = format!("{THOUSAND}{types}");
     home.configure(&all);
     home.hook("SessionStart", "s", json!({"source": "startup"}));
-    // Past the limit, for alerts to be there too.
+    // Past the limit, so that there are alerts as well.
     respond(&home, "s", 1..=11);
     home.configure(THOUSAND);
     let keys: Vec<String> = server.text(&["KEYS", "*"]).lines().map(str::to_owned).collect();
     assert!(keys.len() > 20, "{keys:?}");
     let (mut failed, mut n) = (0, 11);
     for key in &keys {
-        // Claims end by themselves, and lists that get empty are gone.
+        // Claims expire, and empty lists disappear.
         let Value::BulkString(kept) = server.command(&["DUMP", key]) else { continue };
         n += 1;
         let is_text = server.text(&["TYPE", key]) == "string";
         server.command(&["DEL", key]);
         server.command(&[if is_text { "LPUSH" } else { "SET" }, key, "other"]);
         let before = noted(&home);
-        // Denied or not: the store, or the session's own count, says the same.
+        // Denied or not, the store and the session's local count agree.
         let ran = respond(&home, "s", n..=n);
         assert!(ran.code == 0 && ran.stderr.is_empty(), "{key}: {ran:?}");
         let journal = home.journal();

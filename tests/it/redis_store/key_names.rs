@@ -1,4 +1,4 @@
-//! Names of keys, as whoever looks at the server sees them: no control character of a name that others chose is in them.
+//! Names of keys as seen on the server: they contain no control characters from names that others chose.
 
 use fusebox::config::redis_address::Address;
 use fusebox::domain::budget::{Budget, Mode, OnLimit, Scope, StoreDown, TokenClasses, Unit};
@@ -14,10 +14,10 @@ use redis::Value;
 
 use crate::redis::{Server, WAIT, bytes};
 
-/// A line break, an escape sequence that turns a terminal red, a C1 control, and what looks like an encoded one.
+/// A line break, an escape sequence for red, a C1 control, and text that looks encoded.
 const ODD: &str = "a\nb\r\u{1b}[31m\u{7f}\u{9b}31mä%0A";
 
-/// A budget of each scope, for the odd value.
+/// A budget for each scope with the odd value.
 fn watches() -> Vec<BudgetKey> {
     let of = |(name, scope): (&str, Scope)| Budget {
         name: name.into(),
@@ -97,7 +97,7 @@ fn no_control_character_is_in_a_key() {
         };
         assert!(store.add_operation(&operation, state).unwrap().is_some());
     }
-    // The script that adds up finds what was kept under such names.
+    // The script that computes counters finds data under such names.
     for key in keys(&server).into_iter().filter(|key| contains(key, b":d:counter:")) {
         server.command_of_bytes(&[b"DEL", &key]);
     }

@@ -1,4 +1,4 @@
-//! What people decided survives a store that loses it.
+//! Decisions of people survive a store that loses them.
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -40,7 +40,7 @@ fn operations_survive_a_flush() {
         assert_eq!((used(&home, "s", "session"), used(&home, "s", "ours").1), before);
         assert_eq!(operations(&home), 1);
     }
-    // A hook alone tells the store again: nobody is stopped who was given more.
+    // A hook alone replays them: nobody with an extension is stopped.
     server.command(&["FLUSHALL"]);
     assert!(respond(&home, "s", 4..=12).stdout.contains("1,200"), "a threshold of the extended limit");
     let denied = home.hook("PreToolUse", "s", json!({"tool_name": "Bash", "tool_input": {"command": "ls"}}));
@@ -61,7 +61,7 @@ fn a_torn_ledger_is_written_on() {
     extend(&home, "session", "20", &["--session", "s"]);
     server.command(&["FLUSHALL"]);
     assert_eq!(used(&home, "s", "session"), (100, 1120));
-    // Of another tenant nothing is told.
+    // Nothing is replayed to another tenant.
     let other = home.var("FUSEBOX_STORE_TENANT", "other");
     respond(&other, "s", 1..=1);
     assert_eq!(used(&other, "s", "session"), (100, 1000));

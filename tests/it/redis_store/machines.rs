@@ -1,4 +1,4 @@
-//! Several machines and one store that is to be filled again: each of them by itself.
+//! Several machines refill one store, independently.
 
 use fusebox::config::redis_address::Address;
 use fusebox::store::redis::{RedisLocation, RedisStore};
@@ -8,7 +8,7 @@ use crate::redis::{Server, WAIT};
 use fusebox::domain::time::Timestamp;
 use fusebox::platform::clock;
 
-/// A machine's handle on the store of one tenant.
+/// A machine's handle on a tenant's store.
 fn of(server: &Server, machine: &str) -> RedisStore {
     let address = Address::parse(&server.socket_url()).unwrap();
     RedisStore::new(RedisLocation {
@@ -20,7 +20,7 @@ fn of(server: &Server, machine: &str) -> RedisStore {
     })
 }
 
-/// What a machine is called where it reads its user's transcripts.
+/// The name of a machine.
 fn name(machine: &str) -> String {
     machine.to_owned()
 }
@@ -42,12 +42,12 @@ fn each_machine_fills_its_own_part() {
     a.set_rebuilding(false).unwrap();
     assert_eq!((a.is_rebuilding().unwrap(), b.is_rebuilding().unwrap()), (false, true));
     assert_eq!(a.rebuilding_machines(now).unwrap(), [name("b")]);
-    // The other one finds out later, and marks it once more: that is its own business.
+    // The other machine finds out later, and marks it again, for itself only.
     b.set_rebuilding(true).unwrap();
     assert_eq!((a.is_rebuilding().unwrap(), b.is_rebuilding().unwrap()), (false, true));
     b.set_rebuilding(false).unwrap();
     assert_eq!(b.rebuilding_machines(now).unwrap(), [""; 0]);
-    // Of another store everybody reads again.
+    // Everybody reads again for a new store.
     b.reset_store(&renewed).unwrap();
     assert_eq!((a.is_rebuilding().unwrap(), b.is_rebuilding().unwrap()), (true, true));
 }
@@ -80,7 +80,7 @@ fn a_machine_that_finds_an_emptied_store_is_known_from_then_on() {
     a.set_rebuilding(true).unwrap();
     b.set_rebuilding(false).unwrap();
     assert_eq!(a.rebuilding_machines(clock()).unwrap(), [name("a")]);
-    // Every key ends by itself.
+    // Every key expires.
     for key in server.text(&["KEYS", "*"]).lines() {
         assert_ne!(server.text(&["TTL", key]), "-1", "{key}");
     }

@@ -1,4 +1,4 @@
-//! A shared store that lost what it knew, all of it or the end: it is read again from the transcripts, to the token.
+//! A shared store that lost all or the latest of its data: everything is read again from the transcripts, exactly.
 
 use redis::Value;
 use serde_json::json;
@@ -13,10 +13,10 @@ use super::{home_at, respond, used};
 use crate::harness::{Home, message};
 use crate::redis::Server;
 
-/// A budget of a session, and one of all of the user's.
+/// A session budget and a user budget.
 const BUDGETS: &str = "[[budget]]\nname = \"session\"\nlimit = 100_000\n\n[[budget]]\nname = \"all\"\nscope = \"user\"\nlimit = 1_000_000\nwindow = \"month\"\n";
 
-/// Everything that a server holds.
+/// All data of a server.
 fn copy(server: &Server) -> Vec<(String, Vec<u8>)> {
     let keys = server.text(&["KEYS", "*"]);
     let of = |key: &str| match server.command(&["DUMP", key]) {
@@ -26,7 +26,7 @@ fn copy(server: &Server) -> Vec<(String, Vec<u8>)> {
     keys.lines().map(of).collect()
 }
 
-/// A home with two sessions, of three messages and of two.
+/// A home with two sessions, of three and two messages.
 fn begun(server: &Server) -> Home {
     let home = home_at(&server.socket_url());
     home.configure(BUDGETS);
@@ -37,7 +37,7 @@ fn begun(server: &Server) -> Home {
     home
 }
 
-/// What is counted after everything that there is was read.
+/// Checks the counts after everything was read.
 fn is_exact(home: &Home, s: u64, t: u64) {
     assert_eq!((used(home, "s", "session").0, used(home, "t", "session").0), (s, t));
     assert_eq!(used(home, "s", "all").0, s + t);
@@ -54,7 +54,7 @@ fn emptied() {
     assert!(respond(&home, "s", 4..=4).is_silent());
     let journal = home.journal();
     assert!(journal.lines().count() == 1 && journal.contains("no longer knows this session"), "{journal}");
-    // The other session's part is missing until somebody reads it: that is said.
+    // The other session's part is missing until somebody reads it, and commands say so.
     let machines = server.text(&["ZRANGE", "fusebox:{acme}:d:machines", "0", "-1"]);
     assert_eq!(machines.lines().count(), 1, "{machines}");
     let mark = server.text(&["GET", "fusebox:{acme}:d:rebuilding"]);
@@ -67,7 +67,7 @@ fn emptied_and_filled_by_hooks_alone() {
     let server = Server::start();
     let home = begun(&server);
     server.command(&["FLUSHALL"]);
-    // Of a session that was not there before: the others' transcripts are read all the same.
+    // Of a new session: the others' transcripts are read as well.
     assert!(respond(&home, "s", 4..=4).is_silent());
     assert!(home.hook("SessionStart", "new", json!({"source": "startup"})).is_silent());
     assert_eq!(server.text(&["ZCARD", "fusebox:{acme}:d:messages:t"]), "2");
@@ -76,7 +76,7 @@ fn emptied_and_filled_by_hooks_alone() {
     is_exact(&home, 400, 200);
 }
 
-/// A session whose client was killed, and whose cache is gone: another one's hooks read on in it.
+/// A session with a killed client and no cache: another session's hooks continue reading it.
 #[test]
 fn read_on_by_others() {
     let server = Server::start();
@@ -121,7 +121,7 @@ fn failed_over_to_a_replica_that_lagged_behind() {
     is_exact(&home, 700, 300);
 }
 
-/// A decision alone, of which no session can know that it was lost.
+/// Only a decision, whose loss no session can detect.
 #[test]
 fn a_decision_that_the_replica_did_not_get() {
     let server = Server::start();
@@ -141,7 +141,7 @@ fn a_decision_that_the_replica_did_not_get() {
     is_exact(&home, 300, 200);
 }
 
-/// Who asks for numbers notices, before any hook does.
+/// A command that shows numbers detects the loss before any hook.
 #[test]
 fn a_loss_that_no_hook_has_seen() {
     let server = Server::start();
@@ -155,7 +155,7 @@ fn a_loss_that_no_hook_has_seen() {
     is_exact(&home, 300, 400);
 }
 
-/// Two homes, as of two users' machines: each fills its part, when it comes.
+/// Two homes, like two users' machines: each refills its part when it is used.
 #[test]
 fn each_home_fills_its_own_part() {
     let server = Server::start();
@@ -170,7 +170,7 @@ fn each_home_fills_its_own_part() {
     assert_eq!((used(&b, "b", "all").0, used(&a, "s", "all").0), (1100, 1100));
 }
 
-/// Who asks elsewhere does not hide from a session's own hooks that the store lost something.
+/// A query elsewhere does not hide the loss from a session's own hooks.
 #[test]
 fn asked_for_elsewhere() {
     let server = Server::start();
@@ -211,8 +211,8 @@ fn while_a_machine_is_missing_the_status_says_so() {
     );
 }
 
-/// A session that goes on elsewhere counts there, too: what its first machine recorded is missing all the same, and the
-/// other one's transcript, which is older, cannot tell.
+/// A session that continues elsewhere also counts there, but the data of its first machine is missing, and the other
+/// one's older transcript cannot reveal that.
 #[test]
 fn gone_back_while_the_session_went_on_elsewhere() {
     let server = Server::start();
@@ -240,7 +240,7 @@ fn gone_back_while_the_session_went_on_elsewhere() {
 }
 
 /// Two hooks at the same time, a subagent's and the session's: the first recorded before the store was rolled back, the
-/// second after. Both were answered with the same number, so no hook notices; who doubts the store reads everything again.
+/// second after. Both got the same sequence number, so no hook notices; resync reads everything again.
 fn rolled_back_between_two_hooks(home: &Home, roll_back: impl FnOnce()) {
     let env = home.env();
     let source = |agent: Option<&str>| EventSource {

@@ -1,4 +1,4 @@
-//! `fusebox resync`: what is missing is found, and nothing counts twice.
+//! `fusebox resync`: finds what is missing, and counts nothing twice.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::{home_at, respond, used};
 use crate::harness::Home;
 use crate::redis::Server;
 
-/// A session whose transcript nobody has read; nothing is asked of it before.
+/// A session with an unread transcript. No hook runs before.
 fn written(home: &Home) {
     let line = |n| {
         let mut line = crate::harness::message(n, 90, 10);
@@ -23,7 +23,7 @@ fn resync(home: &Home) -> serde_json::Value {
     ran.json()
 }
 
-/// What it finds with this store, from one that knows all to one that lost parts.
+/// What it finds, from a complete store to one that lost parts.
 fn finds_what_is_missing(home: &Home) {
     respond(home, "s", 1..=3);
     let extend = ["budget", "extend", "session", "--session", "s", "--tokens", "5", "--reason", "a test"];
@@ -40,7 +40,7 @@ fn finds_what_is_missing(home: &Home) {
     assert_eq!(found["budgets"], added);
     assert_eq!(found["store"]["recovering"], json!([]));
     assert_eq!((used(home, "s", "session").0, used(home, "unread", "session").0), (300, 200));
-    // It is charged to the project that it names, not to the one that somebody reads it in.
+    // Charged to the project in the transcript, not to that of the reader.
     let shown = |session: &str| {
         home.fusebox(&["status", "--session", session]).stdout.lines().nth(1).unwrap().to_owned()
     };
@@ -62,7 +62,7 @@ fn with_a_shared_store() {
     let server = Server::start();
     let home = home_at(&server.socket_url());
     finds_what_is_missing(&home);
-    // A message that the store lost, alone, and nobody noticed.
+    // The store lost a single message, and nobody noticed.
     for key in server.text(&["KEYS", "fusebox:{acme}:d:counter:*"]).lines() {
         server.command(&["DEL", key]);
     }

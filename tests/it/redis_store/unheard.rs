@@ -1,4 +1,5 @@
-//! A session that no hook could tell the store of, from its start to its end: it is known as soon as the store answers again.
+//! A session that no hook could report to the store, from its start to its end: it is known as soon as the store
+//! answers again.
 
 use serde_json::{Value, json};
 
@@ -6,10 +7,10 @@ use super::{home_at, respond, used};
 use crate::harness::{Home, message};
 use crate::redis::{Manner, Proxy, Server};
 
-/// A budget of a session, and one of all of the user's.
+/// A session budget and a user budget.
 const BUDGETS: &str = "[[budget]]\nname = \"session\"\nlimit = 100_000\n\n[[budget]]\nname = \"all\"\nscope = \"user\"\nlimit = 1_000_000\nwindow = \"month\"\n";
 
-/// A server that can go away, and a home with a session of 300 tokens that it knows of.
+/// A server that can go away, and a home with a session of 300 tokens that it knows.
 struct Stage {
     server: Server,
     proxy: Proxy,
@@ -35,12 +36,12 @@ impl Stage {
         self.proxy.behave(Manner::Pass);
     }
 
-    /// Messages that the store has of a session.
+    /// The store's messages of a session.
     fn recorded(&self, session: &str) -> String {
         self.server.text(&["ZCARD", &format!("fusebox:{{acme}}:d:messages:{session}")])
     }
 
-    /// What is counted in all, and that nothing is missing.
+    /// Checks the total, and that nothing is missing.
     fn is_exact(&self, s: u64, all: u64) {
         assert_eq!((used(&self.home, "s", "session").0, used(&self.home, "s", "all").0), (s, all));
         let found = self.home.fusebox(&["resync", "--json"]).json();
@@ -53,14 +54,14 @@ fn start(home: &Home, session: &str) {
     assert!(ran.is_silent(), "{ran:?}");
 }
 
-/// A session from its start to its end, with messages of 100 tokens.
+/// Runs a session from start to end, with messages of 100 tokens.
 fn live_through(home: &Home, session: &str, messages: std::ops::RangeInclusive<usize>) {
     start(home, session);
     assert!(respond(home, session, messages).is_silent());
     assert!(home.hook("SessionEnd", session, json!({"reason": "other"})).is_silent());
 }
 
-/// The marks of caches that the store was not told all of.
+/// The marks of caches with unreported data.
 fn marks(home: &Home) -> Vec<String> {
     let files = home.path("cache").read_dir().unwrap();
     let names = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -100,7 +101,7 @@ fn a_command_tells_of_it() {
     let said = stage.home.fusebox(&["status", "--session", "t"]).stdout;
     assert!(said.starts_with("Session t  ended\n"), "{said}");
     stage.is_exact(300, 700);
-    // The same without a list of sessions.
+    // The same, without a list of sessions.
     stage.go_away();
     live_through(&stage.home, "u", 31..=32);
     stage.come_back();
@@ -121,7 +122,7 @@ fn resync_tells_of_it() {
     stage.is_exact(300, 700);
 }
 
-/// All of it was known, and it went on while the store was away.
+/// The session was completely known, and continued while the store was unreachable.
 #[test]
 fn resumed_for_as_long() {
     let stage = Stage::new();
@@ -141,7 +142,7 @@ fn resumed_for_as_long() {
     stage.is_exact(300, 800);
 }
 
-/// The store heard that it began, and no more of it.
+/// The store only knows its start.
 #[test]
 fn only_its_start_was_heard() {
     let stage = Stage::new();
@@ -155,7 +156,7 @@ fn only_its_start_was_heard() {
     stage.is_exact(300, 700);
 }
 
-/// It ended here, and went on where the store was there to hear of it: it is live.
+/// It ended here, and continued where the store was reachable: it is live.
 #[test]
 fn it_went_on_elsewhere() {
     let stage = Stage::new();
@@ -172,7 +173,7 @@ fn it_went_on_elsewhere() {
     stage.is_exact(300, 600);
 }
 
-/// A start tells of some, and the next one of the rest.
+/// A session start reports some of them, the next one the rest.
 #[test]
 fn a_start_does_not_take_long_however_many_there_are() {
     let stage = Stage::new();
@@ -194,7 +195,7 @@ fn a_start_does_not_take_long_however_many_there_are() {
     stage.is_exact(300, 1300);
 }
 
-/// Its variables were its own: it is charged to whom it was charged to then, by the dates of its messages.
+/// It had its own variables: it is charged as at that time, by the dates of its messages.
 #[test]
 fn it_is_charged_as_its_hooks_saw_it() {
     let server = Server::start();
@@ -209,7 +210,7 @@ fn it_is_charged_as_its_hooks_saw_it() {
     home.configure(&["user", "team", "task_type", "model", "agent_type"].map(budget).concat());
     proxy.behave(Manner::CutRequests);
     start(&home, "t");
-    // Another day's is not of today.
+    // A message of another day does not count today.
     home.append(&home.transcript("t"), &[message(1, 5000, 0)]);
     respond(&home, "t", 2..=3);
     home.hook("SessionEnd", "t", json!({"reason": "other"}));
@@ -241,7 +242,7 @@ fn with_the_embedded_store() {
     start(&home, "s");
     respond(&home, "s", 1..=3);
     std::fs::rename(home.path("state"), home.path("elsewhere")).unwrap();
-    // Where there should be a folder.
+    // A file instead of the folder.
     std::fs::write(home.path("state"), "").unwrap();
     live_through(&home, "t", 21..=24);
     live_through(&home, "u", 31..=32);

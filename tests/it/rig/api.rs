@@ -1,4 +1,4 @@
-//! A scripted Messages API on loopback: serves a `Script` and remembers every call it served.
+//! A scripted Messages API on loopback: serves a `Script` and records every call.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -19,25 +19,25 @@ use super::reply;
 use super::scenario::Script;
 use super::usage::Usage;
 
-/// How long an answer is held back at most for what it is to come after.
+/// The longest time that an answer is held back.
 const HOLD: Duration = Duration::from_secs(30);
 
-/// One call, in the order the calls arrived.
+/// One call, in order of arrival.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Served {
-    /// Position among all calls, from 1; also what `@N@` becomes.
+    /// Position among all calls, from 1; replaces `@N@`.
     pub order: u64,
     /// `main`, `agent:NAME`, `compact`, `side:*`, `count_tokens` or `other`.
     pub kind: String,
-    /// HTTP status, 0 as long as nothing has been answered.
+    /// HTTP status; 0 until answered.
     pub status: u16,
-    /// What the call cost; zero for errors.
+    /// Usage of the call; zero for errors.
     pub usage: Usage,
-    /// Output tokens the `message_start` event told: all a client knows of a cut stream.
+    /// Output tokens in the `message_start` event: all that a client knows of a cut stream.
     pub start_output: u64,
-    /// Model of the answer.
+    /// The answering model.
     pub model: String,
-    /// Id of the message answered with.
+    /// Id of the answer's message.
     pub message_id: String,
     /// Number of tool calls in the answer.
     pub tool_calls: usize,
@@ -45,14 +45,14 @@ pub struct Served {
     pub cut: bool,
     /// The client hung up before the end of the stream.
     pub client_gone: bool,
-    /// The answer has been sent (or given up).
+    /// The answer was sent (or abandoned).
     pub done: bool,
-    /// The last message of the request, as JSON text: what hooks told the model shows up here.
+    /// The last message of the request, as JSON text. Contains what hooks told the model.
     pub last_message: String,
 }
 
 impl Served {
-    /// Whether a message was served, not an error or a mere token count.
+    /// Whether a message was served, not an error or a token count.
     pub fn is_message(&self) -> bool {
         self.status == 200 && !matches!(self.kind.as_str(), "count_tokens" | "other")
     }
@@ -79,8 +79,7 @@ pub(super) struct Shared {
     drive: Arc<Mutex<Drive>>,
 }
 
-/// The running API; it stops serving when dropped. In the place of a recorded client it serves nobody, and knows the calls
-/// that were served then.
+/// The running API; stops when dropped. With a recording it serves nothing, and returns the recorded calls.
 pub struct Api {
     pub(super) shared: Arc<Shared>,
 }
@@ -118,12 +117,12 @@ impl Api {
         Self { shared }
     }
 
-    /// What `ANTHROPIC_BASE_URL` has to be.
+    /// The value for `ANTHROPIC_BASE_URL`.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.shared.port)
     }
 
-    /// Lets scripts name a value, e.g. `@PROJECT@`.
+    /// Defines a name for scripts, such as `@PROJECT@`.
     pub fn define(&self, name: &str, value: &str) {
         self.shared.lock().names.push((name.into(), value.into()));
     }
@@ -146,12 +145,12 @@ impl Api {
         self.calls().iter().filter(|c| c.is_loop()).count()
     }
 
-    /// What all messages of the main loop and of subagents cost: what the transcripts should hold.
+    /// The usage of all messages of the main loop and of subagents: what the transcripts should contain.
     pub fn loop_usage(&self) -> Usage {
         self.calls().iter().filter(|c| c.is_loop() && c.is_message()).map(|c| c.usage).sum()
     }
 
-    /// The same as a client can know it: of a cut stream only what its beginning told.
+    /// The same as visible to a client: of a cut stream, only the usage at its start.
     pub fn loop_usage_seen(&self) -> Usage {
         let seen = |c: Served| {
             let output = if c.cut { c.start_output } else { c.usage.output };
@@ -160,13 +159,13 @@ impl Api {
         self.calls().into_iter().filter(|c| c.is_loop() && c.is_message()).map(seen).sum()
     }
 
-    /// What all messages cost, compaction and side calls included.
+    /// The usage of all messages, including compaction and side calls.
     pub fn total_usage(&self) -> Usage {
         self.calls().iter().filter(|c| c.is_message()).map(|c| c.usage).sum()
     }
 
-    /// Whether a model heard these words from a hook. (In a recording: whether a hook says them now, which it does to models and
-    /// people.)
+    /// Whether a hook said these words to a model. (With a recording: whether a hook says them now, to a model or a
+    /// person.)
     pub fn was_told(&self, words: &str) -> bool {
         if let Some(player) = self.shared.drive().player() {
             return player.was_told(words);
@@ -183,7 +182,7 @@ impl Api {
         }
     }
 
-    /// Waits until `ready` says so of the calls; false when that did not happen in time.
+    /// Waits until `ready` accepts the calls; false after the time limit.
     pub fn wait_until(&self, limit: Duration, ready: impl Fn(&[Served]) -> bool) -> bool {
         self.shared.wait_until(limit, ready)
     }
@@ -211,7 +210,7 @@ impl Shared {
         self.lock().calls.clone()
     }
 
-    /// Notes in a recording that the test waited for something, and got it.
+    /// Records that the test waited for something, which happened.
     pub fn mark(&self, mark: Mark) {
         let calls = self.lock().calls.clone();
         if let Some(recorder) = self.drive().recorder() {
@@ -225,7 +224,7 @@ impl Shared {
         self.drive().player().expect("a recording").play_hook(env)
     }
 
-    /// Plays the recording, if there is one, until the test has what it waits for.
+    /// Plays the recording, if there is one, to the point that the test waits for.
     #[track_caller]
     pub fn play(&self, what: &str, env: &BTreeMap<String, String>) -> Option<Mark> {
         Some(self.drive().player()?.play(what, env))
@@ -249,7 +248,7 @@ impl Shared {
     }
 
     fn serve(&self, mut stream: TcpStream) {
-        // A client that hangs up is recorded by the reply; nothing else can be done about it.
+        // If a client hangs up, the reply records that; nothing else can be done.
         if let Ok(Some(request)) = http::read_request(&stream) {
             let _ = self.answer(&mut stream, &request);
         }

@@ -1,8 +1,8 @@
-//! Tells the main loop, subagents, compaction and side calls apart by what their requests hold.
+//! Classifies requests: main loop, subagent, compaction or side call.
 
 use serde_json::Value;
 
-/// Says who makes a call, from what it looks like.
+/// Determines the caller from a request's body.
 pub fn classify(body: &Value) -> String {
     let messages = body["messages"].as_array().map_or(&[][..], Vec::as_slice);
     let first = messages.iter().find(|m| m["role"] == "user");

@@ -1,4 +1,4 @@
-//! A real client in a throw-away home with a project, settings and a clean environment.
+//! A real client in a temporary home with a project, settings and a clean environment.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,10 +20,10 @@ use super::transcripts;
 use super::version::Version;
 use crate::harness::PATIENCE;
 
-/// The model asked for unless a test says otherwise.
+/// The default model.
 pub const MODEL: &str = "claude-sonnet-4-5-20250929";
 
-/// A home, a project and settings for clients; everything goes when it is dropped.
+/// A temporary home, project and settings for clients, deleted when dropped.
 pub struct Client {
     dir: TempDir,
     program: PathBuf,
@@ -36,11 +36,11 @@ pub struct Client {
 }
 
 impl Client {
-    /// A fresh home whose client, of this version, talks to `api`.
+    /// A new home whose client, of this version, uses `api`.
     pub fn new(version: Version, api: &Api) -> Self {
         let dir = tempfile::Builder::new().prefix("fb-rig-").tempdir().expect("temp dir");
         let at = |name: &str| dir.path().join(name);
-        // The space in the project's path is there to catch what forgets to quote.
+        // The space in the project's path reveals missing quotes.
         for name in ["home/config", "home/.state", "home/.cache", "tmp", "out", "my project"] {
             fs::create_dir_all(at(name)).expect("make folder");
         }
@@ -49,7 +49,7 @@ impl Client {
             fs::write(project.join(name), text).expect("write project file");
         }
         let text = |p: PathBuf| p.to_str().expect("the temp folder's name is UTF-8").to_owned();
-        // With this the client asks no question before the first prompt.
+        // With this, the client asks no questions before the first prompt.
         let state = json!({
             "hasCompletedOnboarding": true, "theme": "dark", "numStartups": 5, "autoUpdates": false,
             "bypassPermissionsModeAccepted": true,
@@ -67,7 +67,7 @@ impl Client {
             ("SHELL", "/bin/bash"),
             ("TERM", "xterm-256color"),
             ("ANTHROPIC_API_KEY", "dummy-key"),
-            // Root may skip permission questions only in what calls itself a sandbox.
+            // Root may skip permission prompts only in a declared sandbox.
             ("IS_SANDBOX", "1"),
             ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
             ("DISABLE_AUTOUPDATER", "1"),
@@ -82,20 +82,20 @@ impl Client {
             ("CLAUDE_CONFIG_DIR", "home/config"),
             ("XDG_STATE_HOME", "home/.state"),
             ("XDG_CACHE_HOME", "home/.cache"),
-            // Or the client leaves a folder of its own in the temp folder of the machine.
+            // Otherwise the client leaves a folder in the machine's temp folder.
             ("TMPDIR", "tmp"),
             ("CLAUDE_CODE_TMPDIR", "tmp"),
         ] {
             env.insert(name.into(), text(at(folder)));
         }
         if drive::is_recording() {
-            // Between the client and the hooks: tests/recorder.
+            // Runs between the client and the hooks: tests/recorder.
             env.insert("FUSEBOX_TEST_HOOKS".into(), text(real_hooks()));
         }
         env.insert("FUSEBOX_TEST_CLOCK".into(), text(at("clock")));
         env.insert("FUSEBOX_TEST_PATIENCE".into(), PATIENCE.into());
         let client = Self {
-            // A recording needs none.
+            // Not needed with a recording.
             program: version.program().unwrap_or_default(),
             dir,
             env,
@@ -117,7 +117,7 @@ impl Client {
         self
     }
 
-    /// The folder with the hooks that the client's settings have to name.
+    /// The folder of hooks to use in the client's settings.
     pub fn hooks() -> PathBuf {
         if drive::is_recording() {
             return PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/recorder");
@@ -141,7 +141,7 @@ impl Client {
         self
     }
 
-    /// Writes these as the user's settings, in the client's own config folder.
+    /// Writes these user settings to the client's config folder.
     pub fn user_settings(self, settings: &Value) -> Self {
         fs::write(self.user_settings_file(), settings.to_string()).expect("write settings");
         self
@@ -153,19 +153,19 @@ impl Client {
         self
     }
 
-    /// Another permission mode than `bypassPermissions`.
+    /// Sets another permission mode than `bypassPermissions`.
     pub fn mode(mut self, mode: &str) -> Self {
         self.mode = mode.into();
         self
     }
 
-    /// Another model than `MODEL`.
+    /// Sets another model than `MODEL`.
     pub fn model(mut self, model: &str) -> Self {
         self.model = model.into();
         self
     }
 
-    /// The throw-away folder everything is in.
+    /// The temporary folder that contains everything.
     pub fn root(&self) -> &Path {
         self.dir.path()
     }
@@ -195,29 +195,29 @@ impl Client {
         self.dir.path().join("my project")
     }
 
-    /// All transcripts, those of subagents included.
+    /// All transcripts, including those of subagents.
     pub fn transcripts(&self) -> Vec<PathBuf> {
         transcripts::find(&self.config_dir().join("projects"))
     }
 
-    /// Everything the transcripts say was used, each message once.
+    /// The usage in the transcripts, each message once.
     pub fn count(&self) -> transcripts::Count {
         transcripts::count(&self.transcripts())
     }
 
-    /// Any other program in the client's environment, e.g. the product itself.
+    /// Another program in the client's environment, such as the product itself.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut c = Command::new(program.as_ref());
         c.env_clear().envs(&self.env).current_dir(self.project()).stdin(Stdio::null());
         c
     }
 
-    /// A prompt in print mode (`-p`), to be run.
+    /// A prompt in print mode (`-p`), not started yet.
     pub fn prompt(&self, text: &str) -> Prompt<'_> {
         Prompt::new(self, text)
     }
 
-    /// A session in a terminal, with these further arguments.
+    /// A session in a terminal, with further arguments.
     pub fn terminal(&self, args: &[&str]) -> Terminal {
         let mut all = self.arguments();
         all.extend(args.iter().map(|a| (*a).to_owned()));
@@ -253,7 +253,7 @@ fn real_hooks() -> PathBuf {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // What a killed client had started may still write: once more, then.
+        // Processes started by a killed client may still write, so retry.
         let end = Instant::now() + Duration::from_secs(5);
         while self.dir.path().exists() && Instant::now() < end {
             let _ = fs::remove_dir_all(self.dir.path());

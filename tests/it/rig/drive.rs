@@ -1,4 +1,4 @@
-//! What drives the hooks of a test: a real client, one that is recorded, or a recording in its place.
+//! What drives the hooks of a test: a real client, one being recorded, or a recording.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -15,31 +15,31 @@ enum Mode {
     /// With a real client.
     #[default]
     Live,
-    /// With a real client; the recorders of those that there were.
+    /// With a real client; contains the recorders so far.
     Record(Vec<Arc<Mutex<Drive>>>),
-    /// With recordings; of those clients that are still to come.
+    /// With recordings; contains those of the next clients.
     Replay(VecDeque<Vec<Moment>>),
 }
 
 thread_local! {
-    /// Of the test that runs on this thread.
+    /// The mode of the test on this thread.
     static MODE: RefCell<Mode> = RefCell::default();
 }
 
 /// What drives the hooks of one client.
 #[derive(Default)]
 pub(super) enum Drive {
-    /// The client.
+    /// A real client.
     #[default]
     Live,
-    /// The client, with a recorder.
+    /// A real client, with a recorder.
     Record(Recorder),
     /// A recording.
     Replay(Player),
 }
 
 impl Drive {
-    /// For the next client of this test.
+    /// The drive of the test's next client.
     #[track_caller]
     pub fn next() -> Arc<Mutex<Self>> {
         MODE.with_borrow_mut(|mode| match mode {
@@ -56,18 +56,18 @@ impl Drive {
         })
     }
 
-    /// The player of a recording.
+    /// The player, if there is one.
     pub fn player(&mut self) -> Option<&mut Player> {
         if let Self::Replay(player) = self { Some(player) } else { None }
     }
 
-    /// The recorder.
+    /// The recorder, if there is one.
     pub fn recorder(&mut self) -> Option<&mut Recorder> {
         if let Self::Record(recorder) = self { Some(recorder) } else { None }
     }
 }
 
-/// Locks it, whatever became of whoever had it before.
+/// Locks it, even if it was poisoned.
 pub(super) fn lock(drive: &Mutex<Drive>) -> MutexGuard<'_, Drive> {
     drive.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -77,7 +77,7 @@ pub(super) fn is_recording() -> bool {
     MODE.with_borrow(|mode| matches!(mode, Mode::Record(_)))
 }
 
-/// Runs `body` with a real client, and writes down how that called the hooks.
+/// Runs `body` with a real client, and records its calls of the hooks.
 pub(super) fn record(test: &str, body: impl FnOnce()) {
     MODE.set(Mode::Record(Vec::new()));
     body();
@@ -86,7 +86,7 @@ pub(super) fn record(test: &str, body: impl FnOnce()) {
     recording::save(test, &moments.flatten().collect::<Vec<_>>());
 }
 
-/// Runs `body` with the recording of a client.
+/// Runs `body` with a recording.
 #[track_caller]
 pub(super) fn replay(test: &str, body: impl FnOnce()) {
     let moments = recording::load(test);

@@ -1,21 +1,21 @@
-//! The little HTTP/1.1 the scripted API needs: one request per connection, JSON or an event stream.
+//! Just enough HTTP/1.1 for the scripted API: one request per connection, JSON or an event stream.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
 use serde_json::Value;
 
-/// A request, read to its end.
+/// A complete request.
 pub struct Request {
     /// `POST`, `GET`, …
     pub method: String,
     /// The path without the query.
     pub path: String,
-    /// The body as JSON, `Null` when it is none.
+    /// The body as JSON; `Null` if it is something else.
     pub body: Value,
 }
 
-/// Reads one request; `None` when the peer only connected (the client opens spare connections).
+/// Reads one request; `None` if the peer only connected (the client opens spare connections).
 pub fn read_request(stream: &TcpStream) -> io::Result<Option<Request>> {
     let mut r = BufReader::new(stream);
     let mut line = String::new();
@@ -43,7 +43,7 @@ pub fn read_request(stream: &TcpStream) -> io::Result<Option<Request>> {
     Ok(Some(Request { method, path, body: serde_json::from_slice(&body).unwrap_or(Value::Null) }))
 }
 
-/// Answers with JSON and ends the connection.
+/// Answers with JSON and closes the connection.
 pub fn send_json(
     stream: &mut TcpStream,
     status: u16,
@@ -57,9 +57,9 @@ pub fn send_json(
     stream.write_all(text.as_bytes())
 }
 
-/// Starts an event stream; it ends when the connection is closed.
+/// Starts an event stream, which ends when the connection is closed.
 pub fn start_events(stream: &mut TcpStream, headers: &[(&str, String)]) -> io::Result<()> {
-    // Without this the chunks of a slow stream would be held back and sent together.
+    // Otherwise the chunks of a slow stream would be sent together.
     stream.set_nodelay(true)?;
     let mut head = head(200, "text/event-stream", headers);
     head.push_str("\r\n");

@@ -1,9 +1,9 @@
-//! The test rig: a real Claude Code client against a scripted Messages API, on loopback only.
+//! The test rig: a real Claude Code client with a scripted Messages API, on loopback only.
 //!
-//! A test is a function that takes a `Version`, and is named in `client_tests!(..)`: then it runs with each client.
-//! Inside it `Api::start(Script)`, `Client::new(version, &api)` and `client.prompt("..").run()`.
+//! A test is a function that takes a `Version`; `client_tests!(..)` runs it with each client. It uses
+//! `Api::start(Script)`, `Client::new(version, &api)` and `client.prompt("..").run()`.
 
-// Each test uses some of it.
+// Each test uses only a part of it.
 #![allow(dead_code, unused_imports)]
 
 mod api;

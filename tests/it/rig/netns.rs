@@ -1,17 +1,17 @@
-//! Runs a test in a network namespace that has only loopback, by starting the test binary anew in it.
+//! Runs a test in a network namespace with only loopback, by restarting the test binary in it.
 
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// Set in the process that already is in the namespace.
+/// Set in the process that is already in the namespace.
 const MARKER: &str = "FUSEBOX_TEST_IN_NETNS";
 
-/// Brings loopback up, then becomes what it is given as arguments.
+/// Brings loopback up, then executes its arguments.
 const LOOPBACK_UP: &str = r#"PATH="$PATH:/usr/sbin:/sbin"; ip link set lo up && exec "$0" "$@""#;
 
-/// Runs `body` where nothing but loopback can be reached; `path` is the test's full path
-/// (see `this_test!`). Outside the namespace it starts this very test again, inside.
+/// Runs `body` where only loopback is reachable. `path` is the test's full path (see `this_test!`). Outside the
+/// namespace, restarts this test inside.
 pub fn in_netns(path: &str, body: impl FnOnce()) {
     if std::env::var_os(MARKER).is_some() {
         return body();
@@ -21,14 +21,14 @@ pub fn in_netns(path: &str, body: impl FnOnce()) {
          out: -- --skip ::live_",
     );
     let exe = std::env::current_exe().expect("the test binary");
-    // libtest and nextest both take these; nextest starts each test in a process of its own.
+    // libtest and nextest both accept these; nextest starts a process per test.
     let output = Command::new("unshare")
         .args(flags)
         .args(["sh", "-c", LOOPBACK_UP])
         .arg(exe)
         .args(["--exact", path, "--include-ignored", "--nocapture", "--test-threads=1"])
         .env(MARKER, "1")
-        // What failed says where; frames of two processes would bury it.
+        // The failure says where; backtraces of two processes would bury it.
         .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
         .output()
@@ -39,17 +39,17 @@ pub fn in_netns(path: &str, body: impl FnOnce()) {
     assert!(output.status.success(), "{path} failed in its namespace\n{told}");
     // A wrong path would run no test at all and still succeed.
     assert!(stdout.contains("1 passed"), "no test is called {path}\n{told}");
-    // What the inner test said, for whoever asks with --nocapture.
+    // The inner test's output, for --nocapture.
     eprint!("{stderr}");
 }
 
-/// How to call `unshare` here; `None` when it cannot be done.
+/// The flags for `unshare` on this machine; `None` if it does not work.
 fn flags() -> Option<&'static [&'static str]> {
     static FLAGS: OnceLock<Option<&'static [&'static str]>> = OnceLock::new();
     *FLAGS.get_or_init(|| {
         let root = std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0);
-        // With a process namespace, whatever a client leaves running dies with the test.
-        // Some containers forbid mounting a proc; then the network namespace must do.
+        // With a process namespace, all processes of a client die with the test. Some containers forbid mounting proc;
+        // then only use the network namespace.
         let ways: [&[&str]; 2] = if root {
             [&["-n", "-p", "-f", "--kill-child", "--mount-proc"], &["-n"]]
         } else {
@@ -66,7 +66,7 @@ fn flags() -> Option<&'static [&'static str]> {
     })
 }
 
-/// The full path of the test function it is used in (not in a closure), as `--exact` wants it.
+/// The full path of the enclosing test function (not in a closure), for `--exact`.
 macro_rules! this_test {
     () => {{
         fn here() {}

@@ -1,4 +1,4 @@
-//! Plays a recording: calls the hooks as the client did, and holds what they decide against what was decided then.
+//! Plays a recording: calls the hooks as the client did, and compares their decisions with the recorded ones.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
@@ -13,7 +13,7 @@ use super::recording::{HookCall, Mark, Moment, apply, with_root};
 use crate::harness::{Ran, program_path, run};
 use crate::terminal;
 
-/// The recording of one client, as far as it was not played yet.
+/// The rest of a client's recording.
 pub(super) struct Player {
     moments: VecDeque<Moment>,
     root: PathBuf,
@@ -25,7 +25,7 @@ pub(super) struct Player {
 }
 
 impl Player {
-    /// Plays these moments.
+    /// A player of these moments.
     pub fn new(moments: Vec<Moment>) -> Self {
         Self {
             moments: moments.into(),
@@ -38,7 +38,7 @@ impl Player {
         }
     }
 
-    /// Begins with the folder of a client.
+    /// Sets the client's folder.
     pub fn begin(&mut self, root: &Path) {
         self.root = root.to_owned();
         for moment in &mut self.moments {
@@ -46,7 +46,7 @@ impl Player {
         }
     }
 
-    /// From now on the client is in a terminal, or in print mode.
+    /// Whether the client is in a terminal or in print mode.
     pub fn in_terminal(&mut self, yes: bool) {
         self.in_terminal = yes;
     }
@@ -56,12 +56,12 @@ impl Player {
         self.moved_ms = ms;
     }
 
-    /// What the API has served so far.
+    /// The API calls served so far.
     pub fn calls(&self) -> Vec<Served> {
         self.calls.clone()
     }
 
-    /// Whether a hook's answer so far holds these words.
+    /// Whether an answer of a hook so far contains these words.
     pub fn was_told(&self, words: &str) -> bool {
         self.answers.iter().any(|answer| answer.contains(words))
     }
@@ -114,7 +114,7 @@ impl Player {
             command
         };
         let ran = if self.in_terminal && call.hook == "prompt-submit" {
-            // Whether a person typed it is told by the processes, too.
+            // Whether a person typed it also depends on the processes.
             let (_near, far) = terminal::terminal();
             let client = terminal::starter(&self.root, "claude");
             terminal::call(&self.root, &furnish, &call.stdin, &client, None, far.into())
@@ -139,7 +139,7 @@ impl Player {
     }
 }
 
-/// What a hook's answer decides, whatever its words.
+/// The decision in a hook's answer, without its texts.
 fn decision(ran: &Ran) -> Value {
     let answer: Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
     let specific = &answer["hookSpecificOutput"];

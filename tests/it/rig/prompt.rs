@@ -1,4 +1,4 @@
-//! Runs of a client in print mode (`-p`) and what comes out of them.
+//! Runs of a client in print mode (`-p`) and their results.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::client::Client;
 use super::recording::Mark;
 use super::transcripts;
 
-/// Far longer than any prompt of a test takes, even on a busy machine.
+/// Far longer than any test prompt takes, even on a busy machine.
 const LIMIT: Duration = Duration::from_mins(2);
 
 /// One run of `claude -p`.
@@ -41,7 +41,7 @@ impl<'a> Prompt<'a> {
         }
     }
 
-    /// Comes from standard input, too.
+    /// Adds text on standard input.
     pub fn stdin(mut self, text: &str) -> Self {
         self.stdin = Some(text.into());
         self
@@ -53,7 +53,7 @@ impl<'a> Prompt<'a> {
         self
     }
 
-    /// Goes on with a session.
+    /// Resumes a session.
     pub fn resume(self, session: &str) -> Self {
         self.args(["--resume", session])
     }
@@ -64,25 +64,25 @@ impl<'a> Prompt<'a> {
         self
     }
 
-    /// `text` or `json`; otherwise `stream-json` with the hooks' events.
+    /// `text` or `json`; the default is `stream-json` with hook events.
     pub fn format(mut self, format: &str) -> Self {
         self.format = format.into();
         self
     }
 
-    /// Another working directory than the project.
+    /// Sets another working folder than the project.
     pub fn cwd(mut self, cwd: &Path) -> Self {
         self.cwd = cwd.into();
         self
     }
 
-    /// Gives up earlier or later.
+    /// Sets another time limit.
     pub const fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Starts the client and comes back at once. Not with a recording.
+    /// Starts the client without waiting. Not with a recording.
     pub fn start(self) -> Running {
         let client = self.client;
         assert!(client.api.drive().player().is_none(), "a recording has no process");
@@ -99,7 +99,7 @@ impl<'a> Prompt<'a> {
             std::fs::write(&path, text).expect("file for stdin");
             command.stdin(File::open(&path).expect("file for stdin"));
         }
-        // The prompt comes first, as some options take any number of values.
+        // The prompt comes first, because some options take any number of values.
         let child = command
             .args((!self.text.is_empty()).then_some(&self.text))
             .args(&self.args)
@@ -127,7 +127,7 @@ impl<'a> Prompt<'a> {
     }
 }
 
-/// A client at work; it is killed when dropped.
+/// A running client; killed when dropped.
 pub struct Running {
     child: Child,
     stdout: PathBuf,
@@ -141,17 +141,17 @@ impl Running {
         self.child.id()
     }
 
-    /// Kills the client (and nothing else).
+    /// Kills the client only.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
     }
 
-    /// What it printed so far.
+    /// Its output so far.
     pub fn stdout_so_far(&self) -> String {
         transcripts::read(&self.stdout)
     }
 
-    /// Waits for its end; kills it when that takes too long.
+    /// Waits for its end; kills it after the time limit.
     pub fn wait(mut self) -> Outcome {
         let mut timed_out = false;
         let status = loop {
@@ -180,29 +180,29 @@ impl Drop for Running {
     }
 }
 
-/// How a run of `claude -p` ended.
+/// The result of a run of `claude -p`.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Exit code; `None` when it died by a signal.
+    /// Exit code; `None` if a signal killed it.
     pub code: Option<i32>,
-    /// It was killed because it took too long.
+    /// Whether it was killed after the time limit.
     pub timed_out: bool,
     /// Standard output.
     pub stdout: String,
     /// Standard error.
     pub stderr: String,
-    /// Standard output by line, where a line is JSON.
+    /// The JSON lines of standard output.
     pub events: Vec<Value>,
-    /// The `result` event, `Null` when there is none.
+    /// The `result` event; `Null` if there is none.
     pub result: Value,
-    /// The session the run ended in; empty when unknown.
+    /// The session at the end of the run; empty if unknown.
     pub session: String,
 }
 
 impl Outcome {
     fn new(code: Option<i32>, timed_out: bool, stdout: String, stderr: String) -> Self {
         let parsed = stdout.lines().filter_map(|l| serde_json::from_str(l).ok());
-        // `--output-format json` prints one list in place of lines.
+        // `--output-format json` prints one list instead of lines.
         let events: Vec<Value> = parsed
             .flat_map(|v| match v {
                 Value::Array(all) => all,
@@ -210,13 +210,13 @@ impl Outcome {
             })
             .collect();
         let result = events.iter().rfind(|e| e["type"] == "result").cloned().unwrap_or_default();
-        // The last one: with --continue and --fork-session the first hooks carry another id.
+        // The last one: with --continue and --fork-session, the first hooks have another id.
         let session = events.iter().rev().find_map(|e| e["session_id"].as_str());
         let session = session.unwrap_or_default().to_owned();
         Self { code, timed_out, stdout, stderr, events, result, session }
     }
 
-    /// Panics with all there is to know unless the client ended with code 0.
+    /// Panics with all details unless the exit code is 0.
     #[track_caller]
     pub fn ok(self) -> Self {
         assert!(self.code == Some(0) && !self.timed_out, "the client failed: {self:#?}");

@@ -10,7 +10,7 @@ use super::recording::{
     without_root,
 };
 
-/// Where `tests/recorder/record` puts the calls of hooks, in the client's throw-away folder.
+/// The folder where `tests/recorder/record` puts hook calls, in the client's temporary folder.
 const CALLS: &str = "hooks";
 
 /// The recording of one client.
@@ -25,13 +25,13 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// Begins with the folder of a client.
+    /// Sets the client's folder.
     pub fn begin(&mut self, root: &Path) {
         self.root = root.to_owned();
         fs::create_dir_all(root.join(CALLS)).expect("make folder");
     }
 
-    /// Adds a mark after the hooks that ended so far.
+    /// Adds a mark after the hooks that have ended.
     pub fn mark(&mut self, mut mark: Mark, calls: Vec<Served>) {
         self.take_calls();
         mark.files = changes(&mut self.files, client_files(&self.root));
@@ -46,7 +46,7 @@ impl Recorder {
         self.moments.push(Moment::Mark(mark));
     }
 
-    /// What was recorded, whatever the folder was called.
+    /// The recording, without the folder's name.
     pub fn finish(&self) -> Vec<Moment> {
         let moments = self.moments.iter().map(|moment| without_root(moment, &self.root));
         std::iter::once(Moment::Client).chain(moments).collect()
@@ -61,7 +61,7 @@ impl Recorder {
             .filter_map(|entry| Some((number(&entry.path().join("ended"))?, entry.path())))
             .filter(|(_, path)| !self.seen.contains(path))
             .collect();
-        // Hooks that ran at the same time come one after the other, as they ended.
+        // Parallel hooks are recorded in the order in which they ended.
         ended.sort();
         for (_, path) in ended {
             let call = self.read_call(&path);
@@ -74,7 +74,7 @@ impl Recorder {
         let text = |name: &str| fs::read_to_string(path.join(name)).unwrap_or_default();
         let env = text("env");
         let variables = env.split('\0').filter_map(|pair| pair.split_once('='));
-        // A process of another time means nothing.
+        // Process ids of a recording are meaningless later.
         let set = variables.filter(|(name, _)| name.starts_with("CLAUDE") && *name != "CLAUDE_PID");
         let set: BTreeMap<_, _> = set.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let env = (set != self.env).then(|| set.clone());

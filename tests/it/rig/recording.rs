@@ -1,7 +1,7 @@
-//! Recordings of real clients: how they called the hooks, in order, with the transcripts as they were then.
+//! Recordings of real clients: their hook calls in order, with the transcripts at that time.
 //!
-//! A recording is made by a test that runs with a real client (`tests/record`), and is what most runs of that test use in
-//! the client's place. Only the client is played back: the hooks, the store and the commands are real.
+//! A test with a real client (`tests/record`) makes a recording, which most runs of that test use instead of the
+//! client. Only the client is played back: the hooks, the store and the commands are real.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,24 +13,24 @@ use serde_json::Value;
 
 use super::api::Served;
 
-/// What stands for the throw-away folder of the client.
+/// Placeholder for the client's temporary folder.
 const ROOT: &str = "@ROOT@";
 
-/// What stands for that folder in the name of a folder of transcripts.
+/// Placeholder for that folder in the name of a transcript folder.
 const ENCODED_ROOT: &str = "@ENCODED-ROOT@";
 
-/// Bytes of what is shortened where it is the client's own.
+/// Texts of the client that are longer than this are shortened, in bytes.
 const LONG: usize = 400;
 
 /// One moment of a recording.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Moment {
-    /// The test started the API anew: another client follows.
+    /// The test started another API, so another client follows.
     Client,
     /// The client called a hook.
     Hook(HookCall),
-    /// The test waited for something, and it came.
+    /// The test waited for something, which happened.
     Mark(Mark),
 }
 
@@ -39,9 +39,9 @@ pub(super) enum Moment {
 pub(super) struct HookCall {
     /// The executable's name.
     pub hook: String,
-    /// When it was called: milliseconds since the Unix epoch.
+    /// When it was called, in milliseconds since the Unix epoch.
     pub at: i64,
-    /// The variables that the client set; `None`: those of the call before.
+    /// The client's variables; `None`: the same as for the previous call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env: Option<BTreeMap<String, String>>,
     /// The working directory.
@@ -56,54 +56,54 @@ pub(super) struct HookCall {
     /// Standard error.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stderr: String,
-    /// What changed in files since the moment before; the hook may have seen it.
+    /// Changes of files since the previous moment, which the hook may have seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileChange>,
 }
 
-/// What the test got when it waited.
+/// What the test received after waiting.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Mark {
-    /// When: milliseconds since the Unix epoch.
+    /// When it happened, in milliseconds since the Unix epoch.
     pub at: i64,
     /// What it waited for.
     pub what: String,
-    /// How a run in print mode ended: exit code, standard output, standard error.
+    /// The result of a run in print mode: exit code, standard output, standard error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<(Option<i32>, String, String)>,
     /// The terminal's screen, or its exit code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub screen: Option<String>,
-    /// The calls that the API had served, of which something changed.
+    /// The API calls that changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<Served>,
-    /// What changed in files.
+    /// Changes of files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileChange>,
 }
 
 impl Mark {
-    /// Of what a test waited for until now.
+    /// A mark for something that happened now.
     pub fn now(what: &str) -> Self {
         Self { at: clock().0, what: what.to_owned(), ..Self::default() }
     }
 }
 
-/// What became of a file.
+/// A change of a file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct FileChange {
-    /// Relative to the throw-away folder.
+    /// Path relative to the temporary folder.
     pub path: String,
-    /// Text is added to its end; otherwise it is all of the text.
+    /// Whether the text is appended; otherwise it replaces the content.
     pub appended: bool,
     /// The text.
     pub text: String,
 }
 
-/// Texts by path, relative to the throw-away folder.
+/// Texts by path, relative to the temporary folder.
 pub(super) type Files = BTreeMap<String, String>;
 
-/// The files of a client that a recording holds: transcripts, the project, and what hooks of others left in the home.
+/// A client's recorded files: transcripts, the project, and output of other hooks in the home.
 pub(super) fn client_files(root: &Path) -> Files {
     let mut files = Files::new();
     for folder in ["home/config/projects", "my project"] {
@@ -115,7 +115,7 @@ pub(super) fn client_files(root: &Path) -> Files {
     files
 }
 
-/// Reads all files of `folder`, named relative to `root`.
+/// Reads all files of `folder`, with paths relative to `root`.
 pub(super) fn read_folder(root: &Path, folder: &Path, files: &mut Files) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -135,19 +135,19 @@ fn read_file(root: &Path, path: &Path, files: &mut Files) {
     }
 }
 
-/// A transcript without the client's own prompts and descriptions of tools, which are long, and not ours to keep. Nobody
-/// reads them in lines of these types.
+/// A transcript without the client's own prompts and tool descriptions, which are long, and not ours to keep. Nothing
+/// reads them in these types of lines.
 fn shorten_transcript(text: &str) -> String {
     const TYPES: [&str; 5] = ["attachment", "api-request", "api-request-shape", "api-request-blob", "system"];
     let shortened = |line: &str| match serde_json::from_str::<Value>(line) {
         Ok(value) if TYPES.iter().any(|t| value["type"] == *t) => shorten(value, 2).to_string(),
         _ => line.to_owned(),
     };
-    // The client writes whole lines: what has no end yet is one of the next ones.
+    // The client writes whole lines; an incomplete one is recorded later.
     text.split_inclusive('\n').filter(|l| l.ends_with('\n')).map(|l| shortened(l.trim_end()) + "\n").collect()
 }
 
-/// The same value with its size in the place of what is long; of objects, down to this depth, in that of their fields.
+/// Replaces long parts of a value by their size; at this depth, whole objects by that of their fields.
 fn shorten(value: Value, depth: usize) -> Value {
     match value {
         Value::Object(fields) if depth > 0 => {
@@ -163,7 +163,7 @@ fn shorten(value: Value, depth: usize) -> Value {
     }
 }
 
-/// A message of a request without what is long, such as the client's reminders.
+/// A request's message without long parts, such as the client's reminders.
 pub(super) fn shorten_message(text: &str) -> String {
     match serde_json::from_str::<Value>(text) {
         Ok(mut message) => {
@@ -176,7 +176,7 @@ pub(super) fn shorten_message(text: &str) -> String {
     }
 }
 
-/// What a run printed, without what says how the client was set up, and that hooks began.
+/// The output of a run, without the client's setup and the start of hooks.
 pub(super) fn shorten_stdout(text: &str) -> String {
     let is_kept = |line: &&str| {
         let value: Value = serde_json::from_str(line).unwrap_or_default();
@@ -185,7 +185,7 @@ pub(super) fn shorten_stdout(text: &str) -> String {
     text.lines().filter(is_kept).map(|line| format!("{line}\n")).collect()
 }
 
-/// What leads from `before` to `now`; `before` becomes `now`.
+/// The changes from `before` to `now`; `before` becomes `now`.
 pub(super) fn changes(before: &mut Files, now: Files) -> Vec<FileChange> {
     let mut changes = Vec::new();
     for (path, text) in now {
@@ -205,7 +205,7 @@ pub(super) fn changes(before: &mut Files, now: Files) -> Vec<FileChange> {
     changes
 }
 
-/// Carries out changes below `root`.
+/// Applies changes below `root`.
 pub(super) fn apply(root: &Path, changes: &[FileChange]) {
     for change in changes {
         let path = root.join(&change.path);
@@ -217,14 +217,14 @@ pub(super) fn apply(root: &Path, changes: &[FileChange]) {
     }
 }
 
-/// The file with the recording of a test, by the test's full path (`paths::retried_errors::v2_1_330`).
+/// The recording of a test, by the test's full path (`paths::retried_errors::v2_1_330`).
 pub(super) fn file(test: &str) -> PathBuf {
     let (name, version) = test.rsplit_once("::").expect("the path of a test");
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/recordings").join(version);
     folder.join(format!("{}.jsonl", name.replace("::", ".")))
 }
 
-/// Reads a recording, a moment a line. `None`: there is none.
+/// Reads a recording with one moment per line; `None` if there is none.
 pub(super) fn load(test: &str) -> Option<Vec<Moment>> {
     let path = file(test);
     let text = fs::read_to_string(&path).ok()?;
@@ -242,7 +242,7 @@ pub(super) fn save(test: &str, moments: &[Moment]) {
     fs::write(&path, moments.iter().map(line).collect::<String>()).expect("write the recording");
 }
 
-/// The moment with other words in the place of those of its folder: for a recording `from` the folder, and back `to` one.
+/// The moment with placeholders instead of the folder.
 pub(super) fn without_root(moment: &Moment, root: &Path) -> Moment {
     replace(moment, &[(&encoded(root), ENCODED_ROOT), (text(root), ROOT)])
 }
@@ -253,7 +253,7 @@ pub(super) fn with_root(moment: &Moment, root: &Path) -> Moment {
 }
 
 fn replace(moment: &Moment, pairs: &[(&str, &str)]) -> Moment {
-    // Neither a folder's name nor what stands for it holds what JSON escapes.
+    // Neither the folder's name nor the placeholders contain characters that JSON escapes.
     let json = serde_json::to_string(moment).expect("JSON");
     let json = pairs.iter().fold(json, |json, (from, to)| json.replace(from, to));
     serde_json::from_str(&json).expect("JSON")
@@ -263,7 +263,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("the temp folder's name is UTF-8")
 }
 
-/// How the client names the folder of a project's transcripts.
+/// The client's name for a project's transcript folder.
 fn encoded(path: &Path) -> String {
     text(path).chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
 }

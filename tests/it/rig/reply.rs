@@ -1,4 +1,4 @@
-//! Turns one scripted turn into an answer on the wire: an error, a JSON message or an event stream.
+//! Encodes one scripted turn: an error, a JSON message or an event stream.
 
 use std::io;
 use std::net::TcpStream;
@@ -11,14 +11,14 @@ use super::api::Served;
 use super::http;
 use super::scenario::Turn;
 
-/// Fills in `@N@` and the names given to the API.
+/// Replaces `@N@` and the names defined in the API.
 pub fn fill(text: &str, order: u64, names: &[(String, String)]) -> String {
-    // Later definitions win: a test may use several clients, one after the other.
+    // Later definitions win: a test may use several clients in turn.
     let text = names.iter().rev().fold(text.to_owned(), |t, (name, value)| t.replace(name, value));
     text.replace("@N@", &order.to_string())
 }
 
-/// Sends `turn` as the answer to `request`; `note` changes the record of this call.
+/// Sends `turn` as the answer to `request`; `note` updates the record of this call.
 pub fn send(
     stream: &mut TcpStream,
     turn: &Turn,

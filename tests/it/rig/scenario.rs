@@ -1,4 +1,4 @@
-//! Scripts for the scripted Messages API: what it answers, turn by turn, to each kind of caller.
+//! Scripts for the scripted Messages API: its answers to each kind of caller, turn by turn.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::usage::Usage;
 
-/// An HTTP error answered in place of a message.
+/// An HTTP error instead of a message.
 #[derive(Clone, Debug)]
 pub struct ApiError {
     /// HTTP status.
@@ -19,7 +19,7 @@ pub struct ApiError {
     pub retry_after: Option<u64>,
 }
 
-/// One answer of the API. Texts may hold `@N@` (number of the request) and `@PROJECT@`.
+/// One answer of the API. Texts may contain `@N@` (number of the request) and `@PROJECT@`.
 #[derive(Clone, Debug)]
 pub struct Turn {
     pub(super) content: Vec<Value>,
@@ -95,7 +95,7 @@ impl Turn {
         self
     }
 
-    /// Appends a tool call; its id is made by the API, new for each call.
+    /// Appends a tool call; the API creates a new id for each call.
     pub fn and_tool(mut self, name: &str, input: Value) -> Self {
         self.content.push(json!({"type": "tool_use", "name": name, "input": input}));
         self
@@ -106,7 +106,7 @@ impl Turn {
         self.and_tool("Bash", json!({"command": command, "description": "scripted"}))
     }
 
-    /// Appends a call of the Agent tool; `Script::agent(name, ..)` holds that subagent's turns.
+    /// Appends a call of the Agent tool; `Script::agent(name, ..)` sets that subagent's turns.
     pub fn and_agent(self, name: &str, background: bool) -> Self {
         let input = json!({
             "description": format!("helper {name}"),
@@ -117,13 +117,13 @@ impl Turn {
         self.and_tool("Agent", input)
     }
 
-    /// What this turn costs (default: 10 input, 5 output).
+    /// Sets the usage (default: 10 input, 5 output).
     pub const fn usage(mut self, usage: Usage) -> Self {
         self.usage = usage;
         self
     }
 
-    /// Answers under another model name than the one asked for.
+    /// Answers with another model name than requested.
     pub fn model(mut self, model: &str) -> Self {
         self.model = Some(model.into());
         self
@@ -147,25 +147,25 @@ impl Turn {
         self
     }
 
-    /// `output_tokens` of the `message_start` event (default 1).
+    /// Sets `output_tokens` of the `message_start` event (default 1).
     pub const fn start_output_tokens(mut self, n: u64) -> Self {
         self.start_output_tokens = n;
         self
     }
 
-    /// Closes the connection just before the first event of this name, e.g. `message_delta`.
+    /// Closes the connection just before the first event of this name, such as `message_delta`.
     pub const fn cut_before(mut self, event: &'static str) -> Self {
         self.cut_before = Some(event);
         self
     }
 
-    /// Answers only once this file exists (bounded): order without guessing at times.
+    /// Answers only once this file exists (with a time limit): order without timing.
     pub fn until_file(mut self, path: &str) -> Self {
         self.until_file = Some(path.into());
         self
     }
 
-    /// Answers only once the main loop has had this many answers (bounded).
+    /// Answers only once the main loop has had this many answers (with a time limit).
     pub const fn after_main(mut self, answers: usize) -> Self {
         self.after_main = answers;
         self
@@ -180,7 +180,7 @@ impl Turn {
     }
 }
 
-/// What the API answers to the main loop, to each subagent and to everything else.
+/// The API's answers to the main loop, each subagent and everything else.
 #[derive(Clone, Debug)]
 pub struct Script {
     main: Vec<Turn>,
@@ -198,7 +198,7 @@ impl Default for Script {
 }
 
 impl Script {
-    /// No turns yet: every caller gets a short text and is done.
+    /// A script without turns: every caller gets a short text and is done.
     pub fn new() -> Self {
         Self {
             main: Vec::new(),
@@ -219,7 +219,7 @@ impl Script {
         self
     }
 
-    /// Sets the turns of the subagent whose prompt holds `[[agent:NAME]]`.
+    /// Sets the turns of the subagent whose prompt contains `[[agent:NAME]]`.
     pub fn agent(mut self, name: &str, turns: impl IntoIterator<Item = Turn>) -> Self {
         self.agents.insert(name.into(), turns.into_iter().collect());
         self
@@ -231,7 +231,7 @@ impl Script {
         self
     }
 
-    /// Replaces the answer to side calls (titles and the like).
+    /// Replaces the answer to side calls (such as titles).
     pub fn side(mut self, turn: Turn) -> Self {
         self.side = turn;
         self
@@ -249,7 +249,7 @@ impl Script {
         self
     }
 
-    /// The answer to call number `index` (from 0) of callers of this kind.
+    /// The answer to call `index` (from 0) of callers of this kind.
     pub(super) fn turn(&self, kind: &str, index: usize) -> Turn {
         let (turns, again) = if let Some(name) = kind.strip_prefix("agent:") {
             (self.agents.get(name).map_or(&[][..], Vec::as_slice), self.loop_agents)

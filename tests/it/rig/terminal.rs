@@ -1,4 +1,4 @@
-//! A client in a terminal: tmux on a socket of its own, driven by what is on the screen.
+//! A client in a terminal: tmux on its own socket, controlled by what is on the screen.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,14 +13,14 @@ use super::api::Shared;
 use super::client::Client;
 use super::recording::Mark;
 
-/// Runs the client and writes down its exit code, as tmux now and then loses it; the trap lets
-/// it outlive the terminal. The client behaves otherwise when it knows that it is inside tmux.
+/// Runs the client and records its exit code, which tmux sometimes loses; the trap lets it outlive the terminal. The
+/// client behaves differently if it knows that it is inside tmux.
 const RUN: &str = r#"trap : HUP; unset TMUX TMUX_PANE TERM_PROGRAM; "$@"; echo "$?" > "$0""#;
 
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// A terminal session; it ends when dropped. With a recording nothing is typed, and the screen is what it was when the
-/// test last had what it waited for.
+/// A terminal session; ends when dropped. With a recording, nothing is typed, and the screen is the one at the test's
+/// last wait.
 pub struct Terminal {
     api: Arc<Shared>,
     env: BTreeMap<String, String>,
@@ -28,14 +28,14 @@ pub struct Terminal {
 }
 
 enum Place {
-    /// tmux, by its socket and the file for the client's exit code.
+    /// tmux, with its socket and the file for the client's exit code.
     Tmux { socket: PathBuf, code: PathBuf },
     /// The screen of a recording.
     Recording(Mutex<String>),
 }
 
 impl Terminal {
-    /// Starts the client; the socket and tmux's settings go to its folder `out`.
+    /// Starts the client. The socket and tmux's configuration are in its folder `out`.
     #[track_caller]
     pub(super) fn start(client: &Client, args: &[String]) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
@@ -47,7 +47,7 @@ impl Terminal {
         let n = NUMBER.fetch_add(1, Ordering::SeqCst);
         let folder = client.root().join("out");
         let conf = folder.join("tmux.conf");
-        // Or the screen would be gone with the program.
+        // Otherwise the screen disappears with the program.
         fs::write(&conf, "set -g remain-on-exit on\nset -g status off\n").expect("write tmux.conf");
         let [socket, code] = ["socket", "code"].map(|name| folder.join(format!("t{n}.{name}")));
         let mut command = tmux(&env, &socket);
@@ -56,7 +56,7 @@ impl Terminal {
         let output = command.arg(client.program()).args(args).output().expect("start tmux");
         assert!(output.status.success(), "tmux: {output:?}");
         let terminal = Self { api, env, place: Place::Tmux { socket, code } };
-        // The prompt sign of the input box: the client is ready.
+        // The prompt of the input box: the client is ready.
         terminal.await_text("❯");
         terminal
     }
@@ -72,20 +72,19 @@ impl Terminal {
         }
     }
 
-    /// Waits until one of the texts (separated by `|`) is on the screen; panics if it never is.
+    /// Waits until one of the texts (separated by `|`) is on the screen; panics after the time limit.
     #[track_caller]
     pub fn wait(&self, texts: &str) {
         self.wait_within(LIMIT, &format!("{texts:?}"), || self.shows(texts));
     }
 
-    /// Waits for a text that may take its time, such as what the client does every full minute. `name`: the text that was on
-    /// the screen when this was recorded.
+    /// Waits for a text that may take its time, such as what the client does every full minute.
     #[track_caller]
-    pub fn wait_as(&self, name: &str, text: &str) {
-        self.wait_within(2 * LIMIT, &format!("{name:?}"), || self.shows(text));
+    pub fn wait_long(&self, text: &str) {
+        self.wait_within(2 * LIMIT, &format!("{text:?}"), || self.shows(text));
     }
 
-    /// Waits until a condition outside the screen holds, e.g. on the API's calls.
+    /// Waits for a condition outside the screen, such as on the API's calls.
     #[track_caller]
     pub fn wait_for(&self, what: &str, ready: impl Fn() -> bool) {
         self.wait_within(LIMIT, what, ready);
@@ -111,7 +110,7 @@ impl Terminal {
         texts.split('|').any(|t| screen.contains(t))
     }
 
-    /// Waits for a text, whatever a recording holds.
+    /// Waits for a text, ignoring any recording.
     #[track_caller]
     fn await_text(&self, text: &str) {
         assert!(poll(LIMIT, || self.shows(text)), "{text:?} never showed up; the screen:\n{}", self.screen());
@@ -124,33 +123,33 @@ impl Terminal {
             return;
         }
         self.ask(&["send-keys", "-l", text]);
-        // Keys that come in one piece with the text would be taken for a paste.
+        // Keys in one piece with the text would count as pasted.
         let start: String = text.chars().take(60).collect();
         self.await_text(&start);
     }
 
-    /// Types a text into the empty input box and presses Enter, once the client works on nothing: around the end of a turn it
-    /// now and then loses a key.
+    /// Types a text into the empty input box and presses Enter, once the client is idle: around the end of a turn it
+    /// sometimes loses a key.
     #[track_caller]
     pub fn enter(&self, text: &str) {
         if matches!(self.place, Place::Recording(_)) {
             return;
         }
         assert!(poll(LIMIT, || !self.shows("esc to interrupt")), "it works on: {}", self.screen());
-        // What was blocked may still stand there.
+        // A blocked prompt may still be there.
         self.keys(&["C-u"]);
         self.type_text(text);
         self.keys(&["Enter"]);
     }
 
-    /// Presses keys by tmux's names, e.g. `Enter`, `Escape`, `C-c`.
+    /// Presses keys by tmux's names, such as `Enter`, `Escape`, `C-c`.
     pub fn keys(&self, keys: &[&str]) {
         let mut all = vec!["send-keys"];
         all.extend(keys);
         self.ask(&all);
     }
 
-    /// Waits for the client's end (after `/exit`, say); its exit code if it came to an end.
+    /// Waits for the client's end (after `/exit`, for example). Returns its exit code, if it ended.
     #[track_caller]
     pub fn exit_code(&self) -> Option<i32> {
         let what = "exit code";
@@ -203,7 +202,7 @@ impl Drop for Terminal {
             }
             Place::Tmux { code, .. } => {
                 self.ask(&["kill-server"]);
-                // The client ends its session in peace, and its folder must not go before it is done.
+                // The client ends its session normally, and its folder must exist until then.
                 poll(LIMIT, || code.exists());
             }
         }

@@ -1,4 +1,4 @@
-//! What the client's transcripts say was used, counted without any of the product's code.
+//! The usage in the client's transcripts, counted without the product's code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::usage::Usage;
 
-/// Tokens by transcript, each message counted once.
+/// Usage in transcripts, each message counted once.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Count {
     /// All messages together.
@@ -21,7 +21,7 @@ pub struct Count {
     pub tool_calls: usize,
 }
 
-/// All `.jsonl` files below a folder, in the order of their names.
+/// All `.jsonl` files below a folder, sorted by name.
 pub fn find(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -36,7 +36,7 @@ pub fn find(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A file's text, empty when there is none.
+/// A file's text; empty if it does not exist.
 pub fn read(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }
@@ -51,14 +51,14 @@ pub fn lines(path: &Path) -> Vec<Value> {
     read(path).lines().map(parse).collect()
 }
 
-/// Adds up the messages in these transcripts; copies in forked sessions do not count again.
+/// Sums the messages in these transcripts; copies in forked sessions do not count again.
 #[track_caller]
 pub fn count(paths: &[PathBuf]) -> Count {
     let mut count = Count::default();
     let mut tools = BTreeSet::new();
     for line in paths.iter().flat_map(|p| lines(p)) {
         let message = &line["message"];
-        // Messages the client made up itself say what went wrong; nobody billed them.
+        // Messages made by the client itself report errors; nobody billed them.
         if line["type"] != "assistant" || message["model"] == "<synthetic>" {
             continue;
         }

@@ -1,4 +1,4 @@
-//! Token counts by class, as scripts give them and transcripts tell them.
+//! Token counts by class, for scripts and transcripts.
 
 use std::ops::{Add, AddAssign};
 
@@ -26,7 +26,7 @@ impl Usage {
         Self { input, output, cache_write_5m: 0, cache_write_1h: 0, cache_read: 0 }
     }
 
-    /// The same with writes to the two caches and reads from them.
+    /// Adds cache writes and cache reads.
     pub const fn cache(mut self, five_minutes: u64, one_hour: u64, read: u64) -> Self {
         self.cache_write_5m = five_minutes;
         self.cache_write_1h = one_hour;
@@ -34,12 +34,12 @@ impl Usage {
         self
     }
 
-    /// All classes added up.
+    /// The sum of all classes.
     pub const fn sum(&self) -> u64 {
         self.input + self.output + self.cache_write_5m + self.cache_write_1h + self.cache_read
     }
 
-    /// The `usage` object of a response; `delta` leaves out what a `message_delta` does not carry.
+    /// The `usage` object of a response; `delta` omits what a `message_delta` lacks.
     pub fn to_json(self, delta: bool) -> Value {
         let mut v = json!({
             "input_tokens": self.input,

@@ -1,13 +1,13 @@
-//! The clients to test with, and what tells them apart.
+//! The clients used in tests, and their differences.
 
 use std::path::PathBuf;
 
 use super::{drive, in_netns};
 
-/// A version of the client. What tests expect of each is in `tests/fixtures/README.md`.
+/// A version of the client. The tests' expectations of each are in `tests/fixtures/README.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// 2.1.197: an older one, whose stops differ.
+    /// 2.1.197: an older one with different stops.
     V2_1_197,
     /// 2.1.330.
     V2_1_330,
@@ -19,10 +19,10 @@ impl Version {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::V2_1_197, Self::V2_1_330, Self::V2_1_332];
 
-    /// The newest; `FUSEBOX_TEST_CLIENT` names another binary to take its place.
+    /// The newest; `FUSEBOX_TEST_CLIENT` selects another binary instead.
     pub const NEWEST: Self = Self::V2_1_332;
 
-    /// As the registry calls it.
+    /// The version in the registry.
     pub const fn name(self) -> &'static str {
         match self {
             Self::V2_1_197 => "2.1.197",
@@ -31,12 +31,12 @@ impl Version {
         }
     }
 
-    /// Whether it writes `cost-state` lines: its own totals, which hold what stands on no line.
+    /// Whether it writes `cost-state` lines: its own totals, which include usage on no line.
     pub fn writes_totals(self) -> bool {
         self != Self::V2_1_197
     }
 
-    /// Its binary: what `tests/install-client` installed.
+    /// Its binary, as installed by `tests/install-client`.
     pub fn program(self) -> Option<PathBuf> {
         let other = std::env::var_os("FUSEBOX_TEST_CLIENT").filter(|_| self == Self::NEWEST);
         let path = other.map_or_else(|| self.installed(), PathBuf::from);
@@ -72,8 +72,8 @@ fn require_client(version: Version) {
     );
 }
 
-/// Runs `body` with the recording of a client of this version. With `FUSEBOX_TEST_CLIENTS=live` the real client takes its
-/// place, with `record` it is recorded anew (`tests/record`).
+/// Runs `body` with the recording of a client of this version. `FUSEBOX_TEST_CLIENTS=live` uses the real client
+/// instead, `record` records it again (`tests/record`).
 pub fn with_recording(path: &str, version: Version, body: fn(Version)) {
     match std::env::var("FUSEBOX_TEST_CLIENTS").as_deref() {
         Ok("live") => with_client(path, version, body),
@@ -85,12 +85,12 @@ pub fn with_recording(path: &str, version: Version, body: fn(Version)) {
     }
 }
 
-/// Makes tests of functions that take a version: one for each client.
+/// Makes tests of functions that take a version: one per client.
 ///
-/// * `live`: always with the real client, since processes, terminals or races are what is tested (`NAME::live_v2_1_330`).
+/// * `live`: always with the real client, to test processes, terminals and races (`NAME::live_v2_1_330`).
 /// * `recorded`: with a recording of it, see [`with_recording`] (`NAME::v2_1_330`).
-/// * `facts`: with the real client, and about it alone. A version does not change, so these run by hand (`tests/record`,
-///   `tests/long`), and are reported as ignored otherwise.
+/// * `facts`: about the real client only. A version does not change, so these run by hand (`tests/record`, `tests/long`)
+///   and are otherwise reported as ignored.
 /// * `newest`: like `facts`, for the newest client only (`NAME::live_newest`).
 macro_rules! client_tests {
     (live: $($test:ident),+ $(,)?) => {

@@ -1,5 +1,5 @@
-//! An agent that there is not, as unlike Claude Code as can be: events are lines of `name=value`, answers are words, a
-//! transcript is a table, and the shell is called `sh`.
+//! A fictitious agent, as different from Claude Code as possible: events are lines of `name=value`, answers are words,
+//! a transcript is a table, and the shell is called `sh`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -139,7 +139,7 @@ impl Agent for Otto {
     }
 }
 
-/// A table: a response a row, of its number, model, call, and tokens in and out.
+/// A table with one response per row: number, model, call, and tokens in and out.
 struct Table;
 
 impl Transcripts for Table {

@@ -1,4 +1,4 @@
-//! Alerts: raised in the step that crosses a threshold, once, and kept until a person takes notice.
+//! Alerts: raised once, in the step that crosses a threshold, and kept until a person acknowledges them.
 
 use fusebox::domain::alert::{Acknowledgement, AlertLevel, AlertRecord, BudgetAlert};
 use fusebox::domain::budget::{Budget, Mode, OnLimit, Scope, Unit};
@@ -41,7 +41,7 @@ fn hundred() -> Budget {
     budget(Scope::Session, 100)
 }
 
-/// Thresholds and use of all alerts, oldest first.
+/// Thresholds and usage of all alerts, oldest first.
 fn raised(store: &mut dyn Store) -> Vec<(f64, u64)> {
     let all = store.alerts().expect("an answer");
     all.iter().rev().map(|record| (record.alert.threshold, record.alert.used)).collect()
@@ -119,7 +119,7 @@ fn sixteen_at_once_raise_each_once(backend: &dyn Backend) {
             spend(store, &[&budget], &charge(&format!("{thread}-{n}"), 1), NOW);
         }
     });
-    // The very charges that crossed.
+    // The exact charges that crossed.
     assert_eq!(raised(&mut *backend.open()), [(0.5, 80), (0.8, 128), (0.9, 144), (1.0, 160)]);
 }
 
@@ -153,7 +153,7 @@ fn each_window_has_its_own(backend: &dyn Backend) {
     let tomorrow = NOW.plus_millis(86_400_000);
     spend(store, &[&day], &charge("a", 60), NOW);
     spend(store, &[&day], &facts([said("b", tomorrow, usage(70, 0, 0))]), tomorrow);
-    // Found late: it moves yesterday's counter, which nobody asked for.
+    // A late charge for yesterday's counter, which is not watched.
     spend(store, &[&day], &charge("c", 30), tomorrow);
     assert_eq!(raised(store), [(0.5, 60), (0.5, 70)]);
 }
@@ -182,7 +182,7 @@ fn newest_first(backend: &dyn Backend) {
     let store = &mut *backend.open();
     let (a, b) = (hundred(), Budget { name: "other".into(), ..hundred() });
     spend(store, &[&b, &a], &charge("a", 55), second(100));
-    // A clock that went back makes no alert an older one.
+    // A clock set back does not make an alert older.
     spend(store, &[&a], &charge("b", 30), second(50));
     let all = store.alerts().expect("an answer");
     let names: Vec<_> = all.iter().map(|r| (r.alert.budget.as_str(), r.alert.at)).collect();

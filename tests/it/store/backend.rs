@@ -1,4 +1,4 @@
-//! The stores that the suite runs on.
+//! The stores that the suite tests.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,26 +17,26 @@ use super::facts::NOW;
 use crate::redis::users::{self, PASSWORD};
 use crate::redis::{Server, WAIT};
 
-/// A store of some kind, empty at first and of its own for each test; what it keeps goes when this goes.
+/// A store of some kind: initially empty, separate for each test, and deleted when dropped.
 pub trait Backend: Sync {
-    /// A further handle on the same store, as another process would have.
+    /// Another handle on the same store, like another process's.
     fn open(&self) -> Box<dyn Store>;
 
-    /// Another store of this kind, empty.
+    /// Another empty store of this kind.
     fn fresh(&self) -> Box<dyn Backend>;
 
-    /// A session as it is stored: a shared store does not know paths.
+    /// A session as stored: a shared store has no paths.
     fn as_stored(&self, session: &Session) -> Session {
         session.clone()
     }
 
-    /// What it is called.
+    /// The name of the backend.
     fn name(&self) -> &'static str;
 }
 
 /// A backend that can start empty.
 pub trait EmptyBackend: Backend + Sized {
-    /// An empty store; `None` where there is none to be had on this machine, and that was said.
+    /// An empty store; `None`, with a message, if it is not available on this machine.
     fn empty() -> Self;
 }
 
@@ -45,7 +45,7 @@ pub fn check<B: EmptyBackend>(test: fn(&dyn Backend)) {
     test(&B::empty());
 }
 
-/// Runs `work` in so many threads at once, each with a handle of its own; answers what they came to, in their order.
+/// Runs `work` in this many threads at once, each with its own handle. Returns the results in order.
 pub fn at_once<T: Send>(
     backend: &dyn Backend,
     threads: usize,
@@ -70,7 +70,7 @@ pub fn at_once<T: Send>(
     })
 }
 
-/// The embedded store, in a folder of its own.
+/// The embedded store, in its own folder.
 pub struct Sqlite(TempDir);
 
 impl EmptyBackend for Sqlite {
@@ -93,8 +93,8 @@ impl Backend for Sqlite {
     }
 }
 
-/// The shared store, on a server of its own, by users with an operator's rights and no more. All handles remember in one
-/// file: what stands there is true of the handle that wrote last, and must not matter.
+/// The shared store, on its own server, used with an operator's rights and no more. All handles share one read cache:
+/// its content is from the last writer, and must not matter.
 pub struct Redis {
     server: Arc<Server>,
     tenants: Arc<AtomicUsize>,
@@ -103,7 +103,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// A handle as a process on another machine would have.
+    /// A handle like that of a process on another machine.
     pub fn open_on(&self, machine: &str) -> RedisStore {
         let url = with_user(&self.server.socket_url(), &format!("operator-{}", self.tenant));
         RedisStore::new(RedisLocation {

@@ -1,4 +1,4 @@
-//! Short ways to write batches, budgets and queries in tests.
+//! Shorthands for batches, budgets and queries in tests.
 
 use fusebox::domain::budget::{Budget, BudgetState, Mode, OnLimit, Scope, StoreDown, TokenClasses, Unit};
 use fusebox::domain::time::Timestamp;
@@ -14,7 +14,7 @@ pub fn session(id: &str) -> Session {
     Session { id: id.into(), project: "/project".into(), user: "ann".into(), ..Session::default() }
 }
 
-/// A session that another one started.
+/// A child session.
 pub fn child(id: &str, parent: &str) -> Session {
     Session { parent: Some(parent.into()), ..session(id) }
 }
@@ -24,7 +24,7 @@ pub fn every(period: Period) -> WindowRule {
     WindowRule { period, zone: Zone::utc() }
 }
 
-/// A budget for fresh tokens, without end, named after its scope.
+/// A lifetime budget for fresh tokens, named after its scope.
 pub fn budget(scope: Scope, limit: u64) -> Budget {
     Budget {
         name: scope.name().into(),
@@ -48,7 +48,7 @@ pub fn budget_key(budget: &Budget, value: &str) -> BudgetKey {
     BudgetKey { budget: budget.clone(), value: value.into() }
 }
 
-/// Builds a batch: at first an empty one of a session at [`NOW`], which may raise alerts and claims none.
+/// Builds a batch: initially empty, for a session at [`NOW`], that may raise alerts and claims none.
 pub struct BatchBuilder<'a> {
     session: Session,
     facts: Vec<Fact>,
@@ -74,7 +74,7 @@ impl<'a> BatchBuilder<'a> {
         Self { budgets: budgets.to_vec(), ..self }
     }
 
-    /// It may raise no alerts.
+    /// It must not raise alerts.
     pub fn without_alerts(self) -> Self {
         Self { alert: false, ..self }
     }
@@ -84,7 +84,7 @@ impl<'a> BatchBuilder<'a> {
         Self { claim: true, ..self }
     }
 
-    /// Its session was seen at another time than now.
+    /// Its session was not seen now, but at this time.
     pub fn seen_at(self, seen: Timestamp) -> Self {
         Self { seen: Some(seen), ..self }
     }
@@ -117,19 +117,19 @@ pub fn record(store: &mut dyn Store, id: &str, facts: &[Fact]) -> Applied {
     BatchBuilder::new(&session(id)).facts(facts).apply(store)
 }
 
-/// Where one budget stands; `None`: it was deleted.
+/// The state of one budget; `None` if it was deleted.
 pub fn state(store: &mut dyn Store, budget: &Budget, value: &str, now: Timestamp) -> Option<BudgetState> {
     let states = store.states(&[budget_key(budget, value)], now).expect("the store answers");
     assert!(states.len() <= 1, "one answer to one question");
     states.into_iter().next()
 }
 
-/// Fresh tokens of a value, of all times.
+/// Lifetime fresh tokens of a value.
 pub fn used(store: &mut dyn Store, scope: Scope, value: &str) -> u64 {
     state(store, &budget(scope, 1), value, NOW).expect("no deleted budget").used
 }
 
-/// The parts of a counter: input, output, cache writes, cache reads, requests, tool calls.
+/// The classes of a counter: input, output, cache writes, cache reads, requests, tool calls.
 pub fn counter_parts(
     store: &mut dyn Store,
     scope: Scope,
@@ -153,19 +153,18 @@ pub fn counter_parts(
     parts.try_into().expect("six budgets")
 }
 
-/// The lifetime counter, which batches change once it was read for the first time.
+/// The lifetime counter, which batches change once it was read.
 pub fn running_counter(store: &mut dyn Store, scope: Scope, value: &str) -> [u64; 6] {
     counter_parts(store, scope, &WindowRule::LIFETIME, value, NOW)
 }
 
-/// The same, computed from the messages when it is read for the first time: another zone makes no other lifetime, but another
-/// counter.
+/// The same, but computed from the messages: another zone has the same lifetime window, but another counter.
 pub fn recounted(store: &mut dyn Store, scope: Scope, value: &str) -> [u64; 6] {
     let zone = fusebox::zoneinfo::zone("Asia/Tokyo").expect("tzdata is installed");
     counter_parts(store, scope, &WindowRule { period: Period::Lifetime, zone }, value, NOW)
 }
 
-/// Tokens by class of all that is charged to a session, and how many of its messages are estimates.
+/// Tokens by class charged to a session, and the number of its estimated messages.
 pub fn session_usage(store: &mut dyn Store, id: &str) -> (Usage, u64) {
     let total = store.session_total(id).expect("the store answers").unwrap_or_default();
     (total.amount.usage, total.estimated_messages)

@@ -1,4 +1,4 @@
-//! Circuit breakers: what parallel hooks saw of an agent comes to one history, and moves its breaker once.
+//! Circuit breakers: observations of parallel hooks form one history, and change the breaker once.
 
 use fusebox::agents::claude::tools;
 use fusebox::domain::breaker::circuit::{CircuitBreaker, CircuitInput, NamedCall, Phase};
@@ -31,13 +31,13 @@ conformance!(
     a_shadow_only_says_so,
 );
 
-/// A call of a shell command that came to nothing.
+/// A shell call without a result.
 fn named_call(id: u32, command: &str) -> NamedCall {
     let call = tools::finished_call(id, "Bash", &json!({"command": command}), "no", None, "");
     NamedCall { call, tool: "Bash".into() }
 }
 
-/// One hook of an agent of this session, which can tell events.
+/// One hook of an agent of this session, which can report events.
 fn hook(store: &mut dyn Store, id: &str, observed: AgentObservation, now: Timestamp) -> Applied {
     BatchBuilder::new(&session(id)).with_observation(observed).claiming().at(now).apply(store)
 }
@@ -50,7 +50,7 @@ fn prompt(asked: u32) -> AgentObservation<'static> {
     AgentObservation { agent: "", calls: None, prompt: Some(asked), slots: None }
 }
 
-/// A response with one call is over.
+/// A response with one call ends.
 fn respond(store: &mut dyn Store, id: &str, agent: &str, call: u32, command: &str) -> Applied {
     let policy = Policy::default();
     hook(
@@ -61,7 +61,7 @@ fn respond(store: &mut dyn Store, id: &str, agent: &str, call: u32, command: &st
     )
 }
 
-/// An agent makes the same call until the breaker opens: answers what its hooks were given to tell.
+/// An agent repeats a call until the breaker opens. Returns the events for its hooks to report.
 fn trip(store: &mut dyn Store, id: &str, agent: &str) -> Vec<Event> {
     (1..=5).flat_map(|call| respond(store, id, agent, call, "make").events).collect()
 }
@@ -91,12 +91,12 @@ fn parallel_calls_come_to_one_history(backend: &dyn Backend) {
     let end = |store: &mut dyn Store, id| {
         hook(store, id, observation("", &policy, CircuitInput::ResponseEnded(&all)), NOW)
     };
-    // From the first end of a response on it is known that the client says so.
+    // After the first end of a response, it is known that the client reports them.
     for id in ["parallel", "ordered"] {
         respond(store, id, "", 99, "ls");
     }
     at_once(backend, 12, |thread, store| {
-        // Backwards, and some of them by two hooks.
+        // In reverse order, and some of them by two hooks.
         for call in [11 - thread, thread / 2] {
             let seen = CircuitInput::CallsEnded(std::slice::from_ref(&all[call]));
             BatchBuilder::new(&session("parallel"))
@@ -164,7 +164,7 @@ fn answered_where_it_was_observed(backend: &dyn Backend) {
 fn a_loop_trips_it_and_is_told_once(backend: &dyn Backend) {
     let store = &mut *backend.open();
     let told = trip(store, "s", "");
-    // The warning was never confirmed, so it is still claimed while the next is told.
+    // The warning was never confirmed, so it is still claimed while the next event is reported.
     assert_eq!(kinds(&told), ["warning", "opened"]);
     let EventData::CircuitOpened(trip) = &told[1].data else { panic!("{told:?}") };
     assert_eq!((trip.count, trip.limit, trip.call, trip.tool.as_str(), trip.at), (5, 5, 5, "Bash", NOW));
@@ -271,7 +271,7 @@ fn a_decision_is_on_record(backend: &dyn Backend) {
     let EventData::CircuitDecided { decision, by, reason, trip } = &last.data else { panic!("{last:?}") };
     assert_eq!((*decision, by.as_str(), reason.as_str()), (CircuitDecision::Reset, "ann", "it's fine"));
     assert_eq!(trip.as_ref().map(|trip| trip.count), Some(5));
-    // What a person decided, they know; what was said before is still unconfirmed.
+    // People know their own decisions; earlier events are still unconfirmed.
     let policy = Policy::default();
     let told = hook(store, "s", observation("x", &policy, CircuitInput::Nothing), second(3600)).events;
     assert_eq!(kinds(&told), ["warning", "opened"]);

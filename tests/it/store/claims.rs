@@ -1,4 +1,4 @@
-//! Claims: an alert is handed to one hook that can show it, and given back when that hook did not.
+//! Claims: an alert is given to one hook that can show it, and released if that hook did not.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +38,7 @@ fn charge(id: &str, tokens: u64) -> Vec<Fact> {
     facts([response(id, tokens)])
 }
 
-/// Thresholds of what a hook of session `s` gets to show, with their numbers.
+/// The alerts that a hook of session `s` can show: thresholds and ids.
 fn claim(store: &mut dyn Store, facts: &[Fact], now: Timestamp) -> Vec<(f64, i64)> {
     let step =
         BatchBuilder::new(&session("s")).facts(facts).for_budgets(&[budget_key(&hundred(), "s")]).claiming();
@@ -49,7 +49,7 @@ fn thresholds(claimed: &[(f64, i64)]) -> Vec<f64> {
     claimed.iter().map(|(threshold, _)| *threshold).collect()
 }
 
-/// The same, and shows them.
+/// The same, and confirms them.
 fn show(store: &mut dyn Store, facts: &[Fact], now: Timestamp) -> Vec<f64> {
     let claimed = claim(store, facts, now);
     let ids: Vec<i64> = claimed.iter().map(|(_, id)| *id).collect();
@@ -57,7 +57,7 @@ fn show(store: &mut dyn Store, facts: &[Fact], now: Timestamp) -> Vec<f64> {
     thresholds(&claimed)
 }
 
-/// Records facts as a hook that can show nothing.
+/// Records facts as a hook that cannot show anything.
 fn record_silently(store: &mut dyn Store, facts: &[Fact]) {
     let step = BatchBuilder::new(&session("s")).facts(facts).for_budgets(&[budget_key(&hundred(), "s")]);
     assert_eq!(step.apply(store).alerts, []);
@@ -192,7 +192,7 @@ fn above_the_new_utilization_after_an_extension(backend: &dyn Backend) {
     let store = &mut *backend.open();
     assert_eq!(show(store, &charge("a", 95), NOW), [0.5, 0.8, 0.9]);
     decide(store, "e", OperationKind::Extend { amount: 10 });
-    // 95 of 110: past 80 % of it already, which nobody needs to hear again; 99 is 90 %.
+    // 95 of 110 was already past 80 %, which is not reported again; 99 is 90 %.
     assert_eq!(show(store, &charge("b", 1), NOW), [0.0; 0]);
     assert_eq!(show(store, &charge("c", 3), NOW), [0.9]);
     assert_eq!(show(store, &charge("d", 11), NOW), [1.0]);

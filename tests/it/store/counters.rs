@@ -1,4 +1,4 @@
-//! Counters: for every scope and every window, moved batch by batch or added up, with the same outcome.
+//! Counters: for every scope and window, changed by batches or computed, with the same result.
 
 use fusebox::domain::budget::{Budget, Scope};
 use fusebox::domain::message::Message;
@@ -30,7 +30,7 @@ conformance!(
     counted_anew_they_are_what_they_were,
 );
 
-/// A session with a value in every scope, and the values that its message has.
+/// A session with a value in every scope, its message, and the values.
 fn full() -> (Session, Message, [(Scope, &'static str); 7]) {
     let session = Session {
         project: "/p".into(),
@@ -222,7 +222,7 @@ fn asking_records_nothing(backend: &dyn Backend) {
 
 fn questions_of_one_batch_are_answered_apart(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    // The same family under two names and limits; and two windows of one scope.
+    // The same family with two names and limits; and two windows of one scope.
     let (small, large) =
         (budget(Scope::User, 20), Budget { name: "large".into(), ..budget(Scope::User, 200) });
     let day = Budget { window: every(Period::Day), ..small.clone() };
@@ -253,7 +253,7 @@ fn counted_anew_they_are_what_they_were(backend: &dyn Backend) {
     assert_eq!(used(store), vec![10; budgets.len()]);
     store.recount(&budgets, NOW).unwrap();
     assert_eq!(used(store), vec![10; budgets.len()]);
-    // And they are moved on from there.
+    // Later batches change them.
     let next = Message { key: response("b", 0).key, ..message };
     BatchBuilder::new(&session).facts(&facts([next])).for_budgets(&budgets).apply(store);
     assert_eq!(used(store), vec![20; budgets.len()]);

@@ -1,4 +1,4 @@
-//! Events: kept in their order, and told once by a hook of the agent that they are about.
+//! Events: kept in order, and reported once by a hook of the agent that they are about.
 
 use std::collections::BTreeSet;
 
@@ -55,7 +55,7 @@ fn step<'a>(id: &str, agent: &'a str, policy: &'a Policy, now: Timestamp) -> Bat
         .at(now)
 }
 
-/// The numbers of what a hook of this agent gets to tell.
+/// The ids of the events that a hook of this agent can report.
 fn reported(store: &mut dyn Store, id: &str, agent: &str, now: Timestamp) -> Vec<i64> {
     let policy = Policy::default();
     step(id, agent, &policy, now).claiming().apply(store).events.iter().map(|event| event.id).collect()

@@ -1,4 +1,4 @@
-//! Facts made for a test: responses, compactions, totals, as a reader of transcripts would hand them over.
+//! Facts for tests: responses, compactions, totals, as from a transcript reader.
 
 use std::collections::BTreeMap;
 
@@ -7,32 +7,32 @@ use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::Usage;
 use fusebox::transcript::Fact;
 
-/// The moment at which tests take place: 2026-11-22T12:00:00Z, a Sunday.
+/// The time of tests: 2026-11-22T12:00:00Z, a Sunday.
 pub const NOW: Timestamp = Timestamp(1_795_348_800_000);
 
-/// A second after [`NOW`] for each; before it, for negative ones.
+/// [`NOW`] plus `n` seconds, which may be negative.
 pub fn second(n: i64) -> Timestamp {
     NOW.plus_millis(n * 1000)
 }
 
-/// Tokens that were read fresh, written, and read from the cache.
+/// Fresh input, output and cache reads.
 pub fn usage(input: u64, output: u64, cache_read: u64) -> Usage {
     Usage { input, output, cache_read, ..Usage::default() }
 }
 
-/// A whole response of the main agent, of so many fresh tokens, at [`NOW`].
+/// A complete response of the main agent at [`NOW`], with this many fresh tokens.
 pub fn response(id: &str, input: u64) -> Message {
     let key = MessageKey::from_parts(&["message", id, "request"]);
     let (model, recorded) = ("sonnet".to_owned(), usage(input, 0, 0));
     Message { model, recorded, stopped: true, ..Message::new(key, UsageSource::Response, NOW) }
 }
 
-/// The same at another time, with these tokens.
+/// The same at another time, with this usage.
 pub fn said(id: &str, at: Timestamp, recorded: Usage) -> Message {
     Message { at, recorded, ..response(id, 0) }
 }
 
-/// One line of a stream that was cut, as far as is known: `visible` characters of it can be read.
+/// One line of a cut stream, with `visible` readable characters.
 pub fn cut(id: &str, at: Timestamp, input: u64, line: u64, visible: u64) -> Message {
     let visible = BTreeMap::from([(line, visible)]);
     Message { stopped: false, visible, ..said(id, at, usage(input, 1, 0)) }

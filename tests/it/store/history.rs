@@ -1,4 +1,4 @@
-//! History: what a session held before Fusebox was installed counts apart, and raises that session's limits.
+//! History: what a session used before Fusebox was installed counts separately, and raises that session's limits.
 
 use fusebox::domain::budget::{Budget, BudgetState, Scope, Status};
 use fusebox::domain::message::Message;
@@ -119,7 +119,7 @@ fn thresholds_are_of_the_raised_limit(backend: &dyn Backend) {
         let step = BatchBuilder::new(&session("s")).facts(&facts([message])).for_budgets(&budgets).claiming();
         step.apply(store).alerts.iter().map(|a| (a.threshold, a.used, a.limit)).collect::<Vec<_>>()
     };
-    // 60 of 100 came before: half of 160 is 80.
+    // 60 of 100 were before: half of 160 is 80.
     assert_eq!(spend(at("a", -5, 60)), []);
     assert_eq!(spend(at("b", 1, 19)), []);
     assert_eq!(spend(at("c", 2, 1)), [(0.5, 80, 160)]);

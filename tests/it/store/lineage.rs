@@ -1,4 +1,5 @@
-//! Lineage: parents bear what their children bring, shared messages count once, and whoever brought one first is home.
+//! Lineage: parents are charged for their children, shared messages count once, and the first session to bring a
+//! message determines its attribution.
 
 use fusebox::domain::budget::Scope;
 use fusebox::domain::message::Message;
@@ -37,7 +38,7 @@ fn each(store: &mut dyn Store, ids: &[&str]) -> Vec<u64> {
     ids.iter().map(|id| used(store, Scope::Session, id)).collect()
 }
 
-/// Checks that counters which were moved say the same as those that are added up.
+/// Checks that counters changed by batches equal computed ones.
 #[track_caller]
 fn assert_counters_agree(store: &mut dyn Store, sessions: &[&str]) {
     for id in sessions {
@@ -89,7 +90,7 @@ fn from_when_on_each_of_them_was_one(backend: &dyn Backend) {
 
 fn what_was_there_before_is_the_childs_own(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    // It is the child of `p` since it was first seen: lines of before were copied into its files.
+    // It is a child of `p` since it was first seen; earlier lines were copied to its files.
     let born = BatchBuilder::new(&child("c", "p")).facts(&[at("a", -1, 1), at("b", 0, 2), at("c", 1, 4)]);
     born.apply(store);
     assert_eq!(each(store, &["p", "c"]), [6, 7]);
@@ -107,7 +108,7 @@ fn a_session_resumed_inside_another_is_its_child_from_then_on(backend: &dyn Back
     store.touch_session(&child("c", "p"), second(100), false).expect("noted");
     record(store, "c", &[at("a", 0, 1), at("b", 50, 2), at("c", 100, 4)]);
     assert_eq!(each(store, &["p", "c"]), [4, 7]);
-    // Seen again in the same place: nothing begins anew.
+    // Seen again with the same parent: nothing changes.
     store.touch_session(&child("c", "p"), second(200), false).expect("noted");
     record(store, "c", &[at("d", 150, 8)]);
     assert_eq!(each(store, &["p", "c"]), [12, 15]);

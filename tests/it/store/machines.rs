@@ -1,4 +1,4 @@
-//! Machines that share a store: their clocks differ, and a process id means something on its own machine only.
+//! Machines that share a store: their clocks differ, and process ids are local.
 
 use fusebox::domain::budget::Scope;
 use fusebox::domain::time::Timestamp;
@@ -11,14 +11,14 @@ use super::facts::{NOW, facts, response};
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// One store, by the hands of two machines; `None` where there is no Redis.
+/// One store, used by two machines; `None` if Redis is not installed.
 fn two_machines() -> (Redis, RedisStore, RedisStore) {
     let backend = Redis::empty();
     let (first, second) = (backend.open_on("first"), backend.open_on("second"));
     (backend, first, second)
 }
 
-/// How many alerts of the user's budget a hook gets to show.
+/// How many alerts of the user's budget a hook can show.
 fn claim(store: &mut RedisStore, id: &str, tokens: u64, now: Timestamp) -> usize {
     let budgets = [budget_key(&budget(Scope::User, 100), "ann")];
     let facts = facts([response(id, tokens)]);

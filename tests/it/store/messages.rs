@@ -1,4 +1,4 @@
-//! Messages: each counts once, as what all readings of it come to.
+//! Messages: each counts once, merged from all its readings.
 
 use std::collections::BTreeSet;
 
@@ -175,8 +175,8 @@ fn an_empty_batch_is_a_batch(backend: &dyn Backend) {
 
 fn sums_beyond_what_a_fraction_holds(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    // The most that is believed of a response, odd: past 10¹⁴ in all, where numbers that are kept as fractions with
-    // fourteen digits go wrong.
+    // The maximum for one response, as an odd number: the sum is past 10¹⁴, where floating-point formats with fourteen
+    // digits fail.
     let most = (1 << 40) - 1;
     running_counter(store, Scope::User, "ann");
     for part in 0..4 {
@@ -197,7 +197,7 @@ fn a_session_total_has_every_part(backend: &dyn Backend) {
     let calls = Message { tools: BTreeSet::from([7, 8]), ..said("a", second(0), first) };
     record(store, "s", &facts([calls, cut("b", second(1), 10, 1, 0)]));
     let amount = Amount { usage: first.plus(usage(10, 1, 0)), requests: 2, tool_calls: 2 };
-    // The cut one shows nothing that would say more than its own count.
+    // The cut message has no visible text that would exceed its own count.
     let total = SessionTotal { amount, estimated_messages: 0 };
     assert_eq!(store.session_total("s").expect("an answer"), Some(total));
     assert_eq!(store.session_total("other").expect("an answer"), None);

@@ -1,4 +1,4 @@
-//! Names: of sessions, projects, models. Whatever is in them, one is not taken for another.
+//! Names of sessions, projects and models: whatever they contain, they are not confused.
 
 use fusebox::domain::budget::{Budget, Scope};
 use fusebox::domain::message::Message;
@@ -11,7 +11,7 @@ use super::facts::{NOW, by_agent, facts, response};
 
 conformance!(values_are_kept_apart, budgets_are_kept_apart, sessions_keep_their_spelling);
 
-/// Names that a key made of parts, a pattern or a text in quotes would confuse.
+/// Names that would break compound keys, patterns or quoted text.
 const ODD: [&str; 14] =
     ["a", "A", "a:b", "b", "a b", "a ", "*", "?", "[a]", "a*", "ä", "'a\"\\", "{a}", "a\nb"];
 
@@ -30,7 +30,7 @@ fn values_are_kept_apart(backend: &dyn Backend) {
             assert_eq!(used(store, of_scope, name), amount(n), "{scope} {name:?}");
         }
     }
-    // Counted from now on, no longer added up.
+    // From now on, batches change the counters.
     for (n, name) in ODD.iter().enumerate() {
         let of = session(name);
         BatchBuilder::new(&of).facts(&facts([response(&format!("more{n}"), 1 << 20)])).apply(store);

@@ -1,4 +1,4 @@
-//! Operations: what a person decided about a budget, for one value in one window.
+//! Operations: a person's decisions about a budget, for one value in one window.
 
 use fusebox::domain::budget::{Budget, BudgetState, Scope, Status};
 use fusebox::domain::operation::{Operation, OperationKind};
@@ -38,7 +38,7 @@ fn hundred() -> Budget {
     budget(Scope::Session, 100)
 }
 
-/// A decision about a budget as it stands at a moment, in the window of that moment.
+/// A decision about a budget in the window of a moment.
 fn operation(id: &str, budget: &Budget, value: &str, kind: OperationKind, at: Timestamp) -> Operation {
     Operation {
         id: id.into(),
@@ -52,7 +52,7 @@ fn operation(id: &str, budget: &Budget, value: &str, kind: OperationKind, at: Ti
     }
 }
 
-/// Decides about the hundred tokens of session `s`.
+/// A decision about the hundred tokens of session `s`.
 fn decide(store: &mut dyn Store, id: &str, kind: OperationKind, at: Timestamp) -> Option<BudgetState> {
     let before = BudgetState::new(&hundred(), "s", hundred().window.at(at));
     store.add_operation(&operation(id, &hundred(), "s", kind, at), &before).expect("recorded")
@@ -104,7 +104,7 @@ fn the_same_id_at_once_counts_once(backend: &dyn Backend) {
     assert_eq!((after.extension, after.operations), (18, 9));
 }
 
-/// A store that lost everything is told of decisions first. What other budgets count is not touched by them.
+/// A store that lost everything gets the decisions first. Other budgets' counts are not affected.
 fn a_reset_that_is_known_before_the_session(backend: &dyn Backend) {
     let store = &mut *backend.open();
     decide(store, "r", reset(10), second(15));
@@ -132,7 +132,7 @@ fn a_reset_counts_from_its_baseline(backend: &dyn Backend) {
             9 + 2 + 4 + 16 + 32 + 64,
             "another budget's count goes on"
         );
-        // A message that turns out to be older falls out again.
+        // A message that turns out to be older no longer counts.
         record(store, "s", &[at("f", 5, 1)]);
         assert_eq!(stands(store).expect("not deleted").used, 6 + 32);
     }
@@ -153,11 +153,11 @@ fn resets_follow_each_other(backend: &dyn Backend) {
     assert_eq!(decide(store, "r2", reset(20), second(25)).expect("not deleted").used, 4);
     record(store, "s", &[at("d", 12, 8), at("e", 22, 16)]);
     assert_eq!(stands(store).expect("not deleted").used, 20);
-    // Back to a baseline of before, which was kept up meanwhile.
+    // Back to an earlier baseline, whose counter was updated meanwhile.
     assert_eq!(decide(store, "r3", reset(10), second(30)).expect("not deleted").used, 30);
 }
 
-/// A store that lost what was decided is told again, and something was decided in between.
+/// A store that lost decisions gets them again, after newer ones were made.
 fn told_again_they_count_by_their_dates(backend: &dyn Backend) {
     let store = &mut *backend.open();
     decide(store, "later", extend(5), second(30));
@@ -236,7 +236,7 @@ fn of_one_window_only(backend: &dyn Backend) {
     assert_eq!(store.add_operation(&deleted, &before).expect("recorded"), None);
     let fresh = state(store, &day, "ann", tomorrow).expect("another day");
     assert_eq!((fresh.limit(), fresh.operations), (100, 0));
-    // A baseline of before the window counts from the window's start.
+    // A baseline before the window counts from the window's start.
     record(store, "s", &[at("a", 0, 1), at("b", 86_400, 2)]);
     let early = operation("r", &day, "ann", reset(-5), tomorrow);
     assert_eq!(store.add_operation(&early, &fresh).expect("recorded").expect("there").used, 2);
@@ -264,7 +264,7 @@ fn where_budgets_stood_before(backend: &dyn Backend) {
     let stood: Vec<_> = states.iter().map(|state| (state.budget.name.as_str(), state.used)).collect();
     assert_eq!(stood, [("session", 103), ("user", 103), ("session", 0)]);
     assert_eq!(before(store, &budgets[1..2], 86_400)[0].used, 0, "the next day began");
-    // By what is known now: a message that came late counts where it belongs.
+    // Uses what is known now: a late message counts by its date.
     record(store, "s", &[at("d", 5, 8)]);
     assert_eq!(before(store, &budgets[..1], 6)[0].used, 109);
     assert_eq!(stands(store).expect("not deleted").used, 115);

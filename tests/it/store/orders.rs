@@ -1,5 +1,4 @@
-//! Whatever facts there are: cut into batches at random, recorded by several handles in random order, they come to the same
-//! as in one batch.
+//! Facts in random batches, recorded by several handles in random order, give the same result as in one batch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,16 +17,16 @@ use super::facts::{NOW, compaction, second, total, usage};
 
 conformance!(messages_in_any_order, totals_in_any_order, totals_that_say_as_much);
 
-/// The sessions in whose files facts stand; `c` is a child of `a`.
+/// The sessions whose files contain the facts; `c` is a child of `a`.
 const SESSIONS: [&str; 3] = ["a", "b", "c"];
 
 /// A fact, with the index of its session.
 type SessionFact = (usize, Fact);
 
-/// How facts are recorded: for each a place in the order, the handle that records it, and whether a batch ends with it.
+/// How facts are recorded: for each, its rank, its handle, and whether a batch ends with it.
 type Schedule = Vec<(u32, usize, bool)>;
 
-/// What one reading may say of one of a few messages.
+/// A reading of one of a few messages.
 fn reading() -> impl Strategy<Value = Fact> {
     let who = (0..6u32, 0..3usize, 0..4usize, 0..4i64);
     let tokens = (0..50u64, 0..4u64, 0..50u64);
@@ -50,13 +49,13 @@ fn reading() -> impl Strategy<Value = Fact> {
                 tools,
                 ..Message::new(key, UsageSource::Response, second(3600 * (hours * 5 - 10)))
             };
-            // As the reader of lines hands it over.
+            // As returned by the line reader.
             Fact::Message(message.forget_lines())
         },
     )
 }
 
-/// Some facts of so many sessions.
+/// Facts of this many sessions.
 fn session_facts(
     sessions: usize,
     fact: impl Strategy<Value = Fact>,
@@ -68,7 +67,7 @@ fn schedules() -> impl Strategy<Value = Schedule> {
     prop::collection::vec((any::<u32>(), 0..3usize, any::<bool>()), 24)
 }
 
-/// A budget for each scope in windows of two kinds.
+/// A budget for each scope and two kinds of windows.
 fn budget_keys() -> Vec<BudgetKey> {
     let values: BTreeMap<Scope, &[&str]> = BTreeMap::from([
         (Scope::Session, &SESSIONS[..]),
@@ -88,7 +87,7 @@ fn budget_keys() -> Vec<BudgetKey> {
         .collect()
 }
 
-/// The state of a store in the end.
+/// The final state of a store.
 type StoreState = (Vec<BudgetState>, Vec<Option<SessionTotal>>);
 
 fn store_state(store: &mut dyn Store) -> StoreState {
@@ -96,7 +95,7 @@ fn store_state(store: &mut dyn Store) -> StoreState {
     (states, SESSIONS.map(|id| store.session_total(id).expect("an answer")).to_vec())
 }
 
-/// Sessions are known before anything is read in them, as their first hooks make sure.
+/// Sessions are known before anything is read in them, as after their first hooks.
 fn begin(store: &mut dyn Store) {
     let early = Timestamp(NOW.0 - 7 * 86_400_000);
     for known in [session("a"), session("b"), child("c", "a")] {
@@ -127,7 +126,7 @@ fn in_pieces(backend: &dyn Backend, told: &[SessionFact], way: &Schedule) -> Sto
         pending[*of].push(fact.clone());
         if *ends {
             let facts = std::mem::take(&mut pending[*of]);
-            // Counters that are asked for half way are moved from then on.
+            // Counters read half way are changed by later batches.
             BatchBuilder::new(&session(SESSIONS[*of]))
                 .facts(&facts)
                 .for_budgets(&budget_keys())
@@ -167,7 +166,7 @@ fn messages_in_any_order(backend: &dyn Backend) {
 fn totals_in_any_order(backend: &dyn Backend) {
     let whole = (0..6u32, 1..50u64, 2..9u64, 0..50u64).prop_map(|(id, i, o, r)| {
         let key = MessageKey::from_parts(&["message", &id.to_string()]);
-        // Of one message every line says the same but how far it came.
+        // All lines of a message agree, except on its progress.
         let at = second(i64::from(id) * 100);
         let (model, recorded, tools) = ("sonnet".to_owned(), usage(i, o, r), BTreeSet::new());
         let message =
@@ -183,7 +182,7 @@ fn totals_in_any_order(backend: &dyn Backend) {
     compare(backend, session_facts(1, prop_oneof![4 => whole, 1 => summary, 2 => sum]));
 }
 
-/// Found by the property above: two totals of a run that say as much, and not the same.
+/// Found by the property above: two totals of a run with equal sums but different classes.
 fn totals_that_say_as_much(backend: &dyn Backend) {
     let sum = |i, o, r| total(1, usage(i, o, r), second(100), Some(second(160)));
     let key = MessageKey::from_parts(&["message", "m"]);

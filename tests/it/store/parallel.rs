@@ -1,5 +1,4 @@
-//! Many hooks at once, each with a handle of its own: nothing is lost, nothing counts twice, and each step sees all before
-//! it.
+//! Many hooks at once, each with its own handle: nothing is lost or counted twice, and each step sees all earlier ones.
 
 use fusebox::domain::budget::{Budget, Scope, Unit};
 use fusebox::domain::message::Message;
@@ -23,13 +22,13 @@ conformance!(
     the_first_of_a_new_store,
 );
 
-/// How many at once.
+/// The number of hooks.
 const HOOKS: usize = 16;
 
-/// Batches of each.
+/// Batches per hook.
 const EACH: usize = 6;
 
-/// Records batches of one session at once; answers their sequences, in order.
+/// Records batches of one session at once. Returns their sequence numbers, sorted.
 fn sequences(backend: &dyn Backend, batch: impl Fn(usize, usize) -> Vec<Fact> + Sync) -> Vec<u64> {
     let work = |hook: usize, store: &mut dyn Store| -> Vec<u64> {
         (0..EACH)
@@ -45,7 +44,7 @@ fn charge(id: String, tokens: u64) -> Fact {
     Fact::Message(response(&id, tokens))
 }
 
-/// One for each batch: none twice, none left out.
+/// One for each batch, without gaps or duplicates.
 fn all() -> Vec<u64> {
     (1..=(HOOKS * EACH) as u64).collect()
 }
@@ -66,7 +65,7 @@ fn disjoint_batches_add_up(backend: &dyn Backend) {
 fn overlapping_batches_count_once(backend: &dyn Backend) {
     let store = &mut *backend.open();
     running_counter(store, Scope::User, "ann");
-    // Two neighbours each read the same, and everybody reads one more.
+    // Each two neighbours read the same message, and each hook one more.
     let batch = |hook: usize, n| {
         let pair = (hook / 2, hook.div_ceil(2));
         vec![
@@ -168,7 +167,7 @@ fn a_counter_that_all_ask_for_first(backend: &dyn Backend) {
 }
 
 fn the_first_of_a_new_store(backend: &dyn Backend) {
-    // Nobody has opened it: all begin it at once.
+    // The store does not exist yet: all create it at once.
     let batch = |hook, n| vec![charge(format!("{hook}-{n}"), 1)];
     assert_eq!(sequences(backend, batch), all());
     let store = &mut *backend.open();

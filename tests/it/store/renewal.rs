@@ -1,4 +1,4 @@
-//! Which store it is: its epoch, the mark of one that is to be filled again, and renewing one that went back in time.
+//! The identity of a store: its id, the mark of one to be refilled, and resetting one that went back in time.
 
 use std::collections::BTreeSet;
 
@@ -78,7 +78,7 @@ fn renewed_it_is_another_store(backend: &dyn Backend) {
     assert_eq!(record(store, "s", &[]).store_id, new);
     assert!(store.is_rebuilding().expect("an answer"));
     store.set_rebuilding(false).expect("noted");
-    // Who still knows it by its old name comes too late.
+    // A caller with the old id is too late.
     assert_eq!(store.reset_store(&old).expect("left alone"), new);
     assert_eq!(store.reset_store("").expect("left alone"), new);
     assert!(!store.is_rebuilding().expect("an answer"));
@@ -127,7 +127,7 @@ fn renewed_it_counts_the_same(backend: &dyn Backend) {
     let epoch = store.store_id().expect("an epoch");
     store.reset_store(&epoch).expect("renewed");
     assert_eq!(known(store), before);
-    // Everything is read once more, and nothing counts twice.
+    // Everything is read again, and nothing counts twice.
     record(store, "s", &facts([response("a", 60), response("b", 5)]));
     assert_eq!(running_counter(store, Scope::Session, "s"), [65, 0, 0, 0, 2, 0]);
     assert_eq!(running_counter(store, Scope::User, "ann"), [65, 0, 0, 0, 2, 0]);

@@ -1,4 +1,4 @@
-//! Sessions: who they are, when they were seen, what is known of them.
+//! Sessions: their data, and when they were seen.
 
 use fusebox::domain::budget::Scope;
 use fusebox::domain::message::Message;
@@ -29,7 +29,7 @@ fn row(store: &mut dyn Store, id: &str) -> SessionRow {
     store.session(id).expect("an answer").expect("a session")
 }
 
-/// A session of which everything is known.
+/// A session with all data known.
 fn whole(id: &str) -> Session {
     Session {
         transcript: Some(format!("/tmp/{id}.jsonl").into()),
@@ -78,7 +78,7 @@ fn a_resumed_session_has_a_new_client(backend: &dyn Backend) {
     let client = Some(ClientProcess { pid: 8, started: 1 });
     let resumed = Session { client, transcript: Some("/tmp/other.jsonl".into()), ..session("s") };
     store.touch_session(&resumed, second(1), false).expect("noted");
-    // What it is charged to, and its parent, stay.
+    // Its attribution and its parent stay.
     let expected = Session { client, transcript: resumed.transcript.clone(), ..whole("s") };
     assert_eq!(row(store, "s").session, backend.as_stored(&expected));
     store.touch_session(&session("s"), second(2), false).expect("noted");
@@ -154,7 +154,7 @@ fn the_session_of_a_client(backend: &dyn Backend) {
     see("a", 7, 1, 0);
     see("b", 7, 2, 1);
     see("c", 8, 1, 2);
-    // `/clear` begins another session in the same client, and a resumed one has a new client.
+    // `/clear` starts another session in the same client, and a resumed one has a new client.
     see("d", 8, 1, 3);
     see("a", 9, 9, 4);
     let mut of = |pid, started| store.session_of_client(ClientProcess { pid, started }).expect("an answer");

@@ -1,5 +1,5 @@
-//! Settling: a session comes to what the client's own totals say of it, wherever they cover everything, in whatever order
-//! it is all recorded.
+//! Settling: a session's count equals the client's own totals wherever they cover everything, whatever the order of
+//! recording.
 
 use fusebox::domain::budget::Scope;
 use fusebox::domain::message::{ClientTotal, Message};
@@ -34,7 +34,7 @@ conformance!(
     a_childs_rest_is_its_parents_too,
 );
 
-/// A fact and the session in whose files it stands.
+/// A fact and the session whose files contain it.
 pub type SessionFact = (&'static str, Fact);
 
 /// A message of a session.
@@ -42,8 +42,8 @@ pub fn fact_of(session: &'static str, message: Message) -> SessionFact {
     (session, Fact::Message(message))
 }
 
-/// Records what is told in many orders, each in a store of its own, and checks what sessions come to, how many estimates
-/// each has then, and what their user comes to.
+/// Records facts in many orders, each in a new store, and checks the usage and number of estimates of sessions, and the
+/// usage of their user.
 #[track_caller]
 pub fn check(backend: &dyn Backend, told: &[SessionFact], truths: &[(&str, Usage, u64)], user: Usage) {
     let straight: Vec<SessionFact> = told.to_vec();
@@ -77,7 +77,7 @@ fn parts(sum: Usage) -> [u64; 4] {
     [sum.input, sum.output, sum.cache_write_5m + sum.cache_write_1h, sum.cache_read]
 }
 
-/// The same in another order; some of it comes twice.
+/// The facts in another order, some of them twice.
 fn shuffled(told: &[SessionFact], seed: u64) -> Vec<SessionFact> {
     let mut random = Random::new(seed);
     let mut order: Vec<SessionFact> = told.to_vec();
@@ -88,7 +88,7 @@ fn shuffled(told: &[SessionFact], seed: u64) -> Vec<SessionFact> {
     order
 }
 
-/// Records facts in batches of at most so many that stand together.
+/// Records facts in batches of at most this many adjacent ones.
 fn record_in_portions(store: &mut dyn Store, told: &[SessionFact], most: usize) {
     for run in told.chunk_by(|one, other| one.0 == other.0) {
         for portion in run.chunks(most) {
@@ -98,7 +98,7 @@ fn record_in_portions(store: &mut dyn Store, told: &[SessionFact], most: usize) 
     }
 }
 
-/// A whole response of session `s`.
+/// A complete response of session `s`.
 fn line(id: &str, n: i64, sum: Usage) -> SessionFact {
     fact_of("s", said(id, second(n), sum))
 }
@@ -199,7 +199,7 @@ fn a_total_that_does_not_cover_the_lines_says_nothing(backend: &dyn Backend) {
         total_between(9, usage(60, 6, 6), 3, None),
     ];
     settles(backend, &told, usage(110, 11, 110), 1);
-    // Only what an agent said makes the total too small: it may be read last.
+    // Only an agent's response makes the total too small, and it may be read last.
     let told = [
         line("a", 1, usage(100, 10, 0)),
         total_between(9, usage(160, 16, 6), 1, None),
@@ -216,7 +216,7 @@ fn a_total_replaces_the_estimate_of_a_cut_stream(backend: &dyn Backend) {
 }
 
 fn a_total_does_not_settle_what_came_after_it(backend: &dyn Backend) {
-    // The compaction leaves room in the total: it would seem to cover the agent's cut stream too.
+    // The compaction leaves room in the total, which could seem to cover the agent's cut stream.
     let told = [
         line("a", 1, usage(100, 10, 0)),
         fact_of("s", compaction("c1", second(2), 110)),
@@ -228,7 +228,7 @@ fn a_total_does_not_settle_what_came_after_it(backend: &dyn Backend) {
 }
 
 fn a_total_that_was_closed_stays_closed(backend: &dyn Backend) {
-    // The same total three times: open, closed, and read once more by one who saw only the beginning of the file.
+    // The same total three times: open, closed, and read again from an incomplete file.
     let told = [
         line("a", 1, usage(100, 10, 0)),
         total_between(1, usage(130, 13, 0), 1, None),
@@ -240,7 +240,7 @@ fn a_total_that_was_closed_stays_closed(backend: &dyn Backend) {
 }
 
 fn a_covered_message_that_grows_later_is_no_rest(backend: &dyn Backend) {
-    // A subagent's response that began before the total, and of which the last line is dated after it.
+    // A subagent's response that started before the total, with its last line dated after it.
     let told = [
         line("a", 1, usage(100, 10, 0)),
         fact_of("s", by_agent(said("b", second(50), usage(10, 1, 0)), "x", "Explore")),
@@ -272,7 +272,7 @@ fn each_model_is_settled_apart(backend: &dyn Backend) {
     record_in_portions(store, &told, 2);
     assert_eq!(running_counter(store, Scope::Model, "haiku")[..4], [75, 8, 0, 1]);
     assert_eq!(running_counter(store, Scope::Model, "sonnet")[..4], [130, 13, 0, 0]);
-    // The rest stands for no request of its own.
+    // The rest is not a separate request.
     assert_eq!(running_counter(store, Scope::Model, "haiku")[4..], [1, 0]);
 }
 
@@ -290,7 +290,7 @@ fn a_rest_books_to_the_window_of_the_line_before_it(backend: &dyn Backend) {
 
 fn a_childs_rest_is_its_parents_too(backend: &dyn Backend) {
     let store = &mut *backend.open();
-    // Seen before its messages: what a session held before it became a child is its own.
+    // Seen before its messages: what a session used before it became a child is its own.
     store.touch_session(&child("s", "p"), second(0), false).expect("noted");
     running_counter(store, Scope::Session, "p");
     for fact in [line("a", 1, usage(100, 10, 0)).1, total_between(1, usage(130, 13, 0), 1, None).1] {

@@ -1,4 +1,4 @@
-//! Settling forks: a fork's totals begin with those of its origin, and what both hold is charged once.
+//! Settling forks: a fork's totals start with those of its origin, and shared messages are charged once.
 
 use fusebox::domain::message::Message;
 use fusebox::domain::usage::Usage;
@@ -20,7 +20,7 @@ conformance!(
     so_is_what_a_copy_without_its_origins_name_read_more_of,
 );
 
-/// What stands in the files of these sessions, all of it in each.
+/// These messages in the files of each of these sessions.
 fn in_files_of<const N: usize>(sessions: &[&'static str], messages: [Message; N]) -> Vec<SessionFact> {
     let of_session = |id: &&'static str| messages.clone().map(|message| fact_of(id, message));
     sessions.iter().flat_map(of_session).collect()
@@ -34,7 +34,7 @@ fn origin(fork: &'static str, origin: &str) -> SessionFact {
     (fork, Fact::Origin(origin.into()))
 }
 
-/// The beginning that origin `p` and fork `f` share: a response and a compaction.
+/// The start that origin `p` and fork `f` share: a response and a compaction.
 fn shared() -> Vec<SessionFact> {
     let copied = [line("a", 1, usage(100, 10, 0)), compaction("c1", second(2), 110)];
     let mut told = in_files_of(&["p", "f"], copied);
@@ -58,7 +58,7 @@ fn a_fork_whose_origin_settles_first_goes_on_from_there(backend: &dyn Backend) {
     let mut told = shared();
     told.extend([
         ("p", total(1, usage(4100, 310, 70), second(2), None)),
-        // No total of its own as yet: what its origin's says of the compaction holds here too.
+        // No total of its own yet: what its origin's says about the compaction applies here as well.
         fact_of("f", line("x", 9, usage(20, 2, 0))),
     ]);
     let truths = [("p", usage(4100, 310, 70), 0), ("f", usage(4120, 312, 70), 0)];
@@ -78,7 +78,7 @@ fn compactions_in_both_branches_come_to_both_totals(backend: &dyn Backend) {
         ("f", total(1, usage(9120, 712, 150), second(12), None)),
     ]);
     let truths = [("p", usage(8107, 611, 140), 0), ("f", usage(9120, 712, 150), 0)];
-    // Together: the origin's, and what the fork adds to the 4,100 that it began with.
+    // Together: the origin's, and what the fork adds to the 4,100 that it started with.
     check(backend, &told, &truths, usage(8107 + 9120 - 4100, 611 + 712 - 310, 140 + 150 - 70));
 }
 
@@ -101,7 +101,7 @@ fn a_forks_total_holds_its_origins_subagents(backend: &dyn Backend) {
         fact_of("p", by_agent(line("b", 2, usage(50, 5, 0)), "x", "Explore")),
         ("p", total(1, usage(150, 15, 0), second(2), None)),
         fact_of("f", line("x", 31, usage(20, 2, 0))),
-        // All three: the subagent's response stands in none of the fork's files, and is no rest of it.
+        // All three: the subagent's response is in none of the fork's files, and must not count as a rest.
         ("f", total(1, usage(170, 17, 0), second(31), None)),
     ]);
     let truths = [("p", usage(150, 15, 0), 0), ("f", usage(120, 12, 0), 0)];
@@ -112,7 +112,7 @@ fn a_forks_total_holds_what_came_after_its_point_in_its_origin(backend: &dyn Bac
     let mut told = in_files_of(&["p", "f"], [line("a", 1, usage(100, 10, 0))]);
     told.extend([
         origin("f", "p"),
-        // After the point that the fork begins at, and before it was made.
+        // After the point where the fork starts, and before it was created.
         fact_of("p", line("b", 2, usage(50, 5, 0))),
         ("p", total(1, usage(160, 16, 1), second(2), None)),
         fact_of("f", line("x", 31, usage(20, 2, 0))),
@@ -137,7 +137,7 @@ fn a_total_of_the_origin_reaches_the_fork_of_a_fork(backend: &dyn Backend) {
     check(backend, &told, &truths, usage(4121, 313, 71));
 }
 
-/// A response that stands in both, whole in the files of `f` only, and a total of `p`.
+/// A response in both, complete only in the files of `f`, and a total of `p`.
 fn read_more_of_in_f() -> Vec<SessionFact> {
     vec![
         fact_of("p", line("a", 1, usage(100, 10, 0))),

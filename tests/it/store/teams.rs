@@ -1,4 +1,4 @@
-//! Teams: what their members' sessions bring counts once, on whichever machine, and each threshold is raised once in all.
+//! Teams: usage of their members' sessions counts once, on whichever machine, and each threshold is raised once.
 
 use fusebox::domain::budget::{Budget, Scope};
 use fusebox::domain::window::Period;
@@ -22,7 +22,7 @@ conformance!(
     counted_anew_it_is_what_it_was,
 );
 
-/// A session of a member of a team.
+/// A session of a team member.
 fn team_session(id: &str, user: &str, team: &str) -> Session {
     Session { user: user.into(), team: team.into(), ..session(id) }
 }
@@ -31,7 +31,7 @@ fn at(id: &str, n: i64, tokens: u64) -> Fact {
     Fact::Message(said(id, second(n), usage(tokens, 0, 0)))
 }
 
-/// A budget of so many tokens for the team in a month.
+/// The team's monthly budget of this many tokens.
 fn monthly(limit: u64) -> Budget {
     Budget { window: every(Period::Month), ..budget(Scope::Team, limit) }
 }
@@ -105,7 +105,7 @@ fn who_has_no_team_counts_for_none(backend: &dyn Backend) {
     let store = &mut *backend.open();
     assert_eq!(used(store, Scope::Team, "core"), 0);
     BatchBuilder::new(&session("s")).facts(&[at("m", 0, 10)]).apply(store);
-    // Somebody names a team in the middle of the session, whose team was noted when it was first seen.
+    // A team named in the middle of a session has no effect: it was fixed when the session was first seen.
     BatchBuilder::new(&team_session("s", "ann", "core")).facts(&[at("n", 1, 5)]).apply(store);
     assert_eq!((used(store, Scope::Team, "core"), used(store, Scope::User, "ann")), (0, 15));
     assert_eq!(recounted(store, Scope::Team, "core"), [0; 6]);
@@ -125,7 +125,7 @@ fn a_child_counts_for_its_own_team(backend: &dyn Backend) {
     assert_eq!(used(store, Scope::Session, "p"), 16);
 }
 
-/// A store that was lost, and read again by others first.
+/// A lost store, which other sessions refilled first.
 fn recorded_anew_in_another_order_it_is_the_same(backend: &dyn Backend) {
     let told = [
         (team_session("a", "ann", "core"), [at("m", 0, 10), at("n", 1, 1)]),

@@ -1,4 +1,4 @@
-//! Throttling: subagents take slots, as many as are allowed and no more, whoever asks at the same time.
+//! Throttling: subagents take slots, as many as allowed and no more, even at the same time.
 
 use fusebox::domain::budget::{Budget, Scope};
 use fusebox::domain::event::{ConcurrencyChange, EventData};
@@ -27,7 +27,7 @@ conformance!(
 const LIMITS: ThrottleLimits =
     ThrottleLimits { hard_limit_tokens: 1000, max_concurrency: 3, max_depth: 2, max_total: 20 };
 
-/// What a hook of session `id` saw of subagents, together with what it read.
+/// What a hook of session `id` observed of subagents and read.
 struct SlotHook<'a> {
     id: &'a str,
     events: &'a [SlotEvent],

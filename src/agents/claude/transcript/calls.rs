@@ -1,4 +1,4 @@
-//! Where a tool call stands in a transcript.
+//! Finds a tool call in a transcript.
 
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use serde_json::Value;
 use crate::domain::time::Timestamp;
 use crate::transcript::FoundCall;
 
-/// The call with this id in the file; `None` where it is not, or the file cannot be read.
+/// The call with this id; `None` if it is not in the file, or the file cannot be read.
 pub fn find(path: &Path, id: &str) -> Option<FoundCall> {
     let bytes = std::fs::read(path).ok()?;
-    // Where it was made, and not where its result is reported.
+    // The line of the call, not of its result.
     let needle = format!("\"id\":{}", Value::from(id));
     for at in memmem::find_iter(&bytes, needle.as_bytes()) {
         let start = memchr::memrchr(b'\n', &bytes[..at]).map_or(0, |n| n + 1);

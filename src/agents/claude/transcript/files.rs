@@ -7,16 +7,15 @@ use crate::agents::claude::guard;
 use crate::platform::Env;
 use crate::transcript::{AgentNote, TranscriptFile, is_plain_id};
 
-/// How deep below `subagents/` agent files are looked for (workflows put theirs into folders of their own).
+/// How deep agent files are searched below `subagents/` (workflows use folders of their own).
 const MAX_DEPTH: usize = 4;
 
-/// Where the subagents of the session with this transcript write: `<transcript without .jsonl>/subagents`.
+/// The folder with the subagents' files: `<transcript without .jsonl>/subagents`.
 pub fn subagents_dir(transcript: &Path) -> PathBuf {
     transcript.with_extension("").join("subagents")
 }
 
-/// All files of the session with this transcript, the main one first; those that do not exist are left out, except
-/// the main one.
+/// All existing files of the session with this transcript, and the main one, which comes first.
 pub fn session_files(transcript: &Path) -> Vec<TranscriptFile> {
     let mut agents = Vec::new();
     collect(&subagents_dir(transcript), MAX_DEPTH, &mut agents);
@@ -25,9 +24,9 @@ pub fn session_files(transcript: &Path) -> Vec<TranscriptFile> {
     std::iter::once(main).chain(agents).collect()
 }
 
-/// The file of one subagent, where it usually lies; found by name in a workflow's folder otherwise.
+/// The file of one subagent: in the usual place, else found by name in a workflow's folder.
 pub fn agent_file(transcript: &Path, agent: &str) -> Option<TranscriptFile> {
-    // The id comes from outside: it names a file, never a path.
+    // The id comes from outside, and must not form a path.
     if !is_plain_id(agent) {
         return None;
     }
@@ -39,7 +38,7 @@ pub fn agent_file(transcript: &Path, agent: &str) -> Option<TranscriptFile> {
     session_files(transcript).into_iter().find(|f| f.agent.as_deref() == Some(agent)).or(Some(usual))
 }
 
-/// What the client notes beside an agent's transcript (`agent-<id>.meta.json`).
+/// What the client records about an agent (`agent-<id>.meta.json`).
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Meta {
@@ -51,14 +50,14 @@ struct Meta {
     spawn_depth: Option<u32>,
 }
 
-/// What the client noted of an agent.
+/// What the client recorded about an agent.
 pub fn agent_note(file: &TranscriptFile) -> Option<AgentNote> {
     let meta = std::fs::read(file.path.with_extension("meta.json")).ok()?;
     let Meta { agent_type, tool_use_id, spawn_depth: depth } = serde_json::from_slice(&meta).ok()?;
     Some(AgentNote { agent_type, tool_use_id, depth })
 }
 
-/// The transcripts in the client's folder, with their sessions.
+/// The sessions and their transcripts in the client's folder.
 pub fn all(env: &Env) -> Vec<(String, PathBuf)> {
     let projects = guard::user_dir(env).map(|dir| dir.join("projects"));
     let mut found = Vec::new();
@@ -79,7 +78,7 @@ pub fn find(env: &Env, session: &str) -> Option<PathBuf> {
     entries(&projects).into_iter().find_map(of)
 }
 
-/// The first folder that a transcript names.
+/// The first working folder in a transcript.
 pub fn working_folder(transcript: &Path) -> Option<PathBuf> {
     let file = BufReader::new(std::fs::File::open(transcript).ok()?);
     let lines = file.lines().map_while(Result::ok).take(50);

@@ -1,9 +1,9 @@
-//! One transcript line → facts.
+//! Extracts facts from one transcript line.
 //!
-//! Values are taken apart one by one, as raw JSON: a line with unknown fields, a null, a float or a lone surrogate
+//! Values are taken apart one by one as raw JSON, so a line with unknown fields, a null, a float or a lone surrogate
 //! somewhere still counts. Source of the rules: `tests/fixtures/README.md`.
 //!
-//! A line is read by what the lines before it left in the position, which the cursor keeps.
+//! The position, which the cursor keeps, carries context from earlier lines.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -20,21 +20,21 @@ use crate::domain::usage::Usage;
 use crate::transcript::cursor::Position;
 use crate::transcript::{Fact, search, text_hash, tool_hash};
 
-/// The fields of an object, as they stand there: few are looked for, so a map is not worth making.
+/// The fields of an object as written. Few are looked up, so building a map is not worthwhile.
 #[derive(Default)]
 struct Object<'a>(Vec<(Name<'a>, &'a RawValue)>);
 
-/// The name of a field; borrowed, unless something in it is escaped.
+/// The name of a field; borrowed unless it contains escapes.
 #[derive(Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Object<'a> {
-    /// The value of a field; of one that is there twice, the last.
+    /// The value of a field; the last one if it occurs twice.
     fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.0.iter().rev().find(|(known, _)| known.0 == name).map(|(_, value)| *value)
     }
 
-    /// All fields, by name; of one that is there twice, the last.
+    /// All fields by name; the last value if a name occurs twice.
     fn all(&self) -> BTreeMap<&str, &'a RawValue> {
         self.0.iter().map(|(name, value)| (&*name.0, *value)).collect()
     }
@@ -62,11 +62,10 @@ impl<'de> Deserialize<'de> for Object<'de> {
     }
 }
 
-/// Reads one line. `position` carries what earlier lines of the file say about this one; `now` dates a message in a
-/// file that has no date at all.
+/// Reads one line. `position` carries context from earlier lines; `now` dates a message in a file without any date.
 pub fn facts(line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec<Fact>) {
-    // Most lines (tool results, snapshots of 100 KB) say nothing about usage: they are not parsed. Their date is
-    // needed only to close a client's total.
+    // Most lines (tool results, snapshots of 100 KB) say nothing about usage and are not parsed. Their date is needed
+    // only to close a client's total.
     let interesting = [&b"\"usage\""[..], b"compact_boundary", b"cost-state"];
     let relevant = interesting.iter().any(|word| search::bytes(word, line).is_some());
     if !relevant && !position.needs_dates() {
@@ -75,7 +74,7 @@ pub fn facts(line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec
         }
         return;
     }
-    // A damaged byte in some text must not cost the charge. (Looking for one is slower than finding none.)
+    // An invalid byte in some text must not lose the charge. (Validating first is fastest in the usual case.)
     let line = std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed);
     let Some(fields) = object(&line) else { return };
     let at = text(&fields, "timestamp").and_then(|t| Timestamp::parse(&t));
@@ -93,7 +92,7 @@ pub fn facts(line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec
             let data = fields.get("data").and_then(|d| object(d.get()));
             let inner = data.as_ref().and_then(|d| d.get("message")).and_then(|m| object(m.get()));
             if let (Some(data), Some(inner)) = (data, inner) {
-                // The embedded line has a date of its own; the agent is named on the envelope.
+                // The embedded line has its own date; the envelope names the agent.
                 let at = text(&inner, "timestamp").and_then(|t| Timestamp::parse(&t)).unwrap_or(at);
                 let agent = text(&data, "agentId").or_else(|| text(&fields, "agentId"));
                 out.extend(response(&inner, at, agent, &mut Position::default()));
@@ -107,7 +106,7 @@ pub fn facts(line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec
     }
 }
 
-/// A copied line says which session made the request (2.1.330 and later); told once for each session and file.
+/// A copied line names the session that made the request (2.1.330 and later). Reported once per session and file.
 fn origin(line: &Object, position: &mut Position) -> Option<Fact> {
     let origin = text(line, "requestSessionId")?;
     let copied = text(line, "sessionId").is_some_and(|own| own != origin);
@@ -170,7 +169,7 @@ fn owner(agent: Option<String>, position: &Position) -> (Option<String>, String)
     }
 }
 
-/// A compaction: the call that wrote the summary, estimated as a reading of the whole context from the cache.
+/// A compaction: the call that wrote the summary, estimated as one cache read of the whole context.
 fn compaction(line: &Object, at: Timestamp, position: &Position) -> Option<Fact> {
     let key = MessageKey::from_parts(&["line", &text(line, "uuid")?]);
     let mut found = Message::new(key, UsageSource::Compaction, at);
@@ -183,7 +182,7 @@ fn compaction(line: &Object, at: Timestamp, position: &Position) -> Option<Fact>
     Some(Fact::Message(found))
 }
 
-/// The client's own totals, one for each model.
+/// The client's own totals, one per model.
 fn totals(line: &Object, at: Timestamp, position: &mut Position, out: &mut Vec<Fact>) {
     let run = i64::try_from(number(line, "startTime")).unwrap_or(0);
     let models = line.get("modelUsage").and_then(|m| object(m.get())).unwrap_or_default();
@@ -209,8 +208,8 @@ fn totals(line: &Object, at: Timestamp, position: &mut Position, out: &mut Vec<F
     }
 }
 
-/// The usage of one line. Where the split of cache writes sums to less than the flat number, that one wins and the
-/// rest is five-minute writes.
+/// The usage of one line. If the cache writes by lifetime sum to less than the flat number, the flat number wins, and
+/// the rest counts as five-minute writes.
 fn usage(fields: &Object) -> Usage {
     let flat = number(fields, "cache_creation_input_tokens");
     let split = fields.get("cache_creation").and_then(|s| object(s.get())).unwrap_or_default();
@@ -226,7 +225,7 @@ fn usage(fields: &Object) -> Usage {
     .capped()
 }
 
-/// What a reader sees of a line's content.
+/// The content of a line.
 #[derive(Default)]
 struct Content {
     /// Characters of text, thinking and tool input.
@@ -260,7 +259,7 @@ impl Content {
     }
 }
 
-/// Characters of a JSON value as a reader sees it: a string's own, else those of its JSON.
+/// Characters of a JSON value as a reader sees it: those of a string, else those of its JSON.
 fn chars(raw: &RawValue) -> u64 {
     let shown = string(raw).map_or_else(|| raw.get().chars().count(), |s| s.chars().count());
     shown as u64
@@ -270,7 +269,7 @@ fn object(json: &str) -> Option<Object<'_>> {
     serde_json::from_str(json).ok()
 }
 
-/// A string. (What is none is not tried: making the error takes longer than reading a string.)
+/// A string. (Other values are not tried: building the error takes longer than reading a string.)
 fn string(raw: &RawValue) -> Option<String> {
     raw.get().starts_with('"').then(|| serde_json::from_str(raw.get()).ok()).flatten()
 }
@@ -279,15 +278,16 @@ fn text(fields: &Object, name: &str) -> Option<String> {
     fields.get(name).and_then(string).filter(|s| !s.is_empty())
 }
 
-/// A count: an integer, a float (rounded), a number in a string; anything else, a null or a negative is 0.
+/// A count: an integer, a rounded float, or a number in a string. Anything else, including null and negative numbers,
+/// is 0.
 fn number(fields: &Object, name: &str) -> u64 {
     let Some(raw) = fields.get(name) else { return 0 };
     let digits = raw.get().trim_matches('"');
     digits.parse().unwrap_or_else(|_| digits.parse::<f64>().map_or(0, |f| f.max(0.0).round() as u64))
 }
 
-/// The timestamp of a line that is not worth parsing: the first top-level-looking one. It only dates lines that
-/// have none (`cost-state`), so a timestamp inside a quoted text does no harm beyond that line's date.
+/// The timestamp of a line that is not worth parsing: the first that looks like a top-level one. It only dates lines
+/// without one (`cost-state`), so a timestamp in quoted text does little harm.
 fn quick_timestamp(line: &[u8]) -> Option<Timestamp> {
     let start = search::bytes(b"\"timestamp\":\"", line)? + 13;
     let rest = line.get(start..start + 40).unwrap_or(&line[start..]);

@@ -1,4 +1,4 @@
-//! Transcripts: JSON lines in the client's folder, a file for each session and each subagent.
+//! Transcripts: JSON lines in the client's folder, with a file per session and per subagent.
 
 pub mod calls;
 pub mod files;

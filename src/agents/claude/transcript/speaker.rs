@@ -1,10 +1,10 @@
-//! Who speaks in a line of a transcript.
+//! Determines who wrote a line of a transcript.
 
 use crate::transcript::Speaker;
 
-/// Who speaks in a line, if it is not a person, nor the agent to a person.
+/// Who wrote the text of a line. `None` if a person did, or the agent to a person.
 pub fn speaker(line: &[u8]) -> Option<Speaker> {
-    // Who hides words in a line that cannot be read (a lone surrogate, deep nesting) is no person.
+    // Words in an unreadable line (a lone surrogate, deep nesting) do not count as a person's.
     let Ok(line) = serde_json::from_slice::<serde_json::Value>(line) else { return Some(Speaker::Agent) };
     match line["type"].as_str()? {
         "queue-operation" if line["operation"] == "enqueue" => Some(Speaker::Queue),
@@ -43,7 +43,7 @@ mod tests {
         assert_eq!(found(words, &format!("{advice}\n{call}\n")), Some(Speaker::Agent));
         assert_eq!(found(words, &format!("{call}")), None, "not finished yet");
         assert_eq!(found("fusebox: status", &format!("{queue}\n{call}\n")), None);
-        // JavaScript writes lone surrogates, and JSON here does not read them.
+        // JavaScript writes lone surrogates; serde_json rejects them.
         let odd = call.to_string().replacen("CronCreate", "\\ud800", 1);
         assert_eq!(found(words, &format!("{odd}\n")), Some(Speaker::Agent));
     }

@@ -1,4 +1,4 @@
-//! A few responses that come again and again, with the same calls and the same outcomes.
+//! A short sequence of responses that repeats, with the same calls and outcomes.
 
 use super::{Rule, View, warn_one_before};
 use crate::domain::breaker::call::Call;
@@ -6,8 +6,8 @@ use crate::domain::breaker::call::Call;
 /// The longest cycle, in responses.
 pub(super) const LONGEST: usize = 5;
 
-/// Source: Gemini CLI (cycles of up to 5 calls, 5 repeats, results ignored) and OpenHands (6 alternations); fewer repeats
-/// here, because results count. In responses, not in calls: a fan-out of ten calls is one step of a cycle.
+/// Source: Gemini CLI (cycles of up to 5 calls, 5 repeats, results ignored) and OpenHands (6 alternations). Fewer
+/// repeats here, because results count. Counts responses, not calls: a fan-out of ten calls is one step of a cycle.
 pub(super) static RULE: Rule = Rule {
     name: "cycle",
     key: "breaker.max_cycles",
@@ -19,7 +19,7 @@ pub(super) static RULE: Rule = Rule {
     warning_at: warn_one_before,
 };
 
-/// How often the last cycle was run through in a row; `patient`: of cycles that wait for something, else of the others.
+/// How many times in a row the last cycle ran. `patient`: count cycles that wait for something, else the others.
 pub(super) fn count(view: &View, patient: bool) -> u32 {
     let same = |a: &[Call], b: &[Call]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| view.same(a, b));
     let rounds: Vec<&[Call]> = view.rounds.iter().collect();

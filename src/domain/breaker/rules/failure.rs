@@ -1,9 +1,9 @@
-//! The same call that fails, although other calls stand between, and nothing changed since.
+//! The same call fails repeatedly, with other calls in between but no change.
 
 use super::{Rule, View, warn_one_before};
 
-/// Source: OpenHands (3 identical errors) and Cline; one more here. An edit in between is an attempt to fix it, a pause
-/// is waiting for somebody else to.
+/// Source: OpenHands (3 identical errors) and Cline; one more here. An edit in between is an attempt to fix it; a wait
+/// is for somebody else to fix it.
 pub(super) static RULE: Rule = Rule {
     name: "same_failure",
     key: "breaker.max_failures",

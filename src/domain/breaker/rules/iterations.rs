@@ -1,9 +1,9 @@
-//! Calls since a person's last prompt, whatever they are.
+//! Calls since a person's last prompt.
 
 use super::Rule;
 
-/// Source: the project's seed (50). Of 1,485 real turns the 99th percentile had 88 calls, the longest 151; unattended jobs
-/// run longer.
+/// Source: the project's seed (50). Of 1,485 real turns, the 99th percentile had 88 calls and the longest 151;
+/// unattended jobs run longer.
 pub(super) static RULE: Rule = Rule {
     name: "iterations",
     key: "breaker.max_iterations",

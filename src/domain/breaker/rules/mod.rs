@@ -1,7 +1,7 @@
-//! The rules: each a small pure function that counts, with a name, a number and the reason for it.
+//! The rules: each a small pure function that counts, with a name, a limit and its source.
 //!
-//! A new rule is a file here and a line in [`RULES`]: its key in the configuration, its number in each preset and its
-//! place in the documentation follow from that.
+//! To add a rule, add a file here and a line in [`RULES`]: its configuration key, its presets and its documentation
+//! follow from that.
 
 mod cycle;
 mod failure;
@@ -18,35 +18,35 @@ use super::call::Call;
 use super::effect::CallEffect;
 use super::history::Rounds;
 
-/// What a rule looks at. (Most rules can say by a glance that there is nothing: [`View::since_change`] looks at all pairs.)
-/// The responses of one agent since a person's last prompt, as far as they are kept.
+/// The responses of one agent since a person's last prompt, as far as they are kept. (Most rules check something cheap
+/// first, because [`View::since_change`] compares all pairs.)
 #[derive(Clone, Debug, Default)]
 pub struct View {
-    /// The responses that are over.
+    /// The finished responses.
     pub rounds: Rounds,
-    /// Calls since a person's last prompt, also those that are not kept.
+    /// Calls since a person's last prompt, including those no longer kept.
     pub iterations: u64,
-    /// How often the agent's last text was said running.
+    /// How many times in a row the agent wrote its last text.
     pub same_texts: u32,
-    /// Whether calls are the same that came out differently.
+    /// Whether calls with different outcomes count as the same.
     pub ignore_outcome: bool,
-    /// How many repetitions the person asked for.
+    /// Repetitions that the person asked for.
     pub requested_repetitions: u32,
 }
 
 impl View {
-    /// The calls of all responses, one after the other.
+    /// The calls of all responses, in order.
     pub fn calls(&self) -> &[Call] {
         self.rounds.calls()
     }
 
-    /// Whether two calls are the same and came to the same.
+    /// Whether two calls and their outcomes are the same.
     pub fn same(&self, a: &Call, b: &Call) -> bool {
         a.shape == b.shape && (self.ignore_outcome || a.outcome.hash == b.outcome.hash)
     }
 
-    /// The calls since something changed: a file was edited, a package installed, or the same look showed something else
-    /// than before. (A change that was made before, with the same result, changes nothing.)
+    /// The calls since the last change: an edited file, an installed package, or a repeated look with a new result.
+    /// (Repeating a change with the same result is no change.)
     pub fn since_change(&self) -> &[Call] {
         let is_change = |i: usize, call: &Call| {
             let before = || self.calls()[..i].iter().filter(|before| before.shape == call.shape);
@@ -64,21 +64,21 @@ impl View {
 
 /// A rule.
 pub struct Rule {
-    /// Its name: in alerts, in lists, in the status.
+    /// Its name in alerts, lists and the status.
     pub name: &'static str,
-    /// Its key in the configuration; the number there is the count at which it trips, `"off"` switches it off.
+    /// Its configuration key. The value is the count at which it trips; `"off"` disables it.
     pub key: &'static str,
-    /// The number in the presets relaxed, standard, strict; `None`: off.
+    /// The limit in the presets relaxed, standard, strict; `None`: off.
     pub presets: [Option<u32>; 3],
-    /// What it counts, for people; `{n}` stands for the number.
+    /// What it counts, for people; `{n}` is the limit.
     pub description: &'static str,
-    /// Where the rule, or its number, comes from.
+    /// The source of the rule or its limit.
     pub source: &'static str,
-    /// What it counts.
+    /// Counts matches.
     pub count: fn(&View) -> u32,
-    /// Whether it counts repetitions: a person who asks for twenty runs gets twenty runs.
+    /// Whether it counts repetitions: if a person asks for twenty runs, twenty runs are allowed.
     pub counts_repetitions: bool,
-    /// The count at which the agent is warned, for a limit and the iterations after which it is told.
+    /// The count at which the agent is warned, from the limit and the iterations after which the agent gets a notice.
     pub warning_at: fn(u32, Option<u32>) -> Option<u32>,
 }
 
@@ -101,7 +101,7 @@ pub fn by_name(name: &str) -> Option<&'static Rule> {
     RULES.iter().copied().find(|rule| rule.name == name)
 }
 
-/// One repetition before the limit.
+/// Warns one repetition before the limit.
 fn warn_one_before(limit: u32, _: Option<u32>) -> Option<u32> {
     Some(limit.saturating_sub(1)).filter(|n| *n > 1)
 }

@@ -1,10 +1,10 @@
-//! Waiting for something that never comes.
+//! Waiting for something that never happens.
 
 use super::cycle;
 use super::{Rule, View};
 
-/// Source: field reports of agents that waited all night for a dead process. Waiting is legitimate for long: far more
-/// repeats than for a call that is meant to do something.
+/// Source: field reports of agents that waited all night for a dead process. Long waits are legitimate, so the limit is
+/// far higher than for other calls.
 pub(super) static RULE: Rule = Rule {
     name: "endless_wait",
     key: "breaker.max_polls",

@@ -1,12 +1,12 @@
-//! The same call with the same outcome that comes back and back between others, while nothing changes.
+//! The same call with the same outcome recurs between other calls, while nothing changes.
 
 use super::{Rule, View, warn_one_before};
 
-/// How many calls back it looks.
+/// How many calls it looks back.
 const WINDOW: usize = 30;
 
-/// Source: Crush (the same call and output more than 5 times among the last 10) and Qwen Code; over more calls here, with
-/// a higher number, and never across a change.
+/// Source: Crush (the same call and output more than 5 times among the last 10) and Qwen Code. Looks at more calls
+/// here, with a higher limit, and never across a change.
 pub(super) static RULE: Rule = Rule {
     name: "recurrence",
     key: "breaker.max_recurrences",

@@ -2,8 +2,8 @@
 
 use super::{Rule, View, warn_one_before};
 
-/// Source: the project's seed (5 duplicates); Gemini CLI and Cline trip at 5, too. With the outcome: identity of the call
-/// alone stops a quarter of harmless sequences (28 of 108 measured), most of them polling.
+/// Source: the project's seed (5 duplicates); Gemini CLI and Cline also trip at 5. Includes the outcome: comparing
+/// calls alone stops a quarter of harmless sequences (28 of 108 measured), most of them polling.
 pub(super) static RULE: Rule = Rule {
     name: "same_call",
     key: "breaker.max_repeats",

@@ -1,13 +1,13 @@
-//! Different calls of one tool that all come to the same, while nothing changes.
+//! Different calls of one tool have the same outcome, while nothing changes.
 
 use super::{Rule, View, warn_one_before};
 
-/// How many calls back it looks.
+/// How many calls it looks back.
 const WINDOW: usize = 30;
 
-/// Source: our own corpus: the search whose options turn, the check with another pipe each time. Short results do not
-/// count ("ok", "no matches"): they come from everywhere. Nor do calls about other things: a series over forty folders may
-/// well come to the same in each.
+/// Source: our own corpus: a search with varying options, a check with another pipe each time. Short results ("ok", "no
+/// matches") are too common to count. Nor do calls about other things count: a series over forty folders may get the
+/// same result in each.
 pub(super) static RULE: Rule = Rule {
     name: "same_outcome",
     key: "breaker.max_same_outcomes",

@@ -1,9 +1,9 @@
-//! Failures in a row, of any kind.
+//! Consecutive failures of any kind.
 
 use super::{Rule, View, warn_one_before};
 
-/// Source: real sessions, in which no turn had more than 9 in a row; Cline stops at 3 mistakes in a row, far too early for
-/// someone who explores.
+/// Source: real sessions, where no turn had more than 9 in a row. Cline stops at 3 mistakes in a row, far too early for
+/// an agent that explores.
 pub(super) static RULE: Rule = Rule {
     name: "failing_storm",
     key: "breaker.max_failing_storm",
@@ -16,7 +16,7 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn count(view: &View) -> u32 {
-    // Waiting, and a service out of order, neither count nor end the row.
+    // Waits and outages neither count nor break the streak.
     let counted = view.calls().iter().rev().filter(|call| !call.is_waiting());
     counted.take_while(|call| call.outcome.failed).count() as u32
 }

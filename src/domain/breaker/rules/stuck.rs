@@ -1,9 +1,9 @@
-//! The same call that fails in the same way again and again, whatever is changed in between.
+//! The same call keeps failing in the same way, despite changes in between.
 
 use super::{Rule, View, warn_one_before};
 
-/// Source: our own corpus: edit after edit, and the same error. Three times as many as without a change: some errors take
-/// many attempts.
+/// Source: our own corpus: edit after edit with the same error. Three times the limit without changes, because some
+/// errors take many attempts.
 pub(super) static RULE: Rule = Rule {
     name: "stuck",
     key: "breaker.max_stuck",

@@ -1,8 +1,9 @@
-//! The agent says the same again and again, while nothing changes.
+//! The agent repeats the same text, while nothing changes.
 
 use super::{Rule, View, warn_one_before};
 
-/// Source: Gemini CLI (repetition of content); over whole texts here, and only while the calls beside them change nothing.
+/// Source: Gemini CLI (repeated content). Compares whole texts here, and only while the accompanying calls change
+/// nothing.
 pub(super) static RULE: Rule = Rule {
     name: "same_text",
     key: "breaker.max_texts",

@@ -1,4 +1,4 @@
-//! The library's client for one server: its address, and the files for TLS.
+//! The `redis` crate's client for one server: its address and TLS files.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,10 +12,10 @@ use redis::{
 use super::failure::{Failure, FailureKind};
 use crate::config::redis_address::{Node, TlsFiles};
 
-/// What a file with certificates has in it.
+/// Marks a PEM certificate.
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
-/// The client for this server. It logs in as nobody and chooses no database: [`super::link`] does that.
+/// The client for this server. It neither logs in nor selects a database: [`super::link`] does.
 pub fn client(node: &Node, tls: Option<&TlsFiles>) -> Result<Client, Failure> {
     let address = match node {
         Node::Unix(path) => ConnectionAddr::Unix(path.clone()),
@@ -24,7 +24,7 @@ pub fn client(node: &Node, tls: Option<&TlsFiles>) -> Result<Client, Failure> {
             ConnectionAddr::TcpTls { host: host.clone(), port: *port, insecure: false, tls_params: None }
         }
     };
-    // Without CLIENT SETINFO, which a hook's user may not send.
+    // Without CLIENT SETINFO, which a hook's user may not call.
     let quiet = RedisConnectionInfo::default().set_skip_set_lib_name();
     let unusable = |error: RedisError| Failure::from_error(node, &error);
     let info = address.into_connection_info().map_err(unusable)?;
@@ -43,7 +43,7 @@ fn certificates(node: &Node, files: &TlsFiles) -> Result<TlsCertificates, Failur
         fs::read(path).map_err(unreadable)
     };
     let root_cert = files.ca.as_ref().map(read).transpose()?;
-    // The library would trust nobody, and not say why.
+    // The crate would trust no certificate, without reporting why.
     if let (Some(path), Some(pem)) = (&files.ca, &root_cert)
         && !String::from_utf8_lossy(pem).contains(CERTIFICATE)
     {

@@ -1,4 +1,4 @@
-//! Why Redis did not answer as it should, in kinds that a caller can act on.
+//! Why Redis failed, in kinds that callers act on.
 
 use std::error::Error;
 use std::fmt;
@@ -11,37 +11,37 @@ use crate::config::redis_address::Node;
 use crate::store::StoreError;
 use crate::store::error::BackendErrorKind;
 
-/// Why Redis did not answer as it should. Holds neither passwords nor values.
+/// Why Redis failed. Contains neither passwords nor values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What it means to a caller.
+    /// What the failure means to a caller.
     pub kind: FailureKind,
-    /// Which server.
+    /// The server.
     pub server: String,
-    /// What happened, or what the server says.
+    /// What happened, or the server's error.
     pub problem: String,
 }
 
 /// What a failure means to a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// The server cannot be reached, or did not answer in time. What was sent may have run.
+    /// The server is unreachable, or did not answer in time. The request may have run.
     Unreachable,
     /// The login failed, or is missing.
     Auth,
-    /// The user may not do this.
+    /// The user lacks permission.
     Denied,
     /// The server is a replica.
     ReadOnly,
-    /// The server has no room: memory, or the disk that it must write to.
+    /// The server is out of memory, or cannot write to its disk.
     Full,
-    /// The server loads its data, runs another script, or its cluster is not whole: later it may work.
+    /// The server is loading data or running another script, or its cluster is incomplete: retrying later may work.
     NotReady,
-    /// A key holds something of another kind.
+    /// A key has another type.
     WrongType,
-    /// What answers does not speak Redis, or not TLS, or is not trusted.
+    /// The peer does not speak Redis or TLS, or is not trusted.
     Garbage,
-    /// Files for TLS cannot be used.
+    /// TLS files cannot be used.
     Certificates,
     /// Another error of the server, or of a script.
     Other,
@@ -82,7 +82,7 @@ impl Failure {
         Self { kind, server: server.to_string(), problem: problem.into() }
     }
 
-    /// What an error of the library means, or of the server behind it.
+    /// Classifies an error of the crate, or of the server.
     pub(super) fn from_error(node: &Node, error: &RedisError) -> Self {
         let replies = error.clone().into_server_errors();
         if let Some((_, reply)) = replies.as_ref().and_then(|replies| replies.first()) {
@@ -92,7 +92,7 @@ impl Failure {
             (ErrorKind::Parse, _) => {
                 Self::new(FailureKind::Garbage, node, "it does not speak the Redis protocol")
             }
-            // A client's certificate that its key is not for.
+            // A client certificate with the wrong key.
             (ErrorKind::InvalidClientConfig, Some(detail)) => {
                 Self::new(FailureKind::Certificates, node, detail)
             }
@@ -102,7 +102,7 @@ impl Failure {
 
     fn from_io(node: &Node, error: &RedisError) -> Self {
         use io::ErrorKind as Io;
-        // The library keeps it in an `Arc`.
+        // The crate wraps the error in an `Arc`.
         let inner = error.source().and_then(|source| source.downcast_ref::<Arc<dyn Error + Send + Sync>>());
         let problem = match inner.and_then(|inner| inner.downcast_ref()).map(io::Error::kind) {
             Some(Io::WouldBlock | Io::TimedOut) => "no answer in time".into(),
@@ -157,15 +157,15 @@ impl From<Failure> for StoreError {
     }
 }
 
-/// Answers about a login that have the general code, as servers without users give them.
+/// Login errors with the generic code, from servers without users.
 const ABOUT_LOGIN: [&str; 3] = ["AUTH ", "Client sent AUTH", "invalid password"];
 
-/// What a script may not call has the general code, too: in Redis 7.0, and in later ones and Valkey.
+/// Permission errors in scripts also have the generic code: in Redis 7.0, and in later versions and Valkey.
 const DENIED_TO_SCRIPT: [&str; 2] = ["The user executing the script can't", ACL_FAILURE];
 
 const ACL_FAILURE: &str = "ACL failure in script: ";
 
-/// What the server says, without the arguments that it repeats.
+/// The server's error, without the arguments that it repeats.
 fn without_values(detail: &str) -> String {
     let detail = detail.strip_prefix(ACL_FAILURE).unwrap_or(detail);
     let end =

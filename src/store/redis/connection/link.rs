@@ -1,7 +1,7 @@
-//! A connection to one server, with an end to every wait.
+//! A connection to one server with a timeout for every wait.
 //!
-//! The library limits each read and each write, but not how many there are, nor the look-up of a name, nor the wait for a
-//! socket in the file system. So a thread talks to the server, and whoever asked waits for the thread.
+//! The `redis` crate limits each read and write, but not their number, nor name lookups, nor the wait for a Unix
+//! socket. So a thread talks to the server, and the caller waits for the thread.
 
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -14,16 +14,16 @@ use super::client::client;
 use super::failure::Failure;
 use crate::config::redis_address::{Node, TlsFiles};
 
-/// The shortest wait: the library takes none of no time at all.
+/// The shortest wait: the crate rejects a timeout of zero.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// A connection to one server.
 pub struct Link {
     /// The server.
     pub node: Node,
-    /// It could not connect, or broke: it is of no use any more.
+    /// Whether it failed to connect, or broke: it cannot be used again.
     pub is_broken: bool,
-    /// Until it is known to be connected: how long that may take.
+    /// Until connected: the time limit for it.
     to_connect: Option<Duration>,
     wait: Duration,
     requests: Sender<Vec<u8>>,
@@ -31,7 +31,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// Begins to connect and send the greeting, at most for `to_connect`; the caller can [ask](Self::ask) at once.
+    /// Starts to connect and send the greeting, within `to_connect`. The caller can [ask](Self::ask) at once.
     pub fn begin(
         node: &Node,
         tls: Option<&TlsFiles>,
@@ -69,14 +69,14 @@ impl Link {
         }
     }
 
-    /// Sends a request, and answers with the reply to it.
+    /// Sends a request, and returns the reply.
     pub fn ask(&mut self, request: &[u8]) -> RedisResult<Value> {
-        // Where the thread has ended, there is no reply either.
+        // If the thread has ended, there is no reply either.
         let _ = self.requests.send(request.to_vec());
         let connected = self.to_connect.take().map_or(Ok(Value::Okay), |limit| self.reply(limit));
         self.is_broken = connected.is_err();
         let reply = connected.and_then(|_| self.reply(self.wait));
-        // An error without a code is one of the connection.
+        // An error without a code is a connection error.
         self.is_broken |= reply.as_ref().is_err_and(|error| error.code().is_none());
         reply
     }
