@@ -1,6 +1,14 @@
 # Functions shared by the scripts in this folder, which source this file.
 # shellcheck shell=bash
 
+# The Claude Code clients to test with.
+client_versions=(2.1.332 2.1.330 2.1.197)
+
+install_clients() {
+  local version
+  for version in "${client_versions[@]}"; do tests/install-client "$version"; done
+}
+
 say() { printf '\n== %s\n' "$*"; }
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }

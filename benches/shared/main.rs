@@ -156,7 +156,7 @@ fn load(options: &Options, server: &redis::Server, round_trip: Duration, dir: &P
     // Nothing is lost or counted twice.
     let expected = TOKENS * (records + options.sessions) as u64;
     let used =
-        store(&url, None).states(&[watch(Scope::User, Period::Month, "ann")], clock()).unwrap()[0].used;
+        store(&url, None).states(&[budget_key(Scope::User, Period::Month, "ann")], clock()).unwrap()[0].used;
     assert_eq!(used, expected, "the user's count");
     Load {
         round_trip,
@@ -185,7 +185,7 @@ fn hooks(options: &Options, at_once: usize, dir: &Path) -> Hooks {
         processes::run(&server.url(), "team", at_once, options.seconds, (dir, options.bin.as_deref()));
     // Nothing is lost or counted twice.
     for (id, messages) in sessions {
-        let mut of = watch(Scope::Session, Period::Lifetime, &id);
+        let mut of = budget_key(Scope::Session, Period::Lifetime, &id);
         of.budget.unit = Unit::Requests;
         let used = store(&server.url(), None).states(&[of], clock()).unwrap()[0].used;
         assert_eq!(used, messages, "session {id}");
@@ -231,7 +231,7 @@ fn store(url: &str, memory: Option<&Path>) -> RedisStore {
     })
 }
 
-fn watch(scope: Scope, period: Period, value: &str) -> BudgetKey {
+fn budget_key(scope: Scope, period: Period, value: &str) -> BudgetKey {
     let budget = Budget {
         name: scope.name().into(),
         scope,
@@ -265,14 +265,15 @@ fn record(url: &str, memory: &Path, session: usize, n: usize) -> Duration {
     );
     let calls = [NamedCall { call, tool: "Bash".into() }];
     let policy = Policy { enabled: true, ..Policy::default() };
-    let watches = [watch(Scope::Session, Period::Lifetime, &id), watch(Scope::User, Period::Month, "ann")];
+    let budget_keys =
+        [budget_key(Scope::Session, Period::Lifetime, &id), budget_key(Scope::User, Period::Month, "ann")];
     let of = Session { id: id.clone(), project: "/project".into(), user: "ann".into(), ..Session::default() };
     let begun = Instant::now();
     store(url, Some(&memory.join(&id)))
         .apply(&Batch {
             session: &of,
             facts: &[Fact::Message(message)],
-            budgets: &watches,
+            budgets: &budget_keys,
             alert: true,
             claim: true,
             seen: now,

@@ -93,7 +93,7 @@ impl<'a> LastKnown<'a> {
         let known = self.known(row)?;
         let cache = &known.ctx.cache;
         let budget_keys = known.ctx.budget_keys(&known.session);
-        let states: Vec<BudgetState> = budget_keys.iter().map(|watch| self.budget(watch).state).collect();
+        let states: Vec<BudgetState> = budget_keys.iter().map(|key| self.budget(key).state).collect();
         let held: Vec<BudgetState> = states.iter().cloned().map(offline_state).collect();
         let policy = known.ctx.config.breaker;
         let circuit = |agent: &str| {
@@ -154,27 +154,28 @@ impl<'a> LastKnown<'a> {
 
     /// One budget: the newest of the store's answers to this machine's sessions, plus what all of them used since. Each
     /// message counts once, even if several files contain it.
-    pub fn budget(&self, watch: &BudgetKey) -> KnownBudget {
+    pub fn budget(&self, key: &BudgetKey) -> KnownBudget {
         let now = self.env.now;
-        let answers = self.sessions.iter().filter_map(|known| {
-            offline::last_answer(&known.ctx.cache, watch, now).map(|state| (known, state))
-        });
+        let answers = self
+            .sessions
+            .iter()
+            .filter_map(|known| offline::last_answer(&known.ctx.cache, key, now).map(|state| (known, state)));
         // Sequence numbers only order the answers to one session.
         let newest = answers.max_by_key(|(known, state)| (known.ctx.cache.written, state.used));
         let (mut state, store) = match newest {
             Some((known, state)) => (state, (known.ctx.cache.store_id.as_str(), known.as_of())),
             None => {
-                let window = watch.budget.window.at(now);
-                (BudgetState::new(&watch.budget, &watch.value, window), ("", None))
+                let window = key.budget.window.at(now);
+                (BudgetState::new(&key.budget, &key.value, window), ("", None))
             }
         };
-        let charged = self.sessions.iter().filter(|known| known.is_charged(watch));
+        let charged = self.sessions.iter().filter(|known| known.is_charged(key));
         let new: BTreeMap<MessageKey, &Message> = charged
-            .flat_map(|known| known.unacknowledged(watch))
+            .flat_map(|known| known.unacknowledged(key))
             .filter(|(_, message)| counts(&state, message))
             .collect();
         let sum = new.values().fold(Amount::default(), |sum, message| sum.plus(message.amount()));
-        state.used = state.used.saturating_add(watch.budget.measure(&sum));
+        state.used = state.used.saturating_add(key.budget.measure(&sum));
         KnownBudget { state, store: StoreStatus::out_of_reach(&self.failure, store.0, store.1) }
     }
 
@@ -215,15 +216,15 @@ impl<'a> KnownSession<'a> {
         Some(self.ctx.cache.written).filter(|written| *written != Timestamp::default())
     }
 
-    fn is_charged(&self, watch: &BudgetKey) -> bool {
-        self.ctx.scope_values(&self.session, watch.budget.scope).contains(&watch.value)
+    fn is_charged(&self, key: &BudgetKey) -> bool {
+        self.ctx.scope_values(&self.session, key.budget.scope).contains(&key.value)
     }
 
     /// The messages for a budget that the store has not acknowledged.
-    fn unacknowledged(&self, watch: &BudgetKey) -> impl Iterator<Item = (MessageKey, &Message)> {
+    fn unacknowledged(&self, key: &BudgetKey) -> impl Iterator<Item = (MessageKey, &Message)> {
         let cache = &self.ctx.cache;
         // A fork starts with its parent's messages. They count as new only for budgets of the session itself.
-        let is_own = watch.budget.scope == Scope::Session && watch.value == self.session.id;
+        let is_own = key.budget.scope == Scope::Session && key.value == self.session.id;
         let began = cache.unreported.as_ref().map(|unreported| unreported.since);
         let since = began.filter(|_| cache.store_id.is_empty() && !is_own);
         let messages = self.messages.iter().map(|(key, message)| (*key, message));

@@ -163,14 +163,13 @@ pub(super) fn unacknowledged(ctx: &mut SessionContext) -> BTreeMap<MessageKey, M
 
 /// The watched budgets in the store's last answer, under the current configuration.
 fn last_answers(cache: &SessionCache, budget_keys: &[BudgetKey], now: Timestamp) -> Vec<BudgetState> {
-    let fresh =
-        |watch: &BudgetKey| BudgetState::new(&watch.budget, &watch.value, watch.budget.window.at(now));
-    budget_keys.iter().map(|watch| last_answer(cache, watch, now).unwrap_or_else(|| fresh(watch))).collect()
+    let fresh = |key: &BudgetKey| BudgetState::new(&key.budget, &key.value, key.budget.window.at(now));
+    budget_keys.iter().map(|key| last_answer(cache, key, now).unwrap_or_else(|| fresh(key))).collect()
 }
 
 /// A budget in the store's last answer, under the current configuration; `None` if there is none.
-pub(super) fn last_answer(cache: &SessionCache, watch: &BudgetKey, now: Timestamp) -> Option<BudgetState> {
-    let (budget, value) = (&watch.budget, &watch.value);
+pub(super) fn last_answer(cache: &SessionCache, key: &BudgetKey, now: Timestamp) -> Option<BudgetState> {
+    let (budget, value) = (&key.budget, &key.value);
     let counts = |b: &Budget| (b.scope, b.unit, b.count, b.window.clone());
     let known = cache.states.iter().find(|s| s.budget.name == budget.name && s.value == *value)?;
     (counts(&known.budget) == counts(budget))

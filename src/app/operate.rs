@@ -231,9 +231,9 @@ pub fn operate(
         let Budget { name, scope, matches, .. } = budget;
         return Err(Refusal::NotCounted { name, scope: scope.name(), value: request.value.clone(), matches });
     }
-    let watch = BudgetKey { budget: budget.clone(), value: request.value.clone() };
+    let key = BudgetKey { budget: budget.clone(), value: request.value.clone() };
     let now = env.now;
-    let before = budget_state(store, &watch, now)?;
+    let before = budget_state(store, &key, now)?;
     let decision = match request.change {
         BudgetChange::Extend { amount, unit } => {
             let state = before.as_ref().ok_or_else(|| Refusal::Deleted(budget.name.clone()))?;
@@ -320,10 +320,10 @@ fn new_operation(
 /// The store cannot be read.
 pub fn budget_state(
     store: &mut StoreAccess,
-    watch: &BudgetKey,
+    key: &BudgetKey,
     now: Timestamp,
 ) -> Result<Option<BudgetState>, Unavailable> {
-    let budget_keys = std::slice::from_ref(watch);
+    let budget_keys = std::slice::from_ref(key);
     Ok(store.call(|store| store.states(budget_keys, now))?.pop())
 }
 

@@ -96,8 +96,8 @@ pub fn verify(env: &Env, config: &Config, store: &mut StoreAccess) -> Result<Ver
         }
     }
     let ids: BTreeSet<&str> = chosen.iter().map(|(_, row)| row.session.id.as_str()).collect();
-    for watch in budget_keys(config, store, &rows, |id| ids.contains(id), env.now)? {
-        found.counters.extend(counter_difference(store, &watch, env.now)?);
+    for key in budget_keys(config, store, &rows, |id| ids.contains(id), env.now)? {
+        found.counters.extend(counter_difference(store, &key, env.now)?);
     }
     Ok(found)
 }
@@ -129,11 +129,11 @@ pub fn budget_keys(
         };
         let new = values.into_iter().filter(|value| !value.is_empty() && glob.matches(value));
         let new = new.map(|value| BudgetKey { budget: budget.clone(), value });
-        let new: Vec<BudgetKey> = new.filter(|watch| !all.contains(watch)).collect();
+        let new: Vec<BudgetKey> = new.filter(|key| !all.contains(key)).collect();
         all.extend(new);
     }
-    all.retain(|watch| match watch.budget.scope {
-        Scope::Session => is_meant(&watch.value),
+    all.retain(|key| match key.budget.scope {
+        Scope::Session => is_meant(&key.value),
         _ => rows.len() <= MAX_SESSIONS,
     });
     Ok(all)
@@ -186,12 +186,12 @@ fn difference(
 /// The difference between a budget's counter and the sum of its messages, if any.
 fn counter_difference(
     store: &mut StoreAccess,
-    watch: &BudgetKey,
+    key: &BudgetKey,
     now: Timestamp,
 ) -> Result<Option<Difference>> {
-    let end = watch.budget.window.at(now).end.unwrap_or(now.plus_millis(LIFETIME_MS));
+    let end = key.budget.window.at(now).end.unwrap_or(now.plus_millis(LIFETIME_MS));
     let moment = Timestamp(end.0 - 1);
-    let budget_keys = std::slice::from_ref(watch);
+    let budget_keys = std::slice::from_ref(key);
     let mut last = None;
     for _ in 0..ATTEMPTS {
         let kept = store.call(|store| store.states(budget_keys, now))?.pop();
@@ -201,8 +201,8 @@ fn counter_difference(
             return Ok(None);
         }
         last = Some(Difference {
-            subject: format!("budget {} of {}", watch.budget.name, watch.value),
-            unit: watch.budget.unit.noun(),
+            subject: format!("budget {} of {}", key.budget.name, key.value),
+            unit: key.budget.unit.noun(),
             stored: kept.used,
             counted: summed.used,
         });

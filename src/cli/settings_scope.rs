@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use crate::agents::claude::guard;
+use crate::agents::claude::protected_client;
 use crate::platform::Env;
 
 /// The settings file that is meant.
@@ -40,10 +40,11 @@ impl SettingsScope {
             bail!("{}: no such folder. Nothing was changed", project.display());
         }
         if self.project || self.local {
-            let [shared, local] = guard::project_settings(&project);
+            let [shared, local] = protected_client::project_settings(&project);
             return Ok(if self.local { local } else { shared });
         }
-        let dir = guard::user_dir(env).context("there is no home folder. Set HOME or CLAUDE_CONFIG_DIR")?;
+        let dir = protected_client::user_dir(env)
+            .context("there is no home folder. Set HOME or CLAUDE_CONFIG_DIR")?;
         Ok(env.cwd.join(dir).join("settings.json"))
     }
 }

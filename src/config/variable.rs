@@ -190,10 +190,7 @@ impl Layer {
 }
 
 fn is_setting(name: &str) -> bool {
-    name.starts_with(PREFIX)
-        && !NOT_SETTINGS.contains(&name)
-        && !name.starts_with("FUSEBOX_TEST_")
-        && !name.starts_with("FUSEBOX_REQUIRE_")
+    name.starts_with(PREFIX) && !NOT_SETTINGS.contains(&name) && !name.starts_with("FUSEBOX_TEST_")
 }
 
 fn variable_part(name: &str) -> String {

@@ -61,7 +61,7 @@ pub trait Recover {
     ///
     /// # Errors
     /// Some counters keep their old values.
-    fn recount(&mut self, _watches: &[BudgetKey], _now: Timestamp) -> Result<()> {
+    fn recount(&mut self, _budget_keys: &[BudgetKey], _now: Timestamp) -> Result<()> {
         Ok(())
     }
 

@@ -86,7 +86,7 @@ fn warn_and_shadow_never_hold_back() {
 }
 
 #[test]
-fn the_ladder_denies_lets_close_and_stops() {
+fn it_denies_lets_finish_and_stops() {
     let home = Home::new().var("FUSEBOX_BUDGET_SESSION_LIMIT", "100");
     home.append(&home.transcript("s"), &[message(1, 500, 0), message(2, 1, 0)]);
     let batch = |n: usize| {

@@ -20,7 +20,6 @@ struct Shared {
 }
 
 impl Shared {
-    /// `None` if Redis is not installed, with a message.
     fn start() -> Self {
         Self::with(|home| home)
     }

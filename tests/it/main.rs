@@ -16,6 +16,7 @@ mod crashes;
 mod demo;
 mod docs;
 mod doctor;
+mod escalation;
 mod faults;
 mod fuzz;
 mod guarded;
@@ -23,7 +24,7 @@ mod harness;
 mod init;
 mod installed;
 mod killed;
-mod ladder;
+
 mod last_version;
 mod least_privilege;
 mod loops;

@@ -1,5 +1,6 @@
 //! Tests the rig itself: without hooks, the client uses what the scripted API served.
 
+use std::fs;
 use std::time::Duration;
 
 use serde_json::json;
@@ -195,6 +196,24 @@ fn terminal(version: Version) {
     terminal.enter("/exit");
     assert_eq!(terminal.exit_code(), Some(0));
     assert_eq!(client.count().usage, api.loop_usage());
+}
+
+/// What a recording must not have: paths and names of the machine where it was made, secrets, the client's long texts.
+#[test]
+fn recordings_have_nothing_of_the_machine_or_the_clients_texts() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
+    let mut recordings = 0;
+    for version in fs::read_dir(folder).unwrap() {
+        for file in fs::read_dir(version.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap();
+            for word in [env!("CARGO_MANIFEST_DIR"), "/root", "Linux ", "_TOKEN", "Respond with TEXT ONLY"] {
+                assert!(!text.contains(word), "{}: {word}", path.display());
+            }
+            recordings += 1;
+        }
+    }
+    assert!(recordings > 90, "{recordings}");
 }
 
 client_tests!(facts:

@@ -2,12 +2,12 @@
 //!
 //! Source: the captured payloads in `tests/fixtures/hooks`, and `tests/fixtures/README.md`.
 
-pub mod guard;
 pub mod hook_entries;
 pub mod output;
 pub mod payload;
 pub mod process;
 pub mod program;
+pub mod protected_client;
 pub mod registration;
 pub mod results;
 pub mod tools;
@@ -77,11 +77,11 @@ impl Agent for ClaudeCode {
     }
 
     fn protected_client(&self) -> &'static Client {
-        &guard::CLIENT
+        &protected_client::CLIENT
     }
 
     fn settings_paths(&self, env: &Env, projects: &[&Path]) -> (Vec<PathBuf>, Vec<PathBuf>) {
-        guard::settings_paths(env, projects)
+        protected_client::settings_paths(env, projects)
     }
 
     fn project_dir(&self, env: &Env) -> Option<PathBuf> {
@@ -89,7 +89,7 @@ impl Agent for ClaudeCode {
     }
 
     fn project_settings(&self, project: &Path) -> Vec<PathBuf> {
-        guard::project_settings(project).to_vec()
+        protected_client::project_settings(project).to_vec()
     }
 
     fn is_run_by(&self, pid: u32) -> bool {

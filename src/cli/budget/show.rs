@@ -101,8 +101,8 @@ pub fn run(target: &BudgetTarget, env: &Env, io: &mut Io) -> anyhow::Result<u8> 
 /// The details from the store.
 fn query_store(target: &BudgetTarget, env: &Env, io: &mut Io) -> anyhow::Result<BudgetDetails> {
     let (ConfiguredStore { mut store, .. }, budget, value) = resolve(target, env, io)?;
-    let watch = BudgetKey { budget: budget.clone(), value: value.clone() };
-    let state = operate::budget_state(&mut store, &watch, env.now)?;
+    let key = BudgetKey { budget: budget.clone(), value: value.clone() };
+    let state = operate::budget_state(&mut store, &key, env.now)?;
     let start = budget.window.at(env.now).start;
     let name = budget.name.as_str();
     let (mut operations, mut alerts) =

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::agents::claude::guard;
+use crate::agents::claude::protected_client;
 use crate::agents::claude::version::ClientVersion;
 use crate::agents::claude::{hook_entries, program};
 use crate::agents::hook::Hook;
@@ -76,10 +76,10 @@ impl<'a> Survey<'a> {
     /// Reads everything. `client`: use this one instead of the `claude` on the `PATH`.
     pub fn collect(env: &'a Env, project: &Path, client: Option<&Path>) -> Self {
         let mut layers = Vec::new();
-        if let Some(dir) = guard::user_dir(env) {
+        if let Some(dir) = protected_client::user_dir(env) {
             layers.push(SettingsLayer::read("user", dir.join("settings.json")));
         }
-        let [shared, local] = guard::project_settings(project);
+        let [shared, local] = protected_client::project_settings(project);
         layers.push(SettingsLayer::read("project", shared));
         layers.push(SettingsLayer::read("local", local));
         layers.extend(managed_files().into_iter().map(|path| SettingsLayer::read("managed", path)));
@@ -105,7 +105,7 @@ impl<'a> Survey<'a> {
 }
 
 fn managed_files() -> Vec<PathBuf> {
-    let dir = guard::managed_dir();
+    let dir = protected_client::managed_dir();
     let more = std::fs::read_dir(dir.join("managed-settings.d")).into_iter().flatten().flatten();
     let mut more: Vec<PathBuf> = more.map(|entry| entry.path()).collect();
     more.sort();

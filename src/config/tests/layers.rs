@@ -184,7 +184,6 @@ fn other_variables_of_the_program_are_no_values() {
         .var("FUSEBOX_TASK", "t")
         .var("FUSEBOX_CHAIN", "c")
         .var("FUSEBOX_TEST_X", "1")
-        .var("FUSEBOX_REQUIRE_REDIS", "1")
         .var("FUSEBOX_PROMPT_LINE", "")
         .var("FUSE", "1");
     assert_eq!(case.good().value("store.team"), (json!("own"), Source::User("~/own.toml".into())));

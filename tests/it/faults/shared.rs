@@ -120,8 +120,7 @@ pub struct SharedServer {
 }
 
 impl SharedServer {
-    /// A server with a log of all writes, so that it recovers after a kill. `None`, with a message, if Redis is not
-    /// installed.
+    /// A server with a log of all writes, so that it recovers after a kill.
     pub fn start(harms: ServerFaults) -> Self {
         Self {
             server: logging().start(),

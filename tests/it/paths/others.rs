@@ -88,7 +88,7 @@ fn what_others_rewrite_runs_until_the_limit(version: Version) {
 fn others_may_be_slow(version: Version) {
     let api = Api::start(Script::new().main(step(0)).loop_last_main());
     let slow = at(["PreToolUse", "PostToolBatch"], "sleep 2");
-    let client = with_theirs(version, &api, 800, Layer::Same, &slow);
+    let client = with_theirs(version, &api, 800, Layer::Same, &slow).env("FUSEBOX_TEST_PATIENCE", "1");
     let run = client.prompt("loop").run();
     assert_eq!(run.result["terminal_reason"], "hook_stopped");
     assert_bound(version, "a loop, and slow hooks of others", &api, 800, 1);
@@ -125,10 +125,9 @@ fn others_hear_of_every_event_too(version: Version) {
     assert!(heard.is_superset(&expected.into()), "{heard:?}");
 }
 
-client_tests!(recorded:
-    what_others_allow_is_denied_all_the_same,
+client_tests!(recorded: what_others_allow_is_denied_all_the_same, others_may_be_slow);
+client_tests!(facts:
     what_others_deny_stays_denied,
     what_others_rewrite_runs_until_the_limit,
-    others_may_be_slow,
     others_hear_of_every_event_too,
 );

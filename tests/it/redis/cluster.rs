@@ -14,7 +14,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a cluster; `None`, with a message, if Redis is not installed.
+    /// Starts a cluster.
     pub fn start() -> Self {
         Self::start_with(&Options::default())
     }

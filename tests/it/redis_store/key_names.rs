@@ -18,7 +18,7 @@ use crate::redis::{Server, WAIT, bytes};
 const ODD: &str = "a\nb\r\u{1b}[31m\u{7f}\u{9b}31mä%0A";
 
 /// A budget for each scope with the odd value.
-fn watches() -> Vec<BudgetKey> {
+fn budget_keys() -> Vec<BudgetKey> {
     let of = |(name, scope): (&str, Scope)| Budget {
         name: name.into(),
         scope,
@@ -41,7 +41,7 @@ fn watches() -> Vec<BudgetKey> {
 fn no_control_character_is_in_a_key() {
     let server = Server::start();
     let url = server.socket_url();
-    let watches = watches();
+    let budget_keys = budget_keys();
     let mut store = RedisStore::new(RedisLocation {
         address: Address::parse(&url).unwrap(),
         wait: WAIT,
@@ -74,7 +74,7 @@ fn no_control_character_is_in_a_key() {
     let batch = Batch {
         session: &session,
         facts: &facts,
-        budgets: &watches,
+        budgets: &budget_keys,
         alert: true,
         claim: true,
         seen: now,
@@ -101,7 +101,7 @@ fn no_control_character_is_in_a_key() {
     for key in keys(&server).into_iter().filter(|key| contains(key, b":d:counter:")) {
         server.command_of_bytes(&[b"DEL", &key]);
     }
-    let states = store.states(&watches, now).unwrap();
+    let states = store.states(&budget_keys, now).unwrap();
     assert!(states.iter().all(|state| state.used == 900), "{states:?}");
     let keys = keys(&server);
     let is_odd = |key: &&Vec<u8>| contains(key, b"a%0Ab%0D%1B[31m%7F%C2%9B31m%C3%A4%250A");

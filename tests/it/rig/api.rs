@@ -90,8 +90,9 @@ impl Api {
     pub fn start(script: Script) -> Self {
         let drive = Drive::next();
         let is_replay = drive::lock(&drive).player().is_some();
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind loopback");
-        let port = listener.local_addr().expect("address").port();
+        let listener =
+            (!is_replay).then(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind loopback"));
+        let port = listener.as_ref().map_or(0, |listener| listener.local_addr().expect("address").port());
         let shared = Arc::new(Shared {
             script,
             port,
@@ -100,9 +101,7 @@ impl Api {
             stop: AtomicBool::new(false),
             drive,
         });
-        if is_replay {
-            return Self { shared };
-        }
+        let Some(listener) = listener else { return Self { shared } };
         let of_thread = Arc::clone(&shared);
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -164,8 +163,7 @@ impl Api {
         self.calls().iter().filter(|c| c.is_message()).map(|c| c.usage).sum()
     }
 
-    /// Whether a hook said these words to a model. (With a recording: whether a hook says them now, to a model or a
-    /// person.)
+    /// Whether a model heard these words from a hook. (With a recording: whether a hook says them to a model now.)
     pub fn was_told(&self, words: &str) -> bool {
         if let Some(player) = self.shared.drive().player() {
             return player.was_told(words);
@@ -173,13 +171,18 @@ impl Api {
         self.calls().iter().any(|call| call.last_message.contains(words))
     }
 
-    /// Whether a person saw these words in `output`, the client's. (In a recording, which has the words of its time: whether a
-    /// hook says them now.)
+    /// Whether a person saw these words in `output`, the client's of just now. (With a recording: whether a hook says them now.)
     pub fn showed(&self, output: &str, words: &str) -> bool {
         match self.shared.drive().player() {
-            Some(player) => player.was_told(words),
-            None => output.contains(words),
+            Some(player) => player.showed(words),
+            // A screen breaks lines.
+            None => output.split_whitespace().collect::<Vec<_>>().join(" ").contains(words),
         }
+    }
+
+    /// Whether a recording is played.
+    pub fn is_replay(&self) -> bool {
+        self.shared.drive().player().is_some()
     }
 
     /// Waits until `ready` accepts the calls; false after the time limit.
@@ -191,6 +194,9 @@ impl Api {
 impl Drop for Api {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::SeqCst);
+        if self.shared.port == 0 {
+            return;
+        }
         // Wakes the accepting thread, so that it sees the flag and closes the port.
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, self.shared.port));
         drop(TcpStream::connect_timeout(&addr, Duration::from_secs(1)));

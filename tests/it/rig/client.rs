@@ -94,6 +94,10 @@ impl Client {
         }
         env.insert("FUSEBOX_TEST_CLOCK".into(), text(at("clock")));
         env.insert("FUSEBOX_TEST_PATIENCE".into(), PATIENCE.into());
+        if api.shared.drive().player().is_some() {
+            // Played hooks are started by the tests, which an agent may have started.
+            env.insert("TESTED_BY_PID".into(), std::process::id().to_string());
+        }
         let client = Self {
             // Not needed with a recording.
             program: version.program().unwrap_or_default(),
@@ -128,7 +132,7 @@ impl Client {
     /// Moves the clock of hooks and commands, not the client's own.
     pub fn move_clock(&self, ms: i64) {
         match self.api.drive().player() {
-            Some(player) => player.move_clock(ms),
+            Some(player) => player.move_clock(&self.env, ms),
             None => fs::write(&self.env["FUSEBOX_TEST_CLOCK"], ms.to_string()).expect("write the clock"),
         }
     }
@@ -253,6 +257,12 @@ fn real_hooks() -> PathBuf {
 
 impl Drop for Client {
     fn drop(&mut self) {
+        match &mut *self.api.drive() {
+            Drive::Live => {}
+            Drive::Record(recorder) => recorder.end(),
+            Drive::Replay(player) if !thread::panicking() => player.end(&self.env),
+            Drive::Replay(_) => {}
+        }
         // Processes started by a killed client may still write, so retry.
         let end = Instant::now() + Duration::from_secs(5);
         while self.dir.path().exists() && Instant::now() < end {

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::player::Player;
@@ -94,9 +93,6 @@ pub(super) fn replay(test: &str, body: impl FnOnce()) {
     let clients = moments.split(|moment| matches!(moment, Moment::Client)).skip(1);
     MODE.set(Mode::Replay(clients.map(<[_]>::to_vec).collect()));
     body();
-    let Mode::Replay(rest) = mem::take(&mut MODE.take()) else { panic!("another mode") };
-    assert!(
-        rest.is_empty(),
-        "the recording holds more clients than the test: make it anew with tests/record"
-    );
+    let Mode::Replay(rest) = MODE.take() else { panic!("another mode") };
+    assert!(rest.is_empty(), "the recording has more clients than the test: record again (tests/record)");
 }

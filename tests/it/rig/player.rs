@@ -18,10 +18,14 @@ pub(super) struct Player {
     moments: VecDeque<Moment>,
     root: PathBuf,
     calls: Vec<Served>,
-    answers: Vec<String>,
+    /// What the hooks told models so far.
+    told: String,
+    /// What the hooks said to anybody since the last mark but one.
+    shown: String,
     env: BTreeMap<String, String>,
     in_terminal: bool,
     moved_ms: i64,
+    at: i64,
 }
 
 impl Player {
@@ -31,7 +35,9 @@ impl Player {
             moments: moments.into(),
             root: PathBuf::new(),
             calls: Vec::new(),
-            answers: Vec::new(),
+            told: String::new(),
+            shown: String::new(),
+            at: 0,
             env: BTreeMap::new(),
             in_terminal: false,
             moved_ms: 0,
@@ -52,8 +58,9 @@ impl Player {
     }
 
     /// Moves the hooks' clock.
-    pub fn move_clock(&mut self, ms: i64) {
+    pub fn move_clock(&mut self, env: &BTreeMap<String, String>, ms: i64) {
         self.moved_ms = ms;
+        self.set_clock(env, self.at);
     }
 
     /// The API calls served so far.
@@ -61,21 +68,37 @@ impl Player {
         self.calls.clone()
     }
 
-    /// Whether an answer of a hook so far contains these words.
+    /// Whether a hook told a model these words so far.
     pub fn was_told(&self, words: &str) -> bool {
-        self.answers.iter().any(|answer| answer.contains(words))
+        self.told.contains(words)
+    }
+
+    /// Whether a hook said these words on the way to the last mark.
+    pub fn showed(&self, words: &str) -> bool {
+        self.shown.contains(words)
+    }
+
+    /// Calls the hooks that are left; there must be no mark among them.
+    #[track_caller]
+    pub fn end(&mut self, env: &BTreeMap<String, String>) {
+        while self.play_hook(env) {}
+        assert!(
+            self.moments.is_empty(),
+            "the recording goes on after the test's end: record again (tests/record)"
+        );
     }
 
     /// Calls the hooks up to the next mark, which must be this one.
     #[track_caller]
     pub fn play(&mut self, what: &str, env: &BTreeMap<String, String>) -> Mark {
+        self.shown.clear();
         loop {
             match self.moments.pop_front() {
                 Some(Moment::Hook(call)) => self.call(&call, env),
                 Some(Moment::Mark(mark)) => {
                     assert_eq!(
                         mark.what, what,
-                        "the recording is of another test; make it anew: tests/record"
+                        "the test no longer does what was recorded: record again (tests/record)"
                     );
                     apply(&self.root, &mark.files);
                     for call in &mark.calls {
@@ -87,7 +110,7 @@ impl Player {
                     return mark;
                 }
                 Some(Moment::Client) | None => {
-                    panic!("the recording ends before {what:?}; make it anew: tests/record")
+                    panic!("the recording ends before {what:?}: record again (tests/record)")
                 }
             }
         }
@@ -125,15 +148,18 @@ impl Player {
         assert_eq!(
             decision(&ran),
             decision(&then),
-            "{} decided otherwise than when it was recorded (left: now); where that is meant, make the recording anew: \
+            "{} decided differently from the recording (left: now). If that is intended, record again: \
              tests/record\n{ran:?}\nrecorded: {then:?}\ncalled with: {:.2000}",
             call.hook,
             call.stdin
         );
-        self.answers.push(texts(&ran));
+        let (to_model, to_person) = texts(&ran, &call.hook);
+        self.told += &to_model;
+        self.shown += &(to_model + &to_person);
     }
 
-    fn set_clock(&self, env: &BTreeMap<String, String>, at: i64) {
+    fn set_clock(&mut self, env: &BTreeMap<String, String>, at: i64) {
+        self.at = at;
         let offset = at - clock().0 + self.moved_ms;
         fs::write(&env["FUSEBOX_TEST_CLOCK"], offset.to_string()).expect("write the clock");
     }
@@ -155,20 +181,23 @@ fn decision(ran: &Ran) -> Value {
     })
 }
 
-/// All texts of an answer.
-fn texts(ran: &Ran) -> String {
-    fn collect(value: &Value, all: &mut String) {
-        match value {
-            Value::String(text) => *all += &format!("{text}\n"),
-            Value::Array(values) => values.iter().for_each(|value| collect(value, all)),
-            Value::Object(fields) => fields.values().for_each(|value| collect(value, all)),
-            _ => {}
-        }
-    }
-    let mut all = ran.stderr.clone();
-    match serde_json::from_str(&ran.stdout) {
-        Ok(value) => collect(&value, &mut all),
-        Err(_) => all += &ran.stdout,
-    }
-    all
+/// What an answer says to the model, and to a person.
+fn texts(ran: &Ran, hook: &str) -> (String, String) {
+    let answer: Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+    let specific = &answer["hookSpecificOutput"];
+    let text = |values: &[&Value]| -> String {
+        values.iter().filter_map(|value| value.as_str()).map(|text| format!("{text}\n")).collect()
+    };
+    // The reason of a blocked prompt is for who typed it, any other for the model.
+    let is_prompt = hook == "prompt-submit";
+    let reason = &answer["reason"];
+    let none = Value::Null;
+    let to_model = text(&[
+        &specific["permissionDecisionReason"],
+        &specific["additionalContext"],
+        if is_prompt { &none } else { reason },
+    ]);
+    let to_person =
+        text(&[&answer["systemMessage"], &answer["stopReason"], if is_prompt { reason } else { &none }]);
+    if ran.code == 2 { (to_model + &ran.stderr, to_person) } else { (to_model, to_person) }
 }

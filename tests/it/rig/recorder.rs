@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::api::Served;
 use super::recording::{
@@ -13,6 +15,16 @@ use super::recording::{
 /// The folder where `tests/recorder/record` puts hook calls, in the client's temporary folder.
 const CALLS: &str = "hooks";
 
+/// The client's variables that a recording keeps: those that Fusebox reads, without process ids.
+const VARIABLES: [&str; 6] = [
+    "CLAUDECODE",
+    "CLAUDE_CODE_ENTRYPOINT",
+    "CLAUDE_CODE_LAUNCHED_BY_SESSION_IDS",
+    "CLAUDE_CODE_SESSION_ATTENDED",
+    "CLAUDE_CODE_SESSION_ID",
+    "CLAUDE_PROJECT_DIR",
+];
+
 /// The recording of one client.
 #[derive(Default)]
 pub(super) struct Recorder {
@@ -22,6 +34,7 @@ pub(super) struct Recorder {
     env: BTreeMap<String, String>,
     seen: BTreeSet<PathBuf>,
     moments: Vec<Moment>,
+    are_cut: bool,
 }
 
 impl Recorder {
@@ -46,20 +59,29 @@ impl Recorder {
         self.moments.push(Moment::Mark(mark));
     }
 
+    /// Adds the hooks that ended after the last mark, once the client is gone and before its folder is.
+    pub fn end(&mut self) {
+        let is_complete = || calls(&self.root).iter().all(|call| call.join("ended").exists());
+        let end = Instant::now() + Duration::from_secs(10);
+        while !is_complete() && Instant::now() < end {
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.are_cut = !is_complete();
+        self.take_calls();
+    }
+
     /// The recording, without the folder's name.
     pub fn finish(&self) -> Vec<Moment> {
+        assert!(!self.are_cut, "a hook was killed before its answer: record again");
         let moments = self.moments.iter().map(|moment| without_root(moment, &self.root));
         std::iter::once(Moment::Client).chain(moments).collect()
     }
 
     fn take_calls(&mut self) {
-        let folder = self.root.join(CALLS);
-        let mut ended: Vec<(u128, PathBuf)> = fs::read_dir(folder)
+        let mut ended: Vec<(u128, PathBuf)> = calls(&self.root)
             .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| Some((number(&entry.path().join("ended"))?, entry.path())))
-            .filter(|(_, path)| !self.seen.contains(path))
+            .filter(|path| !self.seen.contains(path))
+            .filter_map(|path| Some((number(&path.join("ended"))?, path)))
             .collect();
         // Parallel hooks are recorded in the order in which they ended.
         ended.sort();
@@ -71,11 +93,10 @@ impl Recorder {
     }
 
     fn read_call(&mut self, path: &Path) -> HookCall {
-        let text = |name: &str| fs::read_to_string(path.join(name)).unwrap_or_default();
+        let text = |name: &str| fs::read_to_string(path.join(name)).expect("a file of the recorder");
         let env = text("env");
         let variables = env.split('\0').filter_map(|pair| pair.split_once('='));
-        // Process ids of a recording are meaningless later.
-        let set = variables.filter(|(name, _)| name.starts_with("CLAUDE") && *name != "CLAUDE_PID");
+        let set = variables.filter(|(name, _)| VARIABLES.contains(name));
         let set: BTreeMap<_, _> = set.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let env = (set != self.env).then(|| set.clone());
         self.env = set;
@@ -94,6 +115,12 @@ impl Recorder {
             files: changes(&mut self.files, now),
         }
     }
+}
+
+/// The folders of the calls so far.
+fn calls(root: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root.join(CALLS)).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
 }
 
 fn number(path: &Path) -> Option<u128> {

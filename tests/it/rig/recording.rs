@@ -19,8 +19,17 @@ const ROOT: &str = "@ROOT@";
 /// Placeholder for that folder in the name of a transcript folder.
 const ENCODED_ROOT: &str = "@ENCODED-ROOT@";
 
-/// Texts of the client that are longer than this are shortened, in bytes.
-const LONG: usize = 400;
+/// Placeholder for the folder of this repository.
+const REPOSITORY: &str = "@REPOSITORY@";
+
+/// Bytes above which parts of messages are shortened.
+const LONG: usize = 200;
+
+/// Characters that are kept of those.
+const BEGINNING: usize = 130;
+
+/// Bytes above which parts of the client's own lines are left out.
+const SHORT: usize = 60;
 
 /// One moment of a recording.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -135,45 +144,45 @@ fn read_file(root: &Path, path: &Path, files: &mut Files) {
     }
 }
 
-/// A transcript without the client's own prompts and tool descriptions, which are long, and not ours to keep. Nothing
-/// reads them in these types of lines.
+/// A transcript without the client's own prompts, tool descriptions and facts about the machine, which are not ours to keep.
+/// In lines of these types, Fusebox reads short fields only.
 fn shorten_transcript(text: &str) -> String {
     const TYPES: [&str; 5] = ["attachment", "api-request", "api-request-shape", "api-request-blob", "system"];
     let shortened = |line: &str| match serde_json::from_str::<Value>(line) {
-        Ok(value) if TYPES.iter().any(|t| value["type"] == *t) => shorten(value, 2).to_string(),
+        // A queued prompt is a person's, a task's or an agent's words.
+        Ok(value) if value["attachment"]["type"] == "queued_command" => value.to_string(),
+        Ok(value) if TYPES.iter().any(|t| value["type"] == *t) => shorten(value, 2, SHORT).to_string(),
         _ => line.to_owned(),
     };
     // The client writes whole lines; an incomplete one is recorded later.
     text.split_inclusive('\n').filter(|l| l.ends_with('\n')).map(|l| shortened(l.trim_end()) + "\n").collect()
 }
 
-/// Replaces long parts of a value by their size; at this depth, whole objects by that of their fields.
-fn shorten(value: Value, depth: usize) -> Value {
+/// Replaces the parts of a value that have more than `most` bytes by their beginning, if text, and their size. Down to this
+/// depth, the parts of an object are its fields.
+fn shorten(value: Value, depth: usize, most: usize) -> Value {
     match value {
         Value::Object(fields) if depth > 0 => {
-            fields.into_iter().map(|(name, value)| (name, shorten(value, depth - 1))).collect()
+            fields.into_iter().map(|(name, value)| (name, shorten(value, depth - 1, most))).collect()
         }
         value => match value.to_string().len() {
-            size if size > LONG => {
-                let start: String = value.as_str().unwrap_or_default().chars().take(LONG / 2).collect();
-                format!("{start} ({size} bytes)").into()
+            size if size > most => {
+                let text = value.as_str().filter(|_| most > SHORT).unwrap_or_default();
+                format!("{} ({size} bytes)", text.chars().take(BEGINNING).collect::<String>()).into()
             }
             _ => value,
         },
     }
 }
 
-/// A request's message without long parts, such as the client's reminders.
+/// A message of a request without long parts, such as the client's reminders.
 pub(super) fn shorten_message(text: &str) -> String {
-    match serde_json::from_str::<Value>(text) {
-        Ok(mut message) => {
-            for block in message["content"].as_array_mut().into_iter().flatten() {
-                *block = shorten(block.take(), 1);
-            }
-            message.to_string()
-        }
-        Err(_) => text.to_owned(),
+    let Ok(mut message) = serde_json::from_str::<Value>(text) else { return text.to_owned() };
+    match &mut message["content"] {
+        Value::Array(blocks) => blocks.iter_mut().for_each(|block| *block = shorten(block.take(), 1, LONG)),
+        content => *content = shorten(content.take(), 0, LONG),
     }
+    message.to_string()
 }
 
 /// The output of a run, without the client's setup and the start of hooks.
@@ -190,7 +199,9 @@ pub(super) fn changes(before: &mut Files, now: Files) -> Vec<FileChange> {
     let mut changes = Vec::new();
     for (path, text) in now {
         let old = before.get(&path);
-        if old == Some(&text) {
+        // A snapshot can be older than that of a parallel hook that ended earlier: transcripts only grow.
+        let is_older = old.is_some_and(|old| path.ends_with(".jsonl") && old.starts_with(&text));
+        if is_older || old == Some(&text) {
             continue;
         }
         let added = old.and_then(|old| text.strip_prefix(old.as_str()));
@@ -244,12 +255,18 @@ pub(super) fn save(test: &str, moments: &[Moment]) {
 
 /// The moment with placeholders instead of the folder.
 pub(super) fn without_root(moment: &Moment, root: &Path) -> Moment {
-    replace(moment, &[(&encoded(root), ENCODED_ROOT), (text(root), ROOT)])
+    replace(
+        moment,
+        &[(&encoded(root), ENCODED_ROOT), (text(root), ROOT), (env!("CARGO_MANIFEST_DIR"), REPOSITORY)],
+    )
 }
 
 /// The opposite of [`without_root`].
 pub(super) fn with_root(moment: &Moment, root: &Path) -> Moment {
-    replace(moment, &[(ENCODED_ROOT, &encoded(root)), (ROOT, text(root))])
+    replace(
+        moment,
+        &[(ENCODED_ROOT, &encoded(root)), (ROOT, text(root)), (REPOSITORY, env!("CARGO_MANIFEST_DIR"))],
+    )
 }
 
 fn replace(moment: &Moment, pairs: &[(&str, &str)]) -> Moment {

@@ -97,7 +97,7 @@ impl Terminal {
             *screen.lock().expect("the screen") = mark.screen.unwrap_or_default();
             // A hook can have done what was waited for, and have ended after that.
             while !ready() {
-                assert!(self.api.play_hook(&self.env), "{what}: it was so when this was recorded");
+                assert!(self.api.play_hook(&self.env), "{what}: true in the recording, but not now");
             }
             return;
         }
@@ -135,7 +135,11 @@ impl Terminal {
         if matches!(self.place, Place::Recording(_)) {
             return;
         }
-        assert!(poll(LIMIT, || !self.shows("esc to interrupt")), "it works on: {}", self.screen());
+        assert!(
+            poll(LIMIT, || !self.shows("esc to interrupt")),
+            "the client is still busy: {}",
+            self.screen()
+        );
         // A blocked prompt may still be there.
         self.keys(&["C-u"]);
         self.type_text(text);

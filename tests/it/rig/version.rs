@@ -76,12 +76,13 @@ fn require_client(version: Version) {
 /// instead, `record` records it again (`tests/record`).
 pub fn with_recording(path: &str, version: Version, body: fn(Version)) {
     match std::env::var("FUSEBOX_TEST_CLIENTS").as_deref() {
+        Err(_) | Ok("") => drive::replay(path, || body(version)),
         Ok("live") => with_client(path, version, body),
         Ok("record") => {
             require_client(version);
             in_netns(path, || drive::record(path, || body(version)));
         }
-        _ => drive::replay(path, || body(version)),
+        Ok(other) => panic!("FUSEBOX_TEST_CLIENTS is {other:?}: it must be live or record"),
     }
 }
 

@@ -36,7 +36,7 @@ pub trait Backend: Sync {
 
 /// A backend that can start empty.
 pub trait EmptyBackend: Backend + Sized {
-    /// An empty store; `None`, with a message, if it is not available on this machine.
+    /// An empty store.
     fn empty() -> Self;
 }
 

@@ -11,7 +11,7 @@ use super::facts::{NOW, facts, response};
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// One store, used by two machines; `None` if Redis is not installed.
+/// One store, used by two machines.
 fn two_machines() -> (Redis, RedisStore, RedisStore) {
     let backend = Redis::empty();
     let (first, second) = (backend.open_on("first"), backend.open_on("second"));

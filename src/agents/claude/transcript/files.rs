@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use crate::agents::claude::guard;
+use crate::agents::claude::protected_client;
 use crate::platform::Env;
 use crate::transcript::{AgentNote, TranscriptFile, is_plain_id};
 
@@ -59,7 +59,7 @@ pub fn agent_note(file: &TranscriptFile) -> Option<AgentNote> {
 
 /// The sessions and their transcripts in the client's folder.
 pub fn all(env: &Env) -> Vec<(String, PathBuf)> {
-    let projects = guard::user_dir(env).map(|dir| dir.join("projects"));
+    let projects = protected_client::user_dir(env).map(|dir| dir.join("projects"));
     let mut found = Vec::new();
     for path in projects.iter().flat_map(|dir| entries(dir)).flat_map(|project| entries(&project)) {
         if path.extension().is_some_and(|e| e == "jsonl")
@@ -73,7 +73,7 @@ pub fn all(env: &Env) -> Vec<(String, PathBuf)> {
 
 /// The transcript of one session in the client's folder.
 pub fn find(env: &Env, session: &str) -> Option<PathBuf> {
-    let projects = guard::user_dir(env)?.join("projects");
+    let projects = protected_client::user_dir(env)?.join("projects");
     let of = |project: PathBuf| Some(project.join(format!("{session}.jsonl"))).filter(|path| path.is_file());
     entries(&projects).into_iter().find_map(of)
 }
