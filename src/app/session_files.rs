@@ -92,7 +92,10 @@ fn unknown_session(env: &Env, id: &str, transcript: &Path) -> Session {
         project,
         user: env.user(),
         team: team.unwrap_or_default(),
-        ..Session::default()
+        // Its variables are gone.
+        task_type: String::new(),
+        parent: None,
+        client: None,
     }
 }
 

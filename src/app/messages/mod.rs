@@ -66,13 +66,8 @@ pub fn iterations(iterations: u64, policy: &Policy) -> String {
 
 /// Says what a breaker tripped on, and what the agent could do instead.
 fn circuit_open(trip: &Trip, excerpts: &Excerpts) -> String {
-    let instead = match trip.rule.as_str() {
-        "iterations" => "Tell the person what is done and what is left.",
-        "endless_wait" => "What you are waiting for may never happen. Say so, and ask the person.",
-        "failing_storm" | "same_failure" => "Find out why it fails, or ask the person.",
-        _ => "Try something else, or ask the person.",
-    };
-    format!("Fusebox: the circuit breaker is open: {}. {instead}", trip_details(trip, excerpts))
+    let advice = rules::by_name(&trip.rule).map(|rule| format!(" {}", rule.advice)).unwrap_or_default();
+    format!("Fusebox: the circuit breaker is open: {}.{advice}", trip_details(trip, excerpts))
 }
 
 /// What a rule counted: `the same call with the same result, 5 times in a row (Bash, "make test"; trips at 5)`.

@@ -200,23 +200,22 @@ impl CircuitBreaker {
             at: now,
         };
         let (tripped, warned) = match_rules(&view, policy);
-        let warnings: Vec<(&'static str, Trip)> = warned.iter().map(|f| (f.rule.name, trip(f))).collect();
-        let tripped = tripped.map(|rule_match| trip(&rule_match));
+        let once = |rule_match: &RuleMatch| if rule_match.rule.once_per_turn { 0 } else { last.shape };
+        let warnings: Vec<(u32, Trip)> = warned.iter().map(|found| (once(found), trip(found))).collect();
+        let tripped = tripped.map(|found| (once(&found), trip(&found)));
         match tripped {
-            Some(trip) if policy.mode == Mode::Enforce => {
+            Some((_, trip)) if policy.mode == Mode::Enforce => {
                 self.phase = Phase::Open { trip: trip.clone() };
                 changes.push(CircuitChange::Opened(trip));
             }
-            Some(trip) => {
-                if self.report_once(&format!("{}!", trip.rule), last.shape) {
+            Some((shape, trip)) => {
+                if self.report_once(&format!("{}!", trip.rule), shape) {
                     changes.push(CircuitChange::WouldOpen(trip));
                 }
             }
             None => {
-                for (rule, warning) in warnings {
-                    // Reported once per turn, whatever the last call is.
-                    let shape = if rule == "iterations" { 0 } else { last.shape };
-                    if policy.mode == Mode::Enforce && self.report_once(rule, shape) {
+                for (shape, warning) in warnings {
+                    if policy.mode == Mode::Enforce && self.report_once(&warning.rule, shape) {
                         changes.push(CircuitChange::Warned(warning));
                     }
                 }
@@ -241,7 +240,7 @@ mod tests {
 
     use super::super::action::{Action, InputComparison};
     use super::super::outcome::{Outcome, ResultContent};
-    use super::super::policy::Preset;
+    use super::super::policy::{Limits, Preset};
     use super::*;
 
     fn named(id: u32, command: &str, result: &str) -> NamedCall {
@@ -339,6 +338,23 @@ mod tests {
         }
         assert!(matches!(&changes[..], [CircuitChange::WouldOpen(trip)] if trip.count == 5), "{changes:?}");
         assert!(breaker.admits(Some(10)));
+    }
+
+    #[test]
+    fn a_shadow_reports_once_per_turn_what_does_not_depend_on_the_call() {
+        let mut policy = Policy { mode: Mode::Shadow, ..Policy::from_preset(Preset::Strict) };
+        let mut reported = |name: &str, result: &dyn Fn(u32) -> NamedCall| {
+            policy.limits = Limits::from_fn(|rule| (rule.name == name).then_some(6));
+            let mut breaker = CircuitBreaker::default();
+            let mut changes = Vec::new();
+            for id in 1..=20 {
+                let input = CircuitInput::ResponseEnded(&[result(id)]);
+                changes.extend(breaker.observe(input, &policy, 0, Timestamp(0)));
+            }
+            changes.len()
+        };
+        assert_eq!(reported("iterations", &|id| named(id, &format!("step {id}"), "fine")), 1);
+        assert_eq!(reported("failing_storm", &|id| named(id, &format!("step {id}"), &format!("Exit code {id}"))), 1);
     }
 
     #[test]

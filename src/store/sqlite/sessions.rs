@@ -15,41 +15,39 @@ use crate::domain::time::Timestamp;
 /// Minimum interval between writes of `last_seen`, in milliseconds: it is only displayed, and a write costs a page.
 const SEEN_INTERVAL_MS: i64 = 10_000;
 
-const COLUMNS: &str = "s.session, s.transcript, s.project, s.user, s.team, s.task_type, \
-     (SELECT p.session FROM sessions p WHERE p.id = s.parent), s.client_pid, s.client_started, s.last_seen, s.ended, \
-     s.complete";
+const COLUMNS: &str = "s.*, (SELECT p.session FROM sessions p WHERE p.id = s.parent) AS parent_session";
 
-/// Reads the columns `project, user, team, task_type` from `first` on.
-fn attribution_at(row: &Row, first: usize) -> rusqlite::Result<Attribution> {
+/// What a row of `sessions` is charged to. Its columns are named after scopes.
+fn read_attribution(row: &Row) -> rusqlite::Result<Attribution> {
     Ok(Attribution {
-        project: row.get(first)?,
-        user: row.get(first + 1)?,
-        team: row.get(first + 2)?,
-        task_type: row.get(first + 3)?,
+        project: row.get("project")?,
+        user: row.get("user")?,
+        team: row.get("team")?,
+        task_type: row.get("task_type")?,
     })
 }
 
 fn row(row: &Row) -> rusqlite::Result<SessionRow> {
-    let client = match (row.get::<_, Option<u32>>(7)?, row.get::<_, Option<i64>>(8)?) {
+    let client = match (row.get::<_, Option<u32>>("client_pid")?, row.get::<_, Option<i64>>("client_started")?) {
         (Some(pid), Some(started)) => Some(ClientProcess { pid, started: from_sql(started) }),
         _ => None,
     };
-    let Attribution { project, user, team, task_type } = attribution_at(row, 2)?;
+    let Attribution { project, user, team, task_type } = read_attribution(row)?;
     let session = Session {
-        id: row.get(0)?,
-        transcript: row.get::<_, Option<String>>(1)?.map(Into::into),
+        id: row.get("session")?,
+        transcript: row.get::<_, Option<String>>("transcript")?.map(Into::into),
         project,
         user,
         team,
         task_type,
-        parent: row.get(6)?,
+        parent: row.get("parent_session")?,
         client,
     };
     Ok(SessionRow {
         session,
-        last_seen: Timestamp(row.get(9)?),
-        ended: row.get::<_, Option<i64>>(10)?.map(Timestamp),
-        complete: row.get(11)?,
+        last_seen: Timestamp(row.get("last_seen")?),
+        ended: row.get::<_, Option<i64>>("ended")?.map(Timestamp),
+        complete: row.get("complete")?,
     })
 }
 
@@ -118,15 +116,15 @@ pub struct BatchSession {
 pub fn intern(db: &Connection, session: &Session, seen: Timestamp) -> Result<BatchSession> {
     // One statement for everything about a session: preparing another would cost as much as running it.
     let mut query = db.prepare_cached(
-        "SELECT id, sequence, settles, last_seen, complete OR ended IS NOT NULL, parent, project, user, team, \
-         task_type FROM sessions WHERE session = ?",
+        "SELECT *, complete OR ended IS NOT NULL AS is_over FROM sessions WHERE session = ?",
     )?;
     let known = query
         .query_row([&session.id], |r| {
-            let (id, sequence, settles) = (r.get(0)?, from_sql(r.get(1)?), r.get(2)?);
-            let charged = ChargedSession::new(id, session.id.clone(), attribution_at(r, 6)?);
+            let (id, sequence, settles) = (r.get("id")?, from_sql(r.get("sequence")?), r.get("settles")?);
+            let charged = ChargedSession::new(id, session.id.clone(), read_attribution(r)?);
             let known = BatchSession { id, sequence, settles, lineage: vec![charged] };
-            Ok((known, r.get::<_, i64>(3)?, r.get::<_, bool>(4)?, r.get::<_, Option<i64>>(5)?))
+            let last_seen: i64 = r.get("last_seen")?;
+            Ok((known, last_seen, r.get::<_, bool>("is_over")?, r.get::<_, Option<i64>>("parent")?))
         })
         .optional()?;
     let Some((mut known, last_seen, ended, parent)) = known else {
@@ -233,19 +231,17 @@ pub fn mark_complete(db: &Connection, session: &str, seen: Timestamp) -> Result<
 
 /// What a session is charged to.
 pub fn attribution(db: &Connection, id: i64) -> Result<Attribution> {
-    let mut query = db.prepare_cached("SELECT project, user, team, task_type FROM sessions WHERE id = ?")?;
-    Ok(query.query_row([id], |r| attribution_at(r, 0))?)
+    let mut query = db.prepare_cached("SELECT * FROM sessions WHERE id = ?")?;
+    Ok(query.query_row([id], read_attribution)?)
 }
 
 /// A session, and its parent.
 pub fn charged_session(db: &Connection, id: i64) -> Result<WithParent<i64>> {
-    let mut query = db.prepare_cached(
-        "SELECT session, project, user, team, task_type, parent, parent_since FROM sessions WHERE id = ?",
-    )?;
+    let mut query = db.prepare_cached("SELECT * FROM sessions WHERE id = ?")?;
     Ok(query.query_row([id], |r| {
-        let charged = ChargedSession::new(id, r.get(0)?, attribution_at(r, 1)?);
-        let since = r.get::<_, Option<i64>>(6)?.map_or(MIN_TIME, Timestamp);
-        Ok((charged, r.get::<_, Option<i64>>(5)?.map(|parent| (parent, since))))
+        let charged = ChargedSession::new(id, r.get("session")?, read_attribution(r)?);
+        let since = r.get::<_, Option<i64>>("parent_since")?.map_or(MIN_TIME, Timestamp);
+        Ok((charged, r.get::<_, Option<i64>>("parent")?.map(|parent| (parent, since))))
     })?)
 }
 

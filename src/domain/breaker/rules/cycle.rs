@@ -1,6 +1,6 @@
 //! A short sequence of responses that repeats, with the same calls and outcomes.
 
-use super::{Rule, View, warn_one_before};
+use super::{OTHER_ADVICE, Rule, View, warn_one_before};
 use crate::domain::breaker::call::Call;
 
 /// The longest cycle, in responses.
@@ -13,8 +13,10 @@ pub(super) static RULE: Rule = Rule {
     key: "breaker.max_cycles",
     presets: [Some(8), Some(4), Some(4)],
     description: "a cycle of 2 to 5 calls or responses with the same results, {n} times in a row",
+    advice: OTHER_ADVICE,
     source: "Gemini CLI, OpenHands",
     counts_repetitions: true,
+    once_per_turn: false,
     count: |view| count(view, false),
     warning_at: warn_one_before,
 };

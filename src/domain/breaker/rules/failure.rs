@@ -9,8 +9,10 @@ pub(super) static RULE: Rule = Rule {
     key: "breaker.max_failures",
     presets: [Some(8), Some(4), Some(4)],
     description: "the same call failing in the same way {n} times, with no change since",
+    advice: "Find out why it fails, or ask the person.",
     source: "OpenHands, Cline",
     counts_repetitions: true,
+    once_per_turn: false,
     count,
     warning_at: warn_one_before,
 };

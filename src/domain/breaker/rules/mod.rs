@@ -1,7 +1,7 @@
 //! The rules: each a small pure function that counts, with a name, a limit and its source.
 //!
-//! To add a rule, add a file here and a line in [`RULES`]: its configuration key, its presets and its documentation
-//! follow from that.
+//! To add a rule, add a file here and a line in [`RULES`]: its configuration key, its variable and its presets follow from
+//! that. `CONTRIBUTING.md` lists the pages and tests to change.
 
 mod cycle;
 mod failure;
@@ -62,7 +62,13 @@ impl View {
     }
 }
 
+/// The advice of most rules.
+const OTHER_ADVICE: &str = "Try something else, or ask the person.";
+
 /// A rule.
+///
+/// What holds for each: waits and outages ([`Call::is_waiting`]) are left to `endless_wait` and `iterations`, so a rule skips
+/// them. A [`View`] has the last 100 calls, so a higher limit never trips. Equal calls of one response come as one.
 pub struct Rule {
     /// Its name in alerts, lists and the status.
     pub name: &'static str,
@@ -72,17 +78,22 @@ pub struct Rule {
     pub presets: [Option<u32>; 3],
     /// What it counts, for people; `{n}` is the limit.
     pub description: &'static str,
+    /// What the agent could do instead, once it has tripped.
+    pub advice: &'static str,
     /// The source of the rule or its limit.
     pub source: &'static str,
     /// Counts matches.
     pub count: fn(&View) -> u32,
     /// Whether it counts repetitions: if a person asks for twenty runs, twenty runs are allowed.
     pub counts_repetitions: bool,
+    /// Whether a warning, or a report in shadow mode, is given once until the next prompt. Otherwise it is given once for each
+    /// call that it names.
+    pub once_per_turn: bool,
     /// The count at which the agent is warned, from the limit and the iterations after which the agent gets a notice.
     pub warning_at: fn(u32, Option<u32>) -> Option<u32>,
 }
 
-/// Every rule, the most telling first: the first that trips is the reason.
+/// Every rule. If several trip, the first is the reason: put the most specific first.
 pub static RULES: [&Rule; 10] = [
     &repeat::RULE,
     &cycle::RULE,

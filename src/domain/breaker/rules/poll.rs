@@ -10,8 +10,10 @@ pub(super) static RULE: Rule = Rule {
     key: "breaker.max_polls",
     presets: [Some(100), Some(50), Some(25)],
     description: "the same waiting call, or a cycle that contains one, with the same result, {n} times in a row",
+    advice: "What you are waiting for may never happen. Say so, and ask the person.",
     source: "field reports",
     counts_repetitions: false,
+    once_per_turn: false,
     count,
     warning_at: |limit, _| Some(limit / 2).filter(|n| *n > 1),
 };

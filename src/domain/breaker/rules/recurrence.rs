@@ -1,6 +1,6 @@
 //! The same call with the same outcome recurs between other calls, while nothing changes.
 
-use super::{Rule, View, warn_one_before};
+use super::{OTHER_ADVICE, Rule, View, warn_one_before};
 
 /// How many calls it looks back.
 const WINDOW: usize = 30;
@@ -12,8 +12,10 @@ pub(super) static RULE: Rule = Rule {
     key: "breaker.max_recurrences",
     presets: [Some(16), Some(8), Some(8)],
     description: "the same call with the same result, {n} times among the last 30, with no change in between",
+    advice: OTHER_ADVICE,
     source: "Crush, Qwen Code",
     counts_repetitions: true,
+    once_per_turn: false,
     count,
     warning_at: warn_one_before,
 };

@@ -1,6 +1,6 @@
 //! Different calls of one tool have the same outcome, while nothing changes.
 
-use super::{Rule, View, warn_one_before};
+use super::{OTHER_ADVICE, Rule, View, warn_one_before};
 
 /// How many calls it looks back.
 const WINDOW: usize = 30;
@@ -13,8 +13,10 @@ pub(super) static RULE: Rule = Rule {
     key: "breaker.max_same_outcomes",
     presets: [Some(16), Some(8), Some(8)],
     description: "the same long result from calls of one tool on the same subject, {n} times among the last 30, with no change in between",
+    advice: OTHER_ADVICE,
     source: "our own corpus",
     counts_repetitions: true,
+    once_per_turn: false,
     count,
     warning_at: warn_one_before,
 };

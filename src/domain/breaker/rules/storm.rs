@@ -9,8 +9,10 @@ pub(super) static RULE: Rule = Rule {
     key: "breaker.max_failing_storm",
     presets: [Some(30), Some(15), Some(15)],
     description: "{n} failing calls in a row",
+    advice: "Find out why it fails, or ask the person.",
     source: "Cline; the number from real sessions",
     counts_repetitions: false,
+    once_per_turn: true,
     count,
     warning_at: warn_one_before,
 };

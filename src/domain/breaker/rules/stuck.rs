@@ -1,6 +1,6 @@
 //! The same call keeps failing in the same way, despite changes in between.
 
-use super::{Rule, View, warn_one_before};
+use super::{OTHER_ADVICE, Rule, View, warn_one_before};
 
 /// Source: our own corpus: edit after edit with the same error. Three times the limit without changes, because some
 /// errors take many attempts.
@@ -9,8 +9,10 @@ pub(super) static RULE: Rule = Rule {
     key: "breaker.max_stuck",
     presets: [Some(24), Some(12), Some(12)],
     description: "the same call failing in the same way {n} times, even though things changed in between",
+    advice: OTHER_ADVICE,
     source: "our own corpus",
     counts_repetitions: true,
+    once_per_turn: false,
     count,
     warning_at: warn_one_before,
 };

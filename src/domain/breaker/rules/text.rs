@@ -1,6 +1,6 @@
 //! The agent repeats the same text, while nothing changes.
 
-use super::{Rule, View, warn_one_before};
+use super::{OTHER_ADVICE, Rule, View, warn_one_before};
 
 /// Source: Gemini CLI (repeated content). Compares whole texts here, and only while the accompanying calls change
 /// nothing.
@@ -9,8 +9,10 @@ pub(super) static RULE: Rule = Rule {
     key: "breaker.max_texts",
     presets: [Some(20), Some(10), Some(10)],
     description: "the same text before calls that change nothing, {n} times in a row",
+    advice: OTHER_ADVICE,
     source: "Gemini CLI",
     counts_repetitions: false,
+    once_per_turn: false,
     count,
     warning_at: warn_one_before,
 };
