@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::installation::Installation;
 use crate::config::redis_address::Address;
 use crate::config::{Config, RedisConfig};
-use crate::platform::{Env, machine_name, test_patience};
+use crate::platform::{Env, machine_fingerprint, test_patience};
 use crate::store::redis::{RedisLocation, RedisStore};
 use crate::store::shared_names;
 use crate::store::sqlite::SqliteStore;
@@ -110,7 +110,7 @@ pub fn open_shared(
         address,
         wait: Duration::from_millis(redis.timeout_ms) * test_patience(),
         tenant: tenant.to_owned(),
-        machine: shared_names::machine_id(&machine_name(), &env.state_dir().unwrap_or_default()),
+        machine: shared_names::machine_id(&machine_fingerprint(), &env.state_dir().unwrap_or_default()),
         read_cache: session_cache.map(|path| path.with_extension("redis")),
     }))
 }

@@ -9,7 +9,7 @@ use super::time::Timestamp;
 use super::usage::{Amount, Usage};
 use super::window::{Window, WindowRule};
 
-/// What a budget counts.
+/// The unit in which a budget counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {

@@ -1,8 +1,8 @@
-//! What budgets and counters count over.
+//! Which uses budgets and counters add up together.
 
 use serde::{Deserialize, Serialize};
 
-/// What a budget counts over.
+/// Which uses a budget adds up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {

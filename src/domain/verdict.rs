@@ -114,7 +114,9 @@ pub fn concerns(state: &BudgetState, caller: &Caller) -> bool {
     match state.budget.scope {
         Scope::Model => state.value == caller.model,
         Scope::AgentType => state.value == caller.agent_type,
-        Scope::Session | Scope::Project | Scope::User | Scope::Team | Scope::TaskType | Scope::History => true,
+        Scope::Session | Scope::Project | Scope::User | Scope::Team | Scope::TaskType | Scope::History => {
+            true
+        }
     }
 }
 

@@ -113,7 +113,7 @@ pub fn uid() -> u32 {
 
 /// Identifies this machine among those that share a store: a hash of its id and its name. Survives reboots; copies of
 /// one image differ at least in their names.
-pub fn machine_name() -> String {
+pub fn machine_fingerprint() -> String {
     let [id, name] = system::machine();
     format!("{:016x}", MessageKey::from_parts(&["machine", &id, &name]).short())
 }

@@ -22,7 +22,7 @@ mod system;
 compile_error!("Fusebox runs on Linux and macOS");
 
 pub use clock::{Stopwatch, clock, test_patience};
-pub use env::{Env, is_test_runner, machine_name, program_dir, uid};
+pub use env::{Env, is_test_runner, machine_fingerprint, program_dir, uid};
 pub use system::SYSTEM;
 
 /// An operating system.

@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use fusebox::domain::breaker::rules::RULES;
+use fusebox::domain::scope::Scope;
 use serde_json::{Value, json};
 
 use self::page::Page;
@@ -311,4 +313,32 @@ fn every_command_stands_in_the_table() {
         let ran = home.fusebox(&[&words[..], more].concat());
         assert!(ran.code == 2 && ran.stderr.contains("inside an agent's shell"), "{words:?}: {ran:?}");
     }
+}
+
+#[test]
+fn every_rule_stands_in_the_table_with_its_presets() {
+    let documented: Vec<Vec<String>> = page("docs/breaker.md")
+        .table("the-rules")
+        .iter()
+        .map(|row| {
+            let numbers = row[2..].iter().map(|cell| cell.text.replace(',', ""));
+            [row[0].code[0].clone(), row[1].code[0].clone()].into_iter().chain(numbers).collect()
+        })
+        .collect();
+    let rules: Vec<Vec<String>> = RULES
+        .iter()
+        .map(|rule| {
+            let numbers = rule.presets.map(|limit| limit.map_or("off".to_owned(), |n| n.to_string()));
+            let key = rule.key.trim_start_matches("breaker.").to_owned();
+            [rule.name.to_owned(), key].into_iter().chain(numbers).collect()
+        })
+        .collect();
+    assert_eq!(documented, rules);
+}
+
+#[test]
+fn every_scope_stands_in_the_table() {
+    let rows = page(CONFIGURATION).table("scopes");
+    let documented: Vec<String> = rows.iter().map(|row| row[0].text.clone()).collect();
+    assert_eq!(documented, Scope::ALL.map(|(name, _)| name));
 }

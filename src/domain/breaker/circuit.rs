@@ -354,7 +354,10 @@ mod tests {
             changes.len()
         };
         assert_eq!(reported("iterations", &|id| named(id, &format!("step {id}"), "fine")), 1);
-        assert_eq!(reported("failing_storm", &|id| named(id, &format!("step {id}"), &format!("Exit code {id}"))), 1);
+        assert_eq!(
+            reported("failing_storm", &|id| named(id, &format!("step {id}"), &format!("Exit code {id}"))),
+            1
+        );
     }
 
     #[test]

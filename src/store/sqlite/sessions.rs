@@ -28,10 +28,11 @@ fn read_attribution(row: &Row) -> rusqlite::Result<Attribution> {
 }
 
 fn row(row: &Row) -> rusqlite::Result<SessionRow> {
-    let client = match (row.get::<_, Option<u32>>("client_pid")?, row.get::<_, Option<i64>>("client_started")?) {
-        (Some(pid), Some(started)) => Some(ClientProcess { pid, started: from_sql(started) }),
-        _ => None,
-    };
+    let client =
+        match (row.get::<_, Option<u32>>("client_pid")?, row.get::<_, Option<i64>>("client_started")?) {
+            (Some(pid), Some(started)) => Some(ClientProcess { pid, started: from_sql(started) }),
+            _ => None,
+        };
     let Attribution { project, user, team, task_type } = read_attribution(row)?;
     let session = Session {
         id: row.get("session")?,

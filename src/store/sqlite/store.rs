@@ -16,7 +16,7 @@ use crate::domain::event::{CircuitDecision, Event};
 use crate::domain::operation::Operation;
 use crate::domain::throttle::Slots;
 use crate::domain::time::Timestamp;
-use crate::platform::machine_name;
+use crate::platform::machine_fingerprint;
 use crate::store::agent_states;
 use crate::store::cache_file::lock_exclusive;
 use crate::store::{
@@ -170,7 +170,7 @@ impl Recover for SqliteStore {
     }
 
     fn rebuilding_machines(&mut self, _now: Timestamp) -> Result<Vec<String>> {
-        Ok(if self.is_rebuilding()? { vec![machine_name()] } else { Vec::new() })
+        Ok(if self.is_rebuilding()? { vec![machine_fingerprint()] } else { Vec::new() })
     }
 
     fn reset_store(&mut self, store_id: &str) -> Result<String> {
