@@ -109,7 +109,7 @@ fn what_an_agent_schedules_is_no_persons(version: Version) {
     terminal.enter("schedule it");
     terminal.wait("it is scheduled");
     terminal.wait_long("operation blocked by hook");
-    assert!(api.showed(&terminal.screen(), "the agent itself wrote these words"));
+    assert!(api.showed(&terminal.screen(), "the agent itself wrote these words"), "{}", api.last_shown());
     let session = session(&client);
     assert_eq!(decisions(&client, &session), Vec::<Value>::new());
     assert_eq!(api.count("main"), 2);

@@ -1,6 +1,7 @@
 //! A hook called by a client in a terminal: its parent reads from a terminal, and no agent started it.
 #![allow(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::FromRawFd;
 use std::path::{Path, PathBuf};
@@ -36,13 +37,14 @@ pub fn prompt_from(home: &Home, payload: &Value, outer: Option<&Path>) -> Ran {
 /// The same, from a program that reads from `input`, and may not be a client.
 pub fn prompt_of(home: &Home, payload: &Value, client: &Path, outer: Option<&Path>, input: Stdio) -> Ran {
     let furnish = |command| home.furnish(command);
-    call(&home.path(""), &furnish, &payload.to_string(), client, outer, input)
+    call(&home.path(""), &furnish, &BTreeMap::new(), &payload.to_string(), client, outer, input)
 }
 
-/// The same in any folder; `furnish` gives a command its variables.
+/// The same in any folder. `furnish` gives the client its variables; `variables` are those that it sets for the hook.
 pub fn call(
     folder: &Path,
     furnish: &dyn Fn(Command) -> Command,
+    variables: &BTreeMap<String, String>,
     payload: &str,
     client: &Path,
     outer: Option<&Path>,
@@ -69,7 +71,10 @@ pub fn call(
         ]);
     }
     let folder = place.path().to_str().unwrap();
-    words.extend([client.to_str().unwrap(), "/", "-maxdepth", "0", "-exec", "sh", "-c", script]);
+    let variables: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    words.extend([client.to_str().unwrap(), "/", "-maxdepth", "0", "-exec", "env"]);
+    words.extend(variables.iter().map(String::as_str));
+    words.extend(["sh", "-c", script]);
     words.extend([program_path("prompt-submit"), folder, ";"]);
     let mut command = Command::new("setsid");
     // Detached from whatever runs the tests, which may be an agent.

@@ -180,6 +180,11 @@ impl Api {
         }
     }
 
+    /// What hooks said on the way to the last mark of a recording, for messages of failed tests.
+    pub fn last_shown(&self) -> String {
+        self.shared.drive().player().map(|player| player.shown().to_owned()).unwrap_or_default()
+    }
+
     /// Whether a recording is played.
     pub fn is_replay(&self) -> bool {
         self.shared.drive().player().is_some()

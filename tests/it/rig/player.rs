@@ -78,6 +78,11 @@ impl Player {
         self.shown.contains(words)
     }
 
+    /// All that they said on that way.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
     /// Calls the hooks that are left; there must be no mark among them.
     #[track_caller]
     pub fn end(&mut self, env: &BTreeMap<String, String>) {
@@ -133,16 +138,16 @@ impl Player {
             self.env.clone_from(set);
         }
         let furnish = |mut command: Command| {
-            command.env_clear().envs(env).envs(&self.env).current_dir(&call.cwd);
+            command.env_clear().envs(env).current_dir(&call.cwd);
             command
         };
         let ran = if self.in_terminal && call.hook == "prompt-submit" {
             // Whether a person typed it also depends on the processes.
             let (_near, far) = terminal::terminal();
             let client = terminal::starter(&self.root, "claude");
-            terminal::call(&self.root, &furnish, &call.stdin, &client, None, far.into())
+            terminal::call(&self.root, &furnish, &self.env, &call.stdin, &client, None, far.into())
         } else {
-            run(&mut furnish(Command::new(program_path(&call.hook))), call.stdin.as_bytes())
+            run(furnish(Command::new(program_path(&call.hook))).envs(&self.env), call.stdin.as_bytes())
         };
         let then = Ran { code: call.code, stdout: call.stdout.clone(), stderr: call.stderr.clone() };
         assert_eq!(
