@@ -9,6 +9,9 @@ fn its_lines_are_short_and_break_inside_no_id() {
     for line in ran.stdout.lines() {
         assert!(line.chars().count() <= 80, "{line}");
     }
+    let has_row =
+        |words: [&str; 2]| ran.stdout.lines().any(|line| words.iter().all(|word| line.contains(word)));
+    assert!(has_row(["BUDGET", "STATUS"]) && has_row(["105.25%", "paused"]), "{}", ran.stdout);
     let id = "67393810-3473-4bd3-b05f-e73c943b62e9";
     let whole = ran.stdout.matches(id).count();
     assert!(whole > 5, "{}", ran.stdout);

@@ -101,6 +101,11 @@ impl DemoSession {
         let text =
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         for line in text.lines() {
+            // A row of a table has columns.
+            if line.trim_start().contains("  ") {
+                writeln!(io.out, "    {line}")?;
+                continue;
+            }
             for part in wrap::lines(line, WIDTH) {
                 writeln!(io.out, "    {part}")?;
             }
