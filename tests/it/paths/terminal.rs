@@ -20,7 +20,7 @@ fn a_new_window_lets_an_open_terminal_go_on(version: Version) {
     terminal.enter("loop");
     terminal.wait_for("the stop", || only(&client)["stopped"] == true);
     terminal.enter("again");
-    terminal.wait("fusebox: extend hours N because");
+    terminal.wait("Original prompt: again");
     let (stopped_at, ran_then) = (api.count("main"), ran(&client));
     // Moves the clock of hooks. The client's own clock, which dates its lines, stays: they belong to the previous
     // window.
