@@ -187,6 +187,7 @@ fn at_ninety_percent_they_work_one_at_a_time(version: Version) {
 client_tests!(live:
     twelve_parallel_subagents_never_exceed_the_cap,
     twelve_background_subagents_never_exceed_the_cap,
+    at_ninety_percent_they_work_one_at_a_time,
 );
 client_tests!(recorded:
     a_loop_is_warned_denied_and_stopped,
@@ -194,5 +195,4 @@ client_tests!(recorded:
     calls_that_the_client_refuses_are_a_loop_too,
     a_subagent_that_loops_is_stopped_alone,
     work_that_gets_on_is_let_alone,
-    at_ninety_percent_they_work_one_at_a_time,
 );
