@@ -346,12 +346,9 @@ mod tests {
         let mut reported = |name: &str, result: &dyn Fn(u32) -> NamedCall| {
             policy.limits = Limits::from_fn(|rule| (rule.name == name).then_some(6));
             let mut breaker = CircuitBreaker::default();
-            let mut changes = Vec::new();
-            for id in 1..=20 {
-                let input = CircuitInput::ResponseEnded(&[result(id)]);
-                changes.extend(breaker.observe(input, &policy, 0, Timestamp(0)));
-            }
-            changes.len()
+            let observe =
+                |id| breaker.observe(CircuitInput::ResponseEnded(&[result(id)]), &policy, 0, Timestamp(0));
+            (1..=20).flat_map(observe).count()
         };
         assert_eq!(reported("iterations", &|id| named(id, &format!("step {id}"), "fine")), 1);
         assert_eq!(
