@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::rig::{Api, Client, MODEL, Script, Turn, Usage, Version, client_tests, lines};
 
@@ -207,8 +207,15 @@ fn recordings_have_nothing_of_the_machine_or_the_clients_texts() {
         for file in fs::read_dir(version.unwrap().path()).unwrap() {
             let path = file.unwrap().path();
             let text = fs::read_to_string(&path).unwrap();
-            for word in [env!("CARGO_MANIFEST_DIR"), "/root", "Linux ", "_TOKEN", "Respond with TEXT ONLY"] {
+            for word in [env!("CARGO_MANIFEST_DIR"), "/root", "Linux ", "_TOKEN"] {
                 assert!(!text.contains(word), "{}: {word}", path.display());
+            }
+            for line in text.lines() {
+                let moment: Value = serde_json::from_str(line).unwrap();
+                for call in moment["mark"]["calls"].as_array().into_iter().flatten() {
+                    let message = call["last_message"].as_str().unwrap();
+                    assert!(message.len() < 3000, "{}: a long text of the client", path.display());
+                }
             }
             recordings += 1;
         }
