@@ -26,7 +26,7 @@ pub mod sqlite;
 pub use self::batch::{AgentObservation, Applied, Batch, BudgetKey, CircuitRow, SlotObservation};
 pub use self::batch_sequence::BatchSequence;
 pub use self::decide::Decide;
-pub use self::error::{Result, StoreError};
+pub use self::error::{BackendErrorKind, Result, StoreError};
 pub use self::query::{Query, StoreKind};
 pub use self::record::Record;
 pub use self::recover::Recover;

@@ -1,13 +1,18 @@
 //! Shorthands for batches, budgets and queries in tests.
 
+use std::time::Instant;
+
 use fusebox::domain::budget::{Budget, BudgetState, Mode, OnLimit, Scope, StoreDown, TokenClasses, Unit};
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::{Period, WindowRule, Zone};
-use fusebox::store::{AgentObservation, Applied, Batch, BudgetKey, Session, Store};
+use fusebox::store::{
+    AgentObservation, Applied, BackendErrorKind, Batch, BudgetKey, Session, Store, StoreError,
+};
 use fusebox::transcript::Fact;
 
 use super::facts::NOW;
+use crate::redis::PATIENCE;
 
 /// A session of the test's user and project.
 pub fn session(id: &str) -> Session {
@@ -108,7 +113,15 @@ impl<'a> BatchBuilder<'a> {
             observation: self.observation,
             now: self.now,
         };
-        store.apply(&batch).expect("the store records a batch")
+        // On a busy machine, others can hold the database for longer than a hook waits. Hooks then record later.
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match store.apply(&batch) {
+                Err(StoreError::Backend(error))
+                    if error.kind == BackendErrorKind::Busy && Instant::now() < end => {}
+                applied => return applied.expect("the store records a batch"),
+            }
+        }
     }
 }
 
