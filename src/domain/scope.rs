@@ -1,8 +1,8 @@
-//! Which uses budgets and counters add up together.
+//! Whose use budgets and counters add up.
 
 use serde::{Deserialize, Serialize};
 
-/// Which uses a budget adds up.
+/// Whose use a budget adds up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {

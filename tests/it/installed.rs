@@ -26,7 +26,9 @@ fn installed_guarded_extended_and_removed(version: Version) {
     let client = client
         .env("FUSEBOX_STATE_DIR", &state.to_string_lossy())
         .env("FUSEBOX_CACHE_DIR", &cache.to_string_lossy())
-        .env("FUSEBOX_BUDGET_SESSION_LIMIT", "1000");
+        .env("FUSEBOX_BUDGET_SESSION_LIMIT", "1000")
+        // The deadlines that people's hooks have.
+        .env("FUSEBOX_TEST_PATIENCE", "1");
     let program = client.program().to_string_lossy().into_owned();
     let settings = client.user_settings_file();
     std::fs::write(&settings, "{\n  \"cleanupPeriodDays\": 30\n}\n").unwrap();

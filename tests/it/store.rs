@@ -25,7 +25,7 @@ use backends;
 
 mod alerts;
 mod backend;
-mod batch_builder;
+pub mod batch_builder;
 mod breaker;
 mod claims;
 mod counters;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fusebox::agents::claude::transcript::ClaudeTranscripts;
-use fusebox::domain::budget::{Budget, Mode, OnLimit, Scope, StoreDown, TokenClasses, Unit};
+use fusebox::domain::budget::{Budget, Scope, TokenClasses, Unit};
 use fusebox::domain::operation::{Operation, OperationKind};
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::Usage;
@@ -16,6 +16,8 @@ use fusebox::transcript::Fact;
 use fusebox::transcript::cursor::{Position, read_new};
 use fusebox::zoneinfo;
 use tempfile::TempDir;
+
+use crate::store::batch_builder;
 
 /// A moment after all captured transcripts.
 pub const NOW: Timestamp = Timestamp(1_795_400_000_000);
@@ -65,21 +67,7 @@ pub fn as_counter(sum: Sum) -> [u64; 6] {
 
 /// A budget that only counts.
 pub fn budget(name: &str, scope: Scope, unit: Unit, limit: u64) -> Budget {
-    Budget {
-        name: name.into(),
-        scope,
-        matches: "*".into(),
-        unit,
-        count: TokenClasses::FRESH,
-        limit,
-        hard_limit: None,
-        window: WindowRule::LIFETIME,
-        thresholds: vec![0.5, 0.8, 0.9, 1.0],
-        on_limit: OnLimit::Pause,
-        wrap_up: 1,
-        mode: Mode::Enforce,
-        store_down: StoreDown::Local,
-    }
+    Budget { name: name.into(), unit, ..batch_builder::budget(scope, limit) }
 }
 
 /// One budget for each class of a counter.

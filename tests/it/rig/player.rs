@@ -20,7 +20,7 @@ pub(super) struct Player {
     calls: Vec<Served>,
     /// What the hooks told models so far.
     told: String,
-    /// What the hooks said to anybody since the last mark but one.
+    /// What the hooks said to anybody on the way to the last mark.
     shown: String,
     env: BTreeMap<String, String>,
     in_terminal: bool,
@@ -78,7 +78,7 @@ impl Player {
         self.shown.contains(words)
     }
 
-    /// All that they said on that way.
+    /// Everything that the hooks said on the way to the last mark.
     pub fn shown(&self) -> &str {
         &self.shown
     }
