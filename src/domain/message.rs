@@ -81,6 +81,9 @@ pub struct Message {
     pub stopped: bool,
     /// Whether a synthetic API-error line followed.
     pub error_followed: bool,
+    /// Whether other messages turned out to hold this usage, so that it charges nothing.
+    #[serde(default)]
+    pub superseded: bool,
     /// Sessions whose client total covers it, so that no estimate is needed.
     pub settled: BTreeSet<u64>,
     /// What the client totals say about it, by session: a fork and its parent may know different parts. Set by
@@ -107,6 +110,7 @@ impl Message {
             recorded: Usage::default(),
             stopped: false,
             error_followed: false,
+            superseded: false,
             settled: BTreeSet::new(),
             exact: BTreeMap::new(),
             share: BTreeMap::new(),
@@ -131,6 +135,7 @@ impl Message {
         self.recorded = self.recorded.max(other.recorded);
         self.stopped |= other.stopped;
         self.error_followed |= other.error_followed;
+        self.superseded |= other.superseded;
         self.settled.extend(&other.settled);
         merge_usages(&mut self.exact, &other.exact);
         merge_usages(&mut self.share, &other.share);
@@ -160,6 +165,7 @@ impl Message {
     /// Whether the charge is an estimate.
     pub fn is_estimated(&self) -> bool {
         match self.source {
+            _ if self.superseded => false,
             UsageSource::Response => self.usage() != self.recorded,
             UsageSource::Compaction => self.exact.is_empty(),
             UsageSource::Unlisted => false,
@@ -169,6 +175,7 @@ impl Message {
     /// The tokens charged.
     pub fn usage(&self) -> Usage {
         match self.source {
+            _ if self.superseded => Usage::default(),
             UsageSource::Response if self.is_cut() && self.settled.is_empty() => {
                 let visible = self.visible.values().sum::<u64>() / CHARS_PER_TOKEN;
                 Usage { output: self.recorded.output.max(visible), ..self.recorded }
@@ -182,6 +189,9 @@ impl Message {
 
     /// What this message adds to a counter.
     pub fn amount(&self) -> Amount {
+        if self.superseded {
+            return Amount::default();
+        }
         let requests = u64::from(self.source != UsageSource::Unlisted);
         Amount { usage: self.usage(), requests, tool_calls: self.tools.len() as u64 }
     }

@@ -57,6 +57,8 @@ pub struct Position {
     /// Hashes of the last `tool_use` ids: tell whether the line of a call was read.
     #[serde(with = "hashes")]
     pub recent_tools: VecDeque<u64>,
+    /// How many `tool_use` ids were read, repeated ones included.
+    pub tools_seen: u64,
     /// Sessions that lines were copied from.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub origins: BTreeSet<String>,
@@ -89,9 +91,19 @@ impl Position {
 
     /// Notes the tool calls of a line.
     pub fn note_tools(&mut self, tools: impl IntoIterator<Item = u64>) {
+        let before = self.recent_tools.len();
         self.recent_tools.extend(tools);
+        self.tools_seen += (self.recent_tools.len() - before) as u64;
         let surplus = self.recent_tools.len().saturating_sub(RECENT_TOOLS);
         self.recent_tools.drain(..surplus);
+    }
+
+    /// Tells calls with the same id apart (some gateways repeat ids): the number of the last call with this id among all
+    /// calls of the file. `None` if at most one of the recent calls has it, as usual.
+    pub fn repeated_call(&self, tool: u64) -> Option<u64> {
+        let mut places = self.recent_tools.iter().rev().enumerate().filter(|(_, known)| **known == tool);
+        let (after, _) = places.next()?;
+        places.next().is_some().then(|| self.tools_seen - after as u64)
     }
 
     /// A line dated `at` follows the open totals: they do not include later lines.

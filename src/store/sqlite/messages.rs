@@ -243,6 +243,8 @@ struct MessageDetail {
     recorded: Usage,
     stopped: bool,
     error_followed: bool,
+    #[serde(default)]
+    superseded: bool,
     settled: BTreeSet<u64>,
     exact: Vec<(u64, Usage)>,
     share: Vec<(u64, Usage)>,
@@ -253,6 +255,7 @@ impl MessageDetail {
     fn encode(message: &Message) -> Result<Option<String>> {
         let plain = message.stopped
             && !message.error_followed
+            && !message.superseded
             && message.settled.is_empty()
             && message.visible.is_empty();
         if plain && message.source == UsageSource::Response {
@@ -262,6 +265,7 @@ impl MessageDetail {
             recorded: message.recorded,
             stopped: message.stopped,
             error_followed: message.error_followed,
+            superseded: message.superseded,
             settled: message.settled.clone(),
             exact: message.exact.iter().map(|(session, usage)| (*session, *usage)).collect(),
             share: message.share.iter().map(|(session, usage)| (*session, *usage)).collect(),
@@ -279,6 +283,7 @@ impl MessageDetail {
             recorded: self.recorded,
             stopped: self.stopped,
             error_followed: self.error_followed,
+            superseded: self.superseded,
             settled: self.settled,
             exact: self.exact.into_iter().collect(),
             share: self.share.into_iter().collect(),
