@@ -6,6 +6,7 @@
 
 pub mod backfill;
 pub mod explain;
+mod first_sight;
 pub mod handlers;
 pub mod human_check;
 pub mod installation;

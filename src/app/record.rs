@@ -9,7 +9,7 @@ use super::session::SessionContext;
 use super::store_access::{self, Unavailable};
 use super::throttle::throttle_input;
 use super::transcript_reader::{Awaited, Positions, TranscriptDelta, text_repetitions};
-use super::{offline, presence, recovery};
+use super::{first_sight, offline, presence, recovery};
 use crate::domain::alert::BudgetAlert;
 use crate::domain::breaker::circuit::{CircuitBreaker, CircuitInput};
 use crate::domain::budget::BudgetState;
@@ -63,6 +63,7 @@ pub(super) struct StoreAnswer {
 
 /// Reads new lines, waits if asked to, and records.
 pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
+    first_sight::note(ctx);
     let mut progress = ReadProgress::start(plan);
     if ctx.store.is_backing_off() {
         let count = offline::count(ctx, plan, &plan.awaited, &mut progress);
@@ -230,7 +231,7 @@ impl StoreAnswer {
     fn update_cache(self, ctx: &SessionContext, cache: &mut SessionCache) {
         let Self { session, positions, applied, ends_circuits } = self;
         if cache.store_id != applied.store_id {
-            cache.positions.clear();
+            cache.positions.values_mut().for_each(|position| position.forget());
             (cache.sequence, cache.batch_sequence) = (0, BatchSequence::default());
             cache.store_id.clone_from(&applied.store_id);
         }

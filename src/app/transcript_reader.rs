@@ -103,14 +103,7 @@ impl TranscriptReader<'_> {
         max_bytes: u64,
     ) -> TranscriptDelta {
         let mut delta = TranscriptDelta { positions, complete: true, ..TranscriptDelta::default() };
-        // Depends on the session's agent: a program may call the hooks by the plain protocol in another agent's
-        // session.
-        let Some((transcript, transcripts)) = self
-            .transcript
-            .and_then(|path| Some((path, agents::transcript_format(path, self.source.client)?)))
-        else {
-            return delta;
-        };
+        let Some((transcript, transcripts)) = self.format() else { return delta };
         let own = self.source.agent.as_ref().and_then(|agent| transcripts.agent_file(transcript, agent));
         let own_path = own.as_ref().map_or(transcript, |file| &file.path).to_owned();
         let started = Stopwatch::start();
@@ -139,6 +132,23 @@ impl TranscriptReader<'_> {
         }
     }
 
+    /// The starts of all existing files, with their lengths.
+    pub fn first_positions(&self) -> Positions {
+        let Some((transcript, transcripts)) = self.format() else { return Positions::new() };
+        let first = |file: TranscriptFile| {
+            let held = std::fs::metadata(&file.path).ok().filter(|meta| meta.is_file())?.len();
+            let start = Position::start(file.agent.clone(), self.agent_type(transcripts, &file));
+            Some((file.path, Box::new(Position { held: Some(held), ..start })))
+        };
+        transcripts.files(transcript).into_iter().filter_map(first).collect()
+    }
+
+    /// The transcript, and its format. Depends on the session's agent: a program may call the hooks by the plain
+    /// protocol in another agent's session.
+    fn format(&self) -> Option<(&Path, &'static dyn Transcripts)> {
+        self.transcript.and_then(|path| Some((path, agents::transcript_format(path, self.source.client)?)))
+    }
+
     /// Reads the new part of one file. Returns the number of bytes read.
     fn read_new_in_file(
         &self,
@@ -147,8 +157,11 @@ impl TranscriptReader<'_> {
         max_bytes: u64,
         delta: &mut TranscriptDelta,
     ) -> u64 {
+        // A file that came later held nothing when the session was first seen.
+        let held = delta.positions.values().any(|known| known.held.is_some()).then_some(0);
         let position = delta.positions.entry(file.path.clone()).or_insert_with(|| {
-            Box::new(Position::start(file.agent.clone(), self.agent_type(transcripts, file)))
+            let start = Position::start(file.agent.clone(), self.agent_type(transcripts, file));
+            Box::new(Position { held, ..start })
         });
         match cursor::read_new(transcripts, &file.path, position, max_bytes, self.now) {
             Ok(reading) => {

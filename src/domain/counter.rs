@@ -73,7 +73,9 @@ pub fn charged_values<'a>(
 ) -> Vec<&'a str> {
     let mut values = match family.scope {
         Scope::Session => targets.sessions.clone(),
-        Scope::History if watched_from.is_some_and(|from| message.at < from) => targets.sessions.clone(),
+        Scope::History if message.held && watched_from.is_some_and(|from| message.at < from) => {
+            targets.sessions.clone()
+        }
         Scope::History => Vec::new(),
         Scope::Project | Scope::User | Scope::Team | Scope::TaskType => {
             targets.attribution.value(family.scope).into_iter().collect()

@@ -14,6 +14,9 @@ use super::usage::{Amount, Usage};
 /// Visible characters per token, used to estimate a cut stream with no known count.
 pub const CHARS_PER_TOKEN: u64 = 4;
 
+/// Tokens of hidden thinking per hundred characters of its signature, measured over several sets (23 to 35).
+pub const TOKENS_PER_100_SIGNED: u64 = 31;
+
 /// Identifies a message: 16 bytes of a SHA-256. The ids themselves are not kept.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MessageKey(pub [u8; 16]);
@@ -58,6 +61,8 @@ pub enum UsageSource {
     Compaction,
     /// Usage in the client's `cost-state` that no line accounts for.
     Unlisted,
+    /// A part of a response that is billed beside the response's own counts.
+    Part,
 }
 
 /// One model response.
@@ -84,7 +89,11 @@ pub struct Message {
     /// Whether other messages turned out to hold this usage, so that it charges nothing.
     #[serde(default)]
     pub superseded: bool,
-    /// Sessions whose client total covers it, so that no estimate is needed.
+    /// Whether a session's files held it when Fusebox first saw that session: only then can it be history.
+    #[serde(default)]
+    pub held: bool,
+    /// Sessions that account for it in another way, so that no estimate is needed: their client total covers the
+    /// response, or their files hold the compaction's own call.
     pub settled: BTreeSet<u64>,
     /// What the client totals say about it, by session: a fork and its parent may know different parts. Set by
     /// settling, never by a line; not used for responses.
@@ -93,6 +102,9 @@ pub struct Message {
     pub share: BTreeMap<u64, Usage>,
     /// Visible characters of each distinct line. Kept only while the message may turn out to be cut.
     pub visible: BTreeMap<u64, u64>,
+    /// Signature characters of thinking without text, likewise.
+    #[serde(default)]
+    pub signed: BTreeMap<u64, u64>,
     /// Hashes of its distinct `tool_use` ids.
     pub tools: BTreeSet<u64>,
 }
@@ -111,10 +123,12 @@ impl Message {
             stopped: false,
             error_followed: false,
             superseded: false,
+            held: false,
             settled: BTreeSet::new(),
             exact: BTreeMap::new(),
             share: BTreeMap::new(),
             visible: BTreeMap::new(),
+            signed: BTreeMap::new(),
             tools: BTreeSet::new(),
         }
     }
@@ -136,13 +150,12 @@ impl Message {
         self.stopped |= other.stopped;
         self.error_followed |= other.error_followed;
         self.superseded |= other.superseded;
+        self.held |= other.held;
         self.settled.extend(&other.settled);
         merge_usages(&mut self.exact, &other.exact);
         merge_usages(&mut self.share, &other.share);
-        for (line, chars) in &other.visible {
-            let known = self.visible.entry(*line).or_default();
-            *known = (*known).max(*chars);
-        }
+        merge_characters(&mut self.visible, &other.visible);
+        merge_characters(&mut self.signed, &other.signed);
         self.tools.extend(&other.tools);
         self.forget_lines()
     }
@@ -151,6 +164,7 @@ impl Message {
     pub fn forget_lines(mut self) -> Self {
         if self.stopped && self.recorded.output > 1 {
             self.visible.clear();
+            self.signed.clear();
         }
         self
     }
@@ -162,38 +176,51 @@ impl Message {
             && (!self.stopped || (self.error_followed && self.recorded.output <= 1))
     }
 
+    /// Whether other messages hold this usage, so that it charges nothing.
+    pub fn is_superseded(&self) -> bool {
+        self.superseded || (self.source == UsageSource::Compaction && !self.settled.is_empty())
+    }
+
     /// Whether the charge is an estimate.
     pub fn is_estimated(&self) -> bool {
         match self.source {
-            _ if self.superseded => false,
+            _ if self.is_superseded() => false,
             UsageSource::Response => self.usage() != self.recorded,
             UsageSource::Compaction => self.exact.is_empty(),
-            UsageSource::Unlisted => false,
+            UsageSource::Unlisted | UsageSource::Part => false,
         }
     }
 
     /// The tokens charged.
     pub fn usage(&self) -> Usage {
         match self.source {
-            _ if self.superseded => Usage::default(),
+            _ if self.is_superseded() => Usage::default(),
             UsageSource::Response if self.is_cut() && self.settled.is_empty() => {
                 let visible = self.visible.values().sum::<u64>() / CHARS_PER_TOKEN;
-                Usage { output: self.recorded.output.max(visible), ..self.recorded }
+                let hidden = self.signed.values().sum::<u64>() * TOKENS_PER_100_SIGNED / 100;
+                Usage { output: self.recorded.output.max(visible).max(hidden), ..self.recorded }
             }
             UsageSource::Compaction if self.exact.is_empty() && self.share.is_empty() => self.recorded,
             UsageSource::Compaction if self.exact.is_empty() => largest(&self.share),
             UsageSource::Compaction | UsageSource::Unlisted => largest(&self.exact),
-            UsageSource::Response => self.recorded,
+            UsageSource::Response | UsageSource::Part => self.recorded,
         }
     }
 
     /// What this message adds to a counter.
     pub fn amount(&self) -> Amount {
-        if self.superseded {
+        if self.is_superseded() {
             return Amount::default();
         }
-        let requests = u64::from(self.source != UsageSource::Unlisted);
+        let requests = u64::from(!matches!(self.source, UsageSource::Unlisted | UsageSource::Part));
         Amount { usage: self.usage(), requests, tool_calls: self.tools.len() as u64 }
+    }
+}
+
+fn merge_characters(known: &mut BTreeMap<u64, u64>, other: &BTreeMap<u64, u64>) {
+    for (line, chars) in other {
+        let known = known.entry(*line).or_default();
+        *known = (*known).max(*chars);
     }
 }
 

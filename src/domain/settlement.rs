@@ -3,8 +3,14 @@
 //! Recomputed from all totals whenever a total, or a message that one covers, changes. The result depends only on what
 //! is recorded, not on the order.
 
+use std::collections::BTreeSet;
+
 use super::message::{ClientTotal, Message, MessageKey, UsageSource};
+use super::time::Timestamp;
 use super::usage::Usage;
+
+/// How long before its boundary a compaction's call may have begun to answer, in milliseconds.
+const COMPACTION_MS: i64 = 5 * 60 * 1000;
 
 /// Returns `own`, the messages of one model in one session's files, adjusted to the session's totals for that model.
 /// Usage beyond the lines goes to the last compaction that a total covers; without one, to a message named after the
@@ -26,7 +32,9 @@ pub fn settle(
     for message in &mut messages {
         message.exact.remove(&session);
         message.share.remove(&session);
-        message.settled.remove(&session);
+        if message.source == UsageSource::Response {
+            message.settled.remove(&session);
+        }
     }
     for total in &totals {
         let unlisted = unlisted_message(total);
@@ -47,17 +55,24 @@ fn settle_one(session: u64, total: &ClientTotal, messages: &mut [Message], elsew
     let covers = |m: &Message| total.until.is_none_or(|until| m.at < until) || m.key == run;
     let sum = |usages: &mut dyn Iterator<Item = Usage>| usages.fold(Usage::default(), Usage::plus);
     let others = sum(&mut elsewhere.iter().filter(|m| covers(m)).map(listed_usage));
-    let mut covered: Vec<&mut Message> = messages.iter_mut().filter(|m| covers(m)).collect();
-    let responses = covered.iter().filter(|m| m.source == UsageSource::Response);
+    let mut covered: Vec<&mut Message> =
+        messages.iter_mut().filter(|m| covers(m) && !m.is_superseded()).collect();
+    let responses = covered.iter().filter(|m| matches!(m.source, UsageSource::Response | UsageSource::Part));
     let listed = sum(&mut responses.map(|m| m.recorded)).plus(others);
+    // Some clients do not split the cache writes by lifetime: the lines do.
+    let mut counted = total.usage;
+    if counted.cache_write_1h == 0 {
+        counted.cache_write_1h = listed.cache_write_1h.min(counted.cache_write_5m);
+        counted.cache_write_5m -= counted.cache_write_1h;
+    }
     // A total smaller than the lines (a run that lost its earlier total) says nothing.
-    if !total.usage.covers(listed) {
+    if !counted.covers(listed) {
         return;
     }
     for response in covered.iter_mut().filter(|m| m.is_cut()) {
         response.settled.insert(session);
     }
-    let mut rest = total.usage.saturating_minus(listed);
+    let mut rest = counted.saturating_minus(listed);
     let last = covered.iter().filter(|m| m.source == UsageSource::Compaction).map(|m| m.key).next_back();
     for earlier in covered.iter_mut().filter(|m| m.source == UsageSource::Compaction || m.key == run) {
         if earlier.key == last.unwrap_or(run) {
@@ -76,9 +91,22 @@ fn settle_one(session: u64, total: &ClientTotal, messages: &mut [Message], elsew
 /// The tokens on a message's lines. For a compaction, which has none, its charge.
 fn listed_usage(message: &Message) -> Usage {
     match message.source {
-        UsageSource::Response => message.recorded,
-        UsageSource::Compaction | UsageSource::Unlisted => message.usage(),
+        UsageSource::Response | UsageSource::Part if !message.is_superseded() => message.recorded,
+        _ => message.usage(),
     }
+}
+
+/// Of `compactions` (keys and times), those whose own calls are among `calls`: each call belongs to the first boundary
+/// after it, if that follows soon.
+pub fn called_compactions(
+    compactions: &[(Timestamp, MessageKey)],
+    calls: &[Timestamp],
+) -> BTreeSet<MessageKey> {
+    let boundary = |call: &Timestamp| {
+        let next = compactions.iter().filter(|(at, _)| at >= call).min()?;
+        (next.0.millis_since(*call) <= COMPACTION_MS).then_some(next.1)
+    };
+    calls.iter().filter_map(boundary).collect()
 }
 
 /// Identifies a run and a model.

@@ -111,8 +111,8 @@ pub trait LedgerRows {
     /// The totals of a session.
     fn totals(&mut self, session: &Self::Session) -> Result<Vec<ClientTotal>>;
 
-    /// The messages of one model in a session's own files.
-    fn own_messages(&mut self, session: &Self::Session, model: &str) -> Result<Vec<Message>>;
+    /// The messages in a session's own files.
+    fn own_messages(&mut self, session: &Self::Session) -> Result<Vec<Message>>;
 
     /// The sessions that were forked from this one.
     fn forks_of(&mut self, session: &Self::Session) -> Result<Vec<Self::Session>>;
@@ -143,6 +143,7 @@ pub struct Ledger<'a, R: LedgerRows> {
     pub session: R::Session,
     families: &'a CounterFamilies,
     installed: Option<Timestamp>,
+    now: Timestamp,
     lineage: Rc<[ChargedSession<R::Session>]>,
     changes: CounterChanges,
     /// Changed messages that are also in other sessions, with their times.
@@ -150,16 +151,16 @@ pub struct Ledger<'a, R: LedgerRows> {
 }
 
 impl<'a, R: LedgerRows> Ledger<'a, R> {
-    /// A ledger for the messages of a session. `installed`: earlier messages are its history.
+    /// A ledger for the messages of a session. `installed`: earlier messages that its files held are its history.
     pub fn new(
         rows: &'a mut R,
         families: &'a CounterFamilies,
-        installed: Option<Timestamp>,
+        (installed, now): (Option<Timestamp>, Timestamp),
         session: R::Session,
         lineage: Vec<ChargedSession<R::Session>>,
     ) -> Self {
         let (lineage, changes, shared) = (lineage.into(), CounterChanges::default(), Vec::new());
-        Self { rows, session, families, installed, lineage, changes, shared }
+        Self { rows, session, families, installed, now, lineage, changes, shared }
     }
 
     /// The resulting changes of counters.
@@ -169,11 +170,20 @@ impl<'a, R: LedgerRows> Ledger<'a, R> {
 
     /// Merges a message. Returns its date.
     pub(super) fn merge(&mut self, seen: &Message) -> Result<Timestamp> {
+        let seen = &self.dated(seen);
         self.put(seen, |known| known.clone().merge(seen))
+    }
+
+    /// Only what is dated before the installation can be history. An installation in the future was recorded by a
+    /// wrong clock: what is used until then counts, and still does afterwards.
+    fn dated(&self, message: &Message) -> Message {
+        let may_be_history = self.installed.is_none_or(|from| message.at < from && from <= self.now);
+        Message { held: message.held && may_be_history, ..message.clone() }
     }
 
     /// Replaces a message of the session.
     pub fn replace(&mut self, message: &Message) -> Result<()> {
+        let message = &self.dated(message);
         self.put(message, |_| message.clone()).map(drop)
     }
 

@@ -16,8 +16,9 @@ use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 use crate::transcript::cursor::Position;
 
-/// How many of an agent's messages may still grow: the lines of a message are close together.
-const MAX_OPEN_MESSAGES: usize = 3;
+/// How many of an agent's messages may still grow: the lines of a message, and what is billed beside them, are close
+/// together.
+const MAX_OPEN_MESSAGES: usize = 8;
 
 /// Counts while the store is unreachable, and the store's answer that they build on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

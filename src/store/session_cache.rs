@@ -15,6 +15,7 @@ use crate::domain::breaker::circuit::{CircuitBreaker, Phase};
 use crate::domain::breaker::history::CallHistory;
 use crate::domain::budget::{Budget, BudgetState};
 use crate::domain::escalation::Escalation;
+use crate::domain::message::UsageSource;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::ResponseSizes;
 use crate::transcript::Fact;
@@ -158,6 +159,14 @@ impl SessionCache {
     pub fn learn(&mut self, facts: &[Fact]) {
         for fact in facts {
             let Fact::Message(message) = fact else { continue };
+            if message.source == UsageSource::Part {
+                // A budget may watch its model, but the agent's next response has its own model and size.
+                self.models_seen.insert(message.model.clone());
+                continue;
+            }
+            if message.superseded {
+                continue;
+            }
             let usage = message.recorded;
             let calls = message.tools.len() as u64;
             self.sizes = self.sizes.merge(ResponseSizes {

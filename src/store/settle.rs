@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Result;
 use super::ledger::{Ledger, LedgerRows};
+use crate::agents;
 use crate::domain::message::{ClientTotal, Message, MessageKey, UsageSource};
 use crate::domain::settlement;
 use crate::domain::time::Timestamp;
@@ -16,10 +17,11 @@ const MAX_SESSIONS: usize = 64;
 impl<R: LedgerRows> Ledger<'_, R> {
     /// Records facts. `settles`: there are already totals that may cover them.
     pub fn record(&mut self, facts: &[Fact], mut settles: bool) -> Result<()> {
-        let mut earliest = None;
+        let (mut earliest, mut compacts) = (None, false);
         for fact in facts {
             match fact {
                 Fact::Message(message) => {
+                    compacts |= message.source == UsageSource::Compaction || is_compaction_call(message);
                     // Known messages are merged as well, which restores lists that the store lost.
                     let at = self.merge(message)?;
                     earliest = Some(earliest.map_or(at, |e: Timestamp| e.min(at)));
@@ -32,11 +34,39 @@ impl<R: LedgerRows> Ledger<'_, R> {
                 }
             }
         }
+        if compacts {
+            match_compactions(self)?;
+        }
         match earliest {
             Some(at) if settles => settle(self, at),
             _ => settle_others(self),
         }
     }
+}
+
+fn is_compaction_call(message: &Message) -> bool {
+    message.agent.as_deref().is_some_and(agents::is_compaction)
+}
+
+/// Marks the session's compactions whose own calls are in its files: these calls are charged, not the estimates.
+fn match_compactions<R: LedgerRows>(ledger: &mut Ledger<'_, R>) -> Result<()> {
+    let (session, hash) = (ledger.session.clone(), ledger.session_hash());
+    let own = ledger.rows.own_messages(&session)?;
+    let calls: Vec<Timestamp> = own.iter().filter(|m| is_compaction_call(m)).map(|m| m.at).collect();
+    let compactions = || own.iter().filter(|m| m.source == UsageSource::Compaction);
+    let times: Vec<_> = compactions().map(|m| (m.at, m.key)).collect();
+    let called = settlement::called_compactions(&times, &calls);
+    for compaction in compactions() {
+        let mut matched = compaction.clone();
+        let is_new = match called.contains(&compaction.key) {
+            true => matched.settled.insert(hash),
+            false => matched.settled.remove(&hash),
+        };
+        if is_new {
+            ledger.replace(&matched)?;
+        }
+    }
+    Ok(())
 }
 
 /// Settles the ledger's session, if a total covers a message dated `changed_at` or later, and then the sessions whose
@@ -90,9 +120,12 @@ fn settle_session<R: LedgerRows>(ledger: &mut Ledger<'_, R>, changed_at: Timesta
         return Ok(());
     }
     let models: BTreeSet<&str> = totals.iter().map(|t| t.model.as_str()).collect();
+    let all = ledger.rows.own_messages(&session)?;
+    // Its unlisted usage has no line that could say so.
+    let held = all.iter().any(|m| m.held);
     for model in models {
         let of_model: Vec<ClientTotal> = totals.iter().filter(|t| t.model == model).cloned().collect();
-        let mut own = ledger.rows.own_messages(&session, model)?;
+        let mut own: Vec<Message> = all.iter().filter(|m| m.model == model).cloned().collect();
         let runs: BTreeSet<MessageKey> = of_model.iter().map(settlement::run_key).collect();
         for run in runs {
             if own.iter().all(|m| m.key != run) {
@@ -100,9 +133,10 @@ fn settle_session<R: LedgerRows>(ledger: &mut Ledger<'_, R>, changed_at: Timesta
             }
         }
         let in_origins = origin_messages(ledger, model, &own)?;
-        let settled = settlement::settle(ledger.session_hash(), &of_model, own.clone(), &in_origins);
+        let mut settled = settlement::settle(ledger.session_hash(), &of_model, own.clone(), &in_origins);
         // The message named after a run belongs to every session with a total of the run, changed or not.
-        for message in settled.iter().filter(|m| m.source == UsageSource::Unlisted || !own.contains(m)) {
+        for message in settled.iter_mut().filter(|m| m.source == UsageSource::Unlisted || !own.contains(m)) {
+            message.held |= held && message.source == UsageSource::Unlisted;
             ledger.replace(message)?;
         }
     }
@@ -120,7 +154,8 @@ fn origin_messages<R: LedgerRows>(
     let mut seen: BTreeSet<MessageKey> = own.iter().map(|m| m.key).collect();
     let mut in_origins = Vec::new();
     for origin in ledger.rows.origins_of(&session)? {
-        let theirs = ledger.rows.own_messages(&origin, model)?;
+        let mut theirs = ledger.rows.own_messages(&origin)?;
+        theirs.retain(|m| m.model == model);
         let common: BTreeSet<MessageKey> = theirs.iter().map(|m| m.key).collect();
         let begin = own.iter().filter(|m| !common.contains(&m.key)).map(|m| m.at).min();
         let begin = begin.unwrap_or(Timestamp(i64::MAX));

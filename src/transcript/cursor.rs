@@ -40,7 +40,7 @@ pub struct Position {
     /// `main`, or the subagent's type; empty if unknown.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub agent_type: String,
-    /// The last date on a line.
+    /// The latest date on a line.
     pub last_at: Option<Timestamp>,
     /// The last response.
     pub last_message: Option<MessageKey>,
@@ -59,6 +59,19 @@ pub struct Position {
     pub recent_tools: VecDeque<u64>,
     /// How many `tool_use` ids were read, repeated ones included.
     pub tools_seen: u64,
+    /// The last streams of responses, as numbers.
+    #[serde(with = "hashes")]
+    pub streams: VecDeque<u64>,
+    /// Kinds of billed parts that this version does not know.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub unknown_parts: BTreeSet<String>,
+    /// How long the file was when Fusebox first saw its session: 0 if the file came later. `None`: the session was not
+    /// looked up yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<u64>,
+    /// Where the current line begins.
+    #[serde(skip)]
+    pub line_start: u64,
     /// Sessions that lines were copied from.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub origins: BTreeSet<String>,
@@ -75,13 +88,35 @@ impl Position {
 
     /// Restarts at the beginning of the file. Counts as newer than any position before.
     pub fn restart(&mut self) {
+        let starts = self.starts + 1;
+        self.forget();
+        self.starts = starts;
+    }
+
+    /// Starts anew, as if nothing had been read.
+    pub fn forget(&mut self) {
         let fresh = Self::start(self.agent.take(), std::mem::take(&mut self.agent_type));
-        *self = Self { starts: self.starts + 1, ..fresh };
+        *self = Self { held: self.held, ..fresh };
+    }
+
+    /// Whether the file was read before.
+    pub fn is_opened(&self) -> bool {
+        self.inode != 0
+    }
+
+    /// Whether the file held the current line when Fusebox first saw its session.
+    pub fn is_held(&self) -> bool {
+        self.held.is_some_and(|held| self.line_start < held)
     }
 
     /// Whether `other` is newer.
     pub fn is_behind(&self, other: &Self) -> bool {
         (self.starts, self.offset) < (other.starts, other.offset)
+    }
+
+    /// Notes the date of a line. An earlier one does not date what has none, such as a client's total.
+    pub fn note_date(&mut self, at: Option<Timestamp>) {
+        self.last_at = self.last_at.max(at);
     }
 
     /// Whether the date of every line currently matters.
@@ -176,6 +211,7 @@ pub fn read_new(
         // The unfinished line was already searched for a newline.
         let (mut done, mut searched) = (0, unfinished);
         while let Some(end) = search::byte(b'\n', &buffer[searched..filled]).map(|i| i + searched) {
+            position.line_start = position.offset + done as u64;
             transcripts.facts(&buffer[done..end], position, now, &mut reading.facts);
             done = end + 1;
             searched = done;

@@ -44,6 +44,11 @@ pub trait Transcripts: Sync {
     /// All existing files of the session with this transcript, and the main one, which comes first.
     fn files(&self, transcript: &Path) -> Vec<TranscriptFile>;
 
+    /// Whether the subagent with this id only wrote the summary of a compaction.
+    fn is_compaction(&self, _agent: &str) -> bool {
+        false
+    }
+
     /// The file of one subagent; `None` if the id is invalid.
     fn agent_file(&self, transcript: &Path, agent: &str) -> Option<TranscriptFile>;
 

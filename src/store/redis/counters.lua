@@ -71,7 +71,8 @@ local function add_up(ask, wanted)
       local is_of = counts and message.h == session and (not of_message or message.d[scope] == value)
       if counts and of_session then
         is_of = false
-        for _, id in ipairs(message.s) do is_of = is_of or id == session end
+        local is_counted = scope == 'session' or message.d.held
+        for _, id in ipairs(message.s) do is_of = is_of or (id == session and is_counted) end
       end
       for class = 1, is_of and ask.classes or 0 do sum[class] = sum[class] + counts[class] end
     end

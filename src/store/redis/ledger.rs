@@ -113,10 +113,9 @@ impl LedgerRows for UnitOfWork<'_> {
         Ok(self.get_record(&key, "").unwrap_or_default())
     }
 
-    fn own_messages(&mut self, session: &String, model: &str) -> Result<Vec<Message>> {
-        let all = self.messages_of(session)?.into_iter();
-        let is_own = |m: &MessageRecord| m.holders.contains(session) && m.message.model == model;
-        Ok(all.filter(is_own).map(|stored| stored.message).collect())
+    fn own_messages(&mut self, session: &String) -> Result<Vec<Message>> {
+        let own = self.messages_of(session)?.into_iter().filter(|m| m.holders.contains(session));
+        Ok(own.map(|stored| stored.message).collect())
     }
 
     fn forks_of(&mut self, session: &String) -> Result<Vec<String>> {

@@ -5,6 +5,7 @@ use rusqlite::{Connection, Row, params};
 use super::super::counts::{CLASSES, CounterDelta, InvalidCounts};
 use super::super::ledger::{CounterChanges, CounterFamilies, CounterMove, family_name};
 use super::super::{Result, StoreError};
+use super::messages::HELD;
 use super::meta::{self, FAMILY, StoreMeta};
 use crate::domain::budget::Scope;
 use crate::domain::counter::{CounterFamily, CounterKey};
@@ -90,7 +91,8 @@ pub fn add_up(
     let (from, matches) = match scope {
         Scope::Session | Scope::History => (
             "memberships JOIN messages m ON m.id = memberships.message",
-            "memberships.session = (SELECT id FROM sessions WHERE session = ?1)".to_owned(),
+            "memberships.session = (SELECT id FROM sessions WHERE session = ?1)".to_owned()
+                + if scope == Scope::History { HELD } else { "" },
         ),
         Scope::Project | Scope::User | Scope::Team | Scope::TaskType => {
             ("messages m JOIN sessions s ON s.id = m.home", format!("s.{name} = ?1"))

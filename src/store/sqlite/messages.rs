@@ -26,7 +26,7 @@ pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
     let mut session = sessions::intern(db, batch.session, batch.seen)?;
     let before = operations::watched_budgets(db, &budgets, batch.now, &meta)?;
     let (mut tables, lineage) = (Tables(db), std::mem::take(&mut session.lineage));
-    let mut ledger = Ledger::new(&mut tables, &families, meta.installed, session.id, lineage);
+    let mut ledger = Ledger::new(&mut tables, &families, (meta.installed, batch.now), session.id, lineage);
     ledger.record(batch.facts, session.settles)?;
     let changes = ledger.into_changes();
     counters::write(db, &changes)?;
@@ -175,13 +175,12 @@ impl LedgerRows for Tables<'_> {
         totals::session_totals(self.0, *session)
     }
 
-    fn own_messages(&mut self, session: &i64, model: &str) -> Result<Vec<Message>> {
+    fn own_messages(&mut self, session: &i64) -> Result<Vec<Message>> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM messages WHERE id IN (SELECT message FROM memberships WHERE session = ? AND own = 1) \
-             AND model = ?"
+            "SELECT {COLUMNS} FROM messages WHERE id IN (SELECT message FROM memberships WHERE session = ? AND own = 1)"
         );
         let mut query = self.0.prepare_cached(&sql)?;
-        let rows = query.query_map(params![session, model], |r| Ok(row(r)))?;
+        let rows = query.query_map([session], |r| Ok(row(r)))?;
         rows.map(|message| message?).collect()
     }
 
@@ -222,6 +221,7 @@ pub fn row(row: &Row) -> Result<Message> {
     let source = match row.get::<_, i64>("source")? {
         0 => UsageSource::Response,
         1 => UsageSource::Compaction,
+        3 => UsageSource::Part,
         _ => UsageSource::Unlisted,
     };
     let mut message = Message::new(MessageKey(key), source, Timestamp(row.get("at")?));
@@ -245,20 +245,29 @@ struct MessageDetail {
     error_followed: bool,
     #[serde(default)]
     superseded: bool,
+    #[serde(default)]
+    held: bool,
     settled: BTreeSet<u64>,
     exact: Vec<(u64, Usage)>,
     share: Vec<(u64, Usage)>,
     visible: Vec<(u64, u64)>,
+    #[serde(default)]
+    signed: Vec<(u64, u64)>,
 }
+
+/// SQL for a held message.
+pub const HELD: &str = " AND m.detail LIKE '%\"held\":true%'";
 
 impl MessageDetail {
     fn encode(message: &Message) -> Result<Option<String>> {
         let plain = message.stopped
             && !message.error_followed
             && !message.superseded
+            && !message.held
             && message.settled.is_empty()
-            && message.visible.is_empty();
-        if plain && message.source == UsageSource::Response {
+            && message.visible.is_empty()
+            && message.signed.is_empty();
+        if plain && matches!(message.source, UsageSource::Response | UsageSource::Part) {
             return Ok(None);
         }
         let detail = Self {
@@ -266,10 +275,12 @@ impl MessageDetail {
             stopped: message.stopped,
             error_followed: message.error_followed,
             superseded: message.superseded,
+            held: message.held,
             settled: message.settled.clone(),
             exact: message.exact.iter().map(|(session, usage)| (*session, *usage)).collect(),
             share: message.share.iter().map(|(session, usage)| (*session, *usage)).collect(),
             visible: message.visible.iter().map(|(line, chars)| (*line, *chars)).collect(),
+            signed: message.signed.iter().map(|(line, chars)| (*line, *chars)).collect(),
         };
         serde_json::to_string(&detail).map(Some).map_err(|e| StoreError::Damaged(e.to_string()))
     }
@@ -284,10 +295,12 @@ impl MessageDetail {
             stopped: self.stopped,
             error_followed: self.error_followed,
             superseded: self.superseded,
+            held: self.held,
             settled: self.settled,
             exact: self.exact.into_iter().collect(),
             share: self.share.into_iter().collect(),
             visible: self.visible.into_iter().collect(),
+            signed: self.signed.into_iter().collect(),
             ..message
         }
     }

@@ -17,8 +17,18 @@ use crate::domain::message::{ClientTotal, Message, MessageKey, UsageSource};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
 
+use super::streams::{self, Place, StreamLine};
 use crate::transcript::cursor::Position;
-use crate::transcript::{Fact, search, text_hash, tool_hash};
+use crate::transcript::{Fact, is_plain_id, search, text_hash, tool_hash};
+
+/// Billed parts that the counts of a response contain.
+const CONTAINED_PARTS: [&str; 2] = ["message", "fallback_message"];
+
+/// Billed parts known to stand beside them.
+const KNOWN_PARTS: [&str; 2] = ["advisor_message", "compaction"];
+
+/// How many unknown kinds of parts are named.
+const MAX_UNKNOWN_PARTS: usize = 8;
 
 /// The fields of an object as written. Few are looked up, so building a map is not worthwhile.
 #[derive(Default)]
@@ -66,24 +76,23 @@ impl<'de> Deserialize<'de> for Object<'de> {
 pub fn facts(line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec<Fact>) {
     // Most lines (tool results, snapshots of 100 KB) say nothing about usage and are not parsed. Their date is needed
     // only to close a client's total.
-    let interesting = [&b"\"usage\""[..], b"compact_boundary", b"cost-state"];
+    let interesting = [&b"\"usage\""[..], b"compact_boundary", b"cost-state", b"\"api-request\""];
     let relevant = interesting.iter().any(|word| search::bytes(word, line).is_some());
     if !relevant && !position.needs_dates() {
-        if let Some(at) = quick_timestamp(line) {
-            position.last_at = Some(at);
-        }
+        position.note_date(quick_timestamp(line));
         return;
     }
     // An invalid byte in some text must not lose the charge. (Validating first is fastest in the usual case.)
     let line = std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed);
     let Some(fields) = object(&line) else { return };
     let at = text(&fields, "timestamp").and_then(|t| Timestamp::parse(&t));
-    if let Some(at) = at {
-        position.last_at = Some(at);
-        out.extend(position.close_totals(at).into_iter().map(Fact::Total));
+    position.note_date(at);
+    if let Some(last) = at.and(position.last_at) {
+        out.extend(position.close_totals(last).into_iter().map(Fact::Total));
     }
     let at = at.or(position.last_at).unwrap_or(now);
     match text(&fields, "type").as_deref() {
+        Some("api-request") => streams::end(&mut position.streams),
         Some("cost-state") => totals(&fields, at, position, out),
         Some("system") if text(&fields, "subtype").as_deref() == Some("compact_boundary") => {
             out.extend(compaction(&fields, at, position));
@@ -95,13 +104,18 @@ pub fn facts(line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec
                 // The embedded line has its own date; the envelope names the agent.
                 let at = text(&inner, "timestamp").and_then(|t| Timestamp::parse(&t)).unwrap_or(at);
                 let agent = text(&data, "agentId").or_else(|| text(&fields, "agentId"));
-                out.extend(response(&inner, at, agent, &mut Position::default()));
+                let streams = std::mem::take(&mut position.streams);
+                let (held, line_start) = (position.held, position.line_start);
+                let mut embedded = Position { streams, held, line_start, ..Position::default() };
+                response(&inner, at, agent, true, &mut embedded, out);
+                position.streams = embedded.streams;
+                position.unknown_parts.append(&mut embedded.unknown_parts);
             }
         }
         _ => {
             out.extend(origin(&fields, position));
             let agent = position.agent.clone().or_else(|| sidechain_agent(&fields));
-            out.extend(response(&fields, at, agent, position));
+            response(&fields, at, agent, false, position, out);
         }
     }
 }
@@ -118,33 +132,75 @@ fn sidechain_agent(fields: &Object) -> Option<String> {
     sidechain.then(|| text(fields, "agentId")).flatten()
 }
 
-/// An assistant line: one content block of a response.
-fn response(line: &Object, at: Timestamp, agent: Option<String>, position: &mut Position) -> Option<Fact> {
-    let message = object(line.get("message")?.get())?;
+/// An assistant line: one content block of a response. `is_embedded`: it stands in a line of another agent.
+fn response(
+    line: &Object,
+    at: Timestamp,
+    agent: Option<String>,
+    is_embedded: bool,
+    position: &mut Position,
+    out: &mut Vec<Fact>,
+) {
+    let Some(message) = line.get("message").and_then(|message| object(message.get())) else { return };
     let model = text(&message, "model").unwrap_or_default();
     let is_error = line.get("isApiErrorMessage").is_some_and(|v| v.get() == "true");
     if model == "<synthetic>" || is_error {
-        let mut cut = Message::new(position.last_message?, UsageSource::Response, position.last_message_at?);
-        cut.error_followed = true;
-        (cut.agent, cut.agent_type) = owner(position.agent.clone(), position);
-        return Some(Fact::Message(cut));
+        out.extend(is_error.then(|| cut_message(position)).flatten().map(Fact::Message));
+        return;
     }
-    let recorded = usage(&object(message.get("usage")?.get())?);
-    let uuid = text(line, "uuid");
-    let key = match (text(&message, "id"), text(line, "requestId")) {
-        (Some(id), Some(request)) => MessageKey::from_parts(&["message", &id, &request]),
-        (Some(id), None) => MessageKey::from_parts(&["message", &id]),
-        (None, Some(request)) => MessageKey::from_parts(&["request", &request]),
-        (None, None) => MessageKey::from_parts(&["line", uuid.as_deref()?]),
+    let Some(counts) = message.get("usage").and_then(|counts| object(counts.get())) else { return };
+    let (recorded, parts) = (usage(&counts), counts.get("iterations").map_or("", RawValue::get));
+    let (id, request, uuid) = (text(&message, "id"), text(line, "requestId"), text(line, "uuid"));
+    let content = message.get("content");
+    let read = content.map(Content::read);
+    // A mod's own answer is no response. (Nobody else can avoid a charge by such an id.)
+    if id.as_ref().is_some_and(|id| id.starts_with("msg_hook_")) && recorded == Usage::default() && parts.is_empty() {
+        position.last_text = read.and_then(|content| content.text).map(|text| text_hash(&text));
+        return;
+    }
+    let parent = text(line, "parentUuid");
+    let Place { key, at, later, has_new_parts } = match id.as_ref().or(request.as_ref()) {
+        Some(id) => {
+            let seen = StreamLine {
+                embedded_agent: agent.as_deref().filter(|_| is_embedded).unwrap_or_default(),
+                id,
+                request: request.as_deref(),
+                line: uuid.as_deref(),
+                parent: parent.as_deref(),
+                date: &text(line, "timestamp").unwrap_or_default(),
+                at,
+                content: content.map_or("", RawValue::get),
+                usage: recorded,
+                parts,
+            };
+            streams::place(&mut position.streams, &seen)
+        }
+        None => {
+            let Some(uuid) = &uuid else { return };
+            Place::alone(MessageKey::from_parts(&["line", uuid]), at)
+        }
     };
     let mut found = Message::new(key, UsageSource::Response, at);
+    found.held = position.is_held();
     (found.agent, found.agent_type) = owner(agent, position);
     found.recorded = recorded;
     found.stopped = text(&message, "stop_reason").is_some();
-    if let Some(content) = message.get("content") {
-        let content = Content::read(content);
+    found.model.clone_from(&model);
+    if has_new_parts {
+        billed_parts(parts, &found, position, out);
+    }
+    // A parent's file may embed only this line, and count it as a message of its own.
+    if let Some(key) = later.filter(|_| found.agent.is_some() && !is_embedded) {
+        let embedded = Message { key, superseded: true, ..found.clone() };
+        billed_parts(parts, &embedded, position, out);
+        out.push(Fact::Message(embedded));
+    }
+    if let Some(content) = read {
         let line_id = MessageKey::from_parts(&["line", uuid.as_deref().unwrap_or_default()]).short();
         found.visible.insert(line_id, content.visible);
+        if content.signed > 0 {
+            found.signed.insert(line_id, content.signed);
+        }
         found.tools = content.tools.iter().map(|id| tool_hash(id)).collect();
         position.note_tools(found.tools.iter().copied());
         if let Some(text) = content.text {
@@ -153,13 +209,40 @@ fn response(line: &Object, at: Timestamp, agent: Option<String>, position: &mut 
         }
     }
     if !model.is_empty() {
-        position.last_model.clone_from(&model);
+        position.last_model = model;
     }
-    found.model = model;
     position.last_message = Some(key);
     position.last_message_at = Some(at);
     position.last_context = recorded.total();
-    Some(Fact::Message(found.forget_lines()))
+    out.push(Fact::Message(found.forget_lines()));
+}
+
+/// The response before an API error: it may have been cut.
+fn cut_message(position: &Position) -> Option<Message> {
+    let mut cut = Message::new(position.last_message?, UsageSource::Response, position.last_message_at?);
+    cut.error_followed = true;
+    (cut.agent, cut.agent_type) = owner(position.agent.clone(), position);
+    Some(cut)
+}
+
+/// What the API bills beside the counts of `message`, possibly for another model. `parts`: a list, as written.
+fn billed_parts(parts: &str, message: &Message, position: &mut Position, out: &mut Vec<Fact>) {
+    let parts: Vec<&RawValue> = serde_json::from_str(parts).unwrap_or_default();
+    for (index, part) in parts.iter().enumerate() {
+        let Some(part) = object(part.get()) else { continue };
+        let kind = text(&part, "type").unwrap_or_default();
+        let recorded = usage(&part);
+        if CONTAINED_PARTS.contains(&kind.as_str()) || recorded == Usage::default() {
+            continue;
+        }
+        if !KNOWN_PARTS.contains(&kind.as_str()) && position.unknown_parts.len() < MAX_UNKNOWN_PARTS {
+            position.unknown_parts.insert(if is_plain_id(&kind) { kind } else { "?".into() });
+        }
+        let key = MessageKey::from_parts(&["part", &message.key.hex(), &index.to_string()]);
+        let model = text(&part, "model").unwrap_or_else(|| message.model.clone());
+        let source = UsageSource::Part;
+        out.push(Fact::Message(Message { key, source, recorded, model, stopped: true, ..message.clone() }));
+    }
 }
 
 fn owner(agent: Option<String>, position: &Position) -> (Option<String>, String) {
@@ -173,6 +256,7 @@ fn owner(agent: Option<String>, position: &Position) -> (Option<String>, String)
 fn compaction(line: &Object, at: Timestamp, position: &Position) -> Option<Fact> {
     let key = MessageKey::from_parts(&["line", &text(line, "uuid")?]);
     let mut found = Message::new(key, UsageSource::Compaction, at);
+    found.held = position.is_held();
     (found.agent, found.agent_type) = owner(position.agent.clone(), position);
     found.model.clone_from(&position.last_model);
     let before = line.get("compactMetadata").and_then(|m| object(m.get()));
@@ -230,6 +314,8 @@ fn usage(fields: &Object) -> Usage {
 struct Content {
     /// Characters of text, thinking and tool input.
     visible: u64,
+    /// Signature characters of thinking without text.
+    signed: u64,
     /// `tool_use` ids.
     tools: Vec<String>,
     /// The last text block.
@@ -251,6 +337,9 @@ impl Content {
             }
             match text(&block, "type").as_deref() {
                 Some("tool_use") => content.tools.extend(text(&block, "id")),
+                Some("thinking") if text(&block, "thinking").is_none() => {
+                    content.signed += block.get("signature").map_or(0, chars);
+                }
                 Some("text") => content.text = text(&block, "text"),
                 _ => {}
             }

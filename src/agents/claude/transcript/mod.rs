@@ -4,6 +4,7 @@ pub mod calls;
 pub mod files;
 mod line;
 mod speaker;
+mod streams;
 
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,10 @@ impl Transcripts for ClaudeTranscripts {
 
     fn files(&self, transcript: &Path) -> Vec<TranscriptFile> {
         files::session_files(transcript)
+    }
+
+    fn is_compaction(&self, agent: &str) -> bool {
+        agent.starts_with("acompact-")
     }
 
     fn agent_file(&self, transcript: &Path, agent: &str) -> Option<TranscriptFile> {
