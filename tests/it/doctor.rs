@@ -351,6 +351,36 @@ fn a_session_that_no_hook_reported_is_found() {
 }
 
 #[test]
+fn charges_of_unknown_kinds_are_named() {
+    let home = registered();
+    let mut line = message(1, 10, 5);
+    let part = |kind: &str| json!({"type": kind, "input_tokens": 100, "output_tokens": 20, "model": "claude-other-1"});
+    line["message"]["usage"]["iterations"] =
+        ["message", "advisor_message", "tarot_reading", "not a name"].map(part).as_slice().into();
+    home.append(&home.transcript("s"), &[line]);
+    home.hook("PostToolUse", "s", json!({}));
+    assert_found(&home, "sessions", "warning", "charged beside the totals: ?, tarot_reading");
+    // 10 and 5 of the response, three parts of 120.
+    assert_eq!(home.status("s")["budgets"][0]["used"], 375);
+}
+
+#[cfg(feature = "test-clock")]
+#[test]
+fn an_installation_in_the_future_is_found_and_makes_no_history() {
+    let home = Home::new();
+    let clock = home.path("clock");
+    write(&clock, "400000000000");
+    let home = home.var("FUSEBOX_TEST_CLOCK", &clock.to_string_lossy());
+    assert_eq!(home.fusebox(&["init"]).code, 0);
+    write(&clock, "0");
+    assert_found(&home, "store", "warning", "which is in the future");
+    home.append(&home.transcript("s"), &[message(1, 10, 5)]);
+    home.hook("PostToolUse", "s", json!({}));
+    let budget = &home.status("s")["budgets"][0];
+    assert_eq!((&budget["used"], &budget["history"]), (&json!(15), &json!(0)));
+}
+
+#[test]
 fn help_says_the_exit_codes() {
     let Ran { code, stdout, .. } = Home::new().fusebox(&["doctor", "--help"]);
     assert_eq!(code, 0);

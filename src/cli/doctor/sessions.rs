@@ -10,12 +10,31 @@ use crate::agents;
 use crate::app::open_store::StoreLocation;
 use crate::app::session_files;
 use crate::cli::render::counted;
+use crate::store::cache_file::CacheFile;
 
 /// How recently the transcript of an active session was modified.
 const ACTIVE: Duration = Duration::from_secs(600);
 
-/// Reports recently modified transcripts of sessions that the store does not know.
+/// Reports recently modified transcripts of sessions that the store does not know, and charges of unknown kinds.
 pub fn check(survey: &Survey) -> Vec<Finding> {
+    stray(survey).into_iter().chain(unknown_parts(survey)).collect()
+}
+
+/// What the API billed beside the counts of responses, under names that this version does not know.
+fn unknown_parts(survey: &Survey) -> Option<Finding> {
+    let caches = CacheFile::all(&survey.env.cache_dir()).into_iter().filter_map(|file| file.read());
+    let kinds: BTreeSet<String> = caches
+        .flat_map(|cache| cache.positions.into_values())
+        .flat_map(|position| position.unknown_parts)
+        .collect();
+    let kinds = kinds.into_iter().collect::<Vec<_>>().join(", ");
+    let found =
+        format!("parts of unknown kinds in `usage.iterations` were charged beside the totals: {kinds}");
+    let fix = "they count in full; a newer version of Fusebox may know whether the totals contain them";
+    (!kinds.is_empty()).then(|| Finding::warning(found, fix))
+}
+
+fn stray(survey: &Survey) -> Vec<Finding> {
     let opened = StoreLocation::new(&survey.loaded.config).open(survey.env, None);
     // Another check reports an unreachable store.
     let Ok(rows) = opened.and_then(|(mut store, _)| store.sessions()) else { return Vec::new() };

@@ -20,7 +20,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
         if !is_shared || !rebuilding {
             store.set_rebuilding(rebuilding)?;
         }
-        Ok((store.sessions()?.len(), rebuilding, warning))
+        Ok((store.sessions()?.len(), rebuilding, warning, store.installed_at()?))
     });
     let mut found = Vec::new();
     match opened {
@@ -33,11 +33,17 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
                 }
             },
         )),
-        Ok((sessions, rebuilding, warning)) => {
+        Ok((sessions, rebuilding, warning, installed)) => {
             found.extend(warning.map(|warning| Finding::warning(warning, "run `fusebox status`")));
             if rebuilding {
                 let said = "the store lost its data and is being refilled from the transcripts";
                 found.push(Finding::warning(said, "run `fusebox status` to finish"));
+            }
+            if let Some(installed) = installed.filter(|at| *at > survey.env.now) {
+                found.push(Finding::warning(
+                    format!("Fusebox was installed at {}, which is in the future", installed.to_rfc3339()),
+                    "check the clock; until then nothing counts as used before the installation",
+                ));
             }
             if found.is_empty() {
                 found.push(Finding::ok(format!("writable, {} known", counted(sessions, "session"))));

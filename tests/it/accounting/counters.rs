@@ -213,6 +213,7 @@ proptest! {
 
 fn said(key: u8, at: i64, input: u64) -> Fact {
     let mut message = Message::new(MessageKey([key; 16]), UsageSource::Response, Timestamp(at));
+    message.held = true;
     message.recorded = Usage { input, output: 2, ..Usage::default() };
     (message.stopped, message.model) = (true, "sonnet".into());
     Fact::Message(message)

@@ -20,7 +20,7 @@ use super::test_store::{NOW, Sum, TestStore, append, open};
 use super::written::response;
 
 /// A user's folders with one session.
-struct Home {
+pub struct Home {
     dir: TempDir,
     now: Timestamp,
 }
@@ -28,13 +28,13 @@ struct Home {
 const TEN: Sum = Sum::tokens(10, 5, 0, 0, 0);
 
 impl Home {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         fs::create_dir_all(dir.path().join("project")).expect("a project");
         Self { dir, now: NOW }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -52,7 +52,7 @@ impl Home {
     }
 
     /// Runs one hook: reads and records.
-    fn record(&mut self) -> Recorded {
+    pub fn record(&mut self) -> Recorded {
         self.now = self.now.plus_millis(1000);
         let env = self.env();
         record_and_cache(&mut SessionContext::for_event(&env, self.source()), &RecordPlan::for_session(true))
@@ -65,7 +65,7 @@ impl Home {
         metered.states[0].used
     }
 
-    fn append_lines(&self, lines: &[Value]) {
+    pub fn append_lines(&self, lines: &[Value]) {
         let path = self.path("s.jsonl");
         if !path.exists() {
             fs::write(&path, b"").expect("a transcript");

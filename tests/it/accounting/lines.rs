@@ -33,7 +33,7 @@ fn once() -> (Sum, u64) {
 }
 
 #[test]
-fn without_a_request_id_the_message_id_is_the_key() {
+fn a_missing_request_id_makes_neither_one_of_two_nor_two_of_one() {
     let mut first = response("m", 1, TEN);
     first.as_object_mut().expect("an object").remove("requestId");
     let mut second = first.clone();
@@ -41,8 +41,22 @@ fn without_a_request_id_the_message_id_is_the_key() {
     let mut null = first.clone();
     null["requestId"] = Value::Null;
     assert_eq!(count(&lines(&[first.clone(), second, null])), once());
-    // With a request id, it is another response.
-    assert_eq!(count(&lines(&[first, response("m", 2, TEN)])).0, TEN.plus(TEN).calls(2, 0));
+    // Another line of the message, on which the client wrote the request id.
+    assert_eq!(count(&lines(&[first.clone(), response("m", 2, TEN)])), once());
+    // Another date and no parent: a relay's next response.
+    let mut later = first.clone();
+    (later["uuid"], later["timestamp"]) = ("later".into(), at(2).into());
+    assert_eq!(count(&lines(&[first, later])).0, TEN.plus(TEN).calls(2, 0));
+}
+
+#[test]
+fn another_request_id_does_not_make_a_copy_another_message() {
+    let first = response("m", 1, TEN);
+    let mut copy = first.clone();
+    (copy["requestId"], copy["uuid"], copy["sessionId"]) = ("other".into(), "other".into(), "other".into());
+    assert_eq!(count(&lines(&[first.clone(), copy.clone()])), once());
+    copy["timestamp"] = at(2).into();
+    assert_eq!(count(&lines(&[first, copy])).0, TEN.plus(TEN).calls(2, 0));
 }
 
 #[test]

@@ -32,16 +32,23 @@ fn reading(source: UsageSource) -> impl Strategy<Value = Message> {
             (Some(format!("a{agent}")), kind.to_owned())
         }),
     ];
-    let flags = (any::<bool>(), any::<bool>(), prop::collection::btree_set(0..3u64, 0..2));
+    let flags = (
+        (any::<bool>(), any::<bool>()),
+        any::<bool>(),
+        any::<bool>(),
+        prop::collection::btree_set(0..3u64, 0..2),
+    );
     let sets = (
         prop::collection::btree_map(0..4u64, 0..40u64, 0..3),
+        prop::collection::btree_map(0..4u64, 0..90u64, 0..3),
         prop::collection::btree_set(0..5u64, 0..3),
         usages(),
         usages(),
     );
     (0..3u8, agent, 0..5i64, usage(), flags, sets).prop_map(
-        move |(model, (agent, agent_type), at, recorded, flags, (visible, tools, exact, share))| {
-            let (stopped, error_followed, settled) = flags;
+        move |(model, (agent, agent_type), at, recorded, flags, sets)| {
+            let ((stopped, error_followed), superseded, held, settled) = flags;
+            let (visible, signed, tools, exact, share) = sets;
             Message {
                 model: ["", "haiku", "sonnet"][usize::from(model)].into(),
                 agent,
@@ -49,10 +56,13 @@ fn reading(source: UsageSource) -> impl Strategy<Value = Message> {
                 recorded,
                 stopped,
                 error_followed,
+                superseded,
+                held,
                 settled,
                 exact,
                 share,
                 visible,
+                signed,
                 tools,
                 ..Message::new(MessageKey([1; 16]), source, Timestamp(at))
             }
@@ -63,8 +73,13 @@ fn reading(source: UsageSource) -> impl Strategy<Value = Message> {
 }
 
 fn readings() -> impl Strategy<Value = Vec<Message>> {
-    prop_oneof![Just(UsageSource::Response), Just(UsageSource::Compaction), Just(UsageSource::Unlisted)]
-        .prop_flat_map(|source| prop::collection::vec(reading(source), 1..7))
+    prop_oneof![
+        Just(UsageSource::Response),
+        Just(UsageSource::Compaction),
+        Just(UsageSource::Unlisted),
+        Just(UsageSource::Part)
+    ]
+    .prop_flat_map(|source| prop::collection::vec(reading(source), 1..7))
 }
 
 fn merged<'a>(readings: impl IntoIterator<Item = &'a Message>) -> Message {

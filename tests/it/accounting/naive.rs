@@ -18,12 +18,45 @@ struct Response {
 /// The usage in some files.
 #[derive(Default)]
 pub struct NaiveCount {
-    responses: BTreeMap<(String, String), Response>,
+    /// By the first line of each: message id, date and content.
+    responses: BTreeMap<[String; 3], Response>,
     blocks: BTreeSet<String>,
     tools: BTreeSet<String>,
     compactions: BTreeMap<String, u64>,
     /// The client's last total, by model.
     totals: BTreeMap<String, Sum>,
+}
+
+/// The lines of one file so far, each with its message.
+#[derive(Default)]
+struct FileLines(Vec<(Value, [String; 3])>);
+
+impl FileLines {
+    /// The message of a line: that of the line before it in the chain, if that has the same id; or of a line with the
+    /// same date and content; or of the last line with the same id, prompt and request. Else a new one.
+    fn message_of(&mut self, line: &Value) -> [String; 3] {
+        let message = |line: &Value| line["message"].clone();
+        let prompt = |line: &Value| {
+            let mut usage = message(line)["usage"].clone();
+            usage["output_tokens"].take();
+            usage
+        };
+        let own =
+            [&message(line)["id"], &line["timestamp"], &message(line)["content"]].map(ToString::to_string);
+        let same_id = || self.0.iter().rev().filter(|(known, _)| message(known)["id"] == message(line)["id"]);
+        let is_chained = |known: &Value| !line["parentUuid"].is_null() && known["uuid"] == line["parentUuid"];
+        let is_copied = |known: &[String; 3]| *known == own;
+        let is_one_request = |known: &Value| {
+            let all = [known, line].map(|line| line["requestId"].as_str());
+            prompt(known) == prompt(line) && (all[0] == all[1] || all.contains(&None))
+        };
+        let found = same_id()
+            .find(|(known, key)| is_chained(known) || is_copied(key))
+            .or_else(|| same_id().find(|(known, _)| is_one_request(known)))
+            .map_or(own, |(_, key)| key.clone());
+        self.0.push((line.clone(), found.clone()));
+        found
+    }
 }
 
 fn n(v: &Value) -> u64 {
@@ -47,10 +80,11 @@ impl NaiveCount {
     fn read(&mut self, files: &SessionFiles) {
         for (_, bytes) in &files.files {
             let mut last = None;
+            let mut file = FileLines::default();
             for line in String::from_utf8_lossy(bytes).lines() {
                 let line: Value = serde_json::from_str(line).expect("a captured line is JSON");
                 match line["type"].as_str() {
-                    Some("assistant") => self.response(&line, &mut last),
+                    Some("assistant") => self.response(&line, &mut file, &mut last),
                     Some("cost-state") => self.total(&line),
                     Some("system") if line["subtype"] == "compact_boundary" => {
                         let uuid = line["uuid"].as_str().expect("a boundary has a uuid");
@@ -62,15 +96,18 @@ impl NaiveCount {
         }
     }
 
-    fn response(&mut self, line: &Value, last: &mut Option<(String, String)>) {
+    fn response(&mut self, line: &Value, file: &mut FileLines, last: &mut Option<[String; 3]>) {
         let message = &line["message"];
         if message["model"] == "<synthetic>" {
+            if line["isApiErrorMessage"] != true {
+                return;
+            }
             let before = last.as_ref().and_then(|key| self.responses.get_mut(key));
             before.into_iter().for_each(|r| r.error_followed = true);
             return;
         }
         let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
-        let key = (text(&message["id"]), text(&line["requestId"]));
+        let key = file.message_of(line);
         let known = self.responses.entry(key.clone()).or_default();
         let usage = &message["usage"];
         let long = n(&usage["cache_creation"]["ephemeral_1h_input_tokens"]);

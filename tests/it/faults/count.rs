@@ -118,7 +118,7 @@ impl Count {
             let uuid = line["uuid"].as_str().unwrap_or_default();
             match line["type"].as_str() {
                 Some("assistant") if line["message"]["model"] == "<synthetic>" => {
-                    if let Some(key) = &last {
+                    if let Some(key) = last.as_ref().filter(|_| line["isApiErrorMessage"] == true) {
                         self.messages.get_mut(key).unwrap().error_followed = true;
                     }
                 }

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use fusebox::agents::claude::transcript::ClaudeTranscripts;
-use fusebox::domain::message::{Message, UsageSource};
+use fusebox::domain::message::{Message, MessageKey, UsageSource};
 use fusebox::domain::time::Timestamp;
 use fusebox::transcript::Fact;
 use fusebox::transcript::cursor::{Position, read_new};
@@ -48,14 +48,15 @@ fn facts_of(path: &Path, bytes: &[u8]) -> (Vec<Fact>, Position) {
     (reading.facts, position)
 }
 
-/// The responses in these facts, without what depends on earlier lines: which response an error followed, and the model
-/// of a compaction.
+/// The responses in these facts, without what depends on earlier lines: which response an error followed, the model of
+/// a compaction, and the first line of a stream, after which its message is named.
 fn responses(facts: &[Fact]) -> BTreeMap<String, usize> {
     let mut found = BTreeMap::new();
     for fact in facts {
         if let Fact::Message(m @ Message { source: UsageSource::Response, error_followed: false, .. }) = fact
         {
-            *found.entry(format!("{m:?}")).or_default() += 1;
+            let unnamed = Message { key: MessageKey([0; 16]), at: Timestamp(0), ..m.clone() };
+            *found.entry(format!("{unnamed:?}")).or_default() += 1;
         }
     }
     found

@@ -204,8 +204,9 @@ fn lines_of_subagents_in_two_files_count_once() {
         // Interleaved, and each repeated later.
         let lines: Vec<Value> = (1..=5).map(|a| of_agent(10 * a + round, &format!("a{a}"))).collect();
         stage.append(&lines);
-        for agent in 1..=5 {
-            stage.append_of(&format!("a{agent}"), 10 * agent + round);
+        for (agent, line) in (1..).zip(&lines) {
+            let own = stage.home.agent_transcript("s", &format!("a{agent}"));
+            stage.home.append(&own, std::slice::from_ref(line));
         }
         stage.append(&lines);
         stage.home.hook("UserPromptSubmit", "s", json!({"prompt": "go on"}));

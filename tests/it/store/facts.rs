@@ -20,11 +20,12 @@ pub fn usage(input: u64, output: u64, cache_read: u64) -> Usage {
     Usage { input, output, cache_read, ..Usage::default() }
 }
 
-/// A complete response of the main agent at [`NOW`], with this many fresh tokens.
+/// A complete response of the main agent at [`NOW`], with this many fresh tokens. The session's files held it when it
+/// was first seen.
 pub fn response(id: &str, input: u64) -> Message {
     let key = MessageKey::from_parts(&["message", id, "request"]);
     let (model, recorded) = ("sonnet".to_owned(), usage(input, 0, 0));
-    Message { model, recorded, stopped: true, ..Message::new(key, UsageSource::Response, NOW) }
+    Message { model, recorded, stopped: true, held: true, ..Message::new(key, UsageSource::Response, NOW) }
 }
 
 /// The same at another time, with this usage.

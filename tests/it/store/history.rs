@@ -15,6 +15,8 @@ conformance!(
     before_the_installation_is_history,
     an_installation_noted_late_counts_anew,
     an_earlier_date_makes_history,
+    what_was_appended_is_none,
+    an_installation_in_the_future_makes_none,
     of_sessions_only,
     of_a_window_as_well,
     of_parents_too,
@@ -81,6 +83,35 @@ fn an_earlier_date_makes_history(backend: &dyn Backend) {
     assert_eq!((hundred(store).used, hundred(store).history), (30, 30));
     record(store, "s", &facts([at("a", 5, 40)]));
     assert_eq!((hundred(store).used, hundred(store).history), (40, 40));
+}
+
+/// Whatever its date, and in whatever order the same message is read.
+fn what_was_appended_is_none(backend: &dyn Backend) {
+    for held_first in [true, false] {
+        let store = &mut *backend.fresh().open();
+        store.note_installation(second(0)).expect("noted");
+        let held = facts([at("a", -100, 30)]);
+        let appended =
+            facts([Message { held: false, ..at("a", -100, 30) }, Message { held: false, ..at("b", -90, 7) }]);
+        let readings = if held_first { [&held, &appended] } else { [&appended, &held] };
+        readings.into_iter().for_each(|facts| drop(record(store, "s", facts)));
+        assert_eq!((hundred(store).used, hundred(store).history), (37, 30), "{held_first}");
+        // Counted again from the messages.
+        let renamed = Budget { window: every(Period::Month), ..budget(Scope::Session, 100) };
+        let stands = state(store, &renamed, "s", NOW).expect("a budget");
+        assert_eq!((stands.used, stands.history), (37, 30), "{held_first}");
+    }
+}
+
+/// Installed while the clock was ahead: what is used counts, then and afterwards.
+fn an_installation_in_the_future_makes_none(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    store.note_installation(second(1000)).expect("noted");
+    record(store, "s", &facts([at("a", -100, 30), at("b", 5, 20)]));
+    assert_eq!((hundred(store).used, hundred(store).history, hundred(store).limit()), (50, 0, 100));
+    let later = second(2000);
+    let stands = state(store, &budget(Scope::Session, 100), "s", later).expect("a budget");
+    assert_eq!((stands.used, stands.history), (50, 0));
 }
 
 fn of_sessions_only(backend: &dyn Backend) {

@@ -154,7 +154,10 @@ fn response(
     let content = message.get("content");
     let read = content.map(Content::read);
     // A mod's own answer is no response. (Nobody else can avoid a charge by such an id.)
-    if id.as_ref().is_some_and(|id| id.starts_with("msg_hook_")) && recorded == Usage::default() && parts.is_empty() {
+    if id.as_ref().is_some_and(|id| id.starts_with("msg_hook_"))
+        && recorded == Usage::default()
+        && parts.is_empty()
+    {
         position.last_text = read.and_then(|content| content.text).map(|text| text_hash(&text));
         return;
     }

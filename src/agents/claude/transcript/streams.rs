@@ -92,13 +92,18 @@ pub fn place(known: &mut VecDeque<u64>, line: &StreamLine) -> Place {
         key: halves(own),
     };
     let parent = optional(line.parent);
-    let mut streams: Vec<Stream> = known.make_contiguous().as_chunks().0.iter().map(Stream::from_numbers).collect();
-    let open = streams.iter().rposition(|stream| stream.continues(&seen, parent, !line.embedded_agent.is_empty()));
+    let is_embedded = !line.embedded_agent.is_empty();
+    let mut streams: Vec<Stream> =
+        known.make_contiguous().as_chunks().0.iter().map(Stream::from_numbers).collect();
+    let copied = streams.iter().position(|stream| stream.key == seen.key);
+    let open =
+        copied.or_else(|| streams.iter().rposition(|stream| stream.continues(&seen, parent, is_embedded)));
     let first = open.map(|index| streams.remove(index));
     let stream = match first {
         None => seen,
         Some(first) => Stream {
-            request: if first.request == 0 { seen.request } else { first.request },
+            // Copies have another one, which their later lines share.
+            request: if first.request == 0 || copied.is_some() { seen.request } else { first.request },
             parts: if seen.parts == 0 { first.parts } else { seen.parts },
             last_line: seen.last_line,
             counts: seen.counts,
@@ -117,8 +122,10 @@ pub fn place(known: &mut VecDeque<u64>, line: &StreamLine) -> Place {
     }
 }
 
-/// A new request ends the streams before it, but for lines chained to them.
+/// A new request ends the streams before it, but for lines chained to them. All but the last ones are forgotten, which
+/// keeps the session's cache small.
 pub fn end(known: &mut VecDeque<u64>) {
+    known.drain(..known.len().saturating_sub(2 * LEN));
     for stream in known.make_contiguous().as_chunks_mut::<LEN>().0 {
         // Neither another date nor other counts continue it.
         (stream[1], stream[3], stream[5], stream[6]) = (1, 1, 1, 1);
