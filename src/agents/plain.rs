@@ -121,7 +121,10 @@ impl<'p> PlainPayload<'p> {
 
     /// Before a tool call.
     fn before_tool(&self) -> HookEvent<'static> {
-        let input = self.value("arguments").map(|input| Cow::Owned(input.to_string()));
+        let input = self.fields.get("arguments").map(|raw| {
+            let read = serde_json::from_str::<Value>(raw.get());
+            Cow::Owned(read.map_or_else(|_| raw.get().to_owned(), |input| input.to_string()))
+        });
         let tool = self.text("tool").unwrap_or_default();
         self.event(EventKind::BeforeTool(ToolRequest { id: None, tool, input, spawns: None }))
     }

@@ -31,8 +31,8 @@ pub struct Position {
     /// Whether the front of the line at the offset was dropped.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub in_line: bool,
-    /// Hash of the bytes right before the offset.
-    pub before: Option<u32>,
+    /// Where the last line that was read ends (zeros may follow), and a hash of the bytes before.
+    pub last_line: Option<(u64, u32)>,
     /// Inode of the file. A replaced file is read from its start.
     pub inode: u64,
     /// How often reading restarted. A position after more restarts is newer, whatever the offsets.
@@ -89,12 +89,10 @@ impl Position {
 
     /// Whether `file` still contains what was read before. A rewritten file can have the same inode and be longer.
     fn is_in(&self, file: &File) -> std::io::Result<bool> {
-        if self.offset == 0 {
-            return Ok(true);
+        match self.last_line {
+            Some((end, hash)) => Ok(hash == hash_before(file, end)?),
+            None => Ok(true),
         }
-        let bytes = bytes_before(file, self.offset)?;
-        let is_known = |before| before == Fingerprint::from_bytes(&bytes).to_u32();
-        Ok(self.before.map_or(matches!(bytes.last(), Some(b'\n' | 0)), is_known))
     }
 
     /// Whether the date of every line currently matters.
@@ -199,15 +197,18 @@ pub fn read_new(
     }
     reading.bytes = max_bytes - lines.allowed();
     reading.complete = lines.is_at_end();
+    let text_end = lines.text_end();
+    if text_end > position.offset {
+        position.last_line = Some((text_end, hash_before(lines.file(), text_end)?));
+    }
     (position.offset, position.in_line) = (lines.offset(), lines.is_in_line());
-    position.before = Some(Fingerprint::from_bytes(&bytes_before(lines.file(), position.offset)?).to_u32());
     Ok(reading)
 }
 
-/// The bytes right before `offset`: enough to contain an id or a date of the last line.
-fn bytes_before(file: &File, offset: u64) -> std::io::Result<Vec<u8>> {
-    let length = offset.min(512);
+/// A hash of the bytes before `end`: enough to contain an id or a date of the last line.
+fn hash_before(file: &File, end: u64) -> std::io::Result<u32> {
+    let length = end.min(512);
     let mut bytes = vec![0; length as usize];
-    file.read_exact_at(&mut bytes, offset - length)?;
-    Ok(bytes)
+    file.read_exact_at(&mut bytes, end - length)?;
+    Ok(Fingerprint::from_bytes(&bytes).to_u32())
 }

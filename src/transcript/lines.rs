@@ -35,6 +35,8 @@ pub struct Lines {
     len: u64,
     /// Where the next line starts.
     offset: u64,
+    /// Where the last line, or part of one, ended.
+    text_end: u64,
     /// Whether the front of that line was already dropped.
     in_line: bool,
     /// Bytes of lines that may still be read, see [`Self::allow`].
@@ -58,6 +60,7 @@ impl Lines {
             file,
             len,
             offset,
+            text_end: offset,
             in_line,
             allowed: u64::MAX,
             is_at_end: false,
@@ -85,6 +88,11 @@ impl Lines {
     /// Where the next line starts, or continues.
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Where the last line, or part of one, ended: zeros may follow.
+    pub fn text_end(&self) -> u64 {
+        self.text_end
     }
 
     /// Whether the front of the next line was already dropped.
@@ -116,13 +124,13 @@ impl Lines {
             }
             if let Some(end) = search::line_end(&self.buffer[self.searched..self.unread.end]) {
                 let line = self.take(self.searched + end + 1 - self.unread.start);
-                self.in_line = false;
+                (self.in_line, self.text_end) = (false, self.offset);
                 return Ok(Some(Line::Whole(&self.buffer[line.start..line.end - 1])));
             }
             self.searched = self.unread.end;
             if self.unread.len() > MAX_LINE_BYTES {
                 let front = self.take(self.unread.len() - KEPT_BYTES);
-                self.in_line = true;
+                (self.in_line, self.text_end) = (true, self.offset);
                 return Ok(Some(Line::Front(&self.buffer[front])));
             }
             if !self.fill()? {
