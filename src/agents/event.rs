@@ -1,8 +1,10 @@
 //! The events that hooks handle, as values.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::Agent;
 use crate::domain::breaker::circuit::NamedCall;
@@ -108,8 +110,7 @@ pub struct ToolRequest<'p> {
 impl ToolRequest<'_> {
     /// The call's signature and an excerpt of its input.
     pub fn signed_excerpt(&self) -> (String, String) {
-        let input = self.input.as_deref().and_then(|input| serde_json::from_str::<Value>(input).ok());
-        let input = input.unwrap_or_default();
+        let input = self.input.as_deref().map(lenient_value).unwrap_or_default();
         (ToolSignature::new(&self.tool, &input).hex(), excerpt(&input))
     }
 }
@@ -157,6 +158,19 @@ impl Prompt {
 /// The id of a call in the breaker's history.
 pub fn call_id(id: &str) -> u32 {
     tool_hash(id) as u32
+}
+
+/// A value as far as it can be read. A part that cannot (nested too deeply, a number out of range) is its text: two that
+/// differ stay different.
+pub fn lenient_value(json: &str) -> Value {
+    let part = |json: &str| serde_json::from_str(json).unwrap_or_else(|_| Value::from(json));
+    serde_json::from_str(json).unwrap_or_else(|_| {
+        let fields: Option<BTreeMap<String, &RawValue>> = serde_json::from_str(json).ok();
+        fields.map_or_else(
+            || part(json),
+            |fields| fields.into_iter().map(|(name, raw)| (name, part(raw.get()))).collect(),
+        )
+    })
 }
 
 /// The most informative part of an input, shortened, on one line.

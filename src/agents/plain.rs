@@ -6,15 +6,17 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::answer::{Answer, Decision, Reply};
 use super::capability::Capabilities;
 use super::claude::output::Output;
 use super::claude::payload::unique_id;
 use super::claude::{ClaudeCode, results, tools};
-use super::event::{EventKind, EventSource, FinishedCall, HookEvent, Prompt, ToolRequest, call_id, excerpt};
+use super::event::{
+    EventKind, EventSource, FinishedCall, HookEvent, Prompt, ToolRequest, call_id, excerpt, lenient_value,
+};
 use super::hook::Hook;
 use super::tool::ToolTarget;
 use super::{Agent, InvalidPayload, ParsedEvent};
@@ -100,28 +102,30 @@ impl Agent for Plain {
 }
 
 /// A payload of this protocol. It does not name its event; the executable determines it.
-#[derive(Clone, Debug, Deserialize)]
-struct PlainPayload {
-    #[serde(rename = "sessionId")]
+#[derive(Clone, Debug)]
+struct PlainPayload<'p> {
     session: String,
-    #[serde(default)]
     response: Value,
-    #[serde(flatten)]
-    rest: BTreeMap<String, Value>,
+    fields: BTreeMap<String, &'p RawValue>,
 }
 
-impl PlainPayload {
+impl<'p> PlainPayload<'p> {
     /// Parses standard input. A payload with a transcript is from a real client, and never accepted here.
-    fn parse(text: &str) -> Option<Self> {
-        let payload: Self = serde_json::from_str(text).ok()?;
-        let usable = !payload.session.is_empty() && !payload.rest.contains_key("transcript_path");
-        usable.then_some(payload)
+    fn parse(text: &'p str) -> Option<Self> {
+        let fields: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+        let response = fields.get("response").map(|raw| lenient_value(raw.get())).unwrap_or_default();
+        let mut payload = Self { session: String::new(), response, fields };
+        payload.session = payload.text("sessionId").filter(|session| !session.is_empty())?;
+        (!payload.fields.contains_key("transcript_path")).then_some(payload)
     }
 
     /// Before a tool call.
     fn before_tool(&self) -> HookEvent<'static> {
-        let input = self.rest.get("arguments").map(|input| Cow::Owned(input.to_string()));
-        let tool = self.text("tool").unwrap_or_default().to_owned();
+        let input = self.fields.get("arguments").map(|raw| {
+            let read = serde_json::from_str::<Value>(raw.get());
+            Cow::Owned(read.map_or_else(|_| raw.get().to_owned(), |input| input.to_string()))
+        });
+        let tool = self.text("tool").unwrap_or_default();
         self.event(EventKind::BeforeTool(ToolRequest { id: None, tool, input, spawns: None }))
     }
 
@@ -135,7 +139,7 @@ impl PlainPayload {
 
     /// A prompt was submitted.
     fn prompt(&self) -> HookEvent<'static> {
-        let text = self.text("prompt").unwrap_or_default().to_owned();
+        let text = self.text("prompt").unwrap_or_default();
         self.event(EventKind::Prompt { prompt: Prompt { text, ..Prompt::default() }, may_command: false })
     }
 
@@ -144,24 +148,30 @@ impl PlainPayload {
         HookEvent { source, kind }
     }
 
-    fn text(&self, name: &str) -> Option<&str> {
-        self.rest.get(name).and_then(Value::as_str)
+    fn value(&self, name: &str) -> Option<Value> {
+        self.fields.get(name).map(|raw| lenient_value(raw.get()))
     }
 
-    fn id(&self) -> Option<&str> {
-        ["tool_use_id", "call_id", "callId", "id"].iter().find_map(|name| self.text(name))
+    fn text(&self, name: &str) -> Option<String> {
+        serde_json::from_str(self.fields.get(name)?.get()).ok()
+    }
+
+    /// The call's id. An empty one is none.
+    fn id(&self) -> Option<String> {
+        let mut ids = ["tool_use_id", "call_id", "callId", "id"].iter().filter_map(|name| self.text(name));
+        ids.find(|id| !id.is_empty())
     }
 
     /// The call for the breaker, if it can be identified. Without an id, each is a new call, whatever its content.
     fn finished(&self, now: Timestamp) -> Option<FinishedCall> {
-        let id = self.id().map_or_else(|| unique_id(now), str::to_owned);
+        let id = self.id().unwrap_or_else(|| unique_id(now));
         let tool = self.text("tool").or(self.text("tool_name")).unwrap_or_default();
-        let input = self.rest.get("arguments").or(self.rest.get("tool_input"));
-        let input = input.filter(|input| Call::is_identifiable(tool, input))?;
+        let input = self.value("arguments").or(self.value("tool_input"));
+        let input = input.filter(|input| Call::is_identifiable(&tool, input))?;
         let result = results::text(self.response.get("output").unwrap_or(&self.response));
         let failed = self.response.get("error").map(|error| !error.is_null()).filter(|failed| *failed);
-        let call = tools::finished_call(call_id(&id), tool, input, &result, failed, "");
-        Some(FinishedCall { named: NamedCall { call, tool: tool.to_owned() }, excerpt: excerpt(input) })
+        let call = tools::finished_call(call_id(&id), &tool, &input, &result, failed, "");
+        Some(FinishedCall { named: NamedCall { call, tool }, excerpt: excerpt(&input) })
     }
 
     /// The charge, if the response reports its usage.
@@ -174,12 +184,13 @@ impl PlainPayload {
             value.as_u64().or_else(|| value.as_f64().map(|f| f.max(0.0).round() as u64)).unwrap_or(0)
         };
         let id = self.id();
-        let key = match id {
+        let key = match &id {
             Some(id) => MessageKey::from_parts(&["call", &self.session, id]),
             None => MessageKey::from_parts(&["payload", payload]),
         };
         let mut message = Message::new(key, UsageSource::Response, now);
-        message.model = self.response["model"].as_str().or(self.text("model")).unwrap_or_default().to_owned();
+        let model = self.response["model"].as_str().map(str::to_owned);
+        message.model = model.or(self.text("model")).unwrap_or_default();
         message.recorded = Usage {
             input: count("input_tokens"),
             output: count("output_tokens"),
@@ -189,7 +200,7 @@ impl PlainPayload {
         }
         .capped();
         message.stopped = true;
-        message.tools.insert(id.map_or(key.short(), tool_hash));
+        message.tools.insert(id.as_deref().map_or(key.short(), tool_hash));
         Some(Fact::Message(message))
     }
 }

@@ -9,6 +9,8 @@ pub enum ToolTarget {
     Command(String),
     /// The file at this path.
     File(String),
-    /// An unknown tool: its input is searched.
+    /// An unknown tool, or an input without the usual fields: it is searched.
     Unknown,
+    /// The input cannot be read.
+    Unreadable,
 }

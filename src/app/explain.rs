@@ -105,7 +105,7 @@ fn explanation(
     let breaker = circuits.into_iter().find(|row| row.agent == call.agent).map(|row| row.breaker);
     let iteration = breaker.and_then(|breaker| {
         let calls = breaker.history.calls();
-        let position = calls.iter().position(|call| call.id == call_id(id))?;
+        let position = calls.iter().rposition(|call| call.has_id(call_id(id)))?;
         breaker.iterations.checked_sub((calls.len() - 1 - position) as u64)
     });
     Ok(Explanation {

@@ -39,6 +39,7 @@ pub fn protection_reason(ctx: &SessionContext, tool: &str, input: &str) -> Optio
         ToolTarget::Unknown if client.is_mentioned(input) => {
             (findings_of_other_tool(tool, input, at), input.to_owned())
         }
+        ToolTarget::Unreadable => return Some(ProtectionReason::Unreadable),
         ToolTarget::Unknown | ToolTarget::Nothing => return None,
     };
     if found.is_empty() {

@@ -8,15 +8,16 @@ use super::record_plan::{Observation, ReadProgress, RecordPlan};
 use super::session::SessionContext;
 use super::store_access::{self, Unavailable};
 use super::throttle::throttle_input;
-use super::transcript_reader::{Awaited, Positions, TranscriptDelta, text_repetitions};
+use super::transcript_reader::{Awaited, Positions, TranscriptDelta, position_of};
 use super::{first_sight, offline, presence, recovery};
 use crate::domain::alert::BudgetAlert;
-use crate::domain::breaker::circuit::{CircuitBreaker, CircuitInput};
+use crate::domain::breaker::circuit::{CircuitBreaker, CircuitInput, NamedCall};
 use crate::domain::budget::BudgetState;
 use crate::domain::event::Event;
 use crate::domain::throttle::SlotDenied;
 use crate::store::session_cache::SessionCache;
 use crate::store::{AgentObservation, Applied, Batch, BatchSequence, BudgetKey, Session};
+use crate::transcript::cursor::Position;
 
 /// The result of recording.
 #[derive(Debug, Default)]
@@ -152,14 +153,19 @@ fn send_batch(
     }
     let agent = ctx.agent().to_owned();
     let policy = ctx.config.breaker;
+    let position = position_of(&delta.positions, ctx.source.agent.as_ref());
+    let calls = match &plan.observation {
+        Observation::Calls(calls) | Observation::Response(calls) => with_ids_of(position, calls),
+        _ => Vec::new(),
+    };
     let observed = is_last.then(|| {
-        let said = text_repetitions(&delta.positions, ctx.source.agent.as_ref());
+        let said = position.map_or(0, |position| position.said.times);
         let seen = match &plan.observation {
             _ if !policy.enabled => None,
             Observation::Nothing | Observation::Prompt(_) => None,
             Observation::Asks(call) => Some(CircuitInput::CallRequested(*call)),
-            Observation::Calls(calls) => Some(CircuitInput::CallsEnded(calls)),
-            Observation::Response(calls) => Some(CircuitInput::ResponseEnded(calls)),
+            Observation::Calls(_) => Some(CircuitInput::CallsEnded(&calls)),
+            Observation::Response(_) => Some(CircuitInput::ResponseEnded(&calls)),
         };
         AgentObservation {
             agent: &agent,
@@ -182,6 +188,15 @@ fn send_batch(
         now,
     };
     ctx.store.call(|store| store.apply(&batch))
+}
+
+/// The calls with ids that tell them from others of the agent's file.
+fn with_ids_of(position: Option<&Position>, calls: &[NamedCall]) -> Vec<NamedCall> {
+    let mut calls = calls.to_vec();
+    for NamedCall { call, .. } in &mut calls {
+        call.id = position.map_or(call.id, |position| position.call_id(call.id));
+    }
+    calls
 }
 
 impl Recorded {

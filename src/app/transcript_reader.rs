@@ -188,8 +188,7 @@ impl TranscriptReader<'_> {
     }
 }
 
-/// How many times in a row the agent (`None`: the main one) wrote its last text.
-pub fn text_repetitions(positions: &Positions, agent: Option<&String>) -> u32 {
-    let mut all = positions.values();
-    all.find(|position| position.agent.as_ref() == agent).map_or(0, |position| position.said.times)
+/// How far the file of an agent (`None`: the main one) was read.
+pub fn position_of<'p>(positions: &'p Positions, agent: Option<&String>) -> Option<&'p Position> {
+    positions.values().map(Box::as_ref).find(|position| position.agent.as_ref() == agent)
 }

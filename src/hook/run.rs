@@ -14,6 +14,7 @@ use crate::agents::{self, InvalidPayload, ParsedEvent};
 use crate::app::handlers::{self, HandlerOutput};
 use crate::app::session::SessionContext;
 use crate::platform::{Env, deadline};
+use crate::transcript::surrogates;
 
 /// Maximum bytes of standard input. Tool results can be large, but more than this is not a hook payload.
 const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
@@ -120,8 +121,9 @@ pub fn handle_payload<'a>(
     env: &'a Env,
     text: &str,
 ) -> Result<Option<HandledEvent<'a>>, InvalidPayload> {
+    let text = surrogates::repair(text);
     for agent in agents::ALL {
-        match agent.parse_event(hook, text, env.now) {
+        match agent.parse_event(hook, &text, env.now) {
             Ok(None) => return Ok(None),
             Ok(Some(heard)) => return Ok(Some(handle_event(env, heard))),
             Err(InvalidPayload) => {}

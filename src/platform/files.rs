@@ -1,10 +1,11 @@
 //! Opens and replaces files safely where somebody else may have put something in their place.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, RenameFlags, SeekFrom, renameat_with};
+use rustix::io::Errno;
 
 use super::system;
 
@@ -20,6 +21,16 @@ pub fn nonblocking() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(libc::O_NONBLOCK);
     options
+}
+
+/// Where the first data at or after `offset` is, which may be before the end of a hole; `None` if there is none.
+pub fn next_data(file: &File, offset: u64) -> Option<u64> {
+    match rustix::fs::seek(file, SeekFrom::Data(offset)) {
+        Ok(data) => Some(data),
+        Err(Errno::NXIO) => None,
+        // Not known for this file.
+        Err(_) => Some(offset),
+    }
 }
 
 /// Whether a path is known to contain no symbolic link, including its folders.

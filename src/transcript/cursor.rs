@@ -2,23 +2,21 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::breaker::call::numbered_id;
+use crate::domain::breaker::fingerprint::Fingerprint;
 use crate::domain::breaker::repeated_text::RepeatedText;
 use crate::domain::message::{ClientTotal, MessageKey};
 use crate::domain::time::Timestamp;
 use crate::platform::files;
 
 use super::hashes;
-use super::search;
+use super::lines::{Line, Lines};
 use super::{Fact, Transcripts};
-
-/// Bytes read at once; the buffer grows for longer lines.
-const CHUNK: usize = 256 * 1024;
 
 /// How many `tool_use` ids are remembered: more than one response has calls.
 const RECENT_TOOLS: usize = 64;
@@ -28,8 +26,13 @@ const RECENT_TOOLS: usize = 64;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Position {
-    /// Bytes read; always at the end of a line.
+    /// Bytes read: up to the end of a line, except within one that is too long.
     pub offset: u64,
+    /// Whether the front of the line at the offset was dropped.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub in_line: bool,
+    /// Where the last line that was read ends (zeros may follow), and a hash of the bytes before.
+    pub last_line: Option<(u64, u32)>,
     /// Inode of the file. A replaced file is read from its start.
     pub inode: u64,
     /// How often reading restarted. A position after more restarts is newer, whatever the offsets.
@@ -119,6 +122,14 @@ impl Position {
         self.last_at = self.last_at.max(at);
     }
 
+    /// Whether `file` still contains what was read before. A rewritten file can have the same inode and be longer.
+    fn is_in(&self, file: &File) -> std::io::Result<bool> {
+        match self.last_line {
+            Some((end, hash)) => Ok(hash == hash_before(file, end)?),
+            None => Ok(true),
+        }
+    }
+
     /// Whether the date of every line currently matters.
     pub fn needs_dates(&self) -> bool {
         !self.open_totals.is_empty()
@@ -136,7 +147,17 @@ impl Position {
     /// Tells calls with the same id apart (some gateways repeat ids): the number of the last call with this id among all
     /// calls of the file. `None` if at most one of the recent calls has it, as usual.
     pub fn repeated_call(&self, tool: u64) -> Option<u64> {
-        let mut places = self.recent_tools.iter().rev().enumerate().filter(|(_, known)| **known == tool);
+        self.repeated(|known| known == tool)
+    }
+
+    /// The id of the last call with this id in the breaker's history: with its number if the id repeats. (One response
+    /// late if its line is not written yet.)
+    pub fn call_id(&self, id: u32) -> u32 {
+        self.repeated(|known| known as u32 == id).map_or(id, |number| numbered_id(id, number))
+    }
+
+    fn repeated(&self, is_it: impl Fn(u64) -> bool) -> Option<u64> {
+        let mut places = self.recent_tools.iter().rev().enumerate().filter(|(_, known)| is_it(**known));
         let (after, _) = places.next()?;
         places.next().is_some().then(|| self.tools_seen - after as u64)
     }
@@ -174,7 +195,7 @@ pub fn read_new(
     now: Timestamp,
 ) -> std::io::Result<NewFacts> {
     // The path comes from outside: opening a pipe would block until it has a writer.
-    let mut file = match files::nonblocking().open(path) {
+    let file = match files::nonblocking().open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             return Ok(NewFacts { complete: true, ..NewFacts::default() });
@@ -186,53 +207,44 @@ pub fn read_new(
         return Ok(NewFacts { complete: true, ..NewFacts::default() });
     }
     let replaced = meta.ino() != position.inode || meta.len() < position.offset;
-    if replaced || (meta.len() > position.offset && !is_line_end(&mut file, position.offset)?) {
+    if replaced || !position.is_in(&file)? {
         position.restart();
         position.inode = meta.ino();
     }
     if meta.len() == position.offset {
         return Ok(NewFacts { complete: true, ..NewFacts::default() });
     }
-    file.seek(SeekFrom::Start(position.offset))?;
+    let mut lines = Lines::new(file, meta.len(), position.offset, position.in_line)?;
+    lines.allow(max_bytes);
     let mut reading = NewFacts::default();
-    let mut buffer = Vec::new();
-    let chunk = CHUNK.min(usize::try_from(max_bytes).unwrap_or(CHUNK));
-    let mut unfinished = 0; // bytes of an unfinished line at the front of the buffer
-    loop {
-        let wanted =
-            chunk.min(usize::try_from(meta.len().saturating_sub(position.offset)).unwrap_or(CHUNK)).max(4096);
-        buffer.resize(unfinished + wanted, 0);
-        let got = file.read(&mut buffer[unfinished..])?;
-        if got == 0 {
-            reading.complete = true;
-            break;
+    let failure = loop {
+        position.line_start = lines.offset();
+        match lines.next() {
+            Ok(Some(Line::Whole(line))) => transcripts.facts(line, position, now, &mut reading.facts),
+            // No response is that long.
+            Ok(Some(Line::Front(_))) => {}
+            Ok(None) => break None,
+            Err(error) => break Some(error),
         }
-        let filled = unfinished + got;
-        // The unfinished line was already searched for a newline.
-        let (mut done, mut searched) = (0, unfinished);
-        while let Some(end) = search::byte(b'\n', &buffer[searched..filled]).map(|i| i + searched) {
-            position.line_start = position.offset + done as u64;
-            transcripts.facts(&buffer[done..end], position, now, &mut reading.facts);
-            done = end + 1;
-            searched = done;
-        }
-        position.offset += done as u64;
-        reading.bytes += done as u64;
-        buffer.copy_within(done..filled, 0);
-        unfinished = filled - done;
-        if reading.bytes >= max_bytes {
-            break;
-        }
+    };
+    // What was read before a failure counts; the next reading fails at once.
+    if let Some(error) = failure.filter(|_| lines.offset() == position.offset) {
+        return Err(error);
     }
+    reading.bytes = max_bytes - lines.allowed();
+    reading.complete = lines.is_at_end();
+    let text_end = lines.text_end();
+    if text_end > position.offset {
+        position.last_line = Some((text_end, hash_before(lines.file(), text_end)?));
+    }
+    (position.offset, position.in_line) = (lines.offset(), lines.is_in_line());
     Ok(reading)
 }
 
-/// Whether a line ends right before `offset`. A rewritten file can have the same inode and be longer; then the offset
-/// most likely is within a line.
-fn is_line_end(file: &mut File, offset: u64) -> std::io::Result<bool> {
-    let Some(last) = offset.checked_sub(1) else { return Ok(true) };
-    file.seek(SeekFrom::Start(last))?;
-    let mut byte = [0];
-    file.read_exact(&mut byte)?;
-    Ok(byte == *b"\n")
+/// A hash of the bytes before `end`: enough to contain an id or a date of the last line.
+fn hash_before(file: &File, end: u64) -> std::io::Result<u32> {
+    let length = end.min(512);
+    let mut bytes = vec![0; length as usize];
+    file.read_exact_at(&mut bytes, end - length)?;
+    Ok(Fingerprint::from_bytes(&bytes).to_u32())
 }

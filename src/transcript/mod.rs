@@ -5,7 +5,10 @@
 
 pub mod cursor;
 mod hashes;
+pub mod lines;
+pub mod records;
 pub mod search;
+pub mod surrogates;
 pub mod word_search;
 
 use std::path::{Path, PathBuf};

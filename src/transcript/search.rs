@@ -9,6 +9,11 @@ pub fn byte(byte: u8, text: &[u8]) -> Option<usize> {
     plain::byte(byte, text)
 }
 
+/// Position of the first byte that ends a line: a newline, or a zero.
+pub fn line_end(text: &[u8]) -> Option<usize> {
+    plain::either(b'\n', 0, text)
+}
+
 /// Position of the first occurrence of `bytes`.
 pub fn bytes(bytes: &[u8], text: &[u8]) -> Option<usize> {
     plain::bytes(bytes, text)
@@ -16,11 +21,15 @@ pub fn bytes(bytes: &[u8], text: &[u8]) -> Option<usize> {
 
 #[cfg(target_arch = "x86_64")]
 mod plain {
-    use memchr::arch::x86_64::sse2::memchr::One;
+    use memchr::arch::x86_64::sse2::memchr::{One, Two};
     use memchr::arch::x86_64::sse2::packedpair::Finder;
 
     pub fn byte(byte: u8, text: &[u8]) -> Option<usize> {
         One::new(byte).map_or_else(|| memchr::memchr(byte, text), |one| one.find(text))
+    }
+
+    pub fn either(one: u8, other: u8, text: &[u8]) -> Option<usize> {
+        Two::new(one, other).map_or_else(|| memchr::memchr2(one, other, text), |two| two.find(text))
     }
 
     pub fn bytes(bytes: &[u8], text: &[u8]) -> Option<usize> {
@@ -39,6 +48,10 @@ mod plain {
         memchr::memchr(byte, text)
     }
 
+    pub fn either(one: u8, other: u8, text: &[u8]) -> Option<usize> {
+        memchr::memchr2(one, other, text)
+    }
+
     pub fn bytes(bytes: &[u8], text: &[u8]) -> Option<usize> {
         memchr::memmem::find(text, bytes)
     }
@@ -54,6 +67,8 @@ mod tests {
             prop_assert_eq!(super::bytes(wanted.as_bytes(), text.as_bytes()), text.find(&wanted));
             let first = wanted.as_bytes()[0];
             prop_assert_eq!(super::byte(first, text.as_bytes()), text.bytes().position(|b| b == first));
+            let ends = text.replace('a', "\n").replace('b', "\0");
+            prop_assert_eq!(super::line_end(ends.as_bytes()), ends.find(['\n', '\0']));
         }
     }
 }

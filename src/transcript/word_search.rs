@@ -1,11 +1,12 @@
 //! Searches transcripts for words, to find out whether anyone but a person wrote them.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use memchr::memmem;
 
+use super::lines::{Line, Lines};
 use super::{Speaker, Transcripts};
 use crate::platform::files;
 
@@ -18,9 +19,6 @@ pub enum SearchError {
     Unreadable,
 }
 
-/// The maximum length of a searched line, in bytes.
-const MAX_LINE_BYTES: u64 = 64 * 1024 * 1024;
-
 /// Bytes read between two checks of the time.
 const TIME_CHECK_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -31,8 +29,8 @@ pub struct WordSearch {
     transcripts: &'static dyn Transcripts,
     /// The words as escaped in JSON.
     escaped: Vec<u8>,
-    /// How far each file was searched.
-    searched: BTreeMap<PathBuf, u64>,
+    /// How far each file was searched, and whether that is within a line.
+    searched: BTreeMap<PathBuf, (u64, bool)>,
 }
 
 impl WordSearch {
@@ -55,38 +53,36 @@ impl WordSearch {
         let unreadable = |_: std::io::Error| SearchError::Unreadable;
         let known = self.searched.get(file).copied();
         // Opening a pipe would block until it has a writer.
-        let mut open = match files::nonblocking().open(file) {
+        let open = match files::nonblocking().open(file) {
             Err(error) if error.kind() == ErrorKind::NotFound && known.is_none() => return Ok(None),
             opened => opened.map_err(unreadable)?,
         };
-        let (meta, at) =
-            (open.metadata().map_err(unreadable)?, self.searched.entry(file.to_owned()).or_default());
-        if !meta.is_file() || meta.len() < *at {
+        let meta = open.metadata().map_err(unreadable)?;
+        let (at, in_line) = known.unwrap_or_default();
+        if !meta.is_file() || meta.len() < at {
             return Err(SearchError::Unreadable);
         }
-        open.seek(SeekFrom::Start(*at)).map_err(unreadable)?;
         let finder = memmem::Finder::new(&self.escaped);
-        let mut lines = BufReader::with_capacity(256 * 1024, open);
-        let (mut line, mut next_look) = (Vec::new(), *at);
-        loop {
-            if *at >= next_look {
-                next_look = *at + TIME_CHECK_BYTES;
-                if is_over() {
-                    return Err(SearchError::TooLong);
+        let mut lines = Lines::new(open, meta.len(), at, in_line).map_err(unreadable)?;
+        while !lines.is_at_end() {
+            if is_over() {
+                return Err(SearchError::TooLong);
+            }
+            lines.allow(TIME_CHECK_BYTES);
+            while let Some(line) = lines.next().map_err(unreadable)? {
+                match line {
+                    Line::Whole(line) if finder.find(line).is_some() => {
+                        if let Some(speaker) = self.transcripts.speaker(line) {
+                            return Ok(Some(speaker));
+                        }
+                    }
+                    // Who wrote it is not known.
+                    Line::Front(part) if finder.find(part).is_some() => return Err(SearchError::Unreadable),
+                    Line::Whole(_) | Line::Front(_) => {}
                 }
             }
-            line.clear();
-            let bytes =
-                lines.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line).map_err(unreadable)? as u64;
-            if line.last() != Some(&b'\n') {
-                return if bytes == MAX_LINE_BYTES { Err(SearchError::TooLong) } else { Ok(None) };
-            }
-            if finder.find(&line).is_some()
-                && let Some(speaker) = self.transcripts.speaker(&line)
-            {
-                return Ok(Some(speaker));
-            }
-            *at += bytes;
+            self.searched.insert(file.to_owned(), (lines.offset(), lines.is_in_line()));
         }
+        Ok(None)
     }
 }

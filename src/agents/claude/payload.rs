@@ -5,12 +5,11 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{results, tools};
 use crate::agents::event::{
-    EventKind, EventSource, FinishedCall, HookEvent, Prompt, ToolRequest, call_id, excerpt,
+    EventKind, EventSource, FinishedCall, HookEvent, Prompt, ToolRequest, call_id, excerpt, lenient_value,
 };
 use crate::domain::breaker::call::Call;
 use crate::domain::breaker::circuit::NamedCall;
@@ -44,8 +43,8 @@ pub struct Payload<'p> {
     tool_input: Option<&'p RawValue>,
     #[serde(borrow, default)]
     tool_response: Option<&'p RawValue>,
-    #[serde(default, deserialize_with = "lenient")]
-    error: Option<String>,
+    #[serde(borrow, default)]
+    error: Option<&'p RawValue>,
     #[serde(default, deserialize_with = "lenient")]
     is_interrupt: Option<bool>,
 
@@ -86,8 +85,8 @@ struct ToolCall<'p> {
     #[serde(borrow, default)]
     tool_response: Option<&'p RawValue>,
     /// The error of a failed call.
-    #[serde(default, deserialize_with = "lenient")]
-    error: Option<String>,
+    #[serde(borrow, default)]
+    error: Option<&'p RawValue>,
     /// Whether a person interrupted the call.
     #[serde(default, deserialize_with = "lenient")]
     is_interrupt: Option<bool>,
@@ -200,13 +199,12 @@ impl<'p> ToolCall<'p> {
             (None, Some(_)) => unique_id(now),
             (None, None) => return None,
         };
-        let parse =
-            |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
-        let input = parse(self.tool_input).filter(|input| Call::is_identifiable(tool, input))?;
-        let result = match &self.error {
-            Some(error) => error.clone(),
-            None => results::text(&parse(self.tool_response).unwrap_or_default()),
-        };
+        let input = lenient_value(self.tool_input?.get());
+        if !Call::is_identifiable(tool, &input) {
+            return None;
+        }
+        let result = self.error.or(self.tool_response).map(|raw| lenient_value(raw.get()));
+        let result = results::text(&result.unwrap_or_default());
         if results::is_own_denial(&result) {
             return None;
         }

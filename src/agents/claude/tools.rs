@@ -127,15 +127,17 @@ pub fn target(tool: &str, input: &str) -> ToolTarget {
     if HARMLESS.contains(&tool) {
         return ToolTarget::Nothing;
     }
-    if tool == SHELL {
-        let input = serde_json::from_str::<ShellInput>(input).ok();
-        return input.map_or(ToolTarget::Nothing, |input| ToolTarget::Command(input.command));
-    }
-    if EDITORS.contains(&tool) {
-        let input = serde_json::from_str::<FileInput>(input).ok();
-        return input.map_or(ToolTarget::Nothing, |input| ToolTarget::File(input.file_path));
-    }
-    ToolTarget::Unknown
+    let known = if tool == SHELL {
+        serde_json::from_str::<ShellInput>(input).ok().map(|input| ToolTarget::Command(input.command))
+    } else if EDITORS.contains(&tool) {
+        serde_json::from_str::<FileInput>(input).ok().map(|input| ToolTarget::File(input.file_path))
+    } else {
+        None
+    };
+    known.unwrap_or_else(|| match serde_json::from_str::<Value>(input) {
+        Ok(_) => ToolTarget::Unknown,
+        Err(_) => ToolTarget::Unreadable,
+    })
 }
 
 #[cfg(test)]
@@ -182,7 +184,18 @@ mod tests {
         assert_eq!(target("Read", r#"{"file_path": "/a"}"#), ToolTarget::Nothing);
         assert_eq!(target("Bash", r#"{"command": "ls"}"#), ToolTarget::Command("ls".into()));
         assert_eq!(target("NotebookEdit", r#"{"notebook_path": "/a"}"#), ToolTarget::File("/a".into()));
-        assert_eq!(target("Write", "{}"), ToolTarget::Nothing);
+        assert_eq!(target("Write", "{}"), ToolTarget::Unknown);
+        assert_eq!(target("Bash", r#"{"command": ["rm", "x"]}"#), ToolTarget::Unknown);
+        let deep = "[".repeat(200) + &"]".repeat(200);
+        assert_eq!(
+            target("Bash", &format!(r#"{{"command": "ls", "x": {deep}}}"#)),
+            ToolTarget::Command("ls".into())
+        );
+        assert_eq!(target("Read", &deep), ToolTarget::Nothing);
+        for tool in ["Bash", "Edit", "mcp__x__run"] {
+            assert_eq!(target(tool, &deep), ToolTarget::Unreadable, "{tool}");
+            assert_eq!(target(tool, "1e999"), ToolTarget::Unreadable, "{tool}");
+        }
         assert_eq!(target("mcp__x__run", "{}"), ToolTarget::Unknown);
     }
 }

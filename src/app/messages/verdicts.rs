@@ -89,12 +89,18 @@ pub fn protected_effect(reason: &ProtectionReason) -> String {
         ProtectionReason::Client => {
             "it would start a client that Fusebox does not guard in the same way as this one".to_owned()
         }
+        ProtectionReason::Unreadable => {
+            "its input cannot be read: it is nested too deeply, or contains a number out of range".to_owned()
+        }
     }
 }
 
 /// Tells the agent why a protected call is denied.
 fn protection_denial(reason: &ProtectionReason) -> String {
     let effect = protected_effect(reason);
+    if *reason == ProtectionReason::Unreadable {
+        return format!("Fusebox: this call is denied: {effect}. Make it with a simpler input.");
+    }
     format!(
         "Fusebox: this call is denied: {effect}. Only a person may do that, in their own terminal. Say what you need and why, \
          and continue without it. Reading is allowed."

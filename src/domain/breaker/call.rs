@@ -10,10 +10,18 @@ use super::signature::{ToolSignature, shape, subject_hash, tool_name_hash};
 /// Bytes of a call in a stored history.
 pub const CALL_BYTES: usize = 24;
 
+/// The bits of an id that tell calls with the same `tool_use` id apart.
+const NUMBER_BITS: u32 = 0xff << 24;
+
+/// The id of a call whose `tool_use` id repeats: `number` tells it from the others.
+pub fn numbered_id(id: u32, number: u64) -> u32 {
+    id ^ ((number as u32) << 24)
+}
+
 /// A finished call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Call {
-    /// Hash of its `tool_use` id.
+    /// Hash of its `tool_use` id, with its number if the id repeats.
     pub id: u32,
     /// The first bytes of a SHA-256 of tool and input.
     pub signature: ToolSignature,
@@ -55,6 +63,11 @@ impl Call {
     /// Whether the call can be told from others: it has a tool name and an input.
     pub fn is_identifiable(tool: &str, input: &Value) -> bool {
         !tool.is_empty() && !input.is_null()
+    }
+
+    /// Whether its `tool_use` id has this hash, with any number.
+    pub fn has_id(&self, id: u32) -> bool {
+        (self.id ^ id) & !NUMBER_BITS == 0
     }
 
     /// Whether far more repetitions are allowed: the call waits, or a service is down.

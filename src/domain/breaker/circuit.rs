@@ -69,8 +69,15 @@ impl CircuitBreaker {
             CircuitInput::ResponseEnded(named) => (named, true),
         };
         let mut changes = Vec::new();
-        for NamedCall { call, .. } in named {
-            if !self.history.add(*call) {
+        for (i, NamedCall { call, .. }) in named.iter().enumerate() {
+            let added = match over {
+                true => {
+                    let before = named[..i].iter().filter(|earlier| earlier.call.id == call.id).count();
+                    self.history.add_of_response(*call, before)
+                }
+                false => self.history.add(*call),
+            };
+            if !added {
                 continue;
             }
             self.iterations += 1;
@@ -158,7 +165,7 @@ impl CircuitBreaker {
     /// A call ended; it may have been the probe.
     fn on_probe_ended(&mut self, call: &Call, now: Timestamp) -> Option<CircuitChange> {
         let Phase::HalfOpen { trip, probe: Some(probe) } = &self.phase else { return None };
-        if probe.call != call.id {
+        if !call.has_id(probe.call) {
             return None;
         }
         let mut trip = trip.clone();

@@ -12,8 +12,13 @@ pub struct Fingerprint(SipHasher13);
 impl Fingerprint {
     /// The hash of one text.
     pub fn from_text(text: &str) -> Self {
+        Self::from_bytes(text.as_bytes())
+    }
+
+    /// The hash of these bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
         let mut whole = Self::default();
-        whole.add(text.as_bytes());
+        whole.add(bytes);
         whole
     }
 

@@ -68,13 +68,32 @@ impl CallHistory {
         self.calls.iter().any(|call| call.id == id)
     }
 
-    /// Adds a call to the current response, sorted by id. Returns false, and changes nothing, if the call is known.
+    /// Adds a call, told of by itself, to the current response, sorted by id. Returns false if it is known. (Ids can
+    /// repeat: the same id with another input is another call.)
     pub fn add(&mut self, call: Call) -> bool {
-        if self.contains(call.id) {
+        self.add_unless(call, 0, |known| known.id == call.id && known.signature == call.signature)
+    }
+
+    /// Adds a call of a response that ended. `before`: how many calls before it in that response have its id. Returns
+    /// false if it is known.
+    pub fn add_of_response(&mut self, call: Call, before: usize) -> bool {
+        self.add_unless(call, before, |known| known.id == call.id)
+    }
+
+    fn add_unless(&mut self, call: Call, before: usize, is_it: impl Fn(&Call) -> bool) -> bool {
+        // The response is not over: that its id has another number by now does not make it another call.
+        let is_current =
+            |known: &Call| !known.closed && known.has_id(call.id) && known.signature == call.signature;
+        if let Some(known) =
+            self.calls.iter_mut().filter(|known| is_it(known) || is_current(known)).nth(before)
+        {
+            known.id = call.id;
             return false;
         }
         let open = self.calls.iter().rposition(|known| known.closed).map_or(0, |last| last + 1);
-        let place = self.calls[open..].partition_point(|known| known.id < call.id) + open;
+        let place = self.calls[open..]
+            .partition_point(|known| (known.id, known.signature) < (call.id, call.signature))
+            + open;
         let round = self.next_round();
         // Reserve for one call: mostly it is the only one, and a full list would double.
         self.calls.reserve_exact(1);
@@ -91,7 +110,7 @@ impl CallHistory {
         let open = self.calls.iter().position(|call| !call.closed).unwrap_or(self.calls.len());
         let round = self.next_round();
         let pending = &mut self.calls[open..];
-        pending.sort_by_key(|call| (ids.contains(&call.id), call.id));
+        pending.sort_by_key(|call| (ids.contains(&call.id), call.id, call.signature));
         let before = pending.iter().filter(|call| !ids.contains(&call.id)).count();
         for (i, call) in pending.iter_mut().enumerate() {
             call.closed = true;
@@ -181,6 +200,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::action::Action;
+    use super::super::call::numbered_id;
     use super::super::outcome::Outcome;
     use super::*;
 
@@ -213,6 +233,43 @@ mod tests {
             prop_assert_eq!(history.calls().len(), bytes.len().saturating_sub(1) / CALL_BYTES);
             prop_assert_eq!(CallHistory::from_bytes(&history.to_bytes()), history);
         }
+    }
+
+    fn numbered(id: u32, number: u64, command: u32) -> Call {
+        Call { id: numbered_id(id, number), ..call(command) }
+    }
+
+    #[test]
+    fn calls_with_one_id_are_told_apart_by_number_and_input() {
+        let mut history = CallHistory::default();
+        // Two parallel calls with one id; their line is not there yet when the first one ends.
+        assert!(history.add(numbered(7, 4, 1)) && history.add(numbered(7, 6, 2)));
+        assert!(!history.add(numbered(7, 6, 1)) && !history.add(numbered(7, 6, 2)), "hooks registered twice");
+        for _ in 0..2 {
+            // The third one is known to the response only.
+            let of_response = [numbered(7, 6, 1), numbered(7, 6, 2), numbered(7, 6, 3)];
+            for (before, call) in of_response.into_iter().enumerate() {
+                history.add_of_response(call, before);
+            }
+            history.close(&of_response.map(|call| call.id));
+            assert_eq!((history.calls().len(), history.rounds().count()), (3, 1));
+        }
+        // The next response makes the same calls.
+        assert!(history.add(numbered(7, 7, 1)) && !history.add(numbered(7, 7, 1)));
+        history.close(&[numbered_id(7, 7)]);
+        assert_eq!((history.calls().len(), history.rounds().count()), (4, 2));
+    }
+
+    #[test]
+    fn equal_calls_of_a_response_with_one_id_count_each() {
+        let mut history = CallHistory::default();
+        assert!(history.add(numbered(7, 3, 1)) && !history.add(numbered(7, 3, 1)));
+        assert!(
+            !history.add_of_response(numbered(7, 3, 1), 0) && history.add_of_response(numbered(7, 3, 1), 1)
+        );
+        assert!(
+            !history.add_of_response(numbered(7, 3, 1), 0) && !history.add_of_response(numbered(7, 3, 1), 1)
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub mod call;
 pub mod circuit;
 mod comments;
 pub mod effect;
-mod fingerprint;
+pub mod fingerprint;
 pub mod history;
 pub mod outcome;
 mod phase;

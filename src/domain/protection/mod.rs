@@ -39,6 +39,8 @@ pub enum ProtectionReason {
     Hooks,
     /// Starts a client without its guard.
     Client,
+    /// Its input cannot be read: nobody knows what it does.
+    Unreadable,
 }
 
 /// The kind of a protected path.

@@ -104,6 +104,60 @@ fn a_mutated_line_changes_nothing_that_other_lines_say() {
     assert!(differ > 0, "no mutated line said anything");
 }
 
+/// A line that the client writes, damaged by what happens to files, and the whole lines in it still whole.
+fn damaged(random: &mut Random, lines: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for line in lines {
+        let mut line = line.clone();
+        if line.last() != Some(&b'\n') {
+            line.push(b'\n');
+        }
+        match random.below(12) {
+            // Zeros after a crash, or in place of the end.
+            0 => bytes.extend(vec![0; random.below(9000)]),
+            1 => *line.last_mut().unwrap() = 0,
+            // A torn line, and this one goes on there.
+            2 => bytes.extend_from_slice(&line[..random.below(line.len())]),
+            3 => {
+                let other = random.pick(lines);
+                bytes.extend_from_slice(&other[..random.below(other.len())]);
+            }
+            // Two lines without an end between them.
+            4 => drop(line.pop()),
+            _ => {}
+        }
+        if random.chance(20) {
+            // A text that was cut within an emoji.
+            let half = *random.pick(&["\\ud83d", "\\ude00", "\\uD83D\\ud83d"]);
+            let text = String::from_utf8(line).unwrap();
+            line = text
+                .replacen("\"uuid\":\"", &format!("\"half{half}\":\"{half}\",\"uuid\":\""), 1)
+                .into_bytes();
+        }
+        bytes.extend_from_slice(&line);
+    }
+    bytes.push(b'\n');
+    bytes
+}
+
+#[test]
+fn whole_lines_among_torn_ones_count() {
+    let mut random = Random::new(seed() + 3);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.jsonl");
+    let files = captured();
+    for _ in 0..amount(1_000, 100_000) {
+        let lines = random.pick(&files);
+        let bytes = damaged(&mut random, lines);
+        let (whole, with) =
+            (responses(&facts_of(&path, &lines.concat()).0), responses(&facts_of(&path, &bytes).0));
+        for (response, count) in &whole {
+            let now = with.get(response).copied().unwrap_or(0);
+            assert!(now >= *count, "{response} is lost in {}", String::from_utf8_lossy(&bytes));
+        }
+    }
+}
+
 #[test]
 fn a_file_says_the_same_in_whatever_slices_it_comes_and_is_read() {
     let mut random = Random::new(seed() + 1);
@@ -113,7 +167,11 @@ fn a_file_says_the_same_in_whatever_slices_it_comes_and_is_read() {
         files.iter().flatten().filter_map(|line| serde_json::from_slice(line).ok()).collect();
     for n in 0..amount(300, 10_000) {
         let mut bytes = Vec::new();
-        for line in random.pick(&files) {
+        let lines = random.pick(&files).clone();
+        if random.chance(30) {
+            bytes.extend(damaged(&mut random, &lines));
+        }
+        for line in &lines {
             bytes.extend_from_slice(line);
             if random.chance(10) {
                 bytes.extend_from_slice(&mutated(&mut random, &all));

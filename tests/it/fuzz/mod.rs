@@ -3,6 +3,7 @@
 //! `FUSEBOX_TEST_FUZZ=full` runs the full numbers: 1,000,000 inputs per hook in process, 2,000 through each executable.
 //! `FUSEBOX_TEST_SEED` sets another seed.
 
+mod endless;
 mod lines;
 mod mutate;
 mod stdin;

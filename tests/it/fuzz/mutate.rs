@@ -8,6 +8,8 @@ use crate::random::Random;
 const DEEP: &str = "@deep@";
 const HUGE: &str = "@huge@";
 const SURROGATE: &str = "@surrogate@";
+/// The same, within a text.
+const HALF: &str = "@half@";
 
 /// A random value of the corpus, with some mutations.
 pub fn mutated(random: &mut Random, corpus: &[Value]) -> Vec<u8> {
@@ -26,7 +28,8 @@ pub fn mutated(random: &mut Random, corpus: &[Value]) -> Vec<u8> {
     ] {
         text = text.replace(&format!("\"{placeholder}\""), &odd);
     }
-    let mut bytes = text.into_bytes();
+    let half = *random.pick(&["\\ud83d", "\\ude00", "\\uDBFF\\ud83d", "\\\\ud83d"]);
+    let mut bytes = text.replace(HALF, half).into_bytes();
     if random.chance(60) {
         for _ in 0..=random.below(3) {
             damage(random, &mut bytes, corpus);
@@ -84,7 +87,9 @@ fn odd(random: &mut Random) -> Value {
 }
 
 fn odd_text(random: &mut Random) -> String {
-    match random.below(14) {
+    match random.below(16) {
+        13 => format!("cut {HALF}"),
+        14 => HALF.into(),
         0 => String::new(),
         1 => "../../../../tmp/escape".into(),
         2 => "/dev/null".into(),
@@ -120,7 +125,13 @@ fn duplicate(random: &mut Random, text: &mut String) {
 /// Damages the bytes.
 fn damage(random: &mut Random, bytes: &mut Vec<u8>, corpus: &[Value]) {
     let at = random.below(bytes.len() + 1);
-    match random.below(9) {
+    match random.below(11) {
+        7 => bytes.splice(at..at, vec![0; random.below(5000)]).for_each(drop),
+        // A torn one, and this one goes on there.
+        8 => {
+            let torn = random.pick(corpus).to_string().into_bytes();
+            bytes.splice(..0, torn[..random.below(torn.len())].iter().copied()).for_each(drop);
+        }
         0 => bytes.truncate(at),
         1 => bytes.insert(at, random.next().to_le_bytes()[0]),
         2 => drop(bytes.drain(at..(at + random.below(20)).min(bytes.len()).max(at))),

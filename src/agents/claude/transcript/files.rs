@@ -1,14 +1,20 @@
 //! The files of a session: its transcript, and those of its subagents.
 
-use std::io::{BufRead, BufReader};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::agents::claude::protected_client;
-use crate::platform::Env;
+use crate::platform::{Env, files};
+use crate::transcript::lines::{Line, Lines};
 use crate::transcript::{AgentNote, TranscriptFile, is_plain_id};
 
 /// How deep agent files are searched below `subagents/` (workflows use folders of their own).
 const MAX_DEPTH: usize = 4;
+
+/// The maximum size of what the client records about an agent.
+const MAX_META_BYTES: u64 = 64 * 1024;
 
 /// The folder with the subagents' files: `<transcript without .jsonl>/subagents`.
 pub fn subagents_dir(transcript: &Path) -> PathBuf {
@@ -52,7 +58,9 @@ struct Meta {
 
 /// What the client recorded about an agent.
 pub fn agent_note(file: &TranscriptFile) -> Option<AgentNote> {
-    let meta = std::fs::read(file.path.with_extension("meta.json")).ok()?;
+    let mut meta = Vec::new();
+    let file = files::nonblocking().open(file.path.with_extension("meta.json")).ok()?;
+    file.take(MAX_META_BYTES).read_to_end(&mut meta).ok()?;
     let Meta { agent_type, tool_use_id, spawn_depth: depth } = serde_json::from_slice(&meta).ok()?;
     Some(AgentNote { agent_type, tool_use_id, depth })
 }
@@ -80,13 +88,17 @@ pub fn find(env: &Env, session: &str) -> Option<PathBuf> {
 
 /// The first working folder in a transcript.
 pub fn working_folder(transcript: &Path) -> Option<PathBuf> {
-    let file = BufReader::new(std::fs::File::open(transcript).ok()?);
-    let lines = file.lines().map_while(Result::ok).take(50);
-    let cwd = |line: String| -> Option<PathBuf> {
-        let fields: serde_json::Value = serde_json::from_str(&line).ok()?;
-        fields.get("cwd")?.as_str().map(PathBuf::from)
-    };
-    lines.filter_map(cwd).next()
+    let file = files::nonblocking().open(transcript).ok()?;
+    let mut lines = Lines::new(file, u64::MAX, 0, false).ok()?;
+    for _ in 0..50 {
+        let Line::Whole(line) = lines.next().ok()?? else { continue };
+        if let Some(cwd) =
+            serde_json::from_slice(line).ok().and_then(|fields: Value| Some(fields["cwd"].as_str()?.into()))
+        {
+            return Some(cwd);
+        }
+    }
+    None
 }
 
 fn entries(dir: &Path) -> Vec<PathBuf> {

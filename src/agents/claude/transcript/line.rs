@@ -1,7 +1,6 @@
 //! Extracts facts from one transcript line.
 //!
-//! Values are taken apart one by one as raw JSON, so a line with unknown fields, a null, a float or a lone surrogate
-//! somewhere still counts. Source of the rules: `tests/fixtures/README.md`.
+//! Values are taken apart one by one as raw JSON, so a line with unknown fields, a null or a float somewhere still counts. Source of the rules: `tests/fixtures/README.md`.
 //!
 //! The position, which the cursor keeps, carries context from earlier lines.
 
@@ -19,7 +18,7 @@ use crate::domain::usage::Usage;
 
 use super::streams::{self, Place, StreamLine};
 use crate::transcript::cursor::Position;
-use crate::transcript::{Fact, is_plain_id, search, text_hash, tool_hash};
+use crate::transcript::{Fact, is_plain_id, records, search, surrogates, text_hash, tool_hash};
 
 /// Billed parts that the counts of a response contain.
 const CONTAINED_PARTS: [&str; 2] = ["message", "fallback_message"];
@@ -84,18 +83,29 @@ pub fn facts(line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec
     }
     // An invalid byte in some text must not lose the charge. (Validating first is fastest in the usual case.)
     let line = std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed);
-    let Some(fields) = object(&line) else { return };
-    let at = text(&fields, "timestamp").and_then(|t| Timestamp::parse(&t));
+    let line = surrogates::repair(&line);
+    match object(&line) {
+        Some(fields) => record(&fields, position, now, out),
+        None => {
+            let fields = records::within(&line).into_iter().filter_map(object);
+            fields.for_each(|fields| record(&fields, position, now, out));
+        }
+    }
+}
+
+/// Reads one record: usually a line.
+fn record(fields: &Object, position: &mut Position, now: Timestamp, out: &mut Vec<Fact>) {
+    let at = text(fields, "timestamp").and_then(|t| Timestamp::parse(&t));
     position.note_date(at);
     if let Some(last) = at.and(position.last_at) {
         out.extend(position.close_totals(last).into_iter().map(Fact::Total));
     }
     let at = at.or(position.last_at).unwrap_or(now);
-    match text(&fields, "type").as_deref() {
+    match text(fields, "type").as_deref() {
         Some("api-request") => streams::end(&mut position.streams),
-        Some("cost-state") => totals(&fields, at, position, out),
-        Some("system") if text(&fields, "subtype").as_deref() == Some("compact_boundary") => {
-            out.extend(compaction(&fields, at, position));
+        Some("cost-state") => totals(fields, at, position, out),
+        Some("system") if text(fields, "subtype").as_deref() == Some("compact_boundary") => {
+            out.extend(compaction(fields, at, position));
         }
         Some("progress") => {
             let data = fields.get("data").and_then(|d| object(d.get()));
@@ -103,7 +113,7 @@ pub fn facts(line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec
             if let (Some(data), Some(inner)) = (data, inner) {
                 // The embedded line has its own date; the envelope names the agent.
                 let at = text(&inner, "timestamp").and_then(|t| Timestamp::parse(&t)).unwrap_or(at);
-                let agent = text(&data, "agentId").or_else(|| text(&fields, "agentId"));
+                let agent = text(&data, "agentId").or_else(|| text(fields, "agentId"));
                 let streams = std::mem::take(&mut position.streams);
                 let (held, line_start) = (position.held, position.line_start);
                 let mut embedded = Position { streams, held, line_start, ..Position::default() };
@@ -113,9 +123,9 @@ pub fn facts(line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec
             }
         }
         _ => {
-            out.extend(origin(&fields, position));
-            let agent = position.agent.clone().or_else(|| sidechain_agent(&fields));
-            response(&fields, at, agent, false, position, out);
+            out.extend(origin(fields, position));
+            let agent = position.agent.clone().or_else(|| sidechain_agent(fields));
+            response(fields, at, agent, false, position, out);
         }
     }
 }
@@ -339,7 +349,8 @@ impl Content {
                 content.visible += block.get(part).map_or(0, chars);
             }
             match text(&block, "type").as_deref() {
-                Some("tool_use") => content.tools.extend(text(&block, "id")),
+                // Some providers give no ids, or empty ones.
+                Some("tool_use") => content.tools.push(text(&block, "id").unwrap_or_default()),
                 Some("thinking") if text(&block, "thinking").is_none() => {
                     content.signed += block.get("signature").map_or(0, chars);
                 }

@@ -1,11 +1,14 @@
 //! Determines who wrote a line of a transcript.
 
-use crate::transcript::Speaker;
+use crate::transcript::{Speaker, surrogates};
 
 /// Who wrote the text of a line. `None` if a person did, or the agent to a person.
 pub fn speaker(line: &[u8]) -> Option<Speaker> {
-    // Words in an unreadable line (a lone surrogate, deep nesting) do not count as a person's.
-    let Ok(line) = serde_json::from_slice::<serde_json::Value>(line) else { return Some(Speaker::Agent) };
+    let line = String::from_utf8_lossy(line);
+    // Words in an unreadable line (torn, or deeply nested) do not count as a person's.
+    let Ok(line) = serde_json::from_str::<serde_json::Value>(&surrogates::repair(&line)) else {
+        return Some(Speaker::Agent);
+    };
     match line["type"].as_str()? {
         "queue-operation" if line["operation"] == "enqueue" => Some(Speaker::Queue),
         "assistant" => {
@@ -43,9 +46,14 @@ mod tests {
         assert_eq!(found(words, &format!("{advice}\n{call}\n")), Some(Speaker::Agent));
         assert_eq!(found(words, &format!("{call}")), None, "not finished yet");
         assert_eq!(found("fusebox: status", &format!("{queue}\n{call}\n")), None);
-        // JavaScript writes lone surrogates; serde_json rejects them.
-        let odd = call.to_string().replacen("CronCreate", "\\ud800", 1);
-        assert_eq!(found(words, &format!("{odd}\n")), Some(Speaker::Agent));
+        // A cut text says nothing about who wrote the line.
+        let cut = |line: &serde_json::Value| line.to_string().replacen("because", "because \\ud83d", 1);
+        let cut_words = "fusebox: extend session 5k because";
+        assert_eq!(found(cut_words, &format!("{}\n{}\n", cut(&person), cut(&advice))), None);
+        assert_eq!(found(cut_words, &format!("{}\n", cut(&call))), Some(Speaker::Agent));
+        assert_eq!(found(cut_words, &format!("{}\0{}\0", cut(&person), cut(&queue))), Some(Speaker::Queue));
+        let torn = &call.to_string()[..call.to_string().len() - 1];
+        assert_eq!(found(words, &format!("{torn}\n")), Some(Speaker::Agent), "nobody knows whose");
     }
 
     #[test]
