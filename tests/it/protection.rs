@@ -47,6 +47,7 @@ impl World {
             world.config(),
             world.state().join("state.db"),
             world.cache().join("guardrails-s.json"),
+            world.home.path(".local/share/claude/versions/2.1.332"),
         ] {
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
             std::fs::write(file, "").unwrap();
