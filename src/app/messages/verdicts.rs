@@ -90,8 +90,8 @@ pub fn protected_effect(reason: &ProtectionReason) -> String {
             "it would start a client that Fusebox does not guard in the same way as this one".to_owned()
         }
         ProtectionReason::ClientWith(name) => format!(
-            "it would start a client with `{name}`, and Fusebox does not know that it guards such a client in the same way as \
-             this one. Start it without that"
+            "it would start a client with `{name}`, and Fusebox does not know that such a client is guarded in the same way \
+             as this one (start it without that)"
         ),
     }
 }
