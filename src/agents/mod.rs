@@ -161,6 +161,8 @@ pub struct InheritedEnv {
     pub is_inside: bool,
     /// That session, if named.
     pub session: Option<String>,
+    /// The sessions that had a daemon start the process, the nearest first.
+    pub launched_by: Vec<String>,
 }
 
 /// An event parsed from standard input.

@@ -31,7 +31,10 @@ pub enum NotAPerson {
     #[error("nobody attends this session (print mode, or the client is not in a terminal)")]
     NoTerminal,
     /// The client was started by an agent.
-    #[error("this client was started inside another client")]
+    #[error(
+        "this client was started inside another client, or in a terminal that inherited CLAUDECODE from one (start it there \
+         with `env -u CLAUDECODE claude`)"
+    )]
     Nested,
     /// A subagent was prompted.
     #[error("the prompt was sent to a subagent")]
@@ -77,8 +80,9 @@ pub fn ensure_person(ctx: &mut SessionContext, prompt: &Prompt) -> Result<(), No
         return Err(NotAPerson::NoTerminal);
     }
     let own = ctx.source.session.clone();
-    let parent = ctx.store.call(|store| Ok(process_tree::parent_session(client, &own, store)));
-    if ctx.notices.log_failure(parent).flatten().is_some() || process_tree::is_nested(client) {
+    let is_nested = ctx.store.call(|store| Ok(process_tree::is_nested(client, &own, &mut Some(store))));
+    let is_nested = ctx.notices.log_failure(is_nested);
+    if is_nested.unwrap_or_else(|| process_tree::is_nested(client, &own, &mut None)) {
         return Err(NotAPerson::Nested);
     }
     // Do not hold the store open while waiting for the transcript.

@@ -26,10 +26,14 @@ pub(super) fn record_presence(ctx: &mut SessionContext, ended: bool) {
     let now = ctx.env.now;
     if !ended && let Some(client) = process_tree::calling_client(ctx.env, ctx.source.client) {
         session.client = Some(client);
-        let known = session.parent.clone();
-        let parent = ctx.store.call(|store| Ok(process_tree::parent_session(client, &session.id, store)));
-        let inherited = || process_tree::inherited_parent_session(client, &session.id);
-        session.parent = ctx.notices.log_failure(parent).unwrap_or_else(inherited).or(known);
+        let found =
+            ctx.store.call(|store| Ok(process_tree::parent_session(client, &session.id, &mut Some(store))));
+        session.parent = match ctx.notices.log_failure(found) {
+            // What was found without the store does not count any more.
+            Some(found) if ctx.cache.unreported.is_some() => found,
+            Some(found) => found.or(session.parent),
+            None => process_tree::parent_session(client, &session.id, &mut None).or(session.parent),
+        };
     }
     let ancestors = ctx.store.call(|store| {
         store.touch_session(&session, now, ended)?;

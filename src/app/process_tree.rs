@@ -24,14 +24,19 @@ pub fn is_client(pid: u32) -> bool {
 
 /// Whether this process was started by a client, directly or indirectly.
 pub fn is_under_client() -> bool {
-    let ancestors = process::ancestors(std::process::id()).map(|ancestor| ancestor.pid);
-    ancestors.take_while(|pid| !platform::is_test_runner(*pid)).any(is_client)
+    ancestors(std::process::id()).iter().any(|ancestor| is_client(ancestor.pid))
 }
 
-/// Whether a client was started by another one, judged by its ancestors and environment.
-pub fn is_nested(client: ClientProcess) -> bool {
-    inherited_env(client).iter().any(|said| said.is_inside)
-        || process::ancestors(client.pid).any(|ancestor| is_client(ancestor.pid))
+/// Whether a client was started by another one. A session that the client's variables name counts unless the store knows
+/// that it has ended: too strict is safer here. Without a `store`, it counts.
+pub fn is_nested(client: ClientProcess, own_session: &str, store: &mut Option<&mut dyn Store>) -> bool {
+    let parent = parent_session(client, own_session, store);
+    parent.is_some()
+        || ancestors(client.pid).iter().any(|ancestor| is_client(ancestor.pid))
+        || inherited_env(client)
+            .into_iter()
+            .filter(|said| said.is_inside)
+            .any(|said| said.session.is_none_or(|session| lives(&session, store) != Some(false)))
 }
 
 /// Whether a client reads from a terminal.
@@ -40,21 +45,49 @@ pub fn has_terminal(client: ClientProcess) -> bool {
 }
 
 /// The session that started `client`, if a client did: from the store's list of clients among the ancestors, else from
-/// the environment that the client was started with (a client's shell passes on the session id).
-pub fn parent_session(client: ClientProcess, own_session: &str, store: &mut dyn Store) -> Option<String> {
-    for ancestor in process::ancestors(client.pid) {
-        if let Ok(Some(session)) = store.session_of_client(client_process(&ancestor))
+/// the variables that the client was started with.
+///
+/// Variables outlive their session: an editor, a dock or a terminal multiplexer that a client's shell once started passes
+/// them on to every client that is started there. So a session named there must live, and be an ancestor. A client whose
+/// ancestors have ended (`claude -p … &`) has none to look at, and a client that was started through a daemon never had:
+/// there, the session must be known to live. Without a `store`, the ancestors alone decide.
+pub fn parent_session(
+    client: ClientProcess,
+    own_session: &str,
+    store: &mut Option<&mut dyn Store>,
+) -> Option<String> {
+    let ancestors = ancestors(client.pid);
+    for ancestor in &ancestors {
+        if let Some(store) = store
+            && let Ok(Some(session)) = store.session_of_client(client_process(ancestor))
             && session != own_session
         {
             return Some(session);
         }
     }
-    inherited_parent_session(client, own_session)
+    let is_under_client = ancestors.iter().any(|ancestor| is_client(ancestor.pid));
+    let is_cut_off = ancestors.iter().all(|ancestor| process::may_adopt(ancestor));
+    let has_store = store.is_some();
+    let mut is_parent = |session: &String, certain: bool| {
+        session != own_session && lives(session, store).unwrap_or(certain || !has_store)
+    };
+    inherited_env(client).into_iter().find_map(|said| {
+        let started = said
+            .session
+            .filter(|session| (is_under_client || is_cut_off) && is_parent(session, is_under_client));
+        started.or_else(|| said.launched_by.into_iter().find(|session| is_parent(session, false)))
+    })
 }
 
-/// Like [`parent_session`], but from the environment alone, without a store.
-pub fn inherited_parent_session(client: ClientProcess, own_session: &str) -> Option<String> {
-    inherited_env(client).into_iter().filter_map(|said| said.session).find(|id| id != own_session)
+/// Whether the client of a session is running; `None` if the store does not know.
+fn lives(session: &str, store: &mut Option<&mut dyn Store>) -> Option<bool> {
+    let row = store.as_mut()?.session(session).ok()??;
+    row.session.client.map(|client| row.ended.is_none() && is_running(client))
+}
+
+/// The ancestors of a client, without those of a test that started it.
+fn ancestors(pid: u32) -> Vec<Process> {
+    process::ancestors(pid).take_while(|ancestor| !platform::is_test_runner(ancestor.pid)).collect()
 }
 
 /// What agents set in the environment that a client was started with.

@@ -121,6 +121,8 @@ impl ProtectedPaths<'_, '_> {
             Suspicion::HookStarted(path) => {
                 self.is_executable(path, |name| name != "fusebox").then_some(ProtectionReason::Hooks)
             }
+            // Not a folder with such a name.
+            Suspicion::ClientCopied(path) => Path::new(path).is_file().then_some(ProtectionReason::Client),
             Suspicion::ClientSettings(path) => {
                 use std::io::Read;
                 let mut text = String::new();

@@ -19,6 +19,7 @@ use crate::store::offline_counts::OfflineCounts;
 use crate::store::session_cache::SessionCache;
 use crate::store::shared_names::shared_value;
 use crate::store::{BudgetKey, Session};
+use crate::transcript::AgentNote;
 
 /// What to report besides the answer.
 #[derive(Debug, Default)]
@@ -95,7 +96,11 @@ impl<'a> SessionContext<'a> {
             usable_config(loaded, &stamp, &mut cache, &mut notices)
         });
         let store = StoreAccess::for_hook(env, &config, &file, cache.store_asleep_until);
-        Self { env, source, config, stamp, cache, cache_file: file, store, notices }
+        let mut ctx = Self { env, source, config, stamp, cache, cache_file: file, store, notices };
+        // For a teammate, the event says its name.
+        let noted = ctx.caller_note().and_then(|note| note.agent_type);
+        ctx.source.agent_type = noted.or(ctx.source.agent_type);
+        ctx
     }
 
     /// A session processed by another process: a command, or another session's hook. Uses the configuration of the
@@ -198,6 +203,16 @@ impl<'a> SessionContext<'a> {
     /// The calling subagent; empty for the main agent.
     pub fn agent(&self) -> &str {
         self.source.agent.as_deref().unwrap_or_default()
+    }
+
+    /// What the client recorded about the calling subagent; empty if nothing. `None`: the main agent calls.
+    pub fn caller_note(&self) -> Option<AgentNote> {
+        let agent = self.source.agent.as_ref()?;
+        let note = |transcript: &Path| {
+            let transcripts = agents::transcript_format(transcript, self.source.client)?;
+            transcripts.agent_note(&transcripts.agent_file(transcript, agent)?)
+        };
+        Some(self.transcript().and_then(note).unwrap_or_default())
     }
 
     /// The session's transcript, from this or an earlier event.

@@ -1,10 +1,7 @@
 //! Throttling: what a hook sends to the store about subagents.
 
-use std::path::Path;
-
 use super::process_tree;
 use super::session::SessionContext;
-use crate::agents;
 use crate::agents::event::ToolRequest;
 use crate::config::Config;
 use crate::domain::budget::{Budget, Mode, OnLimit, Scope, StoreDown, TokenClasses, Unit};
@@ -12,7 +9,7 @@ use crate::domain::throttle::{SlotEvent, ThrottleLimits};
 use crate::domain::time::Timestamp;
 use crate::domain::window::WindowRule;
 use crate::store::{BudgetKey, Session, SlotObservation};
-use crate::transcript::{AgentNote, tool_hash};
+use crate::transcript::tool_hash;
 
 /// The input for throttling; `None` if subagents are not throttled.
 pub(super) fn throttle_input<'e>(
@@ -31,7 +28,7 @@ pub(super) fn throttle_input<'e>(
 pub(super) fn requested_slot(ctx: &SessionContext, request: &ToolRequest) -> Vec<SlotEvent> {
     let id = request.id.as_ref().filter(|_| request.spawns.is_some() && ctx.config.throttle.is_some());
     let Some(id) = id else { return Vec::new() };
-    let depth = caller_note(ctx).map_or(0, |note| note.depth.unwrap_or(1)) + 1;
+    let depth = ctx.caller_note().map_or(0, |note| note.depth.unwrap_or(1)) + 1;
     vec![SlotEvent::Requested { call: tool_hash(id), depth }]
 }
 
@@ -40,18 +37,11 @@ pub(super) fn alive_slot(ctx: &SessionContext) -> Vec<SlotEvent> {
     let Some(agent) = ctx.source.agent.clone().filter(|_| ctx.config.throttle.is_some()) else {
         return Vec::new();
     };
-    let call = caller_note(ctx).and_then(|note| note.tool_use_id).map(|id| tool_hash(&id));
+    let note = ctx.caller_note().unwrap_or_default();
+    // With a note that names no call, none of the session's calls started it: a teammate, or an agent of a workflow.
+    let own = || note.agent_type.is_some().then(|| tool_hash(&agent));
+    let call = note.tool_use_id.as_deref().map(tool_hash).or_else(own);
     vec![SlotEvent::AgentActive { agent, call }]
-}
-
-/// What the client recorded about the calling subagent; empty if nothing.
-fn caller_note(ctx: &SessionContext) -> Option<AgentNote> {
-    let agent = ctx.source.agent.as_ref()?;
-    let note = |transcript: &Path| {
-        let transcripts = agents::transcript_format(transcript, ctx.source.client)?;
-        transcripts.agent_note(&transcripts.agent_file(transcript, agent)?)
-    };
-    Some(ctx.transcript().and_then(note).unwrap_or_default())
 }
 
 /// Counts a session's fresh tokens against the hard limit. Not a configured budget: it neither warns nor blocks.

@@ -1,8 +1,8 @@
 //! Throttling: how many subagents may work at the same time, how deep they may be nested, and how many a session may
 //! start.
 //!
-//! A slot is a lease: taken when a subagent is requested, bound to the subagent once its id is known, released when it
-//! ends, and otherwise expired. All slots of a session are one value that a store changes in one atomic step.
+//! A slot is a lease: taken when a subagent is requested or is seen at work, bound to the subagent once its id is known,
+//! released when it ends (a teammate: when its turn ends), and otherwise expired. All slots of a session are one value that a store changes in one atomic step.
 
 use serde::{Deserialize, Serialize};
 
@@ -174,6 +174,8 @@ impl Slots {
             SlotEvent::MovedToBackground { call, agent } => {
                 if let Some(slot) = self.live.iter_mut().find(|slot| slot.call == *call) {
                     (slot.agent, slot.in_background, slot.at) = (Some(agent.clone()), true, now);
+                    // It may have been seen at work before.
+                    self.live.retain(|slot| slot.call == *call || slot.agent.as_ref() != Some(agent));
                 }
             }
             SlotEvent::CallEnded { call } => self.live.retain(|slot| slot.call != *call),

@@ -34,6 +34,20 @@ pub fn ancestors(pid: u32) -> impl Iterator<Item = Process> {
     std::iter::successors(first, move |process| next(process.parent)).take(MAX_ANCESTORS)
 }
 
+/// Shells, which may be between a client and what it starts.
+const SHELLS: [&str; 6] = ["sh", "bash", "dash", "zsh", "ksh", "fish"];
+
+/// Whether a process is a shell.
+pub fn is_shell(process: &Process) -> bool {
+    SHELLS.contains(&process.name.as_str())
+}
+
+/// Whether a process says nothing about who started its children: a shell, or a service manager, which takes over
+/// processes whose parent has ended.
+pub fn may_adopt(process: &Process) -> bool {
+    is_shell(process) || process.name == "systemd"
+}
+
 /// The program that a process runs; `None` if the system does not say.
 pub fn program(pid: u32) -> Option<PathBuf> {
     system::program(pid)

@@ -27,6 +27,7 @@ mod killed;
 
 mod last_version;
 mod least_privilege;
+mod lineage;
 mod loops;
 mod manual;
 mod nested_clients;

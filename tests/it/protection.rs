@@ -1,6 +1,7 @@
 //! The tripwire: calls that would change what guards the agent are denied; calls that only look like it are not. Both
 //! corpora (`tests/protection`) are run through the real executable.
 
+mod clients;
 mod commands;
 
 use std::os::unix::fs::symlink;
@@ -47,6 +48,7 @@ impl World {
             world.config(),
             world.state().join("state.db"),
             world.cache().join("guardrails-s.json"),
+            world.home.path(".local/share/claude/versions/2.1.332"),
         ] {
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
             std::fs::write(file, "").unwrap();
@@ -214,7 +216,10 @@ fn a_denial_says_what_is_protected_and_who_may() {
         ("FUSEBOX_ENABLED=0 claude -p x", "client"),
         ("FUSEBOX_STORE_TEAM=other claude -p x", "client"),
         ("env -u FUSEBOX_STORE_TEAM claude -p x", "client"),
-        ("unset FUSEBOX_STORE_TEAM; claude -p x", "client"),
+        ("unset FUSEBOX_STORE_TEAM; claude -p x", "client with `FUSEBOX_STORE_TEAM`"),
+        ("claude -p x --restricted", "client with `--restricted`"),
+        // Whatever does not look like a name stays out.
+        ("claude -p '--words of a prompt'", "client with `--words`"),
     ] {
         let ran = world.call("Bash", &json!({ "command": command }));
         let said = ran.json()["hookSpecificOutput"]["permissionDecisionReason"].as_str().unwrap().to_owned();

@@ -185,3 +185,124 @@ fn what_a_hook_could_not_tell_is_told_when_the_session_is_resumed() {
         "once"
     );
 }
+
+/// A teammate: `Agent` with a name. Its hooks say its name as its type.
+fn spawn(home: &Home, name: &str) -> Ran {
+    let (agent, id) = (format!("a{name}-00ff"), format!("call-{name}"));
+    let input = json!({"name": name, "prompt": "x", "subagent_type": "Explore"});
+    let ran =
+        home.hook("PreToolUse", S, json!({"tool_name": "Agent", "tool_use_id": id, "tool_input": input}));
+    if is_denied(&ran) {
+        return ran;
+    }
+    let note = json!({"agentType": name, "name": name, "spawnDepth": 0, "spawnedAgentType": "Explore"});
+    let file = home.agent_transcript(S, &agent);
+    home.append(&file.with_extension("meta.json"), &[note]);
+    let told = json!({"status": "teammate_spawned", "agentId": agent, "agent_type": "Explore", "name": name});
+    over(home, "PostToolUse", &id, told.clone());
+    let call = json!({"tool_name": "Agent", "tool_use_id": id, "tool_response": told.to_string()});
+    home.hook("PostToolBatch", S, json!({"tool_calls": [call]}));
+    ran
+}
+
+/// A tool call of an agent.
+fn work(home: &Home, agent: &str, name: &str, event: &str) -> Ran {
+    let call = json!({"agent_id": agent, "agent_type": name, "tool_name": "Read", "tool_use_id": agent, "tool_input": {},
+        "tool_response": "x"});
+    home.hook(event, S, call)
+}
+
+#[test]
+fn a_teammate_holds_its_slot_while_its_turn_lasts_and_takes_it_again_when_it_is_woken() {
+    let home = home("1000000");
+    assert!(spawn(&home, "ann").is_silent() && spawn(&home, "ben").is_silent());
+    assert_eq!(throttle(&home)["live"], 2);
+    assert!(is_denied(&spawn(&home, "cid")));
+    // Doubled events, and its own, change nothing.
+    over(&home, "PostToolUse", "call-ann", json!({"status": "teammate_spawned", "agentId": "aann-00ff"}));
+    for event in ["PreToolUse", "PostToolUse", "PostToolUse"] {
+        assert!(work(&home, "aann-00ff", "ann", event).is_silent());
+    }
+    assert_eq!(throttle(&home), json!({"live": 2, "max": 2, "throttled": false, "total": 2}));
+    for _ in 0..2 {
+        home.hook("SubagentStop", S, json!({"agent_id": "aann-00ff", "agent_type": "ann"}));
+    }
+    assert_eq!(throttle(&home)["live"], 1, "it waits for a message");
+    assert!(spawn(&home, "cid").is_silent());
+    // Woken, it is at work beyond the maximum, and nobody else may start until there is room again.
+    work(&home, "aann-00ff", "ann", "PostToolUse");
+    assert_eq!(throttle(&home)["live"], 3);
+    assert!(is_denied(&spawn(&home, "dot")));
+    home.hook("SubagentStop", S, json!({"agent_id": "aben-00ff", "agent_type": "ben"}));
+    assert!(is_denied(&spawn(&home, "dot")), "two are at work");
+    home.hook("SubagentStop", S, json!({"agent_id": "acid-00ff", "agent_type": "cid"}));
+    assert!(spawn(&home, "dot").is_silent());
+}
+
+#[test]
+fn an_agent_that_no_call_started_takes_a_slot_when_it_is_seen_at_work() {
+    let home = home("1000000");
+    let folder = home.agent_transcript(S, "x").parent().unwrap().join("workflows/w1");
+    for agent in ["0a1", "0a2", "0a3"] {
+        home.append(
+            &folder.join(format!("agent-{agent}.meta.json")),
+            &[json!({"agentType": "workflow-subagent"})],
+        );
+        home.append(&folder.join(format!("agent-{agent}.jsonl")), &[message(agent.len(), 5, 1)]);
+    }
+    // A call whose agent is not known yet is not the workflow's.
+    assert!(ask(&home, "t1", json!({})).is_silent());
+    work(&home, "0a1", "workflow-subagent", "PostToolUse");
+    assert_eq!(throttle(&home)["live"], 2);
+    assert!(is_denied(&ask(&home, "t2", json!({}))));
+    for agent in ["0a1", "0a2", "0a3"] {
+        work(&home, agent, "workflow-subagent", "PostToolUse");
+        home.hook(
+            "PostToolBatch",
+            S,
+            json!({"agent_id": agent, "agent_type": "workflow-subagent", "tool_calls": []}),
+        );
+    }
+    assert_eq!(throttle(&home)["live"], 4, "they are not stopped");
+    assert!(is_denied(&ask(&home, "t2", json!({}))));
+    over(&home, "PostToolUse", "t1", json!({"status": "completed"}));
+    for agent in ["0a1", "0a2"] {
+        home.hook("SubagentStop", S, json!({"agent_id": agent, "agent_type": "workflow-subagent"}));
+    }
+    assert!(ask(&home, "t2", json!({})).is_silent());
+}
+
+#[test]
+fn a_teammate_counts_and_is_held_as_the_type_that_it_was_spawned_as() {
+    let home = home("1000000");
+    home.configure(
+        "[[budget]]\nname = \"explorers\"\nscope = \"agent_type\"\nmatch = \"Explore\"\nlimit = 100\non_limit = \"stop\"\n",
+    );
+    assert!(spawn(&home, "ann").is_silent());
+    let file = home.agent_transcript(S, "aann-00ff");
+    home.append(&file, &[message(1, 120, 1)]);
+    let ran = work(&home, "aann-00ff", "ann", "PostToolUse");
+    assert_eq!(ran.json()["continue"], false, "{ran:?}");
+    assert!(is_denied(&work(&home, "aann-00ff", "ann", "PreToolUse")));
+    let list = home.fusebox(&["budget", "list", "--all", "--json"]).json();
+    let of_types: Vec<&Value> =
+        list.as_array().unwrap().iter().filter(|b| b["name"] == "explorers").collect();
+    assert_eq!(
+        (of_types.len(), &of_types[0]["value"], &of_types[0]["used"]),
+        (1, &json!("Explore"), &json!(121))
+    );
+    // The main agent may go on, but start no other of this type.
+    assert!(
+        home.hook("PreToolUse", S, json!({"tool_name": "Read", "tool_use_id": "m", "tool_input": {}}))
+            .is_silent()
+    );
+    assert!(is_denied(&spawn(&home, "ben")));
+}
+
+#[test]
+fn a_teammates_own_subagents_are_one_deeper() {
+    let home = home("1000000").var("FUSEBOX_THROTTLE_MAX_DEPTH", "1");
+    assert!(spawn(&home, "ann").is_silent());
+    let deep = ask(&home, "t9", json!({"agent_id": "aann-00ff", "agent_type": "ann"}));
+    assert!(is_denied(&deep) && deep.stdout.contains("nested at most 1 deep"), "{deep:?}");
+}

@@ -98,7 +98,7 @@ fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Op
     Ok(serde_json::from_str(raw.get()).ok())
 }
 
-/// The response of the Agent tool: the fields that tell whether the subagent continues in the background.
+/// The response of the Agent tool: the fields that tell whether the subagent goes on after the call.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct AgentResponse {
@@ -222,7 +222,9 @@ impl<'p> ToolCall<'p> {
         let call = tool_hash(self.tool_use_id.as_deref()?);
         let response =
             self.tool_response.and_then(|raw| serde_json::from_str::<AgentResponse>(raw.get()).ok());
-        let launched = response.filter(|response| response.status == "async_launched");
+        // A teammate goes on after the call, like a background agent.
+        let goes_on = ["async_launched", "teammate_spawned"];
+        let launched = response.filter(|response| goes_on.contains(&response.status.as_str()));
         Some(match launched.and_then(|response| response.agent_id) {
             Some(agent) => SlotEvent::MovedToBackground { call, agent },
             None => SlotEvent::CallEnded { call },

@@ -3,6 +3,7 @@
 use crate::agents::InheritedEnv;
 use crate::platform::Env;
 use crate::platform::process::{self, Process};
+use crate::transcript::is_plain_id;
 
 /// Set for every process that the client starts.
 const INSIDE_VAR: &str = "CLAUDECODE";
@@ -10,17 +11,17 @@ const INSIDE_VAR: &str = "CLAUDECODE";
 /// The session that a process was started in.
 const SESSION_VAR: &str = "CLAUDE_CODE_SESSION_ID";
 
+/// The sessions that launched a client through a daemon (2.1.330 and later), separated by commas.
+const LAUNCHED_BY_VAR: &str = "CLAUDE_CODE_LAUNCHED_BY_SESSION_IDS";
+
 /// The client's process id, set for hooks.
 const PID_VAR: &str = "CLAUDE_PID";
-
-/// Shells, which may be between the client and the hook.
-const SHELLS: [&str; 6] = ["sh", "bash", "dash", "zsh", "ksh", "fish"];
 
 /// The client process that called this hook: the nearest ancestor that is not a shell, unless `CLAUDE_PID` names one
 /// further up (for hooks behind a wrapper). Anybody can set that variable, in 2.1.197 to anything, so it counts only
 /// for an ancestor with no other client before it.
 pub fn calling_process<'a>(env: &Env, ancestors: &'a [Process]) -> Option<&'a Process> {
-    let nearest = ancestors.iter().find(|a| !SHELLS.contains(&a.name.as_str())).or(ancestors.first())?;
+    let nearest = ancestors.iter().find(|a| !process::is_shell(a)).or(ancestors.first())?;
     let named = named_client_pid(env).and_then(|pid| ancestors.iter().position(|a| a.pid == pid));
     match named {
         Some(place) if !ancestors[..place].iter().any(|a| is_client(a.pid)) => Some(&ancestors[place]),
@@ -49,7 +50,17 @@ pub fn is_client(pid: u32) -> bool {
 /// What a process inherited from a client in its environment.
 pub fn inherited_env(variables: &dyn Fn(&str) -> Option<String>) -> InheritedEnv {
     let is_inside = variables(INSIDE_VAR).is_some();
-    InheritedEnv { is_inside, session: variables(SESSION_VAR).filter(|id| is_inside && !id.is_empty()) }
+    let launched_by = variables(LAUNCHED_BY_VAR).unwrap_or_default();
+    InheritedEnv {
+        is_inside,
+        session: variables(SESSION_VAR).filter(|id| is_inside && !id.is_empty()),
+        launched_by: launched_by.split(',').filter(|id| is_session(id)).map(str::to_owned).collect(),
+    }
+}
+
+/// Whether an entry of the list names a session. (Others: `clear:…`, a session that `/clear` ended.)
+fn is_session(entry: &str) -> bool {
+    is_plain_id(entry) && !["saved", "unknown"].contains(&entry)
 }
 
 /// Whether a person is at the terminal of the session that called this hook, according to its variables.

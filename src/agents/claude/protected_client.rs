@@ -8,11 +8,32 @@ use crate::platform::{Env, SYSTEM, System};
 /// The client.
 pub static CLIENT: Client = Client {
     program: "claude",
-    package_prefix: "@anthropic-ai/claude-code",
-    package_paths: &["/claude-code/"],
+    package_paths: &["@anthropic-ai/claude-code", "/claude-code/cli."],
     version_paths: &["/claude/versions/"],
-    variables: &["CLAUDE_CONFIG_DIR", "CLAUDE_CODE_SIMPLE", "CLAUDE_CODE_SAFE_MODE"],
-    hookless_options: &["--bare", "--safe-mode"],
+    harmless_variables: "ANTHROPIC_API_KEY ANTHROPIC_AUTH_TOKEN ANTHROPIC_BASE_URL ANTHROPIC_BETAS ANTHROPIC_MODEL \
+                         ANTHROPIC_SMALL_FAST_MODEL ANTHROPIC_DEFAULT_* ANTHROPIC_VERTEX_* ANTHROPIC_BEDROCK_* \
+                         CLAUDE_PROJECT_DIR CLAUDE_PLUGIN_ROOT CLAUDE_CODE_MAX_* CLAUDE_CODE_USE_* \
+                         CLAUDE_CODE_SKIP_BEDROCK_AUTH CLAUDE_CODE_SKIP_VERTEX_AUTH CLAUDE_CODE_EFFORT_LEVEL CLAUDE_CODE_SUBAGENT_MODEL CLAUDE_CODE_OAUTH_TOKEN \
+                         CLAUDE_CODE_API_KEY_HELPER_TTL_MS CLAUDE_CODE_ENABLE_TELEMETRY \
+                         CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC CLAUDE_CODE_DISABLE_TERMINAL_TITLE \
+                         CLAUDE_CODE_DISABLE_BACKGROUND_TASKS CLAUDE_CODE_EXPERIMENTAL_AGENT_TEAMS",
+    variable_prefixes: &["FUSEBOX_", "CLAUDE_", "CLAUDECODE", "ANTHROPIC_"],
+    // Not among them: what leaves out hooks or the transcript (`--bare`, `--safe-mode`, `--restricted`,
+    // `--no-session-persistence`, `--managed-settings`), or starts the session elsewhere (`--bg`, `--cloud`, `--tmux`,
+    // …: a session that a daemon starts does not always name who launched it).
+    harmless_options: "add-dir agent agents allow-dangerously-skip-permissions allowed-tools allowedTools \
+                       append-subagent-system-prompt append-system-prompt append-system-prompt-file autocompact \
+                       ax-screen-reader betas brief chrome continue dangerously-skip-permissions debug \
+                       disable-slash-commands disallowed-tools disallowedTools effort \
+                       exclude-dynamic-system-prompt-sections fallback-model file fork-session forward-subagent-text \
+                       from-pr help ide include-hook-events include-partial-messages input-format json-schema \
+                       max-budget-usd max-thinking-tokens max-turns mcp-config mcp-debug model name no-chrome \
+                       output-format permission-mode permission-prompt-tool permission-prompts plugin-dir print \
+                       prompt-suggestions replay-user-messages resume session-id strict-mcp-config system-prompt \
+                       system-prompt-file system-prompt-snapshot task-budget thinking tools verbose version worktree",
+    harmless_letters: "cdhnprvw",
+    commands: "agents auth auto-mode doctor install kill logs mcp plugin plugins rm setup-token stop update upgrade \
+               --help --version -h -v",
     sources_option: ("--setting-sources", "user"),
     settings_option: "--settings",
     hooks_off_setting: "disableAllHooks",

@@ -92,6 +92,10 @@ pub fn protected_effect(reason: &ProtectionReason) -> String {
         ProtectionReason::Unreadable => {
             "its input cannot be read: it is nested too deeply, or contains a number out of range".to_owned()
         }
+        ProtectionReason::ClientWith(name) => format!(
+            "it would start a client with `{name}`, and Fusebox does not know that such a client is guarded in the same way \
+             as this one (start it without that)"
+        ),
     }
 }
 

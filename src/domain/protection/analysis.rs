@@ -32,6 +32,10 @@ pub struct Analysis<'a> {
     pub suspicions: Vec<Suspicion>,
     /// Nesting depth of the texts being read.
     pub depth: usize,
+    /// Whether what is run now leaves the client's process tree.
+    pub is_detached: bool,
+    /// Other names of a client.
+    pub client_names: BTreeSet<String>,
     /// Variables changed for the programs started from here on.
     pub exported: BTreeSet<String>,
     /// The whole text of the call.
@@ -50,6 +54,8 @@ impl<'a> Analysis<'a> {
             files: BTreeMap::new(),
             suspicions: Vec::new(),
             depth: 0,
+            is_detached: false,
+            client_names: BTreeSet::new(),
             exported: BTreeSet::new(),
             text: whole,
             variables: BTreeMap::new(),

@@ -1,7 +1,7 @@
-//! Clients started by a call: with or without this session's variables and hooks.
+//! Clients started by a call: only in forms that are known to keep this session's variables and hooks.
 
 use super::analysis::Analysis;
-use super::text::file_name;
+use super::text::{UNKNOWN, file_name};
 use super::{ProtectionReason, Suspicion};
 
 /// How a client is named and started. Defined in the agent's folder.
@@ -9,16 +9,20 @@ use super::{ProtectionReason, Suspicion};
 pub struct Client {
     /// The name of the program.
     pub program: &'static str,
-    /// Prefix of its package's name, for package runners.
-    pub package_prefix: &'static str,
-    /// Parts of the paths of its package.
+    /// Parts of the paths of its package, and the package's name.
     pub package_paths: &'static [&'static str],
     /// Parts of the paths of its installed versions.
     pub version_paths: &'static [&'static str],
-    /// Variables that determine where it finds its hooks.
-    pub variables: &'static [&'static str],
-    /// Options that start it without its hooks.
-    pub hookless_options: &'static [&'static str],
+    /// Variables of its own that change nothing about its hooks and its transcript. An item may end in `*`.
+    pub harmless_variables: &'static str,
+    /// Prefixes of its own variables, and of Fusebox's.
+    pub variable_prefixes: &'static [&'static str],
+    /// Long options, without dashes, with which it keeps its hooks and its transcript.
+    pub harmless_options: &'static str,
+    /// Letters of short options of the same kind.
+    pub harmless_letters: &'static str,
+    /// Commands that start no session.
+    pub commands: &'static str,
     /// The option that selects settings sources, and the source that contains its hooks.
     pub sources_option: (&'static str, &'static str),
     /// The option that adds settings: JSON, or a file.
@@ -31,36 +35,64 @@ pub struct Client {
     pub settings_file: &'static str,
     /// Prefix of the names of files with managed settings.
     pub managed_file: &'static str,
-    /// Prefix of its variables.
+    /// Prefix of its variables, to recognise text about it.
     pub variable_prefix: &'static str,
 }
 
-/// Package runners.
+/// Programs that run a package or a script, and the words with which package managers do.
 const RUNNERS: [&str; 8] = ["npx", "bunx", "pnpm", "yarn", "npm", "node", "bun", "pnpx"];
+const RUNNER_VERBS: [&str; 4] = ["x", "exec", "dlx", "run"];
 
 /// Variables that determine where a client and Fusebox find their files.
-const FOLDERS: [&str; 3] = ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"];
+const FOLDERS: [&str; 2] = ["HOME", "XDG_"];
 
 impl Client {
-    /// Whether a variable changes how a client is guarded.
+    /// Whether a variable may change how a client is guarded.
     pub fn is_guard_variable(&self, name: &str) -> bool {
-        name.starts_with("FUSEBOX_") || FOLDERS.contains(&name) || self.variables.contains(&name)
+        let belongs = |prefix: &&str| name.starts_with(*prefix);
+        FOLDERS.iter().any(belongs) || self.is_own_variable(name)
     }
 
-    /// Whether a program starts the client, by its own name or its package's.
-    pub fn is_started_by(&self, program: &str, arguments: &[String]) -> bool {
-        let has = |word: &str, parts: &[&str]| parts.iter().any(|part| word.contains(part));
-        let package = |word: &str| word.starts_with(self.package_prefix) || has(word, self.package_paths);
-        match file_name(program) {
-            name if name == self.program => true,
-            name if RUNNERS.contains(&name) => arguments.iter().take(4).any(|word| package(word)),
-            _ => package(program) || has(program, self.version_paths),
+    /// Whether a variable of the client or of Fusebox may change how a client is guarded.
+    fn is_own_variable(&self, name: &str) -> bool {
+        self.variable_prefixes.iter().any(|prefix| name.starts_with(prefix))
+            && !is_listed(self.harmless_variables, name)
+    }
+
+    /// The arguments of the client, if a program starts it: by its own name, or as a package.
+    pub fn arguments<'w>(&self, program: &str, arguments: &'w [String]) -> Option<&'w [String]> {
+        // The package itself, or its program in it.
+        let is_start = |rest: &str| !rest.contains('/') || file_name(rest).starts_with(self.program);
+        let is_package = |word: &str| {
+            !word.contains(char::is_whitespace)
+                && self
+                    .package_paths
+                    .iter()
+                    .any(|part| word.split_once(part).is_some_and(|(_, r)| is_start(r)))
+        };
+        let name = file_name(program);
+        if RUNNERS.contains(&name) {
+            let at = arguments.iter().take(5).position(|word| is_package(word))?;
+            let runs = |word: &String| word.starts_with('-') || RUNNER_VERBS.contains(&word.as_str());
+            return arguments[..at].iter().all(runs).then(|| &arguments[at + 1..]);
+        }
+        let is_version = || self.version_paths.iter().any(|part| program.contains(part));
+        (name == self.program || is_package(program) || is_version()).then_some(arguments)
+    }
+
+    /// Whether an option, with its dashes and without a value, is known to leave hooks and transcript as they are.
+    pub fn is_harmless_option(&self, option: &str) -> bool {
+        match option.strip_prefix("--") {
+            Some(name) => is_listed(self.harmless_options, name),
+            None => option[1..].starts_with(|letter| self.harmless_letters.contains(letter)),
         }
     }
 
-    /// Whether settings disable hooks, or set variables of Fusebox.
+    /// Whether settings disable hooks, or set a variable that could.
     pub fn is_weakened_by(&self, settings: &str) -> bool {
-        settings.contains(self.hooks_off_setting) || settings.contains("FUSEBOX_")
+        settings.contains(self.hooks_off_setting)
+            || settings.contains("FUSEBOX_")
+            || settings.split('"').any(|name| self.is_own_variable(name))
     }
 
     /// Whether `text` could name something of Fusebox's, or the client's settings. Ignores quotes and backslashes,
@@ -87,14 +119,26 @@ impl Client {
     }
 }
 
+/// Whether `name` is in a list separated by spaces.
+fn is_listed(list: &str, name: &str) -> bool {
+    list.split(' ').any(|item| match item.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => item == name,
+    })
+}
+
 /// Checks the start of a client; `changed`: variables that differ from this session's.
-pub fn check_start<'n>(
-    analysis: &mut Analysis,
-    arguments: &[String],
-    changed: impl IntoIterator<Item = &'n String>,
-) {
+pub fn check_start(analysis: &mut Analysis, arguments: &[String], changed: &[String]) {
     let client = analysis.context.client;
-    if changed.into_iter().any(|name| client.is_guard_variable(name) || name == "*") {
+    if arguments.first().is_some_and(|word| is_listed(client.commands, word)) {
+        return;
+    }
+    if analysis.is_detached {
+        analysis.forbid(ProtectionReason::Client);
+    }
+    if let Some(name) = changed.iter().find(|name| client.is_guard_variable(name)) {
+        analysis.forbid(ProtectionReason::client_with(name));
+    } else if changed.iter().any(|name| name == "*") {
         analysis.forbid(ProtectionReason::Client);
     }
     for (at, word) in arguments.iter().enumerate() {
@@ -102,12 +146,20 @@ pub fn check_start<'n>(
             Some((option, value)) => (option, Some(value.to_owned())),
             None => (word.as_str(), arguments.get(at + 1).cloned()),
         };
+        // A text may start with a dash, too.
+        let is_option = option.starts_with('-') && option.len() > 1 && !option.starts_with("- ");
+        if !is_option || option == "--" {
+            continue;
+        }
         let value = value.unwrap_or_default();
         let (sources, needed) = client.sources_option;
-        let reads_hooks = || value.split(',').any(|source| source.trim() == needed);
-        let is_loosened = option == client.settings_option && client.is_weakened_by(&value);
-        if client.hookless_options.contains(&option) || (option == sources && !reads_hooks()) || is_loosened {
-            analysis.forbid(ProtectionReason::Client);
+        let is_harmless = match option {
+            _ if option == sources => value.split(',').any(|source| source.trim() == needed),
+            _ if option == client.settings_option => !client.is_weakened_by(&value),
+            _ => client.is_harmless_option(option),
+        };
+        if !is_harmless {
+            analysis.forbid(ProtectionReason::client_with(option));
         } else if option == client.settings_option && !value.trim_start().starts_with('{') {
             let path = analysis.resolve_path(&value);
             match analysis.files.get(&path) {
@@ -115,6 +167,23 @@ pub fn check_start<'n>(
                 Some(_) => {}
                 None => analysis.report(Suspicion::ClientSettings(path)),
             }
+        }
+    }
+}
+
+/// Checks copies and links, to the last path: a client under another name is not recognised later.
+pub fn check_copies(analysis: &mut Analysis, paths: &[&String]) {
+    let client = analysis.context.client;
+    let is_client = |path: &str| client.arguments(path, &[]).is_some();
+    // In a folder, it keeps its name.
+    let Some((to, from)) = paths.split_last() else { return };
+    if is_client(to) || to.ends_with(['/', '.']) {
+        return;
+    }
+    for path in from.iter().filter(|path| is_client(path)) {
+        match path.contains(UNKNOWN) {
+            true => analysis.forbid(ProtectionReason::Client),
+            false => analysis.report(Suspicion::ClientCopied(analysis.resolve_path(path))),
         }
     }
 }

@@ -93,12 +93,21 @@ fn find_commands(analysis: &mut Analysis, words: &[&str]) {
             }
             name if name == analysis.context.client.program => {
                 let client = analysis.context.client;
-                let changed = |w: &&str| {
-                    w.starts_with("FUSEBOX_")
-                        || *w == client.hooks_off_setting
-                        || client.variables.contains(w)
+                // Options, each with at most one word as its value.
+                let options = rest.iter().zip(std::iter::once(word).chain(rest));
+                let options = options.take_while(|(w, before)| {
+                    w.starts_with('-') || before.starts_with('-') || *before == word
+                });
+                let mut options = options.map(|(w, _)| w).filter(|w| w.starts_with("--"));
+                let harmful = |w: &&&str| !client.is_harmless_option(w.split('=').next().unwrap_or(w));
+                if let Some(option) = options.find(harmful) {
+                    analysis.forbid(ProtectionReason::client_with(option));
+                }
+                let weakens = |w: &&str| match w.split_once('=') {
+                    Some((name, _)) => client.is_guard_variable(name),
+                    None => client.is_weakened_by(w),
                 };
-                if words.iter().any(changed) {
+                if words.iter().any(weakens) {
                     analysis.forbid(ProtectionReason::Client);
                 }
             }

@@ -2,7 +2,7 @@
 
 use super::analysis::{Analysis, SimpleCommand};
 use super::shell::Parser;
-use super::tables::{HOOKS, INTERPRETERS, PREFIXES, SHELLS, TEXT_RUNNERS};
+use super::tables::{DETACHING, HOOKS, INTERPRETERS, PREFIXES, SHELLS, TEXT_RUNNERS};
 use super::text::{UNKNOWN, alternatives, file_name};
 use super::{ChangeExtent, ProtectionReason, Suspicion, client, code, own_commands};
 
@@ -78,7 +78,9 @@ impl Analysis<'_> {
             return self.run_program(program, &arguments, input, changed, left - 1);
         }
         self.check_own_program(program, arguments);
-        if self.context.client.is_started_by(program, arguments) {
+        let is_other_name = self.client_names.contains(program);
+        let started = self.context.client.arguments(program, arguments);
+        if let Some(arguments) = started.or(is_other_name.then_some(arguments)) {
             let names: Vec<String> = changed.into_iter().chain(self.exported.clone()).collect();
             client::check_start(self, arguments, &names);
             return String::new();
@@ -261,6 +263,16 @@ impl Analysis<'_> {
         if quiet {
             return;
         }
+        let was_detached = self.is_detached;
+        self.is_detached |= DETACHING.contains(&name);
+        // Not the name of a session or a window.
+        let names = |word: &String| matches!(word.as_str(), "-s" | "-t" | "-n" | "-S" | "-L");
+        let client = self.context.client;
+        let started = |at: &usize| client.arguments(&arguments[*at], &[]).is_some();
+        let started = (0..arguments.len()).filter(|at| *at == 0 || !names(&arguments[at - 1])).find(started);
+        if let Some(at) = started.filter(|_| self.is_detached) {
+            client::check_start(self, &arguments[at + 1..], &[]);
+        }
         for word in arguments.iter().filter(|word| word.contains(char::is_whitespace)) {
             Parser::new(word).run(self);
         }
@@ -275,6 +287,7 @@ impl Analysis<'_> {
                 code::command_lines(self, &text);
             }
         }
+        self.is_detached = was_detached;
     }
 }
 

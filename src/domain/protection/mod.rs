@@ -41,6 +41,16 @@ pub enum ProtectionReason {
     Client,
     /// Its input cannot be read: nobody knows what it does.
     Unreadable,
+    /// The same, because of this option or variable.
+    ClientWith(String),
+}
+
+impl ProtectionReason {
+    /// [`Self::ClientWith`], with the name of an option or a variable. What does not look like one is cut off.
+    fn client_with(name: &str) -> Self {
+        let is_part = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        Self::ClientWith(name.chars().take_while(is_part).take(40).collect())
+    }
 }
 
 /// The kind of a protected path.
@@ -74,6 +84,8 @@ pub enum Suspicion {
     HookStarted(String),
     /// The call starts a client with these settings.
     ClientSettings(String),
+    /// The call gives this file another name; it may be a client.
+    ClientCopied(String),
     /// Forbidden without further checks.
     Forbidden(ProtectionReason),
 }

@@ -234,6 +234,10 @@ pub const TEXT_RUNNERS: &[&str] = &[
     "env",
 ];
 
+/// Those that run them outside the client's process tree.
+pub const DETACHING: &[&str] =
+    &["tmux", "screen", "dtach", "abduco", "at", "batch", "crontab", "zellij", "systemd-run", "tsp"];
+
 /// Git commands that change files of the working tree.
 pub const GIT_WRITERS: &[&str] =
     &["checkout", "restore", "rm", "mv", "clean", "stash", "apply", "reset", "switch", "sparse-checkout"];

@@ -12,11 +12,13 @@ use super::{
 /// A fictitious client: nothing here depends on a real one.
 static CLIENT: Client = Client {
     program: "agent",
-    package_prefix: "@some/agent",
-    package_paths: &["/some-agent/"],
+    package_paths: &["@some/agent"],
     version_paths: &[],
-    variables: &["AGENT_HOME"],
-    hookless_options: &["--bare"],
+    harmless_variables: "AGENT_MODEL AGENT_KEY_*",
+    variable_prefixes: &["FUSEBOX_", "AGENT_"],
+    harmless_options: "print model",
+    harmless_letters: "pm",
+    commands: "doctor --version",
     sources_option: ("--from", "user"),
     settings_option: "--settings",
     hooks_off_setting: "noHooks",

@@ -5,7 +5,7 @@ use super::command::{MAX_PREFIXES, assignment};
 use super::shell::Parser;
 use super::tables::{COPIERS, GIT_WRITERS, HOOKS, READERS, SHELLS, TEXT_RUNNERS, WRITERS};
 use super::text::{ANY, ONE, UNKNOWN, file_name};
-use super::{ChangeExtent, ProtectionReason};
+use super::{ChangeExtent, ProtectionReason, client};
 
 impl Analysis<'_> {
     /// Runs a program that runs no other. Returns its output, as far as known.
@@ -30,8 +30,11 @@ impl Analysis<'_> {
             }
             "eval" => return Parser::new(&arguments.join(" ")).run(self),
             "alias" => {
-                for (_, value) in arguments.iter().filter_map(|word| word.split_once('=')) {
+                for (name, value) in arguments.iter().filter_map(|word| word.split_once('=')) {
                     Parser::new(value).run(self);
+                    if file_name(value) == self.context.client.program {
+                        self.client_names.insert(name.to_owned());
+                    }
                 }
             }
             "source" | "." => {
@@ -172,6 +175,9 @@ impl Analysis<'_> {
             _ => ChangeExtent::Itself,
         };
         let paths: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
+        if matches!(name, "mv" | "ln") {
+            client::check_copies(self, &paths);
+        }
         let moves_into = name == "mv" && paths.len() > 1;
         for (at, path) in paths.iter().enumerate() {
             let last = moves_into && at + 1 == paths.len();
@@ -210,6 +216,7 @@ impl Analysis<'_> {
             .iter()
             .any(|w| w.starts_with('-') && !w.starts_with("--") && w.contains(['r', 'R', 'a']));
         let extent = if recursive { ChangeExtent::Tree } else { ChangeExtent::Itself };
+        client::check_copies(self, &paths);
         if let Some(to) = paths.last() {
             let mirrors = name == "rsync" && arguments.iter().any(|word| word.starts_with("--del"));
             self.change_path(to, if mirrors { ChangeExtent::Tree } else { ChangeExtent::Itself }, true);

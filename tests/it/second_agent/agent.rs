@@ -29,11 +29,13 @@ pub struct Otto;
 
 static CLIENT: Client = Client {
     program: "otto",
-    package_prefix: "@otto/otto",
-    package_paths: &[],
+    package_paths: &["@otto/otto"],
     version_paths: &[],
-    variables: &["OTTO_HOME"],
-    hookless_options: &["--alone"],
+    harmless_variables: "OTTO_MODEL",
+    variable_prefixes: &["FUSEBOX_", "OTTO_"],
+    harmless_options: "model",
+    harmless_letters: "p",
+    commands: "list",
     sources_option: ("--from", "home"),
     settings_option: "--with",
     hooks_off_setting: "no_hooks",

@@ -5,7 +5,7 @@ use fusebox::domain::event::{ConcurrencyChange, EventData};
 use fusebox::domain::throttle::{SlotDenied, SlotEvent, ThrottleLimits};
 use fusebox::domain::time::Timestamp;
 use fusebox::store::{AgentObservation, Applied, SlotObservation, Store};
-use fusebox::transcript::Fact;
+use fusebox::transcript::{Fact, tool_hash};
 
 use super::backend::{Backend, at_once};
 use super::batch_builder::{BatchBuilder, budget, budget_key, session};
@@ -15,6 +15,7 @@ conformance!(
     as_many_as_are_allowed,
     exactly_as_many_at_once,
     a_slot_that_is_given_back_is_free,
+    whoever_is_at_work_holds_one,
     each_session_has_its_own,
     in_all_and_in_depth,
     one_at_a_time_when_tokens_run_low,
@@ -104,6 +105,32 @@ fn a_slot_that_is_given_back_is_free(backend: &dyn Backend) {
     assert_eq!(live(store, "s"), (1, 3));
     SlotHook::new(&[SlotEvent::CallEnded { call: u64::MAX }]).apply(store);
     assert_eq!(live(store, "s"), (0, 3));
+}
+
+/// In whatever order, and however often, the events of one agent come.
+fn whoever_is_at_work_holds_one(backend: &dyn Backend) {
+    let store = &mut *backend.open();
+    let (active, own) = (|agent: &str| SlotEvent::AgentActive { agent: agent.into(), call: Some(77) }, 77);
+    SlotHook::new(&requested(1)).apply(store);
+    SlotHook::new(&[active("mate")]).apply(store);
+    assert_eq!(live(store, "s"), (2, 1), "nothing says that it is the one of the call");
+    for _ in 0..2 {
+        SlotHook::new(&[SlotEvent::MovedToBackground { call: 1, agent: "mate".into() }]).apply(store);
+        SlotHook::new(&[active("mate")]).apply(store);
+        assert_eq!(live(store, "s"), (1, 1));
+    }
+    for agent in ["w1", "w2", "w3"] {
+        SlotHook::new(&[SlotEvent::AgentActive { agent: agent.into(), call: Some(tool_hash(agent)) }])
+            .apply(store);
+    }
+    assert_eq!(SlotHook::new(&requested(own)).apply(store).slot_denied, full(4, 3));
+    for agent in ["mate", "mate", "w1"] {
+        SlotHook::new(&[SlotEvent::AgentEnded { agent: agent.into() }]).apply(store);
+    }
+    // A late report of the call does not revive it.
+    SlotHook::new(&[SlotEvent::MovedToBackground { call: 1, agent: "mate".into() }]).apply(store);
+    assert_eq!(live(store, "s"), (2, 1));
+    assert_eq!(SlotHook::new(&requested(own)).apply(store).slot_denied, None);
 }
 
 fn each_session_has_its_own(backend: &dyn Backend) {

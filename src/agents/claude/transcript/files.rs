@@ -50,6 +50,9 @@ pub fn agent_file(transcript: &Path, agent: &str) -> Option<TranscriptFile> {
 struct Meta {
     #[serde(default)]
     agent_type: Option<String>,
+    /// Of a teammate, whose `agentType` is its name.
+    #[serde(default)]
+    spawned_agent_type: Option<String>,
     #[serde(default)]
     tool_use_id: Option<String>,
     #[serde(default)]
@@ -61,8 +64,11 @@ pub fn agent_note(file: &TranscriptFile) -> Option<AgentNote> {
     let mut meta = Vec::new();
     let file = files::nonblocking().open(file.path.with_extension("meta.json")).ok()?;
     file.take(MAX_META_BYTES).read_to_end(&mut meta).ok()?;
-    let Meta { agent_type, tool_use_id, spawn_depth: depth } = serde_json::from_slice(&meta).ok()?;
-    Some(AgentNote { agent_type, tool_use_id, depth })
+    let Meta { agent_type, spawned_agent_type, tool_use_id, spawn_depth } =
+        serde_json::from_slice(&meta).ok()?;
+    // Teammates have depth 0, like the main agent that leads them.
+    let depth = spawn_depth.map(|depth| depth.max(1));
+    Some(AgentNote { agent_type: spawned_agent_type.or(agent_type), tool_use_id, depth })
 }
 
 /// The sessions and their transcripts in the client's folder.
