@@ -122,7 +122,7 @@ impl PlainPayload {
     fn before_tool(&self) -> HookEvent<'static> {
         let input = self.rest.get("arguments").map(|input| Cow::Owned(input.to_string()));
         let tool = self.text("tool").unwrap_or_default().to_owned();
-        self.event(EventKind::BeforeTool(ToolRequest { id: None, tool, input, spawns: None }))
+        self.event(EventKind::BeforeTool(ToolRequest { tool, input, ..ToolRequest::default() }))
     }
 
     /// After a tool call. `text`: the payload, which identifies a charge without an id.

@@ -14,6 +14,7 @@ use crate::domain::time::Timestamp;
 use crate::platform::files;
 
 use super::hashes;
+use super::scheduled::ScheduledTexts;
 use super::search;
 use super::{Fact, Transcripts};
 
@@ -59,6 +60,9 @@ pub struct Position {
     pub recent_tools: VecDeque<u64>,
     /// How many `tool_use` ids were read, repeated ones included.
     pub tools_seen: u64,
+    /// Texts that the agent scheduled as prompts.
+    #[serde(skip_serializing_if = "ScheduledTexts::is_empty")]
+    pub scheduled: ScheduledTexts,
     /// Sessions that lines were copied from.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub origins: BTreeSet<String>,

@@ -5,6 +5,7 @@
 
 pub mod cursor;
 mod hashes;
+pub mod scheduled;
 pub mod search;
 pub mod word_search;
 
