@@ -105,6 +105,8 @@ pub struct ToolRequest<'p> {
     pub input: Option<std::borrow::Cow<'p, str>>,
     /// The type of subagent to be started, if any.
     pub spawns: Option<String>,
+    /// The text that will come back as a prompt, if the call schedules one.
+    pub schedules: Option<String>,
 }
 
 impl ToolRequest<'_> {
@@ -142,16 +144,22 @@ pub struct Prompt {
     pub source: Option<String>,
 }
 
+/// How the client's own prompts for a loop without words of its own begin.
+const LOOP_HEADINGS: [&str; 2] = ["# Autonomous loop ", "# /loop tick "];
+
 impl Prompt {
-    /// Whether the client wrote the prompt itself, because a background task or agent woke the session. The whole of
-    /// such a prompt is in one of the client's tags.
+    /// Whether the client wrote the prompt itself, because a background task, an agent or a timer woke the session. The
+    /// whole of such a prompt is in one of the client's tags, or it begins with one of its headings.
     pub fn is_client_made(&self) -> bool {
         let text = self.text.trim();
         let tag = text.strip_prefix('<').and_then(|rest| rest.split_once('>')).map(|(tag, _)| tag);
+        // It may have attributes: who sent a message.
+        let tag = tag.map(|tag| tag.split_once(' ').map_or(tag, |(name, _)| name));
         let is_tag =
             |tag: &str| tag.contains('-') && tag.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
         let whole = tag.is_some_and(|tag| is_tag(tag) && text.ends_with(&format!("</{tag}>")));
-        whole || self.source.as_deref().is_some_and(|source| source != "user")
+        let ticks = LOOP_HEADINGS.iter().any(|heading| text.starts_with(heading));
+        whole || ticks || self.source.as_deref().is_some_and(|source| source != "user")
     }
 }
 

@@ -92,8 +92,8 @@ pub trait Agent: Sync {
         InheritedEnv::default()
     }
 
-    /// Whether, by a hook's variables, a person is at the terminal of the session: enough to mention prompt commands,
-    /// not enough to execute one.
+    /// Whether, by a hook's variables, a person is at the terminal of the session: not enough to execute a prompt
+    /// command.
     fn is_attended(&self, _env: &Env) -> bool {
         false
     }

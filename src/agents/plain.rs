@@ -126,7 +126,7 @@ impl<'p> PlainPayload<'p> {
             Cow::Owned(read.map_or_else(|_| raw.get().to_owned(), |input| input.to_string()))
         });
         let tool = self.text("tool").unwrap_or_default();
-        self.event(EventKind::BeforeTool(ToolRequest { id: None, tool, input, spawns: None }))
+        self.event(EventKind::BeforeTool(ToolRequest { tool, input, ..ToolRequest::default() }))
     }
 
     /// After a tool call. `text`: the payload, which identifies a charge without an id.

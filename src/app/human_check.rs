@@ -1,4 +1,5 @@
-//! Checks that a prompt is a person's: typed into a terminal, and not the words of anyone else.
+//! Checks that a prompt is a person's: typed into a terminal that no program is known to type into, and not the words of
+//! anyone else.
 //!
 //! Scheduled tasks, messages of other sessions and background agents use the same hook, and an agent can start a
 //! client. So several conditions must hold; if one cannot be checked, the prompt does not count as a person's. This
@@ -11,6 +12,11 @@ use super::process_tree;
 use super::session::SessionContext;
 use crate::agents;
 use crate::agents::event::Prompt;
+use crate::platform::{
+    self,
+    process::{self, Process},
+};
+use crate::store::ClientProcess;
 use crate::transcript::word_search::{SearchError, WordSearch};
 use crate::transcript::{Speaker, Transcripts};
 
@@ -24,6 +30,28 @@ const MAX_SEARCH: Duration = Duration::from_millis(700);
 /// How often to check.
 const POLL: Duration = Duration::from_millis(10);
 
+/// Multiplexers and recorders: they own a client's terminal, and take keys for it from other programs. (A terminal made
+/// by an unknown program cannot be told from a terminal emulator's.)
+const TYPISTS: [&str; 13] = [
+    "tmux",
+    "tmate",
+    "screen",
+    "zellij",
+    "zellij-server",
+    "dtach",
+    "abduco",
+    "dvtm",
+    "shpool",
+    "script",
+    "expect",
+    "ttyd",
+    "asciinema",
+];
+
+/// Variables of those, and of terminals and editors that take keys from the programs in them.
+const TYPIST_VARIABLES: [&str; 7] =
+    ["TMUX", "STY", "ZELLIJ", "KITTY_LISTEN_ON", "WEZTERM_UNIX_SOCKET", "NVIM", "INSIDE_EMACS"];
+
 /// Why a prompt does not count as a person's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAPerson {
@@ -36,6 +64,9 @@ pub enum NotAPerson {
          with `env -u CLAUDECODE claude`)"
     )]
     Nested,
+    /// Programs can type into the client's terminal.
+    #[error("in this session's terminal, programs can type, too ({0}), and the agent can start programs")]
+    Typable(&'static str),
     /// A subagent was prompted.
     #[error("the prompt was sent to a subagent")]
     Subagent,
@@ -85,11 +116,35 @@ pub fn ensure_person(ctx: &mut SessionContext, prompt: &Prompt) -> Result<(), No
     if is_nested.unwrap_or_else(|| process_tree::is_nested(client, &own, &mut None)) {
         return Err(NotAPerson::Nested);
     }
+    if let Some(typist) = typist(client) {
+        return Err(NotAPerson::Typable(typist));
+    }
     // Do not hold the store open while waiting for the transcript.
     ctx.store.close();
     let transcript = ctx.source.transcript.as_deref();
     let transcript = transcript.and_then(|path| Some((path, agents::transcript_format(path, agent)?)));
     ensure_own_words(transcript, &prompt.text, began)
+}
+
+/// Whether prompt commands are worth mentioning: a person may be at the session's terminal, and they would be obeyed.
+pub fn suggests_commands(ctx: &SessionContext) -> bool {
+    let agent = ctx.source.client;
+    agent.is_attended(ctx.env)
+        && process_tree::calling_client(ctx.env, agent).is_none_or(|client| typist(client).is_none())
+}
+
+/// What lets programs type into a client's terminal, if anything known does.
+fn typist(client: ClientProcess) -> Option<&'static str> {
+    if platform::is_test_runner(client.pid) {
+        return None;
+    }
+    let of = |process: Process| {
+        let name = process.name.split(':').next().unwrap_or_default();
+        TYPISTS.into_iter().find(|typist| name.eq_ignore_ascii_case(typist))
+    };
+    process::ancestors(client.pid)
+        .find_map(of)
+        .or_else(|| process::set_variable(client.pid, &TYPIST_VARIABLES))
 }
 
 fn ensure_own_words(

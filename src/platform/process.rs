@@ -67,6 +67,16 @@ pub fn variables(pid: u32) -> BTreeMap<String, String> {
     known.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
+/// The first of these variables that a process was started with, if it is not empty.
+pub fn set_variable(pid: u32, names: &[&'static str]) -> Option<&'static str> {
+    let all = system::variables(pid);
+    let is_set = |name: &str| {
+        let value = |pair: &Vec<u8>| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::len);
+        all.iter().filter_map(value).any(|length| length > 0)
+    };
+    names.iter().copied().find(|name| is_set(name))
+}
+
 /// Whether a person can type the process's input: its standard input is a terminal (on macOS: it has a terminal).
 pub fn has_terminal(pid: u32) -> bool {
     system::has_terminal(pid)

@@ -20,6 +20,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::verdict::ResponseSizes;
 use crate::transcript::Fact;
 use crate::transcript::cursor::Position;
+use crate::transcript::scheduled::ScheduledTexts;
 
 /// Version of the file format; other versions are not read.
 pub(super) const VERSION: u32 = 1;
@@ -81,6 +82,12 @@ pub struct SessionCache {
     /// Counts while the store is unreachable.
     #[serde(rename = "counted", skip_serializing_if = "Option::is_none")]
     pub offline_counts: Option<OfflineCounts>,
+    /// Texts that the agent scheduled as prompts, by its tool calls. (Positions have those of the transcripts.)
+    #[serde(skip_serializing_if = "ScheduledTexts::is_empty")]
+    pub scheduled: ScheduledTexts,
+    /// The prompt command that was answered last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answered: Option<AnsweredCommand>,
     /// How far each transcript file was read and recorded in the store.
     pub positions: BTreeMap<PathBuf, Box<Position>>,
     /// Positions for a lost store, as long as `states` is its answer.
@@ -101,6 +108,17 @@ pub struct UnreportedSession {
     pub client: Option<ClientProcess>,
     /// Its parent session.
     pub parent: Option<String>,
+}
+
+/// A prompt command that was answered, as a hash: to recognise it in the prompt after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnsweredCommand {
+    /// Hash of its words.
+    pub hash: u64,
+    /// Their length in bytes.
+    pub bytes: usize,
+    /// When it was answered.
+    pub at: Timestamp,
 }
 
 /// The breaker of an agent in the store's last answer.

@@ -16,6 +16,7 @@ use crate::platform::files;
 
 use super::hashes;
 use super::lines::{Line, Lines};
+use super::scheduled::ScheduledTexts;
 use super::{Fact, Transcripts};
 
 /// How many `tool_use` ids are remembered: more than one response has calls.
@@ -75,6 +76,9 @@ pub struct Position {
     /// Where the current line begins.
     #[serde(skip)]
     pub line_start: u64,
+    /// Texts that the agent scheduled as prompts.
+    #[serde(skip_serializing_if = "ScheduledTexts::is_empty")]
+    pub scheduled: ScheduledTexts,
     /// Sessions that lines were copied from.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub origins: BTreeSet<String>,

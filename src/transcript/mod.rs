@@ -7,6 +7,7 @@ pub mod cursor;
 mod hashes;
 pub mod lines;
 pub mod records;
+pub mod scheduled;
 pub mod search;
 pub mod surrogates;
 pub mod word_search;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Home, Ran};
+use crate::harness::{Home, Ran, message};
 
 const S: &str = "s";
 
@@ -138,6 +138,99 @@ fn a_persons_prompt_starts_afresh_and_a_client_made_one_does_not() {
     assert!(respond(&home, 7, "ls", "a").iter().all(Ran::is_silent));
     let context = prompt(&home, "and more").json()["hookSpecificOutput"]["additionalContext"].to_string();
     assert!(context.contains("Circuit breaker: closed (1/1000 iterations)"), "{context}");
+}
+
+/// A line of a response with one call.
+fn calling(tool: &str, input: Value) -> Value {
+    let mut line = message(90, 1, 1);
+    line["message"]["content"] =
+        json!([{"type": "tool_use", "id": "toolu_90", "name": tool, "input": input}]);
+    line
+}
+
+#[test]
+fn what_an_agent_schedules_is_no_persons_prompt() {
+    let text = "look at the queue again";
+    for (tool, input) in [
+        ("CronCreate", json!({"cron": "*/5 * * * *", "prompt": format!("  {text}\n"), "recurring": true})),
+        ("ScheduleWakeup", json!({"delaySeconds": 270, "reason": "it waits", "prompt": text})),
+        ("SendMessage", json!({"to": "main", "message": text})),
+        ("mcp__planner__create_scheduled_task", json!({"prompt": text})),
+    ] {
+        // Known from the transcript (a subagent's, too, and after the cache is lost), or from the event alone.
+        for (known_by, agent) in [("transcript", false), ("transcript", true), ("event", false)] {
+            let home = Home::new();
+            // The person may have begun with the same words: nothing was scheduled yet.
+            trip(&home);
+            prompt(&home, text);
+            assert_eq!(home.status(S)["circuit"]["state"], "closed");
+            if known_by == "event" {
+                home.hook(
+                    "PreToolUse",
+                    S,
+                    json!({"tool_name": tool, "tool_input": input, "tool_use_id": "toolu_90"}),
+                );
+            } else {
+                let file = if agent { home.agent_transcript(S, "a1") } else { home.transcript(S) };
+                home.append(&home.transcript(S), &[message(89, 1, 1)]);
+                home.append(&file, &[calling(tool, input.clone())]);
+            }
+            trip(&home);
+            if agent {
+                std::fs::remove_file(home.path("cache/guardrails-s.json")).unwrap();
+            }
+            let told = prompt(&home, &format!("{text} ")).json();
+            let told = told["systemMessage"].as_str().unwrap_or_default();
+            // Without the cache, the hook does not know that the breaker is open.
+            assert_eq!(
+                told.contains("the agent scheduled this prompt"),
+                !agent,
+                "{tool} by {known_by}: {told}"
+            );
+            let circuit = home.status(S)["circuit"].clone();
+            assert_eq!(
+                (&circuit["state"], &circuit["iterations"]),
+                (&json!("open"), &json!(5)),
+                "{tool} by {known_by}"
+            );
+            prompt(&home, "look at the queue again, please");
+            assert_eq!(home.status(S)["circuit"]["state"], "closed", "a person's own words");
+        }
+    }
+}
+
+#[test]
+fn words_given_to_other_tools_are_still_a_persons() {
+    let text = "review src/main.rs";
+    for (tool, input) in [
+        ("Agent", json!({"description": "review", "prompt": text, "subagent_type": "reviewer"})),
+        ("WebFetch", json!({"url": "http://127.0.0.1/", "prompt": text})),
+        ("Bash", json!({"command": text})),
+        ("CronCreate", json!({"cron": "* * * * *", "prompt": format!("{text} and src/lib.rs")})),
+    ] {
+        let home = Home::new();
+        home.append(&home.transcript(S), &[calling(tool, input)]);
+        trip(&home);
+        prompt(&home, text);
+        assert_eq!(home.status(S)["circuit"]["state"], "closed", "{tool}");
+    }
+}
+
+#[test]
+fn the_clients_own_prompts_close_nothing() {
+    for text in [
+        "<teammate-message teammate_id=\"lead\" color=\"blue\">\ngo on\n</teammate-message>",
+        "<task-notification>\n<task-id>a1</task-id>\n</task-notification>",
+        "# Autonomous loop check\n\nYou're being invoked on a timer.",
+        "# /loop tick — loop.md tasks\n\n- one",
+    ] {
+        let home = Home::new();
+        trip(&home);
+        prompt(&home, text);
+        assert_eq!(home.status(S)["circuit"]["state"], "open", "{text}");
+        prompt(&home, &format!("what does this mean?\n{text}"));
+        assert_eq!(home.status(S)["circuit"]["state"], "closed", "{text}");
+    }
 }
 
 #[test]

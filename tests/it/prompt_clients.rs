@@ -55,6 +55,30 @@ fn a_person_extends_in_the_terminal_and_goes_on(version: Version) {
     assert_eq!(journal(&client), "");
 }
 
+fn an_agent_that_types_into_its_own_terminal_gives_itself_nothing(version: Version) {
+    // In pieces, none of which says what it is, and as soon as the turn is over.
+    let keys = "keys() { tmux -S \"$SOCKET\" send-keys -t 0 \"$@\"; sleep 0.2; }; \
+                (until tmux -S \"$SOCKET\" capture-pane -p | grep -q 'soon typed'; do sleep 0.1; done; sleep 1; \
+                keys -l 'fuse'; keys -l 'box: ext'; keys -l 'end session 900k because it is '; keys -l 'needed'; \
+                keys Enter) > /dev/null 2>&1 &";
+    let script = Script::new()
+        .main(costly(Turn::bash(keys)))
+        .main(costly(Turn::text("soon typed")))
+        .main(costly(Turn::text("a model was asked")));
+    let api = Api::start(script);
+    let client = guarded(version, &api, 10_000);
+    let socket = client.root().join("out/t0.socket");
+    let client = client.env("SOCKET", &socket.to_string_lossy());
+    let terminal = client.terminal_in_tmux();
+    terminal.enter("begin");
+    terminal.wait("programs can type, too (tmux)");
+    let session = session(&client);
+    assert_eq!(decisions(&client, &session), Vec::<Value>::new());
+    assert_eq!(status(&client, &session)["budgets"][0]["limit"], 10_000);
+    assert_eq!(api.count("main"), 2, "no model was asked");
+    assert_eq!(journal(&client), "");
+}
+
 fn print_mode_answers_with_the_command_line(version: Version) {
     let api = Api::start(Script::new().main(costly(Turn::text("first answer"))));
     // A project's settings cannot make a prompt a person's (2.1.197 passes them on).
@@ -135,7 +159,11 @@ fn prompts_made_of_files_and_results_are_no_commands(version: Version) {
     assert_eq!(journal(&client), "");
 }
 
-client_tests!(live: a_person_extends_in_the_terminal_and_goes_on, a_nested_client_decides_nothing);
+client_tests!(live:
+    a_person_extends_in_the_terminal_and_goes_on,
+    a_nested_client_decides_nothing,
+    an_agent_that_types_into_its_own_terminal_gives_itself_nothing,
+);
 client_tests!(recorded:
     print_mode_answers_with_the_command_line,
     what_an_agent_schedules_is_no_persons,

@@ -86,17 +86,90 @@ fn the_same_words_count_once_for_a_while() {
         let said = sent(id, EXTEND);
         assert!(said.contains("already done") && said.contains("1,100 / 51,000"), "{said}");
     }
+    // They typed on after it.
+    for (id, more) in [("p-3", " badly"), ("p-4", " go on"), ("p-5", "next, the tests")] {
+        let said = sent(id, &format!("{EXTEND}{more}"));
+        assert!(said.contains("already done") && said.contains("Ctrl+U"), "{said}");
+    }
     assert_eq!(decisions(&home, "session").len(), 1);
-    assert!(sent("p-3", &format!("{EXTEND} badly")).contains("1,100 / 101,000"));
+    // Other amounts and other reasons are other decisions.
+    assert!(sent("p-6", &EXTEND.replace("50k", "60k")).contains("1,100 / 111,000"));
+    assert!(sent("p-7", &EXTEND.replace("the migration", "a migration")).contains("1,100 / 161,000"));
     if !cfg!(feature = "test-clock") {
         return;
     }
     // Much later, the same words are another decision; the same prompt never is.
     std::fs::write(&clock, "600000").unwrap();
     let said = sent("p-1", EXTEND);
-    assert!(said.contains("already done") && said.contains("1,100 / 101,000"), "{said}");
-    assert!(sent("p-4", EXTEND).contains("1,100 / 151,000"));
-    assert_eq!(decisions(&home, "session").len(), 3);
+    assert!(said.contains("already done") && said.contains("1,100 / 161,000"), "{said}");
+    assert!(sent("p-8", EXTEND).contains("1,100 / 211,000"));
+    assert_eq!(decisions(&home, "session").len(), 4);
+}
+
+#[test]
+fn a_session_that_used_it_up_gets_the_same_again() {
+    let home = over();
+    let clock = home.path("clock");
+    let home = home.var("FUSEBOX_TEST_CLOCK", &clock.to_string_lossy());
+    let command = "fusebox: extend 500 because the list is long";
+    let sent =
+        |id: &str| reply(&prompt_from(&home, &payload(&home, command, json!({"prompt_id": id})), None));
+    assert!(sent("p-1").contains("1,100 / 1,500"));
+    home.append(&home.transcript("s"), &[message(2, 400, 100)]);
+    assert!(sent("p-2").contains("already done"), "still the same second");
+    if !cfg!(feature = "test-clock") {
+        return;
+    }
+    std::fs::write(&clock, "90000").unwrap();
+    assert!(sent("p-3").contains("1,600 / 2,000"));
+}
+
+#[test]
+fn a_command_without_a_name_counts_once_though_nothing_blocks_the_session_any_more() {
+    let home = over();
+    home.configure(
+        "[[budget]]\nname = \"session\"\nlimit = 5000\n[[budget]]\nname = \"mine\"\nscope = \"user\"\nlimit = 900\n",
+    );
+    let home = home.var("FUSEBOX_BUDGET_SESSION_LIMIT", "5000");
+    let sent = |id: &str, prompt: &str| {
+        reply(&prompt_from(&home, &payload(&home, prompt, json!({"prompt_id": id})), None))
+    };
+    let command = "fusebox: extend 2k because it is a big one";
+    assert!(sent("p-1", command).contains("budget mine extended by 2,000: 1,100 / 2,900"));
+    let said = sent("p-2", &format!("{command} carry on"));
+    assert!(said.contains("already done"), "{said}");
+    assert_eq!(budget(&home, "session")["limit"], 5000);
+    assert!(sent("p-3", "fusebox: extend session 2k because it is a big one").contains("1,100 / 7,000"));
+}
+
+#[test]
+fn an_answered_command_that_is_still_in_the_box_is_not_sent() {
+    let home = over();
+    let clock = home.path("clock");
+    let home = home.var("FUSEBOX_TEST_CLOCK", &clock.to_string_lossy());
+    assert!(reply(&person(&home, EXTEND)).contains("extended by"));
+    let asked = |prompt: &str| prompt_from(&home, &payload(&home, prompt, json!({"prompt_id": "p-9"})), None);
+    for prompt in
+        [format!("now the tests{EXTEND}"), format!("ä {EXTEND} ü"), format!("{EXTEND}\nnow the tests")]
+    {
+        let said = reply(&asked(&prompt));
+        assert!(said.contains("still contains") && said.contains("Ctrl+U"), "{prompt}: {said}");
+    }
+    assert_eq!(decisions(&home, "session").len(), 1);
+    // Only those words.
+    for prompt in
+        ["now the tests", "what does fusebox: extend do?", &format!("now {}", &EXTEND[..EXTEND.len() - 1])]
+    {
+        assert_eq!(asked(prompt).json()["decision"], Value::Null, "{prompt}");
+    }
+    // Nor those of a status, nor an hour later.
+    assert!(reply(&person(&home, "fusebox: status")).contains("51,000"));
+    assert!(reply(&asked("go onfusebox: status")).contains("still contains"));
+    assert_eq!(asked(&format!("go on{EXTEND}")).json()["decision"], Value::Null, "it is not the last one");
+    if cfg!(feature = "test-clock") {
+        std::fs::write(&clock, "3600000").unwrap();
+        assert_eq!(asked("go onfusebox: status").json()["decision"], Value::Null);
+    }
 }
 
 #[test]
@@ -282,6 +355,45 @@ fn a_client_inside_a_client_has_no_commands() {
     // Started from an agent's shell, however indirectly.
     let home = over().var("CLAUDECODE", "1");
     assert_refused(&home, &person(&home, EXTEND), "inside another");
+}
+
+/// Asserts that prompts give nothing, because programs can type in the client's terminal, and that a person is told how
+/// to do it.
+#[track_caller]
+fn assert_typable(home: &Home, outer: Option<&std::path::Path>, named: &str) {
+    let ask = |prompt: &str| prompt_from(home, &payload(home, prompt, json!({})), outer);
+    let ran = ask("fusebox: extend session 50k because it's worth it");
+    assert_refused(home, &ran, &format!("programs can type, too ({named})"));
+    let said = reply(&ran);
+    let pasted = r"--tokens 50000 --reason 'it'\''s worth it'";
+    assert!(said.contains("paste this into another terminal") && said.ends_with(pasted), "{said}");
+    let said = reply(&ask("fusebox: reset because it is new"));
+    assert!(said.contains("fusebox budget reset session --session s --reason 'it is new'"), "{said}");
+    let said = reply(&ask("fusebox: ack because ok"));
+    assert!(said.contains("fusebox circuit ack --session s --reason ok"), "{said}");
+    // It is not suggested, and reading works.
+    let said = reply(&ask("work on"));
+    assert!(said.contains("fusebox budget extend") && !said.contains("this prompt"), "{said}");
+    assert!(reply(&ask("fusebox: status")).contains("1,100 / 1,000"));
+    assert_eq!(budget(home, "session")["used"], 1100);
+}
+
+#[test]
+fn where_programs_can_type_a_prompt_gives_nothing() {
+    for name in ["tmux", "screen", "zellij", "expect"] {
+        let home = over();
+        let outer = starter(&home.path(""), name);
+        assert_typable(&home, Some(&outer), name);
+    }
+    for (name, value) in
+        [("TMUX", "/tmp/tmux-0/default,7,0"), ("STY", "7.pts-0.box"), ("NVIM", "/run/nvim.7.0")]
+    {
+        assert_typable(&over().var(name, value), None, name);
+    }
+    // An empty variable says nothing, and neither does one that only begins so.
+    let home = over().var("TMUX", "").var("TMUXINATOR_CONFIG", "/etc");
+    assert!(reply(&person(&home, "work on")).contains("Or send this prompt"));
+    assert!(reply(&person(&home, EXTEND)).contains("extended by"));
 }
 
 #[test]

@@ -180,12 +180,13 @@ impl<'p> Payload<'p> {
 
 impl<'p> ToolCall<'p> {
     fn into_request(self) -> ToolRequest<'p> {
-        let spawns = self.spawns();
+        let (spawns, schedules) = (self.spawns(), self.schedules());
         ToolRequest {
             id: self.tool_use_id,
             tool: self.tool_name.unwrap_or_default(),
             input: self.tool_input.map(|raw| Cow::Borrowed(raw.get())),
             spawns,
+            schedules,
         }
     }
 
@@ -229,6 +230,13 @@ impl<'p> ToolCall<'p> {
             Some(agent) => SlotEvent::MovedToBackground { call, agent },
             None => SlotEvent::CallEnded { call },
         })
+    }
+
+    /// The text that the call schedules as a prompt, if any.
+    fn schedules(&self) -> Option<String> {
+        let input = self.tool_input.filter(|_| self.tool_name.as_deref().is_some_and(tools::is_scheduler))?;
+        let input: Value = serde_json::from_str(input.get()).ok()?;
+        tools::scheduled_text(&input).map(str::to_owned)
     }
 
     /// Whether the call starts a subagent.

@@ -44,6 +44,13 @@ const HARMLESS: [&str; 17] = [
     "Skill",
 ];
 
+/// Parts of the names, in lower case, of tools whose text can come back as a prompt: `ScheduleWakeup`, `CronCreate`,
+/// `SendMessage`, and those of servers for scheduled tasks.
+const SCHEDULERS: [&str; 3] = ["schedule", "cron", "sendmessage"];
+
+/// The fields with that text, as written in JSON.
+pub const PROMPT_FIELDS: [&str; 2] = ["\"prompt\":\"", "\"message\":\""];
+
 #[derive(Deserialize)]
 struct ShellInput {
     command: String,
@@ -53,6 +60,17 @@ struct ShellInput {
 struct FileInput {
     #[serde(alias = "notebook_path")]
     file_path: String,
+}
+
+/// Whether a tool can send a text back as a prompt.
+pub fn is_scheduler(tool: &str) -> bool {
+    let tool = tool.to_ascii_lowercase();
+    SCHEDULERS.iter().any(|part| tool.contains(part))
+}
+
+/// The text in the input of such a tool.
+pub fn scheduled_text(input: &Value) -> Option<&str> {
+    input["prompt"].as_str().or(input["message"].as_str())
 }
 
 /// Whether a tool starts subagents.

@@ -15,6 +15,13 @@ use crate::transcript::tool_hash;
 
 /// Decides whether the call may run. Budgets and breakers come first: a stop by them takes precedence.
 pub fn handle(ctx: &mut SessionContext, request: &ToolRequest) -> HandlerOutput {
+    if let Some(text) = &request.schedules {
+        // It comes back as a prompt that is no person's.
+        let mut cache = ctx.lock_cache();
+        if cache.scheduled.note(text) {
+            ctx.save_cache(cache);
+        }
+    }
     let mut verdict = judge_budgets_and_breaker(ctx, request);
     if verdict == Verdict::Allow
         && let Some(input) = request.input.as_deref().filter(|_| !request.tool.is_empty())

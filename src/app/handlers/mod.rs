@@ -11,6 +11,7 @@ mod prompt;
 mod prompt_command;
 mod turn_end;
 
+use super::human_check;
 use super::messages::{Excerpts, notices, verdicts};
 use super::record::{Recorded, record};
 use super::record_plan::{Observation, RecordPlan};
@@ -115,12 +116,20 @@ fn decision(ctx: &SessionContext, verdict: &Verdict, excerpts: &Excerpts) -> Dec
         }
         Verdict::DenyCall(why) => Decision::Deny { reason: verdicts::call_denial(why, excerpts) },
         Verdict::Stop(why) => Decision::Stop {
-            for_person: verdicts::stop_reason(why, ctx.source.client.is_attended(ctx.env), excerpts),
+            for_person: verdicts::stop_reason(why, is_lifted_by_prompt(ctx, why), excerpts),
             for_agent: verdicts::stop_reason(why, false, excerpts),
         },
-        Verdict::Block(why) => Decision::Block {
-            reason: verdicts::stop_reason(why, ctx.source.client.is_attended(ctx.env), excerpts),
-        },
+        Verdict::Block(why) => {
+            Decision::Block { reason: verdicts::stop_reason(why, is_lifted_by_prompt(ctx, why), excerpts) }
+        }
+    }
+}
+
+/// Whether a person at the session's terminal can lift a stop with a prompt: any prompt, or a command.
+fn is_lifted_by_prompt(ctx: &SessionContext, why: &HoldReason) -> bool {
+    match why {
+        HoldReason::Circuit(_) => ctx.source.client.is_attended(ctx.env),
+        _ => human_check::suggests_commands(ctx),
     }
 }
 

@@ -4,21 +4,73 @@ use crate::agents::event::Prompt;
 use crate::app::human_check::{NotAPerson, ensure_person};
 use crate::app::messages::{self, replies};
 use crate::app::operate::{self, AppliedOperation, BudgetChange, OperationRequest, Refusal};
+use crate::app::operator::shell_quoted;
 use crate::app::record::record_and_cache;
 use crate::app::record_plan::RecordPlan;
 use crate::app::session::SessionContext;
 use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::event::CircuitDecision;
-use crate::domain::operation::OperationKind;
-use crate::domain::prompt_command::PromptCommand;
+use crate::domain::operation::{Operation, OperationKind};
+use crate::domain::prompt_command::{PREFIX, PromptCommand, parse};
+use crate::domain::time::Timestamp;
 use crate::domain::verdict;
+use crate::store::session_cache::AnsweredCommand;
+use crate::transcript::text_hash;
 
-/// How long a repeated command counts as the same one, in milliseconds. 2.1.330 puts an answered prompt back into its
-/// input box, where another Enter sends it again under another id.
-const REPEAT_WINDOW_MS: i64 = 60_000;
+/// How long a repeated command counts as the same one, in milliseconds. The client leaves an answered prompt in its
+/// input box: another Enter sends it again under another id, and the next words are typed before or after it.
+const REPEAT_WINDOW_MS: i64 = 5 * 60_000;
+
+/// The same while the session is blocked: it may have used up what it was given, and the person gives it again.
+const BLOCKED_REPEAT_WINDOW_MS: i64 = 60_000;
+
+/// The answer to a prompt that is a command, or still contains the one answered before; `None` for other prompts.
+pub fn reply(ctx: &mut SessionContext, prompt: &Prompt) -> Option<String> {
+    match parse(&prompt.text) {
+        Some(Ok(command)) => {
+            let text = execute(ctx, &command, prompt);
+            if command != PromptCommand::Help {
+                remember(ctx, prompt.text.trim());
+            }
+            Some(text)
+        }
+        _ if contains_answered(ctx, &prompt.text) => Some(replies::left_in_box()),
+        Some(Err(problem)) => Some(format!("Fusebox: {problem}.\n{}", replies::prompt_command_help())),
+        None => None,
+    }
+}
+
+/// Remembers the words of an answered command.
+fn remember(ctx: &mut SessionContext, words: &str) {
+    let answered = AnsweredCommand { hash: text_hash(words), bytes: words.len(), at: ctx.env.now };
+    let mut cache = ctx.lock_cache();
+    cache.answered = Some(answered);
+    ctx.save_cache(cache);
+}
+
+/// Whether a prompt contains the words of the command that was answered before it.
+fn contains_answered(ctx: &SessionContext, text: &str) -> bool {
+    let Some(answered) = ctx.cache.answered.filter(|answered| is_recent(ctx, answered.at, REPEAT_WINDOW_MS))
+    else {
+        return false;
+    };
+    let is_it =
+        |at: usize| text.get(at..at + answered.bytes).is_some_and(|words| text_hash(words) == answered.hash);
+    (0..text.len()).any(|at| is_start(text, at) && is_it(at))
+}
+
+/// Whether a command may begin at this byte.
+fn is_start(text: &str, at: usize) -> bool {
+    text.get(at..at + PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+}
+
+/// Whether something happened within a window. (What is dated in the future happened before the clock was set back.)
+fn is_recent(ctx: &SessionContext, at: Timestamp, window_ms: i64) -> bool {
+    at <= ctx.env.now && ctx.env.now.millis_since(at) < window_ms
+}
 
 /// Executes a command. Returns the answer for the person, with the reason if it was refused.
-pub fn execute(ctx: &mut SessionContext, command: &PromptCommand, prompt: &Prompt) -> String {
+fn execute(ctx: &mut SessionContext, command: &PromptCommand, prompt: &Prompt) -> String {
     if *command == PromptCommand::Help {
         return replies::prompt_command_help();
     }
@@ -67,9 +119,10 @@ fn change_budget(
         idempotency_key: once.unwrap_or_default(),
     };
     if let Err(why) = person {
-        return Ok(terminal_instructions(why, &budget, &request));
+        let command = request.command(&budget).replace("\"…\"", &shell_quoted(reason));
+        return Ok(refusal(why, &command));
     }
-    if is_repeated(ctx, &request)? {
+    if is_repeated(ctx, &request, name.is_some(), states)? {
         return Ok(already_done_text(ctx, states));
     }
     let done = operate::operate(ctx.env, &ctx.config, &mut ctx.store, &request)?;
@@ -81,8 +134,9 @@ fn change_budget(
 fn acknowledge(ctx: &mut SessionContext, person: Result<(), NotAPerson>, reason: &str) -> String {
     let session = ctx.source.session.clone();
     if let Err(why) = person {
-        return format!(
-            "Fusebox: nothing was changed: {why}. A person can run in a terminal: fusebox circuit ack --session {session} --reason \"…\""
+        return refusal(
+            why,
+            &format!("fusebox circuit ack --session {session} --reason {}", shell_quoted(reason)),
         );
     }
     let decision = CircuitDecision::Acknowledge;
@@ -94,22 +148,36 @@ fn acknowledge(ctx: &mut SessionContext, person: Result<(), NotAPerson>, reason:
     }
 }
 
-/// Whether the last decision about this value was the same one, with the same reason, within [`REPEAT_WINDOW_MS`].
-fn is_repeated(ctx: &mut SessionContext, request: &OperationRequest) -> Result<bool, Refusal> {
-    let operations = ctx.store.call(|store| store.operations(Some(&request.budget)))?;
-    let Some(last) = operations.iter().rfind(|last| last.value == request.value) else { return Ok(false) };
+/// Whether the last decision about this value was the same one, not long ago: with the same reason, or with further words
+/// typed after it. `is_named`: whether the command names its budget; if not, it is another one once nothing blocks the
+/// session.
+fn is_repeated(
+    ctx: &mut SessionContext,
+    request: &OperationRequest,
+    is_named: bool,
+    states: &[BudgetState],
+) -> Result<bool, Refusal> {
+    let blocking = verdict::blocking(states, &ctx.caller());
+    let window = if blocking.is_empty() { REPEAT_WINDOW_MS } else { BLOCKED_REPEAT_WINDOW_MS };
+    let any = blocking.is_empty() && !is_named;
+    let about_this = |last: &&Operation| {
+        let is_it = |budget: &str, value: &str| last.budget == budget && last.value == value;
+        is_it(&request.budget, &request.value)
+            || (any && states.iter().any(|state| is_it(&state.budget.name, &state.value)))
+    };
+    let operations = ctx.store.call(|store| store.operations(None))?;
+    let Some(last) = operations.iter().rfind(about_this) else { return Ok(false) };
     let same = match (last.kind, request.change) {
         (OperationKind::Extend { amount }, BudgetChange::Extend { amount: again, .. }) => amount == again,
         (OperationKind::Reset { .. }, BudgetChange::Reset) => true,
         _ => false,
     };
-    // A decision from the future was made before the clock was set back.
-    let lately = last.at <= ctx.env.now && ctx.env.now.millis_since(last.at) < REPEAT_WINDOW_MS;
-    Ok(same && last.reason == request.reason && lately)
+    Ok(same && request.reason.starts_with(&last.reason) && is_recent(ctx, last.at, window))
 }
 
 fn already_done_text(ctx: &mut SessionContext, states: &[BudgetState]) -> String {
-    format!("Fusebox: this was already done. {}", session_summary(ctx, states))
+    let summary = session_summary(ctx, states);
+    format!("Fusebox: this was already done, and counts once. {}\n{summary}", replies::REPEAT_ADVICE)
 }
 
 /// The session's totals and budgets.
@@ -168,13 +236,16 @@ fn success_text(ctx: &mut SessionContext, done: &AppliedOperation) -> String {
     let Some(states) = ctx.notices.log_failure(states) else { return text };
     match verdict::blocking(&states, &ctx.caller()).last() {
         Some(state) => text += &format!(" {}", replies::still_blocked(state)),
-        None => text += " The session can continue: send your next prompt.",
+        None => text += " The session can continue: clear the input box (Ctrl+U) and send your next prompt.",
     }
     text
 }
 
 /// The answer if it is not certain that a person asked: the command to run in a terminal.
-fn terminal_instructions(why: NotAPerson, budget: &Budget, request: &OperationRequest) -> String {
-    let command = request.command(budget);
-    format!("Fusebox: nothing was changed: {why}. A person can run in a terminal: {command}")
+fn refusal(why: NotAPerson, command: &str) -> String {
+    let place = match why {
+        NotAPerson::Typable(_) => "To do it, paste this into another terminal, window or pane",
+        _ => "A person can run in a terminal",
+    };
+    format!("Fusebox: nothing was changed: {why}. {place}: {command}")
 }

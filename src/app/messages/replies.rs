@@ -34,6 +34,23 @@ pub fn prompt_command_help() -> String {
     std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n")
 }
 
+/// What to do after the same command was sent again.
+pub const REPEAT_ADVICE: &str = "If the command is still in the input box, clear it (Ctrl+U) before you type your next prompt. To do it once \
+     more, begin the reason with another word.";
+
+/// The answer to a prompt that contains a command which was already answered.
+pub fn left_in_box() -> String {
+    "Fusebox: this prompt was not sent: it still contains a command that was already answered. Clear the input box (Ctrl+U), \
+     and send your prompt again."
+        .to_owned()
+}
+
+/// Tells the person why a prompt did not close the circuit breaker.
+pub fn scheduled_words() -> String {
+    "Fusebox: the agent scheduled this prompt, so it does not close the circuit breaker. If you typed it, send other words."
+        .to_owned()
+}
+
 /// The session's totals.
 pub fn session_line(total: Option<&SessionTotal>) -> String {
     let Some(total) = total else { return "Nothing has been counted in this session yet.".to_owned() };

@@ -125,13 +125,13 @@ pub fn wrap_up_request(why: &HoldReason, excerpts: &Excerpts) -> String {
     )
 }
 
-/// Tells the person why a turn was stopped or a prompt was blocked. `attended`: a person is at this session's terminal
-/// and can continue with a prompt. (The agent is not told about prompts: it cannot send one, and would only try.)
-pub fn stop_reason(why: &HoldReason, attended: bool, excerpts: &Excerpts) -> String {
+/// Tells the person why a turn was stopped or a prompt was blocked. `by_prompt`: a person at this session's terminal can
+/// continue with a prompt. (The agent is not told about prompts: it cannot send one, and would only try.)
+pub fn stop_reason(why: &HoldReason, by_prompt: bool, excerpts: &Excerpts) -> String {
     let state = match why {
         HoldReason::Budget(state) => state,
         HoldReason::Circuit(trip) => {
-            let way = match attended {
+            let way = match by_prompt {
                 true => "Send a prompt to continue",
                 false => {
                     "To continue, a person sends a prompt, or runs in a terminal: fusebox circuit ack --reason \"…\""
@@ -144,7 +144,7 @@ pub fn stop_reason(why: &HoldReason, attended: bool, excerpts: &Excerpts) -> Str
         }
     };
     let text = format!("{} {}", budget_reached(state), how_to_continue(state));
-    if !attended {
+    if !by_prompt {
         return text;
     }
     let name = &state.budget.name;

@@ -48,9 +48,20 @@ const WRITES: [&str; 36] = [
 /// Words in code that removes or moves whole folders.
 const REMOVES_TREES: [&str; 6] = ["rmtree", "rename", "move", "rmsync", "rm(", "rm -"];
 
-/// Words in code that runs programs.
-const RUNS: [&str; 10] =
-    ["system", "exec", "spawn", "subprocess", "popen", "run(", "call(", "`", "check_output", "shell"];
+/// Words in code that runs programs, or types into a terminal.
+const RUNS: [&str; 11] = [
+    "system",
+    "exec",
+    "spawn",
+    "subprocess",
+    "popen",
+    "run(",
+    "call(",
+    "`",
+    "check_output",
+    "shell",
+    "tiocsti",
+];
 
 /// Searches `code`. Returns whether it writes anything.
 pub fn search(analysis: &mut Analysis, code: &str) -> bool {

@@ -6,6 +6,9 @@ use super::tables::{DETACHING, HOOKS, INTERPRETERS, PREFIXES, SHELLS, TEXT_RUNNE
 use super::text::{UNKNOWN, alternatives, file_name};
 use super::{ChangeExtent, ProtectionReason, Suspicion, client, code, own_commands};
 
+/// How many arguments of a program that types are joined without spaces, each with those after it.
+const MAX_PIECES: usize = 16;
+
 /// Maximum number of programs that run each other (`env nohup timeout …`).
 pub(super) const MAX_PREFIXES: usize = 16;
 
@@ -254,6 +257,10 @@ impl Analysis<'_> {
                     "popup",
                     "display-popup",
                     "pipe",
+                    "set",
+                    "setb",
+                    "load",
+                    "loadb",
                 ]
                 .iter()
                 .any(|verb| word == *verb || word.starts_with(&format!("{verb}-")))
@@ -277,7 +284,10 @@ impl Analysis<'_> {
             Parser::new(word).run(self);
         }
         code::command_lines(self, &arguments.join(" "));
-        code::command_lines(self, &arguments.concat());
+        // Pieces that become one when typed, from any of the first words on.
+        for at in 0..arguments.len().min(MAX_PIECES) {
+            code::command_lines(self, &arguments[at..].concat());
+        }
         code::command_lines(self, input);
         if matches!(name, "at" | "batch" | "crontab" | "parallel") {
             Parser::new(input).run(self);

@@ -3,7 +3,7 @@
 use super::text::has_marker;
 
 /// The commands that only a person may run, by their first words.
-const DECIDING: [(&[&str], &str); 17] = [
+const DECIDING: [(&[&str], &str); 20] = [
     (&["budget", "extend"], "fusebox budget extend"),
     (&["budget", "reset"], "fusebox budget reset"),
     (&["budget", "delete"], "fusebox budget delete"),
@@ -21,6 +21,10 @@ const DECIDING: [(&[&str], &str); 17] = [
     (&["uninstall"], "fusebox uninstall"),
     (&["resync"], "fusebox resync"),
     (&["purge"], "fusebox purge"),
+    // Typed as prompts.
+    (&["extend"], "fusebox: extend"),
+    (&["reset"], "fusebox: reset"),
+    (&["ack"], "fusebox: ack"),
 ];
 
 /// First words of read-only commands.

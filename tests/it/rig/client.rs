@@ -225,7 +225,12 @@ impl Client {
     pub fn terminal(&self, args: &[&str]) -> Terminal {
         let mut all = self.arguments();
         all.extend(args.iter().map(|a| (*a).to_owned()));
-        Terminal::start(self, &all)
+        Terminal::start(self, &all, false)
+    }
+
+    /// A session in a tmux pane, where programs can type.
+    pub fn terminal_in_tmux(&self) -> Terminal {
+        Terminal::start(self, &self.arguments(), true)
     }
 
     /// The client's binary.

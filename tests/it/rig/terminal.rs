@@ -13,9 +13,10 @@ use super::api::Shared;
 use super::client::Client;
 use super::recording::Mark;
 
-/// Runs the client and records its exit code, which tmux sometimes loses; the trap lets it outlive the terminal. The
-/// client behaves differently if it knows that it is inside tmux.
-const RUN: &str = r#"trap : HUP; unset TMUX TMUX_PANE TERM_PROGRAM; "$@"; echo "$?" > "$0""#;
+/// Runs a script in a terminal of its own, as a terminal emulator does: `$1`, a copy of `script`, passes on keys and
+/// screen. It is detached, so that tmux is not among the client's ancestors.
+const DETACHED: &str = r#"setsid --fork "$1" -qc "echo \$PPID > $0.relay; exec sh $0" /dev/null
+until [ -e "$2" ]; do sleep 0.1; done"#;
 
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -37,7 +38,7 @@ enum Place {
 impl Terminal {
     /// Starts the client. The socket and tmux's configuration are in its folder `out`.
     #[track_caller]
-    pub(super) fn start(client: &Client, args: &[String]) -> Self {
+    pub(super) fn start(client: &Client, args: &[String], in_tmux: bool) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let (api, env) = (Arc::clone(&client.api), client.vars().clone());
         if let Some(player) = api.drive().player() {
@@ -49,11 +50,21 @@ impl Terminal {
         let conf = folder.join("tmux.conf");
         // Otherwise the screen disappears with the program.
         fs::write(&conf, "set -g remain-on-exit on\nset -g status off\n").expect("write tmux.conf");
-        let [socket, code] = ["socket", "code"].map(|name| folder.join(format!("t{n}.{name}")));
+        let [socket, code, start] = ["socket", "code", "sh"].map(|name| folder.join(format!("t{n}.{name}")));
+        fs::write(&start, launcher(client.program(), args, &code)).expect("write a script");
         let mut command = tmux(&env, &socket);
         command.arg("-f").arg(conf).args(["new-session", "-d", "-x", "160", "-y", "50", "-c"]);
-        command.arg(client.project()).args(["sh", "-c", RUN]).arg(&code);
-        let output = command.arg(client.program()).args(args).output().expect("start tmux");
+        command.arg(client.project()).arg("sh");
+        if !in_tmux {
+            let relay = folder.join("terminal");
+            // Copied by another process: a file open for writing anywhere cannot be run.
+            let copied = Command::new("cp").arg("/usr/bin/script").arg(&relay).status();
+            assert!(copied.is_ok_and(|status| status.success()), "copy script");
+            command.args(["-c", DETACHED]).arg(&start).arg(relay).arg(&code);
+        } else {
+            command.arg(&start);
+        }
+        let output = command.output().expect("start tmux");
         assert!(output.status.success(), "tmux: {output:?}");
         let terminal = Self { api, env, place: Place::Tmux { socket, code } };
         // The prompt of the input box: the client is ready.
@@ -177,6 +188,18 @@ impl Terminal {
     }
 }
 
+/// A shell script that runs the client and records its exit code, which tmux sometimes loses; the trap lets it outlive
+/// the terminal. The client behaves differently if it knows that it is inside tmux.
+fn launcher(program: &Path, args: &[String], code: &Path) -> String {
+    let program = program.display().to_string();
+    let words: Vec<String> = std::iter::once(&program)
+        .chain(args)
+        .map(|word| format!("'{}'", word.replace('\'', r"'\''")))
+        .collect();
+    let words = words.join(" ");
+    format!("trap : HUP; unset TMUX TMUX_PANE TERM_PROGRAM; {words}; echo \"$?\" > '{}'\n", code.display())
+}
+
 fn tmux(env: &BTreeMap<String, String>, socket: &Path) -> Command {
     let mut c = Command::new("tmux");
     c.env_clear().envs(env).stdin(Stdio::null()).arg("-S").arg(socket);
@@ -206,6 +229,10 @@ impl Drop for Terminal {
             }
             Place::Tmux { code, .. } => {
                 self.ask(&["kill-server"]);
+                // The client's own terminal, if it has one.
+                if let Ok(relay) = fs::read_to_string(code.with_extension("sh.relay")) {
+                    let _ = Command::new("kill").args(["-KILL", relay.trim()]).status();
+                }
                 // The client ends its session normally, and its folder must exist until then.
                 poll(LIMIT, || code.exists());
             }

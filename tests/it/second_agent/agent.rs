@@ -81,7 +81,7 @@ impl Agent for Otto {
                 id: field("call").map(str::to_owned),
                 tool: tool.to_owned(),
                 input: Some(line.into()),
-                spawns: None,
+                ..ToolRequest::default()
             }),
             "did" => {
                 let result = field("result").unwrap_or_default();

@@ -3,6 +3,7 @@
 pub mod calls;
 pub mod files;
 mod line;
+mod scheduled;
 mod speaker;
 mod streams;
 
@@ -30,7 +31,11 @@ impl Transcripts for ClaudeTranscripts {
     }
 
     fn facts(&self, line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec<Fact>) {
+        let before = out.len();
         line::facts(line, position, now, out);
+        if out.len() > before {
+            scheduled::note(line, position);
+        }
     }
 
     fn files(&self, transcript: &Path) -> Vec<TranscriptFile> {
