@@ -234,9 +234,7 @@ impl<'p> ToolCall<'p> {
 
     /// The text that the call schedules as a prompt, if any.
     fn schedules(&self) -> Option<String> {
-        let input = self.tool_input.filter(|_| self.tool_name.as_deref().is_some_and(tools::is_scheduler))?;
-        let input: Value = serde_json::from_str(input.get()).ok()?;
-        tools::scheduled_text(&input).map(str::to_owned)
+        tools::scheduled_text(self.tool_name.as_deref()?, self.tool_input?.get())
     }
 
     /// Whether the call starts a subagent.

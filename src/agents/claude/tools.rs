@@ -48,9 +48,6 @@ const HARMLESS: [&str; 17] = [
 /// `SendMessage`, and those of servers for scheduled tasks.
 const SCHEDULERS: [&str; 3] = ["schedule", "cron", "sendmessage"];
 
-/// The fields with that text, as written in JSON.
-pub const PROMPT_FIELDS: [&str; 2] = ["\"prompt\":\"", "\"message\":\""];
-
 #[derive(Deserialize)]
 struct ShellInput {
     command: String,
@@ -62,15 +59,14 @@ struct FileInput {
     file_path: String,
 }
 
-/// Whether a tool can send a text back as a prompt.
-pub fn is_scheduler(tool: &str) -> bool {
+/// The text that a call schedules as a prompt, if any. `input`: JSON.
+pub fn scheduled_text(tool: &str, input: &str) -> Option<String> {
     let tool = tool.to_ascii_lowercase();
-    SCHEDULERS.iter().any(|part| tool.contains(part))
-}
-
-/// The text in the input of such a tool.
-pub fn scheduled_text(input: &Value) -> Option<&str> {
-    input["prompt"].as_str().or(input["message"].as_str())
+    if !SCHEDULERS.iter().any(|part| tool.contains(part)) {
+        return None;
+    }
+    let input: Value = serde_json::from_str(input).ok()?;
+    input["prompt"].as_str().or(input["message"].as_str()).map(str::to_owned)
 }
 
 /// Whether a tool starts subagents.

@@ -1,21 +1,20 @@
 //! Extracts facts from one transcript line.
 //!
-//! Values are taken apart one by one as raw JSON, so a line with unknown fields, a null or a float somewhere still counts. Source of the rules: `tests/fixtures/README.md`.
+//! Values are taken apart one by one as raw JSON, so a line with unknown fields, a null or a float somewhere still
+//! counts. Source of the rules: `tests/fixtures/README.md`.
 //!
 //! The position, which the cursor keeps, carries context from earlier lines.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::domain::message::{ClientTotal, Message, MessageKey, UsageSource};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
 
+use super::super::tools;
+use super::object::{Object, chars, number, object, string, text};
 use super::streams::{self, Place, StreamLine};
 use crate::transcript::cursor::Position;
 use crate::transcript::{Fact, is_plain_id, records, search, surrogates, text_hash, tool_hash};
@@ -28,48 +27,6 @@ const KNOWN_PARTS: [&str; 2] = ["advisor_message", "compaction"];
 
 /// How many unknown kinds of parts are named.
 const MAX_UNKNOWN_PARTS: usize = 8;
-
-/// The fields of an object as written. Few are looked up, so building a map is not worthwhile.
-#[derive(Default)]
-struct Object<'a>(Vec<(Name<'a>, &'a RawValue)>);
-
-/// The name of a field; borrowed unless it contains escapes.
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl<'a> Object<'a> {
-    /// The value of a field; the last one if it occurs twice.
-    fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0.iter().rev().find(|(known, _)| known.0 == name).map(|(_, value)| *value)
-    }
-
-    /// All fields by name; the last value if a name occurs twice.
-    fn all(&self) -> BTreeMap<&str, &'a RawValue> {
-        self.0.iter().map(|(name, value)| (&*name.0, *value)).collect()
-    }
-}
-
-impl<'de> Deserialize<'de> for Object<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Object<'de>;
-
-            fn expecting(&self, to: &mut fmt::Formatter) -> fmt::Result {
-                to.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::with_capacity(16);
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(Object(fields))
-            }
-        }
-        deserializer.deserialize_map(Fields)
-    }
-}
 
 /// Reads one line. `position` carries context from earlier lines; `now` dates a message in a file without any date.
 pub fn facts(line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec<Fact>) {
@@ -216,6 +173,9 @@ fn response(
         }
         found.tools = content.tools.iter().map(|id| tool_hash(id)).collect();
         position.note_tools(found.tools.iter().copied());
+        for text in &content.scheduled {
+            position.scheduled.note(text);
+        }
         if let Some(text) = content.text {
             position.said.observe(&text);
             position.last_text = Some(text_hash(&text));
@@ -333,6 +293,8 @@ struct Content {
     tools: Vec<String>,
     /// The last text block.
     text: Option<String>,
+    /// Texts that calls schedule as prompts.
+    scheduled: Vec<String>,
 }
 
 impl Content {
@@ -350,7 +312,13 @@ impl Content {
             }
             match text(&block, "type").as_deref() {
                 // Some providers give no ids, or empty ones.
-                Some("tool_use") => content.tools.push(text(&block, "id").unwrap_or_default()),
+                Some("tool_use") => {
+                    content.tools.push(text(&block, "id").unwrap_or_default());
+                    let name = text(&block, "name").unwrap_or_default();
+                    content
+                        .scheduled
+                        .extend(block.get("input").and_then(|i| tools::scheduled_text(&name, i.get())));
+                }
                 Some("thinking") if text(&block, "thinking").is_none() => {
                     content.signed += block.get("signature").map_or(0, chars);
                 }
@@ -360,33 +328,6 @@ impl Content {
         }
         content
     }
-}
-
-/// Characters of a JSON value as a reader sees it: those of a string, else those of its JSON.
-fn chars(raw: &RawValue) -> u64 {
-    let shown = string(raw).map_or_else(|| raw.get().chars().count(), |s| s.chars().count());
-    shown as u64
-}
-
-fn object(json: &str) -> Option<Object<'_>> {
-    serde_json::from_str(json).ok()
-}
-
-/// A string. (Other values are not tried: building the error takes longer than reading a string.)
-fn string(raw: &RawValue) -> Option<String> {
-    raw.get().starts_with('"').then(|| serde_json::from_str(raw.get()).ok()).flatten()
-}
-
-fn text(fields: &Object, name: &str) -> Option<String> {
-    fields.get(name).and_then(string).filter(|s| !s.is_empty())
-}
-
-/// A count: an integer, a rounded float, or a number in a string. Anything else, including null and negative numbers,
-/// is 0.
-fn number(fields: &Object, name: &str) -> u64 {
-    let Some(raw) = fields.get(name) else { return 0 };
-    let digits = raw.get().trim_matches('"');
-    digits.parse().unwrap_or_else(|_| digits.parse::<f64>().map_or(0, |f| f.max(0.0).round() as u64))
 }
 
 /// The timestamp of a line that is not worth parsing: the first that looks like a top-level one. It only dates lines

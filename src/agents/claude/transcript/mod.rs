@@ -3,7 +3,7 @@
 pub mod calls;
 pub mod files;
 mod line;
-mod scheduled;
+mod object;
 mod speaker;
 mod streams;
 
@@ -31,11 +31,7 @@ impl Transcripts for ClaudeTranscripts {
     }
 
     fn facts(&self, line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec<Fact>) {
-        let before = out.len();
         line::facts(line, position, now, out);
-        if out.len() > before {
-            scheduled::note(line, position);
-        }
     }
 
     fn files(&self, transcript: &Path) -> Vec<TranscriptFile> {
