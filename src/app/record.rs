@@ -9,14 +9,16 @@ use super::session::SessionContext;
 use super::store_access::{self, Unavailable};
 use super::throttle::throttle_input;
 use super::transcript_reader::{Awaited, Positions, TranscriptDelta, text_repetitions};
-use super::{offline, presence, recovery};
+use super::{offline, presence, recovery, unseen};
 use crate::domain::alert::BudgetAlert;
 use crate::domain::breaker::circuit::{CircuitBreaker, CircuitInput};
 use crate::domain::budget::BudgetState;
 use crate::domain::event::Event;
 use crate::domain::throttle::SlotDenied;
 use crate::store::session_cache::SessionCache;
+use crate::store::unseen::UnseenChange;
 use crate::store::{AgentObservation, Applied, Batch, BatchSequence, BudgetKey, Session};
+use crate::transcript::Fact;
 
 /// The result of recording.
 #[derive(Debug, Default)]
@@ -36,6 +38,8 @@ pub struct Recorded {
     /// Whether the ends of the files were reached.
     pub complete: bool,
     pub(super) pending: Pending,
+    /// What was found out about responses that no file shows.
+    pub(super) unseen: Vec<UnseenChange>,
 }
 
 /// Changes not yet in the session's cache.
@@ -64,19 +68,24 @@ pub(super) struct StoreAnswer {
 /// Reads new lines, waits if asked to, and records.
 pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
     let mut progress = ReadProgress::start(plan);
+    let mut changes = Vec::new();
+    // The line of an agent whose last response was missing is not worth waiting for.
+    let is_missing = ctx.cache.unseen.is_missing(ctx.agent());
+    let wanted = if is_missing { &Awaited::Nothing } else { &plan.awaited };
     if ctx.store.is_backing_off() {
-        let count = offline::count(ctx, plan, &plan.awaited, &mut progress);
-        return Recorded { failure: Some(Unavailable::BackingOff(None)), ..Recorded::offline(count) };
+        let count = offline::count(ctx, plan, wanted, &mut progress, &mut changes);
+        let failure = Some(Unavailable::BackingOff(None));
+        return Recorded { failure, unseen: changes, ..Recorded::offline(count) };
     }
     // The budgets from a store that lacks data: everything is read again, once.
     let mut recovering: Option<Vec<BudgetState>> = None;
     loop {
-        let awaited = if recovering.is_some() { &Awaited::Nothing } else { &plan.awaited };
+        let awaited = if recovering.is_some() { &Awaited::Nothing } else { wanted };
         if *awaited != Awaited::Nothing {
             // Do not hold the store open while waiting.
             ctx.store.close();
         }
-        let delta = match !progress.is_first() && progress.is_out_of_time() {
+        let mut delta = match !progress.is_first() && progress.is_out_of_time() {
             true => TranscriptDelta { positions: ctx.cache.positions.clone(), ..TranscriptDelta::default() },
             false => ctx.read_new(ctx.cache.positions.clone(), plan.scope, awaited, progress.next_slice()),
         };
@@ -85,6 +94,9 @@ pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
         }
         let is_last = progress.advance(&delta);
         ctx.cache.learn(&delta.facts);
+        let estimates = unseen::settle(ctx, plan, &mut delta, is_last, &mut changes);
+        let sent: Vec<_> = ctx.cache.unseen.unsent().map(|known| (known.key, known.charge)).collect();
+        delta.facts.extend(estimates.into_iter().map(Fact::Message));
         let session = ctx.session();
         let applied = match send_batch(ctx, plan, &session, &delta, is_last) {
             Ok(applied) => applied,
@@ -95,10 +107,11 @@ pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
                     None => {
                         progress.restart();
                         // The wait is already over.
-                        Recorded::offline(offline::count(ctx, plan, &Awaited::Nothing, &mut progress))
+                        let nothing = &Awaited::Nothing;
+                        Recorded::offline(offline::count(ctx, plan, nothing, &mut progress, &mut changes))
                     }
                 };
-                return Recorded { failure: Some(error), ..recorded };
+                return Recorded { failure: Some(error), unseen: changes, ..recorded };
             }
         };
         if recovering.is_none() && recovery::lost_data(&ctx.cache, &applied) {
@@ -109,11 +122,14 @@ pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
                 return Recorded { states, failure: Some(error), ..Recorded::default() };
             }
             recovering = Some(states);
+            changes.clear();
             progress.restart();
             continue;
         }
         let ends_circuits = is_last && matches!(plan.observation, Observation::Prompt(_));
-        let mut recorded = Recorded::answered(session, delta, applied, ends_circuits);
+        changes.push(UnseenChange { sent: sent.into_iter().collect(), ..UnseenChange::default() });
+        let unseen = std::mem::take(&mut changes);
+        let mut recorded = Recorded { unseen, ..Recorded::answered(session, delta, applied, ends_circuits) };
         if is_last {
             return recorded;
         }
@@ -199,6 +215,7 @@ impl Recorded {
             slot_denied: applied.slot_denied,
             failure: None,
             complete: delta.complete,
+            unseen: Vec::new(),
             pending: Pending::Answer(Box::new(StoreAnswer {
                 session,
                 positions: delta.positions,
@@ -217,6 +234,8 @@ impl Recorded {
     /// also count while the store is unreachable.
     pub fn update_cache(&mut self, ctx: &SessionContext, cache: &mut SessionCache) {
         cache.merge_learned(&ctx.cache);
+        std::mem::take(&mut self.unseen).iter().for_each(|change| cache.unseen.apply(change));
+        cache.unseen.told |= ctx.cache.unseen.told;
         match std::mem::take(&mut self.pending) {
             Pending::Learned => {}
             Pending::Offline(count) => self.states = count.update_cache(cache),

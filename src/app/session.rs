@@ -138,8 +138,10 @@ impl<'a> SessionContext<'a> {
         awaited: &Awaited,
         max_bytes: u64,
     ) -> TranscriptDelta {
-        let reader =
-            TranscriptReader { source: &self.source, transcript: self.transcript(), now: self.env.now };
+        let known = self.cache.session.transcript.as_deref();
+        let named = self.source.transcript.as_deref();
+        let transcripts = [named, known.filter(|known| named != Some(known))];
+        let reader = TranscriptReader { source: &self.source, transcripts, now: self.env.now };
         let mut delta = reader.read_new(positions, scope, awaited, max_bytes);
         self.notices.journal.append(&mut delta.problems);
         delta

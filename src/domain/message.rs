@@ -58,6 +58,8 @@ pub enum UsageSource {
     Compaction,
     /// Usage in the client's `cost-state` that no line accounts for.
     Unlisted,
+    /// None: the agent was heard to respond, but no file shows it. Estimated.
+    Unseen,
 }
 
 /// One model response.
@@ -169,6 +171,7 @@ impl Message {
             UsageSource::Response => self.usage() != self.recorded,
             UsageSource::Compaction => self.exact.is_empty(),
             UsageSource::Unlisted => false,
+            UsageSource::Unseen => self.settled.is_empty(),
         }
     }
 
@@ -183,7 +186,9 @@ impl Message {
             UsageSource::Compaction if self.exact.is_empty() && self.share.is_empty() => self.recorded,
             UsageSource::Compaction if self.exact.is_empty() => largest(&self.share),
             UsageSource::Compaction | UsageSource::Unlisted => largest(&self.exact),
-            UsageSource::Response => self.recorded,
+            // A client total has it among the usage on no line.
+            UsageSource::Unseen if !self.settled.is_empty() => Usage::default(),
+            UsageSource::Response | UsageSource::Unseen => self.recorded,
         }
     }
 

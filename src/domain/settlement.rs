@@ -54,7 +54,7 @@ fn settle_one(session: u64, total: &ClientTotal, messages: &mut [Message], elsew
     if !total.usage.covers(listed) {
         return;
     }
-    for response in covered.iter_mut().filter(|m| m.is_cut()) {
+    for response in covered.iter_mut().filter(|m| m.is_cut() || m.source == UsageSource::Unseen) {
         response.settled.insert(session);
     }
     let mut rest = total.usage.saturating_minus(listed);
@@ -78,6 +78,7 @@ fn listed_usage(message: &Message) -> Usage {
     match message.source {
         UsageSource::Response => message.recorded,
         UsageSource::Compaction | UsageSource::Unlisted => message.usage(),
+        UsageSource::Unseen => Usage::default(),
     }
 }
 

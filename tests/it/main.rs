@@ -50,4 +50,5 @@ mod teams;
 mod terminal;
 mod throttling;
 mod uninstall;
+mod unseen;
 mod waiting;

@@ -1,7 +1,7 @@
-//! Checks for sessions that no hook ever reported.
+//! Checks for sessions that no hook ever reported, and for sessions whose transcripts lack responses.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::finding::Finding;
@@ -10,12 +10,42 @@ use crate::agents;
 use crate::app::open_store::StoreLocation;
 use crate::app::session_files;
 use crate::cli::render::counted;
+use crate::store::cache_file::CacheFile;
 
 /// How recently the transcript of an active session was modified.
 const ACTIVE: Duration = Duration::from_secs(600);
 
-/// Reports recently modified transcripts of sessions that the store does not know.
+/// How recently a session must have been recorded for its missing responses to be reported, in milliseconds (a day).
+const RECENT_MS: i64 = 24 * 3600 * 1000;
+
+/// Reports sessions that the numbers do not fully cover.
 pub fn check(survey: &Survey) -> Vec<Finding> {
+    unreported(survey).into_iter().chain(incomplete(survey)).collect()
+}
+
+/// Sessions with responses that no transcript shows.
+fn incomplete(survey: &Survey) -> Option<Finding> {
+    let env = survey.env;
+    let caches = CacheFile::all(&env.cache_dir()).into_iter().filter_map(|file| file.read());
+    let found: Vec<_> = caches
+        .filter(|cache| cache.unseen.estimates() > 0 && env.now.millis_since(cache.written) < RECENT_MS)
+        .collect();
+    let first = found.first()?;
+    let path = first.session.transcript.as_deref().unwrap_or(Path::new("no file"));
+    let said = format!(
+        "{} incomplete: no transcript shows {} of session {} ({}); they are charged as estimates",
+        counted(found.len(), "session"),
+        counted(usize::try_from(first.unseen.estimates()).unwrap_or(usize::MAX), "response"),
+        first.session.id,
+        path.display()
+    );
+    let fix = "start the client without --no-session-persistence and without CLAUDE_CODE_SKIP_PROMPT_HISTORY, and leave its \
+               transcripts where it writes them. If a file is put back, the estimates are replaced by what it says";
+    Some(Finding::warning(said, fix))
+}
+
+/// Recently modified transcripts of sessions that the store does not know.
+fn unreported(survey: &Survey) -> Vec<Finding> {
     let opened = StoreLocation::new(&survey.loaded.config).open(survey.env, None);
     // Another check reports an unreachable store.
     let Ok(rows) = opened.and_then(|(mut store, _)| store.sessions()) else { return Vec::new() };
@@ -33,7 +63,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
     vec![Finding::warning(found, "restart them: a session reads its hooks from the settings at its start")]
 }
 
-fn session_of(path: &std::path::Path) -> String {
+fn session_of(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 

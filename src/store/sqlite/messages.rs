@@ -222,7 +222,8 @@ pub fn row(row: &Row) -> Result<Message> {
     let source = match row.get::<_, i64>("source")? {
         0 => UsageSource::Response,
         1 => UsageSource::Compaction,
-        _ => UsageSource::Unlisted,
+        2 => UsageSource::Unlisted,
+        _ => UsageSource::Unseen,
     };
     let mut message = Message::new(MessageKey(key), source, Timestamp(row.get("at")?));
     message.model = row.get("model")?;

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::client::{AGENT_TYPES, MODELS, Process, Session, append};
 use super::count::{Count, CountedSession, MessageKind};
+use super::lies::LYING_STEPS;
 use super::shared::SHARED_STEPS;
 use super::world::{DecisionOutcome, HookRun, World};
 use crate::killed::At;
@@ -75,6 +76,7 @@ impl World {
 
     pub fn step(&mut self) {
         let step = match self.shared {
+            _ if self.lies => self.random.weighted(&LYING_STEPS),
             Some(_) => self.random.weighted(&SHARED_STEPS),
             None => self.random.weighted(&STEPS),
         };

@@ -124,6 +124,10 @@ fn response(line: &Object, at: Timestamp, agent: Option<String>, position: &mut 
     let model = text(&message, "model").unwrap_or_default();
     let is_error = line.get("isApiErrorMessage").is_some_and(|v| v.get() == "true");
     if model == "<synthetic>" || is_error {
+        // No response, but the text with which a turn may end.
+        if let Some(text) = message.get("content").and_then(|content| Content::read(content).text) {
+            position.last_text = Some(text_hash(&text));
+        }
         let mut cut = Message::new(position.last_message?, UsageSource::Response, position.last_message_at?);
         cut.error_followed = true;
         (cut.agent, cut.agent_type) = owner(position.agent.clone(), position);
