@@ -63,8 +63,13 @@ fn reading(source: UsageSource) -> impl Strategy<Value = Message> {
 }
 
 fn readings() -> impl Strategy<Value = Vec<Message>> {
-    prop_oneof![Just(UsageSource::Response), Just(UsageSource::Compaction), Just(UsageSource::Unlisted)]
-        .prop_flat_map(|source| prop::collection::vec(reading(source), 1..7))
+    prop_oneof![
+        Just(UsageSource::Response),
+        Just(UsageSource::Compaction),
+        Just(UsageSource::Unlisted),
+        Just(UsageSource::Unseen)
+    ]
+    .prop_flat_map(|source| prop::collection::vec(reading(source), 1..7))
 }
 
 fn merged<'a>(readings: impl IntoIterator<Item = &'a Message>) -> Message {

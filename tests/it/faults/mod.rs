@@ -74,6 +74,8 @@ fn run(seed: u64, steps: usize, world: World) {
             }
         }
     }
+    let was_missing = world.home.journal().contains("incomplete transcript");
+    assert_eq!(was_missing, world.lies, "whether a response was taken for missing");
     let (ran, killed) = world.ran;
     let sessions = world.sessions.len();
     eprintln!(

@@ -135,6 +135,8 @@ impl World {
         for _ in 0..16 {
             let session = if self.random.chance(60) { first } else { self.any_live().unwrap_or(first) };
             let (event, agent) = (self.random.weighted(&EVENTS), self.any_agent(session));
+            // A client writes nothing while a hook handles the end of a turn.
+            let event = if event == "Stop" { "PostToolUse" } else { event };
             let kill = self.random.chance(25).then(|| self.kill_at());
             ready.push(self.prepare_hook(session, event, agent, kill));
         }
