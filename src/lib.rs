@@ -23,7 +23,7 @@
 //! 5. `app/handlers/mod.rs` dispatches the event to `app/handlers/after_tool.rs`, which builds a
 //!    [`RecordPlan`](app::record_plan::RecordPlan): what to record, and which files to read.
 //! 6. `app/record.rs` reads the new lines of the transcripts. If the plan asks for it, it waits for a line to appear,
-//!    with no store open meanwhile. Then it sends the new data to the store, in one [`Batch`](store::Batch) per
+//!    with no store open meanwhile. `app/unseen.rs` adds estimates for responses that no file shows. Then it sends the new data to the store, in one [`Batch`](store::Batch) per
 //!    megabyte read.
 //! 7. `store/sqlite/messages.rs` (or `store/redis/record.rs`) records a batch in one atomic step, and returns the state
 //!    of each budget.

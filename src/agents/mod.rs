@@ -122,6 +122,12 @@ pub fn find_transcript(env: &Env, session: &str) -> Option<PathBuf> {
     ALL.iter().find_map(|agent| agent.transcripts()?.find(env, session))
 }
 
+/// All transcripts of one session on this machine.
+pub fn find_transcripts(env: &Env, session: &str) -> Vec<PathBuf> {
+    let formats = ALL.iter().filter_map(|agent| agent.transcripts());
+    formats.flat_map(|transcripts| transcripts.find_all(env, session)).collect()
+}
+
 /// The project folder according to the agents' variables, else `fallback`.
 pub fn project_dir(env: &Env, fallback: &Path) -> PathBuf {
     ALL.iter().find_map(|agent| agent.project_dir(env)).unwrap_or_else(|| fallback.to_owned())

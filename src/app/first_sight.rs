@@ -3,7 +3,7 @@
 //! Only what they hold then can be history: lines that are appended later carry whatever date their writer chose.
 
 use super::session::SessionContext;
-use super::transcript_reader::{Positions, TranscriptReader};
+use super::transcript_reader::Positions;
 
 /// Notes the lengths in the session's cache, before anything is read. A session that the store already knows was seen
 /// before, and its cache was lost: none of its files counts as held then (the store remembers what was).
@@ -11,8 +11,7 @@ pub fn note(ctx: &mut SessionContext) {
     if is_noted(&ctx.cache.positions) {
         return;
     }
-    let reader = TranscriptReader { source: &ctx.source, transcript: ctx.transcript(), now: ctx.env.now };
-    let first = reader.first_positions();
+    let first = ctx.transcript_reader().first_positions();
     if first.is_empty() {
         return;
     }

@@ -111,6 +111,8 @@ impl<'a> LastKnown<'a> {
             requests: total.amount.requests,
             tool_calls: total.amount.tool_calls,
             estimated_messages: total.estimated_messages,
+            incomplete: cache.unseen.estimates() > 0,
+            unseen_responses: cache.unseen.estimates(),
             budgets: states.iter().map(BudgetStatus::from_state).collect(),
             circuit: policy.enabled.then(|| circuit(MAIN_AGENT)),
             agents: agents.map(of_agent).collect(),

@@ -34,4 +34,5 @@ pub mod store_status;
 mod temporary_store;
 mod throttle;
 pub mod transcript_reader;
+pub mod unseen;
 pub mod verify;

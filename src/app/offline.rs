@@ -7,15 +7,20 @@ use std::path::{Path, PathBuf};
 use super::record_plan::{ReadProgress, RecordPlan, SLICE_BYTES};
 use super::session::SessionContext;
 use super::transcript_reader::{Awaited, Positions, ReadScope, TranscriptDelta};
+use super::unseen;
 use crate::config::{Config, Stamp};
 use crate::domain::budget::{Budget, BudgetState};
 use crate::domain::message::{Message, MessageKey};
 use crate::domain::time::Timestamp;
 use crate::store::offline_counts::{FileDelta, KnownFile, OfflineCounts};
 use crate::store::session_cache::SessionCache;
+use crate::store::unseen::UnseenChange;
 use crate::store::{BudgetKey, Session};
 use crate::transcript::Fact;
 use crate::transcript::cursor::Position;
+
+/// Stands for the agent of an estimate. No agent has such an id.
+const BESIDE_FILES: &str = "/";
 
 /// What one hook counted without the store, based on the store's last answer.
 #[derive(Debug)]
@@ -39,6 +44,7 @@ pub(super) fn count(
     plan: &RecordPlan,
     awaited: &Awaited,
     progress: &mut ReadProgress,
+    changes: &mut Vec<UnseenChange>,
 ) -> HookCount {
     let session = ctx.session();
     let answered_positions = ctx.cache.answered_positions().clone();
@@ -62,6 +68,7 @@ pub(super) fn count(
             progress.restart();
             continue;
         }
+        let estimates = unseen::settle(ctx, plan, &mut delta, is_last, changes);
         let mut by_file = messages_by_file(&mut delta);
         for (path, position) in delta.positions {
             let messages = by_file.remove(&path).unwrap_or_default();
@@ -71,6 +78,9 @@ pub(super) fn count(
             let mut extra = FileDelta::default();
             let facts = plan.extra_facts.iter().cloned().filter_map(into_message);
             extra.add(facts, Position::default(), &answered_states);
+            // Besides the agents' files: of several files with lines of one agent, only one counts.
+            let beside = |message| Message { agent: Some(BESIDE_FILES.into()), ..message };
+            extra.add(estimates.into_iter().map(beside), Position::default(), &answered_states);
             counted.update_states(&answered_states, &extra);
             let config = ctx.config.clone();
             return HookCount { counted, answered_states, answered_positions, extra, stamp, session, config };
@@ -155,6 +165,8 @@ pub(super) fn unacknowledged(ctx: &mut SessionContext) -> BTreeMap<MessageKey, M
             }
         }
         if delta.complete || delta.bytes == 0 {
+            let estimates = unseen::estimates(&ctx.cache);
+            messages.extend(estimates.into_iter().map(|message| (message.key, message)));
             return messages;
         }
         positions = delta.positions;

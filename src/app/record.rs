@@ -9,14 +9,16 @@ use super::session::SessionContext;
 use super::store_access::{self, Unavailable};
 use super::throttle::throttle_input;
 use super::transcript_reader::{Awaited, Positions, TranscriptDelta, position_of};
-use super::{first_sight, offline, presence, recovery};
+use super::{first_sight, offline, presence, recovery, unseen};
 use crate::domain::alert::BudgetAlert;
 use crate::domain::breaker::circuit::{CircuitBreaker, CircuitInput, NamedCall};
 use crate::domain::budget::BudgetState;
 use crate::domain::event::Event;
 use crate::domain::throttle::SlotDenied;
 use crate::store::session_cache::SessionCache;
+use crate::store::unseen::UnseenChange;
 use crate::store::{AgentObservation, Applied, Batch, BatchSequence, BudgetKey, Session};
+use crate::transcript::Fact;
 use crate::transcript::cursor::Position;
 
 /// The result of recording.
@@ -37,6 +39,8 @@ pub struct Recorded {
     /// Whether the ends of the files were reached.
     pub complete: bool,
     pub(super) pending: Pending,
+    /// What was found out about responses that no file shows.
+    pub(super) unseen: Vec<UnseenChange>,
 }
 
 /// Changes not yet in the session's cache.
@@ -66,19 +70,24 @@ pub(super) struct StoreAnswer {
 pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
     first_sight::note(ctx);
     let mut progress = ReadProgress::start(plan);
+    let mut changes = Vec::new();
+    // The line of an agent whose last response was missing is not worth waiting for.
+    let is_missing = ctx.cache.unseen.is_missing(ctx.agent());
+    let wanted = if is_missing { &Awaited::Nothing } else { &plan.awaited };
     if ctx.store.is_backing_off() {
-        let count = offline::count(ctx, plan, &plan.awaited, &mut progress);
-        return Recorded { failure: Some(Unavailable::BackingOff(None)), ..Recorded::offline(count) };
+        let count = offline::count(ctx, plan, wanted, &mut progress, &mut changes);
+        let failure = Some(Unavailable::BackingOff(None));
+        return Recorded { failure, unseen: changes, ..Recorded::offline(count) };
     }
     // The budgets from a store that lacks data: everything is read again, once.
     let mut recovering: Option<Vec<BudgetState>> = None;
     loop {
-        let awaited = if recovering.is_some() { &Awaited::Nothing } else { &plan.awaited };
+        let awaited = if recovering.is_some() { &Awaited::Nothing } else { wanted };
         if *awaited != Awaited::Nothing {
             // Do not hold the store open while waiting.
             ctx.store.close();
         }
-        let delta = match !progress.is_first() && progress.is_out_of_time() {
+        let mut delta = match !progress.is_first() && progress.is_out_of_time() {
             true => TranscriptDelta { positions: ctx.cache.positions.clone(), ..TranscriptDelta::default() },
             false => ctx.read_new(ctx.cache.positions.clone(), plan.scope, awaited, progress.next_slice()),
         };
@@ -87,6 +96,9 @@ pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
         }
         let is_last = progress.advance(&delta);
         ctx.cache.learn(&delta.facts);
+        let estimates = unseen::settle(ctx, plan, &mut delta, is_last, &mut changes);
+        let sent: Vec<_> = ctx.cache.unseen.unsent().map(|known| (known.key, known.charge)).collect();
+        delta.facts.extend(estimates.into_iter().map(Fact::Message));
         let session = ctx.session();
         let applied = match send_batch(ctx, plan, &session, &delta, is_last) {
             Ok(applied) => applied,
@@ -97,10 +109,11 @@ pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
                     None => {
                         progress.restart();
                         // The wait is already over.
-                        Recorded::offline(offline::count(ctx, plan, &Awaited::Nothing, &mut progress))
+                        let nothing = &Awaited::Nothing;
+                        Recorded::offline(offline::count(ctx, plan, nothing, &mut progress, &mut changes))
                     }
                 };
-                return Recorded { failure: Some(error), ..recorded };
+                return Recorded { failure: Some(error), unseen: changes, ..recorded };
             }
         };
         if recovering.is_none() && recovery::lost_data(&ctx.cache, &applied) {
@@ -111,11 +124,14 @@ pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
                 return Recorded { states, failure: Some(error), ..Recorded::default() };
             }
             recovering = Some(states);
+            changes.clear();
             progress.restart();
             continue;
         }
         let ends_circuits = is_last && matches!(plan.observation, Observation::Prompt(_));
-        let mut recorded = Recorded::answered(session, delta, applied, ends_circuits);
+        changes.push(UnseenChange { sent: sent.into_iter().collect(), ..UnseenChange::default() });
+        let unseen = std::mem::take(&mut changes);
+        let mut recorded = Recorded { unseen, ..Recorded::answered(session, delta, applied, ends_circuits) };
         if is_last {
             return recorded;
         }
@@ -215,6 +231,7 @@ impl Recorded {
             slot_denied: applied.slot_denied,
             failure: None,
             complete: delta.complete,
+            unseen: Vec::new(),
             pending: Pending::Answer(Box::new(StoreAnswer {
                 session,
                 positions: delta.positions,
@@ -233,6 +250,8 @@ impl Recorded {
     /// also count while the store is unreachable.
     pub fn update_cache(&mut self, ctx: &SessionContext, cache: &mut SessionCache) {
         cache.merge_learned(&ctx.cache);
+        std::mem::take(&mut self.unseen).iter().for_each(|change| cache.unseen.apply(change));
+        cache.unseen.told |= ctx.cache.unseen.told;
         match std::mem::take(&mut self.pending) {
             Pending::Learned => {}
             Pending::Offline(count) => self.states = count.update_cache(cache),

@@ -1,6 +1,7 @@
 //! What an event wants read and recorded, and the progress of reading.
 
 use super::transcript_reader::{Awaited, ReadScope, TranscriptDelta};
+use super::unseen::Heard;
 use crate::domain::breaker::circuit::NamedCall;
 use crate::domain::throttle::SlotEvent;
 use crate::domain::time::Timestamp;
@@ -45,6 +46,8 @@ pub struct RecordPlan {
     pub claim_alerts: bool,
     /// What the event says about the calling agent.
     pub observation: Observation,
+    /// What it says about responses.
+    pub heard: Heard,
     /// What it says about subagents.
     pub slot_events: Vec<SlotEvent>,
     /// Maximum bytes to read.
@@ -66,6 +69,7 @@ impl RecordPlan {
             extra_facts: vec![],
             claim_alerts: claim,
             observation: Observation::Nothing,
+            heard: Heard::Nothing,
             slot_events: vec![],
             max_bytes: HOOK_BYTES,
             slice_bytes: SLICE_BYTES,

@@ -57,6 +57,7 @@ pub(super) fn begin_recovery(ctx: &mut SessionContext, applied: &Applied) -> sto
     }
     // Restarted, not removed: positions for the old store, known to a parallel hook, must not count as further ahead.
     cache.positions.values_mut().for_each(|position| position.restart());
+    cache.unseen.resend();
     (cache.store_id, cache.sequence, cache.batch_sequence) =
         (epoch, applied.sequence, applied.batch_sequence.clone());
     ctx.save_cache(cache);

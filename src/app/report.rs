@@ -51,6 +51,8 @@ pub fn session_status(
         requests: total.amount.requests,
         tool_calls: total.amount.tool_calls,
         estimated_messages: total.estimated_messages,
+        incomplete: total.unseen_messages > 0,
+        unseen_responses: total.unseen_messages,
         budgets: recorded.states.iter().map(BudgetStatus::from_state).collect(),
         circuit: policy
             .enabled

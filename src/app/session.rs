@@ -135,6 +135,14 @@ impl<'a> SessionContext<'a> {
         self
     }
 
+    /// Reads the session's transcripts.
+    pub fn transcript_reader(&self) -> TranscriptReader<'_> {
+        let known = self.cache.session.transcript.as_deref();
+        let named = self.source.transcript.as_deref();
+        let transcripts = [named, known.filter(|known| named != Some(known))];
+        TranscriptReader { source: &self.source, transcripts, now: self.env.now }
+    }
+
     /// Reads what is new in the session's transcripts, and logs unreadable files.
     pub fn read_new(
         &mut self,
@@ -143,9 +151,7 @@ impl<'a> SessionContext<'a> {
         awaited: &Awaited,
         max_bytes: u64,
     ) -> TranscriptDelta {
-        let reader =
-            TranscriptReader { source: &self.source, transcript: self.transcript(), now: self.env.now };
-        let mut delta = reader.read_new(positions, scope, awaited, max_bytes);
+        let mut delta = self.transcript_reader().read_new(positions, scope, awaited, max_bytes);
         self.notices.journal.append(&mut delta.problems);
         delta
     }

@@ -26,8 +26,13 @@ pub struct SessionStatus {
     pub requests: u64,
     /// Tool calls.
     pub tool_calls: u64,
-    /// Messages with an estimated charge (cut streams, compactions not yet in a client total).
+    /// Messages with an estimated charge (cut streams, compactions not yet in a client total, responses that no
+    /// transcript shows).
     pub estimated_messages: u64,
+    /// Whether hooks were told of responses that no transcript shows.
+    pub incomplete: bool,
+    /// Those responses, charged as estimates; included in `estimated_messages`.
+    pub unseen_responses: u64,
     /// The budgets that concern the session.
     pub budgets: Vec<BudgetStatus>,
     /// The main agent's circuit breaker; `null`: disabled.

@@ -15,10 +15,10 @@ use crate::transcript::{Fact, TranscriptFile, Transcripts, text_hash, tool_hash}
 
 /// How long a hook waits for a line, in milliseconds. The client buffers lines for about 100 ms (at most 170 ms in
 /// tests).
-const MAX_WAIT_MS: i64 = 200;
+pub(super) const MAX_WAIT_MS: i64 = 200;
 
 /// How often it checks.
-const POLL: Duration = Duration::from_millis(8);
+pub(super) const POLL: Duration = Duration::from_millis(8);
 
 /// How far each file was read.
 pub type Positions = BTreeMap<PathBuf, Box<Position>>;
@@ -86,13 +86,13 @@ pub struct TranscriptDelta {
 pub struct TranscriptReader<'s> {
     /// The source of the event.
     pub source: &'s EventSource,
-    /// The session's main transcript; `None` if it has none: nothing is read.
-    pub transcript: Option<&'s Path>,
+    /// The session's main transcripts: usually one. The file may have been moved, or another one named since.
+    pub transcripts: [Option<&'s Path>; 2],
     /// The date for lines without one.
     pub now: Timestamp,
 }
 
-impl TranscriptReader<'_> {
+impl<'s> TranscriptReader<'s> {
     /// Reads the lines after `positions`, up to `max_bytes`, repeatedly until the awaited line is there or the wait is
     /// over. Does not wait for a file that does not exist.
     pub fn read_new(
@@ -103,29 +103,37 @@ impl TranscriptReader<'_> {
         max_bytes: u64,
     ) -> TranscriptDelta {
         let mut delta = TranscriptDelta { positions, complete: true, ..TranscriptDelta::default() };
-        let Some((transcript, transcripts)) = self.format() else { return delta };
-        let own = self.source.agent.as_ref().and_then(|agent| transcripts.agent_file(transcript, agent));
-        let own_path = own.as_ref().map_or(transcript, |file| &file.path).to_owned();
+        let mains = self.mains();
+        let own_file = |(path, transcripts): &(&Path, &dyn Transcripts)| match &self.source.agent {
+            None => None,
+            Some(agent) => transcripts.agent_file(path, agent),
+        };
+        let own: Vec<Option<TranscriptFile>> = mains.iter().map(own_file).collect();
+        let own_paths =
+            || mains.iter().zip(&own).map(|((main, _), own)| own.as_ref().map_or(*main, |file| &file.path));
         let started = Stopwatch::start();
         loop {
-            let listed = match scope {
-                ReadScope::All => transcripts.files(transcript),
-                ReadScope::Caller => {
-                    let main = TranscriptFile { path: transcript.to_owned(), agent: None };
-                    std::iter::once(main).chain(own.clone()).collect()
-                }
-            };
             let mut left = max_bytes;
-            for file in listed {
-                delta.complete &= left > 0;
-                if left > 0 {
-                    let read = self.read_new_in_file(transcripts, &file, left, &mut delta);
-                    left = left.saturating_sub(read);
-                    delta.bytes += read;
+            for ((main, transcripts), own) in mains.iter().zip(&own) {
+                let listed = match scope {
+                    ReadScope::All => transcripts.files(main),
+                    ReadScope::Caller => {
+                        let main = TranscriptFile { path: (*main).to_owned(), agent: None };
+                        std::iter::once(main).chain(own.clone()).collect()
+                    }
+                };
+                for file in listed {
+                    delta.complete &= left > 0;
+                    if left > 0 {
+                        let read = self.read_new_in_file(*transcripts, &file, left, &mut delta);
+                        left = left.saturating_sub(read);
+                        delta.bytes += read;
+                    }
                 }
             }
-            let is_met = awaited.is_met(delta.positions.get(&own_path).map(Box::as_ref));
-            if is_met || !delta.complete || started.ms() >= MAX_WAIT_MS || !own_path.exists() {
+            let is_met = own_paths().any(|path| awaited.is_met(delta.positions.get(path).map(Box::as_ref)));
+            let can_wait = delta.complete && started.ms() < MAX_WAIT_MS && own_paths().any(Path::is_file);
+            if is_met || !can_wait {
                 return delta;
             }
             std::thread::sleep(POLL);
@@ -134,19 +142,22 @@ impl TranscriptReader<'_> {
 
     /// The starts of all existing files, with their lengths.
     pub fn first_positions(&self) -> Positions {
-        let Some((transcript, transcripts)) = self.format() else { return Positions::new() };
-        let first = |file: TranscriptFile| {
+        let first = |transcripts: &dyn Transcripts, file: TranscriptFile| {
             let held = std::fs::metadata(&file.path).ok().filter(|meta| meta.is_file())?.len();
             let start = Position::start(file.agent.clone(), self.agent_type(transcripts, &file));
             Some((file.path, Box::new(Position { held: Some(held), ..start })))
         };
-        transcripts.files(transcript).into_iter().filter_map(first).collect()
+        let all = self.mains().into_iter().flat_map(|(main, transcripts)| {
+            transcripts.files(main).into_iter().filter_map(move |file| first(transcripts, file))
+        });
+        all.collect()
     }
 
-    /// The transcript, and its format. Depends on the session's agent: a program may call the hooks by the plain
-    /// protocol in another agent's session.
-    fn format(&self) -> Option<(&Path, &'static dyn Transcripts)> {
-        self.transcript.and_then(|path| Some((path, agents::transcript_format(path, self.source.client)?)))
+    /// The main transcripts, and their formats. These depend on the session's agent: a program may call the hooks by the
+    /// plain protocol in another agent's session.
+    fn mains(&self) -> Vec<(&'s Path, &'static dyn Transcripts)> {
+        let format = |path: &'s Path| Some((path, agents::transcript_format(path, self.source.client)?));
+        self.transcripts.into_iter().flatten().filter_map(format).collect()
     }
 
     /// Reads the new part of one file. Returns the number of bytes read.

@@ -149,8 +149,13 @@ fn show(SessionReport { row, status, states }: &SessionReport, env: &Env, io: &m
     let named = |(name, n): &(&str, u64)| format!("{} {name}", grouped(*n));
     io.line(&format!("  tokens: {}", tokens.iter().map(named).collect::<Vec<_>>().join(" · ")))?;
     writeln!(io.out, "  {} requests · {} tool calls", grouped(status.requests), grouped(status.tool_calls))?;
-    if status.estimated_messages > 0 {
-        let n = status.estimated_messages;
+    if status.incomplete {
+        let yellow = Style::new().fg_color(Some(AnsiColor::Yellow.into())).bold();
+        let unseen = counted(usize::try_from(status.unseen_responses)?, "response");
+        io.line(&format!("  {yellow}incomplete{yellow:#}: no transcript shows {unseen}, charged as estimates. `fusebox doctor` says what to do"))?;
+    }
+    let n = status.estimated_messages.saturating_sub(status.unseen_responses);
+    if n > 0 {
         io.line(&format!(
             "  {dim}{n} of the messages are estimates: streams that were cut off, or compactions without a total yet{dim:#}"
         ))?;

@@ -63,6 +63,8 @@ pub enum UsageSource {
     Unlisted,
     /// A part of a response that is billed beside the response's own counts.
     Part,
+    /// None: the agent was heard to respond, but no file shows it. Estimated.
+    Unseen,
 }
 
 /// One model response.
@@ -188,6 +190,7 @@ impl Message {
             UsageSource::Response => self.usage() != self.recorded,
             UsageSource::Compaction => self.exact.is_empty(),
             UsageSource::Unlisted | UsageSource::Part => false,
+            UsageSource::Unseen => self.settled.is_empty(),
         }
     }
 
@@ -203,7 +206,9 @@ impl Message {
             UsageSource::Compaction if self.exact.is_empty() && self.share.is_empty() => self.recorded,
             UsageSource::Compaction if self.exact.is_empty() => largest(&self.share),
             UsageSource::Compaction | UsageSource::Unlisted => largest(&self.exact),
-            UsageSource::Response | UsageSource::Part => self.recorded,
+            // A client total has it among the usage on no line.
+            UsageSource::Unseen if !self.settled.is_empty() => Usage::default(),
+            UsageSource::Response | UsageSource::Part | UsageSource::Unseen => self.recorded,
         }
     }
 

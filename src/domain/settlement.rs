@@ -69,7 +69,7 @@ fn settle_one(session: u64, total: &ClientTotal, messages: &mut [Message], elsew
     if !counted.covers(listed) {
         return;
     }
-    for response in covered.iter_mut().filter(|m| m.is_cut()) {
+    for response in covered.iter_mut().filter(|m| m.is_cut() || m.source == UsageSource::Unseen) {
         response.settled.insert(session);
     }
     let mut rest = counted.saturating_minus(listed);
@@ -91,6 +91,7 @@ fn settle_one(session: u64, total: &ClientTotal, messages: &mut [Message], elsew
 /// The tokens on a message's lines. For a compaction, which has none, its charge.
 fn listed_usage(message: &Message) -> Usage {
     match message.source {
+        UsageSource::Unseen => Usage::default(),
         UsageSource::Response | UsageSource::Part if !message.is_superseded() => message.recorded,
         _ => message.usage(),
     }

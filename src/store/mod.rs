@@ -22,6 +22,7 @@ pub mod session_cache;
 mod settle;
 pub mod shared_names;
 pub mod sqlite;
+pub mod unseen;
 
 pub use self::batch::{AgentObservation, Applied, Batch, BudgetKey, CircuitRow, SlotObservation};
 pub use self::batch_sequence::BatchSequence;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::counter::Attribution;
+use crate::domain::message::{Message, UsageSource};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 
@@ -73,4 +74,16 @@ pub struct SessionTotal {
     pub amount: Amount,
     /// Messages with an estimated charge.
     pub estimated_messages: u64,
+    /// Those among them that no transcript shows.
+    pub unseen_messages: u64,
+}
+
+impl SessionTotal {
+    /// Adds a message that counts as this amount.
+    pub fn add(&mut self, message: &Message, amount: Amount) {
+        let estimated = message.is_estimated();
+        self.amount = self.amount.plus(amount);
+        self.estimated_messages += u64::from(estimated);
+        self.unseen_messages += u64::from(estimated && message.source == UsageSource::Unseen);
+    }
 }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::offline_counts::OfflineCounts;
+use super::unseen::UnseenResponses;
 use super::{BatchSequence, ClientProcess, Session};
 use crate::config::{Config, Stamp};
 use crate::domain::breaker::circuit::{CircuitBreaker, Phase};
@@ -88,6 +89,9 @@ pub struct SessionCache {
     /// The prompt command that was answered last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answered: Option<AnsweredCommand>,
+    /// Responses that hooks were told of and that no transcript shows.
+    #[serde(skip_serializing_if = "UnseenResponses::is_default")]
+    pub unseen: UnseenResponses,
     /// How far each transcript file was read and recorded in the store.
     pub positions: BTreeMap<PathBuf, Box<Position>>,
     /// Positions for a lost store, as long as `states` is its answer.

@@ -41,6 +41,11 @@ pub trait Transcripts: Sync {
     /// The transcript of one session on this machine.
     fn find(&self, env: &Env, session: &str) -> Option<PathBuf>;
 
+    /// All transcripts of one session on this machine: the client may have moved to another folder.
+    fn find_all(&self, env: &Env, session: &str) -> Vec<PathBuf> {
+        self.find(env, session).into_iter().collect()
+    }
+
     /// Extracts the facts of a line. `position` carries context from earlier lines; `now` dates a message in a file
     /// without any date.
     fn facts(&self, line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec<Fact>);

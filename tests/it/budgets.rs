@@ -421,6 +421,8 @@ fn the_status_object_has_the_promised_fields() {
             "requests",
             "tool_calls",
             "estimated_messages",
+            "incomplete",
+            "unseen_responses",
             "budgets",
             "circuit",
             "agents",

@@ -53,4 +53,5 @@ mod terminal;
 mod throttling;
 mod tool_ids;
 mod uninstall;
+mod unseen;
 mod waiting;

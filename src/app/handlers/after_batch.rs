@@ -9,6 +9,7 @@ use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::{SessionContext, caller};
 use crate::app::throttle::alive_slot;
 use crate::app::transcript_reader::{Awaited, ReadScope};
+use crate::app::unseen::Heard;
 use crate::domain::throttle::SlotEvent;
 use crate::domain::verdict::{Moment, near_limit};
 
@@ -34,6 +35,7 @@ pub fn handle(
         awaited: if waits { lines.clone() } else { Awaited::Nothing },
         scope,
         observation: Observation::Response(calls),
+        heard: Heard::calls(ids),
         slot_events,
         ..RecordPlan::for_caller(true)
     };

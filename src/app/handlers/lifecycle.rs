@@ -5,6 +5,7 @@ use crate::app::messages::Excerpts;
 use crate::app::record::record_and_cache;
 use crate::app::record_plan::RecordPlan;
 use crate::app::session::SessionContext;
+use crate::app::unseen::Heard;
 use crate::app::{backfill, presence};
 use crate::domain::verdict::Verdict;
 use crate::store::cache_file::CacheFile;
@@ -33,7 +34,7 @@ pub fn compacted(ctx: &mut SessionContext) -> HandlerOutput {
 
 /// The session ended: records new lines and the end.
 pub fn session_end(ctx: &mut SessionContext) -> HandlerOutput {
-    record_and_cache(ctx, &RecordPlan::for_session(false));
+    record_and_cache(ctx, &RecordPlan { heard: Heard::End, ..RecordPlan::for_session(false) });
     presence::record_presence(ctx, true);
     HandlerOutput::default()
 }

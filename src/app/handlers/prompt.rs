@@ -9,6 +9,7 @@ use crate::app::messages::{Excerpts, notices, replies};
 use crate::app::record::record_and_cache;
 use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::SessionContext;
+use crate::app::unseen::Heard;
 use crate::domain::breaker::repetitions::requested_repetitions;
 use crate::domain::verdict::{Moment, Verdict};
 
@@ -25,7 +26,7 @@ pub fn handle(ctx: &mut SessionContext, prompt: &Prompt, may_command: bool) -> H
         true => Observation::Nothing,
         false => Observation::Prompt(requested_repetitions(&prompt.text)),
     };
-    let plan = RecordPlan { observation, ..RecordPlan::for_session(true) };
+    let plan = RecordPlan { observation, heard: Heard::Prompt, ..RecordPlan::for_session(true) };
     let (recorded, verdict) = record_and_judge(ctx, &plan, None, Moment::Prompt);
     let mut lines = notices::prompt_lines(&recorded.states, &ctx.source.session, ctx.config.prompt_line);
     if let Some(breaker) = &recorded.circuit {

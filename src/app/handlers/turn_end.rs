@@ -5,6 +5,7 @@ use crate::app::messages::Excerpts;
 use crate::app::record_plan::RecordPlan;
 use crate::app::session::SessionContext;
 use crate::app::transcript_reader::Awaited;
+use crate::app::unseen::Heard;
 use crate::domain::throttle::SlotEvent;
 use crate::domain::verdict::Moment;
 
@@ -12,7 +13,8 @@ use crate::domain::verdict::Moment;
 pub fn handle(ctx: &mut SessionContext, last_text: Option<&str>) -> HandlerOutput {
     let stopped = ctx.source.agent.clone().filter(|_| ctx.config.throttle.is_some());
     let slot_events = stopped.map(|agent| SlotEvent::AgentEnded { agent }).into_iter().collect();
-    let plan = RecordPlan { awaited: Awaited::text(last_text), slot_events, ..RecordPlan::for_session(true) };
+    let (awaited, heard) = (Awaited::text(last_text), Heard::turn_end(ctx, last_text));
+    let plan = RecordPlan { awaited, heard, slot_events, ..RecordPlan::for_session(true) };
     let (recorded, verdict) = record_and_judge(ctx, &plan, None, Moment::TurnEnd);
     let mut output = answer(ctx, recorded, &verdict, &Excerpts::default());
     // Context at these events would make the model continue.

@@ -9,6 +9,7 @@ use crate::domain::breaker::circuit::CircuitBreaker;
 use crate::domain::breaker::policy::Policy;
 use crate::domain::budget::{BudgetState, Mode, OnLimit, Scope, Status};
 use crate::domain::event::{ConcurrencyChange, Event, EventData};
+use crate::store::unseen::FIRST_RESPONSE;
 
 /// The budget lines of a prompt: the session's own budgets according to `mode`, others once they have passed a
 /// threshold.
@@ -54,6 +55,16 @@ pub fn circuit_line(before: &CircuitBreaker, policy: &Policy, mode: PromptLineMo
             .map_or_else(String::new, |trip| format!(", was {}: {}", before.phase.name(), trip.rule));
         format!("Circuit breaker: closed ({} iterations{was})", iterations(before.iterations, policy))
     })
+}
+
+/// The transcripts lack responses. `what`: the file, and what is wrong with it.
+pub fn incomplete(what: &str) -> String {
+    format!(
+        "Fusebox: this session's count is incomplete: {what}. Each response that no transcript shows is charged as much as \
+         the largest one so far ({} tokens before one is known), and limits hold with these estimates. `fusebox doctor` \
+         says what to do.",
+        grouped(FIRST_RESPONSE.total())
+    )
 }
 
 /// One line per budget and value with alerts. If several thresholds were passed, only the highest is shown.

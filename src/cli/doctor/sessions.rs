@@ -1,7 +1,7 @@
-//! Checks for sessions that no hook ever reported.
+//! Checks for sessions that no hook ever reported, and for sessions whose transcripts lack responses.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::finding::Finding;
@@ -15,9 +15,33 @@ use crate::store::cache_file::CacheFile;
 /// How recently the transcript of an active session was modified.
 const ACTIVE: Duration = Duration::from_secs(600);
 
-/// Reports recently modified transcripts of sessions that the store does not know, and charges of unknown kinds.
+/// How recently a session must have been recorded for its missing responses to be reported, in milliseconds (a day).
+const RECENT_MS: i64 = 24 * 3600 * 1000;
+
+/// Reports sessions that the numbers do not fully cover, and charges of unknown kinds.
 pub fn check(survey: &Survey) -> Vec<Finding> {
-    stray(survey).into_iter().chain(unknown_parts(survey)).collect()
+    unreported(survey).into_iter().chain(incomplete(survey)).chain(unknown_parts(survey)).collect()
+}
+
+/// Sessions with responses that no transcript shows.
+fn incomplete(survey: &Survey) -> Option<Finding> {
+    let env = survey.env;
+    let caches = CacheFile::all(&env.cache_dir()).into_iter().filter_map(|file| file.read());
+    let found: Vec<_> = caches
+        .filter(|cache| cache.unseen.estimates() > 0 && env.now.millis_since(cache.written) < RECENT_MS)
+        .collect();
+    let first = found.first()?;
+    let path = first.session.transcript.as_deref().unwrap_or(Path::new("no file"));
+    let said = format!(
+        "{} incomplete: no transcript shows {} of session {} ({}); they are charged as estimates",
+        counted(found.len(), "session"),
+        counted(usize::try_from(first.unseen.estimates()).unwrap_or(usize::MAX), "response"),
+        first.session.id,
+        path.display()
+    );
+    let fix = "start the client without --no-session-persistence and without CLAUDE_CODE_SKIP_PROMPT_HISTORY, and leave its \
+               transcripts where it writes them. If a file is put back, the estimates are replaced by what it says";
+    Some(Finding::warning(said, fix))
 }
 
 /// What the API billed beside the counts of responses, under names that this version does not know.
@@ -34,7 +58,8 @@ fn unknown_parts(survey: &Survey) -> Option<Finding> {
     (!kinds.is_empty()).then(|| Finding::warning(found, fix))
 }
 
-fn stray(survey: &Survey) -> Vec<Finding> {
+/// Recently modified transcripts of sessions that the store does not know.
+fn unreported(survey: &Survey) -> Vec<Finding> {
     let opened = StoreLocation::new(&survey.loaded.config).open(survey.env, None);
     // Another check reports an unreachable store.
     let Ok(rows) = opened.and_then(|(mut store, _)| store.sessions()) else { return Vec::new() };
@@ -52,7 +77,7 @@ fn stray(survey: &Survey) -> Vec<Finding> {
     vec![Finding::warning(found, "restart them: a session reads its hooks from the settings at its start")]
 }
 
-fn session_of(path: &std::path::Path) -> String {
+fn session_of(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 

@@ -111,8 +111,7 @@ impl Query for RedisStore {
         }
         let mut total = SessionTotal::default();
         for stored in self.in_step(session, |work| work.messages_of(session))? {
-            total.amount = total.amount.plus(stored.counts.amount());
-            total.estimated_messages += u64::from(stored.message.is_estimated());
+            total.add(&stored.message, stored.counts.amount());
         }
         Ok(Some(total))
     }

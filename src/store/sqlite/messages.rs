@@ -221,8 +221,9 @@ pub fn row(row: &Row) -> Result<Message> {
     let source = match row.get::<_, i64>("source")? {
         0 => UsageSource::Response,
         1 => UsageSource::Compaction,
+        2 => UsageSource::Unlisted,
         3 => UsageSource::Part,
-        _ => UsageSource::Unlisted,
+        _ => UsageSource::Unseen,
     };
     let mut message = Message::new(MessageKey(key), source, Timestamp(row.get("at")?));
     message.model = row.get("model")?;

@@ -10,6 +10,7 @@ use super::counters::{amount, sums};
 use super::from_sql;
 use super::messages::Tables;
 use crate::domain::counter::Attribution;
+use crate::domain::message::UsageSource;
 use crate::domain::time::Timestamp;
 
 /// Minimum interval between writes of `last_seen`, in milliseconds: it is only displayed, and a write costs a page.
@@ -78,12 +79,14 @@ pub fn session_total(db: &Connection, session: &str) -> Result<Option<SessionTot
     let Some(id) = session_number(db, session)? else { return Ok(None) };
     let sums = sums("m");
     let sql = format!(
-        "SELECT {sums}, SUM(m.estimated) AS estimated FROM memberships JOIN messages m ON m.id = memberships.message \
-         WHERE memberships.session = ?"
+        "SELECT {sums}, SUM(m.estimated) AS estimated, SUM(m.estimated AND m.source = {unseen}) AS unseen \
+         FROM memberships JOIN messages m ON m.id = memberships.message WHERE memberships.session = ?",
+        unseen = UsageSource::Unseen as i64
     );
     let total = db.query_row(&sql, [id], |r| {
-        let estimated_messages = from_sql(r.get::<_, Option<i64>>("estimated")?.unwrap_or(0));
-        Ok(SessionTotal { amount: amount(r)?, estimated_messages })
+        let count = |name| r.get::<_, Option<i64>>(name).map(|n| from_sql(n.unwrap_or(0)));
+        let (estimated_messages, unseen_messages) = (count("estimated")?, count("unseen")?);
+        Ok(SessionTotal { amount: amount(r)?, estimated_messages, unseen_messages })
     })?;
     Ok(Some(total))
 }

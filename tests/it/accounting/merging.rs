@@ -77,7 +77,8 @@ fn readings() -> impl Strategy<Value = Vec<Message>> {
         Just(UsageSource::Response),
         Just(UsageSource::Compaction),
         Just(UsageSource::Unlisted),
-        Just(UsageSource::Part)
+        Just(UsageSource::Part),
+        Just(UsageSource::Unseen)
     ]
     .prop_flat_map(|source| prop::collection::vec(reading(source), 1..7))
 }

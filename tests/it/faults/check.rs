@@ -113,6 +113,7 @@ impl World {
 
     pub fn checkpoint(&mut self) {
         self.note("checkpoint");
+        self.show_all();
         self.heal();
         self.pass();
         if self.damaged {
@@ -133,7 +134,8 @@ impl World {
                 self.hook(session, "UserPromptSubmit", None, None);
             }
         }
-        if !self.damaged {
+        // Estimates raise alerts as well.
+        if !self.damaged && !self.lies {
             self.check_alerts(&count);
         }
     }

@@ -52,9 +52,11 @@ pub struct Session {
     pub killed: bool,
     /// Its client wrote its total and is gone for good.
     pub retired: bool,
-    /// The last tool call, and the last text.
+    /// The last tool call, and the last one of each agent (`None`: the main one), written or not.
     pub last_tool: String,
-    pub last_text: String,
+    pub last_tools: BTreeMap<Option<usize>, String>,
+    /// Its transcript is not where it should be: nothing is written.
+    pub hidden: bool,
     /// A hook completed while the store was there, and the store was not replaced since.
     pub in_store: bool,
     /// The same, and its cache was kept since.
@@ -76,7 +78,8 @@ impl Session {
             killed: false,
             retired: false,
             last_tool: "toolu_none".into(),
-            last_text: String::new(),
+            last_tools: BTreeMap::new(),
+            hidden: false,
             in_store: false,
             in_cache: false,
             buffers: BTreeMap::new(),
@@ -142,11 +145,12 @@ impl Session {
             };
             let content = if random.chance(50) {
                 self.last_tool = format!("toolu_{serial}_{block}");
+                self.last_tools.insert(agent, self.last_tool.clone());
                 let input = "x".repeat(random.below(90));
                 json!({"type": "tool_use", "id": self.last_tool, "name": "Bash", "input": {"command": input}})
             } else {
-                self.last_text = format!("text {serial} {block} {}", "ü".repeat(random.below(120)));
-                json!({"type": "text", "text": self.last_text})
+                let text = format!("text {serial} {block} {}", "ü".repeat(random.below(120)));
+                json!({"type": "text", "text": text})
             };
             self.line(&file, &json!({
                 "type": "assistant", "uuid": format!("line-{serial}-{block}"), "requestId": format!("req_{serial}"),
@@ -209,12 +213,28 @@ impl Session {
 
     /// Writes the buffer; `torn`: only a part of it, which may end anywhere.
     pub fn flush(&mut self, torn: Option<&mut Random>) {
+        if self.hidden {
+            return;
+        }
         let mut torn = torn;
         for (file, buffer) in &mut self.buffers {
             let part = torn.as_mut().map_or(buffer.len(), |random| random.below(buffer.len() + 1));
             append(file, &buffer[..part]);
             buffer.drain(..part);
         }
+    }
+
+    /// The last tool call, or the last text, in the file of an agent.
+    pub fn shown(&self, agent: Option<usize>, block: &str, field: &str) -> Option<String> {
+        let file = agent.map_or_else(|| self.transcript.clone(), |a| self.agent_file(&self.agents[a].0));
+        let bytes = fs::read(file).unwrap_or_default();
+        let whole = bytes.iter().rposition(|b| *b == b'\n')?;
+        let of_line = |line: &[u8]| {
+            let line: Value = serde_json::from_slice(line).ok()?;
+            let content = line["message"]["content"].as_array()?.first()?.clone();
+            (content["type"] == block).then(|| content[field].as_str().map(str::to_owned)).flatten()
+        };
+        bytes[..whole].rsplit(|b| *b == b'\n').find_map(of_line)
     }
 
     /// Kills the client: unwritten data is lost.

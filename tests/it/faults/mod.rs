@@ -20,6 +20,7 @@ mod damage;
 mod found;
 mod found_shared;
 mod hung;
+mod lies;
 pub mod namespace;
 mod outage;
 mod resync;
@@ -73,6 +74,8 @@ fn run(seed: u64, steps: usize, world: World) {
             }
         }
     }
+    let was_missing = world.home.journal().contains("incomplete transcript");
+    assert_eq!(was_missing, world.lies, "whether a response was taken for missing");
     let (ran, killed) = world.ran;
     let sessions = world.sessions.len();
     eprintln!(
@@ -109,6 +112,13 @@ fn number(name: &str) -> Option<u64> {
 #[cfg_attr(not(feature = "test-clock"), ignore = "needs the feature test-clock")]
 fn random_faults_lose_and_repeat_nothing() {
     namespace::with_mounts(this_test!(), || run_seeds((3, 240), |seed| World::new(seed, true)));
+}
+
+/// What the hooks estimate meanwhile is gone once the files are back.
+#[test]
+#[cfg_attr(not(feature = "test-clock"), ignore = "needs the feature test-clock")]
+fn files_that_lie_for_a_while_change_nothing_in_the_end() {
+    run_seeds((2, 240), World::lying);
 }
 
 /// With odd seeds, the server sometimes loses data; with two of four, single records are damaged.

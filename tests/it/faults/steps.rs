@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::client::{AGENT_TYPES, MODELS, Process, Session, append};
 use super::count::{Count, CountedSession, MessageKind};
+use super::lies::LYING_STEPS;
 use super::shared::SHARED_STEPS;
 use super::world::{DecisionOutcome, HookRun, World};
 use crate::killed::At;
@@ -75,6 +76,7 @@ impl World {
 
     pub fn step(&mut self) {
         let step = match self.shared {
+            _ if self.lies => self.random.weighted(&LYING_STEPS),
             Some(_) => self.random.weighted(&SHARED_STEPS),
             None => self.random.weighted(&STEPS),
         };
@@ -133,6 +135,8 @@ impl World {
         for _ in 0..16 {
             let session = if self.random.chance(60) { first } else { self.any_live().unwrap_or(first) };
             let (event, agent) = (self.random.weighted(&EVENTS), self.any_agent(session));
+            // A client writes nothing while a hook handles the end of a turn.
+            let event = if event == "Stop" { "PostToolUse" } else { event };
             let kill = self.random.chance(25).then(|| self.kill_at());
             ready.push(self.prepare_hook(session, event, agent, kill));
         }

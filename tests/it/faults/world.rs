@@ -98,6 +98,8 @@ pub struct World {
     pub decisions: BTreeMap<String, DecisionOutcome>,
     /// How often each alert was shown: by hooks that certainly recorded it, and by others.
     pub shown_alerts: BTreeMap<String, (usize, usize)>,
+    /// Transcripts stand still, are replaced or moved for a while.
+    pub lies: bool,
     /// A disk is full or read-only.
     pub failing: bool,
     /// The store was damaged since the last checkpoint.
@@ -137,6 +139,11 @@ impl World {
         Self::with_homes(seed, home, disks)
     }
 
+    /// One machine with files that lie, and no disks that fail: a lost cache does not know what was estimated.
+    pub fn lying(seed: u64) -> Self {
+        Self { lies: true, ..Self::new(seed, false) }
+    }
+
     /// Two machines on one shared store.
     pub fn sharing(seed: u64, shared: SharedServer) -> Self {
         let home = || {
@@ -167,6 +174,7 @@ impl World {
             serial: 0,
             decisions: BTreeMap::new(),
             shown_alerts: BTreeMap::new(),
+            lies: false,
             failing: false,
             damaged: false,
             log: vec![],
@@ -261,11 +269,18 @@ impl World {
         let random = &mut self.random;
         let of = &self.sessions[session];
         let tool = if random.chance(90) { of.last_tool.clone() } else { "toolu_unknown".to_owned() };
+        // What a hook is told of a response is in a file, unless files lie, or killed clients would lose what they said.
+        let ended = match self.lies {
+            true => of.last_tools.get(&agent).cloned(),
+            false => of.shown(agent, "tool_use", "id"),
+        };
+        let ended: Vec<Value> = ended
+            .iter()
+            .map(|id| json!({"tool_use_id": id, "tool_name": "Bash", "tool_input": {}}))
+            .collect();
         let mut fields = match event {
-            "PostToolBatch" => {
-                json!({"tool_calls": [{"tool_use_id": tool, "tool_name": "Bash", "tool_input": {}}]})
-            }
-            "Stop" | "SubagentStop" => json!({"last_assistant_message": of.last_text}),
+            "PostToolBatch" => json!({"tool_calls": ended}),
+            "Stop" | "SubagentStop" => json!({"last_assistant_message": of.shown(agent, "text", "text")}),
             "SessionStart" => json!({"source": "startup"}),
             "UserPromptSubmit" => json!({"prompt": "go on"}),
             _ => json!({"tool_use_id": tool, "tool_name": "Bash", "tool_input": {"command": "true"}}),

@@ -87,6 +87,8 @@ impl Player {
     #[track_caller]
     pub fn end(&mut self, env: &BTreeMap<String, String>) {
         while self.play_hook(env) {}
+        let journal = fs::read_to_string(self.root.join("state/journal.jsonl")).unwrap_or_default();
+        assert!(!journal.contains("incomplete transcript"), "a response was taken for missing: {journal}");
         assert!(
             self.moments.is_empty(),
             "the recording goes on after the test's end: record again (tests/record)"

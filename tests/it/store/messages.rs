@@ -198,7 +198,7 @@ fn a_session_total_has_every_part(backend: &dyn Backend) {
     record(store, "s", &facts([calls, cut("b", second(1), 10, 1, 0)]));
     let amount = Amount { usage: first.plus(usage(10, 1, 0)), requests: 2, tool_calls: 2 };
     // The cut message has no visible text that would exceed its own count.
-    let total = SessionTotal { amount, estimated_messages: 0 };
+    let total = SessionTotal { amount, ..SessionTotal::default() };
     assert_eq!(store.session_total("s").expect("an answer"), Some(total));
     assert_eq!(store.session_total("other").expect("an answer"), None);
 }

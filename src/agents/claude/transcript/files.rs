@@ -85,11 +85,11 @@ pub fn all(env: &Env) -> Vec<(String, PathBuf)> {
     found
 }
 
-/// The transcript of one session in the client's folder.
-pub fn find(env: &Env, session: &str) -> Option<PathBuf> {
-    let projects = protected_client::user_dir(env)?.join("projects");
-    let of = |project: PathBuf| Some(project.join(format!("{session}.jsonl"))).filter(|path| path.is_file());
-    entries(&projects).into_iter().find_map(of)
+/// The transcripts of one session in the client's folder.
+pub fn find_all(env: &Env, session: &str) -> impl Iterator<Item = PathBuf> {
+    let projects = protected_client::user_dir(env).map(|dir| entries(&dir.join("projects")));
+    let name = format!("{session}.jsonl");
+    projects.into_iter().flatten().map(move |project| project.join(&name)).filter(|path| path.is_file())
 }
 
 /// The first working folder in a transcript.

@@ -112,6 +112,10 @@ fn response(
     let model = text(&message, "model").unwrap_or_default();
     let is_error = line.get("isApiErrorMessage").is_some_and(|v| v.get() == "true");
     if model == "<synthetic>" || is_error {
+        // No response, but the text with which a turn may end.
+        if let Some(text) = message.get("content").and_then(|content| Content::read(content).text) {
+            position.last_text = Some(text_hash(&text));
+        }
         out.extend(is_error.then(|| cut_message(position)).flatten().map(Fact::Message));
         return;
     }

@@ -27,7 +27,11 @@ impl Transcripts for ClaudeTranscripts {
     }
 
     fn find(&self, env: &Env, session: &str) -> Option<PathBuf> {
-        files::find(env, session)
+        files::find_all(env, session).next()
+    }
+
+    fn find_all(&self, env: &Env, session: &str) -> Vec<PathBuf> {
+        files::find_all(env, session).collect()
     }
 
     fn facts(&self, line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec<Fact>) {

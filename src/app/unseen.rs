@@ -1,0 +1,235 @@
+//! Compares the responses that hooks are told of with what the transcripts show, and charges the missing ones as
+//! estimates.
+//!
+//! A response is missing if its line is not there when its agent has made another one, or after two seconds. Before the
+//! first charge, the hook waits for the line and looks for another file of the session.
+
+use super::messages::notices;
+use super::record_plan::RecordPlan;
+use super::session::SessionContext;
+use super::transcript_reader::{Awaited, MAX_WAIT_MS, POLL, ReadScope, TranscriptDelta};
+use crate::agents;
+use crate::domain::message::{Message, MessageKey};
+use crate::domain::usage::Usage;
+use crate::domain::verdict::ResponseSizes;
+use crate::platform::Stopwatch;
+use crate::store::session_cache::SessionCache;
+use crate::store::unseen::{Charge, FIRST_RESPONSE, UnseenChange, UnseenResponse};
+use crate::transcript::{is_plain_id, text_hash, tool_hash};
+
+/// Bytes without a single response after which a file that was not read to its end is not waited for.
+const TELLING_BYTES: u64 = 8 * 1024 * 1024;
+
+/// What an event says about responses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Nothing.
+    Nothing,
+    /// A response of the caller ended, with the calls of these (hashed) ids.
+    Calls(Vec<u64>),
+    /// The caller's turn ended, with this (hashed) text.
+    Text(Option<u64>),
+    /// The main agent's next turn begins.
+    Prompt,
+    /// The session ended.
+    End,
+}
+
+impl Heard {
+    /// A response with calls.
+    pub fn calls(ids: &[String]) -> Self {
+        // An empty id is on no line.
+        Self::Calls(ids.iter().filter(|id| !id.is_empty()).map(|id| tool_hash(id)).collect())
+    }
+
+    /// The end of a turn.
+    pub fn turn_end(ctx: &SessionContext, text: Option<&str>) -> Self {
+        let source = &ctx.source;
+        // The helper that compacts a conversation has an id, but no type and no file: a boundary line counts for it.
+        if source.agent.is_some() && source.agent_type.as_deref().unwrap_or_default().is_empty() {
+            return Self::Nothing;
+        }
+        Self::Text(text.filter(|text| !text.trim().is_empty()).map(text_hash))
+    }
+}
+
+/// Compares what is known about responses with what was just read, in this hook's copy of the cache. Returns the
+/// messages to record besides. `changes` receives what is to be applied to the shared cache.
+pub(super) fn settle(
+    ctx: &mut SessionContext,
+    plan: &RecordPlan,
+    delta: &mut TranscriptDelta,
+    is_last: bool,
+    changes: &mut Vec<UnseenChange>,
+) -> Vec<Message> {
+    if ctx.cache.unseen.is_empty() && plan.heard == Heard::Nothing {
+        return Vec::new();
+    }
+    let seen = ctx.cache.unseen.seen(&delta.facts, &delta.positions);
+    let mut change = UnseenChange { seen, ..UnseenChange::default() };
+    ctx.cache.unseen.apply(&change);
+    let mut heard = heard_response(ctx, &plan.heard, delta).filter(|_| is_last);
+    if is_last && is_read(delta) {
+        let mut missing = overdue(ctx, plan, heard.as_ref());
+        if missing.iter().any(|response| !ctx.cache.unseen.is_missing(&response.agent)) {
+            look_again(ctx, plan, delta, heard.as_ref(), &mut change);
+            heard = heard.filter(|heard| !heard.is_shown(&delta.positions));
+            missing = if is_read(delta) { overdue(ctx, plan, heard.as_ref()) } else { Vec::new() };
+        }
+        let is_late = |heard: &&UnseenResponse| {
+            ctx.cache.unseen.is_missing(&heard.agent) || missing.iter().any(|late| late.agent == heard.agent)
+        };
+        let at_once = heard.iter().find(is_late).cloned();
+        missing.extend(at_once);
+        change.missing = missing;
+    }
+    change.heard = heard;
+    ctx.cache.unseen.apply(&change);
+    if !change.missing.is_empty() {
+        note_missing(ctx, plan);
+    }
+    if ctx.cache.unseen.unsent().next().is_some() {
+        // Before the store is told: if this hook is killed, the next one knows what may have been charged. And another
+        // hook for the same event may have given the response its key.
+        let mut cache = ctx.lock_cache();
+        cache.unseen.apply(&change);
+        cache.unseen.told |= ctx.cache.unseen.told;
+        let (saved, written) = cache.save();
+        ctx.cache.unseen = saved.unseen;
+        if let Err(error) = written {
+            ctx.notices.journal.push(format!("session cache: {error}"));
+        }
+    }
+    changes.push(change);
+    estimates(&ctx.cache)
+}
+
+/// The messages that the store has not acknowledged: estimates, and revoked ones.
+pub(super) fn estimates(cache: &SessionCache) -> Vec<Message> {
+    let usage = estimated_usage(cache);
+    let models = &cache.models;
+    let estimate = |response: &UnseenResponse| {
+        let model = models.get(&response.agent).or_else(|| models.get(""));
+        response.estimate(model.map_or("", String::as_str), usage)
+    };
+    cache.unseen.unsent().map(estimate).collect()
+}
+
+/// What a response is charged that no file shows: as much as the largest one so far.
+fn estimated_usage(cache: &SessionCache) -> Usage {
+    Some(cache.sizes.largest).filter(|usage| usage.total() > 0).unwrap_or(FIRST_RESPONSE)
+}
+
+/// Whether what was not read cannot show what seems to be missing. A first reading may take several hooks; but a file
+/// with so much that is no response is not worth waiting for.
+fn is_read(delta: &TranscriptDelta) -> bool {
+    delta.complete || (delta.facts.is_empty() && delta.bytes >= TELLING_BYTES)
+}
+
+/// The response that an event told of, unless a file shows it.
+fn heard_response(ctx: &SessionContext, heard: &Heard, delta: &TranscriptDelta) -> Option<UnseenResponse> {
+    let (calls, text) = match heard {
+        Heard::Calls(calls) if !calls.is_empty() => (calls.clone(), None),
+        Heard::Text(Some(text)) => (Vec::new(), Some(*text)),
+        _ => return None,
+    };
+    // A protocol without transcripts has its charges in its events.
+    ctx.source.client.transcripts()?;
+    let (source, now) = (&ctx.source, ctx.env.now);
+    let agent_type = match source.agent {
+        None => "main",
+        Some(_) => source.agent_type.as_deref().unwrap_or_default(),
+    };
+    let mut parts = vec!["unseen".to_owned(), source.session.clone(), ctx.agent().to_owned()];
+    parts.extend(calls.iter().map(u64::to_string));
+    // The same text can end two turns.
+    parts.extend(text.map(|text| format!("text {text} {}", now.0)));
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let own = delta.positions.values().filter(|position| position.agent == source.agent);
+    let response = UnseenResponse {
+        key: MessageKey::from_parts(&parts),
+        agent: ctx.agent().to_owned(),
+        agent_type: agent_type.to_owned(),
+        at: now,
+        after: text.and_then(|_| own.filter_map(|position| position.last_message_at).max()),
+        calls,
+        text,
+        charge: Charge::Awaited,
+    };
+    let response = ctx.cache.unseen.known(&response).cloned().unwrap_or(response);
+    (!response.is_shown(&delta.positions)).then_some(response)
+}
+
+/// The responses that should be in a file by now. `heard`: the one that just ended.
+fn overdue(ctx: &SessionContext, plan: &RecordPlan, heard: Option<&UnseenResponse>) -> Vec<UnseenResponse> {
+    let agent = ctx.agent();
+    let is_past = |response: &UnseenResponse| match plan.heard {
+        Heard::Nothing => false,
+        Heard::End => true,
+        _ => response.agent == agent && heard.is_none_or(|heard| heard.key != response.key),
+    };
+    let is_read = |response: &UnseenResponse| plan.scope == ReadScope::All || response.agent == agent;
+    let is_current = |response: &UnseenResponse| heard.is_some_and(|heard| heard.key == response.key);
+    ctx.cache.unseen.overdue(ctx.env.now, is_past, |response| is_read(response) && !is_current(response))
+}
+
+/// Before anything is said to be missing: looks for another file of the session, and waits for the lines.
+fn look_again(
+    ctx: &mut SessionContext,
+    plan: &RecordPlan,
+    delta: &mut TranscriptDelta,
+    heard: Option<&UnseenResponse>,
+    change: &mut UnseenChange,
+) {
+    let session = &ctx.source.session;
+    if is_plain_id(session) {
+        let found = agents::find_transcripts(ctx.env, session);
+        let other = found.into_iter().find(|path| !delta.positions.contains_key(path));
+        if let Some(other) = other {
+            ctx.notices.journal.push(format!("{}: another transcript of the session", other.display()));
+            ctx.cache.session.transcript = Some(other);
+        }
+    }
+    // Do not hold the store open while waiting.
+    ctx.store.close();
+    let started = Stopwatch::start();
+    loop {
+        let found =
+            ctx.read_new(delta.positions.clone(), ReadScope::All, &Awaited::Nothing, plan.slice_bytes);
+        ctx.cache.learn(&found.facts);
+        let seen = ctx.cache.unseen.seen(&found.facts, &found.positions);
+        let shown = UnseenChange { seen, ..UnseenChange::default() };
+        ctx.cache.unseen.apply(&shown);
+        change.seen.extend(shown.seen);
+        delta.facts.extend(found.facts);
+        delta.parts.extend(found.parts);
+        (delta.positions, delta.complete) = (found.positions, found.complete);
+        delta.bytes += found.bytes;
+        if overdue(ctx, plan, heard).is_empty() || started.ms() >= MAX_WAIT_MS {
+            return;
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// Some responses are missing: tells the person once.
+fn note_missing(ctx: &mut SessionContext, plan: &RecordPlan) {
+    let usage = estimated_usage(&ctx.cache);
+    let sizes = ResponseSizes { last_context: usage.total(), ..ResponseSizes::default() };
+    // Otherwise nothing would ever be known about sizes, and every hook would be near a limit.
+    ctx.cache.sizes = ctx.cache.sizes.merge(sizes);
+    if ctx.cache.unseen.told {
+        return;
+    }
+    let what = match ctx.source.transcript.as_deref() {
+        None => "the client names no transcript".to_owned(),
+        Some(path) if !path.exists() => format!("{} does not exist", path.display()),
+        Some(path) if !path.is_file() => format!("{} is not a regular file", path.display()),
+        Some(path) => format!("{} or a file of its subagents lacks responses", path.display()),
+    };
+    ctx.notices.journal.push(format!("incomplete transcript: {what}"));
+    if plan.claim_alerts {
+        ctx.notices.person.push(notices::incomplete(&what));
+        ctx.cache.unseen.told = true;
+    }
+}

@@ -1,0 +1,145 @@
+//! What a file shows after all is no longer estimated, and what it shows late never is.
+
+use serde_json::json;
+
+use super::{assert_exact, batch, budgeted, calls, counted, home, last_line, line, on_both_stores, told};
+use crate::harness::Home;
+use crate::killed::{At, run_killed_at};
+use crate::redis::{Manner, Proxy, Server};
+
+fn a_file_that_comes_back_replaces_the_estimates(home: &Home) {
+    let file = home.transcript("s");
+    for n in 1..=3 {
+        home.append(&file, &[line(n)]);
+        batch(home, "s", n);
+    }
+    // The file stands still. Two turns end meanwhile.
+    let mut late = Vec::new();
+    for n in [4, 5, 7, 8] {
+        late.push(line(n));
+        batch(home, "s", n);
+        if n == 5 || n == 8 {
+            let text = format!("done with {n}");
+            late.push(last_line(n + 1, &text));
+            home.hook("Stop", "s", json!({"last_assistant_message": text}));
+            home.hook("UserPromptSubmit", "s", json!({"prompt": "more"}));
+        }
+    }
+    assert_eq!(counted(home, "s"), [9000, 9, 14, 6]);
+
+    // What a hook reads before the rest is there changes nothing for the rest.
+    home.append(&file, &late[..2]);
+    home.hook("PostToolUse", "s", json!({"tool_use_id": "toolu_8"}));
+    assert_eq!(counted(home, "s"), [9000, 9, 14, 4]);
+    home.append(&file, &late[2..]);
+    home.append(&file, &[line(10)]);
+    batch(home, "s", 10);
+    home.hook("SessionEnd", "s", json!({"reason": "other"}));
+    assert_exact(home, "s", 10, 16);
+}
+
+fn a_replaced_file_is_noticed_until_it_is_back(home: &Home) {
+    let (file, kept) = (home.transcript("s"), home.path("kept.jsonl"));
+    home.append(&file, &[line(1), line(2)]);
+    batch(home, "s", 2);
+    std::fs::rename(&file, &kept).unwrap();
+    home.append(&file, &[line(1)]);
+    home.append(&kept, &[line(3), line(4), line(5)]);
+    let said: usize = (3..=5).map(|n| told(&batch(home, "s", n))).sum();
+    assert_eq!(said, 1);
+    assert_eq!(counted(home, "s"), [5000, 5, 10, 3]);
+    std::fs::rename(&kept, &file).unwrap();
+    home.append(&file, &[line(6)]);
+    batch(home, "s", 6);
+    assert_exact(home, "s", 6, 12);
+    // It is in order again: one response may be late.
+    assert!(batch(home, "s", 7).is_silent());
+    assert_exact(home, "s", 6, 12);
+    home.append(&file, &[line(7)]);
+    assert_exact(home, "s", 7, 14);
+}
+
+fn late_lines_are_never_estimated(home: &Home) {
+    let file = home.transcript("s");
+    for n in 1..=5 {
+        // Each line comes one response late.
+        if n > 1 {
+            home.append(&file, &[line(n - 1)]);
+        }
+        assert!(batch(home, "s", n).is_silent());
+    }
+    home.append(&file, &[line(5), last_line(6, "all done")]);
+    for event in ["Stop", "Stop", "UserPromptSubmit", "SessionEnd"] {
+        let fields = json!({"last_assistant_message": " all done\n", "prompt": "x", "reason": "other"});
+        assert_eq!(told(&home.hook(event, "s", fields)), 0);
+    }
+    assert_exact(home, "s", 6, 10);
+    assert_eq!(home.journal(), "");
+}
+
+/// Whichever step a hook that charges is killed at, later ones charge what it was told of, and nothing is left of it
+/// once the file is back.
+fn a_killed_charge(home: &Home) {
+    let mut killed = true;
+    let mut n = 0;
+    // Each step has its own session.
+    while killed {
+        n += 1;
+        let id = format!("s{n}");
+        batch(home, &id, 1);
+        let payload = home.payload("PostToolBatch", &id, calls(2)).to_string();
+        let at = At { stops: n * 11, instructions: 0 };
+        killed = run_killed_at(home.command("post-tool-use"), payload.as_bytes(), at).killed;
+        batch(home, &id, 3);
+        let [used, requests, tools, unseen] = counted(home, &id);
+        assert_eq!((used, requests, tools), (28_000 * unseen, unseen, 2 * unseen), "killed at {}", at.stops);
+        // Only what no other hook was told of can be missing.
+        assert!((2..=3).contains(&unseen), "{unseen}, killed at {}", at.stops);
+        home.append(&home.transcript(&id), &[line(1), line(2), line(3)]);
+        home.hook("PostToolUse", &id, json!({"tool_use_id": "toolu_3"}));
+        assert_exact(home, &id, 3, 6);
+    }
+    assert!(n > 10, "only {n} kills");
+}
+
+on_both_stores!(
+    a_file_that_comes_back_replaces_the_estimates,
+    a_replaced_file_is_noticed_until_it_is_back,
+    late_lines_are_never_estimated,
+);
+
+#[test]
+fn a_charge_killed_at_any_step_is_made_and_revoked_once() {
+    a_killed_charge(&home());
+}
+
+/// While the store does not answer, the session's hooks go on charging; it gets everything afterwards.
+#[test]
+fn a_store_that_is_away_gets_the_estimates_later() {
+    let server = Server::start();
+    let proxy = Proxy::to(&server);
+    let home = budgeted(
+        Home::new().var("FUSEBOX_STORE_REDIS_URL", &proxy.url()).var("FUSEBOX_STORE_TENANT", "unseen"),
+    );
+    batch(&home, "s", 1);
+    batch(&home, "s", 2);
+    assert_eq!(counted(&home, "s"), [56_000, 2, 4, 2]);
+    proxy.behave(Manner::CutRequests);
+    let third = batch(&home, "s", 3);
+    assert!(!third.stdout.contains("\"continue\":false"), "{third:?}");
+    // 112,000 of 100,000.
+    let fourth = batch(&home, "s", 4);
+    assert!(fourth.stdout.contains("\"continue\":false"), "{fourth:?}");
+    assert_eq!(home.status("s")["unseen_responses"], 4);
+    proxy.behave(Manner::Pass);
+    home.wake_store("s");
+    home.hook("PostToolUse", "s", json!({"tool_use_id": "toolu_4"}));
+    assert_eq!(counted(&home, "s"), [112_000, 4, 8, 4]);
+    // An emptied store gets them again.
+    server.command(&["FLUSHALL"]);
+    home.hook("PostToolUse", "s", json!({"tool_use_id": "toolu_4"}));
+    assert_eq!(counted(&home, "s"), [112_000, 4, 8, 4]);
+    home.append(&home.transcript("s"), &[line(1), line(2), line(3), line(4)]);
+    home.hook("PostToolUse", "s", json!({"tool_use_id": "toolu_4"}));
+    assert_exact(&home, "s", 4, 8);
+}
