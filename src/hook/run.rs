@@ -16,8 +16,9 @@ use crate::app::session::SessionContext;
 use crate::platform::{Env, deadline};
 use crate::transcript::surrogates;
 
-/// Maximum bytes of standard input. Tool results can be large, but more than this is not a hook payload.
-const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
+/// Maximum bytes of standard input: a hook needs up to four times as much memory. A longer payload (a result with a large
+/// document) is not understood.
+const MAX_INPUT_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Runs a hook executable. Never fails and never returns: cleanup (closing the database, freeing memory) is left to the
 /// kernel. Rust's runtime has already opened `/dev/null` for closed standard streams, and turned a closed pipe into an
@@ -39,12 +40,12 @@ pub fn run(hook: Hook) -> ! {
         log_problems(&env, hook, &[format!("standard input cannot be read: {error}")]);
         deadline::exit_now(0)
     });
-    let text = String::from_utf8_lossy(&input);
+    let text = into_text(input);
     let HandledEvent { mut ctx, reply, output } = match handle_payload(hook, &env, &text) {
         Ok(Some(answered)) => answered,
         Ok(None) => deadline::exit_now(0),
         Err(InvalidPayload) => {
-            log_problems(&env, hook, &[format!("not understood: {} bytes on standard input", input.len())]);
+            log_problems(&env, hook, &[format!("not understood: {} bytes on standard input", text.len())]);
             deadline::exit_now(0)
         }
     };
@@ -86,6 +87,19 @@ fn read_input() -> io::Result<Vec<u8>> {
     let mut input = Vec::with_capacity(16 * 1024);
     stdin.take(MAX_INPUT_BYTES).read_to_end(&mut input)?;
     Ok(input)
+}
+
+/// The input as text, of the same length. The client writes no invalid bytes; others must not grow to three each.
+fn into_text(input: Vec<u8>) -> String {
+    String::from_utf8(input).unwrap_or_else(|error| {
+        let mut bytes = error.into_bytes();
+        let mut at = 0;
+        while let Err(error) = str::from_utf8(&bytes[at..]) {
+            at += error.valid_up_to();
+            bytes[at] = b'?';
+        }
+        String::from_utf8(bytes).unwrap_or_default()
+    })
 }
 
 /// Writes everything. Returns whether it worked. The standard library reports success for a stream that is not open for

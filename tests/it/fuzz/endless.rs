@@ -16,7 +16,7 @@ use crate::random::Random;
 const MIB: usize = 1024 * 1024;
 
 /// Runs a program that may use 64 MiB of memory, and no more.
-fn bounded(home: &Home, program: &str, arguments: &[&str], input: &[u8]) -> Ran {
+pub fn bounded(home: &Home, program: &str, arguments: &[&str], input: &[u8]) -> Ran {
     let mut command = home.furnish(Command::new("/bin/sh"));
     command.args(["-c", "ulimit -d 65536 && exec \"$0\" \"$@\"", program_path(program)]).args(arguments);
     let ran = run(&mut command, input);

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fusebox::agents::hook::Hook;
 use fusebox::hook::run::handle_payload;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::endless::bounded;
 use super::mutate::mutated;
 use super::{amount, seed};
 use crate::harness::{Home, message};
@@ -86,45 +88,53 @@ fn shown(input: &[u8]) -> String {
 
 #[test]
 fn whatever_comes_in_is_answered_in_process() {
-    let all = amount(2_500, 1_000_000);
+    /// Sessions with many names accumulate, so each part has a home of its own.
+    const PART: usize = 2_500;
+    let all = amount(PART, 1_000_000);
+    let parts: Vec<(Hook, u64)> =
+        (0..(all / PART) as u64).flat_map(|part| HOOKS.map(|hook| (hook, part))).collect();
+    let (next, silent) = (AtomicUsize::new(0), HOOKS.map(|_| AtomicUsize::new(0)));
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
-        for half in [&HOOKS[..2], &HOOKS[2..]] {
-            scope.spawn(move || half.iter().for_each(|hook| fuzz_in_process(*hook, all)));
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some((hook, part)) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    silent[*hook as usize].fetch_add(fuzz_in_process(*hook, *part, PART), Ordering::Relaxed);
+                }
+            });
         }
     });
+    for silent in silent.map(AtomicUsize::into_inner) {
+        let is_mixed = silent > all / 10 && silent < all * 9 / 10;
+        assert!(is_mixed, "{silent} of {all} are not understood: no good mixture");
+    }
 }
 
-fn fuzz_in_process(hook: Hook, all: usize) {
-    let mut random = Random::new(seed() + hook as u64 * 1000);
-    let (mut done, mut silent) = (0, 0);
-    while done < all {
-        // Sessions with many names accumulate, so use a new home now and then.
-        let home = home();
-        let (env, corpus) = (home.env(), corpus(&home));
-        for _ in 0..2_500.min(all - done) {
-            let input = mutated(&mut random, &corpus);
-            let call = AssertUnwindSafe(|| {
-                let answered = handle_payload(hook, &env, &String::from_utf8_lossy(&input));
-                let understood = answered.is_ok();
-                let reply = answered.ok().flatten().map(|answered| answered.reply);
-                (reply.unwrap_or_default(), understood)
-            });
-            let (reply, understood) = std::panic::catch_unwind(call)
-                .unwrap_or_else(|_| panic!("{} panics on {}", hook.name(), shown(&input)));
-            if !is_json(&input) {
-                assert!(!understood && reply == Default::default(), "{}: {}", hook.name(), shown(&input));
-            }
-            assert!(is_answer(&reply.stdout), "{}: {reply:?} on {}", hook.name(), shown(&input));
-            assert_eq!(reply.blocks, !reply.stderr.is_empty(), "{}: {}", hook.name(), shown(&input));
-            silent += usize::from(!understood);
-            done += 1;
+/// Handles `count` inputs. Returns how many were not understood.
+fn fuzz_in_process(hook: Hook, part: u64, count: usize) -> usize {
+    let mut random = Random::new(seed() + hook as u64 * 1000 + part * 10_000);
+    let mut silent = 0;
+    let home = home();
+    let (env, corpus) = (home.env(), corpus(&home));
+    for _ in 0..count {
+        let input = mutated(&mut random, &corpus);
+        let call = AssertUnwindSafe(|| {
+            let answered = handle_payload(hook, &env, &String::from_utf8_lossy(&input));
+            let understood = answered.is_ok();
+            let reply = answered.ok().flatten().map(|answered| answered.reply);
+            (reply.unwrap_or_default(), understood)
+        });
+        let (reply, understood) = std::panic::catch_unwind(call)
+            .unwrap_or_else(|_| panic!("{} panics on {}", hook.name(), shown(&input)));
+        if !is_json(&input) {
+            assert!(!understood && reply == Default::default(), "{}: {}", hook.name(), shown(&input));
         }
-        check_tree(&home);
+        assert!(is_answer(&reply.stdout), "{}: {reply:?} on {}", hook.name(), shown(&input));
+        assert_eq!(reply.blocks, !reply.stderr.is_empty(), "{}: {}", hook.name(), shown(&input));
+        silent += usize::from(!understood);
     }
-    assert!(
-        silent > all / 10 && silent < all * 9 / 10,
-        "{silent} of {all} are not understood: no good mixture"
-    );
+    check_tree(&home);
+    silent
 }
 
 #[test]
@@ -149,27 +159,38 @@ fn whatever_comes_in_is_answered_by_the_executables() {
 }
 
 #[test]
-fn as_much_as_is_read_is_answered_in_time_and_in_silence() {
+fn as_much_as_is_read_is_answered_in_silence_and_bounded_memory() {
     const MIB: usize = 1024 * 1024;
     let home = home();
     let object = |inner: &str, times: usize| format!("{{\"x\":[{}0]}}", inner.repeat(times)).into_bytes();
-    let deep = |open: &str| open.repeat(24 * MIB / open.len()).into_bytes();
-    let inputs = [
+    let deep = |open: &str| open.repeat(15 * MIB / open.len()).into_bytes();
+    let call = |result: &[u8]| {
+        let before = b"{\"session_id\":\"s\",\"hook_event_name\":\"PostToolUse\",\"tool_name\":\"Bash\",\"tool_use_id\":\"t\",\
+            \"tool_input\":{\"command\":\"ls\"},\"tool_response\":{\"stdout\":\"";
+        [&before[..], result, b"\",\"stderr\":\"\"}}"].concat()
+    };
+    let mut inputs = vec![
         vec![b'x'; 65 * MIB],
-        object("[],", 8 * MIB),
-        object("{\"a\":1},", 3 * MIB),
+        object("[],", 5 * MIB),
+        object("{\"a\":1},", 15 * MIB / 8),
         deep("["),
         deep("{\"a\":"),
-        format!("{{\"session_id\":\"{}\"}}", "s".repeat(24 * MIB)).into_bytes(),
+        format!("{{\"session_id\":\"{}\"}}", "s".repeat(15 * MIB)).into_bytes(),
         format!(
             "{{\"session_id\":\"s\",\"hook_event_name\":\"PreToolUse\",\"tool_input\":{}",
-            "[".repeat(24 * MIB)
+            "[".repeat(15 * MIB)
         )
         .into_bytes(),
     ];
+    inputs.extend(
+        [&b"x"[..], b"\xff", b"\xed\xa0\xbd", b"\\ud83d", b"\\n"]
+            .map(|part| call(&part.repeat(15 * MIB / part.len()))),
+    );
+    // More than is read.
+    inputs.push(call(&vec![b'x'; 70 * MIB]));
     for hook in ["pre-tool-use", "post-tool-use"] {
         for input in &inputs {
-            let ran = home.run(hook, input);
+            let ran = bounded(&home, hook, &[], input);
             assert!(ran.is_silent(), "{hook} on {}: {ran:.200?}", shown(&input[..60]));
         }
     }
