@@ -86,6 +86,8 @@ pub enum EventKind<'p> {
         /// The agent's last text.
         last_text: Option<String>,
     },
+    /// The conversation is about to be compacted.
+    BeforeCompaction,
     /// The conversation was compacted.
     Compacted,
     /// The session ended.

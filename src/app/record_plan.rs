@@ -45,6 +45,8 @@ pub struct RecordPlan {
     pub claim_alerts: bool,
     /// What the event says about the calling agent.
     pub observation: Observation,
+    /// The ids of all calls that the event is about.
+    pub calls: Vec<u32>,
     /// What it says about subagents.
     pub slot_events: Vec<SlotEvent>,
     /// Maximum bytes to read.
@@ -66,6 +68,7 @@ impl RecordPlan {
             extra_facts: vec![],
             claim_alerts: claim,
             observation: Observation::Nothing,
+            calls: vec![],
             slot_events: vec![],
             max_bytes: HOOK_BYTES,
             slice_bytes: SLICE_BYTES,

@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::breaker::repeated_text::RepeatedText;
+use crate::domain::escalation::Calls;
 use crate::domain::message::{ClientTotal, MessageKey};
 use crate::domain::time::Timestamp;
 use crate::platform::files;
@@ -59,6 +60,8 @@ pub struct Position {
     pub recent_tools: VecDeque<u64>,
     /// How many `tool_use` ids were read, repeated ones included.
     pub tools_seen: u64,
+    /// How many of them before the last response.
+    pub tools_before: u64,
     /// Sessions that lines were copied from.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub origins: BTreeSet<String>,
@@ -103,7 +106,38 @@ impl Position {
     pub fn repeated_call(&self, tool: u64) -> Option<u64> {
         let mut places = self.recent_tools.iter().rev().enumerate().filter(|(_, known)| **known == tool);
         let (after, _) = places.next()?;
-        places.next().is_some().then(|| self.tools_seen - after as u64)
+        places.next().is_some().then(|| self.tools_seen.saturating_sub(after as u64))
+    }
+
+    /// Notes that a line is of this response.
+    pub fn note_response(&mut self, key: MessageKey) {
+        // Positions of the version before have no count.
+        self.tools_seen = self.tools_seen.max(self.recent_tools.len() as u64);
+        if self.last_message.replace(key) != Some(key) {
+            self.tools_before = self.tools_seen;
+        }
+    }
+
+    /// The calls with these ids, and the recent calls that are of earlier responses. A response that is not in the file
+    /// yet is later than all that are.
+    pub fn calls(&self, ids: &[u32]) -> Calls {
+        let first = self.tools_seen.saturating_sub(self.recent_tools.len() as u64);
+        let recent = || (first..).zip(self.recent_tools.iter().map(|tool| *tool as u32));
+        // Calls with the same id are told apart by their place.
+        let name = |(place, id): (u64, u32)| match recent().filter(|(_, known)| *known == id).count() {
+            2.. => id ^ (place as u32).wrapping_mul(0x9E37_79B9),
+            _ => id,
+        };
+        let found = |id: &u32| recent().filter(|(_, known)| known == id).last();
+        let before = match ids.iter().filter_map(found).map(|(place, _)| place).max() {
+            None => self.tools_seen,
+            Some(place) if place >= self.tools_before => self.tools_before,
+            Some(_) => 0,
+        };
+        Calls {
+            ids: ids.iter().map(|id| found(id).map_or(*id, name)).collect(),
+            earlier: recent().filter(|(place, _)| *place < before).map(name).collect(),
+        }
     }
 
     /// A line dated `at` follows the open totals: they do not include later lines.

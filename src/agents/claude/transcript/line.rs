@@ -141,6 +141,7 @@ fn response(line: &Object, at: Timestamp, agent: Option<String>, position: &mut 
     (found.agent, found.agent_type) = owner(agent, position);
     found.recorded = recorded;
     found.stopped = text(&message, "stop_reason").is_some();
+    position.note_response(key);
     if let Some(content) = message.get("content") {
         let content = Content::read(content);
         let line_id = MessageKey::from_parts(&["line", uuid.as_deref().unwrap_or_default()]).short();
@@ -156,7 +157,6 @@ fn response(line: &Object, at: Timestamp, agent: Option<String>, position: &mut 
         position.last_model.clone_from(&model);
     }
     found.model = model;
-    position.last_message = Some(key);
     position.last_message_at = Some(at);
     position.last_context = recorded.total();
     Some(Fact::Message(found.forget_lines()))
