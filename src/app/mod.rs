@@ -6,6 +6,7 @@
 
 pub mod backfill;
 pub mod explain;
+mod fork;
 pub mod handlers;
 pub mod human_check;
 pub mod installation;
