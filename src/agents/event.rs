@@ -88,6 +88,8 @@ pub enum EventKind<'p> {
         /// The agent's last text.
         last_text: Option<String>,
     },
+    /// The conversation is about to be compacted.
+    BeforeCompaction,
     /// The conversation was compacted.
     Compacted,
     /// The session ended.

@@ -11,7 +11,8 @@ pub enum Hook {
     PostToolUse,
     /// `prompt-submit`: before a prompt.
     PromptSubmit,
-    /// `session-event`: a session started or ended, a turn ended, a conversation was compacted, the model was switched.
+    /// `session-event`: a session started or ended, a turn ended, a conversation is or was compacted, the model was
+    /// switched.
     SessionEvent,
 }
 
@@ -46,6 +47,7 @@ impl Hook {
             EventKind::SessionStart { .. }
             | EventKind::ModelSwitched { .. }
             | EventKind::TurnEnd { .. }
+            | EventKind::BeforeCompaction
             | EventKind::Compacted
             | EventKind::SessionEnd => self == Self::SessionEvent,
         }

@@ -103,6 +103,12 @@ pub trait Agent: Sync {
         None
     }
 
+    /// The session that a client was told to fork when it was started, judged by its arguments. `transcript`: that of the
+    /// fork.
+    fn forked_session(&self, _pid: u32, _transcript: &Path) -> Option<String> {
+        None
+    }
+
     /// The process that called a hook, from its variables and its ancestors, nearest first.
     fn calling_process<'a>(&self, env: &Env, ancestors: &'a [Process]) -> Option<&'a Process>;
 }

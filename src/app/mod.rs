@@ -7,6 +7,7 @@
 pub mod backfill;
 pub mod explain;
 mod first_sight;
+mod fork;
 pub mod handlers;
 pub mod human_check;
 pub mod installation;

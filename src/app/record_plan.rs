@@ -48,6 +48,8 @@ pub struct RecordPlan {
     pub observation: Observation,
     /// What it says about responses.
     pub heard: Heard,
+    /// The ids of all calls that the event is about.
+    pub calls: Vec<u32>,
     /// What it says about subagents.
     pub slot_events: Vec<SlotEvent>,
     /// Maximum bytes to read.
@@ -70,6 +72,7 @@ impl RecordPlan {
             claim_alerts: claim,
             observation: Observation::Nothing,
             heard: Heard::Nothing,
+            calls: vec![],
             slot_events: vec![],
             max_bytes: HOOK_BYTES,
             slice_bytes: SLICE_BYTES,

@@ -66,6 +66,15 @@ impl Hold {
     }
 }
 
+/// The calls that an event is about, which are of one response.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Calls {
+    /// Their ids; empty if the event has none.
+    pub ids: Vec<u32>,
+    /// Ids of calls that the transcript shows to be of earlier responses.
+    pub earlier: Vec<u32>,
+}
+
 /// How far one agent is escalated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EscalationLevel {
@@ -77,6 +86,51 @@ pub struct EscalationLevel {
     pub cut_short: bool,
     /// Whether the agent was stopped.
     pub stopped: bool,
+    /// Calls of a response that is not yet counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    open: Vec<u32>,
+    /// Calls of the response that was counted last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    counted: Vec<u32>,
+}
+
+/// More calls than this, with nothing to tell whose they are, count as a response.
+const MAX_OPEN: usize = 64;
+
+impl EscalationLevel {
+    fn new(hold: &Hold) -> Self {
+        Self {
+            cause: hold.cause.clone(),
+            left: hold.wrap_up,
+            cut_short: false,
+            stopped: false,
+            open: Vec::new(),
+            counted: Vec::new(),
+        }
+    }
+
+    /// An event of a response. Each response uses up one of those left, whichever of its events come, and however
+    /// often: it counts when all of its calls have `ended`, else when a call of a later response comes. A response that
+    /// none is left for is stopped at its first event.
+    fn see(&mut self, calls: &Calls, ended: bool) {
+        if calls.ids.iter().any(|id| self.counted.contains(id)) || (calls.ids.is_empty() && !ended) {
+            return;
+        }
+        if self.open.len() >= MAX_OPEN || self.open.iter().any(|id| calls.earlier.contains(id)) {
+            self.count();
+        }
+        self.stopped |= self.left == 0;
+        let new: Vec<u32> = calls.ids.iter().filter(|id| !self.open.contains(id)).copied().collect();
+        self.open.extend(new);
+        if ended {
+            self.count();
+        }
+    }
+
+    fn count(&mut self) {
+        self.left = self.left.saturating_sub(1);
+        self.counted = std::mem::take(&mut self.open);
+    }
 }
 
 /// The levels of a session's agents, by id; the main agent's id is empty.
@@ -131,50 +185,44 @@ impl Escalation {
         // If the main agent is stopped, so is the session: its subagents have nothing to wrap up for.
         let session_stopped = self.stopped().is_some_and(holds);
         let stops_at_once = held.iter().any(|hold| hold.stops_at_once);
-        let fresh = || EscalationLevel {
-            cause: strictest.cause.clone(),
-            left: strictest.wrap_up,
-            cut_short: false,
-            stopped: false,
-        };
-        let level = self.0.entry(agent.to_owned()).or_insert_with(fresh);
+        let level = self.0.entry(agent.to_owned()).or_insert_with(|| EscalationLevel::new(strictest));
         if !holds(&level.cause) {
-            *level = fresh();
+            *level = EscalationLevel::new(strictest);
         }
         level.stopped |= session_stopped || stops_at_once;
         Some(level)
     }
 
     /// `agent` calls a tool while held back.
-    pub fn on_call(&mut self, agent: &str, held: &[Hold]) -> Option<Restriction> {
+    pub fn on_call(&mut self, agent: &str, held: &[Hold], call: &Calls) -> Option<Restriction> {
         let level = self.level(agent, held)?;
         level.cut_short = true;
+        level.see(call, false);
         Some(if level.stopped { Restriction::Stop } else { Restriction::Deny { left: level.left } })
     }
 
-    /// All calls of a response of `agent` ended, and the next request is about to be sent. Uses up one response. `None`
-    /// if the agent may continue.
-    pub fn on_batch(&mut self, agent: &str, held: &[Hold]) -> Option<Restriction> {
+    /// All `calls` of a response of `agent` ended, and the next request is about to be sent. `None` if the agent may
+    /// continue.
+    pub fn on_batch(&mut self, agent: &str, held: &[Hold], calls: &Calls) -> Option<Restriction> {
         let level = self.level(agent, held)?;
         level.cut_short = true;
-        if !level.stopped && level.left > 0 {
-            level.left -= 1;
-            return None;
-        }
-        level.stopped = true;
+        level.see(calls, true);
+        level.stopped.then_some(Restriction::Stop)
+    }
+
+    /// One call of `agent` ended.
+    pub fn on_call_end(&mut self, agent: &str, held: &[Hold], call: &Calls) -> Option<Restriction> {
+        let level = self.level(agent, held)?;
+        level.see(call, false);
+        level.stopped.then_some(Restriction::Stop)
+    }
+
+    /// `agent` ended its turn, and nothing may make it go on. If the main agent's work was cut short, the session counts
+    /// as stopped.
+    pub fn on_turn_end(&mut self, agent: &str, held: &[Hold]) -> Option<Restriction> {
+        let level = self.level(agent, held)?;
+        level.stopped |= level.cut_short && agent == MAIN_AGENT;
         Some(Restriction::Stop)
-    }
-
-    /// One call of `agent` ended. Stops only an agent that was already stopped.
-    pub fn on_call_end(&mut self, agent: &str, held: &[Hold]) -> Option<Restriction> {
-        self.level(agent, held)?.stopped.then_some(Restriction::Stop)
-    }
-
-    /// The main agent ended its turn. If its work was cut short, the session counts as stopped.
-    pub fn on_turn_end(&mut self, held: &[Hold]) {
-        if let Some(level) = self.level(MAIN_AGENT, held) {
-            level.stopped |= level.cut_short;
-        }
     }
 
     /// A prompt was blocked, so the session counts as stopped.

@@ -2,7 +2,7 @@
 
 use super::breaker::circuit::{Phase, Trip};
 use super::budget::{BudgetState, OnLimit, Scope, Status, Unit};
-use super::escalation::{Escalation, Hold, HoldCause, Restriction};
+use super::escalation::{Calls, Escalation, Hold, HoldCause, Restriction};
 use super::protection;
 use super::throttle::SlotDenied;
 use super::usage::Usage;
@@ -31,6 +31,8 @@ pub enum Moment {
     AfterBatch,
     /// A prompt came in.
     Prompt,
+    /// The conversation is about to be compacted.
+    Compaction,
     /// The agent ended its turn.
     TurnEnd,
 }
@@ -68,7 +70,7 @@ pub enum Verdict {
     DenyCall(HoldReason),
     /// Stop the turn.
     Stop(HoldReason),
-    /// Block the prompt.
+    /// Block the prompt or the compaction.
     Block(HoldReason),
 }
 
@@ -96,6 +98,8 @@ pub struct Snapshot<'a> {
     pub slot_denied: Option<SlotDenied>,
     /// Whether the prompt is from a person, as far as can be told at once.
     pub by_person: bool,
+    /// The calls that the event is about.
+    pub calls: &'a Calls,
 }
 
 impl<'a> Snapshot<'a> {
@@ -163,24 +167,29 @@ pub fn judge(snapshot: &Snapshot, escalation: &mut Escalation, caller: &Caller, 
         }
     };
     let restriction = match moment {
-        Moment::BeforeCall => escalation.on_call(caller.agent, &holds),
-        Moment::AfterCall => escalation.on_call_end(caller.agent, &holds),
-        Moment::AfterBatch => match escalation.on_batch(caller.agent, &holds) {
+        Moment::BeforeCall => escalation.on_call(caller.agent, &holds, snapshot.calls),
+        Moment::AfterCall => escalation.on_call_end(caller.agent, &holds, snapshot.calls),
+        Moment::AfterBatch => match escalation.on_batch(caller.agent, &holds, snapshot.calls) {
             None => return Verdict::WrapUp(reason),
             stop => stop,
         },
         Moment::Prompt => return judge_prompt(snapshot, escalation, &holds, reason),
-        Moment::TurnEnd => {
-            if caller.agent.is_empty() {
-                escalation.on_turn_end(&holds);
-            }
-            None
-        }
+        // Whoever asks for it: it costs a request. An agent in its wrap-up goes on with what it has.
+        Moment::Compaction => return compaction(reason),
+        Moment::TurnEnd => escalation.on_turn_end(caller.agent, &holds),
     };
     match restriction {
         None => Verdict::Allow,
         Some(Restriction::Deny { left }) => Verdict::Deny { reason, left },
         Some(Restriction::Stop) => Verdict::Stop(reason),
+    }
+}
+
+/// A compaction while something holds the agent back. A breaker does not matter: a compaction makes no calls.
+fn compaction(reason: HoldReason) -> Verdict {
+    match reason {
+        HoldReason::Budget(_) => Verdict::Block(reason),
+        _ => Verdict::Allow,
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::breaker::call::numbered_id;
 use crate::domain::breaker::fingerprint::Fingerprint;
 use crate::domain::breaker::repeated_text::RepeatedText;
+use crate::domain::escalation::Calls;
 use crate::domain::message::{ClientTotal, MessageKey};
 use crate::domain::time::Timestamp;
 use crate::platform::files;
@@ -79,6 +80,8 @@ pub struct Position {
     /// Texts that the agent scheduled as prompts.
     #[serde(skip_serializing_if = "ScheduledTexts::is_empty")]
     pub scheduled: ScheduledTexts,
+    /// How many of them before the last response.
+    pub tools_before: u64,
     /// Sessions that lines were copied from.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub origins: BTreeSet<String>,
@@ -163,7 +166,38 @@ impl Position {
     fn repeated(&self, is_it: impl Fn(u64) -> bool) -> Option<u64> {
         let mut places = self.recent_tools.iter().rev().enumerate().filter(|(_, known)| is_it(**known));
         let (after, _) = places.next()?;
-        places.next().is_some().then(|| self.tools_seen - after as u64)
+        places.next().is_some().then(|| self.tools_seen.saturating_sub(after as u64))
+    }
+
+    /// Notes that a line is of this response.
+    pub fn note_response(&mut self, key: MessageKey) {
+        // Positions of the version before have no count.
+        self.tools_seen = self.tools_seen.max(self.recent_tools.len() as u64);
+        if self.last_message.replace(key) != Some(key) {
+            self.tools_before = self.tools_seen;
+        }
+    }
+
+    /// The calls with these ids, and the recent calls that are of earlier responses. A response that is not in the file
+    /// yet is later than all that are.
+    pub fn calls(&self, ids: &[u32]) -> Calls {
+        let first = self.tools_seen.saturating_sub(self.recent_tools.len() as u64);
+        let recent = || (first..).zip(self.recent_tools.iter().map(|tool| *tool as u32));
+        // Calls with the same id are told apart by their place.
+        let name = |(place, id): (u64, u32)| match recent().filter(|(_, known)| *known == id).count() {
+            2.. => numbered_id(id, place),
+            _ => id,
+        };
+        let found = |id: &u32| recent().filter(|(_, known)| known == id).last();
+        let before = match ids.iter().filter_map(found).map(|(place, _)| place).max() {
+            None => self.tools_seen,
+            Some(place) if place >= self.tools_before => self.tools_before,
+            Some(_) => 0,
+        };
+        Calls {
+            ids: ids.iter().map(|id| found(id).map_or(*id, name)).collect(),
+            earlier: recent().filter(|(place, _)| *place < before).map(name).collect(),
+        }
     }
 
     /// A line dated `at` follows the open totals: they do not include later lines.

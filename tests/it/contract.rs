@@ -11,7 +11,7 @@ use crate::harness::{Home, hook_of, message};
 
 const HOOKS: [&str; 4] = ["pre-tool-use", "post-tool-use", "prompt-submit", "session-event"];
 
-const EVENTS: [&str; 12] = [
+const EVENTS: [&str; 13] = [
     "PreToolUse",
     "PostToolUse",
     "PostToolUseFailure",
@@ -22,6 +22,7 @@ const EVENTS: [&str; 12] = [
     "StopFailure",
     "SubagentStop",
     "SessionEnd",
+    "PreCompact",
     "PostCompact",
     "PostModelSwitch",
 ];

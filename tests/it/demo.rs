@@ -16,9 +16,7 @@ fn its_lines_are_short_and_break_inside_no_id() {
     let whole = ran.stdout.matches(id).count();
     assert!(whole > 5, "{}", ran.stdout);
     assert_eq!(ran.stdout.matches("67393810-").count(), whole, "{}", ran.stdout);
-    for said in
-        ["session budget reached", "use it to finish your work", "Do not call any more tools.", "stopped"]
-    {
+    for said in ["session budget reached", "use it to finish your work", "PreToolUse stopped"] {
         let words = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.contains(said), "{said}: {}", ran.stdout);
     }

@@ -87,10 +87,10 @@ fn status_knows_the_limits_that_the_hooks_had() {
         command.env("FUSEBOX_BUDGET_SESSION_LIMIT", "1000");
         crate::harness::run(&mut command, home.payload(event, "s", fields).to_string().as_bytes())
     };
-    let call = json!({"tool_use_id": "toolu_1", "tool_calls": [{"tool_use_id": "toolu_1"}]});
-    assert!(is_denied(&limited("PreToolUse", call.clone())));
-    limited("PostToolBatch", call.clone());
-    assert!(is_stop(&limited("PostToolBatch", call)));
+    let call = |id: &str| json!({"tool_use_id": id, "tool_calls": [{"tool_use_id": id}]});
+    assert!(is_denied(&limited("PreToolUse", call("toolu_1"))));
+    limited("PostToolBatch", call("toolu_1"));
+    assert!(is_stop(&limited("PostToolBatch", call("toolu_2"))));
     let ran = home.fusebox(&["status", "--session", "s", "--check", "--json"]);
     assert_eq!(ran.code, 3, "{ran:?}");
     assert_eq!(ran.json()["budgets"][0]["limit"], 1000);

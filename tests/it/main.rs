@@ -19,6 +19,7 @@ mod doctor;
 mod escalation;
 mod faults;
 mod fuzz;
+mod gates;
 mod guarded;
 mod harness;
 mod init;

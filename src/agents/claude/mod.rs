@@ -108,6 +108,10 @@ impl Agent for ClaudeCode {
         process::named_client_pid(env)
     }
 
+    fn forked_session(&self, pid: u32, transcript: &Path) -> Option<String> {
+        process::forked_session(pid, transcript)
+    }
+
     fn calling_process<'a>(&self, env: &Env, ancestors: &'a [Process]) -> Option<&'a Process> {
         process::calling_process(env, ancestors)
     }

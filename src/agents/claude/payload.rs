@@ -166,6 +166,7 @@ impl<'p> Payload<'p> {
             "Stop" | "SubagentStop" => EventKind::TurnEnd { last_text: self.last_assistant_message },
             // The last message of a failed turn is an error, which is on no line that counts.
             "StopFailure" => EventKind::TurnEnd { last_text: None },
+            "PreCompact" => EventKind::BeforeCompaction,
             "PostCompact" => EventKind::Compacted,
             "SessionEnd" => EventKind::SessionEnd,
             _ => return None,

@@ -1,5 +1,7 @@
 //! Processes of the client, and its variables about the session.
 
+use std::path::Path;
+
 use crate::agents::InheritedEnv;
 use crate::platform::Env;
 use crate::platform::process::{self, Process};
@@ -45,6 +47,38 @@ pub fn is_client(pid: u32) -> bool {
         || program.contains("/@anthropic-ai/claude-code")
         || program.contains("/claude/versions/")
         || process::arguments(pid).get(1).is_some_and(is_script)
+}
+
+/// The session that a client was told to fork: with `--fork-session`, the one named after `--resume`, or the last one of
+/// the project (`--continue`). A session that is chosen from a list is in no argument.
+pub fn forked_session(pid: u32, transcript: &Path) -> Option<String> {
+    let arguments = process::arguments(pid);
+    let mut arguments = arguments.iter().map(|argument| String::from_utf8_lossy(argument));
+    let (mut forks, mut resumed, mut continues) = (false, None, false);
+    while let Some(argument) = arguments.next() {
+        match &*argument {
+            "--fork-session" => forks = true,
+            "--continue" | "-c" => continues = true,
+            "--resume" | "-r" => resumed = arguments.next(),
+            other => {
+                resumed = other.strip_prefix("--resume=").map(|id| id.to_owned().into()).or(resumed);
+            }
+        }
+    }
+    // The id, or the file of the session.
+    let id = |of: &Path| of.file_name()?.to_str().map(|name| name.trim_end_matches(".jsonl").to_owned());
+    match resumed {
+        _ if !forks => None,
+        Some(session) => id(Path::new(&*session)),
+        None if !continues => None,
+        None => {
+            let files = std::fs::read_dir(transcript.parent()?).ok()?.flatten().map(|entry| entry.path());
+            let others =
+                files.filter(|path| path != transcript && path.extension().is_some_and(|e| e == "jsonl"));
+            let modified = |path: &std::path::PathBuf| path.metadata().and_then(|meta| meta.modified()).ok();
+            id(&others.max_by_key(modified)?)
+        }
+    }
 }
 
 /// What a process inherited from a client in its environment.

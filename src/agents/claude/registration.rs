@@ -10,7 +10,7 @@ use super::version::ClientVersion;
 use crate::agents::hook::Hook;
 
 /// Every event that Fusebox handles, and its executable.
-pub const EVENTS: [(&str, Hook); 12] = [
+pub const EVENTS: [(&str, Hook); 13] = [
     ("PreToolUse", Hook::PreToolUse),
     ("PostToolUse", Hook::PostToolUse),
     ("PostToolUseFailure", Hook::PostToolUse),
@@ -21,6 +21,7 @@ pub const EVENTS: [(&str, Hook); 12] = [
     ("StopFailure", Hook::SessionEvent),
     ("SubagentStop", Hook::SessionEvent),
     ("SessionEnd", Hook::SessionEvent),
+    ("PreCompact", Hook::SessionEvent),
     ("PostCompact", Hook::SessionEvent),
     ("PostModelSwitch", Hook::SessionEvent),
 ];

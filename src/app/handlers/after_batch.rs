@@ -2,7 +2,7 @@
 //! response.
 
 use super::{FRESH_MS, HandlerOutput, answer, judge};
-use crate::agents::event::FinishedCall;
+use crate::agents::event::{FinishedCall, call_id};
 use crate::app::messages::Excerpts;
 use crate::app::record::record;
 use crate::app::record_plan::{Observation, RecordPlan};
@@ -36,6 +36,7 @@ pub fn handle(
         scope,
         observation: Observation::Response(calls),
         heard: Heard::calls(ids),
+        calls: ids.iter().map(|id| call_id(id)).collect(),
         slot_events,
         ..RecordPlan::for_caller(true)
     };
@@ -55,6 +56,6 @@ pub fn handle(
         cache = ctx.lock_cache();
         recorded.update_cache(ctx, &mut cache);
     }
-    let verdict = judge(ctx, cache, &recorded, &plan.observation, None, Moment::AfterBatch);
+    let verdict = judge(ctx, cache, &recorded, &plan, None, Moment::AfterBatch);
     answer(ctx, recorded, &verdict, &excerpts)
 }

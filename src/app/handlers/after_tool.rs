@@ -41,8 +41,9 @@ fn record_call(
     moment: Moment,
 ) -> HandlerOutput {
     let excerpts: Excerpts = call.iter().map(FinishedCall::signed_excerpt).collect();
-    let calls = call.into_iter().map(|call| call.named).collect();
-    let plan = RecordPlan { observation: Observation::Calls(calls), ..plan };
+    let named: Vec<_> = call.into_iter().map(|call| call.named).collect();
+    let calls = named.iter().map(|named| named.call.id).collect();
+    let plan = RecordPlan { observation: Observation::Calls(named), calls, ..plan };
     let (recorded, verdict) = record_and_judge(ctx, &plan, None, moment);
     answer(ctx, recorded, &verdict, &excerpts)
 }

@@ -1,6 +1,8 @@
 //! Before a tool call: allows or denies it. Answered from the session's cache while no limit is near; the store is
 //! asked before any denial.
 
+use std::collections::BTreeSet;
+
 use super::{FRESH_MS, HandlerOutput, decision, record_and_judge};
 use crate::agents::answer::Answer;
 use crate::agents::event::{ToolRequest, call_id};
@@ -11,7 +13,10 @@ use crate::app::transcript_reader::{Awaited, ReadScope};
 use crate::app::{protect, throttle};
 use crate::domain::event::{Denial, DenialReason, Event, EventData};
 use crate::domain::verdict::{self, HoldReason, Moment, Verdict, near_limit};
-use crate::transcript::tool_hash;
+use crate::transcript::{Fact, tool_hash};
+
+/// Bytes that are read to find out whether other hooks record. More than these are unread if none does.
+const UNREAD_BYTES: u64 = 64 * 1024;
 
 /// Decides whether the call may run. Budgets and breakers come first: a stop by them takes precedence.
 pub fn handle(ctx: &mut SessionContext, request: &ToolRequest) -> HandlerOutput {
@@ -43,7 +48,7 @@ pub fn handle(ctx: &mut SessionContext, request: &ToolRequest) -> HandlerOutput 
 
 fn judge_budgets_and_breaker(ctx: &mut SessionContext, request: &ToolRequest) -> Verdict {
     let spawns = request.spawns.as_deref();
-    let fresh = ctx.is_fresh(FRESH_MS);
+    let fresh = ctx.is_fresh(FRESH_MS) && !has_unrecorded(ctx, request);
     let (near, held) = {
         let (caller, states) = (caller(&ctx.source, &ctx.cache.models, spawns), ctx.known_states());
         (near_limit(states, &ctx.cache.sizes, &caller), verdict::is_held(states, &caller))
@@ -64,12 +69,30 @@ fn judge_budgets_and_breaker(ctx: &mut SessionContext, request: &ToolRequest) ->
         Some(id) if circuit || !fresh => Observation::Asks(call_id(id)),
         _ => Observation::Nothing,
     };
-    let plan = RecordPlan { awaited, scope, observation, slot_events, ..RecordPlan::for_caller(false) };
+    let calls = request.id.iter().map(|id| call_id(id)).collect();
+    let plan =
+        RecordPlan { awaited, scope, observation, calls, slot_events, ..RecordPlan::for_caller(false) };
     let (recorded, verdict) = record_and_judge(ctx, &plan, spawns, Moment::BeforeCall);
     if let Some(failure) = &recorded.failure {
         ctx.notices.warn_person(failure);
     }
     verdict
+}
+
+/// Whether the hooks after a call do not do their work: the caller's transcript has responses that none of them recorded.
+/// One is usual, besides that of the call: the client had not yet written it when they ran.
+fn has_unrecorded(ctx: &mut SessionContext, request: &ToolRequest) -> bool {
+    let positions = ctx.cache.positions.clone();
+    let delta = ctx.read_new(positions, ReadScope::Caller, &Awaited::Nothing, UNREAD_BYTES);
+    let own = request.id.as_deref().map(tool_hash);
+    let (mut responses, mut current) = (BTreeSet::new(), None);
+    for fact in &delta.facts {
+        let Fact::Message(message) = fact else { continue };
+        responses.insert(message.key);
+        current = current.or(own.filter(|own| message.tools.contains(own)).map(|_| message.key));
+    }
+    current.map(|current| responses.remove(&current));
+    !delta.complete || responses.len() > 1
 }
 
 /// Records why a call is denied, with the current numbers, for `fusebox explain`.

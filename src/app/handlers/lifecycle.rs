@@ -1,13 +1,13 @@
 //! A session starts, switches its model, is compacted, or ends.
 
-use super::{HandlerOutput, answer};
+use super::{HandlerOutput, answer, record_and_judge};
 use crate::app::messages::Excerpts;
 use crate::app::record::record_and_cache;
 use crate::app::record_plan::RecordPlan;
 use crate::app::session::SessionContext;
 use crate::app::unseen::Heard;
 use crate::app::{backfill, presence};
-use crate::domain::verdict::Verdict;
+use crate::domain::verdict::{Moment, Verdict};
 use crate::store::cache_file::CacheFile;
 
 /// A session started, was resumed, forked, cleared or compacted.
@@ -24,6 +24,13 @@ pub fn session_start(ctx: &mut SessionContext, model: Option<String>) -> Handler
 pub fn model_switched(ctx: &mut SessionContext, model: Option<String>) -> HandlerOutput {
     set_main_model(ctx, model);
     HandlerOutput::default()
+}
+
+/// The conversation is about to be compacted: blocks that if a budget holds the agent back.
+pub fn before_compaction(ctx: &mut SessionContext) -> HandlerOutput {
+    let plan = RecordPlan::for_session(false);
+    let (recorded, verdict) = record_and_judge(ctx, &plan, None, Moment::Compaction);
+    answer(ctx, recorded, &verdict, &Excerpts::default())
 }
 
 /// The conversation was compacted: records new lines.

@@ -19,6 +19,7 @@ use super::session::{self, SessionContext};
 use crate::agents::answer::{Answer, Decision};
 use crate::agents::event::EventKind;
 use crate::domain::alert::BudgetAlert;
+use crate::domain::escalation::Calls;
 use crate::domain::event::{Event, EventData};
 use crate::domain::verdict::{self, BreakerState, HoldReason, Moment, Snapshot, Verdict};
 use crate::store::cache_file::LockedCache;
@@ -52,6 +53,7 @@ pub fn handle(ctx: &mut SessionContext, event: EventKind) -> HandlerOutput {
         EventKind::SessionStart { model } => lifecycle::session_start(ctx, model),
         EventKind::ModelSwitched { model } => lifecycle::model_switched(ctx, model),
         EventKind::TurnEnd { last_text } => turn_end::handle(ctx, last_text.as_deref()),
+        EventKind::BeforeCompaction => lifecycle::before_compaction(ctx),
         EventKind::Compacted => lifecycle::compacted(ctx),
         EventKind::SessionEnd => lifecycle::session_end(ctx),
     }
@@ -63,17 +65,20 @@ fn judge(
     ctx: &mut SessionContext,
     mut locked: LockedCache,
     recorded: &Recorded,
-    observation: &Observation,
+    plan: &RecordPlan,
     spawns: Option<&str>,
     moment: Moment,
 ) -> Verdict {
     let policy = ctx.config.breaker;
-    let asks = match observation {
-        Observation::Asks(call) => Some(*call),
+    let asks = match plan.observation {
+        Observation::Asks(call) => Some(call),
         _ => None,
     };
     let cache: &mut SessionCache = &mut locked;
-    let SessionCache { escalation, models, circuits, .. } = cache;
+    let SessionCache { escalation, models, circuits, positions, .. } = cache;
+    let read = positions.values().find(|position| position.agent == ctx.source.agent);
+    let unread = || Calls { ids: plan.calls.clone(), ..Calls::default() };
+    let calls = &read.map_or_else(unread, |position| position.calls(&plan.calls));
     let caller = session::caller(&ctx.source, models, spawns);
     let breaker = circuits.get(caller.agent).filter(|_| policy.enabled).map(|known| BreakerState {
         phase: &known.breaker.phase,
@@ -81,9 +86,9 @@ fn judge(
         admits: known.breaker.admits(asks),
         wrap_up: policy.wrap_up,
     });
-    let by_person = matches!(observation, Observation::Prompt(_));
-    let snapshot =
-        Snapshot { states: &recorded.states, breaker, slot_denied: recorded.slot_denied, by_person };
+    let by_person = matches!(plan.observation, Observation::Prompt(_));
+    let slot_denied = recorded.slot_denied;
+    let snapshot = Snapshot { states: &recorded.states, breaker, slot_denied, by_person, calls };
     let verdict = verdict::judge(&snapshot, escalation, &caller, moment);
     let is_saved = ctx.save_cache(locked);
     match verdict {
@@ -103,7 +108,7 @@ fn record_and_judge(
     let mut recorded = record(ctx, plan);
     let mut cache = ctx.lock_cache();
     recorded.update_cache(ctx, &mut cache);
-    let verdict = judge(ctx, cache, &recorded, &plan.observation, spawns, moment);
+    let verdict = judge(ctx, cache, &recorded, plan, spawns, moment);
     (recorded, verdict)
 }
 

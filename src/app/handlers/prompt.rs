@@ -5,13 +5,14 @@ use std::path::Path;
 use super::{HandlerOutput, answer, prompt_command, record_and_judge};
 use crate::agents::answer::{Answer, Decision};
 use crate::agents::event::Prompt;
+use crate::app::fork;
 use crate::app::messages::{Excerpts, notices, replies};
 use crate::app::record::record_and_cache;
 use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::SessionContext;
 use crate::app::unseen::Heard;
 use crate::domain::breaker::repetitions::requested_repetitions;
-use crate::domain::verdict::{Moment, Verdict};
+use crate::domain::verdict::{HoldReason, Moment, Verdict};
 
 /// Handles a prompt. `may_command`: whether this protocol supports prompt commands.
 pub fn handle(ctx: &mut SessionContext, prompt: &Prompt, may_command: bool) -> HandlerOutput {
@@ -27,7 +28,12 @@ pub fn handle(ctx: &mut SessionContext, prompt: &Prompt, may_command: bool) -> H
         false => Observation::Prompt(requested_repetitions(&prompt.text)),
     };
     let plan = RecordPlan { observation, heard: Heard::Prompt, ..RecordPlan::for_session(true) };
-    let (recorded, verdict) = record_and_judge(ctx, &plan, None, Moment::Prompt);
+    let (recorded, mut verdict) = record_and_judge(ctx, &plan, None, Moment::Prompt);
+    if verdict == Verdict::Allow
+        && let Some(state) = fork::blocking_origin(ctx)
+    {
+        verdict = Verdict::Block(HoldReason::Budget(state));
+    }
     let mut lines = notices::prompt_lines(&recorded.states, &ctx.source.session, ctx.config.prompt_line);
     if let Some(breaker) = &recorded.circuit {
         lines.extend(notices::circuit_line(breaker, &ctx.config.breaker, ctx.config.prompt_line));

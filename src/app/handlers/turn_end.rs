@@ -1,4 +1,5 @@
 //! The main agent ended its turn, or a subagent ended. There may be no later hook, so this one waits for the last line.
+//! If something holds the agent back, its turn is stopped: another program's hook may want it to go on.
 
 use super::{HandlerOutput, answer, record_and_judge};
 use crate::app::messages::Excerpts;
@@ -7,7 +8,7 @@ use crate::app::session::SessionContext;
 use crate::app::transcript_reader::Awaited;
 use crate::app::unseen::Heard;
 use crate::domain::throttle::SlotEvent;
-use crate::domain::verdict::Moment;
+use crate::domain::verdict::{Moment, Verdict};
 
 /// A turn ended. `last_text`: the agent's last text.
 pub fn handle(ctx: &mut SessionContext, last_text: Option<&str>) -> HandlerOutput {
@@ -15,7 +16,11 @@ pub fn handle(ctx: &mut SessionContext, last_text: Option<&str>) -> HandlerOutpu
     let slot_events = stopped.map(|agent| SlotEvent::AgentEnded { agent }).into_iter().collect();
     let (awaited, heard) = (Awaited::text(last_text), Heard::turn_end(ctx, last_text));
     let plan = RecordPlan { awaited, heard, slot_events, ..RecordPlan::for_session(true) };
-    let (recorded, verdict) = record_and_judge(ctx, &plan, None, Moment::TurnEnd);
+    let (recorded, mut verdict) = record_and_judge(ctx, &plan, None, Moment::TurnEnd);
+    // The client's own agents, such as for compaction, have no type. They make one request.
+    if ctx.source.agent.is_some() && ctx.source.agent_type.as_deref().is_none_or(str::is_empty) {
+        verdict = Verdict::Allow;
+    }
     let mut output = answer(ctx, recorded, &verdict, &Excerpts::default());
     // Context at these events would make the model continue.
     output.answer.context.clear();

@@ -22,6 +22,7 @@ const CONFIG: &str = "[[budget]]\nname = \"session\"\nlimit = 10\n";
 
 const SESSION: &str = "fusebox-doctor";
 const CALL: &str = "toolu_fusebox_doctor";
+const NEXT_CALL: &str = "toolu_fusebox_doctor_2";
 
 /// Runs the commands registered for the three events that can hold an agent back.
 pub fn check(survey: &Survey) -> Vec<Finding> {
@@ -57,10 +58,11 @@ fn try_denial(
             "a denial",
         )?;
     }
-    // One response to wrap up, then a stop.
-    let batch = || json!({"tool_calls": [{"tool_name": "Bash", "tool_input": {}, "tool_use_id": CALL}]});
+    // One response to wrap up, then a stop. A hook that is registered twice reports a response twice.
+    let batch =
+        |call: &str| json!({"tool_calls": [{"tool_name": "Bash", "tool_input": {}, "tool_use_id": call}]});
     for entry in after {
-        let answers = [test.call(entry, batch())?, test.call(entry, batch())?];
+        let answers = [test.call(entry, batch(CALL))?, test.call(entry, batch(NEXT_CALL))?];
         let stopped = answers.iter().any(|answer| answer["continue"] == false);
         test.expect(entry, &answers[1], stopped, "a stop")?;
     }

@@ -68,10 +68,13 @@ fn run(seed: u64, steps: usize, world: World) {
     for step in 1..=steps {
         world.step();
         if step % 40 == 0 || step == steps {
+            // What the checks ask must be answered, however busy the machine is.
+            world.hurry(false);
             match world.shared {
                 Some(_) => world.shared_checkpoint(),
                 None => world.checkpoint(),
             }
+            world.hurry(true);
         }
     }
     let was_missing = world.home.journal().contains("incomplete transcript");

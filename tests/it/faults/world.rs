@@ -139,6 +139,11 @@ impl World {
         Self::with_homes(seed, home, disks)
     }
 
+    /// Whether hooks have no more time than those that people run.
+    pub fn hurry(&self, yes: bool) {
+        std::iter::once(&self.home).chain(&self.others).for_each(|home| home.hurry(yes));
+    }
+
     /// One machine with files that lie, and no disks that fail: a lost cache does not know what was estimated.
     pub fn lying(seed: u64) -> Self {
         Self { lies: true, ..Self::new(seed, false) }

@@ -169,6 +169,7 @@ fn response(
         billed_parts(parts, &embedded, position, out);
         out.push(Fact::Message(embedded));
     }
+    position.note_response(key);
     if let Some(content) = read {
         let line_id = MessageKey::from_parts(&["line", uuid.as_deref().unwrap_or_default()]).short();
         found.visible.insert(line_id, content.visible);
@@ -188,7 +189,6 @@ fn response(
     if !model.is_empty() {
         position.last_model = model;
     }
-    position.last_message = Some(key);
     position.last_message_at = Some(at);
     position.last_context = recorded.total();
     out.push(Fact::Message(found.forget_lines()));
