@@ -69,7 +69,7 @@ pub struct Position {
     /// looked up yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<u64>,
-    /// Where the current line begins.
+    /// Where the current line begins, while it is read.
     #[serde(skip)]
     pub line_start: u64,
     /// Sessions that lines were copied from.
@@ -213,6 +213,7 @@ pub fn read_new(
         while let Some(end) = search::byte(b'\n', &buffer[searched..filled]).map(|i| i + searched) {
             position.line_start = position.offset + done as u64;
             transcripts.facts(&buffer[done..end], position, now, &mut reading.facts);
+            position.line_start = 0;
             done = end + 1;
             searched = done;
         }
