@@ -63,11 +63,13 @@ pub(super) struct StoreAnswer {
 
 /// Reads new lines, waits if asked to, and records.
 pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
-    first_sight::note(ctx);
+    let failure = first_sight::note(ctx);
     let mut progress = ReadProgress::start(plan);
-    if ctx.store.is_backing_off() {
+    if failure.is_some() || ctx.store.is_backing_off() {
+        let failure = failure.unwrap_or(Unavailable::BackingOff(None));
+        ctx.notices.log(&failure);
         let count = offline::count(ctx, plan, &plan.awaited, &mut progress);
-        return Recorded { failure: Some(Unavailable::BackingOff(None)), ..Recorded::offline(count) };
+        return Recorded { failure: Some(failure), ..Recorded::offline(count) };
     }
     // The budgets from a store that lacks data: everything is read again, once.
     let mut recovering: Option<Vec<BudgetState>> = None;
