@@ -161,11 +161,6 @@ pub fn transcript_files(transcript: &Path) -> Vec<TranscriptFile> {
     transcripts.map(|transcripts| transcripts.files(transcript)).unwrap_or_default()
 }
 
-/// Whether the subagent with this id only wrote the summary of a compaction.
-pub fn is_compaction(agent: &str) -> bool {
-    ALL.iter().any(|known| known.transcripts().is_some_and(|transcripts| transcripts.is_compaction(agent)))
-}
-
 /// What a process inherited from an agent in its environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InheritedEnv {

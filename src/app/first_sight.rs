@@ -3,26 +3,28 @@
 //! Only what they hold then can be history: lines that are appended later carry whatever date their writer chose.
 
 use super::session::SessionContext;
+use super::store_access::Unavailable;
 use super::transcript_reader::Positions;
 
 /// Notes the lengths in the session's cache, before anything is read. A session that the store already knows was seen
-/// before, and its cache was lost: none of its files counts as held then (the store remembers what was).
-pub fn note(ctx: &mut SessionContext) {
+/// before, and its cache was lost: none of its files counts as held then (the store remembers what was). Returns why
+/// the store could not say so.
+pub fn note(ctx: &mut SessionContext) -> Option<Unavailable> {
     if is_noted(&ctx.cache.positions) {
-        return;
+        return None;
     }
     let first = ctx.transcript_reader().first_positions();
     if first.is_empty() {
-        return;
+        return None;
     }
     let id = &ctx.source.session;
     let total = ctx.store.call(|store| store.session_total(id));
-    let is_known = matches!(total, Ok(Some(total)) if total.amount.requests > 0);
+    let is_known = matches!(&total, Ok(Some(total)) if total.amount.requests > 0);
     let mut cache = ctx.lock_cache();
     // A parallel hook that was first knows better.
     if is_noted(&cache.positions) {
         ctx.cache.positions.clone_from(&cache.positions);
-        return;
+        return total.err();
     }
     for (path, mut position) in first {
         position.held = position.held.filter(|_| !is_known).or(Some(0));
@@ -32,6 +34,7 @@ pub fn note(ctx: &mut SessionContext) {
     if let (_, Err(error)) = cache.save() {
         ctx.notices.journal.push(format!("session cache: {error}"));
     }
+    total.err()
 }
 
 fn is_noted(positions: &Positions) -> bool {

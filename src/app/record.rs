@@ -68,16 +68,17 @@ pub(super) struct StoreAnswer {
 
 /// Reads new lines, waits if asked to, and records.
 pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
-    first_sight::note(ctx);
+    let failure = first_sight::note(ctx);
     let mut progress = ReadProgress::start(plan);
     let mut changes = Vec::new();
     // The line of an agent whose last response was missing is not worth waiting for.
     let is_missing = ctx.cache.unseen.is_missing(ctx.agent());
     let wanted = if is_missing { &Awaited::Nothing } else { &plan.awaited };
-    if ctx.store.is_backing_off() {
+    if failure.is_some() || ctx.store.is_backing_off() {
+        let failure = failure.unwrap_or(Unavailable::BackingOff(None));
+        ctx.notices.log(&failure);
         let count = offline::count(ctx, plan, wanted, &mut progress, &mut changes);
-        let failure = Some(Unavailable::BackingOff(None));
-        return Recorded { failure, unseen: changes, ..Recorded::offline(count) };
+        return Recorded { failure: Some(failure), unseen: changes, ..Recorded::offline(count) };
     }
     // The budgets from a store that lacks data: everything is read again, once.
     let mut recovering: Option<Vec<BudgetState>> = None;

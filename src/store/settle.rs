@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Result;
 use super::ledger::{Ledger, LedgerRows};
-use crate::agents;
 use crate::domain::message::{ClientTotal, Message, MessageKey, UsageSource};
 use crate::domain::settlement;
 use crate::domain::time::Timestamp;
-use crate::transcript::Fact;
+use crate::transcript::{self, Fact};
 
 /// How many sessions a change is propagated to: a fork's totals cover what its parent's say about a compaction.
 const MAX_SESSIONS: usize = 64;
@@ -45,7 +44,7 @@ impl<R: LedgerRows> Ledger<'_, R> {
 }
 
 fn is_compaction_call(message: &Message) -> bool {
-    message.agent.as_deref().is_some_and(agents::is_compaction)
+    message.agent.as_deref().is_some_and(transcript::is_compaction)
 }
 
 /// Marks the session's compactions whose own calls are in its files: these calls are charged, not the estimates.

@@ -64,6 +64,8 @@ pub struct Position {
     pub recent_tools: VecDeque<u64>,
     /// How many `tool_use` ids were read, repeated ones included.
     pub tools_seen: u64,
+    /// How many of them before the last response.
+    pub tools_before: u64,
     /// The last streams of responses, as numbers.
     #[serde(with = "hashes")]
     pub streams: VecDeque<u64>,
@@ -74,14 +76,12 @@ pub struct Position {
     /// looked up yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<u64>,
-    /// Where the current line begins.
+    /// Where the current line begins, while it is read.
     #[serde(skip)]
     pub line_start: u64,
     /// Texts that the agent scheduled as prompts.
     #[serde(skip_serializing_if = "ScheduledTexts::is_empty")]
     pub scheduled: ScheduledTexts,
-    /// How many of them before the last response.
-    pub tools_before: u64,
     /// Sessions that lines were copied from.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub origins: BTreeSet<String>,
@@ -265,6 +265,7 @@ pub fn read_new(
             Err(error) => break Some(error),
         }
     };
+    position.line_start = 0;
     // What was read before a failure counts; the next reading fails at once.
     if let Some(error) = failure.filter(|_| lines.offset() == position.offset) {
         return Err(error);

@@ -53,11 +53,6 @@ pub trait Transcripts: Sync {
     /// All existing files of the session with this transcript, and the main one, which comes first.
     fn files(&self, transcript: &Path) -> Vec<TranscriptFile>;
 
-    /// Whether the subagent with this id only wrote the summary of a compaction.
-    fn is_compaction(&self, _agent: &str) -> bool {
-        false
-    }
-
     /// The file of one subagent; `None` if the id is invalid.
     fn agent_file(&self, transcript: &Path, agent: &str) -> Option<TranscriptFile>;
 
@@ -120,6 +115,11 @@ pub fn text_hash(text: &str) -> u64 {
 /// Hash of the id of a tool call.
 pub fn tool_hash(id: &str) -> u64 {
     MessageKey::from_parts(&["tool", id]).short()
+}
+
+/// Whether the subagent with this id only wrote the summary of a compaction: some clients keep a file of that.
+pub fn is_compaction(agent: &str) -> bool {
+    agent.starts_with("acompact-")
 }
 
 /// Whether an id from outside is safe in a file name.

@@ -184,12 +184,13 @@ fn a_hard_limit_bounds_extensions_and_exhausts() {
 fn a_users_budget_holds_across_sessions_and_shows_past_a_threshold() {
     let home = Home::new();
     home.configure("[[budget]]\nname = \"monthly\"\nscope = \"user\"\nwindow = \"month\"\nlimit = 1000\n");
-    home.append(&home.transcript("s"), &[now(1, 400, "m")]);
+    let first = now(1, 400, "m");
+    home.append(&home.transcript("s"), std::slice::from_ref(&first));
     post(&home, "s");
     let breaker = "Circuit breaker: closed (0/1000 iterations)";
     let budget = "Session budget: 400 / 1,000,000 tokens (0.04%)";
     assert_eq!(prompt_line(&home, "s"), format!("{budget}\n{breaker}"));
-    home.append(&home.transcript("t"), &[now(2, 500, "m"), now(1, 400, "m")]);
+    home.append(&home.transcript("t"), &[now(2, 500, "m"), first]);
     post(&home, "t");
     let line = prompt_line(&home, "t");
     assert!(line.starts_with("Session budget: 900 / 1,000,000 tokens (0.09%)\n"), "{line}");

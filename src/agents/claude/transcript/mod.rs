@@ -42,10 +42,6 @@ impl Transcripts for ClaudeTranscripts {
         files::session_files(transcript)
     }
 
-    fn is_compaction(&self, agent: &str) -> bool {
-        agent.starts_with("acompact-")
-    }
-
     fn agent_file(&self, transcript: &Path, agent: &str) -> Option<TranscriptFile> {
         files::agent_file(transcript, agent)
     }
