@@ -183,7 +183,7 @@ pub fn read_new(
     lines.allow(max_bytes);
     let mut reading = NewFacts::default();
     let failure = loop {
-        match lines.next() {
+        match lines.next_line() {
             Ok(Some(Line::Whole(line))) => transcripts.facts(line, position, now, &mut reading.facts),
             // No response is that long.
             Ok(Some(Line::Front(_))) => {}
