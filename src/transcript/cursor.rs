@@ -257,7 +257,7 @@ pub fn read_new(
     let mut reading = NewFacts::default();
     let failure = loop {
         position.line_start = lines.offset();
-        match lines.next() {
+        match lines.next_line() {
             Ok(Some(Line::Whole(line))) => transcripts.facts(line, position, now, &mut reading.facts),
             // No response is that long.
             Ok(Some(Line::Front(_))) => {}

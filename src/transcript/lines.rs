@@ -110,7 +110,7 @@ impl Lines {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+    pub fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
         loop {
             let unread = &self.buffer[self.unread.clone()];
             if unread.first() == Some(&0) {

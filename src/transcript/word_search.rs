@@ -69,7 +69,7 @@ impl WordSearch {
                 return Err(SearchError::TooLong);
             }
             lines.allow(TIME_CHECK_BYTES);
-            while let Some(line) = lines.next().map_err(unreadable)? {
+            while let Some(line) = lines.next_line().map_err(unreadable)? {
                 match line {
                     Line::Whole(line) if finder.find(line).is_some() => {
                         if let Some(speaker) = self.transcripts.speaker(line) {

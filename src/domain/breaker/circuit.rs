@@ -70,18 +70,13 @@ impl CircuitBreaker {
         };
         let mut changes = Vec::new();
         for (i, NamedCall { call, .. }) in named.iter().enumerate() {
-            let added = match over {
-                true => {
-                    let before = named[..i].iter().filter(|earlier| earlier.call.id == call.id).count();
-                    self.history.add_of_response(*call, before)
-                }
-                false => self.history.add(*call),
-            };
-            if !added {
-                continue;
+            let before = named[..i].iter().filter(|earlier| earlier.call.id == call.id).count();
+            let added =
+                if over { self.history.add_of_response(*call, before) } else { self.history.add(*call) };
+            if added {
+                self.iterations += 1;
+                changes.extend(self.on_probe_ended(call, now));
             }
-            self.iterations += 1;
-            changes.extend(self.on_probe_ended(call, now));
         }
         self.reports_responses |= over;
         match (over, self.reports_responses) {
@@ -164,11 +159,10 @@ impl CircuitBreaker {
 
     /// A call ended; it may have been the probe.
     fn on_probe_ended(&mut self, call: &Call, now: Timestamp) -> Option<CircuitChange> {
-        let Phase::HalfOpen { trip, probe: Some(probe) } = &self.phase else { return None };
-        if !call.has_id(probe.call) {
-            return None;
-        }
-        let mut trip = trip.clone();
+        let mut trip = match &self.phase {
+            Phase::HalfOpen { trip, probe: Some(probe) } if call.has_id(probe.call) => trip.clone(),
+            _ => return None,
+        };
         if !call.outcome.failed && call.signature.hex() != trip.signature {
             self.restart(Phase::Closed);
             return Some(CircuitChange::Closed(trip));

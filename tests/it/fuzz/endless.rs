@@ -34,10 +34,13 @@ fn add_hole(file: &Path, bytes: u64) {
     file.set_len(file.metadata().unwrap().len() + bytes).unwrap();
 }
 
+/// What is added to a file, and how.
+type Addition<'a> = (&'a str, &'a dyn Fn(&Path));
+
 #[test]
 fn what_does_not_end_is_read_in_bounded_memory() {
     let long = amount(40, 200) * MIB;
-    let add: [(&str, &dyn Fn(&Path)); 8] = [
+    let add: [Addition; 8] = [
         ("a hole", &|file| add_hole(file, 3 << 30)),
         ("a torn line, and a hole", &|file| {
             write(file, &message(8, 5000, 5).to_string().as_bytes()[..90]);

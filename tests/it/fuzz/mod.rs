@@ -1,4 +1,5 @@
-//! Invalid and unusual inputs: on standard input of the hooks, and in transcripts.
+//! Invalid and unusual inputs: on standard input of the hooks, and in transcripts. Among them are halves of surrogate
+//! pairs, zeros, torn records, lines without an end and files that shrink.
 //!
 //! `FUSEBOX_TEST_FUZZ=full` runs the full numbers: 1,000,000 inputs per hook in process, 2,000 through each executable.
 //! `FUSEBOX_TEST_SEED` sets another seed.

@@ -18,7 +18,7 @@ pub fn find(path: &Path, id: &str) -> Option<FoundCall> {
     // The line of the call, not of its result.
     let needle = format!("\"id\":{}", Value::from(id));
     let finder = memmem::Finder::new(&needle);
-    while let Some(line) = lines.next().ok()? {
+    while let Some(line) = lines.next_line().ok()? {
         let Line::Whole(line) = line else { continue };
         if finder.find(line).is_some()
             && let Some(found) = call_in(line, id)

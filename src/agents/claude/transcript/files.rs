@@ -97,7 +97,7 @@ pub fn working_folder(transcript: &Path) -> Option<PathBuf> {
     let file = files::nonblocking().open(transcript).ok()?;
     let mut lines = Lines::new(file, u64::MAX, 0, false).ok()?;
     for _ in 0..50 {
-        let Line::Whole(line) = lines.next().ok()?? else { continue };
+        let Line::Whole(line) = lines.next_line().ok()?? else { continue };
         if let Some(cwd) =
             serde_json::from_slice(line).ok().and_then(|fields: Value| Some(fields["cwd"].as_str()?.into()))
         {
