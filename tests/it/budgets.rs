@@ -119,7 +119,7 @@ fn it_denies_lets_finish_and_stops() {
         home.hook("PreToolUse", "s", json!({"tool_use_id": "x", "agent_id": "a1", "agent_type": "Explore"}));
     assert_eq!(agent.json()["continue"], false);
     // A stop event is never blocked: that would wake the agent.
-    let end = home.hook("Stop", "s", json!({"last_assistant_message": "x"}));
+    let end = home.hook("Stop", "s", json!({}));
     assert!(end.stdout.is_empty() || end.json()["decision"].is_null());
     let prompt = home.hook("UserPromptSubmit", "s", json!({"prompt": "<task-notification>…"})).json();
     assert_eq!(prompt["decision"], "block");

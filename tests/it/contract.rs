@@ -83,7 +83,8 @@ fn every_captured_payload_is_taken_and_breaks_nothing() {
         seen += 1;
     }
     assert!(seen > 30, "{seen} payloads");
-    assert_eq!(home.journal(), "");
+    // Their transcripts are not here.
+    assert!(home.journal().lines().all(|line| line.contains("incomplete transcript")), "{}", home.journal());
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub struct Home {
     folder: tempfile::TempDir,
     vars: Vec<(String, String)>,
     is_hurried: AtomicBool,
+    writes_calls: bool,
 }
 
 /// The result of a run.
@@ -64,7 +65,12 @@ impl Home {
             vars.push(("FUSEBOX_STORE_REDIS_URL".into(), url));
             vars.push(("FUSEBOX_STORE_TENANT".into(), tenant));
         }
-        Self { folder, vars, is_hurried: AtomicBool::new(false) }
+        Self { folder, vars, is_hurried: AtomicBool::new(false), writes_calls: true }
+    }
+
+    /// The client writes nothing by itself: see [`Self::hook`].
+    pub fn without_lines(self) -> Self {
+        Self { writes_calls: false, ..self }
     }
 
     /// Sets a variable.
@@ -133,9 +139,34 @@ impl Home {
         run(&mut self.command(program), input)
     }
 
-    /// Calls a hook as the client does.
+    /// Calls a hook as the client does. Before the end of a response, its calls are in the transcript, or it would be
+    /// missing there: if the test has not written them, in a line without usage.
     pub fn hook(&self, event: &str, session: &str, fields: Value) -> Ran {
-        self.run(hook_of(event), self.payload(event, session, fields).to_string().as_bytes())
+        let payload = self.payload(event, session, fields);
+        if event == "PostToolBatch" && self.writes_calls {
+            self.write_calls(session, &payload);
+        }
+        self.run(hook_of(event), payload.to_string().as_bytes())
+    }
+
+    fn write_calls(&self, session: &str, payload: &Value) {
+        let agent = payload["agent_id"].as_str();
+        let file =
+            agent.map_or_else(|| self.transcript(session), |agent| self.agent_transcript(session, agent));
+        let written = std::fs::read_to_string(&file).unwrap_or_default();
+        let ids = payload["tool_calls"].as_array().into_iter().flatten().map(|call| &call["tool_use_id"]);
+        let new: Vec<&Value> =
+            ids.filter(|id| id.is_string() && !written.contains(&id.to_string())).collect();
+        let Some(first) = new.first() else { return };
+        let block = |id: &&Value| json!({"type": "tool_use", "id": id, "name": "Bash", "input": {}});
+        let message = json!({
+            "id": format!("msg of {first}"), "role": "assistant", "stop_reason": "tool_use",
+            "content": new.iter().map(block).collect::<Vec<_>>(), "usage": {"input_tokens": 0, "output_tokens": 0},
+        });
+        self.append(
+            &file,
+            &[json!({"type": "assistant", "uuid": format!("of {first}"), "message": message})],
+        );
     }
 
     /// The payload that the client would send.

@@ -43,7 +43,9 @@ fn shared_home(server: &Server) -> Home {
 }
 
 fn budgeted(home: Home) -> Home {
-    home.var("FUSEBOX_BUDGET_SESSION_LIMIT", "100000").var("FUSEBOX_BUDGET_SESSION_ON_LIMIT", "stop")
+    home.without_lines()
+        .var("FUSEBOX_BUDGET_SESSION_LIMIT", "100000")
+        .var("FUSEBOX_BUDGET_SESSION_ON_LIMIT", "stop")
 }
 
 /// The calls of response `n`: two, the second of which the client rejected.

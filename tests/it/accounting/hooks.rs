@@ -232,7 +232,7 @@ fn captured_payloads_charge_nothing_by_themselves() {
             if let Some(mut answered) = handle_payload(hook, &env, &payload.to_string()).expect("a payload") {
                 assert!(!answered.reply.blocks, "{:?} {hook:?}", file.file_name());
                 let notes = answered.ctx.take_journal();
-                assert!(notes.is_empty(), "{notes:?}");
+                assert!(notes.iter().all(|note| note.starts_with("incomplete transcript")), "{notes:?}");
             }
             sent += 1;
         }
@@ -242,7 +242,10 @@ fn captured_payloads_charge_nothing_by_themselves() {
     for row in fusebox::store::Query::sessions(&mut store).expect("sessions") {
         let total =
             fusebox::store::Query::session_total(&mut store, &row.session.id).expect("the store answers");
-        assert_eq!(total, Some(fusebox::store::SessionTotal::default()), "{}", row.session.id);
+        let total = total.expect("a session");
+        // Without transcripts, the responses are estimates, whatever the payloads contain.
+        let estimated = 28_000 * total.unseen_messages;
+        assert_eq!((total.amount.usage.total(), total.amount.requests), (estimated, total.unseen_messages));
     }
 }
 
