@@ -36,7 +36,8 @@
 //! maintenance, and ends the process.
 //!
 //! Before a tool call the path is shorter: `app/handlers/before_tool.rs` answers from the cache alone if the cache is
-//! fresh, no limit is near, no agent is held back, no breaker is open, and no subagent slot is requested.
+//! fresh, no limit is near, no agent is held back, no breaker is open, no subagent slot is requested, and the transcript
+//! does not show that the other hooks do not record.
 
 pub mod agents;
 pub mod app;

@@ -5,7 +5,21 @@ use super::operate::{BudgetChange, OperationRequest, Refusal, operate};
 use super::process_tree;
 use super::session::SessionContext;
 use crate::domain::budget::{BudgetState, Scope};
+use crate::domain::escalation::Hold;
 use crate::store::BudgetKey;
+
+/// Notes that the fork's prompt was blocked because of a budget of its origin, so that it counts as stopped. `states`: its
+/// own budgets, which its copy of the history will exceed.
+pub fn note_blocked(ctx: &mut SessionContext, states: &[BudgetState], of_origin: &BudgetState) {
+    let is_own = |state: &&BudgetState| {
+        state.budget.name == of_origin.budget.name && state.value == ctx.source.session
+    };
+    if let Some(state) = states.iter().find(is_own) {
+        let mut cache = ctx.lock_cache();
+        cache.escalation.on_blocked_prompt(&[Hold::from_budget(state)]);
+        ctx.save_cache(cache);
+    }
+}
 
 /// The budget of its origin that a fork with no file of its own is past. If there is none, the fork gets the extensions
 /// of its origin: its copy of the history counts against them.

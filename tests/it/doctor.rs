@@ -153,7 +153,12 @@ fn missing_executables_are_found() {
 #[test]
 fn hooks_that_are_missing_limited_or_not_waited_for_are_found() {
     type Change = fn(&mut Value);
-    let cases: [(Change, &str, &str); 7] = [
+    let cases: [(Change, &str, &str); 8] = [
+        (
+            |all| drop(all["hooks"].as_object_mut().unwrap().remove("PreCompact")),
+            "problem",
+            "not registered: PreCompact",
+        ),
         (
             |all| drop(all["hooks"].as_object_mut().unwrap().remove("PostToolBatch")),
             "problem",

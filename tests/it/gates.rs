@@ -54,7 +54,7 @@ fn ends_at(home: &Home, events: &[&str]) -> usize {
                 "PostToolBatch" => {
                     ends(&home.hook(event, "s", json!({"tool_calls": [call(n, 0), call(n, 1)]})))
                 }
-                event => (0..2).map(|c| ends(&home.hook(event, "s", call(n, c)))).any(|ended| ended),
+                event => (0..2).any(|c| ends(&home.hook(event, "s", call(n, c)))),
             };
             if ended {
                 return n;
@@ -142,7 +142,8 @@ fn hooks_that_are_registered_twice_decide_as_if_once() {
     let same = |_: usize| json!({"tool_name": "Grep", "tool_input": {"pattern": "needle"}});
     let agent = |n: usize| json!({"tool_name": "Agent", "tool_input": {"prompt": format!("part {n}")}});
     let throttle = "[throttle]\nhard_limit_tokens = 100000\nmax_concurrency = 1\n";
-    let cases: [(&str, String, &dyn Fn(usize) -> Value); 6] = [
+    type Input<'a> = &'a dyn Fn(usize) -> Value;
+    let cases: [(&str, String, Input); 6] = [
         ("one wrap-up", session(700, "wrap_up = 1"), &step),
         ("two", session(700, "wrap_up = 2"), &step),
         ("four", session(700, "wrap_up = 4"), &step),
@@ -246,6 +247,10 @@ fn forks_answer_for_their_origin(home: &Home) {
     ] {
         assert_eq!(blocks(&first_prompt(home, "fork", arguments)), blocked, "{arguments:?}");
     }
+    // After the blocked prompt, the client writes the copy of the history.
+    assert!(blocks(&first_prompt(home, "blocked", &["--resume", "origin", "--fork-session"])));
+    home.append(&home.transcript("blocked"), &response(2, 1, 1400));
+    assert_eq!(home.fusebox(&["status", "--session", "blocked", "--check"]).code, 3);
     // The fork of an extended session has that session's limit.
     let extend = ["budget", "extend", "session", "--session", "origin", "--tokens", "700", "--reason", "r"];
     assert_eq!(home.fusebox(&extend).code, 0);

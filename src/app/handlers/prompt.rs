@@ -32,6 +32,7 @@ pub fn handle(ctx: &mut SessionContext, prompt: &Prompt, may_command: bool) -> H
     if verdict == Verdict::Allow
         && let Some(state) = fork::blocking_origin(ctx)
     {
+        fork::note_blocked(ctx, &recorded.states, &state);
         verdict = Verdict::Block(HoldReason::Budget(state));
     }
     let mut lines = notices::prompt_lines(&recorded.states, &ctx.source.session, ctx.config.prompt_line);
