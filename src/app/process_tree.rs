@@ -66,7 +66,7 @@ pub fn parent_session(
         }
     }
     let is_under_client = ancestors.iter().any(|ancestor| is_client(ancestor.pid));
-    let is_cut_off = ancestors.iter().all(|ancestor| process::may_adopt(ancestor));
+    let is_cut_off = ancestors.iter().all(process::may_adopt);
     let has_store = store.is_some();
     let mut is_parent = |session: &String, certain: bool| {
         session != own_session && lives(session, store).unwrap_or(certain || !has_store)
