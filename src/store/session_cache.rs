@@ -86,9 +86,8 @@ pub struct SessionCache {
     /// Texts that the agent scheduled as prompts, by its tool calls. (Positions have those of the transcripts.)
     #[serde(skip_serializing_if = "ScheduledTexts::is_empty")]
     pub scheduled: ScheduledTexts,
-    /// The prompt command that was answered last.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub answered: Option<AnsweredCommand>,
+    /// Hash of the prompt command that was answered, until another prompt is sent; 0: none.
+    pub answered: u64,
     /// Responses that hooks were told of and that no transcript shows.
     #[serde(skip_serializing_if = "UnseenResponses::is_default")]
     pub unseen: UnseenResponses,
@@ -112,17 +111,6 @@ pub struct UnreportedSession {
     pub client: Option<ClientProcess>,
     /// Its parent session.
     pub parent: Option<String>,
-}
-
-/// A prompt command that was answered, as a hash: to recognise it in the prompt after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AnsweredCommand {
-    /// Hash of its words.
-    pub hash: u64,
-    /// Their length in bytes.
-    pub bytes: usize,
-    /// When it was answered.
-    pub at: Timestamp,
 }
 
 /// The breaker of an agent in the store's last answer.

@@ -102,18 +102,17 @@ fn print_mode_answers_with_the_command_line(version: Version) {
 
 fn a_nested_client_decides_nothing(version: Version) {
     // With its own terminal (`script`), in the same session, and without the variables of nesting.
-    let nested = format!(
-        "script -qec \"env -u CLAUDECODE CLAUDE_CODE_SESSION_ATTENDED=1 CLAUDE_CODE_ENTRYPOINT=cli \
-         '$CHILD' --settings '$CHILD_SETTINGS' --resume $SESSION '{EXTEND}'\" /dev/null < /dev/null > nested.txt & \
-         timeout 60 sh -c 'until grep -q inside nested.txt; do sleep 0.1; done'; kill $!; wait; true"
-    );
+    // (Words in the call itself would be denied.)
+    let nested = "script -qec \"env -u CLAUDECODE CLAUDE_CODE_SESSION_ATTENDED=1 CLAUDE_CODE_ENTRYPOINT=cli \
+         '$CHILD' --settings '$CHILD_SETTINGS' --resume $SESSION '$WORDS'\" /dev/null < /dev/null > nested.txt & \
+         timeout 60 sh -c 'until grep -q inside nested.txt; do sleep 0.1; done'; kill $!; wait; true";
     let script = Script::new()
         .main(costly(Turn::text("first answer")))
-        .main(costly(Turn::bash(&nested)))
+        .main(costly(Turn::bash(nested)))
         .main(costly(Turn::text("done")));
     let api = Api::start(script);
     let client = guarded(version, &api, 1_000_000);
-    let client = with_child(client, version);
+    let client = with_child(client, version).env("WORDS", EXTEND);
     let first = client.prompt("work").run().ok();
     client.prompt("go on").env("SESSION", &first.session).resume(&first.session).run().ok();
     let screen = std::fs::read_to_string(client.project().join("nested.txt")).unwrap_or_default();

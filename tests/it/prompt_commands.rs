@@ -145,31 +145,24 @@ fn a_command_without_a_name_counts_once_though_nothing_blocks_the_session_any_mo
 #[test]
 fn an_answered_command_that_is_still_in_the_box_is_not_sent() {
     let home = over();
-    let clock = home.path("clock");
-    let home = home.var("FUSEBOX_TEST_CLOCK", &clock.to_string_lossy());
     assert!(reply(&person(&home, EXTEND)).contains("extended by"));
     let asked = |prompt: &str| prompt_from(&home, &payload(&home, prompt, json!({"prompt_id": "p-9"})), None);
+    // The client's own prompts change nothing about it.
+    assert_eq!(asked("<task-notification>a1</task-notification>").json()["decision"], Value::Null);
     for prompt in
-        [format!("now the tests{EXTEND}"), format!("ä {EXTEND} ü"), format!("{EXTEND}\nnow the tests")]
+        [format!("now the tests{EXTEND}"), format!("ä {EXTEND} "), format!("{EXTEND}\nnow the tests")]
     {
         let said = reply(&asked(&prompt));
         assert!(said.contains("still contains") && said.contains("Ctrl+U"), "{prompt}: {said}");
     }
     assert_eq!(decisions(&home, "session").len(), 1);
-    // Only those words.
-    for prompt in
-        ["now the tests", "what does fusebox: extend do?", &format!("now {}", &EXTEND[..EXTEND.len() - 1])]
-    {
-        assert_eq!(asked(prompt).json()["decision"], Value::Null, "{prompt}");
-    }
-    // Nor those of a status, nor an hour later.
+    // Only those words, and until another prompt was sent.
+    assert_eq!(asked(&format!("now {}", &EXTEND[..EXTEND.len() - 1])).json()["decision"], Value::Null);
+    assert_eq!(asked(&format!("now {EXTEND}")).json()["decision"], Value::Null);
+    assert!(reply(&person(&home, "fusebox: status")).contains("51,000"));
+    assert_eq!(asked(&format!("go on{EXTEND}")).json()["decision"], Value::Null, "it is not the last one");
     assert!(reply(&person(&home, "fusebox: status")).contains("51,000"));
     assert!(reply(&asked("go onfusebox: status")).contains("still contains"));
-    assert_eq!(asked(&format!("go on{EXTEND}")).json()["decision"], Value::Null, "it is not the last one");
-    if cfg!(feature = "test-clock") {
-        std::fs::write(&clock, "3600000").unwrap();
-        assert_eq!(asked("go onfusebox: status").json()["decision"], Value::Null);
-    }
 }
 
 #[test]

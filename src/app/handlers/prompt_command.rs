@@ -12,9 +12,7 @@ use crate::domain::budget::{Budget, BudgetState, Scope};
 use crate::domain::event::CircuitDecision;
 use crate::domain::operation::{Operation, OperationKind};
 use crate::domain::prompt_command::{PREFIX, PromptCommand, parse};
-use crate::domain::time::Timestamp;
 use crate::domain::verdict;
-use crate::store::session_cache::AnsweredCommand;
 use crate::transcript::text_hash;
 
 /// How long a repeated command counts as the same one, in milliseconds. The client leaves an answered prompt in its
@@ -26,47 +24,32 @@ const BLOCKED_REPEAT_WINDOW_MS: i64 = 60_000;
 
 /// The answer to a prompt that is a command, or still contains the one answered before; `None` for other prompts.
 pub fn reply(ctx: &mut SessionContext, prompt: &Prompt) -> Option<String> {
-    match parse(&prompt.text) {
-        Some(Ok(command)) => {
-            let text = execute(ctx, &command, prompt);
-            if command != PromptCommand::Help {
-                remember(ctx, prompt.text.trim());
-            }
-            Some(text)
+    let (text, answered) = match parse(&prompt.text) {
+        Some(Ok(command)) => (Some(execute(ctx, &command, prompt)), text_hash(&prompt.text)),
+        _ if contains_answered(ctx, &prompt.text) => return Some(replies::left_in_box()),
+        Some(Err(problem)) => {
+            return Some(format!("Fusebox: {problem}.\n{}", replies::prompt_command_help()));
         }
-        _ if contains_answered(ctx, &prompt.text) => Some(replies::left_in_box()),
-        Some(Err(problem)) => Some(format!("Fusebox: {problem}.\n{}", replies::prompt_command_help())),
-        None => None,
-    }
-}
-
-/// Remembers the words of an answered command.
-fn remember(ctx: &mut SessionContext, words: &str) {
-    let answered = AnsweredCommand { hash: text_hash(words), bytes: words.len(), at: ctx.env.now };
-    let mut cache = ctx.lock_cache();
-    cache.answered = Some(answered);
-    ctx.save_cache(cache);
-}
-
-/// Whether a prompt contains the words of the command that was answered before it.
-fn contains_answered(ctx: &SessionContext, text: &str) -> bool {
-    let Some(answered) = ctx.cache.answered.filter(|answered| is_recent(ctx, answered.at, REPEAT_WINDOW_MS))
-    else {
-        return false;
+        None if prompt.is_client_made() => return None,
+        None => (None, 0),
     };
-    let is_it =
-        |at: usize| text.get(at..at + answered.bytes).is_some_and(|words| text_hash(words) == answered.hash);
-    (0..text.len()).any(|at| is_start(text, at) && is_it(at))
+    if answered != ctx.cache.answered {
+        let mut cache = ctx.lock_cache();
+        cache.answered = answered;
+        ctx.save_cache(cache);
+    }
+    text
 }
 
-/// Whether a command may begin at this byte.
-fn is_start(text: &str, at: usize) -> bool {
-    text.get(at..at + PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
-}
-
-/// Whether something happened within a window. (What is dated in the future happened before the clock was set back.)
-fn is_recent(ctx: &SessionContext, at: Timestamp, window_ms: i64) -> bool {
-    at <= ctx.env.now && ctx.env.now.millis_since(at) < window_ms
+/// Whether a line of a prompt ends with the words of the command that was answered before it.
+fn contains_answered(ctx: &SessionContext, text: &str) -> bool {
+    let starts = |line: &str, at: usize| {
+        line.get(at..at + PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+    };
+    let ends = |line: &str| {
+        (0..line.len()).any(|at| starts(line, at) && text_hash(&line[at..]) == ctx.cache.answered)
+    };
+    ctx.cache.answered != 0 && text.lines().any(ends)
 }
 
 /// Executes a command. Returns the answer for the person, with the reason if it was refused.
@@ -172,7 +155,9 @@ fn is_repeated(
         (OperationKind::Reset { .. }, BudgetChange::Reset) => true,
         _ => false,
     };
-    Ok(same && request.reason.starts_with(&last.reason) && is_recent(ctx, last.at, window))
+    // A decision from the future was made before the clock was set back.
+    let lately = last.at <= ctx.env.now && ctx.env.now.millis_since(last.at) < window;
+    Ok(same && request.reason.starts_with(&last.reason) && lately)
 }
 
 fn already_done_text(ctx: &mut SessionContext, states: &[BudgetState]) -> String {
