@@ -329,6 +329,10 @@ impl World {
             "session" => messages().filter(|m| m.at < self.installed).map(|m| budget.measure(m)).sum(),
             _ => 0,
         };
+        // Which of these a file held when a hook first saw it depends on clocks, kills and losses.
+        let older: u64 = history;
+        let history = said["history"].as_u64().unwrap();
+        assert!(history <= older, "history of budget {} of {value}: {history} of {older}", budget.name);
         let limit = budget.limit + decided.extension + history;
         let numbers = ["used", "extension", "history", "limit"].map(|name| said[name].as_u64().unwrap());
         let what = format!("drift: used, extension, history, limit of budget {} of {value}", budget.name);
