@@ -142,15 +142,16 @@ fn without_a_file_the_limit_holds(home: &Home) {
 
 fn a_file_elsewhere_is_read(home: &Home) {
     let elsewhere = home.path("claude/projects/-other/s.jsonl");
+    let first = line(1);
     for n in 1..=3 {
-        home.append(&elsewhere, &[line(n)]);
+        home.append(&elsewhere, &[if n == 1 { first.clone() } else { line(n) }]);
         assert!(batch(home, "s", n).is_silent());
     }
     assert_exact(home, "s", 3, 6);
     // Status reads it too, and both are read if the named one comes back.
     home.append(&elsewhere, &[line(4)]);
     assert_exact(home, "s", 4, 8);
-    home.append(&home.transcript("s"), &[line(1), line(5)]);
+    home.append(&home.transcript("s"), &[first, line(5)]);
     batch(home, "s", 5);
     home.append(&elsewhere, &[line(6)]);
     batch(home, "s", 6);

@@ -40,10 +40,11 @@ fn a_file_that_comes_back_replaces_the_estimates(home: &Home) {
 
 fn a_replaced_file_is_noticed_until_it_is_back(home: &Home) {
     let (file, kept) = (home.transcript("s"), home.path("kept.jsonl"));
-    home.append(&file, &[line(1), line(2)]);
+    let first = line(1);
+    home.append(&file, &[first.clone(), line(2)]);
     batch(home, "s", 2);
     std::fs::rename(&file, &kept).unwrap();
-    home.append(&file, &[line(1)]);
+    home.append(&file, &[first]);
     home.append(&kept, &[line(3), line(4), line(5)]);
     let said: usize = (3..=5).map(|n| told(&batch(home, "s", n))).sum();
     assert_eq!(said, 1);
