@@ -221,7 +221,8 @@ impl SessionCache {
         for name in ["config", "stamp", "states", "budgets", "counted"] {
             fields.remove(name);
         }
-        serde_json::from_value(fields.into()).ok()
+        // As bytes again: deserializers for values would be as large as those for bytes.
+        serde_json::from_slice(&serde_json::to_vec(&fields).ok()?).ok()
     }
 
     /// Positions at the time of the answer in `states`.
