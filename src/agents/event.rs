@@ -38,6 +38,13 @@ pub struct EventSource {
     pub agent_type: Option<String>,
 }
 
+impl EventSource {
+    /// Whether the agent is one of the client's own, such as for compaction: it has an id, but no type.
+    pub fn is_client_helper(&self) -> bool {
+        self.agent.is_some() && self.agent_type.as_deref().is_none_or(str::is_empty)
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug)]
 pub enum EventKind<'p> {

@@ -27,6 +27,8 @@ pub enum Heard {
     Nothing,
     /// A response of the caller ended, with the calls of these (hashed) ids.
     Calls(Vec<u64>),
+    /// The caller's turn is stopped before this call (a hashed id): no event tells of the end of its response.
+    Stopped(u64),
     /// The caller's turn ended, with this (hashed) text.
     Text(Option<u64>),
     /// The main agent's next turn begins.
@@ -44,9 +46,8 @@ impl Heard {
 
     /// The end of a turn.
     pub fn turn_end(ctx: &SessionContext, text: Option<&str>) -> Self {
-        let source = &ctx.source;
-        // The helper that compacts a conversation has an id, but no type and no file: a boundary line counts for it.
-        if source.agent.is_some() && source.agent_type.as_deref().unwrap_or_default().is_empty() {
+        // The helper that compacts a conversation has no file: a boundary line counts for it.
+        if ctx.source.is_client_helper() {
             return Self::Nothing;
         }
         Self::Text(text.filter(|text| !text.trim().is_empty()).map(text_hash))
@@ -130,6 +131,7 @@ fn is_read(delta: &TranscriptDelta) -> bool {
 fn heard_response(ctx: &SessionContext, heard: &Heard, delta: &TranscriptDelta) -> Option<UnseenResponse> {
     let (calls, text) = match heard {
         Heard::Calls(calls) if !calls.is_empty() => (calls.clone(), None),
+        Heard::Stopped(call) => (vec![*call], None),
         Heard::Text(Some(text)) => (Vec::new(), Some(*text)),
         _ => return None,
     };
@@ -154,6 +156,7 @@ fn heard_response(ctx: &SessionContext, heard: &Heard, delta: &TranscriptDelta) 
         after: text.and_then(|_| own.filter_map(|position| position.last_message_at).max()),
         calls,
         text,
+        was_stopped: matches!(heard, Heard::Stopped(_)),
         charge: Charge::Awaited,
     };
     let response = ctx.cache.unseen.known(&response).cloned().unwrap_or(response);

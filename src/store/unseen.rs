@@ -58,6 +58,9 @@ pub struct UnseenResponse {
     /// Hash of its text, if it has no calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<u64>,
+    /// Whether its turn was stopped before one of its calls. The others are not known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_stopped: bool,
     /// The time of the last response in its agent's file when it was heard of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Timestamp>,
@@ -81,12 +84,17 @@ impl UnseenResponse {
         }
     }
 
-    /// Whether both describe the same response: the client may call hooks twice for one event.
+    /// Whether both describe the same response: the client may call hooks twice for one event, each of parallel calls is
+    /// stopped, and some clients report the end of a stopped response.
     fn is_same(&self, other: &Self) -> bool {
+        let is_stopped = self.was_stopped || other.was_stopped;
+        let shares_calls = self.calls.iter().any(|call| other.calls.contains(call));
+        let is_repeated = (&self.agent, self.text, self.was_stopped)
+            == (&other.agent, other.text, other.was_stopped)
+            && other.at.millis_since(self.at).abs() < MAX_LAG_MS;
         self.key == other.key
-            || (self.text.is_some()
-                && (&self.agent, self.text) == (&other.agent, other.text)
-                && other.at.millis_since(self.at).abs() < MAX_LAG_MS)
+            || (is_stopped && shares_calls)
+            || (is_repeated && (self.text.is_some() || is_stopped))
     }
 
     /// Whether the response is among the last ones of a file.

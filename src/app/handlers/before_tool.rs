@@ -7,9 +7,11 @@ use super::{FRESH_MS, HandlerOutput, decision, record_and_judge};
 use crate::agents::answer::Answer;
 use crate::agents::event::{ToolRequest, call_id};
 use crate::app::messages::{Excerpts, verdicts};
+use crate::app::record::record_and_cache;
 use crate::app::record_plan::{Observation, RecordPlan};
 use crate::app::session::{SessionContext, caller};
 use crate::app::transcript_reader::{Awaited, ReadScope};
+use crate::app::unseen::Heard;
 use crate::app::{protect, throttle};
 use crate::domain::event::{Denial, DenialReason, Event, EventData};
 use crate::domain::verdict::{self, HoldReason, Moment, Verdict, near_limit};
@@ -37,6 +39,10 @@ pub fn handle(ctx: &mut SessionContext, request: &ToolRequest) -> HandlerOutput 
     let message = ctx.take_warnings();
     if verdict == Verdict::Allow {
         return HandlerOutput { answer: Answer { message, ..Answer::default() }, ..HandlerOutput::default() };
+    }
+    if let (Verdict::Stop(_), Some(id)) = (&verdict, &request.id) {
+        let heard = Heard::Stopped(tool_hash(id));
+        record_and_cache(ctx, &RecordPlan { heard, ..RecordPlan::for_caller(false) });
     }
     record_denial(ctx, &verdict, request);
     let excerpts = Excerpts::from_iter([request.signed_excerpt()]);

@@ -2,6 +2,7 @@
 //! If something holds the agent back, its turn is stopped: another program's hook may want it to go on.
 
 use super::{HandlerOutput, answer, record_and_judge};
+use crate::agents::answer::Decision;
 use crate::app::messages::Excerpts;
 use crate::app::record_plan::RecordPlan;
 use crate::app::session::SessionContext;
@@ -17,12 +18,16 @@ pub fn handle(ctx: &mut SessionContext, last_text: Option<&str>) -> HandlerOutpu
     let (awaited, heard) = (Awaited::text(last_text), Heard::turn_end(ctx, last_text));
     let plan = RecordPlan { awaited, heard, slot_events, ..RecordPlan::for_session(true) };
     let (recorded, mut verdict) = record_and_judge(ctx, &plan, None, Moment::TurnEnd);
-    // The client's own agents, such as for compaction, have no type. They make one request.
-    if ctx.source.agent.is_some() && ctx.source.agent_type.as_deref().is_none_or(str::is_empty) {
+    // It makes one request.
+    if ctx.source.is_client_helper() {
         verdict = Verdict::Allow;
     }
     let mut output = answer(ctx, recorded, &verdict, &Excerpts::default());
     // Context at these events would make the model continue.
     output.answer.context.clear();
+    // The client passes the reason on to the model with the next prompt.
+    if let Decision::Stop { for_person, for_agent } = &mut output.answer.decision {
+        for_person.clone_from(for_agent);
+    }
     output
 }
