@@ -178,8 +178,8 @@ impl Position {
         }
     }
 
-    /// The calls with these ids, and the recent calls that are of earlier responses. A response that is not in the file
-    /// yet is later than all that are.
+    /// The calls with these ids, and the recent calls of earlier responses. A response that is not in the file yet is
+    /// later than all those in it.
     pub fn calls(&self, ids: &[u32]) -> Calls {
         let first = self.tools_seen.saturating_sub(self.recent_tools.len() as u64);
         let recent = || (first..).zip(self.recent_tools.iter().map(|tool| *tool as u32));
