@@ -124,7 +124,8 @@ impl Position {
         (self.starts, self.offset) < (other.starts, other.offset)
     }
 
-    /// Notes the date of a line. An earlier one does not date what has none, such as a client's total.
+    /// Notes the date of a line, if it is the latest. Lines without a date, such as a client's total, get the latest
+    /// one.
     pub fn note_date(&mut self, at: Option<Timestamp>) {
         self.last_at = self.last_at.max(at);
     }

@@ -93,8 +93,8 @@ pub fn protected_effect(reason: &ProtectionReason) -> String {
             "its input cannot be read: it is nested too deeply, or contains a number out of range".to_owned()
         }
         ProtectionReason::ClientWith(name) => format!(
-            "it would start a client with `{name}`, which Fusebox may not guard in the same way as this one (without \
-             `{name}`, the call may be allowed)"
+            "it would start a client with `{name}`, and Fusebox does not know whether that client would be guarded \
+             like this one (without `{name}`, the call may be allowed)"
         ),
     }
 }
