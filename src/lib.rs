@@ -36,8 +36,8 @@
 //! maintenance, and ends the process.
 //!
 //! Before a tool call the path is shorter: `app/handlers/before_tool.rs` answers from the cache alone if the cache is
-//! fresh, no limit is near, no agent is held back, no breaker is open, no subagent slot is requested, and the
-//! transcript shows that the other hooks record.
+//! fresh, no limit is near, no agent is held back, no breaker is open, no subagent slot is requested, and nothing
+//! in the transcript shows that the other hooks fail to record.
 
 pub mod agents;
 pub mod app;
