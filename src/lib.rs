@@ -23,8 +23,8 @@
 //! 5. `app/handlers/mod.rs` dispatches the event to `app/handlers/after_tool.rs`, which builds a
 //!    [`RecordPlan`](app::record_plan::RecordPlan): what to record, and which files to read.
 //! 6. `app/record.rs` reads the new lines of the transcripts. If the plan asks for it, it waits for a line to appear,
-//!    with no store open meanwhile. `app/unseen.rs` adds estimates for responses that no file shows. Then it sends the new data to the store, in one [`Batch`](store::Batch) per
-//!    megabyte read.
+//!    with no store open meanwhile. `app/unseen.rs` adds estimates for responses that no file shows. Then it sends the
+//!    new data to the store, in one [`Batch`](store::Batch) per megabyte read.
 //! 7. `store/sqlite/messages.rs` (or `store/redis/record.rs`) records a batch in one atomic step, and returns the state
 //!    of each budget.
 //! 8. Back in `app/handlers/mod.rs`, the result goes into the locked session cache, [`domain::verdict::judge`] decides,
@@ -36,8 +36,8 @@
 //! maintenance, and ends the process.
 //!
 //! Before a tool call the path is shorter: `app/handlers/before_tool.rs` answers from the cache alone if the cache is
-//! fresh, no limit is near, no agent is held back, no breaker is open, no subagent slot is requested, and the transcript
-//! does not show that the other hooks do not record.
+//! fresh, no limit is near, no agent is held back, no breaker is open, no subagent slot is requested, and nothing
+//! in the transcript shows that the other hooks fail to record.
 
 pub mod agents;
 pub mod app;

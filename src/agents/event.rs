@@ -177,8 +177,8 @@ pub fn call_id(id: &str) -> u32 {
     tool_hash(id) as u32
 }
 
-/// A value as far as it can be read. A part that cannot (nested too deeply, a number out of range) is its text: two that
-/// differ stay different.
+/// A value as far as it can be read. A part that cannot be read (nested too deeply, a number out of range) becomes its
+/// text, so that different parts stay different.
 pub fn lenient_value(json: &str) -> Value {
     let part = |json: &str| serde_json::from_str(json).unwrap_or_else(|_| Value::from(json));
     serde_json::from_str(json).unwrap_or_else(|_| {

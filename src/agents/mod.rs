@@ -103,8 +103,8 @@ pub trait Agent: Sync {
         None
     }
 
-    /// The session that a client was told to fork when it was started, judged by its arguments. `transcript`: that of the
-    /// fork.
+    /// The session that a client was told to fork when it was started, judged by its arguments. `transcript`: that of
+    /// the fork.
     fn forked_session(&self, _pid: u32, _transcript: &Path) -> Option<String> {
         None
     }

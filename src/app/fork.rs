@@ -1,5 +1,5 @@
-//! The first prompt of a fork. A fork begins with the history of its origin, but the client writes the fork's file only
-//! after that prompt. Until then, the origin's budgets answer for it.
+//! The first prompt of a fork. A fork begins with what its origin used, but the client writes the fork's file only
+//! after that prompt. Until then, the origin's budgets are checked as well.
 
 use super::operate::{BudgetChange, OperationRequest, Refusal, operate};
 use super::process_tree;
@@ -8,8 +8,8 @@ use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::escalation::Hold;
 use crate::store::BudgetKey;
 
-/// Notes that the fork's prompt was blocked because of a budget of its origin, so that it counts as stopped. `states`: its
-/// own budgets, which its copy of the history will exceed.
+/// Notes that the fork's prompt was blocked because of a budget of its origin, so that the fork counts as stopped.
+/// `states`: the fork's own budgets, which its copy of the conversation will exceed.
 pub fn note_blocked(ctx: &mut SessionContext, states: &[BudgetState], of_origin: &BudgetState) {
     let is_own = |state: &&BudgetState| {
         state.budget.name == of_origin.budget.name && state.value == ctx.source.session
@@ -21,8 +21,8 @@ pub fn note_blocked(ctx: &mut SessionContext, states: &[BudgetState], of_origin:
     }
 }
 
-/// The budget of its origin that a fork with no file of its own is past. If there is none, the fork gets the extensions
-/// of its origin: its copy of the history counts against them.
+/// The origin's budget that blocks a fork which has no file of its own yet. If there is none, the fork gets the
+/// origin's extensions, because its copy of the conversation counts against its limit.
 pub fn blocking_origin(ctx: &mut SessionContext) -> Option<BudgetState> {
     let transcript = ctx.source.transcript.clone().filter(|transcript| !transcript.exists())?;
     let client = process_tree::calling_client(ctx.env, ctx.source.client)?;

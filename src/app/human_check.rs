@@ -1,5 +1,5 @@
-//! Checks that a prompt is a person's: typed into a terminal that no program is known to type into, and not the words of
-//! anyone else.
+//! Checks that a prompt is a person's: typed into a terminal into which no program is known to type, and not the words
+//! of anyone else.
 //!
 //! Scheduled tasks, messages of other sessions and background agents use the same hook, and an agent can start a
 //! client. So several conditions must hold; if one cannot be checked, the prompt does not count as a person's. This
@@ -30,8 +30,8 @@ const MAX_SEARCH: Duration = Duration::from_millis(700);
 /// How often to check.
 const POLL: Duration = Duration::from_millis(10);
 
-/// Multiplexers and recorders: they own a client's terminal, and take keys for it from other programs. (A terminal made
-/// by an unknown program cannot be told from a terminal emulator's.)
+/// Multiplexers and recorders: they own a client's terminal, and accept keys for it from other programs. (The terminal
+/// of an unknown program looks like that of a terminal emulator.)
 const TYPISTS: [&str; 13] = [
     "tmux",
     "tmate",
@@ -48,7 +48,7 @@ const TYPISTS: [&str; 13] = [
     "asciinema",
 ];
 
-/// Variables of those, and of terminals and editors that take keys from the programs in them.
+/// Variables of these programs, and of terminals and editors that accept keys from the programs in them.
 const TYPIST_VARIABLES: [&str; 7] =
     ["TMUX", "STY", "ZELLIJ", "KITTY_LISTEN_ON", "WEZTERM_UNIX_SOCKET", "NVIM", "INSIDE_EMACS"];
 
@@ -60,12 +60,12 @@ pub enum NotAPerson {
     NoTerminal,
     /// The client was started by an agent.
     #[error(
-        "this client was started inside another client, or in a terminal that inherited CLAUDECODE from one (start it there \
-         with `env -u CLAUDECODE claude`)"
+        "this client was started inside another client, or in a terminal that inherited CLAUDECODE from one (if it is \
+         your own terminal, start the client with `env -u CLAUDECODE claude`)"
     )]
     Nested,
     /// Programs can type into the client's terminal.
-    #[error("in this session's terminal, programs can type, too ({0}), and the agent can start programs")]
+    #[error("programs can type into this session's terminal ({0}), and the agent can start such programs")]
     Typable(&'static str),
     /// A subagent was prompted.
     #[error("the prompt was sent to a subagent")]
@@ -126,7 +126,7 @@ pub fn ensure_person(ctx: &mut SessionContext, prompt: &Prompt) -> Result<(), No
     ensure_own_words(transcript, &prompt.text, began)
 }
 
-/// Whether prompt commands are worth mentioning: a person may be at the session's terminal, and they would be obeyed.
+/// Whether to mention prompt commands: a person may be at the session's terminal, and the commands would be obeyed.
 pub fn suggests_commands(ctx: &SessionContext) -> bool {
     let agent = ctx.source.client;
     agent.is_attended(ctx.env)

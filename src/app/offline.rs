@@ -19,7 +19,7 @@ use crate::store::{BudgetKey, Session};
 use crate::transcript::Fact;
 use crate::transcript::cursor::Position;
 
-/// Stands for the agent of an estimate. No agent has such an id.
+/// The agent id under which estimates are counted. No agent has such an id.
 const BESIDE_FILES: &str = "/";
 
 /// What one hook counted without the store, based on the store's last answer.
@@ -78,7 +78,7 @@ pub(super) fn count(
             let mut extra = FileDelta::default();
             let facts = plan.extra_facts.iter().cloned().filter_map(into_message);
             extra.add(facts, Position::default(), &answered_states);
-            // Besides the agents' files: of several files with lines of one agent, only one counts.
+            // Not under the agent's own id: of several files with lines of one agent, only one counts.
             let beside = |message| Message { agent: Some(BESIDE_FILES.into()), ..message };
             extra.add(estimates.into_iter().map(beside), Position::default(), &answered_states);
             counted.update_states(&answered_states, &extra);

@@ -27,8 +27,8 @@ pub fn is_under_client() -> bool {
     ancestors(std::process::id()).iter().any(|ancestor| is_client(ancestor.pid))
 }
 
-/// Whether a client was started by another one. A session that the client's variables name counts unless the store knows
-/// that it has ended: too strict is safer here. Without a `store`, it counts.
+/// Whether a client was started by another one. A session that the client's variables name counts as its parent unless
+/// the store knows that it has ended: it is safer to be too strict. Without a `store`, it counts.
 pub fn is_nested(client: ClientProcess, own_session: &str, store: &mut Option<&mut dyn Store>) -> bool {
     let parent = parent_session(client, own_session, store);
     parent.is_some()
@@ -47,10 +47,11 @@ pub fn has_terminal(client: ClientProcess) -> bool {
 /// The session that started `client`, if a client did: from the store's list of clients among the ancestors, else from
 /// the variables that the client was started with.
 ///
-/// Variables outlive their session: an editor, a dock or a terminal multiplexer that a client's shell once started passes
-/// them on to every client that is started there. So a session named there must live, and be an ancestor. A client whose
-/// ancestors have ended (`claude -p … &`) has none to look at, and a client that was started through a daemon never had:
-/// there, the session must be known to live. Without a `store`, the ancestors alone decide.
+/// Variables outlive their session: an editor, a dock or a terminal multiplexer that a client's shell once started
+/// passes them on to every client that is started there. So a session that they name must not have ended, and a client
+/// must be among the ancestors. A client whose ancestors have ended (`claude -p … &`) has none, nor has one that a
+/// daemon started: for these, the store must know that the named session's client is running. Without a `store`, it
+/// counts as running.
 pub fn parent_session(
     client: ClientProcess,
     own_session: &str,

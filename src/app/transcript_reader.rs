@@ -153,8 +153,8 @@ impl<'s> TranscriptReader<'s> {
         all.collect()
     }
 
-    /// The main transcripts, and their formats. These depend on the session's agent: a program may call the hooks by the
-    /// plain protocol in another agent's session.
+    /// The main transcripts, and their formats. These depend on the session's agent: a program may call the hooks by
+    /// the plain protocol in another agent's session.
     fn mains(&self) -> Vec<(&'s Path, &'static dyn Transcripts)> {
         let format = |path: &'s Path| Some((path, agents::transcript_format(path, self.source.client)?));
         self.transcripts.into_iter().flatten().filter_map(format).collect()

@@ -20,7 +20,7 @@ pub fn refuse_in_agent(env: &Env, command: &str) -> anyhow::Result<()> {
         // An editor, a terminal multiplexer or the like passes the variable on.
         (true, false) => (
             "CLAUDECODE is set",
-            ". If this is your own terminal, which inherited the variable from a client that no longer runs it: put \
+            ". If this is your own terminal, and it inherited the variable from a client that no longer runs it, put \
              `env -u CLAUDECODE` before the command",
         ),
     };

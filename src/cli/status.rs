@@ -152,7 +152,10 @@ fn show(SessionReport { row, status, states }: &SessionReport, env: &Env, io: &m
     if status.incomplete {
         let yellow = Style::new().fg_color(Some(AnsiColor::Yellow.into())).bold();
         let unseen = counted(usize::try_from(status.unseen_responses)?, "response");
-        io.line(&format!("  {yellow}incomplete{yellow:#}: no transcript shows {unseen}, charged as estimates. `fusebox doctor` says what to do"))?;
+        io.line(&format!(
+            "  {yellow}incomplete{yellow:#}: no transcript shows {unseen}, so estimates are charged. `fusebox doctor` \
+             says what to do"
+        ))?;
     }
     let n = status.estimated_messages.saturating_sub(status.unseen_responses);
     if n > 0 {

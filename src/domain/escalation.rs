@@ -94,7 +94,7 @@ pub struct EscalationLevel {
     counted: Vec<u32>,
 }
 
-/// More calls than this, with nothing to tell whose they are, count as a response.
+/// If more calls than this come without a sign that their response has ended, it counts as ended.
 const MAX_OPEN: usize = 64;
 
 impl EscalationLevel {
@@ -110,8 +110,8 @@ impl EscalationLevel {
     }
 
     /// An event of a response. Each response uses up one of those left, whichever of its events come, and however
-    /// often: it counts when all of its calls have `ended`, else when a call of a later response comes. A response that
-    /// none is left for is stopped at its first event.
+    /// often: it counts when all of its calls have `ended`, or else when a call of a later response comes. If none is
+    /// left, the response is stopped at its first event.
     fn see(&mut self, calls: &Calls, ended: bool) {
         if calls.ids.iter().any(|id| self.counted.contains(id)) || (calls.ids.is_empty() && !ended) {
             return;
@@ -217,8 +217,8 @@ impl Escalation {
         level.stopped.then_some(Restriction::Stop)
     }
 
-    /// `agent` ended its turn, and nothing may make it go on. If the main agent's work was cut short, the session counts
-    /// as stopped.
+    /// `agent` ended its turn, and nothing may make it go on. If the main agent's work was cut short, the session
+    /// counts as stopped.
     pub fn on_turn_end(&mut self, agent: &str, held: &[Hold]) -> Option<Restriction> {
         let level = self.level(agent, held)?;
         level.stopped |= level.cut_short && agent == MAIN_AGENT;

@@ -104,7 +104,7 @@ pub struct Message {
     pub share: BTreeMap<u64, Usage>,
     /// Visible characters of each distinct line. Kept only while the message may turn out to be cut.
     pub visible: BTreeMap<u64, u64>,
-    /// Signature characters of thinking without text, likewise.
+    /// Signature characters of thinking without text, of each distinct line. Kept as long as `visible`.
     #[serde(default)]
     pub signed: BTreeMap<u64, u64>,
     /// Hashes of its distinct `tool_use` ids.

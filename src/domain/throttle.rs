@@ -1,8 +1,9 @@
 //! Throttling: how many subagents may work at the same time, how deep they may be nested, and how many a session may
 //! start.
 //!
-//! A slot is a lease: taken when a subagent is requested or is seen at work, bound to the subagent once its id is known,
-//! released when it ends (a teammate: when its turn ends), and otherwise expired. All slots of a session are one value that a store changes in one atomic step.
+//! A slot is a lease: taken when a subagent is requested or is seen at work, bound to the subagent once its id is
+//! known, released when the subagent ends (for a teammate, when its turn ends), and otherwise expired. All slots of a
+//! session are one value that a store changes in one atomic step.
 
 use serde::{Deserialize, Serialize};
 

@@ -174,7 +174,7 @@ pub fn judge(snapshot: &Snapshot, escalation: &mut Escalation, caller: &Caller, 
             stop => stop,
         },
         Moment::Prompt => return judge_prompt(snapshot, escalation, &holds, reason),
-        // Whoever asks for it: it costs a request. An agent in its wrap-up goes on with what it has.
+        // A compaction costs a request, whoever asks for it. An agent in its wrap-up goes on without it.
         Moment::Compaction => return compaction(reason),
         Moment::TurnEnd => escalation.on_turn_end(caller.agent, &holds),
     };

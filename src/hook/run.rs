@@ -16,8 +16,8 @@ use crate::app::session::SessionContext;
 use crate::platform::{Env, deadline};
 use crate::transcript::surrogates;
 
-/// Maximum bytes of standard input: a hook needs up to four times as much memory. A longer payload (a result with a large
-/// document) is not understood.
+/// Maximum bytes of standard input: a hook needs up to four times as much memory. A longer payload (a result with a
+/// large document) is not understood.
 const MAX_INPUT_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Runs a hook executable. Never fails and never returns: cleanup (closing the database, freeing memory) is left to the
@@ -89,7 +89,8 @@ fn read_input() -> io::Result<Vec<u8>> {
     Ok(input)
 }
 
-/// The input as text, of the same length. The client writes no invalid bytes; others must not grow to three each.
+/// The input as text, of the same length. The client writes no invalid bytes. Those of others become `?`, because
+/// U+FFFD takes three bytes.
 fn into_text(input: Vec<u8>) -> String {
     String::from_utf8(input).unwrap_or_else(|error| {
         let mut bytes = error.into_bytes();

@@ -22,8 +22,8 @@ pub const FIRST_RESPONSE: Usage =
 /// How many responses are remembered. Estimates of earlier ones can no longer be revoked.
 const MAX_RESPONSES: usize = 512;
 
-/// How long a line may take, in milliseconds; the longest seen is 170. Then a response is overdue, even if its agent has
-/// not made another one.
+/// How long a line may take, in milliseconds; the longest measured is 170. After that, a response is overdue even if
+/// its agent has not made another one.
 const MAX_LAG_MS: i64 = 2_000;
 
 /// How far the charge of a response is.

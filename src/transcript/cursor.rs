@@ -124,7 +124,8 @@ impl Position {
         (self.starts, self.offset) < (other.starts, other.offset)
     }
 
-    /// Notes the date of a line. An earlier one does not date what has none, such as a client's total.
+    /// Notes the date of a line, if it is the latest. Lines without a date, such as a client's total, get the latest
+    /// one.
     pub fn note_date(&mut self, at: Option<Timestamp>) {
         self.last_at = self.last_at.max(at);
     }
@@ -178,8 +179,8 @@ impl Position {
         }
     }
 
-    /// The calls with these ids, and the recent calls that are of earlier responses. A response that is not in the file
-    /// yet is later than all that are.
+    /// The calls with these ids, and the recent calls of earlier responses. A response that is not in the file yet is
+    /// later than all those in it.
     pub fn calls(&self, ids: &[u32]) -> Calls {
         let first = self.tools_seen.saturating_sub(self.recent_tools.len() as u64);
         let recent = || (first..).zip(self.recent_tools.iter().map(|tool| *tool as u32));

@@ -12,8 +12,8 @@ use crate::platform::files;
 /// Bytes read at once; the buffer grows for longer lines.
 const CHUNK: usize = 256 * 1024;
 
-/// The longest line that is read as a whole. Lines that count are far shorter; those with images or documents, which say
-/// nothing about usage, may be longer.
+/// The longest line that is read as a whole. Lines that count are far shorter; those with images or documents, which
+/// say nothing about usage, may be longer.
 const MAX_LINE_BYTES: usize = 8 * 1024 * 1024;
 
 /// How much of the end of a longer line is kept: a whole record may have been appended to it.

@@ -1,11 +1,11 @@
-//! Finds the records in a line that is none itself: a writer was interrupted within its line, and the next one
+//! Finds the records in a line that is not a record itself: a writer was interrupted within its line, and the next one
 //! continued there.
 
 use std::ops::Range;
 
 use serde_json::value::RawValue;
 
-/// How often each byte of a line may be read, so that a line made to take long does not.
+/// How often each byte of a line may be read. This bounds the time for a line that was made to take long.
 const MAX_READINGS: usize = 16;
 
 /// The whole JSON objects in a line, in order. Objects within a torn one are not among them: only what ends with the

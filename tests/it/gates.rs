@@ -1,5 +1,5 @@
-//! Every event at which a session could spend again is a gate. Responses are counted, not events: it does not matter which
-//! of a response's events come, or how often.
+//! Every event at which a session could spend again is a gate. Responses are counted, not events: it does not matter
+//! which of a response's events come, or how often.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! Texts that a strict parser rejects: halves of emoji, as JavaScript writes them, and JSON that is nested too deeply or
-//! has numbers out of range. No hook falls silent for them, and none takes them for nothing.
+//! Texts that a strict parser rejects: halves of emoji, as JavaScript writes them, and JSON that is nested too deeply
+//! or has numbers out of range. They silence no hook, and no hook takes them for empty.
 
 use serde_json::{Value, json};
 

@@ -71,7 +71,7 @@ fn an_agent_that_types_into_its_own_terminal_gives_itself_nothing(version: Versi
     let client = client.env("SOCKET", &socket.to_string_lossy());
     let terminal = client.terminal_in_tmux();
     terminal.enter("begin");
-    terminal.wait("programs can type, too (tmux)");
+    terminal.wait("programs can type into this session's terminal (tmux)");
     let session = session(&client);
     assert_eq!(decisions(&client, &session), Vec::<Value>::new());
     assert_eq!(status(&client, &session)["budgets"][0]["limit"], 10_000);

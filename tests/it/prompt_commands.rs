@@ -356,7 +356,7 @@ fn a_client_inside_a_client_has_no_commands() {
 fn assert_typable(home: &Home, outer: Option<&std::path::Path>, named: &str) {
     let ask = |prompt: &str| prompt_from(home, &payload(home, prompt, json!({})), outer);
     let ran = ask("fusebox: extend session 50k because it's worth it");
-    assert_refused(home, &ran, &format!("programs can type, too ({named})"));
+    assert_refused(home, &ran, &format!("programs can type into this session's terminal ({named})"));
     let said = reply(&ran);
     let pasted = r"--tokens 50000 --reason 'it'\''s worth it'";
     assert!(said.contains("paste this into another terminal") && said.ends_with(pasted), "{said}");

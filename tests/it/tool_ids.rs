@@ -1,5 +1,5 @@
-//! Providers that give many calls the same `tool_use` id, a few in turn, or none: the circuit breaker sees each call, and
-//! counts it once, however many hooks tell of it.
+//! Providers that give many calls the same `tool_use` id, a few ids in turn, or none: the circuit breaker sees each
+//! call, and counts it once, however many hooks report it.
 
 use serde_json::{Value, json};
 

@@ -49,8 +49,8 @@ pub fn is_client(pid: u32) -> bool {
         || process::arguments(pid).get(1).is_some_and(is_script)
 }
 
-/// The session that a client was told to fork: with `--fork-session`, the one named after `--resume`, or the last one of
-/// the project (`--continue`). A session that is chosen from a list is in no argument.
+/// The session that a client was told to fork: with `--fork-session`, the one named after `--resume`, or the last one
+/// of the project (`--continue`). A session that is chosen from a list is in no argument.
 pub fn forked_session(pid: u32, transcript: &Path) -> Option<String> {
     let arguments = process::arguments(pid);
     let mut arguments = arguments.iter().map(|argument| String::from_utf8_lossy(argument));

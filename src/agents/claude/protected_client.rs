@@ -13,14 +13,15 @@ pub static CLIENT: Client = Client {
     harmless_variables: "ANTHROPIC_API_KEY ANTHROPIC_AUTH_TOKEN ANTHROPIC_BASE_URL ANTHROPIC_BETAS ANTHROPIC_MODEL \
                          ANTHROPIC_SMALL_FAST_MODEL ANTHROPIC_DEFAULT_* ANTHROPIC_VERTEX_* ANTHROPIC_BEDROCK_* \
                          CLAUDE_PROJECT_DIR CLAUDE_PLUGIN_ROOT CLAUDE_CODE_MAX_* CLAUDE_CODE_USE_* \
-                         CLAUDE_CODE_SKIP_BEDROCK_AUTH CLAUDE_CODE_SKIP_VERTEX_AUTH CLAUDE_CODE_EFFORT_LEVEL CLAUDE_CODE_SUBAGENT_MODEL CLAUDE_CODE_OAUTH_TOKEN \
+                         CLAUDE_CODE_SKIP_BEDROCK_AUTH CLAUDE_CODE_SKIP_VERTEX_AUTH CLAUDE_CODE_EFFORT_LEVEL \
+                         CLAUDE_CODE_SUBAGENT_MODEL CLAUDE_CODE_OAUTH_TOKEN \
                          CLAUDE_CODE_API_KEY_HELPER_TTL_MS CLAUDE_CODE_ENABLE_TELEMETRY \
                          CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC CLAUDE_CODE_DISABLE_TERMINAL_TITLE \
                          CLAUDE_CODE_DISABLE_BACKGROUND_TASKS CLAUDE_CODE_EXPERIMENTAL_AGENT_TEAMS",
     variable_prefixes: &["FUSEBOX_", "CLAUDE_", "CLAUDECODE", "ANTHROPIC_"],
-    // Not among them: what leaves out hooks or the transcript (`--bare`, `--safe-mode`, `--restricted`,
-    // `--no-session-persistence`, `--managed-settings`), or starts the session elsewhere (`--bg`, `--cloud`, `--tmux`,
-    // …: a session that a daemon starts does not always name who launched it).
+    // Not among them: options that leave out hooks or the transcript (`--bare`, `--safe-mode`, `--restricted`,
+    // `--no-session-persistence`, `--managed-settings`), or start the session elsewhere (`--bg`, `--cloud`, `--tmux`,
+    // …). A session that a daemon starts does not always name the session that launched it.
     harmless_options: "add-dir agent agents allow-dangerously-skip-permissions allowed-tools allowedTools \
                        append-subagent-system-prompt append-system-prompt append-system-prompt-file autocompact \
                        ax-screen-reader betas brief chrome continue dangerously-skip-permissions debug \

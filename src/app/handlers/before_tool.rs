@@ -17,7 +17,7 @@ use crate::domain::event::{Denial, DenialReason, Event, EventData};
 use crate::domain::verdict::{self, HoldReason, Moment, Verdict, near_limit};
 use crate::transcript::{Fact, tool_hash};
 
-/// Bytes that are read to find out whether other hooks record. More than these are unread if none does.
+/// Bytes that are read to find out whether other hooks record. If more are unread, none does.
 const UNREAD_BYTES: u64 = 64 * 1024;
 
 /// Decides whether the call may run. Budgets and breakers come first: a stop by them takes precedence.
@@ -85,8 +85,8 @@ fn judge_budgets_and_breaker(ctx: &mut SessionContext, request: &ToolRequest) ->
     verdict
 }
 
-/// Whether the hooks after a call do not do their work: the caller's transcript has responses that none of them recorded.
-/// One is usual, besides that of the call: the client had not yet written it when they ran.
+/// Whether the hooks after tool calls do not record: the caller's transcript has responses that none of them recorded.
+/// One unrecorded response, besides that of the call, is usual: the client had not yet written it when they ran.
 fn has_unrecorded(ctx: &mut SessionContext, request: &ToolRequest) -> bool {
     let positions = ctx.cache.positions.clone();
     let delta = ctx.read_new(positions, ReadScope::Caller, &Awaited::Nothing, UNREAD_BYTES);

@@ -131,9 +131,10 @@ fn acknowledge(ctx: &mut SessionContext, person: Result<(), NotAPerson>, reason:
     }
 }
 
-/// Whether the last decision about this value was the same one, not long ago: with the same reason, or with further words
-/// typed after it. `is_named`: whether the command names its budget; if not, it is another one once nothing blocks the
-/// session.
+/// Whether the last decision about this value was the same one, not long ago: with the same reason, or with more words
+/// typed after it. `is_named`: whether the command names its budget. If it does not, and nothing blocks the session any
+/// more, the repeated command would be about another budget, so decisions about any of the session's budgets are
+/// compared.
 fn is_repeated(
     ctx: &mut SessionContext,
     request: &OperationRequest,

@@ -60,9 +60,9 @@ pub fn circuit_line(before: &CircuitBreaker, policy: &Policy, mode: PromptLineMo
 /// The transcripts lack responses. `what`: the file, and what is wrong with it.
 pub fn incomplete(what: &str) -> String {
     format!(
-        "Fusebox: this session's count is incomplete: {what}. Each response that no transcript shows is charged as much as \
-         the largest one so far ({} tokens before one is known), and limits hold with these estimates. `fusebox doctor` \
-         says what to do.",
+        "Fusebox: this session's count is incomplete: {what}. Each response that no transcript shows is charged as \
+         much as the largest one so far ({} tokens before one is known), and the limits apply to these estimates. \
+         `fusebox doctor` says what to do.",
         grouped(FIRST_RESPONSE.total())
     )
 }

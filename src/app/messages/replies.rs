@@ -35,19 +35,20 @@ pub fn prompt_command_help() -> String {
 }
 
 /// What to do after the same command was sent again.
-pub const REPEAT_ADVICE: &str = "If the command is still in the input box, clear it (Ctrl+U) before you type your next prompt. To do it once \
-     more, begin the reason with another word.";
+pub const REPEAT_ADVICE: &str = "If the command is still in the input box, clear the box (Ctrl+U) before you type your \
+     next prompt. To make the same decision twice, begin the reason with a different word.";
 
 /// The answer to a prompt that contains a command which was already answered.
 pub fn left_in_box() -> String {
-    "Fusebox: this prompt was not sent: it still contains a command that was already answered. Clear the input box (Ctrl+U), \
-     and send your prompt again."
+    "Fusebox: this prompt was not sent: it still contains a command that was already answered. Clear the input box \
+     (Ctrl+U), and send your prompt again."
         .to_owned()
 }
 
 /// Tells the person why a prompt did not close the circuit breaker.
 pub fn scheduled_words() -> String {
-    "Fusebox: the agent scheduled this prompt, so it does not close the circuit breaker. If you typed it, send other words."
+    "Fusebox: the agent scheduled this prompt, so it does not close the circuit breaker. If you typed it yourself, \
+     send it again in other words."
         .to_owned()
 }
 

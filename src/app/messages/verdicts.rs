@@ -93,8 +93,8 @@ pub fn protected_effect(reason: &ProtectionReason) -> String {
             "its input cannot be read: it is nested too deeply, or contains a number out of range".to_owned()
         }
         ProtectionReason::ClientWith(name) => format!(
-            "it would start a client with `{name}`, and Fusebox does not know that such a client is guarded in the same way \
-             as this one (start it without that)"
+            "it would start a client with `{name}`, and Fusebox does not know whether that client would be guarded \
+             like this one (without `{name}`, the call may be allowed)"
         ),
     }
 }
@@ -125,8 +125,8 @@ pub fn wrap_up_request(why: &HoldReason, excerpts: &Excerpts) -> String {
     )
 }
 
-/// Tells the person why a turn was stopped or a prompt was blocked. `by_prompt`: a person at this session's terminal can
-/// continue with a prompt. (The agent is not told about prompts: it cannot send one, and would only try.)
+/// Tells the person why a turn was stopped or a prompt was blocked. `by_prompt`: a person at this session's terminal
+/// can continue with a prompt. (The agent is not told about prompts: it cannot send one, and would only try.)
 pub fn stop_reason(why: &HoldReason, by_prompt: bool, excerpts: &Excerpts) -> String {
     let state = match why {
         HoldReason::Budget(state) => state,

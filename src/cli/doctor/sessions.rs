@@ -39,8 +39,8 @@ fn incomplete(survey: &Survey) -> Option<Finding> {
         first.session.id,
         path.display()
     );
-    let fix = "start the client without --no-session-persistence and without CLAUDE_CODE_SKIP_PROMPT_HISTORY, and leave its \
-               transcripts where it writes them. If a file is put back, the estimates are replaced by what it says";
+    let fix = "start the client without --no-session-persistence and without CLAUDE_CODE_SKIP_PROMPT_HISTORY, and \
+               leave its transcripts where it writes them. If a file is put back, what it shows replaces the estimates";
     Some(Finding::warning(said, fix))
 }
 

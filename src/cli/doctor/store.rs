@@ -42,7 +42,7 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
             if let Some(installed) = installed.filter(|at| *at > survey.env.now) {
                 found.push(Finding::warning(
                     format!("Fusebox was installed at {}, which is in the future", installed.to_rfc3339()),
-                    "check the clock; until then nothing counts as used before the installation",
+                    "check the clock; until that time, nothing counts as used before the installation",
                 ));
             }
             if found.is_empty() {

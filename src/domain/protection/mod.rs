@@ -37,11 +37,11 @@ pub enum ProtectionReason {
     Command(&'static str),
     /// Ends Fusebox's hooks, or runs them by hand.
     Hooks,
-    /// Starts a client without its guard.
+    /// Starts a client that may not be guarded.
     Client,
     /// Its input cannot be read: nobody knows what it does.
     Unreadable,
-    /// The same, because of this option or variable.
+    /// Starts a client with this option or variable, which may leave out its guard.
     ClientWith(String),
 }
 

@@ -239,7 +239,7 @@ pub const TEXT_RUNNERS: &[&str] = &[
     "env",
 ];
 
-/// Those that run them outside the client's process tree.
+/// Programs that run others outside the client's process tree.
 pub const DETACHING: &[&str] =
     &["tmux", "screen", "dtach", "abduco", "at", "batch", "crontab", "zellij", "systemd-run", "tsp"];
 

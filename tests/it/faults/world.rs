@@ -274,7 +274,7 @@ impl World {
         let random = &mut self.random;
         let of = &self.sessions[session];
         let tool = if random.chance(90) { of.last_tool.clone() } else { "toolu_unknown".to_owned() };
-        // What a hook is told of a response is in a file, unless files lie, or killed clients would lose what they said.
+        // Unless files lie, hooks are told only of responses in a file: a killed client would lose the others.
         let ended = match self.lies {
             true => of.last_tools.get(&agent).cloned(),
             false => of.shown(agent, "tool_use", "id"),

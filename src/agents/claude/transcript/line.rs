@@ -124,7 +124,7 @@ fn response(
     let (id, request, uuid) = (text(&message, "id"), text(line, "requestId"), text(line, "uuid"));
     let content = message.get("content");
     let read = content.map(Content::read);
-    // A mod's own answer is no response. (Nobody else can avoid a charge by such an id.)
+    // A mod's own answer is no response. (The id alone avoids no charge: there must be no usage, either.)
     if id.as_ref().is_some_and(|id| id.starts_with("msg_hook_"))
         && recorded == Usage::default()
         && parts.is_empty()

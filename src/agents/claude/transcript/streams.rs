@@ -102,7 +102,7 @@ pub fn place(known: &mut VecDeque<u64>, line: &StreamLine) -> Place {
     let stream = match first {
         None => seen,
         Some(first) => Stream {
-            // Copies have another one, which their later lines share.
+            // A copy has another request id, which its later lines share.
             request: if first.request == 0 || copied.is_some() { seen.request } else { first.request },
             parts: if seen.parts == 0 { first.parts } else { seen.parts },
             last_line: seen.last_line,
@@ -122,12 +122,12 @@ pub fn place(known: &mut VecDeque<u64>, line: &StreamLine) -> Place {
     }
 }
 
-/// A new request ends the streams before it, but for lines chained to them. All but the last ones are forgotten, which
-/// keeps the session's cache small.
+/// A new request ends the streams before it: only lines chained to them continue them. All but the last two are
+/// forgotten, which keeps the session's cache small.
 pub fn end(known: &mut VecDeque<u64>) {
     known.drain(..known.len().saturating_sub(2 * LEN));
     for stream in known.make_contiguous().as_chunks_mut::<LEN>().0 {
-        // Neither another date nor other counts continue it.
+        // No line continues it because of its request, date or counts.
         (stream[1], stream[3], stream[5], stream[6]) = (1, 1, 1, 1);
     }
 }
