@@ -75,16 +75,9 @@ fn the_configuration_in_the_cache_of_the_version_before_is_the_last_good_one() {
 }
 
 #[test]
-fn counters_go_on_from_the_offsets_of_the_version_before() {
+fn messages_of_the_version_before_are_read_again_and_count_once() {
     let home = updated();
     let before = cache(&home);
-    // Lines already read are not read again: the first response now claims to be larger.
-    let text = std::fs::read_to_string(home.transcript("s")).unwrap();
-    let other = text.replace("\"input_tokens\":500", "\"input_tokens\":900");
-    assert!(other != text && other.len() == text.len(), "{text}");
-    std::fs::write(home.transcript("s"), other).unwrap();
-    assert_eq!(position(&before)["offset"], text.len(), "{before}");
-
     home.append(&home.transcript("s"), &[message(4, 70, 0)]);
     let mut fields = call(4);
     fields["tool_response"] = json!({"stdout": "", "stderr": ""});
@@ -93,9 +86,7 @@ fn counters_go_on_from_the_offsets_of_the_version_before() {
     let after = cache(&home);
     let length = std::fs::metadata(home.transcript("s")).unwrap().len();
     assert_eq!(position(&after)["offset"], length, "{after}");
-    assert_eq!(position(&after)["starts"], position(&before)["starts"], "read on, not anew: {after}");
-    assert_eq!(after["epoch"], before["epoch"]);
-    assert_eq!(after["sequence"], before["sequence"].as_u64().unwrap() + 1, "{after}");
+    assert_ne!(after["epoch"], before["epoch"]);
     assert_eq!(after["ladder"][""]["stopped"], true, "{after}");
 
     let status = home.status("s");
