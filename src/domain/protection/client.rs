@@ -43,14 +43,10 @@ pub struct Client {
 const RUNNERS: [&str; 8] = ["npx", "bunx", "pnpm", "yarn", "npm", "node", "bun", "pnpx"];
 const RUNNER_VERBS: [&str; 4] = ["x", "exec", "dlx", "run"];
 
-/// Variables that determine where a client and Fusebox find their files.
-const FOLDERS: [&str; 2] = ["HOME", "XDG_"];
-
 impl Client {
     /// Whether a variable may change how a client is guarded.
     pub fn is_guard_variable(&self, name: &str) -> bool {
-        let belongs = |prefix: &&str| name.starts_with(*prefix);
-        FOLDERS.iter().any(belongs) || self.is_own_variable(name)
+        name == "HOME" || name.starts_with("XDG_") || self.is_own_variable(name)
     }
 
     /// Whether a variable of the client or of Fusebox may change how a client is guarded.
