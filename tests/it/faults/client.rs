@@ -237,11 +237,15 @@ impl Session {
         bytes[..whole].rsplit(|b| *b == b'\n').find_map(of_line)
     }
 
-    /// Kills the client: unwritten data is lost.
+    /// Kills the client: unwritten data is lost. What the next one writes first is no response, so of a line that
+    /// continues a torn one, nothing counts.
     pub fn kill(&mut self) {
         self.client = None;
         self.killed = true;
-        self.buffers.clear();
+        let first = json!({"type": "user", "message": {"role": "user", "content": "go on"}});
+        for buffer in self.buffers.values_mut() {
+            *buffer = format!("{first}\n").into_bytes();
+        }
     }
 
     /// The lines of its transcript as copied by a fork's client.

@@ -109,12 +109,15 @@ impl Count {
         let bytes = fs::read(file).unwrap_or_default();
         // Text after the last newline is not a complete line.
         let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
-        let (mut last, mut last_model, mut last_at) = (None, String::new(), 0);
+        let (mut last, mut last_model, mut latest) = (None, String::new(), 0);
         for line in bytes[..whole].split(|b| *b == b'\n') {
             let Ok(line) = serde_json::from_slice::<Value>(line) else { continue };
-            if let Some(at) = line["timestamp"].as_str() {
-                last_at = chrono::DateTime::parse_from_rfc3339(at).unwrap().timestamp_millis();
-            }
+            let own = line["timestamp"]
+                .as_str()
+                .map(|at| chrono::DateTime::parse_from_rfc3339(at).unwrap().timestamp_millis());
+            // An earlier line does not date what has no date.
+            latest = latest.max(own.unwrap_or(0));
+            let last_at = own.unwrap_or(latest);
             let uuid = line["uuid"].as_str().unwrap_or_default();
             match line["type"].as_str() {
                 Some("assistant") if line["message"]["model"] == "<synthetic>" => {

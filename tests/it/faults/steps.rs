@@ -287,7 +287,8 @@ impl World {
             self.random.weighted(&[(1, "again"), (1, "replaced"), (1, "truncated"), (1, "put in front")]);
         self.note(format!("{}: {how}", file.file_name().unwrap().display()));
         match how {
-            "again" => append(&file, &bytes),
+            // Not after a torn line: of a copy without its first line, the rest would be a response of its own.
+            "again" => append(&file, &[b"\n", &bytes[..]].concat()),
             "replaced" => {
                 let new = file.with_extension("new");
                 fs::write(&new, &bytes).unwrap();
