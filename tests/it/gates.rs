@@ -98,6 +98,46 @@ fn before_a_call_the_cache_is_enough_while_other_hooks_record() {
     assert_eq!(home.status("s")["budgets"][0]["used"], 40);
 }
 
+#[test]
+fn before_a_call_of_a_subagent_the_cache_is_enough_too() {
+    let home = Home::new();
+    let cache = home.path("cache/guardrails-s.json");
+    let caller = |n: usize| {
+        let mut fields = call(n, 1);
+        fields["agent_id"] = json!("a1");
+        fields["agent_type"] = json!("Explore");
+        fields
+    };
+    // Each response has two lines: its thinking and its call.
+    let lines = |n: usize| {
+        let mut lines = response(n, 2, 10);
+        lines[0]["message"]["content"] = json!([{"type": "thinking", "thinking": "hm"}]);
+        lines[1]["parentUuid"] = lines[0]["uuid"].clone();
+        lines.iter_mut().for_each(|line| line["agentId"] = json!("a1"));
+        lines
+    };
+    home.hook("SessionStart", "s", json!({"source": "startup"}));
+    home.append(&home.transcript("s"), &response(9, 1, 10));
+    let file = home.agent_transcript("s", "a1");
+    home.append(&file, &lines(1));
+    home.hook(
+        "PostToolBatch",
+        "s",
+        json!({"agent_id": "a1", "agent_type": "Explore", "tool_calls": [call(1, 1)]}),
+    );
+    let before = std::fs::read(&cache).unwrap();
+    let result = json!({"type": "user", "message": {"content": [{"type": "tool_result", "tool_use_id": "toolu_2_1",
+        "content": "x".repeat(100_000)}]}});
+    home.append(&file, &[lines(2), vec![result], lines(3)].concat());
+    // What the main agent does meanwhile is recorded by its own hooks.
+    home.append(&home.transcript("s"), &[response(10, 1, 10), response(11, 1, 10)].concat());
+    assert!(home.hook("PreToolUse", "s", caller(3)).is_silent());
+    assert!(std::fs::read(&cache).unwrap() == before, "the store was asked");
+    home.append(&file, &lines(4));
+    assert!(home.hook("PreToolUse", "s", caller(4)).is_silent());
+    assert!(std::fs::read(&cache).unwrap() != before, "two responses that no hook recorded");
+}
+
 /// What the hooks of a session decide, with each called `times` times at once.
 fn decisions(config: &str, times: usize, input: impl Fn(usize) -> Value) -> Vec<(bool, bool)> {
     let home = Home::new();
