@@ -4,8 +4,10 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use fusebox::domain::escalation::{Escalation, Hold, HoldCause, MAIN_AGENT, Restriction};
+use fusebox::app::transcript_reader::{Positions, position_of};
+use fusebox::domain::escalation::{Calls, Escalation, Hold, HoldCause, MAIN_AGENT, Restriction};
 use fusebox::domain::message::MessageKey;
+use fusebox::domain::time::Timestamp;
 use fusebox::transcript::cursor::Position;
 use serde_json::{Value, json};
 
@@ -320,12 +322,13 @@ struct Runaway {
     escalation: Escalation,
     held: [Hold; 1],
     file: Position,
+    now: Timestamp,
 }
 
 impl Runaway {
     fn new(wrap_up: u32) -> Self {
         let held = [Hold { cause: HoldCause::Breaker { epoch: 1 }, wrap_up, stops_at_once: false }];
-        Self { escalation: Escalation::default(), held, file: Position::default() }
+        Self { escalation: Escalation::default(), held, file: Position::default(), now: Timestamp(1) }
     }
 
     fn write(&mut self, n: usize, calls: &[u32]) {
@@ -336,7 +339,7 @@ impl Runaway {
     }
 
     fn event(&mut self, kind: u64, calls: &[u32]) -> Option<Restriction> {
-        let calls = self.file.calls(calls);
+        let calls = Calls { at: self.now, ..self.file.calls(calls) };
         match kind {
             0 => self.escalation.on_call(MAIN_AGENT, &self.held, &calls),
             1 => self.escalation.on_call_end(MAIN_AGENT, &self.held, &calls),
@@ -410,6 +413,87 @@ fn a_constant_id_does_not_hide_responses() {
         }
     }
     assert_eq!(responses, 2, "the crossing one, and one to wrap up");
+}
+
+#[test]
+fn repeated_ids_without_a_transcript_do_not_hide_responses() {
+    for seed in 0..1000 {
+        let mut random = Random::new(seed);
+        let (wrap_up, ids) = (random.below(4) as u32, 1 + random.below(3) as u32);
+        let gates = [&[0][..], &[2], &[0, 2], &[0, 1, 2]][random.below(4)];
+        let mut agent = Runaway::new(wrap_up);
+        let mut responses = 0;
+        let mut stopped = false;
+        while !stopped {
+            responses += 1;
+            assert!(responses <= wrap_up + 1, "seed {seed}: {gates:?}, {ids} ids, wrap_up {wrap_up}");
+            // Each has the same calls. If both gates see them, it does not matter how fast the responses come.
+            let quick = gates.len() > 1 && random.chance(50);
+            agent.now = agent.now.plus_millis(if quick { 300 } else { 2_500 });
+            for gate in gates {
+                let calls: Vec<Vec<u32>> = match gate {
+                    2 => vec![(0..ids).collect()],
+                    _ => (0..ids).map(|id| vec![id]).collect(),
+                };
+                for calls in calls {
+                    let said = agent.event(*gate, &calls);
+                    assert_eq!(agent.event(*gate, &calls), said, "seed {seed}: a duplicate");
+                    stopped |= said == Some(Restriction::Stop);
+                }
+            }
+        }
+        assert!(responses >= wrap_up, "seed {seed}: {gates:?}: stopped at {responses}");
+    }
+}
+
+#[test]
+fn lines_that_come_late_do_not_count_a_repeated_id_twice() {
+    for late in [1, 2, 3] {
+        let mut agent = Runaway::new(4);
+        let mut responses = 0;
+        loop {
+            responses += 1;
+            agent.now = agent.now.plus_millis(5_000);
+            let mut stopped = agent.event(0, &[7]) == Some(Restriction::Stop);
+            agent.write(responses, &[7]);
+            stopped |= responses % late == 0 && agent.event(2, &[7]) == Some(Restriction::Stop);
+            if stopped {
+                break;
+            }
+            assert!(responses < 9);
+        }
+        assert!((5..=6).contains(&responses), "batches of every {late}. response: {responses}");
+    }
+}
+
+#[test]
+fn a_response_of_many_calls_takes_little_room() {
+    let mut agent = Runaway::new(1000);
+    for n in 0..20 {
+        let calls: Vec<u32> = (n * 10_000..(n + 1) * 10_000).collect();
+        agent.now = agent.now.plus_millis(5_000);
+        assert_eq!(agent.event(1, &calls), None);
+        assert_eq!(agent.event(2, &calls), None);
+        let stored = serde_json::to_string(&agent.escalation).unwrap();
+        assert!(stored.len() < 2_000, "{}", stored.len());
+    }
+}
+
+/// A main file that the session has left, which is first in the order of paths.
+#[test]
+fn the_file_with_the_last_response_tells_how_far_an_agent_is() {
+    let at = |at: i64, said: u32| {
+        let mut position = Position { last_message_at: Some(Timestamp(at)), ..Position::default() };
+        position.said.times = said;
+        Box::new(position)
+    };
+    let agents = Box::new(Position { agent: Some("a".into()), ..*at(900, 3) });
+    let positions: Positions =
+        [("a/old.jsonl", at(100, 1)), ("b/new.jsonl", at(200, 2)), ("c/agent.jsonl", agents)]
+            .map(|(path, position)| (path.into(), position))
+            .into();
+    assert_eq!(position_of(&positions, None).map(|position| position.said.times), Some(2));
+    assert_eq!(position_of(&positions, Some(&"a".into())).map(|position| position.said.times), Some(3));
 }
 
 const LIMIT: u64 = 100_000;

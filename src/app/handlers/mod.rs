@@ -16,6 +16,7 @@ use super::messages::{Excerpts, notices, verdicts};
 use super::record::{Recorded, record};
 use super::record_plan::{Observation, RecordPlan};
 use super::session::{self, SessionContext};
+use super::transcript_reader::position_of;
 use crate::agents::answer::{Answer, Decision};
 use crate::agents::event::EventKind;
 use crate::domain::alert::BudgetAlert;
@@ -76,9 +77,10 @@ fn judge(
     };
     let cache: &mut SessionCache = &mut locked;
     let SessionCache { escalation, models, circuits, positions, .. } = cache;
-    let read = positions.values().find(|position| position.agent == ctx.source.agent);
+    let read = position_of(positions, ctx.source.agent.as_ref());
     let unread = || Calls { ids: plan.calls.clone(), ..Calls::default() };
-    let calls = &read.map_or_else(unread, |position| position.calls(&plan.calls));
+    let calls = read.map_or_else(unread, |position| position.calls(&plan.calls));
+    let calls = &Calls { at: ctx.env.now, ..calls };
     let caller = session::caller(&ctx.source, models, spawns);
     let breaker = circuits.get(caller.agent).filter(|_| policy.enabled).map(|known| BreakerState {
         phase: &known.breaker.phase,
