@@ -296,6 +296,7 @@ fn forks_answer_for_their_origin(home: &Home) {
     // The fork of an extended session has that session's limit.
     let extend = ["budget", "extend", "session", "--session", "origin", "--tokens", "700", "--reason", "r"];
     assert_eq!(home.fusebox(&extend).code, 0);
+    home.hook("SessionStart", "new", json!({"source": "fork"}));
     for _ in 0..2 {
         assert!(!blocks(&first_prompt(home, "new", &["--resume", "origin", "--fork-session"])));
     }
@@ -304,6 +305,76 @@ fn forks_answer_for_their_origin(home: &Home) {
     let budget = &home.status("new")["budgets"][0];
     assert_eq!((&budget["used"], &budget["limit"]), (&json!(1400), &json!(1700)), "{budget}");
     assert_eq!(home.journal(), "");
+}
+
+/// `/clear` in a client that was started as a fork begins another session, in a process with the same arguments.
+#[test]
+fn a_cleared_session_is_no_fork() {
+    let home = Home::new();
+    home.configure(&format!("prompt_line = \"never\"\n{}", session(1000, "")));
+    home.append(&home.transcript("origin"), &response(1, 1, 1400));
+    home.hook("Stop", "origin", json!({"last_assistant_message": ""}));
+    let arguments = ["--resume", "origin", "--fork-session"];
+    let is_blocked = |session: &str| !first_prompt(&home, session, &arguments).is_silent();
+    // 2.1.197 calls a fork `resume`. A later compaction says nothing about the beginning.
+    let begun = [("fork", true), ("resume", true), ("clear", false), ("startup", false), ("compact", true)];
+    for (source, blocked) in begun {
+        home.hook("SessionStart", source, json!({"source": source}));
+        assert_eq!(is_blocked(source), blocked, "{source}");
+        home.hook("SessionStart", source, json!({"source": "compact"}));
+        assert_eq!(is_blocked(source), blocked, "{source}, compacted");
+    }
+    assert!(is_blocked("unknown"), "no hook was told");
+    // Only what is known to be a fork gets the extension of its origin.
+    let extend = ["budget", "extend", "session", "--session", "origin", "--tokens", "700", "--reason", "r"];
+    assert_eq!(home.fusebox(&extend).code, 0);
+    for (session, limit) in [("fork", 1700), ("resume", 1700), ("clear", 1000), ("unknown", 1000)] {
+        assert!(!is_blocked(session), "{session}");
+        assert_eq!(home.status(session)["budgets"][0]["limit"], limit, "{session}");
+    }
+}
+
+fn a_fork_without_a_file_goes_on_once_a_person_says_so(home: &Home) {
+    home.configure(&format!("prompt_line = \"never\"\n{}", session(1000, "")));
+    let use_up = |n: usize, tokens: u64| {
+        home.append(&home.transcript("origin"), &response(n, 1, tokens));
+        home.hook("Stop", "origin", json!({"last_assistant_message": ""}));
+    };
+    let decide = |what: &str, session: &str, more: &[&str]| {
+        let done = home
+            .fusebox(&[&["budget", what, "session", "--session", session, "--reason", "r"], more].concat());
+        assert_eq!(done.code, 0, "{done:?}");
+    };
+    let is_blocked =
+        |session: &str| !first_prompt(home, session, &["--resume", "origin", "--fork-session"]).is_silent();
+    use_up(1, 1400);
+    for fork in ["extended", "reset", "other"] {
+        home.hook("SessionStart", fork, json!({"source": "fork"}));
+        assert!(is_blocked(fork));
+    }
+    decide("extend", "extended", &["--tokens", "100"]);
+    decide("reset", "reset", &[]);
+    for _ in 0..2 {
+        assert!(!is_blocked("extended") && !is_blocked("reset") && is_blocked("other"));
+    }
+    // The origin's extension, which Fusebox passed on, is no decision about the fork.
+    decide("extend", "origin", &["--tokens", "700"]);
+    assert!(!is_blocked("other"));
+    use_up(2, 700);
+    assert!(is_blocked("other") && !is_blocked("extended"));
+}
+
+#[test]
+fn a_fork_that_never_gets_a_file_can_be_extended() {
+    a_fork_without_a_file_goes_on_once_a_person_says_so(&Home::new());
+}
+
+#[test]
+fn a_fork_that_never_gets_a_file_can_be_extended_in_a_shared_store() {
+    let server = Server::start();
+    a_fork_without_a_file_goes_on_once_a_person_says_so(
+        &Home::new().var("FUSEBOX_STORE_REDIS_URL", &server.url()),
+    );
 }
 
 #[test]

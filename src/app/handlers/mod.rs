@@ -51,7 +51,7 @@ pub fn handle(ctx: &mut SessionContext, event: EventKind) -> HandlerOutput {
         EventKind::AfterSingleTool { charge, call } => after_tool::handle_single(ctx, charge, call),
         EventKind::AfterBatch { ids, calls, spawning } => after_batch::handle(ctx, &ids, calls, spawning),
         EventKind::Prompt { prompt, may_command } => prompt::handle(ctx, &prompt, may_command),
-        EventKind::SessionStart { model } => lifecycle::session_start(ctx, model),
+        EventKind::SessionStart { model, continues } => lifecycle::session_start(ctx, model, continues),
         EventKind::ModelSwitched { model } => lifecycle::model_switched(ctx, model),
         EventKind::TurnEnd { last_text } => turn_end::handle(ctx, last_text.as_deref()),
         EventKind::BeforeCompaction => lifecycle::before_compaction(ctx),
