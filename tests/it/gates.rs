@@ -518,6 +518,31 @@ fn repeated_ids_without_a_transcript_do_not_hide_responses() {
 }
 
 #[test]
+fn an_agent_without_lines_whose_calls_have_one_id_is_stopped() {
+    for gates in [&["PostToolBatch"][..], &["PreToolUse"], &["PreToolUse", "PostToolBatch"]] {
+        let home = Home::new();
+        let clock = home.path("clock");
+        let home = home.var("FUSEBOX_TEST_CLOCK", &clock.display().to_string());
+        home.configure(&session(1000, "wrap_up = 2"));
+        home.append(&home.transcript("s"), &response(0, 1, 1400));
+        home.hook("SessionStart", "s", json!({"source": "startup"}));
+        let mut responses = 0;
+        let mut stopped = false;
+        while !stopped {
+            responses += 1;
+            assert!(responses <= 3, "{gates:?}");
+            std::fs::write(&clock, (responses * 5_000).to_string()).unwrap();
+            for gate in gates {
+                let same = call(7, 7);
+                let fields = if *gate == "PreToolUse" { same } else { json!({"tool_calls": [same]}) };
+                stopped |= ends(&home.hook(gate, "s", fields));
+            }
+        }
+        assert_eq!(responses, 3, "{gates:?}");
+    }
+}
+
+#[test]
 fn lines_that_come_late_do_not_count_a_repeated_id_twice() {
     for late in [1, 2, 3] {
         let mut agent = Runaway::new(4);
