@@ -84,6 +84,9 @@ pub enum EventKind<'p> {
     SessionStart {
         /// The session's model, if the event has it.
         model: Option<String>,
+        /// Whether the session continues a conversation: its own, or that of the session it was forked from. `None` if
+        /// the event does not say.
+        continues: Option<bool>,
     },
     /// The person selected another model.
     ModelSwitched {

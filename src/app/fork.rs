@@ -23,7 +23,13 @@ pub fn note_blocked(ctx: &mut SessionContext, states: &[BudgetState], of_origin:
 
 /// The origin's budget that blocks a fork which has no file of its own yet. If there is none, the fork gets the
 /// origin's extensions, because its copy of the conversation counts against its limit.
+///
+/// A client's arguments also hold for later sessions of that client: what `/clear` begins is no fork. If no hook was
+/// told how the session began, it may be one: it is blocked as such, but gets no extension that nobody meant for it.
 pub fn blocking_origin(ctx: &mut SessionContext) -> Option<BudgetState> {
+    if ctx.cache.continues == Some(false) {
+        return None;
+    }
     let transcript = ctx.source.transcript.clone().filter(|transcript| !transcript.exists())?;
     let client = process_tree::calling_client(ctx.env, ctx.source.client)?;
     let origin = ctx.source.client.forked_session(client.pid, &transcript)?;
@@ -33,18 +39,33 @@ pub fn blocking_origin(ctx: &mut SessionContext) -> Option<BudgetState> {
     let now = ctx.env.now;
     let states = ctx.store.call(|store| store.states(&keys, now));
     let states = ctx.notices.log_failure(states)?;
-    let blocking = states.iter().filter(|state| state.blocks());
-    if let Some(state) = blocking.max_by(|a, b| a.utilization().total_cmp(&b.utilization())) {
+    let why = format!("fork of {origin}");
+    let mut blocking: Vec<&BudgetState> = states.iter().filter(|state| state.blocks()).collect();
+    if !blocking.is_empty() {
+        // A person who decided about the fork itself meant it to go on. It may never get a file of its own.
+        let operations = ctx.store.call(|store| store.operations(None));
+        let operations = ctx.notices.log_failure(operations).unwrap_or_default();
+        blocking.retain(|state| {
+            !operations.iter().any(|operation| {
+                operation.budget == state.budget.name
+                    && operation.value == ctx.source.session
+                    && operation.window_start == state.window.start
+                    && operation.reason != why
+            })
+        });
+    }
+    if let Some(state) = blocking.into_iter().max_by(|a, b| a.utilization().total_cmp(&b.utilization())) {
         return Some(state.clone());
     }
-    for state in states.iter().filter(|state| state.extension > 0) {
+    let is_fork = ctx.cache.continues == Some(true);
+    for state in states.iter().filter(|state| is_fork && !state.blocks() && state.extension > 0) {
         let request = OperationRequest {
             budget: state.budget.name.clone(),
             value: ctx.source.session.clone(),
             change: BudgetChange::Extend { amount: state.extension, unit: None },
-            reason: format!("fork of {origin}"),
+            reason: why.clone(),
             actor: "fusebox".to_owned(),
-            idempotency_key: format!("fork of {origin}"),
+            idempotency_key: why.clone(),
         };
         match operate(ctx.env, &ctx.config, &mut ctx.store, &request) {
             Ok(applied) => ctx.notices.journal.extend(applied.warnings),

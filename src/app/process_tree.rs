@@ -50,8 +50,8 @@ pub fn has_terminal(client: ClientProcess) -> bool {
 /// Variables outlive their session: an editor, a dock or a terminal multiplexer that a client's shell once started
 /// passes them on to every client that is started there. So a session that they name must not have ended, and a client
 /// must be among the ancestors. A client whose ancestors have ended (`claude -p … &`) has none, nor has one that a
-/// daemon started: for these, the store must know that the named session's client is running. Without a `store`, it
-/// counts as running.
+/// daemon started: for these, the store must know that the named session's client is running. Without a `store`, every
+/// named session counts as running: it is safer to be too strict, and the session is looked up again later.
 pub fn parent_session(
     client: ClientProcess,
     own_session: &str,

@@ -199,7 +199,9 @@ impl<'s> TranscriptReader<'s> {
     }
 }
 
-/// How far the file of an agent (`None`: the main one) was read.
+/// How far the file of an agent (`None`: the main one) was read. Of several main files, the one with the last response
+/// counts: the session may have moved from the others.
 pub fn position_of<'p>(positions: &'p Positions, agent: Option<&String>) -> Option<&'p Position> {
-    positions.values().map(Box::as_ref).find(|position| position.agent.as_ref() == agent)
+    let own = positions.values().map(Box::as_ref).filter(|position| position.agent.as_ref() == agent);
+    own.max_by_key(|position| position.last_message_at)
 }

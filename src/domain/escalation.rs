@@ -73,6 +73,19 @@ pub struct Calls {
     pub ids: Vec<u32>,
     /// Ids of calls that the transcript shows to be of earlier responses.
     pub earlier: Vec<u32>,
+    /// When the event came.
+    pub at: Timestamp,
+}
+
+/// What an event says about a response.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It asks for a call.
+    Asked,
+    /// One of its calls ended.
+    CallEnded,
+    /// All of its calls ended.
+    Ended,
 }
 
 /// How far one agent is escalated.
@@ -92,7 +105,14 @@ pub struct EscalationLevel {
     /// Calls of the response that was counted last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     counted: Vec<u32>,
+    /// When an event last said something new.
+    #[serde(default)]
+    seen_at: Timestamp,
 }
+
+/// How long the same event may be a duplicate, in milliseconds: hooks that are registered twice run at the same time.
+/// Later, it is of another response with the same ids (some gateways repeat them).
+const DUPLICATE_MS: u64 = 2_000;
 
 /// If more calls than this come without a sign that their response has ended, it counts as ended.
 const MAX_OPEN: usize = 64;
@@ -106,22 +126,35 @@ impl EscalationLevel {
             stopped: false,
             open: Vec::new(),
             counted: Vec::new(),
+            seen_at: Timestamp::default(),
         }
     }
 
     /// An event of a response. Each response uses up one of those left, whichever of its events come, and however
-    /// often: it counts when all of its calls have `ended`, or else when a call of a later response comes. If none is
+    /// often: it counts when all of its calls have ended, or else when a call of a later response comes. If none is
     /// left, the response is stopped at its first event.
-    fn see(&mut self, calls: &Calls, ended: bool) {
-        if calls.ids.iter().any(|id| self.counted.contains(id)) || (calls.ids.is_empty() && !ended) {
+    fn see(&mut self, calls: &Calls, stage: Stage) {
+        let ended = stage == Stage::Ended;
+        let has = |known: &[u32]| calls.ids.iter().any(|id| known.contains(id));
+        let (is_open, at_once) = (has(&self.open), calls.at.0.abs_diff(self.seen_at.0) < DUPLICATE_MS);
+        // No call is asked for after its response has ended: its id repeats.
+        let is_duplicate = stage != Stage::Asked && at_once && !is_open && has(&self.counted);
+        if is_duplicate || (calls.ids.is_empty() && !ended) {
             return;
         }
-        if self.open.len() >= MAX_OPEN || self.open.iter().any(|id| calls.earlier.contains(id)) {
+        let is_asked_again = stage == Stage::Asked && is_open && !at_once;
+        // An id that was counted before stands for a response whose line came late.
+        let is_later = |id: &u32| calls.earlier.contains(id) && !self.counted.contains(id);
+        if is_asked_again || self.open.len() >= MAX_OPEN || self.open.iter().any(is_later) {
             self.count();
         }
         self.stopped |= self.left == 0;
         let new: Vec<u32> = calls.ids.iter().filter(|id| !self.open.contains(id)).copied().collect();
+        if ended || !new.is_empty() {
+            self.seen_at = calls.at;
+        }
         self.open.extend(new);
+        self.open.truncate(MAX_OPEN);
         if ended {
             self.count();
         }
@@ -197,7 +230,7 @@ impl Escalation {
     pub fn on_call(&mut self, agent: &str, held: &[Hold], call: &Calls) -> Option<Restriction> {
         let level = self.level(agent, held)?;
         level.cut_short = true;
-        level.see(call, false);
+        level.see(call, Stage::Asked);
         Some(if level.stopped { Restriction::Stop } else { Restriction::Deny { left: level.left } })
     }
 
@@ -206,14 +239,14 @@ impl Escalation {
     pub fn on_batch(&mut self, agent: &str, held: &[Hold], calls: &Calls) -> Option<Restriction> {
         let level = self.level(agent, held)?;
         level.cut_short = true;
-        level.see(calls, true);
+        level.see(calls, Stage::Ended);
         level.stopped.then_some(Restriction::Stop)
     }
 
     /// One call of `agent` ended.
     pub fn on_call_end(&mut self, agent: &str, held: &[Hold], call: &Calls) -> Option<Restriction> {
         let level = self.level(agent, held)?;
-        level.see(call, false);
+        level.see(call, Stage::CallEnded);
         level.stopped.then_some(Restriction::Stop)
     }
 

@@ -64,6 +64,10 @@ pub struct SessionCache {
     pub circuits: BTreeMap<String, CachedCircuit>,
     /// The sessions that it was started in, innermost first. Their session budgets apply to it as well.
     pub ancestors: Vec<String>,
+    /// Whether the session continues a conversation: its own, or that of the session it was forked from. `None` if no
+    /// hook was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub continues: Option<bool>,
     /// When the session ended, according to its hooks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<Timestamp>,

@@ -30,9 +30,6 @@ const RECENT_TOOLS: usize = 64;
 pub struct Position {
     /// Bytes read: up to the end of a line, except within one that is too long.
     pub offset: u64,
-    /// Whether the front of the line at the offset was dropped.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub in_line: bool,
     /// Where the last line that was read ends (zeros may follow), and a hash of the bytes before.
     pub last_line: Option<(u64, u32)>,
     /// Inode of the file. A replaced file is read from its start.
@@ -152,22 +149,10 @@ impl Position {
         self.recent_tools.drain(..surplus);
     }
 
-    /// Tells calls with the same id apart (some gateways repeat ids): the number of the last call with this id among all
-    /// calls of the file. `None` if at most one of the recent calls has it, as usual.
-    pub fn repeated_call(&self, tool: u64) -> Option<u64> {
-        self.repeated(|known| known == tool)
-    }
-
-    /// The id of the last call with this id in the breaker's history: with its number if the id repeats. (One response
-    /// late if its line is not written yet.)
+    /// The id of the last call with this id in the breaker's history, see [`Self::calls`]. (One response late if its
+    /// line is not written yet.)
     pub fn call_id(&self, id: u32) -> u32 {
-        self.repeated(|known| known as u32 == id).map_or(id, |number| numbered_id(id, number))
-    }
-
-    fn repeated(&self, is_it: impl Fn(u64) -> bool) -> Option<u64> {
-        let mut places = self.recent_tools.iter().rev().enumerate().filter(|(_, known)| is_it(**known));
-        let (after, _) = places.next()?;
-        places.next().is_some().then(|| self.tools_seen.saturating_sub(after as u64))
+        self.calls(&[id]).ids.first().copied().unwrap_or(id)
     }
 
     /// Notes that a line is of this response.
@@ -184,9 +169,9 @@ impl Position {
     pub fn calls(&self, ids: &[u32]) -> Calls {
         let first = self.tools_seen.saturating_sub(self.recent_tools.len() as u64);
         let recent = || (first..).zip(self.recent_tools.iter().map(|tool| *tool as u32));
-        // Calls with the same id are told apart by their place.
+        // Some gateways repeat ids: such calls are told apart by their place among all calls of the file.
         let name = |(place, id): (u64, u32)| match recent().filter(|(_, known)| *known == id).count() {
-            2.. => numbered_id(id, place),
+            2.. => numbered_id(id, place + 1),
             _ => id,
         };
         let found = |id: &u32| recent().filter(|(_, known)| known == id).last();
@@ -198,6 +183,7 @@ impl Position {
         Calls {
             ids: ids.iter().map(|id| found(id).map_or(*id, name)).collect(),
             earlier: recent().filter(|(place, _)| *place < before).map(name).collect(),
+            ..Calls::default()
         }
     }
 
@@ -253,7 +239,7 @@ pub fn read_new(
     if meta.len() == position.offset {
         return Ok(NewFacts { complete: true, ..NewFacts::default() });
     }
-    let mut lines = Lines::new(file, meta.len(), position.offset, position.in_line)?;
+    let mut lines = Lines::new(file, meta.len(), position.offset)?;
     lines.allow(max_bytes);
     let mut reading = NewFacts::default();
     let failure = loop {
@@ -277,7 +263,7 @@ pub fn read_new(
     if text_end > position.offset {
         position.last_line = Some((text_end, hash_before(lines.file(), text_end)?));
     }
-    (position.offset, position.in_line) = (lines.offset(), lines.is_in_line());
+    position.offset = lines.offset();
     Ok(reading)
 }
 

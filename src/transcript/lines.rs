@@ -37,8 +37,6 @@ pub struct Lines {
     offset: u64,
     /// Where the last line, or part of one, ended.
     text_end: u64,
-    /// Whether the front of that line was already dropped.
-    in_line: bool,
     /// Bytes of lines that may still be read, see [`Self::allow`].
     allowed: u64,
     is_at_end: bool,
@@ -50,18 +48,17 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// The lines of `file`, which has `len` bytes, from `offset` on. `in_line`: see [`Self::is_in_line`].
+    /// The lines of `file`, which has `len` bytes, from `offset` on.
     ///
     /// # Errors
     /// The file cannot be read there.
-    pub fn new(mut file: File, len: u64, offset: u64, in_line: bool) -> io::Result<Self> {
+    pub fn new(mut file: File, len: u64, offset: u64) -> io::Result<Self> {
         file.seek(SeekFrom::Start(offset))?;
         Ok(Self {
             file,
             len,
             offset,
             text_end: offset,
-            in_line,
             allowed: u64::MAX,
             is_at_end: false,
             buffer: Vec::new(),
@@ -95,11 +92,6 @@ impl Lines {
         self.text_end
     }
 
-    /// Whether the front of the next line was already dropped.
-    pub fn is_in_line(&self) -> bool {
-        self.in_line
-    }
-
     /// Whether there are no more lines, except for an unfinished one.
     pub fn is_at_end(&self) -> bool {
         self.is_at_end
@@ -116,7 +108,6 @@ impl Lines {
             if unread.first() == Some(&0) {
                 let zeros = unread.iter().position(|byte| *byte != 0).unwrap_or(unread.len());
                 self.take(zeros);
-                self.in_line = false;
                 if self.unread.is_empty() {
                     self.skip_hole()?;
                 }
@@ -124,13 +115,13 @@ impl Lines {
             }
             if let Some(end) = search::line_end(&self.buffer[self.searched..self.unread.end]) {
                 let line = self.take(self.searched + end + 1 - self.unread.start);
-                (self.in_line, self.text_end) = (false, self.offset);
+                self.text_end = self.offset;
                 return Ok(Some(Line::Whole(&self.buffer[line.start..line.end - 1])));
             }
             self.searched = self.unread.end;
             if self.unread.len() > MAX_LINE_BYTES {
                 let front = self.take(self.unread.len() - KEPT_BYTES);
-                (self.in_line, self.text_end) = (true, self.offset);
+                self.text_end = self.offset;
                 return Ok(Some(Line::Front(&self.buffer[front])));
             }
             if !self.fill()? {

@@ -29,8 +29,8 @@ pub struct WordSearch {
     transcripts: &'static dyn Transcripts,
     /// The words as escaped in JSON.
     escaped: Vec<u8>,
-    /// How far each file was searched, and whether that is within a line.
-    searched: BTreeMap<PathBuf, (u64, bool)>,
+    /// How far each file was searched.
+    searched: BTreeMap<PathBuf, u64>,
 }
 
 impl WordSearch {
@@ -58,12 +58,12 @@ impl WordSearch {
             opened => opened.map_err(unreadable)?,
         };
         let meta = open.metadata().map_err(unreadable)?;
-        let (at, in_line) = known.unwrap_or_default();
+        let at = known.unwrap_or_default();
         if !meta.is_file() || meta.len() < at {
             return Err(SearchError::Unreadable);
         }
         let finder = memmem::Finder::new(&self.escaped);
-        let mut lines = Lines::new(open, meta.len(), at, in_line).map_err(unreadable)?;
+        let mut lines = Lines::new(open, meta.len(), at).map_err(unreadable)?;
         while !lines.is_at_end() {
             if is_over() {
                 return Err(SearchError::TooLong);
@@ -81,7 +81,7 @@ impl WordSearch {
                     Line::Whole(_) | Line::Front(_) => {}
                 }
             }
-            self.searched.insert(file.to_owned(), (lines.offset(), lines.is_in_line()));
+            self.searched.insert(file.to_owned(), lines.offset());
         }
         Ok(None)
     }

@@ -4,8 +4,10 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use fusebox::domain::escalation::{Escalation, Hold, HoldCause, MAIN_AGENT, Restriction};
+use fusebox::app::transcript_reader::{Positions, position_of};
+use fusebox::domain::escalation::{Calls, Escalation, Hold, HoldCause, MAIN_AGENT, Restriction};
 use fusebox::domain::message::MessageKey;
+use fusebox::domain::time::Timestamp;
 use fusebox::transcript::cursor::Position;
 use serde_json::{Value, json};
 
@@ -96,6 +98,46 @@ fn before_a_call_the_cache_is_enough_while_other_hooks_record() {
     assert!(home.hook("PreToolUse", "s", call(4, 0)).is_silent());
     assert!(std::fs::read(&cache).unwrap() != before, "two responses that no hook recorded");
     assert_eq!(home.status("s")["budgets"][0]["used"], 40);
+}
+
+#[test]
+fn before_a_call_of_a_subagent_the_cache_is_enough_too() {
+    let home = Home::new();
+    let cache = home.path("cache/guardrails-s.json");
+    let caller = |n: usize| {
+        let mut fields = call(n, 1);
+        fields["agent_id"] = json!("a1");
+        fields["agent_type"] = json!("Explore");
+        fields
+    };
+    // Each response has two lines: its thinking and its call.
+    let lines = |n: usize| {
+        let mut lines = response(n, 2, 10);
+        lines[0]["message"]["content"] = json!([{"type": "thinking", "thinking": "hm"}]);
+        lines[1]["parentUuid"] = lines[0]["uuid"].clone();
+        lines.iter_mut().for_each(|line| line["agentId"] = json!("a1"));
+        lines
+    };
+    home.hook("SessionStart", "s", json!({"source": "startup"}));
+    home.append(&home.transcript("s"), &response(9, 1, 10));
+    let file = home.agent_transcript("s", "a1");
+    home.append(&file, &lines(1));
+    home.hook(
+        "PostToolBatch",
+        "s",
+        json!({"agent_id": "a1", "agent_type": "Explore", "tool_calls": [call(1, 1)]}),
+    );
+    let before = std::fs::read(&cache).unwrap();
+    let result = json!({"type": "user", "message": {"content": [{"type": "tool_result", "tool_use_id": "toolu_2_1",
+        "content": "x".repeat(100_000)}]}});
+    home.append(&file, &[lines(2), vec![result], lines(3)].concat());
+    // What the main agent does meanwhile is recorded by its own hooks.
+    home.append(&home.transcript("s"), &[response(10, 1, 10), response(11, 1, 10)].concat());
+    assert!(home.hook("PreToolUse", "s", caller(3)).is_silent());
+    assert!(std::fs::read(&cache).unwrap() == before, "the store was asked");
+    home.append(&file, &lines(4));
+    assert!(home.hook("PreToolUse", "s", caller(4)).is_silent());
+    assert!(std::fs::read(&cache).unwrap() != before, "two responses that no hook recorded");
 }
 
 /// What the hooks of a session decide, with each called `times` times at once.
@@ -254,6 +296,7 @@ fn forks_answer_for_their_origin(home: &Home) {
     // The fork of an extended session has that session's limit.
     let extend = ["budget", "extend", "session", "--session", "origin", "--tokens", "700", "--reason", "r"];
     assert_eq!(home.fusebox(&extend).code, 0);
+    home.hook("SessionStart", "new", json!({"source": "fork"}));
     for _ in 0..2 {
         assert!(!blocks(&first_prompt(home, "new", &["--resume", "origin", "--fork-session"])));
     }
@@ -262,6 +305,76 @@ fn forks_answer_for_their_origin(home: &Home) {
     let budget = &home.status("new")["budgets"][0];
     assert_eq!((&budget["used"], &budget["limit"]), (&json!(1400), &json!(1700)), "{budget}");
     assert_eq!(home.journal(), "");
+}
+
+/// `/clear` in a client that was started as a fork begins another session, in a process with the same arguments.
+#[test]
+fn a_cleared_session_is_no_fork() {
+    let home = Home::new();
+    home.configure(&format!("prompt_line = \"never\"\n{}", session(1000, "")));
+    home.append(&home.transcript("origin"), &response(1, 1, 1400));
+    home.hook("Stop", "origin", json!({"last_assistant_message": ""}));
+    let arguments = ["--resume", "origin", "--fork-session"];
+    let is_blocked = |session: &str| !first_prompt(&home, session, &arguments).is_silent();
+    // 2.1.197 calls a fork `resume`. A later compaction says nothing about the beginning.
+    let begun = [("fork", true), ("resume", true), ("clear", false), ("startup", false), ("compact", true)];
+    for (source, blocked) in begun {
+        home.hook("SessionStart", source, json!({"source": source}));
+        assert_eq!(is_blocked(source), blocked, "{source}");
+        home.hook("SessionStart", source, json!({"source": "compact"}));
+        assert_eq!(is_blocked(source), blocked, "{source}, compacted");
+    }
+    assert!(is_blocked("unknown"), "no hook was told");
+    // Only what is known to be a fork gets the extension of its origin.
+    let extend = ["budget", "extend", "session", "--session", "origin", "--tokens", "700", "--reason", "r"];
+    assert_eq!(home.fusebox(&extend).code, 0);
+    for (session, limit) in [("fork", 1700), ("resume", 1700), ("clear", 1000), ("unknown", 1000)] {
+        assert!(!is_blocked(session), "{session}");
+        assert_eq!(home.status(session)["budgets"][0]["limit"], limit, "{session}");
+    }
+}
+
+fn a_fork_without_a_file_goes_on_once_a_person_says_so(home: &Home) {
+    home.configure(&format!("prompt_line = \"never\"\n{}", session(1000, "")));
+    let use_up = |n: usize, tokens: u64| {
+        home.append(&home.transcript("origin"), &response(n, 1, tokens));
+        home.hook("Stop", "origin", json!({"last_assistant_message": ""}));
+    };
+    let decide = |what: &str, session: &str, more: &[&str]| {
+        let done = home
+            .fusebox(&[&["budget", what, "session", "--session", session, "--reason", "r"], more].concat());
+        assert_eq!(done.code, 0, "{done:?}");
+    };
+    let is_blocked =
+        |session: &str| !first_prompt(home, session, &["--resume", "origin", "--fork-session"]).is_silent();
+    use_up(1, 1400);
+    for fork in ["extended", "reset", "other"] {
+        home.hook("SessionStart", fork, json!({"source": "fork"}));
+        assert!(is_blocked(fork));
+    }
+    decide("extend", "extended", &["--tokens", "100"]);
+    decide("reset", "reset", &[]);
+    for _ in 0..2 {
+        assert!(!is_blocked("extended") && !is_blocked("reset") && is_blocked("other"));
+    }
+    // The origin's extension, which Fusebox passed on, is no decision about the fork.
+    decide("extend", "origin", &["--tokens", "700"]);
+    assert!(!is_blocked("other"));
+    use_up(2, 700);
+    assert!(is_blocked("other") && !is_blocked("extended"));
+}
+
+#[test]
+fn a_fork_that_never_gets_a_file_can_be_extended() {
+    a_fork_without_a_file_goes_on_once_a_person_says_so(&Home::new());
+}
+
+#[test]
+fn a_fork_that_never_gets_a_file_can_be_extended_in_a_shared_store() {
+    let server = Server::start();
+    a_fork_without_a_file_goes_on_once_a_person_says_so(
+        &Home::new().var("FUSEBOX_STORE_REDIS_URL", &server.url()),
+    );
 }
 
 #[test]
@@ -280,12 +393,13 @@ struct Runaway {
     escalation: Escalation,
     held: [Hold; 1],
     file: Position,
+    now: Timestamp,
 }
 
 impl Runaway {
     fn new(wrap_up: u32) -> Self {
         let held = [Hold { cause: HoldCause::Breaker { epoch: 1 }, wrap_up, stops_at_once: false }];
-        Self { escalation: Escalation::default(), held, file: Position::default() }
+        Self { escalation: Escalation::default(), held, file: Position::default(), now: Timestamp(1) }
     }
 
     fn write(&mut self, n: usize, calls: &[u32]) {
@@ -296,7 +410,7 @@ impl Runaway {
     }
 
     fn event(&mut self, kind: u64, calls: &[u32]) -> Option<Restriction> {
-        let calls = self.file.calls(calls);
+        let calls = Calls { at: self.now, ..self.file.calls(calls) };
         match kind {
             0 => self.escalation.on_call(MAIN_AGENT, &self.held, &calls),
             1 => self.escalation.on_call_end(MAIN_AGENT, &self.held, &calls),
@@ -370,6 +484,112 @@ fn a_constant_id_does_not_hide_responses() {
         }
     }
     assert_eq!(responses, 2, "the crossing one, and one to wrap up");
+}
+
+#[test]
+fn repeated_ids_without_a_transcript_do_not_hide_responses() {
+    for seed in 0..1000 {
+        let mut random = Random::new(seed);
+        let (wrap_up, ids) = (random.below(4) as u32, 1 + random.below(3) as u32);
+        let gates = [&[0][..], &[2], &[0, 2], &[0, 1, 2]][random.below(4)];
+        let mut agent = Runaway::new(wrap_up);
+        let mut responses = 0;
+        let mut stopped = false;
+        while !stopped {
+            responses += 1;
+            assert!(responses <= wrap_up + 1, "seed {seed}: {gates:?}, {ids} ids, wrap_up {wrap_up}");
+            // Each has the same calls. If both gates see them, it does not matter how fast the responses come.
+            let quick = gates.len() > 1 && random.chance(50);
+            agent.now = agent.now.plus_millis(if quick { 300 } else { 2_500 });
+            for gate in gates {
+                let calls: Vec<Vec<u32>> = match gate {
+                    2 => vec![(0..ids).collect()],
+                    _ => (0..ids).map(|id| vec![id]).collect(),
+                };
+                for calls in calls {
+                    let said = agent.event(*gate, &calls);
+                    assert_eq!(agent.event(*gate, &calls), said, "seed {seed}: a duplicate");
+                    stopped |= said == Some(Restriction::Stop);
+                }
+            }
+        }
+        assert!(responses >= wrap_up, "seed {seed}: {gates:?}: stopped at {responses}");
+    }
+}
+
+#[test]
+fn an_agent_without_lines_whose_calls_have_one_id_is_stopped() {
+    for gates in [&["PostToolBatch"][..], &["PreToolUse"], &["PreToolUse", "PostToolBatch"]] {
+        let home = Home::new();
+        let clock = home.path("clock");
+        let home = home.var("FUSEBOX_TEST_CLOCK", &clock.display().to_string());
+        home.configure(&session(1000, "wrap_up = 2"));
+        home.append(&home.transcript("s"), &response(0, 1, 1400));
+        home.hook("SessionStart", "s", json!({"source": "startup"}));
+        let mut responses = 0;
+        let mut stopped = false;
+        while !stopped {
+            responses += 1;
+            assert!(responses <= 3, "{gates:?}");
+            std::fs::write(&clock, (responses * 5_000).to_string()).unwrap();
+            for gate in gates {
+                let same = call(7, 7);
+                let fields = if *gate == "PreToolUse" { same } else { json!({"tool_calls": [same]}) };
+                stopped |= ends(&home.hook(gate, "s", fields));
+            }
+        }
+        assert_eq!(responses, 3, "{gates:?}");
+    }
+}
+
+#[test]
+fn lines_that_come_late_do_not_count_a_repeated_id_twice() {
+    for late in [1, 2, 3] {
+        let mut agent = Runaway::new(4);
+        let mut responses = 0;
+        loop {
+            responses += 1;
+            agent.now = agent.now.plus_millis(5_000);
+            let mut stopped = agent.event(0, &[7]) == Some(Restriction::Stop);
+            agent.write(responses, &[7]);
+            stopped |= responses % late == 0 && agent.event(2, &[7]) == Some(Restriction::Stop);
+            if stopped {
+                break;
+            }
+            assert!(responses < 9);
+        }
+        assert!((5..=6).contains(&responses), "batches of every {late}. response: {responses}");
+    }
+}
+
+#[test]
+fn a_response_of_many_calls_takes_little_room() {
+    let mut agent = Runaway::new(1000);
+    for n in 0..20 {
+        let calls: Vec<u32> = (n * 10_000..(n + 1) * 10_000).collect();
+        agent.now = agent.now.plus_millis(5_000);
+        assert_eq!(agent.event(1, &calls), None);
+        assert_eq!(agent.event(2, &calls), None);
+        let stored = serde_json::to_string(&agent.escalation).unwrap();
+        assert!(stored.len() < 2_000, "{}", stored.len());
+    }
+}
+
+/// A main file that the session has left, which is first in the order of paths.
+#[test]
+fn the_file_with_the_last_response_tells_how_far_an_agent_is() {
+    let at = |at: i64, said: u32| {
+        let mut position = Position { last_message_at: Some(Timestamp(at)), ..Position::default() };
+        position.said.times = said;
+        Box::new(position)
+    };
+    let agents = Box::new(Position { agent: Some("a".into()), ..*at(900, 3) });
+    let positions: Positions =
+        [("a/old.jsonl", at(100, 1)), ("b/new.jsonl", at(200, 2)), ("c/agent.jsonl", agents)]
+            .map(|(path, position)| (path.into(), position))
+            .into();
+    assert_eq!(position_of(&positions, None).map(|position| position.said.times), Some(2));
+    assert_eq!(position_of(&positions, Some(&"a".into())).map(|position| position.said.times), Some(3));
 }
 
 const LIMIT: u64 = 100_000;

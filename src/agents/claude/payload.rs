@@ -57,7 +57,7 @@ pub struct Payload<'p> {
     prompt: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
     prompt_id: Option<String>,
-    /// Who wrote the prompt. 2.1.330 knows the field, but does not send it yet.
+    /// Who wrote the prompt: 2.1.330 knows the field, but does not send it yet. `SessionStart`: how the session began.
     #[serde(default, deserialize_with = "lenient")]
     source: Option<String>,
 
@@ -161,7 +161,15 @@ impl<'p> Payload<'p> {
                 let (text, id, source) = (self.prompt.unwrap_or_default(), self.prompt_id, self.source);
                 EventKind::Prompt { prompt: Prompt { text, id, source }, may_command: true }
             }
-            "SessionStart" => EventKind::SessionStart { model: self.to_model.or(self.model) },
+            "SessionStart" => EventKind::SessionStart {
+                model: self.to_model.or(self.model),
+                continues: match self.source.as_deref() {
+                    // 2.1.197 calls a fork `resume`.
+                    Some("fork" | "resume") => Some(true),
+                    Some("startup" | "clear") => Some(false),
+                    _ => None,
+                },
+            },
             "PostModelSwitch" => EventKind::ModelSwitched { model: self.to_model.or(self.model) },
             "Stop" | "SubagentStop" => EventKind::TurnEnd { last_text: self.last_assistant_message },
             // The last message of a failed turn is an error, which is on no line that counts.

@@ -14,11 +14,13 @@ use crate::app::transcript_reader::{Awaited, ReadScope};
 use crate::app::unseen::Heard;
 use crate::app::{protect, throttle};
 use crate::domain::event::{Denial, DenialReason, Event, EventData};
+use crate::domain::message::UsageSource;
 use crate::domain::verdict::{self, HoldReason, Moment, Verdict, near_limit};
 use crate::transcript::{Fact, tool_hash};
 
-/// Bytes that are read to find out whether other hooks record. If more are unread, none does.
-const UNREAD_BYTES: u64 = 64 * 1024;
+/// Bytes that are read to find out whether other hooks record; some lines, such as a tool's result, are long. If more
+/// are unread, none does.
+const UNREAD_BYTES: u64 = 1024 * 1024;
 
 /// Decides whether the call may run. Budgets and breakers come first: a stop by them takes precedence.
 pub fn handle(ctx: &mut SessionContext, request: &ToolRequest) -> HandlerOutput {
@@ -94,6 +96,10 @@ fn has_unrecorded(ctx: &mut SessionContext, request: &ToolRequest) -> bool {
     let (mut responses, mut current) = (BTreeSet::new(), None);
     for fact in &delta.facts {
         let Fact::Message(message) = fact else { continue };
+        if message.source != UsageSource::Response || message.superseded || message.agent != ctx.source.agent
+        {
+            continue;
+        }
         responses.insert(message.key);
         current = current.or(own.filter(|own| message.tools.contains(own)).map(|_| message.key));
     }

@@ -10,9 +10,18 @@ use crate::app::{backfill, presence};
 use crate::domain::verdict::{Moment, Verdict};
 use crate::store::cache_file::CacheFile;
 
-/// A session started, was resumed, forked, cleared or compacted.
-pub fn session_start(ctx: &mut SessionContext, model: Option<String>) -> HandlerOutput {
+/// A session started, was resumed, forked, cleared or compacted. `continues`: whether it continues a conversation.
+pub fn session_start(
+    ctx: &mut SessionContext,
+    model: Option<String>,
+    continues: Option<bool>,
+) -> HandlerOutput {
     set_main_model(ctx, model);
+    if continues.is_some() {
+        let mut cache = ctx.lock_cache();
+        cache.continues = continues;
+        ctx.save_cache(cache);
+    }
     presence::record_presence(ctx, false);
     let recorded = record_and_cache(ctx, &RecordPlan::for_session(true));
     backfill::catch_up_others(ctx);

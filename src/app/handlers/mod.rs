@@ -16,6 +16,7 @@ use super::messages::{Excerpts, notices, verdicts};
 use super::record::{Recorded, record};
 use super::record_plan::{Observation, RecordPlan};
 use super::session::{self, SessionContext};
+use super::transcript_reader::position_of;
 use crate::agents::answer::{Answer, Decision};
 use crate::agents::event::EventKind;
 use crate::domain::alert::BudgetAlert;
@@ -50,7 +51,7 @@ pub fn handle(ctx: &mut SessionContext, event: EventKind) -> HandlerOutput {
         EventKind::AfterSingleTool { charge, call } => after_tool::handle_single(ctx, charge, call),
         EventKind::AfterBatch { ids, calls, spawning } => after_batch::handle(ctx, &ids, calls, spawning),
         EventKind::Prompt { prompt, may_command } => prompt::handle(ctx, &prompt, may_command),
-        EventKind::SessionStart { model } => lifecycle::session_start(ctx, model),
+        EventKind::SessionStart { model, continues } => lifecycle::session_start(ctx, model, continues),
         EventKind::ModelSwitched { model } => lifecycle::model_switched(ctx, model),
         EventKind::TurnEnd { last_text } => turn_end::handle(ctx, last_text.as_deref()),
         EventKind::BeforeCompaction => lifecycle::before_compaction(ctx),
@@ -76,9 +77,10 @@ fn judge(
     };
     let cache: &mut SessionCache = &mut locked;
     let SessionCache { escalation, models, circuits, positions, .. } = cache;
-    let read = positions.values().find(|position| position.agent == ctx.source.agent);
+    let read = position_of(positions, ctx.source.agent.as_ref());
     let unread = || Calls { ids: plan.calls.clone(), ..Calls::default() };
-    let calls = &read.map_or_else(unread, |position| position.calls(&plan.calls));
+    let calls = read.map_or_else(unread, |position| position.calls(&plan.calls));
+    let calls = &Calls { at: ctx.env.now, ..calls };
     let caller = session::caller(&ctx.source, models, spawns);
     let breaker = circuits.get(caller.agent).filter(|_| policy.enabled).map(|known| BreakerState {
         phase: &known.breaker.phase,

@@ -57,6 +57,23 @@ fn what_a_resumed_session_held_is_history_and_what_is_appended_is_not() {
 }
 
 #[test]
+fn what_was_appended_is_no_history_for_a_hook_that_knows_neither_cache_nor_store() {
+    let mut home = installed();
+    home.append_lines(&[old("a")]);
+    assert_eq!(history(&mut home), (15, 15));
+    let (state, away) = (home.path("state"), home.path("away"));
+    fs::remove_dir_all(home.path("cache")).expect("the cache was there");
+    fs::rename(&state, &away).expect("the store was there");
+    fs::write(&state, "no folder").expect("a file");
+    home.append_lines(&[old("b")]);
+    assert!(!home.record().is_stored());
+    fs::remove_file(&state).expect("the file");
+    fs::rename(&away, &state).expect("the store");
+    home.end_back_off();
+    assert_eq!(history(&mut home), (30, 15));
+}
+
+#[test]
 fn files_of_subagents_that_were_there_are_history_too() {
     let mut home = installed();
     home.append_lines(&[old("a")]);

@@ -58,6 +58,11 @@ impl Home {
         record_and_cache(&mut SessionContext::for_event(&env, self.source()), &RecordPlan::for_session(true))
     }
 
+    /// Waits until the store is asked again.
+    pub fn end_back_off(&mut self) {
+        self.now = self.now.plus_millis(3600 * 1000);
+    }
+
     #[track_caller]
     fn used(&mut self) -> u64 {
         let metered = self.record();

@@ -14,7 +14,7 @@ use crate::transcript::{FoundCall, surrogates};
 pub fn find(path: &Path, id: &str) -> Option<FoundCall> {
     let file = files::nonblocking().open(path).ok()?;
     let length = file.metadata().ok().filter(|meta| meta.is_file())?.len();
-    let mut lines = Lines::new(file, length, 0, false).ok()?;
+    let mut lines = Lines::new(file, length, 0).ok()?;
     // The line of the call, not of its result.
     let needle = format!("\"id\":{}", Value::from(id));
     let finder = memmem::Finder::new(&needle);

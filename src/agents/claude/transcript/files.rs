@@ -95,7 +95,7 @@ pub fn find_all(env: &Env, session: &str) -> impl Iterator<Item = PathBuf> {
 /// The first working folder in a transcript.
 pub fn working_folder(transcript: &Path) -> Option<PathBuf> {
     let file = files::nonblocking().open(transcript).ok()?;
-    let mut lines = Lines::new(file, u64::MAX, 0, false).ok()?;
+    let mut lines = Lines::new(file, u64::MAX, 0).ok()?;
     for _ in 0..50 {
         let Line::Whole(line) = lines.next_line().ok()?? else { continue };
         if let Some(cwd) =
