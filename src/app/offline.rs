@@ -82,7 +82,8 @@ pub(super) fn count(
             let beside = |message| Message { agent: Some(BESIDE_FILES.into()), ..message };
             extra.add(estimates.into_iter().map(beside), Position::default(), &answered_states);
             counted.update_states(&answered_states, &extra);
-            let config = ctx.config.clone();
+            // Another transcript may have been found.
+            let (session, config) = (ctx.session(), ctx.config.clone());
             return HookCount { counted, answered_states, answered_positions, extra, stamp, session, config };
         }
     }
@@ -101,6 +102,8 @@ impl HookCount {
         if cache.session.id.is_empty() {
             // Without its client, so that a hook that can reach the store reports it.
             cache.session = Session { client: None, ..session };
+        } else {
+            cache.session.transcript = session.transcript;
         }
         let (epoch, sequence) = (&cache.store_id, cache.sequence);
         if counted.continues(epoch, sequence, stamp) && *cache.answered_positions() == answered_positions {

@@ -122,7 +122,7 @@ pub fn record(ctx: &mut SessionContext, plan: &RecordPlan) -> Recorded {
             let states = applied.states.clone();
             if let Err(error) = recovery::begin_recovery(ctx, &applied) {
                 ctx.notices.log(&error);
-                return Recorded { states, failure: Some(error), ..Recorded::default() };
+                return Recorded { states, failure: Some(error), unseen: changes, ..Recorded::default() };
             }
             recovering = Some(states);
             changes.clear();

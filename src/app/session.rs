@@ -247,7 +247,8 @@ impl<'a> SessionContext<'a> {
         }
         Session {
             id: self.source.session.clone(),
-            transcript: self.source.transcript.clone(),
+            // If the cache was lost, this hook may have found another file.
+            transcript: known.transcript.clone().or_else(|| self.source.transcript.clone()),
             project: project_of(self.source.cwd.as_deref().unwrap_or(&self.env.cwd)),
             user: self.env.user(),
             team: self.config.team.clone().unwrap_or_default(),

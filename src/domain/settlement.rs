@@ -32,7 +32,7 @@ pub fn settle(
     for message in &mut messages {
         message.exact.remove(&session);
         message.share.remove(&session);
-        if message.source == UsageSource::Response {
+        if matches!(message.source, UsageSource::Response | UsageSource::Unseen) {
             message.settled.remove(&session);
         }
     }
@@ -52,7 +52,12 @@ pub fn settle(
 
 fn settle_one(session: u64, total: &ClientTotal, messages: &mut [Message], elsewhere: &[Message]) {
     let run = run_key(total);
-    let covers = |m: &Message| total.until.is_none_or(|until| m.at < until) || m.key == run;
+    let covers = |m: &Message| match m.source {
+        // No line of it tells on which side of the total it is. A total can stay the last line of a file for long while
+        // responses go by, so only the date before it is sure.
+        UsageSource::Unseen => m.at <= total.at,
+        _ => total.until.is_none_or(|until| m.at < until) || m.key == run,
+    };
     let sum = |usages: &mut dyn Iterator<Item = Usage>| usages.fold(Usage::default(), Usage::plus);
     let others = sum(&mut elsewhere.iter().filter(|m| covers(m)).map(listed_usage));
     let mut covered: Vec<&mut Message> =

@@ -3,6 +3,10 @@
 use serde_json::Value;
 
 use fusebox::domain::budget::Scope;
+use fusebox::domain::message::{Message, MessageKey, UsageSource};
+use fusebox::domain::time::Timestamp;
+use fusebox::domain::usage::Usage;
+use fusebox::transcript::Fact;
 
 use super::test_store::{
     NOW, READ_ORDERS, ReadOrder, SessionFiles, Sum, TestStore, as_counter, record, session,
@@ -241,7 +245,6 @@ fn a_forked_capture_with_compactions_in_both_branches() {
 
 #[test]
 fn an_unlisted_rest_books_to_the_window_of_the_line_before_it() {
-    use fusebox::domain::time::Timestamp;
     use fusebox::domain::window::{Period, WindowRule, Zone};
     let main = lines([response("a", 1, t(100, 10, 0)), total(1, t(130, 13, 0))]);
     let mut store = record(&one(&main, &[]), ReadOrder::Lines, 1);
@@ -258,11 +261,57 @@ fn a_childs_rest_is_its_parents_too() {
     let mut store = TestStore::with_counters(&["s", "parent"]);
     let child = fusebox::store::Session { parent: Some("parent".into()), ..session("s") };
     // Seen before its messages: what a session used before it became a child is its own.
-    let born = fusebox::domain::time::Timestamp::parse(&at(0)).expect("a date");
+    let born = Timestamp::parse(&at(0)).expect("a date");
     fusebox::store::Record::touch_session(&mut store.sqlite, &child, born, false).expect("noted");
     for facts in SessionFiles::from_lines("s", &main, &[]).facts_by_line(dir.path()) {
         store.apply(&child, &facts);
     }
     assert_eq!(store.lifetime_counter(Scope::Session, "parent")[..2], [130, 13]);
     assert_eq!(store.lifetime_counter(Scope::User, "ann")[..2], [130, 13]);
+}
+
+/// A response with 100 tokens of output that no file shows.
+fn unseen(second: i64) -> Fact {
+    let date = at(second);
+    let key = MessageKey::from_parts(&["unseen", &date]);
+    Fact::Message(Message {
+        model: "sonnet".into(),
+        recorded: Usage { output: 100, ..Usage::default() },
+        stopped: true,
+        ..Message::new(key, UsageSource::Unseen, Timestamp::parse(&date).expect("a date"))
+    })
+}
+
+/// Checks tokens and estimates of a session with such responses, whenever they are heard of between the lines.
+#[track_caller]
+fn check_unseen(main: &[String], agent: &[String], heard: &[Fact], truth: Sum, estimates: u64) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let lines = SessionFiles::from_lines("s", main, agent).facts_by_line(dir.path());
+    for before in 0..=lines.len() {
+        let mut store = TestStore::with_counters(&["s"]);
+        let batches = lines[..before].iter().map(Vec::as_slice).chain([heard]);
+        for facts in batches.chain(lines[before..].iter().map(Vec::as_slice)) {
+            store.apply(&session("s"), facts);
+        }
+        let found = store.lifetime_counter(Scope::Session, "s");
+        assert_eq!(found[..4], as_counter(truth)[..4], "heard before line {before}");
+        assert_eq!(store.total("s").1, estimates, "heard before line {before}");
+    }
+}
+
+#[test]
+fn a_total_settles_only_estimates_before_its_last_dated_line() {
+    let main = lines([response("a", 1, t(100, 10, 0)), dated(5), total(1, t(130, 13, 0))]);
+    let heard = [unseen(3), unseen(5), unseen(6), unseen(600)];
+    check_unseen(&main, &[], &heard, t(130, 213, 0), 2);
+    // The next line can come long after them.
+    let resumed = [main, lines([dated(900), response("b", 901, t(1, 1, 0))])].concat();
+    check_unseen(&resumed, &[], &heard, t(131, 214, 0), 2);
+}
+
+#[test]
+fn a_total_that_turns_out_to_cover_nothing_settles_no_estimate() {
+    let main = lines([response("a", 1, t(100, 10, 0)), dated(5), total(1, t(130, 13, 0))]);
+    let agent = lines([response("c", 4, t(500, 50, 0))]);
+    check_unseen(&main, &agent, &[unseen(3)], t(600, 160, 0), 1);
 }

@@ -78,6 +78,26 @@ fn late_lines_are_never_estimated(home: &Home) {
     assert_eq!(home.journal(), "");
 }
 
+/// A client wrote its total when it exited. The resumed one writes nothing more.
+fn a_total_of_an_earlier_run_settles_no_later_response(home: &Home) {
+    let file = home.transcript("s");
+    let first = line(1);
+    let model = first["message"]["model"].as_str().unwrap();
+    let total = json!({"type": "cost-state", "startTime": 1, "modelUsage": {
+        (model): {"inputTokens": 950, "outputTokens": 150, "cacheReadInputTokens": 10}
+    }});
+    home.append(&file, &[first]);
+    batch(home, "s", 1);
+    home.append(&file, &[total]);
+    home.hook("SessionEnd", "s", json!({"reason": "other"}));
+    home.hook("SessionStart", "s", json!({"source": "resume"}));
+    for n in 2..=4 {
+        batch(home, "s", n);
+    }
+    // 100 tokens of the first run are on no line.
+    assert_eq!(counted(home, "s"), [4100, 4, 8, 3]);
+}
+
 /// Whichever step a hook that charges is killed at, later ones charge what it was told of, and nothing is left of it
 /// once the file is back.
 fn a_killed_charge(home: &Home) {
@@ -107,6 +127,7 @@ on_both_stores!(
     a_file_that_comes_back_replaces_the_estimates,
     a_replaced_file_is_noticed_until_it_is_back,
     late_lines_are_never_estimated,
+    a_total_of_an_earlier_run_settles_no_later_response,
 );
 
 #[test]

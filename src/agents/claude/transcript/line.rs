@@ -295,7 +295,8 @@ struct Content {
     signed: u64,
     /// `tool_use` ids.
     tools: Vec<String>,
-    /// The last text block.
+    /// The text blocks, joined as in `last_assistant_message`. (A streamed line has one block; one of a client that fell
+    /// back to a request without streaming has all.)
     text: Option<String>,
     /// Texts that calls schedule as prompts.
     scheduled: Vec<String>,
@@ -326,7 +327,12 @@ impl Content {
                 Some("thinking") if text(&block, "thinking").is_none() => {
                     content.signed += block.get("signature").map_or(0, chars);
                 }
-                Some("text") => content.text = text(&block, "text"),
+                Some("text") => {
+                    if let Some(text) = text(&block, "text") {
+                        let before = content.text.take().map(|before| before + "\n").unwrap_or_default();
+                        content.text = Some(before + &text);
+                    }
+                }
                 _ => {}
             }
         }
