@@ -263,7 +263,7 @@ pub fn read_new(
     if text_end > position.offset {
         position.last_line = Some((text_end, hash_before(lines.file(), text_end)?));
     }
-    position.offset = lines.offset();
+    position.offset = lines.next_start();
     Ok(reading)
 }
 

@@ -40,6 +40,8 @@ pub struct Lines {
     /// Bytes of lines that may still be read, see [`Self::allow`].
     allowed: u64,
     is_at_end: bool,
+    /// Whether a hole was skipped after the last line.
+    is_after_hole: bool,
     buffer: Vec<u8>,
     /// The unread bytes in the buffer.
     unread: std::ops::Range<usize>,
@@ -61,6 +63,7 @@ impl Lines {
             text_end: offset,
             allowed: u64::MAX,
             is_at_end: false,
+            is_after_hole: false,
             buffer: Vec::new(),
             unread: 0..0,
             searched: 0,
@@ -85,6 +88,12 @@ impl Lines {
     /// Where the next line starts, or continues.
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Where to continue reading later. Not after a hole at the end: a file that was rewritten in the meantime looks the
+    /// same there.
+    pub fn next_start(&self) -> u64 {
+        if self.is_at_end && self.is_after_hole { self.text_end } else { self.offset }
     }
 
     /// Where the last line, or part of one, ended: zeros may follow.
@@ -116,12 +125,14 @@ impl Lines {
             if let Some(end) = search::line_end(&self.buffer[self.searched..self.unread.end]) {
                 let line = self.take(self.searched + end + 1 - self.unread.start);
                 self.text_end = self.offset;
+                self.is_after_hole = false;
                 return Ok(Some(Line::Whole(&self.buffer[line.start..line.end - 1])));
             }
             self.searched = self.unread.end;
             if self.unread.len() > MAX_LINE_BYTES {
                 let front = self.take(self.unread.len() - KEPT_BYTES);
                 self.text_end = self.offset;
+                self.is_after_hole = false;
                 return Ok(Some(Line::Front(&self.buffer[front])));
             }
             if !self.fill()? {
@@ -142,7 +153,9 @@ impl Lines {
 
     /// Continues after a hole: gigabytes of zeros that are not on the disk cost nothing.
     fn skip_hole(&mut self) -> io::Result<()> {
-        self.offset = files::next_data(&self.file, self.offset).unwrap_or(self.len).max(self.offset);
+        let data = files::next_data(&self.file, self.offset).unwrap_or(self.len);
+        self.is_after_hole |= data > self.offset;
+        self.offset = data.max(self.offset);
         self.file.seek(SeekFrom::Start(self.offset))?;
         Ok(())
     }
