@@ -279,6 +279,8 @@ impl World {
             true => of.last_tools.get(&agent).cloned(),
             false => of.shown(agent, "tool_use", "id"),
         };
+        // The response of a call that is stopped counts, too.
+        let requested = json!(ended.clone());
         let ended: Vec<Value> = ended
             .iter()
             .map(|id| json!({"tool_use_id": id, "tool_name": "Bash", "tool_input": {}}))
@@ -288,6 +290,9 @@ impl World {
             "Stop" | "SubagentStop" => json!({"last_assistant_message": of.shown(agent, "text", "text")}),
             "SessionStart" => json!({"source": "startup"}),
             "UserPromptSubmit" => json!({"prompt": "go on"}),
+            "PreToolUse" => {
+                json!({"tool_use_id": requested, "tool_name": "Bash", "tool_input": {"command": "true"}})
+            }
             _ => json!({"tool_use_id": tool, "tool_name": "Bash", "tool_input": {"command": "true"}}),
         };
         if let Some((id, agent_type)) = agent.map(|agent| &of.agents[agent]) {
