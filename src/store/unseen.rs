@@ -41,6 +41,25 @@ pub enum Charge {
     Revoked,
 }
 
+/// How many calls an agent's file showed, and the time of its last response.
+pub type Progress = (u64, Option<Timestamp>);
+
+/// When a hook last found a response in a file, and how far the file was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// When a hook was told of the response.
+    pub at: Timestamp,
+    /// How far the file was.
+    pub progress: Progress,
+}
+
+impl Shown {
+    /// Whether another event may tell of the same response.
+    pub fn is_recent(&self, now: Timestamp) -> bool {
+        now.millis_since(self.at).abs() < MAX_LAG_MS
+    }
+}
+
 /// A response that no file shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnseenResponse {
@@ -64,6 +83,15 @@ pub struct UnseenResponse {
     /// The time of the last response in its agent's file when it was heard of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Timestamp>,
+    /// How far the file was that showed such a response before: until it moves on, it does not show this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<Progress>,
+    /// What it is charged, once its charge is due.
+    #[serde(default)]
+    pub usage: Usage,
+    /// The model whose price it has.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model: String,
     /// How far its charge is.
     #[serde(default)]
     pub charge: Charge,
@@ -71,12 +99,12 @@ pub struct UnseenResponse {
 
 impl UnseenResponse {
     /// The message that charges it, or, if it is revoked, makes it charge nothing.
-    pub fn estimate(&self, model: &str, usage: Usage) -> Message {
+    pub fn estimate(&self) -> Message {
         Message {
-            model: model.to_owned(),
+            model: self.model.clone(),
             agent: Some(self.agent.clone()).filter(|agent| !agent.is_empty()),
             agent_type: self.agent_type.clone(),
-            recorded: usage,
+            recorded: self.usage,
             stopped: true,
             superseded: self.charge == Charge::Revoked,
             tools: self.calls.iter().copied().collect(),
@@ -94,23 +122,33 @@ impl UnseenResponse {
             && other.at.millis_since(self.at).abs() < MAX_LAG_MS;
         self.key == other.key
             || (is_stopped && shares_calls)
-            || (is_repeated && (self.text.is_some() || is_stopped))
+            || (is_repeated && (self.text.is_some() || is_stopped || self.calls == other.calls))
     }
 
     /// Whether the response is among the last ones of a file.
     pub fn is_shown(&self, positions: &BTreeMap<PathBuf, Box<Position>>) -> bool {
-        positions.values().any(|position| match self.text {
+        self.shown_at(positions).is_some()
+    }
+
+    /// How far the file is that shows it.
+    pub fn shown_at(&self, positions: &BTreeMap<PathBuf, Box<Position>>) -> Option<Progress> {
+        let has_it = |position: &&Box<Position>| match self.text {
             None => self.calls.iter().any(|call| position.recent_tools.contains(call)),
             Some(_) => {
                 position.last_text == self.text && position.agent.as_deref().unwrap_or_default() == self.agent
             }
-        })
+        };
+        let progress = |position: &Box<Position>| (position.tools_seen, position.last_message_at);
+        positions.values().filter(has_it).map(progress).find(|progress| self.repeats != Some(*progress))
     }
 
     /// Whether a message may be this response. A text is not in a message, but its time is.
     fn is_message(&self, message: &Message) -> bool {
         match self.text {
-            None => self.calls.iter().any(|call| message.tools.contains(call)),
+            None => {
+                self.calls.iter().any(|call| message.tools.contains(call))
+                    && self.after.is_none_or(|after| message.at > after)
+            }
             Some(_) => {
                 message.tools.is_empty()
                     && message.source == UsageSource::Response
@@ -132,6 +170,13 @@ pub struct UnseenResponses {
     missing: BTreeSet<String>,
     /// Whether the person was told.
     pub told: bool,
+    /// By agent, the last response with calls and the last text that a file showed at once.
+    #[serde(skip_serializing_if = "is_default")]
+    shown: [BTreeMap<String, Shown>; 2],
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What one hook found out.
@@ -141,6 +186,8 @@ pub struct UnseenChange {
     pub seen: BTreeSet<MessageKey>,
     /// The response that the hook was told of.
     pub heard: Option<UnseenResponse>,
+    /// The response that the hook was told of and that a file shows, and how far the file is.
+    pub shown: Option<(UnseenResponse, Progress)>,
     /// The responses that are missing.
     pub missing: Vec<UnseenResponse>,
     /// The charges that were sent to the store.
@@ -172,6 +219,21 @@ impl UnseenResponses {
     /// The same response, if a hook was told of it before.
     pub fn known(&self, response: &UnseenResponse) -> Option<&UnseenResponse> {
         self.responses.iter().find(|known| known.is_same(response))
+    }
+
+    /// The last response of the same agent and kind that a file showed at once.
+    pub fn last_shown(&self, response: &UnseenResponse) -> Option<&Shown> {
+        self.shown[usize::from(response.text.is_some())].get(&response.agent)
+    }
+
+    /// Whether a response with the same calls was heard of too long ago to be the same.
+    pub fn has_earlier(&self, response: &UnseenResponse) -> bool {
+        let is_earlier = |known: &UnseenResponse| {
+            (&known.agent, &known.calls, known.was_stopped) == (&response.agent, &response.calls, false)
+                && !response.was_stopped
+                && response.at.millis_since(known.at) >= MAX_LAG_MS
+        };
+        self.responses.iter().any(is_earlier)
     }
 
     /// The responses whose charge the store has to be told of.
@@ -218,7 +280,7 @@ impl UnseenResponses {
 
     /// Applies what a hook found out. Another hook may have applied the same.
     pub fn apply(&mut self, change: &UnseenChange) {
-        let UnseenChange { seen, heard, missing, sent } = change;
+        let UnseenChange { seen, heard, shown, missing, sent } = change;
         let known = &mut self.missing;
         self.responses.retain_mut(|response| {
             let is_charged = response.charge != Charge::Awaited;
@@ -229,6 +291,10 @@ impl UnseenResponses {
             }
             true
         });
+        if let Some((response, progress)) = shown {
+            let last = Shown { at: response.at, progress: *progress };
+            self.shown[usize::from(response.text.is_some())].insert(response.agent.clone(), last);
+        }
         if let Some(heard) = heard {
             self.insert(heard, Charge::Awaited);
         }
@@ -250,7 +316,12 @@ impl UnseenResponses {
 
     fn insert(&mut self, response: &UnseenResponse, charge: Charge) {
         match self.responses.iter_mut().find(|known| known.is_same(response)) {
-            Some(known) => known.charge = known.charge.max(charge),
+            Some(known) => {
+                if known.charge == Charge::Awaited {
+                    (known.usage, known.model) = (response.usage, response.model.clone());
+                }
+                known.charge = known.charge.max(charge);
+            }
             None => self.responses.push(UnseenResponse { charge, ..response.clone() }),
         }
     }
