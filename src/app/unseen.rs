@@ -14,7 +14,7 @@ use crate::domain::usage::Usage;
 use crate::domain::verdict::ResponseSizes;
 use crate::platform::Stopwatch;
 use crate::store::session_cache::SessionCache;
-use crate::store::unseen::{Charge, FIRST_RESPONSE, UnseenChange, UnseenResponse};
+use crate::store::unseen::{Charge, FIRST_RESPONSE, MAX_LAG_MS, Shown, UnseenChange, UnseenResponse};
 use crate::transcript::{is_plain_id, text_hash, tool_hash};
 
 /// What an event says about responses.
@@ -143,13 +143,16 @@ fn heard_response(
     };
     let mut parts = vec!["unseen".to_owned(), source.session.clone(), ctx.agent().to_owned()];
     parts.extend(calls.iter().map(u64::to_string));
+    // The same text can end two turns.
+    parts.extend(text.map(|text| format!("text {text} {}", now.0)));
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let own = delta.positions.values().filter(|position| position.agent == source.agent);
     let mut response = UnseenResponse {
-        key: MessageKey::from_parts(&[]),
+        key: MessageKey::from_parts(&parts),
         agent: ctx.agent().to_owned(),
         agent_type: agent_type.to_owned(),
         at: now,
-        after: own.filter_map(|position| position.last_message_at).max(),
+        after: text.and_then(|_| own.filter_map(|position| position.last_message_at).max()),
         calls,
         text,
         was_stopped: matches!(heard, Heard::Stopped(_)),
@@ -160,29 +163,23 @@ fn heard_response(
     };
     let unseen = &ctx.cache.unseen;
     if let Some(progress) = response.shown_at(&delta.positions) {
-        let last = unseen.last_shown(&response).filter(|last| last.progress == progress);
-        match last {
-            // Parallel calls of one response are each stopped.
-            _ if response.was_stopped => return None,
-            // The same event again.
-            Some(last) if last.is_recent(now) => return None,
-            Some(_) => response.repeats = Some(progress),
-            None => {
-                change.shown = Some((response.clone(), progress));
+        let shown = response.text.map(|text| Shown { text, at: now, progress });
+        match unseen.last_shown(&response.agent).zip(shown) {
+            Some((last, shown)) if (last.text, last.progress) == (shown.text, progress) => {
+                // The same event again.
+                if now.millis_since(last.at).abs() < MAX_LAG_MS {
+                    return None;
+                }
+                response.repeats = Some(progress);
+            }
+            _ => {
+                change.shown = shown.map(|shown| (response.agent, shown));
                 return None;
             }
         }
     }
-    // The same text can end two turns, and some gateways repeat ids.
-    parts.extend(text.map(|text| format!("text {text} {}", now.0)));
-    let is_again = text.is_none() && (response.repeats.is_some() || unseen.has_earlier(&response));
-    parts.extend(is_again.then(|| format!("again {}", now.0)));
-    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    response.key = MessageKey::from_parts(&parts);
-    if response.text.is_none() && !is_again {
-        response.after = None;
-    }
-    Some(unseen.known(&response).cloned().unwrap_or(response))
+    let response = unseen.known(&response).cloned().unwrap_or(response);
+    (!response.is_shown(&delta.positions)).then_some(response)
 }
 
 /// The responses that should be in a file by now. `heard`: the one that just ended.

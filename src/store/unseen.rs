@@ -24,7 +24,7 @@ const MAX_RESPONSES: usize = 512;
 
 /// How long a line may take, in milliseconds; the longest measured is 170. After that, a response is overdue even if
 /// its agent has not made another one.
-const MAX_LAG_MS: i64 = 2_000;
+pub const MAX_LAG_MS: i64 = 2_000;
 
 /// How far the charge of a response is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -44,20 +44,15 @@ pub enum Charge {
 /// How many calls an agent's file showed, and the time of its last response.
 pub type Progress = (u64, Option<Timestamp>);
 
-/// When a hook last found a response in a file, and how far the file was.
+/// A text that ended a turn and that a file showed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shown {
-    /// When a hook was told of the response.
+    /// Its hash.
+    pub text: u64,
+    /// When a hook was told of it.
     pub at: Timestamp,
     /// How far the file was.
     pub progress: Progress,
-}
-
-impl Shown {
-    /// Whether another event may tell of the same response.
-    pub fn is_recent(&self, now: Timestamp) -> bool {
-        now.millis_since(self.at).abs() < MAX_LAG_MS
-    }
 }
 
 /// A response that no file shows.
@@ -83,7 +78,7 @@ pub struct UnseenResponse {
     /// The time of the last response in its agent's file when it was heard of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Timestamp>,
-    /// How far the file was that showed such a response before: until it moves on, it does not show this one.
+    /// How far the file was that showed the same text before: until it moves on, it does not show this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeats: Option<Progress>,
     /// What it is charged, once its charge is due.
@@ -122,7 +117,7 @@ impl UnseenResponse {
             && other.at.millis_since(self.at).abs() < MAX_LAG_MS;
         self.key == other.key
             || (is_stopped && shares_calls)
-            || (is_repeated && (self.text.is_some() || is_stopped || self.calls == other.calls))
+            || (is_repeated && (self.text.is_some() || is_stopped))
     }
 
     /// Whether the response is among the last ones of a file.
@@ -145,10 +140,7 @@ impl UnseenResponse {
     /// Whether a message may be this response. A text is not in a message, but its time is.
     fn is_message(&self, message: &Message) -> bool {
         match self.text {
-            None => {
-                self.calls.iter().any(|call| message.tools.contains(call))
-                    && self.after.is_none_or(|after| message.at > after)
-            }
+            None => self.calls.iter().any(|call| message.tools.contains(call)),
             Some(_) => {
                 message.tools.is_empty()
                     && message.source == UsageSource::Response
@@ -170,13 +162,9 @@ pub struct UnseenResponses {
     missing: BTreeSet<String>,
     /// Whether the person was told.
     pub told: bool,
-    /// By agent, the last response with calls and the last text that a file showed at once.
-    #[serde(skip_serializing_if = "is_default")]
-    shown: [BTreeMap<String, Shown>; 2],
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
+    /// By agent, the last text that a file showed at once.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    shown: BTreeMap<String, Shown>,
 }
 
 /// What one hook found out.
@@ -186,8 +174,8 @@ pub struct UnseenChange {
     pub seen: BTreeSet<MessageKey>,
     /// The response that the hook was told of.
     pub heard: Option<UnseenResponse>,
-    /// The response that the hook was told of and that a file shows, and how far the file is.
-    pub shown: Option<(UnseenResponse, Progress)>,
+    /// The text that the hook was told of, if a file shows it, and its agent.
+    pub shown: Option<(String, Shown)>,
     /// The responses that are missing.
     pub missing: Vec<UnseenResponse>,
     /// The charges that were sent to the store.
@@ -221,19 +209,9 @@ impl UnseenResponses {
         self.responses.iter().find(|known| known.is_same(response))
     }
 
-    /// The last response of the same agent and kind that a file showed at once.
-    pub fn last_shown(&self, response: &UnseenResponse) -> Option<&Shown> {
-        self.shown[usize::from(response.text.is_some())].get(&response.agent)
-    }
-
-    /// Whether a response with the same calls was heard of too long ago to be the same.
-    pub fn has_earlier(&self, response: &UnseenResponse) -> bool {
-        let is_earlier = |known: &UnseenResponse| {
-            (&known.agent, &known.calls, known.was_stopped) == (&response.agent, &response.calls, false)
-                && !response.was_stopped
-                && response.at.millis_since(known.at) >= MAX_LAG_MS
-        };
-        self.responses.iter().any(is_earlier)
+    /// The last text of an agent that a file showed at once.
+    pub fn last_shown(&self, agent: &str) -> Option<&Shown> {
+        self.shown.get(agent)
     }
 
     /// The responses whose charge the store has to be told of.
@@ -291,10 +269,7 @@ impl UnseenResponses {
             }
             true
         });
-        if let Some((response, progress)) = shown {
-            let last = Shown { at: response.at, progress: *progress };
-            self.shown[usize::from(response.text.is_some())].insert(response.agent.clone(), last);
-        }
+        self.shown.extend(shown.clone());
         if let Some(heard) = heard {
             self.insert(heard, Charge::Awaited);
         }

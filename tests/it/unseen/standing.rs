@@ -63,28 +63,6 @@ fn a_late_line_with_the_text_of_the_turn_before_is_not_estimated(home: &Home) {
     assert_eq!(home.journal(), "");
 }
 
-fn ids_that_repeat_are_charged_again(home: &Home) {
-    // With a file that stands still, and without one.
-    for (session, lines, known) in [("still", 1, 1000), ("none", 0, 28_000)] {
-        if lines == 1 {
-            home.append(&home.transcript(session), &[line(1)]);
-            batch(home, session, 1);
-        }
-        for n in 1..=3 {
-            at_second(home, 10 * n);
-            // Twice, as parallel hooks.
-            batch(home, session, 1);
-            batch(home, session, 1);
-        }
-        assert_eq!(
-            counted(home, session),
-            [3 * known + 1000 * lines, 3 + lines, 6 + 2 * lines, 3],
-            "{session}"
-        );
-        std::fs::remove_file(home.path("clock")).unwrap();
-    }
-}
-
 fn a_file_that_only_grows_is_not_waited_for(home: &Home) {
     use std::io::Write;
     let file = home.transcript("s");
@@ -127,7 +105,6 @@ on_both_stores!(
     a_text_that_a_file_showed_before_is_charged_again,
     the_text_of_a_line_with_several_blocks_is_known,
     a_late_line_with_the_text_of_the_turn_before_is_not_estimated,
-    ids_that_repeat_are_charged_again,
     a_file_that_only_grows_is_not_waited_for,
     a_file_elsewhere_is_found_again_without_the_cache,
     a_file_that_turns_up_elsewhere_later_is_read,
