@@ -20,6 +20,9 @@ pub(super) const MAX_WAIT_MS: i64 = 200;
 /// How often it checks.
 pub(super) const POLL: Duration = Duration::from_millis(8);
 
+/// Bytes without a response after which a file that was not read to its end is not waited for.
+const TELLING_BYTES: u64 = 8 * 1024 * 1024;
+
 /// How far each file was read.
 pub type Positions = BTreeMap<PathBuf, Box<Position>>;
 
@@ -75,6 +78,9 @@ pub struct TranscriptDelta {
     pub positions: Positions,
     /// Whether the ends of the files were reached.
     pub complete: bool,
+    /// Whether what was not read can hardly show a response: a first reading may take several hooks, but a file with so
+    /// much that is no response is not worth waiting for.
+    pub is_telling: bool,
     /// Bytes read.
     pub bytes: u64,
     /// Files that could not be read, and why.
@@ -102,7 +108,8 @@ impl<'s> TranscriptReader<'s> {
         awaited: &Awaited,
         max_bytes: u64,
     ) -> TranscriptDelta {
-        let mut delta = TranscriptDelta { positions, complete: true, ..TranscriptDelta::default() };
+        let mut delta =
+            TranscriptDelta { positions, complete: true, is_telling: true, ..TranscriptDelta::default() };
         let mains = self.mains();
         let own_file = |(path, transcripts): &(&Path, &dyn Transcripts)| match &self.source.agent {
             None => None,
@@ -177,6 +184,7 @@ impl<'s> TranscriptReader<'s> {
         match cursor::read_new(transcripts, &file.path, position, max_bytes, self.now) {
             Ok(reading) => {
                 delta.complete &= reading.complete;
+                delta.is_telling &= reading.complete || position.silent >= TELLING_BYTES;
                 if !reading.facts.is_empty() {
                     delta.parts.push((file.path.clone(), reading.facts.len()));
                     delta.facts.extend(reading.facts);

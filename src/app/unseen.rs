@@ -14,11 +14,8 @@ use crate::domain::usage::Usage;
 use crate::domain::verdict::ResponseSizes;
 use crate::platform::Stopwatch;
 use crate::store::session_cache::SessionCache;
-use crate::store::unseen::{Charge, FIRST_RESPONSE, UnseenChange, UnseenResponse};
+use crate::store::unseen::{Charge, FIRST_RESPONSE, MAX_LAG_MS, Shown, UnseenChange, UnseenResponse};
 use crate::transcript::{is_plain_id, text_hash, tool_hash};
-
-/// Bytes without a single response after which a file that was not read to its end is not waited for.
-const TELLING_BYTES: u64 = 8 * 1024 * 1024;
 
 /// What an event says about responses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,19 +66,28 @@ pub(super) fn settle(
     let seen = ctx.cache.unseen.seen(&delta.facts, &delta.positions);
     let mut change = UnseenChange { seen, ..UnseenChange::default() };
     ctx.cache.unseen.apply(&change);
-    let mut heard = heard_response(ctx, &plan.heard, delta).filter(|_| is_last);
-    if is_last && is_read(delta) {
+    let mut heard = if is_last { heard_response(ctx, &plan.heard, delta, &mut change) } else { None };
+    if is_last && delta.is_telling {
         let mut missing = overdue(ctx, plan, heard.as_ref());
-        if missing.iter().any(|response| !ctx.cache.unseen.is_missing(&response.agent)) {
-            look_again(ctx, plan, delta, heard.as_ref(), &mut change);
+        let is_new = missing.iter().any(|response| !ctx.cache.unseen.is_missing(&response.agent));
+        // Another file may turn up later.
+        let is_between_turns = matches!(plan.heard, Heard::Prompt | Heard::Text(_) | Heard::End);
+        if is_new || (is_between_turns && ctx.cache.unseen.is_missing(ctx.agent())) {
+            look_again(ctx, plan, delta, heard.as_ref(), &mut change, is_new);
             heard = heard.filter(|heard| !heard.is_shown(&delta.positions));
-            missing = if is_read(delta) { overdue(ctx, plan, heard.as_ref()) } else { Vec::new() };
+            missing = if delta.is_telling { overdue(ctx, plan, heard.as_ref()) } else { Vec::new() };
         }
         let is_late = |heard: &&UnseenResponse| {
             ctx.cache.unseen.is_missing(&heard.agent) || missing.iter().any(|late| late.agent == heard.agent)
         };
         let at_once = heard.iter().find(is_late).cloned();
         missing.extend(at_once);
+        // Kept with them: responses get larger, and a store that lost its data gets these estimates again.
+        let usage = estimated_usage(&ctx.cache);
+        for response in &mut missing {
+            let model = ctx.cache.models.get(&response.agent).or_else(|| ctx.cache.models.get(""));
+            (response.usage, response.model) = (usage, model.cloned().unwrap_or_default());
+        }
         change.missing = missing;
     }
     change.heard = heard;
@@ -107,13 +113,7 @@ pub(super) fn settle(
 
 /// The messages that the store has not acknowledged: estimates, and revoked ones.
 pub(super) fn estimates(cache: &SessionCache) -> Vec<Message> {
-    let usage = estimated_usage(cache);
-    let models = &cache.models;
-    let estimate = |response: &UnseenResponse| {
-        let model = models.get(&response.agent).or_else(|| models.get(""));
-        response.estimate(model.map_or("", String::as_str), usage)
-    };
-    cache.unseen.unsent().map(estimate).collect()
+    cache.unseen.unsent().map(UnseenResponse::estimate).collect()
 }
 
 /// What a response is charged that no file shows: as much as the largest one so far.
@@ -121,14 +121,13 @@ fn estimated_usage(cache: &SessionCache) -> Usage {
     Some(cache.sizes.largest).filter(|usage| usage.total() > 0).unwrap_or(FIRST_RESPONSE)
 }
 
-/// Whether what was not read cannot show what seems to be missing. A first reading may take several hooks; but a file
-/// with so much that is no response is not worth waiting for.
-fn is_read(delta: &TranscriptDelta) -> bool {
-    delta.complete || (delta.facts.is_empty() && delta.bytes >= TELLING_BYTES)
-}
-
 /// The response that an event told of, unless a file shows it.
-fn heard_response(ctx: &SessionContext, heard: &Heard, delta: &TranscriptDelta) -> Option<UnseenResponse> {
+fn heard_response(
+    ctx: &SessionContext,
+    heard: &Heard,
+    delta: &TranscriptDelta,
+    change: &mut UnseenChange,
+) -> Option<UnseenResponse> {
     let (calls, text) = match heard {
         Heard::Calls(calls) if !calls.is_empty() => (calls.clone(), None),
         Heard::Stopped(call) => (vec![*call], None),
@@ -148,7 +147,7 @@ fn heard_response(ctx: &SessionContext, heard: &Heard, delta: &TranscriptDelta) 
     parts.extend(text.map(|text| format!("text {text} {}", now.0)));
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let own = delta.positions.values().filter(|position| position.agent == source.agent);
-    let response = UnseenResponse {
+    let mut response = UnseenResponse {
         key: MessageKey::from_parts(&parts),
         agent: ctx.agent().to_owned(),
         agent_type: agent_type.to_owned(),
@@ -157,9 +156,29 @@ fn heard_response(ctx: &SessionContext, heard: &Heard, delta: &TranscriptDelta) 
         calls,
         text,
         was_stopped: matches!(heard, Heard::Stopped(_)),
+        repeats: None,
+        usage: Usage::default(),
+        model: String::new(),
         charge: Charge::Awaited,
     };
-    let response = ctx.cache.unseen.known(&response).cloned().unwrap_or(response);
+    let unseen = &ctx.cache.unseen;
+    if let Some(progress) = response.shown_at(&delta.positions) {
+        let shown = response.text.map(|text| Shown { text, at: now, progress });
+        match unseen.last_shown(&response.agent).zip(shown) {
+            Some((last, shown)) if (last.text, last.progress) == (shown.text, progress) => {
+                // The same event again.
+                if now.millis_since(last.at).abs() < MAX_LAG_MS {
+                    return None;
+                }
+                response.repeats = Some(progress);
+            }
+            _ => {
+                change.shown = shown.map(|shown| (response.agent, shown));
+                return None;
+            }
+        }
+    }
+    let response = unseen.known(&response).cloned().unwrap_or(response);
     (!response.is_shown(&delta.positions)).then_some(response)
 }
 
@@ -176,22 +195,29 @@ fn overdue(ctx: &SessionContext, plan: &RecordPlan, heard: Option<&UnseenRespons
     ctx.cache.unseen.overdue(ctx.env.now, is_past, |response| is_read(response) && !is_current(response))
 }
 
-/// Before anything is said to be missing: looks for another file of the session, and waits for the lines.
+/// Looks for another file of the session. `waits`: nothing is known to be missing yet, so this waits for the lines.
 fn look_again(
     ctx: &mut SessionContext,
     plan: &RecordPlan,
     delta: &mut TranscriptDelta,
     heard: Option<&UnseenResponse>,
     change: &mut UnseenChange,
+    waits: bool,
 ) {
     let session = &ctx.source.session;
-    if is_plain_id(session) {
-        let found = agents::find_transcripts(ctx.env, session);
-        let other = found.into_iter().find(|path| !delta.positions.contains_key(path));
-        if let Some(other) = other {
+    let found = if is_plain_id(session) { agents::find_transcripts(ctx.env, session) } else { Vec::new() };
+    let read = ctx.transcript_reader().transcripts;
+    let others = found.into_iter().filter(|path| !read.contains(&Some(path.as_path())));
+    // A file can have a position, and not be read any more: the cache was lost.
+    let other = others.min_by_key(|path| delta.positions.contains_key(path));
+    if other.is_none() && !waits {
+        return;
+    }
+    if let Some(other) = other {
+        if !delta.positions.contains_key(&other) {
             ctx.notices.journal.push(format!("{}: another transcript of the session", other.display()));
-            ctx.cache.session.transcript = Some(other);
         }
+        ctx.cache.session.transcript = Some(other);
     }
     // Do not hold the store open while waiting.
     ctx.store.close();
@@ -207,8 +233,9 @@ fn look_again(
         delta.facts.extend(found.facts);
         delta.parts.extend(found.parts);
         (delta.positions, delta.complete) = (found.positions, found.complete);
+        delta.is_telling = found.is_telling;
         delta.bytes += found.bytes;
-        if overdue(ctx, plan, heard).is_empty() || started.ms() >= MAX_WAIT_MS {
+        if !waits || overdue(ctx, plan, heard).is_empty() || started.ms() >= MAX_WAIT_MS {
             return;
         }
         std::thread::sleep(POLL);
@@ -232,6 +259,8 @@ fn note_missing(ctx: &mut SessionContext, plan: &RecordPlan) {
     };
     ctx.notices.journal.push(format!("incomplete transcript: {what}"));
     if plan.claim_alerts {
+        // Saved before it is printed. If this hook is killed in between, the journal and `status` still say it; saved
+        // afterwards, parallel hooks would all say it.
         ctx.notices.person.push(notices::incomplete(&what));
         ctx.cache.unseen.told = true;
     }

@@ -24,7 +24,7 @@ const MAX_RESPONSES: usize = 512;
 
 /// How long a line may take, in milliseconds; the longest measured is 170. After that, a response is overdue even if
 /// its agent has not made another one.
-const MAX_LAG_MS: i64 = 2_000;
+pub const MAX_LAG_MS: i64 = 2_000;
 
 /// How far the charge of a response is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -39,6 +39,20 @@ pub enum Charge {
     Made,
     /// To be revoked, because a file shows the response; the store has not acknowledged it yet.
     Revoked,
+}
+
+/// How many calls an agent's file showed, and the time of its last response.
+pub type Progress = (u64, Option<Timestamp>);
+
+/// A text that ended a turn and that a file showed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// Its hash.
+    pub text: u64,
+    /// When a hook was told of it.
+    pub at: Timestamp,
+    /// How far the file was.
+    pub progress: Progress,
 }
 
 /// A response that no file shows.
@@ -64,6 +78,15 @@ pub struct UnseenResponse {
     /// The time of the last response in its agent's file when it was heard of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Timestamp>,
+    /// How far the file was that showed the same text before: until it moves on, it does not show this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<Progress>,
+    /// What it is charged, once its charge is due.
+    #[serde(default)]
+    pub usage: Usage,
+    /// The model whose price it has.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model: String,
     /// How far its charge is.
     #[serde(default)]
     pub charge: Charge,
@@ -71,12 +94,12 @@ pub struct UnseenResponse {
 
 impl UnseenResponse {
     /// The message that charges it, or, if it is revoked, makes it charge nothing.
-    pub fn estimate(&self, model: &str, usage: Usage) -> Message {
+    pub fn estimate(&self) -> Message {
         Message {
-            model: model.to_owned(),
+            model: self.model.clone(),
             agent: Some(self.agent.clone()).filter(|agent| !agent.is_empty()),
             agent_type: self.agent_type.clone(),
-            recorded: usage,
+            recorded: self.usage,
             stopped: true,
             superseded: self.charge == Charge::Revoked,
             tools: self.calls.iter().copied().collect(),
@@ -99,12 +122,19 @@ impl UnseenResponse {
 
     /// Whether the response is among the last ones of a file.
     pub fn is_shown(&self, positions: &BTreeMap<PathBuf, Box<Position>>) -> bool {
-        positions.values().any(|position| match self.text {
+        self.shown_at(positions).is_some()
+    }
+
+    /// How far the file is that shows it.
+    pub fn shown_at(&self, positions: &BTreeMap<PathBuf, Box<Position>>) -> Option<Progress> {
+        let has_it = |position: &&Box<Position>| match self.text {
             None => self.calls.iter().any(|call| position.recent_tools.contains(call)),
             Some(_) => {
                 position.last_text == self.text && position.agent.as_deref().unwrap_or_default() == self.agent
             }
-        })
+        };
+        let progress = |position: &Box<Position>| (position.tools_seen, position.last_message_at);
+        positions.values().filter(has_it).map(progress).find(|progress| self.repeats != Some(*progress))
     }
 
     /// Whether a message may be this response. A text is not in a message, but its time is.
@@ -132,6 +162,9 @@ pub struct UnseenResponses {
     missing: BTreeSet<String>,
     /// Whether the person was told.
     pub told: bool,
+    /// By agent, the last text that a file showed at once.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    shown: BTreeMap<String, Shown>,
 }
 
 /// What one hook found out.
@@ -141,6 +174,8 @@ pub struct UnseenChange {
     pub seen: BTreeSet<MessageKey>,
     /// The response that the hook was told of.
     pub heard: Option<UnseenResponse>,
+    /// The text that the hook was told of, if a file shows it, and its agent.
+    pub shown: Option<(String, Shown)>,
     /// The responses that are missing.
     pub missing: Vec<UnseenResponse>,
     /// The charges that were sent to the store.
@@ -172,6 +207,11 @@ impl UnseenResponses {
     /// The same response, if a hook was told of it before.
     pub fn known(&self, response: &UnseenResponse) -> Option<&UnseenResponse> {
         self.responses.iter().find(|known| known.is_same(response))
+    }
+
+    /// The last text of an agent that a file showed at once.
+    pub fn last_shown(&self, agent: &str) -> Option<&Shown> {
+        self.shown.get(agent)
     }
 
     /// The responses whose charge the store has to be told of.
@@ -218,7 +258,7 @@ impl UnseenResponses {
 
     /// Applies what a hook found out. Another hook may have applied the same.
     pub fn apply(&mut self, change: &UnseenChange) {
-        let UnseenChange { seen, heard, missing, sent } = change;
+        let UnseenChange { seen, heard, shown, missing, sent } = change;
         let known = &mut self.missing;
         self.responses.retain_mut(|response| {
             let is_charged = response.charge != Charge::Awaited;
@@ -229,6 +269,7 @@ impl UnseenResponses {
             }
             true
         });
+        self.shown.extend(shown.clone());
         if let Some(heard) = heard {
             self.insert(heard, Charge::Awaited);
         }
@@ -250,7 +291,12 @@ impl UnseenResponses {
 
     fn insert(&mut self, response: &UnseenResponse, charge: Charge) {
         match self.responses.iter_mut().find(|known| known.is_same(response)) {
-            Some(known) => known.charge = known.charge.max(charge),
+            Some(known) => {
+                if known.charge == Charge::Awaited {
+                    (known.usage, known.model) = (response.usage, response.model.clone());
+                }
+                known.charge = known.charge.max(charge);
+            }
             None => self.responses.push(UnseenResponse { charge, ..response.clone() }),
         }
     }

@@ -69,6 +69,9 @@ pub struct Position {
     /// Kinds of billed parts that this version does not know.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub unknown_parts: BTreeSet<String>,
+    /// Bytes read since the last response.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub silent: u64,
     /// How long the file was when Fusebox first saw its session: 0 if the file came later. `None`: the session was not
     /// looked up yet.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -258,6 +261,8 @@ pub fn read_new(
         return Err(error);
     }
     reading.bytes = max_bytes - lines.allowed();
+    let is_silent = !reading.facts.iter().any(|fact| matches!(fact, Fact::Message(_)));
+    position.silent = if is_silent { position.silent.saturating_add(reading.bytes) } else { 0 };
     reading.complete = lines.is_at_end();
     let text_end = lines.text_end();
     if text_end > position.offset {
@@ -265,6 +270,10 @@ pub fn read_new(
     }
     position.offset = lines.next_start();
     Ok(reading)
+}
+
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 /// A hash of the bytes before `end`: enough to contain an id or a date of the last line.

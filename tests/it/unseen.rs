@@ -2,6 +2,7 @@
 
 mod clients;
 mod settled;
+mod standing;
 
 use serde_json::{Value, json};
 
@@ -43,7 +44,9 @@ fn shared_home(server: &Server) -> Home {
 }
 
 fn budgeted(home: Home) -> Home {
+    let clock = home.path("clock").to_string_lossy().into_owned();
     home.without_lines()
+        .var("FUSEBOX_TEST_CLOCK", &clock)
         .var("FUSEBOX_BUDGET_SESSION_LIMIT", "100000")
         .var("FUSEBOX_BUDGET_SESSION_ON_LIMIT", "stop")
 }

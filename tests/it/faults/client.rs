@@ -1,6 +1,6 @@
 //! Clients that write transcripts: late, torn, with several lines per message, with forks, compactions and totals.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -55,6 +55,8 @@ pub struct Session {
     /// The last tool call, and the last one of each agent (`None`: the main one), written or not.
     pub last_tool: String,
     pub last_tools: BTreeMap<Option<usize>, String>,
+    /// The texts that hooks were told of: each ends one turn.
+    pub ended: BTreeSet<String>,
     /// Its transcript is not where it should be: nothing is written.
     pub hidden: bool,
     /// A hook completed while the store was there, and the store was not replaced since.
@@ -79,6 +81,7 @@ impl Session {
             retired: false,
             last_tool: "toolu_none".into(),
             last_tools: BTreeMap::new(),
+            ended: BTreeSet::new(),
             hidden: false,
             in_store: false,
             in_cache: false,

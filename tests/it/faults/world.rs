@@ -272,6 +272,11 @@ impl World {
         kill: Option<At>,
     ) -> PreparedHook {
         let random = &mut self.random;
+        let of = &mut self.sessions[session];
+        let ends = matches!(event, "Stop" | "SubagentStop");
+        let text = if ends { of.shown(agent, "text", "text") } else { None };
+        // The same text again would be another response, which no file shows.
+        let text = text.filter(|text| of.ended.insert(text.clone()));
         let of = &self.sessions[session];
         let tool = if random.chance(90) { of.last_tool.clone() } else { "toolu_unknown".to_owned() };
         // Unless files lie, hooks are told only of responses in a file: a killed client would lose the others.
@@ -287,7 +292,7 @@ impl World {
             .collect();
         let mut fields = match event {
             "PostToolBatch" => json!({"tool_calls": ended}),
-            "Stop" | "SubagentStop" => json!({"last_assistant_message": of.shown(agent, "text", "text")}),
+            "Stop" | "SubagentStop" => json!({"last_assistant_message": text}),
             "SessionStart" => json!({"source": "startup"}),
             "UserPromptSubmit" => json!({"prompt": "go on"}),
             "PreToolUse" => {
