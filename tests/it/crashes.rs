@@ -317,6 +317,7 @@ fn a_hook_killed_on_its_way_to_a_trip_counts_the_call_once_and_trips() {
     let steps = at_every_step(|n| {
         let n = n * STRIDE;
         let home = Home::new();
+        home.append(&home.transcript("s"), &(1..=5).map(|id| message(id, 1, 1)).collect::<Vec<_>>());
         for id in 1..=4 {
             home.run("post-tool-use", again(&home, id).as_bytes());
         }

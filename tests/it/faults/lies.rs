@@ -17,7 +17,7 @@ pub const LYING_STEPS: [(u64, Step); 11] = [
     (1, World::fork),
     (2, World::start_agent),
     (6, World::hide),
-    (4, World::show),
+    (2, World::show),
     (2, World::ask),
 ];
 

@@ -193,7 +193,9 @@ fn a_file_says_the_same_in_whatever_slices_it_comes_and_is_read() {
             position = serde_json::from_value(json!(position)).unwrap();
         }
         assert_eq!(facts, at_once);
-        assert_eq!(Position { inode: 0, starts: 0, ..position }, Position { inode: 0, starts: 0, ..end });
+        // How much was read since the last response is known to the slice.
+        let of_lines = |position| Position { inode: 0, starts: 0, silent: 0, ..position };
+        assert_eq!(of_lines(position), of_lines(end));
         fs::remove_file(&path).unwrap();
     }
 }
