@@ -168,6 +168,8 @@ fn shorten(value: Value, depth: usize, most: usize) -> Value {
         value => match value.to_string().len() {
             size if size > most => {
                 let text = value.as_str().filter(|_| most > SHORT).unwrap_or_default();
+                // First: of a path that is cut, a part would stay.
+                let text = text.replace(env!("CARGO_MANIFEST_DIR"), REPOSITORY);
                 format!("{} ({size} bytes)", text.chars().take(BEGINNING).collect::<String>()).into()
             }
             _ => value,
