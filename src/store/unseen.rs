@@ -127,14 +127,19 @@ impl UnseenResponse {
 
     /// How far the file is that shows it.
     pub fn shown_at(&self, positions: &BTreeMap<PathBuf, Box<Position>>) -> Option<Progress> {
-        let has_it = |position: &&Box<Position>| match self.text {
+        let has_it = |position: &&Position| match self.text {
             None => self.calls.iter().any(|call| position.recent_tools.contains(call)),
             Some(_) => {
                 position.last_text == self.text && position.agent.as_deref().unwrap_or_default() == self.agent
             }
         };
-        let progress = |position: &Box<Position>| (position.tools_seen, position.last_message_at);
-        positions.values().filter(has_it).map(progress).find(|progress| self.repeats != Some(*progress))
+        let progress = |position: &Position| (position.tools_seen, position.last_message_at);
+        positions
+            .values()
+            .map(Box::as_ref)
+            .filter(has_it)
+            .map(progress)
+            .find(|progress| self.repeats != Some(*progress))
     }
 
     /// Whether a message may be this response. A text is not in a message, but its time is.
