@@ -107,8 +107,8 @@ impl UnseenResponse {
         }
     }
 
-    /// Whether both describe the same response: the client may call hooks twice for one event, each of parallel calls is
-    /// stopped, and some clients report the end of a stopped response.
+    /// Whether both describe the same response: the client may call hooks twice for one event, each of parallel calls
+    /// is stopped, and some clients report the end of a stopped response.
     fn is_same(&self, other: &Self) -> bool {
         let is_stopped = self.was_stopped || other.was_stopped;
         let shares_calls = self.calls.iter().any(|call| other.calls.contains(call));

@@ -90,8 +90,8 @@ impl Lines {
         self.offset
     }
 
-    /// Where to continue reading later. Not after a hole at the end: a file that was rewritten in the meantime looks the
-    /// same there.
+    /// Where to continue reading later. Not after a hole at the end: a file that was rewritten in the meantime looks
+    /// the same there.
     pub fn next_start(&self) -> u64 {
         if self.is_at_end && self.is_after_hole { self.text_end } else { self.offset }
     }

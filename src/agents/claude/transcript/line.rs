@@ -295,8 +295,8 @@ struct Content {
     signed: u64,
     /// `tool_use` ids.
     tools: Vec<String>,
-    /// The text blocks, joined as in `last_assistant_message`. (A streamed line has one block; one of a client that fell
-    /// back to a request without streaming has all.)
+    /// The text blocks, joined as in `last_assistant_message`. (A streamed line has one block; one of a client that
+    /// fell back to a request without streaming has all.)
     text: Option<String>,
     /// Texts that calls schedule as prompts.
     scheduled: Vec<String>,
