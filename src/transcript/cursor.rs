@@ -76,9 +76,9 @@ pub struct Position {
     /// looked up yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<u64>,
-    /// Where the current line begins, while it is read.
+    /// Where the current line ends, while it is read.
     #[serde(skip)]
-    pub line_start: u64,
+    pub line_end: u64,
     /// Texts that the agent scheduled as prompts.
     #[serde(skip_serializing_if = "ScheduledTexts::is_empty")]
     pub scheduled: ScheduledTexts,
@@ -114,9 +114,9 @@ impl Position {
         self.inode != 0
     }
 
-    /// Whether the file held the current line when Fusebox first saw its session.
+    /// Whether the file held the whole current line when Fusebox first saw its session.
     pub fn is_held(&self) -> bool {
-        self.held.is_some_and(|held| self.line_start < held)
+        self.held.is_some_and(|held| self.line_end < held)
     }
 
     /// Whether `other` is newer.
@@ -246,16 +246,19 @@ pub fn read_new(
     lines.allow(max_bytes);
     let mut reading = NewFacts::default();
     let failure = loop {
-        position.line_start = lines.offset();
+        let start = lines.offset();
         match lines.next_line() {
-            Ok(Some(Line::Whole(line))) => transcripts.facts(line, position, now, &mut reading.facts),
+            Ok(Some(Line::Whole(line))) => {
+                position.line_end = start + line.len() as u64;
+                transcripts.facts(line, position, now, &mut reading.facts);
+            }
             // No response is that long.
             Ok(Some(Line::Front(_))) => {}
             Ok(None) => break None,
             Err(error) => break Some(error),
         }
     };
-    position.line_start = 0;
+    position.line_end = 0;
     // What was read before a failure counts; the next reading fails at once.
     if let Some(error) = failure.filter(|_| lines.offset() == position.offset) {
         return Err(error);

@@ -1,9 +1,9 @@
 //! A temporary home for the executables: state, caches, project, and a transcript written by tests.
 
 use std::ffi::OsStr;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fusebox::platform::Env;
@@ -226,10 +226,21 @@ impl Home {
 /// Runs `command` with `input`.
 pub fn run(command: &mut Command, input: &[u8]) -> Ran {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
+    let mut child = start(command);
     // A program that does not read its input may close the pipe.
     let _ = child.stdin.take().unwrap().write_all(input);
     Ran::of(&child.wait_with_output().unwrap())
+}
+
+/// Starts `command`. A script that this test just wrote is busy while a process that another thread starts at this
+/// moment still holds the file open.
+fn start(command: &mut Command) -> Child {
+    loop {
+        match command.spawn() {
+            Err(busy) if busy.kind() == ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+            child => return child.unwrap(),
+        }
+    }
 }
 
 /// The path of one of this package's programs.

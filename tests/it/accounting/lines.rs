@@ -60,6 +60,41 @@ fn another_request_id_does_not_make_a_copy_another_message() {
 }
 
 #[test]
+fn a_copy_that_lost_its_first_line_is_still_a_copy() {
+    let part = |n: i64| {
+        let mut line = response("m", n, TEN);
+        (line["uuid"], line["parentUuid"]) = (format!("line-{n}").into(), format!("line-{}", n - 1).into());
+        line["message"]["content"][0]["text"] = format!("part {n}").into();
+        line
+    };
+    let others: Vec<Value> =
+        (0..9).map(|n| response(&format!("other {n}"), 10 + n, Sum::default())).collect();
+    let whole = [part(1), part(2), part(3)];
+    let copied = [&whole[..], &others, &[part(2), part(3)]].concat();
+    assert_eq!(count(&lines(&copied)), (TEN.calls(10, 0), 0));
+    // Whichever file is read first. The fork that holds only the copy is not charged for it.
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let file = |name: &str, values: &[Value]| {
+        let path = dir.path().join(name);
+        fs::write(&path, lines(values)).expect("a transcript");
+        path
+    };
+    let (origin, fork) = (file("origin.jsonl", &whole), file("fork.jsonl", &copied[12..]));
+    for order in [[("origin", &origin), ("fork", &fork)], [("fork", &fork), ("origin", &origin)]] {
+        let mut store = TestStore::with_counters(&["origin", "fork"]);
+        for (id, path) in order {
+            Reader::new(&session(id), path).record(&mut store.sqlite);
+        }
+        assert_eq!(store.total("origin").0, TEN.calls(1, 0));
+        assert_eq!(store.total("fork").0, Sum::default());
+        assert_eq!(
+            store.lifetime_counter(Scope::User, "ann"),
+            super::test_store::as_counter(TEN.calls(1, 0))
+        );
+    }
+}
+
+#[test]
 fn without_a_message_id_the_line_is_the_key() {
     let mut first = response("m", 1, TEN);
     first.as_object_mut().expect("an object").remove("requestId");

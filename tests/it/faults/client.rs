@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
+use super::count::CountedSession;
 use crate::random::Random;
 
 pub const MODELS: [&str; 3] = ["claude-large-1", "claude-middle-1", "claude-small-1"];
@@ -33,6 +34,19 @@ impl Drop for Process {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// The messages that a session's files held when a hook first saw it, by their keys in the count.
+#[derive(Default)]
+pub struct Held {
+    /// Those that they certainly held.
+    pub surely: BTreeSet<String>,
+    /// Those that they may have held: a killed hook may have seen it or not.
+    pub perhaps: BTreeSet<String>,
+    /// A hook was called, or a command may have read its files.
+    pub tried: bool,
+    /// A hook surely saw it.
+    pub seen: bool,
 }
 
 /// A session, and what its client has not written yet.
@@ -63,6 +77,8 @@ pub struct Session {
     pub in_store: bool,
     /// The same, and its cache was kept since.
     pub in_cache: bool,
+    /// What its files held when a hook first saw it.
+    pub held: Held,
     buffers: BTreeMap<PathBuf, Vec<u8>>,
 }
 
@@ -85,6 +101,7 @@ impl Session {
             hidden: false,
             in_store: false,
             in_cache: false,
+            held: Held::default(),
             buffers: BTreeMap::new(),
         }
     }
@@ -94,9 +111,24 @@ impl Session {
         Self { machine, ..self }
     }
 
+    /// If both the store and the cache were lost, the next hook sees it for the first time again. So it does if only
+    /// the cache was lost, and the store has none of its messages.
+    pub fn note_loss(&mut self) {
+        if !self.in_cache && (!self.in_store || self.held.perhaps.is_empty()) {
+            self.held.seen = false;
+            self.held.surely.clear();
+        }
+    }
+
     /// Whether its client is running.
     pub fn is_live(&self) -> bool {
         self.client.is_some()
+    }
+
+    /// What the count needs to know of it.
+    pub fn counted(&self) -> CountedSession<'_> {
+        let project = self.project.canonicalize().unwrap_or_default().to_string_lossy().into_owned();
+        CountedSession { id: &self.id, transcript: self.transcript.clone(), project }
     }
 
     /// Whether any of its files exists.
@@ -240,15 +272,11 @@ impl Session {
         bytes[..whole].rsplit(|b| *b == b'\n').find_map(of_line)
     }
 
-    /// Kills the client: unwritten data is lost. What the next one writes first is no response, so of a line that
-    /// continues a torn one, nothing counts.
+    /// Kills the client: unwritten data is lost.
     pub fn kill(&mut self) {
         self.client = None;
         self.killed = true;
-        let first = json!({"type": "user", "message": {"role": "user", "content": "go on"}});
-        for buffer in self.buffers.values_mut() {
-            *buffer = format!("{first}\n").into_bytes();
-        }
+        self.buffers.clear();
     }
 
     /// The lines of its transcript as copied by a fork's client.

@@ -110,8 +110,8 @@ impl Count {
         // Text after the last newline is not a complete line.
         let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
         let (mut last, mut last_model, mut latest) = (None, String::new(), 0);
-        for line in bytes[..whole].split(|b| *b == b'\n') {
-            let Ok(line) = serde_json::from_slice::<Value>(line) else { continue };
+        let mut begun = BTreeSet::new();
+        for line in bytes[..whole].split(|b| *b == b'\n').flat_map(records) {
             let own = line["timestamp"]
                 .as_str()
                 .map(|at| chrono::DateTime::parse_from_rfc3339(at).unwrap().timestamp_millis());
@@ -128,8 +128,13 @@ impl Count {
                 Some("assistant") => {
                     let key = format!("{} {}", line["message"]["id"], line["requestId"]);
                     let model = line["message"]["model"].as_str().unwrap().to_owned();
-                    self.put(&key, MessageKind::Response, &model, agent_type, last_at, session)
-                        .response(&line, uuid);
+                    let known = self.put(&key, MessageKind::Response, &model, agent_type, last_at, session);
+                    known.response(&line, uuid);
+                    begun.extend(uuid.ends_with("-1").then(|| key.clone()));
+                    // A copy that lost its first line counts for no session.
+                    if begun.contains(&key) {
+                        known.sessions.insert(session.id.to_owned());
+                    }
                     (last, last_model) = (Some(key), model);
                 }
                 Some("system") if line["subtype"] == "compact_boundary" => {
@@ -137,6 +142,7 @@ impl Count {
                     let known =
                         self.put(uuid, MessageKind::Compaction, &last_model, agent_type, last_at, session);
                     known.recorded[4] = known.recorded[4].max(read);
+                    known.sessions.insert(session.id.to_owned());
                 }
                 Some("cost-state") => {
                     for (model, usage) in line["modelUsage"].as_object().unwrap() {
@@ -179,7 +185,6 @@ impl Count {
         if known.model.is_empty() || !model.is_empty() && model < known.model.as_str() {
             model.clone_into(&mut known.model);
         }
-        known.sessions.insert(session.id.to_owned());
         known
     }
 
@@ -202,7 +207,9 @@ impl Count {
             Some(message) => message.exact = Some(rest),
             None => {
                 let key = format!("run {run} {model}");
-                self.put(&key, MessageKind::Unlisted, model, "main", at, session).exact = Some(rest);
+                let unlisted = self.put(&key, MessageKind::Unlisted, model, "main", at, session);
+                unlisted.exact = Some(rest);
+                unlisted.sessions.insert(session.id.to_owned());
             }
         }
     }
@@ -237,6 +244,26 @@ impl Message {
         }
         self.visible.insert(uuid.to_owned(), visible as u64);
     }
+}
+
+/// The records of a line: more than one, or one after a torn one, if a client was killed within its line.
+fn records(line: &[u8]) -> Vec<Value> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(start) = line[at..].windows(2).position(|bytes| bytes == b"{\"").map(|start| at + start) {
+        let mut read = serde_json::Deserializer::from_slice(&line[start..]).into_iter::<Value>();
+        let record = read.next().and_then(Result::ok);
+        let end = start + read.byte_offset();
+        // A part of a torn record has no type that counts.
+        match record.filter(|_| matches!(line.get(end), None | Some(b'{'))) {
+            Some(record) => {
+                found.push(record);
+                at = end;
+            }
+            None => at = start + 1,
+        }
+    }
+    found
 }
 
 /// The files of a session and their agents: its transcript, and those of its subagents.

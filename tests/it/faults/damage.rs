@@ -53,6 +53,7 @@ impl World {
         }
         for session in self.sessions.iter_mut().filter(|session| session.machine == machine) {
             session.in_cache &= how != "all deleted" && name != format!("guardrails-{}.json", session.id);
+            session.note_loss();
         }
     }
 
@@ -104,7 +105,16 @@ impl World {
         for asked in self.decisions.values_mut().filter(|asked| **asked == DecisionOutcome::Done) {
             *asked = DecisionOutcome::Unknown;
         }
-        self.sessions.iter_mut().for_each(|session| session.in_store = false);
+        self.lose_store();
+    }
+
+    /// No session is known to be in the store any more.
+    pub fn lose_store(&mut self) {
+        for session in &mut self.sessions {
+            session.in_store = false;
+            session.note_loss();
+        }
+        self.note_reading();
     }
 
     /// Fills a disk, or makes it or the journal read-only.

@@ -57,6 +57,27 @@ impl World {
         }
     }
 
+    /// Hides the transcript of a new session until a hook takes a response for missing, or has seen several.
+    pub fn lie(&mut self) {
+        self.start_session();
+        let session = self.sessions.len() - 1;
+        for n in 0..20 {
+            self.sessions[session].hidden = n > 0;
+            let (serial, now) = (self.serial(), self.now_of(session));
+            self.sessions[session].respond(&mut self.random, None, serial, now);
+            self.sessions[session].flush(None);
+            self.hook(session, "PostToolBatch", None, None);
+            if self.noticed_lies() {
+                return;
+            }
+        }
+    }
+
+    /// Whether a response was taken for missing.
+    pub fn noticed_lies(&self) -> bool {
+        self.home.journal().contains("incomplete transcript")
+    }
+
     /// All transcripts are back, with everything that was said.
     pub fn show_all(&mut self) {
         if self.lies {

@@ -72,7 +72,7 @@ impl World {
         }
         // Alerts recorded as shown in the store may be shown again.
         self.shown_alerts.values_mut().for_each(|(sure, unsure)| *unsure += std::mem::take(sure));
-        self.sessions.iter_mut().for_each(|session| session.in_store = false);
+        self.lose_store();
     }
 
     /// Restores the server.

@@ -35,6 +35,7 @@ impl World {
     /// Runs `fusebox resync` on a machine.
     pub fn resync_whole(&mut self, machine: usize) {
         self.note(format!("resync on {machine}"));
+        self.note_reading();
         let (code, output, errors) = self.fusebox_on(machine, &["resync", "--json"], None);
         self.check_resync(machine, code, &output, &errors);
         if code != Some(0) || self.failing {
@@ -49,6 +50,7 @@ impl World {
     /// On all machines at once, while hooks run.
     fn resync_beside_hooks(&mut self) {
         self.note("resync on all machines, beside hooks:");
+        self.note_reading();
         let mut ready: Vec<PreparedHook> = Vec::new();
         for _ in 0..6 {
             let Some(session) = self.any_live() else { break };

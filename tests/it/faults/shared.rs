@@ -279,6 +279,7 @@ impl World {
             self.answer(machine, &["status", "--all", "--json"]);
         }
         self.installed = self.shared.as_ref().unwrap().installed().expect("when it was installed is known");
+        self.note_reading();
         let (decided, count) = (self.decisions_by_budget(), self.count());
         for machine in 0..self.machines() {
             self.note(format!("numbers on {machine}"));

@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::Value;
 
 use super::client::{AGENT_TYPES, MODELS, Process, Session, append};
-use super::count::{Count, CountedSession, MessageKind};
+use super::count::{Count, MessageKind};
 use super::lies::LYING_STEPS;
 use super::shared::SHARED_STEPS;
 use super::world::{DecisionOutcome, HookRun, World};
@@ -156,9 +156,13 @@ impl World {
     }
 
     pub fn start(&mut self) {
-        if self.sessions.len() >= SESSIONS {
-            return;
+        if self.sessions.len() < SESSIONS {
+            self.start_session();
         }
+    }
+
+    /// Starts one more session.
+    pub fn start_session(&mut self) {
         let id = format!("session-{}", self.serial());
         let machine = self.any_machine();
         let project = format!("project-{}", self.random.below(2));
@@ -229,8 +233,7 @@ impl World {
     /// The total is the sum of the lines, plus more for the compaction and for cut streams.
     fn write_total(&mut self, session: usize) {
         let of = &self.sessions[session];
-        let counted =
-            [CountedSession { id: &of.id, transcript: of.transcript.clone(), project: String::new() }];
+        let counted = [of.counted()];
         let mut totals: BTreeMap<String, [u64; 5]> = BTreeMap::new();
         for message in Count::from_sessions(&counted).messages.values().filter(|m| !m.model.is_empty()) {
             let more = match message.kind {
@@ -287,8 +290,7 @@ impl World {
             self.random.weighted(&[(1, "again"), (1, "replaced"), (1, "truncated"), (1, "put in front")]);
         self.note(format!("{}: {how}", file.file_name().unwrap().display()));
         match how {
-            // Not after a torn line: of a copy without its first line, the rest would be a response of its own.
-            "again" => append(&file, &[b"\n", &bytes[..]].concat()),
+            "again" => append(&file, &bytes),
             "replaced" => {
                 let new = file.with_extension("new");
                 fs::write(&new, &bytes).unwrap();
@@ -308,6 +310,9 @@ impl World {
                 let mut front = front(serial, now, &self.sessions[session]);
                 front.extend_from_slice(&bytes);
                 fs::write(&file, &front).unwrap();
+                // It is where the file held other lines.
+                let keys = self.keys_of(session);
+                self.sessions[session].held.perhaps.extend(keys);
             }
         }
     }
@@ -387,7 +392,7 @@ impl World {
 /// A complete message before all others of a file.
 fn front(serial: u64, now: i64, session: &Session) -> Vec<u8> {
     let line = serde_json::json!({
-        "type": "assistant", "uuid": format!("line-{serial}"), "requestId": format!("req_{serial}"),
+        "type": "assistant", "uuid": format!("line-{serial}-1"), "requestId": format!("req_{serial}"),
         "sessionId": session.id, "cwd": session.project, "timestamp": super::client::rfc3339(now),
         "message": {"id": format!("msg_{serial}"), "role": "assistant", "model": MODELS[0], "stop_reason": "end_turn",
             "content": [{"type": "text", "text": "first"}],

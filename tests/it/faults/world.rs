@@ -1,7 +1,7 @@
 //! Homes with their clients, clocks and disks, and what a run records about them. On a shared store there are several
 //! homes, one per machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -112,6 +112,10 @@ pub struct World {
 /// A prepared run of a hook.
 pub struct PreparedHook {
     pub session: usize,
+    /// The session has files.
+    has_files: bool,
+    /// What they hold, if no hook saw them before.
+    held: Option<BTreeSet<String>>,
     command: Command,
     input: Vec<u8>,
     kill: Option<At>,
@@ -121,6 +125,8 @@ pub struct PreparedHook {
 /// A finished run of a hook.
 pub struct HookRun {
     pub session: usize,
+    has_files: bool,
+    held: Option<BTreeSet<String>>,
     pub killed: bool,
     /// It was so fast that no deadline can have ended it.
     pub is_uncut: bool,
@@ -237,6 +243,10 @@ impl World {
             self.offsets[machine] += MARGIN;
         }
         std::fs::write(self.home_of(machine).path("clock"), self.offsets[machine].to_string()).unwrap();
+        if self.now(machine) < self.installed {
+            // What is recorded again before the installation is no history.
+            self.sessions.iter_mut().for_each(|session| session.held.surely.clear());
+        }
     }
 
     /// A random session with a running client.
@@ -271,6 +281,10 @@ impl World {
         agent: Option<usize>,
         kill: Option<At>,
     ) -> PreparedHook {
+        // Without a file, there is nothing to see yet.
+        let has_files = self.sessions[session].has_written();
+        let is_first = !std::mem::replace(&mut self.sessions[session].held.tried, true) && has_files;
+        let held = is_first.then(|| self.keys_of(session));
         let random = &mut self.random;
         let of = &mut self.sessions[session];
         let ends = matches!(event, "Stop" | "SubagentStop");
@@ -315,7 +329,7 @@ impl World {
             kill.map_or(String::new(), |at| format!(", killed at {}+{}", at.stops, at.instructions))
         );
         let command = self.command(hook_of(event), of.machine, Some(session));
-        PreparedHook { session, command, input, kill, description: what }
+        PreparedHook { session, has_files, held, command, input, kill, description: what }
     }
 
     /// Calls a hook.
@@ -335,6 +349,15 @@ impl World {
         if sure {
             self.sessions[called.session].in_store = true;
             self.sessions[called.session].in_cache = true;
+        }
+        if !self.sessions[called.session].held.seen {
+            let keys = self.keys_of(called.session);
+            // By this clock, the time of the installation is wrong.
+            let is_early = self.now_of(called.session) < self.installed;
+            let held = &mut self.sessions[called.session].held;
+            held.perhaps.extend(keys);
+            held.surely.extend(called.held.iter().filter(|_| sure && !is_early).flatten().cloned());
+            held.seen = sure && called.has_files;
         }
         let Ok(said) = serde_json::from_str::<Value>(&called.stdout) else { return };
         for line in said["systemMessage"].as_str().unwrap_or_default().lines() {
@@ -404,7 +427,7 @@ impl PreparedHook {
     /// Calls the hook, and checks the contract: exit code 0, empty standard error, and nothing or one JSON answer on
     /// standard output.
     pub fn call(self) -> HookRun {
-        let Self { session, mut command, input, kill, description: what } = self;
+        let Self { session, has_files, held, mut command, input, kill, description: what } = self;
         let started = Instant::now();
         let (killed, stdout) = match kill {
             Some(at) => {
@@ -426,6 +449,6 @@ impl PreparedHook {
             let known = |name: &String| FIELDS.contains(&name.as_str());
             assert!(answer.as_object().is_some_and(|fields| fields.keys().all(known)), "{what}: {stdout}");
         }
-        HookRun { session, killed, is_uncut: started.elapsed() < MAX_UNCUT, stdout }
+        HookRun { session, has_files, held, killed, is_uncut: started.elapsed() < MAX_UNCUT, stdout }
     }
 }

@@ -72,8 +72,8 @@ fn record(fields: &Object, position: &mut Position, now: Timestamp, out: &mut Ve
                 let at = text(&inner, "timestamp").and_then(|t| Timestamp::parse(&t)).unwrap_or(at);
                 let agent = text(&data, "agentId").or_else(|| text(fields, "agentId"));
                 let streams = std::mem::take(&mut position.streams);
-                let (held, line_start) = (position.held, position.line_start);
-                let mut embedded = Position { streams, held, line_start, ..Position::default() };
+                let (held, line_end) = (position.held, position.line_end);
+                let mut embedded = Position { streams, held, line_end, ..Position::default() };
                 response(&inner, at, agent, true, &mut embedded, out);
                 position.streams = embedded.streams;
                 position.unknown_parts.append(&mut embedded.unknown_parts);
@@ -163,11 +163,12 @@ fn response(
     if has_new_parts {
         billed_parts(parts, &found, position, out);
     }
-    // A parent's file may embed only this line, and count it as a message of its own.
-    if let Some(key) = later.filter(|_| found.agent.is_some() && !is_embedded) {
-        let embedded = Message { key, superseded: true, ..found.clone() };
-        billed_parts(parts, &embedded, position, out);
-        out.push(Fact::Message(embedded));
+    // A copy that lost the lines before this one, or a parent's file that embeds only this one, counts it as a message of
+    // its own: that one charges nothing.
+    if let Some(key) = later.filter(|_| !is_embedded) {
+        let copy = Message { key, superseded: true, ..found.clone() };
+        billed_parts(parts, &copy, position, out);
+        out.push(Fact::Message(copy));
     }
     position.note_response(key);
     if let Some(content) = read {
