@@ -151,14 +151,19 @@ fn calling(tool: &str, input: Value) -> Value {
 #[test]
 fn what_an_agent_schedules_is_no_persons_prompt() {
     let text = "look at the queue again";
-    for (tool, input) in [
+    // Known from the transcript (a subagent's, too, and after the cache is lost), or from the event alone.
+    let ways = [("transcript", false), ("transcript", true), ("event", false)];
+    for (n, (tool, input)) in [
         ("CronCreate", json!({"cron": "*/5 * * * *", "prompt": format!("  {text}\n"), "recurring": true})),
         ("ScheduleWakeup", json!({"delaySeconds": 270, "reason": "it waits", "prompt": text})),
         ("SendMessage", json!({"to": "main", "message": text})),
         ("mcp__planner__create_scheduled_task", json!({"prompt": text})),
-    ] {
-        // Known from the transcript (a subagent's, too, and after the cache is lost), or from the event alone.
-        for (known_by, agent) in [("transcript", false), ("transcript", true), ("event", false)] {
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        // The first in every way, each of the others in one.
+        for (known_by, agent) in if n == 0 { &ways[..] } else { &ways[n - 1..n] }.iter().copied() {
             let home = Home::new();
             // The person may have begun with the same words: nothing was scheduled yet.
             trip(&home);

@@ -1,6 +1,7 @@
 //! Responses that no transcript shows: no file, another file, a file that stands still or is replaced.
 
 mod clients;
+mod crashes;
 mod settled;
 mod standing;
 

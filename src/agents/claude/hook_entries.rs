@@ -3,6 +3,7 @@
 //! Other entries are left unchanged and in place.
 
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -130,11 +131,27 @@ fn fusebox_program(entry: &Value, env: &Env) -> Option<String> {
 fn is_fusebox(program: &str, env: &Env) -> bool {
     let Some(path) = program_path(program, env) else { return false };
     match fs::metadata(&path) {
-        Ok(meta) if meta.is_file() => {
-            fs::read(&path).map_or(true, |bytes| memchr::memmem::find(&bytes, b"fusebox").is_some())
-        }
+        Ok(meta) if meta.is_file() => contains(&path, b"fusebox").unwrap_or(true),
         Ok(_) => false,
         Err(_) => true,
+    }
+}
+
+/// Whether a file contains `bytes`. It is read in pieces: an executable may be large.
+fn contains(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let mut file = fs::File::open(path)?;
+    let mut piece = vec![0; 256 * 1024];
+    // The end of the piece before, in which `bytes` may begin.
+    let mut kept = 0;
+    loop {
+        let read = file.read(&mut piece[kept..])?;
+        let filled = kept + read;
+        let found = memchr::memmem::find(&piece[..filled], bytes).is_some();
+        if found || read == 0 {
+            return Ok(found);
+        }
+        kept = filled.min(bytes.len() - 1);
+        piece.copy_within(filled - kept..filled, 0);
     }
 }
 

@@ -49,12 +49,13 @@ fn facts_of(path: &Path, bytes: &[u8]) -> (Vec<Fact>, Position) {
 }
 
 /// The responses in these facts, without what depends on earlier lines: which response an error followed, the model of
-/// a compaction, and the first line of a stream, after which its message is named.
+/// a compaction, and the first line of a stream, after which its message is named. What
+/// copies would count as is left out.
 fn responses(facts: &[Fact]) -> BTreeMap<String, usize> {
     let mut found = BTreeMap::new();
     for fact in facts {
-        if let Fact::Message(m @ Message { source: UsageSource::Response, error_followed: false, .. }) = fact
-        {
+        let Fact::Message(m) = fact else { continue };
+        if m.source == UsageSource::Response && !m.error_followed && !m.superseded {
             let unnamed = Message { key: MessageKey([0; 16]), at: Timestamp(0), ..m.clone() };
             *found.entry(format!("{unnamed:?}")).or_default() += 1;
         }

@@ -2,9 +2,8 @@
 
 use serde_json::json;
 
-use super::{assert_exact, batch, budgeted, calls, counted, home, last_line, line, on_both_stores, told};
+use super::{assert_exact, batch, budgeted, counted, last_line, line, on_both_stores, told};
 use crate::harness::Home;
-use crate::killed::{At, run_killed_at};
 use crate::redis::{Manner, Proxy, Server};
 
 fn a_file_that_comes_back_replaces_the_estimates(home: &Home) {
@@ -98,42 +97,12 @@ fn a_total_of_an_earlier_run_settles_no_later_response(home: &Home) {
     assert_eq!(counted(home, "s"), [4100, 4, 8, 3]);
 }
 
-/// Whichever step a hook that charges is killed at, later ones charge what it was told of, and nothing is left of it
-/// once the file is back.
-fn a_killed_charge(home: &Home) {
-    let mut killed = true;
-    let mut n = 0;
-    // Each step has its own session.
-    while killed {
-        n += 1;
-        let id = format!("s{n}");
-        batch(home, &id, 1);
-        let payload = home.payload("PostToolBatch", &id, calls(2)).to_string();
-        let at = At { stops: n * 11, instructions: 0 };
-        killed = run_killed_at(home.command("post-tool-use"), payload.as_bytes(), at).killed;
-        batch(home, &id, 3);
-        let [used, requests, tools, unseen] = counted(home, &id);
-        assert_eq!((used, requests, tools), (28_000 * unseen, unseen, 2 * unseen), "killed at {}", at.stops);
-        // Only what no other hook was told of can be missing.
-        assert!((2..=3).contains(&unseen), "{unseen}, killed at {}", at.stops);
-        home.append(&home.transcript(&id), &[line(1), line(2), line(3)]);
-        home.hook("PostToolUse", &id, json!({"tool_use_id": "toolu_3"}));
-        assert_exact(home, &id, 3, 6);
-    }
-    assert!(n > 10, "only {n} kills");
-}
-
 on_both_stores!(
     a_file_that_comes_back_replaces_the_estimates,
     a_replaced_file_is_noticed_until_it_is_back,
     late_lines_are_never_estimated,
     a_total_of_an_earlier_run_settles_no_later_response,
 );
-
-#[test]
-fn a_charge_killed_at_any_step_is_made_and_revoked_once() {
-    a_killed_charge(&home());
-}
 
 /// While the store does not answer, the session's hooks go on charging; it gets everything afterwards.
 #[test]
