@@ -1,6 +1,6 @@
 //! Fusebox: budgets, quotas and a circuit breaker for Claude Code, as small hook executables.
 //!
-//! Layers, each importing only from those to its left: [`domain`] ← [`platform`] ← [`transcript`] ← [`agents`] ←
+//! Layers, each importing only from those to its left: [`domain`] ← [`prices`] ← [`platform`] ← [`transcript`] ← [`agents`] ←
 //! [`config`] ← [`store`] ← [`app`] ← [`hook`] ← [`cli`]. `store` does not import `agents`. [`zoneinfo`] wraps the
 //! system's time zones and is on the level of `platform`. It also parses the text form of a window rule, which needs
 //! the zone files.
@@ -46,6 +46,7 @@ pub mod config;
 pub mod domain;
 pub mod hook;
 pub mod platform;
+pub mod prices;
 pub mod store;
 pub mod transcript;
 pub mod zoneinfo;

@@ -10,6 +10,7 @@ pub mod counter;
 pub mod escalation;
 pub mod event;
 pub mod message;
+pub mod money;
 pub mod operation;
 pub mod prompt_command;
 pub mod protection;

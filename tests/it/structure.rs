@@ -51,7 +51,11 @@ fn the_domain_knows_no_agent() {
 fn no_layer_imports_one_above_it() {
     // Each layer with the folders that it must not import.
     let layers = [
-        ("src/domain/", &["platform", "transcript", "agents", "config", "store", "app", "hook", "cli"][..]),
+        (
+            "src/domain/",
+            &["prices", "platform", "transcript", "agents", "config", "store", "app", "hook", "cli"][..],
+        ),
+        ("src/prices/", &["platform", "transcript", "agents", "config", "store", "app", "hook", "cli"]),
         ("src/platform/", &["transcript", "agents", "config", "store", "app", "hook", "cli"]),
         ("src/transcript/", &["agents", "config", "store", "app", "hook", "cli"]),
         ("src/agents/", &["config", "store", "app", "hook", "cli"]),
