@@ -32,6 +32,7 @@ use fusebox::domain::message::{Message, MessageKey, UsageSource};
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::{Period, WindowRule, Zone};
 use fusebox::platform::clock;
+use fusebox::prices::Prices;
 use fusebox::store::redis::{RedisLocation, RedisStore};
 use fusebox::store::{AgentObservation, Batch, BudgetKey, Query, Record, Session};
 use fusebox::transcript::Fact;
@@ -284,6 +285,7 @@ fn record(url: &str, memory: &Path, session: usize, n: usize) -> Duration {
                 slots: None,
             }),
             now,
+            prices: &Prices::default(),
         })
         .unwrap();
     begun.elapsed()

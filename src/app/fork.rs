@@ -4,6 +4,7 @@
 use super::operate::{BudgetChange, OperationRequest, Refusal, operate};
 use super::process_tree;
 use super::session::SessionContext;
+use crate::domain::amount::WrittenAmount;
 use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::escalation::Hold;
 use crate::store::BudgetKey;
@@ -62,7 +63,7 @@ pub fn blocking_origin(ctx: &mut SessionContext) -> Option<BudgetState> {
         let request = OperationRequest {
             budget: state.budget.name.clone(),
             value: ctx.source.session.clone(),
-            change: BudgetChange::Extend { amount: state.extension, unit: None },
+            change: BudgetChange::Extend { amount: WrittenAmount::from_count(state.extension), unit: None },
             reason: why.clone(),
             actor: "fusebox".to_owned(),
             idempotency_key: why.clone(),

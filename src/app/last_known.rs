@@ -9,7 +9,7 @@ use wildmatch::WildMatch;
 
 use super::open_store::StoreLocation;
 use super::session::SessionContext;
-use super::status::{AgentStatus, BudgetStatus, CircuitStatus, SessionStatus};
+use super::status::{AgentStatus, BudgetStatus, CircuitStatus, CostStatus, SessionStatus};
 use super::store_status::StoreStatus;
 use super::temporary_store::TemporaryStore;
 use super::{offline, presence, process_tree, report, session_files};
@@ -113,6 +113,7 @@ impl<'a> LastKnown<'a> {
             estimated_messages: total.estimated_messages,
             incomplete: cache.unseen.estimates() > 0,
             unseen_responses: cache.unseen.estimates(),
+            cost: CostStatus::new(total),
             budgets: states.iter().map(BudgetStatus::from_state).collect(),
             circuit: policy.enabled.then(|| circuit(MAIN_AGENT)),
             agents: agents.map(of_agent).collect(),

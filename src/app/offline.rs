@@ -168,7 +168,7 @@ pub(super) fn unacknowledged(ctx: &mut SessionContext) -> BTreeMap<MessageKey, M
             }
         }
         if delta.complete || delta.bytes == 0 {
-            let estimates = unseen::estimates(&ctx.cache);
+            let estimates = unseen::estimates(&ctx.cache, &ctx.config.prices);
             messages.extend(estimates.into_iter().map(|message| (message.key, message)));
             return messages;
         }

@@ -4,10 +4,12 @@ use super::operation_ledger::OperationLedger;
 use super::store_access::{StoreAccess, Unavailable};
 use super::{messages, operator};
 use crate::config::Config;
+use crate::domain::amount::WrittenAmount;
 use crate::domain::breaker::circuit::Trip;
 use crate::domain::budget::{Budget, BudgetState, Scope, Status, Unit};
 use crate::domain::event::CircuitDecision;
 use crate::domain::message::MessageKey;
+use crate::domain::money::exact_usd;
 use crate::domain::operation::{Operation, OperationKind};
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
@@ -69,10 +71,10 @@ pub enum Refusal {
     HardLimit {
         /// The budget.
         name: String,
-        /// Units left until the hard limit.
-        room: u64,
-        /// The hard limit in force.
-        hard: u64,
+        /// What is left until the hard limit, as text.
+        room: String,
+        /// The hard limit in force, as text.
+        hard: String,
     },
     /// The budget was deleted for this value and window.
     #[error("budget {0} was deleted for this value; `fusebox budget reset {0}` restores it")]
@@ -120,7 +122,7 @@ pub enum BudgetChange {
     /// Adds units to the limit.
     Extend {
         /// Units to add.
-        amount: u64,
+        amount: WrittenAmount,
         /// The unit that the person named; `None`: the budget's.
         unit: Option<Unit>,
     },
@@ -136,7 +138,10 @@ impl OperationRequest {
         let (name, scope, value) = (&budget.name, budget.scope, &self.value);
         match self.change {
             BudgetChange::Extend { amount, unit } => {
-                messages::extend_command(name, scope, value, unit.unwrap_or(budget.unit), &amount.to_string())
+                let unit = unit.unwrap_or(budget.unit);
+                let amount = amount.in_unit(unit).unwrap_or_default();
+                let amount = if unit == Unit::Usd { exact_usd(amount) } else { amount.to_string() };
+                messages::extend_command(name, scope, value, unit, &amount)
             }
             BudgetChange::Reset => messages::reset_command(name, scope, value),
             BudgetChange::Delete => messages::delete_command(name, scope, value),
@@ -158,6 +163,11 @@ pub struct AppliedOperation {
 }
 
 impl AppliedOperation {
+    /// The unit of the budget.
+    pub fn unit(&self) -> Unit {
+        self.after.as_ref().or(self.before.as_ref()).map_or(Unit::Tokens, |state| state.budget.unit)
+    }
+
     /// Whether it is new. A repeated request changes nothing.
     pub fn is_new(&self) -> bool {
         let count = |state: &Option<BudgetState>| state.as_ref().map(|state| state.operations);
@@ -237,8 +247,7 @@ pub fn operate(
     let decision = match request.change {
         BudgetChange::Extend { amount, unit } => {
             let state = before.as_ref().ok_or_else(|| Refusal::Deleted(budget.name.clone()))?;
-            check_extension(state, amount, unit)?;
-            OperationKind::Extend { amount }
+            OperationKind::Extend { amount: extension(state, amount, unit)? }
         }
         BudgetChange::Reset => OperationKind::Reset { baseline: now },
         BudgetChange::Delete => OperationKind::Delete,
@@ -327,20 +336,26 @@ pub fn budget_state(
     Ok(store.call(|store| store.states(budget_keys, now))?.pop())
 }
 
-fn check_extension(state: &BudgetState, amount: u64, unit: Option<Unit>) -> Result<(), Refusal> {
+/// The units to add, if they may be added.
+fn extension(state: &BudgetState, amount: WrittenAmount, unit: Option<Unit>) -> Result<u64, Refusal> {
     let budget = &state.budget;
+    let amount = amount.in_unit(budget.unit).filter(|_| unit.is_none_or(|unit| unit == budget.unit));
+    let Some(amount) = amount else {
+        let option = budget.unit.name().replace('_', "-");
+        return Err(Refusal::WrongUnit { name: budget.name.clone(), unit: budget.unit.noun(), option });
+    };
     if amount == 0 {
         return Err(Refusal::NoAmount);
     }
-    if unit.is_some_and(|unit| unit != budget.unit) {
-        let option = budget.unit.name().replace('_', "-");
-        return Err(Refusal::WrongUnit { name: budget.name.clone(), unit: budget.unit.noun(), option });
-    }
-    let Some(hard) = state.hard_limit() else { return Ok(()) };
+    let Some(hard) = state.hard_limit() else { return Ok(amount) };
     let room = hard.saturating_sub(state.limit());
     if state.status() == Status::Exhausted || amount > room {
         let room = if state.status() == Status::Exhausted { 0 } else { room };
+        let [room, hard] = [room, hard].map(|count| match budget.unit {
+            Unit::Usd => format!("${}", exact_usd(count)),
+            Unit::Tokens | Unit::Requests | Unit::ToolCalls => count.to_string(),
+        });
         return Err(Refusal::HardLimit { name: budget.name.clone(), room, hard });
     }
-    Ok(())
+    Ok(amount)
 }

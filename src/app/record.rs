@@ -203,6 +203,7 @@ fn send_batch(
         seen: plan.seen_at.unwrap_or(now),
         observation: observed,
         now,
+        prices: &ctx.config.prices,
     };
     ctx.store.call(|store| store.apply(&batch))
 }

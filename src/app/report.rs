@@ -2,7 +2,7 @@
 
 use wildmatch::WildMatch;
 
-use super::status::{AgentStatus, BudgetStatus, CircuitStatus, SessionStatus, ThrottleStatus};
+use super::status::{AgentStatus, BudgetStatus, CircuitStatus, CostStatus, SessionStatus, ThrottleStatus};
 use super::store_access::{self, StoreAccess};
 use super::store_status::StoreStatus;
 use super::{backfill, process_tree};
@@ -53,6 +53,7 @@ pub fn session_status(
         estimated_messages: total.estimated_messages,
         incomplete: total.unseen_messages > 0,
         unseen_responses: total.unseen_messages,
+        cost: CostStatus::new(total),
         budgets: recorded.states.iter().map(BudgetStatus::from_state).collect(),
         circuit: policy
             .enabled

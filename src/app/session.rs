@@ -19,7 +19,7 @@ use crate::store::offline_counts::OfflineCounts;
 use crate::store::session_cache::SessionCache;
 use crate::store::shared_names::shared_value;
 use crate::store::{BudgetKey, Session};
-use crate::transcript::AgentNote;
+use crate::transcript::{AgentNote, Fact};
 
 /// What to report besides the answer.
 #[derive(Debug, Default)]
@@ -153,6 +153,11 @@ impl<'a> SessionContext<'a> {
     ) -> TranscriptDelta {
         let mut delta = self.transcript_reader().read_new(positions, scope, awaited, max_bytes);
         self.notices.journal.append(&mut delta.problems);
+        for fact in &mut delta.facts {
+            if let Fact::Message(message) = fact {
+                self.config.prices.price(message, None);
+            }
+        }
         delta
     }
 

@@ -2,18 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
-use super::messages;
+use super::messages::{self, amounts};
 use super::store_status::StoreStatus;
 use crate::domain::alert::{AlertLevel, AlertRecord, BudgetAlert};
 use crate::domain::breaker::circuit::CircuitBreaker;
 use crate::domain::breaker::policy::Policy;
 use crate::domain::budget::{BudgetState, Mode, OnLimit, Scope, Unit};
 use crate::domain::event::{Event, EventData};
+use crate::domain::money::usd;
 use crate::domain::operation::{Operation, OperationKind};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
+use crate::store::SessionTotal;
 
 /// The status of a session.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -35,6 +39,8 @@ pub struct SessionStatus {
     pub unseen_responses: u64,
     /// The budgets that concern the session.
     pub budgets: Vec<BudgetStatus>,
+    /// What it cost.
+    pub cost: CostStatus,
     /// The main agent's circuit breaker; `null`: disabled.
     pub circuit: Option<CircuitStatus>,
     /// Subagents with calls, by id.
@@ -45,6 +51,50 @@ pub struct SessionStatus {
     pub stopped: bool,
     /// The store.
     pub store: StoreStatus,
+}
+
+/// What a session cost, in dollars.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct CostStatus {
+    /// By Fusebox's count and prices.
+    pub usd: f64,
+    /// The estimated part of it: of estimated tokens, or of models without an exact price.
+    pub estimated_usd: f64,
+    /// By the client's own reckoning; `null`: it wrote none, or went on since.
+    pub client_usd: Option<f64>,
+    #[serde(skip)]
+    total: SessionTotal,
+}
+
+impl CostStatus {
+    /// What a session with this total cost.
+    pub fn new(total: SessionTotal) -> Self {
+        let amount = total.amount;
+        Self {
+            usd: usd(amount.nano_usd),
+            estimated_usd: usd(amount.nano_usd_estimated),
+            client_usd: total.client_nano_usd.map(usd),
+            total,
+        }
+    }
+
+    /// `$0.28`, with a `+` if a part is estimated, and the client's reckoning with the difference.
+    pub fn text(&self) -> String {
+        let ours = self.total.amount.nano_usd;
+        let estimated = if self.total.amount.nano_usd_estimated > 0 { "+" } else { "" };
+        let by_client = self.total.client_nano_usd.map_or_else(String::new, |theirs| {
+            let sign = if ours < theirs { "+" } else { "-" };
+            match ours.abs_diff(theirs) {
+                // The client reckons in floating point.
+                0..1000 => " · the client reckons the same".to_owned(),
+                difference => {
+                    let (theirs, difference) = (amounts::dollars(theirs), amounts::dollars(difference));
+                    format!(" · the client reckons {theirs} ({sign}{difference})")
+                }
+            }
+        });
+        format!("{}{estimated}{by_client}", amounts::dollars(ours))
+    }
 }
 
 /// The status of a subagent.
@@ -128,17 +178,17 @@ pub struct BudgetStatus {
     /// Window: `lifetime`, `day`, …
     pub window: &'static str,
     /// Units used in the window.
-    pub used: u64,
+    pub used: Count,
     /// Limit in force.
-    pub limit: u64,
+    pub limit: Count,
     /// Hard limit in force, if there is one.
-    pub hard_limit: Option<u64>,
+    pub hard_limit: Option<Count>,
     /// Units added by extensions; included in `limit`.
-    pub extension: u64,
+    pub extension: Count,
     /// Units used before Fusebox watched; included in `used` and `limit`.
-    pub history: u64,
+    pub history: Count,
     /// Units left until the limit.
-    pub remaining: u64,
+    pub remaining: Count,
     /// Used ÷ limit.
     pub utilization: f64,
     /// `active`, `warning`, `paused`, `exhausted`.
@@ -152,18 +202,19 @@ pub struct BudgetStatus {
 impl BudgetStatus {
     /// The status of a budget.
     pub fn from_state(state: &BudgetState) -> Self {
+        let count = |units| Count { units, unit: state.budget.unit };
         Self {
             name: state.budget.name.clone(),
             scope: state.budget.scope.name(),
             value: state.value.clone(),
             unit: state.budget.unit.name(),
             window: state.budget.window.period.name(),
-            used: state.used,
-            limit: state.limit(),
-            hard_limit: state.hard_limit(),
-            extension: state.extension,
-            history: state.history,
-            remaining: state.remaining(),
+            used: count(state.used),
+            limit: count(state.limit()),
+            hard_limit: state.hard_limit().map(count),
+            extension: count(state.extension),
+            history: count(state.history),
+            remaining: count(state.remaining()),
             utilization: state.utilization(),
             status: state.status().name(),
             mode: state.budget.mode,
@@ -192,9 +243,9 @@ pub struct AlertStatus {
     /// The threshold passed, a fraction of the limit.
     pub threshold: f64,
     /// Units used when it was passed.
-    pub used: u64,
+    pub used: Count,
     /// Limit in force at that time.
-    pub limit: u64,
+    pub limit: Count,
     /// Unit of `used` and `limit`.
     pub unit: Unit,
     /// `enforce` or `shadow`.
@@ -217,7 +268,7 @@ pub struct EventStatus {
     /// The subagent; empty for the main agent.
     pub agent: String,
     /// What happened; times in it are milliseconds since 1970.
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "with_dollars")]
     pub what: EventData,
 }
 
@@ -262,8 +313,8 @@ impl AlertStatus {
             value: alert.value.clone(),
             window_start: window_start(alert.window_start),
             threshold: alert.threshold,
-            used: alert.used,
-            limit: alert.limit,
+            used: Count { units: alert.used, unit: alert.unit },
+            limit: Count { units: alert.limit, unit: alert.unit },
             unit: alert.unit,
             mode: alert.mode,
             on_limit: alert.on_limit,
@@ -281,7 +332,7 @@ pub struct OperationStatus {
     pub kind: &'static str,
     /// Units added; only for `extend`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub amount: Option<u64>,
+    pub amount: Option<Count>,
     /// Name of the budget.
     pub budget: String,
     /// Value of the scope.
@@ -298,9 +349,10 @@ pub struct OperationStatus {
 
 impl OperationStatus {
     /// The status of a recorded decision.
-    pub fn from_operation(operation: &Operation) -> Self {
+    /// `unit`: that of the budget.
+    pub fn from_operation(operation: &Operation, unit: Unit) -> Self {
         let amount = match operation.kind {
-            OperationKind::Extend { amount } => Some(amount),
+            OperationKind::Extend { amount } => Some(Count { units: amount, unit }),
             OperationKind::Reset { .. } | OperationKind::Delete => None,
         };
         Self {
@@ -320,4 +372,55 @@ impl OperationStatus {
 /// `None` for a window without a start.
 fn window_start(start: Timestamp) -> Option<String> {
     (start.0 != i64::MIN).then(|| start.to_rfc3339())
+}
+
+/// A count of a budget's unit. In JSON a whole number, or dollars with decimals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// Units: nano-dollars, if the unit is dollars.
+    pub units: u64,
+    /// The unit.
+    pub unit: Unit,
+}
+
+impl Count {
+    /// `1,234`, or `$1.23`.
+    pub fn number(self) -> String {
+        amounts::number(self.units, self.unit)
+    }
+
+    /// `1,234 tokens`, or `$1.23`.
+    pub fn quantity(self) -> String {
+        amounts::quantity(self.units, self.unit)
+    }
+}
+
+impl Serialize for Count {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.unit {
+            Unit::Usd => serializer.serialize_f64(usd(self.units)),
+            Unit::Tokens | Unit::Requests | Unit::ToolCalls => serializer.serialize_u64(self.units),
+        }
+    }
+}
+
+/// Serializes stored data, which counts nano-dollars, with dollars in place of these.
+///
+/// # Errors
+/// The data cannot be serialized.
+pub fn with_dollars<T: Serialize, S: Serializer>(data: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    fn convert(value: &mut Value) {
+        let Value::Object(fields) = value else { return };
+        if fields.get("unit").is_some_and(|unit| unit == Unit::Usd.name()) {
+            for name in ["used", "limit"] {
+                if let Some(nanos) = fields.get(name).and_then(Value::as_u64) {
+                    fields.insert(name.to_owned(), usd(nanos).into());
+                }
+            }
+        }
+        fields.values_mut().for_each(convert);
+    }
+    let mut value = serde_json::to_value(data).map_err(S::Error::custom)?;
+    convert(&mut value);
+    value.serialize(serializer)
 }

@@ -13,6 +13,7 @@ use crate::domain::message::{Message, MessageKey};
 use crate::domain::usage::Usage;
 use crate::domain::verdict::ResponseSizes;
 use crate::platform::Stopwatch;
+use crate::prices::Prices;
 use crate::store::session_cache::SessionCache;
 use crate::store::unseen::{Charge, FIRST_RESPONSE, MAX_LAG_MS, Shown, UnseenChange, UnseenResponse};
 use crate::transcript::{is_plain_id, text_hash, tool_hash};
@@ -108,12 +109,17 @@ pub(super) fn settle(
         }
     }
     changes.push(change);
-    estimates(&ctx.cache)
+    estimates(&ctx.cache, &ctx.config.prices)
 }
 
 /// The messages that the store has not acknowledged: estimates, and revoked ones.
-pub(super) fn estimates(cache: &SessionCache) -> Vec<Message> {
-    cache.unseen.unsent().map(UnseenResponse::estimate).collect()
+pub(super) fn estimates(cache: &SessionCache, prices: &Prices) -> Vec<Message> {
+    let priced = |response: &UnseenResponse| {
+        let mut message = response.estimate();
+        prices.price(&mut message, None);
+        message
+    };
+    cache.unseen.unsent().map(priced).collect()
 }
 
 /// What a response is charged that no file shows: as much as the largest one so far.

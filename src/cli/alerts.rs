@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::render::{self, table};
 use super::select::ConfiguredStore;
 use super::{Io, UsageError, person_only, select};
-use crate::app::messages::grouped;
+use crate::app::messages::amounts::{number, quantity};
 use crate::app::operator;
 use crate::app::status::AlertStatus;
 use crate::app::store_access::{self, StoreAccess};
@@ -249,9 +249,9 @@ fn list(found: &[&AlertRecord], filter: &AlertFilter, json: bool, io: &mut Io) -
             Cell::new(table::truncate(&budget(record), 24)),
             Cell::new(table::truncate(table::short_value(alert.scope, &alert.value), 16)),
             Cell::new(percent(record)),
-            Cell::new(grouped(alert.used)),
-            Cell::new(grouped(alert.limit)),
-            Cell::new(alert.unit.noun()),
+            Cell::new(number(alert.used, alert.unit)),
+            Cell::new(number(alert.limit, alert.unit)),
+            Cell::new(table::unit_column(alert.unit)),
             Cell::new(table::truncate(&acknowledged, 16)),
         ];
         rows.add_row(cells.into_iter().take(columns));
@@ -268,8 +268,8 @@ fn print_two_lines(record: &AlertRecord, io: &mut Io) -> anyhow::Result<()> {
     let of = table::truncate(table::short_value(alert.scope, &alert.value), 16);
     let (id, level, scope) = (alert.id, coloured(alert.level), alert.scope.name());
     writeln!(io.out, "{id}  {level}  {} ({scope} {of})  passed {}", budget(record), percent(record))?;
-    let (used, limit, unit) = (grouped(alert.used), grouped(alert.limit), alert.unit.noun());
-    writeln!(io.out, "  {}  {used} of {limit} {unit}", alert.at.to_rfc3339())?;
+    let (used, limit) = (number(alert.used, alert.unit), quantity(alert.limit, alert.unit));
+    writeln!(io.out, "  {}  {used} of {limit}", alert.at.to_rfc3339())?;
     if let Some(acknowledgement) = &record.acknowledged {
         writeln!(io.out, "  {}", acknowledged(acknowledgement))?;
     }

@@ -5,7 +5,8 @@ use anstyle::{AnsiColor, Style};
 use super::render;
 use super::{Io, UsageError, select};
 use crate::app::explain::{self, Explanation};
-use crate::app::messages::{self, grouped};
+use crate::app::messages::amounts::{number, quantity};
+use crate::app::messages::{self};
 use crate::domain::event::DenialReason;
 use crate::domain::throttle::SlotDenied;
 use crate::platform::Env;
@@ -69,11 +70,11 @@ fn show(explanation: &Explanation, io: &mut Io) -> anyhow::Result<()> {
         io.line(&format!("  call {iteration} since the last prompt{max}"))?;
     }
     for budget in &explanation.budgets {
-        let (used, limit) = (grouped(budget.used), grouped(budget.limit));
+        let (used, limit) = (budget.used.number(), budget.limit.quantity());
         let percent = budget.utilization * 100.0;
         io.line(&format!(
-            "  budget {} at that moment: {used} / {limit} {} ({percent:.2}%), {}",
-            budget.name, budget.unit, budget.status
+            "  budget {} at that moment: {used} / {limit} ({percent:.2}%), {}",
+            budget.name, budget.status
         ))?;
     }
     Ok(())
@@ -82,7 +83,7 @@ fn show(explanation: &Explanation, io: &mut Io) -> anyhow::Result<()> {
 fn reason_line(reason: &DenialReason) -> String {
     match reason {
         DenialReason::Budget { budget, used, limit, unit, status, .. } => {
-            format!("budget {budget} was {status}: {} / {} {}", grouped(*used), grouped(*limit), unit.noun())
+            format!("budget {budget} was {status}: {} / {}", number(*used, *unit), quantity(*limit, *unit))
         }
         DenialReason::Circuit(trip) => {
             format!("the circuit breaker was open: {}", messages::trip_summary(trip))

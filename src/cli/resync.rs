@@ -5,7 +5,7 @@ use anstyle::{AnsiColor, Style};
 use super::person_only::refuse_in_agent;
 use super::render::counted;
 use super::{Io, render, select, status};
-use crate::app::messages::grouped;
+use crate::app::messages::amounts::{grouped, number, quantity};
 use crate::app::operation_ledger::FILE;
 use crate::app::operator;
 use crate::app::resync::{self, ResyncReport};
@@ -73,10 +73,10 @@ fn show(resynced: &ResyncReport, io: &mut Io) -> anyhow::Result<()> {
     let resent = counted(*operations, "decision");
     writeln!(io.out, "Sent {resent} again, {operations_added} of them missing from the store.")?;
     for budget in &resynced.budgets {
-        let (before, after) = (grouped(budget.before), grouped(budget.after));
-        let (name, value, unit) = (&budget.name, &budget.value, budget.unit.noun());
+        let (before, after) = (number(budget.before, budget.unit), quantity(budget.after, budget.unit));
+        let (name, value) = (&budget.name, &budget.value);
         let bold = Style::new().fg_color(Some(AnsiColor::Yellow.into())).bold();
-        writeln!(io.out, "  {bold}{name}{bold:#} {value}: {before} → {after} {unit}")?;
+        writeln!(io.out, "  {bold}{name}{bold:#} {value}: {before} → {after}")?;
     }
     if resynced.budgets.is_empty() {
         writeln!(io.out, "No budget's count changed.")?;

@@ -5,7 +5,7 @@ use anstyle::{AnsiColor, Style};
 use super::render::{self, counted, table};
 use super::{Io, last_known, select};
 use crate::app::last_known::LastKnown;
-use crate::app::messages::grouped;
+use crate::app::messages::amounts::grouped;
 use crate::app::process_tree;
 use crate::app::report;
 use crate::app::status::SessionStatus;
@@ -149,6 +149,7 @@ fn show(SessionReport { row, status, states }: &SessionReport, env: &Env, io: &m
     let named = |(name, n): &(&str, u64)| format!("{} {name}", grouped(*n));
     io.line(&format!("  tokens: {}", tokens.iter().map(named).collect::<Vec<_>>().join(" · ")))?;
     writeln!(io.out, "  {} requests · {} tool calls", grouped(status.requests), grouped(status.tool_calls))?;
+    io.line(&format!("  cost: {}", status.cost.text()))?;
     if status.incomplete {
         let yellow = Style::new().fg_color(Some(AnsiColor::Yellow.into())).bold();
         let unseen = counted(usize::try_from(status.unseen_responses)?, "response");

@@ -11,9 +11,13 @@ use super::source::{Problem, Source};
 use super::value::{RawValue, ValueKind};
 use super::variable::variable_for;
 use crate::domain::breaker::policy::Preset;
+use crate::domain::budget::Unit;
 
 /// The default budget.
 pub(super) const SESSION: &str = "session";
+
+/// The most dollars that a limit may be: about as many as a counter holds exactly.
+const MAX_USD: f64 = 9e6;
 
 /// The budget of a declared task type. Its default limit is that of the type.
 pub(super) const TASK: &str = "task";
@@ -68,8 +72,8 @@ impl BudgetDraft {
         self.values.insert(field.name, SourcedValue { value, source: source.clone() });
     }
 
-    fn number(&self, key: &str) -> Option<u64> {
-        self.values.get(key)?.value.as_u64()
+    fn number(&self, key: &str) -> Option<f64> {
+        self.values.get(key)?.value.as_f64()
     }
 
     fn same_identity(&self, other: &Self) -> bool {
@@ -163,7 +167,7 @@ impl Draft {
             _ => current,
         };
         match budget.values.get("hard_limit") {
-            Some(hard) if hard.value.as_u64() < limit.value.as_u64() => hard.clone(),
+            Some(hard) if hard.value.as_f64() < limit.value.as_f64() => hard.clone(),
             _ => limit,
         }
     }
@@ -252,6 +256,7 @@ impl Draft {
                 }
             }
         }
+        self.check_amounts(table, &prefix, &old, &mut new);
         self.check_limits(table, &prefix, &old, &mut new);
         if place.is_none() && new.number("limit").is_none() {
             if !table.keys.iter().any(|assignment| assignment.key == "limit") {
@@ -267,6 +272,26 @@ impl Draft {
             None => self.budgets.push(new),
         }
         Ok(())
+    }
+
+    /// Refuses amounts that the unit does not have: fractions of tokens, or more dollars than a counter holds.
+    fn check_amounts(&mut self, table: &BudgetTable, prefix: &str, old: &BudgetDraft, new: &mut BudgetDraft) {
+        let is_usd = new.values.get("unit").is_some_and(|unit| unit.value == Unit::Usd.name());
+        for key in ["limit", "hard_limit"] {
+            let Some(amount) = new.number(key) else { continue };
+            let message = match is_usd {
+                true if amount > MAX_USD => format!("must be at most {MAX_USD} dollars (found {amount})"),
+                false if amount.fract() != 0.0 => {
+                    format!("must be a whole number, because the unit is not usd (found {amount})")
+                }
+                _ => continue,
+            };
+            if let Some(blamed) = table.keys.iter().rfind(|assignment| assignment.key == key) {
+                self.refuse(blamed, prefix, message);
+            }
+            new.values.retain(|known, _| *known != key);
+            new.values.extend(old.values.get_key_value(key).map(|(k, v)| (*k, v.clone())));
+        }
     }
 
     /// Refuses a hard limit below the limit; if only the limit was set here, refuses the limit.

@@ -11,8 +11,10 @@ use super::value::{OFF, ValueKind};
 use super::{Config, PromptLineMode, RedisConfig};
 use crate::domain::breaker::policy::{Limits, Policy};
 use crate::domain::budget::{Budget, Scope, TokenClasses, Unit};
+use crate::domain::money::NANOS_PER_USD;
 use crate::domain::throttle::ThrottleLimits;
 use crate::domain::window::{Period, WindowRule};
+use crate::prices::Prices;
 use crate::zoneinfo;
 
 impl Draft {
@@ -110,6 +112,7 @@ impl Draft {
             task_type: self.task_type.as_ref().and_then(|sourced| sourced.value.as_str()).map(str::to_owned),
             breaker: self.breaker()?,
             throttle: self.throttle()?,
+            prices: Prices::default(),
         })
     }
 
@@ -224,15 +227,15 @@ impl Draft {
             let sourced = sourced.unwrap_or(SourcedValue { value: Value::Null, source: Source::Default });
             CheckedValue { key: format!("budget.{}.{name}", budget.name), sourced }
         };
-        let zone = checked("timezone");
+        let (zone, unit) = (checked("timezone"), checked("unit").one_of(&Unit::ALL)?);
         Ok(Budget {
             name: budget.name.clone(),
             scope: checked("scope").one_of(&Scope::ALL)?,
             matches: checked("match").text()?,
-            unit: checked("unit").one_of(&Unit::ALL)?,
+            unit,
             count: classes(&checked("count").texts()?),
-            limit: checked("limit").number()?,
-            hard_limit: checked("hard_limit").optional(CheckedValue::number)?,
+            limit: checked("limit").amount(unit)?,
+            hard_limit: checked("hard_limit").optional(|value| value.amount(unit))?,
             window: WindowRule {
                 period: checked("window").one_of(&Period::ALL)?,
                 zone: zoneinfo::zone(&zone.text()?).map_err(|_| zone.type_error())?,
@@ -261,6 +264,14 @@ impl CheckedValue {
     fn number<T: TryFrom<u64>>(&self) -> Result<T, Problem> {
         let number = self.sourced.value.as_u64().and_then(|n| T::try_from(n).ok());
         number.ok_or_else(|| self.type_error())
+    }
+
+    /// A count of units; dollars are counted in nano-dollars.
+    fn amount(&self, unit: Unit) -> Result<u64, Problem> {
+        match (unit, self.sourced.value.as_f64()) {
+            (Unit::Usd, Some(dollars)) => Ok((dollars * NANOS_PER_USD as f64).round() as u64),
+            _ => self.number(),
+        }
     }
 
     fn text(&self) -> Result<String, Problem> {

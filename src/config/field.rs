@@ -57,7 +57,9 @@ impl Field {
     pub fn stricter(&self, value: &Value, bound: &Value) -> Value {
         let value_wins = match self.strictness {
             Strictness::Free | Strictness::Identity => false,
-            Strictness::Lower => value.as_u64().unwrap_or(u64::MAX) < bound.as_u64().unwrap_or(u64::MAX),
+            Strictness::Lower => {
+                value.as_f64().unwrap_or(f64::INFINITY) < bound.as_f64().unwrap_or(f64::INFINITY)
+            }
             Strictness::Later => self.rank(value) > self.rank(bound),
             Strictness::Superset => return union(value, bound),
         };
@@ -118,7 +120,7 @@ const SCOPES: ValueKind = ValueKind::OneOf(&names(Scope::ALL), &["platform", "ch
 const PROMPT_LINE_MODES: ValueKind = ValueKind::OneOf(&names(PromptLineMode::ALL), &[]);
 const NAMED_PRESETS: ValueKind = ValueKind::OneOf(&names(PRESETS), &[]);
 const NAMED_MODES: ValueKind = ValueKind::OneOf(&names(MODES), &[]);
-const UNITS: ValueKind = ValueKind::OneOf(&names(Unit::ALL), &["usd", "percent"]);
+const UNITS: ValueKind = ValueKind::OneOf(&names(Unit::ALL), &["percent"]);
 
 const fn field(name: &'static str, kind: ValueKind, strictness: Strictness, default: fn() -> Value) -> Field {
     Field { name, kind, strictness, project: ProjectPolicy::Never, default }
@@ -210,8 +212,8 @@ pub(super) static BUDGET: [Field; 14] = [
     in_new("match", ValueKind::Text, Strictness::Identity, || json!("*")),
     in_new("unit", UNITS, Strictness::Identity, || json!("tokens")),
     in_new("count", ValueKind::Classes, Strictness::Identity, || json!(["input", "output", "cache_write"])),
-    tightenable("limit", ValueKind::Whole(MAX_NUMBER), Strictness::Lower, || Value::Null),
-    tightenable("hard_limit", ValueKind::Whole(MAX_NUMBER), Strictness::Lower, || Value::Null),
+    tightenable("limit", ValueKind::Amount(MAX_NUMBER), Strictness::Lower, || Value::Null),
+    tightenable("hard_limit", ValueKind::Amount(MAX_NUMBER), Strictness::Lower, || Value::Null),
     in_new(
         "window",
         ValueKind::OneOf(&names(Period::ALL), &["plan_5h", "plan_week"]),

@@ -41,6 +41,7 @@ use crate::domain::breaker::policy::Policy;
 use crate::domain::budget::Budget;
 use crate::domain::throttle::ThrottleLimits;
 use crate::platform::Env;
+use crate::prices::Prices;
 
 /// The default tenant.
 pub const DEFAULT_TENANT: &str = "default";
@@ -71,6 +72,9 @@ pub struct Config {
     pub breaker: Policy,
     /// Limits on subagents; `None`: no throttling.
     pub throttle: Option<ThrottleLimits>,
+    /// The prices in force. (In the cache only if they are not the built-in ones.)
+    #[serde(default, skip_serializing_if = "Prices::is_default")]
+    pub prices: Prices,
 }
 
 /// The connection to the shared store.
@@ -105,6 +109,7 @@ impl Config {
             task_type: None,
             breaker: Policy::default(),
             throttle: None,
+            prices: Prices::default(),
         }
     }
 }

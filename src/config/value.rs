@@ -122,6 +122,8 @@ pub(super) enum ValueKind {
     Flag,
     /// A whole number from 0 to the given one.
     Whole(u64),
+    /// A number from 0 to the given one: whole, unless it means dollars.
+    Amount(u64),
     /// A whole number from 1 to the given one, or `"off"`.
     Count(u64),
     /// A name, which is part of commands, variables and keys in the store.
@@ -153,6 +155,14 @@ impl ValueKind {
                 let n = raw.whole().and_then(|n| u64::try_from(n).ok()).filter(|n| *n <= most);
                 n.map(Value::from).ok_or_else(|| self.refuse(raw))
             }
+            Self::Amount(most) => match raw.whole() {
+                Some(_) => Self::Whole(most).parse(raw),
+                None => {
+                    let n = raw.number().filter(|n| (0.0..=most as f64).contains(n));
+                    let n = n.ok_or_else(|| self.refuse(raw))?;
+                    Ok(if n.fract() == 0.0 { json!(n as u64) } else { json!(n) })
+                }
+            },
             Self::Count(_) if raw.text() == Some(OFF) => Ok(OFF.into()),
             Self::Count(most) => {
                 let n = raw.whole().and_then(|n| u64::try_from(n).ok()).filter(|n| (1..=most).contains(n));
@@ -188,6 +198,9 @@ impl ValueKind {
         match self {
             Self::Flag => "must be true or false".into(),
             Self::Whole(most) => format!("must be a whole number from 0 to {most}"),
+            Self::Amount(most) => {
+                format!("must be a whole number from 0 to {most}, or dollars and cents if the unit is usd")
+            }
             Self::Count(most) => format!("must be a whole number from 1 to {most}, or \"{OFF}\""),
             Self::Name => "must be a name of 1 to 64 letters, digits, \"-\", \"_\" and \".\"".into(),
             Self::Text => format!("must be a string of 1 to {MAX_CHARS} characters on one line"),

@@ -19,39 +19,33 @@ pub enum Unit {
     Requests,
     /// Distinct tool calls.
     ToolCalls,
+    /// Dollars, counted in nano-dollars.
+    Usd,
 }
 
 impl Unit {
     /// Every unit and its name in the configuration.
-    pub const ALL: [(&'static str, Self); 3] =
-        [("tokens", Self::Tokens), ("requests", Self::Requests), ("tool_calls", Self::ToolCalls)];
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("tokens", Self::Tokens),
+        ("requests", Self::Requests),
+        ("tool_calls", Self::ToolCalls),
+        ("usd", Self::Usd),
+    ];
 
     /// The name in the configuration.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, u)| *u == self).map_or("tokens", |(n, _)| n)
     }
 
-    /// The name in text: `tokens`, `requests`, `tool calls`.
+    /// The name in text: `tokens`, `requests`, `tool calls`, `dollars`.
     pub fn noun(self) -> &'static str {
         match self {
             Self::Tokens => "tokens",
             Self::Requests => "requests",
             Self::ToolCalls => "tool calls",
+            Self::Usd => "dollars",
         }
     }
-}
-
-/// The largest amount accepted. Larger numbers are not exact in JSON.
-const MAX_AMOUNT: u64 = 1 << 53;
-
-/// Parses an amount of units: `200000`, `200_000`, `200,000`, `200k`, `1M`.
-pub fn parse_amount(text: &str) -> Option<u64> {
-    let plain = text.replace(['_', ','], "");
-    let (digits, factor) = match plain.strip_suffix(['k', 'K']) {
-        Some(digits) => (digits, 1_000),
-        None => plain.strip_suffix('M').map_or((plain.as_str(), 1), |digits| (digits, 1_000_000)),
-    };
-    digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).filter(|n| *n <= MAX_AMOUNT)
 }
 
 /// Token classes that a token budget counts.
@@ -179,6 +173,7 @@ impl Budget {
             Unit::Tokens => self.count.tokens(amount.usage),
             Unit::Requests => amount.requests,
             Unit::ToolCalls => amount.tool_calls,
+            Unit::Usd => amount.nano_usd,
         }
     }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::money::{Rates, Terms};
 use super::time::Timestamp;
 use super::usage::{Amount, Usage};
 
@@ -84,6 +85,15 @@ pub struct Message {
     pub at: Timestamp,
     /// The largest count per class over its lines.
     pub recorded: Usage,
+    /// Web searches, which are billed one by one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub web_searches: u64,
+    /// Terms of the request that change the price.
+    #[serde(default, skip_serializing_if = "is_standard")]
+    pub terms: Terms,
+    /// The rates that it is charged at, from when it was first recorded. `None`: not priced yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rates: Option<Rates>,
     /// Whether a line has a stop reason.
     pub stopped: bool,
     /// Whether a synthetic API-error line followed.
@@ -122,6 +132,9 @@ impl Message {
             agent_type: "main".into(),
             at,
             recorded: Usage::default(),
+            web_searches: 0,
+            terms: Terms::default(),
+            rates: None,
             stopped: false,
             error_followed: false,
             superseded: false,
@@ -149,6 +162,9 @@ impl Message {
         }
         self.at = self.at.min(other.at);
         self.recorded = self.recorded.max(other.recorded);
+        self.web_searches = self.web_searches.max(other.web_searches);
+        self.terms = self.terms.or(other.terms);
+        self.rates = self.rates.or(other.rates);
         self.stopped |= other.stopped;
         self.error_followed |= other.error_followed;
         self.superseded |= other.superseded;
@@ -218,8 +234,34 @@ impl Message {
             return Amount::default();
         }
         let requests = u64::from(!matches!(self.source, UsageSource::Unlisted | UsageSource::Part));
-        Amount { usage: self.usage(), requests, tool_calls: self.tools.len() as u64 }
+        let usage = self.usage();
+        let nano_usd = self.rates.map_or(0, |rates| rates.cost(usage, self.web_searches));
+        let is_estimate = self.is_estimated() || self.rates.is_some_and(|rates| rates.is_estimate);
+        Amount {
+            usage,
+            requests,
+            tool_calls: self.tools.len() as u64,
+            nano_usd,
+            nano_usd_estimated: if is_estimate { nano_usd } else { 0 },
+        }
     }
+
+    /// The tokens that the model read in one request, which decide the tier of its price. 0 if there may have been
+    /// several requests.
+    pub fn prompt(&self) -> u64 {
+        match self.source {
+            UsageSource::Unlisted => 0,
+            _ => self.usage().context(),
+        }
+    }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+fn is_standard(terms: &Terms) -> bool {
+    *terms == Terms::default()
 }
 
 fn merge_characters(known: &mut BTreeMap<u64, u64>, other: &BTreeMap<u64, u64>) {
@@ -250,6 +292,9 @@ pub struct ClientTotal {
     pub model: String,
     /// The total.
     pub usage: Usage,
+    /// What the client reckons that it costs, in nano-dollars. `None`: it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nano_usd: Option<u64>,
     /// The last dated line before the total.
     pub at: Timestamp,
     /// The first dated line after it. Later messages are not in the total. `None` if nothing followed.
@@ -257,6 +302,21 @@ pub struct ClientTotal {
 }
 
 impl ClientTotal {
+    /// What the client reckons that a session with these totals costs, in nano-dollars: the last total of each run and
+    /// model. `None`: it says nothing, or went on after the last total.
+    pub fn reckoning(totals: &[Self]) -> Option<u64> {
+        let mut last: BTreeMap<(i64, &str), &Self> = BTreeMap::new();
+        for total in totals {
+            let known = last.entry((total.run, &total.model)).or_insert(total);
+            if total.usage.covers(known.usage) {
+                *known = total;
+            }
+        }
+        let end = totals.iter().max_by_key(|total| total.at)?;
+        let sum = |sum: u64, total: &&Self| Some(sum.saturating_add(total.nano_usd?));
+        end.until.is_none().then(|| last.values().try_fold(0, sum)).flatten()
+    }
+
     /// Adds this total to those of its session. A repeated total takes the end of the latest reading; once closed, it
     /// stays closed.
     pub fn join(&self, totals: &mut Vec<Self>) {
@@ -265,6 +325,7 @@ impl ClientTotal {
         match totals.iter_mut().find(same) {
             Some(known) => {
                 known.at = known.at.min(self.at);
+                known.nano_usd = known.nano_usd.max(self.nano_usd);
                 known.until = known.until.max(self.until);
             }
             None => totals.push(self.clone()),

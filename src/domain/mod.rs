@@ -4,6 +4,7 @@
 //! [`budget::Budget`] is a [`budget::BudgetState`], and [`verdict`] decides what a state means for a call.
 
 pub mod alert;
+pub mod amount;
 pub mod breaker;
 pub mod budget;
 pub mod counter;

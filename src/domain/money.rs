@@ -76,3 +76,58 @@ impl Terms {
         }
     }
 }
+
+/// All decimals of an amount in nano-dollars, at least two: `5.00`, `0.037125`.
+pub fn exact_usd(nanos: u64) -> String {
+    let decimals = format!("{:09}", nanos % NANOS_PER_USD);
+    let kept = decimals.trim_end_matches('0').len().max(2);
+    format!("{}.{}", nanos / NANOS_PER_USD, &decimals[..kept])
+}
+
+/// Nano-dollars as a number of dollars, for JSON. Exact in print for less than a million dollars.
+pub fn usd(nanos: u64) -> f64 {
+    nanos as f64 / NANOS_PER_USD as f64
+}
+
+/// An amount in nano-dollars, rounded for reading: to cents, or, below ten cents, to hundredths of a cent. Without
+/// separators between thousands.
+pub fn rounded_usd(nanos: u64) -> String {
+    let decimals = if nanos < NANOS_PER_USD / 10 { 4 } else { 2 };
+    let unit = NANOS_PER_USD / 10_u64.pow(decimals);
+    let units = nanos.saturating_add(unit / 2) / unit;
+    let per_usd = NANOS_PER_USD / unit;
+    format!("{}.{:0width$}", units / per_usd, units % per_usd, width = decimals as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dollars_in_text() {
+        for (nanos, exact, rounded) in [
+            (0, "0.00", "0.0000"),
+            (1, "0.000000001", "0.0000"),
+            (37_125_000, "0.037125", "0.0371"),
+            (99_999_999, "0.099999999", "0.1000"),
+            (100_000_000, "0.10", "0.10"),
+            (5_000_000_000, "5.00", "5.00"),
+            (1_234_565_000_000, "1234.565", "1234.57"),
+        ] {
+            assert_eq!((exact_usd(nanos).as_str(), rounded_usd(nanos).as_str()), (exact, rounded));
+        }
+        assert_eq!(serde_json::to_string(&usd(37_125_000)).expect("JSON"), "0.037125");
+        assert_eq!(serde_json::to_string(&usd(999_999_999_999_999)).expect("JSON"), "999999.999999999");
+    }
+
+    #[test]
+    fn a_price_is_rounded_once() {
+        let rates = Rates { input: 400, output: 600, web_search: 10_000_000, ..Rates::default() };
+        // 0.4 + 0.6 nano-dollars.
+        assert_eq!(rates.cost(Usage { input: 1, output: 1, ..Usage::default() }, 0), 1);
+        assert_eq!(rates.cost(Usage { input: 1, ..Usage::default() }, 0), 0);
+        assert_eq!(rates.cost(Usage { output: 1, ..Usage::default() }, 3), 30_000_001);
+        let dear = Rates { input: u64::MAX, ..rates };
+        assert_eq!(dear.cost(Usage { input: u64::MAX, ..Usage::default() }, 0), MAX_NANOS);
+    }
+}

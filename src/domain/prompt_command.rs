@@ -2,7 +2,8 @@
 //!
 //! This module only parses them. `app::human_check` decides whether a person sent one.
 
-use super::budget::{Unit, parse_amount};
+use super::amount::WrittenAmount;
+use super::budget::Unit;
 
 /// What a command starts with, in upper or lower case.
 pub const PREFIX: &str = "fusebox:";
@@ -34,7 +35,7 @@ pub enum PromptCommand {
         /// The budget. `None`: the one that holds the session back, else the session's.
         budget: Option<String>,
         /// Units to add.
-        amount: u64,
+        amount: WrittenAmount,
         /// Their unit, if given.
         unit: Option<Unit>,
         /// The reason.
@@ -89,12 +90,12 @@ fn command(line: &str) -> Result<PromptCommand, String> {
 
 fn extend(rest: &str) -> Result<PromptCommand, String> {
     let (words, reason) = split_reason(rest)?;
-    let amounts: Vec<Option<u64>> = words.iter().map(|word| parse_amount(word)).collect();
+    let amounts: Vec<Option<WrittenAmount>> = words.iter().map(|word| WrittenAmount::parse(word)).collect();
     // A budget name may look like a number.
     let (budget, place) = match amounts[..] {
         [_, Some(_), ..] => (Some(words[0].to_owned()), 1),
         [Some(_), ..] => (None, 0),
-        _ => return Err("extend needs an amount, such as 200000, 200_000, 200k or 1M".into()),
+        _ => return Err("extend needs an amount, such as 200000, 200k, 1M or $5".into()),
     };
     let unit = match &words[place + 1..] {
         [] => None,
@@ -105,7 +106,10 @@ fn extend(rest: &str) -> Result<PromptCommand, String> {
             Some(unit.ok_or_else(|| format!("unknown unit \"{}\"; units: {}", quoted(&named), nouns()))?.1)
         }
     };
-    let amount = amounts[place].unwrap_or_default();
+    let amount = amounts[place].ok_or("extend needs an amount")?;
+    if unit.is_some_and(|unit| amount.in_unit(unit).is_none()) {
+        return Err(format!("\"{}\" is no amount of that unit", quoted(words[place])));
+    }
     Ok(PromptCommand::Extend { budget, amount, unit, reason })
 }
 
@@ -148,7 +152,8 @@ mod tests {
 
     use super::*;
 
-    fn extension(budget: Option<&str>, amount: u64, unit: Option<Unit>, reason: &str) -> PromptCommand {
+    fn extension(budget: Option<&str>, amount: &str, unit: Option<Unit>, reason: &str) -> PromptCommand {
+        let amount = WrittenAmount::parse(amount).expect("an amount");
         PromptCommand::Extend { budget: budget.map(str::to_owned), amount, unit, reason: reason.to_owned() }
     }
 
@@ -162,18 +167,21 @@ mod tests {
             ("fusebox: help me", PromptCommand::Help),
             (
                 "fusebox: extend session 50k because the migration needs it",
-                extension(Some("session"), 50_000, None, because),
+                extension(Some("session"), "50k", None, because),
             ),
             (
                 "fusebox:extend 50,000  tokens BECAUSE  the migration needs it ",
-                extension(None, 50_000, Some(Unit::Tokens), because),
+                extension(None, "50,000", Some(Unit::Tokens), because),
             ),
             (
                 "fusebox: extend few 3 tool calls because a because b",
-                extension(Some("few"), 3, Some(Unit::ToolCalls), "a because b"),
+                extension(Some("few"), "3", Some(Unit::ToolCalls), "a because b"),
             ),
-            ("fusebox: extend 5 10 requests because x", extension(Some("5"), 10, Some(Unit::Requests), "x")),
-            ("fusebox: extend 0 because x", extension(None, 0, None, "x")),
+            (
+                "fusebox: extend 5 10 requests because x",
+                extension(Some("5"), "10", Some(Unit::Requests), "x"),
+            ),
+            ("fusebox: extend 0 because x", extension(None, "0", None, "x")),
             ("fusebox: ack because x y", PromptCommand::Acknowledge { reason: "x y".into() }),
             ("fusebox: reset because x", PromptCommand::Reset { budget: None, reason: "x".into() }),
             (

@@ -76,7 +76,7 @@ impl Usage {
     }
 }
 
-/// What a counter holds: tokens by class, responses and tool calls.
+/// What a counter holds: tokens by class, responses, tool calls and their price.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Amount {
     /// Tokens by class.
@@ -85,6 +85,12 @@ pub struct Amount {
     pub requests: u64,
     /// Distinct `tool_use` blocks.
     pub tool_calls: u64,
+    /// The price, in nano-dollars.
+    #[serde(default)]
+    pub nano_usd: u64,
+    /// The part of the price that is estimated, because the tokens or the rates are.
+    #[serde(default)]
+    pub nano_usd_estimated: u64,
 }
 
 impl Amount {
@@ -94,6 +100,8 @@ impl Amount {
             usage: self.usage.plus(other.usage),
             requests: self.requests.saturating_add(other.requests),
             tool_calls: self.tool_calls.saturating_add(other.tool_calls),
+            nano_usd: self.nano_usd.saturating_add(other.nano_usd),
+            nano_usd_estimated: self.nano_usd_estimated.saturating_add(other.nano_usd_estimated),
         }
     }
 
@@ -103,6 +111,8 @@ impl Amount {
             usage: self.usage.saturating_minus(other.usage),
             requests: self.requests.saturating_sub(other.requests),
             tool_calls: self.tool_calls.saturating_sub(other.tool_calls),
+            nano_usd: self.nano_usd.saturating_sub(other.nano_usd),
+            nano_usd_estimated: self.nano_usd_estimated.saturating_sub(other.nano_usd_estimated),
         }
     }
 }

@@ -233,6 +233,12 @@ pub struct ResponseSizes {
     pub last_context: u64,
     /// The largest number of tool calls in one response.
     pub most_calls: u64,
+    /// The dearest response so far, in nano-dollars.
+    #[serde(default)]
+    pub dearest: u64,
+    /// What it would cost to write `last_context` to the prompt cache for an hour, in nano-dollars.
+    #[serde(default)]
+    pub rewrite: u64,
 }
 
 impl ResponseSizes {
@@ -243,6 +249,8 @@ impl ResponseSizes {
             largest: self.largest.max(later.largest),
             last_context: if later.last_context > 0 { later.last_context } else { self.last_context },
             most_calls: self.most_calls.max(later.most_calls),
+            dearest: self.dearest.max(later.dearest),
+            rewrite: if later.last_context > 0 { later.rewrite } else { self.rewrite },
         }
     }
 }
@@ -256,6 +264,7 @@ pub fn near_limit(states: &[BudgetState], sizes: &ResponseSizes, caller: &Caller
             Unit::Tokens => budget.count.tokens(sizes.largest).max(sizes.last_context),
             Unit::Requests => 1,
             Unit::ToolCalls => sizes.most_calls.max(1),
+            Unit::Usd => sizes.dearest.max(sizes.rewrite),
         };
         state.remaining() <= next
     };

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::message::Message;
 use crate::domain::money::{Rates, Terms};
 use crate::domain::time::Timestamp;
 
@@ -22,6 +23,23 @@ impl Prices {
             cache_read: 300_000,
             web_search: 10_000_000,
             is_estimate: true,
+        }
+    }
+}
+
+impl Prices {
+    /// Whether they are the built-in ones.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Prices a message, unless it has the rates that it was first charged at. `known`: the message before the last
+    /// change; if that changed what the rates depend on, it is priced anew.
+    pub fn price(&self, message: &mut Message, known: Option<&Message>) {
+        let basis = |m: &Message| (m.at, m.prompt(), m.terms);
+        let is_same = |known: &Message| basis(known) == basis(message) && known.model == message.model;
+        if message.rates.is_none() || known.is_some_and(|known| !is_same(known)) {
+            message.rates = Some(self.quote(&message.model, message.at, message.prompt(), message.terms));
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::domain::event::Event;
 use crate::domain::operation::{Adjustment, Operation};
 use crate::domain::throttle::{SlotDenied, SlotEvent, ThrottleLimits};
 use crate::domain::time::Timestamp;
+use crate::prices::Prices;
 use crate::transcript::Fact;
 
 /// A budget for one value of its scope.
@@ -66,6 +67,8 @@ pub struct Batch<'a> {
     pub observation: Option<AgentObservation<'a>>,
     /// The current time.
     pub now: Timestamp,
+    /// The prices for messages that are recorded for the first time.
+    pub prices: &'a Prices,
 }
 
 /// A hook's observations of an agent, besides its messages.

@@ -11,8 +11,17 @@ use serde::{Deserialize, Serialize};
 use crate::domain::usage::{Amount, Usage};
 
 /// The counted classes, in the order of the stored text. The SQL columns have the same names.
-pub const CLASSES: [&str; 7] =
-    ["input", "output", "cache_write_5m", "cache_write_1h", "cache_read", "requests", "tool_calls"];
+pub const CLASSES: [&str; 9] = [
+    "input",
+    "output",
+    "cache_write_5m",
+    "cache_write_1h",
+    "cache_read",
+    "requests",
+    "tool_calls",
+    "nano_usd",
+    "nano_usd_estimated",
+];
 
 /// Counts in the order of [`CLASSES`], for text and JSON.
 type CountRow = [i64; CLASSES.len()];
@@ -35,12 +44,16 @@ pub struct CounterDelta {
     pub requests: i64,
     /// Tool calls.
     pub tool_calls: i64,
+    /// The price, in nano-dollars.
+    pub nano_usd: i64,
+    /// The estimated part of the price.
+    pub nano_usd_estimated: i64,
 }
 
 impl CounterDelta {
     /// The change that adds an amount.
     pub fn from_amount(amount: &Amount) -> Self {
-        let Amount { usage, requests, tool_calls } = *amount;
+        let Amount { usage, requests, tool_calls, nano_usd, nano_usd_estimated } = *amount;
         let Usage { input, output, cache_write_5m, cache_write_1h, cache_read } = usage;
         let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         Self {
@@ -51,21 +64,28 @@ impl CounterDelta {
             cache_read: signed(cache_read),
             requests: signed(requests),
             tool_calls: signed(tool_calls),
+            nano_usd: signed(nano_usd),
+            nano_usd_estimated: signed(nano_usd_estimated),
         }
     }
 
     /// The value as an amount, never below 0.
     pub fn amount(self) -> Amount {
-        let Self { input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls } = self;
         let unsigned = |count: i64| u64::try_from(count).unwrap_or(0);
         let usage = Usage {
-            input: unsigned(input),
-            output: unsigned(output),
-            cache_write_5m: unsigned(cache_write_5m),
-            cache_write_1h: unsigned(cache_write_1h),
-            cache_read: unsigned(cache_read),
+            input: unsigned(self.input),
+            output: unsigned(self.output),
+            cache_write_5m: unsigned(self.cache_write_5m),
+            cache_write_1h: unsigned(self.cache_write_1h),
+            cache_read: unsigned(self.cache_read),
         };
-        Amount { usage, requests: unsigned(requests), tool_calls: unsigned(tool_calls) }
+        Amount {
+            usage,
+            requests: unsigned(self.requests),
+            tool_calls: unsigned(self.tool_calls),
+            nano_usd: unsigned(self.nano_usd),
+            nano_usd_estimated: unsigned(self.nano_usd_estimated),
+        }
     }
 
     /// Adds another change.
@@ -96,36 +116,57 @@ impl CounterDelta {
     }
 
     fn zip(&self, other: &Self, f: impl Fn(i64, i64) -> i64) -> Self {
-        let Self { input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls } = *self;
-        Self {
-            input: f(input, other.input),
-            output: f(output, other.output),
-            cache_write_5m: f(cache_write_5m, other.cache_write_5m),
-            cache_write_1h: f(cache_write_1h, other.cache_write_1h),
-            cache_read: f(cache_read, other.cache_read),
-            requests: f(requests, other.requests),
-            tool_calls: f(tool_calls, other.tool_calls),
-        }
+        let (mut row, other) = (CountRow::from(*self), CountRow::from(*other));
+        row.iter_mut().zip(other).for_each(|(a, b)| *a = f(*a, b));
+        row.into()
     }
 }
 
 impl From<CountRow> for CounterDelta {
     fn from(row: CountRow) -> Self {
-        let [input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls] = row;
-        Self { input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls }
+        let [
+            input,
+            output,
+            cache_write_5m,
+            cache_write_1h,
+            cache_read,
+            requests,
+            tool_calls,
+            nano_usd,
+            nano_usd_estimated,
+        ] = row;
+        Self {
+            input,
+            output,
+            cache_write_5m,
+            cache_write_1h,
+            cache_read,
+            requests,
+            tool_calls,
+            nano_usd,
+            nano_usd_estimated,
+        }
     }
 }
 
 impl From<CounterDelta> for CountRow {
     fn from(counts: CounterDelta) -> Self {
-        let CounterDelta { input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls } =
-            counts;
-        [input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls]
+        [
+            counts.input,
+            counts.output,
+            counts.cache_write_5m,
+            counts.cache_write_1h,
+            counts.cache_read,
+            counts.requests,
+            counts.tool_calls,
+            counts.nano_usd,
+            counts.nano_usd_estimated,
+        ]
     }
 }
 
 impl fmt::Display for CounterDelta {
-    /// The stored text: `1,2,3,4,5,6,7`.
+    /// The stored text: `1,2,3,4,5,6,7,8,9`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut buffer = itoa::Buffer::new();
         for (place, count) in CountRow::from(*self).into_iter().enumerate() {
@@ -164,10 +205,10 @@ mod tests {
 
     #[test]
     fn the_text_is_read_as_it_was_written() {
-        let counts: CounterDelta = [1, -2, 3, 4, 5, 6, 7].into();
-        assert_eq!(counts.to_string(), "1,-2,3,4,5,6,7");
+        let counts: CounterDelta = [1, -2, 3, 4, 5, 6, 7, 8, 9].into();
+        assert_eq!(counts.to_string(), "1,-2,3,4,5,6,7,8,9");
         assert_eq!(counts.to_string().parse::<CounterDelta>().expect("read"), counts);
-        assert!("1,2,3,4,5,6".parse::<CounterDelta>().is_err());
+        assert!("1,2,3,4,5,6,7,8".parse::<CounterDelta>().is_err());
         assert_eq!(counts.amount().usage.output, 0, "never below 0");
         assert!(counts.plus(&counts.negated()).is_zero());
     }
@@ -175,7 +216,7 @@ mod tests {
     #[test]
     fn each_name_stands_at_its_fields_place() {
         let usage = Usage { input: 1, output: 2, cache_write_5m: 3, cache_write_1h: 4, cache_read: 5 };
-        let amount = Amount { usage, requests: 6, tool_calls: 7 };
+        let amount = Amount { usage, requests: 6, tool_calls: 7, nano_usd: 8, nano_usd_estimated: 9 };
         let named = serde_json::to_value(amount).expect("JSON");
         let row = CountRow::from(CounterDelta::from_amount(&amount));
         for (name, count) in CLASSES.iter().zip(row) {

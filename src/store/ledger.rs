@@ -11,6 +11,7 @@ use crate::domain::budget::Scope;
 use crate::domain::counter::{self, Attribution, ChargeTargets, CounterFamily, CounterKey};
 use crate::domain::message::{ClientTotal, Message, MessageKey};
 use crate::domain::time::Timestamp;
+use crate::prices::Prices;
 
 /// A session that is charged for the messages of a session.
 #[derive(Clone, Debug)]
@@ -142,6 +143,7 @@ pub struct Ledger<'a, R: LedgerRows> {
     /// The session whose files contain the messages.
     pub session: R::Session,
     families: &'a CounterFamilies,
+    prices: &'a Prices,
     installed: Option<Timestamp>,
     now: Timestamp,
     lineage: Rc<[ChargedSession<R::Session>]>,
@@ -155,12 +157,13 @@ impl<'a, R: LedgerRows> Ledger<'a, R> {
     pub fn new(
         rows: &'a mut R,
         families: &'a CounterFamilies,
+        prices: &'a Prices,
         (installed, now): (Option<Timestamp>, Timestamp),
         session: R::Session,
         lineage: Vec<ChargedSession<R::Session>>,
     ) -> Self {
         let (lineage, changes, shared) = (lineage.into(), CounterChanges::default(), Vec::new());
-        Self { rows, session, families, installed, now, lineage, changes, shared }
+        Self { rows, session, families, prices, installed, now, lineage, changes, shared }
     }
 
     /// The resulting changes of counters.
@@ -224,7 +227,8 @@ impl<'a, R: LedgerRows> Ledger<'a, R> {
     fn put(&mut self, new: &Message, update: impl FnOnce(&Message) -> Message) -> Result<Timestamp> {
         let lineage = Rc::clone(&self.lineage);
         let known = self.rows.find_message(&new.key, &lineage)?;
-        let new = known.as_ref().map_or_else(|| new.clone(), |known| update(&known.message));
+        let mut new = known.as_ref().map_or_else(|| new.clone(), |known| update(&known.message));
+        self.prices.price(&mut new, known.as_ref().map(|known| &known.message));
         let charged: Vec<&ChargedSession<R::Session>> =
             lineage.iter().filter(|b| new.at >= b.since).collect();
         let new_sessions: Vec<&&ChargedSession<R::Session>> = match &known {

@@ -76,6 +76,8 @@ pub struct SessionTotal {
     pub estimated_messages: u64,
     /// Those among them that no transcript shows.
     pub unseen_messages: u64,
+    /// What the client itself reckons, in nano-dollars; `None`: not known.
+    pub client_nano_usd: Option<u64>,
 }
 
 impl SessionTotal {

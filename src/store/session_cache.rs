@@ -18,6 +18,7 @@ use crate::domain::budget::{Budget, BudgetState};
 use crate::domain::escalation::Escalation;
 use crate::domain::message::UsageSource;
 use crate::domain::time::Timestamp;
+use crate::domain::usage::Usage;
 use crate::domain::verdict::ResponseSizes;
 use crate::transcript::Fact;
 use crate::transcript::cursor::Position;
@@ -183,10 +184,14 @@ impl SessionCache {
             }
             let usage = message.recorded;
             let calls = message.tools.len() as u64;
+            let rates = message.rates.unwrap_or_default();
+            let whole = Usage { cache_write_1h: usage.total(), ..Usage::default() };
             self.sizes = self.sizes.merge(ResponseSizes {
                 largest: usage,
                 last_context: usage.total(),
                 most_calls: calls,
+                dearest: rates.cost(usage, message.web_searches),
+                rewrite: rates.cost(whole, 0),
             });
             if !message.model.is_empty() {
                 self.models_seen.insert(message.model.clone());

@@ -152,7 +152,10 @@ fn is_repeated(
     let operations = ctx.store.call(|store| store.operations(None))?;
     let Some(last) = operations.iter().rfind(about_this) else { return Ok(false) };
     let same = match (last.kind, request.change) {
-        (OperationKind::Extend { amount }, BudgetChange::Extend { amount: again, .. }) => amount == again,
+        (OperationKind::Extend { amount }, BudgetChange::Extend { amount: again, .. }) => {
+            let unit = ctx.config.budgets.iter().find(|budget| budget.name == last.budget).map(|b| b.unit);
+            unit.is_some_and(|unit| again.in_unit(unit) == Some(amount))
+        }
         (OperationKind::Reset { .. }, BudgetChange::Reset) => true,
         _ => false,
     };
@@ -215,7 +218,7 @@ fn resolve_budget(
 /// What was changed, and what still blocks the session.
 fn success_text(ctx: &mut SessionContext, done: &AppliedOperation) -> String {
     let after = done.after.as_ref().map_or_else(|| "deleted".to_owned(), messages::share);
-    let operation = replies::describe_operation(&done.operation.kind);
+    let operation = replies::describe_operation(&done.operation.kind, done.unit());
     let mut text = format!("Fusebox: budget {} {operation}: {after}.", done.operation.budget);
     let (budget_keys, now) = (ctx.budget_keys(&ctx.session()), ctx.env.now);
     let states = ctx.store.call(|store| store.states(&budget_keys, now));

@@ -1,10 +1,12 @@
 //! The texts for the agent and the person. [`verdicts`]: why a call, a turn or a prompt is held back. [`notices`]: the
 //! prompt line, alerts and events. [`replies`]: answers to a person's commands. This file has shared functions.
 
+pub mod amounts;
 pub mod notices;
 pub mod replies;
 pub mod verdicts;
 
+use self::amounts::{number, quantity};
 use crate::domain::breaker::circuit::Trip;
 use crate::domain::breaker::policy::Policy;
 use crate::domain::breaker::rules;
@@ -27,19 +29,6 @@ impl Excerpts {
     }
 }
 
-/// `1,234,567`.
-pub fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// `82.31%`.
 pub fn percent(state: &BudgetState) -> String {
     format!("{:.2}%", state.utilization() * 100.0)
@@ -52,8 +41,8 @@ pub fn label(name: &str) -> String {
 
 /// `X / Y tokens (Z%)`.
 pub fn share(state: &BudgetState) -> String {
-    let (used, limit) = (grouped(state.used), grouped(state.limit()));
-    format!("{used} / {limit} {} ({})", state.budget.unit.noun(), percent(state))
+    let unit = state.budget.unit;
+    format!("{} / {} ({})", number(state.used, unit), quantity(state.limit(), unit), percent(state))
 }
 
 /// `12/1000`, or `12` if there is no limit.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Excerpts, circuit_open, extend_command, grouped, iterations, label, share, trip_details};
+use super::amounts::{grouped, number, quantity};
+use super::{Excerpts, circuit_open, extend_command, iterations, label, share, trip_details};
 use crate::config::PromptLineMode;
 use crate::domain::alert::BudgetAlert;
 use crate::domain::breaker::circuit::CircuitBreaker;
@@ -83,8 +84,7 @@ fn alert_line(highest: &BudgetAlert) -> String {
     let BudgetAlert { budget, used, limit, unit, .. } = highest;
     let percent = if *limit == 0 { 100.0 } else { *used as f64 / *limit as f64 * 100.0 };
     let shadow = if highest.mode == Mode::Shadow { " (shadow)" } else { "" };
-    let (label, share) =
-        (label(budget), format!("{} of {} {}", grouped(*used), grouped(*limit), unit.noun()));
+    let (label, share) = (label(budget), format!("{} of {}", number(*used, *unit), quantity(*limit, *unit)));
     let then = match (highest.status() >= Status::Paused, highest.mode, highest.on_limit) {
         (false, _, _) => String::new(),
         (true, Mode::Shadow, OnLimit::Warn) | (true, Mode::Enforce, OnLimit::Warn) => {

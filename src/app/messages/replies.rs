@@ -1,15 +1,17 @@
 //! Answers to a person who asks for numbers or changes a budget.
 
-use super::{grouped, share};
-use crate::domain::budget::{BudgetState, Scope, Status};
+use super::amounts::{dollars, grouped, number};
+use super::share;
+use crate::domain::budget::{BudgetState, Scope, Status, Unit};
+use crate::domain::money::NANOS_PER_USD;
 use crate::domain::operation::OperationKind;
 use crate::domain::prompt_command::USAGE;
 use crate::store::SessionTotal;
 
-/// What was done to a budget, as part of a sentence.
-pub fn describe_operation(decision: &OperationKind) -> String {
+/// What was done to a budget, as part of a sentence. `unit`: the budget's.
+pub fn describe_operation(decision: &OperationKind, unit: Unit) -> String {
     match decision {
-        OperationKind::Extend { amount } => format!("extended by {}", grouped(*amount)),
+        OperationKind::Extend { amount } => format!("extended by {}", number(*amount, unit)),
         OperationKind::Reset { .. } => "reset".to_owned(),
         OperationKind::Delete => "deleted".to_owned(),
     }
@@ -21,9 +23,13 @@ pub fn still_blocked(state: &BudgetState) -> String {
     if state.status() == Status::Exhausted {
         return format!("Budget {name} is still past its hard limit: reset it, or raise hard_limit.");
     }
-    let missing = grouped((state.used - state.limit()).saturating_add(1));
-    let noun = state.budget.unit.noun();
-    format!("Budget {name} still blocks the agent. Extend it by at least {missing} more {noun}.")
+    let missing = (state.used - state.limit()).saturating_add(1);
+    let missing = match state.budget.unit {
+        // The next cent: less would be shown as nothing.
+        Unit::Usd => dollars(missing.next_multiple_of(NANOS_PER_USD / 100)),
+        unit => format!("{} more {}", grouped(missing), unit.noun()),
+    };
+    format!("Budget {name} still blocks the agent. Extend it by at least {missing}.")
 }
 
 /// The commands that a person can send as a prompt.
@@ -63,9 +69,15 @@ pub fn session_line(total: Option<&SessionTotal>) -> String {
         (usage.cache_read, "cache reads"),
     ];
     let parts = parts.map(|(n, class)| format!("{} {class}", grouped(n))).join(" · ");
-    let number = |n: u64, noun| format!("{} {noun}{}", grouped(n), if n == 1 { "" } else { "s" });
+    let count = |n: u64, noun| format!("{} {noun}{}", grouped(n), if n == 1 { "" } else { "s" });
     let (requests, calls) = (total.amount.requests, total.amount.tool_calls);
-    format!("This session: tokens: {parts}; {}, {}", number(requests, "request"), number(calls, "tool call"))
+    let cost = dollars(total.amount.nano_usd);
+    let estimated = if total.amount.nano_usd_estimated > 0 { "+" } else { "" };
+    format!(
+        "This session: {cost}{estimated}; tokens: {parts}; {}, {}",
+        count(requests, "request"),
+        count(calls, "tool call")
+    )
 }
 
 /// The state of one budget.

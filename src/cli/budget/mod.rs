@@ -3,6 +3,7 @@
 mod show;
 mod target;
 
+use anyhow::Context;
 use serde::Serialize;
 
 use self::target::{BudgetTarget, refusal_error, resolve};
@@ -15,7 +16,8 @@ use crate::app::operate::{self, AppliedOperation, BudgetChange, OperationRequest
 use crate::app::report;
 use crate::app::status::{BudgetStatus, OperationStatus};
 use crate::app::store_status::StoreStatus;
-use crate::domain::budget::{BudgetState, Scope, Unit, parse_amount};
+use crate::domain::amount::WrittenAmount;
+use crate::domain::budget::{BudgetState, Scope, Unit};
 use crate::platform::Env;
 
 /// List, show, extend, reset and delete budgets.
@@ -90,13 +92,16 @@ enum Command {
 struct AmountArgs {
     /// Tokens to add, such as 200000, 200_000, 200k or 1M.
     #[arg(long, value_name = "N", value_parser = parse_units)]
-    tokens: Option<u64>,
+    tokens: Option<WrittenAmount>,
     /// Requests to add.
     #[arg(long, value_name = "N", value_parser = parse_units)]
-    requests: Option<u64>,
+    requests: Option<WrittenAmount>,
     /// Tool calls to add.
     #[arg(long, value_name = "N", value_parser = parse_units)]
-    tool_calls: Option<u64>,
+    tool_calls: Option<WrittenAmount>,
+    /// Dollars to add, such as 5 or 2.50.
+    #[arg(long, value_name = "N", value_parser = parse_dollars)]
+    usd: Option<WrittenAmount>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -106,8 +111,16 @@ struct ReasonArg {
     reason: String,
 }
 
-fn parse_units(text: &str) -> Result<u64, String> {
-    parse_amount(text).ok_or_else(|| "use a whole number, such as 200000, 200_000, 200k or 1M".to_owned())
+fn parse_units(text: &str) -> Result<WrittenAmount, String> {
+    WrittenAmount::parse(text)
+        .filter(|amount| amount.in_unit(Unit::Tokens).is_some())
+        .ok_or_else(|| "use a whole number, such as 200000, 200_000, 200k or 1M".to_owned())
+}
+
+fn parse_dollars(text: &str) -> Result<WrittenAmount, String> {
+    WrittenAmount::parse(text)
+        .filter(|amount| amount.in_unit(Unit::Usd).is_some())
+        .ok_or_else(|| "use dollars, such as 5 or 2.50".to_owned())
 }
 
 /// Runs the command.
@@ -119,11 +132,15 @@ pub fn run(args: &BudgetArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::List { all, json } => list(*all, *json, env, io),
         Command::Show { target } => show::run(target, env, io),
         Command::Extend { target, amount, why } => {
-            let (amount, unit) = match amount {
-                AmountArgs { requests: Some(n), .. } => (*n, Unit::Requests),
-                AmountArgs { tool_calls: Some(n), .. } => (*n, Unit::ToolCalls),
-                AmountArgs { tokens, .. } => (tokens.unwrap_or(0), Unit::Tokens),
-            };
+            let AmountArgs { tokens, requests, tool_calls, usd } = *amount;
+            let named = [
+                (tokens, Unit::Tokens),
+                (requests, Unit::Requests),
+                (tool_calls, Unit::ToolCalls),
+                (usd, Unit::Usd),
+            ];
+            let named = named.into_iter().find_map(|(amount, unit)| Some((amount?, unit)));
+            let (amount, unit) = named.context("an amount is required")?;
             decide(
                 "fusebox budget extend",
                 target,
@@ -225,7 +242,7 @@ fn decide(
     if target.json {
         let (before, after) =
             (before.as_ref().map(BudgetStatus::from_state), after.as_ref().map(BudgetStatus::from_state));
-        let operation = OperationStatus::from_operation(&operation);
+        let operation = OperationStatus::from_operation(&operation, budget.unit);
         render::json(io.out, &OperationJson { operation, before, after })?;
         return Ok(0);
     }

@@ -7,8 +7,9 @@ use super::super::select::{self, ConfiguredStore};
 use super::super::{Io, alerts, last_known, render};
 use super::target::{BudgetTarget, ResolvedBudget, resolve, resolve_among};
 use crate::app::last_known::LastKnown;
+use crate::app::messages::amounts::number;
 use crate::app::messages::replies::describe_operation;
-use crate::app::messages::{grouped, share};
+use crate::app::messages::share;
 use crate::app::operate;
 use crate::app::status::{AlertStatus, BudgetStatus, OperationStatus};
 use crate::app::store_status::StoreStatus;
@@ -59,7 +60,11 @@ pub fn run(target: &BudgetTarget, env: &Env, io: &mut Io) -> anyhow::Result<u8> 
         let (operations, alerts) = found.history.as_ref().map(|(o, a)| (&o[..], &a[..])).unzip();
         let shown = BudgetDetailsJson {
             budget: found.state.as_ref().map(BudgetStatus::from_state),
-            operations: operations.map(|all| all.iter().map(OperationStatus::from_operation).collect()),
+            operations: operations.map(|all| {
+                all.iter()
+                    .map(|operation| OperationStatus::from_operation(operation, found.budget.unit))
+                    .collect()
+            }),
             alerts: alerts.map(|all| all.iter().map(AlertStatus::from_record).collect()),
             store: found.store,
         };
@@ -81,13 +86,14 @@ pub fn run(target: &BudgetTarget, env: &Env, io: &mut Io) -> anyhow::Result<u8> 
         return Ok(0);
     };
     for operation in operations {
-        let what = describe_operation(&operation.kind);
+        let what = describe_operation(&operation.kind, found.budget.unit);
         let Operation { at, actor, reason, .. } = operation;
         io.line(&format!("  {}  {what} by {actor}: {reason}", at.to_rfc3339()))?;
     }
     for record in records.iter().rev() {
         let alert = &record.alert;
-        let (at, limit, used) = (alert.at.to_rfc3339(), grouped(alert.limit), grouped(alert.used));
+        let (at, limit, used) =
+            (alert.at.to_rfc3339(), number(alert.limit, alert.unit), number(alert.used, alert.unit));
         let percent = (alert.threshold * 100.0).round();
         let acknowledged = match &record.acknowledged {
             Some(acknowledgement) => alerts::acknowledged(acknowledgement),
@@ -135,15 +141,18 @@ fn print_state(state: &BudgetState, io: &mut Io) -> anyhow::Result<()> {
     io.line(&format!("{bold}{}{bold:#}  {} {value}", budget.name, budget.scope.name()))?;
     let bar = render::bar::bar(state.utilization());
     io.line(&format!("  {bar}  {}  {}", share(state), render::bar::status(state.status())))?;
-    let mut parts = vec![format!("configured limit {}", grouped(budget.limit))];
+    let mut parts = vec![format!("configured limit {}", number(budget.limit, budget.unit))];
     if state.extension > 0 {
-        parts.push(format!("extended by {}", grouped(state.extension)));
+        parts.push(format!("extended by {}", number(state.extension, budget.unit)));
     }
     if state.history > 0 {
-        parts.push(format!("raised by {} used before Fusebox was installed", grouped(state.history)));
+        parts.push(format!(
+            "raised by {} used before Fusebox was installed",
+            number(state.history, budget.unit)
+        ));
     }
     if let Some(hard) = state.hard_limit() {
-        parts.push(format!("hard limit {}", grouped(hard)));
+        parts.push(format!("hard limit {}", number(hard, budget.unit)));
     }
     io.line(&format!("  {}", parts.join(" · ")))?;
     let window = match state.window.end {

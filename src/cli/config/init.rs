@@ -1,4 +1,5 @@
-//! `fusebox config init`: writes a starter file. It changes nothing, since all settings in it are comments.
+//! `fusebox config init`: writes a starter file. The user's adds a daily budget in dollars; all other settings in it are
+//! comments.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -20,7 +21,8 @@ const PROJECT_FILE: &str = include_str!("starter_project.toml");
 /// Write a starting configuration file: all settings with their defaults, explained.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "As written, the file changes nothing. An existing file is never overwritten without --force, which keeps it \
+    after_help = "Your own file adds a budget that warns at $20 a day; the project's file changes nothing as written. An \
+existing file is never overwritten without --force, which keeps it \
 as a backup beside the new one. Examples:
   fusebox config init
   fusebox config init --project --dry-run"
@@ -73,7 +75,11 @@ pub fn run(args: &InitArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     if let Some(backup) = backup {
         writeln!(io.out, "Backup   {}", backup.display())?;
     }
-    writeln!(io.out, "\nIt changes nothing yet. Edit it, then run `fusebox config check`.")?;
+    let says = match args.project {
+        true => "It changes nothing yet.",
+        false => "It adds the budget `daily`, which warns when you have spent $20 in a day (UTC).",
+    };
+    writeln!(io.out, "\n{says} Edit it, then run `fusebox config check`.")?;
     Ok(0)
 }
 

@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use crate::app::messages::grouped;
+use crate::app::messages::amounts::grouped;
 use crate::cli::Io;
 use crate::cli::render::wrap;
 use crate::platform::Env;

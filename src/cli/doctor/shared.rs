@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::finding::Finding;
 use super::survey::Survey;
-use crate::app::messages::grouped;
+use crate::app::messages::amounts::grouped;
 use crate::app::open_store;
 use crate::app::operation_ledger::OperationLedger;
 use crate::app::operator;

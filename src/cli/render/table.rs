@@ -4,8 +4,9 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Row, Table};
 
 use super::bar;
-use crate::app::messages::{grouped, percent, share};
-use crate::domain::budget::{BudgetState, Mode, Scope};
+use crate::app::messages::amounts::number;
+use crate::app::messages::{percent, share};
+use crate::domain::budget::{BudgetState, Mode, Scope, Unit};
 
 /// A table without lines; columns named in `right` are right-aligned.
 pub fn new_table(header: &[&str], right: &[&str]) -> Table {
@@ -30,13 +31,18 @@ pub fn budgets(states: &[BudgetState]) -> String {
             Cell::new(truncate(short_value(state.budget.scope, &state.value), 16)),
             Cell::new(bar::bar(state.utilization())),
             Cell::new(percent(state)),
-            Cell::new(grouped(state.used)),
-            Cell::new(grouped(state.limit())),
-            Cell::new(state.budget.unit.noun()),
+            Cell::new(number(state.used, state.budget.unit)),
+            Cell::new(number(state.limit(), state.budget.unit)),
+            Cell::new(unit_column(state.budget.unit)),
             Cell::new(status(state)),
         ]);
     }
     fit_to_terminal(&mut table).unwrap_or_else(|| lines(states))
+}
+
+/// The noun beside two counts. Dollars have a sign.
+pub fn unit_column(unit: Unit) -> &'static str {
+    if unit == Unit::Usd { "" } else { unit.noun() }
 }
 
 /// A table as text, if it fits the terminal: wrapped cells are harder to read than two lines.

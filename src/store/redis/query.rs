@@ -11,9 +11,11 @@ use super::session_record::SessionRecord;
 use crate::domain::alert::{Acknowledgement, AlertRecord, BudgetAlert};
 use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::event::Event;
+use crate::domain::message::ClientTotal;
 use crate::domain::operation::Operation;
 use crate::domain::throttle::Slots;
 use crate::domain::time::Timestamp;
+use crate::store::ledger::LedgerRows;
 use crate::store::shared_names::SharedNames;
 use crate::store::{
     BudgetKey, CircuitRow, ClientProcess, Query, Result, Session, SessionRow, SessionTotal, StoreKind,
@@ -110,9 +112,10 @@ impl Query for RedisStore {
             return Ok(None);
         }
         let mut total = SessionTotal::default();
-        for stored in self.in_step(session, |work| work.messages_of(session))? {
-            total.add(&stored.message, stored.counts.amount());
-        }
+        let (messages, totals) = self
+            .in_step(session, |work| Ok((work.messages_of(session)?, work.totals(&session.to_owned())?)))?;
+        messages.iter().for_each(|stored| total.add(&stored.message, stored.counts.amount()));
+        total.client_nano_usd = ClientTotal::reckoning(&totals);
         Ok(Some(total))
     }
 

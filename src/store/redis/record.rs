@@ -248,7 +248,8 @@ fn prepare(
             intern(work, batch.session, batch.seen)?;
             let lineage = work.lineage(&session)?;
             let settles = work.get(&keys.settles(&session), "").is_some();
-            let mut ledger = Ledger::new(work, &families, (names.installed, now), session, lineage);
+            let mut ledger =
+                Ledger::new(work, &families, batch.prices, (names.installed, now), session, lineage);
             ledger.record(batch.facts, settles)?;
             ledger.into_changes()
         }

@@ -28,6 +28,8 @@ pub fn amount(row: &Row) -> rusqlite::Result<Amount> {
         cache_read: count("cache_read")?,
         requests: count("requests")?,
         tool_calls: count("tool_calls")?,
+        nano_usd: count("nano_usd")?,
+        nano_usd_estimated: count("nano_usd_estimated")?,
     };
     Ok(counts.amount())
 }

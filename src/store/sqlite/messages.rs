@@ -12,6 +12,7 @@ use super::agent_state_rows::SqliteAgentStates;
 use super::counters;
 use super::{alerts, events, meta, operations, sessions, totals};
 use crate::domain::message::{ClientTotal, Message, MessageKey, UsageSource};
+use crate::domain::money::{Rates, Terms};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Amount, Usage};
 
@@ -26,7 +27,8 @@ pub fn apply(db: &Connection, batch: &Batch) -> Result<Applied> {
     let mut session = sessions::intern(db, batch.session, batch.seen)?;
     let before = operations::watched_budgets(db, &budgets, batch.now, &meta)?;
     let (mut tables, lineage) = (Tables(db), std::mem::take(&mut session.lineage));
-    let mut ledger = Ledger::new(&mut tables, &families, (meta.installed, batch.now), session.id, lineage);
+    let mut ledger =
+        Ledger::new(&mut tables, &families, batch.prices, (meta.installed, batch.now), session.id, lineage);
     ledger.record(batch.facts, session.settles)?;
     let changes = ledger.into_changes();
     counters::write(db, &changes)?;
@@ -95,11 +97,11 @@ impl LedgerRows for Tables<'_> {
         let classes = CLASSES.join(", ");
         let values = CLASSES.map(|class| format!(":{class}")).join(", ");
         let sql = format!(
-            "INSERT INTO messages (key, source, home, model, agent, agent_type, at, estimated, tools, detail, {classes}) \
-             VALUES (:key, :source, :home, :model, :agent, :agent_type, :at, :estimated, :tools, :detail, {values})"
+            "INSERT INTO messages \
+             (key, source, home, model, agent, agent_type, at, estimated, tools, rates, detail, {classes}) VALUES \
+             (:key, :source, :home, :model, :agent, :agent_type, :at, :estimated, :tools, :rates, :detail, {values})"
         );
-        let CounterDelta { input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls } =
-            CounterDelta::from_amount(&message.amount());
+        let counts = CounterDelta::from_amount(&message.amount());
         self.0.prepare_cached(&sql)?.execute(named_params! {
             ":key": &message.key.0[..],
             ":source": message.source as i64,
@@ -110,14 +112,17 @@ impl LedgerRows for Tables<'_> {
             ":at": message.at.0,
             ":estimated": message.is_estimated(),
             ":tools": tools_to_blob(&message.tools),
+            ":rates": message.rates.map(rates_to_blob),
             ":detail": MessageDetail::encode(message)?,
-            ":input": input,
-            ":output": output,
-            ":cache_write_5m": cache_write_5m,
-            ":cache_write_1h": cache_write_1h,
-            ":cache_read": cache_read,
-            ":requests": requests,
-            ":tool_calls": tool_calls,
+            ":input": counts.input,
+            ":output": counts.output,
+            ":cache_write_5m": counts.cache_write_5m,
+            ":cache_write_1h": counts.cache_write_1h,
+            ":cache_read": counts.cache_read,
+            ":requests": counts.requests,
+            ":tool_calls": counts.tool_calls,
+            ":nano_usd": counts.nano_usd,
+            ":nano_usd_estimated": counts.nano_usd_estimated,
         })?;
         Ok(self.0.last_insert_rowid())
     }
@@ -126,24 +131,26 @@ impl LedgerRows for Tables<'_> {
         let set = CLASSES.map(|class| format!("{class}=:{class}")).join(", ");
         let sql = format!(
             "UPDATE messages SET {set}, model=:model, agent=:agent, agent_type=:agent_type, at=:at, \
-             estimated=:estimated, tools=:tools, detail=:detail WHERE id=:id"
+             estimated=:estimated, tools=:tools, rates=:rates, detail=:detail WHERE id=:id"
         );
-        let CounterDelta { input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls } =
-            CounterDelta::from_amount(&message.amount());
+        let counts = CounterDelta::from_amount(&message.amount());
         self.0.prepare_cached(&sql)?.execute(named_params! {
-            ":input": input,
-            ":output": output,
-            ":cache_write_5m": cache_write_5m,
-            ":cache_write_1h": cache_write_1h,
-            ":cache_read": cache_read,
-            ":requests": requests,
-            ":tool_calls": tool_calls,
+            ":input": counts.input,
+            ":output": counts.output,
+            ":cache_write_5m": counts.cache_write_5m,
+            ":cache_write_1h": counts.cache_write_1h,
+            ":cache_read": counts.cache_read,
+            ":requests": counts.requests,
+            ":tool_calls": counts.tool_calls,
+            ":nano_usd": counts.nano_usd,
+            ":nano_usd_estimated": counts.nano_usd_estimated,
             ":model": message.model,
             ":agent": message.agent,
             ":agent_type": message.agent_type,
             ":at": message.at.0,
             ":estimated": message.is_estimated(),
             ":tools": tools_to_blob(&message.tools),
+            ":rates": message.rates.map(rates_to_blob),
             ":detail": MessageDetail::encode(message)?,
             ":id": id,
         })?;
@@ -211,8 +218,8 @@ impl LedgerRows for Tables<'_> {
 }
 
 /// The columns that [`row`] reads by name.
-pub const COLUMNS: &str = "input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls, key, source, \
-     model, agent, agent_type, at, tools, detail";
+pub const COLUMNS: &str = "input, output, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls, nano_usd, \
+     nano_usd_estimated, key, source, model, agent, agent_type, at, tools, rates, detail";
 
 /// Reads a stored message.
 pub fn row(row: &Row) -> Result<Message> {
@@ -230,6 +237,7 @@ pub fn row(row: &Row) -> Result<Message> {
     message.agent = row.get("agent")?;
     message.agent_type = row.get("agent_type")?;
     message.tools = tools_from_blob(&row.get::<_, Vec<u8>>("tools")?);
+    message.rates = row.get::<_, Option<Vec<u8>>>("rates")?.as_deref().and_then(rates_from_blob);
     message.recorded = amount.usage;
     message.stopped = true;
     match row.get::<_, Option<String>>("detail")? {
@@ -254,6 +262,10 @@ struct MessageDetail {
     visible: Vec<(u64, u64)>,
     #[serde(default)]
     signed: Vec<(u64, u64)>,
+    #[serde(default)]
+    web_searches: u64,
+    #[serde(default)]
+    terms: Terms,
 }
 
 /// SQL for a held message.
@@ -267,7 +279,9 @@ impl MessageDetail {
             && !message.held
             && message.settled.is_empty()
             && message.visible.is_empty()
-            && message.signed.is_empty();
+            && message.signed.is_empty()
+            && message.web_searches == 0
+            && message.terms == Terms::default();
         if plain && matches!(message.source, UsageSource::Response | UsageSource::Part) {
             return Ok(None);
         }
@@ -282,6 +296,8 @@ impl MessageDetail {
             share: message.share.iter().map(|(session, usage)| (*session, *usage)).collect(),
             visible: message.visible.iter().map(|(line, chars)| (*line, *chars)).collect(),
             signed: message.signed.iter().map(|(line, chars)| (*line, *chars)).collect(),
+            web_searches: message.web_searches,
+            terms: message.terms,
         };
         serde_json::to_string(&detail).map(Some).map_err(|e| StoreError::Damaged(e.to_string()))
     }
@@ -302,9 +318,32 @@ impl MessageDetail {
             share: self.share.into_iter().collect(),
             visible: self.visible.into_iter().collect(),
             signed: self.signed.into_iter().collect(),
+            web_searches: self.web_searches,
+            terms: self.terms,
             ..message
         }
     }
+}
+
+/// The rates, little-endian, in the order of their fields.
+fn rates_to_blob(rates: Rates) -> Vec<u8> {
+    let Rates { input, output, cache_write_5m, cache_write_1h, cache_read, web_search, is_estimate } = rates;
+    [input, output, cache_write_5m, cache_write_1h, cache_read, web_search, u64::from(is_estimate)]
+        .iter()
+        .flat_map(|rate| rate.to_le_bytes())
+        .collect()
+}
+
+/// Rates as written by [`rates_to_blob`].
+fn rates_from_blob(blob: &[u8]) -> Option<Rates> {
+    let (numbers, _) = blob.as_chunks::<8>();
+    let numbers: Vec<u64> = numbers.iter().map(|number| u64::from_le_bytes(*number)).collect();
+    let [input, output, cache_write_5m, cache_write_1h, cache_read, web_search, is_estimate] = numbers[..]
+    else {
+        return None;
+    };
+    let is_estimate = is_estimate == 1;
+    Some(Rates { input, output, cache_write_5m, cache_write_1h, cache_read, web_search, is_estimate })
 }
 
 fn tools_to_blob(tools: &BTreeSet<u64>) -> Vec<u8> {

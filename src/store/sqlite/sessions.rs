@@ -7,10 +7,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::super::ledger::{ChargedSession, LedgerRows, MIN_TIME, WithParent};
 use super::super::{ClientProcess, Result, Session, SessionRow, SessionTotal};
 use super::counters::{amount, sums};
-use super::from_sql;
 use super::messages::Tables;
+use super::{from_sql, totals};
 use crate::domain::counter::Attribution;
-use crate::domain::message::UsageSource;
+use crate::domain::message::{ClientTotal, UsageSource};
 use crate::domain::time::Timestamp;
 
 /// Minimum interval between writes of `last_seen`, in milliseconds: it is only displayed, and a write costs a page.
@@ -86,9 +86,10 @@ pub fn session_total(db: &Connection, session: &str) -> Result<Option<SessionTot
     let total = db.query_row(&sql, [id], |r| {
         let count = |name| r.get::<_, Option<i64>>(name).map(|n| from_sql(n.unwrap_or(0)));
         let (estimated_messages, unseen_messages) = (count("estimated")?, count("unseen")?);
-        Ok(SessionTotal { amount: amount(r)?, estimated_messages, unseen_messages })
+        Ok(SessionTotal { amount: amount(r)?, estimated_messages, unseen_messages, client_nano_usd: None })
     })?;
-    Ok(Some(total))
+    let client_nano_usd = ClientTotal::reckoning(&totals::session_totals(db, id)?);
+    Ok(Some(SessionTotal { client_nano_usd, ..total }))
 }
 
 /// The number of recorded batches of each session.

@@ -11,6 +11,7 @@ use fusebox::domain::operation::OperationKind;
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::{Period, WindowRule, Zone};
+use fusebox::prices::Prices;
 use fusebox::store::sqlite::{FILE, SqliteStore};
 use fusebox::store::{Applied, Batch, BudgetKey, Record};
 use fusebox::transcript::Fact;
@@ -49,6 +50,7 @@ fn apply_charge(store: &mut SqliteStore, ask: Charge) -> Applied {
         seen: ask.now,
         observation: None,
         now: ask.now,
+        prices: &Prices::default(),
     };
     store.apply(&batch).expect("recorded")
 }

@@ -6,6 +6,7 @@ use std::sync::Barrier;
 
 use fusebox::domain::message::{Message, MessageKey, UsageSource};
 use fusebox::domain::usage::Usage;
+use fusebox::prices::Prices;
 use fusebox::store::sqlite::{FILE, SqliteStore};
 use fusebox::store::{Batch, Query, Record, Recover, StoreError};
 use fusebox::transcript::Fact;
@@ -60,6 +61,7 @@ fn open_and_use(dir: &Path) -> SqliteStore {
         seen: NOW,
         observation: None,
         now: NOW,
+        prices: &Prices::default(),
     };
     match store.apply(&batch) {
         Ok(_) => store,

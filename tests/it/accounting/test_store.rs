@@ -10,6 +10,7 @@ use fusebox::domain::operation::{Operation, OperationKind};
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::{Period, WindowRule};
+use fusebox::prices::Prices;
 use fusebox::store::sqlite::SqliteStore;
 use fusebox::store::{Applied, Batch, BudgetKey, Decide, Query, Record, Session};
 use fusebox::transcript::Fact;
@@ -207,8 +208,17 @@ pub fn apply(
     budgets: &[BudgetKey],
     now: Timestamp,
 ) -> Applied {
-    let batch =
-        Batch { session, facts, budgets, alert: true, claim: false, seen: now, observation: None, now };
+    let batch = Batch {
+        session,
+        facts,
+        budgets,
+        alert: true,
+        claim: false,
+        seen: now,
+        observation: None,
+        now,
+        prices: &Prices::default(),
+    };
     store.apply(&batch).expect("the store records a batch")
 }
 

@@ -118,7 +118,7 @@ fn levels_by_threshold() {
 #[test]
 fn what_a_budget_measures() {
     let usage = Usage { input: 1, output: 10, cache_write_5m: 100, cache_write_1h: 1000, cache_read: 10_000 };
-    let amount = Amount { usage, requests: 7, tool_calls: 9 };
+    let amount = Amount { usage, requests: 7, tool_calls: 9, nano_usd: 12, nano_usd_estimated: 5 };
     let mut b = budget("b", Scope::Session, Unit::Tokens, 1);
     assert_eq!(b.measure(&amount), 1111);
     b.count = TokenClasses { input: false, output: false, cache_write: false, cache_read: true };
@@ -127,6 +127,8 @@ fn what_a_budget_measures() {
     assert_eq!(b.measure(&amount), 7);
     b.unit = Unit::ToolCalls;
     assert_eq!(b.measure(&amount), 9);
+    b.unit = Unit::Usd;
+    assert_eq!(b.measure(&amount), 12);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use fusebox::domain::operation::{Operation, OperationKind};
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::WindowRule;
 use fusebox::platform::clock;
+use fusebox::prices::Prices;
 use fusebox::store::redis::{RedisLocation, RedisStore};
 use fusebox::store::{Batch, BudgetKey, Decide, Query, Record, Session};
 use fusebox::transcript::Fact;
@@ -69,7 +70,7 @@ fn no_control_character_is_in_a_key() {
         stopped: true,
         ..Message::new(MessageKey::from_parts(&[ODD]), UsageSource::Response, now)
     };
-    let total = ClientTotal { run: 1, model: odd(), usage: recorded, at: now, until: None };
+    let total = ClientTotal { run: 1, model: odd(), usage: recorded, nano_usd: None, at: now, until: None };
     let facts = [Fact::Message(message), Fact::Total(total), Fact::Origin(format!("{ODD} origin"))];
     let batch = Batch {
         session: &session,
@@ -80,6 +81,7 @@ fn no_control_character_is_in_a_key() {
         seen: now,
         observation: None,
         now,
+        prices: &Prices::default(),
     };
     let applied = store.apply(&batch).unwrap();
     assert!(applied.states.iter().all(|state| state.used == 900), "{applied:?}");

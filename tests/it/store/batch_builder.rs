@@ -6,6 +6,7 @@ use fusebox::domain::budget::{Budget, BudgetState, Mode, OnLimit, Scope, StoreDo
 use fusebox::domain::time::Timestamp;
 use fusebox::domain::usage::Usage;
 use fusebox::domain::window::{Period, WindowRule, Zone};
+use fusebox::prices::Prices;
 use fusebox::store::{
     AgentObservation, Applied, BackendErrorKind, Batch, BudgetKey, Session, Store, StoreError,
 };
@@ -112,6 +113,7 @@ impl<'a> BatchBuilder<'a> {
             seen: self.seen.unwrap_or(self.now),
             observation: self.observation,
             now: self.now,
+            prices: &Prices::default(),
         };
         // On a busy machine, others can hold the database for longer than a hook waits. Hooks then record later.
         let end = Instant::now() + PATIENCE;

@@ -53,7 +53,7 @@ pub fn compaction(id: &str, at: Timestamp, before: u64) -> Message {
 
 /// The client's total for the model `sonnet` of a run, after a line at `at`, and before one at `until`.
 pub fn total(run: i64, sum: Usage, at: Timestamp, until: Option<Timestamp>) -> Fact {
-    Fact::Total(ClientTotal { run, model: "sonnet".into(), usage: sum, at, until })
+    Fact::Total(ClientTotal { run, model: "sonnet".into(), usage: sum, nano_usd: None, at, until })
 }
 
 /// Messages as facts.

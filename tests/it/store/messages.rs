@@ -196,7 +196,15 @@ fn a_session_total_has_every_part(backend: &dyn Backend) {
     let first = Usage { input: 1, output: 2, cache_write_5m: 3, cache_write_1h: 4, cache_read: 5 };
     let calls = Message { tools: BTreeSet::from([7, 8]), ..said("a", second(0), first) };
     record(store, "s", &facts([calls, cut("b", second(1), 10, 1, 0)]));
-    let amount = Amount { usage: first.plus(usage(10, 1, 0)), requests: 2, tool_calls: 2 };
+    let rates = Prices::default().quote(MODEL, second(0), first.context(), Terms::default());
+    let nano_usd = rates.cost(first, 0) + rates.cost(usage(10, 1, 0), 0);
+    let amount = Amount {
+        usage: first.plus(usage(10, 1, 0)),
+        requests: 2,
+        tool_calls: 2,
+        nano_usd,
+        nano_usd_estimated: if rates.is_estimate { nano_usd } else { 0 },
+    };
     // The cut message has no visible text that would exceed its own count.
     let total = SessionTotal { amount, ..SessionTotal::default() };
     assert_eq!(store.session_total("s").expect("an answer"), Some(total));

@@ -256,6 +256,7 @@ fn each_model_is_settled_apart(backend: &dyn Backend) {
         run: 1,
         model: "haiku".into(),
         usage: usage(75, 8, 1),
+        nano_usd: None,
         at: second(2),
         until: None,
     });

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::domain::message::{ClientTotal, Message, MessageKey, UsageSource};
+use crate::domain::money::{NANOS_PER_USD, Terms};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
 
@@ -24,6 +25,9 @@ const CONTAINED_PARTS: [&str; 2] = ["message", "fallback_message"];
 
 /// Billed parts known to stand beside them.
 const KNOWN_PARTS: [&str; 2] = ["advisor_message", "compaction"];
+
+/// The most web searches believed for one response.
+const MAX_SEARCHES: u64 = 1 << 20;
 
 /// How many unknown kinds of parts are named.
 const MAX_UNKNOWN_PARTS: usize = 8;
@@ -158,6 +162,7 @@ fn response(
     found.held = position.is_held();
     (found.agent, found.agent_type) = owner(agent, position);
     found.recorded = recorded;
+    (found.terms, found.web_searches) = terms(&counts);
     found.stopped = text(&message, "stop_reason").is_some();
     found.model.clone_from(&model);
     if has_new_parts {
@@ -219,7 +224,15 @@ fn billed_parts(parts: &str, message: &Message, position: &mut Position, out: &m
         let key = MessageKey::from_parts(&["part", &message.key.hex(), &index.to_string()]);
         let model = text(&part, "model").unwrap_or_else(|| message.model.clone());
         let source = UsageSource::Part;
-        out.push(Fact::Message(Message { key, source, recorded, model, stopped: true, ..message.clone() }));
+        out.push(Fact::Message(Message {
+            key,
+            source,
+            recorded,
+            model,
+            stopped: true,
+            web_searches: 0,
+            ..message.clone()
+        }));
     }
 }
 
@@ -263,11 +276,31 @@ fn totals(line: &Object, at: Timestamp, position: &mut Position, out: &mut Vec<F
             cache_read: number(&counts, "cacheReadInputTokens"),
         }
         .capped();
-        let total = ClientTotal { run, model: model.to_owned(), usage, at, until: None };
+        let total =
+            ClientTotal { run, model: model.to_owned(), usage, nano_usd: nano_usd(&counts), at, until: None };
         position.open_totals.retain(|t| (t.run, &t.model, t.usage) != (total.run, &total.model, total.usage));
         position.open_totals.push(total.clone());
         out.push(Fact::Total(total));
     }
+}
+
+/// What changes the price of a response besides its tokens: terms of the request, and web searches.
+fn terms(counts: &Object) -> (Terms, u64) {
+    let is = |name: &str, value: &str| text(counts, name).is_some_and(|found| found == value);
+    let terms = Terms {
+        fast: is("speed", "fast"),
+        us_only: is("inference_geo", "us"),
+        batch: is("service_tier", "batch"),
+    };
+    let tools = counts.get("server_tool_use").and_then(|tools| object(tools.get()));
+    let searches = tools.map_or(0, |tools| number(&tools, "web_search_requests"));
+    (terms, searches.min(MAX_SEARCHES))
+}
+
+/// What the client reckons that a model costs.
+fn nano_usd(counts: &Object) -> Option<u64> {
+    let dollars: f64 = serde_json::from_str(counts.get("costUSD")?.get()).ok()?;
+    (dollars >= 0.0).then(|| (dollars * NANOS_PER_USD as f64).round() as u64)
 }
 
 /// The usage of one line. If the cache writes by lifetime sum to less than the flat number, the flat number wins, and
