@@ -238,7 +238,10 @@ impl World {
     pub fn decisions_by_budget(&mut self) -> Decisions {
         let mut decided = Decisions::new();
         let mut seen = BTreeSet::new();
-        for operation in self.operations() {
+        // A ledger that is replayed later brings earlier decisions.
+        let mut operations = self.operations();
+        operations.sort_by_key(|operation| operation["at"].as_i64());
+        for operation in operations {
             let reason = operation["reason"].as_str().unwrap().to_owned();
             assert!(seen.insert(reason.clone()), "{reason} is recorded twice");
             let asked =

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::count::CountedSession;
+use super::count::{CountedSession, records};
 use crate::random::Random;
 
 pub const MODELS: [&str; 3] = ["claude-large-1", "claude-middle-1", "claude-small-1"];
@@ -264,12 +264,12 @@ impl Session {
         let file = agent.map_or_else(|| self.transcript.clone(), |a| self.agent_file(&self.agents[a].0));
         let bytes = fs::read(file).unwrap_or_default();
         let whole = bytes.iter().rposition(|b| *b == b'\n')?;
-        let of_line = |line: &[u8]| {
-            let line: Value = serde_json::from_slice(line).ok()?;
-            let content = line["message"]["content"].as_array()?.first()?.clone();
+        let of_record = |record: Value| {
+            let content = record["message"]["content"].as_array()?.first()?.clone();
             (content["type"] == block).then(|| content[field].as_str().map(str::to_owned)).flatten()
         };
-        bytes[..whole].rsplit(|b| *b == b'\n').find_map(of_line)
+        let lines = bytes[..whole].rsplit(|b| *b == b'\n');
+        lines.flat_map(|line| records(line).into_iter().rev()).find_map(of_record)
     }
 
     /// Kills the client: unwritten data is lost.

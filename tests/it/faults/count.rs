@@ -247,7 +247,7 @@ impl Message {
 }
 
 /// The records of a line: more than one, or one after a torn one, if a client was killed within its line.
-fn records(line: &[u8]) -> Vec<Value> {
+pub fn records(line: &[u8]) -> Vec<Value> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(start) = line[at..].windows(2).position(|bytes| bytes == b"{\"").map(|start| at + start) {

@@ -1,7 +1,7 @@
 //! A real Redis server for one test: in its own folder, on a free port and a socket, without persistence.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -222,7 +222,7 @@ impl Server {
                 command.arg(*word);
             }
             socket.write_all(&command.get_packed_command())?;
-            parser.parse_value(&mut socket).map_err(io::Error::other)
+            parser.parse_value(Patient(&mut socket)).map_err(io::Error::other)
         };
         if let Some(password) = &self.options.password {
             assert_eq!(ask(&[b"AUTH", password.as_bytes()])?, Value::Okay);
@@ -322,4 +322,18 @@ pub fn bytes(value: &Value) -> Vec<u8> {
 /// A free port on loopback.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A socket whose reading goes on after a signal.
+struct Patient<'a>(&'a mut UnixStream);
+
+impl Read for Patient<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.0.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
+    }
 }
