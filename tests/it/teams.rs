@@ -178,7 +178,13 @@ fn it_counts_on_in_a_store_of_the_version_before() {
     ));
     respond(&home, "old", 1, 100);
     let db = rusqlite::Connection::open(home.path("state/state.db")).unwrap();
-    db.execute_batch("ALTER TABLE sessions DROP COLUMN team; PRAGMA user_version=4;").unwrap();
+    db.execute_batch(
+        "ALTER TABLE sessions DROP COLUMN team;
+         ALTER TABLE messages DROP COLUMN nano_usd; ALTER TABLE messages DROP COLUMN nano_usd_estimated;
+         ALTER TABLE messages DROP COLUMN rates; ALTER TABLE client_totals DROP COLUMN nano_usd;
+         PRAGMA user_version=4;",
+    )
+    .unwrap();
     drop(db);
     let file = home.path("cache/guardrails-old.json");
     let mut cache: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
@@ -188,7 +194,7 @@ fn it_counts_on_in_a_store_of_the_version_before() {
 
     let home = home.var("FUSEBOX_STORE_TEAM", "core");
     respond(&home, "old", 2, 200);
-    assert_eq!((version(&home), team_of(&home, "old").as_deref()), (6, Some("")));
+    assert_eq!((version(&home), team_of(&home, "old").as_deref()), (7, Some("")));
     respond(&home, "new", 3, 400);
     assert_eq!(shown(&home, &[]), ("core".into(), 400));
     let mine = home.status("old");

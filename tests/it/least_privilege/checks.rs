@@ -151,7 +151,7 @@ fn falsified_counts_are_found_and_mended() {
     // The counter alone; a message that counts nothing; a forgotten message.
     for (words, said) in [
         (
-            &["HSET", &counter, &since, "1,0,0,0,0,1,0"][..],
+            &["HSET", &counter, &since, "1,0,0,0,0,1,0,0,0"][..],
             "budget session of s: 1 tokens in the store, 330 when counted again",
         ),
         (&["SET", &record, &lowered], "session s: "),

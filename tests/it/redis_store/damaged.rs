@@ -174,7 +174,7 @@ fn a_false_count_in_a_window_without_messages() {
     assert_eq!(used(&home, "s", "models").0, 0, "another day");
     for key in server.text(&["KEYS", "fusebox:{acme}:d:counter:model*"]).lines() {
         for since in server.text(&["HKEYS", key]).lines() {
-            server.command(&["HSET", key, since, "9,9,9,9,9,9,9"]);
+            server.command(&["HSET", key, since, "9,9,9,9,9,9,9,9,9"]);
         }
     }
     assert_eq!(used(&home, "s", "models").0, 36);

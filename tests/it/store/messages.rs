@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use fusebox::domain::budget::Scope;
 use fusebox::domain::message::Message;
+use fusebox::domain::money::Terms;
 use fusebox::domain::usage::{Amount, Usage};
+use fusebox::prices::Prices;
 use fusebox::store::{SessionTotal, Store};
 use fusebox::transcript::Fact;
 
@@ -196,7 +198,7 @@ fn a_session_total_has_every_part(backend: &dyn Backend) {
     let first = Usage { input: 1, output: 2, cache_write_5m: 3, cache_write_1h: 4, cache_read: 5 };
     let calls = Message { tools: BTreeSet::from([7, 8]), ..said("a", second(0), first) };
     record(store, "s", &facts([calls, cut("b", second(1), 10, 1, 0)]));
-    let rates = Prices::default().quote(MODEL, second(0), first.context(), Terms::default());
+    let rates = Prices::default().quote("sonnet", second(0), first.context(), Terms::default());
     let nano_usd = rates.cost(first, 0) + rates.cost(usage(10, 1, 0), 0);
     let amount = Amount {
         usage: first.plus(usage(10, 1, 0)),
