@@ -1,0 +1,284 @@
+//! Budgets in dollars, and what sessions cost, on both stores.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Home, Ran, message};
+use crate::redis::Server;
+
+/// Runs a test on a home with each kind of store.
+fn on_both_stores(test: impl Fn(&Home)) {
+    test(&Home::new());
+    let server = Server::start();
+    test(&Home::new().var("FUSEBOX_STORE_REDIS_URL", &server.url()));
+}
+
+/// Response `n` of claude-haiku-4-5: $0.200001, at 1, 5 and 0.10 dollars per million tokens.
+fn response(n: usize) -> Value {
+    let mut line = message(n, 100_000, 20_000);
+    line["message"]["model"] = json!("claude-haiku-4-5-20251001");
+    line
+}
+
+fn record(home: &Home, lines: &[Value]) {
+    home.append(&home.transcript("s"), lines);
+    home.hook("PostToolUse", "s", json!({}));
+}
+
+fn call(home: &Home) -> Ran {
+    home.hook("PreToolUse", "s", json!({"tool_use_id": "toolu_9", "tool_name": "Bash", "tool_input": {}}))
+}
+
+fn is_denied(ran: &Ran) -> bool {
+    ran.stdout.contains("\"permissionDecision\":\"deny\"")
+}
+
+fn budget(more: &str) -> String {
+    format!("[[budget]]\nname = \"session\"\nunit = \"usd\"\nlimit = 0.50\nwrap_up = 0\n{more}")
+}
+
+fn cost(home: &Home) -> Value {
+    home.status("s")["cost"].clone()
+}
+
+#[test]
+fn it_holds_and_a_person_extends_it() {
+    on_both_stores(|home| {
+        home.configure(&budget(""));
+        record(home, &[response(1), response(2)]);
+        assert!(!is_denied(&call(home)));
+        record(home, &[response(3)]);
+        let denied = call(home);
+        assert!(is_denied(&denied), "{denied:?}");
+        assert!(denied.stdout.contains("session budget reached: $0.60 / $0.50 (120.00%)."), "{denied:?}");
+        assert!(denied.stdout.contains("--session s --usd N --reason"), "{denied:?}");
+        let status = home.status("s");
+        let shown = &status["budgets"][0];
+        let numbers = ["used", "limit", "remaining", "unit"].map(|name| &shown[name]);
+        assert_eq!(numbers, [&json!(0.600003), &json!(0.5), &json!(0.0), &json!("usd")], "{shown}");
+        assert_eq!(status["cost"], json!({"usd": 0.600003, "estimated_usd": 0.0, "client_usd": null}));
+
+        let extend = |option: &str, amount: &str| {
+            let target = ["budget", "extend", "session", "--session", "s", "--reason", "r", "--json"];
+            home.fusebox(&[&target[..], &[option, amount]].concat())
+        };
+        let wrong = extend("--tokens", "1000");
+        assert_eq!(wrong.code, 2, "{wrong:?}");
+        assert!(wrong.stderr.contains("budget session counts dollars: use --usd N"), "{wrong:?}");
+        for amount in ["five", "-1", "0.0000000001"] {
+            let refused = extend("--usd", amount);
+            assert_eq!(refused.code, 2, "{refused:?}");
+        }
+        let extended = extend("--usd", "0.25").json();
+        assert_eq!(
+            (&extended["amount"], &extended["after"]["limit"]),
+            (&json!(0.25), &json!(0.75)),
+            "{extended}"
+        );
+        assert!(!is_denied(&call(home)));
+        let shown = home.fusebox(&["budget", "show", "session", "--session", "s"]);
+        assert!(shown.stdout.contains("extended by $0.25"), "{shown:?}");
+    });
+}
+
+#[test]
+fn a_prompt_extends_it_by_dollars() {
+    let home = Home::new();
+    home.configure(&format!("prompt_line = \"never\"\n{}", budget("")));
+    record(&home, &[response(1), response(2), response(3)]);
+    let ask = |prompt: &str| home.hook("UserPromptSubmit", "s", json!({"prompt": prompt})).stdout;
+    let said = ask("fusebox: extend 200k because it is nearly done");
+    assert!(said.contains("budget session counts dollars"), "{said}");
+    let said = ask("fusebox: extend $0.25 because it is nearly done");
+    assert!(said.contains("extended by $0.25"), "{said}");
+    let said = ask("fusebox: extend 1 dollars because it is not done yet");
+    assert!(said.contains("extended by $1.00"), "{said}");
+    assert_eq!(home.status("s")["budgets"][0]["limit"], 1.75);
+}
+
+#[test]
+fn a_hard_limit_in_dollars_cannot_be_passed() {
+    let home = Home::new();
+    home.configure(&budget("hard_limit = 0.75\n"));
+    record(&home, &[response(1)]);
+    let target = ["budget", "extend", "session", "--session", "s", "--reason", "r", "--usd", "0.30"];
+    let refused = home.fusebox(&target);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(
+        refused.stderr.contains("can be extended by at most $0.25 (its hard limit is $0.75)"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn it_counts_in_every_scope() {
+    on_both_stores(|home| {
+        let scopes = ["session", "user", "project", "model", "agent_type"];
+        let budgets = scopes.map(|scope| {
+            format!(
+                "[[budget]]\nname = \"of-{scope}\"\nscope = \"{scope}\"\nunit = \"usd\"\nlimit = 5\non_limit = \"warn\"\n"
+            )
+        });
+        let past =
+            "[[budget]]\nname = \"today\"\nscope = \"user\"\nwindow = \"day\"\nunit = \"usd\"\nlimit = 5\n";
+        home.configure(&(budgets.concat() + past));
+        record(home, &[response(1), response(2)]);
+        let listed = home.fusebox(&["budget", "list", "--all", "--json"]).json();
+        let used = |name: &str| {
+            let found = listed.as_array().unwrap().iter().find(|budget| budget["name"] == name);
+            found.unwrap_or_else(|| panic!("{name}: {listed}"))["used"].clone()
+        };
+        for scope in scopes {
+            assert_eq!(used(&format!("of-{scope}")), 0.400002, "{scope}");
+        }
+        assert_eq!(used("today"), 0.0, "they are not of today");
+    });
+}
+
+#[test]
+fn what_changes_a_price() {
+    on_both_stores(|home| {
+        // 1,000 of each class of claude-opus-5: 5, 25, 6.25, 10 and 0.50 dollars per million.
+        let mut n = 0;
+        let mut costs = |change: &dyn Fn(&mut Value)| {
+            n += 1;
+            let mut line = message(n, 1000, 1000);
+            line["message"]["model"] = json!("claude-opus-5");
+            line["timestamp"] = json!("2026-11-22T10:00:00.000Z");
+            line["message"]["usage"] = json!({"input_tokens": 1000, "output_tokens": 1000,
+                "cache_creation_input_tokens": 2000, "cache_read_input_tokens": 1000,
+                "cache_creation": {"ephemeral_5m_input_tokens": 1000, "ephemeral_1h_input_tokens": 1000}});
+            change(&mut line["message"]);
+            let before = home.status("s")["cost"]["usd"].as_f64().unwrap_or_default();
+            record(home, &[line]);
+            let after = cost(home);
+            let difference = (after["usd"].as_f64().unwrap() - before) * 1e9;
+            (difference.round() as u64, after["estimated_usd"].as_f64().unwrap() > 0.0)
+        };
+        record(home, &[]);
+        assert_eq!(costs(&|_| {}), (46_750_000, false));
+        assert_eq!(costs(&|m| m["usage"]["speed"] = json!("fast")), (93_500_000, false));
+        assert_eq!(costs(&|m| m["usage"]["speed"] = json!("standard")), (46_750_000, false));
+        assert_eq!(costs(&|m| m["usage"]["inference_geo"] = json!("us")), (51_425_000, false));
+        assert_eq!(costs(&|m| m["usage"]["service_tier"] = json!("batch")), (23_375_000, false));
+        let searched = json!({"web_search_requests": 3});
+        assert_eq!(costs(&|m| m["usage"]["server_tool_use"] = searched.clone()), (76_750_000, false));
+        // Not in the table: as the dearest of its family, marked.
+        assert_eq!(costs(&|m| m["model"] = json!("claude-opus-77")), (46_750_000, true));
+    });
+}
+
+#[test]
+fn an_estimate_is_marked() {
+    let home = Home::new();
+    record(&home, &[message(1, 100_000, 20_000)]);
+    let cost = cost(&home);
+    assert!(cost["usd"].as_f64().unwrap() > 0.0, "{cost}");
+    assert_eq!(cost["usd"], cost["estimated_usd"]);
+    let shown = home.fusebox(&["status", "--session", "s"]).stdout;
+    let line = shown.lines().find(|line| line.contains("cost: ")).unwrap();
+    assert!(line.ends_with('+') && line.contains("cost: $"), "{shown}");
+}
+
+/// Neither another reading nor another discount changes what a response was charged.
+#[test]
+fn a_response_keeps_its_price() {
+    on_both_stores(|home| {
+        record(home, &[response(1)]);
+        assert_eq!(cost(home)["usd"], 0.200001);
+        home.configure("[prices]\ndiscount = 0.5\n");
+        std::fs::remove_dir_all(home.path("cache")).unwrap();
+        record(home, &[response(2)]);
+        assert_eq!(cost(home)["usd"], 0.3000015);
+        // Copied by a fork.
+        home.append(&home.transcript("fork"), &[response(1)]);
+        home.hook("PostToolUse", "fork", json!({}));
+        assert_eq!(home.status("fork")["cost"]["usd"], 0.200001);
+    });
+}
+
+#[test]
+fn what_the_client_reckons_is_shown() {
+    let total = |run: u64, usd: f64| {
+        json!({"type": "cost-state", "startTime": run, "modelUsage": {"claude-haiku-4-5-20251001": {
+            "inputTokens": 100_000, "outputTokens": 20_000, "cacheReadInputTokens": 10,
+            "cacheCreationInputTokens": 0, "costUSD": usd}}})
+    };
+    on_both_stores(|home| {
+        record(home, &[response(1), total(1, 0.200_001)]);
+        let status = home.status("s");
+        assert_eq!(status["cost"]["client_usd"], 0.200001, "{status}");
+        let shown = home.fusebox(&["status", "--session", "s"]).stdout;
+        assert!(shown.contains("cost: $0.20 · the client reckons the same"), "{shown}");
+        // It goes on: the total is of the past.
+        record(home, &[response(2)]);
+        assert_eq!(cost(home)["client_usd"], Value::Null);
+        record(home, &[total(2, 0.25)]);
+        let shown = home.fusebox(&["status", "--session", "s"]).stdout;
+        assert!(shown.contains("cost: $0.40 · the client reckons $0.45 (+$0.0500)"), "{shown}");
+    });
+}
+
+#[test]
+fn without_its_store_it_goes_on_counting() {
+    let mut server = Server::start();
+    let home = Home::new().var("FUSEBOX_STORE_REDIS_URL", &server.url());
+    home.configure(&budget("store_down = \"local\"\n"));
+    record(&home, &[response(1)]);
+    server.kill();
+    record(&home, &[response(2)]);
+    assert!(!is_denied(&call(&home)));
+    record(&home, &[response(3)]);
+    let denied = call(&home);
+    assert!(is_denied(&denied) && denied.stdout.contains("$0.60 / $0.50"), "{denied:?}");
+    server.restart();
+}
+
+#[test]
+fn a_denial_is_explained_in_dollars() {
+    let home = Home::new();
+    home.configure(&budget(""));
+    record(&home, &[response(1), response(2), response(3)]);
+    assert!(is_denied(&call(&home)));
+    let explained = home.fusebox(&["explain", "toolu_9", "--json"]).json();
+    let reason = &explained["reason"];
+    assert_eq!((&reason["used"], &reason["limit"]), (&json!(0.600003), &json!(0.5)), "{explained}");
+    let text = home.fusebox(&["explain", "toolu_9"]).stdout;
+    assert!(text.contains("budget session was paused: $0.60 / $0.50"), "{text}");
+}
+
+#[test]
+fn an_alert_is_in_dollars() {
+    let home = Home::new();
+    home.configure(&budget(""));
+    record(&home, &[response(1)]);
+    home.append(&home.transcript("s"), &[response(2)]);
+    let told = home.hook("PostToolUse", "s", json!({})).json();
+    let told = told["systemMessage"].as_str().unwrap();
+    assert_eq!(told, "Fusebox: session budget is 80.00% used: $0.40 of $0.50.");
+    let alerts = home.fusebox(&["alerts", "list", "--json"]).json();
+    assert_eq!((&alerts[0]["used"], &alerts[0]["limit"]), (&json!(0.400002), &json!(0.5)), "{alerts}");
+    let table = home.fusebox(&["alerts", "list"]).stdout;
+    assert!(table.contains("$0.40") && table.contains("$0.50"), "{table}");
+}
+
+#[test]
+fn limits_that_no_unit_has_are_refused() {
+    for (toml, says) in [
+        ("limit = 5.5\n", "budget.b.limit: must be a whole number, because the unit is not usd (found 5.5)"),
+        ("limit = -1\nunit = \"usd\"\n", "budget.b.limit: must be a whole number from 0 to"),
+        (
+            "limit = 9000001\nunit = \"usd\"\n",
+            "budget.b.limit: must be at most 9000000 dollars (found 9000001)",
+        ),
+        (
+            "limit = 5.00\nhard_limit = 4.99\nunit = \"usd\"\n",
+            "budget.b.hard_limit: must be at least the limit, 5 (found 4.99)",
+        ),
+    ] {
+        let home = Home::new();
+        home.configure(&format!("[[budget]]\nname = \"b\"\n{toml}"));
+        let ran = home.fusebox(&["config", "check"]);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.stderr.contains(says), "{says}: {ran:?}");
+    }
+}
