@@ -110,6 +110,7 @@ impl Draft {
             task_type: self.task_type.as_ref().and_then(|sourced| sourced.value.as_str()).map(str::to_owned),
             breaker: self.breaker()?,
             throttle: self.throttle()?,
+            prices: self.prices(),
         })
     }
 
@@ -184,7 +185,7 @@ impl Draft {
             let sourced = self.get(field);
             all.push(effective(field.name.to_owned(), sourced.value, sourced.source));
         }
-        for (key, sourced) in self.task_types() {
+        for (key, sourced) in self.model_prices().chain(self.task_types()) {
             all.push(effective(key.clone(), sourced.value.clone(), sourced.source.clone()));
         }
         if let Some(sourced) = &self.task_type {

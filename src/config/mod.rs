@@ -5,7 +5,7 @@
 //! override variables; a variable that the project's settings name counts as the project's.)
 //!
 //! `paths` locates the files; `file` and `variable` read assignments. `field` is the table of all keys, and `value`
-//! defines their types. `draft` applies the layers, and `effective` builds the configuration from the result. `stamp`
+//! defines their types. `prices` builds the prices. `draft` applies the layers, and `effective` builds the configuration from the result. `stamp`
 //! detects changes without reading.
 
 mod draft;
@@ -13,6 +13,7 @@ mod effective;
 mod field;
 mod file;
 mod paths;
+mod prices;
 pub mod redis_address;
 mod source;
 mod stamp;
@@ -41,6 +42,7 @@ use crate::domain::breaker::policy::Policy;
 use crate::domain::budget::Budget;
 use crate::domain::throttle::ThrottleLimits;
 use crate::platform::Env;
+use crate::prices::Prices;
 
 /// The default tenant.
 pub const DEFAULT_TENANT: &str = "default";
@@ -71,6 +73,9 @@ pub struct Config {
     pub breaker: Policy,
     /// Limits on subagents; `None`: no throttling.
     pub throttle: Option<ThrottleLimits>,
+    /// What models cost. (In the cache only if it is not the default, because each hook reads it.)
+    #[serde(default, skip_serializing_if = "Prices::is_default")]
+    pub prices: Prices,
 }
 
 /// The connection to the shared store.
@@ -105,6 +110,7 @@ impl Config {
             task_type: None,
             breaker: Policy::default(),
             throttle: None,
+            prices: Prices::default(),
         }
     }
 }
