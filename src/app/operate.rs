@@ -139,8 +139,13 @@ impl OperationRequest {
         match self.change {
             BudgetChange::Extend { amount, unit } => {
                 let unit = unit.unwrap_or(budget.unit);
-                let amount = amount.in_unit(unit).unwrap_or_default();
-                let amount = if unit == Unit::Usd { exact_usd(amount) } else { amount.to_string() };
+                let amount = amount.in_unit(unit).map_or_else(
+                    || "N".to_owned(),
+                    |amount| match unit {
+                        Unit::Usd => exact_usd(amount),
+                        Unit::Tokens | Unit::Requests | Unit::ToolCalls => amount.to_string(),
+                    },
+                );
                 messages::extend_command(name, scope, value, unit, &amount)
             }
             BudgetChange::Reset => messages::reset_command(name, scope, value),

@@ -14,6 +14,7 @@ pub mod last_known;
 pub mod line_diff;
 pub mod man;
 pub mod person_only;
+pub mod prices;
 pub mod redis;
 pub mod render;
 pub mod resync;
@@ -71,6 +72,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Write, check and show the configuration.
     Config(config::ConfigArgs),
+    /// List and show what models cost.
+    Prices(prices::PricesArgs),
     /// Print the Redis users that a shared store needs.
     Redis(redis::RedisArgs),
     /// Print the manual page, or write one for each command into a folder.
@@ -134,6 +137,7 @@ pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::Circuit(args) => circuit::run(args, env, io),
         Command::Explain(args) => explain::run(args, env, io),
         Command::Config(args) => config::run(args, env, io),
+        Command::Prices(args) => prices::run(args, env, io),
         Command::Redis(args) => redis::run(args, env, io),
         Command::Man(args) => man::run(args, Cli::command(), io),
         Command::Completions(args) => completions::run(args, &mut Cli::command(), io),

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::field::{self, BUDGET, Field, HARD_LIMIT, ProjectPolicy, SETTINGS, Strictness, TABLES};
 use super::file::{Assignment, BudgetTable, Layer};
+use super::prices;
 use super::source::{Problem, Source};
 use super::value::{RawValue, ValueKind};
 use super::variable::variable_for;
@@ -142,6 +143,11 @@ impl Draft {
         self.settings.iter().filter(|(key, _)| key.starts_with("task_type."))
     }
 
+    /// What is set for single models, by key.
+    pub fn model_prices(&self) -> impl Iterator<Item = (&String, &SourcedValue)> {
+        self.settings.iter().filter(|(key, _)| field::model_price(key).is_some())
+    }
+
     /// All budgets, including removed ones.
     pub fn budgets(&self) -> &[BudgetDraft] {
         &self.budgets
@@ -203,7 +209,7 @@ impl Draft {
             None if TABLES.contains(&assignment.key.as_str()) => {
                 Err(format!("must be a table, [{}] (found {})", assignment.key, assignment.raw))
             }
-            None => Err(unknown_setting(&assignment.key)),
+            None => Err(field::model_price(key).map_or_else(|| unknown_setting(key), prices::unknown_key)),
         };
         match checked {
             Ok(Some(value)) => {
@@ -340,6 +346,10 @@ impl Draft {
                 self.settings.insert(key.clone(), bound.clone());
             }
         }
+        // Otherwise a user could give models a price of nothing.
+        if managed.settings.iter().any(|(key, value)| prices::is_price(key) && by_managed(value)) {
+            self.settings.retain(|key, value| !prices::is_price(key) || by_managed(value));
+        }
         for bound in &managed.budgets {
             let Some(source) =
                 bound.values.values().find(|value| by_managed(value)).map(|value| &value.source)
@@ -402,7 +412,7 @@ fn check_assignment(
 }
 
 fn unknown_setting(key: &str) -> String {
-    let tables = ["budget".to_owned(), "task_type.<type>".to_owned()];
+    let tables = ["budget", "task_type.<type>", "prices.<model>.<key>"].map(str::to_owned);
     let known: Vec<String> = field::supported(&SETTINGS).map(str::to_owned).chain(tables).collect();
     field::unknown_name("unknown key", key, &known.iter().map(String::as_str).collect::<Vec<_>>())
 }

@@ -14,7 +14,6 @@ use crate::domain::budget::{Budget, Scope, TokenClasses, Unit};
 use crate::domain::money::NANOS_PER_USD;
 use crate::domain::throttle::ThrottleLimits;
 use crate::domain::window::{Period, WindowRule};
-use crate::prices::Prices;
 use crate::zoneinfo;
 
 impl Draft {
@@ -112,7 +111,7 @@ impl Draft {
             task_type: self.task_type.as_ref().and_then(|sourced| sourced.value.as_str()).map(str::to_owned),
             breaker: self.breaker()?,
             throttle: self.throttle()?,
-            prices: Prices::default(),
+            prices: self.prices(),
         })
     }
 
@@ -187,7 +186,7 @@ impl Draft {
             let sourced = self.get(field);
             all.push(effective(field.name.to_owned(), sourced.value, sourced.source));
         }
-        for (key, sourced) in self.task_types() {
+        for (key, sourced) in self.model_prices().chain(self.task_types()) {
             all.push(effective(key.clone(), sourced.value.clone(), sourced.source.clone()));
         }
         if let Some(sourced) = &self.task_type {

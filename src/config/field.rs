@@ -149,7 +149,10 @@ const fn reserved(name: &'static str) -> Field {
 }
 
 /// The tables of a file, except `[[budget]]`.
-pub(super) const TABLES: [&str; 6] = ["store", "brief", "alerts", "task_type", "throttle", "breaker"];
+pub(super) const TABLES: [&str; 7] = ["store", "brief", "alerts", "task_type", "throttle", "breaker", PRICES];
+
+/// The table of prices, with a table for each model.
+pub(super) const PRICES: &str = "prices";
 
 /// The key of the hard limit that throttling refers to.
 pub(super) const HARD_LIMIT: &str = "throttle.hard_limit_tokens";
@@ -192,6 +195,7 @@ pub(super) static SETTINGS: LazyLock<Vec<Field>> = LazyLock::new(|| {
         tightenable("breaker.ignore_outcome", ValueKind::Flag, Strictness::Later, || Value::Null),
         tightenable("breaker.wrap_up", ValueKind::Whole(1000), Strictness::Lower, || json!(policy::WRAP_UP)),
         field("breaker.cooldown_seconds", ValueKind::Count(MAX_CALLS), Strictness::Free, || json!("off")),
+        field("prices.discount", ValueKind::Fraction, Strictness::Free, || json!(0.0)),
         reserved("platform"),
     ]);
     all
@@ -230,6 +234,16 @@ pub(super) static BUDGET: [Field; 14] = [
     tightenable("mode", ValueKind::OneOf(&names(MODES), &[]), Strictness::Later, || json!("enforce")),
 ];
 
+/// The keys of a model in `[prices]`: dollars per million tokens, and a discount.
+pub(super) static MODEL_PRICE: [Field; 6] = [
+    field("input", ValueKind::Dollars, Strictness::Free, || Value::Null),
+    field("output", ValueKind::Dollars, Strictness::Free, || Value::Null),
+    field("cache_write_5m", ValueKind::Dollars, Strictness::Free, || Value::Null),
+    field("cache_write_1h", ValueKind::Dollars, Strictness::Free, || Value::Null),
+    field("cache_read", ValueKind::Dollars, Strictness::Free, || Value::Null),
+    field("discount", ValueKind::Fraction, Strictness::Free, || Value::Null),
+];
+
 static ANCHOR: Field = reserved("anchor");
 
 /// Any key of `[task_type]`: the name of a task type and its limit in tokens.
@@ -256,8 +270,27 @@ pub(super) fn new_name(key: &str) -> Option<&'static str> {
     RENAMED.iter().find(|(old, _)| *old == key).map(|(_, new)| *new)
 }
 
+/// The path of a model's key in `[prices]`.
+pub(super) fn model_price_path(model: &str, key: &str) -> String {
+    format!("{PRICES}.\"{model}\".{key}")
+}
+
+/// The model and the key in such a path.
+pub(super) fn model_price(path: &str) -> Option<(&str, &str)> {
+    path.strip_prefix(PRICES)?.strip_prefix(".\"")?.rsplit_once("\".")
+}
+
+/// Whether a text can be the name of a model in the configuration.
+pub(super) fn is_model(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\');
+    (1..=200).contains(&name.len()) && name.chars().all(plain)
+}
+
 /// The key with this path, outside budgets.
 pub(super) fn setting(path: &str) -> Option<&'static Field> {
+    if let Some((model, key)) = model_price(path) {
+        return MODEL_PRICE.iter().find(|field| field.name == key && is_model(model));
+    }
     match path.strip_prefix("task_type.") {
         Some(name) => {
             ValueKind::Name.parse(&super::value::RawValue::Text(name.into())).ok().map(|_| &TASK_TYPE)

@@ -7,7 +7,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::field::TABLES;
+use super::field::{PRICES, TABLES, model_price_path};
 use super::source::{Problem, Source, printable};
 use super::value::RawValue;
 
@@ -129,6 +129,10 @@ impl LayerReader<'_> {
                     let message = "must be written as [[budget]], with a name";
                     self.layer.problems.push(Problem::at(self.source, line, name, message));
                 }
+                DeValue::Table(inner) if name == PRICES => {
+                    let assignments = self.prices(inner);
+                    self.layer.settings.extend(assignments);
+                }
                 DeValue::Table(inner) if TABLES.contains(&name) => {
                     let assignment = self.table(inner, &format!("{name}."));
                     self.layer.settings.extend(assignment);
@@ -151,6 +155,18 @@ impl LayerReader<'_> {
         let mut all: Vec<Assignment> = table.iter().map(assignment).collect();
         all.sort_by_key(|assignment| assignment.line);
         all
+    }
+
+    /// The table of prices, with a table for each model.
+    fn prices(&self, table: &DeTable<'_>) -> Vec<Assignment> {
+        let of = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+            let key: &Spanned<std::borrow::Cow<'_, str>> = key;
+            match value.get_ref() {
+                DeValue::Table(model) => self.table(model, &model_price_path(key.get_ref(), "")),
+                _ => vec![self.assignment(format!("{PRICES}.{}", key.get_ref()), key.span().start, value)],
+            }
+        };
+        table.iter().flat_map(of).collect()
     }
 
     fn assignment(&self, key: String, at: usize, value: &Spanned<DeValue<'_>>) -> Assignment {

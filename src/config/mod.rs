@@ -5,7 +5,7 @@
 //! override variables; a variable that the project's settings name counts as the project's.)
 //!
 //! `paths` locates the files; `file` and `variable` read assignments. `field` is the table of all keys, and `value`
-//! defines their types. `draft` applies the layers, and `effective` builds the configuration from the result. `stamp`
+//! defines their types. `prices` builds the prices. `draft` applies the layers, and `effective` builds the configuration from the result. `stamp`
 //! detects changes without reading.
 
 mod draft;
@@ -13,6 +13,7 @@ mod effective;
 mod field;
 mod file;
 mod paths;
+mod prices;
 pub mod redis_address;
 mod source;
 mod stamp;
@@ -72,7 +73,7 @@ pub struct Config {
     pub breaker: Policy,
     /// Limits on subagents; `None`: no throttling.
     pub throttle: Option<ThrottleLimits>,
-    /// The prices in force. (In the cache only if they are not the built-in ones.)
+    /// What models cost. (In the cache only if it is not the default, because each hook reads it.)
     #[serde(default, skip_serializing_if = "Prices::is_default")]
     pub prices: Prices,
 }

@@ -13,6 +13,9 @@ pub(super) const MAX_NUMBER: u64 = (1 << 53) - 1;
 /// The maximum number of thresholds. More would slow down every hook, for no use.
 const MAX_THRESHOLDS: usize = 32;
 
+/// The highest price of a million tokens, in dollars.
+const MAX_DOLLARS: f64 = 1_000_000.0;
+
 /// The value that disables a count.
 pub(super) const OFF: &str = "off";
 
@@ -136,6 +139,10 @@ pub(super) enum ValueKind {
     Zone,
     /// Numbers in 0–1.
     Fractions,
+    /// A number in 0–1.
+    Fraction,
+    /// A price in dollars.
+    Dollars,
     /// Token classes.
     Classes,
     /// A command and its arguments; empty: none.
@@ -186,6 +193,8 @@ impl ValueKind {
                 }
             }
             Self::Fractions => self.fractions(raw),
+            Self::Fraction => self.number_to(1.0, raw),
+            Self::Dollars => self.number_to(MAX_DOLLARS, raw),
             Self::Classes => self.classes(raw),
             Self::Words => self.words(raw),
             Self::Redis => redis_url(raw.text().ok_or_else(|| self.refuse(raw))?),
@@ -207,6 +216,8 @@ impl ValueKind {
             Self::OneOf(names, _) => format!("must be one of {}", names.join(", ")),
             Self::Zone => "must be an IANA time zone such as UTC or Europe/Berlin".into(),
             Self::Fractions => format!("must be a list of at most {MAX_THRESHOLDS} numbers from 0 to 1"),
+            Self::Fraction => "must be a number from 0 to 1".into(),
+            Self::Dollars => format!("must be a number of dollars from 0 to {MAX_DOLLARS}"),
             Self::Classes => format!("must be a list of one or more of {}", CLASSES.join(", ")),
             Self::Words => "must be a list of strings: a command and its arguments, or empty for none".into(),
             Self::Redis => "must be the address of Redis, such as redis://127.0.0.1:6379/0".into(),
@@ -216,6 +227,12 @@ impl ValueKind {
 
     fn refuse(self, found: &RawValue) -> String {
         format!("{} (found {found})", self.allowed())
+    }
+
+    fn number_to(self, most: f64, raw: &RawValue) -> Result<Value, String> {
+        let number = raw.number().filter(|n| (0.0..=most).contains(n));
+        // Adding 0.0 turns -0.0 into 0.0.
+        number.map(|n| json!(n + 0.0)).ok_or_else(|| self.refuse(raw))
     }
 
     fn fractions(self, raw: &RawValue) -> Result<Value, String> {

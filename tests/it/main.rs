@@ -35,6 +35,7 @@ mod manual;
 mod nested_clients;
 mod odd_texts;
 mod paths;
+mod prices;
 mod prompt_clients;
 mod prompt_commands;
 mod protection;

@@ -53,6 +53,19 @@ fn decisions(home: &Home, name: &str) -> Vec<Value> {
 }
 
 #[test]
+fn a_budget_in_dollars_is_extended_by_dollars() {
+    let home = over().var("FUSEBOX_BUDGET_SESSION_UNIT", "usd").var("FUSEBOX_BUDGET_SESSION_LIMIT", "0.005");
+    let said = reply(&person(&home, "fusebox: extend 200k because it is nearly done"));
+    assert!(said.contains("budget session counts dollars: use --usd N"), "{said}");
+    let said = reply(&person(&home, "fusebox: extend $0.25 because it is nearly done"));
+    assert!(said.contains("extended by $0.25"), "{said}");
+    let again = payload(&home, "fusebox: extend 1 dollars because of the rest", json!({"prompt_id": "p-2"}));
+    let said = reply(&prompt_from(&home, &again, None));
+    assert!(said.contains("extended by $1.00"), "{said}");
+    assert_eq!(budget(&home, "session")["limit"], 1.255);
+}
+
+#[test]
 fn a_person_extends_by_a_prompt_and_goes_on() {
     let home = over();
     let blocked = person(&home, "work on");

@@ -2,6 +2,7 @@
 
 mod layers;
 mod managed;
+mod prices;
 mod project;
 mod refusals;
 mod renamed;

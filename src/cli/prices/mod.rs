@@ -1,0 +1,213 @@
+//! `fusebox prices`: lists the models with a price, and shows the prices of one.
+
+mod row;
+
+use serde::Serialize;
+
+use self::row::{PriceRow, dollars};
+use super::render::{self, table};
+use super::{Io, UsageError, alerts, select};
+use crate::app::messages::amounts::grouped;
+use crate::domain::time::Timestamp;
+use crate::platform::Env;
+use crate::prices::table::{Model, origin};
+use crate::prices::{Prices, dearest_like, name};
+
+/// List and show what models cost.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  fusebox prices list --vendor anthropic
+  fusebox prices show claude-opus-5-5
+  fusebox prices show claude-sonnet-5-5 --at 2026-10-06 --json")]
+pub struct PricesArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List the models with a price and what they cost now.
+    #[command(
+        after_help = "Dollars per million tokens, with the rates and discounts of your configuration. Examples:
+  fusebox prices list --vendor openai
+  fusebox prices list --json | jq '.[] | select(.input == 0) | .model'"
+    )]
+    List {
+        /// Only the models of this vendor, such as `anthropic`.
+        #[arg(long, value_name = "VENDOR")]
+        vendor: Option<String>,
+        /// Write JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a model costs, under any of its names: each kind of tokens, each length of prompt, and fast mode.
+    #[command(
+        after_help = "Dollars per million tokens, with the rates and discounts of your configuration. \
+A model without a price costs what the dearest model of its family costs. Examples:
+  fusebox prices show us.anthropic.claude-opus-4-5-20251101-v1:0
+  fusebox prices show claude-sonnet-5-5 --at 2026-10-06
+  fusebox prices show claude-haiku-5-5 --json | jq '.prices[].input'"
+    )]
+    Show {
+        /// The name of the model.
+        #[arg(value_name = "MODEL")]
+        model: String,
+        /// At this time: a date (its start in UTC), or an RFC 3339 time. Default: now.
+        #[arg(long, value_name = "TIME", value_parser = alerts::parse_time)]
+        at: Option<Timestamp>,
+        /// Write JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// An unknown vendor, a configuration that cannot be used.
+pub fn run(args: &PricesArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let prices = select::configuration(env)?.prices;
+    match &args.command {
+        Command::List { vendor, json } => list(&prices, vendor.as_deref(), *json, env.now, io),
+        Command::Show { model, at, json } => show(&prices, model, at.unwrap_or(env.now), *json, io),
+    }
+}
+
+/// A price of a model in the list, as JSON.
+#[derive(Serialize)]
+struct ListedJson {
+    vendor: &'static str,
+    model: &'static str,
+    #[serde(flatten)]
+    row: PriceRow,
+}
+
+fn list(
+    prices: &Prices,
+    vendor: Option<&str>,
+    json: bool,
+    now: Timestamp,
+    io: &mut Io,
+) -> anyhow::Result<u8> {
+    let is_meant = |name: &str| vendor.is_none_or(|vendor| vendor == name);
+    let mut listed: Vec<ListedJson> = Vec::new();
+    for model in Model::all() {
+        let label = model.label();
+        if is_meant(label.vendor) {
+            let rows = PriceRow::of_model(prices, model, now).into_iter();
+            listed.extend(rows.map(|row| ListedJson { vendor: label.vendor, model: label.model, row }));
+        }
+    }
+    if listed.is_empty() {
+        let mut vendors: Vec<&str> = Model::all().map(|model| model.label().vendor).collect();
+        vendors.dedup();
+        let (vendor, known) = (vendor.unwrap_or_default(), vendors.join(", "));
+        return Err(UsageError(format!("there is no vendor {vendor:?}: must be one of {known}")).into());
+    }
+    if json {
+        render::json(io.out, &listed)?;
+        return Ok(0);
+    }
+    let mut rows = table::new_table(&[&["VENDOR", "MODEL"], &row::HEADER[..]].concat(), &row::RIGHT);
+    for ListedJson { vendor, model, row } in &listed {
+        rows.add_row([vec![(*vendor).to_owned(), (*model).to_owned()], row.cells()].concat());
+    }
+    rows.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
+    write!(io.out, "{}", table::to_trimmed_text(&rows))?;
+    let models = Model::all().filter(|model| is_meant(model.label().vendor)).count();
+    io.line("")?;
+    io.line(&format!(
+        "{}, in dollars per million tokens, at {}. Source: {} and Fusebox's own additions.",
+        render::counted(models, "model"),
+        now.to_rfc3339(),
+        origin()
+    ))?;
+    Ok(0)
+}
+
+/// What a model costs, as JSON.
+#[derive(Serialize)]
+struct ModelJson {
+    name: String,
+    /// The model that the name means; null: none that is known.
+    model: Option<&'static str>,
+    vendor: Option<&'static str>,
+    /// The model whose price is used instead.
+    like: Option<&'static str>,
+    /// Whether all prices are exact.
+    exact: bool,
+    at: String,
+    source: String,
+    /// Whether the configuration sets rates or a discount for it.
+    configured: bool,
+    prices: Vec<PriceRow>,
+}
+
+fn show(prices: &Prices, written: &str, at: Timestamp, json: bool, io: &mut Io) -> anyhow::Result<u8> {
+    let canonical = name::canonical(written);
+    let known = Model::find(&canonical);
+    let label = known.map(Model::label);
+    let (like, rows) = match known {
+        Some(model) => (None, PriceRow::of_model(prices, model, at)),
+        None => (dearest_like(&canonical, at, 0, false).0, vec![PriceRow::of_name(prices, written, at)]),
+    };
+    let like = like.map(|model| model.label().model);
+    let source = match label {
+        Some(label) if !label.source.is_empty() => format!("Fusebox's own row: {}", label.source),
+        _ => origin().to_owned(),
+    };
+    let shown = ModelJson {
+        name: written.to_owned(),
+        model: label.map(|label| label.model),
+        vendor: label.map(|label| label.vendor),
+        like,
+        exact: rows.iter().all(|row| !row.estimated),
+        at: at.to_rfc3339(),
+        source,
+        configured: prices.sets(written),
+        prices: rows,
+    };
+    if json {
+        render::json(io.out, &shown)?;
+        return Ok(0);
+    }
+    let means = match (label, shown.like) {
+        (Some(label), _) => format!("{written}: {} of {}", label.model, label.vendor),
+        (None, Some(like)) if shown.exact => {
+            format!("{written}: not in the price list, but all rates are configured (not those of {like})")
+        }
+        (None, Some(like)) => {
+            format!("{written}: no exact price is known; estimated as {like}, the dearest of its family")
+        }
+        (None, None) => format!("{written}: no price is known"),
+    };
+    io.line(&means)?;
+    io.line("")?;
+    let mut rows = table::new_table(&row::HEADER, &row::RIGHT);
+    for row in &shown.prices {
+        rows.add_row(row.cells());
+    }
+    rows.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
+    write!(io.out, "{}", table::to_trimmed_text(&rows))?;
+    io.line("")?;
+    let configured = if shown.configured { ", changed by [prices] of your configuration" } else { "" };
+    io.line(&format!(
+        "In dollars per million tokens, at {}. Source: {}{configured}.",
+        shown.at, shown.source
+    ))?;
+    let web_search = shown.prices.first().map_or(0.0, |row| row.web_search_per_1000);
+    if web_search > 0.0 {
+        io.line(&format!("1,000 web searches cost ${}.", dollars(web_search)))?;
+    }
+    if known.is_some_and(Model::costs_more_in_us) {
+        io.line("Inference in the United States only costs 1.1 times as much, a batch request half.")?;
+    } else {
+        io.line("A batch request costs half.")?;
+    }
+    Ok(0)
+}
+
+/// `any`, or `over 200,000`: the prompts that a price is for.
+fn prompts(above: u64) -> String {
+    if above == 0 { "any".into() } else { format!("over {}", grouped(above)) }
+}

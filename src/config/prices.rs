@@ -1,0 +1,59 @@
+//! What models cost, from `[prices]`.
+
+use serde_json::Value;
+
+use super::draft::Draft;
+use super::field::{MODEL_PRICE, PRICES, is_model, model_price, setting, supported, unknown_name};
+use crate::prices::{OwnRates, Prices};
+
+/// Picodollars per token in a dollar per million tokens, and millionths in a whole.
+const MILLION: f64 = 1e6;
+
+impl Draft {
+    /// The rates and discounts that are set.
+    pub(super) fn prices(&self) -> Prices {
+        let discount =
+            setting("prices.discount").map(|field| self.get(field).value).as_ref().and_then(millionths);
+        let mut prices = Prices {
+            discount: discount.and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
+            ..Prices::default()
+        };
+        for (path, sourced) in self.model_prices() {
+            let Some((model, key)) = model_price(path) else { continue };
+            let own = prices.models.entry(model.to_owned()).or_default();
+            own.set(key, millionths(&sourced.value));
+        }
+        prices
+    }
+}
+
+impl OwnRates {
+    fn set(&mut self, key: &str, value: Option<u64>) {
+        match key {
+            "input" => self.input = value,
+            "output" => self.output = value,
+            "cache_write_5m" => self.cache_write_5m = value,
+            "cache_write_1h" => self.cache_write_1h = value,
+            "cache_read" => self.cache_read = value,
+            _ => self.discount = value.and_then(|n| u32::try_from(n).ok()),
+        }
+    }
+}
+
+/// Whether a key is one of `[prices]`.
+pub(super) fn is_price(key: &str) -> bool {
+    key.strip_prefix(PRICES).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// The message for an unknown key of a model.
+pub(super) fn unknown_key((model, key): (&str, &str)) -> String {
+    if !is_model(model) {
+        return "must be the name of a model, without spaces, quotes and backslashes".into();
+    }
+    unknown_name("unknown key", key, &supported(&MODEL_PRICE).collect::<Vec<_>>())
+}
+
+/// A number that was checked when it was set, times a million.
+fn millionths(value: &Value) -> Option<u64> {
+    value.as_f64().map(|number| (number * MILLION).round() as u64)
+}

@@ -1,0 +1,215 @@
+//! What models cost: `fusebox prices`, and a comparison with the calculator of the price list.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+use fusebox::domain::money::{Rates, Terms};
+use fusebox::domain::time::Timestamp;
+use fusebox::domain::usage::Usage;
+use fusebox::prices::table::Model;
+use fusebox::prices::{Prices, name};
+use serde_json::{Value, json};
+
+use crate::harness::Home;
+
+/// The requests and prices of `tests/oracle/prices.py`; `None` if genai-prices cannot be installed.
+fn requests() -> Option<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let installed = Command::new(root.join("tests/install-genai-prices")).output().unwrap();
+    if !installed.status.success() {
+        // Not `eprintln`, which tests that pass do not show.
+        let reason = String::from_utf8_lossy(&installed.stderr);
+        let said =
+            format!("\n== SKIPPED: prices against genai-prices, which cannot be installed: {reason}\n");
+        std::io::stderr().write_all(said.as_bytes()).unwrap();
+        return None;
+    }
+    let python = String::from_utf8(installed.stdout).unwrap();
+    let calculated = Command::new(python.trim()).arg(root.join("tests/oracle/prices.py")).output().unwrap();
+    assert!(calculated.status.success(), "{}", String::from_utf8_lossy(&calculated.stderr));
+    Some(String::from_utf8(calculated.stdout).unwrap())
+}
+
+/// Picodollars of a request, unlike `Rates::cost` not rounded.
+fn picodollars(rates: Rates, usage: &[u64]) -> u64 {
+    let per_token = [rates.input, rates.output, rates.cache_write_5m, rates.cache_write_1h, rates.cache_read];
+    let tokens: u64 = per_token.iter().zip(usage).map(|(rate, tokens)| rate * tokens).sum();
+    tokens + usage[5] * rates.web_search * 1000
+}
+
+#[test]
+fn every_price_is_that_of_the_price_lists_own_calculator() {
+    let Some(requests) = requests() else { return };
+    let prices = Prices::default();
+    let mut compared: BTreeMap<String, usize> = BTreeMap::new();
+    let mut of_others = 0;
+    let mut wrong = Vec::new();
+    for line in requests.lines() {
+        let request: Value = serde_json::from_str(line).unwrap();
+        let text = |key: &str| request[key].as_str().unwrap();
+        let name = text("name");
+        let label = Model::find(&name::canonical(name)).map(Model::label);
+        let is_meant =
+            label.is_some_and(|label| (label.vendor, label.model) == (text("vendor"), text("model")));
+        // The maker's price applies, whoever resells the model.
+        if !is_meant && text("vendor") != "anthropic" {
+            of_others += 1;
+            continue;
+        }
+        let usage: Vec<u64> = serde_json::from_value(request["usage"].clone()).unwrap();
+        let prompt = usage[0] + usage[2] + usage[3] + usage[4];
+        let flag = |key: &str| request[key].as_bool().unwrap();
+        let terms = Terms { fast: flag("fast"), us_only: false, batch: flag("batch") };
+        let rates = prices.quote(name, Timestamp(request["at"].as_i64().unwrap()), prompt, terms);
+        let expected = request["picodollars"].as_u64().unwrap();
+        let cost = rates.cost(
+            Usage {
+                input: usage[0],
+                output: usage[1],
+                cache_write_5m: usage[2],
+                cache_write_1h: usage[3],
+                cache_read: usage[4],
+            },
+            usage[5],
+        );
+        let is_equal = picodollars(rates, &usage) == expected && cost == (expected + 500) / 1000;
+        if !is_equal || rates.is_estimate {
+            wrong.push(format!("{line}\n  {rates:?} costs {cost}"));
+        }
+        *compared.entry(text("vendor").to_owned()).or_default() += 1;
+    }
+    assert!(wrong.is_empty(), "{} wrong, such as\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
+    let total: usize = compared.values().sum();
+    assert!(total >= 15_000 && compared["anthropic"] >= 5_000 && compared.len() >= 8, "{compared:?}");
+    assert!(of_others < total / 4, "{of_others} of others, {compared:?}");
+}
+
+fn show(home: &Home, arguments: &[&str]) -> Value {
+    let ran = home.fusebox(&[&["prices", "show", "--json"], arguments].concat());
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    ran.json()
+}
+
+#[test]
+fn a_model_under_any_of_its_names() {
+    let home = Home::new();
+    let shown = show(&home, &["us.anthropic.claude-opus-4-5-20251101-v1:0"]);
+    let expected = json!({
+        "name": "us.anthropic.claude-opus-4-5-20251101-v1:0", "model": "claude-opus-4-5", "vendor": "anthropic",
+        "like": null, "exact": true, "configured": false,
+        "prices": [{
+            "prompt_above": 0, "speed": "standard", "input": 5.0, "output": 25.0, "cache_write_5m": 6.25,
+            "cache_write_1h": 10.0, "cache_read": 0.5, "web_search_per_1000": 10.0, "estimated": false,
+        }],
+    });
+    for (key, value) in expected.as_object().unwrap() {
+        assert_eq!(shown[key], *value, "{key}: {shown}");
+    }
+    assert!(shown["source"].as_str().unwrap().starts_with("genai-prices 0."), "{shown}");
+    let text = home.fusebox(&["prices", "show", "anthropic/claude-opus-4.5"]).stdout;
+    assert!(text.starts_with("anthropic/claude-opus-4.5: claude-opus-4-5 of anthropic\n"), "{text}");
+    assert!(text.contains("any     standard   5.00   25.00       6.25      10.00  0.50\n"), "{text}");
+    assert!(text.contains("1,000 web searches cost $10.00."), "{text}");
+    assert!(!text.contains('\u{1b}'), "{text:?}");
+}
+
+#[test]
+fn tiers_and_fast_mode_are_shown_at_a_date() {
+    let home = Home::new();
+    let haiku = show(&home, &["claude-haiku-5-5", "--at", "2026-11-01"]);
+    let rows: Vec<Value> = haiku["prices"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| json!([row["prompt_above"], row["input"]]))
+        .collect();
+    assert_eq!(rows, [json!([0, 0.1]), json!([100_000, 0.5])]);
+    let text = home.fusebox(&["prices", "show", "claude-haiku-5-5"]).stdout;
+    assert!(text.contains("\nover 100,000  standard   0.50    2.50      0.625       1.00  0.05\n"), "{text}");
+
+    let speeds = |at: &str| {
+        let shown = show(&home, &["claude-opus-4-8", "--at", at]);
+        let rows = shown["prices"].as_array().unwrap();
+        rows.iter().map(|row| json!([row["speed"], row["input"]])).collect::<Vec<_>>()
+    };
+    assert_eq!(speeds("2026-11-29"), [json!(["standard", 5.0]), json!(["fast", 10.0])]);
+    assert_eq!(speeds("2026-11-30T00:00:00Z"), [json!(["standard", 5.0])]);
+
+    let read = |at: &str| show(&home, &["claude-sonnet-5-5", "--at", at])["prices"][0]["cache_read"].clone();
+    assert_eq!((read("2026-10-06"), read("2026-10-07")), (json!(0.2), json!(0.1)));
+    let source = show(&home, &["claude-sonnet-5-5"])["source"].clone();
+    assert_eq!(source, "Fusebox's own row: Anthropic's pricing page, 2026-11-29");
+
+    let ran = home.fusebox(&["prices", "show", "claude-opus-5", "--at", "yesterday"]);
+    assert!(ran.code == 2 && ran.stderr.contains("use a date such as"), "{ran:?}");
+}
+
+#[test]
+fn a_model_without_a_price_is_estimated() {
+    let home = Home::new();
+    let shown = show(&home, &["claude-haiku-9"]);
+    assert_eq!(
+        (&shown["model"], &shown["exact"], &shown["like"]),
+        (&json!(null), &json!(false), &json!("claude-haiku-4-5"))
+    );
+    assert_eq!((&shown["prices"][0]["input"], &shown["prices"][0]["estimated"]), (&json!(1.0), &json!(true)));
+    let text = home.fusebox(&["prices", "show", "claude-haiku-9"]).stdout;
+    assert!(text.contains("no exact price is known; estimated as claude-haiku-4-5"), "{text}");
+}
+
+#[test]
+fn own_rates_and_discounts_are_shown() {
+    let home = Home::new();
+    home.configure(
+        "[prices]\ndiscount = 0.1\n[prices.\"claude-opus-4.5\"]\ninput = 4.0\ndiscount = 0.5\n\
+         [prices.our-model]\ninput = 1\noutput = 2\ncache_write_5m = 3\ncache_write_1h = 4\ncache_read = 0.5\n",
+    );
+    let row = |model: &str| {
+        let shown = show(&home, &[model]);
+        let row = &shown["prices"][0];
+        json!([shown["configured"], shown["exact"], row["input"], row["output"]])
+    };
+    assert_eq!(row("claude-opus-4-5-20251101"), json!([true, true, 2.0, 12.5]));
+    assert_eq!(row("claude-opus-5"), json!([true, true, 4.5, 22.5]));
+    assert_eq!(row("our-model"), json!([true, true, 0.9, 1.8]));
+    let text = home.fusebox(&["prices", "show", "our-model"]).stdout;
+    assert!(text.starts_with("our-model: not in the price list, but all rates are configured"), "{text}");
+    let text = home.fusebox(&["config", "show"]).stdout;
+    assert!(text.contains("\"claude-opus-4.5\".input = 4.0") && text.contains("discount = 0.1"), "{text}");
+    home.configure(&text);
+    assert_eq!(row("our-model"), json!([true, true, 0.9, 1.8]), "{text}");
+
+    home.configure("[prices]\ndiscount = 2\n");
+    let ran = home.fusebox(&["prices", "show", "claude-opus-5"]);
+    let refused = "config/fusebox/config.toml:2: prices.discount: must be a number from 0 to 1 (found 2)";
+    assert!(ran.code == 2 && ran.stderr.contains(refused), "{ran:?}");
+}
+
+#[test]
+fn the_list_is_by_vendor() {
+    let home = Home::new();
+    let listed = |arguments: &[&str]| {
+        let ran = home.fusebox(&[&["prices", "list", "--json"], arguments].concat());
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+        ran.json().as_array().unwrap().clone()
+    };
+    let claude = listed(&["--vendor", "anthropic"]);
+    assert!(claude.iter().all(|row| row["vendor"] == "anthropic"));
+    let fast =
+        claude.iter().find(|row| row["model"] == "claude-fable-5-2" && row["speed"] == "fast").unwrap();
+    assert_eq!((&fast["input"], &fast["output"]), (&json!(16.0), &json!(80.0)));
+    let all = listed(&[]);
+    assert!(all.len() > 500 && claude.iter().all(|row| all.contains(row)));
+    let text = home.fusebox(&["prices", "list", "--vendor", "anthropic"]).stdout;
+    assert!(text.lines().next().unwrap().starts_with("VENDOR"), "{text}");
+    assert!(text.contains("28 models, in dollars per million tokens, at 20"), "{text}");
+
+    let ran = home.fusebox(&["prices", "list", "--vendor", "acme"]);
+    assert_eq!(ran.code, 2);
+    assert!(
+        ran.stderr.starts_with("fusebox: there is no vendor \"acme\": must be one of anthropic, openai, "),
+        "{ran:?}"
+    );
+}
