@@ -121,6 +121,7 @@ fn inference_in_the_united_states_costs_more_from_4_6_on() {
         assert_eq!(factor(model.model), if old { 1.0 } else { 1.1 }, "{model:?}");
     }
     assert_eq!(factor("claude-opus-9"), 1.1);
+    assert_eq!(factor("a-gateways-own-name"), 1.1);
     assert_eq!(factor("gpt-6-sol"), 1.0);
 }
 
