@@ -202,8 +202,8 @@ fn prices_by_the_hour() {
 }
 
 #[test]
-fn list_price_to_the_digit() {
-    // What a client itself reckoned: three responses of Opus 4.8.
+fn a_request_costs_its_tokens_times_their_rates() {
+    // 4,425 × $5 and 600 × $25, each per million.
     let usage = Usage { input: 4_425, output: 600, ..Usage::default() };
     assert_eq!(quote("claude-opus-4-8", TODAY, 4_425, STANDARD).cost(usage, 0), 37_125_000);
 }
