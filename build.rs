@@ -28,6 +28,7 @@ type Price = (usize, u32, usize, bool);
 /// When a price applies: days since 1970 from and until (exclusive), minutes of the day from and to.
 type When = (u16, u16, u16, u16);
 
+#[allow(clippy::disallowed_methods, reason = "cargo says where to write")]
 fn main() {
     for path in [LIST, OVERLAY, "src/prices/name.rs", "build.rs"] {
         println!("cargo:rerun-if-changed={path}");
@@ -35,6 +36,11 @@ fn main() {
     let list = read(LIST);
     let overlay = read(OVERLAY);
     let mut table = Table::default();
+    let known = |id: &Value| {
+        items(&overlay["models"]).chain(items(&list["vendors"]["anthropic"])).any(|row| row["model"] == *id)
+    };
+    let strange = items(&overlay["us_only"]["models"]).find(|id| !known(id));
+    assert!(strange.is_none(), "{OVERLAY}: us_only: no such model: {strange:?}");
     for vendor in strings(&overlay["vendors"]) {
         table.vendor(vendor, models(&list, &overlay, vendor), &overlay);
     }
@@ -202,7 +208,13 @@ impl Table {
         };
         let label = |of: &str| format!("static {of}");
         out(format!("{}: &str = {origin:?};", label("ORIGIN")));
-        out(format!("{}: [[u32; 6]; {}] = {:?};", label("ROWS"), self.rows.len(), self.rows));
+        let mut rates: Vec<u32> = self.rows.iter().flatten().copied().collect();
+        rates.sort_unstable();
+        rates.dedup();
+        let index = |rate: &u32| rates.binary_search(rate).expect("one of the rates");
+        let rows: Vec<Vec<usize>> = self.rows.iter().map(|row| row.iter().map(index).collect()).collect();
+        out(format!("{}: [u32; {}] = {rates:?};", label("RATES"), rates.len()));
+        out(format!("{}: [[u16; 6]; {}] = {rows:?};", label("ROWS"), rows.len()));
         out(format!("{}: [(u16, u16, u16, u16); {}] = {:?};", label("WHENS"), self.whens.len(), self.whens));
         let prices: Vec<_> = self.lists.iter().flatten().collect();
         let mut ends = 0;

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::draft::Draft;
 use super::field::{MODEL_PRICE, PRICES, is_model, model_price, setting, supported, unknown_name};
+use crate::prices::own::CLASSES;
 use crate::prices::{OwnRates, Prices};
 
 /// Picodollars per token in a dollar per million tokens, and millionths in a whole.
@@ -20,23 +21,17 @@ impl Draft {
         };
         for (path, sourced) in self.model_prices() {
             let Some((model, key)) = model_price(path) else { continue };
-            let own = prices.models.entry(model.to_owned()).or_default();
-            own.set(key, millionths(&sourced.value));
+            // The keys of a model follow each other.
+            if prices.models.last().is_none_or(|last| last.model != model) {
+                prices.models.push(OwnRates { model: model.to_owned(), ..OwnRates::default() });
+            }
+            let (Some(own), value) = (prices.models.last_mut(), millionths(&sourced.value)) else { continue };
+            match CLASSES.iter().position(|class| *class == key) {
+                Some(class) => own.rates[class] = value,
+                None => own.discount = value.and_then(|n| u32::try_from(n).ok()),
+            }
         }
         prices
-    }
-}
-
-impl OwnRates {
-    fn set(&mut self, key: &str, value: Option<u64>) {
-        match key {
-            "input" => self.input = value,
-            "output" => self.output = value,
-            "cache_write_5m" => self.cache_write_5m = value,
-            "cache_write_1h" => self.cache_write_1h = value,
-            "cache_read" => self.cache_read = value,
-            _ => self.discount = value.and_then(|n| u32::try_from(n).ok()),
-        }
     }
 }
 

@@ -12,7 +12,6 @@ pub mod table;
 mod tests;
 
 pub use self::own::{OwnRates, Prices};
-
 use self::table::Model;
 use crate::domain::message::Message;
 use crate::domain::money::{Rates, Terms};
@@ -50,7 +49,7 @@ impl Prices {
             rates = scaled(rates, BATCH);
         }
         // A model that is not known is newer than the models without the surcharge.
-        if terms.us_only && known.map_or(name::is_claude(name), Model::costs_more_in_us) {
+        if terms.us_only && known.is_none_or(Model::costs_more_in_us) {
             rates = scaled(rates, US_ONLY);
         }
         self.discounted(rates, own)

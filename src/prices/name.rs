@@ -24,8 +24,8 @@ pub fn canonical(name: &str) -> String {
     if is_claude(rest) { rest.replace('.', "-") } else { rest.to_owned() }
 }
 
-/// A canonical name without its date or version: `-20251101`, `-2025-11-01`, `@20251101`, `-v1:0`,
-/// `-latest`. The speed of Claude models is said by the response, not by the name (`-fast`).
+/// A canonical name without its date or version: `-20251101`, `-2025-11-01`, `@20251101`, `-v1:0`, `-latest`. A speed in
+/// the name of a Claude model is left out, too (`-fast`): the response says at which speed it was made.
 pub fn undated(name: &str) -> &str {
     let mut rest = name.split_once('@').map_or(name, |(bare, _)| bare);
     if is_claude(rest) {

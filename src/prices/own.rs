@@ -1,7 +1,5 @@
 //! What the configuration sets: rates of single models, and discounts.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::table::Model;
@@ -11,6 +9,9 @@ use crate::domain::money::Rates;
 /// Parts of a discount in a whole: a discount of 10 % is 100,000.
 pub const WHOLE: u32 = 1_000_000;
 
+/// The names of the rates that can be set, in the order of [`OwnRates::rates`].
+pub const CLASSES: [&str; 5] = ["input", "output", "cache_write_5m", "cache_write_1h", "cache_read"];
+
 /// The prices in force: the built-in table, and the user's rates and discounts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -18,32 +19,19 @@ pub struct Prices {
     /// The discount on all models without one of their own, in millionths.
     #[serde(skip_serializing_if = "is_zero")]
     pub discount: u32,
-    /// What is set for single models, by the name as written.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub models: BTreeMap<String, OwnRates>,
+    /// What is set for single models.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<OwnRates>,
 }
 
-/// What the configuration sets for one model. Rates in picodollars per token, before the discount.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+/// What the configuration sets for one model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OwnRates {
-    /// Fresh input.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub input: Option<u64>,
-    /// Output.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub output: Option<u64>,
-    /// Cache writes for five minutes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_write_5m: Option<u64>,
-    /// Cache writes for one hour.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_write_1h: Option<u64>,
-    /// Cache reads.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_read: Option<u64>,
+    /// The name as written.
+    pub model: String,
+    /// The rate of each of the [`CLASSES`], in picodollars per token, before the discount; `None`: the list price.
+    pub rates: [Option<u64>; 5],
     /// The discount, in millionths; `None`: that of all models.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub discount: Option<u32>,
 }
 
@@ -65,13 +53,10 @@ impl Prices {
 
     /// What is set for the model with this canonical name, under this or another of its names.
     pub(super) fn of(&self, name: &str, known: Option<Model>) -> Option<&OwnRates> {
-        let is_same = |written: &str| {
-            let written = name::canonical(written);
-            written == name || (known.is_some() && Model::find(&written) == known)
-        };
         // A model's own name goes before another one of it.
-        let exact = self.models.iter().find(|(written, _)| name::canonical(written) == name);
-        exact.or_else(|| self.models.iter().find(|(written, _)| is_same(written))).map(|(_, own)| own)
+        let exact = self.models.iter().find(|own| name::canonical(&own.model) == name);
+        let is_same = |own: &&OwnRates| Model::find(&name::canonical(&own.model)) == known;
+        exact.or_else(|| self.models.iter().filter(|_| known.is_some()).find(is_same))
     }
 
     /// The rates after the discount of the model or of all models.
@@ -94,15 +79,15 @@ impl OwnRates {
             Some(rate) => rate,
             None => listed,
         };
-        let classes = [self.input, self.output, self.cache_write_5m, self.cache_write_1h, self.cache_read];
-        let is_complete = classes.iter().all(Option::is_some);
-        let is_doubled = fast && classes.iter().any(Option::is_some);
+        let [input, output, cache_write_5m, cache_write_1h, cache_read] = self.rates;
+        let is_complete = self.rates.iter().all(Option::is_some);
+        let is_doubled = fast && self.rates.iter().any(Option::is_some);
         Rates {
-            input: of(self.input, listed.input),
-            output: of(self.output, listed.output),
-            cache_write_5m: of(self.cache_write_5m, listed.cache_write_5m),
-            cache_write_1h: of(self.cache_write_1h, listed.cache_write_1h),
-            cache_read: of(self.cache_read, listed.cache_read),
+            input: of(input, listed.input),
+            output: of(output, listed.output),
+            cache_write_5m: of(cache_write_5m, listed.cache_write_5m),
+            cache_write_1h: of(cache_write_1h, listed.cache_write_1h),
+            cache_read: of(cache_read, listed.cache_read),
             web_search: listed.web_search,
             is_estimate: is_doubled || (listed.is_estimate && !is_complete),
         }

@@ -11,7 +11,7 @@ include!(concat!(env!("OUT_DIR"), "/prices.rs"));
 struct Price {
     /// It applies to prompts of more tokens than this.
     above: u32,
-    /// The index of its rates in `ROWS`.
+    /// The index of its row in `ROWS`, which has the index of each rate in `RATES`.
     row: u16,
     /// The index of its dates and hours in `WHENS`.
     when: u8,
@@ -175,7 +175,7 @@ impl Price {
 
     fn rates(&self) -> Rates {
         let [input, output, cache_write_5m, cache_write_1h, cache_read, web_search] =
-            ROWS[usize::from(self.row)].map(u64::from);
+            ROWS[usize::from(self.row)].map(|rate| u64::from(RATES[usize::from(rate)]));
         Rates { input, output, cache_write_5m, cache_write_1h, cache_read, web_search, is_estimate: false }
     }
 }

@@ -121,6 +121,7 @@ fn inference_in_the_united_states_costs_more_from_4_6_on() {
         assert_eq!(factor(model.model), if old { 1.0 } else { 1.1 }, "{model:?}");
     }
     assert_eq!(factor("claude-opus-9"), 1.1);
+    assert_eq!(factor("a-gateways-own-name"), 1.1);
     assert_eq!(factor("gpt-6-sol"), 1.0);
 }
 
@@ -201,20 +202,24 @@ fn prices_by_the_hour() {
 }
 
 #[test]
-fn list_price_to_the_digit() {
-    // What a client itself reckoned: three responses of Opus 4.8.
+fn a_request_costs_its_tokens_times_their_rates() {
+    // 4,425 × $5 and 600 × $25, each per million.
     let usage = Usage { input: 4_425, output: 600, ..Usage::default() };
     assert_eq!(quote("claude-opus-4-8", TODAY, 4_425, STANDARD).cost(usage, 0), 37_125_000);
 }
 
-fn own(rates: OwnRates) -> Prices {
-    Prices { models: [("claude-opus-4-5".to_owned(), rates)].into(), ..Prices::default() }
+const NONE: [Option<u64>; 5] = [None; 5];
+
+fn own(model: &str, rates: [Option<u64>; 5], discount: Option<u32>) -> Prices {
+    Prices { models: vec![OwnRates { model: model.to_owned(), rates, discount }], ..Prices::default() }
 }
 
 #[test]
 fn own_rates_and_discounts() {
     let of = |prices: &Prices, model: &str, terms| prices.quote(model, at(TODAY), 0, terms);
-    let half = own(OwnRates { input: Some(1_000_000), discount: Some(500_000), ..OwnRates::default() });
+    let mut input = NONE;
+    input[0] = Some(1_000_000);
+    let half = own("claude-opus-4-5", input, Some(500_000));
     for name in ["claude-opus-4-5", "us.anthropic.claude-opus-4-5-20251101-v1:0", "claude-4.5-opus"] {
         assert_eq!(dollars(of(&half, name, STANDARD)), [0.5, 12.5, 3.125, 5.0, 0.25], "{name}");
         assert_eq!(of(&half, name, STANDARD).web_search, 5_000_000);
@@ -229,20 +234,20 @@ fn own_rates_and_discounts() {
     assert_eq!(dollars(of(&all, "claude-opus-5", STANDARD))[..2], [4.5, 22.5]);
     assert_eq!(dollars(of(&all, "claude-opus-4-5", STANDARD))[0], 0.5, "the model's own discount");
 
-    let part = OwnRates { input: Some(7), output: Some(7), cache_write_5m: Some(7), ..OwnRates::default() };
-    let whole = OwnRates { cache_write_1h: Some(7), cache_read: Some(7), ..part };
-    for (rates, is_estimate) in [(part, true), (whole, false)] {
-        let prices = Prices { models: [("my-model".to_owned(), rates)].into(), ..Prices::default() };
-        let quoted = of(&prices, "My-Model", STANDARD);
+    for (rates, is_estimate) in [([Some(7), Some(7), Some(7), Some(7), None], true), ([Some(7); 5], false)] {
+        let quoted = of(&own("my-model", rates, None), "My-Model", STANDARD);
         assert_eq!((quoted.input, quoted.is_estimate), (7, is_estimate));
     }
 }
 
 #[test]
 fn what_is_set_survives_the_cache() {
-    let prices = own(OwnRates { input: Some(1), discount: Some(2), ..OwnRates::default() });
+    let prices = own("claude-opus-4-5", [Some(1), None, None, None, None], Some(2));
     let text = serde_json::to_string(&prices).expect("JSON");
-    assert_eq!(text, r#"{"models":{"claude-opus-4-5":{"input":1,"discount":2}}}"#);
+    assert_eq!(
+        text,
+        r#"{"models":[{"model":"claude-opus-4-5","rates":[1,null,null,null,null],"discount":2}]}"#
+    );
     assert_eq!(serde_json::from_str::<Prices>(&text).expect("prices"), prices);
     assert_eq!(serde_json::to_string(&Prices::default()).expect("JSON"), "{}");
 }

@@ -13,16 +13,11 @@ const RATES: &str = "[prices]\ndiscount = 0.1\n[prices.\"claude-opus-4.5\"]\ninp
 #[test]
 fn rates_are_dollars_per_million_tokens() {
     let loaded = Case::user(RATES).good();
-    let opus = OwnRates {
-        input: Some(5_000_000),
-        output: Some(12_500_000),
-        cache_write_5m: Some(6_250_000),
-        cache_write_1h: Some(10_000_000),
-        cache_read: Some(12_500),
-        discount: None,
-    };
-    let mine = OwnRates { discount: Some(250_000), ..OwnRates::default() };
-    let models = [("claude-opus-4.5".to_owned(), opus), ("my-model".to_owned(), mine)].into();
+    let rates = [5_000_000, 12_500_000, 6_250_000, 10_000_000, 12_500].map(Some);
+    let models = vec![
+        OwnRates { model: "claude-opus-4.5".into(), rates, discount: None },
+        OwnRates { model: "my-model".into(), rates: [None; 5], discount: Some(250_000) },
+    ];
     assert_eq!(loaded.config.prices, Prices { discount: 100_000, models });
     let user = Source::User(USER.into());
     assert_eq!(loaded.value("prices.discount"), (json!(0.1), user.clone()));
@@ -110,8 +105,9 @@ fn the_project_may_not_set_prices() {
 fn prices_of_the_managed_file_are_the_only_ones() {
     let managed = "[prices]\ndiscount = 0.2\n[prices.b]\noutput = 7\n";
     let loaded = Case::user(RATES).managed(managed).var("FUSEBOX_PRICES_DISCOUNT", "1").good();
-    let output = OwnRates { output: Some(7_000_000), ..OwnRates::default() };
-    assert_eq!(loaded.config.prices, Prices { discount: 200_000, models: [("b".to_owned(), output)].into() });
+    let rates = [None, Some(7_000_000), None, None, None];
+    let output = OwnRates { model: "b".into(), rates, discount: None };
+    assert_eq!(loaded.config.prices, Prices { discount: 200_000, models: vec![output] });
     assert_eq!(loaded.value("prices.discount").1, Source::Managed(MANAGED.into()));
     let without = Case::user(RATES).managed("enabled = true\n").good();
     assert_eq!(without.config.prices, Case::user(RATES).good().config.prices);
