@@ -1,4 +1,4 @@
-//! Reports as CSV (RFC 4180): a line per key and model, and no line of totals, so that a spreadsheet can sum the columns.
+//! Reports as CSV, quoted as in RFC 4180: a line per key and model, and no line of totals, so that a spreadsheet can sum the columns.
 
 use std::io::Write;
 
@@ -24,7 +24,7 @@ const HEADER: [&str; 10] = [
 /// # Errors
 /// They cannot be written.
 pub fn write(rows: &[Row], out: &mut dyn Write) -> std::io::Result<()> {
-    let mut csv = ::csv::WriterBuilder::new().terminator(::csv::Terminator::CRLF).from_writer(out);
+    let mut csv = ::csv::Writer::from_writer(out);
     csv.write_record(HEADER)?;
     for row in rows {
         for (model, tally) in &row.models {

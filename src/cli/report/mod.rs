@@ -1,5 +1,6 @@
 //! `fusebox report`: what was used and what it cost, by period, session, model, project and more.
 
+mod args;
 mod ccusage;
 mod csv;
 mod figures;
@@ -11,208 +12,25 @@ mod table;
 use std::path::PathBuf;
 
 use anstyle::Style;
-use chrono::Weekday;
 use clap::ValueEnum;
 
+pub use self::args::ReportArgs;
+use self::args::{CcusageShape, Kind, Order, SortField};
 use self::overview::Overview;
 use self::selection::{Filter, Report, Selection};
 use self::table::{Emphasis, TableRow, TableStyle};
 use super::render::{self, wrap};
 use super::{Io, UsageError};
 use crate::ledger::report::blocks::burn;
-use crate::ledger::report::read::{self, Column, Record};
+use crate::ledger::report::read::{self, Column, ReadError, Record};
 use crate::ledger::report::rows::{self, Grouping, Key, Row};
 use crate::platform::Env;
 
 /// The key in tables of records that have none.
 const KEYLESS: &str = "(none)";
 
-/// Show what was used and what it cost.
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Without a grouping: today, this week and this month, and this month by model and by project.
-What is new in the transcripts is read first. A + marks sums that contain estimates.
-
-Examples:
-  fusebox report
-  fusebox report daily --last 7 --breakdown
-  fusebox report project --since 2026-11-01 --sort tokens
-  fusebox report monthly --project 'api-*' --csv > invoice.csv
-  fusebox report session --json | jq '.rows[0]'
-  fusebox report daily --json --ccusage         for scripts written for ccusage"
-)]
-pub struct ReportArgs {
-    /// What to group by.
-    #[arg(value_enum, value_name = "GROUPING")]
-    kind: Option<Kind>,
-    /// The first day, as YYYY-MM-DD or YYYYMMDD.
-    #[arg(long, value_name = "DATE")]
-    since: Option<String>,
-    /// The last day.
-    #[arg(long, value_name = "DATE")]
-    until: Option<String>,
-    /// Only the N rows that were used last.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    last: Option<u32>,
-    /// The time zone of days, such as Europe/Berlin [default: this machine's].
-    #[arg(long, short = 'z', value_name = "ZONE")]
-    timezone: Option<String>,
-    /// The first day of weeks [default: monday; sunday with --ccusage].
-    #[arg(long, value_enum, value_name = "DAY", hide_possible_values = true)]
-    start_of_week: Option<StartOfWeek>,
-    /// Only projects that match: the whole path, or its last folder. May be repeated.
-    #[arg(long, value_name = "GLOB")]
-    project: Vec<String>,
-    /// Only models that match. May be repeated.
-    #[arg(long, value_name = "GLOB")]
-    model: Vec<String>,
-    /// Show the models of each row.
-    #[arg(long, short)]
-    breakdown: bool,
-    /// Sort by key, dollars or tokens [default: key for periods and agents, otherwise usd].
-    #[arg(long, value_enum, value_name = "FIELD")]
-    sort: Option<SortField>,
-    /// Ascending or descending [default: asc for keys, otherwise desc].
-    #[arg(long, value_enum, value_name = "ORDER")]
-    order: Option<Order>,
-    /// Write JSON.
-    #[arg(long, short)]
-    json: bool,
-    /// With --json: the shape of `ccusage claude` (or `all`: of `ccusage`), for daily, weekly, monthly, session and blocks.
-    #[arg(
-        long,
-        value_enum,
-        value_name = "SHAPE",
-        requires = "json",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "claude"
-    )]
-    ccusage: Option<CcusageShape>,
-    /// Write CSV: a line for each key and model.
-    #[arg(long, conflicts_with = "json")]
-    csv: bool,
-    /// Read these ledgers instead of this machine's. A record in several of them counts once.
-    #[arg(long, value_name = "FILE", num_args = 1..)]
-    ledger: Vec<PathBuf>,
-    /// Do not read what is new in the transcripts first.
-    #[arg(long)]
-    no_import: bool,
-}
-
-/// The groupings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Kind {
-    /// Days.
-    Daily,
-    /// Weeks.
-    Weekly,
-    /// Months.
-    Monthly,
-    /// Five-hour blocks.
-    Blocks,
-    /// Sessions.
-    Session,
-    /// Models.
-    Model,
-    /// Projects.
-    Project,
-    /// Branches.
-    Branch,
-    /// Types of agents, the main one first.
-    Agent,
-    /// Platforms: Claude Code, and those of recorded calls.
-    Platform,
-    /// Chains of recorded calls.
-    Chain,
-    /// Tasks.
-    Task,
-}
-
-impl Kind {
-    fn grouping(self) -> Grouping {
-        match self {
-            Self::Daily => Grouping::Day,
-            Self::Weekly => Grouping::Week,
-            Self::Monthly => Grouping::Month,
-            Self::Blocks => Grouping::Block,
-            Self::Model => Grouping::Model,
-            Self::Project => Grouping::Project,
-            Self::Session => Grouping::By(Column::Session),
-            Self::Branch => Grouping::By(Column::Branch),
-            Self::Agent => Grouping::By(Column::AgentType),
-            Self::Platform => Grouping::By(Column::Platform),
-            Self::Chain => Grouping::By(Column::Chain),
-            Self::Task => Grouping::By(Column::Task),
-        }
-    }
-
-    /// The header of the table's first column.
-    fn header(self) -> &'static str {
-        match self {
-            Self::Daily => "DAY",
-            Self::Weekly => "WEEK OF",
-            Self::Monthly => "MONTH",
-            Self::Blocks => "BLOCK",
-            Self::Session => "SESSION",
-            Self::Model => "MODEL",
-            Self::Project => "PROJECT",
-            Self::Branch => "BRANCH",
-            Self::Agent => "AGENT",
-            Self::Platform => "PLATFORM",
-            Self::Chain => "CHAIN",
-            Self::Task => "TASK",
-        }
-    }
-}
-
-/// The first day of weeks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum StartOfWeek {
-    Monday,
-    Tuesday,
-    Wednesday,
-    Thursday,
-    Friday,
-    Saturday,
-    Sunday,
-}
-
-impl From<StartOfWeek> for Weekday {
-    fn from(day: StartOfWeek) -> Self {
-        match day {
-            StartOfWeek::Monday => Self::Mon,
-            StartOfWeek::Tuesday => Self::Tue,
-            StartOfWeek::Wednesday => Self::Wed,
-            StartOfWeek::Thursday => Self::Thu,
-            StartOfWeek::Friday => Self::Fri,
-            StartOfWeek::Saturday => Self::Sat,
-            StartOfWeek::Sunday => Self::Sun,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum SortField {
-    Key,
-    Usd,
-    Tokens,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Order {
-    Asc,
-    Desc,
-}
-
-/// The shapes of ccusage's JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum CcusageShape {
-    /// Of `ccusage claude daily --json` and so on.
-    Claude,
-    /// Of `ccusage daily --json` and so on.
-    All,
-}
+/// Explains the `+`.
+const ESTIMATED: &str = "+ contains estimates: of tokens, or of the price of a model without a known one";
 
 /// Runs the command.
 ///
@@ -282,7 +100,7 @@ fn overview(args: &ReportArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 /// The records of the chosen ledgers.
 fn records(args: &ReportArgs, query: &read::Query, env: &Env, io: &mut Io) -> anyhow::Result<Vec<Record>> {
     if !args.ledger.is_empty() {
-        return Ok(read::read(&args.ledger, query)?);
+        return read::read(&args.ledger, query).map_err(wrong_use);
     }
     if !args.no_import {
         import_new(env, io)?;
@@ -291,6 +109,14 @@ fn records(args: &ReportArgs, query: &read::Query, env: &Env, io: &mut Io) -> an
     match own_ledger(env) {
         Some(file) => Ok(read::read(&[file], query)?),
         None => Ok(Vec::new()),
+    }
+}
+
+/// A file that was named and does not exist is wrong use.
+fn wrong_use(error: ReadError) -> anyhow::Error {
+    match error {
+        ReadError::Missing(_) => UsageError(error.to_string()).into(),
+        ReadError::Unreadable { .. } => error.into(),
     }
 }
 
@@ -336,28 +162,19 @@ fn print(
             Key::Block(start) => selection.calendar.zone().local(*start).format("%Y-%m-%d %H:%M").to_string(),
             key => key.text().unwrap_or_else(|| KEYLESS.to_owned()),
         };
-        lines.push(table_row(key, row, Emphasis::Row));
-        // A row of one model is its own breakdown, but a list of rows is easier to read if all have one.
+        lines.push(table_row(key, kind == Kind::Project, row));
         for (model, tally) in row.models.iter().filter(|_| args.breakdown && kind != Kind::Model) {
-            let key = figures::short_model(model).to_owned();
-            lines.push(TableRow { key, models: Vec::new(), tally: *tally, emphasis: Emphasis::Detail });
+            lines.push(TableRow::new(figures::short_model(model), *tally, Emphasis::Detail));
         }
     }
     let total = rows::total(&report.rows);
-    lines.push(TableRow {
-        key: "total".to_owned(),
-        models: Vec::new(),
-        tally: total,
-        emphasis: Emphasis::Total,
-    });
+    lines.push(TableRow::new("total", total, Emphasis::Total));
     let has_models = kind != Kind::Model && !args.breakdown;
-    let style = TableStyle { key: kind.header(), has_paths: kind == Kind::Project, has_models };
+    let style = TableStyle { key: kind.header(), has_models };
     write!(io.out, "{}", table::render(&lines, style, wrap::columns()))?;
     let dim = Style::new().dimmed();
     if total.is_estimated() {
-        io.line(&format!(
-            "{dim}+ contains estimates: of tokens, or of the price of a model without a known one{dim:#}"
-        ))?;
+        io.line(&format!("{dim}{ESTIMATED}{dim:#}"))?;
     }
     if let Some(line) = active_block(report, selection, env) {
         io.line(&format!("{dim}{line}{dim:#}"))?;
@@ -378,7 +195,7 @@ fn active_block(report: &Report, selection: &Selection, env: &Env) -> Option<Str
     Some(format!("the last block is active until {end} ({left} left){rate}"))
 }
 
-fn table_row(key: String, row: &Row, emphasis: Emphasis) -> TableRow {
+fn table_row(key: String, is_path: bool, row: &Row) -> TableRow {
     let models = row.models.iter().map(|(model, _)| model.to_string()).collect();
-    TableRow { key, models, tally: row.tally, emphasis }
+    TableRow { is_path, models, ..TableRow::new(&key, row.tally, Emphasis::Row) }
 }

@@ -10,7 +10,7 @@ use super::figures::sparkline;
 use super::json::{RowJson, TotalsJson};
 use super::selection::Filter;
 use super::table::{Emphasis, TableRow, TableStyle, render};
-use super::{KEYLESS, table_row};
+use super::{ESTIMATED, KEYLESS, table_row};
 use crate::cli::render::{self, wrap};
 use crate::domain::time::Timestamp;
 use crate::ledger::report::calendar::{Calendar, month_of};
@@ -127,41 +127,35 @@ impl Overview {
         let columns = wrap::columns();
         let today = calendar.day(now);
         writeln!(out, "{bold}Usage{bold:#}  {dim}{today}, {}{dim:#}", calendar.zone().name())?;
-        let row = |key: &str, tally| TableRow {
-            key: key.to_owned(),
-            models: Vec::new(),
-            tally,
-            emphasis: Emphasis::Row,
-        };
-        let periods = [row("today", self.today), row("this week", self.week), row("this month", self.month)];
-        let style = TableStyle { key: "", has_paths: false, has_models: false };
-        write!(out, "{}", render(&periods, style, columns))?;
         writeln!(out, "{dim}last {DAYS} days{dim:#}  {}", sparkline(&self.days).trim_end())?;
-        let month = month_of(today).format("%Y-%m");
-        for (name, has_paths, rows) in [("MODEL", false, &self.models), ("PROJECT", true, &self.projects)] {
-            if rows.is_empty() {
-                continue;
+        let periods = [("today", self.today), ("this week", self.week), ("this month", self.month)];
+        let mut table: Vec<TableRow> =
+            periods.iter().map(|(key, tally)| TableRow::new(key, *tally, Emphasis::Row)).collect();
+        for (heading, is_path, rows) in
+            [("this month by model", false, &self.models), ("this month by project", true, &self.projects)]
+        {
+            if !rows.is_empty() {
+                table.push(TableRow::new("", Tally::default(), Emphasis::Heading));
+                table.push(TableRow::new(heading, Tally::default(), Emphasis::Heading));
+                table.extend(largest(rows, is_path));
             }
-            let key = format!("{name} IN {month}");
-            let style = TableStyle { key: &key, has_paths, has_models: false };
-            write!(out, "\n{}", render(&largest(rows), style, columns))?;
+        }
+        write!(out, "{}", render(&table, TableStyle { key: "", has_models: false }, columns))?;
+        if [self.today, self.week, self.month].iter().any(|tally| tally.is_estimated()) {
+            writeln!(out, "{dim}{ESTIMATED}{dim:#}")?;
         }
         Ok(())
     }
 }
 
 /// The first rows, and one for the sum of the others.
-fn largest(rows: &[Row]) -> Vec<TableRow> {
+fn largest(rows: &[Row], is_path: bool) -> Vec<TableRow> {
     let shown = if rows.len() > MOST { MOST - 1 } else { rows.len() };
     let (first, others) = rows.split_at(shown);
-    let mut table: Vec<TableRow> = first
-        .iter()
-        .map(|row| table_row(row.key.text().unwrap_or_else(|| KEYLESS.to_owned()), row, Emphasis::Row))
-        .collect();
+    let named = |row: &Row| table_row(row.key.text().unwrap_or_else(|| KEYLESS.to_owned()), is_path, row);
+    let mut table: Vec<TableRow> = first.iter().map(named).collect();
     if !others.is_empty() {
-        let key = format!("{} others", others.len());
-        let tally = rows::total(others);
-        table.push(TableRow { key, models: Vec::new(), tally, emphasis: Emphasis::Row });
+        table.push(TableRow::new(&format!("{} others", others.len()), rows::total(others), Emphasis::Row));
     }
     table
 }

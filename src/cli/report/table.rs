@@ -23,6 +23,8 @@ pub enum Emphasis {
     Detail,
     /// The sum.
     Total,
+    /// The name of the rows below, without figures.
+    Heading,
 }
 
 /// A row of the table.
@@ -30,6 +32,8 @@ pub enum Emphasis {
 pub struct TableRow {
     /// The first cell.
     pub key: String,
+    /// Whether the key is a path, which is cut at its beginning.
+    pub is_path: bool,
     /// The models' names, the dearest first.
     pub models: Vec<String>,
     /// The figures.
@@ -38,13 +42,18 @@ pub struct TableRow {
     pub emphasis: Emphasis,
 }
 
+impl TableRow {
+    /// A row without models.
+    pub fn new(key: &str, tally: Tally, emphasis: Emphasis) -> Self {
+        Self { key: key.to_owned(), is_path: false, models: Vec::new(), tally, emphasis }
+    }
+}
+
 /// The table of one report.
 #[derive(Clone, Copy, Debug)]
 pub struct TableStyle<'a> {
     /// The header of the first column.
     pub key: &'a str,
-    /// Whether keys are paths, which are cut at their beginning.
-    pub has_paths: bool,
     /// Whether there is a column for models.
     pub has_models: bool,
 }
@@ -104,7 +113,7 @@ pub fn render(rows: &[TableRow], style: TableStyle, columns: Option<usize>) -> S
         columns.is_none_or(|columns| plain.lines().all(|line| display_width(line) <= columns))
     };
     let tables = LAYOUTS.iter().map(|layout| table(rows, style, *layout));
-    tables.into_iter().find(|text| fits(text)).unwrap_or_else(|| lines(rows, style))
+    tables.into_iter().find(|text| fits(text)).unwrap_or_else(|| lines(rows))
 }
 
 fn table(rows: &[TableRow], style: TableStyle, layout: Layout) -> String {
@@ -132,11 +141,15 @@ fn table(rows: &[TableRow], style: TableStyle, layout: Layout) -> String {
         let look = match row.emphasis {
             Emphasis::Row => Style::new(),
             Emphasis::Detail => Style::new().dimmed(),
-            Emphasis::Total => Style::new().bold(),
+            Emphasis::Total | Emphasis::Heading => Style::new().bold(),
         };
         let cell =
             |text: String| Cell::new(if text.is_empty() { text } else { format!("{look}{text}{look:#}") });
-        let mut cells = vec![cell(key(row, style, layout.key))];
+        let mut cells = vec![cell(key(row, layout.key))];
+        if row.emphasis == Emphasis::Heading {
+            table.add_row(cells);
+            continue;
+        }
         if has_models {
             cells.push(cell(models(&row.models, layout.models)));
         }
@@ -160,13 +173,9 @@ fn weigh(rows: &[TableRow]) -> impl Fn(&TableRow) -> u64 {
     move |row| if has_price { row.tally.nanos } else { row.tally.usage.total() }
 }
 
-fn key(row: &TableRow, style: TableStyle, width: usize) -> String {
+fn key(row: &TableRow, width: usize) -> String {
     let key = printable(&row.key, MAX_KEY);
-    let text = if style.has_paths && row.emphasis == Emphasis::Row {
-        truncate_start(&key, width)
-    } else {
-        truncate(&key, width)
-    };
+    let text = if row.is_path { truncate_start(&key, width) } else { truncate(&key, width) };
     if row.emphasis == Emphasis::Detail {
         format!("  {}", truncate(&text, width.saturating_sub(2)))
     } else {
@@ -212,12 +221,15 @@ fn figures(tally: Tally, layout: Layout) -> impl Iterator<Item = String> {
 }
 
 /// Three lines per row, for very narrow terminals.
-fn lines(rows: &[TableRow], style: TableStyle) -> String {
+fn lines(rows: &[TableRow]) -> String {
     let of = |row: &TableRow| {
+        if row.emphasis == Emphasis::Heading {
+            return format!("{}\n", row.key);
+        }
         let usage = row.tally.usage;
         format!(
             "{}  {}\n  in {} · out {}\n  cache {}\n",
-            key(row, style, 24),
+            key(row, 24),
             cost(row.tally),
             grouped(usage.input),
             grouped(usage.output),
