@@ -115,6 +115,11 @@ fn blocks(report: &Report, selection: &mut Selection, now: Timestamp) -> Vec<Val
         shown.extend(row.map(|row| used(*block, row, now)));
         before = Some(*block);
     }
+    // By their starts, as in ccusage: the full hour of a block may lie before the end of the five hours before its gap.
+    shown.sort_by(|a, b| a["startTime"].as_str().cmp(&b["startTime"].as_str()));
+    if selection.descending {
+        shown.reverse();
+    }
     shown
 }
 

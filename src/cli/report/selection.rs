@@ -28,10 +28,9 @@ pub struct Selection {
     until: Option<NaiveDate>,
     platform: Option<&'static str>,
     last_rows: Option<usize>,
-    /// Whole sessions whose last record is in the range, as `ccusage session` selects them.
-    has_whole_sessions: bool,
     sort_by: SortBy,
-    descending: bool,
+    /// Whether the last row comes first.
+    pub descending: bool,
     filter: Filter,
 }
 
@@ -107,7 +106,6 @@ impl Selection {
             until,
             platform: args.ccusage.is_some().then_some(CLAUDE_CODE),
             last_rows: args.last.filter(|_| !counts_periods).map(|n| n as usize),
-            has_whole_sessions: kind == Kind::Session && args.ccusage == Some(CcusageShape::All),
             sort_by,
             descending: args.order.map_or(sort_by != SortBy::Key, |order| order == Order::Desc),
             filter: Filter::new(args),
@@ -120,8 +118,7 @@ impl Selection {
         let before = self.until.map(|date| self.calendar.end_of(date));
         let query = Query { column: self.grouping.column(), from, before, platform: self.platform };
         // Where a block starts depends on what came before it.
-        let reads_all = self.grouping == Grouping::Block || self.has_whole_sessions;
-        if reads_all { Query { from: None, before: None, ..query } } else { query }
+        if self.grouping == Grouping::Block { Query { from: None, before: None, ..query } } else { query }
     }
 
     /// The report of the records that the query returned.
@@ -137,9 +134,6 @@ impl Selection {
             let selected: Vec<Record> =
                 records.iter().filter(|record| self.filter.selects(record)).cloned().collect();
             found.extend(rows::group(&selected, self.grouping, &mut self.calendar));
-        }
-        if self.has_whole_sessions {
-            found.retain(|row| self.is_in_range(row.last));
         }
         if let Some(n) = self.last_rows {
             found = rows::keep_last(found, n);

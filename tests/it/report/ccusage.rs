@@ -124,6 +124,14 @@ fn comparable(mut value: Value) -> Value {
     value
 }
 
+/// Compares two reports; shows the lines that differ.
+#[track_caller]
+fn assert_same(ours: Value, theirs: Value, what: &str) {
+    let [ours, theirs] = [ours, theirs].map(|report| format!("{:#}", comparable(report)));
+    let diff = similar::TextDiff::from_lines(&theirs, &ours);
+    assert!(ours == theirs, "{what}: ccusage (-) and Fusebox (+)\n{}", diff.unified_diff().context_radius(4));
+}
+
 #[test]
 fn live_ccusage_says_the_same() {
     for seed in 0..3 {
@@ -139,22 +147,38 @@ fn live_ccusage_says_the_same() {
                     " --since 20261025 --until 20261025 --timezone Asia/Kolkata",
                     " --since 20200101 --until 20200102",
                 ] {
+                    // `ccusage session` selects whole sessions, and not by day: see below.
+                    if (kind, shape) == ("session", "=all") && options.contains("--until") {
+                        continue;
+                    }
                     let ours = report(&home, &format!("{kind} --json --ccusage{shape}{options}")).json();
                     let real = real(&home, &format!("{theirs}{kind}{options}"));
-                    // An empty report has other totals there: -0.0.
-                    assert_eq!(comparable(ours), comparable(real), "seed {seed}: {theirs}{kind}{options}");
+                    assert_same(ours, real, &format!("seed {seed}: {theirs}{kind}{options}"));
                 }
             }
         }
         for day in ["monday", "sunday", "wednesday"] {
             let options = format!("weekly --start-of-week {day}");
             let ours = report(&home, &format!("{options} --json --ccusage")).json();
-            assert_eq!(
-                comparable(ours),
-                comparable(real(&home, &format!("claude {options}"))),
-                "seed {seed}: {options}"
-            );
+            assert_same(ours, real(&home, &format!("claude {options}")), &format!("seed {seed}: {options}"));
         }
+    }
+}
+
+/// Where ccusage differs from itself: `ccusage session` leaves out what was last used on the day of `--until`, and counts what a
+/// session used before `--since`. `ccusage claude session` does neither, and so does Fusebox in both shapes.
+#[test]
+fn live_ccusage_selects_whole_sessions() {
+    let home = Home::new().var("TZ", "UTC").var("NO_COLOR", "1");
+    write_sessions(&home, 0);
+    let tokens = |report: &Value| report["totals"]["totalTokens"].as_u64().unwrap();
+    let options = "--since 20261020 --until 20261105";
+    let claude = tokens(&real(&home, &format!("claude session {options}")));
+    let all = tokens(&real(&home, &format!("session {options}")));
+    assert_ne!(all, claude, "ccusage has changed: compare it again");
+    for shape in ["", "=all"] {
+        let ours = report(&home, &format!("session --json --ccusage{shape} {options}")).json();
+        assert_eq!(tokens(&ours), claude);
     }
 }
 

@@ -108,6 +108,28 @@ fn json_has_exactly_the_documented_shape() {
     assert!(ran.stdout.contains("\"usd\": 1.039125001"), "{}", ran.stdout);
 }
 
+/// The JSON that the page shows is the one that is written.
+#[test]
+fn the_page_shows_the_shapes() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reports.md")).unwrap();
+    let blocks = page.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let shown: Vec<Value> = blocks.map(|block| serde_json::from_str(block).unwrap()).collect();
+    fn names(value: &Value) -> Value {
+        match value {
+            Value::Object(object) => {
+                object.iter().map(|(name, value)| (name.clone(), names(value))).collect()
+            }
+            Value::Array(list) => list.first().map(names).into_iter().collect(),
+            _ => Value::Null,
+        }
+    }
+    let home = home(&entries()[..1]);
+    assert_eq!(names(&shown[0]), names(&report(&home, "daily --json").json()));
+    let overview: Vec<String> =
+        home.fusebox(&["report", "--json"]).json().as_object().unwrap().keys().cloned().collect();
+    assert_eq!(shown[1].as_object().unwrap().keys().cloned().collect::<Vec<_>>(), overview);
+}
+
 #[test]
 fn every_grouping_has_its_keys() {
     let home = home(&entries());
