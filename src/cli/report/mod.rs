@@ -170,7 +170,11 @@ fn print(
     let total = rows::total(&report.rows);
     lines.push(TableRow::new("total", total, Emphasis::Total));
     let has_models = kind != Kind::Model && !args.breakdown;
-    let style = TableStyle { key: kind.header(), has_models };
+    let style = TableStyle {
+        key: kind.header(),
+        has_long_keys: matches!(kind, Kind::Session | Kind::Project),
+        has_models,
+    };
     write!(io.out, "{}", table::render(&lines, style, wrap::columns()))?;
     let dim = Style::new().dimmed();
     if total.is_estimated() {

@@ -140,7 +140,11 @@ impl Overview {
                 table.extend(largest(rows, is_path));
             }
         }
-        write!(out, "{}", render(&table, TableStyle { key: "", has_models: false }, columns))?;
+        write!(
+            out,
+            "{}",
+            render(&table, TableStyle { key: "", has_long_keys: false, has_models: false }, columns)
+        )?;
         if [self.today, self.week, self.month].iter().any(|tally| tally.is_estimated()) {
             writeln!(out, "{dim}{ESTIMATED}{dim:#}")?;
         }

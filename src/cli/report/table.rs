@@ -54,6 +54,8 @@ impl TableRow {
 pub struct TableStyle<'a> {
     /// The header of the first column.
     pub key: &'a str,
+    /// Whether keys are ids or paths.
+    pub has_long_keys: bool,
     /// Whether there is a column for models.
     pub has_models: bool,
 }
@@ -87,33 +89,46 @@ impl Layout {
     }
 }
 
-/// Layouts, from the widest. The first that fits is used.
-const LAYOUTS: [Layout; 15] = [
+/// Layouts for keys that say little once they are cut, such as ids and paths, from the widest.
+const LONG_KEYS: [Layout; 9] = [
     Layout::split(60, 40, 16),
     Layout::split(40, 24, 12),
-    Layout::split(36, 14, 10),
-    Layout::split(24, 14, 8),
+    Layout::split(36, 13, 10),
+    Layout::split(36, 0, 8),
+    Layout::merged(36, 20),
+    Layout::merged(36, 13),
+    Layout::merged(36, 0),
+    Layout::narrow(36, 13),
+    Layout::narrow(36, 0),
+];
+
+/// Layouts, from the widest. Thirteen columns are enough for a model and `+3`.
+const LAYOUTS: [Layout; 14] = [
+    Layout::split(60, 40, 16),
+    Layout::split(40, 24, 12),
+    Layout::split(36, 13, 10),
+    Layout::split(24, 13, 8),
     Layout::split(24, 0, 8),
     Layout::merged(36, 32),
-    Layout::merged(36, 20),
     Layout::merged(24, 20),
-    Layout::merged(24, 12),
-    Layout::merged(16, 10),
-    Layout::narrow(24, 16),
-    Layout::narrow(20, 12),
-    Layout::narrow(16, 10),
+    Layout::merged(24, 13),
+    Layout::merged(16, 13),
+    Layout::narrow(24, 13),
+    Layout::narrow(16, 13),
+    Layout::merged(24, 0),
     Layout::narrow(24, 0),
     Layout::narrow(12, 0),
 ];
 
-/// The table as text, for a terminal with this many columns (`None`: any number).
+/// The table as text, in the first layout that fits a terminal with this many columns (`None`: any number).
 pub fn render(rows: &[TableRow], style: TableStyle, columns: Option<usize>) -> String {
     let fits = |text: &str| {
         let plain = anstream::adapter::strip_str(text).to_string();
         columns.is_none_or(|columns| plain.lines().all(|line| display_width(line) <= columns))
     };
-    let tables = LAYOUTS.iter().map(|layout| table(rows, style, *layout));
-    tables.into_iter().find(|text| fits(text)).unwrap_or_else(|| lines(rows))
+    let first: &[Layout] = if style.has_long_keys { &LONG_KEYS } else { &[] };
+    let mut tables = first.iter().chain(&LAYOUTS).map(|layout| table(rows, style, *layout));
+    tables.find(|text| fits(text)).unwrap_or_else(|| lines(rows))
 }
 
 fn table(rows: &[TableRow], style: TableStyle, layout: Layout) -> String {

@@ -168,8 +168,22 @@ fn every_grouping_fits_80_columns() {
     let lines: Vec<&str> = screen.lines().collect();
     assert_eq!(lines.len(), 1 + 2 * 5 + 2, "{screen}");
     assert!(lines[1].starts_with("2026-11-29") && lines[2].starts_with("  opus-5-5"), "{screen}");
+    // The beginning of an id is enough to name a session.
+    let session = screens.report(80, 50, "session --last 1");
+    assert!(session.contains("\n67393810-3473-4…  "), "{session}");
     let project = screens.report(80, 50, "project --last 1");
     assert!(project.lines().nth(1).unwrap().starts_with('…') && project.contains("project-2 "), "{project}");
+}
+
+#[test]
+fn an_id_is_not_cut_while_something_else_can_go() {
+    let id = "67393810-3473-4bd3-b05f-e73c943b62e9";
+    let entry = Entry::new("a", "2026-11-01T09:00:00.000Z", OPUS, [123, 45_678, 0, 234_567, 5_678_901], 1);
+    let screens = Screens::new(&[Entry { session: Some(id.into()), ..entry }]);
+    for columns in [80, 120] {
+        let screen = screens.report(columns, 10, "session");
+        assert!(screen.contains(&format!("\n{id}  ")) && screen.contains("<$0.01"), "{screen}");
+    }
 }
 
 #[test]
