@@ -48,6 +48,19 @@ pub fn zone(name: &str) -> Result<Zone, ZoneError> {
     Ok(zone)
 }
 
+/// The zone of this machine: `tz` (the variable `TZ`) if it is set, otherwise the system's zone. UTC if the system has none.
+///
+/// # Errors
+/// `tz` is not the name of a zone of this system.
+pub fn local(tz: Option<&str>) -> Result<Zone, ZoneError> {
+    // The C library takes the name with or without a colon.
+    if let Some(name) = tz {
+        return zone(name.strip_prefix(':').unwrap_or(name));
+    }
+    let named = iana_time_zone::get_timezone().ok().and_then(|name| zone(&name).ok());
+    Ok(named.unwrap_or_else(Zone::utc))
+}
+
 fn read_zone(name: &str) -> Option<Zone> {
     let mut files = FOLDERS.iter().filter_map(|folder| std::fs::read(Path::new(folder).join(name)).ok());
     files.find_map(|bytes| Zone::from_tzif(name, &bytes).ok())

@@ -17,6 +17,7 @@ pub mod person_only;
 pub mod prices;
 pub mod redis;
 pub mod render;
+pub mod report;
 pub mod resync;
 pub mod select;
 pub mod settings_file;
@@ -42,6 +43,7 @@ use crate::platform::Env;
   fusebox doctor                              check that the hooks work
   fusebox status                              show the live session
   fusebox status --session ID --json --check  exit code 3 if it was stopped
+  fusebox report daily --last 7               what was used, and what it cost
   fusebox budget extend session --tokens 200000 --reason \"nearly done\"")]
 pub struct Cli {
     #[command(subcommand)]
@@ -60,6 +62,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Show sessions and their budgets.
     Status(status::StatusArgs),
+    /// Show what was used and what it cost: by period, session, model, project and more.
+    Report(report::ReportArgs),
     /// Read every transcript of this machine into the store again, from its start.
     Resync(resync::ResyncArgs),
     /// List, show, extend, reset and delete budgets.
@@ -131,6 +135,7 @@ pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::Uninstall(args) => uninstall::run(args, env, io),
         Command::Doctor(args) => doctor::run(args, env, io),
         Command::Status(args) => status::run(args, env, io),
+        Command::Report(args) => report::run(args, env, io),
         Command::Resync(args) => resync::run(args, env, io),
         Command::Budget(args) => budget::run(args, env, io),
         Command::Alerts(args) => alerts::run(args, env, io),

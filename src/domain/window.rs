@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use chrono::{Datelike, Duration, NaiveDate, NaiveTime};
+use chrono::{Datelike, Duration, NaiveDate, NaiveDateTime, NaiveTime};
 use serde::{Deserialize, Serialize};
 use tz::{DateTime, TimeZone, TzError};
 
@@ -74,6 +74,13 @@ impl Zone {
     /// The IANA name.
     pub fn name(&self) -> &str {
         self.0.as_ref().map_or("UTC", |named| &named.name)
+    }
+
+    /// What clocks in this zone show at a moment.
+    pub fn local(&self, at: Timestamp) -> NaiveDateTime {
+        let utc = at.utc();
+        let ahead = Duration::seconds(self.offset(utc.timestamp()));
+        utc.naive_utc().checked_add_signed(ahead).unwrap_or(utc.naive_utc())
     }
 
     /// Offset from UTC at a Unix time, in seconds.
@@ -166,6 +173,13 @@ impl WindowRule {
         }
     }
 
+    /// The first date of the window of a day, week or month that contains `at`.
+    pub fn first_date(&self, at: Timestamp) -> NaiveDate {
+        let (first, next) = self.dates(self.zone.local(at).date());
+        // As in [`Self::at`]: where clocks go back over midnight, the old date repeats, but its window is over.
+        if at < self.midnight(next) { first } else { next }
+    }
+
     /// First date of the period that contains `date`, and of the next period.
     fn dates(&self, date: NaiveDate) -> (NaiveDate, NaiveDate) {
         let days = |from: NaiveDate, n| from.checked_add_signed(Duration::days(n)).unwrap_or(from);
@@ -183,8 +197,8 @@ impl WindowRule {
         }
     }
 
-    /// The first moment of `date` in this zone.
-    fn midnight(&self, date: NaiveDate) -> Timestamp {
+    /// The first moment of `date` in this rule's zone.
+    pub fn midnight(&self, date: NaiveDate) -> Timestamp {
         Timestamp(self.zone.first_moment(date).saturating_mul(1000))
     }
 }

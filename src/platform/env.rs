@@ -9,7 +9,7 @@ use crate::domain::message::MessageKey;
 use crate::domain::time::Timestamp;
 
 /// Prefixes of the variables that are read. Others, which include secrets, are not kept.
-const PREFIXES: [&str; 6] = ["FUSEBOX_", "CLAUDE", "XDG_", "HOME", "USER", "PATH"];
+const PREFIXES: [&str; 7] = ["FUSEBOX_", "CLAUDE", "XDG_", "HOME", "USER", "PATH", "TZ"];
 
 /// Whether a variable is read.
 pub(super) fn is_read(name: &str) -> bool {

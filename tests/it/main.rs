@@ -42,6 +42,7 @@ mod protection;
 mod random;
 mod redis;
 mod redis_store;
+mod report;
 mod rig;
 mod rig_selftest;
 mod second_agent;

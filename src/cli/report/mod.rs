@@ -1,0 +1,205 @@
+//! `fusebox report`: what was used and what it cost, by period, session, model, project and more.
+
+mod args;
+mod ccusage;
+mod csv;
+mod figures;
+mod json;
+mod overview;
+mod selection;
+mod table;
+
+use std::path::PathBuf;
+
+use anstyle::Style;
+use clap::ValueEnum;
+
+pub use self::args::ReportArgs;
+use self::args::{CcusageShape, Kind, Order, SortField};
+use self::overview::Overview;
+use self::selection::{Filter, Report, Selection};
+use self::table::{Emphasis, TableRow, TableStyle};
+use super::render::{self, wrap};
+use super::{Io, UsageError};
+use crate::ledger::report::blocks::burn;
+use crate::ledger::report::read::{self, Column, ReadError, Record};
+use crate::ledger::report::rows::{self, Grouping, Key, Row};
+use crate::platform::Env;
+
+/// The key in tables of records that have none.
+const KEYLESS: &str = "(none)";
+
+/// Explains the `+`.
+const ESTIMATED: &str = "+ contains estimates: of tokens, or of the price of a model without a known one";
+
+/// Runs the command.
+///
+/// # Errors
+/// Wrong use, or a ledger that cannot be read.
+pub fn run(args: &ReportArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let Some(kind) = args.kind else { return overview(args, env, io) };
+    let mut selection = Selection::new(args, kind, env)?;
+    if args.ccusage.is_some()
+        && !matches!(kind.grouping(), Grouping::By(Column::Session))
+        && !kind.grouping().is_period()
+    {
+        let given = kind.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+        let error = format!(
+            "ccusage has no report by {given}: use daily, weekly, monthly, session or blocks, or no --ccusage"
+        );
+        return Err(UsageError(error).into());
+    }
+    let records = records(args, &selection.query(), env, io)?;
+    let report = selection.report(&records);
+    if let Some(shape) = args.ccusage
+        && let Some(json) = ccusage::report(shape, &report, &mut selection, env.now)
+    {
+        render::json(io.out, &json)?;
+    } else if args.json {
+        render::json(io.out, &json::ReportJson::new(&report.rows))?;
+    } else if args.csv {
+        csv::write(&report.rows, io.out)?;
+    } else if report.rows.is_empty() {
+        say_empty(args, env, io)?;
+    } else {
+        print(args, kind, &report, &selection, env, io)?;
+    }
+    Ok(0)
+}
+
+fn overview(args: &ReportArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
+    let needs_grouping = [
+        ("--csv", args.csv),
+        ("--ccusage", args.ccusage.is_some()),
+        ("--since", args.since.is_some()),
+        ("--until", args.until.is_some()),
+        ("--last", args.last.is_some()),
+        ("--breakdown", args.breakdown),
+        ("--sort", args.sort.is_some()),
+        ("--order", args.order.is_some()),
+    ];
+    if let Some((option, _)) = needs_grouping.iter().find(|(_, given)| *given) {
+        let error = format!("{option} needs a grouping, such as `fusebox report daily {option} …`");
+        return Err(
+            UsageError(error.replace("--csv …", "--csv").replace("--breakdown …", "--breakdown")).into()
+        );
+    }
+    let mut calendar = selection::calendar(args, env)?;
+    let records = records(args, &overview::query(&mut calendar, env.now), env, io)?;
+    let overview = Overview::new(&records, &Filter::new(args), &mut calendar, env.now);
+    if args.json {
+        overview.json(io.out)?;
+    } else if overview.is_empty() {
+        say_empty(args, env, io)?;
+    } else {
+        overview.print(&mut calendar, env.now, io.out)?;
+    }
+    Ok(0)
+}
+
+/// The records of the chosen ledgers.
+fn records(args: &ReportArgs, query: &read::Query, env: &Env, io: &mut Io) -> anyhow::Result<Vec<Record>> {
+    if !args.ledger.is_empty() {
+        return read::read(&args.ledger, query).map_err(wrong_use);
+    }
+    if !args.no_import {
+        import_new(env, io)?;
+    }
+    // No file: nothing has been recorded yet.
+    match own_ledger(env) {
+        Some(file) => Ok(read::read(&[file], query)?),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// A file that was named and does not exist is wrong use.
+fn wrong_use(error: ReadError) -> anyhow::Error {
+    match error {
+        ReadError::Missing(_) => UsageError(error.to_string()).into(),
+        ReadError::Unreadable { .. } => error.into(),
+    }
+}
+
+/// Imports what is new in the transcripts into this machine's ledger.
+fn import_new(_env: &Env, _io: &mut Io) -> anyhow::Result<()> {
+    // `fusebox import` brings the function to call.
+    Ok(())
+}
+
+/// This machine's ledger, if there is one.
+fn own_ledger(env: &Env) -> Option<PathBuf> {
+    env.state_dir().map(|dir| dir.join(read::FILE)).filter(|file| file.exists())
+}
+
+/// Says that there is nothing to show, and why.
+fn say_empty(args: &ReportArgs, env: &Env, io: &mut Io) -> anyhow::Result<()> {
+    let files =
+        if args.ledger.is_empty() { own_ledger(env).into_iter().collect() } else { args.ledger.clone() };
+    let is_empty = read::read(&files, &read::Query::default())?.is_empty();
+    io.line(match (is_empty, args.kind) {
+        (true, _) if !args.ledger.is_empty() => "Nothing is recorded in this ledger.",
+        (true, _) => {
+            "Nothing is recorded yet. `fusebox import` reads Claude Code's transcripts of this machine into the ledger."
+        }
+        (false, None) => "Nothing was used in the last 30 days. `fusebox report monthly` shows all months.",
+        (false, Some(_)) => "Nothing was used in that period, or no record matches the other options.",
+    })?;
+    Ok(())
+}
+
+/// Prints the table.
+fn print(
+    args: &ReportArgs,
+    kind: Kind,
+    report: &Report,
+    selection: &Selection,
+    env: &Env,
+    io: &mut Io,
+) -> anyhow::Result<()> {
+    let mut lines = Vec::new();
+    for row in &report.rows {
+        let key = match &row.key {
+            Key::Block(start) => selection.calendar.zone().local(*start).format("%Y-%m-%d %H:%M").to_string(),
+            key => key.text().unwrap_or_else(|| KEYLESS.to_owned()),
+        };
+        lines.push(table_row(key, kind == Kind::Project, row));
+        for (model, tally) in row.models.iter().filter(|_| args.breakdown && kind != Kind::Model) {
+            lines.push(TableRow::new(figures::short_model(model), *tally, Emphasis::Detail));
+        }
+    }
+    let total = rows::total(&report.rows);
+    lines.push(TableRow::new("total", total, Emphasis::Total));
+    let has_models = kind != Kind::Model && !args.breakdown;
+    let style = TableStyle {
+        key: kind.header(),
+        has_long_keys: matches!(kind, Kind::Session | Kind::Project),
+        has_models,
+    };
+    write!(io.out, "{}", table::render(&lines, style, wrap::columns()))?;
+    let dim = Style::new().dimmed();
+    if total.is_estimated() {
+        io.line(&format!("{dim}{ESTIMATED}{dim:#}"))?;
+    }
+    if let Some(line) = active_block(report, selection, env) {
+        io.line(&format!("{dim}{line}{dim:#}"))?;
+    }
+    Ok(())
+}
+
+/// What the block that is being used will come to.
+fn active_block(report: &Report, selection: &Selection, env: &Env) -> Option<String> {
+    let block = report.blocks.iter().find(|block| block.is_active(env.now))?;
+    let row = report.rows.iter().find(|row| row.key == Key::Block(block.start))?;
+    let end = selection.calendar.zone().local(block.end()).format("%H:%M");
+    let left = render::age(block.end().millis_since(env.now));
+    let rate = burn(*block, row.tally, env.now).map_or_else(String::new, |(_, projection)| {
+        let tokens = crate::app::messages::amounts::grouped(projection.tokens);
+        format!("; at this rate {tokens} tokens and ${:.2} by then", projection.usd)
+    });
+    Some(format!("the last block is active until {end} ({left} left){rate}"))
+}
+
+fn table_row(key: String, is_path: bool, row: &Row) -> TableRow {
+    let models = row.models.iter().map(|(model, _)| model.to_string()).collect();
+    TableRow { is_path, models, ..TableRow::new(&key, row.tally, Emphasis::Row) }
+}

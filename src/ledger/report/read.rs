@@ -1,0 +1,230 @@
+//! Reads records from ledger files.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags, Row, ToSql};
+
+use super::tally::Tally;
+use crate::domain::time::Timestamp;
+use crate::domain::usage::Usage;
+
+/// Name of the ledger's file in the state folder.
+pub const FILE: &str = "ledger.db";
+
+/// How long to wait for a process that writes, in milliseconds.
+const BUSY_MS: u64 = 5000;
+
+/// A text that many records share.
+pub type Name = Arc<str>;
+
+/// What reports need of one record of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// When the response began.
+    pub at: Timestamp,
+    /// The model, as the response names it.
+    pub model: Name,
+    /// The project's folder.
+    pub project: Option<Name>,
+    /// The value of the query's column.
+    pub value: Option<Name>,
+    /// What it adds to a sum.
+    pub tally: Tally,
+}
+
+/// A column that records are grouped by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// The session's id.
+    Session,
+    /// The branch.
+    Branch,
+    /// The type of the agent: `main` for the session's own agent, `subagent` for one without a type.
+    AgentType,
+    /// The platform: `claude-code`, or that of a recorded call.
+    Platform,
+    /// The chain of a recorded call.
+    Chain,
+    /// The task.
+    Task,
+}
+
+impl Column {
+    /// As an SQL expression. Empty text is no value.
+    fn expression(self) -> &'static str {
+        match self {
+            Self::Session => "NULLIF(session, '')",
+            Self::Branch => "NULLIF(branch, '')",
+            Self::AgentType => {
+                "COALESCE(NULLIF(agent_type, ''), \
+                 CASE WHEN COALESCE(agent, '') IN ('', 'main') THEN 'main' ELSE 'subagent' END)"
+            }
+            Self::Platform => "platform",
+            Self::Chain => "NULLIF(chain_id, '')",
+            Self::Task => "NULLIF(task, '')",
+        }
+    }
+}
+
+/// Which records to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// The column for [`Record::value`].
+    pub column: Option<Column>,
+    /// Only records at or after this moment.
+    pub from: Option<Timestamp>,
+    /// Only records before this moment.
+    pub before: Option<Timestamp>,
+    /// Only records of this platform.
+    pub platform: Option<&'static str>,
+}
+
+/// A ledger that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A file that was named does not exist.
+    #[error("the ledger {} does not exist", .0.display())]
+    Missing(PathBuf),
+    /// The file is no ledger, is damaged, or may not be read.
+    #[error("the ledger {} cannot be read: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+}
+
+/// The records of all these files. A record that is in several files, by its `task_id`, counts once: the most complete version of it.
+///
+/// # Errors
+/// One of the files does not exist or cannot be read.
+pub fn read(files: &[PathBuf], query: &Query) -> Result<Vec<Record>, ReadError> {
+    let mut records =
+        Records { names: Names::default(), ids: (files.len() > 1).then(HashMap::new), all: Vec::new() };
+    for path in files {
+        if !path.exists() {
+            return Err(ReadError::Missing(path.clone()));
+        }
+        records
+            .read_file(path, query)
+            .map_err(|source| ReadError::Unreadable { path: path.clone(), source })?;
+    }
+    Ok(records.all)
+}
+
+/// The records read so far.
+struct Records {
+    names: Names,
+    /// Positions in `all` by `task_id`; `None`: one file has no id twice.
+    ids: Option<HashMap<String, usize>>,
+    all: Vec<Record>,
+}
+
+impl Records {
+    fn read_file(&mut self, path: &Path, query: &Query) -> rusqlite::Result<()> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(path, flags)?;
+        db.busy_timeout(std::time::Duration::from_millis(BUSY_MS))?;
+        let mut conditions = Vec::new();
+        let mut values: Vec<&dyn ToSql> = Vec::new();
+        if let Some(from) = &query.from {
+            conditions.push("at >= ?");
+            values.push(&from.0);
+        }
+        if let Some(before) = &query.before {
+            conditions.push("at < ?");
+            values.push(&before.0);
+        }
+        if let Some(platform) = &query.platform {
+            conditions.push("platform = ?");
+            values.push(platform);
+        }
+        let condition = if conditions.is_empty() { "1".to_owned() } else { conditions.join(" AND ") };
+        let sql = format!(
+            "SELECT at, model, NULLIF(project, ''), {}, input_tokens, output_tokens, cache_write_5m, cache_write_1h, \
+             cache_read, requests, cost_nanos, usage_estimated, price_estimated, {} FROM cost_records WHERE {condition}",
+            query.column.map_or("NULL", Column::expression),
+            if self.ids.is_some() { "task_id" } else { "NULL" },
+        );
+        let mut statement = db.prepare(&sql)?;
+        let mut rows = statement.query(&values[..])?;
+        while let Some(row) = rows.next()? {
+            let record = self.record(row)?;
+            self.add(record, row)?;
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, row: &Row) -> rusqlite::Result<Record> {
+        let count = |column: usize| -> rusqlite::Result<u64> {
+            Ok(row.get::<_, Option<i64>>(column)?.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
+        };
+        let usage = Usage {
+            input: count(4)?,
+            output: count(5)?,
+            cache_write_5m: count(6)?,
+            cache_write_1h: count(7)?,
+            cache_read: count(8)?,
+        };
+        let tally = Tally {
+            usage,
+            requests: count(9)?,
+            nanos: count(10)?,
+            has_estimated_usage: count(11)? > 0,
+            has_estimated_price: count(12)? > 0,
+        };
+        Ok(Record {
+            at: Timestamp(row.get(0)?),
+            model: self.names.of(row.get_ref(1)?).unwrap_or_else(|| "".into()),
+            project: self.names.of(row.get_ref(2)?),
+            value: self.names.of(row.get_ref(3)?),
+            tally,
+        })
+    }
+
+    fn add(&mut self, record: Record, row: &Row) -> rusqlite::Result<()> {
+        let Some(ids) = &mut self.ids else {
+            self.all.push(record);
+            return Ok(());
+        };
+        match ids.entry(row.get(13)?) {
+            Entry::Vacant(free) => {
+                free.insert(self.all.len());
+                self.all.push(record);
+            }
+            // A ledger that was written earlier may know less of a response. The choice depends on the records only, so the
+            // order of the files makes no difference.
+            Entry::Occupied(known) => {
+                let size = |record: &Record| (record.tally.usage.total(), record.tally.nanos, record.at);
+                let known = &mut self.all[*known.get()];
+                if size(&record) > size(known) {
+                    *known = record;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Texts, each stored once.
+#[derive(Default)]
+struct Names(HashSet<Name>);
+
+impl Names {
+    /// The text of a column; `None` for NULL.
+    fn of(&mut self, value: ValueRef) -> Option<Name> {
+        let (ValueRef::Text(bytes) | ValueRef::Blob(bytes)) = value else { return None };
+        let text = String::from_utf8_lossy(bytes);
+        if let Some(known) = self.0.get(&*text) {
+            return Some(Arc::clone(known));
+        }
+        let name = Name::from(&*text);
+        self.0.insert(Arc::clone(&name));
+        Some(name)
+    }
+}
