@@ -148,6 +148,8 @@ impl World {
         }
         self.note(format!("{how} ({but} bytes left)"));
         self.failing = true;
+        // Caches that cannot be written may lose what was held.
+        self.sessions.iter_mut().for_each(|session| session.held.surely.clear());
     }
 
     /// Ends all faults and back-offs.
