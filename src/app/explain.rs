@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::backfill;
-use super::status::{BudgetStatus, with_dollars};
+use super::status::BudgetStatus;
 use super::store_access::{self, StoreAccess};
 use crate::agents;
 use crate::agents::event::call_id;
@@ -29,7 +29,6 @@ pub struct Explanation {
     /// `denied`, `stopped` (denied, and the turn ended) or `let_through`.
     pub decision: &'static str,
     /// The reason, with the numbers at that time; `null`: nothing denied it.
-    #[serde(serialize_with = "with_dollars")]
     pub reason: Option<DenialReason>,
     /// The budgets at that time.
     pub budgets: Vec<BudgetStatus>,

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::ser::Error as _;
-use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde::Serialize;
 
 use super::messages::{self, amounts};
 use super::store_status::StoreStatus;
 use crate::domain::alert::{AlertLevel, AlertRecord, BudgetAlert};
+use crate::domain::amount::Count;
 use crate::domain::breaker::circuit::CircuitBreaker;
 use crate::domain::breaker::policy::Policy;
 use crate::domain::budget::{BudgetState, Mode, OnLimit, Scope, Unit};
@@ -174,7 +173,7 @@ pub struct BudgetStatus {
     /// Value of the scope.
     pub value: String,
     /// Unit of the numbers.
-    pub unit: &'static str,
+    pub unit: Unit,
     /// Window: `lifetime`, `day`, …
     pub window: &'static str,
     /// Units used in the window.
@@ -202,12 +201,12 @@ pub struct BudgetStatus {
 impl BudgetStatus {
     /// The status of a budget.
     pub fn from_state(state: &BudgetState) -> Self {
-        let count = |units| Count { units, unit: state.budget.unit };
+        let count = |units| Count::new(units, state.budget.unit);
         Self {
             name: state.budget.name.clone(),
             scope: state.budget.scope.name(),
             value: state.value.clone(),
-            unit: state.budget.unit.name(),
+            unit: state.budget.unit,
             window: state.budget.window.period.name(),
             used: count(state.used),
             limit: count(state.limit()),
@@ -268,7 +267,7 @@ pub struct EventStatus {
     /// The subagent; empty for the main agent.
     pub agent: String,
     /// What happened; times in it are milliseconds since 1970.
-    #[serde(flatten, serialize_with = "with_dollars")]
+    #[serde(flatten)]
     pub what: EventData,
 }
 
@@ -313,8 +312,8 @@ impl AlertStatus {
             value: alert.value.clone(),
             window_start: window_start(alert.window_start),
             threshold: alert.threshold,
-            used: Count { units: alert.used, unit: alert.unit },
-            limit: Count { units: alert.limit, unit: alert.unit },
+            used: Count::new(alert.used, alert.unit),
+            limit: Count::new(alert.limit, alert.unit),
             unit: alert.unit,
             mode: alert.mode,
             on_limit: alert.on_limit,
@@ -352,7 +351,7 @@ impl OperationStatus {
     /// `unit`: that of the budget.
     pub fn from_operation(operation: &Operation, unit: Unit) -> Self {
         let amount = match operation.kind {
-            OperationKind::Extend { amount } => Some(Count { units: amount, unit }),
+            OperationKind::Extend { amount } => Some(Count::new(amount, unit)),
             OperationKind::Reset { .. } | OperationKind::Delete => None,
         };
         Self {
@@ -372,55 +371,4 @@ impl OperationStatus {
 /// `None` for a window without a start.
 fn window_start(start: Timestamp) -> Option<String> {
     (start.0 != i64::MIN).then(|| start.to_rfc3339())
-}
-
-/// A count of a budget's unit. In JSON a whole number, or dollars with decimals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Count {
-    /// Units: nano-dollars, if the unit is dollars.
-    pub units: u64,
-    /// The unit.
-    pub unit: Unit,
-}
-
-impl Count {
-    /// `1,234`, or `$1.23`.
-    pub fn number(self) -> String {
-        amounts::number(self.units, self.unit)
-    }
-
-    /// `1,234 tokens`, or `$1.23`.
-    pub fn quantity(self) -> String {
-        amounts::quantity(self.units, self.unit)
-    }
-}
-
-impl Serialize for Count {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.unit {
-            Unit::Usd => serializer.serialize_f64(usd(self.units)),
-            Unit::Tokens | Unit::Requests | Unit::ToolCalls => serializer.serialize_u64(self.units),
-        }
-    }
-}
-
-/// Serializes stored data, which counts nano-dollars, with dollars in place of these.
-///
-/// # Errors
-/// The data cannot be serialized.
-pub fn with_dollars<T: Serialize, S: Serializer>(data: &T, serializer: S) -> Result<S::Ok, S::Error> {
-    fn convert(value: &mut Value) {
-        let Value::Object(fields) = value else { return };
-        if fields.get("unit").is_some_and(|unit| unit == Unit::Usd.name()) {
-            for name in ["used", "limit"] {
-                if let Some(nanos) = fields.get(name).and_then(Value::as_u64) {
-                    fields.insert(name.to_owned(), usd(nanos).into());
-                }
-            }
-        }
-        fields.values_mut().for_each(convert);
-    }
-    let mut value = serde_json::to_value(data).map_err(S::Error::custom)?;
-    convert(&mut value);
-    value.serialize(serializer)
 }

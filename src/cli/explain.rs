@@ -70,7 +70,8 @@ fn show(explanation: &Explanation, io: &mut Io) -> anyhow::Result<()> {
         io.line(&format!("  call {iteration} since the last prompt{max}"))?;
     }
     for budget in &explanation.budgets {
-        let (used, limit) = (budget.used.number(), budget.limit.quantity());
+        let (used, limit) =
+            (number(budget.used.units(), budget.unit), quantity(budget.limit.units(), budget.unit));
         let percent = budget.utilization * 100.0;
         io.line(&format!(
             "  budget {} at that moment: {used} / {limit} ({percent:.2}%), {}",
@@ -83,7 +84,11 @@ fn show(explanation: &Explanation, io: &mut Io) -> anyhow::Result<()> {
 fn reason_line(reason: &DenialReason) -> String {
     match reason {
         DenialReason::Budget { budget, used, limit, unit, status, .. } => {
-            format!("budget {budget} was {status}: {} / {}", number(*used, *unit), quantity(*limit, *unit))
+            format!(
+                "budget {budget} was {status}: {} / {}",
+                number(used.units(), *unit),
+                quantity(limit.units(), *unit)
+            )
         }
         DenialReason::Circuit(trip) => {
             format!("the circuit breaker was open: {}", messages::trip_summary(trip))

@@ -1,7 +1,12 @@
-//! Amounts as people write them.
+//! Amounts as people write them, and as JSON has them.
+
+use std::fmt;
+
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::budget::Unit;
-use super::money::NANOS_PER_USD;
+use super::money::{NANOS_PER_USD, usd};
 
 /// The largest amount accepted. Larger numbers are not exact in JSON.
 const MAX_AMOUNT: u64 = 1 << 53;
@@ -33,6 +38,63 @@ impl WrittenAmount {
             Unit::Usd => self.nano_usd,
             Unit::Tokens | Unit::Requests | Unit::ToolCalls => self.whole,
         }
+    }
+}
+
+/// A count of units. In JSON a whole number, or, for a budget in dollars, dollars with decimals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// Tokens, requests or tool calls.
+    Whole(u64),
+    /// Nano-dollars.
+    NanoUsd(u64),
+}
+
+impl Count {
+    /// `units` of a budget with this unit.
+    pub fn new(units: u64, unit: Unit) -> Self {
+        match unit {
+            Unit::Usd => Self::NanoUsd(units),
+            Unit::Tokens | Unit::Requests | Unit::ToolCalls => Self::Whole(units),
+        }
+    }
+
+    /// The units, dollars in nano-dollars.
+    pub fn units(self) -> u64 {
+        match self {
+            Self::Whole(units) | Self::NanoUsd(units) => units,
+        }
+    }
+}
+
+impl Serialize for Count {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match *self {
+            Self::Whole(units) => serializer.serialize_u64(units),
+            Self::NanoUsd(nanos) => serializer.serialize_f64(usd(nanos)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Number;
+        impl Visitor<'_> for Number {
+            type Value = Count;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number")
+            }
+
+            fn visit_u64<E: Error>(self, units: u64) -> Result<Count, E> {
+                Ok(Count::Whole(units))
+            }
+
+            fn visit_f64<E: Error>(self, dollars: f64) -> Result<Count, E> {
+                Ok(Count::NanoUsd((dollars * NANOS_PER_USD as f64).round() as u64))
+            }
+        }
+        deserializer.deserialize_any(Number)
     }
 }
 

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::amount::Count;
 use super::breaker::circuit::{CircuitChange, Trip};
 use super::budget::{BudgetState, Unit};
 use super::throttle::SlotDenied;
@@ -104,9 +105,9 @@ pub enum DenialReason {
         /// The scope value.
         value: String,
         /// Units used at that time.
-        used: u64,
+        used: Count,
         /// The limit at that time.
-        limit: u64,
+        limit: Count,
         /// The unit of `used` and `limit`.
         unit: Unit,
         /// The budget's status at that time.
@@ -129,8 +130,8 @@ impl DenialReason {
         Self::Budget {
             budget: state.budget.name.clone(),
             value: state.value.clone(),
-            used: state.used,
-            limit: state.limit(),
+            used: Count::new(state.used, state.budget.unit),
+            limit: Count::new(state.limit(), state.budget.unit),
             unit: state.budget.unit,
             status: state.status().name().to_owned(),
         }
