@@ -9,6 +9,7 @@ pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod explain;
+pub mod import;
 pub mod init;
 pub mod last_known;
 pub mod line_diff;
@@ -61,6 +62,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Read every transcript of this machine into the store again, from its start.
     Resync(resync::ResyncArgs),
+    /// Read the history of all sessions into the ledger.
+    Import(import::ImportArgs),
     /// List, show, extend, reset and delete budgets.
     Budget(budget::BudgetArgs),
     /// List and acknowledge alerts: budgets that passed a threshold.
@@ -129,6 +132,7 @@ pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::Doctor(args) => doctor::run(args, env, io),
         Command::Status(args) => status::run(args, env, io),
         Command::Resync(args) => resync::run(args, env, io),
+        Command::Import(args) => import::run(args, env, io),
         Command::Budget(args) => budget::run(args, env, io),
         Command::Alerts(args) => alerts::run(args, env, io),
         Command::Circuit(args) => circuit::run(args, env, io),

@@ -53,14 +53,15 @@ fn no_layer_imports_one_above_it() {
     let layers = [
         (
             "src/domain/",
-            &["prices", "platform", "transcript", "agents", "config", "store", "app", "hook", "cli"][..],
+            &["prices", "platform", "transcript", "agents", "config", "store", "ledger", "app", "hook", "cli"][..],
         ),
-        ("src/prices/", &["platform", "transcript", "agents", "config", "store", "app", "hook", "cli"]),
-        ("src/platform/", &["transcript", "agents", "config", "store", "app", "hook", "cli"]),
-        ("src/transcript/", &["agents", "config", "store", "app", "hook", "cli"]),
-        ("src/agents/", &["config", "store", "app", "hook", "cli"]),
-        ("src/config/", &["store", "app", "hook", "cli"]),
-        ("src/store/", &["agents", "app", "hook", "cli"]),
+        ("src/prices/", &["platform", "transcript", "agents", "config", "store", "ledger", "app", "hook", "cli"]),
+        ("src/platform/", &["transcript", "agents", "config", "store", "ledger", "app", "hook", "cli"]),
+        ("src/transcript/", &["agents", "config", "store", "ledger", "app", "hook", "cli"]),
+        ("src/agents/", &["config", "store", "ledger", "app", "hook", "cli"]),
+        ("src/config/", &["store", "ledger", "app", "hook", "cli"]),
+        ("src/store/", &["agents", "ledger", "app", "hook", "cli"]),
+        ("src/ledger/", &["app", "hook", "cli"]),
         ("src/app/", &["hook", "cli"]),
         ("src/hook/", &["cli"]),
     ];

@@ -54,6 +54,10 @@ pub fn facts(line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec
 fn record(fields: &Object, position: &mut Position, now: Timestamp, out: &mut Vec<Fact>) {
     let at = text(fields, "timestamp").and_then(|t| Timestamp::parse(&t));
     position.note_date(at);
+    if let Some(places) = &mut position.places {
+        let written = |name: &str| fields.get(name).map_or("", RawValue::get);
+        places.note(out.len(), written("cwd"), written("gitBranch"));
+    }
     if let Some(last) = at.and(position.last_at) {
         out.extend(position.close_totals(last).into_iter().map(Fact::Total));
     }

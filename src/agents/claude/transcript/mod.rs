@@ -2,6 +2,7 @@
 
 pub mod calls;
 pub mod files;
+pub mod history;
 mod line;
 mod object;
 mod speaker;
