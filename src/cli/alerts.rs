@@ -100,7 +100,7 @@ fn level_parser() -> impl TypedValueParser<Value = AlertLevel> {
 }
 
 /// Parses `2026-11-01`, `2026-11-01T12:00:00Z` or `2026-11-01T13:00:00+01:00`.
-fn parse_time(text: &str) -> Result<Timestamp, String> {
+pub(super) fn parse_time(text: &str) -> Result<Timestamp, String> {
     let found = Timestamp::parse(text).or_else(|| Timestamp::parse(&format!("{text}T00:00:00Z")));
     found.ok_or_else(|| "use a date such as 2026-11-01, or a time such as 2026-11-01T12:00:00Z".to_owned())
 }

@@ -44,7 +44,8 @@ pub struct ImportArgs {
 pub fn run(args: &ImportArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     if let Some(missing) = args.folders.iter().find(|folder| !folder.is_dir()) {
         let missing = missing.display();
-        let why = format!("{missing} is not a folder: name a folder with transcripts, such as a copy of ~/.claude");
+        let why =
+            format!("{missing} is not a folder: name a folder with transcripts, such as a copy of ~/.claude");
         return Err(UsageError(why).into());
     }
     let imported = import(env, &args.folders, io)?;
@@ -79,7 +80,10 @@ pub fn import(env: &Env, folders: &[PathBuf], io: &mut Io) -> anyhow::Result<Imp
         )?;
     }
     for unreadable in &imported.unreadable {
-        writeln!(io.err, "fusebox: {unreadable}. It was left out: make it readable, and run `fusebox import` again")?;
+        writeln!(
+            io.err,
+            "fusebox: {unreadable}. It was left out: make it readable, and run `fusebox import` again"
+        )?;
     }
     Ok(imported)
 }
@@ -98,11 +102,17 @@ fn progress_bar() -> ProgressBar {
 fn show(imported: &Imported, io: &mut Io) -> anyhow::Result<()> {
     let Imported { files, files_read, sessions, added, changed, records, ledger, .. } = imported;
     if *files == 0 {
-        let folders: Vec<String> = imported.folders.iter().map(|folder| folder.display().to_string()).collect();
-        let places = if folders.is_empty() { "~/.claude, ~/.config/claude".to_owned() } else { folders.join(", ") };
+        let folders: Vec<String> =
+            imported.folders.iter().map(|folder| folder.display().to_string()).collect();
+        let places =
+            if folders.is_empty() { "~/.claude, ~/.config/claude".to_owned() } else { folders.join(", ") };
         io.line(&format!("No transcripts in {places}."))?;
     } else {
-        io.line(&format!("{} with {}, {files_read} with something new.", counted(*sessions, "session"), counted(*files, "file")))?;
+        io.line(&format!(
+            "{} with {}, {files_read} with something new.",
+            counted(*sessions, "session"),
+            counted(*files, "file")
+        ))?;
     }
     io.line(&format!("Records added: {}, changed: {}.", grouped(*added), grouped(*changed)))?;
     io.line(&format!("The ledger has {} records: {}", grouped(*records), ledger.display()))?;

@@ -169,7 +169,8 @@ fn check_version(path: &Path, version: u32) -> Result<()> {
 /// Keeps a damaged ledger under another name. Returns that name.
 pub(super) fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf> {
     let named = |suffix: &str| PathBuf::from(format!("{}{suffix}", path.display()));
-    let free = (0..).map(|n| named(&format!(".corrupt-{}", now.0.saturating_add(n)))).find(|name| !name.exists());
+    let free =
+        (0..).map(|n| named(&format!(".corrupt-{}", now.0.saturating_add(n)))).find(|name| !name.exists());
     let aside = free.unwrap_or_else(|| named(".corrupt"));
     // The log first: a new database must not find the old one's.
     for suffix in ["-wal", "-shm", ""] {

@@ -157,7 +157,8 @@ pub fn to_json(message: &Message) -> Result<String> {
 
 /// Parses the result of [`to_json`].
 pub fn from_json(text: &str) -> Result<Message> {
-    serde_json::from_str(text).map_err(|error| StoreError::Damaged(format!("a message cannot be read: {error}")))
+    serde_json::from_str(text)
+        .map_err(|error| StoreError::Damaged(format!("a message cannot be read: {error}")))
 }
 
 /// The name of a source in the file.

@@ -1,8 +1,6 @@
 //! Imports the history: reads what is new in all transcripts, and records it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -18,6 +16,7 @@ use super::reading::{Chunk, Job, Read, read_jobs};
 use super::rows::ImportRows;
 use super::save::{Saved, to_sql};
 use crate::agents;
+use crate::domain::message::MessageKey;
 use crate::domain::time::Timestamp;
 use crate::prices::Prices;
 use crate::store::Result;
@@ -97,7 +96,8 @@ impl Import<'_> {
                 drop(database);
                 let aside = database::set_aside(&self.dir.join(FILE), self.now)?;
                 database = LedgerDatabase::open(self.dir, self.now)?.database;
-                self.into(&mut database, &mut progress).map(|done| Imported { set_aside: Some(aside), ..done })
+                self.into(&mut database, &mut progress)
+                    .map(|done| Imported { set_aside: Some(aside), ..done })
             }
             done => done.map(|done| Imported { set_aside: opened.set_aside, ..done }),
         };
@@ -139,13 +139,14 @@ impl Import<'_> {
                 }
             };
             let stamp = stamp(&meta);
-            let known = files.known.get(path).copied();
+            let key = path_key(path);
+            let known = files.known.get(&key).copied();
             if known.is_some_and(|(_, known)| known == stamp) {
                 continue;
             }
             let position = known.map(|(number, _)| position(db, number)).transpose()?.flatten();
             let number = known.map_or_else(|| files.next_number(), |(number, _)| number);
-            targets.push(Target { number, stamp, born: born(&meta) });
+            targets.push(Target { number, key, stamp, born: born(&meta) });
             jobs.push(Job { file, transcripts, position, size: meta.len() });
         }
         // Long files first, so that no thread is left alone with one.
@@ -157,10 +158,10 @@ impl Import<'_> {
         done.files_read = jobs.len();
         let saved = self.record_all(db, &jobs, &targets, (&mut done, &mut unreadable), progress)?;
         (done.added, done.changed) = (saved.added, saved.changed);
-        done.records = db
-            .query_row("SELECT COUNT(*) FROM cost_records", (), |r| r.get::<_, i64>(0))?
-            .cast_unsigned();
-        done.unreadable = unreadable.iter().map(|(path, error)| format!("{}: {error}", path.display())).collect();
+        done.records =
+            db.query_row("SELECT COUNT(*) FROM cost_records", (), |r| r.get::<_, i64>(0))?.cast_unsigned();
+        done.unreadable =
+            unreadable.iter().map(|(path, error)| format!("{}: {error}", path.display())).collect();
         Ok(done)
     }
 
@@ -206,12 +207,12 @@ impl Import<'_> {
                     Err(failure) => unreadable.push(failure),
                 }
                 if unsaved >= STEP_BYTES {
-                    recorder.save(jobs)?;
+                    recorder.save()?;
                     unsaved = 0;
                 }
                 progress(done.bytes_read, all.max(done.bytes_read));
             }
-            recorder.save(jobs)?;
+            recorder.save()?;
             Ok(recorder.saved)
         })
     }
@@ -221,6 +222,7 @@ impl Import<'_> {
 #[derive(Clone, Copy)]
 struct Target {
     number: i64,
+    key: MessageKey,
     stamp: Stamp,
     born: Timestamp,
 }
@@ -245,12 +247,11 @@ impl Recorder<'_> {
     }
 
     /// Saves the messages and the positions in one step.
-    fn save(&mut self, jobs: &[Job]) -> Result<()> {
+    fn save(&mut self) -> Result<()> {
         let db = self.rows.db;
         let tx = rusqlite::Transaction::new_unchecked(db, rusqlite::TransactionBehavior::Immediate)?;
         let saved = self.rows.save()?;
-        for (job, (target, position, is_complete)) in self.pending.drain() {
-            let path = jobs[job].file.file.path.as_os_str().as_bytes();
+        for (_, (target, position, is_complete)) in self.pending.drain() {
             // Otherwise the next import looks into the file again.
             let is_settled =
                 is_complete && target.stamp.changed_ns / 1_000_000 < self.now.0.saturating_sub(UNSETTLED_MS);
@@ -259,7 +260,7 @@ impl Recorder<'_> {
                 "INSERT INTO files (id, path, size, changed_ns, inode) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) \
                  DO UPDATE SET size = excluded.size, changed_ns = excluded.changed_ns, inode = excluded.inode",
             )?
-            .execute(params![target.number, path, stamp.size, stamp.changed_ns, stamp.inode])?;
+            .execute(params![target.number, &target.key.0[..], stamp.size, stamp.changed_ns, stamp.inode])?;
             db.prepare_cached("INSERT OR REPLACE INTO positions (file, position) VALUES (?, ?)")?
                 .execute(params![target.number, position])?;
         }
@@ -293,7 +294,7 @@ impl PlaceTable<'_> {
 
 /// The files that were read before.
 struct FileTable {
-    known: HashMap<PathBuf, (i64, Stamp)>,
+    known: HashMap<MessageKey, (i64, Stamp)>,
     last: i64,
 }
 
@@ -303,10 +304,10 @@ impl FileTable {
         let mut rows = query.query(())?;
         let (mut known, mut last) = (HashMap::new(), 0);
         while let Some(row) = rows.next()? {
-            let path = PathBuf::from(OsStr::from_bytes(&row.get::<_, Vec<u8>>(0)?));
+            let key = MessageKey(row.get(0)?);
             let number: i64 = row.get(1)?;
             let stamp = Stamp { size: row.get(2)?, changed_ns: row.get(3)?, inode: row.get(4)? };
-            known.insert(path, (number, stamp));
+            known.insert(key, (number, stamp));
             last = last.max(number);
         }
         Ok(Self { known, last })
@@ -316,6 +317,11 @@ impl FileTable {
         self.last += 1;
         self.last
     }
+}
+
+/// Identifies a file without naming its project.
+fn path_key(path: &Path) -> MessageKey {
+    MessageKey::from_parts(&["file", &path.to_string_lossy()])
 }
 
 /// How far a file was read; `None` (from the start) if that cannot be read.

@@ -76,7 +76,8 @@ fn read_record(row: &Row) -> Result<Record> {
     let mut key = [0; 16];
     hex::decode_to_slice(&id, &mut key)
         .map_err(|_| StoreError::Damaged(format!("the message of record {id} has no key")))?;
-    let count = |column: &str| Ok::<_, rusqlite::Error>(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0));
+    let count =
+        |column: &str| Ok::<_, rusqlite::Error>(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0));
     let columns = Columns {
         key: MessageKey(key),
         source: entry::source_named(&row.get::<_, String>("source")?),

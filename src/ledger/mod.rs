@@ -20,10 +20,11 @@ mod save;
 mod schema;
 mod sessions;
 
-
+pub use self::calls::Call;
 pub use self::database::{FILE, LedgerDatabase, LedgerLock, OpenedLedger};
-
-
+pub use self::purge::PurgeFilter;
+pub use self::query::{CostTotals, PlatformTotals, TaskRecord};
+pub use self::save::dollars;
 
 /// The platform of messages that Claude Code's transcripts contain.
 pub const TRANSCRIPT_PLATFORM: &str = "claude-code";

@@ -87,7 +87,9 @@ fn read_job(number: usize, job: &Job, now: Timestamp, listener: &SyncSender<Read
 fn start(job: &Job) -> Position {
     let agent_type = match &job.file.file.agent {
         None => "main".to_owned(),
-        Some(_) => job.transcripts.agent_note(&job.file.file).and_then(|note| note.agent_type).unwrap_or_default(),
+        Some(_) => {
+            job.transcripts.agent_note(&job.file.file).and_then(|note| note.agent_type).unwrap_or_default()
+        }
     };
     Position::start(job.file.file.agent.clone(), agent_type)
 }
@@ -104,7 +106,9 @@ fn merged(facts: Vec<Fact>, changes: &[(usize, LinePlace)]) -> (Vec<Fact>, Vec<O
             place = Some(next);
         }
         if let Fact::Message(message) = &fact {
-            if let Some(Fact::Message(first)) = known.get(&message.key).and_then(|first| merged.get_mut(*first)) {
+            if let Some(Fact::Message(first)) =
+                known.get(&message.key).and_then(|first| merged.get_mut(*first))
+            {
                 let before = std::mem::replace(first, message.clone());
                 *first = before.merge(message);
                 continue;

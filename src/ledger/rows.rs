@@ -75,8 +75,8 @@ impl<'a> ImportRows<'a> {
         now: Timestamp,
     ) -> Result<()> {
         let number = self.sessions.intern(self.db, session, Some(born))?;
-        let settles =
-            !self.sessions.get(self.db, number)?.totals.is_empty() || !self.sessions.forks_of(session).is_empty();
+        let settles = !self.sessions.get(self.db, number)?.totals.is_empty()
+            || !self.sessions.forks_of(session).is_empty();
         let lineage = self.lineage(&number)?;
         // No counters: each record is one.
         let families = CounterFamilies::default();

@@ -28,7 +28,7 @@ CREATE TABLE cost_records (
   source TEXT NOT NULL,
   usage_estimated INTEGER NOT NULL DEFAULT 0,
   price_estimated INTEGER NOT NULL DEFAULT 0,
-  rates INTEGER REFERENCES rates (id),
+  rates INTEGER,
   tools BLOB,
   detail TEXT,
   UNIQUE (task_id)
@@ -37,6 +37,7 @@ CREATE INDEX idx_chain ON cost_records (chain_id);
 CREATE INDEX idx_platform ON cost_records (platform);
 CREATE INDEX idx_timestamp ON cost_records (timestamp);
 CREATE INDEX idx_session ON cost_records (session);
+CREATE INDEX idx_task ON cost_records (task) WHERE task IS NOT NULL;
 
 -- Picodollars per token, nano-dollars per web search.
 CREATE TABLE rates (
@@ -76,7 +77,8 @@ CREATE INDEX idx_membership_key ON memberships (key);
 -- Sessions that were forked from another one (ids).
 CREATE TABLE forks (session TEXT NOT NULL, origin TEXT NOT NULL, PRIMARY KEY (session, origin)) WITHOUT ROWID;
 
--- The files, as they were when they were read to their end (0: not read to the end), and how far each was read (JSON).
+-- The files (path: a hash), as they were when they were read to their end (0: not read to the end), and how far each was
+-- read (JSON).
 CREATE TABLE files (
   id INTEGER PRIMARY KEY,
   path BLOB NOT NULL UNIQUE,

@@ -68,7 +68,8 @@ impl SessionTable {
         if let Some(number) = self.numbers.get(name) {
             return Ok(Some(*number));
         }
-        let mut query = db.prepare_cached("SELECT id, session, born, totals FROM sessions WHERE session = ?")?;
+        let mut query =
+            db.prepare_cached("SELECT id, session, born, totals FROM sessions WHERE session = ?")?;
         let found = query.query_row([name], read_row).optional()?;
         found.map(|row| self.add_row(row)).transpose()
     }
@@ -76,7 +77,8 @@ impl SessionTable {
     /// The session with this number.
     pub fn get(&mut self, db: &Connection, number: i64) -> Result<&mut LedgerSession> {
         if !self.sessions.contains_key(&number) {
-            let mut query = db.prepare_cached("SELECT id, session, born, totals FROM sessions WHERE id = ?")?;
+            let mut query =
+                db.prepare_cached("SELECT id, session, born, totals FROM sessions WHERE id = ?")?;
             let found = query.query_row([number], read_row).optional()?;
             found.map(|row| self.add_row(row)).transpose()?;
         }
@@ -115,7 +117,11 @@ impl SessionTable {
 
     /// The forks of a session.
     pub fn forks_of(&self, origin: &str) -> Vec<String> {
-        self.forks.iter().filter(|pair| pair.1 == origin && pair.0 != origin).map(|pair| pair.0.clone()).collect()
+        self.forks
+            .iter()
+            .filter(|pair| pair.1 == origin && pair.0 != origin)
+            .map(|pair| pair.0.clone())
+            .collect()
     }
 
     /// The sessions that a session was forked from.
@@ -130,7 +136,8 @@ impl SessionTable {
              ON CONFLICT (id) DO UPDATE SET born = excluded.born, totals = excluded.totals",
         )?;
         for (number, session) in self.sessions.iter().filter(|(_, session)| session.is_dirty) {
-            let totals = (!session.totals.is_empty()).then(|| serde_json::to_string(&session.totals)).transpose();
+            let totals =
+                (!session.totals.is_empty()).then(|| serde_json::to_string(&session.totals)).transpose();
             let totals = totals.map_err(|error| StoreError::Damaged(error.to_string()))?;
             update.execute(params![number, session.name, session.born.0, totals])?;
         }

@@ -53,9 +53,23 @@ fn no_layer_imports_one_above_it() {
     let layers = [
         (
             "src/domain/",
-            &["prices", "platform", "transcript", "agents", "config", "store", "ledger", "app", "hook", "cli"][..],
+            &[
+                "prices",
+                "platform",
+                "transcript",
+                "agents",
+                "config",
+                "store",
+                "ledger",
+                "app",
+                "hook",
+                "cli",
+            ][..],
         ),
-        ("src/prices/", &["platform", "transcript", "agents", "config", "store", "ledger", "app", "hook", "cli"]),
+        (
+            "src/prices/",
+            &["platform", "transcript", "agents", "config", "store", "ledger", "app", "hook", "cli"],
+        ),
         ("src/platform/", &["transcript", "agents", "config", "store", "ledger", "app", "hook", "cli"]),
         ("src/transcript/", &["agents", "config", "store", "ledger", "app", "hook", "cli"]),
         ("src/agents/", &["config", "store", "ledger", "app", "hook", "cli"]),

@@ -13,7 +13,7 @@ fn the_table_is_that_of_the_seed() {
     home.append(&home.transcript("s"), &[message(1, 100, 10)]);
     rows::import(&home);
     let db = rows::open(&rows::ledger(&home));
-    // The seed's own statements work on it.
+    // The seed's columns, by name.
     let (id, task, platform, chain, model): (i64, String, String, Option<String>, String) = db
         .query_row("SELECT id, task_id, platform, chain_id, model FROM cost_records", (), |r| {
             Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?))
@@ -23,7 +23,7 @@ fn the_table_is_that_of_the_seed() {
     assert!(task.len() == 32 && task.chars().all(|c| c.is_ascii_hexdigit()), "{task}");
     let (input, output, usd, time): (i64, i64, f64, String) = db
         .query_row(
-            "SELECT input_tokens, output_tokens, cost_usd, timestamp FROM cost_records WHERE date(timestamp) = '2026-11-22'",
+            "SELECT input_tokens, output_tokens, cost_usd, timestamp FROM cost_records WHERE substr(timestamp, 1, 10) = '2026-11-22'",
             (),
             |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)),
         )
@@ -73,14 +73,21 @@ fn a_record_names_its_session_project_branch_and_agent() {
     let sql = "SELECT session, project, branch, agent, agent_type, source, tool_calls FROM cost_records ORDER BY input_tokens DESC, agent";
     let mut query = db.prepare(sql).unwrap();
     type Named = (String, String, Option<String>, Option<String>, String, String, i64);
-    let row = |r: &rusqlite::Row| {
-        Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?, r.get(6)?))
-    };
+    let row =
+        |r: &rusqlite::Row| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?, r.get(6)?));
     let found: Vec<Named> = query.query_map((), row).unwrap().map(Result::unwrap).collect();
     let project = repository.canonicalize().unwrap().to_string_lossy().into_owned();
     let of = |project: &str, branch: Option<&str>, agent: Option<&str>, agent_type: &str| {
         let text = |text: &str| text.to_owned();
-        ("s".to_owned(), text(project), branch.map(text), agent.map(text), text(agent_type), text("response"), 1)
+        (
+            "s".to_owned(),
+            text(project),
+            branch.map(text),
+            agent.map(text),
+            text(agent_type),
+            text("response"),
+            1,
+        )
     };
     assert_eq!(
         found,
