@@ -11,6 +11,7 @@ mod charge;
 mod database;
 mod entry;
 pub mod import;
+mod key_map;
 mod load;
 mod purge;
 mod query;

@@ -1,11 +1,10 @@
 //! Reads transcripts in several threads.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 
-use crate::domain::message::MessageKey;
+use super::key_map::KeyMap;
 use crate::domain::time::Timestamp;
 use crate::transcript::cursor::{self, LinePlace, Position};
 use crate::transcript::{Fact, HistoryFile, Transcripts};
@@ -99,7 +98,7 @@ fn start(job: &Job) -> Position {
 fn merged(facts: Vec<Fact>, changes: &[(usize, LinePlace)]) -> (Vec<Fact>, Vec<Option<LinePlace>>) {
     let mut merged: Vec<Fact> = Vec::with_capacity(facts.len());
     let mut places = Vec::with_capacity(facts.len());
-    let mut known: HashMap<MessageKey, usize> = HashMap::with_capacity(facts.len());
+    let mut known: KeyMap<usize> = KeyMap::with_capacity_and_hasher(facts.len(), Default::default());
     let (mut changes, mut place) = (changes.iter().peekable(), None);
     for (index, fact) in facts.into_iter().enumerate() {
         while let Some((_, next)) = changes.next_if(|(from, _)| *from <= index) {

@@ -1,13 +1,13 @@
 //! The rows that the accounting works on: in memory, loaded from the ledger's file when needed, and saved to it
 //! afterwards.
 
-use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use rusqlite::Connection;
 
 use super::charge::RateTable;
 use super::entry::{self, Entry, Place};
+use super::key_map::{KeyMap, KeySet};
 use super::load;
 use super::sessions::SessionTable;
 use crate::domain::counter::Attribution;
@@ -25,9 +25,9 @@ const MAX_IN_MEMORY: usize = 1_000_000;
 pub struct ImportRows<'a> {
     pub(super) db: &'a Connection,
     pub(super) prices: &'a Prices,
-    pub(super) messages: HashMap<MessageKey, Entry>,
+    pub(super) messages: KeyMap<Entry>,
     /// Later lines of messages, by key.
-    pub(super) copies: HashSet<MessageKey>,
+    pub(super) copies: KeySet,
     /// Those that are not in the file yet.
     pub(super) new_copies: Vec<MessageKey>,
     /// Messages to be saved.
@@ -51,8 +51,8 @@ impl<'a> ImportRows<'a> {
         Ok(Self {
             db,
             prices,
-            messages: HashMap::new(),
-            copies: HashSet::new(),
+            messages: KeyMap::default(),
+            copies: KeySet::default(),
             new_copies: Vec::new(),
             dirty: Vec::new(),
             sessions: SessionTable::load(db)?,

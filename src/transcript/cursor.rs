@@ -88,7 +88,8 @@ pub struct Position {
     /// Client totals that no dated line has followed yet.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub open_totals: Vec<ClientTotal>,
-    /// Where the lines were written. Only for readers that ask, by setting it before they read: hooks do not.
+    /// Where the lines were written. Only for readers of the history, which set it before they read: for them, nothing
+    /// is noted about texts, which only hooks compare.
     #[serde(skip)]
     pub places: Option<Box<LinePlaces>>,
 }

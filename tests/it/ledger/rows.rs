@@ -51,7 +51,7 @@ pub fn sum<'a>(counts: impl IntoIterator<Item = &'a Counts>) -> Counts {
 pub fn all_columns(home: &Home) -> Vec<Vec<(String, String)>> {
     let db = open(&ledger(home));
     let mut query = db.prepare("SELECT * FROM cost_records ORDER BY task_id").unwrap();
-    let names: Vec<String> = query.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = query.column_names().map(str::to_owned).collect();
     let row = |row: &rusqlite::Row| {
         let value = |(index, name): (usize, &String)| {
             let value: Value = row.get(index).unwrap();
