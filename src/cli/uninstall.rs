@@ -24,7 +24,7 @@ Examples:
   fusebox uninstall --dry-run
   fusebox uninstall
   fusebox uninstall --project --dir ~/work/project
-  fusebox uninstall --purge --yes        also the store, the ledger, the journal, the caches"
+  fusebox uninstall --purge --yes        also the store, the ledger, the caches"
 )]
 pub struct UninstallArgs {
     #[command(flatten)]
