@@ -39,7 +39,7 @@ Examples:
     )]
     Purge {
         /// Records from before this time: a date (its start in UTC), or an RFC 3339 time.
-        #[arg(long, value_name = "DATE", value_parser = parse_time, required_unless_present = "project")]
+        #[arg(long, value_name = "DATE", value_parser = parse_time)]
         before: Option<Timestamp>,
         /// Records of this project: a folder in it, or the project as reports name it.
         #[arg(long, value_name = "PROJECT")]
@@ -69,6 +69,9 @@ struct PurgedJson<'a> {
 pub fn run(args: &LedgerArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let Command::Purge { before, project, yes, json } = &args.command;
     person_only::refuse_in_agent(env, "fusebox ledger purge")?;
+    if before.is_none() && project.is_none() {
+        return refuse("choose the records with --before or --project");
+    }
     if !yes && !std::io::stdin().is_terminal() {
         return refuse(
             "`fusebox ledger purge` asks before it removes anything, but there is no terminal; add --yes",

@@ -26,7 +26,7 @@ tokens gets a warning. A + marks the price of a model that is not known exactly.
 
 Examples:
   fusebox cost estimate prompt.md
-  git diff | fusebox cost estimate - --model claude-opus-5-5 --model claude-haiku-5-5 --json"
+  git diff | fusebox cost estimate - --model claude-opus-5-5 --json"
 )]
 pub struct EstimateArgs {
     /// The text; - for standard input.

@@ -12,7 +12,7 @@ use crate::platform::Env;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   fusebox cost estimate prompt.md
-  fusebox cost record --task t1 --platform openai --model gpt-4o --input 1200 --output 300 --chain release
+  fusebox cost record --task t1 --platform p --model m --input 1200 --output 300
   fusebox cost chain release
   fusebox cost platforms --since 2026-11-01
   fusebox cost summary")]

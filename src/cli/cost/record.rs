@@ -14,8 +14,8 @@ use crate::platform::Env;
 that price.
 
 Examples:
-  fusebox cost record --task t1 --platform openai --model gpt-4o --input 1200 --output 300
-  fusebox cost record --task t2 --platform openai --model gpt-4o --input 90 --output 20 --chain release --json"
+  fusebox cost record --task t1 --platform p --model m --input 1200 --output 300
+  fusebox cost record --task t2 --platform p --model m --input 9 --output 2"
 )]
 pub struct RecordArgs {
     /// The task, which identifies the record.
