@@ -25,7 +25,7 @@ use crate::domain::protection::Client;
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
 use crate::platform::process::Process;
-use crate::transcript::{TranscriptFile, Transcripts};
+use crate::transcript::{HistoryFile, TranscriptFile, Transcripts};
 
 /// The supported agents, in the order in which they are offered standard input.
 pub static ALL: [&dyn Agent; 2] = [&claude::ClaudeCode, &plain::Plain];
@@ -159,6 +159,19 @@ pub fn transcript_format(transcript: &Path, agent: &dyn Agent) -> Option<&'stati
 pub fn transcript_files(transcript: &Path) -> Vec<TranscriptFile> {
     let transcripts = agent_of_transcript(transcript).transcripts();
     transcripts.map(|transcripts| transcripts.files(transcript)).unwrap_or_default()
+}
+
+/// The folders with the history of all agents of this user.
+pub fn history_folders(env: &Env) -> Vec<PathBuf> {
+    claude::transcript::history::folders(env)
+}
+
+/// The history in a folder, and the format of its files. Folders that cannot be read are added to `unreadable`.
+pub fn history(
+    folder: &Path,
+    unreadable: &mut Vec<(PathBuf, std::io::Error)>,
+) -> (Vec<HistoryFile>, &'static dyn Transcripts) {
+    (claude::transcript::history::files(folder, unreadable), &claude::transcript::ClaudeTranscripts)
 }
 
 /// What a process inherited from an agent in its environment.

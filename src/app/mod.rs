@@ -10,6 +10,7 @@ mod first_sight;
 mod fork;
 pub mod handlers;
 pub mod human_check;
+pub mod import;
 pub mod installation;
 pub mod last_known;
 pub mod messages;

@@ -6,11 +6,14 @@ pub mod budget;
 pub mod circuit;
 pub mod completions;
 pub mod config;
+pub mod cost;
 pub mod demo;
 pub mod doctor;
 pub mod explain;
+pub mod import;
 pub mod init;
 pub mod last_known;
+pub mod ledger;
 pub mod line_diff;
 pub mod man;
 pub mod person_only;
@@ -66,6 +69,12 @@ enum Command {
     Report(report::ReportArgs),
     /// Read every transcript of this machine into the store again, from its start.
     Resync(resync::ResyncArgs),
+    /// Read the history of all sessions into the ledger.
+    Import(import::ImportArgs),
+    /// Remove records from the ledger.
+    Ledger(ledger::LedgerArgs),
+    /// Estimate, record and show costs.
+    Cost(cost::CostArgs),
     /// List, show, extend, reset and delete budgets.
     Budget(budget::BudgetArgs),
     /// List and acknowledge alerts: budgets that passed a threshold.
@@ -137,6 +146,9 @@ pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::Status(args) => status::run(args, env, io),
         Command::Report(args) => report::run(args, env, io),
         Command::Resync(args) => resync::run(args, env, io),
+        Command::Import(args) => import::run(args, env, io),
+        Command::Ledger(args) => ledger::run(args, env, io),
+        Command::Cost(args) => cost::run(args, env, io),
         Command::Budget(args) => budget::run(args, env, io),
         Command::Alerts(args) => alerts::run(args, env, io),
         Command::Circuit(args) => circuit::run(args, env, io),

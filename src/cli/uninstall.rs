@@ -24,12 +24,12 @@ Examples:
   fusebox uninstall --dry-run
   fusebox uninstall
   fusebox uninstall --project --dir ~/work/project
-  fusebox uninstall --purge --yes        also the store, the journal, the caches"
+  fusebox uninstall --purge --yes        also the store, the ledger, the caches"
 )]
 pub struct UninstallArgs {
     #[command(flatten)]
     place: SettingsScope,
-    /// Also remove the store, the journal and the caches
+    /// Also remove the store, the ledger, the journal and the caches
     #[arg(long)]
     purge: bool,
     /// Do not ask before --purge
@@ -127,6 +127,7 @@ fn settings_files(args: &UninstallArgs, env: &Env) -> anyhow::Result<Vec<PathBuf
 fn stored_paths(env: &Env) -> Vec<PathBuf> {
     let in_state = |name: &str| {
         name.starts_with("state.db")
+            || name.starts_with("ledger.")
             || name.starts_with("journal.jsonl")
             || ["install.json", operation_ledger::FILE].contains(&name)
     };

@@ -11,7 +11,7 @@ pub mod cache_file;
 pub mod counts;
 mod decide;
 mod error;
-mod ledger;
+pub mod ledger;
 pub mod offline_counts;
 mod query;
 mod record;

@@ -88,6 +88,38 @@ pub struct Position {
     /// Client totals that no dated line has followed yet.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub open_totals: Vec<ClientTotal>,
+    /// Where the lines were written. Only for readers of the history, which set it before they read: for them, nothing
+    /// is noted about texts, which only hooks compare.
+    #[serde(skip)]
+    pub places: Option<Box<LinePlaces>>,
+}
+
+/// Where the lines of a file were written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinePlaces {
+    /// Each place, with the number of facts in the same reading that came before it.
+    pub changes: Vec<(usize, LinePlace)>,
+}
+
+/// The working folder and the git branch that a line names, each as a JSON value as written; empty if it names none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct LinePlace {
+    /// The working folder.
+    pub folder: String,
+    /// The git branch.
+    pub branch: String,
+}
+
+impl LinePlaces {
+    /// Notes the place of a line whose facts follow `facts` others.
+    pub fn note(&mut self, facts: usize, folder: &str, branch: &str) {
+        let is_same = |(_, place): &(usize, LinePlace)| place.folder == folder && place.branch == branch;
+        // A client's total, for example, names no folder.
+        if !folder.is_empty() && !self.changes.last().is_some_and(is_same) {
+            let place = LinePlace { folder: folder.to_owned(), branch: branch.to_owned() };
+            self.changes.push((facts, place));
+        }
+    }
 }
 
 impl Position {
@@ -106,7 +138,7 @@ impl Position {
     /// Starts anew, as if nothing had been read.
     pub fn forget(&mut self) {
         let fresh = Self::start(self.agent.take(), std::mem::take(&mut self.agent_type));
-        *self = Self { held: self.held, ..fresh };
+        *self = Self { held: self.held, places: self.places.take(), ..fresh };
     }
 
     /// Whether the file was read before.

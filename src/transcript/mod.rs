@@ -78,6 +78,15 @@ pub struct TranscriptFile {
     pub agent: Option<String>,
 }
 
+/// A file of a session's history.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HistoryFile {
+    /// The session's id.
+    pub session: String,
+    /// The file.
+    pub file: TranscriptFile,
+}
+
 /// What an agent records about a subagent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AgentNote {

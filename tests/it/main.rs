@@ -29,6 +29,7 @@ mod killed;
 
 mod last_version;
 mod least_privilege;
+mod ledger;
 mod lineage;
 mod loops;
 mod manual;

@@ -4,8 +4,8 @@
 use serde_json::{Map, Value, json};
 
 use super::CcusageShape;
-use super::figures::usd;
 use super::selection::{Report, Selection};
+use crate::domain::money::usd;
 use crate::domain::time::Timestamp;
 use crate::ledger::report::blocks::{BLOCK_MS, Block, burn};
 use crate::ledger::report::read::{Column, Name};

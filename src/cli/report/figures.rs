@@ -9,11 +9,6 @@ const NANOS_PER_CENT: u64 = NANOS_PER_USD / 100;
 /// Heights of a sparkline, from the lowest.
 const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// Dollars as a number for JSON. Exact to the nano-dollar below four million dollars.
-pub fn usd(nanos: u64) -> f64 {
-    nanos as f64 / NANOS_PER_USD as f64
-}
-
 /// Dollars with nine decimals, without grouping: `0.037125000`.
 pub fn exact_usd(nanos: u64) -> String {
     format!("{}.{:09}", nanos / NANOS_PER_USD, nanos % NANOS_PER_USD)

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::figures::usd;
+use crate::domain::money::usd;
 use crate::ledger::report::read::Name;
 use crate::ledger::report::rows::{self, Row};
 use crate::ledger::report::tally::Tally;

@@ -20,7 +20,7 @@ use self::overview::Overview;
 use self::selection::{Filter, Report, Selection};
 use self::table::{Emphasis, TableRow, TableStyle};
 use super::render::{self, wrap};
-use super::{Io, UsageError};
+use super::{Io, UsageError, import};
 use crate::ledger::report::blocks::burn;
 use crate::ledger::report::read::{self, Column, ReadError, Record};
 use crate::ledger::report::rows::{self, Grouping, Key, Row};
@@ -120,9 +120,12 @@ fn wrong_use(error: ReadError) -> anyhow::Error {
     }
 }
 
-/// Imports what is new in the transcripts into this machine's ledger.
-fn import_new(_env: &Env, _io: &mut Io) -> anyhow::Result<()> {
-    // `fusebox import` brings the function to call.
+/// Imports what is new in the transcripts into this machine's ledger. If that fails, says so: the report is of what the
+/// ledger has.
+fn import_new(env: &Env, io: &mut Io) -> anyhow::Result<()> {
+    if let Err(error) = import::import(env, &[], io) {
+        writeln!(io.err, "fusebox: {error:#}. This report lacks what is new in the transcripts")?;
+    }
     Ok(())
 }
 

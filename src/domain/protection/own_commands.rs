@@ -3,7 +3,7 @@
 use super::text::has_marker;
 
 /// The commands that only a person may run, by their first words.
-const DECIDING: [(&[&str], &str); 20] = [
+const DECIDING: [(&[&str], &str); 21] = [
     (&["budget", "extend"], "fusebox budget extend"),
     (&["budget", "reset"], "fusebox budget reset"),
     (&["budget", "delete"], "fusebox budget delete"),
@@ -17,6 +17,7 @@ const DECIDING: [(&[&str], &str); 20] = [
     (&["redis", "flush"], "fusebox redis flush"),
     (&["redis", "reset"], "fusebox redis reset"),
     (&["store", "reset"], "fusebox store reset"),
+    (&["ledger", "purge"], "fusebox ledger purge"),
     (&["init"], "fusebox init"),
     (&["uninstall"], "fusebox uninstall"),
     (&["resync"], "fusebox resync"),
@@ -27,8 +28,10 @@ const DECIDING: [(&[&str], &str); 20] = [
     (&["ack"], "fusebox: ack"),
 ];
 
-/// First words of read-only commands.
-const READ_ONLY: [&str; 14] = [
+/// First words of commands that change nothing that limits an agent.
+const READ_ONLY: [&str; 16] = [
+    "import",
+    "cost",
     "status",
     "doctor",
     "demo",

@@ -11,7 +11,7 @@ use crate::transcript::lines::{Line, Lines};
 use crate::transcript::{AgentNote, TranscriptFile, is_plain_id};
 
 /// How deep agent files are searched below `subagents/` (workflows use folders of their own).
-const MAX_DEPTH: usize = 4;
+pub(super) const MAX_DEPTH: usize = 4;
 
 /// The maximum size of what the client records about an agent.
 const MAX_META_BYTES: u64 = 64 * 1024;

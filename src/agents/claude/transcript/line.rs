@@ -10,12 +10,12 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::domain::message::{ClientTotal, Message, MessageKey, UsageSource};
-use crate::domain::money::{NANOS_PER_USD, Terms};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
 
 use super::super::tools;
 use super::object::{Object, chars, number, object, string, text};
+use super::pricing::{nano_usd, terms};
 use super::streams::{self, Place, StreamLine};
 use crate::transcript::cursor::Position;
 use crate::transcript::{Fact, is_plain_id, records, search, surrogates, text_hash, tool_hash};
@@ -25,9 +25,6 @@ const CONTAINED_PARTS: [&str; 2] = ["message", "fallback_message"];
 
 /// Billed parts known to stand beside them.
 const KNOWN_PARTS: [&str; 2] = ["advisor_message", "compaction"];
-
-/// The most web searches believed for one response.
-const MAX_SEARCHES: u64 = 1 << 20;
 
 /// How many unknown kinds of parts are named.
 const MAX_UNKNOWN_PARTS: usize = 8;
@@ -58,6 +55,10 @@ pub fn facts(line: &[u8], position: &mut Position, now: Timestamp, out: &mut Vec
 fn record(fields: &Object, position: &mut Position, now: Timestamp, out: &mut Vec<Fact>) {
     let at = text(fields, "timestamp").and_then(|t| Timestamp::parse(&t));
     position.note_date(at);
+    if let Some(places) = &mut position.places {
+        let written = |name: &str| fields.get(name).map_or("", RawValue::get);
+        places.note(out.len(), written("cwd"), written("gitBranch"));
+    }
     if let Some(last) = at.and(position.last_at) {
         out.extend(position.close_totals(last).into_iter().map(Fact::Total));
     }
@@ -117,7 +118,8 @@ fn response(
     let is_error = line.get("isApiErrorMessage").is_some_and(|v| v.get() == "true");
     if model == "<synthetic>" || is_error {
         // No response, but the text with which a turn may end.
-        if let Some(text) = message.get("content").and_then(|content| Content::read(content).text) {
+        let wanted = Wanted { visible: false, texts: position.places.is_none() };
+        if let Some(text) = message.get("content").and_then(|content| Content::read(content, wanted).text) {
             position.last_text = Some(text_hash(&text));
         }
         out.extend(is_error.then(|| cut_message(position)).flatten().map(Fact::Message));
@@ -127,7 +129,9 @@ fn response(
     let (recorded, parts) = (usage(&counts), counts.get("iterations").map_or("", RawValue::get));
     let (id, request, uuid) = (text(&message, "id"), text(line, "requestId"), text(line, "uuid"));
     let content = message.get("content");
-    let read = content.map(Content::read);
+    let is_stopped = text(&message, "stop_reason").is_some();
+    let wanted = Wanted { visible: !is_stopped || recorded.output <= 1, texts: position.places.is_none() };
+    let read = content.map(|content| Content::read(content, wanted));
     // A mod's own answer is no response. (The id alone avoids no charge: there must be no usage, either.)
     if id.as_ref().is_some_and(|id| id.starts_with("msg_hook_"))
         && recorded == Usage::default()
@@ -163,7 +167,7 @@ fn response(
     (found.agent, found.agent_type) = owner(agent, position);
     found.recorded = recorded;
     (found.terms, found.web_searches) = terms(&counts);
-    found.stopped = text(&message, "stop_reason").is_some();
+    found.stopped = is_stopped;
     found.model.clone_from(&model);
     if has_new_parts {
         billed_parts(parts, &found, position, out);
@@ -177,10 +181,12 @@ fn response(
     }
     position.note_response(key);
     if let Some(content) = read {
-        let line_id = MessageKey::from_parts(&["line", uuid.as_deref().unwrap_or_default()]).short();
-        found.visible.insert(line_id, content.visible);
-        if content.signed > 0 {
-            found.signed.insert(line_id, content.signed);
+        if wanted.visible {
+            let line_id = MessageKey::from_parts(&["line", uuid.as_deref().unwrap_or_default()]).short();
+            found.visible.insert(line_id, content.visible);
+            if content.signed > 0 {
+                found.signed.insert(line_id, content.signed);
+            }
         }
         found.tools = content.tools.iter().map(|id| tool_hash(id)).collect();
         position.note_tools(found.tools.iter().copied());
@@ -284,25 +290,6 @@ fn totals(line: &Object, at: Timestamp, position: &mut Position, out: &mut Vec<F
     }
 }
 
-/// What changes the price of a response besides its tokens: terms of the request, and web searches.
-fn terms(counts: &Object) -> (Terms, u64) {
-    let is = |name: &str, value: &str| text(counts, name).is_some_and(|found| found == value);
-    let terms = Terms {
-        fast: is("speed", "fast"),
-        us_only: is("inference_geo", "us"),
-        batch: is("service_tier", "batch"),
-    };
-    let tools = counts.get("server_tool_use").and_then(|tools| object(tools.get()));
-    let searches = tools.map_or(0, |tools| number(&tools, "web_search_requests"));
-    (terms, searches.min(MAX_SEARCHES))
-}
-
-/// What the client reckons that a model costs.
-fn nano_usd(counts: &Object) -> Option<u64> {
-    let dollars: f64 = serde_json::from_str(counts.get("costUSD")?.get()).ok()?;
-    (dollars >= 0.0).then(|| (dollars * NANOS_PER_USD as f64).round() as u64)
-}
-
 /// The usage of one line. If the cache writes by lifetime sum to less than the flat number, the flat number wins, and
 /// the rest counts as five-minute writes.
 fn usage(fields: &Object) -> Usage {
@@ -318,6 +305,15 @@ fn usage(fields: &Object) -> Usage {
         cache_read: number(fields, "cache_read_input_tokens"),
     }
     .capped()
+}
+
+/// What to read of a line's content, besides its calls.
+#[derive(Clone, Copy)]
+struct Wanted {
+    /// How many characters it has: only if the response may have been cut, see [`Message::forget_lines`].
+    visible: bool,
+    /// Its texts, and those that calls schedule.
+    texts: bool,
 }
 
 /// The content of a line.
@@ -337,31 +333,35 @@ struct Content {
 }
 
 impl Content {
-    fn read(raw: &RawValue) -> Self {
+    fn read(raw: &RawValue, wanted: Wanted) -> Self {
         let mut content = Self::default();
-        if let Some(text) = string(raw) {
-            content.visible = chars(raw);
-            content.text = Some(text);
+        if raw.get().starts_with('"') {
+            content.visible = if wanted.visible { chars(raw) } else { 0 };
+            content.text = wanted.texts.then(|| string(raw)).flatten();
             return content;
         }
         let blocks: Vec<&RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
         for block in blocks.iter().filter_map(|b| object(b.get())) {
-            for part in ["text", "thinking", "input"] {
-                content.visible += block.get(part).map_or(0, chars);
+            if wanted.visible {
+                let parts = ["text", "thinking", "input"];
+                content.visible += parts.iter().filter_map(|part| block.get(part)).map(chars).sum::<u64>();
             }
             match text(&block, "type").as_deref() {
                 // Some providers give no ids, or empty ones.
                 Some("tool_use") => {
                     content.tools.push(text(&block, "id").unwrap_or_default());
+                    if !wanted.texts {
+                        continue;
+                    }
                     let name = text(&block, "name").unwrap_or_default();
                     content
                         .scheduled
                         .extend(block.get("input").and_then(|i| tools::scheduled_text(&name, i.get())));
                 }
-                Some("thinking") if text(&block, "thinking").is_none() => {
+                Some("thinking") if wanted.visible && text(&block, "thinking").is_none() => {
                     content.signed += block.get("signature").map_or(0, chars);
                 }
-                Some("text") => {
+                Some("text") if wanted.texts => {
                     if let Some(text) = text(&block, "text") {
                         let before = content.text.take().map(|before| before + "\n").unwrap_or_default();
                         content.text = Some(before + &text);

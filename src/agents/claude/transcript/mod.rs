@@ -2,8 +2,10 @@
 
 pub mod calls;
 pub mod files;
+pub mod history;
 mod line;
 mod object;
+mod pricing;
 mod speaker;
 mod streams;
 
