@@ -99,7 +99,7 @@ mod tests {
         /// The number in JSON is written with all its decimals.
         #[test]
         fn json_is_exact(nanos in 0_u64..4_000_000_000_000_000) {
-            let text = serde_json::to_string(&usd(nanos)).unwrap();
+            let text = serde_json::to_string(&crate::domain::money::usd(nanos)).unwrap();
             // `1e-9`, for example, is as exact.
             let (number, exponent) = text.split_once('e').unwrap_or((&text, "0"));
             let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));

@@ -135,7 +135,7 @@ fn assert_same(ours: Value, theirs: Value, what: &str) {
 #[test]
 fn live_ccusage_says_the_same() {
     for seed in 0..3 {
-        let home = Home::new().var("TZ", "UTC").var("NO_COLOR", "1");
+        let home = super::client_home().var("TZ", "UTC").var("NO_COLOR", "1");
         write_sessions(&home, seed);
         for kind in ["daily", "weekly", "monthly", "session", "blocks"] {
             for (shape, theirs) in [("", "claude "), ("=all", "")] {
@@ -169,7 +169,7 @@ fn live_ccusage_says_the_same() {
 /// session used before `--since`. `ccusage claude session` does neither, and so does Fusebox in both shapes.
 #[test]
 fn live_ccusage_selects_whole_sessions() {
-    let home = Home::new().var("TZ", "UTC").var("NO_COLOR", "1");
+    let home = super::client_home().var("TZ", "UTC").var("NO_COLOR", "1");
     write_sessions(&home, 0);
     let tokens = |report: &Value| report["totals"]["totalTokens"].as_u64().unwrap();
     let options = "--since 20261020 --until 20261105";
@@ -185,7 +185,7 @@ fn live_ccusage_selects_whole_sessions() {
 /// Days are in order there, and so are they here.
 #[test]
 fn the_shapes_are_in_the_same_order() {
-    let home = Home::new().var("TZ", "UTC");
+    let home = super::client_home().var("TZ", "UTC");
     write_sessions(&home, 7);
     let daily = report(&home, "daily --json --ccusage").json();
     let dates: Vec<&str> =
@@ -206,7 +206,7 @@ fn the_shapes_are_in_the_same_order() {
 #[test]
 #[cfg_attr(not(feature = "test-clock"), ignore = "needs the feature test-clock")]
 fn last_counts_back_from_today() {
-    let home = at(Home::new().var("TZ", "UTC"), "2026-11-30T12:00:00Z");
+    let home = at(super::client_home().var("TZ", "UTC"), "2026-11-30T12:00:00Z");
     let entry = |id: &str, at: &str| Entry::new(id, at, MODELS[0], [1, 0, 0, 0, 0], 1);
     let entries = [
         entry("a", "2026-09-30T23:59:59.999Z"),
@@ -232,7 +232,7 @@ fn last_counts_back_from_today() {
 #[test]
 #[cfg_attr(not(feature = "test-clock"), ignore = "needs the feature test-clock")]
 fn an_active_block_has_a_burn_rate_and_a_projection() {
-    let home = at(Home::new().var("TZ", "UTC"), "2026-11-30T20:16:34Z");
+    let home = at(super::client_home().var("TZ", "UTC"), "2026-11-30T20:16:34Z");
     let tokens = |input, output| [input, output, 1000, 0, 2000];
     let entry = |id: &str, at: &str, tokens, nanos| Entry::new(id, at, MODELS[1], tokens, nanos);
     let entries = [
@@ -272,7 +272,7 @@ fn an_active_block_has_a_burn_rate_and_a_projection() {
 
 #[test]
 fn a_model_without_a_price_is_named_as_ccusage_does() {
-    let home = Home::new().var("TZ", "UTC");
+    let home = super::client_home().var("TZ", "UTC");
     let entry = Entry::new("a", "2026-11-30T19:26:33.250Z", "claude-future-9", [1, 2, 3, 4, 5], 6);
     ledger::write(&home.path("state/ledger.db"), &[Entry { price_estimated: true, ..entry }]);
     let daily = report(&home, "daily --json --ccusage").json();

@@ -5,13 +5,7 @@ use std::path::Path;
 use fusebox::domain::time::Timestamp;
 use rusqlite::Connection;
 
-const SCHEMA: &str = "CREATE TABLE cost_records (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, task_id TEXT NOT NULL UNIQUE, platform TEXT NOT NULL, chain_id TEXT,
-    model TEXT NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, cost_usd REAL NOT NULL,
-    timestamp TEXT NOT NULL, cost_nanos INTEGER NOT NULL, at INTEGER NOT NULL, cache_write_5m INTEGER,
-    cache_write_1h INTEGER, cache_read INTEGER, requests INTEGER, tool_calls INTEGER, web_searches INTEGER, task TEXT,
-    session TEXT, project TEXT, branch TEXT, agent TEXT, agent_type TEXT, source TEXT, usage_estimated INTEGER,
-    price_estimated INTEGER)";
+const SCHEMA: &str = concat!(include_str!("../../../src/ledger/schema_1.sql"), "PRAGMA user_version=1;");
 
 /// A record. Tests set what they are about.
 #[derive(Clone, Debug)]

@@ -44,12 +44,12 @@ struct Screens {
 
 impl Screens {
     fn new(entries: &[Entry]) -> Self {
-        Self::of(Home::new(), entries)
+        Self::of(super::client_home(), entries)
     }
 
     /// At this time.
     fn at(now: &str, entries: &[Entry]) -> Self {
-        Self::of(at(Home::new(), now), entries)
+        Self::of(at(super::client_home(), now), entries)
     }
 
     fn of(home: Home, entries: &[Entry]) -> Self {
@@ -243,7 +243,7 @@ fn the_active_block_says_what_it_comes_to() {
 
 #[test]
 fn colours_end_with_no_color_and_in_pipes() {
-    let home = Home::new().var("TZ", "UTC");
+    let home = super::client_home().var("TZ", "UTC");
     ledger::write(&home.path("state/ledger.db"), &heavy());
     for arguments in [&["report", "daily"][..], &["report"]] {
         assert!(!home.fusebox(arguments).stdout.contains('\u{1b}'), "{arguments:?}");
@@ -252,7 +252,7 @@ fn colours_end_with_no_color_and_in_pipes() {
 
 #[test]
 fn keys_from_transcripts_cannot_control_the_terminal() {
-    let home = Home::new().var("TZ", "UTC");
+    let home = super::client_home().var("TZ", "UTC");
     let evil = Entry { branch: Some("x\u{1b}[2J\ny".into()), ..heavy()[0].clone() };
     ledger::write(&home.path("state/ledger.db"), &[evil]);
     let ran = home.fusebox(&["report", "branch"]);
