@@ -21,6 +21,7 @@ use crate::platform::Env;
 
 /// A fact from a transcript.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all facts are messages")]
 pub enum Fact {
     /// A line of a model response, or of a compaction.
     Message(Message),
