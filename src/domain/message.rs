@@ -305,16 +305,13 @@ impl ClientTotal {
     /// What the client reckons that a session with these totals costs, in nano-dollars: the last total of each run and
     /// model. `None`: it says nothing, or went on after the last total.
     pub fn reckoning(totals: &[Self]) -> Option<u64> {
-        let mut last: BTreeMap<(i64, &str), &Self> = BTreeMap::new();
-        for total in totals {
-            let known = last.entry((total.run, &total.model)).or_insert(total);
-            if total.usage.covers(known.usage) {
-                *known = total;
-            }
-        }
+        let is_last = |total: &&Self| {
+            let same = |other: &&Self| (other.run, &other.model) == (total.run, &total.model);
+            totals.iter().filter(same).all(|other| total.usage.covers(other.usage))
+        };
         let end = totals.iter().max_by_key(|total| total.at)?;
-        let sum = |sum: u64, total: &&Self| Some(sum.saturating_add(total.nano_usd?));
-        end.until.is_none().then(|| last.values().try_fold(0, sum)).flatten()
+        let sum = |sum: u64, total: &Self| Some(sum.saturating_add(total.nano_usd?));
+        end.until.is_none().then(|| totals.iter().filter(is_last).try_fold(0, sum)).flatten()
     }
 
     /// Adds this total to those of its session. A repeated total takes the end of the latest reading; once closed, it
