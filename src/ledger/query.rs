@@ -42,6 +42,11 @@ pub struct CostTotals {
 }
 
 impl CostTotals {
+    /// Whether some of the cost is estimated.
+    pub fn is_estimated(&self) -> bool {
+        self.usage_estimated || self.price_estimated
+    }
+
     /// The sum of both.
     #[must_use]
     pub fn plus(self, other: &Self) -> Self {

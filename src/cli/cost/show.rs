@@ -157,7 +157,7 @@ pub fn chain(args: &ChainArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 }
 
 fn show_records(what: &str, totals: &CostTotals, records: &[TaskRecord], io: &mut Io) -> anyhow::Result<u8> {
-    let cost = usd_or_more(totals.cost_nanos, totals.price_estimated);
+    let cost = usd_or_more(totals.cost_nanos, totals.is_estimated());
     io.line(&format!("{what}: {} tokens, {cost}", grouped(totals.tokens)))?;
     let numbers = ["INPUT", "OUTPUT", "COST"];
     let header = ["TIME", "TASK", "PLATFORM", "MODEL", "INPUT", "OUTPUT", "COST"];
@@ -227,7 +227,7 @@ fn show_platforms(platforms: &[PlatformTotals], total: &CostTotals, io: &mut Io)
             name.to_owned(),
             grouped(totals.tasks),
             grouped(totals.tokens),
-            usd_or_more(totals.cost_nanos, totals.price_estimated),
+            usd_or_more(totals.cost_nanos, totals.is_estimated()),
         ]);
     }
     write!(io.out, "{}", table::to_trimmed_text(&rows))?;
