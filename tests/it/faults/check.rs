@@ -306,6 +306,9 @@ impl World {
             assert_eq!(names.map(|name| of(&said["tokens"][name])), tokens, "drift: the tokens of {id}");
             let calls = ["requests", "tool_calls", "estimated_messages"].map(|name| of(&said[name]));
             assert_eq!(calls, [requests, tools, estimated], "drift: requests, tool calls, estimates of {id}");
+            let nano_usd: u64 = count.of_session(id).map(Message::nano_usd).sum();
+            let said_usd = said["cost"]["usd"].as_f64().unwrap() * 1e9;
+            assert_eq!(said_usd.round() as u64, nano_usd, "drift: the price of {id}");
             let budgets = said["budgets"].as_array().unwrap();
             budgets.iter().for_each(|b| self.check_budget(b, now, count, decided));
             let project = session.project.canonicalize().unwrap().to_string_lossy().into_owned();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::count::{CountedSession, records};
 use crate::random::Random;
 
-pub const MODELS: [&str; 3] = ["claude-large-1", "claude-middle-1", "claude-small-1"];
+pub const MODELS: [&str; 3] = ["claude-opus-5", "claude-sonnet-5", "claude-haiku-4-5"];
 pub const AGENT_TYPES: [&str; 3] = ["explorer", "reviewer", "writer"];
 
 /// A process that represents a client, so that hooks see a running one.

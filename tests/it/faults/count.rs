@@ -66,6 +66,18 @@ impl Message {
         self.recorded
     }
 
+    /// The price in nano-dollars.
+    pub fn nano_usd(&self) -> u64 {
+        let rates = match self.model.as_str() {
+            "claude-opus-5" => [5000, 25_000, 6250, 10_000, 500],
+            "claude-sonnet-5" => [2000, 10_000, 2500, 4000, 200],
+            "claude-haiku-4-5" => [1000, 5000, 1250, 2000, 100],
+            // A compaction before any response: the dearest.
+            _ => [15_000, 75_000, 18_750, 30_000, 1500],
+        };
+        self.tokens().iter().zip(rates).map(|(tokens, rate): (&u64, u64)| tokens * rate).sum()
+    }
+
     pub fn requests(&self) -> u64 {
         u64::from(self.kind != MessageKind::Unlisted)
     }

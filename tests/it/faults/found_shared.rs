@@ -129,7 +129,7 @@ fn a_false_counter_of_a_window_that_has_just_begun_is_mended() {
     let all = server.text(&["KEYS", "*:counter:user month*"]);
     let new: Vec<&str> = all.lines().filter(|key| !known.contains(key)).collect();
     let [key] = new[..] else { panic!("{new:?}") };
-    server.command(&["HSET", key, &server.text(&["HKEYS", key]), "77,0,0,0,0,0,0"]);
+    server.command(&["HSET", key, &server.text(&["HKEYS", key]), "77,0,0,0,0,0,0,0,0"]);
     assert_eq!(budget(&home.status("s"), "ever")["used"], 77);
     assert_eq!(home.fusebox(&["resync"]).code, 0);
     assert_eq!(budget(&home.status("s"), "ever")["used"], 0);
