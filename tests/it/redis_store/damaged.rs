@@ -105,7 +105,7 @@ fn a_session_of_another_shape() {
 
 #[test]
 fn a_counter_that_is_no_list_of_counts() {
-    for bad in ["x", "", "1,2", "99999999999999999999,0,0,0,0,0,0", "nan,0,0,0,0,0,0"] {
+    for bad in ["x", "", "1,2", "99999999999999999999,0,0,0,0,0,0,0,0", "nan,0,0,0,0,0,0,0,0"] {
         let server = Server::start();
         let home = begun(&server);
         let key = key(&server, "d:counter:session*|s");
