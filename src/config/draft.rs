@@ -12,13 +12,9 @@ use super::source::{Problem, Source};
 use super::value::{RawValue, ValueKind};
 use super::variable::variable_for;
 use crate::domain::breaker::policy::Preset;
-use crate::domain::budget::Unit;
 
 /// The default budget.
 pub(super) const SESSION: &str = "session";
-
-/// The most dollars that a limit may be: about as many as a counter holds exactly.
-const MAX_USD: f64 = 9e6;
 
 /// The budget of a declared task type. Its default limit is that of the type.
 pub(super) const TASK: &str = "task";
@@ -40,7 +36,7 @@ pub(super) struct SourcedValue {
 pub(super) struct BudgetDraft {
     /// Unique name.
     pub name: String,
-    values: BTreeMap<&'static str, SourcedValue>,
+    pub(super) values: BTreeMap<&'static str, SourcedValue>,
 }
 
 /// The configuration under construction.
@@ -73,7 +69,7 @@ impl BudgetDraft {
         self.values.insert(field.name, SourcedValue { value, source: source.clone() });
     }
 
-    fn number(&self, key: &str) -> Option<f64> {
+    pub(super) fn number(&self, key: &str) -> Option<f64> {
         self.values.get(key)?.value.as_f64()
     }
 
@@ -280,45 +276,6 @@ impl Draft {
         Ok(())
     }
 
-    /// Refuses amounts that the unit does not have: fractions of tokens, or more dollars than a counter holds.
-    fn check_amounts(&mut self, table: &BudgetTable, prefix: &str, old: &BudgetDraft, new: &mut BudgetDraft) {
-        let is_usd = new.values.get("unit").is_some_and(|unit| unit.value == Unit::Usd.name());
-        for key in ["limit", "hard_limit"] {
-            let Some(amount) = new.number(key) else { continue };
-            let message = match is_usd {
-                true if amount > MAX_USD => format!("must be at most {MAX_USD} dollars (found {amount})"),
-                false if amount.fract() != 0.0 => {
-                    format!("must be a whole number, because the unit is not usd (found {amount})")
-                }
-                _ => continue,
-            };
-            if let Some(blamed) = table.keys.iter().rfind(|assignment| assignment.key == key) {
-                self.refuse(blamed, prefix, message);
-            }
-            new.values.retain(|known, _| *known != key);
-            new.values.extend(old.values.get_key_value(key).map(|(k, v)| (*k, v.clone())));
-        }
-    }
-
-    /// Refuses a hard limit below the limit; if only the limit was set here, refuses the limit.
-    fn check_limits(&mut self, table: &BudgetTable, prefix: &str, old: &BudgetDraft, new: &mut BudgetDraft) {
-        let (Some(limit), Some(hard)) = (new.number("limit"), new.number("hard_limit")) else {
-            return;
-        };
-        let taken = |key: &str| new.values.get(key) != old.values.get(key);
-        let find = |key: &str| table.keys.iter().rfind(|assignment| assignment.key == key && taken(key));
-        let (blamed, message) = match (find("hard_limit"), find("limit")) {
-            (Some(blamed), _) => (blamed, format!("must be at least the limit, {limit} (found {hard})")),
-            (_, Some(blamed)) => (blamed, format!("must be at most the hard_limit, {hard} (found {limit})")),
-            _ => return,
-        };
-        if hard < limit {
-            self.refuse(blamed, prefix, message);
-            new.values.retain(|key, _| *key != blamed.key);
-            new.values.extend(old.values.get_key_value(blamed.key.as_str()).map(|(k, v)| (*k, v.clone())));
-        }
-    }
-
     /// Adds a note about a key that was set under its old name.
     fn note_renamed(&mut self, assignment: &Assignment, consequence: &str) {
         let Assignment { key, source, line, .. } = assignment;
@@ -330,7 +287,7 @@ impl Draft {
         self.notes.push(Problem::at(source, *line, key, format!("is now {new}; {consequence}")));
     }
 
-    fn refuse(&mut self, assignment: &Assignment, prefix: &str, message: String) {
+    pub(super) fn refuse(&mut self, assignment: &Assignment, prefix: &str, message: String) {
         let key = format!("{prefix}{}", assignment.key);
         self.problems.push(Problem::at(&assignment.source, assignment.line, &key, message));
     }

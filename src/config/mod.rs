@@ -12,6 +12,7 @@ mod draft;
 mod effective;
 mod field;
 mod file;
+mod limits;
 mod paths;
 mod prices;
 pub mod redis_address;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::counter::Attribution;
-use crate::domain::message::{Message, UsageSource};
+use crate::domain::message::{ClientTotal, Message, UsageSource};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
 
@@ -81,6 +81,13 @@ pub struct SessionTotal {
 }
 
 impl SessionTotal {
+    /// The total of these messages with their amounts, and of the client's own totals.
+    pub fn new<'m>(messages: impl Iterator<Item = (&'m Message, Amount)>, totals: &[ClientTotal]) -> Self {
+        let mut total = Self { client_nano_usd: ClientTotal::reckoning(totals), ..Self::default() };
+        messages.for_each(|(message, amount)| total.add(message, amount));
+        total
+    }
+
     /// Adds a message that counts as this amount.
     pub fn add(&mut self, message: &Message, amount: Amount) {
         let estimated = message.is_estimated();

@@ -11,7 +11,6 @@ use super::session_record::SessionRecord;
 use crate::domain::alert::{Acknowledgement, AlertRecord, BudgetAlert};
 use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::event::Event;
-use crate::domain::message::ClientTotal;
 use crate::domain::operation::Operation;
 use crate::domain::throttle::Slots;
 use crate::domain::time::Timestamp;
@@ -111,12 +110,10 @@ impl Query for RedisStore {
         if self.session(session)?.is_none() {
             return Ok(None);
         }
-        let mut total = SessionTotal::default();
         let (messages, totals) = self
             .in_step(session, |work| Ok((work.messages_of(session)?, work.totals(&session.to_owned())?)))?;
-        messages.iter().for_each(|stored| total.add(&stored.message, stored.counts.amount()));
-        total.client_nano_usd = ClientTotal::reckoning(&totals);
-        Ok(Some(total))
+        let messages = messages.iter().map(|stored| (&stored.message, stored.counts.amount()));
+        Ok(Some(SessionTotal::new(messages, &totals)))
     }
 
     fn sessions(&mut self) -> Result<Vec<SessionRow>> {
