@@ -6,6 +6,7 @@ pub mod budget;
 pub mod circuit;
 pub mod completions;
 pub mod config;
+mod confirm;
 pub mod cost;
 pub mod demo;
 pub mod doctor;

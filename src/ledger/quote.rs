@@ -20,7 +20,9 @@ pub(super) struct Quote {
     pub message: Message,
     /// Those rates.
     pub rates: Rates,
-    /// The number of the rates that it was charged with; `None`: a call, which only keeps its cost.
+    /// Whether it is a recorded call, which keeps its cost, but no rates.
+    pub is_call: bool,
+    /// The number of the rates that it was charged with.
     pub charged_rates: Option<i64>,
     /// What it was charged, in nano-dollars.
     pub charged_nanos: u64,
@@ -58,13 +60,13 @@ fn quote(row: &Row, prices: &Prices) -> Result<Quote> {
     let mut message = load::read_message(row, MessageKey([0; 16]))?;
     let rates = rates_of(&message, prices);
     message.rates = Some(rates);
-    let is_call = row.get::<_, String>("source")? == CALL;
     Ok(Quote {
         id: row.get("id")?,
         model: row.get("model")?,
         message,
         rates,
-        charged_rates: row.get::<_, Option<i64>>("rates")?.filter(|_| !is_call),
+        charged_rates: row.get("rates")?,
+        is_call: row.get::<_, String>("source")? == CALL,
         charged_nanos: u64::try_from(row.get::<_, i64>("cost_nanos")?).unwrap_or(0),
         charged_as_estimate: row.get("price_estimated")?,
     })

@@ -1,6 +1,8 @@
-//! `fusebox prices`: lists the models with a price, shows the prices of one, and names models without one.
+//! `fusebox prices`: lists the models with a price, shows the prices of one, names models without one,
+//! and prices the ledger's records again.
 
 mod check;
+mod reprice;
 mod row;
 
 use serde::Serialize;
@@ -14,13 +16,14 @@ use crate::platform::Env;
 use crate::prices::table::{Model, origin};
 use crate::prices::{Prices, dearest_like, name};
 
-/// List and show what models cost, and name those without a price.
+/// List and show what models cost, name those without a price, and price the ledger's records again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   fusebox prices list --vendor anthropic
   fusebox prices show claude-opus-5-5
   fusebox prices show claude-sonnet-5-5 --at 2026-10-06 --json
-  fusebox prices check")]
+  fusebox prices check
+  fusebox prices reprice --dry-run")]
 pub struct PricesArgs {
     #[command(subcommand)]
     command: Command,
@@ -77,6 +80,7 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+    Reprice(reprice::RepriceArgs),
 }
 
 /// Runs the command.
@@ -89,6 +93,7 @@ pub fn run(args: &PricesArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::List { vendor, json } => list(&prices()?, vendor.as_deref(), *json, env.now, io),
         Command::Show { model, at, json } => show(&prices()?, model, at.unwrap_or(env.now), *json, io),
         Command::Check { json } => check::run(*json, env, io),
+        Command::Reprice(args) => reprice::run(args, env, io),
     }
 }
 
