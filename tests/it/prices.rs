@@ -256,7 +256,7 @@ fn models_without_an_exact_price_are_named() {
     assert_eq!(text.code, 3);
     for words in [
         "claude-haiku-9         2   2,220    $0.0030  claude-haiku-4-5  ledger\n",
-        "1 model has no exact price, and has been charged as estimates. Set rates in [prices]",
+        "1 model has no exact price: its responses are charged as estimates. Set rates in [prices]",
         "`fusebox prices reprice`",
     ] {
         assert!(text.stdout.contains(words), "{words}: {}", text.stdout);

@@ -89,9 +89,9 @@ fn show(unpriced: &[UnpricedModel], priced_since: &[EstimatedModel], io: &mut Io
         rows.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
         write!(io.out, "{}", table::to_trimmed_text(&rows))?;
         io.line("")?;
-        let verb = if unpriced.len() == 1 { "has" } else { "have" };
+        let (verb, whose) = if unpriced.len() == 1 { ("has", "its") } else { ("have", "their") };
         io.line(&format!(
-            "{} {verb} no exact price, and {verb} been charged as estimates. Set rates in [prices] of your configuration; \
+            "{} {verb} no exact price: {whose} responses are charged as estimates. Set rates in [prices] of your configuration; \
              then `fusebox prices reprice` prices the ledger's records again.",
             counted(unpriced.len(), "model")
         ))?;

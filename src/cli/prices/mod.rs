@@ -16,7 +16,7 @@ use crate::platform::Env;
 use crate::prices::table::{Model, origin};
 use crate::prices::{Prices, dearest_like, name};
 
-/// List and show what models cost, name those without a price, and price the ledger's records again.
+/// List, show and check what models cost, and price the ledger's records again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   fusebox prices list --vendor anthropic
