@@ -61,3 +61,12 @@ pub fn open_ledger(env: &Env) -> Result<OpenedLedger> {
 pub fn read_ledger(env: &Env) -> Result<LedgerDatabase> {
     LedgerDatabase::open_existing(&ledger_dir(env)?.join(FILE))
 }
+
+/// Opens this machine's ledger to read, if there is one.
+///
+/// # Errors
+/// It cannot be used.
+pub fn known_ledger(env: &Env) -> Result<Option<LedgerDatabase>> {
+    let file = env.state_dir().map(|dir| dir.join(FILE)).filter(|file| file.exists());
+    file.map(|file| LedgerDatabase::open_existing(&file)).transpose()
+}

@@ -1,8 +1,8 @@
 //! The application: turns events and commands into decisions.
 //!
 //! [`handlers`] handles a hook's event, in the steps [`session`], [`transcript_reader`], [`record`] and
-//! [`store_access`]. Commands use [`operate`], [`report`], [`last_known`], [`explain`], [`resync`] and [`verify`];
-//! [`status`] is the JSON for scripts.
+//! [`store_access`]. Commands use [`operate`], [`report`], [`last_known`], [`explain`], [`price_check`], [`resync`] and
+//! [`verify`]; [`status`] is the JSON for scripts.
 
 pub mod backfill;
 pub mod explain;
@@ -20,6 +20,7 @@ pub mod operate;
 pub mod operation_ledger;
 pub mod operator;
 mod presence;
+pub mod price_check;
 pub mod process_tree;
 pub mod project;
 mod protect;

@@ -186,7 +186,7 @@ fn show(target: &CircuitTarget, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
 }
 
 /// An event as one line.
-fn event_line(what: &EventData) -> String {
+pub(super) fn event_line(what: &EventData) -> String {
     match what {
         EventData::CircuitWarning(trip) => format!("warned: {}", messages::trip_summary(trip)),
         EventData::CircuitOpened(trip) => format!("opened: {}", messages::trip_summary(trip)),

@@ -81,7 +81,8 @@ fn show(explanation: &Explanation, io: &mut Io) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn reason_line(reason: &DenialReason) -> String {
+/// Why a call was denied, with the numbers at that time.
+pub(super) fn reason_line(reason: &DenialReason) -> String {
     match reason {
         DenialReason::Budget { budget, used, limit, unit, status, .. } => {
             format!(

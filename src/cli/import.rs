@@ -88,6 +88,18 @@ pub fn import(env: &Env, folders: &[PathBuf], io: &mut Io) -> anyhow::Result<Imp
     Ok(imported)
 }
 
+/// Imports what is new in the transcripts into this machine's ledger. If that fails, says what `reader` lacks, and goes on
+/// with what the ledger has.
+///
+/// # Errors
+/// Standard error cannot be written.
+pub fn import_new(reader: &str, env: &Env, io: &mut Io) -> anyhow::Result<()> {
+    if let Err(error) = import(env, &[], io) {
+        writeln!(io.err, "fusebox: {error:#}. What is new in the transcripts is missing from {reader}")?;
+    }
+    Ok(())
+}
+
 fn progress_bar() -> ProgressBar {
     // On standard error, and only if that is a terminal.
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());

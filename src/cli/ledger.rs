@@ -1,13 +1,12 @@
 //! `fusebox ledger`: purges the ledger.
 
-use std::io::{BufRead, IsTerminal};
 use std::path::Path;
 
 use serde::Serialize;
 
 use super::alerts::parse_time;
 use super::render::counted;
-use super::{Io, UsageError, import, person_only, render};
+use super::{Io, UsageError, confirm, import, person_only, render};
 use crate::app;
 use crate::app::messages::amounts::{dollars, grouped};
 use crate::app::project::project_root;
@@ -71,7 +70,7 @@ pub fn run(args: &LedgerArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     if before.is_none() && project.is_none() {
         return refuse("choose the records with --before or --project");
     }
-    if !yes && !std::io::stdin().is_terminal() {
+    if !yes && !confirm::can_ask() {
         return refuse(
             "`fusebox ledger purge` asks before it removes anything, but there is no terminal; add --yes",
         );
@@ -86,11 +85,8 @@ pub fn run(args: &LedgerArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
     let found = ledger.to_purge(&filter)?;
     if found.tasks > 0 && !yes {
         let (records, cost) = (counted_records(&found), dollars(found.cost_nanos));
-        write!(io.err, "Remove {records} ({cost}) from {}? [y/N] ", ledger.path().display())?;
-        io.err.flush()?;
-        let mut answer = String::new();
-        std::io::stdin().lock().read_line(&mut answer)?;
-        if !matches!(answer.trim(), "y" | "Y" | "yes") {
+        let question = format!("Remove {records} ({cost}) from {}?", ledger.path().display());
+        if !confirm::ask(&question, io)? {
             return refuse("not confirmed");
         }
     }

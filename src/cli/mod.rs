@@ -1,15 +1,17 @@
 //! The command line: one file per command. Exit codes: 0 success, 1 failure, 2 wrong use or refused, 3 a session is
-//! stopped (`status --check`).
+//! stopped (`status --check`), or a model has no exact price (`prices check`).
 
 pub mod alerts;
 pub mod budget;
 pub mod circuit;
 pub mod completions;
 pub mod config;
+mod confirm;
 pub mod cost;
 pub mod demo;
 pub mod doctor;
 pub mod explain;
+pub mod history;
 pub mod import;
 pub mod init;
 pub mod last_known;
@@ -83,9 +85,11 @@ enum Command {
     Circuit(circuit::CircuitArgs),
     /// Explain why a tool call was denied or let through, with the numbers at that moment.
     Explain(explain::ExplainArgs),
+    /// Show what happened: breakers, denials, throttling, alerts, decisions about budgets.
+    History(history::HistoryArgs),
     /// Write, check and show the configuration.
     Config(config::ConfigArgs),
-    /// List and show what models cost.
+    /// List, show and check what models cost, and price the ledger's records again.
     Prices(prices::PricesArgs),
     /// Print the Redis users that a shared store needs.
     Redis(redis::RedisArgs),
@@ -153,6 +157,7 @@ pub fn run(cli: &Cli, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::Alerts(args) => alerts::run(args, env, io),
         Command::Circuit(args) => circuit::run(args, env, io),
         Command::Explain(args) => explain::run(args, env, io),
+        Command::History(args) => history::run(args, env, io),
         Command::Config(args) => config::run(args, env, io),
         Command::Prices(args) => prices::run(args, env, io),
         Command::Redis(args) => redis::run(args, env, io),

@@ -11,6 +11,11 @@ use crate::store::{Result, StoreError};
 /// The model of a record whose message names none.
 const UNKNOWN_MODEL: &str = "unknown";
 
+/// The name of a message's model in the file.
+pub fn model_name(message: &Message) -> &str {
+    if message.model.is_empty() { UNKNOWN_MODEL } else { &message.model }
+}
+
 /// Where a message was written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
@@ -119,7 +124,7 @@ impl Columns {
         Self {
             key: message.key,
             source: message.source,
-            model: if message.model.is_empty() { UNKNOWN_MODEL.into() } else { message.model.clone() },
+            model: model_name(message).to_owned(),
             agent: message.agent.clone(),
             agent_type: message.agent_type.clone(),
             at: message.at,

@@ -20,15 +20,18 @@ pub const FREE: i64 = 1;
 /// `kind` of a purged message.
 pub const PURGED: i64 = 2;
 
-const RECORD: &str = "SELECT task_id, source, model, agent, agent_type, at, input_tokens, output_tokens, cache_write_5m, \
-     cache_write_1h, cache_read, tools, detail, rates, project, branch, session FROM cost_records WHERE source <> 'call' AND ";
+/// The columns that [`read_message`] reads by name.
+pub(super) const MESSAGE: &str = "source, model, agent, agent_type, at, input_tokens, output_tokens, cache_write_5m, \
+     cache_write_1h, cache_read, tools, detail";
+
+const PLACE: &str = "rates, project, branch, session FROM cost_records WHERE source <> 'call' AND ";
 
 const UNLISTED: &str = "SELECT key, kind, session, message, rates FROM unlisted_messages WHERE ";
 
 /// Loads one message, if the file has it.
 pub fn message(rows: &mut ImportRows, key: &MessageKey) -> Result<()> {
     let db = rows.db;
-    let mut query = db.prepare_cached(&format!("{RECORD} task_id = ?"))?;
+    let mut query = db.prepare_cached(&format!("SELECT task_id, {MESSAGE}, {PLACE} task_id = ?"))?;
     if let Some(record) = query.query_row([key.hex()], |row| Ok(read_record(row))).optional()? {
         return insert_record(rows, record?);
     }
@@ -43,7 +46,7 @@ pub fn message(rows: &mut ImportRows, key: &MessageKey) -> Result<()> {
 pub fn session(rows: &mut ImportRows, number: i64) -> Result<()> {
     let db = rows.db;
     let name = rows.sessions.get(db, number)?.name.clone();
-    let mut query = db.prepare_cached(&format!("{RECORD} session = ?"))?;
+    let mut query = db.prepare_cached(&format!("SELECT task_id, {MESSAGE}, {PLACE} session = ?"))?;
     let mut found = query.query([name])?;
     while let Some(row) = found.next()? {
         insert_record(rows, read_record(row)?)?;
@@ -76,10 +79,20 @@ fn read_record(row: &Row) -> Result<Record> {
     let mut key = [0; 16];
     hex::decode_to_slice(&id, &mut key)
         .map_err(|_| StoreError::Damaged(format!("the message of record {id} has no key")))?;
+    let message = read_message(row, MessageKey(key))?;
+    let project: Option<String> = row.get("project")?;
+    let branch: Option<String> = row.get("branch")?;
+    let place = project.map(|project| Place { project, branch: branch.unwrap_or_default() });
+    let session: Option<String> = row.get("session")?;
+    Ok(Record { message, session: session.unwrap_or_default(), rates: row.get("rates")?, place })
+}
+
+/// The message of a record, without its rates.
+pub(super) fn read_message(row: &Row, key: MessageKey) -> Result<Message> {
     let count =
         |column: &str| Ok::<_, rusqlite::Error>(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0));
     let columns = Columns {
-        key: MessageKey(key),
+        key,
         source: entry::source_named(&row.get::<_, String>("source")?),
         model: row.get("model")?,
         agent: row.get("agent")?,
@@ -94,15 +107,10 @@ fn read_record(row: &Row) -> Result<Record> {
         },
         tools: entry::tools_from_blob(row.get("tools")?),
     };
-    let message = match row.get::<_, Option<String>>("detail")? {
+    Ok(match row.get::<_, Option<String>>("detail")? {
         Some(detail) => Message { tools: columns.tools.clone(), ..entry::from_json(&detail)? },
         None => columns.into_message(),
-    };
-    let project: Option<String> = row.get("project")?;
-    let branch: Option<String> = row.get("branch")?;
-    let place = project.map(|project| Place { project, branch: branch.unwrap_or_default() });
-    let session: Option<String> = row.get("session")?;
-    Ok(Record { message, session: session.unwrap_or_default(), rates: row.get("rates")?, place })
+    })
 }
 
 fn insert_record(rows: &mut ImportRows, record: Record) -> Result<()> {

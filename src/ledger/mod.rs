@@ -14,18 +14,23 @@ mod key_map;
 mod load;
 mod purge;
 mod query;
+mod quote;
 mod rate_table;
 mod reading;
 pub mod report;
+mod reprice;
 mod rows;
 mod save;
 mod schema;
 mod sessions;
+mod unpriced;
 
 pub use self::calls::Call;
 pub use self::database::{FILE, LedgerDatabase, LedgerLock, OpenedLedger};
 pub use self::purge::PurgeFilter;
 pub use self::query::{CostTotals, PlatformTotals, TaskRecord};
+pub use self::reprice::{RepriceFilter, RepricedModel};
+pub use self::unpriced::{EstimatedModel, PriceCheck};
 
 /// The platform of messages that Claude Code's transcripts contain.
 pub const TRANSCRIPT_PLATFORM: &str = "claude-code";

@@ -82,6 +82,13 @@ pub fn dearest_like(name: &str, at: Timestamp, prompt: u64, fast: bool) -> (Opti
     (model, Rates { is_estimate: true, ..rates.unwrap_or_default() })
 }
 
+/// The model whose listed price a response of `model` gets: itself, or the dearest of its family. `prompt`: the tokens that
+/// the model read.
+pub fn priced_like(model: &str, at: Timestamp, prompt: u64, fast: bool) -> Option<Model> {
+    let name = name::canonical(model);
+    Model::find(&name).or_else(|| dearest_like(&name, at, prompt, fast).0)
+}
+
 /// The rates of all token classes times a fraction, rounded half up. Web searches keep their price.
 fn scaled(rates: Rates, fraction: (u64, u64)) -> Rates {
     let of = |rate| times(rate, fraction);

@@ -369,6 +369,28 @@ fn charges_of_unknown_kinds_are_named() {
     assert_eq!(home.status("s")["budgets"][0]["used"], 375);
 }
 
+#[test]
+fn models_without_an_exact_price_are_named() {
+    let home = registered();
+    let mut known = message(1, 10, 5);
+    known["message"]["model"] = json!("claude-opus-5");
+    home.append(&home.transcript("s"), &[known]);
+    home.hook("PostToolUse", "s", json!({}));
+    assert_eq!(found(&doctor(&home), "prices", "warning"), Vec::<String>::new());
+    home.append(&home.transcript("s"), &[message(2, 10, 5)]);
+    home.hook("PostToolUse", "s", json!({}));
+    let named = "1 model without an exact price, charged as estimates: claude-test-1";
+    assert_found(&home, "prices", "warning", named);
+    let fix = doctor(&home)["findings"].as_array().unwrap().last().unwrap()["fix"].clone();
+    assert!(fix.as_str().unwrap().contains("`fusebox prices check`"), "{fix}");
+    assert!(fix.as_str().unwrap().contains("[prices]"), "{fix}");
+    // The ledger alone.
+    let other = Home::new();
+    other.append(&other.transcript("s"), &[message(1, 10, 5)]);
+    assert_eq!(other.fusebox(&["import"]).code, 0);
+    assert!(found(&doctor(&other), "prices", "warning")[0].contains(named));
+}
+
 #[cfg(feature = "test-clock")]
 #[test]
 fn an_installation_in_the_future_is_found_and_makes_no_history() {

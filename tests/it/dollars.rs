@@ -6,7 +6,7 @@ use crate::harness::{Home, Ran, message};
 use crate::redis::Server;
 
 /// Runs a test on a home with each kind of store.
-fn on_both_stores(test: impl Fn(&Home)) {
+pub fn on_both_stores(test: impl Fn(&Home)) {
     test(&Home::new());
     let server = Server::start();
     test(&Home::new().var("FUSEBOX_STORE_REDIS_URL", &server.url()));

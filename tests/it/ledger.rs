@@ -6,4 +6,5 @@ mod equal;
 mod incremental;
 mod purge;
 mod records;
+mod reprice;
 mod rows;

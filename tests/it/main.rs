@@ -23,6 +23,7 @@ mod fuzz;
 mod gates;
 mod guarded;
 mod harness;
+mod history;
 mod init;
 mod installed;
 mod killed;

@@ -12,7 +12,7 @@ use fusebox::prices::table::Model;
 use fusebox::prices::{Prices, name};
 use serde_json::{Value, json};
 
-use crate::harness::Home;
+use crate::harness::{Home, Ran, message};
 
 /// The requests and prices of `tests/oracle/prices.py`; `None` if genai-prices cannot be installed.
 fn requests() -> Option<String> {
@@ -212,4 +212,110 @@ fn the_list_is_by_vendor() {
         ran.stderr.starts_with("fusebox: there is no vendor \"acme\": must be one of anthropic, openai, "),
         "{ran:?}"
     );
+}
+
+/// A response of a model: 1,000 tokens of input, 100 of output, 10 of cache reads.
+fn response(n: usize, model: &str) -> Value {
+    let mut line = message(n, 1000, 100);
+    line["message"]["model"] = json!(model);
+    line
+}
+
+fn check(home: &Home) -> Ran {
+    let ran = home.fusebox(&["prices", "check", "--json"]);
+    assert_eq!(ran.stderr, "", "{ran:?}");
+    ran
+}
+
+/// A home with a client that has no history.
+fn without_history() -> Home {
+    let home = Home::new();
+    std::fs::create_dir_all(home.path("claude/projects")).unwrap();
+    home
+}
+
+/// The rates of a model that nobody knows: exact, whatever it is.
+const OWN_RATES: &str = "[prices.claude-haiku-9]\ninput = 2\noutput = 4\ncache_write_5m = 1\ncache_write_1h = 1\n\
+                         cache_read = 1\n";
+
+#[test]
+fn models_without_an_exact_price_are_named() {
+    let home = without_history();
+    assert_eq!((check(&home).code, check(&home).json()), (0, json!({"models": [], "priced_since": []})));
+    let lines = [response(1, "claude-haiku-9"), response(2, "claude-haiku-9"), response(3, "claude-opus-5")];
+    home.append(&home.transcript("s"), &lines);
+    // It imports first. 1,000 × $1 + 100 × $5 + 10 × $0.10 per million, twice.
+    let ran = check(&home);
+    let expected = json!({
+        "models": [{"model": "claude-haiku-9", "like": "claude-haiku-4-5", "requests": 2, "tokens": 2220,
+            "estimated_usd": 0.003002, "seen_in": "ledger"}],
+        "priced_since": [],
+    });
+    assert_eq!((ran.code, ran.json()), (3, expected));
+    let text = home.fusebox(&["prices", "check"]);
+    assert_eq!(text.code, 3);
+    for words in [
+        "claude-haiku-9         2   2,220    $0.0030  claude-haiku-4-5  ledger\n",
+        "1 model has no exact price: its responses are charged as estimates. Set rates in [prices]",
+        "`fusebox prices reprice`",
+    ] {
+        assert!(text.stdout.contains(words), "{words}: {}", text.stdout);
+    }
+    // With rates of one's own there is nothing to find. What was charged stays.
+    home.configure(OWN_RATES);
+    let ran = check(&home);
+    let since = json!([{"model": "claude-haiku-9", "records": 2, "requests": 2, "tokens": 2220,
+        "estimated_usd": 0.003002}]);
+    assert_eq!((ran.code, ran.json()), (0, json!({"models": [], "priced_since": since})));
+    let text = home.fusebox(&["prices", "check"]);
+    assert_eq!(text.code, 0);
+    assert!(text.stdout.starts_with("Every model seen has an exact price.\n"), "{}", text.stdout);
+    assert!(text.stdout.contains("2 records of it ($0.0030) in the ledger were charged"), "{}", text.stdout);
+}
+
+#[test]
+fn a_speed_without_a_price_is_no_exact_price() {
+    let home = Home::new();
+    let mut fast = response(1, "claude-haiku-4-5");
+    fast["message"]["usage"]["speed"] = json!("fast");
+    home.append(&home.transcript("s"), &[fast, response(2, "claude-haiku-4-5")]);
+    let ran = check(&home);
+    let model = ran.json()["models"][0].clone();
+    let found = ["model", "like", "requests", "estimated_usd"].map(|key| model[key].clone());
+    assert_eq!(
+        (ran.code, found),
+        (3, [json!("claude-haiku-4-5"), json!("claude-haiku-4-5"), json!(1), json!(0.003002)])
+    );
+}
+
+#[test]
+fn recorded_calls_are_checked() {
+    let home = without_history();
+    let call = |task: &str, model: &str| {
+        let target = ["cost", "record", "--task", task, "--platform", "p", "--model", model];
+        let ran = home.fusebox(&[&target[..], &["--input", "1000", "--output", "1000"]].concat());
+        assert_eq!(ran.code, 0, "{ran:?}");
+    };
+    call("t1", "gpt-4o");
+    assert_eq!(check(&home).code, 0);
+    call("t2", "no-such-model");
+    let ran = check(&home);
+    let model = ran.json()["models"][0].clone();
+    assert_eq!((ran.code, &model["model"], &model["requests"]), (3, &json!("no-such-model"), &json!(1)));
+    assert!(model["estimated_usd"].as_f64().unwrap() > 0.0 && model["like"].is_string(), "{model}");
+}
+
+#[test]
+fn what_only_the_store_knows_is_checked() {
+    crate::dollars::on_both_stores(|home| {
+        home.append(&home.transcript("s"), &[response(1, "claude-haiku-9")]);
+        home.hook("PostToolUse", "s", json!({}));
+        // The client's folder was deleted: the ledger has nothing.
+        std::fs::remove_dir_all(home.path("claude")).unwrap();
+        std::fs::create_dir_all(home.path("claude/projects")).unwrap();
+        let ran = home.fusebox(&["prices", "check", "--json"]);
+        let expected = json!([{"model": "claude-haiku-9", "like": "claude-haiku-4-5", "requests": 1,
+            "tokens": 1110, "estimated_usd": 0.001501, "seen_in": "store"}]);
+        assert_eq!((ran.code, &ran.json()["models"]), (3, &expected), "{ran:?}");
+    });
 }

@@ -10,6 +10,7 @@ mod finding;
 mod folders;
 mod hooks;
 mod journal;
+mod prices;
 mod sessions;
 mod shared;
 mod store;
@@ -57,7 +58,7 @@ pub struct DoctorArgs {
 type Check = (&'static str, fn(&Survey) -> Vec<Finding>);
 
 /// Every check, in display order.
-const CHECKS: [Check; 10] = [
+const CHECKS: [Check; 11] = [
     ("executables", binaries::check),
     ("hooks", hooks::check),
     ("denial", denial::check),
@@ -68,6 +69,7 @@ const CHECKS: [Check; 10] = [
     ("configuration", configuration::check),
     ("client", client::check),
     ("sessions", sessions::check),
+    ("prices", prices::check),
 ];
 
 #[derive(Serialize)]

@@ -1,5 +1,8 @@
-//! `fusebox prices`: lists the models with a price, and shows the prices of one.
+//! `fusebox prices`: lists the models with a price, shows the prices of one, names models without one,
+//! and prices the ledger's records again.
 
+mod check;
+mod reprice;
 mod row;
 
 use serde::Serialize;
@@ -13,12 +16,14 @@ use crate::platform::Env;
 use crate::prices::table::{Model, origin};
 use crate::prices::{Prices, dearest_like, name};
 
-/// List and show what models cost.
+/// List, show and check what models cost, and price the ledger's records again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   fusebox prices list --vendor anthropic
   fusebox prices show claude-opus-5-5
-  fusebox prices show claude-sonnet-5-5 --at 2026-10-06 --json")]
+  fusebox prices show claude-sonnet-5-5 --at 2026-10-06 --json
+  fusebox prices check
+  fusebox prices reprice --dry-run")]
 pub struct PricesArgs {
     #[command(subcommand)]
     command: Command,
@@ -59,17 +64,36 @@ A model without a price costs what the dearest model of its family costs. Exampl
         #[arg(long)]
         json: bool,
     },
+    /// Name the models seen that have no exact price, with what they were charged as estimates.
+    #[command(
+        after_help = "What is new in the history is imported first. The ledger and the store are looked through; of a model in \
+both, the larger numbers are shown.
+
+Exit code: 0 if every model seen has an exact price, 3 if one has none.
+
+Examples:
+  fusebox prices check
+  fusebox prices check --json | jq -r '.models[].model'"
+    )]
+    Check {
+        /// Write JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    Reprice(reprice::RepriceArgs),
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// An unknown vendor, a configuration that cannot be used.
+/// Wrong use, a configuration that cannot be used; `check`: the ledger or the store cannot be used.
 pub fn run(args: &PricesArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
-    let prices = select::configuration(env)?.prices;
+    let prices = || anyhow::Ok(select::configuration(env)?.prices);
     match &args.command {
-        Command::List { vendor, json } => list(&prices, vendor.as_deref(), *json, env.now, io),
-        Command::Show { model, at, json } => show(&prices, model, at.unwrap_or(env.now), *json, io),
+        Command::List { vendor, json } => list(&prices()?, vendor.as_deref(), *json, env.now, io),
+        Command::Show { model, at, json } => show(&prices()?, model, at.unwrap_or(env.now), *json, io),
+        Command::Check { json } => check::run(*json, env, io),
+        Command::Reprice(args) => reprice::run(args, env, io),
     }
 }
 

@@ -103,7 +103,7 @@ fn records(args: &ReportArgs, query: &read::Query, env: &Env, io: &mut Io) -> an
         return read::read(&args.ledger, query).map_err(wrong_use);
     }
     if !args.no_import {
-        import_new(env, io)?;
+        import::import_new("this report", env, io)?;
     }
     // No file: nothing has been recorded yet.
     match own_ledger(env) {
@@ -118,15 +118,6 @@ fn wrong_use(error: ReadError) -> anyhow::Error {
         ReadError::Missing(_) => UsageError(error.to_string()).into(),
         ReadError::Unreadable { .. } => error.into(),
     }
-}
-
-/// Imports what is new in the transcripts into this machine's ledger. If that fails, says so: the report is of what the
-/// ledger has.
-fn import_new(env: &Env, io: &mut Io) -> anyhow::Result<()> {
-    if let Err(error) = import::import(env, &[], io) {
-        writeln!(io.err, "fusebox: {error:#}. This report lacks what is new in the transcripts")?;
-    }
-    Ok(())
 }
 
 /// This machine's ledger, if there is one.

@@ -3,7 +3,7 @@
 use super::text::has_marker;
 
 /// The commands that only a person may run, by their first words.
-const DECIDING: [(&[&str], &str); 21] = [
+const DECIDING: [(&[&str], &str); 22] = [
     (&["budget", "extend"], "fusebox budget extend"),
     (&["budget", "reset"], "fusebox budget reset"),
     (&["budget", "delete"], "fusebox budget delete"),
@@ -18,6 +18,7 @@ const DECIDING: [(&[&str], &str); 21] = [
     (&["redis", "reset"], "fusebox redis reset"),
     (&["store", "reset"], "fusebox store reset"),
     (&["ledger", "purge"], "fusebox ledger purge"),
+    (&["prices", "reprice"], "fusebox prices reprice"),
     (&["init"], "fusebox init"),
     (&["uninstall"], "fusebox uninstall"),
     (&["resync"], "fusebox resync"),
@@ -29,7 +30,7 @@ const DECIDING: [(&[&str], &str); 21] = [
 ];
 
 /// First words of commands that change nothing that limits an agent.
-const READ_ONLY: [&str; 16] = [
+const READ_ONLY: [&str; 17] = [
     "import",
     "cost",
     "status",
@@ -40,6 +41,7 @@ const READ_ONLY: [&str; 16] = [
     "man",
     "completions",
     "report",
+    "history",
     "export",
     "top",
     "simulate",
