@@ -77,6 +77,9 @@ pub struct Message {
     pub source: UsageSource,
     /// The model that answered. Of several names the smallest, so that the order of reading does not matter.
     pub model: String,
+    /// The model that the client asked for, if another one answered: the client's totals are by this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_model: Option<String>,
     /// The subagent that it answered; `None` for the main agent.
     pub agent: Option<String>,
     /// `main`, or the subagent's type; empty if unknown.
@@ -128,6 +131,7 @@ impl Message {
             key,
             source,
             model: String::new(),
+            asked_model: None,
             agent: None,
             agent_type: "main".into(),
             at,
@@ -153,6 +157,8 @@ impl Message {
         if self.model.is_empty() || (!other.model.is_empty() && other.model < self.model) {
             self.model.clone_from(&other.model);
         }
+        let asked = [self.asked_model.take(), other.asked_model.clone()];
+        self.asked_model = asked.into_iter().flatten().min();
         // A subagent's line may also be in its parent's file (progress lines), so a known agent wins over the main
         // agent.
         let agents = [&self, other].map(|m| (m.agent.clone(), m.agent_type.clone()));
@@ -208,6 +214,11 @@ impl Message {
             UsageSource::Unlisted | UsageSource::Part => false,
             UsageSource::Unseen => self.settled.is_empty(),
         }
+    }
+
+    /// The model under which the client's totals have it.
+    pub fn total_model(&self) -> &str {
+        self.asked_model.as_deref().unwrap_or(&self.model)
     }
 
     /// The tokens charged.

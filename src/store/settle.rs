@@ -124,7 +124,7 @@ fn settle_session<R: LedgerRows>(ledger: &mut Ledger<'_, R>, changed_at: Timesta
     let held = all.iter().any(|m| m.held);
     for model in models {
         let of_model: Vec<ClientTotal> = totals.iter().filter(|t| t.model == model).cloned().collect();
-        let mut own: Vec<Message> = all.iter().filter(|m| m.model == model).cloned().collect();
+        let mut own: Vec<Message> = all.iter().filter(|m| m.total_model() == model).cloned().collect();
         let runs: BTreeSet<MessageKey> = of_model.iter().map(settlement::run_key).collect();
         for run in runs {
             if own.iter().all(|m| m.key != run) {
@@ -154,7 +154,7 @@ fn origin_messages<R: LedgerRows>(
     let mut in_origins = Vec::new();
     for origin in ledger.rows.origins_of(&session)? {
         let mut theirs = ledger.rows.own_messages(&origin)?;
-        theirs.retain(|m| m.model == model);
+        theirs.retain(|m| m.total_model() == model);
         let common: BTreeSet<MessageKey> = theirs.iter().map(|m| m.key).collect();
         let begin = own.iter().filter(|m| !common.contains(&m.key)).map(|m| m.at).min();
         let begin = begin.unwrap_or(Timestamp(i64::MAX));

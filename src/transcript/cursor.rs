@@ -50,6 +50,9 @@ pub struct Position {
     pub last_message_at: Option<Timestamp>,
     /// The model of the last response.
     pub last_model: String,
+    /// The model that was asked for instead, as in the last message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_asked_model: Option<String>,
     /// All tokens of the last response: the size of the conversation.
     pub last_context: u64,
     /// Hash of the last text that the agent wrote.

@@ -206,6 +206,55 @@ fn what_the_client_reckons_is_shown() {
     });
 }
 
+/// Lines name the model, totals a model with its long context apart from the same model without.
+#[test]
+fn what_a_total_says_of_a_long_context_is_no_other_response() {
+    let of = |usd: f64| {
+        json!({"inputTokens": 100_000, "outputTokens": 20_000, "cacheReadInputTokens": 10,
+            "cacheCreationInputTokens": 0, "costUSD": usd})
+    };
+    let usage =
+        json!({"claude-haiku-4-5-20251001": of(0.200_001), "claude-haiku-4-5-20251001[1m]": of(0.200_002)});
+    on_both_stores(|home| {
+        let mut long = response(2);
+        long["requestedModel"] = json!("claude-haiku-4-5-20251001[1m]");
+        record(
+            home,
+            &[response(1), long, json!({"type": "cost-state", "startTime": 1, "modelUsage": usage})],
+        );
+        let status = home.status("s");
+        assert_eq!(status["tokens"]["input"], 200_000, "{status}");
+        assert_eq!(
+            status["cost"],
+            json!({"usd": 0.400_002, "estimated_usd": 0.0, "client_usd": 0.400_003}),
+            "{status}"
+        );
+    });
+}
+
+/// The client's totals are by the model that it asked for, whichever answered: a compaction is found in them.
+#[test]
+fn what_another_model_answered_is_counted_once() {
+    let total = json!({"type": "cost-state", "startTime": 1, "modelUsage": {"claude-sonnet-4-5": {
+        "inputTokens": 104_000, "outputTokens": 20_300, "cacheReadInputTokens": 10,
+        "cacheCreationInputTokens": 0, "costUSD": 0.6}}});
+    on_both_stores(|home| {
+        let mut answered = response(1);
+        answered["requestedModel"] = json!("claude-sonnet-4-5");
+        let boundary = json!({"type": "system", "subtype": "compact_boundary", "uuid": "b",
+            "timestamp": "2026-11-22T10:00:05.000Z", "compactMetadata": {"trigger": "manual", "preTokens": 9_000}});
+        record(home, &[answered, boundary]);
+        assert_eq!(home.status("s")["estimated_messages"], 1);
+        record(home, &[total.clone()]);
+        let status = home.status("s");
+        let tokens = ["input", "output", "cache_read"].map(|class| status["tokens"][class].as_u64().unwrap());
+        assert_eq!(tokens, [104_000, 20_300, 10], "{status}");
+        assert_eq!(status["estimated_messages"], 0, "{status}");
+        // The compaction as the response before it: 4,000 and 300 tokens of claude-haiku-4-5.
+        assert_eq!(status["cost"]["usd"], 0.205501, "{status}");
+    });
+}
+
 #[test]
 fn without_its_store_it_goes_on_counting() {
     let mut server = Server::start();

@@ -16,6 +16,7 @@ mod crashes;
 mod demo;
 mod docs;
 mod doctor;
+mod dollar_clients;
 mod dollars;
 mod escalation;
 mod faults;

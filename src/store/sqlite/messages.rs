@@ -266,6 +266,8 @@ struct MessageDetail {
     web_searches: u64,
     #[serde(default)]
     terms: Terms,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asked_model: Option<String>,
 }
 
 /// SQL for a held message.
@@ -281,7 +283,8 @@ impl MessageDetail {
             && message.visible.is_empty()
             && message.signed.is_empty()
             && message.web_searches == 0
-            && message.terms == Terms::default();
+            && message.terms == Terms::default()
+            && message.asked_model.is_none();
         if plain && matches!(message.source, UsageSource::Response | UsageSource::Part) {
             return Ok(None);
         }
@@ -298,6 +301,7 @@ impl MessageDetail {
             signed: message.signed.iter().map(|(line, chars)| (*line, *chars)).collect(),
             web_searches: message.web_searches,
             terms: message.terms,
+            asked_model: message.asked_model.clone(),
         };
         serde_json::to_string(&detail).map(Some).map_err(|e| StoreError::Damaged(e.to_string()))
     }
@@ -320,6 +324,7 @@ impl MessageDetail {
             signed: self.signed.into_iter().collect(),
             web_searches: self.web_searches,
             terms: self.terms,
+            asked_model: self.asked_model,
             ..message
         }
     }

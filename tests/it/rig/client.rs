@@ -157,6 +157,12 @@ impl Client {
         self
     }
 
+    /// Removes a variable.
+    pub fn without(mut self, name: &str) -> Self {
+        self.env.remove(name);
+        self
+    }
+
     /// Sets another permission mode than `bypassPermissions`.
     pub fn mode(mut self, mode: &str) -> Self {
         self.mode = mode.into();

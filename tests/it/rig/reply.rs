@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::api::Served;
 use super::http;
 use super::scenario::Turn;
+use super::usage::Usage;
 
 /// Replaces `@N@` and the names defined in the API.
 pub fn fill(text: &str, order: u64, names: &[(String, String)]) -> String {
@@ -60,12 +61,12 @@ pub fn send(
     if request["stream"] != true {
         message["content"] = json!(content);
         message["stop_reason"] = json!(stop);
-        message["usage"] = turn.usage.to_json(false);
+        message["usage"] = usage(turn.usage, false, &turn.terms);
         return http::send_json(stream, 200, &headers, &message);
     }
     let mut at_start = turn.usage;
     at_start.output = turn.start_output_tokens;
-    message["usage"] = at_start.to_json(false);
+    message["usage"] = usage(at_start, false, &turn.terms);
     http::start_events(stream, &headers)?;
     for event in events(turn, &message, &content, stop) {
         let name = event["type"].as_str().unwrap_or_default();
@@ -119,10 +120,18 @@ fn events(turn: &Turn, message: &Value, content: &[Value], stop: &str) -> Vec<Va
         all.push(json!({"type": "content_block_stop", "index": i}));
     }
     let delta = json!({"stop_reason": stop, "stop_sequence": null});
-    let usage = turn.usage.to_json(true);
+    let usage = usage(turn.usage, true, &turn.terms);
     all.push(json!({"type": "message_delta", "delta": delta, "usage": usage}));
     all.push(json!({"type": "message_stop"}));
     all
+}
+
+fn usage(tokens: Usage, delta: bool, terms: &Value) -> Value {
+    let mut usage = tokens.to_json(delta);
+    for (name, value) in terms.as_object().into_iter().flatten() {
+        usage[name] = value.clone();
+    }
+    usage
 }
 
 fn pause(ms: u64) {

@@ -24,6 +24,7 @@ pub struct ApiError {
 pub struct Turn {
     pub(super) content: Vec<Value>,
     pub(super) usage: Usage,
+    pub(super) terms: Value,
     pub(super) model: Option<String>,
     pub(super) delay_ms: u64,
     pub(super) chunk_delay_ms: u64,
@@ -40,6 +41,7 @@ impl Turn {
         Self {
             content: Vec::new(),
             usage: Usage::new(10, 5),
+            terms: json!({}),
             model: None,
             delay_ms: 0,
             chunk_delay_ms: 0,
@@ -120,6 +122,12 @@ impl Turn {
     /// Sets the usage (default: 10 input, 5 output).
     pub const fn usage(mut self, usage: Usage) -> Self {
         self.usage = usage;
+        self
+    }
+
+    /// Adds fields to the response's `usage`, such as the speed.
+    pub fn terms(mut self, fields: Value) -> Self {
+        self.terms = fields;
         self
     }
 

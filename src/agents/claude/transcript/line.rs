@@ -9,14 +9,15 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use crate::domain::message::{ClientTotal, Message, MessageKey, UsageSource};
+use crate::domain::message::{Message, MessageKey, UsageSource};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Usage;
 
 use super::super::tools;
 use super::object::{Object, chars, number, object, string, text};
-use super::pricing::{nano_usd, terms};
+use super::pricing::terms;
 use super::streams::{self, Place, StreamLine};
+use super::totals::{asked_model, totals};
 use crate::transcript::cursor::Position;
 use crate::transcript::{Fact, is_plain_id, records, search, surrogates, text_hash, tool_hash};
 
@@ -169,6 +170,7 @@ fn response(
     (found.terms, found.web_searches) = terms(&counts);
     found.stopped = is_stopped;
     found.model.clone_from(&model);
+    found.asked_model = asked_model(line, &model);
     if has_new_parts {
         billed_parts(parts, &found, position, out);
     }
@@ -200,6 +202,7 @@ fn response(
     }
     if !model.is_empty() {
         position.last_model = model;
+        position.last_asked_model.clone_from(&found.asked_model);
     }
     position.last_message_at = Some(at);
     position.last_context = recorded.total();
@@ -228,13 +231,16 @@ fn billed_parts(parts: &str, message: &Message, position: &mut Position, out: &m
             position.unknown_parts.insert(if is_plain_id(&kind) { kind } else { "?".into() });
         }
         let key = MessageKey::from_parts(&["part", &message.key.hex(), &index.to_string()]);
-        let model = text(&part, "model").unwrap_or_else(|| message.model.clone());
+        let own_model = text(&part, "model");
+        let asked_model = message.asked_model.clone().filter(|_| own_model.is_none());
+        let model = own_model.unwrap_or_else(|| message.model.clone());
         let source = UsageSource::Part;
         out.push(Fact::Message(Message {
             key,
             source,
             recorded,
             model,
+            asked_model,
             stopped: true,
             web_searches: 0,
             ..message.clone()
@@ -256,38 +262,12 @@ fn compaction(line: &Object, at: Timestamp, position: &Position) -> Option<Fact>
     found.held = position.is_held();
     (found.agent, found.agent_type) = owner(position.agent.clone(), position);
     found.model.clone_from(&position.last_model);
+    found.asked_model.clone_from(&position.last_asked_model);
     let before = line.get("compactMetadata").and_then(|m| object(m.get()));
     found.recorded.cache_read = before.map_or(0, |m| number(&m, "preTokens"));
     found.recorded = found.recorded.capped();
     found.stopped = true;
     Some(Fact::Message(found))
-}
-
-/// The client's own totals, one per model.
-fn totals(line: &Object, at: Timestamp, position: &mut Position, out: &mut Vec<Fact>) {
-    let run = i64::try_from(number(line, "startTime")).unwrap_or(0);
-    let models = line.get("modelUsage").and_then(|m| object(m.get())).unwrap_or_default();
-    for (model, counts) in models.all() {
-        let Some(counts) = object(counts.get()) else { continue };
-        let written = number(&counts, "cacheCreationInputTokens");
-        let (short, long) = (
-            number(&counts, "cacheCreationEphemeral5mInputTokens"),
-            number(&counts, "cacheCreationEphemeral1hInputTokens"),
-        );
-        let usage = Usage {
-            input: number(&counts, "inputTokens"),
-            output: number(&counts, "outputTokens"),
-            cache_write_5m: short + written.saturating_sub(short.saturating_add(long)),
-            cache_write_1h: long,
-            cache_read: number(&counts, "cacheReadInputTokens"),
-        }
-        .capped();
-        let total =
-            ClientTotal { run, model: model.to_owned(), usage, nano_usd: nano_usd(&counts), at, until: None };
-        position.open_totals.retain(|t| (t.run, &t.model, t.usage) != (total.run, &total.model, total.usage));
-        position.open_totals.push(total.clone());
-        out.push(Fact::Total(total));
-    }
 }
 
 /// The usage of one line. If the cache writes by lifetime sum to less than the flat number, the flat number wins, and

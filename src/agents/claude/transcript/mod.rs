@@ -8,6 +8,7 @@ mod object;
 mod pricing;
 mod speaker;
 mod streams;
+mod totals;
 
 use std::path::{Path, PathBuf};
 
