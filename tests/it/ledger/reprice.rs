@@ -150,7 +150,7 @@ fn an_estimate_becomes_exact() {
     assert_eq!((&ran["changed"], &ran["after_usd"]), (&json!(1), &json!(0.00241)), "{ran}");
     let is = report();
     assert_ne!(was, is);
-    assert_eq!(is.to_string().contains("0.00241"), true, "{is}");
+    assert!(is.to_string().contains("0.00241"), "{is}");
     let check = home.fusebox(&["prices", "check", "--json"]).json();
     assert_eq!(check, json!({"models": [], "priced_since": []}));
     // And an estimate again, which is marked.
