@@ -245,7 +245,7 @@ fn what_another_model_answered_is_counted_once() {
             "timestamp": "2026-11-22T10:00:05.000Z", "compactMetadata": {"trigger": "manual", "preTokens": 9_000}});
         record(home, &[answered, boundary]);
         assert_eq!(home.status("s")["estimated_messages"], 1);
-        record(home, &[total.clone()]);
+        record(home, std::slice::from_ref(&total));
         let status = home.status("s");
         let tokens = ["input", "output", "cache_read"].map(|class| status["tokens"][class].as_u64().unwrap());
         assert_eq!(tokens, [104_000, 20_300, 10], "{status}");
