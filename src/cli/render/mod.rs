@@ -15,8 +15,8 @@ use crate::app::status::CircuitStatus;
 /// # Errors
 /// It cannot be written.
 pub fn json(out: &mut dyn Write, value: &impl Serialize) -> anyhow::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, value)?;
-    writeln!(out)?;
+    // In one piece: standard output is not buffered, and a report has thousands of tokens.
+    writeln!(out, "{}", serde_json::to_string_pretty(value)?)?;
     Ok(())
 }
 
