@@ -85,7 +85,7 @@ fn a_budget_that_means_something_else_is_left_out_whole() {
     // Repeating the same value is refused too, but the rest applies.
     let case = case("scope = \"session\"\nlimit = 1");
     assert_eq!((case.refusals().len(), case.load().budget("b").limit), (1, 1));
-    for line in ["unit = \"usd\"", "anchor = \"plan\"", "scopes = \"user\""] {
+    for line in ["unit = \"percent\"", "anchor = \"plan\"", "scopes = \"user\""] {
         let case = Case::new().project(&format!("[[budget]]\nname = \"new\"\nlimit = 1\n{line}\n"));
         assert_eq!((case.refusals().len(), case.load().names()), (1, vec!["session"]), "{line}");
     }

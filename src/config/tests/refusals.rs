@@ -37,14 +37,19 @@ fn budgets_without_an_end_on_a_shared_store() {
 #[test]
 fn values_of_a_budget() {
     const UNITS: &str = "must be a whole number from 0 to 9007199254740991";
+    const AMOUNTS: &str =
+        "must be a whole number from 0 to 9007199254740991, or dollars and cents if the unit is usd";
     const FRACTIONS: &str = "must be a list of at most 32 numbers from 0 to 1";
     const CLASSES: &str = "must be a list of one or more of input, output, cache_write, cache_read";
     let cases = [
         ("hard_limit = -5", format!("hard_limit: {UNITS} (found -5)")),
-        ("hard_limit = 1.5", format!("hard_limit: {UNITS} (found 1.5)")),
-        ("hard_limit = \"many\"", format!("hard_limit: {UNITS} (found \"many\")")),
+        (
+            "hard_limit = 1.5",
+            "hard_limit: must be a whole number, because the unit is not usd (found 1.5)".into(),
+        ),
+        ("hard_limit = \"many\"", format!("hard_limit: {AMOUNTS} (found \"many\")")),
         ("hard_limit = 9007199254740992", format!("hard_limit: {UNITS} (found 9007199254740992)")),
-        ("hard_limit = 2026-01-01", format!("hard_limit: {UNITS} (found 2026-01-01)")),
+        ("hard_limit = 2026-01-01", format!("hard_limit: {AMOUNTS} (found 2026-01-01)")),
         ("hard_limit = 9", "hard_limit: must be at least the limit, 10 (found 9)".into()),
         ("thresholds = [0.5, 1.5]", format!("thresholds: {FRACTIONS} (found 1.5)")),
         ("thresholds = [-0.1]", format!("thresholds: {FRACTIONS} (found -0.1)")),
@@ -73,8 +78,8 @@ fn values_of_a_budget() {
                 .into(),
         ),
         (
-            "unit = \"usd\"",
-            "unit: \"usd\" is not supported yet; must be one of tokens, requests, tool_calls".into(),
+            "unit = \"percent\"",
+            "unit: \"percent\" is not supported yet; must be one of tokens, requests, tool_calls, usd".into(),
         ),
         ("anchor = \"plan\"", "anchor: is not supported yet: remove it".into()),
     ];
