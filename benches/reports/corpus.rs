@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use fusebox::domain::time::Timestamp;
 use serde_json::{Value, json};
 
+use crate::random::Random;
+
 /// Sizes of real files (3,142 files, 1.2 GiB), by their rank.
 const SIZES: [(f64, f64); 7] = [
     (0.0, 236.0),
@@ -93,7 +95,7 @@ impl Corpus {
         let mut last: Option<(String, String)> = None;
         while corpus.bytes < bytes {
             // No file is most of a small corpus.
-            let size = corpus.random.size().min(bytes as f64 / 8.0) as usize;
+            let size = file_size(&mut corpus.random).min(bytes as f64 / 8.0) as usize;
             let id = corpus.random.uuid();
             let forked = last.take().filter(|_| corpus.random.chance(10));
             if forked.is_none() {
@@ -110,7 +112,7 @@ impl Corpus {
             last = Some((id.clone(), session.text)).filter(|(_, text)| !text.is_empty());
             let agents = if corpus.random.chance(25) { corpus.random.within(1, 6) } else { 0 };
             for _ in 0..agents {
-                let size = corpus.random.size().min(3e6).min(bytes as f64 / 8.0) as usize;
+                let size = file_size(&mut corpus.random).min(3e6).min(bytes as f64 / 8.0) as usize;
                 let agent = corpus.random.uuid().replace('-', "")[..17].to_owned();
                 let path = folder.join(&id).join(format!("subagents/agent-{agent}.jsonl"));
                 let mut session = corpus.begin(&path, id.clone(), Some(agent));
@@ -325,88 +327,10 @@ impl Session {
     }
 }
 
-/// SplitMix64: the same numbers for the same seed, on every machine.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    fn within(&mut self, from: u64, to: u64) -> u64 {
-        from + self.below(to - from + 1)
-    }
-
-    fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    /// A file's size in bytes, distributed as in [`SIZES`].
-    fn size(&mut self) -> f64 {
-        let rank = self.below(1 << 32) as f64 / (1u64 << 32) as f64;
-        let pair = SIZES.windows(2).find(|pair| rank < pair[1].0).unwrap();
-        let ((low, least), (high, most)) = (pair[0], pair[1]);
-        (least + (most - least) * (rank - low) / (high - low)).max(2_000.0)
-    }
-
-    fn uuid(&mut self) -> String {
-        let (high, low) = (self.next(), self.next());
-        format!(
-            "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
-            high >> 32,
-            high >> 16 & 0xffff,
-            high & 0xfff,
-            low >> 48 & 0xfff,
-            low & 0xffff_ffff_ffff
-        )
-    }
-
-    fn id(&mut self, prefix: &str, length: usize) -> String {
-        const DIGITS: &[u8] = b"0123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
-        let digits = (0..length).map(|_| char::from(DIGITS[self.below(DIGITS.len() as u64) as usize]));
-        prefix.chars().chain(digits).collect()
-    }
-
-    /// Text with some quotes, line breaks and characters of several bytes.
-    fn words(&mut self, bytes: usize) -> String {
-        const WORDS: [&str; 24] = [
-            "fn",
-            "let",
-            "mut",
-            "impl",
-            "struct",
-            "return",
-            "error",
-            "result",
-            "\"found\"",
-            "usage",
-            "session",
-            "the",
-            "of",
-            "and",
-            "\n    ",
-            "cargo",
-            "warning:",
-            "unused",
-            "test",
-            "passed();",
-            "→",
-            "src/lib.rs",
-            "expected",
-            "that",
-        ];
-        let mut text = String::with_capacity(bytes + 16);
-        while text.len() < bytes {
-            text += WORDS[self.below(WORDS.len() as u64) as usize];
-            text.push(' ');
-        }
-        text
-    }
+/// A file's size in bytes, distributed as in [`SIZES`].
+fn file_size(random: &mut Random) -> f64 {
+    let rank = random.below(1 << 32) as f64 / (1u64 << 32) as f64;
+    let pair = SIZES.windows(2).find(|pair| rank < pair[1].0).unwrap();
+    let ((low, least), (high, most)) = (pair[0], pair[1]);
+    (least + (most - least) * (rank - low) / (high - low)).max(2_000.0)
 }

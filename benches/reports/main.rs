@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot run must say where it stopped")]
 
 mod corpus;
+mod random;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -11,7 +11,7 @@ use super::value::{OFF, ValueKind};
 use super::{Config, PromptLineMode, RedisConfig};
 use crate::domain::breaker::policy::{Limits, Policy};
 use crate::domain::budget::{Budget, Scope, TokenClasses, Unit};
-use crate::domain::money::NANOS_PER_USD;
+use crate::domain::money::nanos_from_usd;
 use crate::domain::throttle::ThrottleLimits;
 use crate::domain::window::{Period, WindowRule};
 use crate::zoneinfo;
@@ -268,7 +268,7 @@ impl CheckedValue {
     /// A count of units; dollars are counted in nano-dollars.
     fn amount(&self, unit: Unit) -> Result<u64, Problem> {
         match (unit, self.sourced.value.as_f64()) {
-            (Unit::Usd, Some(dollars)) => Ok((dollars * NANOS_PER_USD as f64).round() as u64),
+            (Unit::Usd, Some(dollars)) => Ok(nanos_from_usd(dollars)),
             _ => self.number(),
         }
     }

@@ -6,7 +6,7 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::budget::Unit;
-use super::money::{NANOS_PER_USD, usd};
+use super::money::{NANOS_PER_USD, nanos_from_usd, usd};
 
 /// The largest amount accepted. Larger numbers are not exact in JSON.
 const MAX_AMOUNT: u64 = 1 << 53;
@@ -91,7 +91,7 @@ impl<'de> Deserialize<'de> for Count {
             }
 
             fn visit_f64<E: Error>(self, dollars: f64) -> Result<Count, E> {
-                Ok(Count::NanoUsd((dollars * NANOS_PER_USD as f64).round() as u64))
+                Ok(Count::NanoUsd(nanos_from_usd(dollars)))
             }
         }
         deserializer.deserialize_any(Number)

@@ -89,6 +89,11 @@ pub fn usd(nanos: u64) -> f64 {
     nanos as f64 / NANOS_PER_USD as f64
 }
 
+/// A number of dollars from JSON or a configuration, in nano-dollars.
+pub fn nanos_from_usd(dollars: f64) -> u64 {
+    (dollars * NANOS_PER_USD as f64).round() as u64
+}
+
 /// An amount in nano-dollars, rounded for reading: to cents, or, below ten cents, to hundredths of a cent. Without
 /// separators between thousands.
 pub fn rounded_usd(nanos: u64) -> String {

@@ -1,10 +1,9 @@
 //! The schema, and a check that a file has it.
 
-use std::collections::BTreeSet;
-
 use rusqlite::Connection;
 
-use crate::store::{Result, StoreError};
+use crate::store::Result;
+use crate::store::sqlite::check_columns;
 
 /// The version that this program writes (`user_version`).
 pub const VERSION: u32 = 1;
@@ -28,19 +27,5 @@ pub fn create(db: &Connection) -> Result<()> {
 pub fn check(db: &Connection) -> Result<()> {
     let whole = Connection::open_in_memory()?;
     create(&whole)?;
-    let found = columns(db)?;
-    match columns(&whole)?.iter().find(|column| !found.contains(*column)) {
-        Some((table, column)) => {
-            Err(StoreError::Damaged(format!("the table {table} has no column {column}")))
-        }
-        None => Ok(()),
-    }
-}
-
-fn columns(db: &Connection) -> Result<BTreeSet<(String, String)>> {
-    let sql =
-        "SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'";
-    let mut query = db.prepare(sql)?;
-    let columns = query.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(columns.collect::<rusqlite::Result<_>>()?)
+    check_columns(db, &whole)
 }

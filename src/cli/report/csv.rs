@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::figures::exact_usd;
+use super::figures::nine_decimals;
 use crate::ledger::report::rows::Row;
 
 /// The header.
@@ -38,7 +38,7 @@ pub fn write(rows: &[Row], out: &mut dyn Write) -> std::io::Result<()> {
                 &usage.cache_write_1h.to_string(),
                 &usage.cache_read.to_string(),
                 &tally.requests.to_string(),
-                &exact_usd(tally.nanos),
+                &nine_decimals(tally.nanos),
                 &tally.is_estimated().to_string(),
             ])?;
         }

@@ -10,7 +10,7 @@ const NANOS_PER_CENT: u64 = NANOS_PER_USD / 100;
 const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// Dollars with nine decimals, without grouping: `0.037125000`.
-pub fn exact_usd(nanos: u64) -> String {
+pub fn nine_decimals(nanos: u64) -> String {
     format!("{}.{:09}", nanos / NANOS_PER_USD, nanos % NANOS_PER_USD)
 }
 
@@ -70,7 +70,7 @@ mod tests {
             (1_995_000_000, "$2.00", "1.995000000"),
             (1_234_567_890_000_000, "$1,234,567.89", "1234567.890000000"),
         ] {
-            assert_eq!((dollars(nanos).as_str(), exact_usd(nanos).as_str()), (shown, exact));
+            assert_eq!((dollars(nanos).as_str(), nine_decimals(nanos).as_str()), (shown, exact));
         }
     }
 

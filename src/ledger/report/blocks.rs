@@ -84,7 +84,7 @@ pub fn burn(block: Block, tally: Tally, now: Timestamp) -> Option<(BurnRate, Pro
     if !block.is_active(now) || minutes <= 0.0 {
         return None;
     }
-    let usd = tally.nanos as f64 / crate::domain::money::NANOS_PER_USD as f64;
+    let usd = crate::domain::money::usd(tally.nanos);
     let fresh = tally.usage.input.saturating_add(tally.usage.output);
     let rate = BurnRate {
         tokens_per_minute: tally.usage.total() as f64 / minutes,

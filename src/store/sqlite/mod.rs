@@ -27,6 +27,7 @@ use super::error::BackendErrorKind;
 use crate::domain::time::Timestamp;
 
 pub use files::make_private_dir;
+pub use schema::check_columns;
 
 /// Name of the database file.
 pub const FILE: &str = "state.db";

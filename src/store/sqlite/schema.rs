@@ -50,8 +50,16 @@ pub fn check(db: &Connection) -> Result<()> {
     }
     let whole = Connection::open_in_memory()?;
     migrate(&whole, 0, version)?;
+    check_columns(db, &whole)
+}
+
+/// Checks that a file has all tables and columns of another one.
+///
+/// # Errors
+/// Some are missing, or the schema cannot be read: the file is damaged.
+pub fn check_columns(db: &Connection, whole: &Connection) -> Result<()> {
     let found = columns(db)?;
-    match columns(&whole)?.iter().find(|column| !found.contains(*column)) {
+    match columns(whole)?.iter().find(|column| !found.contains(*column)) {
         Some((table, column)) => {
             Err(StoreError::Damaged(format!("the table {table} has no column {column}")))
         }

@@ -1,7 +1,7 @@
 //! What a line says about the price of a response.
 
 use super::object::{Object, number, object, text};
-use crate::domain::money::{NANOS_PER_USD, Terms};
+use crate::domain::money::{Terms, nanos_from_usd};
 
 /// The most web searches believed for one response.
 const MAX_SEARCHES: u64 = 1 << 20;
@@ -22,5 +22,5 @@ pub fn terms(counts: &Object) -> (Terms, u64) {
 /// What the client reckons that a model costs.
 pub fn nano_usd(counts: &Object) -> Option<u64> {
     let dollars: f64 = serde_json::from_str(counts.get("costUSD")?.get()).ok()?;
-    (dollars >= 0.0).then(|| (dollars * NANOS_PER_USD as f64).round() as u64)
+    (dollars >= 0.0).then(|| nanos_from_usd(dollars))
 }
