@@ -45,6 +45,7 @@ fn main() {
         table.vendor(vendor, models(&list, &overlay, vendor), &overlay);
     }
     table.drop_dated_names();
+    table.name_patterns();
     let origin = format!("genai-prices {} of {}", text(&list["version"]), text(&list["date"]));
     let out = std::env::var("OUT_DIR").expect("set by cargo");
     std::fs::write(Path::new(&out).join("prices.rs"), table.code(&origin)).expect("writable");
@@ -153,6 +154,19 @@ impl Table {
             undated if undated == name => true,
             undated => price(undated) != price(name),
         });
+    }
+
+    /// Names the text of each pattern, so that a model is found without a look at all patterns.
+    fn name_patterns(&mut self) {
+        let (patterns, listed) = (&self.patterns, self.names.clone());
+        for name in patterns.iter().map(|(pattern, _)| pattern.trim_matches('*')) {
+            let undated = name::undated(name);
+            let is_like = |pattern: &str| name::matches(pattern, name) || name::matches(pattern, undated);
+            let first = patterns.iter().find(|(pattern, _)| is_like(pattern));
+            if let Some((_, model)) = first.filter(|_| !listed.contains_key(undated)) {
+                self.names.entry(name.to_owned()).or_insert(*model);
+            }
+        }
     }
 
     /// The list of a model's prices. The first one always applies; of those that apply, the last one counts.

@@ -52,13 +52,17 @@ pub mod store;
 pub mod transcript;
 pub mod zoneinfo;
 
-/// The global allocator of musl builds. musl's own makes a system call for almost every allocation; this one requests
-/// blocks of 1 MiB from it on demand.
+/// The global allocator of hooks built with musl. musl's own makes a system call for almost every allocation; this one
+/// requests blocks of 1 MiB from it on demand. (The `fusebox` command has threads, for which it is too slow.)
 #[cfg(target_env = "musl")]
-#[global_allocator]
-static ALLOCATOR: talc::TalcLock<spinning_top::RawSpinlock, Blocks> =
-    talc::TalcLock::new(Blocks::with_block_size(std::alloc::System, 1 << 20));
+pub type HookAllocator = talc::TalcLock<spinning_top::RawSpinlock, Blocks>;
 
-/// The source of the blocks for [`ALLOCATOR`].
+/// The source of the blocks for [`HookAllocator`].
 #[cfg(target_env = "musl")]
 type Blocks = talc::source::GlobalAllocSource<std::alloc::System>;
+
+/// An allocator for a hook.
+#[cfg(target_env = "musl")]
+pub const fn hook_allocator() -> HookAllocator {
+    talc::TalcLock::new(Blocks::with_block_size(std::alloc::System, 1 << 20))
+}

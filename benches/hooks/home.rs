@@ -13,6 +13,10 @@ use crate::spawn::{self, Hook, Launch};
 /// Prefix of session ids.
 const SESSION: &str = "67393810-3473-4bd3-b05f-e73c943b";
 
+/// A daily budget in dollars beside the built-in one, as `fusebox config init` writes it; its limit is never near.
+const DOLLARS: &str = "[[budget]]\nname = \"daily\"\nscope = \"user\"\nwindow = \"day\"\nunit = \"usd\"\n\
+     limit = 1000000.0\non_limit = \"warn\"\n";
+
 /// Folders of one user.
 pub struct Home {
     root: PathBuf,
@@ -27,6 +31,9 @@ impl Home {
     pub fn new(root: &Path) -> Self {
         let project = root.join("project");
         fs::create_dir_all(project.join(".git")).unwrap();
+        let config = root.join(".config/fusebox");
+        fs::create_dir_all(&config).unwrap();
+        fs::write(config.join("config.toml"), DOLLARS).unwrap();
         Self { root: root.to_owned(), project, redis: None, limit: None }
     }
 

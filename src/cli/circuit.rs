@@ -203,11 +203,11 @@ pub(super) fn event_line(what: &EventData) -> String {
         EventData::CallDenied(denial) => {
             let stopped = if denial.stopped { ", and the turn stopped" } else { "" };
             // A client may have named none.
-            let tool = if denial.tool.is_empty() { String::new() } else { format!("{} ", denial.tool) };
-            format!("a {tool}call was denied{stopped}")
+            let to = if denial.tool.is_empty() { String::new() } else { format!(" to {}", denial.tool) };
+            format!("a call{to} was denied{stopped}")
         }
         EventData::ConcurrencyThrottled(turn) | EventData::ConcurrencyRestored(turn) => {
-            format!("{} → {} subagents at once", turn.from, turn.to)
+            format!("subagents at once: {} → {}", turn.from, turn.to)
         }
     }
 }

@@ -96,13 +96,13 @@ pub(super) fn reason_line(reason: &DenialReason) -> String {
         }
         DenialReason::Throttle(SlotDenied::Concurrency { live, max, throttled }) => {
             let low = if *throttled { " because tokens were running low" } else { "" };
-            format!("{live} subagents were running (the maximum is {max}{low})")
+            format!("as many subagents were running as may at once ({live} of {max}{low})")
         }
         DenialReason::Throttle(SlotDenied::Depth { depth, max }) => {
             format!("the subagent would have been nested {depth} deep (the maximum is {max})")
         }
         DenialReason::Throttle(SlotDenied::Total { max }) => {
-            format!("the session had started {max} subagents, which is the maximum")
+            format!("the session had started as many subagents as it may ({max})")
         }
         DenialReason::Protection { protected } => format!("only a person may do this: {protected}"),
     }

@@ -104,17 +104,19 @@ fn merged(facts: Vec<Fact>, changes: &[(usize, LinePlace)]) -> (Vec<Fact>, Vec<O
         while let Some((_, next)) = changes.next_if(|(from, _)| *from <= index) {
             place = Some(next);
         }
-        if let Fact::Message(message) = &fact {
+        if let Fact::Message(message) = fact {
             if let Some(Fact::Message(first)) =
                 known.get(&message.key).and_then(|first| merged.get_mut(*first))
             {
-                let before = std::mem::replace(first, message.clone());
-                *first = before.merge(message);
+                let before = std::mem::replace(first, message);
+                *first = before.merge(first);
                 continue;
             }
             known.insert(message.key, merged.len());
+            merged.push(Fact::Message(message));
+        } else {
+            merged.push(fact);
         }
-        merged.push(fact);
         places.push(place.cloned());
     }
     (merged, places)

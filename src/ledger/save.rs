@@ -86,16 +86,16 @@ fn remove(db: &Connection, sql: &str, key: impl rusqlite::ToSql, before: Stored)
 
 fn save_record(db: &Connection, entry: &Entry, rates: i64, session: &str) -> Result<()> {
     const INSERT: &str = "INSERT INTO cost_records (task_id, platform, model, input_tokens, output_tokens, cost_usd, \
-         timestamp, cost_nanos, at, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls, session, project, \
-         branch, agent, agent_type, source, usage_estimated, price_estimated, rates, tools, detail) VALUES (:task_id, \
-         :platform, :model, :input, :output, :usd, :timestamp, :nanos, :at, :short, :long, :read, :requests, :tool_calls, \
-         :session, :project, :branch, :agent, :agent_type, :source, :usage_estimated, :price_estimated, :rates, :tools, \
-         :detail)";
+         timestamp, cost_nanos, at, cache_write_5m, cache_write_1h, cache_read, requests, tool_calls, web_searches, \
+         session, project, branch, agent, agent_type, source, usage_estimated, price_estimated, rates, tools, detail) \
+         VALUES (:task_id, :platform, :model, :input, :output, :usd, :timestamp, :nanos, :at, :short, :long, :read, \
+         :requests, :tool_calls, :web_searches, :session, :project, :branch, :agent, :agent_type, :source, \
+         :usage_estimated, :price_estimated, :rates, :tools, :detail)";
     const UPDATE: &str = "UPDATE cost_records SET platform = :platform, model = :model, input_tokens = :input, \
          output_tokens = :output, cost_usd = :usd, timestamp = :timestamp, cost_nanos = :nanos, at = :at, \
          cache_write_5m = :short, cache_write_1h = :long, cache_read = :read, requests = :requests, \
-         tool_calls = :tool_calls, session = :session, project = :project, branch = :branch, agent = :agent, \
-         agent_type = :agent_type, source = :source, usage_estimated = :usage_estimated, \
+         tool_calls = :tool_calls, web_searches = :web_searches, session = :session, project = :project, \
+         branch = :branch, agent = :agent, agent_type = :agent_type, source = :source, usage_estimated = :usage_estimated, \
          price_estimated = :price_estimated, rates = :rates, tools = :tools, detail = :detail WHERE task_id = :task_id";
     let message = &entry.message;
     let (columns, amount) = (Columns::of(message), message.amount());
@@ -118,6 +118,7 @@ fn save_record(db: &Connection, entry: &Entry, rates: i64, session: &str) -> Res
         ":read": to_sql(cache_read),
         ":requests": to_sql(amount.requests),
         ":tool_calls": to_sql(amount.tool_calls),
+        ":web_searches": to_sql(message.web_searches),
         ":session": session,
         ":project": place.map(|place| &place.project),
         ":branch": place.map(|place| &place.branch).filter(|branch| !branch.is_empty()),

@@ -2,6 +2,7 @@
 //!
 //! Shared by all stores, which only implement [`LedgerRows`].
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -173,20 +174,23 @@ impl<'a, R: LedgerRows> Ledger<'a, R> {
 
     /// Merges a message. Returns its date.
     pub(super) fn merge(&mut self, seen: &Message) -> Result<Timestamp> {
-        let seen = &self.dated(seen);
+        let seen = &*self.dated(seen);
         self.put(seen, |known| known.clone().merge(seen))
     }
 
     /// Only what is dated before the installation can be history. An installation in the future was recorded by a
     /// wrong clock: what is used until then counts, and still does afterwards.
-    fn dated(&self, message: &Message) -> Message {
+    fn dated<'m>(&self, message: &'m Message) -> Cow<'m, Message> {
         let may_be_history = self.installed.is_none_or(|from| message.at < from && from <= self.now);
-        Message { held: message.held && may_be_history, ..message.clone() }
+        match message.held && !may_be_history {
+            true => Cow::Owned(Message { held: false, ..message.clone() }),
+            false => Cow::Borrowed(message),
+        }
     }
 
     /// Replaces a message of the session.
     pub fn replace(&mut self, message: &Message) -> Result<()> {
-        let message = &self.dated(message);
+        let message = &*self.dated(message);
         self.put(message, |_| message.clone()).map(drop)
     }
 

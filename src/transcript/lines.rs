@@ -172,8 +172,11 @@ impl Lines {
         }
         let left = self.len.saturating_sub(self.offset).min(self.allowed);
         let wanted = usize::try_from(left).unwrap_or(CHUNK).clamp(4096, CHUNK);
-        self.buffer.resize(self.unread.end + wanted, 0);
-        let got = self.file.read(&mut self.buffer[self.unread.end..])?;
+        let end = self.unread.end + wanted;
+        if self.buffer.len() < end {
+            self.buffer.resize(end, 0);
+        }
+        let got = self.file.read(&mut self.buffer[self.unread.end..end])?;
         self.unread.end += got;
         self.is_at_end = got == 0;
         Ok(got > 0)

@@ -100,7 +100,7 @@ fn everything_that_happened_is_listed_newest_last() {
         assert_eq!(text.lines().count(), all.len(), "one line each: {text}");
         for words in [
             "  budget session (session one): passed 50% of $0.30 ($0.20 used)\n",
-            "  session one, main: a Bash call was denied, and the turn stopped: budget session was paused: $0.40 / $0.30\n",
+            "  session one, main: a call to Bash was denied, and the turn stopped: budget session was paused: $0.40 / $0.30\n",
             "  budget session (session one): extended by $0.25 by tester: first second\n",
             "  session two, main: circuit breaker opened: the same call with the same result",
             "  session two, main: circuit breaker reset by tester: known\n",
@@ -158,6 +158,6 @@ fn throttling_is_listed() {
         home.hook("PreToolUse", "s", json!({"tool_name": "Agent", "tool_use_id": id, "tool_input": input}));
     }
     let text = home.fusebox(&["history"]).stdout;
-    let words = "Agent call was denied: 2 subagents were running (the maximum is 2)\n";
+    let words = "a call to Agent was denied: as many subagents were running as may at once (2 of 2)\n";
     assert!(text.contains(words) && !text.contains("secret"), "{text}");
 }

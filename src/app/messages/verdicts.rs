@@ -54,8 +54,8 @@ fn slot_denial(slot_denied: SlotDenied) -> String {
              is running, or do the work yourself."
         ),
         SlotDenied::Concurrency { live, max, .. } => format!(
-            "{live} subagents are already running, and at most {max} may run at once. Start the next one when one of them has \
-             ended, or do the work yourself."
+            "as many subagents as may run at once are already running ({live} of {max}). Start the next one when one of them \
+             has ended, or do the work yourself."
         ),
         SlotDenied::Depth { max, .. } => {
             format!(
@@ -63,7 +63,7 @@ fn slot_denial(slot_denied: SlotDenied) -> String {
             )
         }
         SlotDenied::Total { max } => {
-            format!("this session has started {max} subagents, which is the maximum. Do the work yourself.")
+            format!("this session has started as many subagents as it may ({max}). Do the work yourself.")
         }
     }
 }

@@ -48,6 +48,27 @@ fn the_table_is_that_of_the_seed() {
 }
 
 #[test]
+fn a_record_has_the_web_searches_of_all_lines() {
+    let home = Home::new();
+    let mut line = message(1, 100, 10);
+    line["message"]["usage"]["server_tool_use"] = json!({"web_search_requests": 2});
+    home.append(&home.transcript("s"), &[line.clone(), message(2, 1, 1)]);
+    rows::import(&home);
+    let searches = || -> Vec<i64> {
+        let db = rows::open(&rows::ledger(&home));
+        let mut query =
+            db.prepare("SELECT web_searches FROM cost_records ORDER BY input_tokens DESC").unwrap();
+        query.query_map((), |r| r.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    assert_eq!(searches(), [2, 0]);
+    line["message"]["usage"]["server_tool_use"] = json!({"web_search_requests": 3});
+    (line["parentUuid"], line["uuid"]) = (line["uuid"].clone(), json!("later"));
+    home.append(&home.transcript("s"), &[line]);
+    rows::import(&home);
+    assert_eq!(searches(), [3, 0]);
+}
+
+#[test]
 fn a_record_names_its_session_project_branch_and_agent() {
     let home = Home::new();
     let repository = home.path("project");

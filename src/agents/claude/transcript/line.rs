@@ -320,8 +320,12 @@ impl Content {
             content.text = wanted.texts.then(|| string(raw)).flatten();
             return content;
         }
-        let blocks: Vec<&RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
-        for block in blocks.iter().filter_map(|b| object(b.get())) {
+        let one_by_one = |_| {
+            let blocks: Vec<&RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
+            blocks.into_iter().filter_map(|block| object(block.get())).collect()
+        };
+        let blocks: Vec<Object> = serde_json::from_str(raw.get()).unwrap_or_else(one_by_one);
+        for block in blocks {
             if wanted.visible {
                 let parts = ["text", "thinking", "input"];
                 content.visible += parts.iter().filter_map(|part| block.get(part)).map(chars).sum::<u64>();
