@@ -13,6 +13,7 @@ pub mod event;
 pub mod message;
 pub mod money;
 pub mod operation;
+pub mod plan;
 pub mod prompt_command;
 pub mod protection;
 pub mod scope;

@@ -13,6 +13,7 @@ mod decide;
 mod error;
 pub mod ledger;
 pub mod offline_counts;
+pub mod plan_file;
 mod query;
 mod record;
 mod recover;
