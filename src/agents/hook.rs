@@ -2,6 +2,14 @@
 
 use super::event::EventKind;
 
+/// The executable of the status line.
+pub const STATUS_LINE: &str = "status-line";
+
+/// The names of all executables that an agent starts.
+pub fn programs() -> impl Iterator<Item = &'static str> {
+    Hook::ALL.into_iter().map(Hook::name).chain([STATUS_LINE])
+}
+
 /// A hook executable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {

@@ -10,6 +10,7 @@ pub mod claude;
 pub mod event;
 pub mod hook;
 pub mod plain;
+pub mod status_line;
 pub mod tool;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use self::answer::{Answer, Reply};
 use self::capability::Capabilities;
 use self::event::HookEvent;
 use self::hook::Hook;
+use self::status_line::StatusLineInput;
 use self::tool::ToolTarget;
 use crate::domain::protection::Client;
 use crate::domain::time::Timestamp;
@@ -54,6 +56,11 @@ pub trait Agent: Sync {
         input: &'p str,
         now: Timestamp,
     ) -> Result<Option<ParsedEvent<'p>>, InvalidPayload>;
+
+    /// Parses the input of its status line; `None` if that is not of this agent, or the agent has none.
+    fn parse_status_line(&self, _input: &str, _now: Timestamp) -> Option<StatusLineInput> {
+        None
+    }
 
     /// Encodes the answer to the event of this name.
     fn reply(&self, event: &str, answer: Answer) -> Reply;

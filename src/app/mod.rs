@@ -2,7 +2,8 @@
 //!
 //! [`handlers`] handles a hook's event, in the steps [`session`], [`transcript_reader`], [`record`] and
 //! [`store_access`]. Commands use [`operate`], [`report`], [`last_known`], [`explain`], [`price_check`], [`resync`] and
-//! [`verify`]; [`status`] is the JSON for scripts.
+//! [`verify`]; [`status`] is the JSON for scripts. [`status_line`]
+//! is the line below the client's prompt.
 
 pub mod backfill;
 pub mod explain;
@@ -32,6 +33,7 @@ pub mod resync;
 pub mod session;
 pub mod session_files;
 pub mod status;
+pub mod status_line;
 pub mod store_access;
 pub mod store_status;
 mod temporary_store;

@@ -9,13 +9,13 @@ use serde_json::{Map, Value, json};
 
 use super::line_diff::diff;
 use super::person_only::refuse_in_agent;
-use super::settings_file::SettingsFile;
+use super::settings_file::{STATUS_LINE, SettingsFile};
 use super::settings_scope::SettingsScope;
 use crate::agents::claude::hook_entries::{self, ReplacedEntry};
 use crate::agents::claude::program;
-use crate::agents::claude::registration::{EVENTS, events_of, is_supported};
+use crate::agents::claude::registration::{self, EVENTS, events_of, is_supported};
 use crate::agents::claude::version::ClientVersion;
-use crate::agents::hook::Hook;
+use crate::agents::hook::{self, Hook};
 use crate::app::installation::Installation;
 use crate::app::open_store::StoreLocation;
 use crate::app::operator;
@@ -23,7 +23,7 @@ use crate::domain::time::Timestamp;
 use crate::platform::Env;
 use crate::store::sqlite::make_private_dir;
 
-/// Register the hooks in Claude Code's settings.
+/// Register the hooks, and the status line if there is none, in Claude Code's settings.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(
     after_help = "The settings file is backed up first, and everything else in it stays. Running the command again changes nothing.
@@ -31,6 +31,7 @@ use crate::store::sqlite::make_private_dir;
 Examples:
   fusebox init --dry-run
   fusebox init
+  fusebox init --status-line                    instead of the status line that you have
   fusebox init --project --dir ~/work/project   in its shared settings"
 )]
 pub struct InitArgs {
@@ -43,6 +44,12 @@ pub struct InitArgs {
     /// The client for the hooks [default: the claude on the PATH]
     #[arg(long, value_name = "PROGRAM")]
     pub client: Option<PathBuf>,
+    /// Set the status line even if there is another one, or for a project
+    #[arg(long, conflicts_with = "no_status_line")]
+    pub status_line: bool,
+    /// Do not set the status line
+    #[arg(long)]
+    pub no_status_line: bool,
     /// Show what would change without changing anything
     #[arg(long)]
     pub dry_run: bool,
@@ -65,6 +72,20 @@ impl InitArgs {
                 writeln!(err, "fusebox: warning: {}: {problem}; assuming a new version", program.display())?;
                 Ok(None)
             }
+        }
+    }
+
+    /// What to do with the status line. Without being asked, it is only set in the user's own settings: in a project it
+    /// would replace that of other people, or the user's.
+    fn status_line_change(&self, file: &SettingsFile, env: &Env) -> StatusLineChange {
+        let is_ours = file.has_our_status_line(env);
+        let is_own_file = !self.place.project && !self.place.local;
+        match file.get(STATUS_LINE) {
+            _ if self.no_status_line => StatusLineChange::Skipped,
+            _ if self.status_line || is_ours => StatusLineChange::Set,
+            Some(_) => StatusLineChange::Kept,
+            None if is_own_file => StatusLineChange::Set,
+            None => StatusLineChange::Skipped,
         }
     }
 
@@ -102,9 +123,15 @@ pub fn run(args: &InitArgs, env: &Env, out: &mut dyn Write, err: &mut dyn Write)
     let mut hooks = file.hooks();
     let client = args.client_version(env, err)?;
     let replaced = hook_entries::register(&mut hooks, &bin_dir, client, env);
-    let text = file.with_hooks(&hooks)?;
+    let status_line = args.status_line_change(&file, env);
+    let mut wanted = vec![("hooks", Some(hooks.clone().into()))];
+    if status_line == StatusLineChange::Set {
+        wanted.push((STATUS_LINE, Some(registration::status_line(&bin_dir))));
+    }
+    let text = file.with(&wanted)?;
+    let (backup, installed_at) = (None, None);
     let mut done =
-        InitReport { file: &file, bin_dir: &bin_dir, text, client, backup: None, installed_at: None };
+        InitReport { file: &file, bin_dir: &bin_dir, text, client, status_line, backup, installed_at };
     for line in warnings(&file, &hooks, &replaced) {
         writeln!(err, "fusebox: warning: {line}")?;
     }
@@ -131,7 +158,7 @@ fn check_binaries(dir: &Path) -> anyhow::Result<()> {
         bail!("{}: the path of the folder must be UTF-8. Move the executables elsewhere", dir.display());
     }
     let mut bad = Vec::new();
-    for name in Hook::ALL.map(|hook| hook.name()) {
+    for name in hook::programs() {
         match std::fs::metadata(dir.join(name)) {
             Ok(meta) if meta.is_file() && meta.permissions().mode() & 0o111 != 0 => {}
             Ok(_) => bad.push(format!("{name} is not executable")),
@@ -185,7 +212,7 @@ fn record_installation(
         cache_dir: env.cwd.join(env.cache_dir()),
         config: env.user_config().map(|path| env.cwd.join(path)),
         settings_file: file.path().to_owned(),
-        binaries: Hook::ALL.map(|hook| bin_dir.join(hook.name())).to_vec(),
+        binaries: hook::programs().map(|name| bin_dir.join(name)).collect(),
         version: env!("CARGO_PKG_VERSION").into(),
         state_dir,
     };
@@ -220,16 +247,38 @@ struct InitReport<'a> {
     bin_dir: &'a Path,
     text: Option<String>,
     client: Option<ClientVersion>,
+    status_line: StatusLineChange,
     backup: Option<PathBuf>,
     installed_at: Option<Timestamp>,
 }
 
+/// What happens to the status line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StatusLineChange {
+    /// It is Fusebox's now.
+    Set,
+    /// There is another one, which stays.
+    Kept,
+    /// It was not wanted.
+    Skipped,
+}
+
+impl StatusLineChange {
+    /// The name in JSON.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Set => "set",
+            Self::Kept => "kept",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
 impl InitReport<'_> {
     fn to_json(&self, dry_run: bool) -> Value {
-        let binaries: Map<String, Value> = Hook::ALL
-            .map(|hook| (hook.name().to_owned(), self.bin_dir.join(hook.name()).to_string_lossy().into()))
-            .into_iter()
-            .collect();
+        let path = |name: &str| self.bin_dir.join(name).to_string_lossy().into();
+        let binaries: Map<String, Value> =
+            hook::programs().map(|name| (name.to_owned(), path(name))).collect();
         json!({
             "settings_file": self.file.path().to_string_lossy(),
             "changed": self.text.is_some(),
@@ -238,6 +287,7 @@ impl InitReport<'_> {
             "events": EVENTS.map(|(event, _)| event).into_iter().filter(|e| is_supported(e, self.client)).collect::<Vec<_>>(),
             "client": self.client.map(|version| version.to_string()),
             "binaries": binaries,
+            "status_line": self.status_line.name(),
             "installed_at": self.installed_at.map(Timestamp::to_rfc3339),
         })
     }
@@ -258,6 +308,9 @@ impl InitReport<'_> {
             let events: Vec<_> = events_of(hook).filter(|event| is_supported(event, self.client)).collect();
             text += &format!("  {:<14} {}\n", hook.name(), events.join(", "));
         }
+        if self.status_line == StatusLineChange::Set {
+            text += &format!("  {:<14} the line below the prompt\n", hook::STATUS_LINE);
+        }
         text += &format!("\nFolder    {}\n", self.bin_dir.display());
         if let Some(client) = self.client {
             text += &format!("Client    {client}\n");
@@ -270,6 +323,10 @@ impl InitReport<'_> {
         programs.dedup();
         for program in programs {
             text += &format!("Replaced  {program}\n");
+        }
+        if self.status_line == StatusLineChange::Kept {
+            text += "\nYour own status line stays. `fusebox init --status-line` replaces it by Fusebox's; `fusebox uninstall` \
+                     then brings it back.\n";
         }
         if args.place.project {
             text += "\nThis file is often committed, but the folder is on this machine; --local keeps the change to yourself.\n";

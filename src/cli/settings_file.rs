@@ -1,6 +1,7 @@
-//! A settings file of the client: reads it, replaces its `hooks`, backs it up and writes it atomically.
+//! A settings file of the client: reads it, replaces its `hooks` and its `statusLine`, backs it up and writes it
+//! atomically.
 //!
-//! The file belongs to a person, so no byte outside `hooks` changes.
+//! The file belongs to a person, so no byte outside these two values changes.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
@@ -11,10 +12,13 @@ use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::settings_text::{around_hooks, cut_hooks, replace_hooks};
+use super::settings_text::{around, cut, replace};
 use crate::agents::claude::hook_entries;
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
+
+/// The key of the status line.
+pub const STATUS_LINE: &str = "statusLine";
 
 /// A settings file as read.
 #[derive(Clone, Debug)]
@@ -96,66 +100,88 @@ impl SettingsFile {
         self.get("hooks").and_then(Value::as_object).cloned().unwrap_or_default()
     }
 
-    /// The text with these hooks instead of its own; `None` if they are equal.
+    /// The text with these values of top-level keys instead of its own (`None`: without the key); `None` if they are
+    /// equal.
     ///
     /// # Errors
-    /// The new text would not have these hooks.
-    pub fn with_hooks(&self, hooks: &Map<String, Value>) -> anyhow::Result<Option<String>> {
-        if *hooks == self.hooks() {
+    /// The new text would not have these values.
+    pub fn with(&self, wanted: &[(&str, Option<Value>)]) -> anyhow::Result<Option<String>> {
+        let (mut text, mut meant) = (self.text().to_owned(), self.settings.clone());
+        for (key, value) in wanted {
+            match value {
+                Some(value) if meant.get(*key) == Some(value) => {}
+                Some(value) => {
+                    text = replace(&text, key, value)?;
+                    meant.insert((*key).into(), value.clone());
+                }
+                None if meant.shift_remove(*key).is_some() => text = cut(&text, key)?,
+                None => {}
+            }
+        }
+        if meant == self.settings {
             return Ok(None);
         }
-        let text = replace_hooks(self.text(), hooks)?;
-        let mut meant = self.settings.clone();
-        meant.insert("hooks".into(), hooks.clone().into());
         let says: Value = serde_json::from_str(&text)?;
-        ensure!(says == Value::from(meant), "{}: its hooks cannot be replaced", self.path.display());
+        ensure!(says == Value::from(meant), "{}: its settings cannot be replaced", self.path.display());
         Ok(Some(text))
     }
 
+    /// Whether its status line is Fusebox's.
+    pub fn has_our_status_line(&self, env: &Env) -> bool {
+        self.get(STATUS_LINE).is_some_and(|setting| hook_entries::is_our_status_line(setting, env))
+    }
+
     /// How to remove Fusebox from the file. If `init` made the file from a backup beside it without other changes
-    /// since, the backup is restored; if `init` created it, it is removed; otherwise only the entries are removed, and
-    /// every other byte stays.
+    /// since, the backup is restored; if `init` created it, it is removed; otherwise only the entries are removed, a
+    /// status line that was replaced comes back, and every other byte stays.
     ///
     /// # Errors
-    /// The new text would not have the remaining hooks.
+    /// The new text would not have the remaining settings.
     pub fn without_fusebox(&self, env: &Env) -> anyhow::Result<Removal> {
         let mut hooks = self.hooks();
-        if hook_entries::unregister(&mut hooks, env).is_empty() {
+        let has_our_status_line = self.has_our_status_line(env);
+        if hook_entries::unregister(&mut hooks, env).is_empty() && !has_our_status_line {
             return Ok(Removal::Nothing);
         }
         let backups = self.backups();
         let before = |text: &&String| {
             self.with_text(text).is_some_and(|file| {
                 hook_entries::fusebox_entries(&file.hooks(), env).is_empty()
+                    && !file.has_our_status_line(env)
                     && nonempty_events(&file.hooks()) == nonempty_events(&hooks)
-                    && self.is_made_of(text)
+                    && self.is_made_of(text, env)
             })
         };
         if let Some(text) = backups.iter().find(before) {
             return Ok(Removal::Text(text.clone()));
         }
-        if hooks.is_empty() && self.is_made_of("") {
+        if hooks.is_empty() && self.is_made_of("", env) {
             return Ok(Removal::File);
         }
+        let known: Vec<Self> = backups.iter().filter_map(|text| self.with_text(text)).collect();
+        let status_line = match has_our_status_line {
+            true => known
+                .iter()
+                .find(|file| !file.has_our_status_line(env))
+                .and_then(|file| file.get(STATUS_LINE)),
+            false => self.get(STATUS_LINE),
+        };
         // An empty `hooks` from before `init` is harmless.
-        let had_hooks =
-            backups.iter().filter_map(|text| self.with_text(text)).any(|file| file.get("hooks").is_some());
-        if !hooks.is_empty() || had_hooks {
-            return Ok(self.with_hooks(&hooks)?.map_or(Removal::Nothing, Removal::Text));
-        }
-        let text = cut_hooks(self.text())?;
-        let mut meant = self.settings.clone();
-        meant.shift_remove("hooks");
-        let says: Value = serde_json::from_str(&text)?;
-        ensure!(says == Value::from(meant), "{}: its hooks cannot be removed", self.path.display());
-        Ok(Removal::Text(text))
+        let had_hooks = self.get("hooks").is_some() && known.iter().any(|file| file.get("hooks").is_some());
+        let hooks = (!hooks.is_empty() || had_hooks).then(|| Value::from(hooks));
+        let text = self.with(&[("hooks", hooks), (STATUS_LINE, status_line.cloned())])?;
+        Ok(text.map_or(Removal::Nothing, Removal::Text))
     }
 
-    /// Whether the file is exactly `text` with other hooks, as `init` writes them.
-    fn is_made_of(&self, text: &str) -> bool {
-        let made = replace_hooks(text, &self.hooks());
+    /// Whether the file is exactly `text` with other hooks, and perhaps Fusebox's status line, as `init` writes them.
+    fn is_made_of(&self, text: &str, env: &Env) -> bool {
+        let status_line = self.get(STATUS_LINE).filter(|_| self.has_our_status_line(env));
+        let made = replace(text, "hooks", &self.hooks().into()).and_then(|made| match status_line {
+            Some(setting) => replace(&made, STATUS_LINE, setting),
+            None => Ok(made),
+        });
         made.is_ok_and(|made| {
-            around_hooks(&made).is_some_and(|around| Some(around) == around_hooks(self.text()))
+            around(&made, "hooks").is_some_and(|rest| Some(rest) == around(self.text(), "hooks"))
         })
     }
 

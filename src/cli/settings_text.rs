@@ -1,50 +1,46 @@
-//! Inserts, replaces and removes `hooks` in the text of a settings file, leaving every other byte unchanged.
+//! Inserts, replaces and removes top-level keys in the text of a settings file, leaving every other byte unchanged.
+
+use std::collections::BTreeMap;
 
 use anyhow::Context;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
-/// The raw value of `hooks`, used to find its position in the text.
-#[derive(Deserialize)]
-struct HooksValue<'a> {
-    #[serde(borrow)]
-    hooks: Option<&'a RawValue>,
-}
-
-/// Replaces the `hooks` in `text`, or appends them as the last key.
-pub(super) fn replace_hooks(text: &str, hooks: &Map<String, Value>) -> anyhow::Result<String> {
+/// Replaces the value of `key` in `text`, or appends it as the last key.
+pub(super) fn replace(text: &str, key: &str, value: &Value) -> anyhow::Result<String> {
     let text = if text.trim().is_empty() { "{}\n" } else { text };
     let indent = indent_of(text);
-    let hooks = render(hooks, indent)?;
-    if let Some((before, after)) = around_hooks(text) {
-        return Ok([before, &hooks, after].concat());
+    let value = render(value, indent)?;
+    if let Some((before, after)) = around(text, key) {
+        return Ok([before, &value, after].concat());
     }
     let end = text.rfind('}').context("settings must be an object")?;
     let before = text[..end].trim_end();
     let comma = if before.ends_with('{') { "" } else { "," };
-    Ok(format!("{before}{comma}\n{indent}\"hooks\": {hooks}\n{}", &text[end..]))
+    Ok(format!("{before}{comma}\n{indent}\"{key}\": {value}\n{}", &text[end..]))
 }
 
-/// The text before and after the value of `hooks`.
-pub(super) fn around_hooks(text: &str) -> Option<(&str, &str)> {
-    let raw: HooksValue = serde_json::from_str(text).ok()?;
-    let value = raw.hooks.map(RawValue::get)?;
+/// The text before and after the value of `key`.
+pub(super) fn around<'t>(text: &'t str, key: &str) -> Option<(&'t str, &'t str)> {
+    let values: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+    let value = values.get(key)?.get();
     let start = value.as_ptr().addr() - text.as_ptr().addr();
     Some((&text[..start], &text[start + value.len()..]))
 }
 
-/// Removes the key `hooks` and its comma.
-pub(super) fn cut_hooks(text: &str) -> anyhow::Result<String> {
-    let (before, after) = around_hooks(text).context("no hooks")?;
+/// Removes `key`, its value and its comma.
+pub(super) fn cut(text: &str, key: &str) -> anyhow::Result<String> {
+    let (before, after) = around(text, key).with_context(|| format!("no {key}"))?;
     // Only white space and a colon are between a key and its value.
-    let key = before.rfind("\"hooks\"").context("the key `hooks` is written with escapes")?;
-    let before_key = before[..key].trim_end();
+    let start = before.rfind(&format!("\"{key}\""));
+    let start = start.with_context(|| format!("the key `{key}` is written with escapes"))?;
+    let before_key = before[..start].trim_end();
     if let Some(before) = before_key.strip_suffix(',') {
         return Ok([before, after].concat());
     }
     match after.trim_start().strip_prefix(',') {
-        Some(after) => Ok([&before[..key], after.trim_start()].concat()),
+        Some(after) => Ok([&before[..start], after.trim_start()].concat()),
         None => Ok([before_key, after.trim_start()].concat()),
     }
 }
@@ -59,10 +55,10 @@ fn indent_of(text: &str) -> &str {
 }
 
 /// The value of a top-level key.
-fn render(hooks: &Map<String, Value>, indent: &str) -> anyhow::Result<String> {
+fn render(value: &Value, indent: &str) -> anyhow::Result<String> {
     let mut bytes = Vec::new();
     let pretty = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
-    hooks.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, pretty))?;
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, pretty))?;
     Ok(String::from_utf8(bytes)?.replace('\n', &format!("\n{indent}")))
 }
 
@@ -72,8 +68,7 @@ mod tests {
     use serde_json::json;
 
     fn spliced(text: &str) -> String {
-        let Value::Object(hooks) = json!({"Stop": []}) else { unreachable!() };
-        replace_hooks(text, &hooks).unwrap()
+        replace(text, "hooks", &json!({"Stop": []})).unwrap()
     }
 
     #[test]
@@ -101,7 +96,7 @@ mod tests {
             ("{ \"hooks\" : {\"x\": []} }", "{}"),
             ("{\"s\":\"\\\"hooks\\\"\",\"hooks\":{},\"b\":2}", "{\"s\":\"\\\"hooks\\\"\",\"b\":2}"),
         ] {
-            assert_eq!(cut_hooks(text).unwrap(), left);
+            assert_eq!(cut(text, "hooks").unwrap(), left);
         }
     }
 }

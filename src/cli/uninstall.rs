@@ -13,8 +13,9 @@ use super::{Io, UsageError};
 use crate::app::installation::Installation;
 use crate::app::operation_ledger;
 use crate::platform::Env;
+use crate::store::plan_file;
 
-/// Remove the hooks from Claude Code's settings; everything else stays.
+/// Remove the hooks and the status line from Claude Code's settings; everything else stays.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(
     after_help = "Without --user, --project or --local, this covers your settings and the file in which `fusebox init` last registered \
@@ -129,7 +130,7 @@ fn stored_paths(env: &Env) -> Vec<PathBuf> {
         name.starts_with("state.db")
             || name.starts_with("ledger.")
             || name.starts_with("journal.jsonl")
-            || ["install.json", operation_ledger::FILE].contains(&name)
+            || ["install.json", plan_file::FILE, operation_ledger::FILE].contains(&name)
     };
     let in_cache = |name: &str| name.starts_with("guardrails-");
     let mut found = Vec::new();

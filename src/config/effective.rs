@@ -8,7 +8,7 @@ use super::draft::{BudgetDraft, Draft, SourcedValue, TASK};
 use super::field::{BUDGET, Field, HARD_LIMIT, MODES, ON_LIMIT, SETTINGS, STORE_DOWN, budget_field, setting};
 use super::source::{EffectiveValue, Problem, Source};
 use super::value::{OFF, ValueKind};
-use super::{Config, PromptLineMode, RedisConfig};
+use super::{Config, PromptLineMode, RedisConfig, StatusLineConfig, StatusPart};
 use crate::domain::breaker::policy::{Limits, Policy};
 use crate::domain::budget::{Budget, Scope, TokenClasses, Unit};
 use crate::domain::money::nanos_from_usd;
@@ -112,6 +112,10 @@ impl Draft {
             breaker: self.breaker()?,
             throttle: self.throttle()?,
             prices: self.prices(),
+            status_line: StatusLineConfig {
+                parts: self.checked("status_line.parts").some_of(&StatusPart::ALL)?,
+                color: self.checked("status_line.color").flag()?,
+            },
         })
     }
 
@@ -288,6 +292,10 @@ impl CheckedValue {
     fn one_of<T: Copy>(&self, all: &[(&str, T)]) -> Result<T, Problem> {
         let known = all.iter().find(|(name, _)| self.sourced.value == *name);
         known.map(|(_, value)| *value).ok_or_else(|| self.type_error())
+    }
+
+    fn some_of<T: Copy>(&self, all: &[(&str, T)]) -> Result<Vec<T>, Problem> {
+        self.list(|item| all.iter().find(|(name, _)| item == *name).map(|(_, value)| *value))
     }
 
     /// The value converted by `read`; `None` if it is not set or off.

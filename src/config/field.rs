@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use strsim::levenshtein;
 
 use super::PromptLineMode;
+use super::status_line::StatusPart;
 use super::value::{MAX_NUMBER, ValueKind, ascending};
 use crate::domain::breaker::policy::{self, Preset};
 use crate::domain::breaker::rules::RULES;
@@ -97,7 +98,7 @@ fn union(one: &Value, other: &Value) -> Value {
     ascending(numbers.collect())
 }
 
-const fn names<T: Copy, const N: usize>(all: [(&'static str, T); N]) -> [&'static str; N] {
+pub(super) const fn names<T: Copy, const N: usize>(all: [(&'static str, T); N]) -> [&'static str; N] {
     let mut names = [""; N];
     let mut i = 0;
     while i < N {
@@ -118,6 +119,7 @@ pub(super) const STORE_DOWN: [(&str, StoreDown); 3] =
 
 const SCOPES: ValueKind = ValueKind::OneOf(&names(Scope::ALL), &["platform", "chain", "task"]);
 const PROMPT_LINE_MODES: ValueKind = ValueKind::OneOf(&names(PromptLineMode::ALL), &[]);
+const STATUS_PARTS: ValueKind = ValueKind::Selection(&StatusPart::NAMES);
 const NAMED_PRESETS: ValueKind = ValueKind::OneOf(&names(PRESETS), &[]);
 const NAMED_MODES: ValueKind = ValueKind::OneOf(&names(MODES), &[]);
 const UNITS: ValueKind = ValueKind::OneOf(&names(Unit::ALL), &["percent"]);
@@ -149,7 +151,8 @@ const fn reserved(name: &'static str) -> Field {
 }
 
 /// The tables of a file, except `[[budget]]`.
-pub(super) const TABLES: [&str; 7] = ["store", "brief", "alerts", "task_type", "throttle", "breaker", PRICES];
+pub(super) const TABLES: [&str; 8] =
+    ["store", "brief", "alerts", "task_type", "throttle", "breaker", "status_line", PRICES];
 
 /// The table of prices, with a table for each model.
 pub(super) const PRICES: &str = "prices";
@@ -196,6 +199,8 @@ pub(super) static SETTINGS: LazyLock<Vec<Field>> = LazyLock::new(|| {
         tightenable("breaker.wrap_up", ValueKind::Whole(1000), Strictness::Lower, || json!(policy::WRAP_UP)),
         field("breaker.cooldown_seconds", ValueKind::Count(MAX_CALLS), Strictness::Free, || json!("off")),
         field("prices.discount", ValueKind::Fraction, Strictness::Free, || json!(0.0)),
+        field("status_line.parts", STATUS_PARTS, Strictness::Free, || json!(StatusPart::NAMES)),
+        field("status_line.color", ValueKind::Flag, Strictness::Free, || json!(true)),
         reserved("platform"),
     ]);
     all

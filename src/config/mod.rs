@@ -18,6 +18,7 @@ mod prices;
 pub mod redis_address;
 mod source;
 mod stamp;
+mod status_line;
 mod value;
 mod variable;
 
@@ -35,6 +36,7 @@ pub use self::paths::{PathInfo, paths};
 use self::paths::{display_path, user_file};
 pub use self::source::{EffectiveValue, Problem, Source, printable};
 pub use self::stamp::Stamp;
+pub use self::status_line::{StatusLineConfig, StatusPart};
 pub use self::value::is_name;
 use self::value::{RawValue, ValueKind};
 use self::variable::ProjectVariables;
@@ -77,6 +79,9 @@ pub struct Config {
     /// What models cost. (In the cache only if it is not the default, because each hook reads it.)
     #[serde(default, skip_serializing_if = "Prices::is_default")]
     pub prices: Prices,
+    /// What the status line shows. (In the cache only if it is not the default.)
+    #[serde(default, skip_serializing_if = "StatusLineConfig::is_default")]
+    pub status_line: StatusLineConfig,
 }
 
 /// The connection to the shared store.
@@ -112,6 +117,7 @@ impl Config {
             breaker: Policy::default(),
             throttle: None,
             prices: Prices::default(),
+            status_line: StatusLineConfig::default(),
         }
     }
 }

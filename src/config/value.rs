@@ -145,6 +145,8 @@ pub(super) enum ValueKind {
     Dollars,
     /// Token classes.
     Classes,
+    /// Some of these names, in any order.
+    Selection(&'static [&'static str]),
     /// A command and its arguments; empty: none.
     Words,
     /// The address of Redis.
@@ -196,6 +198,7 @@ impl ValueKind {
             Self::Fraction => self.number_to(1.0, raw),
             Self::Dollars => self.number_to(MAX_DOLLARS, raw),
             Self::Classes => self.classes(raw),
+            Self::Selection(names) => self.selection(names, raw),
             Self::Words => self.words(raw),
             Self::Redis => redis_url(raw.text().ok_or_else(|| self.refuse(raw))?),
             Self::Reserved => Err("is not supported yet: remove it".into()),
@@ -219,6 +222,7 @@ impl ValueKind {
             Self::Fraction => "must be a number from 0 to 1".into(),
             Self::Dollars => format!("must be a number of dollars from 0 to {MAX_DOLLARS}"),
             Self::Classes => format!("must be a list of one or more of {}", CLASSES.join(", ")),
+            Self::Selection(names) => format!("must be a list of {}, each at most once", names.join(", ")),
             Self::Words => "must be a list of strings: a command and its arguments, or empty for none".into(),
             Self::Redis => "must be the address of Redis, such as redis://127.0.0.1:6379/0".into(),
             Self::Reserved => "is not supported yet".into(),
@@ -252,6 +256,18 @@ impl ValueKind {
         }
         let named = |class: &&&str| list.iter().any(|item| item.text() == Some(**class));
         Ok(json!(CLASSES.iter().filter(named).collect::<Vec<_>>()))
+    }
+
+    fn selection(self, names: &[&str], raw: &RawValue) -> Result<Value, String> {
+        let list = raw.list().ok_or_else(|| self.refuse(raw))?;
+        let known = |item: &RawValue| names.iter().find(|name| item.text() == Some(**name)).copied();
+        let chosen = list.iter().map(|item| known(item).ok_or_else(|| self.refuse(item)));
+        let chosen = chosen.collect::<Result<Vec<&str>, _>>()?;
+        let twice = chosen.iter().enumerate().find(|(at, name)| chosen[..*at].contains(name));
+        match twice {
+            Some((_, name)) => Err(self.refuse(&RawValue::Text(format!("{name}, {name}")))),
+            None => Ok(json!(chosen)),
+        }
     }
 
     fn words(self, raw: &RawValue) -> Result<Value, String> {

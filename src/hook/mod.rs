@@ -3,3 +3,4 @@
 pub mod alert_command;
 pub mod journal;
 pub mod run;
+pub mod status_line;

@@ -24,28 +24,16 @@ const MAX_INPUT_BYTES: u64 = 16 * 1024 * 1024;
 /// kernel. Rust's runtime has already opened `/dev/null` for closed standard streams, and turned a closed pipe into an
 /// error instead of a signal.
 pub fn run(hook: Hook) -> ! {
-    deadline::arm();
-    let env = Env::from_process();
-    if let Some(dir) = env.state_dir() {
-        let late = format!("not done within {} ms", deadline::DEADLINE_MS);
-        deadline::set_late_entry(&journal::path(&dir), journal::line(env.now, hook.name(), &late));
-    }
-    let for_panic = env.clone();
-    std::panic::set_hook(Box::new(move |panic| {
-        let place = panic.location().map_or_else(String::new, |l| format!("{}:{}", l.file(), l.line()));
-        log_problems(&for_panic, hook, &[format!("panic at {place}")]);
-        deadline::exit_now(0);
-    }));
-    let input = read_input().unwrap_or_else(|error| {
-        log_problems(&env, hook, &[format!("standard input cannot be read: {error}")]);
-        deadline::exit_now(0)
-    });
-    let text = into_text(input);
+    let (env, text) = begin(hook.name());
     let HandledEvent { mut ctx, reply, output } = match handle_payload(hook, &env, &text) {
         Ok(Some(answered)) => answered,
         Ok(None) => deadline::exit_now(0),
         Err(InvalidPayload) => {
-            log_problems(&env, hook, &[format!("not understood: {} bytes on standard input", text.len())]);
+            log_problems(
+                &env,
+                hook.name(),
+                &[format!("not understood: {} bytes on standard input", text.len())],
+            );
             deadline::exit_now(0)
         }
     };
@@ -60,11 +48,32 @@ pub fn run(hook: Hook) -> ! {
         confirm(&mut ctx, &output);
     }
     // First, because maintenance may hit the deadline.
-    log_problems(&env, hook, &ctx.take_journal());
+    log_problems(&env, hook.name(), &ctx.take_journal());
     let tidied = ctx.store.maintain(hook == Hook::SessionEvent);
     ctx.notices.log_failure(tidied);
-    log_problems(&env, hook, &ctx.take_journal());
+    log_problems(&env, hook.name(), &ctx.take_journal());
     deadline::exit_now(code)
+}
+
+/// Arms the deadline, makes a panic harmless, and reads standard input. `program`: the name in the journal.
+pub(super) fn begin(program: &'static str) -> (Env, String) {
+    deadline::arm();
+    let env = Env::from_process();
+    if let Some(dir) = env.state_dir() {
+        let late = format!("not done within {} ms", deadline::DEADLINE_MS);
+        deadline::set_late_entry(&journal::path(&dir), journal::line(env.now, program, &late));
+    }
+    let for_panic = env.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map_or_else(String::new, |l| format!("{}:{}", l.file(), l.line()));
+        log_problems(&for_panic, program, &[format!("panic at {place}")]);
+        deadline::exit_now(0);
+    }));
+    let input = read_input().unwrap_or_else(|error| {
+        log_problems(&env, program, &[format!("standard input cannot be read: {error}")]);
+        deadline::exit_now(0)
+    });
+    (env, into_text(input))
 }
 
 /// Marks alerts and events as shown, and runs the person's program for them.
@@ -105,13 +114,13 @@ fn into_text(input: Vec<u8>) -> String {
 
 /// Writes everything. Returns whether it worked. The standard library reports success for a stream that is not open for
 /// writing, and discards the data: then the decision must hold, too.
-fn write_all(mut to: impl Write, bytes: &[u8]) -> bool {
+pub(super) fn write_all(mut to: impl Write, bytes: &[u8]) -> bool {
     to.write_all(bytes).and_then(|()| to.flush()).is_ok()
 }
 
-fn log_problems(env: &Env, hook: Hook, problems: &[String]) {
+pub(super) fn log_problems(env: &Env, program: &str, problems: &[String]) {
     if let Some(dir) = env.state_dir().filter(|_| !problems.is_empty()) {
-        let lines: Vec<u8> = problems.iter().flat_map(|p| journal::line(env.now, hook.name(), p)).collect();
+        let lines: Vec<u8> = problems.iter().flat_map(|p| journal::line(env.now, program, p)).collect();
         journal::append(&dir, &lines);
     }
 }

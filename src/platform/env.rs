@@ -9,7 +9,8 @@ use crate::domain::message::MessageKey;
 use crate::domain::time::Timestamp;
 
 /// Prefixes of the variables that are read. Others, which include secrets, are not kept.
-const PREFIXES: [&str; 7] = ["FUSEBOX_", "CLAUDE", "XDG_", "HOME", "USER", "PATH", "TZ"];
+const PREFIXES: [&str; 9] =
+    ["FUSEBOX_", "CLAUDE", "XDG_", "HOME", "USER", "PATH", "TZ", "COLUMNS", "NO_COLOR"];
 
 /// Whether a variable is read.
 pub(super) fn is_read(name: &str) -> bool {

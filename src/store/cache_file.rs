@@ -10,15 +10,20 @@ use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::session_cache::{SessionCache, VERSION};
 use crate::domain::message::MessageKey;
 use crate::domain::time::Timestamp;
 use crate::platform::files;
 use crate::transcript::is_plain_id;
 
-/// The extensions of one cache's files: the cache, its spare file, the lock, the read cache of a shared store, and the
-/// mark of [unreported data](SessionCache::has_unreported_data).
-const EXTENSIONS: [&str; 5] = ["json", "new", "lock", "redis", UNREPORTED];
+/// The extensions of one cache's files: the cache, its spare file, the lock, the read cache of a shared store, the
+/// [client's cost](ClientCost), and the mark of [unreported data](SessionCache::has_unreported_data).
+const EXTENSIONS: [&str; 6] = ["json", "new", "lock", "redis", COST, UNREPORTED];
+
+/// The extension of the file with the client's cost. The status line writes it, without waiting for hooks.
+const COST: &str = "cost";
 
 /// The extension of the mark. It is a separate file, so that such caches are found without reading all of them.
 const UNREPORTED: &str = "owes";
@@ -31,6 +36,15 @@ const EXPECTED_BYTES: u64 = 64 * 1024;
 
 /// How many caches are deleted per sweep.
 const MAX_SWEPT: usize = 100;
+
+/// What the client reckons that a session cost, as it tells only its status line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientCost {
+    /// In nano-dollars.
+    pub nano_usd: u64,
+    /// When it first said so.
+    pub at: Timestamp,
+}
 
 /// The file of one session's cache.
 #[derive(Clone, Debug)]
@@ -111,6 +125,33 @@ impl CacheFile {
         let (bytes, cache) = self.read_current()?;
         self.last_read.replace(Some((bytes, cache.clone())));
         Some(cache)
+    }
+
+    /// What the client reckons that the session cost; `None` if no status line was told.
+    pub fn client_cost(&self) -> Option<ClientCost> {
+        check_private(self.dir()).ok()?;
+        let file = files::private().read(true).open(self.path.with_extension(COST)).ok()?;
+        serde_json::from_reader(file.take(EXPECTED_BYTES)).ok()
+    }
+
+    /// Notes what the client reckons, if it changed.
+    ///
+    /// # Errors
+    /// It cannot be written; the old one stays.
+    pub fn note_client_cost(&self, cost: ClientCost) -> std::io::Result<()> {
+        if self.client_cost().is_some_and(|known| known.nano_usd == cost.nano_usd) {
+            return Ok(());
+        }
+        match check_private(self.dir()) {
+            Err(e) if e.kind() == ErrorKind::NotFound => private_dir(self.dir())?,
+            checked => checked?,
+        }
+        // If this process dies, `sweep` finds the file by its name.
+        let mut file =
+            tempfile::Builder::new().prefix("guardrails-").suffix(".new").tempfile_in(self.dir())?;
+        serde_json::to_writer(&mut file, &cost)?;
+        file.persist(self.path.with_extension(COST))?;
+        Ok(())
     }
 
     /// The content and its value. The caller must have checked the folder.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::registration::{EVENTS, entry, is_supported, program};
 use super::version::ClientVersion;
-use crate::agents::hook::Hook;
+use crate::agents::hook::{Hook, STATUS_LINE};
 use crate::platform::Env;
 
 /// Hook types of Claude Code 2.1.330.
@@ -76,6 +76,12 @@ pub fn register(
 /// Removes all entries of Fusebox. Returns them.
 pub fn unregister(hooks: &mut Map<String, Value>, env: &Env) -> Vec<ReplacedEntry> {
     set_entries(hooks, &|_| None, env)
+}
+
+/// Whether a value of `statusLine` starts Fusebox's program.
+pub fn is_our_status_line(setting: &Value, env: &Env) -> bool {
+    let is_named = |program: &String| Path::new(program).file_name() == Some(STATUS_LINE.as_ref());
+    program(setting).filter(is_named).is_some_and(|program| is_fusebox(&program, env))
 }
 
 /// Leaves exactly the wanted entry of Fusebox for each event. Returns what was replaced.

@@ -10,6 +10,7 @@ pub mod program;
 pub mod protected_client;
 pub mod registration;
 pub mod results;
+pub mod status_line;
 pub mod tools;
 pub mod transcript;
 pub mod version;
@@ -21,6 +22,7 @@ use self::payload::Payload;
 use super::answer::{Answer, Reply};
 use super::capability::Capabilities;
 use super::hook::Hook;
+use super::status_line::StatusLineInput;
 use super::tool::ToolTarget;
 use super::{Agent, InheritedEnv, InvalidPayload, ParsedEvent};
 use crate::domain::protection::Client;
@@ -62,6 +64,10 @@ impl Agent for ClaudeCode {
         let name = payload.event_name().to_owned();
         let event = payload.into_event(now).filter(|event| hook.handles(&event.kind));
         Ok(event.map(|event| ParsedEvent { name, event }))
+    }
+
+    fn parse_status_line(&self, input: &str, now: Timestamp) -> Option<StatusLineInput> {
+        status_line::parse(input, now)
     }
 
     fn reply(&self, event: &str, answer: Answer) -> Reply {

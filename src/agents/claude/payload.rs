@@ -93,7 +93,9 @@ struct ToolCall<'p> {
 }
 
 /// A value of the expected type; `None` otherwise.
-fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+pub(super) fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
     let raw = <&'de RawValue>::deserialize(from)?;
     Ok(serde_json::from_str(raw.get()).ok())
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::version::ClientVersion;
-use crate::agents::hook::Hook;
+use crate::agents::hook::{Hook, STATUS_LINE};
 
 /// Every event that Fusebox handles, and its executable.
 pub const EVENTS: [(&str, Hook); 13] = [
@@ -50,6 +50,17 @@ pub fn events_of(hook: Hook) -> impl Iterator<Item = &'static str> {
 pub fn entry(hook: Hook, bin_dir: &Path) -> Value {
     let command = bin_dir.join(hook.name());
     json!({"type": "command", "command": command.to_string_lossy(), "args": [], "timeout": TIMEOUT_SECONDS})
+}
+
+/// The setting that makes the program in the folder `bin_dir` the status line. The client hands it to a shell.
+pub fn status_line(bin_dir: &Path) -> Value {
+    let command = bin_dir.join(STATUS_LINE).to_string_lossy().into_owned();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+@%".contains(c);
+    let command = match command.chars().all(is_plain) {
+        true => command,
+        false => format!("'{}'", command.replace('\'', r"'\''")),
+    };
+    json!({"type": "command", "command": command, "padding": 0})
 }
 
 /// The program that an entry starts, if any: the command itself in exec form (with `args`), else the first word of the

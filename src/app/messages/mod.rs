@@ -1,9 +1,12 @@
 //! The texts for the agent and the person. [`verdicts`]: why a call, a turn or a prompt is held back. [`notices`]: the
-//! prompt line, alerts and events. [`replies`]: answers to a person's commands. This file has shared functions.
+//! prompt line, alerts and events. [`replies`]: answers to a person's commands. [`status_line`]: the status line. This
+//! file has shared functions.
 
 pub mod amounts;
+pub mod bar;
 pub mod notices;
 pub mod replies;
+pub mod status_line;
 pub mod verdicts;
 
 use self::amounts::{number, quantity};
