@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::spawn::{self, Hook, Launch};
+use crate::spawn::{self, Launch, POST_TOOL_USE, PROMPT_SUBMIT, SESSION_EVENT};
 
 /// Prefix of session ids.
 const SESSION: &str = "67393810-3473-4bd3-b05f-e73c943b";
@@ -168,6 +168,16 @@ impl Session {
                 more = json!({"stop_hook_active": false, "last_assistant_message": answer(self.messages),
                     "background_tasks": [], "session_crons": []});
             }
+            // What changes with each call is kept.
+            "StatusLine" => {
+                let used = (self.messages % 9_000) as f64 / 100.0;
+                let resets_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 3600;
+                more = json!({"model": {"id": "claude-sonnet-4-5-20250929", "display_name": "Sonnet 4.5"},
+                    "cost": {"total_cost_usd": self.messages as f64 / 100.0},
+                    "context_window": {"context_window_size": 200_000, "used_percentage": 31},
+                    "rate_limits": {"five_hour": {"used_percentage": used, "resets_at": resets_at},
+                        "seven_day": {"used_percentage": used, "resets_at": resets_at}}});
+            }
             other => panic!("{other}: no payload for it"),
         }
         let mut payload = json!({
@@ -244,17 +254,17 @@ impl Session {
 
     /// Calls a hook with `event`, without measuring.
     pub fn call(&self, event: &str) {
-        let hook = match event {
-            "SessionStart" => Hook::SessionEvent,
-            "UserPromptSubmit" => Hook::PromptSubmit,
-            _ => Hook::PostToolUse,
+        let program = match event {
+            "SessionStart" => SESSION_EVENT,
+            "UserPromptSubmit" => PROMPT_SUBMIT,
+            _ => POST_TOOL_USE,
         };
         self.write_input(event);
-        let done = spawn::command(spawn::built(hook).as_ref(), &self.launch())
+        let done = spawn::command(spawn::built(program).as_ref(), &self.launch())
             .stderr(Stdio::inherit())
             .status()
             .unwrap();
-        assert!(done.success(), "{}: {done}", hook.name());
+        assert!(done.success(), "{program}: {done}");
     }
 
     /// Length of the store's write-ahead log.

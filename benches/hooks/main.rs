@@ -15,7 +15,7 @@ use std::process::Child;
 use std::time::Duration;
 
 use home::{Home, Session, Text};
-use spawn::{Hook, Tools};
+use spawn::{POST_TOOL_USE, PRE_TOOL_USE, PROMPT_SUBMIT, SESSION_EVENT, STATUS_LINE, Tools};
 use table::{Row, Unit};
 
 /// Index of the long session.
@@ -58,6 +58,8 @@ enum Preparation {
     NoTranscript,
     /// The session's cache is this many seconds old.
     CacheAge(i64),
+    /// The client says something new, which is in no transcript.
+    Change,
 }
 
 /// What a row is compared with.
@@ -70,7 +72,7 @@ enum Baseline {
 /// One row, measured by running a hook.
 struct Subject {
     name: &'static str,
-    hook: Hook,
+    program: &'static str,
     event: &'static str,
     session: usize,
     preparation: Preparation,
@@ -146,17 +148,17 @@ fn main() {
     }
     sessions.iter().take(REDIS + 4).for_each(Session::check);
     let mut rows: Vec<Row> = subjects.iter().map(|s| s.row(&subjects)).collect();
-    rows.extend(Hook::ALL.map(|hook| {
-        let size = std::fs::metadata(tools.hook(hook)).unwrap().len();
-        Row::single(format!("binary size, {}", hook.name()), size as f64 / 1e6, Unit::Megabytes, 4.5)
+    rows.extend(fusebox::agents::hook::programs().map(|program| {
+        let size = std::fs::metadata(tools.program(program)).unwrap().len();
+        Row::single(format!("binary size, {program}"), size as f64 / 1e6, Unit::Megabytes, 4.5)
     }));
     let log = sessions[LONG].log_bytes() as f64 / 1e6;
     rows.push(Row::single("write-ahead log, 10,000th call".into(), log, Unit::Megabytes, 1.0));
     rows.extend(subjects.iter().filter(|s| s.measures_memory()).map(|s| {
         let session = &mut sessions[s.session];
         s.prepare(session);
-        let peak = tools.peak(s.hook, &session.launch());
-        Row::single(format!("peak memory, {} {}", s.hook.name(), s.event), peak, Unit::Megabytes, 8.0)
+        let peak = tools.peak(s.program, &session.launch());
+        Row::single(format!("peak memory, {} {}", s.program, s.event), peak, Unit::Megabytes, 8.0)
     }));
     match options.json {
         true => println!("{}", table::json(&rows)),
@@ -202,10 +204,11 @@ fn options() -> Options {
 fn subjects() -> Vec<Subject> {
     let (pre, post, on_redis, same) = (Some(1.6), Some(4.0), Some(5.0), Some(1.1));
     let (floor, line, nothing) = (Baseline::Floor, Preparation::Line, Preparation::Nothing);
+    let changed = Preparation::Change;
     let (first_pre, first_post) = (Baseline::Row(0), Baseline::Row(2));
-    let subject = |name, hook, event, session, preparation, baseline, target| Subject {
+    let subject = |name, program, event, session, preparation, baseline, target| Subject {
         name,
-        hook,
+        program,
         event,
         session,
         preparation,
@@ -215,11 +218,10 @@ fn subjects() -> Vec<Subject> {
         musl_floor: vec![],
         own: vec![],
     };
-    use Hook::{PostToolUse, PreToolUse, PromptSubmit, SessionEvent};
     vec![
         subject(
             "pre-tool-use, cache fresh",
-            PreToolUse,
+            PRE_TOOL_USE,
             "PreToolUse",
             0,
             Preparation::CacheAge(0),
@@ -228,24 +230,24 @@ fn subjects() -> Vec<Subject> {
         ),
         subject(
             "pre-tool-use, cache 30 s old",
-            PreToolUse,
+            PRE_TOOL_USE,
             "PreToolUse",
             1,
             Preparation::CacheAge(30),
             floor,
             pre,
         ),
-        subject("post-tool-use, one new message", PostToolUse, "PostToolUse", 2, line, floor, post),
-        subject("post-tool-use, nothing new", PostToolUse, "PostToolUse", 3, nothing, floor, post),
-        subject("PostToolBatch, one new message", PostToolUse, "PostToolBatch", 4, line, floor, post),
-        subject("PostToolBatch, nothing new", PostToolUse, "PostToolBatch", 5, nothing, floor, post),
-        subject("prompt-submit", PromptSubmit, "UserPromptSubmit", 6, line, floor, None),
-        subject("session-event Stop, line there", SessionEvent, "Stop", 7, line, floor, None),
-        subject("post-tool-use, 10,000th call", PostToolUse, "PostToolUse", LONG, line, first_post, same),
-        subject("post-tool-use, 500 MB transcript", PostToolUse, "PostToolUse", 9, line, first_post, same),
+        subject("post-tool-use, one new message", POST_TOOL_USE, "PostToolUse", 2, line, floor, post),
+        subject("post-tool-use, nothing new", POST_TOOL_USE, "PostToolUse", 3, nothing, floor, post),
+        subject("PostToolBatch, one new message", POST_TOOL_USE, "PostToolBatch", 4, line, floor, post),
+        subject("PostToolBatch, nothing new", POST_TOOL_USE, "PostToolBatch", 5, nothing, floor, post),
+        subject("prompt-submit", PROMPT_SUBMIT, "UserPromptSubmit", 6, line, floor, None),
+        subject("session-event Stop, line there", SESSION_EVENT, "Stop", 7, line, floor, None),
+        subject("post-tool-use, 10,000th call", POST_TOOL_USE, "PostToolUse", LONG, line, first_post, same),
+        subject("post-tool-use, 500 MB transcript", POST_TOOL_USE, "PostToolUse", 9, line, first_post, same),
         subject(
             "pre-tool-use, 10,000th call",
-            PreToolUse,
+            PRE_TOOL_USE,
             "PreToolUse",
             8,
             Preparation::CacheAge(0),
@@ -254,7 +256,7 @@ fn subjects() -> Vec<Subject> {
         ),
         subject(
             "pre-tool-use, 500 MB transcript",
-            PreToolUse,
+            PRE_TOOL_USE,
             "PreToolUse",
             9,
             Preparation::CacheAge(0),
@@ -263,17 +265,25 @@ fn subjects() -> Vec<Subject> {
         ),
         subject(
             "PostToolBatch, without a transcript",
-            PostToolUse,
+            POST_TOOL_USE,
             "PostToolBatch",
             WITHOUT_TRANSCRIPT,
             Preparation::NoTranscript,
             Baseline::Row(IDLE_BATCH),
             Some(1.5),
         ),
-        subject("post-tool-use, alone in its store", PostToolUse, "PostToolUse", CROWDED, line, floor, None),
+        subject(
+            "post-tool-use, alone in its store",
+            POST_TOOL_USE,
+            "PostToolUse",
+            CROWDED,
+            line,
+            floor,
+            None,
+        ),
         subject(
             "post-tool-use, while 8 others wait",
-            PostToolUse,
+            POST_TOOL_USE,
             "PostToolUse",
             CROWDED,
             Preparation::LineAndOthers,
@@ -282,7 +292,7 @@ fn subjects() -> Vec<Subject> {
         ),
         subject(
             "Redis: pre-tool-use, fresh",
-            PreToolUse,
+            PRE_TOOL_USE,
             "PreToolUse",
             REDIS,
             Preparation::CacheAge(0),
@@ -291,7 +301,7 @@ fn subjects() -> Vec<Subject> {
         ),
         subject(
             "Redis: post-tool-use, new message",
-            PostToolUse,
+            POST_TOOL_USE,
             "PostToolUse",
             REDIS + 1,
             line,
@@ -300,7 +310,7 @@ fn subjects() -> Vec<Subject> {
         ),
         subject(
             "Redis: post-tool-use, nothing new",
-            PostToolUse,
+            POST_TOOL_USE,
             "PostToolUse",
             REDIS + 2,
             nothing,
@@ -309,7 +319,7 @@ fn subjects() -> Vec<Subject> {
         ),
         subject(
             "Redis: PostToolBatch, new message",
-            PostToolUse,
+            POST_TOOL_USE,
             "PostToolBatch",
             REDIS + 3,
             line,
@@ -318,13 +328,16 @@ fn subjects() -> Vec<Subject> {
         ),
         subject(
             "Redis gone: post-tool-use",
-            PostToolUse,
+            POST_TOOL_USE,
             "PostToolUse",
             REDIS + 4,
             line,
             Baseline::Row(WITH_REDIS),
             Some(1.2),
         ),
+        subject("status-line", STATUS_LINE, "StatusLine", 0, changed, floor, Some(2.0)),
+        subject("status-line, 10,000th call", STATUS_LINE, "StatusLine", LONG, changed, floor, Some(2.0)),
+        subject("status-line, 500 MB transcript", STATUS_LINE, "StatusLine", 9, changed, floor, Some(2.0)),
     ]
 }
 
@@ -340,6 +353,7 @@ impl Subject {
                 return session.write_input_without_transcript(self.event);
             }
             Preparation::CacheAge(seconds) => session.age_cache(seconds),
+            Preparation::Change => session.hold_line_back(),
         }
         session.write_input(self.event);
     }
@@ -357,7 +371,7 @@ impl Subject {
             Preparation::LineAndOthers => start_waiting(others, tools),
             _ => Vec::new(),
         };
-        self.own.push(spawn::time(&tools.hook(self.hook), &launch));
+        self.own.push(spawn::time(&tools.program(self.program), &launch));
         for mut process in waiting {
             assert!(process.wait().unwrap().success());
         }
@@ -390,7 +404,7 @@ fn start_waiting(sessions: &mut [Session], tools: &Tools) -> Vec<Child> {
     let start = |session: &mut Session| {
         session.hold_line_back();
         session.write_input("PostToolBatch");
-        spawn::start(&tools.hook(Hook::PostToolUse), &session.launch())
+        spawn::start(&tools.program(POST_TOOL_USE), &session.launch())
     };
     let waiting = sessions.iter_mut().map(start).collect();
     std::thread::sleep(START_UP);

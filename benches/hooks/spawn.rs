@@ -5,7 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-pub use fusebox::agents::hook::Hook;
+use fusebox::agents::hook;
+
+/// The executables, by name.
+pub const PRE_TOOL_USE: &str = "pre-tool-use";
+pub const POST_TOOL_USE: &str = "post-tool-use";
+pub const PROMPT_SUBMIT: &str = "prompt-submit";
+pub const SESSION_EVENT: &str = "session-event";
+pub const STATUS_LINE: &str = hook::STATUS_LINE;
 
 /// How a program is started.
 pub struct Launch {
@@ -17,13 +24,15 @@ pub struct Launch {
     pub input: PathBuf,
 }
 
-/// A hook executable, built with the profile of benchmarks.
-pub fn built(hook: Hook) -> &'static str {
-    match hook {
-        Hook::PreToolUse => env!("CARGO_BIN_EXE_pre-tool-use"),
-        Hook::PostToolUse => env!("CARGO_BIN_EXE_post-tool-use"),
-        Hook::PromptSubmit => env!("CARGO_BIN_EXE_prompt-submit"),
-        Hook::SessionEvent => env!("CARGO_BIN_EXE_session-event"),
+/// An executable, built with the profile of benchmarks.
+pub fn built(program: &str) -> &'static str {
+    match program {
+        PRE_TOOL_USE => env!("CARGO_BIN_EXE_pre-tool-use"),
+        POST_TOOL_USE => env!("CARGO_BIN_EXE_post-tool-use"),
+        PROMPT_SUBMIT => env!("CARGO_BIN_EXE_prompt-submit"),
+        SESSION_EVENT => env!("CARGO_BIN_EXE_session-event"),
+        STATUS_LINE => env!("CARGO_BIN_EXE_status-line"),
+        other => panic!("no program {other}"),
     }
 }
 
@@ -59,21 +68,22 @@ impl Tools {
         }
         let hooks = dir.join("bin");
         std::fs::create_dir(&hooks).unwrap();
-        for hook in Hook::ALL {
-            let built = from.map_or_else(|| built(hook).into(), |from| from.join(hook.name()));
-            std::fs::copy(&built, hooks.join(hook.name())).expect("there is such an executable");
+        for name in hook::programs() {
+            let built = from.map_or_else(|| built(name).into(), |from| from.join(name));
+            std::fs::copy(&built, hooks.join(name)).expect("there is such an executable");
         }
         Self { floor: build("floor"), musl_floor, peak: build("peak"), hooks }
     }
 
-    /// The installed executable of a hook.
-    pub fn hook(&self, hook: Hook) -> PathBuf {
-        self.hooks.join(hook.name())
+    /// The installed executable.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.hooks.join(name)
     }
 
-    /// Peak memory of a hook, in megabytes.
-    pub fn peak(&self, hook: Hook, launch: &Launch) -> f64 {
-        let out = command(&self.peak, launch).arg(self.hook(hook)).stdout(Stdio::piped()).output().unwrap();
+    /// Peak memory of an executable, in megabytes.
+    pub fn peak(&self, program: &str, launch: &Launch) -> f64 {
+        let out =
+            command(&self.peak, launch).arg(self.program(program)).stdout(Stdio::piped()).output().unwrap();
         let kib: f64 = String::from_utf8_lossy(&out.stdout).trim().parse().expect("peak prints a number");
         kib * 1024.0 / 1e6
     }

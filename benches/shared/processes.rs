@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use crate::home::{Home, Session, Text};
-use crate::spawn::{self, Hook, Tools};
+use crate::spawn::{self, POST_TOOL_USE, Tools};
 
 /// The results.
 pub struct Processes {
@@ -30,7 +30,7 @@ pub fn run(
 ) -> Processes {
     let dir = dir.join(format!("processes-{at_once}"));
     std::fs::create_dir(&dir).unwrap();
-    let hook = Tools::build(&dir, bin).hook(Hook::PostToolUse);
+    let hook = Tools::build(&dir, bin).program(POST_TOOL_USE);
     let begin = |number: usize| {
         let home = Home::new(&dir.join(number.to_string())).on_redis(url, tenant);
         Session::numbered(number as u64, home)

@@ -12,8 +12,9 @@ use crate::domain::budget::{BudgetState, Scope};
 use crate::domain::escalation::{HoldCause, MAIN_AGENT};
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
+use crate::store::cache_file::CacheFile;
 use crate::store::session_cache::SessionCache;
-use crate::store::{BudgetKey, CircuitRow, SessionRow};
+use crate::store::{BudgetKey, CircuitRow, SessionRow, SessionTotal};
 
 /// Reads a session to its end, and returns its status.
 ///
@@ -53,7 +54,11 @@ pub fn session_status(
         estimated_messages: total.estimated_messages,
         incomplete: total.unseen_messages > 0,
         unseen_responses: total.unseen_messages,
-        cost: CostStatus::new(total),
+        cost: CostStatus::new(SessionTotal {
+            // The totals in its transcripts are exact; it writes them when it ends.
+            client_nano_usd: total.client_nano_usd.or_else(|| client_cost(&ctx.cache_file, &ctx.cache)),
+            ..total
+        }),
         budgets: recorded.states.iter().map(BudgetStatus::from_state).collect(),
         circuit: policy
             .enabled
@@ -64,6 +69,14 @@ pub fn session_status(
         store: StoreStatus::read(&mut ctx.store, env.now)?,
     };
     Ok((status, recorded.states))
+}
+
+/// What the client reckons that a session cost, as it told its status line after the session's last response; `None` if
+/// it did not, or there were responses since.
+pub fn client_cost(file: &CacheFile, cache: &SessionCache) -> Option<u64> {
+    let cost = file.client_cost()?;
+    let last = cache.positions.values().filter_map(|position| position.last_message_at).max()?;
+    (cost.at >= last).then_some(cost.nano_usd)
 }
 
 /// Whether a session is stopped by a cause that still applies, given these budgets.

@@ -251,6 +251,7 @@ pub fn program_path(name: &str) -> &'static str {
         "post-tool-use" => env!("CARGO_BIN_EXE_post-tool-use"),
         "prompt-submit" => env!("CARGO_BIN_EXE_prompt-submit"),
         "session-event" => env!("CARGO_BIN_EXE_session-event"),
+        "status-line" => env!("CARGO_BIN_EXE_status-line"),
         other => panic!("no program {other}"),
     }
 }

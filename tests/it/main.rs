@@ -53,6 +53,7 @@ mod seed_payloads;
 mod settings_example;
 mod settings_layers;
 mod shared_store;
+mod status_line;
 mod store;
 mod structure;
 mod teams;

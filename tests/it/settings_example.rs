@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use fusebox::agents::claude::registration::status_line;
 use fusebox::domain::time::Timestamp;
 use fusebox::hook::journal;
 use fusebox::store::Query;
@@ -28,7 +29,9 @@ fn example() -> String {
 fn the_example_is_what_init_writes() {
     let example: Value = serde_json::from_str(&example()).unwrap();
     // As text, because the order matters.
-    assert_eq!(example.to_string(), json!({"hooks": registered(Path::new(PLACEHOLDER))}).to_string());
+    let placeholder = Path::new(PLACEHOLDER);
+    let written = json!({"hooks": registered(placeholder), "statusLine": status_line(placeholder)});
+    assert_eq!(example.to_string(), written.to_string());
 }
 
 #[test]
@@ -38,7 +41,8 @@ fn the_example_names_executables_of_this_package() {
         manifest["bin"].as_array().unwrap().iter().map(|b| b["name"].as_str().unwrap()).collect();
     let example: Value = serde_json::from_str(&example()).unwrap();
     let groups = example["hooks"].as_object().unwrap().values().flat_map(|groups| groups.as_array().unwrap());
-    let entries: Vec<_> = groups.flat_map(|group| group["hooks"].as_array().unwrap()).collect();
+    let hooks = groups.flat_map(|group| group["hooks"].as_array().unwrap());
+    let entries: Vec<_> = hooks.chain([&example["statusLine"]]).collect();
     assert!(!entries.is_empty());
     for entry in entries {
         let name =

@@ -13,6 +13,7 @@ mod journal;
 mod prices;
 mod sessions;
 mod shared;
+mod status_line;
 mod store;
 mod survey;
 
@@ -58,7 +59,7 @@ pub struct DoctorArgs {
 type Check = (&'static str, fn(&Survey) -> Vec<Finding>);
 
 /// Every check, in display order.
-const CHECKS: [Check; 11] = [
+const CHECKS: [Check; 12] = [
     ("executables", binaries::check),
     ("hooks", hooks::check),
     ("denial", denial::check),
@@ -69,6 +70,7 @@ const CHECKS: [Check; 11] = [
     ("configuration", configuration::check),
     ("client", client::check),
     ("sessions", sessions::check),
+    ("status line", status_line::check),
     ("prices", prices::check),
 ];
 
