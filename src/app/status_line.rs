@@ -120,7 +120,7 @@ fn breakers(ctx: &SessionContext) -> Vec<Segment> {
     let held = open.iter().filter(|(agent, _, _)| !agent.is_empty()).count();
     let main = main.map(|(_, phase, rule)| {
         let phase = phase.replace('_', "-");
-        Segment::new(10, format!("breaker {phase}: {}", printable(rule, NAME_CHARS)))
+        Segment::new(10, format!("breaker {phase}: {}", printable(&rule.replace('_', " "), NAME_CHARS)))
             .short(format!("breaker {phase}"))
             .tone(Tone::Alarm)
     });

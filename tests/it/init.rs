@@ -6,8 +6,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use fusebox::agents::claude::registration::{EVENTS, entry};
-use fusebox::agents::hook::Hook;
+use fusebox::agents::claude::registration::{EVENTS, entry, status_line};
+use fusebox::agents::hook;
 use fusebox::domain::time::Timestamp;
 use fusebox::store::Recover;
 use fusebox::store::sqlite::SqliteStore;
@@ -21,12 +21,17 @@ pub fn registered(bin_dir: &Path) -> Value {
     EVENTS.into_iter().map(|(event, hook)| (event.to_owned(), group(hook))).collect()
 }
 
+/// The whole file then.
+fn written() -> Value {
+    json!({"hooks": registered(bin_dir()), "statusLine": status_line(bin_dir())})
+}
+
 #[test]
 fn registers_where_nothing_is() {
     let home = Home::new();
     let said = home.init([]).ok();
 
-    assert_eq!(home.json(), json!({"hooks": registered(bin_dir())}));
+    assert_eq!(home.json(), written());
     assert!(home.backups().is_empty());
     assert!(said.contains("  post-tool-use  PostToolUse, PostToolUseFailure, PostToolBatch\n"), "{said}");
     assert!(said.contains(&home.file().display().to_string()) && said.contains("fusebox status"), "{said}");
@@ -36,7 +41,7 @@ fn registers_where_nothing_is() {
     assert_eq!(record["state_dir"], home.at("state").to_str().unwrap());
     assert_eq!(record["cache_dir"], home.at("cache").to_str().unwrap());
     assert_eq!(record["config"], home.at("config/fusebox/config.toml").to_str().unwrap());
-    assert_eq!(record["binaries"].as_array().unwrap().len(), Hook::ALL.len());
+    assert_eq!(record["binaries"].as_array().unwrap().len(), hook::programs().count());
     assert_eq!(record["version"], env!("CARGO_PKG_VERSION"));
     let mut store = SqliteStore::open(&home.at("state"), Timestamp(0)).unwrap().store;
     let installed = store.installed_at().unwrap().unwrap();
@@ -65,7 +70,8 @@ fn keeps_what_is_there() {
     let text = home.text();
     let (head, _) = before.split_once("\"hooks\": {\n").unwrap();
     assert!(text.starts_with(head), "{text}");
-    assert!(text.ends_with("    },\n    \"alpha\": 1e3\n}"), "{text}");
+    let status_line_alone = "    \"statusLine\": {\n        \"type\": \"command\",\n";
+    assert!(text.contains(&format!("    }},\n    \"alpha\": 1e3,\n{status_line_alone}")), "{text}");
     assert!(text.contains("\n        \"Notification\": ["), "indented as the file is: {text}");
     let mut expected: Value = serde_json::from_str(before).unwrap();
     let ours = registered(bin_dir());
@@ -75,6 +81,7 @@ fn keeps_what_is_there() {
         all.extend(group.as_array().unwrap().clone());
         *groups = all.into();
     }
+    expected["statusLine"] = status_line(bin_dir());
     // As text, because the order of keys matters.
     assert_eq!(home.json().to_string(), expected.to_string());
 
@@ -130,6 +137,7 @@ fn brings_its_own_entries_up_to_date_in_place() {
     for (event, groups) in ours.as_object().unwrap() {
         hooks.entry(event).or_insert_with(|| groups.clone());
     }
+    expected["statusLine"] = status_line(bin_dir());
     assert_eq!(home.json().to_string(), expected.to_string());
     assert!(said.contains(&format!("Replaced  {}", old.display())), "{said}");
     assert!(said.contains("Replaced  /gone/too/post-tool-use"), "{said}");
@@ -202,7 +210,7 @@ fn refuses_what_it_does_not_understand() {
     }
     let home = Home::with("");
     home.init([]).ok();
-    assert_eq!(home.json(), json!({"hooks": registered(bin_dir())}), "an empty file says nothing");
+    assert_eq!(home.json(), written(), "an empty file says nothing");
 }
 
 #[test]
@@ -305,7 +313,7 @@ fn answers_in_json() {
     let home = Home::with("{}");
     let said: Value = serde_json::from_str(&home.init(["--json"]).ok()).unwrap();
     let binaries: Value =
-        Hook::ALL.map(|h| (h.name().to_owned(), json!(bin_dir().join(h.name())))).into_iter().collect();
+        hook::programs().map(|name| (name.to_owned(), json!(bin_dir().join(name)))).collect();
     let expected = json!({
         "settings_file": home.file(),
         "changed": true,
@@ -314,6 +322,7 @@ fn answers_in_json() {
         "events": EVENTS.map(|(event, _)| event),
         "client": null,
         "binaries": binaries,
+        "status_line": "set",
         "installed_at": home.record()["installed_at"],
     });
     assert_eq!(said, expected);

@@ -80,19 +80,17 @@ fn an_open_breaker_and_subagents_at_work_are_shown() {
     let home = plain().var("FUSEBOX_BREAKER_MAX_REPEATS", "2");
     for n in 1..4 {
         home.append(&home.transcript("s"), &[message(n, 1, 1)]);
-        home.hook(
-            "PostToolUse",
-            "s",
-            json!({"tool_name": "Bash", "tool_use_id": format!("toolu_{n}"),
-            "tool_input": {"command": "true"}, "tool_response": {"stdout": "same"}}),
-        );
+        let call = json!({"tool_name": "Bash", "tool_use_id": format!("toolu_{n}"),
+            "tool_input": {"command": "true"}, "tool_response": "same"});
+        home.hook("PostToolUse", "s", call.clone());
+        home.hook("PostToolBatch", "s", json!({"tool_calls": [call]}));
     }
     let mut at_work = message(9, 1, 1);
     at_work["timestamp"] = json!(home.env().now.utc().to_rfc3339());
     home.append(&home.agent_transcript("s", "a1"), &[at_work]);
     home.hook("Stop", "s", json!({}));
     let shown = line(&home, json!({}));
-    assert!(shown.contains(" · breaker open: repeats") && shown.contains(" · 1 subagent"), "{shown}");
+    assert!(shown.contains(" · breaker open: same call") && shown.contains(" · 1 subagent"), "{shown}");
 }
 
 #[test]
@@ -235,6 +233,128 @@ fn status_and_doctor_compare_with_what_the_client_reckons() {
     assert!(said.contains("1 session cost more") && said.contains("$0.32 counted, $0.50 reckoned"), "{said}");
     let status = home.fusebox(&["status", "--session", "s"]).stdout;
     assert!(status.contains("the client reckons $0.50 (+$0.19)"), "{status}");
+}
+
+mod settings {
+    //! Setting it with `fusebox init`, and taking it back.
+
+    use std::fs;
+    use std::path::Path;
+
+    use fusebox::agents::claude::registration;
+    use serde_json::{Value, json};
+
+    use crate::harness::{Home, Ran, program_path};
+
+    const THEIRS: &str =
+        "{\n  \"statusLine\": {\"type\": \"command\",  \"command\": \"theirs.sh\"},\n  \"a\": 1\n}\n";
+
+    fn with(settings: &str) -> Home {
+        let home = Home::new();
+        fs::create_dir_all(home.path("claude")).unwrap();
+        fs::write(file(&home), settings).unwrap();
+        home
+    }
+
+    fn file(home: &Home) -> std::path::PathBuf {
+        home.path("claude/settings.json")
+    }
+
+    fn text(home: &Home) -> String {
+        fs::read_to_string(file(home)).unwrap()
+    }
+
+    fn status_line(home: &Home) -> Value {
+        serde_json::from_str::<Value>(&text(home)).unwrap()["statusLine"].clone()
+    }
+
+    fn ours() -> Value {
+        registration::status_line(Path::new(program_path("fusebox")).parent().unwrap())
+    }
+
+    #[track_caller]
+    fn fusebox(home: &Home, arguments: &[&str]) -> Ran {
+        let ran = home.fusebox(arguments);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+        ran
+    }
+
+    #[test]
+    fn it_is_set_where_there_is_none_and_taken_back() {
+        let home = with("{\n  \"a\": 1\n}\n");
+        let said = fusebox(&home, &["init"]).stdout;
+        assert!(said.contains("  status-line    the line below the prompt\n"), "{said}");
+        assert_eq!(status_line(&home), ours());
+        assert!(fusebox(&home, &["init"]).stdout.contains("Already registered"));
+        let doctor = home.fusebox(&["doctor"]).stdout;
+        assert!(doctor.contains("Fusebox's status line is set (user settings)"), "{doctor}");
+        fusebox(&home, &["uninstall"]);
+        assert_eq!(text(&home), "{\n  \"a\": 1\n}\n");
+    }
+
+    #[test]
+    fn anothers_stays_until_asked_and_comes_back() {
+        let home = with(THEIRS);
+        let said = fusebox(&home, &["init"]).stdout;
+        assert!(said.contains("Your own status line stays") && said.contains("--status-line"), "{said}");
+        assert_eq!(status_line(&home)["command"], "theirs.sh");
+        let doctor = home.fusebox(&["doctor"]).stdout;
+        assert!(doctor.contains("another status line is set (user settings)"), "{doctor}");
+        let json = fusebox(&home, &["init", "--json"]).json();
+        assert_eq!((&json["status_line"], &json["changed"]), (&json!("kept"), &json!(false)));
+        fusebox(&home, &["init", "--status-line"]);
+        assert_eq!(status_line(&home), ours());
+        fusebox(&home, &["init"]);
+        assert_eq!(status_line(&home), ours(), "it stays Fusebox's");
+        fusebox(&home, &["uninstall"]);
+        assert_eq!(text(&home), THEIRS, "to the byte");
+    }
+
+    #[test]
+    fn the_former_one_comes_back_beside_later_changes() {
+        let home = with(THEIRS);
+        fusebox(&home, &["init", "--status-line"]);
+        let changed = text(&home).replace("\"a\": 1", "\"a\": 2");
+        fs::write(file(&home), changed).unwrap();
+        fusebox(&home, &["uninstall"]);
+        let left: Value = serde_json::from_str(&text(&home)).unwrap();
+        assert_eq!(left, json!({"statusLine": {"type": "command", "command": "theirs.sh"}, "a": 2}));
+        // One that a person set since is not touched.
+        fusebox(&home, &["init", "--status-line"]);
+        let mut all: Value = serde_json::from_str(&text(&home)).unwrap();
+        all["statusLine"] = json!({"type": "command", "command": "new.sh"});
+        fs::write(file(&home), all.to_string()).unwrap();
+        fusebox(&home, &["uninstall"]);
+        assert_eq!(status_line(&home)["command"], "new.sh");
+    }
+
+    #[test]
+    fn a_project_gets_it_only_on_request() {
+        let home = Home::new();
+        let project = home.path("project/.claude/settings.json");
+        let read = || serde_json::from_str::<Value>(&fs::read_to_string(&project).unwrap()).unwrap();
+        fusebox(&home, &["init", "--project"]);
+        assert_eq!(read().get("statusLine"), None);
+        fusebox(&home, &["init", "--project", "--status-line"]);
+        assert_eq!(read()["statusLine"], ours());
+        let other = Home::new();
+        fusebox(&other, &["init", "--no-status-line"]);
+        assert_eq!(status_line(&other), Value::Null);
+        assert_eq!(other.fusebox(&["init", "--no-status-line", "--status-line"]).code, 2);
+    }
+
+    #[test]
+    fn another_program_of_that_name_is_not_ours() {
+        let home = with("{}");
+        let theirs = home.path("bin/status-line");
+        fs::create_dir_all(theirs.parent().unwrap()).unwrap();
+        fs::write(&theirs, "#!/bin/sh\necho mine\n").unwrap();
+        fs::write(file(&home), json!({"statusLine": {"type": "command", "command": theirs}}).to_string())
+            .unwrap();
+        fusebox(&home, &["init"]);
+        fusebox(&home, &["uninstall"]);
+        assert_eq!(status_line(&home)["command"], theirs.to_str().unwrap());
+    }
 }
 
 mod live {

@@ -166,7 +166,8 @@ fn unknown_keys_name_the_known_ones() {
          breaker.max_failures, breaker.max_recurrences, breaker.max_same_outcomes, \
          breaker.max_stuck, breaker.max_failing_storm, breaker.max_texts, breaker.max_polls, \
          breaker.max_iterations, breaker.tell_iterations, breaker.ignore_outcome, \
-         breaker.wrap_up, breaker.cooldown_seconds, prices.discount, budget, task_type.<type>, \
+         breaker.wrap_up, breaker.cooldown_seconds, prices.discount, status_line.parts, status_line.color, \
+         budget, task_type.<type>, \
          prices.<model>.<key>";
     let cases = [
         ("enabeld = true", format!("enabeld: unknown key; did you mean enabled? allowed: {KEYS}")),
@@ -302,6 +303,7 @@ fn variables() {
          FUSEBOX_BREAKER_MAX_FAILING_STORM, FUSEBOX_BREAKER_MAX_TEXTS, FUSEBOX_BREAKER_MAX_POLLS, \
          FUSEBOX_BREAKER_MAX_ITERATIONS, FUSEBOX_BREAKER_TELL_ITERATIONS, \
          FUSEBOX_BREAKER_IGNORE_OUTCOME, FUSEBOX_BREAKER_WRAP_UP, FUSEBOX_BREAKER_COOLDOWN_SECONDS, FUSEBOX_PRICES_DISCOUNT, \
+         FUSEBOX_STATUS_LINE_PARTS, FUSEBOX_STATUS_LINE_COLOR, \
          FUSEBOX_BUDGET_<NAME>_<KEY>, FUSEBOX_TASK_TYPE_<TYPE>, FUSEBOX_CONFIG, FUSEBOX_STATE_DIR, \
          FUSEBOX_CACHE_DIR, FUSEBOX_USER, FUSEBOX_TASK_TYPE, FUSEBOX_TASK, FUSEBOX_CHAIN"
     );

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fusebox::agents::hook::Hook;
+use fusebox::agents::hook;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -88,8 +88,8 @@ impl Home {
     pub fn other_bin(&self, name: &str) -> PathBuf {
         let dir = self.at(name);
         fs::create_dir_all(&dir).unwrap();
-        for hook in Hook::ALL {
-            let file = dir.join(hook.name());
+        for name in hook::programs() {
+            let file = dir.join(name);
             fs::write(&file, "#!/bin/sh\n# fusebox\n").unwrap();
             fs::set_permissions(&file, Permissions::from_mode(0o755)).unwrap();
         }
