@@ -19,6 +19,9 @@ use crate::store::plan_file::Plan;
 /// The width of a terminal that the client does not name.
 const DEFAULT_COLUMNS: usize = 80;
 
+/// Columns that the client keeps free beside the line (2.1.332).
+const MARGINS: usize = 4;
+
 /// Runs the executable. Never fails and never returns.
 pub fn run() -> ! {
     let (env, text) = begin(PROGRAM);
@@ -43,6 +46,7 @@ pub fn show(env: &Env, input: &StatusLineInput) -> String {
         let _ = ctx.cache_file.note_client_cost(ClientCost { nano_usd, at: env.now });
     }
     let columns = env.var("COLUMNS").and_then(|columns| columns.parse().ok()).unwrap_or(DEFAULT_COLUMNS);
+    let columns = columns.saturating_sub(MARGINS);
     let color = ctx.config.status_line.color && env.var("NO_COLOR").is_none();
     match segments(&ctx, input, &plan) {
         segments if segments.is_empty() => String::new(),

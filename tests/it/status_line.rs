@@ -151,7 +151,8 @@ fn it_fits_the_terminal_and_has_colours_unless_told_otherwise() {
     assert!(!shown(&home).contains('\u{1b}'));
     for columns in ["0", "1", "10", "33", "80", "120", "99999", "-3", "wide"] {
         let home = Home::new().var("NO_COLOR", "1").var("COLUMNS", columns);
-        let width = columns.parse().unwrap_or(80);
+        // The client keeps four columns free.
+        let width = columns.parse().unwrap_or(80_usize).saturating_sub(4);
         let shown = shown(&home);
         assert!(shown.trim_end().chars().count() <= width, "{columns}: {shown}");
     }
@@ -358,31 +359,56 @@ mod settings {
 }
 
 mod live {
+    use fusebox::domain::plan::{PlanReading, PlanWindow};
+    use fusebox::platform::Env;
+    use fusebox::store::plan_file::Plan;
     use serde_json::json;
 
     use crate::guarded::{guarded, status};
     use crate::rig::{Api, Client, Script, Turn, Usage, Version, client_tests};
 
-    fn the_client_shows_the_line_below_its_prompt(version: Version) {
+    /// The screen, and the session's cost by both counts.
+    fn screen_of(version: Version, size: (u32, u32), line: &str) -> String {
         let script = Script::new().main(Turn::text("first answer").usage(Usage::new(500, 100)));
         let api = Api::start(script);
         let client = guarded(version, &api, 1_000);
         let command = Client::hooks().join("status-line");
         let setting = json!({"type": "command", "command": command, "padding": 0});
         let client = client.user_settings(&json!({"statusLine": setting}));
-        let terminal = client.terminal(&[]);
+        // Invented: the client tells its limits only with a subscription.
+        let now = Env::from_process().now;
+        let reading = |used, hours: i64| {
+            let resets_at = now.plus_millis(hours * 3_600_000 + 59_000);
+            PlanReading { used, resets_at, at: now }
+        };
+        let readings = [(PlanWindow::FiveHours, reading(4_200, 2)), (PlanWindow::Week, reading(3_100, 80))];
+        Plan::default().note(&client.root().join("state"), &readings).unwrap();
+        let terminal = client.terminal_of(size);
         terminal.wait("Sonnet 4.5");
         terminal.enter("work");
         terminal.wait("first answer");
-        terminal.wait("session ████░░░░ 60% 600/1k");
-        terminal.wait("· $0.0030");
-        let session = std::fs::read_dir(client.root().join("cache")).unwrap();
-        let cost = session.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
-        let cost = cost.into_iter().find(|name| name.ends_with(".cost")).expect("the client's cost");
+        terminal.wait(line);
+        let cache = std::fs::read_dir(client.root().join("cache")).unwrap();
+        let mut names = cache.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+        let cost = names.find(|name| name.ends_with(".cost")).expect("the client's cost");
         let id = cost.trim_start_matches("guardrails-").trim_end_matches(".cost");
         let told = || status(&client, id)["cost"].clone();
         terminal.wait_for("the same cost", || told()["client_usd"] == told()["usd"]);
+        terminal.screen()
     }
 
-    client_tests!(live: the_client_shows_the_line_below_its_prompt,);
+    fn the_client_shows_the_line_below_its_prompt(version: Version) {
+        let line = "session ████░░░░ 60% 600/1k · $0.0030 · 5h 42%, resets in 2h · week 31%, resets in 3d8h";
+        screen_of(version, (160, 50), line);
+    }
+
+    fn the_line_fits_a_small_terminal(version: Version) {
+        for columns in [120, 80] {
+            let screen = screen_of(version, (columns, 30), "session ████░░░░ 60% 600/1k");
+            let line = screen.lines().find(|line| line.contains("600/1k")).unwrap();
+            assert!(line.contains("week 31%") && !line.contains('…'), "{columns}: {line}");
+        }
+    }
+
+    client_tests!(live: the_client_shows_the_line_below_its_prompt, the_line_fits_a_small_terminal,);
 }

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::api::{Api, Shared};
 use super::drive::{self, Drive};
 use super::prompt::Prompt;
-use super::terminal::Terminal;
+use super::terminal::{self, Terminal};
 use super::transcripts;
 use super::version::Version;
 use crate::harness::PATIENCE;
@@ -231,12 +231,17 @@ impl Client {
     pub fn terminal(&self, args: &[&str]) -> Terminal {
         let mut all = self.arguments();
         all.extend(args.iter().map(|a| (*a).to_owned()));
-        Terminal::start(self, &all, false)
+        Terminal::start(self, &all, false, terminal::SIZE)
+    }
+
+    /// A session in a terminal of this size: columns, rows.
+    pub fn terminal_of(&self, size: (u32, u32)) -> Terminal {
+        Terminal::start(self, &self.arguments(), false, size)
     }
 
     /// A session in a tmux pane, where programs can type.
     pub fn terminal_in_tmux(&self) -> Terminal {
-        Terminal::start(self, &self.arguments(), true)
+        Terminal::start(self, &self.arguments(), true, terminal::SIZE)
     }
 
     /// The client's binary.

@@ -20,6 +20,9 @@ until [ -e "$2" ]; do sleep 0.1; done"#;
 
 const LIMIT: Duration = Duration::from_mins(1);
 
+/// Columns and rows of a terminal, unless the test is about them.
+pub const SIZE: (u32, u32) = (160, 50);
+
 /// A terminal session; ends when dropped. With a recording, nothing is typed, and the screen is the one at the test's
 /// last wait.
 pub struct Terminal {
@@ -38,7 +41,7 @@ enum Place {
 impl Terminal {
     /// Starts the client. The socket and tmux's configuration are in its folder `out`.
     #[track_caller]
-    pub(super) fn start(client: &Client, args: &[String], in_tmux: bool) -> Self {
+    pub(super) fn start(client: &Client, args: &[String], in_tmux: bool, size: (u32, u32)) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let (api, env) = (Arc::clone(&client.api), client.vars().clone());
         if let Some(player) = api.drive().player() {
@@ -53,7 +56,8 @@ impl Terminal {
         let [socket, code, start] = ["socket", "code", "sh"].map(|name| folder.join(format!("t{n}.{name}")));
         fs::write(&start, launcher(client.program(), args, &code)).expect("write a script");
         let mut command = tmux(&env, &socket);
-        command.arg("-f").arg(conf).args(["new-session", "-d", "-x", "160", "-y", "50", "-c"]);
+        let [columns, rows] = [size.0.to_string(), size.1.to_string()];
+        command.arg("-f").arg(conf).args(["new-session", "-d", "-x", &columns, "-y", &rows, "-c"]);
         command.arg(client.project()).arg("sh");
         if !in_tmux {
             let relay = folder.join("terminal");
