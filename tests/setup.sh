@@ -54,3 +54,5 @@ use_musl() {
 }
 
 export CARGO_INCREMENTAL="${CARGO_INCREMENTAL:-0}"
+# Most tests wait for programs that they start.
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(nproc) * 2))}"

@@ -125,38 +125,44 @@ fn a_truncated_database_is_set_aside() {
     }
 }
 
-#[test]
-fn a_database_with_flipped_bytes_is_set_aside() {
-    // Damage every page after the first, each in a new database; the first contains header and schema.
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    let whole = filled(dir.path());
-    let pages = whole.len() / PAGE;
-    assert!(pages > 12, "{pages}");
-    let mut found = 0;
-    for page in 0..pages {
+mod fuzz {
+    //! Takes long: `tests/run --quick` leaves it out.
+
+    use super::*;
+
+    #[test]
+    fn a_database_with_flipped_bytes_is_set_aside() {
+        // Damage every page after the first, each in a new database; the first contains header and schema.
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let mut bytes = whole.clone();
-        // The page's type and cell count, and some of its cells. Keep the header of the first page.
-        let start = page * PAGE + if page == 0 { 100 } else { 0 };
-        bytes[start..start + 12].iter_mut().for_each(|b| *b ^= 0xff);
-        fs::write(dir.path().join(FILE), &bytes).expect("damaged");
-        let mut store = open_and_use(dir.path());
-        let total = store.session_total("s").or_else(|error| {
-            // Damage in a page that recording did not read is found by a query, and handled in the same way.
-            assert!(error.is_corrupt(), "page {page}: {error}");
-            Box::new(store)
-                .quarantine(NOW)
-                .expect("the file can be renamed")
-                .expect("it is the one that was opened");
-            store = open_and_use(dir.path());
-            store.session_total("s")
-        });
-        let total = total.expect("the store answers").expect("known");
-        assert_eq!(total.amount.usage.input, 500, "page {page}");
-        found += quarantined(dir.path()).len().min(1);
+        let whole = filled(dir.path());
+        let pages = whole.len() / PAGE;
+        assert!(pages > 12, "{pages}");
+        let mut found = 0;
+        for page in 0..pages {
+            let dir = tempfile::tempdir().expect("a temporary folder");
+            let mut bytes = whole.clone();
+            // The page's type and cell count, and some of its cells. Keep the header of the first page.
+            let start = page * PAGE + if page == 0 { 100 } else { 0 };
+            bytes[start..start + 12].iter_mut().for_each(|b| *b ^= 0xff);
+            fs::write(dir.path().join(FILE), &bytes).expect("damaged");
+            let mut store = open_and_use(dir.path());
+            let total = store.session_total("s").or_else(|error| {
+                // Damage in a page that recording did not read is found by a query, and handled in the same way.
+                assert!(error.is_corrupt(), "page {page}: {error}");
+                Box::new(store)
+                    .quarantine(NOW)
+                    .expect("the file can be renamed")
+                    .expect("it is the one that was opened");
+                store = open_and_use(dir.path());
+                store.session_total("s")
+            });
+            let total = total.expect("the store answers").expect("known");
+            assert_eq!(total.amount.usage.input, 500, "page {page}");
+            found += quarantined(dir.path()).len().min(1);
+        }
+        // Damage in an index that recording does not use can go unnoticed; most damage cannot.
+        assert!(found * 2 > pages, "{found} of {pages}");
     }
-    // Damage in an index that recording does not use can go unnoticed; most damage cannot.
-    assert!(found * 2 > pages, "{found} of {pages}");
 }
 
 #[test]
