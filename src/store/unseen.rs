@@ -44,10 +44,10 @@ pub enum Charge {
 /// How many calls an agent's file showed, and the time of its last response.
 pub type Progress = (u64, Option<Timestamp>);
 
-/// A text that ended a turn and that a file showed at once.
+/// A response that a file showed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shown {
-    /// Its hash.
+    /// A hash of its text, or of the ids of its calls.
     pub text: u64,
     /// When a hook was told of it.
     pub at: Timestamp,
@@ -78,7 +78,7 @@ pub struct UnseenResponse {
     /// The time of the last response in its agent's file when it was heard of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Timestamp>,
-    /// How far the file was that showed the same text before: until it moves on, it does not show this one.
+    /// How far the file was that showed the same text or ids before: until it moves on, it does not show this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeats: Option<Progress>,
     /// What it is charged, once its charge is due.
@@ -115,9 +115,17 @@ impl UnseenResponse {
         let is_repeated = (&self.agent, self.text, self.was_stopped)
             == (&other.agent, other.text, other.was_stopped)
             && other.at.millis_since(self.at).abs() < MAX_LAG_MS;
+        let is_again = self.has_calls_of(other)
+            && other.at.millis_since(self.at).max(self.at.millis_since(other.at)) < MAX_LAG_MS;
         self.key == other.key
+            || is_again
             || (is_stopped && shares_calls)
             || (is_repeated && (self.text.is_some() || is_stopped))
+    }
+
+    /// Whether both have calls, with the same ids.
+    fn has_calls_of(&self, other: &Self) -> bool {
+        !self.calls.is_empty() && (&self.agent, &self.calls) == (&other.agent, &other.calls)
     }
 
     /// Whether the response is among the last ones of a file.
@@ -128,7 +136,12 @@ impl UnseenResponse {
     /// How far the file is that shows it.
     pub fn shown_at(&self, positions: &BTreeMap<PathBuf, Box<Position>>) -> Option<Progress> {
         let has_it = |position: &&Position| match self.text {
-            None => self.calls.iter().any(|call| position.recent_tools.contains(call)),
+            None => {
+                // Of the ids that it showed before, only those that it repeated since.
+                let before = self.repeats.map_or(0, |(calls, _)| calls);
+                let new = usize::try_from(position.tools_seen.saturating_sub(before)).unwrap_or(usize::MAX);
+                position.recent_tools.iter().rev().take(new).any(|call| self.calls.contains(call))
+            }
             Some(_) => {
                 position.last_text == self.text && position.agent.as_deref().unwrap_or_default() == self.agent
             }
@@ -167,7 +180,7 @@ pub struct UnseenResponses {
     missing: BTreeSet<String>,
     /// Whether the person was told.
     pub told: bool,
-    /// By agent, the last text that a file showed at once.
+    /// By agent, the last response that a file showed at once.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     shown: BTreeMap<String, Shown>,
 }
@@ -179,7 +192,7 @@ pub struct UnseenChange {
     pub seen: BTreeSet<MessageKey>,
     /// The response that the hook was told of.
     pub heard: Option<UnseenResponse>,
-    /// The text that the hook was told of, if a file shows it, and its agent.
+    /// The response that the hook was told of, if a file shows it, and its agent.
     pub shown: Option<(String, Shown)>,
     /// The responses that are missing.
     pub missing: Vec<UnseenResponse>,
@@ -214,7 +227,12 @@ impl UnseenResponses {
         self.responses.iter().find(|known| known.is_same(response))
     }
 
-    /// The last text of an agent that a file showed at once.
+    /// The last response of the same agent with calls of the same ids.
+    pub fn last_with_calls_of(&self, response: &UnseenResponse) -> Option<&UnseenResponse> {
+        self.responses.iter().rfind(|known| known.has_calls_of(response))
+    }
+
+    /// The last response of an agent that a file showed at once.
     pub fn last_shown(&self, agent: &str) -> Option<&Shown> {
         self.shown.get(agent)
     }
