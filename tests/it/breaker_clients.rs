@@ -150,7 +150,7 @@ fn twelve_parallel_subagents_never_exceed_the_cap(version: Version) {
     let run = client.prompt("fan out").run().ok();
     let (all, most) = crowd(&client);
     assert!(most <= 3 && all >= 3, "{all} in all, {most} at the same time");
-    assert!(api.was_told("at most 3 may run at once"));
+    assert!(api.was_told("already running (3 of 3)"));
     let throttle = status(&client, &run.session)["throttle"].clone();
     assert_eq!(
         (&throttle["live"], &throttle["max"], &throttle["throttled"]),

@@ -18,6 +18,11 @@ fn respond(home: &Home, session: &str, n: usize) {
 }
 
 fn call(home: &Home, session: &str, id: &str) {
+    // In the transcript, or its response would be missing there after a while.
+    let mut line = message(99, 0, 0);
+    line["message"]["content"][0]["id"] = json!(id);
+    line["message"]["usage"]["cache_read_input_tokens"] = json!(0);
+    home.append(&home.transcript(session), &[line]);
     let call = json!({"tool_use_id": id, "tool_name": "Bash", "tool_input": {"command": "secret"}});
     home.hook("PreToolUse", session, call);
 }
