@@ -94,8 +94,8 @@ impl UnknownBudget {
 }
 
 /// Who says what is used.
-const SOURCE: &str = "Fusebox's status line learns it from the client, in a terminal session of a Pro or Max account, with the \
-                      first response";
+const SOURCE: &str = "Fusebox's status line, which `fusebox init` sets, learns it from the client with the first response in a \
+                      terminal session of a Pro or Max account";
 
 /// The budgets in percent whose window nothing is known about, for this user.
 pub fn unknown_budgets(config: &Config, user: &str, env: &Env) -> Vec<UnknownBudget> {

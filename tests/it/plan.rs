@@ -231,7 +231,7 @@ fn what_is_unknown_is_said() {
         work(home, "s", 1);
         assert!(home.hook("UserPromptSubmit", "s", json!({"prompt": "work"})).stdout.find("plan").is_none());
         let says = "plan (user tester): unknown, so it allows everything: the client has not said anything about this window yet. \
-                    Fusebox's status line learns it from the client";
+                    Fusebox's status line, which `fusebox init` sets, learns it from the client";
         let commands = [
             &["status", "--session", "s"][..],
             &["budget", "list"],
