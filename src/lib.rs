@@ -18,7 +18,8 @@
 //!    protocol.
 //! 3. Each of [`agents::ALL`] is asked whether it recognises the input: `agents/claude/payload.rs` parses it into a
 //!    [`HookEvent`](agents::event::HookEvent).
-//! 4. `app/session.rs` reads the session's cache, and the configuration if it changed. All steps share its
+//! 4. `app/session.rs` reads the session's cache, and the configuration if it changed. For budgets in percent,
+//!    `app/plan.rs` looks up what the client's status line said. All steps share the
 //!    [`SessionContext`](app::session::SessionContext).
 //! 5. `app/handlers/mod.rs` dispatches the event to `app/handlers/after_tool.rs`, which builds a
 //!    [`RecordPlan`](app::record_plan::RecordPlan): what to record, and which files to read.

@@ -7,6 +7,7 @@ use super::status::BudgetStatus;
 use super::store_access::{self, StoreAccess};
 use crate::agents;
 use crate::agents::event::call_id;
+use crate::domain::budget::Unit;
 use crate::domain::event::{DenialReason, EventData};
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
@@ -98,7 +99,9 @@ fn explanation(
 ) -> store_access::Result<Explanation> {
     let (mut ctx, _) = backfill::catch_up(env, call.session, u64::MAX);
     let session = ctx.session();
-    let budget_keys = ctx.budget_keys(&session);
+    let mut budget_keys = ctx.budget_keys(&session);
+    // What the client said at that time is not kept.
+    budget_keys.retain(|key| key.budget.unit != Unit::Percent);
     let (states, circuits) = ctx.store.call(|store| {
         Ok((store.states_before(&budget_keys, call.at)?, store.circuits(Some(&session.id))?))
     })?;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use wildmatch::WildMatch;
 
 use super::open_store::StoreLocation;
+use super::plan::{self, PlanStatus};
 use super::session::SessionContext;
 use super::status::{AgentStatus, BudgetStatus, CircuitStatus, CostStatus, SessionStatus};
 use super::store_status::StoreStatus;
@@ -15,7 +16,7 @@ use super::temporary_store::TemporaryStore;
 use super::{offline, presence, process_tree, report, session_files};
 use crate::config::Config;
 use crate::domain::breaker::circuit::CircuitBreaker;
-use crate::domain::budget::{BudgetState, Scope};
+use crate::domain::budget::{BudgetState, Scope, Unit};
 use crate::domain::escalation::MAIN_AGENT;
 use crate::domain::message::{Message, MessageKey};
 use crate::domain::time::Timestamp;
@@ -115,6 +116,8 @@ impl<'a> LastKnown<'a> {
             unseen_responses: cache.unseen.estimates(),
             cost: CostStatus::new(total),
             budgets: states.iter().map(BudgetStatus::from_state).collect(),
+            unknown_budgets: plan::unknown_budgets(&known.ctx.config, &known.session.user, self.env),
+            plan: PlanStatus::read(self.env),
             circuit: policy.enabled.then(|| circuit(MAIN_AGENT)),
             agents: agents.map(of_agent).collect(),
             throttle: None,
@@ -128,14 +131,15 @@ impl<'a> LastKnown<'a> {
     /// `all`), and for other scopes those seen in the window.
     pub fn budgets(&self, config: &Config, all: bool) -> Vec<KnownBudget> {
         let mut found = Vec::new();
-        for budget in &config.budgets {
-            let since = budget.window.at(self.env.now).start;
+        for budget in config.budgets.iter().filter(|budget| budget.is_known(self.env.now)) {
+            let since = budget.window_at(self.env.now).start;
             let is_shown = |known: &&KnownSession| match budget.scope {
                 Scope::Session => all || process_tree::is_live(&known.row, self.env.now),
                 _ => known.row.last_seen >= since,
             };
             let glob = WildMatch::new(&budget.matches);
             let of = |known: &KnownSession| match budget.scope {
+                _ if budget.unit == Unit::Percent => vec![self.env.user()],
                 Scope::Session => vec![known.session.id.clone()],
                 scope => known.ctx.scope_values(&known.session, scope),
             };
@@ -168,7 +172,7 @@ impl<'a> LastKnown<'a> {
         let (mut state, store) = match newest {
             Some((known, state)) => (state, (known.ctx.cache.store_id.as_str(), known.as_of())),
             None => {
-                let window = key.budget.window.at(now);
+                let window = key.budget.window_at(now);
                 (BudgetState::new(&key.budget, &key.value, window), ("", None))
             }
         };

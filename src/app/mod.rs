@@ -20,6 +20,7 @@ pub mod open_store;
 pub mod operate;
 pub mod operation_ledger;
 pub mod operator;
+pub mod plan;
 mod presence;
 pub mod price_check;
 pub mod process_tree;

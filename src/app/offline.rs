@@ -178,7 +178,7 @@ pub(super) fn unacknowledged(ctx: &mut SessionContext) -> BTreeMap<MessageKey, M
 
 /// The watched budgets in the store's last answer, under the current configuration.
 fn last_answers(cache: &SessionCache, budget_keys: &[BudgetKey], now: Timestamp) -> Vec<BudgetState> {
-    let fresh = |key: &BudgetKey| BudgetState::new(&key.budget, &key.value, key.budget.window.at(now));
+    let fresh = |key: &BudgetKey| BudgetState::new(&key.budget, &key.value, key.budget.window_at(now));
     budget_keys.iter().map(|key| last_answer(cache, key, now).unwrap_or_else(|| fresh(key))).collect()
 }
 
@@ -187,8 +187,8 @@ pub(super) fn last_answer(cache: &SessionCache, key: &BudgetKey, now: Timestamp)
     let (budget, value) = (&key.budget, &key.value);
     let counts = |b: &Budget| (b.scope, b.unit, b.count, b.window.clone());
     let known = cache.states.iter().find(|s| s.budget.name == budget.name && s.value == *value)?;
-    (counts(&known.budget) == counts(budget))
-        .then(|| BudgetState { budget: budget.clone(), ..in_current_window(known, now) })
+    // If its window is over, the cached counts are for an earlier one.
+    (counts(&known.budget) == counts(budget)).then(|| known.renewed(budget, now))
 }
 
 /// The messages of a delta, by file.
@@ -206,13 +206,4 @@ fn into_message(fact: Fact) -> Option<Message> {
         Fact::Message(message) => Some(message),
         _ => None,
     }
-}
-
-/// Resets a budget whose window is over: the cached counts are for an earlier window.
-fn in_current_window(state: &BudgetState, now: Timestamp) -> BudgetState {
-    if state.window.contains(now) {
-        return state.clone();
-    }
-    let window = state.budget.window.at(now);
-    BudgetState::new(&state.budget, &state.value, window)
 }

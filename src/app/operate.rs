@@ -2,7 +2,7 @@
 
 use super::operation_ledger::OperationLedger;
 use super::store_access::{StoreAccess, Unavailable};
-use super::{messages, operator};
+use super::{messages, operator, plan};
 use crate::config::Config;
 use crate::domain::amount::WrittenAmount;
 use crate::domain::breaker::circuit::Trip;
@@ -11,6 +11,7 @@ use crate::domain::event::CircuitDecision;
 use crate::domain::message::MessageKey;
 use crate::domain::money::exact_usd;
 use crate::domain::operation::{Operation, OperationKind};
+use crate::domain::plan::exact_percent;
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
 use crate::store::cache_file::CacheFile;
@@ -90,6 +91,12 @@ pub enum Refusal {
         /// The session's values.
         values: String,
     },
+    /// Nothing is known about the window of a budget in percent.
+    #[error("{0}")]
+    Unknown(String),
+    /// The window of a subscription cannot be reset.
+    #[error("budget {0} cannot be reset: what the client says is used stays used. Extend it instead")]
+    NotReset(String),
     /// The store's user may record, but not decide.
     #[error("{0}")]
     Denied(String),
@@ -143,6 +150,7 @@ impl OperationRequest {
                     || "N".to_owned(),
                     |amount| match unit {
                         Unit::Usd => exact_usd(amount),
+                        Unit::Percent => exact_percent(amount),
                         Unit::Tokens | Unit::Requests | Unit::ToolCalls => amount.to_string(),
                     },
                 );
@@ -189,6 +197,17 @@ pub fn find_budget<'b>(budgets: &'b [Budget], name: &str) -> Result<&'b Budget, 
         name: name.to_owned(),
         known: budgets.iter().map(|b| b.name.as_str()).collect::<Vec<_>>().join(", "),
     })
+}
+
+/// Refuses decisions about a budget in percent that nothing is known about: they would apply to no window.
+///
+/// # Errors
+/// Nothing is known, or only of another user's account.
+pub fn ensure_known(env: &Env, budget: &Budget, value: &str) -> Result<(), Refusal> {
+    if budget.unit != Unit::Percent || (budget.is_known(env.now) && value == env.user()) {
+        return Ok(());
+    }
+    Err(Refusal::Unknown(plan::unknown(budget, value, env).line()))
 }
 
 /// A breaker that was acknowledged or reset.
@@ -246,6 +265,7 @@ pub fn operate(
         let Budget { name, scope, matches, .. } = budget;
         return Err(Refusal::NotCounted { name, scope: scope.name(), value: request.value.clone(), matches });
     }
+    ensure_known(env, &budget, &request.value)?;
     let key = BudgetKey { budget: budget.clone(), value: request.value.clone() };
     let now = env.now;
     let before = budget_state(store, &key, now)?;
@@ -254,10 +274,14 @@ pub fn operate(
             let state = before.as_ref().ok_or_else(|| Refusal::Deleted(budget.name.clone()))?;
             OperationKind::Extend { amount: extension(state, amount, unit)? }
         }
+        // A deleted one comes back.
+        BudgetChange::Reset if budget.unit == Unit::Percent && before.is_some() => {
+            return Err(Refusal::NotReset(budget.name));
+        }
         BudgetChange::Reset => OperationKind::Reset { baseline: now },
         BudgetChange::Delete => OperationKind::Delete,
     };
-    let window = budget.window.at(now);
+    let window = budget.window_at(now);
     let at = next_operation_time(store, request, now)?;
     let operation = Operation { at, ..new_operation(request, decision, window.start, now) };
     let around = before.clone().unwrap_or_else(|| BudgetState::new(&budget, &request.value, window));
@@ -358,6 +382,7 @@ fn extension(state: &BudgetState, amount: WrittenAmount, unit: Option<Unit>) -> 
         let room = if state.status() == Status::Exhausted { 0 } else { room };
         let [room, hard] = [room, hard].map(|count| match budget.unit {
             Unit::Usd => format!("${}", exact_usd(count)),
+            Unit::Percent => format!("{}%", exact_percent(count)),
             Unit::Tokens | Unit::Requests | Unit::ToolCalls => count.to_string(),
         });
         return Err(Refusal::HardLimit { name: budget.name.clone(), room, hard });

@@ -133,7 +133,7 @@ impl OperationLedger {
                 replayed.complete = false;
                 break;
             }
-            let window = budget.window.at(operation.at);
+            let window = budget.window_at(operation.at);
             match store.add_operation(operation, &BudgetState::new(budget, &operation.value, window)) {
                 Err(error) if error.is_denied() => {
                     replayed.denied = missing.len() - replayed.added;

@@ -2,13 +2,14 @@
 
 use wildmatch::WildMatch;
 
+use super::plan::{self, PlanStatus};
 use super::status::{AgentStatus, BudgetStatus, CircuitStatus, CostStatus, SessionStatus, ThrottleStatus};
 use super::store_access::{self, StoreAccess};
 use super::store_status::StoreStatus;
 use super::{backfill, process_tree};
 use crate::config::Config;
 use crate::domain::breaker::circuit::CircuitBreaker;
-use crate::domain::budget::{BudgetState, Scope};
+use crate::domain::budget::{Budget, BudgetState, Scope, Unit};
 use crate::domain::escalation::{HoldCause, MAIN_AGENT};
 use crate::domain::time::Timestamp;
 use crate::platform::Env;
@@ -60,6 +61,8 @@ pub fn session_status(
             ..total
         }),
         budgets: recorded.states.iter().map(BudgetStatus::from_state).collect(),
+        unknown_budgets: plan::unknown_budgets(&ctx.config, &ctx.session().user, env),
+        plan: PlanStatus::read(env),
         circuit: policy
             .enabled
             .then(|| main.unwrap_or_else(|| CircuitStatus::new(&CircuitBreaker::default(), &policy))),
@@ -88,7 +91,7 @@ pub(super) fn is_stopped(cache: &SessionCache, states: &[BudgetState]) -> bool {
 }
 
 /// Every budget of the configuration, for every value: live sessions (all known ones with `all`), and for other scopes
-/// the values charged in the window.
+/// the values charged in the window. Without those in percent, see [`plan_states`].
 ///
 /// # Errors
 /// The store cannot be read.
@@ -100,17 +103,35 @@ pub fn budget_states(
     now: Timestamp,
 ) -> store_access::Result<Vec<BudgetState>> {
     let mut budget_keys = Vec::new();
-    for budget in &config.budgets {
+    for budget in config.budgets.iter().filter(|budget| budget.unit != Unit::Percent) {
         let values = match budget.scope {
             Scope::Session => {
                 let shown = rows.iter().filter(|row| all || process_tree::is_live(row, now));
                 shown.map(|row| row.session.id.clone()).collect()
             }
-            scope => store.call(|store| store.values(scope, budget.window.at(now).start))?,
+            scope => store.call(|store| store.values(scope, budget.window_at(now).start))?,
         };
         let glob = WildMatch::new(&budget.matches);
         let fits = values.into_iter().filter(|value| glob.matches(value));
         budget_keys.extend(fits.map(|value| BudgetKey { budget: budget.clone(), value }));
     }
     store.call(|store| store.states(&budget_keys, now))
+}
+
+/// The budgets in percent that something is known about. They have one value: this user, whose account it is.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn plan_states(
+    env: &Env,
+    config: &Config,
+    store: &mut StoreAccess,
+) -> store_access::Result<Vec<BudgetState>> {
+    let known = |budget: &&Budget| budget.unit == Unit::Percent && budget.is_known(env.now);
+    let key = |budget: &Budget| BudgetKey { budget: budget.clone(), value: env.user() };
+    let budget_keys: Vec<BudgetKey> = config.budgets.iter().filter(known).map(key).collect();
+    match budget_keys.is_empty() {
+        true => Ok(Vec::new()),
+        false => store.call(|store| store.states(&budget_keys, env.now)),
+    }
 }

@@ -7,7 +7,7 @@ use wildmatch::WildMatch;
 
 use super::store_access::{StoreAccess, Unavailable};
 use super::transcript_reader::{Awaited, Positions, ReadScope, TranscriptDelta, TranscriptReader};
-use super::{project, session_files};
+use super::{plan, project, session_files};
 use crate::agents;
 use crate::agents::event::EventSource;
 use crate::config::{self, Config, LoadedConfig, Stamp};
@@ -91,10 +91,12 @@ impl<'a> SessionContext<'a> {
         let stamp = Stamp::current(env, Some(&project));
         let mut notices = Notices::default();
         let known = cache.config.clone().filter(|_| cache.stamp.as_ref() == Some(&stamp));
-        let config = known.unwrap_or_else(|| {
+        let mut config = known.unwrap_or_else(|| {
             let loaded = config::load(env, Some(&project));
             usable_config(loaded, &stamp, &mut cache, &mut notices)
         });
+        plan::look_up_for_session(&mut config, &cache, env);
+        plan::update_states(&config, &mut cache, env.now);
         let store = StoreAccess::for_hook(env, &config, &file, cache.store_asleep_until);
         let mut ctx = Self { env, source, config, stamp, cache, cache_file: file, store, notices };
         // For a teammate, the event says its name.
@@ -116,10 +118,15 @@ impl<'a> SessionContext<'a> {
             cache.session = session_files::with_local_paths(env, &cache.session);
         }
         let counted_with = cache.offline_counts.as_ref().and_then(|counted| counted.stamp);
-        let (config, stamp) = cache.config.clone().zip(cache.stamp.or(counted_with)).unwrap_or_else(|| {
-            let project = Path::new(&cache.session.project);
-            (config::load(env, Some(project)).config, Stamp::current(env, Some(project)))
-        });
+        let (mut config, stamp) =
+            cache.config.clone().zip(cache.stamp.or(counted_with)).unwrap_or_else(|| {
+                let project = Path::new(&cache.session.project);
+                (config::load(env, Some(project)).config, Stamp::current(env, Some(project)))
+            });
+        // The windows of another user's account are not known here.
+        if session.user == env.user() {
+            plan::look_up_for_session(&mut config, &cache, env);
+        }
         let (id, transcript) = (session.id.clone(), cache.session.transcript.clone());
         let client = transcript.as_deref().map(agents::agent_of_transcript).unwrap_or_default();
         let source = EventSource { client, session: id, transcript, ..EventSource::default() };
@@ -172,6 +179,7 @@ impl<'a> SessionContext<'a> {
         locked.store_asleep_until = self.store.back_off_until();
         let (cache, written) = locked.save();
         self.cache = cache;
+        plan::update_states(&self.config, &mut self.cache, self.env.now);
         match written {
             Ok(()) => true,
             Err(error) => {
@@ -263,7 +271,7 @@ impl<'a> SessionContext<'a> {
         }
     }
 
-    /// The budgets that concern this session, with its values.
+    /// The budgets that concern this session, with its values. Budgets that nothing is known about are left out.
     pub fn budget_keys(&self, session: &Session) -> Vec<BudgetKey> {
         let of = |budget: &Budget| -> Vec<BudgetKey> {
             let glob = WildMatch::new(&budget.matches);
@@ -273,7 +281,7 @@ impl<'a> SessionContext<'a> {
                 .filter(|v| !v.is_empty() && glob.matches(v));
             fits.map(|value| BudgetKey { budget: budget.clone(), value }).collect()
         };
-        self.config.budgets.iter().flat_map(of).collect()
+        self.config.budgets.iter().filter(|budget| budget.is_known(self.env.now)).flat_map(of).collect()
     }
 
     /// The values of this session in a scope.

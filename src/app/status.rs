@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::messages::{self, amounts};
+use super::plan::{PlanForecast, PlanStatus, UnknownBudget};
 use super::store_status::StoreStatus;
 use crate::domain::alert::{AlertLevel, AlertRecord, BudgetAlert};
 use crate::domain::amount::Count;
@@ -38,6 +39,10 @@ pub struct SessionStatus {
     pub unseen_responses: u64,
     /// The budgets that concern the session.
     pub budgets: Vec<BudgetStatus>,
+    /// Budgets in percent without a reading: they have no numbers, and allow everything.
+    pub unknown_budgets: Vec<UnknownBudget>,
+    /// What the client last said about the windows of the subscription.
+    pub plan: PlanStatus,
     /// What it cost.
     pub cost: CostStatus,
     /// The main agent's circuit breaker; `null`: disabled.
@@ -196,6 +201,9 @@ pub struct BudgetStatus {
     pub mode: Mode,
     /// When the window ends (RFC 3339, UTC); `null`: never.
     pub resets_at: Option<String>,
+    /// When the limit will be reached; only for a budget in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<PlanForecast>,
 }
 
 impl BudgetStatus {
@@ -218,6 +226,7 @@ impl BudgetStatus {
             status: state.status().name(),
             mode: state.budget.mode,
             resets_at: state.window.end.map(Timestamp::to_rfc3339),
+            forecast: state.budget.plan.map(|standing| PlanForecast::new(&standing, state.limit())),
         }
     }
 }

@@ -60,5 +60,6 @@ fn token_meter(policy: &ThrottleLimits) -> Budget {
         wrap_up: 0,
         mode: Mode::Shadow,
         store_down: StoreDown::Local,
+        plan: None,
     }
 }

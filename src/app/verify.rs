@@ -10,7 +10,7 @@ use super::temporary_store::TemporaryStore;
 use super::{backfill, process_tree, report, session_files};
 use crate::agents;
 use crate::config::Config;
-use crate::domain::budget::Scope;
+use crate::domain::budget::{Scope, Unit};
 use crate::domain::counter::Attribution;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
@@ -133,6 +133,8 @@ pub fn budget_keys(
         all.extend(new);
     }
     all.retain(|key| match key.budget.scope {
+        // Nothing is counted for it.
+        _ if key.budget.unit == Unit::Percent => false,
         Scope::Session => is_meant(&key.value),
         _ => rows.len() <= MAX_SESSIONS,
     });
@@ -189,7 +191,7 @@ fn counter_difference(
     key: &BudgetKey,
     now: Timestamp,
 ) -> Result<Option<Difference>> {
-    let end = key.budget.window.at(now).end.unwrap_or(now.plus_millis(LIFETIME_MS));
+    let end = key.budget.window_at(now).end.unwrap_or(now.plus_millis(LIFETIME_MS));
     let moment = Timestamp(end.0 - 1);
     let budget_keys = std::slice::from_ref(key);
     let mut last = None;

@@ -70,8 +70,8 @@ fn show(explanation: &Explanation, io: &mut Io) -> anyhow::Result<()> {
         io.line(&format!("  call {iteration} since the last prompt{max}"))?;
     }
     for budget in &explanation.budgets {
-        let (used, limit) =
-            (number(budget.used.units(), budget.unit), quantity(budget.limit.units(), budget.unit));
+        let [used, limit] = [budget.used, budget.limit].map(|count| count.units(budget.unit));
+        let (used, limit) = (number(used, budget.unit), quantity(limit, budget.unit));
         let percent = budget.utilization * 100.0;
         io.line(&format!(
             "  budget {} at that moment: {used} / {limit} ({percent:.2}%), {}",
@@ -87,8 +87,8 @@ pub(super) fn reason_line(reason: &DenialReason) -> String {
         DenialReason::Budget { budget, used, limit, unit, status, .. } => {
             format!(
                 "budget {budget} was {status}: {} / {}",
-                number(used.units(), *unit),
-                quantity(limit.units(), *unit)
+                number(used.units(*unit), *unit),
+                quantity(limit.units(*unit), *unit)
             )
         }
         DenialReason::Circuit(trip) => {

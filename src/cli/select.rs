@@ -10,7 +10,7 @@ use crate::app::open_store::StoreLocation;
 use crate::app::operation_ledger::OperationLedger;
 use crate::app::session::Notices;
 use crate::app::store_access::{self, StoreAccess, Unavailable};
-use crate::app::{backfill, process_tree, recovery};
+use crate::app::{backfill, plan, process_tree, recovery};
 use crate::config::Config;
 use crate::platform::Env;
 use crate::store::SessionRow;
@@ -94,7 +94,9 @@ pub fn configuration(env: &Env) -> anyhow::Result<Config> {
         let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
         return Err(UsageError(problems.join("\n")).into());
     }
-    Ok(loaded.config)
+    let mut config = loaded.config;
+    plan::look_up(&mut config, env);
+    Ok(config)
 }
 
 /// Adds "nothing was changed" to the error of a command that could not reach the store.

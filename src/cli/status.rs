@@ -6,6 +6,7 @@ use super::render::{self, counted, table};
 use super::{Io, last_known, select};
 use crate::app::last_known::LastKnown;
 use crate::app::messages::amounts::grouped;
+use crate::app::messages::forecasts;
 use crate::app::process_tree;
 use crate::app::report;
 use crate::app::status::SessionStatus;
@@ -173,9 +174,12 @@ fn show(SessionReport { row, status, states }: &SessionReport, env: &Env, io: &m
     for line in last_known::offline_notes(status, states) {
         io.line(&format!("  {dim}{line}{dim:#}"))?;
     }
-    for state in states.iter().filter(|s| s.window.end.is_some()) {
-        let end = state.window.end.map(|end| end.to_rfc3339()).unwrap_or_default();
-        writeln!(io.out, "  {dim}{} resets at {end}{dim:#}", state.budget.name)?;
+    for (state, end) in states.iter().filter_map(|state| Some((state, forecasts::window_end(state)?))) {
+        let pace = forecasts::pace(state).map_or_else(String::new, |pace| format!("; {pace}"));
+        io.line(&format!("  {dim}{} resets at {end}{pace}{dim:#}", state.budget.name))?;
+    }
+    for unknown in &status.unknown_budgets {
+        io.line(&format!("  {dim}{}{dim:#}", unknown.line()))?;
     }
     Ok(())
 }

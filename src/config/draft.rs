@@ -252,12 +252,12 @@ impl Draft {
                     let repeated =
                         field.kind.parse(&assignment.raw).is_ok_and(|value| value == current.value);
                     sound &= repeated
-                        || !matches!(field.strictness, Strictness::Identity)
-                            && field.kind != ValueKind::Reserved;
+                        || !matches!(field.strictness, Strictness::Identity) && !field.kind.is_reserved();
                     self.refuse(assignment, &prefix, message);
                 }
             }
         }
+        sound &= self.check_plan(table, &prefix, &new);
         self.check_amounts(table, &prefix, &old, &mut new);
         self.check_limits(table, &prefix, &old, &mut new);
         if place.is_none() && new.number("limit").is_none() {
@@ -344,7 +344,7 @@ fn check_assignment(
 ) -> Result<Option<Value>, String> {
     let by_project = assignment.source.is_project();
     let may = match field.project {
-        ProjectPolicy::Never => field.kind == ValueKind::Reserved,
+        ProjectPolicy::Never => field.kind.is_reserved(),
         ProjectPolicy::InNew => is_new,
         ProjectPolicy::Tighten => true,
     };

@@ -7,11 +7,12 @@ use serde_json::Value;
 use super::draft::{BudgetDraft, Draft, SourcedValue, TASK};
 use super::field::{BUDGET, Field, HARD_LIMIT, MODES, ON_LIMIT, SETTINGS, STORE_DOWN, budget_field, setting};
 use super::source::{EffectiveValue, Problem, Source};
-use super::value::{OFF, ValueKind};
+use super::value::OFF;
 use super::{Config, PromptLineMode, RedisConfig, StatusLineConfig, StatusPart};
 use crate::domain::breaker::policy::{Limits, Policy};
 use crate::domain::budget::{Budget, Scope, TokenClasses, Unit};
 use crate::domain::money::nanos_from_usd;
+use crate::domain::plan::UNITS_PER_PERCENT;
 use crate::domain::throttle::ThrottleLimits;
 use crate::domain::window::{Period, WindowRule};
 use crate::zoneinfo;
@@ -180,7 +181,7 @@ impl Draft {
     /// Every value in force, in key order.
     pub(super) fn values(&self) -> Vec<EffectiveValue> {
         let effective = |key: String, value: Value, source: Source| EffectiveValue { key, value, source };
-        let supported = |field: &&Field| field.kind != ValueKind::Reserved;
+        let supported = |field: &&Field| !field.kind.is_reserved();
         let mut all: Vec<EffectiveValue> = Vec::new();
         // Throttling limits apply only with the hard limit, which has no default.
         let throttled = !self.setting(HARD_LIMIT).is_null();
@@ -248,6 +249,7 @@ impl Draft {
             wrap_up: checked("wrap_up").number()?,
             mode: checked("mode").one_of(&MODES)?,
             store_down: checked("store_down").one_of(&STORE_DOWN)?,
+            plan: None,
         })
     }
 }
@@ -269,10 +271,11 @@ impl CheckedValue {
         number.ok_or_else(|| self.type_error())
     }
 
-    /// A count of units; dollars are counted in nano-dollars.
+    /// A count of units; dollars are counted in nano-dollars, percent in hundredths.
     fn amount(&self, unit: Unit) -> Result<u64, Problem> {
         match (unit, self.sourced.value.as_f64()) {
             (Unit::Usd, Some(dollars)) => Ok(nanos_from_usd(dollars)),
+            (Unit::Percent, Some(percent)) => Ok((percent * UNITS_PER_PERCENT as f64).round() as u64),
             _ => self.number(),
         }
     }

@@ -122,7 +122,8 @@ const PROMPT_LINE_MODES: ValueKind = ValueKind::OneOf(&names(PromptLineMode::ALL
 const STATUS_PARTS: ValueKind = ValueKind::Selection(&StatusPart::NAMES);
 const NAMED_PRESETS: ValueKind = ValueKind::OneOf(&names(PRESETS), &[]);
 const NAMED_MODES: ValueKind = ValueKind::OneOf(&names(MODES), &[]);
-const UNITS: ValueKind = ValueKind::OneOf(&names(Unit::ALL), &["percent"]);
+const UNITS: ValueKind = ValueKind::OneOf(&names(Unit::ALL), &[]);
+const WINDOWS: ValueKind = ValueKind::OneOf(&names(Period::ALL), &[]);
 
 const fn field(name: &'static str, kind: ValueKind, strictness: Strictness, default: fn() -> Value) -> Field {
     Field { name, kind, strictness, project: ProjectPolicy::Never, default }
@@ -146,8 +147,8 @@ const fn tightenable(
     Field { name, kind, strictness, project: ProjectPolicy::Tighten, default }
 }
 
-const fn reserved(name: &'static str) -> Field {
-    field(name, ValueKind::Reserved, Strictness::Free, || Value::Null)
+const fn reserved(name: &'static str, advice: &'static str) -> Field {
+    field(name, ValueKind::Reserved(advice), Strictness::Free, || Value::Null)
 }
 
 /// The tables of a file, except `[[budget]]`.
@@ -201,7 +202,7 @@ pub(super) static SETTINGS: LazyLock<Vec<Field>> = LazyLock::new(|| {
         field("prices.discount", ValueKind::Fraction, Strictness::Free, || json!(0.0)),
         field("status_line.parts", STATUS_PARTS, Strictness::Free, || json!(StatusPart::NAMES)),
         field("status_line.color", ValueKind::Flag, Strictness::Free, || json!(true)),
-        reserved("platform"),
+        reserved("platform", "is not supported yet: remove it"),
     ]);
     all
 });
@@ -223,12 +224,7 @@ pub(super) static BUDGET: [Field; 14] = [
     in_new("count", ValueKind::Classes, Strictness::Identity, || json!(["input", "output", "cache_write"])),
     tightenable("limit", ValueKind::Amount(MAX_NUMBER), Strictness::Lower, || Value::Null),
     tightenable("hard_limit", ValueKind::Amount(MAX_NUMBER), Strictness::Lower, || Value::Null),
-    in_new(
-        "window",
-        ValueKind::OneOf(&names(Period::ALL), &["plan_5h", "plan_week"]),
-        Strictness::Identity,
-        || json!("lifetime"),
-    ),
+    in_new("window", WINDOWS, Strictness::Identity, || json!("lifetime")),
     in_new("timezone", ValueKind::Zone, Strictness::Identity, || json!("UTC")),
     tightenable("thresholds", ValueKind::Fractions, Strictness::Superset, || json!([0.5, 0.8, 0.9, 1.0])),
     tightenable("on_limit", ValueKind::OneOf(&names(ON_LIMIT), &["downgrade"]), Strictness::Later, || {
@@ -249,7 +245,10 @@ pub(super) static MODEL_PRICE: [Field; 6] = [
     field("discount", ValueKind::Fraction, Strictness::Free, || Value::Null),
 ];
 
-static ANCHOR: Field = reserved("anchor");
+static ANCHOR: Field = reserved(
+    "anchor",
+    "is not a key: for the windows of a subscription, write window = \"plan_5h\" or \"plan_week\", with unit = \"percent\"",
+);
 
 /// Any key of `[task_type]`: the name of a task type and its limit in tokens.
 static TASK_TYPE: Field = field("task_type", ValueKind::Whole(MAX_NUMBER), Strictness::Lower, || Value::Null);
@@ -311,7 +310,7 @@ pub(super) fn budget_field(name: &str) -> Option<&'static Field> {
 
 /// The names of the keys that this version supports.
 pub(super) fn supported(fields: &[Field]) -> impl Iterator<Item = &'static str> + '_ {
-    fields.iter().filter(|field| field.kind != ValueKind::Reserved).map(|field| field.name)
+    fields.iter().filter(|field| !field.kind.is_reserved()).map(|field| field.name)
 }
 
 /// The message for an unknown name: the nearest known name, if one is near, and all known names.

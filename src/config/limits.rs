@@ -1,14 +1,50 @@
-//! Checks the limits of a budget against its unit, and against each other.
+//! Checks the limits of a budget against its unit, and against each other; and that only budgets in percent follow the
+//! windows of a subscription.
 
 use super::draft::{BudgetDraft, Draft};
+use super::field::budget_field;
 use super::file::BudgetTable;
-use crate::domain::budget::Unit;
+use super::source::Problem;
+use crate::domain::budget::{Scope, Unit};
+use crate::domain::plan::{PlanWindow, UNITS_PER_PERCENT};
 
 /// The most dollars that a limit may be: about as many as a counter holds exactly.
 const MAX_USD: f64 = 9e6;
 
 impl Draft {
-    /// Refuses amounts that the unit does not have: fractions of tokens, or more dollars than a counter holds.
+    /// Refuses percent of anything but a window of the subscription, and such a window for any other unit or for a part of
+    /// the account's use. Returns whether it refused nothing.
+    pub(super) fn check_plan(&mut self, table: &BudgetTable, prefix: &str, new: &BudgetDraft) -> bool {
+        let is =
+            |key: &str, value: &str| budget_field(key).is_some_and(|field| new.get(field).value == value);
+        let plan = PlanWindow::ALL.iter().find(|(name, _)| is("window", name));
+        let is_percent = is("unit", Unit::Percent.name());
+        let windows = PlanWindow::ALL.map(|(name, _)| format!("window = \"{name}\"")).join(" or ");
+        let (key, message) = match (is_percent, plan) {
+            (true, None) => ("unit", format!("\"percent\" needs {windows}")),
+            (false, Some((window, _))) => ("window", format!("\"{window}\" needs unit = \"percent\"")),
+            (true, Some(_)) if !is("scope", Scope::User.name()) => {
+                let why = "the windows of a subscription are those of a user, over all sessions";
+                ("scope", format!("must be \"user\" with unit = \"percent\" ({why}): write scope = \"user\""))
+            }
+            (true, Some(_)) if !is("match", "*") => {
+                ("match", "must be \"*\" with unit = \"percent\": it applies to every user".to_owned())
+            }
+            _ => return true,
+        };
+        match table.keys.iter().rfind(|assignment| assignment.key == key) {
+            Some(blamed) => self.refuse(blamed, prefix, message),
+            // What is missing is on no line.
+            None => {
+                let key = format!("{prefix}{key}");
+                self.problems.push(Problem::at(&table.source, table.line, &key, message));
+            }
+        }
+        false
+    }
+
+    /// Refuses amounts that the unit does not have: fractions of tokens, more dollars than a counter holds, or more
+    /// percent than there are.
     pub(super) fn check_amounts(
         &mut self,
         table: &BudgetTable,
@@ -16,13 +52,20 @@ impl Draft {
         old: &BudgetDraft,
         new: &mut BudgetDraft,
     ) {
-        let is_usd = new.values.get("unit").is_some_and(|unit| unit.value == Unit::Usd.name());
+        let is_in = |unit: Unit| new.values.get("unit").is_some_and(|set| set.value == unit.name());
+        let (is_usd, is_percent) = (is_in(Unit::Usd), is_in(Unit::Percent));
         for key in ["limit", "hard_limit"] {
             let Some(amount) = new.number(key) else { continue };
-            let message = match is_usd {
-                true if amount > MAX_USD => format!("must be at most {MAX_USD} dollars (found {amount})"),
-                false if amount.fract() != 0.0 => {
-                    format!("must be a whole number, because the unit is not usd (found {amount})")
+            let hundredths = amount * UNITS_PER_PERCENT as f64;
+            let message = match (is_usd, is_percent) {
+                (true, _) if amount > MAX_USD => {
+                    format!("must be at most {MAX_USD} dollars (found {amount})")
+                }
+                (_, true) if amount > 100.0 || (hundredths - hundredths.round()).abs() > 1e-6 => {
+                    format!("must be at most 100 percent, with at most two decimals (found {amount})")
+                }
+                (false, false) if amount.fract() != 0.0 => {
+                    format!("must be a whole number, because the unit is not usd or percent (found {amount})")
                 }
                 _ => continue,
             };

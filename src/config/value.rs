@@ -125,7 +125,7 @@ pub(super) enum ValueKind {
     Flag,
     /// A whole number from 0 to the given one.
     Whole(u64),
-    /// A number from 0 to the given one: whole, unless it means dollars.
+    /// A number from 0 to the given one: whole, unless it means dollars or percent.
     Amount(u64),
     /// A whole number from 1 to the given one, or `"off"`.
     Count(u64),
@@ -151,11 +151,16 @@ pub(super) enum ValueKind {
     Words,
     /// The address of Redis.
     Redis,
-    /// None: this version does not support the key yet.
-    Reserved,
+    /// None: this version does not support the key. With what to do instead.
+    Reserved(&'static str),
 }
 
 impl ValueKind {
+    /// Whether this version does not support the key.
+    pub fn is_reserved(self) -> bool {
+        matches!(self, Self::Reserved(_))
+    }
+
     /// Normalizes the value: lists are sorted and deduplicated. `Err`: what is wrong and what is allowed.
     pub fn parse(self, raw: &RawValue) -> Result<Value, String> {
         match self {
@@ -201,7 +206,7 @@ impl ValueKind {
             Self::Selection(names) => self.selection(names, raw),
             Self::Words => self.words(raw),
             Self::Redis => redis_url(raw.text().ok_or_else(|| self.refuse(raw))?),
-            Self::Reserved => Err("is not supported yet: remove it".into()),
+            Self::Reserved(advice) => Err(advice.into()),
         }
     }
 
@@ -211,7 +216,9 @@ impl ValueKind {
             Self::Flag => "must be true or false".into(),
             Self::Whole(most) => format!("must be a whole number from 0 to {most}"),
             Self::Amount(most) => {
-                format!("must be a whole number from 0 to {most}, or dollars and cents if the unit is usd")
+                format!(
+                    "must be a whole number from 0 to {most}, or have decimals if the unit is usd or percent"
+                )
             }
             Self::Count(most) => format!("must be a whole number from 1 to {most}, or \"{OFF}\""),
             Self::Name => "must be a name of 1 to 64 letters, digits, \"-\", \"_\" and \".\"".into(),
@@ -225,7 +232,7 @@ impl ValueKind {
             Self::Selection(names) => format!("must be a list of {}, each at most once", names.join(", ")),
             Self::Words => "must be a list of strings: a command and its arguments, or empty for none".into(),
             Self::Redis => "must be the address of Redis, such as redis://127.0.0.1:6379/0".into(),
-            Self::Reserved => "is not supported yet".into(),
+            Self::Reserved(advice) => advice.into(),
         }
     }
 

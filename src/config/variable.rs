@@ -9,7 +9,7 @@ use super::draft::Draft;
 use super::field::{BUDGET, Field, RENAMED, SETTINGS, supported, unknown_name};
 use super::file::{Assignment, BudgetTable, Layer, read_text};
 use super::source::{Problem, Source};
-use super::value::{RawValue, ValueKind};
+use super::value::RawValue;
 use crate::platform::Env;
 
 const PREFIX: &str = "FUSEBOX_";
@@ -213,7 +213,7 @@ fn setting_key(rest: &str) -> Option<String> {
     let fits = |field: &&Field| {
         let part = variable_part(field.name);
         let within = || rest.strip_prefix(&part).is_some_and(|key| key.starts_with('_'));
-        part == rest || (field.kind == ValueKind::Reserved && within())
+        part == rest || (field.kind.is_reserved() && within())
     };
     SETTINGS.iter().find(fits).map(|field| field.name.to_owned())
 }

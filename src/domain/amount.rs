@@ -6,63 +6,79 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::budget::Unit;
-use super::money::{NANOS_PER_USD, nanos_from_usd, usd};
+use super::money::{nanos_from_usd, usd};
+use super::plan::UNITS_PER_PERCENT;
 
 /// The largest amount accepted. Larger numbers are not exact in JSON.
 const MAX_AMOUNT: u64 = 1 << 53;
+
+/// Billionths in a hundredth of a percent.
+const BILLIONTHS: u64 = 1_000_000_000 / UNITS_PER_PERCENT;
 
 /// An amount whose unit may not be known yet: `5` is five tokens for one budget and five dollars for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrittenAmount {
     whole: Option<u64>,
     nano_usd: Option<u64>,
+    /// Hundredths of a percent.
+    percent: Option<u64>,
 }
 
 impl WrittenAmount {
-    /// Parses `200000`, `200_000`, `200,000`, `200k`, `1M`, `$5`, `2.50`.
+    /// Parses `200000`, `200_000`, `200,000`, `200k`, `1M`, `$5`, `2.50`, `5%`.
     pub fn parse(text: &str) -> Option<Self> {
-        let (text, is_usd) = text.strip_prefix('$').map_or((text, false), |text| (text, true));
-        let whole = parse_whole(text).filter(|_| !is_usd);
-        let nano_usd = parse_usd(text);
-        (whole.is_some() || nano_usd.is_some()).then_some(Self { whole, nano_usd })
+        let (amount, sign) = match (text.strip_prefix('$'), text.strip_suffix('%')) {
+            (Some(dollars), _) => (dollars, Some(Unit::Usd)),
+            (None, Some(percent)) => (percent, Some(Unit::Percent)),
+            (None, None) => (text, None),
+        };
+        let found = Self {
+            whole: parse_whole(amount).filter(|_| sign.is_none()),
+            nano_usd: parse_decimal(amount, 9).filter(|_| sign != Some(Unit::Percent)),
+            percent: parse_decimal(amount, 2).filter(|_| sign != Some(Unit::Usd)),
+        };
+        (found != Self { whole: None, nano_usd: None, percent: None }).then_some(found)
     }
 
     /// `count` units of a budget: nano-dollars, if it counts dollars.
     pub fn from_count(count: u64) -> Self {
-        Self { whole: Some(count), nano_usd: Some(count) }
+        Self { whole: Some(count), nano_usd: Some(count), percent: Some(count) }
     }
 
-    /// The amount in a unit, dollars in nano-dollars; `None` if it means another unit.
+    /// The amount in a unit, dollars in nano-dollars, percent in hundredths; `None` if it means another unit.
     pub fn in_unit(self, unit: Unit) -> Option<u64> {
         match unit {
             Unit::Usd => self.nano_usd,
+            Unit::Percent => self.percent,
             Unit::Tokens | Unit::Requests | Unit::ToolCalls => self.whole,
         }
     }
 }
 
-/// A count of units. In JSON a whole number, or, for a budget in dollars, dollars with decimals.
+/// A count of units. In JSON a whole number, or, for a budget in dollars or percent, a number with decimals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
     /// Tokens, requests or tool calls.
     Whole(u64),
-    /// Nano-dollars.
-    NanoUsd(u64),
+    /// Billionths of dollars or percent.
+    Decimal(u64),
 }
 
 impl Count {
     /// `units` of a budget with this unit.
     pub fn new(units: u64, unit: Unit) -> Self {
         match unit {
-            Unit::Usd => Self::NanoUsd(units),
+            Unit::Usd => Self::Decimal(units),
+            Unit::Percent => Self::Decimal(units.saturating_mul(BILLIONTHS)),
             Unit::Tokens | Unit::Requests | Unit::ToolCalls => Self::Whole(units),
         }
     }
 
-    /// The units, dollars in nano-dollars.
-    pub fn units(self) -> u64 {
-        match self {
-            Self::Whole(units) | Self::NanoUsd(units) => units,
+    /// The units of a budget with this unit: dollars in nano-dollars, percent in hundredths.
+    pub fn units(self, unit: Unit) -> u64 {
+        match (self, unit) {
+            (Self::Decimal(billionths), Unit::Percent) => billionths / BILLIONTHS,
+            (Self::Whole(units) | Self::Decimal(units), _) => units,
         }
     }
 }
@@ -71,7 +87,7 @@ impl Serialize for Count {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match *self {
             Self::Whole(units) => serializer.serialize_u64(units),
-            Self::NanoUsd(nanos) => serializer.serialize_f64(usd(nanos)),
+            Self::Decimal(billionths) => serializer.serialize_f64(usd(billionths)),
         }
     }
 }
@@ -90,8 +106,8 @@ impl<'de> Deserialize<'de> for Count {
                 Ok(Count::Whole(units))
             }
 
-            fn visit_f64<E: Error>(self, dollars: f64) -> Result<Count, E> {
-                Ok(Count::NanoUsd(nanos_from_usd(dollars)))
+            fn visit_f64<E: Error>(self, decimal: f64) -> Result<Count, E> {
+                Ok(Count::Decimal(nanos_from_usd(decimal)))
             }
         }
         deserializer.deserialize_any(Number)
@@ -107,17 +123,18 @@ fn parse_whole(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).filter(|n| *n <= MAX_AMOUNT)
 }
 
-/// Dollars in nano-dollars, with at most nine decimals.
-fn parse_usd(text: &str) -> Option<u64> {
+/// A number with at most this many decimals, in units of the last one.
+fn parse_decimal(text: &str, decimals: u32) -> Option<u64> {
     let plain = text.replace(['_', ','], "");
-    let (dollars, decimals) = plain.split_once('.').unwrap_or((&plain, ""));
+    let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number(dollars) || decimals.len() > 9 || (plain.contains('.') && !is_number(decimals)) {
+    let width = decimals as usize;
+    if !is_number(whole) || fraction.len() > width || (plain.contains('.') && !is_number(fraction)) {
         return None;
     }
-    let nanos = format!("{decimals:0<9}").parse::<u64>().ok()?;
-    let dollars = dollars.parse::<u64>().ok()?;
-    dollars.checked_mul(NANOS_PER_USD)?.checked_add(nanos).filter(|nanos| *nanos <= MAX_AMOUNT)
+    let fraction = format!("{fraction:0<width$}").parse::<u64>().ok()?;
+    let whole = whole.parse::<u64>().ok()?;
+    whole.checked_mul(10_u64.pow(decimals))?.checked_add(fraction).filter(|units| *units <= MAX_AMOUNT)
 }
 
 #[cfg(test)]
@@ -138,8 +155,41 @@ mod tests {
         assert_eq!(amounts("$5"), Some((None, Some(5_000_000_000))));
         assert_eq!(amounts("2.50"), Some((None, Some(2_500_000_000))));
         assert_eq!(amounts("$0.000000001"), Some((None, Some(1))));
-        for text in ["", "$", ".5", "5.", "-1", "1e3", "0.0000000001", "$10000000", "5 $", "five", "1k5"] {
+        for text in
+            ["", "$", ".5", "5.", "-1", "1e3", "0.0000000001", "$10000000", "5 $", "five", "1k5", "%", "$5%"]
+        {
             assert_eq!(amounts(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn percent_have_two_decimals() {
+        let percent = |text| WrittenAmount::parse(text).and_then(|amount| amount.in_unit(Unit::Percent));
+        for (text, hundredths) in
+            [("5", Some(500)), ("5%", Some(500)), ("2.5%", Some(250)), ("2.05", Some(205))]
+        {
+            assert_eq!(percent(text), hundredths, "{text}");
+        }
+        for text in ["2.005", "2.005%", "$5", "5k", "-5%", "5 %"] {
+            assert_eq!(percent(text), None, "{text}");
+        }
+        let amount = WrittenAmount::parse("5%").expect("an amount");
+        assert_eq!((amount.in_unit(Unit::Tokens), amount.in_unit(Unit::Usd)), (None, None));
+    }
+
+    #[test]
+    fn counts_are_the_same_after_a_round_trip() {
+        for (units, unit, json) in [
+            (8_731, Unit::Percent, "87.31"),
+            (9_000, Unit::Percent, "90.0"),
+            (0, Unit::Percent, "0.0"),
+            (37_125_000, Unit::Usd, "0.037125"),
+            (90, Unit::Tokens, "90"),
+        ] {
+            let text = serde_json::to_string(&Count::new(units, unit)).expect("JSON");
+            assert_eq!(text, json);
+            let read: Count = serde_json::from_str(&text).expect("a count");
+            assert_eq!(read.units(unit), units, "{text}");
         }
     }
 }

@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::counter::CounterFamily;
 use super::operation::Adjustment;
+use super::plan::PlanStanding;
 pub use super::scope::Scope;
 use super::time::Timestamp;
 use super::usage::{Amount, Usage};
-use super::window::{Window, WindowRule};
+use super::window::{Period, Window, WindowRule};
 
 /// The unit in which a budget counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -21,15 +22,18 @@ pub enum Unit {
     ToolCalls,
     /// Dollars, counted in nano-dollars.
     Usd,
+    /// Percent of a window of the subscription, in hundredths. The client says how much is used; nothing is counted.
+    Percent,
 }
 
 impl Unit {
     /// Every unit and its name in the configuration.
-    pub const ALL: [(&'static str, Self); 4] = [
+    pub const ALL: [(&'static str, Self); 5] = [
         ("tokens", Self::Tokens),
         ("requests", Self::Requests),
         ("tool_calls", Self::ToolCalls),
         ("usd", Self::Usd),
+        ("percent", Self::Percent),
     ];
 
     /// The name in the configuration.
@@ -37,13 +41,14 @@ impl Unit {
         Self::ALL.iter().find(|(_, u)| *u == self).map_or("tokens", |(n, _)| n)
     }
 
-    /// The name in text: `tokens`, `requests`, `tool calls`, `dollars`.
+    /// The name in text: `tokens`, `requests`, `tool calls`, `dollars`, `percent`.
     pub fn noun(self) -> &'static str {
         match self {
             Self::Tokens => "tokens",
             Self::Requests => "requests",
             Self::ToolCalls => "tool calls",
             Self::Usd => "dollars",
+            Self::Percent => "percent",
         }
     }
 }
@@ -140,6 +145,9 @@ pub struct Budget {
     /// What happens while the store is unreachable.
     #[serde(default)]
     pub store_down: StoreDown,
+    /// What is known about its window, for a budget in percent. Not configured: each process looks it up.
+    #[serde(skip)]
+    pub plan: Option<PlanStanding>,
 }
 
 impl Budget {
@@ -159,6 +167,7 @@ impl Budget {
             wrap_up: 0,
             mode: Mode::Shadow,
             store_down: StoreDown::Local,
+            plan: None,
         }
     }
 
@@ -174,6 +183,23 @@ impl Budget {
             Unit::Requests => amount.requests,
             Unit::ToolCalls => amount.tool_calls,
             Unit::Usd => amount.nano_usd,
+            Unit::Percent => 0,
+        }
+    }
+
+    /// Whether it has a state at `now`: of a budget in percent, only what the client said is known.
+    pub fn is_known(&self, now: Timestamp) -> bool {
+        self.unit != Unit::Percent || self.plan.is_some_and(|plan| now < plan.reading.resets_at)
+    }
+
+    /// The window that contains `now`.
+    pub fn window_at(&self, now: Timestamp) -> Window {
+        match (self.window.period, self.plan) {
+            (Period::Plan(window), Some(PlanStanding { reading, .. })) => Window {
+                start: reading.resets_at.plus_millis(-window.length_ms()),
+                end: Some(reading.resets_at),
+            },
+            _ => self.window.at(now),
         }
     }
 
@@ -181,6 +207,7 @@ impl Budget {
     pub fn counters(&self) -> Vec<CounterFamily> {
         let of = |scope| CounterFamily { scope, rule: self.window.clone() };
         match self.scope {
+            _ if self.unit == Unit::Percent => Vec::new(),
             Scope::Session => vec![of(Scope::Session), of(Scope::History)],
             scope => vec![of(scope)],
         }
@@ -239,8 +266,20 @@ pub struct BudgetState {
 impl BudgetState {
     /// The state of a budget with nothing counted and no operations.
     pub fn new(budget: &Budget, value: &str, window: Window) -> Self {
+        let used = budget.plan.map_or(0, |plan| plan.reading.used);
         let (budget, value) = (budget.clone(), value.to_owned());
-        Self { budget, value, window, used: 0, extension: 0, history: 0, operations: 0, since: None }
+        Self { budget, value, window, used, extension: 0, history: 0, operations: 0, since: None }
+    }
+
+    /// An earlier state at `now`, of the budget as it is configured and known now. In another window, nothing is
+    /// counted yet.
+    pub fn renewed(&self, budget: &Budget, now: Timestamp) -> Self {
+        let new = Self::new(budget, &self.value, budget.window_at(now));
+        if new.window.start != self.window.start {
+            return new;
+        }
+        let used = if budget.unit == Unit::Percent { new.used } else { self.used };
+        Self { budget: new.budget, window: new.window, used, ..self.clone() }
     }
 
     /// Applies the operations on this value.
@@ -307,8 +346,10 @@ impl BudgetState {
         }
     }
 
-    /// Thresholds in `before < threshold ≤ used`, ascending: those that this step crossed.
+    /// Thresholds in `before < threshold ≤ used`, ascending: those that this step crossed. (No step changes a budget in
+    /// percent: for one, those since alerts were last raised.)
     pub fn crossed(&self, before: u64) -> Vec<f64> {
+        let before = self.budget.plan.map_or(before, |plan| plan.noticed);
         let at = |t: &&f64| {
             let units = threshold_units(**t, self.limit());
             before < units && units <= self.used

@@ -11,6 +11,17 @@ pub const UNITS_PER_PERCENT: u64 = 100;
 /// At most this many readings are kept per window.
 const MAX_SAMPLES: i64 = 30;
 
+/// More than this was not said by a client: a thousand percent.
+const MAX_USED: u64 = 1000 * UNITS_PER_PERCENT;
+
+/// How far apart two reports of the same end may be, in milliseconds.
+const SAME_END_MS: i64 = 60_000;
+
+/// Hundredths of a percent as percent: `87.50`.
+pub fn exact_percent(units: u64) -> String {
+    format!("{}.{:02}", units / UNITS_PER_PERCENT, units % UNITS_PER_PERCENT)
+}
+
 /// A window of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -95,12 +106,24 @@ impl PlanUsage {
         let oldest = new.at.plus_millis(-window.pace_ms());
         let needless = self.samples.iter().skip(1).take_while(|(at, _)| *at <= oldest).count();
         self.samples.drain(..needless);
-        self.reading = new;
+        // A person's decisions apply to the window that starts at one moment.
+        let resets_at = if later.abs() <= SAME_END_MS { known.resets_at } else { new.resets_at };
+        self.reading = PlanReading { resets_at, ..new };
     }
 
     /// The reading, unless its window is over: then nothing is known.
     pub fn current(&self, now: Timestamp) -> Option<PlanReading> {
         Some(self.reading).filter(|reading| now < reading.resets_at)
+    }
+
+    /// Where the window stands; `None` if nothing is known, or the reading cannot be one.
+    pub fn standing(&self, window: PlanWindow, now: Timestamp) -> Option<PlanStanding> {
+        let reading = self.current(now)?;
+        // By the clock of another computer, a window may begin a little later than now.
+        let latest = now.plus_millis(window.length_ms() + window.pace_ms());
+        let is_plausible = reading.used <= MAX_USED && reading.resets_at <= latest;
+        let pace = self.pace(window, now);
+        is_plausible.then_some(PlanStanding { reading, pace, now, noticed: 0 })
     }
 
     /// How fast the window is used: units per hour, over the last tenth of its length, or since its start.
@@ -123,11 +146,30 @@ impl PlanUsage {
 
     /// When `limit` units will be used at the current pace, if that is before the window ends.
     pub fn limit_reached_at(&self, window: PlanWindow, limit: u64, now: Timestamp) -> Option<Timestamp> {
-        let reading = self.current(now)?;
-        let left = limit.saturating_sub(reading.used) as f64;
-        let pace = self.pace(window, now).filter(|pace| *pace > 0.0)?;
-        let at = now.plus_millis((left / pace * 3_600_000.0) as i64);
-        (at < reading.resets_at).then_some(at)
+        self.standing(window, now)?.limit_reached_at(limit)
+    }
+}
+
+/// Where a window stands at a moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PlanStanding {
+    /// The last reading.
+    pub reading: PlanReading,
+    /// How fast the window is used, in units per hour; `None`: too early to tell.
+    pub pace: Option<f64>,
+    /// The moment.
+    pub now: Timestamp,
+    /// How much of the window was used when alerts were last raised.
+    pub noticed: u64,
+}
+
+impl PlanStanding {
+    /// When `limit` units will be used at the current pace, if that is before the window ends.
+    pub fn limit_reached_at(&self, limit: u64) -> Option<Timestamp> {
+        let left = limit.saturating_sub(self.reading.used) as f64;
+        let pace = self.pace.filter(|pace| *pace > 0.0)?;
+        let at = self.now.plus_millis((left / pace * 3_600_000.0) as i64);
+        (at < self.reading.resets_at).then_some(at)
     }
 }
 
@@ -152,6 +194,31 @@ mod tests {
         assert_eq!(usage.reading.used, 2_000, "of the window before");
         usage.note(WINDOW, reading(100, 600, 301));
         assert_eq!((usage.reading.used, usage.samples.len()), (100, 0));
+    }
+
+    #[test]
+    fn its_end_does_not_move_by_seconds() {
+        let mut usage = PlanUsage::new(reading(1_000, 300, 10));
+        let moved = |used, ms| PlanReading {
+            resets_at: Timestamp(300 * MINUTE).plus_millis(ms),
+            ..reading(used, 300, 20)
+        };
+        usage.note(WINDOW, moved(1_100, 1_000));
+        usage.note(WINDOW, moved(1_200, -59_000));
+        assert_eq!((usage.reading.used, usage.reading.resets_at), (1_200, Timestamp(300 * MINUTE)));
+        usage.note(WINDOW, moved(1_300, 600_000));
+        assert_eq!(usage.reading.resets_at, Timestamp(310 * MINUTE));
+    }
+
+    #[test]
+    fn what_no_client_says_is_unknown() {
+        let standing = |reading| PlanUsage::new(reading).standing(WINDOW, Timestamp(MINUTE));
+        assert!(standing(reading(100_000, 300, 1)).is_some());
+        assert_eq!(standing(reading(100_001, 300, 1)), None);
+        assert!(standing(reading(100, 331, 1)).is_some());
+        assert_eq!(standing(reading(100, 332, 1)), None);
+        let endless = PlanReading { resets_at: Timestamp(i64::MAX), ..reading(100, 1, 1) };
+        assert_eq!(standing(endless), None);
     }
 
     #[test]

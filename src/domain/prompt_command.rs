@@ -95,7 +95,7 @@ fn extend(rest: &str) -> Result<PromptCommand, String> {
     let (budget, place) = match amounts[..] {
         [_, Some(_), ..] => (Some(words[0].to_owned()), 1),
         [Some(_), ..] => (None, 0),
-        _ => return Err("extend needs an amount, such as 200000, 200k, 1M or $5".into()),
+        _ => return Err("extend needs an amount, such as 200000, 200k, 1M, $5 or 5%".into()),
     };
     let unit = match &words[place + 1..] {
         [] => None,
@@ -182,6 +182,11 @@ mod tests {
                 extension(Some("5"), "10", Some(Unit::Requests), "x"),
             ),
             ("fusebox: extend 0 because x", extension(None, "0", None, "x")),
+            ("fusebox: extend plan 5% because x", extension(Some("plan"), "5%", None, "x")),
+            (
+                "fusebox: extend plan 2.5 percent because x",
+                extension(Some("plan"), "2.5", Some(Unit::Percent), "x"),
+            ),
             ("fusebox: ack because x y", PromptCommand::Acknowledge { reason: "x y".into() }),
             ("fusebox: reset because x", PromptCommand::Reset { budget: None, reason: "x".into() }),
             (
@@ -205,6 +210,7 @@ mod tests {
             ("fusebox: extend session -5 because x", "amount"),
             ("fusebox: extend session 1e3 because x", "amount"),
             ("fusebox: extend session 50k apples because x", "unknown unit"),
+            ("fusebox: extend plan 50k percent because x", "no amount of that unit"),
             ("fusebox: extend a b 50k because x", "amount"),
             ("fusebox: reset a b because x", "unexpected word \"b\""),
             ("fusebox: ack it because x", "unexpected word \"it\""),

@@ -265,6 +265,8 @@ pub fn near_limit(states: &[BudgetState], sizes: &ResponseSizes, caller: &Caller
             Unit::Requests => 1,
             Unit::ToolCalls => sizes.most_calls.max(1),
             Unit::Usd => sizes.dearest.max(sizes.rewrite),
+            // No transcript says it, so waiting for a line is of no use before the limit.
+            Unit::Percent => 0,
         };
         state.remaining() <= next
     };

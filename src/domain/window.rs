@@ -7,19 +7,18 @@ use chrono::{Datelike, Duration, NaiveDate, NaiveDateTime, NaiveTime};
 use serde::{Deserialize, Serialize};
 use tz::{DateTime, TimeZone, TzError};
 
+use super::plan::PlanWindow;
 use super::time::Timestamp;
 
 const FIVE_HOURS_MS: i64 = 5 * 3600 * 1000;
 
 /// How often counting restarts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Period {
     /// Never.
     Lifetime,
     /// Every five hours since the Unix epoch: floor(unix time ÷ 18,000). Starting at the first charge would make the
     /// window depend on the order of reading.
-    #[serde(rename = "5h")]
     FiveHours,
     /// At local midnight.
     Day,
@@ -27,16 +26,20 @@ pub enum Period {
     Week,
     /// At local midnight on the first day of the month.
     Month,
+    /// With a window of the subscription: for budgets in percent.
+    Plan(PlanWindow),
 }
 
 impl Period {
     /// Every period and its name in the configuration.
-    pub const ALL: [(&'static str, Self); 5] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("lifetime", Self::Lifetime),
         ("5h", Self::FiveHours),
         ("day", Self::Day),
         ("week", Self::Week),
         ("month", Self::Month),
+        ("plan_5h", Self::Plan(PlanWindow::FiveHours)),
+        ("plan_week", Self::Plan(PlanWindow::Week)),
     ];
 
     /// The name in the configuration.
@@ -121,7 +124,7 @@ impl Hash for Zone {
     }
 }
 
-/// A period in a zone. `Lifetime` and `FiveHours` do not depend on the zone.
+/// A period in a zone. Only `Day`, `Week` and `Month` depend on the zone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WindowRule {
     /// How often the window starts.
@@ -150,14 +153,13 @@ impl WindowRule {
     /// The window that never ends.
     pub const LIFETIME: Self = Self { period: Period::Lifetime, zone: Zone::utc() };
 
-    /// The window that contains `at`.
+    /// The window that contains `at`. Where a window of a subscription begins, only the client knows
+    /// ([`Budget::window_at`](super::budget::Budget::window_at)); here, it is a period of that length.
     pub fn at(&self, at: Timestamp) -> Window {
         match self.period {
             Period::Lifetime => Window { start: Timestamp(i64::MIN), end: None },
-            Period::FiveHours => {
-                let start = Timestamp(at.0.div_euclid(FIVE_HOURS_MS).saturating_mul(FIVE_HOURS_MS));
-                Window { start, end: Some(start.plus_millis(FIVE_HOURS_MS)) }
-            }
+            Period::FiveHours => since_epoch(at, FIVE_HOURS_MS),
+            Period::Plan(window) => since_epoch(at, window.length_ms()),
             Period::Day | Period::Week | Period::Month => {
                 let utc = at.utc();
                 let ahead = Duration::seconds(self.zone.offset(utc.timestamp()));
@@ -201,6 +203,12 @@ impl WindowRule {
     pub fn midnight(&self, date: NaiveDate) -> Timestamp {
         Timestamp(self.zone.first_moment(date).saturating_mul(1000))
     }
+}
+
+/// The window that contains `at`, of those with this length since the Unix epoch.
+fn since_epoch(at: Timestamp, length_ms: i64) -> Window {
+    let start = Timestamp(at.0.div_euclid(length_ms).saturating_mul(length_ms));
+    Window { start, end: Some(start.plus_millis(length_ms)) }
 }
 
 impl std::fmt::Display for WindowRule {

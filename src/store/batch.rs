@@ -32,7 +32,7 @@ impl BudgetKey {
         mut operations: Vec<Operation>,
     ) -> Option<(BudgetState, Vec<CounterKey>)> {
         let Self { budget, value } = self;
-        let window = budget.window.at(now);
+        let window = budget.window_at(now);
         // Operations restored after a loss may be stored after newer ones.
         operations.sort_by_key(|operation| operation.at);
         let effect = Adjustment::from_operations(operations.iter().map(|operation| operation.kind));

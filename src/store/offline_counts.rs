@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Stamp;
-use crate::domain::budget::{BudgetState, Scope, StoreDown};
+use crate::domain::budget::{BudgetState, Scope, StoreDown, Unit};
 use crate::domain::message::{Message, MessageKey};
 use crate::domain::time::Timestamp;
 use crate::domain::usage::Amount;
@@ -130,6 +130,8 @@ impl OfflineCounts {
 pub fn offline_state(state: BudgetState) -> BudgetState {
     let used = match state.budget.store_down {
         StoreDown::Local => state.used,
+        // Not the store, but the client says how much is used.
+        StoreDown::Allow if state.budget.unit == Unit::Percent => state.used,
         StoreDown::Allow => 0,
         StoreDown::Deny => state.used.max(state.limit()),
     };

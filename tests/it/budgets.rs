@@ -425,6 +425,8 @@ fn the_status_object_has_the_promised_fields() {
             "incomplete",
             "unseen_responses",
             "budgets",
+            "unknown_budgets",
+            "plan",
             "cost",
             "circuit",
             "agents",

@@ -348,11 +348,7 @@ fn what_is_not_supported_yet_is_said_to_be() {
         (budget("scope = \"platform\""), 4, "budget.b.scope: \"platform\""),
         (budget("scope = \"chain\""), 4, "budget.b.scope: \"chain\""),
         (budget("scope = \"task\""), 4, "budget.b.scope: \"task\""),
-        (budget("unit = \"percent\""), 4, "budget.b.unit: \"percent\""),
-        (budget("window = \"plan_5h\""), 4, "budget.b.window: \"plan_5h\""),
-        (budget("window = \"plan_week\""), 4, "budget.b.window: \"plan_week\""),
         (budget("on_limit = \"downgrade\""), 4, "budget.b.on_limit: \"downgrade\""),
-        (budget("anchor = \"plan\""), 4, "budget.b.anchor:"),
         ("\n[[platform]]\nname = \"gemini\"\ncommand = \"gemini\"\n".to_owned(), 2, "platform:"),
     ];
     for (toml, line, says) in cases {

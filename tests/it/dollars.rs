@@ -301,7 +301,10 @@ fn an_alert_is_in_dollars() {
 #[test]
 fn limits_that_no_unit_has_are_refused() {
     for (toml, says) in [
-        ("limit = 5.5\n", "budget.b.limit: must be a whole number, because the unit is not usd (found 5.5)"),
+        (
+            "limit = 5.5\n",
+            "budget.b.limit: must be a whole number, because the unit is not usd or percent (found 5.5)",
+        ),
         ("limit = -1\nunit = \"usd\"\n", "budget.b.limit: must be a whole number from 0 to"),
         (
             "limit = 9000001\nunit = \"usd\"\n",

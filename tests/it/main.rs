@@ -38,6 +38,7 @@ mod manual;
 mod nested_clients;
 mod odd_texts;
 mod paths;
+mod plan;
 mod prices;
 mod prompt_clients;
 mod prompt_commands;

@@ -1,10 +1,13 @@
 //! The shared store with the hooks: the traffic, and two homes with one budget.
 
+use std::sync::LazyLock;
+
 use serde_json::{Value, json};
 
 use crate::harness::{Home, Ran, message};
 use crate::redis::certificates::Certificates;
 use crate::redis::{Cluster, Proxy, Server};
+use crate::redis_store::now;
 
 const MONTH: &str = "[[budget]]\nname = \"user\"\nscope = \"user\"\nwindow = \"month\"\nlimit = 1000\nthresholds = [0.5, 1.0]\nwrap_up = 0\n";
 
@@ -16,9 +19,17 @@ fn sharing(url: &str) -> Home {
 /// A team budget.
 const TEAM: &str = "[store]\nteam = \"core\"\n[[budget]]\nname = \"team\"\nscope = \"team\"\nwindow = \"month\"\nlimit = 1000\nthresholds = [0.5, 1.0]\nwrap_up = 0\n";
 
+/// A response of this month, with a call. In each home it is the same.
+fn response(n: usize, tokens: u64) -> Value {
+    static NOW: LazyLock<String> = LazyLock::new(now);
+    let mut line = message(n, tokens, 0);
+    line["timestamp"] = NOW.as_str().into();
+    line
+}
+
 /// A response with a call, and the hook after the call.
 fn call(home: &Home, session: &str, n: usize, tokens: u64) -> Ran {
-    home.append(&home.transcript(session), &[message(n, tokens, 0)]);
+    home.append(&home.transcript(session), &[response(n, tokens)]);
     let call = json!({
         "tool_name": "Bash", "tool_input": {"command": format!("step {n}")}, "tool_use_id": format!("toolu_{n}"),
         "tool_response": {"stdout": "done"},
@@ -128,7 +139,7 @@ fn one_budget_holds_on_two_machines() {
     }
     let mut told = vec![call(&here, "a", 0, 600)];
     // A fork on the other machine starts with the same lines.
-    there.append(&there.transcript("b"), &[message(0, 600, 0)]);
+    there.append(&there.transcript("b"), &[response(0, 600)]);
     told.push(call(&there, "b", 1, 300));
     assert!(!is_denied(&next_call(&there, "b", 2)), "900 of 1,000");
     told.push(call(&there, "b", 2, 200));
@@ -161,7 +172,7 @@ fn one_budget_of_a_team_holds_for_its_members_on_two_machines() {
     }
     let mut told = vec![call(&ann, "a", 0, 600)];
     // A fork on the other machine starts with the same lines.
-    bea.append(&bea.transcript("b"), &[message(0, 600, 0)]);
+    bea.append(&bea.transcript("b"), &[response(0, 600)]);
     told.push(call(&bea, "b", 1, 300));
     assert!(!is_denied(&next_call(&bea, "b", 2)), "900 of 1,000");
     told.push(call(&bea, "b", 2, 200));

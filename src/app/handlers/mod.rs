@@ -148,7 +148,7 @@ fn answer(
     excerpts: &Excerpts,
 ) -> HandlerOutput {
     let mut answer = Answer { decision: decision(ctx, verdict, excerpts), ..Answer::default() };
-    for line in notices::alert_lines(&recorded.alerts) {
+    for line in notices::alert_lines(&recorded.alerts, &recorded.states) {
         answer.context.push(line.clone());
         answer.message.push(line);
     }

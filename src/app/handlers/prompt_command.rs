@@ -200,6 +200,7 @@ fn resolve_budget(
         return Ok((budget, state.value.clone()));
     }
     let session = ctx.session();
+    operate::ensure_known(ctx.env, &budget, &session.user)?;
     let mut values: Vec<String> =
         ctx.budget_keys(&session).into_iter().filter(|w| w.budget.name == name).map(|w| w.value).collect();
     if budget.scope == Scope::Session {

@@ -1,9 +1,10 @@
 //! The texts for the agent and the person. [`verdicts`]: why a call, a turn or a prompt is held back. [`notices`]: the
-//! prompt line, alerts and events. [`replies`]: answers to a person's commands. [`status_line`]: the status line. This
-//! file has shared functions.
+//! prompt line, alerts and events. [`replies`]: answers to a person's commands. [`forecasts`]: what is ahead of a budget
+//! in percent. [`status_line`]: the status line. This file has shared functions.
 
 pub mod amounts;
 pub mod bar;
+pub mod forecasts;
 pub mod notices;
 pub mod replies;
 pub mod status_line;
@@ -42,9 +43,12 @@ pub fn label(name: &str) -> String {
     if name == "session" { "session budget".to_owned() } else { format!("budget {name}") }
 }
 
-/// `X / Y tokens (Z%)`.
+/// `X / Y tokens (Z%)`; for percent, `X% / Y%`.
 pub fn share(state: &BudgetState) -> String {
     let unit = state.budget.unit;
+    if unit == Unit::Percent {
+        return format!("{} / {}", number(state.used, unit), number(state.limit(), unit));
+    }
     format!("{} / {} ({})", number(state.used, unit), quantity(state.limit(), unit), percent(state))
 }
 

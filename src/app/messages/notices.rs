@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::amounts::{grouped, number, quantity};
+use super::forecasts::{limit_ahead, time_left};
 use super::{Excerpts, circuit_open, extend_command, iterations, label, share, trip_details};
 use crate::config::PromptLineMode;
 use crate::domain::alert::BudgetAlert;
 use crate::domain::breaker::circuit::CircuitBreaker;
 use crate::domain::breaker::policy::Policy;
-use crate::domain::budget::{BudgetState, Mode, OnLimit, Scope, Status};
+use crate::domain::budget::{BudgetState, Mode, OnLimit, Scope, Status, Unit};
 use crate::domain::event::{ConcurrencyChange, Event, EventData};
 use crate::store::unseen::FIRST_RESPONSE;
 
@@ -36,7 +37,9 @@ pub fn prompt_lines(states: &[BudgetState], session: &str, mode: PromptLineMode)
             (true, name) => format!("Session budget {name}"),
             (false, name) => format!("Budget {name} ({} {})", state.budget.scope.name(), state.value),
         };
-        lines.push(format!("{label}: {}{note}", share(state)));
+        let ahead = limit_ahead(state).map_or_else(String::new, |ahead| format!("; {ahead}"));
+        let end = time_left(state).map_or_else(String::new, |left| format!(", resets {left}"));
+        lines.push(format!("{label}: {}{note}{end}{ahead}", share(state)));
     }
     lines
 }
@@ -68,8 +71,9 @@ pub fn incomplete(what: &str) -> String {
     )
 }
 
-/// One line per budget and value with alerts. If several thresholds were passed, only the highest is shown.
-pub fn alert_lines(alerts: &[BudgetAlert]) -> Vec<String> {
+/// One line per budget and value with alerts. If several thresholds were passed, only the highest is shown. `states`: the
+/// budgets now.
+pub fn alert_lines(alerts: &[BudgetAlert], states: &[BudgetState]) -> Vec<String> {
     let mut highest: BTreeMap<(&str, &str), &BudgetAlert> = BTreeMap::new();
     for alert in alerts {
         let of = highest.entry((&alert.budget, &alert.value)).or_insert(alert);
@@ -77,10 +81,15 @@ pub fn alert_lines(alerts: &[BudgetAlert]) -> Vec<String> {
             *of = alert;
         }
     }
-    highest.into_values().map(alert_line).collect()
+    let line = |alert: &BudgetAlert| {
+        let state = states.iter().find(|s| s.budget.name == alert.budget && s.value == alert.value);
+        alert_line(alert, state.and_then(limit_ahead))
+    };
+    highest.into_values().map(line).collect()
 }
 
-fn alert_line(highest: &BudgetAlert) -> String {
+/// `ahead`: when the limit will be reached.
+fn alert_line(highest: &BudgetAlert, ahead: Option<String>) -> String {
     let BudgetAlert { budget, used, limit, unit, .. } = highest;
     let percent = if *limit == 0 { 100.0 } else { *used as f64 / *limit as f64 * 100.0 };
     let shadow = if highest.mode == Mode::Shadow { " (shadow)" } else { "" };
@@ -101,7 +110,16 @@ fn alert_line(highest: &BudgetAlert) -> String {
             format!(" It is over its limit. Tool calls are now denied. To continue: {way}")
         }
     };
-    format!("Fusebox: {label}{shadow} is {percent:.2}% used: {share}.{then}")
+    match unit {
+        // A percentage of a percentage would only confuse.
+        Unit::Percent => format!(
+            "Fusebox: {label}{shadow}: {} used, the limit is {}{}.{then}",
+            number(*used, *unit),
+            number(*limit, *unit),
+            ahead.map_or_else(String::new, |ahead| format!("; {ahead}"))
+        ),
+        _ => format!("Fusebox: {label}{shadow} is {percent:.2}% used: {share}.{then}"),
+    }
 }
 
 /// The line for an event; `None` if it is not shown.

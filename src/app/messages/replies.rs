@@ -1,6 +1,7 @@
 //! Answers to a person who asks for numbers or changes a budget.
 
 use super::amounts::{dollars, grouped, number};
+use super::forecasts::{limit_ahead, window_end};
 use super::share;
 use crate::domain::budget::{BudgetState, Scope, Status, Unit};
 use crate::domain::money::NANOS_PER_USD;
@@ -20,6 +21,9 @@ pub fn describe_operation(decision: &OperationKind, unit: Unit) -> String {
 /// What else is needed if a budget still blocks after it was changed.
 pub fn still_blocked(state: &BudgetState) -> String {
     let name = &state.budget.name;
+    if state.status() == Status::Exhausted && state.budget.unit == Unit::Percent {
+        return format!("Budget {name} is still past its hard limit: raise hard_limit.");
+    }
     if state.status() == Status::Exhausted {
         return format!("Budget {name} is still past its hard limit: reset it, or raise hard_limit.");
     }
@@ -27,6 +31,7 @@ pub fn still_blocked(state: &BudgetState) -> String {
     let missing = match state.budget.unit {
         // The next cent: less would be shown as nothing.
         Unit::Usd => dollars(missing.next_multiple_of(NANOS_PER_USD / 100)),
+        Unit::Percent => number(missing, Unit::Percent),
         unit => format!("{} more {}", grouped(missing), unit.noun()),
     };
     format!("Budget {name} still blocks the agent. Extend it by at least {missing}.")
@@ -86,6 +91,7 @@ pub fn budget_line(state: &BudgetState, session: &str) -> String {
         Scope::Session if state.value == session => String::new(),
         scope => format!(" ({} {})", scope.name(), state.value),
     };
-    let until = state.window.end.map_or_else(String::new, |end| format!(", resets at {}", end.to_rfc3339()));
-    format!("  {}{of}: {}, {}{until}", state.budget.name, share(state), state.status().name())
+    let until = window_end(state).map_or_else(String::new, |end| format!(", resets at {end}"));
+    let ahead = limit_ahead(state).map_or_else(String::new, |ahead| format!("; {ahead}"));
+    format!("  {}{of}: {}, {}{until}{ahead}", state.budget.name, share(state), state.status().name())
 }

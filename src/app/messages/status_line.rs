@@ -5,6 +5,7 @@ use anstyle::{AnsiColor, Style};
 use super::amounts::dollars;
 use super::bar;
 use crate::domain::budget::Unit;
+use crate::domain::plan::UNITS_PER_PERCENT;
 
 /// Between two segments.
 const SEPARATOR: &str = " · ";
@@ -120,10 +121,11 @@ fn width(segments: &[Segment], forms: &[Form]) -> usize {
     widths.iter().sum::<usize>() + widths.len().saturating_sub(1) * SEPARATOR.chars().count()
 }
 
-/// A count in few characters: `950`, `12k`, `1.2M`; for dollars, `$1.23`.
+/// A count in few characters: `950`, `12k`, `1.2M`; for dollars, `$1.23`; in percent, `42%`.
 pub fn count(count: u64, unit: Unit) -> String {
     match unit {
         Unit::Usd => dollars(count),
+        Unit::Percent => format!("{}%", count / UNITS_PER_PERCENT),
         Unit::Tokens | Unit::Requests | Unit::ToolCalls => compact(count),
     }
 }

@@ -1,7 +1,8 @@
 //! Why a call, a turn or a prompt is held back, and what to do about it.
 
+use super::forecasts::window_end;
 use super::{Excerpts, circuit_open, extend_command, label, reset_command, share};
-use crate::domain::budget::{BudgetState, Scope, Status};
+use crate::domain::budget::{BudgetState, Scope, Status, Unit};
 use crate::domain::protection::{ProtectedKind, ProtectionReason};
 use crate::domain::throttle::SlotDenied;
 use crate::domain::verdict::HoldReason;
@@ -149,6 +150,7 @@ pub fn stop_reason(why: &HoldReason, by_prompt: bool, excerpts: &Excerpts) -> St
     }
     let name = &state.budget.name;
     let prompt = match state.status() {
+        Status::Exhausted if state.budget.unit == Unit::Percent => return text,
         Status::Exhausted => format!("fusebox: reset {name} because …"),
         _ => format!("fusebox: extend {name} N because …"),
     };
@@ -167,11 +169,14 @@ fn budget_reached(state: &BudgetState) -> String {
 /// How a person can continue: in their own terminal, because the command refuses to run in the agent's shell.
 fn how_to_continue(state: &BudgetState) -> String {
     let BudgetState { budget, value, .. } = state;
-    let until = match state.window.end {
-        Some(end) => format!("It resets at {}. To continue before that", end.to_rfc3339()),
+    let until = match window_end(state) {
+        Some(end) => format!("It resets at {end}. To continue before that"),
         None => "To continue".to_owned(),
     };
     let step = match state.status() {
+        Status::Exhausted if budget.unit == Unit::Percent => {
+            return format!("{until}, a person raises hard_limit in the configuration.");
+        }
         Status::Exhausted => reset_command(&budget.name, budget.scope, value),
         _ => extend_command(&budget.name, budget.scope, value, budget.unit, "N"),
     };

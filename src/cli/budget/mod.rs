@@ -13,6 +13,7 @@ use super::{Io, last_known, person_only, select};
 use crate::app::messages::replies::still_blocked;
 use crate::app::messages::share;
 use crate::app::operate::{self, AppliedOperation, BudgetChange, OperationRequest};
+use crate::app::plan::{self, UnknownBudget};
 use crate::app::report;
 use crate::app::status::{BudgetStatus, OperationStatus};
 use crate::app::store_status::StoreStatus;
@@ -63,7 +64,7 @@ enum Command {
         #[command(flatten)]
         target: BudgetTarget,
         #[command(flatten)]
-        amount: AmountArgs,
+        amount: Box<AmountArgs>,
         #[command(flatten)]
         why: ReasonArg,
     },
@@ -102,6 +103,9 @@ struct AmountArgs {
     /// Dollars to add, such as 5 or 2.50.
     #[arg(long, value_name = "N", value_parser = parse_dollars)]
     usd: Option<WrittenAmount>,
+    /// Percent of the subscription's window to add, such as 5 or 2.50.
+    #[arg(long, value_name = "N", value_parser = parse_percent)]
+    percent: Option<WrittenAmount>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -123,6 +127,12 @@ fn parse_dollars(text: &str) -> Result<WrittenAmount, String> {
         .ok_or_else(|| "use dollars, such as 5 or 2.50".to_owned())
 }
 
+fn parse_percent(text: &str) -> Result<WrittenAmount, String> {
+    WrittenAmount::parse(text)
+        .filter(|amount| amount.in_unit(Unit::Percent).is_some())
+        .ok_or_else(|| "use percent with at most two decimals, such as 5 or 2.50".to_owned())
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -132,12 +142,13 @@ pub fn run(args: &BudgetArgs, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
         Command::List { all, json } => list(*all, *json, env, io),
         Command::Show { target } => show::run(target, env, io),
         Command::Extend { target, amount, why } => {
-            let AmountArgs { tokens, requests, tool_calls, usd } = *amount;
+            let AmountArgs { tokens, requests, tool_calls, usd, percent } = **amount;
             let named = [
                 (tokens, Unit::Tokens),
                 (requests, Unit::Requests),
                 (tool_calls, Unit::ToolCalls),
                 (usd, Unit::Usd),
+                (percent, Unit::Percent),
             ];
             let named = named.into_iter().find_map(|(amount, unit)| Some((amount?, unit)));
             let (amount, unit) = named.context("an amount is required")?;
@@ -168,19 +179,26 @@ fn list(all: bool, json: bool, env: &Env, io: &mut Io) -> anyhow::Result<u8> {
             known.into_iter().map(|known| (known.state, known.store)).unzip()
         }
     };
+    let unknown = plan::unknown_budgets(&select::configuration(env)?, &env.user(), env);
     if json {
         // Current answers have no store status.
         let stores = stores.into_iter().map(Some).chain(std::iter::repeat(None));
-        let of = |(state, store): (&BudgetState, Option<StoreStatus>)| BudgetJson {
-            budget: BudgetStatus::from_state(state),
-            store,
+        let known = |(state, store): (&BudgetState, Option<StoreStatus>)| {
+            let known = Some(BudgetStatus::from_state(state));
+            BudgetJson { known, store, ..BudgetJson::default() }
         };
-        render::json(io.out, &states.iter().zip(stores).map(of).collect::<Vec<_>>())?;
-    } else if states.is_empty() {
+        let unknown =
+            unknown.iter().map(|budget| BudgetJson { unknown: Some(budget), ..BudgetJson::default() });
+        let all = states.iter().zip(stores).map(known).chain(unknown);
+        render::json(io.out, &all.collect::<Vec<_>>())?;
+        return Ok(0);
+    }
+    if states.is_empty() && unknown.is_empty() {
         writeln!(io.out, "Nothing is being counted; --all includes sessions that have ended.")?;
-    } else {
+    } else if !states.is_empty() {
         write!(io.out, "{}", table::budgets(&states))?;
     }
+    unknown.iter().try_for_each(|unknown| io.line(&unknown.line()))?;
     Ok(0)
 }
 
@@ -189,14 +207,18 @@ fn query_store(all: bool, env: &Env, io: &mut Io) -> anyhow::Result<Vec<BudgetSt
     let ConfiguredStore { config, mut store } = select::open_current(env, io.err)?;
     let rows = select::sessions(&mut store)?;
     select::catch_up(env, &config, &rows, io.err)?;
-    Ok(report::budget_states(&config, &mut store, &rows, all, env.now)?)
+    let mut states = report::budget_states(&config, &mut store, &rows, all, env.now)?;
+    states.extend(report::plan_states(env, &config, &mut store)?);
+    Ok(states)
 }
 
-/// A budget as JSON, with the store's status if it is unreachable.
-#[derive(Serialize)]
-struct BudgetJson {
+/// A budget as JSON, with the store's status if it is unreachable; or one in percent, without a reading.
+#[derive(Default, Serialize)]
+struct BudgetJson<'a> {
     #[serde(flatten)]
-    budget: BudgetStatus,
+    known: Option<BudgetStatus>,
+    #[serde(flatten)]
+    unknown: Option<&'a UnknownBudget>,
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<StoreStatus>,
 }
@@ -232,7 +254,8 @@ fn decide(
     for warning in warnings {
         writeln!(io.err, "fusebox: {warning}")?;
     }
-    if budget.scope != Scope::Session && before.as_ref().is_some_and(|before| before.used == 0) {
+    let is_counted = budget.scope != Scope::Session && budget.unit != Unit::Percent;
+    if is_counted && before.as_ref().is_some_and(|before| before.used == 0) {
         let (scope, value) = (budget.scope.name(), &request.value);
         writeln!(
             io.err,

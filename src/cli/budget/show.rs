@@ -6,11 +6,13 @@ use serde::Serialize;
 use super::super::select::{self, ConfiguredStore};
 use super::super::{Io, alerts, last_known, render};
 use super::target::{BudgetTarget, ResolvedBudget, resolve, resolve_among};
-use crate::app::last_known::LastKnown;
+use crate::app::last_known::{KnownBudget, LastKnown};
 use crate::app::messages::amounts::number;
+use crate::app::messages::forecasts;
 use crate::app::messages::replies::describe_operation;
 use crate::app::messages::share;
 use crate::app::operate;
+use crate::app::plan::{self, UnknownBudget};
 use crate::app::status::{AlertStatus, BudgetStatus, OperationStatus};
 use crate::app::store_status::StoreStatus;
 use crate::config::Config;
@@ -24,8 +26,10 @@ use crate::store::{BudgetKey, SessionRow};
 struct BudgetDetails {
     budget: Budget,
     value: String,
-    /// `None` if it was deleted.
+    /// `None` if it was deleted, or nothing is known.
     state: Option<BudgetState>,
+    /// Why nothing is known about its window, for a budget in percent.
+    unknown: Option<UnknownBudget>,
     /// Decisions and alerts; `None` if the store is unreachable, since only it has them.
     history: Option<(Vec<Operation>, Vec<AlertRecord>)>,
     /// The store's status, if it is unreachable.
@@ -36,6 +40,8 @@ struct BudgetDetails {
 #[derive(Serialize)]
 struct BudgetDetailsJson {
     budget: Option<BudgetStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown: Option<UnknownBudget>,
     operations: Option<Vec<OperationStatus>>,
     alerts: Option<Vec<AlertStatus>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,6 +66,7 @@ pub fn run(target: &BudgetTarget, env: &Env, io: &mut Io) -> anyhow::Result<u8> 
         let (operations, alerts) = found.history.as_ref().map(|(o, a)| (&o[..], &a[..])).unzip();
         let shown = BudgetDetailsJson {
             budget: found.state.as_ref().map(BudgetStatus::from_state),
+            unknown: found.unknown,
             operations: operations.map(|all| {
                 all.iter()
                     .map(|operation| OperationStatus::from_operation(operation, found.budget.unit))
@@ -71,9 +78,10 @@ pub fn run(target: &BudgetTarget, env: &Env, io: &mut Io) -> anyhow::Result<u8> 
         render::json(io.out, &shown)?;
         return Ok(0);
     }
-    match &found.state {
-        Some(state) => print_state(state, io)?,
-        None => {
+    match (&found.state, &found.unknown) {
+        (Some(state), _) => print_state(state, io)?,
+        (None, Some(unknown)) => io.line(&unknown.line())?,
+        (None, None) => {
             let (name, scope) = (&found.budget.name, found.budget.scope.name());
             io.line(&format!("Budget {name} was deleted for {scope} {}.", found.value))?;
         }
@@ -107,15 +115,32 @@ pub fn run(target: &BudgetTarget, env: &Env, io: &mut Io) -> anyhow::Result<u8> 
 /// The details from the store.
 fn query_store(target: &BudgetTarget, env: &Env, io: &mut Io) -> anyhow::Result<BudgetDetails> {
     let (ConfiguredStore { mut store, .. }, budget, value) = resolve(target, env, io)?;
+    if let Some(unknown) = unknown(&budget, &value, env) {
+        let history = Some((Vec::new(), Vec::new()));
+        return Ok(BudgetDetails {
+            budget,
+            value,
+            state: None,
+            unknown: Some(unknown),
+            history,
+            store: None,
+        });
+    }
     let key = BudgetKey { budget: budget.clone(), value: value.clone() };
     let state = operate::budget_state(&mut store, &key, env.now)?;
-    let start = budget.window.at(env.now).start;
+    let start = budget.window_at(env.now).start;
     let name = budget.name.as_str();
     let (mut operations, mut alerts) =
         store.call(|store| Ok((store.operations(Some(name))?, store.alerts()?)))?;
     operations.retain(|o| o.value == value && o.window_start == start);
     alerts.retain(|a| a.alert.budget == name && a.alert.value == value && a.alert.window_start == start);
-    Ok(BudgetDetails { budget, value, state, history: Some((operations, alerts)), store: None })
+    let history = Some((operations, alerts));
+    Ok(BudgetDetails { budget, value, state, unknown: None, history, store: None })
+}
+
+/// Why nothing is known about a budget in percent.
+fn unknown(budget: &Budget, value: &str, env: &Env) -> Option<UnknownBudget> {
+    operate::ensure_known(env, budget, value).is_err().then(|| plan::unknown(budget, value, env))
 }
 
 /// The details that this machine knows.
@@ -131,8 +156,11 @@ fn query_last_known(
     }
     let config_of = |row: &SessionRow| known.config(row).unwrap_or(own).clone();
     let ResolvedBudget { budget, value, .. } = resolve_among(target, &rows, own, config_of, env)?;
-    let found = known.budget(&BudgetKey { budget: budget.clone(), value: value.clone() });
-    Ok(BudgetDetails { budget, value, state: Some(found.state), history: None, store: Some(found.store) })
+    let KnownBudget { state, store } =
+        known.budget(&BudgetKey { budget: budget.clone(), value: value.clone() });
+    let unknown = unknown(&budget, &value, env);
+    let state = Some(state).filter(|_| unknown.is_none());
+    Ok(BudgetDetails { budget, value, state, unknown, history: None, store: Some(store) })
 }
 
 fn print_state(state: &BudgetState, io: &mut Io) -> anyhow::Result<()> {
@@ -155,10 +183,13 @@ fn print_state(state: &BudgetState, io: &mut Io) -> anyhow::Result<()> {
         parts.push(format!("hard limit {}", number(hard, budget.unit)));
     }
     io.line(&format!("  {}", parts.join(" · ")))?;
-    let window = match state.window.end {
-        Some(end) => format!("{}, resets at {}", budget.window.period.name(), end.to_rfc3339()),
+    let window = match forecasts::window_end(state) {
+        Some(end) => format!("{}, resets at {end}", budget.window.period.name()),
         None => "lifetime".to_owned(),
     };
     io.line(&format!("  window {window}"))?;
+    if let Some(pace) = forecasts::pace(state) {
+        io.line(&format!("  {pace}"))?;
+    }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::finding::Finding;
 use super::survey::Survey;
+use crate::app::plan;
 use crate::domain::budget::{Budget, Mode, OnLimit, Scope};
 
 /// Checks the project's configuration.
@@ -38,6 +39,10 @@ pub fn check(survey: &Survey) -> Vec<Finding> {
             fix,
         ));
     }
+    let mut current = config.clone();
+    plan::look_up(&mut current, survey.env);
+    let unknown = plan::unknown_budgets(&current, &survey.env.user(), survey.env);
+    found.extend(unknown.iter().map(|unknown| Finding::note(unknown.line())));
     let by_project = loaded.values.iter().filter(|value| value.source.is_project());
     for value in by_project {
         found.push(Finding::note(format!(

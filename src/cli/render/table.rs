@@ -40,9 +40,9 @@ pub fn budgets(states: &[BudgetState]) -> String {
     fit_to_terminal(&mut table).unwrap_or_else(|| lines(states))
 }
 
-/// The noun beside two counts. Dollars have a sign.
+/// The noun beside two counts. Dollars and percent have a sign.
 pub fn unit_column(unit: Unit) -> &'static str {
-    if unit == Unit::Usd { "" } else { unit.noun() }
+    if matches!(unit, Unit::Usd | Unit::Percent) { "" } else { unit.noun() }
 }
 
 /// A table as text, if it fits the terminal: wrapped cells are harder to read than two lines.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Case, PROJECT, USER};
 use crate::config::{Config, PromptLineMode, Source};
-use crate::domain::budget::{Mode, OnLimit, Scope, StoreDown, TokenClasses, Unit};
+use crate::domain::budget::{Budget, Mode, OnLimit, Scope, StoreDown, TokenClasses, Unit};
 use crate::domain::window::{Period, WindowRule};
 
 fn user() -> Source {
@@ -94,6 +94,23 @@ planning = 30_000
     assert_eq!(serde_json::from_str::<Config>(&kept).unwrap(), *config);
 }
 
+fn plan(window: &str) -> Budget {
+    let text = format!(
+        "[[budget]]\nname = \"b\"\nlimit = 92.5\nscope = \"user\"\nunit = \"percent\"\nwindow = \"{window}\"\n"
+    );
+    Case::user(&text).good().budget("b").clone()
+}
+
+#[test]
+fn percent_are_counted_in_hundredths() {
+    let budget = plan("plan_5h");
+    assert_eq!((budget.unit, budget.limit, budget.plan), (Unit::Percent, 9_250, None));
+    // A later layer may only change the limit.
+    let project = "[[budget]]\nname = \"b\"\nlimit = 80\n";
+    let user = "[[budget]]\nname = \"b\"\nlimit = 90\nscope = \"user\"\nunit = \"percent\"\nwindow = \"plan_week\"\n";
+    assert_eq!(Case::user(user).project(project).good().budget("b").limit, 8_000);
+}
+
 #[test]
 fn every_name_of_the_domain_is_known() {
     let budget = |key: &str, name: &str| {
@@ -103,11 +120,15 @@ fn every_name_of_the_domain_is_known() {
     for (name, scope) in Scope::ALL {
         assert_eq!(budget("scope", name).scope, scope);
     }
-    for (name, unit) in Unit::ALL {
+    for (name, unit) in Unit::ALL.into_iter().filter(|(_, unit)| *unit != Unit::Percent) {
         assert_eq!(budget("unit", name).unit, unit);
     }
     for (name, period) in Period::ALL {
-        assert_eq!(budget("window", name).window.period, period);
+        let budget = match period {
+            Period::Plan(_) => plan(name),
+            _ => budget("window", name),
+        };
+        assert_eq!(budget.window.period, period);
     }
     for (name, on_limit) in [("warn", OnLimit::Warn), ("pause", OnLimit::Pause), ("stop", OnLimit::Stop)] {
         assert_eq!(budget("on_limit", name).on_limit, on_limit);

@@ -38,14 +38,14 @@ fn budgets_without_an_end_on_a_shared_store() {
 fn values_of_a_budget() {
     const UNITS: &str = "must be a whole number from 0 to 9007199254740991";
     const AMOUNTS: &str =
-        "must be a whole number from 0 to 9007199254740991, or dollars and cents if the unit is usd";
+        "must be a whole number from 0 to 9007199254740991, or have decimals if the unit is usd or percent";
     const FRACTIONS: &str = "must be a list of at most 32 numbers from 0 to 1";
     const CLASSES: &str = "must be a list of one or more of input, output, cache_write, cache_read";
     let cases = [
         ("hard_limit = -5", format!("hard_limit: {UNITS} (found -5)")),
         (
             "hard_limit = 1.5",
-            "hard_limit: must be a whole number, because the unit is not usd (found 1.5)".into(),
+            "hard_limit: must be a whole number, because the unit is not usd or percent (found 1.5)".into(),
         ),
         ("hard_limit = \"many\"", format!("hard_limit: {AMOUNTS} (found \"many\")")),
         ("hard_limit = 9007199254740992", format!("hard_limit: {UNITS} (found 9007199254740992)")),
@@ -60,7 +60,7 @@ fn values_of_a_budget() {
         ("timezone = 2", zone("2")),
         (
             "window = \"year\"",
-            "window: must be one of lifetime, 5h, day, week, month (found \"year\")".into(),
+            "window: must be one of lifetime, 5h, day, week, month, plan_5h, plan_week (found \"year\")".into(),
         ),
         ("on_limit = \"Stop\"", "on_limit: must be one of warn, pause, stop (found \"Stop\")".into()),
         ("mode = true", "mode: must be one of shadow, enforce (found true)".into()),
@@ -77,11 +77,18 @@ fn values_of_a_budget() {
              model, agent_type, task_type"
                 .into(),
         ),
+        ("unit = \"percents\"", "unit: must be one of tokens, requests, tool_calls, usd, percent (found \"percents\")".into()),
         (
             "unit = \"percent\"",
-            "unit: \"percent\" is not supported yet; must be one of tokens, requests, tool_calls, usd".into(),
+            "unit: \"percent\" needs window = \"plan_5h\" or window = \"plan_week\"".into(),
         ),
-        ("anchor = \"plan\"", "anchor: is not supported yet: remove it".into()),
+        ("window = \"plan_week\"", "window: \"plan_week\" needs unit = \"percent\"".into()),
+        (
+            "anchor = \"plan\"",
+            "anchor: is not a key: for the windows of a subscription, write window = \"plan_5h\" or \"plan_week\", with \
+             unit = \"percent\""
+                .into(),
+        ),
     ];
     for (line, message) in cases {
         assert_eq!(of_budget(line), at(4, &format!("budget.b.{message}")), "{line}");

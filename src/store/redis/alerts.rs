@@ -41,10 +41,10 @@ impl RedisStore {
     ) -> Result<(Vec<BudgetAlert>, Vec<Event>)> {
         let (mut raise, mut raising) = (Vec::new(), BTreeSet::new());
         for (watched, state) in outcome.watched.iter().zip(states).filter(|_| batch.alert) {
-            let own = &done.counters[watched.used_counter()];
+            let own = watched.used_counter().map(|at| done.counters[at].0).unwrap_or_default();
             let earlier =
                 done.unchecked.iter().filter_map(|moved| watched.earlier_state(&step.counters, moved, state));
-            for (before, after) in earlier.chain([(own.0, state.clone())]) {
+            for (before, after) in earlier.chain([(own, state.clone())]) {
                 let crossed = after.crossed(after.budget.measure(&before.amount()));
                 for threshold in crossed {
                     let alert = BudgetAlert::new(&after, threshold, batch.now);

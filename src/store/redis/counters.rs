@@ -106,7 +106,7 @@ pub fn resolve(
     now: Timestamp,
     before: Option<Timestamp>,
 ) -> Option<(BudgetState, Vec<CounterKey>)> {
-    let start = key.budget.window.at(now).start;
+    let start = key.budget.window_at(now).start;
     let operations = work.keys.operations(&key.budget.name, &key.value, start);
     let mut operations: Vec<Operation> = work.get_record(&operations, "").unwrap_or_default();
     operations.retain(|operation| before.is_none_or(|end| operation.at < end));

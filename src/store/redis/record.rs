@@ -33,9 +33,9 @@ pub struct WatchedBudget {
 }
 
 impl WatchedBudget {
-    /// The index of the counter for `used`.
-    pub fn used_counter(&self) -> usize {
-        self.counters.iter().find(|(_, key)| key.family.scope != Scope::History).map_or(0, |(at, _)| *at)
+    /// The index of the counter for `used`; `None` if nothing is counted for it.
+    pub fn used_counter(&self) -> Option<usize> {
+        self.counters.iter().find(|(_, key)| key.family.scope != Scope::History).map(|(at, _)| *at)
     }
 
     /// The state after this step.
@@ -52,7 +52,7 @@ impl WatchedBudget {
         now: &BudgetState,
     ) -> Option<(CounterDelta, BudgetState)> {
         let of = |at: usize| moved.get(&wanted[at].name());
-        let (before, _) = of(self.used_counter())?;
+        let (before, _) = of(self.used_counter()?)?;
         let after = |(at, key): &(usize, CounterKey)| {
             Some((key.family.scope, parse_counts(&of(*at)?.1).ok()?.amount()))
         };

@@ -15,7 +15,7 @@ pub fn raise(db: &Connection, watched: &WatchedBudget, after: &BudgetState, now:
     for threshold in after.crossed(watched.before.used) {
         let alert = BudgetAlert::new(after, threshold, now);
         let text = serde_json::to_string(&alert).map_err(|e| StoreError::Damaged(e.to_string()))?;
-        db.execute(
+        let raised = db.execute(
             "INSERT OR IGNORE INTO alerts (budget, value, window_start, threshold, in_force, since, alert, claimed_until, \
              shown) VALUES (?,?,?,?,?,?,?,0,0)",
             params![
@@ -28,7 +28,9 @@ pub fn raise(db: &Connection, watched: &WatchedBudget, after: &BudgetState, now:
                 text
             ],
         )?;
-        meta::mark(db, "unshown", true)?;
+        if raised > 0 {
+            meta::mark(db, "unshown", true)?;
+        }
     }
     Ok(())
 }

@@ -86,7 +86,7 @@ fn window_operations(db: &Connection, key: &BudgetKey, now: Timestamp) -> Result
     let mut query = db.prepare_cached(
         "SELECT operation FROM operations WHERE budget = ? AND value = ? AND window_start = ? ORDER BY seq",
     )?;
-    let start = budget.window.at(now).start.0;
+    let start = budget.window_at(now).start.0;
     let rows = query.query_map(params![budget.name, value, start], |r| r.get::<_, String>(0))?;
     rows.map(|text| parse(&text?)).collect()
 }

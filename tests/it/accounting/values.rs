@@ -182,6 +182,7 @@ prop_compose! {
             wrap_up,
             mode: if shadow { Mode::Shadow } else { Mode::Enforce },
             store_down,
+            plan: None,
         }
     }
 }

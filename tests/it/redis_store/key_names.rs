@@ -34,6 +34,7 @@ fn budget_keys() -> Vec<BudgetKey> {
         wrap_up: 1,
         mode: Mode::Enforce,
         store_down: StoreDown::Local,
+        plan: None,
     };
     Scope::ALL.map(|scope| BudgetKey { budget: of(scope), value: ODD.into() }).into()
 }

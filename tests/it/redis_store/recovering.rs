@@ -9,7 +9,7 @@ use fusebox::app::record_plan::RecordPlan;
 use fusebox::app::session::SessionContext;
 use fusebox::platform::clock;
 
-use super::{home_at, respond, used};
+use super::{home_at, now, respond, used};
 use crate::harness::{Home, message};
 use crate::redis::Server;
 
@@ -253,12 +253,15 @@ fn rolled_back_between_two_hooks(home: &Home, roll_back: impl FnOnce()) {
     let (mut first, mut second) = (of(Some("a1")), of(None));
     let mut line = message(4, 90, 10);
     (line["isSidechain"], line["agentId"]) = (json!(true), json!("a1"));
+    line["timestamp"] = now().into();
     home.append(&home.agent_transcript("s", "a1"), &[line]);
     let recorded = record_and_cache(&mut first, &RecordPlan::for_caller(false));
     assert!(recorded.is_stored() && recorded.complete, "{recorded:?}");
     drop(first);
     roll_back();
-    home.append(&home.transcript("s"), &[message(5, 90, 10)]);
+    let mut line = message(5, 90, 10);
+    line["timestamp"] = now().into();
+    home.append(&home.transcript("s"), &[line]);
     let recorded = record_and_cache(&mut second, &RecordPlan::for_caller(false));
     assert!(recorded.is_stored() && recorded.complete, "{recorded:?}");
     let found = home.fusebox(&["resync", "--json"]).json();

@@ -46,6 +46,7 @@ pub fn budget(scope: Scope, limit: u64) -> Budget {
         wrap_up: 1,
         mode: Mode::Enforce,
         store_down: StoreDown::Local,
+        plan: None,
     }
 }
 
