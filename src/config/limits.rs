@@ -1,13 +1,64 @@
 //! Checks the limits of a budget against its unit, and against each other.
 
 use super::draft::{BudgetDraft, Draft};
-use super::file::BudgetTable;
+use super::field::{Field, budget_field};
+use super::file::{Assignment, BudgetTable};
+use super::source::{Problem, Source};
+use super::value::{MAX_NUMBER, ValueKind};
 use crate::domain::budget::Unit;
+use crate::domain::money::NANOS_PER_USD;
 
 /// The most dollars that a limit may be: about as many as a counter holds exactly.
 const MAX_USD: f64 = 9e6;
 
+/// The limits that a unit allows.
+pub(super) fn allowed(unit: &str) -> String {
+    match unit == Unit::Usd.name() {
+        true => "must be dollars from 0 to 9,000,000, such as 5.00".to_owned(),
+        false => ValueKind::Whole(MAX_NUMBER).allowed(),
+    }
+}
+
+/// The unit that a table gives a budget.
+pub(super) fn unit<'a>(table: &'a BudgetTable, old: &'a BudgetDraft) -> &'a str {
+    let set = table.keys.iter().rfind(|assignment| assignment.key == "unit").and_then(|unit| unit.raw.text());
+    let known = || old.values.get("unit").and_then(|unit| unit.value.as_str());
+    set.or_else(known).unwrap_or(Unit::Tokens.name())
+}
+
+/// The message for an amount that is none, if the budget counts dollars.
+pub(super) fn in_dollars(
+    table: &BudgetTable,
+    old: &BudgetDraft,
+    field: &Field,
+    assignment: &Assignment,
+) -> Option<String> {
+    let is_amount = matches!(field.kind, ValueKind::Amount(_)) && field.kind.parse(&assignment.raw).is_err();
+    let unit = Some(unit(table, old)).filter(|unit| *unit == Unit::Usd.name() && is_amount)?;
+    Some(format!("{} (found {})", allowed(unit), assignment.raw))
+}
+
 impl Draft {
+    /// Refuses another unit than tokens for a built-in budget without a limit: the default is a number of tokens.
+    pub(super) fn check_units(&mut self) {
+        let mut refused = Vec::new();
+        for budget in self.budgets() {
+            let of = |key: &str| budget_field(key).map(|field| self.budget_value(budget, field));
+            let (Some(unit), Some(limit)) = (of("unit"), of("limit")) else { continue };
+            let name = unit.value.as_str().unwrap_or_default();
+            if name == Unit::Tokens.name() || limit.source != Source::Default || limit.value.is_null() {
+                continue;
+            }
+            let key = format!("budget.{}.limit", budget.name);
+            let message = format!("is required, because the unit is {name}: {}", allowed(name));
+            refused.push((budget.name.clone(), Problem::at(&unit.source, None, &key, message)));
+        }
+        for (name, problem) in refused {
+            self.problems.push(problem);
+            self.restore_budget(&name);
+        }
+    }
+
     /// Refuses amounts that the unit does not have: fractions of tokens, or more dollars than a counter holds.
     pub(super) fn check_amounts(
         &mut self,
@@ -20,7 +71,10 @@ impl Draft {
         for key in ["limit", "hard_limit"] {
             let Some(amount) = new.number(key) else { continue };
             let message = match is_usd {
-                true if amount > MAX_USD => format!("must be at most {MAX_USD} dollars (found {amount})"),
+                true if amount > MAX_USD => format!("{} (found {amount})", allowed(Unit::Usd.name())),
+                true if amount > 0.0 && amount * (NANOS_PER_USD as f64) < 1.0 => {
+                    format!("must be 0, or at least 0.000000001 dollars (found {amount})")
+                }
                 false if amount.fract() != 0.0 => {
                     format!("must be a whole number, because the unit is not usd (found {amount})")
                 }
