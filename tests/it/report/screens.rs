@@ -325,7 +325,7 @@ fn other_tables_of_prices_and_costs_fit_80_columns() {
             "task t: 2 tokens",
             "  platform a-platform · model claude-haiku-4-5-20251001 · input 1",
         ),
-        ("prices check", long, "  requests 1 · "),
+        ("prices check", &long[..80], "  requests 1 · "),
     ] {
         let screen = screens.screen(80, 300, arguments);
         assert!(screen.starts_with(first) && screen.contains(found), "{screen}");
