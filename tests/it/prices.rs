@@ -214,7 +214,7 @@ fn prices_that_may_mislead_are_warned_about() {
     );
     // As the warning says: each name has its own rates.
     let input = |model: &str| show(&home, &[model])["prices"][0]["input"].clone();
-    assert_eq!(input("claude-opus-4-5"), json!(1.0));
+    assert_eq!((input("claude-opus-4-5"), input("claude-opus-4-5-20251101")), (json!(1.0), json!(2.0)));
     let unlisted = warned("[prices.nosuch]\ninput = 1\n");
     assert_eq!(unlisted.len(), 1, "{unlisted:?}");
     let says = "what is not set here (output, cache_write_5m, cache_write_1h, cache_read) costs as much as claude-opus-4-1";

@@ -120,7 +120,7 @@ fn list(
     for model in Model::all() {
         let label = model.label();
         if is_meant(label.vendor) {
-            let rows = PriceRow::of_model(prices, model, now).into_iter();
+            let rows = PriceRow::of_model(prices, model, label.model, now).into_iter();
             listed.extend(rows.map(|row| ListedJson { vendor: label.vendor, model: label.model, row }));
         }
     }
@@ -174,7 +174,7 @@ fn show(prices: &Prices, written: &str, at: Timestamp, json: bool, io: &mut Io) 
     let known = Model::find(&canonical);
     let label = known.map(Model::label);
     let (like, rows) = match known {
-        Some(model) => (None, PriceRow::of_model(prices, model, at)),
+        Some(model) => (None, PriceRow::of_model(prices, model, written, at)),
         None => (dearest_like(&canonical, at, 0, false).0, vec![PriceRow::of_name(prices, written, at)]),
     };
     let like = like.map(|model| model.label().model);

@@ -41,13 +41,13 @@ pub struct PriceRow {
 }
 
 impl PriceRow {
-    /// The prices of a model.
-    pub fn of_model(prices: &Prices, model: Model, at: Timestamp) -> Vec<Self> {
+    /// The prices of a model under one of its names: the configuration may set others for each name.
+    pub fn of_model(prices: &Prices, model: Model, name: &str, at: Timestamp) -> Vec<Self> {
         let tiers = model.tiers(at);
         let row = |tier: &Tier| {
             let next = tiers.iter().filter(|next| next.is_fast == tier.is_fast && next.above > tier.above);
             let terms = Terms { fast: tier.is_fast, ..Terms::default() };
-            let rates = prices.quote_model(model, at, tier.above + u64::from(tier.above > 0), terms);
+            let rates = prices.quote_model(model, name, at, tier.above + u64::from(tier.above > 0), terms);
             Self { next: next.map(|next| next.above).min(), ..Self::new(tier.above, tier.is_fast, rates) }
         };
         tiers.iter().map(row).collect()
